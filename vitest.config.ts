@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config'
+
+/** `unit`: beside the file, no mount, no process. `system`: real kernel, real processes, run one file at a time on a small machine. */
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['src/**/*.test.ts', 'workers/**/*.test.ts', 'bench/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'system',
+          include: ['test/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+})
