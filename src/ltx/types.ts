@@ -1,0 +1,81 @@
+/** The vocabulary of LTX. Source: superfly/ltx 0.5.3. */
+
+declare const brand: unique symbol
+
+/** 64-bit transaction number of a database: 1, 2, 3 … */
+export type TXID = bigint & { readonly [brand]: 'TXID' }
+
+/** CRC-64/ISO of a page or of a whole database; bit 63 is always set on a stored one. */
+export type Checksum = bigint & { readonly [brand]: 'Checksum' }
+
+/** Page number, from 1. */
+export type Pgno = number
+
+/** Where a database stands: its last transaction, and the rolling checksum of all its pages after it. */
+export interface Position {
+  readonly txid: TXID
+  readonly checksum: Checksum
+}
+
+export const CHECKSUM_FLAG = 1n << 63n
+
+/** The checksum of a database without pages. */
+export const EMPTY_CHECKSUM = CHECKSUM_FLAG as Checksum
+
+const MAX_U64 = (1n << 64n) - 1n
+
+export function toTXID(value: bigint | number): TXID {
+  const txid = BigInt(value)
+  if (txid < 0n || txid > MAX_U64) throw new RangeError(`transaction number ${txid} is not an unsigned 64-bit integer`)
+  return txid as TXID
+}
+
+export function nextTXID(txid: TXID): TXID {
+  return (txid + 1n) as TXID
+}
+
+/** Sixteen lowercase hex digits. */
+export function formatTXID(txid: TXID): string {
+  return txid.toString(16).padStart(16, '0')
+}
+
+/** Accepts up to sixteen hex digits, of either case. */
+export function parseTXID(text: string): TXID {
+  if (!/^[0-9a-fA-F]{1,16}$/.test(text)) {
+    throw new RangeError(`"${text}" is not a transaction number: expected up to 16 hexadecimal digits`)
+  }
+  return BigInt(`0x${text}`) as TXID
+}
+
+export function formatChecksum(checksum: Checksum): string {
+  return checksum.toString(16).padStart(16, '0')
+}
+
+export function parseChecksum(text: string): Checksum {
+  if (!/^[0-9a-fA-F]{16}$/.test(text)) {
+    throw new RangeError(`"${text}" is not a checksum: expected 16 hexadecimal digits`)
+  }
+  return BigInt(`0x${text}`) as Checksum
+}
+
+/** `txid/checksum`, each as sixteen hex digits. */
+export function formatPosition(position: Position): string {
+  return `${formatTXID(position.txid)}/${formatChecksum(position.checksum)}`
+}
+
+export function parsePosition(text: string): Position {
+  const [txid, checksum, ...rest] = text.split('/')
+  if (txid === undefined || checksum === undefined || rest.length > 0) {
+    throw new RangeError(`"${text}" is not a position: expected TXID/CHECKSUM`)
+  }
+  return { txid: parseTXID(txid), checksum: parseChecksum(checksum) }
+}
+
+/** The page that holds byte 2^30, where SQLite keeps its locks: never part of a transaction. */
+export function lockPgno(pageSize: number): Pgno {
+  return 0x40000000 / pageSize + 1
+}
+
+export function isPageSize(value: number): boolean {
+  return value >= 512 && value <= 65536 && (value & (value - 1)) === 0
+}
