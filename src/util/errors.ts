@@ -1,0 +1,37 @@
+/**
+ * Operating errors: what a person or a program can react to. Each has a stable `code` and a message that names the
+ * thing, what was expected and what to do. Broken invariants are not among them: those are assertions.
+ */
+
+/** 1: it failed at run time. 2: it was asked for wrongly (usage, configuration). */
+export type ExitCode = 1 | 2
+
+export class LtxdError extends Error {
+  readonly code: string
+  readonly exitCode: ExitCode
+
+  constructor(code: string, message: string, exitCode: ExitCode = 1, options?: ErrorOptions) {
+    super(message, options)
+    this.name = new.target.name
+    this.code = code
+    this.exitCode = exitCode
+  }
+}
+
+/** Wrong arguments on the command line. */
+export class UsageError extends LtxdError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('USAGE', message, 2, options)
+  }
+}
+
+/** The `code` of a system error (ENOENT, EADDRINUSE …), or of an LtxdError; undefined for anything else. */
+export function errorCode(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}
+
+/** What to print of anything that was thrown. */
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
