@@ -1,0 +1,13 @@
+import { sideBySide, singleClient } from './harness/row.ts'
+
+const ROWS = 200_000
+
+/** One transaction of many pages: what each byte costs, rather than each commit. */
+export const bulkInsert = sideBySide('bulk-insert', [
+  singleClient(
+    'bulk-insert',
+    'bulk insert, rows/s in one tx',
+    { journalMode: 'WAL', synchronous: 'NORMAL' },
+    { kind: 'bulk', rows: ROWS },
+  ),
+])

@@ -1,0 +1,146 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Cleanup } from '../../test/harness/cleanup.ts'
+import { LtxdNode } from '../../test/harness/ltxd-node.ts'
+import { processorTimeUs } from '../../test/harness/processes.ts'
+import { DeadlineError } from '../../test/harness/wait.ts'
+import { Client, ClientError } from './client-process.ts'
+import { summarize, type Line, type Outcome, type Round } from './figures.ts'
+
+/** Where a measurement runs: a plain directory, or the mount of a node whose data lies on the same file system. */
+export interface Side {
+  readonly name: 'native' | 'ltxd'
+  readonly directory: string
+  readonly daemonPid?: number
+}
+
+export interface BenchOptions {
+  /** A fresh directory; everything the run writes is below it. */
+  readonly base: string
+  readonly rounds: number
+  readonly seconds: number
+  readonly withBackup: boolean
+  readonly progress: (text: string) => void
+}
+
+/** How to measure one line on either side. `start` brings up clients and a filled database; `round` is then repeated. */
+export interface Measurement {
+  readonly id: string
+  readonly what: string
+  start(side: Side, bench: Bench): Promise<(seconds: number) => Promise<Round['sample']>>
+}
+
+const WARM_UP_SECONDS = 0.3
+
+/** Runs measurements on both sides, turn by turn, so that whatever else the machine does hits both alike. */
+export class Bench {
+  readonly options: BenchOptions
+  readonly #cleanup: Cleanup
+  readonly #clients = new Set<Client>()
+
+  constructor(options: BenchOptions, cleanup: Cleanup) {
+    this.options = options
+    this.#cleanup = cleanup
+    cleanup.defer('end the client processes', () => this.#killClients())
+  }
+
+  client(): Client {
+    const client = new Client()
+    this.#clients.add(client)
+    return client
+  }
+
+  /** A fresh native directory and a fresh node for one row; `use` gets both, and afterwards neither remains. */
+  async withSides<T>(row: string, use: (sides: readonly [Side, Side]) => Promise<T>): Promise<T> {
+    const base = join(this.options.base, row)
+    const native: Side = { name: 'native', directory: join(base, 'native') }
+    mkdirSync(native.directory, { recursive: true })
+    const node = LtxdNode.start({
+      mount: join(base, 'mount'),
+      data: join(base, 'data'),
+      logFile: join(base, 'ltxd.log'),
+      ...(this.options.withBackup && { backup: `file://${join(base, 'backup')}` }),
+    })
+    this.#cleanup.defer(`end the node of ${row}`, () => node.destroy())
+    await node.mounted()
+    try {
+      return await use([native, { name: 'ltxd', directory: node.options.mount, daemonPid: node.pid }])
+    } catch (error) {
+      throw node.explain(error)
+    } finally {
+      this.#killClients()
+      if (node.running) await node.stop()
+    }
+  }
+
+  /** A B A B …: one round on each side in turn, and the medians of each side. */
+  async compare(measurement: Measurement, sides: readonly [Side, Side]): Promise<Line> {
+    const turns = []
+    for (const side of sides) turns.push(await this.#prepare(measurement, side))
+    for (let round = 1; round <= this.options.rounds; round++) {
+      for (const turn of turns) {
+        this.options.progress(`${measurement.what}: ${turn.side.name}, round ${round} of ${this.options.rounds}`)
+        await turn.round(this.options.seconds)
+      }
+    }
+    this.#killClients()
+    const [native, ltxd] = turns.map((turn) => turn.outcome())
+    return { id: measurement.id, what: measurement.what, native: native as Outcome, ltxd: ltxd as Outcome }
+  }
+
+  async #prepare(measurement: Measurement, side: Side): Promise<Turn> {
+    const turn = new Turn(side)
+    await turn.attempt(async () => {
+      const measure = await measurement.start(side, this)
+      await measure(WARM_UP_SECONDS)
+      turn.measure = measure
+    })
+    return turn
+  }
+
+  #killClients(): void {
+    for (const client of this.#clients) client.kill()
+    this.#clients.clear()
+  }
+}
+
+/** One side's rounds of one measurement, up to the first thing that SQLite refuses. */
+class Turn {
+  readonly side: Side
+  measure: ((seconds: number) => Promise<Round['sample']>) | undefined
+  readonly #rounds: Round[] = []
+  #missing: string | undefined
+
+  constructor(side: Side) {
+    this.side = side
+  }
+
+  async round(seconds: number): Promise<void> {
+    const measure = this.measure
+    if (measure === undefined || this.#missing !== undefined) return
+    await this.attempt(async () => {
+      const before = this.#daemonTimeUs()
+      const sample = await measure(seconds)
+      const after = this.#daemonTimeUs()
+      this.#rounds.push({ sample, daemonUs: before === undefined || after === undefined ? undefined : after - before })
+    })
+  }
+
+  /** What SQLite refuses, and what does not answer, is a result of this side; anything else is a defect of the benchmark. */
+  async attempt(step: () => Promise<void>): Promise<void> {
+    try {
+      await step()
+    } catch (error) {
+      if (!(error instanceof ClientError || error instanceof DeadlineError)) throw error
+      this.#missing = error.message
+    }
+  }
+
+  outcome(): Outcome {
+    return this.#missing === undefined ? summarize(this.#rounds) : { missing: this.#missing }
+  }
+
+  #daemonTimeUs(): number | undefined {
+    return this.side.daemonPid === undefined ? undefined : processorTimeUs(this.side.daemonPid)
+  }
+}

@@ -1,0 +1,67 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { TYPESCRIPT_ARGUMENTS } from '../../test/harness/typescript.ts'
+import { within } from '../../test/harness/wait.ts'
+import type { Answer, Command, DatabaseSetup, Sample, Workload } from './workload.ts'
+
+/** A command that SQLite could not carry out where it ran, such as a journal mode that the node refuses. */
+export class ClientError extends Error {
+  override readonly name = 'ClientError'
+}
+
+/** Time for opening, filling and closing a database, and over a measurement's own time. */
+const PATIENCE_MS = 30_000
+
+/** The handle on one client process (client.ts). One command at a time; each with a deadline. */
+export class Client {
+  readonly #child: ChildProcess
+
+  constructor() {
+    this.#child = fork(fileURLToPath(new URL('client.ts', import.meta.url)), [], {
+      execArgv: [...TYPESCRIPT_ARGUMENTS],
+    })
+  }
+
+  async create(database: DatabaseSetup): Promise<void> {
+    await this.#ask({ do: 'create', database }, PATIENCE_MS)
+  }
+
+  async open(database: DatabaseSetup): Promise<void> {
+    await this.#ask({ do: 'open', database }, PATIENCE_MS)
+  }
+
+  async measure(workload: Workload, seconds: number): Promise<Sample> {
+    const answer = await this.#ask({ do: 'measure', workload, seconds }, seconds * 1000 + PATIENCE_MS)
+    if (answer.sample === undefined) throw new Error('a measurement came without figures')
+    return answer.sample
+  }
+
+  async close(): Promise<void> {
+    await this.#ask({ do: 'close' }, PATIENCE_MS)
+    this.kill()
+  }
+
+  /** Nothing is asked of the process: it may be waiting on a mount that does not answer. */
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+
+  async #ask(command: Command, deadlineMs: number): Promise<Answer & { ok: true }> {
+    const ended = new AbortController()
+    try {
+      const answered = once(this.#child, 'message', { signal: ended.signal }) as Promise<[Answer]>
+      const exited = once(this.#child, 'exit', { signal: ended.signal }).then(([code, signal]) => {
+        throw new ClientError(`the client ended (${String(signal ?? code)}) during "${command.do}"`)
+      })
+      this.#child.send(command)
+      const [answer] = await within(`client's "${command.do}"`, deadlineMs, Promise.race([answered, exited]))
+      if (answer.ok) return answer
+      throw answer.sqlite === undefined
+        ? new Error(answer.message)
+        : new ClientError(`${answer.sqlite}: ${answer.message}`)
+    } finally {
+      ended.abort()
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest'
+import { changes } from './compare.ts'
+import type { Line } from './figures.ts'
+
+const line = (id: string, native: number, ltxd: number): Line => ({
+  id,
+  what: id,
+  native: { perSecond: native },
+  ltxd: { perSecond: ltxd },
+})
+
+test('a machine twice as fast changes the figures, not the share of native', () => {
+  expect(changes([line('read', 100, 50)], [line('read', 200, 100)])).toEqual([
+    { id: 'read', what: 'read', native: 2, ltxd: 2, share: 1 },
+  ])
+})
+
+test('a line that only one run has is left out, one without a figure has no change', () => {
+  const refused: Line = { ...line('write', 100, 1), ltxd: { missing: 'refused' } }
+  expect(changes([line('read', 1, 1), refused], [line('write', 150, 30)])).toEqual([
+    { id: 'write', what: 'write', native: 1.5, ltxd: undefined, share: undefined },
+  ])
+})

@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest'
+import { median, percentile } from './percentiles.ts'
+
+test('a percentile is a value that was measured, by nearest rank', () => {
+  const values = [10, 20, 30, 40]
+  expect(percentile(values, 0)).toBe(10)
+  expect(percentile(values, 0.5)).toBe(20)
+  expect(percentile(values, 0.51)).toBe(30)
+  expect(percentile(values, 1)).toBe(40)
+})
+
+test('p99 of a hundred values leaves one above it', () => {
+  const values = Float64Array.from({ length: 100 }, (_, i) => i + 1)
+  expect(percentile(values, 0.99)).toBe(99)
+})
+
+test('the median does not depend on the order, and leaves its input alone', () => {
+  const values = [3, 1, 2]
+  expect(median(values)).toBe(2)
+  expect(values).toEqual([3, 1, 2])
+  expect(median([4, 1, 2, 3])).toBe(2.5)
+})
+
+test('nothing measured is an error, not a zero', () => {
+  expect(() => percentile([], 0.5)).toThrow(RangeError)
+  expect(() => median([])).toThrow(RangeError)
+})

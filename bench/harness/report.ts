@@ -1,0 +1,83 @@
+import { PEER_MACHINE, PEERS } from '../peers.ts'
+import { TARGETS } from '../targets.ts'
+import { isFigure, shareOfNative, type Line, type Outcome } from './figures.ts'
+import type { Machine } from './machine.ts'
+import { formatRate, formatRatio, formatUs, renderTable, type Column } from './table.ts'
+
+/** One run, as it is printed and as `--json` saves it. */
+export interface Report {
+  readonly takenAt: string
+  readonly machine: Machine
+  readonly rounds: number
+  readonly seconds: number
+  readonly withBackup: boolean
+  readonly lines: readonly Line[]
+}
+
+const COLUMNS: readonly Column[] = [
+  { heading: 'what', align: 'left' },
+  { heading: 'native', align: 'right' },
+  { heading: 'ltxd', align: 'right' },
+  { heading: '× native', align: 'right' },
+  { heading: 'p50/p99 µs', align: 'right' },
+  { heading: 'ltxd', align: 'right' },
+  { heading: 'daemon µs', align: 'right' },
+  { heading: 'peer', align: 'right' },
+  { heading: '× native', align: 'right' },
+  { heading: 'target', align: 'left' },
+  { heading: 'reached', align: 'left' },
+]
+
+export function renderReport(report: Report): string {
+  const { machine } = report
+  return [
+    `${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, ${machine.fileSystem}, ` +
+      `Node ${machine.node}, SQLite ${machine.sqlite}`,
+    `Medians of ${report.rounds} rounds of ${report.seconds} s, native and ltxd in turn; ` +
+      `${report.withBackup ? 'the node backs up to a directory' : 'no backup'}; neither side is pinned to a core.`,
+    '',
+    renderTable(COLUMNS, report.lines.map(cells)),
+    '',
+    ...remarks(report.lines),
+    'daemon µs: processor time of the ltxd process for each operation.',
+    `peer: ${PEER_MACHINE}. "× peer" compares shares of native, each of its own machine.`,
+  ].join('\n')
+}
+
+function cells(line: Line): string[] {
+  const share = shareOfNative(line)
+  const peer = PEERS[line.id]
+  const target = TARGETS[line.id]
+  return [
+    line.what,
+    rate(line.native),
+    rate(line.ltxd),
+    share === undefined ? '–' : formatRatio(share),
+    latency(line.native),
+    latency(line.ltxd),
+    isFigure(line.ltxd) && line.ltxd.daemonUs !== undefined ? formatUs(line.ltxd.daemonUs) : '–',
+    peer === undefined ? '–' : `${peer.peer} ${formatRate(peer.perSecond)}`,
+    peer === undefined ? '–' : formatRatio(peer.perSecond / peer.nativePerSecond),
+    target?.text ?? '–',
+    target === undefined ? '–' : target.reached(line) ? 'yes' : 'no',
+  ]
+}
+
+function rate(outcome: Outcome): string {
+  return isFigure(outcome) ? formatRate(outcome.perSecond) : 'none'
+}
+
+function latency(outcome: Outcome): string {
+  if (!isFigure(outcome) || outcome.p50Us === undefined || outcome.p99Us === undefined) return '–'
+  return `${formatUs(outcome.p50Us)}/${formatUs(outcome.p99Us)}`
+}
+
+/** Why a figure is missing, below the table, where there is room. */
+function remarks(lines: readonly Line[]): string[] {
+  return lines.flatMap((line) =>
+    (['native', 'ltxd'] as const).flatMap((side) => {
+      const outcome = line[side]
+      return isFigure(outcome) ? [] : [`${line.what}, ${side}: no figure: ${outcome.missing}`]
+    }),
+  )
+}

@@ -1,0 +1,102 @@
+import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Cleanup } from '../test/harness/cleanup.ts'
+import { mountsBelow } from '../test/harness/mounts.ts'
+import { Bench } from './harness/bench.ts'
+import { renderComparison } from './harness/compare.ts'
+import type { Line } from './harness/figures.ts'
+import { describeMachine } from './harness/machine.ts'
+import { renderReport, type Report } from './harness/report.ts'
+import { ROWS } from './rows.ts'
+
+interface Options {
+  readonly json?: string
+  readonly compare?: string
+  readonly seconds: number
+  readonly rounds: number
+  readonly dir: string
+  readonly backup: boolean
+}
+
+const program = new Command('bench')
+  .description('Native SQLite and SQLite on an ltxd mount, side by side in one run.')
+  .argument('[row...]', `rows to run: ${ROWS.map((row) => row.name).join(', ')} (default: all)`)
+  .option('--json <file>', 'save the figures')
+  .option('--compare <file>', 'print how much changed since figures that --json saved')
+  .option('--seconds <n>', 'length of each measurement', positive, 1)
+  .option('--rounds <n>', 'measurements of each side, of which the median counts', positive, 5)
+  .option('--dir <directory>', 'where to work; not on a tmpfs, whose fsync does nothing', '/var/tmp')
+  .option('--backup', 'let the node back up to a directory meanwhile', false)
+  .exitOverride()
+
+process.exitCode = await main()
+
+async function main(): Promise<number> {
+  try {
+    program.parse()
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    throw error
+  }
+  const unknown = program.args.filter((name) => !ROWS.some((row) => row.name === name))
+  if (unknown.length > 0) {
+    console.error(`unknown row ${unknown.join(', ')}: expected some of ${ROWS.map((row) => row.name).join(', ')}`)
+    return 2
+  }
+  return run(program.args, program.opts<Options>())
+}
+
+async function run(names: readonly string[], options: Options): Promise<number> {
+  const before =
+    options.compare === undefined ? undefined : (JSON.parse(readFileSync(options.compare, 'utf8')) as Report)
+  const cleanup = new Cleanup()
+  cleanup.onSignals((signal) => console.error(`\n${signal}: cleaning up`))
+  const base = mkdtempSync(join(realpathSync(options.dir), 'ltxd-bench-'))
+  cleanup.defer(`remove ${base}`, () => removeTree(base))
+  const bench = new Bench(
+    { base, rounds: options.rounds, seconds: options.seconds, withBackup: options.backup, progress },
+    cleanup,
+  )
+  const lines: Line[] = []
+  try {
+    for (const row of ROWS) if (names.length === 0 || names.includes(row.name)) lines.push(...(await row.run(bench)))
+    const report: Report = {
+      takenAt: new Date().toISOString(),
+      machine: describeMachine(base),
+      rounds: options.rounds,
+      seconds: options.seconds,
+      withBackup: options.backup,
+      lines,
+    }
+    progress('')
+    console.log(renderReport(report))
+    if (before !== undefined) console.log(`\n${renderComparison(before, report)}`)
+    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`)
+    return 0
+  } catch (error) {
+    progress('')
+    console.error(error instanceof Error ? error.message : error)
+    return 1
+  } finally {
+    await cleanup.run()
+  }
+}
+
+/** One line that is written over, on a terminal only. */
+function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
+}
+
+/** Never descends into a mount that is still there: that would delete through a node. */
+function removeTree(directory: string): void {
+  const mounts = mountsBelow(directory)
+  if (mounts.length > 0) throw new Error(`still mounted: ${mounts.join(', ')}`)
+  rmSync(directory, { recursive: true, force: true })
+}
+
+function positive(text: string): number {
+  const value = Number(text)
+  if (!(value > 0)) throw new InvalidArgumentError('expected a number above 0')
+  return value
+}

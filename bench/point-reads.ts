@@ -1,0 +1,14 @@
+import { sideBySide, singleClient } from './harness/row.ts'
+
+/** Reads by primary key, each in a read transaction of its own: what locks and the look for a hot journal cost. */
+export const pointReads = sideBySide(
+  'point-reads',
+  (['WAL', 'DELETE', 'PERSIST'] as const).map((journalMode) =>
+    singleClient(
+      `read-${journalMode.toLowerCase()}`,
+      `point reads/s, ${journalMode}`,
+      { journalMode, synchronous: 'NORMAL' },
+      { kind: 'read' },
+    ),
+  ),
+)

@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest'
+import type { Line } from './harness/figures.ts'
+import { PEERS } from './peers.ts'
+import { ROWS } from './rows.ts'
+import { TARGETS } from './targets.ts'
+
+const line = (id: string, ltxd: Line['ltxd']): Line => ({ id, what: id, native: { perSecond: 100_000 }, ltxd })
+
+test('a target against native is met at the share, not below it', () => {
+  const target = TARGETS['read-wal']
+  expect(target?.reached(line('read-wal', { perSecond: 90_000 }))).toBe(true)
+  expect(target?.reached(line('read-wal', { perSecond: 89_999 }))).toBe(false)
+})
+
+test('a target against the peer compares shares of native, and its latency limit counts too', () => {
+  const target = TARGETS['write-wal-normal']
+  const enough = (8 * 100_000 * 650) / 120_000
+  expect(target?.reached(line('write-wal-normal', { perSecond: enough + 1, p99Us: 900 }))).toBe(true)
+  expect(target?.reached(line('write-wal-normal', { perSecond: enough - 1, p99Us: 900 }))).toBe(false)
+  expect(target?.reached(line('write-wal-normal', { perSecond: enough + 1, p99Us: 1_001 }))).toBe(false)
+})
+
+test('no figure reaches no target', () => {
+  for (const [id, target] of Object.entries(TARGETS))
+    expect(target.reached(line(id, { missing: 'refused' }))).toBe(false)
+})
+
+test('each target has its peer, and no two rows share a name', () => {
+  expect(Object.keys(TARGETS).toSorted()).toEqual(Object.keys(PEERS).toSorted())
+  expect(new Set(ROWS.map((row) => row.name)).size).toBe(ROWS.length)
+})

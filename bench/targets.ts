@@ -1,0 +1,51 @@
+import { isFigure, shareOfNative, type Line } from './harness/figures.ts'
+import { PEERS } from './peers.ts'
+
+/** A goal for one line of the table. */
+export interface Target {
+  readonly text: string
+  readonly reached: (line: Line) => boolean
+}
+
+export const TARGETS: Readonly<Record<string, Target>> = {
+  'write-wal-normal': all(timesPeer(8), p99AtMost(1_000)),
+  'write-wal-full': ofNative(0.75),
+  'write-delete-full': ofNative(0.7),
+  'write-truncate-full': ofNative(1),
+  'write-persist-full': ofNative(1),
+  'read-wal': ofNative(0.9),
+  'read-delete': ofNative(0.85),
+  'read-persist': ofNative(0.5),
+  'read-beside-writer': ofNative(0.8),
+  'bulk-insert': ofNative(0.4),
+}
+
+function ofNative(share: number): Target {
+  return { text: `≥ ${share} × native`, reached: (line) => (shareOfNative(line) ?? 0) >= share }
+}
+
+/** Against the peer's share of native, so that a faster or slower machine decides nothing. */
+function timesPeer(factor: number): Target {
+  return {
+    text: `≥ ${factor} × peer`,
+    reached(line) {
+      const peer = PEERS[line.id]
+      if (peer === undefined) return false
+      return (shareOfNative(line) ?? 0) >= (factor * peer.perSecond) / peer.nativePerSecond
+    },
+  }
+}
+
+function p99AtMost(limitUs: number): Target {
+  return {
+    text: `p99 ≤ ${limitUs / 1000} ms`,
+    reached: ({ ltxd }) => isFigure(ltxd) && ltxd.p99Us !== undefined && ltxd.p99Us <= limitUs,
+  }
+}
+
+function all(...targets: readonly Target[]): Target {
+  return {
+    text: targets.map((target) => target.text).join(', '),
+    reached: (line) => targets.every((target) => target.reached(line)),
+  }
+}

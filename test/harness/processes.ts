@@ -1,0 +1,52 @@
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** Processes by pid, from /proc. */
+
+/** Linux reports processor time to user space in hundredths of a second, whatever its own tick is. */
+const TICK_US = 10_000
+
+/** `pid` and everything it started, parents first. Those that left the tree (a daemon's daemon) are not found. */
+export function processTree(pid: number): number[] {
+  const children = new Map<number, number[]>()
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    const stat = statFields(Number(entry))
+    if (stat === undefined) continue
+    const parent = Number(stat[1])
+    children.set(parent, [...(children.get(parent) ?? []), Number(entry)])
+  }
+  const tree = [pid]
+  for (let i = 0; i < tree.length; i++) tree.push(...(children.get(tree[i] as number) ?? []))
+  return tree
+}
+
+/** User and system time of a process, all its threads together; undefined when it is gone. */
+export function processorTimeUs(pid: number): number | undefined {
+  const stat = statFields(pid)
+  return stat === undefined ? undefined : (Number(stat[11]) + Number(stat[12])) * TICK_US
+}
+
+/** False also for a zombie: it runs nothing any more. */
+export function isRunning(pid: number): boolean {
+  const stat = statFields(pid)
+  return stat !== undefined && stat[0] !== 'Z' && stat[0] !== 'X'
+}
+
+/** Sends `signal`; no error when the process is already gone. */
+export function signalProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+/** The fields of /proc/PID/stat from the third (state) on: the second, the name, may itself hold blanks and brackets. */
+function statFields(pid: number): string[] | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return undefined
+  }
+}
