@@ -1,0 +1,74 @@
+import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
+
+export class ObjectNotFoundError extends LtxdError {
+  constructor(
+    readonly url: string,
+    readonly key: string,
+    options?: ErrorOptions,
+  ) {
+    super('OBJECT_NOT_FOUND', `${url} holds no object ${key}; list what is there with "ltxd backup list"`, 1, options)
+  }
+}
+
+/** A put with `ifNoneMatch: '*'` found the key taken. Nothing was changed. */
+export class ObjectExistsError extends LtxdError {
+  constructor(
+    readonly url: string,
+    readonly key: string,
+    options?: ErrorOptions,
+  ) {
+    super('OBJECT_EXISTS', `${url} already holds an object ${key}; it was left as it is`, 1, options)
+  }
+}
+
+/** A key that no store may be asked for. */
+export class InvalidKeyError extends LtxdError {
+  constructor(
+    readonly key: string,
+    problem: string,
+  ) {
+    super('OBJECT_KEY_INVALID', `object key ${JSON.stringify(key.slice(0, 200))} ${problem}`)
+  }
+}
+
+/** A range that begins after the object's end, or ends before it begins. */
+export class InvalidRangeError extends LtxdError {
+  constructor(url: string, key: string, start: number, end: number | undefined, sizeBytes: number) {
+    super(
+      'OBJECT_RANGE_INVALID',
+      `bytes ${start}-${end ?? ''} of object ${key} in ${url} do not exist: it has ${sizeBytes} bytes`,
+    )
+  }
+}
+
+/** The address of a store cannot be used. */
+export class StoreUrlError extends LtxdError {
+  constructor(url: string, problem: string) {
+    super('STORE_URL_INVALID', `cannot open the object store ${JSON.stringify(url)}: ${problem}`, 2)
+  }
+}
+
+/** The store did not do what it was asked for: full, forbidden, unreachable. Worth another try later. */
+export class StoreUnavailableError extends LtxdError {
+  constructor(
+    readonly url: string,
+    action: string,
+    cause: unknown,
+  ) {
+    super('STORE_UNAVAILABLE', `cannot ${action} in ${url}: ${errorMessage(cause)}${advice(cause)}`, 1, { cause })
+  }
+}
+
+const ADVICE: Readonly<Record<string, string>> = {
+  EACCES: '; give this user read and write permission there',
+  EPERM: '; give this user read and write permission there',
+  EROFS: '; the file system is mounted read-only',
+  ENOSPC: '; free some space or shorten the retention',
+  EDQUOT: '; free some space or raise the quota',
+  ENOTDIR: '; a part of the path is a file where a directory was expected',
+  ELOOP: '; a part of the path is a symbolic link to itself',
+}
+
+function advice(cause: unknown): string {
+  return ADVICE[errorCode(cause) ?? ''] ?? ''
+}
