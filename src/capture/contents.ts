@@ -1,0 +1,181 @@
+/** What the files of a database do with reads and writes: pass them on to the backing file, and tell the trackers. */
+
+import fs from 'node:fs'
+import type { Database } from './database.ts'
+import { refusal } from './refusal.ts'
+import type { Caller, FileContent } from '../fuse/content.ts'
+import type { Files } from '../util/files.ts'
+
+/** A file that is just a file. */
+export class PlainContent implements FileContent {
+  protected readonly files: Files
+  protected readonly fd: number
+
+  constructor(files: Files, fd: number) {
+    this.files = files
+    this.fd = fd
+  }
+
+  opened(flags: number, caller: Caller): void {
+    if ((flags & fs.constants.O_TRUNC) !== 0) this.truncate(0, caller)
+  }
+
+  read(into: Uint8Array, at: number, length: number, position: number): number {
+    return this.files.read(this.fd, into, at, length, position)
+  }
+
+  write(data: Uint8Array, position: number, _caller: Caller): void {
+    this.files.write(this.fd, data, 0, data.length, position)
+  }
+
+  truncate(sizeBytes: number, _caller: Caller): void {
+    this.files.truncate(this.fd, sizeBytes)
+  }
+
+  sync(_dataOnly: boolean): void {
+    this.files.sync(this.fd)
+  }
+
+  released(_flags: number, _openHandles: number, _openWriters: number): void {}
+}
+
+/** The main file. Until it has a committed state it is a file like any other. */
+export class DatabaseContent extends PlainContent {
+  private readonly database: Database
+  private written = false
+  /** The name is gone or belongs to another file: nothing here is captured any more. */
+  private detached = false
+
+  constructor(database: Database, fd: number) {
+    super(database.files, fd)
+    this.database = database
+    database.fd = fd
+  }
+
+  override opened(flags: number, caller: Caller): void {
+    const { refusal: reason, name } = this.database
+    if (reason !== undefined) throw refusal.unreadable(name, reason)
+    super.opened(flags, caller)
+  }
+
+  override write(data: Uint8Array, position: number, caller: Caller): void {
+    const { database } = this
+    if (this.detached || !database.tracked) {
+      super.write(data, position, caller)
+      this.written = true
+    } else if (database.journal.active) {
+      super.write(data, position, caller)
+      database.journal.databaseWritten(position, data.length)
+    } else if (database.walMode) {
+      super.write(data, position, caller)
+      database.checkpointed(data, position)
+    } else {
+      throw refusal.unjournaled(database.name, caller)
+    }
+  }
+
+  override truncate(sizeBytes: number, caller: Caller): void {
+    const { database } = this
+    if (!this.detached && database.tracked && !database.journal.active) {
+      if (sizeBytes < this.committedSizeBytes()) throw refusal.unjournaled(database.name, caller)
+    }
+    super.truncate(sizeBytes, caller)
+  }
+
+  /** The log is what makes a captured commit durable; the file itself is synced in the background. */
+  override sync(dataOnly: boolean): void {
+    const { database } = this
+    if (this.detached || !database.tracked) super.sync(dataOnly)
+    else if (database.journal.active) database.journal.syncRequested()
+    else database.syncLog()
+  }
+
+  override released(_flags: number, openHandles: number, openWriters: number): void {
+    const { database } = this
+    if (!this.detached) {
+      if (openWriters === 0 && this.written && !database.tracked && !database.journal.active) this.importCopied()
+      if (openHandles === 0) database.fd = -1
+    }
+  }
+
+  detach(): void {
+    this.detached = true
+    this.database.fd = -1
+  }
+
+  /** A file that came without a journal, by cp or VACUUM INTO, becomes a database when its last writer has closed it. */
+  private importCopied(): void {
+    const { database } = this
+    this.written = false
+    const size = this.files.size(this.fd)
+    const state = database.fileState()
+    if (state !== undefined && size >= state.sizePages * state.header.pageSize && state.sizePages > 0) {
+      database.importFile()
+    } else if (size > 0) {
+      const problem = state === undefined ? 'it does not begin with a SQLite header' : 'it is shorter than its header says'
+      database.events.log('warn', `not a SQLite database: ${problem}. Served as a plain file, not replicated`, { file: database.name })
+    }
+  }
+
+  /** In WAL mode the file may be shorter than the database until the next checkpoint; a checkpoint cuts it to size. */
+  private committedSizeBytes(): number {
+    const { pages, pageSize, walMode } = this.database
+    return walMode && pages.pagesInWal > 0 ? 0 : pages.sizePages * pageSize
+  }
+}
+
+export class WalContent extends PlainContent {
+  private readonly database: Database
+
+  constructor(database: Database, fd: number) {
+    super(database.files, fd)
+    this.database = database
+    database.walFd = fd
+  }
+
+  override write(data: Uint8Array, position: number, caller: Caller): void {
+    if (!this.captured) return super.write(data, position, caller)
+    this.database.wal.write(data, position, () => super.write(data, position, caller))
+  }
+
+  override truncate(sizeBytes: number, caller: Caller): void {
+    if (!this.captured) return super.truncate(sizeBytes, caller)
+    this.database.wal.truncate(sizeBytes, () => super.truncate(sizeBytes, caller))
+  }
+
+  /** A commit is durable once its transaction is durable in the log: recovery replays it from there. */
+  override sync(dataOnly: boolean): void {
+    if (this.captured) this.database.syncLog()
+    else super.sync(dataOnly)
+  }
+
+  override released(_flags: number, openHandles: number, _openWriters: number): void {
+    if (openHandles === 0 && this.database.walFd === this.fd) this.database.walFd = -1
+  }
+
+  /** Not after the WAL was removed under an open descriptor, nor before there is a database. */
+  private get captured(): boolean {
+    return this.database.tracked && this.database.walFd === this.fd
+  }
+}
+
+export class JournalContent extends PlainContent {
+  private readonly database: Database
+
+  constructor(database: Database, fd: number) {
+    super(database.files, fd)
+    this.database = database
+  }
+
+  override write(data: Uint8Array, position: number, caller: Caller): void {
+    const { journal } = this.database
+    if (journal.endsWith(data, position)) journal.finish()
+    super.write(data, position, caller)
+    journal.written(data, position)
+  }
+
+  override truncate(sizeBytes: number, caller: Caller): void {
+    if (sizeBytes === 0) this.database.journal.finish()
+    super.truncate(sizeBytes, caller)
+  }
+}

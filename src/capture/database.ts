@@ -1,0 +1,287 @@
+import fs from 'node:fs'
+import assert from 'node:assert/strict'
+import type { CaptureEvents } from './events.ts'
+import { JournalTracker } from './journal-tracker.ts'
+import { PageTable, exchange } from './pages.ts'
+import { WalTracker } from './wal-tracker.ts'
+import type { LogWriter } from '../log/writer.ts'
+import { writePageChecksums } from '../log/page-checksums.ts'
+import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
+import type { DatabaseHeader } from '../sqlite/database-header.ts'
+import { frameOffset, FRAME_HEADER_SIZE } from '../sqlite/wal.ts'
+import { pageChecksum } from '../ltx/checksum.ts'
+import type { Checksum, Pgno, Position } from '../ltx/types.ts'
+import { EMPTY_CHECKSUM, lockPgno, nextTXID } from '../ltx/types.ts'
+import type { Files } from '../util/files.ts'
+
+/** Where a transaction lay in the WAL. */
+export interface WalSpan {
+  readonly offset: number
+  readonly size: number
+  readonly salt1: number
+  readonly salt2: number
+}
+
+/** A change of the database that is to become one LTX transaction. */
+export interface Change {
+  /** Database size in pages afterwards; 0 drops the database. */
+  readonly commit: number
+  /** Ascending, without the lock page, none beyond `commit`; every page by which the database grows is among them. */
+  readonly pgnos: Pgno[]
+  /** The page's new content, valid until the next call. */
+  readonly read: (pgno: Pgno) => Uint8Array
+  readonly wal?: WalSpan
+  /** Nothing of the old pages remains: a first import, a replaced file, another page size. */
+  readonly whole?: boolean
+}
+
+export interface DatabaseOptions {
+  readonly name: string
+  /** Of the backing file. */
+  readonly path: string
+  readonly files: Files
+  readonly events: CaptureEvents
+  readonly nowMs: () => number
+  /** Opens (or creates) the log when the first transaction is to be written. */
+  readonly openLog: () => LogWriter
+  readonly nodeId: bigint
+}
+
+/**
+ * One database on the mount: what is committed, where its pages are, and the one way by which a change of it becomes a
+ * transaction. Trackers see the writes and decide that something was committed; this class makes it so.
+ */
+export class Database {
+  readonly name: string
+  readonly path: string
+  readonly files: Files
+  readonly events: CaptureEvents
+  readonly pages: PageTable
+  readonly wal: WalTracker
+  readonly journal: JournalTracker
+  /** Descriptors of the tree's, while the files are open; -1 otherwise. */
+  fd = -1
+  walFd = -1
+  pageSize = 0
+  /** Page 1 says WAL. */
+  walMode = false
+  /** Why this database is not served, if recovery gave up on it. */
+  refusal: string | undefined
+  lastTimestampMs = 0
+  private readonly options: DatabaseOptions
+  private log: LogWriter | undefined
+
+  constructor(options: DatabaseOptions, state?: { log: LogWriter; pages: PageTable; pageSize: number; walMode: boolean }) {
+    this.options = options
+    this.name = options.name
+    this.path = options.path
+    this.files = options.files
+    this.events = options.events
+    this.pages = state?.pages ?? new PageTable()
+    this.pageSize = state?.pageSize ?? 0
+    this.walMode = state?.walMode ?? false
+    this.log = state?.log
+    this.wal = new WalTracker(this)
+    this.journal = new JournalTracker(this)
+  }
+
+  /** Whether its changes are captured: it has a committed state with pages. */
+  get tracked(): boolean {
+    return this.pages.sizePages > 0
+  }
+
+  get hasLog(): boolean {
+    return this.log !== undefined
+  }
+
+  get position(): Position {
+    return this.log?.position ?? { txid: 0n as Position['txid'], checksum: EMPTY_CHECKSUM }
+  }
+
+  /** The position up to which the database file holds everything, or undefined while pages are in the WAL only. */
+  get backfilled(): Position | undefined {
+    return this.pages.pagesInWal === 0 ? this.position : undefined
+  }
+
+  /** Makes `change` the next transaction: in the log, then in the tables, then known to others. On failure nothing has changed. */
+  commit(change: Change): Position {
+    const log = (this.log ??= this.options.openLog())
+    const before = log.position
+    const { commit, pgnos, whole = false } = change
+    const sums = new Array<Checksum>(pgnos.length)
+    const txid = nextTXID(before.txid)
+    const timestampMs = Math.max(this.options.nowMs(), this.lastTimestampMs)
+    const { position, rotated } = log.append(
+      {
+        flags: 0,
+        pageSize: this.pageSize,
+        commit,
+        minTXID: txid,
+        maxTXID: txid,
+        timestampMs,
+        preApplyChecksum: before.txid === 0n ? 0n : before.checksum,
+        walOffset: change.wal?.offset ?? 0,
+        walSize: change.wal?.size ?? 0,
+        walSalt1: change.wal?.salt1 ?? 0,
+        walSalt2: change.wal?.salt2 ?? 0,
+        nodeId: this.options.nodeId,
+      },
+      (encoder) => {
+        let checksum = whole ? EMPTY_CHECKSUM : before.checksum
+        for (let i = 0; i < pgnos.length; i++) {
+          const pgno = pgnos[i] as Pgno
+          const page = change.read(pgno)
+          const sum = pageChecksum(pgno, page)
+          sums[i] = sum
+          checksum = exchange(checksum, whole ? 0n : this.pages.checksum(pgno), sum)
+          encoder.writePage(pgno, page)
+        }
+        if (!whole) checksum = this.withoutPagesBeyond(commit, checksum)
+        return checksum
+      },
+    )
+    if (whole) this.pages.resize(0)
+    this.pages.resize(commit)
+    for (let i = 0; i < pgnos.length; i++) this.pages.setChecksum(pgnos[i] as Pgno, sums[i] as Checksum)
+    this.lastTimestampMs = timestampMs
+    if (rotated) this.savePageChecksums()
+    return position
+  }
+
+  /** Everything committed so far survives a power loss when this returns. */
+  syncLog(): void {
+    this.log?.sync()
+  }
+
+  publish(): void {
+    this.events.published(this)
+  }
+
+  /** Takes the file as it lies as the next transaction. The caller made sure that no journal is open on it. */
+  importFile(): Position {
+    return this.withFile((fd) => {
+      const header = this.readHeader(fd)
+      assert.ok(header !== undefined, 'only a valid database is imported')
+      const commit = sizePages(header, this.files.size(fd))
+      const previous = this.pageSize
+      this.pageSize = header.pageSize
+      const pgnos = pagesOf(commit, header.pageSize)
+      try {
+        this.commit({ commit, pgnos, read: (pgno) => this.readFrom(fd, pgno), whole: true })
+      } catch (error) {
+        this.pageSize = previous
+        throw error
+      }
+      this.walMode = header.journalMode === 'wal'
+      this.publish()
+      return this.position
+    })
+  }
+
+  /** The database's file is about to be removed. */
+  drop(): void {
+    this.wal.forget()
+    this.journal.forget()
+    this.commit({ commit: 0, pgnos: [], read: () => empty, whole: true })
+    this.syncLog()
+    this.publish()
+  }
+
+  /** The page as the database file has it; zeros beyond its end, as SQLite reads it. Valid until the next call. */
+  readFile(pgno: Pgno): Uint8Array {
+    return this.withFile((fd) => this.readFrom(fd, pgno))
+  }
+
+  /** The page's newest committed version, wherever it is. Valid until the next call. */
+  readPage(pgno: Pgno): Uint8Array {
+    const frame = this.pages.frame(pgno)
+    return frame < 0 ? this.readFile(pgno) : this.readFrame(frame)
+  }
+
+  readFrame(index: number): Uint8Array {
+    const page = scratch.subarray(0, this.pageSize)
+    const at = frameOffset(index, this.pageSize) + FRAME_HEADER_SIZE
+    const n = this.files.read(this.walFd, page, 0, page.length, at)
+    assert.equal(n, page.length, 'a committed frame lies within the WAL')
+    return page
+  }
+
+  readHeader(fd: number): DatabaseHeader | undefined {
+    const bytes = new Uint8Array(DATABASE_HEADER_SIZE)
+    const n = this.files.read(fd, bytes, 0, bytes.length, 0)
+    return parseDatabaseHeader(bytes.subarray(0, n))
+  }
+
+  /** Database size in pages and journal mode as the file has them. */
+  fileState(): { header: DatabaseHeader; sizePages: number } | undefined {
+    return this.withFile((fd) => {
+      const header = this.readHeader(fd)
+      return header && { header, sizePages: sizePages(header, this.files.size(fd)) }
+    })
+  }
+
+  /** A checkpoint wrote `data` into the database file: pages that now lie there in their newest version have left the WAL. */
+  checkpointed(data: Uint8Array, position: number): void {
+    if (this.pages.pagesInWal === 0) return
+    const size = this.pageSize
+    for (let at = Math.ceil(position / size) * size; at + size <= position + data.length; at += size) {
+      const pgno = at / size + 1
+      if (this.pages.frame(pgno) < 0) continue
+      const page = data.subarray(at - position, at - position + size)
+      if (pageChecksum(pgno, page) === this.pages.checksum(pgno)) this.pages.clearFrame(pgno)
+    }
+    if (this.pages.pagesInWal === 0) this.publish()
+  }
+
+  /** Writes the page checksums beside the log, for the next recovery. Only ever a help: a failure is no more than said. */
+  savePageChecksums(): void {
+    if (this.log === undefined) return
+    try {
+      writePageChecksums(this.files, `${this.log.dir}/pages.bin`, this.position, this.pages.snapshot())
+    } catch (error) {
+      this.events.log('warn', 'page checksums could not be saved', { database: this.name, error: String(error) })
+    }
+  }
+
+  close(): void {
+    this.log?.close()
+    this.log = undefined
+  }
+
+  withFile<T>(use: (fd: number) => T): T {
+    if (this.fd >= 0) return use(this.fd)
+    const fd = this.files.open(this.path, fs.constants.O_RDWR | fs.constants.O_NOFOLLOW)
+    try {
+      return use(fd)
+    } finally {
+      this.files.close(fd)
+    }
+  }
+
+  private readFrom(fd: number, pgno: Pgno): Uint8Array {
+    const page = scratch.subarray(0, this.pageSize)
+    const n = this.files.read(fd, page, 0, page.length, (pgno - 1) * this.pageSize)
+    if (n < page.length) page.fill(0, n)
+    return page
+  }
+
+  private withoutPagesBeyond(commit: number, checksum: Checksum): Checksum {
+    let result = checksum
+    for (let pgno = commit + 1; pgno <= this.pages.sizePages; pgno++) {
+      result = exchange(result, this.pages.checksum(pgno), 0n)
+    }
+    return result
+  }
+}
+
+/** All pages of a database but the lock page. */
+export function pagesOf(sizeInPages: number, pageSize: number): Pgno[] {
+  const lock = lockPgno(pageSize)
+  const pgnos: Pgno[] = []
+  for (let pgno = 1; pgno <= sizeInPages; pgno++) if (pgno !== lock) pgnos.push(pgno)
+  return pgnos
+}
+
+const empty = new Uint8Array(0)
+/** One for the thread. */
+const scratch = new Uint8Array(65536)

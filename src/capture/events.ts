@@ -1,0 +1,11 @@
+import type { Database } from './database.ts'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>
+
+/** What capture tells its surroundings. Called on the way of a commit: must not block. */
+export interface CaptureEvents {
+  /** A database has a new position, size, mode, or has become one, or ceased to be. */
+  published(database: Database): void
+  log(level: LogLevel, message: string, fields: LogFields): void
+}

@@ -1,0 +1,94 @@
+import type { Database } from './database.ts'
+import { pageChecksum } from '../ltx/checksum.ts'
+import type { Pgno } from '../ltx/types.ts'
+import { lockPgno } from '../ltx/types.ts'
+import { hasJournalMagic } from '../sqlite/journal.ts'
+
+/**
+ * Follows a transaction in rollback mode. From the moment the journal has a valid header until it ends (by unlink, truncation,
+ * or a header that is overwritten) SQLite may change the database file in place. At that end, what differs
+ * from the last committed state is the transaction: nothing after a rollback, except free-list leaves, which SQLite does not
+ * restore and which are therefore a transaction of their own.
+ */
+export class JournalTracker {
+  private readonly database: Database
+  private readonly dirty = new Set<Pgno>()
+  /** The journal protects the database file: changes in place are allowed. */
+  active = false
+  /** SQLite asked for the database file to be synced within this transaction. */
+  private durable = false
+
+  constructor(database: Database) {
+    this.database = database
+  }
+
+  /** Bytes are about to be written at `position` of the journal. True when that ends a transaction. */
+  endsWith(data: Uint8Array, position: number): boolean {
+    return this.active && position === 0 && !hasJournalMagic(data)
+  }
+
+  /** Bytes were written to the journal. */
+  written(data: Uint8Array, position: number): void {
+    if (position === 0 && hasJournalMagic(data)) this.active = true
+  }
+
+  databaseWritten(position: number, length: number): void {
+    const size = this.database.pageSize
+    if (size === 0) return
+    const last = Math.floor((position + length - 1) / size) + 1
+    for (let pgno = Math.floor(position / size) + 1; pgno <= last; pgno++) this.dirty.add(pgno)
+  }
+
+  /** SQLite wants the database file durable. What makes it so is the log, at the end of the transaction. */
+  syncRequested(): void {
+    this.durable = true
+  }
+
+  /**
+   * The journal is about to end. Everything that was changed is in the log when this returns, durably if that was asked for. When
+   * it throws, the journal must stay.
+   */
+  finish(): void {
+    if (!this.active) return
+    const committed = this.capture()
+    if (this.durable) this.database.syncLog()
+    this.forget()
+    if (committed) this.database.publish()
+  }
+
+  forget(): void {
+    this.active = false
+    this.durable = false
+    this.dirty.clear()
+  }
+
+  /** False when nothing differs. */
+  private capture(): boolean {
+    const { database } = this
+    const state = database.fileState()
+    if (state === undefined) return false
+    const { header, sizePages: commit } = state
+    if (!database.tracked || header.pageSize !== database.pageSize) {
+      database.importFile()
+      return true
+    }
+    const pgnos = this.changed(commit)
+    if (pgnos.length === 0 && commit === database.pages.sizePages) return false
+    database.commit({ commit, pgnos, read: (pgno) => database.readFile(pgno) })
+    database.walMode = header.journalMode === 'wal'
+    return true
+  }
+
+  /** Pages written since the journal began that differ from their committed version, and all by which the file grew. */
+  private changed(commit: number): Pgno[] {
+    const { database } = this
+    const { pages, pageSize } = database
+    const lock = lockPgno(pageSize)
+    for (let pgno = pages.sizePages + 1; pgno <= commit; pgno++) this.dirty.add(pgno)
+    const candidates = Array.from(this.dirty).sort((a, b) => a - b)
+    return candidates.filter(
+      (pgno) => pgno <= commit && pgno !== lock && pageChecksum(pgno, database.readFile(pgno)) !== pages.checksum(pgno),
+    )
+  }
+}
+

@@ -1,0 +1,155 @@
+import fs from 'node:fs'
+import { Database } from './database.ts'
+import type { DatabaseOptions } from './database.ts'
+import { DatabaseContent, JournalContent, PlainContent, WalContent } from './contents.ts'
+import { classify, nameProblem } from './naming.ts'
+import { refusal } from './refusal.ts'
+import { parseSuperJournal } from '../sqlite/journal.ts'
+import type { Caller, FileContent, Volume } from '../fuse/content.ts'
+import { withFile } from '../util/files.ts'
+
+export interface CaptureVolumeOptions {
+  /** The backing directory. */
+  readonly root: string
+  readonly files: DatabaseOptions['files']
+  readonly events: DatabaseOptions['events']
+  readonly nowMs: DatabaseOptions['nowMs']
+  readonly nodeId: bigint
+  readonly openLog: (database: string) => ReturnType<DatabaseOptions['openLog']>
+  /** What recovery found. */
+  readonly databases: Iterable<Database>
+}
+
+/** A super-journal names a few databases; a file larger than this is none. */
+const MAX_SUPER_JOURNAL = 1 << 20
+
+/** The mount's files: databases with what belongs to them are captured, everything else is served plainly. */
+export class CaptureVolume implements Volume {
+  private readonly options: CaptureVolumeOptions
+  private readonly databases = new Map<string, Database>()
+  private readonly contents = new Map<Database, DatabaseContent>()
+  /** Directories whose last change was the end of a journal: syncing that name is not needed, recovery replays the log. */
+  private readonly journalEnded = new Set<string>()
+
+  constructor(options: CaptureVolumeOptions) {
+    this.options = options
+    for (const database of options.databases) this.databases.set(database.name, database)
+  }
+
+  /** Every database that is tracked, was, or is refused. */
+  list(): IterableIterator<Database> {
+    return this.databases.values()
+  }
+
+  content(path: string, fd: number): FileContent {
+    this.journalEnded.delete(parent(path))
+    const { kind, database: name } = classify(path)
+    if (kind === 'shm' || kind === 'super-journal') return new PlainContent(this.options.files, fd)
+    const problem = nameProblem(name)
+    if (problem !== undefined) {
+      this.options.events.log('warn', `served as a plain file, not replicated: ${problem}`, { file: path })
+      return new PlainContent(this.options.files, fd)
+    }
+    const database = this.database(name)
+    if (kind === 'wal') return new WalContent(database, fd)
+    if (kind === 'journal') return new JournalContent(database, fd)
+    const content = new DatabaseContent(database, fd)
+    this.contents.set(database, content)
+    return content
+  }
+
+  unlink(path: string, perform: () => void, _caller: Caller): void {
+    const { kind, database: name } = classify(path)
+    const database = this.databases.get(name)
+    if (kind === 'super-journal') {
+      this.commitAllNamedIn(path)
+    } else if (database !== undefined) {
+      if (kind === 'database') return this.dropped(database, perform)
+      if (kind === 'wal' && database.tracked) return database.wal.remove(perform)
+      if (kind === 'journal') {
+        database.journal.finish()
+        perform()
+        this.journalEnded.add(parent(path))
+        return
+      }
+    }
+    perform()
+    this.journalEnded.delete(parent(path))
+  }
+
+  /** Renaming a database is dropping one and creating another. */
+  rename(from: string, to: string, isDirectory: boolean, perform: () => void, caller: Caller): void {
+    this.journalEnded.delete(parent(from))
+    this.journalEnded.delete(parent(to))
+    const moved = this.trackedAt(from, isDirectory)
+    const replaced = this.trackedAt(to, isDirectory)
+    for (const database of [...moved, ...replaced]) {
+      if (database.fd >= 0 || database.walFd >= 0) throw refusal.inUse(database.name, caller)
+    }
+    if (!isDirectory && classify(from).kind !== 'database' && this.databases.get(classify(from).database)?.tracked === true) {
+      throw refusal.unjournaled(classify(from).database, caller)
+    }
+    for (const database of [...moved, ...replaced]) this.drop(database)
+    perform()
+    const arrived = isDirectory ? moved.map(({ name }) => to + name.slice(from.length)) : [to]
+    for (const name of arrived) this.importIfDatabase(name)
+  }
+
+  syncDirectory(path: string, perform: () => void): void {
+    if (!this.journalEnded.delete(path)) perform()
+  }
+
+  private database(name: string): Database {
+    const known = this.databases.get(name)
+    if (known !== undefined) return known
+    const { root, files, events, nowMs, nodeId, openLog } = this.options
+    const path = `${root}/${name}`
+    const database = new Database({ name, path, files, events, nowMs, nodeId, openLog: () => openLog(name) })
+    this.databases.set(name, database)
+    return database
+  }
+
+  private dropped(database: Database, perform: () => void): void {
+    if (database.tracked || database.refusal !== undefined) this.drop(database)
+    perform()
+    this.journalEnded.delete(parent(database.name))
+  }
+
+  private drop(database: Database): void {
+    if (database.tracked) database.drop()
+    this.contents.get(database)?.detach()
+    this.contents.delete(database)
+  }
+
+  private trackedAt(path: string, isDirectory: boolean): Database[] {
+    const all = Array.from(this.databases.values()).filter(({ tracked }) => tracked)
+    return all.filter(({ name }) => (isDirectory ? name.startsWith(`${path}/`) : name === path))
+  }
+
+  private importIfDatabase(name: string): void {
+    if (classify(name).kind !== 'database' || nameProblem(name) !== undefined) return
+    const database = this.database(name)
+    const state = database.fileState()
+    if (state !== undefined && state.sizePages > 0) database.importFile()
+  }
+
+  /** The removal of a super-journal commits every database it names: capture them all first, each as durably as was asked. */
+  private commitAllNamedIn(path: string): void {
+    const { files, root } = this.options
+    const bytes = withFile(files, `${root}/${path}`, fs.constants.O_RDONLY, (fd) => {
+      const size = Math.min(files.size(fd), MAX_SUPER_JOURNAL)
+      const content = new Uint8Array(size)
+      return content.subarray(0, files.read(fd, content, 0, size, 0))
+    })
+    for (const journal of parseSuperJournal(bytes)) {
+      for (const database of this.databases.values()) {
+        if (database.journal.active && journal.endsWith(`/${database.name}-journal`)) database.journal.finish()
+      }
+    }
+  }
+}
+
+function parent(path: string): string {
+  const slash = path.lastIndexOf('/')
+  return slash < 0 ? '' : path.slice(0, slash)
+}

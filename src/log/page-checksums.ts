@@ -1,0 +1,61 @@
+/**
+ * `pages.bin`: the checksums of all pages of a database as of a position, so that recovery can tell which page is not what it
+ * should be. Written now and then, never on the way of a commit; the log carries it forward.
+ *
+ * | at | size    | field                                                  |
+ * |----|---------|--------------------------------------------------------|
+ * | 0  | 8       | magic `LTXPAGE1`                                       |
+ * | 8  | 8       | TXID                                                   |
+ * | 16 | 8       | database checksum                                      |
+ * | 24 | 8       | number of pages                                        |
+ * | 32 | 8 × n   | page checksums, page 1 first, in the machine's own order |
+ *
+ * No checksum of its own is needed: the fold of all entries must be the database checksum.
+ */
+
+import fs from 'node:fs'
+import type { Checksum, Position, TXID } from '../ltx/types.ts'
+import { CHECKSUM_FLAG } from '../ltx/types.ts'
+import type { Files } from '../util/files.ts'
+import { replaceFile, withFile } from '../util/files.ts'
+
+const HEADER_SIZE = 32
+const MAGIC = Buffer.from('LTXPAGE1')
+
+export interface PageChecksums {
+  readonly position: Position
+  /** Index 0 is page 1; 0 where there is none (the lock page). */
+  readonly checksums: BigUint64Array
+}
+
+export function writePageChecksums(files: Files, path: string, position: Position, checksums: BigUint64Array): void {
+  const bytes = new Uint8Array(HEADER_SIZE + checksums.byteLength)
+  bytes.set(MAGIC)
+  const view = new DataView(bytes.buffer)
+  view.setBigUint64(8, position.txid)
+  view.setBigUint64(16, position.checksum)
+  view.setBigUint64(24, BigInt(checksums.length))
+  bytes.set(new Uint8Array(checksums.buffer, checksums.byteOffset, checksums.byteLength), HEADER_SIZE)
+  replaceFile(files, path, bytes)
+}
+
+/** undefined when there is none, or when it does not prove itself: it is only ever a help. */
+export function readPageChecksums(files: Files, path: string): PageChecksums | undefined {
+  if (!files.exists(path)) return undefined
+  return withFile(files, path, fs.constants.O_RDONLY, (fd) => {
+    const bytes = new Uint8Array(files.size(fd))
+    if (files.read(fd, bytes, 0, bytes.length, 0) < HEADER_SIZE || !MAGIC.equals(bytes.subarray(0, 8))) return undefined
+    const view = new DataView(bytes.buffer)
+    if (view.getBigUint64(24) !== BigInt((bytes.length - HEADER_SIZE) / 8)) return undefined
+    const checksums = new BigUint64Array(bytes.buffer, HEADER_SIZE)
+    const position = { txid: view.getBigUint64(8) as TXID, checksum: view.getBigUint64(16) as Checksum }
+    return foldAll(checksums) === position.checksum ? { position, checksums } : undefined
+  })
+}
+
+/** The database checksum of these page checksums. */
+export function foldAll(checksums: BigUint64Array): Checksum {
+  let sum = 0n
+  for (const checksum of checksums) sum ^= checksum
+  return (sum | CHECKSUM_FLAG) as Checksum
+}

@@ -1,0 +1,173 @@
+import fs from 'node:fs'
+import { CorruptLogError, LogGapError } from './errors.ts'
+import { RECORD_FRAME_SIZE, readRecordFrame } from './record.ts'
+import type { SegmentName } from './segments.ts'
+import { listSegments } from './segments.ts'
+import type { LogRecord, LogView } from './view.ts'
+import { HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from '../ltx/header.ts'
+import type { Checksum, Position, TXID } from '../ltx/types.ts'
+import { formatTXID } from '../ltx/types.ts'
+import type { Files } from '../util/files.ts'
+import { nodeFiles } from '../util/files.ts'
+
+const WINDOW_SIZE = 1 << 20
+/** Records up to this size are handed out from memory. */
+const SMALL_RECORD = 1 << 16
+/** One place in each segment is remembered for so many records, so that a reader that goes on need not walk from the start. */
+const MARK_EVERY = 64
+
+/**
+ * The control plane's eyes on a log that the data plane appends to. Sees nothing beyond the position the data plane has
+ * published, so it never meets half a record.
+ */
+export class LogReader implements LogView {
+  readonly database: string
+  private readonly dir: string
+  private readonly published: () => Position
+  private readonly files: Files
+  /** Ascending TXIDs and where their records begin. */
+  private marks: { txid: TXID; segment: TXID; at: number }[] = []
+
+  constructor(database: string, dir: string, published: () => Position, files: Files = nodeFiles) {
+    this.database = database
+    this.dir = dir
+    this.published = published
+    this.files = files
+  }
+
+  async first(): Promise<TXID | undefined> {
+    const first = listSegments(this.files, this.dir)[0]?.first
+    return first !== undefined && first <= this.published().txid ? first : undefined
+  }
+
+  position(): Position {
+    return this.published()
+  }
+
+  async sync(): Promise<Position> {
+    const position = this.published()
+    const segments = listSegments(this.files, this.dir)
+    for (const [i, { path }] of segments.entries()) {
+      if (this.durable.has(path)) continue
+      const handle = await fs.promises.open(path, 'r')
+      try {
+        await handle.sync()
+      } finally {
+        await handle.close()
+      }
+      if (i < segments.length - 1) this.durable.add(path)
+    }
+    await syncDirectory(this.dir)
+    return position
+  }
+
+  /** Finished segments that were synced once: nothing is ever added to them. */
+  private readonly durable = new Set<string>()
+
+  async *records(from: TXID, to: TXID): AsyncIterable<LogRecord> {
+    const end = to < this.published().txid ? to : this.published().txid
+    if (from > end) return
+    const segments = listSegments(this.files, this.dir)
+    let index = segments.findLastIndex(({ first }) => first <= from)
+    if (index < 0) throw new LogGapError(this.database, formatTXID(from), formatTXID(segments[0]?.first ?? end))
+    for (; index < segments.length; index++) {
+      const segment = segments[index] as SegmentName
+      if (segment.first > end) return
+      yield* this.recordsOf(segment, from, end)
+    }
+  }
+
+  private async *recordsOf(segment: SegmentName, from: TXID, to: TXID): AsyncIterable<LogRecord> {
+    const window = new Window(this.files, segment.path)
+    try {
+      const mark = this.marks.findLast((it) => it.segment === segment.first && it.txid <= from)
+      let at = mark?.at ?? 0
+      for (let seen = 0; ; seen++) {
+        const head = window.view(at, RECORD_FRAME_SIZE + HEADER_SIZE)
+        if (head.length === 0) return
+        const sizeBytes = readRecordFrame(head)
+        if (sizeBytes === undefined) {
+          throw new CorruptLogError(segment.path, at, 'expected a record among transactions already published')
+        }
+        const header = unmarshalHeader(head.subarray(RECORD_FRAME_SIZE))
+        if (header.minTXID > to) return
+        if (seen % MARK_EVERY === MARK_EVERY - 1) this.mark(header.minTXID, segment.first, at)
+        const offset = at + RECORD_FRAME_SIZE
+        if (header.minTXID >= from) {
+          const trailer = window.view(offset + sizeBytes - TRAILER_SIZE, TRAILER_SIZE)
+          const postApplyChecksum = new DataView(trailer.buffer, trailer.byteOffset).getBigUint64(0) as Checksum
+          const small = sizeBytes <= SMALL_RECORD ? window.view(offset, sizeBytes).slice() : undefined
+          const bytes = () => (small === undefined ? readBytes(segment.path, offset, sizeBytes) : once(small))
+          yield { header, postApplyChecksum, sizeBytes, bytes }
+        }
+        if (header.maxTXID >= to) return
+        at = offset + sizeBytes
+      }
+    } finally {
+      window.close()
+    }
+  }
+
+  private mark(txid: TXID, segment: TXID, at: number): void {
+    const last = this.marks.at(-1)
+    if (last !== undefined && last.txid >= txid) return
+    this.marks.push({ txid, segment, at })
+    if (this.marks.length > 4096) this.marks = this.marks.filter((_, i) => i % 2 === 1)
+  }
+}
+
+/** A piece of a segment in memory, moved along as it is read. */
+class Window {
+  private readonly files: Files
+  private readonly fd: number
+  private readonly buffer = new Uint8Array(WINDOW_SIZE)
+  private start = 0
+  private length = 0
+
+  constructor(files: Files, path: string) {
+    this.files = files
+    this.fd = files.open(path, fs.constants.O_RDONLY)
+  }
+
+  /** Valid until the next call. Empty at the end of the file. */
+  view(at: number, length: number): Uint8Array {
+    if (at < this.start || at + length > this.start + this.length) {
+      this.start = at
+      this.length = this.files.read(this.fd, this.buffer, 0, WINDOW_SIZE, at)
+    }
+    const from = at - this.start
+    return this.buffer.subarray(from, Math.min(from + length, this.length))
+  }
+
+  close(): void {
+    this.files.close(this.fd)
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield bytes
+}
+
+async function* readBytes(path: string, offset: number, sizeBytes: number): AsyncIterable<Uint8Array> {
+  const handle = await fs.promises.open(path, 'r')
+  try {
+    for (let done = 0; done < sizeBytes; ) {
+      const chunk = new Uint8Array(Math.min(WINDOW_SIZE / 4, sizeBytes - done))
+      const { bytesRead } = await handle.read(chunk, 0, chunk.length, offset + done)
+      if (bytesRead === 0) throw new CorruptLogError(path, offset + done, 'the file ends inside a published transaction')
+      done += bytesRead
+      yield chunk.subarray(0, bytesRead)
+    }
+  } finally {
+    await handle.close()
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await fs.promises.open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

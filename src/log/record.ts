@@ -1,0 +1,48 @@
+/**
+ * How transactions lie in a segment: records, one after another, each a 24-byte frame and an LTX file.
+ *
+ * | at | size | field                                        |
+ * |----|------|----------------------------------------------|
+ * | 0  | 8    | magic `LTXLOG1\n`                            |
+ * | 8  | 8    | size of the LTX file in bytes, big-endian    |
+ * | 16 | 8    | the same, complemented                       |
+ *
+ * The frame of a record is written after its LTX file, or with it in one write: a record without a valid frame was never
+ * finished. What the frame does not prove, the LTX file's own checksum does.
+ */
+
+import { HEADER_SIZE, TRAILER_SIZE } from '../ltx/header.ts'
+
+export const RECORD_FRAME_SIZE = 24
+
+/** Smaller than this no LTX file can be: header, end of pages, end of index, index length, trailer. */
+export const MIN_RECORD_SIZE = HEADER_SIZE + 6 + 1 + 8 + TRAILER_SIZE
+
+/** A record holds at most what a 281 TB database could need; beyond it the length is damage. */
+const MAX_RECORD_SIZE = 2 ** 48
+
+const MAGIC_HIGH = 0x4c54584c
+const MAGIC_LOW = 0x4f47310a
+
+export function writeRecordFrame(into: Uint8Array, sizeBytes: number): void {
+  const view = new DataView(into.buffer, into.byteOffset, RECORD_FRAME_SIZE)
+  const high = Math.floor(sizeBytes / 2 ** 32)
+  view.setUint32(0, MAGIC_HIGH)
+  view.setUint32(4, MAGIC_LOW)
+  view.setUint32(8, high)
+  view.setUint32(12, sizeBytes >>> 0)
+  view.setUint32(16, ~high)
+  view.setUint32(20, ~sizeBytes)
+}
+
+/** The LTX file's size, or undefined when there is no valid frame here. */
+export function readRecordFrame(bytes: Uint8Array): number | undefined {
+  if (bytes.length < RECORD_FRAME_SIZE) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, RECORD_FRAME_SIZE)
+  if (view.getUint32(0) !== MAGIC_HIGH || view.getUint32(4) !== MAGIC_LOW) return undefined
+  const high = view.getUint32(8)
+  const low = view.getUint32(12)
+  if (view.getUint32(16) !== ~high >>> 0 || view.getUint32(20) !== ~low >>> 0) return undefined
+  const sizeBytes = high * 2 ** 32 + low
+  return sizeBytes >= MIN_RECORD_SIZE && sizeBytes <= MAX_RECORD_SIZE ? sizeBytes : undefined
+}

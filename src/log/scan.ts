@@ -1,0 +1,101 @@
+/** Walks the records of one segment. */
+
+import { RECORD_FRAME_SIZE, readRecordFrame } from './record.ts'
+import { HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from '../ltx/header.ts'
+import type { Header } from '../ltx/header.ts'
+import { LTXError } from '../ltx/errors.ts'
+import { Decoder } from '../ltx/decoder.ts'
+import type { Checksum } from '../ltx/types.ts'
+import type { Files } from '../util/files.ts'
+
+export interface LogEntry {
+  readonly header: Header
+  readonly postApplyChecksum: Checksum
+  /** Where the LTX file begins in the segment. */
+  readonly offset: number
+  readonly sizeBytes: number
+}
+
+/** Why a walk ended before the end of the file. */
+export interface Damage {
+  readonly offset: number
+  readonly problem: string
+}
+
+export interface ScanResult {
+  /** The byte after the last whole record. */
+  readonly end: number
+  readonly damage: Damage | undefined
+}
+
+const CHUNK_SIZE = 1 << 20
+
+/**
+ * Visits each whole record from `start` on. Headers and trailers are read, pages are not, unless `verify`: then each file's
+ * checksum is proven as well, so that a torn page inside a record that looks whole is found.
+ */
+export function scanSegment(
+  files: Files,
+  fd: number,
+  start: number,
+  verify: boolean,
+  visit: (entry: LogEntry) => void,
+): ScanResult {
+  const fileSize = files.size(fd)
+  const head = new Uint8Array(RECORD_FRAME_SIZE + HEADER_SIZE)
+  const tail = new Uint8Array(TRAILER_SIZE)
+  let at = start
+  while (at < fileSize) {
+    const damaged = (problem: string): ScanResult => ({ end: at, damage: { offset: at, problem } })
+    const n = files.read(fd, head, 0, head.length, at)
+    const sizeBytes = readRecordFrame(head.subarray(0, n))
+    if (sizeBytes === undefined) return damaged('no record begins here')
+    const offset = at + RECORD_FRAME_SIZE
+    if (offset + sizeBytes > fileSize) return damaged(`a record of ${sizeBytes} bytes ends beyond the file`)
+    try {
+      const header = unmarshalHeader(head.subarray(RECORD_FRAME_SIZE))
+      files.read(fd, tail, 0, TRAILER_SIZE, offset + sizeBytes - TRAILER_SIZE)
+      const postApplyChecksum = new DataView(tail.buffer).getBigUint64(0) as Checksum
+      if (verify) verifyFile(files, fd, offset, sizeBytes)
+      visit({ header, postApplyChecksum, offset, sizeBytes })
+    } catch (error) {
+      if (!(error instanceof LTXError)) throw error
+      return damaged(error.message)
+    }
+    at = offset + sizeBytes
+  }
+  return { end: at, damage: undefined }
+}
+
+/** The pages of one record, ascending. `visit` gets views that are valid during the call. */
+export function readPages(
+  files: Files,
+  fd: number,
+  entry: Pick<LogEntry, 'offset' | 'sizeBytes'>,
+  visit: (pgno: number, page: Uint8Array) => void,
+): void {
+  decodeFile(files, fd, entry.offset, entry.sizeBytes, visit)
+}
+
+function verifyFile(files: Files, fd: number, offset: number, sizeBytes: number): void {
+  decodeFile(files, fd, offset, sizeBytes, () => {})
+}
+
+function decodeFile(
+  files: Files,
+  fd: number,
+  offset: number,
+  sizeBytes: number,
+  visit: (pgno: number, page: Uint8Array) => void,
+): void {
+  const decoder = new Decoder()
+  const chunk = new Uint8Array(Math.min(CHUNK_SIZE, sizeBytes))
+  for (let done = 0; done < sizeBytes; ) {
+    const n = files.read(fd, chunk, 0, Math.min(chunk.length, sizeBytes - done), offset + done)
+    if (n === 0) throw new LTXError(`the file ends ${sizeBytes - done} bytes early`)
+    decoder.push(chunk.subarray(0, n))
+    done += n
+    for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) visit(frame.pgno, frame.page())
+  }
+  decoder.end()
+}

@@ -1,0 +1,67 @@
+/**
+ * Where logs lie in a data directory, and the small facts beside their segments.
+ *
+ * `log/<database>.ltx/` holds
+ *   base.json      the position before the first transaction the log ever held (0 for a new database)
+ *   synced.json    up to where the database file is known to hold everything durably: replay begins after it
+ *   pages.bin      checksums of all pages as of some position (page-checksums.ts)
+ *   *.ltxlog       segments
+ */
+
+import type { Position } from '../ltx/types.ts'
+import { EMPTY_CHECKSUM, formatPosition, parsePosition, toTXID } from '../ltx/types.ts'
+import type { Files } from '../util/files.ts'
+import { replaceFile } from '../util/files.ts'
+import fs from 'node:fs'
+
+export const ZERO_POSITION: Position = { txid: toTXID(0), checksum: EMPTY_CHECKSUM }
+
+const SUFFIX = '.ltx'
+
+export function logDirectory(dataDir: string, database: string): string {
+  return `${dataDir}/log/${database}${SUFFIX}`
+}
+
+/** Creates the log's directory with its base; does nothing when there is one. */
+export function createLog(files: Files, dir: string, base: Position): void {
+  if (files.exists(`${dir}/base.json`)) return
+  files.makeDirectory(dir)
+  writePosition(files, `${dir}/base.json`, base)
+}
+
+export function readBase(files: Files, dir: string): Position {
+  return readPosition(files, `${dir}/base.json`) ?? ZERO_POSITION
+}
+
+export function readSynced(files: Files, dir: string): Position {
+  return readPosition(files, `${dir}/synced.json`) ?? readBase(files, dir)
+}
+
+export function writeSynced(files: Files, dir: string, position: Position): void {
+  writePosition(files, `${dir}/synced.json`, position)
+}
+
+/** Names of all databases that have a log. */
+export function listLogs(files: Files, dataDir: string): string[] {
+  const found: string[] = []
+  const walk = (relative: string) => {
+    for (const name of files.list(`${dataDir}/log/${relative}`)) {
+      const path = `${relative}${name}`
+      if (!fs.statSync(`${dataDir}/log/${path}`).isDirectory()) continue
+      if (name.endsWith(SUFFIX) && files.exists(`${dataDir}/log/${path}/base.json`)) found.push(path.slice(0, -SUFFIX.length))
+      walk(`${path}/`)
+    }
+  }
+  walk('')
+  return found.sort()
+}
+
+function writePosition(files: Files, path: string, position: Position): void {
+  replaceFile(files, path, Buffer.from(JSON.stringify({ position: formatPosition(position) }) + '\n'))
+}
+
+function readPosition(files: Files, path: string): Position | undefined {
+  if (!files.exists(path)) return undefined
+  const { position } = JSON.parse(fs.readFileSync(path, 'utf8')) as { position: string }
+  return parsePosition(position)
+}

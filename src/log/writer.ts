@@ -1,0 +1,161 @@
+import fs from 'node:fs'
+import assert from 'node:assert/strict'
+import { RECORD_FRAME_SIZE, writeRecordFrame } from './record.ts'
+import { listSegments, segmentPath } from './segments.ts'
+import { Encoder } from '../ltx/encoder.ts'
+import type { Header } from '../ltx/header.ts'
+import type { Checksum, Position } from '../ltx/types.ts'
+import { formatTXID, nextTXID } from '../ltx/types.ts'
+import type { Files } from '../util/files.ts'
+
+export interface LogWriterOptions {
+  /** A new segment begins when the current one has grown beyond this. */
+  readonly segmentSizeBytes: number
+}
+
+/** Records up to this size go to the file in one write. */
+const BUFFER_SIZE = 1 << 20
+
+/**
+ * Appends transactions to a database's log. Lives in the data plane: synchronous, one instance a database.
+ * A log that could not be brought back to its last whole record after a failed append refuses everything from then on.
+ */
+export class LogWriter {
+  readonly dir: string
+  private readonly files: Files
+  private readonly options: LogWriterOptions
+  private current: { fd: number; end: number } | undefined
+  /** Segments that were finished before they were synced. */
+  private finished: number[] = []
+  private unsynced = false
+  private namesUnsynced = false
+  private broken: unknown
+  private at: Position
+
+  /** `position` and `end` are what recovery found: the last whole record, and the byte after it in the last segment. */
+  constructor(files: Files, dir: string, position: Position, end: number, options: LogWriterOptions) {
+    this.files = files
+    this.dir = dir
+    this.options = options
+    this.at = position
+    const last = listSegments(files, dir).at(-1)
+    if (last !== undefined) this.current = { fd: files.open(last.path, fs.constants.O_RDWR), end }
+  }
+
+  get position(): Position {
+    return this.at
+  }
+
+  /**
+   * Appends one transaction. `encode` writes its pages and returns the database's checksum afterwards.
+   * When this returns, the bytes are in the log (I1), in the kernel's hands; `sync()` makes them survive a power loss.
+   * When it throws, the log is as it was.
+   * @returns the new position, and whether a new segment was begun.
+   */
+  append(header: Header, encode: (encoder: Encoder) => Checksum): { position: Position; rotated: boolean } {
+    if (this.broken !== undefined) throw this.broken as Error
+    this.assertFollows(header)
+    const rotated = this.rotateIfFull()
+    const segment = (this.current ??= this.begin(header))
+    const start = segment.end
+    try {
+      const { end, postApplyChecksum } = this.writeRecord(segment.fd, start, header, encode)
+      segment.end = end
+      this.unsynced = true
+      this.at = { txid: header.maxTXID, checksum: postApplyChecksum }
+      return { position: this.at, rotated }
+    } catch (error) {
+      this.takeBack(segment.fd, start)
+      throw error
+    }
+  }
+
+  /** Everything appended so far survives a power loss when this returns. */
+  sync(): void {
+    for (const fd of this.finished) {
+      this.files.sync(fd)
+      this.files.close(fd)
+    }
+    this.finished = []
+    if (this.unsynced && this.current !== undefined) this.files.sync(this.current.fd)
+    this.unsynced = false
+    if (this.namesUnsynced) this.files.syncDirectory(this.dir)
+    this.namesUnsynced = false
+  }
+
+  close(): void {
+    this.sync()
+    if (this.current !== undefined) this.files.close(this.current.fd)
+    this.current = undefined
+  }
+
+  /** I2: the log is gapless. */
+  private assertFollows(header: Header): void {
+    const { txid, checksum } = this.at
+    assert.equal(header.minTXID, nextTXID(txid), `I2: transaction ${formatTXID(header.minTXID)} after ${formatTXID(txid)}`)
+    assert.equal(header.maxTXID, header.minTXID, 'I2: the log holds single transactions')
+    if (txid > 0n) assert.equal(header.preApplyChecksum, checksum, 'I2: pre-apply checksum is not the last post-apply one')
+  }
+
+  private writeRecord(
+    fd: number,
+    start: number,
+    header: Header,
+    encode: (encoder: Encoder) => Checksum,
+  ): { end: number; postApplyChecksum: Checksum } {
+    let filled = RECORD_FRAME_SIZE
+    let flushed = 0
+    const flush = () => {
+      this.files.write(fd, buffer, 0, filled, start + flushed)
+      flushed += filled
+      filled = 0
+    }
+    buffer.fill(0, 0, RECORD_FRAME_SIZE)
+    const encoder = new Encoder(header, (chunk) => {
+      for (let done = 0; done < chunk.length; ) {
+        if (filled === BUFFER_SIZE) flush()
+        const n = Math.min(chunk.length - done, BUFFER_SIZE - filled)
+        buffer.set(chunk.subarray(done, done + n), filled)
+        filled += n
+        done += n
+      }
+    })
+    const postApplyChecksum = encode(encoder)
+    const { sizeBytes } = encoder.finish(postApplyChecksum)
+    if (flushed === 0) {
+      writeRecordFrame(buffer, sizeBytes)
+      flush()
+    } else {
+      flush()
+      writeRecordFrame(buffer, sizeBytes)
+      this.files.write(fd, buffer, 0, RECORD_FRAME_SIZE, start)
+    }
+    assert.equal(flushed, RECORD_FRAME_SIZE + sizeBytes)
+    return { end: start + flushed, postApplyChecksum }
+  }
+
+  private takeBack(fd: number, end: number): void {
+    try {
+      this.files.truncate(fd, end)
+    } catch (error) {
+      this.broken = error
+    }
+  }
+
+  private rotateIfFull(): boolean {
+    if (this.current === undefined || this.current.end < this.options.segmentSizeBytes) return false
+    this.finished.push(this.current.fd)
+    this.current = undefined
+    return true
+  }
+
+  private begin(header: Header): { fd: number; end: number } {
+    const { O_RDWR, O_CREAT, O_EXCL } = fs.constants
+    const fd = this.files.open(segmentPath(this.dir, header.minTXID), O_RDWR | O_CREAT | O_EXCL)
+    this.namesUnsynced = true
+    return { fd, end: 0 }
+  }
+}
+
+/** One for the thread: the data plane appends one record at a time. */
+const buffer = new Uint8Array(BUFFER_SIZE)

@@ -1,0 +1,63 @@
+/** The first 100 bytes of a SQLite database file. Source: https://sqlite.org/fileformat2.html section 1.3. */
+
+export const DATABASE_HEADER_SIZE = 100
+
+const MAGIC = 'SQLite format 3\0'
+
+const AT = {
+  pageSize: 16,
+  writeVersion: 18,
+  readVersion: 19,
+  payloadFractions: 21,
+  changeCounter: 24,
+  sizePages: 28,
+  freelistTrunk: 32,
+  freelistCount: 36,
+  versionValidFor: 92,
+} as const
+
+export interface DatabaseHeader {
+  readonly pageSize: number
+  /** `wal` when bytes 18 and 19 say 2; whether a `-wal` file exists is another question. */
+  readonly journalMode: 'rollback' | 'wal'
+  readonly changeCounter: number
+  /** Database size in pages as written; only to be believed through `sizePages()`. */
+  readonly writtenSizePages: number
+  readonly versionValidFor: number
+  readonly freelistTrunk: number
+  readonly freelistCount: number
+}
+
+/** undefined when `bytes` do not begin a SQLite database. */
+export function parseDatabaseHeader(bytes: Uint8Array): DatabaseHeader | undefined {
+  if (bytes.length < DATABASE_HEADER_SIZE) return undefined
+  for (let i = 0; i < MAGIC.length; i++) if (bytes[i] !== MAGIC.charCodeAt(i)) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const written = view.getUint16(AT.pageSize)
+  const pageSize = written === 1 ? 65536 : written
+  if (pageSize < 512 || (pageSize & (pageSize - 1)) !== 0) return undefined
+  const write = bytes[AT.writeVersion]
+  const read = bytes[AT.readVersion]
+  if (!isVersion(write) || !isVersion(read)) return undefined
+  const [max, min, leaf] = bytes.subarray(AT.payloadFractions, AT.payloadFractions + 3)
+  if (max !== 64 || min !== 32 || leaf !== 32) return undefined
+  return {
+    pageSize,
+    journalMode: read === 2 ? 'wal' : 'rollback',
+    changeCounter: view.getUint32(AT.changeCounter),
+    writtenSizePages: view.getUint32(AT.sizePages),
+    versionValidFor: view.getUint32(AT.versionValidFor),
+    freelistTrunk: view.getUint32(AT.freelistTrunk),
+    freelistCount: view.getUint32(AT.freelistCount),
+  }
+}
+
+/** The database's size in pages: the header's word for it if it is current, else what the file's length says. */
+export function sizePages(header: DatabaseHeader, fileSizeBytes: number): number {
+  const current = header.writtenSizePages > 0 && header.changeCounter === header.versionValidFor
+  return current ? header.writtenSizePages : Math.floor(fileSizeBytes / header.pageSize)
+}
+
+function isVersion(value: number | undefined): boolean {
+  return value === 1 || value === 2
+}

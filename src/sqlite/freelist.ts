@@ -1,0 +1,27 @@
+/** The free-list of a database: trunk pages that name leaf pages. Source: fileformat2.html section 1.5. */
+
+/**
+ * The pages whose content SQLite does not care for: the free-list's leaves. It neither journals nor
+ * restores them, so after a rollback they may hold anything.
+ * `readPage` gives a page by number. Stops at the first entry that makes no sense.
+ */
+export function freelistLeaves(
+  firstTrunk: number,
+  sizePages: number,
+  readPage: (pgno: number) => Uint8Array,
+): Set<number> {
+  const leaves = new Set<number>()
+  const trunks = new Set<number>()
+  for (let trunk = firstTrunk; trunk > 0 && trunk <= sizePages && !trunks.has(trunk); ) {
+    trunks.add(trunk)
+    const page = readPage(trunk)
+    const view = new DataView(page.buffer, page.byteOffset, page.byteLength)
+    const count = Math.min(view.getUint32(4), page.length / 4 - 2)
+    for (let i = 0; i < count; i++) {
+      const leaf = view.getUint32(8 + 4 * i)
+      if (leaf > 0 && leaf <= sizePages) leaves.add(leaf)
+    }
+    trunk = view.getUint32(0)
+  }
+  return leaves
+}

@@ -1,0 +1,132 @@
+/** The rollback journal's format. Source: https://sqlite.org/fileformat2.html section 3, and pager.c. */
+
+export const JOURNAL_HEADER_SIZE = 28
+const MAGIC = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7] as const
+/** "As many records as the file holds": written where the journal is never synced. */
+const COUNT_FROM_FILE_SIZE = 0xffffffff
+const MAX_SUPER_NAME = 4096
+
+export interface JournalRecord {
+  readonly pgno: number
+  /** Where the page's old content begins in the journal. */
+  readonly dataOffset: number
+}
+
+/** What a hot journal would restore. */
+export interface Journal {
+  readonly pageSize: number
+  /** The database's size in pages before the transaction. */
+  readonly initialSizePages: number
+  readonly records: readonly JournalRecord[]
+  /** Name of the super-journal that decides, if the transaction spans several databases. */
+  readonly superJournal: string | undefined
+}
+
+/** Reads exactly `length` bytes at `position`, or fewer at the end of the file. */
+export type ReadAt = (position: number, length: number) => Uint8Array
+
+export function hasJournalMagic(bytes: Uint8Array): boolean {
+  return bytes.length >= MAGIC.length && MAGIC.every((byte, i) => bytes[i] === byte)
+}
+
+/**
+ * Parses a journal as SQLite's recovery does: segment by segment, ending at the first header or record that is not
+ * whole. undefined when there is no valid first header, which is how a finished (or empty) journal looks.
+ */
+export function parseJournal(read: ReadAt, sizeBytes: number): Journal | undefined {
+  const first = readSegmentHeader(read, 0)
+  if (first === undefined || first.pageSize === 0) return undefined
+  const { pageSize, sectorSize } = first
+  const recordSize = 8 + pageSize
+  const records: JournalRecord[] = []
+  let at = 0
+  for (let header = first as SegmentHeader | undefined; header !== undefined; header = readSegmentHeader(read, at)) {
+    const start = at + sectorSize
+    const room = Math.max(0, Math.floor((sizeBytes - start) / recordSize))
+    const count = header.count === COUNT_FROM_FILE_SIZE ? room : Math.min(header.count, room)
+    if (!readRecords(read, start, count, pageSize, header.nonce, records)) break
+    if (header.count === COUNT_FROM_FILE_SIZE || count < header.count) break
+    at = roundUp(start + count * recordSize, sectorSize)
+    if (at + JOURNAL_HEADER_SIZE > sizeBytes) break
+  }
+  return { pageSize, initialSizePages: first.initialSizePages, records, superJournal: readSuperName(read, sizeBytes) }
+}
+
+/** The journals that a super-journal names: zero-terminated paths, one after another. */
+export function parseSuperJournal(bytes: Uint8Array): string[] {
+  return Buffer.from(bytes)
+    .toString('utf8')
+    .split('\0')
+    .filter((name) => name !== '')
+}
+
+interface SegmentHeader {
+  readonly count: number
+  readonly nonce: number
+  readonly initialSizePages: number
+  readonly sectorSize: number
+  readonly pageSize: number
+}
+
+function readSegmentHeader(read: ReadAt, at: number): SegmentHeader | undefined {
+  const bytes = read(at, JOURNAL_HEADER_SIZE)
+  if (bytes.length < JOURNAL_HEADER_SIZE || !hasJournalMagic(bytes)) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const sectorSize = view.getUint32(20)
+  const pageSize = view.getUint32(24)
+  const sane = isPowerOfTwo(sectorSize, 32, 65536) && isPowerOfTwo(pageSize, 512, 65536)
+  if (at === 0 && !sane) return undefined
+  return { count: view.getUint32(8), nonce: view.getUint32(12), initialSizePages: view.getUint32(16), sectorSize, pageSize }
+}
+
+/** false when a record was torn: nothing after it counts. */
+function readRecords(
+  read: ReadAt,
+  start: number,
+  count: number,
+  pageSize: number,
+  nonce: number,
+  into: JournalRecord[],
+): boolean {
+  for (let i = 0; i < count; i++) {
+    const at = start + i * (8 + pageSize)
+    const bytes = read(at, 8 + pageSize)
+    if (bytes.length < 8 + pageSize) return false
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    const pgno = view.getUint32(0)
+    const page = bytes.subarray(4, 4 + pageSize)
+    if (pgno === 0 || view.getUint32(4 + pageSize) !== recordChecksum(page, nonce)) return false
+    into.push({ pgno, dataOffset: at + 4 })
+  }
+  return true
+}
+
+/** Every 200th byte from the end, added to the header's nonce. */
+function recordChecksum(page: Uint8Array, nonce: number): number {
+  let sum = nonce
+  for (let at = page.length - 200; at > 0; at -= 200) sum = (sum + (page[at] ?? 0)) >>> 0
+  return sum
+}
+
+/** The journal's last bytes: name, its length, its checksum (a sum of bytes), magic. */
+function readSuperName(read: ReadAt, sizeBytes: number): string | undefined {
+  if (sizeBytes < 16) return undefined
+  const tail = read(sizeBytes - 16, 16)
+  if (tail.length < 16 || !hasJournalMagic(tail.subarray(8))) return undefined
+  const view = new DataView(tail.buffer, tail.byteOffset, tail.byteLength)
+  const length = view.getUint32(0)
+  if (length === 0 || length > MAX_SUPER_NAME || length > sizeBytes - 16) return undefined
+  const name = read(sizeBytes - 16 - length, length)
+  const sum = name.reduce((total, byte) => (total + ((byte << 24) >> 24)) >>> 0, 0)
+  if (sum !== view.getUint32(4)) return undefined
+  const text = Buffer.from(name).toString('utf8')
+  return text.includes('\0') ? text.slice(0, text.indexOf('\0')) : text
+}
+
+function isPowerOfTwo(value: number, min: number, max: number): boolean {
+  return value >= min && value <= max && (value & (value - 1)) === 0
+}
+
+function roundUp(value: number, step: number): number {
+  return Math.ceil(value / step) * step
+}

@@ -1,0 +1,89 @@
+import fs from 'node:fs'
+
+/**
+ * The file operations of the data plane, all synchronous. Injected, so that a test can count them, tear a write
+ * at any byte or forget what was never synced.
+ */
+export interface Files {
+  /** `flags` as for open(2): fs.constants.O_*. */
+  open(path: string, flags: number, mode?: number): number
+  close(fd: number): void
+  /** Up to `length` bytes at `position`; fewer only at the end of the file. */
+  read(fd: number, into: Uint8Array, at: number, length: number, position: number): number
+  /** All of it, or throws. */
+  write(fd: number, from: Uint8Array, at: number, length: number, position: number): void
+  truncate(fd: number, sizeBytes: number): void
+  sync(fd: number): void
+  /** Makes names in a directory durable. */
+  syncDirectory(path: string): void
+  size(fd: number): number
+  exists(path: string): boolean
+  /** Names of a directory's entries; empty when it does not exist. */
+  list(path: string): string[]
+  makeDirectory(path: string): void
+  unlink(path: string): void
+  rename(from: string, to: string): void
+}
+
+export const nodeFiles: Files = {
+  open: (path, flags, mode = 0o644) => fs.openSync(path, flags, mode),
+  close: (fd) => fs.closeSync(fd),
+  read(fd, into, at, length, position) {
+    let done = 0
+    while (done < length) {
+      const n = fs.readSync(fd, into, at + done, length - done, position + done)
+      if (n === 0) break
+      done += n
+    }
+    return done
+  },
+  write(fd, from, at, length, position) {
+    let done = 0
+    while (done < length) done += fs.writeSync(fd, from, at + done, length - done, position + done)
+  },
+  truncate: (fd, sizeBytes) => fs.ftruncateSync(fd, sizeBytes),
+  sync: (fd) => fs.fsyncSync(fd),
+  syncDirectory(path) {
+    const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+    try {
+      fs.fsyncSync(fd)
+    } finally {
+      fs.closeSync(fd)
+    }
+  },
+  size: (fd) => fs.fstatSync(fd).size,
+  exists: (path) => fs.existsSync(path),
+  list(path) {
+    try {
+      return fs.readdirSync(path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      throw error
+    }
+  },
+  makeDirectory: (path) => void fs.mkdirSync(path, { recursive: true }),
+  unlink: (path) => fs.unlinkSync(path),
+  rename: (from, to) => fs.renameSync(from, to),
+}
+
+/** Opens, runs, closes. */
+export function withFile<T>(files: Files, path: string, flags: number, use: (fd: number) => T): T {
+  const fd = files.open(path, flags)
+  try {
+    return use(fd)
+  } finally {
+    files.close(fd)
+  }
+}
+
+/** Replaces `path` by `bytes` so that a crash leaves the old content or the new. */
+export function replaceFile(files: Files, path: string, bytes: Uint8Array): void {
+  const temporary = `${path}.tmp`
+  const { O_WRONLY, O_CREAT, O_TRUNC } = fs.constants
+  withFile(files, temporary, O_WRONLY | O_CREAT | O_TRUNC, (fd) => {
+    files.write(fd, bytes, 0, bytes.length, 0)
+    files.sync(fd)
+  })
+  files.rename(temporary, path)
+  files.syncDirectory(path.slice(0, path.lastIndexOf('/')) || '.')
+}
