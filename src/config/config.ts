@@ -1,0 +1,56 @@
+/** The effective configuration: defaults, then `ltxd.yml`, then flags; paths absolute, units resolved. */
+
+import type { LogFormat, LogLevel } from '../util/log.ts'
+
+export interface Config {
+  /** The file it came from; absent when none was found. */
+  readonly file?: string
+  readonly fuse: FuseConfig
+  readonly data: DataConfig
+  /** Absent: no backup. */
+  readonly backup?: BackupConfig
+  /** Run one after the other; the last is the application. Empty: nothing to supervise. */
+  readonly exec: readonly Command[]
+  /** Exit when the start or the application fails; otherwise stay, unmounted, for someone to look. */
+  readonly exitOnError: boolean
+  /** How long a program may take after a request to stop before the next, harsher one. */
+  readonly stopTimeoutMs: number
+  readonly http: HttpConfig
+  readonly log: { readonly level: LogLevel; readonly format: LogFormat }
+}
+
+export interface FuseConfig {
+  /** Absent only where no mount was asked for (`ltxd config`, `ltxd status`). */
+  readonly dir?: string
+  readonly allowOther: boolean
+  readonly driver: 'direct'
+}
+
+export interface DataConfig {
+  readonly dir: string
+  /** A transaction leaves the LTX log when it is older than `ageMs`, or when a database's log is larger than `sizeBytes`. */
+  readonly retention: { readonly ageMs: number; readonly sizeBytes: number }
+  readonly segmentSizeBytes: number
+}
+
+export interface BackupConfig {
+  /** `file:///DIR`. */
+  readonly url: string
+  readonly syncIntervalMs: number
+  /** Intervals of level 1, 2 … */
+  readonly levelIntervalsMs: readonly number[]
+  readonly snapshot: { readonly intervalMs: number; readonly retentionMs: number }
+  /** How long a level-0 file stays once level 1 covers it. */
+  readonly level0RetentionMs: number
+}
+
+export interface Command {
+  readonly argv: readonly string[]
+}
+
+export interface HttpConfig {
+  /** A loopback address or name, without brackets. */
+  readonly host: string
+  /** 0: any free one. */
+  readonly port: number
+}

@@ -1,0 +1,47 @@
+/** The effective configuration in the form of `ltxd.yml`, for `ltxd config`. */
+
+import { redactUrl } from '../util/log.ts'
+import { formatDuration, formatSizeExact } from '../util/units.ts'
+import { joinWords } from '../util/words.ts'
+import type { Config } from './config.ts'
+
+/** Keys and values as the file would have them; secrets in addresses are left out. */
+export function toFileValue(config: Config): Record<string, unknown> {
+  const { fuse, data, backup, http, log } = config
+  return {
+    fuse: {
+      ...(fuse.dir === undefined ? {} : { dir: literal(fuse.dir) }),
+      'allow-other': fuse.allowOther,
+      driver: fuse.driver,
+    },
+    data: {
+      dir: literal(data.dir),
+      retention: { age: formatDuration(data.retention.ageMs), size: formatSizeExact(data.retention.sizeBytes) },
+      'segment-size': formatSizeExact(data.segmentSizeBytes),
+    },
+    ...(backup === undefined
+      ? {}
+      : {
+          backup: {
+            url: literal(redactUrl(backup.url)),
+            'sync-interval': formatDuration(backup.syncIntervalMs),
+            levels: backup.levelIntervalsMs.map(formatDuration),
+            snapshot: {
+              interval: formatDuration(backup.snapshot.intervalMs),
+              retention: formatDuration(backup.snapshot.retentionMs),
+            },
+            'level0-retention': formatDuration(backup.level0RetentionMs),
+          },
+        }),
+    ...(config.exec.length === 0 ? {} : { exec: config.exec.map(({ argv }) => ({ cmd: literal(joinWords(argv)) })) }),
+    'exit-on-error': config.exitOnError,
+    'stop-timeout': formatDuration(config.stopTimeoutMs),
+    http: { addr: `${http.host.includes(':') ? `[${http.host}]` : http.host}:${http.port}` },
+    log: { level: log.level, format: log.format },
+  }
+}
+
+/** So that reading it back does not take a dollar sign for a variable. */
+function literal(text: string): string {
+  return text.replaceAll('$', '$$$$')
+}

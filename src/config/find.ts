@@ -1,0 +1,31 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { ConfigError } from './errors.ts'
+
+export const CONFIG_FILE = 'ltxd.yml'
+
+/** Where a configuration file is looked for, in order: `.`, `~/.config/ltxd`, `/etc`. */
+export function configPlaces(): string[] {
+  return [CONFIG_FILE, join(homedir(), '.config', 'ltxd', CONFIG_FILE), join('/etc', CONFIG_FILE)]
+}
+
+export function findConfigFile(places: readonly string[] = configPlaces()): string | undefined {
+  return places.find((path) => existsSync(path))
+}
+
+/** Throws ConfigError when it cannot be read. */
+export function readConfigFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const reason =
+      code === 'ENOENT'
+        ? 'there is no such file; "ltxd init" writes one'
+        : code === 'EISDIR'
+          ? 'is a directory'
+          : message
+    throw new ConfigError([{ path: [], message: reason, origin: path }], { cause: error })
+  }
+}

@@ -1,0 +1,56 @@
+/** Keys of litefs.yml and of ltxd's own design that this version does not act on: refused with a reason, never ignored. */
+
+import type { ConfigIssue, KeyPath } from './errors.ts'
+
+interface Rule {
+  readonly path: readonly string[]
+  /** Values that say what this version does anyway: accepted. */
+  readonly accepts?: readonly unknown[]
+  readonly instead: string
+}
+
+const CLUSTER = 'clusters of several nodes are not supported by this version'
+
+const RULES: readonly Rule[] = [
+  { path: ['lease', 'type'], accepts: ['static'], instead: `only "static" is supported by this version` },
+  { path: ['lease', 'candidate'], accepts: [true], instead: CLUSTER },
+  { path: ['lease', 'promote'], accepts: [true, false], instead: CLUSTER },
+  ...['hostname', 'advertise-url', 'reconnect-delay', 'demote-delay', 'databases', 'consul'].map((key) => ({
+    path: ['lease', key],
+    instead: CLUSTER,
+  })),
+  ...['cluster', 'consul'].map((key) => ({ path: [key], instead: CLUSTER })),
+  { path: ['redis'], instead: 'job queues are not supported by this version: compaction runs inside the node' },
+  { path: ['durability'], accepts: ['local'], instead: 'only "local" is supported by this version' },
+  { path: ['hydrate'], accepts: ['full'], instead: 'only "full" is supported by this version' },
+  { path: ['proxy'], instead: 'the HTTP proxy is not supported by this version' },
+  { path: ['tracing'], instead: 'tracing is not supported by this version' },
+  {
+    path: ['skip-sync'],
+    accepts: [false],
+    instead: 'not supported: what an application syncs is synced; choose with PRAGMA synchronous',
+  },
+  { path: ['strict-verify'], accepts: [false], instead: 'not supported by this version' },
+  { path: ['fuse', 'driver'], accepts: ['direct'], instead: 'only "direct" is supported by this version' },
+  { path: ['fuse', 'latency'], instead: 'not supported by this version' },
+  { path: ['fuse', 'debug'], accepts: [false], instead: 'not supported: use log.level: trace' },
+  { path: ['data', 'compress'], accepts: [true], instead: 'not supported: transactions are always compressed' },
+  { path: ['data', 'retention-monitor-interval'], instead: 'not supported: retention needs no interval of its own' },
+]
+
+/** Takes the keys above out of `value`, and returns an issue for each whose value asks for something else. */
+export function takeOutLater(value: unknown): Pick<ConfigIssue, 'path' | 'message'>[] {
+  const issues: { path: KeyPath; message: string }[] = []
+  for (const rule of RULES) {
+    const key = rule.path.at(-1) ?? ''
+    const parent = rule.path.slice(0, -1).reduce<unknown>((at, name) => (isObject(at) ? at[name] : undefined), value)
+    if (!isObject(parent) || !Object.hasOwn(parent, key)) continue
+    if (rule.accepts?.includes(parent[key]) !== true) issues.push({ path: rule.path, message: rule.instead })
+    delete parent[key]
+  }
+  return issues
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,173 @@
+import { resolve } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { ConfigError } from './errors.ts'
+import { parseConfig, loadConfig, type LoadOptions } from './load.ts'
+
+const parse = (text: string, options: LoadOptions = {}) => parseConfig({ name: 'ltxd.yml', text }, options)
+
+function problems(text: string, options: LoadOptions = {}): string[] {
+  try {
+    parse(text, options)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.split('\n')
+    throw error
+  }
+  return []
+}
+
+test('without a file and flags everything has its default', () => {
+  expect(loadConfig({ places: [] })).toEqual({
+    fuse: { allowOther: false, driver: 'direct' },
+    data: {
+      dir: resolve('ltxd-data'),
+      retention: { ageMs: 600_000, sizeBytes: 1e9 },
+      segmentSizeBytes: 16e6,
+    },
+    exec: [],
+    exitOnError: true,
+    stopTimeoutMs: 8_000,
+    http: { host: '127.0.0.1', port: 20202 },
+    log: { level: 'info', format: 'text' },
+  })
+})
+
+test('a file sets what it names', () => {
+  const config = parse(
+    `
+fuse:
+  dir: /mnt/db
+  allow-other: true
+data:
+  dir: \${DATA}
+  retention: 5m
+backup:
+  url: file:///var/backups
+  levels: [10s, 1m]
+exec:
+  - cmd: "migrate --to 'latest version'"
+    if-candidate: true
+  - node server.js
+http:
+  addr: "[::1]:0"
+log:
+  debug: true
+`,
+    { environment: { DATA: '/srv/data' } },
+  )
+  expect(config).toMatchObject({
+    fuse: { dir: '/mnt/db', allowOther: true },
+    data: { dir: '/srv/data', retention: { ageMs: 300_000, sizeBytes: 1e9 } },
+    backup: {
+      url: 'file:///var/backups',
+      syncIntervalMs: 1_000,
+      levelIntervalsMs: [10_000, 60_000],
+      snapshot: { intervalMs: 86_400_000, retentionMs: 86_400_000 },
+      level0RetentionMs: 300_000,
+    },
+    exec: [{ argv: ['migrate', '--to', 'latest version'] }, { argv: ['node', 'server.js'] }],
+    http: { host: '::1', port: 0 },
+    log: { level: 'debug' },
+  })
+})
+
+test('flags stand above the file, and their errors name the flag', () => {
+  const flags = [
+    { flag: 'DIR', path: ['fuse', 'dir'], value: '/b' },
+    { flag: '--http', path: ['http', 'addr'], value: '0.0.0.0:80' },
+  ]
+  expect(parse('fuse: { dir: /a }', { flags: flags.slice(0, 1), application: ['run', 'it'] })).toMatchObject({
+    fuse: { dir: '/b' },
+    exec: [{ argv: ['run', 'it'] }],
+  })
+  expect(problems('fuse: { dir: /a }', { flags })).toEqual([
+    expect.stringMatching(/^--http: http\.addr: "0\.0\.0\.0:80" would let other machines in/),
+  ])
+})
+
+describe('an error names line and key', () => {
+  test.each([
+    ['fuse:\n  dir: /a\n  dri: direct\n', 'ltxd.yml:3: fuse.dri: unknown key; known here: dir, allow-other, driver'],
+    ['\n\nfuze: {}\n', 'ltxd.yml:3: fuze: unknown key; known here: fuse, data, backup,'],
+    ['exec:\n  - cmd: a\n    args: b\n', 'ltxd.yml:3: exec[0].args: unknown key; known here: cmd, if-candidate'],
+    ['data:\n  retention:\n    age: 10\n', 'ltxd.yml:3: data.retention.age: 10 is not a duration'],
+    ['data:\n  retention: 5 minutes\n', 'ltxd.yml:2: data.retention.age: "5 minutes" is not a duration'],
+    ['data:\n  segment-size: 1KB\n', 'ltxd.yml:2: data.segment-size: "1KB" is out of bounds: expected 64KB to 1GB'],
+    ['data:\n  dir: 12\n', 'ltxd.yml:2: data.dir: 12 is not a text'],
+    ['backup:\n  url: file://backups\n', 'ltxd.yml:2: backup.url: "backups" is taken for a host'],
+    ['backup:\n  url: /backups\n', 'ltxd.yml:2: backup.url: "/backups" is not a URL'],
+    ['backup:\n  levels: [1m, 30s]\n', 'ltxd.yml:2: backup.levels: each level must be longer'],
+    ['backup:\n  levels:\n    - 30s\n    - soon\n', 'ltxd.yml:4: backup.levels[1]: "soon" is not a duration'],
+    ['backup:\n  snapshot:\n    retention: 1h\n', 'ltxd.yml:2: backup.snapshot: retention must not be shorter'],
+    ['fuse:\n  allow-other: "yes"\n', 'ltxd.yml:2: fuse.allow-other: "yes" is not true or false'],
+    ['fuse: /mnt\n', 'ltxd.yml:1: fuse: expected keys below it'],
+    ['exec: "run \'it"\n', 'ltxd.yml:1: exec[0].cmd: "run \'it" has a quote or a backslash that does not end'],
+    ['log:\n  level: loud\n', 'ltxd.yml:2: log.level: "loud" is not one of trace, debug, info'],
+    ['http:\n  addr: ":20202"\n', 'ltxd.yml:2: http.addr: ":20202" would let other machines in'],
+    ['http:\n  addr: localhost:99999\n', 'ltxd.yml:2: http.addr: "localhost:99999" is not an address'],
+    ['fuse:\n  dir: a\n  dir: b\n', 'ltxd.yml:3: Map keys must be unique'],
+    ['fuse:\n\tdir: a\n', 'ltxd.yml:2: '],
+    ['data:\n  dir: ${NOPE_X}\n', 'ltxd.yml:2: environment variable NOPE_X is not set'],
+    ['- fuse\n', 'ltxd.yml: expected keys'],
+  ])('%j', (text, expected) => {
+    expect(problems(text)).toEqual([expect.stringContaining(expected)])
+  })
+})
+
+test('everything that is wrong is said at once', () => {
+  expect(problems('fuse:\n  x: 1\n  y: 2\nlease:\n  type: consul\nlog:\n  format: xml\n')).toEqual([
+    expect.stringContaining('ltxd.yml:5: lease.type: only "static"'),
+    expect.stringContaining('ltxd.yml:2: fuse.x: unknown key'),
+    expect.stringContaining('ltxd.yml:3: fuse.y: unknown key'),
+    expect.stringContaining('ltxd.yml:7: log.format: "xml" is not one of text, json'),
+  ])
+})
+
+test('keys of later versions are refused by name, and accepted where they say what is done anyway', () => {
+  expect(problems('durability: backup\n')).toEqual([expect.stringContaining('ltxd.yml:1: durability: only "local"')])
+  expect(problems('backup:\n  url: s3://bucket/db\n')).toEqual([
+    expect.stringContaining('S3 backups are not supported'),
+  ])
+  expect(problems('proxy:\n  addr: ":8080"\n')).toEqual([expect.stringContaining('proxy is not supported')])
+  expect(problems('lease:\n  consul:\n    url: http://localhost:8500\n')).toEqual([
+    expect.stringContaining('ltxd.yml:2: lease.consul: clusters'),
+  ])
+  expect(problems('lease:\n  nonsense: 1\n')).toEqual([
+    expect.stringContaining('ltxd.yml:2: lease.nonsense: unknown key'),
+  ])
+  const fine = 'durability: local\nhydrate: full\nlease: { type: static, candidate: true }\ndata: { compress: true }\n'
+  expect(problems(fine)).toEqual([])
+})
+
+test('an address is loopback or refused', () => {
+  const addr = (value: string) => parse(`http: { addr: ${JSON.stringify(value)} }`).http
+  expect(addr('127.0.0.1:80')).toEqual({ host: '127.0.0.1', port: 80 })
+  expect(addr('127.8.8.8:80')).toEqual({ host: '127.8.8.8', port: 80 })
+  expect(addr('localhost:0')).toEqual({ host: 'localhost', port: 0 })
+  expect(addr('20203')).toEqual({ host: '127.0.0.1', port: 20203 })
+  expect(addr(':0')).toEqual({ host: '127.0.0.1', port: 0 })
+  for (const other of [
+    '0.0.0.0:80',
+    '[::]:80',
+    '10.0.0.1:80',
+    'example.com:80',
+    '[::ffff:10.0.0.1]:80',
+    '127.evil.com:80',
+  ]) {
+    expect(() => addr(other), other).toThrow(/would let other machines in/)
+  }
+})
+
+test('mount, data and backup do not lie in one another', () => {
+  expect(problems('fuse:\n  dir: /x\ndata:\n  dir: /x/data\n')).toEqual([
+    expect.stringContaining('ltxd.yml:4: data.dir'),
+  ])
+  expect(problems('fuse: { dir: /x/mnt }\ndata: { dir: /x }\n')).toHaveLength(1)
+  expect(problems('fuse: { dir: /x }\nbackup:\n  url: file:///x/y/../b\n')).toEqual([
+    expect.stringContaining('ltxd.yml:3: backup.url'),
+  ])
+  expect(problems('fuse: { dir: /x }\ndata: { dir: /xdata }\n')).toEqual([])
+})
+
+test('a file that is not there is an error that names it', () => {
+  expect(() => loadConfig({ file: '/nonexistent/ltxd.yml' })).toThrow(/\/nonexistent\/ltxd\.yml: there is no such file/)
+})

@@ -1,0 +1,127 @@
+/** From a file and flags to the effective configuration. Everything that is wrong is said at once. */
+
+import { resolve } from 'node:path'
+import type { z } from 'zod'
+import { checkDirectories } from './directories.ts'
+import type { BackupConfig, Config } from './config.ts'
+import { parseConfigDocument, type ConfigDocument } from './document.ts'
+import { ConfigError, formatKeyPath, type ConfigIssue, type KeyPath } from './errors.ts'
+import type { Environment } from './expand.ts'
+import { configPlaces, findConfigFile, readConfigFile } from './find.ts'
+import { takeOutLater } from './later.ts'
+import { fileSchema, KNOWN_KEYS, type FileValue } from './schema.ts'
+
+/** A value from the command line that stands above the file's. */
+export interface Flag {
+  /** As the user wrote it, for messages: `--http`. */
+  readonly flag: string
+  readonly path: readonly string[]
+  readonly value: string | boolean
+}
+
+export interface LoadOptions {
+  /** `--config`; absent: look in the usual places. */
+  readonly file?: string
+  readonly flags?: readonly Flag[]
+  /** The application's arguments after `--`; they replace `exec`. */
+  readonly application?: readonly string[]
+  readonly environment?: Environment
+  readonly places?: readonly string[]
+}
+
+/** Reads, merges, checks. Throws ConfigError naming every wrong key with its line or flag. */
+export function loadConfig(options: LoadOptions = {}): Config {
+  const file = options.file ?? findConfigFile(options.places ?? configPlaces())
+  if (file === undefined) return parseConfig(undefined, options)
+  return { file, ...parseConfig({ name: file, text: readConfigFile(file) }, options) }
+}
+
+/** The same from a text. */
+export function parseConfig(source: { name: string; text: string } | undefined, options: LoadOptions = {}): Config {
+  const document = source && parseConfigDocument(source.text, source.name, options.environment ?? process.env)
+  const value = withoutEmpty(document?.value)
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    throw new ConfigError([{ path: [], message: 'expected keys, such as "fuse:"', origin: source?.name ?? '' }])
+  }
+  const flags = options.flags ?? []
+  for (const flag of flags) setAt(value, flag.path, flag.value)
+
+  const origin = (path: KeyPath) => originOf(path, flags, document)
+  const issues: ConfigIssue[] = takeOutLater(value).map((issue) => ({ ...issue, ...origin(issue.path) }))
+  const result = fileSchema.safeParse(value)
+  for (const issue of result.error?.issues ?? []) {
+    for (const { path, message } of explain(issue)) issues.push({ path, message, ...origin(path) })
+  }
+  if (!result.success || issues.length > 0) throw new ConfigError(issues)
+
+  const config = toConfig(result.data, options.application)
+  const clashes = checkDirectories(config)
+  if (clashes.length > 0) throw new ConfigError(clashes.map((clash) => ({ ...clash, ...origin(clash.path) })))
+  return config
+}
+
+/** A section whose keys are all commented out reads as null: the same as not being there. */
+function withoutEmpty(value: unknown): Record<string, unknown> {
+  if (value === null || value === undefined) return {}
+  if (typeof value !== 'object' || Array.isArray(value)) return value as Record<string, unknown>
+  const entries = Object.entries(value).filter(([, item]) => item !== null && item !== undefined)
+  return Object.fromEntries(entries.map(([key, item]) => [key, typeof item === 'object' ? withoutEmpty(item) : item]))
+}
+
+function setAt(value: Record<string, unknown>, path: readonly string[], leaf: string | boolean): void {
+  const [key, ...rest] = path
+  if (key === undefined) return
+  if (rest.length === 0) {
+    value[key] = leaf
+    return
+  }
+  const child = (value[key] ??= {})
+  // Something else where a section belongs stays for the schema to refuse.
+  if (typeof child === 'object' && !Array.isArray(child)) setAt(child as Record<string, unknown>, rest, leaf)
+}
+
+function originOf(path: KeyPath, flags: readonly Flag[], document?: ConfigDocument): { origin?: string } {
+  const flag = flags.find((candidate) => formatKeyPath(candidate.path) === formatKeyPath(path))
+  if (flag !== undefined) return { origin: flag.flag }
+  return document === undefined ? {} : { origin: document.origin(path) }
+}
+
+function explain(issue: z.core.$ZodIssue): { path: KeyPath; message: string }[] {
+  const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key))
+  if (issue.code !== 'unrecognized_keys') return [{ path, message: issue.message }]
+  const known = KNOWN_KEYS[path.filter((key) => typeof key === 'string').join('.')] ?? []
+  const hint = known.length > 0 ? `; known here: ${known.join(', ')}` : ''
+  return issue.keys.map((key) => ({ path: [...path, key], message: `unknown key${hint}` }))
+}
+
+function toConfig(value: FileValue, application?: readonly string[]): Config {
+  const { fuse, data, backup } = value
+  return {
+    fuse: {
+      ...(fuse.dir === undefined ? {} : { dir: resolve(fuse.dir) }),
+      allowOther: fuse['allow-other'],
+      driver: fuse.driver,
+    },
+    data: {
+      dir: resolve(data.dir),
+      retention: { ageMs: data.retention.age, sizeBytes: data.retention.size },
+      segmentSizeBytes: data['segment-size'],
+    },
+    ...(backup.url === undefined ? {} : { backup: toBackupConfig(backup, backup.url) }),
+    exec: application === undefined ? value.exec.map((item) => ({ argv: item.cmd })) : [{ argv: application }],
+    exitOnError: value['exit-on-error'],
+    stopTimeoutMs: value['stop-timeout'],
+    http: value.http.addr,
+    log: { level: value.log.level ?? (value.log.debug === true ? 'debug' : 'info'), format: value.log.format },
+  }
+}
+
+function toBackupConfig(backup: FileValue['backup'], url: string): BackupConfig {
+  return {
+    url,
+    syncIntervalMs: backup['sync-interval'],
+    levelIntervalsMs: backup.levels,
+    snapshot: { intervalMs: backup.snapshot.interval, retentionMs: backup.snapshot.retention },
+    level0RetentionMs: backup['level0-retention'],
+  }
+}

@@ -1,0 +1,128 @@
+/** The kinds of value in `ltxd.yml`: each parsed once, here, with a message that says what was expected. */
+
+import { isIP } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+import { parseDuration, parseSize } from '../util/units.ts'
+import { splitWords } from '../util/words.ts'
+import type { HttpConfig } from './config.ts'
+
+/** A message instead of a value. */
+class Refusal {
+  readonly message: string
+  constructor(message: string) {
+    this.message = message
+  }
+}
+
+function scalar<T>(parse: (value: unknown) => T | Refusal) {
+  return z.unknown().transform((value, context): T => {
+    const result = parse(value)
+    if (!(result instanceof Refusal)) return result
+    context.issues.push({ code: 'custom', message: result.message, input: value })
+    return z.NEVER
+  })
+}
+
+const shown = (value: unknown) => (typeof value === 'string' ? `"${value}"` : JSON.stringify(value))
+
+export const boolean = scalar((value) =>
+  typeof value === 'boolean' ? value : new Refusal(`${shown(value)} is not true or false`),
+)
+
+export const text = scalar((value) => {
+  if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value
+  return new Refusal(value === '' ? 'is empty' : `${shown(value)} is not a text: put it in quotes`)
+})
+
+export function oneOf<const T extends readonly string[]>(...options: T) {
+  return scalar((value): T[number] | Refusal =>
+    options.includes(value as T[number])
+      ? (value as T[number])
+      : new Refusal(`${shown(value)} is not one of ${options.join(', ')}`),
+  )
+}
+
+/** Milliseconds within bounds given as durations. */
+export function duration(min: string, max = '3650d') {
+  return scalar((value) => {
+    const ms = typeof value === 'string' || value === 0 ? parseDuration(String(value)) : undefined
+    if (ms === undefined) {
+      return new Refusal(`${shown(value)} is not a duration: write a number and a unit, such as 500ms, 30s, 10m or 24h`)
+    }
+    const inside = ms >= (parseDuration(min) ?? 0) && ms <= (parseDuration(max) ?? Infinity)
+    return inside ? ms : new Refusal(`${shown(value)} is out of bounds: expected ${min} to ${max}`)
+  })
+}
+
+/** Bytes within bounds given as sizes. */
+export function size(min: string, max: string) {
+  return scalar((value) => {
+    const bytes = typeof value === 'string' || typeof value === 'number' ? parseSize(String(value)) : undefined
+    if (bytes === undefined) {
+      return new Refusal(`${shown(value)} is not a size: write a number and a unit, such as 512KB, 64MB or 2GiB`)
+    }
+    const inside = bytes >= (parseSize(min) ?? 0) && bytes <= (parseSize(max) ?? Infinity)
+    return inside ? bytes : new Refusal(`${shown(value)} is out of bounds: expected ${min} to ${max}`)
+  })
+}
+
+/** A command with its arguments, in shell quoting. */
+export const command = scalar((value) => {
+  if (typeof value !== 'string') return new Refusal(`${shown(value)} is not a command`)
+  const words = splitWords(value)
+  if (words === undefined) return new Refusal(`${shown(value)} has a quote or a backslash that does not end`)
+  return words.length > 0 ? words : new Refusal('is empty: expected a command')
+})
+
+/** `file:///DIR`: the address of a backup. */
+export const backupUrl = scalar((value) => {
+  const example = 'expected file:///absolute/directory'
+  if (typeof value !== 'string') return new Refusal(`${shown(value)} is not a URL: ${example}`)
+  if (value.startsWith('s3:')) return new Refusal('S3 backups are not supported by this version: use file:///directory')
+  let url: URL
+  try {
+    url = new URL(value)
+  } catch {
+    return new Refusal(`${shown(value)} is not a URL: ${example}`)
+  }
+  if (url.protocol !== 'file:') return new Refusal(`scheme "${url.protocol}" is not known: ${example}`)
+  if (url.host !== '') return new Refusal(`"${url.host}" is taken for a host: write three slashes, ${example}`)
+  if (url.search !== '' || url.hash !== '') return new Refusal(`${shown(value)} has a query or a fragment: ${example}`)
+  if (url.pathname === '/') return new Refusal(`${shown(value)} names no directory: ${example}`)
+  return isFilePath(url) ? value : new Refusal(`${shown(value)} holds an encoded slash or zero byte: ${example}`)
+})
+
+const ADDRESS = /^(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?(\d{1,5})$/
+
+/** `HOST:PORT` on loopback, or a port alone; port 0 is any free one. */
+export const loopbackAddress = scalar((value): HttpConfig | Refusal => {
+  const address = typeof value === 'number' ? String(value) : value
+  const match = typeof address === 'string' ? ADDRESS.exec(address) : null
+  const port = Number(match?.[3])
+  if (match === null || port > 65535) {
+    return new Refusal(`${shown(value)} is not an address: expected HOST:PORT, such as 127.0.0.1:20202`)
+  }
+  const host = match[1] ?? match[2] ?? '127.0.0.1'
+  if (host === '' && port === 0) return { host: '127.0.0.1', port }
+  if (isLoopback(host)) return { host, port }
+  return new Refusal(
+    `${shown(value)} would let other machines in, and this version's API has no authentication: ` +
+      `listen on loopback, 127.0.0.1:${port}`,
+  )
+})
+
+function isFilePath(url: URL): boolean {
+  try {
+    return !fileURLToPath(url).includes('\0')
+  } catch {
+    return false
+  }
+}
+
+/** Names and addresses that only reach this machine. */
+export function isLoopback(host: string): boolean {
+  const name = host.toLowerCase()
+  if (name === 'localhost') return true
+  return isIP(name) === 4 ? name.startsWith('127.') : name === '::1'
+}

@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { toFileValue } from './effective.ts'
+import { loadConfig, parseConfig } from './load.ts'
+import { KNOWN_KEYS } from './schema.ts'
+import { CONFIG_TEMPLATE } from './template.ts'
+
+/** The template with its commented keys put in force, except those that stand for "none". */
+const allKeys = CONFIG_TEMPLATE.replace(/^( *)# ([a-z0-9-]+: \S.*)$/gm, '$1$2')
+
+test('the template is a configuration that says the defaults', () => {
+  const { fuse, ...rest } = parseConfig({ name: 'template', text: CONFIG_TEMPLATE })
+  const { fuse: defaultFuse, ...defaults } = loadConfig({ places: [] })
+  expect(rest).toEqual(defaults)
+  expect({ ...fuse, dir: undefined }).toEqual({ ...defaultFuse, dir: undefined })
+})
+
+test('each commented key shows its default', () => {
+  const backup = { flag: '--backup', path: ['backup', 'url'], value: 'file:///var/backups/ltxd' }
+  const { fuse, ...rest } = parseConfig({ name: 'template', text: allKeys })
+  const { fuse: _, ...defaults } = loadConfig({ places: [], flags: [backup] })
+  expect(fuse).toMatchObject({ allowOther: false, driver: 'direct' })
+  expect(rest).toEqual(defaults)
+})
+
+test('the template names every key there is', () => {
+  const written = parse(allKeys) as Record<string, unknown>
+  for (const [section, keys] of Object.entries(KNOWN_KEYS)) {
+    if (section === 'exec') continue
+    const value = section
+      .split('.')
+      .filter(Boolean)
+      .reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], written)
+    expect(Object.keys(value as object).sort(), section).toEqual([...keys].sort())
+  }
+})
+
+test('the effective configuration reads back as itself', () => {
+  const flags = [
+    { flag: 'DIR', path: ['fuse', 'dir'], value: '/mnt/x' },
+    { flag: '--backup', path: ['backup', 'url'], value: 'file:///var/b' },
+    { flag: '--http', path: ['http', 'addr'], value: '[::1]:8080' },
+  ]
+  const config = loadConfig({ places: [], flags, application: ['sh', '-c', `echo "it's $HOME"`] })
+  expect(parseConfig({ name: 'again', text: JSON.stringify(toFileValue(config)) })).toEqual(config)
+})

@@ -1,0 +1,60 @@
+/** What `ltxd init` writes: every key with its default, commented out where it has one. A test keeps it true to the schema. */
+export const CONFIG_TEMPLATE = `# ltxd.yml: looked for in ., ~/.config/ltxd and /etc, or named with --config.
+# "ltxd config" prints what is in force. A commented key shows its default.
+# \${VAR} and \${VAR:-default} put in environment variables; $$ is a dollar sign.
+# Durations: 500ms, 30s, 10m, 24h, 7d. Sizes: 512KB, 64MB, 1GB (decimal), 64MiB (binary).
+
+fuse:
+  # The directory where applications open their databases. "ltxd mount DIR" overrides it.
+  dir: ./mnt
+  # Let users other than the one that runs ltxd use the mount (file permissions still apply).
+  # allow-other: false
+  # How the kernel is spoken to. This version has one driver.
+  # driver: direct
+
+data:
+  # Databases and the LTX log. Plain SQLite files once the node was stopped. "--data DIR" overrides it.
+  # dir: ./ltxd-data
+  # How much of a database's past the local log keeps: what is older than age goes, and what is beyond size.
+  # Nothing goes that recovery or the backup still needs.
+  retention:
+    # age: 10m
+    # size: 1GB
+  # The log is a series of files of about this size.
+  # segment-size: 16MB
+
+backup:
+  # Where transactions are shipped: file:///absolute/directory. Without it there is no backup. "--backup URL" overrides it.
+  # url: file:///var/backups/ltxd
+  # How long a commit may wait before it is shipped: what the loss of the machine can cost.
+  # sync-interval: 1s
+  # Intervals at which shipped files are compacted into level 1, 2, 3 …
+  # levels: [30s, 5m, 1h]
+  snapshot:
+    # How often a whole copy of each database is written.
+    # interval: 24h
+    # How long snapshots are kept, and with them the moments that can be restored.
+    # retention: 24h
+  # How long a shipped file stays once level 1 covers it.
+  # level0-retention: 5m
+
+# What to run once the mount is ready: a command, or a list that runs one after the other, the last being the
+# application. No shell is involved. LTXD_MOUNT in its environment names the mount. "ltxd mount -- CMD" overrides it.
+# exec: []
+
+# Exit when the start or the application fails. With false ltxd stays, unmounted, until it gets a signal.
+# exit-on-error: true
+
+# At a stop, how long the application has after SIGTERM before SIGKILL.
+# stop-timeout: 8s
+
+http:
+  # The API: status, health, readiness, metrics. Loopback only; port 0 picks a free one. "--http ADDR" overrides it.
+  # addr: 127.0.0.1:20202
+
+log:
+  # trace, debug, info, warn, error. "--log-level LEVEL" overrides it.
+  # level: info
+  # text for people, json for programs.
+  # format: text
+`
