@@ -1,0 +1,60 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { requestJson } from './http.ts'
+import type { Order } from './matching.ts'
+import type { Ledger, Receipt } from './receipts.ts'
+
+/** Traders, each sending one order after another to the exchange, wherever it runs at the moment. */
+
+const PAUSE_MS = { thinking: 12, afterFailure: 40 }
+const FAIR_PRICE = 10_000
+
+export class Traders {
+  readonly #url: string
+  readonly #ledger: Ledger
+  readonly #stopped = new AbortController()
+  #running: Promise<unknown> = Promise.resolve()
+
+  constructor(url: string, ledger: Ledger) {
+    this.#url = url
+    this.#ledger = ledger
+  }
+
+  start(count: number): void {
+    this.#running = Promise.all(Array.from({ length: count }, (_, i) => this.#trade(`trader-${i + 1}`)))
+  }
+
+  /** Lets the orders under way be answered. */
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    await this.#running
+  }
+
+  async #trade(name: string): Promise<void> {
+    for (let n = 1; !this.#stopped.signal.aborted; n++) {
+      const answered = await this.#send(randomOrder(`${name}-${n}`))
+      await sleep(Math.random() * 2 * (answered ? PAUSE_MS.thinking : PAUSE_MS.afterFailure))
+    }
+  }
+
+  /** False when no receipt came: the exchange is away. */
+  async #send(order: Order): Promise<boolean> {
+    const sentAtMs = Date.now()
+    try {
+      const answer = await requestJson('POST', `${this.#url}/orders`, order)
+      if (answer.status !== 201) throw new Error(`the exchange answered ${answer.status}`)
+      const { sequence, acknowledgedAtMs } = answer.body as Receipt
+      this.#ledger.record({ order, sentAtMs, receipt: { sequence, acknowledgedAtMs } })
+      return true
+    } catch {
+      this.#ledger.record({ order, sentAtMs })
+      return false
+    }
+  }
+}
+
+/** Around a fair price, so that about half of the orders trade and half rest in the book. */
+function randomOrder(id: string): Order {
+  const side = Math.random() < 0.5 ? 'buy' : 'sell'
+  const away = Math.round((Math.random() - 0.3) * 60)
+  return { id, side, price: FAIR_PRICE + (side === 'buy' ? -away : away), quantity: 1 + Math.floor(Math.random() * 20) }
+}

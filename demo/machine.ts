@@ -1,0 +1,118 @@
+import { mkdirSync, rmSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { LtxdNode } from '../test/harness/ltxd-node.ts'
+import { detach, isMounted, mountsBelow } from '../test/harness/mounts.ts'
+import { TYPESCRIPT_ARGUMENTS } from '../test/harness/typescript.ts'
+import { until } from '../test/harness/wait.ts'
+import { getJson } from './http.ts'
+import type { Depth } from './matching.ts'
+
+/** An ephemeral machine: one directory with a node's mount and data, and the exchange that the node supervises. */
+
+export const DATABASE = 'orders.db'
+
+export interface MachineOptions {
+  /** The machine's disk. Losing the machine removes it. */
+  readonly directory: string
+  /** Where the backup is, not on this disk. */
+  readonly backup: string
+  readonly port: number
+  /** Not on this disk either, so that it can be read after a loss. */
+  readonly logFile: string
+}
+
+export class Machine {
+  readonly options: MachineOptions
+  readonly url: string
+  readonly #node: LtxdNode
+  readonly #startedAt = performance.now()
+
+  /** Boots: starts the node, which brings back what the backup holds, mounts, and starts the exchange. */
+  constructor(options: MachineOptions) {
+    this.options = options
+    this.url = `http://127.0.0.1:${options.port}`
+    mkdirSync(options.directory, { recursive: true })
+    const mount = join(options.directory, 'mount')
+    this.#node = LtxdNode.start({
+      mount,
+      data: join(options.directory, 'data'),
+      backup: options.backup,
+      logFile: options.logFile,
+      command: [process.execPath, ...TYPESCRIPT_ARGUMENTS, ORDER_BOOK, join(mount, DATABASE), String(options.port)],
+    })
+  }
+
+  /** The command line, as a person would type it in the project's directory. */
+  get commandLine(): string {
+    const { directory, backup, port } = this.options
+    return (
+      `ltxd mount ${directory}/mount --data ${directory}/data --backup ${backup} \\\n` +
+      `  -- node --import tsx demo/order-book.ts ${directory}/mount/${DATABASE} ${port}`
+    )
+  }
+
+  get pid(): number {
+    return this.#node.pid
+  }
+
+  /** Waits for the exchange's first answer; returns it and the time since this machine was started. */
+  async firstAnswer(deadlineMs: number): Promise<{ depth: Depth; afterMs: number; mountedAfterMs: number }> {
+    let mountedAfterMs: number | undefined
+    try {
+      const depth = await until('first answer of the exchange', deadlineMs, async () => {
+        if (!this.#node.running) throw new Error('ltxd ended before the exchange answered')
+        if (isMounted(this.#node.options.mount)) mountedAfterMs ??= this.#elapsedMs()
+        return getJson<Depth>(`${this.url}/book`).catch(() => undefined)
+      })
+      const afterMs = this.#elapsedMs()
+      return { depth, afterMs, mountedAfterMs: mountedAfterMs ?? afterMs }
+    } catch (error) {
+      throw this.#node.explain(error)
+    }
+  }
+
+  /** Power off, disk gone: `kill -9` of everything, nothing left of the directory. Returns the pids that were killed. */
+  async lose(): Promise<number[]> {
+    const killed = await this.#node.killTree()
+    await this.#erase()
+    return killed
+  }
+
+  /** SIGTERM, as a deployment does; the exit code must be 0 and the mount gone. */
+  async stop(): Promise<void> {
+    const exit = await this.#node.stop()
+    if (exit.code !== 0) throw this.#node.explain(`ltxd ended with ${exit.code ?? exit.signal} instead of 0 on SIGTERM`)
+    if (isMounted(this.#node.options.mount)) throw this.#node.explain('ltxd ended and left its mount behind')
+  }
+
+  /** For clean-up, whatever state the machine is in. */
+  async destroy(): Promise<void> {
+    await this.#node.destroy()
+    await this.#erase()
+  }
+
+  async #erase(): Promise<void> {
+    for (const mount of mountsBelow(this.options.directory)) await detach(mount)
+    rmSync(this.options.directory, { recursive: true, force: true })
+  }
+
+  #elapsedMs(): number {
+    return performance.now() - this.#startedAt
+  }
+}
+
+const ORDER_BOOK = join(dirname(fileURLToPath(import.meta.url)), 'order-book.ts')
+
+/** A port of the loopback that is free now. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}

@@ -1,0 +1,109 @@
+import { createServer, type IncomingMessage } from 'node:http'
+import Database from 'better-sqlite3'
+import { OrderBook, type Order } from './matching.ts'
+
+/**
+ * The demo's application: an exchange over HTTP. It knows nothing of ltxd; its database is a path like any other.
+ *
+ *     node --import tsx demo/order-book.ts PATH PORT
+ *
+ *     POST /orders      {"id", "side": "buy"|"sell", "price", "quantity"}  →  {"id", "sequence", "acknowledgedAtMs"}
+ *     GET  /orders/ID   the order, and how much of it remains
+ *     GET  /book        the best prices of both sides
+ *     GET  /check       SQLite's own integrity check, on a fresh connection
+ */
+
+const MAX_BODY_BYTES = 4096
+const LEVELS = 5
+
+interface Reply {
+  readonly status: number
+  readonly body: unknown
+}
+
+const [path, port] = process.argv.slice(2)
+if (path === undefined || port === undefined) {
+  console.error('usage: order-book.ts PATH PORT')
+  process.exit(2)
+}
+
+const db = new Database(path)
+db.pragma('journal_mode = WAL')
+const book = new OrderBook(db)
+
+const server = createServer((request, response) => {
+  answer(request, path)
+    .catch((error: unknown): Reply => {
+      console.error(error)
+      return { status: 500, body: { error: String(error) } }
+    })
+    .then(({ status, body }) => {
+      response.writeHead(status, { 'content-type': 'application/json' })
+      response.end(JSON.stringify(body))
+    })
+    .catch(console.error)
+})
+server.listen(Number(port), '127.0.0.1')
+
+process.once('SIGTERM', () => {
+  server.close(() => db.close())
+  server.closeIdleConnections()
+})
+
+async function answer(request: IncomingMessage, databasePath: string): Promise<Reply> {
+  const target = `${request.method} ${request.url}`
+  if (target === 'POST /orders') return placeOrder(await readBody(request))
+  if (target === 'GET /book') return { status: 200, body: book.depth(LEVELS) }
+  if (target === 'GET /check') return { status: 200, body: { integrity: integrityOf(databasePath) } }
+  if (target.startsWith('GET /orders/')) {
+    const order = book.find(decodeURIComponent(target.slice('GET /orders/'.length)))
+    return order === undefined ? { status: 404, body: { error: 'no such order' } } : { status: 200, body: order }
+  }
+  return { status: 404, body: { error: `nothing at ${target}` } }
+}
+
+/** The receipt is made after the commit returned: from then on the order is the exchange's to keep. */
+function placeOrder(body: string): Reply {
+  const order = parseOrder(body)
+  if (order === undefined) return { status: 400, body: { error: 'expected id, side, price and quantity' } }
+  if (book.find(order.id) !== undefined) return { status: 409, body: { error: 'there is an order of this id' } }
+  const { sequence } = book.place(order)
+  return { status: 201, body: { id: order.id, sequence, acknowledgedAtMs: Date.now() } }
+}
+
+function parseOrder(body: string): Order | undefined {
+  let value: Partial<Record<keyof Order, unknown>>
+  try {
+    value = JSON.parse(body) as typeof value
+  } catch {
+    return undefined
+  }
+  const { id, side, price, quantity } = value
+  const valid = typeof id === 'string' && (side === 'buy' || side === 'sell') && positive(price) && positive(quantity)
+  return valid ? { id, side, price, quantity } : undefined
+}
+
+function positive(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let sizeBytes = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    sizeBytes += chunk.length
+    if (sizeBytes > MAX_BODY_BYTES) throw new Error(`a request longer than ${MAX_BODY_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+/** On a connection of its own: one that has been open may answer from its cache. */
+function integrityOf(databasePath: string): string {
+  const fresh = new Database(databasePath, { readonly: true })
+  try {
+    return String(fresh.pragma('integrity_check', { simple: true }))
+  } finally {
+    fresh.close()
+  }
+}

@@ -1,0 +1,213 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Cleanup } from '../test/harness/cleanup.ts'
+import { until } from '../test/harness/wait.ts'
+import { listBackup, restoreMoment } from './backup.ts'
+import { Traders } from './clients.ts'
+import { getJson, requestJson } from './http.ts'
+import { DATABASE, freePort, Machine, type MachineOptions } from './machine.ts'
+import type { Depth, StoredOrder } from './matching.ts'
+import { proveMoment, proveSurvival } from './proof.ts'
+import { hasReceipt, Ledger, type Attempt } from './receipts.ts'
+import { readRestoredBook } from './restored-book.ts'
+import { counted, spoken, type Story } from './story.ts'
+
+const TRADERS = 6
+const TRADING_MS = 8_000
+/** How long before the loss the moment lies that is restored at the end. */
+const MOMENT_BEFORE_LOSS_MS = 3_000
+const SECOND_LIFE_MS = 2_000
+const BOOT_DEADLINE_MS = 30_000
+
+/** The node ships each commit within one sync interval; we allow it as long again to write it. Older than this must survive. */
+const SYNC_INTERVAL_MS = 1_000
+const LAG_MS = 2 * SYNC_INTERVAL_MS
+
+/** A promise that was not kept. */
+class ProofFailure extends Error {
+  override readonly name = 'ProofFailure'
+}
+
+/** What happens in the demo, in order. */
+export class Plot {
+  readonly #base: string
+  readonly #backup: string
+  readonly #story: Story
+  readonly #cleanup: Cleanup
+  readonly #ledger: Ledger
+
+  constructor(base: string, story: Story, cleanup: Cleanup) {
+    this.#base = base
+    this.#backup = `file://${join(base, 'backup')}`
+    this.#story = story
+    this.#cleanup = cleanup
+    mkdirSync(join(base, 'clients'))
+    this.#ledger = new Ledger(join(base, 'clients', 'receipts.jsonl'))
+  }
+
+  async run(): Promise<void> {
+    const story = this.#story
+    story.title('ltxd: an exchange loses its machine')
+    const port = await freePort()
+    const first = await this.#boot('A machine boots, with nothing on its disk', 'first', port)
+    const traders = new Traders(first.url, this.#ledger)
+    this.#cleanup.defer('stop the traders', () => traders.stop())
+    await this.#trade(first, traders)
+    const lostAtMs = await this.#lose(first)
+    const second = await this.#boot('A new machine boots: empty disk, same backup, same command', 'second', port)
+    const lastReceiptAtMs = this.#ledger.lastReceiptAtMs
+    await until('next receipt', BOOT_DEADLINE_MS, () => this.#ledger.lastReceiptAtMs > lastReceiptAtMs)
+    await this.#survival(second, lostAtMs)
+    await this.#goOn(second, traders)
+    await this.#moment(lostAtMs)
+    await second.stop()
+    story.proved('SIGTERM: the exchange and the node ended by themselves, and the mount is gone')
+  }
+
+  async #boot(chapter: string, name: string, port: number): Promise<Machine> {
+    const story = this.#story
+    story.chapter(chapter)
+    const options: MachineOptions = {
+      directory: join(this.#base, 'machine'),
+      backup: this.#backup,
+      port,
+      logFile: join(this.#base, `${name}-machine.log`),
+    }
+    const machine = new Machine(options)
+    this.#cleanup.defer(`end the ${name} machine`, () => machine.destroy())
+    story.detail(machine.commandLine)
+    const { depth, afterMs, mountedAfterMs } = await machine.firstAnswer(BOOT_DEADLINE_MS)
+    story.tell(
+      `mounted after ${spoken(mountedAfterMs)}; first query answered after ${story.paint('bold', spoken(afterMs))}: ` +
+        `${counted(depth.orders, 'order')} in the book`,
+    )
+    return machine
+  }
+
+  async #trade(machine: Machine, traders: Traders): Promise<void> {
+    const story = this.#story
+    story.chapter(`${counted(TRADERS, 'trader')} send orders, each keeps its receipts`)
+    traders.start(TRADERS)
+    const seconds = TRADING_MS / 1000
+    for (let second = 2; second <= seconds; second += 2) {
+      await sleep(2_000)
+      const depth = await getJson<Depth>(`${machine.url}/book`)
+      story.tell(`${counted(this.#ledger.receipts, 'receipt')}; ${describe(depth)}`)
+    }
+  }
+
+  /** Returns when the machine went, by the wall clock. */
+  async #lose(machine: Machine): Promise<number> {
+    const story = this.#story
+    story.chapter('The machine is lost, in the middle of it all')
+    const lostAtMs = Date.now()
+    const killed = await machine.lose()
+    story.tell(`kill -9 ${killed.join(' ')}; its disk is gone, its mount too`)
+    const newest = (await listBackup(this.#backup, DATABASE)).reduce((a, b) => (b.maxTXID > a.maxTXID ? b : a))
+    story.tell(
+      `the backup ends at transaction ${BigInt(`0x${newest.maxTXID}`)}, ` +
+        `committed ${spoken(lostAtMs - newest.timestampMs)} before the loss`,
+    )
+    return lostAtMs
+  }
+
+  async #survival(machine: Machine, lostAtMs: number): Promise<void> {
+    const story = this.#story
+    story.chapter('What do the receipts say?')
+    const all = this.#ledger.read()
+    const attempts = all.filter((attempt) => attempt.sentAtMs <= lostAtMs)
+    story.tell(this.#outage(all, lostAtMs))
+    const proof = proveSurvival({ attempts, stored: await stored(machine, attempts), lostAtMs, lagMs: LAG_MS })
+    this.#require(proof.failures)
+    story.proved(
+      `all ${counted(proof.promised, 'order')} acknowledged more than ${spoken(LAG_MS)} before the loss are there, ` +
+        'as on their receipts (sync interval 1 s, and as long again to write)',
+    )
+    story.proved(
+      `of ${proof.younger} younger ones ${proof.youngerSurvived} are there too, without a hole` +
+        (proof.oldestLossMs === undefined
+          ? ': nothing was lost'
+          : `; the oldest that was lost had been acknowledged ${spoken(proof.oldestLossMs)} before`),
+    )
+  }
+
+  async #goOn(machine: Machine, traders: Traders): Promise<void> {
+    const story = this.#story
+    story.chapter('Trading goes on')
+    await sleep(SECOND_LIFE_MS)
+    await traders.stop()
+    const depth = await getJson<Depth>(`${machine.url}/book`)
+    story.tell(`${counted(this.#ledger.receipts, 'receipt')}; ${describe(depth)}`)
+    const { integrity } = await getJson<{ integrity: string }>(`${machine.url}/check`)
+    if (integrity !== 'ok') throw new ProofFailure(`integrity_check of the new machine's database: ${integrity}`)
+    story.proved('integrity_check on the mount, with a fresh connection: ok')
+  }
+
+  async #moment(lostAtMs: number): Promise<void> {
+    const story = this.#story
+    const momentMs = lostAtMs - MOMENT_BEFORE_LOSS_MS
+    const moment = new Date(momentMs).toISOString()
+    story.chapter(`And how was it ${spoken(MOMENT_BEFORE_LOSS_MS)} before the loss?`)
+    const file = join(this.#base, 'moment.db')
+    story.detail(`ltxd restore ${this.#backup} ${DATABASE} -o ${file} --timestamp ${moment}`)
+    const start = performance.now()
+    await restoreMoment(this.#backup, DATABASE, file, momentMs)
+    const book = readRestoredBook(file)
+    const attempts = this.#ledger.read().filter((attempt) => attempt.sentAtMs <= lostAtMs)
+    const proof = proveMoment({ attempts, stored: book.orders, momentMs, lagMs: LAG_MS })
+    this.#require(proof.failures)
+    story.tell(
+      `restored in ${spoken(performance.now() - start)}; it ends ${boundary(attempts, proof.orders, momentMs)}`,
+    )
+    story.proved(
+      `holds exactly the orders 1 to ${proof.orders}: all ${proof.promised} acknowledged ${spoken(LAG_MS)} before the ` +
+        'moment, none that was sent after it',
+    )
+    if (book.integrity !== 'ok') throw new ProofFailure(`integrity_check of the restored file: ${book.integrity}`)
+    story.proved('integrity_check of the restored file: ok')
+  }
+
+  /** How long the traders waited, and how often they tried in vain. */
+  #outage(attempts: readonly Attempt[], lostAtMs: number): string {
+    const times = attempts.filter(hasReceipt).map((attempt) => attempt.receipt.acknowledgedAtMs)
+    const last = Math.max(...times.filter((time) => time <= lostAtMs))
+    const next = Math.min(...times.filter((time) => time > lostAtMs))
+    const vain = attempts.filter((attempt) => !hasReceipt(attempt)).length
+    return `for the traders it took ${spoken(next - last)} from the last receipt to the next, and ${counted(vain, 'vain attempt')}`
+  }
+
+  #require(failures: readonly string[]): void {
+    if (failures.length === 0) return
+    const shown = failures.slice(0, 10)
+    const more = failures.length > shown.length ? [`… and ${failures.length - shown.length} more`] : []
+    throw new ProofFailure(`the promise was not kept:\n  ${[...shown, ...more].join('\n  ')}`)
+  }
+}
+
+/** What the exchange now holds of the orders that were sent, asked for one by one, as its clients would. */
+async function stored(machine: Machine, attempts: readonly Attempt[]): Promise<StoredOrder[]> {
+  const found: StoredOrder[] = []
+  for (const { order } of attempts) {
+    const answer = await requestJson('GET', `${machine.url}/orders/${order.id}`)
+    if (answer.status === 200) found.push(answer.body as StoredOrder)
+    else if (answer.status !== 404)
+      throw new Error(`asked for order ${order.id}, the exchange answered ${answer.status}`)
+  }
+  return found
+}
+
+function describe(depth: Depth): string {
+  const price = (cents: number | undefined) => (cents === undefined ? '–' : (cents / 100).toFixed(2))
+  return (
+    `the book: ${counted(depth.orders, 'order')}, ${counted(depth.trades, 'trade')}, ` +
+    `${price(depth.buy[0]?.price)} bid, ${price(depth.sell[0]?.price)} asked`
+  )
+}
+
+/** Where the last order of a restored book lies in time. */
+function boundary(attempts: readonly Attempt[], lastSequence: number, momentMs: number): string {
+  const last = attempts.filter(hasReceipt).find((attempt) => attempt.receipt.sequence === lastSequence)
+  if (last === undefined) return `at order ${lastSequence}`
+  return `at order ${lastSequence}, acknowledged ${spoken(momentMs - last.receipt.acknowledgedAtMs)} before that moment`
+}

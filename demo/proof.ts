@@ -1,0 +1,131 @@
+import type { StoredOrder } from './matching.ts'
+import { hasReceipt, type Attempt, type Receipted } from './receipts.ts'
+
+/**
+ * What receipts prove about a book. Pure: attempts and stored orders in, findings out. `failures` is empty exactly when
+ * the promise was kept.
+ */
+
+export interface SurvivalProof {
+  /** Acknowledged longer before the loss than the backup may lag: all of these must be in the book. */
+  readonly promised: number
+  /** Acknowledged within the lag: may be lost. */
+  readonly younger: number
+  readonly youngerSurvived: number
+  /** How long before the loss the oldest lost order had been acknowledged; undefined when none was lost. */
+  readonly oldestLossMs: number | undefined
+  readonly failures: readonly string[]
+}
+
+/** The book of a new machine against the receipts of the lost one. `attempts` are those of the lost machine only. */
+export function proveSurvival(input: {
+  readonly attempts: readonly Attempt[]
+  readonly stored: readonly StoredOrder[]
+  readonly lostAtMs: number
+  readonly lagMs: number
+}): SurvivalProof {
+  const { attempts, stored, lostAtMs, lagMs } = input
+  const byId = new Map(stored.map((order) => [order.id, order]))
+  const receipted = attempts.filter(hasReceipt)
+  const isPromised = (attempt: Receipted) => attempt.receipt.acknowledgedAtMs <= lostAtMs - lagMs
+  const promised = receipted.filter(isPromised)
+  const younger = receipted.filter((attempt) => !isPromised(attempt))
+  const lost = receipted.filter((attempt) => !byId.has(attempt.order.id))
+  const oldestLost = Math.min(...lost.map((attempt) => attempt.receipt.acknowledgedAtMs))
+  return {
+    promised: promised.length,
+    younger: younger.length,
+    youngerSurvived: younger.filter((attempt) => byId.has(attempt.order.id)).length,
+    oldestLossMs: lost.length === 0 ? undefined : lostAtMs - oldestLost,
+    failures: [
+      ...promised
+        .filter((attempt) => !byId.has(attempt.order.id))
+        .map(
+          (attempt) =>
+            `${name(attempt)}: acknowledged ${lostAtMs - attempt.receipt.acknowledgedAtMs} ms before the loss, and missing`,
+        ),
+      ...differences(receipted, byId),
+      ...holes(receipted, stored),
+      ...unknown(attempts, stored),
+    ],
+  }
+}
+
+export interface MomentProof {
+  /** Orders in the restored book: those with sequence 1 to this. */
+  readonly orders: number
+  /** Acknowledged longer before the moment than the boundary may lie before it: all must be there. */
+  readonly promised: number
+  readonly failures: readonly string[]
+}
+
+/** A book restored as of `momentMs`: everything that was acknowledged `lagMs` before it, nothing that was sent after it, and no hole. */
+export function proveMoment(input: {
+  readonly attempts: readonly Attempt[]
+  readonly stored: readonly StoredOrder[]
+  readonly momentMs: number
+  readonly lagMs: number
+}): MomentProof {
+  const { attempts, stored, momentMs, lagMs } = input
+  const byId = new Map(stored.map((order) => [order.id, order]))
+  const receipted = attempts.filter(hasReceipt)
+  const promised = receipted.filter((attempt) => attempt.receipt.acknowledgedAtMs <= momentMs - lagMs)
+  return {
+    orders: stored.length,
+    promised: promised.length,
+    failures: [
+      ...promised
+        .filter((attempt) => !byId.has(attempt.order.id))
+        .map(
+          (attempt) =>
+            `${name(attempt)}: acknowledged ${momentMs - attempt.receipt.acknowledgedAtMs} ms before the moment, and missing`,
+        ),
+      ...attempts
+        .filter((attempt) => attempt.sentAtMs > momentMs && byId.has(attempt.order.id))
+        .map((attempt) => `${name(attempt)}: sent ${attempt.sentAtMs - momentMs} ms after the moment, and there`),
+      ...differences(receipted, byId),
+      ...holes(receipted, stored),
+      ...unknown(attempts, stored),
+    ],
+  }
+}
+
+/** The order in the book is not the one on the receipt. */
+function differences(receipted: readonly Receipted[], byId: ReadonlyMap<string, StoredOrder>): string[] {
+  return receipted.flatMap((attempt) => {
+    const found = byId.get(attempt.order.id)
+    if (found === undefined) return []
+    const { side, price, quantity } = attempt.order
+    const same =
+      found.sequence === attempt.receipt.sequence &&
+      found.side === side &&
+      found.price === price &&
+      found.quantity === quantity
+    return same ? [] : [`${name(attempt)}: is in the book, but not as on its receipt`]
+  })
+}
+
+/** A state at a transaction boundary holds the orders 1 to N, every one of them, and none after. */
+function holes(receipted: readonly Receipted[], stored: readonly StoredOrder[]): string[] {
+  const last = Math.max(0, ...stored.map((order) => order.sequence))
+  const failures =
+    last === stored.length ? [] : [`the book holds ${stored.length} orders, but its last is number ${last}`]
+  const byId = new Set(stored.map((order) => order.id))
+  return [
+    ...failures,
+    ...receipted
+      .filter((attempt) => attempt.receipt.sequence <= last && !byId.has(attempt.order.id))
+      .map((attempt) => `${name(attempt)}: missing, though the book holds number ${last}`),
+  ]
+}
+
+/** An order that nobody sent. */
+function unknown(attempts: readonly Attempt[], stored: readonly StoredOrder[]): string[] {
+  const sent = new Set(attempts.map((attempt) => attempt.order.id))
+  return stored.filter((order) => !sent.has(order.id)).map((order) => `${order.id}: in the book, but nobody sent it`)
+}
+
+function name(attempt: Attempt): string {
+  const number = attempt.receipt === undefined ? '' : ` (number ${attempt.receipt.sequence})`
+  return `${attempt.order.id}${number}`
+}
