@@ -1,0 +1,72 @@
+/**
+ * Pieces of a stream that comes in chunks of any size. `source[start …]` holds what was gathered: in the chunk itself, or,
+ * if it crosses chunks, in a buffer that is never larger than the largest piece asked for.
+ */
+export class ByteSource {
+  /** Where the gathered piece lies. */
+  source: Uint8Array = NOTHING
+  start = 0
+  /** Offset in the stream of the first byte that has not been consumed. */
+  offset = 0
+  #chunk: Uint8Array = NOTHING
+  #at = 0
+  #carry: Uint8Array = NOTHING
+  #carried = 0
+
+  /** Bytes of the chunk that nobody has asked for yet. */
+  get rest(): number {
+    return this.#chunk.length - this.#at
+  }
+
+  /** The chunk is borrowed until it is used up. */
+  push(chunk: Uint8Array): void {
+    this.#chunk = chunk
+    this.#at = 0
+  }
+
+  /** True when the next `size` bytes are there; false when all that is there has been put aside to wait for more. */
+  gather(size: number): boolean {
+    if (this.#carried === 0 && this.rest >= size) {
+      this.source = this.#chunk
+      this.start = this.#at
+      return true
+    }
+    if (this.#carried < size) this.#keep(Math.min(size - this.#carried, this.rest), size)
+    this.source = this.#carry
+    this.start = 0
+    return this.#carried >= size
+  }
+
+  /** Moves on by what was gathered last. */
+  consume(size: number): void {
+    this.offset += size
+    if (this.#carried > 0) this.#carried -= size
+    else this.#at += size
+  }
+
+  /** What is left of the chunk, consumed. Only where nothing is put aside: after a `consume`. */
+  drain(size = this.rest): Uint8Array {
+    const bytes = this.#chunk.subarray(this.#at, this.#at + size)
+    this.#at += size
+    this.offset += size
+    return bytes
+  }
+
+  /** A look at what `drain` would give. */
+  peekRest(): Uint8Array {
+    return this.#chunk.subarray(this.#at)
+  }
+
+  #keep(size: number, wanted: number): void {
+    if (this.#carry.length < wanted) {
+      const larger = new Uint8Array(Math.max(wanted, 2 * this.#carry.length))
+      larger.set(this.#carry.subarray(0, this.#carried))
+      this.#carry = larger
+    }
+    this.#carry.set(this.#chunk.subarray(this.#at, this.#at + size), this.#carried)
+    this.#carried += size
+    this.#at += size
+  }
+}
+
+const NOTHING = new Uint8Array(0)

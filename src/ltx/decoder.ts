@@ -1,0 +1,269 @@
+import { ByteSource } from './byte-source.ts'
+import { LTXError } from './errors.ts'
+import { DecodedFrame, type Frame } from './frame.ts'
+import {
+  hasChecksums,
+  HEADER_SIZE,
+  isSnapshot,
+  PAGE_HAS_SIZE,
+  PAGE_HEADER_SIZE,
+  TRAILER_SIZE,
+  unmarshalHeader,
+  validatePostApplyChecksum,
+  type Header,
+  type Trailer,
+} from './header.ts'
+import { IndexCheck } from './index-check.ts'
+import { blockBound, ChecksumFold, CRCRegister, digestStagedPage, FRAME_PREFIX_SIZE } from './kernels/kernels.ts'
+import { decompressFrame, frameExtent } from './lz4-frame.ts'
+import { lastSnapshotPgno, pageOrderProblem } from './page-order.ts'
+import type { Checksum } from './types.ts'
+
+const INDEX_SIZE_BYTES = 8
+
+type Phase = 'header' | 'pages' | 'index' | 'index size' | 'trailer' | 'ended'
+
+/**
+ * Reads one LTX file from chunks of any size, and believes nothing in it: every length is bounded before memory is taken
+ * for it, and every rule of the format is checked. For each chunk: `push` it, call `next` until it returns undefined; at
+ * last `end`. Throws LTXError, after which the decoder is of no further use.
+ */
+export class Decoder {
+  readonly #input = new ByteSource()
+  readonly #crc = new CRCRegister()
+  readonly #index = new IndexCheck()
+  /** Rolling checksum of a snapshot's pages; undefined where there is nothing to compare it with. */
+  #database: ChecksumFold | undefined
+  #header: Header | undefined
+  #frame: DecodedFrame | undefined
+  #trailer: Trailer | undefined
+  #phase: Phase = 'header'
+  #prevPgno = 0
+  #error: Error | undefined
+
+  /** Known once the first 100 bytes have been pushed. */
+  get header(): Header | undefined {
+    return this.#header
+  }
+
+  /** True once `next` will return no further page. */
+  get pagesDone(): boolean {
+    return this.#phase !== 'header' && this.#phase !== 'pages'
+  }
+
+  /** Pages decoded so far. */
+  get pageCount(): number {
+    return this.#index.frameCount
+  }
+
+  /** Bytes of the file that have been read. */
+  get sizeBytes(): number {
+    return this.#input.offset
+  }
+
+  /** Hands over the next bytes of the file. They are not copied: leave them alone until `next` has returned undefined. */
+  push(chunk: Uint8Array): void {
+    this.#guard(() => {
+      if (this.#input.rest > 0) throw new Error('call next() until it returns undefined before the next push()')
+      this.#input.push(chunk)
+      if (this.#phase === 'header') this.#readHeader()
+      if (this.pagesDone) this.#readTail()
+    })
+  }
+
+  /**
+   * The next page, valid until the next call of `next` or `push`. Undefined: push more, or, if `pagesDone`, there is none.
+   */
+  next(): Frame | undefined {
+    return this.nextFrame()
+  }
+
+  /** `next`, with what this library's own parts need of a frame. */
+  nextFrame(): DecodedFrame | undefined {
+    if (this.#error === undefined && this.#phase !== 'pages') return undefined
+    return this.#guard(() => this.#readFrame())
+  }
+
+  /** Asserts that the file was complete. Returns its trailer. */
+  end(): Trailer {
+    return this.#guard(() => {
+      if (this.#trailer === undefined || this.#header === undefined) {
+        const problem = `the file ends in the ${this.#phase === 'pages' ? 'page block' : this.#phase}`
+        throw new LTXError(problem, { offset: this.#input.offset, field: this.#phase })
+      }
+      return this.#trailer
+    })
+  }
+
+  #guard<T>(work: () => T): T {
+    if (this.#error !== undefined) throw this.#error
+    try {
+      return work()
+    } catch (error) {
+      this.#error = error instanceof Error ? error : new Error(String(error))
+      throw this.#error
+    }
+  }
+
+  #readHeader(): void {
+    const input = this.#input
+    if (!input.gather(HEADER_SIZE)) return
+    const bytes = input.source.subarray(input.start, input.start + HEADER_SIZE)
+    const header = unmarshalHeader(bytes)
+    this.#crc.update(bytes)
+    input.consume(HEADER_SIZE)
+    this.#header = header
+    this.#frame = new DecodedFrame(header.pageSize)
+    if (isSnapshot(header) && hasChecksums(header)) this.#database = new ChecksumFold()
+    this.#phase = 'pages'
+  }
+
+  #readFrame(): DecodedFrame | undefined {
+    const input = this.#input
+    const header = this.#header!
+    if (!input.gather(PAGE_HEADER_SIZE)) return undefined
+    const pgno = readU32(input.source, input.start)
+    const flags = (input.source[input.start + 4]! << 8) | input.source[input.start + 5]!
+    if (pgno === 0 && flags === 0) {
+      this.#endPages()
+      return undefined
+    }
+    if ((flags & ~PAGE_HAS_SIZE) !== 0) {
+      throw this.#refuse('page flags', `0x${flags.toString(16)} has bits other than 0x1`, 4)
+    }
+    const problem = pageOrderProblem(header, this.#prevPgno, pgno)
+    if (problem !== undefined) throw this.#refuse('page number', problem)
+    const frame = flags === PAGE_HAS_SIZE ? this.#readBlock(pgno, header) : this.#readLZ4Frame(pgno, header)
+    if (frame === undefined) return undefined
+
+    input.consume(frame.sizeBytes)
+    this.#database?.add(pgno, header.pageSize)
+    this.#index.frame(pgno, frame.sizeBytes)
+    this.#prevPgno = pgno
+    return frame
+  }
+
+  #readBlock(pgno: number, { pageSize }: Header): DecodedFrame | undefined {
+    const input = this.#input
+    if (!input.gather(FRAME_PREFIX_SIZE)) return undefined
+    const size = readU32(input.source, input.start + PAGE_HEADER_SIZE)
+    if (size === 0 || size > blockBound(pageSize)) {
+      const problem = `${size} bytes are no LZ4 block of a page of ${pageSize} bytes`
+      throw this.#refuse('page data size', problem, PAGE_HEADER_SIZE)
+    }
+    if (!input.gather(FRAME_PREFIX_SIZE + size)) return undefined
+    const at = input.start + FRAME_PREFIX_SIZE
+    const block = input.source.subarray(at, at + size)
+    if (!this.#crc.decode(pgno, block, pageSize)) {
+      const problem = `page ${pgno} is not valid LZ4, or does not decompress to ${pageSize} bytes`
+      throw this.#refuse('page data', problem, FRAME_PREFIX_SIZE)
+    }
+    const frame = this.#frame!
+    frame.fill(pgno, 'block', block, FRAME_PREFIX_SIZE + size)
+    return frame
+  }
+
+  #readLZ4Frame(pgno: number, { pageSize }: Header): DecodedFrame | undefined {
+    const input = this.#input
+    const window = (have: number) => ({
+      bytes: input.source,
+      start: input.start + PAGE_HEADER_SIZE,
+      have,
+      offset: input.offset + PAGE_HEADER_SIZE,
+    })
+    let have = 0
+    for (;;) {
+      const extent = frameExtent(window(have), pageSize)
+      if (extent === have) break
+      if (!input.gather(PAGE_HEADER_SIZE + extent)) return undefined
+      have = extent
+    }
+    decompressFrame(window(have), pageSize)
+    digestStagedPage(pageSize)
+    this.#crc.updatePage(pgno, pageSize)
+    const at = input.start + PAGE_HEADER_SIZE
+    const frame = this.#frame!
+    frame.fill(pgno, 'frame', input.source.subarray(at, at + have), PAGE_HEADER_SIZE + have)
+    return frame
+  }
+
+  #endPages(): void {
+    const header = this.#header!
+    if (isSnapshot(header) && this.#prevPgno !== lastSnapshotPgno(header)) {
+      throw this.#refuse('page number', `the snapshot ends with page ${this.#prevPgno} of ${header.commit}`)
+    }
+    this.#crc.update(this.#input.source.subarray(this.#input.start, this.#input.start + PAGE_HEADER_SIZE))
+    this.#input.consume(PAGE_HEADER_SIZE)
+    this.#phase = 'index'
+    this.#readTail()
+  }
+
+  /** Page index, its size, and the trailer: all that the chunk has of it. */
+  #readTail(): void {
+    const input = this.#input
+    if (this.#phase === 'index') {
+      const { used, ended } = this.#index.read(input.peekRest(), input.offset)
+      this.#crc.update(input.drain(used))
+      if (!ended) return
+      this.#phase = 'index size'
+    }
+    if (this.#phase === 'index size') {
+      if (!input.gather(INDEX_SIZE_BYTES)) return
+      this.#readIndexSize()
+    }
+    if (this.#phase === 'trailer') {
+      if (!input.gather(TRAILER_SIZE)) return
+      this.#readTrailer()
+    }
+    if (input.rest > 0) throw this.#refuse('trailer', 'something follows it')
+  }
+
+  #readIndexSize(): void {
+    const input = this.#input
+    const bytes = input.source.subarray(input.start, input.start + INDEX_SIZE_BYTES)
+    const size = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0)
+    if (size !== BigInt(this.#index.sizeBytes)) {
+      throw this.#refuse('page index size', `${size} is not the index's size of ${this.#index.sizeBytes} bytes`)
+    }
+    this.#crc.update(bytes)
+    input.consume(INDEX_SIZE_BYTES)
+    this.#phase = 'trailer'
+  }
+
+  #readTrailer(): void {
+    const input = this.#input
+    const header = this.#header!
+    const bytes = input.source.subarray(input.start, input.start + TRAILER_SIZE)
+    const view = new DataView(bytes.buffer, bytes.byteOffset)
+    const postApplyChecksum = view.getBigUint64(0) as Checksum
+    const fileChecksum = view.getBigUint64(8) as Checksum
+    this.#crc.update(bytes.subarray(0, 8))
+    const computed = this.#crc.checksum()
+    if (fileChecksum !== computed) {
+      const problem = `${hex(fileChecksum)} stands in the file, whose content has ${hex(computed)}`
+      throw this.#refuse('file checksum', problem, 8)
+    }
+    validatePostApplyChecksum(postApplyChecksum, header, input.offset)
+    const database = this.#database?.checksum()
+    if (database !== undefined && postApplyChecksum !== database) {
+      const problem = `${hex(postApplyChecksum)} is not the checksum of the snapshot's pages, ${hex(database)}`
+      throw this.#refuse('post-apply checksum', problem)
+    }
+    input.consume(TRAILER_SIZE)
+    this.#trailer = { postApplyChecksum, fileChecksum }
+    this.#phase = 'ended'
+  }
+
+  /** `ahead`: bytes beyond the first one that has not been consumed. */
+  #refuse(field: string, problem: string, ahead = 0): LTXError {
+    return new LTXError(problem, { offset: this.#input.offset + ahead, field })
+  }
+}
+
+function readU32(bytes: Uint8Array, at: number): number {
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
+}
+
+function hex(checksum: bigint): string {
+  return checksum.toString(16).padStart(16, '0')
+}

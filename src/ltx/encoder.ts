@@ -1,0 +1,233 @@
+import { LTXError } from './errors.ts'
+import { FrameList, type IndexSpill } from './frame-list.ts'
+import {
+  HEADER_SIZE,
+  isSnapshot,
+  marshalHeader,
+  PAGE_HAS_SIZE,
+  PAGE_HEADER_SIZE,
+  TRAILER_SIZE,
+  validatePostApplyChecksum,
+  type Header,
+  type Trailer,
+} from './header.ts'
+import {
+  blockBound,
+  CRCRegister,
+  Digest,
+  digestChecksum,
+  digestPage,
+  FRAME_PREFIX_SIZE,
+  stagedFrame,
+} from './kernels/kernels.ts'
+import { lastSnapshotPgno, pageOrderProblem } from './page-order.ts'
+import { type Checksum, type Pgno } from './types.ts'
+import { putUvarint } from './varint.ts'
+
+export interface EncoderOptions {
+  /**
+   * Where the page index waits once it outgrows a megabyte (half a million consecutive pages). Without it, it stays in
+   * memory, at two to five bytes a page.
+   */
+  readonly spill?: () => IndexSpill
+}
+
+export interface EncoderResult {
+  readonly trailer: Trailer
+  readonly sizeBytes: number
+}
+
+/** Chunks are handed out at this size; the rest of a buffer is for the frame that makes a chunk longer. */
+const CHUNK_BYTES = 64 * 1024
+const BUFFER_BYTES = CHUNK_BYTES + FRAME_PREFIX_SIZE + blockBound(65536)
+
+/** Buffers that no encoder has: a commit must not pay for a new one. */
+const spareBuffers: Uint8Array[] = []
+const MAX_SPARE_BUFFERS = 4
+
+/**
+ * Writes one LTX file: header, pages in ascending order, `finish`. Synchronous, and refuses what would not be a valid
+ * file with an LTXError. After any error, one of `write` included, it is of no further use.
+ */
+export class Encoder {
+  readonly header: Header
+  readonly #write: (chunk: Uint8Array) => void
+  readonly #frames: FrameList
+  readonly #crc = new CRCRegister()
+  readonly #digest = new Digest()
+  #buffer: Uint8Array
+  #used = 0
+  /** Bytes handed to `write`. */
+  #flushed = 0
+  #prevPgno = 0
+  #pageCount = 0
+  #state: 'pages' | 'finished' | 'failed' = 'pages'
+
+  /** `write` gets the file's bytes in order, in chunks of 64 KiB and up, the last one smaller; each is valid during the call only. */
+  constructor(header: Header, write: (chunk: Uint8Array) => void, options: EncoderOptions = {}) {
+    const buffer = spareBuffers.pop() ?? new Uint8Array(BUFFER_BYTES)
+    this.#buffer = buffer
+    this.header = header
+    this.#write = write
+    this.#frames = new FrameList(options.spill)
+    marshalHeader(header, buffer)
+    this.#crc.update(buffer.subarray(0, HEADER_SIZE))
+    this.#used = HEADER_SIZE
+  }
+
+  get pageCount(): number {
+    return this.#pageCount
+  }
+
+  /** Bytes of the file so far. */
+  get sizeBytes(): number {
+    return this.#flushed + this.#used
+  }
+
+  /** Compresses a page and appends it. */
+  writePage(pgno: Pgno, page: Uint8Array): void {
+    this.#admit(pgno, page)
+    const blockSize = this.#crc.encode(pgno, page)
+    this.#digest.save()
+    this.#buffer.set(stagedFrame(blockSize), this.#used)
+    this.#appended(pgno, FRAME_PREFIX_SIZE + blockSize)
+  }
+
+  /** Appends a page that is compressed already; `page` is what `block` decompresses to, for the file's checksum. */
+  copyFrame(pgno: Pgno, block: Uint8Array, page: Uint8Array): void {
+    this.#admit(pgno, page)
+    digestPage(page)
+    this.#digest.save()
+    this.#copy(pgno, block, this.#digest)
+  }
+
+  /** `copyFrame` for a page whose digest is known. */
+  copyDigested(pgno: Pgno, block: Uint8Array, digest: Digest): void {
+    this.#admit(pgno)
+    this.#copy(pgno, block, digest)
+  }
+
+  /** The checksum of the page that was written last, without another pass over its data. */
+  lastPageChecksum(): Checksum {
+    if (this.#pageCount === 0) throw new LTXError('no page has been written', { field: 'page' })
+    this.#digest.load()
+    return digestChecksum(this.#prevPgno, this.header.pageSize) as Checksum
+  }
+
+  /** Writes page index and trailer. */
+  finish(postApplyChecksum: Checksum | 0n): EncoderResult {
+    this.#assertOpen()
+    this.#state = 'failed'
+    const missing = isSnapshot(this.header) && this.#prevPgno !== lastSnapshotPgno(this.header)
+    if (missing)
+      throw new LTXError(`snapshot ends with page ${this.#prevPgno} of ${this.header.commit}`, { field: 'page' })
+    validatePostApplyChecksum(postApplyChecksum, this.header)
+
+    if (this.#used >= CHUNK_BYTES) this.#flush()
+    let hashed = this.#used
+    this.#buffer.fill(0, this.#used, this.#used + PAGE_HEADER_SIZE)
+    this.#used += PAGE_HEADER_SIZE
+    const indexStart = this.sizeBytes
+    let offset = HEADER_SIZE
+    this.#frames.each((pgno, sizeBytes) => {
+      if (this.#used >= CHUNK_BYTES) {
+        this.#crc.update(this.#buffer.subarray(hashed, this.#used))
+        this.#flush()
+        hashed = 0
+      }
+      this.#putUvarint(pgno)
+      this.#putUvarint(offset)
+      this.#putUvarint(sizeBytes)
+      offset += sizeBytes
+    })
+    this.#putUvarint(0)
+
+    const view = new DataView(this.#buffer.buffer)
+    view.setBigUint64(this.#used, BigInt(this.sizeBytes - indexStart))
+    view.setBigUint64(this.#used + 8, postApplyChecksum)
+    this.#used += 16
+    this.#crc.update(this.#buffer.subarray(hashed, this.#used))
+    const fileChecksum = this.#crc.checksum() as Checksum
+    view.setBigUint64(this.#used, fileChecksum)
+    this.#used += TRAILER_SIZE - 8
+    this.#flush()
+
+    this.#state = 'finished'
+    this.#release()
+    return { trailer: { postApplyChecksum, fileChecksum }, sizeBytes: this.#flushed }
+  }
+
+  /** Gives up a file that will not be finished. Nothing happens after `finish`. */
+  abort(): void {
+    if (this.#state === 'finished') return
+    this.#state = 'failed'
+    this.#release()
+  }
+
+  #assertOpen(): void {
+    if (this.#state === 'finished') throw new LTXError('the file is finished', { field: 'encoder' })
+    if (this.#state === 'failed')
+      throw new LTXError('an earlier call failed: the file cannot be completed', { field: 'encoder' })
+  }
+
+  #admit(pgno: Pgno, page?: Uint8Array): void {
+    this.#assertOpen()
+    const problem = pageOrderProblem(this.header, this.#prevPgno, pgno)
+    if (problem !== undefined) throw new LTXError(problem, { offset: this.sizeBytes, field: 'page number' })
+    if (page !== undefined && page.length !== this.header.pageSize) {
+      throw new LTXError(`page ${pgno} has ${page.length} bytes, not ${this.header.pageSize}`, { field: 'page data' })
+    }
+  }
+
+  #copy(pgno: Pgno, block: Uint8Array, digest: Digest): void {
+    const { pageSize } = this.header
+    if (block.length === 0 || block.length > blockBound(pageSize)) {
+      throw new LTXError(`${block.length} bytes are no LZ4 block of a page`, { field: 'block' })
+    }
+    this.#crc.updateFrame(pgno, block.length, pageSize, digest)
+    const buffer = this.#buffer
+    const at = this.#used
+    putU32(buffer, at, pgno)
+    buffer[at + 4] = 0
+    buffer[at + 5] = PAGE_HAS_SIZE
+    putU32(buffer, at + 6, block.length)
+    buffer.set(block, at + FRAME_PREFIX_SIZE)
+    this.#appended(pgno, FRAME_PREFIX_SIZE + block.length)
+  }
+
+  #appended(pgno: Pgno, sizeBytes: number): void {
+    this.#used += sizeBytes
+    this.#frames.append(pgno, sizeBytes)
+    this.#prevPgno = pgno
+    this.#pageCount++
+    if (this.#used >= CHUNK_BYTES) this.#flush()
+  }
+
+  #putUvarint(value: number): void {
+    this.#used = putUvarint(this.#buffer, this.#used, value)
+  }
+
+  #flush(): void {
+    const state = this.#state
+    this.#state = 'failed'
+    this.#write(this.#buffer.subarray(0, this.#used))
+    this.#state = state
+    this.#flushed += this.#used
+    this.#used = 0
+  }
+
+  #release(): void {
+    this.#frames.clear()
+    if (spareBuffers.length < MAX_SPARE_BUFFERS) spareBuffers.push(this.#buffer)
+    this.#buffer = NO_BUFFER
+  }
+}
+
+const NO_BUFFER = new Uint8Array(0)
+
+function putU32(into: Uint8Array, at: number, value: number): void {
+  into[at] = value >>> 24
+  into[at + 1] = value >>> 16
+  into[at + 2] = value >>> 8
+  into[at + 3] = value
+}

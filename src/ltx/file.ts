@@ -1,0 +1,80 @@
+/** Whole files, for tools and tests; nothing here bounds memory but the file itself. */
+import { Decoder } from './decoder.ts'
+import { Encoder } from './encoder.ts'
+import type { Frame } from './frame.ts'
+import type { Header, Trailer } from './header.ts'
+import type { Checksum, Pgno } from './types.ts'
+
+export interface DecodedFile {
+  readonly header: Header
+  /** Ascending by page number. */
+  readonly pages: Map<Pgno, Uint8Array>
+  readonly trailer: Trailer
+}
+
+/** Decodes a file that is in memory. Throws LTXError. */
+export function decode(bytes: Uint8Array): DecodedFile {
+  const decoder = new Decoder()
+  const pages = new Map<Pgno, Uint8Array>()
+  decoder.push(bytes)
+  for (let frame = decoder.next(); frame !== undefined; frame = decoder.next())
+    pages.set(frame.pgno, frame.page().slice())
+  const trailer = decoder.end()
+  return { header: decoder.header!, pages, trailer }
+}
+
+/** Encodes a file in memory. Pages in ascending order. Throws LTXError. */
+export function encode(
+  header: Header,
+  pages: Iterable<readonly [Pgno, Uint8Array]>,
+  postApplyChecksum: Checksum | 0n,
+): Uint8Array {
+  const chunks: Uint8Array[] = []
+  const encoder = new Encoder(header, (chunk) => chunks.push(chunk.slice()))
+  try {
+    for (const [pgno, page] of pages) encoder.writePage(pgno, page)
+    const { sizeBytes } = encoder.finish(postApplyChecksum)
+    return concatenate(chunks, sizeBytes)
+  } finally {
+    encoder.abort()
+  }
+}
+
+/**
+ * The frames of a stream, each valid until the next is asked for; returns header and trailer. Throws LTXError, a stream
+ * that ends early included. Reading a stream of many pages at full speed takes a Decoder: this awaits for each page.
+ */
+export async function* frames(
+  input: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Frame, { header: Header; trailer: Trailer }, void> {
+  const decoder = new Decoder()
+  for await (const chunk of input) {
+    decoder.push(chunk)
+    for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) yield frame
+  }
+  const trailer = decoder.end()
+  return { header: decoder.header!, trailer }
+}
+
+/** Decodes a stream to its end and keeps nothing. Throws LTXError. */
+export async function verify(
+  input: AsyncIterable<Uint8Array>,
+): Promise<{ header: Header; trailer: Trailer; pageCount: number; sizeBytes: number }> {
+  const decoder = new Decoder()
+  for await (const chunk of input) {
+    decoder.push(chunk)
+    while (decoder.next() !== undefined);
+  }
+  const trailer = decoder.end()
+  return { header: decoder.header!, trailer, pageCount: decoder.pageCount, sizeBytes: decoder.sizeBytes }
+}
+
+function concatenate(chunks: readonly Uint8Array[], sizeBytes: number): Uint8Array {
+  const whole = new Uint8Array(sizeBytes)
+  let at = 0
+  for (const chunk of chunks) {
+    whole.set(chunk, at)
+    at += chunk.length
+  }
+  return whole
+}

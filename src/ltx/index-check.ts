@@ -1,0 +1,103 @@
+import { LTXError } from './errors.ts'
+import { HEADER_SIZE } from './header.ts'
+import { UvarintReader } from './varint.ts'
+
+const FIELDS = ['page number', 'offset', 'size'] as const
+
+/**
+ * Compares a page index with the frames that were decoded, in memory that does not grow with either: frames lie one behind
+ * the other, so offsets follow from sizes, and numbers and sizes are compared by a running hash, as superfly/ltx does.
+ */
+export class IndexCheck {
+  #frames = new SequenceHash()
+  #entries = new SequenceHash()
+  readonly #varint = new UvarintReader()
+  readonly #entry = [0, 0, 0]
+  #field = 0
+  #nextOffset = HEADER_SIZE
+  #prevPgno = 0
+  /** Bytes of the index, the zero that ends it included. */
+  sizeBytes = 0
+  #varintBytes = 0
+
+  get frameCount(): number {
+    return this.#frames.count
+  }
+
+  /** Adds a frame that was decoded. */
+  frame(pgno: number, sizeBytes: number): void {
+    this.#frames.add(pgno, sizeBytes)
+  }
+
+  /**
+   * Reads the index's next bytes, the first of which is byte `offset` of the file. Returns how many belong to it: fewer than
+   * there are means that it has ended.
+   */
+  read(bytes: Uint8Array, offset: number): { used: number; ended: boolean } {
+    for (let at = 0; at < bytes.length; at++) {
+      this.sizeBytes++
+      this.#varintBytes++
+      const value = this.#varint.read(bytes[at]!)
+      if (value === undefined) continue
+      const place = offset + at + 1 - this.#varintBytes
+      this.#varintBytes = 0
+      if (Number.isNaN(value)) throw this.#refuse(`${FIELDS[this.#field]} is out of range`, place)
+      if (this.#field === 0 && value === 0) {
+        this.#end(place)
+        return { used: at + 1, ended: true }
+      }
+      this.#entry[this.#field] = value
+      this.#field = (this.#field + 1) % 3
+      if (this.#field === 0) this.#add(place)
+    }
+    return { used: bytes.length, ended: false }
+  }
+
+  #add(place: number): void {
+    const [pgno, offset, size] = this.#entry as [number, number, number]
+    if (pgno <= this.#prevPgno) throw this.#refuse(`page ${pgno} follows page ${this.#prevPgno}`, place)
+    if (this.#entries.count === this.#frames.count) {
+      throw this.#refuse(`has more entries than the ${this.#frames.count} pages in the file`, place)
+    }
+    if (offset !== this.#nextOffset) {
+      throw this.#refuse(`page ${pgno} is said to start at byte ${offset}: expected ${this.#nextOffset}`, place)
+    }
+    this.#entries.add(pgno, size)
+    this.#prevPgno = pgno
+    this.#nextOffset += size
+  }
+
+  #end(place: number): void {
+    if (this.#entries.count !== this.#frames.count) {
+      throw this.#refuse(`has ${this.#entries.count} entries for ${this.#frames.count} pages`, place)
+    }
+    if (!this.#entries.equals(this.#frames)) throw this.#refuse('names other pages or sizes than the file has', place)
+  }
+
+  #refuse(problem: string, offset: number): LTXError {
+    return new LTXError(problem, { offset, field: 'page index' })
+  }
+}
+
+/** Two independent 32-bit hashes over pairs of numbers below 2^32. */
+class SequenceHash {
+  count = 0
+  #a = 0x811c9dc5
+  #b = 0x9747b28c
+
+  add(first: number, second: number): void {
+    this.count++
+    this.#a = mix(mix(this.#a, first, 0x85ebca6b), second, 0x85ebca6b)
+    this.#b = mix(mix(this.#b, first, 0x1b873593), second, 0x1b873593)
+  }
+
+  equals(other: SequenceHash): boolean {
+    return this.#a === other.#a && this.#b === other.#b && this.count === other.count
+  }
+}
+
+/** A step of MurmurHash3: injective in the hash for each word, and in the word for each hash. */
+function mix(hash: number, word: number, factor: number): number {
+  const k = Math.imul(hash ^ word, factor)
+  return (Math.imul((k << 13) | (k >>> 19), 5) + (factor | 0)) | 0
+}

@@ -1,0 +1,25 @@
+/**
+ * Linear memory, laid out by hand and never grown: three 64 KiB pages hold everything.
+ * src/ltx/kernels/kernels.ts repeats these addresses; a test compares them.
+ */
+
+/** u64: the CRC register of the file at hand. */
+export const STATE: usize = 0
+/** u64: what the bytes in PAGE contribute to a register, whatever came before them. */
+export const DATA: usize = 8
+/** u64: the checksum that was asked for. */
+export const RESULT: usize = 16
+
+/** Hash table of the compressor: positions in PAGE, u16 each. */
+export const TABLE: usize = 1024
+export const MAX_TABLE_LOG: i32 = 12
+
+/** Copies run in steps of 16 bytes and may run over: what lies behind an area must be free for that long. */
+export const SLACK: usize = 64
+/** A frame's page header and size field: they stand before PAGE to be checksummed, before BLOCK to be copied out. */
+export const PREFIX: usize = 16
+
+/** One page, decompressed: up to 65,536 bytes. */
+export const PAGE: usize = TABLE + (2 << MAX_TABLE_LOG) + PREFIX
+/** One page, compressed: up to 65,536 + 65,536/255 + 16 bytes. */
+export const BLOCK: usize = PAGE + 65536 + SLACK + PREFIX

@@ -1,0 +1,167 @@
+/**
+ * LZ4 blocks between PAGE and BLOCK. Source of the format: lz4_Block_format.md of lz4/lz4.
+ * A block is a row of sequences: token, literals, 16-bit offset, match. The last one has literals only.
+ */
+import { BLOCK, MAX_TABLE_LOG, PAGE, TABLE } from './layout'
+
+const MIN_MATCH: i32 = 4
+/** The last five bytes are literals. */
+const LAST_LITERALS: i32 = 5
+/** The last match starts at least twelve bytes before the end. */
+const MATCH_MARGIN: i32 = 12
+/** After 2^6 positions without a match the search starts to skip. */
+const SKIP_TRIGGER: i32 = 6
+
+function slot(at: usize, log: i32): usize {
+  return TABLE + ((<usize>(((load<u64>(at) << 24) * 889523592379) >> (64 - log))) << 1)
+}
+
+/** Copies at least `size` bytes, in steps of 16. */
+function copy16(to: usize, from: usize, size: i32): void {
+  const end = to + size
+  do {
+    v128.store(to, v128.load(from))
+    to += 16
+    from += 16
+  } while (to < end)
+}
+
+/** How many bytes from `a` on equal those from `b` on; `a` stops at `limit`. */
+function matching(a: usize, b: usize, limit: usize): i32 {
+  const start = a
+  while (a + 8 <= limit) {
+    const difference = load<u64>(a) ^ load<u64>(b)
+    if (difference != 0) return <i32>(a - start + ((<usize>ctz(difference)) >> 3))
+    a += 8
+    b += 8
+  }
+  while (a < limit && load<u8>(a) == load<u8>(b)) {
+    a++
+    b++
+  }
+  return <i32>(a - start)
+}
+
+/** Writes what of a length did not fit into the token. */
+function storeLength(op: usize, length: i32): usize {
+  while (length >= 255) {
+    store<u8>(op++, 255)
+    length -= 255
+  }
+  store<u8>(op++, length)
+  return op
+}
+
+/** Token, literal length and literals of a sequence; returns where it goes on. */
+function storeLiterals(op: usize, from: usize, literals: i32, match: i32): usize {
+  const low = match < 15 ? match : 15
+  if (literals < 15) {
+    store<u8>(op++, (literals << 4) | low)
+  } else {
+    store<u8>(op++, 0xf0 | low)
+    op = storeLength(op, literals - 15)
+  }
+  if (literals > 0) copy16(op, from, literals)
+  return op + literals
+}
+
+/** PAGE → BLOCK; returns the block's size, at most size + size/255 + 16. */
+export function compress(size: i32): i32 {
+  const end = PAGE + size
+  let anchor = PAGE
+  let op = BLOCK
+  if (size > MATCH_MARGIN) {
+    const log = size > 16384 ? MAX_TABLE_LOG : size > 2048 ? MAX_TABLE_LOG - 1 : MAX_TABLE_LOG - 2
+    memory.fill(TABLE, 0, 2 << log)
+    const lastStart = end - MATCH_MARGIN
+    const lastMatched = end - LAST_LITERALS
+    let ip = PAGE + 1
+    let search = 1 << SKIP_TRIGGER
+    while (ip <= lastStart) {
+      const cell = slot(ip, log)
+      let candidate = PAGE + load<u16>(cell)
+      store<u16>(cell, <u16>(ip - PAGE))
+      if (load<u32>(candidate) != load<u32>(ip)) {
+        ip += search++ >> SKIP_TRIGGER
+        continue
+      }
+      while (ip > anchor && candidate > PAGE && load<u8>(ip - 1) == load<u8>(candidate - 1)) {
+        ip--
+        candidate--
+      }
+      const match = matching(ip + MIN_MATCH, candidate + MIN_MATCH, lastMatched)
+      op = storeLiterals(op, anchor, <i32>(ip - anchor), match)
+      store<u16>(op, <u16>(ip - candidate))
+      op += 2
+      if (match >= 15) op = storeLength(op, match - 15)
+      ip += MIN_MATCH + match
+      anchor = ip
+      search = 1 << SKIP_TRIGGER
+      if (ip <= lastStart) store<u16>(slot(ip - 2, log), <u16>(ip - 2 - PAGE))
+    }
+  }
+  op = storeLiterals(op, anchor, <i32>(end - anchor), 0)
+  return <i32>(op - BLOCK)
+}
+
+/** Repeats the `offset` bytes before `op`; a distance below 16 is first widened to a multiple of itself. */
+function copyMatch(op: usize, offset: i32, length: i32): void {
+  let distance = offset
+  if (offset < 16) {
+    distance *= (15 + offset) / offset
+    let bytewise = min(length, distance - offset)
+    length -= bytewise
+    for (; bytewise > 0; bytewise--, op++) store<u8>(op, load<u8>(op - offset))
+    if (length == 0) return
+  }
+  copy16(op, op - distance, length)
+}
+
+/**
+ * The first `size` bytes of BLOCK → PAGE[at … limit). Matches reach back to PAGE[base].
+ * Returns how many bytes came out, or -1 for a block that is not valid: nothing outside of PAGE, BLOCK and the slack
+ * behind them is touched, whatever the block says.
+ */
+export function decompress(size: i32, at: i32, limit: i32, base: i32): i32 {
+  const inputEnd = BLOCK + size
+  const outputEnd = PAGE + limit
+  const window = PAGE + base
+  let ip = BLOCK
+  let op = PAGE + at
+  while (ip < inputEnd) {
+    const token = <i32>load<u8>(ip++)
+    let literals = token >> 4
+    if (literals == 15) {
+      let more: i32
+      do {
+        if (ip >= inputEnd) return -1
+        more = load<u8>(ip++)
+        literals += more
+      } while (more == 255)
+    }
+    if (literals > <i32>(inputEnd - ip) || literals > <i32>(outputEnd - op)) return -1
+    if (literals > 0) copy16(op, ip, literals)
+    ip += literals
+    op += literals
+    if (ip == inputEnd) return <i32>(op - PAGE) - at
+
+    if (inputEnd - ip < 2) return -1
+    const offset = <i32>load<u16>(ip)
+    ip += 2
+    if (offset == 0 || offset > <i32>(op - window)) return -1
+    let match = token & 15
+    if (match == 15) {
+      let more: i32
+      do {
+        if (ip >= inputEnd) return -1
+        more = load<u8>(ip++)
+        match += more
+      } while (more == 255)
+    }
+    match += MIN_MATCH
+    if (match > <i32>(outputEnd - op)) return -1
+    copyMatch(op, offset, match)
+    op += match
+  }
+  return -1
+}

@@ -1,0 +1,206 @@
+/**
+ * The inner loops, in WebAssembly: CRC-64 and LZ4 over one page at a time.
+ *
+ * Everything here is synchronous and shares one staging area, so a page or a block stays in it only until the next call.
+ * CRC registers go in and out as two 32-bit halves, so that no bigint is made for a page.
+ */
+import { KERNELS_BASE64 } from './module.ts'
+
+interface Exports {
+  readonly memory: { readonly buffer: ArrayBuffer }
+  pageAddress(): number
+  blockAddress(): number
+  updateState(size: number): void
+  digestPage(pageSize: number): void
+  pageChecksum(pgno: number, pageSize: number): void
+  updateFrame(pgno: number, blockSize: number, pageSize: number): void
+  encodeFrame(pgno: number, pageSize: number): number
+  decodeFrame(pgno: number, blockSize: number, pageSize: number): number
+  decompressBlock(blockSize: number, at: number, limit: number, base: number): number
+}
+
+/** Counts what is put into the staging area for a page. */
+let turn = 0
+
+/** Changes whenever the page in the staging area does. */
+export function stagingTurn(): number {
+  return turn
+}
+
+/** The part of the standard WebAssembly interface that is used: Node's type definitions do not have it. */
+declare const WebAssembly: {
+  Module: new (bytes: Uint8Array) => object
+  Instance: new (module: object) => { readonly exports: unknown }
+}
+
+const wasm = Uint8Array.from(atob(KERNELS_BASE64), (character) => character.charCodeAt(0))
+const kernels = new WebAssembly.Instance(new WebAssembly.Module(wasm)).exports as Exports
+
+/** Page header and size field, in front of a block. */
+export const FRAME_PREFIX_SIZE = 10
+export const MAX_PAGE_SIZE = 65536
+
+const memory = new Uint8Array(kernels.memory.buffer)
+const PAGE = kernels.pageAddress()
+const BLOCK = kernels.blockAddress()
+/** STATE, DATA and RESULT of assembly/layout.ts, low half first. */
+const slots = new Int32Array(kernels.memory.buffer, 0, 6)
+const result = new BigUint64Array(kernels.memory.buffer, 16, 1)
+
+/** The largest block that LZ4 makes of a page, and so the largest that is accepted. */
+export function blockBound(pageSize: number): number {
+  return pageSize + Math.floor(pageSize / 255) + 16
+}
+
+/** A CRC register: the value before its final inversion. Starts with all ones. */
+export class CRCRegister {
+  #low = -1
+  #high = -1
+
+  /** Over any bytes. */
+  update(bytes: Uint8Array): void {
+    this.#load()
+    for (let at = 0; at < bytes.length; at += MAX_PAGE_SIZE) {
+      const part = bytes.length > MAX_PAGE_SIZE ? bytes.subarray(at, at + MAX_PAGE_SIZE) : bytes
+      turn++
+      memory.set(part, PAGE)
+      kernels.updateState(part.length)
+    }
+    this.#store()
+  }
+
+  /** Over a frame without a block: its page header and the page that was digested last. */
+  updatePage(pgno: number, pageSize: number): void {
+    this.#load()
+    kernels.updateFrame(pgno, 0, pageSize)
+    this.#store()
+  }
+
+  /** Over a frame whose block was made elsewhere, and whose page has this digest. */
+  updateFrame(pgno: number, blockSize: number, pageSize: number, digest: Digest): void {
+    digest.load()
+    this.#load()
+    kernels.updateFrame(pgno, blockSize, pageSize)
+    this.#store()
+  }
+
+  /** Over the frame that `page` becomes. Returns the block's size; `stagedFrame` has the bytes. */
+  encode(pgno: number, page: Uint8Array): number {
+    turn++
+    memory.set(page, PAGE)
+    this.#load()
+    const blockSize = kernels.encodeFrame(pgno, page.length)
+    this.#store()
+    return blockSize
+  }
+
+  /** Over the frame of this block, decompressed into the staging area. False if it is no block of one page. */
+  decode(pgno: number, block: Uint8Array, pageSize: number): boolean {
+    turn++
+    memory.set(block, BLOCK)
+    this.#load()
+    const valid = kernels.decodeFrame(pgno, block.length, pageSize) !== 0
+    this.#store()
+    return valid
+  }
+
+  /** The CRC, with bit 63 set as on every stored checksum. */
+  checksum(): bigint {
+    return BigInt.asUintN(64, ~((BigInt(this.#high) << 32n) | BigInt(this.#low >>> 0))) | (1n << 63n)
+  }
+
+  #load(): void {
+    slots[0] = this.#low
+    slots[1] = this.#high
+  }
+
+  #store(): void {
+    this.#low = slots[0]!
+    this.#high = slots[1]!
+  }
+}
+
+/** What a page adds to any register, so that its bytes are read once however many checksums need them. */
+export class Digest {
+  low = 0
+  high = 0
+
+  /** Of the page digested last. */
+  save(): void {
+    this.low = slots[2]!
+    this.high = slots[3]!
+  }
+
+  load(): void {
+    slots[2] = this.low
+    slots[3] = this.high
+  }
+}
+
+/** Copies page data in and digests it. */
+export function digestPage(page: Uint8Array): void {
+  turn++
+  memory.set(page, PAGE)
+  kernels.digestPage(page.length)
+}
+
+/** Digests the page that `decompressInto` has put together. */
+export function digestStagedPage(pageSize: number): void {
+  kernels.digestPage(pageSize)
+}
+
+/** Checksum of the page digested last. */
+export function digestChecksum(pgno: number, pageSize: number): bigint {
+  kernels.pageChecksum(pgno, pageSize)
+  return result[0]!
+}
+
+/** A rolling checksum: bit 63 is put in when it is read. */
+export class ChecksumFold {
+  #low = 0
+  #high = 0
+
+  /** Adds the page digested last. */
+  add(pgno: number, pageSize: number): void {
+    kernels.pageChecksum(pgno, pageSize)
+    this.#low ^= slots[4]!
+    this.#high ^= slots[5]!
+  }
+
+  checksum(): bigint {
+    return (BigInt(this.#high >>> 0) << 32n) | BigInt(this.#low >>> 0) | (1n << 63n)
+  }
+}
+
+/** The frame that `CRCRegister.encode` made, valid until the next call of anything here. */
+export function stagedFrame(blockSize: number): Uint8Array {
+  return memory.subarray(BLOCK - FRAME_PREFIX_SIZE, BLOCK + blockSize)
+}
+
+/** The page that was decompressed last, valid until the next call of anything here. */
+export function stagedPage(pageSize: number): Uint8Array {
+  return memory.subarray(PAGE, PAGE + pageSize)
+}
+
+/**
+ * Decompresses a block into the staging area, from byte `at` on and no further than `limit`; matches reach back to `base`.
+ * Returns the number of bytes that came out, or -1 if the block is not valid. The block is at most `blockBound` long.
+ */
+export function decompressInto(block: Uint8Array, at: number, limit: number, base: number): number {
+  turn++
+  memory.set(block, BLOCK)
+  return kernels.decompressBlock(block.length, at, limit, base)
+}
+
+/** Puts bytes into the staging area as they are. */
+export function copyInto(bytes: Uint8Array, at: number): void {
+  turn++
+  memory.set(bytes, PAGE + at)
+}
+
+/** LZ4 block of one page, in memory of its own. */
+export function compressBlock(page: Uint8Array): Uint8Array {
+  turn++
+  memory.set(page, PAGE)
+  return memory.slice(BLOCK, BLOCK + kernels.encodeFrame(1, page.length))
+}

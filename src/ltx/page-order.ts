@@ -1,0 +1,19 @@
+/** Which pages a file may hold, and in which order: the same rules for writing and for reading. */
+import { isSnapshot, type Header } from './header.ts'
+import { lockPgno, type Pgno } from './types.ts'
+
+/** What is wrong with `pgno` as the page after `prevPgno` (0: as the first one); undefined if nothing is. */
+export function pageOrderProblem(header: Header, prevPgno: Pgno, pgno: Pgno): string | undefined {
+  if (!Number.isInteger(pgno) || pgno < 1) return `${pgno} is not a page number`
+  if (pgno > header.commit) return `page ${pgno} lies beyond the commit size of ${header.commit} pages`
+  const lock = lockPgno(header.pageSize)
+  if (pgno === lock) return `page ${pgno} is the lock page, which is never written`
+  if (!isSnapshot(header)) return pgno > prevPgno ? undefined : `page ${pgno} follows page ${prevPgno}`
+  const expected = prevPgno + 1 === lock ? lock + 1 : prevPgno + 1
+  return pgno === expected ? undefined : `page ${pgno} stands where a snapshot has page ${expected}`
+}
+
+/** The page that a snapshot ends with; 0 if it has none. */
+export function lastSnapshotPgno(header: Header): Pgno {
+  return header.commit === lockPgno(header.pageSize) ? header.commit - 1 : header.commit
+}
