@@ -1,0 +1,182 @@
+import { mkdirSync, readdirSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { LtxdNode } from '../harness/ltxd-node.ts'
+import { Random } from '../harness/random.ts'
+import { Application } from './application.ts'
+
+/**
+ * `kill -9` of the daemon again and again under write load, at moments that a seed chooses, with the same applications
+ * running through all of it. After each restart every acknowledged commit must be there, no transaction torn, and the
+ * applications must get on by themselves.
+ */
+
+export interface KillOptions {
+  /** A fresh directory. */
+  readonly base: string
+  readonly kills: number
+  readonly seed: number
+  /** Further checks of the node's files. Each returns what is wrong. */
+  readonly hooks?: KillHooks
+  readonly tell: (text: string) => void
+}
+
+export interface KillHooks {
+  /** The node was killed and not started again: its data directory as the crash left it. */
+  readonly whileDown?: (dataDirectory: string) => Promise<string[]> | string[]
+  /** The node is up again and the applications are writing. */
+  readonly afterRestart?: (node: LtxdNode) => Promise<string[]> | string[]
+  /** After a clean stop at the end. */
+  readonly afterStop?: (dataDirectory: string) => Promise<string[]> | string[]
+}
+
+export interface KillReport {
+  readonly kills: number
+  readonly acknowledged: number
+}
+
+/** From a kill to the next commit of each application: restart, recovery, reconnection. */
+const RESTART_DEADLINE_MS = 30_000
+const MAX_LOAD_MS = 250
+/** One kill in so many is followed by another while the node recovers. */
+const DOUBLE_KILL_EVERY = 6
+const MAX_RECOVERY_MS = 400
+
+/** Throws with the findings, the seed and the number of the kill at the first thing that is wrong. */
+export async function runKills(options: KillOptions): Promise<KillReport> {
+  const run = new KillRun(options)
+  try {
+    return await run.all()
+  } finally {
+    await run.destroy()
+  }
+}
+
+class KillRun {
+  readonly #options: KillOptions
+  readonly #random: Random
+  readonly #mount: string
+  readonly #data: string
+  readonly #applications: Application[] = []
+  #node: LtxdNode | undefined
+  #kills = 0
+
+  constructor(options: KillOptions) {
+    this.#options = options
+    this.#random = new Random(options.seed)
+    this.#mount = join(options.base, 'mount')
+    this.#data = join(options.base, 'data')
+  }
+
+  async all(): Promise<KillReport> {
+    const { kills, hooks } = this.#options
+    await this.#start()
+    this.#startApplications()
+    while (this.#kills < kills) {
+      await this.#applicationsWork()
+      await sleep(this.#random.next() * MAX_LOAD_MS)
+      await this.#kill()
+      if (this.#random.integer(1, DOUBLE_KILL_EVERY) === 1 && this.#kills < kills) await this.#killDuringRecovery()
+      const snapshots = this.#applications.map((application) => application.snapshotAcknowledged())
+      this.#require(await hooks?.whileDown?.(this.#data))
+      const node = await this.#start()
+      const checks = this.#applications.map((application, i) =>
+        application.check(join(this.#mount, application.database), snapshots[i] as string),
+      )
+      this.#require((await this.#blame(Promise.all(checks))).flat())
+      this.#require(await hooks?.afterRestart?.(node))
+    }
+    await this.#applicationsWork()
+    await this.#finish()
+    return { kills: this.#kills, acknowledged: this.#applications.reduce((sum, one) => sum + one.acknowledged(), 0) }
+  }
+
+  /** Everything that this run started ends, and its mount goes. */
+  async destroy(): Promise<void> {
+    for (const application of this.#applications) application.kill()
+    await this.#node?.destroy()
+  }
+
+  async #start(): Promise<LtxdNode> {
+    const node = this.#spawn()
+    await this.#blame(node.mounted(RESTART_DEADLINE_MS))
+    return node
+  }
+
+  #spawn(): LtxdNode {
+    this.#node = LtxdNode.start({
+      mount: this.#mount,
+      data: this.#data,
+      logFile: join(this.#options.base, 'ltxd.log'),
+    })
+    return this.#node
+  }
+
+  #startApplications(): void {
+    const notes = join(this.#options.base, 'notes')
+    mkdirSync(notes)
+    for (const [name, mode, synchronous] of [
+      ['wal-normal', 'WAL', 'NORMAL'],
+      ['delete-full', 'DELETE', 'FULL'],
+    ] as const) {
+      this.#applications.push(new Application({ name, directory: this.#mount, notes, mode, synchronous }))
+    }
+  }
+
+  async #applicationsWork(): Promise<void> {
+    await this.#blame(Promise.all(this.#applications.map((one) => one.acknowledgesMore(RESTART_DEADLINE_MS))))
+  }
+
+  async #kill(): Promise<void> {
+    this.#kills++
+    await this.#node?.kill()
+    const acknowledged = this.#applications.map((one) => `${one.options.name} ${one.acknowledged()}`)
+    this.#options.tell(`kill ${this.#kills} of ${this.#options.kills}; acknowledged: ${acknowledged.join(', ')}`)
+  }
+
+  async #killDuringRecovery(): Promise<void> {
+    const node = this.#spawn()
+    await sleep(this.#random.next() * MAX_RECOVERY_MS)
+    if (!node.running) throw this.#failure([node.explain('the node ended by itself while it recovered').message])
+    await this.#kill()
+  }
+
+  /** A clean stop leaves plain SQLite files: they are checked where they lie, without a node. */
+  async #finish(): Promise<void> {
+    for (const application of this.#applications) await this.#blame(application.stop())
+    const exit = await this.#node?.stop()
+    if (exit?.code !== 0) throw this.#failure([`the node's clean stop ended with ${exit?.signal ?? exit?.code}`])
+    const files = readdirSync(this.#data, { recursive: true, encoding: 'utf8' })
+    for (const application of this.#applications) {
+      const file = files.find((path) => basename(path) === application.database)
+      if (file === undefined) throw this.#failure([`${application.database} is not in ${this.#data}`])
+      this.#require(await application.check(join(this.#data, file), application.snapshotAcknowledged()))
+    }
+    this.#require(await this.#options.hooks?.afterStop?.(this.#data))
+  }
+
+  #require(findings: readonly string[] | undefined): void {
+    if (findings !== undefined && findings.length > 0) throw this.#failure(findings)
+  }
+
+  /** An error of `step` with the seed, the applications' notes and the node's log. */
+  async #blame<T>(step: Promise<T>): Promise<T> {
+    try {
+      return await step
+    } catch (error) {
+      throw this.#failure([error instanceof Error ? error.message : String(error)])
+    }
+  }
+
+  #failure(findings: readonly string[]): Error {
+    const { seed, kills, base } = this.#options
+    return new Error(
+      [
+        `after kill ${this.#kills} of ${kills} with seed ${seed}, files in ${base}:`,
+        ...findings.map((finding) => `  ${finding}`),
+        ...this.#applications.map((one) => `--- ${one.options.name} ---\n${one.notes()}`),
+        `--- node ---\n${this.#node?.logTail() ?? ''}`,
+      ].join('\n'),
+    )
+  }
+}

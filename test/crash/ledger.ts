@@ -1,0 +1,17 @@
+import { createHash } from 'node:crypto'
+
+/** What the writer puts into its database, such that any other process can tell what must be there. */
+
+/** `entry`: one row for each committed number. `tally`: changed in the same transaction, so it shows a torn one. `churn`: pages that come and go. */
+export const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS entry (n INTEGER PRIMARY KEY, payload BLOB NOT NULL);
+  CREATE TABLE IF NOT EXISTS tally (id INTEGER PRIMARY KEY CHECK (id = 1), entries INTEGER NOT NULL, last INTEGER NOT NULL);
+  CREATE TABLE IF NOT EXISTS churn (n INTEGER NOT NULL, filler BLOB NOT NULL);
+  CREATE INDEX IF NOT EXISTS churn_n ON churn (n);
+  INSERT OR IGNORE INTO tally VALUES (1, 0, 0);
+`
+
+/** The bytes of entry `n`: a reader recomputes them. */
+export function payloadOf(n: number): Buffer {
+  return createHash('sha256').update(`entry ${n}`).digest()
+}
