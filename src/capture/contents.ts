@@ -2,7 +2,7 @@
 
 import fs from 'node:fs'
 import type { Database } from './database.ts'
-import { refusal } from './refusal.ts'
+import { refuseUnjournaled, refuseUnreadable } from './refusal.ts'
 import type { Caller, FileContent } from '../fuse/content.ts'
 import type { Files } from '../util/files.ts'
 
@@ -54,7 +54,7 @@ export class DatabaseContent extends PlainContent {
 
   override opened(flags: number, caller: Caller): void {
     const { refusal: reason, name } = this.database
-    if (reason !== undefined) throw refusal.unreadable(name, reason)
+    if (reason !== undefined) throw refuseUnreadable(this.database.events, name, reason, caller)
     super.opened(flags, caller)
   }
 
@@ -70,14 +70,14 @@ export class DatabaseContent extends PlainContent {
       super.write(data, position, caller)
       database.checkpointed(data, position)
     } else {
-      throw refusal.unjournaled(database.name, caller)
+      throw refuseUnjournaled(database.events, database.name, caller)
     }
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {
     const { database } = this
     if (!this.detached && database.tracked && !database.journal.active) {
-      if (sizeBytes < this.committedSizeBytes()) throw refusal.unjournaled(database.name, caller)
+      if (sizeBytes < this.committedSizeBytes()) throw refuseUnjournaled(database.events, database.name, caller)
     }
     super.truncate(sizeBytes, caller)
   }

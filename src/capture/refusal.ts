@@ -1,38 +1,41 @@
 import fs from 'node:fs'
-import os from 'node:os'
+import type { CaptureEvents } from './events.ts'
 import type { Caller } from '../fuse/content.ts'
+import { FsError } from '../fuse/errno.ts'
+import type { ErrnoName } from '../fuse/errno.ts'
 
-const { EPERM, EIO, EBUSY } = os.constants.errno
+/** Refuses an application's operation: an errno for the application, and a line in the node's log, naming file and process, for a person. */
+export type Refuse = (events: CaptureEvents, database: string, caller: Caller) => FsError
 
-/** Why an application's operation is refused: an errno for the application, and a line in the node's log for a person. */
-export class CaptureRefusal extends Error {
-  readonly errno: number
+/** The journal mode is OFF or MEMORY, or something that is not SQLite writes into a database. */
+export const refuseUnjournaled: Refuse = (events, database, caller) =>
+  refuse(
+    events,
+    'EPERM',
+    'a write without a journal (journal_mode OFF or MEMORY, or not SQLite) was refused; nothing was changed. ' +
+      'Use journal_mode WAL, DELETE, TRUNCATE or PERSIST; to replace a database, remove it first',
+    database,
+    caller,
+  )
 
-  constructor(errno: number, message: string) {
-    super(message)
-    this.errno = errno
-  }
+export const refuseRename: Refuse = (events, database, caller) =>
+  refuse(events, 'EBUSY', 'renaming a database that is open was refused: close it first', database, caller)
+
+/** Recovery gave up on the database. */
+export function refuseUnreadable(events: CaptureEvents, database: string, reason: string, caller: Caller): FsError {
+  return refuse(events, 'EIO', `the database is not served: ${reason}`, database, caller)
 }
 
-export const refusal = {
-  /** The journal mode is OFF or MEMORY, or something that is not SQLite writes into a database. */
-  unjournaled: (database: string, caller: Caller) =>
-    new CaptureRefusal(
-      EPERM,
-      `${describe(caller)} wrote to database "${database}" without a journal (journal_mode OFF or MEMORY, or not SQLite): refused, nothing was changed. ` +
-        'Use journal_mode WAL, DELETE, TRUNCATE or PERSIST; to replace a database, remove it first',
-    ),
-  unreadable: (database: string, reason: string) =>
-    new CaptureRefusal(EIO, `database "${database}" is not served: ${reason}`),
-  inUse: (database: string, caller: Caller) =>
-    new CaptureRefusal(EBUSY, `${describe(caller)} renames database "${database}" while it is open: refused. Close it first`),
-} as const
+function refuse(events: CaptureEvents, errno: ErrnoName, message: string, database: string, caller: Caller): FsError {
+  events.log('error', message, { database, process: describe(caller), errno })
+  return new FsError(errno, message)
+}
 
 function describe({ tid }: Caller): string {
   if (tid === 0) return 'the kernel'
   try {
-    return `process ${fs.readFileSync(`/proc/${tid}/comm`, 'utf8').trim()} (${tid})`
+    return `${fs.readFileSync(`/proc/${tid}/comm`, 'utf8').trim()} (${tid})`
   } catch {
-    return `process ${tid}`
+    return String(tid)
   }
 }

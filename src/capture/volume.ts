@@ -3,10 +3,10 @@ import { Database } from './database.ts'
 import type { DatabaseOptions } from './database.ts'
 import { DatabaseContent, JournalContent, PlainContent, WalContent } from './contents.ts'
 import { classify, nameProblem } from './naming.ts'
-import { refusal } from './refusal.ts'
-import { parseSuperJournal } from '../sqlite/journal.ts'
+import { refuseRename, refuseUnjournaled } from './refusal.ts'
+import { readSuperName } from '../sqlite/journal.ts'
 import type { Caller, FileContent, Volume } from '../fuse/content.ts'
-import { withFile } from '../util/files.ts'
+import { readerOf, withFile } from '../util/files.ts'
 
 export interface CaptureVolumeOptions {
   /** The backing directory. */
@@ -19,9 +19,6 @@ export interface CaptureVolumeOptions {
   /** What recovery found. */
   readonly databases: Iterable<Database>
 }
-
-/** A super-journal names a few databases; a file larger than this is none. */
-const MAX_SUPER_JOURNAL = 1 << 20
 
 /** The mount's files: databases with what belongs to them are captured, everything else is served plainly. */
 export class CaptureVolume implements Volume {
@@ -62,7 +59,7 @@ export class CaptureVolume implements Volume {
     const { kind, database: name } = classify(path)
     const database = this.databases.get(name)
     if (kind === 'super-journal') {
-      this.commitAllNamedIn(path)
+      this.commitAllThatName(path)
     } else if (database !== undefined) {
       if (kind === 'database') return this.dropped(database, perform)
       if (kind === 'wal' && database.tracked) return database.wal.remove(perform)
@@ -84,10 +81,10 @@ export class CaptureVolume implements Volume {
     const moved = this.trackedAt(from, isDirectory)
     const replaced = this.trackedAt(to, isDirectory)
     for (const database of [...moved, ...replaced]) {
-      if (database.fd >= 0 || database.walFd >= 0) throw refusal.inUse(database.name, caller)
+      if (database.fd >= 0 || database.walFd >= 0) throw refuseRename(this.options.events, database.name, caller)
     }
     if (!isDirectory && classify(from).kind !== 'database' && this.databases.get(classify(from).database)?.tracked === true) {
-      throw refusal.unjournaled(classify(from).database, caller)
+      throw refuseUnjournaled(this.options.events, classify(from).database, caller)
     }
     for (const database of [...moved, ...replaced]) this.drop(database)
     perform()
@@ -133,23 +130,28 @@ export class CaptureVolume implements Volume {
     if (state !== undefined && state.sizePages > 0) database.importFile()
   }
 
-  /** The removal of a super-journal commits every database it names: capture them all first, each as durably as was asked. */
-  private commitAllNamedIn(path: string): void {
-    const { files, root } = this.options
-    const bytes = withFile(files, `${root}/${path}`, fs.constants.O_RDONLY, (fd) => {
-      const size = Math.min(files.size(fd), MAX_SUPER_JOURNAL)
-      const content = new Uint8Array(size)
-      return content.subarray(0, files.read(fd, content, 0, size, 0))
-    })
-    for (const journal of parseSuperJournal(bytes)) {
-      for (const database of this.databases.values()) {
-        if (database.journal.active && journal.endsWith(`/${database.name}-journal`)) database.journal.finish()
-      }
+  /** The removal of a super-journal commits every database whose journal names it: capture them all first. */
+  private commitAllThatName(path: string): void {
+    for (const database of this.databases.values()) {
+      if (!database.journal.active) continue
+      const name = this.superJournalOf(database)
+      if (name !== undefined && basename(name) === basename(path)) database.journal.finish()
     }
+  }
+
+  private superJournalOf(database: Database): string | undefined {
+    const { files } = this.options
+    return withFile(files, `${database.path}-journal`, fs.constants.O_RDONLY, (fd) =>
+      readSuperName(readerOf(files, fd), files.size(fd)),
+    )
   }
 }
 
 function parent(path: string): string {
   const slash = path.lastIndexOf('/')
   return slash < 0 ? '' : path.slice(0, slash)
+}
+
+function basename(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1)
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Database } from './database.ts'
+import type { Database, WalSpan } from './database.ts'
 import { missingPages } from './growth.ts'
 import { FRAME_HEADER_SIZE, WAL_HEADER_SIZE, WalChecksum, frameField, frameOffset, frameSize, parseWalHeader } from '../sqlite/wal.ts'
 import type { WalHeader } from '../sqlite/wal.ts'
@@ -230,13 +230,20 @@ export class WalTracker {
     }
     for (const [pgno] of pending) abandoned.add(pgno)
     if (boundary === WAL_HEADER_SIZE) commit = database.fileState()?.sizePages ?? database.pages.sizePages
-    this.restore(abandoned, believed, commit)
+    const { salt1, salt2 } = this.header as WalHeader
+    this.restore(abandoned, believed, commit, { offset: boundary, size: this.committedEnd - boundary, salt1, salt2 })
     this.committedEnd = this.validEnd = boundary
     this.uncommitted.length = 0
     this.loadSums()
   }
 
-  private restore(abandoned: ReadonlySet<Pgno>, believed: ReadonlyMap<Pgno, number>, commit: number): void {
+  /** `span` is where the undone frames lie, so that a recovery does not take them for news. */
+  private restore(
+    abandoned: ReadonlySet<Pgno>,
+    believed: ReadonlyMap<Pgno, number>,
+    commit: number,
+    span: WalSpan,
+  ): void {
     const { database } = this
     const { pages, pageSize } = database
     const lost = database.position
@@ -253,7 +260,7 @@ export class WalTracker {
       const frame = frames.get(pgno) ?? -1
       return frame < 0 ? database.readFile(pgno) : database.readFrame(frame)
     }
-    database.commit({ commit, pgnos, read })
+    database.commit({ commit, pgnos, read, wal: span })
     for (const pgno of pgnos) {
       const frame = frames.get(pgno) as number
       if (frame >= 0) pages.setFrame(pgno, frame)

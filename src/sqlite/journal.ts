@@ -52,14 +52,6 @@ export function parseJournal(read: ReadAt, sizeBytes: number): Journal | undefin
   return { pageSize, initialSizePages: first.initialSizePages, records, superJournal: readSuperName(read, sizeBytes) }
 }
 
-/** The journals that a super-journal names: zero-terminated paths, one after another. */
-export function parseSuperJournal(bytes: Uint8Array): string[] {
-  return Buffer.from(bytes)
-    .toString('utf8')
-    .split('\0')
-    .filter((name) => name !== '')
-}
-
 interface SegmentHeader {
   readonly count: number
   readonly nonce: number
@@ -108,8 +100,8 @@ function recordChecksum(page: Uint8Array, nonce: number): number {
   return sum
 }
 
-/** The journal's last bytes: name, its length, its checksum (a sum of bytes), magic. */
-function readSuperName(read: ReadAt, sizeBytes: number): string | undefined {
+/** The super-journal that a journal names. At the journal's end lie name, its length, its checksum (a sum of bytes), magic. */
+export function readSuperName(read: ReadAt, sizeBytes: number): string | undefined {
   if (sizeBytes < 16) return undefined
   const tail = read(sizeBytes - 16, 16)
   if (tail.length < 16 || !hasJournalMagic(tail.subarray(8))) return undefined

@@ -76,6 +76,14 @@ export function withFile<T>(files: Files, path: string, flags: number, use: (fd:
   }
 }
 
+/** A function that reads up to `length` bytes at a position, into a buffer of its own each time. */
+export function readerOf(files: Files, fd: number): (position: number, length: number) => Uint8Array {
+  return (position, length) => {
+    const bytes = new Uint8Array(length)
+    return bytes.subarray(0, files.read(fd, bytes, 0, length, position))
+  }
+}
+
 /** Replaces `path` by `bytes` so that a crash leaves the old content or the new. */
 export function replaceFile(files: Files, path: string, bytes: Uint8Array): void {
   const temporary = `${path}.tmp`

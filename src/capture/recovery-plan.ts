@@ -1,0 +1,83 @@
+/**
+ * What recovery will do with a database, decided from facts alone, before anything is touched.
+ * The rule behind it: let P be the position up to which the database file is known to be durable. Rolling back a hot journal
+ * first, and then replaying the log from P + 1, overwrites every page changed since, torn or not.
+ */
+
+import type { Position, TXID } from '../ltx/types.ts'
+
+export interface RecoveryFacts {
+  /** undefined: the database has no log yet. */
+  readonly log:
+    | {
+        readonly synced: Position
+        readonly first: TXID | undefined
+        readonly last: Position
+        /** Size in pages after `last`; undefined when the log holds no record any more (then `last` is the base). */
+        readonly lastCommit: number | undefined
+      }
+    | undefined
+  /** undefined: there is no file. `valid`: it begins with a SQLite header. */
+  readonly file: { readonly sizeBytes: number; readonly valid: boolean } | undefined
+  /** A journal with a valid header. */
+  readonly journal: { readonly pages: number; readonly superJournal: 'none' | 'present' | 'gone' } | undefined
+  /** A WAL with committed transactions; `afterLog` of them are not in the log. */
+  readonly wal: { readonly transactions: number; readonly afterLog: number } | undefined
+}
+
+export type RecoveryStep =
+  /** The transaction of the journal was decided (its super-journal is gone), but is not in the log: keep its pages aside. */
+  | { readonly step: 'keep-decided-transaction' }
+  | { readonly step: 'roll-back-journal'; readonly pages: number }
+  | { readonly step: 'replay-log'; readonly after: TXID; readonly to: TXID }
+  | { readonly step: 'verify'; readonly position: Position }
+  | { readonly step: 'capture-decided-transaction' }
+  | { readonly step: 'capture-wal'; readonly transactions: number }
+  | { readonly step: 'fold-wal'; readonly transactions: number }
+  | { readonly step: 'import' }
+  | { readonly step: 'remove-leftovers' }
+
+export type RecoveryPlan =
+  | { readonly kind: 'recover'; readonly steps: readonly RecoveryStep[] }
+  /** Not a database, or one that was dropped. */
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'refuse'; readonly reason: string }
+
+export function planRecovery(facts: RecoveryFacts): RecoveryPlan {
+  const { log, file } = facts
+  if (log === undefined) return file?.valid === true ? { kind: 'recover', steps: adopt(facts) } : { kind: 'nothing' }
+  const dropped = log.lastCommit === 0 || (log.lastCommit === undefined && log.last.txid === 0n)
+  if (dropped) return file?.valid === true ? { kind: 'recover', steps: adopt(facts) } : { kind: 'nothing' }
+  const rebuild = file === undefined || file.sizeBytes === 0
+  if (rebuild && log.first !== 1n) {
+    return { kind: 'refuse', reason: 'its file is missing, and its log does not reach back to the first transaction' }
+  }
+  return { kind: 'recover', steps: resume(facts, log, rebuild) }
+}
+
+/** A plain SQLite database becomes ours as it would be opened by SQLite. */
+function adopt({ journal, wal }: RecoveryFacts): RecoveryStep[] {
+  const steps: RecoveryStep[] = []
+  if (journal !== undefined && journal.superJournal !== 'gone') steps.push({ step: 'roll-back-journal', pages: journal.pages })
+  if (wal !== undefined) steps.push({ step: 'fold-wal', transactions: wal.transactions })
+  steps.push({ step: 'import' }, { step: 'remove-leftovers' })
+  return steps
+}
+
+function resume(
+  { journal, wal }: RecoveryFacts,
+  log: NonNullable<RecoveryFacts['log']>,
+  rebuild: boolean,
+): RecoveryStep[] {
+  const steps: RecoveryStep[] = []
+  const decided = !rebuild && journal?.superJournal === 'gone'
+  if (decided) steps.push({ step: 'keep-decided-transaction' })
+  if (!rebuild && journal !== undefined) steps.push({ step: 'roll-back-journal', pages: journal.pages })
+  const after = rebuild ? (0n as TXID) : log.synced.txid
+  if (log.last.txid > after) steps.push({ step: 'replay-log', after, to: log.last.txid })
+  steps.push({ step: 'verify', position: log.last })
+  if (decided) steps.push({ step: 'capture-decided-transaction' })
+  if (wal !== undefined && wal.afterLog > 0) steps.push({ step: 'capture-wal', transactions: wal.afterLog })
+  steps.push({ step: 'remove-leftovers' })
+  return steps
+}

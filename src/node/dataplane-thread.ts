@@ -1,0 +1,104 @@
+/** The data plane's thread: owns the mount and all capture state, and never awaits once it serves. */
+
+import fs from 'node:fs'
+import assert from 'node:assert/strict'
+import { parentPort, workerData } from 'node:worker_threads'
+import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
+import { SharedState } from './shared-state.ts'
+import { Slots } from './slots.ts'
+import type { Database } from '../capture/database.ts'
+import type { CaptureEvents } from '../capture/events.ts'
+import { classify, nameProblem } from '../capture/naming.ts'
+import { openLog, recoverDatabase } from '../capture/recover.ts'
+import { CaptureVolume } from '../capture/volume.ts'
+import { listLogs, logDirectory, writeSynced } from '../log/store.ts'
+import { Session } from '../fuse/session.ts'
+import { Tree } from '../fuse/tree.ts'
+import { errorMessage } from '../util/errors.ts'
+import { nodeFiles as files } from '../util/files.ts'
+
+assert.ok(parentPort !== null, 'this file is the entry of a worker thread')
+const port = parentPort
+const { shared, dataDir, root, segmentSizeBytes, nodeId } = workerData as DataPlaneData
+const state = new SharedState(shared)
+const databases = new Map<string, Database>()
+const nowMs = Date.now
+
+const say = (message: FromDataPlane) => port.postMessage(message)
+const slots = new Slots(state, say)
+
+const events: CaptureEvents = {
+  published: (database) => slots.publish(database),
+  log: (level, message, fields) => say({ type: 'log', level, message, fields }),
+}
+
+port.on('message', (message: ToDataPlane) => {
+  switch (message.type) {
+    case 'recover':
+      for (const name of findDatabases()) recover(name)
+      return say({ type: 'recovered' })
+    case 'recover-again':
+      recover(message.database)
+      return say({ type: 'recovered' })
+    case 'serve':
+      serve(message.deviceFd)
+      port.close()
+  }
+})
+
+function recover(name: string): void {
+  databases.get(name)?.close()
+  databases.delete(name)
+  const database = recoverDatabase({ name, dataDir, root, files, events, nowMs, nodeId, segmentSizeBytes })
+  if (database === undefined) return
+  databases.set(name, database)
+  slots.publish(database)
+}
+
+/** Every file that may be a database, and every database that has a log. */
+function findDatabases(): Set<string> {
+  const names = new Set(listLogs(files, dataDir))
+  for (const entry of fs.readdirSync(root, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    const name = `${entry.parentPath}/${entry.name}`.slice(root.length + 1)
+    if (classify(name).kind === 'database' && nameProblem(name) === undefined) names.add(name)
+  }
+  return names
+}
+
+function serve(deviceFd: number): void {
+  const volume = new CaptureVolume({
+    root,
+    files,
+    events,
+    nowMs,
+    nodeId,
+    openLog: (name) => openLog(files, logDirectory(dataDir, name), { segmentSizeBytes }),
+    databases: databases.values(),
+  })
+  const tree = new Tree(root, volume)
+  const session = new Session(deviceFd, tree, {
+    failed: (operation, error) => events.log('error', `${operation} failed: ${errorMessage(error)}`, {}),
+    afterRequest: () => (state.stopRequested ? 'stop' : undefined),
+  })
+  try {
+    session.serve()
+  } finally {
+    tree.close()
+    for (const database of volume.list()) leave(database)
+  }
+  say({ type: 'stopped' })
+}
+
+/** A clean end: everything durable, so that the data directory is plain SQLite, and the next start has nothing to do. */
+function leave(database: Database): void {
+  if (database.tracked) {
+    database.syncLog()
+    database.withFile((fd) => files.sync(fd))
+    if (database.backfilled !== undefined && !database.journal.active) {
+      writeSynced(files, logDirectory(dataDir, database.name), database.backfilled)
+    }
+    database.savePageChecksums()
+  }
+  database.close()
+}

@@ -1,0 +1,87 @@
+import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
+import { SharedState } from './shared-state.ts'
+import type { SlotState } from './shared-state.ts'
+import type { LogFields, LogLevel } from '../capture/events.ts'
+import { ringDoorbell } from '../fuse/notify.ts'
+
+export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared'> {
+  readonly log: (level: LogLevel, message: string, fields: LogFields) => void
+  /** A database has appeared. */
+  readonly appeared: (database: KnownDatabase) => void
+}
+
+/** A database as the control plane knows it. */
+export interface KnownDatabase {
+  readonly name: string
+  /** Why it is not served. */
+  readonly refusal: string | undefined
+  readonly state: () => SlotState
+}
+
+/** The control plane's handle of the data plane's thread. */
+export class DataPlane {
+  readonly databases = new Map<string, KnownDatabase>()
+  /** Ends with the thread; rejects when it died of an error. */
+  readonly ended: Promise<void>
+  readonly shared = new SharedState()
+  private readonly worker: Worker
+  private readonly options: DataPlaneOptions
+  private recovered: (() => void) | undefined
+  private deviceFd: number | undefined
+
+  constructor(options: DataPlaneOptions) {
+    this.options = options
+    const { dataDir, root, segmentSizeBytes, nodeId } = options
+    const workerData: DataPlaneData = { shared: this.shared.buffer, dataDir, root, segmentSizeBytes, nodeId }
+    this.worker = new Worker(fileURLToPath(new URL('./dataplane.js', import.meta.url)), { workerData })
+    this.worker.on('message', (message: FromDataPlane) => this.receive(message))
+    this.ended = new Promise((resolve, reject) => {
+      this.worker.on('error', reject)
+      this.worker.on('exit', () => resolve())
+    })
+    this.ended.catch(() => {})
+  }
+
+  /** Recovers all databases, or one again after its files were replaced. */
+  async recover(database?: string): Promise<void> {
+    const done = new Promise<void>((resolve) => (this.recovered = resolve))
+    this.send(database === undefined ? { type: 'recover' } : { type: 'recover-again', database })
+    await Promise.race([done, this.ended])
+  }
+
+  /** Serves the mounted device until it goes, or `stop`. */
+  serve(deviceFd: number): void {
+    this.deviceFd = deviceFd
+    this.send({ type: 'serve', deviceFd })
+  }
+
+  /** Lets the request at hand finish, makes everything durable, and ends the thread. */
+  async stop(): Promise<void> {
+    this.shared.requestStop()
+    if (this.deviceFd === undefined) await this.worker.terminate()
+    else ringDoorbell(this.deviceFd)
+    await this.ended
+  }
+
+  private send(message: ToDataPlane): void {
+    this.worker.postMessage(message)
+  }
+
+  private receive(message: FromDataPlane): void {
+    switch (message.type) {
+      case 'recovered':
+        return this.recovered?.()
+      case 'log':
+        return this.options.log(message.level, message.message, message.fields)
+      case 'database': {
+        const { name, slot, refusal } = message
+        const known = { name, refusal, state: () => this.shared.read(slot) }
+        this.databases.set(name, known)
+        return this.options.appeared(known)
+      }
+      case 'stopped':
+    }
+  }
+}

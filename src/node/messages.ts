@@ -1,0 +1,27 @@
+/** What the control plane and the data plane's thread say to each other. Positions do not travel here: shared-state.ts. */
+
+import type { LogFields, LogLevel } from '../capture/events.ts'
+
+export interface DataPlaneData {
+  readonly shared: SharedArrayBuffer
+  readonly dataDir: string
+  /** The backing directory. */
+  readonly root: string
+  readonly segmentSizeBytes: number
+  readonly nodeId: bigint
+}
+
+export type ToDataPlane =
+  /** Recover everything in the data directory. Answered by `recovered`. */
+  | { readonly type: 'recover' }
+  /** Its file and log were replaced: forget it and recover it again. Answered by `recovered`. */
+  | { readonly type: 'recover-again'; readonly database: string }
+  /** Serve the mount until it goes or a stop is requested. Answered by `stopped`. */
+  | { readonly type: 'serve'; readonly deviceFd: number }
+
+export type FromDataPlane =
+  | { readonly type: 'recovered' }
+  /** A slot was given to a database; or its refusal changed. */
+  | { readonly type: 'database'; readonly name: string; readonly slot: number; readonly refusal: string | undefined }
+  | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
+  | { readonly type: 'stopped' }
