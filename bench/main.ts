@@ -76,7 +76,7 @@ async function run(names: readonly string[], options: Options): Promise<number> 
     return 0
   } catch (error) {
     progress('')
-    console.error(error instanceof Error ? error.message : error)
+    if (!cleanup.interrupted) console.error(error instanceof Error ? error.message : error)
     return 1
   } finally {
     await cleanup.run()

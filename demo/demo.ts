@@ -26,9 +26,10 @@ async function main(): Promise<number> {
     await new Plot(base, story, cleanup).run()
   } catch (error) {
     failed = true
-    story.failed(error instanceof Error ? error.message : String(error))
+    if (!cleanup.interrupted) story.failed(error instanceof Error ? error.message : String(error))
   }
   await cleanup.run()
+  if (cleanup.interrupted) return 1
   const left = options.keep ? `everything is kept in ${base}` : 'nothing is left on disk'
   const verdict = failed ? story.paint('red', 'FAILED') : 'Every proof held'
   story.title(`${verdict}, ${story.seconds.toFixed(1)} s. Nothing is mounted, nothing is running, ${left}.`)

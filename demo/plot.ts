@@ -51,8 +51,11 @@ export class Plot {
     story.title('ltxd: an exchange loses its machine')
     const port = await freePort()
     const first = await this.#boot('A machine boots, with nothing on its disk', 'first', port)
-    const traders = new Traders(first.url, this.#ledger)
-    this.#cleanup.defer('stop the traders', () => traders.stop())
+    const traders = this.#cleanup.own(
+      'traders',
+      () => new Traders(first.url, this.#ledger),
+      (started) => started.stop(),
+    )
     await this.#trade(first, traders)
     const lostAtMs = await this.#lose(first)
     const second = await this.#boot('A new machine boots: empty disk, same backup, same command', 'second', port)
@@ -74,8 +77,11 @@ export class Plot {
       port,
       logFile: join(this.#base, `${name}-machine.log`),
     }
-    const machine = new Machine(options)
-    this.#cleanup.defer(`end the ${name} machine`, () => machine.destroy())
+    const machine = this.#cleanup.own(
+      `${name} machine`,
+      () => new Machine(options),
+      (started) => started.destroy(),
+    )
     story.detail(machine.commandLine)
     const { depth, afterMs, mountedAfterMs } = await machine.firstAnswer(BOOT_DEADLINE_MS)
     story.tell(

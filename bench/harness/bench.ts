@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Cleanup } from '../../test/harness/cleanup.ts'
-import { LtxdNode } from '../../test/harness/ltxd-node.ts'
+import { LtxdNode, type NodeOptions } from '../../test/harness/ltxd-node.ts'
 import { processorTimeUs } from '../../test/harness/processes.ts'
 import { DeadlineError } from '../../test/harness/wait.ts'
 import { Client, ClientError } from './client-process.ts'
@@ -41,11 +41,14 @@ export class Bench {
   constructor(options: BenchOptions, cleanup: Cleanup) {
     this.options = options
     this.#cleanup = cleanup
-    cleanup.defer('end the client processes', () => this.#killClients())
   }
 
   client(): Client {
-    const client = new Client()
+    const client = this.#cleanup.own(
+      'client process',
+      () => new Client(),
+      (started) => started.kill(),
+    )
     this.#clients.add(client)
     return client
   }
@@ -55,13 +58,17 @@ export class Bench {
     const base = join(this.options.base, row)
     const native: Side = { name: 'native', directory: join(base, 'native') }
     mkdirSync(native.directory, { recursive: true })
-    const node = LtxdNode.start({
+    const options: NodeOptions = {
       mount: join(base, 'mount'),
       data: join(base, 'data'),
       logFile: join(base, 'ltxd.log'),
       ...(this.options.withBackup && { backup: `file://${join(base, 'backup')}` }),
-    })
-    this.#cleanup.defer(`end the node of ${row}`, () => node.destroy())
+    }
+    const node = this.#cleanup.own(
+      `node of ${row}`,
+      () => LtxdNode.start(options),
+      (started) => started.destroy(),
+    )
     await node.mounted()
     try {
       return await use([native, { name: 'ltxd', directory: node.options.mount, daemonPid: node.pid }])

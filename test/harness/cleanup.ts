@@ -2,6 +2,20 @@
 export class Cleanup {
   readonly #steps: { what: string; undo: () => void | Promise<void> }[] = []
   #running: Promise<void> | undefined
+  #interrupted = false
+
+  /** A signal ended the run: what fails from now on fails for that reason. */
+  get interrupted(): boolean {
+    return this.#interrupted
+  }
+
+  /** Makes something, and sees to its end. Once cleaning up has begun nothing is made any more: this throws instead. */
+  own<T>(what: string, make: () => T, undo: (made: T) => void | Promise<void>): T {
+    if (this.#running !== undefined) throw new Error(`no ${what}: the run is being cleaned up`)
+    const made = make()
+    this.#steps.push({ what: `end ${what}`, undo: () => undo(made) })
+    return made
+  }
 
   defer(what: string, undo: () => void | Promise<void>): void {
     this.#steps.push({ what, undo })
@@ -21,6 +35,7 @@ export class Cleanup {
       ['SIGTERM', 143],
     ] as const) {
       process.once(signal, () => {
+        this.#interrupted = true
         announce(signal)
         this.run().then(
           () => process.exit(code),
