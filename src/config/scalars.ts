@@ -1,8 +1,8 @@
 /** The kinds of value in `ltxd.yml`: each parsed once, here, with a message that says what was expected. */
 
-import { isIP } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import { isLoopback } from '../util/loopback.ts'
 import { parseDuration, parseSize } from '../util/units.ts'
 import { splitWords } from '../util/words.ts'
 import type { HttpConfig } from './config.ts'
@@ -118,11 +118,4 @@ function isFilePath(url: URL): boolean {
   } catch {
     return false
   }
-}
-
-/** Names and addresses that only reach this machine. */
-export function isLoopback(host: string): boolean {
-  const name = host.toLowerCase()
-  if (name === 'localhost') return true
-  return isIP(name) === 4 ? name.startsWith('127.') : name === '::1'
 }

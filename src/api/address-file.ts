@@ -1,0 +1,40 @@
+/** Where a running node can be reached: `api.json` in its data directory, there as long as it runs. */
+
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { errorCode, LtxdError } from '../util/errors.ts'
+
+export const ADDRESS_FILE = 'api.json'
+
+const addressSchema = z.object({ url: z.url(), pid: z.int().positive() })
+
+export type ApiAddress = Readonly<z.infer<typeof addressSchema>>
+
+export async function writeAddress(dataDir: string, address: ApiAddress): Promise<void> {
+  const path = join(dataDir, ADDRESS_FILE)
+  await writeFile(`${path}.tmp`, JSON.stringify(address) + '\n')
+  await rename(`${path}.tmp`, path)
+}
+
+export async function removeAddress(dataDir: string): Promise<void> {
+  await rm(join(dataDir, ADDRESS_FILE), { force: true })
+}
+
+/** undefined when no node has left one. */
+export async function readAddress(dataDir: string): Promise<ApiAddress | undefined> {
+  const path = join(dataDir, ADDRESS_FILE)
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
+    throw error
+  }
+  try {
+    return addressSchema.parse(JSON.parse(text))
+  } catch (error) {
+    const message = `${path} is not what a node writes there: name the node's address with --http instead`
+    throw new LtxdError('API_ADDRESS_INVALID', message, 1, { cause: error })
+  }
+}

@@ -1,0 +1,32 @@
+/** The API from the other side: what commands ask a running node. */
+
+import { errorCode, LtxdError } from '../util/errors.ts'
+import type { NodeStatus } from './status.ts'
+
+const TIMEOUT_MS = 5_000
+
+/** Throws LtxdError NODE_UNREACHABLE when nobody, or somebody else, answers. */
+export async function fetchStatus(url: string): Promise<NodeStatus> {
+  const response = await request(url)
+  const body: unknown = await response.json().catch(() => undefined)
+  if (response.ok && isStatus(body)) return body
+  const what = response.ok ? 'something else than a status' : `HTTP ${response.status}`
+  throw new LtxdError('NODE_UNREACHABLE', `${url} answered with ${what}: is it the API of an ltxd node?`)
+}
+
+async function request(url: string): Promise<Response> {
+  try {
+    return await fetch(`${url}/status`, { signal: AbortSignal.timeout(TIMEOUT_MS) })
+  } catch (error) {
+    const cause = error instanceof Error ? (error.cause ?? error) : error
+    const reason =
+      errorCode(cause) ??
+      (error instanceof Error && error.name === 'TimeoutError' ? `silent for ${TIMEOUT_MS / 1000} s` : '')
+    const message = `no node answers at ${url}${reason === '' ? '' : ` (${reason})`}`
+    throw new LtxdError('NODE_UNREACHABLE', message, 1, { cause: error })
+  }
+}
+
+function isStatus(body: unknown): body is NodeStatus {
+  return typeof body === 'object' && body !== null && 'nodeId' in body && 'databases' in body
+}

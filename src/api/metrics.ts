@@ -1,0 +1,77 @@
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
+import type { DatabaseStatus, NodeStatus } from './status.ts'
+
+/** One number of each database. */
+interface DatabaseMetric {
+  readonly name: string
+  readonly help: string
+  readonly value: (database: DatabaseStatus) => number | undefined
+}
+
+const DATABASE_GAUGES: readonly DatabaseMetric[] = [
+  { name: 'up', help: '1 while the database is served.', value: (db) => (db.error === undefined ? 1 : 0) },
+  { name: 'txid', help: 'Last transaction.', value: (db) => Number(BigInt(`0x${db.position.split('/')[0] ?? '0'}`)) },
+  { name: 'size_bytes', help: 'Size of the database.', value: (db) => db.sizePages * db.pageSize },
+  { name: 'log_bytes', help: 'Size of the LTX log.', value: (db) => db.logBytes },
+  {
+    name: 'backup_txid',
+    help: 'Last transaction in the backup.',
+    value: (db) => db.backup && Number(`0x${db.backup.txid}`),
+  },
+  {
+    name: 'backup_lag_seconds',
+    help: 'Age of the oldest transaction that is not in the backup.',
+    value: (db) => db.backup && db.backup.lagMs / 1000,
+  },
+  {
+    name: 'backup_failing',
+    help: '1 after an attempt to write to the backup failed, until one succeeds.',
+    value: (db) => db.backup && (db.backup.lastError === undefined ? 0 : 1),
+  },
+]
+
+/** Prometheus metrics of a node, taken from its status at each scrape. */
+export class Metrics {
+  readonly #registry = new Registry()
+  readonly #info: Gauge
+  readonly #isPrimary: Gauge
+  readonly #databaseCount: Gauge
+  readonly #commits: Counter
+  readonly #gauges: readonly { metric: DatabaseMetric; gauge: Gauge }[]
+
+  constructor() {
+    const registers = [this.#registry]
+    collectDefaultMetrics({ register: this.#registry })
+    const info = { name: 'ltxd_info', help: 'Always 1.', labelNames: ['version', 'node_id'], registers }
+    this.#info = new Gauge(info)
+    this.#isPrimary = new Gauge({ name: 'ltxd_is_primary', help: '1 while this node may write.', registers })
+    this.#databaseCount = new Gauge({ name: 'ltxd_db_count', help: 'Databases on this node.', registers })
+    const commits = { name: 'ltxd_db_commit_count', help: 'Transactions captured since the start.', registers }
+    this.#commits = new Counter({ ...commits, labelNames: ['db'] })
+    this.#gauges = DATABASE_GAUGES.map((metric) => {
+      const gauge = new Gauge({ name: `ltxd_db_${metric.name}`, help: metric.help, labelNames: ['db'], registers })
+      return { metric, gauge }
+    })
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  /** The text to answer a scrape with. */
+  async render(status: NodeStatus): Promise<string> {
+    this.#info.set({ version: status.version, node_id: status.nodeId }, 1)
+    this.#isPrimary.set(status.role === 'primary' ? 1 : 0)
+    this.#databaseCount.set(status.databases.length)
+    this.#commits.reset()
+    for (const { gauge } of this.#gauges) gauge.reset()
+    for (const database of status.databases) {
+      this.#commits.inc({ db: database.name }, database.commitCount)
+      for (const { metric, gauge } of this.#gauges) {
+        const value = metric.value(database)
+        if (value !== undefined) gauge.set({ db: database.name }, value)
+      }
+    }
+    return this.#registry.metrics()
+  }
+}

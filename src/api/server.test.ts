@@ -1,0 +1,114 @@
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createLogger } from '../util/log.ts'
+import { readAddress } from './address-file.ts'
+import { fetchStatus } from './client.ts'
+import { startApi, type Api } from './server.ts'
+import type { NodeStatus } from './status.ts'
+
+const STATUS: NodeStatus = {
+  version: '1.2.3',
+  nodeId: '00000000000000ab',
+  pid: 1,
+  startedAtMs: 0,
+  role: 'primary',
+  mount: { dir: '/mnt' },
+  data: { dir: '/data' },
+  databases: [
+    {
+      name: 'a "b".db',
+      position: '000000000000002a/8000000000000001',
+      pageSize: 4096,
+      sizePages: 10,
+      journalMode: 'wal',
+      logBytes: 1234,
+      commitCount: 42,
+      backup: { txid: '0000000000000029', lagMs: 1500 },
+    },
+  ],
+}
+
+let dataDir: string
+let api: Api
+let reason: string | undefined
+
+function start(port = 0): Promise<Api> {
+  const source = { status: () => STATUS, unready: () => reason }
+  const logger = createLogger({ level: 'silent', format: 'json' })
+  return startApi({ http: { host: '127.0.0.1', port }, dataDir, source, logger })
+}
+
+beforeEach(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'ltxd-api-'))
+  api = await start()
+})
+
+afterEach(async () => {
+  await api.close()
+  await rm(dataDir, { recursive: true })
+})
+
+test('a free port is chosen, and the data directory says which, for as long as the node runs', async () => {
+  expect(api.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
+  expect(await readAddress(dataDir)).toEqual({ url: api.url, pid: process.pid })
+  expect(await fetchStatus(api.url)).toEqual(STATUS)
+  await api.close()
+  expect(existsSync(join(dataDir, 'api.json'))).toBe(false)
+  expect(await readAddress(dataDir)).toBeUndefined()
+  await expect(fetchStatus(api.url)).rejects.toMatchObject({ code: 'NODE_UNREACHABLE' })
+})
+
+test('a busy port is an error that names port and option', async () => {
+  const port = Number(new URL(api.url).port)
+  await expect(start(port)).rejects.toMatchObject({
+    code: 'API_PORT_BUSY',
+    exitCode: 1,
+    message: expect.stringMatching(new RegExp(`port ${port} .*--http`)) as string,
+  })
+})
+
+test('live and ready are two questions', async () => {
+  reason = 'restoring a.db from the backup'
+  expect((await fetch(`${api.url}/health`)).status).toBe(200)
+  const unready = await fetch(`${api.url}/ready`)
+  expect([unready.status, await unready.json()]).toEqual([503, { status: 'unready', reason }])
+  reason = undefined
+  expect((await fetch(`${api.url}/ready`)).status).toBe(200)
+})
+
+test('metrics tell of each database', async () => {
+  const text = await (await fetch(`${api.url}/metrics`)).text()
+  for (const line of [
+    'ltxd_info{version="1.2.3",node_id="00000000000000ab"} 1',
+    'ltxd_db_count 1',
+    'ltxd_db_txid{db="a \\"b\\".db"} 42',
+    'ltxd_db_size_bytes{db="a \\"b\\".db"} 40960',
+    'ltxd_db_commit_count{db="a \\"b\\".db"} 42',
+    'ltxd_db_backup_txid{db="a \\"b\\".db"} 41',
+    'ltxd_db_backup_lag_seconds{db="a \\"b\\".db"} 1.5',
+  ]) {
+    expect(text).toContain(line + '\n')
+  }
+})
+
+test('a request under another host’s name is refused before anything is shown', async () => {
+  const status = await new Promise((resolve, reject) => {
+    const headers = { host: 'evil.example' }
+    request(`${api.url}/status`, { headers }, (response) => resolve(response.resume().statusCode))
+      .on('error', reject)
+      .end()
+  })
+  expect(status).toBe(421)
+})
+
+test('an address that is not there is said in JSON', async () => {
+  const response = await fetch(`${api.url}/nope`)
+  expect([response.status, await response.json()]).toEqual([
+    404,
+    { error: { code: 'NOT_FOUND', message: 'there is no GET /nope' } },
+  ])
+})

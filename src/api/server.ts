@@ -1,0 +1,102 @@
+/** The node's HTTP API on loopback: GET /status, /health, /ready, /metrics. */
+
+import fastify, { type FastifyError, type FastifyInstance } from 'fastify'
+import type { HttpConfig } from '../config/config.ts'
+import { errorCode, LtxdError } from '../util/errors.ts'
+import type { Logger } from '../util/log.ts'
+import { removeAddress, writeAddress } from './address-file.ts'
+import { isLoopbackHost } from './host-check.ts'
+import { Metrics } from './metrics.ts'
+import type { NodeStatus } from './status.ts'
+
+/** What the API shows. Both are called at each request and must be cheap. */
+export interface ApiSource {
+  status(): NodeStatus
+  /** Why the node does not serve yet, or no longer; undefined while it does. */
+  unready(): string | undefined
+}
+
+export interface ApiOptions {
+  readonly http: HttpConfig
+  /** Gets `api.json`, by which `ltxd status --data` finds the node. Must exist. */
+  readonly dataDir: string
+  readonly source: ApiSource
+  readonly logger: Logger
+}
+
+export interface Api {
+  /** `http://127.0.0.1:20202`, with the port that was chosen. */
+  readonly url: string
+  /** Ends open connections too. */
+  close(): Promise<void>
+}
+
+/** Listens and says where. Throws LtxdError API_PORT_BUSY or API_ADDRESS_UNAVAILABLE. */
+export async function startApi(options: ApiOptions): Promise<Api> {
+  const { dataDir, logger } = options
+  const server = createServer(options)
+  const url = await listen(server, options.http)
+  try {
+    await writeAddress(dataDir, { url, pid: process.pid })
+  } catch (error) {
+    await server.close()
+    throw error
+  }
+  logger.info({ url }, 'API listens')
+  return {
+    url,
+    async close() {
+      await removeAddress(dataDir)
+      await server.close()
+    },
+  }
+}
+
+function createServer({ source, logger }: ApiOptions): FastifyInstance {
+  const server = fastify({ forceCloseConnections: true, bodyLimit: 64 * 1024 })
+  const metrics = new Metrics()
+
+  server.addHook('onRequest', async (request, reply) => {
+    if (isLoopbackHost(request.headers.host)) return
+    const message = `this API answers on loopback names only, not as "${request.headers.host ?? ''}"`
+    return reply.code(421).send({ error: { code: 'HOST_REFUSED', message } })
+  })
+  server.get('/status', () => source.status())
+  server.get('/health', () => ({ status: 'ok' }))
+  server.get('/ready', async (_, reply) => {
+    const reason = source.unready()
+    return reason === undefined ? { status: 'ready' } : reply.code(503).send({ status: 'unready', reason })
+  })
+  server.get('/metrics', async (_, reply) => {
+    return reply.type(metrics.contentType).send(await metrics.render(source.status()))
+  })
+  server.setNotFoundHandler(async (request, reply) => {
+    const message = `there is no ${request.method} ${request.url}`
+    return reply.code(404).send({ error: { code: 'NOT_FOUND', message } })
+  })
+  server.setErrorHandler<FastifyError>(async (error, request, reply) => {
+    const status = error.statusCode ?? 500
+    if (status >= 500) logger.error({ err: error, method: request.method, url: request.url }, 'a request failed')
+    const message = status >= 500 ? 'the node failed to answer; its log says why' : error.message
+    return reply.code(status).send({ error: { code: error.code, message } })
+  })
+  return server
+}
+
+/** localhost may mean two addresses, which would be two ports where any free one is asked for: the first is taken. */
+async function listen(server: FastifyInstance, { host, port }: HttpConfig): Promise<string> {
+  try {
+    return await server.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port })
+  } catch (error) {
+    const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
+    if (errorCode(error) === 'EADDRINUSE') {
+      const message =
+        `port ${port} (http.addr ${address}) is taken by another program, maybe another ltxd: ` +
+        `stop that, or choose another with --http; --http 127.0.0.1:0 takes any free one`
+      throw new LtxdError('API_PORT_BUSY', message, 1, { cause: error })
+    }
+    const reason = error instanceof Error ? error.message : String(error)
+    const message = `cannot listen on http.addr ${address}: ${reason}`
+    throw new LtxdError('API_ADDRESS_UNAVAILABLE', message, 1, { cause: error })
+  }
+}
