@@ -17,6 +17,7 @@ interface Options {
   readonly rounds: number
   readonly dir: string
   readonly backup: boolean
+  readonly oneCore: boolean
 }
 
 const program = new Command('bench')
@@ -28,6 +29,7 @@ const program = new Command('bench')
   .option('--rounds <n>', 'measurements of each side, of which the median counts', positive, 5)
   .option('--dir <directory>', 'where to work; not on a tmpfs, whose fsync does nothing', '/var/tmp')
   .option('--backup', 'let the node back up to a directory meanwhile', false)
+  .option('--one-core', 'keep the clients and the node on one core', false)
   .exitOverride()
 
 process.exitCode = await main()
@@ -55,7 +57,14 @@ async function run(names: readonly string[], options: Options): Promise<number> 
   const base = mkdtempSync(join(realpathSync(options.dir), 'ltxd-bench-'))
   cleanup.defer(`remove ${base}`, () => removeTree(base))
   const bench = new Bench(
-    { base, rounds: options.rounds, seconds: options.seconds, withBackup: options.backup, progress },
+    {
+      base,
+      rounds: options.rounds,
+      seconds: options.seconds,
+      withBackup: options.backup,
+      oneCore: options.oneCore,
+      progress,
+    },
     cleanup,
   )
   const lines: Line[] = []
@@ -67,6 +76,7 @@ async function run(names: readonly string[], options: Options): Promise<number> 
       rounds: options.rounds,
       seconds: options.seconds,
       withBackup: options.backup,
+      oneCore: options.oneCore,
       lines,
     }
     progress('')

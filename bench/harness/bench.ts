@@ -6,6 +6,7 @@ import { processorTimeUs } from '../../test/harness/processes.ts'
 import { DeadlineError } from '../../test/harness/wait.ts'
 import { Client, ClientError } from './client-process.ts'
 import { summarize, type Line, type Outcome, type Round } from './figures.ts'
+import { pinToFirstCore } from './pinning.ts'
 
 /** Where a measurement runs: a plain directory, or the mount of a node whose data lies on the same file system. */
 export interface Side {
@@ -20,6 +21,8 @@ export interface BenchOptions {
   readonly rounds: number
   readonly seconds: number
   readonly withBackup: boolean
+  /** Keep clients and node on one core; otherwise the kernel places them. */
+  readonly oneCore: boolean
   readonly progress: (text: string) => void
 }
 
@@ -49,6 +52,7 @@ export class Bench {
       () => new Client(),
       (started) => started.kill(),
     )
+    if (this.options.oneCore) pinToFirstCore(client.pid)
     this.#clients.add(client)
     return client
   }
@@ -70,6 +74,7 @@ export class Bench {
       (started) => started.destroy(),
     )
     await node.mounted()
+    if (this.options.oneCore) pinToFirstCore(node.pid)
     try {
       return await use([native, { name: 'ltxd', directory: node.options.mount, daemonPid: node.pid }])
     } catch (error) {

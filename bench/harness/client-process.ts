@@ -23,6 +23,11 @@ export class Client {
     })
   }
 
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error('the client process did not start')
+    return this.#child.pid
+  }
+
   async create(database: DatabaseSetup): Promise<void> {
     await this.#ask({ do: 'create', database }, PATIENCE_MS)
   }

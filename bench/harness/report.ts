@@ -11,6 +11,7 @@ export interface Report {
   readonly rounds: number
   readonly seconds: number
   readonly withBackup: boolean
+  readonly oneCore: boolean
   readonly lines: readonly Line[]
 }
 
@@ -34,7 +35,7 @@ export function renderReport(report: Report): string {
     `${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, ${machine.fileSystem}, ` +
       `Node ${machine.node}, SQLite ${machine.sqlite}`,
     `Medians of ${report.rounds} rounds of ${report.seconds} s, native and ltxd in turn; ` +
-      `${report.withBackup ? 'the node backs up to a directory' : 'no backup'}; neither side is pinned to a core.`,
+      `${report.withBackup ? 'the node backs up to a directory' : 'no backup'}; ${report.oneCore ? 'clients and node on one core' : 'no process is pinned to a core'}.`,
     '',
     renderTable(COLUMNS, report.lines.map(cells)),
     '',
