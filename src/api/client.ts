@@ -22,7 +22,7 @@ async function request(url: string): Promise<Response> {
     const reason =
       errorCode(cause) ??
       (error instanceof Error && error.name === 'TimeoutError' ? `silent for ${TIMEOUT_MS / 1000} s` : '')
-    const message = `no node answers at ${url}${reason === '' ? '' : ` (${reason})`}`
+    const message = `no node answers at ${url}${reason === '' ? '' : ` (${reason})`}: is "ltxd mount" running?`
     throw new LtxdError('NODE_UNREACHABLE', message, 1, { cause: error })
   }
 }

@@ -1,0 +1,34 @@
+/** Every command, in the order of the help. A command's module is loaded only when it is the one that was called. */
+
+import type { Command } from 'commander'
+
+export interface CommandEntry {
+  readonly name: string
+  readonly summary: string
+  /** What follows `--` is another program's command line and is not parsed. */
+  readonly takesProgram?: true
+  readonly load: () => Promise<CommandModule>
+}
+
+export interface CommandModule {
+  /** Adds the command, with its options and action, to the program. */
+  register(program: Command): void
+}
+
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'mount',
+    summary: 'run a node: mount it, replicate what is written, supervise a program',
+    takesProgram: true,
+    load: () => import('./mount.ts'),
+  },
+  { name: 'status', summary: 'show what a running node does', load: () => import('./status.ts') },
+  { name: 'init', summary: 'write a commented configuration', load: () => import('./init.ts') },
+  {
+    name: 'config',
+    summary: 'print the configuration in force',
+    takesProgram: true,
+    load: () => import('./config.ts'),
+  },
+  { name: 'version', summary: 'print the version', load: () => import('./version.ts') },
+]

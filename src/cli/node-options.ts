@@ -1,0 +1,42 @@
+/** The options of commands that need a node's configuration, and that configuration. */
+
+import type { Command } from 'commander'
+import type { Config } from '../config/config.ts'
+import { loadConfig, type Flag } from '../config/load.ts'
+import { applicationOf } from './program.ts'
+
+const FLAGS: readonly { readonly option: string; readonly key: string; readonly path: readonly string[] }[] = [
+  { option: '--data', key: 'data', path: ['data', 'dir'] },
+  { option: '--backup', key: 'backup', path: ['backup', 'url'] },
+  { option: '--http', key: 'http', path: ['http', 'addr'] },
+  { option: '--log-level', key: 'logLevel', path: ['log', 'level'] },
+  { option: '--log-format', key: 'logFormat', path: ['log', 'format'] },
+  { option: '--allow-other', key: 'allowOther', path: ['fuse', 'allow-other'] },
+]
+
+export function addNodeOptions(command: Command): Command {
+  return command
+    .argument('[dir]', 'where to mount (fuse.dir)')
+    .option('--data <dir>', 'where databases and their log are kept (data.dir, default ./ltxd-data)')
+    .option('--backup <url>', 'where transactions are shipped, file:///DIR (backup.url)')
+    .option('--http <addr>', 'address of the API, port 0 for any free one (http.addr, default 127.0.0.1:20202)')
+    .option('--log-level <level>', 'trace, debug, info, warn or error (log.level)')
+    .option('--log-format <format>', 'text or json (log.format)')
+    .option('--allow-other', 'let other users use the mount (fuse.allow-other)')
+}
+
+/** The configuration in force: the file's, with the command line's options above it. */
+export function loadNodeConfig(command: Command, dir?: string): Config {
+  const options: Record<string, unknown> = command.optsWithGlobals()
+  const flags: Flag[] = dir === undefined ? [] : [{ flag: 'DIR', path: ['fuse', 'dir'], value: dir }]
+  for (const { option, key, path } of FLAGS) {
+    const value = options[key]
+    if (typeof value === 'string' || typeof value === 'boolean') flags.push({ flag: option, path, value })
+  }
+  const application = applicationOf(command)
+  return loadConfig({
+    flags,
+    ...(typeof options.config === 'string' ? { file: options.config } : {}),
+    ...(application === undefined ? {} : { application }),
+  })
+}

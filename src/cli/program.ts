@@ -1,0 +1,99 @@
+/** The command line as a whole: finds the command, loads it, parses, and turns what goes wrong into an exit code. */
+
+import { Command, CommanderError, Option } from 'commander'
+import { LtxdError, UsageError } from '../util/errors.ts'
+import { VERSION } from '../util/version.ts'
+import { COMMANDS, type CommandEntry } from './commands.ts'
+
+/** Options before the command that take a value. */
+const VALUED = ['--config']
+
+/** Runs one command line, without the first two of `process.argv`; resolves with the exit code. */
+export async function runCommandLine(args: readonly string[]): Promise<number> {
+  try {
+    const entry = findEntry(args)
+    const [own, application] = entry?.takesProgram === true ? splitAtDashes(args) : [args, undefined]
+    const program = await buildProgram(entry)
+    if (application !== undefined) program.setOptionValue('application', application)
+    await program.parseAsync(own, { from: 'user' })
+    return typeof process.exitCode === 'number' ? process.exitCode : 0
+  } catch (error) {
+    return reportError(error, isDebug(args))
+  }
+}
+
+/** Says what went wrong, once, on stderr; returns the exit code. */
+export function reportError(error: unknown, debug: boolean): number {
+  // Commander has printed its own message, or help that was asked for.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  const expected = error instanceof LtxdError
+  const message = error instanceof Error ? error.message || error.name : String(error)
+  const prefix = expected ? 'ltxd: ' : 'ltxd: unexpected error: '
+  process.stderr.write(message.replace(/^/gm, prefix) + '\n')
+  if (debug && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`)
+  else if (!expected) process.stderr.write('ltxd: LTXD_DEBUG=1 shows where\n')
+  return expected ? error.exitCode : 1
+}
+
+export function isDebug(args: readonly string[]): boolean {
+  const end = args.indexOf('--')
+  return process.env.LTXD_DEBUG === '1' || args.slice(0, end === -1 ? undefined : end).includes('--debug')
+}
+
+/** What followed `--`; undefined where nothing did. */
+export function applicationOf(command: Command): readonly string[] | undefined {
+  const application: unknown = command.optsWithGlobals().application
+  if (application === undefined) return undefined
+  if (Array.isArray(application) && application.length > 0) return application as string[]
+  throw new UsageError('nothing follows "--": expected a command to run')
+}
+
+async function buildProgram(entry: CommandEntry | undefined): Promise<Command> {
+  const program = new Command('ltxd')
+    .description('A replication node for SQLite.')
+    .usage('COMMAND [OPTIONS]')
+    .version(VERSION, '-V, --version')
+    .enablePositionalOptions()
+    .showHelpAfterError('(--help shows what is possible)')
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ltxd: ')) })
+  for (const candidate of COMMANDS) {
+    if (candidate === entry) (await candidate.load()).register(program)
+    else program.command(candidate.name).summary(candidate.summary).description(candidate.summary)
+  }
+  addCommonOptions(program)
+  program.commands.filter((command) => command.name() === entry?.name).forEach(addToAll)
+  return program
+}
+
+function addToAll(command: Command): void {
+  addCommonOptions(command)
+  command.commands.forEach(addToAll)
+}
+
+function addCommonOptions(command: Command): void {
+  const common = [
+    new Option('--config <file>', 'configuration file (default: ltxd.yml in ., ~/.config/ltxd or /etc)'),
+    new Option('--debug', 'show where an error comes from'),
+  ]
+  for (const option of common) {
+    if (!command.options.some((existing) => existing.long === option.long)) command.addOption(option)
+  }
+}
+
+/** The command that is called, or asked help for. */
+function findEntry(args: readonly string[]): CommandEntry | undefined {
+  const words: string[] = []
+  for (let i = 0; i < args.length && args[i] !== '--'; i++) {
+    const arg = args[i] ?? ''
+    if (VALUED.includes(arg)) i++
+    else if (!arg.startsWith('-')) words.push(arg)
+  }
+  const name = words[0] === 'help' ? words[1] : words[0]
+  return COMMANDS.find((entry) => entry.name === name)
+}
+
+function splitAtDashes(args: readonly string[]): [string[], string[] | undefined] {
+  const at = args.indexOf('--')
+  return at === -1 ? [[...args], undefined] : [args.slice(0, at), args.slice(at + 1)]
+}
