@@ -1,0 +1,110 @@
+/**
+ * Waking the thread that serves a mount while it waits for the kernel. Any thread asks the kernel for no bytes at all
+ * of a file that the kernel knows (FUSE_NOTIFY_RETRIEVE), and the kernel's answer to that is a request.
+ *
+ * It has to be a regular file (newer kernels refuse the root), and the kernel has to know it at any time. So there is
+ * one that no listing shows, which the daemon keeps open. A process must never wait for its own mount, or kill -9
+ * could not end it: another process opens the file first, and the daemon takes its descriptor over from /proc.
+ */
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import { LtxdError } from '../util/errors.ts'
+import { errnoNumber } from './errno.ts'
+import type { Attributes, Entry } from './filesystem.ts'
+import { DOORBELL_ID, NOTIFY, NOTIFY_RETRIEVE_OUT, OPCODE, ROOT_ID } from './kernel.ts'
+import { Message } from './message.ts'
+import type { Reply } from './reply.ts'
+import type { Request } from './request.ts'
+
+/** From <fcntl.h>; Node does not name it. A descriptor that only holds on to a file. */
+const O_PATH = 0o10000000
+const HANG_TIMEOUT_MS = 10_000
+
+/** Wakes the thread that serves `device`. False: the doorbell is not hung, or the mount is gone. */
+export function ringDoorbell(device: number): boolean {
+  const message = new Message(NOTIFY.RETRIEVE, NOTIFY_RETRIEVE_OUT.SIZE)
+  message.u64(NOTIFY_RETRIEVE_OUT.nodeid, DOORBELL_ID)
+  return message.send(device)
+}
+
+/**
+ * Makes `ringDoorbell` work for a mount that is being served by another thread of this process. Returns the descriptor
+ * to close before unmounting: while it is open the mount is busy.
+ */
+export async function hangDoorbell(mountPoint: string, device: number): Promise<number> {
+  const script = 'exec 3< "$0" && echo held && exec cat' // until its stdin ends
+  const holder = spawn('sh', ['-c', script, `${mountPoint}/${doorbellName(device)}`], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  })
+  try {
+    const timeout = { signal: AbortSignal.timeout(HANG_TIMEOUT_MS) }
+    const [said] = (await Promise.race([
+      once(holder.stdout, 'data', timeout),
+      once(holder, 'close', timeout),
+    ])) as unknown[]
+    if (!(said instanceof Buffer)) throw new Error('it could not open the file')
+    return fs.openSync(`/proc/${holder.pid}/fd/3`, O_PATH)
+  } catch (error) {
+    throw new LtxdError('MOUNT_FAILED', `the mount at ${mountPoint} does not answer`, 1, { cause: error })
+  } finally {
+    holder.stdin.end()
+    holder.kill()
+  }
+}
+
+/** One name for both threads, and for no other mount. */
+function doorbellName(device: number): string {
+  return `.ltxd-doorbell-${process.pid}-${device}`
+}
+
+/** The serving side: the file by which the kernel knows the doorbell. */
+export class DoorbellFile {
+  readonly #name: string
+  readonly #entry: Entry
+
+  constructor(device: number) {
+    this.#name = doorbellName(device)
+    this.#entry = { nodeId: DOORBELL_ID, attributes: emptyFile(), cached: true }
+  }
+
+  /** Carries out a request that is about the doorbell; false when it is not. */
+  answers(request: Request, reply: Reply): boolean {
+    if (request.nodeId === ROOT_ID && request.opcode === OPCODE.LOOKUP) {
+      if (!request.beginsWith(this.#name)) return false
+      reply.entry(this.#entry)
+      return true
+    }
+    if (request.nodeId !== DOORBELL_ID) return false
+    switch (request.opcode) {
+      case OPCODE.GETATTR:
+        reply.attributes(this.#entry.attributes, true)
+        break
+      case OPCODE.OPEN:
+        reply.opened({ handle: 0, cached: true })
+        break
+      case OPCODE.READ:
+      case OPCODE.RELEASE:
+        break
+      case OPCODE.FORGET:
+      case OPCODE.NOTIFY_REPLY:
+        reply.none()
+        break
+      case OPCODE.FLUSH:
+        reply.error(errnoNumber('ENOSYS'))
+        break
+      default:
+        reply.error(errnoNumber('EPERM'))
+    }
+    return true
+  }
+}
+
+/** For this process's user to read: there is nothing in it. */
+function emptyFile(): Attributes {
+  const now = Date.now()
+  const times = { atimeMs: now, mtimeMs: now, ctimeMs: now }
+  const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
+  return { ino: DOORBELL_ID, size: 0, blocks: 0, mode: 0o100400, nlink: 1, rdev: 0, blksize: 4096, ...times, ...owner }
+}

@@ -1,0 +1,96 @@
+/**
+ * The typed operations between the kernel's messages (operations.ts) and a file system (tree.ts). All of them are
+ * synchronous. A refusal is a thrown FsError, a failure of the backing file system its system error.
+ */
+
+import type { Caller } from './content.ts'
+
+/** Names a file to the kernel; 1 is the root. Never given to another file while the kernel remembers it. */
+export type NodeId = number
+
+/** What stat(2) tells; Node's Stats is one. Times are milliseconds since 1970. */
+export interface Attributes {
+  readonly ino: number
+  readonly size: number
+  readonly blocks: number
+  readonly atimeMs: number
+  readonly mtimeMs: number
+  readonly ctimeMs: number
+  readonly mode: number
+  readonly nlink: number
+  readonly uid: number
+  readonly gid: number
+  readonly rdev: number
+  readonly blksize: number
+}
+
+/**
+ * A name that was found, which counts as one lookup to be forgotten later. `cached`: the kernel may keep name and
+ * attributes for ever; what changes without its knowledge says false.
+ */
+export interface Entry {
+  readonly nodeId: NodeId
+  readonly attributes: Attributes
+  readonly cached: boolean
+}
+
+/** An open handle. `cached`: reads go through the page cache, which survives the open; else each is asked for. */
+export interface Opened {
+  readonly handle: number
+  readonly cached: boolean
+}
+
+/** What SETATTR may change; times are seconds since 1970. */
+export interface AttributeChange {
+  mode?: number
+  uid?: number
+  gid?: number
+  sizeBytes?: number
+  atime?: number
+  mtime?: number
+  /** The caller may not keep set-user-id and set-group-id bits through this change. */
+  killPrivileges?: boolean
+}
+
+export interface FileSystemStatistics {
+  readonly bsize: number
+  readonly blocks: number
+  readonly bfree: number
+  readonly bavail: number
+  readonly files: number
+  readonly ffree: number
+}
+
+/** Takes directory entries until it is full. `cookie` is where a later call goes on. */
+export interface DirectorySink {
+  fits(nameBytes: number): boolean
+  add(name: string, nameBytes: number, ino: number, mode: number, cookie: number, entry: Entry | undefined): void
+}
+
+export interface FileSystem {
+  /** Undefined: there is no such name, and the kernel may remember that. */
+  lookup(parent: NodeId, name: string): Entry | undefined
+  forget(node: NodeId, lookups: number): void
+  getAttributes(node: NodeId): Attributes
+  setAttributes(node: NodeId, change: AttributeChange, caller: Caller): Attributes
+  readLink(node: NodeId): Uint8Array
+  makeSymlink(parent: NodeId, name: string, target: string, caller: Caller): Entry
+  makeNode(parent: NodeId, name: string, mode: number, caller: Caller): Entry
+  makeDirectory(parent: NodeId, name: string, mode: number, caller: Caller): Entry
+  unlink(parent: NodeId, name: string, caller: Caller): void
+  removeDirectory(parent: NodeId, name: string): void
+  rename(parent: NodeId, name: string, newParent: NodeId, newName: string, noReplace: boolean, caller: Caller): void
+  open(node: NodeId, flags: number, killPrivileges: boolean, caller: Caller): Opened
+  /** Creates a regular file and opens it; one that is there already is only opened, unless O_EXCL. */
+  create(parent: NodeId, name: string, flags: number, mode: number, caller: Caller): { entry: Entry; opened: Opened }
+  /** Returns how many bytes it put into `into` at `at`. */
+  read(handle: number, into: Uint8Array, at: number, length: number, position: number): number
+  /** Writes all of `data`, which is only valid during the call. */
+  write(handle: number, data: Uint8Array, position: number, killPrivileges: boolean, caller: Caller): void
+  release(handle: number): void
+  sync(handle: number, dataOnly: boolean): void
+  syncDirectory(node: NodeId): void
+  /** Entries after `cookie` (0: from the start). With `withEntries` each but `.` and `..` is looked up as well. */
+  readDirectory(node: NodeId, cookie: number, withEntries: boolean, sink: DirectorySink): void
+  statistics(): FileSystemStatistics
+}

@@ -1,0 +1,51 @@
+/**
+ * The names of one directory, each with a cookie from which a reader can go on. Cookies survive changes: a name
+ * that stays keeps its own, a new one gets a higher one, so that deleting while reading (`rm -r`) skips nothing.
+ */
+export class DirectoryListing {
+  #names: string[] = []
+  #cookies: number[] = []
+  #last: number
+
+  /** Cookies up to `first` are the caller's own. */
+  constructor(first: number) {
+    this.#last = first
+  }
+
+  /** Takes up the directory as it is now. */
+  refresh(names: readonly string[]): void {
+    const present = new Set(names)
+    const keptNames: string[] = []
+    const keptCookies: number[] = []
+    for (let i = 0; i < this.#names.length; i++) {
+      const name = this.#names[i] as string
+      if (!present.delete(name)) continue
+      keptNames.push(name)
+      keptCookies.push(this.#cookies[i] as number)
+    }
+    for (const name of present) {
+      keptNames.push(name)
+      keptCookies.push(++this.#last)
+    }
+    this.#names = keptNames
+    this.#cookies = keptCookies
+  }
+
+  /** The names after `cookie`, in order. */
+  *after(cookie: number): Iterable<[name: string, cookie: number]> {
+    for (let i = this.#indexAfter(cookie); i < this.#names.length; i++) {
+      yield [this.#names[i] as string, this.#cookies[i] as number]
+    }
+  }
+
+  #indexAfter(cookie: number): number {
+    let low = 0
+    let high = this.#cookies.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#cookies[middle] as number) <= cookie) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}

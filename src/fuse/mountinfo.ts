@@ -1,0 +1,46 @@
+/** What is mounted where, from /proc/self/mountinfo (proc(5)). */
+
+import fs from 'node:fs'
+
+export interface MountEntry {
+  readonly mountPoint: string
+  /** With subtype: `fuse.ltxd`. */
+  readonly type: string
+  readonly source: string
+  readonly options: readonly string[]
+}
+
+export function readMounts(): MountEntry[] {
+  return parseMountinfo(fs.readFileSync('/proc/self/mountinfo', 'utf8'))
+}
+
+/** The mount that one sees at `directory`, an absolute real path, if it is a mount point: the last one on top. */
+export function mountAt(directory: string, mounts = readMounts()): MountEntry | undefined {
+  return mounts.findLast((mount) => mount.mountPoint === directory)
+}
+
+/** Lines are `id parent major:minor root mountPoint options [optional…] - type source superOptions`. */
+export function parseMountinfo(text: string): MountEntry[] {
+  const entries: MountEntry[] = []
+  for (const line of text.split('\n')) {
+    const fields = line.split(' ')
+    const separator = fields.indexOf('-', 6)
+    const mountPoint = fields[4]
+    const type = fields[separator + 1]
+    const source = fields[separator + 2]
+    if (separator < 0 || mountPoint === undefined || type === undefined || source === undefined) continue
+    entries.push({
+      mountPoint: unescapeField(mountPoint),
+      type,
+      source: unescapeField(source),
+      options: [...(fields[5]?.split(',') ?? []), ...(fields[separator + 3]?.split(',') ?? [])],
+    })
+  }
+  return entries
+}
+
+/** Space, tab, newline and backslash are written as octal escapes, of bytes. */
+function unescapeField(field: string): string {
+  if (!field.includes('\\')) return field
+  return field.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)))
+}

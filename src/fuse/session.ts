@@ -1,0 +1,120 @@
+/** The loop of the data plane: read a request from the kernel, carry it out, answer. It blocks its thread. */
+
+import fs from 'node:fs'
+import { errorCode } from '../util/errors.ts'
+import { DoorbellFile } from './doorbell.ts'
+import { FsError, errnoNumber, errnoOf } from './errno.ts'
+import type { FileSystem } from './filesystem.ts'
+import { negotiate } from './init.ts'
+import { OPCODE, type OpcodeName } from './kernel.ts'
+import { perform } from './operations.ts'
+import { Reply } from './reply.ts'
+import { Request } from './request.ts'
+
+export interface SessionOptions {
+  /** Operations that failed, other than by a refusal: the backing file system, or whoever owns the bytes. */
+  readonly failed?: (operation: string, error: unknown) => void
+  /** Runs after each reply, and whenever the doorbell was rung (doorbell.ts). 'stop' ends `serve`. */
+  readonly afterRequest?: () => 'stop' | undefined
+}
+
+export type SessionEnd = 'unmounted' | 'stopped'
+
+export class Session {
+  readonly #device: number
+  readonly #fs: FileSystem
+  readonly #options: SessionOptions
+  readonly #doorbell: DoorbellFile
+  readonly #request = new Request()
+  readonly #reply = new Reply()
+  readonly #counts = new Float64Array(64)
+  #initialized = false
+
+  /** `device` is a descriptor of /dev/fuse that has been mounted. It is not closed here. */
+  constructor(device: number, fs: FileSystem, options: SessionOptions = {}) {
+    this.#device = device
+    this.#fs = fs
+    this.#options = options
+    this.#doorbell = new DoorbellFile(device)
+  }
+
+  /** Serves until the mount is gone or `afterRequest` says 'stop'. Throws on a broken invariant, and on a kernel that is too old. */
+  serve(): SessionEnd {
+    const afterRequest = this.#options.afterRequest
+    for (;;) {
+      const length = this.#receive()
+      if (length < 0) return 'unmounted'
+      if (length > 0) this.#handle(length)
+      if (afterRequest?.() === 'stop') return 'stopped'
+    }
+  }
+
+  /** How many requests of each kind have come so far. */
+  counts(): Partial<Record<OpcodeName, number>> {
+    const counts: Partial<Record<OpcodeName, number>> = {}
+    for (const [name, opcode] of Object.entries(OPCODE)) {
+      const count = this.#counts[opcode] as number
+      if (count > 0) counts[name as OpcodeName] = count
+    }
+    return counts
+  }
+
+  /** Returns the length of the next request; 0: none, ask again; -1: the mount is gone. */
+  #receive(): number {
+    const { bytes } = this.#request
+    try {
+      return fs.readSync(this.#device, bytes, 0, bytes.length, null)
+    } catch (error) {
+      const code = errorCode(error)
+      if (code === 'ENODEV' || code === 'ECONNABORTED') return -1
+      // ENOENT: the request was taken back before it could be read
+      if (code === 'EINTR' || code === 'EAGAIN' || code === 'ENOENT') return 0
+      throw error
+    }
+  }
+
+  #handle(length: number): void {
+    const request = this.#request
+    const reply = this.#reply
+    request.begin(length)
+    reply.begin(request)
+    if (request.opcode < this.#counts.length) (this.#counts[request.opcode] as number)++
+    try {
+      if (!this.#initialized) this.#initialize()
+      else if (!this.#doorbell.answers(request, reply)) perform(this.#fs, request, reply)
+    } catch (error) {
+      const errno = errnoOf(error)
+      reply.error(errno ?? errnoNumber('EIO'))
+      // a broken invariant: the caller gets its error, and the loop ends before it can do harm
+      if (errno === undefined || !this.#initialized) {
+        this.#send()
+        throw error
+      }
+      if (!(error instanceof FsError)) this.#options.failed?.(opcodeName(request.opcode), error)
+    }
+    this.#send()
+  }
+
+  #initialize(): void {
+    if (this.#request.opcode !== OPCODE.INIT) throw new Error('the kernel did not begin with FUSE_INIT')
+    this.#initialized = negotiate(this.#request, this.#reply) !== undefined
+  }
+
+  #send(): void {
+    const reply = this.#reply
+    if (reply.length === 0) return
+    reply.seal()
+    try {
+      fs.writeSync(this.#device, reply.bytes, 0, reply.length, null)
+    } catch (error) {
+      // ENOENT: the caller was interrupted and has gone; ENODEV: the mount has. The next read tells
+      const code = errorCode(error)
+      if (code !== 'ENOENT' && code !== 'ENODEV') throw error
+    }
+  }
+}
+
+function opcodeName(opcode: number): string {
+  const found = Object.entries(OPCODE).find(([, number]) => number === opcode)
+  return found === undefined ? `operation ${opcode}` : found[0]
+}
