@@ -4,6 +4,8 @@ export interface LTXErrorPlace {
   readonly offset?: number
   /** What stands there, in the format's own words: `page size`, `page index size` … */
   readonly field?: string
+  /** Which file it is, where there are several. */
+  readonly file?: string
   readonly cause?: unknown
 }
 
@@ -12,14 +14,24 @@ export class LTXError extends Error {
   readonly code = 'LTX_INVALID'
   readonly offset?: number
   readonly field?: string
+  readonly #problem: string
 
   /** `problem` says what was found and what was expected; the place is added to the message. */
   constructor(problem: string, place: LTXErrorPlace = {}) {
-    const { offset, field, cause } = place
-    const where = offset === undefined ? '' : ` (at byte ${offset})`
-    super(`${field === undefined ? '' : `${field}: `}${problem}${where}`, cause === undefined ? {} : { cause })
+    const { offset, field, file, cause } = place
+    const before = [file, field].filter((part) => part !== undefined).map((part) => `${part}: `)
+    const after = offset === undefined ? '' : ` (at byte ${offset})`
+    super(`${before.join('')}${problem}${after}`, cause === undefined ? {} : { cause })
     this.name = 'LTXError'
+    this.#problem = problem
     if (offset !== undefined) this.offset = offset
     if (field !== undefined) this.field = field
+  }
+
+  /** The same error, naming the file. */
+  inFile(file: string): LTXError {
+    const { offset, field } = this
+    const place = { ...(offset === undefined ? {} : { offset }), ...(field === undefined ? {} : { field }) }
+    return new LTXError(this.#problem, { ...place, file, cause: this })
   }
 }

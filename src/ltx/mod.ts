@@ -2,6 +2,7 @@
  * LTX, the Lite Transaction File format, version 3: reading, writing, merging. No dependencies; runs in Node and browsers.
  */
 export { pageChecksum, foldChecksum } from './checksum.ts'
+export { compact, Compaction, type CompactInput, type CompactOptions, type CompactResult } from './compactor.ts'
 export { Decoder } from './decoder.ts'
 export { Encoder, type EncoderOptions, type EncoderResult } from './encoder.ts'
 export { LTXError, type LTXErrorPlace } from './errors.ts'
@@ -21,4 +22,6 @@ export {
   type Header,
   type Trailer,
 } from './header.ts'
+export { mergePages, PageMerge, type MergeOptions } from './merge.ts'
+export type { MergeInput } from './merge-input.ts'
 export * from './types.ts'

@@ -1,0 +1,175 @@
+import { LTXError } from './errors.ts'
+import type { DecodedFrame, Frame } from './frame.ts'
+import type { Header, Trailer } from './header.ts'
+import { MinHeap } from './heap.ts'
+import { InputCursor, type MergeInput } from './merge-input.ts'
+import { formatTXID } from './types.ts'
+
+export interface MergeOptions {
+  readonly signal?: AbortSignal
+}
+
+/** See PageMerge. */
+export function mergePages(inputs: readonly MergeInput[], options: MergeOptions = {}): PageMerge {
+  return new PageMerge(inputs, options)
+}
+
+/** Heap keys hold a page number above an input's number, and stay below 2^48. */
+const MAX_INPUTS = 65536
+
+/**
+ * Merges files that lie in TXID order: of each page the newest version, ascending by page number, and none beyond the last
+ * file's commit size. Every file is verified whole. Memory: for each input a chunk and a page.
+ *
+ * An async iterable of frames, each valid until the next is asked for. Where pages are many, `next` and `fill` do the same
+ * without awaiting for each of them.
+ */
+export class PageMerge implements AsyncIterable<Frame> {
+  readonly #inputs: readonly MergeInput[]
+  readonly #cursors: InputCursor[]
+  readonly #signal: AbortSignal | undefined
+  readonly #heap = new MinHeap()
+  /** Inputs whose page has been handed out, or superseded; they go on at the next call. */
+  #taken: number[] = []
+  /** Inputs that need more of their file. */
+  #waiting: number[] = []
+  #opened: Promise<void> | undefined
+
+  /** Throws RangeError if there are no inputs, or more than 65,536. */
+  constructor(inputs: readonly MergeInput[], options: MergeOptions = {}) {
+    if (inputs.length === 0 || inputs.length > MAX_INPUTS) {
+      throw new RangeError(`${inputs.length} files can't be merged: expected 1 to ${MAX_INPUTS}`)
+    }
+    this.#inputs = inputs
+    this.#cursors = inputs.map(({ name }, index) => new InputCursor(index, name))
+    this.#signal = options.signal
+  }
+
+  /** Opens every input and reads up to its first page. Throws LTXError where they don't follow each other. */
+  open(): Promise<void> {
+    return (this.#opened ??= this.#open())
+  }
+
+  /** Header of each input, in their order. */
+  get headers(): readonly Header[] {
+    return this.#cursors.map(({ header }) => header)
+  }
+
+  /** What messages call an input. */
+  nameOf(index: number): string {
+    return this.#cursors[index]!.name
+  }
+
+  /** Header of the first input: the merged pages' min TXID and pre-apply checksum. */
+  get first(): Header {
+    return this.#cursors[0]!.header
+  }
+
+  /** Header of the last input: their max TXID, commit size and timestamp. */
+  get last(): Header {
+    return this.#cursors.at(-1).header
+  }
+
+  /** Trailer of each input, once `next` has returned the last page. */
+  get trailers(): readonly Trailer[] {
+    return this.#cursors.map(({ trailer }) => trailer)
+  }
+
+  /** True when every input has been read to its end, and verified. */
+  get ended(): boolean {
+    return this.#heap.size === 0 && this.#taken.length === 0 && this.#waiting.length === 0
+  }
+
+  /** The next page, valid until the next call of anything here. Undefined: `fill`, or, if `ended`, there is none. */
+  next(): Frame | undefined {
+    return this.nextFrame()
+  }
+
+  /** `next`, with what this library's own parts need of a frame. */
+  nextFrame(): DecodedFrame | undefined {
+    const { commit } = this.last
+    for (;;) {
+      this.#advance()
+      const smallest = this.#heap.peek()
+      if (this.#waiting.length > 0 || smallest === undefined) return undefined
+      const pgno = Math.floor(smallest / MAX_INPUTS)
+      while (this.#heap.size > 0 && Math.floor(this.#heap.peek()! / MAX_INPUTS) === pgno) {
+        this.#taken.push(MAX_INPUTS - 1 - (this.#heap.pop() % MAX_INPUTS))
+      }
+      if (pgno <= commit) return this.#cursors[this.#taken[0]!]!.frame
+    }
+  }
+
+  /** Reads on where `next` came to the end of a chunk. */
+  async fill(): Promise<void> {
+    this.#signal?.throwIfAborted()
+    const waiting = this.#waiting
+    const filled = await Promise.allSettled(waiting.map((index) => this.#cursors[index]!.fill()))
+    throwFirst(filled)
+    this.#waiting = []
+    for (const index of waiting) this.#enqueue(index)
+  }
+
+  /** Lets go of every input. Reading on is not possible afterwards. */
+  async close(): Promise<void> {
+    await this.#opened?.catch(() => {})
+    throwFirst(await Promise.allSettled(this.#cursors.map((cursor) => cursor.close())))
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void, void> {
+    try {
+      await this.open()
+      while (!this.ended) {
+        for (let frame = this.next(); frame !== undefined; frame = this.next()) yield frame
+        if (!this.ended) await this.fill()
+      }
+    } finally {
+      await this.close()
+    }
+  }
+
+  async #open(): Promise<void> {
+    this.#signal?.throwIfAborted()
+    const opened = this.#cursors.map((cursor, index) => cursor.open(this.#inputs[index]!))
+    throwFirst(await Promise.allSettled(opened))
+    this.#signal?.throwIfAborted()
+    for (let index = 1; index < this.#cursors.length; index++) {
+      assertFollows(this.#cursors[index - 1]!, this.#cursors[index]!)
+    }
+    this.#cursors.forEach((_, index) => this.#enqueue(index))
+  }
+
+  #advance(): void {
+    const taken = this.#taken
+    if (taken.length === 0) return
+    for (const index of taken) {
+      if (this.#cursors[index]!.advance()) this.#enqueue(index)
+      else this.#waiting.push(index)
+    }
+    taken.length = 0
+  }
+
+  /** Of two versions of a page, the newer input's comes first. */
+  #enqueue(index: number): void {
+    const { frame } = this.#cursors[index]!
+    if (frame !== undefined) this.#heap.push(frame.pgno * MAX_INPUTS + (MAX_INPUTS - 1 - index))
+  }
+}
+
+/** Same page size, starting at most one past the other's end, and ending later. */
+function assertFollows(before: InputCursor, after: InputCursor): void {
+  const [one, two] = [before.header, after.header]
+  if (one.pageSize !== two.pageSize) {
+    const problem = `${two.pageSize} is not the ${one.pageSize} of ${before.name}`
+    throw new LTXError(problem, { field: 'page size', file: after.name })
+  }
+  if (two.minTXID > one.maxTXID + 1n || two.maxTXID <= one.maxTXID) {
+    const range = ({ minTXID, maxTXID }: Header) => `${formatTXID(minTXID)}-${formatTXID(maxTXID)}`
+    const problem = `${range(two)} does not continue ${range(one)} of ${before.name}`
+    throw new LTXError(problem, { field: 'TXIDs', file: after.name })
+  }
+}
+
+function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}
