@@ -1,10 +1,11 @@
+import fs from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
 import type { SlotState } from './shared-state.ts'
 import type { LogFields, LogLevel } from '../capture/events.ts'
-import { ringDoorbell } from '../fuse/notify.ts'
+import { hangDoorbell, ringDoorbell } from '../fuse/doorbell.ts'
 
 export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared'> {
   readonly log: (level: LogLevel, message: string, fields: LogFields) => void
@@ -30,6 +31,7 @@ export class DataPlane {
   private readonly options: DataPlaneOptions
   private recovered: (() => void) | undefined
   private deviceFd: number | undefined
+  private doorbell: number | undefined
 
   constructor(options: DataPlaneOptions) {
     this.options = options
@@ -51,10 +53,17 @@ export class DataPlane {
     await Promise.race([done, this.ended])
   }
 
-  /** Serves the mounted device until it goes, or `stop`. */
-  serve(deviceFd: number): void {
+  /** Serves the mounted device until it goes, or `stop`. Resolves when applications can use the mount. */
+  async serve(mountDir: string, deviceFd: number): Promise<void> {
     this.deviceFd = deviceFd
     this.send({ type: 'serve', deviceFd })
+    this.doorbell = await Promise.race([hangDoorbell(mountDir, deviceFd), this.ended.then(() => undefined)])
+  }
+
+  /** From here on the mount can be taken away. */
+  releaseMount(): void {
+    if (this.doorbell !== undefined) fs.closeSync(this.doorbell)
+    this.doorbell = undefined
   }
 
   /** Lets the request at hand finish, makes everything durable, and ends the thread. */

@@ -1,0 +1,76 @@
+import fs from 'node:fs'
+import { createRequire } from 'node:module'
+import { randomBytes } from 'node:crypto'
+import { LtxdError, errorCode, errorMessage } from '../util/errors.ts'
+import { nodeFiles, replaceFile } from '../util/files.ts'
+
+/** The part of fs-native-extensions (which has no types) that is used here: OFD locks, see fcntl(2). */
+interface NativeLocks {
+  tryLock(fd: number): boolean
+}
+
+const native = createRequire(import.meta.url)('fs-native-extensions') as NativeLocks
+
+/** A node's data directory, locked against a second daemon while it is open. */
+export interface DataDirectory {
+  readonly dir: string
+  /** What the mount shows: plain SQLite files once the node was stopped cleanly. */
+  readonly root: string
+  /** Chosen at random when the directory was created; written into each transaction. */
+  readonly nodeId: bigint
+  close(): void
+}
+
+/** Creates what is missing. Throws LtxdError when the directory can't be written, or another node uses it. */
+export function openDataDirectory(dir: string): DataDirectory {
+  const root = `${dir}/files`
+  let lock: number
+  try {
+    fs.mkdirSync(root, { recursive: true })
+    fs.mkdirSync(`${dir}/log`, { recursive: true })
+    lock = fs.openSync(`${dir}/lock`, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600)
+  } catch (error) {
+    throw unusable(dir, error)
+  }
+  if (!native.tryLock(lock)) {
+    fs.closeSync(lock)
+    throw new LtxdError(
+      'DATA_IN_USE',
+      `another ltxd uses the data directory ${dir}: stop it first, or choose another directory with --data`,
+    )
+  }
+  try {
+    return { dir, root, nodeId: readOrChooseId(`${dir}/node.json`), close: () => fs.closeSync(lock) }
+  } catch (error) {
+    fs.closeSync(lock)
+    throw error instanceof LtxdError ? error : unusable(dir, error)
+  }
+}
+
+export function formatNodeId(id: bigint): string {
+  return id.toString(16).padStart(16, '0')
+}
+
+function readOrChooseId(path: string): bigint {
+  if (!fs.existsSync(path)) {
+    const id = randomBytes(8).readBigUInt64BE()
+    replaceFile(nodeFiles, path, Buffer.from(JSON.stringify({ id: formatNodeId(id) }) + '\n'))
+    return id
+  }
+  try {
+    const { id } = JSON.parse(fs.readFileSync(path, 'utf8')) as { id: string }
+    return BigInt(`0x${id}`)
+  } catch (error) {
+    throw new LtxdError('DATA_DAMAGED', `${path} is not what ltxd wrote there (${errorMessage(error)}): remove it, and a new node id is chosen`)
+  }
+}
+
+function unusable(dir: string, cause: unknown): LtxdError {
+  const advice = errorCode(cause) === 'EROFS' ? 'it lies on a read-only file system' : errorMessage(cause)
+  return new LtxdError(
+    'DATA_NOT_WRITABLE',
+    `the data directory ${dir} cannot be written: ${advice}. Choose another with --data, or make this one writable`,
+    1,
+    { cause },
+  )
+}

@@ -1,0 +1,127 @@
+import fs from 'node:fs'
+import type { KnownDatabase } from './dataplane.ts'
+import { LogReader } from '../log/reader.ts'
+import { listSegments } from '../log/segments.ts'
+import { planRetention } from '../log/retention.ts'
+import { logDirectory, readSynced, writeSynced } from '../log/store.ts'
+import type { Position, TXID } from '../ltx/types.ts'
+import { errorCode, errorMessage } from '../util/errors.ts'
+import { nodeFiles as files } from '../util/files.ts'
+import type { Logger } from '../util/log.ts'
+
+export interface LogKeeperOptions {
+  readonly dataDir: string
+  readonly root: string
+  readonly databases: () => Iterable<KnownDatabase>
+  readonly retention: { readonly ageMs: number; readonly sizeBytes: number }
+  /** The last transaction that the backup holds; undefined when there is no backup to wait for. */
+  readonly uploaded: (database: string) => TXID | undefined
+  readonly logger: Logger
+  readonly nowMs: () => number
+  readonly intervalMs: number
+}
+
+export interface LogFacts {
+  readonly first: TXID | undefined
+  readonly bytes: number
+}
+
+/**
+ * Looks after the logs in the background: makes database files durable, which moves the point from which a recovery would have to
+ * replay, and removes segments that nobody needs any more.
+ */
+export class LogKeeper {
+  private readonly options: LogKeeperOptions
+  private readonly synced = new Map<string, Position>()
+  private readonly facts = new Map<string, LogFacts>()
+  private readonly overdue = new Set<string>()
+  private timer: NodeJS.Timeout | undefined
+  private working: Promise<void> = Promise.resolve()
+
+  constructor(options: LogKeeperOptions) {
+    this.options = options
+  }
+
+  start(): void {
+    this.timer = setInterval(() => {
+      this.working = this.working.then(() => this.tick())
+    }, this.options.intervalMs)
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer)
+    await this.working
+  }
+
+  logFacts(database: string): LogFacts {
+    return this.facts.get(database) ?? this.look(database)
+  }
+
+  private async tick(): Promise<void> {
+    for (const database of this.options.databases()) {
+      if (database.refusal !== undefined) continue
+      try {
+        await this.sync(database)
+        this.retain(database.name)
+      } catch (error) {
+        this.options.logger.error({ database: database.name, error: errorMessage(error) }, 'looking after the log failed')
+      }
+    }
+  }
+
+  /** The log first: the database file is never known to be ahead of it. */
+  private async sync(database: KnownDatabase): Promise<void> {
+    const { name } = database
+    const dir = logDirectory(this.options.dataDir, name)
+    const { backfilled, tracked } = database.state()
+    const synced = this.synced.get(name) ?? readSynced(files, dir)
+    if (!tracked || backfilled.txid <= synced.txid) return
+    await new LogReader(name, dir, () => database.state().position).sync()
+    const path = `${this.options.root}/${name}`
+    await syncFile(path)
+    await syncFile(`${path}-wal`)
+    await syncFile(path.slice(0, path.lastIndexOf('/')))
+    writeSynced(files, dir, backfilled)
+    this.synced.set(name, backfilled)
+  }
+
+  private retain(name: string): void {
+    const { retention, uploaded, nowMs, logger, dataDir } = this.options
+    const segments = listSegments(files, logDirectory(dataDir, name)).map((segment) => {
+      const { size, mtimeMs } = fs.statSync(segment.path)
+      return { ...segment, sizeBytes: size, lastAppendMs: mtimeMs }
+    })
+    const synced = this.synced.get(name)?.txid ?? (0n as TXID)
+    const plan = planRetention(segments, { ...retention, nowMs: nowMs(), synced, uploaded: uploaded(name) })
+    for (const { path } of plan.remove) fs.unlinkSync(path)
+    if (plan.overdueBytes > 0 && !this.overdue.has(name)) {
+      this.overdue.add(name)
+      logger.warn({ database: name, bytes: plan.overdueBytes }, 'the log is larger than its retention allows: kept, because the backup lacks it')
+    } else if (plan.overdueBytes === 0) {
+      this.overdue.delete(name)
+    }
+    this.look(name)
+  }
+
+  private look(name: string): LogFacts {
+    const segments = listSegments(files, logDirectory(this.options.dataDir, name))
+    const bytes = segments.reduce((sum, { path }) => sum + (fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0)
+    const facts = { first: segments[0]?.first, bytes }
+    this.facts.set(name, facts)
+    return facts
+  }
+}
+
+/** fsync by another descriptor reaches the same pages. A file that is gone needs none. */
+async function syncFile(path: string): Promise<void> {
+  try {
+    const handle = await fs.promises.open(path, 'r')
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+  }
+}

@@ -1,0 +1,173 @@
+import fs from 'node:fs'
+import { DataPlane } from './dataplane.ts'
+import type { KnownDatabase } from './dataplane.ts'
+import { formatNodeId, openDataDirectory } from './data-directory.ts'
+import type { DataDirectory } from './data-directory.ts'
+import { LogKeeper } from './log-keeper.ts'
+import type { DatabaseStatus, NodeStatus } from './status.ts'
+import { startApi } from '../api/server.ts'
+import type { Api } from '../api/server.ts'
+import type { Config } from '../config/config.ts'
+import { clearStaleMount, mountDirect, unmount } from '../fuse/mount.ts'
+import { formatPosition, formatTXID } from '../ltx/types.ts'
+import { LtxdError } from '../util/errors.ts'
+import type { Logger } from '../util/log.ts'
+import { VERSION } from '../util/version.ts'
+
+/** A running node. */
+export interface Node {
+  readonly mountDir: string
+  /** Resolves when the node has ended; rejects when it could not go on. */
+  readonly closed: Promise<void>
+  status(): NodeStatus
+  /** Unmounts, makes everything durable, ships the rest, ends. */
+  stop(): Promise<void>
+}
+
+const KEEPER_INTERVAL_MS = 2_000
+
+/**
+ * Starts a node: data directory, recovery, mount, background services, API. When this resolves, applications can open databases.
+ * Throws LtxdError; what was started is then stopped again.
+ */
+export async function startNode(config: Config, logger: Logger, signal?: AbortSignal): Promise<Node> {
+  const mountDir = config.fuse.dir
+  if (mountDir === undefined) {
+    throw new LtxdError('NO_MOUNT_POINT', 'no mount point: name a directory, as in "ltxd mount DIR", or set fuse.dir', 2)
+  }
+  const node = new RunningNode(config, mountDir, logger)
+  try {
+    await node.start(signal)
+    return node
+  } catch (error) {
+    await node.stop()
+    throw error
+  }
+}
+
+class RunningNode implements Node {
+  readonly mountDir: string
+  readonly closed: Promise<void>
+  private readonly config: Config
+  private readonly logger: Logger
+  private readonly startedAtMs = Date.now()
+  private data: DataDirectory | undefined
+  private plane: DataPlane | undefined
+  private keeper: LogKeeper | undefined
+  private api: Api | undefined
+  private device: number | undefined
+  private stopping: Promise<void> | undefined
+  private end: { resolve: () => void; reject: (error: unknown) => void } | undefined
+
+  constructor(config: Config, mountDir: string, logger: Logger) {
+    this.config = config
+    this.mountDir = mountDir
+    this.logger = logger
+    this.closed = new Promise((resolve, reject) => (this.end = { resolve, reject }))
+    this.closed.catch(() => {})
+  }
+
+  async start(signal: AbortSignal | undefined): Promise<void> {
+    const { config, logger } = this
+    if (await clearStaleMount(this.mountDir)) logger.warn({ mount: this.mountDir }, 'cleared the mount of a dead node')
+    const data = (this.data = openDataDirectory(config.data.dir))
+    const plane = (this.plane = this.startPlane(data))
+    await plane.recover()
+    signal?.throwIfAborted()
+    this.device = mountDirect(this.mountDir, { fsname: 'ltxd', allowOther: config.fuse.allowOther })
+    await plane.serve(this.mountDir, this.device)
+    this.keeper = this.startKeeper(data, plane)
+    const source = { status: () => this.status(), unready: () => (this.stopping === undefined ? undefined : 'stopping') }
+    this.api = await startApi({ http: config.http, dataDir: data.dir, source, logger })
+    logger.info({ mount: this.mountDir, data: data.dir, databases: plane.databases.size }, 'serving')
+  }
+
+  status(): NodeStatus {
+    const { config, data, plane } = this
+    return {
+      version: VERSION,
+      nodeId: formatNodeId(data?.nodeId ?? 0n),
+      pid: process.pid,
+      startedAtMs: this.startedAtMs,
+      role: 'primary',
+      mount: { dir: this.mountDir },
+      data: { dir: config.data.dir },
+      ...(config.backup && { backup: { url: config.backup.url } }),
+      databases: Array.from(plane?.databases.values() ?? [])
+        .filter(({ refusal, state }) => refusal !== undefined || state().tracked)
+        .map((database) => this.describe(database)),
+    }
+  }
+
+  stop(): Promise<void> {
+    return (this.stopping ??= this.shutDown())
+  }
+
+  private startPlane({ dir, root, nodeId }: DataDirectory): DataPlane {
+    const plane = new DataPlane({
+      dataDir: dir,
+      root,
+      nodeId,
+      segmentSizeBytes: this.config.data.segmentSizeBytes,
+      log: (level, message, fields) => this.logger[level](fields, message),
+      appeared: () => {},
+    })
+    plane.ended.then(
+      () => this.stopping ?? this.fail(new LtxdError('UNMOUNTED', `${this.mountDir} was unmounted by someone else: the node ends`)),
+      (error: unknown) => this.fail(error),
+    )
+    return plane
+  }
+
+  private startKeeper({ dir, root }: DataDirectory, plane: DataPlane): LogKeeper {
+    const keeper = new LogKeeper({
+      dataDir: dir,
+      root,
+      databases: () => plane.databases.values(),
+      retention: this.config.data.retention,
+      uploaded: () => undefined,
+      logger: this.logger,
+      nowMs: Date.now,
+      intervalMs: KEEPER_INTERVAL_MS,
+    })
+    keeper.start()
+    return keeper
+  }
+
+  private describe(database: KnownDatabase): DatabaseStatus {
+    const { name, refusal } = database
+    const state = database.state()
+    const log = this.keeper?.logFacts(name)
+    return {
+      name,
+      position: formatPosition(state.position),
+      pageSize: state.pageSize,
+      sizePages: state.sizePages,
+      journalMode: state.journalMode,
+      ...(log?.first !== undefined && { logFirstTXID: formatTXID(log.first) }),
+      logBytes: log?.bytes ?? 0,
+      commitCount: state.commits,
+      ...(refusal !== undefined && { error: refusal }),
+    }
+  }
+
+  /** The data plane is gone: applications get errors from here on, so nothing is gained by staying. */
+  private fail(error: unknown): void {
+    this.end?.reject(error)
+    void this.stop()
+  }
+
+  private async shutDown(): Promise<void> {
+    await this.api?.close()
+    this.plane?.releaseMount()
+    if (this.device !== undefined) {
+      const left = await unmount(this.mountDir)
+      if (left === 'detached') this.logger.warn({ mount: this.mountDir }, 'files were still open: their owners get errors from now on')
+    }
+    await this.plane?.stop().catch((error: unknown) => this.end?.reject(error))
+    await this.keeper?.stop()
+    if (this.device !== undefined) fs.closeSync(this.device)
+    this.data?.close()
+    this.end?.resolve()
+  }
+}
