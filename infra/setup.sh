@@ -66,7 +66,7 @@ install_system_packages() {
 }
 
 check_node() {
-  has node && has npm || fail "Node.js $NODE_MINIMUM or later is needed, with npm; there is none on the PATH"
+  if ! has node || ! has npm; then fail "Node.js $NODE_MINIMUM or later is needed, with npm; there is none on the PATH"; fi
   local found
   found=$(node --version)
   at_least "$NODE_MINIMUM" "${found#v}" || fail "Node.js $NODE_MINIMUM or later is needed; this is $found ($(command -v node))"
