@@ -24,4 +24,13 @@ export {
 } from './header.ts'
 export { mergePages, PageMerge, type MergeOptions } from './merge.ts'
 export type { MergeInput } from './merge-input.ts'
+export {
+  INDEX_TAIL_SIZE,
+  PageIndex,
+  pageIndexRange,
+  readFrame,
+  readPageIndex,
+  type IndexEntry,
+  type IndexRange,
+} from './page-index.ts'
 export * from './types.ts'

@@ -24,7 +24,7 @@ export class UvarintReader {
 
   /** Returns the value with its last byte, undefined before that, NaN if it is no safe integer. */
   read(byte: number): number | undefined {
-    // 2^56 × 127 is beyond 2^53 whatever came before it, so a value that is too large can't wrap around to a small one.
+    // A sum beyond 2^53 is rounded, but never becomes small again.
     this.#value += (byte & 0x7f) * this.#scale
     if (byte >= 0x80 && this.#scale < 2 ** 63) {
       this.#scale *= 128
