@@ -111,6 +111,8 @@ async function writeUntilStopped(connection: Database.Database): Promise<void> {
 
 /** What a node that is away looks like to SQLite; anything else, corruption above all, is a finding. */
 function isRetriable(error: unknown): boolean {
+  // better-sqlite3 looks for the directory first, and a dead mount has none
+  if (error instanceof TypeError && error.message.includes('directory does not exist')) return true
   return (
     error instanceof Database.SqliteError && /^SQLITE_(IOERR|CANTOPEN|READONLY|BUSY|PROTOCOL|FULL)/.test(error.code)
   )
