@@ -95,7 +95,7 @@ export async function supervise(options: SuperviseOptions): Promise<number> {
     const environment = { ...process.env, LTXD_MOUNT: node?.mountDir }
     app = startApplication(argv, environment, (exit) => {
       clearTimeout(timer)
-      logExit(logger, argv, exit)
+      logExit(logger, app?.pid, argv, exit)
       handle({ type: 'app-exited', exitCode: exit.exitCode })
     })
     if (app.pid !== undefined) logger.info({ pid: app.pid, command: joinWords(argv) }, 'application started')
@@ -144,11 +144,8 @@ export async function supervise(options: SuperviseOptions): Promise<number> {
   }
 }
 
-function logExit(logger: Logger, argv: readonly string[], exit: ApplicationExit): void {
-  const command = joinWords(argv)
-  if (exit.error !== undefined) {
-    logger.error({ command, reason: exit.error.message }, 'the application cannot be started')
-  } else {
-    logger.info({ command, exitCode: exit.exitCode, signal: exit.signal }, 'application exited')
-  }
+function logExit(logger: Logger, pid: number | undefined, argv: readonly string[], exit: ApplicationExit): void {
+  const { error, exitCode, signal } = exit
+  if (error === undefined) logger.info({ pid, exitCode, signal }, 'application exited')
+  else logger.error({ command: joinWords(argv), reason: error.message }, 'the application cannot be started')
 }
