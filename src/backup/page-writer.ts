@@ -1,0 +1,62 @@
+import type { FileHandle } from 'node:fs/promises'
+
+const BUFFER_BYTES = 1024 * 1024
+
+/** Writes pages to a file: neighbours gathered into large writes, one of which runs while the next is being filled. */
+export class PageWriter {
+  readonly #handle: FileHandle
+  readonly #pageSize: number
+  #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  #spare = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  #start = 0
+  #used = 0
+  #writing: Promise<void> | undefined
+
+  constructor(handle: FileHandle, pageSize: number) {
+    this.#handle = handle
+    this.#pageSize = pageSize
+  }
+
+  /** Copies the page. A promise when the buffers are full: wait for it before the next call. */
+  write(pgno: number, page: Uint8Array): Promise<void> | undefined {
+    const position = (pgno - 1) * this.#pageSize
+    const contiguous = position === this.#start + this.#used && this.#used + this.#pageSize <= BUFFER_BYTES
+    if (contiguous || this.#used === 0) {
+      this.#append(position, page)
+      return undefined
+    }
+    return this.#rotate().then(() => this.#append(position, page))
+  }
+
+  /** Everything handed in has been written on return; durable it is not. */
+  async flush(): Promise<void> {
+    await this.#rotate()
+    await this.#writing
+    this.#writing = undefined
+  }
+
+  #append(position: number, page: Uint8Array): void {
+    if (this.#used === 0) this.#start = position
+    this.#buffer.set(page, this.#used)
+    this.#used += page.length
+  }
+
+  async #rotate(): Promise<void> {
+    await this.#writing
+    if (this.#used === 0) return
+    const [full, used, start] = [this.#buffer, this.#used, this.#start]
+    this.#buffer = this.#spare
+    this.#spare = full
+    this.#used = 0
+    this.#writing = writeAll(this.#handle, full.subarray(0, used), start)
+    // Its failure is thrown by whoever waits for it next.
+    this.#writing.catch(() => undefined)
+  }
+}
+
+async function writeAll(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, position + at)
+    at += bytesWritten
+  }
+}
