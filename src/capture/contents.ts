@@ -45,10 +45,13 @@ export class DatabaseContent extends PlainContent {
   private written = false
   /** The name is gone or belongs to another file: nothing here is captured any more. */
   private detached = false
+  private readonly closed: () => void
 
-  constructor(database: Database, fd: number) {
+  /** `closed` is called when nobody has the file open any more. */
+  constructor(database: Database, fd: number, closed: () => void) {
     super(database.files, fd)
     this.database = database
+    this.closed = closed
     database.fd = fd
   }
 
@@ -92,10 +95,11 @@ export class DatabaseContent extends PlainContent {
 
   override released(_flags: number, openHandles: number, openWriters: number): void {
     const { database } = this
-    if (!this.detached) {
-      if (openWriters === 0 && this.written && !database.tracked && !database.journal.active) this.importCopied()
-      if (openHandles === 0) database.fd = -1
-    }
+    if (this.detached) return
+    if (openWriters === 0 && this.written && !database.tracked && !database.journal.active) this.importCopied()
+    if (openHandles > 0) return
+    database.fd = -1
+    this.closed()
   }
 
   detach(): void {
@@ -112,8 +116,11 @@ export class DatabaseContent extends PlainContent {
     if (state !== undefined && size >= state.sizePages * state.header.pageSize && state.sizePages > 0) {
       database.importFile()
     } else if (size > 0) {
-      const problem = state === undefined ? 'it does not begin with a SQLite header' : 'it is shorter than its header says'
-      database.events.log('warn', `not a SQLite database: ${problem}. Served as a plain file, not replicated`, { file: database.name })
+      const problem =
+        state === undefined ? 'it does not begin with a SQLite header' : 'it is shorter than its header says'
+      database.events.log('warn', `not a SQLite database: ${problem}. Served as a plain file, not replicated`, {
+        file: database.name,
+      })
     }
   }
 
@@ -131,6 +138,12 @@ export class WalContent extends PlainContent {
     super(database.files, fd)
     this.database = database
     database.walFd = fd
+  }
+
+  /** A WAL that came with a copied database was not followed while it was written. */
+  override opened(flags: number, caller: Caller): void {
+    super.opened(flags, caller)
+    if (this.captured && !this.database.wal.following) this.database.wal.adopt(this.files.size(this.fd))
   }
 
   override write(data: Uint8Array, position: number, caller: Caller): void {

@@ -71,7 +71,10 @@ export class Database {
   private readonly options: DatabaseOptions
   private log: LogWriter | undefined
 
-  constructor(options: DatabaseOptions, state?: { log: LogWriter; pages: PageTable; pageSize: number; walMode: boolean }) {
+  constructor(
+    options: DatabaseOptions,
+    state?: { log: LogWriter; pages: PageTable; pageSize: number; walMode: boolean },
+  ) {
     this.options = options
     this.name = options.name
     this.path = options.path

@@ -1,4 +1,5 @@
 import type { Database } from './database.ts'
+import { refuseDamaged } from './refusal.ts'
 import { pageChecksum } from '../ltx/checksum.ts'
 import type { Pgno } from '../ltx/types.ts'
 import { lockPgno } from '../ltx/types.ts'
@@ -66,7 +67,10 @@ export class JournalTracker {
   private capture(): boolean {
     const { database } = this
     const state = database.fileState()
-    if (state === undefined) return false
+    if (state === undefined) {
+      if (database.tracked) throw refuseDamaged(database.events, database.name)
+      return false
+    }
     const { header, sizePages: commit } = state
     if (!database.tracked || header.pageSize !== database.pageSize) {
       database.importFile()
@@ -91,4 +95,3 @@ export class JournalTracker {
     )
   }
 }
-

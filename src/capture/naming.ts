@@ -32,7 +32,8 @@ export function classify(path: string): FileName {
 /** Why this path can't be a replicated database, or undefined if it can: its name must travel to logs and backups unharmed. */
 export function nameProblem(path: string): string | undefined {
   for (const component of path.split('/')) {
-    if (Buffer.byteLength(component) > MAX_COMPONENT_BYTES) return `a part of its name is longer than ${MAX_COMPONENT_BYTES} bytes`
+    if (Buffer.byteLength(component) > MAX_COMPONENT_BYTES)
+      return `a part of its name is longer than ${MAX_COMPONENT_BYTES} bytes`
     // eslint-disable-next-line no-control-regex
     if (/[\x00-\x1f\x7f]/.test(component)) return 'its name contains a control character'
   }

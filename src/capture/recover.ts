@@ -88,7 +88,10 @@ class Recovery {
     if (this.log?.torn !== undefined) this.cutTorn(this.log.torn)
     const notable = plan.steps.filter(({ step }) => step !== 'verify' && step !== 'remove-leftovers')
     if (notable.length > 0) {
-      this.options.events.log('info', 'recovering', { database: this.options.name, steps: notable.map(describe).join(', ') })
+      this.options.events.log('info', 'recovering', {
+        database: this.options.name,
+        steps: notable.map(describe).join(', '),
+      })
     }
     for (const step of plan.steps) this.perform(step)
     return this.recovered
@@ -101,7 +104,12 @@ class Recovery {
 
   /** No pages, but a history that goes on when the name is used again. */
   private dropped(log: LogState): Database {
-    return new Database(this.databaseOptions(), { log: this.writer(log), pages: new PageTable(), pageSize: 0, walMode: false })
+    return new Database(this.databaseOptions(), {
+      log: this.writer(log),
+      pages: new PageTable(),
+      pageSize: 0,
+      walMode: false,
+    })
   }
 
   private databaseOptions(): DatabaseOptions {
@@ -124,9 +132,15 @@ class Recovery {
     this.wal = this.inspect('-wal', (fd) => scanWal(readerOf(files, fd), files.size(fd)))
     this.walInLog = this.countWalInLog()
     const { journal, wal, log } = this
-    const superJournal = journal?.superJournal === undefined ? 'none' : this.superJournalState(journal.superJournal, path)
+    const superJournal =
+      journal?.superJournal === undefined ? 'none' : this.superJournalState(journal.superJournal, path)
     return {
-      log: log && { synced: log.synced, first: log.first, last: log.last, lastCommit: log.entries.at(-1)?.header.commit },
+      log: log && {
+        synced: log.synced,
+        first: log.first,
+        last: log.last,
+        lastCommit: log.entries.at(-1)?.header.commit,
+      },
       file,
       journal: journal && { pages: journal.records.length, superJournal },
       wal: wal && { transactions: wal.transactions.length, afterLog: wal.transactions.length - this.walInLog },
@@ -191,7 +205,11 @@ class Recovery {
     const keepAs = `${dataDir}/diverged/${name}/${nowMs()}-torn.ltxlog`
     cutTornTail(this.files, torn, keepAs)
     const kept = torn.holdsRecords ? keepAs : undefined
-    events.log('warn', 'the LTX log ended in a transaction that was never finished: cut', { database: name, at: torn.at, kept })
+    events.log('warn', 'the LTX log ended in a transaction that was never finished: cut', {
+      database: name,
+      at: torn.at,
+      kept,
+    })
   }
 
   /** The transaction's pages are in the file; the journal tells which they are. */
@@ -205,7 +223,8 @@ class Recovery {
       const pgnos = new Set(journal.records.map(({ pgno }) => pgno).filter((pgno) => pgno <= size))
       for (let pgno = journal.initialSizePages + 1; pgno <= size; pgno++) pgnos.add(pgno)
       const pages = new Map<Pgno, Uint8Array>()
-      for (const pgno of pgnos) pages.set(pgno, padded(read((pgno - 1) * header.pageSize, header.pageSize), header.pageSize))
+      for (const pgno of pgnos)
+        pages.set(pgno, padded(read((pgno - 1) * header.pageSize, header.pageSize), header.pageSize))
       this.decided = { sizePages: size, pages }
     })
   }
@@ -253,11 +272,17 @@ class Recovery {
     })
     const { header, pageSize, checksums } = state
     const actual = fold(checksums)
-    const residual = actual === expected.checksum ? [] : this.explain(expected, checksums, pageSize, header.freelistTrunk)
+    const residual =
+      actual === expected.checksum ? [] : this.explain(expected, checksums, pageSize, header.freelistTrunk)
     const pages = new PageTable(checksums.slice())
     for (const [pgno, checksum] of residual) pages.setChecksum(pgno, checksum)
     const log = this.writer(this.log as LogState)
-    const database = new Database(this.databaseOptions(), { log, pages, pageSize, walMode: header.journalMode === 'wal' })
+    const database = new Database(this.databaseOptions(), {
+      log,
+      pages,
+      pageSize,
+      walMode: header.journalMode === 'wal',
+    })
     this.recovered = database
     if (residual.length === 0) return
     const pgnos = residual.map(([pgno]) => pgno)
@@ -288,7 +313,9 @@ class Recovery {
     })
     const leaves = withFile(this.files, this.path, O_RDONLY, (fd) => {
       const read = readerOf(this.files, fd)
-      return freelistLeaves(firstTrunk, actual.length, (pgno) => padded(read((pgno - 1) * pageSize, pageSize), pageSize))
+      return freelistLeaves(firstTrunk, actual.length, (pgno) =>
+        padded(read((pgno - 1) * pageSize, pageSize), pageSize),
+      )
     })
     const bad = differing.filter(([pgno]) => !leaves.has(pgno))
     if (!this.rolledBack || bad.length > 0) throw problem(`; first differing page: ${(bad[0] ?? differing[0])?.[0]}`)
@@ -312,7 +339,8 @@ class Recovery {
     const { files } = this
     const database = this.recovered as Database
     const { header } = this.wal as WalContent
-    if (header.pageSize !== database.pageSize) throw new Unrecoverable(`its WAL has another page size (${header.pageSize})`)
+    if (header.pageSize !== database.pageSize)
+      throw new Unrecoverable(`its WAL has another page size (${header.pageSize})`)
     const lock = lockPgno(header.pageSize)
     withFile(files, `${this.path}-wal`, O_RDONLY, (walFd) => {
       const read = readerOf(files, walFd)
@@ -429,4 +457,3 @@ function describe(step: RecoveryStep): string {
       return step.step
   }
 }
-

@@ -58,7 +58,8 @@ export function planRecovery(facts: RecoveryFacts): RecoveryPlan {
 /** A plain SQLite database becomes ours as it would be opened by SQLite. */
 function adopt({ journal, wal }: RecoveryFacts): RecoveryStep[] {
   const steps: RecoveryStep[] = []
-  if (journal !== undefined && journal.superJournal !== 'gone') steps.push({ step: 'roll-back-journal', pages: journal.pages })
+  if (journal !== undefined && journal.superJournal !== 'gone')
+    steps.push({ step: 'roll-back-journal', pages: journal.pages })
   if (wal !== undefined) steps.push({ step: 'fold-wal', transactions: wal.transactions })
   steps.push({ step: 'import' }, { step: 'remove-leftovers' })
   return steps

@@ -26,6 +26,13 @@ export function refuseUnreadable(events: CaptureEvents, database: string, reason
   return refuse(events, 'EIO', `the database is not served: ${reason}`, database, caller)
 }
 
+/** The transaction that ends would leave something that is no database. */
+export function refuseDamaged(events: CaptureEvents, database: string): FsError {
+  const message = 'the transaction was refused: it would leave a file that does not begin with a SQLite header'
+  events.log('error', message, { database, errno: 'EIO' })
+  return new FsError('EIO', message)
+}
+
 function refuse(events: CaptureEvents, errno: ErrnoName, message: string, database: string, caller: Caller): FsError {
   events.log('error', message, { database, process: describe(caller), errno })
   return new FsError(errno, message)

@@ -50,7 +50,7 @@ export class CaptureVolume implements Volume {
     const database = this.database(name)
     if (kind === 'wal') return new WalContent(database, fd)
     if (kind === 'journal') return new JournalContent(database, fd)
-    const content = new DatabaseContent(database, fd)
+    const content = new DatabaseContent(database, fd, () => this.closed(database))
     this.contents.set(database, content)
     return content
   }
@@ -83,7 +83,11 @@ export class CaptureVolume implements Volume {
     for (const database of [...moved, ...replaced]) {
       if (database.fd >= 0 || database.walFd >= 0) throw refuseRename(this.options.events, database.name, caller)
     }
-    if (!isDirectory && classify(from).kind !== 'database' && this.databases.get(classify(from).database)?.tracked === true) {
+    if (
+      !isDirectory &&
+      classify(from).kind !== 'database' &&
+      this.databases.get(classify(from).database)?.tracked === true
+    ) {
       throw refuseUnjournaled(this.options.events, classify(from).database, caller)
     }
     for (const database of [...moved, ...replaced]) this.drop(database)
@@ -107,9 +111,22 @@ export class CaptureVolume implements Volume {
   }
 
   private dropped(database: Database, perform: () => void): void {
-    if (database.tracked || database.refusal !== undefined) this.drop(database)
-    perform()
+    const wasTracked = database.tracked
+    this.drop(database)
+    try {
+      perform()
+    } catch (error) {
+      if (wasTracked) database.importFile()
+      throw error
+    }
     this.journalEnded.delete(parent(database.name))
+  }
+
+  /** A file that is no database need not be remembered. */
+  private closed(database: Database): void {
+    this.contents.delete(database)
+    const idle = !database.tracked && !database.hasLog && !database.journal.active && database.refusal === undefined
+    if (idle) this.databases.delete(database.name)
   }
 
   private drop(database: Database): void {

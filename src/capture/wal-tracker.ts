@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import type { Database, WalSpan } from './database.ts'
 import { missingPages } from './growth.ts'
-import { FRAME_HEADER_SIZE, WAL_HEADER_SIZE, WalChecksum, frameField, frameOffset, frameSize, parseWalHeader } from '../sqlite/wal.ts'
+import {
+  FRAME_HEADER_SIZE,
+  WAL_HEADER_SIZE,
+  WalChecksum,
+  frameField,
+  frameOffset,
+  frameSize,
+  parseWalHeader,
+} from '../sqlite/wal.ts'
 import type { WalHeader } from '../sqlite/wal.ts'
 import { pageChecksum } from '../ltx/checksum.ts'
 import type { Pgno } from '../ltx/types.ts'
@@ -33,6 +41,11 @@ export class WalTracker {
 
   constructor(database: Database) {
     this.database = database
+  }
+
+  /** There is a valid header. */
+  get following(): boolean {
+    return this.header !== undefined
   }
 
   /** The application writes to the WAL. `perform` writes the bytes to the backing file. */
@@ -169,7 +182,8 @@ export class WalTracker {
   private repeatsLast(commit: number, last: Uint8Array): boolean {
     const { pages } = this.database
     const pgno = this.uncommitted.only()
-    if (pgno === undefined || commit !== pages.sizePages || pages.frame(pgno) !== this.index(this.committedEnd) - 1) return false
+    if (pgno === undefined || commit !== pages.sizePages || pages.frame(pgno) !== this.index(this.committedEnd) - 1)
+      return false
     return pageChecksum(pgno, last.subarray(FRAME_HEADER_SIZE)) === pages.checksum(pgno)
   }
 

@@ -38,7 +38,10 @@ export function inspectLog(files: Files, dir: string): LogState {
   const base = readBase(files, dir)
   const synced = readSynced(files, dir)
   const segments = listSegments(files, dir)
-  const start = Math.max(0, segments.findLastIndex(({ first }) => first <= synced.txid))
+  const start = Math.max(
+    0,
+    segments.findLastIndex(({ first }) => first <= synced.txid),
+  )
   const entries: LocatedEntry[] = []
   let torn: LogState['torn']
   for (const segment of segments.slice(start)) {
@@ -80,7 +83,8 @@ function holdsRecords(files: Files, fd: number, from: number): boolean {
 function assertGapless(segment: SegmentName, previous: LogEntry | undefined, entry: LogEntry): void {
   const { header, offset } = entry
   if (previous === undefined) {
-    if (header.minTXID !== segment.first) throw new CorruptLogError(segment.path, offset, 'the first transaction is not the one in its name')
+    if (header.minTXID !== segment.first)
+      throw new CorruptLogError(segment.path, offset, 'the first transaction is not the one in its name')
     return
   }
   if (header.minTXID !== nextTXID(previous.header.maxTXID)) {
@@ -107,7 +111,7 @@ function keep(files: Files, fd: number, from: number, to: number, path: string):
   const { O_WRONLY, O_CREAT, O_TRUNC } = fs.constants
   withFile(files, path, O_WRONLY | O_CREAT | O_TRUNC, (out) => {
     const chunk = new Uint8Array(1 << 20)
-    for (let at = from; at < to; ) {
+    for (let at = from; at < to;) {
       const n = files.read(fd, chunk, 0, Math.min(chunk.length, to - at), at)
       if (n === 0) break
       files.write(out, chunk, 0, n, at - from)

@@ -151,10 +151,11 @@ async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
 async function* readBytes(path: string, offset: number, sizeBytes: number): AsyncIterable<Uint8Array> {
   const handle = await fs.promises.open(path, 'r')
   try {
-    for (let done = 0; done < sizeBytes; ) {
+    for (let done = 0; done < sizeBytes;) {
       const chunk = new Uint8Array(Math.min(WINDOW_SIZE / 4, sizeBytes - done))
       const { bytesRead } = await handle.read(chunk, 0, chunk.length, offset + done)
-      if (bytesRead === 0) throw new CorruptLogError(path, offset + done, 'the file ends inside a published transaction')
+      if (bytesRead === 0)
+        throw new CorruptLogError(path, offset + done, 'the file ends inside a published transaction')
       done += bytesRead
       yield chunk.subarray(0, bytesRead)
     }

@@ -90,7 +90,7 @@ function decodeFile(
 ): void {
   const decoder = new Decoder()
   const chunk = new Uint8Array(Math.min(CHUNK_SIZE, sizeBytes))
-  for (let done = 0; done < sizeBytes; ) {
+  for (let done = 0; done < sizeBytes;) {
     const n = files.read(fd, chunk, 0, Math.min(chunk.length, sizeBytes - done), offset + done)
     if (n === 0) throw new LTXError(`the file ends ${sizeBytes - done} bytes early`)
     decoder.push(chunk.subarray(0, n))

@@ -48,7 +48,8 @@ export function listLogs(files: Files, dataDir: string): string[] {
     for (const name of files.list(`${dataDir}/log/${relative}`)) {
       const path = `${relative}${name}`
       if (!fs.statSync(`${dataDir}/log/${path}`).isDirectory()) continue
-      if (name.endsWith(SUFFIX) && files.exists(`${dataDir}/log/${path}/base.json`)) found.push(path.slice(0, -SUFFIX.length))
+      if (name.endsWith(SUFFIX) && files.exists(`${dataDir}/log/${path}/base.json`))
+        found.push(path.slice(0, -SUFFIX.length))
       walk(`${path}/`)
     }
   }

@@ -92,9 +92,14 @@ export class LogWriter {
   /** I2: the log is gapless. */
   private assertFollows(header: Header): void {
     const { txid, checksum } = this.at
-    assert.equal(header.minTXID, nextTXID(txid), `I2: transaction ${formatTXID(header.minTXID)} after ${formatTXID(txid)}`)
+    assert.equal(
+      header.minTXID,
+      nextTXID(txid),
+      `I2: transaction ${formatTXID(header.minTXID)} after ${formatTXID(txid)}`,
+    )
     assert.equal(header.maxTXID, header.minTXID, 'I2: the log holds single transactions')
-    if (txid > 0n) assert.equal(header.preApplyChecksum, checksum, 'I2: pre-apply checksum is not the last post-apply one')
+    if (txid > 0n)
+      assert.equal(header.preApplyChecksum, checksum, 'I2: pre-apply checksum is not the last post-apply one')
   }
 
   private writeRecord(
@@ -112,7 +117,7 @@ export class LogWriter {
     }
     buffer.fill(0, 0, RECORD_FRAME_SIZE)
     const encoder = new Encoder(header, (chunk) => {
-      for (let done = 0; done < chunk.length; ) {
+      for (let done = 0; done < chunk.length;) {
         if (filled === BUFFER_SIZE) flush()
         const n = Math.min(chunk.length - done, BUFFER_SIZE - filled)
         buffer.set(chunk.subarray(done, done + n), filled)

@@ -61,7 +61,10 @@ function readOrChooseId(path: string): bigint {
     const { id } = JSON.parse(fs.readFileSync(path, 'utf8')) as { id: string }
     return BigInt(`0x${id}`)
   } catch (error) {
-    throw new LtxdError('DATA_DAMAGED', `${path} is not what ltxd wrote there (${errorMessage(error)}): remove it, and a new node id is chosen`)
+    throw new LtxdError(
+      'DATA_DAMAGED',
+      `${path} is not what ltxd wrote there (${errorMessage(error)}): remove it, and a new node id is chosen`,
+    )
   }
 }
 

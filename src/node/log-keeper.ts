@@ -64,7 +64,10 @@ export class LogKeeper {
         await this.sync(database)
         this.retain(database.name)
       } catch (error) {
-        this.options.logger.error({ database: database.name, error: errorMessage(error) }, 'looking after the log failed')
+        this.options.logger.error(
+          { database: database.name, error: errorMessage(error) },
+          'looking after the log failed',
+        )
       }
     }
   }
@@ -96,7 +99,10 @@ export class LogKeeper {
     for (const { path } of plan.remove) fs.unlinkSync(path)
     if (plan.overdueBytes > 0 && !this.overdue.has(name)) {
       this.overdue.add(name)
-      logger.warn({ database: name, bytes: plan.overdueBytes }, 'the log is larger than its retention allows: kept, because the backup lacks it')
+      logger.warn(
+        { database: name, bytes: plan.overdueBytes },
+        'the log is larger than its retention allows: kept, because the backup lacks it',
+      )
     } else if (plan.overdueBytes === 0) {
       this.overdue.delete(name)
     }

@@ -33,7 +33,11 @@ const KEEPER_INTERVAL_MS = 2_000
 export async function startNode(config: Config, logger: Logger, signal?: AbortSignal): Promise<Node> {
   const mountDir = config.fuse.dir
   if (mountDir === undefined) {
-    throw new LtxdError('NO_MOUNT_POINT', 'no mount point: name a directory, as in "ltxd mount DIR", or set fuse.dir', 2)
+    throw new LtxdError(
+      'NO_MOUNT_POINT',
+      'no mount point: name a directory, as in "ltxd mount DIR", or set fuse.dir',
+      2,
+    )
   }
   const node = new RunningNode(config, mountDir, logger)
   try {
@@ -77,7 +81,10 @@ class RunningNode implements Node {
     this.device = mountDirect(this.mountDir, { fsname: 'ltxd', allowOther: config.fuse.allowOther })
     await plane.serve(this.mountDir, this.device)
     this.keeper = this.startKeeper(data, plane)
-    const source = { status: () => this.status(), unready: () => (this.stopping === undefined ? undefined : 'stopping') }
+    const source = {
+      status: () => this.status(),
+      unready: () => (this.stopping === undefined ? undefined : 'stopping'),
+    }
     this.api = await startApi({ http: config.http, dataDir: data.dir, source, logger })
     logger.info({ mount: this.mountDir, data: data.dir, databases: plane.databases.size }, 'serving')
   }
@@ -113,7 +120,9 @@ class RunningNode implements Node {
       appeared: () => {},
     })
     plane.ended.then(
-      () => this.stopping ?? this.fail(new LtxdError('UNMOUNTED', `${this.mountDir} was unmounted by someone else: the node ends`)),
+      () =>
+        this.stopping ??
+        this.fail(new LtxdError('UNMOUNTED', `${this.mountDir} was unmounted by someone else: the node ends`)),
       (error: unknown) => this.fail(error),
     )
     return plane
@@ -162,7 +171,8 @@ class RunningNode implements Node {
     this.plane?.releaseMount()
     if (this.device !== undefined) {
       const left = await unmount(this.mountDir)
-      if (left === 'detached') this.logger.warn({ mount: this.mountDir }, 'files were still open: their owners get errors from now on')
+      if (left === 'detached')
+        this.logger.warn({ mount: this.mountDir }, 'files were still open: their owners get errors from now on')
     }
     await this.plane?.stop().catch((error: unknown) => this.end?.reject(error))
     await this.keeper?.stop()

@@ -12,7 +12,7 @@ export function freelistLeaves(
 ): Set<number> {
   const leaves = new Set<number>()
   const trunks = new Set<number>()
-  for (let trunk = firstTrunk; trunk > 0 && trunk <= sizePages && !trunks.has(trunk); ) {
+  for (let trunk = firstTrunk; trunk > 0 && trunk <= sizePages && !trunks.has(trunk);) {
     trunks.add(trunk)
     const page = readPage(trunk)
     const view = new DataView(page.buffer, page.byteOffset, page.byteLength)

@@ -68,7 +68,13 @@ function readSegmentHeader(read: ReadAt, at: number): SegmentHeader | undefined 
   const pageSize = view.getUint32(24)
   const sane = isPowerOfTwo(sectorSize, 32, 65536) && isPowerOfTwo(pageSize, 512, 65536)
   if (at === 0 && !sane) return undefined
-  return { count: view.getUint32(8), nonce: view.getUint32(12), initialSizePages: view.getUint32(16), sectorSize, pageSize }
+  return {
+    count: view.getUint32(8),
+    nonce: view.getUint32(12),
+    initialSizePages: view.getUint32(16),
+    sectorSize,
+    pageSize,
+  }
 }
 
 /** false when a record was torn: nothing after it counts. */

@@ -1,12 +1,5 @@
 import type { ReadAt } from './journal.ts'
-import {
-  FRAME_HEADER_SIZE,
-  WAL_HEADER_SIZE,
-  WalChecksum,
-  frameField,
-  frameSize,
-  parseWalHeader,
-} from './wal.ts'
+import { FRAME_HEADER_SIZE, WAL_HEADER_SIZE, WalChecksum, frameField, frameSize, parseWalHeader } from './wal.ts'
 import type { WalHeader } from './wal.ts'
 
 /** A committed transaction in a WAL. */

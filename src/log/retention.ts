@@ -1,0 +1,44 @@
+/** Which segments may go. Pure. */
+
+import type { SegmentName } from './segments.ts'
+import type { TXID } from '../ltx/types.ts'
+
+export interface SegmentFacts extends SegmentName {
+  readonly sizeBytes: number
+  readonly lastAppendMs: number
+}
+
+export interface RetentionLimits {
+  readonly ageMs: number
+  /** Of all segments of one database. */
+  readonly sizeBytes: number
+  readonly nowMs: number
+  /** The database file is durable up to here. The record itself is kept: recovery finds by it what a WAL's content is. */
+  readonly synced: TXID
+  /** The backup holds everything up to here; undefined: no backup waits for anything. */
+  readonly uploaded: TXID | undefined
+}
+
+export interface RetentionPlan {
+  readonly remove: readonly SegmentFacts[]
+  /** How much larger than `sizeBytes` the log stays because the backup still lacks what would have to go. */
+  readonly overdueBytes: number
+}
+
+/** `segments` ascending. The last one always stays; nothing goes that recovery or the backup needs. */
+export function planRetention(segments: readonly SegmentFacts[], limits: RetentionLimits): RetentionPlan {
+  let bytes = segments.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const remove: SegmentFacts[] = []
+  for (let i = 0; i + 1 < segments.length; i++) {
+    const segment = segments[i] as SegmentFacts
+    const last = (segments[i + 1] as SegmentFacts).first - 1n
+    const expired = limits.nowMs - segment.lastAppendMs > limits.ageMs || bytes > limits.sizeBytes
+    if (!expired || last >= limits.synced) break
+    if (limits.uploaded !== undefined && last > limits.uploaded) {
+      return { remove, overdueBytes: Math.max(0, bytes - limits.sizeBytes) }
+    }
+    remove.push(segment)
+    bytes -= segment.sizeBytes
+  }
+  return { remove, overdueBytes: 0 }
+}
