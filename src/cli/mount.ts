@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { detachMount } from '../supervisor/detach.ts'
+import { leaveAtOnce } from '../supervisor/detach.ts'
 import { supervise } from '../supervisor/supervise.ts'
 import { UsageError } from '../util/errors.ts'
 import { createLogger } from '../util/log.ts'
@@ -30,7 +30,7 @@ export function register(program: Command): void {
     const { startNode } = await import('../node/node.ts')
     process.exitCode = await supervise({
       start: () => startNode(config, logger),
-      abandon: () => detachMount(mountDir),
+      abandon: () => leaveAtOnce(mountDir),
       commands: config.exec,
       exitOnError: config.exitOnError,
       stopTimeoutMs: config.stopTimeoutMs,

@@ -6,10 +6,20 @@ import { mountAt } from '../fuse/mountinfo.ts'
 const TIMEOUT_MS = 5_000
 
 /**
- * Takes ltxd's mount at `directory` out of the tree of names at once, whoever uses it, if there is one. For leaving in a
- * hurry: waits for nobody, throws nothing.
+ * Leaves as `kill -9` would, with the mount detached first. An ordinary exit would wait for the data plane's thread, which
+ * may be what hangs. Recovery at the next start is the same as after any crash.
  */
-export function detachMount(directory: string): void {
+export function leaveAtOnce(mountDir: string): never {
+  detachMount(mountDir)
+  process.kill(process.pid, 'SIGKILL')
+  throw new Error('unreachable: the process has killed itself')
+}
+
+/**
+ * Takes ltxd's mount at `directory` out of the tree of names at once, whoever uses it, if there is one. Waits for nobody,
+ * throws nothing.
+ */
+function detachMount(directory: string): void {
   try {
     const target = join(realpathSync(dirname(directory)), basename(directory))
     if (mountAt(target)?.type !== 'fuse.ltxd') return

@@ -37,7 +37,7 @@ export type Effect =
   | { readonly type: 'signal-app'; readonly signal: AppSignal }
   | { readonly type: 'arm-timer' }
   | { readonly type: 'stop-node' }
-  /** Leave at once: detach the mount without waiting for anyone. */
+  /** Leave at once, without waiting for anyone; the state's exit code holds where that can still be said. */
   | { readonly type: 'abandon-node' }
 
 export interface Rules {

@@ -17,7 +17,7 @@ export interface Supervised {
 export interface SuperviseOptions {
   /** Starts the node; rejects when it cannot, or when `signal` says to give up. */
   readonly start: (signal: AbortSignal) => Promise<Supervised>
-  /** Detaches the mount at once, without waiting for anyone. Must not throw. */
+  /** Leaves at once, with whatever exit code, without waiting for anyone. */
   readonly abandon: () => void
   /** Programs to run one after the other. */
   readonly commands: readonly { readonly argv: readonly string[] }[]

@@ -1,0 +1,90 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { COMMANDS } from '../../src/cli/commands.ts'
+import { LTXD_CLI } from '../harness/ltxd-node.ts'
+import { ltxd, program } from './run.ts'
+
+let cwd: string
+
+beforeEach(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'ltxd-cli-'))
+})
+
+afterEach(() => rm(cwd, { recursive: true }))
+
+test('version answers in under 200 ms', async () => {
+  // Other processes may be busy on this machine: one undisturbed run shows what the program takes.
+  const timesMs: number[] = []
+  while (timesMs.length < 40 && Math.min(...timesMs) >= 200) {
+    const start = performance.now()
+    expect((await program(LTXD_CLI, ['version'], { cwd })).stdout).toMatch(/^ltxd \d+\.\d+\.\d+ /)
+    timesMs.push(performance.now() - start)
+  }
+  expect(Math.min(...timesMs)).toBeLessThan(200)
+})
+
+test('version as JSON names the parts', async () => {
+  const { stdout } = await ltxd(['version', '--json'], { cwd })
+  expect(JSON.parse(stdout)).toMatchObject({ node: process.version, platform: 'linux', arch: process.arch })
+})
+
+test('the help lists every command, and each command has its own', async () => {
+  const { stdout, code } = await ltxd(['--help'], { cwd })
+  expect(code).toBe(0)
+  for (const { name, summary } of COMMANDS) {
+    expect(stdout).toMatch(new RegExp(`^  ${name} +${summary.slice(0, 12)}`, 'm'))
+    const own = await ltxd([name, '--help'], { cwd })
+    expect(own, name).toMatchObject({ code: 0, stderr: '' })
+    expect(own.stdout).toContain('--config <file>')
+  }
+})
+
+test.each([
+  [[], 'Usage: ltxd'],
+  [['nonsense'], "ltxd: unknown command 'nonsense'"],
+  [['version', '--nonsense'], "ltxd: unknown option '--nonsense'"],
+  [['mount'], 'ltxd: where to mount?'],
+  [['mount', './m', '--'], 'ltxd: nothing follows "--"'],
+  [['mount', './m', '--http', '0.0.0.0:80'], 'ltxd: --http: http.addr: "0.0.0.0:80" would let other machines in'],
+  [['mount', './m', '--backup', 's3://bucket'], 'ltxd: --backup: backup.url: S3 backups are not supported'],
+  [['mount', './m', '--data', './m/data'], 'ltxd: --data: data.dir: the data directory'],
+  [['config', '--config', 'nope.yml'], 'ltxd: nope.yml: there is no such file'],
+])('wrong usage, %j, is exit code 2 and says what is wrong', async (args, message) => {
+  const { code, stderr, stdout } = await ltxd(args, { cwd })
+  expect(stderr).toContain(message)
+  expect(stderr).not.toMatch(/^ {4}at /m)
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+})
+
+test('init writes a configuration that config accepts, and never overwrites one', async () => {
+  expect((await ltxd(['init'], { cwd })).code).toBe(0)
+  const effective = await ltxd(['config'], { cwd })
+  expect(effective).toMatchObject({ code: 0, stderr: '' })
+  expect(effective.stdout).toMatch(/^# from ltxd\.yml\n/)
+  expect(parse(effective.stdout)).toMatchObject({ fuse: { dir: join(cwd, 'mnt') }, log: { level: 'info' } })
+
+  await writeFile(join(cwd, 'ltxd.yml'), 'mine: true\n')
+  const again = await ltxd(['init'], { cwd })
+  expect(again.code).toBe(1)
+  expect(again.stderr).toContain('ltxd.yml exists already')
+  expect(await readFile(join(cwd, 'ltxd.yml'), 'utf8')).toBe('mine: true\n')
+})
+
+test('a mistake in the file is exit code 2, with line and key', async () => {
+  await writeFile(join(cwd, 'ltxd.yml'), 'fuse:\n  dir: ./m\n\ndata:\n  dri: ./d\n')
+  const { code, stderr } = await ltxd(['mount'], { cwd })
+  expect(stderr).toContain('ltxd: ltxd.yml:5: data.dri: unknown key; known here: dir, retention, segment-size')
+  expect(code).toBe(2)
+})
+
+test('status where no node runs is exit code 1 and says so', async () => {
+  const data = await ltxd(['status', '--data', './data'], { cwd })
+  expect(data).toMatchObject({ code: 1, stdout: '' })
+  expect(data.stderr).toContain(`no node runs on the data directory ${join(cwd, 'data')}`)
+  const address = await ltxd(['status', '--http', '127.0.0.1:1'], { cwd })
+  expect(address).toMatchObject({ code: 1, stdout: '' })
+  expect(address.stderr).toContain('no node answers at http://127.0.0.1:1')
+})

@@ -1,0 +1,211 @@
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { LtxdNode } from '../harness/ltxd-node.ts'
+import { detach, isMounted } from '../harness/mounts.ts'
+import { signalProcess } from '../harness/processes.ts'
+import { until, within } from '../harness/wait.ts'
+import { ltxd, program } from './run.ts'
+
+let cwd: string
+let mount: string
+let data: string
+let nodes: LtxdNode[]
+
+beforeEach(async () => {
+  cwd = await realpath(await mkdtemp(join(tmpdir(), 'ltxd-mount-')))
+  mount = join(cwd, 'mnt')
+  data = join(cwd, 'data')
+  nodes = []
+})
+
+afterEach(async () => {
+  for (const node of nodes) await node.destroy()
+  await detach(mount)
+  await rm(cwd, { recursive: true, force: true })
+})
+
+function start(command?: readonly string[], args: readonly string[] = []): LtxdNode {
+  const options = { mount, data, logFile: join(cwd, 'log'), arguments: args }
+  const node = LtxdNode.start(command === undefined ? options : { ...options, command })
+  nodes.push(node)
+  return node
+}
+
+const exitOf = (node: LtxdNode) => within('exit of ltxd', 20_000, node.exited)
+const mountArgs = () => ['mount', mount, '--data', data, '--http', '127.0.0.1:0']
+
+/** A program that writes `ready` when it runs, and what it gets told. */
+function listener(reaction: string): string[] {
+  const script = `
+    const fs = require('node:fs')
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => {
+      fs.appendFileSync('told', signal + ' ')
+      if (signal !== 'SIGHUP') { ${reaction} }
+    })
+    fs.writeFileSync('ready', process.env.LTXD_MOUNT)
+    setInterval(() => {}, 1000)`
+  return ['sh', '-c', `cd '${cwd}' && exec '${process.execPath}' -e "$0"`, script]
+}
+
+const ready = () => until('start of the application', 20_000, () => existsSync(join(cwd, 'ready')))
+const told = () => readFile(join(cwd, 'told'), 'utf8')
+
+describe('the application', () => {
+  test('runs on the mount, gives the exit code, and leaves nothing mounted', async () => {
+    const { code } = await ltxd([...mountArgs(), '--', 'sh', '-c', 'echo hi > "$LTXD_MOUNT/note" && exit 5'])
+    expect(code).toBe(5)
+    expect(isMounted(mount)).toBe(false)
+    expect(await readFile(join(data, 'files', 'note'), 'utf8')).toBe('hi\n')
+  })
+
+  test('that dies of a signal gives 128 and its number, one that does not exist 127', async () => {
+    expect((await ltxd([...mountArgs(), '--', 'sh', '-c', 'kill -9 $$'])).code).toBe(137)
+    const missing = await ltxd([...mountArgs(), '--', 'no-such-program'])
+    expect(missing.code).toBe(127)
+    expect(missing.stderr).toContain('no-such-program')
+    expect(isMounted(mount)).toBe(false)
+  })
+
+  test('hears SIGHUP and SIGTERM before the mount goes, and its exit code counts', async () => {
+    const node = start(listener('fs.writeFileSync(process.env.LTXD_MOUNT + "/last", "words"); process.exit(3)'))
+    await ready()
+    signalProcess(node.pid, 'SIGHUP')
+    await until('SIGHUP', 10_000, async () => existsSync(join(cwd, 'told')) && (await told()) === 'SIGHUP ')
+    signalProcess(node.pid, 'SIGTERM')
+    expect(await exitOf(node)).toEqual({ code: 3, signal: null })
+    expect(await told()).toBe('SIGHUP SIGTERM ')
+    expect(await readFile(join(data, 'files', 'last'), 'utf8')).toBe('words')
+    expect(isMounted(mount)).toBe(false)
+  })
+
+  test('that does not stop is killed after the grace period', async () => {
+    await writeFile(join(cwd, 'ltxd.yml'), 'stop-timeout: 300ms\n')
+    const node = start(listener(''), ['--config', join(cwd, 'ltxd.yml')])
+    await ready()
+    signalProcess(node.pid, 'SIGINT')
+    expect(await exitOf(node)).toEqual({ code: 137, signal: null })
+    expect(await told()).toBe('SIGINT SIGTERM ')
+    expect(isMounted(mount)).toBe(false)
+  })
+
+  test('that ignores the first Ctrl-C is ended by the second', async () => {
+    const node = start(listener(''))
+    await ready()
+    signalProcess(node.pid, 'SIGINT')
+    await until('SIGINT', 10_000, () => existsSync(join(cwd, 'told')))
+    signalProcess(node.pid, 'SIGINT')
+    expect(await exitOf(node)).toEqual({ code: 137, signal: null })
+    expect(isMounted(mount)).toBe(false)
+  })
+})
+
+test('status finds the node by its data directory and shows its databases', async () => {
+  const node = start()
+  await node.mounted()
+  await until('address of the API', 10_000, () => existsSync(join(data, 'api.json')))
+  await program('sqlite3', [join(mount, 'a.db'), 'create table t(x)'])
+  const { stdout, code } = await ltxd(['status', '--data', data, '--json'])
+  expect(code).toBe(0)
+  expect(JSON.parse(stdout)).toMatchObject({
+    pid: node.pid,
+    role: 'primary',
+    mount: { dir: mount },
+    databases: [{ name: 'a.db', position: expect.stringMatching(/^[0-9a-f]{16}\/[0-9a-f]{16}$/) as string }],
+  })
+  expect((await ltxd(['status', '--data', data])).stdout).toMatch(/^a\.db +[0-9a-f]{16}\/[0-9a-f]{16} /m)
+  expect(await node.stop()).toEqual({ code: 0, signal: null })
+  expect((await ltxd(['status', '--data', data])).code).toBe(1)
+})
+
+test('a second signal forces: ltxd leaves at once, and leaves nothing mounted', async () => {
+  const node = start()
+  await node.mounted()
+  // Both arrive before the stop, which takes several turns of the event loop, can be through.
+  signalProcess(node.pid, 'SIGTERM')
+  signalProcess(node.pid, 'SIGINT')
+  const { code, signal } = await exitOf(node)
+  expect(code ?? signal).toBe(code === null ? 'SIGKILL' : 0)
+  expect(isMounted(mount)).toBe(false)
+})
+
+test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('a node alone stops cleanly at %s', async (signal) => {
+  const node = start()
+  await node.mounted()
+  signalProcess(node.pid, signal)
+  expect(await exitOf(node)).toEqual({ code: 0, signal: null })
+  expect(isMounted(mount)).toBe(false)
+})
+
+test('a start that is told to stop stops', async () => {
+  const node = start(listener(''))
+  signalProcess(node.pid, 'SIGTERM')
+  const { code, signal } = await exitOf(node)
+  // Before its handlers stand the signal itself ends it.
+  expect(code ?? signal).toEqual(code === null ? 'SIGTERM' : 143)
+  expect(isMounted(mount)).toBe(false)
+})
+
+describe('is refused with exit code 1, and nothing is harmed:', () => {
+  async function refused(message: RegExp, args = mountArgs()): Promise<void> {
+    const { code, stderr } = await ltxd(args)
+    expect(stderr).toMatch(message)
+    expect(stderr).not.toMatch(/^ {4}at /m)
+    expect(code).toBe(1)
+  }
+
+  test('a second node on the same data directory', async () => {
+    await start().mounted()
+    await refused(/ltxd: another ltxd uses the data directory/, ['mount', join(cwd, 'other'), '--data', data])
+    expect(nodes[0]?.running).toBe(true)
+  })
+
+  test('a second node on the same mount', async () => {
+    await start().mounted()
+    await refused(/ltxd: another ltxd serves/, ['mount', mount, '--data', join(cwd, 'other')])
+    expect(nodes[0]?.running).toBe(true)
+  })
+
+  test('a mount point that holds files', async () => {
+    await mkdir(mount)
+    await writeFile(join(mount, 'precious'), '')
+    await refused(/ltxd: .*mnt is not empty/)
+    expect(existsSync(join(mount, 'precious'))).toBe(true)
+  })
+
+  test('a data directory that is a file', async () => {
+    await writeFile(data, '')
+    await refused(/ltxd: .*data/)
+    expect(isMounted(mount)).toBe(false)
+  })
+
+  test('a port that is taken', async () => {
+    const node = start()
+    await node.mounted()
+    const address = join(data, 'api.json')
+    await until('address of the API', 10_000, () => existsSync(address))
+    const { host } = new URL((JSON.parse(await readFile(address, 'utf8')) as { url: string }).url)
+    const other = join(cwd, 'other')
+    await refused(/ltxd: port \d+ .* --http/, ['mount', other, '--data', join(cwd, 'd2'), '--http', host])
+    expect(isMounted(other)).toBe(false)
+  })
+
+  test.skipIf(process.getuid?.() !== 0)('a data directory on a read-only file system', async () => {
+    await mkdir(data)
+    const inside = `mount -t tmpfs -o ro none '${data}' && exec "$0" "$@"`
+    const cli = [process.execPath, join(import.meta.dirname, '../../dist/cli.js'), ...mountArgs()]
+    const { code, stderr } = await program('unshare', ['-m', 'sh', '-c', inside, ...cli])
+    expect(stderr).toMatch(/ltxd: the data directory .*data cannot be written/)
+    expect(code).toBe(1)
+  })
+
+  test.skipIf(process.getuid?.() !== 0)('a machine without /dev/fuse', async () => {
+    const inside = `mount -t tmpfs none /dev && exec "$0" "$@"`
+    const cli = [process.execPath, join(import.meta.dirname, '../../dist/cli.js'), ...mountArgs()]
+    const { code, stderr } = await program('unshare', ['-m', 'sh', '-c', inside, ...cli])
+    expect(stderr).toMatch(/ltxd: there is no \/dev\/fuse; .*modprobe fuse/)
+    expect(code).toBe(1)
+  })
+})
