@@ -14,15 +14,19 @@ export function isMounted(directory: string): boolean {
   return mountPoints().includes(directory)
 }
 
+/** What statfs(2) calls a FUSE file system, in hexadecimal. */
+const FUSE_MAGIC = '65735546'
+
 /**
- * Whether a live server answers at the mount point. Asks with statfs, which no kernel cache answers (a stat of a dead
- * mount can succeed), and in another process, which can be killed if no answer comes.
+ * Whether a live FUSE server answers at the mount point. Asks with statfs, which no kernel cache answers (a stat of a
+ * dead mount can succeed), and in another process, which can be killed if no answer comes. The type counts: the
+ * directory below may be what answers, between a dead mount and the next.
  */
 export async function answers(directory: string): Promise<boolean> {
   if (!isMounted(directory)) return false
   try {
-    await run('stat', ['-f', directory], { timeout: 5_000, killSignal: 'SIGKILL' })
-    return true
+    const { stdout } = await run('stat', ['-f', '-c', '%t', directory], { timeout: 5_000, killSignal: 'SIGKILL' })
+    return stdout.trim() === FUSE_MAGIC
   } catch {
     return false
   }
