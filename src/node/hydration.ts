@@ -1,0 +1,171 @@
+/** Brings the data directory and the backup together before the node serves (DESIGN section 5, last rows, and section 6). */
+
+import fs from 'node:fs'
+import path from 'node:path'
+import type { DataDirectory } from './data-directory.ts'
+import type { DataPlane, KnownDatabase } from './dataplane.ts'
+import { loadHistories } from '../backup/history.ts'
+import type { BackupHistory } from '../backup/history.ts'
+import { NEWEST } from '../backup/plan.ts'
+import { backupPosition } from '../backup/position.ts'
+import type { BackupPosition } from '../backup/position.ts'
+import { checksumInLog, reconcileWithBackup } from '../backup/reconcile.ts'
+import type { Relation } from '../backup/reconcile.ts'
+import { restoreDatabase } from '../backup/restore.ts'
+import { LogReader } from '../log/reader.ts'
+import { listSegments } from '../log/segments.ts'
+import { createLog, logDirectory } from '../log/store.ts'
+import { EMPTY_CHECKSUM, formatPosition, formatTXID } from '../ltx/types.ts'
+import type { ObjectStore } from '../objectstore/objectstore.ts'
+import { LtxdError } from '../util/errors.ts'
+import { nodeFiles as files } from '../util/files.ts'
+import type { Logger } from '../util/log.ts'
+
+export interface HydrationOptions {
+  readonly store: ObjectStore
+  readonly data: DataDirectory
+  readonly logger: Logger
+  readonly signal: AbortSignal | undefined
+}
+
+/**
+ * Restores every database that the backup has and the data directory has not. Must run before recovery. An interrupted restore
+ * leaves a log without a file, which the next start takes as not there.
+ */
+export async function hydrateMissing(options: HydrationOptions): Promise<void> {
+  const { data, store } = options
+  for (const [name, history] of await loadHistories(store)) {
+    const hasFile = fs.existsSync(`${data.root}/${name}`)
+    const hasLog = listSegments(files, logDirectory(data.dir, name)).length > 0
+    if (hasFile && hasLog) continue
+    const logExists = fs.existsSync(`${logDirectory(data.dir, name)}/base.json`)
+    if (hasFile && logExists) continue
+    const position = await backupPosition(store, history)
+    if (position.state === 'empty') continue
+    if (hasFile) throw new UnknownFileError(name, data.root, store.url, position)
+    if (!hasLog) await hydrate(options, name, history, position)
+  }
+}
+
+/** Compares a recovered database with the backup, and makes the node follow where the backup is ahead or tells another story (D9). */
+export async function reconcileAll(options: HydrationOptions, plane: DataPlane): Promise<void> {
+  const histories = await loadHistories(options.store)
+  for (const database of plane.databases.values()) {
+    const history = histories.get(database.name)
+    if (history !== undefined && database.refusal === undefined) await reconcileOne(options, plane, database, history)
+  }
+}
+
+async function reconcileOne(
+  options: HydrationOptions,
+  plane: DataPlane,
+  database: KnownDatabase,
+  history: BackupHistory,
+): Promise<void> {
+  const { store, data, logger } = options
+  const { name } = database
+  const log = new LogReader(name, logDirectory(data.dir, name), () => database.state().position)
+  const position = await backupPosition(store, history)
+  const { relation, detail } = await reconcileWithBackup(log, store, history, position)
+  const decided = relation === 'unknown' ? await compareByRestoring(options, log, position) : relation
+  switch (decided) {
+    case 'equal':
+    case 'backup-behind':
+      return
+    case 'backup-ahead':
+      logger.warn(
+        { database: name, local: formatPosition(log.position()), backup: formatTXID(position.txid) },
+        'the backup is ahead on the same history: fast-forward',
+      )
+      removeLocal(data, name)
+      break
+    case 'diverged':
+      logger.error(
+        { database: name, detail, kept: setAside(data, name, detail) },
+        'local transactions are not part of the history in the backup: set aside, following the backup',
+      )
+      break
+    case 'unknown':
+      throw new LtxdError(
+        'BACKUP_UNRELATED',
+        `database ${name} and its backup in ${store.url} have no transaction in common that could be compared (${detail}). ` +
+          'Start with an empty data directory to take the backup, or name another backup',
+      )
+  }
+  await hydrate(options, name, history, position)
+  await plane.recover(name)
+}
+
+/** A backup by Litestream tells no checksums: its pages do. */
+async function compareByRestoring(
+  { store, data, signal }: HydrationOptions,
+  log: LogReader,
+  position: BackupPosition,
+): Promise<Relation> {
+  const expected = await checksumInLog(log, position.txid)
+  if (expected === undefined) return 'unknown'
+  const temporary = `${data.dir}/hydrating/comparison`
+  fs.rmSync(temporary, { force: true })
+  fs.mkdirSync(path.dirname(temporary), { recursive: true })
+  const { checksum } = await restoreDatabase(store, log.database, NEWEST, temporary, { ...(signal && { signal }) })
+  fs.rmSync(temporary)
+  if (checksum !== expected) return 'diverged'
+  return log.position().txid === position.txid ? 'equal' : 'backup-behind'
+}
+
+async function hydrate(
+  { store, data, logger, signal }: HydrationOptions,
+  name: string,
+  history: BackupHistory,
+  position: BackupPosition,
+): Promise<void> {
+  const logDir = logDirectory(data.dir, name)
+  fs.rmSync(logDir, { recursive: true, force: true })
+  if (position.state === 'dropped') {
+    createLog(files, logDir, { txid: position.txid, checksum: EMPTY_CHECKSUM })
+    return
+  }
+  const started = performance.now()
+  const temporary = `${data.dir}/hydrating/${name}`
+  fs.rmSync(temporary, { force: true })
+  fs.mkdirSync(path.dirname(temporary), { recursive: true })
+  const result = await restoreDatabase(store, history.database, NEWEST, temporary, { ...(signal && { signal }) })
+  createLog(files, logDir, { txid: result.txid, checksum: result.checksum })
+  fs.mkdirSync(path.dirname(`${data.root}/${name}`), { recursive: true })
+  fs.renameSync(temporary, `${data.root}/${name}`)
+  files.syncDirectory(path.dirname(`${data.root}/${name}`))
+  const ms = Math.round(performance.now() - started)
+  logger.info(
+    { database: name, position: formatPosition(result), pages: result.commit, ms },
+    'restored from the backup',
+  )
+}
+
+/** Everything local of a database, which the backup holds as well. */
+function removeLocal({ dir, root }: DataDirectory, name: string): void {
+  for (const suffix of ['', '-wal', '-shm', '-journal']) fs.rmSync(`${root}/${name}${suffix}`, { force: true })
+  fs.rmSync(logDirectory(dir, name), { recursive: true, force: true })
+}
+
+/** Keeps the local file and its log, with a report; returns where. */
+function setAside({ dir, root }: DataDirectory, name: string, detail: string): string {
+  const kept = `${dir}/diverged/${name}/${new Date().toISOString().replace(/[:.]/g, '-')}`
+  fs.mkdirSync(kept, { recursive: true })
+  fs.renameSync(logDirectory(dir, name), `${kept}/log`)
+  fs.renameSync(`${root}/${name}`, `${kept}/database`)
+  fs.writeFileSync(
+    `${kept}/report.json`,
+    JSON.stringify({ database: name, reason: detail, setAside: new Date() }, null, 2) + '\n',
+  )
+  return kept
+}
+
+class UnknownFileError extends LtxdError {
+  constructor(name: string, root: string, url: string, { txid }: BackupPosition) {
+    super(
+      'DATABASE_UNKNOWN',
+      `${root}/${name} has no LTX log, but ${url} holds a history of ${name} up to transaction ${formatTXID(txid)}: ` +
+        'nothing tells whether they belong together. Move the file away to take the backup, or name another backup',
+    )
+  }
+}
