@@ -9,7 +9,7 @@ import {
   PAGE_HEADER_SIZE,
   TRAILER_SIZE,
   unmarshalHeader,
-  validatePostApplyChecksum,
+  unmarshalTrailer,
   type Header,
   type Trailer,
 } from './header.ts'
@@ -17,11 +17,11 @@ import { IndexCheck } from './index-check.ts'
 import { blockBound, ChecksumFold, CRCRegister, digestStagedPage, FRAME_PREFIX_SIZE } from './kernels/kernels.ts'
 import { decompressFrame, frameExtent } from './lz4-frame.ts'
 import { lastSnapshotPgno, pageOrderProblem } from './page-order.ts'
-import type { Checksum } from './types.ts'
 
 const INDEX_SIZE_BYTES = 8
 
-type Phase = 'header' | 'pages' | 'index' | 'index size' | 'trailer' | 'ended'
+/** What comes next; in messages, too. */
+type Phase = 'header' | 'page block' | 'page index' | 'page index size' | 'trailer' | 'ended'
 
 /**
  * Reads one LTX file from chunks of any size, and believes nothing in it: every length is bounded before memory is taken
@@ -48,7 +48,7 @@ export class Decoder {
 
   /** True once `next` will return no further page. */
   get pagesDone(): boolean {
-    return this.#phase !== 'header' && this.#phase !== 'pages'
+    return this.#phase !== 'header' && this.#phase !== 'page block'
   }
 
   /** Pages decoded so far. */
@@ -80,7 +80,7 @@ export class Decoder {
 
   /** `next`, with what this library's own parts need of a frame. */
   nextFrame(): DecodedFrame | undefined {
-    if (this.#error === undefined && this.#phase !== 'pages') return undefined
+    if (this.#error === undefined && this.#phase !== 'page block') return undefined
     return this.#guard(() => this.#readFrame())
   }
 
@@ -88,8 +88,7 @@ export class Decoder {
   end(): Trailer {
     return this.#guard(() => {
       if (this.#trailer === undefined || this.#header === undefined) {
-        const problem = `the file ends in the ${this.#phase === 'pages' ? 'page block' : this.#phase}`
-        throw new LTXError(problem, { offset: this.#input.offset, field: this.#phase })
+        throw new LTXError('the file ends here', { offset: this.#input.offset, field: this.#phase })
       }
       return this.#trailer
     })
@@ -115,7 +114,7 @@ export class Decoder {
     this.#header = header
     this.#frame = new DecodedFrame(header.pageSize)
     if (isSnapshot(header) && hasChecksums(header)) this.#database = new ChecksumFold()
-    this.#phase = 'pages'
+    this.#phase = 'page block'
   }
 
   #readFrame(): DecodedFrame | undefined {
@@ -159,7 +158,7 @@ export class Decoder {
       throw this.#refuse('page data', problem, FRAME_PREFIX_SIZE)
     }
     const frame = this.#frame!
-    frame.fill(pgno, 'block', block, FRAME_PREFIX_SIZE + size)
+    frame.fill(pgno, 'block', block, input.offset, FRAME_PREFIX_SIZE + size)
     return frame
   }
 
@@ -183,7 +182,7 @@ export class Decoder {
     this.#crc.updatePage(pgno, pageSize)
     const at = input.start + PAGE_HEADER_SIZE
     const frame = this.#frame!
-    frame.fill(pgno, 'frame', input.source.subarray(at, at + have), PAGE_HEADER_SIZE + have)
+    frame.fill(pgno, 'frame', input.source.subarray(at, at + have), input.offset, PAGE_HEADER_SIZE + have)
     return frame
   }
 
@@ -194,20 +193,20 @@ export class Decoder {
     }
     this.#crc.update(this.#input.source.subarray(this.#input.start, this.#input.start + PAGE_HEADER_SIZE))
     this.#input.consume(PAGE_HEADER_SIZE)
-    this.#phase = 'index'
+    this.#phase = 'page index'
     this.#readTail()
   }
 
   /** Page index, its size, and the trailer: all that the chunk has of it. */
   #readTail(): void {
     const input = this.#input
-    if (this.#phase === 'index') {
+    if (this.#phase === 'page index') {
       const { used, ended } = this.#index.read(input.peekRest(), input.offset)
       this.#crc.update(input.drain(used))
       if (!ended) return
-      this.#phase = 'index size'
+      this.#phase = 'page index size'
     }
-    if (this.#phase === 'index size') {
+    if (this.#phase === 'page index size') {
       if (!input.gather(INDEX_SIZE_BYTES)) return
       this.#readIndexSize()
     }
@@ -234,23 +233,21 @@ export class Decoder {
     const input = this.#input
     const header = this.#header!
     const bytes = input.source.subarray(input.start, input.start + TRAILER_SIZE)
-    const view = new DataView(bytes.buffer, bytes.byteOffset)
-    const postApplyChecksum = view.getBigUint64(0) as Checksum
-    const fileChecksum = view.getBigUint64(8) as Checksum
+    const trailer = unmarshalTrailer(bytes, header, input.offset)
+    const { postApplyChecksum, fileChecksum } = trailer
     this.#crc.update(bytes.subarray(0, 8))
     const computed = this.#crc.checksum()
     if (fileChecksum !== computed) {
       const problem = `${hex(fileChecksum)} stands in the file, whose content has ${hex(computed)}`
       throw this.#refuse('file checksum', problem, 8)
     }
-    validatePostApplyChecksum(postApplyChecksum, header, input.offset)
     const database = this.#database?.checksum()
     if (database !== undefined && postApplyChecksum !== database) {
       const problem = `${hex(postApplyChecksum)} is not the checksum of the snapshot's pages, ${hex(database)}`
       throw this.#refuse('post-apply checksum', problem)
     }
     input.consume(TRAILER_SIZE)
-    this.#trailer = { postApplyChecksum, fileChecksum }
+    this.#trailer = trailer
     this.#phase = 'ended'
   }
 

@@ -20,6 +20,8 @@ export class DecodedFrame implements Frame {
   pgno = 0
   encoding: 'block' | 'frame' = 'block'
   compressed: Uint8Array = new Uint8Array(0)
+  /** Where the frame starts in the file. */
+  offset = 0
   /** Bytes of the whole frame, page header included. */
   sizeBytes = 0
   readonly digest = new Digest()
@@ -32,10 +34,11 @@ export class DecodedFrame implements Frame {
   }
 
   /** Takes the page that has just been decompressed and digested. */
-  fill(pgno: Pgno, encoding: 'block' | 'frame', compressed: Uint8Array, sizeBytes: number): void {
+  fill(pgno: Pgno, encoding: 'block' | 'frame', compressed: Uint8Array, offset: number, sizeBytes: number): void {
     this.pgno = pgno
     this.encoding = encoding
     this.compressed = compressed
+    this.offset = offset
     this.sizeBytes = sizeBytes
     this.digest.save()
     this.#turn = stagingTurn()

@@ -166,6 +166,21 @@ export function validatePostApplyChecksum(checksum: Checksum | 0n, header: Heade
   }
 }
 
+/** Reads and validates 16 bytes, which start at byte `offset` of the file. Throws LTXError. */
+export function unmarshalTrailer(bytes: Uint8Array, header: Header, offset: number): Trailer {
+  if (bytes.length < TRAILER_SIZE) {
+    throw new LTXError(`${bytes.length} bytes are too few: a trailer has ${TRAILER_SIZE}`, { offset, field: 'trailer' })
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, TRAILER_SIZE)
+  const postApplyChecksum = view.getBigUint64(0) as Checksum
+  const fileChecksum = view.getBigUint64(8) as Checksum
+  validatePostApplyChecksum(postApplyChecksum, header, offset)
+  if (!isStoredChecksum(fileChecksum)) {
+    throw new LTXError('is missing, or does not have bit 63 set', { offset: offset + 8, field: 'file checksum' })
+  }
+  return { postApplyChecksum, fileChecksum }
+}
+
 const FIELD_NAMES: Record<keyof typeof AT, string> = {
   magic: 'magic',
   flags: 'flags',

@@ -18,6 +18,7 @@ export {
   PAGE_HEADER_SIZE,
   TRAILER_SIZE,
   unmarshalHeader,
+  unmarshalTrailer,
   validateHeader,
   type Header,
   type Trailer,

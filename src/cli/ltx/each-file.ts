@@ -1,0 +1,70 @@
+import { LTXError } from '../../ltx/errors.ts'
+import type { Header, Trailer } from '../../ltx/header.ts'
+import { formatTXID } from '../../ltx/types.ts'
+
+/** What is wrong with a file, for JSON. */
+export interface FileProblem {
+  readonly file: string
+  readonly error: { readonly message: string; readonly offset?: number; readonly field?: string }
+}
+
+/**
+ * Does the same with each file. One that is broken or can't be read makes the exit code 1 and goes to `failed`; the
+ * others are not kept from their turn.
+ */
+export async function eachFile(
+  files: readonly string[],
+  work: (file: string) => Promise<void>,
+  failed: (problem: FileProblem) => void,
+): Promise<void> {
+  for (const file of files) {
+    try {
+      await work(file)
+    } catch (error) {
+      process.exitCode = 1
+      failed({ file, error: describe(error) })
+    }
+  }
+}
+
+export function printProblem({ file, error }: FileProblem): void {
+  process.stderr.write(`ltxd: ${file}: ${error.message}\n`)
+}
+
+function describe(error: unknown): FileProblem['error'] {
+  if (error instanceof LTXError) {
+    const { message, offset, field } = error
+    return { message, ...(offset === undefined ? {} : { offset }), ...(field === undefined ? {} : { field }) }
+  }
+  // Of the system's errors: no such file, no permission … Anything else is not for the file to answer for.
+  if (error instanceof Error && 'syscall' in error) return { message: error.message }
+  throw error
+}
+
+/** Header and trailer with numbers of 64 bits in hexadecimal, as everything about LTX shows them. */
+export function toJson(header: Header, trailer?: Trailer): Record<string, unknown> {
+  const { minTXID, maxTXID, preApplyChecksum, nodeId, timestampMs } = header
+  return {
+    ...header,
+    minTXID: formatTXID(minTXID),
+    maxTXID: formatTXID(maxTXID),
+    timestamp: formatTime(timestampMs),
+    preApplyChecksum: hex(preApplyChecksum),
+    nodeId: hex(nodeId),
+    ...(trailer === undefined ? {} : trailerToJson(trailer)),
+  }
+}
+
+export function trailerToJson({ postApplyChecksum, fileChecksum }: Trailer): Record<string, unknown> {
+  return { postApplyChecksum: hex(postApplyChecksum), fileChecksum: hex(fileChecksum) }
+}
+
+/** RFC 3339, UTC; a number that is no date is shown as it is. */
+export function formatTime(ms: number): string {
+  const date = new Date(ms)
+  return Number.isNaN(date.getTime()) ? `${ms}ms` : date.toISOString()
+}
+
+export function hex(value: bigint): string {
+  return value.toString(16).padStart(16, '0')
+}
