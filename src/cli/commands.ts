@@ -24,6 +24,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   { name: 'status', summary: 'show what a running node does', load: () => import('./status.ts') },
   { name: 'ltx', summary: 'look into LTX files', load: () => import('./ltx.ts') },
+  { name: 'ltx', summary: 'look into LTX files: list, dump, verify', load: () => import('./ltx.ts') },
   { name: 'init', summary: 'write a commented configuration', load: () => import('./init.ts') },
   {
     name: 'config',

@@ -29,7 +29,7 @@ export function register(program: Command): void {
     const logger = createLogger(config.log)
     const { startNode } = await import('../node/node.ts')
     process.exitCode = await supervise({
-      start: () => startNode(config, logger),
+      start: (signal) => startNode(config, logger, signal),
       abandon: () => leaveAtOnce(mountDir),
       commands: config.exec,
       exitOnError: config.exitOnError,
