@@ -23,7 +23,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./mount.ts'),
   },
   { name: 'status', summary: 'show what a running node does', load: () => import('./status.ts') },
-  { name: 'ltx', summary: 'look into LTX files', load: () => import('./ltx.ts') },
   { name: 'ltx', summary: 'look into LTX files: list, dump, verify', load: () => import('./ltx.ts') },
   { name: 'init', summary: 'write a commented configuration', load: () => import('./init.ts') },
   {
