@@ -1,0 +1,234 @@
+import fc from 'fast-check'
+import { compressSync, uncompressSync } from 'lz4-napi'
+import { readFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { arbitraryPage, PAGE_SIZES } from '../testing.ts'
+import { buildKernels } from './build.ts'
+import {
+  blockBound,
+  ChecksumFold,
+  compressBlock,
+  CRCRegister,
+  decompressInto,
+  Digest,
+  digestChecksum,
+  digestPage,
+  stagedPage,
+} from './kernels.ts'
+
+test('module.ts is what assembly/ compiles to', async () => {
+  const checkedIn = await readFile(new URL('./module.ts', import.meta.url), 'utf8')
+  expect(await buildKernels()).toBe(checkedIn)
+}, 60_000)
+
+describe('CRC-64', () => {
+  /** Bit by bit, from the definition. */
+  const TABLE = BigUint64Array.from({ length: 256 }, (_, byte) => {
+    let crc = BigInt(byte)
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 1n) === 1n ? (crc >> 1n) ^ 0xd800000000000000n : crc >> 1n
+    return crc
+  })
+  const MASK = (1n << 64n) - 1n
+  const FLAG = 1n << 63n
+
+  function reference(...parts: Uint8Array[]): bigint {
+    let crc = MASK
+    for (const part of parts) for (const byte of part) crc = TABLE[Number((crc ^ BigInt(byte)) & 255n)]! ^ (crc >> 8n)
+    return (crc ^ MASK) | FLAG
+  }
+
+  const be32 = (value: number) => Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value)
+
+  test('is that of the definition for every length up to 600', () => {
+    const bytes = Uint8Array.from({ length: 600 }, (_, i) => (i * 197 + (i >> 3)) & 0xff)
+    for (let size = 0; size <= bytes.length; size++) {
+      const register = new CRCRegister()
+      register.update(bytes.subarray(0, size))
+      expect(register.checksum(), `${size} bytes`).toBe(reference(bytes.subarray(0, size)))
+    }
+  })
+
+  test('does not depend on how the bytes are divided', () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 400 }), { maxLength: 6 }), (parts) => {
+        const register = new CRCRegister()
+        for (const part of parts) register.update(part)
+        expect(register.checksum()).toBe(reference(...parts))
+      }),
+    )
+  })
+
+  test('takes more bytes than the staging area holds', () => {
+    const bytes = Uint8Array.from({ length: 150_001 }, (_, i) => (i * 31) & 0xff)
+    const register = new CRCRegister()
+    register.update(bytes)
+    expect(register.checksum()).toBe(reference(bytes))
+  })
+
+  test('of a page and of a frame comes from one pass over the page', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...PAGE_SIZES.slice(0, 4)).chain((size) => arbitraryPage(size)),
+        fc.integer({ min: 1, max: 0xffffffff }),
+        fc.uint8Array({ maxLength: 50 }),
+        (page, pgno, before) => {
+          const register = new CRCRegister()
+          register.update(before)
+          const blockSize = register.encode(pgno, page)
+          const digest = new Digest()
+          digest.save()
+          const expected = reference(before, be32(pgno), Uint8Array.of(0, 1), be32(blockSize), page)
+          expect(register.checksum()).toBe(expected)
+
+          digestPage(new Uint8Array(512))
+          digest.load()
+          expect(digestChecksum(pgno, page.length)).toBe(reference(be32(pgno), page))
+
+          const copied = new CRCRegister()
+          copied.update(before)
+          copied.updateFrame(pgno, blockSize, page.length, digest)
+          expect(copied.checksum()).toBe(expected)
+
+          const bare = new CRCRegister()
+          bare.update(before)
+          digestPage(page)
+          bare.updatePage(pgno, page.length)
+          expect(bare.checksum()).toBe(reference(before, be32(pgno), Uint8Array.of(0, 0), page))
+
+          const fold = new ChecksumFold()
+          fold.add(pgno, page.length)
+          expect(fold.checksum()).toBe(reference(be32(pgno), page))
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+})
+
+describe('LZ4 blocks', () => {
+  const anyPage = () => fc.constantFrom(...PAGE_SIZES).chain((size) => arbitraryPage(size))
+  const oursDecompresses = (block: Uint8Array, size: number) => {
+    expect(decompressInto(block, 0, size, 0)).toBe(size)
+    return stagedPage(size).slice()
+  }
+  /** lz4-napi puts the size before the block. */
+  const sizeOf = (size: number) => Uint8Array.of(size, size >>> 8, size >>> 16, size >>> 24)
+  const theirsDecompresses = (block: Uint8Array, size: number) =>
+    new Uint8Array(uncompressSync(Buffer.concat([sizeOf(size), block])))
+
+  test('of ours are read by another implementation, and by ours', () => {
+    fc.assert(
+      fc.property(anyPage(), (page) => {
+        const block = compressBlock(page)
+        expect(block.length).toBeLessThanOrEqual(blockBound(page.length))
+        expect(Buffer.compare(theirsDecompresses(block, page.length), page)).toBe(0)
+        expect(Buffer.compare(oursDecompresses(block, page.length), page)).toBe(0)
+      }),
+      { numRuns: 150 },
+    )
+  })
+
+  test('of another implementation are read by ours', () => {
+    fc.assert(
+      fc.property(anyPage(), (page) => {
+        const block = new Uint8Array(compressSync(Buffer.from(page))).slice(4)
+        expect(Buffer.compare(oursDecompresses(block, page.length), page)).toBe(0)
+      }),
+      { numRuns: 150 },
+    )
+  })
+
+  test('end as the format demands: five literals at least, no match within the last twelve bytes', () => {
+    fc.assert(
+      fc.property(anyPage(), (page) => {
+        const { lastMatchStart, lastLiterals, matches } = endOf(compressBlock(page))
+        if (matches === 0) return
+        expect(lastMatchStart).toBeLessThanOrEqual(page.length - 12)
+        expect(lastLiterals).toBeGreaterThanOrEqual(5)
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  test('compress what can be compressed', () => {
+    expect(compressBlock(new Uint8Array(4096)).length).toBeLessThan(32)
+    const text = Buffer.alloc(4096, 'insert into t values (1, 2, 3);')
+    expect(compressBlock(text).length).toBeLessThan(80)
+  })
+
+  test('that are not valid are refused, and reach nothing beyond the page', () => {
+    const size = 512
+    fc.assert(
+      fc.property(
+        arbitraryPage(size),
+        fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 4 }),
+        fc.nat(),
+        fc.boolean(),
+        (page, changes, cut, cutting) => {
+          let block = compressBlock(page)
+          for (const [at, byte] of changes) block[at % block.length] = byte
+          if (cutting) block = block.subarray(0, cut % (block.length + 1))
+          // Copies may run over by up to 15 bytes; nothing behind those may change.
+          const behind = stagedPage(size + 1024).subarray(size + 16)
+          behind.fill(0xa5)
+          const result = decompressInto(block, 0, size, 0)
+          expect(behind.every((byte) => byte === 0xa5)).toBe(true)
+          expect(result).toBeLessThanOrEqual(size)
+          if (result === size) {
+            expect(Buffer.compare(theirsDecompresses(block, size), stagedPage(size))).toBe(0)
+          }
+        },
+      ),
+      { numRuns: 2000 },
+    )
+  })
+
+  test('of random bytes never do harm', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: blockBound(512) }), (block) => {
+        const result = decompressInto(block, 0, 512, 0)
+        expect(result).toBeGreaterThanOrEqual(-1)
+        expect(result).toBeLessThanOrEqual(512)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  test.each([
+    ['nothing', []],
+    ['a length that does not end', [0xf0, 255, 255]],
+    ['literals beyond the block', [0x50, 1, 2, 3]],
+    ['a match without offset', [0x10, 7, 1]],
+    ['an offset of zero', [0x10, 7, 0, 0, 0]],
+    ['an offset before the page', [0x10, 7, 2, 0, 0]],
+    ['a match at the end', [0x10, 7, 1, 0]],
+    ['more than a page', [0x1f, 7, 1, 0, 255, 255, 255, 0, 0]],
+    ['lengths beyond 32 bits', [0xf0, ...Array<number>(65_000).fill(255), 0]],
+  ])('with %s are refused', (_, block) => {
+    expect(decompressInto(Uint8Array.from(block), 0, 512, 0)).toBe(-1)
+  })
+})
+
+/** Walks a valid block's sequences. */
+function endOf(block: Uint8Array) {
+  let at = 0
+  let out = 0
+  let lastMatchStart = 0
+  let matches = 0
+  const length = (nibble: number) => {
+    let sum = nibble
+    if (nibble === 15) for (let more = 255; more === 255; sum += more) more = block[at++]!
+    return sum
+  }
+  for (;;) {
+    const token = block[at++]!
+    const literals = length(token >> 4)
+    at += literals
+    out += literals
+    if (at === block.length) return { lastMatchStart, lastLiterals: literals, matches }
+    at += 2
+    lastMatchStart = out
+    matches++
+    out += length(token & 15) + 4
+  }
+}
