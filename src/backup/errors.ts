@@ -116,6 +116,17 @@ export class BackupDivergedError extends LtxdError {
   }
 }
 
+/** The backup has transactions that this node does not have, or may not have. */
+export class BackupAheadError extends LtxdError {
+  constructor(url: string, database: string, detail: string) {
+    super(
+      'BACKUP_AHEAD',
+      `the backup of database ${database} in ${url} is ahead of this node: ${detail}. Nothing is uploaded. ` +
+        'Restore the database from the backup, or start the node with an empty data directory',
+    )
+  }
+}
+
 /** A live database kept changing under the copy in a way that the log does not explain. */
 export class SnapshotError extends LtxdError {
   constructor(database: string, problem: string, options?: ErrorOptions) {

@@ -26,31 +26,33 @@ export function openInput(store: ObjectStore, file: BackupFile, signal?: AbortSi
   }
 }
 
-/** Runs what decodes objects of the backup; an LTXError becomes a CorruptObjectError of the object it names. */
-export async function naming<T>(store: ObjectStore, fallbackKey: string, run: () => Promise<T>): Promise<T> {
+/** Runs what reads these files; an LTXError becomes a CorruptObjectError of the one that it is about. */
+export async function naming<T>(store: ObjectStore, files: readonly BackupFile[], run: () => Promise<T>): Promise<T> {
   try {
     return await run()
   } catch (error) {
-    throw error instanceof LTXError ? corruption(store, error, fallbackKey) : error
+    throw error instanceof LTXError ? corruption(store, files, error) : error
   }
 }
 
 /** As `naming`, for a stream. */
 export async function* namingStream(
   store: ObjectStore,
-  fallbackKey: string,
+  files: readonly BackupFile[],
   stream: AsyncIterable<Uint8Array>,
 ): AsyncIterable<Uint8Array> {
   try {
     yield* stream
   } catch (error) {
-    throw error instanceof LTXError ? corruption(store, error, fallbackKey) : error
+    throw error instanceof LTXError ? corruption(store, files, error) : error
   }
 }
 
-function corruption(store: ObjectStore, error: LTXError, fallbackKey: string): CorruptObjectError {
-  const key = error.file?.replace(/^input \d+, /, '') ?? fallbackKey
-  return new CorruptObjectError(store.url, key, error.message, { cause: error })
+/** A merge names the input in the message and has what the decoder said as the cause. */
+function corruption(store: ObjectStore, files: readonly BackupFile[], error: LTXError): CorruptObjectError {
+  const named = files.find(({ key }) => error.message.includes(key)) ?? files.at(-1)
+  const problem = error.cause instanceof LTXError ? error.cause.message : error.message
+  return new CorruptObjectError(store.url, named?.key ?? '(unknown)', problem, { cause: error })
 }
 
 async function* agreeing(

@@ -132,7 +132,7 @@ async function writePart(
 ): Promise<{ header: Header; checksum: Checksum }> {
   const inputs = files.map((file) => openInput(store, file, signal))
   const merge = mergePages(inputs, signal === undefined ? {} : { signal })
-  return naming(store, files[0]?.key ?? '', async () => {
+  return naming(store, files, async () => {
     try {
       await merge.open()
       const header = merge.last

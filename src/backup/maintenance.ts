@@ -1,0 +1,170 @@
+import { errorMessage } from '../util/errors.ts'
+import type { BackupLogger, Clock } from './clock.ts'
+import { nextBoundary, type BackupSchedule } from './levels.ts'
+import type { RetentionPolicy } from './levels.ts'
+
+/** What maintenance does to the backup of one database. */
+export interface Maintained {
+  compact(level: number, signal: AbortSignal): Promise<boolean>
+  snapshot(signal: AbortSignal): Promise<void>
+  retain(policy: RetentionPolicy, signal: AbortSignal): Promise<boolean>
+}
+
+interface Entry {
+  readonly target: Maintained
+  /** Levels whose source has changed since they were made. */
+  readonly dueLevels: Set<number>
+  snapshotDue: boolean
+  /** Wanted now, not at the next boundary. */
+  snapshotWanted: boolean
+  retentionDue: boolean
+  /** Last failure of each task, so that it is said once. */
+  readonly failures: Map<string, string>
+}
+
+/**
+ * Compaction, snapshots and retention of all databases, one at a time, at their boundaries. A database that nothing was
+ * uploaded of costs nothing.
+ */
+export class Maintenance {
+  readonly #schedule: BackupSchedule
+  readonly #clock: Clock
+  readonly #logger: BackupLogger
+  readonly #entries = new Map<string, Entry>()
+  readonly #stopping = new AbortController()
+  #wake = new AbortController()
+  #loop: Promise<void> | undefined
+
+  constructor(schedule: BackupSchedule, clock: Clock, logger: BackupLogger) {
+    this.#schedule = schedule
+    this.#clock = clock
+    this.#logger = logger
+  }
+
+  /** Of what was there before, nothing is known: everything is due once. */
+  add(name: string, target: Maintained): void {
+    const dueLevels = new Set(this.#schedule.levels.map(({ level }) => level))
+    const due = { snapshotDue: true, snapshotWanted: false, retentionDue: true }
+    this.#entries.set(name, { target, dueLevels, ...due, failures: new Map() })
+  }
+
+  remove(name: string): void {
+    this.#entries.delete(name)
+  }
+
+  /** Something was uploaded. */
+  changed(name: string): void {
+    const entry = this.#entries.get(name)
+    if (entry === undefined) return
+    const [lowest] = this.#schedule.levels
+    if (lowest !== undefined) entry.dueLevels.add(lowest.level)
+    entry.snapshotDue = true
+    entry.retentionDue = true
+  }
+
+  wantSnapshot(name: string): void {
+    const entry = this.#entries.get(name)
+    if (entry === undefined) return
+    entry.snapshotWanted = true
+    this.#wake.abort()
+  }
+
+  start(): void {
+    this.#loop ??= this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('maintenance is stopping'))
+    await this.#loop
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping
+    const tasks = this.#tasks()
+    while (!signal.aborted) {
+      const nowMs = this.#clock.now()
+      const wakeMs = Math.min(...tasks.map(({ dueMs }) => dueMs)) - nowMs
+      await this.#sleep(wakeMs, signal)
+      for (const [name, entry] of this.#entries) if (entry.snapshotWanted) await this.#snapshot(name, entry)
+      for (const task of tasks) {
+        if (signal.aborted || task.dueMs > this.#clock.now()) continue
+        for (const [name, entry] of this.#entries) await task.run(name, entry)
+        task.dueMs = nextBoundary(this.#clock.now(), task.intervalMs)
+      }
+    }
+  }
+
+  /** In the order in which they run at a common boundary: a level is made before the next one takes from it. */
+  #tasks(): { readonly intervalMs: number; dueMs: number; run(name: string, entry: Entry): Promise<void> }[] {
+    const { levels, snapshotIntervalMs, retentionCheckIntervalMs } = this.#schedule
+    const every = (intervalMs: number, run: (name: string, entry: Entry) => Promise<void>) => {
+      return { intervalMs, dueMs: nextBoundary(this.#clock.now(), intervalMs), run }
+    }
+    return [
+      ...levels.map(({ level, intervalMs }) => every(intervalMs, (name, entry) => this.#compact(name, entry, level))),
+      every(snapshotIntervalMs, (name, entry) => this.#snapshot(name, entry)),
+      every(retentionCheckIntervalMs, (name, entry) => this.#retain(name, entry)),
+    ]
+  }
+
+  #compact(name: string, entry: Entry, level: number): Promise<void> {
+    if (!entry.dueLevels.delete(level)) return Promise.resolve()
+    return this.#attempt(name, entry, `compaction to level ${level}`, async (signal) => {
+      try {
+        const changed = await entry.target.compact(level, signal)
+        const above = level + 1
+        if (changed && this.#schedule.levels.some((other) => other.level === above)) entry.dueLevels.add(above)
+      } catch (error) {
+        entry.dueLevels.add(level)
+        throw error
+      }
+    })
+  }
+
+  #snapshot(name: string, entry: Entry): Promise<void> {
+    if (!entry.snapshotDue && !entry.snapshotWanted) return Promise.resolve()
+    entry.snapshotDue = false
+    entry.snapshotWanted = false
+    return this.#attempt(name, entry, 'snapshot', async (signal) => {
+      try {
+        await entry.target.snapshot(signal)
+        entry.retentionDue = true
+      } catch (error) {
+        entry.snapshotDue = true
+        throw error
+      }
+    })
+  }
+
+  #retain(name: string, entry: Entry): Promise<void> {
+    if (!entry.retentionDue) return Promise.resolve()
+    return this.#attempt(name, entry, 'retention', async (signal) => {
+      entry.retentionDue = await entry.target.retain(this.#schedule.retention, signal)
+    })
+  }
+
+  /** A failure waits for the next boundary; it is said once for each new reason. */
+  async #attempt(name: string, entry: Entry, task: string, run: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { signal } = this.#stopping
+    if (signal.aborted) return
+    const startedMs = this.#clock.now()
+    try {
+      await run(signal)
+      if (entry.failures.delete(task)) this.#logger.info({ db: name, task }, 'backup maintenance works again')
+      this.#logger.debug({ db: name, task, tookMs: this.#clock.now() - startedMs }, 'backup maintenance')
+    } catch (error) {
+      if (signal.aborted) return
+      const message = errorMessage(error)
+      if (entry.failures.get(task) !== message) {
+        this.#logger.error({ db: name, task, err: error }, 'backup maintenance failed; it is retried')
+      }
+      entry.failures.set(task, message)
+    }
+  }
+
+  async #sleep(ms: number, stopping: AbortSignal): Promise<void> {
+    const woken = AbortSignal.any([stopping, this.#wake.signal])
+    if (ms > 0) await this.#clock.sleep(ms, woken).catch(() => undefined)
+    if (this.#wake.signal.aborted) this.#wake = new AbortController()
+  }
+}

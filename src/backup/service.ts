@@ -1,0 +1,182 @@
+import pLimit from 'p-limit'
+import { formatTXID, type TXID } from '../ltx/types.ts'
+import type { ObjectStore } from '../objectstore/objectstore.ts'
+import { errorMessage } from '../util/errors.ts'
+import { systemClock, type BackupLogger, type Clock } from './clock.ts'
+import { DatabaseBackup } from './database-backup.ts'
+import { DEFAULT_SCHEDULE, type BackupSchedule } from './levels.ts'
+import type { LiveDatabase } from './live-snapshot.ts'
+import { Maintenance } from './maintenance.ts'
+
+export interface BackupServiceOptions {
+  readonly store: ObjectStore
+  readonly logger: BackupLogger
+  /** Where copies for snapshots of live databases are made; best on the file system of the databases. */
+  readonly temporaryParent: string
+  readonly schedule?: BackupSchedule
+  readonly clock?: Clock
+  /** Of the lease under which this node writes. */
+  readonly term?: () => number
+  /** Everything of a database up to this transaction is in the backup: its log need not keep it for that. */
+  readonly onUploaded?: (name: string, txid: TXID) => void
+}
+
+export interface DatabaseBackupStatus {
+  readonly name: string
+  /** Last transaction in the backup; undefined until the backup has been reached once. */
+  readonly txid: TXID | undefined
+  /** No transaction older than this is missing from the backup; 0 when none is. */
+  readonly lagMs: number
+  /** Why the last attempt failed; undefined once one has succeeded. */
+  readonly lastError: string | undefined
+}
+
+interface Entry {
+  readonly backup: DatabaseBackup
+  /** The upload under way. */
+  running: Promise<void> | undefined
+  failures: number
+  retryAtMs: number
+  lastError: string | undefined
+}
+
+const MAX_CONCURRENT_UPLOADS = 8
+const MAX_BACKOFF_MS = 30_000
+
+/**
+ * Keeps the backup of all databases of a node up to date: ships what was committed each sync interval, makes snapshots,
+ * compacts, and deletes what retention does not promise. A store that fails is reported once for each database, retried
+ * with growing pauses, and caught up with by itself.
+ */
+export class BackupService {
+  readonly #options: BackupServiceOptions
+  readonly #clock: Clock
+  readonly #schedule: BackupSchedule
+  readonly #entries = new Map<string, Entry>()
+  readonly #limit = pLimit(MAX_CONCURRENT_UPLOADS)
+  readonly #stopping = new AbortController()
+  readonly #maintenance: Maintenance
+  #loop: Promise<void> | undefined
+
+  constructor(options: BackupServiceOptions) {
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.#schedule = options.schedule ?? DEFAULT_SCHEDULE
+    this.#maintenance = new Maintenance(this.#schedule, this.#clock, options.logger)
+  }
+
+  /** From here on the database is backed up, from its first transaction if it has none yet. */
+  add(database: LiveDatabase): void {
+    if (this.#entries.has(database.name)) throw new Error(`database ${database.name} is backed up already`)
+    const { store, logger, temporaryParent, term, onUploaded } = this.#options
+    const backup = new DatabaseBackup(database, {
+      store,
+      logger,
+      temporaryParent,
+      clock: this.#clock,
+      term: term ?? (() => 0),
+      onUploaded: (name, txid) => {
+        this.#maintenance.changed(name)
+        onUploaded?.(name, txid)
+      },
+    })
+    this.#entries.set(database.name, { backup, running: undefined, failures: 0, retryAtMs: 0, lastError: undefined })
+    this.#maintenance.add(database.name, backup)
+  }
+
+  /** Forgets a database, after the upload under way. What was dropped needs this only once its marker is uploaded. */
+  async remove(name: string): Promise<void> {
+    const entry = this.#entries.get(name)
+    this.#entries.delete(name)
+    this.#maintenance.remove(name)
+    await entry?.running
+  }
+
+  start(): void {
+    this.#loop ??= this.#run()
+    this.#maintenance.start()
+  }
+
+  /** Ships what is new of one database, now. Rejects with what made it fail. */
+  async sync(name: string, signal: AbortSignal = this.#stopping.signal): Promise<void> {
+    const entry = this.#entries.get(name)
+    if (entry === undefined) throw new Error(`database ${name} is not backed up`)
+    // What is under way may have begun before the caller's last commit.
+    await entry.running
+    await this.#begin(entry, signal)
+    if (entry.failures > 0) throw new Error(entry.lastError)
+  }
+
+  status(): DatabaseBackupStatus[] {
+    return [...this.#entries.values()].map(({ backup, lastError }) => {
+      return { name: backup.database.name, txid: backup.uploaded, lagMs: backup.lagMs(), lastError }
+    })
+  }
+
+  /** Ends all work, with one last upload of everything for at most `drainMs`. False when that did not get done. */
+  async stop(options: { readonly drainMs: number }): Promise<boolean> {
+    const stopped = this.#maintenance.stop()
+    this.#stopping.abort(new Error('the backup service is stopping'))
+    await Promise.all([stopped, this.#loop, ...[...this.#entries.values()].map(({ running }) => running)])
+    const signal = AbortSignal.timeout(Math.max(1, options.drainMs))
+    const pending = [...this.#entries.values()].filter(({ backup }) => !backup.isCurrent)
+    if (options.drainMs > 0) await Promise.all(pending.map((entry) => this.#begin(entry, signal)))
+    const behind = pending.filter(({ backup }) => !backup.isCurrent).map(({ backup }) => backup.database.name)
+    if (behind.length > 0)
+      this.#options.logger.warn({ databases: behind }, 'stopped before everything was in the backup')
+    return behind.length === 0
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping
+    while (!signal.aborted) {
+      const nowMs = this.#clock.now()
+      for (const entry of this.#entries.values()) {
+        const due = !entry.backup.isCurrent && entry.running === undefined && entry.retryAtMs <= nowMs
+        if (due) void this.#begin(entry, signal)
+      }
+      await this.#clock.sleep(this.#schedule.syncIntervalMs, signal).catch(() => undefined)
+    }
+  }
+
+  /** Never rejects: the outcome is in the entry. */
+  #begin(entry: Entry, signal: AbortSignal): Promise<void> {
+    const running = this.#limit(() => entry.backup.sync(signal))
+      .then(
+        () => this.#succeeded(entry),
+        (error: unknown) => this.#failed(entry, error, signal),
+      )
+      .finally(() => {
+        if (entry.running === running) entry.running = undefined
+      })
+    entry.running = running
+    return running
+  }
+
+  #succeeded(entry: Entry): void {
+    const { name } = entry.backup.database
+    const txid = entry.backup.uploaded
+    if (entry.failures > 0) {
+      this.#options.logger.info(
+        { db: name, ...(txid !== undefined && { txid: formatTXID(txid) }) },
+        'the backup works again',
+      )
+    }
+    entry.failures = 0
+    entry.lastError = undefined
+    if (entry.backup.needsSnapshot) this.#maintenance.wantSnapshot(name)
+  }
+
+  /** Said once for each new reason, not each time. */
+  #failed(entry: Entry, error: unknown, signal: AbortSignal): void {
+    if (signal.aborted && signal === this.#stopping.signal) return
+    const message = errorMessage(error)
+    if (message !== entry.lastError) {
+      this.#options.logger.error({ db: entry.backup.database.name, err: error }, 'the backup failed; it is retried')
+    }
+    entry.lastError = message
+    entry.failures++
+    const pauseMs = Math.min(MAX_BACKOFF_MS, this.#schedule.syncIntervalMs * 2 ** Math.min(entry.failures, 16))
+    entry.retryAtMs = this.#clock.now() + pauseMs
+  }
+}
