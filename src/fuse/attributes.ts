@@ -39,9 +39,9 @@ export function changeOwner(reach: Reach, uid: number | undefined, gid: number |
 
 /** A time that is not given stays as it is. */
 export function changeTimes(reach: Reach, change: AttributeChange): void {
-  const now = readAttributes(reach)
-  const atime = change.atime === undefined ? now.atime : nodeTime(change.atime)
-  const mtime = change.mtime === undefined ? now.mtime : nodeTime(change.mtime)
+  const now = change.atime === undefined || change.mtime === undefined ? readAttributes(reach) : undefined
+  const atime = nodeTime(change.atime ?? (now?.atimeMs ?? 0) / 1000)
+  const mtime = nodeTime(change.mtime ?? (now?.mtimeMs ?? 0) / 1000)
   if (reach.fd !== undefined) fs.futimesSync(reach.fd, atime, mtime)
   else fs.lutimesSync(reach.path, atime, mtime)
 }

@@ -82,7 +82,7 @@ export class DoorbellFile {
         reply.attributes(this.#entry.attributes, true)
         break
       case OPCODE.OPEN:
-        reply.opened({ handle: 0, cached: true })
+        reply.opened({ handle: 0, cached: true, modeChanged: false })
         break
       case OPCODE.READ:
       case OPCODE.RELEASE:

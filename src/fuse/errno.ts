@@ -36,6 +36,16 @@ export function refusal(code: ErrnoName): FsError {
   return error
 }
 
+/** What a backing file system says of itself, and not of what was asked. */
+const FAILURES: ReadonlySet<number> = new Set(
+  (['EIO', 'ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'ENFILE', 'ENOMEM', 'ENODEV', 'ENXIO'] as const).map(errnoNumber),
+)
+
+/** Something went wrong that somebody should look at; else it is a refusal, or an answer like ENOTEMPTY. */
+export function isFailure(errno: number, error: unknown): boolean {
+  return !(error instanceof FsError) && FAILURES.has(errno)
+}
+
 /**
  * The errno to answer with, or undefined when `error` is neither a refusal nor an operating error: then it is a
  * broken invariant, and nobody may go on.

@@ -34,10 +34,19 @@ export interface Entry {
   readonly cached: boolean
 }
 
-/** An open handle. `cached`: reads go through the page cache, which survives the open; else each is asked for. */
+/**
+ * An open handle. `cached`: reads go through the page cache, which survives the open; else each is asked for.
+ * `modeChanged`: set-id bits went with the file's content.
+ */
 export interface Opened {
   readonly handle: number
   readonly cached: boolean
+  readonly modeChanged: boolean
+}
+
+export interface Created {
+  readonly entry: Entry
+  readonly opened: Opened
 }
 
 /** What SETATTR may change; times are seconds since 1970. */
@@ -82,11 +91,11 @@ export interface FileSystem {
   rename(parent: NodeId, name: string, newParent: NodeId, newName: string, noReplace: boolean, caller: Caller): void
   open(node: NodeId, flags: number, killPrivileges: boolean, caller: Caller): Opened
   /** Creates a regular file and opens it; one that is there already is only opened, unless O_EXCL. */
-  create(parent: NodeId, name: string, flags: number, mode: number, caller: Caller): { entry: Entry; opened: Opened }
+  create(parent: NodeId, name: string, flags: number, mode: number, caller: Caller): Created
   /** Returns how many bytes it put into `into` at `at`. */
   read(handle: number, into: Uint8Array, at: number, length: number, position: number): number
-  /** Writes all of `data`, which is only valid during the call. */
-  write(handle: number, data: Uint8Array, position: number, killPrivileges: boolean, caller: Caller): void
+  /** Writes all of `data`, which is only valid during the call. Returns whether set-id bits went with it. */
+  write(handle: number, data: Uint8Array, position: number, killPrivileges: boolean, caller: Caller): boolean
   release(handle: number): void
   sync(handle: number, dataOnly: boolean): void
   syncDirectory(node: NodeId): void

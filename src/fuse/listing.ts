@@ -1,3 +1,6 @@
+export const DOT_COOKIE = 1
+export const DOT_DOT_COOKIE = 2
+
 /**
  * The names of one directory, each with a cookie from which a reader can go on. Cookies survive changes: a name
  * that stays keeps its own, a new one gets a higher one, so that deleting while reading (`rm -r`) skips nothing.
@@ -5,12 +8,7 @@
 export class DirectoryListing {
   #names: string[] = []
   #cookies: number[] = []
-  #last: number
-
-  /** Cookies up to `first` are the caller's own. */
-  constructor(first: number) {
-    this.#last = first
-  }
+  #last = DOT_DOT_COOKIE
 
   /** Takes up the directory as it is now. */
   refresh(names: readonly string[]): void {

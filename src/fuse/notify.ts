@@ -1,7 +1,7 @@
 /**
- * Invalidations: the daemon changed something below the mount that the kernel has cached. They wait for locks that a
- * request in flight may hold, so the thread that serves the mount must never send one: it would wait for itself.
- * Any other thread that has the device's descriptor can.
+ * Invalidations: something below the mount has changed that the kernel has cached. Those of names and bytes wait for
+ * locks that a request in flight may hold, so the thread that serves the mount must never send one: it would wait for
+ * itself. Any other thread that has the device's descriptor can.
  */
 
 import type { NodeId } from './filesystem.ts'
@@ -18,9 +18,14 @@ export function invalidateEntry(device: number, parent: NodeId, name: string): b
   return message.send(device)
 }
 
+/** The kernel drops a file's attributes. Takes no lock, so the serving thread may, too. False: it knew nothing. */
+export function invalidateAttributes(device: number, node: NodeId): boolean {
+  return invalidateInode(device, node, -1)
+}
+
 /**
  * The kernel drops a file's attributes and the cached bytes from `position` on, `length` of them (0: to the end).
- * A negative position leaves the bytes. False: it knew nothing.
+ * False: it knew nothing.
  */
 export function invalidateInode(device: number, node: NodeId, position = 0, length = 0): boolean {
   const message = new Message(NOTIFY.INVAL_INODE, NOTIFY_INVAL_INODE_OUT.SIZE)

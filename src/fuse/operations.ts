@@ -117,7 +117,9 @@ const OPERATIONS: Partial<Record<OpcodeName, Operation>> = {
   OPEN(fs, request, reply) {
     request.struct(OPEN_IN.SIZE)
     const kill = (request.u32(OPEN_IN.open_flags) & OPEN_KILL_SUIDGID) !== 0
-    reply.opened(fs.open(request.nodeId, request.u32(OPEN_IN.flags), kill, request))
+    const opened = fs.open(request.nodeId, request.u32(OPEN_IN.flags), kill, request)
+    reply.modeChanged = opened.modeChanged
+    reply.opened(opened)
   },
 
   CREATE(fs, request, reply) {
@@ -139,7 +141,8 @@ const OPERATIONS: Partial<Record<OpcodeName, Operation>> = {
     request.struct(WRITE_IN.SIZE)
     const data = request.data(request.u32(WRITE_IN.size))
     const kill = (request.u32(WRITE_IN.write_flags) & WRITE_KILL_SUIDGID) !== 0
-    fs.write(request.u64(WRITE_IN.fh), data, request.position(WRITE_IN.offset), kill, request)
+    const position = request.position(WRITE_IN.offset)
+    reply.modeChanged = fs.write(request.u64(WRITE_IN.fh), data, position, kill, request)
     reply.written(data.length)
   },
 

@@ -28,6 +28,8 @@ export class Reply implements DirectorySink {
   readonly words = new Uint32Array(this.bytes.buffer)
   /** Bytes to send; 0: this request gets no reply. */
   length = 0
+  /** The operation took mode bits of its file away, which this reply cannot tell the kernel. */
+  modeChanged = false
   #listingEnd = 0
   #listingHasEntries = false
 
@@ -38,6 +40,7 @@ export class Reply implements DirectorySink {
     words[(OUT_HEADER.unique >> 2) + 1] = request.words[(IN_HEADER.unique >> 2) + 1] as number
     words[OUT_HEADER.error >> 2] = 0
     this.length = OUT_HEADER.SIZE
+    this.modeChanged = false
   }
 
   /** Fills the header's length in; to be called once, before sending. */

@@ -3,16 +3,17 @@
 import fs from 'node:fs'
 import { errorCode } from '../util/errors.ts'
 import { DoorbellFile } from './doorbell.ts'
-import { FsError, errnoNumber, errnoOf } from './errno.ts'
+import { errnoNumber, errnoOf, isFailure } from './errno.ts'
 import type { FileSystem } from './filesystem.ts'
 import { negotiate } from './init.ts'
+import { invalidateAttributes } from './notify.ts'
 import { OPCODE, type OpcodeName } from './kernel.ts'
 import { perform } from './operations.ts'
 import { Reply } from './reply.ts'
 import { Request } from './request.ts'
 
 export interface SessionOptions {
-  /** Operations that failed, other than by a refusal: the backing file system, or whoever owns the bytes. */
+  /** Operations in which the backing file system, or whoever owns the bytes, failed. Refusals are none. */
   readonly failed?: (operation: string, error: unknown) => void
   /** Runs after each reply, and whenever the doorbell was rung (doorbell.ts). 'stop' ends `serve`. */
   readonly afterRequest?: () => 'stop' | undefined
@@ -90,7 +91,7 @@ export class Session {
         this.#send()
         throw error
       }
-      if (!(error instanceof FsError)) this.#options.failed?.(opcodeName(request.opcode), error)
+      if (isFailure(errno, error)) this.#options.failed?.(opcodeName(request.opcode), error)
     }
     this.#send()
   }
@@ -103,6 +104,7 @@ export class Session {
   #send(): void {
     const reply = this.#reply
     if (reply.length === 0) return
+    if (reply.modeChanged) invalidateAttributes(this.#device, this.#request.nodeId)
     reply.seal()
     try {
       fs.writeSync(this.#device, reply.bytes, 0, reply.length, null)

@@ -4,40 +4,18 @@
  */
 
 import fs from 'node:fs'
-import {
-  changeMode,
-  changeOwner,
-  changeTimes,
-  readAttributes,
-  SET_GROUP_ID,
-  withoutPrivileges,
-  type Reach,
-} from './attributes.ts'
+import { changeMode, changeOwner, changeTimes, readAttributes, withoutPrivileges, type Reach } from './attributes.ts'
 import type { Caller, Volume } from './content.ts'
 import { refusal } from './errno.ts'
-import type {
-  AttributeChange,
-  Attributes,
-  DirectorySink,
-  Entry,
-  FileSystem,
-  FileSystemStatistics,
-  NodeId,
-  Opened,
-} from './filesystem.ts'
-import { DirectoryListing } from './listing.ts'
+import type * as T from './filesystem.ts'
+import { DirectoryListing, DOT_COOKIE, DOT_DOT_COOKIE } from './listing.ts'
+import { makeDirectory, makeFile, makeSymlink, ownership } from './making.ts'
 import { NodeTable, type Node } from './nodes.ts'
 import { OpenFiles } from './open-files.ts'
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants
-const MODE_BITS = 0o7777
-const TYPE_BITS = 0o170000
-const REGULAR = 0o100000
-const DIRECTORY = 0o040000
-const DOT_COOKIE = 1
-const DOT_DOT_COOKIE = 2
+const { O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG } = fs.constants
 
-export class Tree implements FileSystem {
+export class Tree implements T.FileSystem {
   readonly #root: string
   readonly #volume: Volume
   readonly #nodes: NodeTable
@@ -57,7 +35,7 @@ export class Tree implements FileSystem {
   }
 
   /** The id by which the kernel knows the file at `path`, if it does: what invalidating it needs. */
-  find(path: string): NodeId | undefined {
+  find(path: string): T.NodeId | undefined {
     let node: Node | undefined = this.#nodes.root
     for (const name of path === '' ? [] : path.split('/')) node = node?.children.get(name)
     return node?.id
@@ -68,27 +46,25 @@ export class Tree implements FileSystem {
     this.#files.releaseAll()
   }
 
-  lookup(parentId: NodeId, name: string): Entry | undefined {
+  lookup(parentId: T.NodeId, name: string): T.Entry | undefined {
     const parent = this.#directory(parentId)
     const attributes = fs.lstatSync(this.#backing(this.#nodes.childPath(parent, name)), { throwIfNoEntry: false })
     if (attributes !== undefined) return this.#entry(parent, name, attributes)
-    const vanished = parent.children.get(name)
-    if (vanished !== undefined) this.#nodes.detach(vanished)
+    this.#detachChild(parent, name)
     return undefined
   }
 
-  forget(id: NodeId, lookups: number): void {
+  forget(id: T.NodeId, lookups: number): void {
     this.#nodes.forget(id, lookups)
   }
 
-  getAttributes(id: NodeId): Attributes {
-    const node = this.#nodes.get(id)
-    return this.#attributes(node)
+  getAttributes(id: T.NodeId): T.Attributes {
+    return this.#attributes(this.#nodes.get(id))
   }
 
-  setAttributes(id: NodeId, change: AttributeChange, caller: Caller): Attributes {
+  /** What may be refused comes first; the owner before the mode, from which it takes bits; the times last. */
+  setAttributes(id: T.NodeId, change: T.AttributeChange, caller: Caller): T.Attributes {
     const node = this.#nodes.get(id)
-    // what may be refused comes first, the owner before the mode, from which it takes bits, the times last
     if (change.sizeBytes !== undefined) this.#truncate(node, change.sizeBytes, change.killPrivileges === true, caller)
     const reach = this.#reach(node)
     if (change.uid !== undefined || change.gid !== undefined) changeOwner(reach, change.uid, change.gid)
@@ -97,50 +73,45 @@ export class Tree implements FileSystem {
     return this.#attributes(node)
   }
 
-  readLink(id: NodeId): Uint8Array {
-    return fs.readlinkSync(this.#reach(this.#nodes.get(id)).path, 'buffer')
+  readLink(id: T.NodeId): Uint8Array {
+    return fs.readlinkSync(this.#backing(this.#nodes.path(this.#nodes.get(id))), 'buffer')
   }
 
-  makeSymlink(parentId: NodeId, name: string, target: string, caller: Caller): Entry {
-    return this.#make(parentId, name, caller, (path, parent) => {
-      fs.symlinkSync(target, path)
-      this.#own({ fd: undefined, path }, fs.lstatSync(path), parent, undefined, caller)
+  makeSymlink(parentId: T.NodeId, name: string, target: string, caller: Caller): T.Entry {
+    return this.#make(parentId, name, (path, parent) => makeSymlink(path, target, ownership(parent, caller)))
+  }
+
+  makeNode(parentId: T.NodeId, name: string, mode: number, caller: Caller): T.Entry {
+    if ((mode & S_IFMT) !== S_IFREG) throw refusal('EPERM') // no pipes, sockets and devices beside databases
+    return this.#make(parentId, name, (path, parent) => {
+      fs.closeSync(makeFile(path, mode, ownership(parent, caller)))
     })
   }
 
-  makeNode(parentId: NodeId, name: string, mode: number, caller: Caller): Entry {
-    if ((mode & TYPE_BITS) !== REGULAR) throw refusal('EPERM')
-    return this.#make(parentId, name, caller, (path, parent) => {
-      fs.closeSync(this.#createBacking(path, parent, mode, caller))
+  makeDirectory(parentId: T.NodeId, name: string, mode: number, caller: Caller): T.Entry {
+    return this.#make(parentId, name, (path, parent) => {
+      makeDirectory(path, mode, ownership(parent, caller), parent)
     })
   }
 
-  makeDirectory(parentId: NodeId, name: string, mode: number, caller: Caller): Entry {
-    return this.#make(parentId, name, caller, (path, parent) => {
-      fs.mkdirSync(path, mode & MODE_BITS)
-      const inherited = parent.mode & SET_GROUP_ID
-      this.#own({ fd: undefined, path }, fs.lstatSync(path), parent, DIRECTORY | mode | inherited, caller)
-    })
-  }
-
-  unlink(parentId: NodeId, name: string, caller: Caller): void {
+  unlink(parentId: T.NodeId, name: string, caller: Caller): void {
     const parent = this.#directory(parentId)
     const path = this.#nodes.childPath(parent, name)
     const perform = () => {
       fs.unlinkSync(this.#backing(path))
-      this.#detached(parent, name)
+      this.#detachChild(parent, name)
     }
     if (fs.lstatSync(this.#backing(path)).isFile()) this.#volume.unlink(path, perform, caller)
     else perform()
   }
 
-  removeDirectory(parentId: NodeId, name: string): void {
+  removeDirectory(parentId: T.NodeId, name: string): void {
     const parent = this.#directory(parentId)
     fs.rmdirSync(this.#backing(this.#nodes.childPath(parent, name)))
-    this.#detached(parent, name)
+    this.#detachChild(parent, name)
   }
 
-  rename(fromId: NodeId, name: string, toId: NodeId, newName: string, noReplace: boolean, caller: Caller): void {
+  rename(fromId: T.NodeId, name: string, toId: T.NodeId, newName: string, noReplace: boolean, caller: Caller): void {
     const parent = this.#directory(fromId)
     const newParent = this.#directory(toId)
     const from = this.#nodes.childPath(parent, name)
@@ -150,7 +121,7 @@ export class Tree implements FileSystem {
     const perform = () => {
       fs.renameSync(this.#backing(from), this.#backing(to))
       const node = parent.children.get(name)
-      if (node === undefined) this.#detached(newParent, newName)
+      if (node === undefined) this.#detachChild(newParent, newName)
       else this.#nodes.move(node, newParent, newName)
     }
     if (attributes.isFile() || attributes.isDirectory()) {
@@ -158,37 +129,25 @@ export class Tree implements FileSystem {
     } else perform()
   }
 
-  open(id: NodeId, flags: number, killPrivileges: boolean, caller: Caller): Opened {
+  open(id: T.NodeId, flags: number, killPrivileges: boolean, caller: Caller): T.Opened {
     const node = this.#regular(id)
     const handle = this.#open(node, flags, caller)
-    if (killPrivileges) this.#killPrivileges(node)
-    return { handle, cached: true }
+    return { handle, cached: true, modeChanged: killPrivileges && this.#killPrivileges(node) }
   }
 
-  create(
-    parentId: NodeId,
-    name: string,
-    flags: number,
-    mode: number,
-    caller: Caller,
-  ): { entry: Entry; opened: Opened } {
+  create(parentId: T.NodeId, name: string, flags: number, mode: number, caller: Caller): T.Created {
     const parent = this.#directory(parentId)
     const path = this.#nodes.childPath(parent, name)
-    const there = fs.lstatSync(this.#backing(path), { throwIfNoEntry: false })
-    if (there !== undefined) {
-      if ((flags & O_EXCL) !== 0) throw refusal('EEXIST')
-      const entry = this.#entry(parent, name, there)
-      return { entry, opened: this.open(entry.nodeId, flags, true, caller) }
-    }
-    const fd = this.#createBacking(this.#backing(path), parent, mode, caller)
+    const backing = this.#backing(path)
+    const there = fs.lstatSync(backing, { throwIfNoEntry: false })
+    if (there !== undefined) return this.#openExisting(parent, name, there, flags, caller)
+    const fd = makeFile(backing, mode, ownership(parent, caller))
     const node = this.#nodes.remember(parent, name, fs.fstatSync(fd))
     try {
-      const handle = this.#files.open(node, path, this.#backing(path), flags, caller, fd)
-      node.lookups++
-      const entry = { nodeId: node.id, attributes: this.#attributes(node), cached: true }
-      return { entry, opened: { handle, cached: true } }
+      const handle = this.#files.open(node, path, backing, flags, caller, fd)
+      return { entry: this.#known(node), opened: { handle, cached: true, modeChanged: false } }
     } catch (error) {
-      fs.unlinkSync(this.#backing(path))
+      fs.unlinkSync(backing)
       this.#nodes.detach(node)
       throw error
     }
@@ -198,10 +157,10 @@ export class Tree implements FileSystem {
     return this.#files.get(handle).file.content.read(into, at, length, position)
   }
 
-  write(handle: number, data: Uint8Array, position: number, killPrivileges: boolean, caller: Caller): void {
+  write(handle: number, data: Uint8Array, position: number, killPrivileges: boolean, caller: Caller): boolean {
     const { node, file } = this.#files.get(handle)
     file.content.write(data, position, caller)
-    if (killPrivileges) this.#killPrivileges(node)
+    return killPrivileges && this.#killPrivileges(node)
   }
 
   release(handle: number): void {
@@ -212,7 +171,7 @@ export class Tree implements FileSystem {
     this.#files.get(handle).file.content.sync(dataOnly)
   }
 
-  syncDirectory(id: NodeId): void {
+  syncDirectory(id: T.NodeId): void {
     const path = this.#nodes.path(this.#directory(id))
     this.#volume.syncDirectory(path, () => {
       const fd = fs.openSync(this.#backing(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
@@ -224,17 +183,10 @@ export class Tree implements FileSystem {
     })
   }
 
-  readDirectory(id: NodeId, cookie: number, withEntries: boolean, sink: DirectorySink): void {
+  readDirectory(id: T.NodeId, cookie: number, withEntries: boolean, sink: T.DirectorySink): void {
     const node = this.#directory(id)
-    const dots = [
-      { name: '.', ino: node.ino, own: DOT_COOKIE },
-      { name: '..', ino: (node.parent ?? node).ino, own: DOT_DOT_COOKIE },
-    ]
-    for (const { name, ino, own } of dots) {
-      if (own <= cookie) continue
-      if (!sink.fits(name.length)) return
-      sink.add(name, name.length, ino, DIRECTORY, own, undefined)
-    }
+    if (cookie < DOT_COOKIE && !addDots('.', node.ino, DOT_COOKIE, sink)) return
+    if (cookie < DOT_DOT_COOKIE && !addDots('..', (node.parent ?? node).ino, DOT_DOT_COOKIE, sink)) return
     for (const [name, own] of this.#listing(node, cookie).after(cookie)) {
       const nameBytes = Buffer.byteLength(name)
       if (!sink.fits(nameBytes)) return
@@ -246,17 +198,17 @@ export class Tree implements FileSystem {
     }
   }
 
-  statistics(): FileSystemStatistics {
+  statistics(): T.FileSystemStatistics {
     return fs.statfsSync(this.#root)
   }
 
-  #directory(id: NodeId): Node {
+  #directory(id: T.NodeId): Node {
     const node = this.#nodes.get(id)
     if (!node.isDirectory) throw refusal('ENOTDIR')
     return node
   }
 
-  #regular(id: NodeId): Node {
+  #regular(id: T.NodeId): Node {
     const node = this.#nodes.get(id)
     if (node.isDirectory) throw refusal('EISDIR')
     if (!node.isRegular) throw refusal(node.isSymlink ? 'ELOOP' : 'EPERM')
@@ -272,34 +224,60 @@ export class Tree implements FileSystem {
     return { fd: undefined, path: this.#backing(this.#nodes.path(node)) }
   }
 
-  #attributes(node: Node): Attributes {
+  #attributes(node: Node): T.Attributes {
     const attributes = readAttributes(this.#reach(node))
     node.seen(attributes)
     return attributes
   }
 
-  #entry(parent: Node, name: string, attributes: Attributes): Entry {
+  /** What the kernel is told about a name, and will have to forget. */
+  #entry(parent: Node, name: string, attributes: T.Attributes): T.Entry {
     const node = this.#nodes.remember(parent, name, attributes)
+    node.lookups++
+    return { nodeId: node.id, attributes, cached: true }
+  }
+
+  /** The same, after opening it, which may have changed its attributes. */
+  #known(node: Node): T.Entry {
+    const attributes = this.#attributes(node)
     node.lookups++
     return { nodeId: node.id, attributes, cached: true }
   }
 
   /** Read anew whenever a reader starts from the beginning. */
   #listing(node: Node, cookie: number): DirectoryListing {
-    const listing = (node.listing ??= new DirectoryListing(DOT_DOT_COOKIE))
+    const listing = (node.listing ??= new DirectoryListing())
     if (cookie <= DOT_DOT_COOKIE) listing.refresh(fs.readdirSync(this.#backing(this.#nodes.path(node))))
     return listing
   }
 
-  #detached(parent: Node, name: string): void {
+  #detachChild(parent: Node, name: string): void {
     const node = parent.children.get(name)
     if (node !== undefined) this.#nodes.detach(node)
   }
 
+  #make(parentId: T.NodeId, name: string, make: (path: string, parent: Node) => void): T.Entry {
+    const parent = this.#directory(parentId)
+    const path = this.#backing(this.#nodes.childPath(parent, name))
+    make(path, parent)
+    return this.#entry(parent, name, fs.lstatSync(path))
+  }
+
   #open(node: Node, flags: number, caller: Caller): number {
-    if (node.open !== undefined) return this.#files.open(node, '', '', flags, caller)
-    const path = this.#nodes.path(node)
+    const path = node.open === undefined ? this.#nodes.path(node) : '' // not needed then, and perhaps removed
     return this.#files.open(node, path, this.#backing(path), flags, caller)
+  }
+
+  /** For CREATE of a name that the kernel thought free: the daemon itself has made the file since. */
+  #openExisting(parent: Node, name: string, there: T.Attributes, flags: number, caller: Caller): T.Created {
+    if ((flags & O_EXCL) !== 0) throw refusal('EEXIST')
+    const node = this.#nodes.remember(parent, name, there)
+    try {
+      const opened = this.open(node.id, flags, (flags & O_TRUNC) !== 0, caller)
+      return { entry: this.#known(node), opened }
+    } finally {
+      this.#nodes.collect(node)
+    }
   }
 
   /** A truncation by name is opening for writing, truncating and closing, to whoever owns the bytes. */
@@ -313,36 +291,17 @@ export class Tree implements FileSystem {
     }
   }
 
-  #killPrivileges(node: Node): void {
+  #killPrivileges(node: Node): boolean {
     const mode = withoutPrivileges(node.mode)
-    if (mode === node.mode) return
+    if (mode === node.mode) return false
     changeMode(this.#reach(node), mode)
     node.mode = mode
+    return true
   }
+}
 
-  #make(parentId: NodeId, name: string, _caller: Caller, make: (path: string, parent: Node) => void): Entry {
-    const parent = this.#directory(parentId)
-    const path = this.#backing(this.#nodes.childPath(parent, name))
-    make(path, parent)
-    return this.#entry(parent, name, fs.lstatSync(path))
-  }
-
-  #createBacking(path: string, parent: Node, mode: number, caller: Caller): number {
-    const fd = fs.openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode & MODE_BITS)
-    try {
-      this.#own({ fd, path }, fs.fstatSync(fd), parent, REGULAR | mode, caller)
-    } catch (error) {
-      fs.closeSync(fd)
-      fs.unlinkSync(path)
-      throw error
-    }
-    return fd
-  }
-
-  /** Gives what was just made to its caller, with the mode that was asked for, whatever this process's umask is. */
-  #own(reach: Reach, now: Attributes, parent: Node, mode: number | undefined, caller: Caller): void {
-    const gid = (parent.mode & SET_GROUP_ID) !== 0 ? parent.gid : caller.gid
-    if (now.uid !== caller.uid || now.gid !== gid) changeOwner(reach, caller.uid, gid)
-    if (mode !== undefined && (mode & MODE_BITS) !== (now.mode & MODE_BITS)) changeMode(reach, mode)
-  }
+function addDots(name: '.' | '..', ino: number, cookie: number, sink: T.DirectorySink): boolean {
+  if (!sink.fits(name.length)) return false
+  sink.add(name, name.length, ino, S_IFDIR, cookie, undefined)
+  return true
 }

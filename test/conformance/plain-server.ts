@@ -2,29 +2,28 @@
  * Serves a directory through the direct driver, as it is, in the shape of the real daemon: a worker thread blocks in
  * the session's loop, the main thread stays free. Usage: plain-server.ts BACKING MOUNTPOINT.
  *
- * Says `mounted` on stdout. Commands on stdin, one a line: `counts` prints a JSON line of requests by kind; `doorbell`
- * rings it and prints how many times the housekeeping ran; `stop`, or the end of stdin, unmounts and ends it.
+ * Says `mounted` on stdout, after `cleared` if a dead mount was in the way. Takes commands on stdin, one a line, and
+ * answers each with one. By the doorbell: `counts`, requests by kind; `nodes`, how many files the kernel remembers;
+ * `halt`, the session stops while the mount is still there. By unmounting: `stop`, and the end of stdin.
  */
 
 import fs from 'node:fs'
 import { createInterface } from 'node:readline'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
-import { mountDirect, clearStaleMount, unmount } from '../../src/fuse/mount.ts'
 import { hangDoorbell, ringDoorbell } from '../../src/fuse/doorbell.ts'
+import { clearStaleMount, mountDirect, unmount } from '../../src/fuse/mount.ts'
 import { PlainVolume } from '../../src/fuse/plain.ts'
 import { Session } from '../../src/fuse/session.ts'
 import { Tree } from '../../src/fuse/tree.ts'
 
+const QUESTIONS = ['', 'counts', 'nodes', 'halt']
+
 interface Shared {
   readonly device: number
   readonly backing: string
-  /** [stop, doorbells asked for, housekeepings done, print counts] */
-  readonly signals: Int32Array
+  /** One word: the number of the question that the serving thread has yet to answer. */
+  readonly question: Int32Array
 }
-
-const STOP = 0
-const HOUSEKEEPINGS = 1
-const PRINT_COUNTS = 2
 
 /** A worker does not inherit the loader that makes Node run TypeScript. */
 const WORKER = `
@@ -37,56 +36,50 @@ else serve(workerData as Shared)
 
 async function control(backing: string, mountPoint: string): Promise<void> {
   if (await clearStaleMount(mountPoint)) console.log('cleared')
-  const device = mountDirect(mountPoint, { fsname: 'ltxd', allowOther: true })
-  const signals = new Int32Array(new SharedArrayBuffer(16))
-  const data = { device, backing, signals } satisfies Shared
-  const worker = new Worker(WORKER, { eval: true, workerData: { ...data, file: import.meta.url } })
+  const device = mountDirect(mountPoint, { allowOther: true })
+  const question = new Int32Array(new SharedArrayBuffer(4))
+  const shared: Shared = { device, backing, question }
+  const worker = new Worker(WORKER, { eval: true, workerData: { ...shared, file: import.meta.url } })
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-  worker.on('error', (error) => {
+  worker.once('error', (error) => {
     console.error(error)
     process.exitCode = 1
   })
   const doorbell = await hangDoorbell(mountPoint, device)
-  console.log('mounted')
-  const lines = createInterface({ input: process.stdin })
-  let stopping = false
-  const stop = async () => {
-    if (stopping) return
-    stopping = true
+
+  let ending: Promise<void> | undefined
+  const end = async (): Promise<void> => {
     fs.closeSync(doorbell)
     console.log(await unmount(mountPoint))
     await exited
     fs.closeSync(device)
-    lines.close()
+    process.stdin.destroy()
   }
-  lines.on('line', (line) => {
-    if (line === 'stop') void stop()
-    if (line === 'counts') Atomics.store(signals, PRINT_COUNTS, 1)
-    if (line === 'doorbell' || line === 'counts') {
-      const before = Atomics.load(signals, HOUSEKEEPINGS)
-      ringDoorbell(device)
-      Atomics.wait(signals, HOUSEKEEPINGS, before, 5000)
-      if (line === 'doorbell') console.log(Atomics.load(signals, HOUSEKEEPINGS) - before)
-    }
-  })
-  lines.on('close', () => void stop())
+  createInterface({ input: process.stdin })
+    .on('line', (line) => {
+      if (line === 'stop') ending ??= end()
+      Atomics.store(question, 0, Math.max(0, QUESTIONS.indexOf(line)))
+      if (QUESTIONS.includes(line)) ringDoorbell(device)
+    })
+    .once('close', () => void (ending ??= end()))
+  console.log('mounted')
   await exited
-  await stop()
+  await (ending ??= end())
 }
 
-function serve({ device, backing, signals }: Shared): void {
+function serve({ device, backing, question }: Shared): void {
   const tree = new Tree(backing, new PlainVolume())
-  const session = new Session(device, tree, {
+  const answer = (line: string) => fs.writeSync(1, `${line}\n`)
+  const session: Session = new Session(device, tree, {
     failed: (operation, error) => process.stderr.write(`${operation}: ${String(error)}\n`),
     afterRequest: () => {
-      Atomics.add(signals, HOUSEKEEPINGS, 1)
-      Atomics.notify(signals, HOUSEKEEPINGS)
-      if (Atomics.compareExchange(signals, PRINT_COUNTS, 1, 0) === 1) {
-        fs.writeSync(1, JSON.stringify(session.counts()) + '\n')
-      }
-      return Atomics.load(signals, STOP) === 1 ? 'stop' : undefined
+      const asked = QUESTIONS[Atomics.exchange(question, 0, 0)]
+      if (asked === 'counts') answer(JSON.stringify(session.counts()))
+      if (asked === 'nodes') answer(String(tree.nodeCount))
+      return asked === 'halt' ? 'stop' : undefined
     },
   })
-  session.serve()
+  const end = session.serve()
   tree.close()
+  if (end === 'stopped') answer(end)
 }

@@ -1,0 +1,176 @@
+import fs from 'node:fs/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { attempt, python, Served, shell } from './served.ts'
+
+let served: Served
+beforeAll(async () => void (served = await Served.start()))
+afterAll(() => served.end())
+
+describe('a directory', () => {
+  it('lists 1,000 entries, each once, with their types, in both ways of listing', async () => {
+    await fs.mkdir(served.at('thousand'))
+    await shell(served.at('thousand'), 'for i in $(seq 998); do : > file-number-$i; done; mkdir sub; ln -s x link')
+    const entries = await fs.readdir(served.at('thousand'), { withFileTypes: true })
+    expect(new Set(entries.map((entry) => entry.name)).size).toBe(1000)
+    expect(entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)).toEqual(['sub'])
+    expect(entries.filter((entry) => entry.isSymbolicLink()).map((entry) => entry.name)).toEqual(['link'])
+    expect(await shell(served.at('thousand'), 'ls -la | wc -l')).toBe('1003')
+  })
+
+  it('shows changes at once', async () => {
+    await fs.mkdir(served.at('changing'))
+    for (let i = 0; i < 20; i++) {
+      await fs.writeFile(served.at('changing', `f${i}`), '')
+      expect((await fs.readdir(served.at('changing'))).length).toBe(i + 1)
+    }
+    await fs.unlink(served.at('changing', 'f7'))
+    await fs.rename(served.at('changing', 'f8'), served.at('changing', 'g8'))
+    const names = await fs.readdir(served.at('changing'))
+    expect(names).not.toContain('f7')
+    expect(names).not.toContain('f8')
+    expect(names).toContain('g8')
+  })
+
+  it('loses every entry when they are removed while it is read', async () => {
+    await shell(served.mount, 'mkdir -p deep/er; for i in $(seq 2000); do : > deep/er/$i; done; rm -r deep')
+    await expect(fs.stat(served.at('deep'))).rejects.toThrow('ENOENT')
+    const program = `
+import os, sys
+d = sys.argv[1] + '/shrinking'
+os.mkdir(d)
+for i in range(3000): open(f'{d}/{i:05}', 'w').close()
+with os.scandir(d) as entries:
+    for entry in entries: os.unlink(entry.path)
+os.rmdir(d)
+print('empty')`
+    expect(await python(program, served.mount)).toBe('empty')
+  })
+
+  it('is not removed while it holds something', async () => {
+    await shell(served.mount, 'mkdir full; : > full/file')
+    await expect(fs.rmdir(served.at('full'))).rejects.toThrow('ENOTEMPTY')
+    await expect(fs.unlink(served.at('full'))).rejects.toThrow('EISDIR')
+    await expect(fs.rmdir(served.at('full', 'file'))).rejects.toThrow('ENOTDIR')
+  })
+
+  it('is renamed while files in it are open, and they go on', async () => {
+    await shell(served.mount, 'mkdir -p before/inner; echo one > before/inner/file')
+    const open = await fs.open(served.at('before', 'inner', 'file'), 'r+')
+    await fs.rename(served.at('before'), served.at('after'))
+    await open.write('two', 0)
+    await open.truncate(3)
+    await open.sync()
+    expect((await open.stat()).size).toBe(3)
+    await open.close()
+    expect(await fs.readFile(served.at('after', 'inner', 'file'), 'utf8')).toBe('two')
+    expect(await fs.readFile(served.behind('after', 'inner', 'file'), 'utf8')).toBe('two')
+    await fs.writeFile(served.at('after', 'inner', 'new'), '')
+    expect(await fs.readdir(served.behind('after', 'inner'))).toEqual(['file', 'new'])
+  })
+
+  it('counts the links of its subdirectories and belongs to whoever made it', async () => {
+    await shell(served.mount, 'mkdir -p links/a links/b')
+    expect((await fs.stat(served.at('links'))).nlink).toBe((await fs.stat(served.behind('links'))).nlink)
+  })
+})
+
+describe('a rename', () => {
+  it('replaces what is there, also while that is open', async () => {
+    await fs.writeFile(served.at('old'), 'old')
+    await fs.writeFile(served.at('new'), 'new')
+    const open = await fs.open(served.at('new'), 'r')
+    await fs.rename(served.at('old'), served.at('new'))
+    expect(await fs.readFile(served.at('new'), 'utf8')).toBe('old')
+    expect(await open.readFile('utf8')).toBe('new')
+    await open.close()
+    await expect(fs.stat(served.at('old'))).rejects.toThrow('ENOENT')
+  })
+
+  it('carries an open file along between directories', async () => {
+    await shell(served.mount, 'mkdir from to; echo 1 > from/x; echo 2 > to/x')
+    const open = await fs.open(served.at('from', 'x'), 'a+')
+    await fs.rename(served.at('from', 'x'), served.at('to', 'x'))
+    await open.write('more')
+    await open.close()
+    expect(await fs.readFile(served.at('to', 'x'), 'utf8')).toBe('1\nmore')
+  })
+
+  it('honours RENAME_NOREPLACE and refuses RENAME_EXCHANGE and directories over files', async () => {
+    const program = `
+import ctypes, os, sys, errno
+libc = ctypes.CDLL(None, use_errno=True)
+os.chdir(sys.argv[1])
+for name in 'pq': open(name, 'w').close()
+os.mkdir('r')
+def rename(a, b, flags):
+    ok = libc.renameat2(-100, a, -100, b, flags) == 0
+    print('ok' if ok else errno.errorcode[ctypes.get_errno()])
+rename(b'p', b'q', 1); rename(b'p', b'q', 2); rename(b'p', b's', 1); rename(b'r', b'q', 0); rename(b'q', b'r', 0)`
+    expect(await python(program, served.mount)).toBe('EEXIST\nEINVAL\nok\nENOTDIR\nEISDIR')
+  })
+})
+
+describe('names', () => {
+  it('may be 255 bytes long and not more', async () => {
+    await fs.writeFile(served.at('n'.repeat(255)), 'long')
+    expect(await fs.readdir(served.mount)).toContain('n'.repeat(255))
+    await expect(fs.writeFile(served.at('n'.repeat(256)), '')).rejects.toThrow('ENAMETOOLONG')
+  })
+
+  it('may hold any characters, which come back as they were', async () => {
+    const names = ['ä ö ü', '数据库.db', '🗄️', 'a\tb\nc', '-rf', '\u{301}e', 'NFC é', 'percent%20', 'quote\'"', '...']
+    await fs.mkdir(served.at('names'))
+    for (const name of names) await fs.writeFile(served.at('names', name), name)
+    expect((await fs.readdir(served.at('names'))).sort()).toEqual([...names].sort())
+    expect((await fs.readdir(served.behind('names'))).sort()).toEqual([...names].sort())
+    for (const name of names) expect(await fs.readFile(served.at('names', name), 'utf8')).toBe(name)
+  })
+
+  it('that are not UTF-8 are refused', async () => {
+    const program = `
+import os, sys, errno
+for bad in (b'\\xff', b'a\\xc0b', b'\\xed\\xa0\\x80'):
+    try: os.open(os.fsencode(sys.argv[1]) + b'/' + bad, os.O_CREAT | os.O_WRONLY)
+    except OSError as error: print(errno.errorcode[error.errno])
+open(sys.argv[1] + '/\\ufffd', 'w').close()`
+    expect(await python(program, served.mount)).toBe('EILSEQ\nEILSEQ\nEILSEQ')
+  })
+
+  it('in a deep tree reach the file as long as the whole path does', async () => {
+    const program = `
+import os, sys
+os.chdir(sys.argv[1])
+for i in range(60): os.mkdir('d' * 50); os.chdir('d' * 50)
+open('bottom', 'w').write('here'); print(open('bottom').read())`
+    expect(await python(program, served.mount)).toBe('here')
+  })
+})
+
+describe('symbolic links', () => {
+  it('are made, read, followed by the kernel and removed', async () => {
+    await fs.writeFile(served.at('target'), 'through')
+    await fs.symlink('target', served.at('pointer'))
+    expect(await fs.readlink(served.at('pointer'))).toBe('target')
+    expect(await fs.readFile(served.at('pointer'), 'utf8')).toBe('through')
+    expect((await fs.lstat(served.at('pointer'))).isSymbolicLink()).toBe(true)
+    await fs.unlink(served.at('pointer'))
+    expect(await fs.readFile(served.at('target'), 'utf8')).toBe('through')
+  })
+
+  it('lead out of the mount only in the eyes of the caller, never of the server', async () => {
+    await fs.writeFile(`${served.directory}/outside`, 'secret', { mode: 0o600 })
+    await fs.symlink('../outside', served.at('escape'))
+    await shell(served.mount, 'chown -h 1234 escape; touch -h -d 2001-01-01 escape; stat -c %u escape | grep -qx 1234')
+    expect((await fs.stat(`${served.directory}/outside`)).uid).toBe(0)
+    expect((await fs.stat(`${served.directory}/outside`)).mode & 0o777).toBe(0o600)
+  })
+
+  it('there are no hard links, pipes or devices', async () => {
+    await fs.writeFile(served.at('one'), '')
+    await expect(fs.link(served.at('one'), served.at('two'))).rejects.toThrow('EPERM')
+    expect((await attempt('mkfifo', [served.at('pipe')])).stderr).toContain('Operation not permitted')
+    expect((await attempt('mknod', [served.at('null'), 'c', '1', '3'])).stderr).toContain('Operation not permitted')
+    await python('import os,sys; os.mknod(sys.argv[1], 0o100640)', served.at('node'))
+    expect((await fs.stat(served.at('node'))).mode & 0o7777).toBe(0o640 & ~0o022)
+  })
+})

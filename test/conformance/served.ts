@@ -1,0 +1,168 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { createInterface, type Interface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { OpcodeName } from '../../src/fuse/kernel.ts'
+import { detach } from '../harness/mounts.ts'
+import { isRunning, signalProcess } from '../harness/processes.ts'
+import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { until, within } from '../harness/wait.ts'
+
+const SERVER = fileURLToPath(new URL('./plain-server.ts', import.meta.url))
+const START_DEADLINE_MS = 20_000
+const COMMAND_DEADLINE_MS = 20_000
+
+/** A directory served through the direct driver by a child process, under a fresh temporary directory. */
+export class Served {
+  readonly directory: string
+  readonly backing: string
+  /** The mount point. */
+  readonly mount: string
+  #child: ChildProcess | undefined
+  #lines: Interface | undefined
+  /** What the server said, and nobody has asked for yet. */
+  readonly #said: string[] = []
+
+  private constructor(directory: string) {
+    this.directory = directory
+    this.backing = path.join(directory, 'backing')
+    this.mount = path.join(directory, 'mount')
+    mkdirSync(this.backing)
+  }
+
+  static async start(): Promise<Served> {
+    const served = new Served(mkdtempSync(path.join(tmpdir(), 'ltxd-conformance-')))
+    try {
+      await served.serve()
+    } catch (error) {
+      await served.end()
+      throw error
+    }
+    return served
+  }
+
+  get pid(): number {
+    if (this.#child?.pid === undefined) throw new Error('the server is not running')
+    return this.#child.pid
+  }
+
+  /** Starts the server. Returns what it said before it had mounted. */
+  async serve(): Promise<string[]> {
+    const child = spawn(process.execPath, [...TYPESCRIPT_ARGUMENTS, SERVER, this.backing, this.mount], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    this.#child = child
+    this.#lines = createInterface({ input: child.stdout })
+    this.#lines.on('line', (line) => this.#said.push(line))
+    const before: string[] = []
+    for (;;) {
+      const line = await this.#line(START_DEADLINE_MS)
+      if (line === 'mounted') return before
+      before.push(line)
+    }
+  }
+
+  /** Gives the server a command and returns the line it answers with. */
+  async ask(command: string): Promise<string> {
+    this.#child?.stdin?.write(`${command}\n`)
+    return this.#line(COMMAND_DEADLINE_MS)
+  }
+
+  /** How many requests of each kind `action` caused. */
+  async requestsOf(action: () => Promise<void>): Promise<Partial<Record<OpcodeName, number>>> {
+    const counts = async () => JSON.parse(await this.ask('counts')) as Partial<Record<OpcodeName, number>>
+    const before = await counts()
+    await action()
+    const after = await counts()
+    const difference: Partial<Record<OpcodeName, number>> = {}
+    for (const name of Object.keys(after) as OpcodeName[]) {
+      const count = (after[name] ?? 0) - (before[name] ?? 0)
+      if (count > 0) difference[name] = count
+    }
+    return difference
+  }
+
+  /** A clean stop. Returns what became of the mount, and waits for the end of the server. */
+  async stop(): Promise<string> {
+    const outcome = await this.ask('stop')
+    await this.#ended()
+    return outcome
+  }
+
+  /** `kill -9`. The dead mount stays. */
+  async kill(): Promise<void> {
+    signalProcess(this.pid, 'SIGKILL')
+    await this.#ended()
+  }
+
+  /** Whatever state it is in: nothing stays running or mounted. */
+  async end(): Promise<void> {
+    const pid = this.#child?.pid
+    if (pid !== undefined && isRunning(pid)) await this.kill()
+    await detach(this.mount)
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+
+  /** A path on the mount. */
+  at(...names: string[]): string {
+    return path.join(this.mount, ...names)
+  }
+
+  /** A path in the backing directory. */
+  behind(...names: string[]): string {
+    return path.join(this.backing, ...names)
+  }
+
+  async #line(deadlineMs: number): Promise<string> {
+    return until('an answer of the server', deadlineMs, () => {
+      const line = this.#said.shift()
+      if (line === undefined && !isRunning(this.pid)) throw new Error('the server has ended')
+      return line
+    })
+  }
+
+  async #ended(): Promise<void> {
+    const { pid } = this
+    await until('end of the server', START_DEADLINE_MS, () => !isRunning(pid))
+  }
+}
+
+export interface Outcome {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs a program to its end, with a deadline, whatever it ends with. */
+export async function attempt(program: string, args: readonly string[], cwd = '/'): Promise<Outcome> {
+  const options = { timeout: COMMAND_DEADLINE_MS, killSignal: 'SIGKILL', maxBuffer: 1 << 24, cwd } as const
+  const ended = new Promise<Outcome>((resolve) => {
+    execFile(program, args, options, (error, stdout, stderr) => {
+      if (error === null) resolve({ code: 0, stdout, stderr })
+      else if (typeof error.code === 'number') resolve({ code: error.code, stdout, stderr })
+      else resolve({ code: -1, stdout, stderr: `${error.message}\n${stderr}` })
+    })
+  })
+  return within(`end of ${program}`, COMMAND_DEADLINE_MS + 5_000, ended)
+}
+
+/** Runs a program that must succeed; returns what it printed. */
+export async function run(program: string, ...args: string[]): Promise<string> {
+  const outcome = await attempt(program, args)
+  if (outcome.code !== 0) throw new Error(`${program} ended with ${outcome.code}: ${outcome.stderr}${outcome.stdout}`)
+  return outcome.stdout.trimEnd()
+}
+
+/** Runs a shell script in a directory; it must succeed. */
+export async function shell(cwd: string, script: string): Promise<string> {
+  const outcome = await attempt('bash', ['-euo', 'pipefail', '-c', script], cwd)
+  if (outcome.code !== 0) throw new Error(`the script ended with ${outcome.code}: ${outcome.stderr}${outcome.stdout}`)
+  return outcome.stdout.trimEnd()
+}
+
+/** Runs a Python program with arguments; it must succeed. */
+export async function python(program: string, ...args: string[]): Promise<string> {
+  return run('python3', '-c', program, ...args)
+}
