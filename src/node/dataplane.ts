@@ -10,7 +10,7 @@ import { hangDoorbell, ringDoorbell } from '../fuse/doorbell.ts'
 export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared'> {
   readonly log: (level: LogLevel, message: string, fields: LogFields) => void
   /** A database has appeared. */
-  readonly appeared: (database: KnownDatabase) => void
+  readonly appeared: (database: KnownDatabase) => unknown
 }
 
 /** A database as the control plane knows it. */
@@ -88,7 +88,8 @@ export class DataPlane {
         const { name, slot, refusal } = message
         const known = { name, refusal, state: () => this.shared.read(slot) }
         this.databases.set(name, known)
-        return this.options.appeared(known)
+        this.options.appeared(known)
+        return
       }
       case 'stopped':
     }

@@ -4,7 +4,8 @@ import type { KnownDatabase } from './dataplane.ts'
 import { formatNodeId, openDataDirectory } from './data-directory.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { LogKeeper } from './log-keeper.ts'
-import type { DatabaseStatus, NodeStatus } from './status.ts'
+import { NodeBackup } from './node-backup.ts'
+import type { BackupStatus, DatabaseStatus, NodeStatus } from './status.ts'
 import { startApi } from '../api/server.ts'
 import type { Api } from '../api/server.ts'
 import type { Config } from '../config/config.ts'
@@ -58,6 +59,8 @@ class RunningNode implements Node {
   private data: DataDirectory | undefined
   private plane: DataPlane | undefined
   private keeper: LogKeeper | undefined
+  private backup: NodeBackup | undefined
+  private backupBegun = false
   private api: Api | undefined
   private device: number | undefined
   private stopping: Promise<void> | undefined
@@ -75,8 +78,12 @@ class RunningNode implements Node {
     const { config, logger } = this
     if (await clearStaleMount(this.mountDir)) logger.warn({ mount: this.mountDir }, 'cleared the mount of a dead node')
     const data = (this.data = openDataDirectory(config.data.dir))
+    if (config.backup !== undefined) this.backup = new NodeBackup(config.backup, data, logger)
+    await this.backup?.hydrate(signal)
     const plane = (this.plane = this.startPlane(data))
     await plane.recover()
+    await this.backup?.begin(plane, signal)
+    this.backupBegun = true
     signal?.throwIfAborted()
     this.device = mountDirect(this.mountDir, { fsname: 'ltxd', allowOther: config.fuse.allowOther })
     await plane.serve(this.mountDir, this.device)
@@ -91,6 +98,7 @@ class RunningNode implements Node {
 
   status(): NodeStatus {
     const { config, data, plane } = this
+    const backups = this.backup?.status()
     return {
       version: VERSION,
       nodeId: formatNodeId(data?.nodeId ?? 0n),
@@ -102,7 +110,7 @@ class RunningNode implements Node {
       ...(config.backup && { backup: { url: config.backup.url } }),
       databases: Array.from(plane?.databases.values() ?? [])
         .filter(({ refusal, state }) => refusal !== undefined || state().tracked)
-        .map((database) => this.describe(database)),
+        .map((database) => this.describe(database, backups?.get(database.name))),
     }
   }
 
@@ -117,7 +125,7 @@ class RunningNode implements Node {
       nodeId,
       segmentSizeBytes: this.config.data.segmentSizeBytes,
       log: (level, message, fields) => this.logger[level](fields, message),
-      appeared: () => {},
+      appeared: (database) => this.backupBegun && this.backup?.add(database),
     })
     plane.ended.then(
       () =>
@@ -134,7 +142,7 @@ class RunningNode implements Node {
       root,
       databases: () => plane.databases.values(),
       retention: this.config.data.retention,
-      uploaded: () => undefined,
+      uploaded: (name) => this.backup?.uploaded(name),
       logger: this.logger,
       nowMs: Date.now,
       intervalMs: KEEPER_INTERVAL_MS,
@@ -143,7 +151,7 @@ class RunningNode implements Node {
     return keeper
   }
 
-  private describe(database: KnownDatabase): DatabaseStatus {
+  private describe(database: KnownDatabase, backup: BackupStatus | undefined): DatabaseStatus {
     const { name, refusal } = database
     const state = database.state()
     const log = this.keeper?.logFacts(name)
@@ -157,6 +165,7 @@ class RunningNode implements Node {
       logBytes: log?.bytes ?? 0,
       commitCount: state.commits,
       ...(refusal !== undefined && { error: refusal }),
+      ...(backup !== undefined && { backup }),
     }
   }
 
@@ -176,6 +185,7 @@ class RunningNode implements Node {
     }
     await this.plane?.stop().catch((error: unknown) => this.end?.reject(error))
     await this.keeper?.stop()
+    await this.backup?.stop()
     if (this.device !== undefined) fs.closeSync(this.device)
     this.data?.close()
     this.end?.resolve()
