@@ -73,8 +73,8 @@ export class Machine {
     }
   }
 
-  /** Power off, disk gone: `kill -9` of everything, nothing left of the directory. Returns the pids that were killed. */
-  async lose(): Promise<number[]> {
+  /** Power off, disk gone: `kill -9` of everything, nothing left of the directory. Returns who was killed, and when. */
+  async lose(): Promise<{ pids: number[]; atMs: number }> {
     const killed = await this.#node.killTree()
     await this.#erase()
     return killed

@@ -107,9 +107,8 @@ export class Plot {
   async #lose(machine: Machine): Promise<number> {
     const story = this.#story
     story.chapter('The machine is lost, in the middle of it all')
-    const lostAtMs = Date.now()
-    const killed = await machine.lose()
-    story.tell(`kill -9 ${killed.join(' ')}; its disk is gone, its mount too`)
+    const { pids, atMs: lostAtMs } = await machine.lose()
+    story.tell(`kill -9 ${pids.join(' ')}; its disk is gone, its mount too`)
     const newest = (await listBackup(this.#backup, DATABASE)).reduce((a, b) => (b.maxTXID > a.maxTXID ? b : a))
     story.tell(
       `the backup ends at transaction ${BigInt(`0x${newest.maxTXID}`)}, ` +

@@ -116,12 +116,13 @@ export class LtxdNode {
     await within('end of the killed ltxd', 10_000, this.exited)
   }
 
-  /** `kill -9` of the daemon and of everything it started, as when the machine goes. Returns who was killed. */
-  async killTree(): Promise<number[]> {
-    const tree = this.running ? processTree(this.pid) : []
-    for (const pid of tree) signalProcess(pid, 'SIGKILL')
-    await until('end of the killed processes', 10_000, () => tree.every((pid) => !isRunning(pid)))
-    return tree
+  /** `kill -9` of the daemon and of everything it started, as when the machine goes. Returns who was killed, and when. */
+  async killTree(): Promise<{ pids: number[]; atMs: number }> {
+    const pids = this.running ? processTree(this.pid) : []
+    for (const pid of pids) signalProcess(pid, 'SIGKILL')
+    const atMs = Date.now()
+    await until('end of the killed processes', 10_000, () => pids.every((pid) => !isRunning(pid)))
+    return { pids, atMs }
   }
 
   /** Whatever state it is in: ends it and clears its mount. For clean-up; never fails because the node did. */

@@ -1,0 +1,89 @@
+import fs from 'node:fs'
+import assert from 'node:assert/strict'
+import { inspectLog } from '../../../src/log/open.ts'
+import { readPages, scanSegment } from '../../../src/log/scan.ts'
+import { listSegments } from '../../../src/log/segments.ts'
+import { logDirectory } from '../../../src/log/store.ts'
+import { foldChecksum, pageChecksum } from '../../../src/ltx/checksum.ts'
+import type { Header } from '../../../src/ltx/header.ts'
+import { EMPTY_CHECKSUM, lockPgno } from '../../../src/ltx/types.ts'
+import type { Checksum, TXID } from '../../../src/ltx/types.ts'
+import { nodeFiles, withFile } from '../../../src/util/files.ts'
+import type { Files } from '../../../src/util/files.ts'
+
+/** A database as the log alone tells it. */
+export class ReplayedDatabase {
+  pageSize = 0
+  commit = 0
+  txid = 0n as TXID
+  checksum: Checksum = EMPTY_CHECKSUM
+  readonly pages = new Map<number, Buffer>()
+
+  /** The checksum of all pages, computed anew. */
+  computeChecksum(): Checksum {
+    let sum: Checksum = EMPTY_CHECKSUM
+    for (const [pgno, page] of this.pages) sum = foldChecksum(sum, pageChecksum(pgno, page))
+    return sum
+  }
+
+  /** What the database file would hold. */
+  bytes(): Buffer {
+    const bytes = Buffer.alloc(this.commit * this.pageSize)
+    for (const [pgno, page] of this.pages) bytes.set(page, (pgno - 1) * this.pageSize)
+    return bytes
+  }
+
+  apply(header: Header, pages: Iterable<readonly [number, Uint8Array]>): void {
+    if (header.commit === 0 || header.pageSize !== this.pageSize) this.pages.clear()
+    this.pageSize = header.pageSize
+    for (const [pgno, page] of pages) this.pages.set(pgno, Buffer.from(page))
+    for (const pgno of Array.from(this.pages.keys())) if (pgno > header.commit) this.pages.delete(pgno)
+    this.commit = header.commit
+    this.txid = header.maxTXID
+  }
+}
+
+/** Reads a log from its first transaction on, checking I2 and each checksum; `visit` sees the database after each transaction. */
+export function replayLog(
+  dataDir: string,
+  name: string,
+  visit: (database: ReplayedDatabase, header: Header) => void = () => {},
+  files: Files = nodeFiles,
+): ReplayedDatabase {
+  const dir = logDirectory(dataDir, name)
+  const database = new ReplayedDatabase()
+  const state = inspectLog(files, dir)
+  assert.equal(state.torn, undefined, 'the log ends in a whole record')
+  for (const { path } of listSegments(files, dir)) {
+    withFile(files, path, fs.constants.O_RDONLY, (fd) => {
+      const { damage } = scanSegment(files, fd, 0, true, (entry) => {
+        const { header } = entry
+        assert.equal(header.minTXID, database.txid + 1n, 'I2: TXIDs ascend by one')
+        if (database.txid > 0n) assert.equal(header.preApplyChecksum, database.checksum, 'I2: the chain of checksums')
+        const pages: [number, Uint8Array][] = []
+        readPages(files, fd, entry, (pgno, page) => pages.push([pgno, page.slice()]))
+        const before = database.commit
+        database.apply(header, pages)
+        database.checksum = entry.postApplyChecksum
+        assert.equal(
+          database.computeChecksum(),
+          database.checksum,
+          `the pages after transaction ${header.maxTXID} have its post-apply checksum`,
+        )
+        assertComplete(database, before, new Set(pages.map(([pgno]) => pgno)))
+        visit(database, header)
+      })
+      assert.equal(damage, undefined)
+    })
+  }
+  return database
+}
+
+/** A transaction that grows the database carries every page by which it grows. */
+function assertComplete(database: ReplayedDatabase, before: number, carried: ReadonlySet<number>): void {
+  for (let pgno = before + 1; pgno <= database.commit; pgno++) {
+    if (pgno !== lockPgno(database.pageSize))
+      assert.ok(carried.has(pgno), `page ${pgno} is new, and in the transaction`)
+  }
+  assert.equal(database.pages.size, database.commit - (database.commit >= lockPgno(database.pageSize) ? 1 : 0))
+}

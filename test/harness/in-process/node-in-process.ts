@@ -1,0 +1,126 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { CaptureMount } from './capture-mount.ts'
+import type { Database } from '../../../src/capture/database.ts'
+import type { CaptureEvents, LogFields, LogLevel } from '../../../src/capture/events.ts'
+import { classify } from '../../../src/capture/naming.ts'
+import { openLog, recoverDatabase } from '../../../src/capture/recover.ts'
+import { CaptureVolume } from '../../../src/capture/volume.ts'
+import { listLogs, logDirectory, writeSynced } from '../../../src/log/store.ts'
+import { formatPosition } from '../../../src/ltx/types.ts'
+import type { Position } from '../../../src/ltx/types.ts'
+import { nodeFiles } from '../../../src/util/files.ts'
+import type { Files } from '../../../src/util/files.ts'
+
+export interface LoggedLine {
+  readonly level: LogLevel
+  readonly message: string
+  readonly fields: LogFields
+}
+
+export interface InProcessOptions {
+  readonly dataDir: string
+  readonly files?: Files
+  readonly segmentSizeBytes?: number
+}
+
+/** A data plane without FUSE and without a thread: recovery, then a volume behind `mount`. */
+export class InProcessNode {
+  readonly dataDir: string
+  readonly root: string
+  readonly files: Files
+  readonly lines: LoggedLine[] = []
+  readonly recovered = new Map<string, Database>()
+  readonly mount: CaptureMount
+  /** Everything that was published, in order. */
+  readonly published: {
+    readonly name: string
+    readonly position: Position
+    readonly backfilled: Position | undefined
+  }[] = []
+  private readonly volume: CaptureVolume
+  private clockMs = 1_700_000_000_000
+
+  constructor({ dataDir, files = nodeFiles, segmentSizeBytes = 1 << 20 }: InProcessOptions) {
+    this.dataDir = dataDir
+    this.root = `${dataDir}/files`
+    this.files = files
+    fs.mkdirSync(this.root, { recursive: true })
+    fs.mkdirSync(`${dataDir}/log`, { recursive: true })
+    const { root, lines, published } = this
+    const events: CaptureEvents = {
+      published: ({ name, position, backfilled }) => published.push({ name, position, backfilled }),
+      log: (level, message, fields) => lines.push({ level, message, fields }),
+    }
+    const nowMs = () => this.clockMs++
+    const nodeId = 1n
+    for (const name of databaseNames(dataDir, files)) {
+      const database = recoverDatabase({ name, dataDir, root, files, events, nowMs, nodeId, segmentSizeBytes })
+      if (database !== undefined) this.recovered.set(name, database)
+    }
+    this.volume = new CaptureVolume({
+      root,
+      files,
+      events,
+      nowMs,
+      nodeId,
+      openLog: (name) => openLog(files, logDirectory(dataDir, name), { segmentSizeBytes }),
+      databases: this.recovered.values(),
+    })
+    this.mount = new CaptureMount(root, this.volume, files)
+  }
+
+  database(name: string): Database {
+    for (const database of this.volume.list()) if (database.name === name) return database
+    throw new Error(`there is no database ${name}`)
+  }
+
+  position(name: string): Position {
+    return this.database(name).position
+  }
+
+  /** What the background keeper does: the file is made durable, and recovery needs to replay less. */
+  keep(name: string): void {
+    const { files, root } = this
+    const database = this.database(name)
+    const { backfilled } = database
+    if (backfilled === undefined || !database.tracked) return
+    database.syncLog()
+    for (const suffix of ['', '-wal']) {
+      const file = `${root}/${name}${suffix}`
+      if (!files.exists(file)) continue
+      const fd = files.open(file, fs.constants.O_RDONLY)
+      files.sync(fd)
+      files.close(fd)
+    }
+    files.syncDirectory(root)
+    writeSynced(files, logDirectory(this.dataDir, name), backfilled)
+  }
+
+  /** Lines at `warn` or worse. */
+  complaints(): string[] {
+    return this.lines.filter(({ level }) => level === 'warn' || level === 'error').map(({ message }) => message)
+  }
+
+  close(): void {
+    for (const database of this.volume.list()) database.close()
+  }
+}
+
+function databaseNames(dataDir: string, files: Files): Set<string> {
+  const names = new Set(listLogs(files, dataDir))
+  for (const entry of fs.readdirSync(`${dataDir}/files`, { withFileTypes: true })) {
+    if (entry.isFile() && classify(entry.name).kind === 'database') names.add(entry.name)
+  }
+  return names
+}
+
+/** A directory that goes when the test ends. */
+export function temporaryDirectory(): { dir: string } & Disposable {
+  const base = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir()
+  const dir = fs.mkdtempSync(path.join(base, 'ltxd-test-'))
+  return { dir, [Symbol.dispose]: () => fs.rmSync(dir, { recursive: true, force: true }) }
+}
+
+export const text = formatPosition

@@ -1,0 +1,26 @@
+import type { SqliteEngine } from './sqlite-engine.ts'
+import { foldChecksum, pageChecksum } from '../../../src/ltx/checksum.ts'
+import { EMPTY_CHECKSUM, lockPgno } from '../../../src/ltx/types.ts'
+import type { Checksum } from '../../../src/ltx/types.ts'
+
+export interface Observed {
+  readonly pages: ReadonlyMap<number, Uint8Array>
+  readonly checksum: Checksum
+}
+
+/** The database as SQLite itself sees it, page by page, through a connection that has nothing in its cache. */
+export function observe(engine: SqliteEngine, name: string): Observed {
+  const connection = engine.open(name)
+  try {
+    const pages = new Map<number, Uint8Array>()
+    let checksum: Checksum = EMPTY_CHECKSUM
+    for (const [pgno, data] of connection.exec('SELECT pgno, data FROM sqlite_dbpage') as [number, Uint8Array][]) {
+      if (pgno === lockPgno(data.length)) continue
+      pages.set(pgno, data)
+      checksum = foldChecksum(checksum, pageChecksum(pgno, data))
+    }
+    return { pages, checksum }
+  } finally {
+    connection.close()
+  }
+}
