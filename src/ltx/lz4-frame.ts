@@ -138,10 +138,12 @@ function readFlags(window: Window): Flags {
 
 function blockSize(window: Window, at: number, pageSize: number): { size: number; compressed: boolean } {
   const field = viewOf(window).getUint32(at, true)
+  if (field === UNCOMPRESSED) throw refuse(window, at, 'a block is empty')
   const compressed = field < UNCOMPRESSED
   const size = compressed ? field : field - UNCOMPRESSED
-  if (size > blockBound(pageSize))
+  if (size > blockBound(pageSize)) {
     throw refuse(window, at, `block size ${size} is too large for a page of ${pageSize} bytes`)
+  }
   return { size, compressed }
 }
 
