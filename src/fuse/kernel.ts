@@ -162,6 +162,7 @@ export const STATFS_OUT = {
   frsize: 48,
 } as const
 
+/** What 7.31 has of it; since 7.36 it is 64 bytes long, with nothing of use here in the rest. */
 export const INIT_IN = { SIZE: 16, major: 0, minor: 4, max_readahead: 8, flags: 12 } as const
 export const INIT_OUT = {
   SIZE: 64,

@@ -1,0 +1,160 @@
+import { openSync } from 'node:fs'
+import fs from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { clearStaleMount, MountError, mountDirect, type MountErrorCode } from '../../src/fuse/mount.ts'
+import { isMounted } from '../harness/mounts.ts'
+import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { attempt, run, Served, shell } from './served.ts'
+
+describe('a mount', () => {
+  let served: Served
+  beforeEach(async () => void (served = await Served.start()))
+  afterEach(() => served.end())
+
+  it('says what it is', async () => {
+    expect(await run('findmnt', '-no', 'SOURCE,FSTYPE', served.mount)).toMatch(/^ltxd +fuse\.ltxd$/)
+    expect(await run('findmnt', '-no', 'OPTIONS', served.mount)).toMatch(
+      /nosuid.*nodev.*default_permissions.*allow_other/,
+    )
+  })
+
+  it('answers the doorbell while nobody uses it', async () => {
+    for (let i = 0; i < 50; i++) expect(Number(await served.ask('nodes'))).toBeGreaterThan(0)
+  })
+
+  it('shows nothing of the doorbell', async () => {
+    expect(await fs.readdir(served.mount)).toEqual([])
+    expect(await fs.readdir(served.backing)).toEqual([])
+  })
+
+  it('goes at once when nobody uses it', async () => {
+    expect(await served.stop()).toBe('unmounted')
+    expect(isMounted(served.mount)).toBe(false)
+  })
+
+  it('goes although files are open, whose owners get errors, and the next one is served', async () => {
+    await fs.writeFile(served.at('held'), 'before')
+    const open = await fs.open(served.at('held'), 'r+')
+    expect(await served.stop()).toBe('detached')
+    expect(isMounted(served.mount)).toBe(false)
+    await expect(open.write('x')).rejects.toThrow(/ENOTCONN|ECONNABORTED|EIO/)
+    await open.close().catch(() => undefined)
+    expect(await fs.readFile(served.behind('held'), 'utf8')).toBe('before')
+    expect(await served.serve()).toEqual([])
+    expect(await fs.readFile(served.at('held'), 'utf8')).toBe('before')
+  })
+
+  it('goes although somebody’s working directory is in it', async () => {
+    await fs.mkdir(served.at('cwd'))
+    const stopping = shell(served.at('cwd'), 'echo in; sleep 2; ls || echo gone')
+    expect(await served.stop()).toMatch(/detached|unmounted/)
+    expect(isMounted(served.mount)).toBe(false)
+    expect(await stopping).toContain('in')
+  })
+
+  it('goes when its session stops first, by the doorbell, with files open', async () => {
+    await fs.writeFile(served.at('held'), '')
+    const open = await fs.open(served.at('held'), 'r+')
+    expect(await served.ask('halt')).toBe('stopped')
+    expect(await served.ask('')).toBe('detached')
+    await expect(open.write('x')).rejects.toThrow(/ENOTCONN|ECONNABORTED|EIO/)
+    await open.close().catch(() => undefined)
+  })
+
+  it('ends its server when somebody else unmounts it', async () => {
+    // the doorbell keeps it busy, so only by force
+    await run('umount', '-f', '-l', served.mount)
+    expect(await served.ask('')).toBe('unmounted')
+  })
+
+  it('that lost its server to kill -9 is cleared by the next one', async () => {
+    await fs.writeFile(served.at('survivor'), 'still here')
+    const open = await fs.open(served.at('survivor'), 'r+')
+    await served.kill()
+    expect(isMounted(served.mount)).toBe(true)
+    await expect(fs.statfs(served.mount)).rejects.toThrow(/ENOTCONN|ECONNABORTED/)
+    await expect(open.write('x')).rejects.toThrow(/ENOTCONN|ECONNABORTED|EIO/)
+    expect(await served.serve()).toEqual(['cleared'])
+    expect(await fs.readFile(served.at('survivor'), 'utf8')).toBe('still here')
+    await open.close().catch(() => undefined)
+  })
+
+  it('dies with kill -9 of its server under load, and nobody hangs', async () => {
+    const load = attempt(
+      'bash',
+      ['-c', 'while echo x >> busy && cat busy > /dev/null; do :; done; echo stopped'],
+      served.mount,
+    )
+    await shell(served.mount, 'until [ -s busy ]; do :; done')
+    await served.kill()
+    expect((await load).stdout).toContain('stopped')
+    expect(await clearStaleMount(served.mount)).toBe(true)
+    expect(await clearStaleMount(served.mount)).toBe(false)
+  })
+
+  it('is not mounted over, cleared or taken by another ltxd while it is alive', async () => {
+    expect(refusedWith(() => mountDirect(served.mount))).toBe('MOUNT_IN_USE')
+    await expect(clearStaleMount(served.mount)).rejects.toMatchObject({ code: 'MOUNT_IN_USE' })
+    expect(await fs.readdir(served.mount)).toEqual([])
+  })
+
+  it('is found through a symbolic link and with odd characters in its path', async () => {
+    const link = path.join(served.directory, 'link')
+    await fs.symlink(served.mount, link)
+    expect(refusedWith(() => mountDirect(link))).toBe('MOUNT_IN_USE')
+    expect(refusedWith(() => mountDirect(`${served.directory}/../${path.basename(served.directory)}/mount/`))).toBe(
+      'MOUNT_IN_USE',
+    )
+  })
+})
+
+describe('mounting is refused with advice', () => {
+  let directory: string
+  beforeEach(async () => void (directory = await fs.mkdtemp(path.join(tmpdir(), 'ltxd-mount-'))))
+  afterEach(() => fs.rm(directory, { recursive: true }))
+
+  it('over a directory that is not empty', async () => {
+    await fs.writeFile(path.join(directory, 'precious'), '')
+    expect(refusedWith(() => mountDirect(directory))).toBe('MOUNT_NOT_EMPTY')
+  })
+
+  it('over a file', async () => {
+    await fs.writeFile(path.join(directory, 'file'), '')
+    expect(refusedWith(() => mountDirect(path.join(directory, 'file')))).toBe('MOUNT_NOT_DIRECTORY')
+    expect(refusedWith(() => mountDirect(path.join(directory, 'file', 'below')))).toBe('MOUNT_NOT_DIRECTORY')
+  })
+
+  it('over somebody else’s mount point', () => {
+    expect(refusedWith(() => mountDirect('/proc'))).toBe('MOUNT_OCCUPIED')
+  })
+
+  it('to who is not root', async () => {
+    await fs.chmod(directory, 0o777)
+    const program = `
+      import { mountDirect } from ${JSON.stringify(new URL('../../src/fuse/mount.ts', import.meta.url).href)}
+      process.setgid(65534); process.setuid(65534)
+      try { mountDirect(process.argv[1]) } catch (error) { console.log(error.code, error.message) }`
+    const output = await run(process.execPath, ...TYPESCRIPT_ARGUMENTS, '--input-type=module', '-e', program, directory)
+    expect(output).toMatch(/^MOUNT_DENIED .*run ltxd as root/)
+  })
+
+  it('without leaving a descriptor of the device behind', async () => {
+    const before = openSync('/dev/null', 'r')
+    for (let i = 0; i < 5; i++) refusedWith(() => mountDirect('/proc'))
+    const after = openSync('/dev/null', 'r')
+    expect(after - before).toBe(1)
+    expect(await fs.readdir(directory)).toEqual([])
+  })
+})
+
+function refusedWith(action: () => unknown): MountErrorCode | undefined {
+  try {
+    action()
+    return undefined
+  } catch (error) {
+    if (error instanceof MountError) return error.code
+    throw error
+  }
+}
