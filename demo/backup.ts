@@ -2,26 +2,43 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { LTXD_CLI } from '../test/harness/ltxd-node.ts'
 
-/** The backup, looked at with ltxd's own commands, while no node is running or beside one. */
+/** The backup, looked at with ltxd's own commands: what an operator sees, whether or not a node is running. */
 
 const run = promisify(execFile)
 const TIMEOUT_MS = 20_000
 
-export interface BackedUpFile {
-  readonly level: number
-  readonly minTXID: string
-  readonly maxTXID: string
-  readonly timestampMs: number
+/** A transaction that the backup, or a file restored from it, ends with. */
+export interface BackupPoint {
+  readonly txid: bigint
+  /** When it was committed. */
+  readonly committedAtMs: number
 }
 
-/** The files of one database, as `ltxd backup list --json` has them. */
-export async function listBackup(backup: string, database: string): Promise<BackedUpFile[]> {
-  return JSON.parse(await ltxd('backup', 'list', backup, database, '--json')) as BackedUpFile[]
+/** The newest transaction in the backup of `database`. */
+export async function newestInBackup(backup: string, database: string): Promise<BackupPoint> {
+  const listed = JSON.parse(await ltxd('backup', 'list', backup, database, '--json')) as {
+    files: readonly { max: string; time: string }[]
+  }
+  return listed.files
+    .map(({ max, time }) => point(max, time))
+    .reduce((newest, one) => (one.txid > newest.txid ? one : newest))
 }
 
-/** `ltxd restore --timestamp`: the database as of a moment, into a file. */
-export async function restoreMoment(backup: string, database: string, file: string, momentMs: number): Promise<void> {
-  await ltxd('restore', backup, database, '-o', file, '--timestamp', new Date(momentMs).toISOString())
+/** `ltxd restore --timestamp`: the database as of a moment, into a new file. Returns what it ends with. */
+export async function restoreMoment(options: {
+  readonly backup: string
+  readonly database: string
+  readonly file: string
+  readonly moment: string
+}): Promise<BackupPoint> {
+  const { backup, database, file, moment } = options
+  const report = await ltxd('restore', backup, database, '-o', file, '--timestamp', moment, '--json')
+  const { txid, timestamp } = JSON.parse(report) as { txid: string; timestamp: string }
+  return point(txid, timestamp)
+}
+
+function point(txid: string, time: string): BackupPoint {
+  return { txid: BigInt(`0x${txid}`), committedAtMs: Date.parse(time) }
 }
 
 async function ltxd(...args: string[]): Promise<string> {

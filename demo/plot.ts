@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cleanup } from '../test/harness/cleanup.ts'
 import { until } from '../test/harness/wait.ts'
-import { listBackup, restoreMoment } from './backup.ts'
+import { newestInBackup, restoreMoment } from './backup.ts'
 import { Traders } from './clients.ts'
 import { getJson, requestJson } from './http.ts'
 import { DATABASE, freePort, Machine, type MachineOptions } from './machine.ts'
@@ -109,10 +109,9 @@ export class Plot {
     story.chapter('The machine is lost, in the middle of it all')
     const { pids, atMs: lostAtMs } = await machine.lose()
     story.tell(`kill -9 ${pids.join(' ')}; its disk is gone, its mount too`)
-    const newest = (await listBackup(this.#backup, DATABASE)).reduce((a, b) => (b.maxTXID > a.maxTXID ? b : a))
+    const newest = await newestInBackup(this.#backup, DATABASE)
     story.tell(
-      `the backup ends at transaction ${BigInt(`0x${newest.maxTXID}`)}, ` +
-        `committed ${spoken(lostAtMs - newest.timestampMs)} before the loss`,
+      `the backup ends with transaction ${newest.txid}, committed ${spoken(lostAtMs - newest.committedAtMs)} before the loss`,
     )
     return lostAtMs
   }
@@ -157,14 +156,17 @@ export class Plot {
     const file = join(this.#base, 'moment.db')
     story.detail(`ltxd restore ${this.#backup} ${DATABASE} -o ${file} --timestamp ${moment}`)
     const start = performance.now()
-    await restoreMoment(this.#backup, DATABASE, file, momentMs)
+    const point = await restoreMoment({ backup: this.#backup, database: DATABASE, file, moment })
+    const tookMs = performance.now() - start
     const book = readRestoredBook(file)
     const attempts = this.#ledger.read().filter((attempt) => attempt.sentAtMs <= lostAtMs)
     const proof = proveMoment({ attempts, stored: book.orders, momentMs, lagMs: LAG_MS })
     this.#require(proof.failures)
     story.tell(
-      `restored in ${spoken(performance.now() - start)}; it ends ${boundary(attempts, proof.orders, momentMs)}`,
+      `restored in ${spoken(tookMs)}, up to transaction ${point.txid}, ` +
+        `committed ${spoken(momentMs - point.committedAtMs)} before that moment`,
     )
+    if (point.committedAtMs >= momentMs) throw new ProofFailure('the restored transaction is younger than the moment')
     story.proved(
       `holds exactly the orders 1 to ${proof.orders}: all ${proof.promised} acknowledged ${spoken(LAG_MS)} before the ` +
         'moment, none that was sent after it',
@@ -208,11 +210,4 @@ function describe(depth: Depth): string {
     `the book: ${counted(depth.orders, 'order')}, ${counted(depth.trades, 'trade')}, ` +
     `${price(depth.buy[0]?.price)} bid, ${price(depth.sell[0]?.price)} asked`
   )
-}
-
-/** Where the last order of a restored book lies in time. */
-function boundary(attempts: readonly Attempt[], lastSequence: number, momentMs: number): string {
-  const last = attempts.filter(hasReceipt).find((attempt) => attempt.receipt.sequence === lastSequence)
-  if (last === undefined) return `at order ${lastSequence}`
-  return `at order ${lastSequence}, acknowledged ${spoken(momentMs - last.receipt.acknowledgedAtMs)} before that moment`
 }
