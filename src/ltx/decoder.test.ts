@@ -6,7 +6,7 @@ import { decode } from './file.ts'
 import { HEADER_SIZE, marshalHeader, NO_CHECKSUM, type Header } from './header.ts'
 import { compressBlock, CRCRegister } from './kernels/kernels.ts'
 import { databaseChecksum, header, pageOf } from './testing.ts'
-import { EMPTY_CHECKSUM, toTXID, type Checksum } from './types.ts'
+import { EMPTY_CHECKSUM, toTXID } from './types.ts'
 import { putUvarint } from './varint.ts'
 
 interface Raw {
@@ -151,7 +151,7 @@ describe('a decoder refuses', () => {
     ],
     [
       'one of a snapshot that its pages do not have',
-      { header: snapshot(), pages: [1, 2, 3], postApply: (snapshotChecksum ^ 1n) },
+      { header: snapshot(), pages: [1, 2, 3], postApply: snapshotChecksum ^ 1n },
       { field: 'post-apply checksum' },
     ],
     ['a wrong file checksum', { fileChecksum: EMPTY_CHECKSUM }, { field: 'file checksum', offset: end - 8 }],
