@@ -1,7 +1,6 @@
 import { errorMessage } from '../util/errors.ts'
 import type { BackupLogger, Clock } from './clock.ts'
-import { nextBoundary, type BackupSchedule } from './levels.ts'
-import type { RetentionPolicy } from './levels.ts'
+import { nextBoundary, type BackupSchedule, type RetentionPolicy } from './levels.ts'
 
 /** What maintenance does to the backup of one database. */
 export interface Maintained {
@@ -139,7 +138,13 @@ export class Maintenance {
   #retain(name: string, entry: Entry): Promise<void> {
     if (!entry.retentionDue) return Promise.resolve()
     return this.#attempt(name, entry, 'retention', async (signal) => {
-      entry.retentionDue = await entry.target.retain(this.#schedule.retention, signal)
+      entry.retentionDue = false
+      try {
+        if (await entry.target.retain(this.#schedule.retention, signal)) entry.retentionDue = true
+      } catch (error) {
+        entry.retentionDue = true
+        throw error
+      }
     })
   }
 

@@ -15,6 +15,7 @@ const MAX_INPUTS = 128
 export class PageChecksums {
   #sums = new BigUint64Array(1024)
   #commit = 0
+  #checksum: Checksum = EMPTY_CHECKSUM
 
   /** Lays files, in TXID order and joining, over the state so far. */
   async apply(store: ObjectStore, files: readonly BackupFile[], signal?: AbortSignal): Promise<void> {
@@ -24,13 +25,7 @@ export class PageChecksums {
 
   /** Of the whole database. */
   checksum(): Checksum {
-    let sum: Checksum = EMPTY_CHECKSUM
-    for (let pgno = 1; pgno <= this.#commit; pgno++) {
-      const page = this.#sums[pgno] ?? 0n
-      // The lock page has none.
-      if (page !== 0n) sum = foldChecksum(sum, page as Checksum)
-    }
-    return sum
+    return this.#checksum
   }
 
   async #applyPart(store: ObjectStore, files: readonly BackupFile[], signal: AbortSignal | undefined): Promise<void> {
@@ -44,7 +39,7 @@ export class PageChecksums {
         this.#resize(merge.last)
         while (!merge.ended) {
           for (let frame = merge.next(); frame !== undefined; frame = merge.next()) {
-            this.#sums[frame.pgno] = pageChecksum(frame.pgno, frame.page())
+            this.#set(frame.pgno, pageChecksum(frame.pgno, frame.page()))
           }
           if (!merge.ended) await merge.fill()
         }
@@ -61,7 +56,14 @@ export class PageChecksums {
       this.#sums = grown
     }
     // A database that shrinks and grows again brings all pages in between with it.
-    if (commit < this.#commit) this.#sums.fill(0n, commit + 1, this.#commit + 1)
+    for (let pgno = commit + 1; pgno <= this.#commit; pgno++) this.#set(pgno, undefined)
     this.#commit = commit
+  }
+
+  #set(pgno: number, checksum: Checksum | undefined): void {
+    const before = this.#sums[pgno] ?? 0n
+    if (before !== 0n) this.#checksum = foldChecksum(this.#checksum, before as Checksum)
+    if (checksum !== undefined) this.#checksum = foldChecksum(this.#checksum, checksum)
+    this.#sums[pgno] = checksum ?? 0n
   }
 }

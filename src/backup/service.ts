@@ -102,7 +102,7 @@ export class BackupService {
     const entry = this.#entries.get(name)
     if (entry === undefined) throw new Error(`database ${name} is not backed up`)
     // What is under way may have begun before the caller's last commit.
-    await entry.running
+    while (entry.running !== undefined) await entry.running
     await this.#begin(entry, signal)
     if (entry.failures > 0) throw new Error(entry.lastError)
   }

@@ -1,0 +1,178 @@
+/** What the tests of this folder share: a database with a random history, played without SQLite, as its log shows it. */
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll } from 'vitest'
+import { foldChecksum, pageChecksum } from '../ltx/checksum.ts'
+import { encode } from '../ltx/file.ts'
+import type { Header } from '../ltx/header.ts'
+import { EMPTY_CHECKSUM, toTXID, type Checksum, type Position, type TXID } from '../ltx/types.ts'
+import type { LogRecord, LogView } from '../log/view.ts'
+import type { BackupLogger } from './clock.ts'
+
+/** The seed of this run, for a test's name: `LTXD_SEED=… npx vitest …` plays it again. */
+export const SEED = Number(process.env.LTXD_SEED ?? Math.floor(Math.random() * 2 ** 31))
+
+export type Random = (below: number) => number
+
+/** Mulberry32. */
+export function seeded(seed: number): Random {
+  let state = seed >>> 0
+  return (below) => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let t = Math.imul(state ^ (state >>> 15), state | 1)
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below)
+  }
+}
+
+/** Directories that are gone after the tests of a file. */
+export function temporaryDirectories(): () => Promise<string> {
+  const made: string[] = []
+  afterAll(() => Promise.all(made.map((path) => rm(path, { recursive: true, force: true }))))
+  return async () => {
+    const path = await mkdtemp(join(tmpdir(), 'ltxd-backup-'))
+    made.push(path)
+    return path
+  }
+}
+
+export const silent: BackupLogger = { debug() {}, info() {}, warn() {}, error() {} }
+
+/** A database that commits random changes; every state it ever had is kept, and its log holds every transaction. */
+export class PlayedDatabase implements LogView {
+  readonly database: string
+  readonly #random: Random
+  /** Index 0 is page 1. */
+  pages: Uint8Array[] = []
+  pageSize: number
+  nowMs = 1_780_000_000_000
+  /** The database file's content after each transaction; undefined after a drop. */
+  readonly states = new Map<TXID, Buffer | undefined>()
+  readonly checksums = new Map<TXID, Checksum>([[toTXID(0), EMPTY_CHECKSUM]])
+  readonly times = new Map<TXID, number>()
+  readonly #records = new Map<TXID, LogRecord>()
+  #txid = toTXID(0)
+  #first = toTXID(1)
+  syncCount = 0
+
+  constructor(database: string, random: Random, pageSize = 512) {
+    this.database = database
+    this.#random = random
+    this.pageSize = pageSize
+  }
+
+  /** Commits some changes: pages changed, added, sometimes cut off. */
+  commit(times = 1): TXID {
+    for (let i = 0; i < times; i++) {
+      const before = this.pages.length
+      const after = Math.max(1, before + (this.#random(4) === 0 ? this.#random(9) - 4 : this.#random(2)))
+      const changed = new Set<number>()
+      for (let pgno = before + 1; pgno <= after; pgno++) changed.add(pgno)
+      const count = Math.min(after, 1 + this.#random(4))
+      while (changed.size < count) changed.add(1 + this.#random(after))
+      this.#write(after, changed)
+    }
+    return this.#txid
+  }
+
+  /** Every page anew, as VACUUM does after PRAGMA page_size. */
+  changePageSize(pageSize: number): TXID {
+    this.pageSize = pageSize
+    const count = 1 + this.#random(6)
+    this.pages = []
+    this.#write(count, new Set(Array.from({ length: count }, (_, i) => i + 1)))
+    return this.#txid
+  }
+
+  drop(): TXID {
+    this.pages = []
+    this.#append([], 0)
+    return this.#txid
+  }
+
+  /** As log retention does. */
+  cutLog(first: TXID): void {
+    this.#first = first
+  }
+
+  /** The image of the newest state. */
+  image(): Buffer {
+    return Buffer.concat(this.pages)
+  }
+
+  /** Random bytes of a page, which do not compress too well. */
+  page(): Uint8Array {
+    const page = new Uint8Array(this.pageSize)
+    for (let i = 0; i < page.length / 2; i++) page[i] = this.#random(256)
+    return page
+  }
+
+  async first(): Promise<TXID | undefined> {
+    return this.#first > this.#txid ? undefined : this.#first
+  }
+
+  position(): Position {
+    return { txid: this.#txid, checksum: this.checksums.get(this.#txid) ?? EMPTY_CHECKSUM }
+  }
+
+  async sync(): Promise<Position> {
+    this.syncCount++
+    return this.position()
+  }
+
+  async *records(from: TXID, to: TXID): AsyncIterable<LogRecord> {
+    if (from < this.#first) throw new Error(`the log begins at ${this.#first}, ${from} was asked for`)
+    for (let txid = from; txid <= to; txid = toTXID(txid + 1n)) {
+      const record = this.#records.get(txid)
+      if (record === undefined) throw new Error(`the log ends before ${txid}`)
+      yield record
+    }
+  }
+
+  #write(count: number, changed: Set<number>): void {
+    this.pages.length = Math.min(this.pages.length, count)
+    const pgnos = [...changed].filter((pgno) => pgno <= count).sort((a, b) => a - b)
+    for (const pgno of pgnos) this.pages[pgno - 1] = this.page()
+    this.#append(pgnos, count)
+  }
+
+  #append(pgnos: readonly number[], commit: number): void {
+    const preApply = this.position().checksum
+    this.#txid = toTXID(this.#txid + 1n)
+    const txid = this.#txid
+    let checksum: Checksum = EMPTY_CHECKSUM
+    for (const [i, page] of this.pages.entries()) checksum = foldChecksum(checksum, pageChecksum(i + 1, page))
+    const header: Header = {
+      flags: 0,
+      pageSize: this.pageSize,
+      commit,
+      minTXID: txid,
+      maxTXID: txid,
+      timestampMs: this.nowMs,
+      preApplyChecksum: txid === 1n ? 0n : preApply,
+      walOffset: 0,
+      walSize: 0,
+      walSalt1: 0,
+      walSalt2: 0,
+      nodeId: 1n,
+    }
+    const bytes = encode(
+      header,
+      pgnos.map((pgno) => [pgno, this.pages[pgno - 1]!] as const),
+      checksum,
+    )
+    this.#records.set(txid, {
+      header,
+      postApplyChecksum: checksum,
+      sizeBytes: bytes.length,
+      async *bytes() {
+        for (let at = 0; at < bytes.length; at += 700) yield bytes.slice(at, at + 700)
+      },
+    })
+    this.states.set(txid, commit === 0 ? undefined : this.image())
+    this.checksums.set(txid, checksum)
+    this.times.set(txid, this.nowMs)
+  }
+}
