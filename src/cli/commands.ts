@@ -23,6 +23,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./mount.ts'),
   },
   { name: 'status', summary: 'show what a running node does', load: () => import('./status.ts') },
+  {
+    name: 'restore',
+    summary: 'bring a database back from a backup, as of any moment it keeps',
+    load: () => import('./restore.ts'),
+  },
+  { name: 'backup', summary: 'look into a backup: list, verify', load: () => import('./backup.ts') },
   { name: 'ltx', summary: 'look into LTX files: list, dump, verify', load: () => import('./ltx.ts') },
   { name: 'init', summary: 'write a commented configuration', load: () => import('./init.ts') },
   {
