@@ -33,7 +33,8 @@ export interface Measurement {
   start(side: Side, bench: Bench): Promise<(seconds: number) => Promise<Round['sample']>>
 }
 
-const WARM_UP_SECONDS = 0.3
+/** Long enough for a WAL to reach the length at which it is written over instead of extended, where that is to be had. */
+const WARM_UP = { stepSeconds: 0.3, operations: 1_200, maxSeconds: 3 } as const
 
 /** Runs measurements on both sides, turn by turn, so that whatever else the machine does hits both alike. */
 export class Bench {
@@ -104,7 +105,7 @@ export class Bench {
     const turn = new Turn(side)
     await turn.attempt(async () => {
       const measure = await measurement.start(side, this)
-      await measure(WARM_UP_SECONDS)
+      await warmUp(measure)
       turn.measure = measure
     })
     return turn
@@ -113,6 +114,16 @@ export class Bench {
   #killClients(): void {
     for (const client of this.#clients) client.kill()
     this.#clients.clear()
+  }
+}
+
+async function warmUp(measure: (seconds: number) => Promise<Round['sample']>): Promise<void> {
+  let operations = 0
+  let seconds = 0
+  while (operations < WARM_UP.operations && seconds < WARM_UP.maxSeconds) {
+    const sample = await measure(WARM_UP.stepSeconds)
+    operations += sample.operations
+    seconds += sample.seconds
   }
 }
 
