@@ -4,6 +4,7 @@ import fs from 'node:fs'
 import type { Database } from './database.ts'
 import { refuseUnjournaled, refuseUnreadable } from './refusal.ts'
 import type { Caller, FileContent } from '../fuse/content.ts'
+import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
 import type { Files } from '../util/files.ts'
 
 /** A file that is just a file. */
@@ -180,15 +181,31 @@ export class JournalContent extends PlainContent {
     this.database = database
   }
 
+  /** The first bytes say whether the journal counts, and they may come in any number of pieces. */
   override write(data: Uint8Array, position: number, caller: Caller): void {
+    const write = () => super.write(data, position, caller)
+    if (position >= JOURNAL_MAGIC_SIZE) return write()
     const { journal } = this.database
-    if (journal.endsWith(data, position)) journal.finish()
-    super.write(data, position, caller)
-    journal.written(data, position)
+    if (hasJournalMagic(this.beginning(data, position))) {
+      write()
+      journal.begin()
+    } else {
+      journal.end(write)
+    }
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {
-    if (sizeBytes === 0) this.database.journal.finish()
-    super.truncate(sizeBytes, caller)
+    const truncate = () => super.truncate(sizeBytes, caller)
+    if (sizeBytes < JOURNAL_MAGIC_SIZE) this.database.journal.end(truncate)
+    else truncate()
+  }
+
+  /** The file's first bytes as they will be once `data` is written at `position`. */
+  private beginning(data: Uint8Array, position: number): Uint8Array {
+    if (position === 0 && data.length >= JOURNAL_MAGIC_SIZE) return data
+    const bytes = new Uint8Array(JOURNAL_MAGIC_SIZE)
+    this.files.read(this.fd, bytes, 0, bytes.length, 0)
+    bytes.set(data.subarray(0, bytes.length - position), position)
+    return bytes
   }
 }

@@ -3,7 +3,6 @@ import { refuseDamaged } from './refusal.ts'
 import { pageChecksum } from '../ltx/checksum.ts'
 import type { Pgno } from '../ltx/types.ts'
 import { lockPgno } from '../ltx/types.ts'
-import { hasJournalMagic } from '../sqlite/journal.ts'
 
 /**
  * Follows a transaction in rollback mode. From the moment the journal has a valid header until it ends (by unlink, truncation,
@@ -23,14 +22,9 @@ export class JournalTracker {
     this.database = database
   }
 
-  /** Bytes are about to be written at `position` of the journal. True when that ends a transaction. */
-  endsWith(data: Uint8Array, position: number): boolean {
-    return this.active && position === 0 && !hasJournalMagic(data)
-  }
-
-  /** Bytes were written to the journal. */
-  written(data: Uint8Array, position: number): void {
-    if (position === 0 && hasJournalMagic(data)) this.active = true
+  /** The journal has a valid header. */
+  begin(): void {
+    this.active = true
   }
 
   databaseWritten(position: number, length: number): void {
@@ -46,9 +40,22 @@ export class JournalTracker {
   }
 
   /**
-   * The journal is about to end. Everything that was changed is in the log when this returns, durably if that was asked for. When
-   * it throws, the journal must stay.
+   * `perform` ends the journal. Before, everything that was changed is in the log, durably if that was asked for; if that fails, or
+   * `perform` does, the journal stays, and what SQLite does about it is followed.
    */
+  end(perform: () => void): void {
+    const { active, durable } = this
+    this.finish()
+    try {
+      perform()
+    } catch (error) {
+      this.active = active
+      this.durable = durable
+      throw error
+    }
+  }
+
+  /** Captures what the journal protected. When it throws, the journal must stay. */
   finish(): void {
     if (!this.active) return
     const committed = this.capture()

@@ -64,8 +64,7 @@ export class CaptureVolume implements Volume {
       if (kind === 'database') return this.dropped(database, perform)
       if (kind === 'wal' && database.tracked) return database.wal.remove(perform)
       if (kind === 'journal') {
-        database.journal.finish()
-        perform()
+        database.journal.end(perform)
         this.journalEnded.add(parent(path))
         return
       }

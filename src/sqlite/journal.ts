@@ -2,6 +2,7 @@
 
 export const JOURNAL_HEADER_SIZE = 28
 const MAGIC = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7] as const
+export const JOURNAL_MAGIC_SIZE = MAGIC.length
 /** "As many records as the file holds": written where the journal is never synced. */
 const COUNT_FROM_FILE_SIZE = 0xffffffff
 const MAX_SUPER_NAME = 4096

@@ -1,6 +1,6 @@
 import type { Random } from './random.ts'
 
-/** Random SQL that a seed replays: what applications do to a database, and what only few of them do. */
+/** Random SQL that a seed replays: what applications do to a database, and what only few of them do. Each step commits at most once. */
 
 export interface Step {
   readonly sql: string
@@ -39,8 +39,11 @@ export class Workload {
     yield { sql: `PRAGMA page_size = ${this.pick(pageSizes)}; PRAGMA auto_vacuum = ${vacuum}` }
     yield { sql: this.journalMode() }
     yield { sql: `PRAGMA synchronous = ${this.pick(synchronous)}; PRAGMA cache_size = ${this.pick([2, 5, 20, 2000])}` }
-    yield { sql: 'CREATE TABLE t (id INTEGER PRIMARY KEY, k INTEGER, v BLOB); CREATE INDEX t_k ON t (k)' }
-    yield { sql: 'CREATE TABLE log (n INTEGER PRIMARY KEY, what TEXT)' }
+    yield {
+      sql:
+        'BEGIN; CREATE TABLE t (id INTEGER PRIMARY KEY, k INTEGER, v BLOB); CREATE INDEX t_k ON t (k); ' +
+        'CREATE TABLE log (n INTEGER PRIMARY KEY, what TEXT); COMMIT',
+    }
   }
 
   next(): Step {
@@ -83,7 +86,7 @@ export class Workload {
   private schema(): string {
     const name = `extra${this.random.integer(1, 4)}`
     if (this.random.next() < 0.4) return `DROP TABLE IF EXISTS ${name}`
-    return `CREATE TABLE IF NOT EXISTS ${name} (a, b); INSERT INTO ${name} SELECT k, v FROM t LIMIT ${this.random.integer(1, 30)}`
+    return `BEGIN; CREATE TABLE IF NOT EXISTS ${name} (a, b); INSERT INTO ${name} SELECT k, v FROM t LIMIT ${this.random.integer(1, 30)}; COMMIT`
   }
 
   private changes(count: number): string {

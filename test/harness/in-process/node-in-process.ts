@@ -87,7 +87,7 @@ export class InProcessNode {
     const { backfilled } = database
     if (backfilled === undefined || !database.tracked) return
     database.syncLog()
-    for (const suffix of ['', '-wal']) {
+    for (const suffix of ['', '-wal', '-journal']) {
       const file = `${root}/${name}${suffix}`
       if (!files.exists(file)) continue
       const fd = files.open(file, fs.constants.O_RDONLY)

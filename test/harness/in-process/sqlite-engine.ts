@@ -63,18 +63,26 @@ export class SqliteEngine {
     return new Connection(this, name)
   }
 
+  /** Everything that `connection` does happens in here; a bug that SQLite was only told an error about comes out. */
   run<T>(connection: Connection, work: () => T): T {
     const before = this.current
     this.current = connection
     try {
-      return work()
+      const result = work()
+      this.throwFailure()
+      return result
+    } catch (error) {
+      this.throwFailure()
+      throw error
     } finally {
       this.current = before
-      const { failure } = this
-      this.failure = undefined
-      // eslint-disable-next-line @typescript-eslint/only-throw-error
-      if (failure !== undefined) throw failure
     }
+  }
+
+  private throwFailure(): void {
+    const { failure } = this
+    this.failure = undefined
+    if (failure !== undefined) throw new Error('the file system failed', { cause: failure })
   }
 
   lockOf(path: string): FileLock {
@@ -98,7 +106,7 @@ export class Connection {
   exec(sql: string, bind?: readonly (string | number | null | Uint8Array)[]): Row[] {
     return this.engine.run(this, () =>
       this.db.exec({ sql, returnValue: 'resultRows', rowMode: 'array', ...(bind && { bind: [...bind] }) }),
-    ) as unknown as Row[]
+    )
   }
 
   value(sql: string): unknown {
@@ -138,7 +146,7 @@ function leaveShared(engine: SqliteEngine, path: string, holder: object): void {
   if (shared === undefined) return
   shared.leave(holder)
   if (shared.users.size > 0) return
-  for (const region of shared.regions) wasm.dealloc(region as never)
+  for (const region of shared.regions) wasm.dealloc(region)
   engine.shared.delete(path)
 }
 
@@ -176,7 +184,7 @@ function named(pointer: unknown): { engine: SqliteEngine; path: string } {
 }
 
 const bytes = (pointer: unknown, length: number): Uint8Array => {
-  const heap = wasm.heap8u() as Uint8Array
+  const heap = wasm.heap8u()
   return heap.subarray(pointer as number, (pointer as number) + length)
 }
 const poke = (pointer: unknown, value: number | bigint, type: 'i32' | 'i64' | 'double') =>
@@ -256,7 +264,7 @@ const io = {
       return 0
     }
     while (shared.regions.length <= region) {
-      const pointer = wasm.alloc(size) as unknown as number
+      const pointer = wasm.alloc(size)
       bytes(pointer, size).fill(0)
       shared.regions.push(pointer)
     }
@@ -287,7 +295,7 @@ const vfsMethods = {
       const opened = engine.files.open(path, { create, exclusive, readOnly })
       const syncName = isNew && (flags & JOURNAL_TYPES) !== 0
       openFiles.set(file, { engine, path, file: opened, owner: engine.current, syncName })
-      poke(file, ioMethods.pointer as unknown as number, 'i32')
+      poke(file, ioMethods.pointer, 'i32')
       if (outFlags !== 0) poke(outFlags, flags, 'i32')
     })
   },
@@ -333,7 +341,7 @@ const randomness = new Random(1)
 
 sqlite.vfs.installVfs({
   io: { struct: ioMethods, methods: io as never },
-  vfs: { struct: vfs, methods: vfsMethods as never, name: VFS },
+  vfs: { struct: vfs, methods: vfsMethods, name: VFS },
 })
 
 function directoryOf(path: string): string {

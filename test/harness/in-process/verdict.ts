@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import fs from 'node:fs'
+import Database from 'better-sqlite3'
+import { InProcessNode } from './node-in-process.ts'
+import { replayLog } from './log-replay.ts'
+import type { Row, SqliteEngine } from './sqlite-engine.ts'
+import { formatPosition } from '../../../src/ltx/types.ts'
+import type { Files } from '../../../src/util/files.ts'
+
+/** The content of a database as an application sees it, in one short string. */
+export function digest(query: (sql: string) => Row[]): string {
+  const schema = query('SELECT name, sql FROM sqlite_schema ORDER BY name')
+  const hash = createHash('sha256').update(JSON.stringify(schema))
+  for (const [name] of query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")) {
+    hash.update(JSON.stringify(query(`SELECT rowid, * FROM "${String(name)}" ORDER BY rowid`)))
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+export function digestThrough(engine: SqliteEngine, name: string): string {
+  const connection = engine.open(name)
+  try {
+    return digest((sql) => connection.exec(sql))
+  } finally {
+    connection.close()
+  }
+}
+
+/** By a stock SQLite, on the file alone, with its integrity check. EMPTY when there is none. */
+export function digestOfFile(path: string): string {
+  if (!fs.existsSync(path) || fs.statSync(path).size === 0) return EMPTY
+  const connection = new Database(path)
+  try {
+    assert.deepEqual(connection.pragma('integrity_check'), [{ integrity_check: 'ok' }])
+    return digest((sql) => connection.prepare(sql).raw().all() as Row[])
+  } finally {
+    connection.close()
+  }
+}
+
+export const EMPTY = digest(() => [])
+
+/**
+ * Recovers what a crash left in `dataDir`, and holds the result against the invariants: the log is gapless (I2), the file has
+ * exactly the pages that the log tells (I3), and a second recovery finds nothing to do. Returns what an application then reads.
+ */
+export function recoverAndCheck(dataDir: string, name: string, files?: Files): { digest: string; txid: bigint } {
+  const node = new InProcessNode({ dataDir, ...(files && { files }) })
+  const recovered = node.recovered.get(name)
+  assert.equal(recovered?.refusal, undefined)
+  const position = recovered?.position
+  node.close()
+  const path = `${dataDir}/files/${name}`
+  if (position === undefined) return { digest: digestOfFile(path), txid: 0n }
+  const replayed = replayLog(dataDir, name)
+  const leftovers = ['-wal', '-journal'].filter((suffix) => fs.existsSync(path + suffix))
+  if (replayed.commit > 0) assert.deepEqual(leftovers, [], 'nothing is left to recover from')
+  assert.equal(formatPosition(replayed), formatPosition(position), 'the log ends where recovery says')
+  if (replayed.commit > 0) {
+    assert.ok(replayed.bytes().equals(fs.readFileSync(path)), 'I3: the file has the pages that the log tells')
+  }
+  const before = contentOf(dataDir)
+  const again = new InProcessNode({ dataDir })
+  assert.equal(formatPosition(again.position(name)), formatPosition(position), 'a second recovery changes nothing')
+  again.close()
+  assert.deepEqual(contentOf(dataDir), before, 'a second recovery changes nothing')
+  return { digest: replayed.commit > 0 ? digestOfFile(path) : EMPTY, txid: position.txid }
+}
+
+function contentOf(dir: string): Record<string, string> {
+  const content: Record<string, string> = {}
+  for (const entry of fs.readdirSync(dir, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    const path = `${entry.parentPath}/${entry.name}`
+    content[path] = createHash('sha256').update(fs.readFileSync(path)).digest('hex')
+  }
+  return content
+}

@@ -1,0 +1,197 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import type { Random } from '../random.ts'
+import type { Files } from '../../../src/util/files.ts'
+
+/** A change of a file that a power loss may take back. */
+type Change = { readonly position: number; readonly data: Buffer } | { readonly sizeBytes: number }
+
+interface Inode {
+  /** What is on the disk for certain. */
+  durable: Buffer
+  pending: Change[]
+}
+
+type NameChange =
+  | { readonly kind: 'link'; readonly path: string; readonly inode: Inode | 'directory' }
+  | { readonly kind: 'unlink'; readonly path: string }
+  | { readonly kind: 'rename'; readonly from: string; readonly to: string; readonly inode: Inode | 'directory' }
+
+const SECTOR = 512
+
+/**
+ * Files over a real directory that remember what was never synced. `losePower` writes the directory as a disk might hold it
+ * afterwards: of each file its synced content and any of the sectors written since, of the names those that were synced and a beginning of the changes since.
+ * Stricter than ext4: nothing becomes durable but by its own fsync, or its directory's.
+ */
+export class VolatileFiles implements Files {
+  private readonly files: Files
+  private readonly root: string
+  private readonly inodes = new Map<string, Inode | 'directory'>()
+  private durableNames = new Map<string, Inode | 'directory'>()
+  private nameChanges: NameChange[] = []
+  private readonly open_ = new Map<number, Inode>()
+
+  /** `root` is a directory whose own content so far is durable. */
+  constructor(files: Files, root: string) {
+    this.files = files
+    this.root = root
+    for (const name of fs.readdirSync(root, { recursive: true }) as string[])
+      this.inodes.set(`${root}/${name}`, 'directory')
+    this.inodes.set(root, 'directory')
+    this.durableNames = new Map(this.inodes)
+  }
+
+  /** `survival`: how likely it is that an unsynced sector, or name, survived; 0 forgets all. */
+  losePower(to: string, random: Random, survival: number): void {
+    fs.rmSync(to, { recursive: true, force: true })
+    const names = new Map(this.durableNames)
+    const kept = survival === 0 ? 0 : random.integer(0, this.nameChanges.length)
+    for (const change of this.nameChanges.slice(0, kept)) applyName(names, change)
+    const sorted = Array.from(names).sort(([a], [b]) => (a < b ? -1 : 1))
+    for (const [name, inode] of sorted) {
+      const target = to + name.slice(this.root.length)
+      const parentIsThere = name === this.root || names.has(path.dirname(name))
+      if (!parentIsThere) names.delete(name)
+      else if (inode === 'directory') fs.mkdirSync(target, { recursive: true })
+      else fs.writeFileSync(target, surviving(inode, random, survival))
+    }
+  }
+
+  open(name: string, flags: number, mode?: number): number {
+    const there = this.files.exists(name)
+    const fd = this.files.open(name, flags, mode)
+    if (!there) {
+      const inode: Inode = { durable: Buffer.alloc(0), pending: [] }
+      this.inodes.set(name, inode)
+      this.nameChanges.push({ kind: 'link', path: name, inode })
+    }
+    const inode = this.inodes.get(name)
+    if (inode === undefined || inode === 'directory') throw new Error(`${name} came into being behind the test's back`)
+    if ((flags & fs.constants.O_TRUNC) !== 0 && there) inode.pending.push({ sizeBytes: 0 })
+    this.open_.set(fd, inode)
+    return fd
+  }
+
+  close(fd: number): void {
+    this.open_.delete(fd)
+    this.files.close(fd)
+  }
+
+  read(fd: number, into: Uint8Array, at: number, length: number, position: number): number {
+    return this.files.read(fd, into, at, length, position)
+  }
+
+  write(fd: number, from: Uint8Array, at: number, length: number, position: number): void {
+    this.files.write(fd, from, at, length, position)
+    this.inode(fd).pending.push({ position, data: Buffer.from(from.subarray(at, at + length)) })
+  }
+
+  truncate(fd: number, sizeBytes: number): void {
+    this.files.truncate(fd, sizeBytes)
+    this.inode(fd).pending.push({ sizeBytes })
+  }
+
+  sync(fd: number): void {
+    this.files.sync(fd)
+    const inode = this.inode(fd)
+    const current = Buffer.alloc(this.files.size(fd))
+    this.files.read(fd, current, 0, current.length, 0)
+    inode.durable = current
+    inode.pending = []
+  }
+
+  syncDirectory(directory: string): void {
+    this.files.syncDirectory(directory)
+    const left: NameChange[] = []
+    for (const change of this.nameChanges) {
+      const where = change.kind === 'rename' ? change.to : change.path
+      if (path.dirname(where) === path.resolve(directory)) applyName(this.durableNames, change)
+      else left.push(change)
+    }
+    this.nameChanges = left
+  }
+
+  size(fd: number): number {
+    return this.files.size(fd)
+  }
+
+  exists(name: string): boolean {
+    return this.files.exists(name)
+  }
+
+  list(directory: string): string[] {
+    return this.files.list(directory)
+  }
+
+  makeDirectory(directory: string): void {
+    for (let at = directory, made: string[] = []; ; at = path.dirname(at)) {
+      if (!this.files.exists(at)) {
+        made = [at, ...made]
+        continue
+      }
+      for (const name of made) {
+        this.inodes.set(name, 'directory')
+        this.nameChanges.push({ kind: 'link', path: name, inode: 'directory' })
+      }
+      break
+    }
+    this.files.makeDirectory(directory)
+  }
+
+  unlink(name: string): void {
+    this.files.unlink(name)
+    this.inodes.delete(name)
+    this.nameChanges.push({ kind: 'unlink', path: name })
+  }
+
+  rename(from: string, to: string): void {
+    this.files.rename(from, to)
+    const inode = this.inodes.get(from)
+    if (inode === undefined) throw new Error(`${from} came into being behind the test's back`)
+    this.inodes.delete(from)
+    this.inodes.set(to, inode)
+    this.nameChanges.push({ kind: 'rename', from, to, inode })
+  }
+
+  private inode(fd: number): Inode {
+    const inode = this.open_.get(fd)
+    if (inode === undefined) throw new Error(`descriptor ${fd} is not open`)
+    return inode
+  }
+}
+
+function applyName(names: Map<string, Inode | 'directory'>, change: NameChange): void {
+  if (change.kind === 'link') names.set(change.path, change.inode)
+  else if (change.kind === 'unlink') names.delete(change.path)
+  else {
+    names.delete(change.from)
+    names.set(change.to, change.inode)
+  }
+}
+
+/** Sectors reach the disk in any order: each may or may not be there. A file's length is that of what is there. */
+function surviving({ durable, pending }: Inode, random: Random, survival: number): Buffer {
+  let content = Buffer.from(durable)
+  const ensure = (length: number) => {
+    if (content.length < length) content = Buffer.concat([content, Buffer.alloc(length - content.length)])
+  }
+  for (const change of pending) {
+    if ('sizeBytes' in change) {
+      if (random.next() >= survival) continue
+      ensure(change.sizeBytes)
+      content = content.subarray(0, change.sizeBytes)
+      continue
+    }
+    const { position, data } = change
+    for (let at = 0; at < data.length;) {
+      const next = Math.min(data.length, (Math.floor((position + at) / SECTOR) + 1) * SECTOR - position)
+      if (random.next() < survival) {
+        ensure(position + next)
+        data.copy(content, position + at, at, next)
+      }
+      at = next
+    }
+  }
+  return content
+}
