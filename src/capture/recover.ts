@@ -94,7 +94,7 @@ class Recovery {
       })
     }
     for (const step of plan.steps) this.perform(step)
-    return this.recovered
+    return this.recovered ?? (this.log && this.dropped(this.log))
   }
 
   /** A database object over what is known so far: without pages until `verify` or `import`. */
@@ -192,12 +192,18 @@ class Recovery {
       case 'fold-wal':
         return this.foldWal((this.wal as WalContent).transactions)
       case 'import':
-        this.recovered = this.database()
-        this.recovered.importFile()
-        return
+        return this.import()
       case 'remove-leftovers':
         return this.settle()
     }
+  }
+
+  /** A rollback of its very first transaction leaves no database: then there is nothing to import. */
+  private import(): void {
+    const database = this.database()
+    if ((database.fileState()?.sizePages ?? 0) === 0) return
+    database.importFile()
+    this.recovered = database
   }
 
   private cutTorn(torn: NonNullable<LogState['torn']>): void {
@@ -327,10 +333,12 @@ class Recovery {
     const database = this.recovered as Database
     if (decided === undefined) return
     const lock = lockPgno(database.pageSize)
-    const changed = Array.from(decided.pages.keys())
-      .filter((pgno) => pgno !== lock)
+    const changed = Array.from(decided.pages)
+      .filter(([pgno, page]) => pgno !== lock && pageChecksum(pgno, page) !== database.pages.checksum(pgno))
+      .map(([pgno]) => pgno)
       .sort((a, b) => a - b)
     const pgnos = missingPages(changed, database.pages.sizePages, decided.sizePages, database.pageSize)
+    if (pgnos.length === 0 && decided.sizePages === database.pages.sizePages) return
     this.write(database, decided.sizePages, pgnos, (pgno) => decided.pages.get(pgno) ?? database.readFile(pgno))
     database.commit({ commit: decided.sizePages, pgnos, read: (pgno) => database.readFile(pgno) })
   }
@@ -383,16 +391,18 @@ class Recovery {
     })
   }
 
-  /** Everything is in the file: make it durable, say so, and only then remove what it was recovered from. */
+  /**
+   * Everything is in the log and in the file: make it durable, and remove what it was recovered from. Only then does the log need no
+   * replay any more: a journal that is still there takes back what the file has.
+   */
   private settle(): void {
-    const database = this.recovered as Database
-    const { files, path } = this
-    database.syncLog()
-    database.withFile((fd) => files.sync(fd))
-    writeSynced(files, this.logDir, database.position)
-    database.savePageChecksums()
+    const { files, path, recovered } = this
+    recovered?.syncLog()
+    withFile(files, path, O_RDWR, (fd) => files.sync(fd))
     for (const suffix of ['-journal', '-wal', '-shm']) if (files.exists(path + suffix)) files.unlink(path + suffix)
     files.syncDirectory(path.slice(0, path.lastIndexOf('/')))
+    if (recovered !== undefined) writeSynced(files, this.logDir, recovered.position)
+    recovered?.savePageChecksums()
   }
 }
 

@@ -74,11 +74,20 @@ function resume(
   const decided = !rebuild && journal?.superJournal === 'gone'
   if (decided) steps.push({ step: 'keep-decided-transaction' })
   if (!rebuild && journal !== undefined) steps.push({ step: 'roll-back-journal', pages: journal.pages })
-  const after = rebuild ? (0n as TXID) : log.synced.txid
+  const after = rebuild ? (0n as TXID) : replayAfter(log, journal !== undefined)
   if (log.last.txid > after) steps.push({ step: 'replay-log', after, to: log.last.txid })
   steps.push({ step: 'verify', position: log.last })
   if (decided) steps.push({ step: 'capture-decided-transaction' })
   if (wal !== undefined && wal.afterLog > 0) steps.push({ step: 'capture-wal', transactions: wal.afterLog })
   steps.push({ step: 'remove-leftovers' })
   return steps
+}
+
+/**
+ * The journal may be that of the very transaction up to which the file is durable, if it ended in the log but not yet on the disk: then
+ * rolling it back took that transaction out of the file.
+ */
+function replayAfter({ synced, first }: NonNullable<RecoveryFacts['log']>, rolledBack: boolean): TXID {
+  const held = first !== undefined && first <= synced.txid
+  return rolledBack && held ? ((synced.txid - 1n) as TXID) : synced.txid
 }

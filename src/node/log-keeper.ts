@@ -83,6 +83,7 @@ export class LogKeeper {
     const path = `${this.options.root}/${name}`
     await syncFile(path)
     await syncFile(`${path}-wal`)
+    await syncFile(`${path}-journal`)
     await syncFile(path.slice(0, path.lastIndexOf('/')))
     writeSynced(files, dir, backfilled)
     this.synced.set(name, backfilled)
