@@ -1,6 +1,6 @@
 /**
  * Linear memory, laid out by hand and never grown: three 64 KiB pages hold everything.
- * src/ltx/kernels/kernels.ts repeats these addresses; a test compares them.
+ * kernels.ts asks for PAGE and BLOCK, and knows the three slots in front.
  */
 
 /** u64: the CRC register of the file at hand. */
