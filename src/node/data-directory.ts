@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import path from 'node:path'
 import { createRequire } from 'node:module'
 import { randomBytes } from 'node:crypto'
 import { LtxdError, errorCode, errorMessage } from '../util/errors.ts'
@@ -69,11 +70,24 @@ function readOrChooseId(path: string): bigint {
 }
 
 function unusable(dir: string, cause: unknown): LtxdError {
-  const advice = errorCode(cause) === 'EROFS' ? 'it lies on a read-only file system' : errorMessage(cause)
+  const why = obstacle(dir) ?? errorMessage(cause)
   return new LtxdError(
     'DATA_NOT_WRITABLE',
-    `the data directory ${dir} cannot be written: ${advice}. Choose another with --data, or make this one writable`,
+    `the data directory ${dir} cannot be written: ${why}. Choose another with --data, or make this one writable`,
     1,
     { cause },
   )
+}
+
+/** Node's recursive mkdir says ENOENT whatever is the matter: asks the nearest directory that exists. */
+function obstacle(dir: string): string | undefined {
+  let existing = dir
+  while (!fs.existsSync(existing)) existing = path.dirname(existing)
+  if (!fs.statSync(existing).isDirectory()) return `${existing} is not a directory`
+  try {
+    fs.accessSync(existing, fs.constants.W_OK)
+    return undefined
+  } catch (error) {
+    return errorCode(error) === 'EROFS' ? `${existing} lies on a read-only file system` : errorMessage(error)
+  }
 }
