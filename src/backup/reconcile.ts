@@ -1,4 +1,4 @@
-/** How a local log and a backup stand to each other (DESIGN section 5). Pure decision, and what it needs to know. */
+/** How a local log and a backup stand to each other. Pure decision, and what it needs to know. */
 
 import type { LogView } from '../log/view.ts'
 import { formatPosition, formatTXID, nextTXID, type Checksum, type Position, type TXID } from '../ltx/types.ts'
@@ -17,7 +17,7 @@ export interface ReconcileInput {
 
 /**
  * equal: nothing to do. backup-behind: upload. backup-ahead: same history, the node has to fast-forward before it may
- * write. diverged: two histories (D9). unknown: no checksum at a common transaction, so nothing may be assumed.
+ * write. diverged: two histories. unknown: no checksum at a common transaction, so nothing may be assumed.
  */
 export type Relation = 'equal' | 'backup-behind' | 'backup-ahead' | 'diverged' | 'unknown'
 

@@ -134,10 +134,10 @@ export class Database {
         for (let i = 0; i < pgnos.length; i++) {
           const pgno = pgnos[i] as Pgno
           const page = change.read(pgno)
-          const sum = pageChecksum(pgno, page)
+          encoder.writePage(pgno, page)
+          const sum = encoder.lastPageChecksum()
           sums[i] = sum
           checksum = exchange(checksum, whole ? 0n : this.pages.checksum(pgno), sum)
-          encoder.writePage(pgno, page)
         }
         if (!whole) checksum = this.withoutPagesBeyond(commit, checksum)
         return checksum

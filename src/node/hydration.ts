@@ -1,4 +1,4 @@
-/** Brings the data directory and the backup together before the node serves (DESIGN section 5, last rows, and section 6). */
+/** Brings the data directory and the backup together before the node serves. */
 
 import fs from 'node:fs'
 import path from 'node:path'
@@ -47,7 +47,7 @@ export async function hydrateMissing(options: HydrationOptions): Promise<void> {
   }
 }
 
-/** Compares a recovered database with the backup, and makes the node follow where the backup is ahead or tells another story (D9). */
+/** Compares a recovered database with the backup, and makes the node follow where the backup is ahead or tells another story. */
 export async function reconcileAll(options: HydrationOptions, plane: DataPlane): Promise<void> {
   const histories = await loadHistories(options.store)
   for (const database of plane.databases.values()) {
