@@ -10,6 +10,8 @@ import { until, within } from '../harness/wait.ts'
 
 const run = promisify(execFile)
 
+export type JournalMode = 'WAL' | 'DELETE' | 'TRUNCATE' | 'PERSIST'
+
 export interface ApplicationOptions {
   /** Also the database's file name, with `.db`. */
   readonly name: string
@@ -17,7 +19,7 @@ export interface ApplicationOptions {
   readonly directory: string
   /** Outside of the mount: acknowledgements and log. */
   readonly notes: string
-  readonly mode: 'WAL' | 'DELETE'
+  readonly mode: JournalMode
   readonly synchronous: 'NORMAL' | 'FULL'
 }
 

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { Random } from '../harness/random.ts'
-import { Application } from './application.ts'
+import { Application, type JournalMode } from './application.ts'
 
 /**
  * `kill -9` of the daemon again and again under write load, at moments that a seed chooses, with the same applications
@@ -16,6 +16,8 @@ export interface KillOptions {
   readonly base: string
   readonly kills: number
   readonly seed: number
+  /** One application each. */
+  readonly journalModes: readonly JournalMode[]
   /** Further checks of the node's files. Each returns what is wrong. */
   readonly hooks?: KillHooks
   readonly tell: (text: string) => void
@@ -115,10 +117,9 @@ class KillRun {
   #startApplications(): void {
     const notes = join(this.#options.base, 'notes')
     mkdirSync(notes)
-    for (const [name, mode, synchronous] of [
-      ['wal-normal', 'WAL', 'NORMAL'],
-      ['delete-full', 'DELETE', 'FULL'],
-    ] as const) {
+    for (const mode of this.#options.journalModes) {
+      const synchronous = mode === 'WAL' ? 'NORMAL' : 'FULL'
+      const name = `${mode}-${synchronous}`.toLowerCase()
       this.#applications.push(new Application({ name, directory: this.#mount, notes, mode, synchronous }))
     }
   }

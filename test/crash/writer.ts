@@ -9,7 +9,7 @@ import { payloadOf, SCHEMA } from './ledger.ts'
  * number to a file outside of the mount. On an I/O error it closes, opens again, and goes on with the next number,
  * until SIGTERM. A report of corruption ends it with exit code 3.
  *
- *     node --import tsx writer.ts --db FILE --acks FILE --log FILE --mode WAL|DELETE --synchronous NORMAL|FULL
+ *     node --import tsx writer.ts --db FILE --acks FILE --log FILE --mode JOURNAL-MODE --synchronous NORMAL|FULL
  */
 
 const RECONNECT_PAUSE_MS = 20
