@@ -1,5 +1,5 @@
-import { errorMessage } from '../util/errors.ts'
 import type { BackupLogger, Clock } from './clock.ts'
+import { failureReason } from './failure.ts'
 import { nextBoundary, type BackupSchedule, type RetentionPolicy } from './levels.ts'
 
 /** What maintenance does to the backup of one database. */
@@ -159,11 +159,11 @@ export class Maintenance {
       this.#logger.debug({ db: name, task, tookMs: this.#clock.now() - startedMs }, 'backup maintenance')
     } catch (error) {
       if (signal.aborted) return
-      const message = errorMessage(error)
-      if (entry.failures.get(task) !== message) {
+      const reason = failureReason(error)
+      if (entry.failures.get(task) !== reason) {
         this.#logger.error({ db: name, task, err: error }, 'backup maintenance failed; it is retried')
       }
-      entry.failures.set(task, message)
+      entry.failures.set(task, reason)
     }
   }
 

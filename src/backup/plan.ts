@@ -21,16 +21,13 @@ export type Plan = readonly [BackupFile, ...BackupFile[]]
 
 /** Throws BackupGapError, DatabaseDroppedError or TargetUnavailableError. */
 export function planRestore(history: BackupHistory, target: Target): Plan {
-  const files = history.files.filter((file) => qualifies(file, target))
-  const snapshot = newestSnapshot(files)
-  const chain = snapshot === undefined ? [] : [snapshot]
-  const current = extend(chain, files, history.markers, target)
-  failIfDropped(history, target, current)
+  const { chain, reached } = longestChain(history, target)
+  const dropped = droppedAt(history, target, reached)
+  if (dropped !== undefined) throw new DatabaseDroppedError(history.database, dropped.txid, dropped.timestampMs)
   const [first, ...rest] = chain
-  if (first === undefined || (target.kind === 'txid' && current < target.txid)) {
-    throw unavailable(history, target, current)
-  }
-  if (target.kind === 'newest') failIfBeyondGap(history, current)
+  if (first === undefined || (target.kind === 'txid' && reached < target.txid))
+    throw unavailable(history, target, reached)
+  if (target.kind === 'newest') failIfBeyondGap(history, reached)
   return [first, ...rest]
 }
 
@@ -56,6 +53,14 @@ export function formatTarget(target: Target): string {
     case 'timestamp':
       return new Date(target.timestampMs).toISOString()
   }
+}
+
+/** From the newest snapshot that qualifies, or from nothing, as far as files join. */
+function longestChain(history: BackupHistory, target: Target): { chain: readonly BackupFile[]; reached: TXID } {
+  const files = history.files.filter((file) => qualifies(file, target))
+  const snapshot = newestSnapshot(files)
+  const chain = snapshot === undefined ? [] : [snapshot]
+  return { reached: extend(chain, files, history.markers, target), chain }
 }
 
 function qualifies(file: BackupFile, target: Target): boolean {
@@ -114,15 +119,14 @@ function crossesReset(file: BackupFile, current: TXID, markers: readonly BackupM
   return markers.some(({ kind, txid }) => kind === 'reset' && current < txid && file.max >= txid)
 }
 
-function failIfDropped(history: BackupHistory, target: Target, current: TXID): void {
+/** The drop after which, at the target, the database had not been created again. */
+function droppedAt(history: BackupHistory, target: Target, reached: TXID): BackupMarker | undefined {
   const dropped = history.markers.filter(({ kind }) => kind === 'dropped')
   const last = dropped.findLast((marker) => {
     if (target.kind === 'txid') return marker.txid <= target.txid
     return target.kind === 'newest' || marker.timestampMs < target.timestampMs
   })
-  if (last !== undefined && last.txid > current && !livesAgain(history, target, last)) {
-    throw new DatabaseDroppedError(history.database, last.txid, last.timestampMs)
-  }
+  return last !== undefined && last.txid > reached && !livesAgain(history, target, last) ? last : undefined
 }
 
 /** Whether at the target the database had been created again after that drop. */
@@ -142,12 +146,9 @@ function boundaries(history: BackupHistory): TXID[] {
 }
 
 function isRestorable(history: BackupHistory, txid: TXID): boolean {
-  try {
-    planRestore(history, { kind: 'txid', txid })
-    return true
-  } catch {
-    return false
-  }
+  const target: Target = { kind: 'txid', txid }
+  const { reached } = longestChain(history, target)
+  return reached === txid && droppedAt(history, target, reached) === undefined
 }
 
 function unavailable(history: BackupHistory, target: Target, reached: TXID): Error {

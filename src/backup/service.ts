@@ -4,6 +4,7 @@ import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { errorMessage } from '../util/errors.ts'
 import { systemClock, type BackupLogger, type Clock } from './clock.ts'
 import { DatabaseBackup } from './database-backup.ts'
+import { failureReason } from './failure.ts'
 import { DEFAULT_SCHEDULE, type BackupSchedule } from './levels.ts'
 import type { LiveDatabase } from './live-snapshot.ts'
 import { Maintenance } from './maintenance.ts'
@@ -38,6 +39,8 @@ interface Entry {
   failures: number
   retryAtMs: number
   lastError: string | undefined
+  /** Of the last failure, while there is one. */
+  reason: string | undefined
 }
 
 const MAX_CONCURRENT_UPLOADS = 8
@@ -80,7 +83,8 @@ export class BackupService {
         onUploaded?.(name, txid)
       },
     })
-    this.#entries.set(database.name, { backup, running: undefined, failures: 0, retryAtMs: 0, lastError: undefined })
+    const fresh = { running: undefined, failures: 0, retryAtMs: 0, lastError: undefined, reason: undefined }
+    this.#entries.set(database.name, { backup, ...fresh })
     this.#maintenance.add(database.name, backup)
   }
 
@@ -163,6 +167,7 @@ export class BackupService {
       )
     }
     entry.failures = 0
+    entry.reason = undefined
     entry.lastError = undefined
     if (entry.backup.needsSnapshot) this.#maintenance.wantSnapshot(name)
   }
@@ -170,11 +175,12 @@ export class BackupService {
   /** Said once for each new reason, not each time. */
   #failed(entry: Entry, error: unknown, signal: AbortSignal): void {
     if (signal.aborted && signal === this.#stopping.signal) return
-    const message = errorMessage(error)
-    if (message !== entry.lastError) {
+    const reason = failureReason(error)
+    if (reason !== entry.reason) {
       this.#options.logger.error({ db: entry.backup.database.name, err: error }, 'the backup failed; it is retried')
     }
-    entry.lastError = message
+    entry.reason = reason
+    entry.lastError = errorMessage(error)
     entry.failures++
     const pauseMs = Math.min(MAX_BACKOFF_MS, this.#schedule.syncIntervalMs * 2 ** Math.min(entry.failures, 16))
     entry.retryAtMs = this.#clock.now() + pauseMs

@@ -67,7 +67,8 @@ export class PlayedDatabase implements LogView {
   commit(times = 1): TXID {
     for (let i = 0; i < times; i++) {
       const before = this.pages.length
-      const after = Math.max(1, before + (this.#random(4) === 0 ? this.#random(9) - 4 : this.#random(2)))
+      const growth = this.#random(4) === 0 ? this.#random(9) - 4 : this.#random(2)
+      const after = before === 0 ? 8 + this.#random(8) : Math.max(1, before + growth)
       const changed = new Set<number>()
       for (let pgno = before + 1; pgno <= after; pgno++) changed.add(pgno)
       const count = Math.min(after, 1 + this.#random(4))
@@ -133,8 +134,12 @@ export class PlayedDatabase implements LogView {
 
   #write(count: number, changed: Set<number>): void {
     this.pages.length = Math.min(this.pages.length, count)
-    const pgnos = [...changed].filter((pgno) => pgno <= count).sort((a, b) => a - b)
+    const pgnos = [...new Set([1, ...changed])].filter((pgno) => pgno <= count).sort((a, b) => a - b)
     for (const pgno of pgnos) this.pages[pgno - 1] = this.page()
+    // What SQLite's header says of the database's shape.
+    const header = Buffer.from(this.pages[0]!.buffer)
+    header.writeUInt16BE(this.pageSize, 16)
+    header.writeUInt32BE(count, 28)
     this.#append(pgnos, count)
   }
 
