@@ -19,7 +19,10 @@ export function register(program: Command): void {
   const command = program
     .command('status')
     .summary('show what a running node does')
-    .description('Show what a running node does: its databases, their positions, and how far the backup is behind.')
+    .description(
+      'Show what a running node does: its databases, their positions, and how far the backup is behind. ' +
+        'Exit code 1 when no node answers, or when it does not serve a database.',
+    )
     .option('--data <dir>', 'ask the node that runs on this data directory')
     .option('--http <addr>', 'ask the node at this address')
     .option('--json', 'as JSON')
@@ -28,6 +31,7 @@ export function register(program: Command): void {
       const status = await fetchStatus(await findNode(options))
       if (options.json === true) printJson(status)
       else printStatus(status)
+      if (status.databases.some(({ error }) => error !== undefined)) process.exitCode = 1
     })
 }
 

@@ -1,0 +1,181 @@
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { mkdir, mkdtemp, open, realpath, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { NodeStatus } from '../../src/api/status.ts'
+import { LTXD_CLI, LtxdNode } from '../harness/ltxd-node.ts'
+import { detach } from '../harness/mounts.ts'
+import { until } from '../harness/wait.ts'
+import { ltxd, program } from './run.ts'
+
+/** What a node does with what it was not made for: foreign files, damaged ones, journal modes that can't be captured. */
+
+let dir: string
+let mount: string
+let data: string
+let backup: string
+let nodes: LtxdNode[]
+
+beforeEach(async () => {
+  dir = await realpath(await mkdtemp(join(tmpdir(), 'ltxd-damage-')))
+  mount = join(dir, 'mnt')
+  data = join(dir, 'data')
+  backup = `file://${dir}/backup`
+  nodes = []
+})
+
+afterEach(async () => {
+  for (const node of nodes) await node.destroy()
+  await detach(mount)
+  await rm(dir, { recursive: true, force: true })
+})
+
+async function serve(...args: string[]): Promise<LtxdNode> {
+  const node = LtxdNode.start({ mount, data, logFile: join(dir, 'log'), arguments: args })
+  nodes.push(node)
+  await node.mounted()
+  await until('the API', 20_000, () => existsSync(join(data, 'api.json')))
+  return node
+}
+
+const sqlite = (sql: string, database = 'a.db') => program('sqlite3', ['-bail', join(mount, database), sql])
+const status = async () => JSON.parse((await ltxd(['status', '--data', data, '--json'])).stdout) as NodeStatus
+const log = () => readFileSync(join(dir, 'log'), 'utf8')
+
+async function flipByte(path: string, position: number): Promise<void> {
+  const file = await open(path, 'r+')
+  try {
+    const { buffer } = await file.read(Buffer.alloc(1), 0, 1, position)
+    await file.write(Buffer.from([(buffer[0] as number) ^ 0xff]), 0, 1, position)
+  } finally {
+    await file.close()
+  }
+}
+
+describe('on the mount', () => {
+  test('a file that is not a database is served plainly, said to be, and no database', async () => {
+    await serve()
+    await writeFile(join(dir, 'plain.txt'), 'this is no database\n'.repeat(1000))
+    expect(await program('cp', [join(dir, 'plain.txt'), join(mount, 'plain.db')])).toMatchObject({ code: 0 })
+    expect(await program('cmp', [join(dir, 'plain.txt'), join(mount, 'plain.db')])).toMatchObject({ code: 0 })
+    expect(log()).toMatch(/not a SQLite database: it does not begin with a SQLite header.*file=plain\.db/)
+    expect((await status()).databases).toEqual([])
+  })
+
+  test('a database that is copied in becomes one of the node', async () => {
+    await serve()
+    const source = join(dir, 'source.db')
+    await program('sqlite3', [source, 'CREATE TABLE t(x); INSERT INTO t VALUES (1), (2)'])
+    await program('cp', [source, join(mount, 'a.db')])
+    expect((await sqlite('INSERT INTO t VALUES (3); SELECT sum(x) FROM t')).stdout).toBe('6\n')
+    const { databases } = await status()
+    expect(databases.map(({ name, position }) => [name, position.slice(0, 16)])).toEqual([['a.db', '0000000000000002']])
+  })
+
+  test.each(['MEMORY', 'OFF'])(
+    'journal mode %s is refused before anything is changed, naming file and process',
+    async (mode) => {
+      await serve()
+      await sqlite('CREATE TABLE t(x); INSERT INTO t VALUES (1)')
+      const { code } = await sqlite(`PRAGMA journal_mode=${mode}; INSERT INTO t VALUES (2)`)
+      expect(code).not.toBe(0)
+      expect((await sqlite('SELECT group_concat(x) FROM t; PRAGMA integrity_check')).stdout).toBe('1\nok\n')
+      expect(log()).toMatch(/without a journal.*database=a\.db.*process="?sqlite3 \(\d+\)/)
+    },
+  )
+
+  test('a database is not overwritten by a copy', async () => {
+    await serve()
+    await sqlite('CREATE TABLE t(x); INSERT INTO t VALUES (1)')
+    const { code } = await program('cp', ['/etc/passwd', join(mount, 'a.db')])
+    expect(code).not.toBe(0)
+    expect((await sqlite('SELECT x FROM t; PRAGMA integrity_check')).stdout).toBe('1\nok\n')
+  })
+})
+
+describe('in the data directory', () => {
+  test.skipIf(process.getuid?.() !== 0)('a read-only file system is named', async () => {
+    await mkdir(join(dir, 'readonly'))
+    const inside = 'mount -t tmpfs -o ro none "$0" && exec "$@"'
+    const cli = [process.execPath, LTXD_CLI]
+    const args = ['mount', mount, '--data', join(dir, 'readonly/data')]
+    const { code, stderr } = await program('unshare', [
+      '-m',
+      'sh',
+      '-c',
+      inside,
+      join(dir, 'readonly'),
+      ...cli,
+      ...args,
+    ])
+    expect(stderr).toMatch(/ltxd: the data directory .* lies on a read-only file system/)
+    expect(code).toBe(1)
+  })
+
+  test('a damaged log refuses its database, touches nothing, and serves the others', async () => {
+    const node = await serve()
+    await sqlite('CREATE TABLE t(x); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)')
+    await sqlite('CREATE TABLE t(x)', 'b.db')
+    await node.stop()
+    const logDir = join(data, 'log/a.db.ltx')
+    const segment = join(logDir, readdirSync(logDir).find((name) => name.endsWith('.ltxlog')) as string)
+    await flipByte(segment, 200)
+    const before = [readFileSync(segment), readFileSync(join(data, 'files/a.db'))]
+
+    await serve()
+    expect(log()).toMatch(/database refused: LTX log .*ltxlog is damaged at byte 0.*database=a\.db/)
+    expect((await sqlite('SELECT x FROM t')).code).not.toBe(0)
+    expect((await sqlite('INSERT INTO t VALUES (1); SELECT x FROM t', 'b.db')).stdout).toBe('1\n')
+    const shown = await ltxd(['status', '--data', data])
+    expect(shown.stdout).toMatch(/a\.db .*not served: LTX log .* is damaged/)
+    expect(shown.code).toBe(1)
+    expect([readFileSync(segment), readFileSync(join(data, 'files/a.db'))]).toEqual(before)
+  })
+
+  test('a file that was changed behind the back of its log is refused, with what can be done', async () => {
+    const node = await serve()
+    await sqlite('CREATE TABLE t(x); INSERT INTO t VALUES (1)')
+    await node.stop()
+    await program('sqlite3', [join(data, 'files/a.db'), 'INSERT INTO t VALUES (2)'])
+    await serve()
+    expect(log()).toMatch(/database refused: its pages do not have the checksum of its last transaction .*ltxd restore/)
+    expect((await sqlite('SELECT x FROM t')).code).not.toBe(0)
+  })
+})
+
+describe('in the backup', () => {
+  test('a damaged object is named by restore and by a start, and nothing is left half done', async () => {
+    const node = await serve('--backup', backup)
+    await sqlite('CREATE TABLE t(x); INSERT INTO t VALUES (zeroblob(20000))')
+    await until('the first snapshot', 20_000, () => existsSync(join(dir, 'backup/a.db/ltx/9')))
+    await node.stop()
+    for (const level of readdirSync(join(dir, 'backup/a.db/ltx'))) {
+      for (const name of readdirSync(join(dir, 'backup/a.db/ltx', level))) {
+        if (name.endsWith('.ltx')) await flipByte(join(dir, 'backup/a.db/ltx', level, name), 130)
+      }
+    }
+    const out = join(dir, 'out.db')
+    const restored = await ltxd(['restore', backup, 'a.db', '-o', out])
+    expect(restored.stderr).toMatch(/ltxd: object a\.db\/ltx\/.*\.ltx in file:.* is damaged: /)
+    expect(restored.code).toBe(1)
+    expect(existsSync(out)).toBe(false)
+
+    const verified = await ltxd(['backup', 'verify', backup])
+    expect(verified.code).toBe(1)
+
+    const started = await ltxd([
+      'mount',
+      mount,
+      '--data',
+      join(dir, 'other'),
+      '--backup',
+      backup,
+      '--http',
+      '127.0.0.1:0',
+    ])
+    expect(started.stderr).toMatch(/is damaged: /)
+    expect(started.code).toBe(1)
+    expect(existsSync(join(dir, 'other/files/a.db'))).toBe(false)
+  })
+})
