@@ -16,9 +16,6 @@ const SUFFIXES: readonly (readonly [string, FileKind])[] = [
 
 const SUPER_JOURNAL = /-mj[0-9A-F]{6}9[0-9A-F]{2}$/
 
-/** A component of a path longer than this cannot also carry the suffix of its log's directory. */
-const MAX_COMPONENT_BYTES = 240
-
 /** Any file that is not beside a database may itself be one. */
 export function classify(path: string): FileName {
   for (const [suffix, kind] of SUFFIXES) {
@@ -27,15 +24,4 @@ export function classify(path: string): FileName {
   const match = SUPER_JOURNAL.exec(path)
   if (match !== null) return { kind: 'super-journal', database: path.slice(0, match.index) }
   return { kind: 'database', database: path }
-}
-
-/** Why this path can't be a replicated database, or undefined if it can: its name must travel to logs and backups unharmed. */
-export function nameProblem(path: string): string | undefined {
-  for (const component of path.split('/')) {
-    if (Buffer.byteLength(component) > MAX_COMPONENT_BYTES)
-      return `a part of its name is longer than ${MAX_COMPONENT_BYTES} bytes`
-    // eslint-disable-next-line no-control-regex
-    if (/[\x00-\x1f\x7f]/.test(component)) return 'its name contains a control character'
-  }
-  return undefined
 }

@@ -2,7 +2,8 @@ import fs from 'node:fs'
 import { Database } from './database.ts'
 import type { DatabaseOptions } from './database.ts'
 import { DatabaseContent, JournalContent, PlainContent, WalContent } from './contents.ts'
-import { classify, nameProblem } from './naming.ts'
+import { classify } from './naming.ts'
+import { databaseNameProblem } from '../log/database-name.ts'
 import { refuseRename, refuseUnjournaled } from './refusal.ts'
 import { readSuperName } from '../sqlite/journal.ts'
 import type { Caller, FileContent, Volume } from '../fuse/content.ts'
@@ -42,7 +43,7 @@ export class CaptureVolume implements Volume {
     this.journalEnded.delete(parent(path))
     const { kind, database: name } = classify(path)
     if (kind === 'shm' || kind === 'super-journal') return new PlainContent(this.options.files, fd)
-    const problem = nameProblem(name)
+    const problem = databaseNameProblem(name)
     if (problem !== undefined) {
       this.options.events.log('warn', `served as a plain file, not replicated: ${problem}`, { file: path })
       return new PlainContent(this.options.files, fd)
@@ -140,7 +141,7 @@ export class CaptureVolume implements Volume {
   }
 
   private importIfDatabase(name: string): void {
-    if (classify(name).kind !== 'database' || nameProblem(name) !== undefined) return
+    if (classify(name).kind !== 'database' || databaseNameProblem(name) !== undefined) return
     const database = this.database(name)
     const state = database.fileState()
     if (state !== undefined && state.sizePages > 0) database.importFile()

@@ -8,7 +8,8 @@ import { SharedState } from './shared-state.ts'
 import { Slots } from './slots.ts'
 import type { Database } from '../capture/database.ts'
 import type { CaptureEvents } from '../capture/events.ts'
-import { classify, nameProblem } from '../capture/naming.ts'
+import { classify } from '../capture/naming.ts'
+import { databaseNameProblem } from '../log/database-name.ts'
 import { openLog, recoverDatabase } from '../capture/recover.ts'
 import { CaptureVolume } from '../capture/volume.ts'
 import { listLogs, logDirectory, writeSynced } from '../log/store.ts'
@@ -61,7 +62,7 @@ function findDatabases(): Set<string> {
   for (const entry of fs.readdirSync(root, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue
     const name = `${entry.parentPath}/${entry.name}`.slice(root.length + 1)
-    if (classify(name).kind === 'database' && nameProblem(name) === undefined) names.add(name)
+    if (classify(name).kind === 'database' && databaseNameProblem(name) === undefined) names.add(name)
   }
   return names
 }

@@ -1,0 +1,32 @@
+/** What a database may be called: a name must travel unharmed to its log, to keys of a backup, and to people. */
+
+/** Room for what lies below a database in a key of at most 1024 bytes: `/ltx/9/<33 characters>.ltx.meta.json`. */
+const MAX_ENCODED_BYTES = 900
+const MAX_ENCODED_SEGMENT_BYTES = 240
+
+/** What is wrong with a name, a path relative to the mount; undefined when nothing is. */
+export function databaseNameProblem(name: string): string | undefined {
+  if (name === '') return 'it is empty'
+  if (!name.isWellFormed()) return 'it is not valid Unicode'
+  // eslint-disable-next-line no-control-regex -- control characters are what this is about
+  if (/[\u0000-\u001f\u007f]/.test(name)) return 'it holds a control character'
+  const segments = name.split('/')
+  if (segments.includes('')) return 'it has an empty part (a leading, trailing or doubled slash)'
+  if (segments.includes('.') || segments.includes('..')) return 'it has a part "." or ".."'
+  if (segments.some((segment) => encodeSegment(segment).length > MAX_ENCODED_SEGMENT_BYTES)) {
+    return `a part of it is longer than ${MAX_ENCODED_SEGMENT_BYTES} bytes when percent-encoded`
+  }
+  if (percentEncode(name).length > MAX_ENCODED_BYTES) {
+    return `it is longer than ${MAX_ENCODED_BYTES} bytes when percent-encoded`
+  }
+  return undefined
+}
+
+/** Percent-encoded by segment: each name has one form and each form one name. */
+export function percentEncode(name: string): string {
+  return name.split('/').map(encodeSegment).join('/')
+}
+
+function encodeSegment(segment: string): string {
+  return encodeURIComponent(segment).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
+}
