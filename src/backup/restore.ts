@@ -16,6 +16,8 @@ export interface RestoreOptions {
   /** Called from time to time. Pages may be written more than once, so `done` can come back to a smaller number. */
   readonly progress?: (done: number, total: number) => void
   readonly signal?: AbortSignal
+  /** So many objects at most are read side by side; a longer plan is applied in parts. 128 unless told otherwise. */
+  readonly maxInputs?: number
 }
 
 export interface RestoreResult {
@@ -31,8 +33,7 @@ export interface RestoreResult {
   readonly files: Plan
 }
 
-/** So many objects are read side by side; a longer plan is applied in parts. */
-const MAX_INPUTS = 128
+const DEFAULT_MAX_INPUTS = 128
 /** Compaction and retention may delete what was planned: so often the plan is made anew. */
 const MAX_ATTEMPTS = 4
 const PROGRESS_PAGES = 1024
@@ -99,9 +100,10 @@ async function writePlan(
   const seen = new PageSet()
   let header: Header | undefined
   let checksum: Checksum = EMPTY_CHECKSUM
+  const maxInputs = options.maxInputs ?? DEFAULT_MAX_INPUTS
   await output.truncate(0)
-  for (let at = 0; at < plan.length; at += MAX_INPUTS) {
-    const part = plan.slice(at, at + MAX_INPUTS)
+  for (let at = 0; at < plan.length; at += maxInputs) {
+    const part = plan.slice(at, at + maxInputs)
     const written = await writePart(store, part, output, seen, options)
     header = written.header
     checksum = written.checksum
@@ -114,7 +116,7 @@ async function writePlan(
   if (missing !== undefined) {
     throw new CorruptObjectError(store.url, last.key, `page ${missing} of ${commit} is in no file up to it`)
   }
-  if (plan.length > MAX_INPUTS) checksum = await output.checksum(pageSize, commit)
+  if (plan.length > maxInputs) checksum = await output.checksum(pageSize, commit)
   if (expected !== undefined && expected !== checksum) {
     const what = `database as of ${formatTarget({ kind: 'txid', txid })}, put together from ${plan.length} files of ${store.url},`
     throw new ChecksumMismatchError(what, formatChecksum(expected), formatChecksum(checksum))

@@ -122,8 +122,10 @@ describe(`the backup service (LTXD_SEED=${SEED})`, () => {
     for (let i = 0; i < 2; i++) {
       played.commit(1)
       const before = played.syncCount
-      clock.advance(40_000)
-      await vi.waitFor(() => expect(played.syncCount).toBeGreaterThan(before), 5000)
+      await vi.waitFor(() => {
+        clock.advance(40_000)
+        expect(played.syncCount).toBeGreaterThan(before)
+      }, 5000)
       await vi.waitFor(() => expect(service.status()[0]?.lastError).toBeDefined())
     }
     expect(said.filter((line) => line === 'error: the backup failed; it is retried')).toHaveLength(1)

@@ -1,0 +1,173 @@
+/** Backups of ltxd and of Litestream, each read by the other. Needs litestream 0.5.16 or later, and real SQLite. */
+
+import { execFile, spawn } from 'node:child_process'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { promisify } from 'node:util'
+import Database from 'better-sqlite3'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { compactLevel, snapshotFromBackup } from '../../src/backup/compaction.ts'
+import { loadHistory } from '../../src/backup/history.ts'
+import { NEWEST, restorablePoints } from '../../src/backup/plan.ts'
+import { restoreDatabase } from '../../src/backup/restore.ts'
+import { PlayedDatabase, SEED, seeded } from '../../src/backup/testing.ts'
+import { uploadTransactions, type UploadState } from '../../src/backup/upload.ts'
+import { verifyBackup } from '../../src/backup/verify.ts'
+import { formatTXID, toTXID } from '../../src/ltx/types.ts'
+import { DirectoryStore } from '../../src/objectstore/directory.ts'
+
+const run = promisify(execFile)
+const LITESTREAM = findLitestream()
+const ZERO: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
+
+/** A machine that is to check everything has to have it; elsewhere its absence is said by name. */
+function findLitestream(): string | undefined {
+  const named = process.env.LITESTREAM_BIN
+  const candidates = (process.env.PATH ?? '').split(delimiter).map((dir) => join(dir, 'litestream'))
+  const found = [...(named === undefined ? [] : [named]), ...candidates].find((path) => existsSync(path))
+  if (found === undefined && process.env.CI === 'true') {
+    throw new Error(
+      'litestream is neither on PATH nor named by LITESTREAM_BIN: install 0.5.18 (infra/setup.sh says how)',
+    )
+  }
+  return found
+}
+
+const suite = LITESTREAM === undefined ? describe.skip : describe
+const title = LITESTREAM === undefined ? 'needs litestream on PATH or LITESTREAM_BIN' : `LTXD_SEED=${SEED}`
+
+async function litestream(...args: string[]): Promise<string> {
+  const { AWS_CA_BUNDLE: _, ...env } = process.env
+  const { stdout, stderr } = await run(LITESTREAM ?? 'litestream', args, { env, timeout: 60_000 })
+  return stdout + stderr
+}
+
+suite(`Litestream and ltxd (${title})`, () => {
+  let root = ''
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), 'ltxd-litestream-'))
+  })
+  afterAll(() => rm(root, { recursive: true, force: true }))
+
+  it('litestream restore brings back what ltxd wrote, at the newest and at every file boundary', async () => {
+    const store = new DirectoryStore(join(root, 'ours'))
+    const played = new PlayedDatabase('app.db', seeded(SEED), 4096)
+    const random = seeded(SEED + 1)
+    let state = ZERO
+    for (let round = 0; round < 9; round++) {
+      played.nowMs += 1000
+      played.commit(1 + random(6))
+      state = await uploadTransactions(store, 'app.db', played, state, played.position().txid)
+      if (round === 3 || round === 6) await compactLevel(store, 'app.db', 1)
+      if (round === 6) await compactLevel(store, 'app.db', 2)
+      if (round === 4) await snapshotFromBackup(store, 'app.db')
+    }
+    const url = `file://${join(root, 'ours', 'app.db')}`
+    const newest = join(root, 'newest.db')
+    await litestream('restore', '-o', newest, url)
+    expect((await readFile(newest)).equals(played.image())).toBe(true)
+    const points = restorablePoints(await loadHistory(store, 'app.db'))
+    expect(points.length).toBeGreaterThan(8)
+    for (const txid of points) {
+      const out = join(root, `at-${txid}.db`)
+      await litestream('restore', '-txid', formatTXID(txid), '-o', out, url)
+      expect((await readFile(out)).equals(played.states.get(txid)!), `transaction ${txid}`).toBe(true)
+    }
+    const moment = played.times.get(played.position().txid)!
+    const before = join(root, 'before.db')
+    await litestream('restore', '-timestamp', new Date(moment).toISOString(), '-o', before, url)
+    const ours = await restoreDatabase(
+      store,
+      'app.db',
+      { kind: 'timestamp', timestampMs: moment },
+      join(root, 'before2.db'),
+    )
+    expect((await readFile(before)).equals(await readFile(join(root, 'before2.db')))).toBe(true)
+    expect(ours.txid).toBeLessThan(played.position().txid)
+  })
+
+  it('ltxd restores what litestream replicate wrote, and continues it so that litestream still reads it', async () => {
+    const source = join(root, 'source.db')
+    const target = join(root, 'theirs', 'app.db')
+    await mkdir(join(root, 'theirs'))
+    const database = new Database(source)
+    database.pragma('journal_mode = wal')
+    database.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, data BLOB)')
+    const insert = database.prepare('INSERT INTO t (data) VALUES (randomblob(?))')
+    const replicate = () => litestream('replicate', '-once', source, `file://${target}`)
+    for (let i = 0; i < 4; i++) {
+      for (let row = 0; row < 40; row++) insert.run(700 + row * 37)
+      if (i === 2) database.exec('DELETE FROM t WHERE id % 3 = 0')
+      await replicate()
+    }
+    const store = new DirectoryStore(join(root, 'theirs'))
+    const out = join(root, 'from-theirs.db')
+    const result = await restoreDatabase(store, 'app.db', NEWEST, out)
+    const theirs = join(root, 'from-theirs-by-them.db')
+    await litestream('restore', '-o', theirs, `file://${target}`)
+    expect((await readFile(out)).equals(await readFile(theirs))).toBe(true)
+    expect(rowsOf(out)).toEqual(rowsOf(source))
+    expect(result.verified).toBe(false)
+    const [report] = await verifyBackup(store)
+    expect(report?.findings.filter(({ severity }) => severity === 'error')).toEqual([])
+    database.close()
+
+    // Compaction and snapshots of ours over files of theirs.
+    await compactLevel(store, 'app.db', 1)
+    await snapshotFromBackup(store, 'app.db')
+    const again = join(root, 'again.db')
+    await litestream('restore', '-o', again, `file://${target}`)
+    expect(rowsOf(again)).toEqual(rowsOf(source))
+  })
+
+  it('ltxd reads a directory while litestream replicate is writing to it', async () => {
+    const source = join(root, 'busy.db')
+    const target = join(root, 'busy-backup', 'app.db')
+    const config = join(root, 'litestream.yml')
+    await writeFile(
+      config,
+      `dbs:\n  - path: ${source}\n    replica:\n      path: ${target}\n      sync-interval: 50ms\n`,
+    )
+    const database = new Database(source)
+    database.pragma('journal_mode = wal')
+    database.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, data BLOB)')
+    const insert = database.prepare('INSERT INTO t (data) VALUES (randomblob(500))')
+    const { AWS_CA_BUNDLE: _, ...env } = process.env
+    const child = spawn(LITESTREAM ?? 'litestream', ['replicate', '-config', config], { env, stdio: 'ignore' })
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    try {
+      const store = new DirectoryStore(join(root, 'busy-backup'))
+      const deadline = Date.now() + 30_000
+      let reached = 0
+      for (let i = 0; reached < 5; i++) {
+        if (Date.now() > deadline) throw new Error(`litestream has shipped ${reached} states in 30 s`)
+        insert.run()
+        const levels = await readdir(join(target, 'ltx')).catch(() => [])
+        if (levels.length === 0) {
+          await new Promise((resolve) => setTimeout(resolve, 20))
+          continue
+        }
+        const out = join(root, `busy-${i}.db`)
+        await restoreDatabase(store, 'app.db', NEWEST, out)
+        expect(rowsOf(out).length).toBeGreaterThanOrEqual(reached)
+        reached++
+      }
+    } finally {
+      child.kill('SIGTERM')
+      await ended
+      database.close()
+    }
+  })
+})
+
+function rowsOf(path: string): unknown[] {
+  const database = new Database(path)
+  try {
+    expect(database.pragma('integrity_check', { simple: true })).toBe('ok')
+    return database.prepare('SELECT id, hex(data) AS data FROM t ORDER BY id').all()
+  } finally {
+    database.close()
+  }
+}
