@@ -89,9 +89,10 @@ export class DatabaseContent extends PlainContent {
   /** The log is what makes a captured commit durable; the file itself is synced in the background. */
   override sync(dataOnly: boolean): void {
     const { database } = this
-    if (this.detached || !database.tracked) super.sync(dataOnly)
+    if (this.detached) super.sync(dataOnly)
     else if (database.journal.active) database.journal.syncRequested()
-    else database.syncLog()
+    else if (database.tracked) database.syncLog()
+    else super.sync(dataOnly)
   }
 
   override released(_flags: number, openHandles: number, openWriters: number): void {

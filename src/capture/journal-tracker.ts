@@ -17,6 +17,8 @@ export class JournalTracker {
   active = false
   /** SQLite asked for the database file to be synced within this transaction. */
   private durable = false
+  /** Some pages were written, but are as they were before. */
+  private restored = false
 
   constructor(database: Database) {
     this.database = database
@@ -59,7 +61,7 @@ export class JournalTracker {
   finish(): void {
     if (!this.active) return
     const committed = this.capture()
-    if (this.durable) this.database.syncLog()
+    if (this.durable) this.makeDurable()
     this.forget()
     if (committed) this.database.publish()
   }
@@ -70,9 +72,20 @@ export class JournalTracker {
     this.dirty.clear()
   }
 
+  /**
+   * What the transaction changed, the log holds. A page that was written and then given back its old content is in no transaction, so no
+   * replay would repair it: only the file's own fsync keeps what was spilled from coming back.
+   */
+  private makeDurable(): void {
+    const { database } = this
+    database.syncLog()
+    if (this.restored) database.withFile((fd) => database.files.sync(fd))
+  }
+
   /** False when nothing differs. */
   private capture(): boolean {
     const { database } = this
+    this.restored = false
     const state = database.fileState()
     if (state === undefined) {
       if (database.tracked) throw refuseDamaged(database.events, database.name)
@@ -84,6 +97,7 @@ export class JournalTracker {
       return true
     }
     const pgnos = this.changed(commit)
+    this.restored = Array.from(this.dirty).filter((pgno) => pgno <= commit).length > pgnos.length
     if (pgnos.length === 0 && commit === database.pages.sizePages) return false
     database.commit({ commit, pgnos, read: (pgno) => database.readFile(pgno) })
     database.walMode = header.journalMode === 'wal'

@@ -22,7 +22,7 @@ import { pageChecksum } from '../ltx/checksum.ts'
 import type { Checksum, Pgno, Position } from '../ltx/types.ts'
 import { EMPTY_CHECKSUM, formatPosition, lockPgno } from '../ltx/types.ts'
 import type { Files } from '../util/files.ts'
-import { readerOf, withFile } from '../util/files.ts'
+import { makeDurableDirectory, readerOf, withFile } from '../util/files.ts'
 import { LtxdError } from '../util/errors.ts'
 
 export interface RecoveryOptions extends Omit<DatabaseOptions, 'openLog' | 'path'>, LogWriterOptions {
@@ -155,7 +155,7 @@ class Recovery {
   /** A super-journal lies beside one of the databases it names, under the path by which the application saw it: its last part is unique. */
   private superJournalState(name: string, databasePath: string): 'present' | 'gone' {
     const base = name.slice(name.lastIndexOf('/') + 1)
-    const beside = `${databasePath.slice(0, databasePath.lastIndexOf('/'))}/${base}`
+    const beside = `${parentOf(databasePath)}/${base}`
     if (this.files.exists(beside)) return 'present'
     return findFile(this.options.root, base) ? 'present' : 'gone'
   }
@@ -254,6 +254,7 @@ class Recovery {
   private replay(after: bigint): void {
     const { files } = this
     const entries = (this.log as LogState).entries.filter(({ header }) => header.maxTXID > after)
+    makeDurableDirectory(files, parentOf(this.path))
     withFile(files, this.path, O_RDWR | O_CREAT, (fd) => {
       for (const entry of entries) {
         const { pageSize, commit } = entry.header
@@ -400,7 +401,7 @@ class Recovery {
     recovered?.syncLog()
     withFile(files, path, O_RDWR, (fd) => files.sync(fd))
     for (const suffix of ['-journal', '-wal', '-shm']) if (files.exists(path + suffix)) files.unlink(path + suffix)
-    files.syncDirectory(path.slice(0, path.lastIndexOf('/')))
+    files.syncDirectory(parentOf(path))
     if (recovered !== undefined) writeSynced(files, this.logDir, recovered.position)
     recovered?.savePageChecksums()
   }
@@ -440,6 +441,10 @@ function fold(checksums: BigUint64Array): Checksum {
   let sum = EMPTY_CHECKSUM
   for (const checksum of checksums) sum = exchange(sum, 0n, checksum as Checksum)
   return sum
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/'))
 }
 
 function padded(bytes: Uint8Array, length: number): Uint8Array {

@@ -11,7 +11,7 @@
 import type { Position } from '../ltx/types.ts'
 import { EMPTY_CHECKSUM, formatPosition, parsePosition, toTXID } from '../ltx/types.ts'
 import type { Files } from '../util/files.ts'
-import { replaceFile } from '../util/files.ts'
+import { makeDurableDirectory, replaceFile } from '../util/files.ts'
 import fs from 'node:fs'
 
 export const ZERO_POSITION: Position = { txid: toTXID(0), checksum: EMPTY_CHECKSUM }
@@ -25,7 +25,7 @@ export function logDirectory(dataDir: string, database: string): string {
 /** Creates the log's directory with its base; does nothing when there is one. */
 export function createLog(files: Files, dir: string, base: Position): void {
   if (files.exists(`${dir}/base.json`)) return
-  files.makeDirectory(dir)
+  makeDurableDirectory(files, dir)
   writePosition(files, `${dir}/base.json`, base)
 }
 

@@ -84,6 +84,15 @@ export function readerOf(files: Files, fd: number): (position: number, length: n
   }
 }
 
+/** Makes a directory, and its parents as needed, so that it is still there after a power loss. */
+export function makeDurableDirectory(files: Files, path: string): void {
+  if (files.exists(path)) return
+  const parent = path.slice(0, path.lastIndexOf('/'))
+  if (parent !== '') makeDurableDirectory(files, parent)
+  files.makeDirectory(path)
+  files.syncDirectory(parent || '/')
+}
+
 /** Replaces `path` by `bytes` so that a crash leaves the old content or the new. */
 export function replaceFile(files: Files, path: string, bytes: Uint8Array): void {
   const temporary = `${path}.tmp`

@@ -67,13 +67,14 @@ export class SqliteEngine {
   run<T>(connection: Connection, work: () => T): T {
     const before = this.current
     this.current = connection
+    this.lastRefusal = undefined
     try {
       const result = work()
       this.throwFailure()
       return result
     } catch (error) {
       this.throwFailure()
-      throw error
+      throw new SqlError(error as Error & { resultCode?: number }, this.lastRefusal)
     } finally {
       this.current = before
     }
@@ -87,6 +88,16 @@ export class SqliteEngine {
 
   lockOf(path: string): FileLock {
     return getOr(this.locks, path, () => new FileLock())
+  }
+}
+
+/** What SQLite said, and because of what its file system had said. */
+export class SqlError extends Error {
+  readonly resultCode: number | undefined
+
+  constructor({ message, resultCode }: Error & { resultCode?: number }, cause: unknown) {
+    super(message, { cause })
+    this.resultCode = resultCode
   }
 }
 

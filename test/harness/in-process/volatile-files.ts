@@ -54,7 +54,11 @@ export class VolatileFiles implements Files {
       const parentIsThere = name === this.root || names.has(path.dirname(name))
       if (!parentIsThere) names.delete(name)
       else if (inode === 'directory') fs.mkdirSync(target, { recursive: true })
-      else fs.writeFileSync(target, surviving(inode, random, survival))
+      else
+        fs.writeFileSync(
+          target,
+          contentOf(inode, () => random.next() < survival),
+        )
     }
   }
 
@@ -95,9 +99,7 @@ export class VolatileFiles implements Files {
   sync(fd: number): void {
     this.files.sync(fd)
     const inode = this.inode(fd)
-    const current = Buffer.alloc(this.files.size(fd))
-    this.files.read(fd, current, 0, current.length, 0)
-    inode.durable = current
+    inode.durable = contentOf(inode, () => true)
     inode.pending = []
   }
 
@@ -171,14 +173,14 @@ function applyName(names: Map<string, Inode | 'directory'>, change: NameChange):
 }
 
 /** Sectors reach the disk in any order: each may or may not be there. A file's length is that of what is there. */
-function surviving({ durable, pending }: Inode, random: Random, survival: number): Buffer {
+function contentOf({ durable, pending }: Inode, survives: () => boolean): Buffer {
   let content = Buffer.from(durable)
   const ensure = (length: number) => {
     if (content.length < length) content = Buffer.concat([content, Buffer.alloc(length - content.length)])
   }
   for (const change of pending) {
     if ('sizeBytes' in change) {
-      if (random.next() >= survival) continue
+      if (!survives()) continue
       ensure(change.sizeBytes)
       content = content.subarray(0, change.sizeBytes)
       continue
@@ -186,7 +188,7 @@ function surviving({ durable, pending }: Inode, random: Random, survival: number
     const { position, data } = change
     for (let at = 0; at < data.length;) {
       const next = Math.min(data.length, (Math.floor((position + at) / SECTOR) + 1) * SECTOR - position)
-      if (random.next() < survival) {
+      if (survives()) {
         ensure(position + next)
         data.copy(content, position + at, at, next)
       }

@@ -1,0 +1,100 @@
+import fs from 'node:fs'
+import { expect, test } from 'vitest'
+import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
+import { SqliteEngine } from '../harness/in-process/sqlite-engine.ts'
+import { digestThrough, EMPTY, recoverAndCheck } from '../harness/in-process/verdict.ts'
+import { VolatileFiles } from '../harness/in-process/volatile-files.ts'
+import { Random } from '../harness/random.ts'
+import { Workload } from '../harness/workload.ts'
+import { nodeFiles } from '../../src/util/files.ts'
+
+/** SEED replays a run; RUNS makes more of them, STEPS longer ones. */
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+const runs = Number(process.env['RUNS'] ?? 1)
+const steps = Number(process.env['STEPS'] ?? 8)
+/** Of all operations at which the power could fail, one in so many. */
+const ONE_IN = 4
+
+/**
+ * The power fails at operations of a run, and what was never synced is lost: all of it, or any part. What is left is recovered, and must be a
+ * state that was committed: the last acknowledged one or the next when SQLite asks for durability at each commit, else one from the history.
+ */
+function losePower(synchronous: string, journalModes: string[], runSeed: number): number {
+  using temporary = temporaryDirectory()
+  const dataDir = `${temporary.dir}/node`
+  for (const name of ['files', 'log']) fs.mkdirSync(`${dataDir}/${name}`, { recursive: true })
+  const random = new Random(runSeed)
+  const files = new VolatileFiles(nodeFiles, dataDir)
+  const node = new InProcessNode({ dataDir, files, segmentSizeBytes: 20_000 })
+  const engine = new SqliteEngine(node.mount, { seed: runSeed })
+  const workload = new Workload(random, {
+    pageSizes: [512, 1024, 4096],
+    journalModes,
+    synchronous: [synchronous],
+    maintenance: true,
+    largeBytes: 12_000,
+  })
+  let lost = 0
+  let left: { dir: string; what: string }[] = []
+  const lose = (what: string) => {
+    const dir = `${temporary.dir}/left-${++lost}`
+    files.losePower(dir, random, random.next() < 0.4 ? 0 : random.next())
+    left.push({ dir, what })
+  }
+  let connection = engine.open('a.db')
+  const history = [EMPTY]
+  const run = ({ sql, reopen }: ReturnType<Workload['next']>) => {
+    node.mount.before = ({ kind, path }) => random.integer(1, ONE_IN) === 1 && lose(`${kind} of ${path}`)
+    connection.exec(sql)
+    if (reopen === true) {
+      connection.close()
+      connection = engine.open('a.db')
+    }
+    node.mount.before = () => {}
+    history.push(digestThrough(engine, 'a.db'))
+    const during = left
+    left = []
+    lose('nothing')
+    const allowed = (back: number) => (synchronous === 'normal' ? history : history.slice(-back))
+    for (const { dir, what } of during) judge(dir, allowed(2), `before ${what}, during ${sql}`)
+    for (const { dir } of left) judge(dir, allowed(1), `after ${sql}`)
+    left = []
+    if (random.next() < 0.3) node.keep('a.db')
+  }
+  for (const step of workload.setUp()) run(step)
+  for (let i = 0; i < steps; i++) run(workload.next())
+  connection.close()
+  node.close()
+  return lost
+}
+
+function judge(dir: string, allowed: readonly string[], when: string): void {
+  try {
+    expect(allowed).toContain(recoverAndCheck(dir, 'a.db').digest)
+  } catch (error) {
+    throw new Error(`power lost ${when}`, { cause: error })
+  }
+  fs.rmSync(dir, { recursive: true })
+}
+
+for (const synchronous of ['full', 'normal']) {
+  for (const modes of [['wal'], ['delete', 'truncate', 'persist'], ['wal', 'delete', 'persist']]) {
+    const promise = synchronous === 'full' ? 'no acknowledged commit' : 'nothing but the newest commits'
+    test(
+      `D6: a power loss takes back ${promise}: ${modes.join(', ')}, synchronous ${synchronous} (SEED=${seed} RUNS=${runs})`,
+      { timeout: 120_000 * runs },
+      () => {
+        let losses = 0
+        for (let i = 0; i < runs; i++) {
+          try {
+            losses += losePower(synchronous, modes, seed + i)
+          } catch (error) {
+            throw new Error(`SEED=${seed + i} RUNS=1 fails`, { cause: error })
+          }
+        }
+        console.log(`${modes.join(', ')}, ${synchronous}: the power failed ${losses} times`)
+        expect(losses).toBeGreaterThan(runs)
+      },
+    )
+  }
+}
