@@ -13,7 +13,7 @@ export interface Caller {
 }
 
 export interface FileContent {
-  /** A handle was opened. May refuse. `flags` are the open(2) flags; O_TRUNC is not among what the tree does by itself: content truncates. */
+  /** A handle was opened. May refuse; then no `released` follows. `flags` are the open(2) flags; O_TRUNC is not among what the tree does by itself: content truncates. */
   opened(flags: number, caller: Caller): void
   /** Reads up to `length` bytes at `position` of the file into `into` at `at`; returns how many (0 at the end). */
   read(into: Uint8Array, at: number, length: number, position: number): number

@@ -35,22 +35,21 @@ export function ringDoorbell(device: number): boolean {
  */
 export async function hangDoorbell(mountPoint: string, device: number): Promise<number> {
   const script = 'exec 3< "$0" && echo held && exec cat' // until its stdin ends
-  const holder = spawn('sh', ['-c', script, `${mountPoint}/${doorbellName(device)}`], {
-    stdio: ['pipe', 'pipe', 'ignore'],
-  })
+  const file = `${mountPoint}/${doorbellName(device)}`
+  const holder = spawn('sh', ['-c', script, file], { stdio: ['pipe', 'pipe', 'ignore'] })
+  holder.stdin.on('error', () => {}) // it has ended by itself
+  const ended = once(holder, 'close').then(() => undefined)
+  const held = once(holder.stdout, 'data')
+  const late = setTimeout(() => holder.kill('SIGKILL'), HANG_TIMEOUT_MS)
   try {
-    const timeout = { signal: AbortSignal.timeout(HANG_TIMEOUT_MS) }
-    const [said] = (await Promise.race([
-      once(holder.stdout, 'data', timeout),
-      once(holder, 'close', timeout),
-    ])) as unknown[]
-    if (!(said instanceof Buffer)) throw new Error('it could not open the file')
+    if ((await Promise.race([held, ended])) === undefined) throw new Error('the doorbell could not be opened')
     return fs.openSync(`/proc/${holder.pid}/fd/3`, O_PATH)
   } catch (error) {
     throw new LtxdError('MOUNT_FAILED', `the mount at ${mountPoint} does not answer`, 1, { cause: error })
   } finally {
     holder.stdin.end()
-    holder.kill()
+    await ended.catch(() => undefined) // or it would keep the mount busy
+    clearTimeout(late)
   }
 }
 

@@ -50,8 +50,8 @@ export class OpenFiles {
     return handle
   }
 
-  /** Closes a handle, and with the last one the backing file. Returns the node. */
-  release(handle: number): Node {
+  /** Closes a handle, and with the last one the backing file, also when its content objects. */
+  release(handle: number): void {
     const { node, file } = this.get(handle)
     const { flags } = this.#handles.get(handle) as Handle
     this.#handles.delete(handle)
@@ -66,12 +66,19 @@ export class OpenFiles {
         fs.closeSync(file.fd)
       }
     }
-    return node
   }
 
-  /** Releases whatever is open: nobody will ask for it any more. */
+  /** Releases whatever is open, since nobody will ask for it any more; then throws what failed first. */
   releaseAll(): void {
-    for (const handle of [...this.#handles.keys()]) this.release(handle)
+    const failures: unknown[] = []
+    for (const handle of [...this.#handles.keys()]) {
+      try {
+        this.release(handle)
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) throw failures[0]
   }
 
   #openBacking(path: string, backingPath: string, flags: number, made: number | undefined): OpenFile {

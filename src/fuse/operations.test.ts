@@ -12,11 +12,11 @@ const request = new Request()
 const reply = new Reply()
 
 /** Puts a message of the kernel together: a header, 32-bit words, then bytes. */
-function message(name: OpcodeName | 999, words: readonly number[], rest = ''): Request {
+function message(name: OpcodeName | 'UNKNOWN', words: readonly number[], rest = ''): Request {
   const body = Buffer.from(rest, 'latin1')
   const length = 40 + words.length * 4 + body.length
   request.words.fill(0xffffffff, 0, 64)
-  request.words.set([length, typeof name === 'number' ? name : OPCODE[name], 7, 0, 1, 0, 1000, 100, 4242, 0, ...words])
+  request.words.set([length, name === 'UNKNOWN' ? 999 : OPCODE[name], 7, 0, 1, 0, 1000, 100, 4242, 0, ...words])
   request.bytes.set(body, 40 + words.length * 4)
   request.begin(length)
   reply.begin(request)
@@ -26,7 +26,7 @@ function message(name: OpcodeName | 999, words: readonly number[], rest = ''): R
 function refused(message: Request, fs: Partial<FileSystem> = {}): string {
   try {
     perform(fs as FileSystem, message, reply)
-    return `answered ${-(reply.words[1] as number | 0) | 0}`
+    return `answered ${-((reply.words[1] as number) | 0)}`
   } catch (error) {
     if (error instanceof FsError) return error.code
     throw error
@@ -74,7 +74,7 @@ describe('a message of the kernel', () => {
       'LSEEK',
       'POLL',
       'IOCTL',
-      999,
+      'UNKNOWN',
     ] as const) {
       expect(refused(message(kind, []))).toBe(`answered ${constants.errno.ENOSYS}`)
       expect(reply.length).toBe(16)

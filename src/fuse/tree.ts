@@ -164,7 +164,12 @@ export class Tree implements T.FileSystem {
   }
 
   release(handle: number): void {
-    this.#nodes.collect(this.#files.release(handle))
+    const { node } = this.#files.get(handle)
+    try {
+      this.#files.release(handle)
+    } finally {
+      this.#nodes.collect(node)
+    }
   }
 
   sync(handle: number, dataOnly: boolean): void {

@@ -145,6 +145,14 @@ for attempt in (lambda: os.pwrite(fd, b"x", 2**62), lambda: os.ftruncate(fd, 2**
     await shell(served.mount, 'cmp original copied; cp --sparse=always original sparse; cmp original sparse')
   })
 
+  it('is written and read past the page cache with O_DIRECT', async () => {
+    await shell(
+      served.mount,
+      'dd if=/dev/zero of=direct bs=1M count=3 oflag=direct status=none; printf x | dd of=direct conv=notrunc bs=1 seek=2000000 status=none',
+    )
+    await shell(served.mount, `dd if=direct bs=4M iflag=direct status=none | cmp - ${served.behind('direct')}`)
+  })
+
   it('is synced by fsync, fdatasync and sync of its directory', async () => {
     const requests = await served.requestsOf(async () => {
       await python(

@@ -24,6 +24,21 @@ describe('a mount', () => {
     for (let i = 0; i < 50; i++) expect(Number(await served.ask('nodes'))).toBeGreaterThan(0)
   })
 
+  it('shows what the daemon has changed by itself when it has told the kernel so', async () => {
+    const ENTRY = 'known'
+    await fs.writeFile(served.at(ENTRY), 'before') // the first file that the kernel knows, after root and doorbell
+    await expect(fs.stat(served.at('new'))).rejects.toThrow('ENOENT')
+    expect(await fs.readFile(served.at(ENTRY), 'utf8')).toBe('before')
+    await fs.writeFile(served.behind(ENTRY), 'afterwards')
+    await fs.writeFile(served.behind('new'), 'new')
+    await expect(fs.stat(served.at('new'))).rejects.toThrow('ENOENT')
+    expect([await served.ask('node 3'), await served.ask('name new')]).toEqual(['true', 'true'])
+    expect(await fs.readFile(served.at(ENTRY), 'utf8')).toBe('afterwards')
+    expect(await fs.readFile(served.at('new'), 'utf8')).toBe('new')
+    expect((await fs.readdir(served.mount)).sort()).toEqual([ENTRY, 'new'])
+    expect([await served.ask('node 999'), await served.ask('name unknown')]).toEqual(['false', 'false'])
+  })
+
   it('shows nothing of the doorbell', async () => {
     expect(await fs.readdir(served.mount)).toEqual([])
     expect(await fs.readdir(served.backing)).toEqual([])

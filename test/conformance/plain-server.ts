@@ -4,7 +4,8 @@
  *
  * Says `mounted` on stdout, after `cleared` if a dead mount was in the way. Takes commands on stdin, one a line, and
  * answers each with one. By the doorbell: `counts`, requests by kind; `nodes`, how many files the kernel remembers;
- * `halt`, the session stops while the mount is still there. By unmounting: `stop`, and the end of stdin.
+ * `halt`, the session stops while the mount is still there. By invalidation: `name NAME` in the root, `node ID`.
+ * By unmounting: `stop`, and the end of stdin.
  */
 
 import fs from 'node:fs'
@@ -12,6 +13,8 @@ import { createInterface } from 'node:readline'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
 import { hangDoorbell, ringDoorbell } from '../../src/fuse/doorbell.ts'
 import { clearStaleMount, mountDirect, unmount } from '../../src/fuse/mount.ts'
+import { ROOT_ID } from '../../src/fuse/kernel.ts'
+import { invalidateEntry, invalidateInode } from '../../src/fuse/notify.ts'
 import { PlainVolume } from '../../src/fuse/plain.ts'
 import { Session } from '../../src/fuse/session.ts'
 import { Tree } from '../../src/fuse/tree.ts'
@@ -57,7 +60,10 @@ async function control(backing: string, mountPoint: string): Promise<void> {
   }
   createInterface({ input: process.stdin })
     .on('line', (line) => {
-      if (line === 'stop') ending ??= end()
+      const [command, argument = ''] = line.split(' ')
+      if (command === 'stop') ending ??= end()
+      if (command === 'name') console.log(invalidateEntry(device, ROOT_ID, argument))
+      if (command === 'node') console.log(invalidateInode(device, Number(argument)))
       Atomics.store(question, 0, Math.max(0, QUESTIONS.indexOf(line)))
       if (QUESTIONS.includes(line)) ringDoorbell(device)
     })
