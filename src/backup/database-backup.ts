@@ -3,15 +3,13 @@ import type { ObjectStore } from '../objectstore/objectstore.ts'
 import type { BackupLogger, Clock } from './clock.ts'
 import { compactLevel, snapshotFromBackup } from './compaction.ts'
 import { BackupAheadError, BackupDivergedError, BackupGapError } from './errors.ts'
-import { filesOfLevel, loadHistory, type BackupHistory } from './history.ts'
+import { filesOfLevel, loadHistory } from './history.ts'
 import { SNAPSHOT_LEVEL } from './layout.ts'
 import type { RetentionPolicy } from './levels.ts'
 import { snapshotLive, type LiveDatabase } from './live-snapshot.ts'
-import { NEWEST, planRestore } from './plan.ts'
 import { backupPosition, type BackupPosition } from './position.ts'
 import { putMarker } from './put.ts'
-import { checksumInLog, reconcile, reconcileWithBackup, type Reconciliation } from './reconcile.ts'
-import { PageChecksums } from './replay.ts'
+import { reconcileWithBackup, type Reconciliation } from './reconcile.ts'
 import { applyRetention } from './retention.ts'
 import { uploadTransactions, type UploadState } from './upload.ts'
 
@@ -110,19 +108,10 @@ export class DatabaseBackup {
     const { store, logger, onUploaded } = this.#context
     const { name, log } = this.database
     const history = await loadHistory(store, name)
-    const backup = await backupPosition(store, history)
-    let found = await reconcileWithBackup(log, store, history, backup)
-    let { checksum } = backup
-    if (found.relation === 'unknown' && checksum === undefined && backup.txid <= log.position().txid) {
-      checksum = await this.#readChecksum(history, signal)
-      const localAtBackup = await checksumInLog(log, backup.txid)
-      found = reconcile({
-        local: log.position(),
-        backup: { ...backup, checksum },
-        localAtBackup,
-        backupAtLocal: undefined,
-      })
-    }
+    const onReading = () =>
+      logger.info({ db: name }, 'the backup tells no checksums: reading it to compare it with the database')
+    const position = await backupPosition(store, history)
+    const { backup, ...found } = await reconcileWithBackup(log, store, history, position, { signal, onReading })
     this.#assertMayUpload(found, backup)
     if (found.relation === 'unknown') {
       logger.warn(
@@ -133,7 +122,7 @@ export class DatabaseBackup {
     this.#hasSnapshot = backup.problem === undefined && filesOfLevel(history, SNAPSHOT_LEVEL).length > 0
     if (backup.txid > 0n) onUploaded(name, backup.txid)
     await this.#noteOldestPending(backup.txid)
-    const { txid, timestampMs, pageSize, commit } = backup
+    const { txid, checksum, timestampMs, pageSize, commit } = backup
     // The checksum of an unknown relation is not one to hold the log against.
     return { txid, checksum: found.relation === 'unknown' ? undefined : checksum, timestampMs, pageSize, commit }
   }
@@ -144,15 +133,6 @@ export class DatabaseBackup {
     if (relation === 'diverged') throw new BackupDivergedError(url, name, detail)
     const behind = backup.txid > log.position().txid
     if (relation === 'backup-ahead' || (relation === 'unknown' && behind)) throw new BackupAheadError(url, name, detail)
-  }
-
-  /** Of a backup without checksums in its metadata, such as Litestream's: by reading all of it. */
-  async #readChecksum(history: BackupHistory, signal: AbortSignal): Promise<UploadState['checksum']> {
-    const { store, logger } = this.#context
-    logger.info({ db: this.database.name }, 'the backup tells no checksums: reading it to compare it with the database')
-    const pages = new PageChecksums()
-    await pages.apply(store, planRestore(history, NEWEST), signal)
-    return pages.checksum()
   }
 
   /** What an earlier run left behind counts from when it was committed. */

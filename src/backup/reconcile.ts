@@ -4,7 +4,9 @@ import type { LogView } from '../log/view.ts'
 import { formatPosition, formatTXID, nextTXID, type Checksum, type Position, type TXID } from '../ltx/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { loadMetadata, type BackupHistory } from './history.ts'
+import { planRestore } from './plan.ts'
 import type { BackupPosition } from './position.ts'
+import { PageChecksums } from './replay.ts'
 
 export interface ReconcileInput {
   readonly local: Position
@@ -40,18 +42,53 @@ export function reconcile(input: ReconcileInput): Reconciliation {
   return compare(local.txid, local.checksum, input.backupAtLocal, 'backup-ahead')
 }
 
-/** Reads from log and metadata what `reconcile` needs, and decides. */
+export interface ReconcileOptions {
+  readonly signal?: AbortSignal
+  /** Called before a backup without checksums in its metadata, such as Litestream's, is read to compute one. */
+  readonly onReading?: () => void
+}
+
+/**
+ * Finds out from log and backup what `reconcile` needs, and decides. Where only the backup's metadata is silent, all of the
+ * backup is read: its pages tell. `backup` comes back with the checksum that was found in that way.
+ */
 export async function reconcileWithBackup(
   log: LogView,
   store: ObjectStore,
   history: BackupHistory,
   backup: BackupPosition,
-): Promise<Reconciliation> {
+  options: ReconcileOptions = {},
+): Promise<Reconciliation & { readonly backup: BackupPosition }> {
   const local = log.position()
   const localAtBackup =
     backup.txid === 0n || backup.txid > local.txid ? undefined : await checksumInLog(log, backup.txid)
   const backupAtLocal = backup.txid > local.txid ? await checksumInBackup(store, history, local.txid) : undefined
-  return reconcile({ local, backup, localAtBackup, backupAtLocal })
+  const found = reconcile({ local, backup, localAtBackup, backupAtLocal })
+  if (found.relation !== 'unknown') return { ...found, backup }
+  const common: TXID = backup.txid < local.txid ? backup.txid : local.txid
+  if (backup.txid <= local.txid && localAtBackup === undefined) return { ...found, backup }
+  options.onReading?.()
+  const computed = await checksumOfPages(store, history, common, options.signal)
+  const told = common === backup.txid ? { ...backup, checksum: computed } : backup
+  return { ...reconcile({ local, backup: told, localAtBackup, backupAtLocal: computed }), backup: told }
+}
+
+/** After a transaction, by reading every page; undefined when the backup cannot be restored as of then. */
+async function checksumOfPages(
+  store: ObjectStore,
+  history: BackupHistory,
+  txid: TXID,
+  signal: AbortSignal | undefined,
+): Promise<Checksum | undefined> {
+  let plan
+  try {
+    plan = planRestore(history, { kind: 'txid', txid })
+  } catch {
+    return undefined
+  }
+  const pages = new PageChecksums()
+  await pages.apply(store, plan, signal)
+  return pages.checksum()
 }
 
 /** The database's checksum after a transaction, while the log holds that transaction or the one after it. */

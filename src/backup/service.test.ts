@@ -27,7 +27,11 @@ class ManualClock implements Clock {
       const abort = () => reject(signal?.reason as Error)
       if (signal?.aborted === true) return abort()
       signal?.addEventListener('abort', abort)
-      this.#sleepers.push({ at: this.#now + ms, wake: resolve })
+      const wake = () => {
+        signal?.removeEventListener('abort', abort)
+        resolve()
+      }
+      this.#sleepers.push({ at: this.#now + ms, wake })
     })
   }
 

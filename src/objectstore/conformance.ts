@@ -95,6 +95,33 @@ export function objectStoreConformance(name: string, openEmpty: OpenEmptyStore):
       expect(await keys(store, '')).toEqual(['kept'])
     })
 
+    it('stops reading when told to, with the reason that was given', async () => {
+      const store = await openEmpty()
+      await store.put('x', new Uint8Array(4 << 20))
+      const early = async () => collect(await store.get('x', undefined, AbortSignal.abort(new Error('enough'))))
+      await expect(early()).rejects.toThrow('enough')
+      const control = new AbortController()
+      const late = async () => {
+        for await (const chunk of await store.get('x', undefined, control.signal)) {
+          if (chunk.length > 0) control.abort(new Error('now'))
+        }
+      }
+      await expect(late()).rejects.toThrow('now')
+    })
+
+    it('gives the same object to many readers at once, some of which leave early', async () => {
+      const store = await openEmpty()
+      const block = Buffer.alloc(1 << 20, 'block')
+      await store.put('shared', block)
+      const readers = Array.from({ length: 150 }, async (_, i) => {
+        const body = await store.get('shared')
+        for await (const chunk of body) if (i % 3 === 0 && chunk.length > 0) return 0
+        return Buffer.byteLength(await collect(await store.get('shared', { start: block.length - 5 })))
+      })
+      const lengths = await Promise.all(readers)
+      expect(lengths).toEqual(lengths.map((_, i) => (i % 3 === 0 ? 0 : 5)))
+    })
+
     it('lists ascending by the bytes of the key, below a prefix, after a key', async () => {
       const store = await openEmpty()
       const names = ['a/b/2', 'a/b/10', 'a/b.x', 'a/bc', 'a', 'b/ä', 'b/z', 'b/\u{1F600}', 'b/\uFFEE'].filter(

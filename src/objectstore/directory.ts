@@ -127,11 +127,13 @@ export class DirectoryStore implements ObjectStore {
     const stream = createReadStream(path, {
       start,
       ...(end === undefined ? {} : { end }),
-      ...(signal === undefined ? {} : { signal }),
       highWaterMark: READ_CHUNK_BYTES,
     })
     try {
-      for await (const chunk of stream) yield chunk as Buffer
+      for await (const chunk of stream) {
+        signal?.throwIfAborted()
+        yield chunk as Buffer
+      }
     } catch (error) {
       if (errorCode(error) === 'ENOENT') throw new ObjectNotFoundError(this.url, key, { cause: error })
       signal?.throwIfAborted()

@@ -54,8 +54,9 @@ export class StoreUnavailableError extends LtxdError {
     readonly url: string,
     action: string,
     cause: unknown,
+    advice = adviceFor(cause),
   ) {
-    super('STORE_UNAVAILABLE', `cannot ${action} in ${url}: ${errorMessage(cause)}${advice(cause)}`, 1, { cause })
+    super('STORE_UNAVAILABLE', `cannot ${action} in ${url}: ${errorMessage(cause)}${advice}`, 1, { cause })
   }
 }
 
@@ -69,6 +70,6 @@ const ADVICE: Readonly<Record<string, string>> = {
   ELOOP: '; a part of the path is a symbolic link to itself',
 }
 
-function advice(cause: unknown): string {
+function adviceFor(cause: unknown): string {
   return ADVICE[errorCode(cause) ?? ''] ?? ''
 }

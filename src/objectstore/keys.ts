@@ -1,7 +1,7 @@
 import { InvalidKeyError } from './errors.ts'
 
 /** S3's limit; a directory's is higher. */
-const MAX_KEY_BYTES = 1024
+export const MAX_KEY_BYTES = 1024
 /** A file name's limit, less what a sidecar's suffix takes. */
 const MAX_SEGMENT_BYTES = 250
 
@@ -13,9 +13,13 @@ export function checkKey(key: string): void {
 
 /** As for a key, but may be empty and may end in the middle of a segment. */
 export function checkPrefix(prefix: string): void {
-  if (prefix === '') return
-  const problem = keyProblem(prefix.endsWith('/') ? prefix.slice(0, -1) : prefix)
+  const problem = prefixProblem(prefix)
   if (problem !== undefined) throw new InvalidKeyError(prefix, problem)
+}
+
+/** What is wrong with a prefix; undefined when nothing is. */
+export function prefixProblem(prefix: string): string | undefined {
+  return prefix === '' ? undefined : keyProblem(prefix.endsWith('/') ? prefix.slice(0, -1) : prefix)
 }
 
 function keyProblem(key: string): string | undefined {

@@ -1,4 +1,4 @@
-/** One interface over every place that keeps objects. Implementations: directory.ts. */
+/** One interface over every place that keeps objects. Implementations: directory.ts, s3.ts, memory.ts. */
 
 /** User metadata: lowercase keys of letters, digits and dashes; short ASCII values. */
 export type Metadata = Readonly<Record<string, string>>

@@ -3,16 +3,19 @@ import { redactUrl } from '../util/log.ts'
 import { DirectoryStore } from './directory.ts'
 import { StoreUrlError } from './errors.ts'
 import type { ObjectStore } from './objectstore.ts'
+import { S3Store } from './s3.ts'
+import { parseS3Url, S3_URL_FORM } from './s3-url.ts'
 
 type Opener = (url: URL, shown: string) => ObjectStore
 
 const OPENERS: Readonly<Record<string, Opener>> = {
   'file:': openDirectory,
+  's3:': (url, shown) => new S3Store(parseS3Url(url, shown)),
 }
 
 /**
- * Opens the store that a backup URL names: `file:///DIR`. Nothing is created before the first put, and an unreachable
- * store is noticed at the first call. Throws StoreUrlError.
+ * Opens the store that a backup URL names: `file:///DIR` or `s3://BUCKET/PREFIX`. Nothing is created before the first put,
+ * and an unreachable store is noticed at the first call. Throws StoreUrlError.
  */
 export function openObjectStore(url: string): ObjectStore {
   const shown = redactUrl(url)
@@ -50,7 +53,7 @@ function openDirectory(url: URL, shown: string): ObjectStore {
 }
 
 function expected(): string {
-  return 'file:///DIR, a directory with its absolute path'
+  return `file:///DIR, a directory with its absolute path, or ${S3_URL_FORM}`
 }
 
 /** For whoever gives a path where a URL is wanted. */

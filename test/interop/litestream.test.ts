@@ -3,11 +3,11 @@
 import { execFile, spawn } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
-import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { findTool } from '../../infra/test-tools.ts'
 import { compactLevel, snapshotFromBackup } from '../../src/backup/compaction.ts'
 import { loadHistory } from '../../src/backup/history.ts'
 import { NEWEST, restorablePoints } from '../../src/backup/plan.ts'
@@ -19,21 +19,11 @@ import { formatTXID, toTXID } from '../../src/ltx/types.ts'
 import { DirectoryStore } from '../../src/objectstore/directory.ts'
 
 const run = promisify(execFile)
-const LITESTREAM = findLitestream()
+const LITESTREAM = process.env.LITESTREAM_BIN ?? findTool('litestream')
 const ZERO: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
 
-/** A machine that is to check everything has to have it; elsewhere its absence is said by name. */
-function findLitestream(): string | undefined {
-  const named = process.env.LITESTREAM_BIN
-  const candidates = (process.env.PATH ?? '').split(delimiter).map((dir) => join(dir, 'litestream'))
-  const found = [...(named === undefined ? [] : [named]), ...candidates].find((path) => existsSync(path))
-  if (found === undefined && process.env.CI === 'true') {
-    throw new Error(
-      'litestream is neither on PATH nor named by LITESTREAM_BIN: install 0.5.18 (infra/setup.sh says how)',
-    )
-  }
-  return found
-}
+if (LITESTREAM === undefined && process.env.CI === 'true')
+  throw new Error('the reference tool litestream 0.5.18 is not installed')
 
 const suite = LITESTREAM === undefined ? describe.skip : describe
 const title = LITESTREAM === undefined ? 'needs litestream on PATH or LITESTREAM_BIN' : `LTXD_SEED=${SEED}`
@@ -86,6 +76,32 @@ suite(`Litestream and ltxd (${title})`, () => {
     )
     expect((await readFile(before)).equals(await readFile(join(root, 'before2.db')))).toBe(true)
     expect(ours.txid).toBeLessThan(played.position().txid)
+  })
+
+  it('litestream restore brings back the newest life of a database that was dropped, created again, and rebuilt', async () => {
+    const store = new DirectoryStore(join(root, 'lives'))
+    const played = new PlayedDatabase('app.db', seeded(SEED + 2))
+    played.commit(5)
+    played.drop()
+    played.commit(4)
+    played.changePageSize(2048)
+    played.commit(3)
+    await uploadTransactions(store, 'app.db', played, ZERO, played.position().txid)
+    await compactLevel(store, 'app.db', 1)
+    await compactLevel(store, 'app.db', 2)
+    const out = join(root, 'lives.db')
+    await litestream('restore', '-o', out, `file://${join(root, 'lives', 'app.db')}`)
+    expect((await readFile(out)).equals(played.image())).toBe(true)
+    const earlier = join(root, 'first-life.db')
+    await litestream(
+      'restore',
+      '-txid',
+      formatTXID(toTXID(5)),
+      '-o',
+      earlier,
+      `file://${join(root, 'lives', 'app.db')}`,
+    )
+    expect((await readFile(earlier)).equals(played.states.get(toTXID(5))!)).toBe(true)
   })
 
   it('ltxd restores what litestream replicate wrote, and continues it so that litestream still reads it', async () => {
