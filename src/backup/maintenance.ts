@@ -21,6 +21,9 @@ interface Entry {
   readonly failures: Map<string, string>
 }
 
+/** Longer than this a timer cannot be set. */
+const MAX_SLEEP_MS = 24 * 3_600_000
+
 /**
  * Compaction, snapshots and retention of all databases, one at a time, at their boundaries. A database that nothing was
  * uploaded of costs nothing.
@@ -29,15 +32,18 @@ export class Maintenance {
   readonly #schedule: BackupSchedule
   readonly #clock: Clock
   readonly #logger: BackupLogger
+  readonly #periodic: boolean
   readonly #entries = new Map<string, Entry>()
   readonly #stopping = new AbortController()
   #wake = new AbortController()
   #loop: Promise<void> | undefined
 
-  constructor(schedule: BackupSchedule, clock: Clock, logger: BackupLogger) {
+  /** Without `periodic`, only the snapshots that are wanted are made. */
+  constructor(schedule: BackupSchedule, clock: Clock, logger: BackupLogger, periodic = true) {
     this.#schedule = schedule
     this.#clock = clock
     this.#logger = logger
+    this.#periodic = periodic
   }
 
   /** Of what was there before, nothing is known: everything is due once. */
@@ -79,10 +85,10 @@ export class Maintenance {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping
-    const tasks = this.#tasks()
+    const tasks = this.#periodic ? this.#tasks() : []
     while (!signal.aborted) {
       const nowMs = this.#clock.now()
-      const wakeMs = Math.min(...tasks.map(({ dueMs }) => dueMs)) - nowMs
+      const wakeMs = Math.min(nowMs + MAX_SLEEP_MS, ...tasks.map(({ dueMs }) => dueMs)) - nowMs
       await this.#sleep(wakeMs, signal)
       for (const [name, entry] of this.#entries) if (entry.snapshotWanted) await this.#snapshot(name, entry)
       for (const task of tasks) {

@@ -60,11 +60,12 @@ async function setUp(commits = 3) {
   const say = (level: string) => (_: object, message: string) => void said.push(`${level}: ${message}`)
   const logger = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') }
   const uploaded: bigint[] = []
-  const start = (database = played) => {
+  const start = (database = played, upkeep = true) => {
     const service = new BackupService({
       store,
       logger,
       clock,
+      upkeep,
       temporaryParent: root,
       onUploaded: (_, txid) => uploaded.push(txid),
     })
@@ -112,6 +113,18 @@ describe(`the backup service (LTXD_SEED=${SEED})`, () => {
     clock.advance(24 * 3_600_000)
     await vi.waitFor(async () => expect(await levels()).toContain('L9 1-5'), 5000)
     expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
+  })
+
+  it('leaves levels, later snapshots and retention to others when told so, but not the first snapshot', async () => {
+    const { played, clock, start, expectLevels } = await setUp()
+    const service = start(played, false)
+    await expectLevels('L0 1-2', 'L0 3-3', 'L9 1-3')
+    for (let day = 0; day < 3; day++) clock.advance(24 * 3_600_000)
+    played.nowMs = clock.now()
+    played.commit()
+    clock.advance(1000)
+    await service.sync('app.db')
+    await expectLevels('L0 1-2', 'L0 3-3', 'L0 4-4', 'L9 1-3')
   })
 
   it('reports a store that fails once, and catches up by itself when it is back', async () => {

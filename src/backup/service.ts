@@ -15,6 +15,8 @@ export interface BackupServiceOptions {
   /** Where copies for snapshots of live databases are made; best on the file system of the databases. */
   readonly temporaryParent: string
   readonly schedule?: BackupSchedule
+  /** False: levels, snapshots of the backup and retention are for others to see to; a live snapshot where one is needed is not. */
+  readonly upkeep?: boolean
   readonly clock?: Clock
   /** Of the lease under which this node writes. */
   readonly term?: () => number
@@ -65,7 +67,7 @@ export class BackupService {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#schedule = options.schedule ?? DEFAULT_SCHEDULE
-    this.#maintenance = new Maintenance(this.#schedule, this.#clock, options.logger)
+    this.#maintenance = new Maintenance(this.#schedule, this.#clock, options.logger, options.upkeep ?? true)
   }
 
   /** From here on the database is backed up, from its first transaction if it has none yet. */

@@ -28,7 +28,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'bring a database back from a backup, as of any moment it keeps',
     load: () => import('./restore.ts'),
   },
-  { name: 'backup', summary: 'look into a backup: list, verify', load: () => import('./backup.ts') },
+  { name: 'backup', summary: 'look into a backup: list, verify, prune', load: () => import('./backup.ts') },
+  { name: 'compact', summary: 'compact the backup of a database, once', load: () => import('./compact.ts') },
+  {
+    name: 'snapshot',
+    summary: 'make a snapshot in the backup of a database, once',
+    load: () => import('./snapshot.ts'),
+  },
   { name: 'ltx', summary: 'look into LTX files: list, dump, verify', load: () => import('./ltx.ts') },
   { name: 'init', summary: 'write a commented configuration', load: () => import('./init.ts') },
   {

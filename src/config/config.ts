@@ -9,6 +9,8 @@ export interface Config {
   readonly data: DataConfig
   /** Absent: no backup. */
   readonly backup?: BackupConfig
+  /** Where the workers' queues are. A node itself needs none. */
+  readonly redis?: { readonly url: string }
   /** Run one after the other; the last is the application. Empty: nothing to supervise. */
   readonly exec: readonly Command[]
   /** Exit when the start or the application fails; otherwise stay, unmounted, for someone to look. */
@@ -42,6 +44,8 @@ export interface BackupConfig {
   readonly snapshot: { readonly intervalMs: number; readonly retentionMs: number }
   /** How long a level-0 file stays once level 1 covers it. */
   readonly level0RetentionMs: number
+  /** Who compacts, makes snapshots out of the backup and applies retention. */
+  readonly compaction: 'daemon' | 'workers'
 }
 
 export interface Command {

@@ -7,7 +7,7 @@ import type { Config } from './config.ts'
 
 /** Keys and values as the file would have them; secrets in addresses are left out. */
 export function toFileValue(config: Config): Record<string, unknown> {
-  const { fuse, data, backup, http, log } = config
+  const { fuse, data, backup, redis, http, log } = config
   return {
     fuse: {
       ...(fuse.dir === undefined ? {} : { dir: literal(fuse.dir) }),
@@ -31,8 +31,10 @@ export function toFileValue(config: Config): Record<string, unknown> {
               retention: formatDuration(backup.snapshot.retentionMs),
             },
             'level0-retention': formatDuration(backup.level0RetentionMs),
+            compaction: backup.compaction,
           },
         }),
+    ...(redis === undefined ? {} : { redis: { url: literal(redactUrl(redis.url)) } }),
     ...(config.exec.length === 0 ? {} : { exec: config.exec.map(({ argv }) => ({ cmd: literal(joinWords(argv)) })) }),
     'exit-on-error': config.exitOnError,
     'stop-timeout': formatDuration(config.stopTimeoutMs),

@@ -20,7 +20,6 @@ const RULES: readonly Rule[] = [
     instead: CLUSTER,
   })),
   ...['cluster', 'consul'].map((key) => ({ path: [key], instead: CLUSTER })),
-  { path: ['redis'], instead: 'job queues are not supported by this version: compaction runs inside the node' },
   { path: ['durability'], accepts: ['local'], instead: 'only "local" is supported by this version' },
   { path: ['hydrate'], accepts: ['full'], instead: 'only "full" is supported by this version' },
   { path: ['proxy'], instead: 'the HTTP proxy is not supported by this version' },

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { toFileValue } from './effective.ts'
 import { ConfigError } from './errors.ts'
 import { parseConfig, loadConfig, type LoadOptions } from './load.ts'
 
@@ -106,6 +107,11 @@ describe('an error names line and key', () => {
     ['http:\n  addr: localhost:99999\n', 'ltxd.yml:2: http.addr: "localhost:99999" is not an address'],
     ['fuse:\n  dir: a\n  dir: b\n', 'ltxd.yml:3: Map keys must be unique'],
     ['fuse:\n\tdir: a\n', 'ltxd.yml:2: '],
+    ['backup:\n  compaction: lambda\n', 'ltxd.yml:2: backup.compaction: "lambda" is not one of daemon, workers'],
+    ['redis:\n  url: localhost\n', 'ltxd.yml:2: redis.url: is not a URL: expected redis://HOST:PORT'],
+    ['redis:\n  url: http://localhost\n', 'ltxd.yml:2: redis.url: scheme "http:" is not known'],
+    ['redis:\n  url: redis://localhost/jobs\n', 'ltxd.yml:2: redis.url: "/jobs" is not a database'],
+    ['redis:\n  uri: redis://localhost\n', 'ltxd.yml:2: redis.uri: unknown key; known here: url'],
     ['data:\n  dir: ${NOPE_X}\n', 'ltxd.yml:2: environment variable NOPE_X is not set'],
     ['- fuse\n', 'ltxd.yml: expected keys'],
   ])('%j', (text, expected) => {
@@ -136,6 +142,13 @@ test('keys of later versions are refused by name, and accepted where they say wh
   ])
   const fine = 'durability: local\nhydrate: full\nlease: { type: static, candidate: true }\ndata: { compress: true }\n'
   expect(problems(fine)).toEqual([])
+})
+
+test('a password in the address of Redis is neither repeated in an error nor printed', () => {
+  const config = parse('redis: { url: "redis://app:hunter2@queues:6379/1" }\n')
+  expect(config.redis).toEqual({ url: 'redis://app:hunter2@queues:6379/1' })
+  expect(toFileValue(config)).toMatchObject({ redis: { url: 'redis://redacted:redacted@queues:6379/1' } })
+  expect(problems('redis: { url: "redis://app:hunter2@queues:6379/x" }\n').join()).not.toContain('hunter2')
 })
 
 test('an address is loopback or refused', () => {

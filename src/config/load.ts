@@ -95,7 +95,7 @@ function explain(issue: z.core.$ZodIssue): { path: KeyPath; message: string }[] 
 }
 
 function toConfig(value: FileValue, application?: readonly string[]): Config {
-  const { fuse, data, backup } = value
+  const { fuse, data, backup, redis } = value
   return {
     fuse: {
       ...(fuse.dir === undefined ? {} : { dir: resolve(fuse.dir) }),
@@ -108,6 +108,7 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
       segmentSizeBytes: data['segment-size'],
     },
     ...(backup.url === undefined ? {} : { backup: toBackupConfig(backup, backup.url) }),
+    ...(redis.url === undefined ? {} : { redis: { url: redis.url } }),
     exec: application === undefined ? value.exec.map((item) => ({ argv: item.cmd })) : [{ argv: application }],
     exitOnError: value['exit-on-error'],
     stopTimeoutMs: value['stop-timeout'],
@@ -123,5 +124,6 @@ function toBackupConfig(backup: FileValue['backup'], url: string): BackupConfig 
     levelIntervalsMs: backup.levels,
     snapshot: { intervalMs: backup.snapshot.interval, retentionMs: backup.snapshot.retention },
     level0RetentionMs: backup['level0-retention'],
+    compaction: backup.compaction,
   }
 }

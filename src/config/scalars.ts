@@ -93,6 +93,21 @@ export const backupUrl = scalar((value) => {
   return isFilePath(url) ? value : new Refusal(`${shown(value)} holds an encoded slash or zero byte: ${example}`)
 })
 
+/** `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://` for TLS. */
+export const redisUrl = scalar((value) => {
+  const example = 'expected redis://HOST:PORT, or rediss:// for TLS'
+  // What is wrong may be right next to a password: it is not repeated.
+  if (typeof value !== 'string' || !URL.canParse(value)) return new Refusal(`is not a URL: ${example}`)
+  const { protocol, hostname, pathname } = new URL(value)
+  if (protocol !== 'redis:' && protocol !== 'rediss:') {
+    return new Refusal(`scheme "${protocol}" is not known: ${example}`)
+  }
+  if (hostname === '') return new Refusal(`names no host: ${example}`)
+  return /^\/?\d{0,5}$/.test(pathname)
+    ? value
+    : new Refusal(`"${pathname}" is not a database: expected a number, as in redis://HOST:PORT/0`)
+})
+
 const ADDRESS = /^(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?(\d{1,5})$/
 
 /** `HOST:PORT` on loopback, or a port alone; port 0 is any free one. */

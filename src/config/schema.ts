@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import { LOG_FORMATS } from '../util/log.ts'
-import { backupUrl, boolean, command, duration, loopbackAddress, oneOf, size, text } from './scalars.ts'
+import { backupUrl, boolean, command, duration, loopbackAddress, oneOf, redisUrl, size, text } from './scalars.ts'
 
 const fuse = {
   dir: text.optional(),
@@ -42,7 +42,10 @@ const backup = {
     .prefault({})
     .refine((s) => s.retention >= s.interval, { error: 'retention must not be shorter than interval' }),
   'level0-retention': duration('0s').prefault('5m'),
+  compaction: oneOf('daemon', 'workers').prefault('daemon'),
 }
+
+const redis = { url: redisUrl.optional() }
 
 const execItem = {
   cmd: command,
@@ -63,6 +66,7 @@ const sections = {
   fuse: section(fuse).prefault({}),
   data: section(data).prefault({}),
   backup: section(backup).prefault({}),
+  redis: section(redis).prefault({}),
   exec: z
     .preprocess(execItems, z.array(section(execItem), { error: 'expected a command, or a list of commands' }))
     .prefault([]),
@@ -86,6 +90,7 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   'data.retention': Object.keys(retention),
   backup: Object.keys(backup),
   'backup.snapshot': Object.keys(snapshot),
+  redis: Object.keys(redis),
   exec: Object.keys(execItem),
   http: Object.keys(http),
   log: Object.keys(log).filter((key) => key !== 'debug'),

@@ -18,7 +18,8 @@ test('the template is a configuration that says the defaults', () => {
 test('each commented key shows its default', () => {
   const backup = { flag: '--backup', path: ['backup', 'url'], value: 'file:///var/backups/ltxd' }
   const { fuse, ...rest } = parseConfig({ name: 'template', text: allKeys })
-  const { fuse: _, ...defaults } = loadConfig({ places: [], flags: [backup] })
+  const redis = { flag: '--redis', path: ['redis', 'url'], value: 'redis://127.0.0.1:6379' }
+  const { fuse: _, ...defaults } = loadConfig({ places: [], flags: [backup, redis] })
   expect(fuse).toMatchObject({ allowOther: false, driver: 'direct' })
   expect(rest).toEqual(defaults)
 })
@@ -40,6 +41,7 @@ test('the effective configuration reads back as itself', () => {
     { flag: 'DIR', path: ['fuse', 'dir'], value: '/mnt/x' },
     { flag: '--backup', path: ['backup', 'url'], value: 'file:///var/b' },
     { flag: '--http', path: ['http', 'addr'], value: '[::1]:8080' },
+    { flag: '--redis', path: ['redis', 'url'], value: 'rediss://queues.example:6380/2' },
   ]
   const config = loadConfig({ places: [], flags, application: ['sh', '-c', `echo "it's $HOME"`] })
   expect(parseConfig({ name: 'again', text: JSON.stringify(toFileValue(config)) })).toEqual(config)

@@ -37,6 +37,12 @@ backup:
     # retention: 24h
   # How long a shipped file stays once level 1 covers it.
   # level0-retention: 5m
+  # Who compacts, makes snapshots and applies retention: the daemon, or workers ("ltxd worker", "ltxd scheduler").
+  # compaction: daemon
+
+redis:
+  # Where the workers' queues are: redis://HOST:PORT, with maxmemory-policy noeviction. A node itself needs none.
+  # url: redis://127.0.0.1:6379
 
 # What to run once the mount is ready: a command, or a list that runs one after the other, the last being the
 # application. No shell is involved. LTXD_MOUNT in its environment names the mount. "ltxd mount -- CMD" overrides it.

@@ -5,8 +5,7 @@ import type { DataDirectory } from './data-directory.ts'
 import type { DataPlane, KnownDatabase } from './dataplane.ts'
 import { hydrateMissing, reconcileAll } from './hydration.ts'
 import type { BackupStatus } from './status.ts'
-import { DEFAULT_SCHEDULE } from '../backup/levels.ts'
-import type { BackupSchedule } from '../backup/levels.ts'
+import { configuredSchedule } from '../backup/configured-schedule.ts'
 import { BackupService } from '../backup/service.ts'
 import type { BackupConfig } from '../config/config.ts'
 import { LogReader } from '../log/reader.ts'
@@ -39,7 +38,8 @@ export class NodeBackup {
       store: this.store,
       logger,
       temporaryParent,
-      schedule: scheduleOf(config),
+      schedule: configuredSchedule(config),
+      upkeep: config.compaction === 'daemon',
       onUploaded: (name, txid) => this.uploadedUpTo.set(name, txid),
     })
   }
@@ -84,15 +84,5 @@ export class NodeBackup {
   async stop(): Promise<void> {
     await this.service.stop({ drainMs: DRAIN_MS })
     await this.store.close()
-  }
-}
-
-function scheduleOf(config: BackupConfig): BackupSchedule {
-  return {
-    ...DEFAULT_SCHEDULE,
-    syncIntervalMs: config.syncIntervalMs,
-    levels: config.levelIntervalsMs.map((intervalMs, i) => ({ level: i + 1, intervalMs })),
-    snapshotIntervalMs: config.snapshot.intervalMs,
-    retention: { snapshotRetentionMs: config.snapshot.retentionMs, level0RetentionMs: config.level0RetentionMs },
   }
 }
