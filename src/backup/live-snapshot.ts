@@ -22,7 +22,7 @@ import {
 } from '../ltx/types.ts'
 import type { LogView } from '../log/view.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
-import { ChecksumMismatchError, SnapshotError } from './errors.ts'
+import { SnapshotError } from './errors.ts'
 import { SNAPSHOT_LEVEL } from './layout.ts'
 import { LiveBase } from './live-base.ts'
 import { putFile } from './put.ts'
@@ -65,8 +65,7 @@ export async function snapshotLive(
     try {
       return await attemptSnapshot(store, database, directory.path, options)
     } catch (error) {
-      const moved = error instanceof ChecksumMismatchError || error instanceof SnapshotError
-      if (!moved || attempt >= attempts) throw error
+      if (!(error instanceof SnapshotError) || attempt >= attempts) throw error
     } finally {
       await directory.remove()
     }
@@ -197,8 +196,8 @@ async function* encode(
       }
     }
     if (checksum !== position.checksum) {
-      const what = `the copy of database ${name} at ${formatPosition(position)}`
-      throw new ChecksumMismatchError(what, formatChecksum(position.checksum), formatChecksum(checksum))
+      const problem = `its copy has checksum ${formatChecksum(checksum)}, expected the log's ${formatPosition(position)}: it is being written to`
+      throw new SnapshotError(name, problem)
     }
     encoder.finish(0n)
     yield* chunks
