@@ -215,8 +215,9 @@ export class Database {
     return parseDatabaseHeader(bytes.subarray(0, n))
   }
 
-  /** Database size in pages and journal mode as the file has them. */
+  /** Database size in pages and journal mode as the file has them; undefined when there is no database in it, or no file. */
   fileState(): { header: DatabaseHeader; sizePages: number } | undefined {
+    if (this.fd < 0 && !this.files.exists(this.path)) return undefined
     return this.withFile((fd) => {
       const header = this.readHeader(fd)
       return header && { header, sizePages: sizePages(header, this.files.size(fd)) }

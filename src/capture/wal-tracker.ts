@@ -261,11 +261,6 @@ export class WalTracker {
     const { database } = this
     const { pages, pageSize } = database
     const lost = database.position
-    for (const pgno of abandoned) {
-      const frame = believed.get(pgno)
-      if (frame === undefined) pages.clearFrame(pgno)
-      else pages.setFrame(pgno, frame)
-    }
     const sorted = Array.from(abandoned).sort((a, b) => a - b)
     const inside = sorted.filter((pgno) => pgno <= commit && pgno !== lockPgno(pageSize))
     const pgnos = missingPages(inside, pages.sizePages, commit, pageSize)
@@ -275,10 +270,8 @@ export class WalTracker {
       return frame < 0 ? database.readFile(pgno) : database.readFrame(frame)
     }
     database.commit({ commit, pgnos, read, wal: span })
-    for (const pgno of pgnos) {
-      const frame = frames.get(pgno) as number
-      if (frame >= 0) pages.setFrame(pgno, frame)
-    }
+    for (const pgno of sorted) pages.clearFrame(pgno)
+    for (const [pgno, frame] of frames) if (frame >= 0) pages.setFrame(pgno, frame)
     database.publish()
     database.events.log('warn', 'a captured transaction was never published by SQLite: undone by the next one', {
       database: database.name,
@@ -302,10 +295,10 @@ export class WalTracker {
     const lost = Array.from(pages.listInWal())
     const before = database.position
     const commit = database.fileState()?.sizePages ?? pages.sizePages
-    for (const pgno of lost) pages.clearFrame(pgno)
     const inside = lost.filter((pgno) => pgno <= commit)
     const pgnos = missingPages(inside, pages.sizePages, commit, database.pageSize)
     database.commit({ commit, pgnos, read: (pgno) => database.readFile(pgno) })
+    for (const pgno of lost) pages.clearFrame(pgno)
     database.publish()
     database.events.log('error', `I11: ${occasion}, but committed pages never reached the database file`, {
       database: database.name,

@@ -1,0 +1,159 @@
+import { expect, test } from 'vitest'
+import { failingFiles } from '../../test/harness/in-process/failing-files.ts'
+import type { FailingOperation } from '../../test/harness/in-process/failing-files.ts'
+import { insert, Rig } from '../../test/harness/in-process/rig.ts'
+import { nodeFiles } from '../util/files.ts'
+
+const CHOICES = { create: false, exclusive: false, readOnly: false }
+
+/** A rig whose log has no room while `full` is set, or fails to sync. */
+function rigWithFullLog(): { rig: Rig; log: { fails?: FailingOperation } } {
+  const log: { fails?: FailingOperation } = {}
+  const files = failingFiles(nodeFiles, (operation, path) =>
+    operation === log.fails && path.endsWith('.ltxlog') ? 'ENOSPC' : undefined,
+  )
+  return { rig: new Rig({ files }), log }
+}
+
+test.each(['wal', 'delete', 'truncate', 'persist'])(
+  'I1: %s: a commit that the log cannot take is refused, and nothing has changed',
+  (mode) => {
+    const { rig, log } = rigWithFullLog()
+    using _ = rig
+    const connection = rig.open(mode)
+    const before = rig.node.position('a.db')
+    log.fails = 'write'
+    expect(() => connection.exec(insert(11, 30))).toThrow()
+    expect(() => connection.exec('DELETE FROM t')).toThrow()
+    expect(rig.node.position('a.db')).toEqual(before)
+    delete log.fails
+    expect(connection.value('SELECT count(*) FROM t')).toBe(10)
+    rig.consistent()
+    connection.exec(insert(11, 20))
+    expect(connection.value('SELECT count(*) FROM t')).toBe(20)
+    rig.consistent()
+  },
+)
+
+test.each(['wal', 'delete', 'truncate', 'persist'])(
+  'D6: %s: a commit that cannot be made durable is not acknowledged',
+  (mode) => {
+    const { rig, log } = rigWithFullLog()
+    using _ = rig
+    const connection = rig.open(mode)
+    connection.exec('PRAGMA synchronous = FULL')
+    log.fails = 'sync'
+    expect(() => connection.exec(insert(11, 30))).toThrow()
+    delete log.fails
+    connection.exec("UPDATE t SET b = 'after' WHERE a = 1")
+    rig.consistent()
+  },
+)
+
+test('I1: a refused commit is not found by SQLite or by a recovery later', () => {
+  const { rig, log } = rigWithFullLog()
+  using _ = rig
+  const connection = rig.open('wal')
+  log.fails = 'write'
+  expect(() => connection.exec(insert(11, 30))).toThrow()
+  connection.kill()
+  delete log.fails
+  using again = new Rig({}, rig.dir)
+  expect(again.txid()).toBe(rig.txid())
+  expect(rig.engine.open('a.db').value('SELECT count(*) FROM t')).toBe(10)
+  expect(again.engine.open('a.db').value('SELECT count(*) FROM t')).toBe(10)
+  rig.consistent()
+  again.consistent()
+})
+
+test('I11: a correction that the log cannot take holds up the write that makes it necessary', () => {
+  const { rig, log } = rigWithFullLog()
+  using _ = rig
+  const connection = rig.open('wal', 30)
+  connection.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+  connection.exec("UPDATE t SET b = 'in the WAL only'")
+  const before = rig.txid()
+  connection.kill()
+  const wal = rig.node.mount.open('a.db-wal', CHOICES)
+  log.fails = 'write'
+  expect(() => wal.truncate(0)).toThrow(/ENOSPC|fails/)
+  expect(rig.txid()).toBe(before)
+  expect(rig.backing('a.db-wal').length).toBeGreaterThan(0)
+  delete log.fails
+  wal.truncate(0)
+  wal.close()
+  expect(rig.txid()).toBe(before + 1)
+  rig.consistent()
+})
+
+test('D5: an undoing that the log cannot take holds up the write that makes it necessary', () => {
+  const { rig, log } = rigWithFullLog()
+  using _ = rig
+  const connection = rig.open('wal')
+  rig.failAfterCapture()
+  expect(() => connection.exec(insert(11, 40, 'lost'))).toThrow()
+  const captured = rig.txid()
+  log.fails = 'write'
+  expect(() => connection.exec(insert(11, 12, 'kept'))).toThrow()
+  expect(rig.txid()).toBe(captured)
+  delete log.fails
+  connection.exec(insert(11, 12, 'kept'))
+  expect(rig.txid()).toBe(captured + 2)
+  rig.consistent()
+})
+
+test.each(['OFF', 'MEMORY'])(
+  'a write without a journal (journal_mode %s) is refused, and nothing was changed',
+  (mode) => {
+    using rig = new Rig()
+    const connection = rig.open('delete')
+    const before = rig.backing('a.db')
+    const position = rig.node.position('a.db')
+    connection.exec(`PRAGMA journal_mode = ${mode}`)
+    expect(() => connection.exec('DELETE FROM t')).toThrow()
+    expect(rig.backing('a.db').equals(before)).toBe(true)
+    expect(rig.node.position('a.db')).toEqual(position)
+    expect(rig.node.lines).toContainEqual(
+      expect.objectContaining({
+        level: 'error',
+        fields: expect.objectContaining({ database: 'a.db', errno: 'EPERM' }) as unknown,
+      }),
+    )
+    connection.kill()
+    const next = rig.engine.open('a.db')
+    next.exec('PRAGMA journal_mode = DELETE; DELETE FROM t WHERE a = 1')
+    expect(next.value('SELECT count(*) FROM t')).toBe(9)
+    rig.consistent()
+  },
+)
+
+test('a database without an open journal can be made longer than it is, never shorter', () => {
+  using rig = new Rig()
+  const connection = rig.open('delete', 100)
+  connection.exec('DELETE FROM t WHERE a > 2; VACUUM')
+  const size = rig.backing('a.db').length
+  const file = rig.node.mount.open('a.db', CHOICES)
+  expect(() => file.truncate(size - 1)).toThrow(/without a journal/)
+  expect(() => file.truncate(0)).toThrow(/without a journal/)
+  file.truncate(size + 4096)
+  file.truncate(size)
+  file.close()
+  expect(rig.backing('a.db').length).toBe(size)
+  rig.consistent()
+})
+
+test('a journal that cannot be removed stays hot: its rollback is followed', () => {
+  let refuse = false
+  const files = failingFiles(nodeFiles, (operation, path) =>
+    refuse && operation === 'unlink' && path.endsWith('-journal') ? 'EIO' : undefined,
+  )
+  using rig = new Rig({ files })
+  const connection = rig.open('delete', 50)
+  refuse = true
+  expect(() => connection.exec("UPDATE t SET b = 'refused'")).toThrow()
+  refuse = false
+  expect(connection.value("SELECT count(*) FROM t WHERE b = 'refused'")).toBe(0)
+  rig.consistent()
+  connection.exec("UPDATE t SET b = 'next'")
+  rig.consistent()
+})
