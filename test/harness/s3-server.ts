@@ -1,0 +1,122 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { S3 } from '@aws-sdk/client-s3'
+import { findTool } from '../../infra/test-tools.ts'
+import { within, until } from './wait.ts'
+
+/** A real server of the S3 protocol, on a free port of the loopback and in a directory of its own. */
+
+export const S3_SERVERS = ['versitygw', 'minio'] as const
+export type S3ServerName = (typeof S3_SERVERS)[number]
+
+const ACCESS_KEY = 'ltxd-test'
+const SECRET_KEY = 'ltxd-test-secret'
+const REGION = 'us-east-1'
+
+const COMMANDS: Readonly<Record<S3ServerName, (address: string, dir: string) => string[]>> = {
+  versitygw: (address, dir) => ['--port', address, 'posix', dir],
+  minio: (address, dir) => ['server', '--quiet', '--address', address, dir],
+}
+
+/** Its path: `$VERSITYGW_BIN`, `$MINIO_BIN`, or on the PATH; undefined when it is not on this machine. */
+export function findS3Server(name: S3ServerName): string | undefined {
+  return process.env[`${name.toUpperCase()}_BIN`] ?? findTool(name)
+}
+
+export class S3Server {
+  readonly name: S3ServerName
+  readonly endpoint: string
+  readonly #dir: string
+  readonly #child: ChildProcess
+  readonly #exited: Promise<void>
+  #buckets = 0
+
+  private constructor(name: S3ServerName, endpoint: string, dir: string, child: ChildProcess) {
+    this.name = name
+    this.endpoint = endpoint
+    this.#dir = dir
+    this.#child = child
+    this.#exited = new Promise((resolve) => child.once('exit', () => resolve()))
+  }
+
+  /** Starts it and returns when it answers. */
+  static async start(name: S3ServerName): Promise<S3Server> {
+    const binary = findS3Server(name)
+    if (binary === undefined) throw new Error(`${name} is not installed: bash infra/setup.sh --test-tools`)
+    const dir = await mkdtemp(join(tmpdir(), `ltxd-${name}-`))
+    await mkdir(join(dir, 'objects'))
+    const address = `127.0.0.1:${await freePort()}`
+    const log = openSync(join(dir, 'log'), 'a')
+    const credentials = { ROOT_ACCESS_KEY: ACCESS_KEY, ROOT_SECRET_KEY: SECRET_KEY }
+    const minio = { MINIO_ROOT_USER: ACCESS_KEY, MINIO_ROOT_PASSWORD: SECRET_KEY, MINIO_BROWSER: 'off' }
+    const env = { ...process.env, ...credentials, ...minio }
+    const child = spawn(binary, COMMANDS[name](address, join(dir, 'objects')), { env, stdio: ['ignore', log, log] })
+    closeSync(log)
+    const server = new S3Server(name, `http://${address}`, dir, child)
+    try {
+      await until(`answer of ${name}`, 30_000, () => server.#answers(), 50)
+      return server
+    } catch (error) {
+      const output = readFileSync(join(dir, 'log'), 'utf8').slice(-2000)
+      await server.stop()
+      throw new Error(`${name} did not start: ${output}`, { cause: error })
+    }
+  }
+
+  /** What programs need in their environment to get in. */
+  get environment(): Record<string, string> {
+    return { AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY, AWS_REGION: REGION }
+  }
+
+  get query(): string {
+    return `endpoint=${this.endpoint}&region=${REGION}&forcePathStyle=true`
+  }
+
+  /** The address of an empty place: a bucket of its own, and a prefix in it. */
+  async freshUrl(prefix = 'some/prefix'): Promise<string> {
+    const bucket = `bucket-${++this.#buckets}`
+    const client = this.client()
+    await client.createBucket({ Bucket: bucket })
+    client.destroy()
+    return `s3://${bucket}/${prefix}?${this.query}`
+  }
+
+  /** For what a store does not show. */
+  client(): S3 {
+    const credentials = { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY }
+    return new S3({ endpoint: this.endpoint, region: REGION, forcePathStyle: true, credentials })
+  }
+
+  async stop(): Promise<void> {
+    this.#child.kill('SIGKILL')
+    await within(`end of ${this.name}`, 10_000, this.#exited)
+    await rm(this.#dir, { recursive: true, force: true })
+  }
+
+  async #answers(): Promise<boolean> {
+    if (this.#child.exitCode !== null) throw new Error(`${this.name} ended with code ${this.#child.exitCode}`)
+    const client = this.client()
+    try {
+      await client.listBuckets()
+      return true
+    } catch {
+      return false
+    } finally {
+      client.destroy()
+    }
+  }
+}
+
+/** Free a moment ago; the caller takes it at once. */
+export async function freePort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, '127.0.0.1', resolve))
+  const address = probe.address()
+  await new Promise((resolve) => probe.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('the probe has no port')
+  return address.port
+}

@@ -1,0 +1,227 @@
+/** The store of the S3 kind against real servers: versitygw 1.8.0, and MinIO where it is installed. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { objectStoreConformance } from '../../src/objectstore/conformance.ts'
+import { ObjectExistsError } from '../../src/objectstore/errors.ts'
+import type { ObjectStore } from '../../src/objectstore/objectstore.ts'
+import { openObjectStore } from '../../src/objectstore/open.ts'
+import { S3Store } from '../../src/objectstore/s3.ts'
+import { parseS3Url } from '../../src/objectstore/s3-url.ts'
+import { findS3Server, S3_SERVERS, S3Server, type S3ServerName } from '../harness/s3-server.ts'
+
+const MIB = 1 << 20
+
+// versitygw belongs to every run, and its absence is reported; MinIO is used where it is.
+if (findS3Server('versitygw') === undefined && process.env.CI === 'true') throw new Error('versitygw is not installed')
+const servers = S3_SERVERS.filter((name) => name === 'versitygw' || findS3Server(name) !== undefined)
+
+describe.each(servers)('%s', (name) => {
+  describe.skipIf(findS3Server(name) === undefined)('as a store', () => suite(name))
+})
+
+function suite(name: S3ServerName): void {
+  let server: S3Server
+  const before = { ...process.env }
+  beforeAll(async () => {
+    server = await S3Server.start(name)
+    Object.assign(process.env, server.environment)
+  })
+  afterAll(async () => {
+    await server?.stop()
+    process.env = before
+  })
+  const opened: ObjectStore[] = []
+  afterEach(async () => {
+    for (const store of opened.splice(0)) await store.close()
+  })
+  const open = (url: string, options?: { partBytes: number }) => {
+    const store = new S3Store(parseS3Url(new URL(url), url), options)
+    opened.push(store)
+    return store
+  }
+
+  objectStoreConformance(name, async () => {
+    const store = openObjectStore(await server.freshUrl())
+    opened.push(store)
+    return store
+  })
+
+  it('keeps to its prefix, and takes an empty one', async () => {
+    const url = await server.freshUrl('')
+    const root = open(url)
+    await root.put('a/x', Buffer.from('1'))
+    await root.put('ab/x', Buffer.from('2'))
+    const below = open(url.replace('/?', '/a?'))
+    expect(await keys(below, '')).toEqual(['x'])
+    expect(await keys(root, '')).toEqual(['a/x', 'ab/x'])
+    await below.delete(['x'])
+    expect(await keys(root, '')).toEqual(['ab/x'])
+  })
+
+  it('carries large bodies in parts, with their metadata, and reads them back from the middle', async () => {
+    const url = await server.freshUrl()
+    const store = open(url, { partBytes: 5 * MIB })
+    const sizes = [5 * MIB, 5 * MIB + 1, 23 * MIB + 12345]
+    for (const size of sizes) {
+      await store.put(`large/${size}`, pattern(size, 700_001), { ifNoneMatch: '*', metadata: { size: String(size) } })
+      expect(await store.head(`large/${size}`)).toMatchObject({ sizeBytes: size, metadata: { size: String(size) } })
+      expect(await matches(store, `large/${size}`, 0, size)).toBe(size)
+    }
+    expect(await matches(store, 'large/5242881', 5_000_000, 5 * MIB + 1)).toBe(242_881)
+  })
+
+  it('never replaces at the end of an upload in parts either, and leaves no parts behind', async () => {
+    const url = await server.freshUrl()
+    const store = open(url, { partBytes: 5 * MIB })
+    const create = { ifNoneMatch: '*' } as const
+    await store.put('once', Buffer.from('first'), create)
+    await expect(store.put('once', pattern(11 * MIB, MIB), create)).rejects.toBeInstanceOf(ObjectExistsError)
+
+    // Taken only while the parts are on their way: the condition holds at completion.
+    const late = async function* () {
+      yield* pattern(11 * MIB, MIB)
+      await store.put('late', Buffer.from('first'), create)
+    }
+    await expect(store.put('late', late(), create)).rejects.toBeInstanceOf(ObjectExistsError)
+    expect((await store.head('late'))?.sizeBytes).toBe(5)
+
+    const broken = async function* () {
+      yield* pattern(17 * MIB, MIB)
+      throw new Error('the source broke')
+    }
+    await expect(store.put('broken', broken())).rejects.toThrow('the source broke')
+    const control = new AbortController()
+    const interrupted = async function* () {
+      yield* pattern(11 * MIB, MIB)
+      control.abort(new Error('enough'))
+      yield* pattern(11 * MIB, MIB)
+    }
+    await expect(store.put('aborted', interrupted(), { signal: control.signal })).rejects.toThrow('enough')
+    expect(await keys(store, '')).toEqual(['late', 'once'])
+    expect(await unfinishedUploads(url)).toEqual([])
+  })
+
+  it('lets exactly one of several uploads in parts create an object', async () => {
+    const url = await server.freshUrl()
+    const store = open(url, { partBytes: 5 * MIB })
+    const writers = Array.from({ length: 4 }, (_, i) => String(i))
+    const results = await Promise.allSettled(
+      writers.map((by) => store.put('race', pattern(6 * MIB, MIB), { ifNoneMatch: '*', metadata: { by } })),
+    )
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+    for (const result of results) {
+      if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(ObjectExistsError)
+    }
+    expect((await store.head('race'))?.metadata.by).toBe(
+      String(results.findIndex(({ status }) => status === 'fulfilled')),
+    )
+    expect(await unfinishedUploads(url)).toEqual([])
+  })
+
+  it('lists and deletes more than a page of objects', async () => {
+    const store = open(await server.freshUrl())
+    const names = Array.from({ length: 1010 }, (_, i) => `many/${String(i).padStart(5, '0')}`)
+    const rest = [...names]
+    const worker = async () => {
+      for (let key = rest.pop(); key !== undefined; key = rest.pop()) await store.put(key, Buffer.from('x'))
+    }
+    await Promise.all(Array.from({ length: 16 }, worker))
+    expect(await keys(store, 'many/')).toEqual(names)
+    expect(await keys(store, 'many/', 'many/00099')).toEqual(names.slice(100))
+    await store.delete([...names.slice(1), 'many/never-was'])
+    expect(await keys(store, '')).toEqual(['many/00000'])
+  })
+
+  describe('says what is wrong, without secrets:', () => {
+    const put = (store: ObjectStore) => store.put('k', Buffer.from('x'))
+    const url = (bucket: string) => `s3://${bucket}/p?${server.query}`
+
+    it('a bucket that does not exist', async () => {
+      const store = open(url('no-such-bucket'))
+      for (const call of [() => put(store), () => keys(store, ''), () => store.get('k'), () => store.delete(['k'])]) {
+        await expectRefusal(
+          call(),
+          'STORE_NO_BUCKET',
+          /s3:\/\/no-such-bucket\/p\?endpoint=http.*NoSuchBucket.*create the bucket/,
+        )
+      }
+    })
+
+    it('credentials that the store does not know', async () => {
+      const known = open(await server.freshUrl())
+      await put(known)
+      const store = open(known.url)
+      await withEnvironment({ AWS_SECRET_ACCESS_KEY: 'hunter2-hunter2' }, async () => {
+        await expectRefusal(
+          put(store),
+          'STORE_CREDENTIALS',
+          /cannot write object k in s3:.*SignatureDoesNotMatch.*AWS_SECRET_ACCESS_KEY/,
+        )
+        await expectRefusal(store.get('k'), 'STORE_CREDENTIALS', /cannot read object k/)
+      })
+      await withEnvironment({ AWS_ACCESS_KEY_ID: 'nobody' }, async () => {
+        await expectRefusal(put(open(known.url)), 'STORE_CREDENTIALS', /InvalidAccessKeyId|XAdminUserNotFound/)
+      })
+    })
+  })
+
+  async function unfinishedUploads(url: string): Promise<string[]> {
+    const client = server.client()
+    const { Uploads = [] } = await client.listMultipartUploads({ Bucket: new URL(url).hostname })
+    client.destroy()
+    return Uploads.map(({ Key = '' }) => Key)
+  }
+}
+
+/** The errors of this file, and nothing that `inspect` or JSON would show of them, hold a secret. */
+async function expectRefusal(call: Promise<unknown>, code: string, message: RegExp): Promise<void> {
+  const error = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  expect(error, String(error)).toMatchObject({ code })
+  expect((error as Error).message).toMatch(message)
+  const { inspect } = await import('node:util')
+  expect(inspect(error, { depth: 10, showHidden: true }) + JSON.stringify(error)).not.toMatch(
+    /hunter2|test-secret|Credential=/,
+  )
+}
+
+async function withEnvironment(values: Record<string, string>, run: () => Promise<void>): Promise<void> {
+  const before = { ...process.env }
+  Object.assign(process.env, values)
+  try {
+    await run()
+  } finally {
+    process.env = before
+  }
+}
+
+function byteAt(offset: number): number {
+  return (offset * 31 + (offset >> 12)) % 251
+}
+
+async function* pattern(size: number, step: number): AsyncIterable<Uint8Array> {
+  const chunk = new Uint8Array(step)
+  for (let at = 0; at < size; at += step) {
+    const length = Math.min(step, size - at)
+    for (let i = 0; i < length; i++) chunk[i] = byteAt(at + i)
+    // The same memory each time, as encoders do.
+    yield chunk.subarray(0, length)
+  }
+}
+
+/** How many bytes from `start` on are those of the pattern. */
+async function matches(store: ObjectStore, key: string, start: number, end: number): Promise<number> {
+  let at = start
+  for await (const chunk of await store.get(key, start === 0 ? undefined : { start, end: end - 1 })) {
+    for (let i = 0; i < chunk.length; i++, at++) if (chunk[i] !== byteAt(at)) return at - start
+  }
+  return at - start
+}
+
+async function keys(store: ObjectStore, prefix: string, startAfter?: string): Promise<string[]> {
+  const found: string[] = []
+  for await (const { key } of store.list(prefix, startAfter)) found.push(key)
+  return found
+}
