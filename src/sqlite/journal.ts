@@ -1,8 +1,8 @@
 /** The rollback journal's format. Source: https://sqlite.org/fileformat2.html section 3, and pager.c. */
 
 export const JOURNAL_HEADER_SIZE = 28
-const MAGIC = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7] as const
-export const JOURNAL_MAGIC_SIZE = MAGIC.length
+export const JOURNAL_MAGIC = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7] as const
+export const JOURNAL_MAGIC_SIZE = JOURNAL_MAGIC.length
 /** "As many records as the file holds": written where the journal is never synced. */
 const COUNT_FROM_FILE_SIZE = 0xffffffff
 const MAX_SUPER_NAME = 4096
@@ -27,7 +27,7 @@ export interface Journal {
 export type ReadAt = (position: number, length: number) => Uint8Array
 
 export function hasJournalMagic(bytes: Uint8Array): boolean {
-  return bytes.length >= MAGIC.length && MAGIC.every((byte, i) => bytes[i] === byte)
+  return bytes.length >= JOURNAL_MAGIC.length && JOURNAL_MAGIC.every((byte, i) => bytes[i] === byte)
 }
 
 /**
@@ -101,7 +101,7 @@ function readRecords(
 }
 
 /** Every 200th byte from the end, added to the header's nonce. */
-function recordChecksum(page: Uint8Array, nonce: number): number {
+export function recordChecksum(page: Uint8Array, nonce: number): number {
   let sum = nonce
   for (let at = page.length - 200; at > 0; at -= 200) sum = (sum + (page[at] ?? 0)) >>> 0
   return sum
