@@ -1,0 +1,180 @@
+/** `ltxd restore` and `ltxd backup` as a person or a script meets them: output, exit codes, what is left behind. */
+
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { foldChecksum, pageChecksum } from '../../src/ltx/checksum.ts'
+import { encode } from '../../src/ltx/file.ts'
+import { EMPTY_CHECKSUM, toTXID, type Checksum } from '../../src/ltx/types.ts'
+import { encodeDatabaseName } from '../../src/backup/database-name.ts'
+import { formatMetadata } from '../../src/backup/metadata.ts'
+import { DirectoryStore } from '../../src/objectstore/directory.ts'
+import { ltxd } from './run.ts'
+
+const PAGE_SIZE = 4096
+const FIRST_MS = Date.UTC(2026, 0, 31, 12)
+
+let cwd: string
+let url: string
+
+beforeEach(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'ltxd-cli-'))
+  url = `file://${join(cwd, 'backup')}`
+})
+
+afterEach(() => rm(cwd, { recursive: true }))
+
+/** Puts real databases into a backup as transactions 1, 2, …, an hour apart; returns their bytes. */
+async function backUp(name: string, contents: readonly string[]): Promise<Buffer[]> {
+  const store = new DirectoryStore(join(cwd, 'backup'))
+  const images: Buffer[] = []
+  for (const [i, content] of contents.entries()) {
+    const path = join(cwd, `source-${i}.db`)
+    const database = new Database(path)
+    database.exec('CREATE TABLE t (content TEXT)')
+    database.prepare('INSERT INTO t VALUES (?)').run(content)
+    database.close()
+    const image = await readFile(path)
+    images.push(image)
+    await putState(store, encodeDatabaseName(name), i + 1, image)
+  }
+  return images
+}
+
+async function putState(store: DirectoryStore, name: string, number: number, image: Buffer): Promise<void> {
+  const txid = toTXID(number)
+  const commit = image.length / PAGE_SIZE
+  const pages = Array.from(
+    { length: commit },
+    (_, i) => [i + 1, image.subarray(i * PAGE_SIZE, (i + 1) * PAGE_SIZE)] as const,
+  )
+  let postApplyChecksum: Checksum = EMPTY_CHECKSUM
+  for (const [pgno, page] of pages) postApplyChecksum = foldChecksum(postApplyChecksum, pageChecksum(pgno, page))
+  const timestampMs = FIRST_MS + (number - 1) * 3_600_000
+  const wal = { walOffset: 0, walSize: 0, walSalt1: 0, walSalt2: 0, nodeId: 0n }
+  const header = {
+    flags: 2,
+    pageSize: PAGE_SIZE,
+    commit,
+    minTXID: txid,
+    maxTXID: txid,
+    timestampMs,
+    preApplyChecksum: 0n,
+    ...wal,
+  } as const
+  const hex = number.toString(16).padStart(16, '0')
+  await store.put(`${name}/ltx/0/${hex}-${hex}.ltx`, encode(header, pages, 0n), {
+    timestampMs,
+    metadata: formatMetadata(txid, txid, { timestampMs, postApplyChecksum, pageSize: PAGE_SIZE, commit }),
+  })
+}
+
+describe('ltxd restore', () => {
+  test('writes the newest state, a transaction’s, and a moment’s, and says what it did', async () => {
+    const images = await backUp('app.db', ['one', 'two', 'three'])
+    const restored = async (...args: string[]) => {
+      const outcome = await ltxd(['restore', url, 'app.db', '-o', 'out.db', ...args], { cwd })
+      expect(outcome).toMatchObject({ code: 0, stderr: '' })
+      const bytes = await readFile(join(cwd, 'out.db'))
+      await rm(join(cwd, 'out.db'))
+      return { ...outcome, bytes }
+    }
+    const newest = await restored('--check')
+    expect(newest.bytes.equals(images[2]!)).toBe(true)
+    expect(newest.stdout).toMatch(
+      /^restored app\.db as of transaction 0{15}3, 2026-01-31T14:00:00\.000Z, to .*integrity_check ok$/m,
+    )
+    expect((await restored('--txid', '2')).bytes.equals(images[1]!)).toBe(true)
+    expect((await restored('--timestamp', '2026-01-31T14:00:00Z')).bytes.equals(images[1]!)).toBe(true)
+    const json = await restored('--json', '--timestamp', '2026-01-31T14:00:00+01:00')
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      database: 'app.db',
+      restored: true,
+      txid: '0000000000000001',
+      verified: true,
+    })
+  })
+
+  test('never overwrites; with --if-not-exists that is no failure', async () => {
+    await backUp('app.db', ['one'])
+    await writeFile(join(cwd, 'out.db'), 'mine')
+    const refused = await ltxd(['restore', url, 'app.db', '-o', 'out.db'], { cwd })
+    expect(refused).toMatchObject({ code: 1, stdout: '' })
+    expect(refused.stderr).toMatch(/^ltxd: .*out\.db exists already\. Nothing is ever overwritten/)
+    expect(await ltxd(['restore', url, 'app.db', '-o', 'out.db', '--if-not-exists'], { cwd })).toMatchObject({
+      code: 0,
+    })
+    expect(await readFile(join(cwd, 'out.db'), 'utf8')).toBe('mine')
+  })
+
+  test('removes what fails --check, and says that the backup holds it so', async () => {
+    const [image] = await backUp('app.db', ['one'])
+    const broken = Buffer.from(image!)
+    broken.fill(0xff, PAGE_SIZE, PAGE_SIZE + 100)
+    await putState(new DirectoryStore(join(cwd, 'backup')), 'app.db', 2, broken)
+    const outcome = await ltxd(['restore', url, 'app.db', '-o', 'out.db', '--check'], { cwd })
+    expect(outcome.code).toBe(1)
+    expect(outcome.stderr).toMatch(/PRAGMA integrity_check on .*out\.db: .* It was removed/)
+    expect((await readdir(cwd)).filter((name) => name.startsWith('out'))).toEqual([])
+  })
+
+  test.each<[string[], number, RegExp]>([
+    [['--txid', 'xyz'], 2, /--txid "xyz" is not a transaction number/],
+    [['--timestamp', 'yesterday'], 2, /--timestamp "yesterday" is not a time: expected one with its zone/],
+    [['--txid', '1', '--timestamp', '2026-01-01T00:00:00Z'], 2, /give one of them/],
+    [['--txid', '9'], 1, /restorable are 0{15}1 to 0{15}2/],
+    [['--timestamp', '2020-01-01T00:00:00Z'], 1, /the backup begins later, at 2026-01-31T12:00:00/],
+  ])('%j is exit code %i, and says what was expected', async (args, code, message) => {
+    await backUp('app.db', ['one', 'two'])
+    const outcome = await ltxd(['restore', url, 'app.db', '-o', 'out.db', ...args], { cwd })
+    expect(outcome.stderr).toMatch(message)
+    expect(outcome).toMatchObject({ code, stdout: '' })
+    expect(outcome.stderr).not.toMatch(/^ {4}at /m)
+  })
+
+  test.each<[string, string, number, RegExp]>([
+    ['file:///nonexistent/backup', 'app.db', 1, /has no backup of database app\.db: it holds no database at all/],
+    ['/tmp/backup', 'app.db', 2, /did you mean file:\/\/\/tmp\/backup/],
+    ['ftp://host/x', 'app.db', 2, /"ftp:" is not supported; expected .*file:\/\/\/DIR/],
+    ['file:///tmp/backup', '../app.db', 2, /not a usable database name/],
+  ])('%s %s is exit code %i', async (where, database, code, message) => {
+    const outcome = await ltxd(['restore', where, database, '-o', 'out.db'], { cwd })
+    expect(outcome.stderr).toMatch(message)
+    expect(outcome.code).toBe(code)
+  })
+})
+
+describe('ltxd backup', () => {
+  test('list shows the databases, and of one its files', async () => {
+    await backUp('tenants/a b.db', ['one', 'two'])
+    const all = await ltxd(['backup', 'list', url], { cwd })
+    expect(all).toMatchObject({ code: 0, stderr: '' })
+    expect(all.stdout).toMatch(/^tenants\/a b\.db +0{15}2 +2026-01-31T13:00:00\.000Z +2 .* 0{15}1 +live$/m)
+    const one = await ltxd(['backup', 'list', url, 'tenants/a b.db'], { cwd })
+    expect(one.stdout).toMatch(/^ +0 +0{15}2 +0{15}2 .* 2026-01-31T13:00:00\.000Z$/m)
+    expect(one.stdout).toMatch(/^restorable: 0{15}1 to 0{15}2/m)
+    const json = await ltxd(['backup', 'list', url, 'tenants/a b.db', '--json'], { cwd })
+    expect(JSON.parse(json.stdout)).toMatchObject({ files: [{ level: 0 }, { level: 0, max: '0000000000000002' }] })
+    const none = await ltxd(['backup', 'list', url, 'other.db'], { cwd })
+    expect(none).toMatchObject({ code: 1, stdout: '' })
+    expect(none.stderr).toMatch(/it holds tenants\/a b\.db/)
+  })
+
+  test('verify finds a damaged object, names it, and is exit code 1', async () => {
+    await backUp('app.db', ['one', 'two'])
+    const sound = await ltxd(['backup', 'verify', url], { cwd })
+    expect(sound).toMatchObject({ code: 0, stderr: '' })
+    expect(sound.stdout).toMatch(/^app\.db: ok; 2 files/)
+    const path = join(cwd, 'backup/app.db/ltx/0/0000000000000002-0000000000000002.ltx')
+    const bytes = await readFile(path)
+    bytes[200]! ^= 1
+    await writeFile(path, bytes)
+    const damaged = await ltxd(['backup', 'verify', url, '--json'], { cwd })
+    expect(damaged.code).toBe(1)
+    const report = JSON.parse(damaged.stdout) as { ok: boolean; databases: { findings: { key?: string }[] }[] }
+    expect(report.ok).toBe(false)
+    expect(report.databases[0]?.findings[0]?.key).toBe('app.db/ltx/0/0000000000000002-0000000000000002.ltx')
+  })
+})
