@@ -54,6 +54,7 @@ suite(`Litestream and ltxd (${title})`, () => {
       if (round === 6) await compactLevel(store, 'app.db', 2)
       if (round === 4) await snapshotFromBackup(store, 'app.db')
     }
+    await expectAccepted(join(root, 'ours'))
     const url = `file://${join(root, 'ours', 'app.db')}`
     const newest = join(root, 'newest.db')
     await litestream('restore', '-o', newest, url)
@@ -186,4 +187,14 @@ function rowsOf(path: string): unknown[] {
   } finally {
     database.close()
   }
+}
+
+/** Every LTX file below a directory, in the eyes of the reference tool, where it is installed. */
+async function expectAccepted(dir: string): Promise<void> {
+  const ltx = process.env.LTX_BIN ?? findTool('ltx')
+  if (ltx === undefined) return
+  const names = await readdir(dir, { recursive: true })
+  const files = names.filter((name) => name.endsWith('.ltx')).map((name) => join(dir, name))
+  expect(files.length).toBeGreaterThan(8)
+  await run(ltx, ['verify', ...files], { timeout: 60_000 })
 }
