@@ -20,7 +20,7 @@ export function register(program: Command): void {
     .command('list')
     .summary('databases of a backup, or the files of one')
     .description('Show the databases of a backup; of one database, its files by level and what can be restored.')
-    .argument('<url>', 'the backup, file:///DIR')
+    .argument('<url>', 'the backup, file:///DIR or s3://BUCKET/PREFIX')
     .argument('[db]', 'one database')
     .option('--json', 'as JSON')
     .action(async (url: string, database: string | undefined, options: Options) => {
@@ -35,7 +35,7 @@ export function register(program: Command): void {
       'Read every object of a backup: each decodes, names agree with headers, checksums join into one history, replaying ' +
         'gives them, the newest state can be restored. Exit code 1 if not.',
     )
-    .argument('<url>', 'the backup, file:///DIR')
+    .argument('<url>', 'the backup, file:///DIR or s3://BUCKET/PREFIX')
     .argument('[db]', 'one database')
     .option('--json', 'as JSON')
     .action(async (url: string, database: string | undefined, options: Options) => {

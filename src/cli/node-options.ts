@@ -18,7 +18,7 @@ export function addNodeOptions(command: Command): Command {
   return command
     .argument('[dir]', 'where to mount (fuse.dir)')
     .option('--data <dir>', 'where databases and their log are kept (data.dir, default ./ltxd-data)')
-    .option('--backup <url>', 'where transactions are shipped, file:///DIR (backup.url)')
+    .option('--backup <url>', 'where transactions are shipped, file:///DIR or s3://BUCKET/PREFIX (backup.url)')
     .option('--http <addr>', 'address of the API, port 0 for any free one (http.addr, default 127.0.0.1:20202)')
     .option('--log-level <level>', 'trace, debug, info, warn or error (log.level)')
     .option('--log-format <format>', 'text or json (log.format)')

@@ -25,7 +25,7 @@ export function register(program: Command): void {
       'Write a database out of a backup to a new file: its newest state, or as of a transaction or a moment. The file ' +
         'appears once it is complete and its checksum is right; an existing one is never overwritten.',
     )
-    .argument('<url>', 'the backup, file:///DIR')
+    .argument('<url>', 'the backup, file:///DIR or s3://BUCKET/PREFIX')
     .argument('<db>', 'the database, as it is named on the mount')
     .requiredOption('-o, --output <file>', 'where to write it')
     .option(

@@ -36,7 +36,7 @@ export interface DataConfig {
 }
 
 export interface BackupConfig {
-  /** `file:///DIR`. */
+  /** `file:///DIR` or `s3://BUCKET/PREFIX?…`. */
   readonly url: string
   readonly syncIntervalMs: number
   /** Intervals of level 1, 2 … */

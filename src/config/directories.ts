@@ -14,7 +14,8 @@ export interface Clash {
 export function checkDirectories(config: Config): Clash[] {
   const data = canonical(config.data.dir)
   const mount = config.fuse.dir === undefined ? undefined : canonical(config.fuse.dir)
-  const backup = config.backup === undefined ? undefined : canonical(fileURLToPath(config.backup.url))
+  const inDirectory = config.backup?.url.startsWith('file:') === true
+  const backup = inDirectory ? canonical(fileURLToPath(config.backup.url)) : undefined
   const clashes: Clash[] = []
   if (mount !== undefined && (isWithin(data, mount) || isWithin(mount, data))) {
     clashes.push({

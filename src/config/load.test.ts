@@ -95,6 +95,8 @@ describe('an error names line and key', () => {
     ['data:\n  segment-size: 1KB\n', 'ltxd.yml:2: data.segment-size: "1KB" is out of bounds: expected 64KB to 1GB'],
     ['data:\n  dir: 12\n', 'ltxd.yml:2: data.dir: 12 is not a text'],
     ['backup:\n  url: file://backups\n', 'ltxd.yml:2: backup.url: "backups" is taken for a host'],
+    ['backup:\n  url: s3:///x\n', 'ltxd.yml:2: backup.url: "s3:///x" names no bucket'],
+    ['backup:\n  url: s3://me:hunter2@x/y\n', 'ltxd.yml:2: backup.url: holds credentials: put them into AWS_ACCESS'],
     ['backup:\n  url: /backups\n', 'ltxd.yml:2: backup.url: "/backups" is not a URL'],
     ['backup:\n  levels: [1m, 30s]\n', 'ltxd.yml:2: backup.levels: each level must be longer'],
     ['backup:\n  levels:\n    - 30s\n    - soon\n', 'ltxd.yml:4: backup.levels[1]: "soon" is not a duration'],
@@ -128,11 +130,13 @@ test('everything that is wrong is said at once', () => {
   ])
 })
 
+test('a backup in a bucket is taken as it is written', () => {
+  const url = 's3://bucket/prefix?endpoint=http://127.0.0.1:9000&region=eu-west-1&forcePathStyle=true'
+  expect(problems(`backup:\n  url: ${url}\n`)).toEqual([])
+})
+
 test('keys of later versions are refused by name, and accepted where they say what is done anyway', () => {
   expect(problems('durability: backup\n')).toEqual([expect.stringContaining('ltxd.yml:1: durability: only "local"')])
-  expect(problems('backup:\n  url: s3://bucket/db\n')).toEqual([
-    expect.stringContaining('S3 backups are not supported'),
-  ])
   expect(problems('proxy:\n  addr: ":8080"\n')).toEqual([expect.stringContaining('proxy is not supported')])
   expect(problems('lease:\n  consul:\n    url: http://localhost:8500\n')).toEqual([
     expect.stringContaining('ltxd.yml:2: lease.consul: clusters'),

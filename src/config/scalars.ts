@@ -75,17 +75,22 @@ export const command = scalar((value) => {
   return words.length > 0 ? words : new Refusal('is empty: expected a command')
 })
 
-/** `file:///DIR`: the address of a backup. */
+/** The address of a backup: `file:///DIR`, or `s3://BUCKET/PREFIX`, whose parameters the store itself checks. */
 export const backupUrl = scalar((value) => {
-  const example = 'expected file:///absolute/directory'
+  const example = 'expected file:///absolute/directory or s3://BUCKET/PREFIX'
   if (typeof value !== 'string') return new Refusal(`${shown(value)} is not a URL: ${example}`)
-  if (value.startsWith('s3:')) return new Refusal('S3 backups are not supported by this version: use file:///directory')
   let url: URL
   try {
     url = new URL(value)
   } catch {
     return new Refusal(`${shown(value)} is not a URL: ${example}`)
   }
+  // What is wrong here is a secret: it is not repeated.
+  if (url.username !== '' || url.password !== '') {
+    return new Refusal('holds credentials: put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY')
+  }
+  if (url.protocol === 's3:')
+    return url.hostname === '' ? new Refusal(`${shown(value)} names no bucket: ${example}`) : value
   if (url.protocol !== 'file:') return new Refusal(`scheme "${url.protocol}" is not known: ${example}`)
   if (url.host !== '') return new Refusal(`"${url.host}" is taken for a host: write three slashes, ${example}`)
   if (url.search !== '' || url.hash !== '') return new Refusal(`${shown(value)} has a query or a fragment: ${example}`)

@@ -24,7 +24,8 @@ data:
   # segment-size: 16MB
 
 backup:
-  # Where transactions are shipped: file:///absolute/directory. Without it there is no backup. "--backup URL" overrides it.
+  # Where transactions are shipped: file:///absolute/directory, or s3://BUCKET/PREFIX?endpoint=…&region=…&forcePathStyle=true
+  # with credentials as AWS programs take them (AWS_ACCESS_KEY_ID …). Without it there is no backup. "--backup URL" overrides it.
   # url: file:///var/backups/ltxd
   # How long a commit may wait before it is shipped: what the loss of the machine can cost.
   # sync-interval: 1s

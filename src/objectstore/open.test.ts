@@ -9,6 +9,12 @@ describe('a backup URL', () => {
     expect(openObjectStore('file:///').url).toBe('file:///')
   })
 
+  it('names a bucket, whose SDK is not loaded for that', () => {
+    const store = openObjectStore('s3://bucket/a/b?endpoint=http://127.0.0.1:7070&region=eu-west-1&forcePathStyle=true')
+    const url = 's3://bucket/a/b?endpoint=http://127.0.0.1:7070&region=eu-west-1'
+    expect(store).toMatchObject({ url, layout: 's3' })
+  })
+
   it.each([
     ['/var/backup', /did you mean file:\/\/\/var\/backup\?/],
     ['backup', /expected file:\/\/\/DIR/],
@@ -22,6 +28,13 @@ describe('a backup URL', () => {
   })
 
   it('is never shown with its secrets', () => {
-    expect(() => openObjectStore('s3x://me:hunter2@bucket')).not.toThrow(/hunter2/)
+    for (const url of [
+      's3x://me:hunter2@bucket',
+      's3://me:hunter2@bucket/x',
+      's3://b12/x?endpoint=http://me:hunter2@h',
+    ]) {
+      expect(() => openObjectStore(url)).toThrow(StoreUrlError)
+      expect(() => openObjectStore(url)).not.toThrow(/hunter2/)
+    }
   })
 })

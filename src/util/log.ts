@@ -51,6 +51,9 @@ export function redactUrl(url: string): string {
   if (parsed.password !== '') parsed.password = 'redacted'
   for (const key of [...parsed.searchParams.keys()]) {
     if (/secret|password|token|key/i.test(key)) parsed.searchParams.set(key, 'redacted')
+    // An address within the address, such as that of a server.
+    const value = parsed.searchParams.get(key) ?? ''
+    if (/:\/\/[^/]*@/.test(value)) parsed.searchParams.set(key, value.replace(/:\/\/[^/]*@/, '://redacted@'))
   }
   return parsed.toString()
 }
