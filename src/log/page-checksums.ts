@@ -46,7 +46,7 @@ export function readPageChecksums(files: Files, path: string): PageChecksums | u
     const bytes = new Uint8Array(files.size(fd))
     if (files.read(fd, bytes, 0, bytes.length, 0) < HEADER_SIZE || !MAGIC.equals(bytes.subarray(0, 8))) return undefined
     const view = new DataView(bytes.buffer)
-    if (view.getBigUint64(24) !== BigInt((bytes.length - HEADER_SIZE) / 8)) return undefined
+    if (view.getBigUint64(24) * 8n !== BigInt(bytes.length - HEADER_SIZE)) return undefined
     const checksums = new BigUint64Array(bytes.buffer, HEADER_SIZE)
     const position = { txid: view.getBigUint64(8) as TXID, checksum: view.getBigUint64(16) as Checksum }
     return foldAll(checksums) === position.checksum ? { position, checksums } : undefined

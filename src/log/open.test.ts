@@ -1,0 +1,159 @@
+import fs from 'node:fs'
+import { expect, test } from 'vitest'
+import { cutTornTail, inspectLog } from './open.ts'
+import { RECORD_FRAME_SIZE, readRecordFrame, writeRecordFrame } from './record.ts'
+import { listLogs, readBase, readSynced, writeSynced } from './store.ts'
+import { TestLog } from './testing.ts'
+import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import { decode } from '../ltx/file.ts'
+import { formatPosition } from '../ltx/types.ts'
+import { nodeFiles } from '../util/files.ts'
+
+/** A closed log of five transactions, where its last record begins, and its position before that. */
+function madeLog(dir: string, options: { segmentSizeBytes?: number } = {}) {
+  const log = new TestLog(dir, options)
+  const before = log.append(4)
+  const segment = () => `${dir}/${log.segments.at(-1)}`
+  const lastAt = fs.statSync(segment()).size
+  log.append()
+  log.writer.close()
+  return { log, before, lastAt, segment: segment(), bytes: fs.readFileSync(segment()) }
+}
+
+test('a tail that is torn at any byte is found, cut, and nothing before it is touched', () => {
+  using temporary = temporaryDirectory()
+  const { log, before, lastAt, segment, bytes } = madeLog(`${temporary.dir}/a.ltx`)
+  for (let length = lastAt + 1; length < bytes.length; length++) {
+    fs.writeFileSync(segment, bytes.subarray(0, length))
+    const { torn, last, entries } = inspectLog(nodeFiles, log.dir)
+    expect(entries).toHaveLength(4)
+    expect(formatPosition(last)).toBe(formatPosition(before))
+    expect(torn).toEqual({ path: segment, at: lastAt, holdsRecords: false })
+    cutTornTail(nodeFiles, torn as NonNullable<typeof torn>, `${temporary.dir}/kept`)
+    expect(fs.readFileSync(segment).equals(bytes.subarray(0, lastAt))).toBe(true)
+  }
+  expect(fs.existsSync(`${temporary.dir}/kept`)).toBe(false)
+})
+
+test('a last record with any byte flipped is no whole record, unless it decompresses to the same pages', () => {
+  using temporary = temporaryDirectory()
+  const { log, before, lastAt, segment, bytes } = madeLog(`${temporary.dir}/a.ltx`)
+  const pages = (of: Buffer) => decode(of.subarray(lastAt + RECORD_FRAME_SIZE)).pages
+  let harmless = 0
+  for (let at = lastAt; at < bytes.length; at++) {
+    const damaged = Buffer.from(bytes)
+    damaged[at] = (damaged[at] as number) ^ 0x01
+    fs.writeFileSync(segment, damaged)
+    const { torn, last } = inspectLog(nodeFiles, log.dir)
+    if (torn === undefined) {
+      harmless++
+      expect(pages(damaged)).toEqual(pages(bytes))
+      continue
+    }
+    expect(formatPosition(last), `byte ${at}`).toBe(formatPosition(before))
+    expect(torn.at).toBe(lastAt)
+  }
+  expect(harmless).toBeLessThan(5)
+})
+
+test('a last record whose end is all zeros, as after a power loss, is no whole record', () => {
+  using temporary = temporaryDirectory()
+  const { log, before, lastAt, segment, bytes } = madeLog(`${temporary.dir}/a.ltx`)
+  for (const from of [lastAt, lastAt + 24, lastAt + 130, bytes.length - 16, bytes.length - 1]) {
+    fs.writeFileSync(segment, Buffer.from(bytes).fill(0, from))
+    if (bytes.subarray(from).every((byte) => byte === 0)) continue
+    expect(formatPosition(inspectLog(nodeFiles, log.dir).last)).toBe(formatPosition(before))
+  }
+})
+
+test('whole records behind the damage are kept before they are cut', () => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`)
+  const before = log.append(2)
+  const segment = `${log.dir}/${log.segments[0]}`
+  const at = fs.statSync(segment).size
+  log.append(3)
+  log.writer.close()
+  const bytes = fs.readFileSync(segment)
+  const damaged = Buffer.from(bytes)
+  damaged[at + RECORD_FRAME_SIZE + 110] = (damaged[at + RECORD_FRAME_SIZE + 110] as number) ^ 1
+  fs.writeFileSync(segment, damaged)
+  const { torn, last } = inspectLog(nodeFiles, log.dir)
+  expect(formatPosition(last)).toBe(formatPosition(before))
+  expect(torn).toMatchObject({ at, holdsRecords: true })
+  cutTornTail(nodeFiles, torn as NonNullable<typeof torn>, `${temporary.dir}/diverged/a.db/kept.ltxlog`)
+  expect(fs.readFileSync(`${temporary.dir}/diverged/a.db/kept.ltxlog`).equals(damaged.subarray(at))).toBe(true)
+  expect(fs.statSync(segment).size).toBe(at)
+})
+
+test('damage before what the database file is known to hold is no torn tail: it is refused, and nothing is changed', () => {
+  using temporary = temporaryDirectory()
+  const { log, segment, bytes } = madeLog(`${temporary.dir}/a.ltx`)
+  writeSynced(nodeFiles, log.dir, log.position)
+  const damaged = Buffer.from(bytes)
+  damaged[200] = (damaged[200] as number) ^ 1
+  fs.writeFileSync(segment, damaged)
+  expect(() => inspectLog(nodeFiles, log.dir)).toThrow(expect.objectContaining({ code: 'LOG_CORRUPT' }) as Error)
+  expect(fs.readFileSync(segment).equals(damaged)).toBe(true)
+})
+
+test('damage in a segment that is not the last is refused', () => {
+  using temporary = temporaryDirectory()
+  const { log } = madeLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 500 })
+  const first = `${log.dir}/${log.segments[0]}`
+  fs.truncateSync(first, fs.statSync(first).size - 1)
+  expect(() => inspectLog(nodeFiles, log.dir)).toThrow(/damaged at byte \d+/)
+})
+
+test('I2: a missing segment, and a segment under another name, are refused', () => {
+  using temporary = temporaryDirectory()
+  const { log } = madeLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 500 })
+  expect(log.segments.length).toBeGreaterThan(2)
+  const [first, second, third] = log.segments.map((name) => `${log.dir}/${name}`) as [string, string, string]
+  fs.renameSync(second, `${temporary.dir}/away`)
+  expect(() => inspectLog(nodeFiles, log.dir)).toThrow(/follows/)
+  fs.renameSync(`${temporary.dir}/away`, second)
+  fs.copyFileSync(third, first)
+  expect(() => inspectLog(nodeFiles, log.dir)).toThrow(expect.objectContaining({ code: 'LOG_CORRUPT' }) as Error)
+})
+
+test('the entries begin at the transaction up to which the database file is durable', () => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 700 })
+  const synced = log.append(6)
+  writeSynced(nodeFiles, log.dir, synced)
+  log.append(4)
+  log.writer.close()
+  const state = inspectLog(nodeFiles, log.dir)
+  expect(state.entries.map(({ header }) => Number(header.minTXID))).toEqual([6, 7, 8, 9, 10])
+  expect(state.first).toBe(1n)
+  fs.unlinkSync(`${log.dir}/${log.segments[0]}`)
+  expect(inspectLog(nodeFiles, log.dir).entries.map(({ header }) => Number(header.minTXID))).toEqual([6, 7, 8, 9, 10])
+})
+
+test('a log without records stands at its base', () => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`)
+  const state = inspectLog(nodeFiles, log.dir)
+  expect(state.last).toEqual(readBase(nodeFiles, log.dir))
+  expect(state.synced).toEqual(readSynced(nodeFiles, log.dir))
+  expect(state.first).toBeUndefined()
+})
+
+test('logs are found by the names of their databases, also in directories, also beside one another', () => {
+  using temporary = temporaryDirectory()
+  for (const name of ['a.db', 'a.db.ltx/b.db', 'sub/dir/c.db']) new TestLog(`${temporary.dir}/log/${name}.ltx`)
+  expect(listLogs(nodeFiles, temporary.dir)).toEqual(['a.db', 'a.db.ltx/b.db', 'sub/dir/c.db'])
+})
+
+test('I10: a record frame tells sizes beyond 4 GiB, and no size that no record can have', () => {
+  const frame = new Uint8Array(RECORD_FRAME_SIZE)
+  for (const size of [131, 65_536, 2 ** 32 + 7, 2 ** 40]) {
+    writeRecordFrame(frame, size)
+    expect(readRecordFrame(frame)).toBe(size)
+  }
+  for (const size of [0, 10, 2 ** 48 + 4]) {
+    writeRecordFrame(frame, size)
+    expect(readRecordFrame(frame)).toBeUndefined()
+  }
+})

@@ -1,0 +1,38 @@
+import fs from 'node:fs'
+import { expect, test } from 'vitest'
+import { foldAll, readPageChecksums, writePageChecksums } from './page-checksums.ts'
+import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import { toTXID } from '../ltx/types.ts'
+import { nodeFiles } from '../util/files.ts'
+
+const checksums = BigUint64Array.from(
+  { length: 100 },
+  (_, i) => (1n << 63n) | ((BigInt(i) * 0x9e3779b97f4a7c15n) % (1n << 63n)),
+)
+
+test('page checksums are read back as they were written', () => {
+  using temporary = temporaryDirectory()
+  const path = `${temporary.dir}/pages.bin`
+  const position = { txid: toTXID(77), checksum: foldAll(checksums) }
+  writePageChecksums(nodeFiles, path, position, checksums)
+  expect(readPageChecksums(nodeFiles, path)).toEqual({ position, checksums })
+})
+
+test('whatever was damaged or cut short proves nothing, and is not used', () => {
+  using temporary = temporaryDirectory()
+  const path = `${temporary.dir}/pages.bin`
+  writePageChecksums(nodeFiles, path, { txid: toTXID(77), checksum: foldAll(checksums) }, checksums)
+  const bytes = fs.readFileSync(path)
+  for (const at of [0, 16, 24, 32, 500, bytes.length - 1]) {
+    const damaged = Buffer.from(bytes)
+    damaged[at] = (damaged[at] as number) ^ 1
+    fs.writeFileSync(path, damaged)
+    expect(readPageChecksums(nodeFiles, path), `byte ${at}`).toBeUndefined()
+  }
+  for (const length of [0, 7, 31, 40, 35, bytes.length - 8, bytes.length - 1]) {
+    fs.writeFileSync(path, bytes.subarray(0, length))
+    expect(readPageChecksums(nodeFiles, path), `${length} bytes`).toBeUndefined()
+  }
+  fs.unlinkSync(path)
+  expect(readPageChecksums(nodeFiles, path)).toBeUndefined()
+})

@@ -1,0 +1,84 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { planRetention } from './retention.ts'
+import type { RetentionLimits, SegmentFacts } from './retention.ts'
+import { toTXID } from '../ltx/types.ts'
+
+/** Segments of ten transactions and 100 bytes each, one a second. */
+function segments(count: number): SegmentFacts[] {
+  return Array.from({ length: count }, (_, i) => ({
+    first: toTXID(1 + 10 * i),
+    path: `segment ${i}`,
+    sizeBytes: 100,
+    lastAppendMs: 1000 * (i + 1),
+  }))
+}
+
+const limits = (fields: Partial<RetentionLimits> = {}): RetentionLimits => ({
+  ageMs: 1e9,
+  sizeBytes: 1e9,
+  nowMs: 10_000,
+  synced: toTXID(1000),
+  uploaded: undefined,
+  ...fields,
+})
+
+const removed = (count: number, fields: Partial<RetentionLimits>) =>
+  planRetention(segments(count), limits(fields)).remove.length
+
+test('segments within age and size stay', () => {
+  expect(removed(10, {})).toBe(0)
+})
+
+test('segments go by age, and by size, the oldest first', () => {
+  expect(removed(10, { ageMs: 6_500 })).toBe(3)
+  expect(removed(10, { sizeBytes: 650 })).toBe(4)
+  expect(planRetention(segments(10), limits({ sizeBytes: 650 })).remove.map(({ path }) => path)).toEqual(
+    [0, 1, 2, 3].map((i) => `segment ${i}`),
+  )
+})
+
+test('the last segment stays, whatever its age', () => {
+  expect(removed(10, { ageMs: 0, sizeBytes: 0 })).toBe(9)
+  expect(removed(1, { ageMs: 0, sizeBytes: 0 })).toBe(0)
+  expect(removed(0, { ageMs: 0, sizeBytes: 0 })).toBe(0)
+})
+
+test('what a recovery needs stays: from the transaction on up to which the database file is durable', () => {
+  expect(removed(10, { sizeBytes: 0, synced: toTXID(20) })).toBe(1)
+  expect(removed(10, { sizeBytes: 0, synced: toTXID(21) })).toBe(2)
+})
+
+test('what the backup still lacks stays, and is told', () => {
+  const plan = planRetention(segments(10), limits({ sizeBytes: 250, uploaded: toTXID(35) }))
+  expect(plan.remove).toHaveLength(3)
+  expect(plan.overdueBytes).toBe(450)
+  expect(planRetention(segments(10), limits({ sizeBytes: 250, uploaded: toTXID(100) })).overdueBytes).toBe(0)
+})
+
+test('whatever the limits: a beginning goes, the rest is gapless, and nothing needed goes', () => {
+  fc.assert(
+    fc.property(
+      fc.record({
+        count: fc.integer({ min: 0, max: 30 }),
+        ageMs: fc.integer({ min: 0, max: 40_000 }),
+        sizeBytes: fc.integer({ min: 0, max: 4000 }),
+        synced: fc.integer({ min: 0, max: 400 }),
+        uploaded: fc.option(fc.integer({ min: 0, max: 400 }), { nil: undefined }),
+      }),
+      ({ count, ageMs, sizeBytes, synced, uploaded }) => {
+        const all = segments(count)
+        const bound = uploaded === undefined ? undefined : toTXID(uploaded)
+        const { remove } = planRetention(
+          all,
+          limits({ nowMs: 30_000, ageMs, sizeBytes, synced: toTXID(synced), uploaded: bound }),
+        )
+        expect(remove).toEqual(all.slice(0, remove.length))
+        expect(remove.length).toBeLessThanOrEqual(Math.max(0, count - 1))
+        const lastGone = BigInt(remove.length * 10)
+        if (remove.length > 0) expect(lastGone).toBeLessThan(BigInt(synced))
+        if (remove.length > 0 && uploaded !== undefined) expect(lastGone).toBeLessThanOrEqual(BigInt(uploaded))
+      },
+    ),
+  )
+})

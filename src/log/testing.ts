@@ -1,0 +1,94 @@
+/** What the tests of this folder share: a log of small made-up transactions. */
+
+import fs from 'node:fs'
+import { createLog, ZERO_POSITION } from './store.ts'
+import { inspectLog } from './open.ts'
+import { LogWriter } from './writer.ts'
+import type { Header } from '../ltx/header.ts'
+import { foldChecksum, pageChecksum } from '../ltx/checksum.ts'
+import type { Checksum, Position } from '../ltx/types.ts'
+import { EMPTY_CHECKSUM, nextTXID, toTXID } from '../ltx/types.ts'
+import { nodeFiles } from '../util/files.ts'
+import type { Files } from '../util/files.ts'
+
+export const PAGE_SIZE = 512
+
+export function page(fill: number): Uint8Array {
+  const bytes = new Uint8Array(PAGE_SIZE)
+  for (let i = 0; i < PAGE_SIZE; i++) bytes[i] = (fill * 31 + i * (fill % 7)) & 0xff
+  return bytes
+}
+
+/** A database of one page, which each transaction replaces. */
+export class TestLog {
+  readonly dir: string
+  readonly files: Files
+  readonly segmentSizeBytes: number
+  writer: LogWriter
+  private fill = 0
+
+  constructor(dir: string, options: { files?: Files; segmentSizeBytes?: number } = {}) {
+    this.dir = dir
+    this.files = options.files ?? nodeFiles
+    this.segmentSizeBytes = options.segmentSizeBytes ?? 1 << 30
+    createLog(this.files, dir, ZERO_POSITION)
+    this.writer = this.openWriter()
+  }
+
+  get position(): Position {
+    return this.writer.position
+  }
+
+  get segments(): string[] {
+    return fs.readdirSync(this.dir).filter((name) => name.endsWith('.ltxlog'))
+  }
+
+  append(count = 1, pages = 1): Position {
+    for (let i = 0; i < count; i++) this.appendOne({}, pages)
+    return this.position
+  }
+
+  appendOne(fields: Partial<Header> = {}, pages = 1): { position: Position; rotated: boolean } {
+    const { txid, checksum } = this.position
+    const next = nextTXID(txid)
+    const header: Header = {
+      flags: 0,
+      pageSize: PAGE_SIZE,
+      commit: pages,
+      minTXID: next,
+      maxTXID: next,
+      timestampMs: 1_700_000_000_000 + Number(next),
+      preApplyChecksum: txid === 0n ? 0n : checksum,
+      walOffset: 0,
+      walSize: 0,
+      walSalt1: 0,
+      walSalt2: 0,
+      nodeId: 7n,
+      ...fields,
+    }
+    this.fill++
+    return this.writer.append(header, (encoder) => {
+      let sum: Checksum = EMPTY_CHECKSUM
+      for (let pgno = 1; pgno <= pages; pgno++) {
+        const content = page(this.fill + pgno)
+        sum = foldChecksum(sum, pageChecksum(pgno, content))
+        encoder.writePage(pgno, content)
+      }
+      return sum
+    })
+  }
+
+  reopen(): void {
+    this.writer.close()
+    this.writer = this.openWriter()
+  }
+
+  private openWriter(): LogWriter {
+    const state = inspectLog(this.files, this.dir)
+    const last = state.entries.at(-1)
+    const end = last === undefined ? 0 : last.offset + last.sizeBytes
+    return new LogWriter(this.files, this.dir, state.last, end, { segmentSizeBytes: this.segmentSizeBytes })
+  }
+}
+
+export const txid = toTXID

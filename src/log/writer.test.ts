@@ -1,0 +1,168 @@
+import fs from 'node:fs'
+import { expect, test } from 'vitest'
+import { inspectLog } from './open.ts'
+import { TestLog } from './testing.ts'
+import { failingFiles } from '../../test/harness/in-process/failing-files.ts'
+import type { FailingOperation } from '../../test/harness/in-process/failing-files.ts'
+import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import type { Checksum } from '../ltx/types.ts'
+import { formatPosition, toTXID } from '../ltx/types.ts'
+import { nodeFiles } from '../util/files.ts'
+
+test('what was appended is found again, in order, by whoever opens the log next', () => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`)
+  for (let i = 1; i <= 20; i++) {
+    log.append()
+    if (i % 3 === 0) log.reopen()
+  }
+  log.writer.close()
+  const state = inspectLog(nodeFiles, log.dir)
+  expect(state.entries.map(({ header }) => Number(header.minTXID))).toEqual(Array.from({ length: 20 }, (_, i) => i + 1))
+  expect(formatPosition(state.last)).toBe(formatPosition(log.position))
+  expect(state.torn).toBeUndefined()
+})
+
+test('a segment that has grown beyond its size is followed by another, named by its first transaction', () => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 2_000 })
+  const rotations: bigint[] = []
+  for (let i = 0; i < 40; i++) if (log.appendOne().rotated) rotations.push(log.position.txid)
+  expect(rotations.length).toBeGreaterThan(3)
+  expect(log.segments).toEqual([1n, ...rotations].map((txid) => `${txid.toString(16).padStart(16, '0')}.ltxlog`))
+  log.reopen()
+  log.append(5)
+  log.writer.close()
+  expect(inspectLog(nodeFiles, log.dir).entries).toHaveLength(45)
+})
+
+test('a transaction larger than the write buffer is one record', () => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`)
+  log.append(1, 9_000)
+  log.append(1, 1)
+  log.writer.close()
+  const { entries } = inspectLog(nodeFiles, log.dir)
+  expect(entries).toHaveLength(2)
+  expect(entries[0]?.sizeBytes).toBeGreaterThan(1 << 20)
+})
+
+test.each([
+  ['a gap', { minTXID: toTXID(9), maxTXID: toTXID(9) }],
+  ['a repetition', { minTXID: toTXID(3), maxTXID: toTXID(3) }],
+  ['two transactions at once', { maxTXID: toTXID(5) }],
+  ['another history', { preApplyChecksum: ((1n << 63n) | 5n) as Checksum }],
+])('I2: the writer asserts against %s', (_what, fields) => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`)
+  log.append(3)
+  const before = fs.readFileSync(`${log.dir}/${log.segments[0]}`)
+  expect(() => log.appendOne(fields)).toThrow(/I2/)
+  expect(fs.readFileSync(`${log.dir}/${log.segments[0]}`).equals(before)).toBe(true)
+  log.append()
+})
+
+test.each([1, 9_000])(
+  'an append of %i pages that fails leaves the log as it was, and the next one succeeds',
+  (pages) => {
+    using temporary = temporaryDirectory()
+    let budget = Infinity
+    const files = failingFiles(nodeFiles, (operation, path) =>
+      operation === 'write' && path.endsWith('.ltxlog') && budget-- <= 0 ? 'ENOSPC' : undefined,
+    )
+    const log = new TestLog(`${temporary.dir}/a.ltx`, { files })
+    log.append(3)
+    const segment = `${log.dir}/${log.segments[0]}`
+    const before = fs.readFileSync(segment)
+    const position = log.position
+    for (let writes = 0; writes < 3; writes++) {
+      budget = writes
+      try {
+        log.append(1, pages)
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'ENOSPC' })
+        expect(log.position).toEqual(position)
+        expect(fs.readFileSync(segment).equals(before)).toBe(true)
+        continue
+      }
+      expect(writes).toBeGreaterThan(0)
+      break
+    }
+    budget = Infinity
+    log.append()
+    log.writer.close()
+    expect(formatPosition(inspectLog(nodeFiles, log.dir).last)).toBe(formatPosition(log.position))
+  },
+)
+
+test('an append that fails while it begins a segment leaves the log as it was', () => {
+  using temporary = temporaryDirectory()
+  let fails = false
+  const files = failingFiles(nodeFiles, (operation) => (fails && operation === 'write' ? 'ENOSPC' : undefined))
+  const log = new TestLog(`${temporary.dir}/a.ltx`, { files, segmentSizeBytes: 1_000 })
+  log.append(1, 9)
+  fails = true
+  expect(() => log.append()).toThrow(expect.objectContaining({ code: 'ENOSPC' }) as Error)
+  expect(() => log.append()).toThrow(expect.objectContaining({ code: 'ENOSPC' }) as Error)
+  fails = false
+  log.append(3)
+  log.writer.close()
+  const state = inspectLog(nodeFiles, log.dir)
+  expect(formatPosition(state.last)).toBe(formatPosition(log.position))
+  expect(state.torn).toBeUndefined()
+})
+
+test('an encoder that throws leaves the log as it was', () => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`)
+  log.append(2)
+  const position = log.position
+  expect(() => log.appendOne({ commit: 0 })).toThrow()
+  expect(log.position).toEqual(position)
+  log.append()
+  log.writer.close()
+  expect(inspectLog(nodeFiles, log.dir).entries).toHaveLength(3)
+})
+
+test('a log that cannot take back a failed append takes nothing any more', () => {
+  using temporary = temporaryDirectory()
+  const fails = new Set<FailingOperation>()
+  const files = failingFiles(nodeFiles, (operation) => (fails.has(operation) ? 'EIO' : undefined))
+  const log = new TestLog(`${temporary.dir}/a.ltx`, { files })
+  log.append(3)
+  const position = log.position
+  fails.add('write').add('truncate')
+  expect(() => log.append()).toThrow()
+  fails.clear()
+  expect(() => log.append()).toThrow()
+  expect(log.position).toEqual(position)
+  const state = inspectLog(nodeFiles, log.dir)
+  expect(formatPosition(state.last)).toBe(formatPosition(position))
+  expect(state.torn).toBeDefined()
+})
+
+test('sync reaches every segment that was written since the last one, and the names of the new ones', () => {
+  using temporary = temporaryDirectory()
+  const synced: string[] = []
+  const paths = new Map<number, string>()
+  const files = {
+    ...nodeFiles,
+    open: (path: string, flags: number, mode?: number) => {
+      const fd = nodeFiles.open(path, flags, mode)
+      paths.set(fd, path)
+      return fd
+    },
+    sync: (fd: number) => void synced.push(paths.get(fd) ?? ''),
+    syncDirectory: (path: string) => void synced.push(path),
+  }
+  const log = new TestLog(`${temporary.dir}/a.ltx`, { files, segmentSizeBytes: 1_000 })
+  log.append(10)
+  synced.length = 0
+  log.writer.sync()
+  expect(log.segments.length).toBeGreaterThan(2)
+  expect(new Set(synced)).toEqual(new Set([...log.segments.map((name) => `${log.dir}/${name}`), log.dir]))
+  synced.length = 0
+  log.writer.sync()
+  expect(synced).toEqual([])
+  log.writer.close()
+})
