@@ -91,3 +91,26 @@ function replayAfter({ synced, first }: NonNullable<RecoveryFacts['log']>, rolle
   const held = first !== undefined && first <= synced.txid
   return rolledBack && held ? ((synced.txid - 1n) as TXID) : synced.txid
 }
+
+/** The steps for a person, those left out that each recovery takes. Empty when there is nothing to tell. */
+export function describeSteps(steps: readonly RecoveryStep[]): string {
+  return steps
+    .filter(({ step }) => step !== 'verify' && step !== 'remove-leftovers')
+    .map(describe)
+    .join(', ')
+}
+
+function describe(step: RecoveryStep): string {
+  switch (step.step) {
+    case 'replay-log':
+      return `replay log ${step.after + 1n}..${step.to}`
+    case 'roll-back-journal':
+      return `roll back journal (${step.pages} pages)`
+    case 'capture-wal':
+      return `capture ${step.transactions} transactions from the WAL`
+    case 'fold-wal':
+      return `fold ${step.transactions} transactions of the WAL`
+    default:
+      return step.step
+  }
+}

@@ -8,7 +8,9 @@ import type { LogEntry } from './scan.ts'
 import { scanSegment } from './scan.ts'
 import { listSegments } from './segments.ts'
 import type { SegmentName } from './segments.ts'
-import { readBase, readSynced } from './store.ts'
+import { ZERO_POSITION, createLog, readBase, readSynced } from './store.ts'
+import { LogWriter } from './writer.ts'
+import type { LogWriterOptions } from './writer.ts'
 import type { Position, TXID } from '../ltx/types.ts'
 import { nextTXID } from '../ltx/types.ts'
 import type { Files } from '../util/files.ts'
@@ -119,4 +121,17 @@ function keep(files: Files, fd: number, from: number, to: number, path: string):
     }
     files.sync(out)
   })
+}
+
+/** Opens a database's log for appending where recovery (or nobody yet) left it, creating it if there is none. */
+export function openLog(files: Files, dir: string, options: LogWriterOptions): LogWriter {
+  createLog(files, dir, ZERO_POSITION)
+  const state = inspectLog(files, dir)
+  return new LogWriter(files, dir, state.last, endOfLog(state), options)
+}
+
+/** The byte after the last record, in the last segment. */
+export function endOfLog({ entries }: LogState): number {
+  const last = entries.at(-1)
+  return last === undefined ? 0 : last.offset + last.sizeBytes
 }

@@ -84,10 +84,15 @@ export function readerOf(files: Files, fd: number): (position: number, length: n
   }
 }
 
+/** The directory of a path. */
+export function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/'))
+}
+
 /** Makes a directory, and its parents as needed, so that it is still there after a power loss. */
 export function makeDurableDirectory(files: Files, path: string): void {
   if (files.exists(path)) return
-  const parent = path.slice(0, path.lastIndexOf('/'))
+  const parent = parentOf(path)
   if (parent !== '') makeDurableDirectory(files, parent)
   files.makeDirectory(path)
   files.syncDirectory(parent || '/')
@@ -102,5 +107,5 @@ export function replaceFile(files: Files, path: string, bytes: Uint8Array): void
     files.sync(fd)
   })
   files.rename(temporary, path)
-  files.syncDirectory(path.slice(0, path.lastIndexOf('/')) || '.')
+  files.syncDirectory(parentOf(path) || '.')
 }

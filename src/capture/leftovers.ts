@@ -1,0 +1,76 @@
+/** What a crash left of a database, as found, before anything is decided or touched. */
+
+import fs from 'node:fs'
+import type { RecoveryFacts } from './recovery-plan.ts'
+import { inspectLog } from '../log/open.ts'
+import type { LocatedEntry, LogState } from '../log/open.ts'
+import { DATABASE_HEADER_SIZE, parseDatabaseHeader } from '../sqlite/database-header.ts'
+import type { Journal } from '../sqlite/journal.ts'
+import { parseJournal } from '../sqlite/journal.ts'
+import type { WalContent } from '../sqlite/wal-scan.ts'
+import { scanWal } from '../sqlite/wal-scan.ts'
+import type { Files } from '../util/files.ts'
+import { parentOf, readerOf, withFile } from '../util/files.ts'
+
+export interface Leftovers {
+  readonly log: LogState | undefined
+  readonly journal: Journal | undefined
+  readonly wal: WalContent | undefined
+  /** How many of the WAL's transactions the log already accounts for. */
+  readonly walInLog: number
+  /** The same, as the plan wants it. */
+  readonly facts: RecoveryFacts
+}
+
+/** `path` is the database's file below `root`, the backing directory. Throws CorruptLogError. */
+export function inspectLeftovers(files: Files, root: string, path: string, logDir: string): Leftovers {
+  const inspect = <T>(suffix: string, use: (fd: number) => T): T | undefined =>
+    files.exists(path + suffix) ? withFile(files, path + suffix, fs.constants.O_RDONLY, use) : undefined
+
+  const log = files.exists(`${logDir}/base.json`) ? inspectLog(files, logDir) : undefined
+  const file = inspect('', (fd) => {
+    const header = parseDatabaseHeader(readerOf(files, fd)(0, DATABASE_HEADER_SIZE))
+    return { sizeBytes: files.size(fd), valid: header !== undefined }
+  })
+  const journal = inspect('-journal', (fd) => parseJournal(readerOf(files, fd), files.size(fd)))
+  const wal = inspect('-wal', (fd) => scanWal(readerOf(files, fd), files.size(fd)))
+  const walInLog = countInLog(wal, log)
+  const facts: RecoveryFacts = {
+    log: log && {
+      synced: log.synced,
+      first: log.first,
+      last: log.last,
+      lastCommit: log.entries.at(-1)?.header.commit,
+    },
+    file,
+    journal: journal && {
+      pages: journal.records.length,
+      superJournal:
+        journal.superJournal === undefined ? 'none' : findSuperJournal(files, root, path, journal.superJournal),
+    },
+    wal: wal && { transactions: wal.transactions.length, afterLog: wal.transactions.length - walInLog },
+  }
+  return { log, journal, wal, walInLog, facts }
+}
+
+/**
+ * The log says of each transaction where it lay in the WAL. A WAL whose salts the log does not know is younger than the log's last
+ * record; one whose last known transaction is not the log's last is older, and all of it is in the log.
+ */
+function countInLog(wal: WalContent | undefined, log: LogState | undefined): number {
+  if (wal === undefined || log === undefined) return 0
+  const { salt1, salt2 } = wal.header
+  const known = log.entries.findLastIndex(({ header }) => header.walSalt1 === salt1 && header.walSalt2 === salt2)
+  if (known < 0) return 0
+  if (known < log.entries.length - 1) return wal.transactions.length
+  const { walOffset, walSize } = (log.entries[known] as LocatedEntry).header
+  return wal.transactions.filter(({ end }) => end <= walOffset + walSize).length
+}
+
+/** A super-journal lies beside one of the databases it names, under the path by which the application saw it: its last part is unique. */
+function findSuperJournal(files: Files, root: string, databasePath: string, name: string): 'present' | 'gone' {
+  const base = name.slice(name.lastIndexOf('/') + 1)
+  if (files.exists(`${parentOf(databasePath)}/${base}`)) return 'present'
+  const everything = fs.readdirSync(root, { recursive: true, withFileTypes: true })
+  return everything.some((entry) => entry.name === base) ? 'present' : 'gone'
+}
