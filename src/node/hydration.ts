@@ -4,13 +4,11 @@ import fs from 'node:fs'
 import path from 'node:path'
 import type { DataDirectory } from './data-directory.ts'
 import type { DataPlane, KnownDatabase } from './dataplane.ts'
-import { loadHistories } from '../backup/history.ts'
-import type { BackupHistory } from '../backup/history.ts'
+import { listBackup } from '../backup/boot.ts'
+import type { BackedUpDatabase } from '../backup/boot.ts'
 import { NEWEST } from '../backup/plan.ts'
-import { backupPosition } from '../backup/position.ts'
 import type { BackupPosition } from '../backup/position.ts'
-import { checksumInLog, reconcileWithBackup } from '../backup/reconcile.ts'
-import type { Relation } from '../backup/reconcile.ts'
+import { reconcileWithBackup } from '../backup/reconcile.ts'
 import { restoreDatabase } from '../backup/restore.ts'
 import { LogReader } from '../log/reader.ts'
 import { listSegments } from '../log/segments.ts'
@@ -34,25 +32,22 @@ export interface HydrationOptions {
  */
 export async function hydrateMissing(options: HydrationOptions): Promise<void> {
   const { data, store } = options
-  for (const [name, history] of await loadHistories(store)) {
+  for (const { name, position } of await listBackup(store)) {
     const hasFile = fs.existsSync(`${data.root}/${name}`)
-    const hasLog = listSegments(files, logDirectory(data.dir, name)).length > 0
-    if (hasFile && hasLog) continue
-    const logExists = fs.existsSync(`${logDirectory(data.dir, name)}/base.json`)
-    if (hasFile && logExists) continue
-    const position = await backupPosition(store, history)
+    const logDir = logDirectory(data.dir, name)
+    const known = hasFile ? fs.existsSync(`${logDir}/base.json`) : listSegments(files, logDir).length > 0
+    if (known) continue
     if (position.state === 'empty') continue
     if (hasFile) throw new UnknownFileError(name, data.root, store.url, position)
-    if (!hasLog) await hydrate(options, name, history, position)
+    await hydrate(options, name, position)
   }
 }
 
 /** Compares a recovered database with the backup, and makes the node follow where the backup is ahead or tells another story. */
 export async function reconcileAll(options: HydrationOptions, plane: DataPlane): Promise<void> {
-  const histories = await loadHistories(options.store)
-  for (const database of plane.databases.values()) {
-    const history = histories.get(database.name)
-    if (history !== undefined && database.refusal === undefined) await reconcileOne(options, plane, database, history)
+  for (const backedUp of await listBackup(options.store)) {
+    const database = plane.databases.get(backedUp.name)
+    if (database !== undefined && database.refusal === undefined) await reconcileOne(options, plane, database, backedUp)
   }
 }
 
@@ -60,15 +55,15 @@ async function reconcileOne(
   options: HydrationOptions,
   plane: DataPlane,
   database: KnownDatabase,
-  history: BackupHistory,
+  { name, history, position }: BackedUpDatabase,
 ): Promise<void> {
-  const { store, data, logger } = options
-  const { name } = database
+  const { store, data, logger, signal } = options
   const log = new LogReader(name, logDirectory(data.dir, name), () => database.state().position)
-  const position = await backupPosition(store, history)
-  const { relation, detail } = await reconcileWithBackup(log, store, history, position)
-  const decided = relation === 'unknown' ? await compareByRestoring(options, log, position) : relation
-  switch (decided) {
+  const { relation, detail } = await reconcileWithBackup(log, store, history, position, {
+    ...(signal && { signal }),
+    onReading: () => logger.info({ database: name }, 'the backup tells no checksums: reading its pages to compare'),
+  })
+  switch (relation) {
     case 'equal':
     case 'backup-behind':
       return
@@ -92,31 +87,13 @@ async function reconcileOne(
           'Start with an empty data directory to take the backup, or name another backup',
       )
   }
-  await hydrate(options, name, history, position)
+  await hydrate(options, name, position)
   await plane.recover(name)
-}
-
-/** A backup by Litestream tells no checksums: its pages do. */
-async function compareByRestoring(
-  { store, data, signal }: HydrationOptions,
-  log: LogReader,
-  position: BackupPosition,
-): Promise<Relation> {
-  const expected = await checksumInLog(log, position.txid)
-  if (expected === undefined) return 'unknown'
-  const temporary = `${data.dir}/hydrating/comparison`
-  fs.rmSync(temporary, { force: true })
-  fs.mkdirSync(path.dirname(temporary), { recursive: true })
-  const { checksum } = await restoreDatabase(store, log.database, NEWEST, temporary, { ...(signal && { signal }) })
-  fs.rmSync(temporary)
-  if (checksum !== expected) return 'diverged'
-  return log.position().txid === position.txid ? 'equal' : 'backup-behind'
 }
 
 async function hydrate(
   { store, data, logger, signal }: HydrationOptions,
   name: string,
-  history: BackupHistory,
   position: BackupPosition,
 ): Promise<void> {
   const logDir = logDirectory(data.dir, name)
@@ -129,7 +106,7 @@ async function hydrate(
   const temporary = `${data.dir}/hydrating/${name}`
   fs.rmSync(temporary, { force: true })
   fs.mkdirSync(path.dirname(temporary), { recursive: true })
-  const result = await restoreDatabase(store, history.database, NEWEST, temporary, { ...(signal && { signal }) })
+  const result = await restoreDatabase(store, name, NEWEST, temporary, { ...(signal && { signal }) })
   createLog(files, logDir, { txid: result.txid, checksum: result.checksum })
   fs.mkdirSync(path.dirname(`${data.root}/${name}`), { recursive: true })
   fs.renameSync(temporary, `${data.root}/${name}`)
