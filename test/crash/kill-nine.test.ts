@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { JournalMode } from './application.ts'
 import { runKills } from './kills.ts'
+import { checkFiles, checkLogs } from './log-check.ts'
 
 /** KILLS: how often, in WAL and DELETE mode; SEED: the run to replay. */
 const KILLS = Number(process.env['KILLS'] ?? 20)
@@ -21,7 +22,8 @@ for (const { journalModes, kills } of RUNS) {
     { timeout: 60_000 + kills * 15_000 },
     async () => {
       const base = mkdtempSync(join(realpathSync(tmpdir()), 'ltxd-kills-'))
-      const report = await runKills({ base, kills, seed: SEED, journalModes, tell: console.log })
+      const hooks = { whileDown: checkLogs, afterStop: (data: string) => [...checkLogs(data), ...checkFiles(data)] }
+      const report = await runKills({ base, kills, seed: SEED, journalModes, hooks, tell: console.log })
       console.log(`${modes}: ${report.kills} kills, ${report.acknowledged} acknowledged commits, none lost`)
       expect(report.kills).toBe(kills)
       // Only after success: what failed is kept to be looked at, and its error names the place.
