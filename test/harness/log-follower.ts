@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { ReplayedDatabase } from './in-process/log-replay.ts'
+import { inspectLog } from '../../src/log/open.ts'
+import { LogReader } from '../../src/log/reader.ts'
+import { logDirectory } from '../../src/log/store.ts'
+import { decode } from '../../src/ltx/file.ts'
+import { nextTXID } from '../../src/ltx/types.ts'
+import { nodeFiles } from '../../src/util/files.ts'
+
+/**
+ * Follows the log of a running node from its data directory, transaction by transaction. Only for a database that nobody writes
+ * meanwhile: without the node's word on its position, the end of the log is taken for it.
+ */
+export class LogFollower {
+  readonly database = new ReplayedDatabase()
+  private readonly dir: string
+  private readonly reader: LogReader
+
+  constructor(dataDir: string, name: string) {
+    this.dir = logDirectory(dataDir, name)
+    this.reader = new LogReader(name, this.dir, () => inspectLog(nodeFiles, this.dir).last)
+  }
+
+  async catchUp(): Promise<void> {
+    const { database, reader } = this
+    const position = reader.position()
+    if (position.txid === database.txid) return
+    for await (const record of reader.records(nextTXID(database.txid), position.txid)) {
+      const chunks: Uint8Array[] = []
+      for await (const chunk of record.bytes()) chunks.push(chunk.slice())
+      const { header, pages } = decode(Buffer.concat(chunks))
+      database.apply(header, pages)
+    }
+    assert.equal(database.txid, position.txid, 'the follower has read the last transaction')
+    assert.equal(database.computeChecksum(), position.checksum, 'the followed pages have the checksum of the position')
+  }
+}
