@@ -11,9 +11,10 @@ const IDLE_TIMEOUT_MS = 60_000
 /** Where neither the URL nor the environment names one; servers other than Amazon's rarely care. */
 const DEFAULT_REGION = 'us-east-1'
 
-export async function createClient(address: S3Address): Promise<S3> {
+/** Credentials come the SDK's usual way: environment, profile, role. `extra` is for what tests need besides. */
+export async function createClient(address: S3Address, extra: S3ClientConfig = {}): Promise<S3> {
   const { S3 } = await import('@aws-sdk/client-s3')
-  return withoutVersionNotice(() => new S3(clientConfig(address)))
+  return withoutVersionNotice(() => new S3({ ...clientConfig(address), ...extra }))
 }
 
 function clientConfig({ endpoint, region, forcePathStyle }: S3Address): S3ClientConfig {

@@ -4,8 +4,9 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { S3 } from '@aws-sdk/client-s3'
+import type { S3 } from '@aws-sdk/client-s3'
 import { findTool } from '../../infra/test-tools.ts'
+import { createClient } from '../../src/objectstore/s3-client.ts'
 import { within, until } from './wait.ts'
 
 /** A real server of the S3 protocol, on a free port of the loopback and in a directory of its own. */
@@ -79,16 +80,17 @@ export class S3Server {
   /** The address of an empty place: a bucket of its own, and a prefix in it. */
   async freshUrl(prefix = 'some/prefix'): Promise<string> {
     const bucket = `bucket-${++this.#buckets}`
-    const client = this.client()
+    const client = await this.client()
     await client.createBucket({ Bucket: bucket })
     client.destroy()
     return `s3://${bucket}/${prefix}?${this.query}`
   }
 
   /** For what a store does not show. */
-  client(): S3 {
-    const credentials = { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY }
-    return new S3({ endpoint: this.endpoint, region: REGION, forcePathStyle: true, credentials })
+  client(): Promise<S3> {
+    const { endpoint } = this
+    const address = { url: endpoint, bucket: '', prefix: '', endpoint, region: REGION, forcePathStyle: true }
+    return createClient(address, { credentials: { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY } })
   }
 
   async stop(): Promise<void> {
@@ -99,7 +101,7 @@ export class S3Server {
 
   async #answers(): Promise<boolean> {
     if (this.#child.exitCode !== null) throw new Error(`${this.name} ended with code ${this.#child.exitCode}`)
-    const client = this.client()
+    const client = await this.client()
     try {
       await client.listBuckets()
       return true

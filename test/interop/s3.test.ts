@@ -1,13 +1,21 @@
 /** The store of the S3 kind against real servers: versitygw 1.8.0, and MinIO where it is installed. */
 
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { inspect } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { PlayedDatabase, SEED, seeded } from '../../src/backup/testing.ts'
+import { uploadTransactions } from '../../src/backup/upload.ts'
+import { toTXID } from '../../src/ltx/types.ts'
 import { objectStoreConformance } from '../../src/objectstore/conformance.ts'
 import { ObjectExistsError } from '../../src/objectstore/errors.ts'
 import type { ObjectStore } from '../../src/objectstore/objectstore.ts'
 import { openObjectStore } from '../../src/objectstore/open.ts'
 import { S3Store } from '../../src/objectstore/s3.ts'
 import { parseS3Url } from '../../src/objectstore/s3-url.ts'
-import { findS3Server, S3_SERVERS, S3Server, type S3ServerName } from '../harness/s3-server.ts'
+import { CuttingProxy } from '../harness/cutting-proxy.ts'
+import { findS3Server, freePort, S3_SERVERS, S3Server, type S3ServerName } from '../harness/s3-server.ts'
 
 const MIB = 1 << 20
 
@@ -132,6 +140,43 @@ function suite(name: S3ServerName): void {
     expect(await keys(store, '')).toEqual(['many/00000'])
   })
 
+  describe('on a bad network', () => {
+    let proxy: CuttingProxy
+    beforeAll(async () => {
+      proxy = await CuttingProxy.start(Number(new URL(server.endpoint).port))
+    })
+    afterAll(() => proxy.stop())
+    const through = (url: string) => url.replace(server.endpoint, `http://127.0.0.1:${proxy.port}`)
+
+    it('reads on where the connection was cut', async () => {
+      const url = await server.freshUrl()
+      await open(url).put('x', pattern(6 * MIB, MIB))
+      const store = open(through(url))
+      proxy.cuts = { times: 3, afterBytes: MIB }
+      expect(await matches(store, 'x', 0, 6 * MIB)).toBe(6 * MIB)
+      expect(proxy.cutCount).toBe(3)
+      proxy.cuts = { times: 1, afterBytes: MIB }
+      expect(await matches(store, 'x', 123_456, 5 * MIB)).toBe(5 * MIB - 123_456)
+    })
+
+    it('repeats what got no answer; an upload that was done then finds itself, and counts', async () => {
+      const url = await server.freshUrl()
+      const store = open(through(url))
+      const played = new PlayedDatabase('app.db', seeded(SEED))
+      played.commit(3)
+      const start = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
+      for (let times = 1; times <= 3; times++) {
+        // Connections that were kept would not be counted anew.
+        await store.close()
+        proxy.cuts = { times, afterBytes: 0 }
+        const { txid } = await uploadTransactions(store, 'app.db', played, start, played.position().txid)
+        expect(txid).toBe(played.position().txid)
+        expect(proxy.cutCount).toBe(times)
+        played.commit(1)
+      }
+    })
+  })
+
   describe('says what is wrong, without secrets:', () => {
     const put = (store: ObjectStore) => store.put('k', Buffer.from('x'))
     const url = (bucket: string) => `s3://${bucket}/p?${server.query}`
@@ -163,10 +208,37 @@ function suite(name: S3ServerName): void {
         await expectRefusal(put(open(known.url)), 'STORE_CREDENTIALS', /InvalidAccessKeyId|XAdminUserNotFound/)
       })
     })
+
+    it('no credentials at all', async () => {
+      const nothing = { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '', AWS_PROFILE: '', HOME: '/nonexistent' }
+      await withEnvironment({ ...nothing, AWS_EC2_METADATA_DISABLED: 'true' }, () =>
+        expectRefusal(
+          put(open(url('any-bucket'))),
+          'STORE_CREDENTIALS',
+          /set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY/,
+        ),
+      )
+    })
+
+    it('a server that is not there, and one that is something else', async () => {
+      const unused = await freePort()
+      const store = open(`s3://any-bucket/p?endpoint=http://127.0.0.1:${unused}`)
+      await expectRefusal(
+        keys(store, ''),
+        'STORE_UNAVAILABLE',
+        /cannot list objects.*ECONNREFUSED.*nothing listens there/,
+      )
+      const other = createServer((_, response) => response.end('<html><body>Welcome')).listen(0, '127.0.0.1')
+      await once(other, 'listening')
+      const { port } = other.address() as AddressInfo
+      const wrong = open(`s3://any-bucket/p?endpoint=http://127.0.0.1:${port}`)
+      await expectRefusal(keys(wrong, ''), 'STORE_UNAVAILABLE', /not an answer of an S3 server/)
+      await new Promise((resolve) => other.close(resolve))
+    })
   })
 
   async function unfinishedUploads(url: string): Promise<string[]> {
-    const client = server.client()
+    const client = await server.client()
     const { Uploads = [] } = await client.listMultipartUploads({ Bucket: new URL(url).hostname })
     client.destroy()
     return Uploads.map(({ Key = '' }) => Key)
@@ -181,7 +253,6 @@ async function expectRefusal(call: Promise<unknown>, code: string, message: RegE
   )
   expect(error, String(error)).toMatchObject({ code })
   expect((error as Error).message).toMatch(message)
-  const { inspect } = await import('node:util')
   expect(inspect(error, { depth: 10, showHidden: true }) + JSON.stringify(error)).not.toMatch(
     /hunter2|test-secret|Credential=/,
   )

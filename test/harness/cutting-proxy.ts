@@ -1,0 +1,73 @@
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+
+export interface Cuts {
+  /** Of so many connections at most. */
+  readonly times: number
+  /** Once so many bytes of answers have gone through one; 0: before the first, so that a request was done and nobody hears. */
+  readonly afterBytes: number
+}
+
+/** A bad network: passes connections on to a port of the loopback, and cuts some of them. */
+export class CuttingProxy {
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  #cuts: Cuts = { times: 0, afterBytes: 0 }
+  #cutCount = 0
+
+  private constructor(target: number) {
+    this.#server = createServer((client) => this.#pass(client, connect(target, '127.0.0.1')))
+  }
+
+  static async start(target: number): Promise<CuttingProxy> {
+    const proxy = new CuttingProxy(target)
+    await new Promise<void>((resolve, reject) => {
+      proxy.#server.once('error', reject).listen(0, '127.0.0.1', resolve)
+    })
+    return proxy
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  /** From now on. */
+  set cuts(cuts: Cuts) {
+    this.#cuts = cuts
+    this.#cutCount = 0
+  }
+
+  get cutCount(): number {
+    return this.#cutCount
+  }
+
+  async stop(): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve))
+    for (const socket of this.#sockets) socket.destroy()
+    await closed
+  }
+
+  #pass(client: Socket, upstream: Socket): void {
+    let answered = 0
+    const end = () => {
+      client.destroy()
+      upstream.destroy()
+    }
+    for (const socket of [client, upstream]) {
+      this.#sockets.add(socket)
+      socket.on('error', end).on('close', () => {
+        this.#sockets.delete(socket)
+        end()
+      })
+    }
+    client.pipe(upstream)
+    upstream.on('data', (chunk: Buffer) => {
+      answered += chunk.length
+      if (answered > this.#cuts.afterBytes && this.#cutCount < this.#cuts.times) {
+        this.#cutCount++
+        end()
+      } else {
+        client.write(chunk)
+      }
+    })
+  }
+}
