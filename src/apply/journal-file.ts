@@ -1,0 +1,149 @@
+/** Changing a database file in place, so that any SQLite can take the change back for as long as it is not complete. */
+
+import { randomBytes } from 'node:crypto'
+import fs from 'node:fs'
+import { dirname } from 'node:path'
+import { lockPgno, type Pgno } from '../ltx/types.ts'
+import { JOURNAL_COUNT_AT, marshalJournalSegment, nextJournalSegment } from '../sqlite/journal-write.ts'
+import { parseJournal } from '../sqlite/journal.ts'
+import { nodeFiles, readerOf, withFile } from '../util/files.ts'
+import type { DatabaseFile } from './database-file.ts'
+import type { Page } from './transaction.ts'
+
+const BATCH_BYTES = 4 << 20
+
+export interface Size {
+  readonly pageSize: number
+  readonly sizePages: number
+}
+
+/**
+ * Writes pages into the file and cuts it to its new size, under its EXCLUSIVE lock: what is about to be overwritten goes
+ * into a rollback journal first, which is durable before the file changes; its removal is the commit.
+ */
+export function writeInPlace(file: DatabaseFile, before: Size, after: Size, pages: Iterable<Page>): void {
+  const journal = new JournalFile(file, before)
+  try {
+    journal.begin()
+    const gone = before.pageSize === after.pageSize ? after.sizePages : 0
+    for (let first = gone + 1; first <= before.sizePages;) first = journal.saveFrom(first)
+    for (const batch of batches(pages, after.pageSize)) {
+      if (gone > 0) journal.save(batch.map(({ pgno }) => pgno))
+      file.writePages(after.pageSize, batch)
+    }
+    if (file.sizeBytes() !== after.sizePages * after.pageSize) file.truncate(after.sizePages * after.pageSize)
+    file.sync()
+    journal.commit()
+  } finally {
+    journal.close()
+  }
+}
+
+/** What is to be done about a journal that lies beside the file. */
+export function hasJournal(file: DatabaseFile): boolean {
+  try {
+    return fs.statSync(`${file.path}-journal`).size > 0
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Rolls a transaction back that was not completed, under the file's EXCLUSIVE lock. One that spanned several databases was
+ * completed if its super-journal is gone; then the journal alone is what is left of it.
+ */
+export function rollBack(file: DatabaseFile): void {
+  const path = `${file.path}-journal`
+  withFile(nodeFiles, path, fs.constants.O_RDONLY, (fd) => {
+    const read = readerOf(nodeFiles, fd)
+    const journal = parseJournal(read, nodeFiles.size(fd))
+    if (journal === undefined) return
+    if (journal.superJournal !== undefined && !nodeFiles.exists(journal.superJournal)) return
+    const { pageSize, initialSizePages } = journal
+    for (const { pgno, dataOffset } of journal.records) {
+      if (pgno <= initialSizePages) file.writePages(pageSize, [{ pgno, page: read(dataOffset, pageSize) }])
+    }
+    file.truncate(initialSizePages * pageSize)
+    file.sync()
+  })
+  nodeFiles.unlink(path)
+  nodeFiles.syncDirectory(dirname(path))
+}
+
+class JournalFile {
+  readonly #file: DatabaseFile
+  readonly #before: Size
+  readonly #path: string
+  readonly #fd: number
+  readonly #saved = new Set<Pgno>()
+  #end = 0
+
+  constructor(file: DatabaseFile, before: Size) {
+    this.#file = file
+    this.#before = before
+    this.#path = `${file.path}-journal`
+    const { O_RDWR, O_CREAT, O_TRUNC } = fs.constants
+    this.#fd = nodeFiles.open(this.#path, O_RDWR | O_CREAT | O_TRUNC)
+  }
+
+  /** A journal without records already says how long the file was. */
+  begin(): void {
+    this.#append([])
+    nodeFiles.syncDirectory(dirname(this.#path))
+  }
+
+  /** Saves a batch of neighbours from `first` on; returns the page after it. */
+  saveFrom(first: Pgno): Pgno {
+    const { pageSize, sizePages } = this.#before
+    const next = Math.min(sizePages + 1, first + Math.max(1, BATCH_BYTES / pageSize))
+    this.save(Array.from({ length: next - first }, (_, i) => first + i))
+    return next
+  }
+
+  /** On return the old content of these pages is durable. */
+  save(pgnos: readonly Pgno[]): void {
+    const { pageSize, sizePages } = this.#before
+    const wanted = pgnos.filter((pgno) => pgno <= sizePages && pgno !== lockPgno(pageSize) && !this.#saved.has(pgno))
+    if (wanted.length === 0) return
+    this.#append(wanted.map((pgno) => ({ pgno, page: this.#file.read((pgno - 1) * pageSize, pageSize) })))
+    for (const pgno of wanted) this.#saved.add(pgno)
+  }
+
+  commit(): void {
+    // A reader of a file that this one replaced may have taken the journal for its own.
+    fs.rmSync(this.#path, { force: true })
+    nodeFiles.syncDirectory(dirname(this.#path))
+  }
+
+  close(): void {
+    nodeFiles.close(this.#fd)
+  }
+
+  /** As SQLite does: the records become durable before the header counts them, since their checksums are weak. */
+  #append(pages: readonly Page[]): void {
+    const { pageSize, sizePages: initialSizePages } = this.#before
+    const bytes = marshalJournalSegment({ pageSize, initialSizePages, nonce: randomBytes(4).readUInt32BE() }, pages)
+    const at = nextJournalSegment(this.#end)
+    nodeFiles.write(this.#fd, bytes, 0, bytes.length, at)
+    nodeFiles.sync(this.#fd)
+    if (pages.length > 0) {
+      const count = new Uint8Array(4)
+      new DataView(count.buffer).setUint32(0, pages.length)
+      nodeFiles.write(this.#fd, count, 0, 4, at + JOURNAL_COUNT_AT)
+      nodeFiles.sync(this.#fd)
+    }
+    this.#end = at + bytes.length
+  }
+}
+
+function* batches(pages: Iterable<Page>, pageSize: number): Generator<Page[]> {
+  const limit = Math.max(1, BATCH_BYTES / pageSize)
+  let batch: Page[] = []
+  for (const { pgno, page } of pages) {
+    batch.push({ pgno, page: page.slice() })
+    if (batch.length < limit) continue
+    yield batch
+    batch = []
+  }
+  if (batch.length > 0) yield batch
+}

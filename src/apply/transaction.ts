@@ -1,0 +1,96 @@
+import fs from 'node:fs'
+import { pageChecksum } from '../ltx/checksum.ts'
+import { Decoder } from '../ltx/decoder.ts'
+import { hasChecksums, type Header } from '../ltx/header.ts'
+import type { Checksum, Pgno } from '../ltx/types.ts'
+import { nodeFiles, readerOf } from '../util/files.ts'
+
+export interface Page {
+  readonly pgno: Pgno
+  /** Valid until the next one is asked for. */
+  readonly page: Uint8Array
+}
+
+/** The bytes of an LTX file, which can be read more than once. */
+export type LtxBytes = () => Iterable<Uint8Array>
+
+/** Pages of a larger file are not kept but decoded again when they are written. */
+const KEPT_BYTES = 8 << 20
+const READ_BYTES = 1 << 20
+
+/** One LTX file, verified: a single transaction, or a range that has been compacted. */
+export class Transaction {
+  readonly header: Header
+  /** As the file says; undefined where it holds no checksums. */
+  readonly postApplyChecksum: Checksum | undefined
+  /** Ascending. */
+  readonly pgnos: readonly Pgno[]
+  /** Of each page, in the same order. */
+  readonly checksums: readonly Checksum[]
+  readonly #bytes: LtxBytes
+  readonly #kept: readonly Page[] | undefined
+
+  /** Reads and verifies all of it. Throws LTXError. */
+  constructor(bytes: LtxBytes) {
+    const decoder = new Decoder()
+    const pgnos: Pgno[] = []
+    const checksums: Checksum[] = []
+    let kept: Page[] | undefined = []
+    let keptBytes = 0
+    for (const { pgno, page } of decodePages(decoder, bytes)) {
+      pgnos.push(pgno)
+      checksums.push(pageChecksum(pgno, page))
+      keptBytes += page.length
+      if (keptBytes > KEPT_BYTES) kept = undefined
+      kept?.push({ pgno, page: page.slice() })
+    }
+    const trailer = decoder.end()
+    if (decoder.header === undefined) throw new Error('a decoder that has ended knows its header')
+    this.header = decoder.header
+    this.postApplyChecksum = hasChecksums(this.header) ? (trailer.postApplyChecksum as Checksum) : undefined
+    this.pgnos = pgnos
+    this.checksums = checksums
+    this.#bytes = bytes
+    this.#kept = kept
+  }
+
+  pages(): Iterable<Page> {
+    return this.#kept ?? decodePages(new Decoder(), this.#bytes)
+  }
+
+  /** The content of page 1, if it is part of this. */
+  firstPage(): Uint8Array | undefined {
+    if (this.pgnos[0] !== 1) return undefined
+    for (const { page } of this.pages()) return page.slice()
+    return undefined
+  }
+}
+
+export function bytesInMemory(bytes: Uint8Array): LtxBytes {
+  return () => [bytes]
+}
+
+export function bytesOfFile(path: string): LtxBytes {
+  return function* () {
+    const fd = nodeFiles.open(path, fs.constants.O_RDONLY)
+    try {
+      const read = readerOf(nodeFiles, fd)
+      for (let at = 0; ; at += READ_BYTES) {
+        const chunk = read(at, READ_BYTES)
+        if (chunk.length > 0) yield chunk
+        if (chunk.length < READ_BYTES) return
+      }
+    } finally {
+      nodeFiles.close(fd)
+    }
+  }
+}
+
+function* decodePages(decoder: Decoder, bytes: LtxBytes): Generator<Page> {
+  for (const chunk of bytes()) {
+    decoder.push(chunk)
+    for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
+      yield { pgno: frame.pgno, page: frame.page() }
+    }
+  }
+}

@@ -1,0 +1,238 @@
+import fs from 'node:fs'
+import { WAL_INDEX_LOCK } from '../sqlite/locks.ts'
+import {
+  blockOfFrame,
+  CHECKPOINT_INFO,
+  frameBeforeBlock,
+  marshalWalIndexHeader,
+  nativeU32,
+  READ_MARK_UNUSED,
+  READ_MARKS,
+  setNativeU32,
+  unmarshalWalIndexHeader,
+  WAL_INDEX_BLOCK_SIZE,
+  WAL_INDEX_HEADER_SIZE,
+  WalIndexBlock,
+  type WalIndexHeader,
+} from '../sqlite/wal-index.ts'
+import { nodeFiles, readerOf } from '../util/files.ts'
+import { ApplyBlockedError } from './errors.ts'
+import { RangeLocks } from './range-locks.ts'
+
+const { write, checkpoint, recover, read, deadManSwitch } = WAL_INDEX_LOCK
+
+/**
+ * The `-shm` of a database, with SQLite's write lock and checkpoint lock held from beginning to end, so that this is the
+ * only process that changes anything in it but read marks. Written with plain writes: the kernel keeps them coherent with
+ * the mappings of SQLite's readers.
+ */
+export class WalIndexFile {
+  readonly #path: string
+  readonly #fd: number
+  readonly locks: RangeLocks
+  /** No other process had it open: what it held is of no account. */
+  readonly isFresh: boolean
+  /** The one that frames are being added to. */
+  #block = new WalIndexBlock(0)
+  #sizeBytes: number
+
+  private constructor(path: string, fd: number) {
+    this.#path = path
+    this.#fd = fd
+    this.locks = new RangeLocks(fd)
+    this.isFresh = this.#lock()
+    if (this.isFresh) nodeFiles.truncate(fd, 0)
+    this.#sizeBytes = nodeFiles.size(fd)
+    if (this.isFresh && !this.locks.shared(deadManSwitch)) throw this.#blocked('another process is opening it')
+  }
+
+  /** Throws ApplyBlockedError while another process writes or checkpoints. */
+  static open(databasePath: string): WalIndexFile {
+    const fd = nodeFiles.open(`${databasePath}-shm`, fs.constants.O_RDWR | fs.constants.O_CREAT)
+    try {
+      return new WalIndexFile(databasePath, fd)
+    } catch (error) {
+      nodeFiles.close(fd)
+      throw error
+    }
+  }
+
+  #lock(): boolean {
+    const { locks } = this
+    const alone = locks.exclusive(deadManSwitch)
+    if (!alone && !locks.shared(deadManSwitch)) throw this.#blocked('another process is opening it')
+    if (!locks.exclusive(write)) throw this.#blocked('another process has a write transaction open')
+    if (!locks.exclusive(checkpoint)) throw this.#blocked('another process is checkpointing it')
+    return alone
+  }
+
+  #blocked(reason: string): ApplyBlockedError {
+    return new ApplyBlockedError(this.#path, reason)
+  }
+
+  /** undefined when it must be rebuilt. */
+  header(): WalIndexHeader | undefined {
+    return unmarshalWalIndexHeader(this.#read(0, 2 * WAL_INDEX_HEADER_SIZE))
+  }
+
+  /** The page number of each frame from 1 to `maxFrame`, in order. */
+  *pageNumbers(maxFrame: number): Generator<number> {
+    for (let frame = 1; frame <= maxFrame;) {
+      const block = this.#load(blockOfFrame(frame))
+      const end = Math.min(maxFrame, frameBeforeBlock(block.number) + block.capacity)
+      for (; frame <= end; frame++) yield block.pgno(frame)
+    }
+  }
+
+  /** Goes on after `maxFrame`; what an interrupted writer left after it is cleared. */
+  resume(maxFrame: number): void {
+    const number = blockOfFrame(Math.max(1, maxFrame))
+    this.#block = this.#load(number)
+    if (this.#block.cut(maxFrame)) this.#writeBlock({ start: this.#block.start, end: WAL_INDEX_BLOCK_SIZE })
+  }
+
+  /** Enters frames, numbered from `firstFrame` on; nobody sees them before `publish`. */
+  add(firstFrame: number, pgnos: readonly number[]): void {
+    let first = firstFrame
+    for (let i = 0; i < pgnos.length; i++) {
+      const frame = firstFrame + i
+      const number = blockOfFrame(frame)
+      const isFirst = frame === frameBeforeBlock(number) + 1
+      if (isFirst) {
+        if (frame > first) this.#writeChanges(first, frame - 1)
+        this.#block = new WalIndexBlock(number)
+        first = frame
+      }
+      this.#block.add(frame, pgnos[i] ?? 0)
+    }
+    this.#writeChanges(first, firstFrame + pgnos.length - 1)
+  }
+
+  /** SQLite's readers see the WAL up to this header's last frame from now on: second copy first, as they read the first one first. */
+  publish(header: WalIndexHeader): void {
+    const bytes = marshalWalIndexHeader(header)
+    this.#write(bytes, 0, bytes.length, WAL_INDEX_HEADER_SIZE)
+    this.#write(bytes, 0, bytes.length, 0)
+  }
+
+  /** The state after a recovery: nothing backfilled, every read mark free that nobody holds. */
+  recover(header: WalIndexHeader, pgnos: Iterable<number>): void {
+    if (!this.locks.exclusive(recover)) throw this.#blocked('another process is recovering it')
+    try {
+      const all = [...pgnos]
+      if (this.#sizeBytes < WAL_INDEX_BLOCK_SIZE) this.#extend(1)
+      if (all.length > 0) this.add(1, all)
+      else this.#block = new WalIndexBlock(0)
+      this.setBackfilled(0, header.maxFrame)
+      for (let mark = 1; mark < READ_MARKS; mark++) {
+        this.locks.whileExclusive(read + mark, 1, () => {
+          this.setReadMark(mark, mark === 1 && header.maxFrame > 0 ? header.maxFrame : READ_MARK_UNUSED)
+        })
+      }
+      this.publish(header)
+    } finally {
+      this.locks.unlock(recover)
+    }
+  }
+
+  /**
+   * Begins the WAL anew, if no reader uses it: `header` holds no frames and new salts. False while there is one. All frames
+   * must have been backfilled.
+   */
+  restart(header: WalIndexHeader): boolean {
+    const done = this.locks.whileExclusive(read + 1, READ_MARKS - 1, () => {
+      this.publish(header)
+      this.setBackfilled(0, 0)
+      this.setReadMark(1, 0)
+      for (let mark = 2; mark < READ_MARKS; mark++) this.setReadMark(mark, READ_MARK_UNUSED)
+      return true
+    })
+    return done === true
+  }
+
+  /** Up to which frame the WAL is in the database file. */
+  backfilled(): number {
+    return nativeU32(this.#read(CHECKPOINT_INFO.backfilled, 4), 0)
+  }
+
+  /** Written together with read mark 0, which is always 0: eight aligned bytes are never seen by halves. */
+  setBackfilled(frame: number, attempted = frame): void {
+    const bytes = new Uint8Array(8)
+    setNativeU32(bytes, 0, attempted)
+    this.#write(bytes, 0, 4, CHECKPOINT_INFO.backfillAttempted)
+    setNativeU32(bytes, 0, frame)
+    this.#write(bytes, 0, 8, CHECKPOINT_INFO.backfilled)
+  }
+
+  /**
+   * The last frame that may be copied into the database file: no further than any reader's snapshot. As SQLite does, read
+   * marks that nobody holds are moved on.
+   */
+  safeFrame(maxFrame: number): number {
+    let safe = maxFrame
+    for (let mark = 1; mark < READ_MARKS; mark++) {
+      const frame = nativeU32(this.#read(CHECKPOINT_INFO.readMarks + 4 * mark, 4), 0)
+      if (frame >= safe) continue
+      const moved = this.locks.whileExclusive(read + mark, 1, () => {
+        this.setReadMark(mark, mark === 1 ? safe : READ_MARK_UNUSED)
+        return true
+      })
+      if (moved !== true) safe = frame
+    }
+    return safe
+  }
+
+  /** Runs `work` while nobody reads the database file past the WAL; undefined when somebody does. */
+  whileFileUnread<T>(work: () => T): T | undefined {
+    return this.locks.whileExclusive(read, 1, work)
+  }
+
+  close(): void {
+    nodeFiles.close(this.#fd)
+  }
+
+  /** Only under the mark's lock. */
+  private setReadMark(mark: number, frame: number): void {
+    const bytes = new Uint8Array(4)
+    setNativeU32(bytes, 0, frame)
+    this.#write(bytes, 0, 4, CHECKPOINT_INFO.readMarks + 4 * mark)
+  }
+
+  #load(number: number): WalIndexBlock {
+    const bytes = new Uint8Array(WAL_INDEX_BLOCK_SIZE)
+    nodeFiles.read(this.#fd, bytes, 0, bytes.length, number * WAL_INDEX_BLOCK_SIZE)
+    return new WalIndexBlock(number, bytes)
+  }
+
+  #writeChanges(firstFrame: number, lastFrame: number): void {
+    const block = this.#block
+    const changes = block.takeChanges(firstFrame, lastFrame)
+    if (firstFrame === frameBeforeBlock(block.number) + 1) {
+      this.#extend(block.number + 1)
+      this.#writeBlock({ start: block.start, end: WAL_INDEX_BLOCK_SIZE })
+      return
+    }
+    for (const change of changes) this.#writeBlock(change)
+  }
+
+  #writeBlock({ start, end }: { readonly start: number; readonly end: number }): void {
+    const { bytes, number } = this.#block
+    this.#write(bytes, start, end - start, number * WAL_INDEX_BLOCK_SIZE + start)
+  }
+
+  /** With real zeros: readers map it, and a hole that cannot be filled on a full disk would kill them. */
+  #extend(blocks: number): void {
+    const missing = blocks * WAL_INDEX_BLOCK_SIZE - this.#sizeBytes
+    if (missing <= 0) return
+    this.#write(new Uint8Array(missing), 0, missing, this.#sizeBytes)
+    this.#sizeBytes += missing
+  }
+
+  #read(position: number, length: number): Uint8Array {
+    return readerOf(nodeFiles, this.#fd)(position, length)
+  }
+
+  #write(bytes: Uint8Array, at: number, length: number, position: number): void {
+    nodeFiles.write(this.#fd, bytes, at, length, position)
+  }
+}

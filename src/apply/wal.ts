@@ -1,0 +1,272 @@
+import { randomBytes } from 'node:crypto'
+import fs from 'node:fs'
+import type { PageTable } from '../capture/pages.ts'
+import type { Pgno } from '../ltx/types.ts'
+import { FRESH_WAL_INDEX, NATIVE_BIG_ENDIAN, type WalIndexHeader } from '../sqlite/wal-index.ts'
+import { scanWal } from '../sqlite/wal-scan.ts'
+import { FRAME_HEADER_SIZE, frameField, frameOffset, frameSize, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
+import { FrameChain, marshalWalHeader } from '../sqlite/wal-write.ts'
+import { nodeFiles, readerOf } from '../util/files.ts'
+import type { DatabaseFile } from './database-file.ts'
+import { NotDatabaseError } from './errors.ts'
+import type { Page } from './transaction.ts'
+import { WalIndexFile } from './wal-index-file.ts'
+
+const WRITE_PIECE_BYTES = 1 << 20
+/** A WAL that has grown beyond this is cut when it begins anew. */
+const KEPT_BYTES = 16 << 20
+
+export interface CheckpointResult {
+  /** Every frame is in the database file. */
+  readonly complete: boolean
+  readonly walFrames: number
+  readonly backfilledFrames: number
+}
+
+/**
+ * The write-ahead log of a database and its index, as SQLite's only writer and only checkpointer has them: the locks for
+ * both are held from beginning to end, readers come and go.
+ */
+export class Wal {
+  readonly #file: DatabaseFile
+  readonly #fd: number
+  readonly #index: WalIndexFile
+  #header: WalIndexHeader
+  #backfilled: number
+  #checkpointSequence: number
+  #buffer = new Uint8Array(64 << 10)
+
+  /** Recovers as SQLite does where nobody else has it open. Throws ApplyBlockedError, NotDatabaseError. */
+  static open(file: DatabaseFile): Wal {
+    const index = WalIndexFile.open(file.path)
+    let fd: number | undefined
+    try {
+      fd = nodeFiles.open(`${file.path}-wal`, fs.constants.O_RDWR | fs.constants.O_CREAT)
+      return new Wal(file, index, fd)
+    } catch (error) {
+      if (fd !== undefined) nodeFiles.close(fd)
+      index.close()
+      throw error
+    }
+  }
+
+  private constructor(file: DatabaseFile, index: WalIndexFile, fd: number) {
+    this.#file = file
+    this.#fd = fd
+    this.#index = index
+    const current = index.isFresh ? undefined : index.header()
+    if (current === undefined) {
+      this.#header = this.#recoveredHeader()
+      index.recover(this.#header, this.#framePgnos(this.#header))
+    } else {
+      this.#header = current
+      index.resume(current.maxFrame)
+    }
+    this.#backfilled = index.backfilled()
+    const head = this.#read(12, 4)
+    this.#checkpointSequence = head.length < 4 ? 0 : new DataView(head.buffer).getUint32(0)
+  }
+
+  /** 0 until the first frame. */
+  get pageSize(): number {
+    return this.#header.pageSize
+  }
+
+  get frames(): number {
+    return this.#header.maxFrame
+  }
+
+  /** Of the database; undefined when no transaction says. */
+  get sizePages(): number | undefined {
+    return this.#header.sizePages === 0 ? undefined : this.#header.sizePages
+  }
+
+  get sizeBytes(): number {
+    return nodeFiles.size(this.#fd)
+  }
+
+  /** What the next transaction of so many pages makes of the WAL's length in bytes. */
+  sizeAfter(pages: number, pageSize: number): number {
+    const { maxFrame } = this.#header
+    const frames = maxFrame > 0 && this.#backfilled === maxFrame ? 0 : maxFrame
+    return frameOffset(frames + pages, pageSize)
+  }
+
+  /** For each page whose newest version the database file does not have yet, the frame that has it, from 1. */
+  newestFrames(): Map<Pgno, number> {
+    const newest = new Map<Pgno, number>()
+    let frame = 0
+    for (const pgno of this.#index.pageNumbers(this.#header.maxFrame))
+      if (++frame > this.#backfilled) newest.set(pgno, frame)
+    return newest
+  }
+
+  readFrame(frame: number): Uint8Array {
+    const { pageSize } = this.#header
+    return this.#read(frameOffset(frame - 1, pageSize) + FRAME_HEADER_SIZE, pageSize)
+  }
+
+  /**
+   * One transaction: its frames in large writes, and then, in one step for every reader, the index. Anything that throws
+   * before leaves the database as it was.
+   */
+  append(pages: Iterable<Page>, count: number, pageSize: number, commit: number, durable: boolean): number {
+    this.#restartIfPossible()
+    const before = this.#header
+    const begun = before.maxFrame === 0 ? this.#begin(pageSize) : undefined
+    const header = begun?.header ?? before
+    const chain = begun?.chain ?? new FrameChain(before, before.frameChecksum1, before.frameChecksum2)
+    const pgnos = this.#writeFrames(pages, count, pageSize, commit, chain, begun?.bytes)
+    if (durable) nodeFiles.sync(this.#fd)
+    this.#index.add(before.maxFrame + 1, pgnos)
+    this.#header = {
+      ...header,
+      change: (before.change + 1) >>> 0,
+      pageSize,
+      maxFrame: before.maxFrame + pgnos.length,
+      sizePages: commit,
+      frameChecksum1: chain.checksum1,
+      frameChecksum2: chain.checksum2,
+    }
+    this.#index.publish(this.#header)
+    return before.maxFrame + 1
+  }
+
+  sync(): void {
+    nodeFiles.sync(this.#fd)
+  }
+
+  /** Copies what no reader's snapshot forbids into the database file. `pages` tells what is newest in the WAL, and learns. */
+  checkpoint(pages: PageTable): CheckpointResult {
+    const { maxFrame } = this.#header
+    const safe = this.#backfilled < maxFrame ? this.#index.safeFrame(maxFrame) : maxFrame
+    if (safe > this.#backfilled) this.#index.whileFileUnread(() => this.#backfill(pages, safe))
+    return {
+      complete: this.#backfilled === maxFrame,
+      walFrames: maxFrame,
+      backfilledFrames: this.#backfilled,
+    }
+  }
+
+  /** Takes -wal and -shm away. Only after a complete checkpoint, under the database's EXCLUSIVE lock. */
+  remove(): void {
+    fs.rmSync(`${this.#file.path}-wal`, { force: true })
+    fs.rmSync(`${this.#file.path}-shm`, { force: true })
+    this.close()
+  }
+
+  close(): void {
+    nodeFiles.close(this.#fd)
+    this.#index.close()
+  }
+
+  #backfill(pages: PageTable, safe: number): void {
+    const { maxFrame, pageSize, sizePages } = this.#header
+    this.#index.setBackfilled(this.#backfilled, safe)
+    nodeFiles.sync(this.#fd)
+    const ready = [...pages.listInWal()].filter((pgno) => pages.frame(pgno) < safe)
+    this.#file.writePages(pageSize, this.#framesOf(ready, pages))
+    if (safe === maxFrame) this.#file.truncate(sizePages * pageSize)
+    this.#file.sync()
+    this.#index.setBackfilled(safe)
+    this.#backfilled = safe
+    for (const pgno of ready) pages.clearFrame(pgno)
+  }
+
+  *#framesOf(pgnos: readonly Pgno[], pages: PageTable): Generator<Page> {
+    for (const pgno of pgnos) yield { pgno, page: this.readFrame(pages.frame(pgno) + 1) }
+  }
+
+  /** As SQLite's walRestartLog: when all of it is in the database file, and no reader uses it. */
+  #restartIfPossible(): void {
+    const { maxFrame, salt1 } = this.#header
+    if (maxFrame === 0 || this.#backfilled < maxFrame) return
+    const header = { ...this.#header, maxFrame: 0, salt1: (salt1 + 1) >>> 0, salt2: randomBytes(4).readUInt32BE() }
+    if (!this.#index.restart(header)) return
+    this.#header = header
+    this.#backfilled = 0
+    this.#checkpointSequence++
+    if (this.sizeBytes > KEPT_BYTES) nodeFiles.truncate(this.#fd, 0)
+  }
+
+  /** The header of a WAL without frames, to be written with the first of them. */
+  #begin(pageSize: number): { header: WalIndexHeader; chain: FrameChain; bytes: Uint8Array } {
+    const isFirst = this.#checkpointSequence === 0
+    const salts = isFirst
+      ? { salt1: randomBytes(4).readUInt32BE(), salt2: randomBytes(4).readUInt32BE() }
+      : { salt1: this.#header.salt1, salt2: this.#header.salt2 }
+    const { bytes, header } = marshalWalHeader({
+      pageSize,
+      checkpointSequence: this.#checkpointSequence,
+      ...salts,
+      bigEndianChecksums: NATIVE_BIG_ENDIAN,
+    })
+    const chain = new FrameChain(header, header.checksum1, header.checksum2)
+    return { header: { ...this.#header, ...salts, bigEndianChecksums: NATIVE_BIG_ENDIAN }, chain, bytes }
+  }
+
+  /** The commit frame, which is the last, is not in the file before all others are. */
+  #writeFrames(
+    pages: Iterable<Page>,
+    count: number,
+    pageSize: number,
+    commit: number,
+    chain: FrameChain,
+    walHeader: Uint8Array | undefined,
+  ): Pgno[] {
+    const size = frameSize(pageSize)
+    const wanted = Math.min(Math.max(WRITE_PIECE_BYTES, WAL_HEADER_SIZE + size), WAL_HEADER_SIZE + count * size)
+    if (this.#buffer.length < wanted) this.#buffer = new Uint8Array(Math.max(wanted, 2 * this.#buffer.length))
+    const buffer = this.#buffer
+    const view = new DataView(buffer.buffer)
+    const pgnos: Pgno[] = []
+    let position = walHeader === undefined ? frameOffset(this.#header.maxFrame, pageSize) : 0
+    let at = 0
+    if (walHeader !== undefined) {
+      buffer.set(walHeader)
+      at = WAL_HEADER_SIZE
+    }
+    for (const { pgno, page } of pages) {
+      if (at + size > buffer.length) {
+        nodeFiles.write(this.#fd, buffer, 0, at, position)
+        position += at
+        at = 0
+      }
+      pgnos.push(pgno)
+      at = chain.append(view, at, pgno, pgnos.length === count ? commit : 0, page)
+    }
+    nodeFiles.write(this.#fd, buffer, 0, at, position)
+    return pgnos
+  }
+
+  #recoveredHeader(): WalIndexHeader {
+    const found = scanWal(readerOf(nodeFiles, this.#fd), this.sizeBytes)
+    if (found === undefined) return FRESH_WAL_INDEX
+    const { pageSize, salt1, salt2, bigEndianChecksums } = found.header
+    const header = { ...FRESH_WAL_INDEX, pageSize, salt1, salt2, bigEndianChecksums }
+    const last = found.transactions.at(-1)
+    if (last === undefined) return header
+    const bytes = this.#read(last.end - frameSize(pageSize), FRAME_HEADER_SIZE)
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    return {
+      ...header,
+      maxFrame: (last.end - WAL_HEADER_SIZE) / frameSize(pageSize),
+      sizePages: last.commit,
+      frameChecksum1: frameField.checksum1(view, 0),
+      frameChecksum2: frameField.checksum2(view, 0),
+    }
+  }
+
+  *#framePgnos({ maxFrame, pageSize }: WalIndexHeader): Generator<Pgno> {
+    for (let frame = 0; frame < maxFrame; frame++) {
+      const bytes = this.#read(frameOffset(frame, pageSize), 4)
+      if (bytes.length < 4)
+        throw new NotDatabaseError(`${this.#file.path}-wal`, 'ends before its last transaction does')
+      yield new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
+    }
+  }
+
+  #read(position: number, length: number): Uint8Array {
+    return readerOf(nodeFiles, this.#fd)(position, length)
+  }
+}
