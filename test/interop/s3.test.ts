@@ -245,6 +245,42 @@ function suite(name: S3ServerName): void {
   }
 }
 
+// No server that is at hand refuses a single key on demand: this answer is written down, as S3 documents it.
+describe('an answer of success to a deletion', () => {
+  const answer = (errors: string) =>
+    `<?xml version="1.0"?><DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${errors}</DeleteResult>`
+
+  it.each([
+    [
+      'of a key that was not there',
+      '<Error><Key>p/a</Key><Code>NoSuchKey</Code><Message>gone</Message></Error>',
+      undefined,
+    ],
+    [
+      'of a key that is refused',
+      '<Error><Key>p/b</Key><Code>AccessDenied</Code><Message>No</Message></Error>',
+      'STORE_ACCESS_DENIED',
+    ],
+    [
+      'of a key that failed',
+      '<Error><Key>p/b</Key><Code>InternalError</Code><Message>Oops</Message></Error>',
+      'STORE_UNAVAILABLE',
+    ],
+  ])('counts for each key: %s', async (_, errors, code) => {
+    const scripted = createServer((_request, response) => response.end(answer(errors))).listen(0, '127.0.0.1')
+    await once(scripted, 'listening')
+    const { port } = scripted.address() as AddressInfo
+    const store = openObjectStore(`s3://any-bucket/p?endpoint=http://127.0.0.1:${port}`)
+    await withEnvironment({ AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'y' }, async () => {
+      const deleting = store.delete(['a', 'b'])
+      if (code === undefined) await deleting
+      else await expectRefusal(deleting, code, /cannot delete 2 objects in s3:.*: b: (No|Oops)/)
+    })
+    await store.close()
+    await new Promise((resolve) => scripted.close(resolve))
+  })
+})
+
 /** The errors of this file, and nothing that `inspect` or JSON would show of them, hold a secret. */
 async function expectRefusal(call: Promise<unknown>, code: string, message: RegExp): Promise<void> {
   const error = await call.then(
