@@ -1,0 +1,43 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { errorMessage } from '../util/errors.ts'
+import { FollowedAlreadyError } from '../apply/positions.ts'
+import { UnknownFileError } from './errors.ts'
+import { Follower, type FollowerOptions } from './follower.ts'
+
+export interface FollowOptions extends FollowerOptions {
+  readonly intervalMs: number
+  /** One pass, which must succeed. */
+  readonly once: boolean
+}
+
+/**
+ * Follows until the signal is aborted. What is wrong at the first pass is thrown; later, what may pass is reported, and
+ * tried again at the next interval.
+ */
+export async function follow(options: FollowOptions): Promise<void> {
+  const { signal, intervalMs, once, report } = options
+  const follower = new Follower(options)
+  let isFirst = true
+  let failure = ''
+  try {
+    while (!signal.aborted) {
+      try {
+        const isCurrent = await follower.pass()
+        failure = ''
+        if (once && isCurrent) break
+      } catch (error) {
+        if (signal.aborted && !isFirst) break
+        if (once || isFirst || error instanceof FollowedAlreadyError || error instanceof UnknownFileError) throw error
+        const reason = errorMessage(error)
+        if (reason !== failure) report({ event: 'retrying', position: follower.position, reason })
+        failure = reason
+        follower.reset()
+      }
+      isFirst = false
+      await sleep(intervalMs, undefined, { signal }).catch(() => undefined)
+    }
+    report({ event: 'stopped', position: follower.position })
+  } finally {
+    follower.close()
+  }
+}

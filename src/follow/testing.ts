@@ -1,0 +1,42 @@
+import type { LogRecord, LogView } from '../log/view.ts'
+import { unmarshalHeader } from '../ltx/header.ts'
+import { toTXID, type Position, type TXID } from '../ltx/types.ts'
+import type { Source } from '../apply/testing.ts'
+import { EMPTY_CHECKSUM } from '../ltx/types.ts'
+
+/** The log that a node would have of a source database. */
+export class SourceLog implements LogView {
+  readonly database: string
+  readonly #source: Source
+
+  constructor(database: string, source: Source) {
+    this.database = database
+    this.#source = source
+  }
+
+  async first(): Promise<TXID | undefined> {
+    return this.#source.states.length === 0 ? undefined : toTXID(1)
+  }
+
+  position(): Position {
+    return this.#source.states.at(-1)?.position ?? { txid: toTXID(0), checksum: EMPTY_CHECKSUM }
+  }
+
+  async sync(): Promise<Position> {
+    return this.position()
+  }
+
+  async *records(from: TXID, to: TXID): AsyncIterable<LogRecord> {
+    for (const { position, ltx } of this.#source.states) {
+      if (position.txid < from || position.txid > to) continue
+      yield {
+        header: unmarshalHeader(ltx),
+        postApplyChecksum: position.checksum,
+        sizeBytes: ltx.length,
+        async *bytes() {
+          yield ltx
+        },
+      }
+    }
+  }
+}
