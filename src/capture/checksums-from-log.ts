@@ -21,12 +21,18 @@ export function pageChecksumsFromLog(files: Files, logDir: string, target: Posit
   const table = new PageTable(saved?.checksums.slice() ?? new BigUint64Array(0))
   for (const { path } of segments) {
     withFile(files, path, fs.constants.O_RDONLY, (fd) =>
-      scanSegment(files, fd, 0, false, (entry) => {
-        const { header } = entry
-        if (header.minTXID <= from || header.maxTXID > target.txid) return
-        table.resize(header.commit)
-        readPages(files, fd, entry, (pgno, page) => table.setChecksum(pgno, pageChecksum(pgno, page)))
-      }),
+      scanSegment(
+        files,
+        fd,
+        0,
+        () => false,
+        (entry) => {
+          const { header } = entry
+          if (header.minTXID <= from || header.maxTXID > target.txid) return
+          table.resize(header.commit)
+          readPages(files, fd, entry, (pgno, page) => table.setChecksum(pgno, pageChecksum(pgno, page)))
+        },
+      ),
     )
   }
   const checksums = table.snapshot()

@@ -9,6 +9,7 @@ import type { Journal } from '../sqlite/journal.ts'
 import { parseJournal } from '../sqlite/journal.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
 import { scanWal } from '../sqlite/wal-scan.ts'
+import { toTXID } from '../ltx/types.ts'
 import type { Files } from '../util/files.ts'
 import { parentOf, readerOf, withFile } from '../util/files.ts'
 
@@ -27,11 +28,14 @@ export function inspectLeftovers(files: Files, root: string, path: string, logDi
   const inspect = <T>(suffix: string, use: (fd: number) => T): T | undefined =>
     files.exists(path + suffix) ? withFile(files, path + suffix, fs.constants.O_RDONLY, use) : undefined
 
-  const log = files.exists(`${logDir}/base.json`) ? inspectLog(files, logDir) : undefined
   const file = inspect('', (fd) => {
     const header = parseDatabaseHeader(readerOf(files, fd)(0, DATABASE_HEADER_SIZE))
     return { sizeBytes: files.size(fd), valid: header !== undefined }
   })
+  const rebuild = file === undefined || file.sizeBytes === 0
+  const log = files.exists(`${logDir}/base.json`)
+    ? inspectLog(files, logDir, rebuild ? toTXID(0) : undefined)
+    : undefined
   const journal = inspect('-journal', (fd) => parseJournal(readerOf(files, fd), files.size(fd)))
   const wal = inspect('-wal', (fd) => scanWal(readerOf(files, fd), files.size(fd)))
   const walInLog = countInLog(wal, log)

@@ -9,7 +9,7 @@ import { PageTable } from './pages.ts'
 import { describeSteps, planRecovery } from './recovery-plan.ts'
 import type { RecoveryStep } from './recovery-plan.ts'
 import { Unrecoverable, findResidue } from './residue.ts'
-import { cutTornTail, endOfLog, openLog } from '../log/open.ts'
+import { cutTornTail, openLog } from '../log/open.ts'
 import type { LogState } from '../log/open.ts'
 import { foldAll } from '../log/page-checksums.ts'
 import { logDirectory, writeSynced } from '../log/store.ts'
@@ -81,8 +81,8 @@ class Recovery {
     const { log, facts } = this.found
     const plan = planRecovery(facts)
     if (plan.kind === 'refuse') throw new Unrecoverable(plan.reason)
+    if (log?.torn !== undefined) this.cutTorn(log.torn)
     if (plan.kind === 'recover') {
-      if (log?.torn !== undefined) this.cutTorn(log.torn)
       const steps = describeSteps(plan.steps)
       if (steps !== '') this.options.events.log('info', 'recovering', { database: this.options.name, steps })
       for (const step of plan.steps) this.perform(step)
@@ -97,7 +97,7 @@ class Recovery {
   }
 
   private writer(log: LogState): LogWriter {
-    return new LogWriter(this.files, this.logDir, log.last, endOfLog(log), this.options)
+    return new LogWriter(this.files, this.logDir, log.last, log.end, this.options)
   }
 
   private perform(step: RecoveryStep): void {

@@ -1,12 +1,15 @@
 import fs from 'node:fs'
+import path from 'node:path'
 import { expect, test } from 'vitest'
 import { cutTornTail, inspectLog } from './open.ts'
 import { RECORD_FRAME_SIZE, readRecordFrame, writeRecordFrame } from './record.ts'
+import { segmentPath } from './segments.ts'
 import { listLogs, readBase, readSynced, writeSynced } from './store.ts'
 import { TestLog } from './testing.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { decode } from '../ltx/file.ts'
-import { formatPosition } from '../ltx/types.ts'
+import type { Position } from '../ltx/types.ts'
+import { formatPosition, toTXID } from '../ltx/types.ts'
 import { nodeFiles } from '../util/files.ts'
 
 /** A closed log of five transactions, where its last record begins, and its position before that. */
@@ -28,7 +31,7 @@ test('a tail that is torn at any byte is found, cut, and nothing before it is to
     const { torn, last, entries } = inspectLog(nodeFiles, log.dir)
     expect(entries).toHaveLength(4)
     expect(formatPosition(last)).toBe(formatPosition(before))
-    expect(torn).toEqual({ path: segment, at: lastAt, holdsRecords: false })
+    expect(torn).toEqual({ path: segment, at: lastAt, holdsRecords: false, later: [] })
     cutTornTail(nodeFiles, torn as NonNullable<typeof torn>, `${temporary.dir}/kept`)
     expect(fs.readFileSync(segment).equals(bytes.subarray(0, lastAt))).toBe(true)
   }
@@ -97,9 +100,10 @@ test('damage before what the database file is known to hold is no torn tail: it 
   expect(fs.readFileSync(segment).equals(damaged)).toBe(true)
 })
 
-test('damage in a segment that is not the last is refused', () => {
+test('damage in a segment that the database file is known to hold is refused', () => {
   using temporary = temporaryDirectory()
   const { log } = madeLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 500 })
+  writeSynced(nodeFiles, log.dir, { ...log.position, txid: toTXID(2) })
   const first = `${log.dir}/${log.segments[0]}`
   fs.truncateSync(first, fs.statSync(first).size - 1)
   expect(() => inspectLog(nodeFiles, log.dir)).toThrow(/damaged at byte \d+/)
@@ -156,4 +160,46 @@ test('I10: a record frame tells sizes beyond 4 GiB, and no size that no record c
     writeRecordFrame(frame, size)
     expect(readRecordFrame(frame)).toBeUndefined()
   }
+})
+
+test('a segment that was begun and never written to holds the next transaction from its first byte on', () => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 500 })
+  log.append(6)
+  log.writer.close()
+  fs.writeFileSync(segmentPath(log.dir, toTXID(7)), '')
+  log.reopen()
+  log.append(3)
+  log.writer.close()
+  const state = inspectLog(nodeFiles, log.dir)
+  expect(state.torn).toBeUndefined()
+  expect(formatPosition(state.last)).toBe(formatPosition(log.position))
+})
+
+test('a power loss that tears a segment before the last one leaves the transactions before the tear', () => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 2_000 })
+  const positions = Array.from({ length: 30 }, () => log.append())
+  log.writer.close()
+  const [, second, third, ...rest] = log.segments.map((name) => `${log.dir}/${name}`) as [string, string, string]
+  expect(rest.length).toBeGreaterThan(0)
+  const before = BigInt(`0x${path.basename(third).slice(0, 16)}`) - 2n
+  for (const damage of ['cut', 'inside'] as const) {
+    const bytes = fs.readFileSync(second)
+    if (damage === 'cut') fs.truncateSync(second, bytes.length - 1)
+    else fs.writeFileSync(second, Buffer.from(bytes).fill(0, bytes.length - 300, bytes.length - 200))
+    const { last, torn } = inspectLog(nodeFiles, log.dir)
+    expect(formatPosition(last)).toBe(formatPosition(positions[Number(before) - 1] as Position))
+    expect(torn).toMatchObject({ path: second, holdsRecords: true, later: [third, ...rest] })
+    if (damage === 'cut') fs.writeFileSync(second, bytes)
+  }
+  const { torn } = inspectLog(nodeFiles, log.dir)
+  cutTornTail(nodeFiles, torn as NonNullable<typeof torn>, `${temporary.dir}/diverged/kept.ltxlog`)
+  expect(log.segments).toHaveLength(2)
+  expect(fs.readdirSync(`${temporary.dir}/diverged`).length).toBe(2 + rest.length)
+  log.reopen()
+  expect(log.position.txid).toBe(before)
+  log.append(5)
+  log.writer.close()
+  expect(inspectLog(nodeFiles, log.dir).last.txid).toBe(before + 5n)
 })

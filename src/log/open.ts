@@ -11,10 +11,11 @@ import type { SegmentName } from './segments.ts'
 import { ZERO_POSITION, createLog, readBase, readSynced } from './store.ts'
 import { LogWriter } from './writer.ts'
 import type { LogWriterOptions } from './writer.ts'
+import type { Header } from '../ltx/header.ts'
 import type { Position, TXID } from '../ltx/types.ts'
 import { nextTXID } from '../ltx/types.ts'
 import type { Files } from '../util/files.ts'
-import { withFile } from '../util/files.ts'
+import { parentOf, withFile } from '../util/files.ts'
 
 /** A record and the segment that holds it. */
 export interface LocatedEntry extends LogEntry {
@@ -29,34 +30,53 @@ export interface LogState {
   /** First transaction that the log still holds. */
   readonly first: TXID | undefined
   readonly last: Position
-  /** From the synced transaction itself, if the log holds it, to the last. */
+  /** From the synced transaction itself, or from where it was asked for, to the last. */
   readonly entries: readonly LocatedEntry[]
-  /** Bytes at the end of the last segment that are no whole record: to be cut. */
-  readonly torn: { readonly path: string; readonly at: number; readonly holdsRecords: boolean } | undefined
+  /** The byte after the last whole record, in the segment that is the last one once `torn` is cut. */
+  readonly end: number
+  readonly torn: TornTail | undefined
 }
 
-/** Reads the log. Throws CorruptLogError for damage that a crash can't explain. Changes nothing. */
-export function inspectLog(files: Files, dir: string): LogState {
+/** What is no whole record, and whatever lies behind it: to be cut. */
+export interface TornTail {
+  readonly path: string
+  readonly at: number
+  readonly holdsRecords: boolean
+  /** Segments behind it. Only a power loss leaves some: a segment is begun before the one before it is durable. */
+  readonly later: readonly string[]
+}
+
+/**
+ * Reads the log, from the synced transaction on unless told otherwise. Throws CorruptLogError for damage that a crash can't explain.
+ * Changes nothing.
+ */
+export function inspectLog(files: Files, dir: string, from?: TXID): LogState {
   const base = readBase(files, dir)
   const synced = readSynced(files, dir)
+  const begin = from ?? synced.txid
   const segments = listSegments(files, dir)
   const start = Math.max(
     0,
-    segments.findLastIndex(({ first }) => first <= synced.txid),
+    segments.findLastIndex(({ first }) => first <= begin),
   )
   const entries: LocatedEntry[] = []
-  let torn: LogState['torn']
-  for (const segment of segments.slice(start)) {
-    const last = segment === segments.at(-1)
+  let torn: TornTail | undefined
+  let end = 0
+  for (let i = start; i < segments.length && torn === undefined; i++) {
+    const segment = segments[i] as SegmentName
+    const later = segments.slice(i + 1).map(({ path }) => path)
     withFile(files, segment.path, fs.constants.O_RDONLY, (fd) => {
-      const { end, damage } = scanSegment(files, fd, 0, last, (entry) => {
+      const verify = ({ maxTXID }: Header) => later.length === 0 || maxTXID > synced.txid
+      const scan = scanSegment(files, fd, 0, verify, (entry) => {
         assertGapless(segment, entries.at(-1), entry)
         entries.push({ ...entry, segment: segment.path })
       })
-      if (damage === undefined) return
+      end = scan.end
+      if (scan.damage === undefined) return
+      const { offset, problem } = scan.damage
       const reached = entries.at(-1)?.header.maxTXID ?? base.txid
-      if (!last || reached < synced.txid) throw new CorruptLogError(segment.path, damage.offset, damage.problem)
-      torn = { path: segment.path, at: end, holdsRecords: holdsRecords(files, fd, end) }
+      if (reached < synced.txid) throw new CorruptLogError(segment.path, offset, problem)
+      torn = { path: segment.path, at: end, holdsRecords: later.length > 0 || holdsRecords(files, fd, end), later }
     })
   }
   const last = entries.at(-1)
@@ -66,7 +86,8 @@ export function inspectLog(files: Files, dir: string): LogState {
     synced,
     first: segments[0]?.first,
     last: last === undefined ? base : { txid: last.header.maxTXID, checksum: last.postApplyChecksum },
-    entries: entries.filter(({ header }) => header.maxTXID >= synced.txid),
+    entries: entries.filter(({ header }) => header.maxTXID >= begin),
+    end,
     torn,
   }
 }
@@ -97,8 +118,14 @@ function assertGapless(segment: SegmentName, previous: LogEntry | undefined, ent
   }
 }
 
-/** Cuts what is torn, keeping it under `keepAs` where it held more than half a record. */
-export function cutTornTail(files: Files, torn: NonNullable<LogState['torn']>, keepAs: string): void {
+/** Cuts what is torn, keeping under `keepAs`, and beside it, what holds whole records. */
+export function cutTornTail(files: Files, torn: TornTail, keepAs: string): void {
+  for (const [i, path] of torn.later.toReversed().entries()) {
+    withFile(files, path, fs.constants.O_RDONLY, (fd) =>
+      keep(files, fd, 0, files.size(fd), `${keepAs}.${torn.later.length - i}`),
+    )
+    files.unlink(path)
+  }
   withFile(files, torn.path, fs.constants.O_RDWR, (fd) => {
     const size = files.size(fd)
     assert.ok(torn.at <= size)
@@ -106,6 +133,7 @@ export function cutTornTail(files: Files, torn: NonNullable<LogState['torn']>, k
     files.truncate(fd, torn.at)
     files.sync(fd)
   })
+  files.syncDirectory(parentOf(torn.path))
 }
 
 function keep(files: Files, fd: number, from: number, to: number, path: string): void {
@@ -127,11 +155,6 @@ function keep(files: Files, fd: number, from: number, to: number, path: string):
 export function openLog(files: Files, dir: string, options: LogWriterOptions): LogWriter {
   createLog(files, dir, ZERO_POSITION)
   const state = inspectLog(files, dir)
-  return new LogWriter(files, dir, state.last, endOfLog(state), options)
-}
-
-/** The byte after the last record, in the last segment. */
-export function endOfLog({ entries }: LogState): number {
-  const last = entries.at(-1)
-  return last === undefined ? 0 : last.offset + last.sizeBytes
+  assert.equal(state.torn, undefined, 'recovery has cut what was torn')
+  return new LogWriter(files, dir, state.last, state.end, options)
 }

@@ -31,14 +31,14 @@ export interface ScanResult {
 const CHUNK_SIZE = 1 << 20
 
 /**
- * Visits each whole record from `start` on. Headers and trailers are read, pages are not, unless `verify`: then each file's
+ * Visits each whole record from `start` on. Headers and trailers are read, pages are not, unless `verify` says so: then the file's
  * checksum is proven as well, so that a torn page inside a record that looks whole is found.
  */
 export function scanSegment(
   files: Files,
   fd: number,
   start: number,
-  verify: boolean,
+  verify: (header: Header) => boolean,
   visit: (entry: LogEntry) => void,
 ): ScanResult {
   const fileSize = files.size(fd)
@@ -56,7 +56,7 @@ export function scanSegment(
       const header = unmarshalHeader(head.subarray(RECORD_FRAME_SIZE))
       files.read(fd, tail, 0, TRAILER_SIZE, offset + sizeBytes - TRAILER_SIZE)
       const postApplyChecksum = new DataView(tail.buffer).getBigUint64(0) as Checksum
-      if (verify) verifyFile(files, fd, offset, sizeBytes)
+      if (verify(header)) verifyFile(files, fd, offset, sizeBytes)
       visit({ header, postApplyChecksum, offset, sizeBytes })
     } catch (error) {
       if (!(error instanceof LTXError)) throw error

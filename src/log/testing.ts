@@ -1,9 +1,8 @@
 /** What the tests of this folder share: a log of small made-up transactions. */
 
 import fs from 'node:fs'
-import { createLog, ZERO_POSITION } from './store.ts'
-import { inspectLog } from './open.ts'
-import { LogWriter } from './writer.ts'
+import { openLog } from './open.ts'
+import type { LogWriter } from './writer.ts'
 import type { Header } from '../ltx/header.ts'
 import { foldChecksum, pageChecksum } from '../ltx/checksum.ts'
 import type { Checksum, Position } from '../ltx/types.ts'
@@ -31,7 +30,6 @@ export class TestLog {
     this.dir = dir
     this.files = options.files ?? nodeFiles
     this.segmentSizeBytes = options.segmentSizeBytes ?? 1 << 30
-    createLog(this.files, dir, ZERO_POSITION)
     this.writer = this.openWriter()
   }
 
@@ -84,10 +82,7 @@ export class TestLog {
   }
 
   private openWriter(): LogWriter {
-    const state = inspectLog(this.files, this.dir)
-    const last = state.entries.at(-1)
-    const end = last === undefined ? 0 : last.offset + last.sizeBytes
-    return new LogWriter(this.files, this.dir, state.last, end, { segmentSizeBytes: this.segmentSizeBytes })
+    return openLog(this.files, this.dir, { segmentSizeBytes: this.segmentSizeBytes })
   }
 }
 

@@ -56,23 +56,29 @@ export function replayLog(
   assert.equal(state.torn, undefined, 'the log ends in a whole record')
   for (const { path } of listSegments(files, dir)) {
     withFile(files, path, fs.constants.O_RDONLY, (fd) => {
-      const { damage } = scanSegment(files, fd, 0, true, (entry) => {
-        const { header } = entry
-        assert.equal(header.minTXID, database.txid + 1n, 'I2: TXIDs ascend by one')
-        if (database.txid > 0n) assert.equal(header.preApplyChecksum, database.checksum, 'I2: the chain of checksums')
-        const pages: [number, Uint8Array][] = []
-        readPages(files, fd, entry, (pgno, page) => pages.push([pgno, page.slice()]))
-        const before = database.commit
-        database.apply(header, pages)
-        database.checksum = entry.postApplyChecksum
-        assert.equal(
-          database.computeChecksum(),
-          database.checksum,
-          `the pages after transaction ${header.maxTXID} have its post-apply checksum`,
-        )
-        assertComplete(database, before, new Set(pages.map(([pgno]) => pgno)))
-        visit(database, header)
-      })
+      const { damage } = scanSegment(
+        files,
+        fd,
+        0,
+        () => true,
+        (entry) => {
+          const { header } = entry
+          assert.equal(header.minTXID, database.txid + 1n, 'I2: TXIDs ascend by one')
+          if (database.txid > 0n) assert.equal(header.preApplyChecksum, database.checksum, 'I2: the chain of checksums')
+          const pages: [number, Uint8Array][] = []
+          readPages(files, fd, entry, (pgno, page) => pages.push([pgno, page.slice()]))
+          const before = database.commit
+          database.apply(header, pages)
+          database.checksum = entry.postApplyChecksum
+          assert.equal(
+            database.computeChecksum(),
+            database.checksum,
+            `the pages after transaction ${header.maxTXID} have its post-apply checksum`,
+          )
+          assertComplete(database, before, new Set(pages.map(([pgno]) => pgno)))
+          visit(database, header)
+        },
+      )
       assert.equal(damage, undefined)
     })
   }
