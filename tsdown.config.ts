@@ -1,13 +1,18 @@
 import { defineConfig } from 'tsdown'
 
-/** Three entries: the command line, the data plane's worker thread, and the public LTX library. */
+/** The command line, the data plane's worker thread, and what is public: the LTX library, and asking workers for work. */
 export default defineConfig({
-  entry: { cli: 'src/cli/main.ts', dataplane: 'src/node/dataplane-thread.ts', ltx: 'src/ltx/mod.ts' },
+  entry: {
+    cli: 'src/cli/main.ts',
+    dataplane: 'src/node/dataplane-thread.ts',
+    ltx: 'src/ltx/mod.ts',
+    workers: 'workers/mod.ts',
+  },
   format: 'esm',
   platform: 'node',
   target: 'node20',
   outExtensions: () => ({ js: '.js', dts: '.d.ts' }),
-  dts: { entry: 'src/ltx/mod.ts' },
+  dts: { entry: ['src/ltx/mod.ts', 'workers/mod.ts'] },
   sourcemap: true,
   clean: true,
   unbundle: false,

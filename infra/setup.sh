@@ -2,7 +2,7 @@
 # Makes a fresh clone ready: system packages, Node packages, the build. Run it as often as you like: it does what is missing.
 #
 #   bash infra/setup.sh                what ltxd and its demo need
-#   bash infra/setup.sh --test-tools   and the reference tools that tests compare with (ltx, litestream, versitygw)
+#   bash infra/setup.sh --test-tools   and the reference tools that tests compare with (ltx, litestream, versitygw, Redis)
 #
 # As root on Debian or Ubuntu it installs what is missing; as anyone else it says what to install.
 set -euo pipefail
@@ -48,6 +48,7 @@ main() {
 # package:command, where the command shows that the package is there.
 install_system_packages() {
   local wanted='mount:mount util-linux:nsenter sqlite3:sqlite3 python3:python3 make:make g++:g++'
+  if "$1"; then wanted="$wanted redis-server:redis-server"; fi
   if "$1" && ! has_new_go; then wanted="$wanted python3-pip:pip3"; fi
   local missing=() pair
   for pair in $wanted; do
@@ -62,8 +63,26 @@ install_system_packages() {
   say "installing ${missing[*]}"
   DEBIAN_FRONTEND=noninteractive
   export DEBIAN_FRONTEND
-  { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null ||
+  { apt-get update -qq && without_services apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null ||
     fail "apt-get could not install ${missing[*]}; try: $install"
+  # Nor at the next boot, where it came with this.
+  if [[ " ${missing[*]} " = *' redis-server '* ]] && has systemctl; then
+    systemctl disable --quiet redis-server 2>/dev/null || true
+  fi
+}
+
+# Debian starts a service as soon as its package is there, unless policy-rc.d says no. The tests start a Redis of their own.
+without_services() {
+  local policy=/usr/sbin/policy-rc.d status=0
+  if [ -e "$policy" ]; then
+    "$@" || status=$?
+    return "$status"
+  fi
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+  "$@" || status=$?
+  rm -f "$policy"
+  return "$status"
 }
 
 check_node() {

@@ -35,6 +35,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'make a snapshot in the backup of a database, once',
     load: () => import('./snapshot.ts'),
   },
+  {
+    name: 'worker',
+    summary: 'take jobs from the queues: compact, snapshot, retain, restore',
+    load: () => import('./worker.ts'),
+  },
+  {
+    name: 'scheduler',
+    summary: 'schedule the jobs of all databases of a backup',
+    load: () => import('./scheduler.ts'),
+  },
+  {
+    name: 'follow',
+    summary: 'keep a SQLite file in step with a backup, no mount needed',
+    load: () => import('./follow.ts'),
+  },
   { name: 'ltx', summary: 'look into LTX files: list, dump, verify', load: () => import('./ltx.ts') },
   { name: 'init', summary: 'write a commented configuration', load: () => import('./init.ts') },
   {

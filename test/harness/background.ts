@@ -1,0 +1,48 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { LTXD_CLI } from './ltxd-node.ts'
+import { until, within } from './wait.ts'
+
+/** An `ltxd` command that runs until it is told to stop, driven from outside the way an operator would. */
+export class BackgroundCommand {
+  readonly #child: ChildProcess
+  readonly #logFile: string
+  readonly #from: number
+  readonly exited: Promise<number | NodeJS.Signals>
+
+  /** Its output is appended to the file. */
+  constructor(args: readonly string[], logFile: string, env: NodeJS.ProcessEnv = {}, cwd?: string) {
+    const log = openSync(logFile, 'a')
+    this.#logFile = logFile
+    this.#from = readFileSync(logFile, 'utf8').length
+    this.#child = spawn(process.execPath, [LTXD_CLI, ...args], {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, ...env },
+      cwd,
+    })
+    closeSync(log)
+    this.exited = new Promise((resolve) =>
+      this.#child.once('exit', (code, signal) => resolve(code ?? signal ?? 'SIGKILL')),
+    )
+  }
+
+  /** What this run has printed. */
+  output(): string {
+    return readFileSync(this.#logFile, 'utf8').slice(this.#from)
+  }
+
+  /** Waits until it has printed this. */
+  async said(expected: RegExp, deadlineMs = 20_000): Promise<void> {
+    await until(`${String(expected)} from ltxd`, deadlineMs, () => {
+      if (expected.test(this.output())) return true
+      if (this.#child.exitCode !== null) throw new Error(`ltxd has ended: ${this.output()}`)
+      return false
+    })
+  }
+
+  /** Asks it to stop; gives its exit code, or the signal that ended it. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM', deadlineMs = 30_000): Promise<number | NodeJS.Signals> {
+    this.#child.kill(signal)
+    return within('end of ltxd', deadlineMs, this.exited)
+  }
+}

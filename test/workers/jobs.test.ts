@@ -1,0 +1,185 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { QueueEvents } from 'bullmq'
+import type { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { findTool } from '../../infra/test-tools.ts'
+import { compactUpTo } from '../../src/backup/upkeep.ts'
+import { SEED } from '../../src/backup/testing.ts'
+import { formatChecksum, formatTXID, toTXID, type TXID } from '../../src/ltx/types.ts'
+import { openObjectStore } from '../../src/objectstore/open.ts'
+import { enqueue } from '../../workers/enqueue.ts'
+import { KEY_PREFIX, type QueueName } from '../../workers/queues.ts'
+import { ltxd } from '../cli/run.ts'
+import { BackgroundCommand } from '../harness/background.ts'
+import { RedisServer } from '../harness/redis-server.ts'
+import { filesOf, flaws, Fleet } from './fleet.ts'
+
+if (findTool('redis-server') === undefined && process.env.CI === 'true')
+  throw new Error('redis-server is not installed')
+
+describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED})`, () => {
+  let dir: string
+  let backup: string
+  let redis: RedisServer
+  let client: Redis
+  let fleet: Fleet
+  let worker: BackgroundCommand
+  let log: string
+
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'ltxd-jobs-'))
+    await mkdir(join(dir, 'restored'))
+    backup = `file://${dir}/backup`
+    log = join(dir, 'log')
+    fleet = new Fleet(openObjectStore(backup), 2, SEED)
+    for (let round = 0; round < 4; round++) await fleet.round(() => 3)
+    redis = await RedisServer.start()
+    client = redis.client()
+    client.on('error', () => undefined)
+    worker = start('worker', '--lock-time', '2s', '--output-dir', join(dir, 'restored'))
+    await worker.said(/worker ready/)
+  })
+
+  afterAll(async () => {
+    await worker.stop('SIGKILL')
+    client.disconnect()
+    await redis.stop()
+    await rm(dir, { recursive: true, force: true })
+  })
+
+  const start = (...args: string[]) => new BackgroundCommand([...args, '--redis', redis.url], log, {}, dir)
+
+  async function outcome<Q extends QueueName>(queue: Q, payload: Parameters<typeof enqueue<Q>>[2]) {
+    const connection = redis.client()
+    const events = new QueueEvents(queue, { connection, prefix: KEY_PREFIX })
+    try {
+      await events.waitUntilReady()
+      const job = await enqueue(client, queue, payload)
+      return await job.waitUntilFinished(events, 20_000)
+    } finally {
+      await events.close()
+      connection.disconnect()
+    }
+  }
+
+  const played = () => fleet.databases[0]!
+  const database = () => played().database
+  const expected = (txid: TXID) => {
+    return { txid: formatTXID(txid), checksum: formatChecksum(played().checksums.get(txid)!), verified: true }
+  }
+
+  test('a restore brings back the newest state as a file, and doing it again changes nothing', async () => {
+    const payload = { backup, database: database(), output: { path: 'one/a.db' } }
+    const newest = played().position().txid
+    expect(await outcome('restore', payload)).toMatchObject({ ...expected(newest), output: 'one/a.db' })
+    const path = join(dir, 'restored/one/a.db')
+    expect((await readFile(path)).equals(played().states.get(newest)!)).toBe(true)
+    // Another job, with the same outcome: as if the first worker had died before it could say that it was done.
+    const again = { ...payload, target: { kind: 'txid', txid: newest.toString(16) } } as const
+    expect(await outcome('restore', again)).toMatchObject(expected(newest))
+  })
+
+  test('a restore brings back a moment as an object, beside the backup or elsewhere', async () => {
+    const txid = toTXID(6)
+    const target = { kind: 'txid', txid: '6' } as const
+    const elsewhere = `file://${dir}/elsewhere`
+    for (const output of [{ key: 'restores/a.db' }, { key: 'a.db', store: elsewhere }]) {
+      expect(await outcome('restore', { backup, database: database(), target, output })).toMatchObject(expected(txid))
+    }
+    for (const path of ['backup/restores/a.db', 'elsewhere/a.db']) {
+      expect((await readFile(join(dir, path))).equals(played().states.get(txid)!), path).toBe(true)
+    }
+    expect((await ltxd(['backup', 'verify', backup], { cwd: dir })).code).toBe(0)
+  })
+
+  test('what is never going to work fails at once and says why', async () => {
+    const base = { backup, database: database() }
+    await writeFile(join(dir, 'restored/taken.db'), 'something else')
+    await expect(outcome('restore', { ...base, output: { path: 'taken.db' } })).rejects.toThrow(
+      /OUTPUT_EXISTS: .*taken\.db/,
+    )
+    expect(await readFile(join(dir, 'restored/taken.db'), 'utf8')).toBe('something else')
+    const target = { kind: 'txid', txid: 'ffff' } as const
+    await expect(outcome('restore', { ...base, target, output: { key: 'x' } })).rejects.toThrow(/TARGET_UNAVAILABLE: /)
+    const nope = { backup, database: 'nope.db', output: { key: 'x' } }
+    await expect(outcome('restore', nope)).rejects.toThrow(/BACKUP_NOT_FOUND: .*no backup of database nope\.db/)
+    await expect(enqueue(client, 'compact', { ...base, level: 12 })).rejects.toThrow(
+      /queue compact cannot be done: level/,
+    )
+  })
+
+  test('asking twice for the same is asking once', async () => {
+    const payload = { backup, database: database(), output: { key: 'twice.db' } }
+    const [first, second] = [await enqueue(client, 'restore', payload), await enqueue(client, 'restore', payload)]
+    expect(second.id).toBe(first.id)
+  })
+
+  test('levels, a snapshot and retention are asked for as often as one likes', async () => {
+    const base = { backup, database: fleet.databases[1]!.database }
+    expect((await outcome('compact', { ...base, level: 2 })).written).toHaveLength(2)
+    expect((await outcome('compact', { ...base, level: 2 })).written).toEqual([])
+    expect(await outcome('snapshot', base)).toMatchObject({ outcome: 'made' })
+    expect(await outcome('snapshot', base)).toMatchObject({ outcome: 'current', written: [] })
+    const retention = { ...base, snapshotRetentionMs: 0, level0RetentionMs: 0 }
+    expect((await outcome('retain', retention)).deleted).toBeGreaterThan(0)
+    expect((await outcome('retain', retention)).deleted).toBe(0)
+  })
+
+  test('the same work done by several at once, without any lock, is right all the same', async () => {
+    const store = openObjectStore(backup)
+    const name = database()
+    const before = (await filesOf(store, name, 1)).length
+    expect(before).toBe(0)
+    const all = await Promise.all(Array.from({ length: 6 }, () => compactUpTo(openObjectStore(backup), name, 2)))
+    expect(all.flat().length).toBeGreaterThanOrEqual(2)
+    expect([...flaws(await filesOf(store, name, 1)), ...flaws(await filesOf(store, name, 2))]).toEqual([])
+  })
+
+  test('Redis goes away and comes back: said once each, and the work goes on', async () => {
+    await redis.end()
+    await worker.said(/Redis cannot be reached/)
+    await redis.run()
+    await worker.said(/Redis is back/)
+    const payload = { backup, database: database(), output: { key: 'after.db' } }
+    expect(await outcome('restore', payload)).toMatchObject(expected(played().position().txid))
+    expect(worker.output().match(/Redis cannot be reached/g)).toHaveLength(1)
+  })
+
+  test('a worker and a scheduler stop cleanly, with and without a Redis', async () => {
+    const others = [start('worker', '--queues', 'retain'), start('scheduler', '--backup', backup)]
+    await Promise.all(others.map((command) => command.said(/ready/)))
+    expect(await Promise.all(others.map((command) => command.stop('SIGINT')))).toEqual([0, 0])
+    const lonely = new BackgroundCommand(['worker', '--redis', 'redis://127.0.0.1:1'], log, {}, dir)
+    await lonely.said(/Redis cannot be reached/)
+    expect(await lonely.stop()).toBe(0)
+  })
+
+  test('a Redis that would throw jobs away is refused', async () => {
+    const forgetful = await RedisServer.start('--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru')
+    try {
+      const refused = await ltxd(['worker', '--redis', forgetful.url], { cwd: dir })
+      expect(refused).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/set maxmemory-policy noeviction/) as string,
+      })
+    } finally {
+      await forgetful.stop()
+    }
+  })
+
+  test('wrong usage is said', async () => {
+    const cases: [string[], RegExp][] = [
+      [['worker'], /where are the queues\?/],
+      [['worker', '--redis', 'http://x'], /--redis: redis\.url: scheme "http:" is not known/],
+      [['worker', '--redis', redis.url, '--queues', 'compact,verify'], /"verify" is not one of compact, snapshot/],
+      [['worker', '--redis', redis.url, '--concurrency', '0'], /expected a number from 1 to 64/],
+      [['scheduler', '--redis', redis.url], /which backup\?/],
+    ]
+    for (const [args, stderr] of cases) {
+      const done = await ltxd(args, { cwd: dir })
+      expect(done, args.join(' ')).toMatchObject({ code: 2, stderr: expect.stringMatching(stderr) as string })
+    }
+  })
+})

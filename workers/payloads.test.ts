@@ -1,0 +1,68 @@
+import { describe, expect, test } from 'vitest'
+import { jobId, scheduleId } from './job-ids.ts'
+import { parsePayload, PayloadError } from './payloads.ts'
+import type { QueueName } from './queues.ts'
+
+const base = { backup: 's3://bucket/prefix?endpoint=http://127.0.0.1:7070&region=eu-1', database: 'tenants/a b.db' }
+const restore = { ...base, output: { key: 'restores/a.db' } }
+
+describe('a payload is taken as it is', () => {
+  test.each<[QueueName, object]>([
+    ['compact', { ...base, level: 8 }],
+    ['snapshot', base],
+    ['retain', { ...base, snapshotRetentionMs: 86_400_000, level0RetentionMs: 0 }],
+    ['restore', { ...restore, target: { kind: 'txid', txid: '1f' } }],
+    ['restore', { ...restore, target: { kind: 'timestamp', timestamp: '2026-01-31T12:00:00Z' } }],
+    ['restore', { ...restore, target: { kind: 'newest' }, output: { path: 'a/b.db' } }],
+  ])('%s %j', (queue, payload) => {
+    expect(parsePayload(queue, payload)).toEqual(payload)
+  })
+
+  test('a restore is of the newest state unless it says otherwise', () => {
+    expect(parsePayload('restore', restore).target).toEqual({ kind: 'newest' })
+  })
+})
+
+describe('a payload is refused, by name, without repeating it', () => {
+  test.each<[QueueName, unknown, RegExp]>([
+    ['compact', undefined, /its data: /],
+    ['compact', { ...base, level: 9 }, /level: /],
+    ['compact', { ...base, level: 1, extra: 1 }, /"extra"/],
+    ['snapshot', { ...base, backup: 'nowhere' }, /backup: is not a URL/],
+    ['snapshot', { ...base, backup: 's3://key:hunter2@bucket/p' }, /backup: holds credentials/],
+    ['snapshot', { ...base, backup: 's3://bucket/p?secretAccessKey=hunter2' }, /backup: holds credentials/],
+    ['snapshot', { ...base, database: '../etc/passwd' }, /database: .*part "\."/],
+    ['retain', { ...base, snapshotRetentionMs: -1, level0RetentionMs: 0 }, /snapshotRetentionMs: /],
+    ['restore', { ...restore, target: { kind: 'txid', txid: 'xyz' } }, /target\.txid: /],
+    ['restore', { ...restore, target: { kind: 'txid', txid: '0' } }, /target\.txid: transactions begin at 1/],
+    ['restore', { ...restore, target: { kind: 'timestamp', timestamp: 'noon' } }, /target\.timestamp: is not a time/],
+    ['restore', { ...restore, output: { path: '/etc/passwd' } }, /output/],
+    ['restore', { ...restore, output: { path: 'a/../../b' } }, /output/],
+    ['restore', { ...restore, output: { path: '.' } }, /output/],
+    ['restore', { ...restore, output: { key: 'a//b' } }, /output/],
+    ['restore', base, /output/],
+  ])('%s %j', (queue, payload, expected) => {
+    const parse = () => parsePayload(queue, payload)
+    expect(parse).toThrow(PayloadError)
+    expect(parse).toThrow(expected)
+    expect(parse).not.toThrow(/hunter2/)
+  })
+})
+
+test('asking twice for the same has one name, and for something else another', () => {
+  const id = (value: object) => jobId(parsePayload('restore', value))
+  expect(id(restore)).toBe(id({ output: { key: 'restores/a.db' }, target: { kind: 'newest' }, ...base }))
+  const others = [
+    { ...restore, target: { kind: 'txid', txid: '1' } },
+    { ...restore, output: { path: 'restores/a.db' } },
+    { ...restore, database: 'tenants/a' },
+    { ...restore, backup: 's3://bucket/other' },
+  ]
+  expect(new Set([id(restore), ...others.map(id)]).size).toBe(5)
+})
+
+test('no name holds a colon, whatever the database is called', () => {
+  const odd = { backup: 'file:///b', database: 'a:b:c/d:e' }
+  expect(jobId(odd)).not.toContain(':')
+  expect(scheduleId('compact', odd.backup, odd.database, 3)).toMatch(/^[0-9a-f]{12}\.a%3Ab%3Ac\/d%3Ae\.level-3$/)
+})

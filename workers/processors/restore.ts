@@ -1,0 +1,154 @@
+import { createReadStream } from 'node:fs'
+import { mkdtemp, open, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { loadMetadata } from '../../src/backup/history.ts'
+import { formatMetadata, parseMetadata } from '../../src/backup/metadata.ts'
+import { OutputExistsError } from '../../src/backup/output-file.ts'
+import type { Plan } from '../../src/backup/plan.ts'
+import { planFromStore, restoreDatabase, type RestoreResult as Restored } from '../../src/backup/restore.ts'
+import { foldChecksum, pageChecksum } from '../../src/ltx/checksum.ts'
+import {
+  EMPTY_CHECKSUM,
+  formatChecksum,
+  formatTXID,
+  lockPgno,
+  toTXID,
+  type Checksum,
+  type TXID,
+} from '../../src/ltx/types.ts'
+import { ObjectExistsError } from '../../src/objectstore/errors.ts'
+import type { ObjectStore } from '../../src/objectstore/objectstore.ts'
+import { LtxdError } from '../../src/util/errors.ts'
+import { toTarget, txidTarget, type Payload } from '../payloads.ts'
+import type { JobContext } from './context.ts'
+
+export interface RestoreJobResult {
+  readonly database: string
+  readonly txid: string
+  readonly checksum: string
+  /** Whether the backup told the checksum too. */
+  readonly verified: boolean
+  /** A file with its path, or an object with its key. */
+  readonly output: string
+}
+
+/** The worker was not told where files may be written. */
+export class NoOutputDirectoryError extends LtxdError {
+  constructor() {
+    super(
+      'OUTPUT_DIRECTORY_MISSING',
+      'this worker writes no files: start it with --output-dir DIR, below which restores may write, or restore to an object key',
+      2,
+    )
+  }
+}
+
+/**
+ * Restores a database to a file or an object. Where the output is there already and holds just that state, that is success:
+ * an earlier attempt was done and could not say so. Throws what `restoreDatabase` throws, NoOutputDirectoryError,
+ * ObjectExistsError.
+ */
+export async function restore(payload: Payload<'restore'>, context: JobContext): Promise<RestoreJobResult> {
+  const { database, output } = payload
+  const plan = await planFromStore(context.store, database, toTarget(payload.target))
+  const { max: txid } = plan.at(-1) ?? plan[0]
+  if (payload.target.kind !== 'txid') await context.pin(txidTarget(txid))
+  const state =
+    'path' in output
+      ? await toFile(payload, output.path, plan, txid, context)
+      : await toObject(payload, output, txid, context)
+  return {
+    database,
+    txid: formatTXID(txid),
+    checksum: formatChecksum(state.checksum),
+    verified: state.verified,
+    output: 'path' in output ? output.path : output.key,
+  }
+}
+
+type State = Pick<Restored, 'checksum' | 'verified'>
+
+async function toFile(
+  { database }: Payload<'restore'>,
+  path: string,
+  plan: Plan,
+  txid: TXID,
+  { store, outputDir, signal, progress }: JobContext,
+): Promise<State> {
+  if (outputDir === undefined) throw new NoOutputDirectoryError()
+  const target = join(outputDir, path)
+  await removeUnfinished(target)
+  try {
+    return await restoreDatabase(store, database, { kind: 'txid', txid }, target, { signal, progress })
+  } catch (error) {
+    if (!(error instanceof OutputExistsError)) throw error
+    const expected = (await loadMetadata(store, plan.at(-1) ?? plan[0])).postApplyChecksum
+    if (expected === undefined || (await fileChecksum(target)) !== expected) throw error
+    return { checksum: expected, verified: true }
+  }
+}
+
+/** By way of a file that is gone afterwards: pages come in any order, and an object is written from its beginning. */
+async function toObject(
+  { database }: Payload<'restore'>,
+  output: { readonly key: string; readonly store?: string | undefined },
+  txid: TXID,
+  { store, openStore, signal, progress }: JobContext,
+): Promise<State> {
+  const directory = await mkdtemp(join(tmpdir(), 'ltxd-restore-'))
+  const into = output.store === undefined ? store : openStore(output.store)
+  try {
+    const path = join(directory, 'database')
+    const restored = await restoreDatabase(store, database, { kind: 'txid', txid }, path, { signal, progress })
+    await putDatabase(into, output.key, path, restored, signal)
+    return restored
+  } finally {
+    if (into !== store) await into.close()
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+async function putDatabase(
+  into: ObjectStore,
+  key: string,
+  path: string,
+  restored: Restored,
+  signal: AbortSignal,
+): Promise<void> {
+  const { txid, checksum, pageSize, commit, timestampMs } = restored
+  const metadata = formatMetadata(toTXID(1), txid, { timestampMs, postApplyChecksum: checksum, pageSize, commit })
+  try {
+    await into.put(key, createReadStream(path), { ifNoneMatch: '*', metadata, timestampMs, signal })
+  } catch (error) {
+    if (!(error instanceof ObjectExistsError)) throw error
+    const head = await into.head(key)
+    if (head === undefined || parseMetadata(head.metadata).postApplyChecksum !== checksum) throw error
+  }
+}
+
+/** What attempts that were killed have left beside the output. One that is alive after all finds nothing to publish. */
+async function removeUnfinished(path: string): Promise<void> {
+  const names = await readdir(dirname(path)).catch(() => [])
+  for (const name of names) {
+    if (name.startsWith(`${basename(path)}.ltxd-restore-`)) await rm(join(dirname(path), name), { force: true })
+  }
+}
+
+/** Of the database in a file; of anything else, some number. */
+async function fileChecksum(path: string): Promise<Checksum> {
+  const file = await open(path, 'r')
+  try {
+    const header = Buffer.alloc(18)
+    await file.read(header, 0, header.length, 0)
+    const pageSize = header.readUInt16BE(16) === 1 ? 65536 : Math.max(512, header.readUInt16BE(16))
+    const page = Buffer.alloc(pageSize)
+    let checksum: Checksum = EMPTY_CHECKSUM
+    for (let pgno = 1; (await file.read(page, 0, pageSize, (pgno - 1) * pageSize)).bytesRead === pageSize; pgno++) {
+      if (pgno !== lockPgno(pageSize)) checksum = foldChecksum(checksum, pageChecksum(pgno, page))
+    }
+    return checksum
+  } finally {
+    await file.close()
+  }
+}

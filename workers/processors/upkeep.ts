@@ -1,0 +1,47 @@
+/** Compaction, snapshots, retention: thin around what the daemon does. */
+
+import type { FileRef } from '../../src/backup/layout.ts'
+import { compactUpTo, prune, snapshotOnce } from '../../src/backup/upkeep.ts'
+import { formatTXID } from '../../src/ltx/types.ts'
+import type { Payload } from '../payloads.ts'
+import type { JobContext, WrittenFile } from './context.ts'
+
+export interface CompactResult {
+  readonly written: readonly WrittenFile[]
+}
+
+export async function compact({ database, level }: Payload<'compact'>, context: JobContext): Promise<CompactResult> {
+  const { store, signal, progress } = context
+  const written = await compactUpTo(store, database, level, { signal, progress })
+  return { written: written.map(describe) }
+}
+
+export interface SnapshotResult {
+  readonly outcome: 'made' | 'current' | 'dropped' | 'empty'
+  readonly written: readonly WrittenFile[]
+}
+
+export async function snapshot({ database }: Payload<'snapshot'>, context: JobContext): Promise<SnapshotResult> {
+  const { store, signal, progress } = context
+  const result = await snapshotOnce(store, database, { signal, progress })
+  return { outcome: result.outcome, written: result.outcome === 'made' ? [describe(result.file)] : [] }
+}
+
+export interface RetainResult {
+  readonly deleted: number
+  readonly sizeBytes: number
+}
+
+export async function retain(payload: Payload<'retain'>, context: JobContext): Promise<RetainResult> {
+  const { database, ...policy } = payload
+  const { store, signal } = context
+  const { files, markers } = await prune(store, database, policy, context.nowMs(), { signal })
+  return {
+    deleted: files.length + markers.length,
+    sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),
+  }
+}
+
+function describe({ level, min, max }: FileRef): WrittenFile {
+  return { level, min: formatTXID(min), max: formatTXID(max) }
+}

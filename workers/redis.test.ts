@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest'
+import { checkRedis, RedisRefusedError } from './redis.ts'
+
+const info = (version: string, policy?: string, maxmemory = '0') =>
+  `# Server\r\nredis_version:${version}\r\n# Memory\r\nmaxmemory:${maxmemory}\r\n` +
+  (policy === undefined ? '' : `maxmemory_policy:${policy}\r\n`)
+
+const check = (text: string) => () => checkRedis('redis://queues', text)
+
+test('a Redis that keeps what it is given is fine', () => {
+  expect(check(info('7.0.15', 'noeviction', '1000000'))()).toBeUndefined()
+})
+
+test('one that would throw jobs away is refused, or warned of where it has no limit to do so', () => {
+  expect(check(info('7.0.15', 'allkeys-lru', '1000000'))).toThrow(RedisRefusedError)
+  expect(check(info('7.0.15', 'volatile-ttl', '1000000'))).toThrow(/set maxmemory-policy noeviction/)
+  expect(check(info('7.0.15', 'allkeys-lru'))()).toMatch(/harmless without a maxmemory/)
+  expect(check(info('7.0.15'))()).toMatch(/does not tell/)
+})
+
+test('one that is too old is refused', () => {
+  expect(check(info('5.0.14', 'noeviction'))).toThrow(/version 5\.0\.14; expected 6\.2 or later/)
+  expect(check(info('6.0.16', 'noeviction'))).toThrow(RedisRefusedError)
+  expect(check(info('6.2.0', 'noeviction'))()).toBeUndefined()
+})

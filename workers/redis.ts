@@ -1,0 +1,88 @@
+import { Redis } from 'ioredis'
+import { errorCode, errorMessage, LtxdError } from '../src/util/errors.ts'
+import { redactUrl, type Logger } from '../src/util/log.ts'
+
+/** Redis is there, and cannot be used: asking again does not help. */
+export class RedisRefusedError extends LtxdError {
+  constructor(url: string, problem: string) {
+    super('REDIS_REFUSED', `the Redis at ${url} cannot be used: ${problem}`)
+  }
+}
+
+/** Redis 6.2, the oldest that BullMQ recommends. */
+const MINIMUM_VERSION = [6, 2] as const
+const REFUSALS = /^(NOAUTH|WRONGPASS|NOPERM|ERR invalid password|ERR Client sent AUTH|ERR DB index)/
+const MAX_PAUSE_MS = 5000
+
+/**
+ * A connection that comes back by itself for as long as it takes, and says once that Redis is away and once that it is back.
+ * `failed` takes the errors of BullMQ's own connections, which are the same ones again.
+ */
+export class RedisLink {
+  readonly client: Redis
+  readonly url: string
+  readonly #logger: Logger
+  #reason: string | undefined
+  readonly #refused: Promise<never>
+  #refuse: (error: RedisRefusedError) => void = () => undefined
+
+  constructor(url: string, logger: Logger) {
+    this.url = redactUrl(url)
+    this.#logger = logger
+    this.#refused = new Promise((_, reject) => (this.#refuse = reject))
+    this.#refused.catch(() => undefined)
+    this.client = new Redis(url, {
+      connectionName: 'ltxd',
+      // BullMQ waits for Redis instead of failing what it was asked for.
+      maxRetriesPerRequest: null,
+      retryStrategy: (times) => Math.min(MAX_PAUSE_MS, 100 * 2 ** Math.min(times, 10)),
+    })
+    this.client.on('error', (error) => this.failed(error))
+    this.client.on('ready', () => this.#back())
+  }
+
+  /** Waits until Redis is there. Throws RedisRefusedError when it would lose jobs, or lets nobody in. */
+  async open(): Promise<void> {
+    const info = await Promise.race([this.client.info(), this.#refused])
+    const warning = checkRedis(this.url, info)
+    if (warning !== undefined) this.#logger.warn({ redis: this.url }, warning)
+  }
+
+  failed(error: unknown): void {
+    const message = errorMessage(error) || (errorCode(error) ?? 'no connection')
+    if (REFUSALS.test(message)) this.#refuse(new RedisRefusedError(this.url, message))
+    const reason = errorCode(error) ?? message
+    if (this.#reason === reason || (this.#reason !== undefined && this.client.status !== 'ready')) return
+    this.#reason = reason
+    this.#logger.error({ redis: this.url, reason: message }, 'Redis cannot be reached, or fails; it is tried again')
+  }
+
+  close(): void {
+    this.client.disconnect()
+  }
+
+  #back(): void {
+    if (this.#reason !== undefined) this.#logger.info({ redis: this.url }, 'Redis is back')
+    this.#reason = undefined
+  }
+}
+
+/** What INFO says, held against what queues need. Returns a warning; throws RedisRefusedError. */
+export function checkRedis(url: string, info: string): string | undefined {
+  const field = (name: string) => new RegExp(`^${name}:(.*?)\r?$`, 'm').exec(info)?.[1]
+  const version = field('redis_version') ?? ''
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const [wantedMajor, wantedMinor] = MINIMUM_VERSION
+  if (version !== '' && (major < wantedMajor || (major === wantedMajor && minor < wantedMinor))) {
+    throw new RedisRefusedError(url, `it is version ${version}; expected ${MINIMUM_VERSION.join('.')} or later`)
+  }
+  const policy = field('maxmemory_policy')
+  if (policy === 'noeviction') return undefined
+  const advice = 'set maxmemory-policy noeviction'
+  if (policy === undefined) return `it does not tell its maxmemory-policy: ${advice}, or it may throw jobs away`
+  if (field('maxmemory') === '0') return `maxmemory-policy is ${policy}: harmless without a maxmemory, but ${advice}`
+  throw new RedisRefusedError(
+    url,
+    `with maxmemory-policy ${policy} it throws jobs away when memory runs short: ${advice}`,
+  )
+}

@@ -1,0 +1,83 @@
+import { expect, test } from 'vitest'
+import { DEFAULT_SCHEDULE, type BackupSchedule } from '../src/backup/levels.ts'
+import { scheduleId } from './job-ids.ts'
+import { parsePayload } from './payloads.ts'
+import { planSchedules, wantedSchedules, type ExistingSchedule, type Schedule } from './schedule-plan.ts'
+
+const NOW = 1_780_000_012_345
+const BACKUP = 'file:///var/backups'
+
+function asExisting(schedules: readonly Schedule[], nowMs = NOW): ExistingSchedule[] {
+  return schedules.map(({ id, everyMs, payload }) => ({
+    id,
+    everyMs,
+    payload: { ...payload },
+    nextMs: nowMs + everyMs,
+  }))
+}
+
+const wanted = (databases: string[], schedule: BackupSchedule = DEFAULT_SCHEDULE, backup = BACKUP) =>
+  wantedSchedules(backup, databases, schedule)
+
+test('each database has its levels, snapshots and retention, with payloads that workers take', () => {
+  const schedules = wanted(['a.db', 'b/c.db'])
+  expect(schedules.map(({ queue, everyMs }) => [queue, everyMs])).toEqual(
+    [...Array(2).keys()].flatMap(() => [
+      ['compact', 30_000],
+      ['compact', 300_000],
+      ['compact', 3_600_000],
+      ['snapshot', 86_400_000],
+      ['retain', 15_000],
+    ]),
+  )
+  for (const { queue, payload } of schedules) expect(parsePayload(queue, payload)).toEqual(payload)
+  expect(new Set(schedules.map(({ queue, id }) => queue + id)).size).toBe(10)
+})
+
+test('what is missing begins at its next boundary, as a daemon would', () => {
+  const schedules = wanted(['a.db'])
+  const { upsert, remove } = planSchedules(BACKUP, schedules, [], NOW)
+  expect(upsert.map(({ id }) => id)).toEqual(schedules.map(({ id }) => id))
+  for (const { startMs, everyMs } of upsert) {
+    expect(startMs).toBeGreaterThan(NOW)
+    expect(startMs - NOW).toBeLessThanOrEqual(everyMs)
+    expect(startMs % everyMs).toBe(0)
+  }
+  expect(remove).toEqual([])
+})
+
+test('a scheduler that starts again, or beside another, changes nothing', () => {
+  const schedules = wanted(['a.db', 'b.db'])
+  expect(planSchedules(BACKUP, schedules, asExisting(schedules), NOW)).toEqual({ upsert: [], remove: [] })
+})
+
+test('what the configuration changed is changed; what a database left behind goes; other backups are let be', () => {
+  const before = asExisting([...wanted(['a.db', 'gone.db']), ...wanted(['a.db'], DEFAULT_SCHEDULE, 'file:///other')])
+  const levels = [
+    { level: 1, intervalMs: 10_000 },
+    { level: 2, intervalMs: 300_000 },
+  ]
+  const retention = { ...DEFAULT_SCHEDULE.retention, level0RetentionMs: 0 }
+  const { upsert, remove } = planSchedules(
+    BACKUP,
+    wanted(['a.db'], { ...DEFAULT_SCHEDULE, levels, retention }),
+    before,
+    NOW,
+  )
+  expect(upsert.map(({ queue, id }) => [queue, id])).toEqual([
+    ['compact', scheduleId('compact', BACKUP, 'a.db', 1)],
+    ['retain', scheduleId('retain', BACKUP, 'a.db')],
+  ])
+  const gone = (level: number) => scheduleId('compact', BACKUP, 'gone.db', level)
+  const rest = (['snapshot', 'retain'] as const).map((queue) => scheduleId(queue, BACKUP, 'gone.db'))
+  expect(new Set(remove)).toEqual(
+    new Set([scheduleId('compact', BACKUP, 'a.db', 3), gone(1), gone(2), gone(3), ...rest]),
+  )
+})
+
+test('one that has lost its next job is made anew; one whose jobs merely wait for a worker soon', () => {
+  const [schedule] = wanted(['a.db'])
+  const overdue = (ms: number) => [{ ...asExisting([schedule!])[0]!, nextMs: NOW - ms }]
+  expect(planSchedules(BACKUP, [schedule!], overdue(100_000), NOW).upsert).toEqual([])
+  expect(planSchedules(BACKUP, [schedule!], overdue(130_000), NOW).upsert).toHaveLength(1)
+})

@@ -1,0 +1,114 @@
+import { Queue } from 'bullmq'
+import type { BackupSchedule } from '../src/backup/levels.ts'
+import { systemClock, type Clock } from '../src/backup/clock.ts'
+import { failureReason } from '../src/backup/failure.ts'
+import { loadHistories } from '../src/backup/history.ts'
+import { openObjectStore } from '../src/objectstore/open.ts'
+import type { ObjectStore } from '../src/objectstore/objectstore.ts'
+import type { Logger } from '../src/util/log.ts'
+import { KEY_PREFIX, JOB_OPTIONS } from './queues.ts'
+import { RedisLink } from './redis.ts'
+import { planSchedules, wantedSchedules, type ExistingSchedule, type ScheduledQueue } from './schedule-plan.ts'
+
+export interface SchedulerOptions {
+  readonly redisUrl: string
+  readonly backup: string
+  readonly schedule: BackupSchedule
+  /** How often the backup is looked through for databases that have come or gone. */
+  readonly discoverIntervalMs: number
+  readonly logger: Logger
+  readonly clock?: Clock
+}
+
+const SCHEDULED: readonly ScheduledQueue[] = ['compact', 'snapshot', 'retain']
+
+/**
+ * Sees to it that Redis holds a schedule for each level, the snapshots and the retention of each database in a backup. The
+ * schedules make the jobs by themselves: they go on while no scheduler runs.
+ */
+export class Scheduler {
+  readonly #options: SchedulerOptions
+  readonly #clock: Clock
+  readonly #link: RedisLink
+  readonly #store: ObjectStore
+  readonly #stopping = new AbortController()
+  #queues: Record<ScheduledQueue, Queue> | undefined
+  #loop: Promise<void> | undefined
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.#store = openObjectStore(options.backup)
+    this.#link = new RedisLink(options.redisUrl, options.logger)
+  }
+
+  /** Waits for Redis. Throws RedisRefusedError. */
+  async start(): Promise<void> {
+    await this.#link.open()
+    if (this.#stopping.signal.aborted) return
+    const queue = (name: ScheduledQueue) => {
+      const made = new Queue(name, { connection: this.#link.client, prefix: KEY_PREFIX })
+      made.on('error', (error) => this.#link.failed(error))
+      return made
+    }
+    this.#queues = { compact: queue('compact'), snapshot: queue('snapshot'), retain: queue('retain') }
+    this.#options.logger.info({ redis: this.#link.url, backup: this.#store.url }, 'scheduler ready')
+    this.#loop = this.#run()
+  }
+
+  async stop(timeoutMs: number): Promise<void> {
+    this.#stopping.abort(new Error('the scheduler is stopping'))
+    const waited = new AbortController()
+    await Promise.race([this.#loop, this.#clock.sleep(timeoutMs, waited.signal).catch(() => undefined)])
+    waited.abort()
+    this.#link.close()
+    await this.#store.close()
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping
+    const { logger, discoverIntervalMs } = this.#options
+    let reason: string | undefined
+    while (!signal.aborted) {
+      try {
+        await this.#update()
+        if (reason !== undefined) logger.info({ backup: this.#store.url }, 'scheduling works again')
+        reason = undefined
+      } catch (error) {
+        if (signal.aborted) return
+        if (failureReason(error) !== reason) logger.error({ err: error }, 'scheduling failed; it is tried again')
+        reason = failureReason(error)
+      }
+      await this.#clock.sleep(discoverIntervalMs, signal).catch(() => undefined)
+    }
+  }
+
+  async #update(): Promise<void> {
+    const { backup, schedule, logger } = this.#options
+    const databases = [...(await loadHistories(this.#store)).keys()]
+    const wanted = wantedSchedules(backup, databases, schedule)
+    let added = 0
+    let removed = 0
+    for (const name of SCHEDULED) {
+      const queue = this.#queues?.[name]
+      if (queue === undefined) return
+      const existing = (await queue.getJobSchedulers()).map(toExisting)
+      const mine = wanted.filter((item) => item.queue === name)
+      const { upsert, remove } = planSchedules(backup, mine, existing, this.#clock.now())
+      for (const { id, everyMs, startMs, payload } of upsert) {
+        const template = { name, data: payload, opts: JOB_OPTIONS }
+        await queue.upsertJobScheduler(id, { every: everyMs, startDate: startMs }, template)
+      }
+      for (const id of remove) await queue.removeJobScheduler(id)
+      added += upsert.length
+      removed += remove.length
+    }
+    const level = added + removed > 0 ? 'info' : 'debug'
+    logger[level]({ databases: databases.length, schedules: wanted.length, added, removed }, 'schedules are as wanted')
+  }
+}
+
+function toExisting(scheduler: Awaited<ReturnType<Queue['getJobSchedulers']>>[number]): ExistingSchedule {
+  const { key, every, template, next } = scheduler
+  return { id: key, everyMs: every, payload: template?.data as unknown, nextMs: next }
+}
