@@ -1,0 +1,31 @@
+/**
+ * Applies LTX files to a database as they are named on stdin, one a line, and answers each with the position, or with
+ * `blocked`. `checkpoint` checkpoints. Usage: apply-process.ts DATABASE. Ends, cleanly, with stdin.
+ */
+
+import { createInterface } from 'node:readline'
+import { Applier } from '../../src/apply/applier.ts'
+import { ApplyBlockedError } from '../../src/apply/errors.ts'
+import { PositionFile } from '../../src/apply/positions.ts'
+import { bytesOfFile } from '../../src/apply/transaction.ts'
+
+const path = process.argv[2] as string
+const positions = PositionFile.open(path)
+const applier = Applier.open(path, { positions, checkpointFrames: 40, busyMs: 20 })
+console.log(applier.position.txid.toString())
+createInterface({ input: process.stdin })
+  .on('line', (line) => console.log(answer(line)))
+  .on('close', () => {
+    applier.close()
+    positions.close()
+  })
+
+function answer(line: string): string {
+  try {
+    if (line === 'checkpoint') return applier.checkpoint()?.complete === false ? 'held' : 'done'
+    return applier.apply(bytesOfFile(line)).position.txid.toString()
+  } catch (error) {
+    if (error instanceof ApplyBlockedError) return 'blocked'
+    throw error
+  }
+}
