@@ -8,7 +8,7 @@
 import { createInterface } from 'node:readline'
 import Database from 'better-sqlite3'
 
-const database = new Database(process.argv[2] as string, { timeout: 0 })
+const database = new Database(process.argv[2], { timeout: 0 })
 const state = database.prepare('SELECT n, (SELECT total(v) FROM t) AS sum, expected FROM counter')
 let last = -1
 let held = false
