@@ -4,7 +4,8 @@ import fs from 'node:fs'
 import Database from 'better-sqlite3'
 import { InProcessNode } from './node-in-process.ts'
 import { replayLog } from './log-replay.ts'
-import type { Row, SqliteEngine } from './sqlite-engine.ts'
+import { SqliteEngine } from './sqlite-engine.ts'
+import type { Row } from './sqlite-engine.ts'
 import { formatPosition } from '../../../src/ltx/types.ts'
 import type { Files } from '../../../src/util/files.ts'
 
@@ -76,4 +77,20 @@ function contentOf(dir: string): Record<string, string> {
     content[path] = createHash('sha256').update(fs.readFileSync(path)).digest('hex')
   }
   return content
+}
+
+/** After a recovery life goes on: the next transaction is captured, and is there after the next crash. */
+export function checkGoesOn(dataDir: string, name: string): void {
+  const node = new InProcessNode({ dataDir })
+  const engine = new SqliteEngine(node.mount, { seed: 1 })
+  const connection = engine.open(name)
+  connection.exec('CREATE TABLE IF NOT EXISTS alive (a); INSERT INTO alive VALUES (1); INSERT INTO alive VALUES (2)')
+  const expected = digest((sql) => connection.exec(sql))
+  connection.kill()
+  node.close()
+  assert.equal(
+    recoverAndCheck(dataDir, name).digest,
+    expected,
+    'what was committed after a recovery is there after the next',
+  )
 }

@@ -1,0 +1,69 @@
+import { expect, test } from 'vitest'
+import type { FromDataPlane } from './messages.ts'
+import { SharedState } from './shared-state.ts'
+import { Slots } from './slots.ts'
+import { insert, Rig } from '../../test/harness/in-process/rig.ts'
+
+function setUp() {
+  const said: FromDataPlane[] = []
+  const state = new SharedState()
+  return { said, state, slots: new Slots(state, (message) => said.push(message)) }
+}
+
+test('each database is announced once, and shown where it was announced', () => {
+  using rig = new Rig()
+  const { said, state, slots } = setUp()
+  for (const name of ['a.db', 'b.db']) rig.open('wal', 10, name)
+  for (let i = 0; i < 3; i++) for (const name of ['a.db', 'b.db']) slots.publish(rig.node.database(name))
+  expect(said).toEqual([
+    { type: 'database', name: 'a.db', slot: 0, refusal: undefined },
+    { type: 'database', name: 'b.db', slot: 1, refusal: undefined },
+  ])
+  for (const [slot, name] of ['a.db', 'b.db'].entries()) {
+    expect(state.read(slot).position).toEqual(rig.node.position(name))
+    expect(state.read(slot)).toMatchObject({ journalMode: 'wal', tracked: true, pageSize: 1024 })
+  }
+})
+
+test('a refusal is announced when it comes and when it goes', () => {
+  using rig = new Rig()
+  const { said, slots } = setUp()
+  rig.open('delete', 10)
+  const database = rig.node.database('a.db')
+  slots.publish(database)
+  database.refusal = 'does not fit'
+  slots.publish(database)
+  database.refusal = undefined
+  slots.publish(database)
+  expect(said.map((message) => message.type === 'database' && message.refusal)).toEqual([
+    undefined,
+    'does not fit',
+    undefined,
+  ])
+})
+
+test('what the file alone holds stays behind while pages are in the WAL only, and follows a checkpoint', () => {
+  using rig = new Rig()
+  const { state, slots } = setUp()
+  const connection = rig.open('wal', 10)
+  connection.exec('PRAGMA wal_checkpoint(FULL)')
+  slots.publish(rig.node.database('a.db'))
+  const checkpointed = rig.node.position('a.db')
+  connection.exec(insert(11, 30))
+  slots.publish(rig.node.database('a.db'))
+  expect(state.read(0).backfilled).toEqual(checkpointed)
+  expect(state.read(0).position.txid).toBe(checkpointed.txid + 1n)
+  connection.exec('PRAGMA wal_checkpoint(FULL)')
+  slots.publish(rig.node.database('a.db'))
+  expect(state.read(0).backfilled).toEqual(rig.node.position('a.db'))
+})
+
+test('commits are counted from the first publication on', () => {
+  using rig = new Rig()
+  const { state, slots } = setUp()
+  const connection = rig.open('delete', 10)
+  slots.publish(rig.node.database('a.db'))
+  for (let i = 0; i < 5; i++) connection.exec(insert(100 + i, 100 + i))
+  slots.publish(rig.node.database('a.db'))
+  expect(state.read(0).commits).toBe(5)
+})
