@@ -51,7 +51,7 @@ test.each([
   [['mount'], 'ltxd: where to mount?'],
   [['mount', './m', '--'], 'ltxd: nothing follows "--"'],
   [['mount', './m', '--http', '0.0.0.0:80'], 'ltxd: --http: http.addr: "0.0.0.0:80" would let other machines in'],
-  [['mount', './m', '--backup', 's3://bucket'], 'ltxd: --backup: backup.url: S3 backups are not supported'],
+  [['mount', './m', '--backup', 'gs://bucket'], 'ltxd: --backup: backup.url: scheme "gs:" is not known'],
   [['mount', './m', '--data', './m/data'], 'ltxd: --data: data.dir: the data directory'],
   [['config', '--config', 'nope.yml'], 'ltxd: nope.yml: there is no such file'],
 ])('wrong usage, %j, is exit code 2 and says what is wrong', async (args, message) => {
