@@ -1,0 +1,70 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { afterAll, expect, test } from 'vitest'
+import { DatabaseFile } from './database-file.ts'
+import { hasJournal, rollBack, writeInPlace } from './journal-file.ts'
+import type { Page } from './transaction.ts'
+
+const root = mkdtempSync(join(tmpdir(), 'ltxd-journal-'))
+afterAll(() => rmSync(root, { recursive: true, force: true }))
+let made = 0
+
+/** More pages than one batch of the journal. */
+function largeDatabase(): { path: string; before: Buffer } {
+  const path = join(root, `${made++}.db`)
+  const database = new Database(path)
+  database.exec(
+    'CREATE TABLE t (v); WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) INSERT INTO t SELECT zeroblob(4000) FROM n',
+  )
+  database.close()
+  return { path, before: readFileSync(path) }
+}
+
+/** Other pages, of which the writer dies after so many. */
+function* dying(pageSize: number, count: number): Generator<Page> {
+  const page = new Uint8Array(pageSize).fill(7)
+  for (let pgno = 1; pgno <= count; pgno++) yield { pgno, page }
+  throw new Error('died')
+}
+
+/** A transaction that did not get to its end: the file is changed, the journal is there. */
+function interrupted(path: string, before: Buffer, after: { pageSize: number; sizePages: number }): void {
+  const file = DatabaseFile.open(path)
+  expect(file.tryExclusive(0)).toBe(true)
+  const size = { pageSize: 4096, sizePages: before.length / 4096 }
+  expect(() => writeInPlace(file, size, after, dying(after.pageSize, 6000))).toThrow('died')
+  file.close()
+  expect(existsSync(`${path}-journal`)).toBe(true)
+  expect(readFileSync(path).equals(before)).toBe(false)
+}
+
+const AFTER = [
+  ['grows', { pageSize: 4096, sizePages: 7000 }],
+  ['shrinks', { pageSize: 4096, sizePages: 40 }],
+  ['gets another page size', { pageSize: 1024, sizePages: 7000 }],
+] as const
+
+test.each(AFTER)('what is left of a transaction that %s is rolled back by SQLite', (_, after) => {
+  const { path, before } = largeDatabase()
+  interrupted(path, before, after)
+  const database = new Database(path)
+  expect(database.prepare('SELECT count(*) AS n FROM t').get()).toEqual({ n: 1500 })
+  expect(database.pragma('integrity_check', { simple: true })).toBe('ok')
+  database.close()
+  expect(existsSync(`${path}-journal`)).toBe(false)
+  expect(readFileSync(path).equals(before)).toBe(true)
+})
+
+test.each(AFTER)('what is left of a transaction that %s is rolled back by the next start', (_, after) => {
+  const { path, before } = largeDatabase()
+  interrupted(path, before, after)
+  const file = DatabaseFile.open(path)
+  expect(hasJournal(file)).toBe(true)
+  expect(file.tryExclusive(0)).toBe(true)
+  rollBack(file)
+  file.close()
+  expect(existsSync(`${path}-journal`)).toBe(false)
+  expect(readFileSync(path).equals(before)).toBe(true)
+})
