@@ -79,7 +79,13 @@ export class JournalTracker {
   private makeDurable(): void {
     const { database } = this
     database.syncLog()
-    if (this.restored) database.withFile((fd) => database.files.sync(fd))
+    if (this.restored) this.syncFile()
+  }
+
+  /** What SQLite asked for within this transaction, if it did: the database file itself is durable. */
+  syncFile(): void {
+    const { database, durable } = this
+    if (durable) database.withFile((fd) => database.files.sync(fd))
   }
 
   /** False when nothing differs. */

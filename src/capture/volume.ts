@@ -59,9 +59,8 @@ export class CaptureVolume implements Volume {
   unlink(path: string, perform: () => void, _caller: Caller): void {
     const { kind, database: name } = classify(path)
     const database = this.databases.get(name)
-    if (kind === 'super-journal') {
-      this.commitAllThatName(path)
-    } else if (database !== undefined) {
+    if (kind === 'super-journal') return this.decide(path, perform)
+    if (database !== undefined) {
       if (kind === 'database') return this.dropped(database, perform)
       if (kind === 'wal' && database.tracked) return database.wal.remove(perform)
       if (kind === 'journal') {
@@ -147,13 +146,22 @@ export class CaptureVolume implements Volume {
     if (state !== undefined && state.sizePages > 0) database.importFile()
   }
 
-  /** The removal of a super-journal commits every database whose journal names it: capture them all first. */
-  private commitAllThatName(path: string): void {
-    for (const database of this.databases.values()) {
-      if (!database.journal.active) continue
-      const name = this.superJournalOf(database)
-      if (name !== undefined && basename(name) === basename(path)) database.journal.finish()
-    }
+  /**
+   * The removal of a super-journal commits every database whose journal names it, all at once: what each of them changed is durable
+   * before, and the removal is, so that whatever happens from there on, recovery finds the transaction decided in all of them.
+   */
+  private decide(path: string, perform: () => void): void {
+    const { root, files } = this.options
+    const decided = Array.from(this.databases.values()).filter((database) => {
+      const name = database.journal.active ? this.superJournalOf(database) : undefined
+      return name !== undefined && basename(name) === basename(path)
+    })
+    for (const { journal } of decided) journal.syncFile()
+    perform()
+    this.journalEnded.delete(parent(path))
+    if (decided.length === 0) return
+    files.syncDirectory(`${root}/${parent(path)}`)
+    for (const { journal } of decided) journal.finish()
   }
 
   private superJournalOf(database: Database): string | undefined {

@@ -10,7 +10,7 @@ import { nodeFiles } from '../../src/util/files.ts'
 
 /** SEED replays a run; RUNS makes more of them, STEPS longer ones. */
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
-const runs = Number(process.env['RUNS'] ?? 1)
+const runs = Number(process.env['RUNS'] ?? 4)
 const steps = Number(process.env['STEPS'] ?? 8)
 /** Of all operations at which the power could fail, one in so many. */
 const ONE_IN = 4

@@ -21,7 +21,7 @@ export function crashPointFiles(
   const paths = new Map<number, string>()
   const of = (fd: number) => paths.get(fd) ?? `descriptor ${fd}`
   return {
-    ...files,
+    ...bound(files),
     open(path, flags, mode) {
       if ((flags & fs.constants.O_CREAT) !== 0 && !files.exists(path)) at({ what: `create ${path}` })
       const fd = files.open(path, flags, mode)
@@ -56,6 +56,25 @@ export function crashPointFiles(
       at({ what: `rename ${from} to ${to}` })
       files.rename(from, to)
     },
+  }
+}
+
+/** Its methods as functions of their own, to be spread. */
+function bound(files: Files): Files {
+  return {
+    open: files.open.bind(files),
+    close: files.close.bind(files),
+    read: files.read.bind(files),
+    write: files.write.bind(files),
+    truncate: files.truncate.bind(files),
+    sync: files.sync.bind(files),
+    syncDirectory: files.syncDirectory.bind(files),
+    size: files.size.bind(files),
+    exists: files.exists.bind(files),
+    list: files.list.bind(files),
+    makeDirectory: files.makeDirectory.bind(files),
+    unlink: files.unlink.bind(files),
+    rename: files.rename.bind(files),
   }
 }
 
