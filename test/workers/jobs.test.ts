@@ -26,13 +26,12 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
   let client: Redis
   let fleet: Fleet
   let worker: BackgroundCommand
-  let log: string
+  let logs = 0
 
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'ltxd-jobs-'))
     await mkdir(join(dir, 'restored'))
     backup = `file://${dir}/backup`
-    log = join(dir, 'log')
     fleet = new Fleet(openObjectStore(backup), 2, SEED)
     for (let round = 0; round < 4; round++) await fleet.round(() => 3)
     redis = await RedisServer.start()
@@ -49,7 +48,8 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
     await rm(dir, { recursive: true, force: true })
   })
 
-  const start = (...args: string[]) => new BackgroundCommand([...args, '--redis', redis.url], log, {}, dir)
+  const run = (...args: string[]) => new BackgroundCommand(args, join(dir, `log-${++logs}`), {}, dir)
+  const start = (...args: string[]) => run(...args, '--redis', redis.url)
 
   async function outcome<Q extends QueueName>(queue: Q, payload: Parameters<typeof enqueue<Q>>[2]) {
     const connection = redis.client()
@@ -151,7 +151,7 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
     const others = [start('worker', '--queues', 'retain'), start('scheduler', '--backup', backup)]
     await Promise.all(others.map((command) => command.said(/ready/)))
     expect(await Promise.all(others.map((command) => command.stop('SIGINT')))).toEqual([0, 0])
-    const lonely = new BackgroundCommand(['worker', '--redis', 'redis://127.0.0.1:1'], log, {}, dir)
+    const lonely = run('worker', '--redis', 'redis://127.0.0.1:1')
     await lonely.said(/Redis cannot be reached/)
     expect(await lonely.stop()).toBe(0)
   })
