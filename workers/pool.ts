@@ -5,7 +5,7 @@ import { BUSY, LockLostError, withDatabaseLock } from './database-lock.ts'
 import { databaseId } from './job-ids.ts'
 import { failureText, isPassing } from './outcome.ts'
 import { parsePayload } from './payloads.ts'
-import type { RestoreContext } from './processors/context.ts'
+import type { JobContext } from './processors/context.ts'
 import { PROCESSORS, type Results } from './processors/table.ts'
 import { KEY_PREFIX, MAX_STALLED_COUNT, type QueueName } from './queues.ts'
 import { RedisLink } from './redis.ts'
@@ -118,11 +118,12 @@ export class WorkerPool {
     const { backup, database } = payload
     const store = openObjectStore(backup)
     const { outputDir, lockMs } = this.#options
-    const context = (held: AbortSignal): RestoreContext => ({
+    const context = (held: AbortSignal): JobContext => ({
       store,
       openStore: openObjectStore,
       signal: held,
       progress: throttled((pages) => void job.updateProgress({ pages }).catch(() => undefined)),
+      nowMs: () => Date.now(),
       ...(outputDir === undefined ? {} : { outputDir }),
       pin: (target) => job.updateData({ ...payload, target }),
     })

@@ -35,7 +35,7 @@ export interface RetainResult {
 export async function retain(payload: Payload<'retain'>, context: JobContext): Promise<RetainResult> {
   const { database, ...policy } = payload
   const { store, signal } = context
-  const { files, markers } = await prune(store, database, policy, Date.now(), { signal })
+  const { files, markers } = await prune(store, database, policy, context.nowMs(), { signal })
   return {
     deleted: files.length + markers.length,
     sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),
