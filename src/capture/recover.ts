@@ -144,7 +144,7 @@ class Recovery {
     const { dataDir, name, events, nowMs } = this.options
     const keepAs = `${dataDir}/diverged/${name}/${nowMs()}-torn.ltxlog`
     cutTornTail(this.files, torn, keepAs)
-    const kept = torn.holdsRecords ? keepAs : undefined
+    const kept = torn.holdsRecords || torn.later.length > 0 ? keepAs : undefined
     const fields = { database: name, at: torn.at, kept }
     events.log('warn', 'the LTX log ended in a transaction that was never finished: cut', fields)
   }

@@ -114,11 +114,39 @@ test('I2: a missing segment, and a segment under another name, are refused', () 
   const { log } = madeLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 500 })
   expect(log.segments.length).toBeGreaterThan(2)
   const [first, second, third] = log.segments.map((name) => `${log.dir}/${name}`) as [string, string, string]
+  const { base } = inspectLog(nodeFiles, log.dir)
+  writeSynced(nodeFiles, log.dir, { ...log.position, txid: toTXID(4) })
   fs.renameSync(second, `${temporary.dir}/away`)
-  expect(() => inspectLog(nodeFiles, log.dir)).toThrow(/follows/)
+  expect(() => inspectLog(nodeFiles, log.dir, base.txid)).toThrow(
+    expect.objectContaining({ code: 'LOG_CORRUPT' }) as Error,
+  )
   fs.renameSync(`${temporary.dir}/away`, second)
   fs.copyFileSync(third, first)
-  expect(() => inspectLog(nodeFiles, log.dir)).toThrow(expect.objectContaining({ code: 'LOG_CORRUPT' }) as Error)
+  expect(() => inspectLog(nodeFiles, log.dir, base.txid)).toThrow(
+    expect.objectContaining({ code: 'LOG_CORRUPT' }) as Error,
+  )
+})
+
+test('a power loss that shortens a segment before the last one, at a record or to nothing, leaves what it holds', () => {
+  for (const kept of [0, 1, 2]) {
+    using temporary = temporaryDirectory()
+    const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 2_000 })
+    const ends = Array.from({ length: 3 }, () => (log.append(), fs.statSync(`${log.dir}/${log.segments[0]}`).size))
+    while (log.segments.length < 3) log.append()
+    log.writer.close()
+    const [first, ...later] = log.segments.map((name) => `${log.dir}/${name}`) as [string, ...string[]]
+    fs.truncateSync(first, kept === 0 ? 0 : ends[kept - 1])
+    fs.truncateSync(later[1] as string, 0)
+    const { torn, last } = inspectLog(nodeFiles, log.dir)
+    expect(Number(last.txid)).toBe(kept)
+    expect(torn).toMatchObject({ path: first, later })
+    cutTornTail(nodeFiles, torn as NonNullable<typeof torn>, `${temporary.dir}/diverged/kept.ltxlog`)
+    expect(fs.readdirSync(`${temporary.dir}/diverged`)).toEqual(['kept.ltxlog.1'])
+    log.reopen()
+    log.append(9)
+    log.writer.close()
+    expect(Number(inspectLog(nodeFiles, log.dir).last.txid)).toBe(kept + 9)
+  }
 })
 
 test('the entries begin at the transaction up to which the database file is durable', () => {
@@ -190,13 +218,13 @@ test('a power loss that tears a segment before the last one leaves the transacti
     else fs.writeFileSync(second, Buffer.from(bytes).fill(0, bytes.length - 300, bytes.length - 200))
     const { last, torn } = inspectLog(nodeFiles, log.dir)
     expect(formatPosition(last)).toBe(formatPosition(positions[Number(before) - 1] as Position))
-    expect(torn).toMatchObject({ path: second, holdsRecords: true, later: [third, ...rest] })
+    expect(torn).toMatchObject({ path: second, later: [third, ...rest] })
     if (damage === 'cut') fs.writeFileSync(second, bytes)
   }
   const { torn } = inspectLog(nodeFiles, log.dir)
   cutTornTail(nodeFiles, torn as NonNullable<typeof torn>, `${temporary.dir}/diverged/kept.ltxlog`)
   expect(log.segments).toHaveLength(2)
-  expect(fs.readdirSync(`${temporary.dir}/diverged`).length).toBe(2 + rest.length)
+  expect(fs.readdirSync(`${temporary.dir}/diverged`).length).toBe(1 + rest.length)
   log.reopen()
   expect(log.position.txid).toBe(before)
   log.append(5)

@@ -4,7 +4,7 @@ import fs from 'node:fs'
 import assert from 'node:assert/strict'
 import { CorruptLogError } from './errors.ts'
 import { RECORD_FRAME_SIZE, readRecordFrame } from './record.ts'
-import type { LogEntry } from './scan.ts'
+import type { Damage, LogEntry } from './scan.ts'
 import { scanSegment } from './scan.ts'
 import { listSegments } from './segments.ts'
 import type { SegmentName } from './segments.ts'
@@ -42,7 +42,7 @@ export interface TornTail {
   readonly path: string
   readonly at: number
   readonly holdsRecords: boolean
-  /** Segments behind it. Only a power loss leaves some: a segment is begun before the one before it is durable. */
+  /** Segments behind it. Only a power loss leaves some: a segment is begun before the one before it is durable, and that may then end early. */
   readonly later: readonly string[]
 }
 
@@ -62,22 +62,28 @@ export function inspectLog(files: Files, dir: string, from?: TXID): LogState {
   const entries: LocatedEntry[] = []
   let torn: TornTail | undefined
   let end = 0
+  /** A tear is believed where the database file does not already hold what lies behind it. */
+  const tear = (segment: SegmentName, { offset, problem }: Damage, holdsRecords: boolean, later: SegmentName[]) => {
+    const reached = entries.at(-1)?.header.maxTXID ?? base.txid
+    if (reached < synced.txid) throw new CorruptLogError(segment.path, offset, problem)
+    torn = { path: segment.path, at: end, holdsRecords, later: later.map(({ path }) => path) }
+  }
   for (let i = start; i < segments.length && torn === undefined; i++) {
     const segment = segments[i] as SegmentName
-    const later = segments.slice(i + 1).map(({ path }) => path)
+    const later = segments.slice(i + 1)
+    const verify = ({ maxTXID }: Header) => later.length === 0 || maxTXID > synced.txid
     withFile(files, segment.path, fs.constants.O_RDONLY, (fd) => {
-      const verify = ({ maxTXID }: Header) => later.length === 0 || maxTXID > synced.txid
       const scan = scanSegment(files, fd, 0, verify, (entry) => {
         assertGapless(segment, entries.at(-1), entry)
         entries.push({ ...entry, segment: segment.path })
       })
       end = scan.end
-      if (scan.damage === undefined) return
-      const { offset, problem } = scan.damage
-      const reached = entries.at(-1)?.header.maxTXID ?? base.txid
-      if (reached < synced.txid) throw new CorruptLogError(segment.path, offset, problem)
-      torn = { path: segment.path, at: end, holdsRecords: later.length > 0 || holdsRecords(files, fd, end), later }
+      if (scan.damage !== undefined) tear(segment, scan.damage, holdsRecords(files, fd, end), later)
     })
+    const next = entries.at(-1) === undefined ? segment.first : nextTXID((entries.at(-1) as LogEntry).header.maxTXID)
+    if (torn === undefined && later[0] !== undefined && later[0].first !== next) {
+      tear(segment, { offset: end, problem: `transaction ${later[0].first} follows ${next - 1n}` }, false, later)
+    }
   }
   const last = entries.at(-1)
   return {
@@ -120,10 +126,11 @@ function assertGapless(segment: SegmentName, previous: LogEntry | undefined, ent
 
 /** Cuts what is torn, keeping under `keepAs`, and beside it, what holds whole records. */
 export function cutTornTail(files: Files, torn: TornTail, keepAs: string): void {
-  for (const [i, path] of torn.later.toReversed().entries()) {
-    withFile(files, path, fs.constants.O_RDONLY, (fd) =>
-      keep(files, fd, 0, files.size(fd), `${keepAs}.${torn.later.length - i}`),
-    )
+  for (const [i, path] of Array.from(torn.later.entries()).reverse()) {
+    withFile(files, path, fs.constants.O_RDONLY, (fd) => {
+      const size = files.size(fd)
+      if (size > 0) keep(files, fd, 0, size, `${keepAs}.${i + 1}`)
+    })
     files.unlink(path)
   }
   withFile(files, torn.path, fs.constants.O_RDWR, (fd) => {
