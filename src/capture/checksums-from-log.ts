@@ -13,11 +13,13 @@ import { withFile } from '../util/files.ts'
  * back to the first transaction. undefined when neither gets there.
  */
 export function pageChecksumsFromLog(files: Files, logDir: string, target: Position): BigUint64Array | undefined {
-  const saved = readPageChecksums(files, `${logDir}/pages.bin`)
+  const newest = readPageChecksums(files, `${logDir}/pages.bin`)
+  // a power loss can take back transactions that the saved table has
+  const saved = newest !== undefined && newest.position.txid <= target.txid ? newest : undefined
   const segments = listSegments(files, logDir)
   const from = saved?.position.txid ?? 0n
   const reaches = segments[0] === undefined ? from === target.txid : segments[0].first <= from + 1n
-  if (!reaches || from > target.txid) return undefined
+  if (!reaches) return undefined
   const table = new PageTable(saved?.checksums.slice() ?? new BigUint64Array(0))
   for (const { path } of segments) {
     withFile(files, path, fs.constants.O_RDONLY, (fd) =>

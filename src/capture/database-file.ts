@@ -1,7 +1,8 @@
 /** Changes of a database's file that recovery makes: none of them is SQLite's, so none may run while a file is open on the mount. */
 
 import fs from 'node:fs'
-import type { LocatedEntry } from '../log/open.ts'
+import { inspectLog } from '../log/open.ts'
+import type { LocatedEntry, LogState } from '../log/open.ts'
 import { readPages } from '../log/scan.ts'
 import type { Journal } from '../sqlite/journal.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
@@ -39,6 +40,28 @@ export function replayLog(files: Files, path: string, entries: readonly LocatedE
         readPages(files, segment, entry, (pgno, page) => files.write(fd, page, 0, pageSize, (pgno - 1) * pageSize)),
       )
       files.truncate(fd, commit * pageSize)
+    }
+  })
+}
+
+/**
+ * Takes from the log what rolling back `journal` may have damaged, the newest version of each page as far as the log still has one.
+ * Where the journal's end is not synced (synchronous NORMAL) a power loss can bring an old journal back, or a mixture of two, which its
+ * weak checksums do not show: then pages were rolled back that no transaction to be replayed has changed since.
+ */
+export function restorePages(files: Files, path: string, log: LogState, journal: Journal): void {
+  const rolledBack = new Set(journal.records.map(({ pgno }) => pgno))
+  const { entries } = inspectLog(files, log.dir, log.first)
+  const pageSize = entries.at(-1)?.header.pageSize
+  withFile(files, path, O_RDWR, (fd) => {
+    for (const entry of entries) {
+      if (entry.header.pageSize !== pageSize) continue
+      withFile(files, entry.segment, O_RDONLY, (segment) =>
+        readPages(files, segment, entry, (pgno, page) => {
+          const damaged = rolledBack.has(pgno) || pgno > journal.initialSizePages
+          if (damaged) files.write(fd, page, 0, pageSize, (pgno - 1) * pageSize)
+        }),
+      )
     }
   })
 }

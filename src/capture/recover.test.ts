@@ -118,6 +118,26 @@ test('a hot journal whose transaction the log holds is finished', () => {
   }
 })
 
+test.each(['truncate', 'persist'])('%s: an old journal that a power loss brought back does no harm', (mode) => {
+  using rig = new Rig()
+  const connection = rig.open(mode, 60)
+  let old: Buffer | undefined
+  rig.node.mount.before = ({ kind, path }) => {
+    const ends = kind === 'truncate' || kind === 'write'
+    if (ends && path === 'a.db-journal') old = rig.backing('a.db-journal')
+  }
+  connection.exec("UPDATE t SET b = 'old ' || a WHERE a > 40")
+  rig.node.mount.before = () => {}
+  connection.exec(insert(61, 160))
+  for (let a = 1; a < 5; a++) connection.exec(`UPDATE t SET b = 'new' WHERE a = ${a}`)
+  rig.node.keep('a.db')
+  fs.writeFileSync(`${rig.node.root}/a.db-journal`, old as Buffer)
+  using again = crashed(rig)
+  expect(again.node.complaints()).toEqual([])
+  expect(again.txid()).toBe(rig.txid())
+  expect(again.backing('a.db').equals(rig.backing('a.db'))).toBe(true)
+})
+
 test('differences on free-list leaves, which SQLite does not roll back, become a transaction', () => {
   using rig = new Rig()
   const connection = rig.open('delete', 400)

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { Database } from './database.ts'
 import type { DatabaseOptions } from './database.ts'
-import { checksumPages, foldWal, pageReader, replayLog, rollBackJournal } from './database-file.ts'
+import { checksumPages, foldWal, pageReader, replayLog, restorePages, rollBackJournal } from './database-file.ts'
 import { missingPages } from './growth.ts'
 import { inspectLeftovers } from './leftovers.ts'
 import type { Leftovers } from './leftovers.ts'
@@ -16,6 +16,7 @@ import { logDirectory, writeSynced } from '../log/store.ts'
 import { LogWriter } from '../log/writer.ts'
 import type { LogWriterOptions } from '../log/writer.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
+import type { DatabaseHeader } from '../sqlite/database-header.ts'
 import type { Journal } from '../sqlite/journal.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
 import { pageChecksum } from '../ltx/checksum.ts'
@@ -166,15 +167,12 @@ class Recovery {
   /** I3: the file's pages have exactly the checksum of the last transaction in the log. */
   private verify(log: LogState, expected: Position): void {
     const { files, path, logDir, rolledBack } = this
-    const last = log.entries.at(-1)?.header
-    const { header, pageSize, checksums } = withFile(files, path, O_RDWR, (fd) => {
-      const header = parseDatabaseHeader(readerOf(files, fd)(0, DATABASE_HEADER_SIZE))
-      if (header === undefined) throw new Unrecoverable('its file does not begin with a SQLite header')
-      const pageSize = last?.pageSize ?? header.pageSize
-      const commit = last?.commit ?? sizePages(header, files.size(fd))
-      if (files.size(fd) > commit * pageSize) files.truncate(fd, commit * pageSize)
-      return { header, pageSize, checksums: checksumPages(files, fd, commit, pageSize) }
-    })
+    let found = this.readPages(log)
+    if (rolledBack && foldAll(found.checksums) !== expected.checksum) {
+      restorePages(files, path, log, this.found.journal as Journal)
+      found = this.readPages(log)
+    }
+    const { header, pageSize, checksums } = found
     const { freelistTrunk, journalMode } = header
     const matches = foldAll(checksums) === expected.checksum
     const mismatch = { files, path, logDir, expected, checksums, pageSize, freelistTrunk, rolledBack }
@@ -187,6 +185,20 @@ class Recovery {
     if (matches) return
     const pgnos = residue.map(([pgno]) => pgno)
     database.commit({ commit: pages.sizePages, pgnos, read: (pgno) => database.readFile(pgno) })
+  }
+
+  /** The file, cut to the size that the log says, and the checksums of its pages. */
+  private readPages(log: LogState): { header: DatabaseHeader; pageSize: number; checksums: BigUint64Array } {
+    const { files, path } = this
+    const last = log.entries.at(-1)?.header
+    return withFile(files, path, O_RDWR, (fd) => {
+      const header = parseDatabaseHeader(readerOf(files, fd)(0, DATABASE_HEADER_SIZE))
+      if (header === undefined) throw new Unrecoverable('its file does not begin with a SQLite header')
+      const pageSize = last?.pageSize ?? header.pageSize
+      const commit = last?.commit ?? sizePages(header, files.size(fd))
+      if (files.size(fd) > commit * pageSize) files.truncate(fd, commit * pageSize)
+      return { header, pageSize, checksums: checksumPages(files, fd, commit, pageSize) }
+    })
   }
 
   private captureDecided(database: Database): void {
