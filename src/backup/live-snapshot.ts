@@ -1,40 +1,13 @@
-/**
- * A snapshot of a database that goes on being written to, without stopping it: a fuzzy copy of its file, over which every
- * page is laid that the log holds up to a position after the copy. Whatever the copy may have caught half-way, of a commit
- * or of a checkpoint, is in the log: it is kept until the file is known to hold it. What is not explained by that (a page
- * of a transaction that was rolled back) shows in the checksum, and the next attempt finds it settled.
- */
+/** A level-9 snapshot of a database that goes on being written to, without stopping it. */
 
-import { join } from 'node:path'
-import { foldChecksum } from '../ltx/checksum.ts'
-import { Encoder } from '../ltx/encoder.ts'
-import { NO_CHECKSUM, type Header } from '../ltx/header.ts'
-import { mergePages, type PageMerge } from '../ltx/merge.ts'
-import {
-  EMPTY_CHECKSUM,
-  formatChecksum,
-  formatPosition,
-  formatTXID,
-  lockPgno,
-  toTXID,
-  type Checksum,
-  type Position,
-} from '../ltx/types.ts'
-import type { LogView } from '../log/view.ts'
+import { EMPTY_CHECKSUM, toTXID, type Position } from '../ltx/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { SnapshotError } from './errors.ts'
 import { SNAPSHOT_LEVEL } from './layout.ts'
-import { LiveBase } from './live-base.ts'
+import { withLiveImage, type LiveDatabase, type LiveImage } from './live-image.ts'
 import { putFile } from './put.ts'
-import { InputFold, makeTemporaryDirectory } from './spill.ts'
 
-/** A database on this node. */
-export interface LiveDatabase {
-  readonly name: string
-  readonly log: LogView
-  /** The database file itself, not through the mount. */
-  readonly filePath: string
-}
+export type { LiveDatabase } from './live-image.ts'
 
 export interface LiveSnapshotOptions {
   /** For a copy of the database file; on the same file system it may cost nothing. */
@@ -60,14 +33,14 @@ export async function snapshotLive(
   options: LiveSnapshotOptions,
 ): Promise<LiveSnapshot | undefined> {
   const attempts = options.attempts ?? DEFAULT_ATTEMPTS
+  const { signal } = options
+  const image = { ...options, checksums: false }
   for (let attempt = 1; ; attempt++) {
-    const directory = await makeTemporaryDirectory(options.temporaryParent)
     try {
-      return await attemptSnapshot(store, database, directory.path, options)
+      return await withLiveImage(database, image, (taken) => putSnapshot(store, database.name, taken, options))
     } catch (error) {
       if (!(error instanceof SnapshotError) || attempt >= attempts) throw error
-    } finally {
-      await directory.remove()
+      signal?.throwIfAborted()
     }
   }
 }
@@ -79,181 +52,31 @@ export interface LiveSnapshot {
   readonly timestampMs: number
 }
 
-async function attemptSnapshot(
+async function putSnapshot(
   store: ObjectStore,
-  database: LiveDatabase,
-  directory: string,
-  options: LiveSnapshotOptions,
-): Promise<LiveSnapshot | undefined> {
-  const { signal } = options
-  if (!(await exists(database.log))) return undefined
-  const base = await LiveBase.copy(database.filePath, join(directory, 'base')).catch((error: unknown) => {
-    throw new SnapshotError(database.name, 'its file cannot be copied', { cause: error })
-  })
-  try {
-    // After the copy, so that nothing in the copy is newer.
-    const position = await database.log.sync()
-    const overlay = await collectOverlay(database.log, position, directory, signal)
-    if (overlay.dropped) return undefined
-    const described = overlay.last ?? (await base.describe())
-    if (described === undefined) throw new SnapshotError(database.name, 'its file has no valid header')
-    const { pageSize, commit } = described
-    const timestampMs = Math.max(overlay.last?.timestampMs ?? options.nowMs, options.minTimestampMs)
-    const snapshot: LiveSnapshot = { position, pageSize, commit, timestampMs }
-    await putFile(
-      store,
-      {
-        database: database.name,
-        level: SNAPSHOT_LEVEL,
-        min: toTXID(1),
-        max: position.txid,
-        metadata: {
-          timestampMs,
-          preApplyChecksum: EMPTY_CHECKSUM,
-          postApplyChecksum: position.checksum,
-          pageSize,
-          commit,
-          term: options.term ?? 0,
-        },
-        body: () => encode(database.name, snapshot, base, overlay.fold, signal),
+  database: string,
+  image: LiveImage,
+  { term, signal }: LiveSnapshotOptions,
+): Promise<LiveSnapshot> {
+  const { position, pageSize, commit, timestampMs } = image
+  await putFile(
+    store,
+    {
+      database,
+      level: SNAPSHOT_LEVEL,
+      min: toTXID(1),
+      max: position.txid,
+      metadata: {
+        timestampMs,
+        preApplyChecksum: EMPTY_CHECKSUM,
+        postApplyChecksum: position.checksum,
+        pageSize,
+        commit,
+        term: term ?? 0,
       },
-      signal,
-    )
-    return snapshot
-  } finally {
-    await base.close()
-  }
-}
-
-async function exists(log: LogView): Promise<boolean> {
-  const { txid } = log.position()
-  const first = await log.first()
-  if (txid === 0n || first === undefined || first > txid) return txid !== 0n
-  for await (const { header } of log.records(txid, txid)) return header.commit > 0
-  return true
-}
-
-interface Overlay {
-  readonly fold: InputFold
-  readonly last: Header | undefined
-  readonly dropped: boolean
-}
-
-/** All that the log holds up to a position, since the database last began anew. */
-async function collectOverlay(
-  log: LogView,
-  position: Position,
-  directory: string,
-  signal: AbortSignal | undefined,
-): Promise<Overlay> {
-  const fold = new InputFold(directory)
-  const first = await log.first()
-  let last: Header | undefined
-  if (first !== undefined && first <= position.txid) {
-    for await (const record of log.records(first, position.txid)) {
-      const { header } = record
-      if (header.commit === 0 || (last !== undefined && last.pageSize !== header.pageSize)) fold.clear()
-      if (header.commit > 0) {
-        await fold.add({ name: `transaction ${formatTXID(header.maxTXID)}`, open: () => record.bytes() }, signal)
-      }
-      last = header
-    }
-  }
-  return { fold, last, dropped: last?.commit === 0 }
-}
-
-async function* encode(
-  name: string,
-  { position, pageSize, commit, timestampMs }: LiveSnapshot,
-  base: LiveBase,
-  fold: InputFold,
-  signal: AbortSignal | undefined,
-): AsyncIterable<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  const encoder = new Encoder(snapshotHeader(position, pageSize, commit, timestampMs), (chunk) =>
-    chunks.push(chunk.slice()),
+      body: () => image.bytes(),
+    },
+    signal,
   )
-  const overlay = fold.inputs.length === 0 ? undefined : mergePages(fold.inputs, signal === undefined ? {} : { signal })
-  let checksum: Checksum = EMPTY_CHECKSUM
-  try {
-    const pages = new OverlayCursor(overlay)
-    await pages.open()
-    for (let pgno = 1; pgno <= commit; pgno++) {
-      if (pgno === lockPgno(pageSize)) continue
-      if (pages.pgno === pgno) {
-        encoder.writePage(pgno, pages.page())
-        if (!pages.advance()) await pages.fill()
-      } else {
-        const page = await base.page(pgno, pageSize)
-        if (page === undefined)
-          throw new SnapshotError(name, `page ${pgno} of ${commit} is neither in its file nor in its log`)
-        encoder.writePage(pgno, page)
-      }
-      checksum = foldChecksum(checksum, encoder.lastPageChecksum())
-      for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) {
-        signal?.throwIfAborted()
-        yield chunk
-      }
-    }
-    if (checksum !== position.checksum) {
-      const problem = `its copy has checksum ${formatChecksum(checksum)}, expected the log's ${formatPosition(position)}: it is being written to`
-      throw new SnapshotError(name, problem)
-    }
-    encoder.finish(0n)
-    yield* chunks
-  } finally {
-    encoder.abort()
-    await overlay?.close()
-  }
-}
-
-/** A merge, one page at a time; `pgno` is 0 after its last one. */
-class OverlayCursor {
-  readonly #merge: PageMerge | undefined
-  #page: (() => Uint8Array) | undefined
-  pgno = 0
-
-  constructor(merge: PageMerge | undefined) {
-    this.#merge = merge
-  }
-
-  async open(): Promise<void> {
-    await this.#merge?.open()
-    if (!this.advance()) await this.fill()
-  }
-
-  page(): Uint8Array {
-    return this.#page?.() ?? new Uint8Array()
-  }
-
-  /** False: it takes a `fill`. */
-  advance(): boolean {
-    const frame = this.#merge?.next()
-    this.pgno = frame?.pgno ?? 0
-    this.#page = frame === undefined ? undefined : () => frame.page()
-    return frame !== undefined || this.#merge === undefined || this.#merge.ended
-  }
-
-  async fill(): Promise<void> {
-    do {
-      await this.#merge?.fill()
-    } while (!this.advance())
-  }
-}
-
-function snapshotHeader(position: Position, pageSize: number, commit: number, timestampMs: number): Header {
-  return {
-    flags: NO_CHECKSUM,
-    pageSize,
-    commit,
-    minTXID: toTXID(1),
-    maxTXID: position.txid,
-    timestampMs,
-    preApplyChecksum: 0n,
-    walOffset: 0,
-    walSize: 0,
-    walSalt1: 0,
-    walSalt2: 0,
-    nodeId: 0n,
-  }
+  return { position, pageSize, commit, timestampMs }
 }
