@@ -4,6 +4,8 @@ import fs from 'node:fs'
 import type { Database } from './database.ts'
 import { refuseUnjournaled, refuseUnreadable } from './refusal.ts'
 import type { Caller, FileContent } from '../fuse/content.ts'
+import { pageChecksum } from '../ltx/checksum.ts'
+import { hasDatabaseMagic } from '../sqlite/database-header.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
 import type { Files } from '../util/files.ts'
 
@@ -64,6 +66,10 @@ export class DatabaseContent extends PlainContent {
 
   override write(data: Uint8Array, position: number, caller: Caller): void {
     const { database } = this
+    if (!database.authority.leads && !this.detached && !this.restores(data, position)) {
+      // Plain files are nobody's business, until they begin as databases do.
+      if (database.tracked || (position === 0 && hasDatabaseMagic(data))) database.assertWriter(caller)
+    }
     if (this.detached || !database.tracked) {
       super.write(data, position, caller)
       this.written = true
@@ -80,6 +86,10 @@ export class DatabaseContent extends PlainContent {
 
   override truncate(sizeBytes: number, caller: Caller): void {
     const { database } = this
+    if (!this.detached && database.tracked) {
+      const restores = database.journal.active && sizeBytes === this.committedSizeBytes()
+      if (!restores) database.assertWriter(caller)
+    }
     if (!this.detached && database.tracked && !database.journal.active) {
       if (sizeBytes < this.committedSizeBytes()) throw refuseUnjournaled(database.events, database.name, caller)
     }
@@ -102,6 +112,17 @@ export class DatabaseContent extends PlainContent {
     if (openHandles > 0) return
     database.fd = -1
     this.closed()
+  }
+
+  /** A rollback, which is allowed whoever leads: all of these pages are written back as they were committed. */
+  private restores(data: Uint8Array, position: number): boolean {
+    const { pageSize, pages, journal } = this.database
+    if (!journal.active || pageSize === 0 || position % pageSize !== 0 || data.length % pageSize !== 0) return false
+    for (let at = 0; at < data.length; at += pageSize) {
+      const pgno = (position + at) / pageSize + 1
+      if (pageChecksum(pgno, data.subarray(at, at + pageSize)) !== pages.checksum(pgno)) return false
+    }
+    return true
   }
 
   detach(): void {
@@ -149,11 +170,13 @@ export class WalContent extends PlainContent {
   }
 
   override write(data: Uint8Array, position: number, caller: Caller): void {
+    this.database.assertWriter(caller)
     if (!this.captured) return super.write(data, position, caller)
     this.database.wal.write(data, position, () => super.write(data, position, caller))
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {
+    this.database.assertWriter(caller)
     if (!this.captured) return super.truncate(sizeBytes, caller)
     this.database.wal.truncate(sizeBytes, () => super.truncate(sizeBytes, caller))
   }
@@ -185,19 +208,18 @@ export class JournalContent extends PlainContent {
   /** The first bytes say whether the journal counts, and they may come in any number of pieces. */
   override write(data: Uint8Array, position: number, caller: Caller): void {
     const write = () => super.write(data, position, caller)
-    if (position >= JOURNAL_MAGIC_SIZE) return write()
     const { journal } = this.database
-    if (hasJournalMagic(this.beginning(data, position))) {
-      write()
-      journal.begin()
-    } else {
-      journal.end(write)
-    }
+    const begins = position < JOURNAL_MAGIC_SIZE && hasJournalMagic(this.beginning(data, position))
+    const ends = position < JOURNAL_MAGIC_SIZE && !begins
+    if (ends) return journal.end(write, caller)
+    this.database.assertWriter(caller)
+    write()
+    if (begins) journal.begin()
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {
     const truncate = () => super.truncate(sizeBytes, caller)
-    if (sizeBytes < JOURNAL_MAGIC_SIZE) this.database.journal.end(truncate)
+    if (sizeBytes < JOURNAL_MAGIC_SIZE) this.database.journal.end(truncate, caller)
     else truncate()
   }
 

@@ -1,16 +1,23 @@
 import fs from 'node:fs'
 import assert from 'node:assert/strict'
+import { SOLE } from './authority.ts'
+import type { Authority } from './authority.ts'
 import type { CaptureEvents } from './events.ts'
+import { Expectations } from './expected.ts'
+import type { Expectation } from './expected.ts'
 import { JournalTracker } from './journal-tracker.ts'
 import { PageTable, exchange } from './pages.ts'
+import { refuseExpired, refuseReplica, refuseUnexpected } from './refusal.ts'
 import { WalTracker } from './wal-tracker.ts'
+import type { Caller } from '../fuse/content.ts'
+import type { Logs } from '../log/logs.ts'
 import type { LogWriter } from '../log/writer.ts'
 import { writePageChecksums } from '../log/page-checksums.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 import type { DatabaseHeader } from '../sqlite/database-header.ts'
 import { frameOffset, FRAME_HEADER_SIZE } from '../sqlite/wal.ts'
 import { pageChecksum } from '../ltx/checksum.ts'
-import type { Checksum, Pgno, Position } from '../ltx/types.ts'
+import type { Checksum, Pgno, Position, TXID } from '../ltx/types.ts'
 import { EMPTY_CHECKSUM, lockPgno, nextTXID } from '../ltx/types.ts'
 import type { Files } from '../util/files.ts'
 
@@ -42,9 +49,19 @@ export interface DatabaseOptions {
   readonly files: Files
   readonly events: CaptureEvents
   readonly nowMs: () => number
-  /** Opens (or creates) the log when the first transaction is to be written. */
-  readonly openLog: () => LogWriter
+  /** Its log is opened, or created, when the first transaction is to be written. */
+  readonly logs: Logs
   readonly nodeId: bigint
+  /** Absent: a node of its own. */
+  readonly authority?: Authority
+}
+
+/** What a transaction says besides its pages. */
+interface Stamp {
+  readonly timestampMs: number
+  readonly nodeId: bigint
+  /** The checksum that must come out; absent where this node decides. */
+  readonly checksum?: Checksum
 }
 
 /**
@@ -68,6 +85,9 @@ export class Database {
   /** Why this database is not served, if recovery gave up on it. */
   refusal: string | undefined
   lastTimestampMs = 0
+  readonly authority: Authority
+  /** On a replica: what the local client announced. */
+  readonly expectations = new Expectations()
   private readonly options: DatabaseOptions
   private log: LogWriter | undefined
 
@@ -80,6 +100,7 @@ export class Database {
     this.path = options.path
     this.files = options.files
     this.events = options.events
+    this.authority = options.authority ?? SOLE
     this.pages = state?.pages ?? new PageTable()
     this.pageSize = state?.pageSize ?? 0
     this.walMode = state?.walMode ?? false
@@ -106,49 +127,105 @@ export class Database {
     return this.pages.pagesInWal === 0 ? this.position : undefined
   }
 
-  /** Makes `change` the next transaction: in the log, then in the tables, then known to others. On failure nothing has changed. */
-  commit(change: Change): Position {
-    const log = (this.log ??= this.options.openLog())
-    const before = log.position
-    const { commit, pgnos, whole = false } = change
+  /**
+   * Makes `change` the next transaction: in the log, then in the tables, then known to others. On failure nothing has changed. A replica takes
+   * only what was announced, and a primary nothing once its lease has run out (I5, I6): both throw FsError.
+   */
+  commit(change: Change): void {
+    if (this.authority.leads) {
+      if (!this.authority.mayCommit()) throw refuseExpired(this.events, this.name)
+      const { nowMs, nodeId } = this.options
+      return this.append(change, { timestampMs: Math.max(nowMs(), this.lastTimestampMs), nodeId })
+    }
+    const { expectations, position } = this
+    const expected = expectations.next(position.txid)
+    if (expected === undefined) throw refuseReplica(this.events, this.name)
+    const { timestampMs, nodeId } = expected
+    const stamp = { timestampMs, nodeId, checksum: expected.position.checksum }
+    if (expected.replaces === undefined) this.append(change, stamp)
+    else this.replace(change, expected, stamp)
+    expectations.met(expected)
+  }
+
+  /** Refuses what only a primary's application, or the local client on a replica, may do (I5). */
+  assertWriter(caller: Caller): void {
+    const { authority } = this
+    if (!authority.leads && !authority.isClient(caller)) throw refuseReplica(this.events, this.name, caller)
+  }
+
+  private append(change: Change, stamp: Stamp): void {
+    const log = (this.log ??= this.options.logs.open(this.name))
+    const txid = nextTXID(log.position.txid)
+    const { rotated } = this.write(log, txid, log.position.checksum, change, stamp)
+    if (rotated) this.savePageChecksums()
+  }
+
+  /** The log begins anew, with all pages as one transaction: whatever the file was before, recovery can make it this. */
+  private replace(change: Change, { position, replaces }: Expectation, stamp: Stamp): void {
+    const { commit, pgnos, whole } = change
+    const changed = new Set(pgnos)
+    const everything: Change = {
+      ...change,
+      pgnos: whole === true ? pgnos : pagesOf(commit, this.pageSize),
+      read: (pgno) => (changed.has(pgno) ? change.read(pgno) : this.readPage(pgno)),
+    }
+    const base = { txid: (position.txid - 1n) as TXID, checksum: replaces?.preApplyChecksum || EMPTY_CHECKSUM }
+    const { logs } = this.options
+    this.close()
+    try {
+      this.log = logs.replace(this.name, base, (log) => {
+        this.write(log, position.txid, base.checksum, everything, stamp, true)
+      })
+    } catch (error) {
+      this.log = logs.open(this.name)
+      throw error
+    }
+  }
+
+  private write(
+    log: LogWriter,
+    txid: TXID,
+    preApplyChecksum: Checksum,
+    change: Change,
+    stamp: Stamp,
+    anew = change.whole === true,
+  ): { rotated: boolean } {
+    const { commit, pgnos } = change
     const sums = new Array<Checksum>(pgnos.length)
-    const txid = nextTXID(before.txid)
-    const timestampMs = Math.max(this.options.nowMs(), this.lastTimestampMs)
-    const { position, rotated } = log.append(
-      {
-        flags: 0,
-        pageSize: this.pageSize,
-        commit,
-        minTXID: txid,
-        maxTXID: txid,
-        timestampMs,
-        preApplyChecksum: before.txid === 0n ? 0n : before.checksum,
-        walOffset: change.wal?.offset ?? 0,
-        walSize: change.wal?.size ?? 0,
-        walSalt1: change.wal?.salt1 ?? 0,
-        walSalt2: change.wal?.salt2 ?? 0,
-        nodeId: this.options.nodeId,
-      },
-      (encoder) => {
-        let checksum = whole ? EMPTY_CHECKSUM : before.checksum
-        for (let i = 0; i < pgnos.length; i++) {
-          const pgno = pgnos[i] as Pgno
-          const page = change.read(pgno)
-          encoder.writePage(pgno, page)
-          const sum = encoder.lastPageChecksum()
-          sums[i] = sum
-          checksum = exchange(checksum, whole ? 0n : this.pages.checksum(pgno), sum)
-        }
-        if (!whole) checksum = this.withoutPagesBeyond(commit, checksum)
-        return checksum
-      },
-    )
-    if (whole) this.pages.resize(0)
+    const header = {
+      flags: 0,
+      pageSize: this.pageSize,
+      commit,
+      minTXID: txid,
+      maxTXID: txid,
+      timestampMs: stamp.timestampMs,
+      preApplyChecksum: txid === 1n ? (0n as const) : preApplyChecksum,
+      walOffset: change.wal?.offset ?? 0,
+      walSize: change.wal?.size ?? 0,
+      walSalt1: change.wal?.salt1 ?? 0,
+      walSalt2: change.wal?.salt2 ?? 0,
+      nodeId: stamp.nodeId,
+    }
+    const { rotated } = log.append(header, (encoder) => {
+      let checksum = anew ? EMPTY_CHECKSUM : preApplyChecksum
+      for (let i = 0; i < pgnos.length; i++) {
+        const pgno = pgnos[i] as Pgno
+        encoder.writePage(pgno, change.read(pgno))
+        const sum = encoder.lastPageChecksum()
+        sums[i] = sum
+        checksum = exchange(checksum, anew ? 0n : this.pages.checksum(pgno), sum)
+      }
+      if (!anew) checksum = this.withoutPagesBeyond(commit, checksum)
+      if (stamp.checksum !== undefined && stamp.checksum !== checksum) {
+        throw refuseUnexpected(this.events, this.name, stamp.checksum, checksum)
+      }
+      return checksum
+    })
+    if (change.whole === true) this.pages.resize(0)
     this.pages.resize(commit)
     for (let i = 0; i < pgnos.length; i++) this.pages.setChecksum(pgnos[i] as Pgno, sums[i] as Checksum)
-    this.lastTimestampMs = timestampMs
-    if (rotated) this.savePageChecksums()
-    return position
+    this.lastTimestampMs = stamp.timestampMs
+    return { rotated }
   }
 
   /** Everything committed so far survives a power loss when this returns. */
@@ -179,6 +256,18 @@ export class Database {
       this.publish()
       return this.position
     })
+  }
+
+  /** The database is not part of the primary's history: its file is about to be removed, and its log goes with it. */
+  discard(): void {
+    this.wal.forget()
+    this.journal.forget()
+    this.expectations.clear()
+    this.close()
+    this.pages.resize(0)
+    this.pageSize = 0
+    this.refusal = undefined
+    this.publish()
   }
 
   /** The database's file is about to be removed. */

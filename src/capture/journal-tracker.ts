@@ -1,3 +1,4 @@
+import type { Caller } from '../fuse/content.ts'
 import type { Database } from './database.ts'
 import { refuseDamaged } from './refusal.ts'
 import { pageChecksum } from '../ltx/checksum.ts'
@@ -45,9 +46,9 @@ export class JournalTracker {
    * `perform` ends the journal. Before, everything that was changed is in the log, durably if that was asked for; if that fails, or
    * `perform` does, the journal stays, and what SQLite does about it is followed.
    */
-  end(perform: () => void): void {
+  end(perform: () => void, caller: Caller): void {
     const { active, durable } = this
-    this.finish()
+    this.finish(caller)
     try {
       perform()
     } catch (error) {
@@ -58,9 +59,9 @@ export class JournalTracker {
   }
 
   /** Captures what the journal protected. When it throws, the journal must stay. */
-  finish(): void {
+  finish(caller: Caller): void {
     if (!this.active) return
-    const committed = this.capture()
+    const committed = this.capture(caller)
     if (this.durable) this.makeDurable()
     this.forget()
     if (committed) this.database.publish()
@@ -89,7 +90,7 @@ export class JournalTracker {
   }
 
   /** False when nothing differs. */
-  private capture(): boolean {
+  private capture(caller: Caller): boolean {
     const { database } = this
     this.restored = false
     const state = database.fileState()
@@ -105,8 +106,20 @@ export class JournalTracker {
     const pgnos = this.changed(commit)
     this.restored = Array.from(this.dirty).filter((pgno) => pgno <= commit).length > pgnos.length
     if (pgnos.length === 0 && commit === database.pages.sizePages) return false
+    if (this.isForeignRollback(caller)) return false
     database.commit({ commit, pgnos, read: (pgno) => database.readFile(pgno) })
     database.walMode = header.journalMode === 'wal'
+    return true
+  }
+
+  /**
+   * On a replica the local client has rolled back what an application left when the node ceased to lead. Pages that SQLite does not
+   * journal stay as that application wrote them: no transaction of this history, and the client, which finds them, has the database replaced.
+   */
+  private isForeignRollback(caller: Caller): boolean {
+    const { authority, expectations, position, events, name } = this.database
+    if (authority.leads || !authority.isClient(caller) || expectations.next(position.txid) !== undefined) return false
+    events.log('warn', 'a rollback on a replica left pages that are not the primary’s', { database: name })
     return true
   }
 

@@ -9,7 +9,8 @@ import { PageTable } from './pages.ts'
 import { describeSteps, planRecovery } from './recovery-plan.ts'
 import type { RecoveryStep } from './recovery-plan.ts'
 import { Unrecoverable, findResidue } from './residue.ts'
-import { cutTornTail, openLog } from '../log/open.ts'
+import { cutTornTail } from '../log/open.ts'
+import { Logs } from '../log/logs.ts'
 import type { LogState } from '../log/open.ts'
 import { foldAll } from '../log/page-checksums.ts'
 import { logDirectory, writeSynced } from '../log/store.ts'
@@ -26,7 +27,7 @@ import type { Files } from '../util/files.ts'
 import { parentOf, readerOf, withFile } from '../util/files.ts'
 import { LtxdError } from '../util/errors.ts'
 
-export interface RecoveryOptions extends Omit<DatabaseOptions, 'openLog' | 'path'>, LogWriterOptions {
+export interface RecoveryOptions extends Omit<DatabaseOptions, 'logs' | 'path'>, LogWriterOptions {
   readonly dataDir: string
   /** The backing directory of the mount. */
   readonly root: string
@@ -42,7 +43,7 @@ export function recoverDatabase(options: RecoveryOptions): Database | undefined 
   const { files, name, root, dataDir, events } = options
   const path = `${root}/${name}`
   const logDir = logDirectory(dataDir, name)
-  const databaseOptions = { ...options, path, openLog: () => openLog(files, logDir, options) }
+  const databaseOptions = { ...options, path, logs: new Logs(files, dataDir, options) }
   try {
     const found = inspectLeftovers(files, root, path, logDir)
     return new Recovery(options, databaseOptions, logDir, found).run()

@@ -3,6 +3,8 @@ import type { CaptureEvents } from './events.ts'
 import type { Caller } from '../fuse/content.ts'
 import { FsError } from '../fuse/errno.ts'
 import type { ErrnoName } from '../fuse/errno.ts'
+import { formatChecksum } from '../ltx/types.ts'
+import type { Checksum } from '../ltx/types.ts'
 
 /** Refuses an application's operation: an errno for the application, and a line in the node's log, naming file and process, for a person. */
 export type Refuse = (events: CaptureEvents, database: string, caller: Caller) => FsError
@@ -20,6 +22,32 @@ export const refuseUnjournaled: Refuse = (events, database, caller) =>
 
 export const refuseRename: Refuse = (events, database, caller) =>
   refuse(events, 'EBUSY', 'renaming a database that is open was refused: close it first', database, caller)
+
+/** On a replica nobody but the local client writes (I5). Applications retry, or ask `.primary` where to go: not worth a line each time. */
+export function refuseReplica(events: CaptureEvents, database: string, caller?: Caller): FsError {
+  const message = 'a write on a replica was refused; nothing was changed. Write on the primary: .primary names it'
+  events.log('debug', message, { database, errno: 'EROFS', ...(caller && { process: describe(caller) }) })
+  return new FsError('EROFS', message)
+}
+
+/** The lease has run out, and nobody has said so yet (I6). */
+export function refuseExpired(events: CaptureEvents, database: string): FsError {
+  const message = 'a commit was refused: the lease of this node has run out; nothing was changed'
+  events.log('warn', message, { database, errno: 'EROFS' })
+  return new FsError('EROFS', message)
+}
+
+/** What the local client wrote is not what the primary has. */
+export function refuseUnexpected(
+  events: CaptureEvents,
+  database: string,
+  expected: Checksum,
+  actual: Checksum,
+): FsError {
+  const message = `a transaction of the primary was refused: it would give checksum ${formatChecksum(actual)}, expected ${formatChecksum(expected)}`
+  events.log('error', message, { database, errno: 'EIO' })
+  return new FsError('EIO', message)
+}
 
 /** Recovery gave up on the database. */
 export function refuseUnreadable(events: CaptureEvents, database: string, reason: string, caller: Caller): FsError {

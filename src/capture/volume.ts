@@ -1,9 +1,12 @@
 import fs from 'node:fs'
+import type { Announcement } from './announcements.ts'
+import type { Authority } from './authority.ts'
 import { Database } from './database.ts'
 import type { DatabaseOptions } from './database.ts'
 import { DatabaseContent, JournalContent, PlainContent, WalContent } from './contents.ts'
 import { classify } from './naming.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
+import type { Logs } from '../log/logs.ts'
 import { refuseRename, refuseUnjournaled } from './refusal.ts'
 import { readSuperName } from '../sqlite/journal.ts'
 import type { Caller, FileContent, Volume } from '../fuse/content.ts'
@@ -16,7 +19,9 @@ export interface CaptureVolumeOptions {
   readonly events: DatabaseOptions['events']
   readonly nowMs: DatabaseOptions['nowMs']
   readonly nodeId: bigint
-  readonly openLog: (database: string) => ReturnType<DatabaseOptions['openLog']>
+  readonly logs: Logs
+  /** Absent: a node of its own. */
+  readonly authority?: Authority
   /** What recovery found. */
   readonly databases: Iterable<Database>
 }
@@ -28,6 +33,8 @@ export class CaptureVolume implements Volume {
   private readonly contents = new Map<Database, DatabaseContent>()
   /** Directories whose last change was the end of a journal: syncing that name is not needed, recovery replays the log. */
   private readonly journalEnded = new Set<string>()
+  /** Names of databases that are to go without a trace in any history. */
+  private readonly discarding = new Set<string>()
 
   constructor(options: CaptureVolumeOptions) {
     this.options = options
@@ -56,15 +63,17 @@ export class CaptureVolume implements Volume {
     return content
   }
 
-  unlink(path: string, perform: () => void, _caller: Caller): void {
+  unlink(path: string, perform: () => void, caller: Caller): void {
     const { kind, database: name } = classify(path)
     const database = this.databases.get(name)
-    if (kind === 'super-journal') return this.decide(path, perform)
+    if (kind === 'super-journal') return this.decide(path, perform, caller)
     if (database !== undefined) {
-      if (kind === 'database') return this.dropped(database, perform)
+      if (kind !== 'journal' && (database.tracked || database.refusal !== undefined)) database.assertWriter(caller)
+      if (kind === 'database')
+        return this.discarding.has(name) ? this.discarded(database, perform) : this.dropped(database, perform)
       if (kind === 'wal' && database.tracked) return database.wal.remove(perform)
       if (kind === 'journal') {
-        database.journal.end(perform)
+        database.journal.end(perform, caller)
         this.journalEnded.add(parent(path))
         return
       }
@@ -80,6 +89,7 @@ export class CaptureVolume implements Volume {
     const moved = this.trackedAt(from, isDirectory)
     const replaced = this.trackedAt(to, isDirectory)
     for (const database of [...moved, ...replaced]) {
+      database.assertWriter(caller)
       if (database.fd >= 0 || database.walFd >= 0) throw refuseRename(this.options.events, database.name, caller)
     }
     if (
@@ -102,11 +112,46 @@ export class CaptureVolume implements Volume {
   private database(name: string): Database {
     const known = this.databases.get(name)
     if (known !== undefined) return known
-    const { root, files, events, nowMs, nodeId, openLog } = this.options
+    const { root, files, events, nowMs, nodeId, logs, authority } = this.options
     const path = `${root}/${name}`
-    const database = new Database({ name, path, files, events, nowMs, nodeId, openLog: () => openLog(name) })
+    const database = new Database({
+      ...{ name, path, files, events, nowMs, nodeId, logs },
+      ...(authority && { authority }),
+    })
     this.databases.set(name, database)
     return database
+  }
+
+  /** On a replica: what the local client says before it writes. */
+  announced(announcement: Announcement): void {
+    const { op, database: name } = announcement
+    switch (op) {
+      case 'take-up':
+        this.discarding.delete(name)
+        this.databases.get(name)?.expectations.clear()
+        return
+      case 'expect':
+        this.database(name).expectations.announce(announcement.expectation)
+        return
+      case 'unchanged': {
+        const database = this.database(name)
+        database.commit({ commit: database.pages.sizePages, pgnos: [], read: (pgno) => database.readPage(pgno) })
+        database.publish()
+        return
+      }
+      case 'discard':
+        this.discarding.add(name)
+    }
+  }
+
+  private discarded(database: Database, perform: () => void): void {
+    perform()
+    this.discarding.delete(database.name)
+    database.discard()
+    this.contents.get(database)?.detach()
+    this.contents.delete(database)
+    this.databases.delete(database.name)
+    this.options.logs.remove(database.name)
   }
 
   private dropped(database: Database, perform: () => void): void {
@@ -150,7 +195,7 @@ export class CaptureVolume implements Volume {
    * The removal of a super-journal commits every database whose journal names it, all at once: what each of them changed is durable
    * before, and the removal is, so that whatever happens from there on, recovery finds the transaction decided in all of them.
    */
-  private decide(path: string, perform: () => void): void {
+  private decide(path: string, perform: () => void, caller: Caller): void {
     const { root, files } = this.options
     const decided = Array.from(this.databases.values()).filter((database) => {
       const name = database.journal.active ? this.superJournalOf(database) : undefined
@@ -161,7 +206,7 @@ export class CaptureVolume implements Volume {
     this.journalEnded.delete(parent(path))
     if (decided.length === 0) return
     files.syncDirectory(`${root}/${parent(path)}`)
-    for (const { journal } of decided) journal.finish()
+    for (const { journal } of decided) journal.finish(caller)
   }
 
   private superJournalOf(database: Database): string | undefined {

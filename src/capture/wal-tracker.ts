@@ -269,9 +269,12 @@ export class WalTracker {
       const frame = frames.get(pgno) ?? -1
       return frame < 0 ? database.readFile(pgno) : database.readFrame(frame)
     }
-    database.commit({ commit, pgnos, read, wal: span })
+    // Where all of it is about to be replaced, nothing needs to be undone in a history that ends.
+    const replaced = !database.authority.leads && database.expectations.next(lost.txid)?.replaces !== undefined
+    if (!replaced) database.commit({ commit, pgnos, read, wal: span })
     for (const pgno of sorted) pages.clearFrame(pgno)
     for (const [pgno, frame] of frames) if (frame >= 0) pages.setFrame(pgno, frame)
+    if (replaced) return
     database.publish()
     database.events.log('warn', 'a captured transaction was never published by SQLite: undone by the next one', {
       database: database.name,

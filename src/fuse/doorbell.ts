@@ -11,9 +11,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import { LtxdError } from '../util/errors.ts'
+import type { Caller } from './content.ts'
 import { errnoNumber } from './errno.ts'
 import type { Attributes, Entry } from './filesystem.ts'
-import { DOORBELL_ID, NOTIFY, NOTIFY_RETRIEVE_OUT, OPCODE, ROOT_ID } from './kernel.ts'
+import { DOORBELL_ID, NOTIFY, NOTIFY_RETRIEVE_OUT, OPCODE, ROOT_ID, WRITE_IN } from './kernel.ts'
 import { Message } from './message.ts'
 import type { Reply } from './reply.ts'
 import type { Request } from './request.ts'
@@ -54,17 +55,25 @@ export async function hangDoorbell(mountPoint: string, device: number): Promise<
 }
 
 /** One name for both threads, and for no other mount. */
-function doorbellName(device: number): string {
+export function doorbellName(device: number): string {
   return `.ltxd-doorbell-${process.pid}-${device}`
 }
 
-/** The serving side: the file by which the kernel knows the doorbell. */
+/** Takes what was written to the doorbell. A thrown FsError is the writer's answer. */
+export type Announced = (data: Uint8Array, caller: Caller) => void
+
+/**
+ * The serving side: the file by which the kernel knows the doorbell. It is also how another process of the daemon's user says something to the
+ * serving thread, in order with what it does on the mount.
+ */
 export class DoorbellFile {
   readonly #name: string
+  readonly #announced: Announced | undefined
   readonly #entry: Entry
 
-  constructor(device: number) {
+  constructor(device: number, announced?: Announced) {
     this.#name = doorbellName(device)
+    this.#announced = announced
     this.#entry = { nodeId: DOORBELL_ID, attributes: emptyFile(), cached: true }
   }
 
@@ -81,11 +90,19 @@ export class DoorbellFile {
         reply.attributes(this.#entry.attributes, true)
         break
       case OPCODE.OPEN:
-        reply.opened({ handle: 0, cached: true, modeChanged: false })
+        reply.opened({ handle: 0, cached: false, modeChanged: false })
         break
       case OPCODE.READ:
       case OPCODE.RELEASE:
         break
+      case OPCODE.WRITE: {
+        if (this.#announced === undefined) return deny(reply)
+        request.struct(WRITE_IN.SIZE)
+        const data = request.data(request.u32(WRITE_IN.size))
+        this.#announced(data, request)
+        reply.written(data.length)
+        break
+      }
       case OPCODE.FORGET:
       case OPCODE.NOTIFY_REPLY:
         reply.none()
@@ -94,16 +111,21 @@ export class DoorbellFile {
         reply.error(errnoNumber('ENOSYS'))
         break
       default:
-        reply.error(errnoNumber('EPERM'))
+        return deny(reply)
     }
     return true
   }
 }
 
-/** For this process's user to read: there is nothing in it. */
+function deny(reply: Reply): true {
+  reply.error(errnoNumber('EPERM'))
+  return true
+}
+
+/** For this process's user: nothing is in it. */
 function emptyFile(): Attributes {
   const now = Date.now()
   const times = { atimeMs: now, mtimeMs: now, ctimeMs: now }
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
-  return { ino: DOORBELL_ID, size: 0, blocks: 0, mode: 0o100400, nlink: 1, rdev: 0, blksize: 4096, ...times, ...owner }
+  return { ino: DOORBELL_ID, size: 0, blocks: 0, mode: 0o100600, nlink: 1, rdev: 0, blksize: 4096, ...times, ...owner }
 }

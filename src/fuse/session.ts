@@ -2,7 +2,7 @@
 
 import fs from 'node:fs'
 import { errorCode } from '../util/errors.ts'
-import { DoorbellFile } from './doorbell.ts'
+import { DoorbellFile, type Announced } from './doorbell.ts'
 import { errnoNumber, errnoOf, isFailure } from './errno.ts'
 import type { FileSystem } from './filesystem.ts'
 import { negotiate } from './init.ts'
@@ -17,6 +17,8 @@ export interface SessionOptions {
   readonly failed?: (operation: string, error: unknown) => void
   /** Runs after each reply, and whenever the doorbell was rung (doorbell.ts). 'stop' ends `serve`. */
   readonly afterRequest?: () => 'stop' | undefined
+  /** Takes what another process of the daemon writes to the doorbell (doorbell.ts). */
+  readonly announced?: Announced
 }
 
 export type SessionEnd = 'unmounted' | 'stopped'
@@ -36,7 +38,7 @@ export class Session {
     this.#device = device
     this.#fs = fs
     this.#options = options
-    this.#doorbell = new DoorbellFile(device)
+    this.#doorbell = new DoorbellFile(device, options.announced)
   }
 
   /** Serves until the mount is gone or `afterRequest` says 'stop'. Throws on a broken invariant, and on a kernel that is too old. */

@@ -4,6 +4,7 @@ import { RECORD_FRAME_SIZE, readRecordFrame } from './record.ts'
 import type { SegmentName } from './segments.ts'
 import { listSegments } from './segments.ts'
 import type { LogRecord, LogView } from './view.ts'
+import { LTXError } from '../ltx/errors.ts'
 import { HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from '../ltx/header.ts'
 import type { Checksum, Position, TXID } from '../ltx/types.ts'
 import { formatTXID } from '../ltx/types.ts'
@@ -80,8 +81,7 @@ export class LogReader implements LogView {
   private async *recordsOf(segment: SegmentName, from: TXID, to: TXID): AsyncIterable<LogRecord> {
     const window = new Window(this.files, segment.path)
     try {
-      const mark = this.marks.findLast((it) => it.segment === segment.first && it.txid <= from)
-      let at = mark?.at ?? 0
+      let at = this.startOf(segment, from, window)
       for (let seen = 0; ; seen++) {
         const head = window.view(at, RECORD_FRAME_SIZE + HEADER_SIZE)
         if (head.length === 0) return
@@ -108,11 +108,31 @@ export class LogReader implements LogView {
     }
   }
 
+  /** The nearest place known, if there is what is remembered: the log may have been replaced. */
+  private startOf(segment: SegmentName, from: TXID, window: Window): number {
+    const mark = this.marks.findLast((it) => it.segment === segment.first && it.txid <= from)
+    if (mark === undefined) return 0
+    const head = window.view(mark.at, RECORD_FRAME_SIZE + HEADER_SIZE)
+    const isThere = readRecordFrame(head) !== undefined && minTXIDOf(head.subarray(RECORD_FRAME_SIZE)) === mark.txid
+    if (isThere) return mark.at
+    this.marks = []
+    return 0
+  }
+
   private mark(txid: TXID, segment: TXID, at: number): void {
     const last = this.marks.at(-1)
     if (last !== undefined && last.txid >= txid) return
     this.marks.push({ txid, segment, at })
     if (this.marks.length > 4096) this.marks = this.marks.filter((_, i) => i % 2 === 1)
+  }
+}
+
+function minTXIDOf(header: Uint8Array): TXID | undefined {
+  try {
+    return unmarshalHeader(header).minTXID
+  } catch (error) {
+    if (error instanceof LTXError) return undefined
+    throw error
   }
 }
 

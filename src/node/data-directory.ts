@@ -2,6 +2,8 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { createRequire } from 'node:module'
 import { randomBytes } from 'node:crypto'
+import { z } from 'zod'
+import { finishReplacements } from '../log/replace.ts'
 import { LtxdError, errorCode, errorMessage } from '../util/errors.ts'
 import { nodeFiles, replaceFile } from '../util/files.ts'
 
@@ -19,6 +21,10 @@ export interface DataDirectory {
   readonly root: string
   /** Chosen at random when the directory was created; written into each transaction. */
   readonly nodeId: bigint
+  /** The cluster whose history lies here; undefined while it belongs to none. */
+  clusterId(): string | undefined
+  /** For good: what lies here is part of that cluster's history. */
+  joinCluster(id: string): void
   close(): void
 }
 
@@ -41,7 +47,14 @@ export function openDataDirectory(dir: string): DataDirectory {
     )
   }
   try {
-    return { dir, root, nodeId: readOrChooseId(`${dir}/node.json`), close: () => fs.closeSync(lock) }
+    finishReplacements(nodeFiles, `${dir}/log`)
+    const identity = new IdentityFile(`${dir}/node.json`)
+    return {
+      ...{ dir, root, nodeId: identity.nodeId },
+      clusterId: () => identity.clusterId,
+      joinCluster: (id) => identity.joinCluster(id),
+      close: () => fs.closeSync(lock),
+    }
   } catch (error) {
     fs.closeSync(lock)
     throw error instanceof LtxdError ? error : unusable(dir, error)
@@ -52,15 +65,47 @@ export function formatNodeId(id: bigint): string {
   return id.toString(16).padStart(16, '0')
 }
 
-function readOrChooseId(path: string): bigint {
-  if (!fs.existsSync(path)) {
-    const id = randomBytes(8).readBigUInt64BE()
-    replaceFile(nodeFiles, path, Buffer.from(JSON.stringify({ id: formatNodeId(id) }) + '\n'))
-    return id
+const identitySchema = z.object({
+  id: z.string().regex(/^[0-9a-f]{16}$/),
+  clusterId: z.string().min(1).max(64).optional(),
+})
+
+/** Who this node is, across its restarts. */
+class IdentityFile {
+  readonly #path: string
+  #identity: z.infer<typeof identitySchema>
+
+  constructor(path: string) {
+    this.#path = path
+    if (fs.existsSync(path)) {
+      this.#identity = readIdentity(path)
+    } else {
+      this.#identity = { id: formatNodeId(randomBytes(8).readBigUInt64BE()) }
+      this.#write()
+    }
   }
+
+  get nodeId(): bigint {
+    return BigInt(`0x${this.#identity.id}`)
+  }
+
+  get clusterId(): string | undefined {
+    return this.#identity.clusterId
+  }
+
+  joinCluster(clusterId: string): void {
+    this.#identity = { ...this.#identity, clusterId }
+    this.#write()
+  }
+
+  #write(): void {
+    replaceFile(nodeFiles, this.#path, Buffer.from(JSON.stringify(this.#identity) + '\n'))
+  }
+}
+
+function readIdentity(path: string): z.infer<typeof identitySchema> {
   try {
-    const { id } = JSON.parse(fs.readFileSync(path, 'utf8')) as { id: string }
-    return BigInt(`0x${id}`)
+    return identitySchema.parse(JSON.parse(fs.readFileSync(path, 'utf8')))
   } catch (error) {
     throw new LtxdError(
       'DATA_DAMAGED',

@@ -7,12 +7,15 @@ import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
 import { Slots } from './slots.ts'
 import type { Database } from '../capture/database.ts'
+import { unmarshalAnnouncement } from '../capture/announcements.ts'
+import type { Authority } from '../capture/authority.ts'
 import type { CaptureEvents } from '../capture/events.ts'
 import { classify } from '../capture/naming.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import { recoverDatabase } from '../capture/recover.ts'
 import { CaptureVolume } from '../capture/volume.ts'
-import { openLog } from '../log/open.ts'
+import { FsError } from '../fuse/errno.ts'
+import { Logs } from '../log/logs.ts'
 import { listLogs, logDirectory, writeSynced } from '../log/store.ts'
 import { Session } from '../fuse/session.ts'
 import { Tree } from '../fuse/tree.ts'
@@ -28,6 +31,16 @@ const nowMs = Date.now
 
 const say = (message: FromDataPlane) => port.postMessage(message)
 const slots = new Slots(state, say)
+let serving = false
+
+/** Recovery works on what this node has, whoever leads; what it finds is compared with the primary's history afterwards. */
+const authority: Authority = {
+  get leads() {
+    return !serving || state.leads
+  },
+  mayCommit: () => !serving || process.hrtime.bigint() < state.deadlineNs,
+  isClient: ({ tid }) => tid !== 0 && tid === state.clientPid,
+}
 
 const events: CaptureEvents = {
   published: (database) => slots.publish(database),
@@ -51,7 +64,7 @@ port.on('message', (message: ToDataPlane) => {
 function recover(name: string): void {
   databases.get(name)?.close()
   databases.delete(name)
-  const database = recoverDatabase({ name, dataDir, root, files, events, nowMs, nodeId, segmentSizeBytes })
+  const database = recoverDatabase({ name, dataDir, root, files, events, nowMs, nodeId, segmentSizeBytes, authority })
   if (database === undefined) return
   databases.set(name, database)
   slots.publish(database)
@@ -75,16 +88,23 @@ function serve(deviceFd: number): void {
     events,
     nowMs,
     nodeId,
-    openLog: (name) => openLog(files, logDirectory(dataDir, name), { segmentSizeBytes }),
+    logs: new Logs(files, dataDir, { segmentSizeBytes }),
+    authority,
     databases: databases.values(),
   })
   const tree = new Tree(root, volume)
   const session = new Session(deviceFd, tree, {
     failed: (operation, error) => events.log('error', `${operation} failed: ${errorMessage(error)}`, {}),
     afterRequest: () => (state.stopRequested ? 'stop' : undefined),
+    announced(data, caller) {
+      if (!authority.isClient(caller)) throw new FsError('EPERM', 'only the local client announces')
+      volume.announced(unmarshalAnnouncement(data))
+    },
   })
+  serving = true
   // A broken invariant leaves everything as it is: the next start recovers, and tells.
   session.serve()
+  serving = false
   tree.close()
   for (const database of volume.list()) leave(database)
   say({ type: 'stopped' })

@@ -76,8 +76,10 @@ export class LogKeeper {
   private async sync(database: KnownDatabase): Promise<void> {
     const { name } = database
     const dir = logDirectory(this.options.dataDir, name)
-    const { backfilled, tracked } = database.state()
-    const synced = this.synced.get(name) ?? readSynced(files, dir)
+    const { position, backfilled, tracked } = database.state()
+    const known = this.synced.get(name)
+    // A log that began anew may have gone back.
+    const synced = known !== undefined && known.txid <= position.txid ? known : readSynced(files, dir)
     if (!tracked || backfilled.txid <= synced.txid) return
     await new LogReader(name, dir, () => database.state().position).sync()
     const path = `${this.options.root}/${name}`

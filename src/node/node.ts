@@ -26,6 +26,8 @@ export interface Node {
 }
 
 const KEEPER_INTERVAL_MS = 2_000
+/** The deadline of a lease that never runs out. */
+const NEVER_NS = 2n ** 63n - 1n
 
 /**
  * Starts a node: data directory, recovery, mount, background services, API. When this resolves, applications can open databases.
@@ -85,6 +87,8 @@ class RunningNode implements Node {
     await this.backup?.begin(plane, signal)
     this.backupBegun = true
     signal?.throwIfAborted()
+    plane.shared.leads = true
+    plane.shared.deadlineNs = NEVER_NS
     this.device = mountDirect(this.mountDir, { fsname: 'ltxd', allowOther: config.fuse.allowOther })
     await plane.serve(this.mountDir, this.device)
     this.keeper = this.startKeeper(data, plane)

@@ -1,6 +1,6 @@
 /**
- * What the data plane shows to the control plane without a word: one slot a database in shared memory, and a few control words. The data
- * plane is the only writer of slots; a reader retries while the slot's version is odd or has changed.
+ * What the two threads tell each other without a word. The data plane shows one slot a database, of which it is the only writer; a reader
+ * retries while the slot's version is odd or has changed. The control plane shows the node's role and what it is made of, the same way.
  */
 
 import type { Checksum, Position, TXID } from '../ltx/types.ts'
@@ -19,10 +19,23 @@ export interface SlotState {
 }
 
 const MAX_DATABASES = 16384
-const CONTROL_WORDS = 8
+const CONTROL_WORDS = 48
 const SLOT_WORDS = 12
 
-const CONTROL = { stop: 0, changes: 2 } as const
+/** Places of 32-bit words. */
+const CONTROL = {
+  stop: 0,
+  changes: 2,
+  leads: 4,
+  clientPid: 6,
+  lagMs: 8,
+  primaryVersion: 12,
+  primaryLength: 14,
+} as const
+/** Place of a 64-bit word. */
+const DEADLINE = 5
+const PRIMARY_AT = 128
+const PRIMARY_SIZE = CONTROL_WORDS * 8 - PRIMARY_AT
 const WORD = {
   version: 0,
   txid: 1,
@@ -41,11 +54,15 @@ const FLAG_TRACKED = 2n
 export class SharedState {
   readonly buffer: SharedArrayBuffer
   private readonly control: Int32Array
+  private readonly deadline: BigInt64Array
+  private readonly primary: Uint8Array
   private readonly words: BigUint64Array
 
   constructor(buffer = new SharedArrayBuffer((CONTROL_WORDS + SLOT_WORDS * MAX_DATABASES) * 8)) {
     this.buffer = buffer
     this.control = new Int32Array(buffer, 0, CONTROL_WORDS * 2)
+    this.deadline = new BigInt64Array(buffer, DEADLINE * 8, 1)
+    this.primary = new Uint8Array(buffer, PRIMARY_AT, PRIMARY_SIZE)
     this.words = new BigUint64Array(buffer, CONTROL_WORDS * 8)
   }
 
@@ -70,21 +87,77 @@ export class SharedState {
     if (result.async) await result.value
   }
 
+  /** Whether applications on this node may commit, as far as the role goes. */
+  get leads(): boolean {
+    return Atomics.load(this.control, CONTROL.leads) === 1
+  }
+
+  set leads(leads: boolean) {
+    Atomics.store(this.control, CONTROL.leads, leads ? 1 : 0)
+  }
+
+  /** Until when, by the clock that all threads share (process.hrtime): nanoseconds. */
+  get deadlineNs(): bigint {
+    return Atomics.load(this.deadline, 0)
+  }
+
+  set deadlineNs(deadlineNs: bigint) {
+    Atomics.store(this.deadline, 0, deadlineNs)
+  }
+
+  /** The local client's process; 0 while there is none. */
+  get clientPid(): number {
+    return Atomics.load(this.control, CONTROL.clientPid)
+  }
+
+  set clientPid(pid: number) {
+    Atomics.store(this.control, CONTROL.clientPid, pid)
+  }
+
+  /** How far a replica is behind, in milliseconds; undefined on a primary, and where nothing is known. */
+  get lagMs(): number | undefined {
+    const lagMs = Atomics.load(this.control, CONTROL.lagMs)
+    return lagMs === 0 ? undefined : lagMs - 1
+  }
+
+  set lagMs(lagMs: number | undefined) {
+    Atomics.store(this.control, CONTROL.lagMs, lagMs === undefined ? 0 : Math.min(Math.round(lagMs), 2 ** 31 - 2) + 1)
+  }
+
+  /** The primary's hostname; undefined on the primary itself, and where none is known. */
+  get primaryHostname(): string | undefined {
+    for (;;) {
+      const version = Atomics.load(this.control, CONTROL.primaryVersion)
+      const length = Atomics.load(this.control, CONTROL.primaryLength)
+      const text = Buffer.from(this.primary.slice(0, length)).toString()
+      if (version % 2 === 0 && Atomics.load(this.control, CONTROL.primaryVersion) === version) return text || undefined
+    }
+  }
+
+  set primaryHostname(hostname: string | undefined) {
+    const bytes = Buffer.from(hostname ?? '').subarray(0, PRIMARY_SIZE)
+    Atomics.add(this.control, CONTROL.primaryVersion, 1)
+    this.primary.set(bytes)
+    Atomics.store(this.control, CONTROL.primaryLength, bytes.length)
+    Atomics.add(this.control, CONTROL.primaryVersion, 1)
+  }
+
   /** Data plane only. */
   publish(slot: number, state: SlotState): void {
     const at = slot * SLOT_WORDS
     const { words } = this
     const version = Atomics.load(words, at)
     Atomics.store(words, at, version + 1n)
-    words[at + WORD.txid] = state.position.txid
-    words[at + WORD.checksum] = state.position.checksum
-    words[at + WORD.sizePages] = BigInt(state.sizePages)
-    words[at + WORD.pageSize] = BigInt(state.pageSize)
-    words[at + WORD.flags] = (state.journalMode === 'wal' ? FLAG_WAL : 0n) | (state.tracked ? FLAG_TRACKED : 0n)
-    words[at + WORD.backfilledTXID] = state.backfilled.txid
-    words[at + WORD.backfilledChecksum] = state.backfilled.checksum
-    words[at + WORD.commits] = BigInt(state.commits)
-    words[at + WORD.timestampMs] = BigInt(Math.floor(state.timestampMs))
+    const set = (word: number, value: bigint) => Atomics.store(words, at + word, value)
+    set(WORD.txid, state.position.txid)
+    set(WORD.checksum, state.position.checksum)
+    set(WORD.sizePages, BigInt(state.sizePages))
+    set(WORD.pageSize, BigInt(state.pageSize))
+    set(WORD.flags, (state.journalMode === 'wal' ? FLAG_WAL : 0n) | (state.tracked ? FLAG_TRACKED : 0n))
+    set(WORD.backfilledTXID, state.backfilled.txid)
+    set(WORD.backfilledChecksum, state.backfilled.checksum)
+    set(WORD.commits, BigInt(state.commits))
+    set(WORD.timestampMs, BigInt(Math.floor(state.timestampMs)))
     Atomics.store(words, at, version + 2n)
     Atomics.add(this.control, CONTROL.changes, 1)
     Atomics.notify(this.control, CONTROL.changes)
@@ -95,7 +168,7 @@ export class SharedState {
     const { words } = this
     for (;;) {
       const version = Atomics.load(words, at + WORD.version)
-      const word = (index: number) => words[at + index] as bigint
+      const word = (index: number) => Atomics.load(words, at + index)
       const state: SlotState = {
         position: { txid: word(WORD.txid) as TXID, checksum: word(WORD.checksum) as Checksum },
         sizePages: Number(word(WORD.sizePages)),

@@ -28,10 +28,15 @@ export interface DatabaseHeader {
   readonly freelistCount: number
 }
 
+/** Whether `bytes` begin as every SQLite database does, whatever comes then. */
+export function hasDatabaseMagic(bytes: Uint8Array): boolean {
+  for (let i = 0; i < MAGIC.length; i++) if (bytes[i] !== MAGIC.charCodeAt(i)) return false
+  return true
+}
+
 /** undefined when `bytes` do not begin a SQLite database. */
 export function parseDatabaseHeader(bytes: Uint8Array): DatabaseHeader | undefined {
-  if (bytes.length < DATABASE_HEADER_SIZE) return undefined
-  for (let i = 0; i < MAGIC.length; i++) if (bytes[i] !== MAGIC.charCodeAt(i)) return undefined
+  if (bytes.length < DATABASE_HEADER_SIZE || !hasDatabaseMagic(bytes)) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const written = view.getUint16(AT.pageSize)
   const pageSize = written === 1 ? 65536 : written

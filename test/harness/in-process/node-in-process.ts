@@ -6,7 +6,7 @@ import type { Database } from '../../../src/capture/database.ts'
 import type { CaptureEvents, LogFields, LogLevel } from '../../../src/capture/events.ts'
 import { classify } from '../../../src/capture/naming.ts'
 import { recoverDatabase } from '../../../src/capture/recover.ts'
-import { openLog } from '../../../src/log/open.ts'
+import { Logs } from '../../../src/log/logs.ts'
 import { CaptureVolume } from '../../../src/capture/volume.ts'
 import { listLogs, logDirectory, writeSynced } from '../../../src/log/store.ts'
 import { formatPosition } from '../../../src/ltx/types.ts'
@@ -66,7 +66,7 @@ export class InProcessNode {
       events,
       nowMs,
       nodeId,
-      openLog: (name) => openLog(files, logDirectory(dataDir, name), { segmentSizeBytes }),
+      logs: new Logs(files, dataDir, { segmentSizeBytes }),
       databases: this.recovered.values(),
     })
     this.mount = new CaptureMount(root, this.volume, files)

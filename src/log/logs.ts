@@ -1,0 +1,34 @@
+import fs from 'node:fs'
+import { openLog } from './open.ts'
+import { replaceLog } from './replace.ts'
+import { logDirectory } from './store.ts'
+import type { LogWriter, LogWriterOptions } from './writer.ts'
+import type { Position } from '../ltx/types.ts'
+import type { Files } from '../util/files.ts'
+
+/** The logs of a data directory, for appending. */
+export class Logs {
+  private readonly files: Files
+  private readonly dataDir: string
+  private readonly options: LogWriterOptions
+
+  constructor(files: Files, dataDir: string, options: LogWriterOptions) {
+    this.files = files
+    this.dataDir = dataDir
+    this.options = options
+  }
+
+  /** Creates it where there is none. */
+  open(database: string): LogWriter {
+    return openLog(this.files, logDirectory(this.dataDir, database), this.options)
+  }
+
+  /** A log that begins with what `fill` writes after `base` takes the place of the one there is, whose writer must be closed. */
+  replace(database: string, base: Position, fill: (log: LogWriter) => void): LogWriter {
+    return replaceLog(this.files, logDirectory(this.dataDir, database), base, this.options, fill)
+  }
+
+  remove(database: string): void {
+    fs.rmSync(logDirectory(this.dataDir, database), { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * A log that begins anew, because its database was replaced as a whole: the new one is written beside the old, and takes its place
+ * when it is complete. A crash leaves the one or the other.
+ */
+
+import fs from 'node:fs'
+import { openLog } from './open.ts'
+import { createLog } from './store.ts'
+import { LogWriter } from './writer.ts'
+import type { LogWriterOptions } from './writer.ts'
+import type { Position } from '../ltx/types.ts'
+import type { Files } from '../util/files.ts'
+import { makeDurableDirectory, parentOf } from '../util/files.ts'
+
+const NEXT = '.next'
+const OLD = '.old'
+
+/** `fill` writes the new log's first transactions. The old log is removed; its writer must be closed by then. */
+export function replaceLog(
+  files: Files,
+  dir: string,
+  base: Position,
+  options: LogWriterOptions,
+  fill: (writer: LogWriter) => void,
+): LogWriter {
+  const next = dir + NEXT
+  remove(next)
+  makeDurableDirectory(files, next)
+  const writer = new LogWriter(files, next, base, 0, options)
+  try {
+    fill(writer)
+  } catch (error) {
+    writer.close()
+    remove(next)
+    throw error
+  }
+  writer.close()
+  createLog(files, next, base) // last: a directory without its base is no log
+  remove(dir + OLD)
+  if (files.exists(dir)) files.rename(dir, dir + OLD)
+  files.rename(next, dir)
+  files.syncDirectory(parentOf(dir))
+  remove(dir + OLD)
+  return openLog(files, dir, options)
+}
+
+/** What a crash left of replacements below `log/`: finishes those that were complete, forgets the others. Before anything else looks at a log. */
+export function finishReplacements(files: Files, logRoot: string): void {
+  const entries = fs.readdirSync(logRoot, { recursive: true, withFileTypes: true })
+  for (const entry of entries) {
+    if (!entry.isDirectory()) continue
+    const path = `${entry.parentPath}/${entry.name}`
+    if (path.endsWith(`.ltx${OLD}`)) remove(path)
+    if (!path.endsWith(`.ltx${NEXT}`)) continue
+    const dir = path.slice(0, -NEXT.length)
+    if (files.exists(`${path}/base.json`) && !files.exists(dir)) files.rename(path, dir)
+    else remove(path)
+    files.syncDirectory(parentOf(dir))
+  }
+}
+
+function remove(dir: string): void {
+  fs.rmSync(dir, { recursive: true, force: true })
+}
