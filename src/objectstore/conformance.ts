@@ -95,6 +95,35 @@ export function objectStoreConformance(name: string, openEmpty: OpenEmptyStore):
       expect(await keys(store, '')).toEqual(['kept'])
     })
 
+    it('makes nothing visible that it is kept from at the last moment, however large it is', async () => {
+      const store = await openEmpty()
+      let given = 0
+      async function* body(count: number) {
+        for (; count > 0; count--) {
+          given++
+          yield Buffer.alloc(1 << 20, 'x')
+        }
+      }
+      for (const count of [1, 20]) {
+        given = 0
+        const beforeVisible = () => {
+          if (given === count) throw new Error('too late')
+        }
+        const options = { ifNoneMatch: '*', beforeVisible, requestTimeoutMs: 60_000 } as const
+        await expect(store.put('late', body(count), options)).rejects.toThrow('too late')
+      }
+      expect(await keys(store, '')).toEqual([])
+      await store.put('in time', text('x'), { beforeVisible: () => undefined })
+      expect(await keys(store, '')).toEqual(['in time'])
+    })
+
+    it('tells when an object was stored, whatever time the object carries', async () => {
+      const store = await openEmpty()
+      await store.put('old', text('x'), { timestampMs: 1_000_000 })
+      expect((await store.head('old'))?.storedMs).toBeGreaterThan(Date.now() - 3_600_000)
+      for await (const info of store.list('')) expect(info.storedMs).toBeGreaterThan(Date.now() - 3_600_000)
+    })
+
     it('stops reading when told to, with the reason that was given', async () => {
       const store = await openEmpty()
       await store.put('x', new Uint8Array(4 << 20))

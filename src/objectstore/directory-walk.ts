@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCode } from '../util/errors.ts'
@@ -35,14 +36,19 @@ export function walk(root: string, prefix: string, startAfter?: string): AsyncIt
       } else if (name.startsWith(prefix) && (startAfter === undefined || compareKeys(name, startAfter) > 0)) {
         const info = await statFile(join(root, name))
         // A file may be deleted while the list is read.
-        if (info !== undefined) yield { key: name, sizeBytes: info.size, lastModifiedMs: wholeMs(info.mtimeMs) }
+        if (info !== undefined) yield { key: name, ...describe(info) }
       }
     }
   }
 }
 
+/** A file as an object. Its name was given to it when its inode last changed, or before. */
+export function describe({ size, mtimeMs, ctimeMs }: Stats): Omit<ObjectInfo, 'key'> {
+  return { sizeBytes: size, lastModifiedMs: wholeMs(mtimeMs), storedMs: Math.floor(ctimeMs) }
+}
+
 /** The file system keeps more than milliseconds; the tolerance undoes what was added on writing. */
-export function wholeMs(mtimeMs: number): number {
+function wholeMs(mtimeMs: number): number {
   return Math.floor(mtimeMs + 0.001)
 }
 

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { errorCode } from '../util/errors.ts'
 import { makeDirectories, removeFile, statFile, syncDirectory } from './directories.ts'
-import { isHidden, LOCK_NAME, TEMPORARY_PREFIX, walk, wholeMs } from './directory-walk.ts'
+import { describe, isHidden, LOCK_NAME, TEMPORARY_PREFIX, walk } from './directory-walk.ts'
 import {
   InvalidKeyError,
   InvalidRangeError,
@@ -74,7 +74,7 @@ export class DirectoryStore implements ObjectStore {
       const info = await statFile(path)
       if (info === undefined || !info.isFile()) return undefined
       const metadata = await readSidecar(path)
-      return { key, sizeBytes: info.size, lastModifiedMs: wholeMs(info.mtimeMs), metadata }
+      return { key, ...describe(info), metadata }
     })
   }
 
@@ -175,8 +175,10 @@ export class DirectoryStore implements ObjectStore {
     options.signal?.throwIfAborted()
     const exclusive = options.ifNoneMatch === '*'
     if (exclusive && (await statFile(path)) !== undefined) throw new ObjectExistsError(this.url, key)
+    options.beforeVisible?.()
     await this.#putSidecar(path, temporary, print, options.metadata)
     if (exclusive) {
+      options.beforeVisible?.()
       // link(2), since a program that knows nothing of the lock (Litestream) may have come between.
       await link(temporary, path).catch((error: unknown) => {
         throw errorCode(error) === 'EEXIST' ? new ObjectExistsError(this.url, key, { cause: error }) : error

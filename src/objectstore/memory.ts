@@ -6,6 +6,7 @@ interface StoredObject {
   readonly bytes: Uint8Array
   readonly metadata: Metadata
   readonly lastModifiedMs: number
+  readonly storedMs: number
 }
 
 const READ_CHUNK_BYTES = 64 * 1024
@@ -25,7 +26,7 @@ export class MemoryStore implements ObjectStore {
 
   async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<void> {
     checkKey(key)
-    const { ifNoneMatch, metadata = {}, timestampMs, signal } = options
+    const { ifNoneMatch, metadata = {}, timestampMs, signal, beforeVisible } = options
     const chunks: Uint8Array[] = []
     for await (const chunk of body instanceof Uint8Array ? [body] : body) {
       signal?.throwIfAborted()
@@ -35,8 +36,10 @@ export class MemoryStore implements ObjectStore {
     signal?.throwIfAborted()
     if (ifNoneMatch === '*' && this.#objects.has(key)) throw new ObjectExistsError(this.url, key)
     const keepsTime = this.layout === 'directory' && timestampMs !== undefined
-    const lastModifiedMs = keepsTime ? timestampMs : this.#now()
-    this.#objects.set(key, { bytes: Buffer.concat(chunks), metadata: { ...metadata }, lastModifiedMs })
+    const storedMs = this.#now()
+    const lastModifiedMs = keepsTime ? timestampMs : storedMs
+    beforeVisible?.()
+    this.#objects.set(key, { bytes: Buffer.concat(chunks), metadata: { ...metadata }, lastModifiedMs, storedMs })
   }
 
   async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
@@ -78,8 +81,8 @@ export class MemoryStore implements ObjectStore {
   }
 }
 
-function describe(key: string, { bytes, lastModifiedMs }: StoredObject): ObjectInfo {
-  return { key, sizeBytes: bytes.length, lastModifiedMs }
+function describe(key: string, { bytes, lastModifiedMs, storedMs }: StoredObject): ObjectInfo {
+  return { key, sizeBytes: bytes.length, lastModifiedMs, storedMs }
 }
 
 async function* slices(bytes: Uint8Array, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {

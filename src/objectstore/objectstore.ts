@@ -7,6 +7,8 @@ export interface ObjectInfo {
   readonly key: string
   readonly sizeBytes: number
   readonly lastModifiedMs: number
+  /** When it was put here, by the store's clock; in a directory, where `lastModifiedMs` may be older, not before that. */
+  readonly storedMs: number
 }
 
 export interface ObjectHead extends ObjectInfo {
@@ -20,6 +22,10 @@ export interface PutOptions {
   /** Where the store keeps times by itself (a directory), the object's time; others keep it in metadata only. */
   readonly timestampMs?: number
   readonly signal?: AbortSignal
+  /** Called right before the step that makes the object visible: what it throws prevents that. */
+  readonly beforeVisible?: () => void
+  /** A single request to the store that takes longer has failed. Where there are no requests (a directory), it means nothing. */
+  readonly requestTimeoutMs?: number
 }
 
 export interface ByteRange {

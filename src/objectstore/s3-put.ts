@@ -14,6 +14,9 @@ export interface S3PutOptions {
   readonly partBytes: number
   readonly ifNoneMatch: '*' | undefined
   readonly signal: AbortSignal | undefined
+  /** Right before the request that makes the object visible. */
+  readonly beforeVisible: (() => void) | undefined
+  readonly requestTimeoutMs: number | undefined
   /** Before a multipart upload: throws when there is no point in it. */
   readonly beforeParts: () => Promise<void>
   /** Runs a request; what it throws is the store's error, while the body's own pass unchanged. */
@@ -56,9 +59,9 @@ async function nextPart(parts: AsyncIterator<Uint8Array>, options: S3PutOptions)
 
 async function putWhole(client: S3, target: PutTarget, body: Uint8Array, options: S3PutOptions): Promise<void> {
   const condition = options.ifNoneMatch === undefined ? {} : { IfNoneMatch: options.ifNoneMatch }
-  await options.request(() =>
-    client.putObject({ ...target, ...condition, Body: body, ContentLength: body.length }, aborting(options.signal)),
-  )
+  options.beforeVisible?.()
+  const input = { ...target, ...condition, Body: body, ContentLength: body.length }
+  await timed(options, options.signal, (aborting) => client.putObject(input, aborting))
 }
 
 class MultipartPut {
@@ -79,8 +82,10 @@ class MultipartPut {
   }
 
   async run(parts: AsyncIterable<Uint8Array>): Promise<void> {
-    const { signal, request } = this.#options
-    const created = await request(() => this.#client.createMultipartUpload(this.#target, aborting(signal)))
+    const { signal } = this.#options
+    const created = await timed(this.#options, signal, (aborting) =>
+      this.#client.createMultipartUpload(this.#target, aborting),
+    )
     const place = { Bucket: this.#target.Bucket, Key: this.#target.Key, UploadId: created.UploadId ?? '' }
     try {
       let number = 0
@@ -102,11 +107,11 @@ class MultipartPut {
   }
 
   #begin(place: UploadPlace, number: number, body: Uint8Array): void {
-    const { signal, request } = this.#options
+    const { signal } = this.#options
     const either = signal === undefined ? this.#failure.signal : AbortSignal.any([signal, this.#failure.signal])
     const upload = async () => {
       const input = { ...place, PartNumber: number, Body: body, ContentLength: body.length }
-      const { ETag } = await request(() => this.#client.uploadPart(input, aborting(either)))
+      const { ETag } = await timed(this.#options, either, (aborting) => this.#client.uploadPart(input, aborting))
       this.#completed.push({ PartNumber: number, ...(ETag === undefined ? {} : { ETag }) })
     }
     const running: Promise<void> = upload()
@@ -120,11 +125,12 @@ class MultipartPut {
   }
 
   async #complete(place: UploadPlace): Promise<void> {
-    const { ifNoneMatch, signal, request } = this.#options
+    const { ifNoneMatch, signal, beforeVisible } = this.#options
     const Parts = this.#completed.sort((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0))
     const condition = ifNoneMatch === undefined ? {} : { IfNoneMatch: ifNoneMatch }
-    await request(() =>
-      this.#client.completeMultipartUpload({ ...place, ...condition, MultipartUpload: { Parts } }, aborting(signal)),
+    beforeVisible?.()
+    await timed(this.#options, signal, (aborting) =>
+      this.#client.completeMultipartUpload({ ...place, ...condition, MultipartUpload: { Parts } }, aborting),
     )
   }
 
@@ -144,6 +150,23 @@ interface UploadPlace {
 async function* prepended(first: readonly Uint8Array[], rest: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   yield* first
   yield* rest
+}
+
+/** One request, the SDK's own retries included, which the signal or the time-out ends. */
+function timed<T>(
+  { request, requestTimeoutMs }: S3PutOptions,
+  signal: AbortSignal | undefined,
+  run: (options: { abortSignal?: AbortSignal }) => Promise<T>,
+): Promise<T> {
+  if (requestTimeoutMs === undefined) return request(() => run(aborting(signal)))
+  const timeout = AbortSignal.timeout(requestTimeoutMs)
+  const either = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
+  return request(() =>
+    run(aborting(either)).catch((error: unknown) => {
+      if (!timeout.aborted || signal?.aborted === true) throw error
+      throw new Error(`no answer within ${requestTimeoutMs / 1000} s`, { cause: error })
+    }),
+  )
 }
 
 /** The SDK's options for a request that a signal ends. */

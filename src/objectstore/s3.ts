@@ -37,7 +37,7 @@ export class S3Store implements ObjectStore {
   }
 
   async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<void> {
-    const { ifNoneMatch, metadata, signal } = options
+    const { ifNoneMatch, metadata, signal, beforeVisible, requestTimeoutMs } = options
     const target = { ...this.#place(key), ...(metadata === undefined ? {} : { Metadata: { ...metadata } }) }
     const request = async <T>(run: () => Promise<T>): Promise<T> => {
       try {
@@ -54,7 +54,16 @@ export class S3Store implements ObjectStore {
     }
     signal?.throwIfAborted()
     const client = await this.#client()
-    await putObject(client, target, body, { partBytes: this.#partBytes, ifNoneMatch, signal, beforeParts, request })
+    const how = {
+      partBytes: this.#partBytes,
+      ifNoneMatch,
+      signal,
+      beforeVisible,
+      requestTimeoutMs,
+      beforeParts,
+      request,
+    }
+    await putObject(client, target, body, how)
   }
 
   async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
@@ -100,7 +109,8 @@ export class S3Store implements ObjectStore {
     const client = await this.#client()
     try {
       const { ContentLength = 0, LastModified, Metadata = {} } = await client.headObject(place)
-      return { key, sizeBytes: ContentLength, lastModifiedMs: LastModified?.getTime() ?? 0, metadata: Metadata }
+      const storedMs = LastModified?.getTime() ?? 0
+      return { key, sizeBytes: ContentLength, lastModifiedMs: storedMs, storedMs, metadata: Metadata }
     } catch (error) {
       // To HEAD there is no more of an answer: a bucket that does not exist looks like an object that does not.
       if (isNoSuchObject(error)) return undefined
@@ -127,7 +137,8 @@ export class S3Store implements ObjectStore {
       for (const { Key, Size = 0, LastModified } of page.Contents ?? []) {
         // Consoles make objects whose names end in a slash, to show a folder.
         if (Key === undefined || Key.endsWith('/')) continue
-        yield { key: Key.slice(root.length), sizeBytes: Size, lastModifiedMs: LastModified?.getTime() ?? 0 }
+        const storedMs = LastModified?.getTime() ?? 0
+        yield { key: Key.slice(root.length), sizeBytes: Size, lastModifiedMs: storedMs, storedMs }
       }
       const next = page.IsTruncated === true ? page.NextContinuationToken : undefined
       if (next !== undefined && next === token) {
