@@ -1,10 +1,11 @@
 import { defineConfig } from 'tsdown'
 
-/** The command line, the data plane's worker thread, and what is public: the LTX library, and asking workers for work. */
+/** The command line, the data plane's worker thread, a replica's local client, and what is public: the LTX library, and asking workers for work. */
 export default defineConfig({
   entry: {
     cli: 'src/cli/main.ts',
     dataplane: 'src/node/dataplane-thread.ts',
+    'local-client': 'src/apply/client/main.ts',
     ltx: 'src/ltx/mod.ts',
     workers: 'workers/mod.ts',
   },

@@ -15,7 +15,7 @@ import {
 } from './errors.ts'
 import { hasJournal, rollBack, writeInPlace, type Size } from './journal-file.ts'
 import { POSITIONS_KEPT, type Positions } from './positions.ts'
-import { Transaction, type LtxBytes } from './transaction.ts'
+import { Transaction, type LtxBytes, type PageChanges } from './transaction.ts'
 import { Wal, type CheckpointResult } from './wal.ts'
 
 export interface ApplierOptions {
@@ -28,6 +28,8 @@ export interface ApplierOptions {
   readonly maxWalBytes?: number
   /** How long readers in rollback mode are waited for at a time. */
   readonly busyMs?: number
+  /** A database in a state that no position tells of is opened all the same, at transaction 0: only `replace` leads on from there. */
+  readonly acceptUnknown?: boolean
 }
 
 export interface ApplyOptions {
@@ -35,6 +37,8 @@ export interface ApplyOptions {
   readonly postApplyChecksum?: Checksum | undefined
   /** And before. */
   readonly preApplyChecksum?: Checksum | undefined
+  /** Hears where the database is about to be, when everything has been verified and nothing written yet. */
+  readonly before?: (position: Position) => void
 }
 
 export interface ApplyResult {
@@ -50,7 +54,13 @@ export interface ApplierStatus {
   readonly walBytes: number
 }
 
-const DEFAULTS = { durable: false, checkpointFrames: 1000, maxWalBytes: 2 ** 30, busyMs: 50 } as const
+const DEFAULTS = {
+  durable: false,
+  checkpointFrames: 1000,
+  maxWalBytes: 2 ** 30,
+  busyMs: 50,
+  acceptUnknown: false,
+} as const
 
 /**
  * Applies LTX transactions to a SQLite database that others read with stock SQLite, under SQLite's own locks. It is the
@@ -109,9 +119,13 @@ export class Applier {
     return this.#pageSize
   }
 
+  get journalMode(): 'wal' | 'rollback' {
+    return this.#wal === undefined ? 'rollback' : 'wal'
+  }
+
   get status(): ApplierStatus {
     return {
-      journalMode: this.#wal === undefined ? 'rollback' : 'wal',
+      journalMode: this.journalMode,
       walFrames: this.#wal?.frames ?? 0,
       walBytes: this.#wal?.sizeBytes ?? 0,
     }
@@ -135,14 +149,48 @@ export class Applier {
     if (expected !== undefined && expected !== position.checksum) {
       throw new ApplyDivergedError(this.path, `after transaction ${maxTXID}`, expected, position.checksum)
     }
-    if (this.#wal !== undefined && this.#declaredMode === 'rollback') this.#leaveWal()
+    options.before?.(position)
     if (this.#isUnchanged(transaction)) this.#note(position)
-    else if (this.#fitsWal(transaction)) this.#applyToWal(transaction, position)
-    else this.#applyInPlace(transaction, position)
+    else this.#write(transaction, position)
     this.#position = position
     this.#checksum = position.checksum
     if (commit > 0) this.#checkpointIfDue()
     return { position, applied: true, pages: transaction.pgnos.length }
+  }
+
+  /**
+   * The whole database, as a snapshot has it, takes the place of what is there, whatever that is. Readers see it as one transaction; only
+   * pages that differ are written.
+   *
+   * Throws LTXError, ApplyInvalidError, ApplyDivergedError (nothing was changed), and ApplyBlockedError (try again).
+   */
+  replace(snapshot: LtxBytes, position: Position, { before }: Pick<ApplyOptions, 'before'> = {}): ApplyResult {
+    if (this.#broken !== undefined) throw this.#broken
+    const whole = new Transaction(snapshot)
+    const { commit, pageSize } = whole.header
+    const wanted = pagesOf(commit, lockPgno(pageSize))
+    if (whole.pgnos.length !== wanted || commit === 0) {
+      throw new ApplyInvalidError(this.path, `a snapshot of ${wanted} pages brings ${whole.pgnos.length}`)
+    }
+    const checksum = whole.checksums.reduce((sum, page) => exchange(sum, 0n, page), EMPTY_CHECKSUM)
+    if (checksum !== position.checksum) {
+      throw new ApplyDivergedError(this.path, `in the snapshot of ${position.txid}`, position.checksum, checksum)
+    }
+    const samePages = pageSize === this.#pageSize
+    const isNew = (pgno: Pgno, sum: Checksum) => pgno === 1 || !samePages || this.#pages.checksum(pgno) !== sum
+    const transaction = whole.only(isNew)
+    before?.(position)
+    this.#write(transaction, position)
+    this.#position = position
+    this.#checksum = checksum
+    this.#checkpointIfDue()
+    return { position, applied: true, pages: transaction.pgnos.length }
+  }
+
+  #write(transaction: PageChanges, position: Position): void {
+    if (this.#wal !== undefined && this.#declaredMode === 'rollback') this.#leaveWal()
+    if (this.#fitsWal(transaction)) this.#applyToWal(transaction, position)
+    else this.#applyInPlace(transaction, position)
   }
 
   /** Brings into the database file what readers allow; ends a WAL that page 1 no longer asks for. undefined in rollback mode. */
@@ -188,7 +236,8 @@ export class Applier {
     }
     const { positions } = this.#options
     const empty = { txid: toTXID(0), checksum: EMPTY_CHECKSUM }
-    const position = positions.find(this.#checksum) ?? (this.#checksum === EMPTY_CHECKSUM ? empty : undefined)
+    const known = positions.find(this.#checksum) ?? (this.#checksum === EMPTY_CHECKSUM ? empty : undefined)
+    const position = known ?? (this.#options.acceptUnknown ? { ...empty, checksum: this.#checksum } : undefined)
     if (position === undefined) throw new UnknownStateError(this.path, this.#checksum, positions.last)
     this.#position = position
   }
@@ -256,11 +305,11 @@ export class Applier {
     return pgnos.length === 0 && header.commit === this.#pages.sizePages
   }
 
-  #fitsWal({ header }: Transaction): boolean {
+  #fitsWal({ header }: PageChanges): boolean {
     return this.#wal !== undefined && header.commit > 0 && header.pageSize === this.#pageSize
   }
 
-  #applyToWal(transaction: Transaction, position: Position): void {
+  #applyToWal(transaction: PageChanges, position: Position): void {
     const wal = this.#wal
     if (wal === undefined) throw new Error('only a database in WAL mode has a WAL')
     const { header, pgnos, checksums } = transaction
@@ -284,7 +333,7 @@ export class Applier {
     this.#learnMode(firstPage)
   }
 
-  #applyInPlace(transaction: Transaction, position: Position): void {
+  #applyInPlace(transaction: PageChanges, position: Position): void {
     const { header, pgnos, checksums } = transaction
     if (this.#wal !== undefined && !this.#leaveWal()) {
       throw new ApplyBlockedError(

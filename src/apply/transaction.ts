@@ -18,14 +18,24 @@ export type LtxBytes = () => Iterable<Uint8Array>
 const KEPT_BYTES = 8 << 20
 const READ_BYTES = 1 << 20
 
-/** One LTX file, verified: a single transaction, or a range that has been compacted. */
-export class Transaction {
+/** What is to be written. */
+export interface PageChanges {
   readonly header: Header
-  /** As the file says; undefined where it holds no checksums. */
-  readonly postApplyChecksum: Checksum | undefined
   /** Ascending. */
   readonly pgnos: readonly Pgno[]
   /** Of each page, in the same order. */
+  readonly checksums: readonly Checksum[]
+  pages(): Iterable<Page>
+  /** The content of page 1, if it is part of this. */
+  firstPage(): Uint8Array | undefined
+}
+
+/** One LTX file, verified: a single transaction, or a range that has been compacted. */
+export class Transaction implements PageChanges {
+  readonly header: Header
+  /** As the file says; undefined where it holds no checksums. */
+  readonly postApplyChecksum: Checksum | undefined
+  readonly pgnos: readonly Pgno[]
   readonly checksums: readonly Checksum[]
   readonly #bytes: LtxBytes
   readonly #kept: readonly Page[] | undefined
@@ -58,7 +68,19 @@ export class Transaction {
     return this.#kept ?? decodePages(new Decoder(), this.#bytes)
   }
 
-  /** The content of page 1, if it is part of this. */
+  /** Those of its pages that `keep` names. */
+  only(keep: (pgno: Pgno, checksum: Checksum) => boolean): PageChanges {
+    const kept = this.pgnos.map((pgno, i) => keep(pgno, this.checksums[i] as Checksum))
+    const isKept = new Set(this.pgnos.filter((_, i) => kept[i]))
+    return {
+      header: this.header,
+      pgnos: [...isKept],
+      checksums: this.checksums.filter((_, i) => kept[i]),
+      pages: () => filterPages(this.pages(), isKept),
+      firstPage: () => (isKept.has(1) ? this.firstPage() : undefined),
+    }
+  }
+
   firstPage(): Uint8Array | undefined {
     if (this.pgnos[0] !== 1) return undefined
     for (const { page } of this.pages()) return page.slice()
@@ -84,6 +106,10 @@ export function bytesOfFile(path: string): LtxBytes {
       nodeFiles.close(fd)
     }
   }
+}
+
+function* filterPages(pages: Iterable<Page>, kept: ReadonlySet<Pgno>): Generator<Page> {
+  for (const page of pages) if (kept.has(page.pgno)) yield page
 }
 
 function* decodePages(decoder: Decoder, bytes: LtxBytes): Generator<Page> {

@@ -1,0 +1,140 @@
+import fs from 'node:fs'
+import { ClientDatabase, headOf } from './database.ts'
+import type { FromClient, ToClient } from './messages.ts'
+import { ApplyBlockedError } from '../errors.ts'
+import { marshalAnnouncement, type Announcement } from '../../capture/announcements.ts'
+import { formatPosition, parsePosition } from '../../ltx/types.ts'
+import { bytesInMemory, bytesOfFile } from '../transaction.ts'
+import { errorCode, errorMessage } from '../../util/errors.ts'
+
+type DatabaseOrder = Exclude<ToClient, { type: 'close' }>
+
+interface Queue {
+  readonly name: string
+  readonly database: ClientDatabase
+  readonly orders: { readonly order: DatabaseOrder; readonly body: Uint8Array }[]
+  /** What was said to stand in the way. */
+  blocked: string | undefined
+  /** An order failed: nothing is applied until the database is opened, replaced or discarded. */
+  failed: boolean
+  waiting: boolean
+}
+
+const RETRY_MS = 20
+
+/**
+ * The local client of a replica: a SQLite client on the node's mount, in a process of its own, that holds the write locks of all databases
+ * and applies what the primary sent. One database that is blocked does not hold up the others.
+ */
+export class LocalClient {
+  readonly #mountDir: string
+  readonly #announcementsFd: number
+  readonly #say: (message: FromClient) => void
+  readonly #queues = new Map<string, Queue>()
+
+  /** `announcementsPath`: the file on the mount that the data plane listens to. */
+  constructor(mountDir: string, announcementsPath: string, say: (message: FromClient) => void) {
+    this.#mountDir = mountDir
+    this.#announcementsFd = fs.openSync(announcementsPath, fs.constants.O_WRONLY)
+    this.#say = say
+  }
+
+  take(order: DatabaseOrder, body: Uint8Array): void {
+    const queue = this.#queue(order.database)
+    queue.orders.push({ order, body })
+    if (!queue.waiting) this.#work(queue)
+  }
+
+  /** Lets go of everything. What was not applied by then is not. */
+  close(): void {
+    for (const { database, name } of this.#queues.values()) {
+      try {
+        database.close()
+      } catch (error) {
+        this.#fail(name, error)
+      }
+    }
+    fs.closeSync(this.#announcementsFd)
+    this.#say({ type: 'closed' })
+  }
+
+  #queue(name: string): Queue {
+    let queue = this.#queues.get(name)
+    if (queue === undefined) {
+      const path = `${this.#mountDir}/${name}`
+      const database = new ClientDatabase(name, path, (announcement) => this.#announce(announcement))
+      queue = { name, database, orders: [], blocked: undefined, failed: false, waiting: false }
+      this.#queues.set(name, queue)
+    }
+    return queue
+  }
+
+  #work(queue: Queue): void {
+    for (let next = queue.orders[0]; next !== undefined; next = queue.orders[0]) {
+      try {
+        this.#carryOut(queue, next.order, next.body)
+        queue.blocked = undefined
+      } catch (error) {
+        if (error instanceof ApplyBlockedError) return this.#wait(queue, error.message)
+        queue.failed = true
+        this.#fail(queue.name, error)
+      }
+      queue.orders.shift()
+    }
+  }
+
+  #wait(queue: Queue, reason: string): void {
+    if (queue.blocked !== reason) this.#say({ type: 'blocked', database: queue.name, reason })
+    queue.blocked = reason
+    queue.waiting = true
+    setTimeout(() => {
+      queue.waiting = false
+      this.#work(queue)
+    }, RETRY_MS)
+  }
+
+  #carryOut(queue: Queue, order: DatabaseOrder, body: Uint8Array): void {
+    const { name, database } = queue
+    switch (order.type) {
+      case 'open': {
+        const position = database.open(order.positions.map(parsePosition))
+        queue.failed = false
+        const at = position === undefined ? {} : { position: formatPosition(position) }
+        return this.#say({ type: 'opened', database: name, ...at })
+      }
+      case 'apply': {
+        if (queue.failed) return remove(order.file)
+        const { file } = order
+        const position =
+          file === undefined
+            ? database.apply(bytesInMemory(body), body)
+            : database.apply(bytesOfFile(file), headOf(file))
+        remove(order.file)
+        return this.#say({ type: 'applied', database: name, position: formatPosition(position) })
+      }
+      case 'advance': {
+        const position = database.advance(order)
+        queue.failed = false
+        remove(order.file)
+        return this.#say({ type: 'applied', database: name, position: formatPosition(position) })
+      }
+      case 'discard':
+        database.discard()
+        queue.failed = false
+        return this.#say({ type: 'discarded', database: name })
+    }
+  }
+
+  #fail(database: string, error: unknown): void {
+    this.#say({ type: 'failed', database, code: errorCode(error) ?? 'INTERNAL', message: errorMessage(error) })
+  }
+
+  #announce(announcement: Announcement): void {
+    const bytes = marshalAnnouncement(announcement)
+    fs.writeSync(this.#announcementsFd, bytes, 0, bytes.length, 0)
+  }
+}
+
+function remove(file: string | undefined): void {
+  if (file !== undefined) fs.rmSync(file, { force: true })
+}

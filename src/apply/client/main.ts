@@ -1,0 +1,30 @@
+/**
+ * The local client's process. Ends when it is told to, or when its node does: then its standard input ends, and the mount with it, on
+ * which it might otherwise wait.
+ */
+
+import fs from 'node:fs'
+import { LocalClient } from './client.ts'
+import type { FromClient, ToClient } from './messages.ts'
+import { FrameParser } from '../../util/frames.ts'
+
+const [mountDir = '', announcementsPath = ''] = process.argv.slice(2)
+// Of the terminal's signals the node makes what is right.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+process.title = `ltxd: local client of ${mountDir}`
+
+const say = (message: FromClient) => void fs.writeSync(1, JSON.stringify(message) + '\n')
+const client = new LocalClient(mountDir, announcementsPath, say)
+const parser = new FrameParser()
+
+process.stdin.on('data', (chunk: Buffer) => {
+  for (const { header, body } of parser.push(chunk)) {
+    const order = header as ToClient
+    if (order.type === 'close') {
+      client.close()
+      process.exit(0)
+    }
+    client.take(order, body)
+  }
+})
+process.stdin.on('end', () => process.exit(0))
