@@ -1,0 +1,68 @@
+/** How much may be on its way to a replica, unconsumed: of one database, and of all. What bounds memory on both ends. */
+
+import { StreamProtocolError } from './errors.ts'
+import { Signal } from './signal.ts'
+import { MAX_BODY_BYTES } from './wire.ts'
+
+/** Of one database: a slow one does not use up the room of the others. */
+export const DATABASE_WINDOW_BYTES = 4 * 1024 * 1024
+/** Of all databases, for beginning something. What was begun may always be finished, within its database's window. */
+export const STREAM_WINDOW_BYTES = 32 * 1024 * 1024
+/** What a transaction or a snapshot counts beyond its bytes. */
+export const ITEM_COST_BYTES = 256
+/** Bodies of more than one frame that are sent side by side. */
+export const MAX_OPEN_BODIES = 4
+
+/** The sender checks before each frame, so the last one may reach beyond the window. */
+const TOLERANCE_BYTES = MAX_BODY_BYTES + ITEM_COST_BYTES
+
+export class Flow {
+  /** Woken when something was given back, or the stream ended. */
+  readonly given = new Signal()
+  #total = 0
+  readonly #databases = new Map<string, number>()
+
+  get totalBytes(): number {
+    return this.#total
+  }
+
+  /** Nothing new may begin. */
+  get full(): boolean {
+    return this.#total >= STREAM_WINDOW_BYTES
+  }
+
+  bytesOf(database: string): number {
+    return this.#databases.get(database) ?? 0
+  }
+
+  /** Bytes that something new of a database may have; none while it is not positive. */
+  roomToBegin(database: string): number {
+    return Math.min(this.roomToContinue(database), STREAM_WINDOW_BYTES - this.#total)
+  }
+
+  roomToContinue(database: string): number {
+    return DATABASE_WINDOW_BYTES - this.bytesOf(database)
+  }
+
+  take(database: string, bytes: number): void {
+    this.#total += bytes
+    this.#databases.set(database, this.bytesOf(database) + bytes)
+  }
+
+  /** Throws StreamProtocolError when more comes back than was taken. */
+  give(database: string, bytes: number): void {
+    const left = this.bytesOf(database) - bytes
+    if (left < 0) throw new StreamProtocolError(`${-left} bytes of ${database} were consumed that were never sent`)
+    this.#total -= bytes
+    if (left === 0) this.#databases.delete(database)
+    else this.#databases.set(database, left)
+    this.given.wake()
+  }
+
+  /** The receiver's check. Throws StreamProtocolError when the sender did not keep to the windows. */
+  assertWithin(database: string): void {
+    const most = STREAM_WINDOW_BYTES + MAX_OPEN_BODIES * (DATABASE_WINDOW_BYTES + TOLERANCE_BYTES) + TOLERANCE_BYTES
+    if (this.bytesOf(database) <= DATABASE_WINDOW_BYTES + TOLERANCE_BYTES && this.#total <= most) return
+    throw new StreamProtocolError(`more of ${database} was sent than there is room for`)
+  }
+}

@@ -1,0 +1,46 @@
+import type { Writable } from 'node:stream'
+import { StreamLostError } from './errors.ts'
+import { Signal } from './signal.ts'
+
+/** Frames to a connection, one after another, no faster than it takes them. */
+export class FrameWriter {
+  readonly #output: Writable
+  readonly #room = new Signal()
+  #blocked = false
+  #ended: Error | undefined
+  /** Handed to the connection so far. */
+  writtenBytes = 0
+
+  constructor(output: Writable) {
+    this.#output = output
+    output.on('drain', () => {
+      this.#blocked = false
+      this.#room.wake()
+    })
+  }
+
+  /** The other end does not read as fast as this one writes. */
+  get blocked(): boolean {
+    return this.#blocked
+  }
+
+  /** Waits until there is room, then writes. `check` may still call it off, by throwing, right before. */
+  async write(frame: Uint8Array, check?: () => void): Promise<void> {
+    while (this.#blocked && this.#ended === undefined) await this.#room.next
+    check?.()
+    this.writeNow(frame)
+  }
+
+  /** Writes whether there is room or not: for what is small and rare. Throws StreamLostError. */
+  writeNow(frame: Uint8Array): void {
+    if (this.#ended !== undefined) throw this.#ended
+    this.writtenBytes += frame.length
+    if (!this.#output.write(frame)) this.#blocked = true
+  }
+
+  /** Nothing more is written; whoever waits gets the error. */
+  end(error: Error = new StreamLostError('the stream has ended')): void {
+    this.#ended ??= error
+    this.#room.wake()
+  }
+}

@@ -1,0 +1,78 @@
+/** Whether two nodes may stream with each other. Pure. */
+
+import type { PrimaryHello, ReplicaHello } from './messages.ts'
+import { PROTOCOL_VERSION } from './messages.ts'
+import { StreamRefusedError } from './errors.ts'
+
+export interface PrimarySelf {
+  readonly nodeId: string
+  readonly hostname: string
+  readonly clusterId: string
+  readonly term: bigint
+}
+
+/** The primary's side; undefined: welcome. */
+export function refuseReplica(hello: ReplicaHello, self: PrimarySelf): StreamRefusedError | undefined {
+  if (hello.protocol !== PROTOCOL_VERSION) return protocolMismatch(hello)
+  if (hello.clusterId !== undefined && hello.clusterId !== self.clusterId) {
+    return new StreamRefusedError(
+      'CLUSTER_MISMATCH',
+      `node ${named(hello)} belongs to cluster ${hello.clusterId}, this node (${named(self)}) to ${self.clusterId}: ` +
+        'point it at its own cluster, or start it with an empty data directory to join this one',
+    )
+  }
+  if (hello.nodeId === self.nodeId) {
+    return new StreamRefusedError(
+      'SAME_NODE',
+      `the replica on ${hello.hostname} has this node's own id ${self.nodeId}: was the data directory copied? ` +
+        'Remove node.json from the copy',
+    )
+  }
+  // I6: someone else was elected after this node.
+  if (hello.term > self.term) {
+    return new StreamRefusedError(
+      'TERM_BEHIND',
+      `node ${named(hello)} has seen term ${hello.term}, this node leads in term ${self.term}: another node was elected`,
+    )
+  }
+  return undefined
+}
+
+export interface ReplicaSelf {
+  readonly nodeId: string
+  /** Undefined: joins any. */
+  readonly clusterId: string | undefined
+  /** The highest seen. */
+  readonly term: bigint
+}
+
+/** The replica's side. */
+export function refusePrimary(hello: PrimaryHello, self: ReplicaSelf): StreamRefusedError | undefined {
+  if (hello.protocol !== PROTOCOL_VERSION) return protocolMismatch(hello)
+  if (self.clusterId !== undefined && hello.clusterId !== self.clusterId) {
+    return new StreamRefusedError(
+      'CLUSTER_MISMATCH',
+      `the primary ${named(hello)} belongs to cluster ${hello.clusterId}, this node to ${self.clusterId}: ` +
+        'check which primary this node is told to follow, or start it with an empty data directory to join that cluster',
+    )
+  }
+  if (hello.term < self.term) {
+    return new StreamRefusedError(
+      'TERM_BEHIND',
+      `${named(hello)} leads in term ${hello.term}, but this node has seen term ${self.term}: it is no longer the primary`,
+    )
+  }
+  return undefined
+}
+
+function protocolMismatch(hello: PrimaryHello | ReplicaHello): StreamRefusedError {
+  return new StreamRefusedError(
+    'PROTOCOL_MISMATCH',
+    `node ${named(hello)} speaks version ${hello.protocol} of the stream, this node ${PROTOCOL_VERSION}: ` +
+      'bring both to the same or a neighbouring version of ltxd',
+  )
+}
+
+function named({ nodeId, hostname }: { readonly nodeId: string; readonly hostname: string }): string {
+  return `${nodeId} on ${hostname}`
+}
