@@ -1,0 +1,446 @@
+import { randomBytes } from 'node:crypto'
+import { errorMessage, type LtxdError } from '../util/errors.ts'
+import type { Logger } from '../util/log.ts'
+import { ClusterMismatchError, HandoffError } from './errors.ts'
+import { HostCalls } from './host-calls.ts'
+import type { Lease, LeaseRecord, LeaseView, NodeAddress } from './lease.ts'
+import { INITIAL, next, wakeAtMs, type Effect, type Event, type Rules, type State } from './role.ts'
+import { Troubles } from './troubles.ts'
+
+/**
+ * What carries the role out. Methods are called one after the other, never at once, except `extend` and the two that only
+ * tell something: the lease is renewed, and its deadline moves, also while `lead` or `drain` is under way.
+ */
+export interface RoleHost {
+  /** The highest term known here by other ways (backup, own data directory). */
+  knownTerm(): bigint
+  /** Why this node must not lead now (e.g. it never caught up); undefined when it may. */
+  unfit(): string | undefined
+  /** Follow this primary; whatever was followed before is left. Rejects: it is called again a little later. */
+  follow(primary: NodeAddress, term: bigint): Promise<void>
+  /** No primary is known (or the lease service has not answered yet): serve reads, refuse writes. */
+  idle(reason: string): Promise<void>
+  /**
+   * This node holds the lease of `term`: catch up with the backup, take over. Commits are possible when it resolves, until
+   * the deadline. Rejects: the lease is given up and tried again later. Aborted: the lease is gone, or the node stops.
+   */
+  lead(
+    term: bigint,
+    signal: AbortSignal,
+    previous: {
+      readonly released: boolean
+      /** process.hrtime in milliseconds by which the previous holder's uploads have surely ended; 0: there are none. */
+      readonly uploadsMayRunUntilMs: number
+    },
+  ): Promise<void>
+  /** The data plane acknowledges commits until then (process.hrtime.bigint() ns). 0: not any more, and at once. */
+  extend(deadlineNs: bigint): void
+  /** The lease is lost or being given up: no commit is acknowledged from now on. Also called where `lead` did not resolve. */
+  stepDown(reason: string): Promise<void>
+  /**
+   * Called before a clean release: waits, boundedly, until a replica (`to`, if named) has everything. Returns that replica's nodeId to make it the
+   * successor. With `to`, anything else than `to` means that nothing has changed: this node goes on as primary.
+   */
+  drain(signal: AbortSignal, to?: string): Promise<string | undefined>
+}
+
+export interface MembershipStatus {
+  readonly type: 'static' | 'consul'
+  readonly role: 'primary' | 'replica' | 'idle'
+  readonly term: bigint
+  readonly candidate: boolean
+  readonly primary?: NodeAddress
+  readonly clusterId?: string
+  /** How long the lease lasts if it is not renewed; only of a primary whose lease ends. */
+  readonly deadlineMs?: number
+  readonly lastError?: string
+}
+
+export interface MembershipOptions {
+  readonly lease: Lease
+  readonly host: RoleHost
+  readonly self: NodeAddress
+  readonly candidate: boolean
+  /** How long after a handoff, or after it failed to take over, this node leaves the lease to others. */
+  readonly demoteMs: number
+  /** How long after a holder's deadline an upload of its may still take effect. */
+  readonly uploadWindowMs: number
+  /** In the data directory. */
+  readonly readClusterId: () => string | undefined
+  readonly writeClusterId: (id: string) => void
+  readonly logger: Logger
+}
+
+/** Where the deadline of a lease without end lies. */
+const FOREVER_NS = 2n ** 63n - 1n
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** Runs the role (role.ts) of a node against a lease: what happens becomes events, effects become calls. */
+export class Membership {
+  /** A role was taken for the first time. Rejects with CLUSTER_MISMATCH where this node belongs to another cluster. */
+  readonly settled: Promise<void>
+  readonly #options: MembershipOptions
+  readonly #rules: Rules
+  readonly #calls = new HostCalls()
+  readonly #troubles: Troubles
+  readonly #stopped: Promise<void>
+  #resolveStopped: () => void = () => {}
+  #settle: { resolve: () => void; reject: (error: Error) => void }
+  #state: State = INITIAL
+  #timer: NodeJS.Timeout | undefined
+  #handoff: Handoff | undefined
+  /** Operations on the lease, one after the other. */
+  #operations: Promise<void> = Promise.resolve()
+  /** What this node last wrote, or was about to write. */
+  #held: LeaseRecord | undefined
+  /** Makes every record that this process writes unlike all others: a late answer is never taken for that of another write. */
+  #writes = 0
+  #highestTerm = 0n
+
+  constructor(options: MembershipOptions) {
+    const { lease, self, candidate, demoteMs, uploadWindowMs, logger } = options
+    const marginMs = lease.ttlMs === Infinity ? 0 : lease.ttlMs / 10
+    this.#options = options
+    this.#rules = { self, candidate, ttlMs: lease.ttlMs, marginMs, demoteMs, uploadWindowMs }
+    this.#troubles = new Troubles(logger)
+    this.#stopped = new Promise((resolve) => (this.#resolveStopped = resolve))
+    const { promise, resolve, reject } = deferred()
+    this.settled = promise
+    this.settled.catch(() => {})
+    this.#settle = { resolve, reject }
+  }
+
+  start(): void {
+    this.#options.lease.watch({
+      seen: (view) => {
+        this.#troubles.over('read')
+        const judged = this.#judge(view)
+        if (judged.kind !== 'foreign') this.#troubles.over('record')
+        this.#dispatch({ type: 'seen', view: judged })
+      },
+      failed: (error) => {
+        this.#troubles.began('read', error.message)
+        this.#dispatch({ type: 'unreachable', reason: error.message })
+      },
+    })
+  }
+
+  status(): MembershipStatus {
+    const { lease, candidate, self } = this.#options
+    const state = this.#state
+    const clusterId = this.#options.readClusterId()
+    const lastError = this.#troubles.last
+    const common = {
+      type: lease.type,
+      candidate,
+      ...(clusterId === undefined ? {} : { clusterId }),
+      ...(lastError === undefined ? {} : { lastError }),
+    }
+    if (state.name === 'leading' && state.phase !== 'taking-over') {
+      const left = Number.isFinite(state.deadlineMs) ? { deadlineMs: Math.max(0, state.deadlineMs - nowMs()) } : {}
+      return { ...common, role: 'primary', term: state.term, primary: self, ...left }
+    }
+    const told = 'told' in state ? state.told : undefined
+    if (told?.kind === 'follow') return { ...common, role: 'replica', term: told.term, primary: told.primary }
+    return { ...common, role: 'idle', term: this.#highestTerm }
+  }
+
+  /** As primary: drain, release for `nodeId`, become its replica. Throws LtxdError. */
+  async handoff(nodeId: string): Promise<void> {
+    const refused = this.#refuseHandoff(nodeId)
+    if (refused !== undefined) throw new HandoffError('HANDOFF_REFUSED', refused)
+    const { promise, resolve, reject } = deferred()
+    this.#handoff = { to: nodeId, resolve, reject, timer: undefined, failure: undefined }
+    this.#dispatch({ type: 'handoff', to: nodeId })
+    await promise
+  }
+
+  /** Clean end: drain, release, no role. */
+  async stop(): Promise<void> {
+    this.#dispatch({ type: 'stop' })
+    await this.#stopped
+  }
+
+  #refuseHandoff(nodeId: string): string | undefined {
+    const { lease, self } = this.#options
+    if (lease.type === 'static') return 'the primary is fixed by configuration (lease.type: static): change it there'
+    if (this.#handoff !== undefined) return `a handoff to ${this.#handoff.to} is under way`
+    const state = this.#state
+    if (state.name !== 'leading' || state.phase !== 'serving') return 'this node is not the primary: ask the primary'
+    return nodeId === self.nodeId ? 'this node is the primary already' : undefined
+  }
+
+  #dispatch(event: Event): void {
+    const before = this.#state
+    const { host, readClusterId } = this.#options
+    const judged = before.name !== 'leading' && before.name !== 'stopped'
+    const { state, effects } = next(before, event, this.#rules, {
+      ms: nowMs(),
+      unfit: judged ? host.unfit() : undefined,
+      newcomer: judged && readClusterId() === undefined && host.knownTerm() === 0n,
+    })
+    this.#state = state
+    for (const effect of effects) this.#carryOut(effect)
+    this.#followHandoff(event)
+    this.#armTimer()
+  }
+
+  #armTimer(): void {
+    clearTimeout(this.#timer)
+    const atMs = wakeAtMs(this.#state)
+    if (atMs === Infinity) return
+    const delayMs = Math.min(Math.max(Math.ceil(atMs - nowMs()), 0), MAX_TIMER_MS)
+    this.#timer = setTimeout(() => this.#dispatch({ type: 'tick' }), delayMs)
+  }
+
+  /** A record of another cluster is none that this node may follow or take over. */
+  #judge(view: LeaseView): LeaseView {
+    if (view.kind !== 'record') return view
+    const { clusterId, term } = view.record
+    const own = this.#options.readClusterId()
+    if (own !== undefined && clusterId !== '' && clusterId !== own) {
+      return { kind: 'foreign', error: new ClusterMismatchError(clusterId, own) }
+    }
+    if (term > this.#highestTerm) this.#highestTerm = term
+    return view
+  }
+
+  #carryOut(effect: Effect): void {
+    const { host, logger } = this.#options
+    switch (effect.kind) {
+      case 'follow': {
+        const { primary, term } = effect
+        const fields = { primary: primary.url, hostname: primary.hostname, ...(term > 0n && { term: String(term) }) }
+        logger.info(fields, `following ${primary.hostname}`)
+        return this.#tell(() => host.follow(primary, term))
+      }
+      case 'idle': {
+        const { seen } = this.#state
+        const error = seen?.view.kind === 'foreign' ? seen.view.error : undefined
+        if (error === undefined) logger.info({ reason: effect.reason }, 'no primary to follow')
+        else this.#troubles.began('record', error.message)
+        return this.#tell(() => host.idle(effect.reason), error)
+      }
+      case 'acquire':
+        return this.#operate(() => this.#acquire(effect))
+      case 'renew':
+        return this.#operate(() => this.#renew())
+      case 'release':
+        return this.#operate(() => this.#release(effect.successor))
+      case 'extend':
+        return host.extend(toNs(effect.deadlineMs))
+      case 'lead':
+        return this.#lead(effect)
+      case 'drain':
+        return this.#drain(effect.term, effect.to)
+      case 'fence':
+        return host.extend(0n)
+      case 'abort':
+        return this.#calls.abort('the lease is gone, or the node stops')
+      case 'step-down':
+        return this.#stepDown(effect.reason)
+      case 'close':
+        clearTimeout(this.#timer)
+        return void this.#close()
+    }
+  }
+
+  #tell(call: () => Promise<void>, error?: LtxdError): void {
+    const run = async () => {
+      try {
+        await call()
+        this.#troubles.over('role')
+        if (error instanceof ClusterMismatchError) this.#settle.reject(error)
+        else this.#settle.resolve()
+      } catch (failure) {
+        this.#troubles.began('role', errorMessage(failure))
+        this.#dispatch({ type: 'not-told' })
+      }
+    }
+    this.#calls.push(run, { overtaken: true })
+  }
+
+  #lead({ term, previous }: Effect & { kind: 'lead' }): void {
+    const { host, logger, readClusterId, writeClusterId } = this.#options
+    const startedMs = nowMs()
+    this.#calls.push(async (signal) => {
+      try {
+        signal.throwIfAborted()
+        const clusterId = this.#held?.clusterId
+        if (clusterId !== undefined && readClusterId() !== clusterId) writeClusterId(clusterId)
+        await host.lead(term, signal, previous)
+        signal.throwIfAborted()
+        logger.info({ term: String(term), tookMs: Math.round(nowMs() - startedMs) }, `primary in term ${term}`)
+        this.#troubles.over('lead')
+        this.#settle.resolve()
+        this.#dispatch({ type: 'led', term })
+      } catch (error) {
+        const reason = errorMessage(error)
+        if (!signal.aborted) this.#troubles.began('lead', `could not take over in term ${term}: ${reason}`)
+        this.#dispatch({ type: 'lead-failed', term, reason: `could not take over: ${reason}` })
+      }
+    })
+  }
+
+  #drain(term: bigint, to: string | undefined): void {
+    const { host, logger } = this.#options
+    this.#calls.push(async (signal) => {
+      let successor: string | undefined
+      try {
+        signal.throwIfAborted()
+        successor = await host.drain(signal, to)
+      } catch (error) {
+        if (!signal.aborted) logger.warn({ error: errorMessage(error) }, 'no replica is known to have everything')
+        if (this.#handoff !== undefined) this.#handoff.failure = errorMessage(error)
+      }
+      this.#dispatch({ type: 'drained', term, successor })
+    })
+  }
+
+  #stepDown(reason: string): void {
+    const { host, lease, logger } = this.#options
+    const lost = this.#state.name === 'yielding' && this.#state.release === undefined
+    logger[lost ? 'warn' : 'info']({ reason }, lost ? 'lost the lease' : 'no longer the primary')
+    if (lost) lease.refresh()
+    this.#calls.push(async () => {
+      let clean = true
+      try {
+        await host.stepDown(reason)
+      } catch (error) {
+        clean = false
+        // Its deadline is what is left.
+        host.extend(0n)
+        logger.error({ error: errorMessage(error) }, 'stepping down failed')
+      }
+      this.#dispatch({ type: 'stepped-down', clean })
+    })
+  }
+
+  async #acquire({ over, record: before }: Effect & { kind: 'acquire' }): Promise<void> {
+    const { lease, host, self, readClusterId } = this.#options
+    const known = [before?.term ?? 0n, this.#highestTerm, host.knownTerm()].reduce((a, b) => (a > b ? a : b))
+    const own = readClusterId() ?? randomBytes(8).toString('hex')
+    const record: LeaseRecord = {
+      term: lease.chooseTerm(known),
+      holder: self,
+      state: 'held',
+      clusterId: before === undefined || before.clusterId === '' ? own : before.clusterId,
+      ttlMs: lease.ttlMs,
+      renewals: this.#writes++,
+    }
+    const sentAtMs = nowMs()
+    try {
+      const outcome = await lease.acquire(record, over)
+      this.#troubles.over('write')
+      if (outcome.kind === 'lost') return this.#dispatch({ type: 'not-acquired', view: this.#judge(outcome.view) })
+      this.#held = record
+      if (record.term > this.#highestTerm) this.#highestTerm = record.term
+      this.#dispatch({ type: 'acquired', term: record.term, sentAtMs, view: outcome.view })
+    } catch (error) {
+      this.#troubles.began('write', errorMessage(error))
+      this.#dispatch({ type: 'acquire-failed', reason: errorMessage(error) })
+      lease.refresh()
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const state = this.#state
+    if (state.name !== 'leading' || this.#held === undefined) return
+    const { term } = state
+    this.#held = { ...this.#held, renewals: this.#writes++ }
+    const sentAtMs = nowMs()
+    try {
+      const outcome = await this.#options.lease.renew(this.#held)
+      this.#troubles.over('write')
+      const view = this.#judge(outcome.view)
+      this.#dispatch(
+        outcome.kind === 'done' ? { type: 'renewed', term, sentAtMs, view } : { type: 'not-renewed', term, view },
+      )
+    } catch (error) {
+      this.#troubles.began('write', errorMessage(error))
+      this.#dispatch({ type: 'renew-failed', term, reason: errorMessage(error) })
+    }
+  }
+
+  async #release(successor: string | undefined): Promise<void> {
+    const { lease, logger } = this.#options
+    let view: LeaseView | undefined
+    try {
+      if (this.#held === undefined) throw new Error('there is no lease to release')
+      const record = { ...this.#held, state: 'released' as const, renewals: this.#writes++ }
+      const outcome = await lease.release(successor === undefined ? record : { ...record, successor })
+      view = this.#judge(outcome.view)
+      if (outcome.kind === 'done') logger.info({ ...(successor && { successor }) }, 'released the lease')
+    } catch (error) {
+      logger.warn(
+        { error: errorMessage(error) },
+        'could not release the lease: others wait until it has been silent for its TTL',
+      )
+    }
+    this.#dispatch({ type: 'released', view })
+  }
+
+  #operate(operation: () => Promise<void>): void {
+    this.#operations = this.#operations.then(operation)
+  }
+
+  async #close(): Promise<void> {
+    await this.#options.lease.close()
+    await this.#calls.finished()
+    this.#settle.resolve()
+    this.#resolveStopped()
+  }
+
+  /** Whoever asked for the handoff is told as soon as it is decided. */
+  #followHandoff(event: Event): void {
+    const handoff = this.#handoff
+    if (handoff === undefined) return
+    const end = (failure?: string) => {
+      clearTimeout(handoff.timer)
+      this.#handoff = undefined
+      if (failure === undefined) handoff.resolve()
+      else handoff.reject(new HandoffError('HANDOFF_FAILED', `the lease was not passed to ${handoff.to}: ${failure}`))
+    }
+    const state = this.#state
+    if (state.name === 'stopped') return end('this node has stopped')
+    if (state.name === 'acquiring') return end('this node takes the lease again')
+    if (state.name === 'leading' && event.type === 'drained' && state.phase === 'serving') {
+      return end(handoff.failure ?? 'that node did not catch up in time; this node is still the primary')
+    }
+    if (state.name === 'yielding' && state.release?.successor !== handoff.to) return end('this node lost the lease')
+    if (event.type === 'released') {
+      if (event.view === undefined) return end('the release could not be written')
+      handoff.timer = setTimeout(() => end('that node did not take it in time'), this.#rules.ttlMs)
+    }
+    if (state.name !== 'standing-by' || state.told?.kind !== 'follow') return
+    const { primary } = state.told
+    return end(primary.nodeId === handoff.to ? undefined : `${primary.hostname} took it`)
+  }
+}
+
+interface Handoff {
+  readonly to: string
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
+  timer: NodeJS.Timeout | undefined
+  failure: string | undefined
+}
+
+/** Does not jump when the clock on the wall is set. */
+function nowMs(): number {
+  return Number(process.hrtime.bigint() / 1_000n) / 1_000
+}
+
+function toNs(deadlineMs: number): bigint {
+  return deadlineMs === Infinity ? FOREVER_NS : BigInt(Math.floor(deadlineMs * 1_000)) * 1_000n
+}
+
+function deferred(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {
+  let resolve: () => void = () => {}
+  let reject: (error: Error) => void = () => {}
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes
+    reject = no
+  })
+  return { promise, resolve, reject }
+}

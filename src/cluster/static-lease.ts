@@ -1,0 +1,74 @@
+import type { Lease, LeaseOutcome, LeaseRecord, LeaseView, LeaseWatcher, NodeAddress } from './lease.ts'
+
+/** Where a static primary remembers in which term it leads. */
+export interface TermStore {
+  /** 0 when it never led. */
+  read(): bigint
+  write(term: bigint): void
+}
+
+/** Of a primary that is known by its address alone. */
+export const UNKNOWN_NODE_ID = '0'.repeat(16)
+
+export type StaticLeaseOptions =
+  | { readonly primary: 'self'; readonly self: NodeAddress; readonly term: TermStore }
+  /** `nodeId` is not known: it says UNKNOWN_NODE_ID. */
+  | { readonly primary: { readonly hostname: string; readonly url: string } }
+
+/**
+ * A primary that is fixed by configuration: it leads from its start to its end, and there is no deadline. Nothing here keeps two nodes
+ * from being configured as primaries; the term, which grows when another node is made the primary, lets the others notice.
+ */
+export class StaticLease implements Lease {
+  readonly type = 'static'
+  readonly ttlMs = Infinity
+  readonly #options: StaticLeaseOptions
+  #watcher: LeaseWatcher | undefined
+  #view: LeaseView
+
+  constructor(options: StaticLeaseOptions) {
+    this.#options = options
+    const fixed = { clusterId: '', ttlMs: Infinity, renewals: 0 }
+    const record: LeaseRecord =
+      options.primary === 'self'
+        ? { ...fixed, term: 0n, holder: options.self, state: 'released' }
+        : { ...fixed, term: 0n, holder: { nodeId: UNKNOWN_NODE_ID, ...options.primary }, state: 'held' }
+    this.#view = { kind: 'record', record, version: '' }
+  }
+
+  /** The same at each start, unless somebody else has led since. */
+  chooseTerm(highest: bigint): bigint {
+    if (this.#options.primary !== 'self') return highest
+    const led = this.#options.term.read()
+    return led > 0n && led >= highest ? led : highest + 1n
+  }
+
+  watch(watcher: LeaseWatcher): void {
+    this.#watcher = watcher
+    this.refresh()
+  }
+
+  refresh(): void {
+    // Not before the caller has returned: others read from afar.
+    queueMicrotask(() => this.#watcher?.seen(this.#view))
+  }
+
+  acquire(record: LeaseRecord): Promise<LeaseOutcome> {
+    if (this.#options.primary === 'self') this.#options.term.write(record.term)
+    return this.renew(record)
+  }
+
+  renew(record: LeaseRecord): Promise<LeaseOutcome> {
+    this.#view = { kind: 'record', record, version: '' }
+    return Promise.resolve({ kind: 'done', view: this.#view })
+  }
+
+  release(record: LeaseRecord): Promise<LeaseOutcome> {
+    return this.renew(record)
+  }
+
+  close(): Promise<void> {
+    this.#watcher = undefined
+    return Promise.resolve()
+  }
+}
