@@ -1,8 +1,10 @@
 import { tmpdir } from 'node:os'
 import { compact } from '../ltx/compactor.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
-import { MAX_COMPACTION_INPUTS, planCompaction, type CompactionGroup } from './compaction-plan.ts'
-import { loadHistory, loadMetadata, type BackupFile, type BackupHistory } from './history.ts'
+import { describeFiles, findBreak, settled, type DescribedFile } from './chain.ts'
+import { MAX_COMPACTION_INPUTS, planCompaction } from './compaction-plan.ts'
+import { BrokenChainError } from './errors.ts'
+import { filesOfLevel, loadHistory, type BackupFile, type BackupHistory } from './history.ts'
 import { SNAPSHOT_LEVEL, type FileRef } from './layout.ts'
 import type { FileMetadata } from './metadata.ts'
 import { namingStream, openInput, readHeader } from './objects.ts'
@@ -13,9 +15,12 @@ import { InputFold, makeTemporaryDirectory } from './spill.ts'
 export interface CompactionOptions {
   /** Listed by the caller; else it is listed here. */
   readonly history?: BackupHistory
-  readonly term?: number
+  /** What is younger than UNSETTLED_MS and was shipped under a lease is left alone. The system's clock unless told otherwise. */
+  readonly nowMs?: number
   readonly signal?: AbortSignal
   readonly progress?: (pages: number) => void
+  /** Files do not join: they, and what follows them, are left as they are. */
+  readonly onSkipped?: (problem: string) => void
 }
 
 /**
@@ -29,57 +34,84 @@ export async function compactLevel(
   level: number,
   options: CompactionOptions = {},
 ): Promise<FileRef[]> {
-  const history = options.history ?? (await loadHistory(store, database))
+  const listed = options.history ?? (await loadHistory(store, database))
+  const history = await settled(store, listed, options.nowMs ?? Date.now())
   const written: FileRef[] = []
+  let before = await describeFiles(store, filesOfLevel(history, level).slice(-1))
   for (const group of planCompaction(history, level)) {
-    written.push(await merge(store, database, level, group, options))
+    const files = await describeFiles(store, group)
+    const broken = findBreak([...before, ...files])
+    const joined = broken === undefined ? files : files.slice(0, Math.max(0, broken.index - before.length))
+    if (joined.length > 0) written.push(await merge(store, database, level, joined, options))
+    if (broken !== undefined) {
+      // What lies behind would be taken for covered if it were merged alone.
+      options.onSkipped?.(broken.problem)
+      break
+    }
+    before = files.slice(-1)
   }
   return written
 }
 
 /**
- * Makes a snapshot (level 9) of what the backup itself holds, up to its newest transaction. Undefined when the newest state
- * is a snapshot already. Throws what `planRestore` throws, CorruptObjectError, BackupConflictError.
+ * Makes a snapshot (level 9) of what the backup itself holds, up to its newest settled transaction. Undefined when that
+ * state is a snapshot already. Throws what `planRestore` throws, BrokenChainError, CorruptObjectError, BackupConflictError.
  */
 export async function snapshotFromBackup(
   store: ObjectStore,
   database: string,
   options: CompactionOptions = {},
 ): Promise<FileRef | undefined> {
-  const history = options.history ?? (await loadHistory(store, database))
+  const listed = options.history ?? (await loadHistory(store, database))
+  const history = await settled(store, listed, options.nowMs ?? Date.now())
+  if (history !== listed && !isRestorable(history)) return undefined
   const plan = planRestore(history, NEWEST)
   if (plan.length === 1 && plan[0].level === SNAPSHOT_LEVEL) return undefined
-  return merge(store, database, SNAPSHOT_LEVEL, plan, options)
+  const files = await describeFiles(store, plan)
+  const broken = findBreak(files)
+  if (broken !== undefined) throw new BrokenChainError(store.url, database, broken.problem)
+  return merge(store, database, SNAPSHOT_LEVEL, files, options)
+}
+
+/** Without its youngest files, a history may not have begun yet. */
+function isRestorable(history: BackupHistory): boolean {
+  try {
+    planRestore(history, NEWEST)
+    return true
+  } catch {
+    return false
+  }
 }
 
 async function merge(
   store: ObjectStore,
   database: string,
   level: number,
-  files: CompactionGroup,
+  described: readonly DescribedFile[],
   options: CompactionOptions,
 ): Promise<FileRef> {
-  const { term, signal } = options
-  const last = files.at(-1) ?? files[0]
-  const ref: FileRef = { level, min: files[0].min, max: last.max }
+  const [first, last] = [described[0], described.at(-1)]
+  if (first === undefined || last === undefined) throw new Error('nothing to merge')
+  const files = described.map(({ file }) => file)
+  const ref: FileRef = { level, min: first.file.min, max: last.file.max }
   await putFile(
     store,
     {
       ...ref,
       database,
-      metadata: await mergedMetadata(store, files[0], last, term),
+      metadata: await mergedMetadata(store, first, last, described),
       body: () => namingStream(store, files, mergedBytes(store, files, options)),
     },
-    signal,
+    options.signal,
   )
   return ref
 }
 
-/** A plan of a backup that nobody compacts can be of any length. */
-async function* mergedBytes(
+/** The files as one. A plan of a backup that nobody compacts can be of any length. */
+export async function* mergedBytes(
   store: ObjectStore,
-  files: CompactionGroup,
-  { signal, progress }: CompactionOptions,
+  files: readonly BackupFile[],
+  { signal, progress }: Pick<CompactionOptions, 'signal' | 'progress'>,
 ): AsyncIterable<Uint8Array> {
   const options = { noChecksum: true, ...(signal && { signal }), ...(progress && { progress }) }
   const inputs = files.map((file) => openInput(store, file, signal))
@@ -97,21 +129,21 @@ async function* mergedBytes(
   }
 }
 
-/** A merged file has its beginning from the first and its end from the last; its term is the highest of who wrote it. */
+/** A merged file has its beginning from the first and its end from the last; its term is the highest of theirs. */
 async function mergedMetadata(
   store: ObjectStore,
-  first: BackupFile,
-  last: BackupFile,
-  term: number | undefined,
+  first: DescribedFile,
+  last: DescribedFile,
+  all: readonly DescribedFile[],
 ): Promise<FileMetadata> {
-  const { preApplyChecksum } = await loadMetadata(store, first)
-  const { postApplyChecksum, term: lastTerm } = await loadMetadata(store, last)
-  const { timestampMs, pageSize, commit } = await readHeader(store, last.key)
+  const { preApplyChecksum } = first.metadata
+  const { postApplyChecksum } = last.metadata
+  const { timestampMs, pageSize, commit } = await readHeader(store, last.file.key)
   return {
     timestampMs,
     pageSize,
     commit,
-    term: Math.max(term ?? 0, lastTerm ?? 0),
+    term: all.reduce((highest, { metadata: { term = 0n } }) => (term > highest ? term : highest), 0n),
     ...(preApplyChecksum === undefined ? {} : { preApplyChecksum }),
     ...(postApplyChecksum === undefined ? {} : { postApplyChecksum }),
   }

@@ -2,40 +2,61 @@ import { formatTXID, type TXID } from '../ltx/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 import type { BackupLogger, Clock } from './clock.ts'
 import { compactLevel, snapshotFromBackup } from './compaction.ts'
-import { BackupAheadError, BackupDivergedError, BackupGapError } from './errors.ts'
-import { filesOfLevel, loadHistory } from './history.ts'
+import {
+  BackupAheadError,
+  BackupChangingError,
+  BackupDivergedError,
+  BackupFencedError,
+  BackupGapError,
+  BackupUnrelatedError,
+  BrokenChainError,
+} from './errors.ts'
+import { UNSETTLED_MS, type Fence } from './fence.ts'
+import { filesOfLevel, loadHistory, loadMetadata, newestFile, type BackupHistory } from './history.ts'
 import { SNAPSHOT_LEVEL } from './layout.ts'
 import type { RetentionPolicy } from './levels.ts'
 import { snapshotLive, type LiveDatabase } from './live-snapshot.ts'
-import { backupPosition, type BackupPosition } from './position.ts'
+import { LostTail } from './lost-tail.ts'
+import { backupPosition } from './position.ts'
 import { putMarker } from './put.ts'
 import { reconcileWithBackup, type Reconciliation } from './reconcile.ts'
 import { applyRetention } from './retention.ts'
 import { uploadTransactions, type UploadState } from './upload.ts'
 
 export interface DatabaseBackupContext {
+  /** Writes nothing outside the fence. */
   readonly store: ObjectStore
+  readonly fence: Fence
   readonly clock: Clock
   readonly logger: BackupLogger
   /** Where live snapshots make their copies. */
   readonly temporaryParent: string
-  /** Of the lease under which this node writes; 0 without one. */
-  readonly term: () => number
   readonly onUploaded: (name: string, txid: TXID) => void
 }
+
+/** So often something may be found that does not belong into the backup, while it is looked at. */
+const MAX_ATTEMPTS = 4
 
 /** The backup of one database: what has to be done next to bring it up to date. One call at a time of `sync`. */
 export class DatabaseBackup {
   readonly database: LiveDatabase
   readonly #context: DatabaseBackupContext
+  readonly #lostTail: LostTail | undefined
   #state: UploadState | undefined
   #hasSnapshot = false
+  /** Nothing that is old enough could be made a snapshot of before. */
+  #snapshotAfterMs = 0
   /** Everything committed before is in the backup. */
   #caughtUpAtMs: number
 
-  constructor(database: LiveDatabase, context: DatabaseBackupContext) {
+  /** `takenOverAt`: as of LostTail. */
+  constructor(database: LiveDatabase, context: DatabaseBackupContext, takenOverAt?: TXID) {
     this.database = database
     this.#context = context
+    const { fence, store, clock, logger } = context
+    const { name, log } = database
+    const about = { store, database: name, log, clock, logger, term: fence.term, takenOverAt }
+    this.#lostTail = fence.isLeased ? new LostTail(about) : undefined
     this.#caughtUpAtMs = context.clock.now()
   }
 
@@ -51,7 +72,13 @@ export class DatabaseBackup {
 
   /** The backup has transactions but no snapshot, or a gap that a snapshot closes. */
   get needsSnapshot(): boolean {
-    return this.#state !== undefined && this.#state.commit > 0 && !this.#hasSnapshot
+    const isDue = this.#context.clock.now() >= this.#snapshotAfterMs
+    return this.#state !== undefined && this.#state.commit > 0 && !this.#hasSnapshot && isDue
+  }
+
+  /** There may be something to do even if everything is in the backup. */
+  get needsLook(): boolean {
+    return this.#lostTail?.isDue ?? false
   }
 
   /** An upper bound: no transaction older than this is missing from the backup. */
@@ -60,13 +87,45 @@ export class DatabaseBackup {
     return Math.max(0, this.#context.clock.now() - this.#caughtUpAtMs)
   }
 
-  /** Ships what is new. After an error the backup is looked at afresh. */
-  async sync(signal: AbortSignal): Promise<void> {
+  /** Ships what is new. After an error the backup is looked at afresh. Throws LeaseEndedError, BackupFencedError and more. */
+  sync(signal: AbortSignal): Promise<void> {
+    return this.#context.fence.run(signal, (fenced) => this.#sync(fenced))
+  }
+
+  /** True when the level got new files. */
+  compact(level: number, signal: AbortSignal): Promise<boolean> {
+    const { store, clock, logger, fence } = this.#context
+    const { name } = this.database
+    const onSkipped = (problem: string) =>
+      logger.error({ db: name, level, problem }, 'files of the backup do not join: compaction leaves them as they are')
+    return fence.run(signal, async (fenced) => {
+      const written = await compactLevel(store, name, level, { nowMs: clock.now(), signal: fenced, onSkipped })
+      return written.length > 0
+    })
+  }
+
+  /** A snapshot of what the backup holds, or, if that has a gap, of the database itself. */
+  snapshot(signal: AbortSignal): Promise<void> {
+    return this.#context.fence.run(signal, (fenced) => this.#snapshot(fenced))
+  }
+
+  /** True when there may be more to delete as time goes by. */
+  retain(policy: RetentionPolicy, signal: AbortSignal): Promise<boolean> {
+    const { store, clock, fence } = this.#context
+    return fence.run(signal, async (fenced) => {
+      const history = await loadHistory(store, this.database.name)
+      const deleted = await applyRetention(store, this.database.name, policy, clock.now(), { history, signal: fenced })
+      return filesOfLevel(history, 0).length - deleted.files.filter(({ level }) => level === 0).length > 1
+    })
+  }
+
+  async #sync(signal: AbortSignal): Promise<void> {
     try {
       this.#state ??= await this.#open(signal)
       const startedMs = this.#context.clock.now()
       const { txid } = await this.database.log.sync()
       if (txid > this.#state.txid) await this.#ship(this.#state, txid, signal)
+      else if (this.needsLook) await this.#lostTail?.look(signal)
       this.#caughtUpAtMs = startedMs
     } catch (error) {
       if (!signal.aborted) this.#state = undefined
@@ -74,46 +133,33 @@ export class DatabaseBackup {
     }
   }
 
-  /** True when the level got new files. */
-  async compact(level: number, signal: AbortSignal): Promise<boolean> {
-    const { store, term } = this.#context
-    const written = await compactLevel(store, this.database.name, level, { term: term(), signal })
-    return written.length > 0
-  }
-
-  /** A snapshot of what the backup holds, or, if that has a gap, of the database itself. */
-  async snapshot(signal: AbortSignal): Promise<void> {
-    const { store, term } = this.#context
+  async #snapshot(signal: AbortSignal): Promise<void> {
+    const { store, clock } = this.#context
     const history = await loadHistory(store, this.database.name)
     if (history.files.length === 0) return
     if ((await backupPosition(store, history)).state !== 'live') return
     try {
-      await snapshotFromBackup(store, this.database.name, { history, term: term(), signal })
+      const nowMs = clock.now()
+      const made = await snapshotFromBackup(store, this.database.name, { history, nowMs, signal })
+      this.#hasSnapshot = made !== undefined || filesOfLevel(history, SNAPSHOT_LEVEL).length > 0
+      if (!this.#hasSnapshot) this.#snapshotAfterMs = nowMs + UNSETTLED_MS
     } catch (error) {
-      if (!(error instanceof BackupGapError)) throw error
+      if (!(error instanceof BackupGapError || error instanceof BrokenChainError)) throw error
       await this.#snapshotLive(signal)
+      this.#hasSnapshot = true
     }
-    this.#hasSnapshot = true
-  }
-
-  /** True when there may be more to delete as time goes by. */
-  async retain(policy: RetentionPolicy, signal: AbortSignal): Promise<boolean> {
-    const { store, clock } = this.#context
-    const history = await loadHistory(store, this.database.name)
-    const deleted = await applyRetention(store, this.database.name, policy, clock.now(), { history, signal })
-    return filesOfLevel(history, 0).length - deleted.files.filter(({ level }) => level === 0).length > 1
   }
 
   async #open(signal: AbortSignal): Promise<UploadState> {
     const { store, logger, onUploaded } = this.#context
     const { name, log } = this.database
-    const history = await loadHistory(store, name)
+    const history = await this.#loadOwnHistory(signal)
     const onReading = () =>
       logger.info({ db: name }, 'the backup tells no checksums: reading it to compare it with the database')
     const position = await backupPosition(store, history)
     const { backup, ...found } = await reconcileWithBackup(log, store, history, position, { signal, onReading })
-    this.#assertMayUpload(found, backup)
-    if (found.relation === 'unknown') {
+    this.#assertMayUpload(found)
+    if (found.relation === 'gap') {
       logger.warn(
         { db: name, detail: found.detail },
         'the log does not reach back to the backup: it continues with a new snapshot',
@@ -123,16 +169,30 @@ export class DatabaseBackup {
     if (backup.txid > 0n) onUploaded(name, backup.txid)
     await this.#noteOldestPending(backup.txid)
     const { txid, checksum, timestampMs, pageSize, commit } = backup
-    // The checksum of an unknown relation is not one to hold the log against.
-    return { txid, checksum: found.relation === 'unknown' ? undefined : checksum, timestampMs, pageSize, commit }
+    return { txid, checksum, timestampMs, pageSize, commit }
   }
 
-  #assertMayUpload({ relation, detail }: Reconciliation, backup: BackupPosition): void {
+  /** Without what deposed leaders left in it. Throws BackupFencedError where a later leader has written to it. */
+  async #loadOwnHistory(signal: AbortSignal): Promise<BackupHistory> {
+    const { store, fence } = this.#context
+    const { name } = this.database
+    for (let attempt = 1; ; attempt++) {
+      const history = await loadHistory(store, name)
+      const newest = newestFile(history.files)
+      if (this.#lostTail === undefined || newest === undefined) return history
+      const { term = 0n } = await loadMetadata(store, newest)
+      if (term > fence.term) throw new BackupFencedError(store.url, name, newest.key, fence.term, term)
+      if (!(await this.#lostTail.clear(history, signal))) return history
+      if (attempt >= MAX_ATTEMPTS) throw new BackupChangingError(store.url, newest.key)
+    }
+  }
+
+  #assertMayUpload({ relation, detail }: Reconciliation): void {
     const { url } = this.#context.store
-    const { name, log } = this.database
+    const { name } = this.database
     if (relation === 'diverged') throw new BackupDivergedError(url, name, detail)
-    const behind = backup.txid > log.position().txid
-    if (relation === 'backup-ahead' || (relation === 'unknown' && behind)) throw new BackupAheadError(url, name, detail)
+    if (relation === 'backup-ahead' || relation === 'within') throw new BackupAheadError(url, name, detail)
+    if (relation === 'unknown') throw new BackupUnrelatedError(url, name, detail)
   }
 
   /** What an earlier run left behind counts from when it was committed. */
@@ -148,7 +208,7 @@ export class DatabaseBackup {
   }
 
   async #ship(from: UploadState, to: TXID, signal: AbortSignal): Promise<void> {
-    const { store, term } = this.#context
+    const { store } = this.#context
     const { name, log } = this.database
     const first = await log.first()
     if (first === undefined || first > from.txid + 1n) {
@@ -156,12 +216,12 @@ export class DatabaseBackup {
       return
     }
     const onProgress = (state: UploadState) => this.#reached(state)
-    await uploadTransactions(store, name, log, from, to, { term: term(), signal, onProgress })
+    await uploadTransactions(store, name, log, from, to, { ...this.#writing(), signal, onProgress })
   }
 
   /** The log has lost what the backup needs next: a snapshot takes its place, or, of a dropped database, the marker. */
   async #bridgeGap(from: UploadState, signal: AbortSignal): Promise<void> {
-    const { store, term, logger } = this.#context
+    const { store, fence, logger } = this.#context
     const { name, log } = this.database
     const snapshot = await this.#snapshotLive(signal)
     if (snapshot !== undefined) {
@@ -174,16 +234,22 @@ export class DatabaseBackup {
     const { txid } = log.position()
     for await (const { header, postApplyChecksum: checksum } of log.records(txid, txid)) {
       const timestampMs = Math.max(header.timestampMs, from.timestampMs)
-      await putMarker(store, name, { kind: 'dropped', txid, timestampMs, term: term() }, signal)
+      const marker = { kind: 'dropped', txid, timestampMs, term: fence.term } as const
+      await putMarker(store, name, marker, signal, this.#lostTail?.resolve)
       this.#reached({ txid, checksum, timestampMs, pageSize: header.pageSize, commit: 0 })
     }
   }
 
   #snapshotLive(signal: AbortSignal): ReturnType<typeof snapshotLive> {
-    const { store, clock, temporaryParent, term } = this.#context
+    const { store, clock, temporaryParent } = this.#context
     const minTimestampMs = this.#state?.timestampMs ?? 0
-    const options = { temporaryParent, minTimestampMs, nowMs: clock.now(), term: term(), signal }
+    const options = { temporaryParent, minTimestampMs, nowMs: clock.now(), ...this.#writing(), signal }
     return snapshotLive(store, this.database, options)
+  }
+
+  /** Under which term, and what is done about objects of others. */
+  #writing() {
+    return { term: this.#context.fence.term, ...(this.#lostTail && { others: this.#lostTail }) }
   }
 
   #reached(state: UploadState): void {

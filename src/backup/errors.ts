@@ -127,6 +127,56 @@ export class BackupAheadError extends LtxdError {
   }
 }
 
+/** A leader of a higher term writes to the backup: this node must not any more. */
+export class BackupFencedError extends LtxdError {
+  constructor(
+    url: string,
+    database: string,
+    key: string,
+    term: bigint,
+    readonly higherTerm: bigint,
+  ) {
+    super(
+      'BACKUP_FENCED',
+      `${key} in ${url} was written in term ${higherTerm}, this node leads database ${database} in term ${term}: another node ` +
+        'has taken over. This node uploads nothing more in its term; it has to follow, or to get a lease of a higher term',
+    )
+  }
+}
+
+/** Nothing tells whether backup and local database are of one history. */
+export class BackupUnrelatedError extends LtxdError {
+  constructor(url: string, database: string, detail: string) {
+    super(
+      'BACKUP_UNRELATED',
+      `database ${database} and its backup in ${url} have no transaction in common that could be compared (${detail}). ` +
+        'Nothing is uploaded. Start with an empty data directory to take the backup, or name another backup',
+    )
+  }
+}
+
+/** Somebody else changed what this node was working on. */
+export class BackupChangingError extends LtxdError {
+  constructor(url: string, key: string) {
+    super(
+      'BACKUP_CHANGING',
+      `${key} in ${url} was replaced or removed by somebody else while this node was at work on it. The backup is looked at ` +
+        'afresh; if it happens again, find out which other program writes to the same address, and stop it',
+    )
+  }
+}
+
+/** Two files that should follow each other are not of one history. */
+export class BrokenChainError extends LtxdError {
+  constructor(url: string, database: string, problem: string) {
+    super(
+      'BACKUP_CHAIN_BROKEN',
+      `files of database ${database} in ${url} do not join: ${problem}. Nothing is made of them. See what can be restored with ` +
+        `"ltxd backup verify ${url} ${database}"; a snapshot by a node that has the database closes the break`,
+    )
+  }
+}
+
 /** A live database kept changing under the copy in a way that the log does not explain. */
 export class SnapshotError extends LtxdError {
   constructor(database: string, problem: string, options?: ErrorOptions) {

@@ -1,7 +1,7 @@
 import pLimit from 'p-limit'
 import type { ObjectInfo, ObjectStore } from '../objectstore/objectstore.ts'
-import type { TXID } from '../ltx/types.ts'
-import { databasePrefix, parseKey, type FileRef, type MarkerKind } from './layout.ts'
+import { formatTXID, type TXID } from '../ltx/types.ts'
+import { databasePrefix, levelPrefix, markerPrefix, parseKey, type FileRef, type MarkerKind } from './layout.ts'
 import { parseMetadata, type FileMetadata } from './metadata.ts'
 
 /** One LTX object, as its name and the listing describe it. */
@@ -10,6 +10,8 @@ export interface BackupFile extends FileRef {
   readonly sizeBytes: number
   /** The time of its last transaction where that is known (a directory, or after `withTimestamps`), else of its upload. */
   readonly timestampMs: number
+  /** When it was put into the store, by the store's clock; absent where nobody asked. */
+  readonly storedMs?: number
 }
 
 export interface BackupMarker {
@@ -34,6 +36,25 @@ const HEAD_CONCURRENCY = 16
 export async function loadHistory(store: ObjectStore, database: string): Promise<BackupHistory> {
   const histories = await collect(store, databasePrefix(database))
   return histories.get(database) ?? { database, files: [], markers: [] }
+}
+
+/** As `loadHistory`, of one level alone; with `from`, only the files whose first transaction is not before it. */
+export async function loadLevel(
+  store: ObjectStore,
+  database: string,
+  level: number,
+  from?: TXID,
+): Promise<readonly BackupFile[]> {
+  const prefix = levelPrefix(store.layout, database, level)
+  // Names begin with the first transaction: its number alone comes before every name that begins with it.
+  const histories = await collect(store, prefix, from === undefined ? undefined : prefix + formatTXID(from))
+  return histories.get(database)?.files ?? []
+}
+
+/** As `loadHistory`, of the markers alone. */
+export async function loadMarkers(store: ObjectStore, database: string): Promise<readonly BackupMarker[]> {
+  const histories = await collect(store, markerPrefix(database))
+  return histories.get(database)?.markers ?? []
 }
 
 /** Lists every database below the store's root, once; ascending by name. */
@@ -88,9 +109,9 @@ interface Builder {
   readonly markers: BackupMarker[]
 }
 
-async function collect(store: ObjectStore, prefix: string): Promise<Map<string, BackupHistory>> {
+async function collect(store: ObjectStore, prefix: string, startAfter?: string): Promise<Map<string, BackupHistory>> {
   const builders = new Map<string, Builder>()
-  for await (const info of store.list(prefix)) add(builders, store, info)
+  for await (const info of store.list(prefix, startAfter)) add(builders, store, info)
   for (const builder of builders.values()) {
     builder.files.sort(compareFiles)
     builder.markers.sort((a, b) => compareTXID(a.txid, b.txid))
@@ -104,11 +125,11 @@ function add(builders: Map<string, Builder>, store: ObjectStore, info: ObjectInf
   const { database } = parsed
   let builder = builders.get(database)
   if (builder === undefined) builders.set(database, (builder = { database, files: [], markers: [] }))
-  const { key, sizeBytes, lastModifiedMs: timestampMs } = info
+  const { key, sizeBytes, lastModifiedMs: timestampMs, storedMs } = info
   if (parsed.type === 'marker') {
     builder.markers.push({ kind: parsed.kind, txid: parsed.txid, key, timestampMs })
   } else {
     const { level, min, max } = parsed
-    builder.files.push({ level, min, max, key, sizeBytes, timestampMs })
+    builder.files.push({ level, min, max, key, sizeBytes, timestampMs, storedMs })
   }
 }

@@ -5,9 +5,11 @@
  * |---|---|---|
  * | file of a level | `<db>/%04x/<min>-<max>.ltx` | `<db>/ltx/<level>/<min>-<max>.ltx` |
  * | marker | `<db>/markers/<txid>-<kind>.json` | the same |
+ * | set aside | `<db>/diverged/<name>` | the same |
  *
- * Levels are Litestream's (its `LTXFilePath`, and the S3 client's key); markers are ltxd's own, and Litestream looks at
- * neither the prefix nor the names.
+ * Levels are Litestream's (its `LTXFilePath`, and the S3 client's key), which lists each of them by its prefix. The rest is
+ * ltxd's own: Litestream looks at neither the prefixes nor the names. What was set aside is no part of the history: its
+ * names are such that nothing takes it for one.
  */
 
 import type { ObjectStore } from '../objectstore/objectstore.ts'
@@ -54,8 +56,17 @@ export function fileName(min: TXID, max: TXID): string {
   return `${formatTXID(min)}-${formatTXID(max)}.ltx`
 }
 
+export function markerPrefix(database: string): string {
+  return `${databasePrefix(database)}markers/`
+}
+
 export function markerKey(database: string, kind: MarkerKind, txid: TXID): string {
-  return `${databasePrefix(database)}markers/${formatTXID(txid)}-${kind}.json`
+  return `${markerPrefix(database)}${formatTXID(txid)}-${kind}.json`
+}
+
+/** Where what turned out not to be part of the history is kept. `name` has no slash. */
+export function divergedKey(database: string, name: string): string {
+  return `${databasePrefix(database)}diverged/${name}`
 }
 
 const PATTERNS: Readonly<Record<Layout, RegExp>> = {

@@ -3,9 +3,10 @@
 import { EMPTY_CHECKSUM, toTXID, type Position } from '../ltx/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { SnapshotError } from './errors.ts'
-import { SNAPSHOT_LEVEL } from './layout.ts'
+import { SNAPSHOT_LEVEL, type FileRef } from './layout.ts'
 import { withLiveImage, type LiveDatabase, type LiveImage } from './live-image.ts'
 import { putFile } from './put.ts'
+import type { OtherObjects } from './upload.ts'
 
 export type { LiveDatabase } from './live-image.ts'
 
@@ -16,8 +17,9 @@ export interface LiveSnapshotOptions {
   readonly minTimestampMs: number
   /** The snapshot's time when the log no longer tells that of its last transaction. */
   readonly nowMs: number
-  readonly term?: number
+  readonly term?: bigint
   readonly signal?: AbortSignal
+  readonly others?: OtherObjects
   readonly attempts?: number
 }
 
@@ -56,27 +58,28 @@ async function putSnapshot(
   store: ObjectStore,
   database: string,
   image: LiveImage,
-  { term, signal }: LiveSnapshotOptions,
+  { term, signal, others }: LiveSnapshotOptions,
 ): Promise<LiveSnapshot> {
   const { position, pageSize, commit, timestampMs } = image
-  await putFile(
+  const file: FileRef = { level: SNAPSHOT_LEVEL, min: toTXID(1), max: position.txid }
+  const put = await putFile(
     store,
     {
+      ...file,
       database,
-      level: SNAPSHOT_LEVEL,
-      min: toTXID(1),
-      max: position.txid,
       metadata: {
         timestampMs,
         preApplyChecksum: EMPTY_CHECKSUM,
         postApplyChecksum: position.checksum,
         pageSize,
         commit,
-        term: term ?? 0,
+        term: term ?? 0n,
       },
       body: () => image.bytes(),
     },
     signal,
+    others?.resolve,
   )
+  await others?.uploaded(file, put, signal)
   return { position, pageSize, commit, timestampMs }
 }

@@ -10,7 +10,7 @@ describe('metadata of an object', () => {
       postApplyChecksum: 0xeb1a999231044dddn as Checksum,
       pageSize: 4096,
       commit: 12,
-      term: 3,
+      term: 3n,
     }
     const metadata = formatMetadata(toTXID(5), toTXID(7), file)
     expect(metadata).toMatchObject({

@@ -1,6 +1,7 @@
 /**
  * What travels with each object of a backup besides its bytes: Litestream's timestamp, and what a checksum-free LTX file
- * cannot say about itself. A term fences writers (0: there was no lease).
+ * cannot say about itself. The term is that of the lease
+ * under which the newest of its transactions was shipped (0, or absent: there was no lease); it fences writers.
  */
 
 import { formatChecksum, formatTXID, parseChecksum, type Checksum, type TXID } from '../ltx/types.ts'
@@ -16,7 +17,7 @@ export interface FileMetadata {
   readonly pageSize?: number
   /** Size of the database afterwards, in pages. */
   readonly commit?: number
-  readonly term?: number
+  readonly term?: bigint
 }
 
 const TIMESTAMP = 'litestream-timestamp'
@@ -30,7 +31,7 @@ export function formatMetadata(min: TXID, max: TXID, file: FileMetadata): Metada
   if (file.postApplyChecksum !== undefined) pairs['ltxd-post-checksum'] = formatChecksum(file.postApplyChecksum)
   if (file.pageSize !== undefined) pairs['ltxd-page-size'] = String(file.pageSize)
   if (file.commit !== undefined) pairs['ltxd-commit'] = String(file.commit)
-  pairs['ltxd-term'] = String(file.term ?? 0)
+  pairs['ltxd-term'] = String(file.term ?? 0n)
   return pairs
 }
 
@@ -42,8 +43,19 @@ export function parseMetadata(metadata: Metadata): FileMetadata {
     ...field('postApplyChecksum', optionalChecksum(metadata['ltxd-post-checksum'])),
     ...field('pageSize', optionalInteger(metadata['ltxd-page-size'])),
     ...field('commit', optionalInteger(metadata['ltxd-commit'])),
-    ...field('term', optionalInteger(metadata['ltxd-term'])),
+    ...field('term', parseTerm(metadata)),
   }
+}
+
+/** Markers carry nothing else. */
+export function formatTerm(term: bigint): Metadata {
+  return { 'ltxd-term': String(term) }
+}
+
+/** Undefined where it is missing or unreadable: an object from before there were leases, or of Litestream's. */
+export function parseTerm(metadata: Metadata): bigint | undefined {
+  const text = metadata['ltxd-term']
+  return text !== undefined && /^\d{1,20}$/.test(text) ? BigInt(text) : undefined
 }
 
 /** RFC 3339 with nanoseconds, in UTC. */

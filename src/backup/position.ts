@@ -3,6 +3,7 @@ import { EMPTY_CHECKSUM, type Checksum, type TXID } from '../ltx/types.ts'
 import { errorMessage } from '../util/errors.ts'
 import { DatabaseDroppedError } from './errors.ts'
 import { loadMetadata, newestFile, type BackupHistory } from './history.ts'
+import { parseTerm } from './metadata.ts'
 import { readHeader } from './objects.ts'
 import { NEWEST, planRestore } from './plan.ts'
 
@@ -18,10 +19,14 @@ export interface BackupPosition {
   readonly pageSize: number
   /** In pages; 0 when there is none, or the database was dropped. */
   readonly commit: number
+  /** Of the newest file; 0 when there is none, or nothing tells it. */
+  readonly term: bigint
   readonly state: 'empty' | 'live' | 'dropped'
   /** Why the newest state cannot be restored; undefined when it can. */
   readonly problem?: string
 }
+
+const NOTHING = { timestampMs: 0, pageSize: 0, commit: 0, term: 0n, state: 'empty' } as const
 
 /** Reads the metadata, or the header, of the newest file. */
 export async function backupPosition(store: ObjectStore, history: BackupHistory): Promise<BackupPosition> {
@@ -30,10 +35,12 @@ export async function backupPosition(store: ObjectStore, history: BackupHistory)
   const file = newest === undefined ? undefined : await describe(store, newest.key)
   if (dropped !== undefined && (newest === undefined || dropped.txid > newest.max)) {
     const { txid, timestampMs } = dropped
-    return { txid, checksum: EMPTY_CHECKSUM, timestampMs, pageSize: file?.pageSize ?? 0, commit: 0, state: 'dropped' }
+    const term = parseTerm((await store.head(dropped.key))?.metadata ?? {}) ?? 0n
+    const pageSize = file?.pageSize ?? 0
+    return { txid, checksum: EMPTY_CHECKSUM, timestampMs, pageSize, commit: 0, term, state: 'dropped' }
   }
   if (newest === undefined || file === undefined) {
-    return { txid: 0n as TXID, checksum: EMPTY_CHECKSUM, timestampMs: 0, pageSize: 0, commit: 0, state: 'empty' }
+    return { txid: 0n as TXID, checksum: EMPTY_CHECKSUM, ...NOTHING }
   }
   const problem = newestProblem(history)
   return { txid: newest.max, ...file, state: 'live', ...(problem === undefined ? {} : { problem }) }
@@ -42,14 +49,14 @@ export async function backupPosition(store: ObjectStore, history: BackupHistory)
 async function describe(
   store: ObjectStore,
   key: string,
-): Promise<Pick<BackupPosition, 'checksum' | 'timestampMs' | 'pageSize' | 'commit'>> {
+): Promise<Pick<BackupPosition, 'checksum' | 'timestampMs' | 'pageSize' | 'commit' | 'term'>> {
   const metadata = await loadMetadata(store, { key })
-  const { timestampMs, pageSize, commit, postApplyChecksum: checksum } = metadata
+  const { timestampMs, pageSize, commit, postApplyChecksum: checksum, term = 0n } = metadata
   if (timestampMs !== undefined && pageSize !== undefined && commit !== undefined) {
-    return { checksum, timestampMs, pageSize, commit }
+    return { checksum, timestampMs, pageSize, commit, term }
   }
   const header = await readHeader(store, key)
-  return { checksum, timestampMs: header.timestampMs, pageSize: header.pageSize, commit: header.commit }
+  return { checksum, timestampMs: header.timestampMs, pageSize: header.pageSize, commit: header.commit, term }
 }
 
 function newestProblem(history: BackupHistory): string | undefined {

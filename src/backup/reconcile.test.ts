@@ -24,7 +24,8 @@ describe('local log and backup', () => {
     ['the same number, a backup without checksums', 5, 5, undefined, A, undefined, 'unknown'],
     ['an older backup', 9, 5, B, B, undefined, 'backup-behind'],
     ['an older backup of another history', 9, 5, B, A, undefined, 'diverged'],
-    ['an older backup than the log reaches', 9, 5, B, undefined, undefined, 'unknown'],
+    ['an older backup than the log reaches', 9, 5, B, undefined, undefined, 'gap'],
+    ['an older backup without checksums', 9, 5, undefined, B, undefined, 'unknown'],
     ['a newer backup', 5, 9, B, undefined, A, 'backup-ahead'],
     ['a newer backup of another history', 5, 9, B, undefined, B, 'diverged'],
     ['a newer backup without an end there', 5, 9, B, undefined, undefined, 'unknown'],
@@ -35,6 +36,7 @@ describe('local log and backup', () => {
       timestampMs: 0,
       pageSize: 512,
       commit: 1,
+      term: 0n,
       state: 'live',
     } as const
     const input = { local: { txid: toTXID(local), checksum: A }, backup: position, localAtBackup, backupAtLocal }
@@ -59,7 +61,7 @@ describe('local log and backup', () => {
     played.cutLog(toTXID(7))
     expect(await relation(played)).toBe('backup-behind')
     played.cutLog(toTXID(8))
-    expect(await relation(played)).toBe('unknown')
+    expect(await relation(played)).toBe('gap')
     expect(await listBackup(store)).toMatchObject([{ name: 'app.db', position: { txid: 6n, state: 'live' } }])
   })
 })

@@ -3,7 +3,7 @@
 import type { LogView } from '../log/view.ts'
 import { formatPosition, formatTXID, nextTXID, type Checksum, type Position, type TXID } from '../ltx/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
-import { loadMetadata, type BackupHistory } from './history.ts'
+import { compareTXID, loadMetadata, type BackupHistory } from './history.ts'
 import { planRestore } from './plan.ts'
 import type { BackupPosition } from './position.ts'
 import { PageChecksums } from './replay.ts'
@@ -18,15 +18,20 @@ export interface ReconcileInput {
 }
 
 /**
- * equal: nothing to do. backup-behind: upload. backup-ahead: same history, the node has to fast-forward before it may
- * write. diverged: two histories. unknown: no checksum at a common transaction, so nothing may be assumed.
+ * equal: nothing to do. backup-behind: upload. gap: the local history goes on beyond the backup, but its log begins only
+ * after the backup's end, so that nothing can be compared: a snapshot closes the gap. backup-ahead: same history, the node
+ * has to fast-forward before it may write. within: the backup goes on, agrees at an earlier transaction, and has the local
+ * last one in the middle of a file, so that it tells nothing of it. diverged: two histories. unknown: no checksum at a
+ * common transaction, so nothing may be assumed.
  */
-export type Relation = 'equal' | 'backup-behind' | 'backup-ahead' | 'diverged' | 'unknown'
+export type Relation = 'equal' | 'backup-behind' | 'gap' | 'backup-ahead' | 'within' | 'diverged' | 'unknown'
 
 export interface Reconciliation {
   readonly relation: Relation
   /** For people: which positions were compared. */
   readonly detail: string
+  /** The last transaction, of those where files end, up to which nothing speaks against one history. Told by `within` and `diverged`. */
+  readonly common?: TXID
 }
 
 export function reconcile(input: ReconcileInput): Reconciliation {
@@ -36,6 +41,9 @@ export function reconcile(input: ReconcileInput): Reconciliation {
   }
   if (local.txid === 0n) return { relation: 'backup-ahead', detail: 'there is no local database' }
   if (backup.txid <= local.txid) {
+    if (backup.txid < local.txid && input.localAtBackup === undefined) {
+      return { relation: 'gap', detail: `the local log begins after ${formatTXID(backup.txid)}, where the backup ends` }
+    }
     const same = backup.txid === local.txid ? 'equal' : 'backup-behind'
     return compare(backup.txid, input.localAtBackup, backup.checksum, same)
   }
@@ -64,13 +72,62 @@ export async function reconcileWithBackup(
     backup.txid === 0n || backup.txid > local.txid ? undefined : await checksumInLog(log, backup.txid)
   const backupAtLocal = backup.txid > local.txid ? await checksumInBackup(store, history, local.txid) : undefined
   const found = reconcile({ local, backup, localAtBackup, backupAtLocal })
+  if (found.relation === 'diverged') return { ...found, ...(await lastCommon(log, store, history)), backup }
   if (found.relation !== 'unknown') return { ...found, backup }
+  if (backup.txid > local.txid) {
+    const earlier = await compareEarlier(log, store, history)
+    if (earlier !== undefined) return { ...earlier, backup }
+  }
   const common: TXID = backup.txid < local.txid ? backup.txid : local.txid
-  if (backup.txid <= local.txid && localAtBackup === undefined) return { ...found, backup }
   options.onReading?.()
   const computed = await checksumOfPages(store, history, common, options.signal)
   const told = common === backup.txid ? { ...backup, checksum: computed } : backup
   return { ...reconcile({ local, backup: told, localAtBackup, backupAtLocal: computed }), backup: told }
+}
+
+/** So many boundaries are looked at, the newest ones first: each takes a request. */
+const MAX_BOUNDARIES = 64
+
+/** Where files of the backup end or begin at or before the local position: newest first. */
+function boundaries(history: BackupHistory, local: TXID): TXID[] {
+  const all = new Set(history.files.flatMap(({ min, max }) => [max, (min - 1n) as TXID]))
+  const usable = [...all].filter((txid) => txid > 0n && txid <= local)
+  return usable.sort((a, b) => compareTXID(b, a)).slice(0, MAX_BOUNDARIES)
+}
+
+/** The local position lies within a file: what can be said of the newest transaction before it of which both tell. */
+async function compareEarlier(
+  log: LogView,
+  store: ObjectStore,
+  history: BackupHistory,
+): Promise<Reconciliation | undefined> {
+  for (const txid of boundaries(history, log.position().txid)) {
+    const ours = await checksumInLog(log, txid)
+    if (ours === undefined) return undefined
+    const theirs = await checksumInBackup(store, history, txid)
+    if (theirs === undefined) continue
+    const found = compare(txid, ours, theirs, 'within')
+    return found.relation === 'within'
+      ? { ...found, common: txid }
+      : { ...found, ...(await lastCommon(log, store, history)) }
+  }
+  return undefined
+}
+
+/** Where two histories that differ may last have been one: the newest boundary that does not prove otherwise. */
+async function lastCommon(
+  log: LogView,
+  store: ObjectStore,
+  history: BackupHistory,
+): Promise<{ readonly common: TXID }> {
+  for (const txid of boundaries(history, log.position().txid)) {
+    const ours = await checksumInLog(log, txid)
+    // The log does not reach back that far.
+    if (ours === undefined) return { common: txid }
+    const theirs = await checksumInBackup(store, history, txid)
+    if (theirs === ours) return { common: txid }
+  }
+  return { common: 0n as TXID }
 }
 
 /** After a transaction, by reading every page; undefined when the backup cannot be restored as of then. */

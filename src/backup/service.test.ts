@@ -22,6 +22,10 @@ class ManualClock implements Clock {
     return this.#now
   }
 
+  monotonicMs(): number {
+    return this.#now
+  }
+
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const abort = () => reject(signal?.reason as Error)

@@ -3,8 +3,11 @@ import { formatTXID, type TXID } from '../ltx/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { errorMessage } from '../util/errors.ts'
 import { systemClock, type BackupLogger, type Clock } from './clock.ts'
-import { DatabaseBackup } from './database-backup.ts'
+import { DatabaseBackup, type DatabaseBackupContext } from './database-backup.ts'
+import { BackupFencedError } from './errors.ts'
 import { failureReason } from './failure.ts'
+import { Fence } from './fence.ts'
+import { FencedStore } from './fenced-store.ts'
 import { DEFAULT_SCHEDULE, type BackupSchedule } from './levels.ts'
 import type { LiveDatabase } from './live-snapshot.ts'
 import { Maintenance } from './maintenance.ts'
@@ -18,8 +21,17 @@ export interface BackupServiceOptions {
   /** False: levels, snapshots of the backup and retention are for others to see to; a live snapshot where one is needed is not. */
   readonly upkeep?: boolean
   readonly clock?: Clock
-  /** Of the lease under which this node writes. */
-  readonly term?: () => number
+  /** Of the lease under which this node writes; 0, or absent: there is none, and nobody else who could write. */
+  readonly term?: bigint
+  /** The deadline of that lease on the monotonic clock (see Clock), read anew at each use. Without it, there is none. */
+  readonly mayWriteUntilMs?: () => number
+  /**
+   * On the monotonic clock: nothing is written before. The deadline of the previous holder plus UPLOAD_TIMEOUT_MS; 0 where it
+   * released the lease, or there was none.
+   */
+  readonly notBeforeMs?: number
+  /** A leader of a higher term writes to the backup. Said once; nothing is written any more. */
+  readonly onFenced?: (higherTerm: bigint) => void
   /** Everything of a database up to this transaction is in the backup: its log need not keep it for that. */
   readonly onUploaded?: (name: string, txid: TXID) => void
 }
@@ -61,6 +73,10 @@ export class BackupService {
   readonly #limit = pLimit(MAX_CONCURRENT_UPLOADS)
   readonly #stopping = new AbortController()
   readonly #maintenance: Maintenance
+  readonly #fence: Fence
+  /** Everything is written through it. */
+  readonly #store: ObjectStore
+  #fenced: BackupFencedError | undefined
   #loop: Promise<void> | undefined
 
   constructor(options: BackupServiceOptions) {
@@ -68,23 +84,31 @@ export class BackupService {
     this.#clock = options.clock ?? systemClock
     this.#schedule = options.schedule ?? DEFAULT_SCHEDULE
     this.#maintenance = new Maintenance(this.#schedule, this.#clock, options.logger, options.upkeep ?? true)
+    const { term = 0n, mayWriteUntilMs = () => Infinity, notBeforeMs = 0 } = options
+    this.#fence = new Fence({ term, mayWriteUntilMs, notBeforeMs, clock: this.#clock })
+    this.#store = new FencedStore(options.store, this.#fence)
   }
 
-  /** From here on the database is backed up, from its first transaction if it has none yet. */
-  add(database: LiveDatabase): void {
+  /**
+   * From here on the database is backed up, from its first transaction if it has none yet. Under a lease `takenOverAt` says
+   * where the node began to lead, once it has looked at the backup (planTakeOver tells it; 0 for a database that came later):
+   * what leaders of lower terms have shipped beyond it is set aside. Without it, that stops the uploads of the database.
+   */
+  add(database: LiveDatabase, options: { readonly takenOverAt?: TXID } = {}): void {
     if (this.#entries.has(database.name)) throw new Error(`database ${database.name} is backed up already`)
-    const { store, logger, temporaryParent, term, onUploaded } = this.#options
-    const backup = new DatabaseBackup(database, {
-      store,
+    const { logger, temporaryParent, onUploaded } = this.#options
+    const context: DatabaseBackupContext = {
+      store: this.#store,
+      fence: this.#fence,
       logger,
       temporaryParent,
       clock: this.#clock,
-      term: term ?? (() => 0),
       onUploaded: (name, txid) => {
         this.#maintenance.changed(name)
         onUploaded?.(name, txid)
       },
-    })
+    }
+    const backup = new DatabaseBackup(database, context, options.takenOverAt)
     const fresh = { running: undefined, failures: 0, retryAtMs: 0, lastError: undefined, reason: undefined }
     this.#entries.set(database.name, { backup, ...fresh })
     this.#maintenance.add(database.name, backup)
@@ -126,7 +150,8 @@ export class BackupService {
     await Promise.all([stopped, this.#loop, ...[...this.#entries.values()].map(({ running }) => running)])
     const signal = AbortSignal.timeout(Math.max(1, options.drainMs))
     const pending = [...this.#entries.values()].filter(({ backup }) => !backup.isCurrent)
-    if (options.drainMs > 0) await Promise.all(pending.map((entry) => this.#begin(entry, signal)))
+    if (options.drainMs > 0 && this.#fenced === undefined)
+      await Promise.all(pending.map((entry) => this.#begin(entry, signal)))
     const behind = pending.filter(({ backup }) => !backup.isCurrent).map(({ backup }) => backup.database.name)
     if (behind.length > 0)
       this.#options.logger.warn({ databases: behind }, 'stopped before everything was in the backup')
@@ -138,7 +163,8 @@ export class BackupService {
     while (!signal.aborted) {
       const nowMs = this.#clock.now()
       for (const entry of this.#entries.values()) {
-        const due = !entry.backup.isCurrent && entry.running === undefined && entry.retryAtMs <= nowMs
+        const hasWork = !entry.backup.isCurrent || entry.backup.needsLook
+        const due = hasWork && entry.running === undefined && entry.retryAtMs <= nowMs
         if (due) void this.#begin(entry, signal)
       }
       await this.#clock.sleep(this.#schedule.syncIntervalMs, signal).catch(() => undefined)
@@ -147,7 +173,7 @@ export class BackupService {
 
   /** Never rejects: the outcome is in the entry. */
   #begin(entry: Entry, signal: AbortSignal): Promise<void> {
-    const running = this.#limit(() => entry.backup.sync(signal))
+    const running = this.#limit(() => this.#sync(entry, signal))
       .then(
         () => this.#succeeded(entry),
         (error: unknown) => this.#failed(entry, error, signal),
@@ -157,6 +183,11 @@ export class BackupService {
       })
     entry.running = running
     return running
+  }
+
+  async #sync(entry: Entry, signal: AbortSignal): Promise<void> {
+    if (this.#fenced !== undefined) throw this.#fenced
+    await entry.backup.sync(signal)
   }
 
   #succeeded(entry: Entry): void {
@@ -176,6 +207,7 @@ export class BackupService {
 
   /** Said once for each new reason, not each time. */
   #failed(entry: Entry, error: unknown, signal: AbortSignal): void {
+    if (error instanceof BackupFencedError) this.#stopForGood(error)
     if (signal.aborted && signal === this.#stopping.signal) return
     const reason = failureReason(error)
     if (reason !== entry.reason) {
@@ -186,5 +218,13 @@ export class BackupService {
     entry.failures++
     const pauseMs = Math.min(MAX_BACKOFF_MS, this.#schedule.syncIntervalMs * 2 ** Math.min(entry.failures, 16))
     entry.retryAtMs = this.#clock.now() + pauseMs
+  }
+
+  /** There is a later leader: whatever this one still has is for that one to judge. */
+  #stopForGood(error: BackupFencedError): void {
+    if (this.#fenced !== undefined) return
+    this.#fenced = error
+    void this.#maintenance.stop()
+    this.#options.onFenced?.(error.higherTerm)
   }
 }

@@ -63,7 +63,7 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
       postApplyChecksum: played.checksums.get(toTXID(5)),
       pageSize: 512,
       commit: played.pages.length,
-      term: 0,
+      term: 0n,
     })
     expect(await expectRestorable(store, played, root)).toEqual([4n, 5n])
   })

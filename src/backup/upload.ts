@@ -8,7 +8,7 @@ import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { BackupDivergedError } from './errors.ts'
 import { SNAPSHOT_LEVEL, type FileRef } from './layout.ts'
 import type { FileMetadata } from './metadata.ts'
-import { putFile, putMarker } from './put.ts'
+import { putFile, putMarker, type ConflictResolver } from './put.ts'
 import { planUpload, type UploadStep } from './upload-plan.ts'
 
 /** Where the upload of a database stands; the next transaction continues from here. */
@@ -22,9 +22,19 @@ export interface UploadState {
   readonly commit: number
 }
 
+/** What an upload does about objects of other leaders. */
+export interface OtherObjects {
+  readonly resolve: ConflictResolver
+  /** After each file, before its position counts. `put`: it was not there before. */
+  uploaded(file: FileRef, put: boolean, signal: AbortSignal | undefined): Promise<void>
+}
+
 export interface UploadOptions {
-  readonly term?: number
+  /** Of the lease under which this node writes. */
+  readonly term?: bigint
   readonly signal?: AbortSignal
+  /** Who looks after what else lies in the backup. */
+  readonly others?: OtherObjects
   /** Called after each object that moves the upload forward. */
   readonly onProgress?: (state: UploadState) => void
 }
@@ -35,7 +45,7 @@ const MAX_RECORDS_PER_FILE = 256
 /**
  * Ships the transactions after `from` up to `to`, which the caller has made durable (I4) and the log still holds. Objects
  * go in TXID order, one after another: a reader never sees a hole. May be repeated after any failure. Returns the state
- * reached. Throws BackupConflictError, BackupDivergedError, LogGapError, StoreUnavailableError.
+ * reached. Throws BackupConflictError, BackupDivergedError, LogGapError, StoreUnavailableError, and what `others` throws.
  */
 export async function uploadTransactions(
   store: ObjectStore,
@@ -151,12 +161,13 @@ class StepUpload {
 
   #putMarker(step: UploadStep & { readonly kind: 'dropped' | 'reset' }, timestampMs: number): Promise<void> {
     const { kind, txid } = step
-    const marker = { kind, txid, timestampMs, term: this.#options.term ?? 0 }
-    return putMarker(this.#store, this.#database, marker, this.#options.signal)
+    const marker = { kind, txid, timestampMs, term: this.#options.term ?? 0n }
+    const { signal, others } = this.#options
+    return putMarker(this.#store, this.#database, marker, signal, others?.resolve)
   }
 
   async #putFile(ref: FileRef, records: readonly [LogRecord, ...LogRecord[]], reached: UploadState): Promise<void> {
-    const { signal, term = 0 } = this.#options
+    const { signal, term = 0n, others } = this.#options
     const { timestampMs, pageSize, commit } = reached
     const metadata: FileMetadata = {
       timestampMs,
@@ -174,7 +185,9 @@ class StepUpload {
       ref.level === SNAPSHOT_LEVEL && ref.max > 1n
         ? () => asSnapshot(inputs, ref, timestampMs)
         : () => compact(inputs, { noChecksum: true, headerTimestampMs: timestampMs, ...(signal && { signal }) })
-    await putFile(this.#store, { ...ref, database: this.#database, metadata, body }, signal)
+    const file = { ...ref, database: this.#database, metadata, body }
+    const put = await putFile(this.#store, file, signal, others?.resolve)
+    await others?.uploaded(ref, put, signal)
   }
 }
 

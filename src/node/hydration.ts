@@ -6,6 +6,7 @@ import type { DataDirectory } from './data-directory.ts'
 import type { DataPlane, KnownDatabase } from './dataplane.ts'
 import { listBackup } from '../backup/boot.ts'
 import type { BackedUpDatabase } from '../backup/boot.ts'
+import { BackupUnrelatedError } from '../backup/errors.ts'
 import { NEWEST } from '../backup/plan.ts'
 import type { BackupPosition } from '../backup/position.ts'
 import { reconcileWithBackup } from '../backup/reconcile.ts'
@@ -66,6 +67,8 @@ async function reconcileOne(
   switch (relation) {
     case 'equal':
     case 'backup-behind':
+    case 'gap':
+      // Uploads go on from there, over a gap with a snapshot.
       return
     case 'backup-ahead':
       logger.warn(
@@ -80,12 +83,14 @@ async function reconcileOne(
         'local transactions are not part of the history in the backup: set aside, following the backup',
       )
       break
-    case 'unknown':
-      throw new LtxdError(
-        'BACKUP_UNRELATED',
-        `database ${name} and its backup in ${store.url} have no transaction in common that could be compared (${detail}). ` +
-          'Start with an empty data directory to take the backup, or name another backup',
+    case 'within':
+      logger.warn(
+        { database: name, detail, kept: setAside(data, name, detail) },
+        'the backup is ahead, and does not tell whether it holds all of the local transactions: set aside, following the backup',
       )
+      break
+    case 'unknown':
+      throw new BackupUnrelatedError(store.url, name, detail)
   }
   await hydrate(options, name, position)
   await plane.recover(name)

@@ -69,7 +69,7 @@ describe.skipIf(missing.length > 0)(`a backup in a bucket (LTXD_SEED=${SEED})`, 
       played.nowMs = Math.max(Date.now(), played.nowMs + 1)
       if (round === 5) timestampMs = played.nowMs
       played.commit(1 + random(5))
-      state = await uploadTransactions(store, 'app.db', played, state, played.position().txid, { term: 3 })
+      state = await uploadTransactions(store, 'app.db', played, state, played.position().txid, { term: 3n })
       if (round === 2 || round === 5) await compactLevel(store, 'app.db', 1)
       if (round === 3) await snapshotFromBackup(store, 'app.db')
     }
