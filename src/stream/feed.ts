@@ -18,7 +18,7 @@ export interface FeedHost {
   readonly flow: Flow
   readonly logger: Logger
   readonly temporaryParent: string
-  /** Aborted when the connection ends. */
+  /** Aborted when the connection ends; feeds are woken then. */
   readonly signal: AbortSignal
   database(name: string): StreamedDatabase | undefined
   /** I4: makes the log durable up to where it is now. */
@@ -109,16 +109,9 @@ export class Feed {
 
   /** Until the connection ends. Rejects when it cannot go on at all. */
   async run(): Promise<void> {
-    const { signal } = this.#host
-    const aborted = () => this.#signal.wake()
-    signal.addEventListener('abort', aborted)
-    try {
-      while (!signal.aborted) {
-        const woken = this.#signal.next
-        if (!(await this.#tryStep())) await woken
-      }
-    } finally {
-      signal.removeEventListener('abort', aborted)
+    while (!this.#host.signal.aborted) {
+      const woken = this.#signal.next
+      if (!(await this.#tryStep())) await woken
     }
   }
 
@@ -221,9 +214,9 @@ export class Feed {
     if (this.#host.flow.roomToBegin(this.name) <= 0) return false
     const at = await sendTransactions(database, this.#at as Position, here, this.#host, {
       interrupted: () => this.#restart !== undefined,
+      sending: (position) => this.sent.add(position),
       sent: (position) => {
         this.#at = position
-        this.sent.add(position)
       },
     })
     if (at === 'other history') this.#verified = false
@@ -242,14 +235,16 @@ export class Feed {
       fork: why.fork,
       diverged: why.diverged ?? false,
       interrupted: () => this.#restart !== undefined,
+      sending: (at) => {
+        this.sent.begin(undefined)
+        this.sent.add(at)
+      },
     })
     this.#snapshotReason = undefined
     this.#history = undefined
     this.#historyAsked = false
     if (position === undefined) return this.#tellGone()
     this.#host.logger.debug({ db: this.name, position: formatPosition(position) }, 'snapshot sent')
-    this.sent.begin(undefined)
-    this.sent.add(position)
     this.#at = position
     this.#verified = true
     this.#settleAt(position)

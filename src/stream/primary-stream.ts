@@ -20,8 +20,12 @@ import { readRefusal } from './refusal.ts'
 import type { StreamSink } from './sink.ts'
 import { FrameParser } from './wire.ts'
 
-/** A primary from which nothing comes for so long is gone, or cut off. */
-const SILENCE_MS = 3 * HEARTBEAT_MS
+const TICK_MS = HEARTBEAT_MS / 2
+/**
+ * A primary from which nothing comes for three heartbeats is gone, or cut off. Counted in ticks of one's own, so that a process that was held up
+ * itself does not blame the other.
+ */
+const SILENT_TICKS = 6
 /** Consumed bytes that are worth a message of their own. */
 const CREDIT_BYTES = DATABASE_WINDOW_BYTES / 8
 
@@ -50,7 +54,7 @@ export class PrimaryStream {
   #end!: (error: Error) => void
   #over = false
   #hello: PrimaryHello | undefined
-  #heardAtMs = performance.now()
+  #silentTicks = 0
   readonly #acknowledgements = new Map<string, Position>()
   readonly #credits = new Map<string, number>()
   #flushing = false
@@ -78,7 +82,7 @@ export class PrimaryStream {
   /** Rejects with the reason when the connection has ended. */
   async run(): Promise<never> {
     const { sink } = this.#host
-    const tick = setInterval(() => this.#tick(), HEARTBEAT_MS / 2)
+    const tick = setInterval(() => this.#tick(), TICK_MS)
     this.#request.on('error', (error) => this.#end(lost(error)))
     this.#request.on('response', (response) => this.#respond(response))
     this.#request.on('drain', () => this.#schedule())
@@ -124,7 +128,7 @@ export class PrimaryStream {
     }
     const parser = new FrameParser()
     response.on('data', (chunk: Buffer) => {
-      this.#heardAtMs = performance.now()
+      this.#silentTicks = 0
       try {
         for (const frame of parser.push(chunk)) {
           if (this.#over) return
@@ -269,8 +273,9 @@ export class PrimaryStream {
   }
 
   #tick(): void {
-    if (performance.now() - this.#heardAtMs > SILENCE_MS) {
-      this.#end(new StreamLostError(`nothing was heard of the primary for ${SILENCE_MS / 1000} s`))
+    if (++this.#silentTicks > SILENT_TICKS) {
+      const silenceMs = SILENT_TICKS * TICK_MS
+      this.#end(new StreamLostError(`nothing was heard of the primary for ${silenceMs / 1000} s`))
       return
     }
     if (this.connected && !this.#writer.blocked) this.#writer.writeNow(encodeReplicaMessage({ type: 'alive' }))

@@ -23,6 +23,8 @@ export class RestartRequested extends Error {}
 
 export interface TransactionsProgress {
   interrupted(): boolean
+  /** About to be written: from here on the replica may acknowledge it. */
+  sending(position: Position): void
   /** Written, up to there. */
   sent(position: Position): void
 }
@@ -49,13 +51,15 @@ export async function sendTransactions(
     const collected = await collect(name, log, at, here.txid, limit)
     if (collected.frames.length > 0) {
       host.flow.take(name, collected.costBytes)
+      for (const position of collected.positions) progress.sending(position)
       await host.sendFrames(collected.frames)
-      for (const position of collected.positions) progress.sent(position)
+      progress.sent(collected.positions.at(-1) as Position)
     }
     return collected
   })
   const { large } = batch
   if (large !== undefined) {
+    progress.sending(positionOf(large))
     await host.bodies(() => sendLarge(name, large, host, progress))
     progress.sent(positionOf(large))
   }
@@ -105,6 +109,7 @@ export interface SnapshotRequest {
   readonly fork: TXID | undefined
   readonly diverged: boolean
   interrupted(): boolean
+  sending(position: Position): void
 }
 
 /** Sends the database as it is now. Returns its position; undefined when there is no database. Throws SnapshotError. */
@@ -121,6 +126,7 @@ export function sendSnapshot(
       const { reason, diverged, fork = null } = request
       const about = { position, timestampMs, preApplyChecksum, fork, diverged, reason }
       host.flow.take(name, ITEM_COST_BYTES)
+      request.sending(position)
       await host.send({ type: 'snapshot', database: name, ...about })
       await sendBody(name, image.bytes(), host, request)
       await host.send({ type: 'end-of-snapshot', database: name })
