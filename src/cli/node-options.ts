@@ -8,6 +8,9 @@ import { applicationOf } from './program.ts'
 const FLAGS: readonly { readonly option: string; readonly key: string; readonly path: readonly string[] }[] = [
   { option: '--data', key: 'data', path: ['data', 'dir'] },
   { option: '--backup', key: 'backup', path: ['backup', 'url'] },
+  { option: '--consul', key: 'consul', path: ['lease', 'consul', 'url'] },
+  { option: '--advertise-url', key: 'advertiseUrl', path: ['lease', 'advertise-url'] },
+  { option: '--hostname', key: 'hostname', path: ['lease', 'hostname'] },
   { option: '--http', key: 'http', path: ['http', 'addr'] },
   { option: '--log-level', key: 'logLevel', path: ['log', 'level'] },
   { option: '--log-format', key: 'logFormat', path: ['log', 'format'] },
@@ -19,6 +22,12 @@ export function addNodeOptions(command: Command): Command {
     .argument('[dir]', 'where to mount (fuse.dir)')
     .option('--data <dir>', 'where databases and their log are kept (data.dir, default ./ltxd-data)')
     .option('--backup <url>', 'where transactions are shipped, file:///DIR or s3://BUCKET/PREFIX (backup.url)')
+    .option('--consul <url>', 'join the cluster whose lease is in this Consul, http://HOST:PORT (lease.consul.url)')
+    .option(
+      '--advertise-url <url>',
+      "where peers reach this node's API, default: where it listens (lease.advertise-url)",
+    )
+    .option('--hostname <name>', "this node's name for people and .primary, default: the machine's (lease.hostname)")
     .option('--http <addr>', 'address of the API, port 0 for any free one (http.addr, default 127.0.0.1:20202)')
     .option('--log-level <level>', 'trace, debug, info, warn or error (log.level)')
     .option('--log-format <format>', 'text or json (log.format)')

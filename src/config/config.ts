@@ -9,6 +9,8 @@ export interface Config {
   readonly data: DataConfig
   /** Absent: no backup. */
   readonly backup?: BackupConfig
+  /** Absent: a node alone, and the primary. */
+  readonly cluster?: ClusterConfig
   /** Where the workers' queues are. A node itself needs none. */
   readonly redis?: { readonly url: string }
   /** Run one after the other; the last is the application. Empty: nothing to supervise. */
@@ -46,6 +48,26 @@ export interface BackupConfig {
   readonly level0RetentionMs: number
   /** Who compacts, makes snapshots out of the backup and applies retention. */
   readonly compaction: 'daemon' | 'workers'
+}
+
+export interface ClusterConfig {
+  /** static: who is primary is fixed here, `candidate` says whether it is this node. consul: whoever holds the key. */
+  readonly type: 'static' | 'consul'
+  readonly candidate: boolean
+  /** Ask the primary for the lease as soon as this node has caught up. */
+  readonly promote: boolean
+  /** This node's name for people; of a static replica the primary's. */
+  readonly hostname: string
+  /** Where peers reach this node's API; of a static replica where the primary's is. Absent: where it listens. */
+  readonly advertiseUrl?: string
+  /** How long a primary that falls silent keeps the lease. Without meaning for a static one. */
+  readonly ttlMs: number
+  /** How long a replica waits before it connects again. */
+  readonly reconnectDelayMs: number
+  /** How long after a handoff, or after it failed to take over, a node leaves the lease to others. */
+  readonly demoteDelayMs: number
+  /** Exactly with type consul. The URL may hold a token. */
+  readonly consul?: { readonly url: string; readonly key: string }
 }
 
 export interface Command {

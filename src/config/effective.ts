@@ -3,11 +3,11 @@
 import { redactUrl } from '../util/log.ts'
 import { formatDuration, formatSizeExact } from '../util/units.ts'
 import { joinWords } from '../util/words.ts'
-import type { Config } from './config.ts'
+import type { ClusterConfig, Config } from './config.ts'
 
 /** Keys and values as the file would have them; secrets in addresses are left out. */
 export function toFileValue(config: Config): Record<string, unknown> {
-  const { fuse, data, backup, redis, http, log } = config
+  const { fuse, data, backup, cluster, redis, http, log } = config
   return {
     fuse: {
       ...(fuse.dir === undefined ? {} : { dir: literal(fuse.dir) }),
@@ -34,12 +34,30 @@ export function toFileValue(config: Config): Record<string, unknown> {
             compaction: backup.compaction,
           },
         }),
+    ...(cluster === undefined ? {} : { lease: leaseValue(cluster) }),
     ...(redis === undefined ? {} : { redis: { url: literal(redactUrl(redis.url)) } }),
     ...(config.exec.length === 0 ? {} : { exec: config.exec.map(({ argv }) => ({ cmd: literal(joinWords(argv)) })) }),
     'exit-on-error': config.exitOnError,
     'stop-timeout': formatDuration(config.stopTimeoutMs),
     http: { addr: `${http.host.includes(':') ? `[${http.host}]` : http.host}:${http.port}` },
     log: { level: log.level, format: log.format },
+  }
+}
+
+function leaseValue(cluster: ClusterConfig): Record<string, unknown> {
+  const { type, candidate, promote, hostname, advertiseUrl, ttlMs, consul } = cluster
+  return {
+    type,
+    candidate,
+    promote,
+    hostname: literal(hostname),
+    ...(advertiseUrl === undefined ? {} : { 'advertise-url': literal(advertiseUrl) }),
+    ...(consul === undefined ? {} : { ttl: formatDuration(ttlMs) }),
+    'reconnect-delay': formatDuration(cluster.reconnectDelayMs),
+    'demote-delay': formatDuration(cluster.demoteDelayMs),
+    ...(consul === undefined
+      ? {}
+      : { consul: { url: literal(redactUrl(consul.url).replace(/\/$/, '')), key: literal(consul.key) } }),
   }
 }
 

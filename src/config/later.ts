@@ -9,17 +9,14 @@ interface Rule {
   readonly instead: string
 }
 
-const CLUSTER = 'clusters of several nodes are not supported by this version'
-
 const RULES: readonly Rule[] = [
-  { path: ['lease', 'type'], accepts: ['static'], instead: `only "static" is supported by this version` },
-  { path: ['lease', 'candidate'], accepts: [true], instead: CLUSTER },
-  { path: ['lease', 'promote'], accepts: [true, false], instead: CLUSTER },
-  ...['hostname', 'advertise-url', 'reconnect-delay', 'demote-delay', 'databases', 'consul'].map((key) => ({
-    path: ['lease', key],
-    instead: CLUSTER,
-  })),
-  ...['cluster', 'consul'].map((key) => ({ path: [key], instead: CLUSTER })),
+  { path: ['lease', 'databases'], instead: 'not supported: a cluster replicates all databases' },
+  {
+    path: ['lease', 'consul', 'lock-delay'],
+    instead: 'not needed: a lease is free when its record says so, or has not changed for lease.ttl. Remove it',
+  },
+  { path: ['consul'], instead: 'belongs under lease' },
+  { path: ['cluster'], instead: 'not supported by this version: its nodes listen on loopback alone' },
   { path: ['durability'], accepts: ['local'], instead: 'only "local" is supported by this version' },
   { path: ['hydrate'], accepts: ['full'], instead: 'only "full" is supported by this version' },
   { path: ['proxy'], instead: 'the HTTP proxy is not supported by this version' },

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { toFileValue } from './effective.ts'
@@ -122,12 +123,98 @@ describe('an error names line and key', () => {
 })
 
 test('everything that is wrong is said at once', () => {
-  expect(problems('fuse:\n  x: 1\n  y: 2\nlease:\n  type: consul\nlog:\n  format: xml\n')).toEqual([
-    expect.stringContaining('ltxd.yml:5: lease.type: only "static"'),
+  expect(problems('fuse:\n  x: 1\n  y: 2\nlease:\n  databases: [a]\nlog:\n  format: xml\n')).toEqual([
+    expect.stringContaining('ltxd.yml:5: lease.databases: not supported'),
     expect.stringContaining('ltxd.yml:2: fuse.x: unknown key'),
     expect.stringContaining('ltxd.yml:3: fuse.y: unknown key'),
     expect.stringContaining('ltxd.yml:7: log.format: "xml" is not one of text, json'),
   ])
+})
+
+describe('a lease', () => {
+  const lease = (text: string) => parse(`lease:\n${text}`).cluster
+
+  test('in Consul is one line', () => {
+    expect(lease('  consul: { url: http://127.0.0.1:8500/ }\n')).toEqual({
+      type: 'consul',
+      candidate: true,
+      promote: false,
+      hostname: hostname(),
+      ttlMs: 10_000,
+      reconnectDelayMs: 1_000,
+      demoteDelayMs: 10_000,
+      consul: { url: 'http://127.0.0.1:8500', key: 'ltxd/primary' },
+    })
+    const flags = [{ flag: '--consul', path: ['lease', 'consul', 'url'], value: 'http://127.0.0.1:8500' }]
+    expect(parse('', { flags }).cluster).toEqual(lease('  consul: { url: http://127.0.0.1:8500 }\n'))
+  })
+
+  test('as litefs.yml has it', () => {
+    const text = `
+lease:
+  type: consul
+  candidate: \${REGION == "ams"}
+  promote: false
+  advertise-url: "http://\${HOST}:20202"
+  reconnect-delay: 2s
+  demote-delay: 5s
+  consul:
+    url: "\${CONSUL}"
+    key: app/primary
+    ttl: 5s
+exec:
+  - cmd: migrate
+    if-candidate: true
+  - cmd: serve
+`
+    const environment = { REGION: 'iad', HOST: 'b', CONSUL: 'https://:t0ken@consul.example:8501/prefix' }
+    const config = parse(text, { environment })
+    expect(config.cluster).toMatchObject({
+      type: 'consul',
+      candidate: false,
+      advertiseUrl: 'http://b:20202',
+      ttlMs: 5_000,
+      reconnectDelayMs: 2_000,
+      demoteDelayMs: 5_000,
+      consul: { url: 'https://:t0ken@consul.example:8501/prefix', key: 'app/primary' },
+    })
+    expect(config.exec).toEqual([{ argv: ['serve'] }])
+    expect(JSON.stringify(toFileValue(config))).not.toContain('t0ken')
+  })
+
+  test('that is static names the primary', () => {
+    expect(lease('  type: static\n  hostname: a\n')).toMatchObject({ type: 'static', candidate: true, hostname: 'a' })
+    const text = '  type: static\n  candidate: false\n  hostname: a\n  advertise-url: http://127.0.0.1:20202/\n'
+    expect(lease(text)).toMatchObject({ candidate: false, hostname: 'a', advertiseUrl: 'http://127.0.0.1:20202' })
+  })
+
+  test.each(['lease:\n', 'lease:\n  consul:\n', 'lease: { consul: {} }\n'])(
+    'of which nothing is written is none: %j',
+    (text) => {
+      expect(parse(text).cluster).toBeUndefined()
+    },
+  )
+
+  test.each([
+    ['type: consul', 'ltxd.yml:1: lease.consul.url: is missing'],
+    ['type: zookeeper', 'ltxd.yml:2: lease.type: "zookeeper" is not one of static, consul'],
+    ['candidate: false', 'ltxd.yml:1: lease.advertise-url: is missing'],
+    ['ttl: 10s', 'ltxd.yml:2: lease.ttl: is for type: consul'],
+    ['promote: true', 'ltxd.yml:2: lease.promote: needs type: consul'],
+    ['{ type: static, consul: { url: "http://x" } }', 'lease.consul: is for type: consul'],
+    ['{ ttl: 3s, consul: { url: "http://x", ttl: 4s } }', 'lease.consul.ttl: is written as lease.ttl too'],
+    ['{ ttl: 1s, consul: { url: "http://x" } }', 'lease.ttl: "1s" is out of bounds: expected 2s to 1h'],
+    ['{ consul: { url: "consul:8500" } }', 'lease.consul.url: scheme "consul:" is not known'],
+    ['{ consul: { url: "http://x/?dc=a" } }', 'lease.consul.url: has a query'],
+    ['{ consul: { uri: "http://x" } }', 'lease.consul.uri: unknown key; known here: url, key'],
+    ['advertise-url: 127.0.0.1:20202', 'lease.advertise-url: "127.0.0.1:20202" is not a URL'],
+    ['advertise-url: http://a:1/x', 'lease.advertise-url: "http://a:1/x" has more than host and port'],
+    ['consul: { url: "http://t0ken@x" }', 'lease.consul.url: holds a user name'],
+  ])('%s', (text, expected) => {
+    const found = problems(`lease:\n  ${text}\n`)
+    expect(found).toEqual([expect.stringContaining(expected)])
+    expect(found.join()).not.toContain('t0ken')
+  })
 })
 
 test('a backup in a bucket is taken as it is written', () => {
@@ -138,8 +225,8 @@ test('a backup in a bucket is taken as it is written', () => {
 test('keys of later versions are refused by name, and accepted where they say what is done anyway', () => {
   expect(problems('durability: backup\n')).toEqual([expect.stringContaining('ltxd.yml:1: durability: only "local"')])
   expect(problems('proxy:\n  addr: ":8080"\n')).toEqual([expect.stringContaining('proxy is not supported')])
-  expect(problems('lease:\n  consul:\n    url: http://localhost:8500\n')).toEqual([
-    expect.stringContaining('ltxd.yml:2: lease.consul: clusters'),
+  expect(problems('lease:\n  consul:\n    url: http://localhost:8500\n    lock-delay: 1s\n')).toEqual([
+    expect.stringContaining('ltxd.yml:4: lease.consul.lock-delay: not needed'),
   ])
   expect(problems('lease:\n  nonsense: 1\n')).toEqual([
     expect.stringContaining('ltxd.yml:2: lease.nonsense: unknown key'),

@@ -1,15 +1,16 @@
 /** From a file and flags to the effective configuration. Everything that is wrong is said at once. */
 
+import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import type { z } from 'zod'
 import { checkDirectories } from './directories.ts'
-import type { BackupConfig, Config } from './config.ts'
+import type { BackupConfig, ClusterConfig, Command, Config } from './config.ts'
 import { parseConfigDocument, type ConfigDocument } from './document.ts'
 import { ConfigError, formatKeyPath, type ConfigIssue, type KeyPath } from './errors.ts'
 import type { Environment } from './expand.ts'
 import { configPlaces, findConfigFile, readConfigFile } from './find.ts'
 import { takeOutLater } from './later.ts'
-import { fileSchema, KNOWN_KEYS, type FileValue } from './schema.ts'
+import { DEFAULT_LEASE_TTL_MS, fileSchema, KNOWN_KEYS, type FileValue } from './schema.ts'
 
 /** A value from the command line that stands above the file's. */
 export interface Flag {
@@ -95,7 +96,7 @@ function explain(issue: z.core.$ZodIssue): { path: KeyPath; message: string }[] 
 }
 
 function toConfig(value: FileValue, application?: readonly string[]): Config {
-  const { fuse, data, backup, redis } = value
+  const { fuse, data, backup, redis, lease } = value
   return {
     fuse: {
       ...(fuse.dir === undefined ? {} : { dir: resolve(fuse.dir) }),
@@ -108,12 +109,34 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
       segmentSizeBytes: data['segment-size'],
     },
     ...(backup.url === undefined ? {} : { backup: toBackupConfig(backup, backup.url) }),
+    ...(lease === undefined ? {} : { cluster: toClusterConfig(lease) }),
     ...(redis.url === undefined ? {} : { redis: { url: redis.url } }),
-    exec: application === undefined ? value.exec.map((item) => ({ argv: item.cmd })) : [{ argv: application }],
+    exec: application === undefined ? commands(value) : [{ argv: application }],
     exitOnError: value['exit-on-error'],
     stopTimeoutMs: value['stop-timeout'],
     http: value.http.addr,
     log: { level: value.log.level ?? (value.log.debug === true ? 'debug' : 'info'), format: value.log.format },
+  }
+}
+
+/** A node that never leads runs nothing that is for those that may. */
+function commands({ exec, lease }: FileValue): Command[] {
+  const wanted = exec.filter((item) => item['if-candidate'] !== true || lease?.candidate !== false)
+  return wanted.map((item) => ({ argv: item.cmd }))
+}
+
+function toClusterConfig(lease: NonNullable<FileValue['lease']>): ClusterConfig {
+  const { url, key, ttl } = lease.consul
+  return {
+    type: url === undefined ? 'static' : 'consul',
+    candidate: lease.candidate,
+    promote: lease.promote,
+    hostname: lease.hostname ?? hostname(),
+    ...(lease['advertise-url'] === undefined ? {} : { advertiseUrl: lease['advertise-url'] }),
+    ttlMs: lease.ttl ?? ttl ?? DEFAULT_LEASE_TTL_MS,
+    reconnectDelayMs: lease['reconnect-delay'],
+    demoteDelayMs: lease['demote-delay'],
+    ...(url === undefined ? {} : { consul: { url, key } }),
   }
 }
 

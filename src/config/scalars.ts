@@ -113,6 +113,33 @@ export const redisUrl = scalar((value) => {
     : new Refusal(`"${pathname}" is not a database: expected a number, as in redis://HOST:PORT/0`)
 })
 
+/** `http://[:TOKEN@]HOST[:PORT][/PREFIX]`; the path stands before the key. */
+export const consulUrl = scalar((value) => {
+  const example = 'expected http://HOST:PORT, or https:// for TLS'
+  // What is wrong may be right next to a token: it is not repeated.
+  if (typeof value !== 'string' || !URL.canParse(value)) return new Refusal(`is not a URL: ${example}`)
+  const { protocol, username, search, hash, pathname } = new URL(value)
+  if (protocol !== 'http:' && protocol !== 'https:') return new Refusal(`scheme "${protocol}" is not known: ${example}`)
+  if (username !== '')
+    return new Refusal('holds a user name: a token stands where a password does, http://:TOKEN@HOST:PORT')
+  if (search !== '' || hash !== '') return new Refusal(`has a query or a fragment: ${example}`)
+  return isEncoded(pathname)
+    ? value.replace(/\/+$/, '')
+    : new Refusal(`has a path that is not encoded as one: ${example}`)
+})
+
+/** Where peers reach a node: `http://HOST:PORT`, without anything after it. */
+export const peerUrl = scalar((value) => {
+  const example = 'expected http://HOST:PORT'
+  if (typeof value !== 'string' || !URL.canParse(value)) return new Refusal(`${shown(value)} is not a URL: ${example}`)
+  const { protocol, username, password, pathname, search, hash, origin } = new URL(value)
+  if (username !== '' || password !== '') return new Refusal(`holds credentials, which peers would see: ${example}`)
+  if (protocol !== 'http:' && protocol !== 'https:') return new Refusal(`scheme "${protocol}" is not known: ${example}`)
+  if (pathname !== '/' || search !== '' || hash !== '')
+    return new Refusal(`${shown(value)} has more than host and port: ${example}`)
+  return origin
+})
+
 const ADDRESS = /^(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?(\d{1,5})$/
 
 /** `HOST:PORT` on loopback, or a port alone; port 0 is any free one. */
@@ -131,6 +158,14 @@ export const loopbackAddress = scalar((value): HttpConfig | Refusal => {
       `listen on loopback, 127.0.0.1:${port}`,
   )
 })
+
+function isEncoded(path: string): boolean {
+  try {
+    return !decodeURIComponent(path).includes('\0')
+  } catch {
+    return false
+  }
+}
 
 function isFilePath(url: URL): boolean {
   try {

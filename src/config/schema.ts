@@ -2,7 +2,19 @@
 
 import { z } from 'zod'
 import { LOG_FORMATS } from '../util/log.ts'
-import { backupUrl, boolean, command, duration, loopbackAddress, oneOf, redisUrl, size, text } from './scalars.ts'
+import {
+  backupUrl,
+  boolean,
+  command,
+  consulUrl,
+  duration,
+  loopbackAddress,
+  oneOf,
+  peerUrl,
+  redisUrl,
+  size,
+  text,
+} from './scalars.ts'
 
 const fuse = {
   dir: text.optional(),
@@ -47,9 +59,33 @@ const backup = {
 
 const redis = { url: redisUrl.optional() }
 
+/** Consul's sessions cannot be shorter than 10 s; a lease, whose end is in its record, can. */
+const leaseTtl = duration('2s', '1h')
+
+const consul = {
+  url: consulUrl.optional(),
+  key: text.prefault('ltxd/primary'),
+  // As litefs.yml has it.
+  ttl: leaseTtl.optional(),
+}
+
+const lease = {
+  // Where it is not written: consul if there is a URL of one, or else static.
+  type: oneOf('static', 'consul').optional(),
+  candidate: boolean.prefault(true),
+  promote: boolean.prefault(false),
+  hostname: text.optional(),
+  'advertise-url': peerUrl.optional(),
+  ttl: leaseTtl.optional(),
+  'reconnect-delay': duration('10ms', '1h').prefault('1s'),
+  'demote-delay': duration('0s', '1h').prefault('10s'),
+  consul: section(consul).prefault({}),
+}
+
+export const DEFAULT_LEASE_TTL_MS = 10_000
+
 const execItem = {
   cmd: command,
-  // A node with a static lease is always a candidate.
   'if-candidate': boolean.optional(),
 }
 
@@ -74,8 +110,16 @@ const sections = {
   'stop-timeout': duration('100ms', '1h').prefault('8s'),
   http: section(http).prefault({}),
   log: section(log).prefault({}),
-  // Its keys are taken out beforehand (later.ts).
-  lease: section({}).optional(),
+  // Without it a node is alone, and the primary.
+  lease: z.preprocess(
+    emptyAsAbsent,
+    section(lease)
+      .superRefine((value, context) => {
+        for (const { path, message } of leaseClashes(value))
+          context.issues.push({ code: 'custom', path, message, input: value })
+      })
+      .optional(),
+  ),
 }
 
 export const fileSchema = section(sections)
@@ -84,22 +128,75 @@ export type FileValue = z.output<typeof fileSchema>
 
 /** Which keys a section has, to name them in a message; indexed by path without list positions. */
 export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
-  '': Object.keys(sections).filter((key) => key !== 'lease'),
+  '': Object.keys(sections),
   fuse: Object.keys(fuse),
   data: Object.keys(data),
   'data.retention': Object.keys(retention),
   backup: Object.keys(backup),
   'backup.snapshot': Object.keys(snapshot),
   redis: Object.keys(redis),
+  lease: Object.keys(lease),
+  'lease.consul': Object.keys(consul).filter((key) => key !== 'ttl'),
   exec: Object.keys(execItem),
   http: Object.keys(http),
   log: Object.keys(log).filter((key) => key !== 'debug'),
+}
+
+interface LeaseValue {
+  readonly type?: 'static' | 'consul' | undefined
+  readonly candidate: boolean
+  readonly promote: boolean
+  readonly 'advertise-url'?: string | undefined
+  readonly ttl?: number | undefined
+  readonly consul: { readonly url?: string | undefined; readonly ttl?: number | undefined }
+}
+
+/** What does not go together. */
+function leaseClashes(value: LeaseValue): { path: string[]; message: string }[] {
+  const { type, consul, candidate, promote, ttl } = value
+  const isStatic = type === 'static' || (type === undefined && consul.url === undefined)
+  const clashes: { path: string[]; message: string; is: boolean }[] = [
+    {
+      path: ['consul'],
+      is: type === 'static' && consul.url !== undefined,
+      message: 'is for type: consul; this lease is static',
+    },
+    {
+      path: ['consul', 'url'],
+      is: !isStatic && consul.url === undefined,
+      message: 'is missing: type: consul needs it, such as http://127.0.0.1:8500',
+    },
+    {
+      path: ['consul', 'ttl'],
+      is: ttl !== undefined && consul.ttl !== undefined,
+      message: 'is written as lease.ttl too: keep one',
+    },
+    {
+      path: ['ttl'],
+      is: isStatic && (ttl ?? consul.ttl) !== undefined,
+      message: 'is for type: consul; a static lease has no end',
+    },
+    { path: ['promote'], is: promote && (isStatic || !candidate), message: 'needs type: consul and candidate: true' },
+    {
+      path: ['advertise-url'],
+      is: isStatic && !candidate && value['advertise-url'] === undefined,
+      message: 'is missing: a replica of a static primary needs that primary’s URL',
+    },
+  ]
+  return clashes.filter(({ is }) => is)
 }
 
 function section<T extends z.core.$ZodLooseShape>(shape: T) {
   return z.strictObject(shape, {
     error: (issue) => (issue.code === 'invalid_type' ? 'expected keys below it' : undefined),
   })
+}
+
+/** A section whose keys are all commented out, such as `lease:` above an empty `consul:`. */
+function emptyAsAbsent(value: unknown): unknown {
+  const isEmpty = (item: unknown): boolean =>
+    typeof item === 'object' && item !== null && !Array.isArray(item) && Object.values(item).every(isEmpty)
+  return isEmpty(value) ? undefined : value
 }
 
 function isScalar(value: unknown): boolean {

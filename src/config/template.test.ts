@@ -19,7 +19,12 @@ test('each commented key shows its default', () => {
   const backup = { flag: '--backup', path: ['backup', 'url'], value: 'file:///var/backups/ltxd' }
   const { fuse, ...rest } = parseConfig({ name: 'template', text: allKeys })
   const redis = { flag: '--redis', path: ['redis', 'url'], value: 'redis://127.0.0.1:6379' }
-  const { fuse: _, ...defaults } = loadConfig({ places: [], flags: [backup, redis] })
+  const lease = [
+    { flag: '--consul', path: ['lease', 'consul', 'url'], value: 'http://127.0.0.1:8500' },
+    { flag: '--advertise-url', path: ['lease', 'advertise-url'], value: 'http://127.0.0.1:20202' },
+    { flag: '--hostname', path: ['lease', 'hostname'], value: 'node-1' },
+  ]
+  const { fuse: _, ...defaults } = loadConfig({ places: [], flags: [backup, redis, ...lease] })
   expect(fuse).toMatchObject({ allowOther: false, driver: 'direct' })
   expect(rest).toEqual(defaults)
 })
@@ -42,6 +47,8 @@ test('the effective configuration reads back as itself', () => {
     { flag: '--backup', path: ['backup', 'url'], value: 'file:///var/b' },
     { flag: '--http', path: ['http', 'addr'], value: '[::1]:8080' },
     { flag: '--redis', path: ['redis', 'url'], value: 'rediss://queues.example:6380/2' },
+    { flag: '--consul', path: ['lease', 'consul', 'url'], value: 'https://consul.example:8501/team' },
+    { flag: '--hostname', path: ['lease', 'hostname'], value: 'cost$' },
   ]
   const config = loadConfig({ places: [], flags, application: ['sh', '-c', `echo "it's $HOME"`] })
   expect(parseConfig({ name: 'again', text: JSON.stringify(toFileValue(config)) })).toEqual(config)

@@ -41,6 +41,30 @@ backup:
   # Who compacts, makes snapshots and applies retention: the daemon, or workers ("ltxd worker", "ltxd scheduler").
   # compaction: daemon
 
+lease:
+  # Who is primary. consul: the candidate that holds the lease there, the others follow it. static: this node; or, where candidate
+  # is false, the one at advertise-url. Without any of these keys this node is alone.
+  # type: consul
+  # Whether this node may become primary.
+  # candidate: true
+  # Ask the primary to hand over as soon as this node has caught up.
+  # promote: false
+  # This node's name, for people and for .primary: by default the machine's. "--hostname NAME" overrides it.
+  # hostname: node-1
+  # Where peers reach this node's API: by default where it listens. "--advertise-url URL" overrides it.
+  # advertise-url: http://127.0.0.1:20202
+  # How long a primary that falls silent keeps the lease: what its loss costs. At least 2s.
+  # ttl: 10s
+  # How long a replica waits before it connects to the primary again.
+  # reconnect-delay: 1s
+  # How long a node leaves the lease to others after it handed over, or failed to take over.
+  # demote-delay: 10s
+  consul:
+    # http://HOST:PORT, with a token http://:TOKEN@HOST:PORT; a path stands before the key. "--consul URL" overrides it.
+    # url: http://127.0.0.1:8500
+    # One for each cluster.
+    # key: ltxd/primary
+
 redis:
   # Where the workers' queues are: redis://HOST:PORT, with maxmemory-policy noeviction. A node itself needs none.
   # url: redis://127.0.0.1:6379
