@@ -93,6 +93,23 @@ export class PlayedDatabase implements LogView {
     return this.#txid
   }
 
+  /** Another database with the same history up to a transaction, which then goes on by itself. */
+  fork(at: TXID, random: Random): PlayedDatabase {
+    const fork = new PlayedDatabase(this.database, random, this.pageSize)
+    for (const [txid, record] of this.#records) if (txid <= at) fork.#records.set(txid, record)
+    for (const [txid, state] of this.states) if (txid <= at) fork.states.set(txid, state)
+    for (const [txid, checksum] of this.checksums) if (txid <= at) fork.checksums.set(txid, checksum)
+    for (const [txid, time] of this.times) if (txid <= at) fork.times.set(txid, time)
+    const image = this.states.get(at) ?? Buffer.alloc(0)
+    for (let from = 0; from < image.length; from += this.pageSize) {
+      fork.pages.push(new Uint8Array(image.subarray(from, from + this.pageSize)))
+    }
+    fork.#txid = at
+    fork.#first = this.#first
+    fork.nowMs = this.nowMs
+    return fork
+  }
+
   /** As log retention does. */
   cutLog(first: TXID): void {
     this.#first = first
