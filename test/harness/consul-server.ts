@@ -1,0 +1,119 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { findTool } from '../../infra/test-tools.ts'
+import { freePort } from './s3-server.ts'
+import { until, within } from './wait.ts'
+
+/** A real Consul of the test's own: one server on free ports of the loopback, with a data directory, so that it can be killed and started again. */
+export class ConsulServer {
+  readonly port: number
+  readonly dir: string
+  #child: ChildProcess | undefined
+  #exited: Promise<void> = Promise.resolve()
+
+  private constructor(port: number, dir: string) {
+    this.port = port
+    this.dir = dir
+  }
+
+  /** Returns when it has a leader and takes writes. */
+  static async start(): Promise<ConsulServer> {
+    const server = new ConsulServer(await freePort(), await mkdtemp(join(tmpdir(), 'ltxd-consul-')))
+    const ports = { http: server.port, server: await freePort(), serf_lan: await freePort() }
+    const config = {
+      server: true,
+      bootstrap_expect: 1,
+      node_name: 'test',
+      bind_addr: '127.0.0.1',
+      client_addr: '127.0.0.1',
+      data_dir: join(server.dir, 'data'),
+      disable_update_check: true,
+      ports: { ...ports, serf_wan: -1, dns: -1, grpc: -1 },
+      // Alone: the election takes half a second rather than five.
+      performance: { raft_multiplier: 1 },
+    }
+    await writeFile(join(server.dir, 'consul.json'), JSON.stringify(config))
+    await server.run()
+    return server
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  /** Starts it, also again, on the same port with what it had made durable. */
+  async run(): Promise<void> {
+    const binary = findTool('consul')
+    if (binary === undefined) throw new Error('consul is not installed: bash infra/setup.sh --test-tools')
+    const log = openSync(join(this.dir, 'log'), 'a')
+    const child = spawn(binary, ['agent', '-config-file', join(this.dir, 'consul.json')], {
+      stdio: ['ignore', log, log],
+    })
+    closeSync(log)
+    this.#child = child
+    this.#exited = new Promise((resolve) => child.once('exit', () => resolve()))
+    try {
+      await until('answer of Consul', 30_000, () => this.#answers(), 50)
+    } catch (error) {
+      await this.kill()
+      throw new Error(readFileSync(join(this.dir, 'log'), 'utf8').slice(-1500), { cause: error })
+    }
+  }
+
+  /** Connections stay open, and nothing answers. */
+  freeze(): void {
+    this.#child?.kill('SIGSTOP')
+  }
+
+  thaw(): void {
+    this.#child?.kill('SIGCONT')
+  }
+
+  async kill(): Promise<void> {
+    this.#child?.kill('SIGKILL')
+    await within('end of Consul', 10_000, this.#exited)
+  }
+
+  async stop(): Promise<void> {
+    await this.kill()
+    await rm(this.dir, { recursive: true, force: true })
+  }
+
+  /** What is at a key, as text; undefined when there is none. */
+  async get(key: string): Promise<string | undefined> {
+    const response = await fetch(`${this.url}/v1/kv/${key}?raw&consistent`)
+    return response.status === 200 ? response.text() : undefined
+  }
+
+  /** As an operator would with `consul kv put`, whoever holds the key. */
+  async put(key: string, value: string): Promise<void> {
+    await this.#send('PUT', key, value)
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#send('DELETE', key)
+  }
+
+  async #send(method: string, key: string, body?: string): Promise<void> {
+    const response = await fetch(`${this.url}/v1/kv/${key}`, { method, ...(body === undefined ? {} : { body }) })
+    if (!response.ok) throw new Error(`Consul answered ${response.status} to ${method} ${key}`)
+  }
+
+  /** A session can be made: there is a leader, and the node that it belongs to is registered. */
+  async #answers(): Promise<boolean> {
+    if (this.#child?.exitCode !== null || this.#child.signalCode !== null) throw new Error('Consul has ended')
+    try {
+      const signal = AbortSignal.timeout(2_000)
+      const response = await fetch(`${this.url}/v1/session/create`, { method: 'PUT', signal })
+      if (!response.ok) return false
+      const { ID } = (await response.json()) as { ID: string }
+      await fetch(`${this.url}/v1/session/destroy/${ID}`, { method: 'PUT', signal })
+      return true
+    } catch {
+      return false
+    }
+  }
+}
