@@ -21,6 +21,8 @@ export interface ApiOptions {
   /** Gets `api.json`, by which `ltxd status --data` finds the node. Must exist. */
   readonly dataDir: string
   readonly source: ApiSource
+  /** Adds what else is to be had at this address. */
+  readonly routes?: (server: FastifyInstance) => Promise<void>
   readonly logger: Logger
 }
 
@@ -35,6 +37,7 @@ export interface Api {
 export async function startApi(options: ApiOptions): Promise<Api> {
   const { dataDir, logger } = options
   const server = createServer(options)
+  await options.routes?.(server)
   const url = await listen(server, options.http)
   try {
     await writeAddress(dataDir, { url, pid: process.pid })

@@ -9,6 +9,43 @@ export interface BackupStatus {
   readonly lastError?: string
 }
 
+/** A replica, as its primary knows it. */
+export interface ReplicaStatus {
+  readonly nodeId: string
+  readonly hostname: string
+  readonly connectedAtMs: number
+  /** Transactions that it has not acknowledged, over all databases. */
+  readonly behind: number
+  /** By database: `txid/checksum`. */
+  readonly positions: Readonly<Record<string, string>>
+}
+
+/** Its place among its peers. */
+export interface ClusterStatus {
+  readonly type: 'static' | 'consul'
+  readonly id?: string
+  /** Decimal. */
+  readonly term: string
+  readonly candidate: boolean
+  readonly primary?: { readonly nodeId: string; readonly hostname: string; readonly url: string }
+  /** Of a primary whose lease ends: how long it lasts if it is not renewed. */
+  readonly leaseRemainingMs?: number
+  /** Of a replica. */
+  readonly lagMs?: number
+  readonly connected?: boolean
+  readonly lastError?: string
+  /** Of a primary. */
+  readonly replicas: readonly ReplicaStatus[]
+}
+
+/** How a database of a replica follows its primary's. */
+export interface ReplicationStatus {
+  readonly state: 'following' | 'lagging' | 'resyncing'
+  /** Transactions that have arrived and are not applied yet. */
+  readonly behind?: number
+  readonly reason?: string
+}
+
 export interface DatabaseStatus {
   /** Path relative to the mount. */
   readonly name: string
@@ -25,6 +62,8 @@ export interface DatabaseStatus {
   /** Why the database is not served; absent when it is. */
   readonly error?: string
   readonly backup?: BackupStatus
+  /** On a replica. */
+  readonly replication?: ReplicationStatus
 }
 
 export interface NodeStatus {
@@ -33,7 +72,9 @@ export interface NodeStatus {
   readonly nodeId: string
   readonly pid: number
   readonly startedAtMs: number
-  readonly role: 'primary'
+  readonly role: 'primary' | 'replica' | 'idle'
+  /** Absent on a node of its own. */
+  readonly cluster?: ClusterStatus
   readonly mount: { readonly dir: string }
   readonly data: { readonly dir: string }
   /** `url` carries no secrets. */

@@ -25,6 +25,9 @@ export interface DataDirectory {
   clusterId(): string | undefined
   /** For good: what lies here is part of that cluster's history. */
   joinCluster(id: string): void
+  /** The highest term of a primary that was ever seen here, as leader or follower: nothing of a lower one counts any more. */
+  term(): bigint
+  sawTerm(term: bigint): void
   close(): void
 }
 
@@ -52,7 +55,11 @@ export function openDataDirectory(dir: string): DataDirectory {
     return {
       ...{ dir, root, nodeId: identity.nodeId },
       clusterId: () => identity.clusterId,
-      joinCluster: (id) => identity.joinCluster(id),
+      joinCluster: (id) => identity.update({ clusterId: id }),
+      term: () => identity.term,
+      sawTerm: (term) => {
+        if (term > identity.term) identity.update({ term: term.toString() })
+      },
       close: () => fs.closeSync(lock),
     }
   } catch (error) {
@@ -68,6 +75,10 @@ export function formatNodeId(id: bigint): string {
 const identitySchema = z.object({
   id: z.string().regex(/^[0-9a-f]{16}$/),
   clusterId: z.string().min(1).max(64).optional(),
+  term: z
+    .string()
+    .regex(/^[0-9]{1,19}$/)
+    .optional(),
 })
 
 /** Who this node is, across its restarts. */
@@ -93,8 +104,12 @@ class IdentityFile {
     return this.#identity.clusterId
   }
 
-  joinCluster(clusterId: string): void {
-    this.#identity = { ...this.#identity, clusterId }
+  get term(): bigint {
+    return BigInt(this.#identity.term ?? 0)
+  }
+
+  update(change: Partial<z.infer<typeof identitySchema>>): void {
+    this.#identity = { ...this.#identity, ...change }
     this.#write()
   }
 

@@ -5,7 +5,9 @@ import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
 import type { SlotState } from './shared-state.ts'
 import type { LogFields, LogLevel } from '../capture/events.ts'
-import { hangDoorbell, ringDoorbell } from '../fuse/doorbell.ts'
+import { ZERO_POSITION } from '../log/store.ts'
+import type { Position } from '../ltx/types.ts'
+import { doorbellName, hangDoorbell, ringDoorbell } from '../fuse/doorbell.ts'
 
 export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared'> {
   readonly log: (level: LogLevel, message: string, fields: LogFields) => void
@@ -46,6 +48,11 @@ export class DataPlane {
     this.ended.catch(() => {})
   }
 
+  /** Zero for a database that is not there. */
+  position(database: string): Position {
+    return this.databases.get(database)?.state().position ?? ZERO_POSITION
+  }
+
   /** Recovers all databases, or one again after its files were replaced. */
   async recover(database?: string): Promise<void> {
     const done = new Promise<void>((resolve) => (this.recovered = resolve))
@@ -58,6 +65,11 @@ export class DataPlane {
     this.deviceFd = deviceFd
     this.send({ type: 'serve', deviceFd })
     this.doorbell = await Promise.race([hangDoorbell(mountDir, deviceFd), this.ended.then(() => undefined)])
+  }
+
+  /** The file on the mount by which a process of this user reaches the serving thread. */
+  announcementsPath(mountDir: string): string {
+    return `${mountDir}/${doorbellName(this.deviceFd ?? -1)}`
   }
 
   /** From here on the mount can be taken away. */

@@ -16,32 +16,38 @@ import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { openObjectStore } from '../objectstore/open.ts'
 import type { Logger } from '../util/log.ts'
 
+/** The lease under which a node writes to its backup. */
+export interface BackupLease {
+  readonly term: bigint
+  /** On the monotonic clock: what the holder before it has under way may arrive until then. */
+  readonly notBeforeMs: number
+  /** For each database that was there when the node took over, where that was. */
+  readonly takenOverAt: ReadonlyMap<string, TXID>
+}
+
 /** How long the last upload may take when the node stops. */
 const DRAIN_MS = 30_000
 
 export class NodeBackup {
+  private readonly config: BackupConfig
   private readonly data: DataDirectory
   private readonly logger: Logger
-  private readonly store: ObjectStore
-  private readonly service: BackupService
+  private readonly temporaryParent: string
+  readonly store: ObjectStore
+  /** While this node leads. */
+  private service: BackupService | undefined
+  private lease: BackupLease | undefined
   private readonly uploadedUpTo = new Map<string, TXID>()
   private readonly added = new Set<string>()
 
   constructor(config: BackupConfig, data: DataDirectory, logger: Logger) {
+    this.config = config
     this.data = data
     this.logger = logger
     this.store = openObjectStore(config.url)
-    const temporaryParent = `${data.dir}/temporary`
-    fs.rmSync(temporaryParent, { recursive: true, force: true })
-    fs.mkdirSync(temporaryParent, { recursive: true })
-    this.service = new BackupService({
-      store: this.store,
-      logger,
-      temporaryParent,
-      schedule: configuredSchedule(config),
-      upkeep: config.compaction === 'daemon',
-      onUploaded: (name, txid) => this.uploadedUpTo.set(name, txid),
-    })
+    this.temporaryParent = `${data.dir}/temporary`
+    fs.rmSync(this.temporaryParent, { recursive: true, force: true })
+    fs.mkdirSync(this.temporaryParent, { recursive: true })
   }
 
   /** Before recovery: brings back what only the backup has. */
@@ -49,30 +55,50 @@ export class NodeBackup {
     return hydrateMissing({ store: this.store, data: this.data, logger: this.logger, signal })
   }
 
-  /** After recovery, before the mount: makes local and backed-up histories one, and starts shipping. */
+  /** A node of its own, after recovery and before the mount: makes local and backed-up histories one, and starts shipping. */
   async begin(plane: DataPlane, signal: AbortSignal | undefined): Promise<void> {
     await reconcileAll({ store: this.store, data: this.data, logger: this.logger, signal }, plane)
-    for (const database of plane.databases.values()) this.add(database)
+    this.lead(plane, undefined)
+  }
+
+  /** This node leads: it ships what is committed from now on, and what its predecessor did not. */
+  lead(plane: DataPlane, lease: BackupLease | undefined): void {
+    this.lease = lease
+    this.service = new BackupService({
+      store: this.store,
+      logger: this.logger,
+      temporaryParent: this.temporaryParent,
+      schedule: configuredSchedule(this.config),
+      upkeep: this.config.compaction === 'daemon',
+      onUploaded: (name, txid) => this.uploadedUpTo.set(name, txid),
+      ...(lease && {
+        term: lease.term,
+        notBeforeMs: lease.notBeforeMs,
+        mayWriteUntilMs: () => Number(plane.shared.deadlineNs) / 1e6,
+      }),
+    })
+    for (const database of plane.databases.values()) this.appeared(database)
     this.service.start()
   }
 
-  add(database: KnownDatabase): void {
-    const { name, refusal, state } = database
-    if (refusal !== undefined || this.added.has(name)) return
+  /** There is a new database, or another word on one. */
+  appeared({ name, refusal, state }: KnownDatabase): void {
+    if (this.service === undefined || refusal !== undefined || this.added.has(name)) return
     this.added.add(name)
     const log = new LogReader(name, logDirectory(this.data.dir, name), () => state().position)
-    this.service.add({ name, log, filePath: `${this.data.root}/${name}` })
+    const database = { name, log, filePath: `${this.data.root}/${name}` }
+    this.service.add(database, this.lease && { takenOverAt: this.lease.takenOverAt.get(name) ?? (0n as TXID) })
   }
 
-  /** The last transaction that the backup holds. */
-  uploaded(name: string): TXID {
-    return this.uploadedUpTo.get(name) ?? (0n as TXID)
+  /** The last transaction that the backup holds. While others ship, nothing waits for them here. */
+  uploaded(name: string): TXID | undefined {
+    return this.service === undefined ? undefined : (this.uploadedUpTo.get(name) ?? (0n as TXID))
   }
 
   status(): Map<string, BackupStatus> {
     return new Map(
       this.service
-        .status()
+        ?.status()
         .map(({ name, txid, lagMs, lastError }) => [
           name,
           { txid: formatTXID(txid ?? (0n as TXID)), lagMs, ...(lastError !== undefined && { lastError }) },
@@ -80,9 +106,26 @@ export class NodeBackup {
     )
   }
 
+  /** Ships everything that is committed. */
+  async ship(signal: AbortSignal): Promise<void> {
+    for (const name of this.added) await this.service?.sync(name, signal)
+  }
+
+  /** Another node leads from now on: nothing more is shipped from here. */
+  async stepDown(): Promise<void> {
+    await this.end(0)
+  }
+
   /** Ships what is left. */
   async stop(): Promise<void> {
-    await this.service.stop({ drainMs: DRAIN_MS })
+    await this.end(DRAIN_MS)
     await this.store.close()
+  }
+
+  private async end(drainMs: number): Promise<void> {
+    const { service } = this
+    this.service = undefined
+    this.added.clear()
+    await service?.stop({ drainMs })
   }
 }

@@ -1,4 +1,7 @@
 import fs from 'node:fs'
+import os from 'node:os'
+import type { FastifyInstance } from 'fastify'
+import { Cluster } from './cluster.ts'
 import { DataPlane } from './dataplane.ts'
 import type { KnownDatabase } from './dataplane.ts'
 import { formatNodeId, openDataDirectory } from './data-directory.ts'
@@ -8,9 +11,10 @@ import { NodeBackup } from './node-backup.ts'
 import type { BackupStatus, DatabaseStatus, NodeStatus } from './status.ts'
 import { startApi } from '../api/server.ts'
 import type { Api } from '../api/server.ts'
-import type { Config } from '../config/config.ts'
+import type { ClusterConfig, Config } from '../config/config.ts'
 import { clearStaleMount, mountDirect, unmount } from '../fuse/mount.ts'
 import { formatPosition, formatTXID } from '../ltx/types.ts'
+import { registerStream } from '../stream/route.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { VERSION } from '../util/version.ts'
@@ -62,7 +66,7 @@ class RunningNode implements Node {
   private plane: DataPlane | undefined
   private keeper: LogKeeper | undefined
   private backup: NodeBackup | undefined
-  private backupBegun = false
+  private cluster: Cluster | undefined
   private api: Api | undefined
   private device: number | undefined
   private stopping: Promise<void> | undefined
@@ -84,19 +88,13 @@ class RunningNode implements Node {
     await this.backup?.hydrate(signal)
     const plane = (this.plane = this.startPlane(data))
     await plane.recover()
-    await this.backup?.begin(plane, signal)
-    this.backupBegun = true
+    if (config.cluster === undefined) await this.leadAlone(plane, signal)
     signal?.throwIfAborted()
-    plane.shared.leads = true
-    plane.shared.deadlineNs = NEVER_NS
     this.device = mountDirect(this.mountDir, { fsname: 'ltxd', allowOther: config.fuse.allowOther })
     await plane.serve(this.mountDir, this.device)
     this.keeper = this.startKeeper(data, plane)
-    const source = {
-      status: () => this.status(),
-      unready: () => (this.stopping === undefined ? undefined : 'stopping'),
-    }
-    this.api = await startApi({ http: config.http, dataDir: data.dir, source, logger })
+    this.api = await this.startApi(data)
+    if (config.cluster !== undefined) await this.joinCluster(config.cluster, data, plane, this.api, signal)
     logger.info({ mount: this.mountDir, data: data.dir, databases: plane.databases.size }, 'serving')
   }
 
@@ -108,7 +106,8 @@ class RunningNode implements Node {
       nodeId: formatNodeId(data?.nodeId ?? 0n),
       pid: process.pid,
       startedAtMs: this.startedAtMs,
-      role: 'primary',
+      role: this.config.cluster === undefined ? 'primary' : (this.cluster?.nodeRole ?? 'idle'),
+      ...(this.cluster && { cluster: this.cluster.status() }),
       mount: { dir: this.mountDir },
       data: { dir: config.data.dir },
       ...(config.backup && { backup: { url: config.backup.url } }),
@@ -122,6 +121,59 @@ class RunningNode implements Node {
     return (this.stopping ??= this.shutDown())
   }
 
+  /** A node of its own: nobody else writes to its history. */
+  private async leadAlone(plane: DataPlane, signal: AbortSignal | undefined): Promise<void> {
+    await this.backup?.begin(plane, signal)
+    plane.shared.leads = true
+    plane.shared.deadlineNs = NEVER_NS
+  }
+
+  /** Resolves when this node leads, or has what its primary has. Until then nothing can be written on it. */
+  private async joinCluster(
+    config: ClusterConfig,
+    data: DataDirectory,
+    plane: DataPlane,
+    api: Api,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { mountDir, backup, logger } = this
+    const nodeId = formatNodeId(data.nodeId)
+    // On a static replica the configuration names the primary, not this node.
+    const isNamed = config.type !== 'static' || config.candidate
+    const self = {
+      nodeId,
+      hostname: isNamed ? config.hostname : os.hostname(),
+      url: (isNamed ? config.advertiseUrl : undefined) ?? api.url,
+    }
+    this.cluster = new Cluster({ config, data, plane, backup, mountDir, self, logger })
+    await this.cluster.start(signal)
+  }
+
+  private startApi({ dir }: DataDirectory): Promise<Api> {
+    const { http, cluster } = this.config
+    const source = {
+      status: () => this.status(),
+      unready: () => this.unready(),
+      promote: () => this.clustered().promote(),
+      handoff: (node: string) => this.clustered().handoff(node),
+    }
+    const routes = async (server: FastifyInstance) => {
+      if (cluster !== undefined) await registerStream(server, (...raw) => this.clustered().role.server.handle(...raw))
+    }
+    return startApi({ http, dataDir: dir, source, routes, logger: this.logger })
+  }
+
+  private clustered(): Cluster {
+    if (this.cluster !== undefined) return this.cluster
+    throw new LtxdError('NO_CLUSTER', 'this node is in no cluster: set lease.type, or name a Consul with --consul')
+  }
+
+  private unready(): string | undefined {
+    if (this.stopping !== undefined) return 'stopping'
+    if (this.config.cluster === undefined || this.cluster?.role.isReady === true) return undefined
+    return 'it neither leads nor has everything that the primary has'
+  }
+
   private startPlane({ dir, root, nodeId }: DataDirectory): DataPlane {
     const plane = new DataPlane({
       dataDir: dir,
@@ -129,7 +181,7 @@ class RunningNode implements Node {
       nodeId,
       segmentSizeBytes: this.config.data.segmentSizeBytes,
       log: (level, message, fields) => this.logger[level](fields, message),
-      appeared: (database) => this.backupBegun && this.backup?.add(database),
+      appeared: (database) => this.backup?.appeared(database),
     })
     plane.ended.then(
       () =>
@@ -159,6 +211,7 @@ class RunningNode implements Node {
     const { name, refusal } = database
     const state = database.state()
     const log = this.keeper?.logFacts(name)
+    const replication = this.cluster?.role.replica?.replication(name)
     return {
       name,
       position: formatPosition(state.position),
@@ -170,6 +223,7 @@ class RunningNode implements Node {
       commitCount: state.commits,
       ...(refusal !== undefined && { error: refusal }),
       ...(backup !== undefined && { backup }),
+      ...(replication && { replication }),
     }
   }
 
@@ -180,6 +234,7 @@ class RunningNode implements Node {
   }
 
   private async shutDown(): Promise<void> {
+    await this.cluster?.stop()
     await this.api?.close()
     this.plane?.releaseMount()
     if (this.device !== undefined) {

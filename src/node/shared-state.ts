@@ -81,6 +81,12 @@ export class SharedState {
     return Atomics.load(this.control, CONTROL.changes)
   }
 
+  /** Ends all waits for a change. */
+  wake(): void {
+    Atomics.add(this.control, CONTROL.changes, 1)
+    Atomics.notify(this.control, CONTROL.changes)
+  }
+
   /** Resolves when something was published after `seen`. */
   async waitForChange(seen: number, timeoutMs: number): Promise<void> {
     const result = Atomics.waitAsync(this.control, CONTROL.changes, seen, timeoutMs)
@@ -159,8 +165,7 @@ export class SharedState {
     set(WORD.commits, BigInt(state.commits))
     set(WORD.timestampMs, BigInt(Math.floor(state.timestampMs)))
     Atomics.store(words, at, version + 2n)
-    Atomics.add(this.control, CONTROL.changes, 1)
-    Atomics.notify(this.control, CONTROL.changes)
+    this.wake()
   }
 
   read(slot: number): SlotState {

@@ -103,7 +103,10 @@ export class LocalClient {
         return this.#say({ type: 'opened', database: name, ...at })
       }
       case 'apply': {
-        if (queue.failed) return remove(order.file)
+        if (queue.failed) {
+          remove(order.file)
+          return this.#say({ type: 'failed', database: name, code: 'SKIPPED', message: 'an earlier one failed' })
+        }
         const { file } = order
         const position =
           file === undefined

@@ -1,0 +1,118 @@
+import { ClusterRole } from './cluster-role.ts'
+import type { ClusterRoleOptions } from './cluster-role.ts'
+import type { ClusterStatus } from './status.ts'
+import { ConsulLease } from '../cluster/consul-lease.ts'
+import type { Lease } from '../cluster/lease.ts'
+import { Membership } from '../cluster/membership.ts'
+import { StaticLease } from '../cluster/static-lease.ts'
+import type { ClusterConfig } from '../config/config.ts'
+import { askForHandoff } from '../api/client.ts'
+import { UPLOAD_TIMEOUT_MS } from '../backup/fence.ts'
+import { formatPosition } from '../ltx/types.ts'
+import { LtxdError } from '../util/errors.ts'
+
+export interface ClusterOptions extends ClusterRoleOptions {
+  readonly config: ClusterConfig
+}
+
+/** This node's place among its peers. */
+export class Cluster {
+  readonly role: ClusterRole
+  readonly #options: ClusterOptions
+  readonly #membership: Membership
+
+  constructor(options: ClusterOptions) {
+    const { config, data, self, logger } = options
+    this.#options = options
+    this.role = new ClusterRole(options)
+    this.#membership = new Membership({
+      lease: openLease(options),
+      host: this.role,
+      self,
+      candidate: config.candidate,
+      demoteMs: config.demoteDelayMs,
+      uploadWindowMs: UPLOAD_TIMEOUT_MS,
+      readClusterId: () => data.clusterId(),
+      writeClusterId: (id) => data.joinCluster(id),
+      logger,
+    })
+  }
+
+  /** Resolves when this node leads, or has everything that its primary had. */
+  async start(signal: AbortSignal | undefined): Promise<void> {
+    await this.role.start()
+    this.#membership.start()
+    const aborted = new Promise<never>((_, reject) => {
+      signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+    })
+    await Promise.race([this.#membership.settled.then(() => this.role.ready), aborted])
+  }
+
+  /** Asks the primary to hand over to this node. */
+  async promote(): Promise<void> {
+    const { role, primary, candidate } = this.#membership.status()
+    if (role === 'primary') return
+    if (!candidate) throw new LtxdError('NOT_A_CANDIDATE', 'this node is no candidate: set lease.candidate to true')
+    if (role === 'idle' || primary === undefined) {
+      throw new LtxdError('NO_PRIMARY', 'there is no primary to take over from: this node leads as soon as it can')
+    }
+    await askForHandoff(primary.url, this.#options.self.nodeId)
+  }
+
+  handoff(node: string): Promise<void> {
+    const replica = this.role.server.replicas().find(({ nodeId, hostname }) => nodeId === node || hostname === node)
+    if (replica === undefined) {
+      throw new LtxdError('NO_SUCH_REPLICA', `no replica ${node} is connected: "ltxd status" shows those that are`)
+    }
+    return this.#membership.handoff(replica.nodeId)
+  }
+
+  status(): ClusterStatus {
+    const { type, clusterId, term, candidate, primary, deadlineMs, lastError } = this.#membership.status()
+    const replica = this.role.replica?.status()
+    const error = lastError ?? replica?.lastError
+    return {
+      type,
+      term: term.toString(),
+      candidate,
+      ...(clusterId !== undefined && { id: clusterId }),
+      ...(primary && { primary }),
+      ...(deadlineMs !== undefined && { leaseRemainingMs: deadlineMs }),
+      ...(replica && { connected: replica.connected, lagMs: replica.lagMs }),
+      ...(error !== undefined && { lastError: error }),
+      replicas: this.role.server.replicas().map(({ positions, ...replica }) => ({
+        ...replica,
+        positions: Object.fromEntries(Array.from(positions, ([name, at]) => [name, formatPosition(at)])),
+      })),
+    }
+  }
+
+  get nodeRole(): 'primary' | 'replica' | 'idle' {
+    return this.#membership.status().role
+  }
+
+  /** Gives the lease up, once a replica or the backup has everything. */
+  async stop(): Promise<void> {
+    await this.#membership.stop()
+    await this.role.stop()
+  }
+}
+
+function openLease({ config, self, data }: ClusterOptions): Lease {
+  if (config.consul !== undefined) {
+    const { url, key } = config.consul
+    return new ConsulLease({ url, key, ttlMs: config.ttlMs, sessionName: `ltxd ${self.hostname} ${self.nodeId}` })
+  }
+  const term = { read: () => data.term(), write: (value: bigint) => data.sawTerm(value) }
+  if (config.candidate) return new StaticLease({ primary: 'self', self, term })
+  // On a static replica these name the primary, as in litefs.yml.
+  const { hostname, advertiseUrl: url } = config
+  if (url === undefined) {
+    throw new LtxdError(
+      'NO_PRIMARY',
+      'a static replica needs to know its primary: set lease.advertise-url to its URL',
+      2,
+    )
+  }
+  return new StaticLease({ primary: { hostname, url } })
+}

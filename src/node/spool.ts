@@ -1,0 +1,36 @@
+import fs from 'node:fs'
+
+/** LTX files on their way from the network to the local client, which removes each. What a crash leaves goes at the next start. */
+export class Spool {
+  readonly #dir: string
+  #count = 0
+
+  constructor(parent: string) {
+    this.#dir = `${parent}/spool`
+    this.clear()
+  }
+
+  /** Takes a stream to its end; nothing is left of one that breaks off. */
+  async take(bytes: AsyncIterable<Uint8Array>): Promise<{ file: string; sizeBytes: number }> {
+    const file = `${this.#dir}/${this.#count++}.ltx`
+    fs.mkdirSync(this.#dir, { recursive: true })
+    const handle = await fs.promises.open(file, 'wx')
+    let sizeBytes = 0
+    try {
+      for await (const chunk of bytes) {
+        await handle.writeFile(chunk)
+        sizeBytes += chunk.length
+      }
+      return { file, sizeBytes }
+    } catch (error) {
+      fs.rmSync(file, { force: true })
+      throw error
+    } finally {
+      await handle.close()
+    }
+  }
+
+  clear(): void {
+    fs.rmSync(this.#dir, { recursive: true, force: true })
+  }
+}

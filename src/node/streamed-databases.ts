@@ -1,0 +1,32 @@
+import type { DataDirectory } from './data-directory.ts'
+import type { DataPlane } from './dataplane.ts'
+import { LogReader } from '../log/reader.ts'
+import { logDirectory } from '../log/store.ts'
+import type { StreamedDatabase } from '../stream/source.ts'
+
+/** The databases that this node can stream, each with one reader of its log, which remembers where it was. */
+export class StreamedDatabases {
+  readonly #data: DataDirectory
+  readonly #plane: DataPlane
+  readonly #known = new Map<string, StreamedDatabase>()
+
+  constructor(data: DataDirectory, plane: DataPlane) {
+    this.#data = data
+    this.#plane = plane
+  }
+
+  *[Symbol.iterator](): Generator<StreamedDatabase> {
+    for (const { name, refusal, state } of this.#plane.databases.values()) {
+      if (refusal === undefined && state().position.txid > 0n) yield this.#known.get(name) ?? this.#add(name)
+    }
+  }
+
+  #add(name: string): StreamedDatabase {
+    // Asked by name each time: a refusal that ends gives the database another handle.
+    const position = () => this.#plane.position(name)
+    const log = new LogReader(name, logDirectory(this.#data.dir, name), position)
+    const streamed = { name, log, filePath: `${this.#data.root}/${name}` }
+    this.#known.set(name, streamed)
+    return streamed
+  }
+}

@@ -1,0 +1,87 @@
+/** Before a node leads: what its predecessors shipped and never sent to anybody is part of the history, and comes from the backup. */
+
+import type { NodeBackup } from './node-backup.ts'
+import type { DataPlane } from './dataplane.ts'
+import type { Replica } from './replica.ts'
+import { listBackup } from '../backup/boot.ts'
+import { executeTakeOver, lookAtBackup, planTakeOver } from '../backup/take-over.ts'
+import type { AboutFile, TakeOver } from '../backup/take-over.ts'
+import type { FileRef } from '../backup/layout.ts'
+import { SNAPSHOT_LEVEL } from '../backup/layout.ts'
+import { LogReader } from '../log/reader.ts'
+import { logDirectory } from '../log/store.ts'
+import { formatTXID } from '../ltx/types.ts'
+import type { TXID } from '../ltx/types.ts'
+import { LtxdError } from '../util/errors.ts'
+import type { Logger } from '../util/log.ts'
+
+export interface TakeOverContext {
+  readonly backup: NodeBackup
+  readonly plane: DataPlane
+  /** Still in force: it has the locks under which databases are brought further. */
+  readonly replica: Replica
+  readonly dataDir: string
+  /** The highest in which a leader's history came here. */
+  readonly localTerm: bigint
+  readonly logger: Logger
+  readonly signal: AbortSignal
+}
+
+/** Where each database begins in the new term. Throws LtxdError where this node must not lead. */
+export async function takeOver(context: TakeOverContext): Promise<Map<string, TXID>> {
+  const { backup, plane } = context
+  const takenOverAt = new Map<string, TXID>()
+  const names = new Set([...plane.databases.keys(), ...(await listBackup(backup.store)).map(({ name }) => name)])
+  for (const name of names) {
+    context.signal.throwIfAborted()
+    const plan = await takeOverOne(context, name)
+    if (plan.kind === 'unknown') throw notKnown(name, plan.detail)
+    takenOverAt.set(name, plan.takenOverAt)
+  }
+  return takenOverAt
+}
+
+async function takeOverOne(context: TakeOverContext, name: string): Promise<TakeOver> {
+  const { backup, plane, replica, dataDir, localTerm, logger, signal } = context
+  const log = new LogReader(name, logDirectory(dataDir, name), () => plane.position(name))
+  const facts = await lookAtBackup(backup.store, log, localTerm, { signal })
+  const plan = planTakeOver(facts)
+  const from = formatTXID(facts.local.txid)
+  switch (plan.kind) {
+    case 'dropped':
+      throw new LtxdError(
+        'TAKE_OVER_DROPPED',
+        `database ${name} was dropped with transaction ${formatTXID(plan.takenOverAt)} according to ${backup.store.url}, which this node ` +
+          'never heard of: start it with an empty data directory, or let another node lead first',
+      )
+    case 'fast-forward':
+    case 'replace':
+      logger.warn(
+        { database: name, from, to: formatTXID(plan.takenOverAt) },
+        'the backup is ahead: fast-forward before taking over',
+      )
+      break
+    case 'diverged':
+      logger.error(
+        { database: name, detail: plan.detail, counts: plan.winner },
+        'the backup has another history than this node',
+      )
+      if (plan.winner === 'backup') await replica.setAside(name, plan.detail, undefined)
+      break
+    default:
+  }
+  const apply = (file: FileRef, bytes: AsyncIterable<Uint8Array>, about: AboutFile) => {
+    const { postApplyChecksum: checksum, timestampMs } = about
+    const position = checksum === undefined ? undefined : { txid: file.max, checksum }
+    return replica.advance(name, bytes, { whole: file.level === SNAPSHOT_LEVEL, position, timestampMs })
+  }
+  await executeTakeOver(backup.store, facts, plan, apply, signal)
+  return plan
+}
+
+function notKnown(name: string, detail: string): LtxdError {
+  return new LtxdError(
+    'BACKUP_UNRELATED',
+    `database ${name} and its backup cannot be compared (${detail}): this node does not lead. Start it with an empty data directory to take the backup`,
+  )
+}
