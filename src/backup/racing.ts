@@ -1,0 +1,93 @@
+/** For tests of writers that race: a store whose every operation waits for its turn, and a record of what was ever in it. */
+
+import { createHash } from 'node:crypto'
+import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore/objectstore.ts'
+
+/** All objects that any of the stores over it ever held, by key and content. */
+export class ObjectRecord {
+  readonly #contents = new Map<string, Set<string>>()
+
+  add(key: string, bytes: Uint8Array): void {
+    const known = this.#contents.get(key) ?? new Set()
+    this.#contents.set(key, known.add(digest(bytes)))
+  }
+
+  /** The keys of what is neither in the store under its key, nor under `diverged/`, any more. */
+  async vanished(store: ObjectStore): Promise<string[]> {
+    const present = new Map<string, string>()
+    const aside = new Set<string>()
+    for await (const { key } of store.list('')) {
+      const chunks: Uint8Array[] = []
+      for await (const chunk of await store.get(key)) chunks.push(chunk)
+      const content = digest(Buffer.concat(chunks))
+      if (key.includes('/diverged/')) aside.add(content)
+      else present.set(key, content)
+    }
+    const gone = [...this.#contents].filter(([key, contents]) =>
+      [...contents].some((content) => present.get(key) !== content && !aside.has(content)),
+    )
+    return gone.map(([key]) => key)
+  }
+}
+
+/** One writer's view of a store. `turn` resolves when an operation may happen. */
+export class TurnStore implements ObjectStore {
+  readonly #store: ObjectStore
+  readonly #record: ObjectRecord
+  readonly #turn: (operation: string) => Promise<void>
+
+  constructor(store: ObjectStore, record: ObjectRecord, turn: (operation: string) => Promise<void>) {
+    this.#store = store
+    this.#record = record
+    this.#turn = turn
+  }
+
+  get url(): string {
+    return this.#store.url
+  }
+
+  get layout(): ObjectStore['layout'] {
+    return this.#store.layout
+  }
+
+  /** The body is read in one turn, and the object appears in another: in between lies the network. */
+  async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options?: PutOptions): Promise<void> {
+    await this.#turn(`send ${key}`)
+    const chunks: Uint8Array[] = []
+    for await (const chunk of body instanceof Uint8Array ? [body] : body) chunks.push(new Uint8Array(chunk))
+    const bytes = Buffer.concat(chunks)
+    options?.signal?.throwIfAborted()
+    options?.beforeVisible?.()
+    await this.#turn(`put ${key}`)
+    // What has been sent arrives, whatever becomes of the sender.
+    const { signal: _, beforeVisible: __, ...sent } = options ?? {}
+    await this.#store.put(key, bytes, sent)
+    this.#record.add(key, bytes)
+  }
+
+  async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    await this.#turn(`get ${key}`)
+    return this.#store.get(key, range, signal)
+  }
+
+  async head(key: string): Promise<ObjectHead | undefined> {
+    await this.#turn(`head ${key}`)
+    return this.#store.head(key)
+  }
+
+  async *list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
+    await this.#turn(`list ${prefix}`)
+    yield* this.#store.list(prefix, startAfter)
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    await this.#turn(`delete ${keys.join(' ')}`)
+    await this.#store.delete(keys)
+  }
+
+  async close(): Promise<void> {}
+}
+
+function digest(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
