@@ -88,15 +88,17 @@ export class StreamClient {
     const { signal } = this.#stopped
     const backoff = new Backoff(this.#options.reconnectMs)
     while (!signal.aborted) {
-      const wasConnected = await this.#connectOnce()
-      if (wasConnected) backoff.reset()
+      const connectedMs = await this.#connectOnce()
+      // One that does not last is as good as none: two nodes with one id would push each other out for ever.
+      if (connectedMs > this.#options.reconnectMs) backoff.reset()
       for (const lane of this.#lanes.values()) lane.abort('the connection to the primary was lost')
       await Promise.all([backoff.wait(signal), ...[...this.#lanes.values()].map((lane) => lane.settled())])
     }
   }
 
-  async #connectOnce(): Promise<boolean> {
-    let connected = false
+  /** Returns how long the connection lasted. */
+  async #connectOnce(): Promise<number> {
+    let connectedAtMs: number | undefined
     const stream = new PrimaryStream({
       sink: this.#options.sink,
       url: this.#options.primary.url,
@@ -104,7 +106,7 @@ export class StreamClient {
       lane: (name) => this.#lane(name),
       lanes: () => this.#lanes.values(),
       connected: ({ term, nodeId }) => {
-        connected = true
+        connectedAtMs = performance.now()
         this.#term = term
         this.#lastError = undefined
         this.#logger.info({ nodeId, term: term.toString() }, 'connected to the primary')
@@ -121,10 +123,10 @@ export class StreamClient {
     try {
       await stream.run()
     } catch (error) {
-      this.#report(error, connected)
+      this.#report(error, connectedAtMs !== undefined)
     }
     this.#stream = undefined
-    return connected
+    return connectedAtMs === undefined ? 0 : performance.now() - connectedAtMs
   }
 
   #lane(name: string): Lane {

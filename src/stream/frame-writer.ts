@@ -8,8 +8,6 @@ export class FrameWriter {
   readonly #room = new Signal()
   #blocked = false
   #ended: Error | undefined
-  /** Handed to the connection so far. */
-  writtenBytes = 0
 
   constructor(output: Writable) {
     this.#output = output
@@ -34,7 +32,6 @@ export class FrameWriter {
   /** Writes whether there is room or not: for what is small and rare. Throws StreamLostError. */
   writeNow(frame: Uint8Array): void {
     if (this.#ended !== undefined) throw this.#ended
-    this.writtenBytes += frame.length
     if (!this.#output.write(frame)) this.#blocked = true
   }
 

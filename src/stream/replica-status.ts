@@ -11,6 +11,8 @@ export interface ReplicaStatus {
   readonly positions: ReadonlyMap<string, Position>
   /** Transactions that it has not acknowledged, over all databases. */
   readonly behind: number
+  /** Sent, and not taken by the replica's sink yet: bounded, however slow it is. */
+  readonly unconsumedBytes: number
 }
 
 export function replicaStatus(stream: ReplicaStream, here: ReadonlyMap<string, Position>): ReplicaStatus {
@@ -23,5 +25,13 @@ export function replicaStatus(stream: ReplicaStream, here: ReadonlyMap<string, P
     if (feed?.covers(target) !== true) behind += target.txid - (at === undefined ? 0n : at.txid)
   }
   const { nodeId = '', hostname = '', url = '' } = stream.hello ?? {}
-  return { nodeId, hostname, url, connectedAtMs: stream.connectedAtMs, positions, behind: Number(behind) }
+  return {
+    nodeId,
+    hostname,
+    url,
+    connectedAtMs: stream.connectedAtMs,
+    positions,
+    behind: Number(behind),
+    unconsumedBytes: stream.unconsumedBytes,
+  }
 }

@@ -62,9 +62,9 @@ export class ReplicaStream {
     this.#writer = new FrameWriter(response)
   }
 
-  /** Bytes that were written, and bytes that the replica has not consumed. */
-  get progress(): { readonly writtenBytes: number; readonly unconsumedBytes: number } {
-    return { writtenBytes: this.#writer.writtenBytes, unconsumedBytes: this.#flow.totalBytes }
+  /** Sent, and not taken by the replica's sink. */
+  get unconsumedBytes(): number {
+    return this.#flow.totalBytes
   }
 
   get ended(): boolean {

@@ -27,7 +27,7 @@ import type { SnapshotHeader, StreamSink, TransactionHeader } from './sink.ts'
 import type { StreamSource, StreamedDatabase } from './source.ts'
 
 export const PAGE_SIZE = 1024
-export const silent = createLogger({ level: process.env.STREAM_DEBUG ? 'debug' : 'silent', format: 'text' })
+export const silent = createLogger({ level: 'silent', format: 'json' })
 
 /** Waits until something is so; fails, saying what, when it is not after ten seconds. */
 export async function until(what: string, condition: () => boolean): Promise<void> {
@@ -258,6 +258,10 @@ export class TestPrimary implements StreamSource {
     return (this.#http?.address() as AddressInfo).port
   }
 
+  get self(): Omit<NodeAddress, 'url'> {
+    return { nodeId: this.nodeId, hostname: this.hostname }
+  }
+
   get address(): NodeAddress {
     return { nodeId: this.nodeId, hostname: this.hostname, url: `http://127.0.0.1:${this.port}` }
   }
@@ -348,15 +352,17 @@ export class TestReplica implements StreamSink {
     this.databases.set(name, database)
   }
 
+  /** Has what that replica has. */
+  copyOf(other: TestReplica, name: string): void {
+    const { pages = [], history = [] } = other.databases.get(name) ?? {}
+    const database = new ReplicaDatabase()
+    pages.forEach((page, i) => database.setPage(i + 1, page))
+    database.history = history.slice()
+    this.databases.set(name, database)
+  }
+
   follow(primary: NodeAddress, term = 1n, reconnectMs = 40): StreamClient {
-    const logger = createLogger({
-      level: 'info',
-      format: 'json',
-      write: (line) => {
-        this.lines.push(line)
-        if (process.env.STREAM_DEBUG) process.stderr.write(line)
-      },
-    })
+    const logger = createLogger({ level: 'info', format: 'json', write: (line) => this.lines.push(line) })
     this.client = new StreamClient({ primary, term, sink: this, logger, reconnectMs })
     this.client.start()
     return this.client

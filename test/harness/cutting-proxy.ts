@@ -5,6 +5,8 @@ export interface Cuts {
   readonly times: number
   /** Once so many bytes of answers have gone through one; 0: before the first, so that a request was done and nobody hears. */
   readonly afterBytes: number
+  /** Exactly so many get through; otherwise the packet that goes beyond is lost whole. */
+  readonly exact?: boolean
 }
 
 /** A bad network: passes connections on to a port of the loopback, and cuts some of them. */
@@ -64,7 +66,9 @@ export class CuttingProxy {
       answered += chunk.length
       if (answered > this.#cuts.afterBytes && this.#cutCount < this.#cuts.times) {
         this.#cutCount++
-        end()
+        const rest = this.#cuts.afterBytes - (answered - chunk.length)
+        if (this.#cuts.exact === true && rest > 0) client.end(chunk.subarray(0, rest), end)
+        else end()
       } else {
         client.write(chunk)
       }
