@@ -22,6 +22,8 @@ export interface Attributes {
   readonly gid: number
   readonly rdev: number
   readonly blksize: number
+  /** They change without the kernel's knowledge, which must ask again each time. */
+  readonly uncached?: true
 }
 
 /**
@@ -77,7 +79,7 @@ export interface DirectorySink {
 }
 
 export interface FileSystem {
-  /** Undefined: there is no such name, and the kernel may remember that. */
+  /** Undefined: there is no such name, and the kernel may remember that. ENOENT: it must ask again. */
   lookup(parent: NodeId, name: string): Entry | undefined
   forget(node: NodeId, lookups: number): void
   getAttributes(node: NodeId): Attributes

@@ -64,7 +64,8 @@ const OPERATIONS: Partial<Record<OpcodeName, Operation>> = {
   },
 
   GETATTR(fs, request, reply) {
-    reply.attributes(fs.getAttributes(request.nodeId), true)
+    const attributes = fs.getAttributes(request.nodeId)
+    reply.attributes(attributes, attributes.uncached !== true)
   },
 
   SETATTR(fs, request, reply) {

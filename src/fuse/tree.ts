@@ -12,6 +12,7 @@ import { DirectoryListing, DOT_COOKIE, DOT_DOT_COOKIE } from './listing.ts'
 import { makeDirectory, makeFile, makeSymlink, ownership } from './making.ts'
 import { NodeTable, type Node } from './nodes.ts'
 import { OpenFiles } from './open-files.ts'
+import { isSpecial, NO_SPECIAL_FILES, SpecialNodes, type SpecialFiles } from './special-files.ts'
 
 const { O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG } = fs.constants
 
@@ -20,18 +21,20 @@ export class Tree implements T.FileSystem {
   readonly #volume: Volume
   readonly #nodes: NodeTable
   readonly #files: OpenFiles
+  readonly #special: SpecialNodes
 
   /** `root` is an absolute path of a directory that exists. */
-  constructor(root: string, volume: Volume) {
+  constructor(root: string, volume: Volume, special: SpecialFiles = NO_SPECIAL_FILES) {
     this.#root = root
     this.#volume = volume
     this.#nodes = new NodeTable(fs.statSync(root))
     this.#files = new OpenFiles(volume)
+    this.#special = new SpecialNodes(special)
   }
 
   /** How many files the kernel remembers, the root included. */
   get nodeCount(): number {
-    return this.#nodes.size
+    return this.#nodes.size + this.#special.size
   }
 
   /** The id by which the kernel knows the file at `path`, if it does: what invalidating it needs. */
@@ -48,22 +51,25 @@ export class Tree implements T.FileSystem {
 
   lookup(parentId: T.NodeId, name: string): T.Entry | undefined {
     const parent = this.#directory(parentId)
-    const attributes = fs.lstatSync(this.#backing(this.#nodes.childPath(parent, name)), { throwIfNoEntry: false })
+    const path = this.#nodes.childPath(parent, name)
+    const attributes = fs.lstatSync(this.#backing(path), { throwIfNoEntry: false })
     if (attributes !== undefined) return this.#entry(parent, name, attributes)
     this.#detachChild(parent, name)
-    return undefined
+    return this.#special.lookup(path)
   }
 
   forget(id: T.NodeId, lookups: number): void {
-    this.#nodes.forget(id, lookups)
+    if (isSpecial(id)) this.#special.forget(id, lookups)
+    else this.#nodes.forget(id, lookups)
   }
 
   getAttributes(id: T.NodeId): T.Attributes {
-    return this.#attributes(this.#nodes.get(id))
+    return isSpecial(id) ? this.#special.attributes(id) : this.#attributes(this.#nodes.get(id))
   }
 
   /** What may be refused comes first; the owner before the mode, from which it takes bits; the times last. */
   setAttributes(id: T.NodeId, change: T.AttributeChange, caller: Caller): T.Attributes {
+    if (isSpecial(id)) throw refusal('EACCES')
     const node = this.#nodes.get(id)
     if (change.sizeBytes !== undefined) this.#truncate(node, change.sizeBytes, change.killPrivileges === true, caller)
     const reach = this.#reach(node)
@@ -101,7 +107,7 @@ export class Tree implements T.FileSystem {
       fs.unlinkSync(this.#backing(path))
       this.#detachChild(parent, name)
     }
-    if (fs.lstatSync(this.#backing(path)).isFile()) this.#volume.unlink(path, perform, caller)
+    if (this.#existing(path).isFile()) this.#volume.unlink(path, perform, caller)
     else perform()
   }
 
@@ -116,7 +122,8 @@ export class Tree implements T.FileSystem {
     const newParent = this.#directory(toId)
     const from = this.#nodes.childPath(parent, name)
     const to = this.#nodes.childPath(newParent, newName)
-    const attributes = fs.lstatSync(this.#backing(from))
+    const attributes = this.#existing(from)
+    this.#special.assertFree(to)
     if (noReplace && fs.lstatSync(this.#backing(to), { throwIfNoEntry: false }) !== undefined) throw refusal('EEXIST')
     const perform = () => {
       fs.renameSync(this.#backing(from), this.#backing(to))
@@ -130,6 +137,7 @@ export class Tree implements T.FileSystem {
   }
 
   open(id: T.NodeId, flags: number, killPrivileges: boolean, caller: Caller): T.Opened {
+    if (isSpecial(id)) return this.#special.open(id, flags)
     const node = this.#regular(id)
     const handle = this.#open(node, flags, caller)
     return { handle, cached: true, modeChanged: killPrivileges && this.#killPrivileges(node) }
@@ -141,6 +149,7 @@ export class Tree implements T.FileSystem {
     const backing = this.#backing(path)
     const there = fs.lstatSync(backing, { throwIfNoEntry: false })
     if (there !== undefined) return this.#openExisting(parent, name, there, flags, caller)
+    this.#special.assertFree(path)
     const fd = makeFile(backing, mode, ownership(parent, caller))
     const node = this.#nodes.remember(parent, name, fs.fstatSync(fd))
     try {
@@ -154,6 +163,7 @@ export class Tree implements T.FileSystem {
   }
 
   read(handle: number, into: Uint8Array, at: number, length: number, position: number): number {
+    if (isSpecial(handle)) return this.#special.read(handle, into, at, length, position)
     return this.#files.get(handle).file.content.read(into, at, length, position)
   }
 
@@ -164,6 +174,7 @@ export class Tree implements T.FileSystem {
   }
 
   release(handle: number): void {
+    if (isSpecial(handle)) return this.#special.release(handle)
     const { node } = this.#files.get(handle)
     try {
       this.#files.release(handle)
@@ -173,7 +184,7 @@ export class Tree implements T.FileSystem {
   }
 
   sync(handle: number, dataOnly: boolean): void {
-    this.#files.get(handle).file.content.sync(dataOnly)
+    if (!isSpecial(handle)) this.#files.get(handle).file.content.sync(dataOnly)
   }
 
   syncDirectory(id: T.NodeId): void {
@@ -224,6 +235,14 @@ export class Tree implements T.FileSystem {
     return path === '' ? this.#root : `${this.#root}/${path}`
   }
 
+  /** What is about to be removed or moved. */
+  #existing(path: string): fs.Stats {
+    const attributes = fs.lstatSync(this.#backing(path), { throwIfNoEntry: false })
+    if (attributes !== undefined) return attributes
+    this.#special.assertNone(path)
+    throw refusal('ENOENT')
+  }
+
   #reach(node: Node): Reach {
     if (node.open !== undefined) return { fd: node.open.fd, path: '' }
     return { fd: undefined, path: this.#backing(this.#nodes.path(node)) }
@@ -263,9 +282,11 @@ export class Tree implements T.FileSystem {
 
   #make(parentId: T.NodeId, name: string, make: (path: string, parent: Node) => void): T.Entry {
     const parent = this.#directory(parentId)
-    const path = this.#backing(this.#nodes.childPath(parent, name))
-    make(path, parent)
-    return this.#entry(parent, name, fs.lstatSync(path))
+    const path = this.#nodes.childPath(parent, name)
+    this.#special.assertFree(path)
+    const backing = this.#backing(path)
+    make(backing, parent)
+    return this.#entry(parent, name, fs.lstatSync(backing))
   }
 
   #open(node: Node, flags: number, caller: Caller): number {

@@ -1,6 +1,7 @@
 /**
  * Serves a directory through the direct driver, as it is, in the shape of the real daemon: a worker thread blocks in
- * the session's loop, the main thread stays free. Usage: plain-server.ts BACKING MOUNTPOINT.
+ * the session's loop, the main thread stays free. Usage: plain-server.ts BACKING MOUNTPOINT [FACTS].
+ * With FACTS, a JSON file that is read anew each time, it has the node's special files, which tell what that says.
  *
  * Says `mounted` on stdout, after `cleared` if a dead mount was in the way. Takes commands on stdin, one a line, and
  * answers each with one. By the doorbell: `counts`, requests by kind; `nodes`, how many files the kernel remembers;
@@ -18,12 +19,16 @@ import { invalidateEntry, invalidateInode } from '../../src/fuse/notify.ts'
 import { PlainVolume } from '../../src/fuse/plain.ts'
 import { Session } from '../../src/fuse/session.ts'
 import { Tree } from '../../src/fuse/tree.ts'
+import { parsePosition } from '../../src/ltx/types.ts'
+import { NodeSpecialFiles } from '../../src/node/special-files.ts'
+import type { Facts } from './served.ts'
 
 const QUESTIONS = ['', 'counts', 'nodes', 'halt']
 
 interface Shared {
   readonly device: number
   readonly backing: string
+  readonly facts: string | undefined
   /** One word: the number of the question that the serving thread has yet to answer. */
   readonly question: Int32Array
 }
@@ -34,14 +39,14 @@ const WORKER = `
   import('tsx/esm/api').then(({ tsImport }) => tsImport(workerData.file, workerData.file))
 `
 
-if (isMainThread) await control(process.argv[2] as string, process.argv[3] as string)
+if (isMainThread) await control(process.argv[2] as string, process.argv[3] as string, process.argv[4])
 else serve(workerData as Shared)
 
-async function control(backing: string, mountPoint: string): Promise<void> {
+async function control(backing: string, mountPoint: string, facts: string | undefined): Promise<void> {
   if (await clearStaleMount(mountPoint)) console.log('cleared')
   const device = mountDirect(mountPoint, { allowOther: true })
   const question = new Int32Array(new SharedArrayBuffer(4))
-  const shared: Shared = { device, backing, question }
+  const shared: Shared = { device, backing, facts, question }
   const worker = new Worker(WORKER, { eval: true, workerData: { ...shared, file: import.meta.url } })
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
   worker.once('error', (error) => {
@@ -73,8 +78,10 @@ async function control(backing: string, mountPoint: string): Promise<void> {
   await (ending ??= end())
 }
 
-function serve({ device, backing, question }: Shared): void {
-  const tree = new Tree(backing, new PlainVolume())
+function serve({ device, backing, facts, question }: Shared): void {
+  const special =
+    facts === undefined ? undefined : specialFiles(() => JSON.parse(fs.readFileSync(facts, 'utf8')) as Facts)
+  const tree = new Tree(backing, new PlainVolume(), special)
   const answer = (line: string) => fs.writeSync(1, `${line}\n`)
   const session: Session = new Session(device, tree, {
     failed: (operation, error) => process.stderr.write(`${operation}: ${String(error)}\n`),
@@ -88,4 +95,17 @@ function serve({ device, backing, question }: Shared): void {
   const end = session.serve()
   tree.close()
   if (end === 'stopped') answer(end)
+}
+
+function specialFiles(facts: () => Facts): NodeSpecialFiles {
+  return new NodeSpecialFiles({
+    primaryHostname: () => facts().primaryHostname,
+    lagMs: () => facts().lagMs,
+    database(name) {
+      const position = facts().positions?.[name]
+      return position === undefined
+        ? undefined
+        : { position: parsePosition(position), lastTimestampMs: 1_700_000_000_000 }
+    },
+  })
 }

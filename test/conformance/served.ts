@@ -1,5 +1,5 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
@@ -14,26 +14,38 @@ const SERVER = fileURLToPath(new URL('./plain-server.ts', import.meta.url))
 const START_DEADLINE_MS = 20_000
 const COMMAND_DEADLINE_MS = 20_000
 
+/** What the special files tell. */
+export interface Facts {
+  readonly primaryHostname?: string
+  readonly lagMs?: number
+  /** By database. */
+  readonly positions?: Readonly<Record<string, string>>
+}
+
 /** A directory served through the direct driver by a child process, under a fresh temporary directory. */
 export class Served {
   readonly directory: string
   readonly backing: string
   /** The mount point. */
   readonly mount: string
+  readonly #facts: string | undefined
   #child: ChildProcess | undefined
   #lines: Interface | undefined
   /** What the server said, and nobody has asked for yet. */
   readonly #said: string[] = []
 
-  private constructor(directory: string) {
+  private constructor(directory: string, facts: Facts | undefined) {
     this.directory = directory
+    this.#facts = facts && path.join(directory, 'facts.json')
+    if (facts !== undefined) this.tell(facts)
     this.backing = path.join(directory, 'backing')
     this.mount = path.join(directory, 'mount')
     mkdirSync(this.backing)
   }
 
-  static async start(): Promise<Served> {
-    const served = new Served(mkdtempSync(path.join(tmpdir(), 'ltxd-conformance-')))
+  /** Without facts there are no special files. */
+  static async start(facts?: Facts): Promise<Served> {
+    const served = new Served(mkdtempSync(path.join(tmpdir(), 'ltxd-conformance-')), facts)
     try {
       await served.serve()
     } catch (error) {
@@ -50,7 +62,8 @@ export class Served {
 
   /** Starts the server. Returns what it said before it had mounted. */
   async serve(): Promise<string[]> {
-    const child = spawn(process.execPath, [...TYPESCRIPT_ARGUMENTS, SERVER, this.backing, this.mount], {
+    const facts = this.#facts === undefined ? [] : [this.#facts]
+    const child = spawn(process.execPath, [...TYPESCRIPT_ARGUMENTS, SERVER, this.backing, this.mount, ...facts], {
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     this.#child = child
@@ -62,6 +75,13 @@ export class Served {
       if (line === 'mounted') return before
       before.push(line)
     }
+  }
+
+  /** What the special files tell from now on. */
+  tell(facts: Facts): void {
+    if (this.#facts === undefined) throw new Error('the server was started without special files')
+    writeFileSync(`${this.#facts}.new`, JSON.stringify(facts))
+    renameSync(`${this.#facts}.new`, this.#facts)
   }
 
   /** Gives the server a command and returns the line it answers with. */

@@ -1,0 +1,143 @@
+import fs from 'node:fs/promises'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { attempt, python, run, Served, shell, type Facts } from './served.ts'
+
+const POSITION = '000000000000002a/8000000000000001'
+const LATER = '000000000000002b/9000000000000002'
+const REPLICA: Facts = { primaryHostname: 'node-a', lagMs: 12, positions: { 'app.db': POSITION, 'sub/b.db': LATER } }
+
+let served: Served
+beforeAll(async () => {
+  served = await Served.start(REPLICA)
+  await fs.chmod(served.mount, 0o1777)
+  await fs.chmod(served.directory, 0o755)
+  await shell(served.mount, ': > app.db; mkdir sub; : > sub/b.db; : > ordinary')
+})
+beforeEach(() => served.tell(REPLICA))
+afterAll(() => served.end())
+
+const cat = (name: string) => run('cat', served.at(name))
+
+describe('special files', () => {
+  it('tell of the primary, the lag, and each database beside it', async () => {
+    expect(await cat('.primary')).toBe('node-a')
+    expect(await cat('.lag')).toBe('+000000012')
+    expect(await cat('app.db-pos')).toBe(POSITION)
+    expect(await cat('sub/b.db-pos')).toBe(LATER)
+  })
+
+  it('are what they are at each look: content, size, and whether there is one', async () => {
+    expect(await run('stat', '-c', '%s %a %h %F', served.at('.primary'))).toBe('7 444 1 regular file')
+    served.tell({ primaryHostname: 'a-longer-name', positions: { 'app.db': LATER } })
+    expect(await run('stat', '-c', '%s', served.at('.primary'))).toBe('14')
+    expect(await cat('.primary')).toBe('a-longer-name')
+    expect(await cat('app.db-pos')).toBe(LATER)
+    expect(await cat('.lag')).toBe('+2147483647')
+    served.tell({ lagMs: 0 })
+    for (const name of ['.primary', 'app.db-pos', 'sub/b.db-pos']) {
+      expect((await attempt('cat', [served.at(name)])).stderr).toContain('No such file')
+    }
+    expect(await cat('.lag')).toBe('+000000000')
+    served.tell(REPLICA)
+    expect(await cat('.primary')).toBe('node-a')
+    expect(await cat('app.db-pos')).toBe(POSITION)
+  })
+
+  it('are asked for again each time, and ordinary names are not', async () => {
+    const twice = (name: string) =>
+      served.requestsOf(async () => void (await shell(served.mount, `cat ${name} ${name}`)))
+    await cat('ordinary')
+    expect((await twice('ordinary')).LOOKUP).toBeUndefined()
+    expect((await twice('.lag')).LOOKUP).toBe(2)
+    const missing = (name: string) =>
+      served.requestsOf(async () => void (await shell(served.mount, `! [ -e ${name} ]; ! [ -e ${name} ]`)))
+    expect((await missing('ordinary-wal')).LOOKUP).toBe(1)
+    expect((await missing('ordinary-pos')).LOOKUP).toBe(2)
+  })
+
+  it('serve tail, a reader in small pieces, and one who keeps the file open and asks again', async () => {
+    expect(await run('tail', '-n1', served.at('app.db-pos'))).toBe(POSITION)
+    expect(await run('tail', '-c5', served.at('app.db-pos'))).toBe('0001')
+    expect(await run('dd', 'bs=5', 'status=none', `if=${served.at('app.db-pos')}`)).toBe(POSITION)
+    const open = await fs.open(served.at('app.db-pos'))
+    const ask = async () => (await open.read(Buffer.alloc(100), 0, 100, 0)).buffer.toString('utf8', 0, 33)
+    expect(await ask()).toBe(POSITION)
+    served.tell({ positions: { 'app.db': LATER } })
+    expect(await ask()).toBe(LATER)
+    served.tell({})
+    expect((await open.read(Buffer.alloc(100), 0, 100, 0)).bytesRead).toBe(0)
+    expect((await open.stat()).nlink).toBe(0)
+    await open.close()
+  })
+
+  it('have the time of what they tell', async () => {
+    expect((await fs.stat(served.at('app.db-pos'))).mtimeMs).toBe(1_700_000_000_000)
+    expect(Math.abs((await fs.stat(served.at('.lag'))).mtimeMs - Date.now())).toBeLessThan(60_000)
+  })
+
+  it('are readable by everybody, and belong to who serves them', async () => {
+    const user = ['--reuid', '12345', '--regid', '12345', '--clear-groups']
+    expect((await attempt('setpriv', [...user, 'cat', served.at('app.db-pos')])).stdout).toBe(`${POSITION}\n`)
+    expect((await fs.stat(served.at('.lag'))).uid).toBe(process.getuid?.())
+  })
+
+  it('cannot be written, truncated, changed, removed, renamed, replaced or linked, by root either', async () => {
+    for (const name of ['.primary', '.lag', 'app.db-pos', 'sub/b.db-pos']) {
+      for (const script of [
+        `echo x > ${name}`,
+        `echo x >> ${name}`,
+        `truncate -s 0 ${name}`,
+        `chmod 600 ${name}`,
+        `touch ${name}`,
+        `rm -f ${name}`,
+        `mv ${name} other`,
+        `mv -f ordinary ${name}`,
+      ]) {
+        const outcome = await attempt('bash', ['-c', script], served.mount)
+        expect([script, outcome.stderr]).toEqual([script, expect.stringContaining('Permission denied') as string])
+      }
+      expect((await attempt('ln', [served.at(name), served.at('other')])).code).not.toBe(0)
+    }
+    served.tell({})
+    expect((await attempt('bash', ['-c', 'echo x > .primary'], served.mount)).stderr).toContain('Permission denied')
+    expect(await run('ls', '-A', served.backing)).toBe('app.db\nordinary\nsub')
+  })
+
+  it('are in no listing, and in nobody’s way: rm -r, cp -r', async () => {
+    expect(await run('ls', '-A', served.mount)).toBe('app.db\nordinary\nsub')
+    served.tell({ positions: { 'gone/c.db': POSITION } })
+    await shell(served.mount, 'mkdir gone; : > gone/c.db; cat gone/c.db-pos; rm -r gone; ! [ -e gone ]')
+    await shell(served.mount, 'cp -r sub copied; ls -A copied | grep -x b.db; rm -r copied')
+  })
+
+  it('go with a directory that is renamed, as the databases in it do', async () => {
+    await shell(served.mount, 'mkdir before; : > before/d.db')
+    served.tell({ positions: { 'before/d.db': POSITION } })
+    expect(await cat('before/d.db-pos')).toBe(POSITION)
+    await shell(served.mount, 'mv before after')
+    served.tell({ positions: { 'after/d.db': LATER } })
+    expect(await cat('after/d.db-pos')).toBe(LATER)
+    expect((await attempt('cat', [served.at('before/d.db-pos')])).stderr).toContain('No such file')
+  })
+
+  it('give way to a real file, which may be made where there is no database', async () => {
+    await shell(served.mount, 'echo sales > shop-pos; cat shop-pos | grep -x sales')
+    served.tell({ positions: { shop: POSITION } })
+    expect(await cat('shop-pos')).toBe('sales')
+    await shell(served.mount, 'rm shop-pos')
+    expect(await cat('shop-pos')).toBe(POSITION)
+  })
+
+  it('are forgotten when the kernel forgets them', async () => {
+    const nodes = async () => Number(await served.ask('nodes'))
+    const before = await nodes()
+    await python(
+      `import os,sys
+for i in range(100):
+    for name in ('.primary', '.lag', 'app.db-pos'):
+        os.stat(os.path.join(sys.argv[1], name))`,
+      served.mount,
+    )
+    expect((await nodes()) - before).toBeLessThanOrEqual(3)
+  })
+})
