@@ -20,6 +20,8 @@ export class JournalTracker {
   private durable = false
   /** Some pages were written, but are as they were before. */
   private restored = false
+  /** An application began the journal, while this node led. */
+  private begunLeading = true
 
   constructor(database: Database) {
     this.database = database
@@ -28,6 +30,7 @@ export class JournalTracker {
   /** The journal has a valid header. */
   begin(): void {
     this.active = true
+    this.begunLeading = this.database.authority.leads
   }
 
   databaseWritten(position: number, length: number): void {
@@ -118,7 +121,8 @@ export class JournalTracker {
    */
   private isForeignRollback(caller: Caller): boolean {
     const { authority, expectations, position, events, name } = this.database
-    if (authority.leads || !authority.isClient(caller) || expectations.next(position.txid) !== undefined) return false
+    if (authority.leads || !this.begunLeading || !authority.isClient(caller)) return false
+    if (expectations.next(position.txid) !== undefined) return false
     events.log('warn', 'a rollback on a replica left pages that are not the primary’s', { database: name })
     return true
   }

@@ -2,6 +2,8 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { CaptureMount } from './capture-mount.ts'
+import { SOLE } from '../../../src/capture/authority.ts'
+import type { Authority } from '../../../src/capture/authority.ts'
 import type { Database } from '../../../src/capture/database.ts'
 import type { CaptureEvents, LogFields, LogLevel } from '../../../src/capture/events.ts'
 import { classify } from '../../../src/capture/naming.ts'
@@ -24,6 +26,8 @@ export interface InProcessOptions {
   readonly dataDir: string
   readonly files?: Files
   readonly segmentSizeBytes?: number
+  /** What the node may do, once it has recovered; a node of its own by default. */
+  readonly authority?: Authority
 }
 
 /** A data plane without FUSE and without a thread: recovery, then a volume behind `mount`. */
@@ -40,10 +44,10 @@ export class InProcessNode {
     readonly position: Position
     readonly backfilled: Position | undefined
   }[] = []
-  private readonly volume: CaptureVolume
+  readonly volume: CaptureVolume
   private clockMs = 1_700_000_000_000
 
-  constructor({ dataDir, files = nodeFiles, segmentSizeBytes = 1 << 20 }: InProcessOptions) {
+  constructor({ dataDir, files = nodeFiles, segmentSizeBytes = 1 << 20, authority = SOLE }: InProcessOptions) {
     this.dataDir = dataDir
     this.root = `${dataDir}/files`
     this.files = files
@@ -57,7 +61,17 @@ export class InProcessNode {
     const nowMs = () => this.clockMs++
     const nodeId = 1n
     for (const name of databaseNames(dataDir, files)) {
-      const database = recoverDatabase({ name, dataDir, root, files, events, nowMs, nodeId, segmentSizeBytes })
+      const database = recoverDatabase({
+        name,
+        dataDir,
+        root,
+        files,
+        events,
+        nowMs,
+        nodeId,
+        segmentSizeBytes,
+        authority,
+      })
       if (database !== undefined) this.recovered.set(name, database)
     }
     this.volume = new CaptureVolume({
@@ -67,6 +81,7 @@ export class InProcessNode {
       nowMs,
       nodeId,
       logs: new Logs(files, dataDir, { segmentSizeBytes }),
+      authority,
       databases: this.recovered.values(),
     })
     this.mount = new CaptureMount(root, this.volume, files)

@@ -1,0 +1,196 @@
+import fs from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import type { Authority } from './authority.ts'
+import type { Expectation } from './expected.ts'
+import { insert, Rig } from '../../test/harness/in-process/rig.ts'
+import { inspectLog } from '../log/open.ts'
+import { logDirectory } from '../log/store.ts'
+import { formatPosition } from '../ltx/types.ts'
+import { nodeFiles } from '../util/files.ts'
+
+/** A node's role, as a test sets it. While `isClient`, whoever calls is the local client. */
+class Role implements Authority {
+  leads = true
+  leaseHolds = true
+  clientCalls = false
+
+  mayCommit(): boolean {
+    return this.leaseHolds
+  }
+
+  isClient(): boolean {
+    return this.clientCalls
+  }
+}
+
+const MODES = ['wal', 'delete', 'truncate', 'persist'] as const
+const CHANGES = [
+  'INSERT INTO t (b) VALUES (1)',
+  'UPDATE t SET b = a',
+  'DELETE FROM t',
+  'CREATE TABLE u (a)',
+  'DROP TABLE t',
+  'VACUUM',
+  'PRAGMA user_version = 7',
+]
+
+/** Everything of a database but its wal-index. */
+function stateOf(rig: Rig): unknown {
+  const file = (suffix: string) => {
+    const path = `${rig.node.root}/a.db${suffix}`
+    return fs.existsSync(path) ? fs.readFileSync(path).toString('base64') : undefined
+  }
+  return { position: formatPosition(rig.node.position('a.db')), database: file(''), wal: file('-wal') }
+}
+
+describe.each(MODES)('in %s mode', (mode) => {
+  test.each(CHANGES)('I5: on a replica "%s" is refused, and changes nothing', (sql) => {
+    const role = new Role()
+    using rig = new Rig({ authority: role })
+    const connection = rig.open(mode, 200)
+    role.leads = false
+    const before = stateOf(rig)
+    expect(() => connection.exec(sql)).toThrow()
+    expect(stateOf(rig)).toEqual(before)
+    role.leads = true
+    connection.exec(insert(201, 210))
+    rig.consistent()
+  })
+
+  test('I6: nothing is committed once the lease has run out; a rollback is, and all goes on when the lease does', () => {
+    const role = new Role()
+    using rig = new Rig({ authority: role })
+    const connection = rig.open(mode, 50)
+    const before = formatPosition(rig.node.position('a.db'))
+    role.leaseHolds = false
+    expect(() => connection.exec(insert(51, 60))).toThrow()
+    expect(formatPosition(rig.node.position('a.db'))).toBe(before)
+    expect(rig.node.complaints()).toContainEqual(expect.stringContaining('lease'))
+    role.leaseHolds = true
+    rig.consistent()
+    connection.exec(insert(51, 60))
+    rig.consistent()
+  })
+
+  test('an application in the middle of a large transaction when the node ceases to lead gets an error, and what it wrote is taken back', () => {
+    const role = new Role()
+    using rig = new Rig({ authority: role })
+    const connection = rig.open(mode, 500)
+    connection.exec('PRAGMA cache_size = 5')
+    const before = formatPosition(rig.node.position('a.db'))
+    connection.exec('BEGIN')
+    connection.exec("UPDATE t SET b = 'changed ' || b")
+    role.leads = false
+    expect(() => {
+      connection.exec(insert(501, 900))
+      connection.exec('COMMIT')
+    }).toThrow()
+    try {
+      connection.exec('ROLLBACK')
+    } catch {
+      // SQLite has rolled back by itself.
+    }
+    expect(formatPosition(rig.node.position('a.db'))).toBe(before)
+    rig.consistent()
+  })
+})
+
+test('I5: on a replica nobody removes, renames, replaces or adds a database', () => {
+  const role = new Role()
+  using source = new Rig()
+  source.open('delete', 20).close()
+  using rig = new Rig({ authority: role })
+  rig.open('delete', 20).close()
+  role.leads = false
+  const before = stateOf(rig)
+  const { mount } = rig.node
+  expect(() => mount.unlink('a.db')).toThrow('replica')
+  expect(() => mount.rename('a.db', 'b.db')).toThrow('replica')
+  expect(() => rig.open('delete', 5, 'new.db')).toThrow()
+  const copy = mount.open('copy.db', { create: true, exclusive: false, readOnly: false })
+  expect(() => copy.write(source.backing('a.db'), 0)).toThrow('replica')
+  copy.close()
+  expect(stateOf(rig)).toEqual(before)
+  expect(rig.node.complaints()).toEqual([])
+})
+
+test('a plain file may be written on a replica', () => {
+  const role = new Role()
+  using rig = new Rig({ authority: role })
+  role.leads = false
+  const file = rig.node.mount.open('notes.txt', { create: true, exclusive: false, readOnly: false })
+  file.write(Buffer.from('text'), 0)
+  file.close()
+  expect(rig.backing('notes.txt').toString()).toBe('text')
+})
+
+describe.each(MODES)('what the local client writes in %s mode', (mode) => {
+  test('is taken if it is what was announced, and has the primary’s stamp', () => {
+    const { rig, role, announce, next } = replicaOf(mode)
+    using _ = rig
+    const expected = next('UPDATE t SET b = 1 WHERE a < 5')
+    announce(expected)
+    role.clientCalls = true
+    rig.engine.open('a.db').exec('UPDATE t SET b = 1 WHERE a < 5')
+    expect(formatPosition(rig.node.position('a.db'))).toBe(formatPosition(expected.position))
+    const last = inspectLog(nodeFiles, logDirectory(rig.dir, 'a.db')).entries.at(-1)
+    expect(last?.header).toMatchObject({ timestampMs: 4711, nodeId: 99n })
+    role.leads = true
+    rig.consistent()
+  })
+
+  test('is refused if it is something else, or nothing was announced', () => {
+    const { rig, role, announce, next } = replicaOf(mode)
+    using _ = rig
+    const before = formatPosition(rig.node.position('a.db'))
+    role.clientCalls = true
+    const client = rig.engine.open('a.db')
+    expect(() => client.exec('UPDATE t SET b = 1 WHERE a < 5')).toThrow()
+    announce(next('UPDATE t SET b = 1 WHERE a < 5'))
+    expect(() => client.exec('UPDATE t SET b = 2 WHERE a < 5')).toThrow()
+    expect(formatPosition(rig.node.position('a.db'))).toBe(before)
+    role.leads = true
+    rig.consistent()
+  })
+
+  test('may replace the database: the log begins anew with all of it', () => {
+    const { rig, role, announce, next } = replicaOf(mode)
+    using _ = rig
+    const change = 'BEGIN; CREATE TABLE u (a); DELETE FROM t WHERE a > 10; COMMIT'
+    const { position } = next(change)
+    const preApplyChecksum = 0x8000000000000123n as typeof position.checksum
+    const elsewhere = { txid: (position.txid + 40n) as typeof position.txid, checksum: position.checksum }
+    announce({ position: elsewhere, timestampMs: 1, nodeId: 1n, replaces: { preApplyChecksum } })
+    role.clientCalls = true
+    const client = rig.engine.open('a.db')
+    client.exec(change)
+    expect(rig.node.position('a.db').txid).toBe(elsewhere.txid)
+    role.leads = true
+    client.exec('INSERT INTO t (b) VALUES (1)')
+    const { base, first, last } = inspectLog(nodeFiles, logDirectory(rig.dir, 'a.db'))
+    expect([base.txid + 1n, first, last]).toEqual([elsewhere.txid, elsewhere.txid, rig.node.position('a.db')])
+    // After a crash as it is now.
+    using restarted = new Rig({}, rig.dir)
+    expect(formatPosition(restarted.node.position('a.db'))).toBe(formatPosition(last))
+    expect(restarted.node.recovered.get('a.db')?.refusal).toBeUndefined()
+  })
+})
+
+/** A replica, and a twin of it on which the primary's next transactions are made. */
+function replicaOf(mode: string) {
+  const role = new Role()
+  const rig = new Rig({ authority: role })
+  rig.open(mode, 40)
+  const twin = new Rig()
+  twin.open(mode, 40)
+  expect(formatPosition(twin.node.position('a.db'))).toBe(formatPosition(rig.node.position('a.db')))
+  role.leads = false
+  const next = (sql: string): Expectation => {
+    // As the local client does, on a connection of its own: SQLite counts changes for each.
+    twin.engine.open('a.db').exec(sql)
+    return { position: twin.node.position('a.db'), timestampMs: 4711, nodeId: 99n }
+  }
+  const announce = (expectation: Expectation) =>
+    rig.node.volume.announced({ op: 'expect', database: 'a.db', expectation })
+  return { rig, role, next, announce }
+}
