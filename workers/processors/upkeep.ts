@@ -8,12 +8,17 @@ import type { JobContext, WrittenFile } from './context.ts'
 
 export interface CompactResult {
   readonly written: readonly WrittenFile[]
+  /** Why files were left as they are: they do not join. */
+  readonly skipped: readonly string[]
 }
 
 export async function compact({ database, level }: Payload<'compact'>, context: JobContext): Promise<CompactResult> {
   const { store, signal, progress } = context
-  const written = await compactUpTo(store, database, level, { signal, progress })
-  return { written: written.map(describe) }
+  const skipped: string[] = []
+  const onSkipped = (problem: string) => void skipped.push(problem)
+  const nowMs = context.nowMs()
+  const written = await compactUpTo(store, database, level, { signal, progress, nowMs, onSkipped })
+  return { written: written.map(describe), skipped }
 }
 
 export interface SnapshotResult {
@@ -23,7 +28,7 @@ export interface SnapshotResult {
 
 export async function snapshot({ database }: Payload<'snapshot'>, context: JobContext): Promise<SnapshotResult> {
   const { store, signal, progress } = context
-  const result = await snapshotOnce(store, database, { signal, progress })
+  const result = await snapshotOnce(store, database, { signal, progress, nowMs: context.nowMs() })
   return { outcome: result.outcome, written: result.outcome === 'made' ? [describe(result.file)] : [] }
 }
 

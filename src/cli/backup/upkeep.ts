@@ -22,8 +22,10 @@ export async function compact(
 ): Promise<void> {
   await withProgress(url, database, async (store, options) => {
     const written: FileRef[] = []
+    const onSkipped = (problem: string) =>
+      void process.stderr.write(`${database}: files do not join, and are left as they are: ${problem}\n`)
     for (let level = levels.from; level <= levels.to; level++) {
-      written.push(...(await compactLevel(store, database, level, options)))
+      written.push(...(await compactLevel(store, database, level, { ...options, onSkipped })))
     }
     return () => {
       const files = written.map(describe)
