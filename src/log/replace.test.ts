@@ -1,0 +1,100 @@
+import fs from 'node:fs'
+import { expect, test } from 'vitest'
+import { inspectLog } from './open.ts'
+import { finishReplacements, replaceLog } from './replace.ts'
+import { createLog } from './store.ts'
+import { LogWriter } from './writer.ts'
+import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import { toTXID, type Checksum, type Position } from '../ltx/types.ts'
+import { nodeFiles, type Files } from '../util/files.ts'
+
+const OPTIONS = { segmentSizeBytes: 1 << 20 }
+const BASE: Position = { txid: toTXID(40), checksum: 0x8000000000000abcn as Checksum }
+const OLD_BASE: Position = { txid: toTXID(0xf0), checksum: 0x8000000000000defn as Checksum }
+const checksumAfter = (txid: bigint) => (0x8000000000000000n + txid) as Checksum
+
+function append(log: LogWriter): void {
+  const txid = toTXID(log.position.txid + 1n)
+  const header = {
+    ...{ flags: 0, pageSize: 512, commit: 1, minTXID: txid, maxTXID: txid, timestampMs: 1, nodeId: 1n },
+    ...{ walOffset: 0, walSize: 0, walSalt1: 0, walSalt2: 0 },
+    preApplyChecksum: log.position.checksum,
+  }
+  log.append(header, (encoder) => {
+    encoder.writePage(1, new Uint8Array(512))
+    return checksumAfter(txid)
+  })
+}
+
+const OLD_LAST = 0xf3n
+
+/** A log of three transactions below `dir`, and its directory. */
+function oldLog(dir: string): string {
+  const log = `${dir}/log/a.db.ltx`
+  createLog(nodeFiles, log, OLD_BASE)
+  const writer = new LogWriter(nodeFiles, log, OLD_BASE, 0, OPTIONS)
+  for (let i = 0; i < 3; i++) append(writer)
+  writer.close()
+  return log
+}
+
+test('a new log takes the place of the old one, and goes on from there', () => {
+  using temporary = temporaryDirectory()
+  const dir = oldLog(temporary.dir)
+  const writer = replaceLog(nodeFiles, dir, BASE, OPTIONS, append)
+  append(writer)
+  writer.close()
+  const { base, first, last } = inspectLog(nodeFiles, dir)
+  expect({ base, first, last }).toEqual({ base: BASE, first: 41n, last: { txid: 42n, checksum: checksumAfter(42n) } })
+  expect(fs.readdirSync(`${temporary.dir}/log`)).toEqual(['a.db.ltx'])
+})
+
+test('where the new log cannot be written the old one stays', () => {
+  using temporary = temporaryDirectory()
+  const dir = oldLog(temporary.dir)
+  const fill = (writer: LogWriter) => {
+    append(writer)
+    throw new Error('not what was announced')
+  }
+  expect(() => replaceLog(nodeFiles, dir, BASE, OPTIONS, fill)).toThrow('not what was announced')
+  expect(inspectLog(nodeFiles, dir).last.txid).toBe(OLD_LAST)
+  expect(fs.readdirSync(`${temporary.dir}/log`)).toEqual(['a.db.ltx'])
+})
+
+test('I2: a crash at any step leaves the old log or the new one', () => {
+  const crash = new Error('crash')
+  const outcomes: bigint[] = []
+  for (let steps = 0; ; steps++) {
+    using temporary = temporaryDirectory()
+    const dir = oldLog(temporary.dir)
+    let left = steps
+    const step = () => {
+      if (left-- === 0) throw crash
+    }
+    const change = ['write', 'truncate', 'unlink', 'rename', 'makeDirectory', 'sync', 'syncDirectory'] as const
+    const files: Files = { ...nodeFiles }
+    for (const name of change) {
+      const original = nodeFiles[name] as (...parameters: unknown[]) => never
+      Object.assign(files, {
+        [name]: (...parameters: unknown[]) => {
+          step()
+          return original(...parameters)
+        },
+      })
+    }
+    let crashed = false
+    try {
+      replaceLog(files, dir, BASE, OPTIONS, append).close()
+    } catch (error) {
+      expect(error).toBe(crash)
+      crashed = true
+    }
+    finishReplacements(nodeFiles, `${temporary.dir}/log`)
+    outcomes.push(inspectLog(nodeFiles, dir).last.txid)
+    expect(fs.readdirSync(`${temporary.dir}/log`)).toEqual(['a.db.ltx'])
+    if (!crashed) break
+  }
+  const turn = outcomes.indexOf(41n)
+  expect(turn).toBeGreaterThan(5)
+  expect(outcomes).toEqual(outcomes.map((_, i) => (i < turn ? OLD_LAST : 41n)))
+})
