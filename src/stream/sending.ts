@@ -53,7 +53,7 @@ export async function sendTransactions(
       host.flow.take(name, collected.costBytes)
       for (const position of collected.positions) progress.sending(position)
       await host.sendFrames(collected.frames)
-      progress.sent(collected.positions.at(-1) as Position)
+      progress.sent(collected.positions.at(-1))
     }
     return collected
   })
