@@ -1,0 +1,160 @@
+import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fetchStatus } from '../../src/api/client.ts'
+import type { NodeStatus } from '../../src/api/status.ts'
+import { ConsulServer } from './consul-server.ts'
+import { LtxdNode } from './ltxd-node.ts'
+import { freePort } from './s3-server.ts'
+import { until } from './wait.ts'
+
+export interface ClusterOptions {
+  /** How many nodes; named node-1, node-2 … */
+  readonly nodes?: number
+  readonly ttl?: string
+  readonly backup?: string
+  /** Further sections of each node's ltxd.yml. */
+  readonly config?: string
+  readonly cli?: string
+}
+
+/** A Consul and some `ltxd mount` around it, each a process of its own on this machine. */
+export class TestCluster {
+  readonly dir: string
+  readonly consul: ConsulServer
+  readonly members: ClusterMember[] = []
+  readonly #options: ClusterOptions
+
+  private constructor(dir: string, consul: ConsulServer, options: ClusterOptions) {
+    this.dir = dir
+    this.consul = consul
+    this.#options = options
+  }
+
+  /** Returns when the first node leads and all others follow it. */
+  static async start(options: ClusterOptions = {}): Promise<TestCluster> {
+    const dir = await realpath(await mkdtemp(join(tmpdir(), 'ltxd-cluster-')))
+    const cluster = new TestCluster(dir, await ConsulServer.start(), options)
+    try {
+      for (let i = 0; i < (options.nodes ?? 3); i++) {
+        const member = await cluster.add()
+        await member.node.mounted()
+        if (i === 0) await cluster.primary()
+      }
+      await cluster.settled()
+      return cluster
+    } catch (error) {
+      await cluster.stop()
+      throw error
+    }
+  }
+
+  /** One more, with an empty data directory; started, not waited for. */
+  async add(): Promise<ClusterMember> {
+    const { ttl = '3s', backup, config = '', cli } = this.#options
+    const name = `node-${this.members.length + 1}`
+    const dir = join(this.dir, name)
+    const lease = `lease:\n  hostname: ${name}\n  ttl: ${ttl}\n  demote-delay: 1s\n  consul: { url: "${this.consul.url}" }\n`
+    const file = `${dir}.yml`
+    await writeFile(file, `${lease}${backup === undefined ? '' : `backup: { url: "${backup}" }\n`}${config}`)
+    const member = new ClusterMember(name, {
+      mount: `${dir}-mnt`,
+      data: `${dir}-data`,
+      logFile: `${dir}.log`,
+      // The same at each start: a node knows its own lease by it.
+      http: `127.0.0.1:${await freePort()}`,
+      arguments: ['--config', file],
+      ...(cli === undefined ? {} : { cli }),
+    })
+    this.members.push(member)
+    return member
+  }
+
+  /** The one that leads. Of two that say so, as when one has not noticed yet, it is the one with the later term. */
+  async primary({
+    not,
+    deadlineMs = 30_000,
+  }: { not?: ClusterMember; deadlineMs?: number } = {}): Promise<ClusterMember> {
+    return until('a primary', deadlineMs, async () => {
+      const leaders: { member: ClusterMember; term: bigint }[] = []
+      for (const member of this.#running()) {
+        const status = await member.status()
+        if (member === not || status?.role !== 'primary') continue
+        leaders.push({ member, term: BigInt(status.cluster?.term ?? 0) })
+      }
+      return leaders.sort((a, b) => Number(b.term - a.term))[0]?.member
+    })
+  }
+
+  /** Resolves when one node that runs leads, and all others are connected to it. */
+  async settled(deadlineMs = 30_000): Promise<ClusterMember> {
+    return until('a primary that all others follow', deadlineMs, async () => {
+      const running = this.#running()
+      const states = await Promise.all(running.map((member) => member.status()))
+      const leader = running.find((_, i) => states[i]?.role === 'primary')
+      const url = leader?.url
+      const follows = (status: NodeStatus | undefined) =>
+        status?.role === 'replica' && status.cluster?.connected === true && status.cluster.primary?.url === url
+      return leader !== undefined && states.every((status, i) => running[i] === leader || follows(status)) && leader
+    })
+  }
+
+  /** Ends everything, in whatever state it is, and removes it. */
+  async stop(): Promise<void> {
+    for (const member of this.members) await member.destroy()
+    await this.consul.stop()
+    await rm(this.dir, { recursive: true, force: true })
+  }
+
+  #running(): ClusterMember[] {
+    return this.members.filter((member) => member.node.running)
+  }
+}
+
+type MemberOptions = LtxdNode['options'] & { readonly http: string }
+
+export class ClusterMember {
+  readonly name: string
+  readonly url: string
+  readonly #options: MemberOptions
+  #node: LtxdNode
+
+  constructor(name: string, options: MemberOptions) {
+    this.name = name
+    this.url = `http://${options.http}`
+    this.#options = options
+    this.#node = LtxdNode.start(options)
+  }
+
+  get node(): LtxdNode {
+    return this.#node
+  }
+
+  get mount(): string {
+    return this.#options.mount
+  }
+
+  get data(): string {
+    return this.#options.data
+  }
+
+  /** undefined while it does not answer. */
+  async status(): Promise<NodeStatus | undefined> {
+    try {
+      return await fetchStatus(this.url)
+    } catch {
+      return undefined
+    }
+  }
+
+  /** After its process has ended: the same data, mount and address again. `fresh`: with an empty data directory. */
+  async restart({ fresh = false }: { fresh?: boolean } = {}): Promise<void> {
+    if (this.#node.running) throw new Error(`${this.name} still runs`)
+    if (fresh) await rm(this.data, { recursive: true, force: true })
+    this.#node = LtxdNode.start(this.#options)
+  }
+
+  destroy(): Promise<void> {
+    return this.#node.destroy()
+  }
+}
