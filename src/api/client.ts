@@ -1,47 +1,94 @@
-/** The API from the other side: what commands ask a running node. */
+/** The API from the other side: what commands, and peers, ask a running node. */
 
+import { z } from 'zod'
 import { errorCode, LtxdError } from '../util/errors.ts'
+import { formatDuration } from '../util/units.ts'
+import type { RoleAnswer } from './role-commands.ts'
 import type { NodeStatus } from './status.ts'
 
-const TIMEOUT_MS = 5_000
-const HANDOFF_TIMEOUT_MS = 30_000
+const STATUS_TIMEOUT_MS = 5_000
+/** A change of the lead waits for replicas, and for what is being written to the backup. */
+export const ROLE_TIMEOUT_MS = 30_000
+
+const refusal = z.object({ error: z.object({ code: z.string(), message: z.string() }) })
+const roleAnswer = z.object({
+  nodeId: z.string(),
+  role: z.enum(['primary', 'replica', 'idle']),
+  term: z.string().optional(),
+})
 
 /** Throws LtxdError NODE_UNREACHABLE when nobody, or somebody else, answers. */
 export async function fetchStatus(url: string): Promise<NodeStatus> {
-  const response = await request(url)
-  const body: unknown = await response.json().catch(() => undefined)
+  const response = await send(`${url}/status`, {}, STATUS_TIMEOUT_MS, unreachable)
+  const body = await bodyOf(response)
   if (response.ok && isStatus(body)) return body
-  const what = response.ok ? 'something else than a status' : `HTTP ${response.status}`
-  throw new LtxdError('NODE_UNREACHABLE', `${url} answered with ${what}: is it the API of an ltxd node?`)
+  throw notOurs(url, response, 'a status')
 }
 
-/** Asks the primary at `url` to pass its lease to a replica of its. Throws LtxdError with what it answers. */
-export async function askForHandoff(url: string, node: string): Promise<void> {
-  const answer = await post(`${url}/handoff`, { node })
-  if (answer.ok) return
-  const body = (await answer.json().catch(() => undefined)) as
-    { error?: { code?: string; message?: string } } | undefined
-  const { code = 'HANDOFF_FAILED', message = `${url} answered with HTTP ${answer.status}` } = body?.error ?? {}
-  throw new LtxdError(code, message)
+/** Resolves when the node leads. Throws what the node says against it, NODE_UNREACHABLE, or OUTCOME_UNKNOWN. */
+export function askForPromotion(url: string, timeoutMs = ROLE_TIMEOUT_MS): Promise<RoleAnswer> {
+  return post(url, '/promote', {}, timeoutMs)
 }
 
-async function post(url: string, body: unknown): Promise<Response> {
-  const signal = AbortSignal.timeout(HANDOFF_TIMEOUT_MS)
+/** Asks the primary at `url` to hand over to the replica of that id or hostname. Throws as `askForPromotion` does. */
+export function askForHandoff(url: string, node: string, timeoutMs = ROLE_TIMEOUT_MS): Promise<RoleAnswer> {
+  return post(url, '/handoff', { node }, timeoutMs)
+}
+
+async function post(url: string, path: string, body: object, timeoutMs: number): Promise<RoleAnswer> {
   const headers = { 'content-type': 'application/json' }
-  return fetch(url, { method: 'POST', headers, body: JSON.stringify(body), signal })
+  const request = { method: 'POST', headers, body: JSON.stringify(body) }
+  const response = await send(`${url}${path}`, request, timeoutMs, (_, reason, error) => {
+    return errorCode(causeOf(error)) === 'ECONNREFUSED' ? unreachable(url, reason, error) : unknown(url, reason, error)
+  })
+  const answer = await bodyOf(response)
+  const done = roleAnswer.safeParse(answer)
+  if (response.ok && done.success) {
+    const { nodeId, role, term } = done.data
+    return { nodeId, role, ...(term !== undefined && { term }) }
+  }
+  const refused = refusal.safeParse(answer)
+  if (!refused.success || response.status === 404) throw notOurs(url, response, `an answer to POST ${path}`)
+  throw new LtxdError(refused.data.error.code, refused.data.error.message)
 }
 
-async function request(url: string): Promise<Response> {
+type Failure = (url: string, reason: string, error: unknown) => LtxdError
+
+async function send(url: string, request: RequestInit, timeoutMs: number, failure: Failure): Promise<Response> {
   try {
-    return await fetch(`${url}/status`, { signal: AbortSignal.timeout(TIMEOUT_MS) })
+    return await fetch(url, { ...request, signal: AbortSignal.timeout(timeoutMs) })
   } catch (error) {
-    const cause = error instanceof Error ? (error.cause ?? error) : error
-    const reason =
-      errorCode(cause) ??
-      (error instanceof Error && error.name === 'TimeoutError' ? `silent for ${TIMEOUT_MS / 1000} s` : '')
-    const message = `no node answers at ${url}${reason === '' ? '' : ` (${reason})`}: is "ltxd mount" running?`
-    throw new LtxdError('NODE_UNREACHABLE', message, 1, { cause: error })
+    const silent = error instanceof Error && error.name === 'TimeoutError'
+    const reason = silent ? `silent for ${formatDuration(timeoutMs)}` : (errorCode(causeOf(error)) ?? '')
+    throw failure(new URL(url).origin, reason, error)
   }
+}
+
+function unreachable(url: string, reason: string, cause: unknown): LtxdError {
+  const message = `no node answers at ${url}${reason === '' ? '' : ` (${reason})`}: is "ltxd mount" running?`
+  return new LtxdError('NODE_UNREACHABLE', message, 1, { cause })
+}
+
+/** It was asked, and what it does, or did, is not known. */
+function unknown(url: string, reason: string, cause: unknown): LtxdError {
+  const message =
+    `the node at ${url} was asked, but did not answer${reason === '' ? '' : ` (${reason})`}: ` +
+    `the lead may change or not, "ltxd status" shows it`
+  return new LtxdError('OUTCOME_UNKNOWN', message, 1, { cause })
+}
+
+function notOurs(url: string, response: Response, expected: string): LtxdError {
+  const what = response.ok ? `something else than ${expected}` : `HTTP ${response.status}`
+  return new LtxdError('NODE_UNREACHABLE', `${url} answered with ${what}: is it the API of an ltxd node?`)
+}
+
+function bodyOf(response: Response): Promise<unknown> {
+  return response.json().catch(() => undefined)
+}
+
+/** fetch hides what happened behind "fetch failed". */
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? (error.cause ?? error) : error
 }
 
 function isStatus(body: unknown): body is NodeStatus {

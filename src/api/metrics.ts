@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
-import type { DatabaseStatus, NodeStatus } from './status.ts'
+import type { ClusterStatus, DatabaseStatus, NodeStatus } from './status.ts'
 
 /** One number of each database. */
 interface DatabaseMetric {
@@ -30,6 +30,28 @@ const DATABASE_GAUGES: readonly DatabaseMetric[] = [
   },
 ]
 
+/** One number of a node in a cluster. */
+interface ClusterMetric {
+  readonly name: string
+  readonly help: string
+  readonly value: (cluster: ClusterStatus, role: NodeStatus['role']) => number | undefined
+}
+
+const CLUSTER_GAUGES: readonly ClusterMetric[] = [
+  { name: 'term', help: 'Highest term of the lease that this node knows of.', value: ({ term }) => Number(term) },
+  {
+    name: 'lag_seconds',
+    help: 'How far this node is behind its primary; 0 on the primary.',
+    value: ({ lagMs }, role) => (role === 'primary' ? 0 : lagMs === undefined ? undefined : lagMs / 1000),
+  },
+  { name: 'replicas', help: 'Replicas connected to this node.', value: ({ replicas }) => replicas.length },
+  {
+    name: 'lease_remaining_seconds',
+    help: 'How long this node leads if its lease is not renewed.',
+    value: ({ leaseRemainingMs }) => leaseRemainingMs && leaseRemainingMs / 1000,
+  },
+]
+
 /** Prometheus metrics of a node, taken from its status at each scrape. */
 export class Metrics {
   readonly #registry = new Registry()
@@ -38,6 +60,8 @@ export class Metrics {
   readonly #databaseCount: Gauge
   readonly #commits: Counter
   readonly #gauges: readonly { metric: DatabaseMetric; gauge: Gauge }[]
+  readonly #clusterGauges: readonly { metric: ClusterMetric; gauge: Gauge }[]
+  readonly #replicaBehind: Gauge
 
   constructor() {
     const registers = [this.#registry]
@@ -52,6 +76,11 @@ export class Metrics {
       const gauge = new Gauge({ name: `ltxd_db_${metric.name}`, help: metric.help, labelNames: ['db'], registers })
       return { metric, gauge }
     })
+    this.#clusterGauges = CLUSTER_GAUGES.map((metric) => {
+      return { metric, gauge: new Gauge({ name: `ltxd_${metric.name}`, help: metric.help, registers }) }
+    })
+    const behind = { name: 'ltxd_replica_behind_transactions', help: 'Transactions that a replica has yet to apply.' }
+    this.#replicaBehind = new Gauge({ ...behind, labelNames: ['node'], registers })
   }
 
   get contentType(): string {
@@ -72,6 +101,17 @@ export class Metrics {
         if (value !== undefined) gauge.set({ db: database.name }, value)
       }
     }
+    this.#setCluster(status)
     return this.#registry.metrics()
+  }
+  /** Without a value there is no sample, rather than one of 0. */
+  #setCluster({ cluster, role }: NodeStatus): void {
+    for (const { metric, gauge } of this.#clusterGauges) {
+      const value = cluster && metric.value(cluster, role)
+      if (value === undefined) gauge.remove()
+      else gauge.set(value)
+    }
+    this.#replicaBehind.reset()
+    for (const { nodeId, behind } of cluster?.replicas ?? []) this.#replicaBehind.set({ node: nodeId }, behind)
   }
 }

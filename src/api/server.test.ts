@@ -3,12 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createLogger } from '../util/log.ts'
 import { readAddress } from './address-file.ts'
 import { fetchStatus } from './client.ts'
 import { startApi, type Api } from './server.ts'
-import type { NodeStatus } from './status.ts'
+import type { ClusterStatus, NodeStatus } from './status.ts'
 
 const STATUS: NodeStatus = {
   version: '1.2.3',
@@ -32,17 +33,30 @@ const STATUS: NodeStatus = {
   ],
 }
 
+const CLUSTER: ClusterStatus = {
+  type: 'consul',
+  id: 'LTXD0123',
+  term: '7',
+  candidate: true,
+  leaseRemainingMs: 8250,
+  replicas: [{ nodeId: '00000000000000cd', hostname: 'b', connectedAtMs: 0, behind: 3, positions: {} }],
+}
+
 let dataDir: string
 let api: Api
+let status: NodeStatus
+let routes: (server: FastifyInstance) => void
 let reason: string | undefined
 
 function start(port = 0): Promise<Api> {
-  const source = { status: () => STATUS, unready: () => reason }
+  const source = { status: () => status, unready: () => reason }
   const logger = createLogger({ level: 'silent', format: 'json' })
-  return startApi({ http: { host: '127.0.0.1', port }, dataDir, source, logger })
+  return startApi({ http: { host: '127.0.0.1', port }, dataDir, source, routes: (server) => routes(server), logger })
 }
 
 beforeEach(async () => {
+  status = STATUS
+  routes = () => undefined
   dataDir = await mkdtemp(join(tmpdir(), 'ltxd-api-'))
   api = await start()
 })
@@ -95,14 +109,49 @@ test('metrics tell of each database', async () => {
   }
 })
 
-test('a request under another host’s name is refused before anything is shown', async () => {
-  const status = await new Promise((resolve, reject) => {
-    const headers = { host: 'evil.example' }
-    request(`${api.url}/status`, { headers }, (response) => resolve(response.resume().statusCode))
+test('metrics of a cluster are there where they mean something', async () => {
+  const metrics = async () => {
+    const text = await (await fetch(`${api.url}/metrics`)).text()
+    const names = /^ltxd_(is_primary|term|lag_seconds|replica|lease).*$/gm
+    return (text.match(names) ?? []).sort()
+  }
+  expect(await metrics()).toEqual(['ltxd_is_primary 1'])
+  status = { ...STATUS, cluster: CLUSTER }
+  expect(await metrics()).toEqual([
+    'ltxd_is_primary 1',
+    'ltxd_lag_seconds 0',
+    'ltxd_lease_remaining_seconds 8.25',
+    'ltxd_replica_behind_transactions{node="00000000000000cd"} 3',
+    'ltxd_replicas 1',
+    'ltxd_term 7',
+  ])
+  const { leaseRemainingMs: _, ...cluster } = CLUSTER
+  status = { ...STATUS, role: 'replica', cluster: { ...cluster, connected: true, lagMs: 12, replicas: [] } }
+  expect(await metrics()).toEqual(['ltxd_is_primary 0', 'ltxd_lag_seconds 0.012', 'ltxd_replicas 0', 'ltxd_term 7'])
+  status = { ...STATUS, role: 'idle', cluster: { ...cluster, replicas: [] } }
+  expect(await metrics()).toEqual(['ltxd_is_primary 0', 'ltxd_replicas 0', 'ltxd_term 7'])
+})
+
+test('further routes are registered, behind the same check of the host', async () => {
+  await api.close()
+  routes = (server) => void server.post('/more', () => ({ more: true }))
+  api = await start()
+  expect(await (await fetch(`${api.url}/more`, { method: 'POST' })).json()).toEqual({ more: true })
+  expect(await statusUnder('evil.example', 'POST', '/more')).toBe(421)
+})
+
+/** What is answered to a request under another host's name. */
+function statusUnder(host: string, method: string, path: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    request(`${api.url}${path}`, { method, headers: { host } }, (response) => resolve(response.resume().statusCode))
       .on('error', reject)
       .end()
   })
-  expect(status).toBe(421)
+}
+
+test('a request under another host’s name is refused before anything is shown', async () => {
+  expect(await statusUnder('evil.example', 'GET', '/status')).toBe(421)
+  expect(await statusUnder('evil.example', 'POST', '/promote')).toBe(421)
 })
 
 test('an address that is not there is said in JSON', async () => {

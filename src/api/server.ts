@@ -1,4 +1,4 @@
-/** The node's HTTP API on loopback: GET /status, /health, /ready, /metrics. */
+/** The node's HTTP API on loopback: GET /status, /health, /ready, /metrics; POST /promote, /handoff; and what is added to it. */
 
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { HttpConfig } from '../config/config.ts'
@@ -7,11 +7,10 @@ import type { Logger } from '../util/log.ts'
 import { removeAddress, writeAddress } from './address-file.ts'
 import { isLoopbackHost } from './host-check.ts'
 import { Metrics } from './metrics.ts'
-import type { NodeStatus } from './status.ts'
+import { registerRoleCommands, type RoleCommands } from './role-commands.ts'
 
-/** What the API shows. Both are called at each request and must be cheap. */
-export interface ApiSource {
-  status(): NodeStatus
+/** What the API shows, and whom it asks. `status` and `unready` are called at each request and must be cheap. */
+export interface ApiSource extends RoleCommands {
   /** Why the node does not serve yet, or no longer; undefined while it does. */
   unready(): string | undefined
 }
@@ -21,8 +20,8 @@ export interface ApiOptions {
   /** Gets `api.json`, by which `ltxd status --data` finds the node. Must exist. */
   readonly dataDir: string
   readonly source: ApiSource
-  /** Adds what else is to be had at this address. */
-  readonly routes?: (server: FastifyInstance) => Promise<void>
+  /** Adds what else is to be had at this address; the Host header is checked there, too. */
+  readonly routes?: (server: FastifyInstance) => void | Promise<void>
   readonly logger: Logger
 }
 
@@ -73,6 +72,7 @@ function createServer({ source, logger }: ApiOptions): FastifyInstance {
   server.get('/metrics', async (_, reply) => {
     return reply.type(metrics.contentType).send(await metrics.render(source.status()))
   })
+  registerRoleCommands(server, source)
   server.setNotFoundHandler(async (request, reply) => {
     const message = `there is no ${request.method} ${request.url}`
     return reply.code(404).send({ error: { code: 'NOT_FOUND', message } })
