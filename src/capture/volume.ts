@@ -46,6 +46,12 @@ export class CaptureVolume implements Volume {
     return this.databases.values()
   }
 
+  /** The database of that name, if it has a committed state. */
+  tracked(name: string): Database | undefined {
+    const database = this.databases.get(name)
+    return database?.tracked === true ? database : undefined
+  }
+
   content(path: string, fd: number): FileContent {
     this.journalEnded.delete(parent(path))
     const { kind, database: name } = classify(path)
@@ -141,7 +147,15 @@ export class CaptureVolume implements Volume {
       }
       case 'discard':
         this.discarding.add(name)
+        this.discardAbsent(name)
     }
+  }
+
+  /** A database that was dropped has no file, whose removal would be the end of it. */
+  private discardAbsent(name: string): void {
+    const database = this.databases.get(name)
+    if (database === undefined || this.options.files.exists(database.path)) return
+    this.discarded(database, () => {})
   }
 
   private discarded(database: Database, perform: () => void): void {

@@ -12,6 +12,8 @@ import type { Files } from '../util/files.ts'
 import { nodeFiles } from '../util/files.ts'
 
 const WINDOW_SIZE = 1 << 20
+/** Most reads are of the newest record alone. */
+const FIRST_WINDOW_SIZE = 1 << 17
 /** Records up to this size are handed out from memory. */
 const SMALL_RECORD = 1 << 16
 /** One place in each segment is remembered for so many records, so that a reader that goes on need not walk from the start. */
@@ -58,12 +60,16 @@ export class LogReader implements LogView {
       }
       if (i < segments.length - 1) this.durable.add(path)
     }
-    await syncDirectory(this.dir)
+    const newest = segments.at(-1)?.path
+    if (this.durableName !== newest) await syncDirectory(this.dir)
+    this.durableName = newest
     return position
   }
 
   /** Finished segments that were synced once: nothing is ever added to them. */
   private readonly durable = new Set<string>()
+  /** The newest segment whose name was synced. */
+  private durableName: string | undefined
 
   async *records(from: TXID, to: TXID): AsyncIterable<LogRecord> {
     const end = to < this.published().txid ? to : this.published().txid
@@ -140,7 +146,7 @@ function minTXIDOf(header: Uint8Array): TXID | undefined {
 class Window {
   private readonly files: Files
   private readonly fd: number
-  private readonly buffer = new Uint8Array(WINDOW_SIZE)
+  private buffer = new Uint8Array(FIRST_WINDOW_SIZE)
   private start = 0
   private length = 0
 
@@ -152,8 +158,10 @@ class Window {
   /** Valid until the next call. Empty at the end of the file. */
   view(at: number, length: number): Uint8Array {
     if (at < this.start || at + length > this.start + this.length) {
+      const isLong = this.length === this.buffer.length || length > this.buffer.length
+      if (isLong && this.buffer.length < WINDOW_SIZE) this.buffer = new Uint8Array(WINDOW_SIZE)
       this.start = at
-      this.length = this.files.read(this.fd, this.buffer, 0, WINDOW_SIZE, at)
+      this.length = this.files.read(this.fd, this.buffer, 0, this.buffer.length, at)
     }
     const from = at - this.start
     return this.buffer.subarray(from, Math.min(from + length, this.length))

@@ -6,6 +6,8 @@ import { Replica } from './replica.ts'
 import { takeOver } from './take-over.ts'
 import { StreamedDatabases } from './streamed-databases.ts'
 import type { RoleHost } from '../cluster/membership.ts'
+import type { TXID } from '../ltx/types.ts'
+import { StoreUnavailableError } from '../objectstore/errors.ts'
 import type { NodeAddress } from '../stream/address.ts'
 import { StreamServer } from '../stream/server.ts'
 import type { StreamSource, StreamedDatabase } from '../stream/source.ts'
@@ -17,6 +19,7 @@ export interface ClusterRoleOptions {
   readonly backup: NodeBackup | undefined
   readonly mountDir: string
   readonly self: NodeAddress
+  readonly reconnectMs: number
   readonly logger: Logger
 }
 
@@ -106,17 +109,13 @@ export class ClusterRole implements RoleHost, StreamSource {
     signal: AbortSignal,
     { uploadsMayRunUntilMs }: { readonly uploadsMayRunUntilMs: number },
   ): Promise<void> {
-    const { data, plane, backup, logger } = this.#options
-    const localTerm = data.term()
+    const { data, plane, backup } = this.#options
     const replica = await this.#follower()
     await replica.leave()
     await replica.settled()
-    const takenOverAt =
-      backup === undefined
-        ? undefined
-        : await takeOver({ backup, plane, replica, dataDir: data.dir, localTerm, logger, signal })
+    const takenOverAt = backup && (await this.#takeOver(backup, replica, term, signal))
     signal.throwIfAborted()
-    data.sawTerm(term)
+    data.led(term)
     await replica.stop()
     this.#replica = undefined
     this.#primary = undefined
@@ -177,10 +176,36 @@ export class ClusterRole implements RoleHost, StreamSource {
     return this.#options.plane.shared.waitForChange(seen, timeoutMs)
   }
 
+  /** Where the backup does not answer, only its last writer may do without it: nobody else can have shipped anything since. */
+  async #takeOver(
+    backup: NodeBackup,
+    replica: Replica,
+    term: bigint,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, TXID>> {
+    const { data, plane, logger } = this.#options
+    try {
+      return await takeOver({ backup, plane, replica, dataDir: data.dir, localTerm: data.term(), logger, signal })
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError) || data.ledTerm() === 0n || data.ledTerm() + 1n !== term)
+        throw error
+      logger.warn({ error: error.message }, 'leading again without a look at the backup, which does not answer')
+      return new Map(Array.from(plane.databases.values(), ({ name, state }) => [name, state().position.txid]))
+    }
+  }
+
   async #follower(): Promise<Replica> {
     if (this.#replica !== undefined) return this.#replica
-    const { data, plane, mountDir, self, logger } = this.#options
-    const replica = new Replica({ data, plane, mountDir, self, logger, caughtUp: () => this.#becomeReady() })
+    const { data, plane, mountDir, self, reconnectMs, logger } = this.#options
+    const replica = new Replica({
+      data,
+      plane,
+      mountDir,
+      self,
+      reconnectMs,
+      logger,
+      caughtUp: () => this.#becomeReady(),
+    })
     this.#replica = replica
     await replica.start()
     return replica

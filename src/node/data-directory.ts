@@ -28,6 +28,9 @@ export interface DataDirectory {
   /** The highest term of a primary that was ever seen here, as leader or follower: nothing of a lower one counts any more. */
   term(): bigint
   sawTerm(term: bigint): void
+  /** The highest term in which this node itself led; 0 when it never did. */
+  ledTerm(): bigint
+  led(term: bigint): void
   close(): void
 }
 
@@ -60,6 +63,10 @@ export function openDataDirectory(dir: string): DataDirectory {
       sawTerm: (term) => {
         if (term > identity.term) identity.update({ term: term.toString() })
       },
+      ledTerm: () => identity.ledTerm,
+      led: (term) => {
+        if (term > identity.ledTerm) identity.update({ term: term.toString(), ledTerm: term.toString() })
+      },
       close: () => fs.closeSync(lock),
     }
   } catch (error) {
@@ -72,13 +79,12 @@ export function formatNodeId(id: bigint): string {
   return id.toString(16).padStart(16, '0')
 }
 
+const term = z.string().regex(/^[0-9]{1,19}$/)
 const identitySchema = z.object({
   id: z.string().regex(/^[0-9a-f]{16}$/),
   clusterId: z.string().min(1).max(64).optional(),
-  term: z
-    .string()
-    .regex(/^[0-9]{1,19}$/)
-    .optional(),
+  term: term.optional(),
+  ledTerm: term.optional(),
 })
 
 /** Who this node is, across its restarts. */
@@ -106,6 +112,10 @@ class IdentityFile {
 
   get term(): bigint {
     return BigInt(this.#identity.term ?? 0)
+  }
+
+  get ledTerm(): bigint {
+    return BigInt(this.#identity.ledTerm ?? 0)
   }
 
   update(change: Partial<z.infer<typeof identitySchema>>): void {

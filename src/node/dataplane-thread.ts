@@ -6,6 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
 import { Slots } from './slots.ts'
+import { NodeSpecialFiles } from './special-files.ts'
 import type { Database } from '../capture/database.ts'
 import { unmarshalAnnouncement } from '../capture/announcements.ts'
 import type { Authority } from '../capture/authority.ts'
@@ -92,7 +93,12 @@ function serve(deviceFd: number): void {
     authority,
     databases: databases.values(),
   })
-  const tree = new Tree(root, volume)
+  const special = new NodeSpecialFiles({
+    primaryHostname: () => state.primaryHostname,
+    lagMs: () => (state.leads ? 0 : state.lagMs),
+    database: (name) => volume.tracked(name),
+  })
+  const tree = new Tree(root, volume, special)
   const session = new Session(deviceFd, tree, {
     failed: (operation, error) => events.log('error', `${operation} failed: ${errorMessage(error)}`, {}),
     afterRequest: () => (state.stopRequested ? 'stop' : undefined),

@@ -9,11 +9,13 @@ import { configuredSchedule } from '../backup/configured-schedule.ts'
 import { BackupService } from '../backup/service.ts'
 import type { BackupConfig } from '../config/config.ts'
 import { LogReader } from '../log/reader.ts'
-import { logDirectory } from '../log/store.ts'
+import { listLogs, logDirectory } from '../log/store.ts'
 import { formatTXID } from '../ltx/types.ts'
 import type { TXID } from '../ltx/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
+import { StoreUnavailableError } from '../objectstore/errors.ts'
 import { openObjectStore } from '../objectstore/open.ts'
+import { nodeFiles } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
 
 /** The lease under which a node writes to its backup. */
@@ -50,14 +52,20 @@ export class NodeBackup {
     fs.mkdirSync(this.temporaryParent, { recursive: true })
   }
 
-  /** Before recovery: brings back what only the backup has. */
-  hydrate(signal: AbortSignal | undefined): Promise<void> {
-    return hydrateMissing({ store: this.store, data: this.data, logger: this.logger, signal })
+  /**
+   * Before recovery: brings back what only the backup has. A node that has databases does without a store that does not answer, and so
+   * does one with peers, which looks again before it leads.
+   */
+  async hydrate(signal: AbortSignal | undefined, { hasPeers }: { hasPeers: boolean }): Promise<void> {
+    const mayDoWithout = hasPeers || listLogs(nodeFiles, this.data.dir).length > 0
+    const hydrating = hydrateMissing({ store: this.store, data: this.data, logger: this.logger, signal })
+    await (mayDoWithout ? this.unlessUnavailable(hydrating) : hydrating)
   }
 
   /** A node of its own, after recovery and before the mount: makes local and backed-up histories one, and starts shipping. */
   async begin(plane: DataPlane, signal: AbortSignal | undefined): Promise<void> {
-    await reconcileAll({ store: this.store, data: this.data, logger: this.logger, signal }, plane)
+    const { store, data, logger } = this
+    await this.unlessUnavailable(reconcileAll({ store, data, logger, signal }, plane))
     this.lead(plane, undefined)
   }
 
@@ -120,6 +128,18 @@ export class NodeBackup {
   async stop(): Promise<void> {
     await this.end(DRAIN_MS)
     await this.store.close()
+  }
+
+  private async unlessUnavailable(work: Promise<void>): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) throw error
+      this.logger.warn(
+        { error: error.message },
+        'starting without the backup, which does not answer: it is tried again later',
+      )
+    }
   }
 
   private async end(drainMs: number): Promise<void> {

@@ -85,7 +85,7 @@ class RunningNode implements Node {
     if (await clearStaleMount(this.mountDir)) logger.warn({ mount: this.mountDir }, 'cleared the mount of a dead node')
     const data = (this.data = openDataDirectory(config.data.dir))
     if (config.backup !== undefined) this.backup = new NodeBackup(config.backup, data, logger)
-    await this.backup?.hydrate(signal)
+    await this.backup?.hydrate(signal, { hasPeers: config.cluster !== undefined })
     const plane = (this.plane = this.startPlane(data))
     await plane.recover()
     if (config.cluster === undefined) await this.leadAlone(plane, signal)
@@ -145,7 +145,8 @@ class RunningNode implements Node {
       hostname: isNamed ? config.hostname : os.hostname(),
       url: (isNamed ? config.advertiseUrl : undefined) ?? api.url,
     }
-    this.cluster = new Cluster({ config, data, plane, backup, mountDir, self, logger })
+    const { reconnectDelayMs: reconnectMs } = config
+    this.cluster = new Cluster({ config, data, plane, backup, mountDir, self, reconnectMs, logger })
     await this.cluster.start(signal)
   }
 

@@ -23,6 +23,7 @@ export interface ReplicaOptions {
   readonly plane: DataPlane
   readonly mountDir: string
   readonly self: NodeAddress
+  readonly reconnectMs: number
   readonly logger: Logger
   /** Everything that the primary had when the stream began is here. */
   readonly caughtUp: () => void
@@ -37,7 +38,6 @@ export interface ReplicaStatus {
 /** Positions that a database may be found at when a client takes it up: as many as one that died can have left unpublished, and more. */
 const POSITIONS_TOLD = 1024
 const MAX_HISTORY = 4096
-const RECONNECT_MS = 500
 const RESTART_CLIENT_MS = 200
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
@@ -197,7 +197,7 @@ export class Replica implements StreamSink {
       { database: name, position: formatPosition(position), reason },
       'taking a snapshot from the primary',
     )
-    if (diverged) await this.setAside(name, reason, fork)
+    if (diverged || (fork === undefined && this.#mayHaveOwn(name))) await this.setAside(name, reason, fork)
     const database = await this.#database(name)
     await database.idle()
     await database.advance({
@@ -209,10 +209,9 @@ export class Replica implements StreamSink {
 
   async unknown(name: string): Promise<void> {
     const known = this.#options.plane.databases.get(name)
-    if (known?.state().tracked !== true) return
     const database = await this.#database(name)
     await database.idle()
-    await this.setAside(name, 'the primary has no such database', undefined)
+    if (known?.state().tracked === true) await this.setAside(name, 'the primary has no such database', undefined)
     await database.discard()
   }
 
@@ -224,6 +223,12 @@ export class Replica implements StreamSink {
 
   alive(lagMs: number): void {
     this.#options.plane.shared.lagMs = lagMs
+  }
+
+  /** What is here may hold transactions that nobody else has: those of a node that never led all came from elsewhere. */
+  #mayHaveOwn(name: string): boolean {
+    const { data, plane } = this.#options
+    return data.ledTerm() > 0n && plane.databases.get(name)?.state().tracked === true
   }
 
   // The local client.
@@ -345,7 +350,8 @@ export class Replica implements StreamSink {
   #connect(): void {
     if (this.#following === undefined || this.#stopped.signal.aborted) return
     const { primary, term } = this.#following
-    this.#stream = new StreamClient({ primary, term, sink: this, logger: this.#logger, reconnectMs: RECONNECT_MS })
+    const { reconnectMs } = this.#options
+    this.#stream = new StreamClient({ primary, term, sink: this, logger: this.#logger, reconnectMs })
     this.#stream.start()
     for (const [name, { broken }] of this.#databases) {
       if (broken !== undefined) this.#stream.requestSnapshot(name, broken)
