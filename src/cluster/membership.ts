@@ -2,59 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { errorMessage, type LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { ClusterMismatchError, HandoffError } from './errors.ts'
+import { Handoff } from './handoff.ts'
 import { HostCalls } from './host-calls.ts'
 import type { Lease, LeaseRecord, LeaseView, NodeAddress } from './lease.ts'
+import type { MembershipStatus, RoleHost } from './role-host.ts'
 import { INITIAL, next, wakeAtMs, type Effect, type Event, type Rules, type State } from './role.ts'
 import { Troubles } from './troubles.ts'
 
-/**
- * What carries the role out. Methods are called one after the other, never at once, except `extend` and the two that only
- * tell something: the lease is renewed, and its deadline moves, also while `lead` or `drain` is under way.
- */
-export interface RoleHost {
-  /** The highest term known here by other ways (backup, own data directory). */
-  knownTerm(): bigint
-  /** Why this node must not lead now (e.g. it never caught up); undefined when it may. */
-  unfit(): string | undefined
-  /** Follow this primary; whatever was followed before is left. Rejects: it is called again a little later. */
-  follow(primary: NodeAddress, term: bigint): Promise<void>
-  /** No primary is known (or the lease service has not answered yet): serve reads, refuse writes. */
-  idle(reason: string): Promise<void>
-  /**
-   * This node holds the lease of `term`: catch up with the backup, take over. Commits are possible when it resolves, until
-   * the deadline. Rejects: the lease is given up and tried again later. Aborted: the lease is gone, or the node stops.
-   */
-  lead(
-    term: bigint,
-    signal: AbortSignal,
-    previous: {
-      readonly released: boolean
-      /** process.hrtime in milliseconds by which the previous holder's uploads have surely ended; 0: there are none. */
-      readonly uploadsMayRunUntilMs: number
-    },
-  ): Promise<void>
-  /** The data plane acknowledges commits until then (process.hrtime.bigint() ns). 0: not any more, and at once. */
-  extend(deadlineNs: bigint): void
-  /** The lease is lost or being given up: no commit is acknowledged from now on. Also called where `lead` did not resolve. */
-  stepDown(reason: string): Promise<void>
-  /**
-   * Called before a clean release: waits, boundedly, until a replica (`to`, if named) has everything. Returns that replica's nodeId to make it the
-   * successor. With `to`, anything else than `to` means that nothing has changed: this node goes on as primary.
-   */
-  drain(signal: AbortSignal, to?: string): Promise<string | undefined>
-}
-
-export interface MembershipStatus {
-  readonly type: 'static' | 'consul'
-  readonly role: 'primary' | 'replica' | 'idle'
-  readonly term: bigint
-  readonly candidate: boolean
-  readonly primary?: NodeAddress
-  readonly clusterId?: string
-  /** How long the lease lasts if it is not renewed; only of a primary whose lease ends. */
-  readonly deadlineMs?: number
-  readonly lastError?: string
-}
+export type { MembershipStatus, RoleHost } from './role-host.ts'
 
 export interface MembershipOptions {
   readonly lease: Lease
@@ -85,7 +40,7 @@ export class Membership {
   readonly #troubles: Troubles
   readonly #stopped: Promise<void>
   #resolveStopped: () => void = () => {}
-  #settle: { resolve: () => void; reject: (error: Error) => void }
+  #settle: { resolve: () => void; reject: (error: Error) => void } = { resolve: () => {}, reject: () => {} }
   #state: State = INITIAL
   #timer: NodeJS.Timeout | undefined
   #handoff: Handoff | undefined
@@ -104,10 +59,8 @@ export class Membership {
     this.#rules = { self, candidate, ttlMs: lease.ttlMs, marginMs, demoteMs, uploadWindowMs }
     this.#troubles = new Troubles(logger)
     this.#stopped = new Promise((resolve) => (this.#resolveStopped = resolve))
-    const { promise, resolve, reject } = deferred()
-    this.settled = promise
+    this.settled = new Promise((resolve, reject) => (this.#settle = { resolve, reject }))
     this.settled.catch(() => {})
-    this.#settle = { resolve, reject }
   }
 
   start(): void {
@@ -147,12 +100,16 @@ export class Membership {
 
   /** As primary: drain, release for `nodeId`, become its replica. Throws LtxdError. */
   async handoff(nodeId: string): Promise<void> {
+    const { lease } = this.#options
     const refused = this.#refuseHandoff(nodeId)
     if (refused !== undefined) throw new HandoffError('HANDOFF_REFUSED', refused)
-    const { promise, resolve, reject } = deferred()
-    this.#handoff = { to: nodeId, resolve, reject, timer: undefined, failure: undefined }
+    const handoff = (this.#handoff = new Handoff(nodeId, lease.ttlMs))
     this.#dispatch({ type: 'handoff', to: nodeId })
-    await promise
+    try {
+      await handoff.decided
+    } finally {
+      this.#handoff = undefined
+    }
   }
 
   /** Clean end: drain, release, no role. */
@@ -181,7 +138,7 @@ export class Membership {
     })
     this.#state = state
     for (const effect of effects) this.#carryOut(effect)
-    this.#followHandoff(event)
+    this.#handoff?.see(state, event)
     this.#armTimer()
   }
 
@@ -291,7 +248,7 @@ export class Membership {
         successor = await host.drain(signal, to)
       } catch (error) {
         if (!signal.aborted) logger.warn({ error: errorMessage(error) }, 'no replica is known to have everything')
-        if (this.#handoff !== undefined) this.#handoff.failure = errorMessage(error)
+        this.#handoff?.drainFailed(errorMessage(error))
       }
       this.#dispatch({ type: 'drained', term, successor })
     })
@@ -390,40 +347,6 @@ export class Membership {
     this.#settle.resolve()
     this.#resolveStopped()
   }
-
-  /** Whoever asked for the handoff is told as soon as it is decided. */
-  #followHandoff(event: Event): void {
-    const handoff = this.#handoff
-    if (handoff === undefined) return
-    const end = (failure?: string) => {
-      clearTimeout(handoff.timer)
-      this.#handoff = undefined
-      if (failure === undefined) handoff.resolve()
-      else handoff.reject(new HandoffError('HANDOFF_FAILED', `the lease was not passed to ${handoff.to}: ${failure}`))
-    }
-    const state = this.#state
-    if (state.name === 'stopped') return end('this node has stopped')
-    if (state.name === 'acquiring') return end('this node takes the lease again')
-    if (state.name === 'leading' && event.type === 'drained' && state.phase === 'serving') {
-      return end(handoff.failure ?? 'that node did not catch up in time; this node is still the primary')
-    }
-    if (state.name === 'yielding' && state.release?.successor !== handoff.to) return end('this node lost the lease')
-    if (event.type === 'released') {
-      if (event.view === undefined) return end('the release could not be written')
-      handoff.timer = setTimeout(() => end('that node did not take it in time'), this.#rules.ttlMs)
-    }
-    if (state.name !== 'standing-by' || state.told?.kind !== 'follow') return
-    const { primary } = state.told
-    return end(primary.nodeId === handoff.to ? undefined : `${primary.hostname} took it`)
-  }
-}
-
-interface Handoff {
-  readonly to: string
-  readonly resolve: () => void
-  readonly reject: (error: Error) => void
-  timer: NodeJS.Timeout | undefined
-  failure: string | undefined
 }
 
 /** Does not jump when the clock on the wall is set. */
@@ -433,14 +356,4 @@ function nowMs(): number {
 
 function toNs(deadlineMs: number): bigint {
   return deadlineMs === Infinity ? FOREVER_NS : BigInt(Math.floor(deadlineMs * 1_000)) * 1_000n
-}
-
-function deferred(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {
-  let resolve: () => void = () => {}
-  let reject: (error: Error) => void = () => {}
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes
-    reject = no
-  })
-  return { promise, resolve, reject }
 }

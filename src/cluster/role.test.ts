@@ -372,6 +372,8 @@ describe('I6, whatever happens', () => {
   const agoMs = fc.nat(6_000)
   const command = fc.record({
     passMs: fc.oneof(fc.constant(0), fc.nat(4_000), fc.nat(15_000)),
+    /** Instead: to when the state asks to be woken, or just beside it. */
+    toWakeMs: fc.option(fc.integer({ min: -1, max: 1 }), { nil: undefined, freq: 2 }),
     unfit: fc.option(fc.constant('behind'), { nil: undefined, freq: 5 }),
     newcomer: fc.boolean(),
     event: fc.oneof(
@@ -409,8 +411,10 @@ describe('I6, whatever happens', () => {
         let leading = false
         let last: { view: LeaseView; sinceMs: number } | undefined
         let known = false
-        for (const { passMs, unfit, newcomer, event: wild, fitting } of commands) {
-          node.ms += passMs
+        for (const { passMs, toWakeMs, unfit, newcomer, event: wild, fitting } of commands) {
+          const wakeMs = wakeAtMs(node.state)
+          if (toWakeMs === undefined || wakeMs === Infinity) node.ms += passMs
+          else node.ms = Math.max(node.ms, wakeMs + toWakeMs)
           node.unfit = unfit
           node.newcomer = newcomer
           const before = node.state

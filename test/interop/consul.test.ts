@@ -68,8 +68,10 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
 
   test('of a process that was killed is taken over when its TTL is over, and not before', async () => {
     const [leader, follower] = (await startLed(2)) as [LeaseHolder, LeaseHolder]
+    const killedMs = nowMs()
     await leader.end()
     const { atMs, term } = await follower.event('lead')
+    console.log(`killed: ${Math.round(atMs - killedMs)} ms until the next leads, of a TTL of ${TTL} ms`)
     expect(term).toBe(2)
     // Not only after the deadline that it believed in, but a margin later.
     const deadlineMs = Math.max(...leader.of('extend').map((event) => event.deadlineMs ?? 0))
@@ -162,7 +164,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
   test('lasts to its deadline when Consul dies, and comes back with it', async () => {
     const [leader, follower] = (await startLed(2)) as [LeaseHolder, LeaseHolder]
     await consul.kill()
-    const killedMs = Number(process.hrtime.bigint() / 1_000n) / 1_000
+    const killedMs = nowMs()
     const down = await leader.event('step-down', { text: 'could not be renewed' })
     const deadlineMs = Math.max(...leader.of('extend').map((event) => event.deadlineMs ?? 0))
     expect(down.atMs).toBeGreaterThanOrEqual(deadlineMs)
@@ -281,6 +283,10 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     await node.event('commit')
   })
 })
+
+function nowMs(): number {
+  return Number(process.hrtime.bigint() / 1_000n) / 1_000
+}
 
 function versionOf(view: LeaseView): string | undefined {
   return view.kind === 'record' ? view.version : undefined
