@@ -171,6 +171,34 @@ describe(`the backup service (LTXD_SEED=${SEED})`, () => {
     expect((await readdir(root)).filter((name) => name.startsWith('ltxd-tmp'))).toEqual([])
   })
 
+  it('goes on with a snapshot, loudly, where the log begins only after the end of the backup', async () => {
+    const { store, played, filePath, said, start, expectLevels } = await setUp()
+    await start().stop({ drainMs: 5000 })
+    await expectLevels('L0 1-2', 'L0 3-3')
+    played.commit(7)
+    played.cutLog(toTXID(8))
+    await writeFile(filePath, played.image())
+    start()
+    await expectLevels('L0 1-2', 'L0 3-3', 'L9 1-10')
+    expect(said).toContain('warn: the log does not reach back to the backup: it continues with a new snapshot')
+    expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
+  })
+
+  it('refuses a backup of which nothing tells whether it is of the same history', async () => {
+    const { root, played, clock, start, levels, expectLevels } = await setUp()
+    await start().stop({ drainMs: 5000 })
+    await expectLevels('L0 1-2', 'L0 3-3')
+    // No checksums, and not enough to compute one.
+    const level0 = join(root, 'backup/app.db/ltx/0')
+    for (const name of await readdir(level0)) if (name.endsWith('.json')) await rm(join(level0, name))
+    await rm(join(level0, '0000000000000001-0000000000000002.ltx'))
+    played.commit(1)
+    const service = start()
+    await vi.waitFor(() => expect(service.status()[0]?.lastError).toMatch(/no transaction in common/), 5000)
+    clock.advance(60_000)
+    expect(await levels()).toEqual(['L0 3-3'])
+  })
+
   it('uploads nothing over another history, and says what to do', async () => {
     const { played, clock, start, expectLevels, levels } = await setUp()
     await start().stop({ drainMs: 5000 })
