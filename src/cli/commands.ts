@@ -23,6 +23,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./mount.ts'),
   },
   { name: 'status', summary: 'show what a running node does', load: () => import('./status.ts') },
+  { name: 'promote', summary: 'make a running replica the primary', load: () => import('./promote.ts') },
+  {
+    name: 'handoff',
+    summary: 'let a replica take over from the running primary',
+    load: () => import('./handoff.ts'),
+  },
   {
     name: 'restore',
     summary: 'bring a database back from a backup, as of any moment it keeps',

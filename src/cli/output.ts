@@ -31,8 +31,8 @@ export function printTable(columns: readonly Column[], rows: readonly (readonly 
   process.stdout.write(formatTable(columns, rows))
 }
 
-/** Names come from the file system: control characters in them must not reach a terminal. */
-function printable(text: string): string {
+/** Names come from the file system, and from peers: control characters in them must not reach a terminal. */
+export function printable(text: string): string {
   // eslint-disable-next-line no-control-regex -- control characters are what this is about
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '�')
 }
