@@ -8,7 +8,8 @@ import { renderComparison } from './harness/compare.ts'
 import type { Line } from './harness/figures.ts'
 import { describeMachine } from './harness/machine.ts'
 import { renderReport, type Report } from './harness/report.ts'
-import { ROWS } from './rows.ts'
+import type { Row } from './harness/row.ts'
+import { CLUSTER, CLUSTER_ROWS, ROWS } from './rows.ts'
 
 interface Options {
   readonly json?: string
@@ -18,11 +19,17 @@ interface Options {
   readonly dir: string
   readonly backup: boolean
   readonly oneCore: boolean
+  readonly megabytes: number
 }
+
+const NAMES = [...ROWS, ...CLUSTER_ROWS].map((row) => row.name)
 
 const program = new Command('bench')
   .description('Native SQLite and SQLite on an ltxd mount, side by side in one run.')
-  .argument('[row...]', `rows to run: ${ROWS.map((row) => row.name).join(', ')} (default: all)`)
+  .argument(
+    '[row...]',
+    `rows to run: ${NAMES.join(', ')}; ${CLUSTER}: those of a primary and its replicas (default: those of one node)`,
+  )
   .option('--json <file>', 'save the figures')
   .option('--compare <file>', 'print how much changed since figures that --json saved')
   .option('--seconds <n>', 'length of each measurement', positive, 1)
@@ -30,6 +37,7 @@ const program = new Command('bench')
   .option('--dir <directory>', 'where to work; not on a tmpfs, whose fsync does nothing', '/var/tmp')
   .option('--backup', 'let the node back up to a directory meanwhile', false)
   .option('--one-core', 'keep the clients and the node on one core', false)
+  .option('--megabytes <n>', 'size of the database that a new replica fetches', positive, 200)
   .exitOverride()
 
 process.exitCode = await main()
@@ -41,9 +49,9 @@ async function main(): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     throw error
   }
-  const unknown = program.args.filter((name) => !ROWS.some((row) => row.name === name))
+  const unknown = program.args.filter((name) => name !== CLUSTER && !NAMES.includes(name))
   if (unknown.length > 0) {
-    console.error(`unknown row ${unknown.join(', ')}: expected some of ${ROWS.map((row) => row.name).join(', ')}`)
+    console.error(`unknown row ${unknown.join(', ')}: expected ${CLUSTER}, or some of ${NAMES.join(', ')}`)
     return 2
   }
   return run(program.args, program.opts<Options>())
@@ -63,13 +71,14 @@ async function run(names: readonly string[], options: Options): Promise<number> 
       seconds: options.seconds,
       withBackup: options.backup,
       oneCore: options.oneCore,
+      megabytes: options.megabytes,
       progress,
     },
     cleanup,
   )
   const lines: Line[] = []
   try {
-    for (const row of ROWS) if (names.length === 0 || names.includes(row.name)) lines.push(...(await row.run(bench)))
+    for (const row of chosen(names)) lines.push(...(await row.run(bench)))
     const report: Report = {
       takenAt: new Date().toISOString(),
       machine: describeMachine(base),
@@ -91,6 +100,12 @@ async function run(names: readonly string[], options: Options): Promise<number> 
   } finally {
     await cleanup.run()
   }
+}
+
+function chosen(names: readonly string[]): Row[] {
+  if (names.length === 0) return [...ROWS]
+  const named = [...ROWS, ...CLUSTER_ROWS].filter((row) => names.includes(row.name))
+  return names.includes(CLUSTER) ? [...new Set([...named, ...CLUSTER_ROWS])] : named
 }
 
 /** One line that is written over, on a terminal only. */

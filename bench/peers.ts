@@ -6,9 +6,10 @@
 export interface PeerFigure {
   readonly peer: string
   readonly perSecond: number
-  /** Native on the machine where the peer was measured. */
-  readonly nativePerSecond: number
+  /** Native on the machine where the peer was measured; absent where there is nothing native to compare with. */
+  readonly nativePerSecond?: number
   readonly p50Us?: number
+  readonly p99Us?: number
 }
 
 export const PEER_MACHINE = '2-core virtual machine, Linux 6.18, ext4 on a virtual disk; LiteFS 0.5.14'
@@ -24,4 +25,8 @@ export const PEERS: Readonly<Record<string, PeerFigure>> = {
   'read-persist': { peer: 'LiteFS', perSecond: 910, nativePerSecond: 180_000 },
   'read-beside-writer': { peer: 'LiteFS', perSecond: 2_700, nativePerSecond: 350_000 },
   'bulk-insert': { peer: 'LiteFS', perSecond: 37_000, nativePerSecond: 500_000 },
+  'replica-lag-paced': { peer: 'LiteFS', perSecond: 200, p50Us: 4_200, p99Us: 16_000 },
+  'replica-lag-full-speed': { peer: 'LiteFS', perSecond: 415, p50Us: 6_500, p99Us: 40_000 },
+  'replica-read': { peer: 'LiteFS', perSecond: 4_100, nativePerSecond: 790_000 },
+  'new-replica-stream': { peer: 'LiteFS', perSecond: 952 / 11.4 },
 }

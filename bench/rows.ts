@@ -1,12 +1,17 @@
 import { bulkInsert } from './bulk-insert.ts'
 import type { Row } from './harness/row.ts'
+import { newReplica } from './new-replica.ts'
 import { pointReads } from './point-reads.ts'
 import { readsBesideWriter } from './reads-beside-writer.ts'
+import { replicaBesideBegin } from './replica-beside-begin.ts'
+import { replicaLagFullSpeed } from './replica-lag-full-speed.ts'
+import { replicaLagPaced } from './replica-lag-paced.ts'
+import { replicaReads } from './replica-reads.ts'
 import { writeRollbackFull } from './write-rollback-full.ts'
 import { writeWalFull } from './write-wal-full.ts'
 import { writeWalNormal } from './write-wal-normal.ts'
 
-/** Every row, in the order in which they run and print. */
+/** The rows of one node, in the order in which they run and print. */
 export const ROWS: readonly Row[] = [
   writeWalNormal,
   writeWalFull,
@@ -14,4 +19,16 @@ export const ROWS: readonly Row[] = [
   pointReads,
   readsBesideWriter,
   bulkInsert,
+]
+
+/** The name by which all of the following are asked for. */
+export const CLUSTER = 'cluster'
+
+/** The rows of a primary and its replicas. */
+export const CLUSTER_ROWS: readonly Row[] = [
+  replicaLagPaced,
+  replicaLagFullSpeed,
+  replicaReads,
+  replicaBesideBegin,
+  newReplica,
 ]

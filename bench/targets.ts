@@ -18,6 +18,12 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'read-persist': ofNative(0.5),
   'read-beside-writer': ofNative(0.8),
   'bulk-insert': ofNative(0.4),
+  'replica-lag-paced': all(p50AtMost(1_500), p99AtMost(6_000)),
+  'replica-lag-full-speed': all(atLeast(4_000), p50AtMost(4_000), p99AtMost(15_000)),
+  'replica-read': ofNative(0.9),
+  'replica-beside-begin': ofNative(0.5),
+  'new-replica-stream': atLeast(952 / 4),
+  'new-replica-backup': atLeast(952 / 4),
 }
 
 function ofNative(share: number): Target {
@@ -30,9 +36,23 @@ function timesPeer(factor: number): Target {
     text: `≥ ${factor} × peer`,
     reached(line) {
       const peer = PEERS[line.id]
-      if (peer === undefined) return false
+      if (peer?.nativePerSecond === undefined) return false
       return (shareOfNative(line) ?? 0) >= (factor * peer.perSecond) / peer.nativePerSecond
     },
+  }
+}
+
+function atLeast(perSecond: number): Target {
+  return {
+    text: `≥ ${Math.round(perSecond)}`,
+    reached: ({ ltxd }) => isFigure(ltxd) && ltxd.perSecond >= perSecond,
+  }
+}
+
+function p50AtMost(limitUs: number): Target {
+  return {
+    text: `p50 ≤ ${limitUs / 1000} ms`,
+    reached: ({ ltxd }) => isFigure(ltxd) && ltxd.p50Us !== undefined && ltxd.p50Us <= limitUs,
   }
 }
 

@@ -12,7 +12,8 @@ import { pinToFirstCore } from './pinning.ts'
 export interface Side {
   readonly name: 'native' | 'ltxd'
   readonly directory: string
-  readonly daemonPid?: number
+  /** The processes whose work counts as the daemon's. */
+  readonly daemonPids?: readonly number[]
 }
 
 export interface BenchOptions {
@@ -23,6 +24,8 @@ export interface BenchOptions {
   readonly withBackup: boolean
   /** Keep clients and node on one core; otherwise the kernel places them. */
   readonly oneCore: boolean
+  /** Size of the database that a new replica fetches. */
+  readonly megabytes: number
   readonly progress: (text: string) => void
 }
 
@@ -69,26 +72,32 @@ export class Bench {
       logFile: join(base, 'ltxd.log'),
       ...(this.options.withBackup && { backup: `file://${join(base, 'backup')}` }),
     }
-    const node = this.#cleanup.own(
-      `node of ${row}`,
-      () => LtxdNode.start(options),
-      (started) => started.destroy(),
-    )
+    const node = this.node(options)
     await node.mounted()
-    if (this.options.oneCore) pinToFirstCore(node.pid)
     try {
-      return await use([native, { name: 'ltxd', directory: node.options.mount, daemonPid: node.pid }])
+      return await use([native, { name: 'ltxd', directory: node.options.mount, daemonPids: [node.pid] }])
     } catch (error) {
       throw node.explain(error)
     } finally {
-      this.#killClients()
+      this.killClients()
       if (node.running) await node.stop()
     }
   }
 
-  /** A B A B …: one round on each side in turn, and the medians of each side. */
-  async compare(measurement: Measurement, sides: readonly [Side, Side]): Promise<Line> {
-    const turns = []
+  /** A node that does not outlive the run. Started, not waited for. */
+  node(options: NodeOptions): LtxdNode {
+    const node = this.#cleanup.own(
+      `node at ${options.mount}`,
+      () => LtxdNode.start(options),
+      (started) => started.destroy(),
+    )
+    if (this.options.oneCore) pinToFirstCore(node.pid)
+    return node
+  }
+
+  /** A B A B …: one round on each side in turn, and the medians of each side; a line of its own where there is one side. */
+  async compare(measurement: Measurement, sides: readonly Side[]): Promise<Line> {
+    const turns: Turn[] = []
     for (const side of sides) turns.push(await this.#prepare(measurement, side))
     for (let round = 1; round <= this.options.rounds; round++) {
       for (const turn of turns) {
@@ -96,9 +105,11 @@ export class Bench {
         await turn.round(this.options.seconds)
       }
     }
-    this.#killClients()
-    const [native, ltxd] = turns.map((turn) => turn.outcome())
-    return { id: measurement.id, what: measurement.what, native: native as Outcome, ltxd: ltxd as Outcome }
+    this.killClients()
+    const outcome = (name: Side['name']) => turns.find(({ side }) => side.name === name)?.outcome()
+    const native = outcome('native')
+    const ltxd = outcome('ltxd') as Outcome
+    return { id: measurement.id, what: measurement.what, ...(native && { native }), ltxd }
   }
 
   async #prepare(measurement: Measurement, side: Side): Promise<Turn> {
@@ -111,7 +122,8 @@ export class Bench {
     return turn
   }
 
-  #killClients(): void {
+  /** What they did with the databases is over. */
+  killClients(): void {
     for (const client of this.#clients) client.kill()
     this.#clients.clear()
   }
@@ -164,6 +176,6 @@ class Turn {
   }
 
   #daemonTimeUs(): number | undefined {
-    return this.side.daemonPid === undefined ? undefined : processorTimeUs(this.side.daemonPid)
+    return this.side.daemonPids?.reduce((sum, pid) => sum + (processorTimeUs(pid) ?? 0), 0)
   }
 }

@@ -42,6 +42,16 @@ export class Client {
     return answer.sample
   }
 
+  /** It has started. */
+  async ready(): Promise<void> {
+    await this.#ask({ do: 'nothing' }, PATIENCE_MS)
+  }
+
+  /** Throws when SQLite finds the database damaged. */
+  async check(): Promise<void> {
+    await this.#ask({ do: 'check' }, PATIENCE_MS)
+  }
+
   async close(): Promise<void> {
     await this.#ask({ do: 'close' }, PATIENCE_MS)
     this.kill()

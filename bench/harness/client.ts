@@ -1,5 +1,6 @@
 import Database from 'better-sqlite3'
 import { percentile } from './percentiles.ts'
+import { begin, stamp, watch } from './stamps.ts'
 import { ACCOUNTS, type Answer, type Command, type DatabaseSetup, type Sample, type Workload } from './workload.ts'
 
 /**
@@ -11,6 +12,9 @@ import { ACCOUNTS, type Answer, type Command, type DatabaseSetup, type Sample, t
 /** More than the fastest native run commits in the longest measurement that is asked for; beyond it latencies are not kept. */
 const MAX_LATENCIES = 5_000_000
 const READS_PER_CLOCK_LOOK = 64
+/** On disk: three to a page of 4 KiB. */
+const FILLING_ROW_BYTES = 1365
+const FILLING_TRANSACTION = 20_000
 
 let db: Database.Database | undefined
 const latenciesUs = new Float64Array(MAX_LATENCIES)
@@ -42,6 +46,12 @@ function perform(command: Command): Sample | undefined {
     case 'measure':
       if (db === undefined) throw new Error('no database is open')
       return measure(db, command.workload, command.seconds)
+    case 'check':
+      if (db === undefined) throw new Error('no database is open')
+      check(db)
+      return undefined
+    case 'nothing':
+      return undefined
     case 'close':
       db?.close()
       db = undefined
@@ -60,6 +70,7 @@ function open(setup: DatabaseSetup): Database.Database {
 }
 
 function fill(connection: Database.Database): void {
+  connection.exec('CREATE TABLE stamp (id INTEGER PRIMARY KEY, at INTEGER NOT NULL)')
   connection.exec('CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL, note TEXT NOT NULL)')
   const insert = connection.prepare('INSERT INTO account (balance, note) VALUES (?, ?)')
   connection.transaction(() => {
@@ -75,6 +86,14 @@ function measure(connection: Database.Database, workload: Workload, seconds: num
       return reads(connection, seconds)
     case 'bulk':
       return bulk(connection, workload.rows)
+    case 'fill':
+      return fillMegabytes(connection, workload.megabytes)
+    case 'stamp':
+      return stamp(connection, workload)
+    case 'watch':
+      return watch(connection, workload.count, seconds)
+    case 'begin':
+      return begin(connection, seconds)
   }
 }
 
@@ -127,6 +146,24 @@ function bulk(connection: Database.Database, rows: number): Sample {
     for (let i = 0; i < rows; i++) insert.run(i, 'n'.repeat(60))
   })()
   return { operations: rows, seconds: (performance.now() - start) / 1000 }
+}
+
+function fillMegabytes(connection: Database.Database, megabytes: number): Sample {
+  connection.exec('CREATE TABLE filling (id INTEGER PRIMARY KEY, data BLOB)')
+  const insert = connection.prepare('INSERT INTO filling (data) VALUES (randomblob(600) || zeroblob(500))')
+  const rows = Math.ceil((megabytes * 1e6) / FILLING_ROW_BYTES)
+  const start = performance.now()
+  for (let done = 0; done < rows; done += FILLING_TRANSACTION) {
+    connection.transaction(() => {
+      for (let i = done; i < Math.min(rows, done + FILLING_TRANSACTION); i++) insert.run()
+    })()
+  }
+  return { operations: rows, seconds: (performance.now() - start) / 1000 }
+}
+
+function check(connection: Database.Database): void {
+  const found: unknown = connection.pragma('integrity_check', { simple: true })
+  if (found !== 'ok') throw new Error(`integrity_check: ${String(found)}`)
 }
 
 function randomAccount(): number {

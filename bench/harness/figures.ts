@@ -25,7 +25,8 @@ export function isFigure(outcome: Outcome): outcome is Figure {
 export interface Line {
   readonly id: string
   readonly what: string
-  readonly native: Outcome
+  /** Absent where plain SQLite has nothing of the kind. */
+  readonly native?: Outcome
   readonly ltxd: Outcome
 }
 
@@ -51,7 +52,7 @@ export function summarize(rounds: readonly Round[]): Figure {
 
 /** How much of native speed ltxd reaches; undefined when either is missing. */
 export function shareOfNative(line: Line): number | undefined {
-  if (!isFigure(line.native) || !isFigure(line.ltxd)) return undefined
+  if (line.native === undefined || !isFigure(line.native) || !isFigure(line.ltxd)) return undefined
   return line.ltxd.perSecond / line.native.perSecond
 }
 

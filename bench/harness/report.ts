@@ -1,4 +1,4 @@
-import { PEER_MACHINE, PEERS } from '../peers.ts'
+import { PEER_MACHINE, PEERS, type PeerFigure } from '../peers.ts'
 import { TARGETS } from '../targets.ts'
 import { isFigure, shareOfNative, type Line, type Outcome } from './figures.ts'
 import type { Machine } from './machine.ts'
@@ -40,7 +40,7 @@ export function renderReport(report: Report): string {
     renderTable(COLUMNS, report.lines.map(cells)),
     '',
     ...remarks(report.lines),
-    'daemon µs: processor time of the ltxd process for each operation.',
+    'daemon µs: processor time of the ltxd process for each operation; of a cluster, that of the replica and its local client.',
     `peer: ${PEER_MACHINE}. "× peer" compares shares of native, each of its own machine.`,
   ].join('\n')
 }
@@ -57,20 +57,27 @@ function cells(line: Line): string[] {
     latency(line.native),
     latency(line.ltxd),
     isFigure(line.ltxd) && line.ltxd.daemonUs !== undefined ? formatUs(line.ltxd.daemonUs) : '–',
-    peer === undefined ? '–' : `${peer.peer} ${formatRate(peer.perSecond)}`,
-    peer === undefined ? '–' : formatRatio(peer.perSecond / peer.nativePerSecond),
+    peer === undefined ? '–' : `${peer.peer} ${peerFigure(peer)}`,
+    peer?.nativePerSecond === undefined ? '–' : formatRatio(peer.perSecond / peer.nativePerSecond),
     target?.text ?? '–',
     target === undefined ? '–' : target.reached(line) ? 'yes' : 'no',
   ]
 }
 
-function rate(outcome: Outcome): string {
+function rate(outcome: Outcome | undefined): string {
+  if (outcome === undefined) return '–'
   return isFigure(outcome) ? formatRate(outcome.perSecond) : 'none'
 }
 
-function latency(outcome: Outcome): string {
-  if (!isFigure(outcome) || outcome.p50Us === undefined || outcome.p99Us === undefined) return '–'
+function latency(outcome: Outcome | undefined): string {
+  if (outcome === undefined || !isFigure(outcome) || outcome.p50Us === undefined || outcome.p99Us === undefined)
+    return '–'
   return `${formatUs(outcome.p50Us)}/${formatUs(outcome.p99Us)}`
+}
+
+function peerFigure({ perSecond, p50Us, p99Us }: PeerFigure): string {
+  if (p50Us === undefined || p99Us === undefined) return formatRate(perSecond)
+  return `${formatRate(perSecond)}, ${formatUs(p50Us)}/${formatUs(p99Us)} µs`
 }
 
 /** Why a figure is missing, below the table, where there is room. */
@@ -78,7 +85,7 @@ function remarks(lines: readonly Line[]): string[] {
   return lines.flatMap((line) =>
     (['native', 'ltxd'] as const).flatMap((side) => {
       const outcome = line[side]
-      return isFigure(outcome) ? [] : [`${line.what}, ${side}: no figure: ${outcome.missing}`]
+      return outcome === undefined || isFigure(outcome) ? [] : [`${line.what}, ${side}: no figure: ${outcome.missing}`]
     }),
   )
 }

@@ -10,13 +10,27 @@ export interface DatabaseSetup {
   readonly synchronous: Synchronous
 }
 
-/** `update`: one-row UPDATE transactions. `read`: point reads by primary key, each its own read transaction. `bulk`: one transaction of many rows. */
-export type Workload = { kind: 'update' } | { kind: 'read' } | { kind: 'bulk'; rows: number }
+/**
+ * `update`: one-row UPDATE transactions. `read`: point reads by primary key, each its own read transaction. `bulk`: one transaction of many rows.
+ * `stamp`: so many transactions, each a row with the time at which it began; at a pace, or without one at full speed.
+ * `fill`: a table of so much, in transactions of moderate size, half of which compresses.
+ * `watch`: sees them arrive on a replica. `begin`: asks for the write lock again and again, where it must not be had.
+ */
+export type Workload =
+  | { kind: 'update' }
+  | { kind: 'read' }
+  | { kind: 'bulk'; rows: number }
+  | { kind: 'fill'; megabytes: number }
+  | { kind: 'stamp'; count: number; perSecond?: number }
+  | { kind: 'watch'; count: number }
+  | { kind: 'begin' }
 
 export type Command =
   | { do: 'create'; database: DatabaseSetup }
   | { do: 'open'; database: DatabaseSetup }
   | { do: 'measure'; workload: Workload; seconds: number }
+  | { do: 'check' }
+  | { do: 'nothing' }
   | { do: 'close' }
 
 /** One measurement. Latencies only where each operation was timed by itself. */
