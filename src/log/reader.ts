@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import { CorruptLogError, LogGapError } from './errors.ts'
+import { CorruptLogError, LogGapError, LogUnsyncedError } from './errors.ts'
 import { RECORD_FRAME_SIZE, readRecordFrame } from './record.ts'
 import type { SegmentName } from './segments.ts'
 import { listSegments } from './segments.ts'
@@ -48,6 +48,7 @@ export class LogReader implements LogView {
   }
 
   async sync(): Promise<Position> {
+    if (this.unsynced !== undefined) throw this.unsynced
     const position = this.published()
     const segments = listSegments(this.files, this.dir)
     for (const [i, { path }] of segments.entries()) {
@@ -55,6 +56,9 @@ export class LogReader implements LogView {
       const handle = await fs.promises.open(path, 'r')
       try {
         await handle.sync()
+      } catch (error) {
+        this.unsynced = new LogUnsyncedError(this.dir, error)
+        throw this.unsynced
       } finally {
         await handle.close()
       }
@@ -68,6 +72,8 @@ export class LogReader implements LogView {
 
   /** Finished segments that were synced once: nothing is ever added to them. */
   private readonly durable = new Set<string>()
+  /** What failed is not made good by a later success. */
+  private unsynced: LogUnsyncedError | undefined
   /** The newest segment whose name was synced. */
   private durableName: string | undefined
 

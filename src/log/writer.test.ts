@@ -124,6 +124,20 @@ test('an encoder that throws leaves the log as it was', () => {
   expect(inspectLog(nodeFiles, log.dir).entries).toHaveLength(3)
 })
 
+test('a log whose sync failed once is never believed again: nobody knows what is on the disk', () => {
+  using temporary = temporaryDirectory()
+  let fails = false
+  const files = failingFiles(nodeFiles, (operation) => (fails && operation === 'sync' ? 'EIO' : undefined))
+  const log = new TestLog(`${temporary.dir}/a.ltx`, { files })
+  log.append(3)
+  fails = true
+  expect(() => log.writer.sync()).toThrow()
+  fails = false
+  expect(() => log.writer.sync()).toThrow('restart')
+  expect(() => log.append()).toThrow('restart')
+  expect(inspectLog(nodeFiles, log.dir).last.txid).toBe(3n)
+})
+
 test('a log that cannot take back a failed append takes nothing any more', () => {
   using temporary = temporaryDirectory()
   const fails = new Set<FailingOperation>()

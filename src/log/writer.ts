@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import assert from 'node:assert/strict'
+import { LogUnsyncedError } from './errors.ts'
 import { RECORD_FRAME_SIZE, writeRecordFrame } from './record.ts'
 import { listSegments, segmentPath } from './segments.ts'
 import { Encoder } from '../ltx/encoder.ts'
@@ -18,7 +19,7 @@ const BUFFER_SIZE = 1 << 20
 
 /**
  * Appends transactions to a database's log. Lives in the data plane: synchronous, one instance a database.
- * A log that could not be brought back to its last whole record after a failed append refuses everything from then on.
+ * A log that could not be brought back to its last whole record after a failed append, or not be synced, refuses everything from then on.
  */
 export class LogWriter {
   readonly dir: string
@@ -29,7 +30,7 @@ export class LogWriter {
   private finished: number[] = []
   private unsynced = false
   private namesUnsynced = false
-  private broken: unknown
+  private broken: Error | undefined
   private at: Position
 
   /** `position` and `end` are what recovery found: the last whole record, and the byte after it in the last segment. */
@@ -53,7 +54,7 @@ export class LogWriter {
    * @returns the new position, and whether a new segment was begun.
    */
   append(header: Header, encode: (encoder: Encoder) => Checksum): { position: Position; rotated: boolean } {
-    if (this.broken !== undefined) throw this.broken as Error
+    if (this.broken !== undefined) throw this.broken
     this.assertFollows(header)
     const rotated = this.rotateIfFull()
     const segment = (this.current ??= this.begin(header))
@@ -70,8 +71,24 @@ export class LogWriter {
     }
   }
 
-  /** Everything appended so far survives a power loss when this returns. */
+  /** Everything appended so far survives a power loss when this returns. One failure is for good: throws LogUnsyncedError. */
   sync(): void {
+    if (this.broken !== undefined) throw this.broken
+    try {
+      this.syncFiles()
+    } catch (error) {
+      this.broken = new LogUnsyncedError(this.dir, error)
+      throw this.broken
+    }
+  }
+
+  close(): void {
+    if (this.broken === undefined) this.sync()
+    if (this.current !== undefined) this.files.close(this.current.fd)
+    this.current = undefined
+  }
+
+  private syncFiles(): void {
     for (const fd of this.finished) {
       this.files.sync(fd)
       this.files.close(fd)
@@ -81,12 +98,6 @@ export class LogWriter {
     this.unsynced = false
     if (this.namesUnsynced) this.files.syncDirectory(this.dir)
     this.namesUnsynced = false
-  }
-
-  close(): void {
-    this.sync()
-    if (this.current !== undefined) this.files.close(this.current.fd)
-    this.current = undefined
   }
 
   /** I2: the log is gapless. */
@@ -143,7 +154,7 @@ export class LogWriter {
     try {
       this.files.truncate(fd, end)
     } catch (error) {
-      this.broken = error
+      this.broken = error instanceof Error ? error : new Error(String(error))
     }
   }
 

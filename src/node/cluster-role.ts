@@ -19,12 +19,16 @@ export interface ClusterRoleOptions {
   readonly backup: NodeBackup | undefined
   readonly mountDir: string
   readonly self: NodeAddress
+  /** Others may lead: what is shipped carries the term. */
+  readonly isLeased: boolean
   readonly reconnectMs: number
   readonly logger: Logger
 }
 
 /** How long a node that gives up its lease waits for a replica that has everything. */
 const DRAIN_MS = 3_000
+/** And, before that, for a commit that is under way. */
+const FENCE_MS = 3_000
 
 /** What a node does in each role: carries out what membership decides. */
 export class ClusterRole implements RoleHost, StreamSource {
@@ -109,7 +113,7 @@ export class ClusterRole implements RoleHost, StreamSource {
     signal: AbortSignal,
     { uploadsMayRunUntilMs }: { readonly uploadsMayRunUntilMs: number },
   ): Promise<void> {
-    const { data, plane, backup } = this.#options
+    const { data, plane, backup, isLeased } = this.#options
     const replica = await this.#follower()
     await replica.leave()
     await replica.settled()
@@ -122,7 +126,8 @@ export class ClusterRole implements RoleHost, StreamSource {
     plane.shared.primaryHostname = undefined
     this.#term = term
     plane.shared.leads = true
-    if (takenOverAt) backup?.lead(plane, { term, notBeforeMs: uploadsMayRunUntilMs, takenOverAt })
+    const lease = takenOverAt && isLeased ? { term, notBeforeMs: uploadsMayRunUntilMs, takenOverAt } : undefined
+    backup?.lead(plane, lease)
     this.#becomeReady()
   }
 
@@ -132,17 +137,17 @@ export class ClusterRole implements RoleHost, StreamSource {
 
   async stepDown(): Promise<void> {
     const { plane, backup } = this.#options
-    plane.shared.leads = false
     plane.shared.deadlineNs = 0n
+    const fenced = plane.fence(FENCE_MS)
     this.#term = undefined
     plane.shared.wake()
-    await backup?.stepDown()
+    await Promise.all([fenced, backup?.stepDown()])
     await this.#follower()
   }
 
   async drain(signal: AbortSignal, to?: string): Promise<string | undefined> {
     const { plane, backup } = this.#options
-    plane.shared.leads = false
+    await plane.fence(FENCE_MS)
     const waits = to !== undefined || this.server.replicas().length > 0
     const caughtUp = waits ? await this.server.caughtUp(DRAIN_MS, to) : undefined
     if (to !== undefined && caughtUp !== to) plane.shared.leads = true
@@ -185,7 +190,7 @@ export class ClusterRole implements RoleHost, StreamSource {
   ): Promise<ReadonlyMap<string, TXID>> {
     const { data, plane, logger } = this.#options
     try {
-      return await takeOver({ backup, plane, replica, dataDir: data.dir, localTerm: data.term(), logger, signal })
+      return await takeOver({ backup, plane, replica, data, localTerm: data.historyTerm(), term, logger, signal })
     } catch (error) {
       if (!(error instanceof StoreUnavailableError) || data.ledTerm() === 0n || data.ledTerm() + 1n !== term)
         throw error

@@ -31,6 +31,9 @@ export interface DataDirectory {
   /** The highest term in which this node itself led; 0 when it never did. */
   ledTerm(): bigint
   led(term: bigint): void
+  /** The term of the last leader whose history this node has had all of; 0 when there was none. */
+  historyTerm(): bigint
+  hasHistoryOf(term: bigint): void
   close(): void
 }
 
@@ -65,7 +68,12 @@ export function openDataDirectory(dir: string): DataDirectory {
       },
       ledTerm: () => identity.ledTerm,
       led: (term) => {
-        if (term > identity.ledTerm) identity.update({ term: term.toString(), ledTerm: term.toString() })
+        const text = term.toString()
+        if (term > identity.ledTerm) identity.update({ term: text, ledTerm: text, historyTerm: text })
+      },
+      historyTerm: () => identity.historyTerm,
+      hasHistoryOf: (term) => {
+        if (term > identity.historyTerm) identity.update({ historyTerm: term.toString() })
       },
       close: () => fs.closeSync(lock),
     }
@@ -85,6 +93,7 @@ const identitySchema = z.object({
   clusterId: z.string().min(1).max(64).optional(),
   term: term.optional(),
   ledTerm: term.optional(),
+  historyTerm: term.optional(),
 })
 
 /** Who this node is, across its restarts. */
@@ -116,6 +125,10 @@ class IdentityFile {
 
   get ledTerm(): bigint {
     return BigInt(this.#identity.ledTerm ?? 0)
+  }
+
+  get historyTerm(): bigint {
+    return BigInt(this.#identity.historyTerm ?? 0)
   }
 
   update(change: Partial<z.infer<typeof identitySchema>>): void {

@@ -33,13 +33,20 @@ const nowMs = Date.now
 const say = (message: FromDataPlane) => port.postMessage(message)
 const slots = new Slots(state, say)
 let serving = false
+/** The request at hand commits. */
+let committing = false
 
 /** Recovery works on what this node has, whoever leads; what it finds is compared with the primary's history afterwards. */
 const authority: Authority = {
   get leads() {
     return !serving || state.leads
   },
-  mayCommit: () => !serving || process.hrtime.bigint() < state.deadlineNs,
+  mayCommit() {
+    if (!serving) return true
+    committing = true
+    state.beginCommit()
+    return state.leads && process.hrtime.bigint() < state.deadlineNs
+  },
   isClient: ({ tid }) => tid !== 0 && tid === state.clientPid,
 }
 
@@ -101,7 +108,11 @@ function serve(deviceFd: number): void {
   const tree = new Tree(root, volume, special)
   const session = new Session(deviceFd, tree, {
     failed: (operation, error) => events.log('error', `${operation} failed: ${errorMessage(error)}`, {}),
-    afterRequest: () => (state.stopRequested ? 'stop' : undefined),
+    afterRequest() {
+      if (committing) state.endCommit()
+      committing = false
+      return state.stopRequested ? 'stop' : undefined
+    },
     announced(data, caller) {
       if (!authority.isClient(caller)) throw new FsError('EPERM', 'only the local client announces')
       volume.announced(unmarshalAnnouncement(data))

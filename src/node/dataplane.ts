@@ -8,6 +8,7 @@ import type { LogFields, LogLevel } from '../capture/events.ts'
 import { ZERO_POSITION } from '../log/store.ts'
 import type { Position } from '../ltx/types.ts'
 import { doorbellName, hangDoorbell, ringDoorbell } from '../fuse/doorbell.ts'
+import { LtxdError } from '../util/errors.ts'
 
 export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared'> {
   readonly log: (level: LogLevel, message: string, fields: LogFields) => void
@@ -34,6 +35,8 @@ export class DataPlane {
   private recovered: (() => void) | undefined
   private deviceFd: number | undefined
   private doorbell: number | undefined
+  /** Messages about databases so far. */
+  private heard = 0
 
   constructor(options: DataPlaneOptions) {
     this.options = options
@@ -67,6 +70,23 @@ export class DataPlane {
     this.doorbell = await Promise.race([hangDoorbell(mountDir, deviceFd), this.ended.then(() => undefined)])
   }
 
+  /**
+   * Applications may commit no more. Resolves when the last of their commits has been answered, and all that was committed is known here.
+   * Throws LtxdError when the thread does not get on with it in time: then it may yet be acknowledged.
+   */
+  async fence(timeoutMs: number): Promise<void> {
+    const { shared } = this
+    shared.leads = false
+    const deadline = performance.now() + timeoutMs
+    let ended = await shared.commitEnded(timeoutMs)
+    while (ended && this.heard < shared.announced) {
+      await new Promise((resolve) => setImmediate(resolve))
+      ended = performance.now() < deadline
+    }
+    if (ended) return
+    throw new LtxdError('COMMIT_HANGS', `a commit has been under way for ${timeoutMs} ms: is the disk below the data directory slow?`)
+  }
+
   /** The file on the mount by which a process of this user reaches the serving thread. */
   announcementsPath(mountDir: string): string {
     return `${mountDir}/${doorbellName(this.deviceFd ?? -1)}`
@@ -97,10 +117,13 @@ export class DataPlane {
       case 'log':
         return this.options.log(message.level, message.message, message.fields)
       case 'database': {
+        this.heard++
         const { name, slot, refusal } = message
         const known = { name, refusal, state: () => this.shared.read(slot) }
         this.databases.set(name, known)
         this.options.appeared(known)
+        // It was published before this was known.
+        this.shared.wake()
         return
       }
       case 'stopped':

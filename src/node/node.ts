@@ -146,7 +146,8 @@ class RunningNode implements Node {
       url: (isNamed ? config.advertiseUrl : undefined) ?? api.url,
     }
     const { reconnectDelayMs: reconnectMs } = config
-    this.cluster = new Cluster({ config, data, plane, backup, mountDir, self, reconnectMs, logger })
+    const isLeased = config.type !== 'static'
+    this.cluster = new Cluster({ config, data, plane, backup, mountDir, self, isLeased, reconnectMs, logger })
     await this.cluster.start(signal)
   }
 

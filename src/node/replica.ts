@@ -26,7 +26,7 @@ export interface ReplicaOptions {
   readonly reconnectMs: number
   readonly logger: Logger
   /** Everything that the primary had when the stream began is here. */
-  readonly caughtUp: () => void
+  readonly caughtUp: (term: bigint) => void
 }
 
 export interface ReplicaStatus {
@@ -216,8 +216,9 @@ export class Replica implements StreamSink {
   }
 
   caughtUp(): void {
+    const { term = 0n } = this.#following ?? {}
     void Promise.all(Array.from(this.#databases.values(), (database) => database.idle())).then(() => {
-      this.#options.caughtUp()
+      this.#options.caughtUp(term)
     })
   }
 

@@ -31,6 +31,8 @@ const CONTROL = {
   lagMs: 8,
   primaryVersion: 12,
   primaryLength: 14,
+  committing: 16,
+  announced: 18,
 } as const
 /** Place of a 64-bit word. */
 const DEADLINE = 5
@@ -109,6 +111,35 @@ export class SharedState {
 
   set deadlineNs(deadlineNs: bigint) {
     Atomics.store(this.deadline, 0, deadlineNs)
+  }
+
+  /**
+   * Data plane only, before it asks whether it may commit: what it is told then holds until `endCommit`, when it has answered. Whoever takes
+   * the right to commit away waits for that (`commitEnded`).
+   */
+  beginCommit(): void {
+    Atomics.store(this.control, CONTROL.committing, 1)
+  }
+
+  endCommit(): void {
+    Atomics.store(this.control, CONTROL.committing, 0)
+    Atomics.notify(this.control, CONTROL.committing)
+  }
+
+  /** Resolves when no commit is under way, which one that is begun later does not change; false after the time-out. */
+  async commitEnded(timeoutMs: number): Promise<boolean> {
+    const result = Atomics.waitAsync(this.control, CONTROL.committing, 1, timeoutMs)
+    return (result.async ? await result.value : result.value) !== 'timed-out'
+  }
+
+  /** How many messages about databases the data plane has sent: who has heard as many knows all of them. */
+  get announced(): number {
+    return Atomics.load(this.control, CONTROL.announced)
+  }
+
+  /** Data plane only, before it sends one. */
+  announce(): void {
+    Atomics.add(this.control, CONTROL.announced, 1)
   }
 
   /** The local client's process; 0 while there is none. */

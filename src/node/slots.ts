@@ -53,6 +53,7 @@ export class Slots {
       this.byName.set(name, slot)
     }
     slot.refusal = refusal
+    this.state.announce()
     this.say({ type: 'database', name, slot: slot.index, refusal })
     return slot
   }

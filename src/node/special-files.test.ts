@@ -14,7 +14,10 @@ beforeEach(() => {
   const source: SpecialFileSource = {
     primaryHostname: () => hostname,
     lagMs: () => lagMs,
-    database: (name) => (name === 'shop' || name === 'sub/a.db' ? { position, lastTimestampMs: 777 } : undefined),
+    database: (name) => {
+      const lastTimestampMs = { shop: 777, 'sub/a.db': 0 }[name]
+      return lastTimestampMs === undefined ? undefined : { position, lastTimestampMs }
+    },
   }
   files = new NodeSpecialFiles(source, () => nowMs)
 })
@@ -50,10 +53,12 @@ test.each([
   expect(text('.lag')).toBe(expected)
 })
 
-test('NAME-pos is the position of a database, of the time of its last transaction', () => {
+test('NAME-pos is the position of a database, of the time of its last transaction, or of the start where that is not known', () => {
   expect(text('shop-pos')).toBe('000000000000002a/8000000000000001\n')
   expect(text('sub/a.db-pos')).toBe('000000000000002a/8000000000000001\n')
   expect(files.content('shop-pos')?.modifiedMs).toBe(777)
+  nowMs = 2000
+  expect(files.content('sub/a.db-pos')?.modifiedMs).toBe(1000)
   for (const other of ['a.db-pos', '-pos', 'shop', 'shop-pos-pos', 'sub/shop-pos']) expect(text(other)).toBeUndefined()
 })
 

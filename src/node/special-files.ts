@@ -15,18 +15,20 @@ export interface SpecialFileSource {
   primaryHostname(): string | undefined
   /** How far this node is behind its primary; 0 on the primary, undefined while it is not known. */
   lagMs(): number | undefined
-  /** A database with a committed state, and when that was committed. */
+  /** A database with a committed state, and when that was committed; 0: before this node started. */
   database(name: string): { readonly position: Position; readonly lastTimestampMs: number } | undefined
 }
 
 export class NodeSpecialFiles implements SpecialFiles {
   readonly #source: SpecialFileSource
   readonly #nowMs: () => number
+  readonly #startedMs: number
   #primary: { readonly hostname: string; readonly sinceMs: number } | undefined
 
   constructor(source: SpecialFileSource, nowMs: () => number = Date.now) {
     this.#source = source
     this.#nowMs = nowMs
+    this.#startedMs = nowMs()
   }
 
   names(path: string): boolean {
@@ -43,7 +45,7 @@ export class NodeSpecialFiles implements SpecialFiles {
     if (path === LAG) return file(formatLag(this.#source.lagMs() ?? UNKNOWN_LAG_MS), this.#nowMs())
     if (!path.endsWith(POSITION_SUFFIX)) return undefined
     const database = this.#source.database(path.slice(0, -POSITION_SUFFIX.length))
-    return database && file(formatPosition(database.position), database.lastTimestampMs)
+    return database && file(formatPosition(database.position), database.lastTimestampMs || this.#startedMs)
   }
 
   #primaryFile(): SpecialContent | undefined {

@@ -1,5 +1,6 @@
 /** Before a node leads: what its predecessors shipped and never sent to anybody is part of the history, and comes from the backup. */
 
+import type { DataDirectory } from './data-directory.ts'
 import type { NodeBackup } from './node-backup.ts'
 import type { DataPlane } from './dataplane.ts'
 import type { Replica } from './replica.ts'
@@ -20,9 +21,11 @@ export interface TakeOverContext {
   readonly plane: DataPlane
   /** Still in force: it has the locks under which databases are brought further. */
   readonly replica: Replica
-  readonly dataDir: string
-  /** The highest in which a leader's history came here. */
+  readonly data: DataDirectory
+  /** Of the last leader whose history is here. */
   readonly localTerm: bigint
+  /** In which this node is to lead. */
+  readonly term: bigint
   readonly logger: Logger
   readonly signal: AbortSignal
 }
@@ -42,9 +45,16 @@ export async function takeOver(context: TakeOverContext): Promise<Map<string, TX
 }
 
 async function takeOverOne(context: TakeOverContext, name: string): Promise<TakeOver> {
-  const { backup, plane, replica, dataDir, localTerm, logger, signal } = context
-  const log = new LogReader(name, logDirectory(dataDir, name), () => plane.position(name))
+  const { backup, plane, replica, data, localTerm, term, logger, signal } = context
+  const log = new LogReader(name, logDirectory(data.dir, name), () => plane.position(name))
   const facts = await lookAtBackup(backup.store, log, localTerm, { signal })
+  if (facts.backup.term >= term) {
+    data.sawTerm(facts.backup.term)
+    throw new LtxdError(
+      'TERM_BEHIND',
+      `${backup.store.url} was written in term ${facts.backup.term}, this node is to lead in ${term}: it takes the lease again in a higher one`,
+    )
+  }
   const plan = planTakeOver(facts)
   const from = formatTXID(facts.local.txid)
   switch (plan.kind) {
