@@ -147,11 +147,16 @@ export class ClusterRole implements RoleHost, StreamSource {
 
   async drain(signal: AbortSignal, to?: string): Promise<string | undefined> {
     const { plane, backup } = this.#options
-    await plane.fence(FENCE_MS)
-    const waits = to !== undefined || this.server.replicas().length > 0
-    const caughtUp = waits ? await this.server.caughtUp(DRAIN_MS, to) : undefined
-    if (to !== undefined && caughtUp !== to) plane.shared.leads = true
-    else if (caughtUp === undefined) await backup?.ship(signal)
+    let caughtUp: string | undefined
+    try {
+      await plane.fence(FENCE_MS)
+      const waits = to !== undefined || this.server.replicas().length > 0
+      caughtUp = waits ? await this.server.caughtUp(DRAIN_MS, to) : undefined
+      if (to === undefined && caughtUp === undefined) await backup?.ship(signal)
+    } finally {
+      // Nothing comes of a handoff: this node leads on.
+      if (to !== undefined && caughtUp !== to) plane.shared.leads = true
+    }
     return caughtUp
   }
 

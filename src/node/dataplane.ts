@@ -84,7 +84,10 @@ export class DataPlane {
       ended = performance.now() < deadline
     }
     if (ended) return
-    throw new LtxdError('COMMIT_HANGS', `a commit has been under way for ${timeoutMs} ms: is the disk below the data directory slow?`)
+    throw new LtxdError(
+      'COMMIT_HANGS',
+      `a commit has been under way for ${timeoutMs} ms: is the disk below the data directory slow?`,
+    )
   }
 
   /** The file on the mount by which a process of this user reaches the serving thread. */

@@ -98,3 +98,14 @@ test('a slot is never seen half written, however fast it changes', async () => {
   }
   expect(last).toBeGreaterThan(0n)
 })
+
+test('whoever takes the right to commit away waits for the commit that is under way, and for no later one', async () => {
+  const shared = new SharedState()
+  expect(await shared.commitEnded(60_000)).toBe(true)
+  shared.beginCommit()
+  expect(await shared.commitEnded(20)).toBe(false)
+  const ended = shared.commitEnded(60_000)
+  shared.endCommit()
+  shared.beginCommit()
+  expect(await ended).toBe(true)
+})

@@ -1,0 +1,68 @@
+import { existsSync, readFileSync } from 'node:fs'
+
+/** A commit that an application was told of; times in ns of the clock that all processes share. */
+export interface Acknowledgement {
+  readonly node: string
+  readonly database: string
+  readonly n: number
+  readonly began: bigint
+  readonly ended: bigint
+}
+
+/** What a writer (writer.ts) has written down so far. */
+export function readLedger(node: string, file: string): Acknowledgement[] {
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : ''
+  // Its last line may be half written.
+  const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
+  return lines.filter(Boolean).map((line) => {
+    const [database = '', n = '', began = '', ended = ''] = line.split(' ')
+    return { node, database, n: Number(n), began: BigInt(began), ended: BigInt(ended) }
+  })
+}
+
+/** Whose commits followed whose, as far as their times tell: each node as often as it began anew. */
+export function reigns(acknowledgements: readonly Acknowledgement[]): string[] {
+  const sequence: string[] = []
+  for (const { node } of [...acknowledgements].sort((a, b) => (a.began < b.began ? -1 : 1))) {
+    if (sequence.at(-1) !== node) sequence.push(node)
+  }
+  return sequence
+}
+
+/** Whether `part` can be had from `whole` by leaving some out. */
+export function isSubsequence(part: readonly string[], whole: readonly string[]): boolean {
+  let at = 0
+  for (const one of whole) if (one === part[at]) at++
+  return at === part.length
+}
+
+export interface Loss {
+  readonly database: string
+  readonly numbers: number[]
+}
+
+/**
+ * Acknowledged commits that are not among `present`, by database; with what is wrong about the loss: whatever a node lost must be
+ * the end of what it acknowledged before another followed it, for a stream loses nothing in the middle.
+ */
+export function losses(
+  acknowledgements: readonly Acknowledgement[],
+  present: ReadonlyMap<string, ReadonlySet<number>>,
+): { losses: Loss[]; findings: string[] } {
+  const losses: Loss[] = []
+  const findings: string[] = []
+  for (const [database, numbers] of present) {
+    const ordered = acknowledgements
+      .filter((one) => one.database === database)
+      .sort((a, b) => (a.began < b.began ? -1 : 1))
+    const lost = ordered.filter(({ n }) => !numbers.has(n))
+    if (lost.length > 0) losses.push({ database, numbers: lost.map(({ n }) => n) })
+    ordered.forEach((one, i) => {
+      const follower = ordered[i + 1]
+      const inMiddle = !numbers.has(one.n) && follower?.node === one.node && numbers.has(follower.n)
+      if (inMiddle)
+        findings.push(`${database}: ${one.n} of ${one.node} is lost, but not ${follower.n}, which came after it`)
+    })
+  }
+  return { losses, findings }
+}

@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Random } from '../harness/random.ts'
+import { losses } from './acknowledgements.ts'
+import { WrittenCluster } from './written-cluster.ts'
+
+/** FAILOVERS: how often; SEED: the run to replay. */
+const FAILOVERS = Number(process.env['FAILOVERS'] ?? 3)
+const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+const MAX_LOAD_MS = 400
+
+test(
+  `SIGTERM of the leader: the next leads, and nothing acknowledged is lost (FAILOVERS=${FAILOVERS} SEED=${SEED})`,
+  { timeout: 60_000 + FAILOVERS * 60_000 },
+  async () => {
+    const random = new Random(SEED)
+    const written = await WrittenCluster.start({ nodes: 2 })
+    try {
+      const { cluster } = written
+      for (let round = 1; round <= FAILOVERS; round++) {
+        written.resume()
+        const leader = await cluster.primary()
+        const next = cluster.members.find((member) => member !== leader) ?? leader
+        await written.writesOn(leader, process.hrtime.bigint())
+        await sleep(random.next() * MAX_LOAD_MS)
+        const stoppedAt = process.hrtime.bigint()
+        const stopped = leader.node.stop()
+        const firstWrite = await written.writesOn(next, stoppedAt)
+        expect(await stopped).toEqual({ code: 0, signal: null })
+        await leader.restart()
+        await leader.node.mounted()
+        const present = await written.quiet()
+        const { losses: lost, findings } = losses(written.acknowledgements(), present)
+        expect(lost).toEqual([])
+        expect(findings).toEqual([])
+        const tookMs = Number(firstWrite - stoppedAt) / 1e6
+        console.log(
+          `SIGTERM ${round} of ${FAILOVERS}: next write elsewhere after ${tookMs.toFixed(0)} ms, nothing lost`,
+        )
+      }
+    } catch (error) {
+      throw written.explain(error)
+    } finally {
+      await written.stop()
+    }
+  },
+)
