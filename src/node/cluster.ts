@@ -9,7 +9,7 @@ import type { ClusterConfig } from '../config/config.ts'
 import { askForHandoff } from '../api/client.ts'
 import { UPLOAD_TIMEOUT_MS } from '../backup/fence.ts'
 import { formatPosition } from '../ltx/types.ts'
-import { LtxdError } from '../util/errors.ts'
+import { errorMessage, LtxdError } from '../util/errors.ts'
 
 export interface ClusterOptions extends ClusterRoleOptions {
   readonly config: ClusterConfig
@@ -40,12 +40,23 @@ export class Cluster {
 
   /** Resolves when this node leads, or has everything that its primary had. */
   async start(signal: AbortSignal | undefined): Promise<void> {
+    const { config } = this.#options
     await this.role.start()
     this.#membership.start()
     const aborted = new Promise<never>((_, reject) => {
       signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
     })
     await Promise.race([this.#membership.settled.then(() => this.role.ready), aborted])
+    if (config.promote && this.nodeRole === 'replica') void this.#promoteAsConfigured()
+  }
+
+  async #promoteAsConfigured(): Promise<void> {
+    const { logger } = this.#options
+    try {
+      await this.promote()
+    } catch (error) {
+      logger.warn({ error: errorMessage(error) }, 'lease.promote: the primary did not hand over')
+    }
   }
 
   /** Asks the primary to hand over to this node. */
@@ -103,7 +114,7 @@ function openLease({ config, self, data }: ClusterOptions): Lease {
     const { url, key } = config.consul
     return new ConsulLease({ url, key, ttlMs: config.ttlMs, sessionName: `ltxd ${self.hostname} ${self.nodeId}` })
   }
-  const term = { read: () => data.term(), write: (value: bigint) => data.sawTerm(value) }
+  const term = { read: () => data.ledTerm(), write: (value: bigint) => data.led(value) }
   if (config.candidate) return new StaticLease({ primary: 'self', self, term })
   // On a static replica these name the primary, as in litefs.yml.
   const { hostname, advertiseUrl: url } = config
