@@ -45,7 +45,7 @@ export class BenchCluster {
   readonly primary: Member
   readonly #bench: Bench
   readonly #primaryUrl: string
-  #count = 0
+  readonly #replicas: Member[] = []
 
   private constructor(bench: Bench, base: string, primary: Member) {
     this.#bench = bench
@@ -78,15 +78,17 @@ export class BenchCluster {
       throw primary.node.explain(error)
     } finally {
       bench.killClients()
-      if (primary.node.running) await primary.node.stop()
+      for (const { node } of [...cluster.#replicas, primary]) if (node.running) await node.stop()
     }
   }
 
   /** With an empty data directory. Started, not waited for: see `inStep`. */
-  replica({ backup = false } = {}): Promise<Member> {
+  async replica({ backup = false } = {}): Promise<Member> {
     const lease = `lease: { type: static, candidate: false, hostname: primary, advertise-url: "${this.#primaryUrl}" }`
-    const directory = join(this.base, `replica-${++this.#count}`)
-    return start(this.#bench, directory, lease, backup ? backupOf(this.base) : undefined)
+    const directory = join(this.base, `replica-${this.#replicas.length + 1}`)
+    const replica = await start(this.#bench, directory, lease, backup ? backupOf(this.base) : undefined)
+    this.#replicas.push(replica)
+    return replica
   }
 
   /** Resolves when the replica has what the primary has. Throws when it is the same transaction with another checksum. */
