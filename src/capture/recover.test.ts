@@ -5,7 +5,7 @@ import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 import { recoverAndCheck } from '../../test/harness/in-process/verdict.ts'
 import { inspectLog } from '../log/open.ts'
 import { logDirectory } from '../log/store.ts'
-import { formatPosition } from '../ltx/types.ts'
+import { formatPosition, toTXID } from '../ltx/types.ts'
 import { nodeFiles } from '../util/files.ts'
 
 const CHOICES = { create: false, exclusive: false, readOnly: false }
@@ -268,4 +268,17 @@ test('one database that is refused does not keep the others from being served', 
   using again = crashed(rig)
   expect(again.node.database('bad.db').refusal).toMatch(/damaged at byte/)
   expect(again.engine.open('good.db').value('SELECT count(*) FROM t')).toBe(30)
+})
+
+test('timestamps never go back within a database, also where the clock does before a restart', () => {
+  using rig = new Rig()
+  const connection = rig.open('wal')
+  for (let i = 0; i < 5; i++) connection.exec(`UPDATE t SET b = ${i}`)
+  // Its clock begins where that of `rig` began.
+  using again = crashed(rig)
+  again.engine.open('a.db').exec('UPDATE t SET b = 7')
+  const { entries } = inspectLog(nodeFiles, logDirectory(again.dir, 'a.db'), toTXID(1))
+  const times = entries.map(({ header }) => header.timestampMs)
+  expect(times.length).toBeGreaterThan(6)
+  expect(times).toEqual([...times].sort((a, b) => a - b))
 })

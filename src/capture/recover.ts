@@ -95,7 +95,13 @@ class Recovery {
   /** No pages, but a history that goes on when the name is used again. */
   private dropped(log: LogState): Database {
     const state = { log: this.writer(log), pages: new PageTable(), pageSize: 0, walMode: false }
-    return new Database(this.databaseOptions, state)
+    return this.continued(log, new Database(this.databaseOptions, state))
+  }
+
+  /** Timestamps never go back within a database, whatever the clock does meanwhile. */
+  private continued({ entries }: LogState, database: Database): Database {
+    database.lastTimestampMs = entries.at(-1)?.header.timestampMs ?? 0
+    return database
   }
 
   private writer(log: LogState): LogWriter {
@@ -182,7 +188,7 @@ class Recovery {
     const pages = new PageTable(checksums.slice())
     for (const [pgno, checksum] of residue) pages.setChecksum(pgno, checksum)
     const state = { log: this.writer(log), pages, pageSize, walMode: journalMode === 'wal' }
-    const database = (this.recovered = new Database(this.databaseOptions, state))
+    const database = (this.recovered = this.continued(log, new Database(this.databaseOptions, state)))
     if (matches) return
     const pgnos = residue.map(([pgno]) => pgno)
     database.commit({ commit: pages.sizePages, pgnos, read: (pgno) => database.readFile(pgno) })

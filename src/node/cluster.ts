@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ClusterRole } from './cluster-role.ts'
 import type { ClusterRoleOptions } from './cluster-role.ts'
 import type { ClusterStatus } from './status.ts'
@@ -14,6 +15,10 @@ import { errorMessage, LtxdError } from '../util/errors.ts'
 export interface ClusterOptions extends ClusterRoleOptions {
   readonly config: ClusterConfig
 }
+
+/** Between the primary's release and this node's lead lies the look at the backup. */
+const TAKE_OVER_MS = 30_000
+const POLL_MS = 10
 
 /** This node's place among its peers. */
 export class Cluster {
@@ -59,8 +64,8 @@ export class Cluster {
     }
   }
 
-  /** Asks the primary to hand over to this node. */
-  async promote(): Promise<void> {
+  /** Asks the primary to hand over to this node; resolves when it leads. */
+  async promote(signal?: AbortSignal): Promise<void> {
     const { role, primary, candidate } = this.#membership.status()
     if (role === 'primary') return
     if (!candidate) throw new LtxdError('NOT_A_CANDIDATE', 'this node is no candidate: set lease.candidate to true')
@@ -68,6 +73,14 @@ export class Cluster {
       throw new LtxdError('NO_PRIMARY', 'there is no primary to take over from: this node leads as soon as it can')
     }
     await askForHandoff(primary.url, this.#options.self.nodeId)
+    for (const until = performance.now() + TAKE_OVER_MS; this.nodeRole !== 'primary'; await sleep(POLL_MS)) {
+      signal?.throwIfAborted()
+      if (performance.now() < until) continue
+      throw new LtxdError(
+        'NOT_LEADING',
+        `the primary handed over, but this node does not lead after ${TAKE_OVER_MS / 1000} s: its log says why`,
+      )
+    }
   }
 
   handoff(node: string): Promise<void> {

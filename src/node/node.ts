@@ -156,7 +156,7 @@ class RunningNode implements Node {
     const source = {
       status: () => this.status(),
       unready: () => this.unready(),
-      promote: () => this.clustered().promote(),
+      promote: (signal: AbortSignal) => this.clustered().promote(signal),
       handoff: (node: string) => this.clustered().handoff(node),
     }
     const routes = async (server: FastifyInstance) => {

@@ -39,6 +39,8 @@ export interface ReplicaStatus {
 const POSITIONS_TOLD = 1024
 const MAX_HISTORY = 4096
 const RESTART_CLIENT_MS = 200
+/** Longer than between two heartbeats. */
+const SILENT_MS = 2_000
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
 /** How long what has arrived may take to be applied when the node ceases to be a replica. */
@@ -56,6 +58,9 @@ export class Replica implements StreamSink {
   readonly #databases = new Map<string, ReplicaDatabase>()
   readonly #retries = new Map<string, number>()
   readonly #stopped = new AbortController()
+  /** The last sign of life of the primary. */
+  #heard: { readonly lagMs: number; readonly atMs: number } | undefined
+  readonly #lagTimer = setInterval(() => this.#tellLag(), SILENT_MS / 2)
   #client: LocalClientProcess | undefined
   #stream: StreamClient | undefined
   #following: { readonly primary: NodeAddress; readonly term: bigint } | undefined
@@ -92,6 +97,7 @@ export class Replica implements StreamSink {
     await this.leave()
     await this.settled()
     this.#stopped.abort()
+    clearInterval(this.#lagTimer)
     await this.#next(async () => {
       await this.#client?.close()
       this.#client = undefined
@@ -223,7 +229,15 @@ export class Replica implements StreamSink {
   }
 
   alive(lagMs: number): void {
+    this.#heard = { lagMs, atMs: performance.now() }
     this.#options.plane.shared.lagMs = lagMs
+  }
+
+  /** Since the primary fell silent, the lag is at least that long. */
+  #tellLag(): void {
+    const { lagMs, atMs } = this.#heard ?? { lagMs: 0, atMs: Infinity }
+    const silentMs = performance.now() - atMs
+    if (silentMs > SILENT_MS) this.#options.plane.shared.lagMs = lagMs + silentMs
   }
 
   /** What is here may hold transactions that nobody else has: those of a node that never led all came from elsewhere. */
@@ -366,6 +380,7 @@ export class Replica implements StreamSink {
 
   async #leave(): Promise<void> {
     this.#following = undefined
+    this.#heard = undefined
     await this.#disconnect()
     this.#options.plane.shared.lagMs = undefined
   }
