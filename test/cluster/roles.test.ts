@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { findTool } from '../../infra/test-tools.ts'
+import { ltxd, program, type Outcome } from '../cli/run.ts'
+import { TestCluster, type ClusterMember } from '../harness/cluster.ts'
+import { until } from '../harness/wait.ts'
+
+describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === undefined)('roles on request', () => {
+  let cluster: TestCluster
+
+  beforeAll(async () => {
+    cluster = await TestCluster.start({ nodes: 2 })
+  }, 60_000)
+
+  afterAll(async () => cluster.stop(), 60_000)
+
+  const sql = (member: ClusterMember, text: string): Promise<Outcome> =>
+    program(findTool('sqlite3') ?? '', [`${member.mount}/a.db`, '.timeout 0', text])
+  const cat = async (member: ClusterMember, file: string) => (await program('cat', [`${member.mount}/${file}`])).stdout
+
+  async function roles(): Promise<[ClusterMember, ClusterMember]> {
+    const primary = await cluster.settled()
+    return [primary, cluster.members.find((member) => member !== primary) as ClusterMember]
+  }
+
+  test('"ltxd promote" makes a replica the primary, "ltxd handoff" gives it back; everything is there', async () => {
+    const [first, second] = await roles()
+    await sql(first, 'PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)')
+    expect(await ltxd(['promote', '--data', second.data])).toMatchObject({ code: 0 })
+    expect(await sql(second, 'INSERT INTO t VALUES (2); SELECT count(*) FROM t')).toMatchObject({ stdout: '2\n' })
+    await cluster.settled()
+    expect((await sql(first, 'INSERT INTO t VALUES (3)')).code).not.toBe(0)
+    expect(await ltxd(['handoff', first.name, '--data', second.data])).toMatchObject({ code: 0 })
+    await cluster.settled()
+    expect((await first.status())?.role).toBe('primary')
+    expect(await sql(first, 'INSERT INTO t VALUES (4); SELECT count(*) FROM t')).toMatchObject({ stdout: '3\n' })
+  })
+
+  test('the primary promotes nothing, and hands over to nobody that it does not know', async () => {
+    const [primary] = await roles()
+    expect(await ltxd(['promote', '--data', primary.data])).toMatchObject({ code: 0 })
+    const unknown = await ltxd(['handoff', 'nobody', '--data', primary.data])
+    expect(unknown.code).toBe(1)
+    expect(unknown.stderr).toContain('nobody')
+    expect((await primary.status())?.role).toBe('primary')
+  })
+
+  test('.primary, .lag and NAME-pos tell applications where they are', async () => {
+    const [primary, replica] = await roles()
+    await sql(primary, 'CREATE TABLE IF NOT EXISTS t (a); INSERT INTO t VALUES (5)')
+    expect(await cat(replica, '.primary')).toBe(`${primary.name}\n`)
+    expect((await program('cat', [`${primary.mount}/.primary`])).code).not.toBe(0)
+    const position = await cat(primary, 'a.db-pos')
+    expect(position).toMatch(/^[0-9a-f]{16}\/[0-9a-f]{16}\n$/)
+    await until('the same position on the replica', 10_000, async () => (await cat(replica, 'a.db-pos')) === position)
+    expect(await cat(primary, '.lag')).toBe('+000000000\n')
+    expect(await cat(replica, '.lag')).toMatch(/^\+\d{9}\n$/)
+  })
+})
