@@ -8,6 +8,7 @@ import { formatNodeId, openDataDirectory } from './data-directory.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { LogKeeper } from './log-keeper.ts'
 import { NodeBackup } from './node-backup.ts'
+import { setAsideStrays } from './strays.ts'
 import type { BackupStatus, DatabaseStatus, NodeStatus } from './status.ts'
 import { startApi } from '../api/server.ts'
 import type { Api } from '../api/server.ts'
@@ -90,6 +91,8 @@ class RunningNode implements Node {
     await plane.recover()
     if (config.cluster === undefined) await this.leadAlone(plane, signal)
     signal?.throwIfAborted()
+    const strays = setAsideStrays(this.mountDir, `${data.dir}/strays`)
+    if (strays.length > 0) logger.warn({ strays }, 'set aside journals that were left below the mount')
     this.device = mountDirect(this.mountDir, { fsname: 'ltxd', allowOther: config.fuse.allowOther })
     await plane.serve(this.mountDir, this.device)
     this.keeper = this.startKeeper(data, plane)
@@ -244,8 +247,9 @@ class RunningNode implements Node {
       if (left === 'detached')
         this.logger.warn({ mount: this.mountDir }, 'files were still open: their owners get errors from now on')
     }
-    await this.plane?.stop().catch((error: unknown) => this.end?.reject(error))
+    // Both write down what is synced.
     await this.keeper?.stop()
+    await this.plane?.stop().catch((error: unknown) => this.end?.reject(error))
     await this.backup?.stop()
     if (this.device !== undefined) fs.closeSync(this.device)
     this.data?.close()

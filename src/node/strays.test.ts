@@ -1,0 +1,39 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { setAsideStrays } from './strays.ts'
+
+let base: string
+let mount: string
+let kept: string
+
+beforeEach(() => {
+  base = mkdtempSync(join(tmpdir(), 'ltxd-strays-'))
+  mount = mkdtempSync(join(base, 'mount-'))
+  kept = join(base, 'strays')
+})
+
+afterEach(() => rmSync(base, { recursive: true, force: true }))
+
+test('journals that belong to nothing leave an otherwise empty mount point, and are kept', () => {
+  for (const name of ['a.db-journal', 'b.db-wal', 'b.db-shm']) writeFileSync(join(mount, name), name)
+  const moved = setAsideStrays(mount, kept)
+  expect(readdirSync(mount)).toEqual([])
+  expect(moved.map((path) => readFileSync(path, 'utf8')).sort()).toEqual(['a.db-journal', 'b.db-shm', 'b.db-wal'])
+})
+
+test.each([['a.db', 'a.db-journal'], ['a.db-journal', 'notes.txt'], ['-wal']])(
+  'where somebody keeps files nothing is touched: %s',
+  (...names) => {
+    for (const name of names) writeFileSync(join(mount, name), '')
+    expect(setAsideStrays(mount, kept)).toEqual([])
+    expect(readdirSync(mount).sort()).toEqual([...names].sort())
+  },
+)
+
+test('a mount point that is empty, or not there yet, has none', () => {
+  expect(setAsideStrays(mount, kept)).toEqual([])
+  expect(setAsideStrays(join(base, 'absent'), kept)).toEqual([])
+  expect(existsSync(kept)).toBe(false)
+})
