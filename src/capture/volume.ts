@@ -137,6 +137,7 @@ export class CaptureVolume implements Volume {
         this.databases.get(name)?.expectations.clear()
         return
       case 'expect':
+        this.discarding.delete(name)
         this.database(name).expectations.announce(announcement.expectation)
         return
       case 'unchanged': {

@@ -152,7 +152,10 @@ export class ClusterRole implements RoleHost, StreamSource {
       await plane.fence(FENCE_MS)
       const waits = to !== undefined || this.server.replicas().length > 0
       caughtUp = waits ? await this.server.caughtUp(DRAIN_MS, to) : undefined
-      if (to === undefined && caughtUp === undefined) await backup?.ship(signal)
+      if (to === undefined && caughtUp === undefined) {
+        if (waits) this.#options.logger.warn('no replica has everything that was committed here')
+        await backup?.ship(signal)
+      }
     } finally {
       // Nothing comes of a handoff: this node leads on.
       if (to !== undefined && caughtUp !== to) plane.shared.leads = true

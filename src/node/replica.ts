@@ -15,7 +15,7 @@ import type { Position, TXID } from '../ltx/types.ts'
 import { StreamClient } from '../stream/client.ts'
 import type { NodeAddress } from '../stream/address.ts'
 import type { SnapshotHeader, StreamSink, TransactionHeader } from '../stream/sink.ts'
-import { errorMessage } from '../util/errors.ts'
+import { errorCode, errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 
 export interface ReplicaOptions {
@@ -206,10 +206,20 @@ export class Replica implements StreamSink {
     if (diverged || (fork === undefined && this.#mayHaveOwn(name))) await this.setAside(name, reason, fork)
     const database = await this.#database(name)
     await database.idle()
-    await database.advance({
+    const order = {
       ...{ file, whole: true, position: formatPosition(position), timestampMs },
       ...(preApplyChecksum !== 0n && { preApplyChecksum: formatChecksum(preApplyChecksum) }),
-    })
+    }
+    try {
+      await database.advance(order)
+    } catch (error) {
+      if (errorCode(error) !== 'APPLY_NOT_DATABASE') throw error
+      // A plain file of this node has the name of a database of the primary's.
+      const kept = keepRefused(this.#options.data, name, errorMessage(error))
+      this.#logger.warn({ database: name, kept }, 'a file in the way of a database was set aside')
+      await database.discard()
+      await database.advance(order)
+    }
     this.#retries.delete(name)
   }
 

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
 import { ltxd, program, type Outcome } from '../cli/run.ts'
@@ -42,6 +43,19 @@ describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === unde
     expect(unknown.code).toBe(1)
     expect(unknown.stderr).toContain('nobody')
     expect((await primary.status())?.role).toBe('primary')
+  })
+
+  test('a plain file on a replica that has the name of a new database of the primary’s is set aside', async () => {
+    const [primary, replica] = await roles()
+    expect((await program('sh', ['-c', `echo text > ${replica.mount}/notes`])).code).toBe(0)
+    const notes = (member: ClusterMember, text: string) =>
+      program(findTool('sqlite3') ?? '', [`${member.mount}/notes`, text])
+    await notes(primary, 'CREATE TABLE t (a); INSERT INTO t VALUES (42)')
+    await until('the database on the replica', 15_000, async () => {
+      return (await notes(replica, 'SELECT a FROM t')).stdout === '42\n'
+    })
+    const [kept = ''] = readdirSync(`${replica.data}/diverged/notes`)
+    expect(readFileSync(`${replica.data}/diverged/notes/${kept}/database`, 'utf8')).toBe('text\n')
   })
 
   test('.primary, .lag and NAME-pos tell applications where they are', async () => {
