@@ -6,7 +6,12 @@ interface NativeLocks {
   waitForLock(fd: number): Promise<void>
 }
 
-const native = createRequire(import.meta.url)('fs-native-extensions') as NativeLocks
+let loaded: NativeLocks | undefined
+
+/** Loaded when it is first needed: a function that works on a bucket is bundled without it. */
+function native(): NativeLocks {
+  return (loaded ??= createRequire(import.meta.url)('fs-native-extensions') as NativeLocks)
+}
 
 /** Ends of the queues of this process by path, so that its own callers never hold pool threads waiting for each other. */
 const queues = new Map<string, Promise<void>>()
@@ -21,7 +26,7 @@ export async function withFileLock<T>(path: string, critical: () => Promise<T>):
   let handle: FileHandle | undefined
   try {
     handle = await open(path, 'a')
-    await native.waitForLock(handle.fd)
+    await native().waitForLock(handle.fd)
     return await critical()
   } finally {
     await handle?.close()
