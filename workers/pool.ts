@@ -5,7 +5,7 @@ import { BUSY, LockLostError, withDatabaseLock } from './database-lock.ts'
 import { databaseId } from './job-ids.ts'
 import { failureText, isPassing } from './outcome.ts'
 import { parsePayload } from './payloads.ts'
-import type { JobContext } from './processors/context.ts'
+import type { RestoreContext } from './processors/context.ts'
 import { PROCESSORS, type Results } from './processors/table.ts'
 import { KEY_PREFIX, MAX_STALLED_COUNT, type QueueName } from './queues.ts'
 import { RedisLink } from './redis.ts'
@@ -118,7 +118,7 @@ export class WorkerPool {
     const { backup, database } = payload
     const store = openObjectStore(backup)
     const { outputDir, lockMs } = this.#options
-    const context = (held: AbortSignal): JobContext => ({
+    const context = (held: AbortSignal): RestoreContext => ({
       store,
       openStore: openObjectStore,
       signal: held,

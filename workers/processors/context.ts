@@ -5,11 +5,14 @@ import type { RestoreTarget } from '../payloads.ts'
 export interface JobContext {
   /** The backup. */
   readonly store: ObjectStore
-  readonly openStore: (url: string) => ObjectStore
   /** Aborted when the work is to end early: it is done again, by someone else. */
   readonly signal: AbortSignal
   readonly progress: (pages: number) => void
   readonly nowMs: () => number
+}
+
+export interface RestoreContext extends JobContext {
+  readonly openStore: (url: string) => ObjectStore
   /** Where restores to files go; without it there are none. */
   readonly outputDir?: string
   /** From here on a repetition of the job means this state, also if it asked for the newest. */

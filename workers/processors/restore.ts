@@ -21,7 +21,7 @@ import { ObjectExistsError } from '../../src/objectstore/errors.ts'
 import type { ObjectStore } from '../../src/objectstore/objectstore.ts'
 import { LtxdError } from '../../src/util/errors.ts'
 import { toTarget, txidTarget, type Payload } from '../payloads.ts'
-import type { JobContext } from './context.ts'
+import type { RestoreContext } from './context.ts'
 
 export interface RestoreJobResult {
   readonly database: string
@@ -49,7 +49,7 @@ export class NoOutputDirectoryError extends LtxdError {
  * an earlier attempt was done and could not say so. Throws what `restoreDatabase` throws, NoOutputDirectoryError,
  * ObjectExistsError.
  */
-export async function restore(payload: Payload<'restore'>, context: JobContext): Promise<RestoreJobResult> {
+export async function restore(payload: Payload<'restore'>, context: RestoreContext): Promise<RestoreJobResult> {
   const { database, output } = payload
   const plan = await planFromStore(context.store, database, toTarget(payload.target))
   const { max: txid } = plan.at(-1) ?? plan[0]
@@ -74,7 +74,7 @@ async function toFile(
   path: string,
   plan: Plan,
   txid: TXID,
-  { store, outputDir, signal, progress }: JobContext,
+  { store, outputDir, signal, progress }: RestoreContext,
 ): Promise<State> {
   if (outputDir === undefined) throw new NoOutputDirectoryError()
   const target = join(outputDir, path)
@@ -94,7 +94,7 @@ async function toObject(
   { database }: Payload<'restore'>,
   output: { readonly key: string; readonly store?: string | undefined },
   txid: TXID,
-  { store, openStore, signal, progress }: JobContext,
+  { store, openStore, signal, progress }: RestoreContext,
 ): Promise<State> {
   const directory = await mkdtemp(join(tmpdir(), 'ltxd-restore-'))
   const into = output.store === undefined ? store : openStore(output.store)

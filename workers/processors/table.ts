@@ -1,6 +1,6 @@
 import type { Payload } from '../payloads.ts'
 import type { QueueName } from '../queues.ts'
-import type { JobContext } from './context.ts'
+import type { RestoreContext } from './context.ts'
 import { restore, type RestoreJobResult } from './restore.ts'
 import { compact, retain, snapshot, type CompactResult, type RetainResult, type SnapshotResult } from './upkeep.ts'
 
@@ -14,7 +14,7 @@ export interface Results {
 /** One processor a queue. Each may be repeated at any time, from the beginning, also while it is still under way. */
 export const PROCESSORS: {
   readonly [Q in QueueName]: {
-    readonly run: (payload: Payload<Q>, context: JobContext) => Promise<Results[Q]>
+    readonly run: (payload: Payload<Q>, context: RestoreContext) => Promise<Results[Q]>
     /** It writes to the backup, so one at a time is at a database. */
     readonly exclusive: boolean
   }

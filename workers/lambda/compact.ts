@@ -1,0 +1,49 @@
+/** Function: compacts every database of a backup, on a schedule. */
+
+import { loadHistories } from '../../src/backup/history.ts'
+import { MAX_COMPACTION_LEVEL } from '../../src/backup/layout.ts'
+import { openObjectStore } from '../../src/objectstore/open.ts'
+import { errorMessage } from '../../src/util/errors.ts'
+import { compact, type CompactResult } from '../processors/upkeep.ts'
+import { backupUrl, EnvironmentError, numberFrom, timeLimit, type LambdaContext } from './environment.ts'
+
+export interface CompactAllResult {
+  readonly databases: Readonly<Record<string, CompactResult>>
+  /** Time was over before their turn: the next call takes them up. */
+  readonly postponed: readonly string[]
+}
+
+const DEFAULT_LEVEL = 3
+
+/** One database that fails keeps none of the others back; the call then fails, naming those that did. */
+export async function handler(_event: unknown, context?: LambdaContext): Promise<CompactAllResult> {
+  const backup = backupUrl()
+  const level = numberFrom('LTXD_LEVEL', DEFAULT_LEVEL)
+  if (level < 1 || level > MAX_COMPACTION_LEVEL) {
+    throw new EnvironmentError(`LTXD_LEVEL is ${level}, expected a level from 1 to ${MAX_COMPACTION_LEVEL}`)
+  }
+  const signal = timeLimit(context)
+  const store = openObjectStore(backup)
+  try {
+    const databases: Record<string, CompactResult> = {}
+    const postponed: string[] = []
+    const failures: string[] = []
+    for (const database of (await loadHistories(store)).keys()) {
+      try {
+        signal.throwIfAborted()
+        databases[database] = await compact({ backup, database, level }, { store, signal, progress, nowMs: Date.now })
+      } catch (error) {
+        if (signal.aborted) postponed.push(database)
+        else failures.push(`${database}: ${errorMessage(error)}`)
+      }
+    }
+    console.log(JSON.stringify({ databases: Object.keys(databases).length, postponed: postponed.length, failures }))
+    if (failures.length > 0)
+      throw new Error(`compaction failed for ${failures.length} databases: ${failures.join('; ')}`)
+    return { databases, postponed }
+  } finally {
+    await store.close()
+  }
+}
+
+function progress(): void {}

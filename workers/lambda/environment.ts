@@ -1,0 +1,41 @@
+/** What the functions have in common: where the backup is, and when to stop. */
+
+import { LtxdError } from '../../src/util/errors.ts'
+
+/** The part of AWS Lambda's context that is used here. */
+export interface LambdaContext {
+  getRemainingTimeInMillis(): number
+}
+
+/** A function is not set up as it has to be. */
+export class EnvironmentError extends LtxdError {
+  constructor(problem: string) {
+    super('FUNCTION_ENVIRONMENT', `${problem}; see serverless.yml`, 2)
+  }
+}
+
+/** LTXD_BACKUP_URL. Throws EnvironmentError. */
+export function backupUrl(environment: NodeJS.ProcessEnv = process.env): string {
+  const url = environment.LTXD_BACKUP_URL
+  if (url === undefined || url === '')
+    throw new EnvironmentError('LTXD_BACKUP_URL, the address of the backup, is not set')
+  return url
+}
+
+/** A whole number, or what it is when it is not set. Throws EnvironmentError. */
+export function numberFrom(name: string, fallback: number, environment: NodeJS.ProcessEnv = process.env): number {
+  const text = environment[name]
+  if (text === undefined || text === '') return fallback
+  const value = Number(text)
+  if (Number.isInteger(value) && value >= 0) return value
+  throw new EnvironmentError(`${name} is "${text}", expected a whole number`)
+}
+
+/** What is under way must have come to its end before Lambda freezes the process. */
+const MARGIN_MS = 5000
+
+/** Aborted a little before the function's time is over. */
+export function timeLimit(context: LambdaContext | undefined): AbortSignal {
+  if (context === undefined) return new AbortController().signal
+  return AbortSignal.timeout(Math.max(1, context.getRemainingTimeInMillis() - MARGIN_MS))
+}
