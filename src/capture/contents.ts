@@ -76,7 +76,7 @@ export class DatabaseContent extends PlainContent {
     } else if (database.journal.active) {
       super.write(data, position, caller)
       database.journal.databaseWritten(position, data.length)
-    } else if (database.walMode) {
+    } else if (database.hasWal) {
       super.write(data, position, caller)
       database.checkpointed(data, position)
     } else {
@@ -149,8 +149,8 @@ export class DatabaseContent extends PlainContent {
 
   /** In WAL mode the file may be shorter than the database until the next checkpoint; a checkpoint cuts it to size. */
   private committedSizeBytes(): number {
-    const { pages, pageSize, walMode } = this.database
-    return walMode && pages.pagesInWal > 0 ? 0 : pages.sizePages * pageSize
+    const { pages, pageSize, hasWal } = this.database
+    return hasWal && pages.pagesInWal > 0 ? 0 : pages.sizePages * pageSize
   }
 }
 

@@ -114,6 +114,14 @@ export class Database {
     return this.pages.sizePages > 0
   }
 
+  /**
+   * The file is written without a journal, by checkpoints. On a replica also where the newest page 1 says otherwise: that came
+   * through the WAL, which counts until it is folded into the file.
+   */
+  get hasWal(): boolean {
+    return this.walMode || this.wal.following
+  }
+
   get hasLog(): boolean {
     return this.log !== undefined
   }

@@ -1,0 +1,230 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { until } from '../harness/wait.ts'
+import type { SqlClient } from './sql-client.ts'
+import { TwoNodes } from './two-nodes.ts'
+
+const MODES = ['WAL', 'DELETE', 'TRUNCATE', 'PERSIST'] as const
+let nodes: TwoNodes
+
+beforeAll(async () => {
+  nodes = await TwoNodes.start()
+})
+afterAll(() => nodes[Symbol.asyncDispose]())
+
+/** Rows that all hold the same number, see watcher.ts. */
+async function create(application: SqlClient, mode: string): Promise<void> {
+  await application.exec(`PRAGMA journal_mode = ${mode}`)
+  await application.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, filler BLOB)')
+  await application.exec(
+    'INSERT INTO t SELECT value, 0, randomblob(400) FROM (WITH RECURSIVE c(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM c LIMIT 40) SELECT value FROM c)',
+  )
+}
+
+test.each(MODES)('whatever a primary does to a database in %s mode is done on its replica', async (mode) => {
+  const name = `all/of/${mode}.db`
+  await nodes.shell('mkdir -p "$1"', join(nodes.primary.mount, 'all/of'))
+  const writer = nodes.open(nodes.primary, name)
+  await create(writer, mode)
+  await nodes.same(name)
+  const reader = nodes.open(nodes.replica, name, { timeoutMs: 10_000 })
+  const steps = [
+    'CREATE TABLE u (a TEXT PRIMARY KEY, b BLOB) WITHOUT ROWID',
+    'CREATE INDEX t_n ON t (n, id)',
+    'UPDATE t SET n = n + 1',
+    'ALTER TABLE t ADD COLUMN extra TEXT',
+    // More than 16 MiB in one transaction, far more than the cache: it spills.
+    "BEGIN; INSERT INTO u SELECT hex(randomblob(8)), randomblob(20000) FROM t a, t b WHERE b.id <= 24; UPDATE t SET extra = 'x'; COMMIT",
+    'DELETE FROM u WHERE rowid IS NULL OR a > "8"',
+    'VACUUM',
+    'PRAGMA user_version = 77',
+    'DROP TABLE u',
+    'VACUUM',
+    'BEGIN; DELETE FROM t WHERE id > 20; SAVEPOINT s; DELETE FROM t; ROLLBACK TO s; COMMIT',
+  ]
+  for (const sql of steps.map((one) => one.replace('rowid IS NULL OR a > "8"', "a > '8'"))) {
+    await writer.exec(sql)
+    await nodes.same(name)
+    const query =
+      'SELECT (SELECT group_concat(sql) FROM sqlite_schema), (SELECT sum(n) FROM t), (SELECT count(*) FROM t)'
+    expect(await reader.all(query), sql).toEqual(await writer.all(query))
+    expect(await reader.value('PRAGMA integrity_check'), sql).toBe('ok')
+  }
+  await reader.close()
+  await writer.close()
+})
+
+test('a page size that changes with VACUUM reaches the replica', async () => {
+  const writer = nodes.open(nodes.primary, 'pages.db')
+  await create(writer, 'DELETE')
+  await nodes.same('pages.db')
+  for (const size of [1024, 8192, 65536, 512, 4096]) {
+    await writer.exec(`PRAGMA page_size = ${size}; VACUUM`)
+    await nodes.same('pages.db')
+    const reader = nodes.open(nodes.replica, 'pages.db', { timeoutMs: 10_000 })
+    expect(await reader.value('PRAGMA page_size')).toBe(size)
+    expect(await reader.value('PRAGMA integrity_check')).toBe('ok')
+    await reader.close()
+    expect((await nodes.status(nodes.replica, 'pages.db'))?.pageSize).toBe(size)
+  }
+})
+
+test('journal modes change from each to each', async () => {
+  const writer = nodes.open(nodes.primary, 'modes.db', { timeoutMs: 5_000 })
+  await create(writer, 'WAL')
+  await nodes.same('modes.db')
+  const reader = nodes.open(nodes.replica, 'modes.db', { timeoutMs: 10_000 })
+  for (const mode of ['DELETE', 'WAL', 'PERSIST', 'WAL', 'TRUNCATE', 'DELETE', 'WAL']) {
+    expect(await writer.value(`PRAGMA journal_mode = ${mode}`)).toBe(mode.toLowerCase())
+    await writer.exec('UPDATE t SET n = n + 1')
+    await nodes.same('modes.db')
+    expect(await reader.value('SELECT max(n) FROM t'), mode).toBe(await writer.value('SELECT max(n) FROM t'))
+  }
+  await reader.close()
+})
+
+test('databases are dropped, made again, and copied in', async () => {
+  const writer = nodes.open(nodes.primary, 'sub/dir/again.db')
+  await nodes.shell('mkdir -p "$1"', join(nodes.primary.mount, 'sub/dir'))
+  for (const mode of MODES) {
+    await create(writer, mode)
+    await nodes.same('sub/dir/again.db')
+    await writer.close()
+    await nodes.shell('rm -f "$1" "$1-wal" "$1-shm" "$1-journal"', join(nodes.primary.mount, 'sub/dir/again.db'))
+    await until('the drop on the replica', 20_000, async () => {
+      return (await nodes.shell('test -e "$1"', join(nodes.replica.mount, 'sub/dir/again.db'))).code === 1
+    })
+  }
+  const copy = join(nodes.cluster.dir, 'copied.db')
+  const outside = nodes.open({ ...nodes.primary, mount: nodes.cluster.dir } as typeof nodes.primary, 'copied.db')
+  await create(outside, 'DELETE')
+  await outside.close()
+  expect((await nodes.shell('cp "$1" "$2"', copy, join(nodes.primary.mount, 'copied.db'))).code).toBe(0)
+  await nodes.same('copied.db')
+  expect((await nodes.shell('cmp "$1" "$2"', copy, join(nodes.replica.mount, 'copied.db'))).output).toBe('')
+})
+
+test.each(MODES)(
+  'a reader of a replica in %s mode sees whole states, and never an older after a newer one',
+  async (mode) => {
+    const name = `watched-${mode}.db`
+    const writer = nodes.open(nodes.primary, name, { timeoutMs: 5_000 })
+    await create(writer, mode)
+    await nodes.same(name)
+    const watcher = await nodes.watch(name)
+    for (let i = 0; i < 300; i++) await writer.exec('UPDATE t SET n = n + 1')
+    if (mode === 'WAL') await writer.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    for (let i = 0; i < 50; i++) await writer.exec('UPDATE t SET n = n + 1')
+    await nodes.same(name)
+    const { reads, states, findings } = await watcher.end()
+    console.log(`${mode}: ${states} states of 351 seen in ${reads} reads`)
+    expect(findings).toEqual([])
+    expect(states).toBeGreaterThan(3)
+  },
+)
+
+test('a long reader in WAL mode holds up nothing', async () => {
+  const writer = nodes.open(nodes.primary, 'long-wal.db')
+  await create(writer, 'WAL')
+  await nodes.same('long-wal.db')
+  const long = nodes.open(nodes.replica, 'long-wal.db')
+  await long.exec('BEGIN')
+  expect(await long.value('SELECT max(n) FROM t')).toBe(0)
+  for (let i = 0; i < 100; i++) await writer.exec('UPDATE t SET n = n + 1, filler = randomblob(4000)')
+  await nodes.same('long-wal.db')
+  expect(await long.value('SELECT max(n) FROM t')).toBe(0)
+  const fresh = nodes.open(nodes.replica, 'long-wal.db')
+  expect(await fresh.value('SELECT max(n) FROM t')).toBe(100)
+  await long.exec('COMMIT')
+  expect(await long.value('SELECT max(n) FROM t')).toBe(100)
+})
+
+test('a long reader in rollback mode delays that database alone, and the status says so', async () => {
+  const names = ['long-delete.db', 'beside.db']
+  const [writer, beside] = names.map((name) => nodes.open(nodes.primary, name)) as [SqlClient, SqlClient]
+  await create(writer, 'DELETE')
+  await create(beside, 'DELETE')
+  await nodes.same()
+  const long = nodes.open(nodes.replica, 'long-delete.db')
+  await long.exec('BEGIN')
+  expect(await long.value('SELECT max(n) FROM t')).toBe(0)
+  for (let i = 0; i < 20; i++) {
+    await writer.exec('UPDATE t SET n = n + 1')
+    await beside.exec('UPDATE t SET n = n + 1')
+  }
+  await nodes.same('beside.db')
+  const lagging = await until('a database that lags', 10_000, async () => {
+    const replication = (await nodes.status(nodes.replica, 'long-delete.db'))?.replication
+    return replication?.state === 'lagging' && replication
+  })
+  expect(lagging.reason).toMatch(/long-delete\.db/)
+  expect(await long.value('SELECT max(n) FROM t')).toBe(0)
+  await long.exec('COMMIT')
+  await nodes.same()
+  expect(await long.value('SELECT max(n) FROM t')).toBe(20)
+})
+
+test.each(MODES)('nothing that an application does on a replica changes a database in %s mode', async (mode) => {
+  const name = `refused-${mode}.db`
+  const writer = nodes.open(nodes.primary, name)
+  await create(writer, mode)
+  await nodes.same(name)
+  const before = await nodes.status(nodes.replica, name)
+  const file = join(nodes.replica.mount, name)
+  const sum = await nodes.shell('sha256sum < "$1"', file)
+  const application = nodes.open(nodes.replica, name)
+  for (const sql of [
+    'BEGIN IMMEDIATE',
+    'BEGIN EXCLUSIVE',
+    'UPDATE t SET n = 5',
+    'CREATE TABLE v (a)',
+    'PRAGMA user_version = 5',
+    'VACUUM',
+    'DROP TABLE t',
+    'BEGIN; DELETE FROM t; COMMIT',
+  ]) {
+    const refused = await application.refusal(sql)
+    expect(refused?.code, sql).toMatch(/^SQLITE_(BUSY|READONLY|IOERR|LOCKED)/)
+    await application.refusal('ROLLBACK')
+  }
+  await application.refusal(`PRAGMA journal_mode = ${mode === 'WAL' ? 'DELETE' : 'WAL'}`)
+  await application.close()
+  for (const command of [
+    'printf x | dd of="$1" bs=1 seek=5000 conv=notrunc',
+    'head -c 4096 /dev/zero | dd of="$1" bs=4096 conv=notrunc',
+    ': > "$1"',
+    'truncate -s 4096 "$1"',
+    'truncate -s +4096 "$1"',
+    'rm "$1"',
+    'mv "$1" "$1.moved"',
+    'mv /etc/hostname.does.not.exist "$1" || cp /dev/null "$1"',
+  ]) {
+    expect((await nodes.shell(command, file)).code, command).not.toBe(0)
+  }
+  expect(await nodes.shell('sha256sum < "$1"', file)).toEqual(sum)
+  expect((await nodes.status(nodes.replica, name))?.position).toBe(before?.position)
+  await writer.exec('UPDATE t SET n = n + 1')
+  await nodes.same(name)
+  const reader = nodes.open(nodes.replica, name)
+  expect(await reader.value('SELECT max(n) FROM t')).toBe(1)
+  expect(await reader.value('PRAGMA integrity_check')).toBe('ok')
+})
+
+test('BEGIN IMMEDIATE on a replica is answered at once, again and again, and stalls nothing', async () => {
+  const writers = MODES.map((mode) => nodes.open(nodes.primary, `busy-${mode}.db`, { timeoutMs: 5_000 }))
+  for (const [i, writer] of writers.entries()) await create(writer, MODES[i] ?? '')
+  await nodes.same()
+  const applications = MODES.map((mode) => nodes.open(nodes.replica, `busy-${mode}.db`))
+  let going = true
+  const hammering = Promise.all(
+    applications.map(async (application) => {
+      const codes = new Set<string | undefined>()
+      while (going) codes.add((await application.refusal('BEGIN IMMEDIATE'))?.code)
+      return codes
+    }),
+  )
+  for (let i = 0; i < 100; i++) for (const writer of writers) await writer.exec('UPDATE t SET n = n + 1')
+  await nodes.same()
+  going = false
+  for (const codes of await hammering) expect([...codes].every((code) => code?.startsWith('SQLITE_BUSY'))).toBe(true)
+})

@@ -1,0 +1,94 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { TestCluster, type ClusterMember, type ClusterOptions } from '../harness/cluster.ts'
+import { until } from '../harness/wait.ts'
+import { SqlClient } from './sql-client.ts'
+import { Watcher } from './watcher-process.ts'
+import type { DatabaseStatus } from '../../src/api/status.ts'
+
+const run = promisify(execFile)
+
+/** A primary and its replica, with applications on both. */
+export class TwoNodes implements AsyncDisposable {
+  readonly cluster: TestCluster
+  readonly primary: ClusterMember
+  readonly replica: ClusterMember
+  readonly #clients: { kill(): void }[] = []
+
+  private constructor(cluster: TestCluster, primary: ClusterMember, replica: ClusterMember) {
+    this.cluster = cluster
+    this.primary = primary
+    this.replica = replica
+  }
+
+  static async start(options: ClusterOptions = {}): Promise<TwoNodes> {
+    const cluster = await TestCluster.start({ ...options, nodes: 2 })
+    const primary = await cluster.primary()
+    return new TwoNodes(cluster, primary, cluster.members.find((member) => member !== primary) ?? primary)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) client.kill()
+    await this.cluster.stop()
+  }
+
+  /** An application on a node, which ends with the test. */
+  open(member: ClusterMember, database: string, options: { timeoutMs?: number } = {}): SqlClient {
+    const client = new SqlClient(join(member.mount, database), options)
+    this.#clients.push(client)
+    return client
+  }
+
+  async watch(database: string, member = this.replica): Promise<Watcher> {
+    const watcher = await Watcher.start(join(member.mount, database))
+    this.#clients.push(watcher)
+    return watcher
+  }
+
+  async status(member: ClusterMember, database: string): Promise<DatabaseStatus | undefined> {
+    return (await member.status())?.databases.find(({ name }) => name === database)
+  }
+
+  /** Waits until the replica has that database, or all, exactly as the primary. */
+  async same(database?: string, deadlineMs = 30_000): Promise<void> {
+    let seen: string[] = []
+    try {
+      await until('the same on both nodes', deadlineMs, async () => {
+        seen = await Promise.all([this.#positions(this.primary, database), this.#positions(this.replica, database)])
+        return seen[0] === seen[1] && seen[0] !== ''
+      })
+    } catch (error) {
+      throw this.explain(new Error(`${String(error)}\n${seen.join('\n')}`))
+    }
+  }
+
+  /** A shell command, in a process that is killed if it hangs. Gives its exit code and what it said. */
+  async shell(command: string, ...args: string[]): Promise<{ code: number; output: string }> {
+    try {
+      const { stdout } = await run('sh', ['-c', command, 'sh', ...args], { timeout: 20_000, killSignal: 'SIGKILL' })
+      return { code: 0, output: stdout }
+    } catch (error) {
+      const { code = -1, stderr = '' } = error as { code?: number; stderr?: string }
+      return { code, output: stderr }
+    }
+  }
+
+  explain(error: unknown): Error {
+    const message = error instanceof Error ? error.message : String(error)
+    const logs = this.cluster.members.map(({ name, node }) => `--- ${name} ---\n${node.logTail(25)}`)
+    return new Error([message, ...logs].join('\n'), { cause: error })
+  }
+
+  async #positions(member: ClusterMember, only?: string): Promise<string> {
+    const databases = (await member.status())?.databases ?? []
+    return databases
+      .filter(({ name, sizePages }) => (only === undefined ? sizePages > 0 : name === only))
+      .map(({ name, position, error, replication }) => {
+        const trouble = replication?.state === 'following' && !replication.behind ? '' : (replication?.reason ?? '')
+        return `${name} ${position} ${error ?? ''}${trouble}`
+      })
+      .sort()
+      .join(', ')
+  }
+}

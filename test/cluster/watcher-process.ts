@@ -1,0 +1,33 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { within } from '../harness/wait.ts'
+import type { Watched } from './watcher.ts'
+
+/** A reader that watches one database all the time (watcher.ts). */
+export class Watcher {
+  readonly #child: ChildProcess
+
+  private constructor(child: ChildProcess) {
+    this.#child = child
+  }
+
+  /** Returns when it has the database open. */
+  static async start(path: string): Promise<Watcher> {
+    const script = fileURLToPath(new URL('watcher.ts', import.meta.url))
+    const child = fork(script, [path], { execArgv: [...TYPESCRIPT_ARGUMENTS] })
+    const opened = new Promise((resolve) => child.once('message', resolve))
+    await within(`a reader of ${path}`, 30_000, opened)
+    return new Watcher(child)
+  }
+
+  async end(): Promise<Watched> {
+    const watched = new Promise<Watched>((resolve) => this.#child.once('message', resolve))
+    this.#child.send('end')
+    return within('what a reader saw', 30_000, watched)
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+}
