@@ -6,7 +6,8 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { Applier, type ApplierOptions } from './applier.ts'
 import { ApplyDivergedError, ApplyGapError, UnknownStateError } from './errors.ts'
 import { compacted, MemoryPositions, Source, type SourceState } from './testing.ts'
-import { bytesInMemory } from './transaction.ts'
+import { bytesInMemory, type LtxBytes } from './transaction.ts'
+import type { Position } from '../ltx/types.ts'
 import { LTXError } from '../ltx/errors.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'ltxd-apply-'))
@@ -143,6 +144,58 @@ describe.each(['wal', 'delete'])('a database in %s mode', (mode) => {
     expect(readFileSync(path).equals(live ?? Buffer.alloc(0))).toBe(true)
     source.close()
   })
+})
+
+test('transactions that come together are applied together, as far as they go in one write', () => {
+  const { source, path, open } = pair('wal', { checkpointFrames: 50 })
+  for (let i = 0; i < 40; i++) source.commit(`INSERT INTO t (v) VALUES (hex(zeroblob(${(i * 97) % 3000})))`)
+  source.commit('DELETE FROM t WHERE id > 3')
+  source.commit('VACUUM')
+  for (let i = 0; i < 10; i++) source.commit(`UPDATE t SET v = ${i}`)
+  source.commit('PRAGMA journal_mode = delete')
+  source.commit('INSERT INTO t (v) VALUES (1)')
+  source.commit('PRAGMA journal_mode = wal')
+  for (let i = 0; i < 10; i++) source.commit(`INSERT INTO t (v) VALUES (${i})`)
+  const applier = open()
+  const counts: number[] = []
+  for (let at = 0; at < source.states.length; at += counts.at(-1) ?? 0) {
+    const [first, ...rest] = source.states.slice(at).map(({ ltx }) => bytesInMemory(ltx))
+    if (first === undefined) break
+    const announced: Position[] = []
+    const { count, position } = applier.applyAll([first, ...rest], (positions) => announced.push(...positions))
+    expect(announced).toEqual(source.states.slice(at, at + count).map((state) => state.position))
+    expect(position).toEqual(announced.at(-1))
+    expect(applier.position).toEqual(position)
+    counts.push(count)
+  }
+  expect(Math.max(...counts)).toBeGreaterThan(30)
+  expect(counts.reduce((sum, count) => sum + count)).toBe(source.states.length)
+  applier.close()
+  expect(readFileSync(path).equals(source.fileBytes())).toBe(true)
+  checkSound(path)
+  source.close()
+})
+
+test('of transactions that come together, those before one that does not fit are applied, and it fails on its own turn', () => {
+  const { source, open } = pair('wal')
+  for (let i = 0; i < 6; i++) source.commit(`INSERT INTO t (v) VALUES (${i})`)
+  const [first, ...rest] = source.states.map(({ ltx }) => ltx)
+  if (first === undefined) throw new Error('seven transactions')
+  const applier = open()
+  applier.apply(bytesInMemory(first))
+  const damaged = (rest[3] ?? first).slice()
+  damaged[damaged.length - 3] = (damaged[damaged.length - 3] ?? 0) ^ 1
+  const files = [...rest.slice(0, 3), damaged, ...rest.slice(4)].map(bytesInMemory)
+  const from = (at: number) => files.slice(at) as [LtxBytes, ...LtxBytes[]]
+  expect(applier.applyAll(from(0)).count).toBe(3)
+  expect(() => applier.applyAll(from(3))).toThrow(LTXError)
+  expect(() => applier.applyAll(from(4))).toThrow(ApplyGapError)
+  expect(applier.position).toEqual(source.states[3]?.position)
+  const gap = [rest[3], rest[5]].map((ltx) => bytesInMemory(ltx ?? first)) as [LtxBytes, LtxBytes]
+  expect(applier.applyAll(gap).count).toBe(1)
+  expect(applier.position).toEqual(source.states[4]?.position)
+  applier.close()
+  source.close()
 })
 
 test('changes of the journal mode and of the page size come like any transaction', () => {

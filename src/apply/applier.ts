@@ -4,6 +4,7 @@ import { pageChecksum } from '../ltx/checksum.ts'
 import { EMPTY_CHECKSUM, lockPgno, nextTXID, toTXID, type Checksum, type Pgno, type Position } from '../ltx/types.ts'
 import { parseDatabaseHeader } from '../sqlite/database-header.ts'
 import { pagesOf } from '../sqlite/locks.ts'
+import { takeBatch } from './batch.ts'
 import { DatabaseFile } from './database-file.ts'
 import {
   ApplyBlockedError,
@@ -140,22 +141,94 @@ export class Applier {
    */
   apply(bytes: LtxBytes, options: ApplyOptions = {}): ApplyResult {
     if (this.#broken !== undefined) throw this.#broken
-    const transaction = new Transaction(bytes)
-    const { maxTXID, commit } = transaction.header
-    if (maxTXID <= this.#position.txid) return { position: this.#position, applied: false, pages: 0 }
+    return this.#applyOne(new Transaction(bytes), options)
+  }
+
+  #applyOne(transaction: Transaction, options: ApplyOptions): ApplyResult {
+    const position = this.#positionAfter(transaction, options)
+    if (position === undefined) return { position: this.#position, applied: false, pages: 0 }
+    options.before?.(position)
+    if (this.#isUnchanged(transaction)) this.#note(position)
+    else this.#write(transaction, position)
+    this.#position = position
+    this.#checksum = position.checksum
+    if (transaction.header.commit > 0) this.#checkpointIfDue()
+    return { position, applied: true, pages: transaction.pgnos.length }
+  }
+
+  /** Where the transaction leads to; undefined when the database has it already. Throws when it does not lead on from here. */
+  #positionAfter(transaction: Transaction, options: ApplyOptions): Position | undefined {
+    const { maxTXID } = transaction.header
+    if (maxTXID <= this.#position.txid) return undefined
     this.#assertContinues(transaction, options)
     const position = { txid: maxTXID, checksum: this.#checksumAfter(transaction) }
     const expected = transaction.postApplyChecksum ?? options.postApplyChecksum
     if (expected !== undefined && expected !== position.checksum) {
       throw new ApplyDivergedError(this.path, `after transaction ${maxTXID}`, expected, position.checksum)
     }
-    options.before?.(position)
-    if (this.#isUnchanged(transaction)) this.#note(position)
-    else this.#write(transaction, position)
-    this.#position = position
-    this.#checksum = position.checksum
-    if (commit > 0) this.#checkpointIfDue()
-    return { position, applied: true, pages: transaction.pgnos.length }
+    return position
+  }
+
+  /**
+   * Applies transactions that follow one another, as many of them as go in one write; readers see them all at once. Returns how many
+   * those were: at least one. `before` hears all positions that they lead to, in order.
+   *
+   * Throws what `apply` does, and only because of the first.
+   */
+  applyAll(
+    files: readonly [LtxBytes, ...LtxBytes[]],
+    before?: (positions: readonly Position[]) => void,
+  ): ApplyResult & { readonly count: number } {
+    if (this.#broken !== undefined) throw this.#broken
+    const [firstFile, ...rest] = files
+    const first = new Transaction(firstFile)
+    const batch = this.#placed(takeBatch(first, rest, (transaction) => this.#goesWithOthers(transaction)))
+    const last = batch.at(-1)
+    if (last === undefined) {
+      return { ...this.#applyOne(first, { before: (position) => before?.([position]) }), count: 1 }
+    }
+    this.#breaking(() => before?.(batch.map(({ position }) => position)))
+    for (const { position } of batch) this.#note(position)
+    this.#appendFrames(batch.map(({ transaction }) => transaction))
+    this.#checkpointIfDue()
+    const pages = batch.reduce((sum, { transaction }) => sum + transaction.pgnos.length, 0)
+    return { position: last.position, applied: true, pages, count: batch.length }
+  }
+
+  /** Nothing but frames come of it. */
+  #goesWithOthers(transaction: Transaction): boolean {
+    const { header, pgnos } = transaction
+    if (!this.#fitsWal(transaction) || this.#declaredMode !== 'wal' || pgnos.length === 0) return false
+    if (header.commit < this.#pages.sizePages) return false
+    const firstPage = transaction.firstPage()
+    return firstPage === undefined || parseDatabaseHeader(firstPage)?.journalMode === 'wal'
+  }
+
+  /** Those of them that follow one another and leave the WAL room; the tables are then ahead of the file, by what is about to be written. */
+  #placed(transactions: readonly Transaction[]): { transaction: Transaction; position: Position }[] {
+    const placed: { transaction: Transaction; position: Position }[] = []
+    const pages = transactions.reduce((sum, { pgnos }) => sum + pgnos.length, 0)
+    if (transactions.length < 2 || !this.#walHasRoom(pages, this.#pageSize)) return placed
+    for (const transaction of transactions) {
+      const position = this.#tryFollow(transaction)
+      if (position === undefined) return placed
+      placed.push({ transaction, position })
+      transaction.pgnos.forEach((pgno, i) => this.#pages.setChecksum(pgno, transaction.checksums[i] as Checksum))
+      this.#pages.resize(transaction.header.commit)
+      this.#position = position
+      this.#checksum = position.checksum
+    }
+    return placed
+  }
+
+  /** Where it leads to; undefined when it does not follow: its own turn will tell why. */
+  #tryFollow(transaction: Transaction): Position | undefined {
+    if (transaction.header.commit < this.#pages.sizePages) return undefined
+    try {
+      return this.#positionAfter(transaction, {})
+    } catch {
+      return undefined
+    }
   }
 
   /**
@@ -310,27 +383,38 @@ export class Applier {
   }
 
   #applyToWal(transaction: PageChanges, position: Position): void {
-    const wal = this.#wal
-    if (wal === undefined) throw new Error('only a database in WAL mode has a WAL')
     const { header, pgnos, checksums } = transaction
-    const { maxWalBytes, durable } = this.#options
-    if (wal.frames > 0 && wal.sizeAfter(pgnos.length, header.pageSize) > maxWalBytes && !this.#checkpoint()?.complete) {
+    if (!this.#walHasRoom(pgnos.length, header.pageSize) && !this.#checkpoint()?.complete) {
       throw new ApplyBlockedError(
         this.path,
-        `its WAL has grown to ${wal.sizeBytes} bytes, and a reader keeps it from beginning anew`,
+        `its WAL has grown to ${this.#wal?.sizeBytes} bytes, and a reader keeps it from beginning anew`,
       )
     }
     const firstPage = transaction.firstPage()
     this.#note(position)
-    const firstFrame = this.#breaking(() =>
-      wal.append(transaction.pages(), pgnos.length, header.pageSize, header.commit, durable),
-    )
-    pgnos.forEach((pgno, i) => {
-      this.#pages.setChecksum(pgno, checksums[i] as Checksum)
-      this.#pages.setFrame(pgno, firstFrame + i - 1)
-    })
+    this.#appendFrames([transaction])
+    pgnos.forEach((pgno, i) => this.#pages.setChecksum(pgno, checksums[i] as Checksum))
     this.#pages.resize(header.commit)
     this.#learnMode(firstPage)
+  }
+
+  #walHasRoom(pages: number, pageSize: number): boolean {
+    const wal = this.#wal
+    return wal === undefined || wal.frames === 0 || wal.sizeAfter(pages, pageSize) <= this.#options.maxWalBytes
+  }
+
+  #appendFrames(transactions: readonly PageChanges[]): void {
+    const wal = this.#wal
+    const pageSize = transactions[0]?.header.pageSize
+    if (wal === undefined || pageSize === undefined) throw new Error('only a database in WAL mode has a WAL')
+    const parts = transactions.map((transaction) => ({
+      pages: transaction.pages(),
+      count: transaction.pgnos.length,
+      commit: transaction.header.commit,
+    }))
+    const firstFrame = this.#breaking(() => wal.append(parts, pageSize, this.#options.durable))
+    let frame = firstFrame - 1
+    for (const { pgnos } of transactions) for (const pgno of pgnos) this.#pages.setFrame(pgno, frame++)
   }
 
   #applyInPlace(transaction: PageChanges, position: Position): void {

@@ -108,10 +108,15 @@ export class WalIndexFile {
     this.#writeChanges(first, firstFrame + pgnos.length - 1)
   }
 
-  /** SQLite's readers see the WAL up to this header's last frame from now on: second copy first, as they read the first one first. */
+  /**
+   * SQLite's readers see the WAL up to this header's last frame from now on. Both copies in one write: whoever reads while it is carried out
+   * finds them different, or a checksum wrong, and looks again, as it does between the two stores of SQLite's own writers.
+   */
   publish(header: WalIndexHeader): void {
-    const bytes = marshalWalIndexHeader(header)
-    this.#write(bytes, 0, bytes.length, WAL_INDEX_HEADER_SIZE)
+    const copy = marshalWalIndexHeader(header)
+    const bytes = new Uint8Array(2 * WAL_INDEX_HEADER_SIZE)
+    bytes.set(copy)
+    bytes.set(copy, WAL_INDEX_HEADER_SIZE)
     this.#write(bytes, 0, bytes.length, 0)
   }
 

@@ -16,6 +16,14 @@ const WRITE_PIECE_BYTES = 1 << 20
 /** A WAL that has grown beyond this is cut when it begins anew. */
 const KEPT_BYTES = 16 << 20
 
+/** What becomes frames, the last of which commits. */
+export interface WalTransaction {
+  readonly pages: Iterable<Page>
+  readonly count: number
+  /** Size of the database afterwards. */
+  readonly commit: number
+}
+
 export interface CheckpointResult {
   /** Every frame is in the database file. */
   readonly complete: boolean
@@ -107,16 +115,16 @@ export class Wal {
   }
 
   /**
-   * One transaction: its frames in large writes, and then, in one step for every reader, the index. Anything that throws
-   * before leaves the database as it was.
+   * Transactions, one after the other: their frames in large writes, and then, in one step for every reader, the index. Anything that
+   * throws before leaves the database as it was. Returns the first frame.
    */
-  append(pages: Iterable<Page>, count: number, pageSize: number, commit: number, durable: boolean): number {
+  append(transactions: readonly WalTransaction[], pageSize: number, durable: boolean): number {
     this.#restartIfPossible()
     const before = this.#header
     const begun = before.maxFrame === 0 ? this.#begin(pageSize) : undefined
     const header = begun?.header ?? before
     const chain = begun?.chain ?? new FrameChain(before, before.frameChecksum1, before.frameChecksum2)
-    const pgnos = this.#writeFrames(pages, count, pageSize, commit, chain, begun?.bytes)
+    const pgnos = this.#writeFrames(transactions, pageSize, chain, begun?.bytes)
     if (durable) nodeFiles.sync(this.#fd)
     this.#index.add(before.maxFrame + 1, pgnos)
     this.#header = {
@@ -124,7 +132,7 @@ export class Wal {
       change: (before.change + 1) >>> 0,
       pageSize,
       maxFrame: before.maxFrame + pgnos.length,
-      sizePages: commit,
+      sizePages: transactions.at(-1)?.commit ?? before.sizePages,
       frameChecksum1: chain.checksum1,
       frameChecksum2: chain.checksum2,
     }
@@ -205,16 +213,15 @@ export class Wal {
     return { header: { ...this.#header, ...salts, bigEndianChecksums: NATIVE_BIG_ENDIAN }, chain, bytes }
   }
 
-  /** The commit frame, which is the last, is not in the file before all others are. */
+  /** A commit frame is the last of its transaction, and not in the file before all others are. */
   #writeFrames(
-    pages: Iterable<Page>,
-    count: number,
+    transactions: readonly WalTransaction[],
     pageSize: number,
-    commit: number,
     chain: FrameChain,
     walHeader: Uint8Array | undefined,
   ): Pgno[] {
     const size = frameSize(pageSize)
+    const count = transactions.reduce((sum, { count }) => sum + count, 0)
     const wanted = Math.min(Math.max(WRITE_PIECE_BYTES, WAL_HEADER_SIZE + size), WAL_HEADER_SIZE + count * size)
     if (this.#buffer.length < wanted) this.#buffer = new Uint8Array(Math.max(wanted, 2 * this.#buffer.length))
     const buffer = this.#buffer
@@ -226,14 +233,17 @@ export class Wal {
       buffer.set(walHeader)
       at = WAL_HEADER_SIZE
     }
-    for (const { pgno, page } of pages) {
-      if (at + size > buffer.length) {
-        nodeFiles.write(this.#fd, buffer, 0, at, position)
-        position += at
-        at = 0
+    for (const { pages, count, commit } of transactions) {
+      const end = pgnos.length + count
+      for (const { pgno, page } of pages) {
+        if (at + size > buffer.length) {
+          nodeFiles.write(this.#fd, buffer, 0, at, position)
+          position += at
+          at = 0
+        }
+        pgnos.push(pgno)
+        at = chain.append(view, at, pgno, pgnos.length === end ? commit : 0, page)
       }
-      pgnos.push(pgno)
-      at = chain.append(view, at, pgno, pgnos.length === count ? commit : 0, page)
     }
     nodeFiles.write(this.#fd, buffer, 0, at, position)
     return pgnos

@@ -25,13 +25,18 @@ type Text =
   | { readonly op: 'expect'; readonly database: string; readonly expectation: ExpectationText }
   | Exclude<Announcement, { readonly op: 'expect' }>
 
-export function marshalAnnouncement(announcement: Announcement): Uint8Array {
-  return Buffer.from(JSON.stringify(toText(announcement)))
+/** Several at once, in order: one write on the mount. */
+export function marshalAnnouncements(announcements: readonly Announcement[]): Uint8Array {
+  return Buffer.from(JSON.stringify(announcements.map(toText)))
 }
 
-/** From the one process that is trusted: what it writes is what `marshalAnnouncement` gave it. */
-export function unmarshalAnnouncement(bytes: Uint8Array): Announcement {
-  const text = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()) as Text
+/** From the one process that is trusted: what it writes is what `marshalAnnouncements` gave it. */
+export function unmarshalAnnouncements(bytes: Uint8Array): Announcement[] {
+  const texts = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()) as Text[]
+  return texts.map(fromText)
+}
+
+function fromText(text: Text): Announcement {
   if (text.op !== 'expect') return text
   const { txid, checksum, timestampMs, nodeId, replaces } = text.expectation
   const expectation: Expectation = {

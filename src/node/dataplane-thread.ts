@@ -8,7 +8,7 @@ import { SharedState } from './shared-state.ts'
 import { Slots } from './slots.ts'
 import { NodeSpecialFiles } from './special-files.ts'
 import type { Database } from '../capture/database.ts'
-import { unmarshalAnnouncement } from '../capture/announcements.ts'
+import { unmarshalAnnouncements } from '../capture/announcements.ts'
 import type { Authority } from '../capture/authority.ts'
 import type { CaptureEvents } from '../capture/events.ts'
 import { classify } from '../capture/naming.ts'
@@ -115,7 +115,7 @@ function serve(deviceFd: number): void {
     },
     announced(data, caller) {
       if (!authority.isClient(caller)) throw new FsError('EPERM', 'only the local client announces')
-      volume.announced(unmarshalAnnouncement(data))
+      for (const announcement of unmarshalAnnouncements(data)) volume.announced(announcement)
     },
   })
   serving = true

@@ -89,9 +89,10 @@ export class ReplicaDatabase {
       return
     }
     this.blocked = undefined
-    const order = this.#unanswered.shift()
-    this.#unappliedBytes -= order?.bytes ?? 0
-    order?.settle(answer)
+    for (const order of this.#unanswered.splice(0, answer.type === 'applied' ? (answer.orders ?? 1) : 1)) {
+      this.#unappliedBytes -= order.bytes
+      order.settle(answer)
+    }
     for (const resolve of this.#room.splice(0)) resolve()
     if (answer.type === 'applied' && position !== undefined) this.#options.applied(position)
   }

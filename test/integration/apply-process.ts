@@ -1,6 +1,6 @@
 /**
- * Applies LTX files to a database as they are named on stdin, one a line, and answers each with the position, or with
- * `blocked`. `checkpoint` checkpoints. Usage: apply-process.ts DATABASE. Ends, cleanly, with stdin.
+ * Applies LTX files to a database as they are named on stdin, one a line, or several, between blanks, that may go together, and answers
+ * each line with the position, or with `blocked`. `checkpoint` checkpoints. Usage: apply-process.ts DATABASE. Ends, cleanly, with stdin.
  */
 
 import { createInterface } from 'node:readline'
@@ -23,7 +23,10 @@ createInterface({ input: process.stdin })
 function answer(line: string): string {
   try {
     if (line === 'checkpoint') return applier.checkpoint()?.complete === false ? 'held' : 'done'
-    return applier.apply(bytesOfFile(line)).position.txid.toString()
+    const [first, ...rest] = line.split(' ').map(bytesOfFile)
+    if (first === undefined) throw new Error('no file is named')
+    const { position } = rest.length === 0 ? applier.apply(first) : applier.applyAll([first, ...rest])
+    return position.txid.toString()
   } catch (error) {
     if (error instanceof ApplyBlockedError) return 'blocked'
     throw error

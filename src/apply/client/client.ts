@@ -2,9 +2,9 @@ import fs from 'node:fs'
 import { ClientDatabase, headOf } from './database.ts'
 import type { FromClient, ToClient } from './messages.ts'
 import { ApplyBlockedError } from '../errors.ts'
-import { marshalAnnouncement, type Announcement } from '../../capture/announcements.ts'
+import { marshalAnnouncements, type Announcement } from '../../capture/announcements.ts'
 import { formatPosition, parsePosition } from '../../ltx/types.ts'
-import { bytesInMemory, bytesOfFile } from '../transaction.ts'
+import { bytesOfFile } from '../transaction.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
 
 type DatabaseOrder = Exclude<ToClient, { type: 'close' }>
@@ -21,6 +21,8 @@ interface Queue {
 }
 
 const RETRY_MS = 20
+/** Transactions that are offered to one write. */
+const MAX_TOGETHER = 256
 
 /**
  * The local client of a replica: a SQLite client on the node's mount, in a process of its own, that holds the write locks of all databases
@@ -39,10 +41,14 @@ export class LocalClient {
     this.#say = say
   }
 
+  /** Not before `work`: what has come together goes together. */
   take(order: DatabaseOrder, body: Uint8Array): void {
-    const queue = this.#queue(order.database)
-    queue.orders.push({ order, body })
-    if (!queue.waiting) this.#work(queue)
+    this.#queue(order.database).orders.push({ order, body })
+  }
+
+  /** Carries out what was taken, as far as nothing stands in the way. */
+  work(): void {
+    for (const queue of this.#queues.values()) if (!queue.waiting) this.#work(queue)
   }
 
   /** Lets go of everything. What was not applied by then is not. */
@@ -62,7 +68,7 @@ export class LocalClient {
     let queue = this.#queues.get(name)
     if (queue === undefined) {
       const path = `${this.#mountDir}/${name}`
-      const database = new ClientDatabase(name, path, (announcement) => this.#announce(announcement))
+      const database = new ClientDatabase(name, path, (...announcements) => this.#announce(announcements))
       queue = { name, database, orders: [], blocked: undefined, failed: false, waiting: false }
       this.#queues.set(name, queue)
     }
@@ -71,15 +77,18 @@ export class LocalClient {
 
   #work(queue: Queue): void {
     for (let next = queue.orders[0]; next !== undefined; next = queue.orders[0]) {
+      let done = 1
       try {
-        this.#carryOut(queue, next.order, next.body)
+        const bodies = queue.failed ? [] : transactionsAtHead(queue)
+        if (isSome(bodies)) done = this.#apply(queue, bodies)
+        else this.#carryOut(queue, next.order)
         queue.blocked = undefined
       } catch (error) {
         if (error instanceof ApplyBlockedError) return this.#wait(queue, error.message)
         queue.failed = true
         this.#fail(queue.name, error)
       }
-      queue.orders.shift()
+      queue.orders.splice(0, done)
     }
   }
 
@@ -93,7 +102,15 @@ export class LocalClient {
     }, RETRY_MS)
   }
 
-  #carryOut(queue: Queue, order: DatabaseOrder, body: Uint8Array): void {
+  /** Returns how many. */
+  #apply({ name, database }: Queue, bodies: readonly [Uint8Array, ...Uint8Array[]]): number {
+    const { count, position } = database.applyAll(bodies)
+    const applied = { type: 'applied', database: name, position: formatPosition(position) } as const
+    this.#say(count === 1 ? applied : { ...applied, orders: count })
+    return count
+  }
+
+  #carryOut(queue: Queue, order: DatabaseOrder): void {
     const { name, database } = queue
     switch (order.type) {
       case 'open': {
@@ -103,16 +120,13 @@ export class LocalClient {
         return this.#say({ type: 'opened', database: name, ...at })
       }
       case 'apply': {
-        if (queue.failed) {
-          remove(order.file)
+        const { file } = order
+        if (queue.failed || file === undefined) {
+          remove(file)
           return this.#say({ type: 'failed', database: name, code: 'SKIPPED', message: 'an earlier one failed' })
         }
-        const { file } = order
-        const position =
-          file === undefined
-            ? database.apply(bytesInMemory(body), body)
-            : database.apply(bytesOfFile(file), headOf(file))
-        remove(order.file)
+        const position = database.apply(bytesOfFile(file), headOf(file))
+        remove(file)
         return this.#say({ type: 'applied', database: name, position: formatPosition(position) })
       }
       case 'advance': {
@@ -132,10 +146,20 @@ export class LocalClient {
     this.#say({ type: 'failed', database, code: errorCode(error) ?? 'INTERNAL', message: errorMessage(error) })
   }
 
-  #announce(announcement: Announcement): void {
-    const bytes = marshalAnnouncement(announcement)
+  #announce(announcements: readonly Announcement[]): void {
+    const bytes = marshalAnnouncements(announcements)
     fs.writeSync(this.#announcementsFd, bytes, 0, bytes.length, 0)
   }
+}
+
+/** The transactions with which a queue begins, as far as they are in memory. */
+function transactionsAtHead({ orders }: Queue): Uint8Array[] {
+  const end = orders.findIndex(({ order }) => order.type !== 'apply' || order.file !== undefined)
+  return orders.slice(0, end < 0 ? MAX_TOGETHER : Math.min(end, MAX_TOGETHER)).map(({ body }) => body)
+}
+
+function isSome<T>(list: readonly T[]): list is readonly [T, ...T[]] {
+  return list.length > 0
 }
 
 function remove(file: string | undefined): void {

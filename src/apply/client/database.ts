@@ -6,7 +6,7 @@ import { EMPTY_CHECKSUM, parseChecksum, parsePosition, type Position } from '../
 import { Applier } from '../applier.ts'
 import { LogPositions } from './log-positions.ts'
 import type { ToClient } from './messages.ts'
-import { bytesOfFile, type LtxBytes } from '../transaction.ts'
+import { bytesInMemory, bytesOfFile, type LtxBytes } from '../transaction.ts'
 import { errorCode } from '../../util/errors.ts'
 
 type Advance = Extract<ToClient, { type: 'advance' }>
@@ -15,12 +15,13 @@ type Advance = Extract<ToClient, { type: 'advance' }>
 export class ClientDatabase {
   readonly #name: string
   readonly #path: string
-  readonly #announce: (announcement: Announcement) => void
+  readonly #announce: (...announcements: readonly Announcement[]) => void
   #positions: readonly Position[] = []
   #applier: Applier | undefined
   #givenIn: 'wal' | 'rollback' | undefined
 
-  constructor(name: string, path: string, announce: (announcement: Announcement) => void) {
+  /** `announce`: at once, and in order. */
+  constructor(name: string, path: string, announce: (...announcements: readonly Announcement[]) => void) {
     this.#name = name
     this.#path = path
     this.#announce = announce
@@ -39,10 +40,8 @@ export class ClientDatabase {
 
   /** Throws what Applier.apply does. */
   apply(bytes: LtxBytes, head: Uint8Array): Position {
-    const { maxTXID, commit, timestampMs, nodeId } = unmarshalHeader(head)
-    const expect = (position: Position) => {
-      this.#announce({ op: 'expect', database: this.#name, expectation: { position, timestampMs, nodeId } })
-    }
+    const { maxTXID, commit } = unmarshalHeader(head)
+    const expect = (position: Position) => this.#announce(this.#expectation(position, head))
     if (commit === 0) {
       const position = { txid: maxTXID, checksum: EMPTY_CHECKSUM }
       expect(position)
@@ -57,6 +56,25 @@ export class ClientDatabase {
     return position
   }
 
+  /**
+   * As many of these transactions, which came one after the other, as go in one write; at least the first. Returns how many. Throws what
+   * Applier.apply does, and only because of the first.
+   */
+  applyAll(bodies: readonly [Uint8Array, ...Uint8Array[]]): { readonly count: number; readonly position: Position } {
+    const [first] = bodies
+    if (bodies.length === 1 || unmarshalHeader(first).commit === 0) {
+      return { count: 1, position: this.apply(bytesInMemory(first), first) }
+    }
+    const applier = this.#applier ?? this.#open()
+    const [firstBytes, ...rest] = bodies.map(bytesInMemory)
+    const { count, pages, applied, position } = applier.applyAll([firstBytes as LtxBytes, ...rest], (positions) => {
+      this.#announce(...positions.map((at, i) => this.#expectation(at, bodies[i] as Uint8Array)))
+    })
+    if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
+    this.#giveToOwner(applier)
+    return { count, position }
+  }
+
   /** Throws what Applier.apply and Applier.replace do. */
   advance({ file, whole, position: text, preApplyChecksum, timestampMs }: Advance): Position {
     const bytes = bytesOfFile(file)
@@ -66,9 +84,8 @@ export class ClientDatabase {
       preApplyChecksum: preApplyChecksum === undefined ? 0n : parseChecksum(preApplyChecksum),
     } as const
     const before = (position: Position) => {
-      this.#announce({ op: 'take-up', database: this.#name })
       const expectation = { position, timestampMs, nodeId, replaces }
-      this.#announce({ op: 'expect', database: this.#name, expectation })
+      this.#announce({ op: 'take-up', database: this.#name }, { op: 'expect', database: this.#name, expectation })
     }
     const expected = text === undefined ? undefined : parsePosition(text)
     const { position } =
@@ -77,6 +94,11 @@ export class ClientDatabase {
         : applier.apply(bytes, { before, postApplyChecksum: expected?.checksum })
     this.#giveToOwner(applier)
     return position
+  }
+
+  #expectation(position: Position, head: Uint8Array): Announcement {
+    const { timestampMs, nodeId } = unmarshalHeader(head)
+    return { op: 'expect', database: this.#name, expectation: { position, timestampMs, nodeId } }
   }
 
   discard(): void {

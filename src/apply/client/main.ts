@@ -21,10 +21,12 @@ process.stdin.on('data', (chunk: Buffer) => {
   for (const { header, body } of parser.push(chunk)) {
     const order = header as ToClient
     if (order.type === 'close') {
+      client.work()
       client.close()
       process.exit(0)
     }
     client.take(order, body)
   }
+  client.work()
 })
 process.stdin.on('end', () => process.exit(0))

@@ -30,7 +30,8 @@ export type ToClient =
 export type FromClient =
   /** `position`: where it is; absent where nothing tells, so that only a snapshot leads on. */
   | { readonly type: 'opened'; readonly database: string; readonly position?: string }
-  | { readonly type: 'applied'; readonly database: string; readonly position: string }
+  /** `orders`: how many of them that took, when not one. */
+  | { readonly type: 'applied'; readonly database: string; readonly position: string; readonly orders?: number }
   | { readonly type: 'discarded'; readonly database: string }
   /** Something on this machine stands in the way for now; it is tried again and again. */
   | { readonly type: 'blocked'; readonly database: string; readonly reason: string }
