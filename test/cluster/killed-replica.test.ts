@@ -1,0 +1,84 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ClusterMember } from '../harness/cluster.ts'
+import { processTree, signalProcess } from '../harness/processes.ts'
+import { Random } from '../harness/random.ts'
+import { until } from '../harness/wait.ts'
+import { losses } from './acknowledgements.ts'
+import { WrittenCluster } from './written-cluster.ts'
+
+/** KILLS: how often; SEED: the run to replay. */
+const KILLS = Number(process.env['KILLS'] ?? 3)
+const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+const MAX_LOAD_MS = 300
+
+/** The processes of a node's local client: none just now, or one. */
+function localClients(member: ClusterMember): number[] {
+  return processTree(member.node.pid).filter((pid) => {
+    const file = `/proc/${pid}/cmdline`
+    return existsSync(file) && readFileSync(file, 'utf8').startsWith('ltxd: local client')
+  })
+}
+
+function log(member: ClusterMember): string {
+  return readFileSync(member.node.options.logFile, 'utf8')
+}
+
+async function withReplica(kill: (replica: ClusterMember, random: Random) => Promise<void>): Promise<void> {
+  const random = new Random(SEED)
+  const written = await WrittenCluster.start({ nodes: 2 })
+  try {
+    const leader = await written.cluster.primary()
+    const replica = written.cluster.members.find((member) => member !== leader) ?? leader
+    for (let round = 1; round <= KILLS; round++) {
+      written.resume()
+      await written.writesOn(leader, process.hrtime.bigint())
+      await sleep(random.next() * MAX_LOAD_MS)
+      await kill(replica, random)
+      await written.writesOn(leader, process.hrtime.bigint())
+      await written.pause()
+      await written.agree()
+    }
+    const present = await written.quiet()
+    expect(losses(written.acknowledgements(), present)).toEqual({ losses: [], findings: [] })
+    expect((await written.cluster.primary()).name).toBe(leader.name)
+    console.log(`${KILLS} kills, ${written.acknowledgements().length} commits, the same on both nodes`)
+  } catch (error) {
+    throw written.explain(error)
+  } finally {
+    await written.stop()
+  }
+}
+
+test(
+  `kill -9 of the local client in the middle of a stream: another one takes over (KILLS=${KILLS} SEED=${SEED})`,
+  { timeout: 60_000 + KILLS * 30_000 },
+  async () => {
+    let snapshots = 0
+    await withReplica(async (replica) => {
+      const before = log(replica).length
+      const pid = await until('a local client', 10_000, () => localClients(replica)[0])
+      signalProcess(pid, 'SIGKILL')
+      await until('another local client', 20_000, () => localClients(replica).some((other) => other !== pid))
+      snapshots += log(replica).slice(before).split('taking a snapshot').length - 1
+    })
+    console.log(`snapshots for ${KILLS} kills of the local client: ${snapshots}`)
+  },
+)
+
+test(
+  `kill -9 of a replica in the middle of a stream: it goes on where its log ends (KILLS=${KILLS} SEED=${SEED})`,
+  { timeout: 60_000 + KILLS * 40_000 },
+  async () => {
+    let logged = ''
+    await withReplica(async (replica) => {
+      const before = log(replica).length
+      await replica.node.kill()
+      await replica.restart()
+      await replica.node.mounted()
+      logged += log(replica).slice(before)
+    })
+    expect(logged.split('\n').filter((line) => line.includes('taking a snapshot'))).toEqual([])
+  },
+)
