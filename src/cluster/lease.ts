@@ -1,16 +1,11 @@
 /** The right to be primary: its record, and what every place that keeps one can do with it. */
 
 import { z } from 'zod'
+import type { NodeAddress } from '../stream/address.ts'
 import type { LtxdError } from '../util/errors.ts'
 import { ForeignRecordError } from './errors.ts'
 
-export interface NodeAddress {
-  /** 16 hex digits; zeros where only an address is known (a static primary, seen from its replicas). */
-  readonly nodeId: string
-  readonly hostname: string
-  /** Where its API is for peers. */
-  readonly url: string
-}
+export type { NodeAddress }
 
 export interface LeaseRecord {
   /** Only grows, with each holder. 0 where the lease cannot say (static, seen from a replica). */
