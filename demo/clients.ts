@@ -2,20 +2,24 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { requestJson } from './http.ts'
 import type { Order } from './matching.ts'
 import type { Ledger, Receipt } from './receipts.ts'
+import type { Route } from './route.ts'
 
 /** Traders, each sending one order after another to the exchange, wherever it runs at the moment. */
 
 const PAUSE_MS = { thinking: 12, afterFailure: 40 }
+/** Misdirected Request: the exchange is a replica there. */
+const MISDIRECTED = 421
 const FAIR_PRICE = 10_000
 
 export class Traders {
-  readonly #url: string
+  readonly #route: () => Route
   readonly #ledger: Ledger
   readonly #stopped = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
 
-  constructor(url: string, ledger: Ledger) {
-    this.#url = url
+  /** Each trader has a route of its own. */
+  constructor(route: () => Route, ledger: Ledger) {
+    this.#route = route
     this.#ledger = ledger
   }
 
@@ -30,25 +34,26 @@ export class Traders {
   }
 
   async #trade(name: string): Promise<void> {
+    const route = this.#route()
     for (let n = 1; !this.#stopped.signal.aborted; n++) {
-      const answered = await this.#send(randomOrder(`${name}-${n}`))
+      const answered = await this.#send(route, randomOrder(`${name}-${n}`))
       await sleep(Math.random() * 2 * (answered ? PAUSE_MS.thinking : PAUSE_MS.afterFailure))
     }
   }
 
-  /** False when no receipt came: the exchange is away. */
-  async #send(order: Order): Promise<boolean> {
+  /** False when no receipt came: the exchange is away, or does not take orders there. */
+  async #send(route: Route, order: Order): Promise<boolean> {
     const sentAtMs = Date.now()
-    try {
-      const answer = await requestJson('POST', `${this.#url}/orders`, order)
-      if (answer.status !== 201) throw new Error(`the exchange answered ${answer.status}`)
-      const { sequence, acknowledgedAtMs } = answer.body as Receipt
-      this.#ledger.record({ order, sentAtMs, receipt: { sequence, acknowledgedAtMs } })
-      return true
-    } catch {
+    const answer = await requestJson('POST', `${route.url}/orders`, order).catch(() => undefined)
+    if (answer?.status !== 201) {
       this.#ledger.record({ order, sentAtMs })
+      if (answer?.status === MISDIRECTED) route.redirected((answer.body as { primary?: string }).primary)
+      else route.failed()
       return false
     }
+    const { sequence, acknowledgedAtMs } = answer.body as Receipt
+    this.#ledger.record({ order, sentAtMs, receipt: { sequence, acknowledgedAtMs } })
+    return true
   }
 }
 

@@ -1,44 +1,9 @@
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { Cleanup } from '../test/harness/cleanup.ts'
-import { mountsBelow } from '../test/harness/mounts.ts'
 import { Plot } from './plot.ts'
-import { Story } from './story.ts'
+import { perform } from './stage.ts'
 
 /**
  * `npm run demo [-- --keep]`: an exchange trades on an ltxd mount, its machine is lost, and a new one goes on from the
  * backup. The receipts of the exchange's clients prove what survived. Exit code 0 when every proof held, otherwise 1.
  */
 
-const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false } } })
-const story = new Story()
-const cleanup = new Cleanup()
-cleanup.onSignals((signal) => story.failed(`${signal}: stopping, and cleaning up`))
-process.exitCode = await main()
-
-async function main(): Promise<number> {
-  const base = mkdtempSync(join(realpathSync(tmpdir()), 'ltxd-demo-'))
-  if (!options.keep) cleanup.defer(`remove ${base}`, () => removeTree(base))
-  let failed = false
-  try {
-    await new Plot(base, story, cleanup).run()
-  } catch (error) {
-    failed = true
-    if (!cleanup.interrupted) story.failed(error instanceof Error ? error.message : String(error))
-  }
-  await cleanup.run()
-  if (cleanup.interrupted) return 1
-  const left = options.keep ? `everything is kept in ${base}` : 'nothing is left on disk'
-  const verdict = failed ? story.paint('red', 'FAILED') : 'Every proof held'
-  story.title(`${verdict}, ${story.seconds.toFixed(1)} s. Nothing is mounted, nothing is running, ${left}.`)
-  return failed ? 1 : 0
-}
-
-/** Never descends into a mount: that would delete through a node. */
-function removeTree(directory: string): void {
-  const mounts = mountsBelow(directory)
-  if (mounts.length > 0) throw new Error(`still mounted: ${mounts.join(', ')}`)
-  rmSync(directory, { recursive: true, force: true })
-}
+process.exitCode = await perform((stage) => new Plot(stage).run())

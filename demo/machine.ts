@@ -16,8 +16,13 @@ export const DATABASE = 'orders.db'
 export interface MachineOptions {
   /** The machine's disk. Losing the machine removes it. */
   readonly directory: string
-  /** Where the backup is, not on this disk. */
-  readonly backup: string
+  /** Where the backup is, not on this disk; absent: the configuration says it. */
+  readonly backup?: string
+  /** The node's ltxd.yml. */
+  readonly config?: string
+  /** Of the node's API; by default any free one. */
+  readonly http?: string
+  /** Of the exchange. */
   readonly port: number
   /** Not on this disk either, so that it can be read after a loss. */
   readonly logFile: string
@@ -35,20 +40,25 @@ export class Machine {
     this.url = `http://127.0.0.1:${options.port}`
     mkdirSync(options.directory, { recursive: true })
     const mount = join(options.directory, 'mount')
+    const { logFile, backup, config, http } = options
     this.#node = LtxdNode.start({
       mount,
       data: join(options.directory, 'data'),
-      backup: options.backup,
-      logFile: options.logFile,
+      logFile,
+      ...(backup === undefined ? {} : { backup }),
+      ...(http === undefined ? {} : { http }),
+      ...(config === undefined ? {} : { arguments: ['--config', config] }),
       command: [process.execPath, ...TYPESCRIPT_ARGUMENTS, ORDER_BOOK, join(mount, DATABASE), String(options.port)],
     })
   }
 
   /** The command line, as a person would type it in the project's directory. */
   get commandLine(): string {
-    const { directory, backup, port } = this.options
+    const { directory, backup, config, port } = this.options
+    const from =
+      (config === undefined ? '' : ` --config ${config}`) + (backup === undefined ? '' : ` --backup ${backup}`)
     return (
-      `ltxd mount ${directory}/mount --data ${directory}/data --backup ${backup} \\\n` +
+      `ltxd mount ${directory}/mount --data ${directory}/data${from} \\\n` +
       `  -- node --import tsx demo/order-book.ts ${directory}/mount/${DATABASE} ${port}`
     )
   }
@@ -73,9 +83,14 @@ export class Machine {
     }
   }
 
-  /** Power off, disk gone: `kill -9` of everything, nothing left of the directory. Returns who was killed, and when. */
+  /** Power off: `kill -9` of everything. The disk stays as it is. Returns who was killed, and when. */
+  kill(): Promise<{ pids: number[]; atMs: number }> {
+    return this.#node.killTree()
+  }
+
+  /** Power off, disk gone: nothing left of the directory. */
   async lose(): Promise<{ pids: number[]; atMs: number }> {
-    const killed = await this.#node.killTree()
+    const killed = await this.kill()
     await this.#erase()
     return killed
   }

@@ -1,13 +1,17 @@
+import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage } from 'node:http'
+import { dirname, join } from 'node:path'
 import Database from 'better-sqlite3'
 import { OrderBook, type Order } from './matching.ts'
 
 /**
- * The demo's application: an exchange over HTTP. It knows nothing of ltxd; its database is a path like any other.
+ * The demos' application: an exchange over HTTP. Its database is a path like any other; of ltxd it knows one thing, that a
+ * file .primary beside the database means that orders are to be placed elsewhere.
  *
  *     node --import tsx demo/order-book.ts PATH PORT
  *
- *     POST /orders      {"id", "side": "buy"|"sell", "price", "quantity"}  →  {"id", "sequence", "acknowledgedAtMs"}
+ *     POST /orders      {"id", "side": "buy"|"sell", "price", "quantity"}  →  {"id", "sequence", "acknowledgedAtMs"},
+ *                       on a replica 421 {"primary": NAME}
  *     GET  /orders/ID   the order, and how much of it remains
  *     GET  /book        the best prices of both sides
  *     GET  /check       SQLite's own integrity check, on a fresh connection
@@ -15,6 +19,8 @@ import { OrderBook, type Order } from './matching.ts'
 
 const MAX_BODY_BYTES = 4096
 const LEVELS = 5
+/** Orders come one at a time; who holds the lock for longer is not going to let it go. */
+const BUSY_TIMEOUT_MS = 250
 
 interface Reply {
   readonly status: number
@@ -27,13 +33,15 @@ if (path === undefined || port === undefined) {
   process.exit(2)
 }
 
-const db = new Database(path)
+const db = new Database(path, { timeout: BUSY_TIMEOUT_MS })
 db.pragma('journal_mode = WAL')
 const book = new OrderBook(db)
 
 const server = createServer((request, response) => {
   answer(request, path)
     .catch((error: unknown): Reply => {
+      if (error instanceof Database.SqliteError)
+        return { status: 503, body: { error: `${error.code}: ${error.message}` } }
       console.error(error)
       return { status: 500, body: { error: String(error) } }
     })
@@ -66,9 +74,20 @@ async function answer(request: IncomingMessage, databasePath: string): Promise<R
 function placeOrder(body: string): Reply {
   const order = parseOrder(body)
   if (order === undefined) return { status: 400, body: { error: 'expected id, side, price and quantity' } }
+  const primary = primaryElsewhere()
+  if (primary !== undefined) return { status: 421, body: { error: 'not the primary', primary } }
   if (book.find(order.id) !== undefined) return { status: 409, body: { error: 'there is an order of this id' } }
   const { sequence } = book.place(order)
   return { status: 201, body: { id: order.id, sequence, acknowledgedAtMs: Date.now() } }
+}
+
+/** The name of the node that is primary, where that is another one. */
+function primaryElsewhere(): string | undefined {
+  try {
+    return readFileSync(join(dirname(path as string), '.primary'), 'utf8').trim()
+  } catch {
+    return undefined
+  }
 }
 
 function parseOrder(body: string): Order | undefined {

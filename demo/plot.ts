@@ -5,13 +5,15 @@ import type { Cleanup } from '../test/harness/cleanup.ts'
 import { until } from '../test/harness/wait.ts'
 import { newestInBackup, restoreMoment } from './backup.ts'
 import { Traders } from './clients.ts'
-import { getJson, requestJson } from './http.ts'
+import { depthAt, describeDepth, describeOutage, requireIntegrity, storedAt } from './exchange.ts'
 import { DATABASE, freePort, Machine, type MachineOptions } from './machine.ts'
-import type { Depth, StoredOrder } from './matching.ts'
 import { proveMoment, proveSurvival } from './proof.ts'
-import { hasReceipt, Ledger, type Attempt } from './receipts.ts'
+import { Ledger } from './receipts.ts'
 import { readRestoredBook } from './restored-book.ts'
+import { onlyTo } from './route.ts'
+import type { Stage } from './stage.ts'
 import { counted, spoken, type Story } from './story.ts'
+import { ProofFailure, requireNone } from './verdict.ts'
 
 const TRADERS = 6
 const TRADING_MS = 8_000
@@ -24,11 +26,6 @@ const BOOT_DEADLINE_MS = 30_000
 const SYNC_INTERVAL_MS = 1_000
 const LAG_MS = 2 * SYNC_INTERVAL_MS
 
-/** A promise that was not kept. */
-class ProofFailure extends Error {
-  override readonly name = 'ProofFailure'
-}
-
 /** What happens in the demo, in order. */
 export class Plot {
   readonly #base: string
@@ -37,7 +34,7 @@ export class Plot {
   readonly #cleanup: Cleanup
   readonly #ledger: Ledger
 
-  constructor(base: string, story: Story, cleanup: Cleanup) {
+  constructor({ base, story, cleanup }: Stage) {
     this.#base = base
     this.#backup = `file://${join(base, 'backup')}`
     this.#story = story
@@ -53,7 +50,7 @@ export class Plot {
     const first = await this.#boot('A machine boots, with nothing on its disk', 'first', port)
     const traders = this.#cleanup.own(
       'traders',
-      () => new Traders(first.url, this.#ledger),
+      () => new Traders(() => onlyTo(first.url), this.#ledger),
       (started) => started.stop(),
     )
     await this.#trade(first, traders)
@@ -98,8 +95,8 @@ export class Plot {
     const seconds = TRADING_MS / 1000
     for (let second = 2; second <= seconds; second += 2) {
       await sleep(2_000)
-      const depth = await getJson<Depth>(`${machine.url}/book`)
-      story.tell(`${counted(this.#ledger.receipts, 'receipt')}; ${describe(depth)}`)
+      const depth = await depthAt(machine.url)
+      story.tell(`${counted(this.#ledger.receipts, 'receipt')}; ${describeDepth(depth)}`)
     }
   }
 
@@ -121,9 +118,9 @@ export class Plot {
     story.chapter('What do the receipts say?')
     const all = this.#ledger.read()
     const attempts = all.filter((attempt) => attempt.sentAtMs <= lostAtMs)
-    story.tell(this.#outage(all, lostAtMs))
-    const proof = proveSurvival({ attempts, stored: await stored(machine, attempts), lostAtMs, lagMs: LAG_MS })
-    this.#require(proof.failures)
+    story.tell(describeOutage(all, lostAtMs))
+    const proof = proveSurvival({ attempts, stored: await storedAt(machine.url, attempts), lostAtMs, lagMs: LAG_MS })
+    requireNone(proof.failures)
     story.proved(
       `all ${counted(proof.promised, 'order')} acknowledged more than ${spoken(LAG_MS)} before the loss are there, ` +
         'as on their receipts (sync interval 1 s, and as long again to write)',
@@ -141,10 +138,9 @@ export class Plot {
     story.chapter('Trading goes on')
     await sleep(SECOND_LIFE_MS)
     await traders.stop()
-    const depth = await getJson<Depth>(`${machine.url}/book`)
-    story.tell(`${counted(this.#ledger.receipts, 'receipt')}; ${describe(depth)}`)
-    const { integrity } = await getJson<{ integrity: string }>(`${machine.url}/check`)
-    if (integrity !== 'ok') throw new ProofFailure(`integrity_check of the new machine's database: ${integrity}`)
+    const depth = await depthAt(machine.url)
+    story.tell(`${counted(this.#ledger.receipts, 'receipt')}; ${describeDepth(depth)}`)
+    await requireIntegrity(machine.url, "the new machine's database")
     story.proved('integrity_check on the mount, with a fresh connection: ok')
   }
 
@@ -161,7 +157,7 @@ export class Plot {
     const book = readRestoredBook(file)
     const attempts = this.#ledger.read().filter((attempt) => attempt.sentAtMs <= lostAtMs)
     const proof = proveMoment({ attempts, stored: book.orders, momentMs, lagMs: LAG_MS })
-    this.#require(proof.failures)
+    requireNone(proof.failures)
     story.tell(
       `restored in ${spoken(tookMs)}, up to transaction ${point.txid}, ` +
         `committed ${spoken(momentMs - point.committedAtMs)} before that moment`,
@@ -174,40 +170,4 @@ export class Plot {
     if (book.integrity !== 'ok') throw new ProofFailure(`integrity_check of the restored file: ${book.integrity}`)
     story.proved('integrity_check of the restored file: ok')
   }
-
-  /** How long the traders waited, and how often they tried in vain. */
-  #outage(attempts: readonly Attempt[], lostAtMs: number): string {
-    const times = attempts.filter(hasReceipt).map((attempt) => attempt.receipt.acknowledgedAtMs)
-    const last = Math.max(...times.filter((time) => time <= lostAtMs))
-    const next = Math.min(...times.filter((time) => time > lostAtMs))
-    const vain = attempts.filter((attempt) => !hasReceipt(attempt)).length
-    return `for the traders it took ${spoken(next - last)} from the last receipt to the next, and ${counted(vain, 'vain attempt')}`
-  }
-
-  #require(failures: readonly string[]): void {
-    if (failures.length === 0) return
-    const shown = failures.slice(0, 10)
-    const more = failures.length > shown.length ? [`… and ${failures.length - shown.length} more`] : []
-    throw new ProofFailure(`the promise was not kept:\n  ${[...shown, ...more].join('\n  ')}`)
-  }
-}
-
-/** What the exchange now holds of the orders that were sent, asked for one by one, as its clients would. */
-async function stored(machine: Machine, attempts: readonly Attempt[]): Promise<StoredOrder[]> {
-  const found: StoredOrder[] = []
-  for (const { order } of attempts) {
-    const answer = await requestJson('GET', `${machine.url}/orders/${order.id}`)
-    if (answer.status === 200) found.push(answer.body as StoredOrder)
-    else if (answer.status !== 404)
-      throw new Error(`asked for order ${order.id}, the exchange answered ${answer.status}`)
-  }
-  return found
-}
-
-function describe(depth: Depth): string {
-  const price = (cents: number | undefined) => (cents === undefined ? '–' : (cents / 100).toFixed(2))
-  return (
-    `the book: ${counted(depth.orders, 'order')}, ${counted(depth.trades, 'trade')}, ` +
-    `${price(depth.buy[0]?.price)} bid, ${price(depth.sell[0]?.price)} asked`
-  )
 }

@@ -1,0 +1,14 @@
+const SHOWN = 10
+
+/** A promise that was not kept. */
+export class ProofFailure extends Error {
+  override readonly name = 'ProofFailure'
+}
+
+/** Throws ProofFailure with the first of what was found against a promise. */
+export function requireNone(failures: readonly string[]): void {
+  if (failures.length === 0) return
+  const shown = failures.slice(0, SHOWN)
+  const more = failures.length > shown.length ? [`… and ${failures.length - shown.length} more`] : []
+  throw new ProofFailure(`the promise was not kept:\n  ${[...shown, ...more].join('\n  ')}`)
+}
