@@ -1,0 +1,87 @@
+import { expect, test } from 'vitest'
+import { signalProcess } from '../harness/processes.ts'
+import { until } from '../harness/wait.ts'
+import type { SqlClient } from './sql-client.ts'
+import { SqlError } from './sql-client.ts'
+import { TwoNodes } from './two-nodes.ts'
+
+const ROWS =
+  'WITH RECURSIVE c(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM c LIMIT 400) SELECT value, 0, randomblob(1500) FROM c'
+
+async function create(application: SqlClient, mode: string): Promise<void> {
+  await application.exec(`PRAGMA journal_mode = ${mode}`)
+  await application.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, filler BLOB)')
+  await application.exec(`INSERT INTO t ${ROWS}`)
+}
+
+/** More than the cache holds: uncommitted pages are in the WAL, or in the file beside a hot journal. */
+async function beginLarge(application: SqlClient): Promise<void> {
+  await application.exec('PRAGMA cache_size = 10')
+  await application.exec('BEGIN IMMEDIATE')
+  await application.exec('UPDATE t SET n = n + 1, filler = randomblob(1500)')
+}
+
+/** How the leader's lease ends before the application does. */
+const ENDS = {
+  'an operator gives the lease to another': async (nodes: TwoNodes) => {
+    const { consul } = nodes.cluster
+    const record = JSON.parse((await consul.get('ltxd/primary')) ?? '') as { term: string }
+    const { nodeId = '' } = (await nodes.replica.status()) ?? {}
+    const holder = { nodeId, hostname: nodes.replica.name, url: nodes.replica.url }
+    await consul.put('ltxd/primary', JSON.stringify({ ...record, term: String(BigInt(record.term) + 1n), holder }))
+    await until('the end of the lead', 20_000, async () => (await nodes.primary.status())?.role !== 'primary')
+  },
+  'another takes over while it is stopped': async (nodes: TwoNodes) => {
+    signalProcess(nodes.primary.node.pid, 'SIGSTOP')
+    await until('another leader', 30_000, async () => (await nodes.replica.status())?.role === 'primary')
+    signalProcess(nodes.primary.node.pid, 'SIGCONT')
+    await until('the end of the lead', 20_000, async () => (await nodes.primary.status())?.role !== 'primary')
+  },
+  'it hands over': async (nodes: TwoNodes) => {
+    const answer = await fetch(`${nodes.primary.url}/handoff`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ node: nodes.replica.name }),
+    })
+    expect(answer.status).toBe(200)
+  },
+} as const
+
+const CASES = Object.keys(ENDS).flatMap((end) => ['WAL', 'DELETE', 'PERSIST'].map((mode) => [end, mode] as const))
+
+test.each(CASES)('%s in the middle of a transaction in %s mode: it fails, and the node follows', async (end, mode) => {
+  await using nodes = await TwoNodes.start({ ttl: '3s' })
+  const names = ['committing.db', 'rolled-back.db', 'closed.db', 'killed.db']
+  const applications = names.map((name) => nodes.open(nodes.primary, name))
+  for (const application of applications) await create(application, mode)
+  await nodes.same()
+  for (const application of applications) await beginLarge(application)
+  try {
+    await ENDS[end as keyof typeof ENDS](nodes)
+    const [committing, rolledBack, closed, killed] = applications as [SqlClient, SqlClient, SqlClient, SqlClient]
+    await expect(committing.exec('COMMIT')).rejects.toThrow(SqlError)
+    await committing.refusal('ROLLBACK')
+    await rolledBack.exec('ROLLBACK')
+    await closed.close()
+    killed.kill()
+    const leader = await nodes.cluster.primary()
+    const follower = nodes.cluster.members.find((member) => member !== leader) ?? leader
+    await nodes.cluster.settled()
+    for (const name of names) {
+      const writer = nodes.open(leader, name, { timeoutMs: 10_000 })
+      expect(await writer.value('SELECT max(n) FROM t'), name).toBe(0)
+      await writer.exec('UPDATE t SET n = n + 7 WHERE id = 1')
+      await writer.close()
+    }
+    await nodes.same()
+    for (const name of names) {
+      const reader = nodes.open(follower, name, { timeoutMs: 10_000 })
+      expect(await reader.value('PRAGMA integrity_check'), name).toBe('ok')
+      expect(await reader.value('SELECT sum(n) FROM t'), name).toBe(7)
+    }
+    expect(await committing.value('SELECT sum(n) FROM t')).toBe(7)
+    expect(await rolledBack.value('SELECT sum(n) FROM t')).toBe(7)
+  } catch (error) {
+    throw nodes.explain(error)
+  }
+})
