@@ -87,6 +87,18 @@ describe('the fence around a backup', () => {
     expect(await store.head('in time')).toBeDefined()
   })
 
+  it('begins no earlier than it may, though a timer fires too early', async () => {
+    const { clock, store } = setUp()
+    const notBeforeMs = clock.ms + 15_000.4
+    // As timers of Node.js do, which count in whole milliseconds.
+    const sleep = async (ms: number) => clock.advance(Math.max(Math.floor(ms), 0.4))
+    const early: Clock = { now: clock.now, monotonicMs: clock.monotonicMs, sleep }
+    const fence = new Fence({ term: 2n, mayWriteUntilMs: () => Infinity, notBeforeMs, clock: early })
+    const fenced = new FencedStore(store, fence)
+    await fence.run(new AbortController().signal, () => fenced.put('x', Buffer.from('x')))
+    expect(clock.ms).toBeGreaterThanOrEqual(notBeforeMs)
+  })
+
   it('gives a request no more time than the next leader waits', async () => {
     const { clock, store } = setUp()
     const seen: PutOptions[] = []

@@ -63,8 +63,8 @@ export class Fence {
    */
   async run<T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { notBeforeMs, clock } = this.#options
-    const waitMs = notBeforeMs - clock.monotonicMs()
-    if (waitMs > 0) await clock.sleep(waitMs, signal)
+    // Timers may fire a little early.
+    for (let waitMs; (waitMs = notBeforeMs - clock.monotonicMs()) > 0;) await clock.sleep(Math.ceil(waitMs), signal)
     this.assertOpen()
     const ended = new AbortController()
     const done = new AbortController()

@@ -1,5 +1,6 @@
 /** The LTX objects of a backup as byte streams, with every error naming the object it is about. */
 
+import { setMaxListeners } from 'node:events'
 import { LTXError } from '../ltx/errors.ts'
 import { HEADER_SIZE, unmarshalHeader, type Header } from '../ltx/header.ts'
 import type { MergeInput } from '../ltx/merge-input.ts'
@@ -20,6 +21,8 @@ export async function readHeader(store: ObjectStore, key: string, signal?: Abort
 
 /** A file of the backup as an input of a merge; its header is held against its name before a page is read. */
 export function openInput(store: ObjectStore, file: BackupFile, signal?: AbortSignal): MergeInput {
+  // A merge has one request for each of its inputs, and all of them end with the same signal.
+  if (signal !== undefined) setMaxListeners(0, signal)
   return {
     name: file.key,
     open: async () => agreeing(store, file, await store.get(file.key, undefined, signal)),
