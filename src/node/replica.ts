@@ -326,7 +326,9 @@ export class Replica implements StreamSink {
     const position = known?.state().position
     if (position === undefined || position.txid === 0n) return []
     const log = new LogReader(name, logDirectory(this.#options.data.dir, name), () => position)
-    const first = (await log.first()) ?? position.txid
+    const first = await log.first()
+    // As after a restore: the log goes on from here, and holds nothing yet.
+    if (first === undefined) return [position]
     const from = position.txid - BigInt(count) > first ? ((position.txid - BigInt(count)) as TXID) : first
     const positions: Position[] = []
     for await (const { header, postApplyChecksum } of log.records(from, position.txid)) {
