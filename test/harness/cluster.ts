@@ -12,7 +12,9 @@ export interface ClusterOptions {
   /** How many nodes; named node-1, node-2 … */
   readonly nodes?: number
   readonly ttl?: string
-  readonly backup?: string
+  readonly backup?: string | ((node: string) => string)
+  /** Another way to a node for its peers: the URL, given the port where it listens. */
+  readonly advertise?: (node: string, port: number) => Promise<string>
   /** Further sections of each node's ltxd.yml. */
   readonly config?: string
   readonly cli?: string
@@ -51,10 +53,17 @@ export class TestCluster {
 
   /** One more, with an empty data directory; started, not waited for. */
   async add(): Promise<ClusterMember> {
-    const { ttl = '3s', backup, config = '', cli } = this.#options
+    const { ttl = '3s', backup: place, advertise, config = '', cli } = this.#options
     const name = `node-${this.members.length + 1}`
     const dir = join(this.dir, name)
-    const lease = `lease:\n  hostname: ${name}\n  ttl: ${ttl}\n  demote-delay: 1s\n  consul: { url: "${this.consul.url}" }\n`
+    const backup = typeof place === 'function' ? place(name) : place
+    const port = await freePort()
+    const url = await advertise?.(name, port)
+    const lease = [
+      `lease:\n  hostname: ${name}\n  ttl: ${ttl}\n  demote-delay: 1s\n`,
+      url === undefined ? '' : `  advertise-url: "${url}"\n`,
+      `  consul: { url: "${this.consul.url}" }\n`,
+    ].join('')
     const file = `${dir}.yml`
     await writeFile(file, `${lease}${backup === undefined ? '' : `backup: { url: "${backup}" }\n`}${config}`)
     const member = new ClusterMember(name, {
@@ -62,7 +71,7 @@ export class TestCluster {
       data: `${dir}-data`,
       logFile: `${dir}.log`,
       // The same at each start: a node knows its own lease by it.
-      http: `127.0.0.1:${await freePort()}`,
+      http: `127.0.0.1:${port}`,
       arguments: ['--config', file],
       ...(cli === undefined ? {} : { cli }),
     })
@@ -92,9 +101,10 @@ export class TestCluster {
       const running = this.#running()
       const states = await Promise.all(running.map((member) => member.status()))
       const leader = running.find((_, i) => states[i]?.role === 'primary')
-      const url = leader?.url
       const follows = (status: NodeStatus | undefined) =>
-        status?.role === 'replica' && status.cluster?.connected === true && status.cluster.primary?.url === url
+        status?.role === 'replica' &&
+        status.cluster?.connected === true &&
+        status.cluster.primary?.hostname === leader?.name
       return leader !== undefined && states.every((status, i) => running[i] === leader || follows(status)) && leader
     })
   }

@@ -9,12 +9,14 @@ export interface Cuts {
   readonly exact?: boolean
 }
 
-/** A bad network: passes connections on to a port of the loopback, and cuts some of them. */
+/** A bad network: passes connections on to a port of the loopback, cuts some of them, and holds back what is asked. */
 export class CuttingProxy {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   #cuts: Cuts = { times: 0, afterBytes: 0 }
   #cutCount = 0
+  #isHolding = false
+  #held: { readonly bytes: Buffer; readonly upstream: Socket }[] = []
 
   private constructor(target: number) {
     this.#server = createServer((client) => this.#pass(client, connect(target, '127.0.0.1')))
@@ -42,6 +44,22 @@ export class CuttingProxy {
     return this.#cutCount
   }
 
+  /** Requests stay on their way until `release`. */
+  hold(): void {
+    this.#isHolding = true
+  }
+
+  /** What is on its way, as text. */
+  get held(): string {
+    return Buffer.concat(this.#held.map(({ bytes }) => bytes)).toString('latin1')
+  }
+
+  release(): void {
+    this.#isHolding = false
+    for (const { bytes, upstream } of this.#held) upstream.write(bytes)
+    this.#held = []
+  }
+
   async stop(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve))
     for (const socket of this.#sockets) socket.destroy()
@@ -61,7 +79,10 @@ export class CuttingProxy {
         end()
       })
     }
-    client.pipe(upstream)
+    client.on('data', (bytes: Buffer) => {
+      if (this.#isHolding) this.#held.push({ bytes, upstream })
+      else upstream.write(bytes)
+    })
     upstream.on('data', (chunk: Buffer) => {
       answered += chunk.length
       if (answered > this.#cuts.afterBytes && this.#cutCount < this.#cuts.times) {

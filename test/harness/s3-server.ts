@@ -31,41 +31,63 @@ export function findS3Server(name: S3ServerName): string | undefined {
 export class S3Server {
   readonly name: S3ServerName
   readonly endpoint: string
+  readonly port: number
   readonly #dir: string
-  readonly #child: ChildProcess
-  readonly #exited: Promise<void>
+  #child: ChildProcess | undefined
+  #exited: Promise<void> = Promise.resolve()
   #buckets = 0
 
-  private constructor(name: S3ServerName, endpoint: string, dir: string, child: ChildProcess) {
+  private constructor(name: S3ServerName, port: number, dir: string) {
     this.name = name
-    this.endpoint = endpoint
+    this.port = port
+    this.endpoint = `http://127.0.0.1:${port}`
     this.#dir = dir
-    this.#child = child
-    this.#exited = new Promise((resolve) => child.once('exit', () => resolve()))
   }
 
   /** Starts it and returns when it answers. */
   static async start(name: S3ServerName): Promise<S3Server> {
-    const binary = findS3Server(name)
-    if (binary === undefined) throw new Error(`${name} is not installed: bash infra/setup.sh --test-tools`)
     const dir = await mkdtemp(join(tmpdir(), `ltxd-${name}-`))
     await mkdir(join(dir, 'objects'))
-    const address = `127.0.0.1:${await freePort()}`
-    const log = openSync(join(dir, 'log'), 'a')
+    const server = new S3Server(name, await freePort(), dir)
+    await server.run()
+    return server
+  }
+
+  /** Starts it, also again, on the same port with what it held. */
+  async run(): Promise<void> {
+    const { name } = this
+    const binary = findS3Server(name)
+    if (binary === undefined) throw new Error(`${name} is not installed: bash infra/setup.sh --test-tools`)
+    const log = openSync(join(this.#dir, 'log'), 'a')
     const credentials = { ROOT_ACCESS_KEY: ACCESS_KEY, ROOT_SECRET_KEY: SECRET_KEY }
     const minio = { MINIO_ROOT_USER: ACCESS_KEY, MINIO_ROOT_PASSWORD: SECRET_KEY, MINIO_BROWSER: 'off' }
     const env = { ...process.env, ...credentials, ...minio }
-    const child = spawn(binary, COMMANDS[name](address, join(dir, 'objects')), { env, stdio: ['ignore', log, log] })
+    const args = COMMANDS[name](`127.0.0.1:${this.port}`, join(this.#dir, 'objects'))
+    const child = spawn(binary, args, { env, stdio: ['ignore', log, log] })
     closeSync(log)
-    const server = new S3Server(name, `http://${address}`, dir, child)
+    this.#child = child
+    this.#exited = new Promise((resolve) => child.once('exit', () => resolve()))
     try {
-      await until(`answer of ${name}`, 30_000, () => server.#answers(), 50)
-      return server
+      await until(`answer of ${name}`, 30_000, () => this.#answers(), 50)
     } catch (error) {
-      const output = readFileSync(join(dir, 'log'), 'utf8').slice(-2000)
-      await server.stop()
+      const output = readFileSync(join(this.#dir, 'log'), 'utf8').slice(-2000)
+      await this.stop()
       throw new Error(`${name} did not start: ${output}`, { cause: error })
     }
+  }
+
+  /** Connections stay open, and nothing answers. */
+  freeze(): void {
+    this.#child?.kill('SIGSTOP')
+  }
+
+  thaw(): void {
+    this.#child?.kill('SIGCONT')
+  }
+
+  async kill(): Promise<void> {
+    this.#child?.kill('SIGKILL')
+    await within(`end of ${this.name}`, 10_000, this.#exited)
   }
 
   /** What programs need in their environment to get in. */
@@ -94,13 +116,12 @@ export class S3Server {
   }
 
   async stop(): Promise<void> {
-    this.#child.kill('SIGKILL')
-    await within(`end of ${this.name}`, 10_000, this.#exited)
+    await this.kill()
     await rm(this.#dir, { recursive: true, force: true })
   }
 
   async #answers(): Promise<boolean> {
-    if (this.#child.exitCode !== null) throw new Error(`${this.name} ended with code ${this.#child.exitCode}`)
+    if (this.#child?.exitCode !== null) throw new Error(`${this.name} ended with code ${this.#child?.exitCode}`)
     const client = await this.client()
     try {
       await client.listBuckets()
