@@ -35,6 +35,23 @@ test.each(['wal', 'delete', 'truncate', 'persist'])(
   },
 )
 
+test('I1: what is refused in the last piece of a write stays refused when SQLite tries that piece again', () => {
+  const { rig, log } = rigWithFullLog()
+  using _ = rig
+  rig.node.mount.cut = (length) => (length > 300 ? [300, length - 300] : [length])
+  const connection = rig.open('wal')
+  const before = rig.node.position('a.db')
+  log.fails = 'write'
+  for (let i = 0; i < 3; i++) expect(() => connection.exec(insert(11, 30))).toThrow()
+  expect(rig.node.position('a.db')).toEqual(before)
+  expect(connection.value('SELECT count(*) FROM t')).toBe(10)
+  delete log.fails
+  rig.consistent()
+  connection.exec(insert(11, 20))
+  expect(connection.value('SELECT count(*) FROM t')).toBe(20)
+  rig.consistent()
+})
+
 test.each(['wal', 'delete', 'truncate', 'persist'])(
   'D6: %s: a commit that cannot be made durable is not acknowledged',
   (mode) => {

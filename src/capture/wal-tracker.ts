@@ -38,6 +38,8 @@ export class WalTracker {
   /** Page numbers of the valid frames that are not committed yet. */
   private readonly uncommitted = new PgnoList()
   private readonly checksum = new WalChecksum()
+  /** The frame whose commit was refused last, until it is written anew from its beginning. */
+  private refused: { readonly at: number; readonly end: number; readonly error: unknown } | undefined
 
   constructor(database: Database) {
     this.database = database
@@ -50,6 +52,7 @@ export class WalTracker {
 
   /** The application writes to the WAL. `perform` writes the bytes to the backing file. */
   write(data: Uint8Array, position: number, perform: () => void): void {
+    this.refuseRest(position)
     if (position < this.committedEnd && !this.holds(data, position)) {
       if (position < WAL_HEADER_SIZE) this.settle('a new WAL begins')
       else this.abandonFrom(position)
@@ -84,6 +87,7 @@ export class WalTracker {
     this.header = undefined
     this.validEnd = this.committedEnd = this.writtenEnd = 0
     this.uncommitted.length = 0
+    this.refused = undefined
   }
 
   /** A WAL lies there that nobody wrote through the mount while its database was tracked: takes what it holds. */
@@ -164,7 +168,7 @@ export class WalTracker {
     try {
       database.commit({ commit, pgnos, read, wal: span })
     } catch (error) {
-      this.refuse(end)
+      this.refuse(end, error)
       throw error
     }
     for (const pgno of newest.pgnos) database.pages.setFrame(pgno, first + (newest.at(pgno) as number))
@@ -188,10 +192,22 @@ export class WalTracker {
   }
 
   /** The commit that ends here is refused: no later recovery may find it. */
-  private refuse(end: number): void {
+  private refuse(end: number, error: unknown): void {
     const at = end - frameSize((this.header as WalHeader).pageSize)
     this.uncommitted.length--
+    this.refused = { at, end, error }
     this.database.files.write(this.database.walFd, zeros, 0, FRAME_HEADER_SIZE, at)
+  }
+
+  /**
+   * The kernel cuts a write where a page of its cache begins. If only the last piece of a frame is refused, SQLite hears that some of it was
+   * written, and tries the rest again: that must fail as well, or it takes the commit for done.
+   */
+  private refuseRest(position: number): void {
+    const { refused } = this
+    if (refused === undefined) return
+    if (position > refused.at && position < refused.end) throw refused.error
+    if (position <= refused.at) this.refused = undefined
   }
 
   /** Frames that were valid but not committed are written anew from `position` on. */

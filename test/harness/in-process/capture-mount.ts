@@ -108,10 +108,19 @@ export class CaptureMount implements VfsFiles {
       read: (into, position) => content.read(into, 0, into.length, position),
       write: (data, position) => {
         let at = 0
+        let failed: unknown
         for (const length of this.cut(data.length)) {
           const piece = data.subarray(at, at + length)
           const operation: Operation = { kind: 'write', path: node.path, position: position + at, data: piece }
-          this.doing(operation, () => content.write(piece, operation.position as number, caller))
+          const write = () => this.doing(operation, () => content.write(piece, operation.position as number, caller))
+          try {
+            write()
+          } catch (error) {
+            // Some of it was written, so SQLite is not told of an error: it tries the rest again.
+            if (at === 0 || failed !== undefined) throw error
+            failed = error
+            write()
+          }
           at += length
         }
       },
