@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { promisify } from 'node:util'
 import { CorruptLogError, LogGapError, LogUnsyncedError } from './errors.ts'
 import { RECORD_FRAME_SIZE, readRecordFrame } from './record.ts'
 import type { SegmentName } from './segments.ts'
@@ -7,9 +8,11 @@ import type { LogRecord, LogView } from './view.ts'
 import { LTXError } from '../ltx/errors.ts'
 import { HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from '../ltx/header.ts'
 import type { Checksum, Position, TXID } from '../ltx/types.ts'
-import { formatTXID } from '../ltx/types.ts'
+import { formatTXID, nextTXID } from '../ltx/types.ts'
 import type { Files } from '../util/files.ts'
 import { nodeFiles } from '../util/files.ts'
+
+const fdatasync = promisify(fs.fdatasync)
 
 const WINDOW_SIZE = 1 << 20
 /** Most reads are of the newest record alone. */
@@ -18,6 +21,13 @@ const FIRST_WINDOW_SIZE = 1 << 17
 const SMALL_RECORD = 1 << 16
 /** One place in each segment is remembered for so many records, so that a reader that goes on need not walk from the start. */
 const MARK_EVERY = 64
+
+/** A record's place. */
+interface Mark {
+  readonly txid: TXID
+  readonly segment: TXID
+  readonly at: number
+}
 
 /**
  * The control plane's eyes on a log that the data plane appends to. Sees nothing beyond the position the data plane has
@@ -29,7 +39,15 @@ export class LogReader implements LogView {
   private readonly published: () => Position
   private readonly files: Files
   /** Ascending TXIDs and where their records begin. */
-  private marks: { txid: TXID; segment: TXID; at: number }[] = []
+  private marks: Mark[] = []
+  /** Where the last reading ended, and the next one usually begins. */
+  private tail: Mark | undefined
+  /** Finished segments that were synced once: nothing is ever added to them. */
+  private readonly durable = new Set<string>()
+  /** What failed is not made good by a later success. */
+  private unsynced: LogUnsyncedError | undefined
+  /** The newest segment whose name was synced. */
+  private durableName: string | undefined
 
   constructor(database: string, dir: string, published: () => Position, files: Files = nodeFiles) {
     this.database = database
@@ -53,15 +71,7 @@ export class LogReader implements LogView {
     const segments = listSegments(this.files, this.dir)
     for (const [i, { path }] of segments.entries()) {
       if (this.durable.has(path)) continue
-      const handle = await fs.promises.open(path, 'r')
-      try {
-        await handle.sync()
-      } catch (error) {
-        this.unsynced = new LogUnsyncedError(this.dir, error)
-        throw this.unsynced
-      } finally {
-        await handle.close()
-      }
+      await this.syncSegment(path)
       if (i < segments.length - 1) this.durable.add(path)
     }
     const newest = segments.at(-1)?.path
@@ -69,13 +79,6 @@ export class LogReader implements LogView {
     this.durableName = newest
     return position
   }
-
-  /** Finished segments that were synced once: nothing is ever added to them. */
-  private readonly durable = new Set<string>()
-  /** What failed is not made good by a later success. */
-  private unsynced: LogUnsyncedError | undefined
-  /** The newest segment whose name was synced. */
-  private durableName: string | undefined
 
   async *records(from: TXID, to: TXID): AsyncIterable<LogRecord> {
     const end = to < this.published().txid ? to : this.published().txid
@@ -112,21 +115,40 @@ export class LogReader implements LogView {
           const bytes = () => (small === undefined ? readBytes(segment.path, offset, sizeBytes) : once(small))
           yield { header, postApplyChecksum, sizeBytes, bytes }
         }
-        if (header.maxTXID >= to) return
         at = offset + sizeBytes
+        if (header.maxTXID >= to) {
+          this.tail = { txid: nextTXID(header.maxTXID), segment: segment.first, at }
+          return
+        }
       }
     } finally {
       window.close()
     }
   }
 
+  /**
+   * Only what waits for the disk leaves this thread: each step that does costs two changes of threads, on the way of every commit to
+   * the replicas.
+   */
+  private async syncSegment(path: string): Promise<void> {
+    const fd = fs.openSync(path, fs.constants.O_RDONLY)
+    try {
+      await fdatasync(fd)
+    } catch (error) {
+      this.unsynced = new LogUnsyncedError(this.dir, error)
+      throw this.unsynced
+    } finally {
+      fs.closeSync(fd)
+    }
+  }
+
   /** The nearest place known, if there is what is remembered: the log may have been replaced. */
   private startOf(segment: SegmentName, from: TXID, window: Window): number {
+    const { tail } = this
+    if (tail?.segment === segment.first && tail.txid === from && isThere(tail, window)) return tail.at
     const mark = this.marks.findLast((it) => it.segment === segment.first && it.txid <= from)
     if (mark === undefined) return 0
-    const head = window.view(mark.at, RECORD_FRAME_SIZE + HEADER_SIZE)
-    const isThere = readRecordFrame(head) !== undefined && minTXIDOf(head.subarray(RECORD_FRAME_SIZE)) === mark.txid
-    if (isThere) return mark.at
+    if (isThere(mark, window)) return mark.at
     this.marks = []
     return 0
   }
@@ -137,6 +159,11 @@ export class LogReader implements LogView {
     this.marks.push({ txid, segment, at })
     if (this.marks.length > 4096) this.marks = this.marks.filter((_, i) => i % 2 === 1)
   }
+}
+
+function isThere({ txid, at }: Mark, window: Window): boolean {
+  const head = window.view(at, RECORD_FRAME_SIZE + HEADER_SIZE)
+  return readRecordFrame(head) !== undefined && minTXIDOf(head.subarray(RECORD_FRAME_SIZE)) === txid
 }
 
 function minTXIDOf(header: Uint8Array): TXID | undefined {
