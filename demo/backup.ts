@@ -14,14 +14,28 @@ export interface BackupPoint {
   readonly committedAtMs: number
 }
 
+/** An object of the backup. */
+export interface BackupFile extends BackupPoint {
+  /** 0 as shipped, 1 and above compacted, 9 a snapshot. */
+  readonly level: number
+}
+
+/** The objects of `database`. */
+export async function filesInBackup(backup: string, database: string): Promise<BackupFile[]> {
+  const listed = await ltxd('backup', 'list', backup, database, '--json')
+  const { files } = JSON.parse(listed) as { files: readonly { level: number; max: string; time: string }[] }
+  return files.map(({ level, max, time }) => ({ level, ...point(max, time) }))
+}
+
 /** The newest transaction in the backup of `database`. */
 export async function newestInBackup(backup: string, database: string): Promise<BackupPoint> {
-  const listed = JSON.parse(await ltxd('backup', 'list', backup, database, '--json')) as {
-    files: readonly { max: string; time: string }[]
-  }
-  return listed.files
-    .map(({ max, time }) => point(max, time))
-    .reduce((newest, one) => (one.txid > newest.txid ? one : newest))
+  const files = await filesInBackup(backup, database)
+  return files.reduce((newest, one) => (one.txid > newest.txid ? one : newest))
+}
+
+/** `ltxd backup verify`: throws when something of `database` is missing or does not join. */
+export async function verifyInBackup(backup: string, database: string): Promise<void> {
+  await ltxd('backup', 'verify', backup, database)
 }
 
 /** `ltxd restore --timestamp`: the database as of a moment, into a new file. Returns what it ends with. */

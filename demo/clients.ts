@@ -23,8 +23,10 @@ export class Traders {
     this.#ledger = ledger
   }
 
-  start(count: number): void {
-    this.#running = Promise.all(Array.from({ length: count }, (_, i) => this.#trade(`trader-${i + 1}`)))
+  /** `thinkingMs`: how long each of them thinks between two orders, on average. */
+  start(count: number, thinkingMs = PAUSE_MS.thinking): void {
+    const names = Array.from({ length: count }, (_, i) => `trader-${i + 1}`)
+    this.#running = Promise.all(names.map((name) => this.#trade(name, thinkingMs)))
   }
 
   /** Lets the orders under way be answered. */
@@ -33,11 +35,11 @@ export class Traders {
     await this.#running
   }
 
-  async #trade(name: string): Promise<void> {
+  async #trade(name: string, thinkingMs: number): Promise<void> {
     const route = this.#route()
     for (let n = 1; !this.#stopped.signal.aborted; n++) {
       const answered = await this.#send(route, randomOrder(`${name}-${n}`))
-      await sleep(Math.random() * 2 * (answered ? PAUSE_MS.thinking : PAUSE_MS.afterFailure))
+      await sleep(Math.random() * 2 * (answered ? thinkingMs : PAUSE_MS.afterFailure))
     }
   }
 

@@ -83,9 +83,11 @@ export class Machine {
     }
   }
 
-  /** Power off: `kill -9` of everything. The disk stays as it is. Returns who was killed, and when. */
-  kill(): Promise<{ pids: number[]; atMs: number }> {
-    return this.#node.killTree()
+  /** Power off: `kill -9` of everything, and with it goes the mount. The disk stays as it is. Returns who was killed, and when. */
+  async kill(): Promise<{ pids: number[]; atMs: number }> {
+    const killed = await this.#node.killTree()
+    await this.#unmount()
+    return killed
   }
 
   /** Power off, disk gone: nothing left of the directory. */
@@ -109,8 +111,12 @@ export class Machine {
   }
 
   async #erase(): Promise<void> {
-    for (const mount of mountsBelow(this.options.directory)) await detach(mount)
+    await this.#unmount()
     rmSync(this.options.directory, { recursive: true, force: true })
+  }
+
+  async #unmount(): Promise<void> {
+    for (const mount of mountsBelow(this.options.directory)) await detach(mount)
   }
 
   #elapsedMs(): number {
