@@ -33,6 +33,10 @@ test(
         for (const reader of open) await reader.value('SELECT count(*) FROM entry')
 
         signalProcess(next.node.pid, 'SIGSTOP')
+        // More than fits into the sockets: whatever follows it in its database, the leader has alone.
+        const large = new SqlClient(join(leader.mount, 'wal-full.db'), { timeoutMs: 10_000 })
+        await large.exec(`INSERT INTO churn VALUES (1, randomblob(${24 << 20}))`)
+        await large[Symbol.asyncDispose]()
         await written.writesOn(leader, process.hrtime.bigint())
         await sleep(random.next() * MAX_ALONE_MS)
         signalProcess(leader.node.pid, 'SIGSTOP')
@@ -55,6 +59,7 @@ test(
         for (const { database, numbers } of lost) {
           expect(divergedTransactions(cluster.members, database)).toBeGreaterThanOrEqual(numbers.length)
         }
+        expect(lost.map(({ database }) => database)).toContain('wal-full.db')
         const reports = written.databases.flatMap((name) => divergedReports(leader, name))
         expect(reports.every(({ report }) => report.lastSharedTXID !== undefined && report.transactions > 0)).toBe(true)
         for (const [i, reader] of open.entries()) {
