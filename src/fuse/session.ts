@@ -4,7 +4,7 @@ import fs from 'node:fs'
 import { errorCode } from '../util/errors.ts'
 import { DoorbellFile, type Announced } from './doorbell.ts'
 import { errnoNumber, errnoOf, isFailure } from './errno.ts'
-import type { FileSystem } from './filesystem.ts'
+import type { FileSystem, NodeId } from './filesystem.ts'
 import { negotiate } from './init.ts'
 import { invalidateAttributes } from './notify.ts'
 import { OPCODE, type OpcodeName } from './kernel.ts'
@@ -17,6 +17,8 @@ export interface SessionOptions {
   readonly failed?: (operation: string, error: unknown) => void
   /** Runs after each reply, and whenever the doorbell was rung (doorbell.ts). 'stop' ends `serve`. */
   readonly afterRequest?: () => 'stop' | undefined
+  /** A write was refused, after the caller was told: what the kernel has cached of the file may no longer be what lies there. */
+  readonly refusedWrite?: (node: NodeId) => void
   /** Takes what another process of the daemon writes to the doorbell (doorbell.ts). */
   readonly announced?: Announced
 }
@@ -94,6 +96,9 @@ export class Session {
         throw error
       }
       if (isFailure(errno, error)) this.#options.failed?.(opcodeName(request.opcode), error)
+      this.#send()
+      if (request.opcode === OPCODE.WRITE) this.#options.refusedWrite?.(request.nodeId)
+      return
     }
     this.#send()
   }

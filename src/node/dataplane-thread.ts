@@ -113,6 +113,7 @@ function serve(deviceFd: number): void {
       committing = false
       return state.stopRequested ? 'stop' : undefined
     },
+    refusedWrite: (node) => say({ type: 'invalidate', node }),
     announced(data, caller) {
       if (!authority.isClient(caller)) throw new FsError('EPERM', 'only the local client announces')
       for (const announcement of unmarshalAnnouncements(data)) volume.announced(announcement)

@@ -8,6 +8,7 @@ import type { LogFields, LogLevel } from '../capture/events.ts'
 import { ZERO_POSITION } from '../log/store.ts'
 import type { Position } from '../ltx/types.ts'
 import { doorbellName, hangDoorbell, ringDoorbell } from '../fuse/doorbell.ts'
+import { invalidateInode } from '../fuse/notify.ts'
 import { LtxdError } from '../util/errors.ts'
 
 export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared'> {
@@ -129,6 +130,9 @@ export class DataPlane {
         this.shared.wake()
         return
       }
+      case 'invalidate':
+        if (this.deviceFd !== undefined) invalidateInode(this.deviceFd, message.node)
+        return
       case 'stopped':
     }
   }

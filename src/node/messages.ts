@@ -24,4 +24,6 @@ export type FromDataPlane =
   /** A slot was given to a database; or its refusal changed. */
   | { readonly type: 'database'; readonly name: string; readonly slot: number; readonly refusal: string | undefined }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
+  /** What the kernel has cached of a file is stale. The serving thread must not tell it: it would wait for itself. */
+  | { readonly type: 'invalidate'; readonly node: number }
   | { readonly type: 'stopped' }

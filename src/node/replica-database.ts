@@ -35,6 +35,8 @@ export class ReplicaDatabase {
   blocked: string | undefined
   /** What comes is of no use until a snapshot has. */
   broken: string | undefined
+  /** What is written to it no longer becomes transactions: it must begin anew, as a file of its own. */
+  uncaptured = false
 
   constructor(options: ReplicaDatabaseOptions) {
     this.name = options.name
@@ -75,6 +77,7 @@ export class ReplicaDatabase {
   async discard(): Promise<void> {
     await this.#ask({ type: 'discard', database: this.name })
     this.broken = undefined
+    this.uncaptured = false
   }
 
   /** Resolves when all that was handed over has been answered. */

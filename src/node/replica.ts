@@ -206,6 +206,7 @@ export class Replica implements StreamSink {
     if (diverged || (fork === undefined && this.#mayHaveOwn(name))) await this.setAside(name, reason, fork)
     const database = await this.#database(name)
     await database.idle()
+    if (database.uncaptured) await database.discard()
     const order = {
       ...{ file, whole: true, position: formatPosition(position), timestampMs },
       ...(preApplyChecksum !== 0n && { preApplyChecksum: formatChecksum(preApplyChecksum) }),
@@ -291,11 +292,22 @@ export class Replica implements StreamSink {
     const database = new ReplicaDatabase({
       name,
       send: async (order, body) => this.#client?.send(order, body),
-      applied: (position) => this.#stream?.acknowledge(name, position),
+      applied: (position) => this.#applied(name, position),
       failed: (error) => this.#heal(name, error),
     })
     this.#databases.set(name, database)
     return database
+  }
+
+  /** The data plane has it by now, or the client wrote something that was not captured: nothing that follows would be, either. */
+  #applied(name: string, position: Position): void {
+    const known = this.#options.plane.databases.get(name)
+    if (known !== undefined && known.state().position.txid < position.txid) {
+      const database = this.#databases.get(name)
+      if (database !== undefined) database.uncaptured = true
+      return this.#heal(name, 'what was applied to it was not captured')
+    }
+    this.#stream?.acknowledge(name, position)
   }
 
   /** What the log holds beyond what is visible, an earlier client announced and did not come to publish: it is applied again. */
