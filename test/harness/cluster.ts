@@ -33,7 +33,7 @@ export class TestCluster {
     this.#options = options
   }
 
-  /** Returns when the first node leads and all others follow it. */
+  /** Returns when the first node leads and all others follow it. Without any node, `add` makes the first. */
   static async start(options: ClusterOptions = {}): Promise<TestCluster> {
     const dir = await realpath(await mkdtemp(join(tmpdir(), 'ltxd-cluster-')))
     const cluster = new TestCluster(dir, await ConsulServer.start(), options)
@@ -43,7 +43,7 @@ export class TestCluster {
         await member.node.mounted()
         if (i === 0) await cluster.primary()
       }
-      await cluster.settled()
+      if (cluster.members.length > 0) await cluster.settled()
       return cluster
     } catch (error) {
       await cluster.stop()
