@@ -6,6 +6,7 @@ import type { DataPlane, KnownDatabase } from './dataplane.ts'
 import { hydrateMissing, reconcileAll } from './hydration.ts'
 import type { BackupStatus } from './status.ts'
 import { configuredSchedule } from '../backup/configured-schedule.ts'
+import { PromptStore } from '../backup/prompt-store.ts'
 import { BackupService } from '../backup/service.ts'
 import type { BackupConfig } from '../config/config.ts'
 import { LogReader } from '../log/reader.ts'
@@ -14,6 +15,7 @@ import { formatTXID } from '../ltx/types.ts'
 import type { TXID } from '../ltx/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
+import { StoreRefusedError } from '../objectstore/s3-errors.ts'
 import { openObjectStore } from '../objectstore/open.ts'
 import { nodeFiles } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
@@ -38,6 +40,8 @@ export class NodeBackup {
   readonly store: ObjectStore
   /** While this node leads. */
   private service: BackupService | undefined
+  /** Ends what the service waits for. */
+  private waiting = new AbortController()
   private lease: BackupLease | undefined
   private readonly uploadedUpTo = new Map<string, TXID>()
   private readonly added = new Set<string>()
@@ -46,15 +50,15 @@ export class NodeBackup {
     this.config = config
     this.data = data
     this.logger = logger
-    this.store = openObjectStore(config.url)
+    this.store = new PromptStore(openObjectStore(config.url))
     this.temporaryParent = `${data.dir}/temporary`
     fs.rmSync(this.temporaryParent, { recursive: true, force: true })
     fs.mkdirSync(this.temporaryParent, { recursive: true })
   }
 
   /**
-   * Before recovery: brings back what only the backup has. A node that has databases does without a store that does not answer, and so
-   * does one with peers, which looks again before it leads.
+   * Before recovery: brings back what only the backup has. A node that has databases does without a store that does not answer or
+   * refuses it, and so does one with peers, which looks again before it leads.
    */
   async hydrate(signal: AbortSignal | undefined, { hasPeers }: { hasPeers: boolean }): Promise<void> {
     const mayDoWithout = hasPeers || listLogs(nodeFiles, this.data.dir).length > 0
@@ -72,8 +76,9 @@ export class NodeBackup {
   /** This node leads: it ships what is committed from now on, and what its predecessor did not. */
   lead(plane: DataPlane, lease: BackupLease | undefined): void {
     this.lease = lease
+    this.waiting = new AbortController()
     this.service = new BackupService({
-      store: this.store,
+      store: new PromptStore(this.store, this.waiting.signal),
       logger: this.logger,
       temporaryParent: this.temporaryParent,
       schedule: configuredSchedule(this.config),
@@ -134,10 +139,12 @@ export class NodeBackup {
     try {
       await work
     } catch (error) {
-      if (!(error instanceof StoreUnavailableError)) throw error
+      const isRefused = error instanceof StoreRefusedError
+      if (!isRefused && !(error instanceof StoreUnavailableError)) throw error
+      const problem = isRefused ? 'refuses this node' : 'does not answer'
       this.logger.warn(
         { error: error.message },
-        'starting without the backup, which does not answer: it is tried again later',
+        `starting without the backup, which ${problem}: it is tried again later`,
       )
     }
   }
@@ -146,6 +153,7 @@ export class NodeBackup {
     const { service } = this
     this.service = undefined
     this.added.clear()
+    if (drainMs === 0) this.waiting.abort(new Error('this node ships nothing more'))
     await service?.stop({ drainMs })
   }
 }

@@ -5,6 +5,7 @@ import type { NodeBackup } from './node-backup.ts'
 import type { DataPlane } from './dataplane.ts'
 import type { Replica } from './replica.ts'
 import { listBackup } from '../backup/boot.ts'
+import { PromptStore } from '../backup/prompt-store.ts'
 import { executeTakeOver, lookAtBackup, planTakeOver } from '../backup/take-over.ts'
 import type { AboutFile, TakeOver } from '../backup/take-over.ts'
 import type { FileRef } from '../backup/layout.ts'
@@ -13,6 +14,7 @@ import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
 import { formatTXID } from '../ltx/types.ts'
 import type { TXID } from '../ltx/types.ts'
+import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 
@@ -32,27 +34,28 @@ export interface TakeOverContext {
 
 /** Where each database begins in the new term. Throws LtxdError where this node must not lead. */
 export async function takeOver(context: TakeOverContext): Promise<Map<string, TXID>> {
-  const { backup, plane } = context
+  const { backup, plane, signal } = context
+  const store = new PromptStore(backup.store, signal)
   const takenOverAt = new Map<string, TXID>()
-  const names = new Set([...plane.databases.keys(), ...(await listBackup(backup.store)).map(({ name }) => name)])
+  const names = new Set([...plane.databases.keys(), ...(await listBackup(store)).map(({ name }) => name)])
   for (const name of names) {
-    context.signal.throwIfAborted()
-    const plan = await takeOverOne(context, name)
+    signal.throwIfAborted()
+    const plan = await takeOverOne(context, store, name)
     if (plan.kind === 'unknown') throw notKnown(name, plan.detail)
     takenOverAt.set(name, plan.takenOverAt)
   }
   return takenOverAt
 }
 
-async function takeOverOne(context: TakeOverContext, name: string): Promise<TakeOver> {
-  const { backup, plane, replica, data, localTerm, term, logger, signal } = context
+async function takeOverOne(context: TakeOverContext, store: ObjectStore, name: string): Promise<TakeOver> {
+  const { plane, replica, data, localTerm, term, logger, signal } = context
   const log = new LogReader(name, logDirectory(data.dir, name), () => plane.position(name))
-  const facts = await lookAtBackup(backup.store, log, localTerm, { signal })
+  const facts = await lookAtBackup(store, log, localTerm, { signal })
   if (facts.backup.term >= term) {
     data.sawTerm(facts.backup.term)
     throw new LtxdError(
       'TERM_BEHIND',
-      `${backup.store.url} was written in term ${facts.backup.term}, this node is to lead in ${term}: it takes the lease again in a higher one`,
+      `${store.url} was written in term ${facts.backup.term}, this node is to lead in ${term}: it takes the lease again in a higher one`,
     )
   }
   const plan = planTakeOver(facts)
@@ -61,7 +64,7 @@ async function takeOverOne(context: TakeOverContext, name: string): Promise<Take
     case 'dropped':
       throw new LtxdError(
         'TAKE_OVER_DROPPED',
-        `database ${name} was dropped with transaction ${formatTXID(plan.takenOverAt)} according to ${backup.store.url}, which this node ` +
+        `database ${name} was dropped with transaction ${formatTXID(plan.takenOverAt)} according to ${store.url}, which this node ` +
           'never heard of: start it with an empty data directory, or let another node lead first',
       )
     case 'fast-forward':
@@ -85,7 +88,7 @@ async function takeOverOne(context: TakeOverContext, name: string): Promise<Take
     const position = checksum === undefined ? undefined : { txid: file.max, checksum }
     return replica.advance(name, bytes, { whole: file.level === SNAPSHOT_LEVEL, position, timestampMs })
   }
-  await executeTakeOver(backup.store, facts, plan, apply, signal)
+  await executeTakeOver(store, facts, plan, apply, signal)
   return plan
 }
 
