@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../../test/harness/wait.ts'
-import { filesInBackup, verifyInBackup } from '../backup.ts'
+import { filesInBackup, newestInBackup, verifyInBackup } from '../backup.ts'
 import { Traders } from '../clients.ts'
 import { depthAt, describeDepth, orderAt, requireIntegrity } from '../exchange.ts'
 import { DATABASE, freePort } from '../machine.ts'
@@ -76,9 +76,9 @@ export class Plot {
     const back = await this.#boot('node-a comes back, with the disk it had', 'node-a')
     await back.follows(b, SETTLED_DEADLINE_MS)
     await failover.kept(back)
-    await this.#agreement(traders, [b, c, back])
+    const txid = await this.#agreement(traders, [b, c, back])
     await failover.moment(upkeep)
-    await this.#end(upkeep, [c, back, b])
+    await this.#end(upkeep, [c, back, b], txid)
   }
 
   async #boot(chapter: string, name: string): Promise<Member> {
@@ -175,7 +175,7 @@ export class Plot {
   /** The newcomer came from the backup, as far as that went, and the rest from the primary. */
   async #origin(newcomer: Member, primary: Member): Promise<void> {
     const { restoredTo } = newcomer
-    const txid = BigInt(`0x${(await newcomer.position())?.split('/')[0] ?? '0'}`)
+    const txid = txidOf((await newcomer.position()) ?? '0')
     if (restoredTo === undefined || txid <= restoredTo) {
       throw new ProofFailure(
         `${newcomer.name} is at transaction ${txid}, and was restored up to ${restoredTo ?? 'nothing'}`,
@@ -186,15 +186,13 @@ export class Plot {
     )
   }
 
-  /** When nobody writes any more, all are the same, byte for byte. */
-  async #agreement(traders: Traders, members: readonly Member[]): Promise<void> {
+  /** When nobody writes any more, all are the same, byte for byte. Returns the last transaction. */
+  async #agreement(traders: Traders, members: readonly [Member, ...Member[]]): Promise<bigint> {
     const { story } = this.#stage
     story.chapter('Trading goes on, and ends')
     await sleep(SECOND_LIFE_MS)
     await traders.stop()
-    const [primary] = members
-    if (primary === undefined) return
-    await this.#tell(primary)
+    await this.#tell(members[0])
     const position = await until('one position everywhere', SETTLED_DEADLINE_MS, async () => {
       const [first, ...others] = await Promise.all(members.map((member) => member.position()))
       return others.every((other) => other === first) && first
@@ -204,15 +202,26 @@ export class Plot {
       `${members.map(({ name }) => name).join(', ')}: all at ${position}, a transaction and the checksum of all pages`,
     )
     story.proved('integrity_check on each mount, with a fresh connection: ok')
+    return txidOf(position)
   }
 
-  async #end(upkeep: Upkeep, members: readonly Member[]): Promise<void> {
+  /** The primary comes last: it has nobody to hand over to but the backup. */
+  async #end(upkeep: Upkeep, members: readonly Member[], txid: bigint): Promise<void> {
     const { story } = this.#stage
     story.chapter('The end')
     for (const member of members) await member.stop()
     await upkeep.stop()
     story.proved('SIGTERM: exchanges, nodes, worker and scheduler ended by themselves, and the mounts are gone')
+    const newest = await newestInBackup(this.#services.backup, DATABASE)
+    if (newest.txid !== txid)
+      throw new ProofFailure(`the backup ends with transaction ${newest.txid}, not with ${txid}`)
+    story.proved(`the backup ends with transaction ${txid}, the last one`)
     await verifyInBackup(this.#services.backup, DATABASE)
     story.proved('ltxd backup verify: everything is there, and joins')
   }
+}
+
+/** Of `txid/checksum`. */
+function txidOf(position: string): bigint {
+  return BigInt(`0x${position.split('/')[0] ?? '0'}`)
 }
