@@ -50,7 +50,7 @@ export class TwoNodes implements AsyncDisposable {
     return (await member.status())?.databases.find(({ name }) => name === database)
   }
 
-  /** Waits until the replica has that database, or all, exactly as the primary. */
+  /** Waits until the replica has that database, or all, exactly as the primary, and shows it. */
   async same(database?: string, deadlineMs = 30_000): Promise<void> {
     let seen: string[] = []
     try {
@@ -85,7 +85,9 @@ export class TwoNodes implements AsyncDisposable {
     return databases
       .filter(({ name, sizePages }) => (only === undefined ? sizePages > 0 : name === only))
       .map(({ name, position, error, replication }) => {
-        const trouble = replication?.state === 'following' && !replication.behind ? '' : (replication?.reason ?? '')
+        // The log has a transaction before readers do: what is still to be done for them counts.
+        const { state = 'following', behind = 0, reason = state } = replication ?? {}
+        const trouble = state === 'following' && behind === 0 ? '' : `${reason}, ${behind} behind`
         return `${name} ${position} ${error ?? ''}${trouble}`
       })
       .sort()
