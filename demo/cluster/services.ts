@@ -1,5 +1,7 @@
+import { readFileSync, readlinkSync } from 'node:fs'
 import { findTool, useBuiltTools } from '../../infra/test-tools.ts'
 import { ConsulServer } from '../../test/harness/consul-server.ts'
+import { processTree, signalProcess } from '../../test/harness/processes.ts'
 import { RedisServer } from '../../test/harness/redis-server.ts'
 import { S3Server } from '../../test/harness/s3-server.ts'
 import type { Stage } from '../stage.ts'
@@ -15,23 +17,39 @@ export interface Services {
 const NEEDED = ['consul', 'redis-server', 'versitygw'] as const
 
 /** Starts them side by side. Throws when a program is missing, naming it and what brings it. */
-export async function startServices({ story, cleanup }: Stage): Promise<Services> {
+export async function startServices({ base, story, cleanup }: Stage): Promise<Services> {
   useBuiltTools()
   const missing = NEEDED.filter((tool) => findTool(tool) === undefined)
   if (missing.length > 0) {
     throw new Error(`not found: ${missing.join(', ')}. They come with: bash infra/setup.sh --test-tools`)
   }
   story.chapter('Consul, Redis and an S3 server start')
-  const started = <T extends { stop(): Promise<void> }>(what: string, start: () => Promise<T>) =>
-    cleanup.own(what, start, async (starting) => (await starting.catch(() => undefined))?.stop())
-  const [consul, redis, s3] = await Promise.all([
-    started('Consul', () => ConsulServer.start()),
-    started('Redis', () => RedisServer.start()),
-    started('the S3 server', () => S3Server.start('versitygw')),
-  ])
+  // Whatever anyone needs room for is below, and goes with it.
+  process.env.TMPDIR = base
+  const [consul, redis, s3] = await cleanup.own(
+    'the services',
+    () => Promise.all([ConsulServer.start(), RedisServer.start(), S3Server.start('versitygw')]),
+    () => killBelow(base),
+  )
   // As on any machine that may use the bucket: nodes, worker and commands find the keys in their environment.
   Object.assign(process.env, s3.environment)
   const backup = await s3.freshUrl('exchange')
   story.tell(`Consul at ${consul.url}, Redis at ${redis.url}, versitygw at ${s3.endpoint}`)
   return { consul, redis, backup }
+}
+
+/** They keep nothing that anyone wants, and may be just starting: ends those whose files are below the directory. */
+function killBelow(directory: string): void {
+  for (const pid of processTree(process.pid).slice(1)) {
+    if (tracesOf(pid).some((trace) => trace.includes(directory))) signalProcess(pid, 'SIGKILL')
+  }
+}
+
+/** Command line and working directory: Redis rewrites the one, the others stay in the other. None when the process has gone. */
+function tracesOf(pid: number): string[] {
+  try {
+    return [readFileSync(`/proc/${pid}/cmdline`, 'utf8'), readlinkSync(`/proc/${pid}/cwd`)]
+  } catch {
+    return []
+  }
 }
