@@ -87,6 +87,17 @@ describe(`before it leads, a node (LTXD_SEED=${SEED})`, () => {
     expect(await plan(replica(6), 4n)).toMatchObject({ kind: 'diverged', winner: 'local', takenOverAt: 3n })
   })
 
+  it('in the middle of a file, and whose log tells nothing earlier, as after a snapshot, takes it from that leader too', async () => {
+    const { ship, replica, plan } = setUp()
+    await ship(3)
+    await ship(6)
+    const fresh = replica(6)
+    fresh.cutLog(toTXID(6))
+    expect(await plan(fresh, 3n)).toMatchObject({ kind: 'fast-forward', takenOverAt: 9n })
+    expect(await plan(fresh, 2n)).toMatchObject({ kind: 'diverged', winner: 'backup', takenOverAt: 9n })
+    expect(await plan(fresh, 4n)).toMatchObject({ kind: 'unknown' })
+  })
+
   it('takes all of the backup where nothing less leads on', async () => {
     const { store, leader, ship, replica } = setUp()
     await ship(4)

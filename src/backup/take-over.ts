@@ -71,7 +71,10 @@ export function planTakeOver(facts: TakeOverFacts): TakeOver {
     case 'diverged':
       return diverged(backup.term >= localTerm ? 'backup' : 'local')
     case 'unknown':
-      return { kind: 'unknown', detail }
+      // A replica that began with a snapshot can compare nothing with a file that its position lies within.
+      if (local.txid === 0n || local.txid >= backup.txid || localTerm === 0n) return { kind: 'unknown', detail }
+      if (backup.term === localTerm) return ahead(facts)
+      return backup.term > localTerm ? diverged('backup') : { kind: 'unknown', detail }
   }
 }
 
