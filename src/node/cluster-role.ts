@@ -217,7 +217,10 @@ export class ClusterRole implements RoleHost, StreamSource {
       self,
       reconnectMs,
       logger,
-      caughtUp: () => this.#becomeReady(),
+      caughtUp: (term) => {
+        data.hasHistoryOf(term)
+        this.#becomeReady()
+      },
     })
     this.#replica = replica
     await replica.start()

@@ -73,14 +73,22 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
 
   test('what a killed leader had shipped, and no replica got, is there when the next one leads', async () => {
     const [leader, replica] = [first!, second!]
+    const way = ways.get(leader.name) as CuttingProxy
     const app = open(leader)
+    // The replica begins with a snapshot, whose position will lie within a file of the bucket.
+    cutStream(leader)
+    way.hold()
     await app.exec('PRAGMA journal_mode = wal; CREATE TABLE t (id INTEGER PRIMARY KEY, who TEXT, data BLOB)')
     await insert(app, 'both', 20)
+    mendStream(leader)
     await same()
     const reader = open(replica)
     expect(await reader.value('SELECT count(*) FROM t')).toBe(20)
 
     cutStream(leader)
+    await app.exec('UPDATE t SET data = randomblob(10) WHERE id < 9')
+    await app.exec('UPDATE t SET data = randomblob(10) WHERE id > 15')
+    way.release()
     for (const round of [1, 2, 3]) {
       await insert(app, `shipped ${round}`, round * 3)
       await shipped(leader)
