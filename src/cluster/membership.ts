@@ -133,7 +133,7 @@ export class Membership {
     const judged = before.name !== 'leading' && before.name !== 'stopped'
     const { state, effects } = next(before, event, this.#rules, {
       ms: nowMs(),
-      unfit: judged ? host.unfit() : undefined,
+      unfit: judged ? host.unfit(recordIn(event.type === 'seen' ? event.view : before.seen?.view)) : undefined,
       newcomer: judged && readClusterId() === undefined && host.knownTerm() === 0n,
     })
     this.#state = state
@@ -347,6 +347,10 @@ export class Membership {
     this.#settle.resolve()
     this.#resolveStopped()
   }
+}
+
+function recordIn(view: LeaseView | undefined): LeaseRecord | undefined {
+  return view?.kind === 'record' ? view.record : undefined
 }
 
 /** Does not jump when the clock on the wall is set. */

@@ -1,4 +1,4 @@
-import type { NodeAddress } from './lease.ts'
+import type { LeaseRecord, NodeAddress } from './lease.ts'
 
 /**
  * What carries the role out. Methods are called one after the other, never at once, except `extend` and the two that only
@@ -7,8 +7,8 @@ import type { NodeAddress } from './lease.ts'
 export interface RoleHost {
   /** The highest term known here by other ways (backup, own data directory). */
   knownTerm(): bigint
-  /** Why this node must not lead now (e.g. it never caught up); undefined when it may. */
-  unfit(): string | undefined
+  /** Why this node must not lead now, after whoever the record names (e.g. it never caught up); undefined when it may. */
+  unfit(record: LeaseRecord | undefined): string | undefined
   /** Follow this primary; whatever was followed before is left. Rejects: it is called again a little later. */
   follow(primary: NodeAddress, term: bigint): Promise<void>
   /** No primary is known (or the lease service has not answered yet): serve reads, refuse writes. */

@@ -5,6 +5,7 @@ import type { NodeBackup } from './node-backup.ts'
 import { Replica } from './replica.ts'
 import { takeOver } from './take-over.ts'
 import { StreamedDatabases } from './streamed-databases.ts'
+import type { LeaseRecord } from '../cluster/lease.ts'
 import type { RoleHost } from '../cluster/membership.ts'
 import type { TXID } from '../ltx/types.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
@@ -88,7 +89,13 @@ export class ClusterRole implements RoleHost, StreamSource {
     return this.#options.data.term()
   }
 
-  unfit(): string | undefined {
+  /** An empty node begins a cluster, but does not go on with one: what the others have would not be part of its history. A backup it can ask. */
+  unfit(record: LeaseRecord | undefined): string | undefined {
+    const { data, backup } = this.#options
+    const goesOn = record !== undefined && record.term > 0n
+    if (goesOn && data.historyTerm() === 0n && backup === undefined) {
+      return 'it has nothing of the history of this cluster yet'
+    }
     return this.#replica?.unfit()
   }
 

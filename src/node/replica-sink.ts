@@ -29,6 +29,8 @@ const MAX_HISTORY = 4096
 export class ReplicaSink implements StreamSink {
   readonly self: NodeAddress
   readonly #options: ReplicaSinkOptions
+  /** What this node had alone of these is kept already: since then they take only what the primary sends. */
+  readonly #setAside = new Set<string>()
 
   constructor(options: ReplicaSinkOptions) {
     this.#options = options
@@ -71,7 +73,10 @@ export class ReplicaSink implements StreamSink {
     const { position, preApplyChecksum, timestampMs, reason, diverged, fork } = header
     const { file } = await spool.take(bytes)
     logger.warn({ database: name, position: formatPosition(position), reason }, 'taking a snapshot from the primary')
-    if (diverged || (fork === undefined && this.#mayHaveOwn(name))) await databases.setAside(name, reason, fork)
+    if (diverged || (fork === undefined && this.#mayHaveOwn(name))) {
+      await databases.setAside(name, reason, fork)
+      this.#setAside.add(name)
+    }
     const database = await databases.get(name)
     await database.idle()
     if (database.uncaptured) await database.discard()
@@ -112,6 +117,7 @@ export class ReplicaSink implements StreamSink {
   /** What is here may hold transactions that nobody else has: those of a node that never led all came from elsewhere. */
   #mayHaveOwn(name: string): boolean {
     const { data, plane } = this.#options
-    return data.ledTerm() > 0n && plane.databases.get(name)?.state().tracked === true
+    const tracked = plane.databases.get(name)?.state().tracked === true
+    return tracked && data.ledTerm() > 0n && !this.#setAside.has(name)
   }
 }
