@@ -73,78 +73,84 @@ const races = fc.record({
 })
 
 describe(`a deposed leader and the next one (LTXD_SEED=${SEED})`, () => {
-  it('in any interleaving leave the history of the later one, and a copy of all else', async () => {
-    await fc.assert(
-      fc.asyncProperty(races, async ({ random, scheduler, shared, before, replicated, first, second, upkeep }) => {
-        const clock = new TestClock()
-        const memory = new MemoryStore({ now: clock.now })
-        const record = new ObjectRecord()
-        const direct = new TurnStore(memory, record, () => Promise.resolve())
-        const racing = (who: string) =>
-          new TurnStore(memory, record, (what) => scheduler.schedule(Promise.resolve(), `${who}: ${what}`))
+  it(
+    'in any interleaving leave the history of the later one, and a copy of all else',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(races, async ({ random, scheduler, shared, before, replicated, first, second, upkeep }) => {
+          const clock = new TestClock()
+          const memory = new MemoryStore({ now: clock.now })
+          const record = new ObjectRecord()
+          const direct = new TurnStore(memory, record, () => Promise.resolve())
+          const racing = (who: string) =>
+            new TurnStore(memory, record, (what) => scheduler.schedule(Promise.resolve(), `${who}: ${what}`))
 
-        const base = new PlayedDatabase('app.db', seeded(random))
-        base.commit(shared)
-        await writer(direct, clock, 2n, base, toTXID(0)).sync(forever)
-        clock.ms += 2 * UNSETTLED_MS
-        // The first leader ships a part while it may, and commits more that it does not get to ship in time.
-        const firstLog = base.fork(base.position().txid, seeded(random + 1))
-        if (before > 0) {
-          firstLog.commit(before)
-          await writer(direct, clock, 3n, firstLog, base.position().txid).sync(forever)
-        }
-        const [firstPart = 1, ...firstRest] = first
-        const shippedAt = firstLog.position().txid
-        firstLog.commit(firstPart)
-        const firstBackup = writer(racing('first'), clock, 3n, firstLog, base.position().txid)
-
-        // The second one has some of it from the stream, and gets the rest that was shipped from the backup.
-        const streamed = min(toTXID(BigInt(shared + replicated)), firstLog.position().txid)
-        const replica = firstLog.fork(streamed, seeded(random + 2))
-        const plan = planTakeOver(await lookAtBackup(memory, replica, 3n))
-        expect(plan.kind).toBe(streamed < shippedAt ? 'fast-forward' : streamed > shippedAt ? 'backup-behind' : 'equal')
-        const takenOverAt = streamed < shippedAt ? shippedAt : streamed
-        const secondLog = firstLog.fork(takenOverAt, seeded(random + 3))
-        const secondBackup = writer(racing('second'), clock, 4n, secondLog, takenOverAt)
-
-        const leading = async (backup: DatabaseBackup, log: PlayedDatabase, rounds: readonly number[]) => {
-          for (const count of [0, ...rounds]) {
-            if (count > 0) log.commit(count)
-            await backup.sync(forever)
+          const base = new PlayedDatabase('app.db', seeded(random))
+          base.commit(shared)
+          await writer(direct, clock, 2n, base, toTXID(0)).sync(forever)
+          clock.ms += 2 * UNSETTLED_MS
+          // The first leader ships a part while it may, and commits more that it does not get to ship in time.
+          const firstLog = base.fork(base.position().txid, seeded(random + 1))
+          if (before > 0) {
+            firstLog.commit(before)
+            await writer(direct, clock, 3n, firstLog, base.position().txid).sync(forever)
           }
-        }
-        const outcomes = Promise.allSettled([
-          leading(firstBackup, firstLog, firstRest),
-          leading(secondBackup, secondLog, second),
-          ...(upkeep ? [maintain(racing('worker'), clock)] : []),
-        ])
-        const [firstOutcome, secondOutcome, upkeepOutcome] = await scheduler.waitFor(outcomes)
-        const stopped: unknown = firstOutcome.status === 'rejected' ? firstOutcome.reason : undefined
-        if (stopped !== undefined) expect(isExpectedEnd(stopped), String(errorCodeOf(stopped))).toBe(true)
-        if (secondOutcome.status === 'rejected') expect(errorCodeOf(secondOutcome.reason)).toBe('BACKUP_CHANGING')
-        if (upkeepOutcome?.status === 'rejected') throw upkeepOutcome.reason
+          const [firstPart = 1, ...firstRest] = first
+          const shippedAt = firstLog.position().txid
+          firstLog.commit(firstPart)
+          const firstBackup = writer(racing('first'), clock, 3n, firstLog, base.position().txid)
 
-        // The last late object may have come after the second leader's last upload: it looks again later on.
-        clock.ms += 1_000_000
-        await scheduler.waitFor(secondBackup.sync(forever))
-        secondLog.commit()
-        await scheduler.waitFor(secondBackup.sync(forever))
-        clock.ms += 2 * UNSETTLED_MS
-        await expectHistory(memory, secondLog)
-        expect(await record.vanished(memory)).toEqual([])
-        await maintain(memory, clock)
-        await expectHistory(memory, secondLog)
-        // Without a deadline the deposed one finds out only once it has shipped; the later one removes that as well.
-        firstLog.commit()
-        await expect(scheduler.waitFor(firstBackup.sync(forever))).rejects.toBeInstanceOf(BackupFencedError)
-        clock.ms += 1_000_000
-        await scheduler.waitFor(secondBackup.sync(forever))
-        expect(await record.vanished(memory)).toEqual([])
-        await expectHistory(memory, secondLog)
-      }),
-      { numRuns: RUNS, seed: SEED },
-    )
-  }, 60_000 + RUNS * 1_000)
+          // The second one has some of it from the stream, and gets the rest that was shipped from the backup.
+          const streamed = min(toTXID(BigInt(shared + replicated)), firstLog.position().txid)
+          const replica = firstLog.fork(streamed, seeded(random + 2))
+          const plan = planTakeOver(await lookAtBackup(memory, replica, 3n))
+          expect(plan.kind).toBe(
+            streamed < shippedAt ? 'fast-forward' : streamed > shippedAt ? 'backup-behind' : 'equal',
+          )
+          const takenOverAt = streamed < shippedAt ? shippedAt : streamed
+          const secondLog = firstLog.fork(takenOverAt, seeded(random + 3))
+          const secondBackup = writer(racing('second'), clock, 4n, secondLog, takenOverAt)
+
+          const leading = async (backup: DatabaseBackup, log: PlayedDatabase, rounds: readonly number[]) => {
+            for (const count of [0, ...rounds]) {
+              if (count > 0) log.commit(count)
+              await backup.sync(forever)
+            }
+          }
+          const outcomes = Promise.allSettled([
+            leading(firstBackup, firstLog, firstRest),
+            leading(secondBackup, secondLog, second),
+            ...(upkeep ? [maintain(racing('worker'), clock)] : []),
+          ])
+          const [firstOutcome, secondOutcome, upkeepOutcome] = await scheduler.waitFor(outcomes)
+          const stopped: unknown = firstOutcome.status === 'rejected' ? firstOutcome.reason : undefined
+          if (stopped !== undefined) expect(isExpectedEnd(stopped), String(errorCodeOf(stopped))).toBe(true)
+          if (secondOutcome.status === 'rejected') expect(errorCodeOf(secondOutcome.reason)).toBe('BACKUP_CHANGING')
+          if (upkeepOutcome?.status === 'rejected') throw upkeepOutcome.reason
+
+          // The last late object may have come after the second leader's last upload: it looks again later on.
+          clock.ms += 1_000_000
+          await scheduler.waitFor(secondBackup.sync(forever))
+          secondLog.commit()
+          await scheduler.waitFor(secondBackup.sync(forever))
+          clock.ms += 2 * UNSETTLED_MS
+          await expectHistory(memory, secondLog)
+          expect(await record.vanished(memory)).toEqual([])
+          await maintain(memory, clock)
+          await expectHistory(memory, secondLog)
+          // Without a deadline the deposed one finds out only once it has shipped; the later one removes that as well.
+          firstLog.commit()
+          await expect(scheduler.waitFor(firstBackup.sync(forever))).rejects.toBeInstanceOf(BackupFencedError)
+          clock.ms += 1_000_000
+          await scheduler.waitFor(secondBackup.sync(forever))
+          expect(await record.vanished(memory)).toEqual([])
+          await expectHistory(memory, secondLog)
+        }),
+        { numRuns: RUNS, seed: SEED },
+      )
+    },
+    60_000 + RUNS * 1_000,
+  )
 })
 
 async function maintain(store: ObjectStore, clock: Clock): Promise<void> {
