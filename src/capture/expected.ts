@@ -1,4 +1,5 @@
 import type { Checksum, Position, TXID } from '../ltx/types.ts'
+import { nextTXID } from '../ltx/types.ts'
 
 /** What the local client announces before it writes on a replica: the transaction that must come out of it. */
 export interface Expectation {
@@ -19,12 +20,13 @@ export class Expectations {
     this.queue.push(expectation)
   }
 
-  /** The one for the transaction after `txid`. Those that are there already, because a client died after its write, are passed over. */
+  /** The one for the transaction right after `txid`, or that replaces all (I2). Those that are there already, because a client died after its write, are passed over. */
   next(txid: TXID): Expectation | undefined {
     while (this.queue[0] !== undefined && this.queue[0].replaces === undefined && this.queue[0].position.txid <= txid) {
       this.queue.shift()
     }
-    return this.queue[0]
+    const first = this.queue[0]
+    return first?.replaces !== undefined || first?.position.txid === nextTXID(txid) ? first : undefined
   }
 
   /** It has become a transaction. */

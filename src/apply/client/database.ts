@@ -106,10 +106,6 @@ export class ClientDatabase {
     this.#remove()
   }
 
-  checkpoint(): void {
-    this.#applier?.checkpoint()
-  }
-
   close(): void {
     const applier = this.#applier
     this.#applier = undefined
