@@ -143,7 +143,8 @@ export function decompress(size: i32, at: i32, limit: i32, base: i32): i32 {
     if (literals > 0) copy16(op, ip, literals)
     ip += literals
     op += literals
-    if (ip == inputEnd) return <i32>(op - PAGE) - at
+    // A token that announces a match, with nothing behind its literals.
+    if (ip == inputEnd) return (token & 15) == 0 ? <i32>(op - PAGE) - at : -1
 
     if (inputEnd - ip < 2) return -1
     const offset = <i32>load<u16>(ip)
@@ -163,5 +164,6 @@ export function decompress(size: i32, at: i32, limit: i32, base: i32): i32 {
     copyMatch(op, offset, match)
     op += match
   }
-  return -1
+  // The format has literals last; superfly/ltx reads a block that ends with a match all the same.
+  return size > 0 ? <i32>(op - PAGE) - at : -1
 }
