@@ -35,9 +35,8 @@ describe('an LZ4 frame', () => {
       fc.property(
         fc.constantFrom(...PAGE_SIZES).chain((size) => arbitraryPage(size)),
         fc.boolean(),
-        fc.boolean(),
-        (page, contentChecksum, blockChecksums) => {
-          const frame = compressFrameSync(Buffer.from(page), { contentChecksum, blockChecksums })
+        (page, blockChecksums) => {
+          const frame = compressFrameSync(Buffer.from(page), { contentChecksum: true, blockChecksums })
           expect(Buffer.compare(read(frame, page.length), page)).toBe(0)
         },
       ),
@@ -54,7 +53,8 @@ describe('an LZ4 frame', () => {
     ['in blocks as they are', [raw(head), raw(tail)], {}],
     ['with an empty block', [compressed(new Uint8Array(0)), compressed(page)], {}],
     ['with all checksums and its size', [compressed(page)], { blockChecksums: true, contentSize: 512n }],
-    ['without any checksum', [compressed(page)], { contentChecksum: false }],
+    ['with a content size that nobody looks at', [compressed(page)], { contentSize: 511n }],
+    ['with blocks of up to 4 MiB', [compressed(page)], { blockSizes: 0x70 }],
   ])('%s is read', (_, parts, fields) => {
     expect(read(frameOf(page, parts, fields), 512)).toEqual(page)
   })
@@ -75,14 +75,25 @@ describe('an LZ4 frame', () => {
     ['a dictionary', frameOf(page, [compressed(page)], { version: 0x41 }), 'not supported'],
     ['an empty block as it is', frameOf(page, [raw(page.slice(0, 0)), compressed(page)]), 'is empty'],
     ['too little in it', frameOf(head, [compressed(head)]), 'decompresses to 200 bytes'],
-    ['too much in it', frameOf(page, [compressed(page), raw(head)]), 'holds more than a page'],
-    ['another content size', frameOf(page, [compressed(page)], { contentSize: 511n }), 'content size'],
+    ['too much in it', frameOf(page, [compressed(head), raw(page)]), 'holds more than a page'],
+    ['no content checksum', frameOf(page, [compressed(page)], { contentChecksum: false }), 'no content checksum'],
+    ['unknown block sizes', frameOf(page, [compressed(page)], { blockSizes: 0x30 }), 'block size class 3'],
+    ['a block behind the page', frameOf(page, [compressed(page), compressed(page.slice(0, 0))]), 'the page is full'],
     ['a wrong content checksum', frameOf(head, [compressed(page)]), 'content checksum'],
     ['very many blocks', frameOf(page, Array<Part>(65).fill(raw(new Uint8Array(1)))), 'more than 64 blocks'],
     ['a block too large for a page', frameOf(page, [raw(new Uint8Array(600))]), 'too large for a page'],
     ['blocks too many for a page', frameOf(page, Array<Part>(9).fill(raw(page))), 'longer than any frame'],
   ])('with %s is refused', (_, frame, message) => {
     expect(() => read(frame, 512)).toThrow(message)
+  })
+
+  test('with a block larger than it says that its blocks are is refused', () => {
+    const noise = Uint8Array.from({ length: 65536 }, (_, at) => Math.imul(at, 0x9e3779b1) >>> 24)
+    // 65536 literals, whose number takes 258 bytes.
+    const block = Buffer.concat([Uint8Array.of(0xf0), Buffer.alloc(256, 255), Uint8Array.of(241), noise])
+    const parts = [{ data: new Uint8Array(block), compressed: true }]
+    expect(read(frameOf(noise, parts, { blockSizes: 0x50 }), 65536)).toEqual(noise)
+    expect(() => read(frameOf(noise, parts, { blockSizes: 0x40 }), 65536)).toThrow('block size 65794 is too large')
   })
 
   test('with any bit changed is refused', () => {
@@ -129,6 +140,7 @@ interface FrameFields {
   blockChecksums: boolean
   contentChecksum: boolean
   contentSize: bigint
+  blockSizes: number
 }
 
 function compressed(page: Uint8Array): Part {
@@ -142,7 +154,7 @@ function raw(page: Uint8Array): Part {
 /** A frame around blocks, after the specification. */
 function frameOf(content: Uint8Array, parts: readonly Part[], fields: Partial<FrameFields> = {}): Uint8Array {
   const { magic = 0x184d2204, version = 0x40, independent = true } = fields
-  const { blockChecksums = false, contentChecksum = true, contentSize } = fields
+  const { blockChecksums = false, contentChecksum = true, contentSize, blockSizes = 0x40 } = fields
   const le = (value: bigint | number, size: number) =>
     Uint8Array.from({ length: size }, (_, i) => Number((BigInt(value) >> BigInt(8 * i)) & 255n))
   const flags =
@@ -152,7 +164,7 @@ function frameOf(content: Uint8Array, parts: readonly Part[], fields: Partial<Fr
     (contentSize === undefined ? 0 : 0x08) |
     (contentChecksum ? 0x04 : 0)
   const descriptor = Buffer.concat([
-    Uint8Array.of(flags, 0x40),
+    Uint8Array.of(flags, blockSizes),
     contentSize === undefined ? le(0, 0) : le(contentSize, 8),
   ])
   const chunks: Uint8Array[] = [le(magic, 4), descriptor, Uint8Array.of((xxh32(descriptor) >>> 8) & 255)]
