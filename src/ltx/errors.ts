@@ -14,6 +14,7 @@ export class LTXError extends Error {
   readonly code = 'LTX_INVALID'
   readonly offset?: number
   readonly field?: string
+  readonly file?: string
   readonly #problem: string
 
   /** `problem` says what was found and what was expected; the place is added to the message. */
@@ -26,6 +27,7 @@ export class LTXError extends Error {
     this.#problem = problem
     if (offset !== undefined) this.offset = offset
     if (field !== undefined) this.field = field
+    if (file !== undefined) this.file = file
   }
 
   /** The same error, naming the file. */

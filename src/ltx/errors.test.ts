@@ -1,0 +1,13 @@
+import { expect, test } from 'vitest'
+import { LTXError } from './errors.ts'
+
+test('an LTXError says what, where and in which file, in its message and to a program', () => {
+  const error = new LTXError('513 is not a power of two', { offset: 8, field: 'page size' })
+  expect(error.message).toBe('page size: 513 is not a power of two (at byte 8)')
+  expect(error).toMatchObject({ name: 'LTXError', code: 'LTX_INVALID', offset: 8, field: 'page size' })
+  expect(error).not.toHaveProperty('file')
+
+  const named = error.inFile('a.ltx')
+  expect(named.message).toBe('a.ltx: page size: 513 is not a power of two (at byte 8)')
+  expect(named).toMatchObject({ code: 'LTX_INVALID', offset: 8, field: 'page size', file: 'a.ltx', cause: error })
+})
