@@ -5,7 +5,7 @@ test('an LTXError says what, where and in which file, in its message and to a pr
   const error = new LTXError('513 is not a power of two', { offset: 8, field: 'page size' })
   expect(error.message).toBe('page size: 513 is not a power of two (at byte 8)')
   expect(error).toMatchObject({ name: 'LTXError', code: 'LTX_INVALID', offset: 8, field: 'page size' })
-  expect(error).not.toHaveProperty('file')
+  expect(error.file).toBeUndefined()
 
   const named = error.inFile('a.ltx')
   expect(named.message).toBe('a.ltx: page size: 513 is not a power of two (at byte 8)')
