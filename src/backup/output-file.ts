@@ -1,51 +1,33 @@
-import { randomBytes } from 'node:crypto'
-import { access, link, open, rename, unlink, type FileHandle } from 'node:fs/promises'
+import { access, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { foldChecksum, pageChecksum } from '../ltx/checksum.ts'
 import { EMPTY_CHECKSUM, lockPgno, type Checksum } from '../ltx/types.ts'
-import { makeDirectories, syncDirectory } from '../objectstore/directories.ts'
-import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
-
-/** Where a restored database was to go, something is already. */
-export class OutputExistsError extends LtxdError {
-  constructor(path: string, beside: string | undefined) {
-    const found =
-      beside === undefined
-        ? `${path} exists already`
-        : `${beside} exists, which SQLite would take for a part of ${path}`
-    super('OUTPUT_EXISTS', `${found}. Nothing is ever overwritten: move it away, or choose another output`)
-  }
-}
-
-/** The place of the output cannot be written. */
-export class OutputError extends LtxdError {
-  constructor(path: string, cause: unknown) {
-    super('OUTPUT_UNWRITABLE', `cannot write ${path}: ${errorMessage(cause)}`, 1, { cause })
-  }
-}
+import { makeDirectories } from '../objectstore/directories.ts'
+import { NewFile, OutputError, OutputExistsError } from '../util/new-file.ts'
 
 /** A database file that is written beside its place and appears there when it is complete and durable. */
 export class OutputFile {
   readonly path: string
-  readonly handle: FileHandle
-  readonly #temporary: string
+  readonly #file: NewFile
 
-  private constructor(path: string, temporary: string, handle: FileHandle) {
-    this.path = path
-    this.#temporary = temporary
-    this.handle = handle
+  private constructor(file: NewFile) {
+    this.path = file.path
+    this.#file = file
   }
 
-  /** Makes missing parent directories. Throws OutputExistsError. */
-  static async create(path: string): Promise<OutputFile> {
+  /** Makes missing parent directories. Throws OutputExistsError, OutputError. */
+  static async create(path: string, label = 'restore'): Promise<OutputFile> {
     await assertFree(path)
-    const temporary = `${path}.ltxd-restore-${randomBytes(4).toString('hex')}`
     try {
       await makeDirectories(dirname(path))
-      return new OutputFile(path, temporary, await open(temporary, 'wx+', 0o644))
     } catch (error) {
       throw new OutputError(path, error)
     }
+    return new OutputFile(await NewFile.create(path, { label }))
+  }
+
+  get handle(): FileHandle {
+    return this.#file.handle
   }
 
   truncate(sizeBytes: number): Promise<void> {
@@ -70,22 +52,13 @@ export class OutputFile {
 
   /** Durable and visible on return. Throws OutputExistsError when something has come there meanwhile. */
   async publish(): Promise<void> {
-    await this.handle.sync()
     await assertFree(this.path)
-    try {
-      await link(this.#temporary, this.path)
-    } catch (error) {
-      if (errorCode(error) === 'EEXIST') throw new OutputExistsError(this.path, undefined)
-      // File systems without hard links.
-      await rename(this.#temporary, this.path)
-    }
-    await syncDirectory(dirname(this.path))
+    await this.#file.publish()
   }
 
-  /** Closes and removes what was not published. */
-  async discard(): Promise<void> {
-    await this.handle.close()
-    await unlink(this.#temporary).catch(() => undefined)
+  /** Closes, and removes what was not published. */
+  discard(): Promise<void> {
+    return this.#file.discard()
   }
 }
 
