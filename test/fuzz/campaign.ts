@@ -1,0 +1,133 @@
+/** Both decoders on the same files, until a number of them, or a time, is over. */
+import { Script } from 'node:vm'
+import type { Answer, Reference } from './reference/process.ts'
+import { Chance } from './chance.ts'
+import { DIFFERENCES, explain } from './differences.ts'
+import { allocatedBy, chunked, examine, memoryBound, type Verdict } from './examine.ts'
+import { mutants } from './mutants.ts'
+
+export interface CampaignOptions {
+  readonly seed: number
+  readonly files: number
+  /** Ends earlier when this says so; asked now and then. */
+  readonly enough?: () => boolean
+  readonly progress?: (state: CampaignResult) => void
+}
+
+/** A file on which the decoders disagree without a reason, or that ltxd takes badly. */
+export interface Finding {
+  readonly problem: string
+  readonly file: Uint8Array
+}
+
+export interface CampaignResult {
+  files: number
+  accepted: number
+  refused: number
+  /** How often a listed difference was met, by its name. */
+  readonly differences: Map<string, number>
+  /** How often ltxd refused, by the field it named. */
+  readonly fields: Map<string, number>
+  readonly findings: Finding[]
+  /** The most that a decoder allocated, as a part of what it may. */
+  largestPartOfBound: number
+  slowestMs: number
+}
+
+const BATCH = 500
+/** Files take microseconds. One that takes this long has hung. */
+const BATCH_LIMIT_MS = 60_000
+const MAX_FINDINGS = 20
+
+export async function campaign(reference: Reference, options: CampaignOptions): Promise<CampaignResult> {
+  const chance = new Chance(options.seed)
+  const files = mutants(chance)
+  const result: CampaignResult = {
+    files: 0,
+    accepted: 0,
+    refused: 0,
+    differences: new Map(DIFFERENCES.map(({ name }) => [name, 0])),
+    fields: new Map(),
+    findings: [],
+    largestPartOfBound: 0,
+    slowestMs: 0,
+  }
+  const enough = () => options.enough?.() === true || result.findings.length >= MAX_FINDINGS
+  while (result.files < options.files && !enough()) {
+    const batch = Array.from({ length: Math.min(BATCH, options.files - result.files) }, () => files.next().value)
+    // The reference works while ours does.
+    const answers = batch.map((file) => reference.verify(file))
+    const verdicts = examineAll(chance, batch, result)
+    for (const [n, answer] of (await Promise.all(answers)).entries()) {
+      const problem = judge(batch[n]!, answer, verdicts[n]!, result)
+      if (problem !== undefined) result.findings.push({ problem, file: batch[n]! })
+    }
+    result.files += batch.length
+    options.progress?.(result)
+  }
+  return result
+}
+
+/** Ours, each file within its bounds of memory and time. */
+function examineAll(chance: Chance, batch: readonly Uint8Array[], result: CampaignResult): Verdict[] {
+  const verdicts: Verdict[] = []
+  const all = () => {
+    for (const file of batch) {
+      const chunks = [...chunked(chance, file)]
+      const start = performance.now()
+      const { result: verdict, bytes } = allocatedBy(() => examine(chunks))
+      result.slowestMs = Math.max(result.slowestMs, performance.now() - start)
+      const part = bytes / memoryBound(pageSize(file))
+      result.largestPartOfBound = Math.max(result.largestPartOfBound, part)
+      if (part > 1) result.findings.push({ problem: `allocates ${bytes} bytes`, file })
+      verdicts.push(verdict)
+    }
+  }
+  try {
+    withinLimit(all)
+  } catch (error) {
+    result.findings.push({ problem: `hangs: ${String(error)}`, file: batch[verdicts.length]! })
+    while (verdicts.length < batch.length) verdicts.push({ outcome: 'crashed', error })
+  }
+  return verdicts
+}
+
+/** Nothing but a Script can be stopped from outside while it computes. */
+function withinLimit(work: () => void): void {
+  const shared = globalThis as { ltxdFuzzWork?: () => void }
+  shared.ltxdFuzzWork = work
+  try {
+    new Script('globalThis.ltxdFuzzWork()').runInThisContext({ timeout: BATCH_LIMIT_MS })
+  } finally {
+    delete shared.ltxdFuzzWork
+  }
+}
+
+/** What is wrong with this pair of answers; undefined if nothing is. */
+export function judge(file: Uint8Array, answer: Answer, verdict: Verdict, result?: CampaignResult): string | undefined {
+  if (verdict.outcome === 'crashed') return `ltxd crashes: ${String(verdict.error)}`
+  if (answer.outcome === 'panicked' || answer.outcome === 'late')
+    return `superfly/ltx ${answer.outcome}: ${answer.reason}`
+  if (verdict.outcome === 'accepted') {
+    if (result !== undefined) result.accepted++
+    if (answer.outcome !== 'accepted') return `ltxd accepts what superfly/ltx refuses: ${answer.reason}`
+    return answer.body.equals(verdict.digest) ? undefined : 'both accept, and read other things'
+  }
+  const { error } = verdict
+  if (result !== undefined) count(result, error.field ?? '')
+  if (answer.outcome === 'refused') return undefined
+  const difference = explain(file, error)
+  if (difference === undefined) return `ltxd refuses what superfly/ltx accepts: ${error.message}`
+  const { differences } = result ?? {}
+  differences?.set(difference.name, (differences.get(difference.name) ?? 0) + 1)
+  return undefined
+}
+
+function count(result: CampaignResult, field: string): void {
+  result.refused++
+  result.fields.set(field, (result.fields.get(field) ?? 0) + 1)
+}
+
+function pageSize(file: Uint8Array): number {
+  return file.length < 12 ? 512 : Math.min(65536, new DataView(file.buffer, file.byteOffset).getUint32(8))
+}

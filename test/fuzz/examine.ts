@@ -1,0 +1,76 @@
+/** What our decoder says of a file, and what it takes to say it. */
+import { createHash } from 'node:crypto'
+import { Decoder } from '../../src/ltx/decoder.ts'
+import { LTXError } from '../../src/ltx/errors.ts'
+import { marshalHeader } from '../../src/ltx/header.ts'
+import type { Chance } from './chance.ts'
+
+export type Verdict =
+  /** A SHA-256 of header, pages and trailer: see reference/answers.go. */
+  | { readonly outcome: 'accepted'; readonly digest: Buffer }
+  | { readonly outcome: 'refused'; readonly error: LTXError }
+  /** Anything that is thrown and is no LTXError. */
+  | { readonly outcome: 'crashed'; readonly error: unknown }
+
+/** Reads a file to its end, in the chunks it comes in. */
+export function examine(chunks: Iterable<Uint8Array>): Verdict {
+  try {
+    const hash = createHash('sha256')
+    const decoder = new Decoder()
+    let headerSeen = false
+    for (const chunk of chunks) {
+      decoder.push(chunk)
+      if (!headerSeen && decoder.header !== undefined) {
+        hash.update(marshalHeader(decoder.header))
+        headerSeen = true
+      }
+      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
+        const { pgno } = frame
+        hash.update(Uint8Array.of(pgno >>> 24, pgno >>> 16, pgno >>> 8, pgno))
+        hash.update(frame.page())
+      }
+    }
+    const { postApplyChecksum, fileChecksum } = decoder.end()
+    const trailer = Buffer.alloc(16)
+    trailer.writeBigUInt64BE(postApplyChecksum)
+    trailer.writeBigUInt64BE(fileChecksum, 8)
+    return { outcome: 'accepted', digest: hash.update(trailer).digest() }
+  } catch (error) {
+    return error instanceof LTXError ? { outcome: 'refused', error } : { outcome: 'crashed', error }
+  }
+}
+
+/** A file whole, or in chunks of any size, or, if it is short, byte by byte. */
+export function* chunked(chance: Chance, file: Uint8Array): Generator<Uint8Array> {
+  const most = chance.pick([file.length, file.length, file.length, 1000, file.length < 2000 ? 1 : 300])
+  for (let at = 0; at < file.length;) {
+    const size = chance.integer(1, Math.max(1, most === file.length ? 2 * most : most))
+    yield file.subarray(at, at + size)
+    at += size
+  }
+}
+
+/**
+ * The most memory in bytes that a decoder asks for in its whole life, whatever the file: its page, and a buffer for a frame
+ * that crosses chunks, which grows in doublings. It holds less than that at any time.
+ */
+export function memoryBound(pageSize: number): number {
+  return 10 * pageSize + 8192
+}
+
+/** Bytes of typed arrays that were made while `work` ran. */
+export function allocatedBy<T>(work: () => T): { result: T; bytes: number } {
+  let bytes = 0
+  const Original = globalThis.Uint8Array
+  globalThis.Uint8Array = new Proxy(Original, {
+    construct(target, args: [unknown, ...unknown[]], self) {
+      if (typeof args[0] === 'number') bytes += args[0]
+      return Reflect.construct(target, args, self) as Uint8Array
+    },
+  })
+  try {
+    return { result: work(), bytes }
+  } finally {
+    globalThis.Uint8Array = Original
+  }
+}

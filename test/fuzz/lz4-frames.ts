@@ -1,0 +1,200 @@
+/** LZ4 frames, as files up to superfly/ltx 0.5.1 have them: right ones of many kinds, and wrong ones. */
+import { compressBlock } from '../../src/ltx/kernels/kernels.ts'
+import { xxh32 } from '../../src/ltx/xxhash.ts'
+import type { Chance } from './chance.ts'
+import { LenientFrames } from './lenient-lz4.ts'
+import { damagedBlock, literals, randomSequences, somePage } from './lz4-blocks.ts'
+
+const FLAG = { independent: 0x20, blockChecksums: 0x10, contentSize: 0x08, contentChecksum: 0x04 } as const
+
+interface Block {
+  data: Uint8Array
+  raw: boolean
+  /** Instead of what it is. */
+  sizeField?: number
+  checksumDamage: number
+}
+
+export interface FrameSpec {
+  /** Before the magic. */
+  before: Uint8Array
+  magic: number
+  flags: number
+  blockSizes: number
+  contentSize: bigint
+  headerDamage: number
+  blocks: Block[]
+  endMark: number
+  checksumDamage: number
+  /** Behind everything. */
+  after: Uint8Array
+}
+
+export function validFrame(chance: Chance, pageSize: number): FrameSpec {
+  const flags =
+    0x40 |
+    FLAG.contentChecksum |
+    (chance.oneIn(4) ? 0 : FLAG.independent) |
+    (chance.oneIn(4) ? FLAG.blockChecksums : 0) |
+    (chance.oneIn(4) ? FLAG.contentSize : 0)
+  return {
+    before: new Uint8Array(0),
+    magic: 0x184d2204,
+    flags,
+    blockSizes: chance.oneIn(10) ? chance.pick([0x50, 0x60]) : 0x40,
+    contentSize: BigInt(pageSize),
+    headerDamage: 0,
+    blocks: validBlocks(chance, pageSize, (flags & FLAG.independent) === 0),
+    endMark: 0,
+    checksumDamage: 0,
+    after: new Uint8Array(0),
+  }
+}
+
+/** One of the many ways for a frame to be no frame, or one that only some would read. */
+export function damageFrame(chance: Chance, spec: FrameSpec, pageSize: number): void {
+  const { blocks } = spec
+  const block = () => chance.pick(blocks)
+  switch (chance.integer(0, 17)) {
+    case 0:
+      spec.magic = chance.pick([0x184c2102, 0x184d2a50, 0x184d2aff, 0x184d2205, chance.u32()])
+      break
+    case 1:
+      spec.flags ^= 1 << chance.integer(0, 7)
+      break
+    case 2:
+      spec.blockSizes = chance.pick([0, 0x10, 0x30, 0x40, 0x4f, 0x70, 0xc0, chance.integer(0, 255)])
+      break
+    case 3:
+      spec.flags |= FLAG.contentSize
+      spec.contentSize = chance.bigint(BigInt(pageSize))
+      break
+    case 4:
+      spec.headerDamage = chance.integer(1, 255)
+      break
+    case 5:
+      spec.checksumDamage = chance.u32()
+      break
+    case 6:
+      block().checksumDamage = 1 << chance.integer(0, 30)
+      spec.flags |= FLAG.blockChecksums
+      break
+    case 7:
+      block().sizeField = chance.pick([0, 0x80000000, 0x00010001, 0x80010000, chance.number(block().data.length)])
+      break
+    case 8: {
+      const changed = block()
+      changed.data = damagedBlock(chance, changed.data, pageSize)
+      break
+    }
+    case 9: // empty blocks
+      blocks.splice(chance.integer(0, blocks.length), 0, ...emptyBlocks(chance))
+      break
+    case 10:
+      blocks.splice(chance.integer(0, blocks.length), 0, plain(literals(chance.bytes(chance.integer(1, 30)))))
+      break
+    case 11:
+      blocks.splice(chance.integer(0, blocks.length - 1), 1)
+      if (blocks.length === 0) blocks.push(plain(literals(somePage(chance, pageSize - 1))))
+      break
+    case 12:
+      spec.endMark = chance.pick([1, 4, 0x80000000, 0x80000004, chance.u32()])
+      break
+    case 13:
+      spec.before = chance.pick([skippable(chance, 0x184d2a50), skippable(chance, 0x184d2a00), chance.bytes(3)])
+      break
+    case 14: // what comes next looks like another frame
+      spec.after = chance.pick([
+        magic(0x184d2204),
+        magic(0x184c2102),
+        magic(0x184d2a5f),
+        chance.bytes(4),
+        chance.bytes(1),
+      ])
+      if (chance.oneIn(2)) spec.flags &= ~FLAG.contentChecksum
+      break
+    case 15: // more blocks than anyone needs
+      spec.blocks = pieces(chance, pageSize, chance.pick([63, 64, 65, 66, 200]))
+      break
+    case 16: // the first match reaches to before the page
+      spec.blocks = [plain(reachingBack(chance, pageSize))]
+      spec.flags ^= chance.oneIn(2) ? FLAG.independent : 0
+      break
+    default:
+      spec.flags &= ~FLAG.contentChecksum
+  }
+}
+
+/** `frames` reads it, so that its content checksum is right where blocks reach into the pages before. */
+export function frameBytes(spec: FrameSpec, pageSize: number, frames = new LenientFrames()): Uint8Array {
+  const descriptor = [spec.flags, spec.blockSizes]
+  if ((spec.flags & FLAG.contentSize) !== 0) descriptor.push(...le64(spec.contentSize))
+  const chunks: Uint8Array[] = [spec.before, magic(spec.magic), Uint8Array.from(descriptor)]
+  chunks.push(Uint8Array.of(((xxh32(Uint8Array.from(descriptor)) >>> 8) & 255) ^ spec.headerDamage))
+  for (const { data, raw, sizeField, checksumDamage } of spec.blocks) {
+    chunks.push(magic(sizeField ?? (raw ? 0x80000000 : 0) + data.length), data)
+    if ((spec.flags & FLAG.blockChecksums) !== 0) chunks.push(magic(xxh32(data) ^ checksumDamage))
+  }
+  chunks.push(magic(spec.endMark))
+  const page = new Uint8Array(pageSize)
+  frames.read(Buffer.concat(chunks), page)
+  if ((spec.flags & FLAG.contentChecksum) !== 0) chunks.push(magic(xxh32(page) ^ spec.checksumDamage))
+  return new Uint8Array(Buffer.concat([...chunks, spec.after]))
+}
+
+function validBlocks(chance: Chance, pageSize: number, linked: boolean): Block[] {
+  if (!chance.oneIn(3)) {
+    return [plain(chance.oneIn(4) ? randomSequences(chance, pageSize) : compressBlock(somePage(chance, pageSize)))]
+  }
+  const blocks = pieces(chance, pageSize, chance.integer(2, 5))
+  const [first] = blocks
+  if (!linked || first === undefined || !first.raw || first.data.length < 8) return blocks
+  // The second block begins with a match of what is in the first.
+  const rest = pageSize - first.data.length
+  return rest < 9
+    ? blocks
+    : [first, plain(matchFirst(chance.integer(4, first.data.length), somePage(chance, rest - 5)))]
+}
+
+function pieces(chance: Chance, pageSize: number, count: number): Block[] {
+  const page = somePage(chance, pageSize)
+  const size = Math.max(1, Math.floor(pageSize / count))
+  return Array.from({ length: count }, (_, n) => {
+    const data = page.subarray(n * size, n === count - 1 ? pageSize : (n + 1) * size)
+    return chance.oneIn(2) ? { data, raw: true, checksumDamage: 0 } : plain(literals(data))
+  })
+}
+
+function emptyBlocks(chance: Chance): Block[] {
+  const nothing = { data: new Uint8Array(0), raw: true, checksumDamage: 0 }
+  const compressed = plain(Uint8Array.of(0))
+  return Array.from({ length: chance.integer(1, 3) }, () => chance.pick([nothing, compressed]))
+}
+
+function plain(data: Uint8Array): Block {
+  return { data, raw: false, checksumDamage: 0 }
+}
+
+/** Five bytes from that far back, then literals. */
+function matchFirst(offset: number, rest: Uint8Array): Uint8Array {
+  return Uint8Array.from([0x01, offset & 255, offset >> 8, ...literals(rest)])
+}
+
+function reachingBack(chance: Chance, pageSize: number): Uint8Array {
+  return matchFirst(chance.integer(5, Math.min(65535, pageSize)), somePage(chance, pageSize - 5))
+}
+
+function skippable(chance: Chance, first: number): Uint8Array {
+  const content = chance.bytes(chance.integer(0, 30))
+  const size = chance.oneIn(4) ? chance.integer(0, 40) : content.length
+  return Uint8Array.from([...magic(first + chance.integer(0, 15)), ...magic(size), ...content])
+}
+
+/** 32 bits, little-endian. */
+function magic(value: number): Uint8Array {
+  return Uint8Array.of(value, value >>> 8, value >>> 16, value >>> 24)
+}
+
+function le64(value: bigint): number[] {
+  return Array.from({ length: 8 }, (_, at) => Number((BigInt.asUintN(64, value) >> BigInt(8 * at)) & 255n))
+}
