@@ -17,6 +17,9 @@ const fdatasync = promisify(fs.fdatasync)
 const WINDOW_SIZE = 1 << 20
 /** Most reads are of the newest record alone. */
 const FIRST_WINDOW_SIZE = 1 << 17
+/** Buffers that nobody reads into: a new one for each commit would bring on a garbage collection at every sixtieth. */
+const spareBuffers: Uint8Array[] = []
+const MAX_SPARE_BUFFERS = 8
 /** Records up to this size are handed out from memory. */
 const SMALL_RECORD = 1 << 16
 /** One place in each segment is remembered for so many records, so that a reader that goes on need not walk from the start. */
@@ -179,7 +182,7 @@ function minTXIDOf(header: Uint8Array): TXID | undefined {
 class Window {
   private readonly files: Files
   private readonly fd: number
-  private buffer = new Uint8Array(FIRST_WINDOW_SIZE)
+  private buffer = spareBuffers.pop() ?? new Uint8Array(FIRST_WINDOW_SIZE)
   private start = 0
   private length = 0
 
@@ -192,7 +195,7 @@ class Window {
   view(at: number, length: number): Uint8Array {
     if (at < this.start || at + length > this.start + this.length) {
       const isLong = this.length === this.buffer.length || length > this.buffer.length
-      if (isLong && this.buffer.length < WINDOW_SIZE) this.buffer = new Uint8Array(WINDOW_SIZE)
+      if (isLong && this.buffer.length < WINDOW_SIZE) this.grow()
       this.start = at
       this.length = this.files.read(this.fd, this.buffer, 0, this.buffer.length, at)
     }
@@ -202,8 +205,24 @@ class Window {
 
   close(): void {
     this.files.close(this.fd)
+    this.release()
+  }
+
+  private grow(): void {
+    this.release()
+    this.buffer = new Uint8Array(WINDOW_SIZE)
+  }
+
+  private release(): void {
+    if (this.buffer.length === FIRST_WINDOW_SIZE && spareBuffers.length < MAX_SPARE_BUFFERS) {
+      spareBuffers.push(this.buffer)
+    }
+    this.buffer = NO_BYTES
+    this.length = 0
   }
 }
+
+const NO_BYTES = new Uint8Array(0)
 
 async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   yield bytes
