@@ -1,0 +1,118 @@
+/** LTX files become a database, or a database becomes newer by them: by all of them, or nothing happens. */
+import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { DatabaseFile } from '../apply/database-file.ts'
+import { ApplyBlockedError } from '../apply/errors.ts'
+import { LiveDatabase } from '../apply/live-database.ts'
+import { OutputFile } from '../backup/output-file.ts'
+import { hasChecksums, type Header } from '../ltx/header.ts'
+import { EMPTY_CHECKSUM, type Checksum } from '../ltx/types.ts'
+import { OutputError } from '../util/new-file.ts'
+import { DroppedDatabaseError, UnsettledDatabaseError } from './errors.ts'
+import type { LTXFile } from './ltx-file.ts'
+import { Staging, type Base } from './staging.ts'
+
+export interface AppliedFiles {
+  /** Of the last file. */
+  readonly header: Header
+  /** Of the database afterwards. */
+  readonly checksum: Checksum
+  /** Whether the last file says the same. */
+  readonly verified: boolean
+  /** How many the files brought, those that were superseded among them. */
+  readonly pages: number
+}
+
+/** Writes a database to a new file, which appears when it is complete. Throws OutputExistsError and what Staging throws. */
+export async function applyToNew(path: string, files: readonly LTXFile[], signal?: AbortSignal): Promise<AppliedFiles> {
+  const output = await OutputFile.create(path, 'apply')
+  try {
+    const result = await stage(new Staging(output.handle, nothingAt(path)), files, signal)
+    if (result.header.commit === 0) throw new DroppedDatabaseError(path, files.at(-1)!.name)
+    await output.publish()
+    return result
+  } finally {
+    await output.discard()
+  }
+}
+
+function nothingAt(path: string): Base {
+  return { path, pageSize: 0, checksum: EMPTY_CHECKSUM, pages: { sizePages: 0, checksum: () => 0n } }
+}
+
+/**
+ * Changes a database where it is, in one transaction under SQLite's locks, once the result is known to be right; should the machine
+ * stop half-way, SQLite takes it back. `replace`: a snapshot may come first. Throws ReplacesDatabaseError, UnsettledDatabaseError,
+ * NotDatabaseError, OutputError, and what Staging throws; the database is as it was then.
+ */
+export async function applyToExisting(
+  path: string,
+  files: readonly LTXFile[],
+  { replace = false, signal }: { readonly replace?: boolean; readonly signal?: AbortSignal } = {},
+): Promise<AppliedFiles> {
+  const file = lockDatabase(path)
+  let database: LiveDatabase | undefined
+  try {
+    database = new LiveDatabase(file, LIVE)
+    const checksum = database.load()
+    const { pageSize, pages } = database
+    const put = await openUnnamed(dirname(path))
+    try {
+      const staging = new Staging(put, { path, pageSize, checksum, pages, mayBeReplaced: replace })
+      const result = await stage(staging, files, signal)
+      const changes = staging.changes()
+      if (changes.pgnos.length > 0 || result.header.commit !== pages.sizePages) database.write(changes, () => undefined)
+      database.close()
+      return result
+    } finally {
+      await put.close()
+    }
+  } catch (error) {
+    throw error instanceof ApplyBlockedError ? new UnsettledDatabaseError(path, IN_USE, STOP_USERS) : error
+  } finally {
+    // After an error, too: without -wal and -shm where there were none.
+    try {
+      database?.close()
+    } finally {
+      file.close()
+    }
+  }
+}
+
+const LIVE = { durable: true, checkpointFrames: Infinity, maxWalBytes: Infinity, busyMs: 1000 }
+const IN_USE = 'another process is in the way'
+const STOP_USERS = 'Stop the programs that use it, and run this again: nothing was changed'
+
+async function stage(staging: Staging, files: readonly LTXFile[], signal?: AbortSignal): Promise<AppliedFiles> {
+  let pages = 0
+  let last: Header | undefined
+  for (const file of files) {
+    signal?.throwIfAborted()
+    const applied = await staging.apply(file)
+    pages += applied.pages
+    last = applied.header
+  }
+  if (last === undefined) throw new RangeError('there are no files to apply')
+  return { header: last, checksum: staging.checksum, verified: hasChecksums(last), pages }
+}
+
+function lockDatabase(path: string): DatabaseFile {
+  try {
+    return DatabaseFile.open(path)
+  } catch (error) {
+    if (error instanceof ApplyBlockedError) throw new UnsettledDatabaseError(path, IN_USE, STOP_USERS)
+    throw error instanceof Error && 'syscall' in error ? new OutputError(path, error) : error
+  }
+}
+
+/** A file without a name: nothing is left of it, whatever happens. */
+async function openUnnamed(directory: string): Promise<FileHandle> {
+  const temporary = await mkdtemp(join(directory, '.ltxd-apply-')).catch((error: unknown) => {
+    throw new OutputError(join(directory, '.ltxd-apply-…'), error)
+  })
+  try {
+    return await open(join(temporary, 'pages'), 'wx+', 0o600)
+  } finally {
+    await rm(temporary, { recursive: true })
+  }
+}

@@ -1,0 +1,86 @@
+import { LtxdError, errorCode, errorMessage } from '../util/errors.ts'
+import type { LTXError } from '../ltx/errors.ts'
+
+/** What is to be read cannot be. */
+export class UnreadableFileError extends LtxdError {
+  constructor(path: string, what: string, cause: unknown) {
+    super('FILE_UNREADABLE', `${path}: ${describeSystemError(cause, what)}`, 1, { cause })
+  }
+}
+
+/** A file that is no LTX file, or a damaged one. `detail` is what is wrong with it, where, and in which field. */
+export class InvalidLTXError extends LtxdError {
+  readonly detail: LTXError
+
+  constructor(detail: LTXError, message: string) {
+    super('LTX_INVALID', `${message}. Nothing was written; take another copy of the file`, 1, { cause: detail })
+    this.detail = detail
+  }
+}
+
+/** LTX files that do not lead on from each other, or from the database. */
+export class DoesNotContinueError extends LtxdError {
+  constructor(path: string, field: string, problem: string, before: string) {
+    super('LTX_DOES_NOT_CONTINUE', `${path}: ${field}: ${problem}, as ${before} has it. Nothing was written; ${ADVICE}`)
+  }
+}
+
+/** The result is not what the file says it is. */
+export class WrongResultError extends LtxdError {
+  constructor(path: string, found: string, expected: string) {
+    const problem = `the database that it leads to has checksum ${found}: expected ${expected}`
+    super('LTX_WRONG_RESULT', `${path}: post-apply checksum: ${problem}. Nothing was written; ${ADVICE}`)
+  }
+}
+
+/** A snapshot would take the place of a database that nobody said could go. */
+export class ReplacesDatabaseError extends LtxdError {
+  constructor(path: string, file: string) {
+    super(
+      'REPLACES_DATABASE',
+      `${file} is a snapshot, which would replace all that is in ${path}. Nothing was written; ` +
+        'allow it with --force, or write a new database with -o',
+    )
+  }
+}
+
+/** What is to be written is that there is no database. */
+export class DroppedDatabaseError extends LtxdError {
+  constructor(path: string, file: string) {
+    super(
+      'DATABASE_DROPPED',
+      `${file} drops the database: there is nothing to write to ${path}. Leave it out to have what was before`,
+    )
+  }
+}
+
+/** The database has content that is not in its file yet, or somebody is writing to it. */
+export class UnsettledDatabaseError extends LtxdError {
+  constructor(path: string, reason: string, advice: string) {
+    super('DATABASE_UNSETTLED', `${path}: ${reason}. ${advice}`)
+  }
+}
+
+/** Not a SQLite database, or not all of one. */
+export class DamagedDatabaseError extends LtxdError {
+  constructor(path: string, problem: string) {
+    super('NOT_A_DATABASE', `${path}: ${problem}: expected a whole SQLite database file`)
+  }
+}
+
+const ADVICE = 'give all files of one history, oldest first (`ltxd ltx verify FILE…` shows where they part)'
+
+/** In words, without the system's own. */
+function describeSystemError(error: unknown, what: string): string {
+  switch (errorCode(error)) {
+    case 'ENOENT':
+      return `there is no such file: expected ${what}`
+    case 'EISDIR':
+      return `is a directory: expected ${what}`
+    case 'EACCES':
+    case 'EPERM':
+      return `may not be read: expected ${what} that this user has permission for`
+    default:
+      return `cannot be read: ${errorMessage(error)}`
+  }
+}

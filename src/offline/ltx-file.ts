@@ -1,0 +1,67 @@
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import type { MergeInput } from '../ltx/merge-input.ts'
+import { UnreadableFileError } from './errors.ts'
+
+const CHUNK_BYTES = 256 * 1024
+const WHAT = 'an LTX file'
+
+/** How far work on some files is: bytes of theirs that have been read, of how many. */
+export type Progress = (readBytes: number, totalBytes: number) => void
+
+export interface ReadingOptions {
+  readonly signal?: AbortSignal
+  readonly progress?: Progress
+}
+
+/** An LTX file by its path. */
+export interface LTXFile extends MergeInput {
+  readonly name: string
+  readonly sizeBytes: number
+  open(): AsyncIterable<Uint8Array>
+}
+
+/** Files that are about to be read, each once. Throws UnreadableFileError for one that is not there. */
+export async function findFiles(paths: readonly string[], options: ReadingOptions = {}): Promise<LTXFile[]> {
+  let totalBytes = 0
+  let readBytes = 0
+  const count = (bytes: number) => options.progress?.((readBytes += bytes), totalBytes)
+  const files: LTXFile[] = []
+  for (const name of paths) {
+    const sizeBytes = await sizeOf(name)
+    totalBytes += sizeBytes
+    files.push({ name, sizeBytes, open: () => readChunks(name, count, options.signal) })
+  }
+  return files
+}
+
+/** Throws UnreadableFileError. */
+export async function* readChunks(
+  path: string,
+  count?: (bytes: number) => void,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array, void, void> {
+  try {
+    const settings = { highWaterMark: CHUNK_BYTES, ...(signal === undefined ? {} : { signal }) }
+    for await (const chunk of createReadStream(path, settings)) {
+      yield chunk as Uint8Array
+      count?.((chunk as Uint8Array).length)
+    }
+  } catch (error) {
+    throw unreadable(path, error)
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  const found = await stat(path).catch((error: unknown) => {
+    throw unreadable(path, error)
+  })
+  if (found.isDirectory())
+    throw new UnreadableFileError(path, WHAT, Object.assign(new Error('is a directory'), { code: 'EISDIR' }))
+  return found.size
+}
+
+/** Of the system's errors; what else went wrong while the file was read is not its own. */
+function unreadable(path: string, error: unknown): unknown {
+  return error instanceof Error && 'syscall' in error ? new UnreadableFileError(path, WHAT, error) : error
+}

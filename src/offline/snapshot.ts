@@ -1,0 +1,100 @@
+/** What LTX makes of a whole database file: its checksum, and a snapshot of it. */
+import { foldChecksum, pageChecksum } from '../ltx/checksum.ts'
+import { Encoder } from '../ltx/encoder.ts'
+import type { Header } from '../ltx/header.ts'
+import { openSpillFile } from '../ltx/spill-file.ts'
+import { EMPTY_CHECKSUM, lockPgno, toTXID, type Checksum, type Pgno, type TXID } from '../ltx/types.ts'
+import { dirname } from 'node:path'
+import type { NewFile } from '../util/new-file.ts'
+import type { Progress } from './ltx-file.ts'
+import type { StillDatabase } from './still-database.ts'
+
+export interface ReadOptions {
+  readonly signal?: AbortSignal
+  readonly progress?: Progress
+}
+
+export interface SnapshotOptions extends ReadOptions {
+  /** The database's last transaction. */
+  readonly txid: TXID
+  readonly timestampMs: number
+}
+
+export interface SnapshotResult {
+  readonly header: Header
+  readonly checksum: Checksum
+  readonly pages: number
+  readonly sizeBytes: number
+}
+
+/** The rolling checksum of all pages, as a file's post-apply checksum has it. */
+export async function checksumDatabase(database: StillDatabase, options: ReadOptions = {}): Promise<Checksum> {
+  let checksum = EMPTY_CHECKSUM
+  await eachPage(database, options, (pgno, page) => {
+    checksum = foldChecksum(checksum, pageChecksum(pgno, page))
+  })
+  return checksum
+}
+
+/** Writes the database as an LTX file that begins with transaction 1. Source: superfly/ltx 0.5.3, cmd/ltx/encode_db.go. */
+export async function encodeDatabase(
+  database: StillDatabase,
+  output: NewFile,
+  options: SnapshotOptions,
+): Promise<SnapshotResult> {
+  const header = headerOf(database, options)
+  const chunks: Uint8Array[] = []
+  const spill = () => openSpillFile(dirname(output.path))
+  const encoder = new Encoder(header, (chunk) => chunks.push(chunk.slice()), { spill })
+  try {
+    let checksum = EMPTY_CHECKSUM
+    const encode = (pgno: Pgno, page: Uint8Array) => {
+      encoder.writePage(pgno, page)
+      checksum = foldChecksum(checksum, encoder.lastPageChecksum())
+    }
+    const write = async () => {
+      for (const chunk of chunks.splice(0)) await output.handle.writeFile(chunk)
+    }
+    await eachPage(database, options, encode, write)
+    const { sizeBytes } = encoder.finish(checksum)
+    await write()
+    return { header, checksum, pages: encoder.pageCount, sizeBytes }
+  } finally {
+    encoder.abort()
+  }
+}
+
+/** All but the page that SQLite keeps its locks on, which LTX never holds. `afterRun`: from time to time, between pages. */
+async function eachPage(
+  database: StillDatabase,
+  { signal, progress }: ReadOptions,
+  visit: (pgno: Pgno, page: Uint8Array) => void,
+  afterRun?: () => Promise<void>,
+): Promise<void> {
+  const { pageSize, sizePages } = database
+  const lockPage = lockPgno(pageSize)
+  for await (const { first, count, bytes } of database.runs(signal)) {
+    for (let i = 0; i < count; i++) {
+      if (first + i !== lockPage) visit(first + i, bytes.subarray(i * pageSize, (i + 1) * pageSize))
+    }
+    await afterRun?.()
+    progress?.((first + count - 1) * pageSize, sizePages * pageSize)
+  }
+}
+
+function headerOf({ pageSize, sizePages }: StillDatabase, { txid, timestampMs }: SnapshotOptions): Header {
+  return {
+    flags: 0,
+    pageSize,
+    commit: sizePages,
+    minTXID: toTXID(1),
+    maxTXID: txid,
+    timestampMs,
+    preApplyChecksum: 0n,
+    walOffset: 0,
+    walSize: 0,
+    walSalt1: 0,
+    walSalt2: 0,
+    nodeId: 0n,
+  }
+}

@@ -1,0 +1,189 @@
+import { readSync } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+import type { Page, PageChanges } from '../apply/transaction.ts'
+import { PageSet } from '../backup/page-set.ts'
+import { PageWriter } from '../backup/page-writer.ts'
+import { exchange, PageTable } from '../capture/pages.ts'
+import { joint, type ChainLink } from '../ltx/chain.ts'
+import { pageChecksum } from '../ltx/checksum.ts'
+import { Decoder } from '../ltx/decoder.ts'
+import { LTXError } from '../ltx/errors.ts'
+import { hasChecksums, isSnapshot, type Header, type Trailer } from '../ltx/header.ts'
+import { EMPTY_CHECKSUM, formatChecksum, lockPgno, type Checksum, type Pgno } from '../ltx/types.ts'
+import { DoesNotContinueError, InvalidLTXError, ReplacesDatabaseError, WrongResultError } from './errors.ts'
+import type { LTXFile } from './ltx-file.ts'
+
+/** The database that LTX files are laid over. It is only asked for its checksums. */
+export interface Base {
+  readonly path: string
+  /** 0: it is empty. */
+  readonly pageSize: number
+  readonly checksum: Checksum
+  readonly pages: { readonly sizePages: number; checksum(pgno: Pgno): Checksum | 0n }
+  /** The first file may be a snapshot though there is something. */
+  readonly mayBeReplaced?: boolean
+}
+
+/**
+ * LTX files laid over a database without touching it: pages that they bring go into a file, each where it would lie in the database.
+ * Everything that a file says about the database before and after it is checked. What was not brought, as a database grew, is zero.
+ * Source: superfly/ltx 0.5.3, cmd/ltx/apply.go.
+ */
+export class Staging {
+  readonly #handle: FileHandle
+  readonly #base: Base
+  /** Pages of the base up to this one are still there, where nothing lies over them. */
+  #kept: Pgno
+  #brought = new PageSet()
+  /** Of those that were brought, and of zero pages. */
+  #sums = new PageTable()
+  #pageSize: number
+  #commit: number
+  #checksum: Checksum
+  #last: (ChainLink & { readonly name: string }) | undefined
+
+  /** `handle`: an empty file. */
+  constructor(handle: FileHandle, base: Base) {
+    this.#handle = handle
+    this.#base = base
+    this.#kept = base.pages.sizePages
+    this.#pageSize = base.pageSize
+    this.#commit = base.pages.sizePages
+    this.#checksum = base.checksum
+  }
+
+  /** Of the database as it would be. */
+  get checksum(): Checksum {
+    return this.#checksum
+  }
+
+  /** Throws InvalidLTXError, DoesNotContinueError, WrongResultError; nothing can be laid over what is there then. */
+  async apply(file: LTXFile): Promise<{ header: Header; trailer: Trailer; pages: number }> {
+    try {
+      return await this.#apply(file)
+    } catch (error) {
+      throw error instanceof LTXError ? new InvalidLTXError(error, error.inFile(file.name).message) : error
+    }
+  }
+
+  /** What differs from the base. To be read before the file is closed. */
+  changes(): PageChanges {
+    const { header } = this.#last!
+    const base = this.#base
+    const samePages = base.pageSize === this.#pageSize
+    const pgnos: Pgno[] = []
+    for (let pgno = 1; pgno <= this.#commit; pgno++) {
+      if (!this.#brought.has(pgno)) continue
+      if (pgno === 1 || !samePages || base.pages.checksum(pgno) !== this.#sums.checksum(pgno)) pgnos.push(pgno)
+    }
+    return {
+      header,
+      pgnos,
+      checksums: pgnos.map((pgno) => this.#sums.checksum(pgno) as Checksum),
+      pages: () => this.#read(pgnos),
+      firstPage: () => (pgnos[0] === 1 ? [...this.#read([1])][0]?.page.slice() : undefined),
+    }
+  }
+
+  async #apply(file: LTXFile): Promise<{ header: Header; trailer: Trailer; pages: number }> {
+    const decoder = new Decoder()
+    let header: Header | undefined
+    let writer: PageWriter | undefined
+    for await (const chunk of file.open()) {
+      decoder.push(chunk)
+      if (header === undefined && decoder.header !== undefined) {
+        header = decoder.header
+        await this.#begin(file.name, header)
+        writer = new PageWriter(this.#handle, header.pageSize)
+      }
+      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
+        const page = frame.page()
+        this.#bring(frame.pgno, pageChecksum(frame.pgno, page))
+        const full = writer?.write(frame.pgno, page)
+        if (full !== undefined) await full
+      }
+    }
+    const trailer = decoder.end()
+    if (header === undefined) throw new Error('a decoder that has ended knows its header')
+    await writer?.flush()
+    this.#resize(header.commit)
+    await this.#handle.truncate(header.commit * header.pageSize)
+    if (hasChecksums(header) && trailer.postApplyChecksum !== this.#checksum) {
+      const expected = formatChecksum(trailer.postApplyChecksum as Checksum)
+      throw new WrongResultError(file.name, formatChecksum(this.#checksum), expected)
+    }
+    this.#last = { header, trailer, name: file.name }
+    return { header, trailer, pages: decoder.pageCount }
+  }
+
+  /** Holds a file's header against what is there before any of its pages. */
+  async #begin(name: string, header: Header): Promise<void> {
+    const last = this.#last
+    if (last !== undefined) {
+      const { problem } = joint(last, { header, trailer: last.trailer })
+      if (problem !== undefined) throw new DoesNotContinueError(name, problem.field, problem.problem, last.name)
+    }
+    if (isSnapshot(header)) {
+      const { path, pages, mayBeReplaced } = this.#base
+      if (last === undefined && pages.sizePages > 0 && mayBeReplaced !== true)
+        throw new ReplacesDatabaseError(path, name)
+      return this.#startOver(header)
+    }
+    const before = last?.name ?? this.#base.path
+    if (this.#pageSize === 0) {
+      const problem = 'it changes a database, and there is none: expected a snapshot, which begins with transaction 1'
+      throw new DoesNotContinueError(name, 'minimum TXID', problem, before)
+    }
+    if (header.pageSize !== this.#pageSize) {
+      throw new DoesNotContinueError(name, 'page size', `${header.pageSize}: expected ${this.#pageSize}`, before)
+    }
+    if (hasChecksums(header) && header.preApplyChecksum !== this.#checksum) {
+      const found = formatChecksum(header.preApplyChecksum as Checksum)
+      const problem = `${found}: expected ${formatChecksum(this.#checksum)}`
+      throw new DoesNotContinueError(name, 'pre-apply checksum', problem, before)
+    }
+  }
+
+  async #startOver({ pageSize }: Header): Promise<void> {
+    await this.#handle.truncate(0)
+    this.#kept = 0
+    this.#brought = new PageSet()
+    this.#sums = new PageTable()
+    this.#commit = 0
+    this.#checksum = EMPTY_CHECKSUM
+    this.#pageSize = pageSize
+  }
+
+  #sum(pgno: Pgno): Checksum | 0n {
+    if (this.#brought.has(pgno)) return this.#sums.checksum(pgno)
+    return pgno <= this.#kept ? this.#base.pages.checksum(pgno) : 0n
+  }
+
+  #bring(pgno: Pgno, checksum: Checksum | 0n): void {
+    this.#checksum = exchange(this.#checksum, this.#sum(pgno), checksum)
+    this.#brought.add(pgno)
+    this.#sums.setChecksum(pgno, checksum as Checksum)
+  }
+
+  #resize(commit: number): void {
+    const lockPage = lockPgno(this.#pageSize)
+    for (let pgno = commit + 1; pgno <= this.#commit; pgno++) {
+      if (pgno !== lockPage) this.#bring(pgno, 0n)
+    }
+    const zero = new Uint8Array(this.#pageSize)
+    for (let pgno = this.#commit + 1; pgno <= commit; pgno++) {
+      if (pgno !== lockPage && this.#sum(pgno) === 0n) this.#bring(pgno, pageChecksum(pgno, zero))
+    }
+    this.#kept = Math.min(this.#kept, commit)
+    this.#commit = commit
+  }
+
+  *#read(pgnos: readonly Pgno[]): Generator<Page> {
+    const page = Buffer.alloc(this.#pageSize)
+    for (const pgno of pgnos) {
+      const read = readSync(this.#handle.fd, page, 0, page.length, (pgno - 1) * page.length)
+      if (read !== page.length) throw new Error(`page ${pgno} was put aside and is not there`)
+      yield { pgno, page }
+    }
+  }
+}

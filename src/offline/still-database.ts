@@ -1,0 +1,150 @@
+import { constants } from 'node:fs'
+import { open, stat, type FileHandle } from 'node:fs/promises'
+import { RangeLocks } from '../apply/range-locks.ts'
+import type { Pgno } from '../ltx/types.ts'
+import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
+import { hasJournalMagic } from '../sqlite/journal.ts'
+import { DATABASE_LOCK } from '../sqlite/locks.ts'
+import { scanWal } from '../sqlite/wal-scan.ts'
+import { nodeFiles, readerOf, withFile } from '../util/files.ts'
+import { DamagedDatabaseError, UnreadableFileError, UnsettledDatabaseError } from './errors.ts'
+
+const READ_BYTES = 1 << 20
+const { pending, shared, sharedLength } = DATABASE_LOCK
+
+/** Whole pages, one behind the other, valid until the next ones are asked for. */
+export interface PageRun {
+  readonly first: Pgno
+  readonly count: number
+  readonly bytes: Uint8Array
+}
+
+/**
+ * A database that is all in its file: no transaction in a WAL or a journal, and nobody changes it while it is read. Held with SQLite's
+ * SHARED lock, and never written to.
+ */
+export class StillDatabase {
+  readonly path: string
+  readonly pageSize: number
+  readonly sizePages: number
+  readonly #handle: FileHandle
+  readonly #changedNs: bigint
+
+  /** Throws UnreadableFileError, DamagedDatabaseError, UnsettledDatabaseError. */
+  static async open(path: string): Promise<StillDatabase> {
+    const handle = await open(path).catch((error: unknown) => {
+      throw new UnreadableFileError(path, 'a SQLite database', error)
+    })
+    try {
+      const { mtimeNs, size } = await handle.stat({ bigint: true })
+      lock(path, handle)
+      assertAllInFile(path)
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(DATABASE_HEADER_SIZE), 0, DATABASE_HEADER_SIZE, 0)
+      const header = parseDatabaseHeader(buffer.subarray(0, bytesRead))
+      if (header === undefined) {
+        throw new DamagedDatabaseError(path, size === 0n ? 'is empty' : 'does not begin as a database does (at byte 0)')
+      }
+      const pages = sizePages(header, Number(size))
+      return new StillDatabase(path, handle, header.pageSize, pages, mtimeNs)
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+  }
+
+  private constructor(path: string, handle: FileHandle, pageSize: number, pages: number, changedNs: bigint) {
+    this.path = path
+    this.pageSize = pageSize
+    this.sizePages = pages
+    this.#handle = handle
+    this.#changedNs = changedNs
+  }
+
+  /** Whether it is the very same file, by whatever name. */
+  async isAt(path: string): Promise<boolean> {
+    const [own, other] = [await this.#handle.stat(), await stat(path).catch(() => undefined)]
+    return other !== undefined && own.dev === other.dev && own.ino === other.ino
+  }
+
+  /**
+   * All pages, the one that SQLite keeps its locks on included. When it returns they were those of one moment. Throws
+   * DamagedDatabaseError, UnsettledDatabaseError.
+   */
+  async *runs(signal?: AbortSignal): AsyncGenerator<PageRun, void, void> {
+    const { pageSize, sizePages: pages } = this
+    const atOnce = READ_BYTES / pageSize
+    const buffer = Buffer.allocUnsafeSlow(READ_BYTES)
+    for (let first = 1; first <= pages; first += atOnce) {
+      signal?.throwIfAborted()
+      const count = Math.min(atOnce, pages - first + 1)
+      const start = (first - 1) * pageSize
+      const read = await readAll(this.#handle, buffer.subarray(0, count * pageSize), start)
+      if (read < count * pageSize) {
+        const page = first + Math.floor(read / pageSize)
+        throw new DamagedDatabaseError(
+          this.path,
+          `the file ends within page ${page} of ${pages} (at byte ${start + read})`,
+        )
+      }
+      yield { first, count, bytes: buffer.subarray(0, count * pageSize) }
+    }
+    await this.#assertUnchanged()
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close()
+  }
+
+  /** In WAL mode a checkpoint asks for no lock that would keep it away. */
+  async #assertUnchanged(): Promise<void> {
+    const { mtimeNs } = await this.#handle.stat({ bigint: true })
+    if (mtimeNs !== this.#changedNs) {
+      throw new UnsettledDatabaseError(this.path, 'was written to while it was read', STOP_WRITERS)
+    }
+    assertAllInFile(this.path)
+  }
+}
+
+const STOP_WRITERS = 'Stop the programs that write to it, or take a copy with `sqlite3 DB ".backup COPY"`'
+
+function lock(path: string, handle: FileHandle): void {
+  const locks = new RangeLocks(handle.fd)
+  const held = locks.shared(pending) && locks.shared(shared, sharedLength)
+  if (!held) throw new UnsettledDatabaseError(path, 'another process is writing to it', STOP_WRITERS)
+  locks.unlock(pending)
+}
+
+/** Throws UnsettledDatabaseError where SQLite would find more than the file: a WAL with transactions, a journal to roll back. */
+function assertAllInFile(path: string): void {
+  const open = `Stop the programs that use it and run \`sqlite3 ${path} "PRAGMA wal_checkpoint(TRUNCATE)"\``
+  const wal = `${path}-wal`
+  const transactions = readIfThere(wal, (read, sizeBytes) => scanWal(read, sizeBytes)?.transactions.length ?? 0)
+  if (transactions !== undefined && transactions > 0) {
+    const reason = `${wal} holds ${transactions} transaction${transactions === 1 ? '' : 's'} that may not be in the file yet`
+    throw new UnsettledDatabaseError(path, reason, open)
+  }
+  const journal = `${path}-journal`
+  if (readIfThere(journal, (read) => hasJournalMagic(read(0, 8))) === true) {
+    const reason = `${journal} is that of a transaction that has not ended`
+    throw new UnsettledDatabaseError(path, reason, `${open}: that rolls it back if its program is gone`)
+  }
+}
+
+function readIfThere<T>(path: string, use: (read: ReturnType<typeof readerOf>, sizeBytes: number) => T): T | undefined {
+  if (!nodeFiles.exists(path)) return undefined
+  try {
+    return withFile(nodeFiles, path, constants.O_RDONLY, (fd) => use(readerOf(nodeFiles, fd), nodeFiles.size(fd)))
+  } catch (error) {
+    throw new UnreadableFileError(path, 'what belongs to a database', error)
+  }
+}
+
+async function readAll(handle: FileHandle, into: Buffer, position: number): Promise<number> {
+  let done = 0
+  while (done < into.length) {
+    const { bytesRead } = await handle.read(into, done, into.length - done, position + done)
+    if (bytesRead === 0) break
+    done += bytesRead
+  }
+  return done
+}
