@@ -140,6 +140,16 @@ describe('a decoder refuses', () => {
     ['overlapping index entries', { index: ([a, b]) => [a!, [3, b![1]! - 1, b![2]! + 1]] }, { field: 'page index' }],
     ['another size in the index', { index: ([a, b]) => [a!, [3, b![1]!, b![2]! + 1]] }, { field: 'page index' }],
     ['index values beyond 2^53', { index: ([, b]) => [[1, 2 ** 60, 20], b!] }, { field: 'page index' }],
+    [
+      'a page number beyond 2^32 in the index',
+      { index: ([a, b]) => [a!, [3 + 2 ** 32, ...b!.slice(1)]] },
+      { field: 'page index' },
+    ],
+    [
+      'a size beyond 2^32 in the index',
+      { index: ([a, b]) => [a!, [3, b![1]!, b![2]! + 2 ** 32]] },
+      { field: 'page index' },
+    ],
     ['an index size that is not the index', { indexSize: 3n }, { field: 'page index size', offset: end - 24 }],
     ['a missing post-apply checksum', { postApply: 0n }, { field: 'post-apply checksum', offset: end - 16 }],
     ['a post-apply checksum without bit 63', { postApply: 1n }, { field: 'post-apply checksum', offset: end - 16 }],

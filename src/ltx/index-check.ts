@@ -2,6 +2,8 @@ import { LTXError } from './errors.ts'
 import { HEADER_SIZE } from './header.ts'
 import { UvarintReader } from './varint.ts'
 
+const MAX_U32 = 0xffffffff
+const OTHER_FRAMES = 'names other pages or sizes than the file has'
 const FIELDS = ['page number', 'offset', 'size'] as const
 
 /**
@@ -62,6 +64,7 @@ export class IndexCheck {
     if (offset !== this.#nextOffset) {
       throw this.#refuse(`page ${pgno} is said to start at byte ${offset}: expected ${this.#nextOffset}`, place)
     }
+    if (pgno > MAX_U32 || size > MAX_U32) throw this.#refuse(OTHER_FRAMES, place)
     this.#entries.add(pgno, size)
     this.#prevPgno = pgno
     this.#nextOffset += size
@@ -71,7 +74,7 @@ export class IndexCheck {
     if (this.#entries.count !== this.#frames.count) {
       throw this.#refuse(`has ${this.#entries.count} entries for ${this.#frames.count} pages`, place)
     }
-    if (!this.#entries.equals(this.#frames)) throw this.#refuse('names other pages or sizes than the file has', place)
+    if (!this.#entries.equals(this.#frames)) throw this.#refuse(OTHER_FRAMES, place)
   }
 
   #refuse(problem: string, offset: number): LTXError {
