@@ -40,8 +40,9 @@ const BATCH_LIMIT_MS = 60_000
 const MAX_FINDINGS = 20
 
 export async function campaign(reference: Reference, options: CampaignOptions): Promise<CampaignResult> {
-  const chance = new Chance(options.seed)
-  const files = mutants(chance)
+  const files = mutants(new Chance(options.seed))
+  /** Of where chunks end. */
+  const chance = new Chance(~options.seed)
   const result: CampaignResult = {
     files: 0,
     accepted: 0,
@@ -53,12 +54,18 @@ export async function campaign(reference: Reference, options: CampaignOptions): 
     slowestMs: 0,
   }
   const enough = () => options.enough?.() === true || result.findings.length >= MAX_FINDINGS
-  while (result.files < options.files && !enough()) {
-    const batch = Array.from({ length: Math.min(BATCH, options.files - result.files) }, () => files.next().value)
-    // The reference works while ours does.
-    const answers = batch.map((file) => reference.verify(file))
+  let asked = 0
+  // The reference has the next batch before this one is judged: it works while ours does.
+  const ask = () => {
+    const batch = Array.from({ length: Math.min(BATCH, options.files - asked) }, () => files.next().value)
+    asked += batch.length
+    return { batch, answers: Promise.all(batch.map((file) => reference.verify(file))) }
+  }
+  for (let next = ask(); next.batch.length > 0 && !enough();) {
+    const { batch, answers } = next
     const verdicts = examineAll(chance, batch, result)
-    for (const [n, answer] of (await Promise.all(answers)).entries()) {
+    next = ask()
+    for (const [n, answer] of (await answers).entries()) {
       const problem = judge(batch[n]!, answer, verdicts[n]!, result)
       if (problem !== undefined) result.findings.push({ problem, file: batch[n]! })
     }

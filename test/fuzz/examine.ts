@@ -42,7 +42,13 @@ export function examine(chunks: Iterable<Uint8Array>): Verdict {
 
 /** A file whole, or in chunks of any size, or, if it is short, byte by byte. */
 export function* chunked(chance: Chance, file: Uint8Array): Generator<Uint8Array> {
-  const most = chance.pick([file.length, file.length, file.length, 1000, file.length < 2000 ? 1 : 300])
+  const most = chance.pick([
+    file.length,
+    file.length,
+    file.length,
+    1000,
+    file.length < 800 && chance.oneIn(4) ? 1 : 300,
+  ])
   for (let at = 0; at < file.length;) {
     const size = chance.integer(1, Math.max(1, most === file.length ? 2 * most : most))
     yield file.subarray(at, at + size)

@@ -46,8 +46,11 @@ const WINDOW = 65536
 export class LenientFrames {
   #history: Uint8Array = new Uint8Array(0)
 
-  /** Fills `page` from a frame, or several. Returns false, and leaves what was read so far, if that cannot be done. */
-  read(bytes: Uint8Array, page: Uint8Array): boolean {
+  /**
+   * Fills `page` from a frame, or several. Returns how many bytes that took, which leaves an end mark and a checksum, or
+   * -1 if it cannot be done.
+   */
+  read(bytes: Uint8Array, page: Uint8Array): number {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     let at = 0
     let filled = 0
@@ -58,7 +61,7 @@ export class LenientFrames {
           at += 8 + view.getUint32(at + 4, true)
           continue
         }
-        if (magic !== MAGIC) return false
+        if (magic !== MAGIC) return -1
         const flags = view.getUint8(at + 4)
         at += (flags & 0x08) === 0 ? 7 : 15
         for (;;) {
@@ -66,17 +69,17 @@ export class LenientFrames {
           at += 4
           if (field === 0) break
           const size = field & 0x7fffffff
-          if (at + size > bytes.length) return false
+          if (at + size > bytes.length) return -1
           const read = this.#block(bytes.subarray(at, at + size), field >= 0x80000000, page, filled, flags)
-          if (read < 0) return false
+          if (read < 0) return -1
           at += size + ((flags & 0x10) === 0 ? 0 : 4)
           filled += read
-          if (filled === page.length) return true
+          if (filled === page.length) return at
         }
         at += (flags & 0x04) === 0 ? 0 : 4
       }
     } catch (error) {
-      if (error instanceof RangeError) return false
+      if (error instanceof RangeError) return -1
       throw error
     }
   }

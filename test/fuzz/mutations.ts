@@ -103,7 +103,8 @@ const frame: Mutation = (chance, parts) => {
 
 /** A page in several frames, one behind the other. */
 function twice(chance: Chance, data: Uint8Array, pageSize: number): Uint8Array {
-  const half = frameBytes(validFrame(chance, pageSize / 2), pageSize / 2)
+  const halfSize = Math.floor(pageSize / 2)
+  const half = frameBytes(validFrame(chance, halfSize), halfSize)
   return new Uint8Array(
     Buffer.concat(
       chance.pick([

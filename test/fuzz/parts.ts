@@ -1,7 +1,7 @@
 /** An LTX file taken apart, so that any of it can be wrong while the rest, its checksums included, stays right. */
 import { foldChecksum, pageChecksum } from '../../src/ltx/checksum.ts'
 import { CRCRegister } from '../../src/ltx/kernels/kernels.ts'
-import { EMPTY_CHECKSUM } from '../../src/ltx/types.ts'
+import { EMPTY_CHECKSUM, isPageSize } from '../../src/ltx/types.ts'
 import { LenientFrames, readBlock } from './lenient-lz4.ts'
 
 export interface PagePart {
@@ -43,7 +43,7 @@ export function viewOf(bytes: Uint8Array): DataView {
 /** The page size to read pages with: what the header says, if it is one that can be. */
 export function pageSizeOf({ header }: FileParts): number {
   const size = viewOf(header).getUint32(HEADER_AT.pageSize)
-  return size >= 512 && size <= 65536 ? size : 512
+  return isPageSize(size) ? size : 512
 }
 
 /** What each page becomes when it is read into one buffer after the other: of a page too short, the rest stays. */

@@ -32,7 +32,13 @@ type answer struct {
 	body    []byte
 }
 
+// Garbage is collected when there is this much: its LZ4 readers take up to 16 MiB for a frame, and give it to a pool that
+// each collection empties.
+const memoryLimit = 512 << 20
+
 func main() {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(memoryLimit)
 	in := bufio.NewReaderSize(os.Stdin, 1<<20)
 	out := bufio.NewWriterSize(os.Stdout, 1<<20)
 	for {
