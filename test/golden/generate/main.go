@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -72,6 +73,12 @@ func newPage(pageSize, pgno, seed uint32) page {
 			data[i] = random()
 		}
 	}
+	sum := sha256.Sum256(data)
+	return page{pgno, hex.EncodeToString(sum[:]), data}
+}
+
+func fill(pageSize, pgno uint32, b byte) page {
+	data := bytes.Repeat([]byte{b}, int(pageSize))
 	sum := sha256.Sum256(data)
 	return page{pgno, hex.EncodeToString(sum[:]), data}
 }
@@ -165,64 +172,89 @@ func compact(name string, flags uint32, from ...string) {
 	describe(golden{File: name, Encoding: "block", Pages: pages, CompactedFrom: from}, spec.Header, spec.Trailer)
 }
 
+// One database of each page size: a snapshot, a change that grows it, one that shrinks it, its end; without checksums a
+// snapshot and two changes; pages on both sides of the lock page; and what compaction makes of these.
+func writeAll(encoding string, pageSize uint32) {
+	prefix := fmt.Sprintf("%s-%d", encoding, pageSize)
+	database := map[uint32][]byte{}
+	put := func(pages []page) []page {
+		for _, p := range pages {
+			database[p.Pgno] = p.data
+		}
+		return pages
+	}
+	// Noise does not compress: in large pages it would make large files.
+	large := pageSize > 4096
+	snapshot := []uint32{1, 2, 3, 4, 5}
+	if large {
+		snapshot = []uint32{1, 2}
+	}
+	commit := uint32(len(snapshot))
+	pages := put(pagesOf(pageSize, 0, snapshot...))
+	post := databaseChecksum(database)
+	write(prefix+"-snapshot.ltx", encoding, ltx.Header{
+		PageSize: pageSize, Commit: commit, MinTXID: 1, MaxTXID: 1, Timestamp: 1700000000000,
+	}, pages, post)
+	pre := post
+	changed := put(pagesOf(pageSize, 1, 1, commit+1))
+	post = databaseChecksum(database)
+	write(prefix+"-change.ltx", encoding, ltx.Header{
+		PageSize: pageSize, Commit: commit + 1, MinTXID: 2, MaxTXID: 2, Timestamp: 1700000001234,
+		PreApplyChecksum: pre, WALOffset: 32, WALSize: 8272, WALSalt1: 0xfedcba98, WALSalt2: 1,
+		NodeID: 0xffffffffffffffff,
+	}, changed, post)
+	// Shrinks by two pages.
+	pre = post
+	delete(database, commit+1)
+	delete(database, commit)
+	var shrunk []page
+	if large {
+		shrunk = put(pagesOf(pageSize, 4, 1))
+	} else {
+		shrunk = put(pagesOf(pageSize, 2, 1, 2))
+	}
+	post = databaseChecksum(database)
+	write(prefix+"-shrink.ltx", encoding, ltx.Header{
+		PageSize: pageSize, Commit: commit - 1, MinTXID: 3, MaxTXID: 3, Timestamp: 1700000002000,
+		PreApplyChecksum: pre,
+	}, shrunk, post)
+	write(prefix+"-dropped.ltx", encoding, ltx.Header{
+		PageSize: pageSize, Commit: 0, MinTXID: 4, MaxTXID: 4, Timestamp: 1700000004000,
+		PreApplyChecksum: post,
+	}, []page{}, ltx.ChecksumFlag)
+	compact(prefix+"-compacted.ltx", 0, prefix+"-snapshot.ltx", prefix+"-change.ltx", prefix+"-shrink.ltx")
+	compact(prefix+"-compacted-partial.ltx", 0, prefix+"-change.ltx", prefix+"-shrink.ltx")
+	compact(prefix+"-compacted-dropped.ltx", 0, prefix+"-snapshot.ltx", prefix+"-change.ltx", prefix+"-shrink.ltx",
+		prefix+"-dropped.ltx")
+
+	unchecked := func(name string, commit uint32, min, max ltx.TXID, pages []page) string {
+		write(prefix+name, encoding, ltx.Header{
+			Flags: ltx.HeaderFlagNoChecksum, PageSize: pageSize, Commit: commit, MinTXID: min, MaxTXID: max,
+			Timestamp: 1700000003000,
+		}, pages, 0)
+		return prefix + name
+	}
+	pgnos := []uint32{2, 4, 9}
+	if large {
+		pgnos = []uint32{2, 9}
+	}
+	first := unchecked("-nochecksum.ltx", 9, 4, 7, pagesOf(pageSize, 3, pgnos...))
+	next := unchecked("-nochecksum-next.ltx", 6, 7, 8, pagesOf(pageSize, 5, 3, 4))
+	compact(prefix+"-compacted-nochecksum.ltx", ltx.HeaderFlagNoChecksum, first, next)
+	unchecked("-nochecksum-snapshot.ltx", 2, 1, 3, pagesOf(pageSize, 3, 1, 2))
+
+	lock := ltx.LockPgno(pageSize)
+	write(prefix+"-lock.ltx", encoding, ltx.Header{
+		PageSize: pageSize, Commit: lock + 1, MinTXID: 2, MaxTXID: 2, Timestamp: 1700000005000,
+		PreApplyChecksum: ltx.ChecksumFlag | 1,
+	}, []page{fill(pageSize, lock-1, 'a'), fill(pageSize, lock+1, 'z')}, ltx.ChecksumFlag|2)
+}
+
 func main() {
 	dir = os.Args[1]
-	sizes := []struct {
-		pageSize uint32
-		name     string
-	}{{512, "512"}, {4096, "4096"}, {65536, "65536"}}
 	for _, encoding := range []string{"block", "frame"} {
-		for _, size := range sizes {
-			prefix := encoding + "-" + size.name
-			database := map[uint32][]byte{}
-			put := func(pages []page) []page {
-				for _, p := range pages {
-					database[p.Pgno] = p.data
-				}
-				return pages
-			}
-			// Noise does not compress: in large pages it would make large files.
-			snapshot := []uint32{1, 2, 3, 4, 5}
-			if size.pageSize == 65536 {
-				snapshot = []uint32{1, 2}
-			}
-			commit := uint32(len(snapshot))
-			pages := put(pagesOf(size.pageSize, 0, snapshot...))
-			post := databaseChecksum(database)
-			write(prefix+"-snapshot.ltx", encoding, ltx.Header{
-				PageSize: size.pageSize, Commit: commit, MinTXID: 1, MaxTXID: 1, Timestamp: 1700000000000,
-			}, pages, post)
-			pre := post
-			changed := put(pagesOf(size.pageSize, 1, 1, commit+1))
-			post = databaseChecksum(database)
-			write(prefix+"-change.ltx", encoding, ltx.Header{
-				PageSize: size.pageSize, Commit: commit + 1, MinTXID: 2, MaxTXID: 2, Timestamp: 1700000001234,
-				PreApplyChecksum: pre, WALOffset: 32, WALSize: 8272, WALSalt1: 0xfedcba98, WALSalt2: 1,
-				NodeID: 0xffffffffffffffff,
-			}, changed, post)
-			if size.pageSize == 65536 {
-				continue
-			}
-			// Shrinks by two pages.
-			pre = post
-			delete(database, commit+1)
-			delete(database, commit)
-			shrunk := put(pagesOf(size.pageSize, 2, 1, 2))
-			post = databaseChecksum(database)
-			write(prefix+"-shrink.ltx", encoding, ltx.Header{
-				PageSize: size.pageSize, Commit: commit - 1, MinTXID: 3, MaxTXID: 3, Timestamp: 1700000002000,
-				PreApplyChecksum: pre,
-			}, shrunk, post)
-			write(prefix+"-nochecksum.ltx", encoding, ltx.Header{
-				Flags: ltx.HeaderFlagNoChecksum, PageSize: size.pageSize, Commit: 9, MinTXID: 4, MaxTXID: 7,
-				Timestamp: 1700000003000,
-			}, pagesOf(size.pageSize, 3, 2, 4, 9), 0)
-			write(prefix+"-dropped.ltx", encoding, ltx.Header{
-				PageSize: size.pageSize, Commit: 0, MinTXID: 4, MaxTXID: 4, Timestamp: 1700000004000,
-				PreApplyChecksum: post,
-			}, []page{}, ltx.ChecksumFlag)
-			compact(prefix+"-compacted.ltx", 0, prefix+"-snapshot.ltx", prefix+"-change.ltx", prefix+"-shrink.ltx")
-			compact(prefix+"-compacted-partial.ltx", 0, prefix+"-change.ltx", prefix+"-shrink.ltx")
+		for pageSize := uint32(512); pageSize <= 65536; pageSize *= 2 {
+			writeAll(encoding, pageSize)
 		}
 	}
 	f, err := os.Create(filepath.Join(dir, "manifest.json"))
