@@ -41,9 +41,12 @@ const pagesOf = (pages: Iterable<readonly [number, Uint8Array]>) =>
 
 test('there are files of every page size, of each kind, in both encodings', () => {
   expect([...new Set(manifest.map(({ pageSize }) => pageSize))]).toEqual(PAGE_SIZES)
-  const kinds = Map.groupBy(manifest, ({ file }) => file.replace(/^(block|frame)-\d+-/, ''))
-  expect(kinds.size).toBe(12)
-  for (const [kind, files] of kinds) expect(files, kind).toHaveLength(2 * PAGE_SIZES.length)
+  const kinds = new Map<string, number>()
+  for (const { file } of manifest) {
+    const kind = file.replace(/^(block|frame)-\d+-/, '')
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
+  }
+  expect([...kinds.values()]).toEqual(Array<number>(12).fill(2 * PAGE_SIZES.length))
 })
 
 describe.each(manifest)('$file of the reference', (golden) => {
@@ -64,12 +67,13 @@ describe.each(manifest)('$file of the reference', (golden) => {
     expect(formatChecksum(trailer.postApplyChecksum as Checksum)).toBe(golden.postApplyChecksum)
   })
 
-  test('is decoded alike one byte at a time', () => {
+  test('is decoded alike a byte, or, if it is long, a few bytes at a time', () => {
+    const step = bytes.length > 4096 ? 61 : 1
     const decoder = new Decoder()
     const pages: [number, Uint8Array][] = []
     const encodings = new Set<string>()
-    for (const byte of bytes) {
-      decoder.push(Uint8Array.of(byte))
+    for (let at = 0; at < bytes.length; at += step) {
+      decoder.push(bytes.subarray(at, at + step))
       for (let frame = decoder.next(); frame; frame = decoder.next()) {
         pages.push([frame.pgno, frame.page().slice()])
         encodings.add(frame.encoding)
