@@ -12,6 +12,7 @@ export interface CampaignOptions {
   /** Ends earlier when this says so; asked now and then. */
   readonly enough?: () => boolean
   readonly progress?: (state: CampaignResult) => void
+  readonly found?: (finding: Finding) => void
 }
 
 /** A file on which the decoders disagree without a reason, or that ltxd takes badly. */
@@ -19,6 +20,8 @@ export interface Finding {
   readonly problem: string
   readonly file: Uint8Array
 }
+
+type Report = (problem: string, file: Uint8Array) => void
 
 export interface CampaignResult {
   files: number
@@ -53,21 +56,31 @@ export async function campaign(reference: Reference, options: CampaignOptions): 
     largestPartOfBound: 0,
     slowestMs: 0,
   }
+  const report: Report = (problem, file) => {
+    result.findings.push({ problem, file })
+    options.found?.({ problem, file })
+  }
   const enough = () => options.enough?.() === true || result.findings.length >= MAX_FINDINGS
   let asked = 0
   // The reference has the next batch before this one is judged: it works while ours does.
   const ask = () => {
     const batch = Array.from({ length: Math.min(BATCH, options.files - asked) }, () => files.next().value)
     asked += batch.length
-    return { batch, answers: Promise.all(batch.map((file) => reference.verify(file))) }
+    return { batch, answers: Promise.allSettled(batch.map((file) => reference.verify(file))) }
   }
   for (let next = ask(); next.batch.length > 0 && !enough();) {
     const { batch, answers } = next
-    const verdicts = examineAll(chance, batch, result)
+    const verdicts = examineAll(chance, batch, result, report)
     next = ask()
     for (const [n, answer] of (await answers).entries()) {
-      const problem = judge(batch[n]!, answer, verdicts[n]!, result)
-      if (problem !== undefined) result.findings.push({ problem, file: batch[n]! })
+      const file = batch[n]!
+      if (answer.status === 'rejected') {
+        report(String(answer.reason), file)
+        return result
+      }
+      const problem = judge(file, answer.value, verdicts[n]!, result)
+      if (problem === undefined) continue
+      report(problem, file)
     }
     result.files += batch.length
     options.progress?.(result)
@@ -76,7 +89,7 @@ export async function campaign(reference: Reference, options: CampaignOptions): 
 }
 
 /** Ours, each file within its bounds of memory and time. */
-function examineAll(chance: Chance, batch: readonly Uint8Array[], result: CampaignResult): Verdict[] {
+function examineAll(chance: Chance, batch: readonly Uint8Array[], result: CampaignResult, report: Report): Verdict[] {
   const verdicts: Verdict[] = []
   const all = () => {
     for (const file of batch) {
@@ -86,14 +99,14 @@ function examineAll(chance: Chance, batch: readonly Uint8Array[], result: Campai
       result.slowestMs = Math.max(result.slowestMs, performance.now() - start)
       const part = bytes / memoryBound(pageSize(file))
       result.largestPartOfBound = Math.max(result.largestPartOfBound, part)
-      if (part > 1) result.findings.push({ problem: `allocates ${bytes} bytes`, file })
+      if (part > 1) report(`allocates ${bytes} bytes`, file)
       verdicts.push(verdict)
     }
   }
   try {
     withinLimit(all)
   } catch (error) {
-    result.findings.push({ problem: `hangs: ${String(error)}`, file: batch[verdicts.length]! })
+    report(`hangs: ${String(error)}`, batch[verdicts.length]!)
     while (verdicts.length < batch.length) verdicts.push({ outcome: 'crashed', error })
   }
   return verdicts

@@ -38,9 +38,16 @@ async function main(): Promise<number> {
   const start = performance.now()
   let next = start + PROGRESS_EVERY_MS
   const heapBefore = heapBytes()
+  mkdirSync(save, { recursive: true })
+  let saved = 0
   const result = await campaign(reference, {
     seed,
     files,
+    found({ problem, file }) {
+      const path = join(save, `${seed}-${saved++}.ltx`)
+      writeFileSync(path, file)
+      console.log(`${path}: ${problem}`)
+    },
     progress(state) {
       if (performance.now() < next) return
       next += PROGRESS_EVERY_MS
@@ -53,12 +60,6 @@ async function main(): Promise<number> {
   await reference.stop()
   console.log(summary(result, (performance.now() - start) / 1000))
   console.log(`memory held afterwards: ${megabytes(heapBytes() - heapBefore)} more than before`)
-  mkdirSync(save, { recursive: true })
-  for (const [n, { problem, file }] of result.findings.entries()) {
-    const path = join(save, `${seed}-${n}.ltx`)
-    writeFileSync(path, file)
-    console.log(`${path}: ${problem}`)
-  }
   return result.findings.length === 0 ? 0 : 1
 }
 
