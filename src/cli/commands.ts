@@ -56,7 +56,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'keep a SQLite file in step with a backup, no mount needed',
     load: () => import('./follow.ts'),
   },
-  { name: 'ltx', summary: 'look into LTX files: list, dump, verify', load: () => import('./ltx.ts') },
+  { name: 'ltx', summary: 'look into LTX files, make them, merge them, apply them', load: () => import('./ltx.ts') },
   { name: 'init', summary: 'write a commented configuration', load: () => import('./init.ts') },
   {
     name: 'config',

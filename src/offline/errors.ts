@@ -70,8 +70,8 @@ export class DamagedDatabaseError extends LtxdError {
 
 const ADVICE = 'give all files of one history, oldest first (`ltxd ltx verify FILE…` shows where they part)'
 
-/** In words, without the system's own. */
-function describeSystemError(error: unknown, what: string): string {
+/** What kept a file from being read, in words. */
+export function describeSystemError(error: unknown, what: string): string {
   switch (errorCode(error)) {
     case 'ENOENT':
       return `there is no such file: expected ${what}`

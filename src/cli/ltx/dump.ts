@@ -1,13 +1,15 @@
-import { createReadStream } from 'node:fs'
 import { pageChecksum } from '../../ltx/checksum.ts'
 import { Decoder } from '../../ltx/decoder.ts'
 import type { DecodedFrame } from '../../ltx/frame.ts'
-import { HEADER_SIZE, PAGE_HEADER_SIZE, type Header } from '../../ltx/header.ts'
+import { HEADER_SIZE, PAGE_HAS_SIZE, PAGE_HEADER_SIZE, type Header } from '../../ltx/header.ts'
 import { INDEX_TAIL_SIZE } from '../../ltx/page-index.ts'
 import { formatChecksum, formatTXID } from '../../ltx/types.ts'
-import { printJson } from '../output.ts'
-import { eachFile, formatTime, hex, printProblem, toJson, trailerToJson } from './each-file.ts'
-import { CHUNK_BYTES } from './verify.ts'
+import { readChunks } from '../../offline/ltx-file.ts'
+import { printable } from '../output.ts'
+import type { ProgressBar } from '../progress-bar.ts'
+import { byteBar, eachFile, formatTime, hex, printProblem, toJson, totalSize, trailerToJson } from './each-file.ts'
+import { hexLines } from './hex-lines.ts'
+import { JsonWriter } from './json-writer.ts'
 
 export interface DumpOptions {
   readonly json: boolean
@@ -15,21 +17,43 @@ export interface DumpOptions {
   readonly data: boolean
 }
 
+/** What is read is shown at once: it takes no more memory than a page, and of a broken file all that stands before the break is seen. */
 export async function dump(files: readonly string[], { json, data }: DumpOptions): Promise<void> {
-  if (!json) return eachFile(files, (file) => dumpText(file, data), printProblem)
-  const documents: unknown[] = []
-  const failed = (problem: unknown) => documents.push(problem)
-  await eachFile(files, async (file) => void documents.push(await dumpJson(file, data)), failed)
-  printJson(documents)
+  const bar = byteBar(process.stderr.isTTY && !process.stdout.isTTY)
+  const totalBytes = await totalSize(files)
+  let readBytes = 0
+  const count = (bytes: number) => bar.update((readBytes += bytes), totalBytes)
+  try {
+    if (json) await dumpJson(files, data, count)
+    else
+      await eachFile(
+        files,
+        (file) => dumpText(file, data, count),
+        (problem) => problemOver(bar, problem),
+      )
+  } finally {
+    bar.stop()
+  }
 }
 
-/** What is read is shown at once, so of a broken file all that stands before the break is seen. */
-async function dumpText(file: string, data: boolean): Promise<void> {
+function problemOver(bar: ProgressBar, problem: Parameters<typeof printProblem>[0]): void {
+  bar.stop()
+  printProblem(problem)
+}
+
+type Count = (bytes: number) => void
+
+async function dumpText(file: string, data: boolean, count: Count): Promise<void> {
   print('file', file)
-  const { decoder, indexAt } = await walk(file, printHeader, (frame) => {
-    const columns = [`${frame.pgno}`, `${frame.offset}`, `${frame.sizeBytes}`].map((cell) => cell.padStart(12))
-    process.stdout.write(`${columns.join('')}  ${frame.encoding}  ${checksumOf(frame)}\n`)
-    if (data) process.stdout.write(hexdump(frame.page()))
+  const { decoder, indexAt } = await walk(file, count, printHeader, (frame) => {
+    const columns = [frame.pgno, frame.offset, frame.sizeBytes, frame.compressed.length].map((n) => `${n}`.padStart(12))
+    process.stdout.write(`${columns.join('')}  0x${flagsOf(frame)} ${frame.encoding}  ${checksumOf(frame)}\n`)
+    if (data)
+      process.stdout.write(
+        hexLines(frame.page())
+          .map((line) => `    ${line}\n`)
+          .join(''),
+      )
   })
   const { postApplyChecksum, fileChecksum } = decoder.end()
   process.stdout.write('\n')
@@ -39,33 +63,55 @@ async function dumpText(file: string, data: boolean): Promise<void> {
   process.stdout.write('\n')
 }
 
-async function dumpJson(file: string, data: boolean): Promise<unknown> {
-  const pages: unknown[] = []
-  const { decoder, indexAt } = await walk(
-    file,
-    () => {},
-    (frame) => {
-      const { pgno, offset, sizeBytes, encoding } = frame
-      const content = data ? { data: Buffer.from(frame.page()).toString('hex') } : {}
-      pages.push({ pgno, offset, sizeBytes, encoding, checksum: checksumOf(frame), ...content })
-    },
-  )
-  const trailer = trailerToJson(decoder.end())
-  const pageIndex = { entries: decoder.pageCount, offset: indexAt, sizeBytes: indexSize(decoder, indexAt) }
-  return { file, sizeBytes: decoder.sizeBytes, header: toJson(decoder.header!), pages, pageIndex, trailer }
+/** Of a broken file: its pages up to the break, and `error` where page index and trailer would be. */
+async function dumpJson(files: readonly string[], data: boolean, count: Count): Promise<void> {
+  const json = new JsonWriter((text) => process.stdout.write(text))
+  json.beginArray()
+  for (const file of files) {
+    json.beginObject()
+    json.field('file', file)
+    let hasPages = false
+    const onHeader = (header: Header) => {
+      json.field('header', toJson(header))
+      json.beginArray('pages')
+      hasPages = true
+    }
+    const work = async () => {
+      const { decoder, indexAt } = await walk(file, count, onHeader, (frame) => {
+        const { pgno, offset, sizeBytes, encoding, compressed } = frame
+        const place = { pgno, offset, sizeBytes, dataBytes: compressed.length, flags: flagsOf(frame), encoding }
+        const content = data ? { data: Buffer.from(frame.page()).toString('hex') } : {}
+        json.item({ ...place, checksum: checksumOf(frame), ...content })
+      })
+      const trailer = trailerToJson(decoder.end())
+      json.end()
+      hasPages = false
+      const pageIndex = { entries: decoder.pageCount, offset: indexAt, sizeBytes: indexSize(decoder, indexAt) }
+      json.field('pageIndex', pageIndex)
+      json.field('trailer', trailer)
+      json.field('sizeBytes', decoder.sizeBytes)
+    }
+    await eachFile([file], work, ({ error }) => {
+      if (hasPages) json.end()
+      json.field('error', error)
+    })
+    json.end()
+  }
+  json.end()
 }
 
 /** Reads a file to its end. It is known to be right when the decoder's `end` returns. */
 async function walk(
   file: string,
+  count: Count,
   onHeader: (header: Header) => void,
   onPage: (frame: DecodedFrame) => void,
 ): Promise<{ decoder: Decoder; indexAt: number }> {
   const decoder = new Decoder()
   let header: Header | undefined
   let pagesEnd = HEADER_SIZE
-  for await (const chunk of createReadStream(file, { highWaterMark: CHUNK_BYTES })) {
-    decoder.push(chunk as Uint8Array)
+  for await (const chunk of readChunks(file, count)) {
+    decoder.push(chunk)
     if (header === undefined && decoder.header !== undefined) onHeader((header = decoder.header))
     for (let frame = decoder.nextFrame(); frame !== undefined; frame = decoder.nextFrame()) {
       onPage(frame)
@@ -91,30 +137,18 @@ function printHeader(header: Header): void {
   print('WAL size', `${header.walSize}`)
   print('WAL salts', [header.walSalt1, header.walSalt2].map((salt) => salt.toString(16).padStart(8, '0')).join(' '))
   print('node id', hex(header.nodeId))
-  process.stdout.write(
-    `\n${['PGNO', 'OFFSET', 'BYTES'].map((title) => title.padStart(12)).join('')}  LZ4    CHECKSUM\n`,
-  )
+  const titles = ['PGNO', 'OFFSET', 'BYTES', 'DATA BYTES'].map((title) => title.padStart(12))
+  process.stdout.write(`\n${titles.join('')}  FLAGS      CHECKSUM\n`)
 }
 
 function print(name: string, value: string): void {
-  process.stdout.write(`${name.padEnd(16)}${value}\n`)
+  process.stdout.write(`${name.padEnd(16)}${printable(value)}\n`)
+}
+
+function flagsOf(frame: DecodedFrame): number {
+  return frame.encoding === 'block' ? PAGE_HAS_SIZE : 0
 }
 
 function checksumOf(frame: DecodedFrame): string {
   return formatChecksum(pageChecksum(frame.pgno, frame.page()))
-}
-
-/** Sixteen bytes a line; rows that repeat the one before are left out, as hexdump(1) does. */
-function hexdump(page: Uint8Array): string {
-  const lines: string[] = []
-  let before = ''
-  for (let at = 0; at < page.length; at += 16) {
-    const row = Buffer.from(page.buffer, page.byteOffset + at, 16)
-    const digits = row.toString('hex').replace(/../g, '$& ')
-    const text = row.toString('latin1').replace(/[^ -~]/g, '.')
-    if (digits !== before) lines.push(`    ${at.toString(16).padStart(5, '0')}  ${digits} ${text}`)
-    else if (lines.at(-1) !== '    *') lines.push('    *')
-    before = digits
-  }
-  return `${lines.join('\n')}\n`
 }

@@ -1,6 +1,10 @@
+import { stat } from 'node:fs/promises'
 import { LTXError } from '../../ltx/errors.ts'
 import type { Header, Trailer } from '../../ltx/header.ts'
 import { formatTXID } from '../../ltx/types.ts'
+import { describeSystemError, UnreadableFileError } from '../../offline/errors.ts'
+import { formatSize } from '../../util/units.ts'
+import { ProgressBar } from '../progress-bar.ts'
 
 /** What is wrong with a file, for JSON. */
 export interface FileProblem {
@@ -31,14 +35,27 @@ export function printProblem({ file, error }: FileProblem): void {
   process.stderr.write(`ltxd: ${file}: ${error.message}\n`)
 }
 
-function describe(error: unknown): FileProblem['error'] {
+export function describe(error: unknown): FileProblem['error'] {
   if (error instanceof LTXError) {
     const { message, offset, field } = error
     return { message, ...(offset === undefined ? {} : { offset }), ...(field === undefined ? {} : { field }) }
   }
+  const cause = error instanceof UnreadableFileError ? error.cause : error
   // Of the system's errors: no such file, no permission … Anything else is not for the file to answer for.
-  if (error instanceof Error && 'syscall' in error) return { message: error.message }
+  if (cause instanceof Error && 'syscall' in cause) return { message: describeSystemError(cause, 'an LTX file') }
   throw error
+}
+
+/** A bar for so many bytes, on a terminal, where they are not printed over it. */
+export function byteBar(isShown = process.stderr.isTTY): ProgressBar {
+  return new ProgressBar((done, total) => `${formatSize(done)} of ${formatSize(total)}`, isShown)
+}
+
+/** Of those that are there. */
+export async function totalSize(files: readonly string[]): Promise<number> {
+  let sizeBytes = 0
+  for (const file of files) sizeBytes += (await stat(file).catch(() => undefined))?.size ?? 0
+  return sizeBytes
 }
 
 /** Header and trailer with numbers of 64 bits in hexadecimal, as everything about LTX shows them. */

@@ -4,6 +4,7 @@ import { HEADER_SIZE, unmarshalHeader, unmarshalTrailer, type Header, type Trail
 import { INDEX_TAIL_SIZE, pageIndexRange, readPageIndex } from '../../ltx/page-index.ts'
 import { formatTXID } from '../../ltx/types.ts'
 import { printJson, printTable, type Column } from '../output.ts'
+import { ProgressBar } from '../progress-bar.ts'
 import { eachFile, formatTime, hex, printProblem, toJson, type FileProblem } from './each-file.ts'
 
 interface Listed {
@@ -33,7 +34,13 @@ export async function list(paths: readonly string[], json: boolean): Promise<voi
   const failed = (problem: FileProblem) => problems.push(problem)
   const files: string[] = []
   await eachFile(paths, async (path) => void files.push(...(await expand(path))), failed)
-  await eachFile(files, async (file) => void listed.push(await read(file)), failed)
+  const bar = new ProgressBar((done, total) => `${done} of ${total} files`)
+  const work = async (file: string) => {
+    listed.push(await read(file))
+    bar.update(listed.length, files.length)
+  }
+  await eachFile(files, work, failed)
+  bar.stop()
   if (json) {
     const entries = listed.map(({ file, header, trailer, pages, sizeBytes }) => {
       return { file, pages, sizeBytes, ...toJson(header, trailer) }

@@ -1,0 +1,56 @@
+/** Writes one JSON document as its parts come, each item of an array on a line of its own: nothing of it is kept. */
+export class JsonWriter {
+  readonly #write: (text: string) => void
+  /** What is open, outermost first. */
+  readonly #open: { readonly end: string; isEmpty: boolean }[] = []
+
+  constructor(write: (text: string) => void) {
+    this.#write = write
+  }
+
+  /** With a name where an object is open, without one elsewhere. */
+  beginArray(name?: string): void {
+    this.#begin(name, '[', ']')
+  }
+
+  beginObject(name?: string): void {
+    this.#begin(name, '{', '}')
+  }
+
+  field(name: string, value: unknown): void {
+    this.#next(name)
+    this.#write(JSON.stringify(value))
+  }
+
+  item(value: unknown): void {
+    this.#next()
+    this.#write(JSON.stringify(value))
+  }
+
+  /** Of what was begun last. */
+  end(): void {
+    const ended = this.#open.pop()
+    if (ended === undefined) throw new Error('nothing is open')
+    this.#write(ended.isEmpty ? ended.end : `\n${this.#indent()}${ended.end}`)
+    if (this.#open.length === 0) this.#write('\n')
+  }
+
+  #begin(name: string | undefined, begin: string, end: string): void {
+    this.#next(name)
+    this.#write(begin)
+    this.#open.push({ end, isEmpty: true })
+  }
+
+  #next(name?: string): void {
+    const inside = this.#open.at(-1)
+    if (inside !== undefined) {
+      this.#write(`${inside.isEmpty ? '' : ','}\n${this.#indent()}`)
+      inside.isEmpty = false
+    }
+    if (name !== undefined) this.#write(`${JSON.stringify(name)}: `)
+  }
+
+  #indent(): string {
+    return '  '.repeat(this.#open.length)
+  }
+}
