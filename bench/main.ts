@@ -9,7 +9,10 @@ import type { Line } from './harness/figures.ts'
 import { describeMachine } from './harness/machine.ts'
 import { renderReport, type Report } from './harness/report.ts'
 import type { Row } from './harness/row.ts'
-import { CLUSTER, CLUSTER_ROWS, ROWS } from './rows.ts'
+import { renderLTXReport } from './ltx/report.ts'
+import { LTX_ROWS, type LTXRow } from './ltx/rows.ts'
+import { runLTXRows } from './ltx/run.ts'
+import { CLUSTER, CLUSTER_ROWS, LTX, ROWS } from './rows.ts'
 
 interface Options {
   readonly json?: string
@@ -20,15 +23,17 @@ interface Options {
   readonly backup: boolean
   readonly oneCore: boolean
   readonly megabytes: number
+  readonly cores: number
 }
 
-const NAMES = [...ROWS, ...CLUSTER_ROWS].map((row) => row.name)
+const NODE_ROWS = [...ROWS, ...CLUSTER_ROWS]
+const NAMES = [...NODE_ROWS, ...LTX_ROWS].map((row) => row.name)
 
 const program = new Command('bench')
   .description('Native SQLite and SQLite on an ltxd mount, side by side in one run.')
   .argument(
     '[row...]',
-    `rows to run: ${NAMES.join(', ')}; ${CLUSTER}: those of a primary and its replicas (default: those of one node)`,
+    `rows to run: ${NAMES.join(', ')}; ${CLUSTER}: those of a primary and its replicas; ${LTX}: those of LTX files, beside superfly/ltx (default: those of one node)`,
   )
   .option('--json <file>', 'save the figures')
   .option('--compare <file>', 'print how much changed since figures that --json saved')
@@ -38,6 +43,7 @@ const program = new Command('bench')
   .option('--backup', 'let the node back up to a directory meanwhile', false)
   .option('--one-core', 'keep the clients and the node on one core', false)
   .option('--megabytes <n>', 'size of the database that a new replica fetches', positive, 200)
+  .option('--cores <n>', 'what each process of the ltx rows may use: 1 or 2', oneOrTwo, 1)
   .exitOverride()
 
 process.exitCode = await main()
@@ -49,35 +55,51 @@ async function main(): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     throw error
   }
-  const unknown = program.args.filter((name) => name !== CLUSTER && !NAMES.includes(name))
+  const unknown = program.args.filter((name) => ![CLUSTER, LTX, ...NAMES].includes(name))
   if (unknown.length > 0) {
-    console.error(`unknown row ${unknown.join(', ')}: expected ${CLUSTER}, or some of ${NAMES.join(', ')}`)
+    console.error(`unknown row ${unknown.join(', ')}: expected ${CLUSTER}, ${LTX}, or some of ${NAMES.join(', ')}`)
     return 2
   }
+  const ltxRows = LTX_ROWS.filter(({ name }) => program.args.includes(LTX) || program.args.includes(name))
+  const names = program.args.filter((name) => name !== LTX && !ltxRows.some((row) => row.name === name))
+  if (ltxRows.length > 0 && names.length > 0) {
+    console.error(`the rows of ${LTX} have a table of their own: ask for ${names.join(', ')} in another run`)
+    return 2
+  }
+  if (ltxRows.length > 0) return runLTX(ltxRows, program.opts<Options>())
   return run(program.args, program.opts<Options>())
+}
+
+async function runLTX(rows: readonly LTXRow[], options: Options): Promise<number> {
+  if (options.compare !== undefined) {
+    console.error(`--compare is not for the rows of ${LTX}: what they are compared with runs beside them`)
+    return 2
+  }
+  return inDirectory(options, async (base) => {
+    const report = await runLTXRows(rows, { directory: base, rounds: options.rounds, cores: options.cores, progress })
+    progress('')
+    console.log(renderLTXReport(report))
+    save(report, options)
+  })
 }
 
 async function run(names: readonly string[], options: Options): Promise<number> {
   const before =
     options.compare === undefined ? undefined : (JSON.parse(readFileSync(options.compare, 'utf8')) as Report)
-  const cleanup = new Cleanup()
-  cleanup.onSignals((signal) => console.error(`\n${signal}: cleaning up`))
-  const base = mkdtempSync(join(realpathSync(options.dir), 'ltxd-bench-'))
-  cleanup.defer(`remove ${base}`, () => removeTree(base))
-  const bench = new Bench(
-    {
-      base,
-      rounds: options.rounds,
-      seconds: options.seconds,
-      withBackup: options.backup,
-      oneCore: options.oneCore,
-      megabytes: options.megabytes,
-      progress,
-    },
-    cleanup,
-  )
-  const lines: Line[] = []
-  try {
+  return inDirectory(options, async (base, cleanup) => {
+    const bench = new Bench(
+      {
+        base,
+        rounds: options.rounds,
+        seconds: options.seconds,
+        withBackup: options.backup,
+        oneCore: options.oneCore,
+        megabytes: options.megabytes,
+        progress,
+      },
+      cleanup,
+    )
+    const lines: Line[] = []
     for (const row of chosen(names)) lines.push(...(await row.run(bench)))
     const report: Report = {
       takenAt: new Date().toISOString(),
@@ -91,7 +113,22 @@ async function run(names: readonly string[], options: Options): Promise<number> 
     progress('')
     console.log(renderReport(report))
     if (before !== undefined) console.log(`\n${renderComparison(before, report)}`)
-    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`)
+    save(report, options)
+  })
+}
+
+function save(report: object, { json }: Options): void {
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, undefined, 2)}\n`)
+}
+
+/** Works in a fresh directory, of which nothing remains. Returns the exit code. */
+async function inDirectory(options: Options, work: (base: string, cleanup: Cleanup) => Promise<void>): Promise<number> {
+  const cleanup = new Cleanup()
+  cleanup.onSignals((signal) => console.error(`\n${signal}: cleaning up`))
+  const base = mkdtempSync(join(realpathSync(options.dir), 'ltxd-bench-'))
+  cleanup.defer(`remove ${base}`, () => removeTree(base))
+  try {
+    await work(base, cleanup)
     return 0
   } catch (error) {
     progress('')
@@ -104,7 +141,7 @@ async function run(names: readonly string[], options: Options): Promise<number> 
 
 function chosen(names: readonly string[]): Row[] {
   if (names.length === 0) return [...ROWS]
-  const named = [...ROWS, ...CLUSTER_ROWS].filter((row) => names.includes(row.name))
+  const named = NODE_ROWS.filter((row) => names.includes(row.name))
   return names.includes(CLUSTER) ? [...new Set([...named, ...CLUSTER_ROWS])] : named
 }
 
@@ -118,6 +155,11 @@ function removeTree(directory: string): void {
   const mounts = mountsBelow(directory)
   if (mounts.length > 0) throw new Error(`still mounted: ${mounts.join(', ')}`)
   rmSync(directory, { recursive: true, force: true })
+}
+
+function oneOrTwo(text: string): number {
+  if (text !== '1' && text !== '2') throw new InvalidArgumentError('expected 1 or 2')
+  return Number(text)
 }
 
 function positive(text: string): number {

@@ -21,6 +21,9 @@ export const ROWS: readonly Row[] = [
   bulkInsert,
 ]
 
+/** The name by which the rows of LTX files (ltx/rows.ts) are asked for. */
+export const LTX = 'ltx'
+
 /** The name by which all of the following are asked for. */
 export const CLUSTER = 'cluster'
 

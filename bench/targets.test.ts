@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import type { Line } from './harness/figures.ts'
 import { PEERS } from './peers.ts'
-import { CLUSTER, CLUSTER_ROWS, ROWS } from './rows.ts'
+import { LTX_ROWS } from './ltx/rows.ts'
+import { CLUSTER, CLUSTER_ROWS, LTX, ROWS } from './rows.ts'
 import { TARGETS } from './targets.ts'
 
 const line = (id: string, ltxd: Line['ltxd']): Line => ({ id, what: id, native: { perSecond: 100_000 }, ltxd })
@@ -27,6 +28,6 @@ test('no figure reaches no target', () => {
 
 test('each peer has its target, and no two rows share a name', () => {
   expect(Object.keys(TARGETS)).toEqual(expect.arrayContaining(Object.keys(PEERS)))
-  const names = [...ROWS, ...CLUSTER_ROWS].map((row) => row.name)
-  expect(new Set([...names, CLUSTER]).size).toBe(names.length + 1)
+  const names = [...ROWS, ...CLUSTER_ROWS, ...LTX_ROWS].map((row) => row.name)
+  expect(new Set([...names, CLUSTER, LTX]).size).toBe(names.length + 2)
 })

@@ -1,0 +1,164 @@
+/**
+ * One task of the LTX rows in a process of its own: `child.js ltxd|library TASK ARGUMENT…`, its cost as a line of JSON.
+ * bench/reference/main.go is its counterpart; both read and write files in pieces of the same size.
+ */
+import { openSync, readSync, closeSync, readFileSync, writeSync, fstatSync } from 'node:fs'
+import { compressSync, uncompressSync } from 'lz4-napi'
+import { compact } from '../../src/ltx/compactor.ts'
+import { Decoder } from '../../src/ltx/decoder.ts'
+import { Encoder } from '../../src/ltx/encoder.ts'
+import { fileInputs } from '../../src/ltx/file-inputs.ts'
+import { blockBound, compressBlock, CRCRegister, decompressInto } from '../../src/ltx/kernels/kernels.ts'
+import { PAGE_SIZE, type Cost, type TaskName } from './cost.ts'
+import { snapshotHeader } from './fixture-files.ts'
+
+const CHUNK_BYTES = 256 * 1024
+
+/** What a task did. Whatever it prepares before it returns a function does not count. */
+type Done = Pick<Cost, 'operations' | 'share'>
+type Task = (args: readonly string[]) => () => Done | Promise<Done>
+
+const LTXD: Readonly<Record<TaskName, Task>> = {
+  compact:
+    ([out, ...inputs]) =>
+    async () => {
+      const compaction = compact(fileInputs(inputs), { noChecksum: true })
+      const fd = openSync(out!, 'w')
+      for await (const chunk of compaction) writeAll(fd, chunk)
+      closeSync(fd)
+      return { operations: 1 }
+    },
+
+  verify:
+    ([file]) =>
+    () => {
+      const decoder = new Decoder()
+      for (const chunk of chunksOf(file!)) {
+        decoder.push(chunk)
+        while (decoder.next() !== undefined);
+      }
+      decoder.end()
+      return { operations: decoder.pageCount }
+    },
+
+  encode:
+    ([database, out]) =>
+    () => {
+      const fd = openSync(out!, 'w')
+      const input = openSync(database!, 'r')
+      const commit = fstatSync(input).size / PAGE_SIZE
+      closeSync(input)
+      const encoder = new Encoder(snapshotHeader(commit), (chunk) => writeAll(fd, chunk))
+      let pgno = 0
+      for (const chunk of chunksOf(database!)) {
+        for (let at = 0; at < chunk.length; at += PAGE_SIZE) {
+          encoder.writePage(++pgno, chunk.subarray(at, at + PAGE_SIZE))
+        }
+      }
+      const { sizeBytes } = encoder.finish(0n)
+      closeSync(fd)
+      return { operations: pgno, share: sizeBytes / (commit * PAGE_SIZE) }
+    },
+
+  crc: (args) => {
+    const pages = samples(args)
+    const register = new CRCRegister()
+    return () => repeat(pages, (page) => register.update(page))
+  },
+
+  compress: (args) => compressing(samples(args), (page) => compressBlock(page).length),
+
+  decompress: ([file]) => {
+    const blocks = blocksOf(file!)
+    return () => repeat(blocks, (block) => void decompressInto(block, 0, PAGE_SIZE, 0))
+  },
+}
+
+/** The fastest of each kind for Node. None computes CRC-64/ISO faster than a table in JavaScript does. */
+const LIBRARY: Partial<Record<TaskName, Task>> = {
+  compress: (args) => compressing(samples(args), (page) => compressSync(page).length - 4),
+
+  decompress: ([file]) => {
+    // lz4-napi wants the size of what will come out in front.
+    const size = Buffer.alloc(4)
+    size.writeUInt32LE(PAGE_SIZE)
+    const blocks = blocksOf(file!).map((block) => Buffer.concat([size, block]))
+    return () => repeat(blocks, (block) => void uncompressSync(block))
+  },
+}
+
+function compressing(pages: readonly Buffer[], sizeOf: (page: Buffer) => number): () => Done {
+  return () => {
+    let bytes = 0
+    const { operations } = repeat(pages, (page) => (bytes += sizeOf(page)))
+    return { operations, share: bytes / (operations * PAGE_SIZE) }
+  }
+}
+
+/** All the work again and again for a second. */
+function repeat<T>(items: readonly T[], work: (item: T) => void): Done {
+  let operations = 0
+  for (const startMs = performance.now(); performance.now() - startMs < 1000; operations += items.length) {
+    for (const item of items) work(item)
+  }
+  return { operations }
+}
+
+/** Every stride-th page of a file. */
+function samples([file, stride]: readonly string[]): Buffer[] {
+  const fd = openSync(file!, 'r')
+  const pages: Buffer[] = []
+  for (let n = 0; ; n += Number(stride)) {
+    const page = Buffer.alloc(PAGE_SIZE)
+    if (readSync(fd, page, 0, PAGE_SIZE, n * PAGE_SIZE) === 0) break
+    pages.push(page)
+  }
+  closeSync(fd)
+  return pages
+}
+
+/** The blocks of a file, in which each has its size in four bytes in front of it. */
+function blocksOf(file: string): Buffer[] {
+  const bytes = readFileSync(file)
+  const blocks: Buffer[] = []
+  for (let at = 0; at < bytes.length;) {
+    const end = at + 4 + bytes.readUInt32BE(at)
+    blocks.push(bytes.subarray(at + 4, end))
+    at = end
+  }
+  if (blocks.some((block) => block.length > blockBound(PAGE_SIZE))) throw new Error(`${file} is not a file of blocks`)
+  return blocks
+}
+
+/** Each is valid until the next one. */
+function* chunksOf(file: string): Iterable<Uint8Array> {
+  const fd = openSync(file, 'r')
+  const buffer = new Uint8Array(CHUNK_BYTES)
+  for (;;) {
+    const read = readSync(fd, buffer, 0, CHUNK_BYTES, null)
+    if (read === 0) break
+    yield buffer.subarray(0, read)
+  }
+  closeSync(fd)
+}
+
+function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at)
+}
+
+const [side, name, ...args] = process.argv.slice(2)
+const task = (side === 'library' ? LIBRARY : LTXD)[name as TaskName]
+if (task === undefined) throw new Error(`${side} has no task ${name}`)
+const run = task(args)
+const before = process.cpuUsage()
+const startMs = performance.now()
+const done = await run()
+const seconds = (performance.now() - startMs) / 1000
+const { user, system } = process.cpuUsage(before)
+const cost: Cost = {
+  ...done,
+  seconds,
+  cpuSeconds: (user + system) / 1e6,
+  peakBytes: process.resourceUsage().maxRSS * 1024,
+}
+console.log(JSON.stringify(cost))

@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest'
+import { judge, summarizeCosts, type LTXFigure } from './figures.ts'
+import { LTX_ROWS } from './rows.ts'
+
+const compaction = LTX_ROWS.find(({ name }) => name === 'ltx-compact')!
+const figure = (perSecond: number, peakMB = 50): LTXFigure => ({ perSecond, cpuSeconds: 1, peakBytes: peakMB * 1e6 })
+const verdict = (figures: Parameters<typeof judge>[1]['figures']) =>
+  judge(compaction, { name: compaction.name, figures })
+
+test('a line is held against the fastest of the others, and its memory against the limit', () => {
+  expect(verdict({ ltxd: figure(300), reference: figure(100) })).toEqual({ times: 3, reached: true })
+  expect(verdict({ ltxd: figure(299), reference: figure(100) }).reached).toBe(false)
+  expect(verdict({ ltxd: figure(300), reference: figure(90), library: figure(101) }).reached).toBe(false)
+  expect(verdict({ ltxd: figure(300, 101), reference: figure(100) }).reached).toBe(false)
+})
+
+test('without anything to compare with, nothing is said', () => {
+  expect(verdict({ ltxd: figure(300) })).toEqual({ times: undefined, reached: undefined })
+})
+
+test('times are medians, memory is the worst of all rounds', () => {
+  const costs = [1, 9, 2].map((seconds) => ({ operations: 18, seconds, cpuSeconds: seconds, peakBytes: seconds * 10 }))
+  const { perSecond, cpuSeconds, peakBytes } = summarizeCosts(costs, (cost) => cost.operations / cost.seconds)
+  expect({ perSecond, cpuSeconds, peakBytes }).toEqual({ perSecond: 9, cpuSeconds: 2, peakBytes: 90 })
+})

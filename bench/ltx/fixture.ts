@@ -1,0 +1,158 @@
+import { closeSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { compressSync } from 'lz4-napi'
+import { Encoder } from '../../src/ltx/encoder.ts'
+import type { Header } from '../../src/ltx/header.ts'
+import { PAGE_SIZE } from './cost.ts'
+import { changeHeader, snapshotHeader } from './fixture-files.ts'
+
+/** What the LTX rows work on. */
+export interface Fixture {
+  readonly database: string
+  readonly pageCount: number
+  readonly snapshot: string
+  readonly transactions: readonly string[]
+  readonly pagesEach: number
+  /** Every STRIDE-th page, as an LZ4 block behind its size. */
+  readonly blocks: string
+}
+
+export interface FixtureSize {
+  readonly pageCount: number
+  readonly transactions: number
+  readonly pagesEach: number
+}
+
+/** That of the goals: 950 MB of pages, half of that as a snapshot. */
+export const FULL_SIZE: FixtureSize = { pageCount: 232_000, transactions: 300, pagesEach: 200 }
+/** 58 pages apart: four thousand samples, more than any cache keeps. */
+export const STRIDE = 58
+
+/** Makes the files: see README.md for what is in the pages. The same at each call. */
+export function makeFixture(directory: string, size: FixtureSize, progress: (text: string) => void): Fixture {
+  mkdirSync(directory, { recursive: true })
+  const { pageCount } = size
+  const database = join(directory, 'database.db')
+  progress('making a database')
+  writeDatabase(database, pageCount)
+  const pages = new PageReader(database)
+  progress('making a snapshot')
+  const snapshot = join(directory, '1.ltx')
+  writeFile(snapshot, snapshotHeader(pageCount), range(pageCount), (pgno) => pages.read(pgno))
+  const random = randomNumbers(7)
+  const transactions = Array.from({ length: size.transactions }, (_, index) => {
+    progress(`making transaction ${index + 1} of ${size.transactions}`)
+    const path = join(directory, `${index + 2}.ltx`)
+    const pgnos = new Set<number>()
+    while (pgnos.size < size.pagesEach) pgnos.add(1 + (random() % pageCount))
+    const sorted = [...pgnos].sort((a, b) => a - b)
+    writeFile(path, changeHeader(index + 2, pageCount), sorted, (pgno) => changed(pages.read(pgno), random))
+    return path
+  })
+  const blocks = join(directory, 'blocks')
+  writeBlocks(blocks, pages, pageCount)
+  pages.close()
+  return { database, pageCount, snapshot, transactions, pagesEach: size.pagesEach, blocks }
+}
+
+/** An events table with an index: names, times, JSON, and tokens that nothing compresses. */
+function writeDatabase(path: string, pageCount: number): void {
+  const db = new Database(path)
+  db.pragma(`page_size = ${PAGE_SIZE}`)
+  db.pragma('journal_mode = off')
+  db.pragma('synchronous = off')
+  db.exec(
+    'CREATE TABLE events (id INTEGER PRIMARY KEY, user TEXT, at TEXT, kind TEXT, detail TEXT, token BLOB); CREATE INDEX by_user ON events (user, at)',
+  )
+  const insert = db.prepare('INSERT INTO events (user, at, kind, detail, token) VALUES (?, ?, ?, ?, ?)')
+  const size = db.prepare<[], number>('PRAGMA page_count').pluck()
+  const random = randomNumbers(1)
+  const kinds = ['page.viewed', 'order.placed', 'order.paid', 'session.started', 'item.added']
+  const token = Buffer.alloc(48)
+  let time = 1_600_000_000_000
+  const batch = db.transaction(() => {
+    for (let i = 0; i < 5_000; i++) {
+      const user = random()
+      time += random() % 5_000
+      for (let at = 0; at < token.length; at += 4) token.writeUInt32LE(random(), at)
+      insert.run(
+        `user-${(user % 100_000).toString(36)}@example.com`,
+        new Date(time).toISOString(),
+        kinds[user % kinds.length],
+        JSON.stringify({
+          path: `/shop/${random() % 5000}/${random() % 100}`,
+          ms: random() % 900,
+          amount: user % 20_000,
+        }),
+        token,
+      )
+    }
+  })
+  while (size.get()! < pageCount) batch()
+  db.close()
+  const fd = openSync(path, 'r+')
+  ftruncateSync(fd, pageCount * PAGE_SIZE)
+  closeSync(fd)
+}
+
+/** A few values of the page are others. */
+function changed(page: Buffer, random: () => number): Buffer {
+  for (let change = 0; change < 4; change++) page.writeUInt32LE(random(), random() % (PAGE_SIZE - 4))
+  return page
+}
+
+function writeFile(path: string, header: Header, pgnos: Iterable<number>, read: (pgno: number) => Uint8Array): void {
+  const fd = openSync(path, 'w')
+  const encoder = new Encoder(header, (chunk) => {
+    for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at, chunk.length - at)
+  })
+  for (const pgno of pgnos) encoder.writePage(pgno, read(pgno))
+  encoder.finish(0n)
+  closeSync(fd)
+}
+
+function writeBlocks(path: string, pages: PageReader, pageCount: number): void {
+  const fd = openSync(path, 'w')
+  for (let pgno = 1; pgno <= pageCount; pgno += STRIDE) {
+    // lz4-napi puts four bytes in front, the size of the page: here that of the block.
+    const block = compressSync(pages.read(pgno))
+    block.writeUInt32BE(block.length - 4)
+    writeSync(fd, block)
+  }
+  closeSync(fd)
+}
+
+class PageReader {
+  readonly #fd: number
+  readonly #page = Buffer.alloc(PAGE_SIZE)
+
+  constructor(path: string) {
+    this.#fd = openSync(path, 'r')
+  }
+
+  /** Valid until the next one. */
+  read(pgno: number): Buffer {
+    readSync(this.#fd, this.#page, 0, PAGE_SIZE, (pgno - 1) * PAGE_SIZE)
+    return this.#page
+  }
+
+  close(): void {
+    closeSync(this.#fd)
+  }
+}
+
+function* range(count: number): Iterable<number> {
+  for (let n = 1; n <= count; n++) yield n
+}
+
+/** Whole numbers below 2^32, xorshift. */
+function randomNumbers(seed: number): () => number {
+  let state = seed * 0x9e3779b1
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return state >>> 0
+  }
+}

@@ -1,0 +1,56 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { describeMachine } from '../harness/machine.ts'
+import { contestants, type Contestant } from './contestants.ts'
+import type { Cost } from './cost.ts'
+import { summarizeCosts, type LTXLine } from './figures.ts'
+import { FULL_SIZE, makeFixture, type Fixture } from './fixture.ts'
+import type { LTXReport } from './report.ts'
+import { ratePerSecond, type LTXRow } from './rows.ts'
+
+export interface LTXRunOptions {
+  /** A fresh directory for 1.6 GB. */
+  readonly directory: string
+  readonly rounds: number
+  /** What each process may use: 1 or 2. */
+  readonly cores: number
+  readonly progress: (text: string) => void
+}
+
+/** The LTX rows: all contestants in turn, in each round, so that whatever else the machine does hits them alike. */
+export async function runLTXRows(rows: readonly LTXRow[], options: LTXRunOptions): Promise<LTXReport> {
+  const { all, missing } = await contestants(options.cores, options.progress)
+  const fixture = makeFixture(options.directory, FULL_SIZE, options.progress)
+  const lines: LTXLine[] = []
+  for (const row of rows) lines.push(await measure(row, fixture, all, options))
+  return {
+    takenAt: new Date().toISOString(),
+    machine: describeMachine(options.directory),
+    rounds: options.rounds,
+    cores: options.cores,
+    lines,
+    missing,
+  }
+}
+
+async function measure(
+  row: LTXRow,
+  fixture: Fixture,
+  all: readonly Contestant[],
+  { directory, rounds, progress }: LTXRunOptions,
+): Promise<LTXLine> {
+  const entered = all.filter(({ name }) => name !== 'library' || row.task === 'compress' || row.task === 'decompress')
+  const costs = entered.map((): Cost[] => [])
+  const out = join(directory, 'out.ltx')
+  for (let round = 1; round <= rounds; round++) {
+    for (const [index, contestant] of entered.entries()) {
+      progress(`${row.what}: ${contestant.name}, round ${round} of ${rounds}`)
+      costs[index]!.push(await contestant.run(row.task, row.args(fixture, out)))
+      rmSync(out, { force: true })
+    }
+  }
+  const figures = entered.map(({ name }, index) => {
+    return [name, summarizeCosts(costs[index]!, (cost) => ratePerSecond(row, fixture, cost))] as const
+  })
+  return { name: row.name, figures: Object.fromEntries(figures) }
+}
