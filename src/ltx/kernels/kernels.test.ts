@@ -208,6 +208,36 @@ describe('LZ4 blocks', () => {
     expect(decompressInto(Uint8Array.from(block), 0, 512, 0)).toBe(-1)
   })
 
+  test('are refused when a sequence ends beyond the page, wherever it begins, and only then', () => {
+    for (let before = 470; before <= 512; before++) {
+      for (let literals = 0; literals <= 14; literals++) {
+        for (let match = 4; match <= 18; match++) {
+          // One literal, repeated; then the sequence, with enough behind it for any short cut.
+          const run = [0x1f, 7, 1, 0, 255, before - 1 - 4 - 15 - 255]
+          const sequence = [(literals << 4) | (match - 4), ...Array<number>(literals).fill(9), 16, 0]
+          const end = before + literals + match
+          const rest = Math.max(0, 512 - end)
+          const tail = rest < 15 ? [rest << 4] : [0xf0, rest - 15]
+          const block = Uint8Array.from([...run, ...sequence, ...tail, ...Array<number>(rest).fill(5)])
+          const place = `${before} bytes, ${literals} literals, a match of ${match}`
+          expect(decompressInto(block, 0, 512, 0), place).toBe(end <= 512 ? 512 : -1)
+          const cut = Uint8Array.from([...run, ...sequence])
+          expect(decompressInto(cut, 0, 512, 0), `${place}, at the end`).toBe(end <= 512 ? end : -1)
+        }
+      }
+    }
+  })
+
+  test('find matches again behind much that has none', () => {
+    const page = new Uint8Array(65536)
+    for (let at = 0, state = 1; at < 32768; at++) {
+      state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9
+      page[at] = state >>> 24
+    }
+    for (let at = 32768; at < page.length; at++) page[at] = 'a sentence that is repeated, '.charCodeAt(at % 29)
+    expect(compressBlock(page).length).toBeLessThan(32768 + 1024)
+  })
+
   test('that end with a match are read, as superfly/ltx reads them', () => {
     expect(decompressInto(Uint8Array.of(0x11, 7, 1, 0), 0, 512, 0)).toBe(6)
     expect(stagedPage(6)).toEqual(new Uint8Array(6).fill(7))

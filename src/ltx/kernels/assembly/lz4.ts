@@ -9,11 +9,14 @@ const MIN_MATCH: i32 = 4
 const LAST_LITERALS: i32 = 5
 /** The last match starts at least twelve bytes before the end. */
 const MATCH_MARGIN: i32 = 12
-/** After 2^6 positions without a match the search starts to skip. */
-const SKIP_TRIGGER: i32 = 6
+/** After 2^3 steps without a match they become longer by one, and so on. */
+const SKIP_SHIFT: i32 = 3
+/** Tokens have four bits for a length; this one says that more follows. */
+const LONG: i32 = 15
 
-function slot(at: usize, log: i32): usize {
-  return TABLE + ((<usize>(((load<u64>(at) << 24) * 889523592379) >> (64 - log))) << 1)
+/** Where the table has the last position that began with the five bytes of `word`. */
+function slot(word: u64, shift: u64): usize {
+  return TABLE + ((<usize>(((word << 24) * 889523592379) >> shift)) << 1)
 }
 
 /** Copies at least `size` bytes, in steps of 16. */
@@ -23,6 +26,17 @@ function copy16(to: usize, from: usize, size: i32): void {
     v128.store(to, v128.load(from))
     to += 16
     from += 16
+  } while (to < end)
+}
+
+/** Copies at least `size` bytes, in steps of 32. */
+function copy32(to: usize, from: usize, size: i32): void {
+  const end = to + size
+  do {
+    v128.store(to, v128.load(from))
+    v128.store(to, v128.load(from, 16), 16)
+    to += 32
+    from += 32
   } while (to < end)
 }
 
@@ -54,14 +68,15 @@ function storeLength(op: usize, length: i32): usize {
 
 /** Token, literal length and literals of a sequence; returns where it goes on. */
 function storeLiterals(op: usize, from: usize, literals: i32, match: i32): usize {
-  const low = match < 15 ? match : 15
-  if (literals < 15) {
-    store<u8>(op++, (literals << 4) | low)
-  } else {
-    store<u8>(op++, 0xf0 | low)
-    op = storeLength(op, literals - 15)
+  const low = match < LONG ? match : LONG
+  if (literals < LONG) {
+    store<u8>(op, (literals << 4) | low)
+    v128.store(op + 1, v128.load(from))
+    return op + 1 + literals
   }
-  if (literals > 0) copy16(op, from, literals)
+  store<u8>(op++, 0xf0 | low)
+  op = storeLength(op, literals - LONG)
+  copy16(op, from, literals)
   return op + literals
 }
 
@@ -72,32 +87,50 @@ export function compress(size: i32): i32 {
   let op = BLOCK
   if (size > MATCH_MARGIN) {
     const log = size > 16384 ? MAX_TABLE_LOG : size > 2048 ? MAX_TABLE_LOG - 1 : MAX_TABLE_LOG - 2
+    const shift: u64 = 64 - log
     memory.fill(TABLE, 0, 2 << log)
     const lastStart = end - MATCH_MARGIN
     const lastMatched = end - LAST_LITERALS
     let ip = PAGE + 1
-    let search = 1 << SKIP_TRIGGER
-    while (ip <= lastStart) {
-      const cell = slot(ip, log)
-      let candidate = PAGE + load<u16>(cell)
-      store<u16>(cell, <u16>(ip - PAGE))
-      if (load<u32>(candidate) != load<u32>(ip)) {
-        ip += search++ >> SKIP_TRIGGER
-        continue
+    let misses = 0
+    while (ip < lastStart) {
+      const word = load<u64>(ip)
+      const first = slot(word, shift)
+      const second = slot(word >> 8, shift)
+      let candidate = PAGE + load<u16>(first)
+      const other = PAGE + load<u16>(second)
+      store<u16>(first, <u16>(ip - PAGE))
+      store<u16>(second, <u16>(ip + 1 - PAGE))
+      if (load<u32>(candidate) != <u32>word) {
+        if (load<u32>(other) != <u32>(word >> 8)) {
+          ip += 2 + (misses++ >> SKIP_SHIFT)
+          continue
+        }
+        ip++
+        candidate = other
       }
-      while (ip > anchor && candidate > PAGE && load<u8>(ip - 1) == load<u8>(candidate - 1)) {
-        ip--
-        candidate--
+      const room = min(ip - anchor, candidate - PAGE)
+      if (room > 0) {
+        const back = min(room, (<usize>clz(load<u64>(ip - 8) ^ load<u64>(candidate - 8))) >> 3)
+        ip -= back
+        candidate -= back
       }
+      const literals = <i32>(ip - anchor)
       const match = matching(ip + MIN_MATCH, candidate + MIN_MATCH, lastMatched)
-      op = storeLiterals(op, anchor, <i32>(ip - anchor), match)
+      if (literals < LONG && match < LONG) {
+        store<u8>(op, (literals << 4) | match)
+        v128.store(op + 1, v128.load(anchor))
+        op += literals + 1
+      } else {
+        op = storeLiterals(op, anchor, literals, match)
+      }
       store<u16>(op, <u16>(ip - candidate))
       op += 2
-      if (match >= 15) op = storeLength(op, match - 15)
+      if (match >= LONG) op = storeLength(op, match - LONG)
       ip += MIN_MATCH + match
       anchor = ip
-      search = 1 << SKIP_TRIGGER
-      if (ip <= lastStart) store<u16>(slot(ip - 2, log), <u16>(ip - 2 - PAGE))
+      misses = 0
+      if (ip < lastStart) store<u16>(slot(load<u64>(ip - 2), shift), <u16>(ip - 2 - PAGE))
     }
   }
   op = storeLiterals(op, anchor, <i32>(end - anchor), 0)
@@ -126,32 +159,51 @@ export function decompress(size: i32, at: i32, limit: i32, base: i32): i32 {
   const inputEnd = BLOCK + size
   const outputEnd = PAGE + limit
   const window = PAGE + base
+  // Up to here, a sequence with short lengths can be copied without looking at what is left: 14 literals and an offset go
+  // in, 14 literals and a match of 18 come out, in copies of 16.
+  const nearInputEnd = inputEnd - 16
+  const nearOutputEnd = outputEnd - 32
   let ip = BLOCK
   let op = PAGE + at
   while (ip < inputEnd) {
     const token = <i32>load<u8>(ip++)
     let literals = token >> 4
-    if (literals == 15) {
-      let more: i32
-      do {
-        if (ip >= inputEnd) return -1
-        more = load<u8>(ip++)
-        literals += more
-      } while (more == 255)
+    if (literals < LONG && ip <= nearInputEnd && op <= nearOutputEnd) {
+      v128.store(op, v128.load(ip))
+      ip += literals
+      op += literals
+    } else {
+      if (literals == LONG) {
+        let more: i32
+        do {
+          if (ip >= inputEnd) return -1
+          more = load<u8>(ip++)
+          literals += more
+        } while (more == 255)
+      }
+      if (literals > <i32>(inputEnd - ip) || literals > <i32>(outputEnd - op)) return -1
+      if (literals > 0) {
+        if (literals <= <i32>(outputEnd - op) - 32) copy32(op, ip, literals)
+        else copy16(op, ip, literals)
+      }
+      ip += literals
+      op += literals
+      // A token that announces a match, with nothing behind its literals.
+      if (ip == inputEnd) return (token & 15) == 0 ? <i32>(op - PAGE) - at : -1
+      if (inputEnd - ip < 2) return -1
     }
-    if (literals > <i32>(inputEnd - ip) || literals > <i32>(outputEnd - op)) return -1
-    if (literals > 0) copy16(op, ip, literals)
-    ip += literals
-    op += literals
-    // A token that announces a match, with nothing behind its literals.
-    if (ip == inputEnd) return (token & 15) == 0 ? <i32>(op - PAGE) - at : -1
-
-    if (inputEnd - ip < 2) return -1
     const offset = <i32>load<u16>(ip)
     ip += 2
     if (offset == 0 || offset > <i32>(op - window)) return -1
     let match = token & 15
-    if (match == 15) {
+    if (match < LONG && offset >= 16 && op <= outputEnd - 18) {
+      const from = op - offset
+      v128.store(op, v128.load(from))
+      store<u16>(op, load<u16>(from, 16), 16)
+      op += match + MIN_MATCH
+      continue
+    }
+    if (match == LONG) {
       let more: i32
       do {
         if (ip >= inputEnd) return -1
@@ -161,7 +213,8 @@ export function decompress(size: i32, at: i32, limit: i32, base: i32): i32 {
     }
     match += MIN_MATCH
     if (match > <i32>(outputEnd - op)) return -1
-    copyMatch(op, offset, match)
+    if (offset >= 32 && match <= <i32>(outputEnd - op) - 32) copy32(op, op - offset, match)
+    else copyMatch(op, offset, match)
     op += match
   }
   // The format has literals last; superfly/ltx reads a block that ends with a match all the same.
