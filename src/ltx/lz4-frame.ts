@@ -107,6 +107,8 @@ function fromBlock(
   const base = (flags & FLAG.independent) !== 0 ? filled : 0
   const size = decompressInto(data, filled, pageSize, base)
   if (size < 0) throw refuse(window, at, 'block is not valid, or decompresses to more than a page')
+  // superfly/ltx puts into a page of 64 KiB what was in its buffer, and skips the block in others.
+  if (size === 0) throw refuse(window, at, 'a block is empty')
   return size
 }
 
