@@ -12,7 +12,13 @@ const golden = fileURLToPath(new URL('../../test/golden/', import.meta.url))
 const ALL = { maxPages: Infinity, maxDataBytes: Infinity }
 
 function partsOf(bytes: Uint8Array, options = ALL): Part[] {
-  const read = (offset: number, length: number) => bytes.subarray(offset, offset + length)
+  // Into the same memory each time, as from a file.
+  const buffer = Buffer.alloc(bytes.length)
+  const read = (offset: number, length: number) => {
+    const found = bytes.subarray(offset, offset + length)
+    buffer.fill(0xee).set(found)
+    return buffer.subarray(0, found.length)
+  }
   return [...anatomy(read, bytes.length, options)]
 }
 

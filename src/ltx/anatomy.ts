@@ -59,7 +59,7 @@ export function* anatomy(read: ReadAt, sizeBytes: number, options: AnatomyOption
   yield* fieldsOf(take(read, trailerAt, TRAILER_SIZE, 'trailer'), trailerAt, TRAILER_FIELDS)
   const end = trailerAt + TRAILER_SIZE
   if (end < sizeBytes) {
-    const rest = { offset: end, sizeBytes: sizeBytes - end, bytes: read(end, options.maxDataBytes).slice() }
+    const rest = { offset: end, sizeBytes: sizeBytes - end, bytes: new Uint8Array(read(end, options.maxDataBytes)) }
     yield { ...rest, field: 'trailer', meaning: `${sizeBytes - end} bytes`, problem: 'the file was to end here' }
   }
 }
@@ -213,5 +213,5 @@ function take(read: ReadAt, offset: number, length: number, field: string): Uint
       field,
     })
   }
-  return bytes.slice()
+  return new Uint8Array(bytes)
 }

@@ -1,5 +1,5 @@
 /** LTX files become a database, or a database becomes newer by them: by all of them, or nothing happens. */
-import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises'
+import { mkdtemp, open, realpath, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DatabaseFile } from '../apply/database-file.ts'
 import { ApplyBlockedError } from '../apply/errors.ts'
@@ -50,13 +50,17 @@ export async function applyToExisting(
   files: readonly LTXFile[],
   { replace = false, signal }: { readonly replace?: boolean; readonly signal?: AbortSignal } = {},
 ): Promise<AppliedFiles> {
-  const file = lockDatabase(path)
+  // SQLite follows links, too, and keeps journal and WAL beside the file itself.
+  const real = await realpath(path).catch((error: unknown) => {
+    throw new OutputError(path, error)
+  })
+  const file = lockDatabase(real)
   let database: LiveDatabase | undefined
   try {
     database = new LiveDatabase(file, LIVE)
     const checksum = database.load()
     const { pageSize, pages } = database
-    const put = await openUnnamed(dirname(path))
+    const put = await openUnnamed(dirname(real))
     try {
       const staging = new Staging(put, { path, pageSize, checksum, pages, mayBeReplaced: replace })
       const result = await stage(staging, files, signal)

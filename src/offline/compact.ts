@@ -1,11 +1,12 @@
+import { dirname } from 'node:path'
 import { compact, type CompactResult } from '../ltx/compactor.ts'
 import { LTXError } from '../ltx/errors.ts'
+import { hasChecksums } from '../ltx/header.ts'
 import { openSpillFile } from '../ltx/spill-file.ts'
-import { dirname } from 'node:path'
 import type { NewFile } from '../util/new-file.ts'
 import { UsageError } from '../util/errors.ts'
 import { InvalidLTXError } from './errors.ts'
-import type { LTXFile } from './ltx-file.ts'
+import { readHeader, type LTXFile } from './ltx-file.ts'
 
 export interface CompactFilesOptions {
   /** The result has no database checksums. Without it, it has them if all files do; none at all is right, too. */
@@ -20,7 +21,7 @@ export async function compactFiles(
   { dropChecksums = false, signal }: CompactFilesOptions = {},
 ): Promise<CompactResult> {
   const compaction = compact(files, {
-    noChecksum: dropChecksums,
+    noChecksum: dropChecksums || (await lackChecksums(files)),
     spill: () => openSpillFile(dirname(output.path)),
     ...(signal === undefined ? {} : { signal }),
   })
@@ -34,4 +35,13 @@ export async function compactFiles(
     }
     throw new InvalidLTXError(error, error.message)
   }
+}
+
+/** All of them. What is no LTX file is left to the compaction to say. */
+async function lackChecksums(files: readonly LTXFile[]): Promise<boolean> {
+  for (const { name } of files) {
+    const header = await readHeader(name)
+    if (header === undefined || hasChecksums(header)) return false
+  }
+  return true
 }

@@ -20,8 +20,9 @@ export class InvalidLTXError extends LtxdError {
 
 /** LTX files that do not lead on from each other, or from the database. */
 export class DoesNotContinueError extends LtxdError {
-  constructor(path: string, field: string, problem: string, before: string) {
-    super('LTX_DOES_NOT_CONTINUE', `${path}: ${field}: ${problem}, as ${before} has it. Nothing was written; ${ADVICE}`)
+  constructor(path: string, field: string, problem: string, before?: string) {
+    const whose = before === undefined ? '' : `, as ${before} has it`
+    super('LTX_DOES_NOT_CONTINUE', `${path}: ${field}: ${problem}${whose}. Nothing was written; ${ADVICE}`)
   }
 }
 

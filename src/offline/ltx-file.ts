@@ -1,5 +1,7 @@
 import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
+import { LTXError } from '../ltx/errors.ts'
+import { HEADER_SIZE, unmarshalHeader, type Header } from '../ltx/header.ts'
 import type { MergeInput } from '../ltx/merge-input.ts'
 import { UnreadableFileError } from './errors.ts'
 
@@ -48,6 +50,22 @@ export async function* readChunks(
       count?.((chunk as Uint8Array).length)
     }
   } catch (error) {
+    throw unreadable(path, error)
+  }
+}
+
+/** undefined where there is no valid one. */
+export async function readHeader(path: string): Promise<Header | undefined> {
+  try {
+    const handle = await open(path)
+    try {
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEADER_SIZE), 0, HEADER_SIZE, 0)
+      return unmarshalHeader(buffer.subarray(0, bytesRead))
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    if (error instanceof LTXError) return undefined
     throw unreadable(path, error)
   }
 }

@@ -1,10 +1,10 @@
 /** What LTX makes of a whole database file: its checksum, and a snapshot of it. */
+import { dirname } from 'node:path'
 import { foldChecksum, pageChecksum } from '../ltx/checksum.ts'
 import { Encoder } from '../ltx/encoder.ts'
 import type { Header } from '../ltx/header.ts'
 import { openSpillFile } from '../ltx/spill-file.ts'
 import { EMPTY_CHECKSUM, lockPgno, toTXID, type Checksum, type Pgno, type TXID } from '../ltx/types.ts'
-import { dirname } from 'node:path'
 import type { NewFile } from '../util/new-file.ts'
 import type { Progress } from './ltx-file.ts'
 import type { StillDatabase } from './still-database.ts'

@@ -132,7 +132,7 @@ export class Staging {
     const before = last?.name ?? this.#base.path
     if (this.#pageSize === 0) {
       const problem = 'it changes a database, and there is none: expected a snapshot, which begins with transaction 1'
-      throw new DoesNotContinueError(name, 'minimum TXID', problem, before)
+      throw new DoesNotContinueError(name, 'minimum TXID', problem)
     }
     if (header.pageSize !== this.#pageSize) {
       throw new DoesNotContinueError(name, 'page size', `${header.pageSize}: expected ${this.#pageSize}`, before)
@@ -179,7 +179,8 @@ export class Staging {
   }
 
   *#read(pgnos: readonly Pgno[]): Generator<Page> {
-    const page = Buffer.alloc(this.#pageSize)
+    // Not a Buffer, whose slice() is no copy.
+    const page = new Uint8Array(this.#pageSize)
     for (const pgno of pgnos) {
       const read = readSync(this.#handle.fd, page, 0, page.length, (pgno - 1) * page.length)
       if (read !== page.length) throw new Error(`page ${pgno} was put aside and is not there`)

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { open, stat, type FileHandle } from 'node:fs/promises'
+import { open, realpath, stat, type FileHandle } from 'node:fs/promises'
 import { RangeLocks } from '../apply/range-locks.ts'
 import type { Pgno } from '../ltx/types.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
@@ -10,6 +10,7 @@ import { nodeFiles, readerOf, withFile } from '../util/files.ts'
 import { DamagedDatabaseError, UnreadableFileError, UnsettledDatabaseError } from './errors.ts'
 
 const READ_BYTES = 1 << 20
+const WHAT = 'a SQLite database'
 const { pending, shared, sharedLength } = DATABASE_LOCK
 
 /** Whole pages, one behind the other, valid until the next ones are asked for. */
@@ -27,33 +28,44 @@ export class StillDatabase {
   readonly path: string
   readonly pageSize: number
   readonly sizePages: number
+  /** Beside which SQLite keeps WAL and journal. */
+  readonly #real: string
   readonly #handle: FileHandle
   readonly #changedNs: bigint
 
   /** Throws UnreadableFileError, DamagedDatabaseError, UnsettledDatabaseError. */
   static async open(path: string): Promise<StillDatabase> {
     const handle = await open(path).catch((error: unknown) => {
-      throw new UnreadableFileError(path, 'a SQLite database', error)
+      throw new UnreadableFileError(path, WHAT, error)
     })
     try {
       const { mtimeNs, size } = await handle.stat({ bigint: true })
       lock(path, handle)
-      assertAllInFile(path)
+      const real = await realpath(path)
+      assertAllInFile(real)
       const { buffer, bytesRead } = await handle.read(Buffer.alloc(DATABASE_HEADER_SIZE), 0, DATABASE_HEADER_SIZE, 0)
       const header = parseDatabaseHeader(buffer.subarray(0, bytesRead))
       if (header === undefined) {
         throw new DamagedDatabaseError(path, size === 0n ? 'is empty' : 'does not begin as a database does (at byte 0)')
       }
       const pages = sizePages(header, Number(size))
-      return new StillDatabase(path, handle, header.pageSize, pages, mtimeNs)
+      return new StillDatabase(path, real, handle, header.pageSize, pages, mtimeNs)
     } catch (error) {
       await handle.close()
-      throw error
+      throw error instanceof Error && 'syscall' in error ? new UnreadableFileError(path, WHAT, error) : error
     }
   }
 
-  private constructor(path: string, handle: FileHandle, pageSize: number, pages: number, changedNs: bigint) {
+  private constructor(
+    path: string,
+    real: string,
+    handle: FileHandle,
+    pageSize: number,
+    pages: number,
+    changedNs: bigint,
+  ) {
     this.path = path
+    this.#real = real
     this.pageSize = pageSize
     this.sizePages = pages
     this.#handle = handle
@@ -101,7 +113,7 @@ export class StillDatabase {
     if (mtimeNs !== this.#changedNs) {
       throw new UnsettledDatabaseError(this.path, 'was written to while it was read', STOP_WRITERS)
     }
-    assertAllInFile(this.path)
+    assertAllInFile(this.#real)
   }
 }
 
