@@ -13,7 +13,7 @@ export default defineConfig({
   platform: 'node',
   target: 'node20',
   outExtensions: () => ({ js: '.js', dts: '.d.ts' }),
-  dts: { entry: ['src/ltx/mod.ts', 'workers/mod.ts'] },
+  dts: { entry: ['src/ltx/mod.ts', 'workers/mod.ts'], compilerOptions: { stripInternal: true }, sourcemap: false },
   sourcemap: true,
   clean: true,
   unbundle: false,

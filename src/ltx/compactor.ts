@@ -1,12 +1,13 @@
 import { Encoder, type EncoderOptions } from './encoder.ts'
 import { LTXError } from './errors.ts'
-import type { DecodedFrame } from './frame.ts'
 import { hasChecksums, NO_CHECKSUM, type Header, type Trailer } from './header.ts'
 import { PageMerge, type MergeOptions } from './merge.ts'
 import type { MergeInput } from './merge-input.ts'
 
+/** A file to compact. */
 export type CompactInput = MergeInput
 
+/** What a compaction may be told. */
 export interface CompactOptions extends MergeOptions, EncoderOptions {
   /** Write no database checksums, whether or not the inputs have them. Without it, all of them must. */
   readonly noChecksum?: boolean
@@ -16,9 +17,11 @@ export interface CompactOptions extends MergeOptions, EncoderOptions {
   readonly headerTimestampMs?: number
 }
 
+/** What a compaction has written. */
 export interface CompactResult {
   readonly header: Header
   readonly trailer: Trailer
+  /** Of the new file. */
   readonly sizeBytes: number
   readonly pageCount: number
 }
@@ -41,6 +44,7 @@ export class Compaction implements AsyncIterable<Uint8Array> {
   readonly #options: CompactOptions
   #result: CompactResult | undefined
 
+  /** @internal */
   constructor(inputs: readonly CompactInput[], options: CompactOptions) {
     this.#merge = new PageMerge(inputs, options)
     this.#options = options
@@ -60,14 +64,13 @@ export class Compaction implements AsyncIterable<Uint8Array> {
       await merge.open()
       encoder = new Encoder(this.#header(), (chunk) => chunks.push(chunk.slice()), this.#options)
       while (!merge.ended) {
-        for (let frame = merge.nextFrame(); frame !== undefined; frame = merge.nextFrame()) {
-          append(encoder, frame)
-          if (chunks.length > 0) {
-            this.#options.progress?.(encoder.pageCount)
-            yield chunks.shift()!
-          }
+        copyPages(merge, encoder, chunks)
+        if (chunks.length > 0) {
+          this.#options.progress?.(encoder.pageCount)
+          yield chunks.pop()!
+        } else if (!merge.ended) {
+          await merge.fill()
         }
-        if (!merge.ended) await merge.fill()
       }
       this.#assertChain()
       const { pageCount, header } = encoder
@@ -122,7 +125,12 @@ export class Compaction implements AsyncIterable<Uint8Array> {
   }
 }
 
-function append(encoder: Encoder, frame: DecodedFrame): void {
-  if (frame.encoding === 'block') encoder.copyDigested(frame.pgno, frame.compressed, frame.digest)
-  else encoder.writePage(frame.pgno, frame.page())
+/** Copies until there is a chunk, or until an input needs more of its file. */
+function copyPages(merge: PageMerge, encoder: Encoder, chunks: readonly Uint8Array[]): void {
+  while (chunks.length === 0) {
+    const frame = merge.nextFrame()
+    if (frame === undefined) return
+    if (frame.encoding === 'block') encoder.copyDigested(frame.pgno, frame.compressed, frame.digest)
+    else encoder.writePage(frame.pgno, frame.page())
+  }
 }

@@ -78,10 +78,15 @@ export class Decoder {
     return this.nextFrame()
   }
 
-  /** `next`, with what this library's own parts need of a frame. */
+  /** @internal `next`, with what this library's own parts need of a frame. */
   nextFrame(): DecodedFrame | undefined {
-    if (this.#error === undefined && this.#phase !== 'page block') return undefined
-    return this.#guard(() => this.#readFrame())
+    if (this.#error !== undefined) throw this.#error
+    if (this.#phase !== 'page block') return undefined
+    try {
+      return this.#readFrame()
+    } catch (error) {
+      throw this.#failed(error)
+    }
   }
 
   /** Asserts that the file was complete. Returns its trailer. */
@@ -99,9 +104,12 @@ export class Decoder {
     try {
       return work()
     } catch (error) {
-      this.#error = error instanceof Error ? error : new Error(String(error))
-      throw this.#error
+      throw this.#failed(error)
     }
+  }
+
+  #failed(error: unknown): Error {
+    return (this.#error = error instanceof Error ? error : new Error(String(error)))
   }
 
   #readHeader(): void {

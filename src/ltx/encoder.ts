@@ -24,6 +24,7 @@ import { lastSnapshotPgno, pageOrderProblem } from './page-order.ts'
 import { type Checksum, type Pgno } from './types.ts'
 import { putUvarint } from './varint.ts'
 
+/** What all that writes a file may be told. */
 export interface EncoderOptions {
   /**
    * Where the page index waits once it outgrows a megabyte (half a million consecutive pages). Without it, it stays in
@@ -32,8 +33,10 @@ export interface EncoderOptions {
   readonly spill?: () => IndexSpill
 }
 
+/** What was written. */
 export interface EncoderResult {
   readonly trailer: Trailer
+  /** Of the file. */
   readonly sizeBytes: number
 }
 
@@ -75,6 +78,7 @@ export class Encoder {
     this.#used = HEADER_SIZE
   }
 
+  /** Pages written so far. */
   get pageCount(): number {
     return this.#pageCount
   }
@@ -101,7 +105,7 @@ export class Encoder {
     this.#copy(pgno, block, this.#digest)
   }
 
-  /** `copyFrame` for a page whose digest is known. */
+  /** @internal `copyFrame` for a page whose digest is known. */
   copyDigested(pgno: Pgno, block: Uint8Array, digest: Digest): void {
     this.#admit(pgno)
     this.#copy(pgno, block, digest)
@@ -114,7 +118,7 @@ export class Encoder {
     return digestChecksum(this.#prevPgno, this.header.pageSize) as Checksum
   }
 
-  /** Writes page index and trailer. */
+  /** Writes page index and trailer. The checksum is the whole database's afterwards; zero without checksums. */
   finish(postApplyChecksum: Checksum | 0n): EncoderResult {
     this.#assertOpen()
     this.#state = 'failed'

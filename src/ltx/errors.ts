@@ -9,7 +9,10 @@ export interface LTXErrorPlace {
   readonly cause?: unknown
 }
 
-/** Bytes that are not an LTX file, or a call that would not produce one. */
+/**
+ * Bytes that are not an LTX file, or a call that would not produce one. `code` is always LTX_INVALID; `field` and `offset` say
+ * where, `file` in which of several; each is undefined where it does not apply. All of them are in the message, too.
+ */
 export class LTXError extends Error {
   readonly code = 'LTX_INVALID'
   readonly offset?: number

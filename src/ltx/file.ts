@@ -1,10 +1,12 @@
 /** Whole files, for tools and tests; nothing here bounds memory but the file itself. */
+import { chunksOf, type ByteInput } from './byte-input.ts'
+import { CheckedEncoder } from './checked-encoder.ts'
 import { Decoder } from './decoder.ts'
-import { Encoder } from './encoder.ts'
 import type { Frame } from './frame.ts'
 import type { Header, Trailer } from './header.ts'
 import type { Checksum, Pgno } from './types.ts'
 
+/** A whole file in memory. */
 export interface DecodedFile {
   readonly header: Header
   /** Ascending by page number. */
@@ -23,14 +25,17 @@ export function decode(bytes: Uint8Array): DecodedFile {
   return { header: decoder.header!, pages, trailer }
 }
 
-/** Encodes a file in memory. Pages in ascending order. Throws LTXError. */
+/**
+ * Encodes a file in memory. Pages in ascending order. The checksum is that of the whole database afterwards; it is not needed
+ * without checksums and in a snapshot, whose pages are the whole database. Throws LTXError.
+ */
 export function encode(
   header: Header,
   pages: Iterable<readonly [Pgno, Uint8Array]>,
-  postApplyChecksum: Checksum | 0n,
+  postApplyChecksum?: Checksum | 0n,
 ): Uint8Array {
   const chunks: Uint8Array[] = []
-  const encoder = new Encoder(header, (chunk) => chunks.push(chunk.slice()))
+  const encoder = new CheckedEncoder(header, (chunk) => chunks.push(chunk.slice()))
   try {
     for (const [pgno, page] of pages) encoder.writePage(pgno, page)
     const { sizeBytes } = encoder.finish(postApplyChecksum)
@@ -44,11 +49,9 @@ export function encode(
  * The frames of a stream, each valid until the next is asked for; returns header and trailer. Throws LTXError, a stream
  * that ends early included. Reading a stream of many pages at full speed takes a Decoder: this awaits for each page.
  */
-export async function* frames(
-  input: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Frame, { header: Header; trailer: Trailer }, void> {
+export async function* frames(input: ByteInput): AsyncGenerator<Frame, { header: Header; trailer: Trailer }, void> {
   const decoder = new Decoder()
-  for await (const chunk of input) {
+  for await (const chunk of chunksOf(input)) {
     decoder.push(chunk)
     for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) yield frame
   }
@@ -58,10 +61,10 @@ export async function* frames(
 
 /** Decodes a stream to its end and keeps nothing. Throws LTXError. */
 export async function verify(
-  input: AsyncIterable<Uint8Array>,
+  input: ByteInput,
 ): Promise<{ header: Header; trailer: Trailer; pageCount: number; sizeBytes: number }> {
   const decoder = new Decoder()
-  for await (const chunk of input) {
+  for await (const chunk of chunksOf(input)) {
     decoder.push(chunk)
     while (decoder.next() !== undefined);
   }

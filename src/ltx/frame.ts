@@ -2,13 +2,14 @@ import { LTXError } from './errors.ts'
 import { decompressInto, Digest, stagedPage, stagingTurn } from './kernels/kernels.ts'
 import type { Pgno } from './types.ts'
 
-/** A page as it stands in a file. */
+/** A page as it stands in a file. All of it is valid only until its source goes on to the next one. */
 export interface Frame {
   readonly pgno: Pgno
   /** `block`: an LZ4 block. `frame`: an LZ4 frame, as older files have them. */
   readonly encoding: 'block' | 'frame'
+  /** The block or frame alone, without page header and size. */
   readonly compressed: Uint8Array
-  /** The page's data. */
+  /** The page's data: copy it to keep it. */
   page(): Uint8Array
 }
 

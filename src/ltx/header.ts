@@ -2,8 +2,11 @@
 import { LTXError } from './errors.ts'
 import { CHECKSUM_FLAG, isPageSize, type Checksum, type TXID } from './types.ts'
 
+/** Bytes of a file's header. */
 export const HEADER_SIZE = 100
+/** Bytes of a file's trailer. */
 export const TRAILER_SIZE = 16
+/** Bytes of the page number and flags before each page. */
 export const PAGE_HEADER_SIZE = 6
 
 /** Header flag: database checksums are not tracked, so pre- and post-apply checksum are zero. */
@@ -12,17 +15,21 @@ export const NO_CHECKSUM = 0x2
 /** Page header flag: a size field follows, and the data is an LZ4 block. Without it, it is an LZ4 frame. */
 export const PAGE_HAS_SIZE = 0x1
 
+/** The first 100 bytes of a file. */
 export interface Header {
+  /** NO_CHECKSUM, or 0. */
   readonly flags: number
   /** Bytes; a power of two from 512 to 65536. */
   readonly pageSize: number
   /** Size of the database afterwards, in pages. Zero: the database was dropped. */
   readonly commit: number
+  /** The first transaction in the file. 1: the file is a snapshot, and holds every page. */
   readonly minTXID: TXID
+  /** The last one; the same in a file of a single transaction. */
   readonly maxTXID: TXID
   /** Milliseconds since the Unix epoch. */
   readonly timestampMs: number
-  /** Zero in a snapshot (minTXID 1) and without checksums. */
+  /** Of the whole database before. Zero in a snapshot (minTXID 1) and without checksums. */
   readonly preApplyChecksum: Checksum | 0n
   /** Position of the transaction in the WAL it was read from; all zero for a journal. */
   readonly walOffset: number
@@ -33,9 +40,11 @@ export interface Header {
   readonly nodeId: bigint
 }
 
+/** The last 16 bytes of a file. */
 export interface Trailer {
-  /** Zero without checksums. */
+  /** Of the whole database afterwards. Zero without checksums. */
   readonly postApplyChecksum: Checksum | 0n
+  /** Of the file's own content, page data decompressed. */
   readonly fileChecksum: Checksum
 }
 
@@ -62,12 +71,35 @@ const AT = {
 const MAX_U32 = 0xffffffff
 const MAX_U64 = (1n << 64n) - 1n
 
+/** Whether the file holds every page of the database: its first transaction is number 1. */
 export function isSnapshot(header: Header): boolean {
   return header.minTXID === 1n
 }
 
+/** Whether pre- and post-apply checksum are tracked. */
 export function hasChecksums(header: Header): boolean {
   return (header.flags & NO_CHECKSUM) === 0
+}
+
+/**
+ * A header with what goes without saying: one transaction, now, with checksums, not read from a WAL, of no node. What is
+ * neither a snapshot nor without checksums needs a pre-apply checksum. Throws LTXError.
+ */
+export function makeHeader(fields: Pick<Header, 'pageSize' | 'commit' | 'minTXID'> & Partial<Header>): Header {
+  const header: Header = {
+    flags: 0,
+    maxTXID: fields.minTXID,
+    timestampMs: Date.now(),
+    preApplyChecksum: 0n,
+    walOffset: 0,
+    walSize: 0,
+    walSalt1: 0,
+    walSalt2: 0,
+    nodeId: 0n,
+    ...fields,
+  }
+  validateHeader(header)
+  return header
 }
 
 /** Throws LTXError at the first field that breaks a rule of the format. */

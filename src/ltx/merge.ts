@@ -5,11 +5,13 @@ import { MinHeap } from './heap.ts'
 import { InputCursor, type MergeInput } from './merge-input.ts'
 import { formatTXID } from './types.ts'
 
+/** What all that merges may be told. */
 export interface MergeOptions {
+  /** Ends the merge, which then throws the signal's reason. */
   readonly signal?: AbortSignal
 }
 
-/** See PageMerge. */
+/** Merges files that lie in TXID order into one sequence of pages: see PageMerge. Throws RangeError without any, or with more than 65,536. */
 export function mergePages(inputs: readonly MergeInput[], options: MergeOptions = {}): PageMerge {
   return new PageMerge(inputs, options)
 }
@@ -35,7 +37,7 @@ export class PageMerge implements AsyncIterable<Frame> {
   #waiting: number[] = []
   #opened: Promise<void> | undefined
 
-  /** Throws RangeError if there are no inputs, or more than 65,536. */
+  /** @internal Throws RangeError if there are no inputs, or more than 65,536. */
   constructor(inputs: readonly MergeInput[], options: MergeOptions = {}) {
     if (inputs.length === 0 || inputs.length > MAX_INPUTS) {
       throw new RangeError(`${inputs.length} files can't be merged: expected 1 to ${MAX_INPUTS}`)
@@ -85,7 +87,7 @@ export class PageMerge implements AsyncIterable<Frame> {
     return this.nextFrame()
   }
 
-  /** `next`, with what this library's own parts need of a frame. */
+  /** @internal `next`, with what this library's own parts need of a frame. */
   nextFrame(): DecodedFrame | undefined {
     const { commit } = this.last
     for (;;) {

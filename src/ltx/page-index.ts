@@ -16,10 +16,12 @@ export const INDEX_TAIL_SIZE = 8 + TRAILER_SIZE
 /** No entry is shorter than a byte for each field. */
 const MIN_ENTRY_SIZE = 3
 
+/** Where a page lies in a file. */
 export interface IndexEntry {
   readonly pgno: Pgno
   /** Of the frame, page header included, in the file. */
   readonly offset: number
+  /** Of the whole frame. */
   readonly sizeBytes: number
 }
 
@@ -53,11 +55,13 @@ export class PageIndex implements Iterable<IndexEntry> {
   /** One more than there are pages: frames lie one behind the other. */
   readonly #offsets: Float64Array
 
+  /** @internal */
   constructor(pgnos: Uint32Array, offsets: Float64Array) {
     this.#pgnos = pgnos
     this.#offsets = offsets
   }
 
+  /** Pages in the file. */
   get count(): number {
     return this.#pgnos.length
   }

@@ -17,6 +17,7 @@ export interface Position {
   readonly checksum: Checksum
 }
 
+/** Bit 63, set on every checksum that is stored. */
 export const CHECKSUM_FLAG = 1n << 63n
 
 /** The checksum of a database without pages. */
@@ -24,12 +25,14 @@ export const EMPTY_CHECKSUM = CHECKSUM_FLAG as Checksum
 
 const MAX_U64 = (1n << 64n) - 1n
 
+/** Throws RangeError unless it is an unsigned 64-bit integer. */
 export function toTXID(value: bigint | number): TXID {
   const txid = BigInt(value)
   if (txid < 0n || txid > MAX_U64) throw new RangeError(`transaction number ${txid} is not an unsigned 64-bit integer`)
   return txid as TXID
 }
 
+/** The transaction after this one. */
 export function nextTXID(txid: TXID): TXID {
   return (txid + 1n) as TXID
 }
@@ -39,7 +42,7 @@ export function formatTXID(txid: TXID): string {
   return txid.toString(16).padStart(16, '0')
 }
 
-/** Accepts up to sixteen hex digits, of either case. */
+/** Accepts up to sixteen hex digits, of either case. Throws RangeError. */
 export function parseTXID(text: string): TXID {
   if (!/^[0-9a-fA-F]{1,16}$/.test(text)) {
     throw new RangeError(`"${text}" is not a transaction number: expected up to 16 hexadecimal digits`)
@@ -47,10 +50,12 @@ export function parseTXID(text: string): TXID {
   return BigInt(`0x${text}`) as TXID
 }
 
+/** Sixteen lowercase hex digits. */
 export function formatChecksum(checksum: Checksum): string {
   return checksum.toString(16).padStart(16, '0')
 }
 
+/** Accepts exactly sixteen hex digits, of either case. Throws RangeError. */
 export function parseChecksum(text: string): Checksum {
   if (!/^[0-9a-fA-F]{16}$/.test(text)) {
     throw new RangeError(`"${text}" is not a checksum: expected 16 hexadecimal digits`)
@@ -63,6 +68,7 @@ export function formatPosition(position: Position): string {
   return `${formatTXID(position.txid)}/${formatChecksum(position.checksum)}`
 }
 
+/** Accepts what `formatPosition` makes. Throws RangeError. */
 export function parsePosition(text: string): Position {
   const [txid, checksum, ...rest] = text.split('/')
   if (txid === undefined || checksum === undefined || rest.length > 0) {
@@ -76,6 +82,7 @@ export function lockPgno(pageSize: number): Pgno {
   return 0x40000000 / pageSize + 1
 }
 
+/** A power of two from 512 to 65536. */
 export function isPageSize(value: number): boolean {
   return value >= 512 && value <= 65536 && (value & (value - 1)) === 0
 }
