@@ -3,8 +3,8 @@
  * disagree is a bug, and so is any file that ltxd accepts and superfly/ltx refuses.
  */
 import type { LTXError } from '../../src/ltx/errors.ts'
-import { HEADER_SIZE } from '../../src/ltx/header.ts'
-import { LenientFrames, readBlock } from './lenient-lz4.ts'
+import { readBlock } from './lenient-lz4.ts'
+import { walkPages } from './walk.ts'
 
 export interface Difference {
   readonly name: string
@@ -142,18 +142,8 @@ function isShortBlock(file: Uint8Array, { offset = 0, field }: LTXError): boolea
 /** In the LZ4 frame that the error is about, what stands behind the page is no end mark. */
 function goesOnBehindItsPage(file: Uint8Array, { offset = 0 }: LTXError): boolean {
   const view = new DataView(file.buffer, file.byteOffset, file.length)
-  const page = new Uint8Array(view.getUint32(8))
-  const frames = new LenientFrames()
-  for (let at = HEADER_SIZE; at + 10 <= file.length;) {
-    if (view.getUint16(at + 4) === 1) {
-      at += 10 + view.getUint32(at + 6)
-      continue
-    }
-    const size = frames.read(file.subarray(at + 6), page)
-    const end = at + 6 + size
-    if (size < 0 || end + 4 > file.length) return false
-    if (view.getUint32(end) !== 0) return offset >= at
-    at = end + 8
+  for (const { at, flags, end } of walkPages(file)) {
+    if (flags === 0 && end + 4 <= file.length && view.getUint32(end) !== 0) return offset >= at
   }
   return false
 }

@@ -5,7 +5,7 @@ import type { Chance } from './chance.ts'
 import { LenientFrames } from './lenient-lz4.ts'
 import { damagedBlock, literals, randomSequences, somePage } from './lz4-blocks.ts'
 
-const FLAG = { independent: 0x20, blockChecksums: 0x10, contentSize: 0x08, contentChecksum: 0x04 } as const
+export const FLAG = { independent: 0x20, blockChecksums: 0x10, contentSize: 0x08, contentChecksum: 0x04 } as const
 
 interface Block {
   data: Uint8Array
@@ -91,11 +91,11 @@ export function damageFrame(chance: Chance, spec: FrameSpec, pageSize: number): 
       blocks.splice(chance.integer(0, blocks.length), 0, ...emptyBlocks(chance))
       break
     case 10:
-      blocks.splice(chance.integer(0, blocks.length), 0, plain(literals(chance.bytes(chance.integer(1, 30)))))
+      blocks.splice(chance.integer(0, blocks.length), 0, blockOf(literals(chance.bytes(chance.integer(1, 30)))))
       break
     case 11:
       blocks.splice(chance.integer(0, blocks.length - 1), 1)
-      if (blocks.length === 0) blocks.push(plain(literals(somePage(chance, pageSize - 1))))
+      if (blocks.length === 0) blocks.push(blockOf(literals(somePage(chance, pageSize - 1))))
       break
     case 12:
       spec.endMark = chance.pick([1, 4, 0x80000000, 0x80000004, chance.u32()])
@@ -117,7 +117,7 @@ export function damageFrame(chance: Chance, spec: FrameSpec, pageSize: number): 
       spec.blocks = pieces(chance, pageSize, chance.pick([63, 64, 65, 66, 200]))
       break
     case 16: // the first match reaches to before the page
-      spec.blocks = [plain(reachingBack(chance, pageSize))]
+      spec.blocks = [blockOf(reachingBack(chance, pageSize))]
       spec.flags ^= chance.oneIn(2) ? FLAG.independent : 0
       break
     default:
@@ -144,7 +144,7 @@ export function frameBytes(spec: FrameSpec, pageSize: number, frames = new Lenie
 
 function validBlocks(chance: Chance, pageSize: number, linked: boolean): Block[] {
   if (!chance.oneIn(3)) {
-    return [plain(chance.oneIn(4) ? randomSequences(chance, pageSize) : compressBlock(somePage(chance, pageSize)))]
+    return [blockOf(chance.oneIn(4) ? randomSequences(chance, pageSize) : compressBlock(somePage(chance, pageSize)))]
   }
   const blocks = pieces(chance, pageSize, chance.integer(2, 5))
   const [first] = blocks
@@ -153,7 +153,7 @@ function validBlocks(chance: Chance, pageSize: number, linked: boolean): Block[]
   const rest = pageSize - first.data.length
   return rest < 9
     ? blocks
-    : [first, plain(matchFirst(chance.integer(4, first.data.length), somePage(chance, rest - 5)))]
+    : [first, blockOf(matchFirst(chance.integer(4, first.data.length), somePage(chance, rest - 5)))]
 }
 
 function pieces(chance: Chance, pageSize: number, count: number): Block[] {
@@ -161,22 +161,22 @@ function pieces(chance: Chance, pageSize: number, count: number): Block[] {
   const size = Math.max(1, Math.floor(pageSize / count))
   return Array.from({ length: count }, (_, n) => {
     const data = page.subarray(n * size, n === count - 1 ? pageSize : (n + 1) * size)
-    return chance.oneIn(2) ? { data, raw: true, checksumDamage: 0 } : plain(literals(data))
+    return chance.oneIn(2) ? { data, raw: true, checksumDamage: 0 } : blockOf(literals(data))
   })
 }
 
 function emptyBlocks(chance: Chance): Block[] {
   const nothing = { data: new Uint8Array(0), raw: true, checksumDamage: 0 }
-  const compressed = plain(Uint8Array.of(0))
+  const compressed = blockOf(Uint8Array.of(0))
   return Array.from({ length: chance.integer(1, 3) }, () => chance.pick([nothing, compressed]))
 }
 
-function plain(data: Uint8Array): Block {
+export function blockOf(data: Uint8Array): Block {
   return { data, raw: false, checksumDamage: 0 }
 }
 
 /** Five bytes from that far back, then literals. */
-function matchFirst(offset: number, rest: Uint8Array): Uint8Array {
+export function matchFirst(offset: number, rest: Uint8Array): Uint8Array {
   return Uint8Array.from([0x01, offset & 255, offset >> 8, ...literals(rest)])
 }
 

@@ -1,14 +1,10 @@
 /** Files for the fuzzer: a seed's n-th file is always the same. */
-import { HEADER_SIZE } from '../../src/ltx/header.ts'
 import type { Chance } from './chance.ts'
 import { mutate, splice } from './mutations.ts'
 import { assemble, checksumOfPages, HEADER_AT, rightIndex, setIndex, viewOf, type FileParts } from './parts.ts'
 import { validFile } from './valid-files.ts'
 
 const VARIANTS_OF_ONE = 8
-/** The reference takes memory for a block as its size field demands, up to 4 GiB: now and then is enough. */
-const LARGE = 4 * 1024 * 1024
-const LARGE_ONE_IN = 5000
 
 /** Endless. The first of eight files is valid, the others are made from it. */
 export function* mutants(chance: Chance): Generator<Uint8Array, never> {
@@ -17,7 +13,7 @@ export function* mutants(chance: Chance): Generator<Uint8Array, never> {
     const whole = assemble(valid)
     yield whole
     for (let n = 1; n < VARIANTS_OF_ONE; n++) {
-      yield tameSizes(chance, chance.oneIn(12) ? damagedWhole(chance, whole) : damagedParts(chance, valid))
+      yield chance.oneIn(12) ? damagedWhole(chance, whole) : damagedParts(chance, valid)
     }
   }
 }
@@ -50,18 +46,4 @@ function damagedWhole(chance: Chance, whole: Uint8Array): Uint8Array {
     default:
       return splice(chance, whole)
   }
-}
-
-/** Follows blocks from the first page on. What comes of such a size is the same: the file ends before. */
-function tameSizes(chance: Chance, file: Uint8Array): Uint8Array {
-  const view = viewOf(file)
-  for (
-    let at = HEADER_SIZE;
-    at + 10 <= file.length && view.getUint16(at + 4) === 1;
-    at += 10 + view.getUint32(at + 6)
-  ) {
-    const size = view.getUint32(at + 6)
-    if (size > LARGE && !chance.oneIn(LARGE_ONE_IN)) view.setUint32(at + 6, LARGE - (size & 0xffff))
-  }
-  return file
 }
