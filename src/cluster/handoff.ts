@@ -1,5 +1,6 @@
 import { HandoffError } from './errors.ts'
-import type { Event, State } from './role.ts'
+import type { Event } from './role-events.ts'
+import type { State } from './role-state.ts'
 
 /** A handoff that somebody asked for: decided by what the node's role then becomes. */
 export class Handoff {

@@ -1,12 +1,15 @@
-import { randomBytes } from 'node:crypto'
 import { errorMessage, type LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { ClusterMismatchError, HandoffError } from './errors.ts'
 import { Handoff } from './handoff.ts'
 import { HostCalls } from './host-calls.ts'
 import type { Lease, LeaseRecord, LeaseView, NodeAddress } from './lease.ts'
+import { LeaseWrites } from './lease-writes.ts'
+import { nowMs, toNs } from './monotonic.ts'
 import type { MembershipStatus, RoleHost } from './role-host.ts'
-import { INITIAL, next, wakeAtMs, type Effect, type Event, type Rules, type State } from './role.ts'
+import type { Effect, Event } from './role-events.ts'
+import { INITIAL, type Rules, type State } from './role-state.ts'
+import { next, wakeAtMs } from './role.ts'
 import { Troubles } from './troubles.ts'
 
 export type { MembershipStatus, RoleHost } from './role-host.ts'
@@ -26,8 +29,6 @@ export interface MembershipOptions {
   readonly logger: Logger
 }
 
-/** Where the deadline of a lease without end lies. */
-const FOREVER_NS = 2n ** 63n - 1n
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** Runs the role (role.ts) of a node against a lease: what happens becomes events, effects become calls. */
@@ -46,18 +47,15 @@ export class Membership {
   #handoff: Handoff | undefined
   /** Operations on the lease, one after the other. */
   #operations: Promise<void> = Promise.resolve()
-  /** What this node last wrote, or was about to write. */
-  #held: LeaseRecord | undefined
-  /** Makes every record that this process writes unlike all others: a late answer is never taken for that of another write. */
-  #writes = 0
-  #highestTerm = 0n
+  readonly #writes: LeaseWrites
 
   constructor(options: MembershipOptions) {
-    const { lease, self, candidate, demoteMs, uploadWindowMs, logger } = options
+    const { lease, self, candidate, demoteMs, uploadWindowMs, readClusterId, logger } = options
     const marginMs = lease.ttlMs === Infinity ? 0 : lease.ttlMs / 10
     this.#options = options
     this.#rules = { self, candidate, ttlMs: lease.ttlMs, marginMs, demoteMs, uploadWindowMs }
     this.#troubles = new Troubles(logger)
+    this.#writes = new LeaseWrites({ lease, self, readClusterId, logger, troubles: this.#troubles })
     this.#stopped = new Promise((resolve) => (this.#resolveStopped = resolve))
     this.settled = new Promise((resolve, reject) => (this.#settle = { resolve, reject }))
     this.settled.catch(() => {})
@@ -67,7 +65,7 @@ export class Membership {
     this.#options.lease.watch({
       seen: (view) => {
         this.#troubles.over('read')
-        const judged = this.#judge(view)
+        const judged = this.#writes.judge(view)
         if (judged.kind !== 'foreign') this.#troubles.over('record')
         this.#dispatch({ type: 'seen', view: judged })
       },
@@ -95,7 +93,7 @@ export class Membership {
     }
     const told = 'told' in state ? state.told : undefined
     if (told?.kind === 'follow') return { ...common, role: 'replica', term: told.term, primary: told.primary }
-    return { ...common, role: 'idle', term: this.#highestTerm }
+    return { ...common, role: 'idle', term: this.#writes.highestTerm }
   }
 
   /** As primary: drain, release for `nodeId`, become its replica. Throws LtxdError. */
@@ -150,18 +148,6 @@ export class Membership {
     this.#timer = setTimeout(() => this.#dispatch({ type: 'tick' }), delayMs)
   }
 
-  /** A record of another cluster is none that this node may follow or take over. */
-  #judge(view: LeaseView): LeaseView {
-    if (view.kind !== 'record') return view
-    const { clusterId, term } = view.record
-    const own = this.#options.readClusterId()
-    if (own !== undefined && clusterId !== '' && clusterId !== own) {
-      return { kind: 'foreign', error: new ClusterMismatchError(clusterId, own) }
-    }
-    if (term > this.#highestTerm) this.#highestTerm = term
-    return view
-  }
-
   #carryOut(effect: Effect): void {
     const { host, logger } = this.#options
     switch (effect.kind) {
@@ -179,11 +165,11 @@ export class Membership {
         return this.#tell(() => host.idle(effect.reason), error)
       }
       case 'acquire':
-        return this.#operate(() => this.#acquire(effect))
+        return this.#write(() => this.#writes.acquire(effect, host.knownTerm()))
       case 'renew':
-        return this.#operate(() => this.#renew())
+        return this.#write(() => this.#renew())
       case 'release':
-        return this.#operate(() => this.#release(effect.successor))
+        return this.#write(() => this.#writes.release(effect))
       case 'extend':
         return host.extend(toNs(effect.deadlineMs))
       case 'lead':
@@ -223,7 +209,7 @@ export class Membership {
     this.#calls.push(async (signal) => {
       try {
         signal.throwIfAborted()
-        const clusterId = this.#held?.clusterId
+        const clusterId = this.#writes.clusterId
         if (clusterId !== undefined && readClusterId() !== clusterId) writeClusterId(clusterId)
         await host.lead(term, signal, previous)
         signal.throwIfAborted()
@@ -273,72 +259,18 @@ export class Membership {
     })
   }
 
-  async #acquire({ over, record: before }: Effect & { kind: 'acquire' }): Promise<void> {
-    const { lease, host, self, readClusterId } = this.#options
-    const known = [before?.term ?? 0n, this.#highestTerm, host.knownTerm()].reduce((a, b) => (a > b ? a : b))
-    const own = readClusterId() ?? randomBytes(8).toString('hex')
-    const record: LeaseRecord = {
-      term: lease.chooseTerm(known),
-      holder: self,
-      state: 'held',
-      clusterId: before === undefined || before.clusterId === '' ? own : before.clusterId,
-      ttlMs: lease.ttlMs,
-      renewals: this.#writes++,
-    }
-    const sentAtMs = nowMs()
-    try {
-      const outcome = await lease.acquire(record, over)
-      this.#troubles.over('write')
-      if (outcome.kind === 'lost') return this.#dispatch({ type: 'not-acquired', view: this.#judge(outcome.view) })
-      this.#held = record
-      if (record.term > this.#highestTerm) this.#highestTerm = record.term
-      this.#dispatch({ type: 'acquired', term: record.term, sentAtMs, view: outcome.view })
-    } catch (error) {
-      this.#troubles.began('write', errorMessage(error))
-      this.#dispatch({ type: 'acquire-failed', reason: errorMessage(error) })
-      lease.refresh()
-    }
+  #write(write: () => Promise<Event | undefined>): void {
+    this.#operations = this.#operations.then(async () => {
+      const outcome = await write()
+      if (outcome === undefined) return
+      this.#dispatch(outcome)
+      if (outcome.type === 'acquire-failed') this.#options.lease.refresh()
+    })
   }
 
-  async #renew(): Promise<void> {
-    const state = this.#state
-    if (state.name !== 'leading' || this.#held === undefined) return
-    const { term } = state
-    this.#held = { ...this.#held, renewals: this.#writes++ }
-    const sentAtMs = nowMs()
-    try {
-      const outcome = await this.#options.lease.renew(this.#held)
-      this.#troubles.over('write')
-      const view = this.#judge(outcome.view)
-      this.#dispatch(
-        outcome.kind === 'done' ? { type: 'renewed', term, sentAtMs, view } : { type: 'not-renewed', term, view },
-      )
-    } catch (error) {
-      this.#troubles.began('write', errorMessage(error))
-      this.#dispatch({ type: 'renew-failed', term, reason: errorMessage(error) })
-    }
-  }
-
-  async #release(successor: string | undefined): Promise<void> {
-    const { lease, logger } = this.#options
-    let view: LeaseView | undefined
-    try {
-      if (this.#held === undefined) throw new Error('there is no lease to release')
-      const record = { ...this.#held, state: 'released' as const, renewals: this.#writes++ }
-      const outcome = await lease.release(successor === undefined ? record : { ...record, successor })
-      view = this.#judge(outcome.view)
-      if (outcome.kind === 'done') logger.info({ ...(successor && { successor }) }, 'released the lease')
-    } catch (error) {
-      logger.warn(
-        { error: errorMessage(error) },
-        'could not release the lease: others wait until it has been silent for its TTL',
-      )
-    }
-    this.#dispatch({ type: 'released', view })
-  }
-
-  #operate(operation: () => Promise<void>): void {
-    this.#operations = this.#operations.then(operation)
+  /** Not where the lease was lost while other writes went first. */
+  async #renew(): Promise<Event | undefined> {
+    return this.#state.name === 'leading' ? this.#writes.renew(this.#state.term) : undefined
   }
 
   async #close(): Promise<void> {
@@ -351,13 +283,4 @@ export class Membership {
 
 function recordIn(view: LeaseView | undefined): LeaseRecord | undefined {
   return view?.kind === 'record' ? view.record : undefined
-}
-
-/** Does not jump when the clock on the wall is set. */
-function nowMs(): number {
-  return Number(process.hrtime.bigint() / 1_000n) / 1_000
-}
-
-function toNs(deadlineMs: number): bigint {
-  return deadlineMs === Infinity ? FOREVER_NS : BigInt(Math.floor(deadlineMs * 1_000)) * 1_000n
 }

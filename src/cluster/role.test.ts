@@ -2,7 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ClusterMismatchError } from './errors.ts'
 import type { LeaseRecord, LeaseView, NodeAddress } from './lease.ts'
-import { INITIAL, next, wakeAtMs, type Effect, type Event, type Now, type Rules, type State } from './role.ts'
+import type { Effect, Event } from './role-events.ts'
+import { INITIAL, type Now, type Rules, type State } from './role-state.ts'
+import { next, wakeAtMs } from './role.ts'
 
 const TTL = 10_000
 const address = (n: number): NodeAddress => ({
@@ -412,7 +414,7 @@ describe('I6, whatever happens', () => {
     fitting: fc.integer({ min: 0, max: 3 }).map((n) => n > 0),
   })
 
-  test.each([true, false])('candidate: %s', (candidate) => {
+  test.each([true, false])('candidate: %s', { timeout: 60_000 }, (candidate) => {
     let ledSteps = 0
     fc.assert(
       fc.property(fc.array(command, { minLength: 20, maxLength: 60, size: 'max' }), (commands) => {
