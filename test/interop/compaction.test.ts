@@ -10,9 +10,10 @@ import { compact } from '../../src/ltx/compactor.ts'
 import { LTXError } from '../../src/ltx/errors.ts'
 import { decode } from '../../src/ltx/file.ts'
 import { HEADER_SIZE, NO_CHECKSUM, TRAILER_SIZE } from '../../src/ltx/header.ts'
+import { pageOf } from '../../src/ltx/testing.ts'
 import { findGo, Reference } from '../fuzz/reference/process.ts'
 import { Random } from '../harness/random.ts'
-import { fileOf, imageOf, randomHistory, randomSpans, type History, type Span } from './histories.ts'
+import { fileOf, imageOf, randomHistory, randomSpans, type History, type Pages, type Span } from './histories.ts'
 
 const run = promisify(execFile)
 const tool = findTool('ltx')
@@ -110,8 +111,7 @@ describe.skipIf(!present)('a chain of files', () => {
 
   // Each of these would give a file that says something else than its inputs.
   test.each(Object.entries(STRICTER))('%s is refused by ltxd alone', async (_, files) => {
-    const random = seeded()
-    const inputs = files(random)
+    const inputs = files({ ...randomHistory(seeded()), checksums: true })
     expect((await reference.compact(inputs, 0)).outcome).toBe('accepted')
     await expect(compacted(inputs, 0)).rejects.toThrow(LTXError)
   })
@@ -143,10 +143,7 @@ const BREAKAGES: Record<
   },
   'page size': (_, { history, spans, files }) => {
     if (files.length < 2) return undefined
-    const other = randomHistory(new Random(1))
-    const length = history.written.length
-    if (other.pageSize === history.pageSize || other.written.length < length) return undefined
-    const last = fileOf({ ...other, checksums: history.checksums }, spans.at(-1)!)
+    const last = fileOf(withOtherPages(history), spans.at(-1)!)
     return { files: [...files.slice(0, -1), last], flags: flagsOf(history) }
   },
   cut: (random, { history, files }) => {
@@ -167,36 +164,30 @@ const BREAKAGES: Record<
 }
 
 /** What superfly/ltx makes a file of, and ltxd does not. */
-const STRICTER: Record<string, (random: Random) => Uint8Array[]> = {
-  'a chain whose checksums do not meet': (random) => {
-    const [one, other] = [randomHistory(random), randomHistory(random)]
-    const same = { checksums: true, pageSize: one.pageSize }
-    return [
-      fileOf({ ...one, ...same }, { min: 1, max: 1 }),
-      fileOf({ ...randomHistoryOf(random, one.pageSize, other), ...same }, { min: 2, max: 2 }),
-    ]
+const STRICTER: Record<string, (history: History) => Uint8Array[]> = {
+  'a chain whose checksums do not meet': (history) => {
+    const [empty, first, ...rest] = history.states
+    const other = new Map([...first!, [1, new Uint8Array(history.pageSize)]])
+    const beside = { ...history, states: [empty!, other, ...rest] }
+    return [fileOf(history, { min: 1, max: 1 }), fileOf(beside, { min: 2, max: 2 })]
   },
-  'a chain that knows no checksum in between': (random) => {
-    const history = { ...randomHistoryOf(random, 512), checksums: true }
-    const unknown = { ...history, checksums: false }
-    return [fileOf(unknown, { min: 1, max: 1 }), fileOf(history, { min: 2, max: 2 })]
+  'a chain that knows no checksum in between': (history) => {
+    return [fileOf({ ...history, checksums: false }, { min: 1, max: 1 }), fileOf(history, { min: 2, max: 2 })]
   },
-  'a chain that leaves pages of its snapshot out': (random) => {
-    const history = { ...randomHistoryOf(random, 512), checksums: true }
-    const first = fileOf(history, { min: 1, max: 1 })
-    const grown = new Map([...history.states[1]!.keys()].map((pgno) => [pgno, history.states[1]!.get(pgno)!]))
-    const size = grown.size
-    grown.set(size + 1, grown.get(1)!)
-    const states = [history.states[0]!, history.states[1]!, grown]
-    // The database grows, and the page that it grows by is in no file.
-    return [first, fileOf({ ...history, states, written: [history.written[0]!, new Map()] }, { min: 2, max: 2 })]
+  'a chain that leaves pages of its snapshot out': (history) => {
+    const [empty, first] = history.states
+    const grown = new Map([...first!, [first!.size + 1, first!.get(1)!]])
+    // The page that the database grows by is in no file.
+    const holed = { ...history, states: [empty!, first!, grown], written: [history.written[0]!, new Map()] }
+    return [fileOf(history, { min: 1, max: 1 }), fileOf(holed, { min: 2, max: 2 })]
   },
 }
 
-function randomHistoryOf(random: Random, pageSize: number, first = randomHistory(random)): History {
-  let history = first
-  while (history.pageSize !== pageSize) history = randomHistory(random)
-  return history
+/** The same transactions, with pages of another size. */
+function withOtherPages(history: History): History {
+  const pageSize = history.pageSize === 512 ? 1024 : 512
+  const resized = (pages: Pages) => new Map([...pages.keys()].map((pgno) => [pgno, pageOf(pageSize, pgno)]))
+  return { ...history, pageSize, states: history.states.map(resized), written: history.written.map(resized) }
 }
 
 function flagsOf({ checksums }: History): number {
