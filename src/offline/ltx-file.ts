@@ -50,7 +50,7 @@ export async function* readChunks(
       count?.((chunk as Uint8Array).length)
     }
   } catch (error) {
-    throw unreadable(path, error)
+    throw signal?.aborted === true ? signal.reason : unreadable(path, error)
   }
 }
 

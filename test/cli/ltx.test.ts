@@ -79,13 +79,13 @@ async function record(pageSize = 4096, flags = 0): Promise<Recorded> {
     const image = await readFile(source)
     const pages = pagesOf(image, pageSize)
     const changed = [...pages].filter(([pgno, page]) => Buffer.compare(page, before.get(pgno) ?? Buffer.of()) !== 0)
-    const sum = (of: Map<number, Uint8Array>) => (flags === 0 ? databaseChecksum(of) : 0n)
+    const sum = (of: Map<number, Uint8Array>): Checksum | 0n => (flags === 0 ? databaseChecksum(of) : 0n)
     const fields = {
       flags,
       pageSize,
       commit: pages.size,
       minTXID: toTXID(txid),
-      preApplyChecksum: txid === 1 ? 0n : sum(before),
+      preApplyChecksum: txid === 1 ? (0n as const) : sum(before),
     }
     const file = path(`${pageSize}-${flags}-${txid}.ltx`)
     await writeFile(file, encode(header(fields), changed, sum(pages)))

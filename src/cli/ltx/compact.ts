@@ -39,7 +39,7 @@ export async function compact(paths: readonly string[], options: CompactOptions)
     }
     const what = `${pageCount} pages in ${formatSize(sizeBytes)}`
     process.stdout.write(
-      `compacted ${paths.length} files to ${printable(options.output)}: ${formatTXIDs(header)}, ${what}\n`,
+      `compacted ${paths.length} ${paths.length === 1 ? 'file' : 'files'} to ${printable(options.output)}: ${formatTXIDs(header)}, ${what}\n`,
     )
   } finally {
     bar.stop()

@@ -1,0 +1,93 @@
+import Database from 'better-sqlite3'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { encode } from '../ltx/file.ts'
+import { databaseChecksum, header } from '../ltx/testing.ts'
+import { toTXID } from '../ltx/types.ts'
+import { applyToExisting, applyToNew } from './apply.ts'
+import { findFiles } from './ltx-file.ts'
+
+const PAGE_SIZE = 4096
+
+let dir: string
+let database: string
+let files: string[]
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'ltxd-'))
+  database = join(dir, 'app.db')
+  const db = new Database(database)
+  db.exec('CREATE TABLE t (v)')
+  const snapshot = readFileSync(database)
+  db.exec('INSERT INTO t VALUES (1)')
+  db.close()
+  const changed = readFileSync(database)
+  writeFileSync(database, snapshot)
+  const [before, after] = [pagesOf(snapshot), pagesOf(changed)]
+  const checksum = databaseChecksum(before)
+  const fields = { pageSize: PAGE_SIZE, commit: before.length }
+  files = [
+    encode(header({ ...fields, minTXID: toTXID(1), preApplyChecksum: 0n }), before, checksum),
+    encode(header({ ...fields, minTXID: toTXID(2), preApplyChecksum: checksum }), after, databaseChecksum(after)),
+  ].map((bytes, n) => {
+    const path = join(dir, `${n + 1}.ltx`)
+    writeFileSync(path, bytes)
+    return path
+  })
+})
+
+afterEach(() => rmSync(dir, { recursive: true }))
+
+function pagesOf(image: Uint8Array): [number, Uint8Array][] {
+  const count = image.length / PAGE_SIZE
+  return Array.from({ length: count }, (_, i) => [i + 1, image.subarray(i * PAGE_SIZE, (i + 1) * PAGE_SIZE)])
+}
+
+/** Ends work by a signal once so many bytes have been read. */
+async function interruptedAfter(paths: readonly string[], bytes: number) {
+  const controller = new AbortController()
+  const reason = new Error('interrupted')
+  const progress = (done: number) => {
+    if (done >= bytes) controller.abort(reason)
+  }
+  return { files: await findFiles(paths, { signal: controller.signal, progress }), signal: controller.signal }
+}
+
+test('what is interrupted between two files leaves a database as it was, and no new one', async () => {
+  const image = readFileSync(database)
+  const names = readdirSync(dir)
+  for (const what of ['new', 'existing'] as const) {
+    const { files: inputs, signal } = await interruptedAfter(files, 1)
+    const work =
+      what === 'new'
+        ? applyToNew(join(dir, 'new.db'), inputs, signal)
+        : applyToExisting(database, inputs, { replace: true, signal })
+    await expect(work).rejects.toThrow('interrupted')
+    expect(readFileSync(database).equals(image)).toBe(true)
+    expect(readdirSync(dir)).toEqual(names)
+  }
+})
+
+test('the checksum afterwards is that of the database, and the last file vouches for it', async () => {
+  const result = await applyToExisting(database, await findFiles(files.slice(1)))
+  expect(result).toMatchObject({ verified: true, checksum: databaseChecksum(pagesOf(readFileSync(database))) })
+  const db = new Database(database, { readonly: true })
+  expect(db.prepare('SELECT v FROM t').pluck().get()).toBe(1)
+  db.close()
+})
+
+test('a database of pages of another size gives way to a snapshot that may replace it', async () => {
+  const other = join(dir, 'other.db')
+  const db = new Database(other)
+  db.pragma('page_size = 1024')
+  db.pragma('journal_mode = wal')
+  db.exec('CREATE TABLE other (v)')
+  db.close()
+  await expect(applyToExisting(other, await findFiles(files))).rejects.toMatchObject({ code: 'REPLACES_DATABASE' })
+  await applyToExisting(other, await findFiles(files), { replace: true })
+  await applyToNew(join(dir, 'new.db'), await findFiles(files))
+  expect(readFileSync(other).equals(readFileSync(join(dir, 'new.db')))).toBe(true)
+  expect(readdirSync(dir).filter((name) => name.startsWith('other'))).toEqual(['other.db'])
+})
