@@ -1,12 +1,19 @@
 import fs from 'node:fs'
 import { PageTable } from './pages.ts'
-import { foldAll, readPageChecksums } from '../log/page-checksums.ts'
+import { foldAll, peekPageChecksums, readPageChecksums } from '../log/page-checksums.ts'
 import { readPages, scanSegment } from '../log/scan.ts'
 import { listSegments } from '../log/segments.ts'
+import type { SegmentName } from '../log/segments.ts'
 import { pageChecksum } from '../ltx/checksum.ts'
-import type { Position } from '../ltx/types.ts'
+import type { Position, TXID } from '../ltx/types.ts'
 import type { Files } from '../util/files.ts'
 import { withFile } from '../util/files.ts'
+
+/** Whether `pageChecksumsFromLog` can be expected to find them. Reads next to nothing. */
+export function knowsPageChecksums(files: Files, logDir: string, target: TXID): boolean {
+  const saved = peekPageChecksums(files, `${logDir}/pages.bin`) ?? (0n as TXID)
+  return reaches(listSegments(files, logDir), saved <= target ? saved : (0n as TXID), target)
+}
 
 /**
  * The checksum that each page should have at `target`: the saved table, carried forward by the log; or from the log alone if it reaches
@@ -17,11 +24,11 @@ export function pageChecksumsFromLog(files: Files, logDir: string, target: Posit
   // a power loss can take back transactions that the saved table has
   const saved = newest !== undefined && newest.position.txid <= target.txid ? newest : undefined
   const segments = listSegments(files, logDir)
-  const from = saved?.position.txid ?? 0n
-  const reaches = segments[0] === undefined ? from === target.txid : segments[0].first <= from + 1n
-  if (!reaches) return undefined
+  const from = saved?.position.txid ?? (0n as TXID)
+  if (!reaches(segments, from, target.txid)) return undefined
   const table = new PageTable(saved?.checksums.slice() ?? new BigUint64Array(0))
-  for (const { path } of segments) {
+  const start = segments.findLastIndex(({ first }) => first <= from + 1n)
+  for (const { path } of from === target.txid ? [] : segments.slice(Math.max(0, start))) {
     withFile(files, path, fs.constants.O_RDONLY, (fd) =>
       scanSegment(
         files,
@@ -39,4 +46,9 @@ export function pageChecksumsFromLog(files: Files, logDir: string, target: Posit
   }
   const checksums = table.snapshot()
   return foldAll(checksums) === target.checksum ? checksums : undefined
+}
+
+/** The log goes on where a table of `from` ends. */
+function reaches(segments: readonly SegmentName[], from: TXID, target: TXID): boolean {
+  return from === target || (segments[0] !== undefined && segments[0].first <= from + 1n)
 }

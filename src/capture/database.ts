@@ -5,6 +5,7 @@ import type { Authority } from './authority.ts'
 import type { CaptureEvents } from './events.ts'
 import { Expectations } from './expected.ts'
 import type { Expectation } from './expected.ts'
+import { FileTrust } from './file-trust.ts'
 import { JournalTracker } from './journal-tracker.ts'
 import { PageTable, exchange } from './pages.ts'
 import { refuseExpired, refuseReplica, refuseUnexpected } from './refusal.ts'
@@ -76,6 +77,7 @@ export class Database {
   readonly pages: PageTable
   readonly wal: WalTracker
   readonly journal: JournalTracker
+  readonly trust: FileTrust
   /** Descriptors of the tree's, while the files are open; -1 otherwise. */
   fd = -1
   walFd = -1
@@ -107,6 +109,7 @@ export class Database {
     this.log = state?.log
     this.wal = new WalTracker(this)
     this.journal = new JournalTracker(this)
+    this.trust = new FileTrust(this)
   }
 
   /** Whether its changes are captured: it has a committed state with pages. */
@@ -126,6 +129,10 @@ export class Database {
     return this.log !== undefined
   }
 
+  get logDir(): string | undefined {
+    return this.log?.dir
+  }
+
   get position(): Position {
     return this.log?.position ?? { txid: 0n as Position['txid'], checksum: EMPTY_CHECKSUM }
   }
@@ -140,6 +147,8 @@ export class Database {
    * only what was announced, and a primary nothing once its lease has run out (I5, I6): both throw FsError.
    */
   commit(change: Change): void {
+    this.trust.assertSound()
+    this.trust.begin()
     if (this.authority.leads) {
       if (!this.authority.mayCommit()) throw refuseExpired(this.events, this.name)
       const { nowMs, nodeId } = this.options
@@ -268,6 +277,7 @@ export class Database {
 
   /** The database is not part of the primary's history: its file is about to be removed, and its log goes with it. */
   discard(): void {
+    this.trust.forget()
     this.wal.forget()
     this.journal.forget()
     this.expectations.clear()
@@ -283,6 +293,7 @@ export class Database {
     this.wal.forget()
     this.journal.forget()
     this.commit({ commit: 0, pgnos: [], read: () => empty, whole: true })
+    this.trust.forget()
     this.syncLog()
     this.publish()
   }
@@ -334,13 +345,15 @@ export class Database {
     if (this.pages.pagesInWal === 0) this.publish()
   }
 
-  /** Writes the page checksums beside the log, for the next recovery. Only ever a help: a failure is no more than said. */
-  savePageChecksums(): void {
-    if (this.log === undefined) return
+  /** Writes the page checksums beside the log, for the next recovery. Only ever a help: a failure is no more than said, and returned. */
+  savePageChecksums(): boolean {
+    if (this.log === undefined) return false
     try {
       writePageChecksums(this.files, `${this.log.dir}/pages.bin`, this.position, this.pages.snapshot())
+      return true
     } catch (error) {
       this.events.log('warn', 'page checksums could not be saved', { database: this.name, error: String(error) })
+      return false
     }
   }
 
@@ -363,6 +376,7 @@ export class Database {
     const page = scratch.subarray(0, this.pageSize)
     const n = this.files.read(fd, page, 0, page.length, (pgno - 1) * this.pageSize)
     if (n < page.length) page.fill(0, n)
+    if (n > 0) this.trust.check(pgno, page)
     return page
   }
 

@@ -1,14 +1,17 @@
 /** What a crash left of a database, as found, before anything is decided or touched. */
 
 import fs from 'node:fs'
-import type { RecoveryFacts } from './recovery-plan.ts'
+import { knowsPageChecksums } from './checksums-from-log.ts'
+import type { RecoveryFacts, Trust } from './recovery-plan.ts'
 import { inspectLog } from '../log/open.ts'
 import type { LocatedEntry, LogState } from '../log/open.ts'
+import { isDoubted, readCleanStop } from '../log/trust.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader } from '../sqlite/database-header.ts'
 import type { Journal } from '../sqlite/journal.ts'
 import { parseJournal } from '../sqlite/journal.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
 import { scanWal } from '../sqlite/wal-scan.ts'
+import type { Position } from '../ltx/types.ts'
 import { toTXID } from '../ltx/types.ts'
 import type { Files } from '../util/files.ts'
 import { parentOf, readerOf, withFile } from '../util/files.ts'
@@ -23,14 +26,26 @@ export interface Leftovers {
   readonly facts: RecoveryFacts
 }
 
-/** `path` is the database's file below `root`, the backing directory. Throws CorruptLogError. */
-export function inspectLeftovers(files: Files, root: string, path: string, logDir: string): Leftovers {
+/** What to look at, and where. */
+export interface Scene {
+  readonly files: Files
+  /** The backing directory, and the database's file below it. */
+  readonly root: string
+  readonly path: string
+  readonly logDir: string
+  /** Larger databases are not read whole where the log tells what their pages should be. */
+  readonly wholeReadBytes: number
+}
+
+/** Changes nothing. Throws CorruptLogError. */
+export function inspectLeftovers(scene: Scene): Leftovers {
+  const { files, root, path, logDir } = scene
   const inspect = <T>(suffix: string, use: (fd: number) => T): T | undefined =>
     files.exists(path + suffix) ? withFile(files, path + suffix, fs.constants.O_RDONLY, use) : undefined
 
   const file = inspect('', (fd) => {
     const header = parseDatabaseHeader(readerOf(files, fd)(0, DATABASE_HEADER_SIZE))
-    return { sizeBytes: files.size(fd), valid: header !== undefined }
+    return { sizeBytes: files.size(fd), valid: header !== undefined, identity: files.identity(fd) }
   })
   const rebuild = file === undefined || file.sizeBytes === 0
   const log = files.exists(`${logDir}/base.json`)
@@ -46,7 +61,12 @@ export function inspectLeftovers(files: Files, root: string, path: string, logDi
       last: log.last,
       lastCommit: log.entries.at(-1)?.header.commit,
     },
-    file,
+    file: file && {
+      sizeBytes: file.sizeBytes,
+      valid: file.valid,
+      trust: log === undefined ? 'nothing' : judge(scene, log, file),
+    },
+    remains: ['-journal', '-wal', '-shm'].filter((suffix) => files.exists(path + suffix)),
     journal: journal && {
       pages: journal.records.length,
       superJournal:
@@ -55,6 +75,19 @@ export function inspectLeftovers(files: Files, root: string, path: string, logDi
     wal: wal && { transactions: wal.transactions.length, afterLog: wal.transactions.length - walInLog },
   }
   return { log, journal, wal, walInLog, facts }
+}
+
+/** How much of the file need not be read. */
+function judge(
+  { files, logDir, wholeReadBytes }: Scene,
+  { last, synced, torn }: LogState,
+  { sizeBytes, identity }: { readonly sizeBytes: number; readonly identity: string },
+): Trust {
+  if (isDoubted(files, logDir)) return 'nothing'
+  const stop = readCleanStop(files, logDir)
+  const at = (position: Position | undefined) => position?.txid === last.txid && position.checksum === last.checksum
+  if (torn === undefined && at(synced) && at(stop?.position) && stop?.file === identity) return 'file'
+  return sizeBytes > wholeReadBytes && knowsPageChecksums(files, logDir, last.txid) ? 'log' : 'nothing'
 }
 
 /**

@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { pageChecksumsFromLog } from './checksums-from-log.ts'
 import { Database } from './database.ts'
 import type { DatabaseOptions } from './database.ts'
 import { checksumPages, foldWal, pageReader, replayLog, restorePages, rollBackJournal } from './database-file.ts'
@@ -6,6 +7,7 @@ import { missingPages } from './growth.ts'
 import { inspectLeftovers } from './leftovers.ts'
 import type { Leftovers } from './leftovers.ts'
 import { PageTable } from './pages.ts'
+import { Proof } from './proof.ts'
 import { describeSteps, planRecovery } from './recovery-plan.ts'
 import type { RecoveryStep } from './recovery-plan.ts'
 import { Unrecoverable, findResidue } from './residue.ts'
@@ -16,6 +18,8 @@ import { foldAll } from '../log/page-checksums.ts'
 import { logDirectory, writeSynced } from '../log/store.ts'
 import { LogWriter } from '../log/writer.ts'
 import type { LogWriterOptions } from '../log/writer.ts'
+import { trustAgain } from '../log/trust.ts'
+import { freelistLeaves } from '../sqlite/freelist.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 import type { DatabaseHeader } from '../sqlite/database-header.ts'
 import type { Journal } from '../sqlite/journal.ts'
@@ -31,7 +35,11 @@ export interface RecoveryOptions extends Omit<DatabaseOptions, 'logs' | 'path'>,
   readonly dataDir: string
   /** The backing directory of the mount. */
   readonly root: string
+  /** Databases larger than this are not read whole after a crash, where the log tells what their pages should be. Default: 16 MiB. */
+  readonly wholeReadBytes?: number
 }
+
+const WHOLE_READ_BYTES = 16 << 20
 
 const { O_RDONLY, O_RDWR } = fs.constants
 
@@ -45,7 +53,8 @@ export function recoverDatabase(options: RecoveryOptions): Database | undefined 
   const logDir = logDirectory(dataDir, name)
   const databaseOptions = { ...options, path, logs: new Logs(files, dataDir, options) }
   try {
-    const found = inspectLeftovers(files, root, path, logDir)
+    const { wholeReadBytes = WHOLE_READ_BYTES } = options
+    const found = inspectLeftovers({ files, root, path, logDir, wholeReadBytes })
     return new Recovery(options, databaseOptions, logDir, found).run()
   } catch (error) {
     if (!(error instanceof LtxdError)) throw error
@@ -69,6 +78,8 @@ class Recovery {
   private decided: { sizePages: number; pages: Map<Pgno, Uint8Array> } | undefined
   private rolledBack = false
   private recovered: Database | undefined
+  /** Not every page of the file was read. */
+  private inPart = false
 
   constructor(options: RecoveryOptions, databaseOptions: DatabaseOptions, logDir: string, found: Leftovers) {
     this.options = options
@@ -125,6 +136,10 @@ class Recovery {
           entries.filter(({ header }) => header.maxTXID > step.after),
         )
       }
+      case 'believe':
+        return this.believe(found.log as LogState, step.position)
+      case 'verify-touched':
+        return this.verifyTouched(found.log as LogState, step.position)
       case 'verify':
         return this.verify(found.log as LogState, step.position)
       case 'capture-decided-transaction':
@@ -171,6 +186,59 @@ class Recovery {
     })
   }
 
+  /** Nothing is read but the header: the saved checksums are those of the file as it was left. */
+  private believe(log: LogState, expected: Position): void {
+    const { files, logDir } = this
+    const checksums = pageChecksumsFromLog(files, logDir, expected)
+    if (checksums === undefined) return this.verifyAfterAll(log, expected)
+    const { header, pageSize } = this.openFile(log)
+    this.recovered = this.resumed(log, checksums, pageSize, header)
+    this.recovered.trust.believe()
+  }
+
+  /**
+   * The log tells what each page should be. After a replay, a crash can only have left others in pages that were rolled back, or on the
+   * free-list: those are read. The rest is proven when it is needed (Proof).
+   */
+  private verifyTouched(log: LogState, expected: Position): void {
+    const { files, path, logDir, found, rolledBack } = this
+    const checksums = pageChecksumsFromLog(files, logDir, expected)
+    const { header, pageSize, sizeBytes } = this.openFile(log)
+    if (checksums === undefined || sizeBytes !== checksums.length * pageSize) return this.verify(log, expected)
+    const touched = new Set<Pgno>([1, checksums.length])
+    const isSound = withFile(files, path, O_RDONLY, (fd) => {
+      const read = pageReader(files, fd, pageSize)
+      if (rolledBack) {
+        for (const { pgno } of (found.journal as Journal).records) touched.add(pgno)
+        for (const pgno of freelistLeaves(header.freelistTrunk, checksums.length, read)) touched.add(pgno)
+      }
+      touched.delete(lockPgno(pageSize))
+      return Array.from(touched).every(
+        (pgno) => pgno > checksums.length || pageChecksum(pgno, read(pgno)) === checksums[pgno - 1],
+      )
+    })
+    if (!isSound) return this.verify(log, expected)
+    this.recovered = this.resumed(log, checksums, pageSize, header)
+    this.inPart = true
+  }
+
+  /** What was to be believed could not be: as after a crash. */
+  private verifyAfterAll(log: LogState, expected: Position): void {
+    this.verify(log, expected)
+    this.settle()
+  }
+
+  private resumed(
+    log: LogState,
+    checksums: BigUint64Array,
+    pageSize: number,
+    { journalMode }: DatabaseHeader,
+  ): Database {
+    const pages = new PageTable(checksums)
+    const state = { log: this.writer(log), pages, pageSize, walMode: journalMode === 'wal' }
+    return this.continued(log, new Database(this.databaseOptions, state))
+  }
+
   /** I3: the file's pages have exactly the checksum of the last transaction in the log. */
   private verify(log: LogState, expected: Position): void {
     const { files, path, logDir, rolledBack } = this
@@ -180,22 +248,28 @@ class Recovery {
       found = this.readPages(log)
     }
     const { header, pageSize, checksums } = found
-    const { freelistTrunk, journalMode } = header
+    const { freelistTrunk } = header
     const matches = foldAll(checksums) === expected.checksum
     const mismatch = { files, path, logDir, expected, checksums, pageSize, freelistTrunk, rolledBack }
     const residue = matches ? [] : findResidue(mismatch)
 
-    const pages = new PageTable(checksums.slice())
+    const database = (this.recovered = this.resumed(log, checksums, pageSize, header))
+    const { pages } = database
     for (const [pgno, checksum] of residue) pages.setChecksum(pgno, checksum)
-    const state = { log: this.writer(log), pages, pageSize, walMode: journalMode === 'wal' }
-    const database = (this.recovered = this.continued(log, new Database(this.databaseOptions, state)))
     if (matches) return
     const pgnos = residue.map(([pgno]) => pgno)
     database.commit({ commit: pages.sizePages, pgnos, read: (pgno) => database.readFile(pgno) })
   }
 
-  /** The file, cut to the size that the log says, and the checksums of its pages. */
   private readPages(log: LogState): { header: DatabaseHeader; pageSize: number; checksums: BigUint64Array } {
+    const { files, path } = this
+    const { header, pageSize, commit } = this.openFile(log)
+    const checksums = withFile(files, path, O_RDONLY, (fd) => checksumPages(files, fd, commit, pageSize))
+    return { header, pageSize, checksums }
+  }
+
+  /** The file's header, after it was cut to the size that the log says. */
+  private openFile(log: LogState): { header: DatabaseHeader; pageSize: number; commit: number; sizeBytes: number } {
     const { files, path } = this
     const last = log.entries.at(-1)?.header
     return withFile(files, path, O_RDWR, (fd) => {
@@ -204,7 +278,7 @@ class Recovery {
       const pageSize = last?.pageSize ?? header.pageSize
       const commit = last?.commit ?? sizePages(header, files.size(fd))
       if (files.size(fd) > commit * pageSize) files.truncate(fd, commit * pageSize)
-      return { header, pageSize, checksums: checksumPages(files, fd, commit, pageSize) }
+      return { header, pageSize, commit, sizeBytes: files.size(fd) }
     })
   }
 
@@ -263,7 +337,12 @@ class Recovery {
     withFile(files, path, O_RDWR, (fd) => files.sync(fd))
     for (const suffix of ['-journal', '-wal', '-shm']) if (files.exists(path + suffix)) files.unlink(path + suffix)
     files.syncDirectory(parentOf(path))
-    if (recovered !== undefined) writeSynced(files, this.logDir, recovered.position)
-    recovered?.savePageChecksums()
+    if (recovered === undefined) return
+    const { position, pages, pageSize, trust } = recovered
+    writeSynced(files, this.logDir, position)
+    const saved = recovered.savePageChecksums()
+    if (this.inPart) trust.proof = Proof.of(pages.snapshot(), pageSize)
+    else trustAgain(files, this.logDir)
+    if (saved) trust.remember()
   }
 }

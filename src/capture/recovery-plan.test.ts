@@ -5,7 +5,10 @@ import type { Checksum, Position } from '../ltx/types.ts'
 import { toTXID } from '../ltx/types.ts'
 
 const at = (txid: number): Position => ({ txid: toTXID(txid), checksum: ((1n << 63n) | BigInt(txid)) as Checksum })
-const FILE = { sizeBytes: 8192, valid: true }
+const FILE = { sizeBytes: 8192, valid: true, trust: 'nothing' } as const
+/** As a clean stop left it; so large that it is not read whole. */
+const AS_LEFT = { ...FILE, trust: 'file' } as const
+const LARGE = { ...FILE, trust: 'log' } as const
 const log = (synced: number, last: number, first = 1, lastCommit: number | undefined = 2) => ({
   synced: at(synced),
   first: toTXID(first),
@@ -15,6 +18,7 @@ const log = (synced: number, last: number, first = 1, lastCommit: number | undef
 const facts = (fields: Partial<RecoveryFacts>): RecoveryFacts => ({
   log: undefined,
   file: FILE,
+  remains: [],
   journal: undefined,
   wal: undefined,
   ...fields,
@@ -77,8 +81,46 @@ const TABLE: [string, Partial<RecoveryFacts>, string[]][] = [
   ],
   [
     'the file is empty, the log has it all',
-    { log: log(0, 9), file: { sizeBytes: 0, valid: false }, journal: HOT },
+    { log: log(0, 9), file: { ...FILE, sizeBytes: 0, valid: false }, journal: HOT },
     ['replay-log 1..9', 'verify', 'remove-leftovers'],
+  ],
+  ['a clean stop', { log: log(7, 7), file: AS_LEFT }, ['believe']],
+  [
+    'a clean stop under an application that had the database open',
+    { log: log(7, 7), file: AS_LEFT, remains: ['-wal', '-shm'], wal: { transactions: 3, afterLog: 0 } },
+    ['believe', 'remove-leftovers'],
+  ],
+  [
+    'a clean stop, and then a journal',
+    { log: log(7, 7), file: AS_LEFT, remains: ['-journal'], journal: HOT },
+    ['roll-back-journal', 'replay-log 7..7', 'verify', 'remove-leftovers'],
+  ],
+  [
+    'a clean stop, and then a WAL',
+    { log: log(7, 7), file: AS_LEFT, remains: ['-wal'], wal: { transactions: 3, afterLog: 1 } },
+    ['verify', 'capture-wal 1', 'remove-leftovers'],
+  ],
+  [
+    'a large file that is behind the log',
+    { log: log(4, 7), file: LARGE },
+    ['replay-log 5..7', 'verify-touched', 'remove-leftovers'],
+  ],
+  [
+    'a large file with a hot journal',
+    { log: log(4, 7), file: LARGE, journal: HOT },
+    ['roll-back-journal', 'replay-log 4..7', 'verify-touched', 'remove-leftovers'],
+  ],
+  [
+    'a large file whose transaction was decided by a super-journal',
+    { log: log(7, 7), file: LARGE, journal: DECIDED },
+    [
+      'keep-decided-transaction',
+      'roll-back-journal',
+      'replay-log 7..7',
+      'verify',
+      'capture-decided-transaction',
+      'remove-leftovers',
+    ],
   ],
   ['a plain database', {}, ['import', 'remove-leftovers']],
   ['a plain database with a hot journal', { journal: HOT }, ['roll-back-journal', 'import', 'remove-leftovers']],
@@ -110,7 +152,7 @@ test.each(TABLE)('%s', (_situation, fields, expected) => {
 
 test.each<[string, Partial<RecoveryFacts>]>([
   ['no file and no log', { file: undefined }],
-  ['a file that is no database', { file: { sizeBytes: 99, valid: false } }],
+  ['a file that is no database', { file: { ...FILE, sizeBytes: 99, valid: false } }],
   ['a database that was dropped', { log: log(4, 7, 1, 0), file: undefined }],
   [
     'a log that never held anything',

@@ -6,6 +6,12 @@
 
 import type { Position, TXID } from '../ltx/types.ts'
 
+/**
+ * What is believed of the database file's pages. 'file': all of them, it is as a clean stop left it; 'log': the log knows what each should
+ * be, and what a crash can have changed is known; 'nothing': all of them have to be read.
+ */
+export type Trust = 'file' | 'log' | 'nothing'
+
 export interface RecoveryFacts {
   /** undefined: the database has no log yet. */
   readonly log:
@@ -18,7 +24,9 @@ export interface RecoveryFacts {
       }
     | undefined
   /** undefined: there is no file. `valid`: it begins with a SQLite header. */
-  readonly file: { readonly sizeBytes: number; readonly valid: boolean } | undefined
+  readonly file: { readonly sizeBytes: number; readonly valid: boolean; readonly trust: Trust } | undefined
+  /** Suffixes of the files beside it, in use or not. */
+  readonly remains: readonly string[]
   /** A journal with a valid header. */
   readonly journal: { readonly pages: number; readonly superJournal: 'none' | 'present' | 'gone' } | undefined
   /** A WAL with committed transactions; `afterLog` of them are not in the log. */
@@ -30,6 +38,10 @@ export type RecoveryStep =
   | { readonly step: 'keep-decided-transaction' }
   | { readonly step: 'roll-back-journal'; readonly pages: number }
   | { readonly step: 'replay-log'; readonly after: TXID; readonly to: TXID }
+  /** The file is taken for what it was at the clean stop. */
+  | { readonly step: 'believe'; readonly position: Position }
+  /** What a crash may have changed is checked, the rest before it is first read by anybody. */
+  | { readonly step: 'verify-touched'; readonly position: Position }
   | { readonly step: 'verify'; readonly position: Position }
   | { readonly step: 'capture-decided-transaction' }
   | { readonly step: 'capture-wal'; readonly transactions: number }
@@ -52,7 +64,17 @@ export function planRecovery(facts: RecoveryFacts): RecoveryPlan {
   if (rebuild && log.first !== 1n) {
     return { kind: 'refuse', reason: 'its file is missing, and its log does not reach back to the first transaction' }
   }
-  return { kind: 'recover', steps: resume(facts, log, rebuild) }
+  return { kind: 'recover', steps: isAsLeft(facts) ? settled(facts, log) : resume(facts, log, rebuild) }
+}
+
+function isAsLeft({ file, journal, wal }: RecoveryFacts): boolean {
+  return file?.trust === 'file' && journal === undefined && (wal?.afterLog ?? 0) === 0
+}
+
+/** A node that was stopped cleanly leaves nothing to do; applications that still had the database open, files that are in the way. */
+function settled({ remains }: RecoveryFacts, { last }: NonNullable<RecoveryFacts['log']>): RecoveryStep[] {
+  const believe = { step: 'believe', position: last } as const
+  return remains.length > 0 ? [believe, { step: 'remove-leftovers' }] : [believe]
 }
 
 /** A plain SQLite database becomes ours as it would be opened by SQLite. */
@@ -66,7 +88,7 @@ function adopt({ journal, wal }: RecoveryFacts): RecoveryStep[] {
 }
 
 function resume(
-  { journal, wal }: RecoveryFacts,
+  { file, journal, wal }: RecoveryFacts,
   log: NonNullable<RecoveryFacts['log']>,
   rebuild: boolean,
 ): RecoveryStep[] {
@@ -76,7 +98,8 @@ function resume(
   if (!rebuild && journal !== undefined) steps.push({ step: 'roll-back-journal', pages: journal.pages })
   const after = rebuild ? (0n as TXID) : replayAfter(log, journal !== undefined)
   if (log.last.txid > after) steps.push({ step: 'replay-log', after, to: log.last.txid })
-  steps.push({ step: 'verify', position: log.last })
+  const inPart = !rebuild && !decided && file?.trust === 'log'
+  steps.push({ step: inPart ? 'verify-touched' : 'verify', position: log.last })
   if (decided) steps.push({ step: 'capture-decided-transaction' })
   if (wal !== undefined && wal.afterLog > 0) steps.push({ step: 'capture-wal', transactions: wal.afterLog })
   steps.push({ step: 'remove-leftovers' })
@@ -95,7 +118,7 @@ function replayAfter({ synced, first }: NonNullable<RecoveryFacts['log']>, rolle
 /** The steps for a person, those left out that each recovery takes. Empty when there is nothing to tell. */
 export function describeSteps(steps: readonly RecoveryStep[]): string {
   return steps
-    .filter(({ step }) => step !== 'verify' && step !== 'remove-leftovers')
+    .filter(({ step }) => !['believe', 'verify', 'verify-touched', 'remove-leftovers'].includes(step))
     .map(describe)
     .join(', ')
 }

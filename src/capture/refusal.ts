@@ -49,6 +49,14 @@ export function refuseUnexpected(
   return new FsError('EIO', message)
 }
 
+/** Why a database is served no more in which a wrong page was found after the start. */
+export function damageFound(pgno: number, logDir: string): string {
+  return (
+    `page ${pgno} of its file does not have the checksum that the LTX log says: the file was changed while no node served it, ` +
+    `or the disk lost writes. Stop the node, and restore it with "ltxd restore", or move its file and ${logDir} away together`
+  )
+}
+
 /** Recovery gave up on the database. */
 export function refuseUnreadable(events: CaptureEvents, database: string, reason: string, caller: Caller): FsError {
   return refuse(events, 'EIO', `the database is not served: ${reason}`, database, caller)

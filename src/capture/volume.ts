@@ -5,6 +5,7 @@ import { Database } from './database.ts'
 import type { DatabaseOptions } from './database.ts'
 import { DatabaseContent, JournalContent, PlainContent, WalContent } from './contents.ts'
 import { classify } from './naming.ts'
+import { UnprovenContent } from './unproven-content.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import type { Logs } from '../log/logs.ts'
 import { refuseRename, refuseUnjournaled } from './refusal.ts'
@@ -62,9 +63,15 @@ export class CaptureVolume implements Volume {
       return new PlainContent(this.options.files, fd)
     }
     const database = this.database(name)
+    database.trust.begin()
     if (kind === 'wal') return new WalContent(database, fd)
     if (kind === 'journal') return new JournalContent(database, fd)
-    const content = new DatabaseContent(database, fd, () => this.closed(database))
+    const { proof } = database.trust
+    const closed = () => this.closed(database)
+    const content =
+      proof === undefined || proof.ended
+        ? new DatabaseContent(database, fd, closed)
+        : new UnprovenContent(database, proof, fd, closed)
     this.contents.set(database, content)
     return content
   }
@@ -105,6 +112,8 @@ export class CaptureVolume implements Volume {
     ) {
       throw refuseUnjournaled(this.options.events, classify(from).database, caller)
     }
+    // What is taken in under the new name has to be right.
+    for (const database of moved) database.trust.prove()
     for (const database of [...moved, ...replaced]) this.drop(database)
     perform()
     const arrived = isDirectory ? moved.map(({ name }) => to + name.slice(from.length)) : [to]

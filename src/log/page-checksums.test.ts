@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
-import { foldAll, readPageChecksums, writePageChecksums } from './page-checksums.ts'
+import { foldAll, peekPageChecksums, readPageChecksums, writePageChecksums } from './page-checksums.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { toTXID } from '../ltx/types.ts'
 import { nodeFiles } from '../util/files.ts'
@@ -16,6 +16,7 @@ test('page checksums are read back as they were written', () => {
   const position = { txid: toTXID(77), checksum: foldAll(checksums) }
   writePageChecksums(nodeFiles, path, position, checksums)
   expect(readPageChecksums(nodeFiles, path)).toEqual({ position, checksums })
+  expect(peekPageChecksums(nodeFiles, path)).toBe(position.txid)
 })
 
 test('whatever was damaged or cut short proves nothing, and is not used', () => {
@@ -23,12 +24,17 @@ test('whatever was damaged or cut short proves nothing, and is not used', () => 
   const path = `${temporary.dir}/pages.bin`
   writePageChecksums(nodeFiles, path, { txid: toTXID(77), checksum: foldAll(checksums) }, checksums)
   const bytes = fs.readFileSync(path)
-  for (const at of [0, 16, 24, 32, 500, bytes.length - 1]) {
+  for (const at of [0, 8, 16, 24, 32, 40, 500, bytes.length - 1]) {
     const damaged = Buffer.from(bytes)
     damaged[at] = (damaged[at] as number) ^ 1
     fs.writeFileSync(path, damaged)
     expect(readPageChecksums(nodeFiles, path), `byte ${at}`).toBeUndefined()
   }
+  const swapped = Buffer.from(bytes)
+  bytes.copy(swapped, 40, 48, 56)
+  bytes.copy(swapped, 48, 40, 48)
+  fs.writeFileSync(path, swapped)
+  expect(readPageChecksums(nodeFiles, path), 'two entries that changed places').toBeUndefined()
   for (const length of [0, 7, 31, 40, 35, bytes.length - 8, bytes.length - 1]) {
     fs.writeFileSync(path, bytes.subarray(0, length))
     expect(readPageChecksums(nodeFiles, path), `${length} bytes`).toBeUndefined()

@@ -4,23 +4,26 @@
  *
  * | at | size    | field                                                  |
  * |----|---------|--------------------------------------------------------|
- * | 0  | 8       | magic `LTXPAGE1`                                       |
+ * | 0  | 8       | magic `LTXPAGE2`                                       |
  * | 8  | 8       | TXID                                                   |
  * | 16 | 8       | database checksum                                      |
  * | 24 | 8       | number of pages                                        |
- * | 32 | 8 × n   | page checksums, page 1 first, in the machine's own order |
+ * | 32 | 8       | CRC-64 of all of the file but this field               |
+ * | 40 | 8 × n   | page checksums, page 1 first, in the machine's own order |
  *
- * No checksum of its own is needed: the fold of all entries must be the database checksum.
+ * It proves itself twice: by its CRC, and because the fold of all entries must be the database checksum.
  */
 
 import fs from 'node:fs'
+import { CRCRegister } from '../ltx/kernels/kernels.ts'
 import type { Checksum, Position, TXID } from '../ltx/types.ts'
 import { CHECKSUM_FLAG } from '../ltx/types.ts'
 import type { Files } from '../util/files.ts'
 import { replaceFile, withFile } from '../util/files.ts'
 
-const HEADER_SIZE = 32
-const MAGIC = Buffer.from('LTXPAGE1')
+const HEADER_SIZE = 40
+const CRC_AT = 32
+const MAGIC = Buffer.from('LTXPAGE2')
 
 export interface PageChecksums {
   readonly position: Position
@@ -36,6 +39,7 @@ export function writePageChecksums(files: Files, path: string, position: Positio
   view.setBigUint64(16, position.checksum)
   view.setBigUint64(24, BigInt(checksums.length))
   bytes.set(new Uint8Array(checksums.buffer, checksums.byteOffset, checksums.byteLength), HEADER_SIZE)
+  view.setBigUint64(CRC_AT, crc(bytes))
   replaceFile(files, path, bytes)
 }
 
@@ -47,15 +51,43 @@ export function readPageChecksums(files: Files, path: string): PageChecksums | u
     if (files.read(fd, bytes, 0, bytes.length, 0) < HEADER_SIZE || !MAGIC.equals(bytes.subarray(0, 8))) return undefined
     const view = new DataView(bytes.buffer)
     if (view.getBigUint64(24) * 8n !== BigInt(bytes.length - HEADER_SIZE)) return undefined
+    if (view.getBigUint64(CRC_AT) !== crc(bytes)) return undefined
     const checksums = new BigUint64Array(bytes.buffer, HEADER_SIZE)
     const position = { txid: view.getBigUint64(8) as TXID, checksum: view.getBigUint64(16) as Checksum }
     return foldAll(checksums) === position.checksum ? { position, checksums } : undefined
   })
 }
 
+function crc(bytes: Uint8Array): bigint {
+  const register = new CRCRegister()
+  register.update(bytes.subarray(0, CRC_AT))
+  register.update(bytes.subarray(HEADER_SIZE))
+  return register.checksum()
+}
+
+/** Up to where a saved table may reach: what its beginning says, unproven. undefined when there is none. */
+export function peekPageChecksums(files: Files, path: string): TXID | undefined {
+  if (!files.exists(path)) return undefined
+  return withFile(files, path, fs.constants.O_RDONLY, (fd) => {
+    const bytes = new Uint8Array(HEADER_SIZE)
+    if (files.read(fd, bytes, 0, HEADER_SIZE, 0) < HEADER_SIZE || !MAGIC.equals(bytes.subarray(0, 8))) return undefined
+    return new DataView(bytes.buffer).getBigUint64(8) as TXID
+  })
+}
+
 /** The database checksum of these page checksums. */
 export function foldAll(checksums: BigUint64Array): Checksum {
-  let sum = 0n
-  for (const checksum of checksums) sum ^= checksum
-  return (sum | CHECKSUM_FLAG) as Checksum
+  // As pairs of 32-bit words: a bigint for each page of a large database would take longer than reading them.
+  const words = new Uint32Array(checksums.buffer, checksums.byteOffset, checksums.length * 2)
+  const sum = new BigUint64Array(1)
+  const halves = new Uint32Array(sum.buffer)
+  let first = 0
+  let second = 0
+  for (let i = 0; i < words.length; i += 2) {
+    first ^= words[i] as number
+    second ^= words[i + 1] as number
+  }
+  halves[0] = first
+  halves[1] = second
+  return ((sum[0] as bigint) | CHECKSUM_FLAG) as Checksum
 }

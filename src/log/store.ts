@@ -5,6 +5,8 @@
  *   base.json      the position before the first transaction the log ever held (0 for a new database)
  *   synced.json    up to where the database file is known to hold everything durably: replay begins after it
  *   pages.bin      checksums of all pages as of some position (page-checksums.ts)
+ *   clean.json     after a clean stop, until the database is opened again: its file needs no reading (trust.ts)
+ *   doubted        a page was found that is not what it should be: the file needs reading (trust.ts)
  *   *.ltxlog       segments
  */
 

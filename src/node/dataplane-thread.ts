@@ -17,7 +17,7 @@ import { recoverDatabase } from '../capture/recover.ts'
 import { CaptureVolume } from '../capture/volume.ts'
 import { FsError } from '../fuse/errno.ts'
 import { Logs } from '../log/logs.ts'
-import { listLogs, logDirectory, writeSynced } from '../log/store.ts'
+import { listLogs } from '../log/store.ts'
 import { Session } from '../fuse/session.ts'
 import { Tree } from '../fuse/tree.ts'
 import { errorMessage } from '../util/errors.ts'
@@ -124,19 +124,9 @@ function serve(deviceFd: number): void {
   session.serve()
   serving = false
   tree.close()
-  for (const database of volume.list()) leave(database)
-  say({ type: 'stopped' })
-}
-
-/** A clean end: everything durable, so that the data directory is plain SQLite, and the next start has nothing to do. */
-function leave(database: Database): void {
-  if (database.tracked) {
-    database.syncLog()
-    database.withFile((fd) => files.sync(fd))
-    if (database.backfilled !== undefined && !database.journal.active) {
-      writeSynced(files, logDirectory(dataDir, database.name), database.backfilled)
-    }
-    database.savePageChecksums()
+  for (const database of volume.list()) {
+    database.trust.leave()
+    database.close()
   }
-  database.close()
+  say({ type: 'stopped' })
 }

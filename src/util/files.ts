@@ -17,6 +17,8 @@ export interface Files {
   /** Makes names in a directory durable. */
   syncDirectory(path: string): void
   size(fd: number): number
+  /** Device, inode, size, and the times of the last change of content and of anything: another one whenever the file was changed. */
+  identity(fd: number): string
   exists(path: string): boolean
   /** Names of a directory's entries; empty when it does not exist. */
   list(path: string): string[]
@@ -52,6 +54,10 @@ export const nodeFiles: Files = {
     }
   },
   size: (fd) => fs.fstatSync(fd).size,
+  identity(fd) {
+    const { dev, ino, size, mtimeNs, ctimeNs } = fs.fstatSync(fd, { bigint: true })
+    return [dev, ino, size, mtimeNs, ctimeNs].join(':')
+  },
   exists: (path) => fs.existsSync(path),
   list(path) {
     try {

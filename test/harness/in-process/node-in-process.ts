@@ -28,6 +28,8 @@ export interface InProcessOptions {
   readonly segmentSizeBytes?: number
   /** What the node may do, once it has recovered; a node of its own by default. */
   readonly authority?: Authority
+  /** RecoveryOptions.wholeReadBytes. */
+  readonly wholeReadBytes?: number
 }
 
 /** A data plane without FUSE and without a thread: recovery, then a volume behind `mount`. */
@@ -47,7 +49,8 @@ export class InProcessNode {
   readonly volume: CaptureVolume
   private clockMs = 1_700_000_000_000
 
-  constructor({ dataDir, files = nodeFiles, segmentSizeBytes = 1 << 20, authority = SOLE }: InProcessOptions) {
+  constructor(options: InProcessOptions) {
+    const { dataDir, files = nodeFiles, segmentSizeBytes = 1 << 20, authority = SOLE, wholeReadBytes } = options
     this.dataDir = dataDir
     this.root = `${dataDir}/files`
     this.files = files
@@ -71,6 +74,7 @@ export class InProcessNode {
         nodeId,
         segmentSizeBytes,
         authority,
+        ...(wholeReadBytes !== undefined && { wholeReadBytes }),
       })
       if (database !== undefined) this.recovered.set(name, database)
     }
@@ -117,6 +121,12 @@ export class InProcessNode {
   /** Lines at `warn` or worse. */
   complaints(): string[] {
     return this.lines.filter(({ level }) => level === 'warn' || level === 'error').map(({ message }) => message)
+  }
+
+  /** A clean stop. */
+  leave(): void {
+    for (const database of this.volume.list()) database.trust.leave()
+    this.close()
   }
 
   close(): void {

@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import Database from 'better-sqlite3'
 import { InProcessNode } from './node-in-process.ts'
+import type { InProcessOptions } from './node-in-process.ts'
 import { replayLog } from './log-replay.ts'
 import { SqliteEngine } from './sqlite-engine.ts'
 import type { Row } from './sqlite-engine.ts'
 import { formatPosition } from '../../../src/ltx/types.ts'
-import type { Files } from '../../../src/util/files.ts'
 
 /** The content of a database as an application sees it, in one short string. */
 export function digest(query: (sql: string) => Row[]): string {
@@ -46,10 +46,15 @@ export const EMPTY = digest(() => [])
  * Recovers what a crash left in `dataDir`, and holds the result against the invariants: the log is gapless (I2), the file has
  * exactly the pages that the log tells (I3), and a second recovery finds nothing to do. Returns what an application then reads.
  */
-export function recoverAndCheck(dataDir: string, name: string, files?: Files): { digest: string; txid: bigint } {
-  const node = new InProcessNode({ dataDir, ...(files && { files }) })
+export function recoverAndCheck(
+  dataDir: string,
+  name: string,
+  options: Omit<InProcessOptions, 'dataDir'> = {},
+): { digest: string; txid: bigint } {
+  const node = new InProcessNode({ ...options, dataDir })
   const recovered = node.recovered.get(name)
   assert.equal(recovered?.refusal, undefined)
+  recovered?.trust.prove()
   const position = recovered?.position
   node.close()
   const path = `${dataDir}/files/${name}`
@@ -62,7 +67,7 @@ export function recoverAndCheck(dataDir: string, name: string, files?: Files): {
     assert.ok(replayed.bytes().equals(fs.readFileSync(path)), 'I3: the file has the pages that the log tells')
   }
   const before = contentOf(dataDir)
-  const again = new InProcessNode({ dataDir })
+  const again = new InProcessNode({ ...options, dataDir })
   assert.equal(formatPosition(again.position(name)), formatPosition(position), 'a second recovery changes nothing')
   again.close()
   assert.deepEqual(contentOf(dataDir), before, 'a second recovery changes nothing')

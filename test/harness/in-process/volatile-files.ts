@@ -118,6 +118,10 @@ export class VolatileFiles implements Files {
     return this.files.size(fd)
   }
 
+  identity(fd: number): string {
+    return this.files.identity(fd)
+  }
+
   exists(name: string): boolean {
     return this.files.exists(name)
   }

@@ -1,0 +1,90 @@
+import type { Database } from './database.ts'
+import type { Proof } from './proof.ts'
+import { damageFound } from './refusal.ts'
+import { FsError } from '../fuse/errno.ts'
+import { writeSynced } from '../log/store.ts'
+import { doubt, forgetCleanStop, writeCleanStop } from '../log/trust.ts'
+import type { Pgno } from '../ltx/types.ts'
+
+/** What is known of a database's file without reading it: at the start, while it is served, and for the next start. */
+export class FileTrust {
+  /** What the file still has to prove: present where the start did not read it. */
+  proof: Proof | undefined
+  private readonly database: Database
+  /** The file is as a clean stop left it, and beside its log it is written that it is. */
+  private asLeft = false
+
+  constructor(database: Database) {
+    this.database = database
+  }
+
+  /** Recovery found what a clean stop left. */
+  believe(): void {
+    this.asLeft = true
+  }
+
+  /** One of the database's files is about to be opened, or it is about to get a transaction: from here on the file may change. */
+  begin(): void {
+    const { files, logDir } = this.database
+    if (this.asLeft && logDir !== undefined) forgetCleanStop(files, logDir)
+    this.asLeft = false
+  }
+
+  /** The file is durable, and complete without a WAL, and the page checksums are saved. */
+  remember(): void {
+    const { database } = this
+    const { files, logDir, position, refusal } = database
+    const isUnproven = this.proof !== undefined && !this.proof.ended
+    if (logDir === undefined || refusal !== undefined || isUnproven) return
+    writeCleanStop(files, logDir, { position, file: database.withFile((fd) => files.identity(fd)) })
+    this.asLeft = true
+  }
+
+  /** A clean end: all durable, so that the data directory is plain SQLite, and the next start has nothing to do. */
+  leave(): void {
+    const { database } = this
+    const { files, logDir, backfilled, journal } = database
+    if (this.asLeft || logDir === undefined || !database.tracked) return
+    database.syncLog()
+    database.withFile((fd) => files.sync(fd))
+    const isComplete = backfilled !== undefined && !journal.active
+    if (isComplete) writeSynced(files, logDir, backfilled)
+    if (database.savePageChecksums() && isComplete) this.remember()
+  }
+
+  /** Reads what the start did not. Throws FsError. */
+  prove(): void {
+    const { proof } = this
+    for (let pgno = proof?.next(1); pgno !== undefined; pgno = proof?.next(pgno + 1)) this.database.readFile(pgno)
+  }
+
+  /** The file's page, which was just read. Throws FsError where it is not what it must be. */
+  check(pgno: Pgno, page: Uint8Array): void {
+    if (this.proof?.holds(pgno, page) === false) throw this.refuse(pgno)
+  }
+
+  /** Throws FsError where the control plane has found damage. */
+  assertSound(): void {
+    if (this.proof?.damaged !== undefined) throw this.refuse(this.proof.damaged)
+  }
+
+  /** A page of the file is not what the log says (I3): the database is served no more. */
+  refuse(pgno: Pgno): FsError {
+    const { database } = this
+    const { refusal, logDir = '', files, events, name } = database
+    if (refusal !== undefined) return new FsError('EIO', refusal)
+    const reason = damageFound(pgno, logDir)
+    database.refusal = reason
+    this.proof?.setDamaged(pgno)
+    events.log('error', `database refused: ${reason}`, { database: name })
+    if (logDir !== '') doubt(files, logDir)
+    database.publish()
+    return new FsError('EIO', reason)
+  }
+
+  /** The file is no longer the one that has something to prove. */
+  forget(): void {
+    this.proof?.end()
+    this.proof = undefined
+  }
+}

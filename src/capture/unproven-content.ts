@@ -1,0 +1,61 @@
+import type { Database } from './database.ts'
+import { DatabaseContent } from './contents.ts'
+import type { FileTrust } from './file-trust.ts'
+import type { Proof } from './proof.ts'
+import type { Caller } from '../fuse/content.ts'
+
+/** The main file of a database that was not read at the start: each page is checked before it is first read or overwritten (I3). */
+export class UnprovenContent extends DatabaseContent {
+  readonly #trust: FileTrust
+  readonly #proof: Proof
+
+  constructor(database: Database, proof: Proof, fd: number, closed: () => void) {
+    super(database, fd, closed)
+    this.#trust = database.trust
+    this.#proof = proof
+  }
+
+  override read(into: Uint8Array, at: number, length: number, position: number): number {
+    this.#assertSound()
+    const n = super.read(into, at, length, position)
+    this.#prove(position, n)
+    return n
+  }
+
+  override write(data: Uint8Array, position: number, caller: Caller): void {
+    this.#assertSound()
+    this.#prove(position, data.length)
+    super.write(data, position, caller)
+  }
+
+  override truncate(sizeBytes: number, caller: Caller): void {
+    this.#assertSound()
+    const { pageSize } = this.#proof
+    if (sizeBytes % pageSize !== 0) this.#prove(sizeBytes, 1)
+    super.truncate(sizeBytes, caller)
+    this.#proof.cut(Math.ceil(sizeBytes / pageSize))
+  }
+
+  #prove(position: number, length: number): void {
+    const proof = this.#proof
+    if (proof.ended || length === 0) return
+    const { pageSize } = proof
+    const last = Math.floor((position + length - 1) / pageSize) + 1
+    for (let pgno = Math.floor(position / pageSize) + 1; pgno <= last; pgno++) {
+      if (proof.has(pgno)) continue
+      const page = scratch.subarray(0, pageSize)
+      const n = this.files.read(this.fd, page, 0, pageSize, (pgno - 1) * pageSize)
+      // Beyond the end there is no page; what comes there will be written.
+      if (n === 0) proof.cut(pgno - 1)
+      else if (!proof.holds(pgno, page.fill(0, n))) throw this.#trust.refuse(pgno)
+    }
+  }
+
+  #assertSound(): void {
+    const { damaged } = this.#proof
+    if (damaged !== undefined) throw this.#trust.refuse(damaged)
+  }
+}
+
+/** One for the thread. */
+const scratch = new Uint8Array(65536)

@@ -1,0 +1,59 @@
+/**
+ * What a start may believe of a database file without reading it.
+ *
+ * `clean.json` says that the file was complete and durable at a position, and which file that was. It is the last that a clean stop writes, and
+ * goes, durably, before any of the database's files is opened again: while it is there, nothing can have been changed through the mount. What
+ * was changed otherwise shows in the file's identity.
+ * `doubted` says the opposite: a page was read that is not what the log says.
+ */
+
+import fs from 'node:fs'
+import { formatPosition, parsePosition } from '../ltx/types.ts'
+import type { Position } from '../ltx/types.ts'
+import type { Files } from '../util/files.ts'
+import { replaceFile } from '../util/files.ts'
+
+export interface CleanStop {
+  readonly position: Position
+  /** Files.identity of the database file. */
+  readonly file: string
+}
+
+/** undefined when there was none, or when it can't be read: then the file is read instead. */
+export function readCleanStop(files: Files, dir: string): CleanStop | undefined {
+  const path = `${dir}/clean.json`
+  if (!files.exists(path)) return undefined
+  try {
+    const { position, file } = JSON.parse(fs.readFileSync(path, 'utf8')) as { position: string; file: string }
+    return { position: parsePosition(position), file }
+  } catch {
+    return undefined
+  }
+}
+
+/** The database file must be durable, and `pages.bin` as of this position. */
+export function writeCleanStop(files: Files, dir: string, { position, file }: CleanStop): void {
+  const text = JSON.stringify({ position: formatPosition(position), file }) + '\n'
+  replaceFile(files, `${dir}/clean.json`, Buffer.from(text))
+}
+
+/** When this returns, no power loss brings it back. */
+export function forgetCleanStop(files: Files, dir: string): void {
+  if (!files.exists(`${dir}/clean.json`)) return
+  files.unlink(`${dir}/clean.json`)
+  files.syncDirectory(dir)
+}
+
+export function isDoubted(files: Files, dir: string): boolean {
+  return files.exists(`${dir}/doubted`)
+}
+
+/** The next start reads the whole file. */
+export function doubt(files: Files, dir: string): void {
+  forgetCleanStop(files, dir)
+  replaceFile(files, `${dir}/doubted`, new Uint8Array(0))
+}
+
+export function trustAgain(files: Files, dir: string): void {
+  if (isDoubted(files, dir)) files.unlink(`${dir}/doubted`)
+}
