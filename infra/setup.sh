@@ -2,7 +2,7 @@
 # Makes a fresh clone ready: system packages, Node packages, the build. Run it as often as you like: it does what is missing.
 #
 #   bash infra/setup.sh                what ltxd and its demo need
-#   bash infra/setup.sh --test-tools   and the reference tools that tests compare with (ltx, litestream, versitygw, Redis, Consul)
+#   bash infra/setup.sh --test-tools   and the reference tools that tests compare with (ltx, litestream, versitygw, Redis, Consul, Chromium)
 #
 # As root on Debian or Ubuntu it installs what is missing; as anyone else it says what to install.
 set -euo pipefail
@@ -126,6 +126,26 @@ install_test_tools() {
   build_tool litestream "github.com/benbjohnson/litestream/cmd/litestream@$LITESTREAM_VERSION"
   build_tool versitygw "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW_VERSION"
   install_consul
+  install_chromium
+}
+
+# Of Debian's Chromium the part without windows. Ubuntu has the browser as a snap only, which other programs cannot start.
+install_chromium() {
+  local package=chromium-headless-shell
+  if has chromium || [ -x "$TOOLS/bin/chromium" ]; then return; fi
+  if ! has "$package"; then
+    if ! has apt-get || [ "$(id -u)" -ne 0 ]; then
+      not_built chromium "put chromium on the PATH; on Debian, as root: apt-get install --no-install-recommends $package"
+      return
+    fi
+    say 'installing Chromium'
+    if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package"; } >/dev/null; then
+      not_built chromium "apt-get could not install $package: put chromium on the PATH"
+      return
+    fi
+  fi
+  mkdir -p "$TOOLS/bin"
+  ln -sfn "$(command -v "$package")" "$TOOLS/bin/chromium"
 }
 
 # The program out of Debian's package, whose service and user nobody here wants. Lists and cache of apt are the

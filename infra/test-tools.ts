@@ -3,7 +3,16 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-export const TEST_TOOLS = ['ltx', 'litestream', 'versitygw', 'redis-server', 'consul', 'sqlite3', 'python3'] as const
+export const TEST_TOOLS = [
+  'ltx',
+  'litestream',
+  'versitygw',
+  'redis-server',
+  'consul',
+  'sqlite3',
+  'python3',
+  'chromium',
+] as const
 /** Used where it is there, not missed where it is not: MinIO takes minutes to build. */
 export const OPTIONAL_TOOLS = ['minio'] as const
 export type TestTool = (typeof TEST_TOOLS)[number] | (typeof OPTIONAL_TOOLS)[number]
