@@ -22,7 +22,7 @@ const LTXD: Readonly<Record<TaskName, Task>> = {
   compact:
     ([out, ...inputs]) =>
     async () => {
-      const compaction = compact(fileInputs(inputs), { noChecksum: true })
+      const compaction = compact(fileInputs(inputs), { noChecksum: true, reuseChunks: true })
       const fd = openSync(out!, 'w')
       for await (const chunk of compaction) writeAll(fd, chunk)
       closeSync(fd)

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { compact, type CompactOptions } from './compactor.ts'
-import { decode, encode } from './file.ts'
+import { decode, encode, type DecodedFile } from './file.ts'
 import { NO_CHECKSUM } from './header.ts'
 import { mergePages } from './merge.ts'
 import { databaseChecksum, header, pageOf } from './testing.ts'
@@ -35,6 +35,19 @@ async function compacted(files: readonly Uint8Array[], options: CompactOptions =
   expect(file.trailer).toEqual(compaction.result.trailer)
   expect(file.header).toEqual(compaction.result.header)
   return file
+}
+
+async function compactedBytes(files: readonly Uint8Array[], options: CompactOptions): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  const inputs = files.map((file) => input(file))
+  for await (const chunk of compact(inputs, { ...options, reuseChunks: true })) chunks.push(chunk.slice())
+  return Buffer.concat(chunks)
+}
+
+/** The pages of a database once a file has been applied to it, in their order. */
+function applied(database: Map<number, Uint8Array>, { header, pages }: DecodedFile): [number, Uint8Array][] {
+  const merged = [...new Map([...database, ...pages])].sort(([a], [b]) => a - b)
+  return merged.filter(([pgno]) => pgno <= header.commit)
 }
 
 type Change = { commit: number; pgnos: number[] }
@@ -110,6 +123,41 @@ describe('compaction', () => {
         expect(await compacted(compactedParts)).toEqual(whole)
       }),
       { numRuns: 40 },
+    )
+  })
+
+  test('in steps gives the same bytes as at once', async () => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryHistory(), fc.nat(), fc.nat(), fc.boolean(), async (changes, start, cut, checksums) => {
+        const { files } = record(changes, start % changes.length, checksums)
+        const at = cut % (files.length + 1)
+        const options = { noChecksum: !checksums }
+        const front = at === 0 ? [] : [await compactedBytes(files.slice(0, at), options)]
+        const inSteps = await compactedBytes([...front, ...files.slice(at)], options)
+        expect(Buffer.compare(inSteps, await compactedBytes(files, options))).toBe(0)
+      }),
+      { numRuns: 80 },
+    )
+  })
+
+  test('applied to what was before, gives what its inputs give one after the other', async () => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryHistory(), fc.nat(), async (changes, start) => {
+        const from = start % changes.length
+        const { files, database, postApply } = record(changes, from, true)
+        const before = record(changes.slice(0, from), 0, true)
+        const file = await compacted(files)
+        const pgnos = [...file.pages.keys()]
+        expect(pgnos).toEqual([...new Set(pgnos)].sort((a, b) => a - b))
+        expect(applied(before.database, file)).toEqual([...database])
+        expect(
+          files.map((bytes) => decode(bytes)).reduce((on, next) => new Map(applied(on, next)), before.database),
+        ).toEqual(database)
+        expect(file.header.preApplyChecksum).toBe(from === 0 ? 0n : before.postApply)
+        expect(file.trailer.postApplyChecksum).toBe(postApply)
+        expect(databaseChecksum(applied(before.database, file))).toBe(postApply)
+      }),
+      { numRuns: 80 },
     )
   })
 

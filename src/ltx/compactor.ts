@@ -13,6 +13,8 @@ export interface CompactOptions extends MergeOptions, EncoderOptions {
   readonly noChecksum?: boolean
   /** Called from time to time with the number of pages written so far. */
   readonly progress?: (pages: number) => void
+  /** A chunk is valid only until the next one is asked for, which spares the memory for a copy of each. */
+  readonly reuseChunks?: boolean
   /** Instead of the last input's timestamp. */
   readonly headerTimestampMs?: number
 }
@@ -38,7 +40,7 @@ export function compact(inputs: readonly CompactInput[], options: CompactOptions
   return new Compaction(inputs, options)
 }
 
-/** Iterated once, gives the new file's bytes in chunks that stay valid. Throws LTXError on inputs that are not right. */
+/** Iterated once, gives the new file's bytes in chunks that stay valid (but see `reuseChunks`). Throws LTXError on inputs that are not right. */
 export class Compaction implements AsyncIterable<Uint8Array> {
   readonly #merge: PageMerge
   readonly #options: CompactOptions
@@ -62,7 +64,9 @@ export class Compaction implements AsyncIterable<Uint8Array> {
     let encoder: Encoder | undefined
     try {
       await merge.open()
-      encoder = new Encoder(this.#header(), (chunk) => chunks.push(chunk.slice()), this.#options)
+      // What the encoder hands out is its buffer, which stays as it is until it is given another page.
+      let borrowing = this.#options.reuseChunks === true
+      encoder = new Encoder(this.#header(), (chunk) => chunks.push(borrowing ? chunk : chunk.slice()), this.#options)
       while (!merge.ended) {
         copyPages(merge, encoder, chunks)
         if (chunks.length > 0) {
@@ -73,6 +77,7 @@ export class Compaction implements AsyncIterable<Uint8Array> {
         }
       }
       this.#assertChain()
+      borrowing = false
       const { pageCount, header } = encoder
       const postApplyChecksum = this.#options.noChecksum === true ? 0n : merge.trailers.at(-1)!.postApplyChecksum
       this.#result = { ...encoder.finish(postApplyChecksum), header, pageCount }

@@ -4,6 +4,8 @@ import { UvarintReader } from './varint.ts'
 
 const MAX_U32 = 0xffffffff
 const OTHER_FRAMES = 'names other pages or sizes than the file has'
+/** More than any entry of #readEntries has: page number and size of four bytes each, an offset of eight. */
+const PLAIN_ENTRY_BYTES = 16
 const FIELDS = ['page number', 'offset', 'size'] as const
 
 /**
@@ -37,6 +39,8 @@ export class IndexCheck {
    */
   read(bytes: Uint8Array, offset: number): { used: number; ended: boolean } {
     for (let at = 0; at < bytes.length; at++) {
+      if (this.#field === 0 && this.#varintBytes === 0) at = this.#readEntries(bytes, at, offset)
+      if (at === bytes.length) break
       this.sizeBytes++
       this.#varintBytes++
       const value = this.#varint.read(bytes[at]!)
@@ -53,6 +57,38 @@ export class IndexCheck {
       if (this.#field === 0) this.#add(place)
     }
     return { used: bytes.length, ended: false }
+  }
+
+  /**
+   * Whole entries from `start` on, as long as they are what most are: nothing but numbers of up to four bytes, and an offset
+   * that is expected. Returns where the first other one begins, which `read` takes byte by byte.
+   */
+  #readEntries(bytes: Uint8Array, start: number, offset: number): number {
+    let at = start
+    for (let next = at; bytes.length - next >= PLAIN_ENTRY_BYTES; at = next) {
+      let byte = bytes[next++]!
+      let pgno = byte & 0x7f
+      for (let shift = 7; byte >= 0x80 && shift < 28; shift += 7) pgno |= ((byte = bytes[next++]!) & 0x7f) << shift
+      if (pgno === 0 || byte >= 0x80) break
+      // The offset, which may be longer than 32 bits: its bytes are compared with those that are expected.
+      let expected = this.#nextOffset
+      while (expected >= 0x80 && bytes[next] === ((expected % 0x80) | 0x80)) {
+        expected = Math.floor(expected / 0x80)
+        next++
+      }
+      if (bytes[next++] !== expected) break
+      const sizeAt = next
+      byte = bytes[next++]!
+      let size = byte & 0x7f
+      for (let shift = 7; byte >= 0x80 && shift < 28; shift += 7) size |= ((byte = bytes[next++]!) & 0x7f) << shift
+      if (byte >= 0x80) break
+      this.#entry[0] = pgno
+      this.#entry[1] = this.#nextOffset
+      this.#entry[2] = size
+      this.sizeBytes += next - at
+      this.#add(offset + sizeAt)
+    }
+    return at
   }
 
   #add(place: number): void {

@@ -44,7 +44,11 @@ export class InputCursor {
 
   /** Goes to the next page. False: it takes a `fill`, the input having more. `frame` is undefined after the last page. */
   advance(): boolean {
-    this.frame = this.#named(() => this.#decoder.nextFrame())
+    try {
+      this.frame = this.#decoder.nextFrame()
+    } catch (error) {
+      throw this.#named(error)
+    }
     return this.frame !== undefined || this.#exhausted
   }
 
@@ -69,19 +73,23 @@ export class InputCursor {
       this.#exhausted = true
       if (this.#decoder.header !== undefined) this.#end()
     } else {
-      this.#named(() => this.#decoder.push(chunk.value))
+      try {
+        this.#decoder.push(chunk.value)
+      } catch (error) {
+        throw this.#named(error)
+      }
     }
   }
 
   #end(): void {
-    this.#trailer = this.#named(() => this.#decoder.end())
+    try {
+      this.#trailer = this.#decoder.end()
+    } catch (error) {
+      throw this.#named(error)
+    }
   }
 
-  #named<T>(work: () => T): T {
-    try {
-      return work()
-    } catch (error) {
-      throw error instanceof LTXError ? error.inFile(this.name) : error
-    }
+  #named(error: unknown): unknown {
+    return error instanceof LTXError ? error.inFile(this.name) : error
   }
 }
