@@ -38,13 +38,23 @@ export function validFrame(chance: Chance, pageSize: number): FrameSpec {
     (chance.oneIn(4) ? FLAG.blockChecksums : 0) |
     (chance.oneIn(4) ? FLAG.contentSize : 0)
   return {
-    before: new Uint8Array(0),
-    magic: 0x184d2204,
+    ...plainFrame(validBlocks(chance, pageSize, (flags & FLAG.independent) === 0)),
     flags,
     blockSizes: chance.oneIn(10) ? chance.pick([0x50, 0x60]) : 0x40,
     contentSize: BigInt(pageSize),
+  }
+}
+
+/** What superfly/ltx wrote around a block. */
+export function plainFrame(blocks: Block[]): FrameSpec {
+  return {
+    before: new Uint8Array(0),
+    magic: 0x184d2204,
+    flags: 0x40 | FLAG.independent | FLAG.contentChecksum,
+    blockSizes: 0x40,
+    contentSize: 0n,
     headerDamage: 0,
-    blocks: validBlocks(chance, pageSize, (flags & FLAG.independent) === 0),
+    blocks,
     endMark: 0,
     checksumDamage: 0,
     after: new Uint8Array(0),

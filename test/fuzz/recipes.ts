@@ -3,14 +3,26 @@
  * mended, on the others they still do, for the reason that differences.ts gives.
  */
 import { NO_CHECKSUM } from '../../src/ltx/header.ts'
-import { marshalHeader } from '../../src/ltx/header.ts'
-import { header, pageOf } from '../../src/ltx/testing.ts'
-import { EMPTY_CHECKSUM } from '../../src/ltx/types.ts'
 import { compressBlock } from '../../src/ltx/kernels/kernels.ts'
-import { LenientFrames } from './lenient-lz4.ts'
 import { literals } from './lz4-blocks.ts'
-import { blockOf, FLAG, frameBytes, matchFirst, type FrameSpec } from './lz4-frames.ts'
-import { assemble, checksumOfPages, putVarint, rightIndex, setIndex, viewOf, type FileParts } from './parts.ts'
+import { blockOf, FLAG } from './lz4-frames.ts'
+import { assemble, checksumOfPages } from './parts.ts'
+import {
+  blockPage,
+  emptyRaw,
+  endsWithMatch,
+  framePage,
+  halfFrames,
+  linkedFrames,
+  PAGE,
+  page,
+  putEntries,
+  right,
+  withBlock,
+  withFrame,
+  withHeader,
+  withIndex,
+} from './recipe-parts.ts'
 
 export interface Recipe {
   readonly name: string
@@ -18,102 +30,6 @@ export interface Recipe {
   /** If the reference accepts: what ltxd does, or the name of the difference. */
   readonly ltxd: 'accepts' | 'refuses' | { readonly refuses: string }
   readonly file: () => Uint8Array
-}
-
-const PAGE = 512
-const page = pageOf(PAGE, 7)
-
-/** A right file of pages 1 and 3 of 4. */
-function right(pageSize = PAGE): FileParts {
-  const parts: FileParts = {
-    header: marshalHeader(header({ pageSize, commit: 4 })),
-    pages: [1, 3].map((pgno) => blockPage(pgno, compressBlock(pageOf(pageSize, pgno)))),
-    end: new Uint8Array(6),
-    index: new Uint8Array(0),
-    indexSize: 0n,
-    postApply: EMPTY_CHECKSUM,
-    fileChecksumDamage: 0n,
-    tail: new Uint8Array(0),
-  }
-  setIndex(parts, rightIndex(parts))
-  return parts
-}
-
-function blockPage(pgno: number, data: Uint8Array) {
-  return { pgno, flags: 1, size: data.length, data }
-}
-
-function withHeader(change: (view: DataView, parts: FileParts) => void) {
-  return () => {
-    const parts = right()
-    change(viewOf(parts.header), parts)
-    setIndex(parts, rightIndex(parts))
-    return assemble(parts)
-  }
-}
-
-/** Page 1 is this block. */
-function withBlock(data: Uint8Array) {
-  return withHeader((_, parts) => (parts.pages[0] = blockPage(1, data)))
-}
-
-/** Page 1 is this LZ4 frame, as it stands or after a change. */
-function withFrame(change: (spec: FrameSpec) => void, patch = (bytes: Uint8Array) => bytes) {
-  return withHeader((_, parts) => {
-    const spec: FrameSpec = {
-      before: new Uint8Array(0),
-      magic: 0x184d2204,
-      flags: 0x40 | FLAG.independent | FLAG.contentChecksum,
-      blockSizes: 0x40,
-      contentSize: BigInt(PAGE),
-      headerDamage: 0,
-      blocks: [blockOf(compressBlock(page))],
-      endMark: 0,
-      checksumDamage: 0,
-      after: new Uint8Array(0),
-    }
-    change(spec)
-    parts.pages[0] = { pgno: 1, flags: 0, size: 0, data: patch(frameBytes(spec, PAGE)) }
-  })
-}
-
-function withIndex(change: (bytes: number[], parts: FileParts) => void) {
-  return () => {
-    const parts = right()
-    const bytes: number[] = []
-    change(bytes, parts)
-    putVarint(bytes, 0n)
-    parts.index = Uint8Array.from(bytes)
-    parts.indexSize = BigInt(bytes.length)
-    return assemble(parts)
-  }
-}
-
-function putEntries(
-  bytes: number[],
-  parts: FileParts,
-  add: { pgno?: bigint; offset?: bigint; size?: bigint },
-  padding = 0,
-) {
-  const [first, last] = rightIndex(parts)
-  const { pgno = 0n, offset = 0n, size = 0n } = add
-  for (const value of [first!.pgno, first!.offset, first!.size]) putVarint(bytes, value, padding)
-  for (const value of [last!.pgno + pgno, last!.offset + offset, last!.size + size]) putVarint(bytes, value, padding)
-}
-
-/** Twenty literals, then matches of them; nothing behind the last. */
-const endsWithMatch = Uint8Array.from([0xff, 5, ...page.subarray(0, 20), 20, 0, 255, (PAGE - 20 - 19 - 255) % 256])
-const emptyRaw = { data: new Uint8Array(0), raw: true, checksumDamage: 0 }
-const halves = [page.subarray(0, 256), page.subarray(256)]
-
-/** Two frames of half a page each. */
-function halfFrames(): Uint8Array {
-  const frames = halves.map((half) => {
-    const spec = { blocks: [blockOf(literals(half))], flags: 0x64, blockSizes: 0x40, magic: 0x184d2204 }
-    const rest = { before: new Uint8Array(0), contentSize: 0n, headerDamage: 0, endMark: 0, checksumDamage: 0 }
-    return frameBytes({ ...spec, ...rest, after: new Uint8Array(0) }, 256)
-  })
-  return new Uint8Array(Buffer.concat(frames))
 }
 
 export const RECIPES: readonly Recipe[] = [
@@ -193,7 +109,7 @@ export const RECIPES: readonly Recipe[] = [
     name: 'a page in two frames',
     reference: 'accepts',
     ltxd: { refuses: 'a page in several frames' },
-    file: withHeader((_, parts) => (parts.pages[0] = { pgno: 1, flags: 0, size: 0, data: halfFrames() })),
+    file: withHeader((_, parts) => (parts.pages[0] = framePage(1, halfFrames()))),
   },
   {
     name: 'a frame that begins with an empty block',
@@ -236,17 +152,7 @@ export const RECIPES: readonly Recipe[] = [
     name: 'a frame whose first match is in the page before',
     reference: 'accepts',
     ltxd: { refuses: 'a block that refers to the page before' },
-    file: withHeader((_, parts) => {
-      const frames = new LenientFrames()
-      const spec = {
-        ...{ before: new Uint8Array(0), magic: 0x184d2204, blockSizes: 0x40, contentSize: 0n, headerDamage: 0 },
-        ...{ endMark: 0, checksumDamage: 0, after: new Uint8Array(0), flags: 0x40 | FLAG.contentChecksum },
-      }
-      const datas = [literals(page), matchFirst(100, page.subarray(5))].map((data) =>
-        frameBytes({ ...spec, blocks: [blockOf(data)] }, PAGE, frames),
-      )
-      parts.pages = datas.map((data, n) => ({ pgno: n + 1, flags: 0, size: 0, data }))
-    }),
+    file: withHeader((_, parts) => (parts.pages = linkedFrames())),
   },
 
   // The index.
