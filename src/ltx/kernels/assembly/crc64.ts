@@ -9,7 +9,7 @@
  * units do best. In a reflected CRC a byte has a higher power than the one behind it, so multiplying by x^8 moves the
  * bytes one address down. A register below is the CRC before its final inversion.
  */
-import { DATA, RESULT } from './layout'
+import { DATA, PRODUCTS, RESULT } from './layout'
 
 /** Multiplies by x^64, provided that only the top 60 bits of h are set (its degree is below 60). */
 function fold(h: u64): u64 {
@@ -92,16 +92,38 @@ function multiply(a: u64, b: u64): u64 {
 }
 
 let powerOf: i32 = 0
-let power: u64 = 0
+
+/** PRODUCTS[i][v] = power times the register whose i-th four bits are v, and whose others are zero. */
+function tabulate(power: u64): void {
+  let product = power
+  for (let bit: usize = 64; bit-- > 0; product = (product >> 1) ^ (0xd800000000000000 & (0 - (product & 1)))) {
+    store<u64>(PRODUCTS + ((bit >> 2) << 7) + (8 << (bit & 3)), product)
+  }
+  for (let four = PRODUCTS; four < PRODUCTS + 2048; four += 128) {
+    store<u64>(four, 0)
+    for (let value: usize = 1; value < 16; value++) {
+      const rest = value & (value - 1)
+      if (rest > 0)
+        store<u64>(four + (value << 3), load<u64>(four + (rest << 3)) ^ load<u64>(four + ((value ^ rest) << 3)))
+    }
+  }
+}
 
 /** The register after `size` bytes that are all zero; size is a power of two from 8 up. */
 export function shift(register: u64, size: i32): u64 {
   if (size != powerOf) {
     powerOf = size
-    power = fold(1 << 63) // x^64: eight bytes
+    let power = fold(1 << 63) // x^64: eight bytes
     for (let covered = 8; covered < size; covered <<= 1) power = multiply(power, power)
+    tabulate(power)
   }
-  return multiply(register, power)
+  let product: u64 = 0
+  let bits = register
+  for (let four = PRODUCTS; four < PRODUCTS + 2048; four += 256, bits >>= 8) {
+    product ^=
+      load<u64>(four + (((<usize>bits) & 15) << 3)) ^ load<u64>(four + 128 + ((((<usize>bits) >> 4) & 15) << 3))
+  }
+  return product
 }
 
 /** RESULT = the checksum of the page whose data DATA stands for: CRC(be32(pgno) ‖ data), bit 63 set. */

@@ -10,8 +10,11 @@ export const DATA: usize = 8
 /** u64: the checksum that was asked for. */
 export const RESULT: usize = 16
 
+/** Sixteen tables of sixteen u64, by which a register is moved by a page: see crc64.ts. */
+export const PRODUCTS: usize = 1024
+
 /** Hash table of the compressor: positions in PAGE, u16 each. */
-export const TABLE: usize = 1024
+export const TABLE: usize = PRODUCTS + 2048
 export const MAX_TABLE_LOG: i32 = 12
 
 /** Copies run in steps of 16 bytes and may run over: what lies behind an area must be free for that long. */
