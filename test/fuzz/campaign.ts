@@ -1,9 +1,9 @@
-/** Both decoders on the same files, until a number of them, or a time, is over. */
+/** Both decoders on the same files, and random access on what ours accepts, until a number of them, or a time, is over. */
 import { Script } from 'node:vm'
 import type { Answer, Reference } from './reference/process.ts'
 import { Chance } from './chance.ts'
 import { DIFFERENCES, explain } from './differences.ts'
-import { allocatedBy, chunked, examine, memoryBound, type Verdict } from './examine.ts'
+import { allocatedBy, chunked, examine, examineByIndex, memoryBound, type Verdict } from './examine.ts'
 import { mutants } from './mutants.ts'
 import { withoutHugeSizes } from './walk.ts'
 
@@ -102,6 +102,8 @@ function examineAll(chance: Chance, batch: readonly Uint8Array[], result: Campai
       result.largestPartOfBound = Math.max(result.largestPartOfBound, part)
       if (part > 1) report(`allocates ${bytes} bytes`, file)
       verdicts.push(verdict)
+      const problem = judgeByIndex(verdict, examineByIndex(file))
+      if (problem !== undefined) report(problem, file)
     }
   }
   try {
@@ -142,6 +144,14 @@ export function judge(file: Uint8Array, answer: Answer, verdict: Verdict, result
   const { differences } = result ?? {}
   differences?.set(difference.name, (differences.get(difference.name) ?? 0) + 1)
   return undefined
+}
+
+/** What is wrong with what random access makes of a file, beside what decoding it did. */
+function judgeByIndex(decoded: Verdict, byIndex: Verdict): string | undefined {
+  if (byIndex.outcome === 'crashed') return `random access crashes: ${String(byIndex.error)}`
+  if (decoded.outcome !== 'accepted') return undefined
+  if (byIndex.outcome === 'refused') return `random access refuses what is decoded: ${byIndex.error.message}`
+  return byIndex.digest.equals(decoded.digest) ? undefined : 'random access reads other things than decoding'
 }
 
 function count(result: CampaignResult, field: string): void {
