@@ -5,6 +5,7 @@ export interface ByteStream {
   getReader(): ByteStreamReader
 }
 
+/** What reads a ByteStream. */
 export interface ByteStreamReader {
   read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
   cancel(reason?: unknown): Promise<unknown>

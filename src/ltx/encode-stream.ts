@@ -6,6 +6,7 @@ import type { Checksum, Pgno } from './types.ts'
 /** Pages in ascending order by page number. */
 export type PageInput = Iterable<readonly [Pgno, Uint8Array]> | AsyncIterable<readonly [Pgno, Uint8Array]>
 
+/** What an encoded stream may be told. */
 export interface EncodeStreamOptions extends EncoderOptions {
   /**
    * The checksum of the whole database afterwards; zero without checksums. A function is asked when the last page is written.

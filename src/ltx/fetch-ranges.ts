@@ -8,6 +8,7 @@ export interface RangeResponse {
   readonly body: ByteStream | null
 }
 
+/** What reading from a server may be told. */
 export interface FetchRangesOptions {
   /** Sent with every request: an authorization, say. */
   readonly headers?: Readonly<Record<string, string>>
