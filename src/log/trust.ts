@@ -51,7 +51,8 @@ export function isDoubted(files: Files, dir: string): boolean {
 /** The next start reads the whole file. */
 export function doubt(files: Files, dir: string): void {
   forgetCleanStop(files, dir)
-  replaceFile(files, `${dir}/doubted`, new Uint8Array(0))
+  files.close(files.open(`${dir}/doubted`, fs.constants.O_RDWR | fs.constants.O_CREAT))
+  files.syncDirectory(dir)
 }
 
 export function trustAgain(files: Files, dir: string): void {

@@ -76,6 +76,8 @@ function recover(name: string): void {
   if (database === undefined) return
   databases.set(name, database)
   slots.publish(database)
+  const { proof } = database.trust
+  if (proof !== undefined) say({ type: 'unproven', database: name, proof: proof.buffer })
 }
 
 /** Every file that may be a database, and every database that has a log. */

@@ -5,6 +5,7 @@ import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
 import type { SlotState } from './shared-state.ts'
 import type { LogFields, LogLevel } from '../capture/events.ts'
+import { Proof } from '../capture/proof.ts'
 import { ZERO_POSITION } from '../log/store.ts'
 import type { Position } from '../ltx/types.ts'
 import { doorbellName, hangDoorbell, ringDoorbell } from '../fuse/doorbell.ts'
@@ -28,6 +29,8 @@ export interface KnownDatabase {
 /** The control plane's handle of the data plane's thread. */
 export class DataPlane {
   readonly databases = new Map<string, KnownDatabase>()
+  /** Databases that were recovered without reading all of them. */
+  readonly unproven = new Map<string, Proof>()
   /** Ends with the thread; rejects when it died of an error. */
   readonly ended: Promise<void>
   readonly shared = new SharedState()
@@ -57,9 +60,16 @@ export class DataPlane {
     return this.databases.get(database)?.state().position ?? ZERO_POSITION
   }
 
+  /** It is served no more; the data plane knows it from the database's proof. */
+  refuse(name: string, refusal: string): void {
+    const known = this.databases.get(name)
+    if (known !== undefined) this.databases.set(name, { ...known, refusal })
+  }
+
   /** Recovers all databases, or one again after its files were replaced. */
   async recover(database?: string): Promise<void> {
     const done = new Promise<void>((resolve) => (this.recovered = resolve))
+    if (database !== undefined) this.unproven.delete(database)
     this.send(database === undefined ? { type: 'recover' } : { type: 'recover-again', database })
     await Promise.race([done, this.ended])
   }
@@ -130,6 +140,9 @@ export class DataPlane {
         this.shared.wake()
         return
       }
+      case 'unproven':
+        this.unproven.set(message.database, new Proof(message.proof))
+        return
       case 'invalidate':
         if (this.deviceFd !== undefined) invalidateInode(this.deviceFd, message.node)
         return

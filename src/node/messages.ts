@@ -23,6 +23,8 @@ export type FromDataPlane =
   | { readonly type: 'recovered' }
   /** A slot was given to a database; or its refusal changed. */
   | { readonly type: 'database'; readonly name: string; readonly slot: number; readonly refusal: string | undefined }
+  /** A database was recovered without reading all of it: what is left to be proven (capture/proof.ts). */
+  | { readonly type: 'unproven'; readonly database: string; readonly proof: SharedArrayBuffer }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
   /** What the kernel has cached of a file is stale. The serving thread must not tell it: it would wait for itself. */
   | { readonly type: 'invalidate'; readonly node: number }

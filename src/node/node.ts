@@ -8,15 +8,20 @@ import { formatNodeId, openDataDirectory } from './data-directory.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { LogKeeper } from './log-keeper.ts'
 import { NodeBackup } from './node-backup.ts'
+import { Scrubber } from './scrubber.ts'
 import { setAsideStrays } from './strays.ts'
 import type { BackupStatus, DatabaseStatus, NodeStatus } from './status.ts'
 import { startApi } from '../api/server.ts'
 import type { Api } from '../api/server.ts'
 import type { ClusterConfig, Config } from '../config/config.ts'
+import { damageFound } from '../capture/refusal.ts'
 import { clearStaleMount, mountDirect, unmount } from '../fuse/mount.ts'
+import { logDirectory } from '../log/store.ts'
+import { doubt } from '../log/trust.ts'
 import { formatPosition, formatTXID } from '../ltx/types.ts'
 import { registerStream } from '../stream/route.ts'
 import { LtxdError } from '../util/errors.ts'
+import { nodeFiles } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
 import { VERSION } from '../util/version.ts'
 
@@ -31,6 +36,7 @@ export interface Node {
 }
 
 const KEEPER_INTERVAL_MS = 2_000
+const SCRUB_BYTES_PER_SECOND = 100e6
 /** The deadline of a lease that never runs out. */
 const NEVER_NS = 2n ** 63n - 1n
 
@@ -66,6 +72,7 @@ class RunningNode implements Node {
   private data: DataDirectory | undefined
   private plane: DataPlane | undefined
   private keeper: LogKeeper | undefined
+  private scrubber: Scrubber | undefined
   private backup: NodeBackup | undefined
   private cluster: Cluster | undefined
   private api: Api | undefined
@@ -94,7 +101,9 @@ class RunningNode implements Node {
     const strays = setAsideStrays(this.mountDir, `${data.dir}/strays`)
     if (strays.length > 0) logger.warn({ strays }, 'set aside journals that were left below the mount')
     this.device = mountDirect(this.mountDir, { fsname: 'ltxd', allowOther: config.fuse.allowOther })
+    this.scrubber = this.prepareScrubber(data, plane)
     await plane.serve(this.mountDir, this.device)
+    this.scrubber.start()
     this.keeper = this.startKeeper(data, plane)
     this.api = await this.startApi(data)
     if (config.cluster !== undefined) await this.joinCluster(config.cluster, data, plane, this.api, signal)
@@ -159,7 +168,7 @@ class RunningNode implements Node {
     const source = {
       status: () => this.status(),
       unready: () => this.unready(),
-      promote: (signal: AbortSignal) => this.clustered().promote(signal),
+      promote: (signal: AbortSignal, options: { force: boolean }) => this.clustered().promote(signal, options),
       handoff: (node: string) => this.clustered().handoff(node),
     }
     const routes = async (server: FastifyInstance) => {
@@ -212,6 +221,22 @@ class RunningNode implements Node {
     return keeper
   }
 
+  private prepareScrubber({ dir, root }: DataDirectory, plane: DataPlane): Scrubber {
+    const scrubber = new Scrubber({
+      root,
+      bytesPerSecond: SCRUB_BYTES_PER_SECOND,
+      logger: this.logger,
+      damaged: (database, pgno) => {
+        const reason = damageFound(pgno, logDirectory(dir, database))
+        this.logger.error({ database }, `database refused: ${reason}`)
+        plane.refuse(database, reason)
+        doubt(nodeFiles, logDirectory(dir, database))
+      },
+    })
+    for (const [database, proof] of plane.unproven) scrubber.add(database, proof)
+    return scrubber
+  }
+
   private describe(database: KnownDatabase, backup: BackupStatus | undefined): DatabaseStatus {
     const { name, refusal } = database
     const state = database.state()
@@ -248,6 +273,7 @@ class RunningNode implements Node {
         this.logger.warn({ mount: this.mountDir }, 'files were still open: their owners get errors from now on')
     }
     // Both write down what is synced.
+    await this.scrubber?.stop()
     await this.keeper?.stop()
     await this.plane?.stop().catch((error: unknown) => this.end?.reject(error))
     await this.backup?.stop()
