@@ -14,7 +14,7 @@ import { foldChecksum, pageChecksum } from '../../src/ltx/checksum.ts'
 import { compact } from '../../src/ltx/compactor.ts'
 import { encode, frames } from '../../src/ltx/file.ts'
 import { header, pageOf } from '../../src/ltx/testing.ts'
-import { EMPTY_CHECKSUM, lockPgno, toTXID, type Checksum } from '../../src/ltx/types.ts'
+import { lockPgno, toTXID, type Checksum } from '../../src/ltx/types.ts'
 
 const run = promisify(execFile)
 const tool = findTool('ltx')
@@ -50,25 +50,22 @@ describe.skipIf(tool === undefined)('a database beyond its lock page', () => {
     await file.close()
   }
 
-  /** Every page that it should have, in order, with the data it should have; and the database's checksum. */
+  /** Every page that it should have, in order, with its data. Returns the database's checksum, which a decoder verifies. */
   async function expectPages(path: string, pages: ReadonlyMap<number, Uint8Array>): Promise<Checksum> {
     const zeroes = new Uint8Array(PAGE_SIZE)
     let expected = 1
-    let rolling = EMPTY_CHECKSUM
     const reading = frames(createReadStream(path, { highWaterMark: 1 << 20 }))
     for (;;) {
       const { done, value } = await reading.next()
       if (done === true) {
         expect(expected).toBe(COMMIT + 1)
-        expect(value.trailer.postApplyChecksum).toBe(rolling)
-        return rolling
+        return value.trailer.postApplyChecksum as Checksum
       }
       const { pgno } = value
       if (pgno !== expected) throw new Error(`page ${pgno} stands where page ${expected} should`)
       expected = pgno + 1 === LOCK ? LOCK + 1 : pgno + 1
       const page = value.page()
       if (Buffer.compare(page, pages.get(pgno) ?? zeroes) !== 0) throw new Error(`page ${pgno} is another`)
-      rolling = foldChecksum(rolling, pageChecksum(pgno, page))
     }
   }
 
@@ -87,5 +84,5 @@ describe.skipIf(tool === undefined)('a database beyond its lock page', () => {
     await pipeline(Readable.from(compact(inputs)), createWriteStream(merged!))
     expect(await expectPages(merged!, new Map([...written, [LOCK + 1, page]]))).toBe(after)
     await run(tool!, ['verify', merged!], { timeout: 100_000 })
-  })
+  }, 300_000)
 })
