@@ -26,8 +26,8 @@ export async function fetchStatus(url: string): Promise<NodeStatus> {
 }
 
 /** Resolves when the node leads. Throws what the node says against it, NODE_UNREACHABLE, or OUTCOME_UNKNOWN. */
-export function askForPromotion(url: string, timeoutMs = ROLE_TIMEOUT_MS): Promise<RoleAnswer> {
-  return post(url, '/promote', {}, timeoutMs)
+export function askForPromotion(url: string, timeoutMs = ROLE_TIMEOUT_MS, { force = false } = {}): Promise<RoleAnswer> {
+  return post(url, '/promote', force ? { force } : {}, timeoutMs)
 }
 
 /** Asks the primary at `url` to hand over to the replica of that id or hostname. Throws as `askForPromotion` does. */

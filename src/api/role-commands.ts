@@ -8,12 +8,13 @@ import type { NodeStatus } from './status.ts'
 /** What a node that has peers can be told. Both throw LtxdError when it cannot be. */
 export interface RoleCommands {
   status(): NodeStatus
-  /** Resolves when this node leads. Aborted: whoever asked has gone. */
-  promote?(signal: AbortSignal): Promise<void>
+  /** Resolves when this node leads. Aborted: whoever asked has gone. `force`: even without what others have that it has not. */
+  promote?(signal: AbortSignal, options: { readonly force: boolean }): Promise<void>
   /** Resolves when this node has ceased to lead, for the replica of that id or hostname. Called on a primary only. */
   handoff?(node: string): Promise<void>
 }
 
+const promoteBody = z.object({ force: z.boolean().default(false) })
 const handoffBody = z.object({ node: z.string().min(1).max(255) })
 
 /** What both answer with. */
@@ -27,18 +28,23 @@ export interface RoleAnswer {
 export function registerRoleCommands(server: FastifyInstance, source: RoleCommands): void {
   const route = { onRequest: requireJson }
 
-  server.post('/promote', route, (_, reply) =>
-    answer(reply, source, async () => {
+  server.post('/promote', route, (request, reply) => {
+    const body = promoteBody.safeParse(request.body)
+    if (!body.success) {
+      const message = 'expected {} or {"force": true}'
+      return reply.code(400).send({ error: { code: 'BODY_INVALID', message } })
+    }
+    return answer(reply, source, async () => {
       if (source.status().role === 'primary') return
       if (source.promote === undefined) throw noCluster()
-      await source.promote(goneSignal(reply))
+      await source.promote(goneSignal(reply), body.data)
       if (source.status().role === 'primary') return
       throw new LtxdError(
         'NOT_LEADING',
         'the lead was passed on, but this node does not have it: "ltxd status" shows who does',
       )
-    }),
-  )
+    })
+  })
 
   server.post('/handoff', route, (request, reply) => {
     const body = handoffBody.safeParse(request.body)

@@ -2,7 +2,16 @@
 
 import type { LeaseView } from './lease.ts'
 import { to, type Effect, type Event, type Step } from './role-events.ts'
-import { see, watching, type Afterwards, type Leading, type Now, type Rules, type Yielding } from './role-state.ts'
+import {
+  see,
+  watching,
+  type Afterwards,
+  type Leading,
+  type Now,
+  type Release,
+  type Rules,
+  type Yielding,
+} from './role-state.ts'
 import { retryMs } from './standing-by.ts'
 import { isSelf } from './succession.ts'
 
@@ -40,23 +49,27 @@ export function onLeading(state: Leading, event: Event, rules: Rules, now: Now):
     case 'led':
       return phase === 'taking-over' ? to({ ...state, phase: 'serving' }) : to(state)
     case 'lead-failed':
-      return yieldLease(state, {}, event.reason, { stop: phase === 'stopping', notBeforeMs: now.ms + rules.demoteMs })
+      return yieldLease(state, NOTHING_NEW, event.reason, {
+        stop: phase === 'stopping',
+        notBeforeMs: now.ms + rules.demoteMs,
+      })
     case 'handoff':
       if (phase !== 'serving') return to(state)
       return to({ ...state, phase: 'handing-over', to: event.to }, { kind: 'drain', term: state.term, to: event.to })
     case 'drained': {
-      const { successor } = event
-      if (phase === 'stopping') return yieldLease(state, { successor }, 'stopping', { stop: true, notBeforeMs: 0 })
+      const { successor, kept } = event
+      const release = { successor, kept }
+      if (phase === 'stopping') return yieldLease(state, release, 'stopping', { stop: true, notBeforeMs: 0 })
       if (phase !== 'handing-over') return to(state)
       if (successor === undefined || successor !== state.to) return to({ ...state, phase: 'serving', to: undefined })
       const notBeforeMs = now.ms + rules.demoteMs
-      return yieldLease(state, { successor }, `handing over to ${successor}`, { stop: false, notBeforeMs })
+      return yieldLease(state, release, `handing over to ${successor}`, { stop: false, notBeforeMs })
     }
     case 'stop':
       if (phase === 'serving') return to({ ...state, phase: 'stopping' }, { kind: 'drain', term: state.term })
       if (phase === 'handing-over') return to({ ...state, phase: 'stopping' })
       if (phase === 'stopping') return to(state)
-      return yieldLease(state, {}, 'stopping', { stop: true, notBeforeMs: 0 }, { kind: 'abort' })
+      return yieldLease(state, NOTHING_NEW, 'stopping', { stop: true, notBeforeMs: 0 }, { kind: 'abort' })
     default:
       return to(state)
   }
@@ -91,14 +104,19 @@ function lose(state: Leading, reason: string, stop: boolean): Step {
   )
 }
 
+/** Of a node that did not come to lead. */
+const NOTHING_NEW = { kept: 'unknown' } as const
+
 function yieldLease(
   state: Leading,
-  release: { readonly successor?: string | undefined },
+  release: Omit<Release, 'uploadsMayRunUntilMs'>,
   reason: string,
   after: Afterwards,
   ...effects: Effect[]
 ): Step {
-  const { term, unreachable } = state
-  const yielding: Yielding = { name: 'yielding', ...watching(state), term, release, unreachable, ...after }
+  const { term, unreachable, previous } = state
+  const { uploadsMayRunUntilMs } = previous
+  const given = { ...release, uploadsMayRunUntilMs }
+  const yielding: Yielding = { name: 'yielding', ...watching(state), term, release: given, unreachable, ...after }
   return to(yielding, ...effects, { kind: 'step-down', reason })
 }

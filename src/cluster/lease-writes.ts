@@ -2,15 +2,18 @@ import { randomBytes } from 'node:crypto'
 import { errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { ClusterMismatchError } from './errors.ts'
-import type { Lease, LeaseRecord, LeaseView, NodeAddress } from './lease.ts'
+import type { Leader, Lease, LeaseRecord, LeaseView, NodeAddress } from './lease.ts'
 import { nowMs } from './monotonic.ts'
 import type { Effect, Event } from './role-events.ts'
+import type { Previous } from './role-state.ts'
 import type { Troubles } from './troubles.ts'
 
 export interface LeaseWritesOptions {
   readonly lease: Lease
   readonly self: NodeAddress
   readonly readClusterId: () => string | undefined
+  /** As of RoleHost. */
+  readonly ledTerm: () => bigint
   readonly logger: Logger
   readonly troubles: Troubles
 }
@@ -20,6 +23,7 @@ export class LeaseWrites {
   readonly #options: LeaseWritesOptions
   /** What this node last wrote, or was about to write. */
   #held: LeaseRecord | undefined
+  #previous: Previous | undefined
   /** Makes every record that this process writes unlike all others: a late answer is never taken for that of another write. */
   #writes = 0
   #highestTerm = 0n
@@ -51,24 +55,24 @@ export class LeaseWrites {
   }
 
   /** `knownTerm`: the highest that is known by other ways. */
-  async acquire({ over, record: before }: Effect & { kind: 'acquire' }, knownTerm: bigint): Promise<Event> {
+  async acquire({ over, record: before, previous }: Effect & { kind: 'acquire' }, knownTerm: bigint): Promise<Event> {
     const { lease, self, readClusterId, troubles } = this.#options
     const known = [before?.term ?? 0n, this.#highestTerm, knownTerm].reduce((a, b) => (a > b ? a : b))
     const own = readClusterId() ?? randomBytes(8).toString('hex')
-    const record: LeaseRecord = {
+    const record = this.#next(previous, {
       term: lease.chooseTerm(known),
       holder: self,
       state: 'held',
       clusterId: before === undefined || before.clusterId === '' ? own : before.clusterId,
       ttlMs: lease.ttlMs,
-      renewals: this.#writes++,
-    }
+    })
     const sentAtMs = nowMs()
     try {
       const outcome = await lease.acquire(record, over)
       troubles.over('write')
       if (outcome.kind === 'lost') return { type: 'not-acquired', view: this.judge(outcome.view) }
       this.#held = record
+      this.#previous = previous
       if (record.term > this.#highestTerm) this.#highestTerm = record.term
       return { type: 'acquired', term: record.term, sentAtMs, view: outcome.view }
     } catch (error) {
@@ -80,7 +84,7 @@ export class LeaseWrites {
   async renew(term: bigint): Promise<Event> {
     const { lease, troubles } = this.#options
     if (this.#held === undefined) throw new Error('there is no lease to renew')
-    this.#held = { ...this.#held, renewals: this.#writes++ }
+    this.#held = this.#next(this.#previous, this.#held)
     const sentAtMs = nowMs()
     try {
       const outcome = await lease.renew(this.#held)
@@ -93,15 +97,16 @@ export class LeaseWrites {
     }
   }
 
-  async release({ successor }: Effect & { kind: 'release' }): Promise<Event> {
+  async release({ successor, kept }: Effect & { kind: 'release' }): Promise<Event> {
     const { lease, logger } = this.#options
     let view: LeaseView | undefined
     try {
       if (this.#held === undefined) throw new Error('there is no lease to release')
-      const record = { ...this.#held, state: 'released' as const, renewals: this.#writes++ }
+      const record = this.#next(this.#previous, { ...this.#held, state: 'released' }, kept)
       const outcome = await lease.release(successor === undefined ? record : { ...record, successor })
       view = this.judge(outcome.view)
-      if (outcome.kind === 'done') logger.info({ ...(successor && { successor }) }, 'released the lease')
+      const level = this.#options.troubles.has('lead') ? 'debug' : 'info'
+      if (outcome.kind === 'done') logger[level]({ ...(successor && { successor }) }, 'released the lease')
     } catch (error) {
       logger.warn(
         { error: errorMessage(error) },
@@ -109,5 +114,20 @@ export class LeaseWrites {
       )
     }
     return { type: 'released', view }
+  }
+
+  /** Unlike all others, and with what is known by now of those who came before. */
+  #next(
+    previous: Previous | undefined,
+    { term, holder, state, clusterId, ttlMs }: Omit<LeaseRecord, 'renewals'>,
+    kept: Leader['kept'] = 'unknown',
+  ): LeaseRecord {
+    const lastLeader = this.#options.ledTerm() === term ? { term, holder, kept } : previous?.leader
+    const leftMs = Math.ceil((previous?.uploadsMayRunUntilMs ?? 0) - nowMs())
+    return {
+      ...{ term, holder, state, clusterId, ttlMs, renewals: this.#writes++ },
+      ...(lastLeader !== undefined && { lastLeader }),
+      ...(leftMs > 0 && { uploadsMayRunMs: leftMs }),
+    }
   }
 }

@@ -7,6 +7,14 @@ import { ForeignRecordError } from './errors.ts'
 
 export type { NodeAddress }
 
+/** A node that led, as far as a record tells. */
+export interface Leader {
+  readonly term: bigint
+  readonly holder: NodeAddress
+  /** Where all that it committed is: with a replica or in the backup; with nobody else as far as it knew; it could not say. */
+  readonly kept: 'elsewhere' | 'alone' | 'unknown'
+}
+
 export interface LeaseRecord {
   /** Only grows, with each holder. 0 where the lease cannot say (static, seen from a replica). */
   readonly term: bigint
@@ -15,6 +23,16 @@ export interface LeaseRecord {
   readonly state: 'held' | 'released'
   /** With 'released': the node it is for, alone, for a TTL. */
   readonly successor?: string
+  /**
+   * The last node that took commits, or may have: with 'held' before this term, with 'released' in all. A holder that could
+   * not take over is none. Absent: nobody did.
+   */
+  readonly lastLeader?: Leader
+  /**
+   * For so long after this was written, uploads of those who held the lease before may still reach the backup; those of the
+   * holder itself not counted. Absent: none can.
+   */
+  readonly uploadsMayRunMs?: number
   /** Chosen by the cluster's first primary. Empty where the lease cannot say (static). */
   readonly clusterId: string
   /** How long a silent holder may be alive. Infinity: for ever (static). */
@@ -77,24 +95,30 @@ const printable = (max: number) =>
     // Goes into log lines and into files on the mount.
     .regex(/^[^\p{Cc}]*$/u, 'holds control characters')
 
+const term = z
+  .string()
+  .regex(/^[1-9][0-9]{0,18}$/, 'expected a positive number')
+  .transform(BigInt)
+  .refine((value) => value <= MAX_TERM, 'is too large')
+const holder = z.object({ nodeId, hostname: printable(255), url: z.url({ protocol: /^https?$/ }).max(2048) })
+
 /** Unknown keys are left out, not refused: a later version may have more. */
 const recordSchema = z.object({
   ltxd: z.literal(FORMAT),
-  term: z
-    .string()
-    .regex(/^[1-9][0-9]{0,18}$/, 'expected a positive number')
-    .transform(BigInt)
-    .refine((term) => term <= MAX_TERM, 'is too large'),
-  holder: z.object({ nodeId, hostname: printable(255), url: z.url({ protocol: /^https?$/ }).max(2048) }),
+  term,
+  holder,
   state: z.enum(['held', 'released']),
   successor: nodeId.optional(),
+  lastLeader: z.object({ term, holder, kept: z.enum(['elsewhere', 'alone', 'unknown']) }).optional(),
+  uploadsMayRunMs: z.int().min(0).max(3_600_000).optional(),
   clusterId: z.string().regex(/^[0-9a-f]{16}$/, 'expected 16 hex digits'),
   ttlMs: z.int().min(1_000).max(3_600_000),
   renewals: z.int().min(0),
 })
 
 export function encodeRecord(record: LeaseRecord): Buffer {
-  return Buffer.from(JSON.stringify({ ltxd: FORMAT, ...record, term: String(record.term) }))
+  const bigints = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
+  return Buffer.from(JSON.stringify({ ltxd: FORMAT, ...record }, bigints))
 }
 
 /** Throws ForeignRecordError, naming `place`. */
@@ -111,6 +135,11 @@ export function parseRecord(bytes: Uint8Array, place: string): LeaseRecord {
     const [issue] = result.error.issues
     throw new ForeignRecordError(place, `${issue?.path.join('.') || 'record'}: ${issue?.message ?? 'unexpected'}`)
   }
-  const { ltxd: _, successor, ...record } = result.data
-  return successor === undefined ? record : { ...record, successor }
+  const { ltxd: _, successor, lastLeader, uploadsMayRunMs, ...record } = result.data
+  return {
+    ...record,
+    ...(successor !== undefined && { successor }),
+    ...(lastLeader !== undefined && { lastLeader }),
+    ...(uploadsMayRunMs !== undefined && { uploadsMayRunMs }),
+  }
 }

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 import { until } from '../../test/harness/wait.ts'
 import { createLogger } from '../util/log.ts'
 import type { NodeAddress } from './lease.ts'
-import { Membership, type RoleHost } from './membership.ts'
+import { Membership } from './membership.ts'
+import type { Drained, RoleHost } from './role-host.ts'
 import { StaticLease, UNKNOWN_NODE_ID, type StaticLeaseOptions } from './static-lease.ts'
 
 /** Against static leases, which need no service. Those in Consul: test/interop/consul.test.ts. */
@@ -22,8 +23,11 @@ class Host implements RoleHost {
   lead = (term: bigint) => this.#call(`lead ${term}`)
   stepDown = () => this.#call('step down')
   extend = (deadlineNs: bigint) => void (this.deadlineNs = deadlineNs)
-  async drain(): Promise<undefined> {
+  ledTerm = () => 0n
+  historyTerm = () => this.known
+  async drain(): Promise<Drained> {
     await this.#call('drain')
+    return { kept: 'elsewhere' }
   }
 
   async #call(what: string): Promise<void> {
@@ -43,6 +47,7 @@ function member(options: StaticLeaseOptions, host: Host) {
     candidate: options.primary === 'self',
     demoteMs: 10,
     uploadWindowMs: 0,
+    hasBackup: false,
     readClusterId: () => clusterId,
     writeClusterId: (id) => (clusterId = id),
     logger: createLogger({ level: 'info', format: 'text', write: (line) => lines.push(line) }),

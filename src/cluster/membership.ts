@@ -3,10 +3,10 @@ import type { Logger } from '../util/log.ts'
 import { ClusterMismatchError, HandoffError } from './errors.ts'
 import { Handoff } from './handoff.ts'
 import { HostCalls } from './host-calls.ts'
-import type { Lease, LeaseRecord, LeaseView, NodeAddress } from './lease.ts'
+import type { Leader, Lease, NodeAddress } from './lease.ts'
 import { LeaseWrites } from './lease-writes.ts'
 import { nowMs, toNs } from './monotonic.ts'
-import type { MembershipStatus, RoleHost } from './role-host.ts'
+import type { Drained, MembershipStatus, RoleHost } from './role-host.ts'
 import type { Effect, Event } from './role-events.ts'
 import { INITIAL, type Rules, type State } from './role-state.ts'
 import { next, wakeAtMs } from './role.ts'
@@ -23,6 +23,8 @@ export interface MembershipOptions {
   readonly demoteMs: number
   /** How long after a holder's deadline an upload of its may still take effect. */
   readonly uploadWindowMs: number
+  /** What others committed and this node never got, `lead` takes from there. */
+  readonly hasBackup: boolean
   /** In the data directory. */
   readonly readClusterId: () => string | undefined
   readonly writeClusterId: (id: string) => void
@@ -50,12 +52,13 @@ export class Membership {
   readonly #writes: LeaseWrites
 
   constructor(options: MembershipOptions) {
-    const { lease, self, candidate, demoteMs, uploadWindowMs, readClusterId, logger } = options
+    const { lease, host, self, candidate, demoteMs, uploadWindowMs, hasBackup, readClusterId, logger } = options
     const marginMs = lease.ttlMs === Infinity ? 0 : lease.ttlMs / 10
     this.#options = options
-    this.#rules = { self, candidate, ttlMs: lease.ttlMs, marginMs, demoteMs, uploadWindowMs }
-    this.#troubles = new Troubles(logger)
-    this.#writes = new LeaseWrites({ lease, self, readClusterId, logger, troubles: this.#troubles })
+    this.#rules = { self, candidate, ttlMs: lease.ttlMs, marginMs, demoteMs, uploadWindowMs, hasBackup }
+    this.#troubles = new Troubles(logger, nowMs)
+    const ledTerm = () => host.ledTerm()
+    this.#writes = new LeaseWrites({ lease, self, readClusterId, ledTerm, logger, troubles: this.#troubles })
     this.#stopped = new Promise((resolve) => (this.#resolveStopped = resolve))
     this.settled = new Promise((resolve, reject) => (this.#settle = { resolve, reject }))
     this.settled.catch(() => {})
@@ -110,6 +113,19 @@ export class Membership {
     }
   }
 
+  /** From now on this node waits for nobody who led after all that it has. */
+  force(): void {
+    const state = this.#state
+    if (state.name === 'standing-by' && state.missing !== undefined) {
+      const { holder, term } = state.missing
+      this.#options.logger.warn(
+        { hostname: holder.hostname, term: String(term) },
+        `leading on request without what ${holder.hostname} committed in term ${term}: it is set aside there when that node returns`,
+      )
+    }
+    this.#dispatch({ type: 'force' })
+  }
+
   /** Clean end: drain, release, no role. */
   async stop(): Promise<void> {
     this.#dispatch({ type: 'stop' })
@@ -131,8 +147,11 @@ export class Membership {
     const judged = before.name !== 'leading' && before.name !== 'stopped'
     const { state, effects } = next(before, event, this.#rules, {
       ms: nowMs(),
-      unfit: judged ? host.unfit(recordIn(event.type === 'seen' ? event.view : before.seen?.view)) : undefined,
+      unfit: judged ? host.unfit() : undefined,
       newcomer: judged && readClusterId() === undefined && host.knownTerm() === 0n,
+      knownTerm: host.knownTerm(),
+      ledTerm: host.ledTerm(),
+      historyTerm: host.historyTerm(),
     })
     this.#state = state
     for (const effect of effects) this.#carryOut(effect)
@@ -182,6 +201,10 @@ export class Membership {
         return this.#calls.abort('the lease is gone, or the node stops')
       case 'step-down':
         return this.#stepDown(effect.reason)
+      case 'misses':
+        return effect.leader === undefined
+          ? this.#troubles.over('history')
+          : this.#troubles.began('history', waitingFor(effect.leader))
       case 'close':
         clearTimeout(this.#timer)
         return void this.#close()
@@ -219,7 +242,7 @@ export class Membership {
         this.#dispatch({ type: 'led', term })
       } catch (error) {
         const reason = errorMessage(error)
-        if (!signal.aborted) this.#troubles.began('lead', `could not take over in term ${term}: ${reason}`)
+        if (!signal.aborted) this.#troubles.began('lead', `could not take over: ${reason}`)
         this.#dispatch({ type: 'lead-failed', term, reason: `could not take over: ${reason}` })
       }
     })
@@ -228,22 +251,30 @@ export class Membership {
   #drain(term: bigint, to: string | undefined): void {
     const { host, logger } = this.#options
     this.#calls.push(async (signal) => {
-      let successor: string | undefined
+      let drained: Drained = { kept: 'alone' }
       try {
         signal.throwIfAborted()
-        successor = await host.drain(signal, to)
+        drained = await host.drain(signal, to)
       } catch (error) {
-        if (!signal.aborted) logger.warn({ error: errorMessage(error) }, 'no replica is known to have everything')
+        if (!signal.aborted) logger.warn({ error: errorMessage(error) }, 'not everything is in the backup')
         this.#handoff?.drainFailed(errorMessage(error))
       }
-      this.#dispatch({ type: 'drained', term, successor })
+      if (drained.kept === 'alone' && this.#options.lease.type !== 'static') {
+        logger.warn(
+          'no other node is known to have everything that was committed here: ' +
+            'without a backup none of them leads before this one is back, except by "ltxd promote --force"',
+        )
+      }
+      this.#dispatch({ type: 'drained', term, ...drained })
     })
   }
 
   #stepDown(reason: string): void {
     const { host, lease, logger } = this.#options
     const lost = this.#state.name === 'yielding' && this.#state.release === undefined
-    logger[lost ? 'warn' : 'info']({ reason }, lost ? 'lost the lease' : 'no longer the primary')
+    // Where it could not take over, that has been said.
+    const level = lost ? 'warn' : this.#troubles.has('lead') ? 'debug' : 'info'
+    logger[level]({ reason }, lost ? 'lost the lease' : 'no longer the primary')
     if (lost) lease.refresh()
     this.#calls.push(async () => {
       let clean = true
@@ -281,6 +312,10 @@ export class Membership {
   }
 }
 
-function recordIn(view: LeaseView | undefined): LeaseRecord | undefined {
-  return view?.kind === 'record' ? view.record : undefined
+function waitingFor({ holder: { hostname }, term, kept }: Leader): string {
+  const what = kept === 'alone' ? 'committed what no other node is known to have' : 'led after all that this node has'
+  return (
+    `${hostname} ${what} (term ${term}): this node does not lead. Start ${hostname}, or a replica that had everything from it. ` +
+    `"ltxd promote --force" leads without that; it is then set aside when ${hostname} returns`
+  )
 }

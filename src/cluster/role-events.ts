@@ -1,7 +1,7 @@
 /** What a role (role.ts) hears, and what it asks for. */
 
-import type { LeaseRecord, LeaseVersion, LeaseView } from './lease.ts'
-import type { Previous, State, Told } from './role-state.ts'
+import type { Leader, LeaseRecord, LeaseVersion, LeaseView } from './lease.ts'
+import type { Previous, Release, State, Told } from './role-state.ts'
 
 export type Event =
   | { readonly type: 'seen'; readonly view: LeaseView }
@@ -19,14 +19,26 @@ export type Event =
   | { readonly type: 'led'; readonly term: bigint }
   | { readonly type: 'lead-failed'; readonly term: bigint; readonly reason: string }
   | { readonly type: 'handoff'; readonly to: string }
-  | { readonly type: 'drained'; readonly term: bigint; readonly successor?: string | undefined }
+  | {
+      readonly type: 'drained'
+      readonly term: bigint
+      readonly successor?: string | undefined
+      readonly kept: Leader['kept']
+    }
   | { readonly type: 'stepped-down'; readonly clean: boolean }
   | { readonly type: 'released'; readonly view: LeaseView | undefined }
+  /** An operator wants this node to lead, whatever others have that it has not. */
+  | { readonly type: 'force' }
   | { readonly type: 'stop' }
 
 export type Effect =
   | Told
-  | { readonly kind: 'acquire'; readonly over: LeaseVersion | undefined; readonly record: LeaseRecord | undefined }
+  | {
+      readonly kind: 'acquire'
+      readonly over: LeaseVersion | undefined
+      readonly record: LeaseRecord | undefined
+      readonly previous: Previous
+    }
   | { readonly kind: 'renew' }
   | { readonly kind: 'extend'; readonly deadlineMs: number }
   | { readonly kind: 'lead'; readonly term: bigint; readonly previous: Previous }
@@ -36,7 +48,9 @@ export type Effect =
   /** End a `lead` or `drain` that is under way. */
   | { readonly kind: 'abort' }
   | { readonly kind: 'step-down'; readonly reason: string }
-  | { readonly kind: 'release'; readonly successor?: string | undefined }
+  | ({ readonly kind: 'release' } & Release)
+  /** Whom this node waits for before it leads; undefined: for nobody any more. */
+  | { readonly kind: 'misses'; readonly leader: Leader | undefined }
   | { readonly kind: 'close' }
 
 export interface Step<S extends State = State> {

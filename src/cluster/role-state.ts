@@ -1,6 +1,6 @@
 /** What a node knows of the lease, and what it makes of that: the states of its role (role.ts), and what they are judged by. */
 
-import type { LeaseView, NodeAddress } from './lease.ts'
+import type { Leader, LeaseRecord, LeaseView, NodeAddress } from './lease.ts'
 
 export interface Rules {
   readonly self: NodeAddress
@@ -13,6 +13,8 @@ export interface Rules {
   readonly demoteMs: number
   /** How long after its deadline an upload of a holder may still take effect. */
   readonly uploadWindowMs: number
+  /** What others committed and this node never got, it takes from there before it leads. */
+  readonly hasBackup: boolean
 }
 
 /** What is true when the event happens. */
@@ -22,6 +24,10 @@ export interface Now {
   readonly unfit?: string | undefined
   /** It knows no cluster and no term: an empty node. */
   readonly newcomer: boolean
+  /** As of RoleHost. */
+  readonly knownTerm: bigint
+  readonly ledTerm: bigint
+  readonly historyTerm: bigint
 }
 
 export interface Seen {
@@ -37,6 +43,18 @@ export type Told =
 
 export interface Previous {
   readonly released: boolean
+  /** When uploads of earlier holders have surely ended; 0: there are none. */
+  readonly uploadsMayRunUntilMs: number
+  /** The last that may have taken commits. */
+  readonly leader: Leader | undefined
+  /** That was this node: nobody else can have added anything to its history. */
+  readonly ledHere: boolean
+}
+
+/** What the record is to say when this node gives its lease up. */
+export interface Release {
+  readonly successor?: string | undefined
+  readonly kept: Leader['kept']
   readonly uploadsMayRunUntilMs: number
 }
 
@@ -51,6 +69,10 @@ export interface Watching {
   readonly seen: Seen | undefined
   /** A record has been there in this process's time. */
   readonly known: boolean
+  /** The newest of them. */
+  readonly lastRecord: LeaseRecord | undefined
+  /** An operator accepts that what leaders up to this term have alone is lost. */
+  readonly acceptedTerm: bigint
 }
 
 export interface StandingBy extends Watching {
@@ -60,6 +82,8 @@ export interface StandingBy extends Watching {
   readonly unreachable: string | undefined
   readonly notBeforeMs: number
   readonly wakeAtMs: number
+  /** Led after all that this node has: without it, or one that followed it, this node does not lead. */
+  readonly missing: Leader | undefined
 }
 
 export interface Acquiring extends Watching {
@@ -73,6 +97,7 @@ export interface Leading extends Watching {
   readonly name: 'leading'
   readonly phase: 'taking-over' | 'serving' | 'handing-over' | 'stopping'
   readonly term: bigint
+  readonly previous: Previous
   readonly deadlineMs: number
   readonly renewAtMs: number
   readonly renewing: boolean
@@ -86,7 +111,7 @@ export interface Yielding extends Watching, Afterwards {
   readonly name: 'yielding'
   readonly term: bigint
   /** Undefined: the lease is lost, there is nothing to release. */
-  readonly release: { readonly successor?: string | undefined } | undefined
+  readonly release: Release | undefined
   readonly unreachable: string | undefined
 }
 
@@ -104,21 +129,29 @@ export const INITIAL: StandingBy = {
   name: 'standing-by',
   seen: undefined,
   known: false,
+  lastRecord: undefined,
+  acceptedTerm: 0n,
   told: undefined,
   unreachable: undefined,
   notBeforeMs: 0,
   wakeAtMs: Infinity,
+  missing: undefined,
 }
 
-export function watching({ seen, known }: Watching): Watching {
-  return { seen, known }
+export function watching({ seen, known, lastRecord, acceptedTerm }: Watching): Watching {
+  return { seen, known, lastRecord, acceptedTerm }
 }
 
 /** Keeps the time of what has not changed, whatever was written beside it. */
 export function see(state: Watching, view: LeaseView, now: Now): Watching {
   const { seen } = state
   const unchanged = seen !== undefined && sameContent(seen.view, view)
-  return { seen: { view, sinceMs: unchanged ? seen.sinceMs : now.ms }, known: state.known || view.kind !== 'vacant' }
+  return {
+    seen: { view, sinceMs: unchanged ? seen.sinceMs : now.ms },
+    known: state.known || view.kind !== 'vacant',
+    lastRecord: view.kind === 'record' ? view.record : state.lastRecord,
+    acceptedTerm: state.acceptedTerm,
+  }
 }
 
 function sameContent(a: LeaseView, b: LeaseView): boolean {

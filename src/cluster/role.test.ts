@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ClusterMismatchError } from './errors.ts'
-import type { LeaseRecord, LeaseView, NodeAddress } from './lease.ts'
+import type { Leader, LeaseRecord, LeaseView, NodeAddress } from './lease.ts'
 import type { Effect, Event } from './role-events.ts'
 import { INITIAL, type Now, type Rules, type State } from './role-state.ts'
 import { next, wakeAtMs } from './role.ts'
@@ -21,6 +21,7 @@ const RULES: Rules = {
   marginMs: 1_000,
   demoteMs: 5_000,
   uploadWindowMs: 3_000,
+  hasBackup: false,
 }
 const held = (holder = OTHER, fields: Partial<LeaseRecord> = {}): LeaseView => ({
   kind: 'record',
@@ -36,6 +37,9 @@ class Node {
   ms = 0
   unfit: string | undefined
   newcomer = false
+  knownTerm = 7n
+  ledTerm = 0n
+  historyTerm = 7n
   readonly rules: Rules
 
   constructor(rules: Partial<Rules> = {}) {
@@ -43,7 +47,8 @@ class Node {
   }
 
   get now(): Now {
-    return { ms: this.ms, unfit: this.unfit, newcomer: this.newcomer }
+    const { ms, unfit, newcomer, knownTerm, ledTerm, historyTerm } = this
+    return { ms, unfit, newcomer, knownTerm, ledTerm, historyTerm }
   }
 
   on(event: Event): readonly Effect[] {
@@ -194,14 +199,165 @@ test('uploads of a silent holder may go on for a while; those of a released one 
   const silent = new Node()
   silent.sees(held())
   silent.at(TTL)
-  expect(previous(silent)).toEqual({ released: false, uploadsMayRunUntilMs: TTL + 3_000 })
+  expect(previous(silent)).toMatchObject({ released: false, uploadsMayRunUntilMs: TTL + 3_000 })
   const after = new Node()
   after.sees(released())
-  expect(previous(after)).toEqual({ released: true, uploadsMayRunUntilMs: 0 })
+  expect(previous(after)).toMatchObject({ released: true, uploadsMayRunUntilMs: 0 })
   const first = new Node()
   first.newcomer = true
   first.sees(VACANT)
-  expect(previous(first)).toEqual({ released: false, uploadsMayRunUntilMs: 0 })
+  expect(previous(first)).toMatchObject({ released: false, uploadsMayRunUntilMs: 0 })
+  // What a process of this node shipped before it died is in this node's own log.
+  const restarted = new Node()
+  restarted.ledTerm = 7n
+  restarted.sees(held(SELF))
+  expect(previous(restarted)).toMatchObject({ released: false, uploadsMayRunUntilMs: 0 })
+})
+
+describe('a node that lacks what a later leader may have committed', () => {
+  const leader = (term: bigint, fields: Partial<Leader> = {}): Leader => {
+    return { term, holder: OTHER, kept: 'elsewhere', ...fields }
+  }
+  /** Had all of term 5 before it was down. */
+  function stale(rules: Partial<Rules> = {}): Node {
+    const node = new Node(rules)
+    node.historyTerm = 5n
+    node.knownTerm = 6n
+    return node
+  }
+  const MISSES = { kind: 'misses', leader: expect.objectContaining({ term: 7n }) as object }
+
+  test('does not take the lease that one released, nor one that expired', () => {
+    const after = stale()
+    expect(after.on({ type: 'seen', view: released({ lastLeader: leader(7n) }) })).toEqual([
+      MISSES,
+      { kind: 'idle', reason: 'not fit to lead: host-2 led after all that is here' },
+    ])
+    expect(after.at(TTL * 10)).toEqual([])
+    const silent = stale()
+    silent.sees(held())
+    expect(silent.at(TTL)).toEqual(['misses'])
+    expect(silent.at(TTL * 10)).toEqual([])
+  })
+
+  test('takes it when it has caught up with one that had it, or where nobody led since', () => {
+    const node = stale()
+    node.sees(released({ lastLeader: leader(7n) }))
+    expect(node.sees(held(OTHER, { term: 8n }))).toEqual(['misses', 'follow'])
+    node.historyTerm = 8n
+    expect(node.sees(released({ term: 8n, lastLeader: leader(8n) }))).toEqual(['acquire'])
+    // Two nodes had it and could not take over.
+    expect(stale().sees(released({ term: 9n, lastLeader: leader(5n) }))).toEqual(['acquire'])
+    expect(stale().sees(released({ term: 9n }))).toEqual(['acquire'])
+  })
+
+  test('knows also after the record is gone', () => {
+    const node = stale()
+    node.sees(held())
+    node.sees(VACANT)
+    expect(node.at(TTL)).toEqual(['misses', 'idle'])
+    expect(node.at(TTL * 10)).toEqual([])
+  })
+
+  test('takes it when an operator accepts the loss, of that leader’s and of no later one’s', () => {
+    const node = stale()
+    node.sees(held())
+    expect(kinds(node.on({ type: 'force' }))).toEqual([])
+    expect(node.at(TTL)).toEqual(['acquire'])
+
+    const later = stale()
+    later.sees(held())
+    later.on({ type: 'force' })
+    later.sees(held(address(3), { term: 8n }))
+    expect(later.at(TTL)).toEqual(['misses'])
+  })
+
+  test('lets others go first where it has a backup to get it from, unless all is known to be there', () => {
+    const after = stale({ hasBackup: true })
+    expect(after.sees(released({ lastLeader: leader(7n) }))).toEqual(['acquire'])
+    for (const kept of ['alone', 'unknown'] as const) {
+      const node = stale({ hasBackup: true })
+      expect(node.sees(released({ lastLeader: leader(7n, { kept }) }))).toEqual(['idle'])
+      expect(node.at(TTL - 1)).toEqual([])
+      expect(node.at(TTL)).toEqual(['acquire'])
+    }
+    const silent = stale({ hasBackup: true })
+    silent.sees(held())
+    expect(silent.at(2 * TTL - 1)).toEqual([])
+    expect(silent.at(2 * TTL)).toEqual(['acquire'])
+  })
+
+  test('is every other one where the last leader stopped with what nobody else has', () => {
+    const view = released({ lastLeader: leader(7n, { kept: 'alone' }) })
+    expect(new Node().sees(view)).toEqual(['misses', 'idle'])
+    const itself = new Node()
+    itself.ledTerm = 7n
+    expect(
+      itself.sees(
+        released({ lastLeader: leader(7n, { kept: 'alone', holder: { ...SELF, url: 'http://127.0.0.1:9' } }) }),
+      ),
+    ).toEqual(['acquire'])
+  })
+})
+
+describe('who led last', () => {
+  const previous = (node: Node) => (node.state.name === 'acquiring' ? node.state.previous : undefined)
+  const mine: Leader = { term: 7n, holder: SELF, kept: 'unknown' }
+
+  test('is still this node when others could not take over since, however many terms that took', () => {
+    const node = new Node()
+    node.ledTerm = 7n
+    node.sees(released({ term: 12n, lastLeader: mine }))
+    expect(previous(node)).toMatchObject({ leader: mine, ledHere: true })
+  })
+
+  test('is not this node when one of them could, or may have', () => {
+    const after = new Node()
+    after.ledTerm = 7n
+    after.historyTerm = 8n
+    after.sees(released({ term: 8n, lastLeader: { ...mine, term: 8n, holder: OTHER } }))
+    expect(previous(after)).toMatchObject({ ledHere: false })
+    const silent = new Node({ hasBackup: true })
+    silent.ledTerm = 7n
+    silent.sees(held(OTHER, { term: 8n, lastLeader: mine }))
+    silent.at(2 * TTL)
+    expect(previous(silent)).toMatchObject({ leader: { term: 8n, holder: OTHER }, ledHere: false })
+  })
+
+  test('is who led before this node’s own attempts, which it knows came to nothing', () => {
+    const node = new Node()
+    node.ledTerm = 7n
+    node.sees(held(SELF, { term: 9n, lastLeader: mine }))
+    expect(previous(node)).toMatchObject({ leader: mine, ledHere: true })
+  })
+
+  test('is this node where no record says anything, and nobody later was ever seen', () => {
+    for (const [knownTerm, ledHere] of [
+      [7n, true],
+      [8n, false],
+    ] as const) {
+      const node = new Node()
+      Object.assign(node, { ledTerm: 7n, knownTerm })
+      node.sees(VACANT)
+      node.at(TTL)
+      expect(previous(node)).toMatchObject({ ledHere })
+    }
+  })
+})
+
+test('uploads of a silent holder are remembered by whoever had the lease since, until they have ended', () => {
+  const node = new Node()
+  node.sees(held())
+  node.at(TTL)
+  node.on({ type: 'acquired', term: 8n, sentAtMs: TTL, view: held(SELF, { term: 8n }) })
+  node.on({ type: 'lead-failed', term: 8n, reason: 'no backup' })
+  expect(node.on({ type: 'stepped-down', clean: true })).toEqual([
+    { kind: 'release', kept: 'unknown', uploadsMayRunUntilMs: TTL + 3_000 },
+  ])
+  const next = new Node()
+  next.ms = 500
+  next.sees(released({ term: 8n, uploadsMayRunMs: 2_900 }))
+  expect(next.state).toMatchObject({ name: 'acquiring', previous: { uploadsMayRunUntilMs: 3_400 } })
 })
 
 describe('a primary', () => {
@@ -269,7 +425,9 @@ describe('a primary', () => {
     node.sees(released())
     node.on({ type: 'acquired', term: 8n, sentAtMs: 0, view: held(SELF, { term: 8n }) })
     expect(kinds(node.on({ type: 'lead-failed', term: 8n, reason: 'no backup' }))).toEqual(['step-down'])
-    expect(node.on({ type: 'stepped-down', clean: true })).toEqual([{ kind: 'release' }])
+    expect(node.on({ type: 'stepped-down', clean: true })).toEqual([
+      { kind: 'release', kept: 'unknown', uploadsMayRunUntilMs: 0 },
+    ])
     expect(kinds(node.on({ type: 'released', view: { ...released({ term: 8n, holder: SELF }) } }))).toEqual(['idle'])
     expect(node.at(4_999)).toEqual([])
     expect(node.at(5_000)).toEqual(['acquire'])
@@ -278,7 +436,7 @@ describe('a primary', () => {
   test('that could not step down does not say that it released the lease', () => {
     const node = Node.leading()
     node.on({ type: 'stop' })
-    node.on({ type: 'drained', term: 8n, successor: OTHER.nodeId })
+    node.on({ type: 'drained', term: 8n, successor: OTHER.nodeId, kept: 'elsewhere' })
     expect(kinds(node.on({ type: 'stepped-down', clean: false }))).toEqual(['close'])
   })
 })
@@ -288,8 +446,12 @@ describe('giving the lease to another', () => {
     const node = Node.leading()
     expect(node.on({ type: 'handoff', to: OTHER.nodeId })).toEqual([{ kind: 'drain', term: 8n, to: OTHER.nodeId }])
     expect(node.at(3_334)).toEqual(['renew'])
-    expect(kinds(node.on({ type: 'drained', term: 8n, successor: OTHER.nodeId }))).toEqual(['step-down'])
-    expect(node.on({ type: 'stepped-down', clean: true })).toEqual([{ kind: 'release', successor: OTHER.nodeId }])
+    expect(kinds(node.on({ type: 'drained', term: 8n, successor: OTHER.nodeId, kept: 'elsewhere' }))).toEqual([
+      'step-down',
+    ])
+    expect(node.on({ type: 'stepped-down', clean: true })).toEqual([
+      expect.objectContaining({ kind: 'release', successor: OTHER.nodeId, kept: 'elsewhere' }),
+    ])
     const view = held(SELF, { term: 8n, state: 'released', successor: OTHER.nodeId })
     expect(kinds(node.on({ type: 'released', view }))).toEqual(['idle'])
     expect(node.sees(held(OTHER, { term: 9n }))).toEqual(['follow'])
@@ -298,7 +460,7 @@ describe('giving the lease to another', () => {
   test('does not happen when that node does not catch up', () => {
     const node = Node.leading()
     node.on({ type: 'handoff', to: OTHER.nodeId })
-    expect(node.on({ type: 'drained', term: 8n, successor: undefined })).toEqual([])
+    expect(node.on({ type: 'drained', term: 8n, successor: undefined, kept: 'elsewhere' })).toEqual([])
     expect(node.state).toMatchObject({ name: 'leading', phase: 'serving' })
   })
 
@@ -306,7 +468,7 @@ describe('giving the lease to another', () => {
     const node = Node.leading()
     node.on({ type: 'handoff', to: OTHER.nodeId })
     expect(node.at(9_000)).toEqual(['fence', 'abort', 'step-down'])
-    expect(node.on({ type: 'drained', term: 8n, successor: OTHER.nodeId })).toEqual([])
+    expect(node.on({ type: 'drained', term: 8n, successor: OTHER.nodeId, kept: 'elsewhere' })).toEqual([])
     expect(node.state).toMatchObject({ name: 'yielding', release: undefined })
   })
 })
@@ -315,7 +477,9 @@ describe('a stop', () => {
   test('of a primary drains, steps down, releases, closes', () => {
     const node = Node.leading()
     expect(node.on({ type: 'stop' })).toEqual([{ kind: 'drain', term: 8n }])
-    expect(kinds(node.on({ type: 'drained', term: 8n, successor: undefined }))).toEqual(['step-down'])
+    expect(kinds(node.on({ type: 'drained', term: 8n, successor: undefined, kept: 'elsewhere' }))).toEqual([
+      'step-down',
+    ])
     expect(kinds(node.on({ type: 'stepped-down', clean: true }))).toEqual(['release'])
     expect(kinds(node.on({ type: 'released', view: undefined }))).toEqual(['close'])
     expect(node.state.name).toBe('stopped')
@@ -373,6 +537,11 @@ describe('I6, whatever happens', () => {
         holder: fc.constantFrom(SELF, OTHER, address(3), { ...SELF, url: 'http://127.0.0.1:1' }),
         state: fc.constantFrom('held' as const, 'released' as const),
         successor: fc.constantFrom(SELF.nodeId, OTHER.nodeId),
+        lastLeader: fc.record({
+          term: fc.bigInt({ min: 1n, max: 12n }),
+          holder: fc.constantFrom(SELF, OTHER),
+          kept: fc.constantFrom('elsewhere' as const, 'alone' as const, 'unknown' as const),
+        }),
         clusterId: fc.constant('c'.repeat(16)),
         ttlMs: fc.constantFrom(2_000, TTL),
         renewals: fc.nat(2),
@@ -388,11 +557,14 @@ describe('I6, whatever happens', () => {
     toWakeMs: fc.option(fc.integer({ min: -1, max: 1 }), { nil: undefined, freq: 2 }),
     unfit: fc.option(fc.constant('behind'), { nil: undefined, freq: 5 }),
     newcomer: fc.boolean(),
+    historyTerm: fc.bigInt({ min: 0n, max: 12n }),
+    ledTerm: fc.bigInt({ min: 0n, max: 12n }),
     event: fc.oneof(
       fc.record({ type: fc.constant('seen' as const), view: someView }),
       fc.record({ type: fc.constant('unreachable' as const), reason: fc.constant('no answer') }),
       fc.constant({ type: 'tick' as const }),
       fc.constant({ type: 'not-told' as const }),
+      fc.constant({ type: 'force' as const }),
       fc.record({ type: fc.constant('acquired' as const), term, sentAtMs: agoMs, view: someView }),
       fc.record({ type: fc.constant('not-acquired' as const), view: someView }),
       fc.record({ type: fc.constant('acquire-failed' as const), reason: fc.constant('no answer') }),
@@ -406,6 +578,7 @@ describe('I6, whatever happens', () => {
         type: fc.constant('drained' as const),
         term,
         successor: fc.constantFrom(undefined, OTHER.nodeId, address(3).nodeId),
+        kept: fc.constantFrom('elsewhere' as const, 'alone' as const),
       }),
       fc.record({ type: fc.constant('stepped-down' as const), clean: fc.boolean() }),
       fc.record({ type: fc.constant('released' as const), view: fc.option(someView, { nil: undefined }) }),
@@ -414,26 +587,32 @@ describe('I6, whatever happens', () => {
     fitting: fc.integer({ min: 0, max: 3 }).map((n) => n > 0),
   })
 
-  test.each([true, false])('candidate: %s', { timeout: 60_000 }, (candidate) => {
+  test.each([
+    [true, false],
+    [true, true],
+    [false, false],
+  ])('candidate: %s, with a backup: %s', { timeout: 60_000 }, (candidate, hasBackup) => {
     let ledSteps = 0
     fc.assert(
       fc.property(fc.array(command, { minLength: 20, maxLength: 60, size: 'max' }), (commands) => {
-        const node = new Node({ candidate })
+        const node = new Node({ candidate, hasBackup })
         node.ms = 100_000
         let deadlineMs = -Infinity
         let leading = false
         let last: { view: LeaseView; sinceMs: number } | undefined
         let known = false
-        for (const { passMs, toWakeMs, unfit, newcomer, event: wild, fitting } of commands) {
+        let forced = false
+        for (const { passMs, toWakeMs, unfit, newcomer, historyTerm, ledTerm, event: wild, fitting } of commands) {
           const wakeMs = wakeAtMs(node.state)
           if (toWakeMs === undefined || wakeMs === Infinity) node.ms += passMs
           else node.ms = Math.max(node.ms, wakeMs + toWakeMs)
           node.unfit = unfit
-          node.newcomer = newcomer
+          Object.assign(node, { newcomer, historyTerm, ledTerm })
           const before = node.state
           let event: Event = 'sentAtMs' in wild ? { ...wild, sentAtMs: node.ms - wild.sentAtMs } : wild
           if (fitting) event = fittingAnswer(before, event, node.ms)
           const effects = node.on(event)
+          if (event.type === 'force') forced = true
           const { state } = node
 
           if ('view' in event && event.view !== undefined && before.name !== 'stopped') {
@@ -468,6 +647,7 @@ describe('I6, whatever happens', () => {
               expect(candidate).toBe(true)
               expect(unfit).toBeUndefined()
               checkAcquire(node, last, known)
+              if (!hasBackup && !forced) checkHistory(node, last?.view)
             }
           }
           if (state.seen !== undefined && state.seen.view.kind !== 'vacant') known = true
@@ -509,6 +689,19 @@ describe('I6, whatever happens', () => {
       return [String(term), state, renewals, holder.nodeId].join()
     }
     return text(a) === text(b)
+  }
+
+  /** Nobody leads who lacks what another may have committed since. */
+  function checkHistory({ ledTerm, historyTerm }: Node, view: LeaseView | undefined): void {
+    if (view?.kind !== 'record') return
+    const { state, term, holder, lastLeader } = view.record
+    // It is where it was, or it led itself, wherever it was then.
+    const isOwn = holder.nodeId === SELF.nodeId && (holder.url === SELF.url || ledTerm === term)
+    if (state === 'held' && !isOwn) expect(historyTerm).toBeGreaterThanOrEqual(term)
+    if (state !== 'released' || lastLeader === undefined) return
+    if (lastLeader.holder.nodeId === SELF.nodeId && lastLeader.term === ledTerm) return
+    expect(historyTerm).toBeGreaterThanOrEqual(lastLeader.term)
+    expect(lastLeader.kept).not.toBe('alone')
   }
 
   function checkAcquire(node: Node, last: { view: LeaseView; sinceMs: number } | undefined, known: boolean): void {

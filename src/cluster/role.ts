@@ -2,7 +2,8 @@
  * A node's role as a pure state machine. The rules (I6):
  * a node leads only between acquiring the lease and its deadline, which is counted from before the last renewal was
  * sent, less a margin; a record held by another is taken over only after it has not changed for its whole TTL; a released one
- * at once, but within a TTL only by its successor if it names one; a node that is no candidate, or is unfit, takes nothing.
+ * at once, but within a TTL only by its successor if it names one; a node that is no candidate, or is unfit, takes nothing;
+ * one that lacks what a later leader may have committed leaves it to those who have it (succession.ts).
  * All times are milliseconds of the node's own monotonic clock.
  */
 
@@ -23,7 +24,11 @@ const handlers: { readonly [N in State['name']]: On<Extract<State, { name: N }>>
     if (event.type === 'acquired') {
       const after = { ...state, ...see(state, event.view, now) }
       const deadlineMs = event.sentAtMs + rules.ttlMs - rules.marginMs
-      if (stop) return to({ name: 'releasing', ...watching(after), stop, notBeforeMs: 0 }, { kind: 'release' })
+      const { uploadsMayRunUntilMs } = state.previous
+      if (stop) {
+        const releasing = { name: 'releasing', ...watching(after), stop, notBeforeMs: 0 } as const
+        return to(releasing, { kind: 'release', kept: 'unknown', uploadsMayRunUntilMs })
+      }
       // It took so long that it is nearly over: the record is this node's own, and the next attempt can follow.
       if (now.ms >= deadlineMs) return returnTo(after, told, now.ms + retryMs(rules), rules, now)
       const leading: Leading = {
@@ -31,6 +36,7 @@ const handlers: { readonly [N in State['name']]: On<Extract<State, { name: N }>>
         phase: 'taking-over',
         ...watching(after),
         term: event.term,
+        previous: state.previous,
         deadlineMs,
         renewAtMs: event.sentAtMs + rules.ttlMs / 3,
         renewing: false,

@@ -1,6 +1,6 @@
 /** A node that does not lead: whom it follows, and whether the lease is its to take. */
 
-import type { LeaseView } from './lease.ts'
+import type { Leader, LeaseView } from './lease.ts'
 import { to, type Event, type Step } from './role-events.ts'
 import {
   INITIAL,
@@ -14,7 +14,7 @@ import {
   type Watching,
   type Yielding,
 } from './role-state.ts'
-import { freeFromMs, isSelf, whatCameBefore } from './succession.ts'
+import { freeFromMs, isSelf, lastLeader, missingLeader, whatCameBefore } from './succession.ts'
 
 export function onStandingBy(state: StandingBy, event: Event, rules: Rules, now: Now): Step {
   if (event.type === 'stop') return to({ name: 'stopped', ...watching(state) }, { kind: 'close' })
@@ -22,6 +22,10 @@ export function onStandingBy(state: StandingBy, event: Event, rules: Rules, now:
   if (event.type === 'unreachable') return standBy({ ...state, unreachable: event.reason }, rules, now)
   if (event.type === 'seen')
     return standBy({ ...state, ...see(state, event.view, now), unreachable: undefined }, rules, now)
+  if (event.type === 'force') {
+    const leader = lastLeader(state.lastRecord, rules, now)
+    return standBy({ ...state, acceptedTerm: leader?.term ?? 0n }, rules, now)
+  }
   return standBy(state, rules, now)
 }
 
@@ -31,6 +35,22 @@ export function retryMs(rules: Rules): number {
 }
 
 export function standBy(state: StandingBy, rules: Rules, now: Now): Step {
+  const missing = whomToWaitFor(state, rules, now)
+  const { state: after, effects } = decide({ ...state, missing }, rules, now)
+  if (missing?.term === state.missing?.term) return to(after, ...effects)
+  return to(after, { kind: 'misses', leader: missing }, ...effects)
+}
+
+/** What a node without a backup lacks it can get from nobody but those who have it. */
+function whomToWaitFor(state: StandingBy, rules: Rules, now: Now): Leader | undefined {
+  const { seen, unreachable, notBeforeMs } = state
+  if (seen === undefined || unreachable !== undefined) return state.missing
+  if (!rules.candidate || rules.hasBackup || seen.view.kind === 'foreign') return undefined
+  if (now.ms < Math.max(freeFromMs(state, seen, rules, now), notBeforeMs)) return undefined
+  return missingLeader(state, rules, now)
+}
+
+function decide(state: StandingBy, rules: Rules, now: Now): Step {
   const { seen, unreachable } = state
   if (seen === undefined) {
     return unreachable === undefined ? to(state) : tell(state, { kind: 'idle', reason: unreachable })
@@ -42,8 +62,10 @@ export function standBy(state: StandingBy, rules: Rules, now: Now): Step {
   if (now.ms < fromMs) return tell(state, told, fromMs)
   // The next reading brings the next decision.
   if (unreachable !== undefined) return tell(state, state.told ?? told)
-  if (now.unfit !== undefined) {
-    const idle: Told = { kind: 'idle', reason: `not fit to lead: ${now.unfit}` }
+  const { missing } = state
+  const unfit = now.unfit ?? (missing && `${missing.holder.hostname} led after all that is here`)
+  if (unfit !== undefined) {
+    const idle: Told = { kind: 'idle', reason: `not fit to lead: ${unfit}` }
     return tell(state, told.kind === 'follow' ? told : idle, now.ms + retryMs(rules))
   }
   const record = view.kind === 'record' ? view.record : undefined
@@ -51,7 +73,7 @@ export function standBy(state: StandingBy, rules: Rules, now: Now): Step {
   const previous = whatCameBefore(state, seen, rules, now)
   return to(
     { name: 'acquiring', ...watching(state), told: state.told, previous, stop: false },
-    { kind: 'acquire', over, record },
+    { kind: 'acquire', over, record, previous },
   )
 }
 

@@ -1,7 +1,7 @@
 import type { Logger } from '../util/log.ts'
 
 /** What can go wrong for a while, each by itself. */
-export type TroubleKind = 'read' | 'write' | 'record' | 'role' | 'lead'
+export type TroubleKind = 'read' | 'write' | 'record' | 'role' | 'lead' | 'history'
 
 const OVER: Readonly<Record<TroubleKind, string>> = {
   read: 'the lease can be read again',
@@ -9,26 +9,51 @@ const OVER: Readonly<Record<TroubleKind, string>> = {
   record: 'the lease record is in order again',
   role: 'the role was taken',
   lead: 'took over at last',
+  history: 'nobody is waited for any more',
 }
 
-/** One line in the log when something begins to fail, and one when it works again; none for the attempts between. */
+/** What goes on for the same reason is said again so often. */
+export const REPEAT_MS = 600_000
+
+/** Reasons that come in more variety than that are one. */
+const MAX_REASONS = 8
+
+interface Trouble {
+  message: string
+  /** When each reason was said last; without the numbers in it, such as terms and times. */
+  readonly saidAtMs: Map<string, number>
+}
+
+/** One line in the log when something begins to fail, for each reason; one now and then while it lasts; one when it works again. */
 export class Troubles {
   readonly #logger: Logger
-  readonly #now = new Map<TroubleKind, string>()
+  readonly #nowMs: () => number
+  readonly #now = new Map<TroubleKind, Trouble>()
 
-  constructor(logger: Logger) {
+  constructor(logger: Logger, nowMs: () => number) {
     this.#logger = logger
+    this.#nowMs = nowMs
   }
 
   /** The one that lasts and began last. */
   get last(): string | undefined {
-    return [...this.#now.values()].at(-1)
+    return [...this.#now.values()].at(-1)?.message
+  }
+
+  has(kind: TroubleKind): boolean {
+    return this.#now.has(kind)
   }
 
   began(kind: TroubleKind, message: string): void {
-    const isNew = !this.#now.has(kind)
-    this.#now.set(kind, message)
-    this.#logger[isNew ? 'warn' : 'debug']({ lease: kind }, message)
+    const trouble = this.#now.get(kind) ?? { message, saidAtMs: new Map<string, number>() }
+    this.#now.set(kind, trouble)
+    trouble.message = message
+    const said = message.replace(/[0-9]+/g, '0')
+    const reason = trouble.saidAtMs.has(said) || trouble.saidAtMs.size < MAX_REASONS ? said : ''
+    const atMs = this.#nowMs()
+    const isDue = atMs - (trouble.saidAtMs.get(reason) ?? -Infinity) >= REPEAT_MS
+    if (isDue) trouble.saidAtMs.set(reason, atMs)
+    this.#logger[isDue ? 'warn' : 'debug']({ lease: kind }, message)
   }
 
   over(kind: TroubleKind): void {

@@ -3,14 +3,15 @@ import { formatNodeId } from './data-directory.ts'
 import type { DataPlane } from './dataplane.ts'
 import type { NodeBackup } from './node-backup.ts'
 import { Replica } from './replica.ts'
-import { takeOver } from './take-over.ts'
+import { takeOver, type TakenOver } from './take-over.ts'
 import { StreamedDatabases } from './streamed-databases.ts'
-import type { LeaseRecord } from '../cluster/lease.ts'
-import type { RoleHost } from '../cluster/membership.ts'
-import type { TXID } from '../ltx/types.ts'
+import type { Drained, RoleHost } from '../cluster/role-host.ts'
+import type { Previous } from '../cluster/role-state.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
+import { StoreRefusedError } from '../objectstore/s3-errors.ts'
 import type { NodeAddress } from '../stream/address.ts'
 import { StreamServer } from '../stream/server.ts'
+import { nowMs } from '../cluster/monotonic.ts'
 import type { StreamSource, StreamedDatabase } from '../stream/source.ts'
 import type { Logger } from '../util/log.ts'
 
@@ -44,6 +45,8 @@ export class ClusterRole implements RoleHost, StreamSource {
   #replica: Replica | undefined
   #term: bigint | undefined
   #primary: NodeAddress | undefined
+  /** Before this node led. */
+  #previous: Previous | undefined
   #becomeReady: () => void = () => undefined
   #isReady = false
 
@@ -89,13 +92,15 @@ export class ClusterRole implements RoleHost, StreamSource {
     return this.#options.data.term()
   }
 
-  /** An empty node begins a cluster, but does not go on with one: what the others have would not be part of its history. A backup it can ask. */
-  unfit(record: LeaseRecord | undefined): string | undefined {
-    const { data, backup } = this.#options
-    const goesOn = record !== undefined && record.term > 0n
-    if (goesOn && data.historyTerm() === 0n && backup === undefined) {
-      return 'it has nothing of the history of this cluster yet'
-    }
+  ledTerm(): bigint {
+    return this.#options.data.ledTerm()
+  }
+
+  historyTerm(): bigint {
+    return this.#options.data.historyTerm()
+  }
+
+  unfit(): string | undefined {
     return this.#replica?.unfit()
   }
 
@@ -115,16 +120,12 @@ export class ClusterRole implements RoleHost, StreamSource {
     await replica.leave()
   }
 
-  async lead(
-    term: bigint,
-    signal: AbortSignal,
-    { uploadsMayRunUntilMs }: { readonly uploadsMayRunUntilMs: number },
-  ): Promise<void> {
+  async lead(term: bigint, signal: AbortSignal, previous: Previous): Promise<void> {
     const { data, plane, backup, isLeased } = this.#options
     const replica = await this.#follower()
     await replica.leave()
     await replica.settled()
-    const takenOverAt = backup && (await this.#takeOver(backup, replica, term, signal))
+    const takenOver = backup && (await this.#takeOver(backup, replica, term, previous, signal))
     signal.throwIfAborted()
     data.led(term)
     await replica.stop()
@@ -133,8 +134,10 @@ export class ClusterRole implements RoleHost, StreamSource {
     plane.shared.primaryHostname = undefined
     this.#term = term
     plane.shared.leads = true
-    const lease = takenOverAt && isLeased ? { term, notBeforeMs: uploadsMayRunUntilMs, takenOverAt } : undefined
+    const notBeforeMs = previous.uploadsMayRunUntilMs
+    const lease = takenOver && isLeased ? { term, notBeforeMs, takenOver } : undefined
     backup?.lead(plane, lease)
+    this.#previous = previous
     this.#becomeReady()
   }
 
@@ -152,8 +155,8 @@ export class ClusterRole implements RoleHost, StreamSource {
     await this.#follower()
   }
 
-  async drain(signal: AbortSignal, to?: string): Promise<string | undefined> {
-    const { plane, backup } = this.#options
+  async drain(signal: AbortSignal, to?: string): Promise<Drained> {
+    const { plane } = this.#options
     let caughtUp: string | undefined
     try {
       await plane.fence(FENCE_MS)
@@ -161,13 +164,32 @@ export class ClusterRole implements RoleHost, StreamSource {
       caughtUp = waits ? await this.server.caughtUp(DRAIN_MS, to) : undefined
       if (to === undefined && caughtUp === undefined) {
         if (waits) this.#options.logger.warn('no replica has everything that was committed here')
-        await backup?.ship(signal)
+        return { kept: await this.#ship(signal) }
       }
     } finally {
       // Nothing comes of a handoff: this node leads on.
       if (to !== undefined && caughtUp !== to) plane.shared.leads = true
     }
-    return caughtUp
+    return { successor: caughtUp, kept: caughtUp === undefined ? 'unknown' : 'elsewhere' }
+  }
+
+  /** What no replica has. */
+  async #ship(signal: AbortSignal): Promise<Drained['kept']> {
+    const { backup, plane, logger } = this.#options
+    const isEmpty = Array.from(plane.databases.values()).every(({ state }) => state().position.txid === 0n)
+    if (backup === undefined) return isEmpty ? 'elsewhere' : 'alone'
+    if (backup.hasAll(plane)) return 'elsewhere'
+    const { leader, uploadsMayRunUntilMs } = this.#previous ?? { leader: undefined, uploadsMayRunUntilMs: 0 }
+    const seconds = Math.ceil((uploadsMayRunUntilMs - nowMs()) / 1_000)
+    if (seconds > 0) {
+      logger.warn(
+        { seconds },
+        `waiting ${seconds} s before the last upload: until then one of ${leader?.holder.hostname ?? 'an earlier primary'}, ` +
+          'which was cut off, may still arrive in the backup. What is committed here is safe on this disk',
+      )
+    }
+    await backup.ship(signal)
+    return 'elsewhere'
   }
 
   // What replicas get from here.
@@ -196,21 +218,25 @@ export class ClusterRole implements RoleHost, StreamSource {
     return this.#options.plane.shared.waitForChange(seen, timeoutMs)
   }
 
-  /** Where the backup does not answer, only its last writer may do without it: nobody else can have shipped anything since. */
+  /** Where the backup does not answer, or refuses this node, only the last leader may do without it: nobody else can have shipped anything since. */
   async #takeOver(
     backup: NodeBackup,
     replica: Replica,
     term: bigint,
+    previous: Previous,
     signal: AbortSignal,
-  ): Promise<ReadonlyMap<string, TXID>> {
+  ): Promise<ReadonlyMap<string, TakenOver>> {
     const { data, plane, logger } = this.#options
     try {
       return await takeOver({ backup, plane, replica, data, localTerm: data.historyTerm(), term, logger, signal })
     } catch (error) {
-      if (!(error instanceof StoreUnavailableError) || data.ledTerm() === 0n || data.ledTerm() + 1n !== term)
-        throw error
-      logger.warn({ error: error.message }, 'leading again without a look at the backup, which does not answer')
-      return new Map(Array.from(plane.databases.values(), ({ name, state }) => [name, state().position.txid]))
+      const isRefused = error instanceof StoreRefusedError
+      if (!isRefused && !(error instanceof StoreUnavailableError)) throw error
+      if (!previous.ledHere) throw error
+      const problem = isRefused ? 'refuses this node' : 'does not answer'
+      logger.warn({ error: error.message }, `leading again without a look at the backup, which ${problem}`)
+      const here = Array.from(plane.databases.values())
+      return new Map(here.map(({ name, state }) => [name, { at: state().position.txid, isBackedUp: false }]))
     }
   }
 

@@ -10,7 +10,7 @@ import type { ClusterConfig } from '../config/config.ts'
 import { askForHandoff } from '../api/client.ts'
 import { UPLOAD_TIMEOUT_MS } from '../backup/fence.ts'
 import { formatPosition } from '../ltx/types.ts'
-import { errorMessage, LtxdError } from '../util/errors.ts'
+import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 
 export interface ClusterOptions extends ClusterRoleOptions {
   readonly config: ClusterConfig
@@ -37,6 +37,7 @@ export class Cluster {
       candidate: config.candidate,
       demoteMs: config.demoteDelayMs,
       uploadWindowMs: UPLOAD_TIMEOUT_MS,
+      hasBackup: options.backup !== undefined,
       readClusterId: () => data.clusterId(),
       writeClusterId: (id) => data.joinCluster(id),
       logger,
@@ -64,21 +65,34 @@ export class Cluster {
     }
   }
 
-  /** Asks the primary to hand over to this node; resolves when it leads. */
-  async promote(signal?: AbortSignal): Promise<void> {
-    const { role, primary, candidate } = this.#membership.status()
+  /**
+   * Asks the primary to hand over to this node; resolves when it leads. `force`: where there is none, or it does not answer, this node leads
+   * as soon as the lease is free, without what others have that it has not.
+   */
+  async promote(signal?: AbortSignal, { force = false } = {}): Promise<void> {
+    const { role, primary, candidate, lastError } = this.#membership.status()
     if (role === 'primary') return
     if (!candidate) throw new LtxdError('NOT_A_CANDIDATE', 'this node is no candidate: set lease.candidate to true')
     if (role === 'idle' || primary === undefined) {
-      throw new LtxdError('NO_PRIMARY', 'there is no primary to take over from: this node leads as soon as it can')
+      const why = lastError === undefined ? '' : ` (${lastError})`
+      if (!force)
+        throw new LtxdError(
+          'NO_PRIMARY',
+          `there is no primary to take over from: this node leads as soon as it can${why}`,
+        )
+    } else {
+      await askForHandoff(primary.url, this.#options.self.nodeId).catch((error: unknown) => {
+        // One that answers decides itself.
+        if (!force || errorCode(error) !== 'NODE_UNREACHABLE') throw error
+      })
     }
-    await askForHandoff(primary.url, this.#options.self.nodeId)
+    if (force) this.#membership.force()
     for (const until = performance.now() + TAKE_OVER_MS; this.nodeRole !== 'primary'; await sleep(POLL_MS)) {
       signal?.throwIfAborted()
       if (performance.now() < until) continue
       throw new LtxdError(
         'NOT_LEADING',
-        `the primary handed over, but this node does not lead after ${TAKE_OVER_MS / 1000} s: its log says why`,
+        `this node may lead, but does not after ${TAKE_OVER_MS / 1000} s: its log says why`,
       )
     }
   }

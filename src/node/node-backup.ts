@@ -4,6 +4,7 @@ import fs from 'node:fs'
 import type { DataDirectory } from './data-directory.ts'
 import type { DataPlane, KnownDatabase } from './dataplane.ts'
 import { hydrateMissing, reconcileAll } from './hydration.ts'
+import type { TakenOver } from './take-over.ts'
 import type { BackupStatus } from './status.ts'
 import { configuredSchedule } from '../backup/configured-schedule.ts'
 import { PromptStore } from '../backup/prompt-store.ts'
@@ -26,7 +27,7 @@ export interface BackupLease {
   /** On the monotonic clock: what the holder before it has under way may arrive until then. */
   readonly notBeforeMs: number
   /** For each database that was there when the node took over, where that was. */
-  readonly takenOverAt: ReadonlyMap<string, TXID>
+  readonly takenOver: ReadonlyMap<string, TakenOver>
 }
 
 /** How long the last upload may take when the node stops. */
@@ -76,6 +77,9 @@ export class NodeBackup {
   /** This node leads: it ships what is committed from now on, and what its predecessor did not. */
   lead(plane: DataPlane, lease: BackupLease | undefined): void {
     this.lease = lease
+    // What was known of it may be from before others led.
+    this.uploadedUpTo.clear()
+    for (const [name, { at, isBackedUp }] of lease?.takenOver ?? []) if (isBackedUp) this.uploadedUpTo.set(name, at)
     this.waiting = new AbortController()
     this.service = new BackupService({
       store: new PromptStore(this.store, this.waiting.signal),
@@ -100,7 +104,7 @@ export class NodeBackup {
     this.added.add(name)
     const log = new LogReader(name, logDirectory(this.data.dir, name), () => state().position)
     const database = { name, log, filePath: `${this.data.root}/${name}` }
-    this.service.add(database, this.lease && { takenOverAt: this.lease.takenOverAt.get(name) ?? (0n as TXID) })
+    this.service.add(database, this.lease && { takenOverAt: this.lease.takenOver.get(name)?.at ?? (0n as TXID) })
   }
 
   /** The last transaction that the backup holds. While others ship, nothing waits for them here. */
@@ -117,6 +121,14 @@ export class NodeBackup {
           { txid: formatTXID(txid ?? (0n as TXID)), lagMs, ...(lastError !== undefined && { lastError }) },
         ]),
     )
+  }
+
+  /** Whether the backup is known to hold all that is committed. */
+  hasAll(plane: DataPlane): boolean {
+    return Array.from(plane.databases.values()).every(({ name, state }) => {
+      const { txid } = state().position
+      return txid === 0n || this.uploadedUpTo.get(name) === txid
+    })
   }
 
   /** Ships everything that is committed. */

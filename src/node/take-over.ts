@@ -32,19 +32,31 @@ export interface TakeOverContext {
   readonly signal: AbortSignal
 }
 
-/** Where each database begins in the new term. Throws LtxdError where this node must not lead. */
-export async function takeOver(context: TakeOverContext): Promise<Map<string, TXID>> {
+/** Where a database begins in a new term. */
+export interface TakenOver {
+  readonly at: TXID
+  /** The backup has everything up to there. */
+  readonly isBackedUp: boolean
+}
+
+/** Throws LtxdError where this node must not lead. */
+export async function takeOver(context: TakeOverContext): Promise<Map<string, TakenOver>> {
   const { backup, plane, signal } = context
   const store = new PromptStore(backup.store, signal)
-  const takenOverAt = new Map<string, TXID>()
+  const takenOver = new Map<string, TakenOver>()
   const names = new Set([...plane.databases.keys(), ...(await listBackup(store)).map(({ name }) => name)])
   for (const name of names) {
     signal.throwIfAborted()
     const plan = await takeOverOne(context, store, name)
     if (plan.kind === 'unknown') throw notKnown(name, plan.detail)
-    takenOverAt.set(name, plan.takenOverAt)
+    takenOver.set(name, { at: plan.takenOverAt, isBackedUp: isBackedUp(plan) })
   }
-  return takenOverAt
+  return takenOver
+}
+
+function isBackedUp(plan: TakeOver): boolean {
+  if (plan.kind === 'diverged') return plan.winner === 'backup'
+  return plan.kind === 'equal' || plan.kind === 'fast-forward' || plan.kind === 'replace'
 }
 
 async function takeOverOne(context: TakeOverContext, store: ObjectStore, name: string): Promise<TakeOver> {

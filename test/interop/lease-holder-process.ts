@@ -15,6 +15,8 @@ const options = JSON.parse(process.argv[2] ?? '') as HolderOptions
 let clusterId = options.clusterId
 let deadlineNs = 0n
 let leading: bigint | undefined
+let ledTerm = 0n
+let historyTerm = 0n
 
 const nowMs = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
 const toMs = (ns: bigint) => Number(ns / 1_000n) / 1_000
@@ -31,6 +33,7 @@ const membership = new Membership({
   candidate: options.candidate ?? true,
   demoteMs: 1_000,
   uploadWindowMs: 0,
+  hasBackup: false,
   readClusterId: () => clusterId,
   writeClusterId: (id) => (clusterId = id),
   logger: createLogger({
@@ -43,11 +46,16 @@ const membership = new Membership({
   }),
   host: {
     knownTerm: () => BigInt(options.knownTerm ?? 0),
+    ledTerm: () => ledTerm,
+    historyTerm: () => historyTerm,
     unfit: () => undefined,
-    follow: (primary) => told('follow', primary.nodeId),
+    follow: (primary, term) => {
+      historyTerm = term
+      return told('follow', primary.nodeId)
+    },
     idle: (reason) => told('idle', reason),
     lead: (term) => {
-      leading = term
+      leading = ledTerm = historyTerm = term
       report({ what: 'lead', atMs: nowMs(), term: Number(term) })
       return Promise.resolve()
     },
@@ -60,7 +68,7 @@ const membership = new Membership({
       leading = undefined
       return told('step-down', reason)
     },
-    drain: (_signal, to) => Promise.resolve(to ?? options.successor),
+    drain: (_signal, to) => Promise.resolve({ successor: to ?? options.successor, kept: 'elsewhere' as const }),
   },
 })
 

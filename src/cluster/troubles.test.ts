@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest'
+import { createLogger } from '../util/log.ts'
+import { REPEAT_MS, Troubles } from './troubles.ts'
+
+let nowMs = 0
+let lines: string[] = []
+
+function troubles(): Troubles {
+  nowMs = 0
+  lines = []
+  const write = (line: string) => lines.push(line)
+  return new Troubles(createLogger({ level: 'info', format: 'text', write }), () => nowMs)
+}
+
+test('a trouble is said once for each reason, whatever its numbers are, and now and then again', () => {
+  const it = troubles()
+  for (nowMs = 0; nowMs < REPEAT_MS; nowMs += REPEAT_MS / 10) {
+    it.began('lead', `the bucket does not answer (term ${nowMs})`)
+    it.began('lead', 'the credentials are wrong')
+  }
+  expect(lines).toHaveLength(2)
+  expect(it.last).toBe('the credentials are wrong')
+  it.began('lead', 'the bucket does not answer (term 99)')
+  expect(lines).toHaveLength(3)
+})
+
+test('its end is said once, and what comes after it is new', () => {
+  const it = troubles()
+  it.over('lead')
+  it.began('lead', 'the bucket does not answer')
+  it.over('lead')
+  it.over('lead')
+  expect([it.last, it.has('lead')]).toEqual([undefined, false])
+  it.began('lead', 'the bucket does not answer')
+  expect(lines).toHaveLength(3)
+})
+
+test('reasons without end do not fill the log', () => {
+  const it = troubles()
+  for (let i = 0; i < 1_000; i++) it.began('read', 'x'.repeat(i))
+  expect(lines.length).toBeLessThan(20)
+})
