@@ -20,7 +20,9 @@ export class ByteSource {
 
   /** The chunk is borrowed until it is used up. */
   push(chunk: Uint8Array): void {
-    this.#chunk = chunk
+    // Node's Buffer has a slow subarray, and code that meets two kinds of arrays is slower for both.
+    const plain = chunk.constructor === Uint8Array
+    this.#chunk = plain ? chunk : new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)
     this.#at = 0
   }
 

@@ -105,7 +105,7 @@ describe('compaction', () => {
       ),
       { numRuns: 80 },
     )
-  })
+  }, 30_000)
 
   test('does not depend on how the files were grouped', async () => {
     await fc.assert(
@@ -124,7 +124,7 @@ describe('compaction', () => {
       }),
       { numRuns: 40 },
     )
-  })
+  }, 30_000)
 
   test('in steps gives the same bytes as at once', async () => {
     await fc.assert(
@@ -136,9 +136,9 @@ describe('compaction', () => {
         const inSteps = await compactedBytes([...front, ...files.slice(at)], options)
         expect(Buffer.compare(inSteps, await compactedBytes(files, options))).toBe(0)
       }),
-      { numRuns: 80 },
+      { numRuns: 40 },
     )
-  })
+  }, 30_000)
 
   test('applied to what was before, gives what its inputs give one after the other', async () => {
     await fc.assert(
@@ -157,9 +157,9 @@ describe('compaction', () => {
         expect(file.trailer.postApplyChecksum).toBe(postApply)
         expect(databaseChecksum(applied(before.database, file))).toBe(postApply)
       }),
-      { numRuns: 80 },
+      { numRuns: 40 },
     )
-  })
+  }, 30_000)
 
   test('copies a surviving page as it is compressed', async () => {
     const page = pageOf(512, 1)

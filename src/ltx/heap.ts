@@ -1,45 +1,73 @@
-/** Numbers, the smallest first. */
-export class MinHeap {
-  readonly #items: number[] = []
+/**
+ * Which of several inputs has the smallest page number, and of two with the same, the newer: the one with the higher index.
+ * In typed arrays, because it works for every page of a merge.
+ */
+export class InputHeap {
+  size = 0
+  readonly #inputs: Int32Array
+  /** By input. */
+  readonly #pgnos: Float64Array
 
-  get size(): number {
-    return this.#items.length
+  constructor(inputCount: number) {
+    this.#inputs = new Int32Array(inputCount)
+    this.#pgnos = new Float64Array(inputCount)
   }
 
-  /** The smallest; undefined if there is none. */
-  peek(): number | undefined {
-    return this.#items[0]
+  /** The input in front. The heap must not be empty, here and below. */
+  get first(): number {
+    return this.#inputs[0]!
   }
 
-  push(item: number): void {
-    const items = this.#items
-    let at = items.length
+  /** Its page number. */
+  get firstPgno(): number {
+    return this.#pgnos[this.#inputs[0]!]!
+  }
+
+  /** Adds an input, which must not be in it. */
+  push(input: number, pgno: number): void {
+    this.#pgnos[input] = pgno
+    const inputs = this.#inputs
+    let at = this.size++
     while (at > 0) {
       const parent = (at - 1) >> 1
-      if (items[parent]! <= item) break
-      items[at] = items[parent]!
+      if (!this.#before(input, inputs[parent]!)) break
+      inputs[at] = inputs[parent]!
       at = parent
     }
-    items[at] = item
+    inputs[at] = input
   }
 
-  /** Takes the smallest out. The heap must not be empty. */
-  pop(): number {
-    const items = this.#items
-    const smallest = items[0]!
-    const last = items.pop()!
-    const size = items.length
-    if (size === 0) return smallest
+  /** Takes the first input out. */
+  pop(): void {
+    const last = this.#inputs[--this.size]!
+    if (this.size > 0) this.#sink(last)
+  }
+
+  /** Gives the first input a larger page number. */
+  advance(pgno: number): void {
+    const input = this.#inputs[0]!
+    this.#pgnos[input] = pgno
+    this.#sink(input)
+  }
+
+  /** Puts an input in the place of the first, and then where it belongs. */
+  #sink(input: number): void {
+    const inputs = this.#inputs
+    const { size } = this
     let at = 0
     for (;;) {
       let child = 2 * at + 1
       if (child >= size) break
-      if (child + 1 < size && items[child + 1]! < items[child]!) child++
-      if (items[child]! >= last) break
-      items[at] = items[child]!
+      if (child + 1 < size && this.#before(inputs[child + 1]!, inputs[child]!)) child++
+      if (!this.#before(inputs[child]!, input)) break
+      inputs[at] = inputs[child]!
       at = child
     }
-    items[at] = last
-    return smallest
+    inputs[at] = input
+  }
+
+  #before(a: number, b: number): boolean {
+    const difference = this.#pgnos[a]! - this.#pgnos[b]!
+    return difference < 0 || (difference === 0 && a > b)
   }
 }

@@ -1,7 +1,7 @@
 import { LTXError } from './errors.ts'
 import type { DecodedFrame, Frame } from './frame.ts'
 import type { Header, Trailer } from './header.ts'
-import { MinHeap } from './heap.ts'
+import { InputHeap } from './heap.ts'
 import { InputCursor, type MergeInput } from './merge-input.ts'
 import { formatTXID } from './types.ts'
 
@@ -16,7 +16,6 @@ export function mergePages(inputs: readonly MergeInput[], options: MergeOptions 
   return new PageMerge(inputs, options)
 }
 
-/** Heap keys hold a page number above an input's number, and stay below 2^48. */
 const MAX_INPUTS = 65536
 
 /**
@@ -30,9 +29,10 @@ export class PageMerge implements AsyncIterable<Frame> {
   readonly #inputs: readonly MergeInput[]
   readonly #cursors: InputCursor[]
   readonly #signal: AbortSignal | undefined
-  readonly #heap = new MinHeap()
-  /** Inputs whose page has been handed out, or superseded; they go on at the next call. */
-  #taken: number[] = []
+  /** Inputs that have a page. */
+  readonly #heap: InputHeap
+  /** Inputs with this page number, which has been handed out, go on at the next call. */
+  #taken = 0
   /** Inputs that need more of their file. */
   #waiting: number[] = []
   #opened: Promise<void> | undefined
@@ -44,6 +44,7 @@ export class PageMerge implements AsyncIterable<Frame> {
     }
     this.#inputs = inputs
     this.#cursors = inputs.map(({ name }, index) => new InputCursor(index, name))
+    this.#heap = new InputHeap(inputs.length)
     this.#signal = options.signal
   }
 
@@ -79,7 +80,7 @@ export class PageMerge implements AsyncIterable<Frame> {
 
   /** True when every input has been read to its end, and verified. */
   get ended(): boolean {
-    return this.#heap.size === 0 && this.#taken.length === 0 && this.#waiting.length === 0
+    return this.#heap.size === 0 && this.#waiting.length === 0
   }
 
   /** The next page, valid until the next call of anything here. Undefined: `fill`, or, if `ended`, there is none. */
@@ -89,16 +90,13 @@ export class PageMerge implements AsyncIterable<Frame> {
 
   /** @internal `next`, with what this library's own parts need of a frame. */
   nextFrame(): DecodedFrame | undefined {
+    const heap = this.#heap
     const { commit } = this.last
     for (;;) {
-      this.#advance()
-      const smallest = this.#heap.peek()
-      if (this.#waiting.length > 0 || smallest === undefined) return undefined
-      const pgno = Math.floor(smallest / MAX_INPUTS)
-      while (this.#heap.size > 0 && Math.floor(this.#heap.peek()! / MAX_INPUTS) === pgno) {
-        this.#taken.push(MAX_INPUTS - 1 - (this.#heap.pop() % MAX_INPUTS))
-      }
-      if (pgno <= commit) return this.#cursors[this.#taken[0]!]!.frame
+      while (heap.size > 0 && heap.firstPgno === this.#taken) this.#goOn(heap.first)
+      if (this.#waiting.length > 0 || heap.size === 0) return undefined
+      this.#taken = heap.firstPgno
+      if (this.#taken <= commit) return this.#cursors[heap.first]!.frame
     }
   }
 
@@ -141,20 +139,21 @@ export class PageMerge implements AsyncIterable<Frame> {
     this.#cursors.forEach((_, index) => this.#enqueue(index))
   }
 
-  #advance(): void {
-    const taken = this.#taken
-    if (taken.length === 0) return
-    for (const index of taken) {
-      if (this.#cursors[index]!.advance()) this.#enqueue(index)
-      else this.#waiting.push(index)
+  /** The first input of the heap goes to its next page, or leaves. */
+  #goOn(index: number): void {
+    const cursor = this.#cursors[index]!
+    const known = cursor.advance()
+    if (cursor.frame !== undefined) {
+      this.#heap.advance(cursor.frame.pgno)
+      return
     }
-    taken.length = 0
+    this.#heap.pop()
+    if (!known) this.#waiting.push(index)
   }
 
-  /** Of two versions of a page, the newer input's comes first. */
   #enqueue(index: number): void {
     const { frame } = this.#cursors[index]!
-    if (frame !== undefined) this.#heap.push(frame.pgno * MAX_INPUTS + (MAX_INPUTS - 1 - index))
+    if (frame !== undefined) this.#heap.push(index, frame.pgno)
   }
 }
 
