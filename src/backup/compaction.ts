@@ -10,7 +10,7 @@ import type { FileMetadata } from './metadata.ts'
 import { namingStream, openInput, readHeader } from './objects.ts'
 import { NEWEST, planRestore } from './plan.ts'
 import { putFile } from './put.ts'
-import { InputFold, makeTemporaryDirectory } from './spill.ts'
+import { InputFold, makeTemporaryDirectory, spillToTemporaryFile } from './spill.ts'
 
 export interface CompactionOptions {
   /** Listed by the caller; else it is listed here. */
@@ -116,14 +116,14 @@ export async function* mergedBytes(
   const options = { noChecksum: true, ...(signal && { signal }), ...(progress && { progress }) }
   const inputs = files.map((file) => openInput(store, file, signal))
   if (inputs.length <= MAX_COMPACTION_INPUTS) {
-    yield* compact(inputs, options)
+    yield* compact(inputs, { ...options, spill: spillToTemporaryFile })
     return
   }
   const directory = await makeTemporaryDirectory(tmpdir())
   try {
     const fold = new InputFold(directory.path)
     for (const input of inputs) await fold.add(input, signal)
-    yield* compact(fold.inputs, options)
+    yield* compact(fold.inputs, { ...options, spill: fold.spill })
   } finally {
     await directory.remove()
   }

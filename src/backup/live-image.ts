@@ -140,7 +140,7 @@ async function* encode(
 ): AsyncIterable<Uint8Array> {
   const chunks: Uint8Array[] = []
   const header = { ...snapshotHeader(position, pageSize, commit, timestampMs), flags: checksums ? 0 : NO_CHECKSUM }
-  const encoder = new Encoder(header, (chunk) => chunks.push(chunk.slice()))
+  const encoder = new Encoder(header, (chunk) => chunks.push(chunk.slice()), { spill: fold.spill })
   const overlay = fold.inputs.length === 0 ? undefined : mergePages(fold.inputs, signal === undefined ? {} : { signal })
   let checksum: Checksum = EMPTY_CHECKSUM
   try {

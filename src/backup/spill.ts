@@ -3,9 +3,12 @@
 import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { compact } from '../ltx/compactor.ts'
+import type { IndexSpill } from '../ltx/frame-list.ts'
 import type { MergeInput } from '../ltx/merge-input.ts'
+import { openSpillFile } from '../ltx/spill-file.ts'
 
 const MAX_INPUTS = 128
 const READ_CHUNK_BYTES = 256 * 1024
@@ -22,6 +25,11 @@ export async function makeTemporaryDirectory(parent: string): Promise<TemporaryD
   return { path, remove: () => rm(path, { recursive: true, force: true }) }
 }
 
+/** For the page index of a file that is written where no directory of its own has been made. */
+export function spillToTemporaryFile(): IndexSpill {
+  return openSpillFile(tmpdir())
+}
+
 /** Collects inputs in TXID order; whenever there are too many of a size, merges them into one file in a directory. */
 export class InputFold {
   readonly #directory: string
@@ -34,6 +42,9 @@ export class InputFold {
     this.#directory = directory
     this.#maxInputs = Math.max(2, maxInputs)
   }
+
+  /** For the page index of what is made of the inputs, in the same directory. */
+  readonly spill = (): IndexSpill => openSpillFile(this.#directory)
 
   /** In TXID order, few enough to be read side by side. */
   get inputs(): readonly MergeInput[] {
@@ -60,7 +71,7 @@ export class InputFold {
     const path = join(this.#directory, `${this.#count++}.ltx`)
     const handle = await open(path, 'wx', 0o600)
     try {
-      const merged = compact(inputs, { noChecksum: true, ...(signal && { signal }) })
+      const merged = compact(inputs, { noChecksum: true, spill: this.spill, ...(signal && { signal }) })
       for await (const chunk of merged) await handle.appendFile(chunk)
     } finally {
       await handle.close()

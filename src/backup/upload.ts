@@ -9,6 +9,7 @@ import { BackupDivergedError } from './errors.ts'
 import { SNAPSHOT_LEVEL, type FileRef } from './layout.ts'
 import type { FileMetadata } from './metadata.ts'
 import { putFile, putMarker, type ConflictResolver } from './put.ts'
+import { spillToTemporaryFile } from './spill.ts'
 import { planUpload, type UploadStep } from './upload-plan.ts'
 
 /** Where the upload of a database stands; the next transaction continues from here. */
@@ -181,10 +182,11 @@ class StepUpload {
       name: `transaction ${formatTXID(record.header.maxTXID)} of ${this.#database}`,
       open: () => record.bytes(),
     }))
+    const compaction = { noChecksum: true, spill: spillToTemporaryFile }
     const body =
       ref.level === SNAPSHOT_LEVEL && ref.max > 1n
         ? () => asSnapshot(inputs, ref, timestampMs)
-        : () => compact(inputs, { noChecksum: true, headerTimestampMs: timestampMs, ...(signal && { signal }) })
+        : () => compact(inputs, { ...compaction, headerTimestampMs: timestampMs, ...(signal && { signal }) })
     const file = { ...ref, database: this.#database, metadata, body }
     const put = await putFile(this.#store, file, signal, others?.resolve)
     await others?.uploaded(ref, put, signal)
@@ -209,7 +211,8 @@ async function* asSnapshot(inputs: Inputs, ref: FileRef, timestampMs: number): A
       minTXID: ref.min,
       maxTXID: ref.max,
     } as const
-    encoder = new Encoder({ ...identity, ...wal, pageSize, commit, timestampMs }, (chunk) => chunks.push(chunk.slice()))
+    const header = { ...identity, ...wal, pageSize, commit, timestampMs }
+    encoder = new Encoder(header, (chunk) => chunks.push(chunk.slice()), { spill: spillToTemporaryFile })
     while (!merge.ended) {
       for (let frame = merge.next(); frame !== undefined; frame = merge.next()) {
         if (frame.encoding === 'block') encoder.copyFrame(frame.pgno, frame.compressed, frame.page())
