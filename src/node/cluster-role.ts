@@ -45,8 +45,8 @@ export class ClusterRole implements RoleHost, StreamSource {
   #replica: Replica | undefined
   #term: bigint | undefined
   #primary: NodeAddress | undefined
-  /** Before this node led. */
-  #previous: Previous | undefined
+  /** Those of earlier leaders. */
+  #uploadsMayRunUntilMs = 0
   #becomeReady: () => void = () => undefined
   #isReady = false
 
@@ -137,7 +137,7 @@ export class ClusterRole implements RoleHost, StreamSource {
     const notBeforeMs = previous.uploadsMayRunUntilMs
     const lease = takenOver && isLeased ? { term, notBeforeMs, takenOver } : undefined
     backup?.lead(plane, lease)
-    this.#previous = previous
+    this.#uploadsMayRunUntilMs = notBeforeMs
     this.#becomeReady()
   }
 
@@ -179,13 +179,12 @@ export class ClusterRole implements RoleHost, StreamSource {
     const isEmpty = Array.from(plane.databases.values()).every(({ state }) => state().position.txid === 0n)
     if (backup === undefined) return isEmpty ? 'elsewhere' : 'alone'
     if (backup.hasAll(plane)) return 'elsewhere'
-    const { leader, uploadsMayRunUntilMs } = this.#previous ?? { leader: undefined, uploadsMayRunUntilMs: 0 }
-    const seconds = Math.ceil((uploadsMayRunUntilMs - nowMs()) / 1_000)
+    const seconds = Math.ceil((this.#uploadsMayRunUntilMs - nowMs()) / 1_000)
     if (seconds > 0) {
       logger.warn(
         { seconds },
-        `waiting ${seconds} s before the last upload: until then one of ${leader?.holder.hostname ?? 'an earlier primary'}, ` +
-          'which was cut off, may still arrive in the backup. What is committed here is safe on this disk',
+        `waiting ${seconds} s before the last upload: until then those of a primary that was cut off may still arrive in the backup. ` +
+          'What is committed here is safe on this disk',
       )
     }
     await backup.ship(signal)
