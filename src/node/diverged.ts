@@ -2,6 +2,7 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
+import { z } from 'zod'
 import type { DataDirectory } from './data-directory.ts'
 import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
@@ -19,10 +20,13 @@ export interface Divergence {
 
 /**
  * Writes the transactions after the fork as LTX files below `diverged/`, with a report, all durable; where nothing tells the fork, the database
- * file as well. Nobody may be writing to the database. Returns the directory.
+ * file as well. Nobody may be writing to the database. Returns the directory. Repeated, as when the snapshot that was to follow did not
+ * arrive, it finds what it kept before.
  */
 export async function keepDiverged(data: DataDirectory, divergence: Divergence): Promise<string> {
   const { database, position, fork, reason } = divergence
+  const before = findKept(data, divergence)
+  if (before !== undefined) return before
   const dir = newDirectory(data, database)
   const log = new LogReader(database, logDirectory(data.dir, database), () => position)
   const first = await log.first()
@@ -40,8 +44,7 @@ export async function keepDiverged(data: DataDirectory, divergence: Divergence):
     database,
     reason,
     setAside: new Date().toISOString(),
-    position: formatPosition(position),
-    ...(fork !== undefined && { lastSharedTXID: formatTXID(fork) }),
+    ...about(divergence),
     transactions,
   })
   return dir
@@ -55,6 +58,34 @@ export function keepRefused(data: DataDirectory, database: string, reason: strin
   if (fs.existsSync(log)) fs.cpSync(log, `${dir}/log`, { recursive: true })
   report(dir, { database, reason, setAside: new Date().toISOString() })
   return dir
+}
+
+/** What tells one divergence from another: the checksum in the position stands for all that is in the database. */
+function about({ position, fork }: Divergence): { readonly position: string; readonly lastSharedTXID?: string } {
+  return { position: formatPosition(position), ...(fork !== undefined && { lastSharedTXID: formatTXID(fork) }) }
+}
+
+/** Reports are written last: where there is one, everything is. */
+function findKept(data: DataDirectory, divergence: Divergence): string | undefined {
+  const parent = `${data.dir}/diverged/${divergence.database}`
+  const { position, lastSharedTXID } = about(divergence)
+  const names = fs.existsSync(parent) ? fs.readdirSync(parent) : []
+  return names
+    .map((name) => `${parent}/${name}`)
+    .find((dir) => {
+      const report = readReport(dir)
+      return report?.position === position && report.lastSharedTXID === lastSharedTXID
+    })
+}
+
+const reportSchema = z.object({ position: z.string().optional(), lastSharedTXID: z.string().optional() })
+
+function readReport(dir: string): z.infer<typeof reportSchema> | undefined {
+  try {
+    return reportSchema.parse(JSON.parse(fs.readFileSync(`${dir}/report.json`, 'utf8')))
+  } catch {
+    return undefined
+  }
 }
 
 function newDirectory(data: DataDirectory, database: string): string {
