@@ -4,7 +4,7 @@ import pLimit from 'p-limit'
 import { formatChecksum, formatTXID } from '../ltx/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { UNSETTLED_MS } from './fence.ts'
-import { compareTXID, filesOfLevel, loadMetadata, type BackupFile, type BackupHistory } from './history.ts'
+import { compareTXID, loadMetadata, type BackupFile, type BackupHistory } from './history.ts'
 import type { FileMetadata } from './metadata.ts'
 
 export interface DescribedFile {
@@ -14,9 +14,35 @@ export interface DescribedFile {
 
 const HEAD_CONCURRENCY = 16
 
-export async function describeFiles(store: ObjectStore, files: readonly BackupFile[]): Promise<DescribedFile[]> {
-  const limit = pLimit(HEAD_CONCURRENCY)
-  return limit.map([...files], async (file) => ({ file, metadata: await loadMetadata(store, file) }))
+/** What is stored with the files of one history. Each is looked up once: a request apiece is most of what an idle pass costs. */
+export class Descriptions {
+  readonly #store: ObjectStore
+  readonly #limit = pLimit(HEAD_CONCURRENCY)
+  readonly #known = new Map<string, Promise<FileMetadata>>()
+
+  constructor(store: ObjectStore) {
+    this.#store = store
+  }
+
+  async of(files: readonly BackupFile[]): Promise<DescribedFile[]> {
+    try {
+      return await Promise.all(files.map(async (file) => ({ file, metadata: await this.#look(file) })))
+    } catch (error) {
+      // Those that have not begun would only ask a store that is away, or for work that was given up.
+      this.#limit.clearQueue()
+      this.#known.clear()
+      throw error
+    }
+  }
+
+  #look(file: BackupFile): Promise<FileMetadata> {
+    let metadata = this.#known.get(file.key)
+    if (metadata === undefined) {
+      metadata = this.#limit(() => loadMetadata(this.#store, file))
+      this.#known.set(file.key, metadata)
+    }
+    return metadata
+  }
 }
 
 /** The first file that does not continue the one before it, and why; undefined when nothing speaks against any. */
@@ -47,15 +73,24 @@ function breakBetween(before: DescribedFile, after: DescribedFile): string | und
 
 /**
  * The history without what may still turn out to be the lost tail of a deposed leader: files of level 0 that were shipped
- * under a lease a short while ago, and what follows them. All of it, where there are no leases.
+ * under a lease a short while ago, and what follows them. Looks at those of level 0 that may be used; the same history when
+ * none of them is in doubt, as where there are no leases.
  */
-export async function settled(store: ObjectStore, history: BackupHistory, nowMs: number): Promise<BackupHistory> {
-  const young = filesOfLevel(history, 0)
+export async function settled(
+  history: BackupHistory,
+  candidates: readonly BackupFile[],
+  descriptions: Descriptions,
+  nowMs: number,
+): Promise<BackupHistory> {
+  const young = candidates
     .filter(({ storedMs }) => storedMs !== undefined && storedMs > nowMs - UNSETTLED_MS)
     .sort((a, b) => compareTXID(a.min, b.min))
-  for (const { min, key } of young) {
-    const { term = 0n } = await loadMetadata(store, { key })
-    if (term > 0n) return { ...history, files: history.files.filter(({ level, max }) => level !== 0 || max < min) }
+  // Under a lease the first of them tells already; without one, all are asked at once.
+  for (const files of [young.slice(0, 1), young.slice(1)]) {
+    const doubtful = (await descriptions.of(files)).find(({ metadata: { term = 0n } }) => term > 0n)
+    if (doubtful === undefined) continue
+    const { min } = doubtful.file
+    return { ...history, files: history.files.filter(({ level, max }) => level !== 0 || max < min) }
   }
   return history
 }

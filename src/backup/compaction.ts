@@ -1,8 +1,8 @@
 import { tmpdir } from 'node:os'
 import { compact } from '../ltx/compactor.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
-import { describeFiles, findBreak, settled, type DescribedFile } from './chain.ts'
-import { MAX_COMPACTION_INPUTS, planCompaction } from './compaction-plan.ts'
+import { Descriptions, findBreak, settled, type DescribedFile } from './chain.ts'
+import { coveredUpTo, MAX_COMPACTION_INPUTS, planCompaction } from './compaction-plan.ts'
 import { BrokenChainError } from './errors.ts'
 import { filesOfLevel, loadHistory, type BackupFile, type BackupHistory } from './history.ts'
 import { SNAPSHOT_LEVEL, type FileRef } from './layout.ts'
@@ -35,11 +35,14 @@ export async function compactLevel(
   options: CompactionOptions = {},
 ): Promise<FileRef[]> {
   const listed = options.history ?? (await loadHistory(store, database))
-  const history = await settled(store, listed, options.nowMs ?? Date.now())
+  const descriptions = new Descriptions(store)
+  const history = await settled(listed, uncovered(listed, level), descriptions, options.nowMs ?? Date.now())
+  const groups = planCompaction(history, level)
   const written: FileRef[] = []
-  let before = await describeFiles(store, filesOfLevel(history, level).slice(-1))
-  for (const group of planCompaction(history, level)) {
-    const files = await describeFiles(store, group)
+  if (groups.length === 0) return written
+  let before = await descriptions.of(filesOfLevel(history, level).slice(-1))
+  for (const group of groups) {
+    const files = await descriptions.of(group)
     const broken = findBreak([...before, ...files])
     const joined = broken === undefined ? files : files.slice(0, Math.max(0, broken.index - before.length))
     if (joined.length > 0) written.push(await merge(store, database, level, joined, options))
@@ -53,6 +56,13 @@ export async function compactLevel(
   return written
 }
 
+/** The files of level 0 that a level may take from. What is above was settled when it was made. */
+function uncovered(history: BackupHistory, level: number): BackupFile[] {
+  if (level > 1) return []
+  const covered = coveredUpTo(history, level)
+  return filesOfLevel(history, 0).filter(({ max }) => max > covered)
+}
+
 /**
  * Makes a snapshot (level 9) of what the backup itself holds, up to its newest settled transaction. Undefined when that
  * state is a snapshot already. Throws what `planRestore` throws, BrokenChainError, CorruptObjectError, BackupConflictError.
@@ -63,11 +73,12 @@ export async function snapshotFromBackup(
   options: CompactionOptions = {},
 ): Promise<FileRef | undefined> {
   const listed = options.history ?? (await loadHistory(store, database))
-  const history = await settled(store, listed, options.nowMs ?? Date.now())
+  const descriptions = new Descriptions(store)
+  const history = await settled(listed, filesOfLevel(listed, 0), descriptions, options.nowMs ?? Date.now())
   if (history !== listed && !isRestorable(history)) return undefined
   const plan = planRestore(history, NEWEST)
   if (plan.length === 1 && plan[0].level === SNAPSHOT_LEVEL) return undefined
-  const files = await describeFiles(store, plan)
+  const files = await descriptions.of(plan)
   const broken = findBreak(files)
   if (broken !== undefined) throw new BrokenChainError(store.url, database, broken.problem)
   return merge(store, database, SNAPSHOT_LEVEL, files, options)
@@ -99,7 +110,7 @@ async function merge(
     {
       ...ref,
       database,
-      metadata: await mergedMetadata(store, first, last, described),
+      metadata: await mergedMetadata(store, first, last, described, options.signal),
       body: () => namingStream(store, files, mergedBytes(store, files, options)),
     },
     options.signal,
@@ -135,10 +146,13 @@ async function mergedMetadata(
   first: DescribedFile,
   last: DescribedFile,
   all: readonly DescribedFile[],
+  signal: AbortSignal | undefined,
 ): Promise<FileMetadata> {
   const { preApplyChecksum } = first.metadata
   const { postApplyChecksum } = last.metadata
-  const { timestampMs, pageSize, commit } = await readHeader(store, last.file.key)
+  const { timestampMs, pageSize, commit } = isComplete(last.metadata)
+    ? last.metadata
+    : await readHeader(store, last.file.key, signal)
   return {
     timestampMs,
     pageSize,
@@ -147,4 +161,12 @@ async function mergedMetadata(
     ...(preApplyChecksum === undefined ? {} : { preApplyChecksum }),
     ...(postApplyChecksum === undefined ? {} : { postApplyChecksum }),
   }
+}
+
+/** Other programs store less with their objects, which then tell it themselves. */
+function isComplete(
+  metadata: FileMetadata,
+): metadata is FileMetadata & { readonly timestampMs: number; readonly pageSize: number; readonly commit: number } {
+  const { timestampMs, pageSize, commit } = metadata
+  return timestampMs !== undefined && pageSize !== undefined && commit !== undefined
 }

@@ -35,11 +35,11 @@ export class PromptStore implements ObjectStore {
 
   async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
     const action = `read object ${key}`
-    return this.#stream(action, await this.#answer(action, this.#store.get(key, range, signal)))
+    return this.#stream(action, await this.#answer(action, () => this.#store.get(key, range, signal)))
   }
 
   head(key: string): Promise<ObjectHead | undefined> {
-    return this.#answer(`look up object ${key}`, this.#store.head(key))
+    return this.#answer(`look up object ${key}`, () => this.#store.head(key))
   }
 
   list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
@@ -62,7 +62,7 @@ export class PromptStore implements ObjectStore {
     try {
       for (;;) {
         waits = true
-        const next = await this.#answer(action, items.next())
+        const next = await this.#answer(action, () => items.next())
         waits = false
         if (next.done === true) {
           ended = true
@@ -79,8 +79,10 @@ export class PromptStore implements ObjectStore {
     }
   }
 
-  async #answer<T>(action: string, answer: Promise<T>): Promise<T> {
+  async #answer<T>(action: string, ask: () => Promise<T>): Promise<T> {
     const signal = this.#signal
+    signal?.throwIfAborted()
+    const answer = ask()
     let timer: NodeJS.Timeout | undefined
     let abort: (() => void) | undefined
     const away = new Promise<never>((_, reject) => {
@@ -90,8 +92,7 @@ export class PromptStore implements ObjectStore {
       }
       timer = setTimeout(late, this.#timeoutMs)
       abort = () => reject(signal?.reason as Error)
-      if (signal?.aborted === true) abort()
-      else signal?.addEventListener('abort', abort, { once: true })
+      signal?.addEventListener('abort', abort, { once: true })
     })
     try {
       return await Promise.race([answer, away])

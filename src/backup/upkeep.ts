@@ -27,7 +27,14 @@ export async function compactUpTo(
   options: UpkeepOptions = {},
 ): Promise<FileRef[]> {
   const written: FileRef[] = []
-  for (let next = 1; next <= level; next++) written.push(...(await compactLevel(store, database, next, options)))
+  // Listed again only where something has changed: as a rule nothing has, and then one listing is all that this costs.
+  let history: BackupHistory | undefined
+  for (let next = 1; next <= level; next++) {
+    history ??= await loadHistory(store, database)
+    const files = await compactLevel(store, database, next, { ...options, history })
+    written.push(...files)
+    if (files.length > 0) history = undefined
+  }
   return written
 }
 
