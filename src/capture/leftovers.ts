@@ -60,6 +60,7 @@ export function inspectLeftovers(scene: Scene): Leftovers {
       first: log.first,
       last: log.last,
       lastCommit: log.entries.at(-1)?.header.commit,
+      torn: log.torn !== undefined,
     },
     file: file && {
       sizeBytes: file.sizeBytes,

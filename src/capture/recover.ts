@@ -3,18 +3,20 @@ import { pageChecksumsFromLog } from './checksums-from-log.ts'
 import { Database } from './database.ts'
 import type { DatabaseOptions } from './database.ts'
 import { checksumPages, foldWal, pageReader, replayLog, restorePages, rollBackJournal } from './database-file.ts'
+import { foreseeRefusal } from './foresight.ts'
 import { missingPages } from './growth.ts'
 import { inspectLeftovers } from './leftovers.ts'
-import type { Leftovers } from './leftovers.ts'
+import type { Leftovers, Scene } from './leftovers.ts'
 import { PageTable } from './pages.ts'
 import { Proof } from './proof.ts'
 import { describeSteps, planRecovery } from './recovery-plan.ts'
-import type { RecoveryStep } from './recovery-plan.ts'
+import type { RecoveryFacts, RecoveryPlan, RecoveryStep } from './recovery-plan.ts'
 import { Unrecoverable, findResidue } from './residue.ts'
 import { cutTornTail } from '../log/open.ts'
 import { Logs } from '../log/logs.ts'
 import type { LogState } from '../log/open.ts'
 import { foldAll } from '../log/page-checksums.ts'
+import { effectiveLog } from '../log/replace.ts'
 import { logDirectory, writeSynced } from '../log/store.ts'
 import { LogWriter } from '../log/writer.ts'
 import type { LogWriterOptions } from '../log/writer.ts'
@@ -43,26 +45,60 @@ const WHOLE_READ_BYTES = 16 << 20
 
 const { O_RDONLY, O_RDWR } = fs.constants
 
+type Whereabouts = Pick<RecoveryOptions, 'files' | 'dataDir' | 'root' | 'name' | 'wholeReadBytes'>
+
+export interface PlannedRecovery {
+  /** undefined where the log cannot be read. */
+  readonly facts: RecoveryFacts | undefined
+  readonly plan: RecoveryPlan
+}
+
+/** What `recoverDatabase` would do; with `foresee`, also whether the pages would be right, for which they are read. Changes nothing. */
+export function planDatabase(options: Whereabouts, foresee: boolean): PlannedRecovery {
+  try {
+    const scene = sceneOf(options)
+    const found = inspectLeftovers(scene)
+    const plan = planRecovery(found.facts)
+    const reason = foresee && plan.kind === 'recover' ? foreseeRefusal(scene, found, plan.steps) : undefined
+    return { facts: found.facts, plan: reason === undefined ? plan : { kind: 'refuse', reason } }
+  } catch (error) {
+    if (!(error instanceof LtxdError)) throw error
+    return { facts: undefined, plan: { kind: 'refuse', reason: error.message } }
+  }
+}
+
+/** What to do about a database that is refused. */
+export function refusalAdvice(dataDir: string, name: string): string {
+  return `restore it with "ltxd restore", or move its file and ${logDirectory(dataDir, name)} away together`
+}
+
 /**
  * Brings one database from whatever a crash left to the state of its log (I3), and the log to whatever was committed.
  * undefined when there is no database. A database that can't be recovered comes back with its `refusal`, untouched from then on.
  */
 export function recoverDatabase(options: RecoveryOptions): Database | undefined {
-  const { files, name, root, dataDir, events } = options
-  const path = `${root}/${name}`
-  const logDir = logDirectory(dataDir, name)
-  const databaseOptions = { ...options, path, logs: new Logs(files, dataDir, options) }
+  const { files, name, dataDir, events } = options
+  const scene = sceneOf(options)
+  const databaseOptions = { ...options, path: scene.path, logs: new Logs(files, dataDir, options) }
   try {
-    const { wholeReadBytes = WHOLE_READ_BYTES } = options
-    const found = inspectLeftovers({ files, root, path, logDir, wholeReadBytes })
-    return new Recovery(options, databaseOptions, logDir, found).run()
+    return new Recovery(options, databaseOptions, scene.logDir, inspectLeftovers(scene)).run()
   } catch (error) {
     if (!(error instanceof LtxdError)) throw error
-    const advice = `restore it with "ltxd restore", or move its file and ${logDir} away together`
+    const advice = refusalAdvice(dataDir, name)
     events.log('error', `database refused: ${error.message}`, { database: name, advice })
     const refused = new Database(databaseOptions)
     refused.refusal = `${error.message}; ${advice}`
     return refused
+  }
+}
+
+function sceneOf({ files, dataDir, root, name, wholeReadBytes = WHOLE_READ_BYTES }: Whereabouts): Scene {
+  return {
+    files,
+    root,
+    path: `${root}/${name}`,
+    logDir: effectiveLog(files, logDirectory(dataDir, name)),
+    wholeReadBytes,
   }
 }
 

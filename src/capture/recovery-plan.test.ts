@@ -14,6 +14,7 @@ const log = (synced: number, last: number, first = 1, lastCommit: number | undef
   first: toTXID(first),
   last: at(last),
   lastCommit,
+  torn: false,
 })
 const facts = (fields: Partial<RecoveryFacts>): RecoveryFacts => ({
   log: undefined,
@@ -156,7 +157,7 @@ test.each<[string, Partial<RecoveryFacts>]>([
   ['a database that was dropped', { log: log(4, 7, 1, 0), file: undefined }],
   [
     'a log that never held anything',
-    { log: { synced: at(0), first: undefined, last: at(0), lastCommit: undefined }, file: undefined },
+    { log: { synced: at(0), first: undefined, last: at(0), lastCommit: undefined, torn: false }, file: undefined },
   ],
 ])('%s: nothing to do', (_situation, fields) => {
   expect(planRecovery(facts(fields)).kind).toBe('nothing')

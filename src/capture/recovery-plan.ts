@@ -21,6 +21,8 @@ export interface RecoveryFacts {
         readonly last: Position
         /** Size in pages after `last`; undefined when the log holds no record any more (then `last` is the base). */
         readonly lastCommit: number | undefined
+        /** It ends in what is no whole transaction, which is cut before anything else. */
+        readonly torn: boolean
       }
     | undefined
   /** undefined: there is no file. `valid`: it begins with a SQLite header. */

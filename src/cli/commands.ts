@@ -34,6 +34,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'bring a database back from a backup, as of any moment it keeps',
     load: () => import('./restore.ts'),
   },
+  {
+    name: 'recover',
+    summary: 'recover the databases of a stopped node after a crash, or show what that would be',
+    load: () => import('./recover.ts'),
+  },
   { name: 'backup', summary: 'look into a backup: list, verify, prune', load: () => import('./backup.ts') },
   { name: 'compact', summary: 'compact the backup of a database, once', load: () => import('./compact.ts') },
   {

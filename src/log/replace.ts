@@ -59,6 +59,11 @@ export function finishReplacements(files: Files, logRoot: string): void {
   }
 }
 
+/** Where the log of `dir` is while `finishReplacements` has not been called. */
+export function effectiveLog(files: Files, dir: string): string {
+  return !files.exists(dir) && files.exists(`${dir}${NEXT}/base.json`) ? dir + NEXT : dir
+}
+
 function remove(dir: string): void {
   fs.rmSync(dir, { recursive: true, force: true })
 }

@@ -37,6 +37,21 @@ export interface DataDirectory {
   close(): void
 }
 
+/**
+ * The same lock, for as long as somebody looks at a data directory that must not change meanwhile: nothing is created, and nothing written.
+ * Returns what gives it back. Throws LtxdError when there is no such directory, or a node uses it.
+ */
+export function lockForLooking(dir: string): () => void {
+  if (!fs.existsSync(`${dir}/files`)) {
+    throw new LtxdError('NO_DATA', `${dir} is no data directory of ltxd (it has no files/): name one with --data`)
+  }
+  if (!fs.existsSync(`${dir}/lock`)) return () => {}
+  const lock = fs.openSync(`${dir}/lock`, fs.constants.O_RDWR)
+  if (native.tryLock(lock)) return () => fs.closeSync(lock)
+  fs.closeSync(lock)
+  throw inUse(dir)
+}
+
 /** Creates what is missing. Throws LtxdError when the directory can't be written, or another node uses it. */
 export function openDataDirectory(dir: string): DataDirectory {
   const root = `${dir}/files`
@@ -50,10 +65,7 @@ export function openDataDirectory(dir: string): DataDirectory {
   }
   if (!native.tryLock(lock)) {
     fs.closeSync(lock)
-    throw new LtxdError(
-      'DATA_IN_USE',
-      `another ltxd uses the data directory ${dir}: stop it first, or choose another directory with --data`,
-    )
+    throw inUse(dir)
   }
   try {
     finishReplacements(nodeFiles, `${dir}/log`)
@@ -150,6 +162,13 @@ function readIdentity(path: string): z.infer<typeof identitySchema> {
       `${path} is not what ltxd wrote there (${errorMessage(error)}): remove it, and a new node id is chosen`,
     )
   }
+}
+
+function inUse(dir: string): LtxdError {
+  return new LtxdError(
+    'DATA_IN_USE',
+    `another ltxd uses the data directory ${dir}: stop it first, or choose another directory with --data`,
+  )
 }
 
 function unusable(dir: string, cause: unknown): LtxdError {
