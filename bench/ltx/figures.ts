@@ -6,6 +6,8 @@ import type { LTXRow } from './rows.ts'
 /** One contestant's medians on one line. */
 export interface LTXFigure {
   readonly perSecond: number
+  /** Per second of user and system time, of all threads. */
+  readonly perProcessorSecond: number
   readonly cpuSeconds: number
   readonly peakBytes: number
   readonly share?: number
@@ -18,8 +20,10 @@ export interface LTXLine {
 }
 
 export interface LTXVerdict {
-  /** How many times as fast as the fastest of the others; undefined where there is none. */
+  /** How many times as fast as the library, or else the reference; undefined where there is neither. */
   readonly times: number | undefined
+  /** The same in processor time, which says more on a machine that is busy with other things. */
+  readonly timesByProcessor: number | undefined
   /** Undefined: there was nothing to compare with. */
   readonly reached: boolean | undefined
 }
@@ -28,6 +32,7 @@ export function summarizeCosts(costs: readonly Cost[], rate: (cost: Cost) => num
   const shares = costs.flatMap(({ share }) => (share === undefined || share === 0 ? [] : [share]))
   return {
     perSecond: median(costs.map(rate)),
+    perProcessorSecond: median(costs.map((cost) => rate({ ...cost, seconds: cost.cpuSeconds }))),
     cpuSeconds: median(costs.map(({ cpuSeconds }) => cpuSeconds)),
     peakBytes: Math.max(...costs.map(({ peakBytes }) => peakBytes)),
     ...(shares.length > 0 && { share: median(shares) }),
@@ -37,8 +42,11 @@ export function summarizeCosts(costs: readonly Cost[], rate: (cost: Cost) => num
 /** Whether a line meets its row's goal. */
 export function judge(row: LTXRow, { figures }: LTXLine): LTXVerdict {
   const { ltxd, reference, library } = figures
-  const others = [reference, library].flatMap((figure) => (figure === undefined ? [] : [figure.perSecond]))
-  if (ltxd === undefined || others.length === 0) return { times: undefined, reached: undefined }
-  const times = ltxd.perSecond / Math.max(...others)
-  return { times, reached: times >= row.times && ltxd.peakBytes <= (row.maxPeakBytes ?? Infinity) }
+  const other = library ?? reference
+  if (ltxd === undefined || other === undefined) {
+    return { times: undefined, timesByProcessor: undefined, reached: undefined }
+  }
+  const times = ltxd.perSecond / other.perSecond
+  const timesByProcessor = ltxd.perProcessorSecond / other.perProcessorSecond
+  return { times, timesByProcessor, reached: times >= row.times && ltxd.peakBytes <= (row.maxPeakBytes ?? Infinity) }
 }

@@ -20,7 +20,8 @@ const CONTESTANTS: readonly ContestantName[] = ['ltxd', 'reference', 'library']
 const COLUMNS: readonly Column[] = [
   { heading: 'what', align: 'left' },
   ...CONTESTANTS.map((heading) => ({ heading, align: 'right' as const })),
-  { heading: '× best', align: 'right' },
+  { heading: '×', align: 'right' },
+  { heading: '× by processor', align: 'right' },
   { heading: 'processor s', align: 'right' },
   { heading: 'peak MB', align: 'right' },
   { heading: 'compressed to', align: 'right' },
@@ -45,12 +46,13 @@ export function renderLTXReport(report: LTXReport): string {
     '',
     ...report.missing,
     'reference: superfly/ltx 0.5.3, compiled by Go, with buffered files. library: lz4-napi; none for Node computes CRC-64/ISO.',
+    '×: against the library, or, where there is none, the reference; the second time with processor time instead of the clock.',
     'processor s, peak MB, compressed to: ltxd/reference/library.',
   ].join('\n')
 }
 
 function cells(row: LTXRow, line: LTXLine): string[] {
-  const { times, reached } = judge(row, line)
+  const { times, timesByProcessor, reached } = judge(row, line)
   const memory = row.maxPeakBytes === undefined ? '' : `, ≤ ${row.maxPeakBytes / 1e6} MB`
   const each = (text: (figure: LTXFigure) => string | undefined) => {
     const figures = CONTESTANTS.map((name) => line.figures[name])
@@ -61,6 +63,7 @@ function cells(row: LTXRow, line: LTXLine): string[] {
     row.what,
     ...CONTESTANTS.map((name) => rate(line.figures[name])),
     times === undefined ? '–' : formatRatio(times),
+    timesByProcessor === undefined ? '–' : formatRatio(timesByProcessor),
     each(({ cpuSeconds }) => cpuSeconds.toFixed(2)),
     each(({ peakBytes }) => (peakBytes / 1e6).toFixed(0)),
     each(({ share }) => (share === undefined ? undefined : `${(100 * share).toFixed(1)} %`)),

@@ -14,7 +14,7 @@ export interface LTXRow {
   readonly unit: 'pages' | 'MB'
   /** In that unit, how much one operation is. */
   readonly perOperation: (fixture: Fixture) => number
-  /** Against the faster of those it is compared with. */
+  /** How many times as fast as the library; where no library does it, as the reference. */
   readonly times: number
   readonly maxPeakBytes?: number
 }
