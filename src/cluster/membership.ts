@@ -1,12 +1,11 @@
-import { errorMessage, type LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { ClusterMismatchError, HandoffError } from './errors.ts'
 import { Handoff } from './handoff.ts'
-import { HostCalls } from './host-calls.ts'
 import type { Leader, Lease, NodeAddress } from './lease.ts'
 import { LeaseWrites } from './lease-writes.ts'
 import { nowMs, toNs } from './monotonic.ts'
-import type { Drained, MembershipStatus, RoleHost } from './role-host.ts'
+import { RoleCalls } from './role-calls.ts'
+import type { MembershipStatus, RoleHost } from './role-host.ts'
 import type { Effect, Event } from './role-events.ts'
 import { INITIAL, type Rules, type State } from './role-state.ts'
 import { next, wakeAtMs } from './role.ts'
@@ -39,7 +38,7 @@ export class Membership {
   readonly settled: Promise<void>
   readonly #options: MembershipOptions
   readonly #rules: Rules
-  readonly #calls = new HostCalls()
+  readonly #calls: RoleCalls
   readonly #troubles: Troubles
   readonly #stopped: Promise<void>
   #resolveStopped: () => void = () => {}
@@ -62,6 +61,14 @@ export class Membership {
     this.#stopped = new Promise((resolve) => (this.#resolveStopped = resolve))
     this.settled = new Promise((resolve, reject) => (this.#settle = { resolve, reject }))
     this.settled.catch(() => {})
+    this.#calls = new RoleCalls({
+      ...{ host, troubles: this.#troubles, logger },
+      isLeased: lease.type !== 'static',
+      joinCluster: () => this.#joinCluster(),
+      happened: (event) => this.#dispatch(event),
+      settled: (error) => (error instanceof ClusterMismatchError ? this.#settle.reject(error) : this.#settle.resolve()),
+      drainFailed: (reason) => this.#handoff?.drainFailed(reason),
+    })
   }
 
   start(): void {
@@ -70,6 +77,10 @@ export class Membership {
         this.#troubles.over('read')
         const judged = this.#writes.judge(view)
         if (judged.kind !== 'foreign') this.#troubles.over('record')
+        // Somebody else leads: that this node could not is of no interest any more.
+        if (judged.kind === 'record' && judged.record.lastLeader?.term === judged.record.term) {
+          this.#troubles.forget('lead')
+        }
         this.#dispatch({ type: 'seen', view: judged })
       },
       failed: (error) => {
@@ -159,6 +170,12 @@ export class Membership {
     this.#armTimer()
   }
 
+  #joinCluster(): void {
+    const { readClusterId, writeClusterId } = this.#options
+    const { clusterId } = this.#writes
+    if (clusterId !== undefined && readClusterId() !== clusterId) writeClusterId(clusterId)
+  }
+
   #armTimer(): void {
     clearTimeout(this.#timer)
     const atMs = wakeAtMs(this.#state)
@@ -168,20 +185,13 @@ export class Membership {
   }
 
   #carryOut(effect: Effect): void {
-    const { host, logger } = this.#options
+    const { host } = this.#options
     switch (effect.kind) {
-      case 'follow': {
-        const { primary, term } = effect
-        const fields = { primary: primary.url, hostname: primary.hostname, ...(term > 0n && { term: String(term) }) }
-        logger.info(fields, `following ${primary.hostname}`)
-        return this.#tell(() => host.follow(primary, term))
-      }
+      case 'follow':
+        return this.#calls.follow(effect)
       case 'idle': {
         const { seen } = this.#state
-        const error = seen?.view.kind === 'foreign' ? seen.view.error : undefined
-        if (error === undefined) logger.info({ reason: effect.reason }, 'no primary to follow')
-        else this.#troubles.began('record', error.message)
-        return this.#tell(() => host.idle(effect.reason), error)
+        return this.#calls.idle(effect, seen?.view.kind === 'foreign' ? seen.view.error : undefined)
       }
       case 'acquire':
         return this.#write(() => this.#writes.acquire(effect, host.knownTerm()))
@@ -192,15 +202,15 @@ export class Membership {
       case 'extend':
         return host.extend(toNs(effect.deadlineMs))
       case 'lead':
-        return this.#lead(effect)
+        return this.#calls.lead(effect)
       case 'drain':
-        return this.#drain(effect.term, effect.to)
+        return this.#calls.drain(effect)
       case 'fence':
         return host.extend(0n)
       case 'abort':
-        return this.#calls.abort('the lease is gone, or the node stops')
+        return this.#calls.abort()
       case 'step-down':
-        return this.#stepDown(effect.reason)
+        return this.#stepDown(effect)
       case 'misses':
         return effect.leader === undefined
           ? this.#troubles.over('history')
@@ -211,83 +221,10 @@ export class Membership {
     }
   }
 
-  #tell(call: () => Promise<void>, error?: LtxdError): void {
-    const run = async () => {
-      try {
-        await call()
-        this.#troubles.over('role')
-        if (error instanceof ClusterMismatchError) this.#settle.reject(error)
-        else this.#settle.resolve()
-      } catch (failure) {
-        this.#troubles.began('role', errorMessage(failure))
-        this.#dispatch({ type: 'not-told' })
-      }
-    }
-    this.#calls.push(run, { overtaken: true })
-  }
-
-  #lead({ term, previous }: Effect & { kind: 'lead' }): void {
-    const { host, logger, readClusterId, writeClusterId } = this.#options
-    const startedMs = nowMs()
-    this.#calls.push(async (signal) => {
-      try {
-        signal.throwIfAborted()
-        const clusterId = this.#writes.clusterId
-        if (clusterId !== undefined && readClusterId() !== clusterId) writeClusterId(clusterId)
-        await host.lead(term, signal, previous)
-        signal.throwIfAborted()
-        logger.info({ term: String(term), tookMs: Math.round(nowMs() - startedMs) }, `primary in term ${term}`)
-        this.#troubles.over('lead')
-        this.#settle.resolve()
-        this.#dispatch({ type: 'led', term })
-      } catch (error) {
-        const reason = errorMessage(error)
-        if (!signal.aborted) this.#troubles.began('lead', `could not take over: ${reason}`)
-        this.#dispatch({ type: 'lead-failed', term, reason: `could not take over: ${reason}` })
-      }
-    })
-  }
-
-  #drain(term: bigint, to: string | undefined): void {
-    const { host, logger } = this.#options
-    this.#calls.push(async (signal) => {
-      let drained: Drained = { kept: 'alone' }
-      try {
-        signal.throwIfAborted()
-        drained = await host.drain(signal, to)
-      } catch (error) {
-        if (!signal.aborted) logger.warn({ error: errorMessage(error) }, 'not everything is in the backup')
-        this.#handoff?.drainFailed(errorMessage(error))
-      }
-      if (drained.kept === 'alone' && this.#options.lease.type !== 'static') {
-        logger.warn(
-          'no other node is known to have everything that was committed here: ' +
-            'without a backup none of them leads before this one is back, except by "ltxd promote --force"',
-        )
-      }
-      this.#dispatch({ type: 'drained', term, ...drained })
-    })
-  }
-
-  #stepDown(reason: string): void {
-    const { host, lease, logger } = this.#options
-    const lost = this.#state.name === 'yielding' && this.#state.release === undefined
-    // Where it could not take over, that has been said.
-    const level = lost ? 'warn' : this.#troubles.has('lead') ? 'debug' : 'info'
-    logger[level]({ reason }, lost ? 'lost the lease' : 'no longer the primary')
-    if (lost) lease.refresh()
-    this.#calls.push(async () => {
-      let clean = true
-      try {
-        await host.stepDown(reason)
-      } catch (error) {
-        clean = false
-        // Its deadline is what is left.
-        host.extend(0n)
-        logger.error({ error: errorMessage(error) }, 'stepping down failed')
-      }
-      this.#dispatch({ type: 'stepped-down', clean })
-    })
+  #stepDown(effect: Effect & { kind: 'step-down' }): void {
+    const isLost = this.#state.name === 'yielding' && this.#state.release === undefined
+    if (isLost) this.#options.lease.refresh()
+    this.#calls.stepDown(effect, isLost)
   }
 
   #write(write: () => Promise<Event | undefined>): void {

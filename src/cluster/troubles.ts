@@ -56,6 +56,11 @@ export class Troubles {
     this.#logger[isDue ? 'warn' : 'debug']({ lease: kind }, message)
   }
 
+  /** It matters no more. */
+  forget(kind: TroubleKind): void {
+    this.#now.delete(kind)
+  }
+
   over(kind: TroubleKind): void {
     if (this.#now.delete(kind)) this.#logger.info({ lease: kind }, OVER[kind])
   }
