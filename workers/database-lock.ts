@@ -8,10 +8,7 @@ export const BUSY = Symbol('another worker is at this database')
 /** This process was away for so long that another may be at the database. */
 export class LockLostError extends LtxdError {
   constructor(name: string) {
-    super(
-      'JOB_LOCK_LOST',
-      `the lock of ${name} was lost: this worker or Redis was away for too long. The job is done again`,
-    )
+    super('JOB_LOCK_LOST', `the lock of ${name} was lost: this worker or Redis was away for longer than it lasts`)
   }
 }
 

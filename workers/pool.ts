@@ -1,5 +1,5 @@
 import { DelayedError, UnrecoverableError, WaitingError, Worker, type Job } from 'bullmq'
-import { openObjectStore } from '../src/objectstore/open.ts'
+import { loadSdk } from '../src/objectstore/s3-client.ts'
 import type { Logger } from '../src/util/log.ts'
 import { BUSY, LockLostError, withDatabaseLock } from './database-lock.ts'
 import { databaseId } from './job-ids.ts'
@@ -9,6 +9,8 @@ import type { RestoreContext } from './processors/context.ts'
 import { PROCESSORS, type Results } from './processors/table.ts'
 import { KEY_PREFIX, MAX_STALLED_COUNT, type QueueName } from './queues.ts'
 import { RedisLink } from './redis.ts'
+import { StoreShelf } from './store-shelf.ts'
+import { isSuperseded, SUPERSEDED } from './superseded.ts'
 
 export interface PoolOptions {
   readonly redisUrl: string
@@ -21,6 +23,8 @@ export interface PoolOptions {
   readonly logger: Logger
 }
 
+type Result = Results[QueueName] | typeof SUPERSEDED
+
 /** A database that another worker is at is asked for again after so long. */
 const BUSY_PAUSE_MS = 1000
 const PROGRESS_INTERVAL_MS = 1000
@@ -31,7 +35,10 @@ const HAND_BACK_MS = 5000
 export class WorkerPool {
   readonly #options: PoolOptions
   readonly #link: RedisLink
-  readonly #stopping = new AbortController()
+  readonly #stores = new StoreShelf()
+  /** By queue and job. Aborted with a LockLostError when the job is another's, else when this worker stops. */
+  readonly #inHand = new Map<string, AbortController>()
+  #stopping = false
   #workers: Worker[] = []
 
   constructor(options: PoolOptions) {
@@ -42,8 +49,9 @@ export class WorkerPool {
   /** Waits for Redis. Throws RedisRefusedError. */
   async start(): Promise<void> {
     const { queues, concurrency, logger } = this.#options
-    await this.#link.open()
-    if (this.#stopping.signal.aborted) return
+    // Before there are jobs in hand, whose locks would run out meanwhile. Where it fails, jobs tell it.
+    await Promise.all([this.#link.open(), loadSdk().catch(() => undefined)])
+    if (this.#stopping) return
     this.#workers = queues.map((queue) => this.#work(queue))
     await Promise.all(this.#workers.map((worker) => worker.waitUntilReady()))
     logger.info({ redis: this.#link.url, queues, concurrency }, 'worker ready')
@@ -56,30 +64,27 @@ export class WorkerPool {
   async stop(timeoutMs: number): Promise<boolean> {
     const closed = Promise.all(this.#workers.map((worker) => worker.close()))
     let clean = await settled(closed, timeoutMs)
-    this.#stopping.abort(new Error('the worker is stopping'))
+    this.#stopping = true
+    for (const control of this.#inHand.values()) control.abort(new Error('the worker is stopping'))
     if (!clean) clean = await settled(closed, HAND_BACK_MS)
     this.#link.close()
+    await settled(this.#stores.close(), HAND_BACK_MS)
     return clean
   }
 
   #work(queue: QueueName): Worker {
     const { concurrency, lockMs } = this.#options
-    const worker = new Worker<unknown, Results[QueueName]>(
-      queue,
-      // Three parameters: only then is there a signal.
-      (job, token, signal) => this.#process(queue, job, token ?? '', signal ?? this.#stopping.signal),
-      {
-        connection: this.#link.client,
-        prefix: KEY_PREFIX,
-        concurrency,
-        lockDuration: lockMs,
-        stalledInterval: lockMs / 2,
-        maxStalledCount: MAX_STALLED_COUNT,
-      },
-    )
+    const worker = new Worker<unknown, Result>(queue, (job, token) => this.#process(queue, job, token ?? ''), {
+      connection: this.#link.client,
+      prefix: KEY_PREFIX,
+      concurrency,
+      lockDuration: lockMs,
+      stalledInterval: lockMs / 2,
+      maxStalledCount: MAX_STALLED_COUNT,
+    })
     const { logger } = this.#options
-    worker.on('error', (error) => this.#link.failed(error))
-    worker.on('lockRenewalFailed', (jobs) => jobs.forEach((id) => worker.cancelJob(id, 'its lock was lost')))
+    worker.on('error', (error) => this.#failed(queue, error))
+    worker.on('lockRenewalFailed', (jobs) => this.#lost(queue, jobs))
     worker.on('stalled', (id) => logger.warn({ queue, job: id }, 'the worker of a job has gone; the job is done again'))
     worker.on('failed', (job, error) => {
       const final = job === undefined || job.finishedOn !== undefined
@@ -90,58 +95,120 @@ export class WorkerPool {
     return worker
   }
 
-  async #process(queue: QueueName, job: Job, token: string, cancelled: AbortSignal): Promise<Results[QueueName]> {
+  async #process(queue: QueueName, job: Job, token: string): Promise<Result> {
+    const name = nameOf(queue, job.id)
+    const earlier = this.#inHand.get(name)
+    if (earlier !== undefined) {
+      // Taken from this worker, and given to it again before it had noticed: two runs at once would lose each other's lock.
+      earlier.abort(new LockLostError(name))
+      return postpone(job, token)
+    }
+    const control = new AbortController()
+    this.#inHand.set(name, control)
     const startedMs = performance.now()
     try {
-      const result = await this.#run(queue, job, AbortSignal.any([cancelled, this.#stopping.signal]))
-      if (result === BUSY) {
-        await job.moveToDelayed(Date.now() + BUSY_PAUSE_MS, token)
-        throw new DelayedError()
+      const result = (await isSuperseded(this.#link.client, job))
+        ? SUPERSEDED
+        : await this.#run(queue, job, control.signal)
+      if (result !== BUSY) {
+        this.#report(queue, job, result, Math.round(performance.now() - startedMs))
+        return result
       }
-      this.#report(queue, job, result, Math.round(performance.now() - startedMs))
-      return result
     } catch (error) {
-      if (error instanceof DelayedError) throw error
-      if (this.#stopping.signal.aborted) {
+      const { aborted, reason } = control.signal as { readonly aborted: boolean; readonly reason: unknown }
+      // What comes of it is told by whoever has it now.
+      if (aborted && reason instanceof LockLostError) throw reason
+      if (aborted) {
         await job.moveToWait(token)
         throw new WaitingError()
       }
-      // What comes of a lock that was lost is told by whoever has it now.
-      if (cancelled.aborted) throw new LockLostError(`job ${job.id ?? ''}`)
-      throw isPassing(error) ? withCode(error) : new UnrecoverableError(failureText(error))
+      // Of the database: the job is still this worker's.
+      if (!(error instanceof LockLostError)) {
+        throw isPassing(error) ? withCode(error) : new UnrecoverableError(failureText(error))
+      }
+    } finally {
+      this.#inHand.delete(name)
     }
+    return postpone(job, token)
   }
 
   async #run(queue: QueueName, job: Job, signal: AbortSignal): Promise<Results[QueueName] | typeof BUSY> {
     const payload = parsePayload(queue, job.data)
     const { run, exclusive } = PROCESSORS[queue] as (typeof PROCESSORS)['compact']
     const { backup, database } = payload
-    const store = openObjectStore(backup)
     const { outputDir, lockMs } = this.#options
-    const context = (held: AbortSignal): RestoreContext => ({
-      store,
-      openStore: openObjectStore,
-      signal: held,
-      progress: throttled((pages) => void job.updateProgress({ pages }).catch(() => undefined)),
-      nowMs: () => Date.now(),
-      ...(outputDir === undefined ? {} : { outputDir }),
-      pin: (target) => job.updateData({ ...payload, target }),
-    })
-    try {
-      if (!exclusive) return await run(payload as Parameters<typeof run>[0], context(signal))
-      return await withDatabaseLock(this.#link.client, databaseId(backup, database), lockMs, (held) =>
-        run(payload as Parameters<typeof run>[0], context(AbortSignal.any([signal, held]))),
-      )
-    } finally {
-      await store.close()
+    const work = async (held: AbortSignal) => {
+      const { open, giveBack } = this.#stores.borrow(held)
+      const context: RestoreContext = {
+        store: open(backup),
+        openStore: open,
+        signal: held,
+        progress: throttled((pages) => void job.updateProgress({ pages }).catch(() => undefined)),
+        nowMs: () => Date.now(),
+        ...(outputDir === undefined ? {} : { outputDir }),
+        pin: (target) => job.updateData({ ...payload, target }),
+      }
+      try {
+        return await run(payload as Parameters<typeof run>[0], context)
+      } finally {
+        await giveBack()
+      }
     }
+    if (!exclusive) return work(signal)
+    return withDatabaseLock(this.#link.client, databaseId(backup, database), lockMs, (held) =>
+      work(AbortSignal.any([signal, held])),
+    )
   }
 
-  #report(queue: QueueName, job: Job, result: Results[QueueName], tookMs: number): void {
+  /** Others do these jobs now: they are left at once, and said once, however often renewing fails until they have ended. */
+  #lost(queue: QueueName, jobs: readonly string[]): void {
+    const inHand = jobs.flatMap((id) => this.#inHand.get(nameOf(queue, id)) ?? [])
+    const news = inHand.filter(({ signal }) => !signal.aborted)
+    if (news.length === 0) return
+    for (const control of news) control.abort(new LockLostError('a job'))
+    this.#options.logger.warn(
+      { queue, jobs: news.length, lockMs: this.#options.lockMs },
+      'locks of jobs ran out: this worker, or Redis, stood still for longer than they last; the jobs are done again',
+    )
+  }
+
+  /** What BullMQ has to say about a queue: of Redis, of a lock, or of a schedule. */
+  #failed(queue: QueueName, error: Error): void {
+    const { logger } = this.#options
+    if (isLockError(error)) logger.debug({ queue, reason: error.message }, 'a job that was lost has ended here too')
+    else if (isQueueError(error)) logger.warn({ queue, reason: error.message }, 'a job could not be moved on')
+    else this.#link.failed(error)
+  }
+
+  #report(queue: QueueName, job: Job, result: Result, tookMs: number): void {
     const { database } = job.data as { readonly database: string }
-    const idle = ('written' in result && result.written.length === 0) || ('deleted' in result && result.deleted === 0)
+    const idle =
+      result === SUPERSEDED ||
+      ('written' in result && result.written.length === 0) ||
+      ('deleted' in result && result.deleted === 0)
     this.#options.logger[idle ? 'debug' : 'info']({ queue, db: database, ...result, tookMs }, 'job done')
   }
+}
+
+function nameOf(queue: QueueName, id: string | undefined): string {
+  return `job ${id ?? ''} of queue ${queue}`
+}
+
+/** Later, and not as another attempt. */
+async function postpone(job: Job, token: string): Promise<never> {
+  await job.moveToDelayed(Date.now() + BUSY_PAUSE_MS, token)
+  throw new DelayedError()
+}
+
+/** BullMQ's codes, which are numbers: no lock, another's lock, no longer in hand, no longer there. */
+const LOCK_CODES = new Set<unknown>([-1, -2, -3, -6])
+
+function isLockError(error: Error): boolean {
+  return /^could not renew lock/.test(error.message) || LOCK_CODES.has((error as { code?: unknown }).code)
+}
+
+function isQueueError(error: Error): boolean {
+  return typeof (error as { code?: unknown }).code === 'number' || /^Failed to add repeatable/.test(error.message)
 }
 
 /** BullMQ keeps the message alone. */

@@ -3,6 +3,7 @@ import type { BackupSchedule } from '../src/backup/levels.ts'
 import { systemClock, type Clock } from '../src/backup/clock.ts'
 import { failureReason } from '../src/backup/failure.ts'
 import { loadHistories } from '../src/backup/history.ts'
+import { PromptStore } from '../src/backup/prompt-store.ts'
 import { openObjectStore } from '../src/objectstore/open.ts'
 import type { ObjectStore } from '../src/objectstore/objectstore.ts'
 import type { Logger } from '../src/util/log.ts'
@@ -38,7 +39,7 @@ export class Scheduler {
   constructor(options: SchedulerOptions) {
     this.#options = options
     this.#clock = options.clock ?? systemClock
-    this.#store = openObjectStore(options.backup)
+    this.#store = new PromptStore(openObjectStore(options.backup), this.#stopping.signal)
     this.#link = new RedisLink(options.redisUrl, options.logger)
   }
 

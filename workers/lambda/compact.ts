@@ -2,9 +2,9 @@
 
 import { loadHistories } from '../../src/backup/history.ts'
 import { MAX_COMPACTION_LEVEL } from '../../src/backup/layout.ts'
-import { openObjectStore } from '../../src/objectstore/open.ts'
 import { errorMessage } from '../../src/util/errors.ts'
 import { compact, type CompactResult } from '../processors/upkeep.ts'
+import { StoreShelf } from '../store-shelf.ts'
 import { backupUrl, EnvironmentError, numberFrom, timeLimit, type LambdaContext } from './environment.ts'
 
 export interface CompactAllResult {
@@ -23,8 +23,9 @@ export async function handler(_event: unknown, context?: LambdaContext): Promise
     throw new EnvironmentError(`LTXD_LEVEL is ${level}, expected a level from 1 to ${MAX_COMPACTION_LEVEL}`)
   }
   const signal = timeLimit(context)
-  const store = openObjectStore(backup)
+  const shelf = new StoreShelf()
   try {
+    const store = shelf.borrow(signal).open(backup)
     const databases: Record<string, CompactResult> = {}
     const postponed: string[] = []
     const failures: string[] = []
@@ -42,7 +43,7 @@ export async function handler(_event: unknown, context?: LambdaContext): Promise
       throw new Error(`compaction failed for ${failures.length} databases: ${failures.join('; ')}`)
     return { databases, postponed }
   } finally {
-    await store.close()
+    await shelf.close()
   }
 }
 

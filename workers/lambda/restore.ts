@@ -1,9 +1,9 @@
 /** Function: restores a database, as of any moment that the backup keeps, to an object. */
 
 import { z } from 'zod'
-import { openObjectStore } from '../../src/objectstore/open.ts'
 import { parsePayload, PayloadError } from '../payloads.ts'
 import { restore, type RestoreJobResult } from '../processors/restore.ts'
+import { StoreShelf } from '../store-shelf.ts'
 import { backupUrl, timeLimit, type LambdaContext } from './environment.ts'
 
 /** Everything of a restore job but the backup, which is the function's own. */
@@ -18,18 +18,20 @@ export async function handler(event: unknown, context?: LambdaContext): Promise<
   if (!checked.success) throw new PayloadError('restore', checked.error.issues.map(({ message }) => message).join('; '))
   const backup = backupUrl()
   const payload = parsePayload('restore', { ...checked.data, backup })
-  const store = openObjectStore(backup)
+  const signal = timeLimit(context)
+  const shelf = new StoreShelf()
+  const { open } = shelf.borrow(signal)
   try {
     return await restore(payload, {
-      store,
-      openStore: openObjectStore,
-      signal: timeLimit(context),
+      store: open(backup),
+      openStore: open,
+      signal,
       progress: () => undefined,
       nowMs: Date.now,
       // A call is one attempt.
       pin: async () => undefined,
     })
   } finally {
-    await store.close()
+    await shelf.close()
   }
 }

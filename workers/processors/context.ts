@@ -12,6 +12,7 @@ export interface JobContext {
 }
 
 export interface RestoreContext extends JobContext {
+  /** Closed by whoever gave it. */
   readonly openStore: (url: string) => ObjectStore
   /** Where restores to files go; without it there are none. */
   readonly outputDir?: string

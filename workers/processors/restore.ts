@@ -104,7 +104,6 @@ async function toObject(
     await putDatabase(into, output.key, path, restored, signal)
     return restored
   } finally {
-    if (into !== store) await into.close()
     await rm(directory, { recursive: true, force: true })
   }
 }

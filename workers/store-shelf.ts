@@ -1,0 +1,57 @@
+import { setMaxListeners } from 'node:events'
+import { PromptStore } from '../src/backup/prompt-store.ts'
+import { openObjectStore } from '../src/objectstore/open.ts'
+import type { ObjectStore } from '../src/objectstore/objectstore.ts'
+
+/** Jobs name their stores: so many stay open though nobody is at them. */
+const MAX_IDLE = 16
+
+interface Shelved {
+  readonly store: ObjectStore
+  users: number
+}
+
+/** The stores that one piece of work uses. */
+export interface Borrowed {
+  /** One that answers in time or fails, and ends with the signal. Not to be closed. Throws StoreUrlError. */
+  readonly open: (url: string) => ObjectStore
+  readonly giveBack: () => Promise<void>
+}
+
+/**
+ * Stores that stay open from one job to the next: a client of its own for each would begin with new connections, and, on a
+ * machine with a role, by asking for credentials.
+ */
+export class StoreShelf {
+  readonly #shelved = new Map<string, Shelved>()
+
+  borrow(signal: AbortSignal): Borrowed {
+    setMaxListeners(0, signal)
+    const used = new Set<Shelved>()
+    const open = (url: string) => {
+      const shelved = this.#shelved.get(url) ?? { store: openObjectStore(url), users: 0 }
+      // The last in the order is the one that was used last.
+      this.#shelved.delete(url)
+      this.#shelved.set(url, shelved)
+      if (!used.has(shelved)) shelved.users++
+      used.add(shelved)
+      return new PromptStore(shelved.store, signal)
+    }
+    const giveBack = async () => {
+      for (const shelved of used) shelved.users--
+      used.clear()
+      const idle = [...this.#shelved].filter(([, { users }]) => users === 0)
+      for (const [url, { store }] of idle.slice(0, Math.max(0, idle.length - MAX_IDLE))) {
+        this.#shelved.delete(url)
+        await store.close()
+      }
+    }
+    return { open, giveBack }
+  }
+
+  async close(): Promise<void> {
+    const all = [...this.#shelved.values()]
+    this.#shelved.clear()
+    await Promise.all(all.map(({ store }) => store.close()))
+  }
+}
