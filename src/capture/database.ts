@@ -92,6 +92,8 @@ export class Database {
   readonly expectations = new Expectations()
   private readonly options: DatabaseOptions
   private log: LogWriter | undefined
+  /** Of finished segments, since the page checksums were saved. */
+  private unsavedBytes = 0
 
   constructor(
     options: DatabaseOptions,
@@ -173,8 +175,10 @@ export class Database {
   private append(change: Change, stamp: Stamp): void {
     const log = (this.log ??= this.options.logs.open(this.name))
     const txid = nextTXID(log.position.txid)
-    const { rotated } = this.write(log, txid, log.position.checksum, change, stamp)
-    if (rotated) this.savePageChecksums()
+    const { finishedBytes } = this.write(log, txid, log.position.checksum, change, stamp)
+    this.unsavedBytes += finishedBytes
+    const tableBytes = this.pages.snapshot().byteLength
+    if (finishedBytes > 0 && this.unsavedBytes >= SAVE_AFTER * tableBytes) this.savePageChecksums()
   }
 
   /** The log begins anew, with all pages as one transaction: whatever the file was before, recovery can make it this. */
@@ -206,7 +210,7 @@ export class Database {
     change: Change,
     stamp: Stamp,
     anew = change.whole === true,
-  ): { rotated: boolean } {
+  ): { finishedBytes: number } {
     const { commit, pgnos } = change
     const sums = new Array<Checksum>(pgnos.length)
     const header = {
@@ -223,7 +227,7 @@ export class Database {
       walSalt2: change.wal?.salt2 ?? 0,
       nodeId: stamp.nodeId,
     }
-    const { rotated } = log.append(header, (encoder) => {
+    const { finishedBytes } = log.append(header, (encoder) => {
       let checksum = anew ? EMPTY_CHECKSUM : preApplyChecksum
       for (let i = 0; i < pgnos.length; i++) {
         const pgno = pgnos[i] as Pgno
@@ -242,7 +246,7 @@ export class Database {
     this.pages.resize(commit)
     for (let i = 0; i < pgnos.length; i++) this.pages.setChecksum(pgnos[i] as Pgno, sums[i] as Checksum)
     this.lastTimestampMs = stamp.timestampMs
-    return { rotated }
+    return { finishedBytes }
   }
 
   /** Everything committed so far survives a power loss when this returns. */
@@ -348,13 +352,21 @@ export class Database {
   /** Writes the page checksums beside the log, for the next recovery. Only ever a help: a failure is no more than said, and returned. */
   savePageChecksums(): boolean {
     if (this.log === undefined) return false
+    const path = `${this.log.dir}/pages.bin`
     try {
-      writePageChecksums(this.files, `${this.log.dir}/pages.bin`, this.position, this.pages.snapshot())
+      writePageChecksums(this.files, path, this.position, this.pages.snapshot())
+      this.unsavedBytes = 0
       return true
     } catch (error) {
       this.events.log('warn', 'page checksums could not be saved', { database: this.name, error: String(error) })
-      return false
     }
+    try {
+      // An old table would keep the log from being cut.
+      if (this.files.exists(path)) this.files.unlink(path)
+    } catch {
+      // That is all it does.
+    }
+    return false
   }
 
   close(): void {
@@ -398,5 +410,7 @@ export function pagesOf(sizeInPages: number, pageSize: number): Pgno[] {
 }
 
 const empty = new Uint8Array(0)
+/** The page checksums of a large database are saved so seldom that they are an eighth of what the log writes, at most. */
+const SAVE_AFTER = 8
 /** One for the thread. */
 const scratch = new Uint8Array(65536)

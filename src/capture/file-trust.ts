@@ -3,7 +3,7 @@ import type { Proof } from './proof.ts'
 import { damageFound } from './refusal.ts'
 import { FsError } from '../fuse/errno.ts'
 import { writeSynced } from '../log/store.ts'
-import { doubt, forgetCleanStop, writeCleanStop } from '../log/trust.ts'
+import { doubt, forgetCleanStop, identifySegment, writeCleanStop } from '../log/trust.ts'
 import type { Pgno } from '../ltx/types.ts'
 
 /** What is known of a database's file without reading it: at the start, while it is served, and for the next start. */
@@ -36,7 +36,8 @@ export class FileTrust {
     const { files, logDir, position, refusal } = database
     const isUnproven = this.proof !== undefined && !this.proof.ended
     if (logDir === undefined || refusal !== undefined || isUnproven) return
-    writeCleanStop(files, logDir, { position, file: database.withFile((fd) => files.identity(fd)) })
+    const file = database.withFile((fd) => files.identity(fd))
+    writeCleanStop(files, logDir, { position, file, segment: identifySegment(files, logDir) })
     this.asLeft = true
   }
 

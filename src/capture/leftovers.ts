@@ -5,7 +5,8 @@ import { knowsPageChecksums } from './checksums-from-log.ts'
 import type { RecoveryFacts, Trust } from './recovery-plan.ts'
 import { inspectLog } from '../log/open.ts'
 import type { LocatedEntry, LogState } from '../log/open.ts'
-import { isDoubted, readCleanStop } from '../log/trust.ts'
+import { identifySegment, isDoubted, readCleanStop } from '../log/trust.ts'
+import type { CleanStop } from '../log/trust.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader } from '../sqlite/database-header.ts'
 import type { Journal } from '../sqlite/journal.ts'
 import { parseJournal } from '../sqlite/journal.ts'
@@ -48,8 +49,10 @@ export function inspectLeftovers(scene: Scene): Leftovers {
     return { sizeBytes: files.size(fd), valid: header !== undefined, identity: files.identity(fd) }
   })
   const rebuild = file === undefined || file.sizeBytes === 0
+  const stop = isDoubted(files, logDir) ? undefined : readCleanStop(files, logDir)
+  const isAsLeft = stop !== undefined && stop.file === file?.identity && stop.segment === identifySegment(files, logDir)
   const log = files.exists(`${logDir}/base.json`)
-    ? inspectLog(files, logDir, rebuild ? toTXID(0) : undefined)
+    ? inspectLog(files, logDir, rebuild ? toTXID(0) : undefined, isAsLeft)
     : undefined
   const journal = inspect('-journal', (fd) => parseJournal(readerOf(files, fd), files.size(fd)))
   const wal = inspect('-wal', (fd) => scanWal(readerOf(files, fd), files.size(fd)))
@@ -65,7 +68,7 @@ export function inspectLeftovers(scene: Scene): Leftovers {
     file: file && {
       sizeBytes: file.sizeBytes,
       valid: file.valid,
-      trust: log === undefined ? 'nothing' : judge(scene, log, file),
+      trust: log === undefined ? 'nothing' : judge(scene, log, file.sizeBytes, isAsLeft ? stop : undefined),
     },
     remains: ['-journal', '-wal', '-shm'].filter((suffix) => files.exists(path + suffix)),
     journal: journal && {
@@ -78,16 +81,16 @@ export function inspectLeftovers(scene: Scene): Leftovers {
   return { log, journal, wal, walInLog, facts }
 }
 
-/** How much of the file need not be read. */
+/** How much of the file need not be read. `stop`: what a clean stop said of a file and a log that nobody has touched since. */
 function judge(
   { files, logDir, wholeReadBytes }: Scene,
   { last, synced, torn }: LogState,
-  { sizeBytes, identity }: { readonly sizeBytes: number; readonly identity: string },
+  sizeBytes: number,
+  stop: CleanStop | undefined,
 ): Trust {
+  const isLast = (position: Position) => position.txid === last.txid && position.checksum === last.checksum
+  if (stop !== undefined && torn === undefined && isLast(synced) && isLast(stop.position)) return 'file'
   if (isDoubted(files, logDir)) return 'nothing'
-  const stop = readCleanStop(files, logDir)
-  const at = (position: Position | undefined) => position?.txid === last.txid && position.checksum === last.checksum
-  if (torn === undefined && at(synced) && at(stop?.position) && stop?.file === identity) return 'file'
   return sizeBytes > wholeReadBytes && knowsPageChecksums(files, logDir, last.txid) ? 'log' : 'nothing'
 }
 

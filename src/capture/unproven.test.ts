@@ -170,3 +170,21 @@ test('after a clean stop, a file that was changed is read', () => {
   expect(again.database('a.db').refusal).toMatch(/first differing page: 2/)
   again.close()
 })
+
+test('page checksums are an eighth of what the log writes, at most, and never lag so far behind that they are of no use', () => {
+  const written = { 'pages.bin': 0, ltxlog: 0 }
+  const write: typeof nodeFiles.write = (...of) => {
+    const path = fs.readlinkSync(`/proc/self/fd/${of[0]}`)
+    if (path.endsWith('pages.bin.tmp')) written['pages.bin'] += of[3]
+    if (path.endsWith('.ltxlog')) written.ltxlog += of[3]
+    nodeFiles.write(...of)
+  }
+  using rig = new Rig({ files: { ...nodeFiles, write }, segmentSizeBytes: 2_000 })
+  const connection = rig.open('delete', 3000)
+  for (let a = 1; a <= 200; a++) connection.exec(`UPDATE t SET b = 'x' || b WHERE a = ${a * 10}`)
+  expect(written['pages.bin']).toBeGreaterThan(0)
+  expect(written['pages.bin']).toBeLessThan(written.ltxlog / 8 + 10_000)
+  connection.close()
+  const { trust } = crashedLarge(rig).node.database('a.db')
+  expect(trust.proof?.next(1)).toBe(1)
+})

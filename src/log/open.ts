@@ -46,11 +46,14 @@ export interface TornTail {
   readonly later: readonly string[]
 }
 
+/** Of what the database file holds durably, records up to this size are read to be proven; a larger one is not needed to recover. */
+const MAX_PROVEN_SIZE = 16 << 20
+
 /**
  * Reads the log, from the synced transaction on unless told otherwise. Throws CorruptLogError for damage that a crash can't explain.
- * Changes nothing.
+ * Changes nothing. `isAsLeft`: a clean stop left it, and nobody has touched it.
  */
-export function inspectLog(files: Files, dir: string, from?: TXID): LogState {
+export function inspectLog(files: Files, dir: string, from?: TXID, isAsLeft = false): LogState {
   const base = readBase(files, dir)
   const synced = readSynced(files, dir)
   const begin = from ?? synced.txid
@@ -71,7 +74,8 @@ export function inspectLog(files: Files, dir: string, from?: TXID): LogState {
   for (let i = start; i < segments.length && torn === undefined; i++) {
     const segment = segments[i] as SegmentName
     const later = segments.slice(i + 1)
-    const verify = ({ maxTXID }: Header) => later.length === 0 || maxTXID > synced.txid
+    const verify = ({ maxTXID }: Header, sizeBytes: number) =>
+      maxTXID > synced.txid || (later.length === 0 && !isAsLeft && sizeBytes <= MAX_PROVEN_SIZE)
     withFile(files, segment.path, fs.constants.O_RDONLY, (fd) => {
       const scan = scanSegment(files, fd, 0, verify, (entry) => {
         assertGapless(segment, entries.at(-1), entry)

@@ -13,7 +13,10 @@ export interface RetentionLimits {
   /** Of all segments of one database. */
   readonly sizeBytes: number
   readonly nowMs: number
-  /** The database file is durable up to here. The record itself is kept: recovery finds by it what a WAL's content is. */
+  /**
+   * The database file is durable up to here, and no page checksums are saved of an earlier position. The record itself is kept: recovery
+   * finds by it what a WAL's content is.
+   */
   readonly synced: TXID
   /** The backup holds everything up to here; undefined: no backup waits for anything. */
   readonly uploaded: TXID | undefined

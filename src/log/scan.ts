@@ -38,7 +38,7 @@ export function scanSegment(
   files: Files,
   fd: number,
   start: number,
-  verify: (header: Header) => boolean,
+  verify: (header: Header, sizeBytes: number) => boolean,
   visit: (entry: LogEntry) => void,
 ): ScanResult {
   const fileSize = files.size(fd)
@@ -56,7 +56,7 @@ export function scanSegment(
       const header = unmarshalHeader(head.subarray(RECORD_FRAME_SIZE))
       files.read(fd, tail, 0, TRAILER_SIZE, offset + sizeBytes - TRAILER_SIZE)
       const postApplyChecksum = new DataView(tail.buffer).getBigUint64(0) as Checksum
-      if (verify(header)) verifyFile(files, fd, offset, sizeBytes)
+      if (verify(header, sizeBytes)) verifyFile(files, fd, offset, sizeBytes)
       visit({ header, postApplyChecksum, offset, sizeBytes })
     } catch (error) {
       if (!(error instanceof LTXError)) throw error

@@ -46,7 +46,7 @@ export class TestLog {
     return this.position
   }
 
-  appendOne(fields: Partial<Header> = {}, pages = 1): { position: Position; rotated: boolean } {
+  appendOne(fields: Partial<Header> = {}, pages = 1): { position: Position; finishedBytes: number } {
     const { txid, checksum } = this.position
     const next = nextTXID(txid)
     const header: Header = {

@@ -27,7 +27,7 @@ test('a segment that has grown beyond its size is followed by another, named by 
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 2_000 })
   const rotations: bigint[] = []
-  for (let i = 0; i < 40; i++) if (log.appendOne().rotated) rotations.push(log.position.txid)
+  for (let i = 0; i < 40; i++) if (log.appendOne().finishedBytes > 0) rotations.push(log.position.txid)
   expect(rotations.length).toBeGreaterThan(3)
   expect(log.segments).toEqual([1n, ...rotations].map((txid) => `${txid.toString(16).padStart(16, '0')}.ltxlog`))
   log.reopen()

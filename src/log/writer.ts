@@ -51,12 +51,12 @@ export class LogWriter {
    * Appends one transaction. `encode` writes its pages and returns the database's checksum afterwards.
    * When this returns, the bytes are in the log (I1), in the kernel's hands; `sync()` makes them survive a power loss.
    * When it throws, the log is as it was.
-   * @returns the new position, and whether a new segment was begun.
+   * @returns the new position, and, where a new segment was begun, how large the one before it is.
    */
-  append(header: Header, encode: (encoder: Encoder) => Checksum): { position: Position; rotated: boolean } {
+  append(header: Header, encode: (encoder: Encoder) => Checksum): { position: Position; finishedBytes: number } {
     if (this.broken !== undefined) throw this.broken
     this.assertFollows(header)
-    const rotated = this.rotateIfFull()
+    const finishedBytes = this.rotateIfFull()
     const segment = (this.current ??= this.begin(header))
     const start = segment.end
     try {
@@ -64,7 +64,7 @@ export class LogWriter {
       segment.end = end
       this.unsynced = true
       this.at = { txid: header.maxTXID, checksum: postApplyChecksum }
-      return { position: this.at, rotated }
+      return { position: this.at, finishedBytes }
     } catch (error) {
       this.takeBack(segment.fd, start)
       throw error
@@ -158,11 +158,13 @@ export class LogWriter {
     }
   }
 
-  private rotateIfFull(): boolean {
-    if (this.current === undefined || this.current.end < this.options.segmentSizeBytes) return false
-    this.finished.push(this.current.fd)
+  /** Returns the size of the segment that ends, or 0. */
+  private rotateIfFull(): number {
+    if (this.current === undefined || this.current.end < this.options.segmentSizeBytes) return 0
+    const { fd, end } = this.current
+    this.finished.push(fd)
     this.current = undefined
-    return true
+    return end
   }
 
   private begin(header: Header): { fd: number; end: number } {

@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import type { KnownDatabase } from './dataplane.ts'
+import { peekPageChecksums } from '../log/page-checksums.ts'
 import { LogReader } from '../log/reader.ts'
 import { listSegments } from '../log/segments.ts'
 import { planRetention } from '../log/retention.ts'
@@ -97,8 +98,8 @@ export class LogKeeper {
       const { size, mtimeMs } = fs.statSync(segment.path)
       return { ...segment, sizeBytes: size, lastAppendMs: mtimeMs }
     })
-    const synced = this.synced.get(name)?.txid ?? (0n as TXID)
-    const plan = planRetention(segments, { ...retention, nowMs: nowMs(), synced, uploaded: uploaded(name) })
+    const needed = this.needed(name)
+    const plan = planRetention(segments, { ...retention, nowMs: nowMs(), synced: needed, uploaded: uploaded(name) })
     for (const { path } of plan.remove) fs.unlinkSync(path)
     if (plan.overdueBytes > 0 && !this.overdue.has(name)) {
       this.overdue.add(name)
@@ -110,6 +111,13 @@ export class LogKeeper {
       this.overdue.delete(name)
     }
     this.look(name)
+  }
+
+  /** Recovery replays what follows the synced transaction, and carries the page checksums on from where they were saved. */
+  private needed(name: string): TXID {
+    const synced = this.synced.get(name)?.txid ?? (0n as TXID)
+    const saved = peekPageChecksums(files, `${logDirectory(this.options.dataDir, name)}/pages.bin`) ?? synced
+    return saved < synced ? saved : synced
   }
 
   private look(name: string): LogFacts {
