@@ -15,6 +15,7 @@ interface Exports {
   pageChecksum(pgno: number, pageSize: number): void
   updateFrame(pgno: number, blockSize: number, pageSize: number): void
   encodeFrame(pgno: number, pageSize: number): number
+  compressPage(pageSize: number): number
   decodeFrame(pgno: number, blockSize: number, pageSize: number): number
   decompressBlock(blockSize: number, at: number, limit: number, base: number): number
 }
@@ -198,9 +199,14 @@ export function copyInto(bytes: Uint8Array, at: number): void {
   memory.set(bytes, PAGE + at)
 }
 
-/** LZ4 block of one page, in memory of its own. */
-export function compressBlock(page: Uint8Array): Uint8Array {
+/** LZ4 block of one page, valid until the next call of anything here. */
+export function compressInto(page: Uint8Array): Uint8Array {
   turn++
   memory.set(page, PAGE)
-  return memory.slice(BLOCK, BLOCK + kernels.encodeFrame(1, page.length))
+  return memory.subarray(BLOCK, BLOCK + kernels.compressPage(page.length))
+}
+
+/** LZ4 block of one page, in memory of its own. */
+export function compressBlock(page: Uint8Array): Uint8Array {
+  return compressInto(page).slice()
 }

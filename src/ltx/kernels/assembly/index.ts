@@ -49,6 +49,11 @@ export function encodeFrame(pgno: u32, pageSize: i32): i32 {
   return blockSize
 }
 
+/** The page in PAGE becomes a block in BLOCK. Returns the block's size. */
+export function compressPage(pageSize: i32): i32 {
+  return compress(pageSize)
+}
+
 /** The block in BLOCK becomes the page in PAGE. Returns 0, and leaves STATE alone, if it is no block of one page. */
 export function decodeFrame(pgno: u32, blockSize: i32, pageSize: i32): i32 {
   if (decompress(blockSize, 0, pageSize, 0) != pageSize) return 0
