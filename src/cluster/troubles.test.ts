@@ -15,12 +15,13 @@ function troubles(): Troubles {
 test('a trouble is said once for each reason, whatever its numbers are, and now and then again', () => {
   const it = troubles()
   for (nowMs = 0; nowMs < REPEAT_MS; nowMs += REPEAT_MS / 10) {
-    it.began('lead', `the bucket does not answer (term ${nowMs})`)
+    const code = nowMs === 0 ? 'ECONNRESET' : 'ECONNREFUSED'
+    it.began('lead', `the bucket cannot be reached (${code}) in term ${nowMs}`)
     it.began('lead', 'the credentials are wrong')
   }
   expect(lines).toHaveLength(2)
   expect(it.last).toBe('the credentials are wrong')
-  it.began('lead', 'the bucket does not answer (term 99)')
+  it.began('lead', 'the bucket cannot be reached (ECONNREFUSED) in term 99')
   expect(lines).toHaveLength(3)
 })
 

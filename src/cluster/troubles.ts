@@ -20,7 +20,7 @@ const MAX_REASONS = 8
 
 interface Trouble {
   message: string
-  /** When each reason was said last; without the numbers in it, such as terms and times. */
+  /** When each reason was said last; without what changes with each attempt, such as terms, times and the system's codes. */
   readonly saidAtMs: Map<string, number>
 }
 
@@ -48,7 +48,7 @@ export class Troubles {
     const trouble = this.#now.get(kind) ?? { message, saidAtMs: new Map<string, number>() }
     this.#now.set(kind, trouble)
     trouble.message = message
-    const said = message.replace(/[0-9]+/g, '0')
+    const said = message.replace(/ \([A-Z_]+\)|[0-9]+/g, '')
     const reason = trouble.saidAtMs.has(said) || trouble.saidAtMs.size < MAX_REASONS ? said : ''
     const atMs = this.#nowMs()
     const isDue = atMs - (trouble.saidAtMs.get(reason) ?? -Infinity) >= REPEAT_MS

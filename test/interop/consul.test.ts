@@ -260,7 +260,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     await replica.event('follow', { text: leader.self.nodeId })
     await leader.ask('stop')
     await replica.event('idle', { text: 'released' })
-    const next = start(3)
+    const next = start(3, { historyTerm: 1 })
     await next.event('commit')
     await replica.event('follow', { text: next.self.nodeId })
     expect(replica.of('lead')).toEqual([])

@@ -16,7 +16,7 @@ let clusterId = options.clusterId
 let deadlineNs = 0n
 let leading: bigint | undefined
 let ledTerm = 0n
-let historyTerm = 0n
+let historyTerm = BigInt(options.historyTerm ?? 0)
 
 const nowMs = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
 const toMs = (ns: bigint) => Number(ns / 1_000n) / 1_000

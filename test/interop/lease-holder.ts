@@ -14,6 +14,8 @@ export interface HolderOptions {
   readonly candidate?: boolean
   readonly clusterId?: string
   readonly knownTerm?: number
+  /** It has all of that term's history already. */
+  readonly historyTerm?: number
   /** The replica that has everything at a stop. */
   readonly successor?: string
 }
