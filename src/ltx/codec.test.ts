@@ -20,7 +20,7 @@ test('checksums are those of the reference', () => {
 })
 
 describe('a file', () => {
-  test('comes back as it was written, in whatever chunks it is read', () => {
+  test('comes back as it was written, in whatever chunks it is read', { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(arbitraryFile(), fc.integer({ min: 1, max: 4096 }), ({ header, pages, postApply }, chunkBytes) => {
         const bytes = encode(header, pages, postApply)
