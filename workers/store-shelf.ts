@@ -7,6 +7,7 @@ import type { ObjectStore } from '../src/objectstore/objectstore.ts'
 const MAX_IDLE = 16
 
 interface Shelved {
+  readonly url: string
   readonly store: ObjectStore
   users: number
 }
@@ -24,21 +25,29 @@ export interface Borrowed {
  */
 export class StoreShelf {
   readonly #shelved = new Map<string, Shelved>()
+  readonly #open: (url: string) => ObjectStore
+
+  constructor(open: (url: string) => ObjectStore = openObjectStore) {
+    this.#open = open
+  }
 
   borrow(signal: AbortSignal): Borrowed {
     setMaxListeners(0, signal)
     const used = new Set<Shelved>()
     const open = (url: string) => {
-      const shelved = this.#shelved.get(url) ?? { store: openObjectStore(url), users: 0 }
-      // The last in the order is the one that was used last.
-      this.#shelved.delete(url)
+      const shelved = this.#shelved.get(url) ?? { url, store: this.#open(url), users: 0 }
       this.#shelved.set(url, shelved)
       if (!used.has(shelved)) shelved.users++
       used.add(shelved)
       return new PromptStore(shelved.store, signal)
     }
     const giveBack = async () => {
-      for (const shelved of used) shelved.users--
+      for (const shelved of used) {
+        shelved.users--
+        // The last in the order is the one that was used last.
+        this.#shelved.delete(shelved.url)
+        this.#shelved.set(shelved.url, shelved)
+      }
       used.clear()
       const idle = [...this.#shelved].filter(([, { users }]) => users === 0)
       for (const [url, { store }] of idle.slice(0, Math.max(0, idle.length - MAX_IDLE))) {
