@@ -13,6 +13,22 @@ const DATABASE_GAUGES: readonly DatabaseMetric[] = [
   { name: 'txid', help: 'Last transaction.', value: (db) => Number(BigInt(`0x${db.position.split('/')[0] ?? '0'}`)) },
   { name: 'size_bytes', help: 'Size of the database.', value: (db) => db.sizePages * db.pageSize },
   { name: 'log_bytes', help: 'Size of the LTX log.', value: (db) => db.logBytes },
+  { name: 'wal_bytes', help: 'Length of the WAL.', value: (db) => db.checkpoint?.walBytes },
+  {
+    name: 'wal_frames_left',
+    help: 'Frames that the last checkpoint by this node left in the WAL, because of readers or writers.',
+    value: (db) => db.checkpoint?.left,
+  },
+  {
+    name: 'checkpoint_guarded',
+    help: '1 while several connections have the database open, so that this node alone checkpoints it.',
+    value: (db) => db.checkpoint && (db.checkpoint.isGuarded ? 1 : 0),
+  },
+  {
+    name: 'checkpoint_last_seconds',
+    help: 'How long the last checkpoint by this node took.',
+    value: (db) => db.checkpoint && db.checkpoint.lastMs / 1000,
+  },
   {
     name: 'backup_txid',
     help: 'Last transaction in the backup.',
@@ -27,6 +43,26 @@ const DATABASE_GAUGES: readonly DatabaseMetric[] = [
     name: 'backup_failing',
     help: '1 after an attempt to write to the backup failed, until one succeeds.',
     value: (db) => db.backup && (db.backup.lastError === undefined ? 0 : 1),
+  },
+]
+
+/** Since the node started. */
+const DATABASE_COUNTERS: readonly DatabaseMetric[] = [
+  { name: 'commit_count', help: 'Transactions captured since the start.', value: (db) => db.commitCount },
+  {
+    name: 'checkpoint_count',
+    help: 'Checkpoints made by this node since the start.',
+    value: (db) => db.checkpoint?.count,
+  },
+  {
+    name: 'checkpoint_seconds_total',
+    help: 'How long they took together.',
+    value: (db) => db.checkpoint && db.checkpoint.totalMs / 1000,
+  },
+  {
+    name: 'wal_guard_alarms_total',
+    help: 'Times that committed pages were about to be lost between the WAL and the database file.',
+    value: (db) => db.checkpoint?.alarms,
   },
 ]
 
@@ -58,7 +94,7 @@ export class Metrics {
   readonly #info: Gauge
   readonly #isPrimary: Gauge
   readonly #databaseCount: Gauge
-  readonly #commits: Counter
+  readonly #counters: readonly { metric: DatabaseMetric; counter: Counter }[]
   readonly #gauges: readonly { metric: DatabaseMetric; gauge: Gauge }[]
   readonly #clusterGauges: readonly { metric: ClusterMetric; gauge: Gauge }[]
   readonly #replicaBehind: Gauge
@@ -70,8 +106,10 @@ export class Metrics {
     this.#info = new Gauge(info)
     this.#isPrimary = new Gauge({ name: 'ltxd_is_primary', help: '1 while this node may write.', registers })
     this.#databaseCount = new Gauge({ name: 'ltxd_db_count', help: 'Databases on this node.', registers })
-    const commits = { name: 'ltxd_db_commit_count', help: 'Transactions captured since the start.', registers }
-    this.#commits = new Counter({ ...commits, labelNames: ['db'] })
+    this.#counters = DATABASE_COUNTERS.map((metric) => {
+      const counter = new Counter({ name: `ltxd_db_${metric.name}`, help: metric.help, labelNames: ['db'], registers })
+      return { metric, counter }
+    })
     this.#gauges = DATABASE_GAUGES.map((metric) => {
       const gauge = new Gauge({ name: `ltxd_db_${metric.name}`, help: metric.help, labelNames: ['db'], registers })
       return { metric, gauge }
@@ -92,10 +130,13 @@ export class Metrics {
     this.#info.set({ version: status.version, node_id: status.nodeId }, 1)
     this.#isPrimary.set(status.role === 'primary' ? 1 : 0)
     this.#databaseCount.set(status.databases.length)
-    this.#commits.reset()
+    for (const { counter } of this.#counters) counter.reset()
     for (const { gauge } of this.#gauges) gauge.reset()
     for (const database of status.databases) {
-      this.#commits.inc({ db: database.name }, database.commitCount)
+      for (const { metric, counter } of this.#counters) {
+        const value = metric.value(database)
+        if (value !== undefined) counter.inc({ db: database.name }, value)
+      }
       for (const { metric, gauge } of this.#gauges) {
         const value = metric.value(database)
         if (value !== undefined) gauge.set({ db: database.name }, value)

@@ -46,6 +46,23 @@ export interface ReplicationStatus {
   readonly reason?: string
 }
 
+/** The WAL of a database, and how it is kept short. */
+export interface CheckpointStatus {
+  /** Length of the file. */
+  readonly walBytes: number
+  /** Several connections have it open, so this node checkpoints it, and they do not. */
+  readonly isGuarded: boolean
+  /** Checkpoints that this node made since it started, how long they took together, and the last. */
+  readonly count: number
+  readonly totalMs: number
+  readonly lastMs: number
+  /** Times that committed pages were about to be lost between the WAL and the database file. */
+  readonly alarms: number
+  /** Frames of the WAL, and how many of them are not in the database file, as of the last checkpoint. */
+  readonly frames?: number
+  readonly left?: number
+}
+
 export interface DatabaseStatus {
   /** Path relative to the mount. */
   readonly name: string
@@ -62,6 +79,8 @@ export interface DatabaseStatus {
   /** Why the database is not served; absent when it is. */
   readonly error?: string
   readonly backup?: BackupStatus
+  /** Where this node writes. */
+  readonly checkpoint?: CheckpointStatus
   /** On a replica. */
   readonly replication?: ReplicationStatus
 }

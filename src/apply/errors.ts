@@ -55,3 +55,13 @@ export class NotDatabaseError extends LtxdError {
     super('APPLY_NOT_DATABASE', `${path} ${problem}: it is left as it is. Move it away, or restore the database anew`)
   }
 }
+
+/** The WAL and its index do not belong together, as SQLite's WAL-reset bug leaves them: a checkpoint was given up before it did harm. */
+export class WalGuardError extends LtxdError {
+  constructor(problem: string) {
+    super(
+      'WAL_GUARD',
+      `I11: ${problem}. The checkpoint was given up, nothing was marked as copied. Close all connections of the database, so that SQLite reads its WAL anew`,
+    )
+  }
+}

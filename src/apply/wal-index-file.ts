@@ -2,22 +2,19 @@ import fs from 'node:fs'
 import { WAL_INDEX_LOCK } from '../sqlite/locks.ts'
 import {
   blockOfFrame,
-  CHECKPOINT_INFO,
   frameBeforeBlock,
   marshalWalIndexHeader,
-  nativeU32,
   READ_MARK_UNUSED,
   READ_MARKS,
-  setNativeU32,
-  unmarshalWalIndexHeader,
   WAL_INDEX_BLOCK_SIZE,
   WAL_INDEX_HEADER_SIZE,
   WalIndexBlock,
   type WalIndexHeader,
 } from '../sqlite/wal-index.ts'
-import { nodeFiles, readerOf } from '../util/files.ts'
+import { nodeFiles } from '../util/files.ts'
 import { ApplyBlockedError } from './errors.ts'
 import { RangeLocks } from './range-locks.ts'
+import { WalIndexMarks } from './wal-index-marks.ts'
 
 const { write, checkpoint, recover, read, deadManSwitch } = WAL_INDEX_LOCK
 
@@ -30,6 +27,7 @@ export class WalIndexFile {
   readonly #path: string
   readonly #fd: number
   readonly locks: RangeLocks
+  readonly #marks: WalIndexMarks
   /** No other process had it open: what it held is of no account. */
   readonly isFresh: boolean
   /** The one that frames are being added to. */
@@ -40,6 +38,7 @@ export class WalIndexFile {
     this.#path = path
     this.#fd = fd
     this.locks = new RangeLocks(fd)
+    this.#marks = new WalIndexMarks(fd, this.locks)
     this.isFresh = this.#lock()
     if (this.isFresh) nodeFiles.truncate(fd, 0)
     this.#sizeBytes = nodeFiles.size(fd)
@@ -72,7 +71,7 @@ export class WalIndexFile {
 
   /** undefined when it must be rebuilt. */
   header(): WalIndexHeader | undefined {
-    return unmarshalWalIndexHeader(this.#read(0, 2 * WAL_INDEX_HEADER_SIZE))
+    return this.#marks.header()
   }
 
   /** The page number of each frame from 1 to `maxFrame`, in order. */
@@ -131,7 +130,7 @@ export class WalIndexFile {
       this.setBackfilled(0, header.maxFrame)
       for (let mark = 1; mark < READ_MARKS; mark++) {
         this.locks.whileExclusive(read + mark, 1, () => {
-          this.setReadMark(mark, mark === 1 && header.maxFrame > 0 ? header.maxFrame : READ_MARK_UNUSED)
+          this.#marks.setReadMark(mark, mark === 1 && header.maxFrame > 0 ? header.maxFrame : READ_MARK_UNUSED)
         })
       }
       this.publish(header)
@@ -148,8 +147,8 @@ export class WalIndexFile {
     const done = this.locks.whileExclusive(read + 1, READ_MARKS - 1, () => {
       this.publish(header)
       this.setBackfilled(0, 0)
-      this.setReadMark(1, 0)
-      for (let mark = 2; mark < READ_MARKS; mark++) this.setReadMark(mark, READ_MARK_UNUSED)
+      this.#marks.setReadMark(1, 0)
+      for (let mark = 2; mark < READ_MARKS; mark++) this.#marks.setReadMark(mark, READ_MARK_UNUSED)
       return true
     })
     return done === true
@@ -157,34 +156,16 @@ export class WalIndexFile {
 
   /** Up to which frame the WAL is in the database file. */
   backfilled(): number {
-    return nativeU32(this.#read(CHECKPOINT_INFO.backfilled, 4), 0)
+    return this.#marks.backfilled()
   }
 
-  /** Written together with read mark 0, which is always 0: eight aligned bytes are never seen by halves. */
   setBackfilled(frame: number, attempted = frame): void {
-    const bytes = new Uint8Array(8)
-    setNativeU32(bytes, 0, attempted)
-    this.#write(bytes, 0, 4, CHECKPOINT_INFO.backfillAttempted)
-    setNativeU32(bytes, 0, frame)
-    this.#write(bytes, 0, 8, CHECKPOINT_INFO.backfilled)
+    this.#marks.setBackfilled(frame, attempted)
   }
 
-  /**
-   * The last frame that may be copied into the database file: no further than any reader's snapshot. As SQLite does, read
-   * marks that nobody holds are moved on.
-   */
+  /** The last frame that may be copied into the database file. */
   safeFrame(maxFrame: number): number {
-    let safe = maxFrame
-    for (let mark = 1; mark < READ_MARKS; mark++) {
-      const frame = nativeU32(this.#read(CHECKPOINT_INFO.readMarks + 4 * mark, 4), 0)
-      if (frame >= safe) continue
-      const moved = this.locks.whileExclusive(read + mark, 1, () => {
-        this.setReadMark(mark, mark === 1 ? safe : READ_MARK_UNUSED)
-        return true
-      })
-      if (moved !== true) safe = frame
-    }
-    return safe
+    return this.#marks.safeFrame(maxFrame)
   }
 
   /** Runs `work` while nobody reads the database file past the WAL; undefined when somebody does. */
@@ -194,13 +175,6 @@ export class WalIndexFile {
 
   close(): void {
     nodeFiles.close(this.#fd)
-  }
-
-  /** Only under the mark's lock. */
-  private setReadMark(mark: number, frame: number): void {
-    const bytes = new Uint8Array(4)
-    setNativeU32(bytes, 0, frame)
-    this.#write(bytes, 0, 4, CHECKPOINT_INFO.readMarks + 4 * mark)
   }
 
   #load(number: number): WalIndexBlock {
@@ -233,10 +207,6 @@ export class WalIndexFile {
     if (missing <= 0) return
     this.#write(new Uint8Array(missing), 0, missing, this.#sizeBytes)
     this.#sizeBytes += missing
-  }
-
-  #read(position: number, length: number): Uint8Array {
-    return readerOf(nodeFiles, this.#fd)(position, length)
   }
 
   #write(bytes: Uint8Array, at: number, length: number, position: number): void {

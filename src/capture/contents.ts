@@ -4,10 +4,14 @@ import fs from 'node:fs'
 import type { Database } from './database.ts'
 import { refuseUnjournaled, refuseUnreadable } from './refusal.ts'
 import type { Caller, FileContent } from '../fuse/content.ts'
+import { isWriter } from '../fuse/open-files.ts'
 import { pageChecksum } from '../ltx/checksum.ts'
 import { hasDatabaseMagic } from '../sqlite/database-header.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
 import type { Files } from '../util/files.ts'
+
+/** So many connections share a database. */
+const SHARED = 2
 
 /** A file that is just a file. */
 export class PlainContent implements FileContent {
@@ -156,6 +160,11 @@ export class DatabaseContent extends PlainContent {
 
 export class WalContent extends PlainContent {
   private readonly database: Database
+  /**
+   * Connections that have the database open in WAL mode. Told by this file and not by the database's, whose descriptors SQLite keeps open after a
+   * connection was closed, for the sake of its locks.
+   */
+  private writers = 0
 
   constructor(database: Database, fd: number) {
     super(database.files, fd)
@@ -167,6 +176,7 @@ export class WalContent extends PlainContent {
   override opened(flags: number, caller: Caller): void {
     super.opened(flags, caller)
     if (this.captured && !this.database.wal.following) this.database.wal.adopt(this.files.size(this.fd))
+    if (isWriter(flags) && ++this.writers === SHARED) this.database.events.sharing(this.database, true)
   }
 
   override write(data: Uint8Array, position: number, caller: Caller): void {
@@ -187,7 +197,8 @@ export class WalContent extends PlainContent {
     else super.sync(dataOnly)
   }
 
-  override released(_flags: number, openHandles: number, _openWriters: number): void {
+  override released(flags: number, openHandles: number, _openWriters: number): void {
+    if (isWriter(flags) && this.writers-- === SHARED) this.database.events.sharing(this.database, false)
     if (openHandles === 0 && this.database.walFd === this.fd) this.database.walFd = -1
   }
 

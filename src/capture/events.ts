@@ -7,5 +7,9 @@ export type LogFields = Readonly<Record<string, string | number | boolean | unde
 export interface CaptureEvents {
   /** A database has a new position, size, mode, or has become one, or ceased to be. */
   published(database: Database): void
+  /** More than one connection may write its WAL, or no longer. */
+  sharing(database: Database, isShared: boolean): void
+  /** Committed pages were about to be lost between its WAL and its file (I11). What was found is logged besides. */
+  guarded(database: Database): void
   log(level: LogLevel, message: string, fields: LogFields): void
 }

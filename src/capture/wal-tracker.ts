@@ -319,6 +319,7 @@ export class WalTracker {
     database.commit({ commit, pgnos, read: (pgno) => database.readFile(pgno) })
     for (const pgno of lost) pages.clearFrame(pgno)
     database.publish()
+    database.events.guarded(database)
     database.events.log('error', `I11: ${occasion}, but committed pages never reached the database file`, {
       database: database.name,
       pages: lost.length,

@@ -35,6 +35,8 @@ export interface DataConfig {
   /** A transaction leaves the LTX log when it is older than `ageMs`, or when a database's log is larger than `sizeBytes`. */
   readonly retention: { readonly ageMs: number; readonly sizeBytes: number }
   readonly segmentSizeBytes: number
+  /** Who checkpoints a database in WAL mode that several connections have open. */
+  readonly checkpoint: 'ltxd' | 'application'
 }
 
 export interface BackupConfig {

@@ -18,6 +18,7 @@ export function toFileValue(config: Config): Record<string, unknown> {
       dir: literal(data.dir),
       retention: { age: formatDuration(data.retention.ageMs), size: formatSizeExact(data.retention.sizeBytes) },
       'segment-size': formatSizeExact(data.segmentSizeBytes),
+      checkpoint: data.checkpoint,
     },
     ...(backup === undefined
       ? {}

@@ -24,6 +24,7 @@ test('without a file and flags everything has its default', () => {
       dir: resolve('ltxd-data'),
       retention: { ageMs: 600_000, sizeBytes: 1e9 },
       segmentSizeBytes: 16e6,
+      checkpoint: 'ltxd',
     },
     exec: [],
     exitOnError: true,

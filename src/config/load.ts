@@ -107,6 +107,7 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
       dir: resolve(data.dir),
       retention: { ageMs: data.retention.age, sizeBytes: data.retention.size },
       segmentSizeBytes: data['segment-size'],
+      checkpoint: data.checkpoint,
     },
     ...(backup.url === undefined ? {} : { backup: toBackupConfig(backup, backup.url) }),
     ...(lease === undefined ? {} : { cluster: toClusterConfig(lease) }),

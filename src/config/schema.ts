@@ -32,6 +32,7 @@ const data = {
   // litefs.yml has the age alone.
   retention: z.preprocess((value) => (isScalar(value) ? { age: value } : value), section(retention)).prefault({}),
   'segment-size': size('64KB', '1GB').prefault('16MB'),
+  checkpoint: oneOf('ltxd', 'application').prefault('ltxd'),
 }
 
 const snapshot = {

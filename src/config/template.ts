@@ -22,6 +22,9 @@ data:
     # size: 1GB
   # The log is a series of files of about this size.
   # segment-size: 16MB
+  # Who checkpoints a WAL database that several connections have open: ltxd (no commit ever pays for it, and SQLite's WAL-reset bug cannot
+  # happen), or the application.
+  # checkpoint: ltxd
 
 backup:
   # Where transactions are shipped: file:///absolute/directory, or s3://BUCKET/PREFIX?endpoint=…&region=…&forcePathStyle=true

@@ -1,5 +1,6 @@
 import type { DataDirectory } from './data-directory.ts'
 import { formatNodeId } from './data-directory.ts'
+import type { Checkpoints } from './checkpoints.ts'
 import type { DataPlane } from './dataplane.ts'
 import type { NodeBackup } from './node-backup.ts'
 import { Replica } from './replica.ts'
@@ -19,6 +20,8 @@ export interface ClusterRoleOptions {
   readonly data: DataDirectory
   readonly plane: DataPlane
   readonly backup: NodeBackup | undefined
+  /** Absent: applications checkpoint. */
+  readonly checkpoints: Checkpoints | undefined
   readonly mountDir: string
   readonly self: NodeAddress
   /** Others may lead: what is shipped carries the term. */
@@ -84,6 +87,7 @@ export class ClusterRole implements RoleHost, StreamSource {
     await this.server.close('the node stops')
     await this.#replica?.stop()
     this.#replica = undefined
+    await this.#options.checkpoints?.stop()
   }
 
   // As membership wants it.
@@ -121,7 +125,7 @@ export class ClusterRole implements RoleHost, StreamSource {
   }
 
   async lead(term: bigint, signal: AbortSignal, previous: Previous): Promise<void> {
-    const { data, plane, backup, isLeased } = this.#options
+    const { data, plane, backup, checkpoints, isLeased } = this.#options
     const replica = await this.#follower()
     await replica.leave()
     await replica.settled()
@@ -134,6 +138,7 @@ export class ClusterRole implements RoleHost, StreamSource {
     plane.shared.primaryHostname = undefined
     this.#term = term
     plane.shared.leads = true
+    checkpoints?.start()
     const notBeforeMs = previous.uploadsMayRunUntilMs
     const lease = takenOver && isLeased ? { term, notBeforeMs, takenOver } : undefined
     backup?.lead(plane, lease)
@@ -146,12 +151,12 @@ export class ClusterRole implements RoleHost, StreamSource {
   }
 
   async stepDown(): Promise<void> {
-    const { plane, backup } = this.#options
+    const { plane, backup, checkpoints } = this.#options
     plane.shared.deadlineNs = 0n
     const fenced = plane.fence(FENCE_MS)
     this.#term = undefined
     plane.shared.wake()
-    await Promise.all([fenced, backup?.stepDown()])
+    await Promise.all([fenced, backup?.stepDown(), checkpoints?.stop()])
     await this.#follower()
   }
 

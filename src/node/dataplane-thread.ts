@@ -52,6 +52,8 @@ const authority: Authority = {
 
 const events: CaptureEvents = {
   published: (database) => slots.publish(database),
+  sharing: ({ name }, isShared) => say({ type: 'sharing', database: name, isShared }),
+  guarded: ({ name }) => say({ type: 'guarded', database: name }),
   log: (level, message, fields) => say({ type: 'log', level, message, fields }),
 }
 

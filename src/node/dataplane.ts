@@ -26,11 +26,21 @@ export interface KnownDatabase {
   readonly state: () => SlotState
 }
 
+/** Who looks after checkpoints hears this of databases. */
+export interface WalObserver {
+  /** More than one connection has it open in WAL mode, or no longer. */
+  readonly sharing: (database: string, isShared: boolean) => void
+  /** Committed pages were about to be lost between its WAL and its file (I11). */
+  readonly guarded: (database: string) => void
+}
+
 /** The control plane's handle of the data plane's thread. */
 export class DataPlane {
   readonly databases = new Map<string, KnownDatabase>()
   /** Databases that were recovered without reading all of them. */
   readonly unproven = new Map<string, Proof>()
+  /** Databases that more than one connection has open in WAL mode. */
+  readonly sharing = new Set<string>()
   /** Ends with the thread; rejects when it died of an error. */
   readonly ended: Promise<void>
   readonly shared = new SharedState()
@@ -41,6 +51,7 @@ export class DataPlane {
   private doorbell: number | undefined
   /** Messages about databases so far. */
   private heard = 0
+  private observer: WalObserver | undefined
 
   constructor(options: DataPlaneOptions) {
     this.options = options
@@ -120,6 +131,10 @@ export class DataPlane {
     await this.ended
   }
 
+  observe(observer: WalObserver): void {
+    this.observer = observer
+  }
+
   private send(message: ToDataPlane): void {
     this.worker.postMessage(message)
   }
@@ -143,6 +158,12 @@ export class DataPlane {
       case 'unproven':
         this.unproven.set(message.database, new Proof(message.proof))
         return
+      case 'sharing':
+        if (message.isShared) this.sharing.add(message.database)
+        else this.sharing.delete(message.database)
+        return this.observer?.sharing(message.database, message.isShared)
+      case 'guarded':
+        return this.observer?.guarded(message.database)
       case 'invalidate':
         if (this.deviceFd !== undefined) invalidateInode(this.deviceFd, message.node)
         return

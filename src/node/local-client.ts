@@ -54,6 +54,10 @@ export class LocalClientProcess {
     await Promise.race([once(this.#input, 'drain').catch(() => undefined), this.ended])
   }
 
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+
   /** Lets go of every database and ends; is ended, if it does not in time. */
   async close(): Promise<void> {
     const late = setTimeout(() => this.#child.kill('SIGKILL'), CLOSE_MS)

@@ -25,6 +25,10 @@ export type FromDataPlane =
   | { readonly type: 'database'; readonly name: string; readonly slot: number; readonly refusal: string | undefined }
   /** A database was recovered without reading all of it: what is left to be proven (capture/proof.ts). */
   | { readonly type: 'unproven'; readonly database: string; readonly proof: SharedArrayBuffer }
+  /** More than one connection has the database open in WAL mode, or no longer. */
+  | { readonly type: 'sharing'; readonly database: string; readonly isShared: boolean }
+  /** Committed pages were about to be lost between its WAL and its file (I11). */
+  | { readonly type: 'guarded'; readonly database: string }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
   /** What the kernel has cached of a file is stale. The serving thread must not tell it: it would wait for itself. */
   | { readonly type: 'invalidate'; readonly node: number }

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import type { FastifyInstance } from 'fastify'
+import { Checkpoints } from './checkpoints.ts'
 import { Cluster } from './cluster.ts'
 import { DataPlane } from './dataplane.ts'
 import type { KnownDatabase } from './dataplane.ts'
@@ -74,6 +75,7 @@ class RunningNode implements Node {
   private keeper: LogKeeper | undefined
   private scrubber: Scrubber | undefined
   private backup: NodeBackup | undefined
+  private checkpoints: Checkpoints | undefined
   private cluster: Cluster | undefined
   private api: Api | undefined
   private device: number | undefined
@@ -105,6 +107,8 @@ class RunningNode implements Node {
     await plane.serve(this.mountDir, this.device)
     this.scrubber.start()
     this.keeper = this.startKeeper(data, plane)
+    this.checkpoints = this.prepareCheckpoints(data, plane)
+    if (config.cluster === undefined) this.checkpoints?.start()
     this.api = await this.startApi(data)
     if (config.cluster !== undefined) await this.joinCluster(config.cluster, data, plane, this.api, signal)
     logger.info({ mount: this.mountDir, data: data.dir, databases: plane.databases.size }, 'serving')
@@ -148,7 +152,7 @@ class RunningNode implements Node {
     api: Api,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { mountDir, backup, logger } = this
+    const { mountDir, backup, checkpoints, logger } = this
     const nodeId = formatNodeId(data.nodeId)
     // On a static replica the configuration names the primary, not this node.
     const isNamed = config.type !== 'static' || config.candidate
@@ -159,7 +163,10 @@ class RunningNode implements Node {
     }
     const { reconnectDelayMs: reconnectMs } = config
     const isLeased = config.type !== 'static'
-    this.cluster = new Cluster({ config, data, plane, backup, mountDir, self, isLeased, reconnectMs, logger })
+    this.cluster = new Cluster({
+      ...{ config, data, plane, backup, checkpoints, mountDir },
+      ...{ self, isLeased, reconnectMs, logger },
+    })
     await this.cluster.start(signal)
   }
 
@@ -206,6 +213,12 @@ class RunningNode implements Node {
     return plane
   }
 
+  private prepareCheckpoints({ dir: dataDir, root }: DataDirectory, plane: DataPlane): Checkpoints | undefined {
+    const { config, mountDir, logger } = this
+    if (config.data.checkpoint === 'application') return undefined
+    return new Checkpoints({ plane, mountDir, root, dataDir, logger })
+  }
+
   private startKeeper({ dir, root }: DataDirectory, plane: DataPlane): LogKeeper {
     const keeper = new LogKeeper({
       dataDir: dir,
@@ -241,6 +254,7 @@ class RunningNode implements Node {
     const { name, refusal } = database
     const state = database.state()
     const log = this.keeper?.logFacts(name)
+    const checkpoint = this.plane?.shared.leads === true ? this.checkpoints?.status(name) : undefined
     const replication = this.cluster?.role.replica?.replication(name)
     return {
       name,
@@ -253,6 +267,7 @@ class RunningNode implements Node {
       commitCount: state.commits,
       ...(refusal !== undefined && { error: refusal }),
       ...(backup !== undefined && { backup }),
+      ...(checkpoint && { checkpoint }),
       ...(replication && { replication }),
     }
   }
@@ -266,6 +281,7 @@ class RunningNode implements Node {
   private async shutDown(): Promise<void> {
     await this.cluster?.stop()
     await this.api?.close()
+    await this.checkpoints?.stop()
     this.plane?.releaseMount()
     if (this.device !== undefined) {
       const left = await unmount(this.mountDir)

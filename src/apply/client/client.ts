@@ -7,7 +7,7 @@ import { formatPosition, parsePosition } from '../../ltx/types.ts'
 import { bytesOfFile } from '../transaction.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
 
-type DatabaseOrder = Exclude<ToClient, { type: 'close' }>
+export type DatabaseOrder = Exclude<ToClient, { type: 'close' | 'guard' | 'leave' }>
 
 interface Queue {
   readonly name: string

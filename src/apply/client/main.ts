@@ -4,6 +4,7 @@
  */
 
 import fs from 'node:fs'
+import { Checkpointer } from './checkpointer.ts'
 import { LocalClient } from './client.ts'
 import type { FromClient, ToClient } from './messages.ts'
 import { FrameParser } from '../../util/frames.ts'
@@ -15,6 +16,7 @@ process.title = `ltxd: local client of ${mountDir}`
 
 const say = (message: FromClient) => void fs.writeSync(1, JSON.stringify(message) + '\n')
 const client = new LocalClient(mountDir, announcementsPath, say)
+const checkpointer = new Checkpointer(mountDir, say)
 const parser = new FrameParser()
 
 process.stdin.on('data', (chunk: Buffer) => {
@@ -25,7 +27,9 @@ process.stdin.on('data', (chunk: Buffer) => {
       client.close()
       process.exit(0)
     }
-    client.take(order, body)
+    if (order.type === 'guard') checkpointer.guard(order.database, order.logDir)
+    else if (order.type === 'leave') checkpointer.leave(order.database)
+    else client.take(order, body)
   }
   client.work()
 })

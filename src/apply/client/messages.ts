@@ -1,4 +1,4 @@
-/** What a replica's control plane and its local client say to each other. Positions are `txid/checksum`, sixteen hex digits each. */
+/** What a node's control plane and its local client say to each other. Positions are `txid/checksum`, sixteen hex digits each. */
 
 /** On the client's standard input, as frames (util/frames.ts). Orders for one database are carried out in order. */
 export type ToClient =
@@ -23,6 +23,10 @@ export type ToClient =
     }
   /** Remove the database: it is not part of the primary's history. Answered by `discarded`. */
   | { readonly type: 'discard'; readonly database: string }
+  /** On a primary: several connections have the database open, so checkpoint it, and keep them from it. Answered by `guarding`, again and again maybe. */
+  | { readonly type: 'guard'; readonly database: string; readonly logDir: string }
+  /** No longer. */
+  | { readonly type: 'leave'; readonly database: string }
   /** Let go of every database, and end. Answered by `closed`. */
   | { readonly type: 'close' }
 
@@ -37,4 +41,19 @@ export type FromClient =
   | { readonly type: 'blocked'; readonly database: string; readonly reason: string }
   /** The order was not carried out, nor will be what follows for this database until it is opened anew. */
   | { readonly type: 'failed'; readonly database: string; readonly code: string; readonly message: string }
+  /** The database's checkpoint lock is held. */
+  | { readonly type: 'guarding'; readonly database: string }
+  /** `frames`: of the WAL now, `left` of them not in the database file. */
+  | {
+      readonly type: 'checkpointed'
+      readonly database: string
+      readonly state: 'complete' | 'behind' | 'blocked' | 'abandoned'
+      /** Written into the database file. */
+      readonly pages: number
+      readonly frames: number
+      readonly left: number
+      readonly durationMs: number
+    }
+  /** It is tried again. */
+  | { readonly type: 'checkpoint-failed'; readonly database: string; readonly code: string; readonly message: string }
   | { readonly type: 'closed' }

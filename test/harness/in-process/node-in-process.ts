@@ -46,6 +46,10 @@ export class InProcessNode {
     readonly position: Position
     readonly backfilled: Position | undefined
   }[] = []
+  /** Databases that several connections have open, and those that they no longer have, in order. */
+  readonly sharing: { readonly name: string; readonly isShared: boolean }[] = []
+  /** Databases of which I11 was broken from outside. */
+  readonly guarded: string[] = []
   readonly volume: CaptureVolume
   private clockMs = 1_700_000_000_000
 
@@ -58,6 +62,8 @@ export class InProcessNode {
     fs.mkdirSync(`${dataDir}/log`, { recursive: true })
     const { root, lines, published } = this
     const events: CaptureEvents = {
+      sharing: (database, isShared) => void this.sharing.push({ name: database.name, isShared }),
+      guarded: ({ name }) => void this.guarded.push(name),
       published: ({ name, position, backfilled }) => published.push({ name, position, backfilled }),
       log: (level, message, fields) => lines.push({ level, message, fields }),
     }

@@ -1,0 +1,117 @@
+import fs from 'node:fs'
+import { DATABASE_LOCK } from '../sqlite/locks.ts'
+import { nodeFiles } from '../util/files.ts'
+import { RangeLocks } from './range-locks.ts'
+import { openExisting } from './shared-wal-index.ts'
+import type { Pgno } from '../ltx/types.ts'
+import type { Page } from './transaction.ts'
+
+const WRITE_PIECE_BYTES = 256 << 10
+const MAX_GAP_PAGES = 8
+
+const { pending, shared, sharedLength } = DATABASE_LOCK
+
+/**
+ * A database in WAL mode that applications write, opened for one checkpoint. While it is, SQLite's SHARED lock keeps their last connection from
+ * taking the WAL away.
+ */
+export class SharedDatabase {
+  readonly #path: string
+  readonly #fd: number
+  readonly #walFd: number
+  readonly #locks: RangeLocks
+
+  private constructor(path: string, fd: number, walFd: number) {
+    this.#path = path
+    this.#fd = fd
+    this.#walFd = walFd
+    this.#locks = new RangeLocks(fd)
+  }
+
+  /** undefined where there is no WAL, or a connection has the database to itself. */
+  static open(path: string): SharedDatabase | undefined {
+    const fd = openExisting(path, fs.constants.O_RDWR)
+    if (fd === undefined) return undefined
+    let walFd: number | undefined
+    try {
+      const locks = new RangeLocks(fd)
+      const held = locks.shared(pending) && locks.shared(shared, sharedLength)
+      locks.unlock(pending)
+      // For reading: by those who may write the WAL the data plane knows that a database is shared.
+      walFd = held ? openExisting(`${path}-wal`, fs.constants.O_RDONLY) : undefined
+    } catch (error) {
+      nodeFiles.close(fd)
+      throw error
+    }
+    if (walFd !== undefined) return new SharedDatabase(path, fd, walFd)
+    nodeFiles.close(fd)
+    return undefined
+  }
+
+  /** Returns how many bytes there were. */
+  readWal(into: Uint8Array, length: number, position: number): number {
+    return nodeFiles.read(this.#walFd, into, 0, length, position)
+  }
+
+  /** Each becomes one write. `pages` ascend. */
+  *runsOf(pages: readonly Page[], pageSize: number): Generator<readonly Page[]> {
+    const most = Math.max(1, WRITE_PIECE_BYTES / pageSize)
+    let start = 0
+    for (let i = 1; i <= pages.length; i++) {
+      const page = pages[i]
+      const isNear = page !== undefined && page.pgno - pgnoOf(pages, i - 1) <= MAX_GAP_PAGES
+      if (isNear && page.pgno - pgnoOf(pages, start) < most) continue
+      yield pages.slice(start, i)
+      start = i
+    }
+  }
+
+  /**
+   * What lies between its pages is written as it is, since nobody else writes the file meanwhile: through a mount each write is a request, and costs
+   * more than some pages.
+   */
+  writeRun(run: readonly Page[], pageSize: number): void {
+    const first = pgnoOf(run, 0)
+    const length = (pgnoOf(run, run.length - 1) - first + 1) * pageSize
+    const bytes = new Uint8Array(length)
+    const isDense = length === run.length * pageSize
+    const position = (first - 1) * pageSize
+    if (!isDense && nodeFiles.read(this.#fd, bytes, 0, length, position) < length) {
+      for (const { pgno, page } of run) nodeFiles.write(this.#fd, page, 0, pageSize, (pgno - 1) * pageSize)
+      return
+    }
+    for (const { pgno, page } of run) bytes.set(page, (pgno - first) * pageSize)
+    nodeFiles.write(this.#fd, bytes, 0, length, position)
+  }
+
+  /** To exactly this size. */
+  resize(sizeBytes: number): void {
+    if (nodeFiles.size(this.#fd) !== sizeBytes) nodeFiles.truncate(this.#fd, sizeBytes)
+  }
+
+  /**
+   * SQLite's EXCLUSIVE lock, as the last connection takes it when it closes. False when this is not the last; whoever is about to open the database
+   * does not notice then.
+   */
+  becomeLast(): boolean {
+    const locks = this.#locks
+    if (!locks.exclusive(shared, sharedLength)) return false
+    if (locks.exclusive(pending)) return true
+    locks.shared(shared, sharedLength)
+    return false
+  }
+
+  /** Only as the last, and after a complete checkpoint. */
+  removeWal(): void {
+    for (const suffix of ['-wal', '-shm']) fs.rmSync(this.#path + suffix, { force: true })
+  }
+
+  close(): void {
+    nodeFiles.close(this.#walFd)
+    nodeFiles.close(this.#fd)
+  }
+}
+
+function pgnoOf(pages: readonly Page[], at: number): Pgno {
+  return (pages[at] as Page).pgno
+}

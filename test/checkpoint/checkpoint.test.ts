@@ -1,0 +1,154 @@
+import { existsSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { SqlClient } from '../cluster/sql-client.ts'
+import { Random } from '../harness/random.ts'
+import { until } from '../harness/wait.ts'
+import { CheckpointedNode } from './checkpointed-node.ts'
+import { OldSqlite, type Said } from './old-sqlite.ts'
+
+/** KILLS of the local client; CHANGES of mode; SEED: the run to replay. */
+const KILLS = Number(process.env['KILLS'] ?? 3)
+const CHANGES = Number(process.env['CHANGES'] ?? 12)
+const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+
+const DATABASE = 'a.db'
+const TRANSACTIONS = 2_000
+const MAX_WAL_BYTES = 128 << 20
+const COMPLAINTS = /I11|never published|refused|complains/
+
+/** Two connections, of which the local client knows. */
+async function twoConnections(node: CheckpointedNode): Promise<[OldSqlite, OldSqlite]> {
+  const first = new OldSqlite(node.at(DATABASE))
+  await first.sql('PRAGMA journal_mode = WAL')
+  await first.sql('CREATE TABLE log(id INTEGER PRIMARY KEY, writer, n, filler)')
+  await first.sql('CREATE TABLE pages(id INTEGER PRIMARY KEY, n, filler)')
+  await first.sql(
+    'WITH RECURSIVE i(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < 499) INSERT INTO pages SELECT i, 0, randomblob(1500) FROM i',
+  )
+  const second = new OldSqlite(node.at(DATABASE))
+  await second.sql('SELECT count(*) FROM pages')
+  await node.guarded(DATABASE)
+  return [first, second]
+}
+
+function busyOf(said: readonly Said[]): Set<number> {
+  return new Set(said.flatMap((one) => Object.values(one).flat()))
+}
+
+async function nothingLost(connection: OldSqlite | SqlClient, commits: Record<string, number>): Promise<void> {
+  const value = (sql: string) => connection.value(sql)
+  for (const [writer, count] of Object.entries(commits)) {
+    const rows = `FROM log WHERE writer = '${writer}'`
+    expect(await value(`SELECT count(*) || ' ' || count(DISTINCT n) || ' ' || max(n) ${rows}`)).toBe(
+      `${count} ${count} ${count - 1}`,
+    )
+  }
+  const all = Object.values(commits).reduce((sum, count) => sum + count, 0)
+  expect(await value('SELECT total(n) FROM pages')).toBe(all)
+  expect(await value('PRAGMA integrity_check')).toBe('ok')
+}
+
+test(
+  'two processes at full speed: no checkpoint is theirs, the WAL is kept short, and goes when the last one closes',
+  { timeout: 180_000 },
+  async () => {
+    await using node = await CheckpointedNode.start()
+    const [first, second] = await twoConnections(node)
+    await using _first = first
+    await using _second = second
+    let longest = 0
+    const watch = setInterval(() => (longest = Math.max(longest, node.walBytes(DATABASE))), 20)
+    const said = await Promise.all([
+      first.write('first', TRANSACTIONS, ['PASSIVE', 'FULL', 'RESTART', 'TRUNCATE']),
+      second.write('second', TRANSACTIONS, ['TRUNCATE', 'PASSIVE']),
+    ]).finally(() => clearInterval(watch))
+    expect(busyOf(said)).toEqual(new Set([1]))
+    expect(longest).toBeLessThan(MAX_WAL_BYTES)
+    const { checkpoint } = (await node.status(DATABASE)) ?? {}
+    expect(checkpoint).toMatchObject({ isGuarded: true, alarms: 0 })
+    expect(checkpoint?.count).toBeGreaterThan(0)
+    expect(await node.metrics()).toMatch(/^ltxd_db_checkpoint_guarded\{db="a.db"\} 1$/m)
+    const fresh = new SqlClient(node.at(DATABASE))
+    await using _fresh = fresh
+    await nothingLost(fresh, { first: TRANSACTIONS, second: TRANSACTIONS })
+    await fresh.close()
+    await first.close()
+    await second.close()
+    await until('the WAL to go with the last connection', 5_000, () => !node.hasWal(DATABASE))
+    await node.stopAndCompare(DATABASE)
+    expect(node.log).not.toMatch(COMPLAINTS)
+  },
+)
+
+test(
+  `kill -9 of the local client while it checkpoints: another takes over, nothing is lost (KILLS=${KILLS} SEED=${SEED})`,
+  { timeout: 120_000 + KILLS * 10_000 },
+  async () => {
+    const random = new Random(SEED)
+    await using node = await CheckpointedNode.start()
+    const [first, second] = await twoConnections(node)
+    await using _first = first
+    await using _second = second
+    const commits: Record<string, number> = {}
+    for (let kill = 1; kill <= KILLS; kill++) {
+      const before = (await node.status(DATABASE))?.checkpoint?.count ?? 0
+      const writing = Promise.all([first.write(`first${kill}`, 1_500), second.write(`second${kill}`, 1_500)])
+      await until('a checkpoint', 60_000, async () => {
+        return ((await node.status(DATABASE))?.checkpoint?.count ?? 0) > before
+      })
+      await sleep(random.next() * 300)
+      const killed = node.client
+      node.killClient()
+      await until('another local client', 20_000, () => node.client !== undefined && node.client !== killed)
+      await writing
+      await node.guarded(DATABASE)
+      for (const writer of ['first', 'second']) commits[`${writer}${kill}`] = 1_500
+    }
+    await nothingLost(first, commits)
+    await first.close()
+    await second.close()
+    await node.stopAndCompare(DATABASE)
+    expect(node.log).not.toMatch(COMPLAINTS)
+  },
+)
+
+test(
+  `one connection has the database to itself, as always, whatever came before (CHANGES=${CHANGES} SEED=${SEED})`,
+  { timeout: 120_000 },
+  async () => {
+    const random = new Random(SEED)
+    await using node = await CheckpointedNode.start()
+    const [first, second] = await twoConnections(node)
+    await using _first = first
+    let other = second
+    let written = 0
+    for (let change = 0; change < CHANGES; change++) {
+      await Promise.all([first.write(`first${change}`, 100), other.write(`second${change}`, 100)])
+      written += 200
+      await other.close()
+      const chance = random.next()
+      if (chance < 0.3) {
+        await node.guarded(DATABASE, false)
+        expect(await first.value('PRAGMA journal_mode = DELETE')).toBe('delete')
+        expect(node.hasWal(DATABASE)).toBe(false)
+        expect(await first.value('PRAGMA journal_mode = WAL')).toBe('wal')
+      } else if (chance < 0.6) {
+        await node.guarded(DATABASE, false)
+        const [busy] = (await first.sql('PRAGMA wal_checkpoint(TRUNCATE)'))[0] ?? []
+        expect(busy).toBe(0)
+        expect(node.walBytes(DATABASE)).toBe(0)
+      }
+      other = new OldSqlite(node.at(DATABASE))
+      expect(await other.value('SELECT total(n) FROM pages')).toBe(written)
+      if (chance > 0.5) await node.guarded(DATABASE)
+    }
+    expect(await first.value('PRAGMA integrity_check')).toBe('ok')
+    await first.close()
+    await other.close()
+    await until('the WAL to go with the last connection', 5_000, () => !existsSync(`${node.behind(DATABASE)}-shm`))
+    expect(node.hasWal(DATABASE)).toBe(false)
+    await node.stopAndCompare(DATABASE)
+    expect(node.log).not.toMatch(COMPLAINTS)
+  },
+)

@@ -1,0 +1,103 @@
+import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import type { DatabaseStatus, NodeStatus } from '../../src/api/status.ts'
+import { digestOfFile } from '../harness/in-process/verdict.ts'
+import { LogFollower } from '../harness/log-follower.ts'
+import { LtxdNode } from '../harness/ltxd-node.ts'
+import { processTree, signalProcess } from '../harness/processes.ts'
+import { until } from '../harness/wait.ts'
+
+const DEADLINE_MS = 20_000
+
+/** A node of its own, as those see it who watch its checkpoints. */
+export class CheckpointedNode implements AsyncDisposable {
+  readonly node: LtxdNode
+  readonly #directory: string
+
+  private constructor(node: LtxdNode, directory: string) {
+    this.node = node
+    this.#directory = directory
+  }
+
+  static async start(): Promise<CheckpointedNode> {
+    const directory = mkdtempSync(path.join(realpathSync(tmpdir()), 'ltxd-checkpoint-'))
+    const [mount, data, logFile] = ['mount', 'data', 'log'].map((name) => path.join(directory, name)) as [
+      string,
+      string,
+      string,
+    ]
+    const node = LtxdNode.start({ mount, data, logFile })
+    await node.mounted()
+    return new CheckpointedNode(node, directory)
+  }
+
+  at(name: string): string {
+    return path.join(this.node.options.mount, name)
+  }
+
+  /** In the data directory. */
+  behind(name: string): string {
+    return path.join(this.node.options.data, 'files', name)
+  }
+
+  walBytes(name: string): number {
+    return statSync(`${this.behind(name)}-wal`, { throwIfNoEntry: false })?.size ?? 0
+  }
+
+  hasWal(name: string): boolean {
+    return existsSync(`${this.behind(name)}-wal`)
+  }
+
+  async status(name: string): Promise<DatabaseStatus | undefined> {
+    const { url } = JSON.parse(readFileSync(path.join(this.node.options.data, 'api.json'), 'utf8')) as { url: string }
+    const status = (await (await fetch(`${url}/status`)).json()) as NodeStatus
+    return status.databases.find((database) => database.name === name)
+  }
+
+  async metrics(): Promise<string> {
+    const { url } = JSON.parse(readFileSync(path.join(this.node.options.data, 'api.json'), 'utf8')) as { url: string }
+    return (await fetch(`${url}/metrics`)).text()
+  }
+
+  /** Resolves when the local client holds the checkpoint lock, or has let go of it. */
+  async guarded(name: string, isGuarded = true): Promise<void> {
+    await until(`${name} to be ${isGuarded ? '' : 'un'}guarded`, DEADLINE_MS, async () => {
+      return (await this.status(name))?.checkpoint?.isGuarded === isGuarded
+    })
+  }
+
+  /** Its process; undefined while there is none. */
+  get client(): number | undefined {
+    return processTree(this.node.pid).find((pid) => {
+      const file = `/proc/${pid}/cmdline`
+      return existsSync(file) && readFileSync(file, 'utf8').startsWith('ltxd: local client')
+    })
+  }
+
+  killClient(): void {
+    const { client } = this
+    if (client !== undefined) signalProcess(client, 'SIGKILL')
+  }
+
+  get log(): string {
+    return readFileSync(this.node.options.logFile, 'utf8')
+  }
+
+  /** The log tells what the applications left, and after a clean stop so does the file alone. Returns what is in it. */
+  async stopAndCompare(name: string): Promise<string> {
+    await new LogFollower(this.node.options.data, name).catchUp()
+    const { code } = await this.node.stop()
+    if (code !== 0) throw this.node.explain(new Error(`the node ended with ${code}`))
+    const follower = new LogFollower(this.node.options.data, name)
+    await follower.catchUp()
+    const file = readFileSync(this.behind(name))
+    if (!file.equals(follower.database.bytes())) throw new Error('the file is not what the log tells')
+    return digestOfFile(this.behind(name))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.node.destroy()
+    rmSync(this.#directory, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,34 @@
+"""One connection of the system's SQLite, in a process of its own, which does what its parent tells it, a line of JSON each: see old-sqlite.ts."""
+
+import json
+import sqlite3
+import sys
+
+connection = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None)
+
+
+def write(order):
+    """Transactions at full speed, each of one row, with explicit checkpoints among them. Answers what those said, by kind."""
+    said = {}
+    kinds = order["checkpoints"]
+    for i in range(order["count"]):
+        connection.execute("INSERT INTO log(writer, n, filler) VALUES (?, ?, randomblob(200))", (order["writer"], i))
+        connection.execute("UPDATE pages SET n = n + 1 WHERE id = abs(random()) % 500")
+        if kinds and i % 40 == 39:
+            kind = kinds[i // 40 % len(kinds)]
+            busy = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()[0]
+            said.setdefault(kind, []).append(busy)
+    return said
+
+
+for line in sys.stdin:
+    order = json.loads(line)
+    try:
+        if "sql" in order:
+            answer = {"result": connection.execute(order["sql"]).fetchall()}
+        else:
+            answer = {"result": write(order)}
+    except sqlite3.Error as error:
+        answer = {"error": str(error)}
+    print(json.dumps(answer), flush=True)
+connection.close()

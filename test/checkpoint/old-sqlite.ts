@@ -1,0 +1,61 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface, type Interface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { within } from '../harness/wait.ts'
+
+const PROCESS = fileURLToPath(new URL('old-sqlite.py', import.meta.url))
+const ANSWER_MS = 120_000
+
+export type CheckpointKind = 'PASSIVE' | 'FULL' | 'RESTART' | 'TRUNCATE'
+
+/** What each explicit checkpoint said, by its kind: 1 is busy. */
+export type Said = Partial<Record<CheckpointKind, number[]>>
+
+/** A connection of the SQLite that the machine has, through Python: usually one that still has the WAL-reset bug. */
+export class OldSqlite implements AsyncDisposable {
+  readonly #child: ChildProcessWithoutNullStreams
+  readonly #lines: Interface
+
+  constructor(path: string) {
+    this.#child = spawn('python3', [PROCESS, path])
+    this.#child.stderr.pipe(process.stderr)
+    this.#lines = createInterface({ input: this.#child.stdout })
+  }
+
+  async sql(sql: string): Promise<unknown[][]> {
+    return (await this.#ask({ sql })) as unknown[][]
+  }
+
+  async value(sql: string): Promise<unknown> {
+    return (await this.sql(sql))[0]?.[0]
+  }
+
+  /** So many transactions of two statements each as fast as it can, and every fortieth time a checkpoint. */
+  async write(writer: string, count: number, checkpoints: readonly CheckpointKind[] = []): Promise<Said> {
+    return (await this.#ask({ writer, count, checkpoints })) as Said
+  }
+
+  /** Closes the connection, as SQLite does it. */
+  async close(): Promise<void> {
+    const ended = once(this.#child, 'close')
+    this.#child.stdin.end()
+    await within('end of a connection', ANSWER_MS, ended)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const ended = once(this.#child, 'close')
+    this.#child.kill('SIGKILL')
+    await within('end of a killed connection', ANSWER_MS, ended)
+  }
+
+  async #ask(order: object): Promise<unknown> {
+    const answered = once(this.#lines, 'line') as Promise<[string]>
+    this.#child.stdin.write(`${JSON.stringify(order)}\n`)
+    const [line] = await within(`answer to ${JSON.stringify(order).slice(0, 80)}`, ANSWER_MS, answered)
+    const answer = JSON.parse(line) as { result?: unknown; error?: string }
+    if (answer.error !== undefined) throw new Error(answer.error)
+    return answer.result
+  }
+}
