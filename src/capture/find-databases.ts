@@ -1,16 +1,26 @@
 import fs from 'node:fs'
+import { ANY_DATABASE } from './database-filter.ts'
+import type { DatabaseFilter } from './database-filter.ts'
 import { classify } from './naming.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import { listLogs } from '../log/store.ts'
 import type { Files } from '../util/files.ts'
 
 /** Every file that may be a database, and every database that has a log, sorted. `root` is the backing directory of `dataDir`. */
-export function findDatabases(files: Files, dataDir: string, root: string): string[] {
+export function findDatabases(files: Files, dataDir: string, root: string, filter = ANY_DATABASE): string[] {
   const names = new Set(listLogs(files, dataDir))
-  for (const entry of fs.readdirSync(root, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue
-    const name = `${entry.parentPath}/${entry.name}`.slice(root.length + 1)
-    if (classify(name).kind === 'database' && databaseNameProblem(name) === undefined) names.add(name)
-  }
+  for (const name of filesBelow(root, '')) if (isDatabaseName(name, filter)) names.add(name)
   return Array.from(names).sort()
+}
+
+export function isDatabaseName(name: string, filter: DatabaseFilter): boolean {
+  return classify(name).kind === 'database' && filter.names(name) && databaseNameProblem(name) === undefined
+}
+
+/** The regular files below `path` of the backing directory `root`, as their names on the mount. */
+export function filesBelow(root: string, path: string): string[] {
+  const entries = fs.readdirSync(path === '' ? root : `${root}/${path}`, { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => `${entry.parentPath}/${entry.name}`.slice(root.length + 1))
 }

@@ -20,6 +20,24 @@ export const refuseUnjournaled: Refuse = (events, database, caller) =>
     caller,
   )
 
+/** The configuration says what files there may be. */
+export const refuseOther: Refuse = (events, file, caller) =>
+  refuse(
+    events,
+    'EPERM',
+    'a file that is no database was refused: its name matches none of fuse.databases, and fuse.other-files is refuse',
+    file,
+    caller,
+  )
+
+/** On a replica: its primary has a database that this node's configuration does not want. */
+export function refusePattern(events: CaptureEvents, database: string): FsError {
+  const message =
+    'a database of the primary was refused: its name matches none of fuse.databases here. Use the same patterns on all nodes'
+  events.log('error', message, { database, errno: 'EPERM' })
+  return new FsError('EPERM', message)
+}
+
 export const refuseRename: Refuse = (events, database, caller) =>
   refuse(events, 'EBUSY', 'renaming a database that is open was refused: close it first', database, caller)
 

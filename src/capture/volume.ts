@@ -1,14 +1,18 @@
 import fs from 'node:fs'
 import type { Announcement } from './announcements.ts'
 import type { Authority } from './authority.ts'
+import { ANY_DATABASE } from './database-filter.ts'
+import type { DatabaseFilter } from './database-filter.ts'
 import { Database } from './database.ts'
 import type { DatabaseOptions } from './database.ts'
 import { DatabaseContent, JournalContent, PlainContent, WalContent } from './contents.ts'
+import { filesBelow, isDatabaseName } from './find-databases.ts'
 import { classify } from './naming.ts'
+import { OtherContent } from './other-content.ts'
 import { UnprovenContent } from './unproven-content.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import type { Logs } from '../log/logs.ts'
-import { refuseRename, refuseUnjournaled } from './refusal.ts'
+import { refuseOther, refusePattern, refuseRename, refuseUnjournaled } from './refusal.ts'
 import { readSuperName } from '../sqlite/journal.ts'
 import type { Caller, FileContent, Volume } from '../fuse/content.ts'
 import { readerOf, withFile } from '../util/files.ts'
@@ -23,6 +27,8 @@ export interface CaptureVolumeOptions {
   readonly logs: Logs
   /** Absent: a node of its own. */
   readonly authority?: Authority
+  /** Absent: any file may be a database. */
+  readonly filter?: DatabaseFilter
   /** What recovery found. */
   readonly databases: Iterable<Database>
 }
@@ -36,9 +42,11 @@ export class CaptureVolume implements Volume {
   private readonly journalEnded = new Set<string>()
   /** Names of databases that are to go without a trace in any history. */
   private readonly discarding = new Set<string>()
+  private readonly filter: DatabaseFilter
 
   constructor(options: CaptureVolumeOptions) {
     this.options = options
+    this.filter = options.filter ?? ANY_DATABASE
     for (const database of options.databases) this.databases.set(database.name, database)
   }
 
@@ -56,6 +64,7 @@ export class CaptureVolume implements Volume {
   content(path: string, fd: number): FileContent {
     this.journalEnded.delete(parent(path))
     const { kind, database: name } = classify(path)
+    if (this.isLeftOut(name)) return this.otherFile(path, fd)
     if (kind === 'shm' || kind === 'super-journal') return new PlainContent(this.options.files, fd)
     const problem = databaseNameProblem(name)
     if (problem !== undefined) {
@@ -112,12 +121,14 @@ export class CaptureVolume implements Volume {
     ) {
       throw refuseUnjournaled(this.options.events, classify(from).database, caller)
     }
+    const renamed = (database: Database) => (isDirectory ? to + database.name.slice(from.length) : to)
+    if (!isDirectory) this.assertMayBe(to, caller)
+    for (const database of moved) this.assertMayBe(renamed(database), caller)
     // What is taken in under the new name has to be right.
     for (const database of moved) database.trust.prove()
     for (const database of [...moved, ...replaced]) this.drop(database)
     perform()
-    const arrived = isDirectory ? moved.map(({ name }) => to + name.slice(from.length)) : [to]
-    for (const name of arrived) this.importIfDatabase(name)
+    for (const name of isDirectory ? this.arrived(to, moved.map(renamed)) : [to]) this.importIfDatabase(name)
   }
 
   syncDirectory(path: string, perform: () => void): void {
@@ -146,6 +157,7 @@ export class CaptureVolume implements Volume {
         this.databases.get(name)?.expectations.clear()
         return
       case 'expect':
+        if (!this.filter.names(name)) throw refusePattern(this.options.events, name)
         this.discarding.delete(name)
         this.database(name).expectations.announce(announcement.expectation)
         return
@@ -203,13 +215,34 @@ export class CaptureVolume implements Volume {
     this.contents.delete(database)
   }
 
+  /** A database that has a history is one, whatever the configuration says: it was refused, or served, for that. */
+  private isLeftOut(name: string): boolean {
+    const known = this.databases.get(name)
+    return known?.tracked !== true && known?.refusal === undefined && !this.filter.names(name)
+  }
+
+  private otherFile(path: string, fd: number): FileContent {
+    const { files, events } = this.options
+    return this.filter.refusesOthers ? new OtherContent(files, fd, events, path) : new PlainContent(files, fd)
+  }
+
+  private assertMayBe(path: string, caller: Caller): void {
+    if (this.filter.refusesOthers && !this.filter.names(classify(path).database))
+      throw refuseOther(this.options.events, path, caller)
+  }
+
+  /** With patterns for paths, a file can become a database by where its folder is. */
+  private arrived(folder: string, moved: readonly string[]): readonly string[] {
+    return this.filter === ANY_DATABASE ? moved : filesBelow(this.options.root, folder)
+  }
+
   private trackedAt(path: string, isDirectory: boolean): Database[] {
     const all = Array.from(this.databases.values()).filter(({ tracked }) => tracked)
     return all.filter(({ name }) => (isDirectory ? name.startsWith(`${path}/`) : name === path))
   }
 
   private importIfDatabase(name: string): void {
-    if (classify(name).kind !== 'database' || databaseNameProblem(name) !== undefined) return
+    if (!isDatabaseName(name, this.filter)) return
     const database = this.database(name)
     const state = database.fileState()
     if (state !== undefined && state.sizePages > 0) database.importFile()

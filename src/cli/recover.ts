@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import type { CaptureEvents } from '../capture/events.ts'
 import { loadConfig } from '../config/load.ts'
 import { printJson } from './output.ts'
 
@@ -34,21 +35,25 @@ export function register(program: Command): void {
     const options: Options = command.optsWithGlobals()
     const config = loadConfig(options.config === undefined ? {} : { file: options.config })
     const dir = options.data === undefined ? config.data.dir : resolve(options.data)
-    const [{ planDirectory, recoverDirectory }, text] = await Promise.all([
+    const { databases: patterns, otherFiles } = config.fuse
+    const [{ planDirectory, recoverDirectory }, { DatabaseFilter }, text] = await Promise.all([
       import('../node/recover-directory.ts'),
+      import('../capture/database-filter.ts'),
       import('./recover-text.ts'),
     ])
+    const filter = new DatabaseFilter({ databases: patterns, otherFiles })
     if (options.dryRun === true) {
-      const plans = planDirectory(dir, databases)
+      const plans = planDirectory(dir, databases, filter)
       if (options.json === true) printJson({ data: dir, databases: plans.map(text.planToJson) })
       else process.stdout.write(plans.map(text.formatPlan).join('\n') || text.nothingThere(dir))
       if (plans.some(({ plan }) => plan.kind === 'refuse')) process.exitCode = 1
       return
     }
-    const recovered = recoverDirectory(dir, databases, config.data.segmentSizeBytes, (level, message, fields) => {
+    const log: CaptureEvents['log'] = (level, message, fields) => {
       // The result says what became of each database; this is what there is to know besides.
       if (level === 'warn') process.stderr.write(`ltxd: ${text.formatWarning(message, fields)}\n`)
-    })
+    }
+    const recovered = recoverDirectory(dir, databases, config.data.segmentSizeBytes, log, filter)
     if (options.json === true) printJson({ data: dir, databases: recovered.map(text.resultToJson) })
     else process.stdout.write(recovered.map(text.formatResult).join('') || text.nothingThere(dir))
     if (recovered.some(({ refusal }) => refusal !== undefined)) process.exitCode = 1

@@ -28,6 +28,10 @@ export interface FuseConfig {
   readonly dir?: string
   readonly allowOther: boolean
   readonly driver: 'direct'
+  /** Patterns of paths on the mount (util/glob.ts): which files are databases. */
+  readonly databases: readonly string[]
+  /** All others are served as plain files, or refused. */
+  readonly otherFiles: 'serve' | 'refuse'
 }
 
 export interface DataConfig {

@@ -13,6 +13,8 @@ export function toFileValue(config: Config): Record<string, unknown> {
       ...(fuse.dir === undefined ? {} : { dir: literal(fuse.dir) }),
       'allow-other': fuse.allowOther,
       driver: fuse.driver,
+      databases: fuse.databases.map(literal),
+      'other-files': fuse.otherFiles,
     },
     data: {
       dir: literal(data.dir),

@@ -19,7 +19,7 @@ function problems(text: string, options: LoadOptions = {}): string[] {
 
 test('without a file and flags everything has its default', () => {
   expect(loadConfig({ places: [] })).toEqual({
-    fuse: { allowOther: false, driver: 'direct' },
+    fuse: { allowOther: false, driver: 'direct', databases: ['**'], otherFiles: 'serve' },
     data: {
       dir: resolve('ltxd-data'),
       retention: { ageMs: 600_000, sizeBytes: 1e9 },
@@ -275,4 +275,13 @@ test('mount, data and backup do not lie in one another', () => {
 
 test('a file that is not there is an error that names it', () => {
   expect(() => loadConfig({ file: '/nonexistent/ltxd.yml' })).toThrow(/\/nonexistent\/ltxd\.yml: there is no such file/)
+})
+
+test('which files are databases is a list of patterns', () => {
+  const { fuse } = parse('fuse: { databases: ["*.db", "/data/**"], other-files: refuse }')
+  expect(fuse).toMatchObject({ databases: ['*.db', '/data/**'], otherFiles: 'refuse' })
+  expect(problems('fuse: { databases: ["a[b"] }').join()).toMatch(/fuse\.databases.*"a\[b" has a bracket/)
+  expect(problems('fuse: { databases: "*.db" }').join()).toMatch(/expected a list of patterns/)
+  expect(problems('fuse: { databases: [] }').join()).toMatch(/at least one pattern/)
+  expect(problems('fuse: { other-files: hide }').join()).toMatch(/serve, refuse/)
 })

@@ -102,6 +102,8 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
       ...(fuse.dir === undefined ? {} : { dir: resolve(fuse.dir) }),
       allowOther: fuse['allow-other'],
       driver: fuse.driver,
+      databases: fuse.databases,
+      otherFiles: fuse['other-files'],
     },
     data: {
       dir: resolve(data.dir),

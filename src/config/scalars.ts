@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import { globProblem } from '../util/glob.ts'
 import { isLoopback } from '../util/loopback.ts'
 import { parseDuration, parseSize } from '../util/units.ts'
 import { splitWords } from '../util/words.ts'
@@ -33,6 +34,13 @@ export const boolean = scalar((value) =>
 export const text = scalar((value) => {
   if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value
   return new Refusal(value === '' ? 'is empty' : `${shown(value)} is not a text: put it in quotes`)
+})
+
+/** For paths on the mount (util/glob.ts). */
+export const pattern = scalar((value) => {
+  if (typeof value !== 'string') return new Refusal(`${shown(value)} is not a pattern, such as "*.db"`)
+  const problem = globProblem(value)
+  return problem === undefined ? value : new Refusal(`${shown(value)} ${problem}`)
 })
 
 export function oneOf<const T extends readonly string[]>(...options: T) {

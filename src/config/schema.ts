@@ -10,6 +10,7 @@ import {
   duration,
   loopbackAddress,
   oneOf,
+  pattern,
   peerUrl,
   redisUrl,
   size,
@@ -20,6 +21,11 @@ const fuse = {
   dir: text.optional(),
   'allow-other': boolean.prefault(false),
   driver: oneOf('direct').prefault('direct'),
+  databases: z
+    .array(pattern, { error: 'expected a list of patterns, such as ["*.db"]' })
+    .min(1, { error: 'expected at least one pattern' })
+    .prefault(['**']),
+  'other-files': oneOf('serve', 'refuse').prefault('serve'),
 }
 
 const retention = {

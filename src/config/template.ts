@@ -11,6 +11,11 @@ fuse:
   # allow-other: false
   # How the kernel is spoken to. This version has one driver.
   # driver: direct
+  # Which files are databases: patterns as .gitignore has them, such as "*.db" (in any folder), "/*.db" (at the top) or "data/**".
+  # Without them every file that SQLite writes is one.
+  # databases: ["**"]
+  # All other files: serve them as plain files, which are not replicated; or refuse them.
+  # other-files: serve
 
 data:
   # Databases and the LTX log. Plain SQLite files once the node was stopped. "--data DIR" overrides it.

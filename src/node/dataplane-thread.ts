@@ -1,6 +1,5 @@
 /** The data plane's thread: owns the mount and all capture state, and never awaits once it serves. */
 
-import fs from 'node:fs'
 import assert from 'node:assert/strict'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
@@ -11,13 +10,12 @@ import type { Database } from '../capture/database.ts'
 import { unmarshalAnnouncements } from '../capture/announcements.ts'
 import type { Authority } from '../capture/authority.ts'
 import type { CaptureEvents } from '../capture/events.ts'
-import { classify } from '../capture/naming.ts'
-import { databaseNameProblem } from '../log/database-name.ts'
+import { DatabaseFilter } from '../capture/database-filter.ts'
+import { findDatabases } from '../capture/find-databases.ts'
 import { recoverDatabase } from '../capture/recover.ts'
 import { CaptureVolume } from '../capture/volume.ts'
 import { FsError } from '../fuse/errno.ts'
 import { Logs } from '../log/logs.ts'
-import { listLogs } from '../log/store.ts'
 import { Session } from '../fuse/session.ts'
 import { Tree } from '../fuse/tree.ts'
 import { errorMessage } from '../util/errors.ts'
@@ -25,7 +23,8 @@ import { nodeFiles as files } from '../util/files.ts'
 
 assert.ok(parentPort !== null, 'this file is the entry of a worker thread')
 const port = parentPort
-const { shared, dataDir, root, segmentSizeBytes, nodeId } = workerData as DataPlaneData
+const { shared, dataDir, root, segmentSizeBytes, nodeId, ...data } = workerData as DataPlaneData
+const filter = new DatabaseFilter(data.filter)
 const state = new SharedState(shared)
 const databases = new Map<string, Database>()
 const nowMs = Date.now
@@ -60,7 +59,7 @@ const events: CaptureEvents = {
 port.on('message', (message: ToDataPlane) => {
   switch (message.type) {
     case 'recover':
-      for (const name of findDatabases()) recover(name)
+      for (const name of findDatabases(files, dataDir, root, filter)) recover(name)
       return say({ type: 'recovered' })
     case 'recover-again':
       recover(message.database)
@@ -76,21 +75,11 @@ function recover(name: string): void {
   databases.delete(name)
   const database = recoverDatabase({ name, dataDir, root, files, events, nowMs, nodeId, segmentSizeBytes, authority })
   if (database === undefined) return
+  filter.judge(database, dataDir)
   databases.set(name, database)
   slots.publish(database)
   const { proof } = database.trust
   if (proof !== undefined) say({ type: 'unproven', database: name, proof: proof.buffer })
-}
-
-/** Every file that may be a database, and every database that has a log. */
-function findDatabases(): Set<string> {
-  const names = new Set(listLogs(files, dataDir))
-  for (const entry of fs.readdirSync(root, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue
-    const name = `${entry.parentPath}/${entry.name}`.slice(root.length + 1)
-    if (classify(name).kind === 'database' && databaseNameProblem(name) === undefined) names.add(name)
-  }
-  return names
 }
 
 function serve(deviceFd: number): void {
@@ -102,6 +91,7 @@ function serve(deviceFd: number): void {
     nodeId,
     logs: new Logs(files, dataDir, { segmentSizeBytes }),
     authority,
+    filter,
     databases: databases.values(),
   })
   const special = new NodeSpecialFiles({

@@ -55,8 +55,8 @@ export class DataPlane {
 
   constructor(options: DataPlaneOptions) {
     this.options = options
-    const { dataDir, root, segmentSizeBytes, nodeId } = options
-    const workerData: DataPlaneData = { shared: this.shared.buffer, dataDir, root, segmentSizeBytes, nodeId }
+    const { dataDir, root, segmentSizeBytes, nodeId, filter } = options
+    const workerData: DataPlaneData = { shared: this.shared.buffer, dataDir, root, segmentSizeBytes, nodeId, filter }
     this.worker = new Worker(fileURLToPath(new URL('./dataplane.js', import.meta.url)), { workerData })
     this.worker.on('message', (message: FromDataPlane) => this.receive(message))
     this.ended = new Promise((resolve, reject) => {

@@ -1,5 +1,6 @@
 /** What the control plane and the data plane's thread say to each other. Positions do not travel here: shared-state.ts. */
 
+import type { FilterOptions } from '../capture/database-filter.ts'
 import type { LogFields, LogLevel } from '../capture/events.ts'
 
 export interface DataPlaneData {
@@ -8,6 +9,7 @@ export interface DataPlaneData {
   /** The backing directory. */
   readonly root: string
   readonly segmentSizeBytes: number
+  readonly filter: FilterOptions
   readonly nodeId: bigint
 }
 

@@ -201,6 +201,7 @@ class RunningNode implements Node {
       root,
       nodeId,
       segmentSizeBytes: this.config.data.segmentSizeBytes,
+      filter: { databases: this.config.fuse.databases, otherFiles: this.config.fuse.otherFiles },
       log: (level, message, fields) => this.logger[level](fields, message),
       appeared: (database) => this.backup?.appeared(database),
     })

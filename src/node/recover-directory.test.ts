@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
+import { DatabaseFilter } from '../capture/database-filter.ts'
 import { planDirectory, recoverDirectory } from './recover-directory.ts'
 import type { RecoveredDatabase } from './recover-directory.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
@@ -288,4 +289,15 @@ test('a data directory that a node uses, or that is none, is left alone', () => 
     expect(() => recover(`${rig.dir}/elsewhere`, [])).toThrow(expect.objectContaining({ code: 'NO_DATA' }) as Error)
   }
   expect(fs.existsSync(`${rig.dir}/elsewhere`)).toBe(false)
+})
+
+test('a file that no pattern names is none of the databases', () => {
+  using rig = new Rig()
+  rig.open('delete').close()
+  fs.copyFileSync(`${rig.node.root}/a.db`, `${rig.node.root}/notes.txt`)
+  const filter = new DatabaseFilter({ databases: ['*.db'], otherFiles: 'serve' })
+  rig.node.leave()
+  expect(planDirectory(rig.dir, [], filter).map(({ name }) => name)).toEqual(['a.db'])
+  expect(recoverDirectory(rig.dir, [], 1e6, () => {}, filter).map(({ name }) => name)).toEqual(['a.db'])
+  expect(planDirectory(rig.dir, []).map(({ name }) => name)).toEqual(['a.db', 'notes.txt'])
 })

@@ -3,6 +3,8 @@
 import fs from 'node:fs'
 import { lockForLooking, openDataDirectory } from './data-directory.ts'
 import type { CaptureEvents } from '../capture/events.ts'
+import { ANY_DATABASE } from '../capture/database-filter.ts'
+import type { DatabaseFilter } from '../capture/database-filter.ts'
 import { findDatabases } from '../capture/find-databases.ts'
 import { planDatabase, recoverDatabase, refusalAdvice } from '../capture/recover.ts'
 import type { PlannedRecovery } from '../capture/recover.ts'
@@ -24,10 +26,10 @@ export interface RecoveredDatabase extends DatabasePlan {
 }
 
 /** Changes nothing below `dir`. `names`: these databases only, all without any. Throws LtxdError. */
-export function planDirectory(dir: string, names: readonly string[]): DatabasePlan[] {
+export function planDirectory(dir: string, names: readonly string[], filter = ANY_DATABASE): DatabasePlan[] {
   const unlock = lockForLooking(dir)
   try {
-    return chosen(dir, names).map((name) => plan(dir, name, { foresee: true }))
+    return chosen(dir, names, filter).map((name) => plan(dir, name, { foresee: true }))
   } finally {
     unlock()
   }
@@ -39,6 +41,7 @@ export function recoverDirectory(
   names: readonly string[],
   segmentSizeBytes: number,
   log: CaptureEvents['log'],
+  filter = ANY_DATABASE,
 ): RecoveredDatabase[] {
   lockForLooking(dir)()
   const data = openDataDirectory(dir)
@@ -46,7 +49,7 @@ export function recoverDirectory(
     const { root, nodeId } = data
     const ignore = () => {}
     const events = { log, published: ignore, sharing: ignore, guarded: ignore }
-    return chosen(dir, names).map((name) => {
+    return chosen(dir, names, filter).map((name) => {
       const planned = plan(dir, name, { foresee: false })
       const database = recoverDatabase({
         ...{ name, dataDir: dir, root, files, events, nowMs: Date.now, nodeId, segmentSizeBytes },
@@ -69,8 +72,8 @@ function plan(dir: string, name: string, { foresee }: { foresee: boolean }): Dat
   return { name, advice: refusalAdvice(dir, name), ...planned }
 }
 
-function chosen(dir: string, names: readonly string[]): string[] {
-  const all = findDatabases(files, dir, `${dir}/files`)
+function chosen(dir: string, names: readonly string[], filter: DatabaseFilter): string[] {
+  const all = findDatabases(files, dir, `${dir}/files`, filter)
   for (const name of names) {
     if (all.includes(name)) continue
     const others = fs.existsSync(`${dir}/files/${name}`) ? ': it is no name of a database' : ''

@@ -4,9 +4,11 @@ import path from 'node:path'
 import { CaptureMount } from './capture-mount.ts'
 import { SOLE } from '../../../src/capture/authority.ts'
 import type { Authority } from '../../../src/capture/authority.ts'
+import { ANY_DATABASE } from '../../../src/capture/database-filter.ts'
+import type { DatabaseFilter } from '../../../src/capture/database-filter.ts'
 import type { Database } from '../../../src/capture/database.ts'
 import type { CaptureEvents, LogFields, LogLevel } from '../../../src/capture/events.ts'
-import { classify } from '../../../src/capture/naming.ts'
+import { isDatabaseName } from '../../../src/capture/find-databases.ts'
 import { recoverDatabase } from '../../../src/capture/recover.ts'
 import { Logs } from '../../../src/log/logs.ts'
 import { CaptureVolume } from '../../../src/capture/volume.ts'
@@ -30,6 +32,8 @@ export interface InProcessOptions {
   readonly authority?: Authority
   /** RecoveryOptions.wholeReadBytes. */
   readonly wholeReadBytes?: number
+  /** Which files are databases; any by default. */
+  readonly filter?: DatabaseFilter
 }
 
 /** A data plane without FUSE and without a thread: recovery, then a volume behind `mount`. */
@@ -55,6 +59,7 @@ export class InProcessNode {
 
   constructor(options: InProcessOptions) {
     const { dataDir, files = nodeFiles, segmentSizeBytes = 1 << 20, authority = SOLE, wholeReadBytes } = options
+    const { filter = ANY_DATABASE } = options
     this.dataDir = dataDir
     this.root = `${dataDir}/files`
     this.files = files
@@ -69,7 +74,7 @@ export class InProcessNode {
     }
     const nowMs = () => this.clockMs++
     const nodeId = 1n
-    for (const name of databaseNames(dataDir, files)) {
+    for (const name of databaseNames(dataDir, files, filter)) {
       const database = recoverDatabase({
         name,
         dataDir,
@@ -82,7 +87,9 @@ export class InProcessNode {
         authority,
         ...(wholeReadBytes !== undefined && { wholeReadBytes }),
       })
-      if (database !== undefined) this.recovered.set(name, database)
+      if (database === undefined) continue
+      filter.judge(database, dataDir)
+      this.recovered.set(name, database)
     }
     this.volume = new CaptureVolume({
       root,
@@ -92,6 +99,7 @@ export class InProcessNode {
       nodeId,
       logs: new Logs(files, dataDir, { segmentSizeBytes }),
       authority,
+      filter,
       databases: this.recovered.values(),
     })
     this.mount = new CaptureMount(root, this.volume, files)
@@ -140,10 +148,10 @@ export class InProcessNode {
   }
 }
 
-function databaseNames(dataDir: string, files: Files): Set<string> {
+function databaseNames(dataDir: string, files: Files, filter: DatabaseFilter): Set<string> {
   const names = new Set(listLogs(files, dataDir))
   for (const entry of fs.readdirSync(`${dataDir}/files`, { withFileTypes: true })) {
-    if (entry.isFile() && classify(entry.name).kind === 'database') names.add(entry.name)
+    if (entry.isFile() && isDatabaseName(entry.name, filter)) names.add(entry.name)
   }
   return names
 }
