@@ -78,6 +78,21 @@ const refused = (code: string, message: RegExp) => ({
 })
 
 describe('promote', () => {
+  test('is by force only where it is asked for', async () => {
+    const asked: boolean[] = []
+    promote = async (_, { force }) => {
+      asked.push(force)
+      role = 'primary'
+    }
+    for (const body of ['{}', '{"force":true}']) {
+      role = 'replica'
+      expect((await post('/promote', { headers: JSON_TYPE, body }))[0]).toBe(200)
+    }
+    expect(asked).toEqual([false, true])
+    role = 'replica'
+    expect((await post('/promote', { headers: JSON_TYPE, body: '{"force":"yes"}' }))[0]).toBe(400)
+  })
+
   test('answers when the node leads, with its term', async () => {
     promote = async () => void (role = 'primary')
     expect(await post('/promote')).toEqual([200, { nodeId: '00000000000000ab', role: 'primary', term: '7' }])
