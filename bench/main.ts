@@ -42,7 +42,12 @@ const program = new Command('bench')
   .option('--dir <directory>', 'where to work; not on a tmpfs, whose fsync does nothing', '/var/tmp')
   .option('--backup', 'let the node back up to a directory meanwhile', false)
   .option('--one-core', 'keep the clients and the node on one core', false)
-  .option('--megabytes <n>', 'size of the database that a new replica fetches', positive, 200)
+  .option(
+    '--megabytes <n>',
+    'size of the database that a new replica fetches, and of the large one of commit-by-size',
+    positive,
+    200,
+  )
   .option('--cores <n>', 'what each process of the ltx rows may use: 1 or 2', oneOrTwo, 1)
   .exitOverride()
 

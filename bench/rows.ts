@@ -1,4 +1,5 @@
 import { bulkInsert } from './bulk-insert.ts'
+import { commitBySize } from './commit-by-size.ts'
 import type { Row } from './harness/row.ts'
 import { newReplica } from './new-replica.ts'
 import { pointReads } from './point-reads.ts'
@@ -19,6 +20,7 @@ export const ROWS: readonly Row[] = [
   pointReads,
   readsBesideWriter,
   bulkInsert,
+  commitBySize,
 ]
 
 /** The name by which the rows of LTX files (ltx/rows.ts) are asked for. */
