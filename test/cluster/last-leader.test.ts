@@ -31,7 +31,8 @@ describe.skipIf(missing.length > 0)('without a backup', () => {
     expect((await first.status())?.role).not.toBe('primary')
     await second.restart()
     await leads(second)
-    await until('the same on both', 30_000, async () => (await sum(first)) === 3)
+    await first.node.mounted()
+    await has(first, 3)
     expect(count(first, /node-2 led after all that this node has/g)).toBe(1)
   })
 
@@ -41,7 +42,8 @@ describe.skipIf(missing.length > 0)('without a backup', () => {
     await said(first, /leading on request without what node-2 committed in term 2/)
     await write(first, 4)
     await second.restart()
-    await until('the same on both', 30_000, async () => (await sum(second)) === 5)
+    await second.node.mounted()
+    await has(second, 5)
     expect(await sum(first)).toBe(5)
     expect(divergedTransactions(cluster.members, DATABASE)).toBe(1)
   })
@@ -57,7 +59,8 @@ describe.skipIf(missing.length > 0)('without a backup', () => {
     await said(second, /node-1 committed what no other node is known to have \(term 1\): this node does not lead/)
     await first.restart()
     await leads(first)
-    await until('the same on both', 30_000, async () => (await sum(second)) === 3)
+    await second.node.mounted()
+    await has(second, 3)
   })
 
   /** The first has 1, the second alone 2; only the first runs, and knows whom it waits for. */
@@ -138,7 +141,7 @@ async function start(backup?: string, nodes = 2): Promise<TestCluster> {
   const leader = await cluster.primary()
   await using app = open(leader)
   await app.exec('PRAGMA journal_mode = wal; CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1)')
-  for (const member of cluster.members) await until('the row', 30_000, async () => (await sum(member)) === 1)
+  for (const member of cluster.members) await has(member, 1)
   if (backup !== undefined) await shipped(leader)
   return cluster
 }
@@ -166,6 +169,13 @@ async function sum(member: ClusterMember): Promise<number | undefined> {
   } catch {
     return undefined
   }
+}
+
+/** Once it is mounted: SQLite would make a file below the mount point. */
+async function has(member: ClusterMember, expected: number): Promise<void> {
+  await explained(member, () =>
+    until(`${expected} on ${member.name}`, 30_000, async () => (await sum(member)) === expected),
+  )
 }
 
 async function termOf({ consul }: TestCluster): Promise<bigint> {
