@@ -7,6 +7,7 @@ import { failureText, isPassing } from './outcome.ts'
 import { parsePayload } from './payloads.ts'
 import type { RestoreContext } from './processors/context.ts'
 import { PROCESSORS, type Results } from './processors/table.ts'
+import { isLockError, isQueueError } from './queue-errors.ts'
 import { KEY_PREFIX, MAX_STALLED_COUNT, type QueueName } from './queues.ts'
 import { RedisLink } from './redis.ts'
 import { StoreShelf } from './store-shelf.ts'
@@ -15,7 +16,7 @@ import { isSuperseded, SUPERSEDED } from './superseded.ts'
 export interface PoolOptions {
   readonly redisUrl: string
   readonly queues: readonly QueueName[]
-  /** Jobs of each queue at a time. */
+  /** Compactions at a time, and restores; of snapshots and of retention half as many, so that compaction always gets on. */
   readonly concurrency: number
   /** A job, and a database, of a worker that has died is free after so long; renewed for as long as the work takes. */
   readonly lockMs: number
@@ -25,6 +26,8 @@ export interface PoolOptions {
 
 type Result = Results[QueueName] | typeof SUPERSEDED
 
+/** Nothing depends on how soon these are done. */
+const CAN_WAIT: ReadonlySet<QueueName> = new Set(['snapshot', 'retain'])
 /** A database that another worker is at is asked for again after so long. */
 const BUSY_PAUSE_MS = 1000
 const PROGRESS_INTERVAL_MS = 1000
@@ -77,7 +80,7 @@ export class WorkerPool {
     const worker = new Worker<unknown, Result>(queue, (job, token) => this.#process(queue, job, token ?? ''), {
       connection: this.#link.client,
       prefix: KEY_PREFIX,
-      concurrency,
+      concurrency: CAN_WAIT.has(queue) ? Math.ceil(concurrency / 2) : concurrency,
       lockDuration: lockMs,
       stalledInterval: lockMs / 2,
       maxStalledCount: MAX_STALLED_COUNT,
@@ -101,7 +104,7 @@ export class WorkerPool {
     if (earlier !== undefined) {
       // Taken from this worker, and given to it again before it had noticed: two runs at once would lose each other's lock.
       earlier.abort(new LockLostError(name))
-      return postpone(job, token)
+      return this.#postpone(queue, job, token)
     }
     const control = new AbortController()
     this.#inHand.set(name, control)
@@ -129,7 +132,7 @@ export class WorkerPool {
     } finally {
       this.#inHand.delete(name)
     }
-    return postpone(job, token)
+    return this.#postpone(queue, job, token)
   }
 
   async #run(queue: QueueName, job: Job, signal: AbortSignal): Promise<Results[QueueName] | typeof BUSY> {
@@ -160,14 +163,28 @@ export class WorkerPool {
     )
   }
 
+  /** Later, and not as another attempt. */
+  async #postpone(queue: QueueName, job: Job, token: string): Promise<never> {
+    try {
+      await job.moveToDelayed(Date.now() + BUSY_PAUSE_MS, token)
+    } catch (error) {
+      if (isLockError(error)) this.#sayLost(queue, 1)
+      throw error
+    }
+    throw new DelayedError()
+  }
+
   /** Others do these jobs now: they are left at once, and said once, however often renewing fails until they have ended. */
   #lost(queue: QueueName, jobs: readonly string[]): void {
     const inHand = jobs.flatMap((id) => this.#inHand.get(nameOf(queue, id)) ?? [])
     const news = inHand.filter(({ signal }) => !signal.aborted)
-    if (news.length === 0) return
     for (const control of news) control.abort(new LockLostError('a job'))
+    if (news.length > 0) this.#sayLost(queue, news.length)
+  }
+
+  #sayLost(queue: QueueName, jobs: number): void {
     this.#options.logger.warn(
-      { queue, jobs: news.length, lockMs: this.#options.lockMs },
+      { queue, jobs, lockMs: this.#options.lockMs },
       'locks of jobs ran out: this worker, or Redis, stood still for longer than they last; the jobs are done again',
     )
   }
@@ -192,23 +209,6 @@ export class WorkerPool {
 
 function nameOf(queue: QueueName, id: string | undefined): string {
   return `job ${id ?? ''} of queue ${queue}`
-}
-
-/** Later, and not as another attempt. */
-async function postpone(job: Job, token: string): Promise<never> {
-  await job.moveToDelayed(Date.now() + BUSY_PAUSE_MS, token)
-  throw new DelayedError()
-}
-
-/** BullMQ's codes, which are numbers: no lock, another's lock, no longer in hand, no longer there. */
-const LOCK_CODES = new Set<unknown>([-1, -2, -3, -6])
-
-function isLockError(error: Error): boolean {
-  return /^could not renew lock/.test(error.message) || LOCK_CODES.has((error as { code?: unknown }).code)
-}
-
-function isQueueError(error: Error): boolean {
-  return typeof (error as { code?: unknown }).code === 'number' || /^Failed to add repeatable/.test(error.message)
 }
 
 /** BullMQ keeps the message alone. */

@@ -20,8 +20,8 @@ export interface ExistingSchedule {
   readonly id: string
   readonly everyMs: number | undefined
   readonly payload: unknown
-  /** When the next job is due; undefined when that is not known. */
-  readonly nextMs: number | undefined
+  /** It has a job that is still to be done, however late. */
+  readonly hasNext: boolean
 }
 
 export interface ScheduleChanges {
@@ -47,7 +47,7 @@ export function wantedSchedules(backup: string, databases: Iterable<string>, sch
 
 /**
  * What is to be changed in one queue. A schedule that is as wanted is left alone, whoever made it, so that a scheduler that
- * starts again, or runs twice, moves nothing; one whose next job is long overdue has lost it, and is made anew. Schedules of
+ * starts again, or runs twice, moves nothing; one that has lost its next job is made anew. Schedules of
  * other backups are not looked at.
  */
 export function planSchedules(
@@ -61,19 +61,14 @@ export function planSchedules(
   const own = `${backupId(backup)}.`
   return {
     upsert: wanted
-      .filter((schedule) => !isAsWanted(schedule, byId.get(schedule.id), nowMs))
+      .filter((schedule) => !isAsWanted(schedule, byId.get(schedule.id)))
       .map((schedule) => ({ ...schedule, startMs: nextBoundary(nowMs, schedule.everyMs) })),
     remove: existing.filter(({ id }) => id.startsWith(own) && !ids.has(id)).map(({ id }) => id),
   }
 }
 
-/** So many intervals, and a minute: workers may all be away, and then a job waits, which is no loss. */
-const OVERDUE_INTERVALS = 2
-const OVERDUE_MS = 60_000
-
-function isAsWanted({ everyMs, payload }: Schedule, existing: ExistingSchedule | undefined, nowMs: number): boolean {
-  if (existing === undefined || existing.everyMs !== everyMs || existing.nextMs === undefined) return false
-  if (existing.nextMs < nowMs - OVERDUE_INTERVALS * everyMs - OVERDUE_MS) return false
+function isAsWanted({ everyMs, payload }: Schedule, existing: ExistingSchedule | undefined): boolean {
+  if (existing === undefined || existing.everyMs !== everyMs || !existing.hasNext) return false
   return canonical(existing.payload) === canonical(payload)
 }
 

@@ -93,7 +93,10 @@ export class Scheduler {
     for (const name of SCHEDULED) {
       const queue = this.#queues?.[name]
       if (queue === undefined) return
-      const existing = (await queue.getJobSchedulers()).map(toExisting)
+      const existing: ExistingSchedule[] = []
+      for (const scheduler of await queue.getJobSchedulers()) {
+        existing.push(await toExisting(queue, scheduler, this.#clock.now()))
+      }
       const mine = wanted.filter((item) => item.queue === name)
       const { upsert, remove } = planSchedules(backup, mine, existing, this.#clock.now())
       for (const { id, everyMs, startMs, payload } of upsert) {
@@ -109,7 +112,21 @@ export class Scheduler {
   }
 }
 
-function toExisting(scheduler: Awaited<ReturnType<Queue['getJobSchedulers']>>[number]): ExistingSchedule {
-  const { key, every, template, next } = scheduler
-  return { id: key, everyMs: every, payload: template?.data as unknown, nextMs: next }
+/** So late a job may just wait for a worker. */
+const LATE_MS = 60_000
+
+/**
+ * One whose next job is late is not made anew while that job is there: where all workers are away, or too few, making it anew
+ * would send it to the end of the queue, again and again.
+ */
+async function toExisting(
+  queue: Queue,
+  { key, every, template, next }: Awaited<ReturnType<Queue['getJobSchedulers']>>[number],
+  nowMs: number,
+): Promise<ExistingSchedule> {
+  const hasNext =
+    next !== undefined && (next > nowMs - LATE_MS || PENDING.has(await queue.getJobState(`repeat:${key}:${next}`)))
+  return { id: key, everyMs: every, payload: template?.data as unknown, hasNext }
 }
+
+const PENDING = new Set(['waiting', 'delayed', 'prioritized', 'active'])

@@ -28,7 +28,7 @@ export function register(program: Command): void {
         .argParser(parseQueues)
         .default([...QUEUE_NAMES], QUEUE_NAMES.join(',')),
     )
-    .option('--concurrency <n>', 'jobs of each queue at a time', parseConcurrency, 2)
+    .option('--concurrency <n>', 'compactions at a time, and restores; half as many snapshots', parseConcurrency, 2)
     .option('--output-dir <dir>', 'restores may write files below it; without it, only objects')
     .addOption(
       new Option('--lock-time <duration>', 'the jobs of a worker that died are done again after this')

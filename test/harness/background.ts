@@ -40,6 +40,10 @@ export class BackgroundCommand {
     })
   }
 
+  send(signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
+  }
+
   /** Asks it to stop; gives its exit code, or the signal that ended it. */
   async stop(signal: NodeJS.Signals = 'SIGTERM', deadlineMs = 30_000): Promise<number | NodeJS.Signals> {
     this.#child.kill(signal)

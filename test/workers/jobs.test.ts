@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { QueueEvents } from 'bullmq'
+import { QueueEvents, type Job } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
@@ -11,6 +11,7 @@ import { formatChecksum, formatTXID, toTXID, type TXID } from '../../src/ltx/typ
 import { openObjectStore } from '../../src/objectstore/open.ts'
 import { enqueue } from '../../workers/enqueue.ts'
 import { KEY_PREFIX, type QueueName } from '../../workers/queues.ts'
+import { isSuperseded } from '../../workers/superseded.ts'
 import { ltxd } from '../cli/run.ts'
 import { BackgroundCommand } from '../harness/background.ts'
 import { RedisServer } from '../harness/redis-server.ts'
@@ -114,6 +115,20 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
     const payload = { backup, database: database(), output: { key: 'twice.db' } }
     const [first, second] = [await enqueue(client, 'restore', payload), await enqueue(client, 'restore', payload)]
     expect(second.id).toBe(first.id)
+  })
+
+  test('a job of a schedule that comes back when a newer one has begun is dropped', async () => {
+    const job = (id: string, schedule?: string) => ({ id, repeatJobKey: schedule }) as Job
+    const begins = (dueMs: number) => isSuperseded(client, job(`repeat:of:a:${dueMs}`, 'of:a'))
+    expect(await begins(1000)).toBe(false)
+    expect(await begins(1000)).toBe(false)
+    expect(await begins(3000)).toBe(false)
+    expect(await begins(1000)).toBe(true)
+    expect(await begins(2000)).toBe(true)
+    expect(await begins(3000)).toBe(false)
+    // Of another schedule, and of none.
+    expect(await isSuperseded(client, job('repeat:of:b:1000', 'of:b'))).toBe(false)
+    expect(await isSuperseded(client, job('1'))).toBe(false)
   })
 
   test('levels, a snapshot and retention are asked for as often as one likes', async () => {

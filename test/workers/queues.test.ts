@@ -90,26 +90,38 @@ describe.skipIf(findTool('redis-server') === undefined)('workers that are killed
         await store.close()
         await end()
       })
-      const log = join(dir, `${place}.log`)
-      onTestFailed(async () => console.log((await readFile(log, 'utf8')).slice(-6000)))
+      const logs: string[] = []
+      onTestFailed(async () => {
+        const lines = (await Promise.all(logs.map((log) => readFile(log, 'utf8')))).flatMap((text) => text.split('\n'))
+        console.log(lines.sort().join('\n').slice(-6000))
+      })
       const start = (...args: string[]) => {
+        const log = join(dir, `${place}-${logs.length}.log`)
+        logs.push(log)
         const command = new BackgroundCommand([...args, '--redis', redis.url], log, env, dir)
         running.add(command)
         return command
       }
-      const worker = () => start('worker', '--lock-time', LOCK_TIME, '--concurrency', '4')
-      const scheduler = () => start('scheduler', '--backup', url, '--discover', '1s')
+      const worker = () => start('worker', '--lock-time', LOCK_TIME)
+      const scheduler = () => start('scheduler', '--backup', url, '--discover', '5s')
       const random = seeded(SEED)
       const fleet = new Fleet(store, DATABASES, SEED)
 
       const workers = Array.from({ length: WORKERS }, worker)
       // Two of them: nothing may come of it twice.
       const schedulers = [scheduler(), scheduler()]
+      const compactions = () =>
+        [...running].reduce((sum, it) => sum + (it.output().match(/job done queue=compact/g)?.length ?? 0), 0)
       let kills = 0
       killing = (async () => {
         while (Date.now() < stopAt) {
           const pauseMs = 500 + random(1500)
           await new Promise((resolve) => setTimeout(resolve, pauseMs))
+          // Killed faster than anything gets done, they would only show that nothing does.
+          const before = compactions()
+          while (Date.now() < stopAt && compactions() === before) {
+            await new Promise((resolve) => setTimeout(resolve, 50))
+          }
           const [of, start] = random(6) === 0 ? [schedulers, scheduler] : [workers, worker]
           const victim = random(of.length)
           // One that has not begun has nothing to lose.
