@@ -93,7 +93,8 @@ export class Workload {
     return Array.from({ length: count }, () => this.change()).join('; ')
   }
 
-  private change(): string {
+  /** One statement that changes rows. */
+  change(): string {
     const { random } = this
     const dice = random.integer(1, 10)
     if (dice <= 5) return this.insert(random.integer(1, 8), random.integer(10, 900))

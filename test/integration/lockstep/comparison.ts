@@ -1,0 +1,127 @@
+import fs from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Sqlite from 'better-sqlite3'
+import { LogFollower } from '../../harness/log-follower.ts'
+import type { Pair } from './session.ts'
+
+/** The files of a database in all the places where it is: on the mount, in the plain directory, behind the mount, in the log. */
+export class Places {
+  readonly name: string
+  readonly paths: Pair
+  readonly behind: string
+  readonly log: LogFollower
+
+  constructor(name: string, directories: { readonly mount: string; readonly plain: string; readonly data: string }) {
+    this.name = name
+    this.paths = [`${directories.mount}/${name}`, `${directories.plain}/${name}`]
+    this.behind = `${directories.data}/files/${name}`
+    this.log = new LogFollower(directories.data, name)
+  }
+
+  /** The last transaction that was compared. */
+  get txid(): bigint {
+    return this.log.database.txid
+  }
+
+  /** Whether a connection has the plain file for itself. A WAL without `-shm` keeps its lock whatever its connection is told. */
+  isLocked(): boolean {
+    const fresh = new Sqlite(this.paths[1], { timeout: 0 })
+    try {
+      fresh.prepare('SELECT count(*) FROM sqlite_schema').get()
+      return false
+    } catch (error) {
+      if (error instanceof Sqlite.SqliteError && error.code === 'SQLITE_BUSY') return true
+      throw error
+    } finally {
+      fresh.close()
+    }
+  }
+
+  /**
+   * The pages on the mount, in the plain file and in the replayed log are the same, byte for byte, and in order by themselves. Seen by
+   * connections of their own: the writer's cache still has what the free-list's leaves once were.
+   */
+  async compareShared(when: string): Promise<void> {
+    const [here, there] = this.paths.map((path) => {
+      const fresh = new Sqlite(path, { timeout: 10_000 })
+      same(JSON.stringify(fresh.pragma('integrity_check')), '[{"integrity_check":"ok"}]', `integrity after ${when}`)
+      const bytes = fresh.serialize()
+      fresh.close()
+      return bytes
+    }) as [Buffer, Buffer]
+    await this.log.catchUp()
+    same(firstDifference(here, there), undefined, `the pages on the mount and in the plain file after ${when}`)
+    same(
+      firstDifference(here, this.log.database.bytes()),
+      undefined,
+      `the pages on the mount and in the log after ${when}`,
+    )
+  }
+
+  /** The state that was committed last, of which the log must have the very pages; the mount is not looked at. */
+  async compareLog(when: string): Promise<void> {
+    const fresh = new Sqlite(this.paths[1], { timeout: 10_000 })
+    const bytes = fresh.serialize()
+    fresh.close()
+    await this.log.catchUp()
+    same(
+      firstDifference(this.log.database.bytes(), bytes),
+      undefined,
+      `the pages in the log and in the plain file after ${when}`,
+    )
+  }
+
+  /** In rollback mode, between transactions: the file behind the mount is what the log tells. */
+  async compareBehind(when: string): Promise<void> {
+    await this.log.catchUp()
+    const behind = fs.readFileSync(this.behind)
+    same(
+      firstDifference(this.log.database.bytes(), behind),
+      undefined,
+      `the log and the file behind the mount after ${when}`,
+    )
+  }
+
+  /** Nobody has it open: four files are one, and nothing is beside them that is not beside the plain one. */
+  async compareClosed(when: string): Promise<void> {
+    await settled(`${this.behind}-wal`)
+    await this.log.catchUp()
+    const [here, there] = this.paths.map((path) => fs.readFileSync(path)) as [Buffer, Buffer]
+    same(firstDifference(here, there), undefined, `the file on the mount and the plain one, closed after ${when}`)
+    same(
+      firstDifference(here, fs.readFileSync(this.behind)),
+      undefined,
+      `the file behind the mount, closed after ${when}`,
+    )
+    same(firstDifference(here, this.log.database.bytes()), undefined, `the file and its log, closed after ${when}`)
+    for (const suffix of ['-wal', '-shm', '-journal']) {
+      const [ours, theirs] = this.paths.map((path) => sizeOf(path + suffix))
+      same(ours, theirs, `the size of ${suffix}, closed after ${when}`)
+    }
+  }
+}
+
+/** A checkpoint by ltxd may be under way when the last application closes: the WAL goes when it is done. */
+async function settled(wal: string): Promise<void> {
+  for (let i = 0; fs.existsSync(wal); i++) {
+    if (i === 10_000) throw new Error(`${wal} is still there, though nobody has the database open`)
+    await sleep(1)
+  }
+}
+
+function sizeOf(path: string): number {
+  return fs.statSync(path, { throwIfNoEntry: false })?.size ?? -1
+}
+
+/** undefined when they are equal; else where they differ. */
+function firstDifference(a: Buffer, b: Buffer): string | undefined {
+  if (a.equals(b)) return undefined
+  if (a.length !== b.length) return `${a.length} bytes and ${b.length} bytes`
+  const at = a.findIndex((byte, i) => byte !== b[i])
+  return `byte ${at}: ${a[at]} and ${b[at]}`
+}
+
+export function same<T>(actual: T, expected: T, what: string): void {
+  if (actual !== expected)
+    throw new Error(`${what} differs: ${String(actual)} on the mount, ${String(expected)} otherwise`)
+}

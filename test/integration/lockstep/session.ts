@@ -1,0 +1,64 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import path from 'node:path'
+import { TYPESCRIPT_ARGUMENTS } from '../../harness/typescript.ts'
+
+/** A database's paths on the mount and in the plain directory. */
+export type Pair = readonly [here: string, there: string]
+
+export type Request =
+  | { readonly op: 'open'; readonly paths: Pair }
+  | { readonly op: 'close' | 'content' | 'pages' }
+  /** `alone`: nobody else has the database open. */
+  | { readonly op: 'run'; readonly statements: readonly Pair[]; readonly alone: boolean }
+  | { readonly op: 'backup'; readonly paths: Pair }
+
+export interface Outcome {
+  readonly here: string
+  readonly there: string
+}
+
+export interface Reply {
+  readonly outcome?: Outcome
+  readonly inTransaction?: boolean
+  readonly failed?: string
+}
+
+/** The controlling side of `session-process.ts`: an application in a process of its own. */
+export class Session {
+  isOpen = false
+  inTransaction = false
+  private readonly child: ChildProcess
+
+  constructor() {
+    this.child = fork(path.join(import.meta.dirname, 'session-process.ts'), { execArgv: [...TYPESCRIPT_ARGUMENTS] })
+  }
+
+  async open(paths: Pair): Promise<void> {
+    await this.ask({ op: 'open', paths })
+    this.isOpen = true
+  }
+
+  async close(): Promise<void> {
+    if (this.isOpen) await this.ask({ op: 'close' })
+    this.isOpen = this.inTransaction = false
+  }
+
+  async ask(request: Request): Promise<Outcome> {
+    const reply = await new Promise<Reply>((resolve, reject) => {
+      const ended = () => reject(new Error('a process of the test has ended'))
+      this.child.once('exit', ended)
+      this.child.once('message', (message) => {
+        this.child.off('exit', ended)
+        resolve(message as Reply)
+      })
+      this.child.send(request)
+    })
+    if (reply.failed !== undefined) throw new Error(reply.failed)
+    if (reply.inTransaction !== undefined) this.inTransaction = reply.inTransaction
+    return reply.outcome ?? { here: '', there: '' }
+  }
+
+  end(): void {
+    this.child.disconnect()
+  }
+}
