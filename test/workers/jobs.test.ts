@@ -1,20 +1,25 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { QueueEvents, type Job } from 'bullmq'
+import { Queue, QueueEvents, type Job } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
+import { systemClock } from '../../src/backup/clock.ts'
+import { DEFAULT_SCHEDULE } from '../../src/backup/levels.ts'
 import { compactUpTo } from '../../src/backup/upkeep.ts'
 import { SEED } from '../../src/backup/testing.ts'
 import { formatChecksum, formatTXID, toTXID, type TXID } from '../../src/ltx/types.ts'
 import { openObjectStore } from '../../src/objectstore/open.ts'
+import { createLogger } from '../../src/util/log.ts'
 import { enqueue } from '../../workers/enqueue.ts'
 import { KEY_PREFIX, type QueueName } from '../../workers/queues.ts'
+import { Scheduler } from '../../workers/scheduler.ts'
 import { isSuperseded } from '../../workers/superseded.ts'
 import { ltxd } from '../cli/run.ts'
 import { BackgroundCommand } from '../harness/background.ts'
 import { RedisServer } from '../harness/redis-server.ts'
+import { until } from '../harness/wait.ts'
 import { filesOf, flaws, Fleet } from './fleet.ts'
 
 if (findTool('redis-server') === undefined && process.env.CI === 'true')
@@ -129,6 +134,42 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
     // Of another schedule, and of none.
     expect(await isSuperseded(client, job('repeat:of:b:1000', 'of:b'))).toBe(false)
     expect(await isSuperseded(client, job('1'))).toBe(false)
+  })
+
+  test('a schedule whose job is late keeps it; one that has lost it gets another', async () => {
+    const DAY_MS = 24 * 3_600_000
+    const schedule = {
+      ...DEFAULT_SCHEDULE,
+      levels: [{ level: 1, intervalMs: DAY_MS }],
+      snapshotIntervalMs: DAY_MS,
+      retentionCheckIntervalMs: DAY_MS,
+    }
+    const queue = new Queue('retain', { connection: client, prefix: KEY_PREFIX })
+    /** One turn of a scheduler, at this time: how many schedules it has made. */
+    const added = async (now: () => number) => {
+      const lines: string[] = []
+      const logger = createLogger({ level: 'debug', format: 'text', write: (line) => void lines.push(line) })
+      const clock = { ...systemClock, now }
+      const options = { redisUrl: redis.url, backup, schedule, discoverIntervalMs: DAY_MS, logger, clock }
+      const scheduler = new Scheduler(options)
+      await scheduler.start()
+      const turn = () => /schedules are as wanted.* added=(\d+)/.exec(lines.join(''))?.[1]
+      const found = await until('a turn of the scheduler', 20_000, turn)
+      await scheduler.stop(1000)
+      return Number(found)
+    }
+    try {
+      const late = () => Date.now() + 10 * DAY_MS
+      expect(await added(Date.now)).toBe(6)
+      expect(await added(late)).toBe(0)
+      const [job] = await queue.getDelayed()
+      // As a Redis that was restored from an older state has it.
+      await client.zrem(`${KEY_PREFIX}:retain:delayed`, job!.id!)
+      await client.del(`${KEY_PREFIX}:retain:${job!.id!}`)
+      expect(await added(late)).toBe(1)
+    } finally {
+      await queue.close()
+    }
   })
 
   test('levels, a snapshot and retention are asked for as often as one likes', async () => {
