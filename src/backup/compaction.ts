@@ -36,7 +36,7 @@ export async function compactLevel(
 ): Promise<FileRef[]> {
   const listed = options.history ?? (await loadHistory(store, database))
   const descriptions = new Descriptions(store)
-  const history = await settled(listed, uncovered(listed, level), descriptions, options.nowMs ?? Date.now())
+  const history = await settled(listed, level > 1 ? [] : uncovered(listed), descriptions, options.nowMs ?? Date.now())
   const groups = planCompaction(history, level)
   const written: FileRef[] = []
   if (groups.length === 0) return written
@@ -56,10 +56,9 @@ export async function compactLevel(
   return written
 }
 
-/** The files of level 0 that a level may take from. What is above was settled when it was made. */
-function uncovered(history: BackupHistory, level: number): BackupFile[] {
-  if (level > 1) return []
-  const covered = coveredUpTo(history, level)
+/** The files of level 0 that are not part of level 1 yet: what is, was settled when that was made. */
+function uncovered(history: BackupHistory): BackupFile[] {
+  const covered = coveredUpTo(history, 1)
   return filesOfLevel(history, 0).filter(({ max }) => max > covered)
 }
 
@@ -74,7 +73,7 @@ export async function snapshotFromBackup(
 ): Promise<FileRef | undefined> {
   const listed = options.history ?? (await loadHistory(store, database))
   const descriptions = new Descriptions(store)
-  const history = await settled(listed, filesOfLevel(listed, 0), descriptions, options.nowMs ?? Date.now())
+  const history = await settled(listed, uncovered(listed), descriptions, options.nowMs ?? Date.now())
   if (history !== listed && !isRestorable(history)) return undefined
   const plan = planRestore(history, NEWEST)
   if (plan.length === 1 && plan[0].level === SNAPSHOT_LEVEL) return undefined

@@ -64,6 +64,15 @@ describe(`what upkeep asks of a store (LTXD_SEED=${SEED})`, () => {
     expect(new Set(store.heads).size).toBe(store.heads.length)
     expect(store.atOnce).toBeGreaterThan(8)
     expect(store.asked()).toEqual({ lists: 1, heads: 30 })
+  })
+
+  it('is nothing of what a higher level holds, for a snapshot too', async () => {
+    const store = new CountingStore()
+    const { database } = await shipped(store, 30)
+    expect(await compactUpTo(store, database, 2)).toHaveLength(2)
+    store.asked()
     expect(await snapshotOnce(store, database)).toMatchObject({ outcome: 'made' })
+    expect(store.heads.filter((key) => key.includes('/0000/'))).toEqual([])
+    expect(await snapshotOnce(store, database)).toEqual({ outcome: 'current' })
   })
 })
