@@ -123,12 +123,23 @@ export class DataPlane {
     this.doorbell = undefined
   }
 
+  /**
+   * The mount is about to be detached while files on it are open. Nothing is written on it any more, and `stop` reaches the
+   * thread although no file has a name there.
+   */
+  async keepReachable(mountDir: string): Promise<void> {
+    this.shared.leads = false
+    if (this.deviceFd === undefined) return
+    const ended = this.ended.catch(() => undefined)
+    this.doorbell = (await Promise.race([hangDoorbell(mountDir, this.deviceFd), ended])) ?? undefined
+  }
+
   /** Lets the request at hand finish, makes everything durable, and ends the thread. */
   async stop(): Promise<void> {
     this.shared.requestStop()
     if (this.deviceFd === undefined) await this.worker.terminate()
     else ringDoorbell(this.deviceFd)
-    await this.ended
+    await this.ended.finally(() => this.releaseMount())
   }
 
   observe(observer: WalObserver): void {

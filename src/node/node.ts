@@ -16,7 +16,7 @@ import { startApi } from '../api/server.ts'
 import type { Api } from '../api/server.ts'
 import type { ClusterConfig, Config } from '../config/config.ts'
 import { damageFound } from '../capture/refusal.ts'
-import { clearStaleMount, mountDirect, unmount } from '../fuse/mount.ts'
+import { clearStaleMount, mount, unmount } from '../fuse/mount.ts'
 import { logDirectory } from '../log/store.ts'
 import { doubt } from '../log/trust.ts'
 import { formatPosition, formatTXID } from '../ltx/types.ts'
@@ -102,7 +102,7 @@ class RunningNode implements Node {
     signal?.throwIfAborted()
     const strays = setAsideStrays(this.mountDir, `${data.dir}/strays`)
     if (strays.length > 0) logger.warn({ strays }, 'set aside journals that were left below the mount')
-    this.device = mountDirect(this.mountDir, { fsname: 'ltxd', allowOther: config.fuse.allowOther })
+    this.device = await mount(this.mountDir, { fsname: 'ltxd', allowOther: config.fuse.allowOther })
     this.scrubber = this.prepareScrubber(data, plane)
     await plane.serve(this.mountDir, this.device)
     this.scrubber.start()
@@ -285,7 +285,7 @@ class RunningNode implements Node {
     await this.checkpoints?.stop()
     this.plane?.releaseMount()
     if (this.device !== undefined) {
-      const left = await unmount(this.mountDir)
+      const left = await unmount(this.mountDir, async () => this.plane?.keepReachable(this.mountDir))
       if (left === 'detached')
         this.logger.warn({ mount: this.mountDir }, 'files were still open: their owners get errors from now on')
     }

@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { MOUNT_TYPE } from '../fuse/mount-point.ts'
 import { mountAt } from '../fuse/mountinfo.ts'
+import { unmountCommand } from '../fuse/unmount-command.ts'
 
 const TIMEOUT_MS = 5_000
 
@@ -22,8 +24,8 @@ export function leaveAtOnce(mountDir: string): never {
 function detachMount(directory: string): void {
   try {
     const target = join(realpathSync(dirname(directory)), basename(directory))
-    if (mountAt(target)?.type !== 'fuse.ltxd') return
-    spawnSync('umount', ['-i', '-c', '-l', target], { timeout: TIMEOUT_MS, stdio: 'ignore' })
+    if (mountAt(target)?.type !== MOUNT_TYPE) return
+    spawnSync(...unmountCommand(target, 'lazy'), { timeout: TIMEOUT_MS, stdio: 'ignore' })
   } catch {
     return
   }

@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import fs from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Random } from '../harness/random.ts'
-import { Served, shell, python } from './served.ts'
+import { IS_ROOT, python, Served, shell } from './served.ts'
 
 let served: Served
 beforeAll(async () => void (served = await Served.start()))
@@ -167,14 +167,17 @@ os.fsync(os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY))`,
     expect([requests.FSYNC, requests.FSYNCDIR]).toEqual([2, 1])
   })
 
-  it('keeps its inode number over closing, forgetting and renaming, and listings show the same one', async () => {
-    await fs.writeFile(served.at('numbered'), '')
-    const { ino } = await fs.stat(served.at('numbered'))
-    await fs.rename(served.at('numbered'), served.at('renumbered'))
-    await shell(served.mount, 'echo 2 > /proc/sys/vm/drop_caches')
-    expect((await fs.stat(served.at('renumbered'))).ino).toBe(ino)
-    expect(await shell(served.mount, 'ls -i | grep renumbered')).toContain(`${ino} renumbered`)
-  })
+  it.runIf(IS_ROOT)(
+    'keeps its inode number over closing, forgetting and renaming, and listings show the same one',
+    async () => {
+      await fs.writeFile(served.at('numbered'), '')
+      const { ino } = await fs.stat(served.at('numbered'))
+      await fs.rename(served.at('numbered'), served.at('renumbered'))
+      await shell(served.mount, 'echo 2 > /proc/sys/vm/drop_caches')
+      expect((await fs.stat(served.at('renumbered'))).ino).toBe(ino)
+      expect(await shell(served.mount, 'ls -i | grep renumbered')).toContain(`${ino} renumbered`)
+    },
+  )
 })
 
 describe('what the kernel remembers', () => {
@@ -205,7 +208,7 @@ describe('what the kernel remembers', () => {
     expect(requests.FLUSH).toBeUndefined()
   })
 
-  it('nothing of it outlives the file: memory is given back when the kernel forgets', async () => {
+  it.runIf(IS_ROOT)('nothing of it outlives the file: memory is given back when the kernel forgets', async () => {
     await shell(served.mount, 'mkdir many; for i in $(seq 500); do : > many/f$i; done; rm -r many')
     await shell(served.mount, 'sync; echo 2 > /proc/sys/vm/drop_caches')
     expect(Number(await served.ask('nodes'))).toBeLessThan(100)

@@ -1,5 +1,5 @@
 /**
- * Serves a directory through the direct driver, as it is, in the shape of the real daemon: a worker thread blocks in
+ * Serves a directory as it is, through the driver that its user has, in the shape of the real daemon: a worker thread blocks in
  * the session's loop, the main thread stays free. Usage: plain-server.ts BACKING MOUNTPOINT [FACTS].
  * With FACTS, a JSON file that is read anew each time, it has the node's special files, which tell what that says.
  *
@@ -13,7 +13,7 @@ import fs from 'node:fs'
 import { createInterface } from 'node:readline'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
 import { hangDoorbell, ringDoorbell } from '../../src/fuse/doorbell.ts'
-import { clearStaleMount, mountDirect, unmount } from '../../src/fuse/mount.ts'
+import { clearStaleMount, mount, unmount } from '../../src/fuse/mount.ts'
 import { ROOT_ID } from '../../src/fuse/kernel.ts'
 import { invalidateEntry, invalidateInode } from '../../src/fuse/notify.ts'
 import { PlainVolume } from '../../src/fuse/plain.ts'
@@ -23,7 +23,8 @@ import { parsePosition } from '../../src/ltx/types.ts'
 import { NodeSpecialFiles } from '../../src/node/special-files.ts'
 import type { Facts } from './served.ts'
 
-const QUESTIONS = ['', 'counts', 'nodes', 'halt']
+/** The last one is not asked from outside, and not answered. */
+const QUESTIONS = ['', 'counts', 'nodes', 'halt', 'leave']
 
 interface Shared {
   readonly device: number
@@ -44,7 +45,8 @@ else serve(workerData as Shared)
 
 async function control(backing: string, mountPoint: string, facts: string | undefined): Promise<void> {
   if (await clearStaleMount(mountPoint)) console.log('cleared')
-  const device = mountDirect(mountPoint, { allowOther: true })
+  // root serves others too; who is not root asks for what every machine permits
+  const device = await mount(mountPoint, { allowOther: process.geteuid?.() === 0 })
   const question = new Int32Array(new SharedArrayBuffer(4))
   const shared: Shared = { device, backing, facts, question }
   const worker = new Worker(WORKER, { eval: true, workerData: { ...shared, file: import.meta.url } })
@@ -58,9 +60,18 @@ async function control(backing: string, mountPoint: string, facts: string | unde
   let ending: Promise<void> | undefined
   const end = async (): Promise<void> => {
     fs.closeSync(doorbell)
-    console.log(await unmount(mountPoint))
+    let held: number | undefined
+    const outcome = await unmount(mountPoint, async () => {
+      held = (await Promise.race([hangDoorbell(mountPoint, device), exited])) ?? undefined
+    })
+    if (held !== undefined) {
+      Atomics.store(question, 0, QUESTIONS.indexOf('leave'))
+      ringDoorbell(device)
+    }
     await exited
+    if (held !== undefined) fs.closeSync(held)
     fs.closeSync(device)
+    console.log(outcome)
     process.stdin.destroy()
   }
   createInterface({ input: process.stdin })
@@ -89,12 +100,12 @@ function serve({ device, backing, facts, question }: Shared): void {
       const asked = QUESTIONS[Atomics.exchange(question, 0, 0)]
       if (asked === 'counts') answer(JSON.stringify(session.counts()))
       if (asked === 'nodes') answer(String(tree.nodeCount))
-      return asked === 'halt' ? 'stop' : undefined
+      if (asked === 'halt') answer('stopped')
+      return asked === 'halt' || asked === 'leave' ? 'stop' : undefined
     },
   })
-  const end = session.serve()
+  session.serve()
   tree.close()
-  if (end === 'stopped') answer(end)
 }
 
 function specialFiles(facts: () => Facts): NodeSpecialFiles {

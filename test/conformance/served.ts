@@ -22,7 +22,10 @@ export interface Facts {
   readonly positions?: Readonly<Record<string, string>>
 }
 
-/** A directory served through the direct driver by a child process, under a fresh temporary directory. */
+/** Who runs the suite decides which driver it is about: the direct one as root, else fusermount3. */
+export const IS_ROOT = process.geteuid?.() === 0
+
+/** A directory served by a child process of this process's user, under a fresh temporary directory. */
 export class Served {
   readonly directory: string
   readonly backing: string

@@ -42,7 +42,8 @@ export function mountsBelow(directory: string): string[] {
 /** Detaches whatever is mounted at `directory`, also when its server is gone. No error when nothing is. */
 export async function detach(directory: string): Promise<void> {
   while (isMounted(directory)) {
-    await run('umount', ['-l', directory], { timeout: 10_000, killSignal: 'SIGKILL' })
+    const [program, args] = process.geteuid?.() === 0 ? ['umount', ['-l']] : ['fusermount3', ['-u', '-z']]
+    await run(program, [...args, directory], { timeout: 10_000, killSignal: 'SIGKILL' })
   }
 }
 

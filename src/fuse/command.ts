@@ -1,0 +1,32 @@
+import { spawn } from 'node:child_process'
+
+export interface Outcome {
+  /** Null: it could not be started, or did not end in time. */
+  readonly status: number | null
+  readonly stderr: string
+}
+
+export const COMMAND_TIMEOUT_MS = 10_000
+
+/** Runs a command in the C locale. One that does not end in time is left behind: it may not be killable. */
+export function run(command: string, args: readonly string[], timeoutMs = COMMAND_TIMEOUT_MS): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, LC_ALL: 'C' } })
+    let stderr = ''
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      child.unref()
+      child.stderr.destroy()
+      resolve({ status: null, stderr: `${command} did not end within ${timeoutMs} ms` })
+    }, timeoutMs)
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
+    child.on('error', (error) => {
+      clearTimeout(timer)
+      resolve({ status: null, stderr: error.message })
+    })
+    child.on('close', (status) => {
+      clearTimeout(timer)
+      resolve({ status, stderr: stderr.trim() })
+    })
+  })
+}
