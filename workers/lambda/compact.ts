@@ -26,10 +26,12 @@ export async function handler(_event: unknown, context?: LambdaContext): Promise
   const shelf = new StoreShelf()
   try {
     const store = shelf.borrow(signal).open(backup)
+    // Also when time is over already: what is postponed has names.
+    const unhurried = shelf.borrow(new AbortController().signal).open(backup)
     const databases: Record<string, CompactResult> = {}
     const postponed: string[] = []
     const failures: string[] = []
-    for (const database of (await loadHistories(store)).keys()) {
+    for (const database of (await loadHistories(unhurried)).keys()) {
       try {
         signal.throwIfAborted()
         databases[database] = await compact({ backup, database, level }, { store, signal, progress, nowMs: Date.now })
