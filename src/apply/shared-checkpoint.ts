@@ -71,15 +71,21 @@ export class SharedCheckpoint {
     return { state, pages: this.#pages }
   }
 
+  /** The same again and again, until little is left. Throws WalGuardError. */
+  async runNearEnd(): Promise<CheckpointOutcome> {
+    let state: CheckpointState = 'behind'
+    for (let pass = 0; pass < MAX_PASSES && state === 'behind' && !this.#isNearEnd(); pass++) {
+      state = await this.#pass(() => this.#yield())
+    }
+    return { state, pages: this.#pages }
+  }
+
   /**
    * The same, and then the rest while no transaction can begin, so that the next one begins the WAL anew. That takes some milliseconds, which
    * busy handlers bridge. Throws WalGuardError.
    */
   async runAndRestart(): Promise<CheckpointOutcome> {
-    let state: CheckpointState = 'behind'
-    for (let pass = 0; pass < MAX_PASSES && state === 'behind' && !this.#isNearEnd(); pass++) {
-      state = await this.#pass(() => this.#yield())
-    }
+    const { state } = await this.runNearEnd()
     if ((state !== 'behind' && state !== 'complete') || !(await this.#keepUnwritten())) {
       return { state, pages: this.#pages }
     }
@@ -93,6 +99,20 @@ export class SharedCheckpoint {
     } finally {
       this.#index.letBeWritten()
     }
+  }
+
+  /**
+   * Whether the WAL holds nothing that its index does not know: frames of this generation beyond its last one may be a transaction that was
+   * committed and not published, which SQLite brings back when it reads the WAL anew.
+   */
+  endsWithIndex(): boolean {
+    const header = this.#index.header()
+    if (header === undefined) return false
+    const bytes = new Uint8Array(FRAME_HEADER_SIZE)
+    const view = new DataView(bytes.buffer)
+    const n = this.#database.readWal(bytes, FRAME_HEADER_SIZE, frameOffset(header.maxFrame, header.pageSize))
+    const isOfThisGeneration = frameField.salt1(view, 0) === header.salt1 && frameField.salt2(view, 0) === header.salt2
+    return n < FRAME_HEADER_SIZE || !isOfThisGeneration
   }
 
   /** `pause`: false where it shall not go on. */

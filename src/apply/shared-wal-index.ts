@@ -115,6 +115,16 @@ export class SharedWalIndex {
     }
   }
 
+  /** Until `takeBack`, applications checkpoint by themselves. */
+  letCheckpoint(): void {
+    this.#locks.unlock(checkpoint)
+  }
+
+  /** False while one of them does. */
+  takeBack(): boolean {
+    return this.#locks.exclusive(checkpoint)
+  }
+
   /** Applications checkpoint by themselves from here on. */
   release(): void {
     nodeFiles.close(this.#fd)

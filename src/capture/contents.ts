@@ -164,7 +164,10 @@ export class WalContent extends PlainContent {
    * Connections that have the database open in WAL mode. Told by this file and not by the database's, whose descriptors SQLite keeps open after a
    * connection was closed, for the sake of its locks.
    */
-  private writers = 0
+  private connections = 0
+  /** The handle that wrote last since several connections had it open. */
+  private writer: number | undefined
+  private hasSeveralWriters = false
 
   constructor(database: Database, fd: number) {
     super(database.files, fd)
@@ -176,11 +179,12 @@ export class WalContent extends PlainContent {
   override opened(flags: number, caller: Caller): void {
     super.opened(flags, caller)
     if (this.captured && !this.database.wal.following) this.database.wal.adopt(this.files.size(this.fd))
-    if (isWriter(flags) && ++this.writers === SHARED) this.database.events.sharing(this.database, true)
+    if (isWriter(flags) && ++this.connections === SHARED) this.database.events.sharing(this.database, 'one-writer')
   }
 
-  override write(data: Uint8Array, position: number, caller: Caller): void {
+  override write(data: Uint8Array, position: number, caller: Caller, handle?: number): void {
     this.database.assertWriter(caller)
+    if (handle !== this.writer) this.writesToo(handle)
     if (!this.captured) return super.write(data, position, caller)
     this.database.wal.write(data, position, () => super.write(data, position, caller))
   }
@@ -198,8 +202,20 @@ export class WalContent extends PlainContent {
   }
 
   override released(flags: number, openHandles: number, _openWriters: number): void {
-    if (isWriter(flags) && this.writers-- === SHARED) this.database.events.sharing(this.database, false)
+    if (isWriter(flags) && this.connections-- === SHARED) {
+      this.writer = undefined
+      this.hasSeveralWriters = false
+      this.database.events.sharing(this.database, 'sole')
+    }
     if (openHandles === 0 && this.database.walFd === this.fd) this.database.walFd = -1
+  }
+
+  private writesToo(handle: number | undefined): void {
+    const isAnother = this.writer !== undefined
+    this.writer = this.connections < SHARED ? undefined : handle
+    if (!isAnother || this.hasSeveralWriters || this.writer === undefined) return
+    this.hasSeveralWriters = true
+    this.database.events.sharing(this.database, 'several-writers')
   }
 
   /** Not after the WAL was removed under an open descriptor, nor before there is a database. */

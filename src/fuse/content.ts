@@ -17,8 +17,8 @@ export interface FileContent {
   opened(flags: number, caller: Caller): void
   /** Reads up to `length` bytes at `position` of the file into `into` at `at`; returns how many (0 at the end). */
   read(into: Uint8Array, at: number, length: number, position: number): number
-  /** Writes all of `data`, or throws. `data` is only valid during the call. */
-  write(data: Uint8Array, position: number, caller: Caller): void
+  /** Writes all of `data`, or throws. `data` is only valid during the call. `handle`: through which of the file's handles. */
+  write(data: Uint8Array, position: number, caller: Caller, handle?: number): void
   truncate(sizeBytes: number, caller: Caller): void
   /** fsync or fdatasync. */
   sync(dataOnly: boolean): void

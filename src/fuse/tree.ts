@@ -169,7 +169,7 @@ export class Tree implements T.FileSystem {
 
   write(handle: number, data: Uint8Array, position: number, killPrivileges: boolean, caller: Caller): boolean {
     const { node, file } = this.#files.get(handle)
-    file.content.write(data, position, caller)
+    file.content.write(data, position, caller, handle)
     return killPrivileges && this.#killPrivileges(node)
   }
 

@@ -3,6 +3,7 @@ import type { DataPlane } from './dataplane.ts'
 import { LocalClientProcess } from './local-client.ts'
 import type { CheckpointStatus } from './status.ts'
 import type { FromClient, ToClient } from '../apply/client/messages.ts'
+import type { Sharing } from '../capture/events.ts'
 import { logDirectory } from '../log/store.ts'
 import type { Logger } from '../util/log.ts'
 
@@ -52,7 +53,7 @@ export class Checkpoints {
   constructor(options: CheckpointsOptions) {
     this.#options = options
     options.plane.observe({
-      sharing: (name, isShared) => this.#changed(name, isShared),
+      sharing: (name, sharing) => this.#changed(name, sharing),
       guarded: (name) => void this.#known(name).alarms++,
     })
   }
@@ -60,8 +61,9 @@ export class Checkpoints {
   /** From here on this node leads. */
   start(): void {
     this.#leads = true
+    clearInterval(this.#watch)
     this.#watch = setInterval(() => this.#look(), WATCH_MS)
-    for (const name of this.#options.plane.sharing) this.#changed(name, true)
+    for (const [name, sharing] of this.#options.plane.sharing) this.#changed(name, sharing)
   }
 
   /** Resolves when the client has let go of everything. */
@@ -82,13 +84,14 @@ export class Checkpoints {
     return { walBytes, isGuarded, count, totalMs, lastMs, alarms, ...(isGuarded && { frames, left }) }
   }
 
-  #changed(name: string, isShared: boolean): void {
+  #changed(name: string, sharing: Sharing): void {
     if (!this.#leads) return
+    const isShared = sharing !== 'sole'
     const known = this.#known(name)
     if (!isShared) known.isGuarded = false
     if (isShared) known.heardAtMs = performance.now()
     if (isShared && this.#client === undefined) this.#startClient()
-    else void this.#client?.send(isShared ? this.#guard(name) : { type: 'leave', database: name })
+    else void this.#client?.send(isShared ? this.#guard(name, sharing) : { type: 'leave', database: name })
   }
 
   #startClient(): void {
@@ -103,11 +106,12 @@ export class Checkpoints {
     })
     this.#client = client
     void client.ended.then(() => this.#ended(client))
-    for (const database of plane.sharing) void client.send(this.#guard(database))
+    for (const [database, sharing] of plane.sharing) void client.send(this.#guard(database, sharing))
   }
 
-  #guard(database: string): ToClient {
-    return { type: 'guard', database, logDir: logDirectory(this.#options.dataDir, database) }
+  #guard(database: string, sharing: Sharing): ToClient {
+    const logDir = logDirectory(this.#options.dataDir, database)
+    return { type: 'guard', database, logDir, hasSeveralWriters: sharing === 'several-writers' }
   }
 
   #ended(client: LocalClientProcess): void {
@@ -154,7 +158,7 @@ export class Checkpoints {
   /** A WAL without bound is said, and a client that does nothing about it makes way. */
   #look(): void {
     const { plane, logger } = this.#options
-    for (const database of plane.sharing) {
+    for (const database of plane.sharing.keys()) {
       const known = this.#known(database)
       const walBytes = this.#walBytes(database)
       if (walBytes < LONG_BYTES || (known.isGuarded && known.left === 0)) continue

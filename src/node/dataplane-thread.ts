@@ -51,7 +51,7 @@ const authority: Authority = {
 
 const events: CaptureEvents = {
   published: (database) => slots.publish(database),
-  sharing: ({ name }, isShared) => say({ type: 'sharing', database: name, isShared }),
+  sharing: ({ name }, sharing) => say({ type: 'sharing', database: name, sharing }),
   guarded: ({ name }) => say({ type: 'guarded', database: name }),
   log: (level, message, fields) => say({ type: 'log', level, message, fields }),
 }

@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
 import type { SlotState } from './shared-state.ts'
-import type { LogFields, LogLevel } from '../capture/events.ts'
+import type { LogFields, LogLevel, Sharing } from '../capture/events.ts'
 import { Proof } from '../capture/proof.ts'
 import { ZERO_POSITION } from '../log/store.ts'
 import type { Position } from '../ltx/types.ts'
@@ -28,8 +28,8 @@ export interface KnownDatabase {
 
 /** Who looks after checkpoints hears this of databases. */
 export interface WalObserver {
-  /** More than one connection has it open in WAL mode, or no longer. */
-  readonly sharing: (database: string, isShared: boolean) => void
+  /** How many connections have it open in WAL mode, or write to it, has changed. */
+  readonly sharing: (database: string, sharing: Sharing) => void
   /** Committed pages were about to be lost between its WAL and its file (I11). */
   readonly guarded: (database: string) => void
 }
@@ -40,7 +40,7 @@ export class DataPlane {
   /** Databases that were recovered without reading all of them. */
   readonly unproven = new Map<string, Proof>()
   /** Databases that more than one connection has open in WAL mode. */
-  readonly sharing = new Set<string>()
+  readonly sharing = new Map<string, Sharing>()
   /** Ends with the thread; rejects when it died of an error. */
   readonly ended: Promise<void>
   readonly shared = new SharedState()
@@ -170,9 +170,9 @@ export class DataPlane {
         this.unproven.set(message.database, new Proof(message.proof))
         return
       case 'sharing':
-        if (message.isShared) this.sharing.add(message.database)
-        else this.sharing.delete(message.database)
-        return this.observer?.sharing(message.database, message.isShared)
+        if (message.sharing === 'sole') this.sharing.delete(message.database)
+        else this.sharing.set(message.database, message.sharing)
+        return this.observer?.sharing(message.database, message.sharing)
       case 'guarded':
         return this.observer?.guarded(message.database)
       case 'invalidate':

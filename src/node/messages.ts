@@ -1,7 +1,7 @@
 /** What the control plane and the data plane's thread say to each other. Positions do not travel here: shared-state.ts. */
 
 import type { FilterOptions } from '../capture/database-filter.ts'
-import type { LogFields, LogLevel } from '../capture/events.ts'
+import type { LogFields, LogLevel, Sharing } from '../capture/events.ts'
 
 export interface DataPlaneData {
   readonly shared: SharedArrayBuffer
@@ -27,8 +27,8 @@ export type FromDataPlane =
   | { readonly type: 'database'; readonly name: string; readonly slot: number; readonly refusal: string | undefined }
   /** A database was recovered without reading all of it: what is left to be proven (capture/proof.ts). */
   | { readonly type: 'unproven'; readonly database: string; readonly proof: SharedArrayBuffer }
-  /** More than one connection has the database open in WAL mode, or no longer. */
-  | { readonly type: 'sharing'; readonly database: string; readonly isShared: boolean }
+  /** How many connections have the database open in WAL mode, or write to it, has changed. */
+  | { readonly type: 'sharing'; readonly database: string; readonly sharing: Sharing }
   /** Committed pages were about to be lost between its WAL and its file (I11). */
   | { readonly type: 'guarded'; readonly database: string }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }

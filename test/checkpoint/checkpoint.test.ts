@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { SqlClient } from '../cluster/sql-client.ts'
 import { Random } from '../harness/random.ts'
@@ -148,6 +150,89 @@ test(
     await other.close()
     await until('the WAL to go with the last connection', 5_000, () => !existsSync(`${node.behind(DATABASE)}-shm`))
     expect(node.hasWal(DATABASE)).toBe(false)
+    await node.stopAndCompare(DATABASE)
+    expect(node.log).not.toMatch(COMPLAINTS)
+  },
+)
+
+test(
+  `kill -9 of applications in the middle of their transactions: the others go on, and what they had committed stays (KILLS=${KILLS} SEED=${SEED})`,
+  { timeout: 120_000 + KILLS * 10_000 },
+  async () => {
+    const random = new Random(SEED)
+    await using node = await CheckpointedNode.start()
+    const [first, second] = await twoConnections(node)
+    await using _first = first
+    await second.close()
+    for (let kill = 1; kill <= KILLS; kill++) {
+      const victim = new OldSqlite(node.at(DATABASE))
+      const committed = Number(await victim.value('SELECT count(*) FROM log'))
+      const killed = victim.write(`victim${kill}`, 1_000_000).catch((error: unknown) => error)
+      await until('its transactions', 20_000, async () => {
+        return Number(await first.value('SELECT count(*) FROM log')) > committed + 20
+      })
+      await sleep(random.next() * 500)
+      await victim[Symbol.asyncDispose]()
+      await first.write(`first${kill}`, 100)
+      expect(await killed).toBeInstanceOf(Error)
+    }
+    const [log, pages] = [
+      await first.value('SELECT count(*) FROM log'),
+      await first.value('SELECT total(n) FROM pages'),
+    ]
+    expect(Number(log) - Number(pages)).toBeGreaterThanOrEqual(0)
+    expect(Number(log) - Number(pages)).toBeLessThanOrEqual(KILLS)
+    expect(await first.value('PRAGMA integrity_check')).toBe('ok')
+    await first.close()
+    await until('the WAL to go with the last connection', 5_000, () => !node.hasWal(DATABASE))
+    await node.stopAndCompare(DATABASE)
+    expect(node.log).not.toMatch(/I11|refused|complains/)
+  },
+)
+
+test('what the WAL-reset bug leaves is noticed, said and counted', { timeout: 60_000 }, async () => {
+  await using node = await CheckpointedNode.start()
+  const [first, second] = await twoConnections(node)
+  await using _first = first
+  await using _second = second
+  await first.write('first', 20)
+  // In a process of its own, as everything that touches the mount.
+  const poke = 'import sys; f = open(sys.argv[1], "r+b", 0); f.seek(96); f.write((100000).to_bytes(4, sys.byteorder))'
+  await promisify(execFile)('python3', ['-c', poke, `${node.at(DATABASE)}-shm`])
+  await until('the alarm', 20_000, async () => (await node.status(DATABASE))?.checkpoint?.alarms === 1)
+  expect(node.log).toMatch(/I11: of \d+ frames of the WAL 100000 are marked as copied/)
+  expect(await node.metrics()).toMatch(/^ltxd_db_wal_guard_alarms_total\{db="a.db"\} 1$/m)
+})
+
+test(
+  'a writer that is the only one never finds the database busy, and its WAL is kept short',
+  { timeout: 120_000 },
+  async () => {
+    await using node = await CheckpointedNode.start()
+    const [first, second] = await twoConnections(node)
+    await using _first = first
+    await using _second = second
+    await first.sql('PRAGMA busy_timeout = 0')
+    let longest = 0
+    const watch = setInterval(() => (longest = Math.max(longest, node.walBytes(DATABASE))), 20)
+    // Reads for as long as the other writes.
+    const state = { done: false }
+    const reading = (async () => {
+      let reads = 0
+      for (; !state.done; reads++) await second.sql('SELECT count(*), total(n) FROM pages')
+      return reads
+    })()
+    await first.write('first', 3_000).finally(() => {
+      state.done = true
+      clearInterval(watch)
+    })
+    expect(await reading).toBeGreaterThan(0)
+    expect(longest).toBeLessThan(MAX_WAL_BYTES)
+    expect((await node.status(DATABASE))?.checkpoint?.count).toBeGreaterThan(0)
+    await nothingLost(second, { first: 3_000 })
+    await first.close()
+    await second.close()
+    await until('the WAL to go with the last connection', 5_000, () => !node.hasWal(DATABASE))
     await node.stopAndCompare(DATABASE)
     expect(node.log).not.toMatch(COMPLAINTS)
   },

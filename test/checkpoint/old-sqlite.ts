@@ -53,7 +53,11 @@ export class OldSqlite implements AsyncDisposable {
   async #ask(order: object): Promise<unknown> {
     const answered = once(this.#lines, 'line') as Promise<[string]>
     this.#child.stdin.write(`${JSON.stringify(order)}\n`)
-    const [line] = await within(`answer to ${JSON.stringify(order).slice(0, 80)}`, ANSWER_MS, answered)
+    const ended = once(this.#child, 'close').then(() => {
+      throw new Error('the connection ended before it answered')
+    })
+    const either = Promise.race([answered, ended])
+    const [line] = await within(`answer to ${JSON.stringify(order).slice(0, 80)}`, ANSWER_MS, either)
     const answer = JSON.parse(line) as { result?: unknown; error?: string }
     if (answer.error !== undefined) throw new Error(answer.error)
     return answer.result

@@ -1,4 +1,5 @@
-import type { FromClient } from './messages.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FromClient, ToClient } from './messages.ts'
 import { SharedCheckpoint, type CheckpointOutcome } from '../shared-checkpoint.ts'
 import { SharedDatabase } from '../shared-database.ts'
 import { SharedWalIndex } from '../shared-wal-index.ts'
@@ -6,12 +7,17 @@ import { LogReader } from '../../log/reader.ts'
 import { ZERO_POSITION } from '../../log/store.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
 
+type GuardOrder = Extract<ToClient, { type: 'guard' }>
 type CheckpointerMessage = Extract<FromClient, { type: 'checkpointed' | 'guarding' | 'checkpoint-failed' }>
 
 /** As SQLite's wal_autocheckpoint has it by default. */
 export const CHECKPOINT_FRAMES = 1000
-/** From so many frames on writers are kept out for a moment, so that the WAL begins anew. */
+/** From so many frames on the WAL has to begin anew, at full speed too: see `checkpoint`. */
 const RESTART_FRAMES = 4 * CHECKPOINT_FRAMES
+/** From so many on, even if that takes keeping out a writer that is the only one, and may not be used to that. */
+const LONG_FRAMES = 4 * RESTART_FRAMES
+/** How long a writer that is the only one has for bringing the checkpoint to its end itself. */
+const WRITER_MS = 50
 /** How often a database is looked at: while it is written to, and the longer it is not, the less. */
 const SHORTEST_MS = 10
 const LONGEST_MS = 200
@@ -26,6 +32,7 @@ interface Guarded {
   /** To sync it. The data plane's thread does not wait for that, so commits go on meanwhile. */
   readonly log: LogReader
   index: SharedWalIndex | undefined
+  hasSeveralWriters: boolean
   stopped: boolean
   timer: NodeJS.Timeout | undefined
   intervalMs: number
@@ -51,12 +58,25 @@ export class Checkpointer {
   }
 
   /** Several connections have the database open. */
-  guard(name: string, logDir: string): void {
-    if (this.#guarded.has(name)) return
+  guard({ database: name, logDir, hasSeveralWriters }: GuardOrder): void {
+    const known = this.#guarded.get(name)
+    if (known !== undefined) {
+      known.hasSeveralWriters = hasSeveralWriters
+      return
+    }
     const path = `${this.#mountDir}/${name}`
     const log = new LogReader(name, logDir, () => ZERO_POSITION)
     const guarded: Guarded = {
-      ...{ name, path, log, index: undefined, stopped: false, timer: undefined, intervalMs: SHORTEST_MS },
+      ...{
+        name,
+        path,
+        log,
+        hasSeveralWriters,
+        index: undefined,
+        stopped: false,
+        timer: undefined,
+        intervalMs: SHORTEST_MS,
+      },
       ...{ lastChange: -1, restartTriedAt: 0, problem: undefined },
     }
     this.#guarded.set(name, guarded)
@@ -102,12 +122,14 @@ export class Checkpointer {
     const startedAt = performance.now()
     const outcome = await checkpoint(guarded, guarded.index, due)
     if (outcome === undefined) return letGo(guarded)
+    this.#report(guarded, guarded.index, outcome, performance.now() - startedAt)
+    const isLeft = due === 'restart-by-writer' && outcome.state === 'behind'
+    if (isLeft && !(await finishedByWriter(guarded, guarded.index))) return letGo(guarded)
     if (outcome.state === 'blocked') guarded.intervalMs = BLOCKED_MS
     if (outcome.state === 'complete') guarded.problem = undefined
-    this.#report(guarded, guarded.index, outcome, performance.now() - startedAt)
   }
 
-  #due(guarded: Guarded, index: SharedWalIndex): 'copy' | 'restart' | undefined {
+  #due(guarded: Guarded, index: SharedWalIndex): Due | undefined {
     const header = index.header()
     if (header === undefined) return undefined
     const { change, maxFrame } = header
@@ -120,7 +142,7 @@ export class Checkpointer {
     if (backfilled > maxFrame) return pauses ? 'copy' : undefined
     if (maxFrame >= RESTART_FRAMES && !pauses && maxFrame >= guarded.restartTriedAt + RESTART_AGAIN_FRAMES) {
       guarded.restartTriedAt = maxFrame
-      return 'restart'
+      return guarded.hasSeveralWriters || maxFrame >= LONG_FRAMES ? 'restart' : 'restart-by-writer'
     }
     if (maxFrame < CHECKPOINT_FRAMES || backfilled === maxFrame) return undefined
     return pauses || maxFrame - backfilled >= CHECKPOINT_FRAMES ? 'copy' : undefined
@@ -143,12 +165,33 @@ export class Checkpointer {
   }
 }
 
+/**
+ * How a WAL begins anew while it is written at full speed: where several write, each of them is used to waiting for the others, and waits for this
+ * process some milliseconds. One that is alone may take SQLITE_BUSY for a failure: it copies the last frames itself.
+ */
+type Due = 'copy' | 'restart' | 'restart-by-writer'
+
+const WORK: Readonly<Record<Due, (work: SharedCheckpoint) => Promise<CheckpointOutcome>>> = {
+  copy: (work) => work.run(),
+  restart: (work) => work.runAndRestart(),
+  'restart-by-writer': (work) => work.runNearEnd(),
+}
+
+/**
+ * The only writer checkpoints at its next commit, which is little work by then, and begins the WAL anew with the one after. Two that race for it,
+ * which is what the WAL-reset bug needs, there are not. False when a checkpoint of its own is under way.
+ */
+async function finishedByWriter(guarded: Guarded, index: SharedWalIndex): Promise<boolean> {
+  const frames = index.header()?.maxFrame ?? 0
+  index.letCheckpoint()
+  const until = performance.now() + WRITER_MS
+  const isWaiting = () => !guarded.stopped && !guarded.hasSeveralWriters && performance.now() < until
+  while (isWaiting() && (index.header()?.maxFrame ?? 0) >= frames) await sleep(1)
+  return index.takeBack()
+}
+
 /** undefined when what is held is no longer what applications use, or one of them has the database to itself. */
-async function checkpoint(
-  guarded: Guarded,
-  index: SharedWalIndex,
-  due: 'copy' | 'restart',
-): Promise<CheckpointOutcome | undefined> {
+async function checkpoint(guarded: Guarded, index: SharedWalIndex, due: Due): Promise<CheckpointOutcome | undefined> {
   const database = SharedDatabase.open(guarded.path)
   if (database === undefined) return undefined
   try {
@@ -156,10 +199,11 @@ async function checkpoint(
     if (!index.isUsable() || !index.join()) return undefined
     const makeDurable = async () => void (await guarded.log.sync())
     const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => guarded.stopped })
-    const outcome = due === 'copy' ? await work.run() : await work.runAndRestart()
-    if (database.becomeLast()) await closeAsLast(database, index, makeDurable)
+    const outcome = await WORK[due](work)
+    const isLast = database.becomeLast()
+    if (isLast) await closeAsLast(database, index, makeDurable)
     index.part()
-    return outcome
+    return isLast ? undefined : outcome
   } finally {
     database.close()
   }
@@ -171,8 +215,9 @@ async function closeAsLast(
   index: SharedWalIndex,
   makeDurable: () => Promise<void>,
 ): Promise<void> {
-  const { state } = await new SharedCheckpoint(database, index, { makeDurable, isStopped: () => false }).run()
-  if (state === 'complete') database.removeWal()
+  const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => false })
+  const { state } = await work.run()
+  if (state === 'complete' && work.endsWithIndex()) database.removeWal()
 }
 
 function letGo(guarded: Guarded): void {

@@ -27,7 +27,7 @@ process.stdin.on('data', (chunk: Buffer) => {
       client.close()
       process.exit(0)
     }
-    if (order.type === 'guard') checkpointer.guard(order.database, order.logDir)
+    if (order.type === 'guard') checkpointer.guard(order)
     else if (order.type === 'leave') checkpointer.leave(order.database)
     else client.take(order, body)
   }

@@ -24,7 +24,13 @@ export type ToClient =
   /** Remove the database: it is not part of the primary's history. Answered by `discarded`. */
   | { readonly type: 'discard'; readonly database: string }
   /** On a primary: several connections have the database open, so checkpoint it, and keep them from it. Answered by `guarding`, again and again maybe. */
-  | { readonly type: 'guard'; readonly database: string; readonly logDir: string }
+  | {
+      readonly type: 'guard'
+      readonly database: string
+      readonly logDir: string
+      /** More than one of them has written. May change. */
+      readonly hasSeveralWriters: boolean
+    }
   /** No longer. */
   | { readonly type: 'leave'; readonly database: string }
   /** Let go of every database, and end. Answered by `closed`. */

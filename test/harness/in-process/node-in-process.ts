@@ -7,7 +7,7 @@ import type { Authority } from '../../../src/capture/authority.ts'
 import { ANY_DATABASE } from '../../../src/capture/database-filter.ts'
 import type { DatabaseFilter } from '../../../src/capture/database-filter.ts'
 import type { Database } from '../../../src/capture/database.ts'
-import type { CaptureEvents, LogFields, LogLevel } from '../../../src/capture/events.ts'
+import type { CaptureEvents, LogFields, LogLevel, Sharing } from '../../../src/capture/events.ts'
 import { isDatabaseName } from '../../../src/capture/find-databases.ts'
 import { recoverDatabase } from '../../../src/capture/recover.ts'
 import { Logs } from '../../../src/log/logs.ts'
@@ -50,8 +50,8 @@ export class InProcessNode {
     readonly position: Position
     readonly backfilled: Position | undefined
   }[] = []
-  /** Databases that several connections have open, and those that they no longer have, in order. */
-  readonly sharing: { readonly name: string; readonly isShared: boolean }[] = []
+  /** Who has which database open, as it changed. */
+  readonly sharing: { readonly name: string; readonly sharing: Sharing }[] = []
   /** Databases of which I11 was broken from outside. */
   readonly guarded: string[] = []
   readonly volume: CaptureVolume
@@ -67,7 +67,7 @@ export class InProcessNode {
     fs.mkdirSync(`${dataDir}/log`, { recursive: true })
     const { root, lines, published } = this
     const events: CaptureEvents = {
-      sharing: (database, isShared) => void this.sharing.push({ name: database.name, isShared }),
+      sharing: ({ name }, sharing) => void this.sharing.push({ name, sharing }),
       guarded: ({ name }) => void this.guarded.push(name),
       published: ({ name, position, backfilled }) => published.push({ name, position, backfilled }),
       log: (level, message, fields) => lines.push({ level, message, fields }),
