@@ -12,6 +12,7 @@ export const TEST_TOOLS = [
   'sqlite3',
   'python3',
   'chromium',
+  'fusermount3',
 ] as const
 /** Used where it is there, not missed where it is not: MinIO takes minutes to build. */
 export const OPTIONAL_TOOLS = ['minio'] as const

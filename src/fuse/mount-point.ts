@@ -46,11 +46,10 @@ export function prepareMountPoint(directory: string): string {
 /** The error for a mount of ltxd's that is alive. */
 export function inUse(target: string, { options }: MountEntry): MountError {
   const owner = options.find((option) => option.startsWith('user_id='))?.slice('user_id='.length)
-  const whose = owner === undefined || owner === String(process.geteuid?.()) ? '' : ` (of the user with id ${owner})`
-  return new MountError(
-    'MOUNT_IN_USE',
-    `another ltxd${whose} serves ${target}; stop it first, or choose another mount point`,
-  )
+  const isForeign = owner !== undefined && owner !== String(process.geteuid?.())
+  const whose = isForeign ? ` (of the user with id ${owner})` : ''
+  const advice = isForeign ? `stop it first (if it is dead, as root, run: umount -l '${target}')` : 'stop it first'
+  return new MountError('MOUNT_IN_USE', `another ltxd${whose} serves ${target}; ${advice}, or choose another mount point`)
 }
 
 /**
