@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 /** Processes by pid, from /proc. */
 
@@ -46,6 +46,30 @@ function statFields(pid: number): string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return undefined
+  }
+}
+
+/** Who has a file open or mapped, for messages: "command (pid) fd 7". */
+export function holdersOf(path: string): string[] {
+  const holders: string[] = []
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const command = readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+      for (const fd of readdirSync(`/proc/${pid}/fd`))
+        if (linkOf(`/proc/${pid}/fd/${fd}`) === path) holders.push(`${command} (${pid}) fd ${fd}`)
+      if (readFileSync(`/proc/${pid}/maps`, 'utf8').includes(` ${path}\n`)) holders.push(`${command} (${pid}) mapped`)
+    } catch {
+      // It has ended.
+    }
+  }
+  return holders
+}
+
+function linkOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path)
   } catch {
     return undefined
   }

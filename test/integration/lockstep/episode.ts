@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { ANY_PAGE_SIZE, Workload } from '../../harness/workload.ts'
+import { holdersOf } from '../../harness/processes.ts'
 import type { Random } from '../../harness/random.ts'
 import { same, Places } from './comparison.ts'
 import { AUTO_VACUUM, JOURNAL_MODES, SYNCHRONOUS } from './matrix.ts'
@@ -216,7 +217,11 @@ export class Episode {
     for (const [i, from] of this.main.paths.entries()) {
       // A journal that PERSIST or TRUNCATE left belongs to the old name.
       fs.rmSync(`${from}-journal`, { force: true })
-      fs.renameSync(from, to.paths[i] as string)
+      try {
+        fs.renameSync(from, to.paths[i] as string)
+      } catch (error) {
+        throw new Error(`${from} cannot be renamed; open in ${holdersOf(from).join(', ')}`, { cause: error })
+      }
     }
     this.retire(this.main)
     this.main = to
