@@ -49,7 +49,10 @@ export function inUse(target: string, { options }: MountEntry): MountError {
   const isForeign = owner !== undefined && owner !== String(process.geteuid?.())
   const whose = isForeign ? ` (of the user with id ${owner})` : ''
   const advice = isForeign ? `stop it first (if it is dead, as root, run: umount -l '${target}')` : 'stop it first'
-  return new MountError('MOUNT_IN_USE', `another ltxd${whose} serves ${target}; ${advice}, or choose another mount point`)
+  return new MountError(
+    'MOUNT_IN_USE',
+    `another ltxd${whose} serves ${target}; ${advice}, or choose another mount point`,
+  )
 }
 
 /**

@@ -1,0 +1,133 @@
+import { mkdirSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { findTool } from '../../infra/test-tools.ts'
+import { User, type Permissions } from '../harness/as-user.ts'
+import { runLimited } from '../harness/limited.ts'
+import { LTXD_CLI } from '../harness/ltxd-node.ts'
+import { attempt, IS_ROOT, type Outcome } from './served.ts'
+
+const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
+const VITEST = path.join(REPOSITORY, 'node_modules/vitest/vitest.mjs')
+const SUITE_LIMIT_MS = 900_000
+/** A path without directories that the user may not look into: what is not found in one of those is "denied", not "missing". */
+const PATH = `PATH=${path.join(REPOSITORY, 'node_modules/.cache/tools/bin')}:/usr/bin:/bin:/usr/sbin:/sbin`
+
+describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root, through fusermount3', () => {
+  let user: User
+  beforeAll(() => void (user = new User()))
+  afterAll(() => user.remove())
+
+  const suite = async (...files: string[]) => {
+    // the loader: the other one writes beside the configuration, which is not the user's
+    const vitest = [VITEST, 'run', '--configLoader', 'runner', '--project', 'system', ...files]
+    const [program, args] = user.command(['env', PATH, process.execPath, ...vitest])
+    return runLimited(SUITE_LIMIT_MS, program, args, { cwd: REPOSITORY, env: process.env })
+  }
+
+  it('the conformance suite holds', { timeout: SUITE_LIMIT_MS }, async () => {
+    const names = ['attributes', 'directories', 'files', 'lifecycle', 'mapping', 'special-files', 'sqlite']
+    const files = names.map((name) => `test/conformance/${name}.test.ts`)
+    expect(await suite(...files)).toMatch(/^\d{2,} passed, 0 failed/m)
+  })
+
+  it('a node does what a node does, and so does a replica', { timeout: SUITE_LIMIT_MS }, async () => {
+    expect(await suite('test/cli/mount.test.ts', 'test/cluster/replica.test.ts')).toMatch(/^\d{2,} passed, 0 failed/m)
+  })
+
+  describe('allow-other, where /etc/fuse.conf permits it', () => {
+    it('lets others do what the permissions of files give, and make none', async () => {
+      const { stdout, stderr } = await node(
+        `cd "$LTXD_MOUNT"; echo public > public; echo private > private; chmod 600 private; chmod 777 .
+         findmnt -no OPTIONS "$LTXD_MOUNT"; touch ../ready; until [ -e ../done ]; do sleep 0.1; done`,
+        { fuseConf: 'user_allow_other' },
+        `until [ -e ready ]; do sleep 0.1; done
+         as_other() { setpriv --reuid=12345 --regid=12345 --clear-groups sh -c "$1" 2>&1 || true; }
+         as_other 'cat mnt/public'; as_other 'cat mnt/private'; as_other 'echo > mnt/new'; ls mnt; touch done`,
+      )
+      expect(stderr).toBe('')
+      expect(stdout).toMatch(/allow_other/)
+      expect(stdout).toMatch(
+        /^public\n.*private: Permission denied\n.*new: Operation not permitted\nprivate\npublic\n/m,
+      )
+    })
+
+    /** A node as the user with a script as its application, and beside it, in the same machine, a script of root's. */
+    function node(application: string, permissions: Permissions, beside: string): Promise<Outcome> {
+      const directory = fresh()
+      const ltxd = `'${process.execPath}' '${LTXD_CLI}' mount mnt --data data --http 127.0.0.1:0 --log-level error --allow-other`
+      const asUser = `setpriv --reuid=${user.uid} --regid=${user.uid} --clear-groups`
+      const script = `cd '${directory}'; ${asUser} ${ltxd} -- sh -euc "$0" & ${beside}; wait $!`
+      // with its own change of user, so that root's script shares the namespace
+      const [program, args] = user.command(['sh', '-euc', script, application], permissions)
+      return attempt(
+        program,
+        args.map((argument) => argument.replace(/exec setpriv .*"\$@"$/, 'exec "$@"')),
+      )
+    }
+  })
+
+  describe('is refused with advice', () => {
+    const refused = async (permissions: Permissions, mountPoint: string, ...options: string[]) => {
+      const ltxd = ['mount', mountPoint, '--data', path.join(fresh(), 'data'), '--http', '127.0.0.1:0', ...options]
+      const [program, args] = user.command(['env', PATH, process.execPath, LTXD_CLI, ...ltxd], permissions)
+      const { code, stderr } = await attempt(program, args)
+      expect(code).toBe(1)
+      expect(stderr).not.toMatch(/^ {4}at /m)
+      return stderr
+    }
+
+    it('where /dev/fuse is root’s alone', async () => {
+      const said = await refused({ deviceMode: '600' }, path.join(fresh(), 'mnt'))
+      expect(said).toMatch(/ltxd: the user .* may not open \/dev\/fuse; as root, run: chmod 666 \/dev\/fuse/)
+    })
+
+    it('at a directory of somebody else', async () => {
+      const foreign = path.join(user.home, 'foreign')
+      mkdirSync(foreign)
+      expect(await refused({}, foreign)).toMatch(/ltxd: the user .* may not mount at .*foreign: .*chown \d+ '/)
+    })
+
+    it('for other users, where /etc/fuse.conf does not permit it', async () => {
+      const said = await refused({}, path.join(fresh(), 'mnt'), '--allow-other')
+      expect(said).toMatch(/ltxd: fuse.allow-other is set.*"user_allow_other" into \/etc\/fuse.conf/)
+    })
+
+    it('without fusermount3', async () => {
+      const argv = [
+        process.execPath,
+        LTXD_CLI,
+        'mount',
+        path.join(fresh(), 'mnt'),
+        '--data',
+        path.join(fresh(), 'data'),
+      ]
+      const [program, args] = user.command(['env', 'PATH=/nowhere', ...argv, '--http', '127.0.0.1:0'])
+      const { code, stderr } = await attempt(program, args)
+      expect(stderr).toMatch(
+        /ltxd: the user .* is not root, and there is no fusermount3 .*install it \(package fuse3\)/,
+      )
+      expect(code).toBe(1)
+    })
+
+    it('where set-user-id bits do nothing', async () => {
+      const argv = [
+        process.execPath,
+        LTXD_CLI,
+        'mount',
+        path.join(fresh(), 'mnt'),
+        '--data',
+        path.join(fresh(), 'data'),
+      ]
+      const [program, args] = user.command(['setpriv', '--no-new-privs', ...argv, '--http', '127.0.0.1:0'])
+      expect((await attempt(program, args)).stderr).toMatch(/ltxd: fusermount3 may not mount at .*no_new_privs/)
+    })
+  })
+
+  let directories = 0
+  /** A new directory of the user's. */
+  function fresh(): string {
+    return user.directory(`d${++directories}`)
+  }
+})
