@@ -26,6 +26,11 @@ export class ByteSource {
     this.#at = 0
   }
 
+  /** True when the next `size` bytes lie in the chunk itself. Puts nothing aside. */
+  hasInChunk(size: number): boolean {
+    return this.#carried === 0 && this.rest >= size
+  }
+
   /** True when the next `size` bytes are there; false when all that is there has been put aside to wait for more. */
   gather(size: number): boolean {
     if (this.#carried === 0 && this.rest >= size) {

@@ -48,7 +48,7 @@ export class Compaction implements AsyncIterable<Uint8Array> {
 
   /** @internal */
   constructor(inputs: readonly CompactInput[], options: CompactOptions) {
-    this.#merge = new PageMerge(inputs, options)
+    this.#merge = new PageMerge(inputs, { ...options, ahead: true })
     this.#options = options
   }
 
@@ -135,7 +135,7 @@ function copyPages(merge: PageMerge, encoder: Encoder, chunks: readonly Uint8Arr
   while (chunks.length === 0) {
     const frame = merge.nextFrame()
     if (frame === undefined) return
-    if (frame.encoding === 'block') encoder.copyDigested(frame.pgno, frame.compressed, frame.digest)
+    if (frame.encoding === 'block') encoder.copyDigested(frame)
     else encoder.writePage(frame.pgno, frame.page())
   }
 }

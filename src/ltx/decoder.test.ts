@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Decoder } from './decoder.ts'
+import { LTXError } from './errors.ts'
 import { decode } from './file.ts'
 import { HEADER_SIZE, marshalHeader, NO_CHECKSUM, type Header } from './header.ts'
 import { compressBlock, CRCRegister } from './kernels/kernels.ts'
@@ -207,6 +208,54 @@ test('whatever the bytes, a decoder ends in an LTXError or has read a file', () 
       },
     ),
     { numRuns: 1500 },
+  )
+})
+
+test('whatever the bytes and the chunks, decoding ahead finds the same frames and says the same of what is wrong', () => {
+  const lz4Frame = (page: Uint8Array) =>
+    Uint8Array.of(0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 0, 2, 0, 0x80, ...page, 0, 0, 0, 0)
+  const good = [
+    build({}),
+    build({ header: snapshot(), pages: [1, 2, 3], postApply: snapshotChecksum }),
+    build({ header: header({ commit: 600 }), pages: Array.from({ length: 600 }, (_, index) => index + 1) }),
+    build({ pageFlags: 0, block: lz4Frame(new Uint8Array(512)) }),
+  ]
+  /** What there is to be seen, and at last what went wrong. */
+  const look = (decoder: Decoder, file: Uint8Array, chunkBytes: number) => {
+    const seen: unknown[] = []
+    try {
+      for (let at = 0; at < file.length; at += chunkBytes) {
+        decoder.push(file.slice(at, at + chunkBytes))
+        for (let frame = decoder.nextFrame(); frame !== undefined; frame = decoder.nextFrame()) {
+          const { low, high } = frame.digest
+          const compressed = Buffer.from(frame.compressed).toString('hex')
+          seen.push([frame.pgno, frame.encoding, compressed, frame.offset, frame.sizeBytes, low, high])
+          seen.push(decoder.pageCount, decoder.sizeBytes, Buffer.from(frame.bytes).toString('hex'))
+          if (seen.length % 3 === 0) seen.push(Buffer.from(frame.page()).toString('hex'))
+        }
+      }
+      seen.push(decoder.end())
+    } catch (error) {
+      expect(error).toBeInstanceOf(LTXError)
+      seen.push((error as LTXError).message)
+    }
+    return seen
+  }
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...good),
+      fc.array(fc.tuple(fc.nat(), fc.uint8Array({ minLength: 1, maxLength: 8 }), fc.nat({ max: 8 })), { maxLength: 3 }),
+      fc.oneof(fc.integer({ min: 1, max: 3000 }), fc.constant(1_000_000)),
+      (file, splices, chunkBytes) => {
+        const bytes = [...file]
+        for (const [at, inserted, removed] of splices) bytes.splice(at % bytes.length, removed, ...inserted)
+        const changed = Uint8Array.from(bytes)
+        expect(look(new Decoder({ ahead: true }), changed, chunkBytes)).toEqual(
+          look(new Decoder(), changed, chunkBytes),
+        )
+      },
+    ),
+    { numRuns: 300 },
   )
 })
 

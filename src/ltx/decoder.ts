@@ -1,6 +1,7 @@
 import { ByteSource } from './byte-source.ts'
 import { LTXError } from './errors.ts'
 import { DecodedFrame, type Frame } from './frame.ts'
+import { FramesAhead } from './frames-ahead.ts'
 import {
   hasChecksums,
   HEADER_SIZE,
@@ -32,6 +33,7 @@ export class Decoder {
   readonly #input = new ByteSource()
   readonly #crc = new CRCRegister()
   readonly #index = new IndexCheck()
+  readonly #ahead: FramesAhead | undefined
   /** Rolling checksum of a snapshot's pages; undefined where there is nothing to compare it with. */
   #database: ChecksumFold | undefined
   #header: Header | undefined
@@ -40,6 +42,14 @@ export class Decoder {
   #phase: Phase = 'header'
   #prevPgno = 0
   #error: Error | undefined
+
+  /**
+   * `ahead`: the frames of a chunk are decoded together, which is faster where few pages or none are asked for: a frame's
+   * `page()` then decompresses it once more.
+   */
+  constructor(options: { readonly ahead?: boolean } = {}) {
+    this.#ahead = options.ahead === true ? new FramesAhead() : undefined
+  }
 
   /** Known once the first 100 bytes have been pushed. */
   get header(): Header | undefined {
@@ -128,6 +138,9 @@ export class Decoder {
   #readFrame(): DecodedFrame | undefined {
     const input = this.#input
     const header = this.#header!
+    const ahead = this.#ahead
+    if (ahead !== undefined && (ahead.waiting || this.#decodeAhead(ahead, header)))
+      return this.#takeAhead(ahead, header)
     if (!input.gather(PAGE_HEADER_SIZE)) return undefined
     const pgno = readU32(input.source, input.start)
     const flags = (input.source[input.start + 4]! << 8) | input.source[input.start + 5]!
@@ -141,13 +154,42 @@ export class Decoder {
     const problem = pageOrderProblem(header, this.#prevPgno, pgno)
     if (problem !== undefined) throw this.#refuse('page number', problem)
     const frame = flags === PAGE_HAS_SIZE ? this.#readBlock(pgno, header) : this.#readLZ4Frame(pgno, header)
-    if (frame === undefined) return undefined
+    return frame === undefined ? undefined : this.#passed(frame, header)
+  }
 
-    input.consume(frame.sizeBytes)
-    this.#database?.add(pgno, header.pageSize)
-    this.#index.frame(pgno, frame.sizeBytes)
+  /** Counts a frame in, and goes on behind it. */
+  #passed(frame: DecodedFrame, { pageSize }: Header): DecodedFrame {
+    const { pgno, sizeBytes } = frame
+    this.#input.consume(sizeBytes)
+    this.#database?.add(pgno, pageSize)
+    this.#index.frame(pgno, sizeBytes)
     this.#prevPgno = pgno
     return frame
+  }
+
+  /** False where what comes next is no frame with a block, is not all in the chunk, or not valid: what is wrong is for `#readFrame` to say. */
+  #decodeAhead(ahead: FramesAhead, { pageSize }: Header): boolean {
+    const input = this.#input
+    if (!input.hasInChunk(FRAME_PREFIX_SIZE)) return false
+    input.gather(FRAME_PREFIX_SIZE)
+    const { source, start } = input
+    if (source[start + 4] !== 0 || source[start + 5] !== PAGE_HAS_SIZE) return false
+    if (!input.hasInChunk(FRAME_PREFIX_SIZE + readU32(source, start + PAGE_HEADER_SIZE))) return false
+    return ahead.decode(this.#crc, source, start, pageSize)
+  }
+
+  #takeAhead(ahead: FramesAhead, header: Header): DecodedFrame {
+    const input = this.#input
+    const { pgno, sizeBytes } = ahead
+    const problem = pageOrderProblem(header, this.#prevPgno, pgno)
+    if (problem !== undefined) throw this.#refuse('page number', problem)
+    input.gather(sizeBytes)
+    const frame = this.#frame!
+    ahead.take(frame.digest)
+    frame.fillDigested(pgno, input.source, input.start, sizeBytes)
+    frame.offset = input.offset
+    if (this.#database !== undefined) frame.digest.load()
+    return this.#passed(frame, header)
   }
 
   #readBlock(pgno: number, { pageSize }: Header): DecodedFrame | undefined {
@@ -160,13 +202,13 @@ export class Decoder {
     }
     if (!input.gather(FRAME_PREFIX_SIZE + size)) return undefined
     const at = input.start + FRAME_PREFIX_SIZE
-    const block = input.source.subarray(at, at + size)
-    if (!this.#crc.decode(pgno, block, pageSize)) {
+    if (!this.#crc.decode(pgno, input.source.subarray(at, at + size), pageSize)) {
       const problem = `page ${pgno} is not valid LZ4, or does not decompress to ${pageSize} bytes`
       throw this.#refuse('page data', problem, FRAME_PREFIX_SIZE)
     }
     const frame = this.#frame!
-    frame.fill(pgno, 'block', block, input.offset, FRAME_PREFIX_SIZE + size)
+    frame.offset = input.offset
+    frame.fill(pgno, 'block', input.source, input.start, FRAME_PREFIX_SIZE + size)
     return frame
   }
 
@@ -188,9 +230,9 @@ export class Decoder {
     decompressFrame(window(have), pageSize)
     digestStagedPage(pageSize)
     this.#crc.updatePage(pgno, pageSize)
-    const at = input.start + PAGE_HEADER_SIZE
     const frame = this.#frame!
-    frame.fill(pgno, 'frame', input.source.subarray(at, at + have), input.offset, PAGE_HEADER_SIZE + have)
+    frame.offset = input.offset
+    frame.fill(pgno, 'frame', input.source, input.start, PAGE_HEADER_SIZE + have)
     return frame
   }
 

@@ -1,4 +1,5 @@
 import { LTXError } from './errors.ts'
+import type { DecodedFrame } from './frame.ts'
 import { FrameList, type IndexSpill } from './frame-list.ts'
 import {
   HEADER_SIZE,
@@ -18,6 +19,7 @@ import {
   digestChecksum,
   digestPage,
   FRAME_PREFIX_SIZE,
+  FRAME_WORDS,
   stagedFrame,
 } from './kernels/kernels.ts'
 import { lastSnapshotPgno, pageOrderProblem } from './page-order.ts'
@@ -44,6 +46,9 @@ export interface EncoderResult {
 const CHUNK_BYTES = 64 * 1024
 const BUFFER_BYTES = CHUNK_BYTES + FRAME_PREFIX_SIZE + blockBound(65536)
 
+/** Frames that were copied are put into the file's checksum so many at a time. */
+const FRAMES_AT_ONCE = 64
+
 /** Buffers that no encoder has: a commit must not pay for a new one. */
 const spareBuffers: Uint8Array[] = []
 const MAX_SPARE_BUFFERS = 4
@@ -58,6 +63,9 @@ export class Encoder {
   readonly #frames: FrameList
   readonly #crc = new CRCRegister()
   readonly #digest = new Digest()
+  /** Frames that are not in the checksum yet: see FRAME_WORDS. */
+  #copied: Int32Array | undefined
+  #copiedCount = 0
   #buffer: Uint8Array
   #used = 0
   /** Bytes handed to `write`. */
@@ -91,6 +99,7 @@ export class Encoder {
   /** Compresses a page and appends it. */
   writePage(pgno: Pgno, page: Uint8Array): void {
     this.#admit(pgno, page)
+    this.#digestCopied()
     const blockSize = this.#crc.encode(pgno, page)
     this.#digest.save()
     this.#buffer.set(stagedFrame(blockSize), this.#used)
@@ -102,13 +111,26 @@ export class Encoder {
     this.#admit(pgno, page)
     digestPage(page)
     this.#digest.save()
-    this.#copy(pgno, block, this.#digest)
+    this.#assertBlockSize(block.length)
+    const buffer = this.#buffer
+    const at = this.#used
+    putU32(buffer, at, pgno)
+    buffer[at + 4] = 0
+    buffer[at + 5] = PAGE_HAS_SIZE
+    putU32(buffer, at + 6, block.length)
+    buffer.set(block, at + FRAME_PREFIX_SIZE)
+    this.#appendedCopy(pgno, block.length)
   }
 
-  /** @internal `copyFrame` for a page whose digest is known. */
-  copyDigested(pgno: Pgno, block: Uint8Array, digest: Digest): void {
+  /** @internal Appends a frame with a block as it stands in another file of the same page size. */
+  copyDigested(frame: DecodedFrame): void {
+    const { pgno, sizeBytes } = frame
     this.#admit(pgno)
-    this.#copy(pgno, block, digest)
+    this.#assertBlockSize(sizeBytes - FRAME_PREFIX_SIZE)
+    this.#digest.low = frame.digest.low
+    this.#digest.high = frame.digest.high
+    this.#buffer.set(frame.bytes, this.#used)
+    this.#appendedCopy(pgno, sizeBytes - FRAME_PREFIX_SIZE)
   }
 
   /** The checksum of the page that was written last, without another pass over its data. */
@@ -127,24 +149,28 @@ export class Encoder {
       throw new LTXError(`snapshot ends with page ${this.#prevPgno} of ${this.header.commit}`, { field: 'page' })
     validatePostApplyChecksum(postApplyChecksum, this.header)
 
+    this.#digestCopied()
     if (this.#used >= CHUNK_BYTES) this.#flush()
     let hashed = this.#used
     this.#buffer.fill(0, this.#used, this.#used + PAGE_HEADER_SIZE)
     this.#used += PAGE_HEADER_SIZE
     const indexStart = this.sizeBytes
     let offset = HEADER_SIZE
+    const buffer = this.#buffer
+    let used = this.#used
     this.#frames.each((pgno, sizeBytes) => {
-      if (this.#used >= CHUNK_BYTES) {
-        this.#crc.update(this.#buffer.subarray(hashed, this.#used))
+      if (used >= CHUNK_BYTES) {
+        this.#crc.update(buffer.subarray(hashed, used))
+        this.#used = used
         this.#flush()
-        hashed = 0
+        used = hashed = 0
       }
-      this.#putUvarint(pgno)
-      this.#putUvarint(offset)
-      this.#putUvarint(sizeBytes)
+      used = putUvarint(buffer, used, pgno)
+      used = putUvarint(buffer, used, offset)
+      used = putUvarint(buffer, used, sizeBytes)
       offset += sizeBytes
     })
-    this.#putUvarint(0)
+    this.#used = putUvarint(buffer, used, 0)
 
     const view = new DataView(this.#buffer.buffer)
     view.setBigUint64(this.#used, BigInt(this.sizeBytes - indexStart))
@@ -183,20 +209,26 @@ export class Encoder {
     }
   }
 
-  #copy(pgno: Pgno, block: Uint8Array, digest: Digest): void {
-    const { pageSize } = this.header
-    if (block.length === 0 || block.length > blockBound(pageSize)) {
-      throw new LTXError(`${block.length} bytes are no LZ4 block of a page`, { field: 'block' })
-    }
-    this.#crc.updateFrame(pgno, block.length, pageSize, digest)
-    const buffer = this.#buffer
-    const at = this.#used
-    putU32(buffer, at, pgno)
-    buffer[at + 4] = 0
-    buffer[at + 5] = PAGE_HAS_SIZE
-    putU32(buffer, at + 6, block.length)
-    buffer.set(block, at + FRAME_PREFIX_SIZE)
-    this.#appended(pgno, FRAME_PREFIX_SIZE + block.length)
+  #assertBlockSize(size: number): void {
+    if (size > 0 && size <= blockBound(this.header.pageSize)) return
+    throw new LTXError(`${size} bytes are no LZ4 block of a page`, { field: 'block' })
+  }
+
+  #appendedCopy(pgno: Pgno, blockSize: number): void {
+    const words = (this.#copied ??= new Int32Array(FRAME_WORDS * FRAMES_AT_ONCE))
+    const at = FRAME_WORDS * this.#copiedCount++
+    words[at] = pgno
+    words[at + 1] = blockSize
+    words[at + 2] = this.#digest.low
+    words[at + 3] = this.#digest.high
+    if (this.#copiedCount === FRAMES_AT_ONCE) this.#digestCopied()
+    this.#appended(pgno, FRAME_PREFIX_SIZE + blockSize)
+  }
+
+  #digestCopied(): void {
+    if (this.#copied === undefined || this.#copiedCount === 0) return
+    this.#crc.updateFrames(this.#copied, this.#copiedCount, this.header.pageSize)
+    this.#copiedCount = 0
   }
 
   #appended(pgno: Pgno, sizeBytes: number): void {
@@ -205,10 +237,6 @@ export class Encoder {
     this.#prevPgno = pgno
     this.#pageCount++
     if (this.#used >= CHUNK_BYTES) this.#flush()
-  }
-
-  #putUvarint(value: number): void {
-    this.#used = putUvarint(this.#buffer, this.#used, value)
   }
 
   #flush(): void {

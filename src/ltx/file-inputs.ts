@@ -1,7 +1,5 @@
 /** For Node only, so not part of mod.ts. */
-import { closeSync, openSync, readSync } from 'node:fs'
-import { stat } from 'node:fs/promises'
-import { inTurn } from './in-turn.ts'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import type { MergeInput } from './merge-input.ts'
 
 export interface FileInputsOptions {
@@ -13,7 +11,6 @@ export interface FileInputsOptions {
 
 const MAX_CHUNK_BYTES = 1024 * 1024
 const MIN_CHUNK_BYTES = 4096
-const LOOKING_AT_ONCE = 64
 /** After so long the event loop gets its turn. */
 const TURN_MS = 10
 
@@ -72,7 +69,10 @@ class Shelf {
 
   async #lookAtAll(): Promise<{ bytes: Float64Array; total: number }> {
     const bytes = new Float64Array(this.#paths.length)
-    await inTurn(this.#paths, LOOKING_AT_ONCE, async (path, index) => void (bytes[index] = (await stat(path)).size))
+    for (const [index, path] of this.#paths.entries()) {
+      await this.turn()
+      bytes[index] = statSync(path).size
+    }
     return { bytes, total: bytes.reduce((sum, size) => sum + size, 0) }
   }
 }

@@ -1,4 +1,4 @@
-import { putUvarint, MAX_VARINT_SIZE, UvarintReader } from './varint.ts'
+import { putUvarint, MAX_VARINT_SIZE } from './varint.ts'
 
 /** Keeps what does not fit into memory: bytes go in, and come out in the same order. */
 export interface IndexSpill {
@@ -42,20 +42,29 @@ export class FrameList {
 
   /** Every frame, in the order in which they were appended. */
   each(visit: (pgno: number, sizeBytes: number) => void): void {
-    const varint = new UvarintReader()
     let pgno = 0
-    let sizeBytes: number | undefined
+    // 0: what comes next is a size, no gap.
+    let sizeBytes = 0
+    let value = 0
+    let scale = 1
     for (const chunk of this.#chunks()) {
-      for (const byte of chunk) {
-        const value = varint.read(byte)
-        if (value === undefined) continue
-        if (sizeBytes === undefined && value % 2 === 1) {
-          sizeBytes = (value - 1) / 2
+      // Most of this runs before it is compiled: a loop without calls is several times as fast there.
+      for (let at = 0; at < chunk.length; at++) {
+        const byte = chunk[at]!
+        value += (byte & 0x7f) * scale
+        if (byte >= 0x80) {
+          scale *= 128
           continue
         }
-        pgno += sizeBytes === undefined ? 1 : value
-        visit(pgno, sizeBytes ?? value / 2)
-        sizeBytes = undefined
+        if (sizeBytes === 0 && value % 2 === 1) {
+          sizeBytes = (value - 1) / 2
+        } else {
+          pgno += sizeBytes === 0 ? 1 : value
+          visit(pgno, sizeBytes === 0 ? value / 2 : sizeBytes)
+          sizeBytes = 0
+        }
+        value = 0
+        scale = 1
       }
     }
   }

@@ -1,5 +1,6 @@
 import { LTXError } from './errors.ts'
-import { decompressInto, Digest, stagedPage, stagingTurn } from './kernels/kernels.ts'
+import { PAGE_HEADER_SIZE } from './header.ts'
+import { decompressInto, Digest, FRAME_PREFIX_SIZE, stagedPage, stagingTurn } from './kernels/kernels.ts'
 import type { Pgno } from './types.ts'
 
 /** A page as it stands in a file. All of it is valid only until its source goes on to the next one. */
@@ -20,12 +21,13 @@ export interface Frame {
 export class DecodedFrame implements Frame {
   pgno = 0
   encoding: 'block' | 'frame' = 'block'
-  compressed: Uint8Array = new Uint8Array(0)
   /** Where the frame starts in the file. */
   offset = 0
   /** Bytes of the whole frame, page header included. */
   sizeBytes = 0
   readonly digest = new Digest()
+  #source: Uint8Array = NOTHING
+  #start = 0
   #turn = 0
   #copied = false
   readonly #page: Uint8Array
@@ -34,17 +36,28 @@ export class DecodedFrame implements Frame {
     this.#page = new Uint8Array(pageSize)
   }
 
-  /** Takes the page that has just been decompressed and digested. */
-  fill(pgno: Pgno, encoding: 'block' | 'frame', compressed: Uint8Array, offset: number, sizeBytes: number): void {
-    this.pgno = pgno
-    this.encoding = encoding
-    this.compressed = compressed
-    this.offset = offset
-    this.sizeBytes = sizeBytes
+  get compressed(): Uint8Array {
+    const prefixBytes = this.encoding === 'block' ? FRAME_PREFIX_SIZE : PAGE_HEADER_SIZE
+    return this.#source.subarray(this.#start + prefixBytes, this.#start + this.sizeBytes)
+  }
+
+  /** All of the frame, as it stands in the file. */
+  get bytes(): Uint8Array {
+    return this.#source.subarray(this.#start, this.#start + this.sizeBytes)
+  }
+
+  /** Takes the frame that `source` has at `start`, and whose page has just been decompressed and digested. */
+  fill(pgno: Pgno, encoding: 'block' | 'frame', source: Uint8Array, start: number, sizeBytes: number): void {
+    this.#take(pgno, encoding, source, start, sizeBytes)
     this.digest.save()
     this.#turn = stagingTurn()
-    this.#copied = false
     if (encoding === 'frame') this.page()
+  }
+
+  /** Takes a frame with a block whose digest is filled in already. Its page lies nowhere any more. */
+  fillDigested(pgno: Pgno, source: Uint8Array, start: number, sizeBytes: number): void {
+    this.#take(pgno, 'block', source, start, sizeBytes)
+    this.#turn = -1
   }
 
   page(): Uint8Array {
@@ -57,4 +70,15 @@ export class DecodedFrame implements Frame {
     this.#copied = true
     return this.#page
   }
+
+  #take(pgno: Pgno, encoding: 'block' | 'frame', source: Uint8Array, start: number, sizeBytes: number): void {
+    this.pgno = pgno
+    this.encoding = encoding
+    this.#source = source
+    this.#start = start
+    this.sizeBytes = sizeBytes
+    this.#copied = false
+  }
 }
+
+const NOTHING = new Uint8Array(0)

@@ -14,13 +14,15 @@ export interface MergeInput {
 export class InputCursor {
   /** For messages. */
   readonly name: string
-  readonly #decoder = new Decoder()
+  readonly #decoder: Decoder
   #chunks: AsyncIterator<Uint8Array> | undefined
   #exhausted = false
   #trailer: Trailer | undefined
   frame: DecodedFrame | undefined
 
-  constructor(index: number, name: string | undefined) {
+  /** `ahead`: see Decoder. */
+  constructor(index: number, name: string | undefined, ahead: boolean) {
+    this.#decoder = new Decoder({ ahead })
     this.name = name === undefined ? `input ${index + 1}` : `input ${index + 1}, ${name}`
   }
 

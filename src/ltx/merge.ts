@@ -37,13 +37,13 @@ export class PageMerge implements AsyncIterable<Frame> {
   #waiting: number[] = []
   #opened: Promise<void> | undefined
 
-  /** @internal Throws RangeError if there are no inputs, or more than 65,536. */
-  constructor(inputs: readonly MergeInput[], options: MergeOptions = {}) {
+  /** @internal Throws RangeError if there are no inputs, or more than 65,536. `ahead`: see Decoder. */
+  constructor(inputs: readonly MergeInput[], options: MergeOptions & { readonly ahead?: boolean } = {}) {
     if (inputs.length === 0 || inputs.length > MAX_INPUTS) {
       throw new RangeError(`${inputs.length} files can't be merged: expected 1 to ${MAX_INPUTS}`)
     }
     this.#inputs = inputs
-    this.#cursors = inputs.map(({ name }, index) => new InputCursor(index, name))
+    this.#cursors = inputs.map(({ name }, index) => new InputCursor(index, name, options.ahead === true))
     this.#heap = new InputHeap(inputs.length)
     this.#signal = options.signal
   }

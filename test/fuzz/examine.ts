@@ -13,11 +13,11 @@ export type Verdict =
   /** Anything that is thrown and is no LTXError. */
   | { readonly outcome: 'crashed'; readonly error: unknown }
 
-/** Reads a file to its end, in the chunks it comes in. */
-export function examine(chunks: Iterable<Uint8Array>): Verdict {
+/** Reads a file to its end, in the chunks it comes in. `ahead`: see Decoder. */
+export function examine(chunks: Iterable<Uint8Array>, ahead = false): Verdict {
   try {
     const hash = createHash('sha256')
-    const decoder = new Decoder()
+    const decoder = new Decoder({ ahead })
     let headerSeen = false
     for (const chunk of chunks) {
       decoder.push(chunk)

@@ -3,11 +3,11 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import asc from 'assemblyscript/asc'
 
-/** No run time, no allocator, fixed memory: three pages, as assembly/layout.ts divides them. */
+/** No run time, no allocator, fixed memory: four pages, as assembly/layout.ts divides them. */
 const OPTIONS = [
   'index.ts',
   ...['--outFile', 'kernels.wasm', '--runtime', 'stub', '--noAssert', '--enable', 'simd'],
-  ...['-O3', '--converge', '--initialMemory', '3', '--maximumMemory', '3'],
+  ...['-O3', '--converge', '--initialMemory', '4', '--maximumMemory', '4'],
 ]
 
 const sources = new URL('./assembly/', import.meta.url)

@@ -10,6 +10,10 @@ interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer }
   pageAddress(): number
   blockAddress(): number
+  windowAddress(): number
+  windowBytes(): number
+  framesAddress(): number
+  maxFrames(): number
   updateState(size: number): void
   digestPage(pageSize: number): void
   pageChecksum(pgno: number, pageSize: number): void
@@ -17,6 +21,8 @@ interface Exports {
   encodeFrame(pgno: number, pageSize: number): number
   compressPage(pageSize: number): number
   decodeFrame(pgno: number, blockSize: number, pageSize: number): number
+  decodeFrames(size: number, pageSize: number, maxBlock: number): number
+  updateFrames(count: number, pageSize: number): void
   decompressBlock(blockSize: number, at: number, limit: number, base: number): number
 }
 
@@ -44,6 +50,14 @@ export const MAX_PAGE_SIZE = 65536
 const memory = new Uint8Array(kernels.memory.buffer)
 const PAGE = kernels.pageAddress()
 const BLOCK = kernels.blockAddress()
+const WINDOW = kernels.windowAddress()
+/** So much of a file is looked at in one call. */
+const WINDOW_BYTES = kernels.windowBytes()
+/** So many frames can be dealt with in one call. */
+export const MAX_FRAMES = kernels.maxFrames()
+/** Four words describe a frame: page number, block size, low and high half of its page's digest. */
+export const FRAME_WORDS = 4
+const frames = new Int32Array(kernels.memory.buffer, kernels.framesAddress(), FRAME_WORDS * MAX_FRAMES)
 /** STATE, DATA and RESULT of assembly/layout.ts, low half first. */
 const slots = new Int32Array(kernels.memory.buffer, 0, 6)
 const result = new BigUint64Array(kernels.memory.buffer, 16, 1)
@@ -105,6 +119,28 @@ export class CRCRegister {
     return valid
   }
 
+  /**
+   * Over the frames that `source` has from `start` on, as far as they are whole, have a block, and that becomes a page.
+   * Returns how many there were; what they are is for `saveFrames`, before the next call of anything here.
+   */
+  decodeFrames(source: Uint8Array, start: number, pageSize: number): number {
+    const end = Math.min(source.length, start + WINDOW_BYTES)
+    turn++
+    memory.set(source.subarray(start, end), WINDOW)
+    this.#load()
+    const count = kernels.decodeFrames(end - start, pageSize, blockBound(pageSize))
+    this.#store()
+    return count
+  }
+
+  /** Over `count` frames that are written elsewhere, four words for each: see FRAME_WORDS. */
+  updateFrames(words: Int32Array, count: number, pageSize: number): void {
+    frames.set(words.length > FRAME_WORDS * count ? words.subarray(0, FRAME_WORDS * count) : words)
+    this.#load()
+    kernels.updateFrames(count, pageSize)
+    this.#store()
+  }
+
   /** The CRC, with bit 63 set as on every stored checksum. */
   checksum(): bigint {
     return BigInt.asUintN(64, ~((BigInt(this.#high) << 32n) | BigInt(this.#low >>> 0))) | (1n << 63n)
@@ -136,6 +172,11 @@ export class Digest {
     slots[2] = this.low
     slots[3] = this.high
   }
+}
+
+/** Four words for each of the `count` frames that `decodeFrames` found. */
+export function saveFrames(into: Int32Array, count: number): void {
+  into.set(frames.subarray(0, FRAME_WORDS * count))
 }
 
 /** Copies page data in and digests it. */

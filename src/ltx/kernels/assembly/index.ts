@@ -1,10 +1,13 @@
 /** What TypeScript calls. One page lies in PAGE, its block in BLOCK; STATE goes in and comes out. */
-import { BLOCK, DATA, PAGE, STATE } from './layout'
-import { shift, update, updateByte, updatePgno, pageChecksum as checksumOf } from './crc64'
+import { BLOCK, DATA, FRAMES, MAX_FRAMES, PAGE, STATE, WINDOW, WINDOW_BYTES } from './layout'
+import { shift, update, updateByte, updatePgno, updateWord, pageChecksum as checksumOf } from './crc64'
 import { compress, decompress } from './lz4'
 
 /** A size field follows the page header, and the data is an LZ4 block. */
 const FLAG_SIZE: u32 = 1
+/** Page number, flags and size. */
+const FRAME_PREFIX: i32 = 10
+const FRAME_BYTES: usize = 16
 
 export function blockAddress(): usize {
   return BLOCK
@@ -12,6 +15,22 @@ export function blockAddress(): usize {
 
 export function pageAddress(): usize {
   return PAGE
+}
+
+export function windowAddress(): usize {
+  return WINDOW
+}
+
+export function windowBytes(): i32 {
+  return WINDOW_BYTES
+}
+
+export function framesAddress(): usize {
+  return FRAMES
+}
+
+export function maxFrames(): i32 {
+  return MAX_FRAMES
 }
 
 /** STATE over `size` bytes of PAGE. */
@@ -31,10 +50,9 @@ export function pageChecksum(pgno: u32, pageSize: i32): void {
 
 /** STATE over a frame: page header, size field (blocks only: blockSize > 0), and the page that DATA stands for. */
 export function updateFrame(pgno: u32, blockSize: u32, pageSize: i32): void {
-  let r = updatePgno(load<u64>(STATE), pgno)
-  r = updateByte(r, 0)
-  r = updateByte(r, blockSize > 0 ? FLAG_SIZE : 0)
-  if (blockSize > 0) r = updatePgno(r, blockSize)
+  let r = load<u64>(STATE)
+  if (blockSize > 0) r = updatePrefix(r, pgno, blockSize)
+  else r = updateByte(updateByte(updatePgno(r, pgno), 0), 0)
   store<u64>(STATE, shift(r, pageSize) ^ load<u64>(DATA))
 }
 
@@ -56,13 +74,59 @@ export function compressPage(pageSize: i32): i32 {
 
 /** The block in BLOCK becomes the page in PAGE. Returns 0, and leaves STATE alone, if it is no block of one page. */
 export function decodeFrame(pgno: u32, blockSize: i32, pageSize: i32): i32 {
-  if (decompress(blockSize, 0, pageSize, 0) != pageSize) return 0
+  if (decompress(BLOCK, blockSize, 0, pageSize, 0) != pageSize) return 0
   digestPage(pageSize)
   updateFrame(pgno, blockSize, pageSize)
   return 1
 }
 
+/** The register after the ten bytes in front of a block. */
+function updatePrefix(register: u64, pgno: u32, blockSize: u32): u64 {
+  const size = bswap<u32>(blockSize)
+  const r = updateWord(register, (<u64>bswap<u32>(pgno)) | ((<u64>FLAG_SIZE) << 40) | ((<u64>size) << 48))
+  return updateByte(updateByte(r, (size >> 16) & 0xff), size >> 24)
+}
+
+/**
+ * The frames in the first `size` bytes of WINDOW, as far as they are whole and have a block of at most `maxBlock` bytes that
+ * becomes a page: STATE over all of them, FRAMES says what they are. Returns how many; the next one is for somebody else.
+ */
+export function decodeFrames(size: i32, pageSize: i32, maxBlock: u32): i32 {
+  const end = WINDOW + size
+  let at = WINDOW
+  let row = FRAMES
+  let count = 0
+  let r = load<u64>(STATE)
+  while (count < MAX_FRAMES && <i32>(end - at) > FRAME_PREFIX) {
+    const pgno = bswap<u32>(load<u32>(at))
+    const blockSize = bswap<u32>(load<u32>(at, 6))
+    if (load<u16>(at, 4) != (<u16>FLAG_SIZE) << 8 || blockSize == 0 || blockSize > maxBlock) break
+    const block = at + FRAME_PREFIX
+    if (blockSize > <u32>(end - block) || decompress(block, blockSize, 0, pageSize, 0) != pageSize) break
+    const data = update(0, PAGE, pageSize)
+    r = shift(updatePrefix(r, pgno, blockSize), pageSize) ^ data
+    store<u32>(row, pgno)
+    store<u32>(row, blockSize, 4)
+    store<u64>(row, data, 8)
+    row += FRAME_BYTES
+    at = block + blockSize
+    count++
+  }
+  store<u64>(STATE, r)
+  return count
+}
+
+/** STATE over `count` frames that FRAMES describes. */
+export function updateFrames(count: i32, pageSize: i32): void {
+  let r = load<u64>(STATE)
+  const end = FRAMES + <usize>count * FRAME_BYTES
+  for (let row = FRAMES; row < end; row += FRAME_BYTES) {
+    r = shift(updatePrefix(r, load<u32>(row), load<u32>(row, 4)), pageSize) ^ load<u64>(row, 8)
+  }
+  store<u64>(STATE, r)
+}
+
 /** One block of several, as LZ4 frames have them: see `decompress`. */
 export function decompressBlock(blockSize: i32, at: i32, limit: i32, base: i32): i32 {
-  return decompress(blockSize, at, limit, base)
+  return decompress(BLOCK, blockSize, at, limit, base)
 }

@@ -1,6 +1,6 @@
 /**
- * Linear memory, laid out by hand and never grown: three 64 KiB pages hold everything.
- * kernels.ts asks for PAGE and BLOCK, and knows the three slots in front.
+ * Linear memory, laid out by hand and never grown: four 64 KiB pages hold everything.
+ * kernels.ts asks for PAGE, BLOCK, WINDOW and FRAMES, and knows the three slots in front.
  */
 
 /** u64: the CRC register of the file at hand. */
@@ -26,3 +26,9 @@ export const PREFIX: usize = 16
 export const PAGE: usize = TABLE + (2 << MAX_TABLE_LOG) + PREFIX
 /** One page, compressed: up to 65,536 + 65,536/255 + 16 bytes. */
 export const BLOCK: usize = PAGE + 65536 + SLACK + PREFIX
+/** A piece of a file, at least as long as the longest frame. */
+export const WINDOW: usize = BLOCK + 65536 + 512 + SLACK
+export const WINDOW_BYTES: i32 = 65536 + 512
+/** Rows of page number (u32), block size (u32) and DATA (u64). */
+export const FRAMES: usize = WINDOW + WINDOW_BYTES + SLACK
+export const MAX_FRAMES: i32 = 512

@@ -151,19 +151,19 @@ function copyMatch(op: usize, offset: i32, length: i32): void {
 }
 
 /**
- * The first `size` bytes of BLOCK → PAGE[at … limit). Matches reach back to PAGE[base].
- * Returns how many bytes came out, or -1 for a block that is not valid: nothing outside of PAGE, BLOCK and the slack
- * behind them is touched, whatever the block says.
+ * The `size` bytes at `from` → PAGE[at … limit). Matches reach back to PAGE[base].
+ * Returns how many bytes came out, or -1 for a block that is not valid: nothing but PAGE and the slack behind it is
+ * written, and no more than the slack behind the block is read, whatever the block says.
  */
-export function decompress(size: i32, at: i32, limit: i32, base: i32): i32 {
-  const inputEnd = BLOCK + size
+export function decompress(from: usize, size: i32, at: i32, limit: i32, base: i32): i32 {
+  const inputEnd = from + size
   const outputEnd = PAGE + limit
   const window = PAGE + base
   // Up to here, a sequence with short lengths can be copied without looking at what is left: 14 literals and an offset go
   // in, 14 literals and a match of 18 come out, in copies of 16.
   const nearInputEnd = inputEnd - 16
   const nearOutputEnd = outputEnd - 32
-  let ip = BLOCK
+  let ip = from
   let op = PAGE + at
   while (ip < inputEnd) {
     const token = <i32>load<u8>(ip++)
@@ -197,9 +197,9 @@ export function decompress(size: i32, at: i32, limit: i32, base: i32): i32 {
     if (offset == 0 || offset > <i32>(op - window)) return -1
     let match = token & 15
     if (match < LONG && offset >= 16 && op <= outputEnd - 18) {
-      const from = op - offset
-      v128.store(op, v128.load(from))
-      store<u16>(op, load<u16>(from, 16), 16)
+      const source = op - offset
+      v128.store(op, v128.load(source))
+      store<u16>(op, load<u16>(source, 16), 16)
       op += match + MIN_MATCH
       continue
     }
