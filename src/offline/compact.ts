@@ -22,6 +22,7 @@ export async function compactFiles(
 ): Promise<CompactResult> {
   const compaction = compact(files, {
     noChecksum: dropChecksums || (await lackChecksums(files)),
+    reuseChunks: true,
     spill: () => openSpillFile(dirname(output.path)),
     ...(signal === undefined ? {} : { signal }),
   })

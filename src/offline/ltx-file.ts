@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { LTXError } from '../ltx/errors.ts'
+import { fileInputs } from '../ltx/file-inputs.ts'
 import { HEADER_SIZE, unmarshalHeader, type Header } from '../ltx/header.ts'
 import type { MergeInput } from '../ltx/merge-input.ts'
 import { UnreadableFileError } from './errors.ts'
@@ -23,18 +24,44 @@ export interface LTXFile extends MergeInput {
   open(): AsyncIterable<Uint8Array>
 }
 
-/** Files that are about to be read, each once. Throws UnreadableFileError for one that is not there. */
+/**
+ * Files that are about to be read, each once: any number, in bounded memory and with a bounded number of descriptors. A
+ * chunk is valid until the next one. Throws UnreadableFileError for one that is not there.
+ */
 export async function findFiles(paths: readonly string[], options: ReadingOptions = {}): Promise<LTXFile[]> {
   let totalBytes = 0
   let readBytes = 0
   const count = (bytes: number) => options.progress?.((readBytes += bytes), totalBytes)
-  const files: LTXFile[] = []
+  const found: { name: string; sizeBytes: number; isRegular: boolean }[] = []
   for (const name of paths) {
-    const sizeBytes = await sizeOf(name)
-    totalBytes += sizeBytes
-    files.push({ name, sizeBytes, open: () => readChunks(name, count, options.signal) })
+    const look = await lookAt(name)
+    totalBytes += look.sizeBytes
+    found.push({ name, ...look })
   }
-  return files
+  const inputs = fileInputs(found.flatMap(({ name, isRegular }) => (isRegular ? [name] : [])))[Symbol.iterator]()
+  return found.map(({ name, sizeBytes, isRegular }) => {
+    // A pipe has neither a size nor places in it.
+    if (!isRegular) return { name, sizeBytes, open: () => readChunks(name, count, options.signal) }
+    const input = inputs.next().value!
+    return { name, sizeBytes, open: () => readInput(name, input, count, options.signal) }
+  })
+}
+
+async function* readInput(
+  path: string,
+  input: MergeInput,
+  count: (bytes: number) => void,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array, void, void> {
+  try {
+    for await (const chunk of await input.open()) {
+      signal?.throwIfAborted()
+      yield chunk
+      count(chunk.length)
+    }
+  } catch (error) {
+    throw unreadable(path, error)
+  }
 }
 
 /** Throws UnreadableFileError. */
@@ -70,13 +97,13 @@ export async function readHeader(path: string): Promise<Header | undefined> {
   }
 }
 
-async function sizeOf(path: string): Promise<number> {
+async function lookAt(path: string): Promise<{ sizeBytes: number; isRegular: boolean }> {
   const found = await stat(path).catch((error: unknown) => {
     throw unreadable(path, error)
   })
   if (found.isDirectory())
     throw new UnreadableFileError(path, WHAT, Object.assign(new Error('is a directory'), { code: 'EISDIR' }))
-  return found.size
+  return { sizeBytes: found.size, isRegular: found.isFile() }
 }
 
 /** Of the system's errors; what else went wrong while the file was read is not its own. */

@@ -113,6 +113,14 @@ async function isSame(file: string, image: Uint8Array): Promise<boolean> {
 }
 
 describe('ltx apply', () => {
+  test('takes a pipe for a file', async () => {
+    const { files, images } = await record()
+    const args = [process.execPath, LTXD_CLI, ...files]
+    const command = `exec "$0" "$1" ltx apply -o one.db <(cat "$2") "\${@:3}"`
+    expect(await program('bash', ['-c', command, ...args], { cwd: dir })).toMatchObject({ code: 0, stderr: '' })
+    expect(await isSame(path('one.db'), images.at(-1)!)).toBe(true)
+  })
+
   test.each([
     [4096, 0],
     [512, NO_CHECKSUM],
@@ -462,6 +470,23 @@ describe('ltx compact', () => {
     expect(await flags()).toBe(NO_CHECKSUM)
     await ok('compact', '--force', '-o', 'out.ltx', '--drop-checksums', ...tracked.files)
     expect(await flags()).toBe(NO_CHECKSUM)
+  })
+
+  test('takes many more files than a process may have open', async () => {
+    const files = Array.from({ length: 1500 }, (_, index) => `${index + 2}.ltx`)
+    const pages = new Map<number, Uint8Array>()
+    for (const [index, file] of files.entries()) {
+      const changed = [1 + (index % 50), 51 + (index % 49)].map((pgno) => [pgno, pageOf(4096, index + pgno)] as const)
+      const fields = { flags: NO_CHECKSUM, pageSize: 4096, commit: 100, minTXID: toTXID(index + 2) }
+      await writeFile(path(file), encode(header({ ...fields, preApplyChecksum: 0n }), changed, 0n))
+      for (const [pgno, page] of changed) pages.set(pgno, page)
+    }
+    const command = `ulimit -n 320 && exec "$0" "$@"`
+    const args = [process.execPath, LTXD_CLI, 'ltx', 'compact', '-o', 'all.ltx', ...files]
+    expect(await program('bash', ['-c', command, ...args], { cwd: dir })).toMatchObject({ code: 0, stderr: '' })
+    const all = decode(await readFile(path('all.ltx')))
+    expect(all.header.maxTXID).toBe(toTXID(1501))
+    expect(all.pages).toEqual(new Map([...pages].sort(([a], [b]) => a - b)))
   })
 
   test('leaves nothing where files are damaged, missing, or do not follow', async () => {
