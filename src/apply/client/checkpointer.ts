@@ -196,8 +196,13 @@ async function checkpoint(guarded: Guarded, index: SharedWalIndex, due: Due): Pr
   if (database === undefined) return undefined
   try {
     // Only now: whoever could have replaced it needs the database for itself.
-    if (!index.isUsable() || !index.join()) return undefined
+    if (!index.isUsable()) return undefined
     const makeDurable = async () => void (await guarded.log.sync())
+    if (!index.join()) {
+      // In use when it was taken, and looked after since: what was open is so no longer, and found the database open here.
+      if (database.becomeLast()) await closeAsLast(database, index, makeDurable)
+      return undefined
+    }
     const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => guarded.stopped })
     const outcome = await WORK[due](work)
     const isLast = database.becomeLast()

@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import { createInterface } from 'node:readline'
+import Sqlite from 'better-sqlite3'
+import { afterEach, expect, test, vi } from 'vitest'
+import { temporaryDirectory } from '../harness/in-process/node-in-process.ts'
+import { until } from '../harness/wait.ts'
+import { CHECKPOINT_FRAMES, Checkpointer } from '../../src/apply/client/checkpointer.ts'
+import { SharedDatabase } from '../../src/apply/shared-database.ts'
+
+/** An application that closes its connection at a moment of the test's choosing, which waits for it without letting anything else run. */
+const APPLICATION = `
+import os, sqlite3, sys, time
+directory = sys.argv[1]
+c = sqlite3.connect(directory + '/a.db', isolation_level=None)
+c.execute('PRAGMA journal_mode = WAL'); c.execute('PRAGMA wal_autocheckpoint = 0'); c.execute('PRAGMA synchronous = OFF')
+c.execute('CREATE TABLE t(x)')
+for i in range(${CHECKPOINT_FRAMES}): c.execute('INSERT INTO t VALUES (?)', (i,))
+print('ready', flush=True)
+while not os.path.exists(directory + '/go'): time.sleep(0.001)
+c.close()
+open(directory + '/closed', 'w')`
+
+afterEach(() => vi.restoreAllMocks())
+
+test('a last connection that closes at the beginning of a checkpoint leaves nothing in a WAL', async () => {
+  using temporary = temporaryDirectory()
+  const { dir } = temporary
+  const application = spawn('python3', ['-c', APPLICATION, dir], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(createInterface({ input: application.stdout }), 'line')
+  const open = SharedDatabase.open.bind(SharedDatabase)
+  vi.spyOn(SharedDatabase, 'open').mockImplementation((path) => {
+    const database = open(path)
+    fs.writeFileSync(`${dir}/go`, '')
+    while (!fs.existsSync(`${dir}/closed`));
+    return database
+  })
+  fs.mkdirSync(`${dir}/log`)
+  const said: unknown[] = []
+  const checkpointer = new Checkpointer(dir, (message) => said.push(message))
+  checkpointer.guard({ type: 'guard', database: 'a.db', logDir: `${dir}/log`, hasSeveralWriters: false })
+  try {
+    await until('the WAL to go', 5_000, () => fs.existsSync(`${dir}/closed`) && !fs.existsSync(`${dir}/a.db-wal`))
+  } finally {
+    checkpointer.leave('a.db')
+    application.kill('SIGKILL')
+  }
+  expect(fs.existsSync(`${dir}/a.db-shm`)).toBe(false)
+  expect(said).not.toContainEqual(expect.objectContaining({ type: 'checkpoint-failed' }))
+  const file = new Sqlite(`${dir}/a.db`)
+  expect(file.prepare('SELECT count(*) FROM t').pluck().get()).toBe(CHECKPOINT_FRAMES)
+  expect(file.pragma('integrity_check', { simple: true })).toBe('ok')
+  file.close()
+})
