@@ -9,20 +9,32 @@ import { LTXD_CLI } from '../harness/ltxd-node.ts'
 import { attempt, IS_ROOT, type Outcome } from './served.ts'
 
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
-const VITEST = path.join(REPOSITORY, 'node_modules/vitest/vitest.mjs')
 const SUITE_LIMIT_MS = 900_000
-/** A path without directories that the user may not look into: what is not found in one of those is "denied", not "missing". */
-const PATH = `PATH=${path.join(REPOSITORY, 'node_modules/.cache/tools/bin')}:/usr/bin:/bin:/usr/sbin:/sbin`
 
 describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root, through fusermount3', () => {
   let user: User
-  beforeAll(() => void (user = new User()))
+  let cli: string
+  /** A path without directories that the user may not look into: what is not found in one of those is "denied", not "missing". */
+  let searchPath: string
+  beforeAll(() => {
+    user = new User()
+    cli = user.seen(LTXD_CLI)
+    searchPath = `PATH=${user.seen(path.join(REPOSITORY, 'node_modules/.cache/tools/bin'))}:/usr/bin:/bin:/usr/sbin:/sbin`
+  })
   afterAll(() => user.remove())
 
   const suite = async (...files: string[]) => {
     // the loader: the other one writes beside the configuration, which is not the user's
-    const vitest = [VITEST, 'run', '--configLoader', 'runner', '--project', 'system', ...files]
-    const [program, args] = user.command(['env', PATH, process.execPath, ...vitest])
+    const vitest = [
+      user.seen(path.join(REPOSITORY, 'node_modules/vitest/vitest.mjs')),
+      'run',
+      '--configLoader',
+      'runner',
+      '--project',
+      'system',
+      ...files,
+    ]
+    const [program, args] = user.command(['env', searchPath, `LTXD_CLI=${cli}`, user.node, ...vitest])
     return runLimited(SUITE_LIMIT_MS, program, args, { cwd: REPOSITORY, env: process.env })
   }
 
@@ -56,7 +68,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root
     /** A node as the user with a script as its application, and beside it, in the same machine, a script of root's. */
     function node(application: string, permissions: Permissions, beside: string): Promise<Outcome> {
       const directory = fresh()
-      const ltxd = `'${process.execPath}' '${LTXD_CLI}' mount mnt --data data --http 127.0.0.1:0 --log-level error --allow-other`
+      const ltxd = `'${user.node}' '${cli}' mount mnt --data data --http 127.0.0.1:0 --log-level error --allow-other`
       const asUser = `setpriv --reuid=${user.uid} --regid=${user.uid} --clear-groups`
       const script = `cd '${directory}'; ${asUser} ${ltxd} -- sh -euc "$0" & ${beside}; wait $!`
       // with its own change of user, so that root's script shares the namespace
@@ -71,7 +83,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root
   describe('is refused with advice', () => {
     const refused = async (permissions: Permissions, mountPoint: string, ...options: string[]) => {
       const ltxd = ['mount', mountPoint, '--data', path.join(fresh(), 'data'), '--http', '127.0.0.1:0', ...options]
-      const [program, args] = user.command(['env', PATH, process.execPath, LTXD_CLI, ...ltxd], permissions)
+      const [program, args] = user.command(['env', searchPath, user.node, cli, ...ltxd], permissions)
       const { code, stderr } = await attempt(program, args)
       expect(code).toBe(1)
       expect(stderr).not.toMatch(/^ {4}at /m)
@@ -95,14 +107,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root
     })
 
     it('without fusermount3', async () => {
-      const argv = [
-        process.execPath,
-        LTXD_CLI,
-        'mount',
-        path.join(fresh(), 'mnt'),
-        '--data',
-        path.join(fresh(), 'data'),
-      ]
+      const argv = [user.node, cli, 'mount', path.join(fresh(), 'mnt'), '--data', path.join(fresh(), 'data')]
       const [program, args] = user.command(['env', 'PATH=/nowhere', ...argv, '--http', '127.0.0.1:0'])
       const { code, stderr } = await attempt(program, args)
       expect(stderr).toMatch(
@@ -112,14 +117,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root
     })
 
     it('where set-user-id bits do nothing', async () => {
-      const argv = [
-        process.execPath,
-        LTXD_CLI,
-        'mount',
-        path.join(fresh(), 'mnt'),
-        '--data',
-        path.join(fresh(), 'data'),
-      ]
+      const argv = [user.node, cli, 'mount', path.join(fresh(), 'mnt'), '--data', path.join(fresh(), 'data')]
       const [program, args] = user.command(['setpriv', '--no-new-privs', ...argv, '--http', '127.0.0.1:0'])
       expect((await attempt(program, args)).stderr).toMatch(/ltxd: fusermount3 may not mount at .*no_new_privs/)
     })

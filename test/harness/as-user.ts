@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url'
 
 const NOBODY = 65_534
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
+/** Where the user's programs see this clone and Node, wherever those are: it may not look into everybody's home. */
+const SEEN = { clone: '/mnt/ltxd', node: '/mnt/node' }
 
 /** What the machine permits to who is not root. */
 export interface Permissions {
@@ -22,6 +24,8 @@ export class User {
   readonly uid: number
   /** The user's own: home and temporary files. */
   readonly home: string
+  /** Node, as the user's programs see it. */
+  readonly node = SEEN.node
 
   constructor() {
     const owner = statSync(REPOSITORY).uid
@@ -36,10 +40,17 @@ export class User {
       'mount -t tmpfs none /mnt',
       `mknod /mnt/fuse c 10 229; chmod ${deviceMode} /mnt/fuse; mount --bind /mnt/fuse /dev/fuse`,
       'printf "%s\\n" "$0" > /mnt/fuse.conf; touch /etc/fuse.conf; mount --bind /mnt/fuse.conf /etc/fuse.conf',
+      `mkdir ${SEEN.clone}; mount --bind '${REPOSITORY}' ${SEEN.clone}; cd ${SEEN.clone}`,
+      `touch ${SEEN.node}; mount --bind '${process.execPath}' ${SEEN.node}`,
       `export HOME='${this.home}' TMPDIR='${this.home}'`,
       `exec setpriv --reuid=${this.uid} --regid=${this.uid} --clear-groups "$@"`,
     ].join('; ')
     return ['unshare', ['-m', 'sh', '-euc', machine, fuseConf, ...argv]]
+  }
+
+  /** A file of this clone, as the user's programs see it. */
+  seen(file: string): string {
+    return path.join(SEEN.clone, path.relative(REPOSITORY, file))
   }
 
   /** A new directory of the user's. */
