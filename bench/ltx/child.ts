@@ -82,7 +82,7 @@ const LTXD: Readonly<Record<TaskName, Task>> = {
   },
 }
 
-/** The fastest of each kind that was found for Node. For CRC-64/ISO only tables in JavaScript were: the reference is the better yardstick. */
+/** lz4-napi, for Node. CRC-64 is held against the reference. */
 const LIBRARY: Partial<Record<TaskName, Task>> = {
   compress: (args) => compressing(samples(args), (page) => compressSync(page).length - 4),
 

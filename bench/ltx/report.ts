@@ -45,7 +45,7 @@ export function renderLTXReport(report: LTXReport): string {
     ),
     '',
     ...report.missing,
-    'reference: superfly/ltx 0.5.3, compiled by Go, with buffered files. library: lz4-napi; none for Node computes CRC-64/ISO.',
+    'reference: superfly/ltx 0.5.3, compiled by Go, with buffered files. library: lz4-napi; of CRC-64 only the reference is measured.',
     '×: against the library, or, where there is none, the reference; the second time with processor time instead of the clock.',
     'processor s, peak MB, compressed to: ltxd/reference/library.',
   ].join('\n')
