@@ -74,6 +74,7 @@ export class Checkpoints {
     const client = this.#client
     this.#client = undefined
     await client?.close()
+    for (const known of this.#databases.values()) known.isGuarded = false
   }
 
   status(name: string): CheckpointStatus {
@@ -88,7 +89,6 @@ export class Checkpoints {
     if (!this.#leads) return
     const isShared = sharing !== 'sole'
     const known = this.#known(name)
-    if (!isShared) known.isGuarded = false
     if (isShared) known.heardAtMs = performance.now()
     if (isShared && this.#client === undefined) this.#startClient()
     else void this.#client?.send(isShared ? this.#guard(name, sharing) : { type: 'leave', database: name })
@@ -129,8 +129,10 @@ export class Checkpoints {
   #receive(message: FromClient): void {
     if (message.type === 'guarding') {
       const known = this.#known(message.database)
-      known.isGuarded = this.#options.plane.sharing.has(message.database)
+      known.isGuarded = true
       known.heardAtMs = performance.now()
+    } else if (message.type === 'released') {
+      this.#known(message.database).isGuarded = false
     } else if (message.type === 'checkpointed') {
       this.#checkpointed(message)
     } else if (message.type === 'checkpoint-failed') {

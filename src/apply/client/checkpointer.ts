@@ -8,7 +8,7 @@ import { ZERO_POSITION } from '../../log/store.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
 
 type GuardOrder = Extract<ToClient, { type: 'guard' }>
-type CheckpointerMessage = Extract<FromClient, { type: 'checkpointed' | 'guarding' | 'checkpoint-failed' }>
+type CheckpointerMessage = Extract<FromClient, { type: 'checkpointed' | 'guarding' | 'released' | 'checkpoint-failed' }>
 
 /** As SQLite's wal_autocheckpoint has it by default. */
 export const CHECKPOINT_FRAMES = 1000
@@ -90,7 +90,7 @@ export class Checkpointer {
     this.#guarded.delete(name)
     guarded.stopped = true
     // Otherwise a look is under way, and ends with this.
-    if (guarded.timer !== undefined) letGo(guarded)
+    if (guarded.timer !== undefined) this.#letGo(guarded)
     clearTimeout(guarded.timer)
   }
 
@@ -99,15 +99,15 @@ export class Checkpointer {
     try {
       await this.#guard(guarded)
     } catch (error) {
-      letGo(guarded)
+      this.#letGo(guarded)
       this.#complain(guarded, error)
     }
-    if (guarded.stopped) return letGo(guarded)
+    if (guarded.stopped) return this.#letGo(guarded)
     guarded.timer = setTimeout(() => void this.#look(guarded), guarded.intervalMs)
   }
 
   async #guard(guarded: Guarded): Promise<void> {
-    if (guarded.index?.header() === undefined) letGo(guarded)
+    if (guarded.index?.header() === undefined) this.#letGo(guarded)
     if (guarded.index === undefined) {
       guarded.index = SharedWalIndex.take(guarded.path)
       if (guarded.index === undefined) return rest(guarded)
@@ -116,15 +116,15 @@ export class Checkpointer {
     }
     const due = this.#due(guarded, guarded.index)
     if (due === undefined) {
-      if (guarded.intervalMs === LONGEST_MS && !guarded.index.isUsable()) letGo(guarded)
+      if (guarded.intervalMs === LONGEST_MS && !guarded.index.isUsable()) this.#letGo(guarded)
       return
     }
     const startedAt = performance.now()
     const outcome = await checkpoint(guarded, guarded.index, due)
-    if (outcome === undefined) return letGo(guarded)
+    if (outcome === undefined) return this.#letGo(guarded)
     this.#report(guarded, guarded.index, outcome, performance.now() - startedAt)
     const isLeft = due === 'restart-by-writer' && outcome.state === 'behind'
-    if (isLeft && !(await finishedByWriter(guarded, guarded.index))) return letGo(guarded)
+    if (isLeft && !(await finishedByWriter(guarded, guarded.index))) return this.#letGo(guarded)
     if (outcome.state === 'blocked') guarded.intervalMs = BLOCKED_MS
     if (outcome.state === 'complete') guarded.problem = undefined
   }
@@ -152,6 +152,13 @@ export class Checkpointer {
     const frames = index.header()?.maxFrame ?? 0
     const left = Math.max(0, frames - index.marks.backfilled())
     this.#say({ type: 'checkpointed', database: name, state, pages, frames, left, durationMs })
+  }
+
+  #letGo(guarded: Guarded): void {
+    if (guarded.index === undefined) return
+    guarded.index.release()
+    guarded.index = undefined
+    this.#say({ type: 'released', database: guarded.name })
   }
 
   /** Once, until something else is the matter. */
@@ -223,11 +230,6 @@ async function closeAsLast(
   const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => false })
   const { state } = await work.run()
   if (state === 'complete' && work.endsWithIndex()) database.removeWal()
-}
-
-function letGo(guarded: Guarded): void {
-  guarded.index?.release()
-  guarded.index = undefined
 }
 
 function rest(guarded: Guarded): void {

@@ -23,7 +23,7 @@ export type ToClient =
     }
   /** Remove the database: it is not part of the primary's history. Answered by `discarded`. */
   | { readonly type: 'discard'; readonly database: string }
-  /** On a primary: several connections have the database open, so checkpoint it, and keep them from it. Answered by `guarding`, again and again maybe. */
+  /** On a primary: several connections have the database open, so checkpoint it, and keep them from it. Answered by `guarding` and `released`, by turns. */
   | {
       readonly type: 'guard'
       readonly database: string
@@ -31,7 +31,7 @@ export type ToClient =
       /** More than one of them has written. May change. */
       readonly hasSeveralWriters: boolean
     }
-  /** No longer. */
+  /** No longer. Answered by `released` where the lock is held. */
   | { readonly type: 'leave'; readonly database: string }
   /** Let go of every database, and end. Answered by `closed`. */
   | { readonly type: 'close' }
@@ -49,6 +49,8 @@ export type FromClient =
   | { readonly type: 'failed'; readonly database: string; readonly code: string; readonly message: string }
   /** The database's checkpoint lock is held. */
   | { readonly type: 'guarding'; readonly database: string }
+  /** It no longer is: applications checkpoint by themselves. */
+  | { readonly type: 'released'; readonly database: string }
   /** `frames`: of the WAL now, `left` of them not in the database file. */
   | {
       readonly type: 'checkpointed'
