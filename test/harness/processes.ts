@@ -59,12 +59,16 @@ export function holdersOf(path: string): string[] {
       const command = readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
       for (const fd of readdirSync(`/proc/${pid}/fd`))
         if (linkOf(`/proc/${pid}/fd/${fd}`) === path) holders.push(`${command} (${pid}) fd ${fd}`)
-      if (readFileSync(`/proc/${pid}/maps`, 'utf8').includes(` ${path}\n`)) holders.push(`${command} (${pid}) mapped`)
+      if (isMappedBy(pid, path)) holders.push(`${command} (${pid}) mapped`)
     } catch {
       // It has ended.
     }
   }
   return holders
+}
+
+export function isMappedBy(pid: number | string | undefined, path: string): boolean {
+  return readFileSync(`/proc/${pid}/maps`, 'utf8').includes(` ${path}\n`)
 }
 
 function linkOf(path: string): string | undefined {

@@ -217,6 +217,7 @@ export class Episode {
     for (const [i, from] of this.main.paths.entries()) {
       // A journal that PERSIST or TRUNCATE left belongs to the old name.
       fs.rmSync(`${from}-journal`, { force: true })
+      for (const session of this.sessions) await session.endMapping(from)
       try {
         fs.renameSync(from, to.paths[i] as string)
       } catch (error) {

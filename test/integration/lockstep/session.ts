@@ -1,5 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import path from 'node:path'
+import { isMappedBy } from '../../harness/processes.ts'
 import { TYPESCRIPT_ARGUMENTS } from '../../harness/typescript.ts'
 
 /** A database's paths on the mount and in the plain directory. */
@@ -27,10 +28,10 @@ export interface Reply {
 export class Session {
   isOpen = false
   inTransaction = false
-  private readonly child: ChildProcess
+  private child: ChildProcess
 
   constructor() {
-    this.child = fork(path.join(import.meta.dirname, 'session-process.ts'), { execArgv: [...TYPESCRIPT_ARGUMENTS] })
+    this.child = start()
   }
 
   async open(paths: Pair): Promise<void> {
@@ -58,7 +59,22 @@ export class Session {
     return reply.outcome ?? { here: '', there: '' }
   }
 
+  /**
+   * Where pages are smaller than the machine's, SQLite forgets to unmap parts of a file that was made smaller (unixRemapfile unmaps at addresses
+   * between two pages, which fails): the file is in use for as long as the process lives.
+   */
+  async endMapping(file: string): Promise<void> {
+    if (!isMappedBy(this.child.pid, file)) return
+    this.child.disconnect()
+    await new Promise((resolve) => this.child.once('exit', resolve))
+    this.child = start()
+  }
+
   end(): void {
     this.child.disconnect()
   }
+}
+
+function start(): ChildProcess {
+  return fork(path.join(import.meta.dirname, 'session-process.ts'), { execArgv: [...TYPESCRIPT_ARGUMENTS] })
 }
