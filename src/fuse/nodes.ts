@@ -36,6 +36,8 @@ export class Node {
   gid: number
   open: OpenFile | undefined
   listing: DirectoryListing | undefined
+  /** Of a directory: a name in it may not be durable yet. */
+  namesChanged = true
 
   constructor(id: NodeId, name: string, parent: Node | undefined, attributes: Attributes) {
     this.id = id

@@ -46,6 +46,11 @@ class Recorder extends PlainVolume {
     perform()
   }
 
+  override syncDirectory(path: string, perform: () => void): void {
+    this.say(`${path}/: synced`)
+    perform()
+  }
+
   say(what: string): void {
     this.heard.push(what)
     if (this.refuse !== undefined && what.includes(this.refuse)) throw new FsError('EROFS', 'refused by the test')
@@ -227,5 +232,47 @@ describe('the end', () => {
     tree.close()
     expect(openDescriptors()).toBe(before)
     expect(volume.heard.filter((said) => said.includes('released'))).toHaveLength(2)
+  })
+})
+
+describe('syncing a directory', () => {
+  const syncs = (id: number) => {
+    volume.heard.length = 0
+    tree.syncDirectory(id)
+    return volume.heard.length > 0
+  }
+
+  it('happens once for a change of its names, and not for a change of its files', () => {
+    const directory = tree.makeDirectory(ROOT, 'd', 0o755, CALLER).nodeId
+    expect([syncs(ROOT), syncs(ROOT)]).toEqual([true, false])
+    const changes: [what: string, change: () => void][] = [
+      ['create', () => tree.release(create('a').opened.handle)],
+      ['mknod', () => void tree.makeNode(ROOT, 'n', 0o100644, CALLER)],
+      ['mkdir', () => void tree.makeDirectory(ROOT, 'e', 0o755, CALLER)],
+      ['symlink', () => void tree.makeSymlink(ROOT, 's', 'a', CALLER)],
+      ['rename', () => tree.rename(ROOT, 'a', ROOT, 'b', false, CALLER)],
+      ['move out', () => tree.rename(ROOT, 'b', directory, 'b', false, CALLER)],
+      ['unlink', () => tree.unlink(ROOT, 'n', CALLER)],
+      ['rmdir', () => tree.removeDirectory(ROOT, 'e')],
+    ]
+    for (const [what, change] of changes) {
+      change()
+      expect([syncs(ROOT), syncs(ROOT)], what).toEqual([true, false])
+    }
+    expect([syncs(directory), syncs(directory)], 'what was moved in').toEqual([true, false])
+    const file = tree.lookup(directory, 'b')?.nodeId as number
+    const { handle } = tree.open(file, O_RDWR, false, CALLER)
+    tree.write(handle, Buffer.from('x'), 0, false, CALLER)
+    expect(syncs(directory)).toBe(false)
+  })
+
+  it('is still due when it failed, or the volume left it out', () => {
+    volume.refuse = 'synced'
+    expect(() => tree.syncDirectory(ROOT)).toThrow('refused')
+    volume.refuse = undefined
+    expect(syncs(ROOT)).toBe(true)
+    create('a')
+    volume.syncDirectory = () => volume.say('left out')
+    expect([syncs(ROOT), syncs(ROOT)]).toEqual([true, true])
   })
 })

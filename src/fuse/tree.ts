@@ -105,6 +105,7 @@ export class Tree implements T.FileSystem {
     const path = this.#nodes.childPath(parent, name)
     const perform = () => {
       fs.unlinkSync(this.#backing(path))
+      parent.namesChanged = true
       this.#detachChild(parent, name)
     }
     if (this.#existing(path).isFile()) this.#volume.unlink(path, perform, caller)
@@ -114,6 +115,7 @@ export class Tree implements T.FileSystem {
   removeDirectory(parentId: T.NodeId, name: string): void {
     const parent = this.#directory(parentId)
     fs.rmdirSync(this.#backing(this.#nodes.childPath(parent, name)))
+    parent.namesChanged = true
     this.#detachChild(parent, name)
   }
 
@@ -127,6 +129,7 @@ export class Tree implements T.FileSystem {
     if (noReplace && fs.lstatSync(this.#backing(to), { throwIfNoEntry: false }) !== undefined) throw refusal('EEXIST')
     const perform = () => {
       fs.renameSync(this.#backing(from), this.#backing(to))
+      parent.namesChanged = newParent.namesChanged = true
       const node = parent.children.get(name)
       if (node === undefined) this.#detachChild(newParent, newName)
       else this.#nodes.move(node, newParent, newName)
@@ -151,6 +154,7 @@ export class Tree implements T.FileSystem {
     if (there !== undefined) return this.#openExisting(parent, name, there, flags, caller)
     this.#special.assertFree(path)
     const fd = makeFile(backing, mode, ownership(parent, caller))
+    parent.namesChanged = true
     const node = this.#nodes.remember(parent, name, fs.fstatSync(fd))
     try {
       const handle = this.#files.open(node, path, backing, flags, caller, fd)
@@ -187,12 +191,16 @@ export class Tree implements T.FileSystem {
     if (!isSpecial(handle)) this.#files.get(handle).file.content.sync(dataOnly)
   }
 
+  /** Every name is made, removed and moved here, so a directory without such a change since it was synced is durable. */
   syncDirectory(id: T.NodeId): void {
-    const path = this.#nodes.path(this.#directory(id))
+    const node = this.#directory(id)
+    if (!node.namesChanged) return
+    const path = this.#nodes.path(node)
     this.#volume.syncDirectory(path, () => {
       const fd = fs.openSync(this.#backing(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
       try {
         fs.fsyncSync(fd)
+        node.namesChanged = false
       } finally {
         fs.closeSync(fd)
       }
@@ -286,6 +294,7 @@ export class Tree implements T.FileSystem {
     this.#special.assertFree(path)
     const backing = this.#backing(path)
     make(backing, parent)
+    parent.namesChanged = true
     return this.#entry(parent, name, fs.lstatSync(backing))
   }
 
