@@ -94,6 +94,7 @@ export class Metrics {
   readonly #info: Gauge
   readonly #isPrimary: Gauge
   readonly #databaseCount: Gauge
+  readonly #requests: Counter
   readonly #counters: readonly { metric: DatabaseMetric; counter: Counter }[]
   readonly #gauges: readonly { metric: DatabaseMetric; gauge: Gauge }[]
   readonly #clusterGauges: readonly { metric: ClusterMetric; gauge: Gauge }[]
@@ -106,6 +107,8 @@ export class Metrics {
     this.#info = new Gauge(info)
     this.#isPrimary = new Gauge({ name: 'ltxd_is_primary', help: '1 while this node may write.', registers })
     this.#databaseCount = new Gauge({ name: 'ltxd_db_count', help: 'Databases on this node.', registers })
+    const requests = { name: 'ltxd_mount_requests_total', help: 'Requests of the kernel, by what it asked for.' }
+    this.#requests = new Counter({ ...requests, labelNames: ['operation'], registers })
     this.#counters = DATABASE_COUNTERS.map((metric) => {
       const counter = new Counter({ name: `ltxd_db_${metric.name}`, help: metric.help, labelNames: ['db'], registers })
       return { metric, counter }
@@ -130,6 +133,8 @@ export class Metrics {
     this.#info.set({ version: status.version, node_id: status.nodeId }, 1)
     this.#isPrimary.set(status.role === 'primary' ? 1 : 0)
     this.#databaseCount.set(status.databases.length)
+    this.#requests.reset()
+    for (const [operation, count] of Object.entries(status.mount.requests)) this.#requests.inc({ operation }, count)
     for (const { counter } of this.#counters) counter.reset()
     for (const { gauge } of this.#gauges) gauge.reset()
     for (const database of status.databases) {
@@ -145,6 +150,7 @@ export class Metrics {
     this.#setCluster(status)
     return this.#registry.metrics()
   }
+
   /** Without a value there is no sample, rather than one of 0. */
   #setCluster({ cluster, role }: NodeStatus): void {
     for (const { metric, gauge } of this.#clusterGauges) {

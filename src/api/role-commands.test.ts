@@ -62,7 +62,7 @@ function status(): NodeStatus {
       primary: { nodeId: '00000000000000cd', hostname: 'node-b', url: 'http://127.0.0.1:9' },
       replicas: [],
     },
-    mount: { dir: '/mnt' },
+    mount: { dir: '/mnt', requests: {} },
     data: { dir: '/data' },
     databases: [],
   }

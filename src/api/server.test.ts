@@ -17,7 +17,7 @@ const STATUS: NodeStatus = {
   pid: 1,
   startedAtMs: 0,
   role: 'primary',
-  mount: { dir: '/mnt' },
+  mount: { dir: '/mnt', requests: { WRITE: 3 } },
   data: { dir: '/data' },
   databases: [
     {
@@ -99,6 +99,7 @@ test('metrics tell of each database', async () => {
   for (const line of [
     'ltxd_info{version="1.2.3",node_id="00000000000000ab"} 1',
     'ltxd_db_count 1',
+    'ltxd_mount_requests_total{operation="WRITE"} 3',
     'ltxd_db_txid{db="a \\"b\\".db"} 42',
     'ltxd_db_size_bytes{db="a \\"b\\".db"} 40960',
     'ltxd_db_commit_count{db="a \\"b\\".db"} 42',

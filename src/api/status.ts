@@ -94,7 +94,8 @@ export interface NodeStatus {
   readonly role: 'primary' | 'replica' | 'idle'
   /** Absent on a node of its own. */
   readonly cluster?: ClusterStatus
-  readonly mount: { readonly dir: string }
+  /** `requests`: how many of each kind the kernel has sent since the start, by their names in the protocol. */
+  readonly mount: { readonly dir: string; readonly requests: Readonly<Record<string, number>> }
   readonly data: { readonly dir: string }
   /** `url` carries no secrets. */
   readonly backup?: { readonly url: string }

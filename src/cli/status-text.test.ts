@@ -21,7 +21,7 @@ const ALONE: NodeStatus = {
   pid: 7,
   startedAtMs: 0,
   role: 'primary',
-  mount: { dir: '/mnt' },
+  mount: { dir: '/mnt', requests: {} },
   data: { dir: '/data' },
   databases: [DATABASE],
 }

@@ -7,9 +7,10 @@ import { errnoNumber, errnoOf, isFailure } from './errno.ts'
 import type { FileSystem, NodeId } from './filesystem.ts'
 import { negotiate } from './init.ts'
 import { invalidateAttributes } from './notify.ts'
-import { OPCODE, type OpcodeName } from './kernel.ts'
+import { OPCODE } from './kernel.ts'
 import { perform } from './operations.ts'
 import { Reply } from './reply.ts'
+import { RequestCounts } from './request-counts.ts'
 import { Request } from './request.ts'
 
 export interface SessionOptions {
@@ -21,6 +22,8 @@ export interface SessionOptions {
   readonly refusedWrite?: (node: NodeId) => void
   /** Takes what another process of the daemon writes to the doorbell (doorbell.ts). */
   readonly announced?: Announced
+  /** Counts what comes. */
+  readonly requests?: RequestCounts
 }
 
 export type SessionEnd = 'unmounted' | 'stopped'
@@ -32,7 +35,7 @@ export class Session {
   readonly #doorbell: DoorbellFile
   readonly #request = new Request()
   readonly #reply = new Reply()
-  readonly #counts = new Float64Array(64)
+  readonly #requests: RequestCounts
   #initialized = false
 
   /** `device` is a descriptor of /dev/fuse that has been mounted. It is not closed here. */
@@ -41,6 +44,7 @@ export class Session {
     this.#fs = fs
     this.#options = options
     this.#doorbell = new DoorbellFile(device, options.announced)
+    this.#requests = options.requests ?? new RequestCounts()
   }
 
   /** Serves until the mount is gone or `afterRequest` says 'stop'. Throws on a broken invariant, and on a kernel that is too old. */
@@ -52,16 +56,6 @@ export class Session {
       if (length > 0) this.#handle(length)
       if (afterRequest?.() === 'stop') return 'stopped'
     }
-  }
-
-  /** How many requests of each kind have come so far. */
-  counts(): Partial<Record<OpcodeName, number>> {
-    const counts: Partial<Record<OpcodeName, number>> = {}
-    for (const [name, opcode] of Object.entries(OPCODE)) {
-      const count = this.#counts[opcode] as number
-      if (count > 0) counts[name as OpcodeName] = count
-    }
-    return counts
   }
 
   /** Returns the length of the next request; 0: none, ask again; -1: the mount is gone. */
@@ -83,7 +77,7 @@ export class Session {
     const reply = this.#reply
     request.begin(length)
     reply.begin(request)
-    if (request.opcode < this.#counts.length) (this.#counts[request.opcode] as number)++
+    this.#requests.add(request.opcode)
     try {
       if (!this.#initialized) this.#initialize()
       else if (!this.#doorbell.answers(request, reply)) perform(this.#fs, request, reply)

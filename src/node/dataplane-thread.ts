@@ -107,6 +107,7 @@ function serve(deviceFd: number): void {
       committing = false
       return state.stopRequested ? 'stop' : undefined
     },
+    requests: state.requests,
     refusedWrite: (node) => say({ type: 'invalidate', node }),
     announced(data, caller) {
       if (!authority.isClient(caller)) throw new FsError('EPERM', 'only the local client announces')

@@ -124,7 +124,7 @@ class RunningNode implements Node {
       startedAtMs: this.startedAtMs,
       role: this.config.cluster === undefined ? 'primary' : (this.cluster?.nodeRole ?? 'idle'),
       ...(this.cluster && { cluster: this.cluster.status() }),
-      mount: { dir: this.mountDir },
+      mount: { dir: this.mountDir, requests: plane?.shared.requests.byName() ?? {} },
       data: { dir: config.data.dir },
       ...(config.backup && { backup: { url: config.backup.url } }),
       databases: Array.from(plane?.databases.values() ?? [])

@@ -3,6 +3,7 @@
  * retries while the slot's version is odd or has changed. The control plane shows the node's role and what it is made of, the same way.
  */
 
+import { RequestCounts } from '../fuse/request-counts.ts'
 import type { Checksum, Position, TXID } from '../ltx/types.ts'
 
 export interface SlotState {
@@ -20,7 +21,9 @@ export interface SlotState {
 
 const MAX_DATABASES = 16384
 const CONTROL_WORDS = 48
+const REQUEST_WORDS = RequestCounts.sizeBytes / 8
 const SLOT_WORDS = 12
+const WORDS_BEFORE_SLOTS = CONTROL_WORDS + REQUEST_WORDS
 
 /** Places of 32-bit words. */
 const CONTROL = {
@@ -55,17 +58,20 @@ const FLAG_TRACKED = 2n
 
 export class SharedState {
   readonly buffer: SharedArrayBuffer
+  /** What the kernel asked of the mount. */
+  readonly requests: RequestCounts
   private readonly control: Int32Array
   private readonly deadline: BigInt64Array
   private readonly primary: Uint8Array
   private readonly words: BigUint64Array
 
-  constructor(buffer = new SharedArrayBuffer((CONTROL_WORDS + SLOT_WORDS * MAX_DATABASES) * 8)) {
+  constructor(buffer = new SharedArrayBuffer((WORDS_BEFORE_SLOTS + SLOT_WORDS * MAX_DATABASES) * 8)) {
     this.buffer = buffer
     this.control = new Int32Array(buffer, 0, CONTROL_WORDS * 2)
     this.deadline = new BigInt64Array(buffer, DEADLINE * 8, 1)
     this.primary = new Uint8Array(buffer, PRIMARY_AT, PRIMARY_SIZE)
-    this.words = new BigUint64Array(buffer, CONTROL_WORDS * 8)
+    this.requests = new RequestCounts(buffer, CONTROL_WORDS * 8)
+    this.words = new BigUint64Array(buffer, WORDS_BEFORE_SLOTS * 8)
   }
 
   static readonly maxDatabases = MAX_DATABASES

@@ -20,7 +20,7 @@ class Peer implements ApiSource {
 
   status(): NodeStatus {
     const { role, cluster } = this
-    const dirs = { mount: { dir: '/mnt' }, data: { dir: '/data' } }
+    const dirs = { mount: { dir: '/mnt', requests: {} }, data: { dir: '/data' } }
     return { version: '1', nodeId: NODE_ID, pid: 1, startedAtMs: Date.now(), role, cluster, ...dirs, databases: [] }
   }
 

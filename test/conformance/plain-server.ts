@@ -17,6 +17,7 @@ import { clearStaleMount, mount, unmount } from '../../src/fuse/mount.ts'
 import { ROOT_ID } from '../../src/fuse/kernel.ts'
 import { invalidateEntry, invalidateInode } from '../../src/fuse/notify.ts'
 import { PlainVolume } from '../../src/fuse/plain.ts'
+import { RequestCounts } from '../../src/fuse/request-counts.ts'
 import { Session } from '../../src/fuse/session.ts'
 import { Tree } from '../../src/fuse/tree.ts'
 import { parsePosition } from '../../src/ltx/types.ts'
@@ -94,11 +95,13 @@ function serve({ device, backing, facts, question }: Shared): void {
     facts === undefined ? undefined : specialFiles(() => JSON.parse(fs.readFileSync(facts, 'utf8')) as Facts)
   const tree = new Tree(backing, new PlainVolume(), special)
   const answer = (line: string) => fs.writeSync(1, `${line}\n`)
-  const session: Session = new Session(device, tree, {
+  const requests = new RequestCounts()
+  const session = new Session(device, tree, {
+    requests,
     failed: (operation, error) => process.stderr.write(`${operation}: ${String(error)}\n`),
     afterRequest: () => {
       const asked = QUESTIONS[Atomics.exchange(question, 0, 0)]
-      if (asked === 'counts') answer(JSON.stringify(session.counts()))
+      if (asked === 'counts') answer(JSON.stringify(requests.byName()))
       if (asked === 'nodes') answer(String(tree.nodeCount))
       if (asked === 'halt') answer('stopped')
       return asked === 'halt' || asked === 'leave' ? 'stop' : undefined
