@@ -226,6 +226,8 @@ export class WalContent extends PlainContent {
 
 export class JournalContent extends PlainContent {
   private readonly database: Database
+  /** Nothing was written since the transaction ended, and the log has it durably. */
+  private isSuperseded = false
 
   constructor(database: Database, fd: number) {
     super(database.files, fd)
@@ -238,7 +240,11 @@ export class JournalContent extends PlainContent {
     const { journal } = this.database
     const begins = position < JOURNAL_MAGIC_SIZE && hasJournalMagic(this.beginning(data, position))
     const ends = position < JOURNAL_MAGIC_SIZE && !begins
-    if (ends) return journal.end(write, caller)
+    this.isSuperseded = false
+    if (ends) {
+      this.isSuperseded = journal.end(write, caller)
+      return
+    }
     this.database.assertWriter(caller)
     write()
     if (begins) journal.begin()
@@ -246,8 +252,13 @@ export class JournalContent extends PlainContent {
 
   override truncate(sizeBytes: number, caller: Caller): void {
     const truncate = () => super.truncate(sizeBytes, caller)
-    if (sizeBytes < JOURNAL_MAGIC_SIZE) this.database.journal.end(truncate, caller)
+    this.isSuperseded = false
+    if (sizeBytes < JOURNAL_MAGIC_SIZE) this.isSuperseded = this.database.journal.end(truncate, caller)
     else truncate()
+  }
+
+  override sync(dataOnly: boolean): void {
+    if (!this.isSuperseded) super.sync(dataOnly)
   }
 
   /** The file's first bytes as they will be once `data` is written at `position`. */

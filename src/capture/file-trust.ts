@@ -1,3 +1,4 @@
+import fs from 'node:fs'
 import type { Database } from './database.ts'
 import type { Proof } from './proof.ts'
 import { damageFound } from './refusal.ts'
@@ -5,6 +6,9 @@ import { FsError } from '../fuse/errno.ts'
 import { writeSynced } from '../log/store.ts'
 import { doubt, forgetCleanStop, identifySegment, writeCleanStop } from '../log/trust.ts'
 import type { Pgno } from '../ltx/types.ts'
+import { parentOf, withFile } from '../util/files.ts'
+
+const { O_RDONLY } = fs.constants
 
 /** What is known of a database's file without reading it: at the start, while it is served, and for the next start. */
 export class FileTrust {
@@ -48,9 +52,17 @@ export class FileTrust {
     if (this.asLeft || logDir === undefined || !database.tracked) return
     database.syncLog()
     database.withFile((fd) => files.sync(fd))
+    this.endJournal()
     const isComplete = backfilled !== undefined && !journal.active
     if (isComplete) writeSynced(files, logDir, backfilled)
     if (database.savePageChecksums() && isComplete) this.remember()
+  }
+
+  /** How a transaction's journal ended need not be durable while the log is there; SQLite alone would take the transaction back. */
+  private endJournal(): void {
+    const { files, path } = this.database
+    if (files.exists(`${path}-journal`)) withFile(files, `${path}-journal`, O_RDONLY, (fd) => files.sync(fd))
+    files.syncDirectory(parentOf(path))
   }
 
   /** Reads what the start did not. Throws FsError. */

@@ -48,12 +48,14 @@ export class JournalTracker {
   /**
    * `perform` ends the journal. Before, everything that was changed is in the log, durably if that was asked for; if that fails, or
    * `perform` does, the journal stays, and what SQLite does about it is followed.
+   * @returns whether the log has it durably: then the end itself need not be durable, for recovery finishes it.
    */
-  end(perform: () => void, caller: Caller): void {
+  end(perform: () => void, caller: Caller): boolean {
     const { active, durable } = this
-    this.finish(caller)
+    const committed = this.finish(caller)
     try {
       perform()
+      return committed && durable
     } catch (error) {
       this.active = active
       this.durable = durable
@@ -61,13 +63,14 @@ export class JournalTracker {
     }
   }
 
-  /** Captures what the journal protected. When it throws, the journal must stay. */
-  finish(caller: Caller): void {
-    if (!this.active) return
+  /** Captures what the journal protected. When it throws, the journal must stay. False when there was nothing to capture. */
+  finish(caller: Caller): boolean {
+    if (!this.active) return false
     const committed = this.capture(caller)
     if (this.durable) this.makeDurable()
     this.forget()
     if (committed) this.database.publish()
+    return committed
   }
 
   forget(): void {

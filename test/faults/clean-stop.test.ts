@@ -6,7 +6,7 @@ import { replayLog } from '../harness/in-process/log-replay.ts'
 import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { insert } from '../harness/in-process/rig.ts'
 import { SqliteEngine } from '../harness/in-process/sqlite-engine.ts'
-import { digestThrough, recoverAndCheck } from '../harness/in-process/verdict.ts'
+import { digestOfFile, digestThrough, recoverAndCheck } from '../harness/in-process/verdict.ts'
 import { VolatileFiles } from '../harness/in-process/volatile-files.ts'
 import { Random } from '../harness/random.ts'
 import { logDirectory } from '../../src/log/store.ts'
@@ -159,5 +159,33 @@ test.each(MODES)(
       ).toBe(true)
     })
     console.log(`${mode}, OFF: ${served} served, ${refused} refused`)
+  },
+)
+
+test.each(['wal', 'delete', 'truncate', 'persist'])(
+  `%s: what a clean stop leaves is plain SQLite, also when the power fails afterwards (SEED=${seed})`,
+  (mode) => {
+    using temporary = temporaryDirectory()
+    const dataDir = `${temporary.dir}/node`
+    for (const name of ['files', 'log']) fs.mkdirSync(`${dataDir}/${name}`, { recursive: true })
+    const files = new VolatileFiles(nodeFiles, dataDir)
+    const random = new Random(seed)
+    for (let stop = 0; stop < 3; stop++) {
+      const node = new InProcessNode({ dataDir, files })
+      const engine = new SqliteEngine(node.mount, { seed: 1 })
+      const connection = engine.open('a.db')
+      connection.exec(`PRAGMA journal_mode = ${mode}; PRAGMA synchronous = FULL`)
+      connection.exec('CREATE TABLE IF NOT EXISTS t (a INTEGER PRIMARY KEY, b)')
+      connection.exec(insert(stop * 100 + 1, stop * 100 + 80))
+      connection.exec("UPDATE t SET b = 'changed ' || a WHERE a % 3 = 0")
+      const content = digestThrough(engine, 'a.db')
+      connection.close()
+      node.leave()
+      for (const survival of [0, 0.3, 0.6]) {
+        const left = `${temporary.dir}/left`
+        files.losePower(left, random, survival)
+        expect(digestOfFile(`${left}/files/a.db`), `stop ${stop}, survival ${survival}`).toBe(content)
+      }
+    }
   },
 )
