@@ -22,6 +22,7 @@ interface Options {
   readonly dir: string
   readonly backup: boolean
   readonly oneCore: boolean
+  readonly plainFiles: boolean
   readonly megabytes: number
   readonly cores: number
 }
@@ -42,6 +43,7 @@ const program = new Command('bench')
   .option('--dir <directory>', 'where to work; not on a tmpfs, whose fsync does nothing', '/var/tmp')
   .option('--backup', 'let the node back up to a directory meanwhile', false)
   .option('--one-core', 'keep the clients and the node on one core', false)
+  .option('--plain-files', 'to the node no file is a database: what the mount alone costs', false)
   .option(
     '--megabytes <n>',
     'size of the database that a new replica fetches, and of the large one of commit-by-size',
@@ -99,6 +101,7 @@ async function run(names: readonly string[], options: Options): Promise<number> 
         seconds: options.seconds,
         withBackup: options.backup,
         oneCore: options.oneCore,
+        plainFiles: options.plainFiles,
         megabytes: options.megabytes,
         progress,
       },
@@ -113,6 +116,7 @@ async function run(names: readonly string[], options: Options): Promise<number> 
       seconds: options.seconds,
       withBackup: options.backup,
       oneCore: options.oneCore,
+      plainFiles: options.plainFiles,
       lines,
     }
     progress('')

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Cleanup } from '../../test/harness/cleanup.ts'
 import { LtxdNode, type NodeOptions } from '../../test/harness/ltxd-node.ts'
@@ -24,6 +24,8 @@ export interface BenchOptions {
   readonly withBackup: boolean
   /** Keep clients and node on one core; otherwise the kernel places them. */
   readonly oneCore: boolean
+  /** The node serves databases as files like any other. */
+  readonly plainFiles: boolean
   /** Size of the database that a new replica fetches. */
   readonly megabytes: number
   readonly progress: (text: string) => void
@@ -66,7 +68,10 @@ export class Bench {
     const base = join(this.options.base, row)
     const native: Side = { name: 'native', directory: join(base, 'native') }
     mkdirSync(native.directory, { recursive: true })
+    const config = join(base, 'ltxd.yml')
+    writeFileSync(config, this.options.plainFiles ? 'fuse: { databases: [none] }\n' : '')
     const options: NodeOptions = {
+      arguments: ['--config', config],
       mount: join(base, 'mount'),
       data: join(base, 'data'),
       logFile: join(base, 'ltxd.log'),
