@@ -48,7 +48,7 @@ export class Compaction implements AsyncIterable<Uint8Array> {
 
   /** @internal */
   constructor(inputs: readonly CompactInput[], options: CompactOptions) {
-    this.#merge = new PageMerge(inputs, { ...options, ahead: true })
+    this.#merge = new PageMerge(inputs, { ...options, copied: true })
     this.#options = options
   }
 
@@ -68,7 +68,7 @@ export class Compaction implements AsyncIterable<Uint8Array> {
       let borrowing = this.#options.reuseChunks === true
       encoder = new Encoder(this.#header(), (chunk) => chunks.push(borrowing ? chunk : chunk.slice()), this.#options)
       while (!merge.ended) {
-        copyPages(merge, encoder, chunks)
+        merge.copyPages(encoder, chunks)
         if (chunks.length > 0) {
           this.#options.progress?.(encoder.pageCount)
           yield chunks.pop()!
@@ -127,15 +127,5 @@ export class Compaction implements AsyncIterable<Uint8Array> {
       const problem = `${after.preApplyChecksum.toString(16)} is not the previous file's post-apply checksum ${expected.toString(16)}`
       throw new LTXError(problem, { field: 'pre-apply checksum', file: this.#merge.nameOf(index) })
     }
-  }
-}
-
-/** Copies until there is a chunk, or until an input needs more of its file. */
-function copyPages(merge: PageMerge, encoder: Encoder, chunks: readonly Uint8Array[]): void {
-  while (chunks.length === 0) {
-    const frame = merge.nextFrame()
-    if (frame === undefined) return
-    if (frame.encoding === 'block') encoder.copyDigested(frame)
-    else encoder.writePage(frame.pgno, frame.page())
   }
 }

@@ -1,7 +1,7 @@
 import { ByteSource } from './byte-source.ts'
 import { LTXError } from './errors.ts'
 import { DecodedFrame, type Frame } from './frame.ts'
-import { FramesAhead } from './frames-ahead.ts'
+import type { FrameBatch } from './frame-batch.ts'
 import {
   hasChecksums,
   HEADER_SIZE,
@@ -15,9 +15,18 @@ import {
   type Trailer,
 } from './header.ts'
 import { IndexCheck } from './index-check.ts'
-import { blockBound, ChecksumFold, CRCRegister, digestStagedPage, FRAME_PREFIX_SIZE } from './kernels/kernels.ts'
+import {
+  blockBound,
+  ChecksumFold,
+  CRCRegister,
+  digestStagedPage,
+  FRAME_PREFIX_SIZE,
+  framesBytes,
+  type FrameOrder,
+} from './kernels/kernels.ts'
 import { decompressFrame, frameExtent } from './lz4-frame.ts'
 import { lastSnapshotPgno, pageOrderProblem } from './page-order.ts'
+import { lockPgno } from './types.ts'
 
 const INDEX_SIZE_BYTES = 8
 
@@ -33,23 +42,16 @@ export class Decoder {
   readonly #input = new ByteSource()
   readonly #crc = new CRCRegister()
   readonly #index = new IndexCheck()
-  readonly #ahead: FramesAhead | undefined
   /** Rolling checksum of a snapshot's pages; undefined where there is nothing to compare it with. */
   #database: ChecksumFold | undefined
   #header: Header | undefined
+  /** Of `nextBatch`. */
+  #order: FrameOrder | undefined
   #frame: DecodedFrame | undefined
   #trailer: Trailer | undefined
   #phase: Phase = 'header'
   #prevPgno = 0
   #error: Error | undefined
-
-  /**
-   * `ahead`: the frames of a chunk are decoded together, which is faster where few pages or none are asked for: a frame's
-   * `page()` then decompresses it once more.
-   */
-  constructor(options: { readonly ahead?: boolean } = {}) {
-    this.#ahead = options.ahead === true ? new FramesAhead() : undefined
-  }
 
   /** Known once the first 100 bytes have been pushed. */
   get header(): Header | undefined {
@@ -99,6 +101,39 @@ export class Decoder {
     }
   }
 
+  /**
+   * @internal Takes the frames that come next into `batch`, as far as the chunk has them whole, and each is a block. Faster than one by one,
+   * where no page's data is asked for. False where there is none: then `nextFrame` says what there is.
+   */
+  nextBatch(batch: FrameBatch): boolean {
+    if (this.#error !== undefined) throw this.#error
+    if (this.#phase !== 'page block') return false
+    const input = this.#input
+    const order = this.#order!
+    const { pageSize } = this.#header!
+    order.prevPgno = this.#prevPgno
+    if (!this.#isBlockNext()) return false
+    if (!batch.decode(this.#crc, input.source, input.start, pageSize, order, this.#index.frames)) return false
+    this.#database?.addAll(batch.words, batch.count, pageSize)
+    input.consume(framesBytes())
+    this.#prevPgno = batch.lastPgno
+    return true
+  }
+
+  /** @internal Bytes at the end of the chunk that begin a frame with a block, but are not all of it. */
+  get cutBytes(): number {
+    const input = this.#input
+    const { rest } = input
+    if (this.#phase !== 'page block' || !input.hasInChunk(rest)) return 0
+    if (rest < FRAME_PREFIX_SIZE) return rest
+    return this.#blockSizeBytes() > rest ? rest : 0
+  }
+
+  /** @internal `push` for a chunk that begins with the `cutBytes` of the last one. */
+  pushAgain(chunk: Uint8Array): void {
+    this.#input.push(chunk)
+  }
+
   /** Asserts that the file was complete. Returns its trailer. */
   end(): Trailer {
     return this.#guard(() => {
@@ -132,15 +167,14 @@ export class Decoder {
     this.#header = header
     this.#frame = new DecodedFrame(header.pageSize)
     if (isSnapshot(header) && hasChecksums(header)) this.#database = new ChecksumFold()
+    const lastPgno = header.commit
+    this.#order = { prevPgno: 0, lastPgno, lockPgno: lockPgno(header.pageSize), isDense: isSnapshot(header) }
     this.#phase = 'page block'
   }
 
   #readFrame(): DecodedFrame | undefined {
     const input = this.#input
     const header = this.#header!
-    const ahead = this.#ahead
-    if (ahead !== undefined && (ahead.waiting || this.#decodeAhead(ahead, header)))
-      return this.#takeAhead(ahead, header)
     if (!input.gather(PAGE_HEADER_SIZE)) return undefined
     const pgno = readU32(input.source, input.start)
     const flags = (input.source[input.start + 4]! << 8) | input.source[input.start + 5]!
@@ -167,29 +201,21 @@ export class Decoder {
     return frame
   }
 
-  /** False where what comes next is no frame with a block, is not all in the chunk, or not valid: what is wrong is for `#readFrame` to say. */
-  #decodeAhead(ahead: FramesAhead, { pageSize }: Header): boolean {
+  /** True where what comes next is a frame with a block, which the chunk has whole. */
+  #isBlockNext(): boolean {
     const input = this.#input
     if (!input.hasInChunk(FRAME_PREFIX_SIZE)) return false
-    input.gather(FRAME_PREFIX_SIZE)
-    const { source, start } = input
-    if (source[start + 4] !== 0 || source[start + 5] !== PAGE_HAS_SIZE) return false
-    if (!input.hasInChunk(FRAME_PREFIX_SIZE + readU32(source, start + PAGE_HEADER_SIZE))) return false
-    return ahead.decode(this.#crc, source, start, pageSize)
+    const sizeBytes = this.#blockSizeBytes()
+    return sizeBytes > 0 && input.hasInChunk(sizeBytes)
   }
 
-  #takeAhead(ahead: FramesAhead, header: Header): DecodedFrame {
+  /** Size of the frame that comes next, of which the chunk has the prefix; 0 where it is no frame with a block. */
+  #blockSizeBytes(): number {
     const input = this.#input
-    const { pgno, sizeBytes } = ahead
-    const problem = pageOrderProblem(header, this.#prevPgno, pgno)
-    if (problem !== undefined) throw this.#refuse('page number', problem)
-    input.gather(sizeBytes)
-    const frame = this.#frame!
-    ahead.take(frame.digest)
-    frame.fillDigested(pgno, input.source, input.start, sizeBytes)
-    frame.offset = input.offset
-    if (this.#database !== undefined) frame.digest.load()
-    return this.#passed(frame, header)
+    input.gather(FRAME_PREFIX_SIZE)
+    const { source, start } = input
+    if (source[start + 4] !== 0 || source[start + 5] !== PAGE_HAS_SIZE) return 0
+    return FRAME_PREFIX_SIZE + readU32(source, start + PAGE_HEADER_SIZE)
   }
 
   #readBlock(pgno: number, { pageSize }: Header): DecodedFrame | undefined {

@@ -16,8 +16,8 @@ export interface EncodeStreamOptions extends EncoderOptions {
 }
 
 /**
- * Encodes a file from pages in ascending order, each needed only until the next one is asked for. Memory: a chunk, and two to
- * five bytes a page for the page index unless it may spill.
+ * Encodes a file from pages in ascending order, each needed only until the next one is asked for. Memory: a chunk, and eight
+ * to ten bytes a page for the page index unless it may spill.
  */
 export function encodeStream(header: Header, pages: PageInput, options: EncodeStreamOptions = {}): EncodedStream {
   return new EncodedStream(header, pages, options)

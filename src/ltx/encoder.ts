@@ -1,5 +1,4 @@
 import { LTXError } from './errors.ts'
-import type { DecodedFrame } from './frame.ts'
 import { FrameList, type IndexSpill } from './frame-list.ts'
 import {
   HEADER_SIZE,
@@ -24,13 +23,12 @@ import {
 } from './kernels/kernels.ts'
 import { lastSnapshotPgno, pageOrderProblem } from './page-order.ts'
 import { type Checksum, type Pgno } from './types.ts'
-import { putUvarint } from './varint.ts'
 
 /** What all that writes a file may be told. */
 export interface EncoderOptions {
   /**
-   * Where the page index waits once it outgrows a megabyte (half a million consecutive pages). Without it, it stays in
-   * memory, at two to five bytes a page.
+   * Where the page index waits once it outgrows a megabyte (some hundred thousand pages). Without it, it stays in
+   * memory, at eight to ten bytes a page.
    */
   readonly spill?: () => IndexSpill
 }
@@ -43,7 +41,7 @@ export interface EncoderResult {
 }
 
 /** Chunks are handed out at this size; the rest of a buffer is for the frame that makes a chunk longer. */
-const CHUNK_BYTES = 64 * 1024
+const CHUNK_BYTES = 256 * 1024
 const BUFFER_BYTES = CHUNK_BYTES + FRAME_PREFIX_SIZE + blockBound(65536)
 
 /** Frames that were copied are put into the file's checksum so many at a time. */
@@ -68,6 +66,7 @@ export class Encoder {
   #copiedCount = 0
   #buffer: Uint8Array
   #used = 0
+  #digested = 0
   /** Bytes handed to `write`. */
   #flushed = 0
   #prevPgno = 0
@@ -103,6 +102,7 @@ export class Encoder {
     const blockSize = this.#crc.encode(pgno, page)
     this.#digest.save()
     this.#buffer.set(stagedFrame(blockSize), this.#used)
+    this.#frames.append(pgno, FRAME_PREFIX_SIZE + blockSize)
     this.#appended(pgno, FRAME_PREFIX_SIZE + blockSize)
   }
 
@@ -122,15 +122,14 @@ export class Encoder {
     this.#appendedCopy(pgno, block.length)
   }
 
-  /** @internal Appends a frame with a block as it stands in another file of the same page size. */
-  copyDigested(frame: DecodedFrame): void {
-    const { pgno, sizeBytes } = frame
+  /** @internal Appends a whole frame with a block as it stands in another file of the same page size. The digest is its page's. */
+  copyDigested(pgno: Pgno, frame: Uint8Array, digestLow: number, digestHigh: number): void {
     this.#admit(pgno)
-    this.#assertBlockSize(sizeBytes - FRAME_PREFIX_SIZE)
-    this.#digest.low = frame.digest.low
-    this.#digest.high = frame.digest.high
-    this.#buffer.set(frame.bytes, this.#used)
-    this.#appendedCopy(pgno, sizeBytes - FRAME_PREFIX_SIZE)
+    this.#assertBlockSize(frame.length - FRAME_PREFIX_SIZE)
+    this.#digest.low = digestLow
+    this.#digest.high = digestHigh
+    this.#buffer.set(frame, this.#used)
+    this.#appendedCopy(pgno, frame.length - FRAME_PREFIX_SIZE)
   }
 
   /** The checksum of the page that was written last, without another pass over its data. */
@@ -151,32 +150,16 @@ export class Encoder {
 
     this.#digestCopied()
     if (this.#used >= CHUNK_BYTES) this.#flush()
-    let hashed = this.#used
-    this.#buffer.fill(0, this.#used, this.#used + PAGE_HEADER_SIZE)
-    this.#used += PAGE_HEADER_SIZE
+    this.#digested = this.#used
+    this.#append(NO_PAGE)
     const indexStart = this.sizeBytes
-    let offset = HEADER_SIZE
-    const buffer = this.#buffer
-    let used = this.#used
-    this.#frames.each((pgno, sizeBytes) => {
-      if (used >= CHUNK_BYTES) {
-        this.#crc.update(buffer.subarray(hashed, used))
-        this.#used = used
-        this.#flush()
-        used = hashed = 0
-      }
-      used = putUvarint(buffer, used, pgno)
-      used = putUvarint(buffer, used, offset)
-      used = putUvarint(buffer, used, sizeBytes)
-      offset += sizeBytes
-    })
-    this.#used = putUvarint(buffer, used, 0)
-
+    for (const piece of this.#frames.pieces()) this.#append(piece)
+    this.#buffer[this.#used++] = 0
     const view = new DataView(this.#buffer.buffer)
     view.setBigUint64(this.#used, BigInt(this.sizeBytes - indexStart))
     view.setBigUint64(this.#used + 8, postApplyChecksum)
     this.#used += 16
-    this.#crc.update(this.#buffer.subarray(hashed, this.#used))
+    this.#crc.update(this.#buffer.subarray(this.#digested, this.#used))
     const fileChecksum = this.#crc.checksum() as Checksum
     view.setBigUint64(this.#used, fileChecksum)
     this.#used += TRAILER_SIZE - 8
@@ -226,17 +209,35 @@ export class Encoder {
   }
 
   #digestCopied(): void {
-    if (this.#copied === undefined || this.#copiedCount === 0) return
-    this.#crc.updateFrames(this.#copied, this.#copiedCount, this.header.pageSize)
+    const words = this.#copied
+    if (words === undefined || this.#copiedCount === 0) return
+    this.#crc.updateFrames(words, this.#copiedCount, this.header.pageSize)
+    for (let at = 0; at < FRAME_WORDS * this.#copiedCount; at += FRAME_WORDS) {
+      this.#frames.append(words[at]! >>> 0, FRAME_PREFIX_SIZE + words[at + 1]!)
+    }
     this.#copiedCount = 0
   }
 
   #appended(pgno: Pgno, sizeBytes: number): void {
     this.#used += sizeBytes
-    this.#frames.append(pgno, sizeBytes)
     this.#prevPgno = pgno
     this.#pageCount++
     if (this.#used >= CHUNK_BYTES) this.#flush()
+  }
+
+  /** Appends what is no page. From `#digested` on it is not in the checksum yet. */
+  #append(bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length;) {
+      if (this.#used >= CHUNK_BYTES) {
+        this.#crc.update(this.#buffer.subarray(this.#digested, this.#used))
+        this.#flush()
+        this.#digested = 0
+      }
+      const n = Math.min(bytes.length - done, CHUNK_BYTES - this.#used)
+      this.#buffer.set(n === bytes.length ? bytes : bytes.subarray(done, done + n), this.#used)
+      this.#used += n
+      done += n
+    }
   }
 
   #flush(): void {
@@ -255,6 +256,8 @@ export class Encoder {
   }
 }
 
+/** What stands behind the last page. */
+const NO_PAGE = new Uint8Array(PAGE_HEADER_SIZE)
 const NO_BUFFER = new Uint8Array(0)
 
 function putU32(into: Uint8Array, at: number, value: number): void {

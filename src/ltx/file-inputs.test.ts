@@ -53,6 +53,10 @@ async function merged(paths: readonly string[], options: Parameters<typeof fileI
   for await (const chunk of compact(inputs, { noChecksum: true, reuseChunks })) {
     chunks.push(reuseChunks ? chunk.slice() : chunk)
   }
+  // What reads without waiting, where nobody stands in between, comes to the same.
+  const prompt: Uint8Array[] = []
+  for await (const chunk of compact(fileInputs(paths, options), { noChecksum: true })) prompt.push(chunk)
+  expect(Buffer.concat(prompt).equals(Buffer.concat(chunks))).toBe(true)
   return { file: decode(Buffer.concat(chunks)), openFiles, leftOpen: descriptors() - before }
 }
 

@@ -1,6 +1,6 @@
 /** For Node only, so not part of mod.ts. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
-import type { MergeInput } from './merge-input.ts'
+import type { MergeInput, PromptChunks } from './merge-input.ts'
 
 export interface FileInputsOptions {
   /** For the chunks of all files together. 16 MiB unless told otherwise; never less than 4 KiB a file. */
@@ -60,9 +60,13 @@ class Shelf {
     this.#freeDescriptors++
   }
 
+  get isTurnDue(): boolean {
+    return performance.now() - this.#turnMs >= TURN_MS
+  }
+
   /** Before each read: lets the event loop run when it has waited long enough. */
   async turn(): Promise<void> {
-    if (performance.now() - this.#turnMs < TURN_MS) return
+    if (!this.isTurnDue) return
     await new Promise((resolve) => setImmediate(resolve))
     this.#turnMs = performance.now()
   }
@@ -81,7 +85,7 @@ class Shelf {
  * One file, chunk by chunk, in one buffer. Reads wait in this thread, as the merge's own work does, which costs a tenth of
  * what a read through libuv's threads does; so that timers and signals get their turn all the same, the shelf counts.
  */
-class FileChunks implements AsyncIterableIterator<Uint8Array> {
+class FileChunks implements AsyncIterableIterator<Uint8Array, undefined>, PromptChunks {
   readonly #path: string
   readonly #shelf: Shelf
   readonly #buffer: Uint8Array
@@ -96,10 +100,14 @@ class FileChunks implements AsyncIterableIterator<Uint8Array> {
   }
 
   async next(): Promise<IteratorResult<Uint8Array, undefined>> {
-    if (this.#ended) return { done: true, value: undefined }
-    await this.#shelf.turn()
-    const read = this.#read()
-    return read === 0 ? { done: true, value: undefined } : { done: false, value: this.#buffer.subarray(0, read) }
+    if (!this.#ended) await this.#shelf.turn()
+    return this.#next()
+  }
+
+  nextNow(again: number): IteratorResult<Uint8Array, undefined> | undefined {
+    if (this.#shelf.isTurnDue) return undefined
+    if (!this.#ended) this.#at -= again
+    return this.#next()
   }
 
   async return(): Promise<IteratorResult<Uint8Array, undefined>> {
@@ -110,6 +118,11 @@ class FileChunks implements AsyncIterableIterator<Uint8Array> {
 
   [Symbol.asyncIterator](): this {
     return this
+  }
+
+  #next(): IteratorResult<Uint8Array, undefined> {
+    const read = this.#ended ? 0 : this.#read()
+    return read === 0 ? { done: true, value: undefined } : { done: false, value: this.#buffer.subarray(0, read) }
   }
 
   #read(): number {

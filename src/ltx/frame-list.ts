@@ -1,3 +1,4 @@
+import { HEADER_SIZE } from './header.ts'
 import { putUvarint, MAX_VARINT_SIZE } from './varint.ts'
 
 /** Keeps what does not fit into memory: bytes go in, and come out in the same order. */
@@ -14,15 +15,16 @@ const FIRST_CHUNK_BYTES = 64
 const CHUNK_BYTES = 64 * 1024
 
 /**
- * The frames that an encoder has written. Frames follow each other without a gap, so number and size of each are enough:
- * two bytes a page for consecutive pages of 4 KiB. Beyond `spillBytes`, chunks go to the spill, if there is one.
+ * The page index of a file that is being written, as it will stand there: eight to ten bytes a page. Frames follow each other without a gap.
+ * Beyond `spillBytes`, chunks go to the spill, if there is one.
  */
 export class FrameList {
   #chunk = new Uint8Array(FIRST_CHUNK_BYTES)
   #used = 0
   readonly #full: Uint8Array[] = []
   #fullBytes = 0
-  #lastPgno = 0
+  /** Where the next frame will be. */
+  #offset = HEADER_SIZE
   #spill: IndexSpill | undefined
   readonly #openSpill: (() => IndexSpill) | undefined
   readonly #spillBytes: number
@@ -33,40 +35,17 @@ export class FrameList {
   }
 
   append(pgno: number, sizeBytes: number): void {
-    if (this.#used + 2 * MAX_VARINT_SIZE > this.#chunk.length) this.#rotate()
-    const gap = pgno - this.#lastPgno
-    this.#used = putUvarint(this.#chunk, this.#used, sizeBytes * 2 + (gap === 1 ? 0 : 1))
-    if (gap !== 1) this.#used = putUvarint(this.#chunk, this.#used, gap)
-    this.#lastPgno = pgno
+    if (this.#used + 3 * MAX_VARINT_SIZE > this.#chunk.length) this.#rotate()
+    const at = putUvarint(this.#chunk, putUvarint(this.#chunk, this.#used, pgno), this.#offset)
+    this.#used = putUvarint(this.#chunk, at, sizeBytes)
+    this.#offset += sizeBytes
   }
 
-  /** Every frame, in the order in which they were appended. */
-  each(visit: (pgno: number, sizeBytes: number) => void): void {
-    let pgno = 0
-    // 0: what comes next is a size, no gap.
-    let sizeBytes = 0
-    let value = 0
-    let scale = 1
-    for (const chunk of this.#chunks()) {
-      // Most of this runs before it is compiled: a loop without calls is several times as fast there.
-      for (let at = 0; at < chunk.length; at++) {
-        const byte = chunk[at]!
-        value += (byte & 0x7f) * scale
-        if (byte >= 0x80) {
-          scale *= 128
-          continue
-        }
-        if (sizeBytes === 0 && value % 2 === 1) {
-          sizeBytes = (value - 1) / 2
-        } else {
-          pgno += sizeBytes === 0 ? 1 : value
-          visit(pgno, sizeBytes === 0 ? value / 2 : sizeBytes)
-          sizeBytes = 0
-        }
-        value = 0
-        scale = 1
-      }
-    }
+  /** The index's bytes, without the zero that ends it. Each piece is valid until the next one. */
+  pieces(): Iterable<Uint8Array> {
+    const last = this.#chunk.subarray(0, this.#used)
+    if (this.#spill !== undefined) return this.#spilled(this.#spill, last)
+    return this.#full.length === 0 ? [last] : [...this.#full, last]
   }
 
   /** Empties the list and gives the spill up. */
@@ -76,13 +55,13 @@ export class FrameList {
     this.#full.length = 0
     this.#fullBytes = 0
     this.#used = 0
-    this.#lastPgno = 0
+    this.#offset = HEADER_SIZE
   }
 
-  *#chunks(): Iterable<Uint8Array> {
-    if (this.#spill !== undefined) yield* this.#spill.chunks()
+  *#spilled(spill: IndexSpill, last: Uint8Array): Iterable<Uint8Array> {
+    yield* spill.chunks()
     yield* this.#full
-    yield this.#chunk.subarray(0, this.#used)
+    yield last
   }
 
   #rotate(): void {

@@ -14,6 +14,13 @@ export interface Frame {
   page(): Uint8Array
 }
 
+/** What takes whole frames out of one file into another. */
+export interface FrameSink {
+  writePage(pgno: Pgno, page: Uint8Array): void
+  /** A frame with a block, and its page's digest. */
+  copyDigested(pgno: Pgno, frame: Uint8Array, digestLow: number, digestHigh: number): void
+}
+
 /**
  * The one frame of a decoder, filled anew for each page. Its page lies where the kernels left it until something else
  * uses the kernels; after that a block is decompressed a second time, which costs less than copying every page out.
@@ -54,10 +61,11 @@ export class DecodedFrame implements Frame {
     if (encoding === 'frame') this.page()
   }
 
-  /** Takes a frame with a block whose digest is filled in already. Its page lies nowhere any more. */
-  fillDigested(pgno: Pgno, source: Uint8Array, start: number, sizeBytes: number): void {
-    this.#take(pgno, 'block', source, start, sizeBytes)
-    this.#turn = -1
+  /** Appends the frame to a file of the same page size. */
+  copyTo(sink: FrameSink): void {
+    const { pgno, digest } = this
+    if (this.encoding === 'block') sink.copyDigested(pgno, this.bytes, digest.low, digest.high)
+    else sink.writePage(pgno, this.page())
   }
 
   page(): Uint8Array {

@@ -1,5 +1,6 @@
 import { LTXError } from './errors.ts'
 import { HEADER_SIZE } from './header.ts'
+import { SequenceHash } from './kernels/kernels.ts'
 import { UvarintReader } from './varint.ts'
 
 const MAX_U32 = 0xffffffff
@@ -13,8 +14,8 @@ const FIELDS = ['page number', 'offset', 'size'] as const
  * the other, so offsets follow from sizes, and numbers and sizes are compared by a running hash, as superfly/ltx does.
  */
 export class IndexCheck {
-  #frames = new SequenceHash()
-  #entries = new SequenceHash()
+  readonly #frames = new SequenceHash()
+  readonly #entries = new SequenceHash()
   readonly #varint = new UvarintReader()
   readonly #entry = [0, 0, 0]
   #field = 0
@@ -33,13 +34,18 @@ export class IndexCheck {
     this.#frames.add(pgno, sizeBytes)
   }
 
+  /** For the kernels to add frames to. */
+  get frames(): SequenceHash {
+    return this.#frames
+  }
+
   /**
    * Reads the index's next bytes, the first of which is byte `offset` of the file. Returns how many belong to it: fewer than
    * there are means that it has ended.
    */
   read(bytes: Uint8Array, offset: number): { used: number; ended: boolean } {
     for (let at = 0; at < bytes.length; at++) {
-      if (this.#field === 0 && this.#varintBytes === 0) at = this.#readEntries(bytes, at, offset)
+      if (this.#field === 0 && this.#varintBytes === 0) at = this.#readEntries(bytes, at)
       if (at === bytes.length) break
       this.sizeBytes++
       this.#varintBytes++
@@ -60,34 +66,38 @@ export class IndexCheck {
   }
 
   /**
-   * Whole entries from `start` on, as long as they are what most are: nothing but numbers of up to four bytes, and an offset
+   * Whole entries from `start` on, as long as they are what most are: nothing but numbers of up to four bytes, in order, and an offset
    * that is expected. Returns where the first other one begins, which `read` takes byte by byte.
    */
-  #readEntries(bytes: Uint8Array, start: number, offset: number): number {
+  #readEntries(bytes: Uint8Array, start: number): number {
+    const entries = this.#entries
+    const frameCount = this.#frames.count
+    let prevPgno = this.#prevPgno
+    let offset = this.#nextOffset
     let at = start
     for (let next = at; bytes.length - next >= PLAIN_ENTRY_BYTES; at = next) {
       let byte = bytes[next++]!
       let pgno = byte & 0x7f
       for (let shift = 7; byte >= 0x80 && shift < 28; shift += 7) pgno |= ((byte = bytes[next++]!) & 0x7f) << shift
-      if (pgno === 0 || byte >= 0x80) break
+      if (pgno <= prevPgno || byte >= 0x80 || entries.count === frameCount) break
       // The offset, which may be longer than 32 bits: its bytes are compared with those that are expected.
-      let expected = this.#nextOffset
+      let expected = offset
       while (expected >= 0x80 && bytes[next] === ((expected % 0x80) | 0x80)) {
         expected = Math.floor(expected / 0x80)
         next++
       }
       if (bytes[next++] !== expected) break
-      const sizeAt = next
       byte = bytes[next++]!
       let size = byte & 0x7f
       for (let shift = 7; byte >= 0x80 && shift < 28; shift += 7) size |= ((byte = bytes[next++]!) & 0x7f) << shift
       if (byte >= 0x80) break
-      this.#entry[0] = pgno
-      this.#entry[1] = this.#nextOffset
-      this.#entry[2] = size
-      this.sizeBytes += next - at
-      this.#add(offset + sizeAt)
+      entries.add(pgno, size)
+      prevPgno = pgno
+      offset += size
     }
+    this.sizeBytes += at - start
+    this.#prevPgno = prevPgno
+    this.#nextOffset = offset
     return at
   }
 
@@ -116,27 +126,4 @@ export class IndexCheck {
   #refuse(problem: string, offset: number): LTXError {
     return new LTXError(problem, { offset, field: 'page index' })
   }
-}
-
-/** Two independent 32-bit hashes over pairs of numbers below 2^32. */
-class SequenceHash {
-  count = 0
-  #a = 0x811c9dc5
-  #b = 0x9747b28c
-
-  add(first: number, second: number): void {
-    this.count++
-    this.#a = mix(mix(this.#a, first, 0x85ebca6b), second, 0x85ebca6b)
-    this.#b = mix(mix(this.#b, first, 0x1b873593), second, 0x1b873593)
-  }
-
-  equals(other: SequenceHash): boolean {
-    return this.#a === other.#a && this.#b === other.#b && this.count === other.count
-  }
-}
-
-/** A step of MurmurHash3: injective in the hash for each word, and in the word for each hash. */
-function mix(hash: number, word: number, factor: number): number {
-  const k = Math.imul(hash ^ word, factor)
-  return (Math.imul((k << 13) | (k >>> 19), 5) + (factor | 0)) | 0
 }

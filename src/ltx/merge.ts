@@ -1,5 +1,6 @@
+import type { Encoder } from './encoder.ts'
 import { LTXError } from './errors.ts'
-import type { DecodedFrame, Frame } from './frame.ts'
+import type { Frame } from './frame.ts'
 import type { Header, Trailer } from './header.ts'
 import { InputHeap } from './heap.ts'
 import { InputCursor, type MergeInput } from './merge-input.ts'
@@ -33,17 +34,19 @@ export class PageMerge implements AsyncIterable<Frame> {
   readonly #heap: InputHeap
   /** Inputs with this page number, which has been handed out, go on at the next call. */
   #taken = 0
+  /** Of the last input. */
+  #commit = 0
   /** Inputs that need more of their file. */
   #waiting: number[] = []
   #opened: Promise<void> | undefined
 
-  /** @internal Throws RangeError if there are no inputs, or more than 65,536. `ahead`: see Decoder. */
-  constructor(inputs: readonly MergeInput[], options: MergeOptions & { readonly ahead?: boolean } = {}) {
+  /** @internal Throws RangeError if there are no inputs, or more than 65,536. `copied`: see InputCursor; then pages are for `copyPages`. */
+  constructor(inputs: readonly MergeInput[], options: MergeOptions & { readonly copied?: boolean } = {}) {
     if (inputs.length === 0 || inputs.length > MAX_INPUTS) {
       throw new RangeError(`${inputs.length} files can't be merged: expected 1 to ${MAX_INPUTS}`)
     }
     this.#inputs = inputs
-    this.#cursors = inputs.map(({ name }, index) => new InputCursor(index, name, options.ahead === true))
+    this.#cursors = inputs.map(({ name }, index) => new InputCursor(index, name, options.copied === true))
     this.#heap = new InputHeap(inputs.length)
     this.#signal = options.signal
   }
@@ -85,18 +88,23 @@ export class PageMerge implements AsyncIterable<Frame> {
 
   /** The next page, valid until the next call of anything here. Undefined: `fill`, or, if `ended`, there is none. */
   next(): Frame | undefined {
-    return this.nextFrame()
-  }
-
-  /** @internal `next`, with what this library's own parts need of a frame. */
-  nextFrame(): DecodedFrame | undefined {
     const heap = this.#heap
-    const { commit } = this.last
     for (;;) {
       while (heap.size > 0 && heap.firstPgno === this.#taken) this.#goOn(heap.first)
       if (this.#waiting.length > 0 || heap.size === 0) return undefined
       this.#taken = heap.firstPgno
-      if (this.#taken <= commit) return this.#cursors[heap.first]!.frame
+      if (this.#taken <= this.#commit) return this.#cursors[heap.first]!.frame
+    }
+  }
+
+  /** @internal As `next` until it returns undefined, or the encoder has put a chunk out: all pages in one loop, since most of it runs before it is compiled. */
+  copyPages(encoder: Encoder, chunks: readonly Uint8Array[]): void {
+    const heap = this.#heap
+    while (chunks.length === 0) {
+      while (heap.size > 0 && heap.firstPgno === this.#taken) this.#goOn(heap.first)
+      if (this.#waiting.length > 0 || heap.size === 0) return
+      this.#taken = heap.firstPgno
+      if (this.#taken <= this.#commit) this.#cursors[heap.first]!.copyTo(encoder)
     }
   }
 
@@ -136,6 +144,7 @@ export class PageMerge implements AsyncIterable<Frame> {
     for (let index = 1; index < this.#cursors.length; index++) {
       assertFollows(this.#cursors[index - 1]!, this.#cursors[index]!)
     }
+    this.#commit = this.last.commit
     this.#cursors.forEach((_, index) => this.#enqueue(index))
   }
 
@@ -143,8 +152,8 @@ export class PageMerge implements AsyncIterable<Frame> {
   #goOn(index: number): void {
     const cursor = this.#cursors[index]!
     const known = cursor.advance()
-    if (cursor.frame !== undefined) {
-      this.#heap.advance(cursor.frame.pgno)
+    if (cursor.pgno !== 0) {
+      this.#heap.advance(cursor.pgno)
       return
     }
     this.#heap.pop()
@@ -152,8 +161,8 @@ export class PageMerge implements AsyncIterable<Frame> {
   }
 
   #enqueue(index: number): void {
-    const { frame } = this.#cursors[index]!
-    if (frame !== undefined) this.#heap.push(index, frame.pgno)
+    const { pgno } = this.#cursors[index]!
+    if (pgno !== 0) this.#heap.push(index, pgno)
   }
 }
 

@@ -2,7 +2,10 @@
 import { createHash } from 'node:crypto'
 import { Decoder } from '../../src/ltx/decoder.ts'
 import { LTXError } from '../../src/ltx/errors.ts'
+import { FrameBatch } from '../../src/ltx/frame-batch.ts'
+import type { FrameSink } from '../../src/ltx/frame.ts'
 import { marshalHeader, TRAILER_SIZE, unmarshalHeader } from '../../src/ltx/header.ts'
+import { decompressInto, FRAME_PREFIX_SIZE, stagedPage } from '../../src/ltx/kernels/kernels.ts'
 import { INDEX_TAIL_SIZE, pageIndexRange, readFrame, readPageIndex } from '../../src/ltx/page-index.ts'
 import type { Chance } from './chance.ts'
 
@@ -13,11 +16,20 @@ export type Verdict =
   /** Anything that is thrown and is no LTXError. */
   | { readonly outcome: 'crashed'; readonly error: unknown }
 
-/** Reads a file to its end, in the chunks it comes in. `ahead`: see Decoder. */
-export function examine(chunks: Iterable<Uint8Array>, ahead = false): Verdict {
+/** Reads a file to its end, in the chunks it comes in. `inBatches`: as a merge does it. */
+export function examine(chunks: Iterable<Uint8Array>, inBatches = false): Verdict {
   try {
     const hash = createHash('sha256')
-    const decoder = new Decoder({ ahead })
+    const decoder = new Decoder()
+    const batch = new FrameBatch()
+    const sink: FrameSink = {
+      copyDigested(pgno, frame) {
+        const { pageSize } = decoder.header!
+        decompressInto(frame.subarray(FRAME_PREFIX_SIZE), 0, pageSize, 0)
+        hash.update(be32(pgno)).update(stagedPage(pageSize))
+      },
+      writePage: (pgno, page) => void hash.update(be32(pgno)).update(page),
+    }
     let headerSeen = false
     for (const chunk of chunks) {
       decoder.push(chunk)
@@ -25,6 +37,7 @@ export function examine(chunks: Iterable<Uint8Array>, ahead = false): Verdict {
         hash.update(marshalHeader(decoder.header))
         headerSeen = true
       }
+      while (inBatches && decoder.nextBatch(batch)) while (batch.next()) batch.copyTo(sink)
       for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
         hash.update(be32(frame.pgno))
         hash.update(frame.page())

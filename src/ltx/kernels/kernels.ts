@@ -21,7 +21,15 @@ interface Exports {
   encodeFrame(pgno: number, pageSize: number): number
   compressPage(pageSize: number): number
   decodeFrame(pgno: number, blockSize: number, pageSize: number): number
-  decodeFrames(size: number, pageSize: number, maxBlock: number): number
+  decodeFrames(
+    size: number,
+    pageSize: number,
+    maxBlock: number,
+    prev: number,
+    last: number,
+    lock: number,
+    dense: number,
+  ): number
   updateFrames(count: number, pageSize: number): void
   decompressBlock(blockSize: number, at: number, limit: number, base: number): number
 }
@@ -60,11 +68,60 @@ export const FRAME_WORDS = 4
 const frames = new Int32Array(kernels.memory.buffer, kernels.framesAddress(), FRAME_WORDS * MAX_FRAMES)
 /** STATE, DATA and RESULT of assembly/layout.ts, low half first. */
 const slots = new Int32Array(kernels.memory.buffer, 0, 6)
+/** SEQUENCE, and behind it FRAMES_BYTES. */
+const sequence = new Int32Array(kernels.memory.buffer, 24, 3)
 const result = new BigUint64Array(kernels.memory.buffer, 16, 1)
 
 /** The largest block that LZ4 makes of a page, and so the largest that is accepted. */
 export function blockBound(pageSize: number): number {
   return pageSize + Math.floor(pageSize / 255) + 16
+}
+
+/** Which frames may come: page numbers that ascend after `prevPgno`, up to `lastPgno`; where `isDense`, none but the lock page is left out. */
+export interface FrameOrder {
+  prevPgno: number
+  readonly lastPgno: number
+  readonly lockPgno: number
+  readonly isDense: boolean
+}
+
+/** Two independent 32-bit hashes over pairs of numbers below 2^32, which `CRCRegister.decodeFrames` goes on with. */
+export class SequenceHash {
+  count = 0
+  #a = 0x811c9dc5 | 0
+  #b = 0x9747b28c | 0
+
+  add(first: number, second: number): void {
+    this.count++
+    this.#a = mix(mix(this.#a, first, 0x85ebca6b), second, 0x85ebca6b)
+    this.#b = mix(mix(this.#b, first, 0x1b873593), second, 0x1b873593)
+  }
+
+  equals(other: SequenceHash): boolean {
+    return this.#a === other.#a && this.#b === other.#b && this.count === other.count
+  }
+
+  load(): void {
+    sequence[0] = this.#a
+    sequence[1] = this.#b
+  }
+
+  store(count: number): void {
+    this.#a = sequence[0]!
+    this.#b = sequence[1]!
+    this.count += count
+  }
+}
+
+/** A step of MurmurHash3: injective in the hash for each word, and in the word for each hash. */
+function mix(hash: number, word: number, factor: number): number {
+  const k = Math.imul(hash ^ word, factor)
+  return (Math.imul((k << 13) | (k >>> 19), 5) + (factor | 0)) | 0
+}
+
+/** Bytes of the frames that `decodeFrames` found. */
+export function framesBytes(): number {
+  return sequence[2]!
 }
 
 /** A CRC register: the value before its final inversion. Starts with all ones. */
@@ -120,15 +177,19 @@ export class CRCRegister {
   }
 
   /**
-   * Over the frames that `source` has from `start` on, as far as they are whole, have a block, and that becomes a page.
+   * Over the frames that `source` has from `start` on, as far as they are whole, have a block, that becomes a page, and come in `order`.
    * Returns how many there were; what they are is for `saveFrames`, before the next call of anything here.
    */
-  decodeFrames(source: Uint8Array, start: number, pageSize: number): number {
+  decodeFrames(source: Uint8Array, start: number, pageSize: number, order: FrameOrder, hash: SequenceHash): number {
     const end = Math.min(source.length, start + WINDOW_BYTES)
     turn++
     memory.set(source.subarray(start, end), WINDOW)
     this.#load()
-    const count = kernels.decodeFrames(end - start, pageSize, blockBound(pageSize))
+    hash.load()
+    const { prevPgno, lastPgno, lockPgno, isDense } = order
+    const bound = blockBound(pageSize)
+    const count = kernels.decodeFrames(end - start, pageSize, bound, prevPgno, lastPgno, lockPgno, isDense ? 1 : 0)
+    hash.store(count)
     this.#store()
     return count
   }
@@ -207,6 +268,15 @@ export class ChecksumFold {
     kernels.pageChecksum(pgno, pageSize)
     this.#low ^= slots[4]!
     this.#high ^= slots[5]!
+  }
+
+  /** Adds the pages of `count` frames: see FRAME_WORDS. */
+  addAll(words: Int32Array, count: number, pageSize: number): void {
+    for (let at = 0; at < FRAME_WORDS * count; at += FRAME_WORDS) {
+      slots[2] = words[at + 2]!
+      slots[3] = words[at + 3]!
+      this.add(words[at]! >>> 0, pageSize)
+    }
   }
 
   checksum(): bigint {

@@ -1,5 +1,5 @@
 /** What TypeScript calls. One page lies in PAGE, its block in BLOCK; STATE goes in and comes out. */
-import { BLOCK, DATA, FRAMES, MAX_FRAMES, PAGE, STATE, WINDOW, WINDOW_BYTES } from './layout'
+import { BLOCK, DATA, FRAMES, FRAMES_BYTES, MAX_FRAMES, PAGE, SEQUENCE, STATE, WINDOW, WINDOW_BYTES } from './layout'
 import { shift, update, updateByte, updatePgno, updateWord, pageChecksum as checksumOf } from './crc64'
 import { compress, decompress } from './lz4'
 
@@ -87,20 +87,38 @@ function updatePrefix(register: u64, pgno: u32, blockSize: u32): u64 {
   return updateByte(updateByte(r, (size >> 16) & 0xff), size >> 24)
 }
 
+/** A step of MurmurHash3. */
+function mix(hash: u32, word: u32, factor: u32): u32 {
+  return rotl<u32>((hash ^ word) * factor, 13) * 5 + factor
+}
+
 /**
- * The frames in the first `size` bytes of WINDOW, as far as they are whole and have a block of at most `maxBlock` bytes that
- * becomes a page: STATE over all of them, FRAMES says what they are. Returns how many; the next one is for somebody else.
+ * The frames in the first `size` bytes of WINDOW, as far as they are whole, have a block of at most `maxBlock` bytes that becomes a page, and
+ * come in order: after `prev`, up to `last`, never `lock`, and where `dense` is not zero none is left out. STATE over all of them, SEQUENCE
+ * over their numbers and sizes; FRAMES says what they are, FRAMES_BYTES how long. Returns how many; the next one is for somebody else.
  */
-export function decodeFrames(size: i32, pageSize: i32, maxBlock: u32): i32 {
+export function decodeFrames(
+  size: i32,
+  pageSize: i32,
+  maxBlock: u32,
+  prev: u32,
+  last: u32,
+  lock: u32,
+  dense: i32,
+): i32 {
   const end = WINDOW + size
   let at = WINDOW
   let row = FRAMES
   let count = 0
   let r = load<u64>(STATE)
+  let a = load<u32>(SEQUENCE)
+  let b = load<u32>(SEQUENCE, 4)
   while (count < MAX_FRAMES && <i32>(end - at) > FRAME_PREFIX) {
     const pgno = bswap<u32>(load<u32>(at))
     const blockSize = bswap<u32>(load<u32>(at, 6))
     if (load<u16>(at, 4) != (<u16>FLAG_SIZE) << 8 || blockSize == 0 || blockSize > maxBlock) break
+    if (pgno <= prev || pgno > last || pgno == lock) break
+    if (dense != 0 && pgno != (prev + 1 == lock ? prev + 2 : prev + 1)) break
     const block = at + FRAME_PREFIX
     if (blockSize > <u32>(end - block) || decompress(block, blockSize, 0, pageSize, 0) != pageSize) break
     const data = update(0, PAGE, pageSize)
@@ -108,11 +126,18 @@ export function decodeFrames(size: i32, pageSize: i32, maxBlock: u32): i32 {
     store<u32>(row, pgno)
     store<u32>(row, blockSize, 4)
     store<u64>(row, data, 8)
+    const frameSize = blockSize + FRAME_PREFIX
+    a = mix(mix(a, pgno, 0x85ebca6b), frameSize, 0x85ebca6b)
+    b = mix(mix(b, pgno, 0x1b873593), frameSize, 0x1b873593)
     row += FRAME_BYTES
     at = block + blockSize
+    prev = pgno
     count++
   }
   store<u64>(STATE, r)
+  store<u32>(SEQUENCE, a)
+  store<u32>(SEQUENCE, b, 4)
+  store<u32>(FRAMES_BYTES, <u32>(at - WINDOW))
   return count
 }
 

@@ -1,6 +1,6 @@
 /**
  * Linear memory, laid out by hand and never grown: four 64 KiB pages hold everything.
- * kernels.ts asks for PAGE, BLOCK, WINDOW and FRAMES, and knows the three slots in front.
+ * kernels.ts asks for PAGE, BLOCK, WINDOW and FRAMES, and knows the slots in front.
  */
 
 /** u64: the CRC register of the file at hand. */
@@ -9,6 +9,11 @@ export const STATE: usize = 0
 export const DATA: usize = 8
 /** u64: the checksum that was asked for. */
 export const RESULT: usize = 16
+
+/** Two u32: running hashes of the frames that were decoded. */
+export const SEQUENCE: usize = 24
+/** u32: bytes of the frames that were decoded last. */
+export const FRAMES_BYTES: usize = 32
 
 /** Sixteen tables of sixteen u64, by which a register is moved by a page: see crc64.ts. */
 export const PRODUCTS: usize = 1024
