@@ -73,7 +73,7 @@ export class Encoder {
   #pageCount = 0
   #state: 'pages' | 'finished' | 'failed' = 'pages'
 
-  /** `write` gets the file's bytes in order, in chunks of 64 KiB and up, the last one smaller; each is valid during the call only. */
+  /** `write` gets the file's bytes in order, in chunks of 256 KiB and up, the last one smaller; each is valid during the call only. */
   constructor(header: Header, write: (chunk: Uint8Array) => void, options: EncoderOptions = {}) {
     const buffer = spareBuffers.pop() ?? new Uint8Array(BUFFER_BYTES)
     this.#buffer = buffer
