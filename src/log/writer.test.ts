@@ -180,39 +180,3 @@ test('sync reaches every segment that was written since the last one, and the na
   expect(synced).toEqual([])
   log.writer.close()
 })
-
-test('many logs share a bounded number of descriptors, and each is synced all the same', () => {
-  using temporary = temporaryDirectory()
-  const synced = new Set<number>()
-  const files = {
-    ...nodeFiles,
-    sync(fd: number) {
-      synced.add(fs.fstatSync(fd).ino)
-      nodeFiles.sync(fd)
-    },
-  }
-  const logs = Array.from({ length: 200 }, (_, i) => new TestLog(`${temporary.dir}/${i}.ltx`, { files }))
-  const descriptors = () => {
-    const targets = fs.readdirSync('/proc/self/fd').map((fd) => {
-      try {
-        return fs.readlinkSync(`/proc/self/fd/${fd}`)
-      } catch {
-        return ''
-      }
-    })
-    return targets.filter((target) => target.startsWith(temporary.dir)).length
-  }
-  for (let round = 0; round < 3; round++) {
-    for (const log of logs) {
-      log.append()
-      expect(descriptors()).toBeLessThanOrEqual(64)
-    }
-  }
-  synced.clear()
-  for (const { writer } of logs) writer.sync()
-  const inodes = logs.map(({ dir, segments }) => fs.statSync(`${dir}/${segments[0]}`).ino)
-  expect(inodes.filter((ino) => !synced.has(ino))).toEqual([])
-  for (const { writer } of logs) writer.close()
-  expect(descriptors()).toBe(0)
-  for (const { dir } of logs) expect(inspectLog(nodeFiles, dir).entries).toHaveLength(3)
-})

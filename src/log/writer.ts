@@ -1,8 +1,6 @@
 import fs from 'node:fs'
 import assert from 'node:assert/strict'
 import { LogUnsyncedError } from './errors.ts'
-import { OpenSegments } from './open-segments.ts'
-import type { Segment } from './open-segments.ts'
 import { RECORD_FRAME_SIZE, writeRecordFrame } from './record.ts'
 import { listSegments, segmentPath } from './segments.ts'
 import { Encoder } from '../ltx/encoder.ts'
@@ -27,7 +25,7 @@ export class LogWriter {
   readonly dir: string
   private readonly files: Files
   private readonly options: LogWriterOptions
-  private current: Segment | undefined
+  private current: { fd: number; end: number } | undefined
   /** Segments that were finished before they were synced. */
   private finished: number[] = []
   private unsynced = false
@@ -42,7 +40,7 @@ export class LogWriter {
     this.options = options
     this.at = position
     const last = listSegments(files, dir).at(-1)
-    if (last !== undefined) this.current = { path: last.path, files, fd: -1, end }
+    if (last !== undefined) this.current = { fd: files.open(last.path, fs.constants.O_RDWR), end }
   }
 
   get position(): Position {
@@ -61,15 +59,14 @@ export class LogWriter {
     const finishedBytes = this.rotateIfFull()
     const segment = (this.current ??= this.begin(header))
     const start = segment.end
-    const fd = openSegments.use(segment)
     try {
-      const { end, postApplyChecksum } = this.writeRecord(fd, start, header, encode)
+      const { end, postApplyChecksum } = this.writeRecord(segment.fd, start, header, encode)
       segment.end = end
       this.unsynced = true
       this.at = { txid: header.maxTXID, checksum: postApplyChecksum }
       return { position: this.at, finishedBytes }
     } catch (error) {
-      this.takeBack(fd, start)
+      this.takeBack(segment.fd, start)
       throw error
     }
   }
@@ -77,10 +74,8 @@ export class LogWriter {
   /** Everything appended so far survives a power loss when this returns. One failure is for good: throws LogUnsyncedError. */
   sync(): void {
     if (this.broken !== undefined) throw this.broken
-    // What cannot be opened may be synced later.
-    const fd = this.unsynced && this.current !== undefined ? openSegments.use(this.current) : undefined
     try {
-      this.syncFiles(fd)
+      this.syncFiles()
     } catch (error) {
       this.broken = new LogUnsyncedError(this.dir, error)
       throw this.broken
@@ -89,17 +84,17 @@ export class LogWriter {
 
   close(): void {
     if (this.broken === undefined) this.sync()
-    if (this.current !== undefined) openSegments.close(this.current)
+    if (this.current !== undefined) this.files.close(this.current.fd)
     this.current = undefined
   }
 
-  private syncFiles(current: number | undefined): void {
+  private syncFiles(): void {
     for (const fd of this.finished) {
       this.files.sync(fd)
       this.files.close(fd)
     }
     this.finished = []
-    if (current !== undefined) this.files.sync(current)
+    if (this.unsynced && this.current !== undefined) this.files.sync(this.current.fd)
     this.unsynced = false
     if (this.namesUnsynced) this.files.syncDirectory(this.dir)
     this.namesUnsynced = false
@@ -166,25 +161,19 @@ export class LogWriter {
   /** Returns the size of the segment that ends, or 0. */
   private rotateIfFull(): number {
     if (this.current === undefined || this.current.end < this.options.segmentSizeBytes) return 0
-    const { end } = this.current
-    // Held open until it is synced: retention may remove its name before.
-    if (this.unsynced) this.finished.push(openSegments.release(this.current))
-    else openSegments.close(this.current)
+    const { fd, end } = this.current
+    this.finished.push(fd)
     this.current = undefined
     return end
   }
 
-  private begin(header: Header): Segment {
+  private begin(header: Header): { fd: number; end: number } {
     const { O_RDWR, O_CREAT, O_EXCL } = fs.constants
-    const path = segmentPath(this.dir, header.minTXID)
-    this.files.close(this.files.open(path, O_RDWR | O_CREAT | O_EXCL))
+    const fd = this.files.open(segmentPath(this.dir, header.minTXID), O_RDWR | O_CREAT | O_EXCL)
     this.namesUnsynced = true
-    return { path, files: this.files, fd: -1, end: 0 }
+    return { fd, end: 0 }
   }
 }
 
 /** One for the thread: the data plane appends one record at a time. */
 const buffer = new Uint8Array(BUFFER_SIZE)
-
-/** Of the thread, too: the data plane's writers share it. */
-const openSegments = new OpenSegments(64)
