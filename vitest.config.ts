@@ -12,6 +12,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['src/**/*.test.ts', 'workers/**/*.test.ts', 'bench/**/*.test.ts', 'demo/**/*.test.ts'],
+          // Against what hangs; how fast anything is, no test says.
+          testTimeout: 60_000,
         },
       },
       {
