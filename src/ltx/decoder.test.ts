@@ -271,7 +271,7 @@ test('whatever the bytes and the chunks, batches have the same frames, and the s
         expect(look(changed, chunkBytes, true)).toEqual(look(changed, chunkBytes, false))
       },
     ),
-    { numRuns: 300 },
+    { numRuns: 1000 },
   )
 })
 
