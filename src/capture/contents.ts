@@ -3,7 +3,7 @@
 import fs from 'node:fs'
 import type { Database } from './database.ts'
 import { refuseUnjournaled, refuseUnreadable } from './refusal.ts'
-import type { Caller, FileContent } from '../fuse/content.ts'
+import type { Caller, FileContent, HeldReply } from '../fuse/content.ts'
 import { isWriter } from '../fuse/open-files.ts'
 import { pageChecksum } from '../ltx/checksum.ts'
 import { hasDatabaseMagic } from '../sqlite/database-header.ts'
@@ -39,8 +39,9 @@ export class PlainContent implements FileContent {
     this.files.truncate(this.fd, sizeBytes)
   }
 
-  sync(_dataOnly: boolean): void {
+  sync(_dataOnly: boolean): HeldReply | undefined {
     this.files.sync(this.fd)
+    return undefined
   }
 
   released(_flags: number, _openHandles: number, _openWriters: number): void {}
@@ -101,12 +102,12 @@ export class DatabaseContent extends PlainContent {
   }
 
   /** The log is what makes a captured commit durable; the file itself is synced in the background. */
-  override sync(dataOnly: boolean): void {
+  override sync(dataOnly: boolean): HeldReply | undefined {
     const { database } = this
-    if (this.detached) super.sync(dataOnly)
-    else if (database.journal.active) database.journal.syncRequested()
-    else if (database.tracked) database.syncLog()
-    else super.sync(dataOnly)
+    if (this.detached || (!database.journal.active && !database.tracked)) return super.sync(dataOnly)
+    if (!database.journal.active) return database.beginLogSync()
+    database.journal.syncRequested()
+    return undefined
   }
 
   override released(_flags: number, openHandles: number, openWriters: number): void {
@@ -115,6 +116,7 @@ export class DatabaseContent extends PlainContent {
     if (openWriters === 0 && this.written && !database.tracked && !database.journal.active) this.importCopied()
     if (openHandles > 0) return
     database.fd = -1
+    database.rest()
     this.closed()
   }
 
@@ -136,19 +138,8 @@ export class DatabaseContent extends PlainContent {
 
   /** A file that came without a journal, by cp or VACUUM INTO, becomes a database when its last writer has closed it. */
   private importCopied(): void {
-    const { database } = this
     this.written = false
-    const size = this.files.size(this.fd)
-    const state = database.fileState()
-    if (state !== undefined && size >= state.sizePages * state.header.pageSize && state.sizePages > 0) {
-      database.importFile()
-    } else if (size > 0) {
-      const problem =
-        state === undefined ? 'it does not begin with a SQLite header' : 'it is shorter than its header says'
-      database.events.log('warn', `not a SQLite database: ${problem}. Served as a plain file, not replicated`, {
-        file: database.name,
-      })
-    }
+    this.database.importIfWhole()
   }
 
   /** In WAL mode the file may be shorter than the database until the next checkpoint; a checkpoint cuts it to size. */
@@ -196,9 +187,8 @@ export class WalContent extends PlainContent {
   }
 
   /** A commit is durable once its transaction is durable in the log: recovery replays it from there. */
-  override sync(dataOnly: boolean): void {
-    if (this.captured) this.database.syncLog()
-    else super.sync(dataOnly)
+  override sync(dataOnly: boolean): HeldReply | undefined {
+    return this.captured ? this.database.beginLogSync() : super.sync(dataOnly)
   }
 
   override released(flags: number, openHandles: number, _openWriters: number): void {
@@ -257,8 +247,8 @@ export class JournalContent extends PlainContent {
     else truncate()
   }
 
-  override sync(dataOnly: boolean): void {
-    if (!this.isSuperseded) super.sync(dataOnly)
+  override sync(dataOnly: boolean): HeldReply | undefined {
+    return this.isSuperseded ? undefined : super.sync(dataOnly)
   }
 
   /** The file's first bytes as they will be once `data` is written at `position`. */

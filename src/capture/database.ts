@@ -10,7 +10,7 @@ import { JournalTracker } from './journal-tracker.ts'
 import { PageTable, exchange } from './pages.ts'
 import { refuseExpired, refuseReplica, refuseUnexpected } from './refusal.ts'
 import { WalTracker } from './wal-tracker.ts'
-import type { Caller } from '../fuse/content.ts'
+import type { Caller, HeldReply } from '../fuse/content.ts'
 import type { Logs } from '../log/logs.ts'
 import type { LogWriter } from '../log/writer.ts'
 import { writePageChecksums } from '../log/page-checksums.ts'
@@ -249,9 +249,19 @@ export class Database {
     return { finishedBytes }
   }
 
+  /** Nobody has it open. */
+  rest(): void {
+    this.log?.rest()
+  }
+
   /** Everything committed so far survives a power loss when this returns. */
   syncLog(): void {
     this.log?.sync()
+  }
+
+  /** The same, but it may have only been begun: then what is returned answers who asked for it. */
+  beginLogSync(): HeldReply | undefined {
+    return this.log?.beginSync()
   }
 
   publish(): void {
@@ -279,6 +289,24 @@ export class Database {
     })
   }
 
+  /** The same for a file that nobody vouches for: what is no whole database stays a plain file, which is said. False then. */
+  importIfWhole(): boolean {
+    const state = this.fileState()
+    const sizeBytes = this.files.exists(this.path) ? this.withFile((fd) => this.files.size(fd)) : 0
+    if (state !== undefined && state.sizePages > 0 && sizeBytes >= state.sizePages * state.header.pageSize) {
+      this.importFile()
+      return true
+    }
+    if (sizeBytes > 0) {
+      const problem =
+        state === undefined ? 'it does not begin with a SQLite header' : 'it is shorter than its header says'
+      this.events.log('warn', `not a SQLite database: ${problem}. Served as a plain file, not replicated`, {
+        file: this.name,
+      })
+    }
+    return false
+  }
+
   /** The database is not part of the primary's history: its file is about to be removed, and its log goes with it. */
   discard(): void {
     this.trust.forget()
@@ -294,6 +322,8 @@ export class Database {
 
   /** The database's file is about to be removed. */
   drop(): void {
+    // Until its removal is durable a power loss can bring the file back, of which the log then tells nothing any more.
+    this.withFile((fd) => this.files.sync(fd))
     this.wal.forget()
     this.journal.forget()
     this.commit({ commit: 0, pgnos: [], read: () => empty, whole: true })

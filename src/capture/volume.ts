@@ -128,7 +128,14 @@ export class CaptureVolume implements Volume {
     for (const database of moved) database.trust.prove()
     for (const database of [...moved, ...replaced]) this.drop(database)
     perform()
+    if (moved.length > 0) this.syncNames(parent(to), parent(from))
     for (const name of isDirectory ? this.arrived(to, moved.map(renamed)) : [to]) this.importIfDatabase(name)
+  }
+
+  /** Or a power loss could bring an old name back when the new one has its history already: one database would be two. */
+  private syncNames(...directories: string[]): void {
+    const { root, files } = this.options
+    for (const directory of new Set(directories)) files.syncDirectory(directory === '' ? root : `${root}/${directory}`)
   }
 
   syncDirectory(path: string, perform: () => void): void {
@@ -244,8 +251,7 @@ export class CaptureVolume implements Volume {
   private importIfDatabase(name: string): void {
     if (!isDatabaseName(name, this.filter)) return
     const database = this.database(name)
-    const state = database.fileState()
-    if (state !== undefined && state.sizePages > 0) database.importFile()
+    if (database.fileState() !== undefined) database.importIfWhole()
   }
 
   /**

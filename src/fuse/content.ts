@@ -12,6 +12,12 @@ export interface Caller {
   readonly gid: number
 }
 
+/** The end of an operation that another thread waits for, and which it then answers. */
+export interface HeldReply {
+  /** The request's unique number, as two words. */
+  answerTo(uniqueLow: number, uniqueHigh: number): void
+}
+
 export interface FileContent {
   /** A handle was opened. May refuse; then no `released` follows. `flags` are the open(2) flags; O_TRUNC is not among what the tree does by itself: content truncates. */
   opened(flags: number, caller: Caller): void
@@ -20,8 +26,8 @@ export interface FileContent {
   /** Writes all of `data`, or throws. `data` is only valid during the call. `handle`: through which of the file's handles. */
   write(data: Uint8Array, position: number, caller: Caller, handle?: number): void
   truncate(sizeBytes: number, caller: Caller): void
-  /** fsync or fdatasync. */
-  sync(dataOnly: boolean): void
+  /** fsync or fdatasync. What is returned is still to be told whom to answer when it is done. */
+  sync(dataOnly: boolean): HeldReply | undefined
   /** A handle was closed; `openHandles` remain on the file, `openWriters` of them writable. */
   released(flags: number, openHandles: number, openWriters: number): void
 }

@@ -29,9 +29,10 @@ export class Message {
     this.u32(offset + 4, Math.floor(value / TWO_TO_32))
   }
 
-  /** Returns false when the kernel does not know what the message is about, or the mount is gone. */
+  /** Returns false when the kernel does not know what the message is about, when the mount is gone, and where a bridge has no way to tell the kernel. */
   send(device: number): boolean {
     try {
+      if (fs.fstatSync(device).isSocket()) return false
       fs.writeSync(device, this.bytes, 0, this.bytes.length, null)
       return true
     } catch (error) {

@@ -152,9 +152,10 @@ const OPERATIONS: Partial<Record<OpcodeName, Operation>> = {
     fs.release(request.u64(RELEASE_IN.fh))
   },
 
-  FSYNC(fs, request) {
+  FSYNC(fs, request, reply) {
     request.struct(FSYNC_IN.SIZE)
-    fs.sync(request.u64(FSYNC_IN.fh), (request.u32(FSYNC_IN.fsync_flags) & FSYNC_DATA_ONLY) !== 0)
+    const held = fs.sync(request.u64(FSYNC_IN.fh), (request.u32(FSYNC_IN.fsync_flags) & FSYNC_DATA_ONLY) !== 0)
+    if (held !== undefined) reply.hold(held)
   },
 
   FSYNCDIR(fs, request) {
@@ -173,7 +174,7 @@ const OPERATIONS: Partial<Record<OpcodeName, Operation>> = {
     reply.statistics(fs.statistics())
   },
 
-  /** Each request has been answered before the next one is read, so there is nothing to interrupt. */
+  /** Each request has been answered before the next one is read, or waits for the disk, which is not interrupted either. */
   INTERRUPT(_fs, _request, reply) {
     reply.none()
   },

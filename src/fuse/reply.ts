@@ -1,5 +1,7 @@
 /** One reply to the kernel, put together in place in a buffer that is used again and again. */
 
+import fs from 'node:fs'
+import type { HeldReply } from './content.ts'
 import type { Attributes, DirectorySink, Entry, FileSystemStatistics, Opened } from './filesystem.ts'
 import {
   ATTR,
@@ -16,12 +18,33 @@ import {
   WRITE_OUT,
 } from './kernel.ts'
 import type { Request } from './request.ts'
+import { errorCode } from '../util/errors.ts'
 
 const TWO_TO_32 = 0x1_0000_0000
 /** The kernel cuts a validity to what its clock holds: this many seconds are for ever. */
 const FOREVER_SECONDS = 0x7fff_ffff
 const NAME_MAX = 255
 const FILE_TYPE_BITS = 0o170000
+
+/** Answers a request that was held with success (0), or an error, and nothing else. */
+export function answerEmpty(device: number, uniqueLow: number, uniqueHigh: number, errno: number): void {
+  const words = new Uint32Array(OUT_HEADER.SIZE >> 2)
+  words[OUT_HEADER.len >> 2] = OUT_HEADER.SIZE
+  words[OUT_HEADER.error >> 2] = -errno
+  words[OUT_HEADER.unique >> 2] = uniqueLow
+  words[(OUT_HEADER.unique >> 2) + 1] = uniqueHigh
+  sendReply(device, new Uint8Array(words.buffer), OUT_HEADER.SIZE)
+}
+
+export function sendReply(device: number, bytes: Uint8Array, length: number): void {
+  try {
+    fs.writeSync(device, bytes, 0, length, null)
+  } catch (error) {
+    // ENOENT: the caller was interrupted and has gone; ENODEV: the mount has; EPIPE: the bridge has. The next read tells
+    const code = errorCode(error)
+    if (code !== 'ENOENT' && code !== 'ENODEV' && code !== 'EPIPE') throw error
+  }
+}
 
 export class Reply implements DirectorySink {
   readonly bytes = Buffer.from(new ArrayBuffer(OUT_HEADER.SIZE + MAX_TRANSFER + PAGE_SIZE))
@@ -50,6 +73,13 @@ export class Reply implements DirectorySink {
 
   none(): void {
     this.length = 0
+  }
+
+  /** Another thread answers, from now on at any time. */
+  hold(held: HeldReply): void {
+    const at = OUT_HEADER.unique >> 2
+    this.length = 0
+    held.answerTo(this.words[at] as number, this.words[at + 1] as number)
   }
 
   error(errno: number): void {

@@ -9,7 +9,7 @@ import { negotiate } from './init.ts'
 import { invalidateAttributes } from './notify.ts'
 import { OPCODE } from './kernel.ts'
 import { perform } from './operations.ts'
-import { Reply } from './reply.ts'
+import { Reply, sendReply } from './reply.ts'
 import { RequestCounts } from './request-counts.ts'
 import { Request } from './request.ts'
 
@@ -38,7 +38,7 @@ export class Session {
   readonly #requests: RequestCounts
   #initialized = false
 
-  /** `device` is a descriptor of /dev/fuse that has been mounted. It is not closed here. */
+  /** `device` is a descriptor of /dev/fuse that has been mounted, or a bridge's socket (bridge.ts). It is not closed here. */
   constructor(device: number, fs: FileSystem, options: SessionOptions = {}) {
     this.#device = device
     this.#fs = fs
@@ -62,10 +62,11 @@ export class Session {
   #receive(): number {
     const { bytes } = this.#request
     try {
-      return fs.readSync(this.#device, bytes, 0, bytes.length, null)
+      // a device never gives nothing: that is a bridge's end
+      return fs.readSync(this.#device, bytes, 0, bytes.length, null) || -1
     } catch (error) {
       const code = errorCode(error)
-      if (code === 'ENODEV' || code === 'ECONNABORTED') return -1
+      if (code === 'ENODEV' || code === 'ECONNABORTED' || code === 'ECONNRESET') return -1
       // ENOENT: the request was taken back before it could be read
       if (code === 'EINTR' || code === 'EAGAIN' || code === 'ENOENT') return 0
       throw error
@@ -107,13 +108,7 @@ export class Session {
     if (reply.length === 0) return
     if (reply.modeChanged) invalidateAttributes(this.#device, this.#request.nodeId)
     reply.seal()
-    try {
-      fs.writeSync(this.#device, reply.bytes, 0, reply.length, null)
-    } catch (error) {
-      // ENOENT: the caller was interrupted and has gone; ENODEV: the mount has. The next read tells
-      const code = errorCode(error)
-      if (code !== 'ENOENT' && code !== 'ENODEV') throw error
-    }
+    sendReply(this.#device, reply.bytes, reply.length)
   }
 }
 

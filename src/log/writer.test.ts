@@ -180,3 +180,41 @@ test('sync reaches every segment that was written since the last one, and the na
   expect(synced).toEqual([])
   log.writer.close()
 })
+
+test('a log at rest keeps a descriptor only while something in it is not synced, and goes on where it was', () => {
+  using temporary = temporaryDirectory()
+  const open = new Set<number>()
+  const files = {
+    ...nodeFiles,
+    open: (path: string, flags: number, mode?: number) => {
+      const fd = nodeFiles.open(path, flags, mode)
+      if (path.endsWith('.ltxlog')) open.add(fd)
+      return fd
+    },
+    close: (fd: number) => {
+      open.delete(fd)
+      nodeFiles.close(fd)
+    },
+  }
+  const log = new TestLog(`${temporary.dir}/a.ltx`, { files, segmentSizeBytes: 1_000 })
+  for (let round = 0; round < 5; round++) {
+    log.append(3)
+    log.writer.rest()
+    expect(open.size).toBeGreaterThan(0)
+    log.writer.sync()
+    expect(open.size).toBe(1)
+    log.writer.rest()
+    expect(open.size).toBe(0)
+    log.writer.rest()
+    log.writer.sync()
+  }
+  const { position } = log
+  log.writer.close()
+  expect(open.size).toBe(0)
+  log.reopen()
+  expect(open.size).toBe(0)
+  expect(log.position).toEqual(position)
+  log.append()
+  expect(inspectLog(nodeFiles, log.dir).entries).toHaveLength(16)
+  log.writer.close()
+})

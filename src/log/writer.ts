@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import assert from 'node:assert/strict'
 import { LogUnsyncedError } from './errors.ts'
+import type { PendingSync, SyncStarter } from './pending-sync.ts'
 import { RECORD_FRAME_SIZE, writeRecordFrame } from './record.ts'
 import { listSegments, segmentPath } from './segments.ts'
 import { Encoder } from '../ltx/encoder.ts'
@@ -12,6 +13,16 @@ import type { Files } from '../util/files.ts'
 export interface LogWriterOptions {
   /** A new segment begins when the current one has grown beyond this. */
   readonly segmentSizeBytes: number
+  /** Who can sync a segment while the writer's thread goes on. */
+  readonly syncs?: SyncStarter
+}
+
+/** The segment that is appended to. */
+interface Segment {
+  readonly path: string
+  /** -1 while it is not open. */
+  fd: number
+  end: number
 }
 
 /** Records up to this size go to the file in one write. */
@@ -25,10 +36,13 @@ export class LogWriter {
   readonly dir: string
   private readonly files: Files
   private readonly options: LogWriterOptions
-  private current: { fd: number; end: number } | undefined
+  private current: Segment | undefined
   /** Segments that were finished before they were synced. */
   private finished: number[] = []
   private unsynced = false
+  private appends = 0
+  /** A sync by another thread, and how much was appended when it was asked for. */
+  private pending: { readonly sync: PendingSync; readonly appends: number } | undefined
   private namesUnsynced = false
   private broken: Error | undefined
   private at: Position
@@ -40,7 +54,7 @@ export class LogWriter {
     this.options = options
     this.at = position
     const last = listSegments(files, dir).at(-1)
-    if (last !== undefined) this.current = { fd: files.open(last.path, fs.constants.O_RDWR), end }
+    if (last !== undefined) this.current = { path: last.path, fd: -1, end }
   }
 
   get position(): Position {
@@ -54,15 +68,18 @@ export class LogWriter {
    * @returns the new position, and, where a new segment was begun, how large the one before it is.
    */
   append(header: Header, encode: (encoder: Encoder) => Checksum): { position: Position; finishedBytes: number } {
+    this.settle()
     if (this.broken !== undefined) throw this.broken
     this.assertFollows(header)
     const finishedBytes = this.rotateIfFull()
     const segment = (this.current ??= this.begin(header))
     const start = segment.end
+    if (segment.fd < 0) segment.fd = this.files.open(segment.path, fs.constants.O_RDWR)
     try {
       const { end, postApplyChecksum } = this.writeRecord(segment.fd, start, header, encode)
       segment.end = end
       this.unsynced = true
+      this.appends++
       this.at = { txid: header.maxTXID, checksum: postApplyChecksum }
       return { position: this.at, finishedBytes }
     } catch (error) {
@@ -73,6 +90,8 @@ export class LogWriter {
 
   /** Everything appended so far survives a power loss when this returns. One failure is for good: throws LogUnsyncedError. */
   sync(): void {
+    this.pending?.sync.wait()
+    this.settle()
     if (this.broken !== undefined) throw this.broken
     try {
       this.syncFiles()
@@ -82,9 +101,35 @@ export class LogWriter {
     }
   }
 
+  /** As `sync`, but it may have only been begun: then what is returned answers for it, once it is told whom to answer. */
+  beginSync(): PendingSync | undefined {
+    this.settle()
+    if (this.broken !== undefined) throw this.broken
+    const { current, pending, unsynced, finished, namesUnsynced, appends } = this
+    const isOne = unsynced && pending === undefined && finished.length === 0 && !namesUnsynced
+    const sync = isOne && current !== undefined ? this.options.syncs?.prepare(current.fd) : undefined
+    if (sync === undefined) this.sync()
+    else this.pending = { sync, appends }
+    return sync
+  }
+
+  /**
+   * Nobody has the database open: its log needs no descriptor until the next transaction. One that is not synced keeps it, or the
+   * news of a failed write could be lost with it.
+   */
+  rest(): void {
+    this.settle()
+    const { current } = this
+    if (current === undefined || current.fd < 0 || this.unsynced || this.broken !== undefined) return
+    this.files.close(current.fd)
+    current.fd = -1
+  }
+
   close(): void {
+    this.pending?.sync.wait()
+    this.settle()
     if (this.broken === undefined) this.sync()
-    if (this.current !== undefined) this.files.close(this.current.fd)
+    if (this.current !== undefined && this.current.fd >= 0) this.files.close(this.current.fd)
     this.current = undefined
   }
 
@@ -98,6 +143,17 @@ export class LogWriter {
     this.unsynced = false
     if (this.namesUnsynced) this.files.syncDirectory(this.dir)
     this.namesUnsynced = false
+  }
+
+  /** Takes note of how a sync by another thread has ended. */
+  private settle(): void {
+    const { pending } = this
+    if (pending === undefined) return
+    const { state } = pending.sync
+    if (state === 'running') return
+    this.pending = undefined
+    if (state === 'failed') this.broken = new LogUnsyncedError(this.dir, new Error('EIO: fdatasync'))
+    if (state === 'done' && pending.appends === this.appends) this.unsynced = false
   }
 
   /** I2: the log is gapless. */
@@ -162,16 +218,17 @@ export class LogWriter {
   private rotateIfFull(): number {
     if (this.current === undefined || this.current.end < this.options.segmentSizeBytes) return 0
     const { fd, end } = this.current
-    this.finished.push(fd)
+    if (fd >= 0) this.finished.push(fd)
     this.current = undefined
     return end
   }
 
-  private begin(header: Header): { fd: number; end: number } {
+  private begin(header: Header): Segment {
     const { O_RDWR, O_CREAT, O_EXCL } = fs.constants
-    const fd = this.files.open(segmentPath(this.dir, header.minTXID), O_RDWR | O_CREAT | O_EXCL)
+    const path = segmentPath(this.dir, header.minTXID)
+    const fd = this.files.open(path, O_RDWR | O_CREAT | O_EXCL)
     this.namesUnsynced = true
-    return { fd, end: 0 }
+    return { path, fd, end: 0 }
   }
 }
 

@@ -6,6 +6,7 @@ import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
 import { Slots } from './slots.ts'
 import { NodeSpecialFiles } from './special-files.ts'
+import { Syncs } from './syncs.ts'
 import type { Database } from '../capture/database.ts'
 import { unmarshalAnnouncements } from '../capture/announcements.ts'
 import type { Authority } from '../capture/authority.ts'
@@ -26,6 +27,7 @@ const port = parentPort
 const { shared, dataDir, root, segmentSizeBytes, nodeId, ...data } = workerData as DataPlaneData
 const filter = new DatabaseFilter(data.filter)
 const state = new SharedState(shared)
+const syncs = new Syncs(data.syncs)
 const databases = new Map<string, Database>()
 const nowMs = Date.now
 
@@ -73,7 +75,18 @@ port.on('message', (message: ToDataPlane) => {
 function recover(name: string): void {
   databases.get(name)?.close()
   databases.delete(name)
-  const database = recoverDatabase({ name, dataDir, root, files, events, nowMs, nodeId, segmentSizeBytes, authority })
+  const database = recoverDatabase({
+    name,
+    dataDir,
+    root,
+    files,
+    events,
+    nowMs,
+    nodeId,
+    segmentSizeBytes,
+    syncs,
+    authority,
+  })
   if (database === undefined) return
   filter.judge(database, dataDir)
   databases.set(name, database)
@@ -89,7 +102,7 @@ function serve(deviceFd: number): void {
     events,
     nowMs,
     nodeId,
-    logs: new Logs(files, dataDir, { segmentSizeBytes }),
+    logs: new Logs(files, dataDir, { segmentSizeBytes, syncs }),
     authority,
     filter,
     databases: databases.values(),

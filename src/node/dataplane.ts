@@ -3,16 +3,18 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
+import type { SyncFailed, SyncThreadData } from './sync-thread.ts'
+import { Syncs } from './syncs.ts'
 import type { SlotState } from './shared-state.ts'
 import type { LogFields, LogLevel, Sharing } from '../capture/events.ts'
 import { Proof } from '../capture/proof.ts'
 import { ZERO_POSITION } from '../log/store.ts'
 import type { Position } from '../ltx/types.ts'
-import { doorbellName, hangDoorbell, ringDoorbell } from '../fuse/doorbell.ts'
+import { doorbellName, hangDoorbell, ringDoorbell, type Device } from '../fuse/doorbell.ts'
 import { invalidateInode } from '../fuse/notify.ts'
 import { LtxdError } from '../util/errors.ts'
 
-export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared'> {
+export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared' | 'syncs'> {
   readonly log: (level: LogLevel, message: string, fields: LogFields) => void
   /** A database has appeared. */
   readonly appeared: (database: KnownDatabase) => unknown
@@ -44,10 +46,12 @@ export class DataPlane {
   /** Ends with the thread; rejects when it died of an error. */
   readonly ended: Promise<void>
   readonly shared = new SharedState()
+  private readonly syncs = Syncs.buffer()
   private readonly worker: Worker
+  private syncThread: Worker | undefined
   private readonly options: DataPlaneOptions
   private recovered: (() => void) | undefined
-  private deviceFd: number | undefined
+  private device: Device | undefined
   private doorbell: number | undefined
   /** Messages about databases so far. */
   private heard = 0
@@ -56,7 +60,10 @@ export class DataPlane {
   constructor(options: DataPlaneOptions) {
     this.options = options
     const { dataDir, root, segmentSizeBytes, nodeId, filter } = options
-    const workerData: DataPlaneData = { shared: this.shared.buffer, dataDir, root, segmentSizeBytes, nodeId, filter }
+    const workerData: DataPlaneData = {
+      ...{ shared: this.shared.buffer, syncs: this.syncs },
+      ...{ dataDir, root, segmentSizeBytes, nodeId, filter },
+    }
     this.worker = new Worker(fileURLToPath(new URL('./dataplane.js', import.meta.url)), { workerData })
     this.worker.on('message', (message: FromDataPlane) => this.receive(message))
     this.ended = new Promise((resolve, reject) => {
@@ -86,10 +93,11 @@ export class DataPlane {
   }
 
   /** Serves the mounted device until it goes, or `stop`. Resolves when applications can use the mount. */
-  async serve(mountDir: string, deviceFd: number): Promise<void> {
-    this.deviceFd = deviceFd
-    this.send({ type: 'serve', deviceFd })
-    this.doorbell = await Promise.race([hangDoorbell(mountDir, deviceFd), this.ended.then(() => undefined)])
+  async serve(mountDir: string, device: Device): Promise<void> {
+    this.device = device
+    this.send({ type: 'serve', deviceFd: device.device })
+    this.startSyncThread(device.device)
+    this.doorbell = await Promise.race([hangDoorbell(mountDir, device.device), this.ended.then(() => undefined)])
   }
 
   /**
@@ -114,7 +122,7 @@ export class DataPlane {
 
   /** The file on the mount by which a process of this user reaches the serving thread. */
   announcementsPath(mountDir: string): string {
-    return `${mountDir}/${doorbellName(this.deviceFd ?? -1)}`
+    return `${mountDir}/${doorbellName(this.device?.device ?? -1)}`
   }
 
   /** From here on the mount can be taken away. */
@@ -129,21 +137,34 @@ export class DataPlane {
    */
   async keepReachable(mountDir: string): Promise<void> {
     this.shared.leads = false
-    if (this.deviceFd === undefined) return
+    if (this.device === undefined) return
     const ended = this.ended.catch(() => undefined)
-    this.doorbell = (await Promise.race([hangDoorbell(mountDir, this.deviceFd), ended])) ?? undefined
+    this.doorbell = (await Promise.race([hangDoorbell(mountDir, this.device.device), ended])) ?? undefined
   }
 
   /** Lets the request at hand finish, makes everything durable, and ends the thread. */
   async stop(): Promise<void> {
     this.shared.requestStop()
-    if (this.deviceFd === undefined) await this.worker.terminate()
-    else ringDoorbell(this.deviceFd)
+    if (this.device === undefined) await this.worker.terminate()
+    else ringDoorbell(this.device)
     await this.ended.finally(() => this.releaseMount())
+    await this.syncThread?.terminate()
   }
 
   observe(observer: WalObserver): void {
     this.observer = observer
+  }
+
+  /** Without it the data plane syncs by itself. */
+  private startSyncThread(deviceFd: number): void {
+    const data: SyncThreadData = { syncs: this.syncs, deviceFd }
+    const thread = new Worker(fileURLToPath(new URL('./sync-thread.js', import.meta.url)), { workerData: data })
+    thread.on('message', ({ error }: SyncFailed) => this.options.log('error', `fsync of a log failed: ${error}`, {}))
+    // Requests wait for it that nobody else will answer: better an end that the next start recovers from.
+    thread.on('error', (error) => {
+      throw error
+    })
+    this.syncThread = thread
   }
 
   private send(message: ToDataPlane): void {
@@ -176,7 +197,7 @@ export class DataPlane {
       case 'guarded':
         return this.observer?.guarded(message.database)
       case 'invalidate':
-        if (this.deviceFd !== undefined) invalidateInode(this.deviceFd, message.node)
+        if (this.device !== undefined) invalidateInode(this.device.device, message.node)
         return
       case 'stopped':
     }

@@ -5,6 +5,8 @@ import type { LogFields, LogLevel, Sharing } from '../capture/events.ts'
 
 export interface DataPlaneData {
   readonly shared: SharedArrayBuffer
+  /** Of fsyncs that it leaves to another thread (syncs.ts). */
+  readonly syncs: SharedArrayBuffer
   readonly dataDir: string
   /** The backing directory. */
   readonly root: string

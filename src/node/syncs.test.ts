@@ -1,0 +1,134 @@
+import fs from 'node:fs'
+import { expect, onTestFinished, test } from 'vitest'
+import { SyncRequests, Syncs, type TakenSync } from './syncs.ts'
+import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import { LogUnsyncedError } from '../log/errors.ts'
+import type { PendingSync } from '../log/pending-sync.ts'
+import { TestLog } from '../log/testing.ts'
+import { nodeFiles } from '../util/files.ts'
+
+/** Two logs that are synced in turn, so that each has somebody to wait for; the other thread's part is played by the test. */
+function twoLogs() {
+  const temporary = temporaryDirectory()
+  onTestFinished(() => temporary[Symbol.dispose]())
+  const buffer = Syncs.buffer()
+  const clock = { ms: 0 }
+  const syncs = new Syncs(buffer, () => clock.ms)
+  const requests = new SyncRequests(buffer)
+  const synced: number[] = []
+  const files = {
+    ...nodeFiles,
+    sync(fd: number) {
+      synced.push(fs.fstatSync(fd).ino)
+      nodeFiles.sync(fd)
+    },
+  }
+  const logs = ['a', 'b'].map((name) => new TestLog(`${temporary.dir}/${name}.ltx`, { files, syncs }))
+  const [log, other] = logs as [TestLog, TestLog]
+  for (const { writer } of logs) {
+    log.append()
+    other.append()
+    writer.sync()
+  }
+  synced.length = 0
+  /** Commits to both and begins to sync both: what is returned is the first one's. */
+  const begin = (): PendingSync | undefined => {
+    log.append()
+    other.append()
+    other.writer.beginSync()
+    return log.writer.beginSync()
+  }
+  return { log, clock, requests, synced, begin, syncs }
+}
+
+function begun(begin: () => PendingSync | undefined, requests: SyncRequests): [PendingSync, TakenSync] {
+  requests.ready()
+  const pending = begin()
+  if (pending === undefined) throw new Error('it was synced at once')
+  pending.answerTo(7, 1)
+  const [taken, ...more] = requests.take()
+  if (taken === undefined || more.length > 0) throw new Error('expected one request')
+  return [pending, taken]
+}
+
+test('a log is synced at once where nobody else is, and while there is no other thread', () => {
+  const { log, clock, requests, synced, begin } = twoLogs()
+  expect(begin()).toBeUndefined()
+  expect(synced).toHaveLength(2)
+  requests.ready()
+  clock.ms += 1_000
+  synced.length = 0
+  for (let i = 0; i < 3; i++) {
+    log.append()
+    expect(log.writer.beginSync()).toBeUndefined()
+  }
+  expect(synced).toHaveLength(3)
+  expect(requests.take()).toEqual([])
+})
+
+test('another thread gets the descriptor and whom to answer, and what was appended is durable when it is done', () => {
+  const { log, requests, synced, begin } = twoLogs()
+  const [pending, taken] = begun(begin, requests)
+  expect([taken.uniqueLow, taken.uniqueHigh, pending.state]).toEqual([7, 1, 'running'])
+  expect(fs.fstatSync(taken.fd).ino).toBe(fs.statSync(`${log.dir}/${log.segments[0]}`).ino)
+  taken.ended(true)
+  synced.length = 0
+  log.writer.sync()
+  expect(synced).toEqual([])
+  log.writer.rest()
+  expect(() => fs.fstatSync(taken.fd)).toThrow(/EBADF/)
+})
+
+test('what was appended meanwhile is not taken for durable', () => {
+  const { log, requests, synced, begin } = twoLogs()
+  const [, taken] = begun(begin, requests)
+  log.append()
+  taken.ended(true)
+  log.writer.rest()
+  fs.fstatSync(taken.fd)
+  synced.length = 0
+  log.writer.sync()
+  expect(synced).toHaveLength(1)
+})
+
+test('a log at rest keeps the descriptor that is being synced', () => {
+  const { log, requests, begin } = twoLogs()
+  const [, taken] = begun(begin, requests)
+  log.writer.rest()
+  fs.fstatSync(taken.fd)
+  taken.ended(true)
+  log.writer.rest()
+  expect(() => fs.fstatSync(taken.fd)).toThrow(/EBADF/)
+})
+
+test('nothing is appended to a log whose sync has failed, whoever did it', () => {
+  const { log, requests, begin } = twoLogs()
+  const [, taken] = begun(begin, requests)
+  const { position } = log
+  taken.ended(false)
+  expect(() => log.append()).toThrow(LogUnsyncedError)
+  expect(() => log.writer.sync()).toThrow(LogUnsyncedError)
+  expect(() => log.writer.beginSync()).toThrow(LogUnsyncedError)
+  expect(log.position).toEqual(position)
+})
+
+test('no more are begun than there is room for, and each that has ended makes room', () => {
+  const { requests, syncs } = twoLogs()
+  requests.ready()
+  const begin = (fd: number) => {
+    const sync = syncs.prepare(fd)
+    sync?.answerTo(fd, 0)
+    return sync
+  }
+  const begun = Array.from({ length: 100 }, (_, fd) => begin(fd)).filter((sync) => sync !== undefined)
+  const taken = requests.take()
+  expect(taken).toHaveLength(begun.length)
+  expect(begun.length).toBeLessThan(100)
+  expect(begin(1)).toBeUndefined()
+  taken[5]?.ended(true)
+  expect(begin(2)).toBeDefined()
+  expect(begin(3)).toBeUndefined()
+  expect(requests.take()).toHaveLength(1)
+  // Whose slot went to another still knows how it ended.
+  expect(begun.map(({ state }) => state).filter((state) => state === 'done')).toHaveLength(1)
+})
