@@ -1,6 +1,7 @@
 import { formatTXID, type TXID } from '../ltx/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 import type { BackupLogger, Clock } from './clock.ts'
+import { coveredUpTo } from './compaction-plan.ts'
 import { compactLevel, snapshotFromBackup } from './compaction.ts'
 import {
   BackupAheadError,
@@ -14,6 +15,7 @@ import {
 import { UNSETTLED_MS, type Fence } from './fence.ts'
 import { filesOfLevel, loadHistory, loadMetadata, newestFile, type BackupHistory } from './history.ts'
 import { SNAPSHOT_LEVEL } from './layout.ts'
+import type { CompactionOutcome } from './maintenance.ts'
 import type { RetentionPolicy } from './levels.ts'
 import { snapshotLive, type LiveDatabase } from './live-snapshot.ts'
 import { LostTail } from './lost-tail.ts'
@@ -92,15 +94,21 @@ export class DatabaseBackup {
     return this.#context.fence.run(signal, (fenced) => this.#sync(fenced))
   }
 
-  /** True when the level got new files. */
-  compact(level: number, signal: AbortSignal): Promise<boolean> {
+  compact(level: number, signal: AbortSignal): Promise<CompactionOutcome> {
     const { store, clock, logger, fence } = this.#context
     const { name } = this.database
-    const onSkipped = (problem: string) =>
+    let skipped = false
+    const onSkipped = (problem: string) => {
+      skipped = true
       logger.error({ db: name, level, problem }, 'files of the backup do not join: compaction leaves them as they are')
+    }
     return fence.run(signal, async (fenced) => {
-      const written = await compactLevel(store, name, level, { nowMs: clock.now(), signal: fenced, onSkipped })
-      return written.length > 0
+      const history = await loadHistory(store, name)
+      const options = { history, nowMs: clock.now(), signal: fenced, onSkipped }
+      const written = await compactLevel(store, name, level, options)
+      const reached = written.at(-1)?.max ?? coveredUpTo(history, level)
+      const isBehind = !skipped && coveredUpTo(history, level - 1) > reached
+      return { changed: written.length > 0, isBehind }
     })
   }
 
@@ -109,13 +117,12 @@ export class DatabaseBackup {
     return this.#context.fence.run(signal, (fenced) => this.#snapshot(fenced))
   }
 
-  /** True when there may be more to delete as time goes by. */
-  retain(policy: RetentionPolicy, signal: AbortSignal): Promise<boolean> {
+  /** Returns when there will be more to delete though nothing is added; Infinity: not before something is. */
+  retain(policy: RetentionPolicy, signal: AbortSignal): Promise<number> {
     const { store, clock, fence } = this.#context
     return fence.run(signal, async (fenced) => {
-      const history = await loadHistory(store, this.database.name)
-      const deleted = await applyRetention(store, this.database.name, policy, clock.now(), { history, signal: fenced })
-      return filesOfLevel(history, 0).length - deleted.files.filter(({ level }) => level === 0).length > 1
+      const plan = await applyRetention(store, this.database.name, policy, clock.now(), { signal: fenced })
+      return plan.nextMs
     })
   }
 

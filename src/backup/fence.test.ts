@@ -9,39 +9,11 @@ import { FencedStore } from './fenced-store.ts'
 import { loadHistory, loadMetadata } from './history.ts'
 import { BackupService } from './service.ts'
 import { setAside } from './set-aside.ts'
-import { PlayedDatabase, SEED, seeded, silent } from './testing.ts'
+import { ManualClock, PlayedDatabase, SEED, seeded, silent } from './testing.ts'
 import { uploadTransactions } from './upload.ts'
 import { verifyBackup } from './verify.ts'
 
 const ZERO = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
-
-/** Time that passes only when it is told to; `stop` lets it pass without waking anybody, as for a stopped process. */
-class ManualClock implements Clock {
-  ms = 1_780_000_000_000
-  #sleepers: { readonly at: number; readonly wake: () => void }[] = []
-  now = () => this.ms
-  monotonicMs = () => this.ms
-
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const abort = () => reject(signal?.reason as Error)
-      if (signal?.aborted === true) return abort()
-      signal?.addEventListener('abort', abort, { once: true })
-      this.#sleepers.push({ at: this.ms + ms, wake: resolve })
-    })
-  }
-
-  stop(ms: number): void {
-    this.ms += ms
-  }
-
-  advance(ms: number): void {
-    this.ms += ms
-    const due = this.#sleepers.filter(({ at }) => at <= this.ms)
-    this.#sleepers = this.#sleepers.filter(({ at }) => at > this.ms)
-    for (const { wake } of due) wake()
-  }
-}
 
 function setUp() {
   const clock = new ManualClock()

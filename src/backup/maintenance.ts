@@ -4,9 +4,17 @@ import { nextBoundary, type BackupSchedule, type RetentionPolicy } from './level
 
 /** What maintenance does to the backup of one database. */
 export interface Maintained {
-  compact(level: number, signal: AbortSignal): Promise<boolean>
+  compact(level: number, signal: AbortSignal): Promise<CompactionOutcome>
   snapshot(signal: AbortSignal): Promise<void>
-  retain(policy: RetentionPolicy, signal: AbortSignal): Promise<boolean>
+  /** Returns when there will be more to delete though nothing is added. */
+  retain(policy: RetentionPolicy, signal: AbortSignal): Promise<number>
+}
+
+export interface CompactionOutcome {
+  /** The level got new files. */
+  readonly changed: boolean
+  /** The level below holds what was too young to be taken. */
+  readonly isBehind: boolean
 }
 
 interface Entry {
@@ -16,7 +24,8 @@ interface Entry {
   snapshotDue: boolean
   /** Wanted now, not at the next boundary. */
   snapshotWanted: boolean
-  retentionDue: boolean
+  /** From when on there may be something to delete. */
+  retainAtMs: number
   /** Last failure of each task, so that it is said once. */
   readonly failures: Map<string, string>
 }
@@ -49,7 +58,7 @@ export class Maintenance {
   /** Of what was there before, nothing is known: everything is due once. */
   add(name: string, target: Maintained): void {
     const dueLevels = new Set(this.#schedule.levels.map(({ level }) => level))
-    const due = { snapshotDue: true, snapshotWanted: false, retentionDue: true }
+    const due = { snapshotDue: true, snapshotWanted: false, retainAtMs: 0 }
     this.#entries.set(name, { target, dueLevels, ...due, failures: new Map() })
   }
 
@@ -64,7 +73,6 @@ export class Maintenance {
     const [lowest] = this.#schedule.levels
     if (lowest !== undefined) entry.dueLevels.add(lowest.level)
     entry.snapshotDue = true
-    entry.retentionDue = true
   }
 
   wantSnapshot(name: string): void {
@@ -116,7 +124,10 @@ export class Maintenance {
     if (!entry.dueLevels.delete(level)) return Promise.resolve()
     return this.#attempt(name, entry, `compaction to level ${level}`, async (signal) => {
       try {
-        const changed = await entry.target.compact(level, signal)
+        const { changed, isBehind } = await entry.target.compact(level, signal)
+        if (isBehind) entry.dueLevels.add(level)
+        // What a level holds now, the one below may do without, after a while.
+        if (changed) this.#retainAt(entry, this.#clock.now() + this.#schedule.retention.level0RetentionMs)
         const above = level + 1
         if (changed && this.#schedule.levels.some((other) => other.level === above)) entry.dueLevels.add(above)
       } catch (error) {
@@ -133,7 +144,7 @@ export class Maintenance {
     return this.#attempt(name, entry, 'snapshot', async (signal) => {
       try {
         await entry.target.snapshot(signal)
-        entry.retentionDue = true
+        entry.retainAtMs = 0
       } catch (error) {
         entry.snapshotDue = true
         throw error
@@ -142,16 +153,20 @@ export class Maintenance {
   }
 
   #retain(name: string, entry: Entry): Promise<void> {
-    if (!entry.retentionDue) return Promise.resolve()
+    if (entry.retainAtMs > this.#clock.now()) return Promise.resolve()
     return this.#attempt(name, entry, 'retention', async (signal) => {
-      entry.retentionDue = false
+      entry.retainAtMs = Infinity
       try {
-        if (await entry.target.retain(this.#schedule.retention, signal)) entry.retentionDue = true
+        this.#retainAt(entry, await entry.target.retain(this.#schedule.retention, signal))
       } catch (error) {
-        entry.retentionDue = true
+        entry.retainAtMs = 0
         throw error
       }
     })
+  }
+
+  #retainAt(entry: Entry, atMs: number): void {
+    entry.retainAtMs = Math.min(entry.retainAtMs, atMs)
   }
 
   /** A failure waits for the next boundary; it is said once for each new reason. */

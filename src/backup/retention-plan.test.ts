@@ -11,6 +11,7 @@ import { planUpload, type TransactionInfo } from './upload-plan.ts'
 
 const POLICY = DEFAULT_SCHEDULE.retention
 const HOUR = 3_600_000
+const FAR_MS = 1e15
 
 /** A backup as names and times alone, put through its life by the same pure functions that the service uses. */
 class Model {
@@ -87,6 +88,8 @@ class Model {
     }
     this.markers = this.markers.filter((marker) => !plan.markers.includes(marker))
     this.assertPromises()
+    expect(planRetention(this.history, POLICY, Math.min(plan.nextMs - 1, FAR_MS)).files).toEqual([])
+    if (plan.nextMs < Infinity) expect(planRetention(this.history, POLICY, plan.nextMs).files).not.toEqual([])
   }
 
   /** I9. */

@@ -16,18 +16,23 @@ export interface RetentionPlan {
   /** In the order of deletion: a stop half-way leaves a backup that restores everything promised. */
   readonly files: readonly BackupFile[]
   readonly markers: readonly BackupMarker[]
+  /** When there will be more to delete though nothing is added; Infinity: not before something is. */
+  readonly nextMs: number
 }
 
 export function planRetention(history: BackupHistory, policy: RetentionPolicy, nowMs: number): RetentionPlan {
   const snapshots = filesOfLevel(history, SNAPSHOT_LEVEL).sort((a, b) => compareTXID(a.max, b.max))
   const keptFrom = firstKeptSnapshot(snapshots, nowMs - policy.snapshotRetentionMs)
+  const nextSnapshotMs = (snapshots[keptFrom + 1]?.timestampMs ?? Infinity) + policy.snapshotRetentionMs + 1
   // As in Litestream, files of the span before the first kept snapshot stay for a restore that is under way.
   const floor = snapshots[keptFrom - 1]?.max ?? (0n as TXID)
   const levels = []
   for (let level = 1; level <= MAX_COMPACTION_LEVEL; level++)
     levels.push(...expiredFiles(filesOfLevel(history, level), floor))
-  const files = [...snapshots.slice(0, keptFrom), ...levels, ...expiredLevel0(history, floor, policy, nowMs)]
-  return { files, markers: expiredMarkers(history, floor, new Set(files)) }
+  const level0 = expiredLevel0(history, floor, policy, nowMs)
+  const files = [...snapshots.slice(0, keptFrom), ...levels, ...level0.files]
+  const markers = expiredMarkers(history, floor, new Set(files))
+  return { files, markers, nextMs: Math.min(nextSnapshotMs, level0.nextMs) }
 }
 
 /** A marker stays as long as there are files before it that compaction could merge with later ones. */
@@ -50,22 +55,29 @@ function expiredFiles(files: readonly BackupFile[], floor: TXID): BackupFile[] {
   return ascending.slice(0, -1).filter((file) => file.max < floor)
 }
 
-/** From the oldest on, so that what stays is without holes, up to the first that is still needed. */
-function expiredLevel0(history: BackupHistory, floor: TXID, policy: RetentionPolicy, nowMs: number): BackupFile[] {
+/** From the oldest on, so that what stays is without holes, up to the first that is still needed; and until when that is. */
+function expiredLevel0(
+  history: BackupHistory,
+  floor: TXID,
+  policy: RetentionPolicy,
+  nowMs: number,
+): { files: BackupFile[]; nextMs: number } {
   const ascending = filesOfLevel(history, 0).sort((a, b) => compareTXID(a.max, b.max))
-  const needed = ascending.slice(0, -1).findIndex((file) => {
-    if (file.max < floor) return false
-    const compactedAtMs = coveredAtMs(history, file)
-    return compactedAtMs === undefined || compactedAtMs > nowMs - policy.level0RetentionMs
-  })
-  return ascending.slice(0, needed === -1 ? Math.max(0, ascending.length - 1) : needed)
+  const expired: BackupFile[] = []
+  for (const file of ascending.slice(0, -1)) {
+    if (file.max >= floor) {
+      const neededUntilMs = coveredAtMs(history, file) + policy.level0RetentionMs
+      if (neededUntilMs > nowMs) return { files: expired, nextMs: neededUntilMs }
+    }
+    expired.push(file)
+  }
+  return { files: expired, nextMs: Infinity }
 }
 
-/** When a compacted file took over from this one: not before the time of its last transaction. */
-function coveredAtMs(history: BackupHistory, file: BackupFile): number | undefined {
+/** When a compacted file took over from this one: not before the time of its last transaction; Infinity where none has. */
+function coveredAtMs(history: BackupHistory, file: BackupFile): number {
   const covering = history.files.filter(
     ({ level, min, max }) => level >= 1 && level <= MAX_COMPACTION_LEVEL && min <= file.min && max >= file.max,
   )
-  if (covering.length === 0) return undefined
   return Math.max(file.timestampMs, Math.min(...covering.map(({ timestampMs }) => timestampMs)))
 }

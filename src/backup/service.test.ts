@@ -3,49 +3,15 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { toTXID } from '../ltx/types.ts'
 import { DirectoryStore } from '../objectstore/directory.ts'
-import { systemClock, type Clock } from './clock.ts'
+import { systemClock } from './clock.ts'
 import { loadHistory } from './history.ts'
 import { NEWEST } from './plan.ts'
 import { restoreDatabase } from './restore.ts'
 import { BackupService } from './service.ts'
-import { PlayedDatabase, SEED, seeded, temporaryDirectories } from './testing.ts'
+import { ManualClock, PlayedDatabase, SEED, seeded, temporaryDirectories } from './testing.ts'
 import { verifyBackup } from './verify.ts'
 
 const directory = temporaryDirectories()
-
-/** Time that passes only when it is told to; sleepers wake in the order of their times. */
-class ManualClock implements Clock {
-  #now = 1_780_000_000_000
-  #sleepers: { at: number; wake: () => void }[] = []
-
-  now(): number {
-    return this.#now
-  }
-
-  monotonicMs(): number {
-    return this.#now
-  }
-
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const abort = () => reject(signal?.reason as Error)
-      if (signal?.aborted === true) return abort()
-      signal?.addEventListener('abort', abort)
-      const wake = () => {
-        signal?.removeEventListener('abort', abort)
-        resolve()
-      }
-      this.#sleepers.push({ at: this.#now + ms, wake })
-    })
-  }
-
-  advance(ms: number): void {
-    this.#now += ms
-    const due = this.#sleepers.filter(({ at }) => at <= this.#now)
-    this.#sleepers = this.#sleepers.filter(({ at }) => at > this.#now)
-    for (const { wake } of due) wake()
-  }
-}
 
 const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {

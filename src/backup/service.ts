@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import pLimit from 'p-limit'
 import { formatTXID, type TXID } from '../ltx/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
@@ -81,6 +82,8 @@ export class BackupService {
 
   constructor(options: BackupServiceOptions) {
     this.#options = options
+    // Each upload under way and each that waits listens.
+    setMaxListeners(0, this.#stopping.signal)
     this.#clock = options.clock ?? systemClock
     this.#schedule = options.schedule ?? DEFAULT_SCHEDULE
     this.#maintenance = new Maintenance(this.#schedule, this.#clock, options.logger, options.upkeep ?? true)

@@ -9,7 +9,7 @@ import { encode } from '../ltx/file.ts'
 import type { Header } from '../ltx/header.ts'
 import { EMPTY_CHECKSUM, toTXID, type Checksum, type Position, type TXID } from '../ltx/types.ts'
 import type { LogRecord, LogView } from '../log/view.ts'
-import type { BackupLogger } from './clock.ts'
+import type { BackupLogger, Clock } from './clock.ts'
 
 /** The seed of this run, for a test's name: `LTXD_SEED=… npx vitest …` plays it again. */
 export const SEED = Number(process.env.LTXD_SEED ?? Math.floor(Math.random() * 2 ** 31))
@@ -35,6 +35,38 @@ export function temporaryDirectories(): () => Promise<string> {
     const path = await mkdtemp(join(tmpdir(), 'ltxd-backup-'))
     made.push(path)
     return path
+  }
+}
+
+/** Time that passes only when it is told to; `stop` lets it pass without waking anybody, as for a stopped process. */
+export class ManualClock implements Clock {
+  ms = 1_780_000_000_000
+  #sleepers: { readonly at: number; readonly wake: () => void }[] = []
+  now = () => this.ms
+  monotonicMs = () => this.ms
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const abort = () => reject(signal?.reason as Error)
+      if (signal?.aborted === true) return abort()
+      signal?.addEventListener('abort', abort, { once: true })
+      const wake = () => {
+        signal?.removeEventListener('abort', abort)
+        resolve()
+      }
+      this.#sleepers.push({ at: this.ms + ms, wake })
+    })
+  }
+
+  stop(ms: number): void {
+    this.ms += ms
+  }
+
+  advance(ms: number): void {
+    this.ms += ms
+    const due = this.#sleepers.filter(({ at }) => at <= this.ms)
+    this.#sleepers = this.#sleepers.filter(({ at }) => at > this.ms)
+    for (const { wake } of due) wake()
   }
 }
 

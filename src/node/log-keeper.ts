@@ -10,6 +10,8 @@ import { errorCode, errorMessage } from '../util/errors.ts'
 import { nodeFiles as files } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
 
+const NOTHING = 0n as TXID
+
 export interface LogKeeperOptions {
   readonly dataDir: string
   readonly root: string
@@ -27,14 +29,24 @@ export interface LogFacts {
   readonly bytes: number
 }
 
+/** What a log was when it was last looked at. While that holds, and it is not `againMs` yet, there is nothing to do. */
+interface Look {
+  readonly position: Position
+  readonly synced: TXID
+  readonly uploaded: TXID | undefined
+  /** When its oldest segment is too old to be kept; never while it has one alone. */
+  readonly againMs: number
+}
+
 /**
  * Looks after the logs in the background: makes database files durable, which moves the point from which a recovery would have to
- * replay, and removes segments that nobody needs any more.
+ * replay, and removes segments that nobody needs any more. A database that nothing happens to costs nothing.
  */
 export class LogKeeper {
   private readonly options: LogKeeperOptions
   private readonly synced = new Map<string, Position>()
   private readonly facts = new Map<string, LogFacts>()
+  private readonly looks = new Map<string, Look>()
   private readonly overdue = new Set<string>()
   private timer: NodeJS.Timeout | undefined
   private working: Promise<void> = Promise.resolve()
@@ -58,12 +70,13 @@ export class LogKeeper {
     return this.facts.get(database) ?? this.look(database)
   }
 
-  private async tick(): Promise<void> {
+  /** One round; `start` makes one each interval. */
+  async tick(): Promise<void> {
     for (const database of this.options.databases()) {
       if (database.refusal !== undefined) continue
       try {
         await this.sync(database)
-        this.retain(database.name)
+        this.retain(database)
       } catch (error) {
         this.options.logger.error(
           { database: database.name, error: errorMessage(error) },
@@ -78,9 +91,12 @@ export class LogKeeper {
     const { name } = database
     const dir = logDirectory(this.options.dataDir, name)
     const { position, backfilled, tracked } = database.state()
-    const known = this.synced.get(name)
+    let synced = this.synced.get(name)
     // A log that began anew may have gone back.
-    const synced = known !== undefined && known.txid <= position.txid ? known : readSynced(files, dir)
+    if (synced === undefined || synced.txid > position.txid) {
+      synced = readSynced(files, dir)
+      this.synced.set(name, synced)
+    }
     if (!tracked || backfilled.txid <= synced.txid) return
     await new LogReader(name, dir, () => database.state().position).sync()
     const path = `${this.options.root}/${name}`
@@ -92,14 +108,19 @@ export class LogKeeper {
     this.synced.set(name, backfilled)
   }
 
-  private retain(name: string): void {
-    const { retention, uploaded, nowMs, logger, dataDir } = this.options
+  private retain(database: KnownDatabase): void {
+    const { retention, uploaded: uploadedOf, logger, dataDir } = this.options
+    const { name } = database
+    const { position } = database.state()
+    const synced = this.synced.get(name)?.txid ?? NOTHING
+    const uploaded = uploadedOf(name)
+    const nowMs = this.options.nowMs()
+    if (isAsBefore(this.looks.get(name), { position, synced, uploaded }, nowMs)) return
     const segments = listSegments(files, logDirectory(dataDir, name)).map((segment) => {
       const { size, mtimeMs } = fs.statSync(segment.path)
       return { ...segment, sizeBytes: size, lastAppendMs: mtimeMs }
     })
-    const needed = this.needed(name)
-    const plan = planRetention(segments, { ...retention, nowMs: nowMs(), synced: needed, uploaded: uploaded(name) })
+    const plan = planRetention(segments, { ...retention, nowMs, synced: this.needed(name), uploaded })
     for (const { path } of plan.remove) fs.unlinkSync(path)
     if (plan.overdueBytes > 0 && !this.overdue.has(name)) {
       this.overdue.add(name)
@@ -111,11 +132,15 @@ export class LogKeeper {
       this.overdue.delete(name)
     }
     this.look(name)
+    const kept = segments.slice(plan.remove.length)
+    // One that is old enough already waits for something else than time.
+    const oldMs = kept.length > 1 ? (kept[0]?.lastAppendMs ?? nowMs) + retention.ageMs : Infinity
+    this.looks.set(name, { position, synced, uploaded, againMs: oldMs > nowMs ? oldMs : Infinity })
   }
 
   /** Recovery replays what follows the synced transaction, and carries the page checksums on from where they were saved. */
   private needed(name: string): TXID {
-    const synced = this.synced.get(name)?.txid ?? (0n as TXID)
+    const synced = this.synced.get(name)?.txid ?? NOTHING
     const saved = peekPageChecksums(files, `${logDirectory(this.options.dataDir, name)}/pages.bin`) ?? synced
     return saved < synced ? saved : synced
   }
@@ -127,6 +152,17 @@ export class LogKeeper {
     this.facts.set(name, facts)
     return facts
   }
+}
+
+function isAsBefore(before: Look | undefined, now: Omit<Look, 'againMs'>, nowMs: number): boolean {
+  return (
+    before !== undefined &&
+    before.position.txid === now.position.txid &&
+    before.position.checksum === now.position.checksum &&
+    before.synced === now.synced &&
+    before.uploaded === now.uploaded &&
+    nowMs < before.againMs
+  )
 }
 
 /** fsync by another descriptor reaches the same pages. A file that is gone needs none. */
