@@ -229,6 +229,35 @@ test('a plain database with what belongs to it is taken in as SQLite would open 
   again.consistent()
 })
 
+test('a copy that a crash cut short is not taken for a database, so that it can be copied again', () => {
+  using whole = new Rig()
+  whole.open('delete', 30).close()
+  const bytes = whole.backing('a.db')
+  for (const length of [100, 1024, bytes.length - 1]) {
+    using rig = new Rig()
+    fs.writeFileSync(`${rig.node.root}/b.db`, bytes.subarray(0, length))
+    using again = crashed(rig)
+    expect(again.node.recovered.get('b.db')).toBeUndefined()
+    expect(again.node.complaints()).toEqual([expect.stringContaining('shorter than its header says')])
+    expect(again.backing('b.db')).toEqual(bytes.subarray(0, length))
+    const file = again.node.mount.open('b.db', CHOICES)
+    file.truncate(0)
+    file.write(bytes, 0)
+    file.close()
+    expect(again.consistent('b.db').bytes()).toEqual(bytes)
+  }
+})
+
+test('a file that is shorter than its header says is no database under a new name either', () => {
+  using rig = new Rig()
+  rig.open('delete', 30).close()
+  fs.writeFileSync(`${rig.node.root}/b.db`, rig.backing('a.db').subarray(0, 1024))
+  rig.node.mount.rename('b.db', 'c.db')
+  expect(rig.node.volume.tracked('c.db')).toBeUndefined()
+  rig.node.mount.rename('c.db', 'a.db')
+  expect(rig.node.volume.tracked('a.db')).toBeUndefined()
+})
+
 test('a file that fits nothing is refused: untouched, not served, and the reason is said', () => {
   using rig = new Rig()
   rig.open('delete', 80).close()

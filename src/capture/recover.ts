@@ -191,12 +191,10 @@ class Recovery {
     }
   }
 
-  /** A rollback of its very first transaction leaves no database: then there is nothing to import. */
+  /** A rollback of its very first transaction leaves no database, nor does a copy that was cut short: then there is nothing to import. */
   private import(): void {
     const database = new Database(this.databaseOptions)
-    if ((database.fileState()?.sizePages ?? 0) === 0) return
-    database.importFile()
-    this.recovered = database
+    if (database.importIfWhole()) this.recovered = database
   }
 
   private cutTorn(torn: NonNullable<LogState['torn']>): void {

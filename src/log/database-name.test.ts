@@ -12,3 +12,12 @@ test('control characters and parts that are too long have one', () => {
     expect(databaseNameProblem(name), name).toBeDefined()
   }
 })
+
+test('what lies in a folder that is named like a log would have its log inside of another, or removed with what a crash left', () => {
+  for (const name of ['a.db.ltx/b.db', 'sub/a.ltx.old/b.db', 'a.ltx.next/b.db']) {
+    expect(databaseNameProblem(name), name).toContain('folder')
+  }
+  for (const name of ['a.ltx', 'sub/a.ltx.old', 'ltx/b.db', 'a.ltx2/b.db']) {
+    expect(databaseNameProblem(name), name).toBeUndefined()
+  }
+})

@@ -13,6 +13,9 @@ export function databaseNameProblem(name: string): string | undefined {
   const segments = name.split('/')
   if (segments.includes('')) return 'it has an empty part (a leading, trailing or doubled slash)'
   if (segments.includes('.') || segments.includes('..')) return 'it has a part "." or ".."'
+  if (segments.slice(0, -1).some((segment) => /\.ltx(\.next|\.old)?$/.test(segment))) {
+    return 'it lies in a folder whose name ends as a log\'s does (".ltx", ".ltx.next", ".ltx.old")'
+  }
   if (segments.some((segment) => encodeSegment(segment).length > MAX_ENCODED_SEGMENT_BYTES)) {
     return `a part of it is longer than ${MAX_ENCODED_SEGMENT_BYTES} bytes when percent-encoded`
   }

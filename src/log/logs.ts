@@ -1,6 +1,5 @@
-import fs from 'node:fs'
 import { openLog } from './open.ts'
-import { replaceLog } from './replace.ts'
+import { removeLog, replaceLog } from './replace.ts'
 import { logDirectory } from './store.ts'
 import type { LogWriter, LogWriterOptions } from './writer.ts'
 import type { Position } from '../ltx/types.ts'
@@ -28,7 +27,8 @@ export class Logs {
     return replaceLog(this.files, logDirectory(this.dataDir, database), base, this.options, fill)
   }
 
+  /** A crash leaves all of it or nothing. Does nothing where there is none. */
   remove(database: string): void {
-    fs.rmSync(logDirectory(this.dataDir, database), { recursive: true, force: true })
+    removeLog(this.files, logDirectory(this.dataDir, database))
   }
 }

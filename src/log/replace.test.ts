@@ -1,8 +1,8 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
-import { inspectLog } from './open.ts'
-import { finishReplacements, replaceLog } from './replace.ts'
-import { createLog } from './store.ts'
+import { inspectLog, openLog } from './open.ts'
+import { finishReplacements, removeLog, replaceLog } from './replace.ts'
+import { createLog, listLogs } from './store.ts'
 import { LogWriter } from './writer.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { toTXID, type Checksum, type Position } from '../ltx/types.ts'
@@ -61,38 +61,66 @@ test('where the new log cannot be written the old one stays', () => {
   expect(fs.readdirSync(`${temporary.dir}/log`)).toEqual(['a.db.ltx'])
 })
 
+const CRASH = new Error('crash')
+
+/** Files that end it all after so many changes. */
+function crashingAfter(steps: number): Files {
+  let left = steps
+  const step = () => {
+    if (left-- === 0) throw CRASH
+  }
+  return {
+    ...nodeFiles,
+    write: (...parameters) => (step(), nodeFiles.write(...parameters)),
+    unlink: (path) => (step(), nodeFiles.unlink(path)),
+    rename: (from, to) => (step(), nodeFiles.rename(from, to)),
+    makeDirectory: (path) => (step(), nodeFiles.makeDirectory(path)),
+    removeDirectory: (path) => (step(), nodeFiles.removeDirectory(path)),
+    sync: (fd) => (step(), nodeFiles.sync(fd)),
+    syncDirectory: (path) => (step(), nodeFiles.syncDirectory(path)),
+  }
+}
+
+/** Whether `work` came to its end. */
+function completes(work: () => void): boolean {
+  try {
+    work()
+    return true
+  } catch (error) {
+    expect([error, (error as Error).cause]).toContain(CRASH)
+    return false
+  }
+}
+
 test('I2: a crash at any step leaves the old log or the new one', () => {
-  const crash = new Error('crash')
   const outcomes: bigint[] = []
-  for (let steps = 0; ; steps++) {
+  for (let steps = 0, complete = false; !complete; steps++) {
     using temporary = temporaryDirectory()
     const dir = oldLog(temporary.dir)
-    let left = steps
-    const step = () => {
-      if (left-- === 0) throw crash
-    }
-    const files: Files = {
-      ...nodeFiles,
-      write: (...parameters) => (step(), nodeFiles.write(...parameters)),
-      unlink: (path) => (step(), nodeFiles.unlink(path)),
-      rename: (from, to) => (step(), nodeFiles.rename(from, to)),
-      makeDirectory: (path) => (step(), nodeFiles.makeDirectory(path)),
-      sync: (fd) => (step(), nodeFiles.sync(fd)),
-      syncDirectory: (path) => (step(), nodeFiles.syncDirectory(path)),
-    }
-    let crashed = false
-    try {
-      replaceLog(files, dir, BASE, OPTIONS, append).close()
-    } catch (error) {
-      expect([error, (error as Error).cause]).toContain(crash)
-      crashed = true
-    }
+    complete = completes(() => replaceLog(crashingAfter(steps), dir, BASE, OPTIONS, append).close())
     finishReplacements(nodeFiles, `${temporary.dir}/log`)
     outcomes.push(inspectLog(nodeFiles, dir).last.txid)
     expect(fs.readdirSync(`${temporary.dir}/log`)).toEqual(['a.db.ltx'])
-    if (!crashed) break
   }
   const turn = outcomes.indexOf(41n)
   expect(turn).toBeGreaterThan(5)
   expect(outcomes).toEqual(outcomes.map((_, i) => (i < turn ? OLD_LAST : 41n)))
+})
+
+test('I2: a crash at any step of a removal leaves the log or nothing, and never what a new log would go on from', () => {
+  const outcomes: boolean[] = []
+  for (let steps = 0, complete = false; !complete; steps++) {
+    using temporary = temporaryDirectory()
+    const dir = oldLog(temporary.dir)
+    complete = completes(() => removeLog(crashingAfter(steps), dir))
+    finishReplacements(nodeFiles, `${temporary.dir}/log`)
+    outcomes.push(listLogs(nodeFiles, temporary.dir).includes('a.db'))
+    const log = openLog(nodeFiles, dir, OPTIONS)
+    expect(log.position.txid).toBe(outcomes.at(-1) === true ? OLD_LAST : 0n)
+    log.close()
+    expect(fs.readdirSync(`${temporary.dir}/log`)).toEqual(['a.db.ltx'])
+  }
+  expect(outcomes[0]).toBe(true)
+  expect(outcomes.slice(1)).toEqual(outcomes.slice(1).map(() => false))
+  expect(outcomes.length).toBeGreaterThan(4)
 })

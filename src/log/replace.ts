@@ -24,24 +24,34 @@ export function replaceLog(
   fill: (writer: LogWriter) => void,
 ): LogWriter {
   const next = dir + NEXT
-  remove(next)
+  remove(files, next)
   makeDurableDirectory(files, next)
   const writer = new LogWriter(files, next, base, 0, options)
   try {
     fill(writer)
   } catch (error) {
     writer.close()
-    remove(next)
+    remove(files, next)
     throw error
   }
   writer.close()
   createLog(files, next, base) // last: a directory without its base is no log
-  remove(dir + OLD)
+  remove(files, dir + OLD)
   if (files.exists(dir)) files.rename(dir, dir + OLD)
   files.rename(next, dir)
   files.syncDirectory(parentOf(dir))
-  remove(dir + OLD)
+  remove(files, dir + OLD)
   return openLog(files, dir, options)
+}
+
+/** Out of the way at once, as a whole; what a crash leaves of it then is nobody's. */
+export function removeLog(files: Files, dir: string): void {
+  if (!files.exists(dir)) return
+  remove(files, dir + OLD)
+  files.rename(dir, dir + OLD)
+  // Or a power loss could bring the name back and not what is in it.
+  files.syncDirectory(parentOf(dir))
+  remove(files, dir + OLD)
 }
 
 /** What a crash left of replacements below `log/`: finishes those that were complete, forgets the others. Before anything else looks at a log. */
@@ -50,11 +60,11 @@ export function finishReplacements(files: Files, logRoot: string): void {
   for (const entry of entries) {
     if (!entry.isDirectory()) continue
     const path = `${entry.parentPath}/${entry.name}`
-    if (path.endsWith(`.ltx${OLD}`)) remove(path)
+    if (path.endsWith(`.ltx${OLD}`)) remove(files, path)
     if (!path.endsWith(`.ltx${NEXT}`)) continue
     const dir = path.slice(0, -NEXT.length)
     if (files.exists(`${path}/base.json`) && !files.exists(dir)) files.rename(path, dir)
-    else remove(path)
+    else remove(files, path)
     files.syncDirectory(parentOf(dir))
   }
 }
@@ -64,6 +74,13 @@ export function effectiveLog(files: Files, dir: string): string {
   return !files.exists(dir) && files.exists(`${dir}${NEXT}/base.json`) ? dir + NEXT : dir
 }
 
-function remove(dir: string): void {
-  fs.rmSync(dir, { recursive: true, force: true })
+/** Its base first, without which it is no log, whatever of the rest a crash leaves. */
+function remove(files: Files, dir: string): void {
+  if (!files.exists(dir)) return
+  if (files.exists(`${dir}/base.json`)) {
+    files.unlink(`${dir}/base.json`)
+    files.syncDirectory(dir)
+  }
+  for (const name of files.list(dir)) files.unlink(`${dir}/${name}`)
+  files.removeDirectory(dir)
 }

@@ -2,6 +2,7 @@
 
 import fs from 'node:fs'
 import { openLog } from './open.ts'
+import type { SyncStarter } from './pending-sync.ts'
 import type { LogWriter } from './writer.ts'
 import type { Header } from '../ltx/header.ts'
 import { foldChecksum, pageChecksum } from '../ltx/checksum.ts'
@@ -23,13 +24,15 @@ export class TestLog {
   readonly dir: string
   readonly files: Files
   readonly segmentSizeBytes: number
+  readonly syncs: SyncStarter | undefined
   writer: LogWriter
   private fill = 0
 
-  constructor(dir: string, options: { files?: Files; segmentSizeBytes?: number } = {}) {
+  constructor(dir: string, options: { files?: Files; segmentSizeBytes?: number; syncs?: SyncStarter } = {}) {
     this.dir = dir
     this.files = options.files ?? nodeFiles
     this.segmentSizeBytes = options.segmentSizeBytes ?? 1 << 30
+    this.syncs = options.syncs
     this.writer = this.openWriter()
   }
 
@@ -82,7 +85,8 @@ export class TestLog {
   }
 
   private openWriter(): LogWriter {
-    return openLog(this.files, this.dir, { segmentSizeBytes: this.segmentSizeBytes })
+    const { segmentSizeBytes, syncs } = this
+    return openLog(this.files, this.dir, { segmentSizeBytes, ...(syncs && { syncs }) })
   }
 }
 

@@ -23,6 +23,8 @@ export interface Files {
   /** Names of a directory's entries; empty when it does not exist. */
   list(path: string): string[]
   makeDirectory(path: string): void
+  /** An empty one. */
+  removeDirectory(path: string): void
   unlink(path: string): void
   rename(from: string, to: string): void
 }
@@ -68,6 +70,7 @@ export const nodeFiles: Files = {
     }
   },
   makeDirectory: (path) => void fs.mkdirSync(path, { recursive: true }),
+  removeDirectory: (path) => fs.rmdirSync(path),
   unlink: (path) => fs.unlinkSync(path),
   rename: (from, to) => fs.renameSync(from, to),
 }

@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { withFile } from '../../../src/util/files.ts'
 import type { Files } from '../../../src/util/files.ts'
 
 /** A moment at which the process may die: just before an operation, or in the middle of a write. */
@@ -16,14 +17,24 @@ export interface CrashPoint {
 export function crashPointFiles(
   files: Files,
   at: (point: CrashPoint) => void,
-  cuts: (lengthBytes: number) => number[] = (lengthBytes) => [lengthBytes >> 1],
+  cuts: (path: string, position: number, data: Uint8Array, pageSize?: number) => number[] = (_, __, { length }) => [
+    length >> 1,
+  ],
 ): Files {
   const paths = new Map<number, string>()
   const of = (fd: number) => paths.get(fd) ?? `descriptor ${fd}`
+  /** Of the database to which a file belongs, as its first page or its WAL tells. */
+  const pageSize = (path: string) => {
+    const isWal = path.endsWith('-wal')
+    const field = isWal ? readField(files, path, 8, 4) : readField(files, path.replace(/-journal$/, ''), 16, 2)
+    return field === 1 ? 65_536 : field
+  }
   return {
     ...bound(files),
     open(path, flags, mode) {
-      if ((flags & fs.constants.O_CREAT) !== 0 && !files.exists(path)) at({ what: `create ${path}` })
+      const there = files.exists(path)
+      if ((flags & fs.constants.O_CREAT) !== 0 && !there) at({ what: `create ${path}` })
+      if ((flags & fs.constants.O_TRUNC) !== 0 && there) at({ what: `empty ${path}` })
       const fd = files.open(path, flags, mode)
       paths.set(fd, path)
       return fd
@@ -31,7 +42,7 @@ export function crashPointFiles(
     write(fd, from, start, length, position) {
       const path = of(fd)
       at({ what: `write ${path}` })
-      for (const cut of cuts(length)) {
+      for (const cut of cuts(path, position, from.subarray(start, start + length), pageSize(path))) {
         if (cut <= 0 || cut >= length) continue
         at({
           what: `write ${path}, ${cut} of ${length} bytes`,
@@ -48,6 +59,10 @@ export function crashPointFiles(
       if (!files.exists(path)) at({ what: `make directory ${path}` })
       files.makeDirectory(path)
     },
+    removeDirectory(path) {
+      at({ what: `remove directory ${path}` })
+      files.removeDirectory(path)
+    },
     unlink(path) {
       at({ what: `unlink ${path}` })
       files.unlink(path)
@@ -57,6 +72,16 @@ export function crashPointFiles(
       files.rename(from, to)
     },
   }
+}
+
+/** A number of `sizeBytes` at `at` of a file; undefined where it has none, or 0. */
+function readField(files: Files, path: string, at: number, sizeBytes: number): number | undefined {
+  if (!files.exists(path)) return undefined
+  return withFile(files, path, fs.constants.O_RDONLY, (fd) => {
+    const bytes = Buffer.alloc(sizeBytes)
+    if (files.read(fd, bytes, 0, sizeBytes, at) < sizeBytes) return undefined
+    return bytes.readUIntBE(0, sizeBytes) || undefined
+  })
 }
 
 /** Files that are told apart by their size only: a power loss can bring back the times of before with the content of after. */
@@ -79,6 +104,7 @@ function bound(files: Files): Files {
     exists: files.exists.bind(files),
     list: files.list.bind(files),
     makeDirectory: files.makeDirectory.bind(files),
+    removeDirectory: files.removeDirectory.bind(files),
     unlink: files.unlink.bind(files),
     rename: files.rename.bind(files),
   }
@@ -88,7 +114,8 @@ function bound(files: Files): Files {
 export function leaveCrashed(from: string, to: string, { torn }: CrashPoint): void {
   fs.rmSync(to, { recursive: true, force: true })
   fs.cpSync(from, to, { recursive: true })
-  if (torn === undefined) return
+  // A file that has lost its name is nowhere after a crash.
+  if (torn === undefined || !fs.existsSync(torn.path)) return
   const fd = fs.openSync(to + torn.path.slice(from.length), 'r+')
   fs.writeSync(fd, torn.data, 0, torn.data.length, torn.position)
   fs.closeSync(fd)

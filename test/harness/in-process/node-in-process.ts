@@ -12,6 +12,7 @@ import { isDatabaseName } from '../../../src/capture/find-databases.ts'
 import { recoverDatabase } from '../../../src/capture/recover.ts'
 import { Logs } from '../../../src/log/logs.ts'
 import { CaptureVolume } from '../../../src/capture/volume.ts'
+import { finishReplacements } from '../../../src/log/replace.ts'
 import { listLogs, logDirectory, writeSynced } from '../../../src/log/store.ts'
 import { formatPosition } from '../../../src/ltx/types.ts'
 import type { Position } from '../../../src/ltx/types.ts'
@@ -65,6 +66,7 @@ export class InProcessNode {
     this.files = files
     fs.mkdirSync(this.root, { recursive: true })
     fs.mkdirSync(`${dataDir}/log`, { recursive: true })
+    finishReplacements(files, `${dataDir}/log`)
     const { root, lines, published } = this
     const events: CaptureEvents = {
       sharing: ({ name }, sharing) => void this.sharing.push({ name, sharing }),

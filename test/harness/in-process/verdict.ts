@@ -7,7 +7,10 @@ import type { InProcessOptions } from './node-in-process.ts'
 import { replayLog } from './log-replay.ts'
 import { SqliteEngine } from './sqlite-engine.ts'
 import type { Row } from './sqlite-engine.ts'
+import { logDirectory, readBase, readSynced } from '../../../src/log/store.ts'
 import { formatPosition } from '../../../src/ltx/types.ts'
+import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../../../src/sqlite/database-header.ts'
+import { nodeFiles } from '../../../src/util/files.ts'
 
 /** The content of a database as an application sees it, in one short string. */
 export function digest(query: (sql: string) => Row[]): string {
@@ -98,4 +101,77 @@ export function checkGoesOn(dataDir: string, name: string): void {
     expected,
     'what was committed after a recovery is there after the next',
   )
+}
+
+/** What must be in the log of each database, as `txid/checksum` by its name. */
+export type Claims = ReadonlyMap<string, string>
+
+/**
+ * Recovers every database that a crash left in `dataDir`, and holds each against the invariants: what was published, or told to be durable, is in the log
+ * (I1, I4), which is gapless (I2) and has exactly the file's pages (I3); `synced.json` is in the log; a second recovery finds nothing to
+ * do. Returns what applications then read, by the database's name.
+ */
+export function recoverAll(
+  dataDir: string,
+  claims: Claims,
+  options: Omit<InProcessOptions, 'dataDir'> = {},
+): Map<string, string> {
+  const node = new InProcessNode({ ...options, dataDir })
+  const positions = Array.from(node.recovered, ([name, { refusal, trust, position }]) => {
+    assert.equal(refusal, undefined, `${name} is served`)
+    trust.prove()
+    return [name, position] as const
+  })
+  node.close()
+  const alive = new Set<string>()
+  for (const [name, position] of positions) {
+    const path = `${dataDir}/files/${name}`
+    const dir = logDirectory(dataDir, name)
+    const known = new Set([formatPosition(readBase(nodeFiles, dir))])
+    const replayed = replayLog(dataDir, name, ({ txid, checksum }) => known.add(formatPosition({ txid, checksum })))
+    assert.equal(formatPosition(replayed), formatPosition(position), `the log of ${name} ends where recovery says`)
+    const claim = claims.get(name)
+    if (claim !== undefined) assert.ok(known.has(claim), `I1, I4: ${name} has ${claim} in its log`)
+    assert.ok(known.has(formatPosition(readSynced(nodeFiles, dir))), `the log of ${name} holds what is noted as synced`)
+    if (replayed.commit === 0) assert.ok(!isWhole(path), `${name} is dropped`)
+    else {
+      alive.add(name)
+      assert.ok(replayed.bytes().equals(fs.readFileSync(path)), `I3: ${name} has the pages that the log tells`)
+      const leftovers = ['-wal', '-journal'].filter((suffix) => fs.existsSync(path + suffix))
+      assert.deepEqual(leftovers, [], `nothing is left of ${name} to recover from`)
+    }
+  }
+  for (const name of claims.keys()) assert.ok(node.recovered.has(name), `I1, I4: ${name} is there`)
+  const before = contentOf(dataDir)
+  new InProcessNode({ ...options, dataDir }).close()
+  assert.deepEqual(contentOf(dataDir), before, 'a second recovery changes nothing')
+  for (const name of fs.readdirSync(`${dataDir}/files`)) {
+    const isLeftOut = name.endsWith('.db') && !alive.has(name) && isWhole(`${dataDir}/files/${name}`)
+    assert.ok(!isLeftOut, `${name} is a database, and replicated`)
+  }
+  return new Map(Array.from(alive, (name) => [name, digestOfFile(`${dataDir}/files/${name}`)]))
+}
+
+/** Whether recovery refuses one of the databases. What was told to be durable is in their logs all the same (I4). */
+export function isRefusedWithLog(dataDir: string, claims: Claims, options: Omit<InProcessOptions, 'dataDir'>): boolean {
+  const node = new InProcessNode({ ...options, dataDir })
+  const refused = Array.from(node.recovered.values()).filter(({ refusal }) => refusal !== undefined)
+  node.close()
+  for (const { name } of refused) {
+    const known = new Set<string>()
+    replayLog(dataDir, name, (at) => known.add(formatPosition(at)))
+    const claim = claims.get(name)
+    if (claim !== undefined) assert.ok(known.has(claim), `I4: ${name}, which is refused, has ${claim} in its log`)
+  }
+  return refused.length > 0
+}
+
+/** A database, and no beginning of one. */
+function isWhole(path: string): boolean {
+  if (!fs.existsSync(path)) return false
+  const bytes = fs.readFileSync(path)
+  const header = parseDatabaseHeader(bytes.subarray(0, DATABASE_HEADER_SIZE))
+  if (header === undefined) return false
+  const pages = sizePages(header, bytes.length)
+  return pages > 0 && bytes.length >= pages * header.pageSize
 }

@@ -145,6 +145,12 @@ export class VolatileFiles implements Files {
     this.files.makeDirectory(directory)
   }
 
+  removeDirectory(directory: string): void {
+    this.files.removeDirectory(directory)
+    this.inodes.delete(directory)
+    this.nameChanges.push({ kind: 'unlink', path: directory })
+  }
+
   unlink(name: string): void {
     this.files.unlink(name)
     this.inodes.delete(name)
@@ -155,8 +161,7 @@ export class VolatileFiles implements Files {
     this.files.rename(from, to)
     const inode = this.inodes.get(from)
     if (inode === undefined) throw new Error(`${from} came into being behind the test's back`)
-    this.inodes.delete(from)
-    this.inodes.set(to, inode)
+    moveNames(this.inodes, from, to)
     this.nameChanges.push({ kind: 'rename', from, to, inode })
   }
 
@@ -170,9 +175,17 @@ export class VolatileFiles implements Files {
 function applyName(names: Map<string, Inode | 'directory'>, change: NameChange): void {
   if (change.kind === 'link') names.set(change.path, change.inode)
   else if (change.kind === 'unlink') names.delete(change.path)
-  else {
-    names.delete(change.from)
-    names.set(change.to, change.inode)
+  else if (names.has(change.from)) moveNames(names, change.from, change.to)
+  else names.set(change.to, change.inode)
+}
+
+/** A directory takes along what is in it. */
+function moveNames(names: Map<string, Inode | 'directory'>, from: string, to: string): void {
+  for (const name of names.keys()) if (name.startsWith(`${to}/`)) names.delete(name)
+  for (const [name, inode] of Array.from(names)) {
+    if (name !== from && !name.startsWith(`${from}/`)) continue
+    names.delete(name)
+    names.set(to + name.slice(from.length), inode)
   }
 }
 

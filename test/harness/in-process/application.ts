@@ -1,0 +1,98 @@
+import fs from 'node:fs'
+import { InProcessNode } from './node-in-process.ts'
+import { SqliteEngine } from './sqlite-engine.ts'
+import type { Connection } from './sqlite-engine.ts'
+import { digest } from './verdict.ts'
+import type { Files } from '../../../src/util/files.ts'
+import { formatPosition } from '../../../src/ltx/types.ts'
+
+/** An application that does what a script says, through a data plane in this process. */
+export class Application {
+  readonly node: InProcessNode
+  /** What was told to be durable, by name of the database: I4. */
+  readonly durable = new Map<string, string>()
+  private readonly engine: SqliteEngine
+  private readonly connections = new Map<string, Connection>()
+
+  constructor(dataDir: string, files: Files) {
+    this.node = new InProcessNode({ dataDir, files, segmentSizeBytes: 6_000 })
+    this.engine = new SqliteEngine(this.node.mount, { seed: 1, sectorSizeBytes: 512 })
+  }
+
+  /** On the connection to the database that stays open from one statement to the next. */
+  sql(sql: string, name = 'a.db'): void {
+    this.connection(name).exec(sql)
+  }
+
+  /** On a second connection, which lives as long. */
+  beside(sql: string, name = 'a.db'): void {
+    const connection = this.engine.open(name)
+    connection.exec(sql)
+    connection.close()
+  }
+
+  close(): void {
+    for (const [name, connection] of this.connections) {
+      this.connections.delete(name)
+      connection.close()
+    }
+  }
+
+  rename(from: string, to: string): void {
+    this.node.mount.rename(from, to)
+  }
+
+  unlink(name: string): void {
+    this.node.mount.unlink(name)
+  }
+
+  /** As cp does: a new file, written from its beginning to its end, and made durable. */
+  copyIn(bytes: Uint8Array, name: string, chunkSizeBytes: number): void {
+    const file = this.node.mount.open(name, { create: true, exclusive: true, readOnly: false })
+    for (let at = 0; at < bytes.length; at += chunkSizeBytes)
+      file.write(bytes.subarray(at, at + chunkSizeBytes).slice(), at)
+    file.sync()
+    file.close()
+    this.node.mount.syncDirectory('')
+  }
+
+  /** The background makes log and file durable, and says so. */
+  keep(name = 'a.db'): void {
+    this.syncLog(name)
+    this.node.keep(name)
+  }
+
+  /** As before anything is streamed or uploaded. */
+  syncLog(name = 'a.db'): void {
+    this.node.database(name).syncLog()
+    this.durable.set(name, formatPosition(this.node.position(name)))
+  }
+
+  /** The position of each database that was last published. */
+  published(): Map<string, string> {
+    return new Map(this.node.published.map(({ name, position }) => [name, formatPosition(position)]))
+  }
+
+  /** Every database on the mount, as its applications read it. */
+  state(): string {
+    const names = fs.readdirSync(this.node.root).filter((name) => name.endsWith('.db'))
+    return describeState(names.map((name) => [name, digest((sql) => this.connection(name).exec(sql))] as const))
+  }
+
+  private connection(name: string): Connection {
+    let connection = this.connections.get(name)
+    if (connection === undefined) this.connections.set(name, (connection = this.engine.open(name)))
+    return connection
+  }
+}
+
+const EMPTY = digest(() => [])
+
+/** An empty database is none. */
+export function describeState(digests: Iterable<readonly [name: string, digest: string]>): string {
+  const told = Array.from(digests).filter(([, it]) => it !== EMPTY)
+  return told
+    .map(([name, it]) => `${name} ${it}`)
+    .sort()
+    .join(', ')
+}
