@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 import { isDebug, reportError, runCommandLine } from './program.ts'
 
-const args = process.argv.slice(2)
+const given = process.argv.slice(2)
+const isFromMountHelper = given.some((arg) => arg.startsWith('/dev/fd/'))
+const args = isFromMountHelper ? (await import('./mount-helper.ts')).fromMountHelper(given) : given
 
 // `ltxd ltx dump … | head` closes the pipe when it has seen enough: no error of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))

@@ -1,4 +1,6 @@
 import type { Command } from 'commander'
+import { handedOver } from '../fuse/handed-over.ts'
+import { requireLinux } from '../fuse/platform.ts'
 import { leaveAtOnce } from '../supervisor/detach.ts'
 import { supervise } from '../supervisor/supervise.ts'
 import { UsageError } from '../util/errors.ts'
@@ -21,7 +23,9 @@ export function register(program: Command): void {
     .usage('[DIR] [OPTIONS] [-- CMD ...]')
     .addHelpText('after', EXAMPLES)
   addNodeOptions(command).action(async (dir: string | undefined) => {
-    const config = loadNodeConfig(command, dir)
+    requireLinux()
+    const handed = dir === undefined ? undefined : handedOver(dir)
+    const config = loadNodeConfig(command, handed?.mountPoint ?? dir)
     const mountDir = config.fuse.dir
     if (mountDir === undefined) {
       throw new UsageError('where to mount? Name a directory, "ltxd mount DIR", or set fuse.dir in ltxd.yml')
@@ -29,7 +33,7 @@ export function register(program: Command): void {
     const logger = createLogger(config.log)
     const { startNode } = await import('../node/node.ts')
     process.exitCode = await supervise({
-      start: (signal) => startNode(config, logger, signal),
+      start: (signal) => startNode(config, logger, { signal, handedOver: handed }),
       abandon: () => leaveAtOnce(mountDir),
       commands: config.exec,
       exitOnError: config.exitOnError,

@@ -5,7 +5,15 @@ import type { Config } from '../config/config.ts'
 import { loadConfig, type Flag } from '../config/load.ts'
 import { applicationOf } from './program.ts'
 
-const FLAGS: readonly { readonly option: string; readonly key: string; readonly path: readonly string[] }[] = [
+interface NodeFlag {
+  readonly option: string
+  readonly key: string
+  readonly path: readonly string[]
+  /** It takes no value. */
+  readonly isSwitch?: true
+}
+
+export const NODE_FLAGS: readonly NodeFlag[] = [
   { option: '--data', key: 'data', path: ['data', 'dir'] },
   { option: '--backup', key: 'backup', path: ['backup', 'url'] },
   { option: '--consul', key: 'consul', path: ['lease', 'consul', 'url'] },
@@ -14,7 +22,8 @@ const FLAGS: readonly { readonly option: string; readonly key: string; readonly 
   { option: '--http', key: 'http', path: ['http', 'addr'] },
   { option: '--log-level', key: 'logLevel', path: ['log', 'level'] },
   { option: '--log-format', key: 'logFormat', path: ['log', 'format'] },
-  { option: '--allow-other', key: 'allowOther', path: ['fuse', 'allow-other'] },
+  { option: '--driver', key: 'driver', path: ['fuse', 'driver'] },
+  { option: '--allow-other', key: 'allowOther', path: ['fuse', 'allow-other'], isSwitch: true },
 ]
 
 export function addNodeOptions(command: Command): Command {
@@ -31,6 +40,10 @@ export function addNodeOptions(command: Command): Command {
     .option('--http <addr>', 'address of the API, port 0 for any free one (http.addr, default 127.0.0.1:20202)')
     .option('--log-level <level>', 'trace, debug, info, warn or error (log.level)')
     .option('--log-format <format>', 'text or json (log.format)')
+    .option(
+      '--driver <driver>',
+      'how to mount: direct, or fuse-native, through libfuse 2 (fuse.driver, default direct)',
+    )
     .option('--allow-other', 'let other users use the mount (fuse.allow-other)')
 }
 
@@ -38,7 +51,7 @@ export function addNodeOptions(command: Command): Command {
 export function loadNodeConfig(command: Command, dir?: string): Config {
   const options: Record<string, unknown> = command.optsWithGlobals()
   const flags: Flag[] = dir === undefined ? [] : [{ flag: 'DIR', path: ['fuse', 'dir'], value: dir }]
-  for (const { option, key, path } of FLAGS) {
+  for (const { option, key, path } of NODE_FLAGS) {
     const value = options[key]
     if (typeof value === 'string' || typeof value === 'boolean') flags.push({ flag: option, path, value })
   }

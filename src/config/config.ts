@@ -27,7 +27,8 @@ export interface FuseConfig {
   /** Absent only where no mount was asked for (`ltxd config`, `ltxd status`). */
   readonly dir?: string
   readonly allowOther: boolean
-  readonly driver: 'direct'
+  /** Who speaks with the kernel: this process, or libfuse in one of its own. */
+  readonly driver: 'direct' | 'fuse-native'
   /** Patterns of paths on the mount (util/glob.ts): which files are databases. */
   readonly databases: readonly string[]
   /** All others are served as plain files, or refused. */

@@ -90,6 +90,11 @@ test('flags stand above the file, and their errors name the flag', () => {
 describe('an error names line and key', () => {
   test.each([
     ['fuse:\n  dir: /a\n  dri: direct\n', 'ltxd.yml:3: fuse.dri: unknown key; known here: dir, allow-other, driver'],
+    ['fuse:\n  driver: libfuse\n', 'ltxd.yml:2: fuse.driver: "libfuse" is not one of direct, fuse-native'],
+    [
+      'fuse:\n  driver: fuse-native\nlease:\n  consul:\n    url: http://127.0.0.1:8500\n',
+      'ltxd.yml:2: fuse.driver: expected "direct" where lease is set: through "fuse-native" a node cannot tell',
+    ],
     ['\n\nfuze: {}\n', 'ltxd.yml:3: fuze: unknown key; known here: fuse, data, backup,'],
     ['exec:\n  - cmd: a\n    args: b\n', 'ltxd.yml:3: exec[0].args: unknown key; known here: cmd, if-candidate'],
     ['data:\n  retention:\n    age: 10\n', 'ltxd.yml:3: data.retention.age: 10 is not a duration'],

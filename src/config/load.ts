@@ -56,7 +56,7 @@ export function parseConfig(source: { name: string; text: string } | undefined, 
   if (!result.success || issues.length > 0) throw new ConfigError(issues)
 
   const config = toConfig(result.data, options.application)
-  const clashes = checkDirectories(config)
+  const clashes = [...checkDirectories(config), ...checkDriver(config)]
   if (clashes.length > 0) throw new ConfigError(clashes.map((clash) => ({ ...clash, ...origin(clash.path) })))
   return config
 }
@@ -120,6 +120,13 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
     http: value.http.addr,
     log: { level: value.log.level ?? (value.log.debug === true ? 'debug' : 'info'), format: value.log.format },
   }
+}
+
+/** A replica has to know which process writes, and the kernel has to hear of what it applies: libfuse carries neither. */
+function checkDriver({ fuse, cluster }: Config): { path: KeyPath; message: string }[] {
+  if (fuse.driver === 'direct' || cluster === undefined) return []
+  const message = `expected "direct" where lease is set: through "${fuse.driver}" a node cannot tell which process writes; leave it out, or leave lease out`
+  return [{ path: ['fuse', 'driver'], message }]
 }
 
 /** A node that never leads runs nothing that is for those that may. */

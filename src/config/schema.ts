@@ -20,7 +20,7 @@ import {
 const fuse = {
   dir: text.optional(),
   'allow-other': boolean.prefault(false),
-  driver: oneOf('direct').prefault('direct'),
+  driver: oneOf('direct', 'fuse-native').prefault('direct'),
   databases: z
     .array(pattern, { error: 'expected a list of patterns, such as ["*.db"]' })
     .min(1, { error: 'expected at least one pattern' })

@@ -9,7 +9,7 @@ fuse:
   dir: ./mnt
   # Let users other than the one that runs ltxd use the mount (file permissions still apply).
   # allow-other: false
-  # How the kernel is spoken to. This version has one driver.
+  # Who speaks with the kernel: ltxd itself (direct), or libfuse 2 in a process of its own (fuse-native, an optional package), slower and only for a node alone.
   # driver: direct
   # Which files are databases: patterns as .gitignore has them, such as "*.db" (in any folder), "/*.db" (at the top) or "data/**".
   # Without them every file that SQLite writes is one.

@@ -8,6 +8,7 @@ import fs from 'node:fs'
 
 const AF_UNIX = 1
 const SOCK_STREAM = 1
+const SOCK_SEQPACKET = 5
 const SOCK_CLOEXEC = 0o2000000
 const MSG_DONTWAIT = 0x40
 const MSG_CMSG_CLOEXEC = 0x4000_0000
@@ -46,11 +47,7 @@ export class DescriptorSocket {
 
   /** Throws what loading the native module throws, where there is none for this machine. */
   static async open(): Promise<DescriptorSocket> {
-    libc ??= await load()
-    const ends = new Int32Array(2)
-    if (libc.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) !== 0) throw new Error('socketpair failed')
-    const [ours = -1, theirs = -1] = ends
-    return new DescriptorSocket(ours, theirs)
+    return new DescriptorSocket(...(await socketPair('stream')))
   }
 
   /** The descriptor that was sent, close-on-exec; undefined when there is none. Does not wait: ask when the sender has ended. */
@@ -83,7 +80,20 @@ export class DescriptorSocket {
 
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 
-/** Only who mounts without root needs it. */
+/**
+ * Two connected sockets, close-on-exec. Of `messages` each write is one read. Throws what loading the native module throws, where there is none
+ * for this machine.
+ */
+export async function socketPair(kind: 'stream' | 'messages'): Promise<[number, number]> {
+  libc ??= await load()
+  const ends = new Int32Array(2)
+  const type = kind === 'stream' ? SOCK_STREAM : SOCK_SEQPACKET
+  if (libc.socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) !== 0) throw new Error('socketpair failed')
+  const [one = -1, other = -1] = ends
+  return [one, other]
+}
+
+/** Only who mounts without root, or through a bridge, needs it. */
 async function load(): Promise<Libc> {
   const { default: koffi } = await import('koffi')
   const part = koffi.struct({ base: 'void *', length: 'size_t' })

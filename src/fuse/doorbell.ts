@@ -10,11 +10,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
-import { LtxdError } from '../util/errors.ts'
+import { errorCode, LtxdError } from '../util/errors.ts'
 import type { Caller } from './content.ts'
 import { errnoNumber } from './errno.ts'
 import type { Attributes, Entry } from './filesystem.ts'
-import { DOORBELL_ID, NOTIFY, NOTIFY_RETRIEVE_OUT, OPCODE, ROOT_ID, WRITE_IN } from './kernel.ts'
+import { DOORBELL_ID, IN_HEADER, NOTIFY, NOTIFY_RETRIEVE_OUT, OPCODE, ROOT_ID, WRITE_IN } from './kernel.ts'
 import { Message } from './message.ts'
 import type { Reply } from './reply.ts'
 import type { Request } from './request.ts'
@@ -23,11 +23,34 @@ import type { Request } from './request.ts'
 const O_PATH = 0o10000000
 const HANG_TIMEOUT_MS = 10_000
 
+/** What a session reads requests from. */
+export interface Device {
+  readonly device: number
+  /** Of a bridge's socket the end that requests are written to, while there is a bridge: nothing but that can reach its session. */
+  readonly bell?: number | undefined
+}
+
 /** Wakes the thread that serves `device`. False: the doorbell is not hung, or the mount is gone. */
-export function ringDoorbell(device: number): boolean {
+export function ringDoorbell({ device, bell }: Device): boolean {
+  if (bell !== undefined) return ringBridge(bell)
   const message = new Message(NOTIFY.RETRIEVE, NOTIFY_RETRIEVE_OUT.SIZE)
   message.u64(NOTIFY_RETRIEVE_OUT.nodeid, DOORBELL_ID)
   return message.send(device)
+}
+
+/** As if the kernel had answered: a request without an answer. */
+function ringBridge(bell: number): boolean {
+  const words = new Uint32Array(IN_HEADER.SIZE >> 2)
+  words[IN_HEADER.len >> 2] = IN_HEADER.SIZE
+  words[IN_HEADER.opcode >> 2] = OPCODE.NOTIFY_REPLY
+  words[IN_HEADER.nodeid >> 2] = DOORBELL_ID
+  try {
+    fs.writeSync(bell, new Uint8Array(words.buffer))
+    return true
+  } catch (error) {
+    if (errorCode(error) === 'EPIPE' || errorCode(error) === 'ENOTCONN') return false
+    throw error
+  }
 }
 
 /**

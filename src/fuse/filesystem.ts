@@ -3,7 +3,7 @@
  * synchronous. A refusal is a thrown FsError, a failure of the backing file system its system error.
  */
 
-import type { Caller } from './content.ts'
+import type { Caller, HeldReply } from './content.ts'
 
 /** Names a file to the kernel; 1 is the root. Never given to another file while the kernel remembers it. */
 export type NodeId = number
@@ -99,7 +99,8 @@ export interface FileSystem {
   /** Writes all of `data`, which is only valid during the call. Returns whether set-id bits went with it. */
   write(handle: number, data: Uint8Array, position: number, killPrivileges: boolean, caller: Caller): boolean
   release(handle: number): void
-  sync(handle: number, dataOnly: boolean): void
+  /** As FileContent.sync. */
+  sync(handle: number, dataOnly: boolean): HeldReply | undefined
   syncDirectory(node: NodeId): void
   /** Entries after `cookie` (0: from the start). With `withEntries` each but `.` and `..` is looked up as well. */
   readDirectory(node: NodeId, cookie: number, withEntries: boolean, sink: DirectorySink): void

@@ -47,7 +47,7 @@ export async function mountThroughFusermount(
 }
 
 /** What fusermount3 would say in words that do not tell what to do. */
-function checkAccess(target: string): void {
+export function checkAccess(target: string): void {
   try {
     fs.accessSync('/dev/fuse', fs.constants.R_OK | fs.constants.W_OK)
   } catch (error) {

@@ -9,6 +9,9 @@ export type MountErrorCode =
   | 'MOUNT_NOT_EMPTY'
   | 'MOUNT_OCCUPIED'
   | 'MOUNT_IN_USE'
+  | 'MOUNT_NOT_HANDED_OVER'
+  | 'PLATFORM_UNSUPPORTED'
+  | 'DRIVER_MISSING'
   | 'UNMOUNT_FAILED'
 
 export class MountError extends LtxdError {

@@ -1,7 +1,14 @@
-/** Mounting and unmounting: as root directly, as anybody else through fusermount3. The file system and its session are the same. */
+/**
+ * Mounting and unmounting: as root directly, as anybody else through fusermount3, or, for who asks for that, through libfuse in a process of its own.
+ * The file system and its session are the same.
+ */
 
+import fs from 'node:fs'
+import { mountThroughBridge } from './bridge.ts'
+import type { FuseConfig } from '../config/config.ts'
 import { run } from './command.ts'
 import { mountDirect } from './direct.ts'
+import type { Device } from './doorbell.ts'
 import { mountThroughFusermount } from './fusermount.ts'
 import { MAX_TRANSFER } from './kernel.ts'
 import { MountError } from './mount-error.ts'
@@ -13,25 +20,42 @@ import { unmountAdvice, unmountCommand } from './unmount-command.ts'
 /** How long a mount may take to say that it is alive. */
 const PROBE_TIMEOUT_MS = 3_000
 
+export type Driver = FuseConfig['driver']
+
 export interface MountOptions {
+  /** direct: this process speaks with the kernel. fuse-native: libfuse does. */
+  readonly driver?: Driver
+  /** What Node runs as libfuse's process, if not what was built. */
+  readonly bridge?: readonly string[]
   /** What mount(8) and df(1) show as the source. */
   readonly fsname?: string
   /** Other users than the one who mounts may use it, as far as the files' permissions let them. */
   readonly allowOther?: boolean
 }
 
+export interface Mounted extends Device {
+  /** Where another process serves it: how that ended, if not as it should. */
+  readonly end?: string | undefined
+  /** Ends the mount's life, if it still has one. */
+  close(): Promise<void>
+}
+
 /**
- * Mounts at `directory`, which is created if it does not exist. Returns the descriptor of the device, on which a
- * Session must serve from now on; closing it ends the mount's life. Throws MountError.
+ * Mounts at `directory`, which is created if it does not exist. Returns the device, on which a Session must serve from now on. Throws MountError.
  */
-export async function mount(
-  directory: string,
-  { fsname = 'ltxd', allowOther = false }: MountOptions = {},
-): Promise<number> {
+export async function mount(directory: string, options: MountOptions = {}): Promise<Mounted> {
+  const { driver = 'direct', fsname = 'ltxd', allowOther = false } = options
   const target = prepareMountPoint(directory)
+  if (driver === 'fuse-native') return mountThroughBridge(target, { fsname, allowOther }, options.bridge)
   // default_permissions always: without it, allow_other would open every file to everybody
-  const options = [`max_read=${MAX_TRANSFER}`, 'default_permissions', ...(allowOther ? ['allow_other'] : [])]
-  return isRoot() ? mountDirect(target, fsname, options) : mountThroughFusermount(target, fsname, options)
+  const kernel = [`max_read=${MAX_TRANSFER}`, 'default_permissions', ...(allowOther ? ['allow_other'] : [])]
+  const device = isRoot() ? mountDirect(target, fsname, kernel) : await mountThroughFusermount(target, fsname, kernel)
+  return mountedAs(device)
+}
+
+/** A device that this process holds. */
+export function mountedAs(device: number): Mounted {
+  return { device, close: () => Promise.resolve(fs.closeSync(device)) }
 }
 
 /**

@@ -3,6 +3,8 @@
 import fs from 'node:fs'
 
 export interface MountEntry {
+  /** `major:minor` of the file system. */
+  readonly device: string
   readonly mountPoint: string
   /** With subtype: `fuse.ltxd`. */
   readonly type: string
@@ -15,7 +17,7 @@ export function readMounts(): MountEntry[] {
 }
 
 /** The mount that one sees at `directory`, an absolute real path, if it is a mount point: the last one on top. */
-export function mountAt(directory: string, mounts = readMounts()): MountEntry | undefined {
+export function mountAt(directory: string, mounts: readonly MountEntry[] = readMounts()): MountEntry | undefined {
   return mounts.findLast((mount) => mount.mountPoint === directory)
 }
 
@@ -25,11 +27,14 @@ export function parseMountinfo(text: string): MountEntry[] {
   for (const line of text.split('\n')) {
     const fields = line.split(' ')
     const separator = fields.indexOf('-', 6)
+    const device = fields[2]
     const mountPoint = fields[4]
     const type = fields[separator + 1]
     const source = fields[separator + 2]
-    if (separator < 0 || mountPoint === undefined || type === undefined || source === undefined) continue
+    if (separator < 0 || device === undefined || mountPoint === undefined) continue
+    if (type === undefined || source === undefined) continue
     entries.push({
+      device,
       mountPoint: unescapeField(mountPoint),
       type,
       source: unescapeField(source),

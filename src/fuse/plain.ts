@@ -33,7 +33,7 @@ export class PlainContent implements FileContent {
     fs.ftruncateSync(this.#fd, sizeBytes)
   }
 
-  sync(dataOnly: boolean): void {
+  sync(dataOnly: boolean): undefined {
     if (dataOnly) fs.fdatasyncSync(this.#fd)
     else fs.fsyncSync(this.#fd)
   }

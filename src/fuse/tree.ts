@@ -5,7 +5,7 @@
 
 import fs from 'node:fs'
 import { changeMode, changeOwner, changeTimes, readAttributes, withoutPrivileges, type Reach } from './attributes.ts'
-import type { Caller, Volume } from './content.ts'
+import type { Caller, HeldReply, Volume } from './content.ts'
 import { refusal } from './errno.ts'
 import type * as T from './filesystem.ts'
 import { DirectoryListing, DOT_COOKIE, DOT_DOT_COOKIE } from './listing.ts'
@@ -187,8 +187,8 @@ export class Tree implements T.FileSystem {
     }
   }
 
-  sync(handle: number, dataOnly: boolean): void {
-    if (!isSpecial(handle)) this.#files.get(handle).file.content.sync(dataOnly)
+  sync(handle: number, dataOnly: boolean): HeldReply | undefined {
+    return isSpecial(handle) ? undefined : this.#files.get(handle).file.content.sync(dataOnly)
   }
 
   /** Every name is made, removed and moved here, so a directory without such a change since it was synced is durable. */

@@ -1,4 +1,3 @@
-import fs from 'node:fs'
 import os from 'node:os'
 import type { FastifyInstance } from 'fastify'
 import { Checkpoints } from './checkpoints.ts'
@@ -16,7 +15,10 @@ import { startApi } from '../api/server.ts'
 import type { Api } from '../api/server.ts'
 import type { ClusterConfig, Config } from '../config/config.ts'
 import { damageFound } from '../capture/refusal.ts'
-import { clearStaleMount, mount, unmount } from '../fuse/mount.ts'
+import type { HandedOver } from '../fuse/handed-over.ts'
+import { realPath } from '../fuse/mount-point.ts'
+import { MountWatch } from '../fuse/mount-watch.ts'
+import { clearStaleMount, mount, mountedAs, unmount, type Mounted } from '../fuse/mount.ts'
 import { logDirectory } from '../log/store.ts'
 import { doubt } from '../log/trust.ts'
 import { formatPosition, formatTXID } from '../ltx/types.ts'
@@ -36,6 +38,12 @@ export interface Node {
   stop(): Promise<void>
 }
 
+export interface StartOptions {
+  readonly signal?: AbortSignal
+  /** The mount at fuse.dir was made by root, who takes it away. */
+  readonly handedOver?: HandedOver | undefined
+}
+
 const KEEPER_INTERVAL_MS = 2_000
 const SCRUB_BYTES_PER_SECOND = 100e6
 /** The deadline of a lease that never runs out. */
@@ -45,7 +53,7 @@ const NEVER_NS = 2n ** 63n - 1n
  * Starts a node: data directory, recovery, mount, background services, API. When this resolves, applications can open databases.
  * Throws LtxdError; what was started is then stopped again.
  */
-export async function startNode(config: Config, logger: Logger, signal?: AbortSignal): Promise<Node> {
+export async function startNode(config: Config, logger: Logger, options: StartOptions = {}): Promise<Node> {
   const mountDir = config.fuse.dir
   if (mountDir === undefined) {
     throw new LtxdError(
@@ -54,9 +62,9 @@ export async function startNode(config: Config, logger: Logger, signal?: AbortSi
       2,
     )
   }
-  const node = new RunningNode(config, mountDir, logger)
+  const node = new RunningNode(config, mountDir, logger, options.handedOver)
   try {
-    await node.start(signal)
+    await node.start(options.signal)
     return node
   } catch (error) {
     await node.stop()
@@ -78,21 +86,27 @@ class RunningNode implements Node {
   private checkpoints: Checkpoints | undefined
   private cluster: Cluster | undefined
   private api: Api | undefined
-  private device: number | undefined
+  private readonly handedOver: HandedOver | undefined
+  private mounted: Mounted | undefined
+  private mountWatch: MountWatch | undefined
+  /** The mount has lost its name while its connection lives on. */
+  private detached = false
   private stopping: Promise<void> | undefined
   private end: { resolve: () => void; reject: (error: unknown) => void } | undefined
 
-  constructor(config: Config, mountDir: string, logger: Logger) {
+  constructor(config: Config, mountDir: string, logger: Logger, handedOver: HandedOver | undefined) {
     this.config = config
     this.mountDir = mountDir
     this.logger = logger
+    this.handedOver = handedOver
     this.closed = new Promise((resolve, reject) => (this.end = { resolve, reject }))
     this.closed.catch(() => {})
   }
 
   async start(signal: AbortSignal | undefined): Promise<void> {
     const { config, logger } = this
-    if (await clearStaleMount(this.mountDir)) logger.warn({ mount: this.mountDir }, 'cleared the mount of a dead node')
+    if (this.handedOver === undefined && (await clearStaleMount(this.mountDir)))
+      logger.warn({ mount: this.mountDir }, 'cleared the mount of a dead node')
     const data = (this.data = openDataDirectory(config.data.dir))
     if (config.backup !== undefined) this.backup = new NodeBackup(config.backup, data, logger)
     await this.backup?.hydrate(signal, { hasPeers: config.cluster !== undefined })
@@ -100,11 +114,10 @@ class RunningNode implements Node {
     await plane.recover()
     if (config.cluster === undefined) await this.leadAlone(plane, signal)
     signal?.throwIfAborted()
-    const strays = setAsideStrays(this.mountDir, `${data.dir}/strays`)
-    if (strays.length > 0) logger.warn({ strays }, 'set aside journals that were left below the mount')
-    this.device = await mount(this.mountDir, { fsname: 'ltxd', allowOther: config.fuse.allowOther })
+    this.mounted = await this.mount(data)
+    this.mountWatch = new MountWatch(realPath(this.mountDir), () => this.lostItsName()).start()
     this.scrubber = this.prepareScrubber(data, plane)
-    await plane.serve(this.mountDir, this.device)
+    await plane.serve(this.mountDir, this.mounted)
     this.scrubber.start()
     this.keeper = this.startKeeper(data, plane)
     this.checkpoints = this.prepareCheckpoints(data, plane)
@@ -135,6 +148,18 @@ class RunningNode implements Node {
 
   stop(): Promise<void> {
     return (this.stopping ??= this.shutDown())
+  }
+
+  private async mount(data: DataDirectory): Promise<Mounted> {
+    const { driver, allowOther } = this.config.fuse
+    if (this.handedOver !== undefined) {
+      if (driver === 'direct') return mountedAs(this.handedOver.device)
+      const message = `${this.mountDir} is mounted already, and fuse.driver is ${driver}, which mounts by itself; set it to direct`
+      throw new LtxdError('MOUNT_FAILED', message)
+    }
+    const strays = setAsideStrays(this.mountDir, `${data.dir}/strays`)
+    if (strays.length > 0) this.logger.warn({ strays }, 'set aside journals that were left below the mount')
+    return mount(this.mountDir, { driver, fsname: 'ltxd', allowOther })
   }
 
   /** A node of its own: nobody else writes to its history. */
@@ -206,9 +231,7 @@ class RunningNode implements Node {
       appeared: (database) => this.backup?.appeared(database),
     })
     plane.ended.then(
-      () =>
-        this.stopping ??
-        this.fail(new LtxdError('UNMOUNTED', `${this.mountDir} was unmounted by someone else: the node ends`)),
+      () => this.stopping ?? this.fail(this.unmounted()),
       (error: unknown) => this.fail(error),
     )
     return plane
@@ -273,6 +296,12 @@ class RunningNode implements Node {
     }
   }
 
+  /** Whoever has files open could go on, but nobody else finds them, and what is written where the mount was is lost to sight. */
+  private lostItsName(): void {
+    this.detached = true
+    if (this.stopping === undefined) this.fail(this.unmounted())
+  }
+
   /** The data plane is gone: applications get errors from here on, so nothing is gained by staying. */
   private fail(error: unknown): void {
     this.end?.reject(error)
@@ -283,19 +312,34 @@ class RunningNode implements Node {
     await this.cluster?.stop()
     await this.api?.close()
     await this.checkpoints?.stop()
-    this.plane?.releaseMount()
-    if (this.device !== undefined) {
-      const left = await unmount(this.mountDir, async () => this.plane?.keepReachable(this.mountDir))
-      if (left === 'detached')
-        this.logger.warn({ mount: this.mountDir }, 'files were still open: their owners get errors from now on')
-    }
+    this.mountWatch?.stop()
+    if (this.mounted !== undefined) await this.leaveMount()
     // Both write down what is synced.
     await this.scrubber?.stop()
     await this.keeper?.stop()
     await this.plane?.stop().catch((error: unknown) => this.end?.reject(error))
     await this.backup?.stop()
-    if (this.device !== undefined) fs.closeSync(this.device)
+    await this.mounted?.close()
     this.data?.close()
     this.end?.resolve()
+  }
+
+  /** From here on nothing is written on the mount. One that cannot be taken away from here ends when the device is closed. */
+  private async leaveMount(): Promise<void> {
+    const { mountDir, plane, logger } = this
+    if (this.handedOver !== undefined || this.detached) {
+      if (plane !== undefined) plane.shared.leads = false
+      if (!this.detached) logger.info({ mount: mountDir }, 'root made the mount and has to take it away: umount')
+      return
+    }
+    plane?.releaseMount()
+    const left = await unmount(mountDir, async () => plane?.keepReachable(mountDir))
+    if (left === 'detached')
+      logger.warn({ mount: mountDir }, 'files were still open: their owners get errors from now on')
+  }
+
+  private unmounted(): LtxdError {
+    const why = this.mounted?.end ?? `${this.mountDir} was unmounted by someone else`
+    return new LtxdError('UNMOUNTED', `${why}: the node ends`)
   }
 }

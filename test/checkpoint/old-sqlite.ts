@@ -19,6 +19,8 @@ export class OldSqlite implements AsyncDisposable {
 
   constructor(path: string) {
     this.#child = spawn('python3', [PROCESS, path])
+    // Each order waits for an answer or the end.
+    this.#child.setMaxListeners(0)
     this.#child.stderr.pipe(process.stderr)
     this.#lines = createInterface({ input: this.#child.stdout })
   }

@@ -4,12 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
 import { User, type Permissions } from '../harness/as-user.ts'
-import { runLimited } from '../harness/limited.ts'
 import { LTXD_CLI } from '../harness/ltxd-node.ts'
 import { attempt, IS_ROOT, type Outcome } from './served.ts'
 
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
-const SUITE_LIMIT_MS = 900_000
 
 describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root, through fusermount3', () => {
   let user: User
@@ -22,31 +20,6 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root
     searchPath = `PATH=${user.seen(path.join(REPOSITORY, 'node_modules/.cache/tools/bin'))}:/usr/bin:/bin:/usr/sbin:/sbin`
   })
   afterAll(() => user.remove())
-
-  const suite = async (...files: string[]) => {
-    // the loader: the other one writes beside the configuration, which is not the user's
-    const vitest = [
-      user.seen(path.join(REPOSITORY, 'node_modules/vitest/vitest.mjs')),
-      'run',
-      '--configLoader',
-      'runner',
-      '--project',
-      'system',
-      ...files,
-    ]
-    const [program, args] = user.command(['env', searchPath, `LTXD_CLI=${cli}`, user.node, ...vitest])
-    return runLimited(SUITE_LIMIT_MS, program, args, { cwd: REPOSITORY, env: process.env })
-  }
-
-  it('the conformance suite holds', { timeout: SUITE_LIMIT_MS }, async () => {
-    const names = ['attributes', 'directories', 'files', 'lifecycle', 'mapping', 'special-files', 'sqlite']
-    const files = names.map((name) => `test/conformance/${name}.test.ts`)
-    expect(await suite(...files)).toMatch(/^\d{2,} passed, 0 failed/m)
-  })
-
-  it('a node does what a node does, and so does a replica', { timeout: SUITE_LIMIT_MS }, async () => {
-    expect(await suite('test/cli/mount.test.ts', 'test/cluster/replica.test.ts')).toMatch(/^\d{2,} passed, 0 failed/m)
-  })
 
   describe('allow-other, where /etc/fuse.conf permits it', () => {
     it('lets others do what the permissions of files give, and make none', async () => {
@@ -72,11 +45,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root
       const asUser = `setpriv --reuid=${user.uid} --regid=${user.uid} --clear-groups`
       const script = `cd '${directory}'; ${asUser} ${ltxd} -- sh -euc "$0" & ${beside}; wait $!`
       // with its own change of user, so that root's script shares the namespace
-      const [program, args] = user.command(['sh', '-euc', script, application], permissions)
-      return attempt(
-        program,
-        args.map((argument) => argument.replace(/exec setpriv .*"\$@"$/, 'exec "$@"')),
-      )
+      return attempt(...user.command(['sh', '-euc', script, application], { ...permissions, as: 'root' }))
     }
   })
 
@@ -104,6 +73,22 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root
     it('for other users, where /etc/fuse.conf does not permit it', async () => {
       const said = await refused({}, path.join(fresh(), 'mnt'), '--allow-other')
       expect(said).toMatch(/ltxd: fuse.allow-other is set.*"user_allow_other" into \/etc\/fuse.conf/)
+    })
+
+    it('without the native module that takes over the device', async () => {
+      const said = await refused({ without: 'node_modules/koffi' }, path.join(fresh(), 'mnt'))
+      expect(said).toMatch(/ltxd: mounting without root needs the native module koffi, .* or run ltxd as root/)
+    })
+
+    it('through libfuse, without its package', async () => {
+      const said = await refused(
+        { without: 'node_modules/fuse-native' },
+        path.join(fresh(), 'mnt'),
+        '--driver=fuse-native',
+      )
+      expect(said).toMatch(
+        /ltxd: fuse.driver is fuse-native, and the package .* does not load .*npm install fuse-native/,
+      )
     })
 
     it('without fusermount3', async () => {

@@ -1,5 +1,6 @@
 import fs from 'node:fs/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { it } from './conforming.ts'
 import { attempt, IS_ROOT, python, run, Served, shell } from './served.ts'
 
 const USER = 12_345

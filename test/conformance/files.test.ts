@@ -1,7 +1,8 @@
 import { constants } from 'node:fs'
 import fs from 'node:fs/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { Random } from '../harness/random.ts'
+import { it } from './conforming.ts'
 import { IS_ROOT, python, Served, shell } from './served.ts'
 
 let served: Served

@@ -2,10 +2,11 @@ import { openSync } from 'node:fs'
 import fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect } from 'vitest'
 import { clearStaleMount, mount } from '../../src/fuse/mount.ts'
 import { MountError, type MountErrorCode } from '../../src/fuse/mount-error.ts'
 import { isMounted } from '../harness/mounts.ts'
+import { it } from './conforming.ts'
 import { attempt, IS_ROOT, run, Served, shell } from './served.ts'
 
 describe('a mount', () => {

@@ -1,5 +1,6 @@
 import fs from 'node:fs/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { it } from './conforming.ts'
 import { python, Served } from './served.ts'
 
 let served: Served

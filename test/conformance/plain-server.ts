@@ -11,6 +11,7 @@
 
 import fs from 'node:fs'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
 import { hangDoorbell, ringDoorbell } from '../../src/fuse/doorbell.ts'
 import { clearStaleMount, mount, unmount } from '../../src/fuse/mount.ts'
@@ -23,6 +24,7 @@ import { Tree } from '../../src/fuse/tree.ts'
 import { parsePosition } from '../../src/ltx/types.ts'
 import { NodeSpecialFiles } from '../../src/node/special-files.ts'
 import type { Facts } from './served.ts'
+import { DRIVER } from '../harness/driver.ts'
 
 /** The last one is not asked from outside, and not answered. */
 const QUESTIONS = ['', 'counts', 'nodes', 'halt', 'leave']
@@ -34,6 +36,9 @@ interface Shared {
   /** One word: the number of the question that the serving thread has yet to answer. */
   readonly question: Int32Array
 }
+
+/** libfuse's process, as it is written. */
+const BRIDGE = [...process.execArgv, fileURLToPath(new URL('../../src/fuse/bridge/main.ts', import.meta.url))]
 
 /** A worker does not inherit the loader that makes Node run TypeScript. */
 const WORKER = `
@@ -47,7 +52,8 @@ else serve(workerData as Shared)
 async function control(backing: string, mountPoint: string, facts: string | undefined): Promise<void> {
   if (await clearStaleMount(mountPoint)) console.log('cleared')
   // root serves others too; who is not root asks for what every machine permits
-  const device = await mount(mountPoint, { allowOther: process.geteuid?.() === 0 })
+  const mounted = await mount(mountPoint, { allowOther: process.geteuid?.() === 0, driver: DRIVER, bridge: BRIDGE })
+  const { device } = mounted
   const question = new Int32Array(new SharedArrayBuffer(4))
   const shared: Shared = { device, backing, facts, question }
   const worker = new Worker(WORKER, { eval: true, workerData: { ...shared, file: import.meta.url } })
@@ -65,13 +71,11 @@ async function control(backing: string, mountPoint: string, facts: string | unde
     const outcome = await unmount(mountPoint, async () => {
       held = (await Promise.race([hangDoorbell(mountPoint, device), exited])) ?? undefined
     })
-    if (held !== undefined) {
-      Atomics.store(question, 0, QUESTIONS.indexOf('leave'))
-      ringDoorbell(device)
-    }
+    Atomics.store(question, 0, QUESTIONS.indexOf('leave'))
+    ringDoorbell(mounted)
     await exited
     if (held !== undefined) fs.closeSync(held)
-    fs.closeSync(device)
+    await mounted.close()
     console.log(outcome)
     process.stdin.destroy()
   }
@@ -82,7 +86,7 @@ async function control(backing: string, mountPoint: string, facts: string | unde
       if (command === 'name') console.log(invalidateEntry(device, ROOT_ID, argument))
       if (command === 'node') console.log(invalidateInode(device, Number(argument)))
       Atomics.store(question, 0, Math.max(0, QUESTIONS.indexOf(line)))
-      if (QUESTIONS.includes(line)) ringDoorbell(device)
+      if (QUESTIONS.includes(line)) ringDoorbell(mounted)
     })
     .once('close', () => void (ending ??= end()))
   console.log('mounted')

@@ -3,8 +3,10 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { OpcodeName } from '../../src/fuse/kernel.ts'
+import { DRIVER } from '../harness/driver.ts'
 import { detach } from '../harness/mounts.ts'
 import { isRunning, signalProcess } from '../harness/processes.ts'
 import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
@@ -13,6 +15,8 @@ import { until, within } from '../harness/wait.ts'
 const SERVER = fileURLToPath(new URL('./plain-server.ts', import.meta.url))
 const START_DEADLINE_MS = 20_000
 const COMMAND_DEADLINE_MS = 20_000
+/** libfuse has the kernel keep names and attributes for a second. */
+const NAMES_HOLD_MS = 1_100
 
 /** What the special files tell. */
 export interface Facts {
@@ -22,7 +26,7 @@ export interface Facts {
   readonly positions?: Readonly<Record<string, string>>
 }
 
-/** Who runs the suite decides which driver it is about: the direct one as root, else fusermount3. */
+/** Who runs the suite decides how `direct` mounts: as root by itself, else through fusermount3. */
 export const IS_ROOT = process.geteuid?.() === 0
 
 /** A directory served by a child process of this process's user, under a fresh temporary directory. */
@@ -40,7 +44,7 @@ export class Served {
   private constructor(directory: string, facts: Facts | undefined) {
     this.directory = directory
     this.#facts = facts && path.join(directory, 'facts.json')
-    if (facts !== undefined) this.tell(facts)
+    if (facts !== undefined) this.#write(facts)
     this.backing = path.join(directory, 'backing')
     this.mount = path.join(directory, 'mount')
     mkdirSync(this.backing)
@@ -81,7 +85,12 @@ export class Served {
   }
 
   /** What the special files tell from now on. */
-  tell(facts: Facts): void {
+  async tell(facts: Facts): Promise<void> {
+    this.#write(facts)
+    if (DRIVER === 'fuse-native') await sleep(NAMES_HOLD_MS)
+  }
+
+  #write(facts: Facts): void {
     if (this.#facts === undefined) throw new Error('the server was started without special files')
     writeFileSync(`${this.#facts}.new`, JSON.stringify(facts))
     renameSync(`${this.#facts}.new`, this.#facts)

@@ -1,5 +1,6 @@
 import fs from 'node:fs/promises'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect } from 'vitest'
+import { it } from './conforming.ts'
 import { attempt, IS_ROOT, python, run, Served, shell, type Facts } from './served.ts'
 
 const POSITION = '000000000000002a/8000000000000001'
@@ -28,17 +29,17 @@ describe('special files', () => {
 
   it('are what they are at each look: content, size, and whether there is one', async () => {
     expect(await run('stat', '-c', '%s %a %h %F', served.at('.primary'))).toBe('7 444 1 regular file')
-    served.tell({ primaryHostname: 'a-longer-name', positions: { 'app.db': LATER } })
+    await served.tell({ primaryHostname: 'a-longer-name', positions: { 'app.db': LATER } })
     expect(await run('stat', '-c', '%s', served.at('.primary'))).toBe('14')
     expect(await cat('.primary')).toBe('a-longer-name')
     expect(await cat('app.db-pos')).toBe(LATER)
     expect(await cat('.lag')).toBe('+2147483647')
-    served.tell({ lagMs: 0 })
+    await served.tell({ lagMs: 0 })
     for (const name of ['.primary', 'app.db-pos', 'sub/b.db-pos']) {
       expect((await attempt('cat', [served.at(name)])).stderr).toContain('No such file')
     }
     expect(await cat('.lag')).toBe('+000000000')
-    served.tell(REPLICA)
+    await served.tell(REPLICA)
     expect(await cat('.primary')).toBe('node-a')
     expect(await cat('app.db-pos')).toBe(POSITION)
   })
@@ -62,9 +63,9 @@ describe('special files', () => {
     const open = await fs.open(served.at('app.db-pos'))
     const ask = async () => (await open.read(Buffer.alloc(100), 0, 100, 0)).buffer.toString('utf8', 0, 33)
     expect(await ask()).toBe(POSITION)
-    served.tell({ positions: { 'app.db': LATER } })
+    await served.tell({ positions: { 'app.db': LATER } })
     expect(await ask()).toBe(LATER)
-    served.tell({})
+    await served.tell({})
     expect((await open.read(Buffer.alloc(100), 0, 100, 0)).bytesRead).toBe(0)
     expect((await open.stat()).nlink).toBe(0)
     await open.close()
@@ -98,31 +99,31 @@ describe('special files', () => {
       }
       expect((await attempt('ln', [served.at(name), served.at('other')])).code).not.toBe(0)
     }
-    served.tell({})
+    await served.tell({})
     expect((await attempt('bash', ['-c', 'echo x > .primary'], served.mount)).stderr).toContain('Permission denied')
     expect(await run('ls', '-A', served.backing)).toBe('app.db\nordinary\nsub')
   })
 
   it('are in no listing, and in nobody’s way: rm -r, cp -r', async () => {
     expect(await run('ls', '-A', served.mount)).toBe('app.db\nordinary\nsub')
-    served.tell({ positions: { 'gone/c.db': POSITION } })
+    await served.tell({ positions: { 'gone/c.db': POSITION } })
     await shell(served.mount, 'mkdir gone; : > gone/c.db; cat gone/c.db-pos; rm -r gone; ! [ -e gone ]')
     await shell(served.mount, 'cp -r sub copied; ls -A copied | grep -x b.db; rm -r copied')
   })
 
   it('go with a directory that is renamed, as the databases in it do', async () => {
     await shell(served.mount, 'mkdir before; : > before/d.db')
-    served.tell({ positions: { 'before/d.db': POSITION } })
+    await served.tell({ positions: { 'before/d.db': POSITION } })
     expect(await cat('before/d.db-pos')).toBe(POSITION)
     await shell(served.mount, 'mv before after')
-    served.tell({ positions: { 'after/d.db': LATER } })
+    await served.tell({ positions: { 'after/d.db': LATER } })
     expect(await cat('after/d.db-pos')).toBe(LATER)
     expect((await attempt('cat', [served.at('before/d.db-pos')])).stderr).toContain('No such file')
   })
 
   it('give way to a real file, which may be made where there is no database', async () => {
     await shell(served.mount, 'echo sales > shop-pos; cat shop-pos | grep -x sales')
-    served.tell({ positions: { shop: POSITION } })
+    await served.tell({ positions: { shop: POSITION } })
     expect(await cat('shop-pos')).toBe('sales')
     await shell(served.mount, 'rm shop-pos')
     expect(await cat('shop-pos')).toBe(POSITION)

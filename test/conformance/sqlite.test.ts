@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { it } from './conforming.ts'
 import { attempt, python, run, Served, shell } from './served.ts'
 
 /** Three builds of SQLite, each in a process of its own: the shell's, Python's, better-sqlite3's. */

@@ -14,6 +14,10 @@ export interface Permissions {
   readonly deviceMode?: string
   /** The text of /etc/fuse.conf; empty by default. */
   readonly fuseConf?: string
+  /** A directory of this clone that is not there. */
+  readonly without?: string
+  /** Who the program is run by in that machine, if not the user. */
+  readonly as?: 'root'
 }
 
 /**
@@ -35,15 +39,19 @@ export class User {
   }
 
   /** The program and arguments by which root runs `argv` as this user, in the machine that `permissions` describe. */
-  command(argv: readonly string[], { deviceMode = '666', fuseConf = '' }: Permissions = {}): [string, string[]] {
+  command(
+    argv: readonly string[],
+    { deviceMode = '666', fuseConf = '', without, as }: Permissions = {},
+  ): [string, string[]] {
     const machine = [
       'mount -t tmpfs none /mnt',
       `mknod /mnt/fuse c 10 229; chmod ${deviceMode} /mnt/fuse; mount --bind /mnt/fuse /dev/fuse`,
       'printf "%s\\n" "$0" > /mnt/fuse.conf; touch /etc/fuse.conf; mount --bind /mnt/fuse.conf /etc/fuse.conf',
       `mkdir ${SEEN.clone}; mount --bind '${REPOSITORY}' ${SEEN.clone}; cd ${SEEN.clone}`,
+      ...(without === undefined ? [] : [`mount -t tmpfs none '${this.seen(path.join(REPOSITORY, without))}'`]),
       `touch ${SEEN.node}; mount --bind '${process.execPath}' ${SEEN.node}`,
       `export HOME='${this.home}' TMPDIR='${this.home}'`,
-      `exec setpriv --reuid=${this.uid} --regid=${this.uid} --clear-groups "$@"`,
+      as === 'root' ? 'exec "$@"' : `exec setpriv --reuid=${this.uid} --regid=${this.uid} --clear-groups "$@"`,
     ].join('; ')
     return ['unshare', ['-m', 'sh', '-euc', machine, fuseConf, ...argv]]
   }

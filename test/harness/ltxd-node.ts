@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { DRIVER } from './driver.ts'
 import { answers, detach, isMounted } from './mounts.ts'
 import { isRunning, processTree, signalProcess } from './processes.ts'
 import { until, within } from './wait.ts'
@@ -59,6 +60,7 @@ export class LtxdNode {
       options.mount,
       '--data',
       options.data,
+      ...(DRIVER === 'direct' ? [] : ['--driver', DRIVER]),
       ...(options.backup === undefined ? [] : ['--backup', options.backup]),
       '--http',
       options.http ?? '127.0.0.1:0',

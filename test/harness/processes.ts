@@ -26,6 +26,16 @@ export function processorTimeUs(pid: number): number | undefined {
   return stat === undefined ? undefined : (Number(stat[11]) + Number(stat[12])) * TICK_US
 }
 
+/** Its proportional share of physical memory; 0 when it is gone. */
+export function memoryBytes(pid: number): number {
+  try {
+    const [, kibibytes] = /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')) ?? []
+    return Number(kibibytes ?? 0) * 1024
+  } catch {
+    return 0
+  }
+}
+
 /** False also for a zombie: it runs nothing any more. */
 export function isRunning(pid: number): boolean {
   const stat = statFields(pid)

@@ -1,0 +1,104 @@
+/** libfuse's callbacks about what is in files, as requests to the session. */
+
+import fs from 'node:fs'
+import {
+  CREATE_IN,
+  ENTRY_OUT,
+  FSYNC_DATA_ONLY,
+  FSYNC_IN,
+  OPEN_IN,
+  OPEN_OUT,
+  READ_IN,
+  RELEASE_IN,
+  SETATTR_IN,
+  SETATTR_VALID,
+  WRITE_IN,
+  WRITE_OUT,
+} from '../kernel.ts'
+import { answer, answerCount } from './answer.ts'
+import { Handles } from './handles.ts'
+import type { Names } from './names.ts'
+import type { FileCallbacks } from './package.ts'
+import type { Wire } from './wire.ts'
+
+const { O_CREAT, O_RDWR } = fs.constants
+
+export function fileCallbacks(wire: Wire, names: Names): FileCallbacks {
+  const handles = new Handles()
+
+  const resize = (id: number, size: number): void => {
+    wire.ask('SETATTR', id, (request) =>
+      request.struct(SETATTR_IN.SIZE).set32(SETATTR_IN.valid, SETATTR_VALID.SIZE).set64(SETATTR_IN.size, size),
+    )
+  }
+
+  return {
+    open: (name, flags, reply) =>
+      answer(reply, () => {
+        const known = names.find(name)
+        const open = wire.ask('OPEN', known.id, (request) => request.struct(OPEN_IN.SIZE).set32(OPEN_IN.flags, flags))
+        return handles.add({ fh: open.u64(OPEN_OUT.fh), known })
+      }),
+
+    /** With which flags the package does not tell: to read and to write is what creating a file is for. */
+    create: (name, mode, reply) =>
+      answer(reply, () => {
+        const { directory, base } = names.parent(name)
+        const made = wire.ask('CREATE', directory, (request) =>
+          request
+            .struct(CREATE_IN.SIZE)
+            .set32(CREATE_IN.flags, O_RDWR | O_CREAT)
+            .set32(CREATE_IN.mode, mode)
+            .text(base),
+        )
+        return handles.add({ fh: made.u64(ENTRY_OUT.SIZE + OPEN_OUT.fh), known: names.remember(name, made) })
+      }),
+
+    read: (_name, handle, into, length, position, reply) =>
+      answerCount(reply, () => {
+        const { fh, known } = handles.get(handle)
+        const got = wire.ask('READ', known.id, (request) =>
+          request
+            .struct(READ_IN.SIZE)
+            .set64(READ_IN.fh, fh)
+            .set64(READ_IN.offset, position)
+            .set32(READ_IN.size, length),
+        )
+        into.set(got.slice(0, got.size))
+        return got.size
+      }),
+
+    write: (_name, handle, data, length, position, reply) =>
+      answerCount(reply, () => {
+        const { fh, known } = handles.get(handle)
+        const written = wire.ask('WRITE', known.id, (request) =>
+          request
+            .struct(WRITE_IN.SIZE)
+            .set64(WRITE_IN.fh, fh)
+            .set64(WRITE_IN.offset, position)
+            .set32(WRITE_IN.size, length)
+            .data(data.subarray(0, length)),
+        )
+        return written.u32(WRITE_OUT.size)
+      }),
+
+    truncate: (name, size, reply) => answer(reply, () => resize(names.find(name).id, size)),
+
+    ftruncate: (_name, handle, size, reply) => answer(reply, () => resize(handles.get(handle).known.id, size)),
+
+    fsync: (_name, dataOnly, handle, reply) =>
+      answer(reply, () => {
+        const { fh, known } = handles.get(handle)
+        const flags = dataOnly === 0 ? 0 : FSYNC_DATA_ONLY
+        wire.ask('FSYNC', known.id, (request) =>
+          request.struct(FSYNC_IN.SIZE).set64(FSYNC_IN.fh, fh).set32(FSYNC_IN.fsync_flags, flags),
+        )
+      }),
+
+    release: (_name, handle, reply) =>
+      answer(reply, () => {
+        const { fh, known } = handles.remove(handle)
+        wire.ask('RELEASE', known.id, (request) => request.struct(RELEASE_IN.SIZE).set64(RELEASE_IN.fh, fh))
+      }),
+  }
+}

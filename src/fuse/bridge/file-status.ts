@@ -1,0 +1,26 @@
+import { ATTR } from '../kernel.ts'
+import type { FileStatus } from './package.ts'
+import type { WireMessage } from './wire.ts'
+
+let lastMs = 0
+
+/**
+ * A file's attributes, which lie in `message` at `at`. One that may change at any time, and so is not to be cached, looks changed each time:
+ * libfuse then has the kernel drop what it has read of it.
+ */
+export function fileStatus(message: WireMessage, at: number, isCached: boolean): FileStatus {
+  const time = (seconds: number, nanoseconds: number) =>
+    Math.max(0, message.u64(at + seconds) * 1000 + Math.floor(message.u32(at + nanoseconds) / 1e6))
+  return {
+    size: message.u64(at + ATTR.size),
+    blocks: message.u64(at + ATTR.blocks),
+    atime: time(ATTR.atime, ATTR.atimensec),
+    mtime: isCached ? time(ATTR.mtime, ATTR.mtimensec) : (lastMs = Math.max(Date.now(), lastMs + 1)),
+    ctime: time(ATTR.ctime, ATTR.ctimensec),
+    mode: message.u32(at + ATTR.mode),
+    nlink: message.u32(at + ATTR.nlink),
+    uid: message.u32(at + ATTR.uid),
+    gid: message.u32(at + ATTR.gid),
+    blksize: message.u32(at + ATTR.blksize),
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * The bridge: a process of its own in which libfuse 2 serves a mount, and hands each call on to the session at the other end of descriptor 3. It
+ * ends with its stdin, which is the node's. Usage: bridge MOUNTPOINT, with BridgeOptions as JSON on the command line. Says `mounted` on stdout.
+ */
+
+import { fileCallbacks } from './file-callbacks.ts'
+import { nameCallbacks } from './name-callbacks.ts'
+import { Names } from './names.ts'
+import { loadFuse } from './package.ts'
+import { Wire } from './wire.ts'
+import type { BridgeOptions } from '../bridge.ts'
+import { MountWatch } from '../mount-watch.ts'
+
+const SOCKET = 3
+/**
+ * What of libfuse's options the package does not know. Names and attributes hold for a second, for the sake of the special files, which change by
+ * themselves; pages hold until the file is opened again and has changed since.
+ */
+const OPTIONS = ['big_writes', 'attr_timeout=1', 'entry_timeout=1', 'negative_timeout=1', 'ac_attr_timeout=0']
+
+const [mountPoint = '', text = '{}'] = process.argv.slice(2)
+const { fsname, subtype, allowOther } = JSON.parse(text) as BridgeOptions
+process.title = 'ltxd-bridge'
+process.stdin.resume().once('close', () => process.exit(0))
+
+try {
+  const Fuse = await loadFuse()
+  const wire = new Wire(SOCKET, () => process.exit(0))
+  wire.begin()
+  const names = new Names(wire)
+  const fuse = new Fuse(
+    mountPoint,
+    { ...nameCallbacks(wire, names), ...fileCallbacks(wire, names) },
+    {
+      timeout: false,
+      fsname,
+      subtype: [subtype, ...OPTIONS].join(','),
+      autoCache: true,
+      defaultPermissions: true,
+      allowOther,
+    },
+  )
+  fuse.mount((error) => {
+    if (error !== null) return fail(error)
+    // the package does not tell when it is over
+    new MountWatch(mountPoint, () => process.exit(0)).start()
+    process.stdout.write('mounted\n')
+  })
+} catch (error) {
+  fail(error)
+}
+
+function fail(error: unknown): void {
+  process.stderr.write(error instanceof Error ? error.message : String(error))
+  process.exitCode = 1
+  process.stdin.destroy()
+}

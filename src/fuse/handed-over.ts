@@ -1,0 +1,69 @@
+/**
+ * Mounts that root has made and handed over: `mount.fuse3 ltxd#SOURCE DIR -o drop_privileges` opens the device, mounts it,
+ * gives up all privileges and starts `ltxd SOURCE /dev/fd/N -o OPTIONS`, which finds the device as descriptor N.
+ */
+
+import fs from 'node:fs'
+import { MountError } from './mount-error.ts'
+import { MOUNT_TYPE } from './mount-point.ts'
+import { readMounts, type MountEntry } from './mountinfo.ts'
+
+const DESCRIPTOR_PATH = /^\/dev\/fd\/(\d{1,7})$/
+
+export interface HandedOver {
+  /** The descriptor of the device. Who made the mount has to take it away. */
+  readonly device: number
+  readonly mountPoint: string
+}
+
+/** The descriptor that a mount point of the form /dev/fd/N names. */
+export function descriptorOf(mountPoint: string): number | undefined {
+  const digits = DESCRIPTOR_PATH.exec(mountPoint)?.[1]
+  return digits === undefined ? undefined : Number(digits)
+}
+
+/** The mount behind a mount point of the form /dev/fd/N; undefined for any other. Throws MountError. */
+export function handedOver(mountPoint: string): HandedOver | undefined {
+  const device = descriptorOf(mountPoint)
+  if (device === undefined) return undefined
+  if (!isFuseDevice(device)) {
+    throw wrong(
+      `${mountPoint} is no descriptor of /dev/fuse; this form of a mount point is for mount.fuse3 -o drop_privileges, which opens it`,
+    )
+  }
+  const mount = mountOf(fs.readFileSync(`/proc/self/fdinfo/${device}`, 'utf8'), readMounts())
+  if (mount === undefined) {
+    throw wrong(
+      `the device in ${mountPoint} is not mounted in sight of this process; start ltxd in the mount's namespace`,
+    )
+  }
+  if (!mount.options.includes('default_permissions')) {
+    throw wrong(
+      `${mount.mountPoint} was mounted without default_permissions, so the kernel would check nobody's permissions; add it to the options of mount.fuse3`,
+    )
+  }
+  return { device, mountPoint: mount.mountPoint }
+}
+
+/**
+ * Newer kernels tell a device's connection in /proc/PID/fdinfo, which is the minor number of its mount. Where they do not, it is the
+ * last of ltxd's mounts; were that another one, it would not answer at the start.
+ */
+export function mountOf(fdinfo: string, mounts: readonly MountEntry[]): MountEntry | undefined {
+  const connection = /^fuse_connection:\s*(\d+)$/m.exec(fdinfo)?.[1]
+  if (connection === undefined) return mounts.findLast(({ type }) => type === MOUNT_TYPE)
+  return mounts.findLast(({ type, device }) => /^fuse(\.|$)/.test(type) && device === `0:${connection}`)
+}
+
+function isFuseDevice(descriptor: number): boolean {
+  try {
+    const { rdev } = fs.fstatSync(descriptor)
+    return rdev !== 0 && rdev === fs.statSync('/dev/fuse').rdev
+  } catch {
+    return false
+  }
+}
+
+function wrong(message: string): MountError {
+  return new MountError('MOUNT_NOT_HANDED_OVER', message)
+}

@@ -1,0 +1,57 @@
+/** What becomes of a node's mount when somebody else takes it away, or the node dies. Holds for every driver. */
+
+import fs from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { LtxdNode } from '../harness/ltxd-node.ts'
+import { isMounted } from '../harness/mounts.ts'
+import { within } from '../harness/wait.ts'
+import { IS_ROOT, run } from './served.ts'
+
+let directory: string
+let mount: string
+let nodes: LtxdNode[]
+
+beforeEach(async () => {
+  directory = await fs.realpath(await fs.mkdtemp(path.join(tmpdir(), 'ltxd-node-mounts-')))
+  mount = path.join(directory, 'mnt')
+  nodes = []
+})
+afterEach(async () => {
+  for (const node of nodes) await node.destroy()
+  await fs.rm(directory, { recursive: true, force: true })
+})
+
+async function start(): Promise<LtxdNode> {
+  const node = LtxdNode.start({ mount, data: path.join(directory, 'data'), logFile: path.join(directory, 'log') })
+  nodes.push(node)
+  await node.mounted()
+  return node
+}
+
+const query = (statement: string) => run('sqlite3', path.join(mount, 'a.db'), statement)
+
+it('a mount that kill -9 of its node has left is cleared by the next one, which has every commit', async () => {
+  const node = await start()
+  await query('pragma journal_mode = wal; create table t(x); insert into t values (1)')
+  await node.kill()
+  expect(isMounted(mount)).toBe(true)
+  await start()
+  expect(nodes[1]?.logTail()).toContain('cleared the mount of a dead node')
+  expect(await query('insert into t values (2) returning (select count(*) from t)')).toMatch(/^[12]$/)
+  expect(await query('select group_concat(x) from t')).toBe('1,2')
+})
+
+it('a mount that somebody else takes away lazily ends its node, which says so, and whoever has files open gets errors', async () => {
+  const node = await start()
+  await query('create table t(x)')
+  const open = await fs.open(path.join(mount, 'a.db'), 'r+')
+  await (IS_ROOT ? run('umount', '-l', mount) : run('fusermount3', '-u', '-z', '--', mount))
+  expect(await within('end of the node', 20_000, node.exited)).toEqual({ code: 1, signal: null })
+  expect(node.logTail()).toMatch(/mnt was unmounted by someone else: the node ends/)
+  await expect(open.write('x')).rejects.toThrow(/ENOTCONN|ECONNABORTED|EIO/)
+  await open.close().catch(() => undefined)
+  await start()
+  expect(await query('select count(*) from t')).toBe('0')
+})
