@@ -1,26 +1,40 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
 import { until, within } from '../harness/wait.ts'
 
-/** One writer process (writer.ts) with the file of its acknowledgements, and the check of its database (check.ts). */
-
-const run = promisify(execFile)
+/** One writer process (writer.ts) with the file of its acknowledgements. */
 
 export type JournalMode = 'WAL' | 'DELETE' | 'TRUNCATE' | 'PERSIST'
 
+/** How a database is used. */
+export interface Usage {
+  readonly mode: JournalMode
+  readonly synchronous: 'NORMAL' | 'FULL'
+  readonly pageSize: number
+  /** `locking_mode=EXCLUSIVE`: in WAL mode without a `-shm`. One writer at a time, then. */
+  readonly exclusive?: boolean
+  /** Processes that write to it at once; 1 by default. */
+  readonly writers?: number
+}
+
 export interface ApplicationOptions {
-  /** Also the database's file name, with `.db`. */
-  readonly name: string
+  readonly usage: Usage
+  /** Of 0 up to the usage's writers. */
+  readonly index: number
   /** The database's directory: the mount. */
   readonly directory: string
   /** Outside of the mount: acknowledgements and log. */
   readonly notes: string
-  readonly mode: JournalMode
-  readonly synchronous: 'NORMAL' | 'FULL'
+}
+
+/** One for each writer of each usage, started. */
+export function startApplications(usages: readonly Usage[], directory: string, notes: string): Application[] {
+  return usages.flatMap((usage) =>
+    Array.from({ length: usage.writers ?? 1 }, (_, index) => new Application({ usage, index, directory, notes })),
+  )
 }
 
 export class Application {
@@ -31,6 +45,7 @@ export class Application {
 
   constructor(options: ApplicationOptions) {
     this.options = options
+    const { usage } = options
     const errors = openSync(this.#note('stderr'), 'a')
     this.#child = spawn(
       process.execPath,
@@ -38,7 +53,9 @@ export class Application {
         ...TYPESCRIPT_ARGUMENTS,
         fileURLToPath(new URL('writer.ts', import.meta.url)),
         ...['--db', join(options.directory, this.database), '--acks', this.#note('acks'), '--log', this.#note('log')],
-        ...['--mode', options.mode, '--synchronous', options.synchronous],
+        ...['--mode', usage.mode, '--synchronous', usage.synchronous, '--page-size', String(usage.pageSize)],
+        ...['--locking', usage.exclusive === true ? 'EXCLUSIVE' : 'NORMAL'],
+        ...['--first', String(options.index + 1), '--step', String(usage.writers ?? 1)],
       ],
       { stdio: ['ignore', 'ignore', errors] },
     )
@@ -51,15 +68,21 @@ export class Application {
     )
   }
 
+  /** Its file's name. */
   get database(): string {
-    return `${this.options.name}.db`
+    const { mode, synchronous, pageSize, exclusive } = this.options.usage
+    return `${mode}-${synchronous}-${pageSize}${exclusive === true ? '-exclusive' : ''}.db`.toLowerCase()
+  }
+
+  get name(): string {
+    return `${this.database}#${this.options.index}`
   }
 
   /** Waits until one more commit was acknowledged than now: the application works again. */
   async acknowledgesMore(deadlineMs: number): Promise<void> {
     const before = this.#acknowledgedBytes()
-    await until(`next commit of ${this.options.name}`, deadlineMs, () => {
-      if (this.#ended !== undefined) throw new Error(`${this.options.name} died (${this.#ended}): ${this.notes()}`)
+    await until(`next commit of ${this.name}`, deadlineMs, () => {
+      if (this.#ended !== undefined) throw new Error(`${this.name} died (${this.#ended}): ${this.notes()}`)
       return this.#acknowledgedBytes() > before
     })
   }
@@ -73,21 +96,11 @@ export class Application {
     return snapshot
   }
 
-  /** What is wrong with the database at `path`, given a snapshot of the acknowledged numbers. */
-  async check(path: string, snapshot: string): Promise<string[]> {
-    const script = fileURLToPath(new URL('check.ts', import.meta.url))
-    const { stdout } = await run(process.execPath, [...TYPESCRIPT_ARGUMENTS, script, path, snapshot], {
-      timeout: 60_000,
-      killSignal: 'SIGKILL',
-    })
-    return (JSON.parse(stdout) as string[]).map((finding) => `${this.options.name}: ${finding}`)
-  }
-
   /** Lets it end by itself; one that does not in time hangs, which is an error. */
   async stop(): Promise<void> {
     this.#child.kill('SIGTERM')
-    const ended = await within(`end of ${this.options.name}`, 30_000, this.#exited)
-    if (ended !== 'code 0') throw new Error(`${this.options.name} ended with ${ended}: ${this.notes()}`)
+    const ended = await within(`end of ${this.name}`, 30_000, this.#exited)
+    if (ended !== 'code 0') throw new Error(`${this.name} ended with ${ended}: ${this.notes()}`)
   }
 
   kill(): void {
@@ -109,6 +122,6 @@ export class Application {
   }
 
   #note(kind: string): string {
-    return join(this.options.notes, `${this.options.name}.${kind}`)
+    return join(this.options.notes, `${this.name}.${kind}`)
   }
 }

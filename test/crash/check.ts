@@ -1,32 +1,44 @@
 import { readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import Database from 'better-sqlite3'
 import { payloadOf } from './ledger.ts'
 
 /**
- * Looks at the writer's database with a fresh connection, in one read transaction, and prints a list of what is wrong
- * as JSON: empty when every acknowledged number is there and nothing is torn.
+ * Looks at databases of writers with a fresh connection each, in one read transaction, and prints a list of what is
+ * wrong as JSON: empty when every acknowledged number is there and nothing is torn.
  *
- *     node --import tsx check.ts DB FILE-WITH-THE-ACKNOWLEDGED-NUMBERS
+ *     node --import tsx check.ts '[{"path": "DB", "acknowledged": ["FILE-WITH-NUMBERS", …]}, …]'
  */
-
-const SHOWN = 5
-const [path = '', acknowledgedFile = ''] = process.argv.slice(2)
-
-const db = new Database(path, { timeout: 10_000, fileMustExist: true })
-try {
-  db.exec('BEGIN')
-  console.log(JSON.stringify([...integrity(), ...entries(), ...tally()]))
-} finally {
-  db.close()
+export interface DatabaseToCheck {
+  readonly path: string
+  readonly acknowledged: readonly string[]
 }
 
-function integrity(): string[] {
+const SHOWN = 5
+/** One that a writer keeps for itself is free now and then only. */
+const BUSY_TIMEOUT_MS = 30_000
+
+const databases = JSON.parse(process.argv[2] ?? '[]') as DatabaseToCheck[]
+console.log(JSON.stringify(databases.flatMap(check)))
+
+function check({ path, acknowledged }: DatabaseToCheck): string[] {
+  const db = new Database(path, { timeout: BUSY_TIMEOUT_MS, fileMustExist: true })
+  try {
+    db.exec('BEGIN')
+    const findings = [...integrity(db), ...entries(db, acknowledged), ...tally(db)]
+    return findings.map((finding) => `${basename(path)}: ${finding}`)
+  } finally {
+    db.close()
+  }
+}
+
+function integrity(db: Database.Database): string[] {
   const verdict = String(db.pragma('integrity_check', { simple: true }))
   return verdict === 'ok' ? [] : [`integrity_check: ${verdict}`]
 }
 
-function entries(): string[] {
-  const acknowledged = readFileSync(acknowledgedFile, 'utf8').split('\n').filter(Boolean).map(Number)
+function entries(db: Database.Database, files: readonly string[]): string[] {
+  const acknowledged = files.flatMap((file) => readFileSync(file, 'utf8').split('\n').filter(Boolean).map(Number))
   const rows = db.prepare<[], { n: number; payload: Buffer }>('SELECT n, payload FROM entry').all()
   const present = new Set(rows.map((row) => row.n))
   const missing = acknowledged.filter((n) => !present.has(n))
@@ -39,7 +51,7 @@ function entries(): string[] {
   ]
 }
 
-function tally(): string[] {
+function tally(db: Database.Database): string[] {
   const found = db
     .prepare<[], { entries: number; last: number; counted: number; highest: number }>(
       `SELECT entries, last, (SELECT count(*) FROM entry) AS counted, (SELECT ifnull(max(n), 0) FROM entry) AS highest FROM tally`,

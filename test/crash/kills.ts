@@ -1,9 +1,14 @@
-import { mkdirSync, readdirSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { execFile } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { Random } from '../harness/random.ts'
-import { Application, type JournalMode } from './application.ts'
+import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { startApplications, type Application, type Usage } from './application.ts'
+import type { DatabaseToCheck } from './check.ts'
 
 /**
  * `kill -9` of the daemon again and again under write load, at moments that a seed chooses, with the same applications
@@ -16,8 +21,7 @@ export interface KillOptions {
   readonly base: string
   readonly kills: number
   readonly seed: number
-  /** One application each. */
-  readonly journalModes: readonly JournalMode[]
+  readonly usages: readonly Usage[]
   /** Further checks of the node's files. Each returns what is wrong. */
   readonly hooks?: KillHooks
   readonly tell: (text: string) => void
@@ -37,8 +41,9 @@ export interface KillReport {
   readonly acknowledged: number
 }
 
-/** From a kill to the next commit of each application: restart, recovery, reconnection. */
-const RESTART_DEADLINE_MS = 30_000
+/** From a kill to the next commit of each application: restart, recovery, reconnection, and nine writers on a machine that may be busy otherwise. */
+const RESTART_DEADLINE_MS = 120_000
+const CHECK_DEADLINE_MS = 120_000
 const MAX_LOAD_MS = 250
 /** One kill in so many is followed by another while the node recovers. */
 const DOUBLE_KILL_EVERY = 6
@@ -59,7 +64,7 @@ class KillRun {
   readonly #random: Random
   readonly #mount: string
   readonly #data: string
-  readonly #applications: Application[] = []
+  #applications: Application[] = []
   #node: LtxdNode | undefined
   #kills = 0
 
@@ -79,13 +84,10 @@ class KillRun {
       await sleep(this.#random.next() * MAX_LOAD_MS)
       await this.#kill()
       if (this.#random.integer(1, DOUBLE_KILL_EVERY) === 1 && this.#kills < kills) await this.#killDuringRecovery()
-      const snapshots = this.#applications.map((application) => application.snapshotAcknowledged())
+      const acknowledged = this.#snapshotAcknowledged()
       this.#require(await hooks?.whileDown?.(this.#data))
       const node = await this.#start()
-      const checks = this.#applications.map((application, i) =>
-        application.check(join(this.#mount, application.database), snapshots[i] as string),
-      )
-      this.#require((await this.#blame(Promise.all(checks))).flat())
+      this.#require(await this.#blame(check(this.#mount, acknowledged)))
       this.#require(await hooks?.afterRestart?.(node))
     }
     await this.#applicationsWork()
@@ -117,11 +119,17 @@ class KillRun {
   #startApplications(): void {
     const notes = join(this.#options.base, 'notes')
     mkdirSync(notes)
-    for (const mode of this.#options.journalModes) {
-      const synchronous = mode === 'WAL' ? 'NORMAL' : 'FULL'
-      const name = `${mode}-${synchronous}`.toLowerCase()
-      this.#applications.push(new Application({ name, directory: this.#mount, notes, mode, synchronous }))
+    this.#applications = startApplications(this.#options.usages, this.#mount, notes)
+  }
+
+  /** For each database the files of its writers' acknowledged numbers, none of which grows any more. */
+  #snapshotAcknowledged(): Map<string, string[]> {
+    const databases = new Map<string, string[]>()
+    for (const application of this.#applications) {
+      const files = databases.get(application.database) ?? []
+      databases.set(application.database, [...files, application.snapshotAcknowledged()])
     }
+    return databases
   }
 
   async #applicationsWork(): Promise<void> {
@@ -131,7 +139,7 @@ class KillRun {
   async #kill(): Promise<void> {
     this.#kills++
     await this.#node?.kill()
-    const acknowledged = this.#applications.map((one) => `${one.options.name} ${one.acknowledged()}`)
+    const acknowledged = this.#applications.map((one) => `${one.name} ${one.acknowledged()}`)
     this.#options.tell(`kill ${this.#kills} of ${this.#options.kills}; acknowledged: ${acknowledged.join(', ')}`)
   }
 
@@ -147,12 +155,7 @@ class KillRun {
     for (const application of this.#applications) await this.#blame(application.stop())
     const exit = await this.#node?.stop()
     if (exit?.code !== 0) throw this.#failure([`the node's clean stop ended with ${exit?.signal ?? exit?.code}`])
-    const files = readdirSync(this.#data, { recursive: true, encoding: 'utf8' })
-    for (const application of this.#applications) {
-      const file = files.find((path) => basename(path) === application.database)
-      if (file === undefined) throw this.#failure([`${application.database} is not in ${this.#data}`])
-      this.#require(await application.check(join(this.#data, file), application.snapshotAcknowledged()))
-    }
+    this.#require(await this.#blame(check(join(this.#data, 'files'), this.#snapshotAcknowledged())))
     this.#require(await this.#options.hooks?.afterStop?.(this.#data))
   }
 
@@ -175,9 +178,24 @@ class KillRun {
       [
         `after kill ${this.#kills} of ${kills} with seed ${seed}, files in ${base}:`,
         ...findings.map((finding) => `  ${finding}`),
-        ...this.#applications.map((one) => `--- ${one.options.name} ---\n${one.notes()}`),
+        ...this.#applications.map((one) => `--- ${one.name} ---\n${one.notes()}`),
         `--- node ---\n${this.#node?.logTail() ?? ''}`,
       ].join('\n'),
     )
   }
+}
+
+/** What is wrong with the databases in `directory`, seen by a process of its own (check.ts). */
+async function check(directory: string, acknowledged: ReadonlyMap<string, string[]>): Promise<string[]> {
+  const databases = [...acknowledged].map(([name, files]): DatabaseToCheck => ({
+    path: join(directory, name),
+    acknowledged: files,
+  }))
+  const script = fileURLToPath(new URL('check.ts', import.meta.url))
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [...TYPESCRIPT_ARGUMENTS, script, JSON.stringify(databases)],
+    { timeout: CHECK_DEADLINE_MS, killSignal: 'SIGKILL' },
+  )
+  return JSON.parse(stdout) as string[]
 }
