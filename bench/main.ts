@@ -46,7 +46,7 @@ const program = new Command('bench')
   .option('--plain-files', 'to the node no file is a database: what the mount alone costs', false)
   .option(
     '--megabytes <n>',
-    'size of the database that a new replica fetches, and of the large one of commit-by-size',
+    'size of the database that a new replica fetches, of the large one of commit-by-size, and of that of memory',
     positive,
     200,
   )

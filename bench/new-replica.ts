@@ -49,5 +49,5 @@ async function secondsToFirstQuery(cluster: BenchCluster, bench: Bench, way: (ty
 function lineOf(way: (typeof WAYS)[number], megabytes: number, seconds: number): Line {
   const by = way === 'stream' ? 'the stream' : 'a backup on disk'
   const what = `new replica to first query by ${by}, MB/s (${megabytes} MB: ${seconds.toFixed(1)} s)`
-  return { id: `${ID}-${way}`, what, ltxd: { perSecond: megabytes / seconds } }
+  return { id: `${ID}-${way}`, what, ltxd: { value: megabytes / seconds } }
 }

@@ -1,6 +1,9 @@
 import { bulkInsert } from './bulk-insert.ts'
+import { commitByCount } from './commit-by-count.ts'
 import { commitBySize } from './commit-by-size.ts'
+import { fiftyDatabases } from './fifty-databases.ts'
 import type { Row } from './harness/row.ts'
+import { memory } from './memory.ts'
 import { newReplica } from './new-replica.ts'
 import { pointReads } from './point-reads.ts'
 import { readsBesideWriter } from './reads-beside-writer.ts'
@@ -20,7 +23,10 @@ export const ROWS: readonly Row[] = [
   pointReads,
   readsBesideWriter,
   bulkInsert,
+  fiftyDatabases,
   commitBySize,
+  commitByCount,
+  memory,
 ]
 
 /** The name by which the rows of LTX files (ltx/rows.ts) are asked for. */

@@ -5,20 +5,20 @@ import { LTX_ROWS } from './ltx/rows.ts'
 import { CLUSTER, CLUSTER_ROWS, LTX, ROWS } from './rows.ts'
 import { TARGETS } from './targets.ts'
 
-const line = (id: string, ltxd: Line['ltxd']): Line => ({ id, what: id, native: { perSecond: 100_000 }, ltxd })
+const line = (id: string, ltxd: Line['ltxd']): Line => ({ id, what: id, native: { value: 100_000 }, ltxd })
 
 test('a target against native is met at the share, not below it', () => {
   const target = TARGETS['read-wal']
-  expect(target?.reached(line('read-wal', { perSecond: 90_000 }))).toBe(true)
-  expect(target?.reached(line('read-wal', { perSecond: 89_999 }))).toBe(false)
+  expect(target?.reached(line('read-wal', { value: 90_000 }))).toBe(true)
+  expect(target?.reached(line('read-wal', { value: 89_999 }))).toBe(false)
 })
 
 test('a target against the peer compares shares of native, and its latency limit counts too', () => {
   const target = TARGETS['write-wal-normal']
   const enough = (8 * 100_000 * 650) / 120_000
-  expect(target?.reached(line('write-wal-normal', { perSecond: enough + 1, p99Us: 900 }))).toBe(true)
-  expect(target?.reached(line('write-wal-normal', { perSecond: enough - 1, p99Us: 900 }))).toBe(false)
-  expect(target?.reached(line('write-wal-normal', { perSecond: enough + 1, p99Us: 1_001 }))).toBe(false)
+  expect(target?.reached(line('write-wal-normal', { value: enough + 1, p99Us: 900 }))).toBe(true)
+  expect(target?.reached(line('write-wal-normal', { value: enough - 1, p99Us: 900 }))).toBe(false)
+  expect(target?.reached(line('write-wal-normal', { value: enough + 1, p99Us: 1_001 }))).toBe(false)
 })
 
 test('no figure reaches no target', () => {

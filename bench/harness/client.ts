@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { percentile } from './percentiles.ts'
 import { begin, stamp, watch } from './stamps.ts'
@@ -88,6 +89,8 @@ function measure(connection: Database.Database, workload: Workload, seconds: num
       return bulk(connection, workload.rows)
     case 'fill':
       return fillMegabytes(connection, workload.megabytes)
+    case 'populate':
+      return populate(workload)
     case 'stamp':
       return stamp(connection, workload)
     case 'watch':
@@ -159,6 +162,16 @@ function fillMegabytes(connection: Database.Database, megabytes: number): Sample
     })()
   }
   return { operations: rows, seconds: (performance.now() - start) / 1000 }
+}
+
+function populate({ directory, count }: Extract<Workload, { kind: 'populate' }>): Sample {
+  const start = performance.now()
+  for (let i = 0; i < count; i++) {
+    const connection = open({ path: join(directory, `${i}.db`), journalMode: 'WAL', synchronous: 'NORMAL' })
+    connection.exec('CREATE TABLE note (text TEXT); INSERT INTO note VALUES (1)')
+    connection.close()
+  }
+  return { operations: count, seconds: (performance.now() - start) / 1000 }
 }
 
 function check(connection: Database.Database): void {

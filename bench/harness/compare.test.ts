@@ -5,8 +5,8 @@ import type { Line } from './figures.ts'
 const line = (id: string, native: number, ltxd: number): Line => ({
   id,
   what: id,
-  native: { perSecond: native },
-  ltxd: { perSecond: ltxd },
+  native: { value: native },
+  ltxd: { value: ltxd },
 })
 
 test('a machine twice as fast changes the figures, not the share of native', () => {

@@ -53,7 +53,7 @@ function cell(ratio: number | undefined): string {
 
 function speed(line: Line, side: 'native' | 'ltxd'): number | undefined {
   const outcome = line[side]
-  return outcome !== undefined && isFigure(outcome) ? outcome.perSecond : undefined
+  return outcome !== undefined && isFigure(outcome) ? outcome.value : undefined
 }
 
 function quotient(now: number | undefined, then: number | undefined): number | undefined {

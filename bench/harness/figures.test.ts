@@ -7,15 +7,15 @@ test('rounds become medians, the daemon’s time is shared out over the operatio
     { sample: { operations: 300, seconds: 1, p50Us: 7, p99Us: 70 }, daemonUs: 6_000 },
     { sample: { operations: 400, seconds: 2, p50Us: 6, p99Us: 60 }, daemonUs: 12_000 },
   ])
-  expect(figure).toEqual({ perSecond: 200, p50Us: 6, p99Us: 60, daemonUs: 20 })
+  expect(figure).toEqual({ value: 200, p50Us: 6, p99Us: 60, daemonUs: 20 })
 })
 
 test('what was not measured is absent', () => {
-  expect(summarize([{ sample: { operations: 10, seconds: 2 }, daemonUs: undefined }])).toEqual({ perSecond: 5 })
+  expect(summarize([{ sample: { operations: 10, seconds: 2 }, daemonUs: undefined }])).toEqual({ value: 5 })
 })
 
 test('the share of native needs both figures', () => {
-  const line: Line = { id: 'x', what: 'x', native: { perSecond: 200 }, ltxd: { perSecond: 50 } }
+  const line: Line = { id: 'x', what: 'x', native: { value: 200 }, ltxd: { value: 50 } }
   expect(shareOfNative(line)).toBe(0.25)
   expect(shareOfNative({ ...line, ltxd: { missing: 'refused' } })).toBeUndefined()
 })

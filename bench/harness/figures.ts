@@ -3,7 +3,8 @@ import type { Sample } from './workload.ts'
 
 /** One place's result on one line of the table: medians over the rounds. */
 export interface Figure {
-  readonly perSecond: number
+  /** Operations a second, where the line does not say otherwise. */
+  readonly value: number
   readonly p50Us?: number
   readonly p99Us?: number
   /** Processor time of the daemon for each operation. */
@@ -18,7 +19,7 @@ export interface Missing {
 export type Outcome = Figure | Missing
 
 export function isFigure(outcome: Outcome): outcome is Figure {
-  return 'perSecond' in outcome
+  return 'value' in outcome
 }
 
 /** One line of the table. `id` finds its peer, its target and its counterpart in a saved run. */
@@ -28,6 +29,8 @@ export interface Line {
   /** Absent where plain SQLite has nothing of the kind. */
   readonly native?: Outcome
   readonly ltxd: Outcome
+  /** ltxd's under the condition whose cost the line shows: what a target "flat" compares with. */
+  readonly without?: Outcome
 }
 
 export interface Round {
@@ -43,7 +46,7 @@ export function summarize(rounds: readonly Round[]): Figure {
     rounds.map((round) => (round.daemonUs === undefined ? undefined : round.daemonUs / round.sample.operations)),
   )
   return {
-    perSecond: median(rounds.map((round) => round.sample.operations / round.sample.seconds)),
+    value: median(rounds.map((round) => round.sample.operations / round.sample.seconds)),
     ...(p50Us.length > 0 && { p50Us: median(p50Us) }),
     ...(p99Us.length > 0 && { p99Us: median(p99Us) }),
     ...(daemonUs.length > 0 && { daemonUs: median(daemonUs) }),
@@ -53,7 +56,7 @@ export function summarize(rounds: readonly Round[]): Figure {
 /** How much of native speed ltxd reaches; undefined when either is missing. */
 export function shareOfNative(line: Line): number | undefined {
   if (line.native === undefined || !isFigure(line.native) || !isFigure(line.ltxd)) return undefined
-  return line.ltxd.perSecond / line.native.perSecond
+  return line.ltxd.value / line.native.value
 }
 
 function present(values: readonly (number | undefined)[]): number[] {

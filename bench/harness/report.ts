@@ -60,15 +60,15 @@ function cells(line: Line): string[] {
     latency(line.ltxd),
     isFigure(line.ltxd) && line.ltxd.daemonUs !== undefined ? formatUs(line.ltxd.daemonUs) : '–',
     peer === undefined ? '–' : `${peer.peer} ${peerFigure(peer)}`,
-    peer?.nativePerSecond === undefined ? '–' : formatRatio(peer.perSecond / peer.nativePerSecond),
-    target?.text ?? '–',
+    peer?.nativeValue === undefined ? '–' : formatRatio(peer.value / peer.nativeValue),
+    line.without === undefined ? (target?.text ?? '–') : `${target?.text ?? ''} of ${latency(line.without)}`,
     target === undefined ? '–' : target.reached(line) ? 'yes' : 'no',
   ]
 }
 
 function rate(outcome: Outcome | undefined): string {
   if (outcome === undefined) return '–'
-  return isFigure(outcome) ? formatRate(outcome.perSecond) : 'none'
+  return isFigure(outcome) ? formatRate(outcome.value) : 'none'
 }
 
 function latency(outcome: Outcome | undefined): string {
@@ -77,9 +77,9 @@ function latency(outcome: Outcome | undefined): string {
   return `${formatUs(outcome.p50Us)}/${formatUs(outcome.p99Us)}`
 }
 
-function peerFigure({ perSecond, p50Us, p99Us }: PeerFigure): string {
-  if (p50Us === undefined || p99Us === undefined) return formatRate(perSecond)
-  return `${formatRate(perSecond)}, ${formatUs(p50Us)}/${formatUs(p99Us)} µs`
+function peerFigure({ value, p50Us, p99Us }: PeerFigure): string {
+  if (p50Us === undefined || p99Us === undefined) return formatRate(value)
+  return `${formatRate(value)}, ${formatUs(p50Us)}/${formatUs(p99Us)} µs`
 }
 
 /** Why a figure is missing, below the table, where there is room. */

@@ -24,8 +24,8 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
 }
 
 /** Whole numbers with thousands separated: rates. */
-export function formatRate(perSecond: number): string {
-  return Math.round(perSecond).toLocaleString('en-US')
+export function formatRate(value: number): string {
+  return Math.round(value).toLocaleString('en-US')
 }
 
 /** Two significant digits at least: shares and ratios. */

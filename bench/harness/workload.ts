@@ -14,6 +14,7 @@ export interface DatabaseSetup {
  * `update`: one-row UPDATE transactions. `read`: point reads by primary key, each its own read transaction. `bulk`: one transaction of many rows.
  * `stamp`: so many transactions, each a row with the time at which it began; at a pace, or without one at full speed.
  * `fill`: a table of so much, in transactions of moderate size, half of which compresses.
+ * `populate`: so many small databases beside each other, each closed when it has a row.
  * `watch`: sees them arrive on a replica. `begin`: asks for the write lock again and again, where it must not be had.
  */
 export type Workload =
@@ -21,6 +22,7 @@ export type Workload =
   | { kind: 'read' }
   | { kind: 'bulk'; rows: number }
   | { kind: 'fill'; megabytes: number }
+  | { kind: 'populate'; directory: string; count: number }
   | { kind: 'stamp'; count: number; perSecond?: number }
   | { kind: 'watch'; count: number }
   | { kind: 'begin' }
