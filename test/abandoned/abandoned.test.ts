@@ -1,22 +1,25 @@
-import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { OldSqlite } from '../checkpoint/old-sqlite.ts'
+import { TwoNodes } from '../cluster/two-nodes.ts'
 import { checkFiles, checkLogs } from '../crash/log-check.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
-import { runVictim, type How, type VictimOptions } from './victim.ts'
+import { Victims, type How, type Library, type VictimEnd, type VictimOptions } from './victims.ts'
 import { inspectLog } from '../../src/log/open.ts'
 import { listLogs, logDirectory } from '../../src/log/store.ts'
+import type { Position } from '../../src/ltx/types.ts'
 import { nodeFiles } from '../../src/util/files.ts'
 
 /**
- * Applications that are killed, or told of an error, at every system call of a commit, while another process has the database open: what it then
- * reads and writes, the log, and the file end equal.
+ * Applications that are killed, or told of an error, at every system call of a commit, while another process has the
+ * database open: what it then reads and writes, the log, the file, and the replica end equal.
  */
 
 interface Scene {
   readonly name: string
+  readonly library?: Library
   readonly window: VictimOptions['window']
   readonly pragmas: readonly string[]
   readonly hows: readonly How[]
@@ -30,118 +33,201 @@ const ALL: readonly How[] = ['after', 'fail', 'lie']
 /** Pages of a transaction go to the WAL, or to the file, before its COMMIT. */
 const SPILL = 'cache_size = 3'
 
+const WAL_NORMAL: Scene = {
+  name: 'WAL, NORMAL',
+  window: 'commit',
+  pragmas: ['synchronous = NORMAL'],
+  hows: ALL,
+  abandons: true,
+}
+const DELETE_SPILLED: Scene = {
+  name: 'DELETE, spilled',
+  window: 'transaction',
+  pragmas: [SPILL],
+  hows: KILLS,
+  abandons: false,
+}
 const SCENES: readonly Scene[] = [
-  { name: 'WAL, NORMAL', window: 'commit', pragmas: ['synchronous = NORMAL'], hows: ALL, abandons: true },
-  { name: 'WAL, FULL', window: 'commit', pragmas: ['synchronous = FULL'], hows: ALL, abandons: true },
+  WAL_NORMAL,
+  { ...WAL_NORMAL, name: 'WAL, FULL', pragmas: ['synchronous = FULL'] },
+  { ...WAL_NORMAL, name: 'WAL, FULL, spilled', window: 'transaction', pragmas: ['synchronous = FULL', SPILL] },
+  // A process of its own each, so killed only.
   {
-    name: 'WAL, FULL, spilled',
-    window: 'transaction',
-    pragmas: ['synchronous = FULL', SPILL],
-    hows: ALL,
-    abandons: true,
-  },
-  { name: 'DELETE, spilled', window: 'transaction', pragmas: [SPILL], hows: KILLS, abandons: false },
-  {
-    name: 'TRUNCATE',
-    window: 'transaction',
-    pragmas: ['journal_mode = TRUNCATE', SPILL],
+    ...WAL_NORMAL,
+    name: 'WAL, FULL, better-sqlite3',
+    library: 'better-sqlite3',
+    pragmas: ['synchronous = FULL'],
     hows: KILLS,
-    abandons: false,
   },
-  {
-    name: 'PERSIST',
-    window: 'transaction',
-    pragmas: ['journal_mode = PERSIST', SPILL],
-    hows: KILLS,
-    abandons: false,
-  },
+  DELETE_SPILLED,
+  { ...DELETE_SPILLED, name: 'TRUNCATE', pragmas: ['journal_mode = TRUNCATE', SPILL] },
+  { ...DELETE_SPILLED, name: 'PERSIST', pragmas: ['journal_mode = PERSIST', SPILL] },
 ]
 
 for (const scene of SCENES) {
   test(`an application that ends at any call of a commit: ${scene.name}`, { timeout: 300_000 }, async () => {
-    const base = mkdtempSync(join(realpathSync(tmpdir()), 'ltxd-abandoned-'))
-    onTestFinished(() => rmSync(base, { recursive: true, force: true }))
-    const mount = join(base, 'mount')
-    const data = join(base, 'data')
-    const notes = join(base, 'notes')
-    mkdirSync(notes)
-    const node = LtxdNode.start({ mount, data, logFile: join(base, 'log') })
-    onTestFinished(() => node.destroy())
-    await node.mounted()
-
+    await using nodes = await TwoNodes.start({ ttl: '30s' })
+    await using stage = await Stage.set(nodes.primary.mount, join(nodes.cluster.dir, 'notes'), scene)
     const told: string[] = []
     let points = 0
     for (const how of scene.hows) {
-      const calls = await endAt(mount, notes, scene, how, 0)
+      const calls = await stage.playOn(how, 0)
       const ends: number[] = []
-      for (let at = 1; at <= calls; at++) ends.push(await endAt(mount, notes, scene, how, at))
+      for (let at = 1; at <= calls; at++) ends.push(await stage.playOn(how, at))
       points += calls
       const ended = ends.filter((end) => end < 0).length
       told.push(`${how} ${calls} calls (${ended} times it did not commit)`)
       if (how === 'after') expect(ends).toEqual(ends.map(() => KILLED))
       else expect(ended).toBeGreaterThan(0)
     }
-    expect((await node.stop()).code).toBe(0)
-    expect([...checkLogs(data), ...checkFiles(data)]).toEqual([])
-    const abandoned = countAbandoned(data)
+    await stage.close()
+    await nodes.same()
+    const data = [nodes.replica, nodes.primary].map((member) => member.data)
+    for (const member of [nodes.replica, nodes.primary]) expect((await member.node.stop()).code).toBe(0)
+
+    for (const directory of data) expect([...checkLogs(directory), ...checkFiles(directory)]).toEqual([])
+    const [replica, primary] = data.map(positionsOf)
+    expect(primary?.size).toBe(points + scene.hows.length)
+    expect(replica).toEqual(primary)
+    const abandoned = countAbandoned(primary)
     console.log(`${scene.name}: ${points} ends, ${abandoned} transactions abandoned: ${told.join(', ')}`)
     if (scene.abandons) expect(abandoned).toBeGreaterThan(0)
   })
 }
 
-/** Before the victim's transaction; it changes twelve of them and adds one. */
+test.each([WAL_NORMAL, DELETE_SPILLED])(
+  'an application that ends at any call of a commit, and then the node: $name',
+  { timeout: 300_000 },
+  async (scene) => {
+    const base = mkdtempSync(join(realpathSync(tmpdir()), 'ltxd-abandoned-'))
+    onTestFinished(() => rmSync(base, { recursive: true, force: true }))
+    const data = join(base, 'data')
+    const options = { mount: join(base, 'mount'), data, logFile: join(base, 'log') }
+    let node = LtxdNode.start(options)
+    onTestFinished(() => node.destroy())
+    await node.mounted()
+    await using stage = await Stage.set(options.mount, join(base, 'notes'), scene)
+
+    const { calls } = await stage.play('after', 0)
+    for (let at = 1; at <= calls; at++) expect((await stage.play('after', at)).outcome).toBe('killed')
+    await node.kill()
+    expect(checkLogs(data)).toEqual([])
+    node = LtxdNode.start(options)
+    await node.mounted()
+    for (let at = 1; at <= calls; at++) await stage.isWhole('after', at)
+    await stage.close()
+    expect((await node.stop()).code).toBe(0)
+    expect([...checkLogs(data), ...checkFiles(data)]).toEqual([])
+  },
+)
+
+/** Before a victim's transaction; it changes twelve of them and adds one. */
 const ROWS = 24
 
 const KILLED = -1
 const FAILED = -2
 
-/** One victim's end and what is found after it; the number of its calls where it ended by itself. */
-async function endAt(mount: string, notes: string, scene: Scene, how: How, at: number): Promise<number> {
-  const database = join(mount, nameOf(how, at))
-  const about = `${how} call ${at}`
-  await using survivor = new OldSqlite(database)
-  await survivor.sql(`PRAGMA journal_mode = ${scene.name.startsWith('WAL') ? 'WAL' : 'DELETE'}`)
-  await survivor.sql('BEGIN')
-  await survivor.sql('CREATE TABLE entry (n INTEGER PRIMARY KEY, filler BLOB)')
-  await survivor.sql('CREATE TABLE tally (entries INTEGER)')
-  await survivor.sql(
-    `INSERT INTO entry WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < ${ROWS}) SELECT i, randomblob(500) FROM r`,
-  )
-  await survivor.sql(`INSERT INTO tally VALUES (${ROWS})`)
-  await survivor.sql('COMMIT')
+/** A mount with two connections that live through all of a scene, and one victim after the other, each with a database of its own. */
+class Stage implements AsyncDisposable {
+  readonly #mount: string
+  readonly #scene: Scene
+  readonly #victims: Victims
+  readonly #survivor: OldSqlite
+  readonly #fresh: OldSqlite
 
-  const { outcome, calls } = await runVictim({ database, notes, how, at, window: scene.window, pragmas: scene.pragmas })
-  const seen = await survivor.value('SELECT count(*) FROM entry')
-  if (outcome === 'committed') expect(seen, about).toBe(ROWS + 1)
+  private constructor(mount: string, scene: Scene, victims: Victims) {
+    this.#mount = mount
+    this.#scene = scene
+    this.#victims = victims
+    this.#survivor = new OldSqlite(':memory:')
+    this.#fresh = new OldSqlite(':memory:')
+  }
+
+  static async set(mount: string, notes: string, scene: Scene): Promise<Stage> {
+    return new Stage(mount, scene, await Victims.start(notes, scene.library ?? 'system'))
+  }
+
+  /** One victim's end, with the survivor's connection open. */
+  async play(how: How, at: number): Promise<VictimEnd> {
+    const { name, window, pragmas } = this.#scene
+    const database = this.#path(how, at)
+    const survivor = this.#survivor
+    await survivor.open(database)
+    await survivor.sql(`PRAGMA journal_mode = ${name.startsWith('WAL') ? 'WAL' : 'DELETE'}`)
+    await survivor.sql('BEGIN')
+    await survivor.sql('CREATE TABLE entry (n INTEGER PRIMARY KEY, filler BLOB)')
+    await survivor.sql('CREATE TABLE tally (entries INTEGER)')
+    await survivor.sql(
+      `INSERT INTO entry WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < ${ROWS}) SELECT i, randomblob(500) FROM r`,
+    )
+    await survivor.sql(`INSERT INTO tally VALUES (${ROWS})`)
+    await survivor.sql('COMMIT')
+    return this.#victims.run({ database, how, at, window, pragmas })
+  }
+
+  /** And what is found and done after it; the number of its calls where it ended by itself. */
+  async playOn(how: How, at: number): Promise<number> {
+    const { outcome, calls } = await this.play(how, at)
+    const about = `${how} call ${at}`
+    const seen = await found(this.#survivor, about)
+    if (outcome === 'committed') expect(seen, about).toBe(ROWS + 1)
+    await this.#survivor.sql('INSERT INTO entry VALUES (200, randomblob(900))')
+    await this.#survivor.sql('UPDATE tally SET entries = entries + 1')
+
+    const fresh = this.#fresh
+    await fresh.open(this.#path(how, at))
+    expect(await fresh.value('PRAGMA integrity_check'), about).toBe('ok')
+    expect(await fresh.value('SELECT count(*) FROM entry'), about).toBe(seen + 1)
+    expect(await fresh.value('SELECT entries FROM tally'), about).toBe(seen + 1)
+    await fresh.open(':memory:')
+    if (outcome === 'killed') return KILLED
+    return outcome === 'error' ? FAILED : calls
+  }
+
+  /** A fresh connection finds the transaction whole, or nothing of it, and can write. */
+  async isWhole(how: How, at: number): Promise<void> {
+    const about = `${how} call ${at}`
+    await this.#fresh.open(this.#path(how, at))
+    expect(await this.#fresh.value('PRAGMA integrity_check'), about).toBe('ok')
+    await found(this.#fresh, about)
+    await this.#fresh.sql('INSERT INTO entry VALUES (300, randomblob(900))')
+  }
+
+  /** Closes its connections, as SQLite does it. */
+  async close(): Promise<void> {
+    await this.#survivor.close()
+    await this.#fresh.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#victims[Symbol.asyncDispose]()
+    await this.#survivor[Symbol.asyncDispose]()
+    await this.#fresh[Symbol.asyncDispose]()
+  }
+
+  #path(how: How, at: number): string {
+    return join(this.#mount, `${how}-${at}.db`)
+  }
+}
+
+/** How many entries a connection sees: with the victim's transaction or without, nothing between. */
+async function found(connection: OldSqlite, about: string): Promise<number> {
+  const seen = await connection.value('SELECT count(*) FROM entry')
   expect([ROWS, ROWS + 1], about).toContain(seen)
-  expect(await survivor.value('SELECT entries FROM tally'), about).toBe(seen)
-  // What was not committed changed nothing.
-  const changed = await survivor.value('SELECT count(*) FROM entry WHERE n <= 12 AND length(filler) = 700')
+  expect(await connection.value('SELECT entries FROM tally'), about).toBe(seen)
+  const changed = await connection.value('SELECT count(*) FROM entry WHERE n <= 12 AND length(filler) = 700')
   expect(changed, about).toBe(seen === ROWS + 1 ? 12 : 0)
-  await survivor.sql('INSERT INTO entry VALUES (200, randomblob(900))')
-  await survivor.sql('UPDATE tally SET entries = entries + 1')
+  return seen as number
+}
 
-  await using fresh = new OldSqlite(database)
-  expect(await fresh.value('PRAGMA integrity_check'), about).toBe('ok')
-  expect(await fresh.value('SELECT count(*) FROM entry'), about).toBe((seen as number) + 1)
-  expect(await fresh.value('SELECT entries FROM tally'), about).toBe((seen as number) + 1)
-  await fresh.close()
-  await survivor.close()
-  if (outcome === 'killed') return KILLED
-  return outcome === 'error' ? FAILED : calls
+/** By database: its log's last transaction. */
+function positionsOf(data: string): Map<string, Position> {
+  const logs = listLogs(nodeFiles, data)
+  return new Map(logs.map((name) => [name, inspectLog(nodeFiles, logDirectory(data, name)).last]))
 }
 
 /** Those whose pages a later transaction of the log took back: where there are more of them than where nothing happened. */
-function countAbandoned(data: string): number {
-  const plain = transactionsOf(data, nameOf('after', 0))
-  const all = listLogs(nodeFiles, data).map((database) => transactionsOf(data, database))
-  return all.filter((transactions) => transactions > plain).length
-}
-
-function transactionsOf(data: string, database: string): bigint {
-  return inspectLog(nodeFiles, logDirectory(data, database)).last.txid
-}
-
-function nameOf(how: How, at: number): string {
-  return `${how}-${at}.db`
+function countAbandoned(positions: ReadonlyMap<string, Position> | undefined): number {
+  const plain = positions?.get('after-0.db')?.txid ?? 0n
+  return [...(positions?.values() ?? [])].filter(({ txid }) => txid > plain).length
 }

@@ -4,7 +4,13 @@ import json
 import sqlite3
 import sys
 
-connection = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None)
+
+
+def connect(path):
+    return sqlite3.connect(path, timeout=20, isolation_level=None)
+
+
+connection = connect(sys.argv[1])
 
 
 def write(order):
@@ -24,7 +30,11 @@ def write(order):
 for line in sys.stdin:
     order = json.loads(line)
     try:
-        if "sql" in order:
+        if "open" in order:
+            connection.close()
+            connection = connect(order["open"])
+            answer = {}
+        elif "sql" in order:
             answer = {"result": connection.execute(order["sql"]).fetchall()}
         else:
             answer = {"result": write(order)}

@@ -25,6 +25,11 @@ export class OldSqlite implements AsyncDisposable {
     this.#lines = createInterface({ input: this.#child.stdout })
   }
 
+  /** Closes its connection, and has one of another database from now on. */
+  async open(path: string): Promise<void> {
+    await this.#ask({ open: path })
+  }
+
   async sql(sql: string): Promise<unknown[][]> {
     return (await this.#ask({ sql })) as unknown[][]
   }

@@ -79,18 +79,21 @@ class KillRun {
     const { kills, hooks } = this.#options
     await this.#start()
     this.#startApplications()
+    await this.#applicationsWork()
     while (this.#kills < kills) {
-      await this.#applicationsWork()
       await sleep(this.#random.next() * MAX_LOAD_MS)
       await this.#kill()
       if (this.#random.integer(1, DOUBLE_KILL_EVERY) === 1 && this.#kills < kills) await this.#killDuringRecovery()
       const acknowledged = this.#snapshotAcknowledged()
       this.#require(await hooks?.whileDown?.(this.#data))
       const node = await this.#start()
-      this.#require(await this.#blame(check(this.#mount, acknowledged)))
+      const [findings] = await Promise.all([
+        this.#blame(check(this.#mount, acknowledged)),
+        this.#applicationsWork(),
+      ])
+      this.#require(findings)
       this.#require(await hooks?.afterRestart?.(node))
     }
-    await this.#applicationsWork()
     await this.#finish()
     return { kills: this.#kills, acknowledged: this.#applications.reduce((sum, one) => sum + one.acknowledged(), 0) }
   }

@@ -1,0 +1,33 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import Database from 'better-sqlite3'
+import type { VictimOrder } from './victims.ts'
+
+/** The transaction of victims.py with better-sqlite3's SQLite; the interposer is in its environment. */
+const { database, pragmas, window, env } = JSON.parse(process.argv[2] ?? '') as VictimOrder
+const armed = env.INTERPOSER_ARMED
+const arm = () => {
+  writeFileSync(armed, '')
+}
+
+const connection = new Database(database, { timeout: 20_000 })
+for (const pragma of pragmas) connection.pragma(pragma)
+let said = 'committed'
+try {
+  if (window === 'transaction') arm()
+  connection.exec('BEGIN IMMEDIATE')
+  connection.exec('INSERT INTO entry VALUES (100, randomblob(600))')
+  connection.exec('UPDATE entry SET filler = randomblob(700) WHERE n <= 12')
+  connection.exec('UPDATE tally SET entries = entries + 1')
+  if (window === 'commit') arm()
+  connection.exec('COMMIT')
+} catch (error) {
+  said = `error: ${String(error)}`
+} finally {
+  rmSync(armed)
+}
+process.stdout.write(said)
+try {
+  connection.close()
+} catch {
+  // What it was told at its end was said already.
+}
