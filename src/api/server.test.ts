@@ -29,6 +29,16 @@ const STATUS: NodeStatus = {
       logBytes: 1234,
       commitCount: 42,
       backup: { txid: '0000000000000029', lagMs: 1500 },
+      checkpoint: {
+        walBytes: 32992,
+        isGuarded: true,
+        count: 3,
+        totalMs: 2500,
+        lastMs: 12,
+        alarms: 1,
+        frames: 8,
+        left: 2,
+      },
     },
   ],
 }
@@ -105,6 +115,13 @@ test('metrics tell of each database', async () => {
     'ltxd_db_commit_count{db="a \\"b\\".db"} 42',
     'ltxd_db_backup_txid{db="a \\"b\\".db"} 41',
     'ltxd_db_backup_lag_seconds{db="a \\"b\\".db"} 1.5',
+    'ltxd_db_wal_bytes{db="a \\"b\\".db"} 32992',
+    'ltxd_db_wal_frames_left{db="a \\"b\\".db"} 2',
+    'ltxd_db_checkpoint_guarded{db="a \\"b\\".db"} 1',
+    'ltxd_db_checkpoint_count{db="a \\"b\\".db"} 3',
+    'ltxd_db_checkpoint_last_seconds{db="a \\"b\\".db"} 0.012',
+    'ltxd_db_checkpoint_seconds_total{db="a \\"b\\".db"} 2.5',
+    'ltxd_db_wal_guard_alarms_total{db="a \\"b\\".db"} 1',
   ]) {
     expect(text).toContain(line + '\n')
   }

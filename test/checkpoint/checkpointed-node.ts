@@ -45,6 +45,11 @@ export class CheckpointedNode implements AsyncDisposable {
     return statSync(`${this.behind(name)}-wal`, { throwIfNoEntry: false })?.size ?? 0
   }
 
+  /** How often the WAL has begun anew since it was made: its header's checkpoint sequence number. */
+  walSequence(name: string): number {
+    return readFileSync(`${this.behind(name)}-wal`).readUInt32BE(12)
+  }
+
   hasWal(name: string): boolean {
     return existsSync(`${this.behind(name)}-wal`)
   }

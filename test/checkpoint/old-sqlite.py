@@ -10,6 +10,8 @@ def connect(path):
     return sqlite3.connect(path, timeout=20, isolation_level=None)
 
 
+if sqlite3.sqlite_version_info >= (3, 51, 3):
+    sys.exit(f"SQLite {sqlite3.sqlite_version} has no WAL-reset bug: a python3 with an older one is needed on the PATH")
 connection = connect(sys.argv[1])
 
 

@@ -12,7 +12,7 @@ export type CheckpointKind = 'PASSIVE' | 'FULL' | 'RESTART' | 'TRUNCATE'
 /** What each explicit checkpoint said, by its kind: 1 is busy. */
 export type Said = Partial<Record<CheckpointKind, number[]>>
 
-/** A connection of the SQLite that the machine has, through Python: usually one that still has the WAL-reset bug. */
+/** A connection of the SQLite that the machine has, through Python: one that still has the WAL-reset bug. */
 export class OldSqlite implements AsyncDisposable {
   readonly #child: ChildProcessWithoutNullStreams
   readonly #lines: Interface

@@ -87,10 +87,7 @@ class KillRun {
       const acknowledged = this.#snapshotAcknowledged()
       this.#require(await hooks?.whileDown?.(this.#data))
       const node = await this.#start()
-      const [findings] = await Promise.all([
-        this.#blame(check(this.#mount, acknowledged)),
-        this.#applicationsWork(),
-      ])
+      const [findings] = await Promise.all([this.#blame(check(this.#mount, acknowledged)), this.#applicationsWork()])
       this.#require(findings)
       this.#require(await hooks?.afterRestart?.(node))
     }

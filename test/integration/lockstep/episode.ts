@@ -305,6 +305,7 @@ export class Episode {
     }
     if (this.random.integer(1, 3) === 1) await this.main.compareShared(when)
     else await this.main.compareLog(when)
+    await this.main.compareBehind(when)
   }
 
   private newPlaces(): Places {
