@@ -16,13 +16,13 @@ export const memory: Row = {
       const client = bench.client()
       await client.create(databaseOn(side, ID, 'WAL', 'NORMAL'))
       await client.measure({ kind: 'fill', megabytes }, megabytes / 10)
-      const [pid = 0] = side.daemonPids ?? []
+      const { daemonPid = 0 } = side
       const looks: number[] = []
       for (let look = 1; look <= LOOKS; look++) {
         bench.options.progress(`memory: look ${look} of ${LOOKS}`)
         await client.measure({ kind: look % 2 === 0 ? 'read' : 'update' }, 1)
         await sleep(LOOK_EVERY_MS)
-        looks.push(processTree(pid).reduce((sum, one) => sum + memoryBytes(one), 0) / 1e6)
+        looks.push(processTree(daemonPid).reduce((sum, one) => sum + memoryBytes(one), 0) / 1e6)
       }
       return [
         { id: ID, what: `memory in MB, all processes, a database of ${megabytes} MB`, ltxd: { value: median(looks) } },

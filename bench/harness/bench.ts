@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Cleanup } from '../../test/harness/cleanup.ts'
 import { LtxdNode, type NodeOptions } from '../../test/harness/ltxd-node.ts'
-import { processorTimeUs } from '../../test/harness/processes.ts'
+import { processorTimeUs, processTree } from '../../test/harness/processes.ts'
 import { DeadlineError } from '../../test/harness/wait.ts'
 import { Client, ClientError } from './client-process.ts'
 import { summarize, type Line, type Outcome, type Round } from './figures.ts'
@@ -12,8 +12,8 @@ import { pinToFirstCore } from './pinning.ts'
 export interface Side {
   readonly name: 'native' | 'ltxd'
   readonly directory: string
-  /** The processes whose work counts as the daemon's. */
-  readonly daemonPids?: readonly number[]
+  /** The daemon: its work counts, and that of all that it has started, such as the local client. */
+  readonly daemonPid?: number
 }
 
 export interface BenchOptions {
@@ -80,7 +80,7 @@ export class Bench {
     const node = this.node(options)
     await node.mounted()
     try {
-      return await use([native, { name: 'ltxd', directory: node.options.mount, daemonPids: [node.pid] }])
+      return await use([native, { name: 'ltxd', directory: node.options.mount, daemonPid: node.pid }])
     } catch (error) {
       throw node.explain(error)
     } finally {
@@ -181,6 +181,8 @@ class Turn {
   }
 
   #daemonTimeUs(): number | undefined {
-    return this.side.daemonPids?.reduce((sum, pid) => sum + (processorTimeUs(pid) ?? 0), 0)
+    const { daemonPid } = this.side
+    if (daemonPid === undefined) return undefined
+    return processTree(daemonPid).reduce((sum, pid) => sum + (processorTimeUs(pid) ?? 0), 0)
   }
 }

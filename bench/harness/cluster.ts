@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { fetchStatus } from '../../src/api/client.ts'
 import type { DatabaseStatus } from '../../src/api/status.ts'
 import type { LtxdNode } from '../../test/harness/ltxd-node.ts'
-import { processTree } from '../../test/harness/processes.ts'
 import { freePort } from '../../test/harness/s3-server.ts'
 import { until } from '../../test/harness/wait.ts'
 import type { Bench, Side } from './bench.ts'
@@ -24,9 +23,9 @@ export class Member {
     return this.node.options.mount
   }
 
-  /** As a side of a comparison. Not before the node follows: its local client counts as part of it. */
+  /** As a side of a comparison. */
   side(): Side {
-    return { name: 'ltxd', directory: this.mount, daemonPids: processTree(this.node.pid) }
+    return { name: 'ltxd', directory: this.mount, daemonPid: this.node.pid }
   }
 
   /** undefined while the node does not answer, or has no such database. */

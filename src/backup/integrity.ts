@@ -21,6 +21,9 @@ export function assertIntegrity(path: string): void {
   throw new IntegrityError(path, problem)
 }
 
+/** Closed ones, kept: better-sqlite3 12 can abort the process when Node.js 24.19 or later collects one; 13 needs Node.js 22. */
+const closed: Database.Database[] = []
+
 function findProblem(path: string): string | undefined {
   try {
     const database = new Database(path, { fileMustExist: true })
@@ -30,6 +33,7 @@ function findProblem(path: string): string | undefined {
       return findings.length === 1 && findings[0] === 'ok' ? undefined : findings.join('; ')
     } finally {
       database.close()
+      closed.push(database)
     }
   } catch (error) {
     return errorMessage(error)

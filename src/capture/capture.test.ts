@@ -75,7 +75,7 @@ function lockstep(runSeed: number): { transactions: number } {
 
 test(
   `I1, I2: whatever the SQL and however its writes are cut, the log says what SQLite sees (SEED=${seed} RUNS=${runs})`,
-  { timeout: 20_000 + runs * 5_000 },
+  { timeout: 60_000 + runs * 5_000 },
   () => {
     let transactions = 0
     for (let i = 0; i < runs; i++) {

@@ -27,7 +27,7 @@ data:
     # size: 1GB
   # The log is a series of files of about this size.
   # segment-size: 16MB
-  # Who checkpoints a WAL database that several connections have open: ltxd (no commit ever pays for it, and SQLite's WAL-reset bug cannot
+  # Who checkpoints a WAL database that several connections have open: ltxd (commits hardly pay for it, and SQLite's WAL-reset bug cannot
   # happen), or the application.
   # checkpoint: ltxd
 

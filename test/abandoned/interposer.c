@@ -4,7 +4,7 @@
  * INTERPOSER_DIRECTORY  only calls on files below count
  * INTERPOSER_ARMED      only calls while this file exists count; it is outside of that directory
  * INTERPOSER_AT         the call that it is about, from 1 on; 0: none
- * INTERPOSER_HOW        before, after: SIGKILL there; fail: EIO instead of the call; lie: EIO after it
+ * INTERPOSER_HOW        after: SIGKILL after it; fail: EIO instead of the call; lie: EIO after it
  * INTERPOSER_COUNT      a file that gets the number of calls when the process ends by itself
  */
 #define _GNU_SOURCE
@@ -34,9 +34,7 @@ static int counts(int fd) {
 /* Which of the four it is now; NULL: let it through. */
 static const char *due(int counted) {
   if (!counted || ++calls != atol(getenv("INTERPOSER_AT"))) return NULL;
-  const char *how = getenv("INTERPOSER_HOW");
-  if (strcmp(how, "before") == 0) kill(getpid(), SIGKILL);
-  return how;
+  return getenv("INTERPOSER_HOW");
 }
 
 static long finish(const char *how, long result) {
@@ -91,7 +89,7 @@ RESIZE(ftruncate64)
     void *argument = va_arg(list, void *);                                         \
     va_end(list);                                                                  \
     const char *mode = getenv("INTERPOSER_HOW");                                   \
-    int kills = mode != NULL && (strcmp(mode, "before") == 0 || strcmp(mode, "after") == 0); \
+    int kills = mode != NULL && strcmp(mode, "after") == 0; \
     const char *how = due(kills && command == F_SETLK && counts(fd));              \
     return PASS(((int (*)(int, int, void *))REAL(#name))(fd, command, argument));  \
   }
@@ -101,7 +99,7 @@ CONTROL(fcntl64)
 int unlink(const char *path) {
   static int (*real)(const char *);
   const char *directory = getenv("INTERPOSER_DIRECTORY"), *armed = getenv("INTERPOSER_ARMED"), *mode = getenv("INTERPOSER_HOW");
-  int kills = mode != NULL && (strcmp(mode, "before") == 0 || strcmp(mode, "after") == 0);
+  int kills = mode != NULL && strcmp(mode, "after") == 0;
   int counted = kills && directory != NULL && armed != NULL && strncmp(path, directory, strlen(directory)) == 0 && access(armed, F_OK) == 0;
   const char *how = due(counted);
   return PASS(((int (*)(const char *))REAL("unlink"))(path));

@@ -12,8 +12,8 @@ import { within } from '../harness/wait.ts'
 
 const run = promisify(execFile)
 
-/** Where an application is ended (SIGKILL `before` or `after` a call), or told of an error instead of the call (`fail`) or after it (`lie`). */
-export type How = 'before' | 'after' | 'fail' | 'lie'
+/** Where an application is ended (SIGKILL `after` a call), or told of an error instead of the call (`fail`) or after it (`lie`). */
+export type How = 'after' | 'fail' | 'lie'
 
 export interface VictimOptions {
   readonly database: string

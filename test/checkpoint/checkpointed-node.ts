@@ -5,7 +5,7 @@ import type { DatabaseStatus, NodeStatus } from '../../src/api/status.ts'
 import { digestOfFile } from '../harness/in-process/verdict.ts'
 import { LogFollower } from '../harness/log-follower.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
-import { processTree, signalProcess } from '../harness/processes.ts'
+import { localClients, signalProcess } from '../harness/processes.ts'
 import { until } from '../harness/wait.ts'
 
 const DEADLINE_MS = 20_000
@@ -74,10 +74,7 @@ export class CheckpointedNode implements AsyncDisposable {
 
   /** Its process; undefined while there is none. */
   get client(): number | undefined {
-    return processTree(this.node.pid).find((pid) => {
-      const file = `/proc/${pid}/cmdline`
-      return existsSync(file) && readFileSync(file, 'utf8').startsWith('ltxd: local client')
-    })
+    return localClients(this.node.pid)[0]
   }
 
   killClient(): void {

@@ -1,8 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClusterMember } from '../harness/cluster.ts'
-import { processTree, signalProcess } from '../harness/processes.ts'
+import { localClients, signalProcess } from '../harness/processes.ts'
 import { Random } from '../harness/random.ts'
 import { until } from '../harness/wait.ts'
 import { losses } from './acknowledgements.ts'
@@ -12,14 +12,6 @@ import { WrittenCluster } from './written-cluster.ts'
 const KILLS = Number(process.env['KILLS'] ?? 3)
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 const MAX_LOAD_MS = 300
-
-/** The processes of a node's local client: none just now, or one. */
-function localClients(member: ClusterMember): number[] {
-  return processTree(member.node.pid).filter((pid) => {
-    const file = `/proc/${pid}/cmdline`
-    return existsSync(file) && readFileSync(file, 'utf8').startsWith('ltxd: local client')
-  })
-}
 
 function log(member: ClusterMember): string {
   return readFileSync(member.node.options.logFile, 'utf8')
@@ -58,9 +50,9 @@ test(
     let snapshots = 0
     await withReplica(async (replica) => {
       const before = log(replica).length
-      const pid = await until('a local client', 10_000, () => localClients(replica)[0])
+      const pid = await until('a local client', 10_000, () => localClients(replica.node.pid)[0])
       signalProcess(pid, 'SIGKILL')
-      await until('another local client', 20_000, () => localClients(replica).some((other) => other !== pid))
+      await until('another local client', 20_000, () => localClients(replica.node.pid).some((other) => other !== pid))
       snapshots += log(replica).slice(before).split('taking a snapshot').length - 1
     })
     console.log(`snapshots for ${KILLS} kills of the local client: ${snapshots}`)

@@ -51,7 +51,7 @@ describe('attributes', () => {
     await shell(served.mount, 'echo > written; touch touched')
     const [written, touched] = [await fs.stat(served.at('written')), await fs.stat(served.at('touched'))]
     expect(touched.mtimeMs).toBeGreaterThan(written.mtimeMs - 20)
-    expect(Math.abs(touched.mtimeMs - Date.now())).toBeLessThan(5000)
+    expect(Math.abs(touched.mtimeMs - Date.now())).toBeLessThan(60_000)
   })
 
   it('the modification time follows writes and truncation, the directory’s its changes', async () => {

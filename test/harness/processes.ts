@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 /** Processes by pid, from /proc. */
 
@@ -18,6 +18,14 @@ export function processTree(pid: number): number[] {
   const tree = [pid]
   for (let i = 0; i < tree.length; i++) tree.push(...(children.get(tree[i] as number) ?? []))
   return tree
+}
+
+/** The processes of a node's local client: none just now, or one. */
+export function localClients(nodePid: number): number[] {
+  return processTree(nodePid).filter((pid) => {
+    const file = `/proc/${pid}/cmdline`
+    return existsSync(file) && readFileSync(file, 'utf8').startsWith('ltxd: local client')
+  })
 }
 
 /** User and system time of a process, all its threads together; undefined when it is gone. */

@@ -24,7 +24,7 @@ export class Application {
     this.connection(name).exec(sql)
   }
 
-  /** On a second connection, which lives as long. */
+  /** On a second connection, beside the one that is open. */
   beside(sql: string, name = 'a.db'): void {
     const connection = this.engine.open(name)
     connection.exec(sql)
