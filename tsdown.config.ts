@@ -1,11 +1,12 @@
 import { defineConfig } from 'tsdown'
 
-/** The command line, the data plane's worker thread, a replica's local client, libfuse's process, and what is public: the LTX library, and asking workers for work. */
+/** The command line, the data plane's worker threads, a replica's local client, libfuse's process, and what is public: the LTX library, and asking workers for work. */
 export default defineConfig({
   entry: {
     cli: 'src/cli/main.ts',
     dataplane: 'src/node/dataplane-thread.ts',
     'sync-thread': 'src/node/sync-thread.ts',
+    'keep-awake': 'src/node/keep-awake-thread.ts',
     'local-client': 'src/apply/client/main.ts',
     'fuse-bridge': 'src/fuse/bridge/main.ts',
     ltx: 'src/ltx/mod.ts',

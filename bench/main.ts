@@ -1,6 +1,6 @@
 import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { Cleanup } from '../test/harness/cleanup.ts'
 import { mountsBelow } from '../test/harness/mounts.ts'
 import { Bench } from './harness/bench.ts'
@@ -23,6 +23,7 @@ interface Options {
   readonly backup: boolean
   readonly oneCore: boolean
   readonly plainFiles: boolean
+  readonly latency: 'normal' | 'low'
   readonly megabytes: number
   readonly cores: number
 }
@@ -44,6 +45,7 @@ const program = new Command('bench')
   .option('--backup', 'let the node back up to a directory meanwhile', false)
   .option('--one-core', 'keep the clients and the node on one core', false)
   .option('--plain-files', 'to the node no file is a database: what the mount alone costs', false)
+  .addOption(new Option('--latency <policy>', "the node's fuse.latency").choices(['normal', 'low']).default('normal'))
   .option(
     '--megabytes <n>',
     'size of the database that a new replica fetches, of the large one of commit-by-size, and of that of memory',
@@ -102,6 +104,7 @@ async function run(names: readonly string[], options: Options): Promise<number> 
         withBackup: options.backup,
         oneCore: options.oneCore,
         plainFiles: options.plainFiles,
+        latency: options.latency,
         megabytes: options.megabytes,
         progress,
       },
@@ -117,6 +120,7 @@ async function run(names: readonly string[], options: Options): Promise<number> 
       withBackup: options.backup,
       oneCore: options.oneCore,
       plainFiles: options.plainFiles,
+      latency: options.latency,
       lines,
     }
     progress('')

@@ -26,6 +26,8 @@ export interface BenchOptions {
   readonly oneCore: boolean
   /** The node serves databases as files like any other. */
   readonly plainFiles: boolean
+  /** The node's `fuse.latency`. */
+  readonly latency: 'normal' | 'low'
   /** Size of the database that a new replica fetches. */
   readonly megabytes: number
   readonly progress: (text: string) => void
@@ -69,7 +71,10 @@ export class Bench {
     const native: Side = { name: 'native', directory: join(base, 'native') }
     mkdirSync(native.directory, { recursive: true })
     const config = join(base, 'ltxd.yml')
-    writeFileSync(config, this.options.plainFiles ? 'fuse: { databases: [none] }\n' : '')
+    writeFileSync(
+      config,
+      `fuse: { latency: ${this.options.latency}${this.options.plainFiles ? ', databases: [none]' : ''} }\n`,
+    )
     const options: NodeOptions = {
       arguments: ['--config', config],
       mount: join(base, 'mount'),

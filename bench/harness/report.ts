@@ -13,6 +13,7 @@ export interface Report {
   readonly withBackup: boolean
   readonly oneCore: boolean
   readonly plainFiles?: boolean
+  readonly latency?: 'normal' | 'low'
   readonly lines: readonly Line[]
 }
 
@@ -37,6 +38,7 @@ export function renderReport(report: Report): string {
       `Node ${machine.node}, SQLite ${machine.sqlite}`,
     `Medians of ${report.rounds} rounds of ${report.seconds} s, native and ltxd in turn; ` +
       `${report.withBackup ? 'the node backs up to a directory' : 'no backup'}; ${report.oneCore ? 'clients and node on one core' : 'no process is pinned to a core'}.`,
+    ...(report.latency === 'low' ? ['fuse.latency: low.'] : []),
     ...(report.plainFiles === true ? ['To the node no file is a database: it captures nothing.'] : []),
     '',
     renderTable(COLUMNS, report.lines.map(cells)),

@@ -29,6 +29,8 @@ export interface FuseConfig {
   readonly allowOther: boolean
   /** Who speaks with the kernel: this process, or libfuse in one of its own. */
   readonly driver: 'direct' | 'fuse-native'
+  /** `low`: a core is kept from halting while requests come, at the cost of its idle time. */
+  readonly latency: 'normal' | 'low'
   /** Patterns of paths on the mount (util/glob.ts): which files are databases. */
   readonly databases: readonly string[]
   /** All others are served as plain files, or refused. */

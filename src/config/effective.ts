@@ -13,6 +13,7 @@ export function toFileValue(config: Config): Record<string, unknown> {
       ...(fuse.dir === undefined ? {} : { dir: literal(fuse.dir) }),
       'allow-other': fuse.allowOther,
       driver: fuse.driver,
+      latency: fuse.latency,
       databases: fuse.databases.map(literal),
       'other-files': fuse.otherFiles,
     },

@@ -27,7 +27,6 @@ const RULES: readonly Rule[] = [
     instead: 'not supported: what an application syncs is synced; choose with PRAGMA synchronous',
   },
   { path: ['strict-verify'], accepts: [false], instead: 'not supported by this version' },
-  { path: ['fuse', 'latency'], instead: 'not supported by this version' },
   { path: ['fuse', 'debug'], accepts: [false], instead: 'not supported: use log.level: trace' },
   { path: ['data', 'compress'], accepts: [true], instead: 'not supported: transactions are always compressed' },
   { path: ['data', 'retention-monitor-interval'], instead: 'not supported: retention needs no interval of its own' },

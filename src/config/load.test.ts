@@ -19,7 +19,7 @@ function problems(text: string, options: LoadOptions = {}): string[] {
 
 test('without a file and flags everything has its default', () => {
   expect(loadConfig({ places: [] })).toEqual({
-    fuse: { allowOther: false, driver: 'direct', databases: ['**'], otherFiles: 'serve' },
+    fuse: { allowOther: false, driver: 'direct', latency: 'normal', databases: ['**'], otherFiles: 'serve' },
     data: {
       dir: resolve('ltxd-data'),
       retention: { ageMs: 600_000, sizeBytes: 1e9 },
@@ -89,7 +89,10 @@ test('flags stand above the file, and their errors name the flag', () => {
 
 describe('an error names line and key', () => {
   test.each([
-    ['fuse:\n  dir: /a\n  dri: direct\n', 'ltxd.yml:3: fuse.dri: unknown key; known here: dir, allow-other, driver'],
+    [
+      'fuse:\n  dir: /a\n  dri: direct\n',
+      'ltxd.yml:3: fuse.dri: unknown key; known here: dir, allow-other, driver, latency',
+    ],
     ['fuse:\n  driver: libfuse\n', 'ltxd.yml:2: fuse.driver: "libfuse" is not one of direct, fuse-native'],
     [
       'fuse:\n  driver: fuse-native\nlease:\n  consul:\n    url: http://127.0.0.1:8500\n',

@@ -102,6 +102,7 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
       ...(fuse.dir === undefined ? {} : { dir: resolve(fuse.dir) }),
       allowOther: fuse['allow-other'],
       driver: fuse.driver,
+      latency: fuse.latency,
       databases: fuse.databases,
       otherFiles: fuse['other-files'],
     },

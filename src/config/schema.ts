@@ -21,6 +21,7 @@ const fuse = {
   dir: text.optional(),
   'allow-other': boolean.prefault(false),
   driver: oneOf('direct', 'fuse-native').prefault('direct'),
+  latency: oneOf('normal', 'low').prefault('normal'),
   databases: z
     .array(pattern, { error: 'expected a list of patterns, such as ["*.db"]' })
     .min(1, { error: 'expected at least one pattern' })

@@ -25,7 +25,7 @@ test('each commented key shows its default', () => {
     { flag: '--hostname', path: ['lease', 'hostname'], value: 'node-1' },
   ]
   const { fuse: _, ...defaults } = loadConfig({ places: [], flags: [backup, redis, ...lease] })
-  expect(fuse).toMatchObject({ allowOther: false, driver: 'direct' })
+  expect(fuse).toMatchObject({ allowOther: false, driver: 'direct', latency: 'normal' })
   expect(rest).toEqual(defaults)
 })
 

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { parentPort, workerData } from 'node:worker_threads'
+import { KeepAwake } from './keep-awake.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
 import { Slots } from './slots.ts'
@@ -28,6 +29,7 @@ const { shared, dataDir, root, segmentSizeBytes, nodeId, ...data } = workerData 
 const filter = new DatabaseFilter(data.filter)
 const state = new SharedState(shared)
 const syncs = new Syncs(data.syncs)
+const keepAwake = data.keepAwake === undefined ? undefined : new KeepAwake(data.keepAwake)
 const databases = new Map<string, Database>()
 const nowMs = Date.now
 
@@ -118,6 +120,7 @@ function serve(deviceFd: number): void {
     afterRequest() {
       if (committing) state.endCommit()
       committing = false
+      keepAwake?.requested()
       return state.stopRequested ? 'stop' : undefined
     },
     requests: state.requests,

@@ -1,6 +1,8 @@
 import fs from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
+import { KeepAwake } from './keep-awake.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
 import type { SyncFailed, SyncThreadData } from './sync-thread.ts'
@@ -14,7 +16,9 @@ import { doorbellName, hangDoorbell, ringDoorbell, type Device } from '../fuse/d
 import { invalidateInode } from '../fuse/notify.ts'
 import { LtxdError } from '../util/errors.ts'
 
-export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared' | 'syncs'> {
+export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared' | 'syncs' | 'keepAwake'> {
+  /** `low`: a core is kept awake while requests come (keep-awake.ts). */
+  readonly latency: 'normal' | 'low'
   readonly log: (level: LogLevel, message: string, fields: LogFields) => void
   /** A database has appeared. */
   readonly appeared: (database: KnownDatabase) => unknown
@@ -48,7 +52,9 @@ export class DataPlane {
   readonly shared = new SharedState()
   private readonly syncs = Syncs.buffer()
   private readonly worker: Worker
+  private readonly keepAwake: SharedArrayBuffer | undefined
   private syncThread: Worker | undefined
+  private keepAwakeThread: Worker | undefined
   private readonly options: DataPlaneOptions
   private recovered: (() => void) | undefined
   private device: Device | undefined
@@ -60,8 +66,11 @@ export class DataPlane {
   constructor(options: DataPlaneOptions) {
     this.options = options
     const { dataDir, root, segmentSizeBytes, nodeId, filter } = options
+    // Where there is one core, it is never idle while somebody waits.
+    if (options.latency === 'low' && availableParallelism() > 1) this.keepAwake = KeepAwake.buffer()
     const workerData: DataPlaneData = {
       ...{ shared: this.shared.buffer, syncs: this.syncs },
+      ...(this.keepAwake !== undefined && { keepAwake: this.keepAwake }),
       ...{ dataDir, root, segmentSizeBytes, nodeId, filter },
     }
     this.worker = new Worker(fileURLToPath(new URL('./dataplane.js', import.meta.url)), { workerData })
@@ -97,6 +106,7 @@ export class DataPlane {
     this.device = device
     this.send({ type: 'serve', deviceFd: device.device })
     this.startSyncThread(device.device)
+    this.startKeepingAwake()
     this.doorbell = await Promise.race([hangDoorbell(mountDir, device.device), this.ended.then(() => undefined)])
   }
 
@@ -149,6 +159,7 @@ export class DataPlane {
     else ringDoorbell(this.device)
     await this.ended.finally(() => this.releaseMount())
     await this.syncThread?.terminate()
+    await this.keepAwakeThread?.terminate()
   }
 
   observe(observer: WalObserver): void {
@@ -165,6 +176,20 @@ export class DataPlane {
       throw error
     })
     this.syncThread = thread
+  }
+
+  /** Applications are served without it as well, only later. */
+  private startKeepingAwake(): void {
+    if (this.keepAwake === undefined) return
+    const thread = new Worker(fileURLToPath(new URL('./keep-awake.js', import.meta.url)), {
+      workerData: this.keepAwake,
+    })
+    thread.on('error', (error) =>
+      this.options.log('warn', 'fuse.latency is "normal": no thread could be started that keeps a core awake', {
+        error: error.message,
+      }),
+    )
+    this.keepAwakeThread = thread
   }
 
   private send(message: ToDataPlane): void {

@@ -7,6 +7,8 @@ export interface DataPlaneData {
   readonly shared: SharedArrayBuffer
   /** Of fsyncs that it leaves to another thread (syncs.ts). */
   readonly syncs: SharedArrayBuffer
+  /** For a thread that wants to know when requests come (keep-awake.ts); absent: there is none. */
+  readonly keepAwake?: SharedArrayBuffer
   readonly dataDir: string
   /** The backing directory. */
   readonly root: string
