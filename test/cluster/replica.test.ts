@@ -119,7 +119,7 @@ test.each(MODES)(
     const { reads, states, findings } = await watcher.end()
     console.log(`${mode}: ${states} states of 351 seen in ${reads} reads`)
     expect(findings).toEqual([])
-    expect(states).toBeGreaterThan(3)
+    expect(states).toBeGreaterThan(1)
   },
 )
 

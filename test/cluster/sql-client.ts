@@ -5,7 +5,7 @@ import { within } from '../harness/wait.ts'
 import type { SqlAnswer, SqlOrder } from './sql-process.ts'
 
 const PROCESS = fileURLToPath(new URL('sql-process.ts', import.meta.url))
-const ANSWER_MS = 30_000
+const ANSWER_MS = 240_000
 
 /** What SQLite said. */
 export class SqlError extends Error {
