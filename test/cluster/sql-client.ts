@@ -5,7 +5,7 @@ import { within } from '../harness/wait.ts'
 import type { SqlAnswer, SqlOrder } from './sql-process.ts'
 
 const PROCESS = fileURLToPath(new URL('sql-process.ts', import.meta.url))
-const ANSWER_MS = 240_000
+const ANSWER_MS = 30_000
 
 /** What SQLite said. */
 export class SqlError extends Error {
@@ -20,11 +20,13 @@ export class SqlError extends Error {
 /** An application with one connection, in a process of its own, so that a mount which hangs hangs nobody else. */
 export class SqlClient implements AsyncDisposable {
   readonly #child: ChildProcess
+  readonly #answerMs: number
   readonly #answers = new Map<number, (answer: SqlAnswer) => void>()
   #next = 1
 
-  /** Opens the database with the first statement. `timeoutMs`: busy_timeout. */
-  constructor(path: string, { timeoutMs = 0 }: { timeoutMs?: number } = {}) {
+  /** Opens the database with the first statement. `timeoutMs`: busy_timeout; `answerMs`: how long a statement may take before it is taken to hang. */
+  constructor(path: string, { timeoutMs = 0, answerMs = ANSWER_MS }: { timeoutMs?: number; answerMs?: number } = {}) {
+    this.#answerMs = answerMs
     this.#child = spawn(process.execPath, [...TYPESCRIPT_ARGUMENTS, PROCESS, path, String(timeoutMs)], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
@@ -84,7 +86,7 @@ export class SqlClient implements AsyncDisposable {
     const id = this.#next++
     const answered = new Promise<SqlAnswer>((resolve) => this.#answers.set(id, resolve))
     this.#child.send({ id, sql, all } satisfies SqlOrder)
-    const answer = await within(`answer to ${sql.slice(0, 80)}`, ANSWER_MS, answered)
+    const answer = await within(`answer to ${sql.slice(0, 80)}`, this.#answerMs, answered)
     if (answer.error !== undefined) throw new SqlError(answer.error)
     return answer
   }

@@ -7,9 +7,11 @@ import type { Watched } from './watcher.ts'
 /** A reader that watches one database all the time (watcher.ts). */
 export class Watcher {
   readonly #child: ChildProcess
+  #sawSeveral = false
 
   private constructor(child: ChildProcess) {
     this.#child = child
+    child.on('message', (message) => (this.#sawSeveral ||= message === 'several'))
   }
 
   /** Returns when it has the database open. */
@@ -21,8 +23,15 @@ export class Watcher {
     return new Watcher(child)
   }
 
+  /** States enough for an order of them to be seen. */
+  get sawSeveral(): boolean {
+    return this.#sawSeveral
+  }
+
   async end(): Promise<Watched> {
-    const watched = new Promise<Watched>((resolve) => this.#child.once('message', resolve))
+    const watched = new Promise<Watched>((resolve) =>
+      this.#child.on('message', (message: 'several' | Watched) => typeof message === 'object' && resolve(message)),
+    )
     this.#child.send('end')
     return within('what a reader saw', 30_000, watched)
   }

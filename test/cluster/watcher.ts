@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 
 /**
  * A reader that stays open and reads all the time. All rows of `t` hold the same number in any committed state, and it only grows: anything
- * else is a state that never was, or an older one after a newer one (I8). Asked 'end', it prints what it saw as JSON, and ends.
+ * else is a state that never was, or an older one after a newer one (I8). It says 'several' when it has seen SEVERAL states. Asked 'end', it prints what it saw as JSON, and ends.
  *
  *     node --import tsx watcher.ts DB
  */
@@ -12,6 +12,9 @@ export interface Watched {
   readonly states: number
   readonly findings: string[]
 }
+
+/** So many that a state could have come after the wrong one. */
+const SEVERAL = 4
 
 const [path = ''] = process.argv.slice(2)
 const db = new Database(path, { timeout: 10_000, fileMustExist: true, readonly: true })
@@ -35,7 +38,7 @@ function look(): void {
     if (rows >= 0 && seen.rows !== rows) findings.push(`${seen.rows} rows after ${rows}`)
     if (seen.low !== seen.high) findings.push(`a torn state: ${seen.low} to ${seen.high}`)
     if (seen.low < last) findings.push(`${seen.low} after ${last}`)
-    if (seen.low !== last) states++
+    if (seen.low !== last && ++states === SEVERAL) process.send?.('several')
     last = seen.low
     rows = seen.rows
   } catch (error) {
