@@ -4,10 +4,10 @@ import { defineConfig } from 'tsdown'
 export default defineConfig({
   entry: {
     cli: 'src/cli/main.ts',
-    dataplane: 'src/node/dataplane-thread.ts',
-    'sync-thread': 'src/node/sync-thread.ts',
-    'keep-awake': 'src/node/keep-awake-thread.ts',
-    'local-client': 'src/apply/client/main.ts',
+    dataplane: 'src/dataplane/thread.ts',
+    'sync-thread': 'src/dataplane/sync-thread.ts',
+    'keep-awake': 'src/dataplane/keep-awake-thread.ts',
+    'local-client': 'src/replica/client/main.ts',
     'fuse-bridge': 'src/fuse/bridge/main.ts',
     ltx: 'src/ltx/mod.ts',
     workers: 'workers/mod.ts',

@@ -1,5 +1,5 @@
 import { DelayedError, UnrecoverableError, WaitingError, Worker, type Job } from 'bullmq'
-import { loadSdk } from '../src/objectstore/s3-client.ts'
+import { loadSdk } from '../src/objectstore/s3/client.ts'
 import type { Logger } from '../src/util/log.ts'
 import { BUSY, LockLostError, withDatabaseLock } from './database-lock.ts'
 import { databaseId } from './job-ids.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { DEFAULT_SCHEDULE, type BackupSchedule } from '../src/backup/levels.ts'
+import { DEFAULT_SCHEDULE, type BackupSchedule } from '../src/backup/history/levels.ts'
 import { scheduleId } from './job-ids.ts'
 import { parsePayload } from './payloads.ts'
 import { planSchedules, wantedSchedules, type ExistingSchedule, type Schedule } from './schedule-plan.ts'

@@ -1,7 +1,7 @@
 /** Which schedules there should be, and what has to change for that. Pure. */
 
-import type { BackupSchedule } from '../src/backup/levels.ts'
-import { nextBoundary } from '../src/backup/levels.ts'
+import type { BackupSchedule } from '../src/backup/history/levels.ts'
+import { nextBoundary } from '../src/backup/history/levels.ts'
 import { backupId, scheduleId } from './job-ids.ts'
 import type { Payload } from './payloads.ts'
 import type { QueueName } from './queues.ts'

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import { PromptStore } from '../src/backup/prompt-store.ts'
+import { PromptStore } from '../src/objectstore/prompt-store.ts'
 import { openObjectStore } from '../src/objectstore/open.ts'
 import type { ObjectStore } from '../src/objectstore/objectstore.ts'
 

@@ -1,5 +1,5 @@
-import { NO_CHECKSUM, type Header } from '../../src/ltx/header.ts'
-import { toTXID } from '../../src/ltx/types.ts'
+import { NO_CHECKSUM, type Header } from '../../src/ltx/format/header.ts'
+import { toTXID } from '../../src/ltx/format/types.ts'
 import { PAGE_SIZE } from './cost.ts'
 
 /** Headers as the objects of a backup have them: without database checksums. */

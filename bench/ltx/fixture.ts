@@ -2,8 +2,8 @@ import { closeSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } fr
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { compressSync } from 'lz4-napi'
-import { Encoder } from '../../src/ltx/encoder.ts'
-import type { Header } from '../../src/ltx/header.ts'
+import { Encoder } from '../../src/ltx/codec/encoder.ts'
+import type { Header } from '../../src/ltx/format/header.ts'
 import { PAGE_SIZE } from './cost.ts'
 import { changeHeader, snapshotHeader } from './fixture-files.ts'
 

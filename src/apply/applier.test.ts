@@ -7,8 +7,8 @@ import { Applier, type ApplierOptions } from './applier.ts'
 import { ApplyDivergedError, ApplyGapError, UnknownStateError } from './errors.ts'
 import { compacted, MemoryPositions, Source, type SourceState } from './testing.ts'
 import { bytesInMemory, type LtxBytes } from './transaction.ts'
-import type { Position } from '../ltx/types.ts'
-import { LTXError } from '../ltx/errors.ts'
+import type { Position } from '../ltx/format/types.ts'
+import { LTXError } from '../ltx/format/errors.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'ltxd-apply-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))

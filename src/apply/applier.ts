@@ -1,5 +1,5 @@
-import { exchange } from '../capture/pages.ts'
-import { EMPTY_CHECKSUM, lockPgno, toTXID, type Checksum, type Pgno, type Position } from '../ltx/types.ts'
+import { exchange } from '../sqlite/page-table.ts'
+import { EMPTY_CHECKSUM, lockPgno, toTXID, type Checksum, type Pgno, type Position } from '../ltx/format/types.ts'
 import { pagesOf } from '../sqlite/locks.ts'
 import { takeBatch } from './batch.ts'
 import { assertContinues, checksumAfter } from './continues.ts'

@@ -1,6 +1,6 @@
 /** Whether a transaction belongs on a database as it stands, and what the database's checksum is afterwards. */
-import { exchange } from '../capture/pages.ts'
-import { EMPTY_CHECKSUM, lockPgno, nextTXID, type Checksum, type Pgno, type Position } from '../ltx/types.ts'
+import { exchange } from '../sqlite/page-table.ts'
+import { EMPTY_CHECKSUM, lockPgno, nextTXID, type Checksum, type Pgno, type Position } from '../ltx/format/types.ts'
 import { pagesOf } from '../sqlite/locks.ts'
 import { ApplyDivergedError, ApplyGapError, ApplyInvalidError } from './errors.ts'
 import type { Transaction } from './transaction.ts'

@@ -1,4 +1,11 @@
-import { formatChecksum, formatPosition, formatTXID, type Checksum, type Position, type TXID } from '../ltx/types.ts'
+import {
+  formatChecksum,
+  formatPosition,
+  formatTXID,
+  type Checksum,
+  type Position,
+  type TXID,
+} from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 
 /** Another process stands in the way for now: the database lags, nothing is lost, and the next attempt may succeed. */

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import { dirname } from 'node:path'
-import { lockPgno, type Pgno } from '../ltx/types.ts'
+import { lockPgno, type Pgno } from '../ltx/format/types.ts'
 import { JOURNAL_COUNT_AT, marshalJournalSegment, nextJournalSegment } from '../sqlite/journal-write.ts'
 import { parseJournal } from '../sqlite/journal.ts'
 import { nodeFiles, readerOf, withFile } from '../util/files.ts'

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
-import { formatPosition, parsePosition, type Checksum, type Position } from '../ltx/types.ts'
+import { formatPosition, parsePosition, type Checksum, type Position } from '../ltx/format/types.ts'
 import { nodeFiles, readerOf } from '../util/files.ts'
-import { RangeLocks } from './range-locks.ts'
+import { RangeLocks } from '../sqlite/range-locks.ts'
 import { LtxdError } from '../util/errors.ts'
 
 /** Where the positions of a database are remembered. */

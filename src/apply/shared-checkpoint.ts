@@ -1,7 +1,7 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { WalIndexHeader } from '../sqlite/wal-index.ts'
 import { FRAME_HEADER_SIZE, frameField, frameOffset, frameSize } from '../sqlite/wal.ts'
-import type { Pgno } from '../ltx/types.ts'
+import type { Pgno } from '../ltx/format/types.ts'
 import { WalGuardError } from './errors.ts'
 import type { SharedDatabase } from './shared-database.ts'
 import type { SharedWalIndex } from './shared-wal-index.ts'

@@ -9,7 +9,7 @@ import {
 } from '../sqlite/wal-index.ts'
 import { errorCode } from '../util/errors.ts'
 import { nodeFiles } from '../util/files.ts'
-import { RangeLocks } from './range-locks.ts'
+import { RangeLocks } from '../sqlite/range-locks.ts'
 import { WalIndexMarks } from './wal-index-marks.ts'
 
 const { write, checkpoint, read, deadManSwitch } = WAL_INDEX_LOCK

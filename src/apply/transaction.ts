@@ -1,8 +1,8 @@
 import fs from 'node:fs'
-import { pageChecksum } from '../ltx/checksum.ts'
-import { Decoder } from '../ltx/decoder.ts'
-import { hasChecksums, type Header } from '../ltx/header.ts'
-import type { Checksum, Pgno } from '../ltx/types.ts'
+import { pageChecksum } from '../ltx/format/checksum.ts'
+import { Decoder } from '../ltx/codec/decoder.ts'
+import { hasChecksums, type Header } from '../ltx/format/header.ts'
+import type { Checksum, Pgno } from '../ltx/format/types.ts'
 import { nodeFiles, readerOf } from '../util/files.ts'
 
 export interface Page {

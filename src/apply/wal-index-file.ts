@@ -13,7 +13,7 @@ import {
 } from '../sqlite/wal-index.ts'
 import { nodeFiles } from '../util/files.ts'
 import { ApplyBlockedError } from './errors.ts'
-import { RangeLocks } from './range-locks.ts'
+import { RangeLocks } from '../sqlite/range-locks.ts'
 import { WalIndexMarks } from './wal-index-marks.ts'
 
 const { write, checkpoint, recover, read, deadManSwitch } = WAL_INDEX_LOCK

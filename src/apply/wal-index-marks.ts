@@ -10,7 +10,7 @@ import {
 } from '../sqlite/wal-index.ts'
 import { WAL_INDEX_LOCK } from '../sqlite/locks.ts'
 import { nodeFiles, readerOf } from '../util/files.ts'
-import type { RangeLocks } from './range-locks.ts'
+import type { RangeLocks } from '../sqlite/range-locks.ts'
 
 const { read } = WAL_INDEX_LOCK
 

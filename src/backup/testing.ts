@@ -4,12 +4,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
-import { foldChecksum, pageChecksum } from '../ltx/checksum.ts'
+import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
 import { encode } from '../ltx/file.ts'
-import type { Header } from '../ltx/header.ts'
-import { EMPTY_CHECKSUM, toTXID, type Checksum, type Position, type TXID } from '../ltx/types.ts'
+import type { Header } from '../ltx/format/header.ts'
+import { EMPTY_CHECKSUM, toTXID, type Checksum, type Position, type TXID } from '../ltx/format/types.ts'
 import type { LogRecord, LogView } from '../log/view.ts'
-import type { BackupLogger, Clock } from './clock.ts'
+import type { BackupLogger, Clock } from '../util/clock.ts'
 
 /** The seed of this run, for a test's name: `LTXD_SEED=… npx vitest …` plays it again. */
 export const SEED = Number(process.env.LTXD_SEED ?? Math.floor(Math.random() * 2 ** 31))

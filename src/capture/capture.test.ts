@@ -6,8 +6,8 @@ import { SqliteEngine } from '../../test/harness/in-process/sqlite-engine.ts'
 import { Random } from '../../test/harness/random.ts'
 import { ANY_PAGE_SIZE, Workload } from '../../test/harness/workload.ts'
 import type { WorkloadOptions } from '../../test/harness/workload.ts'
-import type { TXID } from '../ltx/types.ts'
-import { formatPosition } from '../ltx/types.ts'
+import type { TXID } from '../ltx/format/types.ts'
+import { formatPosition } from '../ltx/format/types.ts'
 
 /** SEED replays one run; RUNS makes more of them. */
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))

@@ -1,5 +1,5 @@
-import type { Checksum, Position, TXID } from '../ltx/types.ts'
-import { nextTXID } from '../ltx/types.ts'
+import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
+import { nextTXID } from '../ltx/format/types.ts'
 
 /** What the local client announces before it writes on a replica: the transaction that must come out of it. */
 export interface Expectation {

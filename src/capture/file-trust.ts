@@ -5,7 +5,7 @@ import { damageFound } from './refusal.ts'
 import { FsError } from '../fuse/errno.ts'
 import { writeSynced } from '../log/store.ts'
 import { doubt, forgetCleanStop, identifySegment, writeCleanStop } from '../log/trust.ts'
-import type { Pgno } from '../ltx/types.ts'
+import type { Pgno } from '../ltx/format/types.ts'
 import { parentOf, withFile } from '../util/files.ts'
 
 const { O_RDONLY } = fs.constants

@@ -1,5 +1,5 @@
-import type { Pgno } from '../ltx/types.ts'
-import { lockPgno } from '../ltx/types.ts'
+import type { Pgno } from '../ltx/format/types.ts'
+import { lockPgno } from '../ltx/format/types.ts'
 
 /**
  * `pgnos` (ascending) with every page between the old size and the new one: a transaction that grows the database carries all of

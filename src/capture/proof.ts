@@ -7,9 +7,9 @@
  * bit is not set has found damage, whatever is written meanwhile.
  */
 
-import { pageChecksum } from '../ltx/checksum.ts'
-import type { Checksum, Pgno } from '../ltx/types.ts'
-import { lockPgno } from '../ltx/types.ts'
+import { pageChecksum } from '../ltx/format/checksum.ts'
+import type { Checksum, Pgno } from '../ltx/format/types.ts'
+import { lockPgno } from '../ltx/format/types.ts'
 
 const WORD = { pageSize: 0, sizePages: 1, damaged: 2, ended: 3 } as const
 const HEADER_WORDS = 4

@@ -5,7 +5,7 @@ import type { Expectation } from './expected.ts'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 import { inspectLog } from '../log/open.ts'
 import { logDirectory } from '../log/store.ts'
-import { formatPosition } from '../ltx/types.ts'
+import { formatPosition } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
 
 /** A node's role, as a test sets it. While `isClient`, whoever calls is the local client. */

@@ -11,9 +11,9 @@ import {
   parseWalHeader,
 } from '../sqlite/wal.ts'
 import type { WalHeader } from '../sqlite/wal.ts'
-import { pageChecksum } from '../ltx/checksum.ts'
-import type { Pgno } from '../ltx/types.ts'
-import { lockPgno } from '../ltx/types.ts'
+import { pageChecksum } from '../ltx/format/checksum.ts'
+import type { Pgno } from '../ltx/format/types.ts'
+import { lockPgno } from '../ltx/format/types.ts'
 
 /**
  * Follows a WAL as it is written. Bytes are tracked by offset, never by the sizes of writes: a frame can come in pieces, and a chain of

@@ -1,7 +1,7 @@
 /** How mount.fuse3(8) calls the program that serves a mount it has made. */
 
-import { descriptorOf } from '../fuse/handed-over.ts'
-import { NODE_FLAGS } from './node-options.ts'
+import { descriptorOf } from '../fuse/mount/handed-over.ts'
+import { NODE_FLAGS } from './options/node-options.ts'
 
 /** Options of mount(8) that are ltxd's: those of `ltxd mount` that take a value, and `config`. */
 const OWN = new Set([

@@ -1,6 +1,6 @@
 import { HandoffError } from './errors.ts'
-import type { Event } from './role-events.ts'
-import type { State } from './role-state.ts'
+import type { Event } from './role/role-events.ts'
+import type { State } from './role/role-state.ts'
 
 /** A handoff that somebody asked for: decided by what the node's role then becomes. */
 export class Handoff {

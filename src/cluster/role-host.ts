@@ -1,5 +1,5 @@
-import type { Leader, NodeAddress } from './lease.ts'
-import type { Previous } from './role-state.ts'
+import type { Leader, NodeAddress } from './lease/lease.ts'
+import type { Previous } from './role/role-state.ts'
 
 /**
  * What carries the role out. Methods are called one after the other, never at once, except `extend` and the two that only

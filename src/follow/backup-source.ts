@@ -1,10 +1,10 @@
-import { openInput } from '../backup/objects.ts'
-import { loadHistory, loadMetadata, newestFile, type BackupFile } from '../backup/history.ts'
-import { planNext, type Next } from '../backup/next.ts'
-import { NEWEST } from '../backup/plan.ts'
-import { checksumInBackup } from '../backup/reconcile.ts'
-import { restoreDatabase, type RestoreOptions, type RestoreResult } from '../backup/restore.ts'
-import { formatChecksum, formatTXID, type Checksum, type Position, type TXID } from '../ltx/types.ts'
+import { openInput } from '../backup/history/objects.ts'
+import { loadHistory, loadMetadata, newestFile, type BackupFile } from '../backup/history/history.ts'
+import { planNext, type Next } from '../backup/history/next.ts'
+import { NEWEST } from '../backup/history/plan.ts'
+import { checksumInBackup } from '../backup/ship/reconcile.ts'
+import { restoreDatabase, type RestoreOptions, type RestoreResult } from '../backup/restore/restore.ts'
+import { formatChecksum, formatTXID, type Checksum, type Position, type TXID } from '../ltx/format/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 
 /** One file of the backup that continues the followed database. */

@@ -1,4 +1,4 @@
-import type { Position, TXID } from '../ltx/types.ts'
+import type { Position, TXID } from '../ltx/format/types.ts'
 
 /** What a follower tells of itself. */
 export type FollowEvent =

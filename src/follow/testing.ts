@@ -1,8 +1,8 @@
 import type { LogRecord, LogView } from '../log/view.ts'
-import { unmarshalHeader } from '../ltx/header.ts'
-import { toTXID, type Position, type TXID } from '../ltx/types.ts'
+import { unmarshalHeader } from '../ltx/format/header.ts'
+import { toTXID, type Position, type TXID } from '../ltx/format/types.ts'
 import type { Source } from '../apply/testing.ts'
-import { EMPTY_CHECKSUM } from '../ltx/types.ts'
+import { EMPTY_CHECKSUM } from '../ltx/format/types.ts'
 
 /** The log that a node would have of a source database. */
 export class SourceLog implements LogView {

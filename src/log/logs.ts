@@ -2,7 +2,7 @@ import { openLog } from './open.ts'
 import { removeLog, replaceLog } from './replace.ts'
 import { logDirectory } from './store.ts'
 import type { LogWriter, LogWriterOptions } from './writer.ts'
-import type { Position } from '../ltx/types.ts'
+import type { Position } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 
 /** The logs of a data directory, for appending. */

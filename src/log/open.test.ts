@@ -8,8 +8,8 @@ import { listLogs, readBase, readSynced, writeSynced } from './store.ts'
 import { TestLog } from './testing.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { decode } from '../ltx/file.ts'
-import type { Position } from '../ltx/types.ts'
-import { formatPosition, toTXID } from '../ltx/types.ts'
+import type { Position } from '../ltx/format/types.ts'
+import { formatPosition, toTXID } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
 
 /** A closed log of five transactions, where its last record begins, and its position before that. */

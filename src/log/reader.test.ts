@@ -5,7 +5,7 @@ import { TestLog, txid } from './testing.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { Random } from '../../test/harness/random.ts'
 import { decode } from '../ltx/file.ts'
-import { toTXID } from '../ltx/types.ts'
+import { toTXID } from '../ltx/format/types.ts'
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 

@@ -11,7 +11,7 @@
  * finished. What the frame does not prove, the LTX file's own checksum does.
  */
 
-import { HEADER_SIZE, TRAILER_SIZE } from '../ltx/header.ts'
+import { HEADER_SIZE, TRAILER_SIZE } from '../ltx/format/header.ts'
 
 export const RECORD_FRAME_SIZE = 24
 

@@ -5,7 +5,7 @@ import { finishReplacements, removeLog, replaceLog } from './replace.ts'
 import { createLog, listLogs } from './store.ts'
 import { LogWriter } from './writer.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
-import { toTXID, type Checksum, type Position } from '../ltx/types.ts'
+import { toTXID, type Checksum, type Position } from '../ltx/format/types.ts'
 import { nodeFiles, type Files } from '../util/files.ts'
 
 const OPTIONS = { segmentSizeBytes: 1 << 20 }

@@ -8,7 +8,7 @@ import { openLog } from './open.ts'
 import { createLog } from './store.ts'
 import { LogWriter } from './writer.ts'
 import type { LogWriterOptions } from './writer.ts'
-import type { Position } from '../ltx/types.ts'
+import type { Position } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { makeDurableDirectory, parentOf } from '../util/files.ts'
 

@@ -1,11 +1,11 @@
 /** Walks the records of one segment. */
 
 import { RECORD_FRAME_SIZE, readRecordFrame } from './record.ts'
-import { HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from '../ltx/header.ts'
-import type { Header } from '../ltx/header.ts'
-import { LTXError } from '../ltx/errors.ts'
-import { Decoder } from '../ltx/decoder.ts'
-import type { Checksum } from '../ltx/types.ts'
+import { HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from '../ltx/format/header.ts'
+import type { Header } from '../ltx/format/header.ts'
+import { LTXError } from '../ltx/format/errors.ts'
+import { Decoder } from '../ltx/codec/decoder.ts'
+import type { Checksum } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 
 export interface LogEntry {

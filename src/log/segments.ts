@@ -1,7 +1,7 @@
 /** A log is a directory of segments, each named by the first transaction it holds. */
 
-import type { TXID } from '../ltx/types.ts'
-import { formatTXID, parseTXID } from '../ltx/types.ts'
+import type { TXID } from '../ltx/format/types.ts'
+import { formatTXID, parseTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 
 export interface SegmentName {

@@ -10,8 +10,8 @@
  *   *.ltxlog       segments
  */
 
-import type { Position } from '../ltx/types.ts'
-import { EMPTY_CHECKSUM, formatPosition, parsePosition, toTXID } from '../ltx/types.ts'
+import type { Position } from '../ltx/format/types.ts'
+import { EMPTY_CHECKSUM, formatPosition, parsePosition, toTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { makeDurableDirectory, replaceFile } from '../util/files.ts'
 import fs from 'node:fs'

@@ -5,8 +5,8 @@ import { TestLog } from './testing.ts'
 import { failingFiles } from '../../test/harness/in-process/failing-files.ts'
 import type { FailingOperation } from '../../test/harness/in-process/failing-files.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
-import type { Checksum } from '../ltx/types.ts'
-import { formatPosition, toTXID } from '../ltx/types.ts'
+import type { Checksum } from '../ltx/format/types.ts'
+import { formatPosition, toTXID } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
 
 test('what was appended is found again, in order, by whoever opens the log next', () => {

@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { anatomy, type Part } from './anatomy.ts'
-import { LTXError } from './errors.ts'
+import { LTXError } from './format/errors.ts'
 import { encode } from './file.ts'
 import { arbitraryFile, databaseChecksum, header, pageOf } from './testing.ts'
-import { toTXID } from './types.ts'
+import { toTXID } from './format/types.ts'
 
 const golden = fileURLToPath(new URL('../../test/golden/', import.meta.url))
 const ALL = { maxPages: Infinity, maxDataBytes: Infinity }

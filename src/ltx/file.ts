@@ -1,10 +1,10 @@
 /** Whole files, for tools and tests; nothing here bounds memory but the file itself. */
-import { chunksOf, type ByteInput } from './byte-input.ts'
-import { CheckedEncoder } from './checked-encoder.ts'
-import { Decoder } from './decoder.ts'
-import type { Frame } from './frame.ts'
-import type { Header, Trailer } from './header.ts'
-import type { Checksum, Pgno } from './types.ts'
+import { chunksOf, type ByteInput } from './streams/byte-input.ts'
+import { CheckedEncoder } from './codec/checked-encoder.ts'
+import { Decoder } from './codec/decoder.ts'
+import type { Frame } from './format/frame.ts'
+import type { Header, Trailer } from './format/header.ts'
+import type { Checksum, Pgno } from './format/types.ts'
 
 /** A whole file in memory. */
 export interface DecodedFile {

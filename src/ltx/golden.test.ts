@@ -2,13 +2,13 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { compact } from './compactor.ts'
-import { Decoder } from './decoder.ts'
+import { compact } from './merge/compactor.ts'
+import { Decoder } from './codec/decoder.ts'
 import { decode } from './file.ts'
-import { NO_CHECKSUM } from './header.ts'
-import { INDEX_TAIL_SIZE, pageIndexRange, readFrame, readPageIndex } from './page-index.ts'
+import { NO_CHECKSUM } from './format/header.ts'
+import { INDEX_TAIL_SIZE, pageIndexRange, readFrame, readPageIndex } from './codec/page-index.ts'
 import { PAGE_SIZES } from './testing.ts'
-import { formatChecksum, parseTXID, type Checksum } from './types.ts'
+import { formatChecksum, parseTXID, type Checksum } from './format/types.ts'
 
 interface Golden {
   readonly file: string

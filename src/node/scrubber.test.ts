@@ -4,7 +4,7 @@ import { Scrubber } from './scrubber.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { until } from '../../test/harness/wait.ts'
 import { Proof } from '../capture/proof.ts'
-import { pageChecksum } from '../ltx/checksum.ts'
+import { pageChecksum } from '../ltx/format/checksum.ts'
 import { createLogger } from '../util/log.ts'
 
 const PAGE = 4096

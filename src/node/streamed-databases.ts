@@ -1,8 +1,8 @@
-import type { DataDirectory } from './data-directory.ts'
-import type { DataPlane } from './dataplane.ts'
+import type { DataDirectory } from '../data/directory.ts'
+import type { DataPlane } from '../dataplane/dataplane.ts'
 import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
-import type { StreamedDatabase } from '../stream/source.ts'
+import type { StreamedDatabase } from '../stream/primary/source.ts'
 
 /** The databases that this node can stream, each with one reader of its log, which remembers where it was. */
 export class StreamedDatabases {

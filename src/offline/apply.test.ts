@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { encode } from '../ltx/file.ts'
 import { databaseChecksum, header } from '../ltx/testing.ts'
-import { toTXID } from '../ltx/types.ts'
+import { toTXID } from '../ltx/format/types.ts'
 import { applyToExisting, applyToNew } from './apply.ts'
 import { findFiles } from './ltx-file.ts'
 

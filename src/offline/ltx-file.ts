@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
-import { LTXError } from '../ltx/errors.ts'
-import { fileInputs } from '../ltx/file-inputs.ts'
-import { HEADER_SIZE, unmarshalHeader, type Header } from '../ltx/header.ts'
-import type { MergeInput } from '../ltx/merge-input.ts'
+import { LTXError } from '../ltx/format/errors.ts'
+import { fileInputs } from '../ltx/merge/file-inputs.ts'
+import { HEADER_SIZE, unmarshalHeader, type Header } from '../ltx/format/header.ts'
+import type { MergeInput } from '../ltx/merge/merge-input.ts'
 import { UnreadableFileError } from './errors.ts'
 
 const CHUNK_BYTES = 256 * 1024

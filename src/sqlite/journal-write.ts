@@ -1,6 +1,6 @@
 /** Writing a rollback journal that any SQLite can roll back. Source: fileformat2.html section 3, and pager.c. */
 
-import type { Pgno } from '../ltx/types.ts'
+import type { Pgno } from '../ltx/format/types.ts'
 import { JOURNAL_HEADER_SIZE, JOURNAL_MAGIC, recordChecksum } from './journal.ts'
 
 /** What a segment's header is padded to; SQLite's own choice on file systems whose writes tear nothing beside them. */

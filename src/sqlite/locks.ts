@@ -1,6 +1,6 @@
 /** The bytes that SQLite's unix VFS locks. Source: os_unix.c, wal.c, and sqlite.org/fileformat2.html section 4.5. */
 
-import type { Pgno } from '../ltx/types.ts'
+import type { Pgno } from '../ltx/format/types.ts'
 
 /** Of the database file. */
 export const DATABASE_LOCK = {

@@ -3,7 +3,7 @@
  * Everything but the salts is in the machine's own byte order. Source: sqlite.org/walformat.html section 2, and wal.c.
  */
 
-import type { Pgno } from '../ltx/types.ts'
+import type { Pgno } from '../ltx/format/types.ts'
 import { WalChecksum } from './wal.ts'
 
 export const WAL_INDEX_HEADER_SIZE = 48

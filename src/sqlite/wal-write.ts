@@ -1,6 +1,6 @@
 /** Writing a write-ahead log, byte for byte as SQLite does. */
 
-import type { Pgno } from '../ltx/types.ts'
+import type { Pgno } from '../ltx/format/types.ts'
 import { FRAME_HEADER_SIZE, WAL_HEADER_SIZE, WalChecksum, type WalHeader } from './wal.ts'
 
 const MAGIC = 0x377f0682

@@ -2,12 +2,12 @@ import { request, type ClientRequest, type IncomingMessage } from 'node:http'
 import fastify from 'fastify'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { temporaryDirectories } from '../backup/testing.ts'
-import { DATABASE_WINDOW_BYTES } from './flow.ts'
-import type { PrimaryMessage } from './messages.ts'
-import { CONTENT_TYPE, encodePrimaryMessage, encodeReplicaMessage, parsePrimaryMessage } from './messages.ts'
-import { registerStream } from './route.ts'
+import { DATABASE_WINDOW_BYTES } from './wire/flow.ts'
+import type { PrimaryMessage } from './wire/messages.ts'
+import { CONTENT_TYPE, encodePrimaryMessage, encodeReplicaMessage, parsePrimaryMessage } from './wire/messages.ts'
+import { registerStream } from './primary/route.ts'
 import { TestPrimary, TestReplica, until, type TestNodeOptions } from './testing.ts'
-import { FrameParser, encodeFrame } from './wire.ts'
+import { FrameParser, encodeFrame } from './wire/wire.ts'
 
 vi.setConfig({ testTimeout: 20_000 })
 

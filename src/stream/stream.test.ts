@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { temporaryDirectories } from '../backup/testing.ts'
-import { toTXID } from '../ltx/types.ts'
+import { toTXID } from '../ltx/format/types.ts'
 import type { PrimaryDatabase, ReplicaDatabase } from './testing.ts'
 import { TestPrimary, TestReplica, until, type TestNodeOptions } from './testing.ts'
 

@@ -9,7 +9,7 @@ import { LtxdNode } from '../harness/ltxd-node.ts'
 import { Victims, type How, type Library, type VictimEnd, type VictimOptions } from './victims.ts'
 import { inspectLog } from '../../src/log/open.ts'
 import { listLogs, logDirectory } from '../../src/log/store.ts'
-import type { Position } from '../../src/ltx/types.ts'
+import type { Position } from '../../src/ltx/format/types.ts'
 import { nodeFiles } from '../../src/util/files.ts'
 
 /**

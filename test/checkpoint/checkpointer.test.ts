@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { expect, test } from 'vitest'
-import { Checkpointer } from '../../src/apply/client/checkpointer.ts'
+import { Checkpointer } from '../../src/replica/client/checkpointer.ts'
 import { SqlClient } from '../cluster/sql-client.ts'
 import { until } from '../harness/wait.ts'
 

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { Source } from '../../src/apply/testing.ts'
-import { uploadTransactions } from '../../src/backup/upload.ts'
+import { uploadTransactions } from '../../src/backup/ship/upload.ts'
 import { SourceLog } from '../../src/follow/testing.ts'
-import { toTXID } from '../../src/ltx/types.ts'
-import { DirectoryStore } from '../../src/objectstore/directory.ts'
+import { toTXID } from '../../src/ltx/format/types.ts'
+import { DirectoryStore } from '../../src/objectstore/directory/store.ts'
 import { ltxd } from './run.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'ltxd-follow-cli-'))

@@ -4,7 +4,7 @@ import { chmod, copyFile, readFile, stat, truncate, writeFile } from 'node:fs/pr
 import { describe, expect, test } from 'vitest'
 import { decode } from '../../src/ltx/file.ts'
 import { databaseChecksum, pageOf } from '../../src/ltx/testing.ts'
-import { formatChecksum } from '../../src/ltx/types.ts'
+import { formatChecksum } from '../../src/ltx/format/types.ts'
 import { program } from './run.ts'
 import { reference, path, run, ok, failure, record, pagesOf, names } from './ltx-command.ts'
 

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
 import { encode } from '../../src/ltx/file.ts'
 import { databaseChecksum, header } from '../../src/ltx/testing.ts'
-import { toTXID, type Checksum } from '../../src/ltx/types.ts'
+import { toTXID, type Checksum } from '../../src/ltx/format/types.ts'
 import { ltxd, type Outcome } from './run.ts'
 
 /** `ltxd ltx` as it is used: the built CLI in a fresh directory for each test, and beside it the reference's own tool where there is one. */

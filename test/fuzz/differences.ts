@@ -2,7 +2,7 @@
  * Files that superfly/ltx 0.5.3 accepts and ltxd refuses, each kind with the reason. Everything else on which the two
  * disagree is a bug, and so is any file that ltxd accepts and superfly/ltx refuses.
  */
-import type { LTXError } from '../../src/ltx/errors.ts'
+import type { LTXError } from '../../src/ltx/format/errors.ts'
 import { readBlock } from './lenient-lz4.ts'
 import { walkPages } from './walk.ts'
 

@@ -1,8 +1,8 @@
 /** Right files with one part replaced: what recipes are made of. */
-import { marshalHeader } from '../../src/ltx/header.ts'
+import { marshalHeader } from '../../src/ltx/format/header.ts'
 import { compressBlock } from '../../src/ltx/kernels/kernels.ts'
 import { header, pageOf } from '../../src/ltx/testing.ts'
-import { EMPTY_CHECKSUM } from '../../src/ltx/types.ts'
+import { EMPTY_CHECKSUM } from '../../src/ltx/format/types.ts'
 import { LenientFrames } from './lenient-lz4.ts'
 import { literals } from './lz4-blocks.ts'
 import { blockOf, FLAG, frameBytes, matchFirst, plainFrame, type FrameSpec } from './lz4-frames.ts'

@@ -2,7 +2,7 @@
  * Files that the fuzzer found, each as the shortest way to make one: on some the two decoders disagreed until ltxd was
  * mended, on the others they still do, for the reason that differences.ts gives.
  */
-import { NO_CHECKSUM } from '../../src/ltx/header.ts'
+import { NO_CHECKSUM } from '../../src/ltx/format/header.ts'
 import { compressBlock } from '../../src/ltx/kernels/kernels.ts'
 import { literals } from './lz4-blocks.ts'
 import { blockOf, FLAG } from './lz4-frames.ts'

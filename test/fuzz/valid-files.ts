@@ -1,6 +1,6 @@
 /** Valid files of every kind, taken apart. */
-import { marshalHeader, NO_CHECKSUM, type Header } from '../../src/ltx/header.ts'
-import { EMPTY_CHECKSUM, toTXID, type Checksum } from '../../src/ltx/types.ts'
+import { marshalHeader, NO_CHECKSUM, type Header } from '../../src/ltx/format/header.ts'
+import { EMPTY_CHECKSUM, toTXID, type Checksum } from '../../src/ltx/format/types.ts'
 import type { Chance } from './chance.ts'
 import { LenientFrames } from './lenient-lz4.ts'
 import { validBlock } from './lz4-blocks.ts'

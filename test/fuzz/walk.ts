@@ -1,4 +1,4 @@
-import { HEADER_SIZE } from '../../src/ltx/header.ts'
+import { HEADER_SIZE } from '../../src/ltx/format/header.ts'
 import { LenientFrames } from './lenient-lz4.ts'
 
 /** A page as it is met when a file is read from its start: where its header lies, and where its data ends. */

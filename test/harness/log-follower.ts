@@ -4,7 +4,7 @@ import { inspectLog } from '../../src/log/open.ts'
 import { LogReader } from '../../src/log/reader.ts'
 import { logDirectory } from '../../src/log/store.ts'
 import { decode } from '../../src/ltx/file.ts'
-import { nextTXID } from '../../src/ltx/types.ts'
+import { nextTXID } from '../../src/ltx/format/types.ts'
 import { nodeFiles } from '../../src/util/files.ts'
 
 /**

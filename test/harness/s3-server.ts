@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { S3 } from '@aws-sdk/client-s3'
 import { findTool } from '../../infra/test-tools.ts'
-import { createClient } from '../../src/objectstore/s3-client.ts'
+import { createClient } from '../../src/objectstore/s3/client.ts'
 import { within, until } from './wait.ts'
 
 /** A real server of the S3 protocol, on a free port of the loopback and in a directory of its own. */

@@ -5,7 +5,7 @@
  */
 
 import { createInterface } from 'node:readline'
-import { ConsulLease } from '../../src/cluster/consul-lease.ts'
+import { ConsulLease } from '../../src/cluster/lease/consul-lease.ts'
 import { Membership } from '../../src/cluster/membership.ts'
 import { errorCode, errorMessage } from '../../src/util/errors.ts'
 import { createLogger } from '../../src/util/log.ts'

@@ -2,7 +2,7 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import type { NodeAddress } from '../../src/cluster/lease.ts'
+import type { NodeAddress } from '../../src/cluster/lease/lease.ts'
 import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
 import { until, within } from '../harness/wait.ts'
 

@@ -10,11 +10,11 @@ import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
-import { foldChecksum, pageChecksum } from '../../src/ltx/checksum.ts'
-import { compact } from '../../src/ltx/compactor.ts'
+import { foldChecksum, pageChecksum } from '../../src/ltx/format/checksum.ts'
+import { compact } from '../../src/ltx/merge/compactor.ts'
 import { encode, frames } from '../../src/ltx/file.ts'
 import { header, pageOf } from '../../src/ltx/testing.ts'
-import { lockPgno, toTXID, type Checksum } from '../../src/ltx/types.ts'
+import { lockPgno, toTXID, type Checksum } from '../../src/ltx/format/types.ts'
 
 const run = promisify(execFile)
 const tool = findTool('ltx')

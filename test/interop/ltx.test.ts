@@ -9,11 +9,11 @@ import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
-import { compact, type CompactOptions } from '../../src/ltx/compactor.ts'
+import { compact, type CompactOptions } from '../../src/ltx/merge/compactor.ts'
 import { decode, encode } from '../../src/ltx/file.ts'
-import { NO_CHECKSUM } from '../../src/ltx/header.ts'
+import { NO_CHECKSUM } from '../../src/ltx/format/header.ts'
 import { arbitraryFile, arbitraryPage, databaseChecksum, header, pageOf, PAGE_SIZES } from '../../src/ltx/testing.ts'
-import { EMPTY_CHECKSUM, toTXID, type Checksum } from '../../src/ltx/types.ts'
+import { EMPTY_CHECKSUM, toTXID, type Checksum } from '../../src/ltx/format/types.ts'
 
 const run = promisify(execFile)
 const tool = process.env.LTX_BIN ?? findTool('ltx')

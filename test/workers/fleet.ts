@@ -1,7 +1,7 @@
-import { compareTXID, loadHistory, type BackupFile } from '../../src/backup/history.ts'
+import { compareTXID, loadHistory, type BackupFile } from '../../src/backup/history/history.ts'
 import { PlayedDatabase, seeded } from '../../src/backup/testing.ts'
-import { uploadTransactions, type UploadState } from '../../src/backup/upload.ts'
-import { EMPTY_CHECKSUM, toTXID } from '../../src/ltx/types.ts'
+import { uploadTransactions, type UploadState } from '../../src/backup/ship/upload.ts'
+import { EMPTY_CHECKSUM, toTXID } from '../../src/ltx/format/types.ts'
 import type { ObjectStore } from '../../src/objectstore/objectstore.ts'
 
 const NOTHING: UploadState = { txid: toTXID(0), checksum: EMPTY_CHECKSUM, timestampMs: 0, pageSize: 0, commit: 0 }

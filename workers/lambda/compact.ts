@@ -1,7 +1,7 @@
 /** Function: compacts every database of a backup, on a schedule. */
 
-import { loadHistories } from '../../src/backup/history.ts'
-import { MAX_COMPACTION_LEVEL } from '../../src/backup/layout.ts'
+import { loadHistories } from '../../src/backup/history/history.ts'
+import { MAX_COMPACTION_LEVEL } from '../../src/backup/history/layout.ts'
 import { errorMessage } from '../../src/util/errors.ts'
 import { compact, type CompactResult } from '../processors/upkeep.ts'
 import { StoreShelf } from '../store-shelf.ts'

@@ -2,12 +2,12 @@ import { createReadStream } from 'node:fs'
 import { mkdtemp, open, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
-import { loadMetadata } from '../../src/backup/history.ts'
-import { formatMetadata, parseMetadata } from '../../src/backup/metadata.ts'
+import { loadMetadata } from '../../src/backup/history/history.ts'
+import { formatMetadata, parseMetadata } from '../../src/backup/history/metadata.ts'
 import { OutputExistsError } from '../../src/util/new-file.ts'
-import type { Plan } from '../../src/backup/plan.ts'
-import { planFromStore, restoreDatabase, type RestoreResult as Restored } from '../../src/backup/restore.ts'
-import { foldChecksum, pageChecksum } from '../../src/ltx/checksum.ts'
+import type { Plan } from '../../src/backup/history/plan.ts'
+import { planFromStore, restoreDatabase, type RestoreResult as Restored } from '../../src/backup/restore/restore.ts'
+import { foldChecksum, pageChecksum } from '../../src/ltx/format/checksum.ts'
 import {
   EMPTY_CHECKSUM,
   formatChecksum,
@@ -16,7 +16,7 @@ import {
   toTXID,
   type Checksum,
   type TXID,
-} from '../../src/ltx/types.ts'
+} from '../../src/ltx/format/types.ts'
 import { ObjectExistsError } from '../../src/objectstore/errors.ts'
 import type { ObjectStore } from '../../src/objectstore/objectstore.ts'
 import { LtxdError } from '../../src/util/errors.ts'

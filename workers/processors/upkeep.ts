@@ -1,8 +1,8 @@
 /** Compaction, snapshots, retention: thin around what the daemon does. */
 
-import type { FileRef } from '../../src/backup/layout.ts'
-import { compactUpTo, prune, snapshotOnce } from '../../src/backup/upkeep.ts'
-import { formatTXID } from '../../src/ltx/types.ts'
+import type { FileRef } from '../../src/backup/history/layout.ts'
+import { compactUpTo, prune, snapshotOnce } from '../../src/backup/upkeep/upkeep.ts'
+import { formatTXID } from '../../src/ltx/format/types.ts'
 import type { Payload } from '../payloads.ts'
 import type { JobContext, WrittenFile } from './context.ts'
 

@@ -14,7 +14,7 @@ import {
   SETATTR_VALID,
   WRITE_IN,
   WRITE_OUT,
-} from '../kernel.ts'
+} from '../protocol/kernel.ts'
 import { answer, answerCount } from './answer.ts'
 import { Handles } from './handles.ts'
 import type { Names } from './names.ts'

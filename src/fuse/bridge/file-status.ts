@@ -1,4 +1,4 @@
-import { ATTR } from '../kernel.ts'
+import { ATTR } from '../protocol/kernel.ts'
 import type { FileStatus } from './package.ts'
 import type { WireMessage } from './wire.ts'
 

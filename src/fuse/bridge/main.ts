@@ -8,8 +8,8 @@ import { nameCallbacks } from './name-callbacks.ts'
 import { Names } from './names.ts'
 import { loadFuse } from './package.ts'
 import { Wire } from './wire.ts'
-import type { BridgeOptions } from '../bridge.ts'
-import { MountWatch } from '../mount-watch.ts'
+import type { BridgeOptions } from './mount.ts'
+import { MountWatch } from '../mount/mount-watch.ts'
 
 const SOCKET = 3
 /**

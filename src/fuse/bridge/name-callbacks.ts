@@ -15,7 +15,7 @@ import {
   SETATTR_IN,
   SETATTR_VALID,
   STATFS_OUT,
-} from '../kernel.ts'
+} from '../protocol/kernel.ts'
 import { answer } from './answer.ts'
 import { fileStatus } from './file-status.ts'
 import type { Names } from './names.ts'

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { ENTRY_OUT, FORGET_IN, IN_HEADER, OUT_HEADER } from '../kernel.ts'
+import { ENTRY_OUT, FORGET_IN, IN_HEADER, OUT_HEADER } from '../protocol/kernel.ts'
 import { Handles } from './handles.ts'
 import { Names } from './names.ts'
 import { WireMessage, type Wire } from './wire.ts'

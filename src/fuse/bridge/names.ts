@@ -1,7 +1,7 @@
 /** Which file a path of libfuse's means to the session: what the kernel remembers by its own lookups. */
 
 import path from 'node:path'
-import { ENTRY_OUT, FORGET_IN, ROOT_ID } from '../kernel.ts'
+import { ENTRY_OUT, FORGET_IN, ROOT_ID } from '../protocol/kernel.ts'
 import { errnoNumber } from '../errno.ts'
 import { WireError, type Wire, type WireMessage } from './wire.ts'
 

@@ -13,7 +13,7 @@ import {
   OPCODE,
   OUT_HEADER,
   type OpcodeName,
-} from '../kernel.ts'
+} from '../protocol/kernel.ts'
 
 const TWO_TO_32 = 0x1_0000_0000
 /** Above what libfuse 2 reads or writes at once, which is 128 KiB, and below what a socket takes. */

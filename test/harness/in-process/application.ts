@@ -4,7 +4,7 @@ import { SqliteEngine } from './sqlite-engine.ts'
 import type { Connection } from './sqlite-engine.ts'
 import { digest } from './verdict.ts'
 import type { Files } from '../../../src/util/files.ts'
-import { formatPosition } from '../../../src/ltx/types.ts'
+import { formatPosition } from '../../../src/ltx/format/types.ts'
 
 /** An application that does what a script says, through a data plane in this process. */
 export class Application {

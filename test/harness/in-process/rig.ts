@@ -9,7 +9,7 @@ import { observe } from './observer.ts'
 import { SqliteEngine } from './sqlite-engine.ts'
 import type { Connection } from './sqlite-engine.ts'
 import { FsError } from '../../../src/fuse/errno.ts'
-import { formatPosition } from '../../../src/ltx/types.ts'
+import { formatPosition } from '../../../src/ltx/format/types.ts'
 
 /** A node with an application on it, in a directory of its own. */
 export class Rig implements Disposable {

@@ -8,7 +8,7 @@ import { replayLog } from './log-replay.ts'
 import { SqliteEngine } from './sqlite-engine.ts'
 import type { Row } from './sqlite-engine.ts'
 import { logDirectory, readBase, readSynced } from '../../../src/log/store.ts'
-import { formatPosition } from '../../../src/ltx/types.ts'
+import { formatPosition } from '../../../src/ltx/format/types.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../../../src/sqlite/database-header.ts'
 import { nodeFiles } from '../../../src/util/files.ts'
 

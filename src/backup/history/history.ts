@@ -1,0 +1,135 @@
+import pLimit from 'p-limit'
+import type { ObjectInfo, ObjectStore } from '../../objectstore/objectstore.ts'
+import { formatTXID, type TXID } from '../../ltx/format/types.ts'
+import { databasePrefix, levelPrefix, markerPrefix, parseKey, type FileRef, type MarkerKind } from './layout.ts'
+import { parseMetadata, type FileMetadata } from './metadata.ts'
+
+/** One LTX object, as its name and the listing describe it. */
+export interface BackupFile extends FileRef {
+  readonly key: string
+  readonly sizeBytes: number
+  /** The time of its last transaction where that is known (a directory, or after `withTimestamps`), else of its upload. */
+  readonly timestampMs: number
+  /** When it was put into the store, by the store's clock; absent where nobody asked. */
+  readonly storedMs?: number
+}
+
+export interface BackupMarker {
+  readonly kind: MarkerKind
+  readonly txid: TXID
+  readonly key: string
+  readonly timestampMs: number
+}
+
+/** All that a backup holds of one database, at one moment. */
+export interface BackupHistory {
+  readonly database: string
+  /** Ascending by level, then min, then max. */
+  readonly files: readonly BackupFile[]
+  /** Ascending by TXID. */
+  readonly markers: readonly BackupMarker[]
+}
+
+const HEAD_CONCURRENCY = 16
+
+/** Lists one database, once. A database the backup does not know has no files and no markers. */
+export async function loadHistory(store: ObjectStore, database: string): Promise<BackupHistory> {
+  const histories = await collect(store, databasePrefix(database))
+  return histories.get(database) ?? { database, files: [], markers: [] }
+}
+
+/** As `loadHistory`, of one level alone; with `from`, only the files whose first transaction is not before it. */
+export async function loadLevel(
+  store: ObjectStore,
+  database: string,
+  level: number,
+  from?: TXID,
+): Promise<readonly BackupFile[]> {
+  const prefix = levelPrefix(store.layout, database, level)
+  // Names begin with the first transaction: its number alone comes before every name that begins with it.
+  const histories = await collect(store, prefix, from === undefined ? undefined : prefix + formatTXID(from))
+  return histories.get(database)?.files ?? []
+}
+
+/** As `loadHistory`, of the markers alone. */
+export async function loadMarkers(store: ObjectStore, database: string): Promise<readonly BackupMarker[]> {
+  const histories = await collect(store, markerPrefix(database))
+  return histories.get(database)?.markers ?? []
+}
+
+/** Lists every database below the store's root, once; ascending by name. */
+export async function loadHistories(store: ObjectStore): Promise<ReadonlyMap<string, BackupHistory>> {
+  const histories = await collect(store, '')
+  return new Map([...histories].sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** The same history with the times of the transactions, which some stores only tell for each object by itself. */
+export async function withTimestamps(store: ObjectStore, history: BackupHistory): Promise<BackupHistory> {
+  if (store.layout === 'directory') return history
+  const limit = pLimit(HEAD_CONCURRENCY)
+  const files = await limit.map(history.files, async (file) => {
+    const { timestampMs } = await loadMetadata(store, file)
+    return timestampMs === undefined ? file : { ...file, timestampMs }
+  })
+  return { ...history, files }
+}
+
+/** What is stored with an object; empty when it is gone, or by another program. */
+export async function loadMetadata(store: ObjectStore, file: { readonly key: string }): Promise<FileMetadata> {
+  const head = await store.head(file.key)
+  return head === undefined ? {} : parseMetadata(head.metadata)
+}
+
+/** The file that ends last; of several, the one that begins first. */
+export function newestFile(files: readonly BackupFile[]): BackupFile | undefined {
+  let newest: BackupFile | undefined
+  for (const file of files) {
+    if (newest === undefined || file.max > newest.max || (file.max === newest.max && file.min < newest.min))
+      newest = file
+  }
+  return newest
+}
+
+export function filesOfLevel(history: BackupHistory, level: number): BackupFile[] {
+  return history.files.filter((file) => file.level === level)
+}
+
+/** The order of a history's files. */
+export function compareFiles(a: FileRef, b: FileRef): number {
+  return a.level - b.level || compareTXID(a.min, b.min) || compareTXID(a.max, b.max)
+}
+
+export function compareTXID(a: TXID, b: TXID): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+interface Builder {
+  readonly database: string
+  readonly files: BackupFile[]
+  readonly markers: BackupMarker[]
+}
+
+async function collect(store: ObjectStore, prefix: string, startAfter?: string): Promise<Map<string, BackupHistory>> {
+  const builders = new Map<string, Builder>()
+  for await (const info of store.list(prefix, startAfter)) add(builders, store, info)
+  for (const builder of builders.values()) {
+    builder.files.sort(compareFiles)
+    builder.markers.sort((a, b) => compareTXID(a.txid, b.txid))
+  }
+  return builders
+}
+
+function add(builders: Map<string, Builder>, store: ObjectStore, info: ObjectInfo): void {
+  const parsed = parseKey(store.layout, info.key)
+  if (parsed === undefined) return
+  const { database } = parsed
+  let builder = builders.get(database)
+  if (builder === undefined) builders.set(database, (builder = { database, files: [], markers: [] }))
+  const { key, sizeBytes, lastModifiedMs: timestampMs, storedMs } = info
+  if (parsed.type === 'marker') {
+    builder.markers.push({ kind: parsed.kind, txid: parsed.txid, key, timestampMs })
+  } else {
+    const { level, min, max } = parsed
+    builder.files.push({ level, min, max, key, sizeBytes, timestampMs, storedMs })
+  }
+}

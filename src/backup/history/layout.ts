@@ -1,0 +1,94 @@
+/**
+ * Where things lie below a backup's address.
+ *
+ * | what | in S3 | in a directory |
+ * |---|---|---|
+ * | file of a level | `<db>/%04x/<min>-<max>.ltx` | `<db>/ltx/<level>/<min>-<max>.ltx` |
+ * | marker | `<db>/markers/<txid>-<kind>.json` | the same |
+ * | set aside | `<db>/diverged/<name>` | the same |
+ *
+ * Levels are Litestream's (its `LTXFilePath`, and the S3 client's key), which lists each of them by its prefix. The rest is
+ * ltxd's own: Litestream looks at neither the prefixes nor the names. What was set aside is no part of the history: its
+ * names are such that nothing takes it for one.
+ */
+
+import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { formatTXID, parseTXID, type TXID } from '../../ltx/format/types.ts'
+import { decodeDatabaseName, encodeDatabaseName } from './database-name.ts'
+
+export type Layout = ObjectStore['layout']
+
+/** Complete copies of a database. */
+export const SNAPSHOT_LEVEL = 9
+/** The highest level that compaction fills. */
+export const MAX_COMPACTION_LEVEL = 8
+
+/**
+ * dropped: in this transaction the database ceased to exist (a checksum-free LTX file cannot say so).
+ * reset: with this transaction it begins anew, created again or with another page size; nothing is merged across it.
+ */
+export type MarkerKind = 'dropped' | 'reset'
+
+export interface FileRef {
+  readonly level: number
+  readonly min: TXID
+  readonly max: TXID
+}
+
+export type ParsedKey =
+  | ({ readonly type: 'file'; readonly database: string } & FileRef)
+  | { readonly type: 'marker'; readonly database: string; readonly kind: MarkerKind; readonly txid: TXID }
+
+export function databasePrefix(database: string): string {
+  return encodeDatabaseName(database) + '/'
+}
+
+export function levelPrefix(layout: Layout, database: string, level: number): string {
+  const name = layout === 's3' ? level.toString(16).padStart(4, '0') : `ltx/${level}`
+  return `${databasePrefix(database)}${name}/`
+}
+
+export function fileKey(layout: Layout, database: string, file: FileRef): string {
+  return levelPrefix(layout, database, file.level) + fileName(file.min, file.max)
+}
+
+export function fileName(min: TXID, max: TXID): string {
+  return `${formatTXID(min)}-${formatTXID(max)}.ltx`
+}
+
+export function markerPrefix(database: string): string {
+  return `${databasePrefix(database)}markers/`
+}
+
+export function markerKey(database: string, kind: MarkerKind, txid: TXID): string {
+  return `${markerPrefix(database)}${formatTXID(txid)}-${kind}.json`
+}
+
+/** Where what turned out not to be part of the history is kept. `name` has no slash. */
+export function divergedKey(database: string, name: string): string {
+  return `${databasePrefix(database)}diverged/${name}`
+}
+
+const PATTERNS: Readonly<Record<Layout, RegExp>> = {
+  s3: /^(.+)\/000([0-9])\/([0-9a-f]{16})-([0-9a-f]{16})\.ltx$/,
+  directory: /^(.+)\/ltx\/([0-9])\/([0-9a-f]{16})-([0-9a-f]{16})\.ltx$/,
+}
+const MARKER_PATTERN = /^(.+)\/markers\/([0-9a-f]{16})-(dropped|reset)\.json$/
+
+/** What a key means; undefined for names that are neither Litestream's nor ltxd's, which are ignored. */
+export function parseKey(layout: Layout, key: string): ParsedKey | undefined {
+  const file = PATTERNS[layout].exec(key)
+  if (file !== null) {
+    const [, path = '', level = '', min = '', max = ''] = file
+    const database = decodeDatabaseName(path)
+    if (database === undefined) return undefined
+    const ref = { level: Number(level), min: parseTXID(min), max: parseTXID(max) }
+    return ref.min >= 1n && ref.max >= ref.min ? { type: 'file', database, ...ref } : undefined
+  }
+  const marker = MARKER_PATTERN.exec(key)
+  if (marker === null) return undefined
+  const [, path = '', txid = '', kind] = marker
+  const database = decodeDatabaseName(path)
+  if (database === undefined || (kind !== 'dropped' && kind !== 'reset')) return undefined
+  return { type: 'marker', database, kind, txid: parseTXID(txid) }
+}

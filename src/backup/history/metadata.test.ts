@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest'
+import { toTXID, type Checksum } from '../../ltx/format/types.ts'
+import { formatMetadata, formatTimestamp, parseMetadata, parseTimestamp } from './metadata.ts'
+
+describe('metadata of an object', () => {
+  it('is read back as it was written', () => {
+    const file = {
+      timestampMs: 1_784_567_890_123,
+      preApplyChecksum: 0x8000000000000000n as Checksum,
+      postApplyChecksum: 0xeb1a999231044dddn as Checksum,
+      pageSize: 4096,
+      commit: 12,
+      term: 3n,
+    }
+    const metadata = formatMetadata(toTXID(5), toTXID(7), file)
+    expect(metadata).toMatchObject({
+      'litestream-timestamp': '2026-07-20T17:18:10.123000000Z',
+      'ltxd-pre-txid': '0000000000000004',
+      'ltxd-post-txid': '0000000000000007',
+    })
+    expect(parseMetadata(metadata)).toEqual(file)
+  })
+
+  it('leaves out what is missing or damaged', () => {
+    expect(parseMetadata({})).toEqual({})
+    const damaged = {
+      'litestream-timestamp': 'yesterday',
+      'ltxd-post-checksum': '0000000000000001',
+      'ltxd-term': '-1',
+      'ltxd-commit': '1e3',
+    }
+    expect(parseMetadata(damaged)).toEqual({})
+  })
+
+  it('reads timestamps as Go writes them', () => {
+    expect(parseTimestamp('2026-01-02T03:04:05Z')).toBe(Date.UTC(2026, 0, 2, 3, 4, 5))
+    expect(parseTimestamp('2026-01-02T03:04:05.1Z')).toBe(Date.UTC(2026, 0, 2, 3, 4, 5, 100))
+    expect(parseTimestamp('2026-01-02T03:04:05.123456789Z')).toBe(Date.UTC(2026, 0, 2, 3, 4, 5, 123))
+    expect(parseTimestamp('2026-01-02T03:04:05+02:00')).toBe(Date.UTC(2026, 0, 2, 1, 4, 5))
+    expect(parseTimestamp(formatTimestamp(1))).toBe(1)
+    for (const wrong of [undefined, '', '2026-01-02', '2026-01-02T03:04:05', '2026-13-02T03:04:05Z']) {
+      expect(parseTimestamp(wrong)).toBeUndefined()
+    }
+  })
+})

@@ -1,0 +1,45 @@
+/** What a database that is at some position has to do to be where its backup is. Pure. */
+
+import { formatTXID, type TXID } from '../../ltx/format/types.ts'
+import { BackupGapError, DatabaseDroppedError } from './errors.ts'
+import { compareTXID, filesOfLevel, type BackupFile, type BackupHistory } from './history.ts'
+import { SNAPSHOT_LEVEL } from './layout.ts'
+import { NEWEST, planRestore } from './plan.ts'
+
+/**
+ * `apply`: these files lead on, in this order. `replace`: its history does not go on to there in the backup; only a restore
+ * leads on. `dropped`: the database is no more.
+ */
+export type Next =
+  | { readonly kind: 'current' }
+  | { readonly kind: 'apply'; readonly files: readonly BackupFile[] }
+  | { readonly kind: 'replace'; readonly reason: string }
+  | { readonly kind: 'dropped'; readonly txid: TXID }
+
+/** Pure: from names alone, with the planner of restores, for which what the database has is a snapshot. */
+export function planNext(history: BackupHistory, at: TXID): Next {
+  const reset = history.markers.find(({ kind, txid }) => kind === 'reset' && txid > at)
+  const snapshot = filesOfLevel(history, SNAPSHOT_LEVEL).reduce((max, file) => (file.max > max ? file.max : max), 0n)
+  if (reset !== undefined && snapshot >= reset.txid) {
+    const reason = `with transaction ${formatTXID(reset.txid)} the database began anew, or got another page size`
+    return { kind: 'replace', reason }
+  }
+  const have: BackupFile = { level: SNAPSHOT_LEVEL, min: 1n as TXID, max: at, key: '', sizeBytes: 0, timestampMs: 0 }
+  const rest = history.files.filter((file) => file.level !== SNAPSHOT_LEVEL && file.max > at)
+  try {
+    const [, ...files] = planRestore({ ...history, files: [have, ...rest] }, NEWEST)
+    if (files.length > 0) return { kind: 'apply', files }
+  } catch (error) {
+    if (error instanceof DatabaseDroppedError) {
+      return error.droppedAt > at ? { kind: 'dropped', txid: error.droppedAt } : { kind: 'current' }
+    }
+    if (!(error instanceof BackupGapError) || snapshot <= at) throw error
+    const missing = `${formatTXID((error.reached + 1n) as TXID)} to ${formatTXID((error.next - 1n) as TXID)}`
+    return { kind: 'replace', reason: `the backup no longer holds transactions ${missing} by themselves` }
+  }
+  if (compareTXID(snapshot as TXID, at) > 0) {
+    const reason = `the backup holds what came after ${formatTXID(at)} only in the snapshot of ${formatTXID(snapshot as TXID)}`
+    return { kind: 'replace', reason }
+  }
+  return { kind: 'current' }
+}

@@ -1,0 +1,232 @@
+import { foldChecksum, pageChecksum } from '../../ltx/format/checksum.ts'
+import { Decoder } from '../../ltx/codec/decoder.ts'
+import { EMPTY_CHECKSUM, formatChecksum, formatTXID, type Checksum, type TXID } from '../../ltx/format/types.ts'
+import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { errorMessage } from '../../util/errors.ts'
+import { DatabaseDroppedError, NoBackupError } from './errors.ts'
+import { filesOfLevel, loadHistories, loadHistory, type BackupFile, type BackupHistory } from './history.ts'
+import { MAX_COMPACTION_LEVEL } from './layout.ts'
+import { parseMetadata, type FileMetadata } from './metadata.ts'
+import { naming, openInput } from './objects.ts'
+import { NEWEST, planRestore, restorableRange, type Plan } from './plan.ts'
+import { PageChecksums } from './replay.ts'
+
+/** error: something cannot be restored, or is not what it says. warning: it cannot be proven. */
+export interface Finding {
+  readonly severity: 'error' | 'warning'
+  /** The object it is about; absent when it is about the whole. */
+  readonly key?: string
+  readonly problem: string
+}
+
+export interface DatabaseReport {
+  readonly database: string
+  readonly fileCount: number
+  readonly sizeBytes: number
+  readonly restorable: { readonly first: TXID; readonly last: TXID } | undefined
+  readonly dropped: boolean
+  readonly findings: readonly Finding[]
+}
+
+export interface VerifyOptions {
+  /** Only this one; else all of them. */
+  readonly database?: string
+  readonly progress?: (doneBytes: number, totalBytes: number) => void
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Reads a whole backup: every object decodes, and name and header agree; the checksums in the metadata join into one
+ * history over all levels; replaying each level gives exactly those checksums; the newest state can be restored. Throws
+ * NoBackupError; whatever else it finds is in the report.
+ */
+export async function verifyBackup(store: ObjectStore, options: VerifyOptions = {}): Promise<DatabaseReport[]> {
+  const histories = await historiesOf(store, options.database)
+  const sizeOf = ({ files }: BackupHistory) => files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const totalBytes = histories.reduce((sum, history) => sum + sizeOf(history), 0)
+  const reports: DatabaseReport[] = []
+  let doneBytes = 0
+  for (const history of histories) {
+    const verification = new Verification(store, history, options.signal)
+    const findings = await verification.run((bytes) => options.progress?.((doneBytes += bytes), totalBytes))
+    reports.push({
+      database: history.database,
+      fileCount: history.files.length,
+      sizeBytes: sizeOf(history),
+      restorable: restorableRange(history),
+      dropped: verification.dropped,
+      findings,
+    })
+  }
+  return reports
+}
+
+async function historiesOf(store: ObjectStore, database: string | undefined): Promise<BackupHistory[]> {
+  if (database === undefined) return [...(await loadHistories(store)).values()]
+  const history = await loadHistory(store, database)
+  if (history.files.length > 0 || history.markers.length > 0) return [history]
+  throw new NoBackupError(store.url, database, [...(await loadHistories(store)).keys()])
+}
+
+class Verification {
+  readonly #store: ObjectStore
+  readonly #history: BackupHistory
+  readonly #signal: AbortSignal | undefined
+  readonly #findings: Finding[] = []
+  readonly #metadata = new Map<BackupFile, FileMetadata>()
+  readonly #damaged = new Set<BackupFile>()
+  /** The checksum after a transaction, and who said so first. */
+  readonly #checksums = new Map<TXID, { readonly checksum: Checksum; readonly key: string }>()
+  dropped = false
+
+  constructor(store: ObjectStore, history: BackupHistory, signal: AbortSignal | undefined) {
+    this.#store = store
+    this.#history = history
+    this.#signal = signal
+  }
+
+  async run(done: (bytes: number) => void): Promise<Finding[]> {
+    for (const file of this.#history.files) {
+      await this.#verifyFile(file)
+      done(file.sizeBytes)
+    }
+    for (const file of this.#history.files) this.#joinMetadata(file)
+    for (let level = 0; level <= MAX_COMPACTION_LEVEL; level++) await this.#replayLevel(level)
+    this.#verifyNewest()
+    return this.#findings
+  }
+
+  #error(problem: string, file?: BackupFile): void {
+    this.#findings.push({ severity: 'error', ...(file && { key: file.key }), problem })
+    if (file !== undefined) this.#damaged.add(file)
+  }
+
+  async #verifyFile(file: BackupFile): Promise<void> {
+    const head = await this.#store.head(file.key)
+    if (head === undefined) return this.#error('it disappeared while the backup was read', file)
+    const metadata = parseMetadata(head.metadata)
+    this.#metadata.set(file, metadata)
+    try {
+      const read = await naming(this.#store, [file], () => this.#decode(file))
+      const { timestampMs, pageSize, commit } = read
+      for (const [name, told, actual] of [
+        ['timestamp', metadata.timestampMs, timestampMs],
+        ['page size', metadata.pageSize, pageSize],
+        ['commit', metadata.commit, commit],
+      ] as const) {
+        if (told !== undefined && told !== actual)
+          this.#error(`its metadata tells ${name} ${told}, its header ${actual}`, file)
+      }
+      const { postApplyChecksum: told } = metadata
+      if (read.checksum !== undefined && told !== undefined && read.checksum !== told) {
+        this.#error(
+          `its pages have checksum ${formatChecksum(read.checksum)}, its metadata tells ${formatChecksum(told)}`,
+          file,
+        )
+      }
+    } catch (error) {
+      this.#signal?.throwIfAborted()
+      this.#error(errorMessage(error), file)
+    }
+  }
+
+  /** The checksum only of a file that holds every page. */
+  async #decode(
+    file: BackupFile,
+  ): Promise<{ timestampMs: number; pageSize: number; commit: number; checksum?: Checksum }> {
+    const decoder = new Decoder()
+    let checksum: Checksum = EMPTY_CHECKSUM
+    for await (const chunk of await openInput(this.#store, file, this.#signal).open()) {
+      decoder.push(chunk)
+      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
+        if (file.min === 1n) checksum = foldChecksum(checksum, pageChecksum(frame.pgno, frame.page()))
+      }
+    }
+    decoder.end()
+    if (decoder.header === undefined) throw new Error('a file that was decoded has a header')
+    const { timestampMs, pageSize, commit } = decoder.header
+    return { timestampMs, pageSize, commit, ...(file.min === 1n && { checksum }) }
+  }
+
+  /** Whatever two files say of the same transaction has to be the same. */
+  #joinMetadata(file: BackupFile): void {
+    const { preApplyChecksum, postApplyChecksum } = this.#metadata.get(file) ?? {}
+    for (const [txid, checksum] of [
+      [(file.min - 1n) as TXID, preApplyChecksum],
+      [file.max, postApplyChecksum],
+    ] as const) {
+      if (checksum === undefined) continue
+      const other = this.#checksums.get(txid)
+      if (other === undefined) this.#checksums.set(txid, { checksum, key: file.key })
+      else if (other.checksum !== checksum) {
+        const [mine, theirs] = [checksum, other.checksum].map(formatChecksum)
+        this.#error(
+          `its metadata tells checksum ${mine} after transaction ${formatTXID(txid)}, ${other.key} tells ${theirs}`,
+          file,
+        )
+      }
+    }
+  }
+
+  /** Applies the level's files one after another to what precedes them, and compares after each. */
+  async #replayLevel(level: number): Promise<void> {
+    let pages: PageChecksums | undefined
+    let current = 0n as TXID
+    for (const file of filesOfLevel(this.#history, level)) {
+      const { postApplyChecksum: told } = this.#metadata.get(file) ?? {}
+      if (this.#damaged.has(file) || told === undefined) {
+        pages = undefined
+        continue
+      }
+      if (pages === undefined || file.min > current + 1n || this.#begins(file)) pages = await this.#stateBefore(file)
+      if (pages === undefined) continue
+      await pages.apply(this.#store, [file], this.#signal)
+      current = file.max
+      const actual = pages.checksum()
+      if (actual === told) continue
+      this.#error(
+        `applied to what precedes it, it gives checksum ${formatChecksum(actual)}, its metadata tells ${formatChecksum(told)}`,
+        file,
+      )
+      pages = undefined
+    }
+  }
+
+  /** A file that holds every page of a database that begins anew. */
+  #begins(file: BackupFile): boolean {
+    return file.min === 1n || this.#history.markers.some(({ kind, txid }) => kind === 'reset' && txid === file.min)
+  }
+
+  async #stateBefore(file: BackupFile): Promise<PageChecksums | undefined> {
+    const pages = new PageChecksums()
+    if (this.#begins(file)) return pages
+    let plan: Plan
+    try {
+      plan = planRestore(this.#history, { kind: 'txid', txid: (file.min - 1n) as TXID })
+    } catch {
+      // Kept for a while after what it builds on was deleted: it restores nothing by itself.
+      return undefined
+    }
+    if (plan.some((other) => this.#damaged.has(other))) return undefined
+    await pages.apply(this.#store, plan, this.#signal)
+    return pages
+  }
+
+  #verifyNewest(): void {
+    try {
+      const plan = planRestore(this.#history, NEWEST)
+      const damaged = plan.filter((file) => this.#damaged.has(file))
+      if (damaged.length > 0)
+        this.#error(`the newest state cannot be restored: it takes ${damaged.map(({ key }) => key).join(', ')}`)
+      const last = plan.at(-1)
+      if (last !== undefined && this.#metadata.get(last)?.postApplyChecksum === undefined) {
+        const problem =
+          'no checksum is known of the newest state (written by Litestream): that it is whole is proven, that it is right is not'
+        this.#findings.push({ severity: 'warning', problem })
+      }
+    } catch (error) {
+      this.dropped = error instanceof DatabaseDroppedError
+      if (!this.dropped) this.#error(errorMessage(error))
+    }
+  }
+}

@@ -1,0 +1,167 @@
+import { foldChecksum, pageChecksum } from '../../ltx/format/checksum.ts'
+import type { Header } from '../../ltx/format/header.ts'
+import { mergePages } from '../../ltx/merge/merge.ts'
+import { EMPTY_CHECKSUM, formatChecksum, lockPgno, type Checksum, type TXID } from '../../ltx/format/types.ts'
+import { ObjectNotFoundError } from '../../objectstore/errors.ts'
+import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { ChecksumMismatchError, CorruptObjectError, DatabaseDroppedError, NoBackupError } from '../history/errors.ts'
+import { loadHistories, loadHistory, loadMetadata, withTimestamps, type BackupFile } from '../history/history.ts'
+import { naming, openInput } from '../history/objects.ts'
+import { OutputFile } from '../../image/output-file.ts'
+import { PageSet } from '../../sqlite/page-set.ts'
+import { PageWriter } from '../../sqlite/page-writer.ts'
+import { formatTarget, planRestore, type Plan, type Target } from '../history/plan.ts'
+
+export interface RestoreOptions {
+  /** Called from time to time. Pages may be written more than once, so `done` can come back to a smaller number. */
+  readonly progress?: (done: number, total: number) => void
+  readonly signal?: AbortSignal
+  /** So many objects at most are read side by side; a longer plan is applied in parts. 128 unless told otherwise. */
+  readonly maxInputs?: number
+}
+
+export interface RestoreResult {
+  readonly txid: TXID
+  /** Of the restored pages; where the backup tells it too, the two are equal. */
+  readonly checksum: Checksum
+  /** Whether the backup told it. */
+  readonly verified: boolean
+  readonly pageSize: number
+  readonly commit: number
+  /** Of the last transaction. */
+  readonly timestampMs: number
+  readonly files: Plan
+}
+
+const DEFAULT_MAX_INPUTS = 128
+/** Compaction and retention may delete what was planned: so often the plan is made anew. */
+const MAX_ATTEMPTS = 4
+const PROGRESS_PAGES = 1024
+
+/**
+ * Writes a database as of a target to `outPath`, which must not exist; nor may a -wal or -journal that SQLite would take
+ * for its own. The file appears when it is complete, verified and durable; after an error, nothing is there.
+ *
+ * Throws NoBackupError, TargetUnavailableError, BackupGapError, DatabaseDroppedError, CorruptObjectError,
+ * ChecksumMismatchError, OutputExistsError.
+ */
+export async function restoreDatabase(
+  store: ObjectStore,
+  database: string,
+  target: Target,
+  outPath: string,
+  options: RestoreOptions = {},
+): Promise<RestoreResult> {
+  const output = await OutputFile.create(outPath)
+  try {
+    const result = await readingRetried(store, database, target, (plan) => writePlan(store, plan, output, options))
+    await output.publish()
+    return result
+  } finally {
+    await output.discard()
+  }
+}
+
+/** Plans from a fresh listing, and again when an object of the plan has disappeared meanwhile. */
+async function readingRetried<T>(
+  store: ObjectStore,
+  database: string,
+  target: Target,
+  read: (plan: Plan) => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await read(await planFromStore(store, database, target))
+    } catch (error) {
+      if (!(error instanceof ObjectNotFoundError) || attempt >= MAX_ATTEMPTS) throw error
+    }
+  }
+}
+
+/** Lists the database and plans. */
+export async function planFromStore(store: ObjectStore, database: string, target: Target): Promise<Plan> {
+  const listed = await loadHistory(store, database)
+  if (listed.files.length === 0 && listed.markers.length === 0) {
+    const others = await loadHistories(store)
+    throw new NoBackupError(store.url, database, [...others.keys()])
+  }
+  const history = target.kind === 'timestamp' ? await withTimestamps(store, listed) : listed
+  return planRestore(history, target)
+}
+
+async function writePlan(
+  store: ObjectStore,
+  plan: Plan,
+  output: OutputFile,
+  options: RestoreOptions,
+): Promise<RestoreResult> {
+  const last = plan.at(-1) ?? plan[0]
+  const expected = (await loadMetadata(store, last)).postApplyChecksum
+  const seen = new PageSet()
+  let header: Header | undefined
+  let checksum: Checksum = EMPTY_CHECKSUM
+  const maxInputs = options.maxInputs ?? DEFAULT_MAX_INPUTS
+  await output.truncate(0)
+  for (let at = 0; at < plan.length; at += maxInputs) {
+    const part = plan.slice(at, at + maxInputs)
+    const written = await writePart(store, part, output, seen, options)
+    header = written.header
+    checksum = written.checksum
+    await output.truncate(header.commit * header.pageSize)
+  }
+  if (header === undefined) throw new Error('a plan is never empty')
+  const { pageSize, commit, maxTXID: txid, timestampMs } = header
+  if (commit === 0) throw new DatabaseDroppedError(output.path, txid, timestampMs)
+  const missing = seen.firstMissing(commit, pageSize)
+  if (missing !== undefined) {
+    throw new CorruptObjectError(store.url, last.key, `page ${missing} of ${commit} is in no file up to it`)
+  }
+  if (plan.length > maxInputs) checksum = await output.checksum(pageSize, commit)
+  if (expected !== undefined && expected !== checksum) {
+    const what = `database as of ${formatTarget({ kind: 'txid', txid })}, put together from ${plan.length} files of ${store.url},`
+    throw new ChecksumMismatchError(what, formatChecksum(expected), formatChecksum(checksum))
+  }
+  return { txid, checksum, verified: expected !== undefined, pageSize, commit, timestampMs, files: plan }
+}
+
+/** The checksum is that of the pages written, so of the database only if there was one part. */
+async function writePart(
+  store: ObjectStore,
+  files: readonly BackupFile[],
+  output: OutputFile,
+  seen: PageSet,
+  { progress, signal }: RestoreOptions,
+): Promise<{ header: Header; checksum: Checksum }> {
+  const inputs = files.map((file) => openInput(store, file, signal))
+  const merge = mergePages(inputs, signal === undefined ? {} : { signal })
+  return naming(store, files, async () => {
+    try {
+      await merge.open()
+      const header = merge.last
+      const writer = new PageWriter(output.handle, header.pageSize)
+      let checksum: Checksum = EMPTY_CHECKSUM
+      let done = 0
+      while (!merge.ended) {
+        for (let frame = merge.next(); frame !== undefined; frame = merge.next()) {
+          const { pgno } = frame
+          const page = frame.page()
+          checksum = foldChecksum(checksum, pageChecksum(pgno, page))
+          seen.add(pgno)
+          const full = writer.write(pgno, page)
+          if (full !== undefined) await full
+          if (++done % PROGRESS_PAGES === 0) progress?.(done, header.commit)
+        }
+        if (!merge.ended) await merge.fill()
+      }
+      await writer.flush()
+      progress?.(done, Math.max(done, pagesOf(header)))
+      return { header, checksum }
+    } finally {
+      await merge.close()
+    }
+  })
+}
+
+function pagesOf({ commit, pageSize }: Header): number {
+  return commit < lockPgno(pageSize) ? commit : commit - 1
+}

@@ -1,0 +1,21 @@
+import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { loadHistories, type BackupHistory } from '../history/history.ts'
+import { backupPosition, type BackupPosition } from '../history/position.ts'
+
+export interface BackedUpDatabase {
+  readonly name: string
+  readonly history: BackupHistory
+  readonly position: BackupPosition
+}
+
+/**
+ * Every database of a backup with its newest position, ascending by name: one listing, and one look at the newest object of
+ * each. One that was dropped is among them (`position.state`), since its transaction numbers go on if it is created again.
+ */
+export async function listBackup(store: ObjectStore): Promise<BackedUpDatabase[]> {
+  const found: BackedUpDatabase[] = []
+  for (const [name, history] of await loadHistories(store)) {
+    found.push({ name, history, position: await backupPosition(store, history) })
+  }
+  return found
+}

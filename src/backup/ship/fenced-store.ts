@@ -1,0 +1,54 @@
+import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../../objectstore/objectstore.ts'
+import { UPLOAD_TIMEOUT_MS, type Fence } from './fence.ts'
+
+/**
+ * A store to which nothing is written outside a fence. The clock is read before each write begins, and again right before
+ * it becomes visible: a process that was stopped in between finds out when it goes on, before any timer does.
+ */
+export class FencedStore implements ObjectStore {
+  readonly #store: ObjectStore
+  readonly #fence: Fence
+
+  constructor(store: ObjectStore, fence: Fence) {
+    this.#store = store
+    this.#fence = fence
+  }
+
+  get url(): string {
+    return this.#store.url
+  }
+
+  get layout(): ObjectStore['layout'] {
+    return this.#store.layout
+  }
+
+  async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<void> {
+    this.#fence.assertOpen()
+    const beforeVisible = () => {
+      this.#fence.assertOpen()
+      options.beforeVisible?.()
+    }
+    const limit = this.#fence.isLeased ? { requestTimeoutMs: UPLOAD_TIMEOUT_MS } : {}
+    await this.#store.put(key, body, { ...options, ...limit, beforeVisible })
+  }
+
+  get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    return this.#store.get(key, range, signal)
+  }
+
+  head(key: string): Promise<ObjectHead | undefined> {
+    return this.#store.head(key)
+  }
+
+  list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
+    return this.#store.list(prefix, startAfter)
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    this.#fence.assertOpen()
+    await this.#store.delete(keys)
+  }
+
+  /** The store below belongs to whoever opened it. */
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,85 @@
+/** A level-9 snapshot of a database that goes on being written to, without stopping it. */
+
+import { EMPTY_CHECKSUM, toTXID, type Position } from '../../ltx/format/types.ts'
+import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { SnapshotError } from '../history/errors.ts'
+import { SNAPSHOT_LEVEL, type FileRef } from '../history/layout.ts'
+import { withLiveImage, type LiveDatabase, type LiveImage } from '../../image/live-image.ts'
+import { putFile } from './put.ts'
+import type { OtherObjects } from './upload.ts'
+
+export type { LiveDatabase } from '../../image/live-image.ts'
+
+export interface LiveSnapshotOptions {
+  /** For a copy of the database file; on the same file system it may cost nothing. */
+  readonly temporaryParent: string
+  /** Timestamps never go back within a backup. */
+  readonly minTimestampMs: number
+  /** The snapshot's time when the log no longer tells that of its last transaction. */
+  readonly nowMs: number
+  readonly term?: bigint
+  readonly signal?: AbortSignal
+  readonly others?: OtherObjects
+  readonly attempts?: number
+}
+
+const DEFAULT_ATTEMPTS = 4
+
+/**
+ * Writes a level-9 snapshot of the newest durable state and returns its position. Undefined when there is no database (no
+ * transaction yet, or it was dropped). Throws SnapshotError, BackupConflictError.
+ */
+export async function snapshotLive(
+  store: ObjectStore,
+  database: LiveDatabase,
+  options: LiveSnapshotOptions,
+): Promise<LiveSnapshot | undefined> {
+  const attempts = options.attempts ?? DEFAULT_ATTEMPTS
+  const { signal } = options
+  const image = { ...options, checksums: false }
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await withLiveImage(database, image, (taken) => putSnapshot(store, database.name, taken, options))
+    } catch (error) {
+      if (!(error instanceof SnapshotError) || attempt >= attempts) throw error
+      signal?.throwIfAborted()
+    }
+  }
+}
+
+export interface LiveSnapshot {
+  readonly position: Position
+  readonly pageSize: number
+  readonly commit: number
+  readonly timestampMs: number
+}
+
+async function putSnapshot(
+  store: ObjectStore,
+  database: string,
+  image: LiveImage,
+  { term, signal, others }: LiveSnapshotOptions,
+): Promise<LiveSnapshot> {
+  const { position, pageSize, commit, timestampMs } = image
+  const file: FileRef = { level: SNAPSHOT_LEVEL, min: toTXID(1), max: position.txid }
+  const put = await putFile(
+    store,
+    {
+      ...file,
+      database,
+      metadata: {
+        timestampMs,
+        preApplyChecksum: EMPTY_CHECKSUM,
+        postApplyChecksum: position.checksum,
+        pageSize,
+        commit,
+        term: term ?? 0n,
+      },
+      body: () => image.bytes(),
+    },
+    signal,
+    others?.resolve,
+  )
+  await others?.uploaded(file, put, signal)
+  return { position, pageSize, commit, timestampMs }
+}

@@ -1,0 +1,122 @@
+/** Writing to a backup: conditional, retried, and never over something else (I7). */
+
+import pRetry from 'p-retry'
+import { formatChecksum, formatTXID, type TXID } from '../../ltx/format/types.ts'
+import { ObjectExistsError, StoreUnavailableError } from '../../objectstore/errors.ts'
+import type { ObjectHead, ObjectStore, PutOptions } from '../../objectstore/objectstore.ts'
+import { BackupConflictError } from '../history/errors.ts'
+import { fileKey, markerKey, type FileRef, type MarkerKind } from '../history/layout.ts'
+import { formatMetadata, formatTerm, parseMetadata, parseTerm, type FileMetadata } from '../history/metadata.ts'
+
+/** A store that fails for a moment; what lasts longer is for the caller's next interval. */
+const RETRY = { retries: 2, minTimeout: 100, factor: 3, randomize: true } as const
+/** So often a name may turn out to be taken, and be made free. */
+const MAX_ATTEMPTS = 4
+
+export interface BackupObject extends FileRef {
+  readonly database: string
+  readonly metadata: FileMetadata
+  /** Called for each attempt. */
+  body(): AsyncIterable<Uint8Array>
+}
+
+export interface BackupMarkerObject {
+  readonly kind: MarkerKind
+  readonly txid: TXID
+  readonly timestampMs: number
+  readonly term: bigint
+}
+
+/** Another object lies under the name of ours; `last` is the last transaction that it is about. */
+export interface Conflict {
+  readonly key: string
+  readonly last: TXID
+  readonly theirs: ObjectHead
+}
+
+/** Makes a name free that something else has taken, or throws. */
+export type ConflictResolver = (conflict: Conflict, signal: AbortSignal | undefined) => Promise<void>
+
+/**
+ * Puts an LTX file under its name. One that is there already, with the same checksum after it, is as good: false. Throws
+ * BackupConflictError, or what `resolve` throws, when it is another.
+ */
+export async function putFile(
+  store: ObjectStore,
+  object: BackupObject,
+  signal?: AbortSignal,
+  resolve?: ConflictResolver,
+): Promise<boolean> {
+  const key = fileKey(store.layout, object.database, object)
+  const { timestampMs, postApplyChecksum } = object.metadata
+  const options: PutOptions = {
+    ifNoneMatch: '*',
+    metadata: formatMetadata(object.min, object.max, object.metadata),
+    ...(timestampMs === undefined ? {} : { timestampMs }),
+    ...(signal === undefined ? {} : { signal }),
+  }
+  for (let attempt = 1; ; attempt++) {
+    const theirs = await putUnlessThere(store, key, () => object.body(), options)
+    if (theirs === undefined) return true
+    const { postApplyChecksum: found } = parseMetadata(theirs.metadata)
+    if (postApplyChecksum !== undefined && postApplyChecksum === found) return false
+    if (resolve === undefined || attempt >= MAX_ATTEMPTS) {
+      const show = (sum: FileMetadata['postApplyChecksum']) =>
+        sum === undefined ? 'an unknown checksum' : formatChecksum(sum)
+      const detail = `${show(found)} after it, where this node has ${show(postApplyChecksum)}`
+      throw new BackupConflictError(store.url, key, detail)
+    }
+    await resolve({ key, last: object.max, theirs }, signal)
+  }
+}
+
+/** Puts a marker; one that is there already says the same, unless it is of another term, where `resolve` is asked. */
+export async function putMarker(
+  store: ObjectStore,
+  database: string,
+  marker: BackupMarkerObject,
+  signal?: AbortSignal,
+  resolve?: ConflictResolver,
+): Promise<void> {
+  const { kind, txid, timestampMs, term } = marker
+  const timestamp = new Date(timestampMs).toISOString()
+  const text = JSON.stringify({ kind, txid: formatTXID(txid), timestamp, term: String(term) }) + '\n'
+  const metadata = formatTerm(term)
+  const options: PutOptions = { ifNoneMatch: '*', timestampMs, metadata, ...(signal === undefined ? {} : { signal }) }
+  const key = markerKey(database, kind, txid)
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+    const theirs = await putUnlessThere(store, key, () => Buffer.from(text), options)
+    if (theirs === undefined || resolve === undefined || (parseTerm(theirs.metadata) ?? 0n) === term) return
+    await resolve({ key, last: txid, theirs }, signal)
+  }
+}
+
+/** What is there instead; undefined once ours is. */
+async function putUnlessThere(
+  store: ObjectStore,
+  key: string,
+  body: () => Uint8Array | AsyncIterable<Uint8Array>,
+  options: PutOptions,
+): Promise<ObjectHead | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await retried(() => store.put(key, body(), options), options.signal)
+      return undefined
+    } catch (error) {
+      if (!(error instanceof ObjectExistsError)) throw error
+      const theirs = await store.head(key)
+      if (theirs !== undefined) return theirs
+      // It was there, and is not any more.
+      if (attempt >= MAX_ATTEMPTS) throw error
+    }
+  }
+}
+
+/** Tries again what failed for a moment. */
+export function retried<T>(run: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return pRetry(run, {
+    ...RETRY,
+    shouldRetry: ({ error }) => error instanceof StoreUnavailableError,
+    ...(signal === undefined ? {} : { signal }),
+  })
+}

@@ -1,0 +1,179 @@
+/**
+ * What a node does with the backup of a database before it leads: whoever led before may have shipped more than it ever
+ * sent to anybody. `planTakeOver` is pure; `lookAtBackup` finds out what it needs; `executeTakeOver` reads what it says.
+ */
+
+import type { LogView } from '../../log/view.ts'
+import { EMPTY_CHECKSUM, toTXID, type Checksum, type Position, type TXID } from '../../ltx/format/types.ts'
+import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { mergedBytes } from '../upkeep/compaction.ts'
+import { loadHistory, loadMetadata, type BackupFile, type BackupHistory } from '../history/history.ts'
+import { SNAPSHOT_LEVEL, type FileRef } from '../history/layout.ts'
+import { planNext } from '../history/next.ts'
+import { naming, namingStream, openInput } from '../history/objects.ts'
+import { NEWEST, planRestore } from '../history/plan.ts'
+import { backupPosition, type BackupPosition } from '../history/position.ts'
+import { reconcileWithBackup, type Reconciliation, type ReconcileOptions } from './reconcile.ts'
+
+export interface TakeOverFacts {
+  readonly local: Position
+  /** The highest term of a leader whose history the local database has, as leader or as its replica; 0 when not known. */
+  readonly localTerm: bigint
+  readonly history: BackupHistory
+  readonly backup: BackupPosition
+  readonly comparison: Reconciliation
+}
+
+/**
+ * `takenOverAt` is for BackupService.add: where the new term begins.
+ *
+ * equal, backup-behind: lead. gap: lead; the log no longer holds what the backup lacks, a snapshot will close the gap.
+ * fast-forward: apply these files, in order; each begins at most one past the position and ends beyond it. replace: only all
+ * of the backup leads on (its history is the local one, which loses nothing). dropped: the database is no more, its
+ * transaction numbers go on from there. diverged: two histories, of which the later leader's counts. Where that is the
+ * backup's, the local database is to be kept under `diverged/` and replaced; where it is the local one, lead: the service sets
+ * aside what the backup has beyond `takenOverAt`. unknown: nothing may be assumed, so the node must not lead.
+ */
+export type TakeOver =
+  | { readonly kind: 'equal' | 'backup-behind' | 'gap'; readonly takenOverAt: TXID; readonly detail: string }
+  | { readonly kind: 'fast-forward'; readonly takenOverAt: TXID; readonly files: readonly BackupFile[] }
+  | { readonly kind: 'replace'; readonly takenOverAt: TXID; readonly reason: string }
+  | { readonly kind: 'dropped'; readonly takenOverAt: TXID }
+  | {
+      readonly kind: 'diverged'
+      readonly winner: 'local' | 'backup'
+      readonly takenOverAt: TXID
+      readonly detail: string
+    }
+  | { readonly kind: 'unknown'; readonly detail: string }
+
+/** Throws BackupGapError where the backup is ahead, and has a gap before what it is ahead with. */
+export function planTakeOver(facts: TakeOverFacts): TakeOver {
+  const { local, localTerm, backup, comparison } = facts
+  const { relation, detail, common = toTXID(0) } = comparison
+  const diverged = (winner: 'local' | 'backup'): TakeOver => {
+    return { kind: 'diverged', winner, takenOverAt: winner === 'local' ? common : backup.txid, detail }
+  }
+  switch (relation) {
+    case 'equal':
+    case 'backup-behind':
+      return { kind: relation, takenOverAt: local.txid, detail }
+    case 'gap':
+      // A later leader wrote to the backup than any this node has heard of, and yet less: its history may be another.
+      if (backup.term > localTerm) return { kind: 'unknown', detail }
+      return { kind: 'gap', takenOverAt: local.txid, detail }
+    case 'backup-ahead':
+      return ahead(facts)
+    case 'within':
+      // Up to its position, a replica has what its leader has. Of other leaders that is not certain.
+      if (backup.term === localTerm) return ahead(facts)
+      return diverged(backup.term > localTerm ? 'backup' : 'local')
+    case 'diverged':
+      return diverged(backup.term >= localTerm ? 'backup' : 'local')
+    case 'unknown':
+      // A replica that began with a snapshot can compare nothing with a file that its position lies within.
+      if (local.txid === 0n || local.txid >= backup.txid || localTerm === 0n) return { kind: 'unknown', detail }
+      if (backup.term === localTerm) return ahead(facts)
+      return backup.term > localTerm ? diverged('backup') : { kind: 'unknown', detail }
+  }
+}
+
+function ahead({ local, history, backup }: TakeOverFacts): TakeOver {
+  const takenOverAt = backup.txid
+  if (backup.state === 'dropped') return { kind: 'dropped', takenOverAt }
+  if (local.txid === 0n) return { kind: 'replace', takenOverAt, reason: 'there is no local database' }
+  const next = planNext(history, local.txid)
+  switch (next.kind) {
+    case 'apply':
+      return { kind: 'fast-forward', takenOverAt, files: next.files }
+    case 'dropped':
+      return { kind: 'dropped', takenOverAt: next.txid }
+    case 'replace':
+      return { kind: 'replace', takenOverAt, reason: next.reason }
+    case 'current':
+      return { kind: 'replace', takenOverAt, reason: 'no file of the backup leads on by itself' }
+  }
+}
+
+/** Lists the backup of one database and compares. Must not begin before the previous holder's deadline. */
+export async function lookAtBackup(
+  store: ObjectStore,
+  log: LogView,
+  localTerm: bigint,
+  options: ReconcileOptions = {},
+): Promise<TakeOverFacts> {
+  const history = await loadHistory(store, log.database)
+  const position = await backupPosition(store, history)
+  const { backup, ...comparison } = await reconcileWithBackup(log, store, history, position, options)
+  return { local: log.position(), localTerm, history, backup, comparison }
+}
+
+export interface AboutFile {
+  /** Undefined where the backup does not tell (Litestream's), or where the file begins before what it is applied to. */
+  readonly preApplyChecksum: Checksum | undefined
+  readonly postApplyChecksum: Checksum | undefined
+  readonly timestampMs: number
+}
+
+/** Applies one LTX file, whose bytes have no database checksums: the database must have `postApplyChecksum` afterwards. */
+export type ApplyFile = (file: FileRef, bytes: AsyncIterable<Uint8Array>, about: AboutFile) => Promise<void>
+
+/**
+ * Hands over what a plan needs, one file after another: for `fast-forward` transactions and ranges of them, for `replace` and
+ * `diverged` a single snapshot of the newest state, which takes the place of everything. Returns the position reached. Throws
+ * ObjectNotFoundError where compaction or retention has been there meanwhile (look and plan again), CorruptObjectError.
+ */
+export async function executeTakeOver(
+  store: ObjectStore,
+  { history, local, backup }: TakeOverFacts,
+  plan: TakeOver,
+  apply: ApplyFile,
+  signal?: AbortSignal,
+): Promise<TXID> {
+  switch (plan.kind) {
+    case 'fast-forward': {
+      let at = local.txid
+      for (const file of plan.files) {
+        signal?.throwIfAborted()
+        await applyOne(store, file, file.min === at + 1n, apply, signal)
+        at = file.max
+      }
+      return at
+    }
+    case 'replace':
+      return applySnapshot(store, history, apply, signal)
+    case 'diverged':
+      return plan.winner === 'backup' && backup.state === 'live'
+        ? applySnapshot(store, history, apply, signal)
+        : local.txid
+    default:
+      return local.txid
+  }
+}
+
+async function applyOne(
+  store: ObjectStore,
+  file: BackupFile,
+  continues: boolean,
+  apply: ApplyFile,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { preApplyChecksum, postApplyChecksum, timestampMs = file.timestampMs } = await loadMetadata(store, file)
+  const about = { preApplyChecksum: continues ? preApplyChecksum : undefined, postApplyChecksum, timestampMs }
+  await naming(store, [file], async () => apply(file, await openInput(store, file, signal).open(), about))
+}
+
+async function applySnapshot(
+  store: ObjectStore,
+  history: BackupHistory,
+  apply: ApplyFile,
+  signal: AbortSignal | undefined,
+): Promise<TXID> {
+  const files = planRestore(history, NEWEST)
+  const last = files.at(-1) ?? files[0]
+  const { postApplyChecksum, timestampMs = last.timestampMs } = await loadMetadata(store, last)
+  const bytes = namingStream(store, files, mergedBytes(store, files, signal === undefined ? {} : { signal }))
+  const file: FileRef = { level: SNAPSHOT_LEVEL, min: toTXID(1), max: last.max }
+  await apply(file, bytes, { preApplyChecksum: EMPTY_CHECKSUM, postApplyChecksum, timestampMs })
+  return last.max
+}

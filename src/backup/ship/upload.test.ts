@@ -1,0 +1,185 @@
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { EMPTY_CHECKSUM, toTXID, type TXID } from '../../ltx/format/types.ts'
+import { DirectoryStore } from '../../objectstore/directory/store.ts'
+import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
+import { BackupConflictError, BackupDivergedError, DatabaseDroppedError } from '../history/errors.ts'
+import { loadHistory, loadMetadata } from '../history/history.ts'
+import { DEFAULT_SCHEDULE } from '../history/levels.ts'
+import { NEWEST, restorablePoints } from '../history/plan.ts'
+import { backupPosition } from '../history/position.ts'
+import { restoreDatabase } from '../restore/restore.ts'
+import { applyRetention } from '../upkeep/retention.ts'
+import { PlayedDatabase, SEED, seeded, temporaryDirectories } from '../testing.ts'
+import { uploadTransactions, type UploadState } from './upload.ts'
+import { verifyBackup } from '../history/verify.ts'
+
+const directory = temporaryDirectories()
+const ZERO: UploadState = { txid: toTXID(0), checksum: EMPTY_CHECKSUM, timestampMs: 0, pageSize: 0, commit: 0 }
+
+async function setUp(name = 'app.db') {
+  const root = await directory()
+  const store = new DirectoryStore(join(root, 'backup'))
+  const played = new PlayedDatabase(name, seeded(SEED))
+  const upload = (from: UploadState, to = played.position().txid) => uploadTransactions(store, name, played, from, to)
+  return { root, store, played, upload }
+}
+
+/** Every point that can be restored, restored, and compared with the state of then. */
+async function expectRestorable(store: ObjectStore, played: PlayedDatabase, root: string): Promise<TXID[]> {
+  const out = join(root, 'restored')
+  await mkdir(out, { recursive: true })
+  const points = restorablePoints(await loadHistory(store, played.database))
+  for (const [i, txid] of points.entries()) {
+    const path = join(out, `${Math.random()}-${i}.db`)
+    const result = await restoreDatabase(store, played.database, { kind: 'txid', txid }, path)
+    expect(result.checksum).toBe(played.checksums.get(txid))
+    expect(result.verified).toBe(true)
+    expect((await readFile(path)).equals(played.states.get(txid)!), `state after ${txid}`).toBe(true)
+  }
+  return points
+}
+
+describe(`an upload (LTXD_SEED=${SEED})`, () => {
+  it('ships the batch and the newest alone, without checksums, with everything about them beside them', async () => {
+    const { root, store, played, upload } = await setUp()
+    played.commit(5)
+    const state = await upload(ZERO)
+    expect(state).toMatchObject({ txid: 5n, checksum: played.checksums.get(toTXID(5)) })
+    const { files } = await loadHistory(store, 'app.db')
+    expect(files.map(({ level, min, max }) => [level, min, max])).toEqual([
+      [0, 1n, 4n],
+      [0, 5n, 5n],
+    ])
+    expect(files.map(({ timestampMs }) => timestampMs)).toEqual([
+      played.times.get(toTXID(4)),
+      played.times.get(toTXID(5)),
+    ])
+    expect(await loadMetadata(store, files[1]!)).toEqual({
+      timestampMs: played.times.get(toTXID(5)),
+      preApplyChecksum: played.checksums.get(toTXID(4)),
+      postApplyChecksum: played.checksums.get(toTXID(5)),
+      pageSize: 512,
+      commit: played.pages.length,
+      term: 0n,
+    })
+    expect(await expectRestorable(store, played, root)).toEqual([4n, 5n])
+  })
+
+  it('continues where it was, in any pieces, and every file boundary restores exactly what was then', async () => {
+    const { root, store, played, upload } = await setUp('tenants/ä b.db')
+    const random = seeded(SEED + 1)
+    let state = ZERO
+    for (let round = 0; round < 12; round++) {
+      played.nowMs += 1000
+      played.commit(1 + random(6))
+      state = await upload(state)
+      if (round % 3 === 2) await compactLevel(store, played.database, 1)
+      if (round % 6 === 5) await compactLevel(store, played.database, 2)
+      if (round === 7) await snapshotFromBackup(store, played.database)
+    }
+    const points = await expectRestorable(store, played, root)
+    expect(points.at(-1)).toBe(played.position().txid)
+    expect(await verifyBackup(store)).toMatchObject([{ database: 'tenants/ä b.db', findings: [] }])
+
+    await applyRetention(store, played.database, DEFAULT_SCHEDULE.retention, played.nowMs + 48 * 3_600_000)
+    const kept = await expectRestorable(store, played, root)
+    expect(kept.at(-1)).toBe(played.position().txid)
+    expect(kept.length).toBeLessThan(points.length)
+    expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
+  })
+
+  it('may be repeated: what is there already with the same checksum is as good', async () => {
+    const { store, played, upload } = await setUp()
+    played.commit(3)
+    await upload(ZERO)
+    await expect(upload(ZERO)).resolves.toMatchObject({ txid: 3n })
+    expect((await loadHistory(store, 'app.db')).files).toHaveLength(2)
+  })
+
+  it('never overwrites what another history has put there (I7)', async () => {
+    const { store, played, upload } = await setUp()
+    played.commit(2)
+    await upload(ZERO)
+    const other = new PlayedDatabase('app.db', seeded(SEED + 7))
+    other.commit(2)
+    const attempt = uploadTransactions(store, 'app.db', other, ZERO, toTXID(2))
+    await expect(attempt).rejects.toBeInstanceOf(BackupConflictError)
+    await expect(attempt).rejects.toThrow(/different content/)
+    const state = { ...ZERO, txid: toTXID(1), checksum: played.checksums.get(toTXID(1)) }
+    const continued = uploadTransactions(store, 'app.db', other, state, toTXID(2))
+    await expect(continued).rejects.toBeInstanceOf(BackupDivergedError)
+    expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
+  })
+
+  it('never lets timestamps go back, whatever the clock does', async () => {
+    const { store, played, upload } = await setUp()
+    played.commit(2)
+    const state = await upload(ZERO)
+    played.nowMs -= 3_600_000
+    played.commit(2)
+    await upload(state)
+    const times = (await loadHistory(store, 'app.db')).files.map(({ timestampMs }) => timestampMs)
+    expect(times).toEqual([...times].sort((a, b) => a - b))
+    expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
+  })
+
+  it('cuts a long backlog into files of bounded inputs, without a hole', async () => {
+    const { root, store, played, upload } = await setUp()
+    played.commit(600)
+    await upload(ZERO)
+    const { files } = await loadHistory(store, 'app.db')
+    expect(files.map(({ min, max }) => [min, max])).toEqual([
+      [1n, 256n],
+      [257n, 512n],
+      [513n, 599n],
+      [600n, 600n],
+    ])
+    await expectRestorable(store, played, root)
+  })
+
+  it('says a drop by a marker, and continues the numbers when the database is created again', async () => {
+    const { root, store, played, upload } = await setUp()
+    played.commit(3)
+    played.nowMs += 1000
+    played.drop()
+    const dropped = await upload(ZERO)
+    expect(await backupPosition(store, await loadHistory(store, 'app.db'))).toMatchObject({
+      txid: 4n,
+      state: 'dropped',
+    })
+    await expect(restoreDatabase(store, 'app.db', NEWEST, join(root, 'x.db'))).rejects.toBeInstanceOf(
+      DatabaseDroppedError,
+    )
+    expect(await expectRestorable(store, played, root)).toEqual([2n, 3n])
+    expect(await verifyBackup(store)).toMatchObject([{ dropped: true, findings: [] }])
+
+    played.nowMs += 1000
+    played.commit(3)
+    await upload(dropped)
+    await compactLevel(store, 'app.db', 1)
+    expect(await expectRestorable(store, played, root)).toEqual([2n, 3n, 5n, 6n, 7n])
+    expect(await verifyBackup(store)).toMatchObject([{ dropped: false, findings: [] }])
+    const target = { kind: 'timestamp', timestampMs: played.times.get(toTXID(4))! + 1 } as const
+    await expect(restoreDatabase(store, 'app.db', target, join(root, 'y.db'))).rejects.toThrow(/was dropped/)
+  })
+
+  it('begins anew where the page size changes, and compaction never crosses that', async () => {
+    const { root, store, played, upload } = await setUp()
+    played.commit(4)
+    played.changePageSize(1024)
+    played.commit(3)
+    await upload(ZERO)
+    await compactLevel(store, 'app.db', 1)
+    await compactLevel(store, 'app.db', 2)
+    const level2 = (await loadHistory(store, 'app.db')).files.filter(({ level }) => level === 2)
+    expect(level2.map(({ min, max }) => [min, max])).toEqual([
+      [1n, 4n],
+      [5n, 8n],
+    ])
+    expect(await expectRestorable(store, played, root)).toEqual([3n, 4n, 5n, 7n, 8n])
+    expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
+  })
+})

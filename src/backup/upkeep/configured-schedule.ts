@@ -1,0 +1,13 @@
+import type { BackupConfig } from '../../config/config.ts'
+import { DEFAULT_SCHEDULE, type BackupSchedule } from '../history/levels.ts'
+
+/** When a backup's levels, snapshots and retention are due, as the configuration says. */
+export function configuredSchedule(config: BackupConfig): BackupSchedule {
+  return {
+    ...DEFAULT_SCHEDULE,
+    syncIntervalMs: config.syncIntervalMs,
+    levels: config.levelIntervalsMs.map((intervalMs, i) => ({ level: i + 1, intervalMs })),
+    snapshotIntervalMs: config.snapshot.intervalMs,
+    retention: { snapshotRetentionMs: config.snapshot.retentionMs, level0RetentionMs: config.level0RetentionMs },
+  }
+}

@@ -1,0 +1,61 @@
+import { describe, expect, it, vi } from 'vitest'
+import { MemoryStore } from '../../objectstore/memory.ts'
+import { UNSETTLED_MS } from '../ship/fence.ts'
+import { loadHistory } from '../history/history.ts'
+import { BackupService } from '../ship/service.ts'
+import { ManualClock, PlayedDatabase, SEED, seeded, silent } from '../testing.ts'
+import { verifyBackup } from '../history/verify.ts'
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+/** No boundary of the schedule is shorter. */
+const STEP_MS = 15_000
+/** Of the event loop: what a boundary begins has ended before the next one. */
+const TURNS_A_STEP = 60
+
+function served(term?: bigint) {
+  const clock = new ManualClock()
+  const store = new MemoryStore({ now: clock.now })
+  const played = new PlayedDatabase('app.db', seeded(SEED))
+  played.commit(3)
+  const lease = term === undefined ? {} : { term, mayWriteUntilMs: () => Infinity }
+  const service = new BackupService({ store, logger: silent, clock, temporaryParent: '/nowhere', ...lease })
+  service.add(
+    { name: 'app.db', log: played, filePath: '/nowhere' },
+    term === undefined ? {} : { takenOverAt: 0n as never },
+  )
+  service.start()
+  const levels = async () =>
+    (await loadHistory(store, 'app.db')).files.map(({ level, min, max }) => `L${level} ${min}-${max}`)
+  const pass = async (ms: number) => {
+    for (let passedMs = 0; passedMs < ms; passedMs += STEP_MS) {
+      clock.advance(STEP_MS)
+      for (let turn = 0; turn < TURNS_A_STEP; turn++) await new Promise(setImmediate)
+    }
+  }
+  return { store, played, service, levels, pass }
+}
+
+describe(`maintenance (LTXD_SEED=${SEED})`, () => {
+  it('asks a store nothing about a database that nothing happens to', async () => {
+    const { store, service, levels, pass } = served()
+    await pass(90 * MINUTE)
+    expect(await levels()).toEqual(['L0 3-3', 'L1 1-3', 'L2 1-3', 'L3 1-3', 'L9 1-3'])
+    const asked = [vi.spyOn(store, 'list'), vi.spyOn(store, 'head'), vi.spyOn(store, 'get')]
+    await pass(3 * HOUR)
+    for (const spy of asked) expect(spy).not.toHaveBeenCalled()
+    await service.stop({ drainMs: 0 })
+  })
+
+  it('comes back for what was too young to be compacted, though nothing more is uploaded', async () => {
+    const { store, service, levels, pass } = served(3n)
+    await pass(UNSETTLED_MS / 2)
+    expect(await levels()).toEqual(['L0 1-2', 'L0 3-3'])
+    await pass(UNSETTLED_MS + MINUTE)
+    expect(await levels()).toContain('L1 1-3')
+    await pass(90 * MINUTE)
+    expect(await levels()).toEqual(expect.arrayContaining(['L0 3-3', 'L2 1-3', 'L3 1-3']))
+    expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
+    await service.stop({ drainMs: 0 })
+  })
+})

@@ -1,0 +1,196 @@
+import type { BackupLogger, Clock } from '../../util/clock.ts'
+import { failureReason } from '../history/failure.ts'
+import { nextBoundary, type BackupSchedule, type RetentionPolicy } from '../history/levels.ts'
+
+/** What maintenance does to the backup of one database. */
+export interface Maintained {
+  compact(level: number, signal: AbortSignal): Promise<CompactionOutcome>
+  snapshot(signal: AbortSignal): Promise<void>
+  /** Returns when there will be more to delete though nothing is added. */
+  retain(policy: RetentionPolicy, signal: AbortSignal): Promise<number>
+}
+
+export interface CompactionOutcome {
+  /** The level got new files. */
+  readonly changed: boolean
+  /** The level below holds what was too young to be taken. */
+  readonly isBehind: boolean
+}
+
+interface Entry {
+  readonly target: Maintained
+  /** Levels whose source has changed since they were made. */
+  readonly dueLevels: Set<number>
+  snapshotDue: boolean
+  /** Wanted now, not at the next boundary. */
+  snapshotWanted: boolean
+  /** From when on there may be something to delete. */
+  retainAtMs: number
+  /** Last failure of each task, so that it is said once. */
+  readonly failures: Map<string, string>
+}
+
+/** Longer than this a timer cannot be set. */
+const MAX_SLEEP_MS = 24 * 3_600_000
+
+/**
+ * Compaction, snapshots and retention of all databases, one at a time, at their boundaries. A database that nothing was
+ * uploaded of costs nothing.
+ */
+export class Maintenance {
+  readonly #schedule: BackupSchedule
+  readonly #clock: Clock
+  readonly #logger: BackupLogger
+  readonly #periodic: boolean
+  readonly #entries = new Map<string, Entry>()
+  readonly #stopping = new AbortController()
+  #wake = new AbortController()
+  #loop: Promise<void> | undefined
+
+  /** Without `periodic`, only the snapshots that are wanted are made. */
+  constructor(schedule: BackupSchedule, clock: Clock, logger: BackupLogger, periodic = true) {
+    this.#schedule = schedule
+    this.#clock = clock
+    this.#logger = logger
+    this.#periodic = periodic
+  }
+
+  /** Of what was there before, nothing is known: everything is due once. */
+  add(name: string, target: Maintained): void {
+    const dueLevels = new Set(this.#schedule.levels.map(({ level }) => level))
+    const due = { snapshotDue: true, snapshotWanted: false, retainAtMs: 0 }
+    this.#entries.set(name, { target, dueLevels, ...due, failures: new Map() })
+  }
+
+  remove(name: string): void {
+    this.#entries.delete(name)
+  }
+
+  /** Something was uploaded. */
+  changed(name: string): void {
+    const entry = this.#entries.get(name)
+    if (entry === undefined) return
+    const [lowest] = this.#schedule.levels
+    if (lowest !== undefined) entry.dueLevels.add(lowest.level)
+    entry.snapshotDue = true
+  }
+
+  wantSnapshot(name: string): void {
+    const entry = this.#entries.get(name)
+    if (entry === undefined) return
+    entry.snapshotWanted = true
+    this.#wake.abort()
+  }
+
+  start(): void {
+    this.#loop ??= this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('maintenance is stopping'))
+    await this.#loop
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping
+    const tasks = this.#periodic ? this.#tasks() : []
+    while (!signal.aborted) {
+      const nowMs = this.#clock.now()
+      const wakeMs = Math.min(nowMs + MAX_SLEEP_MS, ...tasks.map(({ dueMs }) => dueMs)) - nowMs
+      await this.#sleep(wakeMs, signal)
+      for (const [name, entry] of this.#entries) if (entry.snapshotWanted) await this.#snapshot(name, entry)
+      for (const task of tasks) {
+        if (signal.aborted || task.dueMs > this.#clock.now()) continue
+        for (const [name, entry] of this.#entries) await task.run(name, entry)
+        task.dueMs = nextBoundary(this.#clock.now(), task.intervalMs)
+      }
+    }
+  }
+
+  /** In the order in which they run at a common boundary: a level is made before the next one takes from it. */
+  #tasks(): { readonly intervalMs: number; dueMs: number; run(name: string, entry: Entry): Promise<void> }[] {
+    const { levels, snapshotIntervalMs, retentionCheckIntervalMs } = this.#schedule
+    const every = (intervalMs: number, run: (name: string, entry: Entry) => Promise<void>) => {
+      return { intervalMs, dueMs: nextBoundary(this.#clock.now(), intervalMs), run }
+    }
+    return [
+      ...levels.map(({ level, intervalMs }) => every(intervalMs, (name, entry) => this.#compact(name, entry, level))),
+      every(snapshotIntervalMs, (name, entry) => this.#snapshot(name, entry)),
+      every(retentionCheckIntervalMs, (name, entry) => this.#retain(name, entry)),
+    ]
+  }
+
+  #compact(name: string, entry: Entry, level: number): Promise<void> {
+    if (!entry.dueLevels.delete(level)) return Promise.resolve()
+    return this.#attempt(name, entry, `compaction to level ${level}`, async (signal) => {
+      try {
+        const { changed, isBehind } = await entry.target.compact(level, signal)
+        if (isBehind) entry.dueLevels.add(level)
+        // What a level holds now, the one below may do without, after a while.
+        if (changed) this.#retainAt(entry, this.#clock.now() + this.#schedule.retention.level0RetentionMs)
+        const above = level + 1
+        if (changed && this.#schedule.levels.some((other) => other.level === above)) entry.dueLevels.add(above)
+      } catch (error) {
+        entry.dueLevels.add(level)
+        throw error
+      }
+    })
+  }
+
+  #snapshot(name: string, entry: Entry): Promise<void> {
+    if (!entry.snapshotDue && !entry.snapshotWanted) return Promise.resolve()
+    entry.snapshotDue = false
+    entry.snapshotWanted = false
+    return this.#attempt(name, entry, 'snapshot', async (signal) => {
+      try {
+        await entry.target.snapshot(signal)
+        entry.retainAtMs = 0
+      } catch (error) {
+        entry.snapshotDue = true
+        throw error
+      }
+    })
+  }
+
+  #retain(name: string, entry: Entry): Promise<void> {
+    if (entry.retainAtMs > this.#clock.now()) return Promise.resolve()
+    return this.#attempt(name, entry, 'retention', async (signal) => {
+      entry.retainAtMs = Infinity
+      try {
+        this.#retainAt(entry, await entry.target.retain(this.#schedule.retention, signal))
+      } catch (error) {
+        entry.retainAtMs = 0
+        throw error
+      }
+    })
+  }
+
+  #retainAt(entry: Entry, atMs: number): void {
+    entry.retainAtMs = Math.min(entry.retainAtMs, atMs)
+  }
+
+  /** A failure waits for the next boundary; it is said once for each new reason. */
+  async #attempt(name: string, entry: Entry, task: string, run: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { signal } = this.#stopping
+    if (signal.aborted) return
+    const startedMs = this.#clock.now()
+    try {
+      await run(signal)
+      if (entry.failures.delete(task)) this.#logger.info({ db: name, task }, 'backup maintenance works again')
+      this.#logger.debug({ db: name, task, tookMs: this.#clock.now() - startedMs }, 'backup maintenance')
+    } catch (error) {
+      if (signal.aborted) return
+      const reason = failureReason(error)
+      if (entry.failures.get(task) !== reason) {
+        this.#logger.error({ db: name, task, err: error }, 'backup maintenance failed; it is retried')
+      }
+      entry.failures.set(task, reason)
+    }
+  }
+
+  async #sleep(ms: number, stopping: AbortSignal): Promise<void> {
+    const woken = AbortSignal.any([stopping, this.#wake.signal])
+    if (ms > 0) await this.#clock.sleep(ms, woken).catch(() => undefined)
+    if (this.#wake.signal.aborted) this.#wake = new AbortController()
+  }
+}

@@ -1,0 +1,28 @@
+import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { loadHistory, type BackupHistory } from '../history/history.ts'
+import type { RetentionPolicy } from '../history/levels.ts'
+import { planRetention, type RetentionPlan } from './retention-plan.ts'
+
+/** DeleteObjects takes so many keys at once. */
+const KEYS_AT_ONCE = 1000
+
+/**
+ * Deletes what the policy no longer promises, in an order that leaves every promise kept wherever it stops. Where a store
+ * lists the time of upload instead of the transactions', that is later, and so what is kept is more.
+ */
+export async function applyRetention(
+  store: ObjectStore,
+  database: string,
+  policy: RetentionPolicy,
+  nowMs: number,
+  options: { readonly history?: BackupHistory; readonly signal?: AbortSignal } = {},
+): Promise<RetentionPlan> {
+  const history = options.history ?? (await loadHistory(store, database))
+  const plan = planRetention(history, policy, nowMs)
+  const keys = [...plan.files, ...plan.markers].map(({ key }) => key)
+  for (let at = 0; at < keys.length; at += KEYS_AT_ONCE) {
+    options.signal?.throwIfAborted()
+    await store.delete(keys.slice(at, at + KEYS_AT_ONCE))
+  }
+  return plan
+}

@@ -1,0 +1,14 @@
+import type { Command } from 'commander'
+import type { BackupConfig } from '../../../config/config.ts'
+import { loadConfig, type Flag } from '../../../config/load.ts'
+
+/** How a backup is looked after: the configuration in force, for the backup that the command line names. */
+export function loadBackupConfig(command: Command, url: string, flags: readonly Flag[] = []): BackupConfig {
+  const { config: file } = command.optsWithGlobals<{ config?: string }>()
+  const { backup } = loadConfig({
+    flags: [{ flag: 'URL', path: ['backup', 'url'], value: url }, ...flags],
+    ...(file === undefined ? {} : { file }),
+  })
+  if (backup === undefined) throw new Error('a configuration with a backup URL has a backup')
+  return backup
+}

@@ -1,0 +1,97 @@
+import { listBackup, type BackedUpDatabase } from '../../../backup/ship/boot.ts'
+import { NoBackupError } from '../../../backup/history/errors.ts'
+import { loadHistories, loadHistory, withTimestamps } from '../../../backup/history/history.ts'
+import { restorableRange } from '../../../backup/history/plan.ts'
+import { formatChecksum, formatTXID, type TXID } from '../../../ltx/format/types.ts'
+import { openObjectStore } from '../../../objectstore/open.ts'
+import { formatSize } from '../../../util/units.ts'
+import { printJson, printTable, type Column } from '../../output/output.ts'
+
+/** The databases of a backup, each with its newest position. */
+export async function listDatabases(url: string, json: boolean): Promise<void> {
+  const store = openObjectStore(url)
+  try {
+    const rows = (await listBackup(store)).map(describeDatabase)
+    if (json) printJson({ url: store.url, databases: rows })
+    else if (rows.length === 0) process.stdout.write(`${store.url} holds no database\n`)
+    else printDatabases(rows)
+  } finally {
+    await store.close()
+  }
+}
+
+/** The files of one database by level, and what can be restored. */
+export async function listFiles(url: string, database: string, json: boolean): Promise<void> {
+  const store = openObjectStore(url)
+  try {
+    const history = await withTimestamps(store, await loadHistory(store, database))
+    if (history.files.length === 0 && history.markers.length === 0) {
+      throw new NoBackupError(store.url, database, [...(await loadHistories(store)).keys()])
+    }
+    const range = describeRange(restorableRange(history))
+    const files = history.files.map(({ level, min, max, sizeBytes, timestampMs }) => {
+      return { level, min: formatTXID(min), max: formatTXID(max), sizeBytes, time: new Date(timestampMs).toISOString() }
+    })
+    const markers = history.markers.map(({ kind, txid, timestampMs }) => {
+      return { kind, txid: formatTXID(txid), time: new Date(timestampMs).toISOString() }
+    })
+    if (json) {
+      printJson({ url: store.url, database, restorable: range, files, markers })
+      return
+    }
+    printTable(
+      columns('LEVEL', 'FROM', 'TO', 'SIZE', 'TIME'),
+      files.map((file) => [String(file.level), file.min, file.max, formatSize(file.sizeBytes), file.time]),
+    )
+    const events = markers.map(({ kind, txid, time }) => `${kind} in transaction ${txid}, ${time}\n`)
+    process.stdout.write(`\n${events.join('')}restorable: ${rangeText(range)}\n`)
+  } finally {
+    await store.close()
+  }
+}
+
+const NUMBERS = new Set(['SIZE', 'LEVEL', 'FILES'])
+
+function columns(...titles: string[]): Column[] {
+  return titles.map((title) => ({ title, align: NUMBERS.has(title) ? 'right' : 'left' }))
+}
+
+type Row = ReturnType<typeof describeDatabase>
+
+function describeDatabase({ name, history, position }: BackedUpDatabase) {
+  const { txid, checksum, timestampMs, state, problem } = position
+  return {
+    database: name,
+    state,
+    txid: formatTXID(txid),
+    ...(checksum !== undefined && { checksum: formatChecksum(checksum) }),
+    time: new Date(timestampMs).toISOString(),
+    files: history.files.length,
+    sizeBytes: history.files.reduce((sum, file) => sum + file.sizeBytes, 0),
+    restorable: describeRange(restorableRange(history)),
+    ...(problem !== undefined && { problem }),
+  }
+}
+
+function printDatabases(rows: readonly Row[]): void {
+  printTable(
+    columns('DATABASE', 'NEWEST', 'TIME', 'FILES', 'SIZE', 'RESTORABLE FROM', 'STATE'),
+    rows.map((row) => [
+      row.database,
+      row.txid,
+      row.time,
+      String(row.files),
+      formatSize(row.sizeBytes),
+      row.restorable?.first ?? '-',
+      row.problem === undefined ? row.state : `newest state not restorable: ${row.problem}`,
+    ]),
+  )
+}
+
+function describeRange(range: { readonly first: TXID; readonly last: TXID } | undefined) {
+  return range === undefined ? null : { first: formatTXID(range.first), last: formatTXID(range.last) }
+}
+
+function rangeText(range: ReturnType<typeof describeRange>): string {
+  return range === null ? 'nothing' : `${range.first} to ${range.last}, where a file ends`
+}

@@ -1,0 +1,141 @@
+import { compactLevel } from '../../../backup/upkeep/compaction.ts'
+import type { BackupFile } from '../../../backup/history/history.ts'
+import type { FileRef } from '../../../backup/history/layout.ts'
+import { loadHistories } from '../../../backup/history/history.ts'
+import type { RetentionPolicy } from '../../../backup/history/levels.ts'
+import { backupPosition } from '../../../backup/history/position.ts'
+import { prune, requireHistory, snapshotOnce } from '../../../backup/upkeep/upkeep.ts'
+import { formatTXID } from '../../../ltx/format/types.ts'
+import type { ObjectStore } from '../../../objectstore/objectstore.ts'
+import { openObjectStore } from '../../../objectstore/open.ts'
+import { formatSize } from '../../../util/units.ts'
+import { interruptible } from '../../output/interruption.ts'
+import { printJson, printTable } from '../../output/output.ts'
+import { ProgressBar } from '../../output/progress-bar.ts'
+
+/** Makes the levels `from` to `to`, and says which files came of it. */
+export async function compact(
+  url: string,
+  database: string,
+  levels: { readonly from: number; readonly to: number },
+  json: boolean,
+): Promise<void> {
+  await withProgress(url, database, async (store, options) => {
+    const written: FileRef[] = []
+    const onSkipped = (problem: string) =>
+      void process.stderr.write(`${database}: files do not join, and are left as they are: ${problem}\n`)
+    for (let level = levels.from; level <= levels.to; level++) {
+      written.push(...(await compactLevel(store, database, level, { ...options, onSkipped })))
+    }
+    return () => {
+      const files = written.map(describe)
+      if (json) printJson({ url: store.url, database, written: files })
+      else if (files.length === 0) process.stdout.write(`${database}: every level is up to date\n`)
+      else
+        for (const { level, min, max } of files) process.stdout.write(`${database}: level ${level}: ${min} to ${max}\n`)
+    }
+  })
+}
+
+export async function snapshot(url: string, database: string, json: boolean): Promise<void> {
+  await withProgress(url, database, async (store, options) => {
+    const result = await snapshotOnce(store, database, options)
+    return () => {
+      const { outcome } = result
+      if (json) {
+        const file = result.outcome === 'made' ? describe(result.file) : null
+        printJson({ url: store.url, database, outcome, file })
+      } else if (result.outcome === 'made') {
+        process.stdout.write(`${database}: snapshot as of transaction ${formatTXID(result.file.max)}\n`)
+      } else if (outcome === 'current') {
+        process.stdout.write(`${database}: its newest state is a snapshot already\n`)
+      } else {
+        process.stdout.write(`${database}: nothing to make a snapshot of: it was dropped\n`)
+      }
+    }
+  })
+}
+
+/** Applies retention to one database, or to all of a backup. */
+export async function pruneBackup(
+  url: string,
+  database: string | undefined,
+  policy: RetentionPolicy,
+  { dryRun, json }: { readonly dryRun: boolean; readonly json: boolean },
+): Promise<void> {
+  const store = openObjectStore(url)
+  const bar = new ProgressBar((done, total) => `${done} of ${total} databases`)
+  try {
+    if (database !== undefined) await requireHistory(store, database)
+    const names = database === undefined ? [...(await loadHistories(store)).keys()] : [database]
+    const plans = await interruptible(async (signal) => {
+      const done = []
+      for (const name of names) {
+        done.push({ name, ...(await prune(store, name, policy, Date.now(), { dryRun, signal })) })
+        bar.update(done.length, names.length)
+      }
+      return done
+    })
+    bar.stop()
+    if (json) {
+      const databases = plans.map(({ name, files, markers }) => {
+        return { database: name, files: files.map(describeFile), markers: markers.map(({ key }) => key) }
+      })
+      printJson({ url: store.url, dryRun, databases })
+    } else if (dryRun) {
+      printTable(
+        [
+          { title: 'DATABASE' },
+          { title: 'LEVEL', align: 'right' },
+          { title: 'SIZE', align: 'right' },
+          { title: 'OBJECT' },
+        ],
+        plans.flatMap(({ name, files, markers }) => [
+          ...files.map((file) => [name, String(file.level), formatSize(file.sizeBytes), file.key]),
+          ...markers.map(({ key }) => [name, '-', '-', key]),
+        ]),
+      )
+    } else {
+      process.stdout.write(plans.length === 0 ? `${store.url} holds no database\n` : plans.map(sumUp).join(''))
+    }
+  } finally {
+    bar.stop()
+    await store.close()
+  }
+}
+
+/** Runs one piece of work on one database with a progress bar; what it returns prints the result. */
+async function withProgress(
+  url: string,
+  database: string,
+  work: (
+    store: ObjectStore,
+    options: { readonly signal: AbortSignal; readonly progress: (pages: number) => void },
+  ) => Promise<() => void>,
+): Promise<void> {
+  const store = openObjectStore(url)
+  const bar = new ProgressBar((done, total) => `${done} of at most ${total} pages`)
+  try {
+    const { commit } = await backupPosition(store, await requireHistory(store, database))
+    const progress = (pages: number) => bar.update(Math.min(pages, commit), commit)
+    const print = await interruptible((signal) => work(store, { signal, progress }))
+    bar.stop()
+    print()
+  } finally {
+    bar.stop()
+    await store.close()
+  }
+}
+
+function describe({ level, min, max }: FileRef) {
+  return { level, min: formatTXID(min), max: formatTXID(max) }
+}
+
+function describeFile(file: BackupFile) {
+  return { ...describe(file), key: file.key, sizeBytes: file.sizeBytes }
+}
+
+function sumUp(plan: { readonly name: string; readonly files: readonly BackupFile[] }): string {
+  const sizeBytes = plan.files.reduce((sum, file) => sum + file.sizeBytes, 0)
+  return `${plan.name}: ${plan.files.length} files deleted, ${formatSize(sizeBytes)}\n`
+}

@@ -1,0 +1,71 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { formatChecksum, formatTXID } from '../../../ltx/format/types.ts'
+import { applyToExisting, applyToNew } from '../../../offline/apply.ts'
+import { findFiles } from '../../../offline/ltx-file.ts'
+import { UsageError } from '../../../util/errors.ts'
+import { interruptible } from '../../output/interruption.ts'
+import { printable, printJson } from '../../output/output.ts'
+import { byteBar } from './each-file.ts'
+
+export interface ApplyOptions {
+  readonly db?: string
+  readonly output?: string
+  readonly force?: true
+  readonly json?: true
+}
+
+export async function apply(paths: readonly string[], options: ApplyOptions): Promise<void> {
+  const { path, isNew } = target(options)
+  const bar = byteBar()
+  try {
+    const result = await interruptible(async (signal) => {
+      const files = await findFiles(paths, { signal, progress: (done, total) => bar.update(done, total) })
+      if (isNew) return applyToNew(path, files, signal)
+      return applyToExisting(path, files, { replace: options.force === true, signal })
+    })
+    bar.stop()
+    const { header, checksum, verified, pages } = result
+    const report = {
+      database: path,
+      created: isNew,
+      files: paths.length,
+      txid: formatTXID(header.maxTXID),
+      checksum: formatChecksum(checksum),
+      verified,
+      pages,
+      pageSize: header.pageSize,
+      sizePages: header.commit,
+    }
+    if (options.json === true) printJson(report)
+    else process.stdout.write(describe(report))
+  } finally {
+    bar.stop()
+  }
+}
+
+function target({ db, output }: ApplyOptions): { path: string; isNew: boolean } {
+  if (db !== undefined && output !== undefined)
+    throw new UsageError('--db and -o name one database each: give one of them')
+  if (output !== undefined) return { path: resolve(output), isNew: true }
+  if (db !== undefined) return { path: resolve(db), isNew: !existsSync(db) }
+  throw new UsageError('apply to which database? --db FILE changes one, or begins it; -o FILE writes a new one')
+}
+
+interface Report {
+  readonly database: string
+  readonly created: boolean
+  readonly files: number
+  readonly txid: string
+  readonly checksum: string
+  readonly verified: boolean
+  readonly pageSize: number
+  readonly sizePages: number
+}
+
+function describe({ database, created, files, txid, checksum, verified, pageSize, sizePages }: Report): string {
+  const proof = verified ? 'as the last file has it' : 'which the last file does not tell, so nothing vouches for it'
+  const size = `${sizePages} pages of ${pageSize} bytes`
+  const what = `${files} file${files === 1 ? '' : 's'} ${created ? 'to a new database,' : 'to'} ${printable(database)}`
+  return `applied ${what}: transaction ${txid}, ${size}; checksum ${checksum}, ${proof}\n`
+}

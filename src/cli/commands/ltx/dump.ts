@@ -1,0 +1,154 @@
+import { pageChecksum } from '../../../ltx/format/checksum.ts'
+import { Decoder } from '../../../ltx/codec/decoder.ts'
+import type { DecodedFrame } from '../../../ltx/format/frame.ts'
+import { HEADER_SIZE, PAGE_HAS_SIZE, PAGE_HEADER_SIZE, type Header } from '../../../ltx/format/header.ts'
+import { INDEX_TAIL_SIZE } from '../../../ltx/codec/page-index.ts'
+import { formatChecksum, formatTXID } from '../../../ltx/format/types.ts'
+import { readChunks } from '../../../offline/ltx-file.ts'
+import { printable } from '../../output/output.ts'
+import type { ProgressBar } from '../../output/progress-bar.ts'
+import { byteBar, eachFile, formatTime, hex, printProblem, toJson, totalSize, trailerToJson } from './each-file.ts'
+import { hexLines } from './hex-lines.ts'
+import { JsonWriter } from './json-writer.ts'
+
+export interface DumpOptions {
+  readonly json: boolean
+  /** With the pages' content. */
+  readonly data: boolean
+}
+
+/** What is read is shown at once: it takes no more memory than a page, and of a broken file all that stands before the break is seen. */
+export async function dump(files: readonly string[], { json, data }: DumpOptions): Promise<void> {
+  const bar = byteBar(process.stderr.isTTY && !process.stdout.isTTY)
+  const totalBytes = await totalSize(files)
+  let readBytes = 0
+  const count = (bytes: number) => bar.update((readBytes += bytes), totalBytes)
+  try {
+    if (json) await dumpJson(files, data, count)
+    else
+      await eachFile(
+        files,
+        (file) => dumpText(file, data, count),
+        (problem) => problemOver(bar, problem),
+      )
+  } finally {
+    bar.stop()
+  }
+}
+
+function problemOver(bar: ProgressBar, problem: Parameters<typeof printProblem>[0]): void {
+  bar.stop()
+  printProblem(problem)
+}
+
+type Count = (bytes: number) => void
+
+async function dumpText(file: string, data: boolean, count: Count): Promise<void> {
+  print('file', file)
+  const { decoder, indexAt } = await walk(file, count, printHeader, (frame) => {
+    const columns = [frame.pgno, frame.offset, frame.sizeBytes, frame.compressed.length].map((n) => `${n}`.padStart(12))
+    process.stdout.write(`${columns.join('')}  0x${flagsOf(frame)} ${frame.encoding}  ${checksumOf(frame)}\n`)
+    if (data)
+      process.stdout.write(
+        hexLines(frame.page())
+          .map((line) => `    ${line}\n`)
+          .join(''),
+      )
+  })
+  const { postApplyChecksum, fileChecksum } = decoder.end()
+  process.stdout.write('\n')
+  print('page index', `${decoder.pageCount} entries, ${indexSize(decoder, indexAt)} bytes from byte ${indexAt}`)
+  print('post-apply', hex(postApplyChecksum))
+  print('file checksum', hex(fileChecksum))
+  process.stdout.write('\n')
+}
+
+/** Of a broken file: its pages up to the break, and `error` where page index and trailer would be. */
+async function dumpJson(files: readonly string[], data: boolean, count: Count): Promise<void> {
+  const json = new JsonWriter((text) => process.stdout.write(text))
+  json.beginArray()
+  for (const file of files) {
+    json.beginObject()
+    json.field('file', file)
+    let hasPages = false
+    const onHeader = (header: Header) => {
+      json.field('header', toJson(header))
+      json.beginArray('pages')
+      hasPages = true
+    }
+    const work = async () => {
+      const { decoder, indexAt } = await walk(file, count, onHeader, (frame) => {
+        const { pgno, offset, sizeBytes, encoding, compressed } = frame
+        const place = { pgno, offset, sizeBytes, dataBytes: compressed.length, flags: flagsOf(frame), encoding }
+        const content = data ? { data: Buffer.from(frame.page()).toString('hex') } : {}
+        json.item({ ...place, checksum: checksumOf(frame), ...content })
+      })
+      const trailer = trailerToJson(decoder.end())
+      json.end()
+      hasPages = false
+      const pageIndex = { entries: decoder.pageCount, offset: indexAt, sizeBytes: indexSize(decoder, indexAt) }
+      json.field('pageIndex', pageIndex)
+      json.field('trailer', trailer)
+      json.field('sizeBytes', decoder.sizeBytes)
+    }
+    await eachFile([file], work, ({ error }) => {
+      if (hasPages) json.end()
+      json.field('error', error)
+    })
+    json.end()
+  }
+  json.end()
+}
+
+/** Reads a file to its end. It is known to be right when the decoder's `end` returns. */
+async function walk(
+  file: string,
+  count: Count,
+  onHeader: (header: Header) => void,
+  onPage: (frame: DecodedFrame) => void,
+): Promise<{ decoder: Decoder; indexAt: number }> {
+  const decoder = new Decoder()
+  let header: Header | undefined
+  let pagesEnd = HEADER_SIZE
+  for await (const chunk of readChunks(file, count)) {
+    decoder.push(chunk)
+    if (header === undefined && decoder.header !== undefined) onHeader((header = decoder.header))
+    for (let frame = decoder.nextFrame(); frame !== undefined; frame = decoder.nextFrame()) {
+      onPage(frame)
+      pagesEnd = frame.offset + frame.sizeBytes
+    }
+  }
+  return { decoder, indexAt: pagesEnd + PAGE_HEADER_SIZE }
+}
+
+function indexSize(decoder: Decoder, indexAt: number): number {
+  return decoder.sizeBytes - INDEX_TAIL_SIZE - indexAt
+}
+
+function printHeader(header: Header): void {
+  print('flags', `0x${header.flags.toString(16)}`)
+  print('page size', `${header.pageSize}`)
+  print('commit', `${header.commit}`)
+  print('min TXID', formatTXID(header.minTXID))
+  print('max TXID', formatTXID(header.maxTXID))
+  print('timestamp', `${formatTime(header.timestampMs)} (${header.timestampMs})`)
+  print('pre-apply', hex(header.preApplyChecksum))
+  print('WAL offset', `${header.walOffset}`)
+  print('WAL size', `${header.walSize}`)
+  print('WAL salts', [header.walSalt1, header.walSalt2].map((salt) => salt.toString(16).padStart(8, '0')).join(' '))
+  print('node id', hex(header.nodeId))
+  const titles = ['PGNO', 'OFFSET', 'BYTES', 'DATA BYTES'].map((title) => title.padStart(12))
+  process.stdout.write(`\n${titles.join('')}  FLAGS      CHECKSUM\n`)
+}
+
+function print(name: string, value: string): void {
+  process.stdout.write(`${name.padEnd(16)}${printable(value)}\n`)
+}
+
+function flagsOf(frame: DecodedFrame): number {
+  return frame.encoding === 'block' ? PAGE_HAS_SIZE : 0
+}
+
+function checksumOf(frame: DecodedFrame): string {
+  return formatChecksum(pageChecksum(frame.pgno, frame.page()))
+}

@@ -1,0 +1,45 @@
+import type { Command } from 'commander'
+import { handedOver } from '../../fuse/mount/handed-over.ts'
+import { requireLinux } from '../../fuse/mount/platform.ts'
+import { leaveAtOnce } from '../../supervisor/detach.ts'
+import { supervise } from '../../supervisor/supervise.ts'
+import { UsageError } from '../../util/errors.ts'
+import { createLogger } from '../../util/log.ts'
+import { addNodeOptions, loadNodeConfig } from '../options/node-options.ts'
+
+const EXAMPLES = `
+Examples:
+  ltxd mount ./mnt --backup file:///var/backups/app
+  ltxd mount ./mnt --data ./data -- node server.js
+
+The program finds the mount in LTXD_MOUNT. Its exit ends the node and gives the exit code.
+SIGTERM and SIGINT stop the program, then the node; a second one forces.`
+
+export function register(program: Command): void {
+  const command = program
+    .command('mount')
+    .summary('run a node: mount it, replicate what is written, supervise a program')
+    .description('Run a node until it is stopped, or until the program after "--" ends.')
+    .usage('[DIR] [OPTIONS] [-- CMD ...]')
+    .addHelpText('after', EXAMPLES)
+  addNodeOptions(command).action(async (dir: string | undefined) => {
+    requireLinux()
+    const handed = dir === undefined ? undefined : handedOver(dir)
+    const config = loadNodeConfig(command, handed?.mountPoint ?? dir)
+    const mountDir = config.fuse.dir
+    if (mountDir === undefined) {
+      throw new UsageError('where to mount? Name a directory, "ltxd mount DIR", or set fuse.dir in ltxd.yml')
+    }
+    const logger = createLogger(config.log)
+    const { startNode } = await import('../../node/node.ts')
+    process.exitCode = await supervise({
+      start: (signal) => startNode(config, logger, { signal, handedOver: handed }),
+      abandon: () => leaveAtOnce(mountDir),
+      commands: config.exec,
+      exitOnError: config.exitOnError,
+      stopTimeoutMs: config.stopTimeoutMs,
+      terminal: process.stdin.isTTY,
+      logger,
+    })
+  })
+}

@@ -1,0 +1,61 @@
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import type { CaptureEvents } from '../../capture/events.ts'
+import { loadConfig } from '../../config/load.ts'
+import { printJson } from '../output/output.ts'
+
+interface Options {
+  readonly config?: string
+  readonly data?: string
+  readonly dryRun?: true
+  readonly json?: true
+}
+
+const EXAMPLES = `
+Examples:
+  ltxd recover --dry-run
+  ltxd recover --data ./data app.db
+
+A node does the same when it starts. The node on the data directory must be stopped.`
+
+export function register(program: Command): void {
+  const command = program
+    .command('recover')
+    .summary('recover the databases of a stopped node after a crash, or show what that would be')
+    .description(
+      'Bring databases from whatever a crash left to the state of their LTX log, without serving them. Exit code 1 when ' +
+        'a database is refused, or would be.',
+    )
+    .argument('[db...]', 'these databases only, as they are named on the mount')
+    .option('--data <dir>', 'the data directory (data.dir, default ./ltxd-data)')
+    .option('--dry-run', 'show what was found and what would be done, and change nothing')
+    .option('--json', 'as JSON')
+    .addHelpText('after', EXAMPLES)
+  command.action(async (databases: readonly string[]) => {
+    const options: Options = command.optsWithGlobals()
+    const config = loadConfig(options.config === undefined ? {} : { file: options.config })
+    const dir = options.data === undefined ? config.data.dir : resolve(options.data)
+    const { databases: patterns, otherFiles } = config.fuse
+    const [{ planDirectory, recoverDirectory }, { DatabaseFilter }, text] = await Promise.all([
+      import('../../recovery/directory.ts'),
+      import('../../capture/database-filter.ts'),
+      import('../output/recover-text.ts'),
+    ])
+    const filter = new DatabaseFilter({ databases: patterns, otherFiles })
+    if (options.dryRun === true) {
+      const plans = planDirectory(dir, databases, filter)
+      if (options.json === true) printJson({ data: dir, databases: plans.map(text.planToJson) })
+      else process.stdout.write(plans.map(text.formatPlan).join('\n') || text.nothingThere(dir))
+      if (plans.some(({ plan }) => plan.kind === 'refuse')) process.exitCode = 1
+      return
+    }
+    const log: CaptureEvents['log'] = (level, message, fields) => {
+      // The result says what became of each database; this is what there is to know besides.
+      if (level === 'warn') process.stderr.write(`ltxd: ${text.formatWarning(message, fields)}\n`)
+    }
+    const recovered = recoverDirectory(dir, databases, config.data.segmentSizeBytes, log, filter)
+    if (options.json === true) printJson({ data: dir, databases: recovered.map(text.resultToJson) })
+    else process.stdout.write(recovered.map(text.formatResult).join('') || text.nothingThere(dir))
+    if (recovered.some(({ refusal }) => refusal !== undefined)) process.exitCode = 1
+  })
+}

@@ -1,0 +1,136 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { parseTimestamp } from '../../backup/history/metadata.ts'
+import { NEWEST, type Target } from '../../backup/history/plan.ts'
+import { formatChecksum, formatTXID, parseTXID } from '../../ltx/format/types.ts'
+import { errorMessage, UsageError } from '../../util/errors.ts'
+import { formatSize } from '../../util/units.ts'
+import { printJson } from '../output/output.ts'
+
+interface Options {
+  readonly output: string
+  readonly txid?: string
+  readonly timestamp?: string
+  readonly ifNotExists?: true
+  readonly check?: true
+  readonly json?: true
+}
+
+export function register(program: Command): void {
+  program
+    .command('restore')
+    .summary('bring a database back from a backup')
+    .description(
+      'Write a database out of a backup to a new file: its newest state, or as of a transaction or a moment. The file ' +
+        'appears once it is complete and its checksum is right; an existing one is never overwritten.',
+    )
+    .argument('<url>', 'the backup, file:///DIR or s3://BUCKET/PREFIX')
+    .argument('<db>', 'the database, as it is named on the mount')
+    .requiredOption('-o, --output <file>', 'where to write it')
+    .option(
+      '--txid <hex>',
+      'as of this transaction, up to 16 hexadecimal digits; `ltxd backup list` shows which there are',
+    )
+    .option('--timestamp <time>', 'as of the last transaction before this moment, such as 2026-01-31T12:00:00Z')
+    .option('--if-not-exists', 'do nothing, successfully, when the output exists')
+    .option('--check', 'run PRAGMA integrity_check on the result; what fails it is removed')
+    .option('--json', 'report as JSON')
+    .action(restore)
+}
+
+async function restore(url: string, database: string, options: Options): Promise<void> {
+  const target = parseTarget(options)
+  const output = resolve(options.output)
+  if (options.ifNotExists === true && existsSync(output)) {
+    if (options.json === true) printJson({ database, output, restored: false })
+    else process.stdout.write(`${output} exists; nothing to do\n`)
+    return
+  }
+  const [{ openObjectStore }, { restoreDatabase }, { ProgressBar }, { interruptible }] = await Promise.all([
+    import('../../objectstore/open.ts'),
+    import('../../backup/restore/restore.ts'),
+    import('../output/progress-bar.ts'),
+    import('../output/interruption.ts'),
+  ])
+  const store = openObjectStore(url)
+  const startedMs = performance.now()
+  const bar = new ProgressBar((done, total) => `${done} of ${total} pages`)
+  try {
+    const result = await interruptible((signal) =>
+      restoreDatabase(store, database, target, output, { signal, progress: (done, total) => bar.update(done, total) }),
+    )
+    bar.stop()
+    const tookMs = Math.round(performance.now() - startedMs)
+    if (options.check === true) await checkIntegrity(output)
+    const { txid, checksum, verified, pageSize, commit, timestampMs } = result
+    const report = {
+      database,
+      output,
+      restored: true,
+      txid: formatTXID(txid),
+      timestamp: new Date(timestampMs).toISOString(),
+      checksum: formatChecksum(checksum),
+      verified,
+      pageSize,
+      sizePages: commit,
+      sizeBytes: commit * pageSize,
+      files: result.files.map(({ key }) => key),
+      tookMs,
+      ...(options.check === true && { integrityCheck: 'ok' }),
+    }
+    if (options.json === true) printJson(report)
+    else process.stdout.write(describe(report))
+  } finally {
+    bar.stop()
+    await store.close()
+  }
+}
+
+interface Report {
+  readonly database: string
+  readonly output: string
+  readonly txid: string
+  readonly timestamp: string
+  readonly checksum: string
+  readonly verified: boolean
+  readonly sizeBytes: number
+  readonly tookMs: number
+  readonly integrityCheck?: string
+}
+
+function describe(report: Report): string {
+  const { database, output, txid, timestamp, checksum, verified, sizeBytes, tookMs, integrityCheck } = report
+  const proof = verified
+    ? `checksum ${checksum} as backed up`
+    : `checksum ${checksum} (the backup tells none to compare it with)`
+  const check = integrityCheck === undefined ? '' : `, integrity_check ${integrityCheck}`
+  const size = `${formatSize(sizeBytes)} in ${(tookMs / 1000).toFixed(2)} s`
+  return `restored ${database} as of transaction ${txid}, ${timestamp}, to ${output}: ${size}; ${proof}${check}\n`
+}
+
+function parseTarget({ txid, timestamp }: Options): Target {
+  if (txid !== undefined && timestamp !== undefined) {
+    throw new UsageError('--txid and --timestamp name one moment each: give one of them')
+  }
+  if (txid !== undefined) {
+    try {
+      return { kind: 'txid', txid: parseTXID(txid) }
+    } catch (error) {
+      throw new UsageError(`--txid ${errorMessage(error)}`, { cause: error })
+    }
+  }
+  if (timestamp === undefined) return NEWEST
+  const timestampMs = parseTimestamp(timestamp)
+  if (timestampMs === undefined) {
+    throw new UsageError(
+      `--timestamp "${timestamp}" is not a time: expected one with its zone, such as 2026-01-31T12:00:00Z`,
+    )
+  }
+  return { kind: 'timestamp', timestampMs }
+}
+
+async function checkIntegrity(path: string): Promise<void> {
+  const { assertIntegrity } = await import('../../backup/history/integrity.ts')
+  assertIntegrity(path)
+}

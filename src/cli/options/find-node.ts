@@ -1,0 +1,51 @@
+/** Commands that talk to a running node: by which options they find it, and how long they wait for it. */
+
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { readAddress } from '../../api/address-file.ts'
+import { loadConfig } from '../../config/load.ts'
+import { LtxdError, UsageError } from '../../util/errors.ts'
+import { parseDuration } from '../../util/units.ts'
+
+export interface NodeOptions {
+  readonly data?: string
+  readonly http?: string
+  readonly config?: string
+}
+
+/** What an HTTP request can last. */
+const MAX_TIMEOUT_MS = 5 * 60_000
+
+export function addFindOptions(command: Command): Command {
+  return command
+    .option('--data <dir>', 'ask the node that runs on this data directory')
+    .option('--http <addr>', 'ask the node at this address')
+}
+
+export function addTimeoutOption(command: Command): Command {
+  return command.option('--timeout <duration>', 'how long to wait for the answer', '30s')
+}
+
+/** By --http, else by --data, else by the configuration: its data directory if a node runs there, else its address. */
+export async function findNode(options: NodeOptions): Promise<string> {
+  const config = loadConfig({
+    ...(options.config === undefined ? {} : { file: options.config }),
+    flags: options.http === undefined ? [] : [{ flag: '--http', path: ['http', 'addr'], value: options.http }],
+  })
+  if (options.http === undefined) {
+    const dir = options.data === undefined ? config.data.dir : resolve(options.data)
+    const address = await readAddress(dir)
+    if (address !== undefined) return address.url
+    if (options.data !== undefined) {
+      throw new LtxdError('NODE_NOT_RUNNING', `no node runs on the data directory ${dir} (it holds no api.json)`)
+    }
+  }
+  const { host, port } = config.http
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+export function parseTimeout(text: string): number {
+  const ms = parseDuration(text)
+  if (ms !== undefined && ms > 0 && ms <= MAX_TIMEOUT_MS) return ms
+  throw new UsageError(`--timeout: "${text}" is not a time to wait: expected a duration such as 30s, 5m at most`)
+}

@@ -1,0 +1,64 @@
+/** The options of commands that need a node's configuration, and that configuration. */
+
+import type { Command } from 'commander'
+import type { Config } from '../../config/config.ts'
+import { loadConfig, type Flag } from '../../config/load.ts'
+import { applicationOf } from '../program.ts'
+
+interface NodeFlag {
+  readonly option: string
+  readonly key: string
+  readonly path: readonly string[]
+  /** It takes no value. */
+  readonly isSwitch?: true
+}
+
+export const NODE_FLAGS: readonly NodeFlag[] = [
+  { option: '--data', key: 'data', path: ['data', 'dir'] },
+  { option: '--backup', key: 'backup', path: ['backup', 'url'] },
+  { option: '--consul', key: 'consul', path: ['lease', 'consul', 'url'] },
+  { option: '--advertise-url', key: 'advertiseUrl', path: ['lease', 'advertise-url'] },
+  { option: '--hostname', key: 'hostname', path: ['lease', 'hostname'] },
+  { option: '--http', key: 'http', path: ['http', 'addr'] },
+  { option: '--log-level', key: 'logLevel', path: ['log', 'level'] },
+  { option: '--log-format', key: 'logFormat', path: ['log', 'format'] },
+  { option: '--driver', key: 'driver', path: ['fuse', 'driver'] },
+  { option: '--allow-other', key: 'allowOther', path: ['fuse', 'allow-other'], isSwitch: true },
+]
+
+export function addNodeOptions(command: Command): Command {
+  return command
+    .argument('[dir]', 'where to mount (fuse.dir)')
+    .option('--data <dir>', 'where databases and their log are kept (data.dir, default ./ltxd-data)')
+    .option('--backup <url>', 'where transactions are shipped, file:///DIR or s3://BUCKET/PREFIX (backup.url)')
+    .option('--consul <url>', 'join the cluster whose lease is in this Consul, http://HOST:PORT (lease.consul.url)')
+    .option(
+      '--advertise-url <url>',
+      "where peers reach this node's API, default: where it listens (lease.advertise-url)",
+    )
+    .option('--hostname <name>', "this node's name for people and .primary, default: the machine's (lease.hostname)")
+    .option('--http <addr>', 'address of the API, port 0 for any free one (http.addr, default 127.0.0.1:20202)')
+    .option('--log-level <level>', 'trace, debug, info, warn or error (log.level)')
+    .option('--log-format <format>', 'text or json (log.format)')
+    .option(
+      '--driver <driver>',
+      'how to mount: direct, or fuse-native, through libfuse 2 (fuse.driver, default direct)',
+    )
+    .option('--allow-other', 'let other users use the mount (fuse.allow-other)')
+}
+
+/** The configuration in force: the file's, with the command line's options above it. */
+export function loadNodeConfig(command: Command, dir?: string): Config {
+  const options: Record<string, unknown> = command.optsWithGlobals()
+  const flags: Flag[] = dir === undefined ? [] : [{ flag: 'DIR', path: ['fuse', 'dir'], value: dir }]
+  for (const { option, key, path } of NODE_FLAGS) {
+    const value = options[key]
+    if (typeof value === 'string' || typeof value === 'boolean') flags.push({ flag: option, path, value })
+  }
+  const application = applicationOf(command)
+  return loadConfig({
+    flags,
+    ...(typeof options.config === 'string' ? { file: options.config } : {}),
+    ...(application === undefined ? {} : { application }),
+  })
+}

@@ -1,0 +1,91 @@
+/** What `ltxd recover` prints. */
+
+import { printable } from './output.ts'
+import type { LogFields } from '../../capture/events.ts'
+import { describeFindings, describeStep } from '../../recovery/text.ts'
+import type { RecoveryFacts } from '../../recovery/plan.ts'
+import { formatPosition, formatTXID } from '../../ltx/format/types.ts'
+import type { DatabasePlan, RecoveredDatabase } from '../../recovery/directory.ts'
+
+export function nothingThere(dir: string): string {
+  return `${dir} holds no database\n`
+}
+
+export function formatPlan(planned: DatabasePlan): string {
+  const found = findings(planned).map(({ what, state }) => `  ${what.padEnd(8)}${state}`)
+  const steps = stepsOf(planned).map((step, i) => `  ${i + 1}. ${step}`)
+  return [printable(planned.name), ...found, ...steps].join('\n') + '\n'
+}
+
+export function planToJson(planned: DatabasePlan): object {
+  const { name, plan, advice, facts } = planned
+  return {
+    name,
+    verdict: plan.kind,
+    found: facts === undefined ? null : factsToJson(facts),
+    steps: stepsToJson(planned),
+    text: stepsOf(planned),
+    ...(plan.kind === 'refuse' && { reason: plan.reason, advice }),
+  }
+}
+
+export function formatResult(recovered: RecoveredDatabase): string {
+  const name = printable(recovered.name)
+  const { refusal, position } = recovered
+  if (refusal !== undefined) return `${name}: refused: ${printable(refusal)}\n`
+  const done = stepsOf(recovered).map((step) => `  ${step}\n`)
+  if (position === undefined) return `${name}: ${recovered.facts?.log === undefined ? 'no database' : 'dropped'}\n`
+  return `${name}: at ${formatPosition(position)}\n${done.join('')}`
+}
+
+export function resultToJson(recovered: RecoveredDatabase): object {
+  const { name, position, refusal, plan } = recovered
+  return {
+    name,
+    verdict: refusal === undefined ? plan.kind : 'refuse',
+    position: position === undefined ? null : formatPosition(position),
+    steps: stepsToJson(recovered),
+    ...(refusal !== undefined && { reason: refusal }),
+  }
+}
+
+function factsToJson({ log, ...others }: RecoveryFacts): object {
+  return {
+    log:
+      log === undefined
+        ? null
+        : { position: formatPosition(log.last), synced: formatPosition(log.synced), torn: log.torn },
+    ...others,
+  }
+}
+
+/** Positions and transactions as they are written everywhere else. */
+function stepsToJson({ plan }: DatabasePlan): object[] {
+  if (plan.kind !== 'recover') return []
+  return plan.steps.map((step) => {
+    if (step.step === 'replay-log') return { step: step.step, after: formatTXID(step.after), to: formatTXID(step.to) }
+    return 'position' in step ? { step: step.step, position: formatPosition(step.position) } : step
+  })
+}
+
+export function formatWarning(message: string, { database, ...fields }: LogFields): string {
+  const rest = Object.entries(fields).flatMap(([key, value]) => (value === undefined ? [] : [`${key} ${value}`]))
+  const what = rest.length === 0 ? message : `${message} (${rest.join(', ')})`
+  return printable(database === undefined ? what : `${database}: ${what}`)
+}
+
+function findings({ facts }: DatabasePlan): { what: string; state: string }[] {
+  return facts === undefined ? [{ what: 'log', state: 'damaged' }] : describeFindings(facts)
+}
+
+function stepsOf({ plan, facts, advice }: DatabasePlan): string[] {
+  const cut = facts?.log?.torn === true ? ['cut the torn tail of the log at its last whole transaction'] : []
+  switch (plan.kind) {
+    case 'refuse':
+      return [`refuse it: ${plan.reason}; ${advice}`]
+    case 'nothing':
+      return [...cut, facts?.log === undefined ? 'nothing: it is no database' : 'nothing: it was dropped']
+    case 'recover':
+      return [...cut, ...plan.steps.map(describeStep)]
+  }
+}

@@ -1,0 +1,108 @@
+/** A node's status for people. */
+
+import type { ClusterStatus, DatabaseStatus, NodeStatus, ReplicaStatus } from '../../api/status.ts'
+import { formatDuration, formatSize } from '../../util/units.ts'
+import { formatTable, printable, type Column } from './output.ts'
+
+interface DatabaseColumn extends Column {
+  readonly cell: (database: DatabaseStatus) => string
+}
+
+const DATABASE_COLUMNS: readonly DatabaseColumn[] = [
+  { title: 'DATABASE', cell: ({ name }) => name },
+  { title: 'POSITION', cell: ({ position }) => position },
+  {
+    title: 'JOURNAL',
+    cell: ({ error, journalMode }) => (error === undefined ? journalMode : `not served: ${error}`),
+  },
+  { title: 'SIZE', align: 'right', cell: ({ sizePages, pageSize }) => formatSize(sizePages * pageSize) },
+  { title: 'LOG', align: 'right', cell: ({ logBytes }) => formatSize(logBytes) },
+]
+const REPLICATION_COLUMN: DatabaseColumn = { title: 'REPLICATION', cell: replicationCell }
+const BACKUP_COLUMN: DatabaseColumn = { title: 'BACKUP', cell: backupCell }
+
+const REPLICA_COLUMNS: readonly Column[] = [
+  { title: 'REPLICA' },
+  { title: 'NODE' },
+  { title: 'BEHIND', align: 'right' },
+  { title: 'CONNECTED' },
+]
+
+/** `nowMs` is the clock by which the status tells times. */
+export function formatStatus(status: NodeStatus, nowMs: number): string {
+  const { cluster, databases } = status
+  const up = formatDuration(wholeSeconds(nowMs - status.startedAtMs))
+  const lines = [
+    ['node', `${status.nodeId}, ${status.role}, up ${up}, pid ${status.pid}, ltxd ${status.version}`],
+    ...(cluster === undefined ? [] : clusterLines(cluster, status.role)),
+    ['mount', status.mount.dir],
+    ['data', status.data.dir],
+    ['backup', status.backup?.url ?? 'none'],
+  ]
+  const head = lines.map(([name = '', value = '']) => `${name.padEnd(8)}${printable(value)}\n`).join('')
+  const tables = [databases.length === 0 ? 'no databases yet\n' : databaseTable(databases)]
+  if (cluster !== undefined && status.role === 'primary') {
+    tables.unshift(cluster.replicas.length === 0 ? 'no replicas connected\n' : replicaTable(cluster.replicas, nowMs))
+  }
+  return [head, ...tables].join('\n')
+}
+
+function clusterLines(cluster: ClusterStatus, role: NodeStatus['role']): string[][] {
+  const { type, id, term, candidate, primary, leaseRemainingMs, lastError } = cluster
+  const may = candidate ? 'candidate' : 'no candidate'
+  const lines = [['cluster', [...(id === undefined ? [] : [id]), type, `term ${term}`, may].join(', ')]]
+  if (role === 'replica' && primary !== undefined) {
+    const who = `${primary.hostname} (${primary.nodeId}) at ${primary.url}`
+    lines.push(['primary', `${who}, ${connection(cluster)}`])
+  }
+  if (role === 'idle') lines.push(['primary', 'none is known: databases can be read, not written'])
+  if (leaseRemainingMs !== undefined) {
+    lines.push(['lease', leaseRemainingMs > 0 ? `${tenths(leaseRemainingMs)} left if it is not renewed` : 'over'])
+  }
+  if (lastError !== undefined) lines.push(['problem', lastError])
+  return lines
+}
+
+function connection({ connected, lagMs }: ClusterStatus): string {
+  if (connected === false) return 'not connected'
+  return lagMs === undefined ? 'connected' : `connected, lag ${formatDuration(Math.round(lagMs))}`
+}
+
+function databaseTable(databases: readonly DatabaseStatus[]): string {
+  const replicated = databases.some(({ replication }) => replication !== undefined)
+  const columns = [...DATABASE_COLUMNS, ...(replicated ? [REPLICATION_COLUMN] : []), BACKUP_COLUMN]
+  const rows = databases.map((database) => columns.map(({ cell }) => cell(database)))
+  return formatTable(columns, rows)
+}
+
+function replicaTable(replicas: readonly ReplicaStatus[], nowMs: number): string {
+  const rows = replicas.map(({ hostname, nodeId, behind, connectedAtMs }) => [
+    hostname,
+    nodeId,
+    behind === 0 ? '0' : `${behind} transaction${behind === 1 ? '' : 's'}`,
+    `for ${formatDuration(wholeSeconds(nowMs - connectedAtMs))}`,
+  ])
+  return formatTable(REPLICA_COLUMNS, rows)
+}
+
+function replicationCell({ replication }: DatabaseStatus): string {
+  if (replication === undefined) return '-'
+  const { state, behind = 0, reason } = replication
+  const count = behind > 0 ? `, ${behind} behind` : ''
+  return `${state}${count}${reason === undefined ? '' : `: ${reason}`}`
+}
+
+function backupCell({ backup, position }: DatabaseStatus): string {
+  if (backup === undefined) return '-'
+  const state = position.startsWith(`${backup.txid}/`) ? 'up to date' : `${formatDuration(backup.lagMs)} behind`
+  return backup.lastError === undefined ? state : `${state}, failing: ${backup.lastError}`
+}
+
+/** Clocks may differ: never below zero. */
+function wholeSeconds(ms: number): number {
+  return Math.max(0, Math.floor(ms / 1000) * 1000)
+}
+
+function tenths(ms: number): string {
+  return `${(ms / 1000).toFixed(1)}s`
+}

@@ -1,0 +1,250 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { LtxdError } from '../../util/errors.ts'
+import { ConsulClient, type ConsulItem, type KvOperation } from './consul-client.ts'
+import { ForeignRecordError, LeaseUnavailableError } from '../errors.ts'
+import {
+  encodeRecord,
+  parseRecord,
+  type Lease,
+  type LeaseOutcome,
+  type LeaseRecord,
+  type LeaseVersion,
+  type LeaseView,
+  type LeaseWatcher,
+} from './lease.ts'
+
+export interface ConsulLeaseOptions {
+  /** `http://[:TOKEN@]HOST[:PORT][/PREFIX]`: the path stands before the key, as in litefs.yml. */
+  readonly url: string
+  readonly key: string
+  readonly ttlMs: number
+  /** Names the session, for people who look into Consul. */
+  readonly sessionName: string
+  readonly random?: () => number
+}
+
+/** A write may find that the index moved under it, then that its session ended; more often it is somebody else's. */
+const MAX_ATTEMPTS = 3
+/** A blocking read on a key that is not there wakes at unrelated writes. */
+const MIN_PAUSE_MS = 100
+const MAX_PAUSE_MS = 5_000
+/** Consul adds up to a sixteenth to how long a read may block. */
+const READ_GRACE_MS = 2_000
+
+/**
+ * The lease as a key in Consul. Every write is a transaction that checks that the key is what this node last saw there, so a write
+ * that arrives late, or races another, changes nothing. Sessions and locks are for others to see; what decides is the record.
+ */
+export class ConsulLease implements Lease {
+  readonly type = 'consul'
+  readonly ttlMs: number
+  readonly #client: ConsulClient
+  readonly #key: string
+  readonly #place: string
+  readonly #sessionName: string
+  readonly #random: () => number
+  readonly #requestTimeoutMs: number
+  readonly #closing = new AbortController()
+  #session: string | undefined
+  /** What the key was when this node last wrote or read it. */
+  #last: ConsulItem | undefined
+  #refreshing = new AbortController()
+  #watching: Promise<void> = Promise.resolve()
+
+  constructor(options: ConsulLeaseOptions) {
+    const prefix = decodeURIComponent(new URL(options.url).pathname).replace(/^\/+|\/+$/g, '')
+    this.#client = new ConsulClient(options.url)
+    this.#key = prefix === '' ? options.key : `${prefix}/${options.key}`
+    this.#place = `key ${this.#key} in ${this.#client.name}`
+    this.#sessionName = options.sessionName
+    this.#random = options.random ?? Math.random
+    this.ttlMs = options.ttlMs
+    // Two of them, a write and the look at what became of it, fit between two renewals and the deadline.
+    this.#requestTimeoutMs = Math.min(options.ttlMs / 4, 5_000)
+  }
+
+  chooseTerm(highest: bigint): bigint {
+    return highest + 1n
+  }
+
+  watch(watcher: LeaseWatcher): void {
+    this.#watching = this.#watch(watcher)
+  }
+
+  refresh(): void {
+    this.#refreshing.abort()
+    this.#refreshing = new AbortController()
+  }
+
+  acquire(record: LeaseRecord, over: LeaseVersion | undefined): Promise<LeaseOutcome> {
+    const before =
+      over === undefined ? undefined : { modifyIndex: Number(over), value: Buffer.alloc(0), session: undefined }
+    return this.#write(record, before, (item, session, value) => {
+      if (item?.modifyIndex !== before?.modifyIndex) return undefined
+      return item === undefined ? create(session, value) : takeOver(item, session, value)
+    })
+  }
+
+  renew(record: LeaseRecord): Promise<LeaseOutcome> {
+    return this.#write(record, this.#last, (item, session, value) => {
+      // Somebody removed it: while this node's deadline has not passed nobody else may have it.
+      if (item === undefined) return create(session, value)
+      if (!isSameHolding(this.#view(item), record)) return undefined
+      return item.session === session
+        ? [{ Verb: 'check-index', Index: item.modifyIndex }, lock(session, value)]
+        : takeOver(item, session, value)
+    })
+  }
+
+  async release(record: LeaseRecord): Promise<LeaseOutcome> {
+    try {
+      return await this.#write(record, this.#last, (item, session, value) => {
+        if (item === undefined || !isSameHolding(this.#view(item), record)) return undefined
+        return item.session === session
+          ? [
+              { Verb: 'check-index', Index: item.modifyIndex },
+              { Verb: 'unlock', Value: value, Session: session },
+            ]
+          : [{ Verb: 'cas', Index: item.modifyIndex, Value: value }]
+      })
+    } finally {
+      await this.#endSession()
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    this.refresh()
+    await this.#watching
+    await this.#endSession()
+    this.#client.close()
+  }
+
+  /**
+   * Writes `record` by the operations that `plan` makes for what the key is; undefined: it is not this node's to write.
+   * Whatever goes wrong is followed by a look at what is there, because a write whose answer was lost may have been carried out.
+   */
+  async #write(
+    record: LeaseRecord,
+    before: ConsulItem | undefined,
+    plan: (item: ConsulItem | undefined, session: string, value: string) => readonly KvOperation[] | undefined,
+  ): Promise<LeaseOutcome> {
+    const bytes = encodeRecord(record)
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+      const session = await this.#openSession()
+      const operations = plan(before, session, bytes.toString('base64'))
+      if (operations === undefined) return { kind: 'lost', view: this.#view(before) }
+      const modifyIndex = await this.#client.transact(this.#key, operations, this.#request()).catch(asFailure)
+      if (typeof modifyIndex === 'number') {
+        const locked = operations.some(({ Verb }) => Verb === 'lock')
+        return this.#done({ value: bytes, modifyIndex, session: locked ? session : undefined })
+      }
+      const { item } = await this.#client.read(this.#key, this.#request())
+      if (item?.value.equals(bytes) === true) return this.#done(item)
+      if (plan(item, session, '') === undefined) return { kind: 'lost', view: this.#view(item) }
+      this.#last = item
+      if (modifyIndex !== undefined) throw modifyIndex.failure
+      // Nobody wrote in between, and yet it did not go: the session has ended.
+      if (item?.modifyIndex === before?.modifyIndex) await this.#endSession()
+      before = item
+    }
+    throw new LeaseUnavailableError(`${this.#place} could not be written: others write to it all the time`)
+  }
+
+  #done(item: ConsulItem): LeaseOutcome {
+    this.#last = item
+    return { kind: 'done', view: this.#view(item) }
+  }
+
+  async #watch(watcher: LeaseWatcher): Promise<void> {
+    let index = '0'
+    let failures = 0
+    // At first unlike anything that is read.
+    let before: number | null | undefined = null
+    while (!this.#closing.signal.aborted) {
+      const { signal } = this.#refreshing
+      const since = performance.now()
+      try {
+        const waitMs = Math.ceil(Math.min(Math.max(this.ttlMs, 1_000), 10_000))
+        const timeoutMs = index === '0' ? this.#requestTimeoutMs : waitMs * 1.0625 + READ_GRACE_MS
+        const reading = await this.#client.read(this.#key, { index, waitMs, timeoutMs, signal })
+        const { item } = reading
+        if (item?.modifyIndex === before) await this.#pause(MIN_PAUSE_MS - (performance.now() - since), signal)
+        before = item?.modifyIndex
+        // Where Consul began anew, a wait for the old index would be one without end.
+        index = Number(reading.index) < Number(index) ? '0' : reading.index
+        failures = 0
+        watcher.seen(this.#view(item))
+        if (index === '0') await this.#pause(1_000, signal)
+      } catch (error) {
+        index = '0'
+        if (signal.aborted) continue
+        watcher.failed(error instanceof LtxdError ? error : new LeaseUnavailableError(String(error), { cause: error }))
+        const longest = Math.min(MIN_PAUSE_MS * 2 ** failures++, MAX_PAUSE_MS, this.ttlMs / 4)
+        await this.#pause(longest * (0.5 + this.#random() / 2), signal)
+      }
+    }
+  }
+
+  /** Ends early when told to look again, or to close. */
+  async #pause(ms: number, signal: AbortSignal = this.#closing.signal): Promise<void> {
+    if (ms > 0) await pause(ms, undefined, { signal: AbortSignal.any([signal, this.#closing.signal]) }).catch(() => {})
+  }
+
+  #view(item: ConsulItem | undefined): LeaseView {
+    if (item === undefined) return { kind: 'vacant' }
+    try {
+      return { kind: 'record', record: parseRecord(item.value, this.#place), version: versionOf(item) }
+    } catch (error) {
+      if (error instanceof ForeignRecordError) return { kind: 'foreign', error }
+      throw error
+    }
+  }
+
+  /** Writing the key does not renew the session: each write asks for it, and does not wait. */
+  async #openSession(): Promise<string> {
+    const id = this.#session
+    if (id === undefined) return (this.#session = await this.#client.createSession(this.#sessionName, this.#request()))
+    this.#client.renewSession(id, this.#request()).catch(() => {})
+    return id
+  }
+
+  async #endSession(): Promise<void> {
+    const id = this.#session
+    this.#session = undefined
+    if (id !== undefined) await this.#client.destroySession(id, this.#request()).catch(() => {})
+  }
+
+  #request(): { timeoutMs: number } {
+    return { timeoutMs: this.#requestTimeoutMs }
+  }
+}
+
+/** Thrown by a transaction, which may nevertheless have been carried out. */
+function asFailure(failure: unknown): { readonly failure: unknown } {
+  return { failure }
+}
+
+function versionOf({ modifyIndex }: ConsulItem): LeaseVersion {
+  return String(modifyIndex)
+}
+
+/** The same node in the same term. */
+function isSameHolding(view: LeaseView, { term, holder }: LeaseRecord): boolean {
+  if (view.kind !== 'record') return false
+  const { record } = view
+  return record.state === 'held' && record.term === term && record.holder.nodeId === holder.nodeId
+}
+
+function create(session: string, value: string): KvOperation[] {
+  return [{ Verb: 'check-not-exists' }, lock(session, value)]
+}
+
+/** Deleting it first takes it from whichever session holds it, in one step with the check. */
+function takeOver(item: ConsulItem, session: string, value: string): KvOperation[] {
+  return [{ Verb: 'check-index', Index: item.modifyIndex }, { Verb: 'delete' }, lock(session, value)]
+}
+
+function lock(session: string, value: string): KvOperation {
+  return { Verb: 'lock', Value: value, Session: session }
+}

@@ -1,0 +1,133 @@
+import { randomBytes } from 'node:crypto'
+import { errorMessage } from '../../util/errors.ts'
+import type { Logger } from '../../util/log.ts'
+import { ClusterMismatchError } from '../errors.ts'
+import type { Leader, Lease, LeaseRecord, LeaseView, NodeAddress } from './lease.ts'
+import { nowMs } from '../../util/monotonic.ts'
+import type { Effect, Event } from '../role/role-events.ts'
+import type { Previous } from '../role/role-state.ts'
+import type { Troubles } from '../troubles.ts'
+
+export interface LeaseWritesOptions {
+  readonly lease: Lease
+  readonly self: NodeAddress
+  readonly readClusterId: () => string | undefined
+  /** As of RoleHost. */
+  readonly ledTerm: () => bigint
+  readonly logger: Logger
+  readonly troubles: Troubles
+}
+
+/** What this node writes to the lease, and what came of it. None of it throws: every outcome is an event. */
+export class LeaseWrites {
+  readonly #options: LeaseWritesOptions
+  /** What this node last wrote, or was about to write. */
+  #held: LeaseRecord | undefined
+  #previous: Previous | undefined
+  /** Makes every record that this process writes unlike all others: a late answer is never taken for that of another write. */
+  #writes = 0
+  #highestTerm = 0n
+
+  constructor(options: LeaseWritesOptions) {
+    this.#options = options
+  }
+
+  /** Of all records that were seen or written here. */
+  get highestTerm(): bigint {
+    return this.#highestTerm
+  }
+
+  /** Of the record that this node wrote. */
+  get clusterId(): string | undefined {
+    return this.#held?.clusterId
+  }
+
+  /** A record of another cluster is none that this node may follow or take over. */
+  judge(view: LeaseView): LeaseView {
+    if (view.kind !== 'record') return view
+    const { clusterId, term } = view.record
+    const own = this.#options.readClusterId()
+    if (own !== undefined && clusterId !== '' && clusterId !== own) {
+      return { kind: 'foreign', error: new ClusterMismatchError(clusterId, own) }
+    }
+    if (term > this.#highestTerm) this.#highestTerm = term
+    return view
+  }
+
+  /** `knownTerm`: the highest that is known by other ways. */
+  async acquire({ over, record: before, previous }: Effect & { kind: 'acquire' }, knownTerm: bigint): Promise<Event> {
+    const { lease, self, readClusterId, troubles } = this.#options
+    const known = [before?.term ?? 0n, this.#highestTerm, knownTerm].reduce((a, b) => (a > b ? a : b))
+    const own = readClusterId() ?? randomBytes(8).toString('hex')
+    const record = this.#next(previous, {
+      term: lease.chooseTerm(known),
+      holder: self,
+      state: 'held',
+      clusterId: before === undefined || before.clusterId === '' ? own : before.clusterId,
+      ttlMs: lease.ttlMs,
+    })
+    const sentAtMs = nowMs()
+    try {
+      const outcome = await lease.acquire(record, over)
+      troubles.over('write')
+      if (outcome.kind === 'lost') return { type: 'not-acquired', view: this.judge(outcome.view) }
+      this.#held = record
+      this.#previous = previous
+      if (record.term > this.#highestTerm) this.#highestTerm = record.term
+      return { type: 'acquired', term: record.term, sentAtMs, view: outcome.view }
+    } catch (error) {
+      troubles.began('write', errorMessage(error))
+      return { type: 'acquire-failed', reason: errorMessage(error) }
+    }
+  }
+
+  async renew(term: bigint): Promise<Event> {
+    const { lease, troubles } = this.#options
+    if (this.#held === undefined) throw new Error('there is no lease to renew')
+    this.#held = this.#next(this.#previous, this.#held)
+    const sentAtMs = nowMs()
+    try {
+      const outcome = await lease.renew(this.#held)
+      troubles.over('write')
+      const view = this.judge(outcome.view)
+      return outcome.kind === 'done' ? { type: 'renewed', term, sentAtMs, view } : { type: 'not-renewed', term, view }
+    } catch (error) {
+      troubles.began('write', errorMessage(error))
+      return { type: 'renew-failed', term, reason: errorMessage(error) }
+    }
+  }
+
+  async release({ successor, kept }: Effect & { kind: 'release' }): Promise<Event> {
+    const { lease, logger } = this.#options
+    let view: LeaseView | undefined
+    try {
+      if (this.#held === undefined) throw new Error('there is no lease to release')
+      const record = this.#next(this.#previous, { ...this.#held, state: 'released' }, kept)
+      const outcome = await lease.release(successor === undefined ? record : { ...record, successor })
+      view = this.judge(outcome.view)
+      const level = this.#options.troubles.has('lead') ? 'debug' : 'info'
+      if (outcome.kind === 'done') logger[level]({ ...(successor && { successor }) }, 'released the lease')
+    } catch (error) {
+      logger.warn(
+        { error: errorMessage(error) },
+        'could not release the lease: others wait until it has been silent for its TTL',
+      )
+    }
+    return { type: 'released', view }
+  }
+
+  /** Unlike all others, and with what is known by now of those who came before. */
+  #next(
+    previous: Previous | undefined,
+    { term, holder, state, clusterId, ttlMs }: Omit<LeaseRecord, 'renewals'>,
+    kept: Leader['kept'] = 'unknown',
+  ): LeaseRecord {
+    const lastLeader = this.#options.ledTerm() === term ? { term, holder, kept } : previous?.leader
+    const leftMs = Math.ceil((previous?.uploadsMayRunUntilMs ?? 0) - nowMs())
+    return {
+      ...{ term, holder, state, clusterId, ttlMs, renewals: this.#writes++ },
+      ...(lastLeader !== undefined && { lastLeader }),
+      ...(leftMs > 0 && { uploadsMayRunMs: leftMs }),
+    }
+  }
+}

@@ -1,0 +1,85 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { ForeignRecordError } from '../errors.ts'
+import { encodeRecord, MAX_RECORD_BYTES, parseRecord, type LeaseRecord } from './lease.ts'
+
+const RECORD: LeaseRecord = {
+  term: 7n,
+  holder: { nodeId: '00000000000000ab', hostname: 'node-1', url: 'http://127.0.0.1:20202' },
+  state: 'released',
+  successor: '00000000000000cd',
+  lastLeader: {
+    term: 6n,
+    holder: { nodeId: '00000000000000cd', hostname: 'node-2', url: 'http://127.0.0.1:20203' },
+    kept: 'alone',
+  },
+  uploadsMayRunMs: 1_500,
+  clusterId: '0123456789abcdef',
+  ttlMs: 10_000,
+  renewals: 3,
+}
+const parse = (text: string | Buffer) => parseRecord(Buffer.from(text), 'key k in Consul')
+const altered = (change: (record: Record<string, unknown>) => void) => {
+  const value = JSON.parse(encodeRecord(RECORD).toString()) as Record<string, unknown>
+  change(value)
+  return JSON.stringify(value)
+}
+
+test('a record reads back as itself', () => {
+  expect(parse(encodeRecord(RECORD))).toEqual(RECORD)
+  const { successor: _, lastLeader: _leader, uploadsMayRunMs: _ms, ...without } = RECORD
+  expect(parse(encodeRecord({ ...without, term: 2n ** 63n - 1n }))).toEqual({ ...without, term: 2n ** 63n - 1n })
+})
+
+test('what a later version adds is passed over', () => {
+  expect(parse(altered((record) => (record.acknowledgedBy = ['x'])))).toEqual(RECORD)
+})
+
+test.each<[string, string | Buffer, string]>([
+  ['nothing', '', 'not JSON'],
+  ['other text', 'http://10.0.0.1', 'not JSON'],
+  ['bytes that are no text', Buffer.from([0x22, 0xff, 0x22]), 'not JSON'],
+  ['the record of litefs', '{"hostname":"a","advertise-url":"http://a:20202"}', 'ltxd: '],
+  ['a later format', altered((record) => (record.ltxd = 2)), 'ltxd: '],
+  ['no term', altered((record) => (record.term = '0')), 'term: expected a positive number'],
+  ['a term beyond 63 bits', altered((record) => (record.term = '9223372036854775808')), 'term: is too large'],
+  ['a term as a number', altered((record) => (record.term = 7)), 'term: '],
+  [
+    'a node id of another kind',
+    altered((record) => (record.holder = { ...RECORD.holder, nodeId: '../..' })),
+    'holder.nodeId',
+  ],
+  [
+    'a name with a line break',
+    altered((record) => (record.holder = { ...RECORD.holder, hostname: 'a\nb' })),
+    'holder.hostname',
+  ],
+  ['an address to run', altered((record) => (record.holder = { ...RECORD.holder, url: 'file:///etc' })), 'holder.url'],
+  ['a TTL without end', altered((record) => (record.ttlMs = 1e12)), 'ttlMs: '],
+  ['a TTL of nothing', altered((record) => (record.ttlMs = 0)), 'ttlMs: '],
+  ['another state', altered((record) => (record.state = 'free')), 'state: '],
+  ['too much', altered((record) => (record.note = 'x'.repeat(MAX_RECORD_BYTES))), 'bytes'],
+])('%s is foreign', (_what, text, expected) => {
+  const found = (() => {
+    try {
+      return parse(text)
+    } catch (error) {
+      return error
+    }
+  })()
+  expect(found).toBeInstanceOf(ForeignRecordError)
+  expect((found as Error).message).toMatch(/^key k in Consul holds no lease record of ltxd \(.*\): choose another/)
+  expect((found as Error).message).toContain(expected)
+})
+
+test('whatever the bytes are, it is a record or foreign', () => {
+  const anything = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    fc.json().map((text) => Buffer.from(text)),
+  )
+  fc.assert(
+    fc.property(anything, (bytes) => {
+      expect(() => parse(Buffer.from(bytes))).toThrow(ForeignRecordError)
+    }),
+  )
+})

@@ -1,0 +1,122 @@
+/** A node that holds the lease: it renews it, uses it until its deadline, and gives it up. */
+
+import type { LeaseView } from '../lease/lease.ts'
+import { to, type Effect, type Event, type Step } from './role-events.ts'
+import {
+  see,
+  watching,
+  type Afterwards,
+  type Leading,
+  type Now,
+  type Release,
+  type Rules,
+  type Yielding,
+} from './role-state.ts'
+import { retryMs } from './standing-by.ts'
+import { isSelf } from './succession.ts'
+
+export function onLeading(state: Leading, event: Event, rules: Rules, now: Now): Step {
+  if (event.type === 'seen') state = { ...state, ...see(state, event.view, now) }
+  if (now.ms >= state.deadlineMs) {
+    const stop = event.type === 'stop' || state.phase === 'stopping'
+    return lose(state, 'the lease could not be renewed before its deadline', stop)
+  }
+  if ('term' in event && event.term !== state.term) return to(state)
+  const { phase } = state
+  switch (event.type) {
+    case 'tick':
+      return renewWhenDue(state, now)
+    case 'seen':
+      // What was read may be older than what was written: only a renewal tells.
+      return isOwn(event.view, state, rules) ? to(state) : renewWhenDue({ ...state, renewAtMs: now.ms }, now)
+    case 'renewed': {
+      const deadlineMs = event.sentAtMs + rules.ttlMs - rules.marginMs
+      const renewAtMs = event.sentAtMs + rules.ttlMs / 3
+      const renewed = {
+        ...state,
+        ...see(state, event.view, now),
+        deadlineMs,
+        renewAtMs,
+        renewing: false,
+        unreachable: undefined,
+      }
+      return to(renewed, { kind: 'extend', deadlineMs })
+    }
+    case 'not-renewed':
+      return lose({ ...state, ...see(state, event.view, now) }, whoTookIt(event.view), phase === 'stopping')
+    case 'renew-failed':
+      return to({ ...state, renewing: false, renewAtMs: now.ms + retryMs(rules), unreachable: event.reason })
+    case 'led':
+      return phase === 'taking-over' ? to({ ...state, phase: 'serving' }) : to(state)
+    case 'lead-failed':
+      return yieldLease(state, NOTHING_NEW, event.reason, {
+        stop: phase === 'stopping',
+        notBeforeMs: now.ms + rules.demoteMs,
+      })
+    case 'handoff':
+      if (phase !== 'serving') return to(state)
+      return to({ ...state, phase: 'handing-over', to: event.to }, { kind: 'drain', term: state.term, to: event.to })
+    case 'drained': {
+      const { successor, kept } = event
+      const release = { successor, kept }
+      if (phase === 'stopping') return yieldLease(state, release, 'stopping', { stop: true, notBeforeMs: 0 })
+      if (phase !== 'handing-over') return to(state)
+      if (successor === undefined || successor !== state.to) return to({ ...state, phase: 'serving', to: undefined })
+      const notBeforeMs = now.ms + rules.demoteMs
+      return yieldLease(state, release, `handing over to ${successor}`, { stop: false, notBeforeMs })
+    }
+    case 'stop':
+      if (phase === 'serving') return to({ ...state, phase: 'stopping' }, { kind: 'drain', term: state.term })
+      if (phase === 'handing-over') return to({ ...state, phase: 'stopping' })
+      if (phase === 'stopping') return to(state)
+      return yieldLease(state, NOTHING_NEW, 'stopping', { stop: true, notBeforeMs: 0 }, { kind: 'abort' })
+    default:
+      return to(state)
+  }
+}
+
+function renewWhenDue(state: Leading, now: Now): Step {
+  if (state.renewing || now.ms < state.renewAtMs) return to(state)
+  return to({ ...state, renewing: true }, { kind: 'renew' })
+}
+
+function isOwn(view: LeaseView, { term }: Leading, rules: Rules): boolean {
+  return (
+    view.kind === 'record' &&
+    view.record.state === 'held' &&
+    view.record.term === term &&
+    isSelf(view.record.holder, rules)
+  )
+}
+
+function whoTookIt(view: LeaseView): string {
+  if (view.kind === 'foreign') return view.error.message
+  return view.kind === 'record' ? `${view.record.holder.hostname} has taken the lease` : 'the lease record is gone'
+}
+
+function lose(state: Leading, reason: string, stop: boolean): Step {
+  const { term, unreachable } = state
+  return to(
+    { name: 'yielding', ...watching(state), term, release: undefined, unreachable, stop, notBeforeMs: 0 },
+    { kind: 'fence' },
+    { kind: 'abort' },
+    { kind: 'step-down', reason },
+  )
+}
+
+/** Of a node that did not come to lead. */
+const NOTHING_NEW = { kept: 'unknown' } as const
+
+function yieldLease(
+  state: Leading,
+  release: Omit<Release, 'uploadsMayRunUntilMs'>,
+  reason: string,
+  after: Afterwards,
+  ...effects: Effect[]
+): Step {
+  const { term, unreachable, previous } = state
+  const { uploadsMayRunUntilMs } = previous
+  const given = { ...release, uploadsMayRunUntilMs }
+  const yielding: Yielding = { name: 'yielding', ...watching(state), term, release: given, unreachable, ...after }
+  return to(yielding, ...effects, { kind: 'step-down', reason })
+}

@@ -1,0 +1,170 @@
+import { describe, expect, test } from 'vitest'
+import type { Leader } from '../lease/lease.ts'
+import type { Rules } from './role-state.ts'
+import { address, held, kinds, Node, OTHER, released, SELF, TTL, VACANT } from '../testing.ts'
+
+test('uploads of a silent holder may go on for a while; those of a released one and of nobody do not', () => {
+  const previous = (node: Node) => (node.state.name === 'acquiring' ? node.state.previous : undefined)
+  const silent = new Node()
+  silent.sees(held())
+  silent.at(TTL)
+  expect(previous(silent)).toMatchObject({ released: false, uploadsMayRunUntilMs: TTL + 3_000 })
+  const after = new Node()
+  after.sees(released())
+  expect(previous(after)).toMatchObject({ released: true, uploadsMayRunUntilMs: 0 })
+  const first = new Node()
+  first.newcomer = true
+  first.sees(VACANT)
+  expect(previous(first)).toMatchObject({ released: false, uploadsMayRunUntilMs: 0 })
+  // What a process of this node shipped before it died is in this node's own log.
+  const restarted = new Node()
+  restarted.ledTerm = 7n
+  restarted.sees(held(SELF))
+  expect(previous(restarted)).toMatchObject({ released: false, uploadsMayRunUntilMs: 0 })
+})
+
+describe('a node that lacks what a later leader may have committed', () => {
+  const leader = (term: bigint, fields: Partial<Leader> = {}): Leader => {
+    return { term, holder: OTHER, kept: 'elsewhere', ...fields }
+  }
+  /** Had all of term 5 before it was down. */
+  function stale(rules: Partial<Rules> = {}): Node {
+    const node = new Node(rules)
+    node.historyTerm = 5n
+    node.knownTerm = 6n
+    return node
+  }
+  const MISSES = { kind: 'misses', leader: expect.objectContaining({ term: 7n }) as object }
+
+  test('does not take the lease that one released, nor one that expired', () => {
+    const after = stale()
+    expect(after.on({ type: 'seen', view: released({ lastLeader: leader(7n) }) })).toEqual([
+      MISSES,
+      { kind: 'idle', reason: 'not fit to lead: host-2 led after all that is here' },
+    ])
+    expect(after.at(TTL * 10)).toEqual([])
+    const silent = stale()
+    silent.sees(held())
+    expect(silent.at(TTL)).toEqual(['misses'])
+    expect(silent.at(TTL * 10)).toEqual([])
+  })
+
+  test('takes it when it has caught up with one that had it, or where nobody led since', () => {
+    const node = stale()
+    node.sees(released({ lastLeader: leader(7n) }))
+    expect(node.sees(held(OTHER, { term: 8n }))).toEqual(['misses', 'follow'])
+    node.historyTerm = 8n
+    expect(node.sees(released({ term: 8n, lastLeader: leader(8n) }))).toEqual(['acquire'])
+    // Two nodes had it and could not take over.
+    expect(stale().sees(released({ term: 9n, lastLeader: leader(5n) }))).toEqual(['acquire'])
+    expect(stale().sees(released({ term: 9n }))).toEqual(['acquire'])
+  })
+
+  test('knows also after the record is gone', () => {
+    const node = stale()
+    node.sees(held())
+    node.sees(VACANT)
+    expect(node.at(TTL)).toEqual(['misses', 'idle'])
+    expect(node.at(TTL * 10)).toEqual([])
+  })
+
+  test('takes it when an operator accepts the loss, of that leader’s and of no later one’s', () => {
+    const node = stale()
+    node.sees(held())
+    expect(kinds(node.on({ type: 'force' }))).toEqual([])
+    expect(node.at(TTL)).toEqual(['acquire'])
+
+    const later = stale()
+    later.sees(held())
+    later.on({ type: 'force' })
+    later.sees(held(address(3), { term: 8n }))
+    expect(later.at(TTL)).toEqual(['misses'])
+  })
+
+  test('lets others go first where it has a backup to get it from, unless all is known to be there', () => {
+    const after = stale({ hasBackup: true })
+    expect(after.sees(released({ lastLeader: leader(7n) }))).toEqual(['acquire'])
+    for (const kept of ['alone', 'unknown'] as const) {
+      const node = stale({ hasBackup: true })
+      expect(node.sees(released({ lastLeader: leader(7n, { kept }) }))).toEqual(['idle'])
+      expect(node.at(TTL - 1)).toEqual([])
+      expect(node.at(TTL)).toEqual(['acquire'])
+    }
+    const silent = stale({ hasBackup: true })
+    silent.sees(held())
+    expect(silent.at(2 * TTL - 1)).toEqual([])
+    expect(silent.at(2 * TTL)).toEqual(['acquire'])
+  })
+
+  test('is every other one where the last leader stopped with what nobody else has', () => {
+    const view = released({ lastLeader: leader(7n, { kept: 'alone' }) })
+    expect(new Node().sees(view)).toEqual(['misses', 'idle'])
+    const itself = new Node()
+    itself.ledTerm = 7n
+    expect(
+      itself.sees(
+        released({ lastLeader: leader(7n, { kept: 'alone', holder: { ...SELF, url: 'http://127.0.0.1:9' } }) }),
+      ),
+    ).toEqual(['acquire'])
+  })
+})
+
+describe('who led last', () => {
+  const previous = (node: Node) => (node.state.name === 'acquiring' ? node.state.previous : undefined)
+  const mine: Leader = { term: 7n, holder: SELF, kept: 'unknown' }
+
+  test('is still this node when others could not take over since, however many terms that took', () => {
+    const node = new Node()
+    node.ledTerm = 7n
+    node.sees(released({ term: 12n, lastLeader: mine }))
+    expect(previous(node)).toMatchObject({ leader: mine, ledHere: true })
+  })
+
+  test('is not this node when one of them could, or may have', () => {
+    const after = new Node()
+    after.ledTerm = 7n
+    after.historyTerm = 8n
+    after.sees(released({ term: 8n, lastLeader: { ...mine, term: 8n, holder: OTHER } }))
+    expect(previous(after)).toMatchObject({ ledHere: false })
+    const silent = new Node({ hasBackup: true })
+    silent.ledTerm = 7n
+    silent.sees(held(OTHER, { term: 8n, lastLeader: mine }))
+    silent.at(2 * TTL)
+    expect(previous(silent)).toMatchObject({ leader: { term: 8n, holder: OTHER }, ledHere: false })
+  })
+
+  test('is who led before this node’s own attempts, which it knows came to nothing', () => {
+    const node = new Node()
+    node.ledTerm = 7n
+    node.sees(held(SELF, { term: 9n, lastLeader: mine }))
+    expect(previous(node)).toMatchObject({ leader: mine, ledHere: true })
+  })
+
+  test('is this node where no record says anything, and nobody later was ever seen', () => {
+    for (const [knownTerm, ledHere] of [
+      [7n, true],
+      [8n, false],
+    ] as const) {
+      const node = new Node()
+      Object.assign(node, { ledTerm: 7n, knownTerm })
+      node.sees(VACANT)
+      node.at(TTL)
+      expect(previous(node)).toMatchObject({ ledHere })
+    }
+  })
+})
+
+test('uploads of a silent holder are remembered by whoever had the lease since, until they have ended', () => {
+  const node = new Node()
+  node.sees(held())
+  node.at(TTL)
+  node.on({ type: 'acquired', term: 8n, sentAtMs: TTL, view: held(SELF, { term: 8n }) })
+  node.on({ type: 'lead-failed', term: 8n, reason: 'no backup' })
+  expect(node.on({ type: 'stepped-down', clean: true })).toEqual([
+    { kind: 'release', kept: 'unknown', uploadsMayRunUntilMs: TTL + 3_000 },
+  ])
+  const next = new Node()
+  next.ms = 500
+  next.sees(released({ term: 8n, uploadsMayRunMs: 2_900 }))
+  expect(next.state).toMatchObject({ name: 'acquiring', previous: { uploadsMayRunUntilMs: 3_400 } })
+})

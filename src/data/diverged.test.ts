@@ -1,0 +1,46 @@
+import fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
+import { openDataDirectory, type DataDirectory } from './directory.ts'
+import { keepDiverged, type Divergence } from './diverged.ts'
+
+let data: DataDirectory
+
+beforeEach(() => {
+  data = openDataDirectory(fs.mkdtempSync(`${tmpdir()}/ltxd-diverged-`))
+  fs.writeFileSync(`${data.root}/a.db`, 'its pages')
+})
+afterEach(() => {
+  data.close()
+  fs.rmSync(data.dir, { recursive: true })
+})
+
+const position = (txid: bigint, checksum: bigint): Position => ({ txid: txid as TXID, checksum: checksum as Checksum })
+const divergence = (change: Partial<Divergence> = {}): Divergence => {
+  return { database: 'a.db', position: position(5n, 77n), fork: undefined, reason: 'another history', ...change }
+}
+const kept = () => fs.readdirSync(`${data.dir}/diverged/a.db`)
+
+test('one divergence is kept once, however often the snapshot after it fails to arrive', async () => {
+  const dir = await keepDiverged(data, divergence())
+  expect(fs.readFileSync(`${dir}/database`, 'utf8')).toBe('its pages')
+  expect(await keepDiverged(data, divergence({ reason: 'said differently' }))).toBe(dir)
+  expect(kept()).toHaveLength(1)
+})
+
+test.each([
+  ['with another content', { position: position(5n, 78n) }],
+  ['further on', { position: position(6n, 77n) }],
+  ['from another fork', { fork: 4n as TXID }],
+])('one %s is another', async (_, change) => {
+  await keepDiverged(data, divergence())
+  await keepDiverged(data, divergence(change))
+  expect(kept()).toHaveLength(2)
+})
+
+test('what was not kept to its end is kept again', async () => {
+  const dir = await keepDiverged(data, divergence())
+  fs.rmSync(`${dir}/report.json`)
+  expect(await keepDiverged(data, divergence())).not.toBe(dir)
+})

@@ -1,0 +1,230 @@
+import fs from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import { KeepAwake } from './keep-awake.ts'
+import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
+import { SharedState } from './shared-state.ts'
+import type { SyncFailed, SyncThreadData } from './sync-thread.ts'
+import { Syncs } from './syncs.ts'
+import type { SlotState } from './shared-state.ts'
+import type { LogFields, LogLevel, Sharing } from '../capture/events.ts'
+import { Proof } from '../capture/proof.ts'
+import { ZERO_POSITION } from '../log/store.ts'
+import type { Position } from '../ltx/format/types.ts'
+import { doorbellName, hangDoorbell, ringDoorbell, type Device } from '../fuse/protocol/doorbell.ts'
+import { invalidateInode } from '../fuse/protocol/notify.ts'
+import { LtxdError } from '../util/errors.ts'
+
+export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared' | 'syncs' | 'keepAwake'> {
+  /** `low`: a core is kept awake while requests come (keep-awake.ts). */
+  readonly latency: 'normal' | 'low'
+  readonly log: (level: LogLevel, message: string, fields: LogFields) => void
+  /** A database has appeared. */
+  readonly appeared: (database: KnownDatabase) => unknown
+}
+
+/** A database as the control plane knows it. */
+export interface KnownDatabase {
+  readonly name: string
+  /** Why it is not served. */
+  readonly refusal: string | undefined
+  readonly state: () => SlotState
+}
+
+/** Who looks after checkpoints hears this of databases. */
+export interface WalObserver {
+  /** How many connections have it open in WAL mode, or write to it, has changed. */
+  readonly sharing: (database: string, sharing: Sharing) => void
+  /** Committed pages were about to be lost between its WAL and its file (I11). */
+  readonly guarded: (database: string) => void
+}
+
+/** The control plane's handle of the data plane's thread. */
+export class DataPlane {
+  readonly databases = new Map<string, KnownDatabase>()
+  /** Databases that were recovered without reading all of them. */
+  readonly unproven = new Map<string, Proof>()
+  /** Databases that more than one connection has open in WAL mode. */
+  readonly sharing = new Map<string, Sharing>()
+  /** Ends with the thread; rejects when it died of an error. */
+  readonly ended: Promise<void>
+  readonly shared = new SharedState()
+  private readonly syncs = Syncs.buffer()
+  private readonly worker: Worker
+  private readonly keepAwake: SharedArrayBuffer | undefined
+  private syncThread: Worker | undefined
+  private keepAwakeThread: Worker | undefined
+  private readonly options: DataPlaneOptions
+  private recovered: (() => void) | undefined
+  private device: Device | undefined
+  private doorbell: number | undefined
+  /** Messages about databases so far. */
+  private heard = 0
+  private observer: WalObserver | undefined
+
+  constructor(options: DataPlaneOptions) {
+    this.options = options
+    const { dataDir, root, segmentSizeBytes, nodeId, filter } = options
+    // Where there is one core, it is never idle while somebody waits.
+    if (options.latency === 'low' && availableParallelism() > 1) this.keepAwake = KeepAwake.buffer()
+    const workerData: DataPlaneData = {
+      ...{ shared: this.shared.buffer, syncs: this.syncs },
+      ...(this.keepAwake !== undefined && { keepAwake: this.keepAwake }),
+      ...{ dataDir, root, segmentSizeBytes, nodeId, filter },
+    }
+    this.worker = new Worker(fileURLToPath(new URL('./dataplane.js', import.meta.url)), { workerData })
+    this.worker.on('message', (message: FromDataPlane) => this.receive(message))
+    this.ended = new Promise((resolve, reject) => {
+      this.worker.on('error', reject)
+      this.worker.on('exit', () => resolve())
+    })
+    this.ended.catch(() => {})
+  }
+
+  /** Zero for a database that is not there. */
+  position(database: string): Position {
+    return this.databases.get(database)?.state().position ?? ZERO_POSITION
+  }
+
+  /** It is served no more; the data plane knows it from the database's proof. */
+  refuse(name: string, refusal: string): void {
+    const known = this.databases.get(name)
+    if (known !== undefined) this.databases.set(name, { ...known, refusal })
+  }
+
+  /** Recovers all databases, or one again after its files were replaced. */
+  async recover(database?: string): Promise<void> {
+    const done = new Promise<void>((resolve) => (this.recovered = resolve))
+    if (database !== undefined) this.unproven.delete(database)
+    this.send(database === undefined ? { type: 'recover' } : { type: 'recover-again', database })
+    await Promise.race([done, this.ended])
+  }
+
+  /** Serves the mounted device until it goes, or `stop`. Resolves when applications can use the mount. */
+  async serve(mountDir: string, device: Device): Promise<void> {
+    this.device = device
+    this.send({ type: 'serve', deviceFd: device.device })
+    this.startSyncThread(device.device)
+    this.startKeepingAwake()
+    this.doorbell = await Promise.race([hangDoorbell(mountDir, device.device), this.ended.then(() => undefined)])
+  }
+
+  /**
+   * Applications may commit no more. Resolves when the last of their commits has been answered, and all that was committed is known here.
+   * Throws LtxdError when the thread does not get on with it in time: then it may yet be acknowledged.
+   */
+  async fence(timeoutMs: number): Promise<void> {
+    const { shared } = this
+    shared.leads = false
+    const deadline = performance.now() + timeoutMs
+    let ended = await shared.commitEnded(timeoutMs)
+    while (ended && this.heard < shared.announced) {
+      await new Promise((resolve) => setImmediate(resolve))
+      ended = performance.now() < deadline
+    }
+    if (ended) return
+    throw new LtxdError(
+      'COMMIT_HANGS',
+      `a commit has been under way for ${timeoutMs} ms: is the disk below the data directory slow?`,
+    )
+  }
+
+  /** The file on the mount by which a process of this user reaches the serving thread. */
+  announcementsPath(mountDir: string): string {
+    return `${mountDir}/${doorbellName(this.device?.device ?? -1)}`
+  }
+
+  /** From here on the mount can be taken away. */
+  releaseMount(): void {
+    if (this.doorbell !== undefined) fs.closeSync(this.doorbell)
+    this.doorbell = undefined
+  }
+
+  /**
+   * The mount is about to be detached while files on it are open. Nothing is written on it any more, and `stop` reaches the
+   * thread although no file has a name there.
+   */
+  async keepReachable(mountDir: string): Promise<void> {
+    this.shared.leads = false
+    if (this.device === undefined) return
+    const ended = this.ended.catch(() => undefined)
+    this.doorbell = (await Promise.race([hangDoorbell(mountDir, this.device.device), ended])) ?? undefined
+  }
+
+  /** Lets the request at hand finish, makes everything durable, and ends the thread. */
+  async stop(): Promise<void> {
+    this.shared.requestStop()
+    if (this.device === undefined) await this.worker.terminate()
+    else ringDoorbell(this.device)
+    await this.ended.finally(() => this.releaseMount())
+    await this.syncThread?.terminate()
+    await this.keepAwakeThread?.terminate()
+  }
+
+  observe(observer: WalObserver): void {
+    this.observer = observer
+  }
+
+  /** Without it the data plane syncs by itself. */
+  private startSyncThread(deviceFd: number): void {
+    const data: SyncThreadData = { syncs: this.syncs, deviceFd }
+    const thread = new Worker(fileURLToPath(new URL('./sync-thread.js', import.meta.url)), { workerData: data })
+    thread.on('message', ({ error }: SyncFailed) => this.options.log('error', `fsync of a log failed: ${error}`, {}))
+    // Requests wait for it that nobody else will answer: better an end that the next start recovers from.
+    thread.on('error', (error) => {
+      throw error
+    })
+    this.syncThread = thread
+  }
+
+  /** Applications are served without it as well, only later. */
+  private startKeepingAwake(): void {
+    if (this.keepAwake === undefined) return
+    const thread = new Worker(fileURLToPath(new URL('./keep-awake.js', import.meta.url)), {
+      workerData: this.keepAwake,
+    })
+    thread.on('error', (error) =>
+      this.options.log('warn', 'fuse.latency is "normal": no thread could be started that keeps a core awake', {
+        error: error.message,
+      }),
+    )
+    this.keepAwakeThread = thread
+  }
+
+  private send(message: ToDataPlane): void {
+    this.worker.postMessage(message)
+  }
+
+  private receive(message: FromDataPlane): void {
+    switch (message.type) {
+      case 'recovered':
+        return this.recovered?.()
+      case 'log':
+        return this.options.log(message.level, message.message, message.fields)
+      case 'database': {
+        this.heard++
+        const { name, slot, refusal } = message
+        const known = { name, refusal, state: () => this.shared.read(slot) }
+        this.databases.set(name, known)
+        this.options.appeared(known)
+        // It was published before this was known.
+        this.shared.wake()
+        return
+      }
+      case 'unproven':
+        this.unproven.set(message.database, new Proof(message.proof))
+        return
+      case 'sharing':
+        if (message.sharing === 'sole') this.sharing.delete(message.database)
+        else this.sharing.set(message.database, message.sharing)
+        return this.observer?.sharing(message.database, message.sharing)
+      case 'guarded':
+        return this.observer?.guarded(message.database)
+      case 'invalidate':
+        if (this.device !== undefined) invalidateInode(this.device.device, message.node)
+        return
+      case 'stopped':
+    }
+  }
+}

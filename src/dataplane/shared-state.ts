@@ -1,0 +1,227 @@
+/**
+ * What the two threads tell each other without a word. The data plane shows one slot a database, of which it is the only writer; a reader
+ * retries while the slot's version is odd or has changed. The control plane shows the node's role and what it is made of, the same way.
+ */
+
+import { RequestCounts } from '../fuse/protocol/request-counts.ts'
+import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
+
+export interface SlotState {
+  readonly position: Position
+  readonly sizePages: number
+  readonly pageSize: number
+  readonly journalMode: 'wal' | 'rollback'
+  /** It has a committed state with pages. */
+  readonly tracked: boolean
+  /** Up to where the database file alone holds everything. */
+  readonly backfilled: Position
+  readonly commits: number
+  readonly timestampMs: number
+}
+
+const MAX_DATABASES = 16384
+const CONTROL_WORDS = 48
+const REQUEST_WORDS = RequestCounts.sizeBytes / 8
+const SLOT_WORDS = 12
+const WORDS_BEFORE_SLOTS = CONTROL_WORDS + REQUEST_WORDS
+
+/** Places of 32-bit words. */
+const CONTROL = {
+  stop: 0,
+  changes: 2,
+  leads: 4,
+  clientPid: 6,
+  lagMs: 8,
+  primaryVersion: 12,
+  primaryLength: 14,
+  committing: 16,
+  announced: 18,
+} as const
+/** Place of a 64-bit word. */
+const DEADLINE = 5
+const PRIMARY_AT = 128
+const PRIMARY_SIZE = CONTROL_WORDS * 8 - PRIMARY_AT
+const WORD = {
+  version: 0,
+  txid: 1,
+  checksum: 2,
+  sizePages: 3,
+  pageSize: 4,
+  flags: 5,
+  backfilledTXID: 6,
+  backfilledChecksum: 7,
+  commits: 8,
+  timestampMs: 9,
+} as const
+const FLAG_WAL = 1n
+const FLAG_TRACKED = 2n
+
+export class SharedState {
+  readonly buffer: SharedArrayBuffer
+  /** What the kernel asked of the mount. */
+  readonly requests: RequestCounts
+  private readonly control: Int32Array
+  private readonly deadline: BigInt64Array
+  private readonly primary: Uint8Array
+  private readonly words: BigUint64Array
+
+  constructor(buffer = new SharedArrayBuffer((WORDS_BEFORE_SLOTS + SLOT_WORDS * MAX_DATABASES) * 8)) {
+    this.buffer = buffer
+    this.control = new Int32Array(buffer, 0, CONTROL_WORDS * 2)
+    this.deadline = new BigInt64Array(buffer, DEADLINE * 8, 1)
+    this.primary = new Uint8Array(buffer, PRIMARY_AT, PRIMARY_SIZE)
+    this.requests = new RequestCounts(buffer, CONTROL_WORDS * 8)
+    this.words = new BigUint64Array(buffer, WORDS_BEFORE_SLOTS * 8)
+  }
+
+  static readonly maxDatabases = MAX_DATABASES
+
+  requestStop(): void {
+    Atomics.store(this.control, CONTROL.stop, 1)
+  }
+
+  get stopRequested(): boolean {
+    return Atomics.load(this.control, CONTROL.stop) === 1
+  }
+
+  /** Grows with each publication; what `waitForChange` waits on. */
+  get changes(): number {
+    return Atomics.load(this.control, CONTROL.changes)
+  }
+
+  /** Ends all waits for a change. */
+  wake(): void {
+    Atomics.add(this.control, CONTROL.changes, 1)
+    Atomics.notify(this.control, CONTROL.changes)
+  }
+
+  /** Resolves when something was published after `seen`. */
+  async waitForChange(seen: number, timeoutMs: number): Promise<void> {
+    const result = Atomics.waitAsync(this.control, CONTROL.changes, seen, timeoutMs)
+    if (result.async) await result.value
+  }
+
+  /** Whether applications on this node may commit, as far as the role goes. */
+  get leads(): boolean {
+    return Atomics.load(this.control, CONTROL.leads) === 1
+  }
+
+  set leads(leads: boolean) {
+    Atomics.store(this.control, CONTROL.leads, leads ? 1 : 0)
+  }
+
+  /** Until when, by the clock that all threads share (process.hrtime): nanoseconds. */
+  get deadlineNs(): bigint {
+    return Atomics.load(this.deadline, 0)
+  }
+
+  set deadlineNs(deadlineNs: bigint) {
+    Atomics.store(this.deadline, 0, deadlineNs)
+  }
+
+  /**
+   * Data plane only, before it asks whether it may commit: what it is told then holds until `endCommit`, when it has answered. Whoever takes
+   * the right to commit away waits for that (`commitEnded`).
+   */
+  beginCommit(): void {
+    Atomics.store(this.control, CONTROL.committing, 1)
+  }
+
+  endCommit(): void {
+    Atomics.store(this.control, CONTROL.committing, 0)
+    Atomics.notify(this.control, CONTROL.committing)
+  }
+
+  /** Resolves when no commit is under way, which one that is begun later does not change; false after the time-out. */
+  async commitEnded(timeoutMs: number): Promise<boolean> {
+    const result = Atomics.waitAsync(this.control, CONTROL.committing, 1, timeoutMs)
+    return (result.async ? await result.value : result.value) !== 'timed-out'
+  }
+
+  /** How many messages about databases the data plane has sent: who has heard as many knows all of them. */
+  get announced(): number {
+    return Atomics.load(this.control, CONTROL.announced)
+  }
+
+  /** Data plane only, before it sends one. */
+  announce(): void {
+    Atomics.add(this.control, CONTROL.announced, 1)
+  }
+
+  /** The local client's process; 0 while there is none. */
+  get clientPid(): number {
+    return Atomics.load(this.control, CONTROL.clientPid)
+  }
+
+  set clientPid(pid: number) {
+    Atomics.store(this.control, CONTROL.clientPid, pid)
+  }
+
+  /** How far a replica is behind, in milliseconds; undefined on a primary, and where nothing is known. */
+  get lagMs(): number | undefined {
+    const lagMs = Atomics.load(this.control, CONTROL.lagMs)
+    return lagMs === 0 ? undefined : lagMs - 1
+  }
+
+  set lagMs(lagMs: number | undefined) {
+    Atomics.store(this.control, CONTROL.lagMs, lagMs === undefined ? 0 : Math.min(Math.round(lagMs), 2 ** 31 - 2) + 1)
+  }
+
+  /** The primary's hostname; undefined on the primary itself, and where none is known. */
+  get primaryHostname(): string | undefined {
+    for (;;) {
+      const version = Atomics.load(this.control, CONTROL.primaryVersion)
+      const length = Atomics.load(this.control, CONTROL.primaryLength)
+      const text = Buffer.from(this.primary.slice(0, length)).toString()
+      if (version % 2 === 0 && Atomics.load(this.control, CONTROL.primaryVersion) === version) return text || undefined
+    }
+  }
+
+  set primaryHostname(hostname: string | undefined) {
+    const bytes = Buffer.from(hostname ?? '').subarray(0, PRIMARY_SIZE)
+    Atomics.add(this.control, CONTROL.primaryVersion, 1)
+    this.primary.set(bytes)
+    Atomics.store(this.control, CONTROL.primaryLength, bytes.length)
+    Atomics.add(this.control, CONTROL.primaryVersion, 1)
+  }
+
+  /** Data plane only. */
+  publish(slot: number, state: SlotState): void {
+    const at = slot * SLOT_WORDS
+    const { words } = this
+    const version = Atomics.load(words, at)
+    Atomics.store(words, at, version + 1n)
+    const set = (word: number, value: bigint) => Atomics.store(words, at + word, value)
+    set(WORD.txid, state.position.txid)
+    set(WORD.checksum, state.position.checksum)
+    set(WORD.sizePages, BigInt(state.sizePages))
+    set(WORD.pageSize, BigInt(state.pageSize))
+    set(WORD.flags, (state.journalMode === 'wal' ? FLAG_WAL : 0n) | (state.tracked ? FLAG_TRACKED : 0n))
+    set(WORD.backfilledTXID, state.backfilled.txid)
+    set(WORD.backfilledChecksum, state.backfilled.checksum)
+    set(WORD.commits, BigInt(state.commits))
+    set(WORD.timestampMs, BigInt(Math.floor(state.timestampMs)))
+    Atomics.store(words, at, version + 2n)
+    this.wake()
+  }
+
+  read(slot: number): SlotState {
+    const at = slot * SLOT_WORDS
+    const { words } = this
+    for (;;) {
+      const version = Atomics.load(words, at + WORD.version)
+      const word = (index: number) => Atomics.load(words, at + index)
+      const state: SlotState = {
+        position: { txid: word(WORD.txid) as TXID, checksum: word(WORD.checksum) as Checksum },
+        sizePages: Number(word(WORD.sizePages)),
+        pageSize: Number(word(WORD.pageSize)),
+        journalMode: (word(WORD.flags) & FLAG_WAL) === 0n ? 'rollback' : 'wal',
+        tracked: (word(WORD.flags) & FLAG_TRACKED) !== 0n,
+        backfilled: { txid: word(WORD.backfilledTXID) as TXID, checksum: word(WORD.backfilledChecksum) as Checksum },
+        commits: Number(word(WORD.commits)),
+        timestampMs: Number(word(WORD.timestampMs)),
+      }
+      if (version % 2n === 0n && Atomics.load(words, at + WORD.version) === version) return state
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import type { FromDataPlane } from './messages.ts'
+import { SharedState } from './shared-state.ts'
+import type { Database } from '../capture/database.ts'
+import type { Position } from '../ltx/format/types.ts'
+import { ZERO_POSITION } from '../log/store.ts'
+
+interface Slot {
+  readonly index: number
+  commits: number
+  last: Position
+  backfilled: Position
+  refusal: string | undefined
+}
+
+/** The data plane's side of the shared state: gives each database a slot when it is first published. */
+export class Slots {
+  private readonly state: SharedState
+  private readonly say: (message: FromDataPlane) => void
+  private readonly byName = new Map<string, Slot>()
+
+  constructor(state: SharedState, say: (message: FromDataPlane) => void) {
+    this.state = state
+    this.say = say
+  }
+
+  publish(database: Database): void {
+    const slot = this.slot(database)
+    const { position } = database
+    if (slot.last.txid > 0n && position.txid > slot.last.txid) slot.commits += Number(position.txid - slot.last.txid)
+    slot.last = position
+    slot.backfilled = database.backfilled ?? slot.backfilled
+    this.state.publish(slot.index, {
+      position,
+      sizePages: database.pages.sizePages,
+      pageSize: database.pageSize,
+      journalMode: database.walMode ? 'wal' : 'rollback',
+      tracked: database.tracked,
+      backfilled: slot.backfilled,
+      commits: slot.commits,
+      timestampMs: database.lastTimestampMs,
+    })
+  }
+
+  private slot(database: Database): Slot {
+    const { name, refusal } = database
+    let slot = this.byName.get(name)
+    if (slot !== undefined && slot.refusal === refusal) return slot
+    if (slot === undefined) {
+      const index = this.byName.size
+      assert.ok(index < SharedState.maxDatabases, `a node holds at most ${SharedState.maxDatabases} databases`)
+      slot = { index, commits: 0, last: ZERO_POSITION, backfilled: ZERO_POSITION, refusal }
+      this.byName.set(name, slot)
+    }
+    slot.refusal = refusal
+    this.state.announce()
+    this.say({ type: 'database', name, slot: slot.index, refusal })
+    return slot
+  }
+}

@@ -1,0 +1,143 @@
+/** The data plane's thread: owns the mount and all capture state, and never awaits once it serves. */
+
+import assert from 'node:assert/strict'
+import { parentPort, workerData } from 'node:worker_threads'
+import { KeepAwake } from './keep-awake.ts'
+import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
+import { SharedState } from './shared-state.ts'
+import { Slots } from './slots.ts'
+import { NodeSpecialFiles } from './special-files.ts'
+import { Syncs } from './syncs.ts'
+import type { Database } from '../capture/database.ts'
+import { unmarshalAnnouncements } from '../capture/announcements.ts'
+import type { Authority } from '../capture/authority.ts'
+import type { CaptureEvents } from '../capture/events.ts'
+import { DatabaseFilter } from '../capture/database-filter.ts'
+import { findDatabases } from '../capture/find-databases.ts'
+import { recoverDatabase } from '../recovery/recover.ts'
+import { CaptureVolume } from '../capture/volume.ts'
+import { FsError } from '../fuse/errno.ts'
+import { Logs } from '../log/logs.ts'
+import { Session } from '../fuse/protocol/session.ts'
+import { Tree } from '../fuse/tree/tree.ts'
+import { errorMessage } from '../util/errors.ts'
+import { nodeFiles as files } from '../util/files.ts'
+
+assert.ok(parentPort !== null, 'this file is the entry of a worker thread')
+const port = parentPort
+const { shared, dataDir, root, segmentSizeBytes, nodeId, ...data } = workerData as DataPlaneData
+const filter = new DatabaseFilter(data.filter)
+const state = new SharedState(shared)
+const syncs = new Syncs(data.syncs)
+const keepAwake = data.keepAwake === undefined ? undefined : new KeepAwake(data.keepAwake)
+const databases = new Map<string, Database>()
+const nowMs = Date.now
+
+const say = (message: FromDataPlane) => port.postMessage(message)
+const slots = new Slots(state, say)
+let serving = false
+/** The request at hand commits. */
+let committing = false
+
+/** Recovery works on what this node has, whoever leads; what it finds is compared with the primary's history afterwards. */
+const authority: Authority = {
+  get leads() {
+    return !serving || state.leads
+  },
+  mayCommit() {
+    if (!serving) return true
+    committing = true
+    state.beginCommit()
+    return state.leads && process.hrtime.bigint() < state.deadlineNs
+  },
+  isClient: ({ tid }) => tid !== 0 && tid === state.clientPid,
+}
+
+const events: CaptureEvents = {
+  published: (database) => slots.publish(database),
+  sharing: ({ name }, sharing) => say({ type: 'sharing', database: name, sharing }),
+  guarded: ({ name }) => say({ type: 'guarded', database: name }),
+  log: (level, message, fields) => say({ type: 'log', level, message, fields }),
+}
+
+port.on('message', (message: ToDataPlane) => {
+  switch (message.type) {
+    case 'recover':
+      for (const name of findDatabases(files, dataDir, root, filter)) recover(name)
+      return say({ type: 'recovered' })
+    case 'recover-again':
+      recover(message.database)
+      return say({ type: 'recovered' })
+    case 'serve':
+      serve(message.deviceFd)
+      port.close()
+  }
+})
+
+function recover(name: string): void {
+  databases.get(name)?.close()
+  databases.delete(name)
+  const database = recoverDatabase({
+    name,
+    dataDir,
+    root,
+    files,
+    events,
+    nowMs,
+    nodeId,
+    segmentSizeBytes,
+    syncs,
+    authority,
+  })
+  if (database === undefined) return
+  filter.judge(database, dataDir)
+  databases.set(name, database)
+  slots.publish(database)
+  const { proof } = database.trust
+  if (proof !== undefined) say({ type: 'unproven', database: name, proof: proof.buffer })
+}
+
+function serve(deviceFd: number): void {
+  const volume = new CaptureVolume({
+    root,
+    files,
+    events,
+    nowMs,
+    nodeId,
+    logs: new Logs(files, dataDir, { segmentSizeBytes, syncs }),
+    authority,
+    filter,
+    databases: databases.values(),
+  })
+  const special = new NodeSpecialFiles({
+    primaryHostname: () => state.primaryHostname,
+    lagMs: () => (state.leads ? 0 : state.lagMs),
+    database: (name) => volume.tracked(name),
+  })
+  const tree = new Tree(root, volume, special)
+  const session = new Session(deviceFd, tree, {
+    failed: (operation, error) => events.log('error', `${operation} failed: ${errorMessage(error)}`, {}),
+    afterRequest() {
+      if (committing) state.endCommit()
+      committing = false
+      keepAwake?.requested()
+      return state.stopRequested ? 'stop' : undefined
+    },
+    requests: state.requests,
+    refusedWrite: (node) => say({ type: 'invalidate', node }),
+    announced(data, caller) {
+      if (!authority.isClient(caller)) throw new FsError('EPERM', 'only the local client announces')
+      for (const announcement of unmarshalAnnouncements(data)) volume.announced(announcement)
+    },
+  })
+  serving = true
+  // A broken invariant leaves everything as it is: the next start recovers, and tells.
+  session.serve()
+  serving = false
+  tree.close()
+  for (const database of volume.list()) {
+    database.trust.leave()
+    database.close()
+  }
+  say({ type: 'stopped' })
+}

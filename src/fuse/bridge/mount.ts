@@ -1,0 +1,124 @@
+/**
+ * Mounting through libfuse 2: a process of its own, the bridge (bridge/main.ts), serves the mount with the npm package fuse-native, and hands every
+ * call on as a request of the kernel's protocol. So the session reads from a socket what it would read from the device.
+ */
+
+import { spawn, type ChildProcess } from 'node:child_process'
+import fs from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { errorMessage } from '../../util/errors.ts'
+import { COMMAND_TIMEOUT_MS } from '../mount/command.ts'
+import { socketPair } from '../mount/descriptor-socket.ts'
+import { checkAccess } from '../mount/fusermount.ts'
+import { MountError } from '../mount/mount-error.ts'
+import { SUBTYPE } from '../mount/mount-point.ts'
+import type { Mounted } from '../mount/mount.ts'
+import { isRoot } from '../mount/privilege.ts'
+
+export interface BridgeOptions {
+  readonly fsname: string
+  readonly subtype: string
+  readonly allowOther: boolean
+}
+
+const PROGRAM = [fileURLToPath(new URL('./fuse-bridge.js', import.meta.url))]
+
+/** Mounts at `target`. `program` is what Node runs. Throws MountError. */
+export async function mountThroughBridge(
+  target: string,
+  options: Omit<BridgeOptions, 'subtype'>,
+  program: readonly string[] = PROGRAM,
+): Promise<Mounted> {
+  if (!isRoot()) checkAccess(target)
+  const [device, bell] = await openSockets()
+  const all: BridgeOptions = { ...options, subtype: SUBTYPE }
+  const bridge = new BridgeProcess([...program, target, JSON.stringify(all)], bell)
+  const close = async () => {
+    fs.closeSync(device) // should it wait for an answer, it ends
+    await bridge.end()
+  }
+  const isMounted = await bridge.mounted()
+  // its end is the session's: this process holds on to the other end of the socket only while the bridge does
+  const closed = bridge.ended.then(() => fs.closeSync(bell))
+  if (!isMounted) {
+    await close()
+    await closed
+    throw failure(target, bridge.said.trim() || `it did not answer within ${COMMAND_TIMEOUT_MS} ms`)
+  }
+  return {
+    device,
+    get bell() {
+      return bridge.isRunning ? bell : undefined
+    },
+    get end() {
+      return bridge.how
+    },
+    close,
+  }
+}
+
+class BridgeProcess {
+  readonly ended: Promise<void>
+  isRunning = true
+  /** How it ended, unless that was as it should. */
+  how: string | undefined
+  /** On stderr. */
+  said = ''
+  readonly #child: ChildProcess
+
+  constructor(args: readonly string[], socket: number) {
+    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe', socket] })
+    this.#child = child
+    child.stdin?.on('error', () => undefined) // it has ended: `ended` says so
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.said += text))
+    this.ended = new Promise((resolve) => {
+      child.once('error', (error) => (this.said ||= error.message))
+      child.once('close', (code, signal) => {
+        this.isRunning = false
+        if (code !== 0) this.how = `the process of fuse-native ended with ${signal ?? code} ${this.said}`.trim()
+        resolve()
+      })
+    })
+  }
+
+  /** Resolves when it says so, or has ended without. */
+  async mounted(): Promise<boolean> {
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), COMMAND_TIMEOUT_MS)
+    const said = new Promise<boolean>((resolve) => this.#child.stdout?.once('data', () => resolve(true)))
+    const isMounted = await Promise.race([said, this.ended.then(() => false)])
+    clearTimeout(late)
+    return isMounted
+  }
+
+  async end(): Promise<void> {
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), COMMAND_TIMEOUT_MS)
+    this.#child.stdin?.end()
+    await this.ended
+    clearTimeout(late)
+  }
+}
+
+async function openSockets(): Promise<[number, number]> {
+  try {
+    return await socketPair('messages')
+  } catch (error) {
+    throw missing(`the native module koffi: ${errorMessage(error)}`, error)
+  }
+}
+
+function failure(target: string, said: string): MountError {
+  if (/cannot find (module|package)|cannot open shared object|no native build/i.test(said)) return missing(said)
+  const needs = isRoot() ? 'CAP_SYS_ADMIN' : 'the program fusermount (package fuse3 or fuse)'
+  return new MountError(
+    'MOUNT_FAILED',
+    `libfuse cannot mount at ${target}: ${said}; it needs /dev/fuse and ${needs}; or set fuse.driver to direct`,
+  )
+}
+
+function missing(said: string, cause?: unknown): MountError {
+  return new MountError(
+    'DRIVER_MISSING',
+    `fuse.driver is fuse-native, and the package fuse-native does not load here (${said.split('\n', 1)[0]}); install it (npm install fuse-native), or set fuse.driver to direct`,
+    cause === undefined ? undefined : { cause },
+  )
+}

@@ -1,0 +1,41 @@
+/** Mounting as root: /dev/fuse is opened, and mount(8) given its descriptor. */
+
+import { spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import { errorCode, errorMessage } from '../../util/errors.ts'
+import { isNoDevice, MountError, noDevice } from './mount-error.ts'
+import { MOUNT_TYPE } from './mount-point.ts'
+
+const TIMEOUT_MS = 10_000
+
+/** Mounts at `target`. Returns the descriptor of the device. Throws MountError. */
+export function mountDirect(target: string, fsname: string, options: readonly string[]): number {
+  const device = openDevice()
+  const owner = [`user_id=${process.geteuid?.() ?? 0}`, `group_id=${process.getegid?.() ?? 0}`]
+  const all = ['fd=3', 'rootmode=40000', ...owner, 'nosuid', 'nodev', ...options].join(',')
+  const result = spawnSync('mount', ['-i', '-t', MOUNT_TYPE, '-o', all, fsname, target], {
+    stdio: ['ignore', 'ignore', 'pipe', device],
+    timeout: TIMEOUT_MS,
+    encoding: 'utf8',
+  })
+  if (result.status === 0) return device
+  fs.closeSync(device)
+  const said = (result.error?.message ?? result.stderr).trim()
+  if (/permission denied|must be superuser|operation not permitted/i.test(said)) {
+    throw denied(`mounting at ${target} was refused: ${said}`)
+  }
+  throw new MountError('MOUNT_FAILED', `cannot mount at ${target}: ${said}`)
+}
+
+function openDevice(): number {
+  try {
+    return fs.openSync('/dev/fuse', fs.constants.O_RDWR)
+  } catch (error) {
+    throw isNoDevice(errorCode(error)) ? noDevice(error) : denied(errorMessage(error), error)
+  }
+}
+
+function denied(said: string, cause?: unknown): MountError {
+  const advice = 'start the container with --cap-add SYS_ADMIN --device /dev/fuse'
+  return new MountError('MOUNT_DENIED', `${said}; ${advice}`, cause === undefined ? undefined : { cause })
+}

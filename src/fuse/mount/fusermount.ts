@@ -1,0 +1,119 @@
+/**
+ * Mounting without root: fusermount3, which is root's by its set-user-id bit, mounts for who may write the directory, and
+ * sends the descriptor of the device through a socket.
+ */
+
+import { spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import { errorCode, errorMessage } from '../../util/errors.ts'
+import { DescriptorSocket } from './descriptor-socket.ts'
+import { isNoDevice, MountError, noDevice } from './mount-error.ts'
+import { SUBTYPE } from './mount-point.ts'
+
+export const FUSERMOUNT = 'fusermount3'
+const TIMEOUT_MS = 10_000
+/** Where fusermount3 is told the number of its end of the socket. */
+const SOCKET_VARIABLE = '_FUSE_COMMFD'
+/** What fusermount3 says of a failed mount(2), of which it gives the system's reason. */
+const NOT_PERMITTED = /operation not permitted|must be superuser/i
+
+/** Mounts at `target`. Returns the descriptor of the device. Throws MountError. */
+export async function mountThroughFusermount(
+  target: string,
+  fsname: string,
+  options: readonly string[],
+): Promise<number> {
+  checkAccess(target)
+  const socket = await openSocket()
+  try {
+    const all = ['nosuid', 'nodev', `fsname=${fsname}`, `subtype=${SUBTYPE}`, ...options].join(',')
+    const result = spawnSync(FUSERMOUNT, ['-o', all, '--', target], {
+      stdio: ['ignore', 'ignore', 'pipe', socket.theirs],
+      env: { ...process.env, LC_ALL: 'C', [SOCKET_VARIABLE]: '3' },
+      timeout: TIMEOUT_MS,
+      encoding: 'utf8',
+    })
+    if (errorCode(result.error) === 'ENOENT') throw missing()
+    if (result.status !== 0) throw failure(target, (result.error?.message ?? result.stderr).trim())
+    const device = socket.receive()
+    if (device === undefined) {
+      throw new MountError('MOUNT_FAILED', `${FUSERMOUNT} mounted ${target} without handing over its descriptor`)
+    }
+    return device
+  } finally {
+    socket.close()
+  }
+}
+
+/** What fusermount3 would say in words that do not tell what to do. */
+export function checkAccess(target: string): void {
+  try {
+    fs.accessSync('/dev/fuse', fs.constants.R_OK | fs.constants.W_OK)
+  } catch (error) {
+    if (isNoDevice(errorCode(error))) throw noDevice(error)
+    throw denied(
+      `${user()} may not open /dev/fuse; as root, run: chmod 666 /dev/fuse (udev's rules do that on most systems), or run ltxd as root`,
+      error,
+    )
+  }
+  try {
+    fs.accessSync(target, fs.constants.W_OK)
+  } catch (error) {
+    throw foreign(target, error)
+  }
+}
+
+async function openSocket(): Promise<DescriptorSocket> {
+  try {
+    return await DescriptorSocket.open()
+  } catch (error) {
+    throw new MountError(
+      'MOUNT_FAILED',
+      `mounting without root needs the native module koffi, which does not load here: ${errorMessage(error)}; reinstall ltxd's packages, or run ltxd as root`,
+      { cause: error },
+    )
+  }
+}
+
+function missing(): MountError {
+  return new MountError(
+    'FUSERMOUNT_MISSING',
+    `${user()} is not root, and there is no ${FUSERMOUNT} that could mount on its behalf; install it (package fuse3), or run ltxd as root`,
+  )
+}
+
+function failure(target: string, said: string): MountError {
+  if (said.includes('user_allow_other')) {
+    return denied(
+      `fuse.allow-other is set, and this machine does not permit it without root; as root, write a line "user_allow_other" into /etc/fuse.conf, or leave allow-other out`,
+    )
+  }
+  if (/not owned by user|no write access/.test(said)) return foreign(target)
+  if (NOT_PERMITTED.test(said)) {
+    return denied(
+      `${FUSERMOUNT} may not mount at ${target}: ${said}; it must belong to root with its set-user-id bit (chmod u+s), without no_new_privs, and a container needs --cap-add SYS_ADMIN --device /dev/fuse`,
+    )
+  }
+  return new MountError('MOUNT_FAILED', `cannot mount at ${target}: ${said}`)
+}
+
+function foreign(target: string, cause?: unknown): MountError {
+  return denied(
+    `${user()} may not mount at ${target}: without root the mount point has to be one's own directory; choose another one, or as root, run: chown ${process.geteuid?.()} '${target}'`,
+    cause,
+  )
+}
+
+function denied(message: string, cause?: unknown): MountError {
+  return new MountError('MOUNT_DENIED', message, cause === undefined ? undefined : { cause })
+}
+
+/** As people know it; a container's may have no name. */
+function user(): string {
+  try {
+    return `the user ${os.userInfo().username}`
+  } catch {
+    return `the user with id ${process.geteuid?.()}`
+  }
+}

@@ -1,0 +1,89 @@
+/** The directory to mount at: where it really is, and whether it can be mounted over. */
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { errorCode, errorMessage } from '../../util/errors.ts'
+import { MountError } from './mount-error.ts'
+import { mountAt, type MountEntry } from './mountinfo.ts'
+
+export const SUBTYPE = 'ltxd'
+/** What mountinfo calls the type of ltxd's mounts. */
+export const MOUNT_TYPE = `fuse.${SUBTYPE}`
+
+const MAX_SYMLINKS = 40
+
+/** Makes the directory if it does not exist, and returns its real path. Throws MountError where nothing can be mounted. */
+export function prepareMountPoint(directory: string): string {
+  const target = realPath(directory)
+  const mounted = mountAt(target)
+  if (mounted?.type === MOUNT_TYPE) throw inUse(target, mounted)
+  if (mounted !== undefined) {
+    throw new MountError(
+      'MOUNT_OCCUPIED',
+      `${target} is the mount point of ${mounted.source} (${mounted.type}); choose another directory, or unmount it first`,
+    )
+  }
+  try {
+    fs.mkdirSync(target, { recursive: true })
+    if (fs.readdirSync(target).length > 0) {
+      throw new MountError(
+        'MOUNT_NOT_EMPTY',
+        `${target} is not empty, and what is in it would be hidden; choose an empty directory or one that does not exist yet`,
+      )
+    }
+  } catch (error) {
+    if (error instanceof MountError) throw error
+    if (errorCode(error) === 'EEXIST' || errorCode(error) === 'ENOTDIR') {
+      throw new MountError('MOUNT_NOT_DIRECTORY', `${target} is not a directory; choose another mount point`)
+    }
+    throw new MountError('MOUNT_FAILED', `cannot prepare the mount point ${target}: ${errorMessage(error)}`, {
+      cause: error,
+    })
+  }
+  return target
+}
+
+/** The error for a mount of ltxd's that is alive. */
+export function inUse(target: string, { options }: MountEntry): MountError {
+  const owner = options.find((option) => option.startsWith('user_id='))?.slice('user_id='.length)
+  const isForeign = owner !== undefined && owner !== String(process.geteuid?.())
+  const whose = isForeign ? ` (of the user with id ${owner})` : ''
+  const advice = isForeign ? `stop it first (if it is dead, as root, run: umount -l '${target}')` : 'stop it first'
+  return new MountError(
+    'MOUNT_IN_USE',
+    `another ltxd${whose} serves ${target}; ${advice}, or choose another mount point`,
+  )
+}
+
+/**
+ * The path as /proc/self/mountinfo has it. Does not touch what is mounted there: it may be dead, or be served by this
+ * very process, which would then wait for itself.
+ */
+export function realPath(directory: string): string {
+  let candidate = path.resolve(directory)
+  for (let i = 0; i < MAX_SYMLINKS; i++) {
+    candidate = path.join(realParent(candidate), path.basename(candidate))
+    if (mountAt(candidate) !== undefined) return candidate
+    const target = symlinkTarget(candidate)
+    if (target === undefined) return candidate
+    candidate = path.resolve(path.dirname(candidate), target)
+  }
+  throw new MountError('MOUNT_FAILED', `${directory} leads through too many symbolic links; name the directory itself`)
+}
+
+function realParent(absolute: string): string {
+  const parent = path.dirname(absolute)
+  try {
+    return fs.realpathSync(parent)
+  } catch {
+    return parent // it does not exist yet
+  }
+}
+
+function symlinkTarget(absolute: string): string | undefined {
+  try {
+    return fs.readlinkSync(absolute)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Mounting and unmounting: as root directly, as anybody else through fusermount3, or, for who asks for that, through libfuse in a process of its own.
+ * The file system and its session are the same.
+ */
+
+import fs from 'node:fs'
+import { mountThroughBridge } from '../bridge/mount.ts'
+import type { FuseConfig } from '../../config/config.ts'
+import { run } from './command.ts'
+import { mountDirect } from './direct.ts'
+import type { Device } from '../protocol/doorbell.ts'
+import { mountThroughFusermount } from './fusermount.ts'
+import { MAX_TRANSFER } from '../protocol/kernel.ts'
+import { MountError } from './mount-error.ts'
+import { inUse, MOUNT_TYPE, prepareMountPoint, realPath } from './mount-point.ts'
+import { mountAt } from './mountinfo.ts'
+import { isRoot } from './privilege.ts'
+import { unmountAdvice, unmountCommand } from './unmount-command.ts'
+
+/** How long a mount may take to say that it is alive. */
+const PROBE_TIMEOUT_MS = 3_000
+
+export type Driver = FuseConfig['driver']
+
+export interface MountOptions {
+  /** direct: this process speaks with the kernel. fuse-native: libfuse does. */
+  readonly driver?: Driver
+  /** What Node runs as libfuse's process, if not what was built. */
+  readonly bridge?: readonly string[]
+  /** What mount(8) and df(1) show as the source. */
+  readonly fsname?: string
+  /** Other users than the one who mounts may use it, as far as the files' permissions let them. */
+  readonly allowOther?: boolean
+}
+
+export interface Mounted extends Device {
+  /** Where another process serves it: how that ended, if not as it should. */
+  readonly end?: string | undefined
+  /** Ends the mount's life, if it still has one. */
+  close(): Promise<void>
+}
+
+/**
+ * Mounts at `directory`, which is created if it does not exist. Returns the device, on which a Session must serve from now on. Throws MountError.
+ */
+export async function mount(directory: string, options: MountOptions = {}): Promise<Mounted> {
+  const { driver = 'direct', fsname = 'ltxd', allowOther = false } = options
+  const target = prepareMountPoint(directory)
+  if (driver === 'fuse-native') return mountThroughBridge(target, { fsname, allowOther }, options.bridge)
+  // default_permissions always: without it, allow_other would open every file to everybody
+  const kernel = [`max_read=${MAX_TRANSFER}`, 'default_permissions', ...(allowOther ? ['allow_other'] : [])]
+  const device = isRoot() ? mountDirect(target, fsname, kernel) : await mountThroughFusermount(target, fsname, kernel)
+  return mountedAs(device)
+}
+
+/** A device that this process holds. */
+export function mountedAs(device: number): Mounted {
+  return { device, close: () => Promise.resolve(fs.closeSync(device)) }
+}
+
+/**
+ * Takes the mount at `directory` away. If it is in use, it is detached, so that whoever has files open gets errors
+ * ('detached'): at once as root, else when the session was stopped and the device closed. For that the session has to stay
+ * within reach, so `beforeDetach` hangs the doorbell again. In all other cases the session, which must still be running, returns.
+ */
+export async function unmount(directory: string, beforeDetach: () => Promise<void>): Promise<'unmounted' | 'detached'> {
+  const target = realPath(directory)
+  const plain = await run(...unmountCommand(target, 'plain'))
+  if (plain.status === 0) return 'unmounted'
+  if (mountAt(target) === undefined) return 'unmounted'
+  if (!isRoot()) await beforeDetach()
+  const detached = await run(...unmountCommand(target, 'force'))
+  if (detached.status === 0) return 'detached'
+  throw new MountError('UNMOUNT_FAILED', `cannot unmount ${target}: ${detached.stderr}; ${unmountAdvice(target)}`)
+}
+
+/**
+ * If a daemon died and left its mount at `directory`, takes it away, and whatever dead ones lie below it; returns
+ * whether there was one. Throws MountError when the mount there is alive.
+ */
+export async function clearStaleMount(directory: string): Promise<boolean> {
+  let cleared = false
+  for (;;) {
+    const target = realPath(directory)
+    const mounted = mountAt(target)
+    if (mounted?.type !== MOUNT_TYPE) return cleared
+    const probe = await run('stat', ['-f', '-c', '%T', target], PROBE_TIMEOUT_MS)
+    if (probe.status === 0 || !isDisconnected(probe.stderr)) throw inUse(target, mounted)
+    const { status, stderr } = await run(...unmountCommand(target, 'lazy'))
+    if (status !== 0 && mountAt(target) !== undefined) {
+      throw new MountError(
+        'UNMOUNT_FAILED',
+        `a dead ltxd mount is in the way at ${target} and cannot be taken away: ${stderr}; as root, run: umount -l '${target}'`,
+      )
+    }
+    cleared = true
+  }
+}
+
+function isDisconnected(stderr: string): boolean {
+  return stderr.includes('Transport endpoint is not connected') || stderr.includes('connection abort')
+}

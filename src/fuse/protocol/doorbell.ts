@@ -1,0 +1,154 @@
+/**
+ * Waking the thread that serves a mount while it waits for the kernel. Any thread asks the kernel for no bytes at all
+ * of a file that the kernel knows (FUSE_NOTIFY_RETRIEVE), and the kernel's answer to that is a request.
+ *
+ * It has to be a regular file (newer kernels refuse the root), and the kernel has to know it at any time. So there is
+ * one that no listing shows, which the daemon keeps open. A process must never wait for its own mount, or kill -9
+ * could not end it: another process opens the file first, and the daemon takes its descriptor over from /proc.
+ */
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import { errorCode, LtxdError } from '../../util/errors.ts'
+import type { Caller } from '../content.ts'
+import { errnoNumber } from '../errno.ts'
+import type { Attributes, Entry } from '../filesystem.ts'
+import { DOORBELL_ID, IN_HEADER, NOTIFY, NOTIFY_RETRIEVE_OUT, OPCODE, ROOT_ID, WRITE_IN } from './kernel.ts'
+import { Message } from './message.ts'
+import type { Reply } from './reply.ts'
+import type { Request } from './request.ts'
+
+/** From <fcntl.h>; Node does not name it. A descriptor that only holds on to a file. */
+const O_PATH = 0o10000000
+const HANG_TIMEOUT_MS = 10_000
+
+/** What a session reads requests from. */
+export interface Device {
+  readonly device: number
+  /** Of a bridge's socket the end that requests are written to, while there is a bridge: nothing but that can reach its session. */
+  readonly bell?: number | undefined
+}
+
+/** Wakes the thread that serves `device`. False: the doorbell is not hung, or the mount is gone. */
+export function ringDoorbell({ device, bell }: Device): boolean {
+  if (bell !== undefined) return ringBridge(bell)
+  const message = new Message(NOTIFY.RETRIEVE, NOTIFY_RETRIEVE_OUT.SIZE)
+  message.u64(NOTIFY_RETRIEVE_OUT.nodeid, DOORBELL_ID)
+  return message.send(device)
+}
+
+/** As if the kernel had answered: a request without an answer. */
+function ringBridge(bell: number): boolean {
+  const words = new Uint32Array(IN_HEADER.SIZE >> 2)
+  words[IN_HEADER.len >> 2] = IN_HEADER.SIZE
+  words[IN_HEADER.opcode >> 2] = OPCODE.NOTIFY_REPLY
+  words[IN_HEADER.nodeid >> 2] = DOORBELL_ID
+  try {
+    fs.writeSync(bell, new Uint8Array(words.buffer))
+    return true
+  } catch (error) {
+    if (errorCode(error) === 'EPIPE' || errorCode(error) === 'ENOTCONN') return false
+    throw error
+  }
+}
+
+/**
+ * Makes `ringDoorbell` work for a mount that is being served by another thread of this process. Returns the descriptor
+ * to close before unmounting: while it is open the mount is busy.
+ */
+export async function hangDoorbell(mountPoint: string, device: number): Promise<number> {
+  const script = 'exec 3< "$0" && echo held && exec cat' // until its stdin ends
+  const file = `${mountPoint}/${doorbellName(device)}`
+  const holder = spawn('sh', ['-c', script, file], { stdio: ['pipe', 'pipe', 'ignore'] })
+  holder.stdin.on('error', () => {}) // it has ended by itself
+  const ended = once(holder, 'close').then(() => undefined)
+  const held = once(holder.stdout, 'data')
+  const late = setTimeout(() => holder.kill('SIGKILL'), HANG_TIMEOUT_MS)
+  try {
+    if ((await Promise.race([held, ended])) === undefined) throw new Error('the doorbell could not be opened')
+    return fs.openSync(`/proc/${holder.pid}/fd/3`, O_PATH)
+  } catch (error) {
+    throw new LtxdError('MOUNT_FAILED', `the mount at ${mountPoint} does not answer`, 1, { cause: error })
+  } finally {
+    holder.stdin.end()
+    await ended.catch(() => undefined) // or it would keep the mount busy
+    clearTimeout(late)
+  }
+}
+
+/** One name for both threads, and for no other mount. */
+export function doorbellName(device: number): string {
+  return `.ltxd-doorbell-${process.pid}-${device}`
+}
+
+/** Takes what was written to the doorbell. A thrown FsError is the writer's answer. */
+export type Announced = (data: Uint8Array, caller: Caller) => void
+
+/**
+ * The serving side: the file by which the kernel knows the doorbell. It is also how another process of the daemon's user says something to the
+ * serving thread, in order with what it does on the mount.
+ */
+export class DoorbellFile {
+  readonly #name: string
+  readonly #announced: Announced | undefined
+  readonly #entry: Entry
+
+  constructor(device: number, announced?: Announced) {
+    this.#name = doorbellName(device)
+    this.#announced = announced
+    this.#entry = { nodeId: DOORBELL_ID, attributes: emptyFile(), cached: true }
+  }
+
+  /** Carries out a request that is about the doorbell; false when it is not. */
+  answers(request: Request, reply: Reply): boolean {
+    if (request.nodeId === ROOT_ID && request.opcode === OPCODE.LOOKUP) {
+      if (!request.beginsWith(this.#name)) return false
+      reply.entry(this.#entry)
+      return true
+    }
+    if (request.nodeId !== DOORBELL_ID) return false
+    switch (request.opcode) {
+      case OPCODE.GETATTR:
+        reply.attributes(this.#entry.attributes, true)
+        break
+      case OPCODE.OPEN:
+        reply.opened({ handle: 0, cached: false, modeChanged: false })
+        break
+      case OPCODE.READ:
+      case OPCODE.RELEASE:
+        break
+      case OPCODE.WRITE: {
+        if (this.#announced === undefined) return deny(reply)
+        request.struct(WRITE_IN.SIZE)
+        const data = request.data(request.u32(WRITE_IN.size))
+        this.#announced(data, request)
+        reply.written(data.length)
+        break
+      }
+      case OPCODE.FORGET:
+      case OPCODE.NOTIFY_REPLY:
+        reply.none()
+        break
+      case OPCODE.FLUSH:
+        reply.error(errnoNumber('ENOSYS'))
+        break
+      default:
+        return deny(reply)
+    }
+    return true
+  }
+}
+
+function deny(reply: Reply): true {
+  reply.error(errnoNumber('EPERM'))
+  return true
+}
+
+/** For this process's user: nothing is in it. */
+function emptyFile(): Attributes {
+  const now = Date.now()
+  const times = { atimeMs: now, mtimeMs: now, ctimeMs: now }
+  const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
+  return { ino: DOORBELL_ID, size: 0, blocks: 0, mode: 0o100600, nlink: 1, rdev: 0, blksize: 4096, ...times, ...owner }
+}

@@ -1,0 +1,101 @@
+/** One request from the kernel, read in place from a buffer that is used again and again. */
+
+import { isUtf8 } from 'node:buffer'
+import type { Caller } from '../content.ts'
+import { refusal } from '../errno.ts'
+import { IN_HEADER, MAX_TRANSFER, PAGE_SIZE } from './kernel.ts'
+
+const TWO_TO_32 = 0x1_0000_0000
+
+export class Request implements Caller {
+  /** The kernel refuses a buffer that could not take its largest request. */
+  readonly bytes = Buffer.from(new ArrayBuffer(MAX_TRANSFER + PAGE_SIZE))
+  readonly words = new Uint32Array(this.bytes.buffer)
+  opcode = 0
+  nodeId = 0
+  uid = 0
+  gid = 0
+  tid = 0
+  #length = 0
+  #cursor = 0
+
+  /** Takes up a message of `length` bytes in `bytes`. */
+  begin(length: number): void {
+    if (length < IN_HEADER.SIZE || this.words[IN_HEADER.len / 4] !== length) {
+      throw new Error(`a FUSE request of ${length} bytes does not have the length that it states`)
+    }
+    this.#length = length
+    this.#cursor = IN_HEADER.SIZE
+    this.opcode = this.#word(IN_HEADER.opcode)
+    this.nodeId = this.#wide(IN_HEADER.nodeid)
+    this.uid = this.#word(IN_HEADER.uid)
+    this.gid = this.#word(IN_HEADER.gid)
+    this.tid = this.#word(IN_HEADER.pid)
+  }
+
+  /** Steps over the operation's fixed struct of `size` bytes; what follows are names or data. */
+  struct(size: number): void {
+    if (this.#cursor + size > this.#length) throw refusal('EINVAL')
+    this.#cursor += size
+  }
+
+  /** A 32-bit field of the struct that comes right after the header. */
+  u32(offset: number): number {
+    return this.#word(IN_HEADER.SIZE + offset)
+  }
+
+  /** A 64-bit field as a number: exact up to 2^53, and greater than that, if not exact, beyond. */
+  u64(offset: number): number {
+    return this.#wide(IN_HEADER.SIZE + offset)
+  }
+
+  /** A signed 64-bit field as a number. */
+  i64(offset: number): number {
+    return this.u32(offset) + (this.u32(offset + 4) | 0) * TWO_TO_32
+  }
+
+  /** A position in a file. What is beyond 2^53 is beyond what any file system below can hold, too. */
+  position(offset: number): number {
+    const position = this.u64(offset)
+    if (position > Number.MAX_SAFE_INTEGER - MAX_TRANSFER) throw refusal('EFBIG')
+    return position
+  }
+
+  /** The next NUL-terminated string. One that is not UTF-8 is refused: no database could be named by it elsewhere. */
+  string(): string {
+    const end = this.bytes.indexOf(0, this.#cursor)
+    if (end < 0 || end >= this.#length) throw refusal('EINVAL')
+    const text = this.bytes.toString('utf8', this.#cursor, end)
+    if (text.includes('\ufffd') && !isUtf8(this.bytes.subarray(this.#cursor, end))) throw refusal('EILSEQ')
+    this.#cursor = end + 1
+    return text
+  }
+
+  /** What comes next is `text`, in ASCII. */
+  beginsWith(text: string): boolean {
+    const end = this.#cursor + text.length
+    return this.bytes[end] === 0 && this.bytes.toString('latin1', this.#cursor, end) === text
+  }
+
+  /** The next name of a directory entry. The kernel sends no others; nothing outside the tree could be meant by one. */
+  name(): string {
+    const name = this.string()
+    if (name === '' || name === '.' || name === '..' || name.includes('/')) throw refusal('EINVAL')
+    return name
+  }
+
+  /** The next `size` bytes, valid until the next request. */
+  data(size: number): Uint8Array {
+    const start = this.#cursor
+    this.struct(size)
+    return this.bytes.subarray(start, start + size)
+  }
+
+  #word(offset: number): number {
+    return this.words[offset >> 2] as number
+  }
+
+  #wide(offset: number): number {
+    return this.#word(offset) + this.#word(offset + 4) * TWO_TO_32
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * Making backing files: owned by whoever asked, with the mode that was asked for, whatever this process's own user
+ * and umask are. What cannot be given to its owner is taken away again.
+ */
+
+import fs from 'node:fs'
+import { changeMode, changeOwner, SET_GROUP_ID, type Reach } from './attributes.ts'
+import type { Caller } from '../content.ts'
+import type { Node } from './nodes.ts'
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = fs.constants
+const MODE_BITS = 0o7777
+
+export interface Ownership {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Files belong to their maker, and to the maker's group unless the directory hands its own on. */
+export function ownership(parent: Node, caller: Caller): Ownership {
+  return { uid: caller.uid, gid: handsGroupOn(parent) ? parent.gid : caller.gid }
+}
+
+/** Makes a regular file that did not exist, and returns its descriptor, for reading and writing. */
+export function makeFile(path: string, mode: number, owner: Ownership): number {
+  const fd = fs.openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode & MODE_BITS)
+  handOver({ fd, path }, mode, owner, () => {
+    fs.closeSync(fd)
+    fs.unlinkSync(path)
+  })
+  return fd
+}
+
+/** A directory in one that hands its group on does so too. */
+export function makeDirectory(path: string, mode: number, owner: Ownership, parent: Node): void {
+  fs.mkdirSync(path, mode & MODE_BITS)
+  const inherited = handsGroupOn(parent) ? SET_GROUP_ID : 0
+  handOver({ fd: undefined, path }, mode | inherited, owner, () => fs.rmdirSync(path))
+}
+
+export function makeSymlink(path: string, target: string, owner: Ownership): void {
+  fs.symlinkSync(target, path)
+  handOver({ fd: undefined, path }, undefined, owner, () => fs.unlinkSync(path))
+}
+
+function handsGroupOn(directory: Node): boolean {
+  return (directory.mode & SET_GROUP_ID) !== 0
+}
+
+function handOver(made: Reach, mode: number | undefined, owner: Ownership, undo: () => void): void {
+  try {
+    const now = made.fd === undefined ? fs.lstatSync(made.path) : fs.fstatSync(made.fd)
+    if (now.uid !== owner.uid || now.gid !== owner.gid) changeOwner(made, owner.uid, owner.gid)
+    if (mode !== undefined && (mode & MODE_BITS) !== (now.mode & MODE_BITS)) changeMode(made, mode)
+  } catch (error) {
+    undo()
+    throw error
+  }
+}

@@ -1,0 +1,172 @@
+/** The files that the kernel remembers, by node id, and how they hang together. */
+
+import type { FileContent } from '../content.ts'
+import type { DirectoryListing } from './listing.ts'
+import { refusal } from '../errno.ts'
+import type { Attributes, NodeId } from '../filesystem.ts'
+import { DOORBELL_ID, ROOT_ID } from '../protocol/kernel.ts'
+
+const TYPE_BITS = 0o170000
+const DIRECTORY = 0o040000
+const REGULAR = 0o100000
+const SYMLINK = 0o120000
+
+/** The one backing descriptor of a file, and what owns the file's bytes, for as long as any handle is open. */
+export interface OpenFile {
+  readonly fd: number
+  readonly content: FileContent
+  /** The backing would not let itself be opened for writing. */
+  readonly readOnly: boolean
+  handles: number
+  writers: number
+}
+
+export class Node {
+  readonly id: NodeId
+  /** The backing file's inode number: stable for as long as the file exists. */
+  readonly ino: number
+  name: string
+  /** Undefined for the root, and for what has been removed while the kernel still holds it. */
+  parent: Node | undefined
+  readonly children = new Map<string, Node>()
+  /** How many lookups the kernel has yet to forget. */
+  lookups = 0
+  /** As last seen; every change passes through the mount. */
+  mode: number
+  gid: number
+  open: OpenFile | undefined
+  listing: DirectoryListing | undefined
+  /** Of a directory: a name in it may not be durable yet. */
+  namesChanged = true
+
+  constructor(id: NodeId, name: string, parent: Node | undefined, attributes: Attributes) {
+    this.id = id
+    this.ino = attributes.ino
+    this.name = name
+    this.parent = parent
+    this.mode = attributes.mode
+    this.gid = attributes.gid
+  }
+
+  get isDirectory(): boolean {
+    return (this.mode & TYPE_BITS) === DIRECTORY
+  }
+
+  get isRegular(): boolean {
+    return (this.mode & TYPE_BITS) === REGULAR
+  }
+
+  get isSymlink(): boolean {
+    return (this.mode & TYPE_BITS) === SYMLINK
+  }
+
+  /** Still the file that `attributes` describe, and not another that took its name behind the mount's back. */
+  is(attributes: Attributes): boolean {
+    return this.ino === attributes.ino && (this.mode & TYPE_BITS) === (attributes.mode & TYPE_BITS)
+  }
+
+  seen(attributes: Attributes): void {
+    this.mode = attributes.mode
+    this.gid = attributes.gid
+  }
+}
+
+/**
+ * Ids come from a counter. A node stays while the kernel remembers it, while it is open, and while any node below
+ * it stays: a file has one node at any time, or the kernel would keep two page caches and two sets of locks for it.
+ */
+export class NodeTable {
+  readonly root: Node
+  readonly #nodes = new Map<NodeId, Node>()
+  #lastId: NodeId = DOORBELL_ID
+
+  constructor(rootAttributes: Attributes) {
+    this.root = new Node(ROOT_ID, '', undefined, rootAttributes)
+    this.#nodes.set(ROOT_ID, this.root)
+  }
+
+  get size(): number {
+    return this.#nodes.size
+  }
+
+  get(id: NodeId): Node {
+    const node = this.#nodes.get(id)
+    if (node === undefined) throw refusal('ESTALE')
+    return node
+  }
+
+  /** The node of the file called `name` in `parent`, which `attributes` describe; made if there is none yet. */
+  remember(parent: Node, name: string, attributes: Attributes): Node {
+    let node = parent.children.get(name)
+    if (node !== undefined && !node.is(attributes)) {
+      this.detach(node)
+      node = undefined
+    }
+    if (node === undefined) {
+      node = new Node(++this.#lastId, name, parent, attributes)
+      parent.children.set(name, node)
+      this.#nodes.set(node.id, node)
+    }
+    node.seen(attributes)
+    return node
+  }
+
+  /** The kernel forgets `lookups` of the times it was told about a node. */
+  forget(id: NodeId, lookups: number): void {
+    const node = this.#nodes.get(id)
+    if (node === undefined) return
+    node.lookups = Math.max(0, node.lookups - lookups)
+    this.collect(node)
+  }
+
+  /** The file has no name any more. Handles on it go on. */
+  detach(node: Node): void {
+    const parent = node.parent
+    if (parent === undefined) return
+    parent.children.delete(node.name)
+    node.parent = undefined
+    this.collect(node)
+    this.collect(parent)
+  }
+
+  move(node: Node, parent: Node, name: string): void {
+    const replaced = parent.children.get(name)
+    if (replaced === node) return
+    if (replaced !== undefined) this.detach(replaced)
+    const former = node.parent
+    former?.children.delete(node.name)
+    node.parent = parent
+    node.name = name
+    parent.children.set(name, node)
+    if (former !== undefined) this.collect(former)
+  }
+
+  /** Drops a node that nothing holds, and what only it held. */
+  collect(node: Node): void {
+    let candidate: Node | undefined = node
+    while (candidate !== undefined && candidate !== this.root) {
+      if (candidate.lookups > 0 || candidate.open !== undefined || candidate.children.size > 0) return
+      const parent: Node | undefined = candidate.parent
+      parent?.children.delete(candidate.name)
+      candidate.parent = undefined
+      this.#nodes.delete(candidate.id)
+      candidate = parent
+    }
+  }
+
+  /** Path below the root, without a leading slash; '' is the root. */
+  path(node: Node): string {
+    if (node === this.root) return ''
+    if (node.parent === undefined) throw refusal('ESTALE')
+    return this.childPath(node.parent, node.name)
+  }
+
+  childPath(parent: Node, name: string): string {
+    const path = this.path(parent)
+    return path === '' ? name : `${path}/${name}`
+  }
+
+  *openNodes(): Iterable<Node> {
+    for (const node of this.#nodes.values()) if (node.open !== undefined) yield node
+  }
+}

@@ -1,0 +1,111 @@
+/** Open handles, and the backing descriptors that they share. */
+
+import fs from 'node:fs'
+import assert from 'node:assert/strict'
+import type { Caller, Volume } from '../content.ts'
+import { errnoNumber, errnoOf, refusal } from '../errno.ts'
+import type { Node, OpenFile } from './nodes.ts'
+
+const { O_ACCMODE, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = { ...fs.constants, O_ACCMODE: 3 }
+
+interface Handle {
+  readonly node: Node
+  readonly flags: number
+}
+
+export class OpenFiles {
+  readonly #volume: Volume
+  readonly #handles = new Map<number, Handle>()
+  #lastHandle = 0
+
+  constructor(volume: Volume) {
+    this.#volume = volume
+  }
+
+  /** The node that a handle is on, with its open file. */
+  get(handle: number): { node: Node; file: OpenFile } {
+    const node = this.#handles.get(handle)?.node
+    if (node?.open === undefined) throw refusal('EBADF')
+    return { node, file: node.open }
+  }
+
+  /**
+   * Opens one more handle on `node`. The first one opens the backing file at `backingPath`, or takes over `fd` when
+   * the caller has just made it. `path` is the file's path in the volume.
+   */
+  open(node: Node, path: string, backingPath: string, flags: number, caller: Caller, fd?: number): number {
+    const file = node.open ?? this.#openBacking(path, backingPath, flags, fd)
+    try {
+      if (isWriter(flags) && file.readOnly) throw refusal('EACCES')
+      file.content.opened(flags, caller)
+    } catch (error) {
+      if (file.handles === 0) fs.closeSync(file.fd)
+      throw error
+    }
+    node.open = file
+    file.handles++
+    if (isWriter(flags)) file.writers++
+    const handle = ++this.#lastHandle
+    this.#handles.set(handle, { node, flags })
+    return handle
+  }
+
+  /** Closes a handle, and with the last one the backing file, also when its content objects. */
+  release(handle: number): void {
+    const { node, file } = this.get(handle)
+    const { flags } = this.#handles.get(handle) as Handle
+    this.#handles.delete(handle)
+    file.handles--
+    if (isWriter(flags)) file.writers--
+    assert(file.handles >= 0 && file.writers >= 0, 'more handles were released than opened')
+    try {
+      file.content.released(flags, file.handles, file.writers)
+    } finally {
+      if (file.handles === 0) {
+        node.open = undefined
+        fs.closeSync(file.fd)
+      }
+    }
+  }
+
+  /** Releases whatever is open, since nobody will ask for it any more; then throws what failed first. */
+  releaseAll(): void {
+    const failures: unknown[] = []
+    for (const handle of [...this.#handles.keys()]) {
+      try {
+        this.release(handle)
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) throw failures[0]
+  }
+
+  #openBacking(path: string, backingPath: string, flags: number, made: number | undefined): OpenFile {
+    const { fd, readOnly } = made === undefined ? openForBoth(backingPath, flags) : { fd: made, readOnly: false }
+    try {
+      return { fd, readOnly, content: this.#volume.content(path, fd), handles: 0, writers: 0 }
+    } catch (error) {
+      fs.closeSync(fd)
+      throw error
+    }
+  }
+}
+
+export function isWriter(flags: number): boolean {
+  return (flags & O_ACCMODE) !== O_RDONLY
+}
+
+/** For reading and writing, whatever the first handle is for; if that may not be, for reading only. */
+function openForBoth(backingPath: string, flags: number): { fd: number; readOnly: boolean } {
+  // O_NONBLOCK: should a pipe have taken the file's place, opening it must not wait for its other end
+  const safely = O_NOFOLLOW | O_NONBLOCK
+  try {
+    return { fd: fs.openSync(backingPath, O_RDWR | safely), readOnly: false }
+  } catch (error) {
+    const errno = errnoOf(error)
+    const mayNotWrite = errno === errnoNumber('EACCES') || errno === errnoNumber('EROFS')
+    if (!mayNotWrite || isWriter(flags)) throw error
+    return { fd: fs.openSync(backingPath, O_RDONLY | safely), readOnly: true }
+  }
+}

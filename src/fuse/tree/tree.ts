@@ -1,0 +1,342 @@
+/**
+ * The file system of the mount: a tree of names over a backing directory. It owns names, attributes and handles;
+ * what files contain is the volume's (content.ts). The backing directory belongs to this process alone.
+ */
+
+import fs from 'node:fs'
+import { changeMode, changeOwner, changeTimes, readAttributes, withoutPrivileges, type Reach } from './attributes.ts'
+import type { Caller, HeldReply, Volume } from '../content.ts'
+import { refusal } from '../errno.ts'
+import type * as T from '../filesystem.ts'
+import { DirectoryListing, DOT_COOKIE, DOT_DOT_COOKIE } from './listing.ts'
+import { makeDirectory, makeFile, makeSymlink, ownership } from './making.ts'
+import { NodeTable, type Node } from './nodes.ts'
+import { OpenFiles } from './open-files.ts'
+import { isSpecial, NO_SPECIAL_FILES, SpecialNodes, type SpecialFiles } from './special-files.ts'
+
+const { O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG } = fs.constants
+
+export class Tree implements T.FileSystem {
+  readonly #root: string
+  readonly #volume: Volume
+  readonly #nodes: NodeTable
+  readonly #files: OpenFiles
+  readonly #special: SpecialNodes
+
+  /** `root` is an absolute path of a directory that exists. */
+  constructor(root: string, volume: Volume, special: SpecialFiles = NO_SPECIAL_FILES) {
+    this.#root = root
+    this.#volume = volume
+    this.#nodes = new NodeTable(fs.statSync(root))
+    this.#files = new OpenFiles(volume)
+    this.#special = new SpecialNodes(special)
+  }
+
+  /** How many files the kernel remembers, the root included. */
+  get nodeCount(): number {
+    return this.#nodes.size + this.#special.size
+  }
+
+  /** The id by which the kernel knows the file at `path`, if it does: what invalidating it needs. */
+  find(path: string): T.NodeId | undefined {
+    let node: Node | undefined = this.#nodes.root
+    for (const name of path === '' ? [] : path.split('/')) node = node?.children.get(name)
+    return node?.id
+  }
+
+  /** Closes what is open: the mount is gone, or is about to be. */
+  close(): void {
+    this.#files.releaseAll()
+  }
+
+  lookup(parentId: T.NodeId, name: string): T.Entry | undefined {
+    const parent = this.#directory(parentId)
+    const path = this.#nodes.childPath(parent, name)
+    const attributes = fs.lstatSync(this.#backing(path), { throwIfNoEntry: false })
+    if (attributes !== undefined) return this.#entry(parent, name, attributes)
+    this.#detachChild(parent, name)
+    return this.#special.lookup(path)
+  }
+
+  forget(id: T.NodeId, lookups: number): void {
+    if (isSpecial(id)) this.#special.forget(id, lookups)
+    else this.#nodes.forget(id, lookups)
+  }
+
+  getAttributes(id: T.NodeId): T.Attributes {
+    return isSpecial(id) ? this.#special.attributes(id) : this.#attributes(this.#nodes.get(id))
+  }
+
+  /** What may be refused comes first; the owner before the mode, from which it takes bits; the times last. */
+  setAttributes(id: T.NodeId, change: T.AttributeChange, caller: Caller): T.Attributes {
+    if (isSpecial(id)) throw refusal('EACCES')
+    const node = this.#nodes.get(id)
+    if (change.sizeBytes !== undefined) this.#truncate(node, change.sizeBytes, change.killPrivileges === true, caller)
+    const reach = this.#reach(node)
+    if (change.uid !== undefined || change.gid !== undefined) changeOwner(reach, change.uid, change.gid)
+    if (change.mode !== undefined) changeMode(reach, change.mode)
+    if (change.atime !== undefined || change.mtime !== undefined) changeTimes(reach, change)
+    return this.#attributes(node)
+  }
+
+  readLink(id: T.NodeId): Uint8Array {
+    return fs.readlinkSync(this.#backing(this.#nodes.path(this.#nodes.get(id))), 'buffer')
+  }
+
+  makeSymlink(parentId: T.NodeId, name: string, target: string, caller: Caller): T.Entry {
+    return this.#make(parentId, name, (path, parent) => makeSymlink(path, target, ownership(parent, caller)))
+  }
+
+  makeNode(parentId: T.NodeId, name: string, mode: number, caller: Caller): T.Entry {
+    if ((mode & S_IFMT) !== S_IFREG) throw refusal('EPERM') // no pipes, sockets and devices beside databases
+    return this.#make(parentId, name, (path, parent) => {
+      fs.closeSync(makeFile(path, mode, ownership(parent, caller)))
+    })
+  }
+
+  makeDirectory(parentId: T.NodeId, name: string, mode: number, caller: Caller): T.Entry {
+    return this.#make(parentId, name, (path, parent) => {
+      makeDirectory(path, mode, ownership(parent, caller), parent)
+    })
+  }
+
+  unlink(parentId: T.NodeId, name: string, caller: Caller): void {
+    const parent = this.#directory(parentId)
+    const path = this.#nodes.childPath(parent, name)
+    const perform = () => {
+      fs.unlinkSync(this.#backing(path))
+      parent.namesChanged = true
+      this.#detachChild(parent, name)
+    }
+    if (this.#existing(path).isFile()) this.#volume.unlink(path, perform, caller)
+    else perform()
+  }
+
+  removeDirectory(parentId: T.NodeId, name: string): void {
+    const parent = this.#directory(parentId)
+    fs.rmdirSync(this.#backing(this.#nodes.childPath(parent, name)))
+    parent.namesChanged = true
+    this.#detachChild(parent, name)
+  }
+
+  rename(fromId: T.NodeId, name: string, toId: T.NodeId, newName: string, noReplace: boolean, caller: Caller): void {
+    const parent = this.#directory(fromId)
+    const newParent = this.#directory(toId)
+    const from = this.#nodes.childPath(parent, name)
+    const to = this.#nodes.childPath(newParent, newName)
+    const attributes = this.#existing(from)
+    this.#special.assertFree(to)
+    if (noReplace && fs.lstatSync(this.#backing(to), { throwIfNoEntry: false }) !== undefined) throw refusal('EEXIST')
+    const perform = () => {
+      fs.renameSync(this.#backing(from), this.#backing(to))
+      parent.namesChanged = newParent.namesChanged = true
+      const node = parent.children.get(name)
+      if (node === undefined) this.#detachChild(newParent, newName)
+      else this.#nodes.move(node, newParent, newName)
+    }
+    if (attributes.isFile() || attributes.isDirectory()) {
+      this.#volume.rename(from, to, attributes.isDirectory(), perform, caller)
+    } else perform()
+  }
+
+  open(id: T.NodeId, flags: number, killPrivileges: boolean, caller: Caller): T.Opened {
+    if (isSpecial(id)) return this.#special.open(id, flags)
+    const node = this.#regular(id)
+    const handle = this.#open(node, flags, caller)
+    return { handle, cached: true, modeChanged: killPrivileges && this.#killPrivileges(node) }
+  }
+
+  create(parentId: T.NodeId, name: string, flags: number, mode: number, caller: Caller): T.Created {
+    const parent = this.#directory(parentId)
+    const path = this.#nodes.childPath(parent, name)
+    const backing = this.#backing(path)
+    const there = fs.lstatSync(backing, { throwIfNoEntry: false })
+    if (there !== undefined) return this.#openExisting(parent, name, there, flags, caller)
+    this.#special.assertFree(path)
+    const fd = makeFile(backing, mode, ownership(parent, caller))
+    parent.namesChanged = true
+    const node = this.#nodes.remember(parent, name, fs.fstatSync(fd))
+    try {
+      const handle = this.#files.open(node, path, backing, flags, caller, fd)
+      return { entry: this.#known(node), opened: { handle, cached: true, modeChanged: false } }
+    } catch (error) {
+      fs.unlinkSync(backing)
+      this.#nodes.detach(node)
+      throw error
+    }
+  }
+
+  read(handle: number, into: Uint8Array, at: number, length: number, position: number): number {
+    if (isSpecial(handle)) return this.#special.read(handle, into, at, length, position)
+    return this.#files.get(handle).file.content.read(into, at, length, position)
+  }
+
+  write(handle: number, data: Uint8Array, position: number, killPrivileges: boolean, caller: Caller): boolean {
+    const { node, file } = this.#files.get(handle)
+    file.content.write(data, position, caller, handle)
+    return killPrivileges && this.#killPrivileges(node)
+  }
+
+  release(handle: number): void {
+    if (isSpecial(handle)) return this.#special.release(handle)
+    const { node } = this.#files.get(handle)
+    try {
+      this.#files.release(handle)
+    } finally {
+      this.#nodes.collect(node)
+    }
+  }
+
+  sync(handle: number, dataOnly: boolean): HeldReply | undefined {
+    return isSpecial(handle) ? undefined : this.#files.get(handle).file.content.sync(dataOnly)
+  }
+
+  /** Every name is made, removed and moved here, so a directory without such a change since it was synced is durable. */
+  syncDirectory(id: T.NodeId): void {
+    const node = this.#directory(id)
+    if (!node.namesChanged) return
+    const path = this.#nodes.path(node)
+    this.#volume.syncDirectory(path, () => {
+      const fd = fs.openSync(this.#backing(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+      try {
+        fs.fsyncSync(fd)
+        node.namesChanged = false
+      } finally {
+        fs.closeSync(fd)
+      }
+    })
+  }
+
+  readDirectory(id: T.NodeId, cookie: number, withEntries: boolean, sink: T.DirectorySink): void {
+    const node = this.#directory(id)
+    if (cookie < DOT_COOKIE && !addDots('.', node.ino, DOT_COOKIE, sink)) return
+    if (cookie < DOT_DOT_COOKIE && !addDots('..', (node.parent ?? node).ino, DOT_DOT_COOKIE, sink)) return
+    for (const [name, own] of this.#listing(node, cookie).after(cookie)) {
+      const nameBytes = Buffer.byteLength(name)
+      if (!sink.fits(nameBytes)) return
+      const path = this.#backing(this.#nodes.childPath(node, name))
+      const attributes = fs.lstatSync(path, { throwIfNoEntry: false })
+      if (attributes === undefined) continue
+      const entry = withEntries ? this.#entry(node, name, attributes) : undefined
+      sink.add(name, nameBytes, attributes.ino, attributes.mode, own, entry)
+    }
+  }
+
+  statistics(): T.FileSystemStatistics {
+    return fs.statfsSync(this.#root)
+  }
+
+  #directory(id: T.NodeId): Node {
+    const node = this.#nodes.get(id)
+    if (!node.isDirectory) throw refusal('ENOTDIR')
+    return node
+  }
+
+  #regular(id: T.NodeId): Node {
+    const node = this.#nodes.get(id)
+    if (node.isDirectory) throw refusal('EISDIR')
+    if (!node.isRegular) throw refusal(node.isSymlink ? 'ELOOP' : 'EPERM')
+    return node
+  }
+
+  #backing(path: string): string {
+    return path === '' ? this.#root : `${this.#root}/${path}`
+  }
+
+  /** What is about to be removed or moved. */
+  #existing(path: string): fs.Stats {
+    const attributes = fs.lstatSync(this.#backing(path), { throwIfNoEntry: false })
+    if (attributes !== undefined) return attributes
+    this.#special.assertNone(path)
+    throw refusal('ENOENT')
+  }
+
+  #reach(node: Node): Reach {
+    if (node.open !== undefined) return { fd: node.open.fd, path: '' }
+    return { fd: undefined, path: this.#backing(this.#nodes.path(node)) }
+  }
+
+  #attributes(node: Node): T.Attributes {
+    const attributes = readAttributes(this.#reach(node))
+    node.seen(attributes)
+    return attributes
+  }
+
+  /** What the kernel is told about a name, and will have to forget. */
+  #entry(parent: Node, name: string, attributes: T.Attributes): T.Entry {
+    const node = this.#nodes.remember(parent, name, attributes)
+    node.lookups++
+    return { nodeId: node.id, attributes, cached: true }
+  }
+
+  /** The same, after opening it, which may have changed its attributes. */
+  #known(node: Node): T.Entry {
+    const attributes = this.#attributes(node)
+    node.lookups++
+    return { nodeId: node.id, attributes, cached: true }
+  }
+
+  /** Read anew whenever a reader starts from the beginning. */
+  #listing(node: Node, cookie: number): DirectoryListing {
+    const listing = (node.listing ??= new DirectoryListing())
+    if (cookie <= DOT_DOT_COOKIE) listing.refresh(fs.readdirSync(this.#backing(this.#nodes.path(node))))
+    return listing
+  }
+
+  #detachChild(parent: Node, name: string): void {
+    const node = parent.children.get(name)
+    if (node !== undefined) this.#nodes.detach(node)
+  }
+
+  #make(parentId: T.NodeId, name: string, make: (path: string, parent: Node) => void): T.Entry {
+    const parent = this.#directory(parentId)
+    const path = this.#nodes.childPath(parent, name)
+    this.#special.assertFree(path)
+    const backing = this.#backing(path)
+    make(backing, parent)
+    parent.namesChanged = true
+    return this.#entry(parent, name, fs.lstatSync(backing))
+  }
+
+  #open(node: Node, flags: number, caller: Caller): number {
+    const path = node.open === undefined ? this.#nodes.path(node) : '' // not needed then, and perhaps removed
+    return this.#files.open(node, path, this.#backing(path), flags, caller)
+  }
+
+  /** For CREATE of a name that the kernel thought free: the daemon itself has made the file since. */
+  #openExisting(parent: Node, name: string, there: T.Attributes, flags: number, caller: Caller): T.Created {
+    if ((flags & O_EXCL) !== 0) throw refusal('EEXIST')
+    const node = this.#nodes.remember(parent, name, there)
+    try {
+      const opened = this.open(node.id, flags, (flags & O_TRUNC) !== 0, caller)
+      return { entry: this.#known(node), opened }
+    } finally {
+      this.#nodes.collect(node)
+    }
+  }
+
+  /** A truncation by name is opening for writing, truncating and closing, to whoever owns the bytes. */
+  #truncate(node: Node, sizeBytes: number, killPrivileges: boolean, caller: Caller): void {
+    const handle = this.#open(this.#regular(node.id), O_WRONLY, caller)
+    try {
+      this.#files.get(handle).file.content.truncate(sizeBytes, caller)
+      if (killPrivileges) this.#killPrivileges(node)
+    } finally {
+      this.release(handle)
+    }
+  }
+
+  #killPrivileges(node: Node): boolean {
+    const mode = withoutPrivileges(node.mode)
+    if (mode === node.mode) return false
+    changeMode(this.#reach(node), mode)
+    node.mode = mode
+    return true
+  }
+}
+
+function addDots(name: '.' | '..', ino: number, cookie: number, sink: T.DirectorySink): boolean {
+  if (!sink.fits(name.length)) return false
+  sink.add(name, name.length, ino, S_IFDIR, cookie, undefined)
+  return true
+}

@@ -1,0 +1,78 @@
+import { access, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
+import { EMPTY_CHECKSUM, lockPgno, type Checksum } from '../ltx/format/types.ts'
+import { makeDirectories } from '../util/directories.ts'
+import { NewFile, OutputError, OutputExistsError } from '../util/new-file.ts'
+
+/** A database file that is written beside its place and appears there when it is complete and durable. */
+export class OutputFile {
+  readonly path: string
+  readonly #file: NewFile
+
+  private constructor(file: NewFile) {
+    this.path = file.path
+    this.#file = file
+  }
+
+  /** Makes missing parent directories. Throws OutputExistsError, OutputError. */
+  static async create(path: string, label = 'restore'): Promise<OutputFile> {
+    await assertFree(path)
+    try {
+      await makeDirectories(dirname(path))
+    } catch (error) {
+      throw new OutputError(path, error)
+    }
+    return new OutputFile(await NewFile.create(path, { label }))
+  }
+
+  get handle(): FileHandle {
+    return this.#file.handle
+  }
+
+  truncate(sizeBytes: number): Promise<void> {
+    return this.handle.truncate(sizeBytes)
+  }
+
+  /** Of a database of so many pages, read back. */
+  async checksum(pageSize: number, commit: number): Promise<Checksum> {
+    const pagesAtOnce = Math.max(1, Math.floor((1 << 20) / pageSize))
+    const buffer = Buffer.allocUnsafeSlow(pagesAtOnce * pageSize)
+    let checksum: Checksum = EMPTY_CHECKSUM
+    for (let first = 1; first <= commit; first += pagesAtOnce) {
+      const count = Math.min(pagesAtOnce, commit - first + 1)
+      await this.handle.read(buffer, 0, count * pageSize, (first - 1) * pageSize)
+      for (let i = 0; i < count; i++) {
+        if (first + i === lockPgno(pageSize)) continue
+        checksum = foldChecksum(checksum, pageChecksum(first + i, buffer.subarray(i * pageSize, (i + 1) * pageSize)))
+      }
+    }
+    return checksum
+  }
+
+  /** Durable and visible on return. Throws OutputExistsError when something has come there meanwhile. */
+  async publish(): Promise<void> {
+    await assertFree(this.path)
+    await this.#file.publish()
+  }
+
+  /** Closes, and removes what was not published. */
+  discard(): Promise<void> {
+    return this.#file.discard()
+  }
+}
+
+async function assertFree(path: string): Promise<void> {
+  for (const suffix of ['', '-wal', '-journal', '-shm']) {
+    if (await exists(path + suffix)) throw new OutputExistsError(path, suffix === '' ? undefined : path + suffix)
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,102 @@
+/** Memory does not grow with the database: a page index of more than a megabyte waits in a file, wherever a backup writes one. */
+import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { LogRecord, LogView } from '../log/view.ts'
+import { encode } from '../ltx/file.ts'
+import { NO_CHECKSUM } from '../ltx/format/header.ts'
+import { header } from '../ltx/testing.ts'
+import { EMPTY_CHECKSUM, toTXID } from '../ltx/format/types.ts'
+import { MemoryStore } from '../objectstore/memory.ts'
+import { mergedBytes } from '../backup/upkeep/compaction.ts'
+import { loadHistory } from '../backup/history/history.ts'
+import { InputFold } from './spill.ts'
+import { uploadTransactions } from '../backup/ship/upload.ts'
+
+/** So far apart, and so large, that each page takes five bytes in the list: three for the distance, two for the size. */
+const PAGES = 250_000
+const GAP = 16_500
+const page = new Uint8Array(512)
+for (let at = 0; at < 100; at++) page[at] = (at * at) % 251
+
+let dir: string
+let large: Uint8Array
+/** Directories in which there was an open spill while an input was read to its end. */
+let seen: string[]
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'ltxd-spill-'))
+  large = encode(fileHeader(2), pages(PAGES))
+})
+afterAll(() => rm(dir, { recursive: true }))
+
+function fileHeader(txid: number) {
+  return header({ commit: PAGES * GAP, minTXID: toTXID(txid), flags: NO_CHECKSUM, preApplyChecksum: 0n })
+}
+
+function* pages(count: number): Iterable<readonly [number, Uint8Array]> {
+  for (let n = 1; n <= count; n++) yield [n * GAP, page]
+}
+
+/** A file in chunks. Its last ones are its index, so by then all of its pages have been written. */
+async function* watched(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += 65536) yield bytes.subarray(at, at + 65536)
+  for (const fd of await readdir('/proc/self/fd')) {
+    const path = await readlink(`/proc/self/fd/${fd}`).catch(() => '')
+    const [, directory] = /^(.*)\/\.ltx-index-\w+\/index \(deleted\)$/.exec(path) ?? []
+    if (directory !== undefined) seen.push(directory)
+  }
+}
+
+function input(bytes: Uint8Array) {
+  return { open: () => watched(bytes) }
+}
+
+async function spillsOf(work: () => Promise<unknown>): Promise<string[]> {
+  seen = []
+  await work()
+  return [...new Set(seen)]
+}
+
+test('when a level is compacted', async () => {
+  const store = new MemoryStore()
+  const key = 'app.db/ltx/2.ltx'
+  await store.put(key, large)
+  store.get = async () => watched(large)
+  const file = { level: 0, min: toTXID(2), max: toTXID(2), key, sizeBytes: large.length, timestampMs: 0 }
+  let sizeBytes = 0
+  const spills = await spillsOf(async () => {
+    for await (const chunk of mergedBytes(store, [file], {})) sizeBytes += chunk.length
+  })
+  expect(spills).toEqual([tmpdir()])
+  expect(sizeBytes).toBe(large.length)
+})
+
+test('when files too many to be open are merged', async () => {
+  const small = encode(fileHeader(3), pages(1))
+  const fold = new InputFold(dir, 2)
+  expect(
+    await spillsOf(async () => {
+      await fold.add(input(large))
+      await fold.add(input(small))
+    }),
+  ).toEqual([dir])
+})
+
+test('when a transaction is shipped', async () => {
+  const store = new MemoryStore()
+  const record = {
+    header: { ...fileHeader(2), flags: 0, preApplyChecksum: EMPTY_CHECKSUM },
+    postApplyChecksum: EMPTY_CHECKSUM,
+  }
+  const log = {
+    async *records() {
+      yield { ...record, bytes: () => watched(large) } as unknown as LogRecord
+    },
+  } as unknown as LogView
+  const from = { txid: toTXID(1), checksum: EMPTY_CHECKSUM, timestampMs: 0, pageSize: 512, commit: 1 }
+  expect(await spillsOf(() => uploadTransactions(store, 'app.db', log, from, toTXID(2)))).toEqual([tmpdir()])
+  const [file] = (await loadHistory(store, 'app.db')).files
+  expect(file?.max).toBe(2n)
+})

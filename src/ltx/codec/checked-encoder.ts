@@ -1,0 +1,51 @@
+import { foldChecksum } from '../format/checksum.ts'
+import { Encoder, type EncoderOptions, type EncoderResult } from './encoder.ts'
+import { LTXError } from '../format/errors.ts'
+import { hasChecksums, isSnapshot, type Header } from '../format/header.ts'
+import { lastSnapshotPgno } from '../format/page-order.ts'
+import { EMPTY_CHECKSUM, formatChecksum, type Checksum, type Pgno } from '../format/types.ts'
+
+/** An encoder that holds a snapshot's post-apply checksum against its pages, as a decoder will, and finds it by itself where it is not given. */
+export class CheckedEncoder {
+  readonly #encoder: Encoder
+  /** Of the pages so far; undefined where they are not all that the checksum covers. */
+  #database: Checksum | undefined
+  #lastPgno = 0
+
+  constructor(header: Header, write: (chunk: Uint8Array) => void, options: EncoderOptions = {}) {
+    this.#encoder = new Encoder(header, write, options)
+    if (hasChecksums(header) && (isSnapshot(header) || header.commit === 0)) this.#database = EMPTY_CHECKSUM
+  }
+
+  /** Throws LTXError. */
+  writePage(pgno: Pgno, page: Uint8Array): void {
+    this.#encoder.writePage(pgno, page)
+    this.#lastPgno = pgno
+    if (this.#database !== undefined) {
+      this.#database = foldChecksum(this.#database, this.#encoder.lastPageChecksum())
+    }
+  }
+
+  /** Throws LTXError where the checksum is not that of the pages, or is needed and not given. */
+  finish(given?: Checksum | 0n): EncoderResult {
+    const { header } = this.#encoder
+    const expected = hasChecksums(header) ? this.#database : 0n
+    if (given === undefined && expected === undefined) {
+      throw new LTXError('must be given: it follows from the pages of a snapshot only', { field: FIELD })
+    }
+    // What else can be wrong with it, or with a snapshot that is not complete, the encoder says better.
+    const complete = isSnapshot(header) && header.commit > 0 && this.#lastPgno === lastSnapshotPgno(header)
+    if (complete && this.#database !== undefined && given !== undefined && given !== 0n && given !== this.#database) {
+      const [has, is] = [given, this.#database].map(formatChecksum)
+      throw new LTXError(`${has} is not the checksum of the snapshot's pages, ${is}`, { field: FIELD })
+    }
+    return this.#encoder.finish(given ?? expected ?? 0n)
+  }
+
+  /** Gives up a file that will not be finished. */
+  abort(): void {
+    this.#encoder.abort()
+  }
+}
+
+const FIELD = 'post-apply checksum'

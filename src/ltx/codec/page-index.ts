@@ -1,0 +1,189 @@
+/**
+ * Random access: a file's page index, and single pages, from ranges of it. What is read this way is checked for shape, not
+ * against the file checksum, which covers the whole.
+ */
+import { LTXError } from '../format/errors.ts'
+import {
+  HEADER_SIZE,
+  isSnapshot,
+  PAGE_HAS_SIZE,
+  PAGE_HEADER_SIZE,
+  TRAILER_SIZE,
+  type Header,
+} from '../format/header.ts'
+import { blockBound, decompressInto, FRAME_PREFIX_SIZE, stagedPage } from '../kernels/kernels.ts'
+import { decompressFrame, frameExtent, maxFrameSize } from './lz4-frame.ts'
+import { lastSnapshotPgno, pageOrderProblem } from '../format/page-order.ts'
+import type { Pgno } from '../format/types.ts'
+import { UvarintReader } from '../format/varint.ts'
+
+/** What stands behind the page index: its size, and the trailer. */
+export const INDEX_TAIL_SIZE = 8 + TRAILER_SIZE
+
+/** No entry is shorter than a byte for each field. */
+const MIN_ENTRY_SIZE = 3
+
+/** Where a page lies in a file. */
+export interface IndexEntry {
+  readonly pgno: Pgno
+  /** Of the frame, page header included, in the file. */
+  readonly offset: number
+  /** Of the whole frame. */
+  readonly sizeBytes: number
+}
+
+/** Bytes `start` up to, not including, `end`. */
+export interface IndexRange {
+  readonly start: number
+  readonly end: number
+}
+
+/** Where the page index lies, from the last 24 bytes or more of a file of that size. Throws LTXError. */
+export function pageIndexRange(tail: Uint8Array, fileSizeBytes: number): IndexRange {
+  const end = fileSizeBytes - INDEX_TAIL_SIZE
+  const first = HEADER_SIZE + PAGE_HEADER_SIZE
+  if (tail.length < INDEX_TAIL_SIZE || end <= first) {
+    throw new LTXError('the file ends before its page index does', {
+      offset: Math.max(0, end),
+      field: 'page index size',
+    })
+  }
+  const view = new DataView(tail.buffer, tail.byteOffset + tail.length - INDEX_TAIL_SIZE)
+  const size = view.getBigUint64(0)
+  if (size < 1n || size > BigInt(end - first)) {
+    throw new LTXError(`${size} bytes are not between 1 and ${end - first}`, { offset: end, field: 'page index size' })
+  }
+  return { start: end - Number(size), end }
+}
+
+/** Where each page of a file lies. Twelve bytes a page. */
+export class PageIndex implements Iterable<IndexEntry> {
+  readonly #pgnos: Uint32Array
+  /** One more than there are pages: frames lie one behind the other. */
+  readonly #offsets: Float64Array
+
+  /** @internal */
+  constructor(pgnos: Uint32Array, offsets: Float64Array) {
+    this.#pgnos = pgnos
+    this.#offsets = offsets
+  }
+
+  /** Pages in the file. */
+  get count(): number {
+    return this.#pgnos.length
+  }
+
+  /** The page's frame, if the file has one. */
+  find(pgno: Pgno): IndexEntry | undefined {
+    const pgnos = this.#pgnos
+    let low = 0
+    let high = pgnos.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (pgnos[middle]! < pgno) low = middle + 1
+      else high = middle
+    }
+    return pgnos[low] === pgno ? this.at(low) : undefined
+  }
+
+  /** The n-th frame, from 0. Throws RangeError. */
+  at(n: number): IndexEntry {
+    const pgno = this.#pgnos[n]
+    if (pgno === undefined) throw new RangeError(`the file has ${this.count} pages, no number ${n}`)
+    const offset = this.#offsets[n]!
+    return { pgno, offset, sizeBytes: this.#offsets[n + 1]! - offset }
+  }
+
+  *[Symbol.iterator](): Iterator<IndexEntry> {
+    for (let n = 0; n < this.count; n++) yield this.at(n)
+  }
+}
+
+/** Reads the bytes of a file's page index: those of `range`, exactly. Throws LTXError. */
+export function readPageIndex(bytes: Uint8Array, header: Header, range: IndexRange): PageIndex {
+  const refuse = (problem: string, at: number) =>
+    new LTXError(problem, { offset: range.start + at, field: 'page index' })
+  if (bytes.length !== range.end - range.start) throw refuse(`${bytes.length} bytes are not all of it`, 0)
+  const most = Math.min(Math.floor(bytes.length / MIN_ENTRY_SIZE), header.commit)
+  const pgnos = new Uint32Array(most)
+  const offsets = new Float64Array(most + 1)
+  const largest = PAGE_HEADER_SIZE + maxFrameSize(header.pageSize)
+  const cursor = new IndexCursor(bytes, refuse)
+  let count = 0
+  let end = HEADER_SIZE
+  for (;;) {
+    const at = cursor.at
+    const pgno = cursor.read('page number')
+    if (pgno === 0) break
+    const problem = pageOrderProblem(header, count === 0 ? 0 : pgnos[count - 1]!, pgno)
+    if (problem !== undefined) throw refuse(problem, at)
+    const offset = cursor.read('offset')
+    const size = cursor.read('size')
+    if (offset !== end) throw refuse(`page ${pgno} is said to start at byte ${offset}: expected ${end}`, at)
+    if (size <= PAGE_HEADER_SIZE || size > largest) throw refuse(`page ${pgno} can't have ${size} bytes`, at)
+    pgnos[count] = pgno
+    offsets[count++] = offset
+    end += size
+  }
+  if (cursor.at !== bytes.length) throw refuse('goes on behind the zero that ends it', cursor.at)
+  const last = count === 0 ? 0 : pgnos[count - 1]!
+  if (isSnapshot(header) && last !== lastSnapshotPgno(header)) {
+    throw refuse(`the snapshot ends with page ${last} of ${header.commit}`, 0)
+  }
+  if (end + PAGE_HEADER_SIZE !== range.start)
+    throw refuse(`its frames end at byte ${end}, not where the page block does`, 0)
+  offsets[count] = end
+  return new PageIndex(pgnos.slice(0, count), offsets.slice(0, count + 1))
+}
+
+/** Decompresses one whole frame, found through a page index, into memory of its own. Throws LTXError. */
+export function readFrame(bytes: Uint8Array, entry: IndexEntry, pageSize: number): Uint8Array {
+  const refuse = (problem: string, at: number) => new LTXError(problem, { offset: entry.offset + at, field: 'frame' })
+  if (bytes.length !== entry.sizeBytes || bytes.length <= FRAME_PREFIX_SIZE) {
+    throw refuse(`${bytes.length} bytes are no whole frame`, 0)
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  if (view.getUint32(0) !== entry.pgno) throw refuse(`holds page ${view.getUint32(0)}, not ${entry.pgno}`, 0)
+  const flags = view.getUint16(4)
+  if (flags === PAGE_HAS_SIZE) {
+    const size = view.getUint32(PAGE_HEADER_SIZE)
+    if (size !== bytes.length - FRAME_PREFIX_SIZE || size > blockBound(pageSize)) {
+      throw refuse(`page data size ${size} is not that of the frame`, PAGE_HEADER_SIZE)
+    }
+    if (decompressInto(bytes.subarray(FRAME_PREFIX_SIZE), 0, pageSize, 0) !== pageSize) {
+      throw refuse(`is not valid LZ4, or does not decompress to ${pageSize} bytes`, FRAME_PREFIX_SIZE)
+    }
+  } else if (flags === 0) {
+    const have = bytes.length - PAGE_HEADER_SIZE
+    const window = { bytes, start: PAGE_HEADER_SIZE, have, offset: entry.offset + PAGE_HEADER_SIZE }
+    if (frameExtent(window, pageSize) !== have) throw refuse('is not exactly one LZ4 frame', PAGE_HEADER_SIZE)
+    decompressFrame(window, pageSize)
+  } else {
+    throw refuse(`page flags 0x${flags.toString(16)} have bits other than 0x1`, 4)
+  }
+  return stagedPage(pageSize).slice()
+}
+
+/** Reads varints from an index that may end anywhere. */
+class IndexCursor {
+  at = 0
+  readonly #bytes: Uint8Array
+  readonly #varint = new UvarintReader()
+  readonly #refuse: (problem: string, at: number) => LTXError
+
+  constructor(bytes: Uint8Array, refuse: (problem: string, at: number) => LTXError) {
+    this.#bytes = bytes
+    this.#refuse = refuse
+  }
+
+  read(field: string): number {
+    for (;;) {
+      const byte = this.#bytes[this.at++]
+      if (byte === undefined) throw this.#refuse(`ends within a ${field}`, this.#bytes.length)
+      const value = this.#varint.read(byte)
+      if (value === undefined) continue
+      if (Number.isNaN(value)) throw this.#refuse(`${field} is out of range`, this.at)
+      return value
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import { digestChecksum, digestPage } from '../kernels/kernels.ts'
+import { CHECKSUM_FLAG, EMPTY_CHECKSUM, lockPgno, type Checksum, type Pgno } from './types.ts'
+
+/** CRC-64/ISO of the big-endian page number and the page's data, bit 63 set. Source: superfly/ltx, checksum.go. */
+export function pageChecksum(pgno: Pgno, page: Uint8Array): Checksum {
+  digestPage(page)
+  return digestChecksum(pgno, page.length) as Checksum
+}
+
+/**
+ * Puts a page into a database's rolling checksum, or, the operation being its own inverse, takes it out. A changed page
+ * is taken out as it was and put in as it is.
+ */
+export function foldChecksum(rolling: Checksum, page: Checksum): Checksum {
+  return (CHECKSUM_FLAG | (rolling ^ page)) as Checksum
+}
+
+/** The rolling checksum of a whole database, whose pages may come in any order. The lock page, if it is among them, does not count. */
+export function databaseChecksum(pages: Iterable<readonly [Pgno, Uint8Array]>): Checksum {
+  let rolling = EMPTY_CHECKSUM
+  for (const [pgno, page] of pages) {
+    if (pgno !== lockPgno(page.length)) rolling = foldChecksum(rolling, pageChecksum(pgno, page))
+  }
+  return rolling
+}

@@ -1,0 +1,78 @@
+/**
+ * Where a directory keeps an object's metadata: `<file>.meta.json` beside it. Litestream ignores such names.
+ * A sidecar counts only while its fingerprint is that of the object: a tool that replaces the object without knowing of
+ * sidecars thereby drops the metadata, as it would in S3.
+ */
+
+import { open, readFile, type FileHandle } from 'node:fs/promises'
+import { errorCode } from '../../util/errors.ts'
+import type { Metadata } from '../objectstore.ts'
+
+export const SIDECAR_SUFFIX = '.meta.json'
+
+const MAX_SIDECAR_BYTES = 64 * 1024
+const TAIL_BYTES = 16
+
+/** Size and last bytes of an object. The last bytes of an LTX file are its checksum. */
+export interface Fingerprint {
+  readonly sizeBytes: number
+  /** The last 16 bytes (fewer when there are not so many), in hex. */
+  readonly tail: string
+}
+
+export async function fingerprint(handle: FileHandle): Promise<Fingerprint> {
+  const { size } = await handle.stat()
+  const length = Math.min(size, TAIL_BYTES)
+  const tail = Buffer.alloc(length)
+  await handle.read(tail, 0, length, size - length)
+  return { sizeBytes: size, tail: tail.toString('hex') }
+}
+
+export function formatSidecar(metadata: Metadata, print: Fingerprint): string {
+  return JSON.stringify({ ...print, metadata }, undefined, 2) + '\n'
+}
+
+/** The metadata of the object at `path`; empty when it has no sidecar, or one that is not its own. */
+export async function readSidecar(path: string): Promise<Metadata> {
+  let text: string
+  try {
+    text = await readBounded(path + SIDECAR_SUFFIX)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return {}
+    throw error
+  }
+  const sidecar = parseSidecar(text)
+  if (sidecar === undefined) return {}
+  const handle = await open(path, 'r')
+  try {
+    const actual = await fingerprint(handle)
+    return actual.sizeBytes === sidecar.sizeBytes && actual.tail === sidecar.tail ? sidecar.metadata : {}
+  } finally {
+    await handle.close()
+  }
+}
+
+async function readBounded(path: string): Promise<string> {
+  const handle = await open(path, 'r')
+  try {
+    const { size } = await handle.stat()
+    return size > MAX_SIDECAR_BYTES ? '' : await readFile(handle, 'utf8')
+  } finally {
+    await handle.close()
+  }
+}
+
+function parseSidecar(text: string): (Fingerprint & { metadata: Metadata }) | undefined {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (typeof value !== 'object' || value === null) return undefined
+  const { sizeBytes, tail, metadata } = value as Record<string, unknown>
+  if (typeof sizeBytes !== 'number' || typeof tail !== 'string') return undefined
+  if (typeof metadata !== 'object' || metadata === null) return undefined
+  const pairs = Object.entries(metadata).filter((pair): pair is [string, string] => typeof pair[1] === 'string')
+  return { sizeBytes, tail, metadata: Object.fromEntries(pairs) }
+}

@@ -1,0 +1,88 @@
+import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { objectStoreConformance } from '../conformance.ts'
+import { DirectoryStore } from './store.ts'
+import { StoreUnavailableError } from '../errors.ts'
+
+let parent = ''
+let count = 0
+const freshRoot = () => join(parent, `store-${count++}`, 'not', 'made yet')
+
+beforeAll(async () => {
+  parent = await mkdtemp(join(tmpdir(), 'ltxd-objectstore-'))
+})
+afterAll(() => rm(parent, { recursive: true, force: true }))
+
+objectStoreConformance('a directory', async () => new DirectoryStore(freshRoot()))
+
+describe('a directory', () => {
+  it('carries the object’s time as modification time, exact to the millisecond and never before it', async () => {
+    const root = freshRoot()
+    const store = new DirectoryStore(root)
+    for (const timestampMs of [0, 1, 1_700_000_000_123, 1_784_567_890_999, 1_784_567_890_001]) {
+      await store.put('t', Buffer.from('x'), { timestampMs })
+      expect((await store.head('t'))?.lastModifiedMs).toBe(timestampMs)
+      const { mtimeNs } = await stat(join(root, 't'), { bigint: true })
+      expect(mtimeNs >= BigInt(timestampMs) * 1_000_000n).toBe(true)
+      expect(mtimeNs < BigInt(timestampMs + 1) * 1_000_000n).toBe(true)
+    }
+  })
+
+  it('leaves only the object, its sidecar and the lock behind', async () => {
+    const root = freshRoot()
+    const store = new DirectoryStore(root)
+    await store.put('d/x.ltx', Buffer.from('x'), { metadata: { a: 'b' } })
+    expect((await readdir(join(root, 'd'))).sort()).toEqual(['.ltxd-lock', 'x.ltx', 'x.ltx.meta.json'])
+    await store.delete(['d/x.ltx'])
+    expect(await readdir(join(root, 'd'))).toEqual(['.ltxd-lock'])
+  })
+
+  it('ignores metadata that is not of this content', async () => {
+    const root = freshRoot()
+    const store = new DirectoryStore(root)
+    await store.put('x.ltx', Buffer.from('written by us'), { metadata: { a: 'b' } })
+    await writeFile(join(root, 'x.ltx'), 'written by them')
+    expect((await store.head('x.ltx'))?.metadata).toEqual({})
+    for (const damage of ['', '{', 'null', '{"sizeBytes":15}', 'x'.repeat(100_000)]) {
+      await writeFile(join(root, 'x.ltx.meta.json'), damage)
+      expect((await store.head('x.ltx'))?.metadata).toEqual({})
+    }
+  })
+
+  it('hides what a process that died left behind, and clears it after a day', async () => {
+    const root = freshRoot()
+    await new DirectoryStore(root).put('d/x', Buffer.from('x'))
+    await writeFile(join(root, 'd', '.ltxd-tmp-left'), 'half')
+    const store = new DirectoryStore(root)
+    const found = []
+    for await (const info of store.list('')) found.push(info.key)
+    expect(found).toEqual(['d/x'])
+    await store.put('d/y', Buffer.from('y'))
+    expect(await readdir(join(root, 'd'))).toContain('.ltxd-tmp-left')
+    const tomorrow = new DirectoryStore(root, { now: () => Date.now() + 25 * 3_600_000 })
+    await tomorrow.put('d/z', Buffer.from('z'))
+    expect(await readdir(join(root, 'd'))).not.toContain('.ltxd-tmp-left')
+  })
+
+  it('does not follow symbolic links', async () => {
+    const root = freshRoot()
+    const store = new DirectoryStore(root)
+    await store.put('d/x', Buffer.from('x'))
+    await symlink(parent, join(root, 'd', 'loop'))
+    const found = []
+    for await (const info of store.list('')) found.push(info.key)
+    expect(found).toEqual(['d/x'])
+  })
+
+  it('says what it was doing, and what to do, when the directory cannot be written', async () => {
+    const root = freshRoot()
+    const store = new DirectoryStore(root)
+    await store.put('file', Buffer.from('x'))
+    const put = store.put('file/below', Buffer.from('x'))
+    await expect(put).rejects.toBeInstanceOf(StoreUnavailableError)
+    await expect(put).rejects.toThrow(/file\/below.*a file where a directory was expected/)
+    expect(await readFile(join(root, 'file'), 'utf8')).toBe('x')
+  })
+})

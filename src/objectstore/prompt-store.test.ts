@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest'
+import { StoreUnavailableError } from './errors.ts'
+import { MemoryStore } from './memory.ts'
+import type { ObjectStore } from './objectstore.ts'
+import { PromptStore } from './prompt-store.ts'
+
+const forever = () => new Promise<never>(() => undefined)
+const silence = { [Symbol.asyncIterator]: () => ({ next: forever, return: forever }) }
+
+async function read<T>(stream: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = []
+  for await (const item of stream) found.push(item)
+  return found
+}
+
+/** Takes requests and answers none; a read answers with its first byte. */
+function hanging(): ObjectStore {
+  const hung = { get: async () => silence, head: forever, list: () => silence }
+  return Object.assign(Object.create(new MemoryStore()) as ObjectStore, hung)
+}
+
+describe('a store that has to answer in time', () => {
+  it('is away when it hangs, whatever was to be read', async () => {
+    const store = new PromptStore(hanging(), undefined, 20)
+    const asked = [store.head('a'), read(store.list('')), store.get('a').then((stream) => read(stream))]
+    for (const outcome of await Promise.allSettled(asked)) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(StoreUnavailableError) as unknown })
+      expect(outcome).toMatchObject({
+        reason: { message: expect.stringMatching(/no answer within 0\.02 s/) as string },
+      })
+    }
+  })
+
+  it('ends with the signal', async () => {
+    const control = new AbortController()
+    const asked = read(new PromptStore(hanging(), control.signal).list(''))
+    control.abort(new Error('enough'))
+    await expect(asked).rejects.toThrow('enough')
+    await expect(new PromptStore(hanging(), control.signal).head('a')).rejects.toThrow('enough')
+  })
+
+  it('is otherwise the store that it is', async () => {
+    const store = new PromptStore(new MemoryStore())
+    for (const key of ['a', 'b', 'c']) await store.put(key, Buffer.from(key))
+    expect((await read(store.list(''))).map(({ key }) => key)).toEqual(['a', 'b', 'c'])
+    for await (const { key } of store.list('')) if (key === 'b') break
+    expect(Buffer.concat(await read(await store.get('b'))).toString()).toBe('b')
+    expect(await store.head('d')).toBeUndefined()
+    await store.delete(['a'])
+    expect(await store.head('a')).toBeUndefined()
+  })
+})

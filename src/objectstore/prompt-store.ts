@@ -1,0 +1,104 @@
+import { StoreUnavailableError } from './errors.ts'
+import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from './objectstore.ts'
+
+/** The next sign of life of a store, its client's own retries included. */
+const ANSWER_TIMEOUT_MS = 15_000
+/** A request with a body, as large as one gets, over a slow line. */
+const PUT_TIMEOUT_MS = 60_000
+
+/**
+ * A store that answers in time, or is away: one that hangs must neither keep a node from starting, nor from giving up its
+ * lease. Whatever waits for an answer ends with the signal, too.
+ */
+export class PromptStore implements ObjectStore {
+  readonly #store: ObjectStore
+  readonly #signal: AbortSignal | undefined
+  readonly #timeoutMs: number
+
+  constructor(store: ObjectStore, signal?: AbortSignal, timeoutMs = ANSWER_TIMEOUT_MS) {
+    this.#store = store
+    this.#signal = signal
+    this.#timeoutMs = timeoutMs
+  }
+
+  get url(): string {
+    return this.#store.url
+  }
+
+  get layout(): ObjectStore['layout'] {
+    return this.#store.layout
+  }
+
+  put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<void> {
+    return this.#store.put(key, body, { requestTimeoutMs: PUT_TIMEOUT_MS, ...options })
+  }
+
+  async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const action = `read object ${key}`
+    return this.#stream(action, await this.#answer(action, () => this.#store.get(key, range, signal)))
+  }
+
+  head(key: string): Promise<ObjectHead | undefined> {
+    return this.#answer(`look up object ${key}`, () => this.#store.head(key))
+  }
+
+  list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
+    return this.#stream('list objects', this.#store.list(prefix, startAfter))
+  }
+
+  /** Waited for to the end: one that was given up could take what was put under that name afterwards. */
+  delete(keys: readonly string[]): Promise<void> {
+    return this.#store.delete(keys)
+  }
+
+  close(): Promise<void> {
+    return this.#store.close()
+  }
+
+  async *#stream<T>(action: string, source: AsyncIterable<T>): AsyncIterable<T> {
+    const items = source[Symbol.asyncIterator]()
+    let waits = false
+    let ended = false
+    try {
+      for (;;) {
+        waits = true
+        const next = await this.#answer(action, () => items.next())
+        waits = false
+        if (next.done === true) {
+          ended = true
+          return
+        }
+        yield next.value
+      }
+    } finally {
+      // One that still waits lets go when its own request ends.
+      if (!ended) {
+        const left = Promise.resolve(items.return?.()).catch(() => undefined)
+        if (!waits) await left
+      }
+    }
+  }
+
+  async #answer<T>(action: string, ask: () => Promise<T>): Promise<T> {
+    const signal = this.#signal
+    signal?.throwIfAborted()
+    const answer = ask()
+    let timer: NodeJS.Timeout | undefined
+    let abort: (() => void) | undefined
+    const away = new Promise<never>((_, reject) => {
+      const late = () => {
+        const cause = new Error(`no answer within ${this.#timeoutMs / 1000} s`)
+        reject(new StoreUnavailableError(this.url, action, cause))
+      }
+      timer = setTimeout(late, this.#timeoutMs)
+      abort = () => reject(signal?.reason as Error)
+      signal?.addEventListener('abort', abort, { once: true })
+    })
+    try {
+      return await Promise.race([answer, away])
+    } finally {
+      clearTimeout(timer)
+      if (abort !== undefined) signal?.removeEventListener('abort', abort)
+    }
+  }
+}

@@ -1,0 +1,172 @@
+/** What a store of the S3 kind answers, as an error that names the store and says what to do. */
+
+import { errorCode, errorMessage, LtxdError } from '../../util/errors.ts'
+import { StoreUnavailableError } from '../errors.ts'
+
+/** The store, or what leads to it, has said no: another try gives the same until somebody changes something. */
+export class StoreRefusedError extends LtxdError {
+  constructor(
+    readonly url: string,
+    reason: Refusal,
+    action: string,
+    cause: Error,
+  ) {
+    super(reason.code, `cannot ${action} in ${url}: ${errorMessage(cause)}; ${reason.advice}`, 1, { cause })
+  }
+}
+
+interface Refusal {
+  readonly code: 'STORE_NO_BUCKET' | 'STORE_ACCESS_DENIED' | 'STORE_CREDENTIALS' | 'STORE_CLOCK_SKEW' | 'STORE_REGION'
+  readonly advice: string
+}
+
+const noBucket: Refusal = {
+  code: 'STORE_NO_BUCKET',
+  advice: 'create the bucket, or correct its name or the endpoint in the URL',
+}
+const denied: Refusal = {
+  code: 'STORE_ACCESS_DENIED',
+  advice:
+    'allow these credentials s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject, s3:DeleteObject and ' +
+    's3:AbortMultipartUpload on what is in it',
+}
+const wrongCredentials: Refusal = {
+  code: 'STORE_CREDENTIALS',
+  advice:
+    'the store does not accept the credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE',
+}
+const noCredentials: Refusal = {
+  code: 'STORE_CREDENTIALS',
+  advice: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role',
+}
+const expired: Refusal = { code: 'STORE_CREDENTIALS', advice: 'the credentials have expired: get new ones' }
+const skewed: Refusal = {
+  code: 'STORE_CLOCK_SKEW',
+  advice: `the store's clock and this machine's differ too much: set this one (it says ${'$NOW'}), best with NTP`,
+}
+const wrongRegion: Refusal = {
+  code: 'STORE_REGION',
+  advice: "name the bucket's region: ?region=… in the URL, or AWS_REGION",
+}
+
+/** By the name that the store or the SDK gives an error. */
+const REFUSALS: Readonly<Record<string, Refusal>> = {
+  NoSuchBucket: noBucket,
+  AccessDenied: denied,
+  Forbidden: denied,
+  AllAccessDisabled: denied,
+  InvalidAccessKeyId: wrongCredentials,
+  // versitygw's word for it.
+  XAdminUserNotFound: wrongCredentials,
+  SignatureDoesNotMatch: wrongCredentials,
+  InvalidSecurity: wrongCredentials,
+  InvalidToken: wrongCredentials,
+  CredentialsProviderError: noCredentials,
+  TokenProviderError: noCredentials,
+  ExpiredToken: expired,
+  ExpiredTokenException: expired,
+  TokenRefreshRequired: expired,
+  RequestTimeTooSkewed: skewed,
+  RequestExpired: skewed,
+  PermanentRedirect: wrongRegion,
+  AuthorizationHeaderMalformed: wrongRegion,
+  IllegalLocationConstraintException: wrongRegion,
+}
+
+/** By the code of a system error: nobody answered. */
+const UNREACHABLE: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there: is the endpoint right, and the server running?',
+  ENOTFOUND:
+    'that host is not known: is the endpoint right? (a server that knows no buckets as host names takes forcePathStyle=true)',
+  EAI_AGAIN: 'the name service does not answer: is this machine on the network?',
+  ENETUNREACH: 'there is no way to that network: is this machine on the network?',
+  EHOSTUNREACH: 'there is no way to that host: is the endpoint right?',
+  ETIMEDOUT: 'the endpoint does not answer: is it right, and is the way there open?',
+  ECONNRESET: 'the connection was cut',
+  EPIPE: 'the connection was cut',
+  EPROTO: 'the endpoint does not speak TLS: should it be http://?',
+  DEPTH_ZERO_SELF_SIGNED_CERT: "the endpoint's certificate is not trusted: name its authority in NODE_EXTRA_CA_CERTS",
+  SELF_SIGNED_CERT_IN_CHAIN: "the endpoint's certificate is not trusted: name its authority in NODE_EXTRA_CA_CERTS",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    "the endpoint's certificate is not trusted: name its authority in NODE_EXTRA_CA_CERTS",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    "the endpoint's certificate is not trusted: name its authority in NODE_EXTRA_CA_CERTS",
+  CERT_HAS_EXPIRED: "the endpoint's certificate has expired",
+  ERR_TLS_CERT_ALTNAME_INVALID: "the endpoint's certificate is of another host",
+}
+
+/**
+ * What a failed call becomes. The SDK's own error may carry the signed request, so only its name and message go on as the
+ * cause.
+ */
+export function storeError(url: string, action: string, thrown: unknown): LtxdError {
+  const error = unwrapped(thrown)
+  const cause = plainCause(error)
+  const name = serviceErrorName(error)
+  const refusal = (name === undefined ? undefined : REFUSALS[name]) ?? refusalByMessage(error)
+  if (refusal !== undefined) {
+    const advice = refusal.advice.replace('$NOW', new Date().toISOString())
+    return new StoreRefusedError(url, { ...refusal, advice }, action, cause)
+  }
+  return new StoreUnavailableError(url, action, cause, adviceFor(name, error))
+}
+
+/** The status of the answer; undefined when there was none. */
+export function statusOf(error: unknown): number | undefined {
+  const metadata = property(error, '$metadata')
+  const status = property(metadata, 'httpStatusCode')
+  return typeof status === 'number' ? status : undefined
+}
+
+/** `NoSuchKey`, `AccessDenied`, …: an answer without a body, as to HEAD, is named by its status. */
+function serviceErrorName(error: unknown): string | undefined {
+  const name = error instanceof Error ? error.name : undefined
+  const generic = name === undefined || name === 'Error' || name === 'Unknown' || name === 'UnknownError'
+  const status = statusOf(error)
+  if ((generic || name === '403') && status === 403) return 'Forbidden'
+  if (generic && status === 301) return 'PermanentRedirect'
+  return generic ? undefined : name
+}
+
+/** That there is no such object, and not that there is no such bucket or user. */
+export function isNoSuchObject(error: unknown): boolean {
+  const name = serviceErrorName(error)
+  return statusOf(error) === 404 && (name === undefined || name === 'NoSuchKey' || name === 'NotFound')
+}
+
+function refusalByMessage(error: unknown): Refusal | undefined {
+  return /region is missing/i.test(errorMessage(error)) ? wrongRegion : undefined
+}
+
+function adviceFor(name: string | undefined, error: unknown): string {
+  const status = statusOf(error)
+  if (name === 'SlowDown' || status === 503 || status === 429) return '; the store is busy'
+  if (/deserialization|unexpected token|is not expected/i.test(errorMessage(error))) {
+    return '; that was not an answer of an S3 server: is the endpoint right?'
+  }
+  const code = name === 'TimeoutError' ? 'ETIMEDOUT' : errorCode(error)
+  const advice = code === undefined ? undefined : UNREACHABLE[code]
+  return advice === undefined ? '' : `; ${advice}`
+}
+
+/** Several addresses of one host that all failed are one error of several: the first speaks for them. */
+function unwrapped(error: unknown): unknown {
+  if (!(error instanceof AggregateError)) return error
+  const [first] = error.errors as unknown[]
+  return first ?? error
+}
+
+function plainCause(error: unknown): Error {
+  const code = serviceErrorName(error) ?? errorCode(error)
+  const message = errorMessage(error).trim()
+  const known = message === '' || message === 'UnknownError' ? undefined : message
+  const parts = known !== undefined && code !== undefined && known.includes(code) ? [known] : [code, known]
+  const text = parts.filter((part) => part !== undefined).join(': ')
+  const status = statusOf(error)
+  const cause = new Error(text === '' ? `the store answered ${status ?? 'nothing that can be understood'}` : text)
+  return code === undefined ? cause : Object.assign(cause, { code })
+}
+
+function property(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined
+}

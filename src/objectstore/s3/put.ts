@@ -1,0 +1,175 @@
+/** Writing an object: in one request when it is small, else in parts that become an object all at once. */
+
+import type { CompletedPart, S3 } from '@aws-sdk/client-s3'
+import { cutIntoParts } from './parts.ts'
+
+export interface PutTarget {
+  readonly Bucket: string
+  readonly Key: string
+  readonly Metadata?: Record<string, string>
+}
+
+export interface S3PutOptions {
+  /** Of the first thousand parts; S3 wants 5 MiB at least. */
+  readonly partBytes: number
+  readonly ifNoneMatch: '*' | undefined
+  readonly signal: AbortSignal | undefined
+  /** Right before the request that makes the object visible. */
+  readonly beforeVisible: (() => void) | undefined
+  readonly requestTimeoutMs: number | undefined
+  /** Before a multipart upload: throws when there is no point in it. */
+  readonly beforeParts: () => Promise<void>
+  /** Runs a request; what it throws is the store's error, while the body's own pass unchanged. */
+  readonly request: <T>(run: () => Promise<T>) => Promise<T>
+}
+
+/** S3 takes 10,000 parts. They grow: 8 MiB to begin with make 430 GiB at most, and each part but a huge object's is small. */
+const PARTS_OF_ONE_SIZE = 1000
+const MAX_PARTS_IN_FLIGHT = 3
+/** For the clean-up after a failure, which must not hold up its report. */
+const ABORT_TIMEOUT_MS = 10_000
+
+export async function putObject(
+  client: S3,
+  target: PutTarget,
+  body: Uint8Array | AsyncIterable<Uint8Array>,
+  options: S3PutOptions,
+): Promise<void> {
+  if (body instanceof Uint8Array) return putWhole(client, target, body, options)
+  const parts = cutIntoParts(body, (index) => options.partBytes * (1 + Math.floor(index / PARTS_OF_ONE_SIZE)))
+  try {
+    const first = await nextPart(parts, options)
+    const second = await nextPart(parts, options)
+    if (first === undefined || second === undefined) {
+      await putWhole(client, target, first ?? new Uint8Array(), options)
+    } else {
+      await options.beforeParts()
+      await new MultipartPut(client, target, options).run(prepended([first, second], parts))
+    }
+  } finally {
+    await parts.return()
+  }
+}
+
+async function nextPart(parts: AsyncIterator<Uint8Array>, options: S3PutOptions): Promise<Uint8Array | undefined> {
+  options.signal?.throwIfAborted()
+  const next = await parts.next()
+  return next.done === true ? undefined : next.value
+}
+
+async function putWhole(client: S3, target: PutTarget, body: Uint8Array, options: S3PutOptions): Promise<void> {
+  const condition = options.ifNoneMatch === undefined ? {} : { IfNoneMatch: options.ifNoneMatch }
+  options.beforeVisible?.()
+  const input = { ...target, ...condition, Body: body, ContentLength: body.length }
+  await timed(options, options.signal, (aborting) => client.putObject(input, aborting))
+}
+
+class MultipartPut {
+  readonly #client: S3
+  readonly #target: PutTarget
+  readonly #options: S3PutOptions
+  readonly #completed: CompletedPart[] = []
+  /** None of them rejects. */
+  readonly #inFlight = new Set<Promise<void>>()
+  /** Ends the uploads of the other parts when one has failed. */
+  readonly #failure = new AbortController()
+  #failed: { readonly error: unknown } | undefined
+
+  constructor(client: S3, target: PutTarget, options: S3PutOptions) {
+    this.#client = client
+    this.#target = target
+    this.#options = options
+  }
+
+  async run(parts: AsyncIterable<Uint8Array>): Promise<void> {
+    const { signal } = this.#options
+    const created = await timed(this.#options, signal, (aborting) =>
+      this.#client.createMultipartUpload(this.#target, aborting),
+    )
+    const place = { Bucket: this.#target.Bucket, Key: this.#target.Key, UploadId: created.UploadId ?? '' }
+    try {
+      let number = 0
+      for await (const part of parts) {
+        signal?.throwIfAborted()
+        while (this.#inFlight.size >= MAX_PARTS_IN_FLIGHT) await Promise.race(this.#inFlight)
+        this.#throwIfFailed()
+        this.#begin(place, ++number, part)
+      }
+      await Promise.all(this.#inFlight)
+      this.#throwIfFailed()
+      await this.#complete(place)
+    } catch (error) {
+      this.#failure.abort(error)
+      await Promise.all(this.#inFlight)
+      await this.#abort(place)
+      throw error
+    }
+  }
+
+  #begin(place: UploadPlace, number: number, body: Uint8Array): void {
+    const { signal } = this.#options
+    const either = signal === undefined ? this.#failure.signal : AbortSignal.any([signal, this.#failure.signal])
+    const upload = async () => {
+      const input = { ...place, PartNumber: number, Body: body, ContentLength: body.length }
+      const { ETag } = await timed(this.#options, either, (aborting) => this.#client.uploadPart(input, aborting))
+      this.#completed.push({ PartNumber: number, ...(ETag === undefined ? {} : { ETag }) })
+    }
+    const running: Promise<void> = upload()
+      .catch((error: unknown) => (this.#failed ??= { error }))
+      .then(() => void this.#inFlight.delete(running))
+    this.#inFlight.add(running)
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failed !== undefined) throw this.#failed.error
+  }
+
+  async #complete(place: UploadPlace): Promise<void> {
+    const { ifNoneMatch, signal, beforeVisible } = this.#options
+    const Parts = this.#completed.sort((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0))
+    const condition = ifNoneMatch === undefined ? {} : { IfNoneMatch: ifNoneMatch }
+    beforeVisible?.()
+    await timed(this.#options, signal, (aborting) =>
+      this.#client.completeMultipartUpload({ ...place, ...condition, MultipartUpload: { Parts } }, aborting),
+    )
+  }
+
+  /** Parts that are left behind cost money. Where even this fails, a lifecycle rule of the bucket has to do it. */
+  async #abort(place: UploadPlace): Promise<void> {
+    const timeout = AbortSignal.timeout(ABORT_TIMEOUT_MS)
+    await this.#client.abortMultipartUpload(place, aborting(timeout)).catch(() => undefined)
+  }
+}
+
+interface UploadPlace {
+  readonly Bucket: string
+  readonly Key: string
+  readonly UploadId: string
+}
+
+async function* prepended(first: readonly Uint8Array[], rest: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  yield* first
+  yield* rest
+}
+
+/** One request, the SDK's own retries included, which the signal or the time-out ends. */
+function timed<T>(
+  { request, requestTimeoutMs }: S3PutOptions,
+  signal: AbortSignal | undefined,
+  run: (options: { abortSignal?: AbortSignal }) => Promise<T>,
+): Promise<T> {
+  if (requestTimeoutMs === undefined) return request(() => run(aborting(signal)))
+  const timeout = AbortSignal.timeout(requestTimeoutMs)
+  const either = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
+  return request(() =>
+    run(aborting(either)).catch((error: unknown) => {
+      if (!timeout.aborted || signal?.aborted === true) throw error
+      throw new Error(`no answer within ${requestTimeoutMs / 1000} s`, { cause: error })
+    }),
+  )
+}
+
+/** The SDK's options for a request that a signal ends. */
+export function aborting(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
+  return signal === undefined ? {} : { abortSignal: signal }
+}

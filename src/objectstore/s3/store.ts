@@ -1,0 +1,221 @@
+import type { GetObjectCommandOutput, S3 } from '@aws-sdk/client-s3'
+import {
+  InvalidKeyError,
+  InvalidRangeError,
+  ObjectExistsError,
+  ObjectNotFoundError,
+  StoreUnavailableError,
+} from '../errors.ts'
+import { checkKey, checkPrefix, MAX_KEY_BYTES } from '../keys.ts'
+import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
+import { resuming } from './body.ts'
+import { createClient } from './client.ts'
+import { isNoSuchObject, statusOf, storeError } from './errors.ts'
+import { aborting, putObject } from './put.ts'
+import type { S3Address } from './url.ts'
+
+/** DeleteObjects takes so many. */
+const MAX_DELETE_KEYS = 1000
+const PART_BYTES = 8 * 1024 * 1024
+
+/**
+ * Objects in a bucket of S3, or of a server that speaks its protocol. Metadata are `x-amz-meta-*` headers. A put that is
+ * retried after its answer was lost may find its own object: ObjectExistsError then, which the caller tells apart by what
+ * the object is.
+ */
+export class S3Store implements ObjectStore {
+  readonly url: string
+  readonly layout = 's3'
+  readonly #address: S3Address
+  readonly #partBytes: number
+  #loading: Promise<S3> | undefined
+
+  constructor(address: S3Address, options: { readonly partBytes?: number } = {}) {
+    this.#address = address
+    this.#partBytes = options.partBytes ?? PART_BYTES
+    this.url = address.url
+  }
+
+  async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<void> {
+    const { ifNoneMatch, metadata, signal, beforeVisible, requestTimeoutMs } = options
+    const target = { ...this.#place(key), ...(metadata === undefined ? {} : { Metadata: { ...metadata } }) }
+    const request = async <T>(run: () => Promise<T>): Promise<T> => {
+      try {
+        return await run()
+      } catch (error) {
+        signal?.throwIfAborted()
+        // 409: somebody else is writing it right now.
+        const taken = ifNoneMatch === '*' && (statusOf(error) === 412 || statusOf(error) === 409)
+        throw taken ? new ObjectExistsError(this.url, key) : storeError(this.url, `write object ${key}`, error)
+      }
+    }
+    const beforeParts = async () => {
+      if (ifNoneMatch === '*' && (await this.head(key)) !== undefined) throw new ObjectExistsError(this.url, key)
+    }
+    signal?.throwIfAborted()
+    const client = await this.#client()
+    const how = {
+      partBytes: this.#partBytes,
+      ifNoneMatch,
+      signal,
+      beforeVisible,
+      requestTimeoutMs,
+      beforeParts,
+      request,
+    }
+    await putObject(client, target, body, how)
+  }
+
+  async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const place = this.#place(key)
+    signal?.throwIfAborted()
+    if (range !== undefined && !isRange(range)) return this.#refuseRange(key, range)
+    const Range = range && `bytes=${range.start}-${range.end ?? ''}`
+    const client = await this.#client()
+    const action = `read object ${key}`
+    let answer: GetObjectCommandOutput
+    try {
+      answer = await client.getObject({ ...place, ...(Range === undefined ? {} : { Range }) }, aborting(signal))
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (range !== undefined && statusOf(error) === 416) return this.#refuseRange(key, range)
+      throw this.#readError(key, error)
+    }
+    const { Body, ETag, ContentLength, ContentRange } = answer
+    if (Body === undefined || ContentLength === undefined || (range !== undefined && ContentRange === undefined)) {
+      const what = range === undefined ? 'the answer has no length' : 'the answer is not the range that was asked for'
+      throw new StoreUnavailableError(this.url, action, new Error(what))
+    }
+    const start = range?.start ?? 0
+    const end = start + ContentLength
+    const condition = ETag === undefined ? {} : { IfMatch: ETag }
+    const openAt = async (offset: number) => {
+      try {
+        const rest = await client.getObject(
+          { ...place, ...condition, Range: `bytes=${offset}-${end - 1}` },
+          aborting(signal),
+        )
+        return streamOf(rest.Body)
+      } catch (error) {
+        signal?.throwIfAborted()
+        throw this.#readError(key, error)
+      }
+    }
+    return resuming(streamOf(Body), start, end, openAt, signal, (cause) => storeError(this.url, action, cause))
+  }
+
+  async head(key: string): Promise<ObjectHead | undefined> {
+    const place = this.#place(key)
+    const client = await this.#client()
+    try {
+      const { ContentLength = 0, LastModified, Metadata = {} } = await client.headObject(place)
+      const storedMs = LastModified?.getTime() ?? 0
+      return { key, sizeBytes: ContentLength, lastModifiedMs: storedMs, storedMs, metadata: Metadata }
+    } catch (error) {
+      // To HEAD there is no more of an answer: a bucket that does not exist looks like an object that does not.
+      if (isNoSuchObject(error)) return undefined
+      throw storeError(this.url, `look up object ${key}`, error)
+    }
+  }
+
+  async *list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
+    checkPrefix(prefix)
+    const { bucket: Bucket, prefix: root } = this.#address
+    const where = {
+      Bucket,
+      Prefix: root + prefix,
+      ...(startAfter === undefined ? {} : { StartAfter: root + startAfter }),
+    }
+    const client = await this.#client()
+    let token: string | undefined
+    do {
+      const page = await client
+        .listObjectsV2({ ...where, ...(token === undefined ? {} : { ContinuationToken: token }) })
+        .catch((error: unknown) => {
+          throw storeError(this.url, 'list objects', error)
+        })
+      for (const { Key, Size = 0, LastModified } of page.Contents ?? []) {
+        // Consoles make objects whose names end in a slash, to show a folder.
+        if (Key === undefined || Key.endsWith('/')) continue
+        const storedMs = LastModified?.getTime() ?? 0
+        yield { key: Key.slice(root.length), sizeBytes: Size, lastModifiedMs: storedMs, storedMs }
+      }
+      const next = page.IsTruncated === true ? page.NextContinuationToken : undefined
+      if (next !== undefined && next === token) {
+        throw new StoreUnavailableError(this.url, 'list objects', new Error('the store gives the same page again'))
+      }
+      token = next
+    } while (token !== undefined)
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    const places = keys.map((key) => ({ Key: this.#place(key).Key }))
+    for (let at = 0; at < places.length; at += MAX_DELETE_KEYS) {
+      await this.#deleteBatch(places.slice(at, at + MAX_DELETE_KEYS))
+    }
+  }
+
+  async close(): Promise<void> {
+    const loading = this.#loading
+    this.#loading = undefined
+    const client = await loading?.catch(() => undefined)
+    client?.destroy()
+  }
+
+  async #deleteBatch(Objects: { Key: string }[]): Promise<void> {
+    const action =
+      Objects.length === 1 ? `delete object ${this.#ownKey(Objects[0]?.Key)}` : `delete ${Objects.length} objects`
+    const client = await this.#client()
+    const { Errors = [] } = await client
+      .deleteObjects({ Bucket: this.#address.bucket, Delete: { Objects, Quiet: true } })
+      .catch((error: unknown) => {
+        throw storeError(this.url, action, error)
+      })
+    // The answer is a success even if none of the objects could be deleted.
+    const failed = Errors.filter(({ Code }) => Code !== 'NoSuchKey')
+    const [first] = failed
+    if (first === undefined) return
+    const error = Object.assign(new Error(`${this.#ownKey(first.Key)}: ${first.Message ?? ''}`), { name: first.Code })
+    throw storeError(this.url, failed.length === 1 ? action : `${action} (${failed.length} of them)`, error)
+  }
+
+  #readError(key: string, error: unknown): Error {
+    if (isNoSuchObject(error)) return new ObjectNotFoundError(this.url, key)
+    return storeError(this.url, `read object ${key}`, error)
+  }
+
+  async #refuseRange(key: string, { start, end }: ByteRange): Promise<never> {
+    const head = await this.head(key)
+    if (head === undefined) throw new ObjectNotFoundError(this.url, key)
+    throw new InvalidRangeError(this.url, key, start, end, head.sizeBytes)
+  }
+
+  #place(key: string): { readonly Bucket: string; readonly Key: string } {
+    checkKey(key)
+    const Key = this.#address.prefix + key
+    if (Buffer.byteLength(Key) > MAX_KEY_BYTES) {
+      throw new InvalidKeyError(key, `is, with the prefix of the bucket, longer than ${MAX_KEY_BYTES} bytes`)
+    }
+    return { Bucket: this.#address.bucket, Key }
+  }
+
+  #ownKey(full = ''): string {
+    return full.slice(this.#address.prefix.length)
+  }
+
+  #client(): Promise<S3> {
+    this.#loading ??= createClient(this.#address)
+    return this.#loading
+  }
+}
+
+function isRange({ start, end }: ByteRange): boolean {
+  return Number.isSafeInteger(start) && start >= 0 && (end === undefined || end >= start)
+}
+
+/** In Node.js the SDK's bodies are Readables. One that nobody reads yet may break, too: the reader finds out when it gets there. */
+function streamOf(body: GetObjectCommandOutput['Body']): AsyncIterable<Uint8Array> {
+  const readable = body as unknown as NodeJS.ReadableStream & AsyncIterable<Uint8Array>
+  readable.on('error', () => undefined)
+  return readable
+}

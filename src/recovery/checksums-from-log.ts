@@ -1,0 +1,54 @@
+import fs from 'node:fs'
+import { PageTable } from '../sqlite/page-table.ts'
+import { foldAll, peekPageChecksums, readPageChecksums } from '../log/page-checksums.ts'
+import { readPages, scanSegment } from '../log/scan.ts'
+import { listSegments } from '../log/segments.ts'
+import type { SegmentName } from '../log/segments.ts'
+import { pageChecksum } from '../ltx/format/checksum.ts'
+import type { Position, TXID } from '../ltx/format/types.ts'
+import type { Files } from '../util/files.ts'
+import { withFile } from '../util/files.ts'
+
+/** Whether `pageChecksumsFromLog` can be expected to find them. Reads next to nothing. */
+export function knowsPageChecksums(files: Files, logDir: string, target: TXID): boolean {
+  const saved = peekPageChecksums(files, `${logDir}/pages.bin`) ?? (0n as TXID)
+  return reaches(listSegments(files, logDir), saved <= target ? saved : (0n as TXID), target)
+}
+
+/**
+ * The checksum that each page should have at `target`: the saved table, carried forward by the log; or from the log alone if it reaches
+ * back to the first transaction. undefined when neither gets there.
+ */
+export function pageChecksumsFromLog(files: Files, logDir: string, target: Position): BigUint64Array | undefined {
+  const newest = readPageChecksums(files, `${logDir}/pages.bin`)
+  // a power loss can take back transactions that the saved table has
+  const saved = newest !== undefined && newest.position.txid <= target.txid ? newest : undefined
+  const segments = listSegments(files, logDir)
+  const from = saved?.position.txid ?? (0n as TXID)
+  if (!reaches(segments, from, target.txid)) return undefined
+  const table = new PageTable(saved?.checksums.slice() ?? new BigUint64Array(0))
+  const start = segments.findLastIndex(({ first }) => first <= from + 1n)
+  for (const { path } of from === target.txid ? [] : segments.slice(Math.max(0, start))) {
+    withFile(files, path, fs.constants.O_RDONLY, (fd) =>
+      scanSegment(
+        files,
+        fd,
+        0,
+        () => false,
+        (entry) => {
+          const { header } = entry
+          if (header.minTXID <= from || header.maxTXID > target.txid) return
+          table.resize(header.commit)
+          readPages(files, fd, entry, (pgno, page) => table.setChecksum(pgno, pageChecksum(pgno, page)))
+        },
+      ),
+    )
+  }
+  const checksums = table.snapshot()
+  return foldAll(checksums) === target.checksum ? checksums : undefined
+}
+
+/** The log goes on where a table of `from` ends. */
+function reaches(segments: readonly SegmentName[], from: TXID, target: TXID): boolean {
+  return from === target || (segments[0] !== undefined && segments[0].first <= from + 1n)
+}

@@ -1,0 +1,117 @@
+/** What a crash left of a database, as found, before anything is decided or touched. */
+
+import fs from 'node:fs'
+import { knowsPageChecksums } from './checksums-from-log.ts'
+import type { RecoveryFacts, Trust } from './plan.ts'
+import { inspectLog } from '../log/open.ts'
+import type { LocatedEntry, LogState } from '../log/open.ts'
+import { identifySegment, isDoubted, readCleanStop } from '../log/trust.ts'
+import type { CleanStop } from '../log/trust.ts'
+import { DATABASE_HEADER_SIZE, parseDatabaseHeader } from '../sqlite/database-header.ts'
+import type { Journal } from '../sqlite/journal.ts'
+import { parseJournal } from '../sqlite/journal.ts'
+import type { WalContent } from '../sqlite/wal-scan.ts'
+import { scanWal } from '../sqlite/wal-scan.ts'
+import type { Position } from '../ltx/format/types.ts'
+import { toTXID } from '../ltx/format/types.ts'
+import type { Files } from '../util/files.ts'
+import { parentOf, readerOf, withFile } from '../util/files.ts'
+
+export interface Leftovers {
+  readonly log: LogState | undefined
+  readonly journal: Journal | undefined
+  readonly wal: WalContent | undefined
+  /** How many of the WAL's transactions the log already accounts for. */
+  readonly walInLog: number
+  /** The same, as the plan wants it. */
+  readonly facts: RecoveryFacts
+}
+
+/** What to look at, and where. */
+export interface Scene {
+  readonly files: Files
+  /** The backing directory, and the database's file below it. */
+  readonly root: string
+  readonly path: string
+  readonly logDir: string
+  /** Larger databases are not read whole where the log tells what their pages should be. */
+  readonly wholeReadBytes: number
+}
+
+/** Changes nothing. Throws CorruptLogError. */
+export function inspectLeftovers(scene: Scene): Leftovers {
+  const { files, root, path, logDir } = scene
+  const inspect = <T>(suffix: string, use: (fd: number) => T): T | undefined =>
+    files.exists(path + suffix) ? withFile(files, path + suffix, fs.constants.O_RDONLY, use) : undefined
+
+  const file = inspect('', (fd) => {
+    const header = parseDatabaseHeader(readerOf(files, fd)(0, DATABASE_HEADER_SIZE))
+    return { sizeBytes: files.size(fd), valid: header !== undefined, identity: files.identity(fd) }
+  })
+  const rebuild = file === undefined || file.sizeBytes === 0
+  const stop = isDoubted(files, logDir) ? undefined : readCleanStop(files, logDir)
+  const isAsLeft = stop !== undefined && stop.file === file?.identity && stop.segment === identifySegment(files, logDir)
+  const log = files.exists(`${logDir}/base.json`)
+    ? inspectLog(files, logDir, rebuild ? toTXID(0) : undefined, isAsLeft)
+    : undefined
+  const journal = inspect('-journal', (fd) => parseJournal(readerOf(files, fd), files.size(fd)))
+  const wal = inspect('-wal', (fd) => scanWal(readerOf(files, fd), files.size(fd)))
+  const walInLog = countInLog(wal, log)
+  const facts: RecoveryFacts = {
+    log: log && {
+      synced: log.synced,
+      first: log.first,
+      last: log.last,
+      lastCommit: log.entries.at(-1)?.header.commit,
+      torn: log.torn !== undefined,
+    },
+    file: file && {
+      sizeBytes: file.sizeBytes,
+      valid: file.valid,
+      trust: log === undefined ? 'nothing' : judge(scene, log, file.sizeBytes, isAsLeft ? stop : undefined),
+    },
+    remains: ['-journal', '-wal', '-shm'].filter((suffix) => files.exists(path + suffix)),
+    journal: journal && {
+      pages: journal.records.length,
+      superJournal:
+        journal.superJournal === undefined ? 'none' : findSuperJournal(files, root, path, journal.superJournal),
+    },
+    wal: wal && { transactions: wal.transactions.length, afterLog: wal.transactions.length - walInLog },
+  }
+  return { log, journal, wal, walInLog, facts }
+}
+
+/** How much of the file need not be read. `stop`: what a clean stop said of a file and a log that nobody has touched since. */
+function judge(
+  { files, logDir, wholeReadBytes }: Scene,
+  { last, synced, torn }: LogState,
+  sizeBytes: number,
+  stop: CleanStop | undefined,
+): Trust {
+  const isLast = (position: Position) => position.txid === last.txid && position.checksum === last.checksum
+  if (stop !== undefined && torn === undefined && isLast(synced) && isLast(stop.position)) return 'file'
+  if (isDoubted(files, logDir)) return 'nothing'
+  return sizeBytes > wholeReadBytes && knowsPageChecksums(files, logDir, last.txid) ? 'log' : 'nothing'
+}
+
+/**
+ * The log says of each transaction where it lay in the WAL. A WAL whose salts the log does not know is younger than the log's last
+ * record; one whose last known transaction is not the log's last is older, and all of it is in the log.
+ */
+function countInLog(wal: WalContent | undefined, log: LogState | undefined): number {
+  if (wal === undefined || log === undefined) return 0
+  const { salt1, salt2 } = wal.header
+  const known = log.entries.findLastIndex(({ header }) => header.walSalt1 === salt1 && header.walSalt2 === salt2)
+  if (known < 0) return 0
+  if (known < log.entries.length - 1) return wal.transactions.length
+  const { walOffset, walSize } = (log.entries[known] as LocatedEntry).header
+  return wal.transactions.filter(({ end }) => end <= walOffset + walSize).length
+}
+
+/** A super-journal lies beside one of the databases it names, under the path by which the application saw it: its last part is unique. */
+function findSuperJournal(files: Files, root: string, databasePath: string, name: string): 'present' | 'gone' {
+  const base = name.slice(name.lastIndexOf('/') + 1)
+  if (files.exists(`${parentOf(databasePath)}/${base}`)) return 'present'
+  const everything = fs.readdirSync(root, { recursive: true, withFileTypes: true })
+  return everything.some((entry) => entry.name === base) ? 'present' : 'gone'
+}

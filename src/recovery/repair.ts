@@ -1,0 +1,108 @@
+/** Changes of a database's file that recovery makes: none of them is SQLite's, so none may run while a file is open on the mount. */
+
+import fs from 'node:fs'
+import { inspectLog } from '../log/open.ts'
+import type { LocatedEntry, LogState } from '../log/open.ts'
+import { readPages } from '../log/scan.ts'
+import type { Journal } from '../sqlite/journal.ts'
+import type { WalContent } from '../sqlite/wal-scan.ts'
+import { pageChecksum } from '../ltx/format/checksum.ts'
+import type { Pgno } from '../ltx/format/types.ts'
+import { lockPgno } from '../ltx/format/types.ts'
+import type { Files } from '../util/files.ts'
+import { makeDurableDirectory, parentOf, readerOf, withFile } from '../util/files.ts'
+
+const { O_RDONLY, O_RDWR, O_CREAT } = fs.constants
+const CHUNK_SIZE = 1 << 20
+
+/** Gives every page that the journal holds its old content, and the file its old size. */
+export function rollBackJournal(files: Files, path: string, journal: Journal): void {
+  const { pageSize, initialSizePages } = journal
+  withFile(files, path, O_RDWR, (fd) => {
+    withFile(files, `${path}-journal`, O_RDONLY, (journalFd) => {
+      const read = readerOf(files, journalFd)
+      for (const { pgno, dataOffset } of journal.records) {
+        if (pgno > initialSizePages) continue
+        files.write(fd, read(dataOffset, pageSize), 0, pageSize, (pgno - 1) * pageSize)
+      }
+    })
+    files.truncate(fd, initialSizePages * pageSize)
+  })
+}
+
+/** Applies transactions of the log in order, creating the file if there is none. */
+export function replayLog(files: Files, path: string, entries: readonly LocatedEntry[]): void {
+  makeDurableDirectory(files, parentOf(path))
+  withFile(files, path, O_RDWR | O_CREAT, (fd) => {
+    for (const entry of entries) {
+      const { pageSize, commit } = entry.header
+      withFile(files, entry.segment, O_RDONLY, (segment) =>
+        readPages(files, segment, entry, (pgno, page) => files.write(fd, page, 0, pageSize, (pgno - 1) * pageSize)),
+      )
+      files.truncate(fd, commit * pageSize)
+    }
+  })
+}
+
+/**
+ * Takes from the log what rolling back `journal` may have damaged, the newest version of each page as far as the log still has one.
+ * Where the journal's end is not synced (synchronous NORMAL) a power loss can bring an old journal back, or a mixture of two, which its
+ * weak checksums do not show: then pages were rolled back that no transaction to be replayed has changed since.
+ */
+export function restorePages(files: Files, path: string, log: LogState, journal: Journal): void {
+  const rolledBack = new Set(journal.records.map(({ pgno }) => pgno))
+  const { entries } = inspectLog(files, log.dir, log.first)
+  const pageSize = entries.at(-1)?.header.pageSize
+  withFile(files, path, O_RDWR, (fd) => {
+    for (const entry of entries) {
+      if (entry.header.pageSize !== pageSize) continue
+      withFile(files, entry.segment, O_RDONLY, (segment) =>
+        readPages(files, segment, entry, (pgno, page) => {
+          const damaged = rolledBack.has(pgno) || pgno > journal.initialSizePages
+          if (damaged) files.write(fd, page, 0, pageSize, (pgno - 1) * pageSize)
+        }),
+      )
+    }
+  })
+}
+
+/** Brings the WAL's content into the file as a checkpoint would. */
+export function foldWal(files: Files, path: string, wal: WalContent): void {
+  const { pageSize } = wal.header
+  withFile(files, path, O_RDWR, (fd) => {
+    withFile(files, `${path}-wal`, O_RDONLY, (walFd) => {
+      const read = readerOf(files, walFd)
+      for (const { commit, pages } of wal.transactions) {
+        for (const [pgno, at] of pages) files.write(fd, read(at, pageSize), 0, pageSize, (pgno - 1) * pageSize)
+        files.truncate(fd, commit * pageSize)
+      }
+    })
+  })
+}
+
+/** The checksum of each page 1 … `commit`; 0 for the lock page. */
+export function checksumPages(files: Files, fd: number, commit: number, pageSize: number): BigUint64Array {
+  const checksums = new BigUint64Array(commit)
+  const lock = lockPgno(pageSize)
+  const perChunk = CHUNK_SIZE / pageSize
+  const chunk = new Uint8Array(CHUNK_SIZE)
+  for (let first = 1; first <= commit; first += perChunk) {
+    const count = Math.min(perChunk, commit - first + 1)
+    const n = files.read(fd, chunk, 0, count * pageSize, (first - 1) * pageSize)
+    chunk.fill(0, n)
+    for (let i = 0; i < count; i++) {
+      const pgno = first + i
+      if (pgno !== lock) checksums[pgno - 1] = pageChecksum(pgno, chunk.subarray(i * pageSize, (i + 1) * pageSize))
+    }
+  }
+  return checksums
+}
+
+/** A function that reads whole pages; zeros beyond the end of the file. */
+export function pageReader(files: Files, fd: number, pageSize: number): (pgno: Pgno) => Uint8Array {
+  return (pgno) => {
+    const page = new Uint8Array(pageSize)
+    files.read(fd, page, 0, pageSize, (pgno - 1) * pageSize)
+    return page
+  }
+}

@@ -1,0 +1,158 @@
+import fs from 'node:fs'
+import { dirname } from 'node:path'
+import type { Announcement } from '../../capture/announcements.ts'
+import { HEADER_SIZE, unmarshalHeader } from '../../ltx/format/header.ts'
+import { EMPTY_CHECKSUM, parseChecksum, parsePosition, type Position } from '../../ltx/format/types.ts'
+import { Applier } from '../../apply/applier.ts'
+import { LogPositions } from './log-positions.ts'
+import type { ToClient } from './messages.ts'
+import { bytesInMemory, bytesOfFile, type LtxBytes } from '../../apply/transaction.ts'
+import { errorCode } from '../../util/errors.ts'
+
+type Advance = Extract<ToClient, { type: 'advance' }>
+
+/** One database of a replica: before each write the data plane hears what must come out of it. */
+export class ClientDatabase {
+  readonly #name: string
+  readonly #path: string
+  readonly #announce: (...announcements: readonly Announcement[]) => void
+  #positions: readonly Position[] = []
+  #applier: Applier | undefined
+  #givenIn: 'wal' | 'rollback' | undefined
+
+  /** `announce`: at once, and in order. */
+  constructor(name: string, path: string, announce: (...announcements: readonly Announcement[]) => void) {
+    this.#name = name
+    this.#path = path
+    this.#announce = announce
+  }
+
+  /** Where the database is; undefined where nothing tells. Throws ApplyBlockedError, NotDatabaseError. */
+  open(positions: readonly Position[]): Position | undefined {
+    this.close()
+    this.#announce({ op: 'take-up', database: this.#name })
+    this.#positions = positions
+    // A database with a history and without a file was dropped.
+    if (!fs.existsSync(this.#path)) return positions[0]
+    const { position } = this.#open()
+    return position.txid > 0n ? position : undefined
+  }
+
+  /** Throws what Applier.apply does. */
+  apply(bytes: LtxBytes, head: Uint8Array): Position {
+    const { maxTXID, commit } = unmarshalHeader(head)
+    const expect = (position: Position) => this.#announce(this.#expectation(position, head))
+    if (commit === 0) {
+      const position = { txid: maxTXID, checksum: EMPTY_CHECKSUM }
+      expect(position)
+      this.#remove()
+      this.#positions = [position]
+      return position
+    }
+    const applier = this.#applier ?? this.#open()
+    const { pages, applied, position } = applier.apply(bytes, { before: expect })
+    if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
+    this.#giveToOwner(applier)
+    return position
+  }
+
+  /**
+   * As many of these transactions, which came one after the other, as go in one write; at least the first. Returns how many. Throws what
+   * Applier.apply does, and only because of the first.
+   */
+  applyAll(bodies: readonly [Uint8Array, ...Uint8Array[]]): { readonly count: number; readonly position: Position } {
+    const [first] = bodies
+    if (bodies.length === 1 || unmarshalHeader(first).commit === 0) {
+      return { count: 1, position: this.apply(bytesInMemory(first), first) }
+    }
+    const applier = this.#applier ?? this.#open()
+    const [firstBytes, ...rest] = bodies.map(bytesInMemory)
+    const { count, pages, applied, position } = applier.applyAll([firstBytes as LtxBytes, ...rest], (positions) => {
+      this.#announce(...positions.map((at, i) => this.#expectation(at, bodies[i] as Uint8Array)))
+    })
+    if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
+    this.#giveToOwner(applier)
+    return { count, position }
+  }
+
+  /** Throws what Applier.apply and Applier.replace do. */
+  advance({ file, whole, position: text, preApplyChecksum, timestampMs }: Advance): Position {
+    const bytes = bytesOfFile(file)
+    const { nodeId } = unmarshalHeader(headOf(file))
+    const applier = this.#applier ?? this.#open()
+    const replaces = {
+      preApplyChecksum: preApplyChecksum === undefined ? 0n : parseChecksum(preApplyChecksum),
+    } as const
+    const before = (position: Position) => {
+      const expectation = { position, timestampMs, nodeId, replaces }
+      this.#announce({ op: 'take-up', database: this.#name }, { op: 'expect', database: this.#name, expectation })
+    }
+    const expected = text === undefined ? undefined : parsePosition(text)
+    const { position } =
+      whole && expected !== undefined
+        ? applier.replace(bytes, expected, { before })
+        : applier.apply(bytes, { before, postApplyChecksum: expected?.checksum })
+    this.#giveToOwner(applier)
+    return position
+  }
+
+  #expectation(position: Position, head: Uint8Array): Announcement {
+    const { timestampMs, nodeId } = unmarshalHeader(head)
+    return { op: 'expect', database: this.#name, expectation: { position, timestampMs, nodeId } }
+  }
+
+  discard(): void {
+    this.#announce({ op: 'discard', database: this.#name })
+    this.#remove()
+  }
+
+  close(): void {
+    const applier = this.#applier
+    this.#applier = undefined
+    applier?.close()
+  }
+
+  #open(): Applier {
+    fs.mkdirSync(dirname(this.#path), { recursive: true })
+    this.#applier = Applier.open(this.#path, { positions: new LogPositions(this.#positions), acceptUnknown: true })
+    this.#givenIn = undefined
+    this.#giveToOwner(this.#applier)
+    return this.#applier
+  }
+
+  /** Whatever this process has made since the last time: an application may run as another user. */
+  #giveToOwner({ journalMode }: Applier): void {
+    if (this.#givenIn !== journalMode) giveToOwner(this.#path)
+    this.#givenIn = journalMode
+  }
+
+  /** Readers that have it open go on with what they have. */
+  #remove(): void {
+    this.close()
+    for (const suffix of ['', '-wal', '-journal', '-shm']) fs.rmSync(this.#path + suffix, { force: true })
+  }
+}
+
+/** The header of an LTX file. */
+export function headOf(path: string): Uint8Array {
+  const head = new Uint8Array(HEADER_SIZE)
+  const fd = fs.openSync(path, 'r')
+  try {
+    return head.subarray(0, fs.readSync(fd, head, 0, HEADER_SIZE, 0))
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+/** To whoever owns the directory. */
+function giveToOwner(path: string): void {
+  const { uid, gid } = fs.statSync(dirname(path))
+  for (const suffix of ['', '-wal', '-shm']) {
+    try {
+      const own = fs.statSync(path + suffix)
+      if (own.uid !== uid || own.gid !== gid) fs.chownSync(path + suffix, uid, gid)
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'EPERM') throw error
+    }
+  }
+}

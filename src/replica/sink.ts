@@ -1,0 +1,123 @@
+import type { DataDirectory } from '../data/directory.ts'
+import type { DataPlane } from '../dataplane/dataplane.ts'
+import { keepRefused } from '../data/diverged.ts'
+import type { ReplicaDatabases } from './databases.ts'
+import type { Spool } from '../data/spool.ts'
+import { formatChecksum, formatPosition } from '../ltx/format/types.ts'
+import type { Position } from '../ltx/format/types.ts'
+import type { NodeAddress } from '../stream/address.ts'
+import type { SnapshotHeader, StreamSink } from '../stream/replica/sink.ts'
+import { errorCode, errorMessage } from '../util/errors.ts'
+import type { Logger } from '../util/log.ts'
+
+export interface ReplicaSinkOptions {
+  readonly self: NodeAddress
+  readonly data: DataDirectory
+  readonly plane: DataPlane
+  readonly databases: ReplicaDatabases
+  readonly spool: Spool
+  readonly logger: Logger
+  readonly caughtUp: () => void
+  readonly alive: (lagMs: number) => void
+  /** A database has been replaced by a snapshot. */
+  readonly healed: (database: string) => void
+}
+
+const MAX_HISTORY = 4096
+
+/** Where the primary's stream ends: everything goes through the local client. */
+export class ReplicaSink implements StreamSink {
+  readonly self: NodeAddress
+  readonly #options: ReplicaSinkOptions
+  /** What this node had alone of these is kept already: since then they take only what the primary sends. */
+  readonly #setAside = new Set<string>()
+
+  constructor(options: ReplicaSinkOptions) {
+    this.#options = options
+    this.self = options.self
+  }
+
+  clusterId(): string | undefined {
+    return this.#options.data.clusterId()
+  }
+
+  adoptCluster(id: string): void {
+    this.#options.data.joinCluster(id)
+  }
+
+  term(): bigint {
+    return this.#options.data.term()
+  }
+
+  positions(): ReadonlyMap<string, Position> {
+    const positions = new Map<string, Position>()
+    for (const { name, refusal, state } of this.#options.plane.databases.values()) {
+      const { position } = state()
+      if (refusal === undefined && position.txid > 0n) positions.set(name, position)
+    }
+    return positions
+  }
+
+  history(name: string): Promise<readonly Position[]> {
+    return this.#options.databases.positions(name, MAX_HISTORY)
+  }
+
+  async transaction(name: string, bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
+    const { databases, spool } = this.#options
+    const database = await databases.get(name)
+    await database.apply(bytes instanceof Uint8Array ? bytes : await spool.take(bytes))
+  }
+
+  async snapshot(name: string, header: SnapshotHeader, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+    const { data, databases, spool, logger, healed } = this.#options
+    const { position, preApplyChecksum, timestampMs, reason, diverged, fork } = header
+    const { file } = await spool.take(bytes)
+    logger.warn({ database: name, position: formatPosition(position), reason }, 'taking a snapshot from the primary')
+    if (diverged || (fork === undefined && this.#mayHaveOwn(name))) {
+      await databases.setAside(name, reason, fork)
+      this.#setAside.add(name)
+    }
+    const database = await databases.get(name)
+    await database.idle()
+    if (database.uncaptured) await database.discard()
+    const order = {
+      ...{ file, whole: true, position: formatPosition(position), timestampMs },
+      ...(preApplyChecksum !== 0n && { preApplyChecksum: formatChecksum(preApplyChecksum) }),
+    }
+    try {
+      await database.advance(order)
+    } catch (error) {
+      if (errorCode(error) !== 'APPLY_NOT_DATABASE') throw error
+      // A plain file of this node has the name of a database of the primary's.
+      const kept = keepRefused(data, name, errorMessage(error))
+      logger.warn({ database: name, kept }, 'a file in the way of a database was set aside')
+      await database.discard()
+      await database.advance(order)
+    }
+    healed(name)
+  }
+
+  async unknown(name: string): Promise<void> {
+    const { databases, plane } = this.#options
+    const known = plane.databases.get(name)
+    const database = await databases.get(name)
+    await database.idle()
+    if (known?.state().tracked === true) await databases.setAside(name, 'the primary has no such database', undefined)
+    await database.discard()
+  }
+
+  caughtUp(): void {
+    void this.#options.databases.idle().then(() => this.#options.caughtUp())
+  }
+
+  alive(lagMs: number): void {
+    this.#options.alive(lagMs)
+  }
+
+  /** What is here may hold transactions that nobody else has: those of a node that never led all came from elsewhere. */
+  #mayHaveOwn(name: string): boolean {
+    const { data, plane } = this.#options
+    const tracked = plane.databases.get(name)?.state().tracked === true
+    return tracked && data.ledTerm() > 0n && !this.#setAside.has(name)
+  }
+}

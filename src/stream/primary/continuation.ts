@@ -1,0 +1,81 @@
+/** What continues a replica's database, found in the log. */
+
+import { CorruptLogError, LogGapError } from '../../log/errors.ts'
+import type { LogView } from '../../log/view.ts'
+import { LTXError } from '../../ltx/format/errors.ts'
+import { EMPTY_CHECKSUM, formatPosition, formatTXID, nextTXID } from '../../ltx/format/types.ts'
+import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
+import { errorCode } from '../../util/errors.ts'
+
+export type Continuation =
+  | { readonly kind: 'nothing' }
+  /** There is no such database here: none yet, or no longer. */
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'transactions' }
+  | { readonly kind: 'snapshot'; readonly reason: string }
+  /** What the replica has is not in the log's history. */
+  | { readonly kind: 'differs'; readonly reason: string }
+
+export function samePosition(a: Position, b: Position): boolean {
+  return a.txid === b.txid && a.checksum === b.checksum
+}
+
+/** A database without pages: dropped, or not begun. */
+export function isGone({ txid, checksum }: Position): boolean {
+  return txid === 0n || checksum === EMPTY_CHECKSUM
+}
+
+/** `at`: what the replica has; `here`: the log's position, durable. */
+export async function continuation(log: LogView, at: Position | undefined, here: Position): Promise<Continuation> {
+  if (at === undefined || at.txid === 0n) {
+    return isGone(here) ? { kind: 'nothing' } : { kind: 'snapshot', reason: 'the replica has none of it' }
+  }
+  if (samePosition(at, here)) return { kind: 'nothing' }
+  if (here.txid === 0n) return { kind: 'gone' }
+  const positions = `the replica is at ${formatPosition(at)}, the primary at ${formatPosition(here)}`
+  if (at.txid > here.txid) return { kind: 'differs', reason: `the replica is ahead: ${positions}` }
+  if (at.txid === here.txid) return { kind: 'differs', reason: `the checksums differ: ${positions}` }
+  const before = await checksumAt(log, at.txid)
+  if (before === at.checksum) return { kind: 'transactions' }
+  if (before === undefined) {
+    return isGone(here)
+      ? { kind: 'gone' }
+      : { kind: 'snapshot', reason: `the log no longer holds what follows ${formatTXID(at.txid)}` }
+  }
+  return { kind: 'differs', reason: `the checksums at ${formatTXID(at.txid)} differ: ${positions}` }
+}
+
+/** The checksum after a transaction before the newest; undefined where the log no longer tells. */
+async function checksumAt(log: LogView, txid: TXID): Promise<Checksum | 0n | undefined> {
+  const next = nextTXID(txid)
+  const first = await log.first()
+  if (first === undefined || first > next) return undefined
+  for await (const { header } of log.records(next, next)) return header.preApplyChecksum
+  return undefined
+}
+
+/** The newest transaction that both the log and a replica's history have, with the same checksum after it. */
+export async function findFork(log: LogView, here: Position, history: readonly Position[]): Promise<TXID | undefined> {
+  const theirs = new Map(history.map(({ txid, checksum }) => [txid, checksum]))
+  theirs.delete(0n as TXID)
+  const first = await log.first()
+  let fork = theirs.get(here.txid) === here.checksum ? here.txid : undefined
+  if (first === undefined || theirs.size === 0 || fork !== undefined) return fork
+  const known = [...theirs.keys()]
+  const oldest = known.reduce((a, b) => (b < a ? b : a))
+  const newest = known.reduce((a, b) => (b > a ? b : a))
+  const from = oldest < first ? first : oldest
+  const to = newest < here.txid ? newest : here.txid
+  for await (const { header, postApplyChecksum } of log.records(from, to)) {
+    const before = (header.minTXID - 1n) as TXID
+    if (theirs.has(before) && theirs.get(before) === header.preApplyChecksum) fork = before
+    if (theirs.get(header.maxTXID) === postApplyChecksum) fork = header.maxTXID
+  }
+  return fork
+}
+
+/** Whether a log failed in a way that retention, or a log put in its place, explains: what is there now may be read anew. */
+export function isLogMoved(error: unknown): boolean {
+  if (error instanceof LogGapError || error instanceof CorruptLogError || error instanceof LTXError) return true
+  return errorCode(error) === 'ENOENT'
+}

@@ -1,0 +1,265 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { SnapshotError } from '../../backup/history/errors.ts'
+import type { LogView } from '../../log/view.ts'
+import { formatPosition, formatTXID } from '../../ltx/format/types.ts'
+import type { Position, TXID } from '../../ltx/format/types.ts'
+import { errorMessage } from '../../util/errors.ts'
+import type { Logger } from '../../util/log.ts'
+import { continuation, findFork, isGone, isLogMoved, samePosition } from './continuation.ts'
+import type { Flow } from '../wire/flow.ts'
+import type { PrimaryMessage } from '../wire/messages.ts'
+import { RestartRequested, sendSnapshot, sendTransactions } from './sending.ts'
+import type { SentPositions } from './sent.ts'
+import { Signal } from '../wire/signal.ts'
+import type { StreamedDatabase } from './source.ts'
+
+/** What a feed needs of its connection. */
+export interface FeedHost {
+  readonly flow: Flow
+  readonly logger: Logger
+  readonly temporaryParent: string
+  /** Aborted when the connection ends; feeds are woken then. */
+  readonly signal: AbortSignal
+  database(name: string): StreamedDatabase | undefined
+  /** I4: makes the log durable up to where it is now. */
+  sync(log: LogView): Promise<Position>
+  /** Waits for room. Throws once the stream has ended, or this node no longer leads. */
+  send(message: PrimaryMessage, body?: Uint8Array): Promise<void>
+  sendFrames(frames: readonly Buffer[]): Promise<void>
+  /** Bounds what is read ahead of the connection. */
+  readonly batches: <T>(work: () => Promise<T>) => Promise<T>
+  /** Bounds the bodies that are sent side by side. */
+  readonly bodies: <T>(work: () => Promise<T>) => Promise<T>
+  /** Something about this feed changed that others wait for. */
+  moved(): void
+}
+
+const FIRST_RETRY_MS = 50
+const MAX_RETRY_MS = 5_000
+
+export interface Restart {
+  readonly number: number
+  readonly position: Position | undefined
+  readonly reason: string
+}
+
+/** One database on its way to one replica: looks what comes next, sends it, waits for more. */
+export class Feed {
+  readonly name: string
+  readonly sent: SentPositions
+  readonly #host: FeedHost
+  readonly #signal = new Signal()
+  /** Where the replica will be once all that was sent has arrived. */
+  #at: Position | undefined
+  /** `#at` was found in the log. */
+  #verified = false
+  #snapshotReason: string | undefined
+  #restart: Restart | undefined
+  #history: readonly Position[] | undefined
+  #historyAsked = false
+  #failures = 0
+  /** What there was when the stream began, until it has been sent. */
+  #target: Position | undefined
+
+  constructor(name: string, at: Position | undefined, sent: SentPositions, host: FeedHost) {
+    this.name = name
+    this.sent = sent
+    this.#at = at
+    this.#host = host
+    this.#target = host.database(name)?.log.position()
+  }
+
+  get at(): Position | undefined {
+    return this.#at
+  }
+
+  /** Everything that was there when the stream began has been sent. */
+  get caughtUp(): boolean {
+    return this.#target === undefined
+  }
+
+  /** The replica has acknowledged `target`, or there is nothing of it to have. */
+  covers(target: Position): boolean {
+    if (isGone(target) && this.#verified && this.#at === undefined) return true
+    const { acknowledged } = this.sent
+    if (acknowledged === undefined) return false
+    return acknowledged.txid > target.txid || samePosition(acknowledged, target)
+  }
+
+  /** Wakes it when the log is no longer where this feed is. */
+  look(position: Position): void {
+    if (this.#at === undefined ? !isGone(position) : !samePosition(this.#at, position)) this.#signal.wake()
+  }
+
+  wake(): void {
+    this.#signal.wake()
+  }
+
+  /** The replica begins anew. */
+  restart(restart: Restart): void {
+    this.#restart = restart
+    this.#signal.wake()
+  }
+
+  giveHistory(history: readonly Position[]): void {
+    if (!this.#historyAsked) return
+    this.#history = history
+    this.#signal.wake()
+  }
+
+  /** Until the connection ends. Rejects when it cannot go on at all. */
+  async run(): Promise<void> {
+    while (!this.#host.signal.aborted) {
+      const woken = this.#signal.next
+      if (!(await this.#tryStep())) await woken
+    }
+  }
+
+  async #tryStep(): Promise<boolean> {
+    try {
+      const progress = await this.#step()
+      this.#failures = 0
+      return progress
+    } catch (error) {
+      if (this.#host.signal.aborted) return false
+      if (error instanceof RestartRequested) return true
+      if (!isLogMoved(error) && !(error instanceof SnapshotError)) throw error
+      await this.#recover(error)
+      return true
+    }
+  }
+
+  /** First look again; what then still cannot be read is replaced by a snapshot. */
+  async #recover(error: unknown): Promise<void> {
+    const { logger, signal } = this.#host
+    this.#verified = false
+    this.#failures++
+    logger.debug({ db: this.name, err: error, failures: this.#failures }, 'cannot go on streaming from here')
+    if (this.#failures === 1) return
+    if (!(error instanceof SnapshotError)) this.#snapshotReason ??= `the log cannot be read: ${errorMessage(error)}`
+    if (this.#failures === 5) logger.warn({ db: this.name, err: error }, 'a database cannot be streamed; trying on')
+    const waitMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.#failures - 2))
+    await sleep(waitMs, undefined, { signal }).catch(() => undefined)
+  }
+
+  async #step(): Promise<boolean> {
+    await this.#beginAnew()
+    const database = this.#host.database(this.name)
+    if (database === undefined) return this.#tellGone()
+    const position = database.log.position()
+    if (this.#verified && this.#at !== undefined && samePosition(this.#at, position)) return this.#settle()
+    const here = await this.#host.sync(database.log)
+    if (this.#snapshotReason !== undefined) return this.#snapshot(database, { reason: this.#snapshotReason })
+    if (this.#verified && this.#at !== undefined && this.#at.txid < here.txid) return this.#transactions(database, here)
+    return this.#continue(database, here)
+  }
+
+  async #beginAnew(): Promise<void> {
+    const restart = this.#restart
+    if (restart === undefined) return
+    this.#restart = undefined
+    this.#at = restart.position
+    this.#verified = false
+    this.#historyAsked = false
+    this.#history = undefined
+    this.#snapshotReason = restart.position === undefined ? `the replica asks for it: ${restart.reason}` : undefined
+    this.sent.begin(undefined)
+    await this.#host.send({ type: 'restarted', database: this.name, number: restart.number })
+  }
+
+  async #continue(database: StreamedDatabase, here: Position): Promise<boolean> {
+    const next = await continuation(database.log, this.#at, here)
+    switch (next.kind) {
+      case 'nothing':
+      case 'transactions':
+        this.#verified = true
+        this.sent.begin(this.#at)
+        this.#host.moved()
+        return next.kind === 'transactions' ? true : this.#settle()
+      case 'gone':
+        return this.#tellGone()
+      case 'snapshot':
+        return this.#snapshot(database, { reason: next.reason })
+      case 'differs':
+        return this.#differs(database, here, next.reason)
+    }
+  }
+
+  async #differs(database: StreamedDatabase, here: Position, reason: string): Promise<boolean> {
+    if (this.#history === undefined) {
+      if (!this.#historyAsked) await this.#host.send({ type: 'history-wanted', database: this.name })
+      this.#historyAsked = true
+      return false
+    }
+    const fork = await findFork(database.log, here, this.#history)
+    const parted = fork === undefined ? 'no common transaction is known' : `they part after ${formatTXID(fork)}`
+    this.#host.logger.warn({ db: this.name }, `a replica has another history: ${reason}; ${parted}`)
+    if (isGone(here)) return this.#tellGone()
+    return this.#snapshot(database, { reason: `${reason}; ${parted}`, fork, diverged: true })
+  }
+
+  /** There is no such database here: the replica's, if it has one, is none of the cluster's. */
+  async #tellGone(): Promise<boolean> {
+    if (this.#at !== undefined && this.#at.txid > 0n) {
+      await this.#host.send({ type: 'unknown', database: this.name })
+      this.#at = undefined
+      this.sent.begin(undefined)
+    }
+    this.#snapshotReason = undefined
+    this.#verified = true
+    return this.#settle()
+  }
+
+  async #transactions(database: StreamedDatabase, here: Position): Promise<boolean> {
+    if (this.#host.flow.roomToBegin(this.name) <= 0) return false
+    const at = await sendTransactions(database, this.#at as Position, here, this.#host, {
+      interrupted: () => this.#restart !== undefined,
+      sending: (position) => this.sent.add(position),
+      sent: (position) => {
+        this.#at = position
+      },
+    })
+    if (at === 'other history') this.#verified = false
+    this.#settleAt(this.#at)
+    return true
+  }
+
+  async #snapshot(
+    database: StreamedDatabase,
+    why: { readonly reason: string; readonly fork?: TXID | undefined; readonly diverged?: boolean },
+  ): Promise<boolean> {
+    if (this.#host.flow.roomToBegin(this.name) <= 0) return false
+    this.#host.logger.info({ db: this.name, reason: why.reason }, 'sending a snapshot to a replica')
+    const position = await sendSnapshot(database, this.#host, {
+      reason: why.reason,
+      fork: why.fork,
+      diverged: why.diverged ?? false,
+      interrupted: () => this.#restart !== undefined,
+      sending: (at) => {
+        this.sent.begin(undefined)
+        this.sent.add(at)
+      },
+    })
+    this.#snapshotReason = undefined
+    this.#history = undefined
+    this.#historyAsked = false
+    if (position === undefined) return this.#tellGone()
+    this.#host.logger.debug({ db: this.name, position: formatPosition(position) }, 'snapshot sent')
+    this.#at = position
+    this.#verified = true
+    this.#settleAt(position)
+    return true
+  }
+
+  #settleAt(at: Position | undefined): void {
+    if (this.#target !== undefined && at !== undefined && at.txid >= this.#target.txid) this.#settle()
+  }
+
+  #settle(): false {
+    if (this.#target !== undefined) {
+      this.#target = undefined
+      this.#host.moved()
+    }
+    return false
+  }
+}

@@ -1,0 +1,37 @@
+import type { Position } from '../../ltx/format/types.ts'
+import type { ReplicaStream } from './replica-stream.ts'
+
+/** A replica, as its primary knows it. */
+export interface ReplicaStatus {
+  readonly nodeId: string
+  readonly hostname: string
+  readonly url: string
+  readonly connectedAtMs: number
+  /** Acknowledged: applied there. A database that it has nothing of, or not of this history, is absent. */
+  readonly positions: ReadonlyMap<string, Position>
+  /** Transactions that it has not acknowledged, over all databases. */
+  readonly behind: number
+  /** Sent, and not taken by the replica's sink yet: bounded, however slow it is. */
+  readonly unconsumedBytes: number
+}
+
+export function replicaStatus(stream: ReplicaStream, here: ReadonlyMap<string, Position>): ReplicaStatus {
+  const positions = new Map<string, Position>()
+  let behind = 0n
+  for (const [name, target] of here) {
+    const feed = stream.feeds.get(name)
+    const at = feed?.sent.acknowledged
+    if (at !== undefined) positions.set(name, at)
+    if (feed?.covers(target) !== true) behind += target.txid - (at === undefined ? 0n : at.txid)
+  }
+  const { nodeId = '', hostname = '', url = '' } = stream.hello ?? {}
+  return {
+    nodeId,
+    hostname,
+    url,
+    connectedAtMs: stream.connectedAtMs,
+    positions,
+    behind: Number(behind),
+    unconsumedBytes: stream.unconsumedBytes,
+  }
+}

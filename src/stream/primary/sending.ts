@@ -1,0 +1,182 @@
+/** Log records and live databases as frames. */
+
+import { SnapshotError } from '../../backup/history/errors.ts'
+import { withLiveImage } from '../../image/live-image.ts'
+import type { LogRecord, LogView } from '../../log/view.ts'
+import { nextTXID } from '../../ltx/format/types.ts'
+import type { Position, TXID } from '../../ltx/format/types.ts'
+import { errorMessage } from '../../util/errors.ts'
+import type { FeedHost } from './feed.ts'
+import { ITEM_COST_BYTES } from '../wire/flow.ts'
+import { encodePrimaryMessage } from '../wire/messages.ts'
+import type { TransactionMessage } from '../wire/messages.ts'
+import type { StreamedDatabase } from './source.ts'
+
+/** What is read of a log before it is written: bounds memory for each feed at work, and how long others wait. */
+const BATCH_BYTES = 256 * 1024
+/** Transactions up to this size go in one frame. */
+const WHOLE_BYTES = 64 * 1024
+const CHUNK_BYTES = 128 * 1024
+
+/** The replica asked to begin anew while something was being sent. */
+export class RestartRequested extends Error {}
+
+export interface TransactionsProgress {
+  interrupted(): boolean
+  /** About to be written: from here on the replica may acknowledge it. */
+  sending(position: Position): void
+  /** Written, up to there. */
+  sent(position: Position): void
+}
+
+interface Batch {
+  readonly frames: Buffer[]
+  readonly positions: Position[]
+  costBytes: number
+  /** The next record, too large for a frame. */
+  large: LogRecord | undefined
+  otherHistory: boolean
+}
+
+/** Sends some of what follows `at`, up to `here`. */
+export async function sendTransactions(
+  { name, log }: StreamedDatabase,
+  at: Position,
+  here: Position,
+  host: FeedHost,
+  progress: TransactionsProgress,
+): Promise<'sent' | 'other history'> {
+  const batch = await host.batches(async () => {
+    const limit = Math.min(BATCH_BYTES, host.flow.roomToBegin(name))
+    const collected = await collect(name, log, at, here.txid, limit)
+    if (collected.frames.length > 0) {
+      host.flow.take(name, collected.costBytes)
+      for (const position of collected.positions) progress.sending(position)
+      await host.sendFrames(collected.frames)
+      progress.sent(collected.positions.at(-1))
+    }
+    return collected
+  })
+  const { large } = batch
+  if (large !== undefined) {
+    progress.sending(positionOf(large))
+    await host.bodies(() => sendLarge(name, large, host, progress))
+    progress.sent(positionOf(large))
+  }
+  return batch.otherHistory ? 'other history' : 'sent'
+}
+
+async function collect(name: string, log: LogView, at: Position, to: TXID, limit: number): Promise<Batch> {
+  const batch: Batch = { frames: [], positions: [], costBytes: 0, large: undefined, otherHistory: false }
+  let last = at
+  for await (const record of log.records(nextTXID(at.txid), to)) {
+    const { minTXID, preApplyChecksum } = record.header
+    if (minTXID !== nextTXID(last.txid) || preApplyChecksum !== last.checksum) {
+      batch.otherHistory = true
+      break
+    }
+    if (record.sizeBytes > WHOLE_BYTES) {
+      // What was collected goes first; the next turn begins with this one.
+      if (batch.frames.length === 0) batch.large = record
+      break
+    }
+    const body: Uint8Array[] = []
+    for await (const chunk of record.bytes()) body.push(chunk)
+    batch.frames.push(encodePrimaryMessage(messageOf(name, record), ...body))
+    batch.costBytes += record.sizeBytes + ITEM_COST_BYTES
+    last = positionOf(record)
+    batch.positions.push(last)
+    if (batch.costBytes >= limit) break
+  }
+  // A log that shows nothing of what it has published is another one by now.
+  if (batch.frames.length === 0 && batch.large === undefined) batch.otherHistory = true
+  return batch
+}
+
+async function sendLarge(
+  name: string,
+  record: LogRecord,
+  host: FeedHost,
+  progress: TransactionsProgress,
+): Promise<void> {
+  host.flow.take(name, ITEM_COST_BYTES)
+  await host.send(messageOf(name, record))
+  await sendBody(name, record.bytes(), host, progress)
+}
+
+export interface SnapshotRequest {
+  readonly reason: string
+  readonly fork: TXID | undefined
+  readonly diverged: boolean
+  interrupted(): boolean
+  sending(position: Position): void
+}
+
+/** Sends the database as it is now. Returns its position; undefined when there is no database. Throws SnapshotError. */
+export function sendSnapshot(
+  { name, log, filePath }: StreamedDatabase,
+  host: FeedHost,
+  request: SnapshotRequest,
+): Promise<Position | undefined> {
+  const { temporaryParent, signal } = host
+  const options = { temporaryParent, nowMs: Date.now(), checksums: true, signal }
+  return host.bodies(() =>
+    withLiveImage({ name, log, filePath }, options, async (image) => {
+      const { position, timestampMs, preApplyChecksum = 0n } = image
+      const { reason, diverged, fork = null } = request
+      const about = { position, timestampMs, preApplyChecksum, fork, diverged, reason }
+      host.flow.take(name, ITEM_COST_BYTES)
+      request.sending(position)
+      await host.send({ type: 'snapshot', database: name, ...about })
+      await sendBody(name, image.bytes(), host, request)
+      await host.send({ type: 'end-of-snapshot', database: name })
+      return position
+    }),
+  )
+}
+
+/** Chunk by chunk, as there is room. What cannot be finished is called off, so that the replica does not wait for it. */
+async function sendBody(
+  name: string,
+  bytes: AsyncIterable<Uint8Array>,
+  host: FeedHost,
+  progress: { interrupted(): boolean },
+): Promise<void> {
+  try {
+    for await (const piece of bytes) {
+      for (let at = 0; at < piece.length; at += CHUNK_BYTES) {
+        const chunk = piece.subarray(at, at + CHUNK_BYTES)
+        await roomFor(name, host, progress)
+        host.flow.take(name, chunk.length)
+        await host.send({ type: 'chunk', database: name }, chunk)
+      }
+    }
+  } catch (error) {
+    if (!host.signal.aborted) await host.send({ type: 'abort', database: name, reason: abortReason(error) })
+    throw error
+  }
+}
+
+async function roomFor(name: string, { flow, signal }: FeedHost, progress: { interrupted(): boolean }): Promise<void> {
+  for (;;) {
+    signal.throwIfAborted()
+    if (progress.interrupted()) throw new RestartRequested('begun anew')
+    const given = flow.given.next
+    if (flow.roomToContinue(name) > 0) return
+    await given
+  }
+}
+
+function abortReason(error: unknown): string {
+  if (error instanceof SnapshotError) return 'the copy changed under the snapshot'
+  return errorMessage(error).slice(0, 1000)
+}
+
+function messageOf(database: string, { header, postApplyChecksum, sizeBytes }: LogRecord): TransactionMessage {
+  const { maxTXID: txid, preApplyChecksum, timestampMs } = header
+  return { type: 'transaction', database, txid, preApplyChecksum, postApplyChecksum, timestampMs, sizeBytes }
+}
+
+function positionOf({ header, postApplyChecksum }: LogRecord): Position {
+  return { txid: header.maxTXID, checksum: postApplyChecksum }
+}

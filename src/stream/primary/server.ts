@@ -1,0 +1,155 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Position } from '../../ltx/format/types.ts'
+import { errorMessage } from '../../util/errors.ts'
+import type { Logger } from '../../util/log.ts'
+import { StreamRefusedError } from '../wire/errors.ts'
+import { GroupSync } from './group-sync.ts'
+import { HEARTBEAT_MS } from '../wire/messages.ts'
+import { answerError } from '../wire/refusal.ts'
+import { ReplicaStream } from './replica-stream.ts'
+import { replicaStatus } from './replica-status.ts'
+import type { ReplicaStatus } from './replica-status.ts'
+import { Signal } from '../wire/signal.ts'
+import type { StreamSource, StreamedDatabase } from './source.ts'
+
+export type { ReplicaStatus } from './replica-status.ts'
+export type { StreamSource, StreamedDatabase } from './source.ts'
+
+/** How long the end of a stream may take to reach its replica. */
+const CLOSE_MS = 1_000
+
+/** The primary's end of all streams. */
+export class StreamServer {
+  readonly #source: StreamSource
+  readonly #logger: Logger
+  readonly #syncs = new GroupSync()
+  readonly #streams = new Set<ReplicaStream>()
+  readonly #moved = new Signal()
+  #databases: ReadonlyMap<string, StreamedDatabase> = new Map()
+  #watching = false
+  #closed: string | undefined
+
+  constructor(source: StreamSource, logger: Logger) {
+    this.#source = source
+    this.#logger = logger
+  }
+
+  /** POST /stream: body and answer both go on for as long as the replica is connected. */
+  handle(request: IncomingMessage, response: ServerResponse): void {
+    const term = this.#source.term()
+    if (term === undefined || this.#closed !== undefined) {
+      request.resume()
+      answerError(response, this.#notPrimary(), this.#source.primary?.())
+      return
+    }
+    const stream = new ReplicaStream(
+      {
+        source: this.#source,
+        syncs: this.#syncs,
+        logger: this.#logger,
+        term,
+        databases: () => this.#databases,
+        welcomed: (welcomed) => this.#replace(welcomed),
+        moved: () => this.#moved.wake(),
+      },
+      request,
+      response,
+    )
+    this.#readDatabases()
+    this.#streams.add(stream)
+    const gone = () => {
+      this.#streams.delete(stream)
+      this.#moved.wake()
+    }
+    stream.run().then(gone, gone)
+    if (!this.#watching) void this.#watch()
+  }
+
+  /** Who streams from here. */
+  replicas(): readonly ReplicaStatus[] {
+    this.#readDatabases()
+    const positions = this.#positions()
+    return this.#welcomed().map((stream) => replicaStatus(stream, positions))
+  }
+
+  /** The first replica (or that one) to acknowledge everything that is committed as of now; undefined after the time-out. */
+  async caughtUp(timeoutMs: number, nodeId?: string): Promise<string | undefined> {
+    this.#readDatabases()
+    const targets = this.#positions()
+    const deadline = performance.now() + timeoutMs
+    for (;;) {
+      const moved = this.#moved.next
+      for (const stream of this.#welcomed()) {
+        const id = stream.hello?.nodeId
+        if ((nodeId === undefined || id === nodeId) && covers(stream, targets)) return id
+      }
+      const leftMs = deadline - performance.now()
+      if (leftMs <= 0) return undefined
+      await before(moved, leftMs)
+    }
+  }
+
+  /** Ends all streams, saying why; from now on every replica is turned away. */
+  async close(reason: string): Promise<void> {
+    this.#closed ??= reason
+    const streams = [...this.#streams]
+    for (const stream of streams) stream.end('CLOSED', reason)
+    await Promise.all(streams.map((stream) => stream.closed(CLOSE_MS)))
+  }
+
+  #notPrimary(): StreamRefusedError {
+    const why = this.#closed ?? 'it does not lead'
+    return new StreamRefusedError('NOT_PRIMARY', `this node (${this.#source.hostname}) is not the primary: ${why}`)
+  }
+
+  #welcomed(): ReplicaStream[] {
+    return [...this.#streams].filter((stream) => stream.hello !== undefined && !stream.ended)
+  }
+
+  /** A node has one stream: a second one means that it has given up the first. */
+  #replace(welcomed: ReplicaStream): void {
+    for (const stream of this.#streams) {
+      if (stream === welcomed || stream.hello?.nodeId !== welcomed.hello?.nodeId) continue
+      stream.end('REPLACED', 'the same node has connected again')
+    }
+  }
+
+  /** One wait for all streams: each publication is looked at once, by all of them, at once. */
+  async #watch(): Promise<void> {
+    this.#watching = true
+    while (this.#streams.size > 0) {
+      const seen = this.#source.changes()
+      try {
+        this.#readDatabases()
+        const positions = this.#positions()
+        for (const stream of this.#streams) stream.look(this.#databases, positions)
+      } catch (error) {
+        this.#logger.error({ err: error }, `streams were not told of a change: ${errorMessage(error)}`)
+      }
+      await this.#source.waitForChange(seen, HEARTBEAT_MS)
+    }
+    this.#watching = false
+  }
+
+  #readDatabases(): void {
+    this.#databases = new Map([...this.#source.databases()].map((database) => [database.name, database]))
+  }
+
+  #positions(): ReadonlyMap<string, Position> {
+    return new Map([...this.#databases].map(([name, { log }]) => [name, log.position()]))
+  }
+}
+
+function covers(stream: ReplicaStream, targets: ReadonlyMap<string, Position>): boolean {
+  for (const [name, target] of targets) {
+    if (target.txid > 0n && stream.feeds.get(name)?.covers(target) !== true) return false
+  }
+  return true
+}
+
+async function before(promise: Promise<void>, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeoutMs)))
+  await Promise.race([promise, late])
+  clearTimeout(timer)
+}

@@ -1,0 +1,26 @@
+import type { LogView } from '../../log/view.ts'
+import type { NodeAddress } from '../address.ts'
+
+/** What a primary streams. The node implements it. */
+export interface StreamSource {
+  readonly nodeId: string
+  readonly hostname: string
+  clusterId(): string
+  /** Undefined while this node does not lead. */
+  term(): bigint | undefined
+  /** Who leads instead, where that is known: for the answer to a replica that asks here. */
+  primary?(): NodeAddress | undefined
+  databases(): Iterable<StreamedDatabase>
+  /** A counter that grows with every publication, and a wait on it. */
+  changes(): number
+  waitForChange(seen: number, timeoutMs: number): Promise<void>
+  /** Room for snapshots on their way. */
+  readonly temporaryParent: string
+}
+
+export interface StreamedDatabase {
+  readonly name: string
+  readonly log: LogView
+  /** The database file itself, not through the mount. */
+  readonly filePath: string
+}

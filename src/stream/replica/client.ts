@@ -1,0 +1,188 @@
+import type { Position } from '../../ltx/format/types.ts'
+import { LtxdError, errorMessage } from '../../util/errors.ts'
+import type { Logger } from '../../util/log.ts'
+import type { NodeAddress } from '../address.ts'
+import { Backoff } from '../wire/backoff.ts'
+import { CatchUp } from './catch-up.ts'
+import { Lane } from './lane.ts'
+import { PrimaryStream } from './primary-stream.ts'
+import type { StreamSink } from './sink.ts'
+
+export type { SnapshotHeader, StreamSink, TransactionHeader } from './sink.ts'
+
+export interface StreamClientOptions {
+  readonly primary: NodeAddress
+  /** In which the primary is known to lead. */
+  readonly term: bigint
+  readonly sink: StreamSink
+  readonly logger: Logger
+  /** About how long to wait before the connection is tried again; the first times less, later more. */
+  readonly reconnectMs: number
+}
+
+export interface StreamClientStatus {
+  readonly connected: boolean
+  readonly lastError?: string
+  /** How old the newest transaction was when it arrived. */
+  readonly lagMs: number
+}
+
+/** The replica's end of the stream: connected to the primary for as long as it is started. */
+export class StreamClient {
+  readonly #options: StreamClientOptions
+  readonly #logger: Logger
+  readonly #lanes = new Map<string, Lane>()
+  readonly #stopped = new AbortController()
+  readonly #timers = new Set<NodeJS.Timeout>()
+  #running: Promise<void> | undefined
+  #stream: PrimaryStream | undefined
+  #term: bigint
+  #lastError: string | undefined
+  #lagMs = 0
+  #catchUp: CatchUp | undefined
+
+  constructor(options: StreamClientOptions) {
+    this.#options = options
+    this.#term = options.term
+    this.#logger = options.logger.child({ primary: options.primary.hostname })
+  }
+
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  /** The local state of a database does not allow to go on: what was received of it is forgotten, and the whole of it comes. */
+  requestSnapshot(database: string, reason: string): void {
+    this.#lane(database).restart(undefined, reason)
+  }
+
+  /** Transactions that were handed over are lost (their process died): they come again, from where the sink says the database is. */
+  resend(database: string, reason: string): void {
+    this.#lane(database).restart(this.#options.sink.positions().get(database), reason)
+  }
+
+  /** Applied up to here. */
+  acknowledge(database: string, position: Position): void {
+    this.#stream?.acknowledge(database, position)
+  }
+
+  status(): StreamClientStatus {
+    const lastError = this.#lastError
+    return {
+      connected: this.#stream?.connected === true,
+      lagMs: this.#lagMs,
+      ...(lastError !== undefined && { lastError }),
+    }
+  }
+
+  /** The sink is not called any more when this resolves. */
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    this.#stream?.close('this node no longer follows')
+    for (const timer of this.#timers) clearTimeout(timer)
+    await this.#running
+    await Promise.all([...this.#lanes.values()].map((lane) => lane.stop()))
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopped
+    const backoff = new Backoff(this.#options.reconnectMs)
+    while (!signal.aborted) {
+      const connectedMs = await this.#connectOnce()
+      // One that does not last is as good as none: two nodes with one id would push each other out for ever.
+      if (connectedMs > this.#options.reconnectMs) backoff.reset()
+      for (const lane of this.#lanes.values()) lane.abort('the connection to the primary was lost')
+      await Promise.all([backoff.wait(signal), ...[...this.#lanes.values()].map((lane) => lane.settled())])
+    }
+  }
+
+  /** Returns how long the connection lasted. */
+  async #connectOnce(): Promise<number> {
+    let connectedAtMs: number | undefined
+    const stream = new PrimaryStream({
+      sink: this.#options.sink,
+      url: this.#options.primary.url,
+      term: () => this.#highestTerm(),
+      lane: (name) => this.#lane(name),
+      lanes: () => this.#lanes.values(),
+      connected: ({ term, nodeId }) => {
+        connectedAtMs = performance.now()
+        this.#term = term
+        this.#lastError = undefined
+        this.#logger.info({ nodeId, term: term.toString() }, 'connected to the primary')
+      },
+      caughtUp: () => {
+        this.#catchUp = new CatchUp(this.#lanes.values())
+        this.#progressed()
+      },
+      arrived: (timestampMs) => this.#arrived(timestampMs),
+      alive: () => this.#options.sink.alive(this.#lagMs),
+    })
+    this.#stream = stream
+    this.#catchUp = undefined
+    try {
+      await stream.run()
+    } catch (error) {
+      this.#report(error, connectedAtMs !== undefined)
+    }
+    this.#stream = undefined
+    return connectedAtMs === undefined ? 0 : performance.now() - connectedAtMs
+  }
+
+  #lane(name: string): Lane {
+    const known = this.#lanes.get(name)
+    if (known !== undefined) return known
+    const lane = new Lane(name, {
+      sink: this.#options.sink,
+      logger: this.#logger,
+      restart: (wanting) => this.#restart(wanting),
+      progressed: () => this.#progressed(),
+    })
+    this.#lanes.set(name, lane)
+    this.#stream?.attach(lane)
+    return lane
+  }
+
+  #restart(lane: Lane): void {
+    if (this.#stopped.signal.aborted) return
+    const delayMs = lane.failureDelayMs()
+    if (delayMs === 0) {
+      this.#stream?.restart(lane)
+      return
+    }
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      this.#stream?.restart(lane)
+    }, delayMs)
+    this.#timers.add(timer)
+  }
+
+  #progressed(): void {
+    if (this.#catchUp?.reached() !== true) return
+    this.#catchUp = undefined
+    this.#options.sink.caughtUp()
+  }
+
+  #arrived(timestampMs: number): void {
+    this.#lagMs = Math.max(0, Date.now() - timestampMs)
+    this.#options.sink.alive(this.#lagMs)
+  }
+
+  /** I6: whoever has seen a term accepts none below it. */
+  #highestTerm(): bigint {
+    const known = this.#options.sink.term()
+    return known > this.#term ? known : this.#term
+  }
+
+  /** One line for each change: that the connection was lost, and each new reason why there is none. */
+  #report(error: unknown, wasConnected: boolean): void {
+    const message = errorMessage(error)
+    const news = wasConnected || message !== this.#lastError
+    this.#lastError = message
+    if (this.#stopped.signal.aborted) return
+    const what = wasConnected ? 'the stream from the primary was lost' : 'cannot stream from the primary'
+    if (!(error instanceof LtxdError)) this.#logger.error({ err: error }, what)
+    else if (news) this.#logger.warn({ reason: message }, `${what}; trying again`)
+    else this.#logger.debug({ reason: message }, what)
+  }
+}

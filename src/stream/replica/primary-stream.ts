@@ -1,0 +1,288 @@
+import { request, type ClientRequest, type IncomingMessage } from 'node:http'
+import type { Position } from '../../ltx/format/types.ts'
+import { errorMessage } from '../../util/errors.ts'
+import { StreamLostError, StreamProtocolError, StreamRefusedError } from '../wire/errors.ts'
+import { DATABASE_WINDOW_BYTES, Flow, ITEM_COST_BYTES } from '../wire/flow.ts'
+import { FrameWriter } from '../wire/frame-writer.ts'
+import { refusePrimary } from '../wire/hello.ts'
+import type { Lane } from './lane.ts'
+import {
+  CONTENT_TYPE,
+  HEARTBEAT_MS,
+  MAX_HISTORY,
+  PROTOCOL_VERSION,
+  encodeReplicaMessage,
+  parsePrimaryMessage,
+  positionMessages,
+} from '../wire/messages.ts'
+import type { PrimaryHello, PrimaryMessage } from '../wire/messages.ts'
+import { readRefusal } from '../wire/refusal.ts'
+import type { StreamSink } from './sink.ts'
+import { FrameParser } from '../wire/wire.ts'
+
+const TICK_MS = HEARTBEAT_MS / 2
+/**
+ * A primary from which nothing comes for three heartbeats is gone, or cut off. Counted in ticks of one's own, so that a process that was held up
+ * itself does not blame the other.
+ */
+const SILENT_TICKS = 6
+/** Consumed bytes that are worth a message of their own. */
+const CREDIT_BYTES = DATABASE_WINDOW_BYTES / 8
+
+/** What the client gives each of its connections. */
+export interface PrimaryStreamHost {
+  readonly sink: StreamSink
+  readonly url: string
+  /** The highest term seen. */
+  term(): bigint
+  /** The database's lane, made where there is none. */
+  lane(name: string): Lane
+  lanes(): Iterable<Lane>
+  connected(hello: PrimaryHello): void
+  caughtUp(): void
+  arrived(timestampMs: number): void
+  alive(): void
+}
+
+/** One connection to the primary, as its replica sees it. */
+export class PrimaryStream {
+  readonly #host: PrimaryStreamHost
+  readonly #flow = new Flow()
+  readonly #request: ClientRequest
+  readonly #writer: FrameWriter
+  readonly #ended: Promise<never>
+  #end!: (error: Error) => void
+  #over = false
+  #hello: PrimaryHello | undefined
+  #silentTicks = 0
+  readonly #acknowledgements = new Map<string, Position>()
+  readonly #credits = new Map<string, number>()
+  #flushing = false
+
+  constructor(host: PrimaryStreamHost) {
+    this.#host = host
+    this.#ended = new Promise((_, reject) => {
+      this.#end = (error) => {
+        this.#over = true
+        reject(error)
+      }
+    })
+    this.#request = request(`${host.url.replace(/\/+$/, '')}/stream`, {
+      method: 'POST',
+      agent: false,
+      headers: { 'content-type': CONTENT_TYPE, connection: 'close' },
+    })
+    this.#writer = new FrameWriter(this.#request)
+  }
+
+  get connected(): boolean {
+    return this.#hello !== undefined && !this.#over
+  }
+
+  /** Rejects with the reason when the connection has ended. */
+  async run(): Promise<never> {
+    const { sink } = this.#host
+    const tick = setInterval(() => this.#tick(), TICK_MS)
+    this.#request.on('error', (error) => this.#end(lost(error)))
+    this.#request.on('response', (response) => this.#respond(response))
+    this.#request.on('drain', () => this.#schedule())
+    this.#request.setNoDelay(true)
+    try {
+      const { nodeId, hostname, url } = sink.self
+      const clusterId = sink.clusterId()
+      const hello = { protocol: PROTOCOL_VERSION, nodeId, hostname, url, term: this.#host.term() }
+      const cluster = clusterId === undefined ? {} : { clusterId }
+      this.#writer.writeNow(encodeReplicaMessage({ type: 'hello', ...hello, ...cluster }))
+      return await this.#ended
+    } finally {
+      clearInterval(tick)
+      this.#writer.end()
+      this.#request.destroy()
+    }
+  }
+
+  close(reason: string): void {
+    this.#end(new StreamLostError(reason))
+  }
+
+  /** Goes out with the next flush; a newer one of the same database replaces it. */
+  acknowledge(database: string, position: Position): void {
+    if (!this.connected) return
+    this.#acknowledgements.set(database, position)
+    this.#schedule()
+  }
+
+  /** Asks for what a lane wants. */
+  restart(lane: Lane): void {
+    if (!this.connected || lane.wanted === undefined) return
+    const { number, position, reason } = lane.wanted
+    const about = { database: lane.name, number, position: position ?? null, reason }
+    this.#writer.writeNow(encodeReplicaMessage({ type: 'restart', ...about }))
+  }
+
+  #respond(response: IncomingMessage): void {
+    response.on('error', (error) => this.#end(lost(error)))
+    if (response.statusCode !== 200 || response.headers['content-type'] !== CONTENT_TYPE) {
+      readRefusal(response).then(this.#end, this.#end)
+      return
+    }
+    const parser = new FrameParser()
+    response.on('data', (chunk: Buffer) => {
+      this.#silentTicks = 0
+      try {
+        for (const frame of parser.push(chunk)) {
+          if (this.#over) return
+          this.#receive(parsePrimaryMessage(frame), frame.body)
+        }
+      } catch (error) {
+        this.#end(error instanceof Error ? error : new Error(String(error)))
+      }
+    })
+    response.on('close', () => this.#end(new StreamLostError('the primary closed the connection')))
+  }
+
+  #receive(message: PrimaryMessage, body: Uint8Array): void {
+    if (message.type === 'hello') {
+      this.#welcome(message)
+      return
+    }
+    if (this.#hello === undefined && message.type !== 'end') {
+      throw new StreamProtocolError(`"${message.type}" came before "hello"`)
+    }
+    switch (message.type) {
+      case 'transaction':
+        this.#take(message.database, body.length + ITEM_COST_BYTES)
+        this.#host.arrived(message.timestampMs)
+        this.#host.lane(message.database).transaction(message, body)
+        return
+      case 'snapshot':
+        this.#take(message.database, ITEM_COST_BYTES)
+        this.#host.arrived(message.timestampMs)
+        this.#host.lane(message.database).snapshot(message)
+        return
+      case 'chunk':
+        this.#take(message.database, body.length)
+        this.#host.lane(message.database).chunk(body)
+        return
+      case 'end-of-snapshot':
+        this.#host.lane(message.database).endOfSnapshot()
+        return
+      case 'abort':
+        this.#host.lane(message.database).abort(message.reason)
+        return
+      case 'restarted':
+        this.#host.lane(message.database).restarted(message.number)
+        return
+      case 'unknown':
+        this.#host.lane(message.database).unknown()
+        return
+      case 'history-wanted':
+        void this.#tellHistory(message.database)
+        return
+      case 'caught-up':
+        this.#host.caughtUp()
+        return
+      case 'heartbeat':
+        this.#host.alive()
+        return
+      case 'end':
+        this.#end(new StreamLostError(`the primary ended the stream: ${message.reason}`))
+        return
+    }
+  }
+
+  #welcome(hello: PrimaryHello): void {
+    if (this.#hello !== undefined) throw new StreamProtocolError('"hello" came twice')
+    const { sink } = this.#host
+    const self = { nodeId: sink.self.nodeId, clusterId: sink.clusterId(), term: this.#host.term() }
+    const refusal = refusePrimary(hello, self)
+    if (refusal !== undefined) throw refusal
+    if (self.clusterId === undefined) sink.adoptCluster(hello.clusterId)
+    this.#hello = hello
+    this.#host.connected(hello)
+    this.#tellPositions()
+    for (const lane of this.#host.lanes()) {
+      lane.attach((database, bytes) => this.#consume(database, bytes))
+      this.restart(lane)
+    }
+  }
+
+  /** For lanes that come later. */
+  attach(lane: Lane): void {
+    lane.attach((database, bytes) => this.#consume(database, bytes))
+  }
+
+  #tellPositions(): void {
+    const applied = this.#host.sink.positions()
+    const all = new Map(applied)
+    for (const lane of this.#host.lanes()) {
+      const position = lane.position(applied.get(lane.name))
+      if (position === undefined) all.delete(lane.name)
+      else all.set(lane.name, position)
+    }
+    for (const positions of positionMessages(all)) {
+      this.#writer.writeNow(encodeReplicaMessage({ type: 'positions', positions, complete: false }))
+    }
+    this.#writer.writeNow(encodeReplicaMessage({ type: 'positions', positions: [], complete: true }))
+  }
+
+  async #tellHistory(database: string): Promise<void> {
+    try {
+      const positions = (await this.#host.sink.history(database)).slice(0, MAX_HISTORY)
+      if (this.connected) this.#writer.writeNow(encodeReplicaMessage({ type: 'history', database, positions }))
+    } catch (error) {
+      this.#end(new StreamLostError(`the history of ${database} cannot be read here: ${errorMessage(error)}`))
+    }
+  }
+
+  /** I10: a primary that does not keep to the windows is left. */
+  #take(database: string, bytes: number): void {
+    this.#flow.take(database, bytes)
+    this.#flow.assertWithin(database)
+  }
+
+  #consume(database: string, bytes: number): void {
+    if (this.#over) return
+    this.#flow.give(database, bytes)
+    const credit = (this.#credits.get(database) ?? 0) + bytes
+    this.#credits.set(database, credit)
+    if (credit >= CREDIT_BYTES || this.#flow.bytesOf(database) === 0) this.#schedule()
+  }
+
+  /** One flush for all that happens until the event loop comes round, and none while the connection takes nothing. */
+  #schedule(): void {
+    if (this.#flushing || !this.connected || this.#writer.blocked) return
+    if (this.#acknowledgements.size === 0 && this.#credits.size === 0) return
+    this.#flushing = true
+    setImmediate(() => {
+      this.#flushing = false
+      if (this.connected) this.#flush()
+    })
+  }
+
+  #flush(): void {
+    const frames: Buffer[] = []
+    for (const positions of positionMessages(this.#acknowledgements)) {
+      frames.push(encodeReplicaMessage({ type: 'acknowledge', positions }))
+    }
+    for (const [database, bytes] of this.#credits)
+      frames.push(encodeReplicaMessage({ type: 'credit', database, bytes }))
+    this.#acknowledgements.clear()
+    this.#credits.clear()
+    if (frames.length > 0) this.#writer.writeNow(Buffer.concat(frames))
+  }
+
+  #tick(): void {
+    if (++this.#silentTicks > SILENT_TICKS) {
+      const silenceMs = SILENT_TICKS * TICK_MS
+      this.#end(new StreamLostError(`nothing was heard of the primary for ${silenceMs / 1000} s`))
+      return
+    }
+    if (this.connected && !this.#writer.blocked) this.#writer.writeNow(encodeReplicaMessage({ type: 'alive' }))
+  }
+}
+
+function lost(error: Error): Error {
+  if (error instanceof StreamRefusedError) return error
+  return new StreamLostError(`the connection to the primary failed: ${error.message}`, { cause: error })
+}

@@ -1,0 +1,162 @@
+/** What nodes say to each other. Parsed here, once; inside, everything is typed. Unknown fields are ignored, so that a newer neighbour may send more. */
+
+import { z } from 'zod'
+import { databaseNameProblem } from '../../log/database-name.ts'
+import { formatPosition, parseChecksum, parsePosition, parseTXID } from '../../ltx/format/types.ts'
+import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
+import { StreamProtocolError } from './errors.ts'
+import type { RawFrame } from './wire.ts'
+import { encodeFrame } from './wire.ts'
+
+/** Grows when a neighbour of the version before could not follow. */
+export const PROTOCOL_VERSION = 1
+export const CONTENT_TYPE = 'application/x-ltxd-stream'
+/** From the primary, and from the replica: whoever hears nothing for some of these ends the connection. */
+export const HEARTBEAT_MS = 1_000
+/** Newest positions of a database that a replica tells to find where histories part. */
+export const MAX_HISTORY = 4096
+/** Positions in one message. */
+const MAX_POSITIONS = 1024
+const MAX_TEXT = 4096
+
+const hex16 = z.string().regex(/^[0-9a-f]{16}$/)
+const name = z.string().refine((text) => databaseNameProblem(text) === undefined, 'not a database name')
+const txid = hex16.transform((text): TXID => parseTXID(text))
+/** A checksum before a transaction; zero before the first. */
+const preApply = hex16.transform((text): Checksum | 0n => {
+  const value = parseChecksum(text)
+  return value === 0n ? 0n : value
+})
+const position = z
+  .string()
+  .regex(/^[0-9a-f]{16}\/[0-9a-f]{16}$/)
+  .transform((text): Position => parsePosition(text))
+const positions = z.array(z.tuple([name, position])).max(MAX_POSITIONS)
+const text = z.string().max(MAX_TEXT)
+const count = z.int().min(0)
+/** Of a request that a replica makes for one database; what answers it carries the same. */
+const requestNumber = z.int().min(0)
+const clusterId = z.string().min(1).max(200)
+/** A term grows without a bound; as text it does so without loss. */
+const term = z
+  .string()
+  .regex(/^[0-9]{1,20}$/)
+  .transform((digits) => BigInt(digits))
+const hello = { type: z.literal('hello'), protocol: z.int(), nodeId: hex16, hostname: z.string().max(255), term }
+const url = z.string().max(2048)
+
+const fromReplica = z.discriminatedUnion('type', [
+  z.object({ ...hello, url, clusterId: clusterId.optional() }),
+  /** What the replica has; the last message of these says so. */
+  z.object({ type: z.literal('positions'), positions, complete: z.boolean() }),
+  /** Applied up to here. */
+  z.object({ type: z.literal('acknowledge'), positions }),
+  /** Bytes of one database that are no longer waiting for the sink. */
+  z.object({ type: z.literal('credit'), database: name, bytes: count }),
+  z.object({ type: z.literal('history'), database: name, positions: z.array(position).max(MAX_HISTORY) }),
+  /** Begin anew from `position`, or with a snapshot where there is none. */
+  z.object({
+    type: z.literal('restart'),
+    database: name,
+    number: requestNumber,
+    position: position.nullable(),
+    reason: text,
+  }),
+  z.object({ type: z.literal('alive') }),
+])
+
+const fromPrimary = z.discriminatedUnion('type', [
+  z.object({ ...hello, clusterId }),
+  /** The body holds the LTX file, or its beginning: `chunk`s follow up to `sizeBytes`. */
+  z.object({
+    type: z.literal('transaction'),
+    database: name,
+    txid,
+    preApplyChecksum: preApply,
+    postApplyChecksum: hex16.transform((digits) => parseChecksum(digits)),
+    timestampMs: z.int(),
+    sizeBytes: count,
+  }),
+  /** `chunk`s follow, up to an `end-of-snapshot`. */
+  z.object({
+    type: z.literal('snapshot'),
+    database: name,
+    position,
+    preApplyChecksum: preApply,
+    timestampMs: z.int(),
+    fork: txid.nullable(),
+    diverged: z.boolean(),
+    reason: text,
+  }),
+  z.object({ type: z.literal('chunk'), database: name }),
+  z.object({ type: z.literal('end-of-snapshot'), database: name }),
+  /** What was begun of this database is void. */
+  z.object({ type: z.literal('abort'), database: name, reason: text }),
+  /** From here on what is sent of this database answers the replica's restart of that number. */
+  z.object({ type: z.literal('restarted'), database: name, number: requestNumber }),
+  z.object({ type: z.literal('unknown'), database: name }),
+  z.object({ type: z.literal('history-wanted'), database: name }),
+  z.object({ type: z.literal('caught-up') }),
+  z.object({ type: z.literal('heartbeat') }),
+  z.object({ type: z.literal('end'), code: z.string().max(64), reason: text }),
+])
+
+export type ReplicaMessage = z.output<typeof fromReplica>
+export type PrimaryMessage = z.output<typeof fromPrimary>
+export type ReplicaHello = Extract<ReplicaMessage, { type: 'hello' }>
+export type PrimaryHello = Extract<PrimaryMessage, { type: 'hello' }>
+export type TransactionMessage = Extract<PrimaryMessage, { type: 'transaction' }>
+export type SnapshotMessage = Extract<PrimaryMessage, { type: 'snapshot' }>
+
+/** Throws StreamProtocolError. */
+export function parseReplicaMessage(frame: RawFrame): ReplicaMessage {
+  return parse(fromReplica, frame)
+}
+
+/** Throws StreamProtocolError. */
+export function parsePrimaryMessage(frame: RawFrame): PrimaryMessage {
+  return parse(fromPrimary, frame)
+}
+
+function parse<T>(schema: z.ZodType<T>, { header }: RawFrame): T {
+  const result = schema.safeParse(header)
+  if (result.success) return result.data
+  const issue = result.error.issues[0]
+  const where = issue === undefined || issue.path.length === 0 ? 'a message' : `"${issue.path.join('.')}" of a message`
+  throw new StreamProtocolError(`${where} is not as expected (${issue?.message ?? 'invalid'})`)
+}
+
+export function encodeReplicaMessage(message: ReplicaMessage): Buffer {
+  return encodeFrame(plain(message))
+}
+
+export function encodePrimaryMessage(message: PrimaryMessage, ...body: readonly Uint8Array[]): Buffer {
+  return encodeFrame(plain(message), ...body)
+}
+
+/** 64-bit values as the text that the schemas read. */
+function plain(message: ReplicaMessage | PrimaryMessage): object {
+  return Object.fromEntries(Object.entries(message).map(([key, value]) => [key, plainValue(key, value)]))
+}
+
+function plainValue(key: string, value: unknown): unknown {
+  if (typeof value === 'bigint') return key === 'term' ? value.toString() : value.toString(16).padStart(16, '0')
+  if (Array.isArray(value)) return value.map((item) => plainValue(key, item))
+  if (typeof value === 'object' && value !== null && 'txid' in value) return formatPosition(value as Position)
+  return value
+}
+
+/** Positions as few messages as fit a frame. */
+export function* positionMessages(all: Iterable<readonly [string, Position]>): Generator<[string, Position][], void> {
+  let batch: [string, Position][] = []
+  let bytes = 0
+  for (const [database, at] of all) {
+    batch.push([database, at])
+    bytes += 64 + 6 * database.length
+    if (batch.length < MAX_POSITIONS && bytes < 128 * 1024) continue
+    yield batch
+    batch = []
+    bytes = 0
+  }
+  if (batch.length > 0) yield batch
+}

@@ -1,0 +1,41 @@
+/** How one node tells another, over HTTP, that it will not stream with it. */
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { z } from 'zod'
+import type { NodeAddress } from '../address.ts'
+import { StreamLostError, StreamRefusedError } from './errors.ts'
+
+const MAX_ANSWER_BYTES = 64 * 1024
+const answer = z.object({ error: z.object({ code: z.string().max(64), message: z.string().max(4096) }) })
+
+/** 409 with the API's form of an error. */
+export function answerError(
+  response: ServerResponse,
+  { rule, message }: StreamRefusedError,
+  primary?: NodeAddress,
+): void {
+  const error = { code: rule, message, ...(primary !== undefined && { primary }) }
+  const body = Buffer.from(JSON.stringify({ error }) + '\n')
+  const headers = { 'content-type': 'application/json', 'content-length': body.length, connection: 'close' }
+  response.writeHead(409, headers).end(body)
+}
+
+/** What an answer that is no stream says. */
+export async function readRefusal(response: IncomingMessage): Promise<Error> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length > MAX_ANSWER_BYTES) break
+    chunks.push(chunk)
+  }
+  const status = response.statusCode ?? 0
+  try {
+    const { error } = answer.parse(JSON.parse(Buffer.concat(chunks).toString('utf8')))
+    return status === 409
+      ? new StreamRefusedError(error.code, error.message)
+      : new StreamLostError(`the primary answered ${status}: ${error.message}`)
+  } catch {
+    return new StreamLostError(`what answers at the primary's address is no ltxd node (status ${status})`)
+  }
+}
