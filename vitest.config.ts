@@ -1,30 +1,36 @@
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { defineConfig } from 'vitest/config'
 import { useBuiltTools } from './infra/test-tools.ts'
+import { assertTable, placeOf, PROJECTS, type Project } from './test/projects.ts'
 
 useBuiltTools()
+assertTable(import.meta.dirname)
 
-/** `unit`: beside the file, no mount, no process. `system`: real kernel, real processes, run one file at a time on a small machine. */
+/** Projects in their order; within one, files in the order of the table, whatever was measured before. */
+class TableSequencer extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = (spec: TestSpecification) => placeOf(import.meta.dirname, spec.moduleId)
+    return (await super.sort(files)).sort(
+      (a, b) => a.project.config.sequence.groupOrder - b.project.config.sequence.groupOrder || place(a) - place(b),
+    )
+  }
+}
+
+/** test/projects.ts says what the projects are for. */
 export default defineConfig({
   test: {
     reporters: ['default', './infra/plain-reporter.ts'],
-    projects: [
-      {
-        test: {
-          name: 'unit',
-          include: ['src/**/*.test.ts', 'workers/**/*.test.ts', 'bench/**/*.test.ts', 'demo/**/*.test.ts'],
-          // Against what hangs; how fast anything is, no test says.
-          testTimeout: 60_000,
-        },
+    sequence: { sequencer: TableSequencer },
+    projects: Object.entries<Project>(PROJECTS).map(([name, { workers, files }], index) => ({
+      test: {
+        name,
+        include: [...files],
+        maxWorkers: workers,
+        sequence: { groupOrder: index + 1 },
+        // Against what hangs; how fast anything is, no test says.
+        testTimeout: name === 'unit' ? 60_000 : 120_000,
+        hookTimeout: 120_000,
       },
-      {
-        test: {
-          name: 'system',
-          include: ['test/**/*.test.ts'],
-          fileParallelism: false,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-        },
-      },
-    ],
+    })),
   },
 })

@@ -50,7 +50,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined).each(DRIVERS)
       const argv = [
         ...['env', `PATH=${searchPath}`, `LTXD_CLI=${seen(LTXD_CLI)}`, `LTXD_TEST_DRIVER=${driver}`],
         asUser ? user.node : process.execPath,
-        ...[seen(path.join(REPOSITORY, 'node_modules/vitest/vitest.mjs')), 'run', '--project', 'system'],
+        ...[seen(path.join(REPOSITORY, 'node_modules/vitest/vitest.mjs')), 'run', '--project', '!unit'],
         // the other loader writes beside the configuration, which is not the user's
         ...['--configLoader', 'runner'],
         ...files,

@@ -1,0 +1,168 @@
+/**
+ * Which test file belongs to which project, in one table: what a test needs of the machine decides how many run beside it.
+ * docs/testing.md says how to choose. Within a project files start in the order of this table: the longest first.
+ */
+
+import { readdirSync } from 'node:fs'
+import { join, relative } from 'node:path'
+
+export interface Project {
+  /** How many files run at a time. */
+  readonly workers: number
+  /** What the project may take on a quiet machine with two cores. The run prints it beside what it took. */
+  readonly budgetS: number
+  /** Patterns, or files of the table. */
+  readonly files: readonly string[]
+}
+
+/** Run one after the other, in this order. */
+export const PROJECTS = {
+  /** Beside the file they test: no mount, no other process. */
+  unit: {
+    workers: 2,
+    budgetS: 60,
+    files: ['src/**/*.test.ts', 'workers/**/*.test.ts', 'bench/**/*.test.ts', 'demo/**/*.test.ts'],
+  },
+  /** Bound by the processor: two fill two cores. */
+  cpu: {
+    workers: 2,
+    budgetS: 360,
+    files: [
+      'test/integration/lockstep.test.ts',
+      'test/faults/crash-points.test.ts',
+      'test/faults/power-loss.test.ts',
+      'test/faults/power-scripts.test.ts',
+      'test/faults/crash-scripts.test.ts',
+      'test/faults/super-journal.test.ts',
+      'test/faults/clean-stop.test.ts',
+      'test/faults/cuts.test.ts',
+      'test/abandoned/abandoned.test.ts',
+      'test/checkpoint/checkpoint.test.ts',
+      'test/checkpoint/checkpointer.test.ts',
+      'test/checkpoint/closing.test.ts',
+      'test/checkpoint/shared-checkpoint.test.ts',
+      'test/cli/backup.test.ts',
+      'test/cli/command-line.test.ts',
+      'test/cli/compose.test.ts',
+      'test/cli/follow.test.ts',
+      'test/cli/ltx-apply.test.ts',
+      'test/cli/ltx-checksum.test.ts',
+      'test/cli/ltx-compact.test.ts',
+      'test/cli/ltx.test.ts',
+      'test/cli/upkeep.test.ts',
+      'test/conformance/attributes.test.ts',
+      'test/conformance/directories.test.ts',
+      'test/conformance/files.test.ts',
+      'test/conformance/mapping.test.ts',
+      'test/conformance/special-files.test.ts',
+      'test/conformance/sqlite.test.ts',
+      'test/crash/kill-nine.test.ts',
+      'test/fuzz/fuzz.test.ts',
+      'test/integration/apply.test.ts',
+      'test/integration/beyond-lock-page.test.ts',
+      'test/integration/database-filter.test.ts',
+      'test/integration/histories.test.ts',
+      'test/integration/round-trips.test.ts',
+      'test/integration/stream.test.ts',
+      'test/interop/compaction.test.ts',
+      'test/interop/litestream.test.ts',
+      'test/interop/lock-page.test.ts',
+      'test/interop/ltx.test.ts',
+      'test/interop/serverless.test.ts',
+      'test/library/package.test.ts',
+      'test/library/runtimes.test.ts',
+    ],
+  },
+  /** Mostly waiting: for a lease to run out, a server to come back, an interval to pass. */
+  wait: {
+    workers: 4,
+    budgetS: 300,
+    files: [
+      'test/cluster/services.test.ts',
+      'test/cluster/last-leader.test.ts',
+      'test/interop/consul.test.ts',
+      'test/cluster/replica.test.ts',
+      'test/cluster/backup.test.ts',
+      'test/cluster/killed-leader.test.ts',
+      'test/cluster/frozen-leader.test.ts',
+      'test/cluster/killed-replica.test.ts',
+      'test/cluster/clean-stop.test.ts',
+      'test/cluster/consul-away.test.ts',
+      'test/cluster/demotion.test.ts',
+      'test/cluster/roles.test.ts',
+      'test/cli/damage.test.ts',
+      'test/cli/large-start.test.ts',
+      'test/cli/mount.test.ts',
+      'test/cli/recover.test.ts',
+      'test/cli/roles.test.ts',
+      'test/interop/s3-backup.test.ts',
+      'test/interop/s3.test.ts',
+      'test/interop/two-leaders.test.ts',
+      'test/workers/jobs.test.ts',
+      'test/workers/lost-locks.test.ts',
+      'test/workers/queues.test.ts',
+    ],
+  },
+  /** What belongs to the whole machine, or is measured: nothing runs beside it. */
+  alone: {
+    workers: 1,
+    budgetS: 180,
+    files: [
+      'test/conformance/drivers.test.ts',
+      'test/conformance/as-user.test.ts',
+      'test/conformance/fuse-native.test.ts',
+      'test/conformance/handed-over.test.ts',
+      'test/conformance/lifecycle.test.ts',
+      'test/conformance/node-mounts.test.ts',
+      'test/integration/latency.test.ts',
+      'test/integration/many-databases.test.ts',
+    ],
+  },
+} as const satisfies Record<string, Project>
+
+export type ProjectName = keyof typeof PROJECTS
+
+/** All projects together, on a quiet machine with two cores; the build and the checks before them included. */
+export const BUDGET_S = 900
+
+const TABLE = (['cpu', 'wait', 'alone'] as const).flatMap((name) =>
+  PROJECTS[name].files.map((file: string) => ({ file, name })),
+)
+
+/** Throws unless each test file below test/ is in exactly one project, and each file of the table exists. */
+export function assertTable(root: string): void {
+  const found = readdirSync(join(root, 'test'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.test.ts'))
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+  const problems = problemsOf(found, TABLE)
+  if (problems.length > 0) throw new Error(`test/projects.ts:\n  ${problems.join('\n  ')}`)
+}
+
+/** What is wrong with `table`, given the test files that there are. */
+export function problemsOf(
+  found: readonly string[],
+  table: readonly { readonly file: string; readonly name: string }[],
+): string[] {
+  const names = new Map<string, string[]>(found.map((file) => [file, []]))
+  const missing: string[] = []
+  for (const { file, name } of table) {
+    const into = names.get(file)
+    if (into === undefined) missing.push(`${file} is listed under "${name}" and does not exist: remove the line`)
+    else into.push(name)
+  }
+  const wrong = [...names].filter(([, projects]) => projects.length !== 1)
+  return [
+    ...missing,
+    ...wrong.map(([file, projects]) =>
+      projects.length === 0
+        ? `${file} is in no project: add it to "cpu", "wait" or "alone" (docs/testing.md says which)`
+        : `${file} is listed ${projects.length} times, under "${projects.join('" and "')}": remove all but one`,
+    ),
+  ]
+}
+
+/** Where a file stands in the table; files that no table lists come first. */
+export function placeOf(root: string, file: string): number {
+  const name = relative(root, file)
+  return TABLE.findIndex((entry) => entry.file === name)
+}
