@@ -21,7 +21,14 @@ export const PROJECTS = {
   unit: {
     workers: 2,
     budgetS: 60,
-    files: ['src/**/*.test.ts', 'workers/**/*.test.ts', 'bench/**/*.test.ts', 'demo/**/*.test.ts'],
+    files: [
+      'src/**/*.test.ts',
+      'workers/**/*.test.ts',
+      'bench/**/*.test.ts',
+      'demo/**/*.test.ts',
+      'infra/**/*.test.ts',
+      'test/projects.test.ts',
+    ],
   },
   /** Bound by the processor: two fill two cores. */
   cpu: {
@@ -125,8 +132,8 @@ export type ProjectName = keyof typeof PROJECTS
 /** All projects together, on a quiet machine with two cores; the build and the checks before them included. */
 export const BUDGET_S = 900
 
-const TABLE = (['cpu', 'wait', 'alone'] as const).flatMap((name) =>
-  PROJECTS[name].files.map((file: string) => ({ file, name })),
+const TABLE = Object.entries<Project>(PROJECTS).flatMap(([name, { files }]) =>
+  files.filter((file) => file.startsWith('test/')).map((file) => ({ file, name })),
 )
 
 /** Throws unless each test file below test/ is in exactly one project, and each file of the table exists. */
