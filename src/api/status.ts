@@ -1,3 +1,5 @@
+import type { ReplicationStatus } from '../replica/status.ts'
+
 /** What a running node says of itself: the body of `GET /status`, and what `ltxd status` prints. */
 
 export interface BackupStatus {
@@ -36,14 +38,6 @@ export interface ClusterStatus {
   readonly lastError?: string
   /** Of a primary. */
   readonly replicas: readonly ReplicaStatus[]
-}
-
-/** How a database of a replica follows its primary's. */
-export interface ReplicationStatus {
-  readonly state: 'following' | 'lagging' | 'resyncing'
-  /** Transactions that have arrived and are not applied yet. */
-  readonly behind?: number
-  readonly reason?: string
 }
 
 /** The WAL of a database, and how it is kept short. */

@@ -1,4 +1,4 @@
-import type { Database } from './database.ts'
+import type { CapturedDatabase } from './captured-database.ts'
 import { logDirectory } from '../log/store.ts'
 import { globMatcher } from '../util/glob.ts'
 
@@ -25,7 +25,7 @@ export class DatabaseFilter {
   }
 
   /** A recovered database that is none by its name is not served: neither as a plain file nor as a database would be what was meant. */
-  judge(database: Database, dataDir: string): void {
+  judge(database: CapturedDatabase, dataDir: string): void {
     const { name } = database
     if (!database.tracked || this.names(name)) return
     database.refusal ??=

@@ -2,46 +2,26 @@ import fs from 'node:fs'
 import assert from 'node:assert/strict'
 import { SOLE } from './authority.ts'
 import type { Authority } from './authority.ts'
+import type { CapturedDatabase } from './captured-database.ts'
+import { pagesOf } from './change.ts'
+import type { Change } from './change.ts'
 import type { CaptureEvents } from './events.ts'
 import { Expectations } from './expected.ts'
-import type { Expectation } from './expected.ts'
 import { FileTrust } from './file-trust.ts'
 import { JournalTracker } from './journal-tracker.ts'
-import { PageTable, exchange } from '../sqlite/page-table.ts'
-import { refuseExpired, refuseReplica, refuseUnexpected } from './refusal.ts'
+import { refuseExpired, refuseReplica } from './refusal.ts'
+import { Transactions } from './transactions.ts'
 import { WalTracker } from './wal-tracker.ts'
 import type { Caller, HeldReply } from '../fuse/content.ts'
 import type { Logs } from '../log/logs.ts'
 import type { LogWriter } from '../log/writer.ts'
-import { writePageChecksums } from '../log/page-checksums.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 import type { DatabaseHeader } from '../sqlite/database-header.ts'
+import { PageTable } from '../sqlite/page-table.ts'
 import { frameOffset, FRAME_HEADER_SIZE } from '../sqlite/wal.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
-import type { Checksum, Pgno, Position, TXID } from '../ltx/format/types.ts'
-import { EMPTY_CHECKSUM, lockPgno, nextTXID } from '../ltx/format/types.ts'
+import type { Pgno, Position } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
-
-/** Where a transaction lay in the WAL. */
-export interface WalSpan {
-  readonly offset: number
-  readonly size: number
-  readonly salt1: number
-  readonly salt2: number
-}
-
-/** A change of the database that is to become one LTX transaction. */
-export interface Change {
-  /** Database size in pages afterwards; 0 drops the database. */
-  readonly commit: number
-  /** Ascending, without the lock page, none beyond `commit`; every page by which the database grows is among them. */
-  readonly pgnos: Pgno[]
-  /** The page's new content, valid until the next call. */
-  readonly read: (pgno: Pgno) => Uint8Array
-  readonly wal?: WalSpan
-  /** Nothing of the old pages remains: a first import, a replaced file, another page size. */
-  readonly whole?: boolean
-}
 
 export interface DatabaseOptions {
   readonly name: string
@@ -57,19 +37,11 @@ export interface DatabaseOptions {
   readonly authority?: Authority
 }
 
-/** What a transaction says besides its pages. */
-interface Stamp {
-  readonly timestampMs: number
-  readonly nodeId: bigint
-  /** The checksum that must come out; absent where this node decides. */
-  readonly checksum?: Checksum
-}
-
 /**
  * One database on the mount: what is committed, where its pages are, and the one way by which a change of it becomes a
  * transaction. Trackers see the writes and decide that something was committed; this class makes it so.
  */
-export class Database {
+export class Database implements CapturedDatabase {
   readonly name: string
   readonly path: string
   readonly files: Files
@@ -86,20 +58,17 @@ export class Database {
   walMode = false
   /** Why this database is not served, if recovery gave up on it. */
   refusal: string | undefined
-  lastTimestampMs = 0
   readonly authority: Authority
   /** On a replica: what the local client announced. */
   readonly expectations = new Expectations()
-  private readonly options: DatabaseOptions
-  private log: LogWriter | undefined
-  /** Of finished segments, since the page checksums were saved. */
-  private unsavedBytes = 0
+  readonly #options: DatabaseOptions
+  readonly #transactions: Transactions
 
   constructor(
     options: DatabaseOptions,
     state?: { log: LogWriter; pages: PageTable; pageSize: number; walMode: boolean },
   ) {
-    this.options = options
+    this.#options = options
     this.name = options.name
     this.path = options.path
     this.files = options.files
@@ -108,10 +77,12 @@ export class Database {
     this.pages = state?.pages ?? new PageTable()
     this.pageSize = state?.pageSize ?? 0
     this.walMode = state?.walMode ?? false
-    this.log = state?.log
+    const { name, files, events, logs } = options
+    const readPage = (pgno: Pgno) => this.readPage(pgno)
+    this.#transactions = new Transactions({ name, files, events, logs, pages: this.pages, readPage }, state?.log)
     this.wal = new WalTracker(this)
     this.journal = new JournalTracker(this)
-    this.trust = new FileTrust(this)
+    this.trust = new FileTrust(this, this.journal)
   }
 
   /** Whether its changes are captured: it has a committed state with pages. */
@@ -128,15 +99,23 @@ export class Database {
   }
 
   get hasLog(): boolean {
-    return this.log !== undefined
+    return this.#transactions.hasLog
   }
 
   get logDir(): string | undefined {
-    return this.log?.dir
+    return this.#transactions.logDir
+  }
+
+  get lastTimestampMs(): number {
+    return this.#transactions.lastTimestampMs
+  }
+
+  set lastTimestampMs(timestampMs: number) {
+    this.#transactions.lastTimestampMs = timestampMs
   }
 
   get position(): Position {
-    return this.log?.position ?? { txid: 0n as Position['txid'], checksum: EMPTY_CHECKSUM }
+    return this.#transactions.position
   }
 
   /** The position up to which the database file holds everything, or undefined while pages are in the WAL only. */
@@ -153,16 +132,17 @@ export class Database {
     this.trust.begin()
     if (this.authority.leads) {
       if (!this.authority.mayCommit()) throw refuseExpired(this.events, this.name)
-      const { nowMs, nodeId } = this.options
-      return this.append(change, { timestampMs: Math.max(nowMs(), this.lastTimestampMs), nodeId })
+      const { nowMs, nodeId } = this.#options
+      const timestampMs = Math.max(nowMs(), this.lastTimestampMs)
+      return this.#transactions.append(change, this.pageSize, { timestampMs, nodeId })
     }
     const { expectations, position } = this
     const expected = expectations.next(position.txid)
     if (expected === undefined) throw refuseReplica(this.events, this.name)
     const { timestampMs, nodeId } = expected
     const stamp = { timestampMs, nodeId, checksum: expected.position.checksum }
-    if (expected.replaces === undefined) this.append(change, stamp)
-    else this.replace(change, expected, stamp)
+    if (expected.replaces === undefined) this.#transactions.append(change, this.pageSize, stamp)
+    else this.#transactions.replace(change, this.pageSize, expected, stamp)
     expectations.met(expected)
   }
 
@@ -172,96 +152,19 @@ export class Database {
     if (!authority.leads && !authority.isClient(caller)) throw refuseReplica(this.events, this.name, caller)
   }
 
-  private append(change: Change, stamp: Stamp): void {
-    const log = (this.log ??= this.options.logs.open(this.name))
-    const txid = nextTXID(log.position.txid)
-    const { finishedBytes } = this.write(log, txid, log.position.checksum, change, stamp)
-    this.unsavedBytes += finishedBytes
-    const tableBytes = this.pages.snapshot().byteLength
-    if (finishedBytes > 0 && this.unsavedBytes >= SAVE_AFTER * tableBytes) this.savePageChecksums()
-  }
-
-  /** The log begins anew, with all pages as one transaction: whatever the file was before, recovery can make it this. */
-  private replace(change: Change, { position, replaces }: Expectation, stamp: Stamp): void {
-    const { commit, pgnos, whole } = change
-    const changed = new Set(pgnos)
-    const everything: Change = {
-      ...change,
-      pgnos: whole === true ? pgnos : pagesOf(commit, this.pageSize),
-      read: (pgno) => (changed.has(pgno) ? change.read(pgno) : this.readPage(pgno)),
-    }
-    const base = { txid: (position.txid - 1n) as TXID, checksum: replaces?.preApplyChecksum || EMPTY_CHECKSUM }
-    const { logs } = this.options
-    this.close()
-    try {
-      this.log = logs.replace(this.name, base, (log) => {
-        this.write(log, position.txid, base.checksum, everything, stamp, true)
-      })
-    } catch (error) {
-      this.log = logs.open(this.name)
-      throw error
-    }
-  }
-
-  private write(
-    log: LogWriter,
-    txid: TXID,
-    preApplyChecksum: Checksum,
-    change: Change,
-    stamp: Stamp,
-    anew = change.whole === true,
-  ): { finishedBytes: number } {
-    const { commit, pgnos } = change
-    const sums = new Array<Checksum>(pgnos.length)
-    const header = {
-      flags: 0,
-      pageSize: this.pageSize,
-      commit,
-      minTXID: txid,
-      maxTXID: txid,
-      timestampMs: stamp.timestampMs,
-      preApplyChecksum: txid === 1n ? (0n as const) : preApplyChecksum,
-      walOffset: change.wal?.offset ?? 0,
-      walSize: change.wal?.size ?? 0,
-      walSalt1: change.wal?.salt1 ?? 0,
-      walSalt2: change.wal?.salt2 ?? 0,
-      nodeId: stamp.nodeId,
-    }
-    const { finishedBytes } = log.append(header, (encoder) => {
-      let checksum = anew ? EMPTY_CHECKSUM : preApplyChecksum
-      for (let i = 0; i < pgnos.length; i++) {
-        const pgno = pgnos[i] as Pgno
-        encoder.writePage(pgno, change.read(pgno))
-        const sum = encoder.lastPageChecksum()
-        sums[i] = sum
-        checksum = exchange(checksum, anew ? 0n : this.pages.checksum(pgno), sum)
-      }
-      if (!anew) checksum = this.withoutPagesBeyond(commit, checksum)
-      if (stamp.checksum !== undefined && stamp.checksum !== checksum) {
-        throw refuseUnexpected(this.events, this.name, stamp.checksum, checksum)
-      }
-      return checksum
-    })
-    if (change.whole === true) this.pages.resize(0)
-    this.pages.resize(commit)
-    for (let i = 0; i < pgnos.length; i++) this.pages.setChecksum(pgnos[i] as Pgno, sums[i] as Checksum)
-    this.lastTimestampMs = stamp.timestampMs
-    return { finishedBytes }
-  }
-
   /** Nobody has it open. */
   rest(): void {
-    this.log?.rest()
+    this.#transactions.rest()
   }
 
   /** Everything committed so far survives a power loss when this returns. */
   syncLog(): void {
-    this.log?.sync()
+    this.#transactions.sync()
   }
 
   /** The same, but it may have only been begun: then what is returned answers who asked for it. */
   beginLogSync(): HeldReply | undefined {
-    return this.log?.beginSync()
+    return this.#transactions.beginSync()
   }
 
   publish(): void {
@@ -278,7 +181,7 @@ export class Database {
       this.pageSize = header.pageSize
       const pgnos = pagesOf(commit, header.pageSize)
       try {
-        this.commit({ commit, pgnos, read: (pgno) => this.readFrom(fd, pgno), whole: true })
+        this.commit({ commit, pgnos, read: (pgno) => this.#readFrom(fd, pgno), whole: true })
       } catch (error) {
         this.pageSize = previous
         throw error
@@ -334,7 +237,7 @@ export class Database {
 
   /** The page as the database file has it; zeros beyond its end, as SQLite reads it. Valid until the next call. */
   readFile(pgno: Pgno): Uint8Array {
-    return this.withFile((fd) => this.readFrom(fd, pgno))
+    return this.withFile((fd) => this.#readFrom(fd, pgno))
   }
 
   /** The page's newest committed version, wherever it is. Valid until the next call. */
@@ -379,29 +282,13 @@ export class Database {
     if (this.pages.pagesInWal === 0) this.publish()
   }
 
-  /** Writes the page checksums beside the log, for the next recovery. Only ever a help: a failure is no more than said, and returned. */
+  /** Saves the page checksums beside the log, for the next recovery; false where that failed. */
   savePageChecksums(): boolean {
-    if (this.log === undefined) return false
-    const path = `${this.log.dir}/pages.bin`
-    try {
-      writePageChecksums(this.files, path, this.position, this.pages.snapshot())
-      this.unsavedBytes = 0
-      return true
-    } catch (error) {
-      this.events.log('warn', 'page checksums could not be saved', { database: this.name, error: String(error) })
-    }
-    try {
-      // An old table would keep the log from being cut.
-      if (this.files.exists(path)) this.files.unlink(path)
-    } catch {
-      // That is all it does.
-    }
-    return false
+    return this.#transactions.savePageChecksums()
   }
 
   close(): void {
-    this.log?.close()
-    this.log = undefined
+    this.#transactions.close()
   }
 
   withFile<T>(use: (fd: number) => T): T {
@@ -414,33 +301,15 @@ export class Database {
     }
   }
 
-  private readFrom(fd: number, pgno: Pgno): Uint8Array {
+  #readFrom(fd: number, pgno: Pgno): Uint8Array {
     const page = scratch.subarray(0, this.pageSize)
     const n = this.files.read(fd, page, 0, page.length, (pgno - 1) * this.pageSize)
     if (n < page.length) page.fill(0, n)
     if (n > 0) this.trust.check(pgno, page)
     return page
   }
-
-  private withoutPagesBeyond(commit: number, checksum: Checksum): Checksum {
-    let result = checksum
-    for (let pgno = commit + 1; pgno <= this.pages.sizePages; pgno++) {
-      result = exchange(result, this.pages.checksum(pgno), 0n)
-    }
-    return result
-  }
-}
-
-/** All pages of a database but the lock page. */
-export function pagesOf(sizeInPages: number, pageSize: number): Pgno[] {
-  const lock = lockPgno(pageSize)
-  const pgnos: Pgno[] = []
-  for (let pgno = 1; pgno <= sizeInPages; pgno++) if (pgno !== lock) pgnos.push(pgno)
-  return pgnos
 }
 
 const empty = new Uint8Array(0)
-/** The page checksums of a large database are saved so seldom that they are an eighth of what the log writes, at most. */
-const SAVE_AFTER = 8
 /** One for the thread. */
 const scratch = new Uint8Array(65536)

@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import type { Database } from './database.ts'
+import type { CapturedDatabase } from './captured-database.ts'
 import type { Proof } from './proof.ts'
 import { damageFound } from './refusal.ts'
 import { FsError } from '../fuse/errno.ts'
@@ -14,12 +14,15 @@ const { O_RDONLY } = fs.constants
 export class FileTrust {
   /** What the file still has to prove: present where the start did not read it. */
   proof: Proof | undefined
-  private readonly database: Database
+  private readonly database: CapturedDatabase
+  /** Whether a transaction is under way. */
+  private readonly journal: { readonly active: boolean }
   /** The file is as a clean stop left it, and beside its log it is written that it is. */
   private asLeft = false
 
-  constructor(database: Database) {
+  constructor(database: CapturedDatabase, journal: { readonly active: boolean }) {
     this.database = database
+    this.journal = journal
   }
 
   /** Recovery found what a clean stop left. */
@@ -48,12 +51,12 @@ export class FileTrust {
   /** A clean end: all durable, so that the data directory is plain SQLite, and the next start has nothing to do. */
   leave(): void {
     const { database } = this
-    const { files, logDir, backfilled, journal } = database
+    const { files, logDir, backfilled } = database
     if (this.asLeft || logDir === undefined || !database.tracked) return
     database.syncLog()
     database.withFile((fd) => files.sync(fd))
     this.endJournal()
-    const isComplete = backfilled !== undefined && !journal.active
+    const isComplete = backfilled !== undefined && !this.journal.active
     if (isComplete) writeSynced(files, logDir, backfilled)
     if (database.savePageChecksums() && isComplete) this.remember()
   }

@@ -1,5 +1,5 @@
 import type { Caller } from '../fuse/content.ts'
-import type { Database } from './database.ts'
+import type { CapturedDatabase } from './captured-database.ts'
 import { refuseDamaged } from './refusal.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Pgno } from '../ltx/format/types.ts'
@@ -12,7 +12,7 @@ import { lockPgno } from '../ltx/format/types.ts'
  * restore and which are therefore a transaction of their own.
  */
 export class JournalTracker {
-  private readonly database: Database
+  private readonly database: CapturedDatabase
   private readonly dirty = new Set<Pgno>()
   /** The journal protects the database file: changes in place are allowed. */
   active = false
@@ -23,7 +23,7 @@ export class JournalTracker {
   /** An application began the journal, while this node led. */
   private begunLeading = true
 
-  constructor(database: Database) {
+  constructor(database: CapturedDatabase) {
     this.database = database
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Database, WalSpan } from './database.ts'
+import type { CapturedDatabase } from './captured-database.ts'
+import type { WalSpan } from './change.ts'
 import { missingPages } from './growth.ts'
 import {
   FRAME_HEADER_SIZE,
@@ -26,7 +27,7 @@ import { lockPgno } from '../ltx/format/types.ts'
  * publishes it in the wal-index, so that no reader and no checkpoint can be ahead of the log.
  */
 export class WalTracker {
-  private readonly database: Database
+  private readonly database: CapturedDatabase
   private header: WalHeader | undefined
   /** The chain of checksums holds up to here, and these are its sums. */
   private validEnd = 0
@@ -41,7 +42,7 @@ export class WalTracker {
   /** The frame whose commit was refused last, until it is written anew from its beginning. */
   private refused: { readonly at: number; readonly end: number; readonly error: unknown } | undefined
 
-  constructor(database: Database) {
+  constructor(database: CapturedDatabase) {
     this.database = database
   }
 

@@ -1,7 +1,7 @@
 /** The command line as a whole: finds the command, loads it, parses, and turns what goes wrong into an exit code. */
 
 import { Command, CommanderError, Option } from 'commander'
-import { LtxdError, UsageError } from '../util/errors.ts'
+import { LtxdError } from '../util/errors.ts'
 import { VERSION } from '../util/version.ts'
 import { COMMANDS, type CommandEntry } from './commands.ts'
 
@@ -38,14 +38,6 @@ export function reportError(error: unknown, debug: boolean): number {
 export function isDebug(args: readonly string[]): boolean {
   const end = args.indexOf('--')
   return process.env.LTXD_DEBUG === '1' || args.slice(0, end === -1 ? undefined : end).includes('--debug')
-}
-
-/** What followed `--`; undefined where nothing did. */
-export function applicationOf(command: Command): readonly string[] | undefined {
-  const application: unknown = command.optsWithGlobals().application
-  if (application === undefined) return undefined
-  if (Array.isArray(application) && application.length > 0) return application as string[]
-  throw new UsageError('nothing follows "--": expected a command to run')
 }
 
 async function buildProgram(entry: CommandEntry | undefined): Promise<Command> {

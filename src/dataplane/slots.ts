@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { FromDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
-import type { Database } from '../capture/database.ts'
+import type { PublishedDatabase } from '../capture/events.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { ZERO_POSITION } from '../log/store.ts'
 
@@ -24,7 +24,7 @@ export class Slots {
     this.say = say
   }
 
-  publish(database: Database): void {
+  publish(database: PublishedDatabase): void {
     const slot = this.slot(database)
     const { position } = database
     if (slot.last.txid > 0n && position.txid > slot.last.txid) slot.commits += Number(position.txid - slot.last.txid)
@@ -42,7 +42,7 @@ export class Slots {
     })
   }
 
-  private slot(database: Database): Slot {
+  private slot(database: PublishedDatabase): Slot {
     const { name, refusal } = database
     let slot = this.byName.get(name)
     if (slot !== undefined && slot.refusal === refusal) return slot

@@ -21,7 +21,7 @@ import {
   type Position,
 } from '../ltx/format/types.ts'
 import type { LogView } from '../log/view.ts'
-import { SnapshotError } from '../backup/history/errors.ts'
+import { SnapshotError } from './errors.ts'
 import { LiveBase } from './live-base.ts'
 import { InputFold, makeTemporaryDirectory } from './spill.ts'
 

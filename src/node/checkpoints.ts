@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { LocalClientProcess } from '../replica/local-client.ts'
-import type { CheckpointStatus } from './status.ts'
+import type { CheckpointStatus } from '../api/status.ts'
 import type { FromClient, ToClient } from '../replica/client/messages.ts'
 import type { Sharing } from '../capture/events.ts'
 import { logDirectory } from '../log/store.ts'

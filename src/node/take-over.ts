@@ -13,7 +13,7 @@ import { SNAPSHOT_LEVEL } from '../backup/history/layout.ts'
 import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
 import { formatTXID } from '../ltx/format/types.ts'
-import type { TXID } from '../ltx/format/types.ts'
+import type { TakenOver } from './taken-over.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
@@ -30,13 +30,6 @@ export interface TakeOverContext {
   readonly term: bigint
   readonly logger: Logger
   readonly signal: AbortSignal
-}
-
-/** Where a database begins in a new term. */
-export interface TakenOver {
-  readonly at: TXID
-  /** The backup has everything up to there. */
-  readonly isBackedUp: boolean
 }
 
 /** Throws LtxdError where this node must not lead. */

@@ -19,7 +19,7 @@ import { EMPTY_CHECKSUM, formatPosition, nextTXID } from '../ltx/format/types.ts
 import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
 import { createLogger } from '../util/log.ts'
-import type { NodeAddress } from './address.ts'
+import type { NodeAddress } from '../util/node-address.ts'
 import { StreamClient } from './replica/client.ts'
 import { StreamServer } from './primary/server.ts'
 import { Signal } from './wire/signal.ts'

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { MOUNT_TYPE } from '../fuse/mount/mount-point.ts'
-import { mountAt } from '../fuse/mount/mountinfo.ts'
-import { unmountCommand } from '../fuse/mount/unmount-command.ts'
+import { MOUNT_TYPE } from '../fuse/host/mount-point.ts'
+import { mountAt } from '../fuse/host/mountinfo.ts'
+import { unmountCommand } from '../fuse/host/unmount-command.ts'
 
 const TIMEOUT_MS = 5_000
 

@@ -3,7 +3,7 @@
 import pLimit from 'p-limit'
 import { formatChecksum, formatTXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { UNSETTLED_MS } from '../ship/fence.ts'
+import { UNSETTLED_MS } from './upload-window.ts'
 import { compareTXID, loadMetadata, type BackupFile, type BackupHistory } from './history.ts'
 import type { FileMetadata } from './metadata.ts'
 

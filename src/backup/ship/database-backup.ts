@@ -12,7 +12,8 @@ import {
   BackupUnrelatedError,
   BrokenChainError,
 } from '../history/errors.ts'
-import { UNSETTLED_MS, type Fence } from './fence.ts'
+import { type Fence } from './fence.ts'
+import { UNSETTLED_MS } from '../history/upload-window.ts'
 import { filesOfLevel, loadHistory, loadMetadata, newestFile, type BackupHistory } from '../history/history.ts'
 import { SNAPSHOT_LEVEL } from '../history/layout.ts'
 import type { CompactionOutcome } from '../upkeep/maintenance.ts'
@@ -20,7 +21,7 @@ import type { RetentionPolicy } from '../history/levels.ts'
 import { snapshotLive, type LiveDatabase } from './live-snapshot.ts'
 import { LostTail } from './lost-tail.ts'
 import { backupPosition } from '../history/position.ts'
-import { putMarker } from './put.ts'
+import { putMarker } from '../history/put.ts'
 import { reconcileWithBackup, type Reconciliation } from './reconcile.ts'
 import { applyRetention } from '../upkeep/retention.ts'
 import { uploadTransactions, type UploadState } from './upload.ts'

@@ -2,10 +2,10 @@
 
 import { EMPTY_CHECKSUM, toTXID, type Position } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { SnapshotError } from '../history/errors.ts'
+import { SnapshotError } from '../../image/errors.ts'
 import { SNAPSHOT_LEVEL, type FileRef } from '../history/layout.ts'
 import { withLiveImage, type LiveDatabase, type LiveImage } from '../../image/live-image.ts'
-import { putFile } from './put.ts'
+import { putFile } from '../history/put.ts'
 import type { OtherObjects } from './upload.ts'
 
 export type { LiveDatabase } from '../../image/live-image.ts'

@@ -7,7 +7,7 @@ import { BackupChangingError, BackupConflictError, BackupFencedError } from '../
 import { loadLevel, loadMarkers, type BackupFile, type BackupHistory, type BackupMarker } from '../history/history.ts'
 import { fileKey, SNAPSHOT_LEVEL, type FileRef } from '../history/layout.ts'
 import { parseMetadata, parseTerm } from '../history/metadata.ts'
-import type { Conflict } from './put.ts'
+import type { Conflict } from '../history/put.ts'
 import { checksumInLog } from './reconcile.ts'
 import { setAside } from './set-aside.ts'
 import type { OtherObjects } from './upload.ts'

@@ -6,7 +6,7 @@ import type { ObjectHead, ObjectStore } from '../../objectstore/objectstore.ts'
 import { BackupChangingError } from '../history/errors.ts'
 import { divergedKey, parseKey } from '../history/layout.ts'
 import { parseMetadata, parseTerm } from '../history/metadata.ts'
-import { retried } from './put.ts'
+import { retried } from '../history/put.ts'
 
 /**
  * Copies the object, with its metadata, and removes it. Returns the key of the copy; undefined when there was nothing any

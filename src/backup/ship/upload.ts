@@ -16,7 +16,7 @@ import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { BackupDivergedError } from '../history/errors.ts'
 import { SNAPSHOT_LEVEL, type FileRef } from '../history/layout.ts'
 import type { FileMetadata } from '../history/metadata.ts'
-import { putFile, putMarker, type ConflictResolver } from './put.ts'
+import { putFile, putMarker, type ConflictResolver } from '../history/put.ts'
 import { spillToTemporaryFile } from '../../image/spill.ts'
 import { planUpload, type UploadStep } from './upload-plan.ts'
 

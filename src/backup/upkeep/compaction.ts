@@ -9,7 +9,7 @@ import { SNAPSHOT_LEVEL, type FileRef } from '../history/layout.ts'
 import type { FileMetadata } from '../history/metadata.ts'
 import { namingStream, openInput, readHeader } from '../history/objects.ts'
 import { NEWEST, planRestore } from '../history/plan.ts'
-import { putFile } from '../ship/put.ts'
+import { putFile } from '../history/put.ts'
 import { InputFold, makeTemporaryDirectory, spillToTemporaryFile } from '../../image/spill.ts'
 
 export interface CompactionOptions {

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
 import { MemoryStore } from '../../objectstore/memory.ts'
-import { UNSETTLED_MS } from '../ship/fence.ts'
+import { UNSETTLED_MS } from '../history/upload-window.ts'
 import { loadHistory } from '../history/history.ts'
 import { BackupService } from '../ship/service.ts'
 import { ManualClock, PlayedDatabase, SEED, seeded, silent } from '../testing.ts'

@@ -3,7 +3,7 @@
 import type { Command } from 'commander'
 import type { Config } from '../../config/config.ts'
 import { loadConfig, type Flag } from '../../config/load.ts'
-import { applicationOf } from '../program.ts'
+import { applicationOf } from './application.ts'
 
 interface NodeFlag {
   readonly option: string

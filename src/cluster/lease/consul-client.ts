@@ -4,7 +4,7 @@ import { EventEmitter } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import Consul from 'consul'
 import { z } from 'zod'
-import { LeaseUnavailableError } from '../errors.ts'
+import { LeaseUnavailableError } from './errors.ts'
 
 export interface ConsulItem {
   readonly value: Buffer

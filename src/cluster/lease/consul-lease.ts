@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { LtxdError } from '../../util/errors.ts'
 import { ConsulClient, type ConsulItem, type KvOperation } from './consul-client.ts'
-import { ForeignRecordError, LeaseUnavailableError } from '../errors.ts'
+import { ForeignRecordError, LeaseUnavailableError } from './errors.ts'
 import {
   encodeRecord,
   parseRecord,

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ForeignRecordError } from '../errors.ts'
+import { ForeignRecordError } from './errors.ts'
 import { encodeRecord, MAX_RECORD_BYTES, parseRecord, type LeaseRecord } from './lease.ts'
 
 const RECORD: LeaseRecord = {

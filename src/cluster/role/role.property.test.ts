@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ClusterMismatchError } from '../errors.ts'
+import { ClusterMismatchError } from '../lease/errors.ts'
 import type { LeaseView } from '../lease/lease.ts'
 import type { Event } from './role-events.ts'
 import type { State } from './role-state.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ClusterMismatchError } from '../errors.ts'
+import { ClusterMismatchError } from '../lease/errors.ts'
 import type { LeaseView } from '../lease/lease.ts'
 import type { Event } from './role-events.ts'
 import { address, held, kinds, Node, OTHER, released, SELF, TTL, VACANT } from '../testing.ts'

@@ -9,7 +9,7 @@ import { Names } from './names.ts'
 import { loadFuse } from './package.ts'
 import { Wire } from './wire.ts'
 import type { BridgeOptions } from './mount.ts'
-import { MountWatch } from '../mount/mount-watch.ts'
+import { MountWatch } from '../host/mount-watch.ts'
 
 const SOCKET = 3
 /**

@@ -3,8 +3,8 @@
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import { errorCode, errorMessage } from '../../util/errors.ts'
-import { isNoDevice, MountError, noDevice } from './mount-error.ts'
-import { MOUNT_TYPE } from './mount-point.ts'
+import { isNoDevice, MountError, noDevice } from '../host/mount-error.ts'
+import { MOUNT_TYPE } from '../host/mount-point.ts'
 
 const TIMEOUT_MS = 10_000
 

@@ -4,14 +4,12 @@
  */
 
 import { spawnSync } from 'node:child_process'
-import fs from 'node:fs'
-import os from 'node:os'
 import { errorCode, errorMessage } from '../../util/errors.ts'
-import { DescriptorSocket } from './descriptor-socket.ts'
-import { isNoDevice, MountError, noDevice } from './mount-error.ts'
-import { SUBTYPE } from './mount-point.ts'
+import { DescriptorSocket } from '../host/descriptor-socket.ts'
+import { checkAccess, denied, foreign, FUSERMOUNT, user } from '../host/access.ts'
+import { MountError } from '../host/mount-error.ts'
+import { SUBTYPE } from '../host/mount-point.ts'
 
-export const FUSERMOUNT = 'fusermount3'
 const TIMEOUT_MS = 10_000
 /** Where fusermount3 is told the number of its end of the socket. */
 const SOCKET_VARIABLE = '_FUSE_COMMFD'
@@ -43,24 +41,6 @@ export async function mountThroughFusermount(
     return device
   } finally {
     socket.close()
-  }
-}
-
-/** What fusermount3 would say in words that do not tell what to do. */
-export function checkAccess(target: string): void {
-  try {
-    fs.accessSync('/dev/fuse', fs.constants.R_OK | fs.constants.W_OK)
-  } catch (error) {
-    if (isNoDevice(errorCode(error))) throw noDevice(error)
-    throw denied(
-      `${user()} may not open /dev/fuse; as root, run: chmod 666 /dev/fuse (udev's rules do that on most systems), or run ltxd as root`,
-      error,
-    )
-  }
-  try {
-    fs.accessSync(target, fs.constants.W_OK)
-  } catch (error) {
-    throw foreign(target, error)
   }
 }
 
@@ -96,24 +76,4 @@ function failure(target: string, said: string): MountError {
     )
   }
   return new MountError('MOUNT_FAILED', `cannot mount at ${target}: ${said}`)
-}
-
-function foreign(target: string, cause?: unknown): MountError {
-  return denied(
-    `${user()} may not mount at ${target}: without root the mount point has to be one's own directory; choose another one, or as root, run: chown ${process.geteuid?.()} '${target}'`,
-    cause,
-  )
-}
-
-function denied(message: string, cause?: unknown): MountError {
-  return new MountError('MOUNT_DENIED', message, cause === undefined ? undefined : { cause })
-}
-
-/** As people know it; a container's may have no name. */
-function user(): string {
-  try {
-    return `the user ${os.userInfo().username}`
-  } catch {
-    return `the user with id ${process.geteuid?.()}`
-  }
 }

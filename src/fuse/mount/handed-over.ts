@@ -4,9 +4,9 @@
  */
 
 import fs from 'node:fs'
-import { MountError } from './mount-error.ts'
-import { MOUNT_TYPE } from './mount-point.ts'
-import { readMounts, type MountEntry } from './mountinfo.ts'
+import { MountError } from '../host/mount-error.ts'
+import { MOUNT_TYPE } from '../host/mount-point.ts'
+import { readMounts, type MountEntry } from '../host/mountinfo.ts'
 
 const DESCRIPTOR_PATH = /^\/dev\/fd\/(\d{1,7})$/
 

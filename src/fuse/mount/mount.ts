@@ -6,16 +6,16 @@
 import fs from 'node:fs'
 import { mountThroughBridge } from '../bridge/mount.ts'
 import type { FuseConfig } from '../../config/config.ts'
-import { run } from './command.ts'
+import { run } from '../host/command.ts'
 import { mountDirect } from './direct.ts'
-import type { Device } from '../protocol/doorbell.ts'
+import type { Mounted } from '../device.ts'
 import { mountThroughFusermount } from './fusermount.ts'
 import { MAX_TRANSFER } from '../protocol/kernel.ts'
-import { MountError } from './mount-error.ts'
-import { inUse, MOUNT_TYPE, prepareMountPoint, realPath } from './mount-point.ts'
-import { mountAt } from './mountinfo.ts'
-import { isRoot } from './privilege.ts'
-import { unmountAdvice, unmountCommand } from './unmount-command.ts'
+import { MountError } from '../host/mount-error.ts'
+import { inUse, MOUNT_TYPE, prepareMountPoint, realPath } from '../host/mount-point.ts'
+import { mountAt } from '../host/mountinfo.ts'
+import { isRoot } from '../host/privilege.ts'
+import { unmountAdvice, unmountCommand } from '../host/unmount-command.ts'
 
 /** How long a mount may take to say that it is alive. */
 const PROBE_TIMEOUT_MS = 3_000
@@ -31,13 +31,6 @@ export interface MountOptions {
   readonly fsname?: string
   /** Other users than the one who mounts may use it, as far as the files' permissions let them. */
   readonly allowOther?: boolean
-}
-
-export interface Mounted extends Device {
-  /** Where another process serves it: how that ended, if not as it should. */
-  readonly end?: string | undefined
-  /** Ends the mount's life, if it still has one. */
-  close(): Promise<void>
 }
 
 /**

@@ -12,6 +12,7 @@ import { once } from 'node:events'
 import fs from 'node:fs'
 import { errorCode, LtxdError } from '../../util/errors.ts'
 import type { Caller } from '../content.ts'
+import type { Device } from '../device.ts'
 import { errnoNumber } from '../errno.ts'
 import type { Attributes, Entry } from '../filesystem.ts'
 import { DOORBELL_ID, IN_HEADER, NOTIFY, NOTIFY_RETRIEVE_OUT, OPCODE, ROOT_ID, WRITE_IN } from './kernel.ts'
@@ -22,13 +23,6 @@ import type { Request } from './request.ts'
 /** From <fcntl.h>; Node does not name it. A descriptor that only holds on to a file. */
 const O_PATH = 0o10000000
 const HANG_TIMEOUT_MS = 10_000
-
-/** What a session reads requests from. */
-export interface Device {
-  readonly device: number
-  /** Of a bridge's socket the end that requests are written to, while there is a bridge: nothing but that can reach its session. */
-  readonly bell?: number | undefined
-}
 
 /** Wakes the thread that serves `device`. False: the doorbell is not hung, or the mount is gone. */
 export function ringDoorbell({ device, bell }: Device): boolean {

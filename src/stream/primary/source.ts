@@ -1,5 +1,5 @@
 import type { LogView } from '../../log/view.ts'
-import type { NodeAddress } from '../address.ts'
+import type { NodeAddress } from '../../util/node-address.ts'
 
 /** What a primary streams. The node implements it. */
 export interface StreamSource {

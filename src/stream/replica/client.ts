@@ -1,7 +1,7 @@
 import type { Position } from '../../ltx/format/types.ts'
 import { LtxdError, errorMessage } from '../../util/errors.ts'
 import type { Logger } from '../../util/log.ts'
-import type { NodeAddress } from '../address.ts'
+import type { NodeAddress } from '../../util/node-address.ts'
 import { Backoff } from '../wire/backoff.ts'
 import { CatchUp } from './catch-up.ts'
 import { Lane } from './lane.ts'

@@ -1,5 +1,5 @@
 import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
-import type { NodeAddress } from '../address.ts'
+import type { NodeAddress } from '../../util/node-address.ts'
 
 export interface TransactionHeader {
   readonly txid: TXID

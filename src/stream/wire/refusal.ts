@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { z } from 'zod'
-import type { NodeAddress } from '../address.ts'
+import type { NodeAddress } from '../../util/node-address.ts'
 import { StreamLostError, StreamRefusedError } from './errors.ts'
 
 const MAX_ANSWER_BYTES = 64 * 1024

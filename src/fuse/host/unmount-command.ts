@@ -1,4 +1,4 @@
-import { FUSERMOUNT } from './fusermount.ts'
+import { FUSERMOUNT } from './access.ts'
 import { isRoot } from './privilege.ts'
 
 /**

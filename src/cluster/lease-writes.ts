@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { errorMessage } from '../../util/errors.ts'
-import type { Logger } from '../../util/log.ts'
-import { ClusterMismatchError } from '../errors.ts'
-import type { Leader, Lease, LeaseRecord, LeaseView, NodeAddress } from './lease.ts'
-import { nowMs } from '../../util/monotonic.ts'
-import type { Effect, Event } from '../role/role-events.ts'
-import type { Previous } from '../role/role-state.ts'
-import type { Troubles } from '../troubles.ts'
+import { errorMessage } from '../util/errors.ts'
+import type { Logger } from '../util/log.ts'
+import { ClusterMismatchError } from './lease/errors.ts'
+import type { Leader, Lease, LeaseRecord, LeaseView, NodeAddress } from './lease/lease.ts'
+import { nowMs } from '../util/monotonic.ts'
+import type { Effect, Event } from './role/role-events.ts'
+import type { Previous } from './role/role-state.ts'
+import type { Troubles } from './troubles.ts'
 
 export interface LeaseWritesOptions {
   readonly lease: Lease

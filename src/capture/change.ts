@@ -1,0 +1,31 @@
+import { lockPgno } from '../ltx/format/types.ts'
+import type { Pgno } from '../ltx/format/types.ts'
+
+/** Where a transaction lies in the WAL. */
+export interface WalSpan {
+  readonly offset: number
+  readonly size: number
+  readonly salt1: number
+  readonly salt2: number
+}
+
+/** A change of the database that is to become one LTX transaction. */
+export interface Change {
+  /** Database size in pages afterwards; 0 drops the database. */
+  readonly commit: number
+  /** Ascending, without the lock page, none beyond `commit`; every page by which the database grows is among them. */
+  readonly pgnos: Pgno[]
+  /** The page's new content, valid until the next call. */
+  readonly read: (pgno: Pgno) => Uint8Array
+  readonly wal?: WalSpan
+  /** Nothing of the old pages remains: a first import, a replaced file, another page size. */
+  readonly whole?: boolean
+}
+
+/** All pages of a database but the lock page. */
+export function pagesOf(sizeInPages: number, pageSize: number): Pgno[] {
+  const lock = lockPgno(pageSize)
+  const pgnos: Pgno[] = []
+  for (let pgno = 1; pgno <= sizeInPages; pgno++) if (pgno !== lock) pgnos.push(pgno)
+  return pgnos
+}

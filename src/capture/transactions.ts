@@ -1,0 +1,190 @@
+import type { CaptureEvents } from './events.ts'
+import type { Change } from './change.ts'
+import { pagesOf } from './change.ts'
+import type { Expectation } from './expected.ts'
+import { refuseUnexpected } from './refusal.ts'
+import type { HeldReply } from '../fuse/content.ts'
+import type { Logs } from '../log/logs.ts'
+import { writePageChecksums } from '../log/page-checksums.ts'
+import type { LogWriter } from '../log/writer.ts'
+import { exchange } from '../sqlite/page-table.ts'
+import type { PageTable } from '../sqlite/page-table.ts'
+import { EMPTY_CHECKSUM, nextTXID } from '../ltx/format/types.ts'
+import type { Checksum, Pgno, Position, TXID } from '../ltx/format/types.ts'
+import type { Files } from '../util/files.ts'
+
+/** The page checksums of a large database are saved so seldom that they are at most an eighth of what the log writes. */
+const SAVE_AFTER = 8
+
+/** What a transaction says besides its pages. */
+export interface Stamp {
+  readonly timestampMs: number
+  readonly nodeId: bigint
+  /** The checksum that must come out; absent where this node decides. */
+  readonly checksum?: Checksum
+}
+
+export interface TransactionsOptions {
+  readonly name: string
+  readonly files: Files
+  readonly events: CaptureEvents
+  /** The log is opened, or created, for the first transaction. */
+  readonly logs: Logs
+  readonly pages: PageTable
+  /** A page as it is committed, valid until the next call. */
+  readonly readPage: (pgno: Pgno) => Uint8Array
+}
+
+/** A database's transactions: the log they are appended to, and the page checksums that follow from them. */
+export class Transactions {
+  /** Of the last transaction. */
+  lastTimestampMs = 0
+  readonly #options: TransactionsOptions
+  #log: LogWriter | undefined
+  /** Of finished segments, since the page checksums were saved. */
+  #unsavedBytes = 0
+
+  constructor(options: TransactionsOptions, log?: LogWriter) {
+    this.#options = options
+    this.#log = log
+  }
+
+  get hasLog(): boolean {
+    return this.#log !== undefined
+  }
+
+  get logDir(): string | undefined {
+    return this.#log?.dir
+  }
+
+  get position(): Position {
+    return this.#log?.position ?? { txid: 0n as TXID, checksum: EMPTY_CHECKSUM }
+  }
+
+  append(change: Change, pageSize: number, stamp: Stamp): void {
+    const { logs, name, pages } = this.#options
+    const log = (this.#log ??= logs.open(name))
+    const txid = nextTXID(log.position.txid)
+    const { finishedBytes } = this.#write(log, txid, log.position.checksum, change, pageSize, stamp)
+    this.#unsavedBytes += finishedBytes
+    if (finishedBytes > 0 && this.#unsavedBytes >= SAVE_AFTER * pages.snapshot().byteLength) this.savePageChecksums()
+  }
+
+  /** Begins the log anew with all pages as one transaction: recovery can make the file this, whatever it was before. */
+  replace(change: Change, pageSize: number, { position, replaces }: Expectation, stamp: Stamp): void {
+    const { logs, name, readPage } = this.#options
+    const { commit, pgnos, whole } = change
+    const changed = new Set(pgnos)
+    const everything: Change = {
+      ...change,
+      pgnos: whole === true ? pgnos : pagesOf(commit, pageSize),
+      read: (pgno) => (changed.has(pgno) ? change.read(pgno) : readPage(pgno)),
+    }
+    const base = { txid: (position.txid - 1n) as TXID, checksum: replaces?.preApplyChecksum || EMPTY_CHECKSUM }
+    this.close()
+    try {
+      this.#log = logs.replace(name, base, (log) => {
+        this.#write(log, position.txid, base.checksum, everything, pageSize, stamp, true)
+      })
+    } catch (error) {
+      this.#log = logs.open(name)
+      throw error
+    }
+  }
+
+  /** No connection has the database open. */
+  rest(): void {
+    this.#log?.rest()
+  }
+
+  /** Everything committed so far survives a power loss when this returns. */
+  sync(): void {
+    this.#log?.sync()
+  }
+
+  /** The same, but perhaps only begun: the returned reply then answers the request. */
+  beginSync(): HeldReply | undefined {
+    return this.#log?.beginSync()
+  }
+
+  /** Saves the page checksums beside the log, for the next recovery. They only save time: a failure is logged and returned. */
+  savePageChecksums(): boolean {
+    const { files, events, name, pages } = this.#options
+    if (this.#log === undefined) return false
+    const path = `${this.#log.dir}/pages.bin`
+    try {
+      writePageChecksums(files, path, this.position, pages.snapshot())
+      this.#unsavedBytes = 0
+      return true
+    } catch (error) {
+      events.log('warn', 'page checksums could not be saved', { database: name, error: String(error) })
+    }
+    try {
+      // Retention cuts no segment that an old table still needs.
+      if (files.exists(path)) files.unlink(path)
+    } catch {
+      // Then the log only stays longer than it must.
+    }
+    return false
+  }
+
+  close(): void {
+    this.#log?.close()
+    this.#log = undefined
+  }
+
+  #write(
+    log: LogWriter,
+    txid: TXID,
+    preApplyChecksum: Checksum,
+    change: Change,
+    pageSize: number,
+    stamp: Stamp,
+    anew = change.whole === true,
+  ): { finishedBytes: number } {
+    const { pages, events, name } = this.#options
+    const { commit, pgnos } = change
+    const sums = new Array<Checksum>(pgnos.length)
+    const header = {
+      flags: 0,
+      pageSize,
+      commit,
+      minTXID: txid,
+      maxTXID: txid,
+      timestampMs: stamp.timestampMs,
+      preApplyChecksum: txid === 1n ? (0n as const) : preApplyChecksum,
+      walOffset: change.wal?.offset ?? 0,
+      walSize: change.wal?.size ?? 0,
+      walSalt1: change.wal?.salt1 ?? 0,
+      walSalt2: change.wal?.salt2 ?? 0,
+      nodeId: stamp.nodeId,
+    }
+    const { finishedBytes } = log.append(header, (encoder) => {
+      let checksum = anew ? EMPTY_CHECKSUM : preApplyChecksum
+      for (let i = 0; i < pgnos.length; i++) {
+        const pgno = pgnos[i] as Pgno
+        encoder.writePage(pgno, change.read(pgno))
+        const sum = encoder.lastPageChecksum()
+        sums[i] = sum
+        checksum = exchange(checksum, anew ? 0n : pages.checksum(pgno), sum)
+      }
+      if (!anew) checksum = this.#withoutPagesBeyond(commit, checksum)
+      if (stamp.checksum !== undefined && stamp.checksum !== checksum) {
+        throw refuseUnexpected(events, name, stamp.checksum, checksum)
+      }
+      return checksum
+    })
+    if (change.whole === true) pages.resize(0)
+    pages.resize(commit)
+    for (let i = 0; i < pgnos.length; i++) pages.setChecksum(pgnos[i] as Pgno, sums[i] as Checksum)
+    this.lastTimestampMs = stamp.timestampMs
+    return { finishedBytes }
+  }
+
+  #withoutPagesBeyond(commit: number, checksum: Checksum): Checksum {
+    const { pages } = this.#options
+    let result = checksum
+    for (let pgno = commit + 1; pgno <= pages.sizePages; pgno++) result = exchange(result, pages.checksum(pgno), 0n)
+    return result
+  }
+}

@@ -1,0 +1,27 @@
+import type { LogView } from '../../log/view.ts'
+import type { Position } from '../../ltx/format/types.ts'
+import type { Logger } from '../../util/log.ts'
+import type { Flow } from '../wire/flow.ts'
+import type { PrimaryMessage } from '../wire/messages.ts'
+import type { StreamedDatabase } from './source.ts'
+
+/** What a feed needs of its connection. */
+export interface FeedHost {
+  readonly flow: Flow
+  readonly logger: Logger
+  readonly temporaryParent: string
+  /** Aborted when the connection ends; feeds are woken then. */
+  readonly signal: AbortSignal
+  database(name: string): StreamedDatabase | undefined
+  /** I4: makes the log durable up to where it is now. */
+  sync(log: LogView): Promise<Position>
+  /** Waits for room. Throws once the stream has ended, or this node no longer leads. */
+  send(message: PrimaryMessage, body?: Uint8Array): Promise<void>
+  sendFrames(frames: readonly Buffer[]): Promise<void>
+  /** Bounds what is read ahead of the connection. */
+  readonly batches: <T>(work: () => Promise<T>) => Promise<T>
+  /** Bounds the bodies that are sent side by side. */
+  readonly bodies: <T>(work: () => Promise<T>) => Promise<T>
+  /** Something about this feed changed that others wait for. */
+  moved(): void
+}
