@@ -49,35 +49,35 @@ export class PlainContent implements FileContent {
 
 /** The main file. Until it has a committed state it is a file like any other. */
 export class DatabaseContent extends PlainContent {
-  private readonly database: Database
-  private written = false
+  readonly #database: Database
+  #written = false
   /** The name is gone or belongs to another file: nothing here is captured any more. */
-  private detached = false
-  private readonly closed: () => void
+  #detached = false
+  readonly #closed: () => void
 
   /** `closed` is called when nobody has the file open any more. */
   constructor(database: Database, fd: number, closed: () => void) {
     super(database.files, fd)
-    this.database = database
-    this.closed = closed
+    this.#database = database
+    this.#closed = closed
     database.fd = fd
   }
 
   override opened(flags: number, caller: Caller): void {
-    const { refusal: reason, name } = this.database
-    if (reason !== undefined) throw refuseUnreadable(this.database.events, name, reason, caller)
+    const { refusal: reason, name } = this.#database
+    if (reason !== undefined) throw refuseUnreadable(this.#database.events, name, reason, caller)
     super.opened(flags, caller)
   }
 
   override write(data: Uint8Array, position: number, caller: Caller): void {
-    const { database } = this
-    if (!database.authority.leads && !this.detached && !this.restores(data, position)) {
+    const database = this.#database
+    if (!database.authority.leads && !this.#detached && !this.#restores(data, position)) {
       // Plain files are nobody's business, until they begin as databases do.
       if (database.tracked || (position === 0 && hasDatabaseMagic(data))) database.assertWriter(caller)
     }
-    if (this.detached || !database.tracked) {
+    if (this.#detached || !database.tracked) {
       super.write(data, position, caller)
-      this.written = true
+      this.#written = true
     } else if (database.journal.active) {
       super.write(data, position, caller)
       database.journal.databaseWritten(position, data.length)
@@ -90,39 +90,39 @@ export class DatabaseContent extends PlainContent {
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {
-    const { database } = this
-    if (!this.detached && database.tracked) {
-      const restores = database.journal.active && sizeBytes === this.committedSizeBytes()
+    const database = this.#database
+    if (!this.#detached && database.tracked) {
+      const restores = database.journal.active && sizeBytes === this.#committedSizeBytes()
       if (!restores) database.assertWriter(caller)
     }
-    if (!this.detached && database.tracked && !database.journal.active) {
-      if (sizeBytes < this.committedSizeBytes()) throw refuseUnjournaled(database.events, database.name, caller)
+    if (!this.#detached && database.tracked && !database.journal.active) {
+      if (sizeBytes < this.#committedSizeBytes()) throw refuseUnjournaled(database.events, database.name, caller)
     }
     super.truncate(sizeBytes, caller)
   }
 
   /** The log is what makes a captured commit durable; the file itself is synced in the background. */
   override sync(dataOnly: boolean): HeldReply | undefined {
-    const { database } = this
-    if (this.detached || (!database.journal.active && !database.tracked)) return super.sync(dataOnly)
+    const database = this.#database
+    if (this.#detached || (!database.journal.active && !database.tracked)) return super.sync(dataOnly)
     if (!database.journal.active) return database.beginLogSync()
     database.journal.syncRequested()
     return undefined
   }
 
   override released(_flags: number, openHandles: number, openWriters: number): void {
-    const { database } = this
-    if (this.detached) return
-    if (openWriters === 0 && this.written && !database.tracked && !database.journal.active) this.importCopied()
+    const database = this.#database
+    if (this.#detached) return
+    if (openWriters === 0 && this.#written && !database.tracked && !database.journal.active) this.#importCopied()
     if (openHandles > 0) return
     database.fd = -1
     database.rest()
-    this.closed()
+    this.#closed()
   }
 
   /** A rollback, which is allowed whoever leads: all of these pages are written back as they were committed. */
-  private restores(data: Uint8Array, position: number): boolean {
-    const { pageSize, pages, journal } = this.database
+  #restores(data: Uint8Array, position: number): boolean {
+    const { pageSize, pages, journal } = this.#database
     if (!journal.active || pageSize === 0 || position % pageSize !== 0 || data.length % pageSize !== 0) return false
     for (let at = 0; at < data.length; at += pageSize) {
       const pgno = (position + at) / pageSize + 1
@@ -132,127 +132,127 @@ export class DatabaseContent extends PlainContent {
   }
 
   detach(): void {
-    this.detached = true
-    this.database.fd = -1
+    this.#detached = true
+    this.#database.fd = -1
   }
 
   /** A file that came without a journal, by cp or VACUUM INTO, becomes a database when its last writer has closed it. */
-  private importCopied(): void {
-    this.written = false
-    this.database.importIfWhole()
+  #importCopied(): void {
+    this.#written = false
+    this.#database.importIfWhole()
   }
 
   /** In WAL mode the file may be shorter than the database until the next checkpoint; a checkpoint cuts it to size. */
-  private committedSizeBytes(): number {
-    const { pages, pageSize, hasWal } = this.database
+  #committedSizeBytes(): number {
+    const { pages, pageSize, hasWal } = this.#database
     return hasWal && pages.pagesInWal > 0 ? 0 : pages.sizePages * pageSize
   }
 }
 
 export class WalContent extends PlainContent {
-  private readonly database: Database
+  readonly #database: Database
   /**
    * Connections that have the database open in WAL mode. Told by this file and not by the database's, whose descriptors SQLite keeps open after a
    * connection was closed, for the sake of its locks.
    */
-  private connections = 0
+  #connections = 0
   /** The handle that wrote last since several connections had it open. */
-  private writer: number | undefined
-  private hasSeveralWriters = false
+  #writer: number | undefined
+  #hasSeveralWriters = false
 
   constructor(database: Database, fd: number) {
     super(database.files, fd)
-    this.database = database
+    this.#database = database
     database.walFd = fd
   }
 
   /** A WAL that came with a copied database was not followed while it was written. */
   override opened(flags: number, caller: Caller): void {
     super.opened(flags, caller)
-    if (this.captured && !this.database.wal.following) this.database.wal.adopt(this.files.size(this.fd))
-    if (isWriter(flags) && ++this.connections === SHARED) this.database.events.sharing(this.database, 'one-writer')
+    if (this.#captured && !this.#database.wal.following) this.#database.wal.adopt(this.files.size(this.fd))
+    if (isWriter(flags) && ++this.#connections === SHARED) this.#database.events.sharing(this.#database, 'one-writer')
   }
 
   override write(data: Uint8Array, position: number, caller: Caller, handle?: number): void {
-    this.database.assertWriter(caller)
-    if (handle !== this.writer) this.writesToo(handle)
-    if (!this.captured) return super.write(data, position, caller)
-    this.database.wal.write(data, position, () => super.write(data, position, caller))
+    this.#database.assertWriter(caller)
+    if (handle !== this.#writer) this.#writesToo(handle)
+    if (!this.#captured) return super.write(data, position, caller)
+    this.#database.wal.write(data, position, () => super.write(data, position, caller))
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {
-    this.database.assertWriter(caller)
-    if (!this.captured) return super.truncate(sizeBytes, caller)
-    this.database.wal.truncate(sizeBytes, () => super.truncate(sizeBytes, caller))
+    this.#database.assertWriter(caller)
+    if (!this.#captured) return super.truncate(sizeBytes, caller)
+    this.#database.wal.truncate(sizeBytes, () => super.truncate(sizeBytes, caller))
   }
 
   /** A commit is durable once its transaction is durable in the log: recovery replays it from there. */
   override sync(dataOnly: boolean): HeldReply | undefined {
-    return this.captured ? this.database.beginLogSync() : super.sync(dataOnly)
+    return this.#captured ? this.#database.beginLogSync() : super.sync(dataOnly)
   }
 
   override released(flags: number, openHandles: number, _openWriters: number): void {
-    if (isWriter(flags) && this.connections-- === SHARED) {
-      this.writer = undefined
-      this.hasSeveralWriters = false
-      this.database.events.sharing(this.database, 'sole')
+    if (isWriter(flags) && this.#connections-- === SHARED) {
+      this.#writer = undefined
+      this.#hasSeveralWriters = false
+      this.#database.events.sharing(this.#database, 'sole')
     }
-    if (openHandles === 0 && this.database.walFd === this.fd) this.database.walFd = -1
+    if (openHandles === 0 && this.#database.walFd === this.fd) this.#database.walFd = -1
   }
 
-  private writesToo(handle: number | undefined): void {
-    const isAnother = this.writer !== undefined
-    this.writer = this.connections < SHARED ? undefined : handle
-    if (!isAnother || this.hasSeveralWriters || this.writer === undefined) return
-    this.hasSeveralWriters = true
-    this.database.events.sharing(this.database, 'several-writers')
+  #writesToo(handle: number | undefined): void {
+    const isAnother = this.#writer !== undefined
+    this.#writer = this.#connections < SHARED ? undefined : handle
+    if (!isAnother || this.#hasSeveralWriters || this.#writer === undefined) return
+    this.#hasSeveralWriters = true
+    this.#database.events.sharing(this.#database, 'several-writers')
   }
 
   /** Not after the WAL was removed under an open descriptor, nor before there is a database. */
-  private get captured(): boolean {
-    return this.database.tracked && this.database.walFd === this.fd
+  get #captured(): boolean {
+    return this.#database.tracked && this.#database.walFd === this.fd
   }
 }
 
 export class JournalContent extends PlainContent {
-  private readonly database: Database
+  readonly #database: Database
   /** Nothing was written since the transaction ended, and the log has it durably. */
-  private isSuperseded = false
+  #isSuperseded = false
 
   constructor(database: Database, fd: number) {
     super(database.files, fd)
-    this.database = database
+    this.#database = database
   }
 
   /** The first bytes say whether the journal counts, and they may come in any number of pieces. */
   override write(data: Uint8Array, position: number, caller: Caller): void {
     const write = () => super.write(data, position, caller)
-    const { journal } = this.database
-    const begins = position < JOURNAL_MAGIC_SIZE && hasJournalMagic(this.beginning(data, position))
+    const { journal } = this.#database
+    const begins = position < JOURNAL_MAGIC_SIZE && hasJournalMagic(this.#beginning(data, position))
     const ends = position < JOURNAL_MAGIC_SIZE && !begins
-    this.isSuperseded = false
+    this.#isSuperseded = false
     if (ends) {
-      this.isSuperseded = journal.end(write, caller)
+      this.#isSuperseded = journal.end(write, caller)
       return
     }
-    this.database.assertWriter(caller)
+    this.#database.assertWriter(caller)
     write()
     if (begins) journal.begin()
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {
     const truncate = () => super.truncate(sizeBytes, caller)
-    this.isSuperseded = false
-    if (sizeBytes < JOURNAL_MAGIC_SIZE) this.isSuperseded = this.database.journal.end(truncate, caller)
+    this.#isSuperseded = false
+    if (sizeBytes < JOURNAL_MAGIC_SIZE) this.#isSuperseded = this.#database.journal.end(truncate, caller)
     else truncate()
   }
 
   override sync(dataOnly: boolean): HeldReply | undefined {
-    return this.isSuperseded ? undefined : super.sync(dataOnly)
+    return this.#isSuperseded ? undefined : super.sync(dataOnly)
   }
 
   /** The file's first bytes as they will be once `data` is written at `position`. */
-  private beginning(data: Uint8Array, position: number): Uint8Array {
+  #beginning(data: Uint8Array, position: number): Uint8Array {
     if (position === 0 && data.length >= JOURNAL_MAGIC_SIZE) return data
     const bytes = new Uint8Array(JOURNAL_MAGIC_SIZE)
     this.files.read(this.fd, bytes, 0, bytes.length, 0)

@@ -12,16 +12,16 @@ export interface FilterOptions {
 
 export class DatabaseFilter {
   readonly refusesOthers: boolean
-  private readonly matchers: readonly ((path: string) => boolean)[]
+  readonly #matchers: readonly ((path: string) => boolean)[]
 
   constructor({ databases, otherFiles }: FilterOptions) {
     this.refusesOthers = otherFiles === 'refuse'
-    this.matchers = databases.map(globMatcher)
+    this.#matchers = databases.map(globMatcher)
   }
 
   /** Whether a file of that name may be a database. */
   names(name: string): boolean {
-    return this.matchers.some((matches) => matches(name))
+    return this.#matchers.some((matches) => matches(name))
   }
 
   /** A recovered database that is none by its name is not served: neither as a plain file nor as a database would be what was meant. */

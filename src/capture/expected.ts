@@ -14,28 +14,32 @@ export interface Expectation {
 
 /** What is still to come of what was announced for a database, in order. */
 export class Expectations {
-  private readonly queue: Expectation[] = []
+  readonly #queue: Expectation[] = []
 
   announce(expectation: Expectation): void {
-    this.queue.push(expectation)
+    this.#queue.push(expectation)
   }
 
   /** The one for the transaction right after `txid`, or that replaces all (I2). Those that are there already, because a client died after its write, are passed over. */
   next(txid: TXID): Expectation | undefined {
-    while (this.queue[0] !== undefined && this.queue[0].replaces === undefined && this.queue[0].position.txid <= txid) {
-      this.queue.shift()
+    while (
+      this.#queue[0] !== undefined &&
+      this.#queue[0].replaces === undefined &&
+      this.#queue[0].position.txid <= txid
+    ) {
+      this.#queue.shift()
     }
-    const first = this.queue[0]
+    const first = this.#queue[0]
     return first?.replaces !== undefined || first?.position.txid === nextTXID(txid) ? first : undefined
   }
 
   /** It has become a transaction. */
   met(expectation: Expectation): void {
-    if (this.queue[0] === expectation) this.queue.shift()
+    if (this.#queue[0] === expectation) this.#queue.shift()
   }
 
   /** A new client begins. */
   clear(): void {
-    this.queue.length = 0
+    this.#queue.length = 0
   }
 }

@@ -6,16 +6,16 @@ import type { Files } from '../util/files.ts'
 
 /** A file that the configuration wants refused: nobody can open it, and one that is created does not come to be. */
 export class OtherContent extends PlainContent {
-  private readonly events: CaptureEvents
-  private readonly path: string
+  readonly #events: CaptureEvents
+  readonly #path: string
 
   constructor(files: Files, fd: number, events: CaptureEvents, path: string) {
     super(files, fd)
-    this.events = events
-    this.path = path
+    this.#events = events
+    this.#path = path
   }
 
   override opened(_flags: number, caller: Caller): void {
-    throw refuseOther(this.events, this.path, caller)
+    throw refuseOther(this.#events, this.#path, caller)
   }
 }

@@ -18,18 +18,18 @@ export class Proof {
   readonly buffer: SharedArrayBuffer
   readonly pageSize: number
   readonly sizePages: number
-  private readonly header: Int32Array
-  private readonly bits: Int32Array
-  private readonly expected: BigUint64Array
+  readonly #header: Int32Array
+  readonly #bits: Int32Array
+  readonly #expected: BigUint64Array
 
   constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer
-    this.header = new Int32Array(buffer, 0, HEADER_WORDS)
-    this.pageSize = this.header[WORD.pageSize] as number
-    this.sizePages = this.header[WORD.sizePages] as number
+    this.#header = new Int32Array(buffer, 0, HEADER_WORDS)
+    this.pageSize = this.#header[WORD.pageSize] as number
+    this.sizePages = this.#header[WORD.sizePages] as number
     const sumsAt = HEADER_WORDS * 4
-    this.expected = new BigUint64Array(buffer, sumsAt, this.sizePages)
-    this.bits = new Int32Array(buffer, sumsAt + this.sizePages * 8)
+    this.#expected = new BigUint64Array(buffer, sumsAt, this.sizePages)
+    this.#bits = new Int32Array(buffer, sumsAt + this.sizePages * 8)
   }
 
   /** `checksums` of pages 1 …, 0 for the lock page. */
@@ -40,36 +40,36 @@ export class Proof {
     header[WORD.pageSize] = pageSize
     header[WORD.sizePages] = checksums.length
     const proof = new Proof(buffer)
-    proof.expected.set(checksums)
+    proof.#expected.set(checksums)
     const lock = lockPgno(pageSize)
-    if (lock <= checksums.length) proof.set(lock)
+    if (lock <= checksums.length) proof.#set(lock)
     return proof
   }
 
   /** A page that the file did not have needs no proof. */
   has(pgno: Pgno): boolean {
     if (pgno > this.sizePages) return true
-    return (Atomics.load(this.bits, (pgno - 1) >> 5) & (1 << ((pgno - 1) & 31))) !== 0
+    return (Atomics.load(this.#bits, (pgno - 1) >> 5) & (1 << ((pgno - 1) & 31))) !== 0
   }
 
   /** Whether the file's page is what it must be, or was so once. */
   holds(pgno: Pgno, page: Uint8Array): boolean {
     if (this.has(pgno)) return true
-    if (pageChecksum(pgno, page) !== (this.expected[pgno - 1] as Checksum | 0n)) return this.has(pgno)
-    this.set(pgno)
+    if (pageChecksum(pgno, page) !== (this.#expected[pgno - 1] as Checksum | 0n)) return this.has(pgno)
+    this.#set(pgno)
     return true
   }
 
   /** The file ends after `sizePages`: what was behind is gone. */
   cut(sizePages: number): void {
-    for (let pgno = sizePages + 1; pgno <= this.sizePages; pgno++) this.set(pgno)
+    for (let pgno = sizePages + 1; pgno <= this.sizePages; pgno++) this.#set(pgno)
   }
 
   /** The first page from `from` on that is not proven yet. */
   next(from: Pgno): Pgno | undefined {
     for (let pgno = from; pgno <= this.sizePages; pgno++) {
       // A word of pages that are all proven is passed over at once.
-      if (((pgno - 1) & 31) === 0 && Atomics.load(this.bits, (pgno - 1) >> 5) === -1) pgno += 31
+      if (((pgno - 1) & 31) === 0 && Atomics.load(this.#bits, (pgno - 1) >> 5) === -1) pgno += 31
       else if (!this.has(pgno)) return pgno
     }
     return undefined
@@ -77,23 +77,23 @@ export class Proof {
 
   /** Nothing is left to be proven: all of it was, or the file is no longer this database. */
   get ended(): boolean {
-    return Atomics.load(this.header, WORD.ended) === 1
+    return Atomics.load(this.#header, WORD.ended) === 1
   }
 
   end(): void {
-    Atomics.store(this.header, WORD.ended, 1)
+    Atomics.store(this.#header, WORD.ended, 1)
   }
 
   /** The page that was found to be wrong. */
   get damaged(): Pgno | undefined {
-    return Atomics.load(this.header, WORD.damaged) || undefined
+    return Atomics.load(this.#header, WORD.damaged) || undefined
   }
 
   setDamaged(pgno: Pgno): void {
-    Atomics.store(this.header, WORD.damaged, pgno)
+    Atomics.store(this.#header, WORD.damaged, pgno)
   }
 
-  private set(pgno: Pgno): void {
-    Atomics.or(this.bits, (pgno - 1) >> 5, 1 << ((pgno - 1) & 31))
+  #set(pgno: Pgno): void {
+    Atomics.or(this.#bits, (pgno - 1) >> 5, 1 << ((pgno - 1) & 31))
   }
 }

@@ -51,34 +51,34 @@ export class DataPlane {
   /** Ends with the thread; rejects when it died of an error. */
   readonly ended: Promise<void>
   readonly shared = new SharedState()
-  private readonly syncs = Syncs.buffer()
-  private readonly worker: Worker
-  private readonly keepAwake: SharedArrayBuffer | undefined
-  private syncThread: Worker | undefined
-  private keepAwakeThread: Worker | undefined
-  private readonly options: DataPlaneOptions
-  private recovered: (() => void) | undefined
-  private device: Device | undefined
-  private doorbell: number | undefined
+  readonly #syncs = Syncs.buffer()
+  readonly #worker: Worker
+  readonly #keepAwake: SharedArrayBuffer | undefined
+  #syncThread: Worker | undefined
+  #keepAwakeThread: Worker | undefined
+  readonly #options: DataPlaneOptions
+  #recovered: (() => void) | undefined
+  #device: Device | undefined
+  #doorbell: number | undefined
   /** Messages about databases so far. */
-  private heard = 0
-  private observer: WalObserver | undefined
+  #heard = 0
+  #observer: WalObserver | undefined
 
   constructor(options: DataPlaneOptions) {
-    this.options = options
+    this.#options = options
     const { dataDir, root, segmentSizeBytes, nodeId, filter } = options
     // Where there is one core, it is never idle while somebody waits.
-    if (options.latency === 'low' && availableParallelism() > 1) this.keepAwake = KeepAwake.buffer()
+    if (options.latency === 'low' && availableParallelism() > 1) this.#keepAwake = KeepAwake.buffer()
     const workerData: DataPlaneData = {
-      ...{ shared: this.shared.buffer, syncs: this.syncs },
-      ...(this.keepAwake !== undefined && { keepAwake: this.keepAwake }),
+      ...{ shared: this.shared.buffer, syncs: this.#syncs },
+      ...(this.#keepAwake !== undefined && { keepAwake: this.#keepAwake }),
       ...{ dataDir, root, segmentSizeBytes, nodeId, filter },
     }
-    this.worker = new Worker(fileURLToPath(new URL('./dataplane.js', import.meta.url)), { workerData })
-    this.worker.on('message', (message: FromDataPlane) => this.receive(message))
+    this.#worker = new Worker(fileURLToPath(new URL('./dataplane.js', import.meta.url)), { workerData })
+    this.#worker.on('message', (message: FromDataPlane) => this.#receive(message))
     this.ended = new Promise((resolve, reject) => {
-      this.worker.on('error', reject)
-      this.worker.on('exit', () => resolve())
+      this.#worker.on('error', reject)
+      this.#worker.on('exit', () => resolve())
     })
     this.ended.catch(() => {})
   }
@@ -96,19 +96,19 @@ export class DataPlane {
 
   /** Recovers all databases, or one again after its files were replaced. */
   async recover(database?: string): Promise<void> {
-    const done = new Promise<void>((resolve) => (this.recovered = resolve))
+    const done = new Promise<void>((resolve) => (this.#recovered = resolve))
     if (database !== undefined) this.unproven.delete(database)
-    this.send(database === undefined ? { type: 'recover' } : { type: 'recover-again', database })
+    this.#send(database === undefined ? { type: 'recover' } : { type: 'recover-again', database })
     await Promise.race([done, this.ended])
   }
 
   /** Serves the mounted device until it goes, or `stop`. Resolves when applications can use the mount. */
   async serve(mountDir: string, device: Device): Promise<void> {
-    this.device = device
-    this.send({ type: 'serve', deviceFd: device.device })
-    this.startSyncThread(device.device)
-    this.startKeepingAwake()
-    this.doorbell = await Promise.race([hangDoorbell(mountDir, device.device), this.ended.then(() => undefined)])
+    this.#device = device
+    this.#send({ type: 'serve', deviceFd: device.device })
+    this.#startSyncThread(device.device)
+    this.#startKeepingAwake()
+    this.#doorbell = await Promise.race([hangDoorbell(mountDir, device.device), this.ended.then(() => undefined)])
   }
 
   /**
@@ -120,7 +120,7 @@ export class DataPlane {
     shared.leads = false
     const deadline = performance.now() + timeoutMs
     let ended = await shared.commitEnded(timeoutMs)
-    while (ended && this.heard < shared.announced) {
+    while (ended && this.#heard < shared.announced) {
       await new Promise((resolve) => setImmediate(resolve))
       ended = performance.now() < deadline
     }
@@ -133,13 +133,13 @@ export class DataPlane {
 
   /** The file on the mount by which a process of this user reaches the serving thread. */
   announcementsPath(mountDir: string): string {
-    return `${mountDir}/${doorbellName(this.device?.device ?? -1)}`
+    return `${mountDir}/${doorbellName(this.#device?.device ?? -1)}`
   }
 
   /** From here on the mount can be taken away. */
   releaseMount(): void {
-    if (this.doorbell !== undefined) fs.closeSync(this.doorbell)
-    this.doorbell = undefined
+    if (this.#doorbell !== undefined) fs.closeSync(this.#doorbell)
+    this.#doorbell = undefined
   }
 
   /**
@@ -148,67 +148,67 @@ export class DataPlane {
    */
   async keepReachable(mountDir: string): Promise<void> {
     this.shared.leads = false
-    if (this.device === undefined) return
+    if (this.#device === undefined) return
     const ended = this.ended.catch(() => undefined)
-    this.doorbell = (await Promise.race([hangDoorbell(mountDir, this.device.device), ended])) ?? undefined
+    this.#doorbell = (await Promise.race([hangDoorbell(mountDir, this.#device.device), ended])) ?? undefined
   }
 
   /** Lets the request at hand finish, makes everything durable, and ends the thread. */
   async stop(): Promise<void> {
     this.shared.requestStop()
-    if (this.device === undefined) await this.worker.terminate()
-    else ringDoorbell(this.device)
+    if (this.#device === undefined) await this.#worker.terminate()
+    else ringDoorbell(this.#device)
     await this.ended.finally(() => this.releaseMount())
-    await this.syncThread?.terminate()
-    await this.keepAwakeThread?.terminate()
+    await this.#syncThread?.terminate()
+    await this.#keepAwakeThread?.terminate()
   }
 
   observe(observer: WalObserver): void {
-    this.observer = observer
+    this.#observer = observer
   }
 
   /** Without it the data plane syncs by itself. */
-  private startSyncThread(deviceFd: number): void {
-    const data: SyncThreadData = { syncs: this.syncs, deviceFd }
+  #startSyncThread(deviceFd: number): void {
+    const data: SyncThreadData = { syncs: this.#syncs, deviceFd }
     const thread = new Worker(fileURLToPath(new URL('./sync-thread.js', import.meta.url)), { workerData: data })
-    thread.on('message', ({ error }: SyncFailed) => this.options.log('error', `fsync of a log failed: ${error}`, {}))
+    thread.on('message', ({ error }: SyncFailed) => this.#options.log('error', `fsync of a log failed: ${error}`, {}))
     // Requests wait for it that nobody else will answer: better an end that the next start recovers from.
     thread.on('error', (error) => {
       throw error
     })
-    this.syncThread = thread
+    this.#syncThread = thread
   }
 
   /** Applications are served without it as well, only later. */
-  private startKeepingAwake(): void {
-    if (this.keepAwake === undefined) return
+  #startKeepingAwake(): void {
+    if (this.#keepAwake === undefined) return
     const thread = new Worker(fileURLToPath(new URL('./keep-awake.js', import.meta.url)), {
-      workerData: this.keepAwake,
+      workerData: this.#keepAwake,
     })
     thread.on('error', (error) =>
-      this.options.log('warn', 'fuse.latency is "normal": no thread could be started that keeps a core awake', {
+      this.#options.log('warn', 'fuse.latency is "normal": no thread could be started that keeps a core awake', {
         error: error.message,
       }),
     )
-    this.keepAwakeThread = thread
+    this.#keepAwakeThread = thread
   }
 
-  private send(message: ToDataPlane): void {
-    this.worker.postMessage(message)
+  #send(message: ToDataPlane): void {
+    this.#worker.postMessage(message)
   }
 
-  private receive(message: FromDataPlane): void {
+  #receive(message: FromDataPlane): void {
     switch (message.type) {
       case 'recovered':
-        return this.recovered?.()
+        return this.#recovered?.()
       case 'log':
-        return this.options.log(message.level, message.message, message.fields)
+        return this.#options.log(message.level, message.message, message.fields)
       case 'database': {
-        this.heard++
+        this.#heard++
         const { name, slot, refusal } = message
         const known = { name, refusal, state: () => this.shared.read(slot) }
         this.databases.set(name, known)
-        this.options.appeared(known)
+        this.#options.appeared(known)
         // It was published before this was known.
         this.shared.wake()
         return
@@ -219,11 +219,11 @@ export class DataPlane {
       case 'sharing':
         if (message.sharing === 'sole') this.sharing.delete(message.database)
         else this.sharing.set(message.database, message.sharing)
-        return this.observer?.sharing(message.database, message.sharing)
+        return this.#observer?.sharing(message.database, message.sharing)
       case 'guarded':
-        return this.observer?.guarded(message.database)
+        return this.#observer?.guarded(message.database)
       case 'invalidate':
-        if (this.device !== undefined) invalidateInode(this.device.device, message.node)
+        if (this.#device !== undefined) invalidateInode(this.#device.device, message.node)
         return
       case 'stopped':
     }

@@ -60,63 +60,63 @@ export class SharedState {
   readonly buffer: SharedArrayBuffer
   /** What the kernel asked of the mount. */
   readonly requests: RequestCounts
-  private readonly control: Int32Array
-  private readonly deadline: BigInt64Array
-  private readonly primary: Uint8Array
-  private readonly words: BigUint64Array
+  readonly #control: Int32Array
+  readonly #deadline: BigInt64Array
+  readonly #primary: Uint8Array
+  readonly #words: BigUint64Array
 
   constructor(buffer = new SharedArrayBuffer((WORDS_BEFORE_SLOTS + SLOT_WORDS * MAX_DATABASES) * 8)) {
     this.buffer = buffer
-    this.control = new Int32Array(buffer, 0, CONTROL_WORDS * 2)
-    this.deadline = new BigInt64Array(buffer, DEADLINE * 8, 1)
-    this.primary = new Uint8Array(buffer, PRIMARY_AT, PRIMARY_SIZE)
+    this.#control = new Int32Array(buffer, 0, CONTROL_WORDS * 2)
+    this.#deadline = new BigInt64Array(buffer, DEADLINE * 8, 1)
+    this.#primary = new Uint8Array(buffer, PRIMARY_AT, PRIMARY_SIZE)
     this.requests = new RequestCounts(buffer, CONTROL_WORDS * 8)
-    this.words = new BigUint64Array(buffer, WORDS_BEFORE_SLOTS * 8)
+    this.#words = new BigUint64Array(buffer, WORDS_BEFORE_SLOTS * 8)
   }
 
   static readonly maxDatabases = MAX_DATABASES
 
   requestStop(): void {
-    Atomics.store(this.control, CONTROL.stop, 1)
+    Atomics.store(this.#control, CONTROL.stop, 1)
   }
 
   get stopRequested(): boolean {
-    return Atomics.load(this.control, CONTROL.stop) === 1
+    return Atomics.load(this.#control, CONTROL.stop) === 1
   }
 
   /** Grows with each publication; what `waitForChange` waits on. */
   get changes(): number {
-    return Atomics.load(this.control, CONTROL.changes)
+    return Atomics.load(this.#control, CONTROL.changes)
   }
 
   /** Ends all waits for a change. */
   wake(): void {
-    Atomics.add(this.control, CONTROL.changes, 1)
-    Atomics.notify(this.control, CONTROL.changes)
+    Atomics.add(this.#control, CONTROL.changes, 1)
+    Atomics.notify(this.#control, CONTROL.changes)
   }
 
   /** Resolves when something was published after `seen`. */
   async waitForChange(seen: number, timeoutMs: number): Promise<void> {
-    const result = Atomics.waitAsync(this.control, CONTROL.changes, seen, timeoutMs)
+    const result = Atomics.waitAsync(this.#control, CONTROL.changes, seen, timeoutMs)
     if (result.async) await result.value
   }
 
   /** Whether applications on this node may commit, as far as the role goes. */
   get leads(): boolean {
-    return Atomics.load(this.control, CONTROL.leads) === 1
+    return Atomics.load(this.#control, CONTROL.leads) === 1
   }
 
   set leads(leads: boolean) {
-    Atomics.store(this.control, CONTROL.leads, leads ? 1 : 0)
+    Atomics.store(this.#control, CONTROL.leads, leads ? 1 : 0)
   }
 
   /** Until when, by the clock that all threads share (process.hrtime): nanoseconds. */
   get deadlineNs(): bigint {
-    return Atomics.load(this.deadline, 0)
+    return Atomics.load(this.#deadline, 0)
   }
 
   set deadlineNs(deadlineNs: bigint) {
-    Atomics.store(this.deadline, 0, deadlineNs)
+    Atomics.store(this.#deadline, 0, deadlineNs)
   }
 
   /**
@@ -124,71 +124,71 @@ export class SharedState {
    * the right to commit away waits for that (`commitEnded`).
    */
   beginCommit(): void {
-    Atomics.store(this.control, CONTROL.committing, 1)
+    Atomics.store(this.#control, CONTROL.committing, 1)
   }
 
   endCommit(): void {
-    Atomics.store(this.control, CONTROL.committing, 0)
-    Atomics.notify(this.control, CONTROL.committing)
+    Atomics.store(this.#control, CONTROL.committing, 0)
+    Atomics.notify(this.#control, CONTROL.committing)
   }
 
   /** Resolves when no commit is under way, which one that is begun later does not change; false after the time-out. */
   async commitEnded(timeoutMs: number): Promise<boolean> {
-    const result = Atomics.waitAsync(this.control, CONTROL.committing, 1, timeoutMs)
+    const result = Atomics.waitAsync(this.#control, CONTROL.committing, 1, timeoutMs)
     return (result.async ? await result.value : result.value) !== 'timed-out'
   }
 
   /** How many messages about databases the data plane has sent: who has heard as many knows all of them. */
   get announced(): number {
-    return Atomics.load(this.control, CONTROL.announced)
+    return Atomics.load(this.#control, CONTROL.announced)
   }
 
   /** Data plane only, before it sends one. */
   announce(): void {
-    Atomics.add(this.control, CONTROL.announced, 1)
+    Atomics.add(this.#control, CONTROL.announced, 1)
   }
 
   /** The local client's process; 0 while there is none. */
   get clientPid(): number {
-    return Atomics.load(this.control, CONTROL.clientPid)
+    return Atomics.load(this.#control, CONTROL.clientPid)
   }
 
   set clientPid(pid: number) {
-    Atomics.store(this.control, CONTROL.clientPid, pid)
+    Atomics.store(this.#control, CONTROL.clientPid, pid)
   }
 
   /** How far a replica is behind, in milliseconds; undefined on a primary, and where nothing is known. */
   get lagMs(): number | undefined {
-    const lagMs = Atomics.load(this.control, CONTROL.lagMs)
+    const lagMs = Atomics.load(this.#control, CONTROL.lagMs)
     return lagMs === 0 ? undefined : lagMs - 1
   }
 
   set lagMs(lagMs: number | undefined) {
-    Atomics.store(this.control, CONTROL.lagMs, lagMs === undefined ? 0 : Math.min(Math.round(lagMs), 2 ** 31 - 2) + 1)
+    Atomics.store(this.#control, CONTROL.lagMs, lagMs === undefined ? 0 : Math.min(Math.round(lagMs), 2 ** 31 - 2) + 1)
   }
 
   /** The primary's hostname; undefined on the primary itself, and where none is known. */
   get primaryHostname(): string | undefined {
     for (;;) {
-      const version = Atomics.load(this.control, CONTROL.primaryVersion)
-      const length = Atomics.load(this.control, CONTROL.primaryLength)
-      const text = Buffer.from(this.primary.slice(0, length)).toString()
-      if (version % 2 === 0 && Atomics.load(this.control, CONTROL.primaryVersion) === version) return text || undefined
+      const version = Atomics.load(this.#control, CONTROL.primaryVersion)
+      const length = Atomics.load(this.#control, CONTROL.primaryLength)
+      const text = Buffer.from(this.#primary.slice(0, length)).toString()
+      if (version % 2 === 0 && Atomics.load(this.#control, CONTROL.primaryVersion) === version) return text || undefined
     }
   }
 
   set primaryHostname(hostname: string | undefined) {
     const bytes = Buffer.from(hostname ?? '').subarray(0, PRIMARY_SIZE)
-    Atomics.add(this.control, CONTROL.primaryVersion, 1)
-    this.primary.set(bytes)
-    Atomics.store(this.control, CONTROL.primaryLength, bytes.length)
-    Atomics.add(this.control, CONTROL.primaryVersion, 1)
+    Atomics.add(this.#control, CONTROL.primaryVersion, 1)
+    this.#primary.set(bytes)
+    Atomics.store(this.#control, CONTROL.primaryLength, bytes.length)
+    Atomics.add(this.#control, CONTROL.primaryVersion, 1)
   }
 
   /** Data plane only. */
   publish(slot: number, state: SlotState): void {
     const at = slot * SLOT_WORDS
-    const { words } = this
+    const words = this.#words
     const version = Atomics.load(words, at)
     Atomics.store(words, at, version + 1n)
     const set = (word: number, value: bigint) => Atomics.store(words, at + word, value)
@@ -207,7 +207,7 @@ export class SharedState {
 
   read(slot: number): SlotState {
     const at = slot * SLOT_WORDS
-    const { words } = this
+    const words = this.#words
     for (;;) {
       const version = Atomics.load(words, at + WORD.version)
       const word = (index: number) => Atomics.load(words, at + index)

@@ -15,22 +15,22 @@ interface Slot {
 
 /** The data plane's side of the shared state: gives each database a slot when it is first published. */
 export class Slots {
-  private readonly state: SharedState
-  private readonly say: (message: FromDataPlane) => void
-  private readonly byName = new Map<string, Slot>()
+  readonly #state: SharedState
+  readonly #say: (message: FromDataPlane) => void
+  readonly #byName = new Map<string, Slot>()
 
   constructor(state: SharedState, say: (message: FromDataPlane) => void) {
-    this.state = state
-    this.say = say
+    this.#state = state
+    this.#say = say
   }
 
   publish(database: PublishedDatabase): void {
-    const slot = this.slot(database)
+    const slot = this.#slot(database)
     const { position } = database
     if (slot.last.txid > 0n && position.txid > slot.last.txid) slot.commits += Number(position.txid - slot.last.txid)
     slot.last = position
     slot.backfilled = database.backfilled ?? slot.backfilled
-    this.state.publish(slot.index, {
+    this.#state.publish(slot.index, {
       position,
       sizePages: database.pages.sizePages,
       pageSize: database.pageSize,
@@ -42,19 +42,19 @@ export class Slots {
     })
   }
 
-  private slot(database: PublishedDatabase): Slot {
+  #slot(database: PublishedDatabase): Slot {
     const { name, refusal } = database
-    let slot = this.byName.get(name)
+    let slot = this.#byName.get(name)
     if (slot !== undefined && slot.refusal === refusal) return slot
     if (slot === undefined) {
-      const index = this.byName.size
+      const index = this.#byName.size
       assert.ok(index < SharedState.maxDatabases, `a node holds at most ${SharedState.maxDatabases} databases`)
       slot = { index, commits: 0, last: ZERO_POSITION, backfilled: ZERO_POSITION, refusal }
-      this.byName.set(name, slot)
+      this.#byName.set(name, slot)
     }
     slot.refusal = refusal
-    this.state.announce()
-    this.say({ type: 'database', name, slot: slot.index, refusal })
+    this.#state.announce()
+    this.#say({ type: 'database', name, slot: slot.index, refusal })
     return slot
   }
 }

@@ -19,16 +19,16 @@ const SHARED_MS = 5
 
 /** The data plane's side. */
 export class Syncs implements SyncStarter {
-  private readonly words: Int32Array
-  private readonly slots: (SharedSync | undefined)[] = new Array<undefined>(SLOTS).fill(undefined)
-  private readonly nowMs: () => number
-  private next = 0
-  private lastFd: number | undefined
-  private changedAtMs = -Infinity
+  readonly #words: Int32Array
+  readonly #slots: (SharedSync | undefined)[] = new Array<undefined>(SLOTS).fill(undefined)
+  readonly #nowMs: () => number
+  #next = 0
+  #lastFd: number | undefined
+  #changedAtMs = -Infinity
 
   constructor(buffer: SharedArrayBuffer, nowMs = () => performance.now()) {
-    this.words = new Int32Array(buffer)
-    this.nowMs = nowMs
+    this.#words = new Int32Array(buffer)
+    this.#nowMs = nowMs
   }
 
   static buffer(): SharedArrayBuffer {
@@ -36,20 +36,20 @@ export class Syncs implements SyncStarter {
   }
 
   prepare(fd: number): PendingSync | undefined {
-    const nowMs = this.nowMs()
-    if (this.lastFd !== undefined && fd !== this.lastFd) this.changedAtMs = nowMs
-    this.lastFd = fd
-    if (nowMs - this.changedAtMs > SHARED_MS || Atomics.load(this.words, CONTROL.ready) === 0) return undefined
-    const slot = this.freeSlot()
-    return slot === undefined ? undefined : (this.slots[slot] = new SharedSync(this.words, slot, fd))
+    const nowMs = this.#nowMs()
+    if (this.#lastFd !== undefined && fd !== this.#lastFd) this.#changedAtMs = nowMs
+    this.#lastFd = fd
+    if (nowMs - this.#changedAtMs > SHARED_MS || Atomics.load(this.#words, CONTROL.ready) === 0) return undefined
+    const slot = this.#freeSlot()
+    return slot === undefined ? undefined : (this.#slots[slot] = new SharedSync(this.#words, slot, fd))
   }
 
-  private freeSlot(): number | undefined {
+  #freeSlot(): number | undefined {
     for (let tried = 0; tried < SLOTS; tried++) {
-      const slot = this.next
-      this.next = (slot + 1) % SLOTS
-      if (this.slots[slot]?.state === 'running') continue
-      this.slots[slot]?.settle()
+      const slot = this.#next
+      this.#next = (slot + 1) % SLOTS
+      if (this.#slots[slot]?.state === 'running') continue
+      this.#slots[slot]?.settle()
       return slot
     }
     return undefined
@@ -57,21 +57,21 @@ export class Syncs implements SyncStarter {
 }
 
 class SharedSync implements PendingSync {
-  private readonly words: Int32Array
-  private readonly at: number
+  readonly #words: Int32Array
+  readonly #at: number
   /** Once the slot may be another's. */
-  private settled: PendingSync['state'] | undefined
+  #settled: PendingSync['state'] | undefined
 
   constructor(words: Int32Array, slot: number, fd: number) {
-    this.words = words
-    this.at = placeOf(slot)
-    Atomics.store(words, this.at + SLOT.state, STATE.prepared)
-    Atomics.store(words, this.at + SLOT.fd, fd)
+    this.#words = words
+    this.#at = placeOf(slot)
+    Atomics.store(words, this.#at + SLOT.state, STATE.prepared)
+    Atomics.store(words, this.#at + SLOT.fd, fd)
   }
 
   get state(): PendingSync['state'] {
-    if (this.settled !== undefined) return this.settled
-    switch (Atomics.load(this.words, this.at + SLOT.state)) {
+    if (this.#settled !== undefined) return this.#settled
+    switch (Atomics.load(this.#words, this.#at + SLOT.state)) {
       case STATE.prepared:
         return 'prepared'
       case STATE.done:
@@ -84,11 +84,12 @@ class SharedSync implements PendingSync {
   }
 
   settle(): void {
-    this.settled = this.state
+    this.#settled = this.state
   }
 
   answerTo(uniqueLow: number, uniqueHigh: number): void {
-    const { words, at } = this
+    const words = this.#words
+    const at = this.#at
     Atomics.store(words, at + SLOT.uniqueLow, uniqueLow | 0)
     Atomics.store(words, at + SLOT.uniqueHigh, uniqueHigh | 0)
     Atomics.store(words, at + SLOT.state, STATE.requested)
@@ -98,8 +99,8 @@ class SharedSync implements PendingSync {
 
   wait(): void {
     while (this.state === 'running') {
-      const now = Atomics.load(this.words, this.at + SLOT.state)
-      if (now === STATE.requested || now === STATE.running) Atomics.wait(this.words, this.at + SLOT.state, now)
+      const now = Atomics.load(this.#words, this.#at + SLOT.state)
+      if (now === STATE.requested || now === STATE.running) Atomics.wait(this.#words, this.#at + SLOT.state, now)
     }
   }
 }
@@ -114,26 +115,26 @@ export interface TakenSync {
 
 /** The other thread's side. */
 export class SyncRequests {
-  private readonly words: Int32Array
+  readonly #words: Int32Array
 
   constructor(buffer: SharedArrayBuffer) {
-    this.words = new Int32Array(buffer)
+    this.#words = new Int32Array(buffer)
   }
 
   /** From here on there is somebody to leave an fsync to. */
   ready(): void {
-    Atomics.store(this.words, CONTROL.ready, 1)
+    Atomics.store(this.#words, CONTROL.ready, 1)
   }
 
   /** Resolves when there is more to take than `seen` requests so far; with their number. */
   async wait(seen: number): Promise<number> {
-    const result = Atomics.waitAsync(this.words, CONTROL.requests, seen)
+    const result = Atomics.waitAsync(this.#words, CONTROL.requests, seen)
     if (result.async) await result.value
-    return Atomics.load(this.words, CONTROL.requests)
+    return Atomics.load(this.#words, CONTROL.requests)
   }
 
   take(): TakenSync[] {
-    const { words } = this
+    const words = this.#words
     const taken: TakenSync[] = []
     for (let slot = 0; slot < SLOTS; slot++) {
       const at = placeOf(slot)

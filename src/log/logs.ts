@@ -7,28 +7,28 @@ import type { Files } from '../util/files.ts'
 
 /** The logs of a data directory, for appending. */
 export class Logs {
-  private readonly files: Files
-  private readonly dataDir: string
-  private readonly options: LogWriterOptions
+  readonly #files: Files
+  readonly #dataDir: string
+  readonly #options: LogWriterOptions
 
   constructor(files: Files, dataDir: string, options: LogWriterOptions) {
-    this.files = files
-    this.dataDir = dataDir
-    this.options = options
+    this.#files = files
+    this.#dataDir = dataDir
+    this.#options = options
   }
 
   /** Creates it where there is none. */
   open(database: string): LogWriter {
-    return openLog(this.files, logDirectory(this.dataDir, database), this.options)
+    return openLog(this.#files, logDirectory(this.#dataDir, database), this.#options)
   }
 
   /** A log that begins with what `fill` writes after `base` takes the place of the one there is, whose writer must be closed. */
   replace(database: string, base: Position, fill: (log: LogWriter) => void): LogWriter {
-    return replaceLog(this.files, logDirectory(this.dataDir, database), base, this.options, fill)
+    return replaceLog(this.#files, logDirectory(this.#dataDir, database), base, this.#options, fill)
   }
 
   /** A crash leaves all of it or nothing. Does nothing where there is none. */
   remove(database: string): void {
-    removeLog(this.files, logDirectory(this.dataDir, database))
+    removeLog(this.#files, logDirectory(this.#dataDir, database))
   }
 }

@@ -38,68 +38,68 @@ interface Mark {
  */
 export class LogReader implements LogView {
   readonly database: string
-  private readonly dir: string
-  private readonly published: () => Position
-  private readonly files: Files
+  readonly #dir: string
+  readonly #published: () => Position
+  readonly #files: Files
   /** Ascending TXIDs and where their records begin. */
-  private marks: Mark[] = []
+  #marks: Mark[] = []
   /** Where the last reading ended, and the next one usually begins. */
-  private tail: Mark | undefined
+  #tail: Mark | undefined
   /** Finished segments that were synced once: nothing is ever added to them. */
-  private readonly durable = new Set<string>()
+  readonly #durable = new Set<string>()
   /** What failed is not made good by a later success. */
-  private unsynced: LogUnsyncedError | undefined
+  #unsynced: LogUnsyncedError | undefined
   /** The newest segment whose name was synced. */
-  private durableName: string | undefined
+  #durableName: string | undefined
 
   constructor(database: string, dir: string, published: () => Position, files: Files = nodeFiles) {
     this.database = database
-    this.dir = dir
-    this.published = published
-    this.files = files
+    this.#dir = dir
+    this.#published = published
+    this.#files = files
   }
 
   async first(): Promise<TXID | undefined> {
-    const first = listSegments(this.files, this.dir)[0]?.first
-    return first !== undefined && first <= this.published().txid ? first : undefined
+    const first = listSegments(this.#files, this.#dir)[0]?.first
+    return first !== undefined && first <= this.#published().txid ? first : undefined
   }
 
   position(): Position {
-    return this.published()
+    return this.#published()
   }
 
   async sync(): Promise<Position> {
-    if (this.unsynced !== undefined) throw this.unsynced
-    const position = this.published()
-    const segments = listSegments(this.files, this.dir)
+    if (this.#unsynced !== undefined) throw this.#unsynced
+    const position = this.#published()
+    const segments = listSegments(this.#files, this.#dir)
     for (const [i, { path }] of segments.entries()) {
-      if (this.durable.has(path)) continue
-      await this.syncSegment(path)
-      if (i < segments.length - 1) this.durable.add(path)
+      if (this.#durable.has(path)) continue
+      await this.#syncSegment(path)
+      if (i < segments.length - 1) this.#durable.add(path)
     }
     const newest = segments.at(-1)?.path
-    if (this.durableName !== newest) await syncDirectory(this.dir)
-    this.durableName = newest
+    if (this.#durableName !== newest) await syncDirectory(this.#dir)
+    this.#durableName = newest
     return position
   }
 
   async *records(from: TXID, to: TXID): AsyncIterable<LogRecord> {
-    const end = to < this.published().txid ? to : this.published().txid
+    const end = to < this.#published().txid ? to : this.#published().txid
     if (from > end) return
-    const segments = listSegments(this.files, this.dir)
+    const segments = listSegments(this.#files, this.#dir)
     let index = segments.findLastIndex(({ first }) => first <= from)
     if (index < 0) throw new LogGapError(this.database, formatTXID(from), formatTXID(segments[0]?.first ?? end))
     for (; index < segments.length; index++) {
       const segment = segments[index] as SegmentName
       if (segment.first > end) return
-      yield* this.recordsOf(segment, from, end)
+      yield* this.#recordsOf(segment, from, end)
     }
   }
 
-  private async *recordsOf(segment: SegmentName, from: TXID, to: TXID): AsyncIterable<LogRecord> {
-    const window = new Window(this.files, segment.path)
+  async *#recordsOf(segment: SegmentName, from: TXID, to: TXID): AsyncIterable<LogRecord> {
+    const window = new Window(this.#files, segment.path)
     try {
-      let at = this.startOf(segment, from, window)
+      let at = this.#startOf(segment, from, window)
       for (let seen = 0; ; seen++) {
         const head = window.view(at, RECORD_FRAME_SIZE + HEADER_SIZE)
         if (head.length === 0) return
@@ -109,7 +109,7 @@ export class LogReader implements LogView {
         }
         const header = unmarshalHeader(head.subarray(RECORD_FRAME_SIZE))
         if (header.minTXID > to) return
-        if (seen % MARK_EVERY === MARK_EVERY - 1) this.mark(header.minTXID, segment.first, at)
+        if (seen % MARK_EVERY === MARK_EVERY - 1) this.#mark(header.minTXID, segment.first, at)
         const offset = at + RECORD_FRAME_SIZE
         if (header.minTXID >= from) {
           const trailer = window.view(offset + sizeBytes - TRAILER_SIZE, TRAILER_SIZE)
@@ -120,7 +120,7 @@ export class LogReader implements LogView {
         }
         at = offset + sizeBytes
         if (header.maxTXID >= to) {
-          this.tail = { txid: nextTXID(header.maxTXID), segment: segment.first, at }
+          this.#tail = { txid: nextTXID(header.maxTXID), segment: segment.first, at }
           return
         }
       }
@@ -133,34 +133,34 @@ export class LogReader implements LogView {
    * Only what waits for the disk leaves this thread: each step that does costs two changes of threads, on the way of every commit to
    * the replicas.
    */
-  private async syncSegment(path: string): Promise<void> {
+  async #syncSegment(path: string): Promise<void> {
     const fd = fs.openSync(path, fs.constants.O_RDONLY)
     try {
       await fdatasync(fd)
     } catch (error) {
-      this.unsynced = new LogUnsyncedError(this.dir, error)
-      throw this.unsynced
+      this.#unsynced = new LogUnsyncedError(this.#dir, error)
+      throw this.#unsynced
     } finally {
       fs.closeSync(fd)
     }
   }
 
   /** The nearest place known, if there is what is remembered: the log may have been replaced. */
-  private startOf(segment: SegmentName, from: TXID, window: Window): number {
-    const { tail } = this
+  #startOf(segment: SegmentName, from: TXID, window: Window): number {
+    const tail = this.#tail
     if (tail?.segment === segment.first && tail.txid === from && isThere(tail, window)) return tail.at
-    const mark = this.marks.findLast((it) => it.segment === segment.first && it.txid <= from)
+    const mark = this.#marks.findLast((it) => it.segment === segment.first && it.txid <= from)
     if (mark === undefined) return 0
     if (isThere(mark, window)) return mark.at
-    this.marks = []
+    this.#marks = []
     return 0
   }
 
-  private mark(txid: TXID, segment: TXID, at: number): void {
-    const last = this.marks.at(-1)
+  #mark(txid: TXID, segment: TXID, at: number): void {
+    const last = this.#marks.at(-1)
     if (last !== undefined && last.txid >= txid) return
-    this.marks.push({ txid, segment, at })
-    if (this.marks.length > 4096) this.marks = this.marks.filter((_, i) => i % 2 === 1)
+    this.#marks.push({ txid, segment, at })
+    if (this.#marks.length > 4096) this.#marks = this.#marks.filter((_, i) => i % 2 === 1)
   }
 }
 
@@ -180,45 +180,45 @@ function minTXIDOf(header: Uint8Array): TXID | undefined {
 
 /** A piece of a segment in memory, moved along as it is read. */
 class Window {
-  private readonly files: Files
-  private readonly fd: number
-  private buffer = spareBuffers.pop() ?? new Uint8Array(FIRST_WINDOW_SIZE)
-  private start = 0
-  private length = 0
+  readonly #files: Files
+  readonly #fd: number
+  #buffer = spareBuffers.pop() ?? new Uint8Array(FIRST_WINDOW_SIZE)
+  #start = 0
+  #length = 0
 
   constructor(files: Files, path: string) {
-    this.files = files
-    this.fd = files.open(path, fs.constants.O_RDONLY)
+    this.#files = files
+    this.#fd = files.open(path, fs.constants.O_RDONLY)
   }
 
   /** Valid until the next call. Empty at the end of the file. */
   view(at: number, length: number): Uint8Array {
-    if (at < this.start || at + length > this.start + this.length) {
-      const isLong = this.length === this.buffer.length || length > this.buffer.length
-      if (isLong && this.buffer.length < WINDOW_SIZE) this.grow()
-      this.start = at
-      this.length = this.files.read(this.fd, this.buffer, 0, this.buffer.length, at)
+    if (at < this.#start || at + length > this.#start + this.#length) {
+      const isLong = this.#length === this.#buffer.length || length > this.#buffer.length
+      if (isLong && this.#buffer.length < WINDOW_SIZE) this.#grow()
+      this.#start = at
+      this.#length = this.#files.read(this.#fd, this.#buffer, 0, this.#buffer.length, at)
     }
-    const from = at - this.start
-    return this.buffer.subarray(from, Math.min(from + length, this.length))
+    const from = at - this.#start
+    return this.#buffer.subarray(from, Math.min(from + length, this.#length))
   }
 
   close(): void {
-    this.files.close(this.fd)
-    this.release()
+    this.#files.close(this.#fd)
+    this.#release()
   }
 
-  private grow(): void {
-    this.release()
-    this.buffer = new Uint8Array(WINDOW_SIZE)
+  #grow(): void {
+    this.#release()
+    this.#buffer = new Uint8Array(WINDOW_SIZE)
   }
 
-  private release(): void {
-    if (this.buffer.length === FIRST_WINDOW_SIZE && spareBuffers.length < MAX_SPARE_BUFFERS) {
-      spareBuffers.push(this.buffer)
+  #release(): void {
+    if (this.#buffer.length === FIRST_WINDOW_SIZE && spareBuffers.length < MAX_SPARE_BUFFERS) {
+      spareBuffers.push(this.#buffer)
     }
-    this.buffer = NO_BYTES
-    this.length = 0
+    this.#buffer = NO_BYTES
+    this.#length = 0
   }
 }
 

@@ -26,14 +26,14 @@ export class TestLog {
   readonly segmentSizeBytes: number
   readonly syncs: SyncStarter | undefined
   writer: LogWriter
-  private fill = 0
+  #fill = 0
 
   constructor(dir: string, options: { files?: Files; segmentSizeBytes?: number; syncs?: SyncStarter } = {}) {
     this.dir = dir
     this.files = options.files ?? nodeFiles
     this.segmentSizeBytes = options.segmentSizeBytes ?? 1 << 30
     this.syncs = options.syncs
-    this.writer = this.openWriter()
+    this.writer = this.#openWriter()
   }
 
   get position(): Position {
@@ -67,11 +67,11 @@ export class TestLog {
       nodeId: 7n,
       ...fields,
     }
-    this.fill++
+    this.#fill++
     return this.writer.append(header, (encoder) => {
       let sum: Checksum = EMPTY_CHECKSUM
       for (let pgno = 1; pgno <= pages; pgno++) {
-        const content = page(this.fill + pgno)
+        const content = page(this.#fill + pgno)
         sum = foldChecksum(sum, pageChecksum(pgno, content))
         encoder.writePage(pgno, content)
       }
@@ -81,10 +81,10 @@ export class TestLog {
 
   reopen(): void {
     this.writer.close()
-    this.writer = this.openWriter()
+    this.writer = this.#openWriter()
   }
 
-  private openWriter(): LogWriter {
+  #openWriter(): LogWriter {
     const { segmentSizeBytes, syncs } = this
     return openLog(this.files, this.dir, { segmentSizeBytes, ...(syncs && { syncs }) })
   }

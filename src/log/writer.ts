@@ -34,31 +34,31 @@ const BUFFER_SIZE = 1 << 20
  */
 export class LogWriter {
   readonly dir: string
-  private readonly files: Files
-  private readonly options: LogWriterOptions
-  private current: Segment | undefined
+  readonly #files: Files
+  readonly #options: LogWriterOptions
+  #current: Segment | undefined
   /** Segments that were finished before they were synced. */
-  private finished: number[] = []
-  private unsynced = false
-  private appends = 0
+  #finished: number[] = []
+  #unsynced = false
+  #appends = 0
   /** A sync by another thread, and how much was appended when it was asked for. */
-  private pending: { readonly sync: PendingSync; readonly appends: number } | undefined
-  private namesUnsynced = false
-  private broken: Error | undefined
-  private at: Position
+  #pending: { readonly sync: PendingSync; readonly appends: number } | undefined
+  #namesUnsynced = false
+  #broken: Error | undefined
+  #at: Position
 
   /** `position` and `end` are what recovery found: the last whole record, and the byte after it in the last segment. */
   constructor(files: Files, dir: string, position: Position, end: number, options: LogWriterOptions) {
-    this.files = files
+    this.#files = files
     this.dir = dir
-    this.options = options
-    this.at = position
+    this.#options = options
+    this.#at = position
     const last = listSegments(files, dir).at(-1)
-    if (last !== undefined) this.current = { path: last.path, fd: -1, end }
+    if (last !== undefined) this.#current = { path: last.path, fd: -1, end }
   }
 
   get position(): Position {
-    return this.at
+    return this.#at
   }
 
   /**
@@ -68,48 +68,53 @@ export class LogWriter {
    * @returns the new position, and, where a new segment was begun, how large the one before it is.
    */
   append(header: Header, encode: (encoder: Encoder) => Checksum): { position: Position; finishedBytes: number } {
-    this.settle()
-    if (this.broken !== undefined) throw this.broken
-    this.assertFollows(header)
-    const finishedBytes = this.rotateIfFull()
-    const segment = (this.current ??= this.begin(header))
+    this.#settle()
+    if (this.#broken !== undefined) throw this.#broken
+    this.#assertFollows(header)
+    const finishedBytes = this.#rotateIfFull()
+    const segment = (this.#current ??= this.#begin(header))
     const start = segment.end
-    if (segment.fd < 0) segment.fd = this.files.open(segment.path, fs.constants.O_RDWR)
+    if (segment.fd < 0) segment.fd = this.#files.open(segment.path, fs.constants.O_RDWR)
     try {
-      const { end, postApplyChecksum } = this.writeRecord(segment.fd, start, header, encode)
+      const { end, postApplyChecksum } = this.#writeRecord(segment.fd, start, header, encode)
       segment.end = end
-      this.unsynced = true
-      this.appends++
-      this.at = { txid: header.maxTXID, checksum: postApplyChecksum }
-      return { position: this.at, finishedBytes }
+      this.#unsynced = true
+      this.#appends++
+      this.#at = { txid: header.maxTXID, checksum: postApplyChecksum }
+      return { position: this.#at, finishedBytes }
     } catch (error) {
-      this.takeBack(segment.fd, start)
+      this.#takeBack(segment.fd, start)
       throw error
     }
   }
 
   /** Everything appended so far survives a power loss when this returns. One failure is for good: throws LogUnsyncedError. */
   sync(): void {
-    this.pending?.sync.wait()
-    this.settle()
-    if (this.broken !== undefined) throw this.broken
+    this.#pending?.sync.wait()
+    this.#settle()
+    if (this.#broken !== undefined) throw this.#broken
     try {
-      this.syncFiles()
+      this.#syncFiles()
     } catch (error) {
-      this.broken = new LogUnsyncedError(this.dir, error)
-      throw this.broken
+      this.#broken = new LogUnsyncedError(this.dir, error)
+      throw this.#broken
     }
   }
 
   /** As `sync`, but it may have only been begun: then what is returned answers for it, once it is told whom to answer. */
   beginSync(): PendingSync | undefined {
-    this.settle()
-    if (this.broken !== undefined) throw this.broken
-    const { current, pending, unsynced, finished, namesUnsynced, appends } = this
+    this.#settle()
+    if (this.#broken !== undefined) throw this.#broken
+    const current = this.#current
+    const finished = this.#finished
+    const unsynced = this.#unsynced
+    const appends = this.#appends
+    const pending = this.#pending
+    const namesUnsynced = this.#namesUnsynced
     const isOne = unsynced && pending === undefined && finished.length === 0 && !namesUnsynced
-    const sync = isOne && current !== undefined ? this.options.syncs?.prepare(current.fd) : undefined
+    const sync = isOne && current !== undefined ? this.#options.syncs?.prepare(current.fd) : undefined
     if (sync === undefined) this.sync()
-    else this.pending = { sync, appends }
+    else this.#pending = { sync, appends }
     return sync
   }
 
@@ -118,47 +123,47 @@ export class LogWriter {
    * news of a failed write could be lost with it.
    */
   rest(): void {
-    this.settle()
-    const { current } = this
-    if (current === undefined || current.fd < 0 || this.unsynced || this.broken !== undefined) return
-    this.files.close(current.fd)
+    this.#settle()
+    const current = this.#current
+    if (current === undefined || current.fd < 0 || this.#unsynced || this.#broken !== undefined) return
+    this.#files.close(current.fd)
     current.fd = -1
   }
 
   close(): void {
-    this.pending?.sync.wait()
-    this.settle()
-    if (this.broken === undefined) this.sync()
-    if (this.current !== undefined && this.current.fd >= 0) this.files.close(this.current.fd)
-    this.current = undefined
+    this.#pending?.sync.wait()
+    this.#settle()
+    if (this.#broken === undefined) this.sync()
+    if (this.#current !== undefined && this.#current.fd >= 0) this.#files.close(this.#current.fd)
+    this.#current = undefined
   }
 
-  private syncFiles(): void {
-    for (const fd of this.finished) {
-      this.files.sync(fd)
-      this.files.close(fd)
+  #syncFiles(): void {
+    for (const fd of this.#finished) {
+      this.#files.sync(fd)
+      this.#files.close(fd)
     }
-    this.finished = []
-    if (this.unsynced && this.current !== undefined) this.files.sync(this.current.fd)
-    this.unsynced = false
-    if (this.namesUnsynced) this.files.syncDirectory(this.dir)
-    this.namesUnsynced = false
+    this.#finished = []
+    if (this.#unsynced && this.#current !== undefined) this.#files.sync(this.#current.fd)
+    this.#unsynced = false
+    if (this.#namesUnsynced) this.#files.syncDirectory(this.dir)
+    this.#namesUnsynced = false
   }
 
   /** Takes note of how a sync by another thread has ended. */
-  private settle(): void {
-    const { pending } = this
+  #settle(): void {
+    const pending = this.#pending
     if (pending === undefined) return
     const { state } = pending.sync
     if (state === 'running') return
-    this.pending = undefined
-    if (state === 'failed') this.broken = new LogUnsyncedError(this.dir, new Error('EIO: fdatasync'))
-    if (state === 'done' && pending.appends === this.appends) this.unsynced = false
+    this.#pending = undefined
+    if (state === 'failed') this.#broken = new LogUnsyncedError(this.dir, new Error('EIO: fdatasync'))
+    if (state === 'done' && pending.appends === this.#appends) this.#unsynced = false
   }
 
   /** I2: the log is gapless. */
-  private assertFollows(header: Header): void {
-    const { txid, checksum } = this.at
+  #assertFollows(header: Header): void {
+    const { txid, checksum } = this.#at
     assert.equal(
       header.minTXID,
       nextTXID(txid),
@@ -169,7 +174,7 @@ export class LogWriter {
       assert.equal(header.preApplyChecksum, checksum, 'I2: pre-apply checksum is not the last post-apply one')
   }
 
-  private writeRecord(
+  #writeRecord(
     fd: number,
     start: number,
     header: Header,
@@ -178,7 +183,7 @@ export class LogWriter {
     let filled = RECORD_FRAME_SIZE
     let flushed = 0
     const flush = () => {
-      this.files.write(fd, buffer, 0, filled, start + flushed)
+      this.#files.write(fd, buffer, 0, filled, start + flushed)
       flushed += filled
       filled = 0
     }
@@ -200,34 +205,34 @@ export class LogWriter {
     } else {
       flush()
       writeRecordFrame(buffer, sizeBytes)
-      this.files.write(fd, buffer, 0, RECORD_FRAME_SIZE, start)
+      this.#files.write(fd, buffer, 0, RECORD_FRAME_SIZE, start)
     }
     assert.equal(flushed, RECORD_FRAME_SIZE + sizeBytes)
     return { end: start + flushed, postApplyChecksum }
   }
 
-  private takeBack(fd: number, end: number): void {
+  #takeBack(fd: number, end: number): void {
     try {
-      this.files.truncate(fd, end)
+      this.#files.truncate(fd, end)
     } catch (error) {
-      this.broken = error instanceof Error ? error : new Error(String(error))
+      this.#broken = error instanceof Error ? error : new Error(String(error))
     }
   }
 
   /** Returns the size of the segment that ends, or 0. */
-  private rotateIfFull(): number {
-    if (this.current === undefined || this.current.end < this.options.segmentSizeBytes) return 0
-    const { fd, end } = this.current
-    if (fd >= 0) this.finished.push(fd)
-    this.current = undefined
+  #rotateIfFull(): number {
+    if (this.#current === undefined || this.#current.end < this.#options.segmentSizeBytes) return 0
+    const { fd, end } = this.#current
+    if (fd >= 0) this.#finished.push(fd)
+    this.#current = undefined
     return end
   }
 
-  private begin(header: Header): Segment {
+  #begin(header: Header): Segment {
     const { O_RDWR, O_CREAT, O_EXCL } = fs.constants
     const path = segmentPath(this.dir, header.minTXID)
-    const fd = this.files.open(path, O_RDWR | O_CREAT | O_EXCL)
-    this.namesUnsynced = true
+    const fd = this.#files.open(path, O_RDWR | O_CREAT | O_EXCL)
+    this.#namesUnsynced = true
     return { path, fd, end: 0 }
   }
 }

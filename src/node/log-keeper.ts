@@ -43,42 +43,42 @@ interface Look {
  * replay, and removes segments that nobody needs any more. A database that nothing happens to costs nothing.
  */
 export class LogKeeper {
-  private readonly options: LogKeeperOptions
-  private readonly synced = new Map<string, Position>()
-  private readonly facts = new Map<string, LogFacts>()
-  private readonly looks = new Map<string, Look>()
-  private readonly overdue = new Set<string>()
-  private timer: NodeJS.Timeout | undefined
-  private working: Promise<void> = Promise.resolve()
+  readonly #options: LogKeeperOptions
+  readonly #synced = new Map<string, Position>()
+  readonly #facts = new Map<string, LogFacts>()
+  readonly #looks = new Map<string, Look>()
+  readonly #overdue = new Set<string>()
+  #timer: NodeJS.Timeout | undefined
+  #working: Promise<void> = Promise.resolve()
 
   constructor(options: LogKeeperOptions) {
-    this.options = options
+    this.#options = options
   }
 
   start(): void {
-    this.timer = setInterval(() => {
-      this.working = this.working.then(() => this.tick())
-    }, this.options.intervalMs)
+    this.#timer = setInterval(() => {
+      this.#working = this.#working.then(() => this.tick())
+    }, this.#options.intervalMs)
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.timer)
-    await this.working
+    clearInterval(this.#timer)
+    await this.#working
   }
 
   logFacts(database: string): LogFacts {
-    return this.facts.get(database) ?? this.look(database)
+    return this.#facts.get(database) ?? this.#look(database)
   }
 
   /** One round; `start` makes one each interval. */
   async tick(): Promise<void> {
-    for (const database of this.options.databases()) {
+    for (const database of this.#options.databases()) {
       if (database.refusal !== undefined) continue
       try {
-        await this.sync(database)
-        this.retain(database)
+        await this.#sync(database)
+        this.#retain(database)
       } catch (error) {
-        this.options.logger.error(
+        this.#options.logger.error(
           { database: database.name, error: errorMessage(error) },
           'looking after the log failed',
         )
@@ -87,69 +87,69 @@ export class LogKeeper {
   }
 
   /** The log first: the database file is never known to be ahead of it. */
-  private async sync(database: KnownDatabase): Promise<void> {
+  async #sync(database: KnownDatabase): Promise<void> {
     const { name } = database
-    const dir = logDirectory(this.options.dataDir, name)
+    const dir = logDirectory(this.#options.dataDir, name)
     const { position, backfilled, tracked } = database.state()
-    let synced = this.synced.get(name)
+    let synced = this.#synced.get(name)
     // A log that began anew may have gone back.
     if (synced === undefined || synced.txid > position.txid) {
       synced = readSynced(files, dir)
-      this.synced.set(name, synced)
+      this.#synced.set(name, synced)
     }
     if (!tracked || backfilled.txid <= synced.txid) return
     await new LogReader(name, dir, () => database.state().position).sync()
-    const path = `${this.options.root}/${name}`
+    const path = `${this.#options.root}/${name}`
     await syncFile(path)
     await syncFile(`${path}-wal`)
     await syncFile(`${path}-journal`)
     await syncFile(path.slice(0, path.lastIndexOf('/')))
     writeSynced(files, dir, backfilled)
-    this.synced.set(name, backfilled)
+    this.#synced.set(name, backfilled)
   }
 
-  private retain(database: KnownDatabase): void {
-    const { retention, uploaded: uploadedOf, logger, dataDir } = this.options
+  #retain(database: KnownDatabase): void {
+    const { retention, uploaded: uploadedOf, logger, dataDir } = this.#options
     const { name } = database
     const { position } = database.state()
-    const synced = this.synced.get(name)?.txid ?? NOTHING
+    const synced = this.#synced.get(name)?.txid ?? NOTHING
     const uploaded = uploadedOf(name)
-    const nowMs = this.options.nowMs()
-    if (isAsBefore(this.looks.get(name), { position, synced, uploaded }, nowMs)) return
+    const nowMs = this.#options.nowMs()
+    if (isAsBefore(this.#looks.get(name), { position, synced, uploaded }, nowMs)) return
     const segments = listSegments(files, logDirectory(dataDir, name)).map((segment) => {
       const { size, mtimeMs } = fs.statSync(segment.path)
       return { ...segment, sizeBytes: size, lastAppendMs: mtimeMs }
     })
-    const plan = planRetention(segments, { ...retention, nowMs, synced: this.needed(name), uploaded })
+    const plan = planRetention(segments, { ...retention, nowMs, synced: this.#needed(name), uploaded })
     for (const { path } of plan.remove) fs.unlinkSync(path)
-    if (plan.overdueBytes > 0 && !this.overdue.has(name)) {
-      this.overdue.add(name)
+    if (plan.overdueBytes > 0 && !this.#overdue.has(name)) {
+      this.#overdue.add(name)
       logger.warn(
         { database: name, bytes: plan.overdueBytes },
         'the log is larger than its retention allows: kept, because the backup lacks it',
       )
     } else if (plan.overdueBytes === 0) {
-      this.overdue.delete(name)
+      this.#overdue.delete(name)
     }
-    this.look(name)
+    this.#look(name)
     const kept = segments.slice(plan.remove.length)
     // One that is old enough already waits for something else than time.
     const oldMs = kept.length > 1 ? (kept[0]?.lastAppendMs ?? nowMs) + retention.ageMs : Infinity
-    this.looks.set(name, { position, synced, uploaded, againMs: oldMs > nowMs ? oldMs : Infinity })
+    this.#looks.set(name, { position, synced, uploaded, againMs: oldMs > nowMs ? oldMs : Infinity })
   }
 
   /** Recovery replays what follows the synced transaction, and carries the page checksums on from where they were saved. */
-  private needed(name: string): TXID {
-    const synced = this.synced.get(name)?.txid ?? NOTHING
-    const saved = peekPageChecksums(files, `${logDirectory(this.options.dataDir, name)}/pages.bin`) ?? synced
+  #needed(name: string): TXID {
+    const synced = this.#synced.get(name)?.txid ?? NOTHING
+    const saved = peekPageChecksums(files, `${logDirectory(this.#options.dataDir, name)}/pages.bin`) ?? synced
     return saved < synced ? saved : synced
   }
 
-  private look(name: string): LogFacts {
-    const segments = listSegments(files, logDirectory(this.options.dataDir, name))
+  #look(name: string): LogFacts {
+    const segments = listSegments(files, logDirectory(this.#options.dataDir, name))
     const bytes = segments.reduce((sum, { path }) => sum + (fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0)
     const facts = { first: segments[0]?.first, bytes }
-    this.facts.set(name, facts)
+    this.#facts.set(name, facts)
     return facts
   }
 }

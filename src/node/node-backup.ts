@@ -34,27 +34,27 @@ export interface BackupLease {
 const DRAIN_MS = 30_000
 
 export class NodeBackup {
-  private readonly config: BackupConfig
-  private readonly data: DataDirectory
-  private readonly logger: Logger
-  private readonly temporaryParent: string
+  readonly #config: BackupConfig
+  readonly #data: DataDirectory
+  readonly #logger: Logger
+  readonly #temporaryParent: string
   readonly store: ObjectStore
   /** While this node leads. */
-  private service: BackupService | undefined
+  #service: BackupService | undefined
   /** Ends what the service waits for. */
-  private waiting = new AbortController()
-  private lease: BackupLease | undefined
-  private readonly uploadedUpTo = new Map<string, TXID>()
-  private readonly added = new Set<string>()
+  #waiting = new AbortController()
+  #lease: BackupLease | undefined
+  readonly #uploadedUpTo = new Map<string, TXID>()
+  readonly #added = new Set<string>()
 
   constructor(config: BackupConfig, data: DataDirectory, logger: Logger) {
-    this.config = config
-    this.data = data
-    this.logger = logger
+    this.#config = config
+    this.#data = data
+    this.#logger = logger
     this.store = new PromptStore(openObjectStore(config.url))
-    this.temporaryParent = `${data.dir}/temporary`
-    fs.rmSync(this.temporaryParent, { recursive: true, force: true })
-    fs.mkdirSync(this.temporaryParent, { recursive: true })
+    this.#temporaryParent = `${data.dir}/temporary`
+    fs.rmSync(this.#temporaryParent, { recursive: true, force: true })
+    fs.mkdirSync(this.#temporaryParent, { recursive: true })
   }
 
   /**
@@ -62,32 +62,34 @@ export class NodeBackup {
    * refuses it, and so does one with peers, which looks again before it leads.
    */
   async hydrate(signal: AbortSignal | undefined, { hasPeers }: { hasPeers: boolean }): Promise<void> {
-    const mayDoWithout = hasPeers || listLogs(nodeFiles, this.data.dir).length > 0
-    const hydrating = hydrateMissing({ store: this.store, data: this.data, logger: this.logger, signal })
-    await (mayDoWithout ? this.unlessUnavailable(hydrating) : hydrating)
+    const mayDoWithout = hasPeers || listLogs(nodeFiles, this.#data.dir).length > 0
+    const hydrating = hydrateMissing({ store: this.store, data: this.#data, logger: this.#logger, signal })
+    await (mayDoWithout ? this.#unlessUnavailable(hydrating) : hydrating)
   }
 
   /** A node of its own, after recovery and before the mount: makes local and backed-up histories one, and starts shipping. */
   async begin(plane: DataPlane, signal: AbortSignal | undefined): Promise<void> {
-    const { store, data, logger } = this
-    await this.unlessUnavailable(reconcileAll({ store, data, logger, signal }, plane))
+    const { store } = this
+    const data = this.#data
+    const logger = this.#logger
+    await this.#unlessUnavailable(reconcileAll({ store, data, logger, signal }, plane))
     this.lead(plane, undefined)
   }
 
   /** This node leads: it ships what is committed from now on, and what its predecessor did not. */
   lead(plane: DataPlane, lease: BackupLease | undefined): void {
-    this.lease = lease
+    this.#lease = lease
     // What was known of it may be from before others led.
-    this.uploadedUpTo.clear()
-    for (const [name, { at, isBackedUp }] of lease?.takenOver ?? []) if (isBackedUp) this.uploadedUpTo.set(name, at)
-    this.waiting = new AbortController()
-    this.service = new BackupService({
-      store: new PromptStore(this.store, this.waiting.signal),
-      logger: this.logger,
-      temporaryParent: this.temporaryParent,
-      schedule: configuredSchedule(this.config),
-      upkeep: this.config.compaction === 'daemon',
-      onUploaded: (name, txid) => this.uploadedUpTo.set(name, txid),
+    this.#uploadedUpTo.clear()
+    for (const [name, { at, isBackedUp }] of lease?.takenOver ?? []) if (isBackedUp) this.#uploadedUpTo.set(name, at)
+    this.#waiting = new AbortController()
+    this.#service = new BackupService({
+      store: new PromptStore(this.store, this.#waiting.signal),
+      logger: this.#logger,
+      temporaryParent: this.#temporaryParent,
+      schedule: configuredSchedule(this.#config),
+      upkeep: this.#config.compaction === 'daemon',
+      onUploaded: (name, txid) => this.#uploadedUpTo.set(name, txid),
       ...(lease && {
         term: lease.term,
         notBeforeMs: lease.notBeforeMs,
@@ -95,26 +97,26 @@ export class NodeBackup {
       }),
     })
     for (const database of plane.databases.values()) this.appeared(database)
-    this.service.start()
+    this.#service.start()
   }
 
   /** There is a new database, or another word on one. */
   appeared({ name, refusal, state }: KnownDatabase): void {
-    if (this.service === undefined || refusal !== undefined || this.added.has(name)) return
-    this.added.add(name)
-    const log = new LogReader(name, logDirectory(this.data.dir, name), () => state().position)
-    const database = { name, log, filePath: `${this.data.root}/${name}` }
-    this.service.add(database, this.lease && { takenOverAt: this.lease.takenOver.get(name)?.at ?? (0n as TXID) })
+    if (this.#service === undefined || refusal !== undefined || this.#added.has(name)) return
+    this.#added.add(name)
+    const log = new LogReader(name, logDirectory(this.#data.dir, name), () => state().position)
+    const database = { name, log, filePath: `${this.#data.root}/${name}` }
+    this.#service.add(database, this.#lease && { takenOverAt: this.#lease.takenOver.get(name)?.at ?? (0n as TXID) })
   }
 
   /** The last transaction that the backup holds. While others ship, nothing waits for them here. */
   uploaded(name: string): TXID | undefined {
-    return this.service === undefined ? undefined : (this.uploadedUpTo.get(name) ?? (0n as TXID))
+    return this.#service === undefined ? undefined : (this.#uploadedUpTo.get(name) ?? (0n as TXID))
   }
 
   status(): Map<string, BackupStatus> {
     return new Map(
-      this.service
+      this.#service
         ?.status()
         .map(({ name, txid, lagMs, lastError }) => [
           name,
@@ -127,45 +129,45 @@ export class NodeBackup {
   hasAll(plane: DataPlane): boolean {
     return Array.from(plane.databases.values()).every(({ name, state }) => {
       const { txid } = state().position
-      return txid === 0n || this.uploadedUpTo.get(name) === txid
+      return txid === 0n || this.#uploadedUpTo.get(name) === txid
     })
   }
 
   /** Ships everything that is committed. */
   async ship(signal: AbortSignal): Promise<void> {
-    for (const name of this.added) await this.service?.sync(name, signal)
+    for (const name of this.#added) await this.#service?.sync(name, signal)
   }
 
   /** Another node leads from now on: nothing more is shipped from here. */
   async stepDown(): Promise<void> {
-    await this.end(0)
+    await this.#end(0)
   }
 
   /** Ships what is left. */
   async stop(): Promise<void> {
-    await this.end(DRAIN_MS)
+    await this.#end(DRAIN_MS)
     await this.store.close()
   }
 
-  private async unlessUnavailable(work: Promise<void>): Promise<void> {
+  async #unlessUnavailable(work: Promise<void>): Promise<void> {
     try {
       await work
     } catch (error) {
       const isRefused = error instanceof StoreRefusedError
       if (!isRefused && !(error instanceof StoreUnavailableError)) throw error
       const problem = isRefused ? 'refuses this node' : 'does not answer'
-      this.logger.warn(
+      this.#logger.warn(
         { error: error.message },
         `starting without the backup, which ${problem}: it is tried again later`,
       )
     }
   }
 
-  private async end(drainMs: number): Promise<void> {
-    const { service } = this
-    this.service = undefined
-    this.added.clear()
-    if (drainMs === 0) this.waiting.abort(new Error('this node ships nothing more'))
+  async #end(drainMs: number): Promise<void> {
+    const service = this.#service
+    this.#service = undefined
+    this.#added.clear()
+    if (drainMs === 0) this.#waiting.abort(new Error('this node ships nothing more'))
     await service?.stop({ drainMs })
   }
 }

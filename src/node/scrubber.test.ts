@@ -19,18 +19,19 @@ function scrubbed(root: string) {
     PAGE,
   )
   const found: [string, number][] = []
-  const scrubber = new Scrubber({
+  const options = {
     root,
     bytesPerSecond: 1e12,
-    damaged: (...what) => found.push(what),
+    damaged: (...what: [string, number]) => void found.push(what),
     logger: createLogger({ level: 'error', format: 'text' }),
-  })
+  }
+  const scrubber = new Scrubber(options)
   const write = (pgno: number, page: Uint8Array) => {
     const fd = fs.openSync(`${root}/a.db`, 'r+')
     fs.writeSync(fd, page, 0, page.length, (pgno - 1) * PAGE)
     fs.closeSync(fd)
   }
-  return { proof, found, scrubber, write, pages }
+  return { proof, found, options, scrubber, write, pages }
 }
 
 const other = Buffer.alloc(PAGE, 'other')
@@ -84,8 +85,8 @@ test('the file that is meant is the one that was there when the node began', asy
 
 test('a node that stops does not wait for it', async () => {
   using temporary = temporaryDirectory()
-  const { proof, found, scrubber } = scrubbed(temporary.dir)
-  const slow = new Scrubber({ ...scrubber['options'], bytesPerSecond: 1 })
+  const { proof, found, options } = scrubbed(temporary.dir)
+  const slow = new Scrubber({ ...options, bytesPerSecond: 1 })
   slow.add('a.db', proof)
   slow.start()
   await slow.stop()

@@ -27,50 +27,50 @@ const CHUNK_SIZE = 256 << 10
  * itself whatever is asked for before its turn comes.
  */
 export class Scrubber {
-  private readonly options: ScrubberOptions
-  private readonly tasks: Task[] = []
-  private readonly stopping = new AbortController()
-  private working: Promise<void> = Promise.resolve()
+  readonly #options: ScrubberOptions
+  readonly #tasks: Task[] = []
+  readonly #stopping = new AbortController()
+  #working: Promise<void> = Promise.resolve()
 
   constructor(options: ScrubberOptions) {
-    this.options = options
+    this.#options = options
   }
 
   /** Before the mount is served: the file that has this name now is the one that is meant. */
   add(database: string, proof: Proof): void {
-    this.tasks.push({ database, proof, fd: fs.openSync(`${this.options.root}/${database}`, 'r') })
+    this.#tasks.push({ database, proof, fd: fs.openSync(`${this.#options.root}/${database}`, 'r') })
   }
 
   start(): void {
-    this.working = this.run()
+    this.#working = this.#run()
   }
 
   async stop(): Promise<void> {
-    this.stopping.abort()
-    await this.working
-    for (const { fd } of this.tasks.splice(0)) fs.closeSync(fd)
+    this.#stopping.abort()
+    await this.#working
+    for (const { fd } of this.#tasks.splice(0)) fs.closeSync(fd)
   }
 
-  private async run(): Promise<void> {
-    const { logger } = this.options
-    for (let task = this.tasks[0]; task !== undefined && !this.stopping.signal.aborted; task = this.tasks[0]) {
+  async #run(): Promise<void> {
+    const { logger } = this.#options
+    for (let task = this.#tasks[0]; task !== undefined && !this.#stopping.signal.aborted; task = this.#tasks[0]) {
       const { database, proof, fd } = task
       try {
-        await this.scrub(task)
+        await this.#scrub(task)
       } catch (error) {
-        if (this.stopping.signal.aborted) return
+        if (this.#stopping.signal.aborted) return
         // Its pages are proven when they are read, all the same.
         logger.error({ database, error: errorMessage(error) }, 'checking the database after a crash failed')
       }
-      if (this.stopping.signal.aborted) return
-      this.tasks.shift()
+      if (this.#stopping.signal.aborted) return
+      this.#tasks.shift()
       fs.closeSync(fd)
       if (proof.ended && proof.damaged === undefined) logger.debug({ database }, 'all pages are as the log says')
     }
   }
 
-  private async scrub({ database, proof, fd }: Task): Promise<void> {
-    const { signal } = this.stopping
+  async #scrub({ database, proof, fd }: Task): Promise<void> {
+    const { signal } = this.#stopping
     const { pageSize } = proof
     const chunk = Buffer.allocUnsafe(CHUNK_SIZE)
     for (let first = proof.next(1); first !== undefined && !proof.ended; first = proof.next(first)) {
@@ -82,11 +82,11 @@ export class Scrubber {
         if (proof.holds(first + i, chunk.subarray(i * pageSize, (i + 1) * pageSize))) continue
         if (proof.ended) return
         proof.setDamaged(first + i)
-        return this.options.damaged(database, first + i)
+        return this.#options.damaged(database, first + i)
       }
       // It was cut meanwhile, by whoever it belongs to.
       if (n < pages * pageSize) proof.cut(first + Math.floor(n / pageSize) - 1)
-      const restMs = (n / this.options.bytesPerSecond) * 1000 - (performance.now() - startedMs)
+      const restMs = (n / this.#options.bytesPerSecond) * 1000 - (performance.now() - startedMs)
       await delay(Math.max(0, restMs), undefined, { signal })
     }
     proof.end()

@@ -104,65 +104,67 @@ function sceneOf({ files, dataDir, root, name, wholeReadBytes = WHOLE_READ_BYTES
 
 /** Carries out the plan. */
 class Recovery {
-  private readonly options: RecoveryOptions
-  private readonly databaseOptions: DatabaseOptions
-  private readonly files: Files
-  private readonly path: string
-  private readonly logDir: string
-  private readonly found: Leftovers
+  readonly #options: RecoveryOptions
+  readonly #databaseOptions: DatabaseOptions
+  readonly #files: Files
+  readonly #path: string
+  readonly #logDir: string
+  readonly #found: Leftovers
   /** Pages of a decided transaction that is not in the log, and the size it left. */
-  private decided: { sizePages: number; pages: Map<Pgno, Uint8Array> } | undefined
-  private rolledBack = false
-  private recovered: Database | undefined
+  #decided: { sizePages: number; pages: Map<Pgno, Uint8Array> } | undefined
+  #rolledBack = false
+  #recovered: Database | undefined
   /** Not every page of the file was read. */
-  private inPart = false
+  #inPart = false
 
   constructor(options: RecoveryOptions, databaseOptions: DatabaseOptions, logDir: string, found: Leftovers) {
-    this.options = options
-    this.databaseOptions = databaseOptions
-    this.files = options.files
-    this.path = databaseOptions.path
-    this.logDir = logDir
-    this.found = found
+    this.#options = options
+    this.#databaseOptions = databaseOptions
+    this.#files = options.files
+    this.#path = databaseOptions.path
+    this.#logDir = logDir
+    this.#found = found
   }
 
   run(): Database | undefined {
-    const { log, facts } = this.found
+    const { log, facts } = this.#found
     const plan = planRecovery(facts)
     if (plan.kind === 'refuse') throw new Unrecoverable(plan.reason)
-    if (log?.torn !== undefined) this.cutTorn(log.torn)
+    if (log?.torn !== undefined) this.#cutTorn(log.torn)
     if (plan.kind === 'recover') {
       const steps = describeSteps(plan.steps)
-      if (steps !== '') this.options.events.log('info', 'recovering', { database: this.options.name, steps })
-      for (const step of plan.steps) this.perform(step)
+      if (steps !== '') this.#options.events.log('info', 'recovering', { database: this.#options.name, steps })
+      for (const step of plan.steps) this.#perform(step)
     }
-    return this.recovered ?? (log && this.dropped(log))
+    return this.#recovered ?? (log && this.#dropped(log))
   }
 
   /** No pages, but a history that goes on when the name is used again. */
-  private dropped(log: LogState): Database {
-    const state = { log: this.writer(log), pages: new PageTable(), pageSize: 0, walMode: false }
-    return this.continued(log, new Database(this.databaseOptions, state))
+  #dropped(log: LogState): Database {
+    const state = { log: this.#writer(log), pages: new PageTable(), pageSize: 0, walMode: false }
+    return this.#continued(log, new Database(this.#databaseOptions, state))
   }
 
   /** Timestamps never go back within a database, whatever the clock does meanwhile. */
-  private continued({ entries }: LogState, database: Database): Database {
+  #continued({ entries }: LogState, database: Database): Database {
     database.lastTimestampMs = entries.at(-1)?.header.timestampMs ?? 0
     return database
   }
 
-  private writer(log: LogState): LogWriter {
-    return new LogWriter(this.files, this.logDir, log.last, log.end, this.options)
+  #writer(log: LogState): LogWriter {
+    return new LogWriter(this.#files, this.#logDir, log.last, log.end, this.#options)
   }
 
-  private perform(step: RecoveryStep): void {
-    const { files, path, found } = this
+  #perform(step: RecoveryStep): void {
+    const files = this.#files
+    const path = this.#path
+    const found = this.#found
     switch (step.step) {
       case 'keep-decided-transaction':
-        return this.keepDecided(found.journal as Journal)
+        return this.#keepDecided(found.journal as Journal)
       case 'roll-back-journal':
         rollBackJournal(files, path, found.journal as Journal)
-        this.rolledBack = true
+        this.#rolledBack = true
         return
       case 'replay-log': {
         const { entries } = found.log as LogState
@@ -173,72 +175,77 @@ class Recovery {
         )
       }
       case 'believe':
-        return this.believe(found.log as LogState, step.position)
+        return this.#believe(found.log as LogState, step.position)
       case 'verify-touched':
-        return this.verifyTouched(found.log as LogState, step.position)
+        return this.#verifyTouched(found.log as LogState, step.position)
       case 'verify':
-        return this.verify(found.log as LogState, step.position)
+        return this.#verify(found.log as LogState, step.position)
       case 'capture-decided-transaction':
-        return this.captureDecided(this.recovered as Database)
+        return this.#captureDecided(this.#recovered as Database)
       case 'capture-wal':
-        return this.captureWal(this.recovered as Database, found.wal as WalContent)
+        return this.#captureWal(this.#recovered as Database, found.wal as WalContent)
       case 'fold-wal':
         return foldWal(files, path, found.wal as WalContent)
       case 'import':
-        return this.import()
+        return this.#import()
       case 'remove-leftovers':
-        return this.settle()
+        return this.#settle()
     }
   }
 
   /** A rollback of its very first transaction leaves no database, nor does a copy that was cut short: then there is nothing to import. */
-  private import(): void {
-    const database = new Database(this.databaseOptions)
-    if (database.importIfWhole()) this.recovered = database
+  #import(): void {
+    const database = new Database(this.#databaseOptions)
+    if (database.importIfWhole()) this.#recovered = database
   }
 
-  private cutTorn(torn: NonNullable<LogState['torn']>): void {
-    const { dataDir, name, events, nowMs } = this.options
+  #cutTorn(torn: NonNullable<LogState['torn']>): void {
+    const { dataDir, name, events, nowMs } = this.#options
     const keepAs = `${dataDir}/diverged/${name}/${nowMs()}-torn.ltxlog`
-    cutTornTail(this.files, torn, keepAs)
+    cutTornTail(this.#files, torn, keepAs)
     const kept = torn.holdsRecords || torn.later.length > 0 ? keepAs : undefined
     const fields = { database: name, at: torn.at, kept }
     events.log('warn', 'the LTX log ended in a transaction that was never finished: cut', fields)
   }
 
   /** The transaction's pages are in the file; the journal tells which they are. */
-  private keepDecided(journal: Journal): void {
-    const { files } = this
-    withFile(files, this.path, O_RDONLY, (fd) => {
+  #keepDecided(journal: Journal): void {
+    const files = this.#files
+    withFile(files, this.#path, O_RDONLY, (fd) => {
       const header = parseDatabaseHeader(readerOf(files, fd)(0, DATABASE_HEADER_SIZE))
       if (header === undefined || header.pageSize !== journal.pageSize) return
       const size = sizePages(header, files.size(fd))
       const pgnos = new Set(journal.records.map(({ pgno }) => pgno).filter((pgno) => pgno <= size))
       for (let pgno = journal.initialSizePages + 1; pgno <= size; pgno++) pgnos.add(pgno)
       const read = pageReader(files, fd, header.pageSize)
-      this.decided = { sizePages: size, pages: new Map(Array.from(pgnos, (pgno) => [pgno, read(pgno)])) }
+      this.#decided = { sizePages: size, pages: new Map(Array.from(pgnos, (pgno) => [pgno, read(pgno)])) }
     })
   }
 
   /** Nothing is read but the header: the saved checksums are those of the file as it was left. */
-  private believe(log: LogState, expected: Position): void {
-    const { files, logDir } = this
+  #believe(log: LogState, expected: Position): void {
+    const files = this.#files
+    const logDir = this.#logDir
     const checksums = pageChecksumsFromLog(files, logDir, expected)
-    if (checksums === undefined) return this.verifyAfterAll(log, expected)
-    const { header, pageSize } = this.openFile(log)
-    this.recovered = this.resumed(log, checksums, pageSize, header)
-    this.recovered.trust.believe()
+    if (checksums === undefined) return this.#verifyAfterAll(log, expected)
+    const { header, pageSize } = this.#openFile(log)
+    this.#recovered = this.#resumed(log, checksums, pageSize, header)
+    this.#recovered.trust.believe()
   }
 
   /**
    * The log tells what each page should be. After a replay, a crash can only have left others in pages that were rolled back, or on the
    * free-list: those are read. The rest is proven when it is needed (Proof).
    */
-  private verifyTouched(log: LogState, expected: Position): void {
-    const { files, path, logDir, found, rolledBack } = this
+  #verifyTouched(log: LogState, expected: Position): void {
+    const files = this.#files
+    const path = this.#path
+    const logDir = this.#logDir
+    const found = this.#found
+    const rolledBack = this.#rolledBack
     const checksums = pageChecksumsFromLog(files, logDir, expected)
-    const { header, pageSize, sizeBytes } = this.openFile(log)
-    if (checksums === undefined || sizeBytes !== checksums.length * pageSize) return this.verify(log, expected)
+    const { header, pageSize, sizeBytes } = this.#openFile(log)
+    if (checksums === undefined || sizeBytes !== checksums.length * pageSize) return this.#verify(log, expected)
     const touched = new Set<Pgno>([1, checksums.length])
     const isSound = withFile(files, path, O_RDONLY, (fd) => {
       const read = pageReader(files, fd, pageSize)
@@ -251,35 +258,33 @@ class Recovery {
         (pgno) => pgno > checksums.length || pageChecksum(pgno, read(pgno)) === checksums[pgno - 1],
       )
     })
-    if (!isSound) return this.verify(log, expected)
-    this.recovered = this.resumed(log, checksums, pageSize, header)
-    this.inPart = true
+    if (!isSound) return this.#verify(log, expected)
+    this.#recovered = this.#resumed(log, checksums, pageSize, header)
+    this.#inPart = true
   }
 
   /** What was to be believed could not be: as after a crash. */
-  private verifyAfterAll(log: LogState, expected: Position): void {
-    this.verify(log, expected)
-    this.settle()
+  #verifyAfterAll(log: LogState, expected: Position): void {
+    this.#verify(log, expected)
+    this.#settle()
   }
 
-  private resumed(
-    log: LogState,
-    checksums: BigUint64Array,
-    pageSize: number,
-    { journalMode }: DatabaseHeader,
-  ): Database {
+  #resumed(log: LogState, checksums: BigUint64Array, pageSize: number, { journalMode }: DatabaseHeader): Database {
     const pages = new PageTable(checksums)
-    const state = { log: this.writer(log), pages, pageSize, walMode: journalMode === 'wal' }
-    return this.continued(log, new Database(this.databaseOptions, state))
+    const state = { log: this.#writer(log), pages, pageSize, walMode: journalMode === 'wal' }
+    return this.#continued(log, new Database(this.#databaseOptions, state))
   }
 
   /** I3: the file's pages have exactly the checksum of the last transaction in the log. */
-  private verify(log: LogState, expected: Position): void {
-    const { files, path, logDir, rolledBack } = this
-    let found = this.readPages(log)
+  #verify(log: LogState, expected: Position): void {
+    const files = this.#files
+    const path = this.#path
+    const logDir = this.#logDir
+    const rolledBack = this.#rolledBack
+    let found = this.#readPages(log)
     if (rolledBack && foldAll(found.checksums) !== expected.checksum) {
-      restorePages(files, path, log, this.found.journal as Journal)
-      found = this.readPages(log)
+      restorePages(files, path, log, this.#found.journal as Journal)
+      found = this.#readPages(log)
     }
     const { header, pageSize, checksums } = found
     const { freelistTrunk } = header
@@ -287,7 +292,7 @@ class Recovery {
     const mismatch = { files, path, logDir, expected, checksums, pageSize, freelistTrunk, rolledBack }
     const residue = matches ? [] : findResidue(mismatch)
 
-    const database = (this.recovered = this.resumed(log, checksums, pageSize, header))
+    const database = (this.#recovered = this.#resumed(log, checksums, pageSize, header))
     const { pages } = database
     for (const [pgno, checksum] of residue) pages.setChecksum(pgno, checksum)
     if (matches) return
@@ -295,16 +300,18 @@ class Recovery {
     database.commit({ commit: pages.sizePages, pgnos, read: (pgno) => database.readFile(pgno) })
   }
 
-  private readPages(log: LogState): { header: DatabaseHeader; pageSize: number; checksums: BigUint64Array } {
-    const { files, path } = this
-    const { header, pageSize, commit } = this.openFile(log)
+  #readPages(log: LogState): { header: DatabaseHeader; pageSize: number; checksums: BigUint64Array } {
+    const files = this.#files
+    const path = this.#path
+    const { header, pageSize, commit } = this.#openFile(log)
     const checksums = withFile(files, path, O_RDONLY, (fd) => checksumPages(files, fd, commit, pageSize))
     return { header, pageSize, checksums }
   }
 
   /** The file's header, after it was cut to the size that the log says. */
-  private openFile(log: LogState): { header: DatabaseHeader; pageSize: number; commit: number; sizeBytes: number } {
-    const { files, path } = this
+  #openFile(log: LogState): { header: DatabaseHeader; pageSize: number; commit: number; sizeBytes: number } {
+    const files = this.#files
+    const path = this.#path
     const last = log.entries.at(-1)?.header
     return withFile(files, path, O_RDWR, (fd) => {
       const header = parseDatabaseHeader(readerOf(files, fd)(0, DATABASE_HEADER_SIZE))
@@ -316,8 +323,8 @@ class Recovery {
     })
   }
 
-  private captureDecided(database: Database): void {
-    const { decided } = this
+  #captureDecided(database: Database): void {
+    const decided = this.#decided
     if (decided === undefined) return
     const lock = lockPgno(database.pageSize)
     const changed = Array.from(decided.pages)
@@ -326,19 +333,19 @@ class Recovery {
       .sort((a, b) => a - b)
     const pgnos = missingPages(changed, database.pages.sizePages, decided.sizePages, database.pageSize)
     if (pgnos.length === 0 && decided.sizePages === database.pages.sizePages) return
-    this.write(database, decided.sizePages, pgnos, (pgno) => decided.pages.get(pgno) ?? database.readFile(pgno))
+    this.#write(database, decided.sizePages, pgnos, (pgno) => decided.pages.get(pgno) ?? database.readFile(pgno))
     database.commit({ commit: decided.sizePages, pgnos, read: (pgno) => database.readFile(pgno) })
   }
 
   /** Those of the WAL's transactions that the log does not have yet. */
-  private captureWal(database: Database, { header, transactions }: WalContent): void {
-    const { files } = this
+  #captureWal(database: Database, { header, transactions }: WalContent): void {
+    const files = this.#files
     const { pageSize, salt1, salt2 } = header
     if (pageSize !== database.pageSize) throw new Unrecoverable(`its WAL has another page size (${pageSize})`)
     const lock = lockPgno(pageSize)
-    withFile(files, `${this.path}-wal`, O_RDONLY, (walFd) => {
+    withFile(files, `${this.#path}-wal`, O_RDONLY, (walFd) => {
       const read = readerOf(files, walFd)
-      for (const { start, end, commit, pages } of transactions.slice(this.found.walInLog)) {
+      for (const { start, end, commit, pages } of transactions.slice(this.#found.walInLog)) {
         const changed = Array.from(pages.keys()).filter((pgno) => pgno <= commit && pgno !== lock)
         changed.sort((a, b) => a - b)
         const pgnos = missingPages(changed, database.pages.sizePages, commit, pageSize)
@@ -347,17 +354,17 @@ class Recovery {
           return at === undefined ? database.readFile(pgno) : read(at, pageSize)
         }
         database.commit({ commit, pgnos, read: page, wal: { offset: start, size: end - start, salt1, salt2 } })
-        this.write(database, commit, pgnos, page)
+        this.#write(database, commit, pgnos, page)
       }
     })
     database.walMode = database.fileState()?.header.journalMode === 'wal'
   }
 
-  private write(database: Database, commit: number, pgnos: readonly Pgno[], page: (pgno: Pgno) => Uint8Array): void {
+  #write(database: Database, commit: number, pgnos: readonly Pgno[], page: (pgno: Pgno) => Uint8Array): void {
     const { pageSize } = database
     database.withFile((fd) => {
-      for (const pgno of pgnos) this.files.write(fd, page(pgno), 0, pageSize, (pgno - 1) * pageSize)
-      this.files.truncate(fd, commit * pageSize)
+      for (const pgno of pgnos) this.#files.write(fd, page(pgno), 0, pageSize, (pgno - 1) * pageSize)
+      this.#files.truncate(fd, commit * pageSize)
     })
   }
 
@@ -365,18 +372,20 @@ class Recovery {
    * Everything is in the log and in the file: make it durable, and remove what it was recovered from. Only then does the log need no
    * replay any more: a journal that is still there takes back what the file has.
    */
-  private settle(): void {
-    const { files, path, recovered } = this
+  #settle(): void {
+    const files = this.#files
+    const path = this.#path
+    const recovered = this.#recovered
     recovered?.syncLog()
     withFile(files, path, O_RDWR, (fd) => files.sync(fd))
     for (const suffix of ['-journal', '-wal', '-shm']) if (files.exists(path + suffix)) files.unlink(path + suffix)
     files.syncDirectory(parentOf(path))
     if (recovered === undefined) return
     const { position, pages, pageSize, trust } = recovered
-    writeSynced(files, this.logDir, position)
+    writeSynced(files, this.#logDir, position)
     const saved = recovered.savePageChecksums()
-    if (this.inPart) trust.proof = Proof.of(pages.snapshot(), pageSize)
-    else trustAgain(files, this.logDir)
+    if (this.#inPart) trust.proof = Proof.of(pages.snapshot(), pageSize)
+    else trustAgain(files, this.#logDir)
     if (saved) trust.remember()
   }
 }

@@ -6,54 +6,54 @@ import { CHECKSUM_FLAG } from '../ltx/format/types.ts'
  * that holds it until a checkpoint has been seen to bring it into the database file. 12 bytes a page.
  */
 export class PageTable {
-  private sums: BigUint64Array
-  private frames: Int32Array
-  private inWal = 0
+  #sums: BigUint64Array
+  #frames: Int32Array
+  #inWal = 0
   /** Database size in pages. */
   sizePages = 0
 
   constructor(checksums: BigUint64Array = new BigUint64Array(0)) {
     this.sizePages = checksums.length
-    this.sums = checksums
-    this.frames = new Int32Array(checksums.length)
+    this.#sums = checksums
+    this.#frames = new Int32Array(checksums.length)
   }
 
   /** 0n when there is no such page. */
   checksum(pgno: Pgno): Checksum | 0n {
-    return (this.sums[pgno - 1] ?? 0n) as Checksum | 0n
+    return (this.#sums[pgno - 1] ?? 0n) as Checksum | 0n
   }
 
   setChecksum(pgno: Pgno, checksum: Checksum): void {
-    if (pgno > this.sums.length) this.grow(pgno)
-    this.sums[pgno - 1] = checksum
+    if (pgno > this.#sums.length) this.#grow(pgno)
+    this.#sums[pgno - 1] = checksum
   }
 
   /** Index of the WAL frame, from 0; -1 when the database file holds the page's newest version. */
   frame(pgno: Pgno): number {
-    return (this.frames[pgno - 1] ?? 0) - 1
+    return (this.#frames[pgno - 1] ?? 0) - 1
   }
 
   setFrame(pgno: Pgno, frame: number): void {
-    if (pgno > this.frames.length) this.grow(pgno)
-    if (this.frames[pgno - 1] === 0) this.inWal++
-    this.frames[pgno - 1] = frame + 1
+    if (pgno > this.#frames.length) this.#grow(pgno)
+    if (this.#frames[pgno - 1] === 0) this.#inWal++
+    this.#frames[pgno - 1] = frame + 1
   }
 
   clearFrame(pgno: Pgno): void {
-    if ((this.frames[pgno - 1] ?? 0) === 0) return
-    this.frames[pgno - 1] = 0
-    this.inWal--
+    if ((this.#frames[pgno - 1] ?? 0) === 0) return
+    this.#frames[pgno - 1] = 0
+    this.#inWal--
   }
 
   /** How many pages have their newest version in the WAL only. */
   get pagesInWal(): number {
-    return this.inWal
+    return this.#inWal
   }
 
   /** Those pages, ascending. */
   *listInWal(): Generator<Pgno> {
-    for (let i = 0, left = this.inWal; left > 0 && i < this.frames.length; i++) {
-      if (this.frames[i] === 0) continue
+    for (let i = 0, left = this.#inWal; left > 0 && i < this.#frames.length; i++) {
+      if (this.#frames[i] === 0) continue
       left--
       yield i + 1
     }
@@ -62,26 +62,26 @@ export class PageTable {
   /** Takes `checksum` through the pages beyond `sizePages` that a shrinking commit drops, forgetting them. */
   resize(sizePages: number): void {
     for (let pgno = sizePages + 1; pgno <= this.sizePages; pgno++) {
-      this.sums[pgno - 1] = 0n
+      this.#sums[pgno - 1] = 0n
       this.clearFrame(pgno)
     }
-    if (sizePages > this.sums.length) this.grow(sizePages)
+    if (sizePages > this.#sums.length) this.#grow(sizePages)
     this.sizePages = sizePages
   }
 
   /** The checksums of pages 1 … sizePages; a view, valid until the next change. */
   snapshot(): BigUint64Array {
-    return this.sums.subarray(0, this.sizePages)
+    return this.#sums.subarray(0, this.sizePages)
   }
 
-  private grow(pages: number): void {
-    const capacity = Math.max(64, pages, Math.min(this.sums.length * 2, this.sums.length + (1 << 18)))
+  #grow(pages: number): void {
+    const capacity = Math.max(64, pages, Math.min(this.#sums.length * 2, this.#sums.length + (1 << 18)))
     const sums = new BigUint64Array(capacity)
-    sums.set(this.sums)
+    sums.set(this.#sums)
     const frames = new Int32Array(capacity)
-    frames.set(this.frames)
-    this.sums = sums
-    this.frames = frames
+    frames.set(this.#frames)
+    this.#sums = sums
+    this.#frames = frames
   }
 }
 

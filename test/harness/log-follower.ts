@@ -13,16 +13,17 @@ import { nodeFiles } from '../../src/util/files.ts'
  */
 export class LogFollower {
   readonly database = new ReplayedDatabase()
-  private readonly dir: string
-  private readonly reader: LogReader
+  readonly #dir: string
+  readonly #reader: LogReader
 
   constructor(dataDir: string, name: string) {
-    this.dir = logDirectory(dataDir, name)
-    this.reader = new LogReader(name, this.dir, () => inspectLog(nodeFiles, this.dir).last)
+    this.#dir = logDirectory(dataDir, name)
+    this.#reader = new LogReader(name, this.#dir, () => inspectLog(nodeFiles, this.#dir).last)
   }
 
   async catchUp(): Promise<void> {
-    const { database, reader } = this
+    const { database } = this
+    const reader = this.#reader
     const position = reader.position()
     if (position.txid === database.txid) return
     for await (const record of reader.records(nextTXID(database.txid), position.txid)) {

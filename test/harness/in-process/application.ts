@@ -11,29 +11,29 @@ export class Application {
   readonly node: InProcessNode
   /** What was told to be durable, by name of the database: I4. */
   readonly durable = new Map<string, string>()
-  private readonly engine: SqliteEngine
-  private readonly connections = new Map<string, Connection>()
+  readonly #engine: SqliteEngine
+  readonly #connections = new Map<string, Connection>()
 
   constructor(dataDir: string, files: Files) {
     this.node = new InProcessNode({ dataDir, files, segmentSizeBytes: 6_000 })
-    this.engine = new SqliteEngine(this.node.mount, { seed: 1, sectorSizeBytes: 512 })
+    this.#engine = new SqliteEngine(this.node.mount, { seed: 1, sectorSizeBytes: 512 })
   }
 
   /** On the connection to the database that stays open from one statement to the next. */
   sql(sql: string, name = 'a.db'): void {
-    this.connection(name).exec(sql)
+    this.#connection(name).exec(sql)
   }
 
   /** On a second connection, beside the one that is open. */
   beside(sql: string, name = 'a.db'): void {
-    const connection = this.engine.open(name)
+    const connection = this.#engine.open(name)
     connection.exec(sql)
     connection.close()
   }
 
   close(): void {
-    for (const [name, connection] of this.connections) {
-      this.connections.delete(name)
+    for (const [name, connection] of this.#connections) {
+      this.#connections.delete(name)
       connection.close()
     }
   }
@@ -76,12 +76,12 @@ export class Application {
   /** Every database on the mount, as its applications read it. */
   state(): string {
     const names = fs.readdirSync(this.node.root).filter((name) => name.endsWith('.db'))
-    return describeState(names.map((name) => [name, digest((sql) => this.connection(name).exec(sql))] as const))
+    return describeState(names.map((name) => [name, digest((sql) => this.#connection(name).exec(sql))] as const))
   }
 
-  private connection(name: string): Connection {
-    let connection = this.connections.get(name)
-    if (connection === undefined) this.connections.set(name, (connection = this.engine.open(name)))
+  #connection(name: string): Connection {
+    let connection = this.#connections.get(name)
+    if (connection === undefined) this.#connections.set(name, (connection = this.#engine.open(name)))
     return connection
   }
 }

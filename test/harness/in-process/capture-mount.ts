@@ -38,71 +38,71 @@ export class CaptureMount implements VfsFiles {
   before: (operation: Operation) => void = () => {}
   /** Called after each operation was carried out; what it throws, the application gets all the same. */
   after: (operation: Operation) => void = () => {}
-  private readonly files: Files
-  private readonly nodes = new Map<string, Node>()
+  readonly #files: Files
+  readonly #nodes = new Map<string, Node>()
 
   constructor(root: string, volume: Volume, files: Files) {
     this.root = root
     this.volume = volume
-    this.files = files
+    this.#files = files
   }
 
   open(path: string, mode: OpenMode, caller: Caller = CALLER): VfsFile {
-    const node = this.nodes.get(path) ?? this.openBacking(path, mode)
+    const node = this.#nodes.get(path) ?? this.#openBacking(path, mode)
     const flags = mode.readOnly ? READ : WRITE
     try {
       node.content.opened(flags, caller)
     } catch (error) {
-      if (node.handles === 0) this.files.close(node.fd)
+      if (node.handles === 0) this.#files.close(node.fd)
       throw error
     }
-    this.nodes.set(path, node)
+    this.#nodes.set(path, node)
     node.handles++
     if (!mode.readOnly) node.writers++
-    return this.handle(node, flags, caller)
+    return this.#handle(node, flags, caller)
   }
 
   unlink(path: string): void {
-    if (!this.files.exists(this.backing(path))) throw new FsError('ENOENT')
+    if (!this.#files.exists(this.#backing(path))) throw new FsError('ENOENT')
     const perform = () => {
-      this.files.unlink(this.backing(path))
-      this.nodes.delete(path)
+      this.#files.unlink(this.#backing(path))
+      this.#nodes.delete(path)
     }
-    this.doing({ kind: 'unlink', path }, () => this.volume.unlink(path, perform, CALLER))
+    this.#doing({ kind: 'unlink', path }, () => this.volume.unlink(path, perform, CALLER))
   }
 
   rename(from: string, to: string): void {
     const perform = () => {
-      this.files.rename(this.backing(from), this.backing(to))
-      const node = this.nodes.get(from)
-      this.nodes.delete(from)
-      this.nodes.delete(to)
-      if (node !== undefined) this.nodes.set(to, Object.assign(node, { path: to }))
+      this.#files.rename(this.#backing(from), this.#backing(to))
+      const node = this.#nodes.get(from)
+      this.#nodes.delete(from)
+      this.#nodes.delete(to)
+      if (node !== undefined) this.#nodes.set(to, Object.assign(node, { path: to }))
     }
-    const isDirectory = fs.statSync(this.backing(from)).isDirectory()
-    this.doing({ kind: 'rename', path: from }, () => this.volume.rename(from, to, isDirectory, perform, CALLER))
+    const isDirectory = fs.statSync(this.#backing(from)).isDirectory()
+    this.#doing({ kind: 'rename', path: from }, () => this.volume.rename(from, to, isDirectory, perform, CALLER))
   }
 
   sizeOf(path: string): number | undefined {
-    const node = this.nodes.get(path)
-    if (node !== undefined) return this.files.size(node.fd)
-    return fs.statSync(this.backing(path), { throwIfNoEntry: false })?.size
+    const node = this.#nodes.get(path)
+    if (node !== undefined) return this.#files.size(node.fd)
+    return fs.statSync(this.#backing(path), { throwIfNoEntry: false })?.size
   }
 
   syncDirectory(path: string): void {
-    const perform = () => this.files.syncDirectory(path === '' ? this.root : this.backing(path))
-    this.doing({ kind: 'sync-directory', path }, () => this.volume.syncDirectory(path, perform))
+    const perform = () => this.#files.syncDirectory(path === '' ? this.root : this.#backing(path))
+    this.#doing({ kind: 'sync-directory', path }, () => this.volume.syncDirectory(path, perform))
   }
 
-  private openBacking(path: string, { create, exclusive }: OpenMode): Node {
-    const there = this.files.exists(this.backing(path))
+  #openBacking(path: string, { create, exclusive }: OpenMode): Node {
+    const there = this.#files.exists(this.#backing(path))
     if (!there && !create) throw new FsError('ENOENT')
     if (there && create && exclusive) throw new FsError('EEXIST')
-    const fd = this.files.open(this.backing(path), there ? O_RDWR : O_RDWR | O_CREAT | O_EXCL)
+    const fd = this.#files.open(this.#backing(path), there ? O_RDWR : O_RDWR | O_CREAT | O_EXCL)
     return { path, fd, content: this.volume.content(path, fd), handles: 0, writers: 0 }
   }
 
-  private handle(node: Node, flags: number, caller: Caller): VfsFile {
+  #handle(node: Node, flags: number, caller: Caller): VfsFile {
     const { content } = node
     return {
       read: (into, position) => content.read(into, 0, into.length, position),
@@ -112,7 +112,7 @@ export class CaptureMount implements VfsFiles {
         for (const length of this.cut(data.length)) {
           const piece = data.subarray(at, at + length)
           const operation: Operation = { kind: 'write', path: node.path, position: position + at, data: piece }
-          const write = () => this.doing(operation, () => content.write(piece, operation.position as number, caller))
+          const write = () => this.#doing(operation, () => content.write(piece, operation.position as number, caller))
           try {
             write()
           } catch (error) {
@@ -125,35 +125,35 @@ export class CaptureMount implements VfsFiles {
         }
       },
       truncate: (sizeBytes) =>
-        this.doing({ kind: 'truncate', path: node.path, position: sizeBytes }, () =>
+        this.#doing({ kind: 'truncate', path: node.path, position: sizeBytes }, () =>
           content.truncate(sizeBytes, caller),
         ),
-      sync: () => this.doing({ kind: 'sync', path: node.path }, () => content.sync(false)),
-      size: () => this.files.size(node.fd),
-      close: () => this.release(node, flags),
+      sync: () => this.#doing({ kind: 'sync', path: node.path }, () => content.sync(false)),
+      size: () => this.#files.size(node.fd),
+      close: () => this.#release(node, flags),
     }
   }
 
-  private release(node: Node, flags: number): void {
+  #release(node: Node, flags: number): void {
     node.handles--
     if (flags !== READ) node.writers--
     try {
       node.content.released(flags, node.handles, node.writers)
     } finally {
       if (node.handles === 0) {
-        if (this.nodes.get(node.path) === node) this.nodes.delete(node.path)
-        this.files.close(node.fd)
+        if (this.#nodes.get(node.path) === node) this.#nodes.delete(node.path)
+        this.#files.close(node.fd)
       }
     }
   }
 
-  private doing(operation: Operation, perform: () => void): void {
+  #doing(operation: Operation, perform: () => void): void {
     this.before(operation)
     perform()
     this.after(operation)
   }
 
-  private backing(path: string): string {
+  #backing(path: string): string {
     return `${this.root}/${path}`
   }
 }

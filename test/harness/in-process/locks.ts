@@ -7,29 +7,29 @@ const EXCLUSIVE = 4
 
 /** The five-state lock of one database file. Holders are any objects. */
 export class FileLock {
-  private readonly levels = new Map<object, number>()
+  readonly #levels = new Map<object, number>()
 
   /** False: another holder is in the way. */
   lock(holder: object, level: number): boolean {
-    const others = Array.from(this.levels).filter(([other]) => other !== holder)
+    const others = Array.from(this.#levels).filter(([other]) => other !== holder)
     const highest = Math.max(0, ...others.map(([, held]) => held))
     if (level === SHARED && highest >= PENDING) return false
     if (level >= RESERVED && highest >= RESERVED) return false
     if (level === EXCLUSIVE && highest >= SHARED) {
-      this.levels.set(holder, PENDING)
+      this.#levels.set(holder, PENDING)
       return false
     }
-    this.levels.set(holder, Math.max(level, this.levels.get(holder) ?? 0))
+    this.#levels.set(holder, Math.max(level, this.#levels.get(holder) ?? 0))
     return true
   }
 
   unlock(holder: object, level: number): void {
-    if (level === 0) this.levels.delete(holder)
-    else this.levels.set(holder, Math.min(level, this.levels.get(holder) ?? 0))
+    if (level === 0) this.#levels.delete(holder)
+    else this.#levels.set(holder, Math.min(level, this.#levels.get(holder) ?? 0))
   }
 
   get reserved(): boolean {
-    return Array.from(this.levels.values()).some((level) => level >= RESERVED)
+    return Array.from(this.#levels.values()).some((level) => level >= RESERVED)
   }
 }
 
@@ -40,13 +40,13 @@ const SHM_EXCLUSIVE = 8
 export class SharedMemory {
   readonly regions: number[] = []
   readonly users = new Set<object>()
-  private readonly slots = Array.from({ length: 8 }, () => ({
+  readonly #slots = Array.from({ length: 8 }, () => ({
     shared: new Set<object>(),
     exclusive: undefined as object | undefined,
   }))
 
   lock(holder: object, offset: number, count: number, flags: number): boolean {
-    const slots = this.slots.slice(offset, offset + count)
+    const slots = this.#slots.slice(offset, offset + count)
     if ((flags & SHM_UNLOCK) !== 0) {
       for (const slot of slots) {
         slot.shared.delete(holder)
@@ -69,6 +69,6 @@ export class SharedMemory {
 
   leave(holder: object): void {
     this.users.delete(holder)
-    this.lock(holder, 0, this.slots.length, SHM_UNLOCK)
+    this.lock(holder, 0, this.#slots.length, SHM_UNLOCK)
   }
 }

@@ -56,7 +56,7 @@ export class InProcessNode {
   /** Databases of which I11 was broken from outside. */
   readonly guarded: string[] = []
   readonly volume: CaptureVolume
-  private clockMs = 1_700_000_000_000
+  #clockMs = 1_700_000_000_000
 
   constructor(options: InProcessOptions) {
     const { dataDir, files = nodeFiles, segmentSizeBytes = 1 << 20, authority = SOLE, wholeReadBytes } = options
@@ -74,7 +74,7 @@ export class InProcessNode {
       published: ({ name, position, backfilled }) => published.push({ name, position, backfilled }),
       log: (level, message, fields) => lines.push({ level, message, fields }),
     }
-    const nowMs = () => this.clockMs++
+    const nowMs = () => this.#clockMs++
     const nodeId = 1n
     for (const name of databaseNames(dataDir, files, filter)) {
       const database = recoverDatabase({

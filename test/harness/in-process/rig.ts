@@ -16,12 +16,12 @@ export class Rig implements Disposable {
   readonly dir: string
   readonly node: InProcessNode
   readonly engine: SqliteEngine
-  private readonly temporary: { dir: string } & Disposable
+  readonly #temporary: { dir: string } & Disposable
 
   /** `from`: a data directory to start with; it is copied. */
   constructor(options: Omit<InProcessOptions, 'dataDir'> = {}, from?: string) {
-    this.temporary = temporaryDirectory()
-    this.dir = this.temporary.dir
+    this.#temporary = temporaryDirectory()
+    this.dir = this.#temporary.dir
     if (from !== undefined) fs.cpSync(from, this.dir, { recursive: true })
     this.node = new InProcessNode({ ...options, dataDir: this.dir })
     this.engine = new SqliteEngine(this.node.mount, { seed: 1 })
@@ -70,7 +70,7 @@ export class Rig implements Disposable {
 
   [Symbol.dispose](): void {
     this.node.close()
-    this.temporary[Symbol.dispose]()
+    this.#temporary[Symbol.dispose]()
   }
 }
 

@@ -70,17 +70,17 @@ export class SqliteEngine {
     this.lastRefusal = undefined
     try {
       const result = work()
-      this.throwFailure()
+      this.#throwFailure()
       return result
     } catch (error) {
-      this.throwFailure()
+      this.#throwFailure()
       throw new SqlError(error as Error & { resultCode?: number }, this.lastRefusal)
     } finally {
       this.current = before
     }
   }
 
-  private throwFailure(): void {
+  #throwFailure(): void {
     const { failure } = this
     this.failure = undefined
     if (failure !== undefined) throw new Error('the file system failed', { cause: failure })
@@ -106,17 +106,17 @@ export type Row = readonly unknown[]
 /** One application's connection. */
 export class Connection {
   readonly engine: SqliteEngine
-  private readonly db: InstanceType<typeof sqlite.oo1.DB>
+  readonly #db: InstanceType<typeof sqlite.oo1.DB>
 
   constructor(engine: SqliteEngine, name: string) {
     this.engine = engine
-    this.db = engine.run(this, () => new sqlite.oo1.DB({ filename: engine.prefix + name, flags: 'c', vfs: VFS }))
+    this.#db = engine.run(this, () => new sqlite.oo1.DB({ filename: engine.prefix + name, flags: 'c', vfs: VFS }))
   }
 
   /** Runs statements; returns the last one's rows. Throws SQLite's error. */
   exec(sql: string, bind?: readonly (string | number | null | Uint8Array)[]): Row[] {
     return this.engine.run(this, () =>
-      this.db.exec({ sql, returnValue: 'resultRows', rowMode: 'array', ...(bind && { bind: [...bind] }) }),
+      this.#db.exec({ sql, returnValue: 'resultRows', rowMode: 'array', ...(bind && { bind: [...bind] }) }),
     )
   }
 
@@ -125,7 +125,7 @@ export class Connection {
   }
 
   close(): void {
-    this.engine.run(this, () => this.db.close())
+    this.engine.run(this, () => this.#db.close())
   }
 
   /** The process dies: its locks go, its descriptors are closed, nothing else happens. */

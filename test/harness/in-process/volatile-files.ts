@@ -25,33 +25,33 @@ const SECTOR = 512
  * Stricter than ext4: nothing becomes durable but by its own fsync, or its directory's.
  */
 export class VolatileFiles implements Files {
-  private readonly files: Files
-  private readonly root: string
-  private readonly inodes = new Map<string, Inode | 'directory'>()
-  private durableNames = new Map<string, Inode | 'directory'>()
-  private nameChanges: NameChange[] = []
-  private readonly open_ = new Map<number, Inode>()
+  readonly #files: Files
+  readonly #root: string
+  readonly #inodes = new Map<string, Inode | 'directory'>()
+  #durableNames = new Map<string, Inode | 'directory'>()
+  #nameChanges: NameChange[] = []
+  readonly #open_ = new Map<number, Inode>()
 
   /** `root` is a directory whose own content so far is durable. */
   constructor(files: Files, root: string) {
-    this.files = files
-    this.root = root
+    this.#files = files
+    this.#root = root
     for (const name of fs.readdirSync(root, { recursive: true }) as string[])
-      this.inodes.set(`${root}/${name}`, 'directory')
-    this.inodes.set(root, 'directory')
-    this.durableNames = new Map(this.inodes)
+      this.#inodes.set(`${root}/${name}`, 'directory')
+    this.#inodes.set(root, 'directory')
+    this.#durableNames = new Map(this.#inodes)
   }
 
   /** `survival`: how likely it is that an unsynced sector, or name, survived; 0 forgets all. */
   losePower(to: string, random: Random, survival: number): void {
     fs.rmSync(to, { recursive: true, force: true })
-    const names = new Map(this.durableNames)
-    const kept = survival === 0 ? 0 : random.integer(0, this.nameChanges.length)
-    for (const change of this.nameChanges.slice(0, kept)) applyName(names, change)
+    const names = new Map(this.#durableNames)
+    const kept = survival === 0 ? 0 : random.integer(0, this.#nameChanges.length)
+    for (const change of this.#nameChanges.slice(0, kept)) applyName(names, change)
     const sorted = Array.from(names).sort(([a], [b]) => (a < b ? -1 : 1))
     for (const [name, inode] of sorted) {
-      const target = to + name.slice(this.root.length)
-      const parentIsThere = name === this.root || names.has(path.dirname(name))
+      const target = to + name.slice(this.#root.length)
+      const parentIsThere = name === this.#root || names.has(path.dirname(name))
       if (!parentIsThere) names.delete(name)
       else if (inode === 'directory') fs.mkdirSync(target, { recursive: true })
       else
@@ -63,110 +63,110 @@ export class VolatileFiles implements Files {
   }
 
   open(name: string, flags: number, mode?: number): number {
-    const there = this.files.exists(name)
-    const fd = this.files.open(name, flags, mode)
+    const there = this.#files.exists(name)
+    const fd = this.#files.open(name, flags, mode)
     if (!there) {
       const inode: Inode = { durable: Buffer.alloc(0), pending: [] }
-      this.inodes.set(name, inode)
-      this.nameChanges.push({ kind: 'link', path: name, inode })
+      this.#inodes.set(name, inode)
+      this.#nameChanges.push({ kind: 'link', path: name, inode })
     }
-    const inode = this.inodes.get(name)
+    const inode = this.#inodes.get(name)
     if (inode === undefined || inode === 'directory') throw new Error(`${name} came into being behind the test's back`)
     if ((flags & fs.constants.O_TRUNC) !== 0 && there) inode.pending.push({ sizeBytes: 0 })
-    this.open_.set(fd, inode)
+    this.#open_.set(fd, inode)
     return fd
   }
 
   close(fd: number): void {
-    this.open_.delete(fd)
-    this.files.close(fd)
+    this.#open_.delete(fd)
+    this.#files.close(fd)
   }
 
   read(fd: number, into: Uint8Array, at: number, length: number, position: number): number {
-    return this.files.read(fd, into, at, length, position)
+    return this.#files.read(fd, into, at, length, position)
   }
 
   write(fd: number, from: Uint8Array, at: number, length: number, position: number): void {
-    this.files.write(fd, from, at, length, position)
-    this.inode(fd).pending.push({ position, data: Buffer.from(from.subarray(at, at + length)) })
+    this.#files.write(fd, from, at, length, position)
+    this.#inode(fd).pending.push({ position, data: Buffer.from(from.subarray(at, at + length)) })
   }
 
   truncate(fd: number, sizeBytes: number): void {
-    this.files.truncate(fd, sizeBytes)
-    this.inode(fd).pending.push({ sizeBytes })
+    this.#files.truncate(fd, sizeBytes)
+    this.#inode(fd).pending.push({ sizeBytes })
   }
 
   sync(fd: number): void {
-    this.files.sync(fd)
-    const inode = this.inode(fd)
+    this.#files.sync(fd)
+    const inode = this.#inode(fd)
     inode.durable = contentOf(inode, () => true)
     inode.pending = []
   }
 
   syncDirectory(directory: string): void {
-    this.files.syncDirectory(directory)
+    this.#files.syncDirectory(directory)
     const left: NameChange[] = []
-    for (const change of this.nameChanges) {
+    for (const change of this.#nameChanges) {
       const where = change.kind === 'rename' ? change.to : change.path
-      if (path.dirname(where) === path.resolve(directory)) applyName(this.durableNames, change)
+      if (path.dirname(where) === path.resolve(directory)) applyName(this.#durableNames, change)
       else left.push(change)
     }
-    this.nameChanges = left
+    this.#nameChanges = left
   }
 
   size(fd: number): number {
-    return this.files.size(fd)
+    return this.#files.size(fd)
   }
 
   identity(fd: number): string {
-    return this.files.identity(fd)
+    return this.#files.identity(fd)
   }
 
   exists(name: string): boolean {
-    return this.files.exists(name)
+    return this.#files.exists(name)
   }
 
   list(directory: string): string[] {
-    return this.files.list(directory)
+    return this.#files.list(directory)
   }
 
   makeDirectory(directory: string): void {
     for (let at = directory, made: string[] = []; ; at = path.dirname(at)) {
-      if (!this.files.exists(at)) {
+      if (!this.#files.exists(at)) {
         made = [at, ...made]
         continue
       }
       for (const name of made) {
-        this.inodes.set(name, 'directory')
-        this.nameChanges.push({ kind: 'link', path: name, inode: 'directory' })
+        this.#inodes.set(name, 'directory')
+        this.#nameChanges.push({ kind: 'link', path: name, inode: 'directory' })
       }
       break
     }
-    this.files.makeDirectory(directory)
+    this.#files.makeDirectory(directory)
   }
 
   removeDirectory(directory: string): void {
-    this.files.removeDirectory(directory)
-    this.inodes.delete(directory)
-    this.nameChanges.push({ kind: 'unlink', path: directory })
+    this.#files.removeDirectory(directory)
+    this.#inodes.delete(directory)
+    this.#nameChanges.push({ kind: 'unlink', path: directory })
   }
 
   unlink(name: string): void {
-    this.files.unlink(name)
-    this.inodes.delete(name)
-    this.nameChanges.push({ kind: 'unlink', path: name })
+    this.#files.unlink(name)
+    this.#inodes.delete(name)
+    this.#nameChanges.push({ kind: 'unlink', path: name })
   }
 
   rename(from: string, to: string): void {
-    this.files.rename(from, to)
-    const inode = this.inodes.get(from)
+    this.#files.rename(from, to)
+    const inode = this.#inodes.get(from)
     if (inode === undefined) throw new Error(`${from} came into being behind the test's back`)
-    moveNames(this.inodes, from, to)
-    this.nameChanges.push({ kind: 'rename', from, to, inode })
+    moveNames(this.#inodes, from, to)
+    this.#nameChanges.push({ kind: 'rename', from, to, inode })
   }
 
-  private inode(fd: number): Inode {
-    const inode = this.open_.get(fd)
+  #inode(fd: number): Inode {
+    const inode = this.#open_.get(fd)
     if (inode === undefined) throw new Error(`descriptor ${fd} is not open`)
     return inode
   }

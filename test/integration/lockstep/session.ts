@@ -28,10 +28,10 @@ export interface Reply {
 export class Session {
   isOpen = false
   inTransaction = false
-  private child: ChildProcess
+  #child: ChildProcess
 
   constructor() {
-    this.child = start()
+    this.#child = start()
   }
 
   async open(paths: Pair): Promise<void> {
@@ -47,12 +47,12 @@ export class Session {
   async ask(request: Request): Promise<Outcome> {
     const reply = await new Promise<Reply>((resolve, reject) => {
       const ended = () => reject(new Error('a process of the test has ended'))
-      this.child.once('exit', ended)
-      this.child.once('message', (message) => {
-        this.child.off('exit', ended)
+      this.#child.once('exit', ended)
+      this.#child.once('message', (message) => {
+        this.#child.off('exit', ended)
         resolve(message as Reply)
       })
-      this.child.send(request)
+      this.#child.send(request)
     })
     if (reply.failed !== undefined) throw new Error(reply.failed)
     if (reply.inTransaction !== undefined) this.inTransaction = reply.inTransaction
@@ -64,14 +64,14 @@ export class Session {
    * between two pages, which fails): the file is in use for as long as the process lives.
    */
   async endMapping(file: string): Promise<void> {
-    if (!isMappedBy(this.child.pid, file)) return
-    this.child.disconnect()
-    await new Promise((resolve) => this.child.once('exit', resolve))
-    this.child = start()
+    if (!isMappedBy(this.#child.pid, file)) return
+    this.#child.disconnect()
+    await new Promise((resolve) => this.#child.once('exit', resolve))
+    this.#child = start()
   }
 
   end(): void {
-    this.child.disconnect()
+    this.#child.disconnect()
   }
 }
 
