@@ -26,6 +26,7 @@ export default defineConfig({
         name,
         include: [...files],
         maxWorkers: workers,
+        ...(name !== 'unit' && { globalSetup: 'test/harness/build-programs.ts' }),
         // Unit tests leave their process as they found it, and share it: loading every module anew took half their time.
         isolate: name !== 'unit',
         sequence: { groupOrder: index + 1 },

@@ -7,7 +7,7 @@ import { createInterface, type Interface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { programFile } from '../harness/programs.ts'
 import { within } from '../harness/wait.ts'
 
 const run = promisify(execFile)
@@ -116,11 +116,10 @@ export class Victims implements AsyncDisposable {
 }
 
 async function betterSqlite3(order: VictimOrder, preload: string): Promise<Ended> {
-  const script = fileURLToPath(new URL('better-sqlite3-victim.ts', import.meta.url))
   const env = { ...process.env, ...order.env, LD_PRELOAD: preload }
   const limits = { env, timeout: DEADLINE_MS, killSignal: 'SIGTERM' as const }
   try {
-    const args = [...TYPESCRIPT_ARGUMENTS, script, JSON.stringify(order)]
+    const args = [programFile('better-sqlite3-victim'), JSON.stringify(order)]
     const { stdout } = await run(process.execPath, args, limits)
     return { said: stdout, signal: 0 }
   } catch (error) {

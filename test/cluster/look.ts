@@ -5,7 +5,7 @@ import { payloadOf } from '../crash/ledger.ts'
 /**
  * Looks at a writer's database with a fresh connection, in one read transaction, and prints what is in it.
  *
- *     node --import tsx look.ts DB
+ *     cluster-look DB
  */
 export interface Look {
   /** What is wrong with it whoever wrote it: empty when nothing is torn or damaged. */

@@ -1,10 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { programFile } from '../harness/programs.ts'
 import { within } from '../harness/wait.ts'
 import type { SqlAnswer, SqlOrder } from './sql-process.ts'
 
-const PROCESS = fileURLToPath(new URL('sql-process.ts', import.meta.url))
 const ANSWER_MS = 30_000
 
 /** What SQLite said. */
@@ -27,7 +25,7 @@ export class SqlClient implements AsyncDisposable {
   /** Opens the database with the first statement. `timeoutMs`: busy_timeout; `answerMs`: how long a statement may take before it is taken to hang. */
   constructor(path: string, { timeoutMs = 0, answerMs = ANSWER_MS }: { timeoutMs?: number; answerMs?: number } = {}) {
     this.#answerMs = answerMs
-    this.#child = spawn(process.execPath, [...TYPESCRIPT_ARGUMENTS, PROCESS, path, String(timeoutMs)], {
+    this.#child = spawn(process.execPath, [programFile('sql-process'), path, String(timeoutMs)], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
     this.#child.on('message', (answer: SqlAnswer) => {

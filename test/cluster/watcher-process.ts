@@ -1,6 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { programFile } from '../harness/programs.ts'
 import { within } from '../harness/wait.ts'
 import type { Watched } from './watcher.ts'
 
@@ -16,8 +15,7 @@ export class Watcher {
 
   /** Returns when it has the database open. */
   static async start(path: string): Promise<Watcher> {
-    const script = fileURLToPath(new URL('watcher.ts', import.meta.url))
-    const child = fork(script, [path], { execArgv: [...TYPESCRIPT_ARGUMENTS] })
+    const child = fork(programFile('cluster-watcher'), [path])
     const opened = new Promise((resolve) => child.once('message', resolve))
     await within(`a reader of ${path}`, 30_000, opened)
     return new Watcher(child)

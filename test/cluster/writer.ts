@@ -11,7 +11,7 @@ import type { FromWriter, ToWriter } from './messages.ts'
  * `DATABASE NUMBER BEGAN ENDED`, the times of the COMMIT in ns of the clock that all processes share. Numbers ascend over all
  * writers of a test. Told to pause, it ends its transaction and closes everything.
  *
- *     node --import tsx writer.ts --directory MOUNT --ledger FILE --log FILE --index 0..7 NAME:MODE:SYNCHRONOUS …
+ *     cluster-writer --directory MOUNT --ledger FILE --log FILE --index 0..7 NAME:MODE:SYNCHRONOUS …
  */
 
 const PAUSE_MS = 4

@@ -1,10 +1,9 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { TestCluster, type ClusterMember, type ClusterOptions } from '../harness/cluster.ts'
-import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { programFile } from '../harness/programs.ts'
 import { until, within } from '../harness/wait.ts'
 import { isSubsequence, readLedger, reigns, type Acknowledgement } from './acknowledgements.ts'
 import type { Look } from './look.ts'
@@ -24,8 +23,6 @@ export const DATABASES = [
   'persist.db:PERSIST:FULL',
 ] as const
 
-const script = (name: string) => fileURLToPath(new URL(name, import.meta.url))
-
 class Writer {
   readonly node: string
   readonly ledgerFile: string
@@ -38,7 +35,7 @@ class Writer {
     const log = join(dir, `${member.name}.writer.log`)
     const errors = openSync(log, 'a')
     const flags = ['--directory', member.mount, '--ledger', this.ledgerFile, '--log', log, '--index', String(index)]
-    this.#child = spawn(process.execPath, [...TYPESCRIPT_ARGUMENTS, script('writer.ts'), ...flags, ...databases], {
+    this.#child = spawn(process.execPath, [programFile('cluster-writer'), ...flags, ...databases], {
       stdio: ['ignore', errors, errors, 'ipc'],
     })
     closeSync(errors)
@@ -182,7 +179,7 @@ export class WrittenCluster {
   }
 
   async look(member: ClusterMember, database: string): Promise<Look> {
-    const args = [...TYPESCRIPT_ARGUMENTS, script('look.ts'), join(member.mount, database)]
+    const args = [programFile('cluster-look'), join(member.mount, database)]
     const { stdout } = await run(process.execPath, args, {
       timeout: 60_000,
       killSignal: 'SIGKILL',
@@ -200,7 +197,7 @@ export class WrittenCluster {
 
   async #create(): Promise<void> {
     const leader = await this.cluster.primary()
-    const args = [...TYPESCRIPT_ARGUMENTS, script('writer.ts'), '--directory', leader.mount, '--ledger', '/dev/null']
+    const args = [programFile('cluster-writer'), '--directory', leader.mount, '--ledger', '/dev/null']
     await run('mkdir', ['-p', ...this.databases.map((name) => join(leader.mount, name, '..'))], { timeout: 10_000 })
     await run(process.execPath, [...args, ...this.#specs], { timeout: 30_000, env: { ...process.env, CREATE: '1' } })
     await this.agree()

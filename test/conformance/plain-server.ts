@@ -37,26 +37,17 @@ interface Shared {
   readonly question: Int32Array
 }
 
-/** libfuse's process, as it is written. */
-const BRIDGE = [...process.execArgv, fileURLToPath(new URL('../../src/fuse/bridge/main.ts', import.meta.url))]
-
-/** A worker does not inherit the loader that makes Node run TypeScript. */
-const WORKER = `
-  const { workerData } = require('node:worker_threads')
-  import('tsx/esm/api').then(({ tsImport }) => tsImport(workerData.file, workerData.file))
-`
-
 if (isMainThread) await control(process.argv[2] as string, process.argv[3] as string, process.argv[4])
 else serve(workerData as Shared)
 
 async function control(backing: string, mountPoint: string, facts: string | undefined): Promise<void> {
   if (await clearStaleMount(mountPoint)) console.log('cleared')
   // root serves others too; who is not root asks for what every machine permits
-  const mounted = await mount(mountPoint, { allowOther: process.geteuid?.() === 0, driver: DRIVER, bridge: BRIDGE })
+  const mounted = await mount(mountPoint, { allowOther: process.geteuid?.() === 0, driver: DRIVER })
   const { device } = mounted
   const question = new Int32Array(new SharedArrayBuffer(4))
   const shared: Shared = { device, backing, facts, question }
-  const worker = new Worker(WORKER, { eval: true, workerData: { ...shared, file: import.meta.url } })
+  const worker = new Worker(fileURLToPath(import.meta.url), { workerData: shared })
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
   worker.once('error', (error) => {
     console.error(error)

@@ -4,15 +4,13 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { OpcodeName } from '../../src/fuse/protocol/kernel.ts'
 import { DRIVER } from '../harness/driver.ts'
 import { detach } from '../harness/mounts.ts'
 import { isRunning, signalProcess } from '../harness/processes.ts'
-import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { programFile } from '../harness/programs.ts'
 import { until, within } from '../harness/wait.ts'
 
-const SERVER = fileURLToPath(new URL('./plain-server.ts', import.meta.url))
 const START_DEADLINE_MS = 20_000
 const COMMAND_DEADLINE_MS = 20_000
 /** libfuse has the kernel keep names and attributes for a second. */
@@ -70,7 +68,7 @@ export class Served {
   /** Starts the server. Returns what it said before it had mounted. */
   async serve(): Promise<string[]> {
     const facts = this.#facts === undefined ? [] : [this.#facts]
-    const child = spawn(process.execPath, [...TYPESCRIPT_ARGUMENTS, SERVER, this.backing, this.mount, ...facts], {
+    const child = spawn(process.execPath, [programFile('plain-server'), this.backing, this.mount, ...facts], {
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     this.#child = child

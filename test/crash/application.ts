@@ -1,8 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { programFile } from '../harness/programs.ts'
 import { until, within } from '../harness/wait.ts'
 
 /** One writer process (writer.ts) with the file of its acknowledgements. */
@@ -50,8 +49,7 @@ export class Application {
     this.#child = spawn(
       process.execPath,
       [
-        ...TYPESCRIPT_ARGUMENTS,
-        fileURLToPath(new URL('writer.ts', import.meta.url)),
+        programFile('crash-writer'),
         ...['--db', join(options.directory, this.database), '--acks', this.#note('acks'), '--log', this.#note('log')],
         ...['--mode', usage.mode, '--synchronous', usage.synchronous, '--page-size', String(usage.pageSize)],
         ...['--locking', usage.exclusive === true ? 'EXCLUSIVE' : 'NORMAL'],

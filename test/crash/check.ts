@@ -7,7 +7,7 @@ import { payloadOf } from './ledger.ts'
  * Looks at databases of writers with a fresh connection each, in one read transaction, and prints a list of what is
  * wrong as JSON: empty when every acknowledged number is there and nothing is torn.
  *
- *     node --import tsx check.ts '[{"path": "DB", "acknowledged": ["FILE-WITH-NUMBERS", …]}, …]'
+ *     crash-check '[{"path": "DB", "acknowledged": ["FILE-WITH-NUMBERS", …]}, …]'
  */
 export interface DatabaseToCheck {
   readonly path: string

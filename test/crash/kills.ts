@@ -2,11 +2,10 @@ import { execFile } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { Random } from '../harness/random.ts'
-import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { programFile } from '../harness/programs.ts'
 import { startApplications, type Application, type Usage } from './application.ts'
 import type { DatabaseToCheck } from './check.ts'
 
@@ -191,10 +190,9 @@ async function check(directory: string, acknowledged: ReadonlyMap<string, string
     path: join(directory, name),
     acknowledged: files,
   }))
-  const script = fileURLToPath(new URL('check.ts', import.meta.url))
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    [...TYPESCRIPT_ARGUMENTS, script, JSON.stringify(databases)],
+    [programFile('crash-check'), JSON.stringify(databases)],
     { timeout: CHECK_DEADLINE_MS, killSignal: 'SIGKILL' },
   )
   return JSON.parse(stdout) as string[]

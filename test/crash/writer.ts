@@ -10,7 +10,7 @@ import { payloadOf, SCHEMA } from './ledger.ts'
  * until SIGTERM. A report of corruption ends it with exit code 3. Several of them write to one database, each its own
  * numbers: every STEPth from FIRST. One that keeps the database for itself closes it now and then, for others to look.
  *
- *     node --import tsx writer.ts --db FILE --acks FILE --log FILE --mode JOURNAL-MODE --synchronous NORMAL|FULL \
+ *     crash-writer --db FILE --acks FILE --log FILE --mode JOURNAL-MODE --synchronous NORMAL|FULL \
  *       --page-size BYTES --locking NORMAL|EXCLUSIVE --first N --step N
  */
 

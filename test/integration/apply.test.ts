@@ -3,13 +3,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import Database from 'better-sqlite3'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { compacted, Source } from '../../src/apply/testing.ts'
 import { Served } from '../conformance/served.ts'
 import { Random } from '../harness/random.ts'
-import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { programFile, type ProgramName } from '../harness/programs.ts'
 import { until, within } from '../harness/wait.ts'
 
 const DEADLINE_MS = 30_000
@@ -27,9 +26,8 @@ class Helper {
   readonly #said: string[] = []
   readonly #exited: Promise<number | null>
 
-  constructor(script: string, path: string) {
-    const file = fileURLToPath(new URL(script, import.meta.url))
-    this.#child = spawn(process.execPath, [...TYPESCRIPT_ARGUMENTS, file, path], {
+  constructor(program: ProgramName, path: string) {
+    this.#child = spawn(process.execPath, [programFile(program), path], {
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     this.#child.stdin?.on('error', () => undefined)
@@ -146,10 +144,10 @@ function expectSame(path: string, history: History): void {
 }
 
 async function followedByReaders(path: string, history: History): Promise<void> {
-  const applier = new Helper('./apply-process.ts', path)
+  const applier = new Helper('apply-process', path)
   expect(await applier.line()).toBe('0')
   for (const file of history.files.slice(0, 2)) await applier.ask(file)
-  const readers = [new Helper('./apply-reader.ts', path), new Helper('./apply-reader.ts', path)]
+  const readers = [new Helper('apply-reader', path), new Helper('apply-reader', path)]
   for (const reader of readers) expect(await reader.line()).toMatch(/^\d+$/)
   await applyAll(history, applier, 2)
   const { n } = history.source.database.prepare('SELECT n FROM counter').get() as { n: number }
@@ -178,7 +176,7 @@ describe.each(['wal', 'delete'])(`in %s mode, seed ${SEED}`, (mode) => {
     let reader: Helper | undefined
     let reached = 0
     for (let kills = 0; kills < 8; kills++) {
-      const applier = new Helper('./apply-process.ts', path)
+      const applier = new Helper('apply-process', path)
       const at = Number(await applier.line())
       expect(at).toBeGreaterThanOrEqual(reached)
       const together = kills % 2 === 0 ? 1 : 4
@@ -193,10 +191,10 @@ describe.each(['wal', 'delete'])(`in %s mode, seed ${SEED}`, (mode) => {
       }
       await applier.kill()
       if (reached < 3) continue
-      reader ??= new Helper('./apply-reader.ts', path)
+      reader ??= new Helper('apply-reader', path)
       expect(await reader.ask('state')).toMatch(/^\d+$/)
     }
-    const last = new Helper('./apply-process.ts', path)
+    const last = new Helper('apply-process', path)
     await applyAll(history, last, Number(await last.line()))
     if (reader !== undefined) expect(await reader.end()).toBe(0)
     expect(await last.end()).toBe(0)
@@ -208,10 +206,10 @@ test('a long reader keeps its snapshot, and the WAL begins anew when it is gone'
   const history = new History(join(root, 'long'), new Random(SEED + 2), 'wal')
   for (let i = 0; i < 60; i++) history.step()
   const path = join(root, 'long.db')
-  const applier = new Helper('./apply-process.ts', path)
+  const applier = new Helper('apply-process', path)
   await applier.line()
   for (const file of history.files.slice(0, 20)) await applier.ask(file)
-  const reader = new Helper('./apply-reader.ts', path)
+  const reader = new Helper('apply-reader', path)
   await reader.line()
   const held = await reader.ask('hold')
   for (const file of history.files.slice(20)) await applier.ask(file)
@@ -231,10 +229,10 @@ test('through a FUSE mount readers see what is applied: mappings of -shm and pla
   try {
     const history = new History(join(root, 'mounted'), new Random(SEED + 3), 'wal')
     for (let i = 0; i < 60; i++) history.step()
-    const applier = new Helper('./apply-process.ts', join(served.mount, 'a.db'))
+    const applier = new Helper('apply-process', join(served.mount, 'a.db'))
     expect(await applier.line()).toBe('0')
     for (const file of history.files.slice(0, 2)) await applier.ask(file)
-    const reader = new Helper('./apply-reader.ts', join(served.mount, 'a.db'))
+    const reader = new Helper('apply-reader', join(served.mount, 'a.db'))
     await reader.line()
     await applyAll(history, applier, 2)
     const { n } = history.source.database.prepare('SELECT n FROM counter').get() as { n: number }

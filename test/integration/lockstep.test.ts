@@ -6,12 +6,11 @@ import { expect, test } from 'vitest'
 import { digestOfFile } from '../harness/in-process/verdict.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { COMBINATIONS } from './lockstep/matrix.ts'
-import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { programFile } from '../harness/programs.ts'
 
 /** TORTURE_SECONDS of random SQL; SEED replays a run from the database that failed. */
 const seconds = Number(process.env['TORTURE_SECONDS'] ?? 180)
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
-const CLIENT = path.join(import.meta.dirname, 'lockstep', 'client.ts')
 
 interface Report {
   readonly kept: readonly { readonly name: string; readonly digest: string }[]
@@ -59,7 +58,7 @@ test(
 /** In a process of its own: one that waits on its own mount could not be killed. */
 async function runClient(paths: string[]): Promise<Report> {
   const options = ['--seed', String(seed), '--seconds', String(seconds)]
-  const child = spawn(process.execPath, [...TYPESCRIPT_ARGUMENTS, CLIENT, ...paths, ...options], {
+  const child = spawn(process.execPath, [programFile('lockstep-client'), ...paths, ...options], {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: (seconds + 60) * 1000,
     killSignal: 'SIGKILL',

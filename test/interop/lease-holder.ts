@@ -1,9 +1,8 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import type { NodeAddress } from '../../src/cluster/lease/lease.ts'
-import { TYPESCRIPT_ARGUMENTS } from '../harness/typescript.ts'
+import { programFile } from '../harness/programs.ts'
 import { until, within } from '../harness/wait.ts'
 
 export interface HolderOptions {
@@ -47,8 +46,7 @@ export class LeaseHolder {
   constructor(options: HolderOptions) {
     this.self = options.self
     this.key = options.key
-    const script = fileURLToPath(new URL('lease-holder-process.ts', import.meta.url))
-    this.#child = spawn(process.execPath, [...TYPESCRIPT_ARGUMENTS, script, JSON.stringify(options)], {
+    this.#child = spawn(process.execPath, [programFile('lease-holder-process'), JSON.stringify(options)], {
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     this.#exited = new Promise((resolve) => this.#child.once('exit', () => resolve()))

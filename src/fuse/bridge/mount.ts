@@ -21,18 +21,15 @@ export interface BridgeOptions {
   readonly allowOther: boolean
 }
 
-const PROGRAM = [fileURLToPath(new URL('./fuse-bridge.js', import.meta.url))]
+/** What Node runs as libfuse's process: built beside this file. */
+const PROGRAM = fileURLToPath(new URL('./fuse-bridge.js', import.meta.url))
 
-/** Mounts at `target`. `program` is what Node runs. Throws MountError. */
-export async function mountThroughBridge(
-  target: string,
-  options: Omit<BridgeOptions, 'subtype'>,
-  program: readonly string[] = PROGRAM,
-): Promise<Mounted> {
+/** Mounts at `target`. Throws MountError. */
+export async function mountThroughBridge(target: string, options: Omit<BridgeOptions, 'subtype'>): Promise<Mounted> {
   if (!isRoot()) checkAccess(target)
   const [device, bell] = await openSockets()
   const all: BridgeOptions = { ...options, subtype: SUBTYPE }
-  const bridge = new BridgeProcess([...program, target, JSON.stringify(all)], bell)
+  const bridge = new BridgeProcess([PROGRAM, target, JSON.stringify(all)], bell)
   const close = async () => {
     fs.closeSync(device) // should it wait for an answer, it ends
     await bridge.end()

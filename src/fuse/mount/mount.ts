@@ -25,8 +25,6 @@ export type Driver = FuseConfig['driver']
 export interface MountOptions {
   /** direct: this process speaks with the kernel. fuse-native: libfuse does. */
   readonly driver?: Driver
-  /** What Node runs as libfuse's process, if not what was built. */
-  readonly bridge?: readonly string[]
   /** What mount(8) and df(1) show as the source. */
   readonly fsname?: string
   /** Other users than the one who mounts may use it, as far as the files' permissions let them. */
@@ -39,7 +37,7 @@ export interface MountOptions {
 export async function mount(directory: string, options: MountOptions = {}): Promise<Mounted> {
   const { driver = 'direct', fsname = 'ltxd', allowOther = false } = options
   const target = prepareMountPoint(directory)
-  if (driver === 'fuse-native') return mountThroughBridge(target, { fsname, allowOther }, options.bridge)
+  if (driver === 'fuse-native') return mountThroughBridge(target, { fsname, allowOther })
   // default_permissions always: without it, allow_other would open every file to everybody
   const kernel = [`max_read=${MAX_TRANSFER}`, 'default_permissions', ...(allowOther ? ['allow_other'] : [])]
   const device = isRoot() ? mountDirect(target, fsname, kernel) : await mountThroughFusermount(target, fsname, kernel)

@@ -12,7 +12,7 @@ import { Session } from './session.ts'
  * each step both answer alike, and the log, replayed so far, has the very pages of what was committed; at moments of its choosing so have the
  * mount and the file behind it. Prints a line of JSON at the end; ends with exit code 1 at the first difference.
  *
- *     node --import tsx lockstep/client.ts --mount DIR --plain DIR --data DIR --seed N --seconds N
+ *     lockstep-client --mount DIR --plain DIR --data DIR --seed N --seconds N
  */
 
 const { values } = parseArgs({

@@ -1,7 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import path from 'node:path'
 import { isMappedBy } from '../../harness/processes.ts'
-import { TYPESCRIPT_ARGUMENTS } from '../../harness/typescript.ts'
 
 /** A database's paths on the mount and in the plain directory. */
 export type Pair = readonly [here: string, there: string]
@@ -76,5 +75,6 @@ export class Session {
 }
 
 function start(): ChildProcess {
-  return fork(path.join(import.meta.dirname, 'session-process.ts'), { execArgv: [...TYPESCRIPT_ARGUMENTS] })
+  // built beside the client, of which this is a part (harness/programs.ts)
+  return fork(path.join(import.meta.dirname, 'lockstep-session.js'))
 }
