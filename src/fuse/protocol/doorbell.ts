@@ -32,6 +32,9 @@ export function ringDoorbell({ device, bell }: Device): boolean {
   return message.send(device)
 }
 
+/** What a write to the session's socket fails with when the session has ended; ECONNRESET: it left requests unread. */
+const SESSION_GONE: ReadonlySet<string> = new Set(['EPIPE', 'ENOTCONN', 'ECONNRESET'])
+
 /** As if the kernel had answered: a request without an answer. */
 function ringBridge(bell: number): boolean {
   const words = new Uint32Array(IN_HEADER.SIZE >> 2)
@@ -42,7 +45,7 @@ function ringBridge(bell: number): boolean {
     fs.writeSync(bell, new Uint8Array(words.buffer))
     return true
   } catch (error) {
-    if (errorCode(error) === 'EPIPE' || errorCode(error) === 'ENOTCONN') return false
+    if (SESSION_GONE.has(errorCode(error) ?? '')) return false
     throw error
   }
 }
