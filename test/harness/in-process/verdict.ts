@@ -152,9 +152,19 @@ export function recoverAll(
   return new Map(Array.from(alive, (name) => [name, digestOfFile(`${dataDir}/files/${name}`)]))
 }
 
-/** Whether recovery refuses one of the databases. What was told to be durable is in their logs all the same (I4). */
+/**
+ * Whether one of the databases is refused: by recovery, or by the proof of the pages that recovery did not read. What was told to
+ * be durable is in their logs all the same (I4).
+ */
 export function isRefusedWithLog(dataDir: string, claims: Claims, options: Omit<InProcessOptions, 'dataDir'>): boolean {
   const node = new InProcessNode({ ...options, dataDir })
+  for (const database of node.recovered.values()) {
+    try {
+      if (database.refusal === undefined) database.trust.prove()
+    } catch (error) {
+      if (database.refusal === undefined) throw error
+    }
+  }
   const refused = Array.from(node.recovered.values()).filter(({ refusal }) => refusal !== undefined)
   node.close()
   for (const { name } of refused) {
