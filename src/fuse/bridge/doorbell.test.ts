@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { socketPair } from '../mount/descriptor-socket.ts'
-import { ringDoorbell } from './doorbell.ts'
+import { socketPair } from '../host/descriptor-socket.ts'
+import { ringDoorbell } from '../protocol/doorbell.ts'
 
 describe('the doorbell of a mount through a bridge', () => {
   test.each([0, 1, 3])('says that the session is gone when it ended with %i requests unread', async (unread) => {
