@@ -40,7 +40,8 @@ export function isDebug(args: readonly string[]): boolean {
   return process.env.LTXD_DEBUG === '1' || args.slice(0, end === -1 ? undefined : end).includes('--debug')
 }
 
-async function buildProgram(entry: CommandEntry | undefined): Promise<Command> {
+/** The program with the options of one command, which is loaded for that; of the others the names. */
+export async function buildProgram(entry: CommandEntry | undefined): Promise<Command> {
   const program = new Command('ltxd')
     .description('A replication node for SQLite.')
     .usage('COMMAND [OPTIONS]')

@@ -9,7 +9,7 @@ interface Rule {
   readonly instead: string
 }
 
-const RULES: readonly Rule[] = [
+export const UNSUPPORTED_KEYS: readonly Rule[] = [
   { path: ['lease', 'databases'], instead: 'not supported: a cluster replicates all databases' },
   {
     path: ['lease', 'consul', 'lock-delay'],
@@ -35,7 +35,7 @@ const RULES: readonly Rule[] = [
 /** Takes the keys above out of `value`, and returns an issue for each whose value asks for something else. */
 export function takeOutLater(value: unknown): Pick<ConfigIssue, 'path' | 'message'>[] {
   const issues: { path: KeyPath; message: string }[] = []
-  for (const rule of RULES) {
+  for (const rule of UNSUPPORTED_KEYS) {
     const key = rule.path.at(-1) ?? ''
     const parent = rule.path.slice(0, -1).reduce<unknown>((at, name) => (isObject(at) ? at[name] : undefined), value)
     if (!isObject(parent) || !Object.hasOwn(parent, key)) continue

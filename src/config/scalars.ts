@@ -16,35 +16,37 @@ class Refusal {
   }
 }
 
-function scalar<T>(parse: (value: unknown) => T | Refusal) {
-  return z.unknown().transform((value, context): T => {
+/** `kind` names what is accepted: docs/configuration.md shows it. */
+function scalar<T>(kind: string, parse: (value: unknown) => T | Refusal) {
+  const schema = z.unknown().transform((value, context): T => {
     const result = parse(value)
     if (!(result instanceof Refusal)) return result
     context.issues.push({ code: 'custom', message: result.message, input: value })
     return z.NEVER
   })
+  return schema.describe(kind)
 }
 
 const shown = (value: unknown) => (typeof value === 'string' ? `"${value}"` : JSON.stringify(value))
 
-export const boolean = scalar((value) =>
+export const boolean = scalar('true or false', (value) =>
   typeof value === 'boolean' ? value : new Refusal(`${shown(value)} is not true or false`),
 )
 
-export const text = scalar((value) => {
+export const text = scalar('text', (value) => {
   if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value
   return new Refusal(value === '' ? 'is empty' : `${shown(value)} is not a text: put it in quotes`)
 })
 
 /** For paths on the mount (util/glob.ts). */
-export const pattern = scalar((value) => {
+export const pattern = scalar('pattern', (value) => {
   if (typeof value !== 'string') return new Refusal(`${shown(value)} is not a pattern, such as "*.db"`)
   const problem = globProblem(value)
   return problem === undefined ? value : new Refusal(`${shown(value)} ${problem}`)
 })
 
 export function oneOf<const T extends readonly string[]>(...options: T) {
-  return scalar((value): T[number] | Refusal =>
+  return scalar(options.join(' or '), (value): T[number] | Refusal =>
     options.includes(value as T[number])
       ? (value as T[number])
       : new Refusal(`${shown(value)} is not one of ${options.join(', ')}`),
@@ -53,7 +55,7 @@ export function oneOf<const T extends readonly string[]>(...options: T) {
 
 /** Milliseconds within bounds given as durations. */
 export function duration(min: string, max = '3650d') {
-  return scalar((value) => {
+  return scalar(`duration, ${min} to ${max}`, (value) => {
     const ms = typeof value === 'string' || value === 0 ? parseDuration(String(value)) : undefined
     if (ms === undefined) {
       return new Refusal(`${shown(value)} is not a duration: write a number and a unit, such as 500ms, 30s, 10m or 24h`)
@@ -65,7 +67,7 @@ export function duration(min: string, max = '3650d') {
 
 /** Bytes within bounds given as sizes. */
 export function size(min: string, max: string) {
-  return scalar((value) => {
+  return scalar(`size, ${min} to ${max}`, (value) => {
     const bytes = typeof value === 'string' || typeof value === 'number' ? parseSize(String(value)) : undefined
     if (bytes === undefined) {
       return new Refusal(`${shown(value)} is not a size: write a number and a unit, such as 512KB, 64MB or 2GiB`)
@@ -76,7 +78,7 @@ export function size(min: string, max: string) {
 }
 
 /** A command with its arguments, in shell quoting. */
-export const command = scalar((value) => {
+export const command = scalar('command', (value) => {
   if (typeof value !== 'string') return new Refusal(`${shown(value)} is not a command`)
   const words = splitWords(value)
   if (words === undefined) return new Refusal(`${shown(value)} has a quote or a backslash that does not end`)
@@ -84,7 +86,7 @@ export const command = scalar((value) => {
 })
 
 /** The address of a backup: `file:///DIR`, or `s3://BUCKET/PREFIX`, whose parameters the store itself checks. */
-export const backupUrl = scalar((value) => {
+export const backupUrl = scalar('URL, file:// or s3://', (value) => {
   const example = 'expected file:///absolute/directory or s3://BUCKET/PREFIX'
   if (typeof value !== 'string') return new Refusal(`${shown(value)} is not a URL: ${example}`)
   let url: URL
@@ -107,7 +109,7 @@ export const backupUrl = scalar((value) => {
 })
 
 /** `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://` for TLS. */
-export const redisUrl = scalar((value) => {
+export const redisUrl = scalar('URL, redis:// or rediss://', (value) => {
   const example = 'expected redis://HOST:PORT, or rediss:// for TLS'
   // What is wrong may be right next to a password: it is not repeated.
   if (typeof value !== 'string' || !URL.canParse(value)) return new Refusal(`is not a URL: ${example}`)
@@ -122,7 +124,7 @@ export const redisUrl = scalar((value) => {
 })
 
 /** `http://[:TOKEN@]HOST[:PORT][/PREFIX]`; the path stands before the key. */
-export const consulUrl = scalar((value) => {
+export const consulUrl = scalar('URL, http:// or https://', (value) => {
   const example = 'expected http://HOST:PORT, or https:// for TLS'
   // What is wrong may be right next to a token: it is not repeated.
   if (typeof value !== 'string' || !URL.canParse(value)) return new Refusal(`is not a URL: ${example}`)
@@ -137,7 +139,7 @@ export const consulUrl = scalar((value) => {
 })
 
 /** Where peers reach a node: `http://HOST:PORT`, without anything after it. */
-export const peerUrl = scalar((value) => {
+export const peerUrl = scalar('URL, http:// or https://', (value) => {
   const example = 'expected http://HOST:PORT'
   if (typeof value !== 'string' || !URL.canParse(value)) return new Refusal(`${shown(value)} is not a URL: ${example}`)
   const { protocol, username, password, pathname, search, hash, origin } = new URL(value)
@@ -151,7 +153,7 @@ export const peerUrl = scalar((value) => {
 const ADDRESS = /^(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?(\d{1,5})$/
 
 /** `HOST:PORT` on loopback, or a port alone; port 0 is any free one. */
-export const loopbackAddress = scalar((value): HttpConfig | Refusal => {
+export const loopbackAddress = scalar('HOST:PORT on loopback, or a port', (value): HttpConfig | Refusal => {
   const address = typeof value === 'number' ? String(value) : value
   const match = typeof address === 'string' ? ADDRESS.exec(address) : null
   const port = Number(match?.[3])

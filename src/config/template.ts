@@ -23,10 +23,11 @@ fuse:
 data:
   # Databases and the LTX log. Plain SQLite files once the node was stopped. "--data DIR" overrides it.
   # dir: ./ltxd-data
-  # How much of a database's past the local log keeps: what is older than age goes, and what is beyond size.
-  # Nothing goes that recovery or the backup still needs.
+  # How much of a database's past the local log retains. What recovery or the backup still needs stays.
   retention:
+    # Older transactions are removed.
     # age: 10m
+    # Beyond this size of one database's log, the oldest transactions are removed.
     # size: 1GB
   # The log is a series of files of about this size.
   # segment-size: 16MB
