@@ -1,7 +1,7 @@
-import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { useBuiltTools } from './infra/test-tools.ts'
-import { assertTable, placeOf, PROJECTS, type Project } from './test/projects.ts'
+import { assertTable, placeOf, type Project, PROJECTS } from './test/projects.ts'
 
 useBuiltTools()
 assertTable(import.meta.dirname)

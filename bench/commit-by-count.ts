@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { databaseOn, type Row } from './harness/row.ts'
 import type { Measurement } from './harness/bench.ts'
+import { databaseOn, type Row } from './harness/row.ts'
 
 const ID = 'commit-by-count'
 const OTHERS = 999

@@ -1,5 +1,5 @@
-import { databaseOn, type Row } from './harness/row.ts'
 import type { Measurement } from './harness/bench.ts'
+import { databaseOn, type Row } from './harness/row.ts'
 
 const ID = 'commit-by-size'
 const SMALL_MEGABYTES = 10

@@ -1,6 +1,6 @@
-import { databaseOn, sideBySide } from './harness/row.ts'
 import type { Measurement } from './harness/bench.ts'
 import { median } from './harness/percentiles.ts'
+import { databaseOn, sideBySide } from './harness/row.ts'
 
 const ID = 'fifty-databases'
 const DATABASES = 50

@@ -1,7 +1,7 @@
 /** Speed of the LTX kernels, best of many rounds: `node --import tsx bench/kernels.ts`. */
 import Database from 'better-sqlite3'
-import { compressBlock, decompressInto, digestPage } from '../src/ltx/kernels/kernels.ts'
 import { pageChecksum } from '../src/ltx/format/checksum.ts'
+import { compressBlock, decompressInto, digestPage } from '../src/ltx/kernels/kernels.ts'
 
 const PAGE_SIZE = 4096
 const ROUNDS = 50

@@ -1,5 +1,5 @@
-import { join } from 'node:path'
 import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { BenchCluster } from './harness/cluster.ts'
 import { databaseOn, type Row } from './harness/row.ts'
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Line } from './harness/figures.ts'
-import { PEERS } from './peers.ts'
 import { LTX_ROWS } from './ltx/rows.ts'
+import { PEERS } from './peers.ts'
 import { CLUSTER, CLUSTER_ROWS, LTX, ROWS } from './rows.ts'
 import { TARGETS } from './targets.ts'
 

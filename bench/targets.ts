@@ -1,4 +1,4 @@
-import { isFigure, shareOfNative, type Line } from './harness/figures.ts'
+import { isFigure, type Line, shareOfNative } from './harness/figures.ts'
 import { PEERS } from './peers.ts'
 
 /** A goal for one line of the table. */

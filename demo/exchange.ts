@@ -1,6 +1,6 @@
 import { getJson, requestJson } from './http.ts'
 import type { Depth, StoredOrder } from './matching.ts'
-import { hasReceipt, type Attempt } from './receipts.ts'
+import { type Attempt, hasReceipt } from './receipts.ts'
 import { counted, spoken } from './story.ts'
 import { ProofFailure } from './verdict.ts'
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage } from 'node:http'
 import { dirname, join } from 'node:path'
 import Database from 'better-sqlite3'
-import { OrderBook, type Order } from './matching.ts'
+import { type Order, OrderBook } from './matching.ts'
 
 /**
  * The demos' application: an exchange over HTTP. Its database is a path like any other; of ltxd it knows one thing, that a

@@ -1,5 +1,5 @@
 import type { StoredOrder } from './matching.ts'
-import { hasReceipt, type Attempt, type Receipted } from './receipts.ts'
+import { type Attempt, hasReceipt, type Receipted } from './receipts.ts'
 
 /**
  * What receipts prove about a book. Pure: attempts and stored orders in, findings out. `failures` is empty exactly when

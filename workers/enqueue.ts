@@ -1,4 +1,4 @@
-import { Queue, type Job } from 'bullmq'
+import { type Job, Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { z } from 'zod'
 import { jobId } from './job-ids.ts'

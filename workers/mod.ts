@@ -1,7 +1,7 @@
 /** The public side of the queues, `ltxd/workers`: for programs that ask for work, such as a restore. */
 
 export { enqueue } from './enqueue.ts'
-export { PayloadError, type Payload } from './payloads.ts'
+export { type Payload, PayloadError } from './payloads.ts'
 export type { RestoreJobResult } from './processors/restore.ts'
 export type { CompactResult, RetainResult, SnapshotResult } from './processors/upkeep.ts'
 export { KEY_PREFIX, QUEUE_NAMES, type QueueName } from './queues.ts'

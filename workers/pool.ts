@@ -1,4 +1,4 @@
-import { DelayedError, UnrecoverableError, WaitingError, Worker, type Job } from 'bullmq'
+import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq'
 import { loadSdk } from '../src/objectstore/s3/client.ts'
 import type { Logger } from '../src/util/log.ts'
 import { BUSY, LockLostError, withDatabaseLock } from './database-lock.ts'

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import { errorCode, errorMessage, LtxdError } from '../src/util/errors.ts'
-import { redactUrl, type Logger } from '../src/util/log.ts'
+import { type Logger, redactUrl } from '../src/util/log.ts'
 
 /** Redis is there, and cannot be used: asking again does not help. */
 export class RedisRefusedError extends LtxdError {

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { DEFAULT_SCHEDULE, type BackupSchedule } from '../src/backup/history/levels.ts'
+import { type BackupSchedule, DEFAULT_SCHEDULE } from '../src/backup/history/levels.ts'
 import { scheduleId } from './job-ids.ts'
 import { parsePayload } from './payloads.ts'
-import { planSchedules, wantedSchedules, type ExistingSchedule, type Schedule } from './schedule-plan.ts'
+import { type ExistingSchedule, planSchedules, type Schedule, wantedSchedules } from './schedule-plan.ts'
 
 const NOW = 1_780_000_012_345
 const BACKUP = 'file:///var/backups'

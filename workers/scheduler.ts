@@ -1,15 +1,15 @@
 import { Queue } from 'bullmq'
-import type { BackupSchedule } from '../src/backup/history/levels.ts'
-import { systemClock, type Clock } from '../src/util/clock.ts'
 import { failureReason } from '../src/backup/history/failure.ts'
 import { loadHistories } from '../src/backup/history/history.ts'
-import { PromptStore } from '../src/objectstore/prompt-store.ts'
-import { openObjectStore } from '../src/objectstore/open.ts'
+import type { BackupSchedule } from '../src/backup/history/levels.ts'
 import type { ObjectStore } from '../src/objectstore/objectstore.ts'
+import { openObjectStore } from '../src/objectstore/open.ts'
+import { PromptStore } from '../src/objectstore/prompt-store.ts'
+import { type Clock, systemClock } from '../src/util/clock.ts'
 import type { Logger } from '../src/util/log.ts'
-import { KEY_PREFIX, JOB_OPTIONS } from './queues.ts'
+import { JOB_OPTIONS, KEY_PREFIX } from './queues.ts'
 import { RedisLink } from './redis.ts'
-import { planSchedules, wantedSchedules, type ExistingSchedule, type ScheduledQueue } from './schedule-plan.ts'
+import { type ExistingSchedule, planSchedules, type ScheduledQueue, wantedSchedules } from './schedule-plan.ts'
 
 export interface SchedulerOptions {
   readonly redisUrl: string

@@ -5,7 +5,7 @@ import { LtxdNode, type NodeOptions } from '../../test/harness/ltxd-node.ts'
 import { processorTimeUs, processTree } from '../../test/harness/processes.ts'
 import { DeadlineError } from '../../test/harness/wait.ts'
 import { Client, ClientError } from './client-process.ts'
-import { summarize, type Line, type Outcome, type Round } from './figures.ts'
+import { type Line, type Outcome, type Round, summarize } from './figures.ts'
 import { pinToFirstCore } from './pinning.ts'
 
 /** Where a measurement runs: a plain directory, or the mount of a node whose data lies on the same file system. */

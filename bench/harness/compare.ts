@@ -1,6 +1,6 @@
-import { isFigure, shareOfNative, type Line } from './figures.ts'
+import { isFigure, type Line, shareOfNative } from './figures.ts'
 import type { Report } from './report.ts'
-import { formatRatio, renderTable, type Column } from './table.ts'
+import { type Column, formatRatio, renderTable } from './table.ts'
 
 /** How one line moved since a saved run: 1 = as before, 2 = twice as fast. Undefined: no figure in one of the runs. */
 export interface Change {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { shareOfNative, summarize, type Line } from './figures.ts'
+import { type Line, shareOfNative, summarize } from './figures.ts'
 
 test('rounds become medians, the daemon’s time is shared out over the operations', () => {
   const figure = summarize([

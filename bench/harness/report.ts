@@ -1,8 +1,8 @@
-import { PEER_MACHINE, PEERS, type PeerFigure } from '../peers.ts'
+import { PEER_MACHINE, type PeerFigure, PEERS } from '../peers.ts'
 import { TARGETS } from '../targets.ts'
-import { isFigure, shareOfNative, type Line, type Outcome } from './figures.ts'
+import { isFigure, type Line, type Outcome, shareOfNative } from './figures.ts'
 import type { Machine } from './machine.ts'
-import { formatRate, formatRatio, formatUs, renderTable, type Column } from './table.ts'
+import { type Column, formatRate, formatRatio, formatUs, renderTable } from './table.ts'
 
 /** One run, as it is printed and as `--json` saves it. */
 export interface Report {

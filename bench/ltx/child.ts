@@ -2,14 +2,14 @@
  * One task of the LTX rows in a process of its own: `child.js ltxd|library TASK ARGUMENT…`, its cost as a line of JSON.
  * bench/reference/main.go is its counterpart; both read and write files in pieces of the same size.
  */
-import { openSync, readSync, closeSync, readFileSync, writeSync, fstatSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { compressSync, uncompressSync } from 'lz4-napi'
-import { compact } from '../../src/ltx/merge/compactor.ts'
 import { Decoder } from '../../src/ltx/codec/decoder.ts'
 import { Encoder } from '../../src/ltx/codec/encoder.ts'
-import { fileInputs } from '../../src/ltx/merge/file-inputs.ts'
 import { blockBound, compressInto, CRCRegister, decompressInto } from '../../src/ltx/kernels/kernels.ts'
-import { PAGE_SIZE, type Cost, type TaskName } from './cost.ts'
+import { compact } from '../../src/ltx/merge/compactor.ts'
+import { fileInputs } from '../../src/ltx/merge/file-inputs.ts'
+import { type Cost, PAGE_SIZE, type TaskName } from './cost.ts'
 import { snapshotHeader } from './fixture-files.ts'
 
 const CHUNK_BYTES = 256 * 1024

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { judge, summarizeCosts, type LTXFigure } from './figures.ts'
+import { judge, type LTXFigure, summarizeCosts } from './figures.ts'
 import { LTX_ROWS } from './rows.ts'
 
 const compaction = LTX_ROWS.find(({ name }) => name === 'ltx-compact')!

@@ -1,4 +1,4 @@
-import { NO_CHECKSUM, type Header } from '../../src/ltx/format/header.ts'
+import { type Header, NO_CHECKSUM } from '../../src/ltx/format/header.ts'
 import { toTXID } from '../../src/ltx/format/types.ts'
 import { PAGE_SIZE } from './cost.ts'
 

@@ -1,5 +1,5 @@
 import type { Machine } from '../harness/machine.ts'
-import { formatRate, formatRatio, renderTable, type Column } from '../harness/table.ts'
+import { type Column, formatRate, formatRatio, renderTable } from '../harness/table.ts'
 import type { ContestantName } from './contestants.ts'
 import { judge, type LTXFigure, type LTXLine } from './figures.ts'
 import { LTX_ROWS, type LTXRow } from './rows.ts'

@@ -1,5 +1,5 @@
 import type { Cost, TaskName } from './cost.ts'
-import { STRIDE, type Fixture } from './fixture.ts'
+import { type Fixture, STRIDE } from './fixture.ts'
 
 const MB = 1e6
 

@@ -1,12 +1,12 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describeMachine } from '../harness/machine.ts'
-import { contestants, type Contestant } from './contestants.ts'
+import { type Contestant, contestants } from './contestants.ts'
 import type { Cost } from './cost.ts'
-import { summarizeCosts, type LTXLine } from './figures.ts'
-import { FULL_SIZE, makeFixture, type Fixture } from './fixture.ts'
+import { type LTXLine, summarizeCosts } from './figures.ts'
+import { type Fixture, FULL_SIZE, makeFixture } from './fixture.ts'
 import type { LTXReport } from './report.ts'
-import { ratePerSecond, type LTXRow } from './rows.ts'
+import { type LTXRow, ratePerSecond } from './rows.ts'
 
 export interface LTXRunOptions {
   /** A fresh directory for 1.6 GB. */

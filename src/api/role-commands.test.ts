@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { LtxdError } from '../util/errors.ts'
 import { createLogger } from '../util/log.ts'
 import { askForHandoff, askForPromotion } from './client.ts'
-import { startApi, type Api, type ApiSource } from './server.ts'
+import { type Api, type ApiSource, startApi } from './server.ts'
 import type { NodeStatus } from './status.ts'
 
 const JSON_TYPE = { 'content-type': 'application/json' }

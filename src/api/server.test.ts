@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createLogger } from '../util/log.ts'
 import { readAddress } from './address-file.ts'
 import { fetchStatus } from './client.ts'
-import { startApi, type Api } from './server.ts'
+import { type Api, startApi } from './server.ts'
 import type { ClusterStatus, NodeStatus } from './status.ts'
 
 const STATUS: NodeStatus = {

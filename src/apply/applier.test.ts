@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, describe, expect, test } from 'vitest'
+import { LTXError } from '../ltx/format/errors.ts'
+import type { Position } from '../ltx/format/types.ts'
 import { Applier, type ApplierOptions } from './applier.ts'
 import { ApplyDivergedError, ApplyGapError, UnknownStateError } from './errors.ts'
 import { compacted, MemoryPositions, Source, type SourceState } from './testing.ts'
 import { bytesInMemory, type LtxBytes } from './transaction.ts'
-import type { Position } from '../ltx/format/types.ts'
-import { LTXError } from '../ltx/format/errors.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'ltxd-apply-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))

@@ -1,13 +1,13 @@
-import { exchange } from '../sqlite/page-table.ts'
-import { EMPTY_CHECKSUM, lockPgno, toTXID, type Checksum, type Pgno, type Position } from '../ltx/format/types.ts'
+import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno, type Position, toTXID } from '../ltx/format/types.ts'
 import { pagesOf } from '../sqlite/locks.ts'
+import { exchange } from '../sqlite/page-table.ts'
 import { takeBatch } from './batch.ts'
 import { assertContinues, checksumAfter } from './continues.ts'
 import { DatabaseFile } from './database-file.ts'
 import { ApplyDivergedError, ApplyInvalidError, UnknownStateError } from './errors.ts'
 import { LiveDatabase } from './live-database.ts'
-import { POSITIONS_KEPT, type Positions } from './positions.ts'
-import { Transaction, type LtxBytes } from './transaction.ts'
+import { type Positions, POSITIONS_KEPT } from './positions.ts'
+import { type LtxBytes, Transaction } from './transaction.ts'
 import type { CheckpointResult } from './wal.ts'
 
 export interface ApplierOptions {

@@ -1,4 +1,4 @@
-import { Transaction, type LtxBytes } from './transaction.ts'
+import { type LtxBytes, Transaction } from './transaction.ts'
 
 /** What one write may take with it: readers wait for all of it, and memory is held for it. */
 const MAX_TRANSACTIONS = 256

@@ -1,7 +1,7 @@
 /** Whether a transaction belongs on a database as it stands, and what the database's checksum is afterwards. */
-import { exchange } from '../sqlite/page-table.ts'
-import { EMPTY_CHECKSUM, lockPgno, nextTXID, type Checksum, type Pgno, type Position } from '../ltx/format/types.ts'
+import { type Checksum, EMPTY_CHECKSUM, lockPgno, nextTXID, type Pgno, type Position } from '../ltx/format/types.ts'
 import { pagesOf } from '../sqlite/locks.ts'
+import { exchange } from '../sqlite/page-table.ts'
 import { ApplyDivergedError, ApplyGapError, ApplyInvalidError } from './errors.ts'
 import type { Transaction } from './transaction.ts'
 

@@ -1,9 +1,9 @@
 import fs from 'node:fs'
+import { DATABASE_HEADER_SIZE, type DatabaseHeader, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 import { DATABASE_LOCK } from '../sqlite/locks.ts'
-import { parseDatabaseHeader, sizePages, DATABASE_HEADER_SIZE, type DatabaseHeader } from '../sqlite/database-header.ts'
+import { RangeLocks } from '../sqlite/range-locks.ts'
 import { nodeFiles, readerOf } from '../util/files.ts'
 import { ApplyBlockedError } from './errors.ts'
-import { RangeLocks } from '../sqlite/range-locks.ts'
 
 const { pending, reserved, shared, sharedLength } = DATABASE_LOCK
 const WRITE_PIECE_BYTES = 1 << 20

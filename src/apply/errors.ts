@@ -1,8 +1,8 @@
 import {
+  type Checksum,
   formatChecksum,
   formatPosition,
   formatTXID,
-  type Checksum,
   type Position,
   type TXID,
 } from '../ltx/format/types.ts'

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { bytesInMemory, bytesOfFile, type LtxBytes } from './transaction.ts'
 
 /** An LTX file that has arrived whole, from a stream that may have been slow. */

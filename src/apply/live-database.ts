@@ -1,13 +1,13 @@
 import fs from 'node:fs'
-import { exchange, PageTable } from '../sqlite/page-table.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
-import { EMPTY_CHECKSUM, lockPgno, type Checksum, type Pgno } from '../ltx/format/types.ts'
+import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno } from '../ltx/format/types.ts'
 import { parseDatabaseHeader } from '../sqlite/database-header.ts'
+import { exchange, PageTable } from '../sqlite/page-table.ts'
 import type { DatabaseFile } from './database-file.ts'
 import { ApplyBlockedError, NotDatabaseError } from './errors.ts'
-import { hasJournal, rollBack, writeInPlace, type Size } from './journal-file.ts'
+import { hasJournal, rollBack, type Size, writeInPlace } from './journal-file.ts'
 import type { PageChanges } from './transaction.ts'
-import { Wal, type CheckpointResult } from './wal.ts'
+import { type CheckpointResult, Wal } from './wal.ts'
 
 type Mode = 'wal' | 'rollback'
 

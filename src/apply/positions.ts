@@ -1,8 +1,8 @@
 import fs from 'node:fs'
-import { formatPosition, parsePosition, type Checksum, type Position } from '../ltx/format/types.ts'
-import { nodeFiles, readerOf } from '../util/files.ts'
+import { type Checksum, formatPosition, parsePosition, type Position } from '../ltx/format/types.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
 import { LtxdError } from '../util/errors.ts'
+import { nodeFiles, readerOf } from '../util/files.ts'
 
 /** Where the positions of a database are remembered. */
 export interface Positions {

@@ -1,9 +1,9 @@
 import fs from 'node:fs'
-import { DATABASE_LOCK } from '../sqlite/locks.ts'
-import { nodeFiles } from '../util/files.ts'
-import { RangeLocks } from '../sqlite/range-locks.ts'
-import { openExisting } from './shared-wal-index.ts'
 import type { Pgno } from '../ltx/format/types.ts'
+import { DATABASE_LOCK } from '../sqlite/locks.ts'
+import { RangeLocks } from '../sqlite/range-locks.ts'
+import { nodeFiles } from '../util/files.ts'
+import { openExisting } from './shared-wal-index.ts'
 import type { Page } from './transaction.ts'
 
 const WRITE_PIECE_BYTES = 256 << 10

@@ -2,10 +2,10 @@
 
 import { readFileSync } from 'node:fs'
 import Database from 'better-sqlite3'
-import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
-import { compact } from '../ltx/merge/compactor.ts'
 import { encode } from '../ltx/file.ts'
-import { EMPTY_CHECKSUM, lockPgno, toTXID, type Checksum, type Position } from '../ltx/format/types.ts'
+import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
+import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Position, toTXID } from '../ltx/format/types.ts'
+import { compact } from '../ltx/merge/compactor.ts'
 import { parseDatabaseHeader } from '../sqlite/database-header.ts'
 import type { Positions } from './positions.ts'
 

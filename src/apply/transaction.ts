@@ -1,6 +1,6 @@
 import fs from 'node:fs'
-import { pageChecksum } from '../ltx/format/checksum.ts'
 import { Decoder } from '../ltx/codec/decoder.ts'
+import { pageChecksum } from '../ltx/format/checksum.ts'
 import { hasChecksums, type Header } from '../ltx/format/header.ts'
 import type { Checksum, Pgno } from '../ltx/format/types.ts'
 import { nodeFiles, readerOf } from '../util/files.ts'

@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { WAL_INDEX_LOCK } from '../sqlite/locks.ts'
+import { RangeLocks } from '../sqlite/range-locks.ts'
 import {
   blockOfFrame,
   frameBeforeBlock,
@@ -13,7 +14,6 @@ import {
 } from '../sqlite/wal-index.ts'
 import { nodeFiles } from '../util/files.ts'
 import { ApplyBlockedError } from './errors.ts'
-import { RangeLocks } from '../sqlite/range-locks.ts'
 import { WalIndexMarks } from './wal-index-marks.ts'
 
 const { write, checkpoint, recover, read, deadManSwitch } = WAL_INDEX_LOCK

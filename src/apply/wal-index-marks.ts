@@ -1,3 +1,5 @@
+import { WAL_INDEX_LOCK } from '../sqlite/locks.ts'
+import type { RangeLocks } from '../sqlite/range-locks.ts'
 import {
   CHECKPOINT_INFO,
   nativeU32,
@@ -8,9 +10,7 @@ import {
   WAL_INDEX_HEADER_SIZE,
   type WalIndexHeader,
 } from '../sqlite/wal-index.ts'
-import { WAL_INDEX_LOCK } from '../sqlite/locks.ts'
 import { nodeFiles, readerOf } from '../util/files.ts'
-import type { RangeLocks } from '../sqlite/range-locks.ts'
 
 const { read } = WAL_INDEX_LOCK
 

@@ -1,7 +1,7 @@
 /** What the local client says to the data plane, through the mount, so that it comes before what the client writes there. */
 
-import type { Expectation } from './expected.ts'
 import { formatChecksum, formatTXID, parseChecksum, parseTXID } from '../ltx/format/types.ts'
+import type { Expectation } from './expected.ts'
 
 export type Announcement =
   /** The client begins with a database: what an earlier client announced will not come. */

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
-import { InProcessNode, temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { replayLog } from '../../test/harness/in-process/log-replay.ts'
+import { InProcessNode, temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { observe } from '../../test/harness/in-process/observer.ts'
 import { SqliteEngine } from '../../test/harness/in-process/sqlite-engine.ts'
 import { Random } from '../../test/harness/random.ts'
-import { ANY_PAGE_SIZE, Workload } from '../../test/harness/workload.ts'
 import type { WorkloadOptions } from '../../test/harness/workload.ts'
+import { ANY_PAGE_SIZE, Workload } from '../../test/harness/workload.ts'
 import type { TXID } from '../ltx/format/types.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 

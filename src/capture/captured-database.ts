@@ -1,10 +1,10 @@
+import type { Pgno, Position } from '../ltx/format/types.ts'
+import type { DatabaseHeader } from '../sqlite/database-header.ts'
+import type { Files } from '../util/files.ts'
 import type { Authority } from './authority.ts'
 import type { Change } from './change.ts'
 import type { CaptureEvents, PublishedDatabase } from './events.ts'
 import type { Expectations } from './expected.ts'
-import type { DatabaseHeader } from '../sqlite/database-header.ts'
-import type { Pgno, Position } from '../ltx/format/types.ts'
-import type { Files } from '../util/files.ts'
 
 /**
  * A database as the parts of capture see it: what is committed, where its pages are, and the one way to commit a change.

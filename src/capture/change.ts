@@ -1,5 +1,5 @@
-import { lockPgno } from '../ltx/format/types.ts'
 import type { Pgno } from '../ltx/format/types.ts'
+import { lockPgno } from '../ltx/format/types.ts'
 
 /** Where a transaction lies in the WAL. */
 export interface WalSpan {

@@ -1,14 +1,14 @@
 /** What the files of a database do with reads and writes: pass them on to the backing file, and tell the trackers. */
 
 import fs from 'node:fs'
-import type { Database } from './database.ts'
-import { refuseUnjournaled, refuseUnreadable } from './refusal.ts'
 import type { Caller, FileContent, HeldReply } from '../fuse/content.ts'
 import { isWriter } from '../fuse/tree/open-files.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { hasDatabaseMagic } from '../sqlite/database-header.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
 import type { Files } from '../util/files.ts'
+import type { Database } from './database.ts'
+import { refuseUnjournaled, refuseUnreadable } from './refusal.ts'
 
 /** So many connections share a database. */
 const SHARED = 2

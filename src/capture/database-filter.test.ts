@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { DatabaseFilter } from './database-filter.ts'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
+import { DatabaseFilter } from './database-filter.ts'
 
 const CHOICES = { create: false, exclusive: false, readOnly: false }
 const served = new DatabaseFilter({ databases: ['*.db'], otherFiles: 'serve' })

@@ -1,6 +1,6 @@
-import type { CapturedDatabase } from './captured-database.ts'
 import { logDirectory } from '../log/store.ts'
 import { globMatcher } from '../util/glob.ts'
+import type { CapturedDatabase } from './captured-database.ts'
 
 /** Which files are databases, as the configuration has it (`fuse.databases`, `fuse.other-files`). */
 export interface FilterOptions {

@@ -1,5 +1,5 @@
-import type { PageTable } from '../sqlite/page-table.ts'
 import type { Position } from '../ltx/format/types.ts'
+import type { PageTable } from '../sqlite/page-table.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>

@@ -1,12 +1,12 @@
 import fs from 'node:fs'
-import type { CapturedDatabase } from './captured-database.ts'
-import type { Proof } from './proof.ts'
-import { damageFound } from './refusal.ts'
 import { FsError } from '../fuse/errno.ts'
 import { writeSynced } from '../log/store.ts'
 import { doubt, forgetCleanStop, identifySegment, writeCleanStop } from '../log/trust.ts'
 import type { Pgno } from '../ltx/format/types.ts'
 import { parentOf, withFile } from '../util/files.ts'
+import type { CapturedDatabase } from './captured-database.ts'
+import type { Proof } from './proof.ts'
+import { damageFound } from './refusal.ts'
 
 const { O_RDONLY } = fs.constants
 

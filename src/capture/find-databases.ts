@@ -1,10 +1,10 @@
 import fs from 'node:fs'
-import { ANY_DATABASE } from './database-filter.ts'
-import type { DatabaseFilter } from './database-filter.ts'
-import { classify } from './naming.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import { listLogs } from '../log/store.ts'
 import type { Files } from '../util/files.ts'
+import type { DatabaseFilter } from './database-filter.ts'
+import { ANY_DATABASE } from './database-filter.ts'
+import { classify } from './naming.ts'
 
 /** Every file that may be a database, and every database that has a log, sorted. `root` is the backing directory of `dataDir`. */
 export function findDatabases(files: Files, dataDir: string, root: string, filter = ANY_DATABASE): string[] {

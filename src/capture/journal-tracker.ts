@@ -1,9 +1,9 @@
 import type { Caller } from '../fuse/content.ts'
-import type { CapturedDatabase } from './captured-database.ts'
-import { refuseDamaged } from './refusal.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
+import type { CapturedDatabase } from './captured-database.ts'
+import { refuseDamaged } from './refusal.ts'
 
 /**
  * Follows a transaction in rollback mode. From the moment the journal has a valid header until it ends (by unlink, truncation,

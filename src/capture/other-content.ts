@@ -1,8 +1,8 @@
+import type { Caller } from '../fuse/content.ts'
+import type { Files } from '../util/files.ts'
 import { PlainContent } from './contents.ts'
 import type { CaptureEvents } from './events.ts'
 import { refuseOther } from './refusal.ts'
-import type { Caller } from '../fuse/content.ts'
-import type { Files } from '../util/files.ts'
 
 /** A file that the configuration wants refused: nobody can open it, and one that is created does not come to be. */
 export class OtherContent extends PlainContent {

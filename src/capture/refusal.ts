@@ -1,10 +1,10 @@
 import fs from 'node:fs'
-import type { CaptureEvents } from './events.ts'
 import type { Caller } from '../fuse/content.ts'
-import { FsError } from '../fuse/errno.ts'
 import type { ErrnoName } from '../fuse/errno.ts'
-import { formatChecksum } from '../ltx/format/types.ts'
+import { FsError } from '../fuse/errno.ts'
 import type { Checksum } from '../ltx/format/types.ts'
+import { formatChecksum } from '../ltx/format/types.ts'
+import type { CaptureEvents } from './events.ts'
 
 /** Refuses an application's operation: an errno for the application, and a line in the node's log, naming file and process, for a person. */
 export type Refuse = (events: CaptureEvents, database: string, caller: Caller) => FsError

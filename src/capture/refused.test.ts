@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { failingFiles } from '../../test/harness/in-process/failing-files.ts'
 import type { FailingOperation } from '../../test/harness/in-process/failing-files.ts'
+import { failingFiles } from '../../test/harness/in-process/failing-files.ts'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 import { nodeFiles } from '../util/files.ts'
 

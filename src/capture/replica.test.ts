@@ -1,12 +1,12 @@
 import fs from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import type { Authority } from './authority.ts'
-import type { Expectation } from './expected.ts'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 import { inspectLog } from '../log/open.ts'
 import { logDirectory } from '../log/store.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
+import type { Authority } from './authority.ts'
+import type { Expectation } from './expected.ts'
 
 /** A node's role, as a test sets it. While `isClient`, whoever calls is the local client. */
 class Role implements Authority {

@@ -1,8 +1,8 @@
-import type { Database } from './database.ts'
+import type { Caller } from '../fuse/content.ts'
 import { DatabaseContent } from './contents.ts'
+import type { Database } from './database.ts'
 import type { FileTrust } from './file-trust.ts'
 import type { Proof } from './proof.ts'
-import type { Caller } from '../fuse/content.ts'
 
 /** The main file of a database that was not read at the start: each page is checked before it is first read or overwritten (I3). */
 export class UnprovenContent extends DatabaseContent {

@@ -2,11 +2,11 @@ import fs from 'node:fs'
 import { expect, test } from 'vitest'
 import { InProcessNode } from '../../test/harness/in-process/node-in-process.ts'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
-import { Proof } from './proof.ts'
 import { logDirectory } from '../log/store.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
+import { Proof } from './proof.ts'
 
 const PAGE = 1024
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 import { replayLog } from '../../test/harness/in-process/log-replay.ts'
+import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 import { WAL_HEADER_SIZE, WalChecksum } from '../sqlite/wal.ts'
 
 const UNDONE = /was never published by SQLite/

@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict'
-import type { CapturedDatabase } from './captured-database.ts'
-import type { WalSpan } from './change.ts'
-import { missingPages } from './growth.ts'
+import { pageChecksum } from '../ltx/format/checksum.ts'
+import type { Pgno } from '../ltx/format/types.ts'
+import { lockPgno } from '../ltx/format/types.ts'
+import type { WalHeader } from '../sqlite/wal.ts'
 import {
   FRAME_HEADER_SIZE,
-  WAL_HEADER_SIZE,
-  WalChecksum,
   frameField,
   frameOffset,
   frameSize,
   parseWalHeader,
+  WAL_HEADER_SIZE,
+  WalChecksum,
 } from '../sqlite/wal.ts'
-import type { WalHeader } from '../sqlite/wal.ts'
-import { pageChecksum } from '../ltx/format/checksum.ts'
-import type { Pgno } from '../ltx/format/types.ts'
-import { lockPgno } from '../ltx/format/types.ts'
+import type { CapturedDatabase } from './captured-database.ts'
+import type { WalSpan } from './change.ts'
+import { missingPages } from './growth.ts'
 
 /**
  * Follows a WAL as it is written. Bytes are tracked by offset, never by the sizes of writes: a frame can come in pieces, and a chain of

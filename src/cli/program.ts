@@ -3,7 +3,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { LtxdError } from '../util/errors.ts'
 import { VERSION } from '../util/version.ts'
-import { COMMANDS, type CommandEntry } from './commands.ts'
+import { type CommandEntry, COMMANDS } from './commands.ts'
 
 /** Options before the command that take a value. */
 const VALUED = ['--config']

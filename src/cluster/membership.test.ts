@@ -2,9 +2,9 @@ import { expect, test } from 'vitest'
 import { until } from '../../test/harness/wait.ts'
 import { createLogger } from '../util/log.ts'
 import type { NodeAddress } from './lease/lease.ts'
+import { StaticLease, type StaticLeaseOptions, UNKNOWN_NODE_ID } from './lease/static-lease.ts'
 import { Membership } from './membership.ts'
 import type { Drained, RoleHost } from './role-host.ts'
-import { StaticLease, UNKNOWN_NODE_ID, type StaticLeaseOptions } from './lease/static-lease.ts'
 
 /** Against static leases, which need no service. Those in Consul: test/interop/consul.test.ts. */
 

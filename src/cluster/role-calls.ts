@@ -1,7 +1,7 @@
 import { errorMessage, type LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
-import { HostCalls } from './host-calls.ts'
 import { nowMs } from '../util/monotonic.ts'
+import { HostCalls } from './host-calls.ts'
 import type { Effect, Event } from './role/role-events.ts'
 import type { Drained, RoleHost } from './role-host.ts'
 import type { Troubles } from './troubles.ts'

@@ -2,9 +2,9 @@
 
 import { expect } from 'vitest'
 import type { LeaseRecord, LeaseView, NodeAddress } from './lease/lease.ts'
+import { next } from './role/role.ts'
 import type { Effect, Event } from './role/role-events.ts'
 import { INITIAL, type Now, type Rules, type State } from './role/role-state.ts'
-import { next } from './role/role.ts'
 
 export const TTL = 10_000
 export const address = (n: number): NodeAddress => ({

@@ -1,8 +1,8 @@
 /** A configuration file as parsed YAML that still knows the line of every key. */
 
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit, type Document } from 'yaml'
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml'
 import { ConfigError, type ConfigIssue, type KeyPath } from './errors.ts'
-import { expand, ExpansionError, type Environment } from './expand.ts'
+import { type Environment, expand, ExpansionError } from './expand.ts'
 
 export interface ConfigDocument {
   /** Plain objects, arrays and scalars, variables expanded. */

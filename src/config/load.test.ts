@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { toFileValue } from './effective.ts'
 import { ConfigError } from './errors.ts'
-import { parseConfig, loadConfig, type LoadOptions } from './load.ts'
+import { loadConfig, type LoadOptions, parseConfig } from './load.ts'
 
 const parse = (text: string, options: LoadOptions = {}) => parseConfig({ name: 'ltxd.yml', text }, options)
 

@@ -3,14 +3,14 @@
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import type { z } from 'zod'
-import { checkDirectories } from './directories.ts'
 import type { BackupConfig, ClusterConfig, Command, Config } from './config.ts'
-import { parseConfigDocument, type ConfigDocument } from './document.ts'
-import { ConfigError, formatKeyPath, type ConfigIssue, type KeyPath } from './errors.ts'
+import { checkDirectories } from './directories.ts'
+import { type ConfigDocument, parseConfigDocument } from './document.ts'
+import { ConfigError, type ConfigIssue, formatKeyPath, type KeyPath } from './errors.ts'
 import type { Environment } from './expand.ts'
 import { configPlaces, findConfigFile, readConfigFile } from './find.ts'
 import { takeOutLater } from './later.ts'
-import { DEFAULT_LEASE_TTL_MS, fileSchema, KNOWN_KEYS, type FileValue } from './schema.ts'
+import { DEFAULT_LEASE_TTL_MS, fileSchema, type FileValue, KNOWN_KEYS } from './schema.ts'
 
 /** A value from the command line that stands above the file's. */
 export interface Flag {

@@ -1,10 +1,10 @@
-import fs from 'node:fs'
-import path from 'node:path'
-import { createRequire } from 'node:module'
 import { randomBytes } from 'node:crypto'
+import fs from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
 import { z } from 'zod'
 import { finishReplacements } from '../log/replace.ts'
-import { LtxdError, errorCode, errorMessage } from '../util/errors.ts'
+import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 import { nodeFiles, replaceFile } from '../util/files.ts'
 
 /** The part of fs-native-extensions (which has no types) that is used here: OFD locks, see fcntl(2). */

@@ -2,8 +2,8 @@ import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
-import { openDataDirectory, type DataDirectory } from './directory.ts'
-import { keepDiverged, type Divergence } from './diverged.ts'
+import { type DataDirectory, openDataDirectory } from './directory.ts'
+import { type Divergence, keepDiverged } from './diverged.ts'
 
 let data: DataDirectory
 

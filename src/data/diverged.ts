@@ -3,12 +3,12 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
-import type { DataDirectory } from './directory.ts'
 import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
-import { formatPosition, formatTXID } from '../ltx/format/types.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
+import { formatPosition, formatTXID } from '../ltx/format/types.ts'
 import { nodeFiles, replaceFile } from '../util/files.ts'
+import type { DataDirectory } from './directory.ts'
 
 export interface Divergence {
   readonly database: string

@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
-import { SharedState } from './shared-state.ts'
-import type { SlotState } from './shared-state.ts'
 import type { Checksum } from '../ltx/format/types.ts'
 import { toTXID } from '../ltx/format/types.ts'
+import type { SlotState } from './shared-state.ts'
+import { SharedState } from './shared-state.ts'
 
 const state = (n: number): SlotState => ({
   position: { txid: toTXID(n), checksum: ((1n << 63n) | BigInt(n)) as Checksum },

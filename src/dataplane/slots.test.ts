@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
+import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 import type { FromDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
 import { Slots } from './slots.ts'
-import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 
 function setUp() {
   const said: FromDataPlane[] = []

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
+import type { PublishedDatabase } from '../capture/events.ts'
+import { ZERO_POSITION } from '../log/store.ts'
+import type { Position } from '../ltx/format/types.ts'
 import type { FromDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
-import type { PublishedDatabase } from '../capture/events.ts'
-import type { Position } from '../ltx/format/types.ts'
-import { ZERO_POSITION } from '../log/store.ts'
 
 interface Slot {
   readonly index: number

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { NodeSpecialFiles, type SpecialFileSource } from './special-files.ts'
 import { parsePosition } from '../ltx/format/types.ts'
+import { NodeSpecialFiles, type SpecialFileSource } from './special-files.ts'
 
 const position = parsePosition('000000000000002a/8000000000000001')
 

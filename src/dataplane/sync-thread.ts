@@ -1,11 +1,11 @@
 /** The thread that waits for the disk where the data plane should not: it syncs log segments, several at once, and answers who asked for it. */
 
-import fs from 'node:fs'
 import assert from 'node:assert/strict'
+import fs from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
-import { SyncRequests, type TakenSync } from './syncs.ts'
 import { errnoNumber } from '../fuse/errno.ts'
 import { answerEmpty } from '../fuse/protocol/reply.ts'
+import { SyncRequests, type TakenSync } from './syncs.ts'
 
 export interface SyncThreadData {
   readonly syncs: SharedArrayBuffer

@@ -1,11 +1,11 @@
 import fs from 'node:fs'
 import { expect, onTestFinished, test } from 'vitest'
-import { SyncRequests, Syncs, type TakenSync } from './syncs.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { LogUnsyncedError } from '../log/errors.ts'
 import type { PendingSync } from '../log/pending-sync.ts'
 import { TestLog } from '../log/testing.ts'
 import { nodeFiles } from '../util/files.ts'
+import { SyncRequests, Syncs, type TakenSync } from './syncs.ts'
 
 /** Two logs that are synced in turn, so that each has somebody to wait for; the other thread's part is played by the test. */
 function twoLogs() {

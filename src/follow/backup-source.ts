@@ -1,10 +1,10 @@
+import { type BackupFile, loadHistory, loadMetadata, newestFile } from '../backup/history/history.ts'
+import { type Next, planNext } from '../backup/history/next.ts'
 import { openInput } from '../backup/history/objects.ts'
-import { loadHistory, loadMetadata, newestFile, type BackupFile } from '../backup/history/history.ts'
-import { planNext, type Next } from '../backup/history/next.ts'
 import { NEWEST } from '../backup/history/plan.ts'
-import { checksumInBackup } from '../backup/ship/reconcile.ts'
 import { restoreDatabase, type RestoreOptions, type RestoreResult } from '../backup/restore/restore.ts'
-import { formatChecksum, formatTXID, type Checksum, type Position, type TXID } from '../ltx/format/types.ts'
+import { checksumInBackup } from '../backup/ship/reconcile.ts'
+import { type Checksum, formatChecksum, formatTXID, type Position, type TXID } from '../ltx/format/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 
 /** One file of the backup that continues the followed database. */

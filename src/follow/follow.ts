@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { errorMessage } from '../util/errors.ts'
 import { FollowedAlreadyError } from '../apply/positions.ts'
+import { errorMessage } from '../util/errors.ts'
 import { UnknownFileError } from './errors.ts'
 import { Follower, type FollowerOptions } from './follower.ts'
 

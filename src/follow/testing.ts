@@ -1,7 +1,7 @@
+import type { Source } from '../apply/testing.ts'
 import type { LogRecord, LogView } from '../log/view.ts'
 import { unmarshalHeader } from '../ltx/format/header.ts'
-import { toTXID, type Position, type TXID } from '../ltx/format/types.ts'
-import type { Source } from '../apply/testing.ts'
+import { type Position, toTXID, type TXID } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM } from '../ltx/format/types.ts'
 
 /** The log that a node would have of a source database. */

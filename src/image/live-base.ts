@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { copyFile, open, type FileHandle } from 'node:fs/promises'
+import { copyFile, type FileHandle, open } from 'node:fs/promises'
 import { isPageSize } from '../ltx/format/types.ts'
 
 const BUFFER_BYTES = 1024 * 1024

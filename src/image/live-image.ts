@@ -6,21 +6,21 @@
  */
 
 import { join } from 'node:path'
-import { foldChecksum } from '../ltx/format/checksum.ts'
+import type { LogView } from '../log/view.ts'
 import { Encoder } from '../ltx/codec/encoder.ts'
-import { NO_CHECKSUM, type Header } from '../ltx/format/header.ts'
-import { mergePages, type PageMerge } from '../ltx/merge/merge.ts'
+import { foldChecksum } from '../ltx/format/checksum.ts'
+import { type Header, NO_CHECKSUM } from '../ltx/format/header.ts'
 import {
+  type Checksum,
   EMPTY_CHECKSUM,
   formatChecksum,
   formatPosition,
   formatTXID,
   lockPgno,
-  toTXID,
-  type Checksum,
   type Position,
+  toTXID,
 } from '../ltx/format/types.ts'
-import type { LogView } from '../log/view.ts'
+import { mergePages, type PageMerge } from '../ltx/merge/merge.ts'
 import { SnapshotError } from './errors.ts'
 import { LiveBase } from './live-base.ts'
 import { InputFold, makeTemporaryDirectory } from './spill.ts'

@@ -1,7 +1,7 @@
 import { access, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
-import { EMPTY_CHECKSUM, lockPgno, type Checksum } from '../ltx/format/types.ts'
+import { type Checksum, EMPTY_CHECKSUM, lockPgno } from '../ltx/format/types.ts'
 import { makeDirectories } from '../util/directories.ts'
 import { NewFile, OutputError, OutputExistsError } from '../util/new-file.ts'
 

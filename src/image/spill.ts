@@ -5,10 +5,10 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { compact } from '../ltx/merge/compactor.ts'
 import type { IndexSpill } from '../ltx/codec/frame-list.ts'
-import type { MergeInput } from '../ltx/merge/merge-input.ts'
 import { openSpillFile } from '../ltx/codec/spill-file.ts'
+import { compact } from '../ltx/merge/compactor.ts'
+import type { MergeInput } from '../ltx/merge/merge-input.ts'
 
 const MAX_INPUTS = 128
 const READ_CHUNK_BYTES = 256 * 1024

@@ -1,9 +1,9 @@
+import type { Position } from '../ltx/format/types.ts'
+import type { Files } from '../util/files.ts'
 import { openLog } from './open.ts'
 import { removeLog, replaceLog } from './replace.ts'
 import { logDirectory } from './store.ts'
 import type { LogWriter, LogWriterOptions } from './writer.ts'
-import type { Position } from '../ltx/format/types.ts'
-import type { Files } from '../util/files.ts'
 
 /** The logs of a data directory, for appending. */
 export class Logs {

@@ -1,16 +1,16 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { expect, test } from 'vitest'
-import { cutTornTail, inspectLog } from './open.ts'
-import { RECORD_FRAME_SIZE, readRecordFrame, writeRecordFrame } from './record.ts'
-import { segmentPath } from './segments.ts'
-import { listLogs, readBase, readSynced, writeSynced } from './store.ts'
-import { TestLog } from './testing.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { decode } from '../ltx/file.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { formatPosition, toTXID } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
+import { cutTornTail, inspectLog } from './open.ts'
+import { readRecordFrame, RECORD_FRAME_SIZE, writeRecordFrame } from './record.ts'
+import { segmentPath } from './segments.ts'
+import { listLogs, readBase, readSynced, writeSynced } from './store.ts'
+import { TestLog } from './testing.ts'
 
 /** A closed log of five transactions, where its last record begins, and its position before that. */
 function madeLog(dir: string, options: { segmentSizeBytes?: number } = {}) {

@@ -1,21 +1,21 @@
 /** What recovery must know of a database's log, read from its segments; and the log opened for appending. */
 
-import fs from 'node:fs'
 import assert from 'node:assert/strict'
-import { CorruptLogError } from './errors.ts'
-import { RECORD_FRAME_SIZE, readRecordFrame } from './record.ts'
-import type { Damage, LogEntry } from './scan.ts'
-import { scanSegment } from './scan.ts'
-import { listSegments } from './segments.ts'
-import type { SegmentName } from './segments.ts'
-import { ZERO_POSITION, createLog, readBase, readSynced } from './store.ts'
-import { LogWriter } from './writer.ts'
-import type { LogWriterOptions } from './writer.ts'
+import fs from 'node:fs'
 import type { Header } from '../ltx/format/header.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { nextTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { parentOf, withFile } from '../util/files.ts'
+import { CorruptLogError } from './errors.ts'
+import { readRecordFrame, RECORD_FRAME_SIZE } from './record.ts'
+import type { Damage, LogEntry } from './scan.ts'
+import { scanSegment } from './scan.ts'
+import type { SegmentName } from './segments.ts'
+import { listSegments } from './segments.ts'
+import { createLog, readBase, readSynced, ZERO_POSITION } from './store.ts'
+import type { LogWriterOptions } from './writer.ts'
+import { LogWriter } from './writer.ts'
 
 /** A record and the segment that holds it. */
 export interface LocatedEntry extends LogEntry {

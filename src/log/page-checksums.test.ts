@@ -1,9 +1,9 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
-import { foldAll, peekPageChecksums, readPageChecksums, writePageChecksums } from './page-checksums.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { toTXID } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
+import { foldAll, peekPageChecksums, readPageChecksums, writePageChecksums } from './page-checksums.ts'
 
 const checksums = BigUint64Array.from(
   { length: 100 },

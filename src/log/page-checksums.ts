@@ -15,9 +15,9 @@
  */
 
 import fs from 'node:fs'
-import { CRCRegister } from '../ltx/kernels/kernels.ts'
 import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
 import { CHECKSUM_FLAG } from '../ltx/format/types.ts'
+import { CRCRegister } from '../ltx/kernels/kernels.ts'
 import type { Files } from '../util/files.ts'
 import { replaceFile, withFile } from '../util/files.ts'
 

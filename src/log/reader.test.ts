@@ -1,11 +1,11 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
-import { LogReader } from './reader.ts'
-import { TestLog, txid } from './testing.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { Random } from '../../test/harness/random.ts'
 import { decode } from '../ltx/file.ts'
 import { toTXID } from '../ltx/format/types.ts'
+import { LogReader } from './reader.ts'
+import { TestLog, txid } from './testing.ts'
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 

@@ -1,16 +1,16 @@
 import fs from 'node:fs'
 import { promisify } from 'node:util'
-import { CorruptLogError, LogGapError, LogUnsyncedError } from './errors.ts'
-import { RECORD_FRAME_SIZE, readRecordFrame } from './record.ts'
-import type { SegmentName } from './segments.ts'
-import { listSegments } from './segments.ts'
-import type { LogRecord, LogView } from './view.ts'
 import { LTXError } from '../ltx/format/errors.ts'
 import { HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from '../ltx/format/header.ts'
 import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
 import { formatTXID, nextTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { nodeFiles } from '../util/files.ts'
+import { CorruptLogError, LogGapError, LogUnsyncedError } from './errors.ts'
+import { readRecordFrame, RECORD_FRAME_SIZE } from './record.ts'
+import type { SegmentName } from './segments.ts'
+import { listSegments } from './segments.ts'
+import type { LogRecord, LogView } from './view.ts'
 
 const fdatasync = promisify(fs.fdatasync)
 

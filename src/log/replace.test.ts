@@ -1,12 +1,12 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
+import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import { type Checksum, type Position, toTXID } from '../ltx/format/types.ts'
+import { type Files, nodeFiles } from '../util/files.ts'
 import { inspectLog, openLog } from './open.ts'
 import { finishReplacements, removeLog, replaceLog } from './replace.ts'
 import { createLog, listLogs } from './store.ts'
 import { LogWriter } from './writer.ts'
-import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
-import { toTXID, type Checksum, type Position } from '../ltx/format/types.ts'
-import { nodeFiles, type Files } from '../util/files.ts'
 
 const OPTIONS = { segmentSizeBytes: 1 << 20 }
 const BASE: Position = { txid: toTXID(40), checksum: 0x8000000000000abcn as Checksum }

@@ -4,13 +4,13 @@
  */
 
 import fs from 'node:fs'
-import { openLog } from './open.ts'
-import { createLog } from './store.ts'
-import { LogWriter } from './writer.ts'
-import type { LogWriterOptions } from './writer.ts'
 import type { Position } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { makeDurableDirectory, parentOf } from '../util/files.ts'
+import { openLog } from './open.ts'
+import { createLog } from './store.ts'
+import type { LogWriterOptions } from './writer.ts'
+import { LogWriter } from './writer.ts'
 
 const NEXT = '.next'
 const OLD = '.old'

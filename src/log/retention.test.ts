@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { planRetention } from './retention.ts'
-import type { RetentionLimits, SegmentFacts } from './retention.ts'
 import { toTXID } from '../ltx/format/types.ts'
+import type { RetentionLimits, SegmentFacts } from './retention.ts'
+import { planRetention } from './retention.ts'
 
 /** Segments of ten transactions and 100 bytes each, one a second. */
 function segments(count: number): SegmentFacts[] {

@@ -1,7 +1,7 @@
 /** Which segments may go. Pure. */
 
-import type { SegmentName } from './segments.ts'
 import type { TXID } from '../ltx/format/types.ts'
+import type { SegmentName } from './segments.ts'
 
 export interface SegmentFacts extends SegmentName {
   readonly sizeBytes: number

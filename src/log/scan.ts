@@ -1,12 +1,12 @@
 /** Walks the records of one segment. */
 
-import { RECORD_FRAME_SIZE, readRecordFrame } from './record.ts'
-import { HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from '../ltx/format/header.ts'
-import type { Header } from '../ltx/format/header.ts'
-import { LTXError } from '../ltx/format/errors.ts'
 import { Decoder } from '../ltx/codec/decoder.ts'
+import { LTXError } from '../ltx/format/errors.ts'
+import type { Header } from '../ltx/format/header.ts'
+import { HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from '../ltx/format/header.ts'
 import type { Checksum } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
+import { readRecordFrame, RECORD_FRAME_SIZE } from './record.ts'
 
 export interface LogEntry {
   readonly header: Header

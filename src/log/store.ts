@@ -10,11 +10,11 @@
  *   *.ltxlog       segments
  */
 
+import fs from 'node:fs'
 import type { Position } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM, formatPosition, parsePosition, toTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { makeDurableDirectory, replaceFile } from '../util/files.ts'
-import fs from 'node:fs'
 
 export const ZERO_POSITION: Position = { txid: toTXID(0), checksum: EMPTY_CHECKSUM }
 

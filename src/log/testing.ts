@@ -1,15 +1,15 @@
 /** What the tests of this folder share: a log of small made-up transactions. */
 
 import fs from 'node:fs'
+import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
+import type { Header } from '../ltx/format/header.ts'
+import type { Checksum, Position } from '../ltx/format/types.ts'
+import { EMPTY_CHECKSUM, nextTXID, toTXID } from '../ltx/format/types.ts'
+import type { Files } from '../util/files.ts'
+import { nodeFiles } from '../util/files.ts'
 import { openLog } from './open.ts'
 import type { SyncStarter } from './pending-sync.ts'
 import type { LogWriter } from './writer.ts'
-import type { Header } from '../ltx/format/header.ts'
-import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
-import type { Checksum, Position } from '../ltx/format/types.ts'
-import { EMPTY_CHECKSUM, nextTXID, toTXID } from '../ltx/format/types.ts'
-import { nodeFiles } from '../util/files.ts'
-import type { Files } from '../util/files.ts'
 
 export const PAGE_SIZE = 512
 

@@ -8,11 +8,11 @@
  */
 
 import fs from 'node:fs'
-import { listSegments } from './segments.ts'
-import { formatPosition, parsePosition } from '../ltx/format/types.ts'
 import type { Position } from '../ltx/format/types.ts'
+import { formatPosition, parsePosition } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { replaceFile, withFile } from '../util/files.ts'
+import { listSegments } from './segments.ts'
 
 export interface CleanStop {
   readonly position: Position

@@ -1,5 +1,5 @@
-import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
 import type { Header } from '../ltx/format/header.ts'
+import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
 
 /** One transaction in the LTX log: an LTX file with checksums. */
 export interface LogRecord {

@@ -1,13 +1,13 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
-import { inspectLog } from './open.ts'
-import { TestLog } from './testing.ts'
-import { failingFiles } from '../../test/harness/in-process/failing-files.ts'
 import type { FailingOperation } from '../../test/harness/in-process/failing-files.ts'
+import { failingFiles } from '../../test/harness/in-process/failing-files.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import type { Checksum } from '../ltx/format/types.ts'
 import { formatPosition, toTXID } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
+import { inspectLog } from './open.ts'
+import { TestLog } from './testing.ts'
 
 test('what was appended is found again, in order, by whoever opens the log next', () => {
   using temporary = temporaryDirectory()

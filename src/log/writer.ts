@@ -1,14 +1,14 @@
-import fs from 'node:fs'
 import assert from 'node:assert/strict'
-import { LogUnsyncedError } from './errors.ts'
-import type { PendingSync, SyncStarter } from './pending-sync.ts'
-import { RECORD_FRAME_SIZE, writeRecordFrame } from './record.ts'
-import { listSegments, segmentPath } from './segments.ts'
+import fs from 'node:fs'
 import { Encoder } from '../ltx/codec/encoder.ts'
 import type { Header } from '../ltx/format/header.ts'
 import type { Checksum, Position } from '../ltx/format/types.ts'
 import { formatTXID, nextTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
+import { LogUnsyncedError } from './errors.ts'
+import type { PendingSync, SyncStarter } from './pending-sync.ts'
+import { RECORD_FRAME_SIZE, writeRecordFrame } from './record.ts'
+import { listSegments, segmentPath } from './segments.ts'
 
 export interface LogWriterOptions {
   /** A new segment begins when the current one has grown beyond this. */

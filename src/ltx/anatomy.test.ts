@@ -1,12 +1,12 @@
-import fc from 'fast-check'
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { anatomy, type Part } from './anatomy.ts'
-import { LTXError } from './format/errors.ts'
 import { encode } from './file.ts'
-import { arbitraryFile, databaseChecksum, header, pageOf } from './testing.ts'
+import { LTXError } from './format/errors.ts'
 import { toTXID } from './format/types.ts'
+import { arbitraryFile, databaseChecksum, header, pageOf } from './testing.ts'
 
 const golden = fileURLToPath(new URL('../../test/golden/', import.meta.url))
 const ALL = { maxPages: Infinity, maxDataBytes: Infinity }

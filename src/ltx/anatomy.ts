@@ -1,13 +1,13 @@
 /** An LTX file taken apart, byte by byte, for people: what cannot be right is shown and named, not refused. */
-import { pageChecksum } from './format/checksum.ts'
-import { LTXError } from './format/errors.ts'
-import { HEADER_SIZE, PAGE_HAS_SIZE, PAGE_HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from './format/header.ts'
-import { HEADER_FIELDS, TRAILER_FIELDS, type Field } from './format/fields.ts'
-import { blockBound } from './kernels/kernels.ts'
 import { frameExtent } from './codec/lz4-frame.ts'
 import { readFrame } from './codec/page-index.ts'
+import { pageChecksum } from './format/checksum.ts'
+import { LTXError } from './format/errors.ts'
+import { type Field, HEADER_FIELDS, TRAILER_FIELDS } from './format/fields.ts'
+import { HEADER_SIZE, PAGE_HAS_SIZE, PAGE_HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from './format/header.ts'
 import { formatChecksum, isPageSize } from './format/types.ts'
 import { UvarintReader } from './format/varint.ts'
+import { blockBound } from './kernels/kernels.ts'
 
 /** A run of bytes with one meaning. */
 export interface Part {

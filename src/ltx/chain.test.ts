@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { joint, type ChainLink } from './chain.ts'
-import { NO_CHECKSUM, type Header } from './format/header.ts'
+import { type ChainLink, joint } from './chain.ts'
+import { type Header, NO_CHECKSUM } from './format/header.ts'
+import { type Checksum, toTXID } from './format/types.ts'
 import { header } from './testing.ts'
-import { toTXID, type Checksum } from './format/types.ts'
 
 const A = 0x8000_0000_0000_00aan as Checksum
 const B = 0x8000_0000_0000_00bbn as Checksum

@@ -1,5 +1,5 @@
 /** Whether files lie in TXID order, one continuing the other: what a merge asks of its inputs, and an applier of its files. */
-import { hasChecksums, isSnapshot, type Header, type Trailer } from './format/header.ts'
+import { hasChecksums, type Header, isSnapshot, type Trailer } from './format/header.ts'
 import { formatTXID, nextTXID } from './format/types.ts'
 
 /** Where two neighbours don't fit, in the format's own words. */

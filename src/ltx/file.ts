@@ -1,10 +1,10 @@
 /** Whole files, for tools and tests; nothing here bounds memory but the file itself. */
-import { chunksOf, type ByteInput } from './streams/byte-input.ts'
 import { CheckedEncoder } from './codec/checked-encoder.ts'
 import { Decoder } from './codec/decoder.ts'
 import type { Frame } from './format/frame.ts'
 import type { Header, Trailer } from './format/header.ts'
 import type { Checksum, Pgno } from './format/types.ts'
+import { type ByteInput, chunksOf } from './streams/byte-input.ts'
 
 /** A whole file in memory. */
 export interface DecodedFile {

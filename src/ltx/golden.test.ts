@@ -2,13 +2,13 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { compact } from './merge/compactor.ts'
 import { Decoder } from './codec/decoder.ts'
+import { INDEX_TAIL_SIZE, pageIndexRange, readFrame, readPageIndex } from './codec/page-index.ts'
 import { decode } from './file.ts'
 import { NO_CHECKSUM } from './format/header.ts'
-import { INDEX_TAIL_SIZE, pageIndexRange, readFrame, readPageIndex } from './codec/page-index.ts'
+import { type Checksum, formatChecksum, parseTXID } from './format/types.ts'
+import { compact } from './merge/compactor.ts'
 import { PAGE_SIZES } from './testing.ts'
-import { formatChecksum, parseTXID, type Checksum } from './format/types.ts'
 
 interface Golden {
   readonly file: string

@@ -1,8 +1,8 @@
 /** What the tests of this folder share. */
 import fc from 'fast-check'
 import { foldChecksum, pageChecksum } from './format/checksum.ts'
-import { NO_CHECKSUM, type Header } from './format/header.ts'
-import { EMPTY_CHECKSUM, toTXID, type Checksum } from './format/types.ts'
+import { type Header, NO_CHECKSUM } from './format/header.ts'
+import { type Checksum, EMPTY_CHECKSUM, toTXID } from './format/types.ts'
 
 export const PAGE_SIZES = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536] as const
 

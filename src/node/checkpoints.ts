@@ -1,10 +1,10 @@
 import fs from 'node:fs'
-import type { DataPlane } from '../dataplane/dataplane.ts'
-import { LocalClientProcess } from '../replica/local-client.ts'
 import type { CheckpointStatus } from '../api/status.ts'
-import type { FromClient, ToClient } from '../replica/client/messages.ts'
 import type { Sharing } from '../capture/events.ts'
+import type { DataPlane } from '../dataplane/dataplane.ts'
 import { logDirectory } from '../log/store.ts'
+import type { FromClient, ToClient } from '../replica/client/messages.ts'
+import { LocalClientProcess } from '../replica/local-client.ts'
 import type { Logger } from '../util/log.ts'
 
 export interface CheckpointsOptions {

@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ClusterRole } from './cluster-role.ts'
-import type { ClusterRoleOptions } from './cluster-role.ts'
+import { askForHandoff } from '../api/client.ts'
 import type { ClusterStatus } from '../api/status.ts'
+import { UPLOAD_TIMEOUT_MS } from '../backup/history/upload-window.ts'
 import { ConsulLease } from '../cluster/lease/consul-lease.ts'
 import type { Lease } from '../cluster/lease/lease.ts'
-import { Membership } from '../cluster/membership.ts'
 import { StaticLease } from '../cluster/lease/static-lease.ts'
+import { Membership } from '../cluster/membership.ts'
 import type { ClusterConfig } from '../config/config.ts'
-import { askForHandoff } from '../api/client.ts'
-import { UPLOAD_TIMEOUT_MS } from '../backup/history/upload-window.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
+import type { ClusterRoleOptions } from './cluster-role.ts'
+import { ClusterRole } from './cluster-role.ts'
 
 export interface ClusterOptions extends ClusterRoleOptions {
   readonly config: ClusterConfig

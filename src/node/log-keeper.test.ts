@@ -1,13 +1,13 @@
 import fs from 'node:fs'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { LogKeeper } from './log-keeper.ts'
-import type { SlotState } from '../dataplane/shared-state.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import type { SlotState } from '../dataplane/shared-state.ts'
 import { logDirectory, readSynced } from '../log/store.ts'
 import { PAGE_SIZE, TestLog } from '../log/testing.ts'
 import type { TXID } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
 import { createLogger } from '../util/log.ts'
+import { LogKeeper } from './log-keeper.ts'
 
 const AGE_MS = 60_000
 

@@ -1,11 +1,11 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
-import { Scrubber } from './scrubber.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { until } from '../../test/harness/wait.ts'
 import { Proof } from '../capture/proof.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { createLogger } from '../util/log.ts'
+import { Scrubber } from './scrubber.ts'
 
 const PAGE = 4096
 const PAGES = 300

@@ -1,22 +1,22 @@
 /** Before a node leads: what its predecessors shipped and never sent to anybody is part of the history, and comes from the backup. */
 
-import type { DataDirectory } from '../data/directory.ts'
-import type { NodeBackup } from './node-backup.ts'
-import type { DataPlane } from '../dataplane/dataplane.ts'
-import type { Replica } from '../replica/replica.ts'
-import { listBackup } from '../backup/ship/boot.ts'
-import { PromptStore } from '../objectstore/prompt-store.ts'
-import { executeTakeOver, lookAtBackup, planTakeOver } from '../backup/ship/take-over.ts'
-import type { AboutFile, TakeOver } from '../backup/ship/take-over.ts'
 import type { FileRef } from '../backup/history/layout.ts'
 import { SNAPSHOT_LEVEL } from '../backup/history/layout.ts'
+import { listBackup } from '../backup/ship/boot.ts'
+import type { AboutFile, TakeOver } from '../backup/ship/take-over.ts'
+import { executeTakeOver, lookAtBackup, planTakeOver } from '../backup/ship/take-over.ts'
+import type { DataDirectory } from '../data/directory.ts'
+import type { DataPlane } from '../dataplane/dataplane.ts'
 import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
 import { formatTXID } from '../ltx/format/types.ts'
-import type { TakenOver } from './taken-over.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
+import { PromptStore } from '../objectstore/prompt-store.ts'
+import type { Replica } from '../replica/replica.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
+import type { NodeBackup } from './node-backup.ts'
+import type { TakenOver } from './taken-over.ts'
 
 export interface TakeOverContext {
   readonly backup: NodeBackup

@@ -1,11 +1,11 @@
-import Database from 'better-sqlite3'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { encode } from '../ltx/file.ts'
-import { databaseChecksum, header } from '../ltx/testing.ts'
 import { toTXID } from '../ltx/format/types.ts'
+import { databaseChecksum, header } from '../ltx/testing.ts'
 import { applyToExisting, applyToNew } from './apply.ts'
 import { findFiles } from './ltx-file.ts'
 

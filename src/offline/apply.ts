@@ -1,16 +1,16 @@
 /** LTX files become a database, or a database becomes newer by them: by all of them, or nothing happens. */
-import { mkdtemp, open, realpath, rm, type FileHandle } from 'node:fs/promises'
+import { type FileHandle, mkdtemp, open, realpath, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DatabaseFile } from '../apply/database-file.ts'
 import { ApplyBlockedError } from '../apply/errors.ts'
 import { LiveDatabase } from '../apply/live-database.ts'
 import { OutputFile } from '../image/output-file.ts'
 import { hasChecksums, type Header } from '../ltx/format/header.ts'
-import { EMPTY_CHECKSUM, type Checksum } from '../ltx/format/types.ts'
+import { type Checksum, EMPTY_CHECKSUM } from '../ltx/format/types.ts'
 import { OutputError } from '../util/new-file.ts'
 import { DroppedDatabaseError, UnsettledDatabaseError } from './errors.ts'
 import type { LTXFile } from './ltx-file.ts'
-import { Staging, type Base } from './staging.ts'
+import { type Base, Staging } from './staging.ts'
 
 export interface AppliedFiles {
   /** Of the last file. */

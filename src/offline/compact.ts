@@ -1,12 +1,12 @@
 import { dirname } from 'node:path'
-import { compact, type CompactResult } from '../ltx/merge/compactor.ts'
+import { openSpillFile } from '../ltx/codec/spill-file.ts'
 import { LTXError } from '../ltx/format/errors.ts'
 import { hasChecksums } from '../ltx/format/header.ts'
-import { openSpillFile } from '../ltx/codec/spill-file.ts'
-import type { NewFile } from '../util/new-file.ts'
+import { compact, type CompactResult } from '../ltx/merge/compactor.ts'
 import { UsageError } from '../util/errors.ts'
+import type { NewFile } from '../util/new-file.ts'
 import { InvalidLTXError } from './errors.ts'
-import { readHeader, type LTXFile } from './ltx-file.ts'
+import { type LTXFile, readHeader } from './ltx-file.ts'
 
 export interface CompactFilesOptions {
   /** The result has no database checksums. Without it, it has them if all files do; none at all is right, too. */

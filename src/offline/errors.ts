@@ -1,5 +1,5 @@
-import { LtxdError, errorCode, errorMessage } from '../util/errors.ts'
 import type { LTXError } from '../ltx/format/errors.ts'
+import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 
 /** What is to be read cannot be. */
 export class UnreadableFileError extends LtxdError {

@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { LTXError } from '../ltx/format/errors.ts'
+import { type Header, HEADER_SIZE, unmarshalHeader } from '../ltx/format/header.ts'
 import { fileInputs } from '../ltx/merge/file-inputs.ts'
-import { HEADER_SIZE, unmarshalHeader, type Header } from '../ltx/format/header.ts'
 import type { MergeInput } from '../ltx/merge/merge-input.ts'
 import { UnreadableFileError } from './errors.ts'
 

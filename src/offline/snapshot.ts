@@ -1,10 +1,10 @@
 /** What LTX makes of a whole database file: its checksum, and a snapshot of it. */
 import { dirname } from 'node:path'
-import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
 import { Encoder } from '../ltx/codec/encoder.ts'
-import type { Header } from '../ltx/format/header.ts'
 import { openSpillFile } from '../ltx/codec/spill-file.ts'
-import { EMPTY_CHECKSUM, lockPgno, toTXID, type Checksum, type Pgno, type TXID } from '../ltx/format/types.ts'
+import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
+import type { Header } from '../ltx/format/header.ts'
+import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno, toTXID, type TXID } from '../ltx/format/types.ts'
 import type { NewFile } from '../util/new-file.ts'
 import type { Progress } from './ltx-file.ts'
 import type { StillDatabase } from './still-database.ts'

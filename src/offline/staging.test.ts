@@ -6,11 +6,11 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { encode } from '../ltx/file.ts'
 import { NO_CHECKSUM } from '../ltx/format/header.ts'
+import { type Checksum, type Pgno, toTXID } from '../ltx/format/types.ts'
 import { databaseChecksum, header, pageOf } from '../ltx/testing.ts'
-import { toTXID, type Checksum, type Pgno } from '../ltx/format/types.ts'
 import { applyToNew } from './apply.ts'
 import { findFiles } from './ltx-file.ts'
-import { Staging, type Base } from './staging.ts'
+import { type Base, Staging } from './staging.ts'
 
 const PAGE_SIZE = 512
 

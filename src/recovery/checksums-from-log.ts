@@ -1,11 +1,11 @@
 import fs from 'node:fs'
-import { PageTable } from '../sqlite/page-table.ts'
 import { foldAll, peekPageChecksums, readPageChecksums } from '../log/page-checksums.ts'
 import { readPages, scanSegment } from '../log/scan.ts'
-import { listSegments } from '../log/segments.ts'
 import type { SegmentName } from '../log/segments.ts'
+import { listSegments } from '../log/segments.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
+import { PageTable } from '../sqlite/page-table.ts'
 import type { Files } from '../util/files.ts'
 import { withFile } from '../util/files.ts'
 

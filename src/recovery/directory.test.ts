@@ -1,18 +1,18 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
-import { DatabaseFilter } from '../capture/database-filter.ts'
-import { planDirectory, recoverDirectory } from './directory.ts'
-import type { RecoveredDatabase } from './directory.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 import type { Connection } from '../../test/harness/in-process/sqlite-engine.ts'
 import { recoverAndCheck } from '../../test/harness/in-process/verdict.ts'
-import { describeFindings, describeStep } from './text.ts'
+import { DatabaseFilter } from '../capture/database-filter.ts'
+import { openDataDirectory } from '../data/directory.ts'
 import { inspectLog } from '../log/open.ts'
 import { logDirectory } from '../log/store.ts'
-import { openDataDirectory } from '../data/directory.ts'
 import { nodeFiles } from '../util/files.ts'
+import type { RecoveredDatabase } from './directory.ts'
+import { planDirectory, recoverDirectory } from './directory.ts'
+import { describeFindings, describeStep } from './text.ts'
 
 /** Each row of the table of crashes that concerns a data directory: what is there, what is planned, what becomes of it. */
 

@@ -1,16 +1,16 @@
 /** The recovery of a data directory without serving it: what a start would do, shown or done. */
 
 import fs from 'node:fs'
-import { lockForLooking, openDataDirectory } from '../data/directory.ts'
-import type { CaptureEvents } from '../capture/events.ts'
-import { ANY_DATABASE } from '../capture/database-filter.ts'
 import type { DatabaseFilter } from '../capture/database-filter.ts'
+import { ANY_DATABASE } from '../capture/database-filter.ts'
+import type { CaptureEvents } from '../capture/events.ts'
 import { findDatabases } from '../capture/find-databases.ts'
-import { planDatabase, recoverDatabase, refusalAdvice } from './recover.ts'
-import type { PlannedRecovery } from './recover.ts'
+import { lockForLooking, openDataDirectory } from '../data/directory.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 import { nodeFiles as files } from '../util/files.ts'
+import type { PlannedRecovery } from './recover.ts'
+import { planDatabase, recoverDatabase, refusalAdvice } from './recover.ts'
 
 export interface DatabasePlan extends PlannedRecovery {
   readonly name: string

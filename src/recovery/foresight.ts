@@ -1,19 +1,19 @@
 /** Whether a recovery will end as the log says, told without changing anything: on the checksums of the pages, not on the pages. */
 
 import fs from 'node:fs'
-import { checksumPages } from './repair.ts'
-import type { Leftovers, Scene } from './leftovers.ts'
-import { PageTable } from '../sqlite/page-table.ts'
-import type { RecoveryStep } from './plan.ts'
-import { foldAll } from '../log/page-checksums.ts'
 import type { LogState } from '../log/open.ts'
+import { foldAll } from '../log/page-checksums.ts'
 import { readPages } from '../log/scan.ts'
-import type { Journal } from '../sqlite/journal.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { TXID } from '../ltx/format/types.ts'
 import { formatPosition } from '../ltx/format/types.ts'
+import type { Journal } from '../sqlite/journal.ts'
+import { PageTable } from '../sqlite/page-table.ts'
 import type { Files } from '../util/files.ts'
 import { readerOf, withFile } from '../util/files.ts'
+import type { Leftovers, Scene } from './leftovers.ts'
+import type { RecoveryStep } from './plan.ts'
+import { checksumPages } from './repair.ts'
 
 const { O_RDONLY } = fs.constants
 

@@ -1,21 +1,21 @@
 /** What a crash left of a database, as found, before anything is decided or touched. */
 
 import fs from 'node:fs'
-import { knowsPageChecksums } from './checksums-from-log.ts'
-import type { RecoveryFacts, Trust } from './plan.ts'
-import { inspectLog } from '../log/open.ts'
 import type { LocatedEntry, LogState } from '../log/open.ts'
-import { identifySegment, isDoubted, readCleanStop } from '../log/trust.ts'
+import { inspectLog } from '../log/open.ts'
 import type { CleanStop } from '../log/trust.ts'
+import { identifySegment, isDoubted, readCleanStop } from '../log/trust.ts'
+import type { Position } from '../ltx/format/types.ts'
+import { toTXID } from '../ltx/format/types.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader } from '../sqlite/database-header.ts'
 import type { Journal } from '../sqlite/journal.ts'
 import { parseJournal } from '../sqlite/journal.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
 import { scanWal } from '../sqlite/wal-scan.ts'
-import type { Position } from '../ltx/format/types.ts'
-import { toTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { parentOf, readerOf, withFile } from '../util/files.ts'
+import { knowsPageChecksums } from './checksums-from-log.ts'
+import type { RecoveryFacts, Trust } from './plan.ts'
 
 export interface Leftovers {
   readonly log: LogState | undefined

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { planRecovery } from './plan.ts'
-import type { RecoveryFacts } from './plan.ts'
 import type { Checksum, Position } from '../ltx/format/types.ts'
 import { toTXID } from '../ltx/format/types.ts'
+import type { RecoveryFacts } from './plan.ts'
+import { planRecovery } from './plan.ts'
 
 const at = (txid: number): Position => ({ txid: toTXID(txid), checksum: ((1n << 63n) | BigInt(txid)) as Checksum })
 const FILE = { sizeBytes: 8192, valid: true, trust: 'nothing' } as const

@@ -1,14 +1,14 @@
 /** Changes of a database's file that recovery makes: none of them is SQLite's, so none may run while a file is open on the mount. */
 
 import fs from 'node:fs'
-import { inspectLog } from '../log/open.ts'
 import type { LocatedEntry, LogState } from '../log/open.ts'
+import { inspectLog } from '../log/open.ts'
 import { readPages } from '../log/scan.ts'
-import type { Journal } from '../sqlite/journal.ts'
-import type { WalContent } from '../sqlite/wal-scan.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
+import type { Journal } from '../sqlite/journal.ts'
+import type { WalContent } from '../sqlite/wal-scan.ts'
 import type { Files } from '../util/files.ts'
 import { makeDurableDirectory, parentOf, readerOf, withFile } from '../util/files.ts'
 

@@ -1,12 +1,12 @@
 import fs from 'node:fs'
-import { pageReader } from './repair.ts'
-import { pageChecksumsFromLog } from './checksums-from-log.ts'
-import { freelistLeaves } from '../sqlite/freelist.ts'
 import type { Checksum, Pgno, Position } from '../ltx/format/types.ts'
 import { formatPosition } from '../ltx/format/types.ts'
+import { freelistLeaves } from '../sqlite/freelist.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
 import { withFile } from '../util/files.ts'
+import { pageChecksumsFromLog } from './checksums-from-log.ts'
+import { pageReader } from './repair.ts'
 
 /** Recovery gave up on a database: nothing fits together. Nothing more is written to it. */
 export class Unrecoverable extends LtxdError {

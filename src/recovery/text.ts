@@ -1,9 +1,9 @@
 /** What recovery found of a database, and what it does, in plain words. */
 
-import type { RecoveryFacts, RecoveryStep } from './plan.ts'
-import { formatPosition, formatTXID } from '../ltx/format/types.ts'
 import type { TXID } from '../ltx/format/types.ts'
+import { formatPosition, formatTXID } from '../ltx/format/types.ts'
 import { formatSize } from '../util/units.ts'
+import type { RecoveryFacts, RecoveryStep } from './plan.ts'
 
 export interface Finding {
   readonly what: 'log' | 'file' | 'journal' | 'WAL'

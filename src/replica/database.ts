@@ -1,7 +1,7 @@
-import { formatPosition } from '../ltx/format/types.ts'
 import type { Position } from '../ltx/format/types.ts'
-import type { FromClient, ToClient } from './client/messages.ts'
+import { formatPosition } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
+import type { FromClient, ToClient } from './client/messages.ts'
 
 /** Sent to the local client, and not applied yet. */
 const MAX_UNAPPLIED_BYTES = 8 << 20

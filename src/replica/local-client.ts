@@ -1,13 +1,13 @@
-import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import type { Readable, Writable } from 'node:stream'
 import readline from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { SharedState } from '../dataplane/shared-state.ts'
-import type { FromClient, ToClient } from './client/messages.ts'
 import { marshalFrame } from '../util/frames.ts'
 import type { Logger } from '../util/log.ts'
+import type { FromClient, ToClient } from './client/messages.ts'
 
 export interface LocalClientOptions {
   readonly mountDir: string

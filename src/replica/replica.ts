@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DataDirectory } from '../data/directory.ts'
-import type { DataPlane } from '../dataplane/dataplane.ts'
-import { ReplicaDatabases } from './databases.ts'
-import { ReplicaSink } from './sink.ts'
 import { Spool } from '../data/spool.ts'
-import type { ReplicationStatus } from './status.ts'
-import { formatPosition } from '../ltx/format/types.ts'
+import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
-import type { NodeAddress } from '../util/node-address.ts'
+import { formatPosition } from '../ltx/format/types.ts'
 import { StreamClient } from '../stream/replica/client.ts'
 import { errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
+import type { NodeAddress } from '../util/node-address.ts'
+import { ReplicaDatabases } from './databases.ts'
+import { ReplicaSink } from './sink.ts'
+import type { ReplicationStatus } from './status.ts'
 
 export interface ReplicaOptions {
   readonly data: DataDirectory

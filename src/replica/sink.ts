@@ -1,14 +1,14 @@
 import type { DataDirectory } from '../data/directory.ts'
-import type { DataPlane } from '../dataplane/dataplane.ts'
 import { keepRefused } from '../data/diverged.ts'
-import type { ReplicaDatabases } from './databases.ts'
 import type { Spool } from '../data/spool.ts'
-import { formatChecksum, formatPosition } from '../ltx/format/types.ts'
+import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Position } from '../ltx/format/types.ts'
-import type { NodeAddress } from '../util/node-address.ts'
+import { formatChecksum, formatPosition } from '../ltx/format/types.ts'
 import type { SnapshotHeader, StreamSink } from '../stream/replica/sink.ts'
 import { errorCode, errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
+import type { NodeAddress } from '../util/node-address.ts'
+import type { ReplicaDatabases } from './databases.ts'
 
 export interface ReplicaSinkOptions {
   readonly self: NodeAddress

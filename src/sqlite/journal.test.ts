@@ -1,11 +1,11 @@
 import fs from 'node:fs'
 import Sqlite from 'better-sqlite3'
 import { expect, test } from 'vitest'
-import { hasJournalMagic, parseJournal, readSuperName } from './journal.ts'
-import type { Journal } from './journal.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
-import { SqliteEngine } from '../../test/harness/in-process/sqlite-engine.ts'
 import { InProcessNode } from '../../test/harness/in-process/node-in-process.ts'
+import { SqliteEngine } from '../../test/harness/in-process/sqlite-engine.ts'
+import type { Journal } from './journal.ts'
+import { hasJournalMagic, parseJournal, readSuperName } from './journal.ts'
 
 const PAGE_SIZES = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
 

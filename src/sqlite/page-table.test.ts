@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { exchange, PageTable } from './page-table.ts'
 import { foldAll } from '../log/page-checksums.ts'
 import type { Checksum } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM } from '../ltx/format/types.ts'
+import { exchange, PageTable } from './page-table.ts'
 
 const sum = (value: number) => ((1n << 63n) | BigInt(value)) as Checksum
 

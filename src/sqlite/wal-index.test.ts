@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, describe, expect, test } from 'vitest'
+import { frameOffset, parseWalHeader } from './wal.ts'
 import {
   blockOfFrame,
   frameBeforeBlock,
@@ -12,7 +13,6 @@ import {
   WAL_INDEX_BLOCK_SIZE,
   WalIndexBlock,
 } from './wal-index.ts'
-import { frameOffset, parseWalHeader } from './wal.ts'
 import { FrameChain, marshalWalHeader } from './wal-write.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'ltxd-wal-index-'))

@@ -1,9 +1,9 @@
 import fs from 'node:fs'
 import Sqlite from 'better-sqlite3'
 import { expect, test } from 'vitest'
-import { scanWal } from './wal-scan.ts'
-import { frameSize, parseWalHeader, WAL_HEADER_SIZE } from './wal.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import { frameSize, parseWalHeader, WAL_HEADER_SIZE } from './wal.ts'
+import { scanWal } from './wal-scan.ts'
 
 const PAGE_SIZES = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
 

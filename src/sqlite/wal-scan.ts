@@ -1,6 +1,6 @@
 import type { ReadAt } from './journal.ts'
-import { FRAME_HEADER_SIZE, WAL_HEADER_SIZE, WalChecksum, frameField, frameSize, parseWalHeader } from './wal.ts'
 import type { WalHeader } from './wal.ts'
+import { FRAME_HEADER_SIZE, frameField, frameSize, parseWalHeader, WAL_HEADER_SIZE, WalChecksum } from './wal.ts'
 
 /** A committed transaction in a WAL. */
 export interface WalTransaction {

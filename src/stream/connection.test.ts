@@ -1,13 +1,13 @@
-import { request, type ClientRequest, type IncomingMessage } from 'node:http'
+import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import fastify from 'fastify'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { temporaryDirectories } from '../backup/testing.ts'
+import { registerStream } from './primary/route.ts'
+import { type TestNodeOptions, TestPrimary, TestReplica, until } from './testing.ts'
 import { DATABASE_WINDOW_BYTES } from './wire/flow.ts'
 import type { PrimaryMessage } from './wire/messages.ts'
 import { CONTENT_TYPE, encodePrimaryMessage, encodeReplicaMessage, parsePrimaryMessage } from './wire/messages.ts'
-import { registerStream } from './primary/route.ts'
-import { TestPrimary, TestReplica, until, type TestNodeOptions } from './testing.ts'
-import { FrameParser, encodeFrame } from './wire/wire.ts'
+import { encodeFrame, FrameParser } from './wire/wire.ts'
 
 vi.setConfig({ testTimeout: 20_000 })
 

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { temporaryDirectories } from '../backup/testing.ts'
 import { toTXID } from '../ltx/format/types.ts'
 import type { PrimaryDatabase, ReplicaDatabase } from './testing.ts'
-import { TestPrimary, TestReplica, until, type TestNodeOptions } from './testing.ts'
+import { type TestNodeOptions, TestPrimary, TestReplica, until } from './testing.ts'
 
 vi.setConfig({ testTimeout: 20_000 })
 

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { errorCode } from '../util/errors.ts'
 import type { AppSignal } from './machine.ts'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { INITIAL, next, type Effect, type Event, type Rules, type State, type StopSignal } from './machine.ts'
+import { type Effect, type Event, INITIAL, next, type Rules, type State, type StopSignal } from './machine.ts'
 
 const ALONE: Rules = { commands: 0, exitOnError: true, terminal: false }
 const ONE: Rules = { commands: 1, exitOnError: true, terminal: false }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { createLogger } from '../util/log.ts'
 import { LtxdError } from '../util/errors.ts'
+import { createLogger } from '../util/log.ts'
 import { supervise, type Supervised, type SuperviseOptions } from './supervise.ts'
 
 /** A node that only counts how often it was stopped. */

@@ -3,8 +3,8 @@
 import { errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { joinWords } from '../util/words.ts'
-import { startApplication, type Application, type ApplicationExit } from './application.ts'
-import { INITIAL, next, type Effect, type Event, type Rules, type State, type StopSignal } from './machine.ts'
+import { type Application, type ApplicationExit, startApplication } from './application.ts'
+import { type Effect, type Event, INITIAL, next, type Rules, type State, type StopSignal } from './machine.ts'
 
 /** What is supervised: a running node. */
 export interface Supervised {

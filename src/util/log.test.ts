@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import { createLogger, type LogFormat, redactUrl } from './log.ts'
 import { textLine } from './log-text.ts'
-import { createLogger, redactUrl, type LogFormat } from './log.ts'
 
 function capture(format: LogFormat): { lines: string[]; logger: ReturnType<typeof createLogger> } {
   const lines: string[] = []

@@ -1,7 +1,7 @@
 /** The daemon's log: pino, on stderr, as text for people or as JSON lines for programs. */
 
 import { writeSync } from 'node:fs'
-import { pino, type DestinationStream, type Logger } from 'pino'
+import { type DestinationStream, type Logger, pino } from 'pino'
 import { textLine } from './log-text.ts'
 
 export type { Logger } from 'pino'

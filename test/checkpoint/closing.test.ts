@@ -4,10 +4,10 @@ import fs from 'node:fs'
 import { createInterface } from 'node:readline'
 import Sqlite from 'better-sqlite3'
 import { afterEach, expect, test, vi } from 'vitest'
+import { SharedDatabase } from '../../src/apply/shared-database.ts'
+import { CHECKPOINT_FRAMES, Checkpointer } from '../../src/replica/client/checkpointer.ts'
 import { temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { until } from '../harness/wait.ts'
-import { CHECKPOINT_FRAMES, Checkpointer } from '../../src/replica/client/checkpointer.ts'
-import { SharedDatabase } from '../../src/apply/shared-database.ts'
 
 /** An application that closes its connection at a moment of the test's choosing, which waits for it without letting anything else run. */
 const APPLICATION = `

@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { SharedCheckpoint, type CheckpointOutcome } from '../../src/apply/shared-checkpoint.ts'
+import { type CheckpointOutcome, SharedCheckpoint } from '../../src/apply/shared-checkpoint.ts'
 import { SharedDatabase } from '../../src/apply/shared-database.ts'
 import { SharedWalIndex } from '../../src/apply/shared-wal-index.ts'
 import { CHECKPOINT_INFO, setNativeU32 } from '../../src/sqlite/wal-index.ts'

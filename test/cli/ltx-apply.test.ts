@@ -1,13 +1,13 @@
-import Database from 'better-sqlite3'
 import { copyFile, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { decode, encode } from '../../src/ltx/file.ts'
 import { NO_CHECKSUM } from '../../src/ltx/format/header.ts'
+import { type Checksum, toTXID } from '../../src/ltx/format/types.ts'
 import { databaseChecksum, header } from '../../src/ltx/testing.ts'
-import { toTXID, type Checksum } from '../../src/ltx/format/types.ts'
 import { LTXD_CLI } from '../harness/ltxd-node.ts'
+import { dir, failure, isSame, names, ok, pagesOf, path, record, reference, run } from './ltx-command.ts'
 import { program } from './run.ts'
-import { reference, path, run, ok, failure, record, pagesOf, names, isSame, dir } from './ltx-command.ts'
 
 describe('ltx apply', () => {
   test('takes a pipe for a file', async () => {

@@ -1,12 +1,12 @@
-import Database from 'better-sqlite3'
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { chmod, copyFile, readFile, stat, truncate, writeFile } from 'node:fs/promises'
+import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { decode } from '../../src/ltx/file.ts'
-import { databaseChecksum, pageOf } from '../../src/ltx/testing.ts'
 import { formatChecksum } from '../../src/ltx/format/types.ts'
+import { databaseChecksum, pageOf } from '../../src/ltx/testing.ts'
+import { failure, names, ok, pagesOf, path, record, reference, run } from './ltx-command.ts'
 import { program } from './run.ts'
-import { reference, path, run, ok, failure, record, pagesOf, names } from './ltx-command.ts'
 
 describe('ltx checksum and ltx encode-db', () => {
   test('give the checksum and the pages of a database', async () => {

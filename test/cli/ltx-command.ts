@@ -1,12 +1,12 @@
-import Database from 'better-sqlite3'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
 import { encode } from '../../src/ltx/file.ts'
+import { type Checksum, toTXID } from '../../src/ltx/format/types.ts'
 import { databaseChecksum, header } from '../../src/ltx/testing.ts'
-import { toTXID, type Checksum } from '../../src/ltx/format/types.ts'
 import { ltxd, type Outcome } from './run.ts'
 
 /** `ltxd ltx` as it is used: the built CLI in a fresh directory for each test, and beside it the reference's own tool where there is one. */

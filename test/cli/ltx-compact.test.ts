@@ -2,11 +2,11 @@ import { readFile, truncate, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { decode, encode } from '../../src/ltx/file.ts'
 import { NO_CHECKSUM } from '../../src/ltx/format/header.ts'
-import { header, pageOf } from '../../src/ltx/testing.ts'
 import { toTXID } from '../../src/ltx/format/types.ts'
+import { header, pageOf } from '../../src/ltx/testing.ts'
 import { LTXD_CLI } from '../harness/ltxd-node.ts'
+import { dir, failure, isSame, names, ok, path, record, reference, run } from './ltx-command.ts'
 import { program } from './run.ts'
-import { reference, path, run, ok, failure, record, names, isSame, dir } from './ltx-command.ts'
 
 describe('ltx compact', () => {
   test('makes one file that does what all of them do, as the reference sees it, too', async () => {

@@ -3,8 +3,8 @@ import { copyFile, mkdir, stat, truncate, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { LTXD_CLI } from '../harness/ltxd-node.ts'
 import { until } from '../harness/wait.ts'
+import { dir, names, path, record, run } from './ltx-command.ts'
 import { program } from './run.ts'
-import { path, run, record, names, dir } from './ltx-command.ts'
 
 describe('what is no LTX file', () => {
   const commands = [

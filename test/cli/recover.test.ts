@@ -1,11 +1,11 @@
-import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { SqlClient } from '../cluster/sql-client.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { detach } from '../harness/mounts.ts'
-import { SqlClient } from '../cluster/sql-client.ts'
 import { ltxd, program } from './run.ts'
 
 /** `ltxd recover` on what `kill -9` left of a node whose application held a WAL open. */

@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
 import { Random } from '../harness/random.ts'
 import { losses } from './acknowledgements.ts'
 import { WrittenCluster } from './written-cluster.ts'

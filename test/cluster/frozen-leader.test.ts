@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
 import { signalProcess } from '../harness/processes.ts'
 import { Random } from '../harness/random.ts'
 import { losses } from './acknowledgements.ts'

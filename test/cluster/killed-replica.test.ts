@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
 import type { ClusterMember } from '../harness/cluster.ts'
 import { localClients, signalProcess } from '../harness/processes.ts'
 import { Random } from '../harness/random.ts'

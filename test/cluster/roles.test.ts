@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
-import { ltxd, program, type Outcome } from '../cli/run.ts'
-import { TestCluster, type ClusterMember } from '../harness/cluster.ts'
+import { ltxd, type Outcome, program } from '../cli/run.ts'
+import { type ClusterMember, TestCluster } from '../harness/cluster.ts'
 import { until } from '../harness/wait.ts'
 
 describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === undefined)('roles on request', () => {

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { programFile } from '../harness/programs.ts'
 import { within } from '../harness/wait.ts'
 import type { SqlAnswer, SqlOrder } from './sql-process.ts'

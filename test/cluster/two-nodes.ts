@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { TestCluster, type ClusterMember, type ClusterOptions } from '../harness/cluster.ts'
+import type { DatabaseStatus } from '../../src/api/status.ts'
+import { type ClusterMember, type ClusterOptions, TestCluster } from '../harness/cluster.ts'
 import { until } from '../harness/wait.ts'
 import { SqlClient } from './sql-client.ts'
 import { Watcher } from './watcher-process.ts'
-import type { DatabaseStatus } from '../../src/api/status.ts'
 
 const run = promisify(execFile)
 

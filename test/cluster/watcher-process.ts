@@ -1,4 +1,4 @@
-import { fork, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { programFile } from '../harness/programs.ts'
 import { within } from '../harness/wait.ts'
 import type { Watched } from './watcher.ts'

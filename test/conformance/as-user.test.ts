@@ -3,7 +3,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
-import { User, type Permissions } from '../harness/as-user.ts'
+import { type Permissions, User } from '../harness/as-user.ts'
 import { LTXD_CLI } from '../harness/ltxd-node.ts'
 import { attempt, IS_ROOT, type Outcome } from './served.ts'
 

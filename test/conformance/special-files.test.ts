@@ -1,7 +1,7 @@
 import fs from 'node:fs/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect } from 'vitest'
 import { it } from './conforming.ts'
-import { attempt, IS_ROOT, python, run, Served, shell, type Facts } from './served.ts'
+import { attempt, type Facts, IS_ROOT, python, run, Served, shell } from './served.ts'
 
 const POSITION = '000000000000002a/8000000000000001'
 const LATER = '000000000000002b/9000000000000002'

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { LtxdNode } from '../harness/ltxd-node.ts'
-import { Random } from '../harness/random.ts'
 import { programFile } from '../harness/programs.ts'
-import { startApplications, type Application, type Usage } from './application.ts'
+import { Random } from '../harness/random.ts'
+import { type Application, startApplications, type Usage } from './application.ts'
 import type { DatabaseToCheck } from './check.ts'
 
 /**

@@ -1,11 +1,11 @@
 import { closeSync, constants, openSync } from 'node:fs'
-import { checksumPages } from '../../src/recovery/repair.ts'
 import { inspectLog } from '../../src/log/open.ts'
 import { foldAll } from '../../src/log/page-checksums.ts'
 import { scanSegment } from '../../src/log/scan.ts'
 import { listSegments } from '../../src/log/segments.ts'
 import { listLogs, logDirectory } from '../../src/log/store.ts'
 import { formatPosition } from '../../src/ltx/format/types.ts'
+import { checksumPages } from '../../src/recovery/repair.ts'
 import { nodeFiles as files } from '../../src/util/files.ts'
 
 /** I2, in whatever a crash left: every record is whole and follows the one before; only the newest segment's end may be torn. */

@@ -1,7 +1,10 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
-import { crashPointFiles, leaveCrashed, timelessFiles } from '../harness/in-process/crash-point-files.ts'
+import { logDirectory } from '../../src/log/store.ts'
+import type { Files } from '../../src/util/files.ts'
+import { nodeFiles } from '../../src/util/files.ts'
 import type { CrashPoint } from '../harness/in-process/crash-point-files.ts'
+import { crashPointFiles, leaveCrashed, timelessFiles } from '../harness/in-process/crash-point-files.ts'
 import { replayLog } from '../harness/in-process/log-replay.ts'
 import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { insert } from '../harness/in-process/rig.ts'
@@ -9,9 +12,6 @@ import { SqliteEngine } from '../harness/in-process/sqlite-engine.ts'
 import { digestOfFile, digestThrough, recoverAndCheck } from '../harness/in-process/verdict.ts'
 import { VolatileFiles } from '../harness/in-process/volatile-files.ts'
 import { Random } from '../harness/random.ts'
-import { logDirectory } from '../../src/log/store.ts'
-import { nodeFiles } from '../../src/util/files.ts'
-import type { Files } from '../../src/util/files.ts'
 
 /**
  * After a clean stop the file is believed, unread. A crash at any moment after that must find that it is believed no more, or was not changed

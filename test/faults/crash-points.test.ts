@@ -1,13 +1,13 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
-import { crashPointFiles, leaveCrashed } from '../harness/in-process/crash-point-files.ts'
+import { nodeFiles } from '../../src/util/files.ts'
 import type { CrashPoint } from '../harness/in-process/crash-point-files.ts'
+import { crashPointFiles, leaveCrashed } from '../harness/in-process/crash-point-files.ts'
 import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { SqliteEngine } from '../harness/in-process/sqlite-engine.ts'
 import { checkGoesOn, digestThrough, EMPTY, recoverAndCheck } from '../harness/in-process/verdict.ts'
 import { Random } from '../harness/random.ts'
 import { Workload } from '../harness/workload.ts'
-import { nodeFiles } from '../../src/util/files.ts'
 
 /** SEED replays a run. STEPS makes it longer. */
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))

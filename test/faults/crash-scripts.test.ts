@@ -1,14 +1,14 @@
 import fs from 'node:fs'
 import { afterAll, expect, test } from 'vitest'
+import { nodeFiles } from '../../src/util/files.ts'
 import { Application, describeState } from '../harness/in-process/application.ts'
 import { crashPointFiles, leaveCrashed } from '../harness/in-process/crash-point-files.ts'
 import { cuts } from '../harness/in-process/cuts.ts'
 import { temporaryDirectory } from '../harness/in-process/node-in-process.ts'
-import { recoverAll } from '../harness/in-process/verdict.ts'
 import type { Claims } from '../harness/in-process/verdict.ts'
-import { nodeFiles } from '../../src/util/files.ts'
-import { SCRIPTS } from './scripts.ts'
+import { recoverAll } from '../harness/in-process/verdict.ts'
 import type { Script } from './scripts.ts'
+import { SCRIPTS } from './scripts.ts'
 
 interface Left {
   readonly dir: string

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
-import { cuts } from '../harness/in-process/cuts.ts'
 import { RECORD_FRAME_SIZE, writeRecordFrame } from '../../src/log/record.ts'
 import { Encoder } from '../../src/ltx/codec/encoder.ts'
 import { HEADER_SIZE, TRAILER_SIZE } from '../../src/ltx/format/header.ts'
-import { toTXID } from '../../src/ltx/format/types.ts'
 import type { Checksum } from '../../src/ltx/format/types.ts'
+import { toTXID } from '../../src/ltx/format/types.ts'
 import { JOURNAL_MAGIC } from '../../src/sqlite/journal.ts'
+import { cuts } from '../harness/in-process/cuts.ts'
 
 const bytes = (length: number) => new Uint8Array(length)
 

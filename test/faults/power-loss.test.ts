@@ -1,12 +1,12 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
+import { nodeFiles } from '../../src/util/files.ts'
 import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { SqliteEngine } from '../harness/in-process/sqlite-engine.ts'
 import { checkGoesOn, digestThrough, EMPTY, recoverAndCheck } from '../harness/in-process/verdict.ts'
 import { VolatileFiles } from '../harness/in-process/volatile-files.ts'
 import { Random } from '../harness/random.ts'
 import { Workload } from '../harness/workload.ts'
-import { nodeFiles } from '../../src/util/files.ts'
 
 /** SEED replays a run; RUNS makes more of them, STEPS longer ones. */
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))

@@ -1,15 +1,15 @@
 import fs from 'node:fs'
 import { afterAll, expect, test } from 'vitest'
+import { nodeFiles } from '../../src/util/files.ts'
 import { Application, describeState } from '../harness/in-process/application.ts'
 import { crashPointFiles, timelessFiles } from '../harness/in-process/crash-point-files.ts'
 import { temporaryDirectory } from '../harness/in-process/node-in-process.ts'
-import { isRefusedWithLog, recoverAll } from '../harness/in-process/verdict.ts'
 import type { Claims } from '../harness/in-process/verdict.ts'
+import { isRefusedWithLog, recoverAll } from '../harness/in-process/verdict.ts'
 import { VolatileFiles } from '../harness/in-process/volatile-files.ts'
 import { Random } from '../harness/random.ts'
-import { nodeFiles } from '../../src/util/files.ts'
-import { SCRIPTS } from './scripts.ts'
 import type { Script } from './scripts.ts'
+import { SCRIPTS } from './scripts.ts'
 
 /** SEED replays which unsynced sectors and names survive. */
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))

@@ -1,5 +1,5 @@
-import Database from 'better-sqlite3'
 import fs from 'node:fs'
+import Database from 'better-sqlite3'
 import type { Application } from '../harness/in-process/application.ts'
 import { temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 

@@ -1,14 +1,14 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
-import { crashPointFiles, leaveCrashed } from '../harness/in-process/crash-point-files.ts'
+import type { Files } from '../../src/util/files.ts'
+import { nodeFiles } from '../../src/util/files.ts'
 import type { CrashPoint } from '../harness/in-process/crash-point-files.ts'
+import { crashPointFiles, leaveCrashed } from '../harness/in-process/crash-point-files.ts'
 import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { SqliteEngine } from '../harness/in-process/sqlite-engine.ts'
 import { recoverAndCheck } from '../harness/in-process/verdict.ts'
 import { VolatileFiles } from '../harness/in-process/volatile-files.ts'
 import { Random } from '../harness/random.ts'
-import { nodeFiles } from '../../src/util/files.ts'
-import type { Files } from '../../src/util/files.ts'
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 const NAMES = ['a.db', 'b.db', 'c.db']

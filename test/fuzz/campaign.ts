@@ -1,10 +1,10 @@
 /** Both decoders on the same files, and random access on what ours accepts, until a number of them, or a time, is over. */
 import { Script } from 'node:vm'
-import type { Answer, Reference } from './reference/process.ts'
 import { Chance } from './chance.ts'
 import { DIFFERENCES, explain } from './differences.ts'
 import { allocatedBy, chunked, examine, examineByIndex, memoryBound, type Verdict } from './examine.ts'
 import { mutants } from './mutants.ts'
+import type { Answer, Reference } from './reference/process.ts'
 import { withoutHugeSizes } from './walk.ts'
 
 export interface CampaignOptions {

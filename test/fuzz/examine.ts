@@ -1,12 +1,12 @@
 /** What our decoder says of a file, and what it takes to say it. */
 import { createHash } from 'node:crypto'
 import { Decoder } from '../../src/ltx/codec/decoder.ts'
-import { LTXError } from '../../src/ltx/format/errors.ts'
 import { FrameBatch } from '../../src/ltx/codec/frame-batch.ts'
+import { INDEX_TAIL_SIZE, pageIndexRange, readFrame, readPageIndex } from '../../src/ltx/codec/page-index.ts'
+import { LTXError } from '../../src/ltx/format/errors.ts'
 import type { FrameSink } from '../../src/ltx/format/frame.ts'
 import { marshalHeader, TRAILER_SIZE, unmarshalHeader } from '../../src/ltx/format/header.ts'
 import { decompressInto, FRAME_PREFIX_SIZE, stagedPage } from '../../src/ltx/kernels/kernels.ts'
-import { INDEX_TAIL_SIZE, pageIndexRange, readFrame, readPageIndex } from '../../src/ltx/codec/page-index.ts'
 import type { Chance } from './chance.ts'
 
 export type Verdict =

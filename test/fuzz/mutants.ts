@@ -1,7 +1,7 @@
 /** Files for the fuzzer: a seed's n-th file is always the same. */
 import type { Chance } from './chance.ts'
 import { mutate, splice } from './mutations.ts'
-import { assemble, checksumOfPages, HEADER_AT, rightIndex, setIndex, viewOf, type FileParts } from './parts.ts'
+import { assemble, checksumOfPages, type FileParts, HEADER_AT, rightIndex, setIndex, viewOf } from './parts.ts'
 import { validFile } from './valid-files.ts'
 
 const VARIANTS_OF_ONE = 8

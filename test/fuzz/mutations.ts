@@ -3,7 +3,7 @@ import type { Chance } from './chance.ts'
 import { LenientFrames } from './lenient-lz4.ts'
 import { damagedBlock, validBlock } from './lz4-blocks.ts'
 import { damageFrame, frameBytes, validFrame } from './lz4-frames.ts'
-import { HEADER_AT, pageSizeOf, putVarint, rightIndex, setIndex, viewOf, type FileParts } from './parts.ts'
+import { type FileParts, HEADER_AT, pageSizeOf, putVarint, rightIndex, setIndex, viewOf } from './parts.ts'
 
 type Mutation = (chance: Chance, parts: FileParts) => void
 

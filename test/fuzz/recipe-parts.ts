@@ -1,12 +1,12 @@
 /** Right files with one part replaced: what recipes are made of. */
 import { marshalHeader } from '../../src/ltx/format/header.ts'
+import { EMPTY_CHECKSUM } from '../../src/ltx/format/types.ts'
 import { compressBlock } from '../../src/ltx/kernels/kernels.ts'
 import { header, pageOf } from '../../src/ltx/testing.ts'
-import { EMPTY_CHECKSUM } from '../../src/ltx/format/types.ts'
 import { LenientFrames } from './lenient-lz4.ts'
 import { literals } from './lz4-blocks.ts'
-import { blockOf, FLAG, frameBytes, matchFirst, plainFrame, type FrameSpec } from './lz4-frames.ts'
-import { assemble, putVarint, rightIndex, setIndex, viewOf, type FileParts, type PagePart } from './parts.ts'
+import { blockOf, FLAG, frameBytes, type FrameSpec, matchFirst, plainFrame } from './lz4-frames.ts'
+import { assemble, type FileParts, type PagePart, putVarint, rightIndex, setIndex, viewOf } from './parts.ts'
 
 export const PAGE = 512
 export const page = pageOf(PAGE, 7)

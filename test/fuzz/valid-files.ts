@@ -1,11 +1,11 @@
 /** Valid files of every kind, taken apart. */
-import { marshalHeader, NO_CHECKSUM, type Header } from '../../src/ltx/format/header.ts'
-import { EMPTY_CHECKSUM, toTXID, type Checksum } from '../../src/ltx/format/types.ts'
+import { type Header, marshalHeader, NO_CHECKSUM } from '../../src/ltx/format/header.ts'
+import { type Checksum, EMPTY_CHECKSUM, toTXID } from '../../src/ltx/format/types.ts'
 import type { Chance } from './chance.ts'
 import { LenientFrames } from './lenient-lz4.ts'
 import { validBlock } from './lz4-blocks.ts'
 import { frameBytes, validFrame } from './lz4-frames.ts'
-import { checksumOfPages, rightIndex, setIndex, type FileParts, type PagePart } from './parts.ts'
+import { checksumOfPages, type FileParts, type PagePart, rightIndex, setIndex } from './parts.ts'
 
 /** Small pages mostly: as much can be wrong with them. */
 const PAGE_SIZES = [...Array<number>(80).fill(512), 1024, 1024, 1024, 1024, 2048, 4096, 8192, 16384, 32768, 65536]

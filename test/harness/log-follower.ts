@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
-import { ReplayedDatabase } from './in-process/log-replay.ts'
 import { inspectLog } from '../../src/log/open.ts'
 import { LogReader } from '../../src/log/reader.ts'
 import { logDirectory } from '../../src/log/store.ts'
 import { decode } from '../../src/ltx/file.ts'
 import { nextTXID } from '../../src/ltx/format/types.ts'
 import { nodeFiles } from '../../src/util/files.ts'
+import { ReplayedDatabase } from './in-process/log-replay.ts'
 
 /**
  * Follows the log of a running node from its data directory, transaction by transaction. Only for a database that nobody writes

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { S3 } from '@aws-sdk/client-s3'
 import { findTool } from '../../infra/test-tools.ts'
 import { createClient } from '../../src/objectstore/s3/client.ts'
-import { within, until } from './wait.ts'
+import { until, within } from './wait.ts'
 
 /** A real server of the S3 protocol, on a free port of the loopback and in a directory of its own. */
 

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,8 +7,8 @@ import Database from 'better-sqlite3'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { compacted, Source } from '../../src/apply/testing.ts'
 import { Served } from '../conformance/served.ts'
-import { Random } from '../harness/random.ts'
 import { programFile, type ProgramName } from '../harness/programs.ts'
+import { Random } from '../harness/random.ts'
 import { until, within } from '../harness/wait.ts'
 
 const DEADLINE_MS = 30_000

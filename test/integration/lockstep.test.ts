@@ -5,8 +5,8 @@ import path from 'node:path'
 import { expect, test } from 'vitest'
 import { digestOfFile } from '../harness/in-process/verdict.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
-import { COMBINATIONS } from './lockstep/matrix.ts'
 import { programFile } from '../harness/programs.ts'
+import { COMBINATIONS } from './lockstep/matrix.ts'
 
 /** TORTURE_SECONDS of random SQL; SEED replays a run from the database that failed. */
 const seconds = Number(process.env['TORTURE_SECONDS'] ?? 180)

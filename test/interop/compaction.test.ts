@@ -6,14 +6,14 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
-import { compact } from '../../src/ltx/merge/compactor.ts'
-import { LTXError } from '../../src/ltx/format/errors.ts'
 import { decode } from '../../src/ltx/file.ts'
+import { LTXError } from '../../src/ltx/format/errors.ts'
 import { HEADER_SIZE, NO_CHECKSUM, TRAILER_SIZE } from '../../src/ltx/format/header.ts'
+import { compact } from '../../src/ltx/merge/compactor.ts'
 import { pageOf } from '../../src/ltx/testing.ts'
 import { findGo, Reference } from '../fuzz/reference/process.ts'
 import { Random } from '../harness/random.ts'
-import { fileOf, imageOf, randomHistory, randomSpans, type History, type Pages, type Span } from './histories.ts'
+import { fileOf, type History, imageOf, type Pages, randomHistory, randomSpans, type Span } from './histories.ts'
 
 const run = promisify(execFile)
 const tool = findTool('ltx')

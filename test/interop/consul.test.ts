@@ -4,7 +4,7 @@ import { ConsulLease } from '../../src/cluster/lease/consul-lease.ts'
 import type { LeaseOutcome, LeaseRecord, LeaseView } from '../../src/cluster/lease/lease.ts'
 import { ConsulServer } from '../harness/consul-server.ts'
 import { until } from '../harness/wait.ts'
-import { holderAddress, LeaseHolder, type HolderOptions } from './lease-holder.ts'
+import { holderAddress, type HolderOptions, LeaseHolder } from './lease-holder.ts'
 
 /** Leases in a real Consul, held by processes that are killed and stopped. Needs consul: `infra/setup.sh --test-tools`. */
 

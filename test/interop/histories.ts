@@ -1,8 +1,8 @@
 /** Random histories of a database, and chains of LTX files that tell them. */
 import { encode } from '../../src/ltx/file.ts'
 import { NO_CHECKSUM } from '../../src/ltx/format/header.ts'
+import { type Checksum, EMPTY_CHECKSUM, toTXID } from '../../src/ltx/format/types.ts'
 import { databaseChecksum, header, pageOf } from '../../src/ltx/testing.ts'
-import { EMPTY_CHECKSUM, toTXID, type Checksum } from '../../src/ltx/format/types.ts'
 import type { Random } from '../harness/random.ts'
 
 export type Pages = ReadonlyMap<number, Uint8Array>

@@ -1,5 +1,4 @@
 /** A database of more than a gigabyte, sparse on disk: superfly/ltx 0.5.3 encodes it, and ltxd reads the same pages. */
-import Database from 'better-sqlite3'
 import { execFile } from 'node:child_process'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
@@ -8,13 +7,14 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
+import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
-import { foldChecksum, pageChecksum } from '../../src/ltx/format/checksum.ts'
-import { compact } from '../../src/ltx/merge/compactor.ts'
 import { encode, frames } from '../../src/ltx/file.ts'
+import { foldChecksum, pageChecksum } from '../../src/ltx/format/checksum.ts'
+import { type Checksum, lockPgno, toTXID } from '../../src/ltx/format/types.ts'
+import { compact } from '../../src/ltx/merge/compactor.ts'
 import { header, pageOf } from '../../src/ltx/testing.ts'
-import { lockPgno, toTXID, type Checksum } from '../../src/ltx/format/types.ts'
 
 const run = promisify(execFile)
 const tool = findTool('ltx')

@@ -1,19 +1,19 @@
 /** Files of ours in the hands of the reference implementation, `ltx` of superfly/ltx 0.5.3: on the PATH, or $LTX_BIN. */
-import Database from 'better-sqlite3'
 import { execFile } from 'node:child_process'
 import { createReadStream } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import Database from 'better-sqlite3'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
-import { compact, type CompactOptions } from '../../src/ltx/merge/compactor.ts'
 import { decode, encode } from '../../src/ltx/file.ts'
 import { NO_CHECKSUM } from '../../src/ltx/format/header.ts'
-import { arbitraryFile, arbitraryPage, databaseChecksum, header, pageOf, PAGE_SIZES } from '../../src/ltx/testing.ts'
-import { EMPTY_CHECKSUM, toTXID, type Checksum } from '../../src/ltx/format/types.ts'
+import { type Checksum, EMPTY_CHECKSUM, toTXID } from '../../src/ltx/format/types.ts'
+import { compact, type CompactOptions } from '../../src/ltx/merge/compactor.ts'
+import { arbitraryFile, arbitraryPage, databaseChecksum, header, PAGE_SIZES, pageOf } from '../../src/ltx/testing.ts'
 
 const run = promisify(execFile)
 const tool = process.env.LTX_BIN ?? findTool('ltx')

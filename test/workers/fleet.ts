@@ -1,6 +1,6 @@
-import { compareTXID, loadHistory, type BackupFile } from '../../src/backup/history/history.ts'
+import { type BackupFile, compareTXID, loadHistory } from '../../src/backup/history/history.ts'
+import { type UploadState, uploadTransactions } from '../../src/backup/ship/upload.ts'
 import { PlayedDatabase, seeded } from '../../src/backup/testing.ts'
-import { uploadTransactions, type UploadState } from '../../src/backup/ship/upload.ts'
 import { EMPTY_CHECKSUM, toTXID } from '../../src/ltx/format/types.ts'
 import type { ObjectStore } from '../../src/objectstore/objectstore.ts'
 

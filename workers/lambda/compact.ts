@@ -5,7 +5,7 @@ import { MAX_COMPACTION_LEVEL } from '../../src/backup/history/layout.ts'
 import { errorMessage } from '../../src/util/errors.ts'
 import { compact, type CompactResult } from '../processors/upkeep.ts'
 import { StoreShelf } from '../store-shelf.ts'
-import { backupUrl, EnvironmentError, numberFrom, timeLimit, type LambdaContext } from './environment.ts'
+import { backupUrl, EnvironmentError, type LambdaContext, numberFrom, timeLimit } from './environment.ts'
 
 export interface CompactAllResult {
   readonly databases: Readonly<Record<string, CompactResult>>

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { parsePayload, PayloadError } from '../payloads.ts'
 import { restore, type RestoreJobResult } from '../processors/restore.ts'
 import { StoreShelf } from '../store-shelf.ts'
-import { backupUrl, timeLimit, type LambdaContext } from './environment.ts'
+import { backupUrl, type LambdaContext, timeLimit } from './environment.ts'
 
 /** Everything of a restore job but the backup, which is the function's own. */
 const request = z.looseObject({ backup: z.undefined({ error: "is the function's own: leave it out" }).optional() })

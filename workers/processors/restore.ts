@@ -4,23 +4,23 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { loadMetadata } from '../../src/backup/history/history.ts'
 import { formatMetadata, parseMetadata } from '../../src/backup/history/metadata.ts'
-import { OutputExistsError } from '../../src/util/new-file.ts'
 import type { Plan } from '../../src/backup/history/plan.ts'
 import { planFromStore, restoreDatabase, type RestoreResult as Restored } from '../../src/backup/restore/restore.ts'
 import { foldChecksum, pageChecksum } from '../../src/ltx/format/checksum.ts'
 import {
+  type Checksum,
   EMPTY_CHECKSUM,
   formatChecksum,
   formatTXID,
   lockPgno,
   toTXID,
-  type Checksum,
   type TXID,
 } from '../../src/ltx/format/types.ts'
 import { ObjectExistsError } from '../../src/objectstore/errors.ts'
 import type { ObjectStore } from '../../src/objectstore/objectstore.ts'
 import { LtxdError } from '../../src/util/errors.ts'
-import { toTarget, txidTarget, type Payload } from '../payloads.ts'
+import { OutputExistsError } from '../../src/util/new-file.ts'
+import { type Payload, toTarget, txidTarget } from '../payloads.ts'
 import type { RestoreContext } from './context.ts'
 
 export interface RestoreJobResult {

@@ -2,7 +2,7 @@ import type { Payload } from '../payloads.ts'
 import type { QueueName } from '../queues.ts'
 import type { RestoreContext } from './context.ts'
 import { restore, type RestoreJobResult } from './restore.ts'
-import { compact, retain, snapshot, type CompactResult, type RetainResult, type SnapshotResult } from './upkeep.ts'
+import { compact, type CompactResult, retain, type RetainResult, snapshot, type SnapshotResult } from './upkeep.ts'
 
 export interface Results {
   readonly compact: CompactResult

@@ -3,9 +3,9 @@
 import pLimit from 'p-limit'
 import { formatChecksum, formatTXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { UNSETTLED_MS } from './upload-window.ts'
-import { compareTXID, loadMetadata, type BackupFile, type BackupHistory } from './history.ts'
+import { type BackupFile, type BackupHistory, compareTXID, loadMetadata } from './history.ts'
 import type { FileMetadata } from './metadata.ts'
+import { UNSETTLED_MS } from './upload-window.ts'
 
 export interface DescribedFile {
   readonly file: BackupFile

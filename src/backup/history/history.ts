@@ -1,8 +1,8 @@
 import pLimit from 'p-limit'
-import type { ObjectInfo, ObjectStore } from '../../objectstore/objectstore.ts'
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
-import { databasePrefix, levelPrefix, markerPrefix, parseKey, type FileRef, type MarkerKind } from './layout.ts'
-import { parseMetadata, type FileMetadata } from './metadata.ts'
+import type { ObjectInfo, ObjectStore } from '../../objectstore/objectstore.ts'
+import { databasePrefix, type FileRef, levelPrefix, type MarkerKind, markerPrefix, parseKey } from './layout.ts'
+import { type FileMetadata, parseMetadata } from './metadata.ts'
 
 /** One LTX object, as its name and the listing describe it. */
 export interface BackupFile extends FileRef {

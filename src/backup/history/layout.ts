@@ -12,8 +12,8 @@
  * names are such that nothing takes it for one.
  */
 
-import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { formatTXID, parseTXID, type TXID } from '../../ltx/format/types.ts'
+import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { decodeDatabaseName, encodeDatabaseName } from './database-name.ts'
 
 export type Layout = ObjectStore['layout']

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { toTXID, type Checksum } from '../../ltx/format/types.ts'
+import { type Checksum, toTXID } from '../../ltx/format/types.ts'
 import { formatMetadata, formatTimestamp, parseMetadata, parseTimestamp } from './metadata.ts'
 
 describe('metadata of an object', () => {

@@ -4,7 +4,7 @@
  * under which the newest of its transactions was shipped (0, or absent: there was no lease); it fences writers.
  */
 
-import { formatChecksum, formatTXID, parseChecksum, type Checksum, type TXID } from '../../ltx/format/types.ts'
+import { type Checksum, formatChecksum, formatTXID, parseChecksum, type TXID } from '../../ltx/format/types.ts'
 import type { Metadata } from '../../objectstore/objectstore.ts'
 
 export interface FileMetadata {

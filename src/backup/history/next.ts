@@ -2,7 +2,7 @@
 
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import { BackupGapError, DatabaseDroppedError } from './errors.ts'
-import { compareTXID, filesOfLevel, type BackupFile, type BackupHistory } from './history.ts'
+import { type BackupFile, type BackupHistory, compareTXID, filesOfLevel } from './history.ts'
 import { SNAPSHOT_LEVEL } from './layout.ts'
 import { NEWEST, planRestore } from './plan.ts'
 

@@ -2,9 +2,9 @@
 
 import { setMaxListeners } from 'node:events'
 import { LTXError } from '../../ltx/format/errors.ts'
-import { HEADER_SIZE, unmarshalHeader, type Header } from '../../ltx/format/header.ts'
-import type { MergeInput } from '../../ltx/merge/merge-input.ts'
+import { type Header, HEADER_SIZE, unmarshalHeader } from '../../ltx/format/header.ts'
 import { formatTXID } from '../../ltx/format/types.ts'
+import type { MergeInput } from '../../ltx/merge/merge-input.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { CorruptObjectError } from './errors.ts'
 import type { BackupFile } from './history.ts'

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { toTXID, type TXID } from '../../ltx/format/types.ts'
 import { BackupGapError, DatabaseDroppedError, TargetUnavailableError } from './errors.ts'
-import { compareFiles, type BackupFile, type BackupHistory, type BackupMarker } from './history.ts'
+import { type BackupFile, type BackupHistory, type BackupMarker, compareFiles } from './history.ts'
 import { fileName } from './layout.ts'
 import { NEWEST, planRestore, restorablePoints, restorableRange, type Target } from './plan.ts'
 

@@ -5,7 +5,7 @@
 
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import { BackupGapError, DatabaseDroppedError, TargetUnavailableError } from './errors.ts'
-import { compareTXID, type BackupFile, type BackupHistory, type BackupMarker } from './history.ts'
+import { type BackupFile, type BackupHistory, type BackupMarker, compareTXID } from './history.ts'
 import { SNAPSHOT_LEVEL } from './layout.ts'
 
 /** A timestamp takes what is strictly older. A TXID is inclusive, and must be where a file ends. */

@@ -5,8 +5,8 @@ import { formatChecksum, formatTXID, type TXID } from '../../ltx/format/types.ts
 import { ObjectExistsError, StoreUnavailableError } from '../../objectstore/errors.ts'
 import type { ObjectHead, ObjectStore, PutOptions } from '../../objectstore/objectstore.ts'
 import { BackupConflictError } from './errors.ts'
-import { fileKey, markerKey, type FileRef, type MarkerKind } from './layout.ts'
-import { formatMetadata, formatTerm, parseMetadata, parseTerm, type FileMetadata } from './metadata.ts'
+import { fileKey, type FileRef, markerKey, type MarkerKind } from './layout.ts'
+import { type FileMetadata, formatMetadata, formatTerm, parseMetadata, parseTerm } from './metadata.ts'
 
 /** A store that fails for a moment; what lasts longer is for the caller's next interval. */
 const RETRY = { retries: 2, minTimeout: 100, factor: 3, randomize: true } as const

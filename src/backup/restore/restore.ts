@@ -1,16 +1,16 @@
+import { OutputFile } from '../../image/output-file.ts'
 import { foldChecksum, pageChecksum } from '../../ltx/format/checksum.ts'
 import type { Header } from '../../ltx/format/header.ts'
+import { type Checksum, EMPTY_CHECKSUM, formatChecksum, lockPgno, type TXID } from '../../ltx/format/types.ts'
 import { mergePages } from '../../ltx/merge/merge.ts'
-import { EMPTY_CHECKSUM, formatChecksum, lockPgno, type Checksum, type TXID } from '../../ltx/format/types.ts'
 import { ObjectNotFoundError } from '../../objectstore/errors.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { ChecksumMismatchError, CorruptObjectError, DatabaseDroppedError, NoBackupError } from '../history/errors.ts'
-import { loadHistories, loadHistory, loadMetadata, withTimestamps, type BackupFile } from '../history/history.ts'
-import { naming, openInput } from '../history/objects.ts'
-import { OutputFile } from '../../image/output-file.ts'
 import { PageSet } from '../../sqlite/page-set.ts'
 import { PageWriter } from '../../sqlite/page-writer.ts'
-import { formatTarget, planRestore, type Plan, type Target } from '../history/plan.ts'
+import { ChecksumMismatchError, CorruptObjectError, DatabaseDroppedError, NoBackupError } from '../history/errors.ts'
+import { type BackupFile, loadHistories, loadHistory, loadMetadata, withTimestamps } from '../history/history.ts'
+import { naming, openInput } from '../history/objects.ts'
+import { formatTarget, type Plan, planRestore, type Target } from '../history/plan.ts'
 
 export interface RestoreOptions {
   /** Called from time to time. Pages may be written more than once, so `done` can come back to a smaller number. */

@@ -1,6 +1,6 @@
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { loadHistories, type BackupHistory } from '../history/history.ts'
-import { backupPosition, type BackupPosition } from '../history/position.ts'
+import { type BackupHistory, loadHistories } from '../history/history.ts'
+import { type BackupPosition, backupPosition } from '../history/position.ts'
 
 export interface BackedUpDatabase {
   readonly name: string

@@ -1,8 +1,6 @@
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import type { BackupLogger, Clock } from '../../util/clock.ts'
-import { coveredUpTo } from '../upkeep/compaction-plan.ts'
-import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
 import {
   BackupAheadError,
   BackupChangingError,
@@ -12,19 +10,21 @@ import {
   BackupUnrelatedError,
   BrokenChainError,
 } from '../history/errors.ts'
-import { type Fence } from './fence.ts'
-import { UNSETTLED_MS } from '../history/upload-window.ts'
-import { filesOfLevel, loadHistory, loadMetadata, newestFile, type BackupHistory } from '../history/history.ts'
+import { type BackupHistory, filesOfLevel, loadHistory, loadMetadata, newestFile } from '../history/history.ts'
 import { SNAPSHOT_LEVEL } from '../history/layout.ts'
-import type { CompactionOutcome } from '../upkeep/maintenance.ts'
 import type { RetentionPolicy } from '../history/levels.ts'
-import { snapshotLive, type LiveDatabase } from './live-snapshot.ts'
-import { LostTail } from './lost-tail.ts'
 import { backupPosition } from '../history/position.ts'
 import { putMarker } from '../history/put.ts'
-import { reconcileWithBackup, type Reconciliation } from './reconcile.ts'
+import { UNSETTLED_MS } from '../history/upload-window.ts'
+import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
+import { coveredUpTo } from '../upkeep/compaction-plan.ts'
+import type { CompactionOutcome } from '../upkeep/maintenance.ts'
 import { applyRetention } from '../upkeep/retention.ts'
-import { uploadTransactions, type UploadState } from './upload.ts'
+import { type Fence } from './fence.ts'
+import { type LiveDatabase, snapshotLive } from './live-snapshot.ts'
+import { LostTail } from './lost-tail.ts'
+import { reconcileWithBackup, type Reconciliation } from './reconcile.ts'
+import { type UploadState, uploadTransactions } from './upload.ts'
 
 export interface DatabaseBackupContext {
   /** Writes nothing outside the fence. */

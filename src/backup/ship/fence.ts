@@ -1,5 +1,5 @@
-import { LtxdError } from '../../util/errors.ts'
 import type { Clock } from '../../util/clock.ts'
+import { LtxdError } from '../../util/errors.ts'
 
 /** The lease under which this node writes to the backup has run out, as far as it knows. */
 export class LeaseEndedError extends LtxdError {

@@ -1,6 +1,6 @@
 import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../../objectstore/objectstore.ts'
-import { type Fence } from './fence.ts'
 import { UPLOAD_TIMEOUT_MS } from '../history/upload-window.ts'
+import { type Fence } from './fence.ts'
 
 /**
  * A store to which nothing is written outside a fence. The clock is read before each write begins, and again right before

@@ -1,15 +1,15 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { toTXID, type Position } from '../../ltx/format/types.ts'
-import { DirectoryStore } from '../../objectstore/directory/store.ts'
 import { SnapshotError } from '../../image/errors.ts'
+import { type Position, toTXID } from '../../ltx/format/types.ts'
+import { DirectoryStore } from '../../objectstore/directory/store.ts'
 import { loadHistory } from '../history/history.ts'
-import { snapshotLive } from './live-snapshot.ts'
 import { NEWEST } from '../history/plan.ts'
+import { verifyBackup } from '../history/verify.ts'
 import { restoreDatabase } from '../restore/restore.ts'
 import { PlayedDatabase, SEED, seeded, temporaryDirectories } from '../testing.ts'
-import { verifyBackup } from '../history/verify.ts'
+import { snapshotLive } from './live-snapshot.ts'
 
 const directory = temporaryDirectories()
 

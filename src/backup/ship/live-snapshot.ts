@@ -1,10 +1,10 @@
 /** A level-9 snapshot of a database that goes on being written to, without stopping it. */
 
-import { EMPTY_CHECKSUM, toTXID, type Position } from '../../ltx/format/types.ts'
-import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { SnapshotError } from '../../image/errors.ts'
-import { SNAPSHOT_LEVEL, type FileRef } from '../history/layout.ts'
-import { withLiveImage, type LiveDatabase, type LiveImage } from '../../image/live-image.ts'
+import { type LiveDatabase, type LiveImage, withLiveImage } from '../../image/live-image.ts'
+import { EMPTY_CHECKSUM, type Position, toTXID } from '../../ltx/format/types.ts'
+import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { type FileRef, SNAPSHOT_LEVEL } from '../history/layout.ts'
 import { putFile } from '../history/put.ts'
 import type { OtherObjects } from './upload.ts'
 

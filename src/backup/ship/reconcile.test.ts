@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { toTXID, type Checksum } from '../../ltx/format/types.ts'
+import { type Checksum, toTXID } from '../../ltx/format/types.ts'
 import { DirectoryStore } from '../../objectstore/directory/store.ts'
-import { listBackup } from './boot.ts'
 import { loadHistory } from '../history/history.ts'
 import { backupPosition } from '../history/position.ts'
-import { reconcile, reconcileWithBackup, type Relation } from './reconcile.ts'
 import { PlayedDatabase, SEED, seeded, temporaryDirectories } from '../testing.ts'
+import { listBackup } from './boot.ts'
+import { reconcile, reconcileWithBackup, type Relation } from './reconcile.ts'
 import { uploadTransactions } from './upload.ts'
 
 const directory = temporaryDirectories()

@@ -2,15 +2,15 @@
 
 import type { LogView } from '../../log/view.ts'
 import {
+  type Checksum,
   formatPosition,
   formatTXID,
   nextTXID,
-  type Checksum,
   type Position,
   type TXID,
 } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { compareTXID, loadMetadata, type BackupHistory } from '../history/history.ts'
+import { type BackupHistory, compareTXID, loadMetadata } from '../history/history.ts'
 import { planRestore } from '../history/plan.ts'
 import type { BackupPosition } from '../history/position.ts'
 import { PageChecksums } from '../history/replay.ts'

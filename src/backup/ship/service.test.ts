@@ -6,10 +6,10 @@ import { DirectoryStore } from '../../objectstore/directory/store.ts'
 import { systemClock } from '../../util/clock.ts'
 import { loadHistory } from '../history/history.ts'
 import { NEWEST } from '../history/plan.ts'
-import { restoreDatabase } from '../restore/restore.ts'
-import { BackupService } from './service.ts'
-import { ManualClock, PlayedDatabase, SEED, seeded, temporaryDirectories } from '../testing.ts'
 import { verifyBackup } from '../history/verify.ts'
+import { restoreDatabase } from '../restore/restore.ts'
+import { ManualClock, PlayedDatabase, SEED, seeded, temporaryDirectories } from '../testing.ts'
+import { BackupService } from './service.ts'
 
 const directory = temporaryDirectories()
 

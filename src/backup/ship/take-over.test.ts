@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest'
 import { decode } from '../../ltx/file.ts'
 import { toTXID, type TXID } from '../../ltx/format/types.ts'
 import { MemoryStore } from '../../objectstore/memory.ts'
-import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
 import { loadHistory } from '../history/history.ts'
 import type { FileRef } from '../history/layout.ts'
-import { executeTakeOver, lookAtBackup, planTakeOver, type AboutFile, type TakeOver } from './take-over.ts'
 import { PlayedDatabase, SEED, seeded } from '../testing.ts'
-import { uploadTransactions, type UploadState } from './upload.ts'
+import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
+import { type AboutFile, executeTakeOver, lookAtBackup, planTakeOver, type TakeOver } from './take-over.ts'
+import { type UploadState, uploadTransactions } from './upload.ts'
 
 const ZERO: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
 const FAR_LATER = 4_000_000_000_000

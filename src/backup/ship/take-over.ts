@@ -4,16 +4,16 @@
  */
 
 import type { LogView } from '../../log/view.ts'
-import { EMPTY_CHECKSUM, toTXID, type Checksum, type Position, type TXID } from '../../ltx/format/types.ts'
+import { type Checksum, EMPTY_CHECKSUM, type Position, toTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { mergedBytes } from '../upkeep/compaction.ts'
-import { loadHistory, loadMetadata, type BackupFile, type BackupHistory } from '../history/history.ts'
-import { SNAPSHOT_LEVEL, type FileRef } from '../history/layout.ts'
+import { type BackupFile, type BackupHistory, loadHistory, loadMetadata } from '../history/history.ts'
+import { type FileRef, SNAPSHOT_LEVEL } from '../history/layout.ts'
 import { planNext } from '../history/next.ts'
 import { naming, namingStream, openInput } from '../history/objects.ts'
 import { NEWEST, planRestore } from '../history/plan.ts'
-import { backupPosition, type BackupPosition } from '../history/position.ts'
-import { reconcileWithBackup, type Reconciliation, type ReconcileOptions } from './reconcile.ts'
+import { type BackupPosition, backupPosition } from '../history/position.ts'
+import { mergedBytes } from '../upkeep/compaction.ts'
+import { type ReconcileOptions, reconcileWithBackup, type Reconciliation } from './reconcile.ts'
 
 export interface TakeOverFacts {
   readonly local: Position

@@ -1,23 +1,23 @@
-import { compact } from '../../ltx/merge/compactor.ts'
+import { spillToTemporaryFile } from '../../image/spill.ts'
+import type { LogRecord, LogView } from '../../log/view.ts'
 import { Encoder } from '../../ltx/codec/encoder.ts'
 import { NO_CHECKSUM } from '../../ltx/format/header.ts'
-import { mergePages } from '../../ltx/merge/merge.ts'
-import type { LogRecord, LogView } from '../../log/view.ts'
 import {
+  type Checksum,
   EMPTY_CHECKSUM,
   formatPosition,
   formatTXID,
   nextTXID,
   toTXID,
-  type Checksum,
   type TXID,
 } from '../../ltx/format/types.ts'
+import { compact } from '../../ltx/merge/compactor.ts'
+import { mergePages } from '../../ltx/merge/merge.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { BackupDivergedError } from '../history/errors.ts'
-import { SNAPSHOT_LEVEL, type FileRef } from '../history/layout.ts'
+import { type FileRef, SNAPSHOT_LEVEL } from '../history/layout.ts'
 import type { FileMetadata } from '../history/metadata.ts'
-import { putFile, putMarker, type ConflictResolver } from '../history/put.ts'
-import { spillToTemporaryFile } from '../../image/spill.ts'
+import { type ConflictResolver, putFile, putMarker } from '../history/put.ts'
 import { planUpload, type UploadStep } from './upload-plan.ts'
 
 /** Where the upload of a database stands; the next transaction continues from here. */

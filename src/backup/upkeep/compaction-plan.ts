@@ -1,7 +1,7 @@
 /** What a level is to be made of. Pure. */
 
 import type { TXID } from '../../ltx/format/types.ts'
-import { compareTXID, filesOfLevel, type BackupFile, type BackupHistory } from '../history/history.ts'
+import { type BackupFile, type BackupHistory, compareTXID, filesOfLevel } from '../history/history.ts'
 import { MAX_COMPACTION_LEVEL } from '../history/layout.ts'
 
 /** Files of one level that become one file of the next. Contiguous, of one epoch, in order. */

@@ -1,16 +1,16 @@
 import { tmpdir } from 'node:os'
+import { InputFold, makeTemporaryDirectory, spillToTemporaryFile } from '../../image/spill.ts'
 import { compact } from '../../ltx/merge/compactor.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { Descriptions, findBreak, settled, type DescribedFile } from '../history/chain.ts'
-import { coveredUpTo, MAX_COMPACTION_INPUTS, planCompaction } from './compaction-plan.ts'
+import { type DescribedFile, Descriptions, findBreak, settled } from '../history/chain.ts'
 import { BrokenChainError } from '../history/errors.ts'
-import { filesOfLevel, loadHistory, type BackupFile, type BackupHistory } from '../history/history.ts'
-import { SNAPSHOT_LEVEL, type FileRef } from '../history/layout.ts'
+import { type BackupFile, type BackupHistory, filesOfLevel, loadHistory } from '../history/history.ts'
+import { type FileRef, SNAPSHOT_LEVEL } from '../history/layout.ts'
 import type { FileMetadata } from '../history/metadata.ts'
 import { namingStream, openInput, readHeader } from '../history/objects.ts'
 import { NEWEST, planRestore } from '../history/plan.ts'
 import { putFile } from '../history/put.ts'
-import { InputFold, makeTemporaryDirectory, spillToTemporaryFile } from '../../image/spill.ts'
+import { coveredUpTo, MAX_COMPACTION_INPUTS, planCompaction } from './compaction-plan.ts'
 
 export interface CompactionOptions {
   /** Listed by the caller; else it is listed here. */

@@ -1,5 +1,5 @@
 import type { BackupConfig } from '../../config/config.ts'
-import { DEFAULT_SCHEDULE, type BackupSchedule } from '../history/levels.ts'
+import { type BackupSchedule, DEFAULT_SCHEDULE } from '../history/levels.ts'
 
 /** When a backup's levels, snapshots and retention are due, as the configuration says. */
 export function configuredSchedule(config: BackupConfig): BackupSchedule {

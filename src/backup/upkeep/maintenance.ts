@@ -1,6 +1,6 @@
 import type { BackupLogger, Clock } from '../../util/clock.ts'
 import { failureReason } from '../history/failure.ts'
-import { nextBoundary, type BackupSchedule, type RetentionPolicy } from '../history/levels.ts'
+import { type BackupSchedule, nextBoundary, type RetentionPolicy } from '../history/levels.ts'
 
 /** What maintenance does to the backup of one database. */
 export interface Maintained {

@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { toTXID, type TXID } from '../../ltx/format/types.ts'
-import { planCompaction } from './compaction-plan.ts'
 import { DatabaseDroppedError } from '../history/errors.ts'
-import { compareFiles, type BackupFile, type BackupHistory, type BackupMarker } from '../history/history.ts'
+import { type BackupFile, type BackupHistory, type BackupMarker, compareFiles } from '../history/history.ts'
 import { DEFAULT_SCHEDULE } from '../history/levels.ts'
 import { NEWEST, planRestore } from '../history/plan.ts'
-import { planRetention } from './retention-plan.ts'
 import { planUpload, type TransactionInfo } from '../ship/upload-plan.ts'
+import { planCompaction } from './compaction-plan.ts'
+import { planRetention } from './retention-plan.ts'
 
 const POLICY = DEFAULT_SCHEDULE.retention
 const HOUR = 3_600_000

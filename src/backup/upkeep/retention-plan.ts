@@ -9,14 +9,14 @@
 
 import type { TXID } from '../../ltx/format/types.ts'
 import {
-  compareTXID,
-  filesOfLevel,
   type BackupFile,
   type BackupHistory,
   type BackupMarker,
+  compareTXID,
+  filesOfLevel,
 } from '../history/history.ts'
-import type { RetentionPolicy } from '../history/levels.ts'
 import { MAX_COMPACTION_LEVEL, SNAPSHOT_LEVEL } from '../history/layout.ts'
+import type { RetentionPolicy } from '../history/levels.ts'
 
 export interface RetentionPlan {
   /** In the order of deletion: a stop half-way leaves a backup that restores everything promised. */

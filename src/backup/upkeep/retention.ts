@@ -1,5 +1,5 @@
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { loadHistory, type BackupHistory } from '../history/history.ts'
+import { type BackupHistory, loadHistory } from '../history/history.ts'
 import type { RetentionPolicy } from '../history/levels.ts'
 import { planRetention, type RetentionPlan } from './retention-plan.ts'
 

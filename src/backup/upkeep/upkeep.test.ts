@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
+import { EMPTY_CHECKSUM, toTXID } from '../../ltx/format/types.ts'
 import { MemoryStore } from '../../objectstore/memory.ts'
 import type { ObjectHead, ObjectInfo } from '../../objectstore/objectstore.ts'
-import { EMPTY_CHECKSUM, toTXID } from '../../ltx/format/types.ts'
+import { type UploadState, uploadTransactions } from '../ship/upload.ts'
 import { PlayedDatabase, SEED, seeded } from '../testing.ts'
 import { compactUpTo, snapshotOnce } from './upkeep.ts'
-import { uploadTransactions, type UploadState } from '../ship/upload.ts'
 
 /** Says what it was asked for, and how many lookups were under way at once. */
 class CountingStore extends MemoryStore {

@@ -5,12 +5,12 @@
  */
 
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { compactLevel, snapshotFromBackup, type CompactionOptions } from './compaction.ts'
 import { NoBackupError } from '../history/errors.ts'
-import { loadHistories, loadHistory, type BackupHistory } from '../history/history.ts'
+import { type BackupHistory, loadHistories, loadHistory } from '../history/history.ts'
 import type { FileRef } from '../history/layout.ts'
 import type { RetentionPolicy } from '../history/levels.ts'
 import { backupPosition } from '../history/position.ts'
+import { type CompactionOptions, compactLevel, snapshotFromBackup } from './compaction.ts'
 import { applyRetention } from './retention.ts'
 import { planRetention, type RetentionPlan } from './retention-plan.ts'
 

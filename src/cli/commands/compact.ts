@@ -1,4 +1,4 @@
-import { InvalidArgumentError, type Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { MAX_COMPACTION_LEVEL } from '../../backup/history/layout.ts'
 
 interface Options {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { askForHandoff } from '../../api/client.ts'
-import { addFindOptions, addTimeoutOption, findNode, parseTimeout, type NodeOptions } from '../options/find-node.ts'
+import { addFindOptions, addTimeoutOption, findNode, type NodeOptions, parseTimeout } from '../options/find-node.ts'
 import { printJson } from '../output/output.ts'
 
 interface Options extends NodeOptions {

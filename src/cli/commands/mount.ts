@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import { handedOver } from '../../fuse/mount/handed-over.ts'
 import { requireLinux } from '../../fuse/host/platform.ts'
+import { handedOver } from '../../fuse/mount/handed-over.ts'
 import { leaveAtOnce } from '../../supervisor/detach.ts'
 import { supervise } from '../../supervisor/supervise.ts'
 import { UsageError } from '../../util/errors.ts'

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option, type Command } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { configuredSchedule } from '../../backup/upkeep/configured-schedule.ts'
 import { UsageError } from '../../util/errors.ts'
 import { parseDuration } from '../../util/units.ts'

@@ -1,5 +1,5 @@
-import { InvalidArgumentError, Option, type Command } from 'commander'
 import { resolve } from 'node:path'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { QUEUE_NAMES, type QueueName } from '../../../workers/queues.ts'
 import { parseDuration } from '../../util/units.ts'
 import { addQueueOptions, loadQueueConfig } from '../options/queue-options.ts'

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander'
 import type { Config } from '../../config/config.ts'
-import { loadConfig, type Flag } from '../../config/load.ts'
+import { type Flag, loadConfig } from '../../config/load.ts'
 import { applicationOf } from './application.ts'
 
 interface NodeFlag {

@@ -1,11 +1,11 @@
 /** What `ltxd recover` prints. */
 
-import { printable } from './output.ts'
 import type { LogFields } from '../../capture/events.ts'
-import { describeFindings, describeStep } from '../../recovery/text.ts'
-import type { RecoveryFacts } from '../../recovery/plan.ts'
 import { formatPosition, formatTXID } from '../../ltx/format/types.ts'
 import type { DatabasePlan, RecoveredDatabase } from '../../recovery/directory.ts'
+import type { RecoveryFacts } from '../../recovery/plan.ts'
+import { describeFindings, describeStep } from '../../recovery/text.ts'
+import { printable } from './output.ts'
 
 export function nothingThere(dir: string): string {
   return `${dir} holds no database\n`

@@ -2,7 +2,7 @@
 
 import type { ClusterStatus, DatabaseStatus, NodeStatus, ReplicaStatus } from '../../api/status.ts'
 import { formatDuration, formatSize } from '../../util/units.ts'
-import { formatTable, printable, type Column } from './output.ts'
+import { type Column, formatTable, printable } from './output.ts'
 
 interface DatabaseColumn extends Column {
   readonly cell: (database: DatabaseStatus) => string

@@ -4,13 +4,13 @@ import { ConsulClient, type ConsulItem, type KvOperation } from './consul-client
 import { ForeignRecordError, LeaseUnavailableError } from './errors.ts'
 import {
   encodeRecord,
-  parseRecord,
   type Lease,
   type LeaseOutcome,
   type LeaseRecord,
   type LeaseVersion,
   type LeaseView,
   type LeaseWatcher,
+  parseRecord,
 } from './lease.ts'
 
 export interface ConsulLeaseOptions {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ForeignRecordError } from './errors.ts'
-import { encodeRecord, MAX_RECORD_BYTES, parseRecord, type LeaseRecord } from './lease.ts'
+import { encodeRecord, type LeaseRecord, MAX_RECORD_BYTES, parseRecord } from './lease.ts'
 
 const RECORD: LeaseRecord = {
   term: 7n,

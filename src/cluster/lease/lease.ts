@@ -1,8 +1,8 @@
 /** The right to be primary: its record, and what every place that keeps one can do with it. */
 
 import { z } from 'zod'
-import type { NodeAddress } from '../../util/node-address.ts'
 import type { LtxdError } from '../../util/errors.ts'
+import type { NodeAddress } from '../../util/node-address.ts'
 import { ForeignRecordError } from './errors.ts'
 
 export type { NodeAddress }

@@ -1,15 +1,15 @@
 /** A node that holds the lease: it renews it, uses it until its deadline, and gives it up. */
 
 import type { LeaseView } from '../lease/lease.ts'
-import { to, type Effect, type Event, type Step } from './role-events.ts'
+import { type Effect, type Event, type Step, to } from './role-events.ts'
 import {
-  see,
-  watching,
   type Afterwards,
   type Leading,
   type Now,
   type Release,
   type Rules,
+  see,
+  watching,
   type Yielding,
 } from './role-state.ts'
 import { retryMs } from './standing-by.ts'

@@ -2,10 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ClusterMismatchError } from '../lease/errors.ts'
 import type { LeaseView } from '../lease/lease.ts'
-import type { Event } from './role-events.ts'
-import type { State } from './role-state.ts'
 import { address, held, Node, OTHER, SELF, TTL, VACANT } from '../testing.ts'
 import { wakeAtMs } from './role.ts'
+import type { Event } from './role-events.ts'
+import type { State } from './role-state.ts'
 
 /**
  * Any sequence of events, in any order, with a clock that stands still or leaps: what is asked for never contradicts the rules.

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { ClusterMismatchError } from '../lease/errors.ts'
 import type { LeaseView } from '../lease/lease.ts'
-import type { Event } from './role-events.ts'
 import { address, held, kinds, Node, OTHER, released, SELF, TTL, VACANT } from '../testing.ts'
 import { wakeAtMs } from './role.ts'
+import type { Event } from './role-events.ts'
 
 describe('a record that another holds', () => {
   test('is followed, and taken over only after a whole TTL without a change', () => {

@@ -8,8 +8,8 @@
  */
 
 import { onLeading } from './leading.ts'
-import { to, type Event, type Step } from './role-events.ts'
-import { INITIAL, see, watching, type Leading, type Now, type Rules, type State } from './role-state.ts'
+import { type Event, type Step, to } from './role-events.ts'
+import { INITIAL, type Leading, type Now, type Rules, see, type State, watching } from './role-state.ts'
 import { afterwards, onStandingBy, retryMs, returnTo, standBy } from './standing-by.ts'
 
 type On<S extends State> = (state: S, event: Event, rules: Rules, now: Now) => Step

@@ -1,17 +1,17 @@
 /** A node that does not lead: whom it follows, and whether the lease is its to take. */
 
 import type { Leader, LeaseView } from '../lease/lease.ts'
-import { to, type Event, type Step } from './role-events.ts'
+import { type Event, type Step, to } from './role-events.ts'
 import {
   INITIAL,
-  see,
-  watching,
   type Now,
   type Releasing,
   type Rules,
+  see,
   type StandingBy,
   type Told,
   type Watching,
+  watching,
   type Yielding,
 } from './role-state.ts'
 import { freeFromMs, isSelf, lastLeader, missingLeader, whatCameBefore } from './succession.ts'

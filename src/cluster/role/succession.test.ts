@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Leader } from '../lease/lease.ts'
-import type { Rules } from './role-state.ts'
 import { address, held, kinds, Node, OTHER, released, SELF, TTL, VACANT } from '../testing.ts'
+import type { Rules } from './role-state.ts'
 
 test('uploads of a silent holder may go on for a while; those of a released one and of nobody do not', () => {
   const previous = (node: Node) => (node.state.name === 'acquiring' ? node.state.previous : undefined)

@@ -3,13 +3,13 @@
  * ends with its stdin, which is the node's. Usage: bridge MOUNTPOINT, with BridgeOptions as JSON on the command line. Says `mounted` on stdout.
  */
 
+import { MountWatch } from '../host/mount-watch.ts'
 import { fileCallbacks } from './file-callbacks.ts'
+import type { BridgeOptions } from './mount.ts'
 import { nameCallbacks } from './name-callbacks.ts'
 import { Names } from './names.ts'
 import { loadFuse } from './package.ts'
 import { Wire } from './wire.ts'
-import type { BridgeOptions } from './mount.ts'
-import { MountWatch } from '../host/mount-watch.ts'
 
 const SOCKET = 3
 /**

@@ -3,16 +3,16 @@
  * call on as a request of the kernel's protocol. So the session reads from a socket what it would read from the device.
  */
 
-import { spawn, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import fs from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { errorMessage } from '../../util/errors.ts'
+import type { Mounted } from '../device.ts'
+import { checkAccess } from '../host/access.ts'
 import { COMMAND_TIMEOUT_MS } from '../host/command.ts'
 import { socketPair } from '../host/descriptor-socket.ts'
-import { checkAccess } from '../host/access.ts'
 import { MountError } from '../host/mount-error.ts'
 import { SUBTYPE } from '../host/mount-point.ts'
-import type { Mounted } from '../device.ts'
 import { isRoot } from '../host/privilege.ts'
 
 export interface BridgeOptions {

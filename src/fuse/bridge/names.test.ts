@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { ENTRY_OUT, FORGET_IN, IN_HEADER, OUT_HEADER } from '../protocol/kernel.ts'
 import { Handles } from './handles.ts'
 import { Names } from './names.ts'
-import { WireMessage, type Wire } from './wire.ts'
+import { type Wire, WireMessage } from './wire.ts'
 
 /** What a session has, by directory and name: `DIRECTORY/NAME` gives a file's number. */
 class Answers {

@@ -1,9 +1,9 @@
 /** Which file a path of libfuse's means to the session: what the kernel remembers by its own lookups. */
 
 import path from 'node:path'
-import { ENTRY_OUT, FORGET_IN, ROOT_ID } from '../protocol/kernel.ts'
 import { errnoNumber } from '../errno.ts'
-import { WireError, type Wire, type WireMessage } from './wire.ts'
+import { ENTRY_OUT, FORGET_IN, ROOT_ID } from '../protocol/kernel.ts'
+import { type Wire, WireError, type WireMessage } from './wire.ts'
 
 /** So many are remembered; above, those that are not open are forgotten. */
 const MAX_NAMES = 4096

@@ -11,8 +11,8 @@ import {
   KERNEL_MAJOR,
   KERNEL_MINOR,
   OPCODE,
-  OUT_HEADER,
   type OpcodeName,
+  OUT_HEADER,
 } from '../protocol/kernel.ts'
 
 const TWO_TO_32 = 0x1_0000_0000

@@ -3,7 +3,7 @@
  * everybody else finds an empty directory. The kernel tells a server nothing of that, and Node cannot wait for changes of mountinfo.
  */
 
-import { mountAt, readMounts, type MountEntry } from './mountinfo.ts'
+import { mountAt, type MountEntry, readMounts } from './mountinfo.ts'
 
 const INTERVAL_MS = 1_000
 

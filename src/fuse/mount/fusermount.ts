@@ -5,8 +5,8 @@
 
 import { spawnSync } from 'node:child_process'
 import { errorCode, errorMessage } from '../../util/errors.ts'
-import { DescriptorSocket } from '../host/descriptor-socket.ts'
 import { checkAccess, denied, foreign, FUSERMOUNT, user } from '../host/access.ts'
+import { DescriptorSocket } from '../host/descriptor-socket.ts'
 import { MountError } from '../host/mount-error.ts'
 import { SUBTYPE } from '../host/mount-point.ts'
 

@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { descriptorOf, handedOver, mountOf } from './handed-over.ts'
 import { parseMountinfo } from '../host/mountinfo.ts'
+import { descriptorOf, handedOver, mountOf } from './handed-over.ts'
 
 const MOUNTS = parseMountinfo(`24 27 0:6 / /dev rw - devtmpfs devtmpfs rw
 301 27 0:50 / /srv/a rw - fuse.ltxd ltxd rw,user_id=1000,default_permissions

@@ -6,7 +6,7 @@
 import fs from 'node:fs'
 import { MountError } from '../host/mount-error.ts'
 import { MOUNT_TYPE } from '../host/mount-point.ts'
-import { readMounts, type MountEntry } from '../host/mountinfo.ts'
+import { type MountEntry, readMounts } from '../host/mountinfo.ts'
 
 const DESCRIPTOR_PATH = /^\/dev\/fd\/(\d{1,7})$/
 

@@ -4,18 +4,18 @@
  */
 
 import fs from 'node:fs'
-import { mountThroughBridge } from '../bridge/mount.ts'
 import type { FuseConfig } from '../../config/config.ts'
-import { run } from '../host/command.ts'
-import { mountDirect } from './direct.ts'
+import { mountThroughBridge } from '../bridge/mount.ts'
 import type { Mounted } from '../device.ts'
-import { mountThroughFusermount } from './fusermount.ts'
-import { MAX_TRANSFER } from '../protocol/kernel.ts'
+import { run } from '../host/command.ts'
 import { MountError } from '../host/mount-error.ts'
 import { inUse, MOUNT_TYPE, prepareMountPoint, realPath } from '../host/mount-point.ts'
 import { mountAt } from '../host/mountinfo.ts'
 import { isRoot } from '../host/privilege.ts'
 import { unmountAdvice, unmountCommand } from '../host/unmount-command.ts'
+import { MAX_TRANSFER } from '../protocol/kernel.ts'
+import { mountDirect } from './direct.ts'
+import { mountThroughFusermount } from './fusermount.ts'
 
 /** How long a mount may take to say that it is alive. */
 const PROBE_TIMEOUT_MS = 3_000

@@ -19,18 +19,18 @@ import {
   MKDIR_IN,
   MKNOD_IN,
   OPCODE,
+  type OpcodeName,
   OPEN_IN,
   OPEN_KILL_SUIDGID,
   OUT_HEADER,
   READ_IN,
   RELEASE_IN,
-  RENAME2_IN,
   RENAME_IN,
+  RENAME2_IN,
   SETATTR_IN,
   SETATTR_VALID,
   WRITE_IN,
   WRITE_KILL_SUIDGID,
-  type OpcodeName,
 } from './kernel.ts'
 import type { Reply } from './reply.ts'
 import type { Request } from './request.ts'

@@ -1,6 +1,7 @@
 /** One reply to the kernel, put together in place in a buffer that is used again and again. */
 
 import fs from 'node:fs'
+import { errorCode } from '../../util/errors.ts'
 import type { HeldReply } from '../content.ts'
 import type { Attributes, DirectorySink, Entry, FileSystemStatistics, Opened } from '../filesystem.ts'
 import {
@@ -18,7 +19,6 @@ import {
   WRITE_OUT,
 } from './kernel.ts'
 import type { Request } from './request.ts'
-import { errorCode } from '../../util/errors.ts'
 
 const TWO_TO_32 = 0x1_0000_0000
 /** The kernel cuts a validity to what its clock holds: this many seconds are for ever. */

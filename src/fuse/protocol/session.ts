@@ -2,16 +2,16 @@
 
 import fs from 'node:fs'
 import { errorCode } from '../../util/errors.ts'
-import { DoorbellFile, type Announced } from './doorbell.ts'
 import { errnoNumber, errnoOf, isFailure } from '../errno.ts'
 import type { FileSystem, NodeId } from '../filesystem.ts'
+import { type Announced, DoorbellFile } from './doorbell.ts'
 import { negotiate } from './init.ts'
-import { invalidateAttributes } from './notify.ts'
 import { OPCODE } from './kernel.ts'
+import { invalidateAttributes } from './notify.ts'
 import { perform } from './operations.ts'
 import { Reply, sendReply } from './reply.ts'
-import { RequestCounts } from './request-counts.ts'
 import { Request } from './request.ts'
+import { RequestCounts } from './request-counts.ts'
 
 export interface SessionOptions {
   /** Operations in which the backing file system, or whoever owns the bytes, failed. Refusals are none. */

@@ -4,8 +4,8 @@
  */
 
 import fs from 'node:fs'
-import { changeMode, changeOwner, SET_GROUP_ID, type Reach } from './attributes.ts'
 import type { Caller } from '../content.ts'
+import { changeMode, changeOwner, type Reach, SET_GROUP_ID } from './attributes.ts'
 import type { Node } from './nodes.ts'
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = fs.constants

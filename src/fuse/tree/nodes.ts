@@ -1,10 +1,10 @@
 /** The files that the kernel remembers, by node id, and how they hang together. */
 
 import type { FileContent } from '../content.ts'
-import type { DirectoryListing } from './listing.ts'
 import { refusal } from '../errno.ts'
 import type { Attributes, NodeId } from '../filesystem.ts'
 import { DOORBELL_ID, ROOT_ID } from '../protocol/kernel.ts'
+import type { DirectoryListing } from './listing.ts'
 
 const TYPE_BITS = 0o170000
 const DIRECTORY = 0o040000

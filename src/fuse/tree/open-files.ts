@@ -1,7 +1,7 @@
 /** Open handles, and the backing descriptors that they share. */
 
-import fs from 'node:fs'
 import assert from 'node:assert/strict'
+import fs from 'node:fs'
 import type { Caller, Volume } from '../content.ts'
 import { errnoNumber, errnoOf, refusal } from '../errno.ts'
 import type { Node, OpenFile } from './nodes.ts'

@@ -4,15 +4,15 @@
  */
 
 import fs from 'node:fs'
-import { changeMode, changeOwner, changeTimes, readAttributes, withoutPrivileges, type Reach } from './attributes.ts'
 import type { Caller, HeldReply, Volume } from '../content.ts'
 import { refusal } from '../errno.ts'
 import type * as T from '../filesystem.ts'
+import { changeMode, changeOwner, changeTimes, type Reach, readAttributes, withoutPrivileges } from './attributes.ts'
 import { DirectoryListing, DOT_COOKIE, DOT_DOT_COOKIE } from './listing.ts'
 import { makeDirectory, makeFile, makeSymlink, ownership } from './making.ts'
-import { NodeTable, type Node } from './nodes.ts'
+import { type Node, NodeTable } from './nodes.ts'
 import { OpenFiles } from './open-files.ts'
-import { isSpecial, NO_SPECIAL_FILES, SpecialNodes, type SpecialFiles } from './special-files.ts'
+import { isSpecial, NO_SPECIAL_FILES, type SpecialFiles, SpecialNodes } from './special-files.ts'
 
 const { O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG } = fs.constants
 

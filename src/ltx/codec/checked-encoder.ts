@@ -1,9 +1,9 @@
 import { foldChecksum } from '../format/checksum.ts'
-import { Encoder, type EncoderOptions, type EncoderResult } from './encoder.ts'
 import { LTXError } from '../format/errors.ts'
-import { hasChecksums, isSnapshot, type Header } from '../format/header.ts'
+import { hasChecksums, type Header, isSnapshot } from '../format/header.ts'
 import { lastSnapshotPgno } from '../format/page-order.ts'
-import { EMPTY_CHECKSUM, formatChecksum, type Checksum, type Pgno } from '../format/types.ts'
+import { type Checksum, EMPTY_CHECKSUM, formatChecksum, type Pgno } from '../format/types.ts'
+import { Encoder, type EncoderOptions, type EncoderResult } from './encoder.ts'
 
 /** An encoder that holds a snapshot's post-apply checksum against its pages, as a decoder will, and finds it by itself where it is not given. */
 export class CheckedEncoder {

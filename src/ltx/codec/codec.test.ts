@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { decode, encode } from '../file.ts'
 import { foldChecksum, pageChecksum } from '../format/checksum.ts'
+import { type Header, NO_CHECKSUM } from '../format/header.ts'
+import { type Checksum, EMPTY_CHECKSUM, formatChecksum, lockPgno, toTXID } from '../format/types.ts'
+import { arbitraryFile, header, pageOf } from '../testing.ts'
 import { Decoder } from './decoder.ts'
 import { Encoder } from './encoder.ts'
-import { decode, encode } from '../file.ts'
-import { NO_CHECKSUM, type Header } from '../format/header.ts'
-import { arbitraryFile, header, pageOf } from '../testing.ts'
-import { EMPTY_CHECKSUM, formatChecksum, lockPgno, toTXID, type Checksum } from '../format/types.ts'
 
 const pagesOf = (...pgnos: number[]) => pgnos.map((pgno) => [pgno, pageOf(512, pgno)] as const)
 

@@ -1,16 +1,16 @@
 /** Every rule of the format, broken one at a time in files that are right in everything else. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Decoder } from './decoder.ts'
-import { LTXError } from '../format/errors.ts'
-import { FrameBatch } from './frame-batch.ts'
-import type { FrameSink } from '../format/frame.ts'
 import { decode } from '../file.ts'
-import { HEADER_SIZE, marshalHeader, NO_CHECKSUM, type Header } from '../format/header.ts'
-import { compressBlock, CRCRegister } from '../kernels/kernels.ts'
-import { databaseChecksum, header, pageOf } from '../testing.ts'
+import { LTXError } from '../format/errors.ts'
+import type { FrameSink } from '../format/frame.ts'
+import { type Header, HEADER_SIZE, marshalHeader, NO_CHECKSUM } from '../format/header.ts'
 import { EMPTY_CHECKSUM, toTXID } from '../format/types.ts'
 import { putUvarint } from '../format/varint.ts'
+import { compressBlock, CRCRegister } from '../kernels/kernels.ts'
+import { databaseChecksum, header, pageOf } from '../testing.ts'
+import { Decoder } from './decoder.ts'
+import { FrameBatch } from './frame-batch.ts'
 
 interface Raw {
   header?: Header

@@ -1,32 +1,32 @@
-import { ByteSource } from './byte-source.ts'
 import { LTXError } from '../format/errors.ts'
 import { DecodedFrame, type Frame } from '../format/frame.ts'
-import type { FrameBatch } from './frame-batch.ts'
 import {
   hasChecksums,
+  type Header,
   HEADER_SIZE,
   isSnapshot,
   PAGE_HAS_SIZE,
   PAGE_HEADER_SIZE,
+  type Trailer,
   TRAILER_SIZE,
   unmarshalHeader,
   unmarshalTrailer,
-  type Header,
-  type Trailer,
 } from '../format/header.ts'
-import { IndexCheck } from './index-check.ts'
+import { lastSnapshotPgno, pageOrderProblem } from '../format/page-order.ts'
+import { lockPgno } from '../format/types.ts'
 import {
   blockBound,
   ChecksumFold,
   CRCRegister,
   digestStagedPage,
   FRAME_PREFIX_SIZE,
-  framesBytes,
   type FrameOrder,
+  framesBytes,
 } from '../kernels/kernels.ts'
+import { ByteSource } from './byte-source.ts'
+import type { FrameBatch } from './frame-batch.ts'
+import { IndexCheck } from './index-check.ts'
 import { decompressFrame, frameExtent } from './lz4-frame.ts'
-import { lastSnapshotPgno, pageOrderProblem } from '../format/page-order.ts'
-import { lockPgno } from '../format/types.ts'
 
 const INDEX_SIZE_BYTES = 8
 

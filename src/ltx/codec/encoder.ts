@@ -1,16 +1,17 @@
 import { LTXError } from '../format/errors.ts'
-import { FrameList, type IndexSpill } from './frame-list.ts'
 import {
+  type Header,
   HEADER_SIZE,
   isSnapshot,
   marshalHeader,
   PAGE_HAS_SIZE,
   PAGE_HEADER_SIZE,
+  type Trailer,
   TRAILER_SIZE,
   validatePostApplyChecksum,
-  type Header,
-  type Trailer,
 } from '../format/header.ts'
+import { lastSnapshotPgno, pageOrderProblem } from '../format/page-order.ts'
+import { type Checksum, type Pgno } from '../format/types.ts'
 import {
   blockBound,
   CRCRegister,
@@ -21,8 +22,7 @@ import {
   FRAME_WORDS,
   stagedFrame,
 } from '../kernels/kernels.ts'
-import { lastSnapshotPgno, pageOrderProblem } from '../format/page-order.ts'
-import { type Checksum, type Pgno } from '../format/types.ts'
+import { FrameList, type IndexSpill } from './frame-list.ts'
 
 /** What all that writes a file may be told. */
 export interface EncoderOptions {

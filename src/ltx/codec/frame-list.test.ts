@@ -1,12 +1,12 @@
-import fc from 'fast-check'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { FrameList } from './frame-list.ts'
 import { HEADER_SIZE } from '../format/header.ts'
-import { openSpillFile } from './spill-file.ts'
 import { putUvarint, UvarintReader } from '../format/varint.ts'
+import { FrameList } from './frame-list.ts'
+import { openSpillFile } from './spill-file.ts'
 
 type Entry = [pgno: number, sizeBytes: number]
 

@@ -1,5 +1,5 @@
 import { HEADER_SIZE } from '../format/header.ts'
-import { putUvarint, MAX_VARINT_SIZE } from '../format/varint.ts'
+import { MAX_VARINT_SIZE, putUvarint } from '../format/varint.ts'
 
 /** Keeps what does not fit into memory: bytes go in, and come out in the same order. */
 export interface IndexSpill {

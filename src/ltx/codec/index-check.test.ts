@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { IndexCheck } from './index-check.ts'
 import { HEADER_SIZE } from '../format/header.ts'
 import { putUvarint } from '../format/varint.ts'
+import { IndexCheck } from './index-check.ts'
 
 type Entry = readonly [pgno: number, offset: number, size: number]
 

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { compressFrameSync } from 'lz4-napi'
 import { describe, expect, test } from 'vitest'
-import { compressBlock, stagedPage } from '../kernels/kernels.ts'
-import { decompressFrame, frameExtent, maxFrameSize, type Window } from './lz4-frame.ts'
-import { arbitraryPage, pageOf, PAGE_SIZES } from '../testing.ts'
 import { xxh32 } from '../format/xxhash.ts'
+import { compressBlock, stagedPage } from '../kernels/kernels.ts'
+import { arbitraryPage, PAGE_SIZES, pageOf } from '../testing.ts'
+import { decompressFrame, frameExtent, maxFrameSize, type Window } from './lz4-frame.ts'
 
 test('xxh32 is that of its specification', () => {
   const text = (value: string) => xxh32(new TextEncoder().encode(value))

@@ -7,8 +7,8 @@
  * little-endian.
  */
 import { LTXError } from '../format/errors.ts'
-import { blockBound, copyInto, decompressInto, stagedPage } from '../kernels/kernels.ts'
 import { xxh32 } from '../format/xxhash.ts'
+import { blockBound, copyInto, decompressInto, stagedPage } from '../kernels/kernels.ts'
 
 const MAGIC = 0x184d2204
 /** Magic, flags, block sizes and header checksum. */

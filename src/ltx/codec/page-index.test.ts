@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { encode } from '../file.ts'
-import { INDEX_TAIL_SIZE, pageIndexRange, readFrame, readPageIndex } from './page-index.ts'
-import { arbitraryFile, header, pageOf } from '../testing.ts'
 import { EMPTY_CHECKSUM } from '../format/types.ts'
+import { arbitraryFile, header, pageOf } from '../testing.ts'
+import { INDEX_TAIL_SIZE, pageIndexRange, readFrame, readPageIndex } from './page-index.ts'
 
 function indexOf(bytes: Uint8Array) {
   return pageIndexRange(bytes.slice(-INDEX_TAIL_SIZE), bytes.length)

@@ -4,18 +4,18 @@
  */
 import { LTXError } from '../format/errors.ts'
 import {
+  type Header,
   HEADER_SIZE,
   isSnapshot,
   PAGE_HAS_SIZE,
   PAGE_HEADER_SIZE,
   TRAILER_SIZE,
-  type Header,
 } from '../format/header.ts'
-import { blockBound, decompressInto, FRAME_PREFIX_SIZE, stagedPage } from '../kernels/kernels.ts'
-import { decompressFrame, frameExtent, maxFrameSize } from './lz4-frame.ts'
 import { lastSnapshotPgno, pageOrderProblem } from '../format/page-order.ts'
 import type { Pgno } from '../format/types.ts'
 import { UvarintReader } from '../format/varint.ts'
+import { blockBound, decompressInto, FRAME_PREFIX_SIZE, stagedPage } from '../kernels/kernels.ts'
+import { decompressFrame, frameExtent, maxFrameSize } from './lz4-frame.ts'
 
 /** What stands behind the page index: its size, and the trailer. */
 export const INDEX_TAIL_SIZE = 8 + TRAILER_SIZE

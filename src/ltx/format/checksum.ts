@@ -1,5 +1,5 @@
 import { digestChecksum, digestPage } from '../kernels/kernels.ts'
-import { CHECKSUM_FLAG, EMPTY_CHECKSUM, lockPgno, type Checksum, type Pgno } from './types.ts'
+import { type Checksum, CHECKSUM_FLAG, EMPTY_CHECKSUM, lockPgno, type Pgno } from './types.ts'
 
 /** CRC-64/ISO of the big-endian page number and the page's data, bit 63 set. Source: superfly/ltx, checksum.go. */
 export function pageChecksum(pgno: Pgno, page: Uint8Array): Checksum {

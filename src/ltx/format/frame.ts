@@ -1,6 +1,6 @@
+import { decompressInto, Digest, FRAME_PREFIX_SIZE, stagedPage, stagingTurn } from '../kernels/kernels.ts'
 import { LTXError } from './errors.ts'
 import { PAGE_HEADER_SIZE } from './header.ts'
-import { decompressInto, Digest, FRAME_PREFIX_SIZE, stagedPage, stagingTurn } from '../kernels/kernels.ts'
 import type { Pgno } from './types.ts'
 
 /** A page as it stands in a file. All of it is valid only until its source goes on to the next one. */

@@ -1,6 +1,6 @@
 /** Header and trailer of an LTX file, all big-endian. Source: superfly/ltx 0.5.3, ltx.go. */
 import { LTXError } from './errors.ts'
-import { CHECKSUM_FLAG, isPageSize, type Checksum, type TXID } from './types.ts'
+import { type Checksum, CHECKSUM_FLAG, isPageSize, type TXID } from './types.ts'
 
 /** Bytes of a file's header. */
 export const HEADER_SIZE = 100

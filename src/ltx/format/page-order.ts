@@ -1,5 +1,5 @@
 /** Which pages a file may hold, and in which order: the same rules for writing and for reading. */
-import { isSnapshot, type Header } from './header.ts'
+import { type Header, isSnapshot } from './header.ts'
 import { lockPgno, type Pgno } from './types.ts'
 
 /** What is wrong with `pgno` as the page after `prevPgno` (0: as the first one); undefined if nothing is. */

@@ -1,6 +1,6 @@
+import { readFile } from 'node:fs/promises'
 import fc from 'fast-check'
 import { compressSync, uncompressSync } from 'lz4-napi'
-import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { arbitraryPage, PAGE_SIZES } from '../testing.ts'
 import { buildKernels } from './build.ts'

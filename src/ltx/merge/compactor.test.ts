@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { compact, type CompactOptions } from './compactor.ts'
-import { decode, encode, type DecodedFile } from '../file.ts'
+import { decode, type DecodedFile, encode } from '../file.ts'
 import { NO_CHECKSUM } from '../format/header.ts'
-import { mergePages } from './merge.ts'
+import { type Checksum, EMPTY_CHECKSUM, toTXID } from '../format/types.ts'
 import { databaseChecksum, header, pageOf } from '../testing.ts'
-import { EMPTY_CHECKSUM, toTXID, type Checksum } from '../format/types.ts'
+import { compact, type CompactOptions } from './compactor.ts'
+import { mergePages } from './merge.ts'
 
 /** Opens as a stream of chunks of this size, and counts how many are open. */
 function input(bytes: Uint8Array, chunkBytes = 1000, open = { count: 0 }) {

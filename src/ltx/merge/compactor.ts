@@ -1,7 +1,7 @@
 import { Encoder, type EncoderOptions } from '../codec/encoder.ts'
 import { LTXError } from '../format/errors.ts'
-import { hasChecksums, NO_CHECKSUM, type Header, type Trailer } from '../format/header.ts'
-import { PageMerge, type MergeOptions } from './merge.ts'
+import { hasChecksums, type Header, NO_CHECKSUM, type Trailer } from '../format/header.ts'
+import { type MergeOptions, PageMerge } from './merge.ts'
 import type { MergeInput } from './merge-input.ts'
 
 /** A file to compact. */

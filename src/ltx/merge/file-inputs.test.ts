@@ -3,12 +3,12 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { compact } from './compactor.ts'
 import { decode, encode } from '../file.ts'
-import { fileInputs } from './file-inputs.ts'
 import { NO_CHECKSUM } from '../format/header.ts'
-import { header, pageOf } from '../testing.ts'
 import { toTXID } from '../format/types.ts'
+import { header, pageOf } from '../testing.ts'
+import { compact } from './compactor.ts'
+import { fileInputs } from './file-inputs.ts'
 
 let directory: string
 beforeAll(async () => void (directory = await mkdtemp(join(tmpdir(), 'ltxd-inputs-'))))

@@ -1,6 +1,6 @@
 import { Decoder } from '../codec/decoder.ts'
-import { LTXError } from '../format/errors.ts'
 import { FrameBatch } from '../codec/frame-batch.ts'
+import { LTXError } from '../format/errors.ts'
 import type { DecodedFrame, FrameSink } from '../format/frame.ts'
 import type { Header, Trailer } from '../format/header.ts'
 

@@ -2,9 +2,9 @@ import type { Encoder } from '../codec/encoder.ts'
 import { LTXError } from '../format/errors.ts'
 import type { Frame } from '../format/frame.ts'
 import type { Header, Trailer } from '../format/header.ts'
+import { formatTXID } from '../format/types.ts'
 import { InputHeap } from './heap.ts'
 import { InputCursor, type MergeInput } from './merge-input.ts'
-import { formatTXID } from '../format/types.ts'
 
 /** What all that merges may be told. */
 export interface MergeOptions {

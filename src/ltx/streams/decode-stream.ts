@@ -1,7 +1,7 @@
-import { chunksOf, type ByteInput } from './byte-input.ts'
 import { Decoder } from '../codec/decoder.ts'
 import type { Header, Trailer } from '../format/header.ts'
 import type { Pgno } from '../format/types.ts'
+import { type ByteInput, chunksOf } from './byte-input.ts'
 
 /**
  * Decodes a file while it arrives: `for await (const [pgno, page] of decodeStream(input))`. Memory: a chunk and a page,

@@ -1,5 +1,5 @@
 import type { ByteStream } from './byte-input.ts'
-import { RangeReadError, type ByteRanges } from './byte-ranges.ts'
+import { type ByteRanges, RangeReadError } from './byte-ranges.ts'
 
 /** The part of a Response that is used. */
 export interface RangeResponse {

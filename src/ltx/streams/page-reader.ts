@@ -1,16 +1,16 @@
-import type { ByteRanges } from './byte-ranges.ts'
+import { type IndexRange, type PageIndex, pageIndexRange, readFrame, readPageIndex } from '../codec/page-index.ts'
 import { LTXError } from '../format/errors.ts'
 import {
+  type Header,
   HEADER_SIZE,
   PAGE_HEADER_SIZE,
+  type Trailer,
   TRAILER_SIZE,
   unmarshalHeader,
   unmarshalTrailer,
-  type Header,
-  type Trailer,
 } from '../format/header.ts'
-import { pageIndexRange, readFrame, readPageIndex, type IndexRange, type PageIndex } from '../codec/page-index.ts'
 import type { Pgno } from '../format/types.ts'
+import type { ByteRanges } from './byte-ranges.ts'
 
 /** Read from the end at once: the trailer, and the whole index of some 8,000 pages. */
 const TAIL_BYTES = 64 * 1024

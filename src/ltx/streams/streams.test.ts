@@ -1,13 +1,13 @@
 /** What the library takes and gives as streams, against the same in one call. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { chunksOf, type ByteInput } from './byte-input.ts'
-import { decodeStream } from './decode-stream.ts'
-import { encodeStream, type PageInput } from './encode-stream.ts'
 import { decode, encode, frames, verify } from '../file.ts'
 import { makeHeader, NO_CHECKSUM } from '../format/header.ts'
+import { type Checksum, EMPTY_CHECKSUM, toTXID } from '../format/types.ts'
 import { arbitraryFile, databaseChecksum, header, pageOf } from '../testing.ts'
-import { EMPTY_CHECKSUM, toTXID, type Checksum } from '../format/types.ts'
+import { type ByteInput, chunksOf } from './byte-input.ts'
+import { decodeStream } from './decode-stream.ts'
+import { encodeStream, type PageInput } from './encode-stream.ts'
 
 async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const all: Uint8Array[] = []

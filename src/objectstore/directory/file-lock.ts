@@ -1,4 +1,4 @@
-import { open, type FileHandle } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 
 /** The part of fs-native-extensions (which has no types) that is used here: OFD locks, see fcntl(2). */

@@ -4,7 +4,7 @@
  * sidecars thereby drops the metadata, as it would in S3.
  */
 
-import { open, readFile, type FileHandle } from 'node:fs/promises'
+import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { errorCode } from '../../util/errors.ts'
 import type { Metadata } from '../objectstore.ts'
 

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { objectStoreConformance } from '../conformance.ts'
-import { DirectoryStore } from './store.ts'
 import { StoreUnavailableError } from '../errors.ts'
+import { DirectoryStore } from './store.ts'
 
 let parent = ''
 let count = 0

@@ -3,9 +3,8 @@ import { createReadStream } from 'node:fs'
 import { link, open, readdir, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { errorCode } from '../../util/errors.ts'
 import { makeDirectories, removeFile, statFile, syncDirectory } from '../../util/directories.ts'
-import { describe, isHidden, LOCK_NAME, TEMPORARY_PREFIX, walk } from './walk.ts'
+import { errorCode } from '../../util/errors.ts'
 import {
   InvalidKeyError,
   InvalidRangeError,
@@ -13,10 +12,11 @@ import {
   ObjectNotFoundError,
   StoreUnavailableError,
 } from '../errors.ts'
-import { withFileLock } from './file-lock.ts'
 import { checkKey, checkPrefix } from '../keys.ts'
 import type { ByteRange, Metadata, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
-import { fingerprint, formatSidecar, readSidecar, SIDECAR_SUFFIX, type Fingerprint } from './sidecar.ts'
+import { withFileLock } from './file-lock.ts'
+import { type Fingerprint, fingerprint, formatSidecar, readSidecar, SIDECAR_SUFFIX } from './sidecar.ts'
+import { describe, isHidden, LOCK_NAME, TEMPORARY_PREFIX, walk } from './walk.ts'
 
 const READ_CHUNK_BYTES = 512 * 1024
 /** A temporary file that nobody has written for so long belongs to a process that died. */

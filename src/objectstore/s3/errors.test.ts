@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { StoreUnavailableError } from '../errors.ts'
-import { isNoSuchObject, StoreRefusedError, storeError } from './errors.ts'
+import { isNoSuchObject, storeError, StoreRefusedError } from './errors.ts'
 
 const URL = 's3://backups/x?endpoint=http://host'
 const answer = (name: string, status: number, message = 'UnknownError') =>

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { FromClient, ToClient } from './messages.ts'
-import { SharedCheckpoint, type CheckpointOutcome } from '../../apply/shared-checkpoint.ts'
+import { type CheckpointOutcome, SharedCheckpoint } from '../../apply/shared-checkpoint.ts'
 import { SharedDatabase } from '../../apply/shared-database.ts'
 import { SharedWalIndex } from '../../apply/shared-wal-index.ts'
 import { LogReader } from '../../log/reader.ts'
 import { ZERO_POSITION } from '../../log/store.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
+import type { FromClient, ToClient } from './messages.ts'
 
 type GuardOrder = Extract<ToClient, { type: 'guard' }>
 type CheckpointerMessage = Extract<FromClient, { type: 'checkpointed' | 'guarding' | 'released' | 'checkpoint-failed' }>

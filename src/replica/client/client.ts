@@ -1,11 +1,11 @@
 import fs from 'node:fs'
+import { ApplyBlockedError } from '../../apply/errors.ts'
+import { bytesOfFile } from '../../apply/transaction.ts'
+import { type Announcement, marshalAnnouncements } from '../../capture/announcements.ts'
+import { formatPosition, parsePosition } from '../../ltx/format/types.ts'
+import { errorCode, errorMessage } from '../../util/errors.ts'
 import { ClientDatabase, headOf } from './database.ts'
 import type { FromClient, ToClient } from './messages.ts'
-import { ApplyBlockedError } from '../../apply/errors.ts'
-import { marshalAnnouncements, type Announcement } from '../../capture/announcements.ts'
-import { formatPosition, parsePosition } from '../../ltx/format/types.ts'
-import { bytesOfFile } from '../../apply/transaction.ts'
-import { errorCode, errorMessage } from '../../util/errors.ts'
 
 export type DatabaseOrder = Exclude<ToClient, { type: 'close' | 'guard' | 'leave' }>
 

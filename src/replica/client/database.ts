@@ -1,13 +1,13 @@
 import fs from 'node:fs'
 import { dirname } from 'node:path'
+import { Applier } from '../../apply/applier.ts'
+import { bytesInMemory, bytesOfFile, type LtxBytes } from '../../apply/transaction.ts'
 import type { Announcement } from '../../capture/announcements.ts'
 import { HEADER_SIZE, unmarshalHeader } from '../../ltx/format/header.ts'
 import { EMPTY_CHECKSUM, parseChecksum, parsePosition, type Position } from '../../ltx/format/types.ts'
-import { Applier } from '../../apply/applier.ts'
+import { errorCode } from '../../util/errors.ts'
 import { LogPositions } from './log-positions.ts'
 import type { ToClient } from './messages.ts'
-import { bytesInMemory, bytesOfFile, type LtxBytes } from '../../apply/transaction.ts'
-import { errorCode } from '../../util/errors.ts'
 
 type Advance = Extract<ToClient, { type: 'advance' }>
 

@@ -1,5 +1,5 @@
-import type { Checksum, Position } from '../../ltx/format/types.ts'
 import type { Positions } from '../../apply/positions.ts'
+import type { Checksum, Position } from '../../ltx/format/types.ts'
 
 /** Positions that the node's log knows: the data plane writes it before anything becomes visible, so nothing has to be noted here. */
 export class LogPositions implements Positions {

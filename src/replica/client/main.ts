@@ -4,10 +4,10 @@
  */
 
 import fs from 'node:fs'
+import { FrameParser } from '../../util/frames.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { LocalClient } from './client.ts'
 import type { FromClient, ToClient } from './messages.ts'
-import { FrameParser } from '../../util/frames.ts'
 
 const [mountDir = '', announcementsPath = ''] = process.argv.slice(2)
 // Of the terminal's signals the node makes what is right.

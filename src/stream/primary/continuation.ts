@@ -3,8 +3,8 @@
 import { CorruptLogError, LogGapError } from '../../log/errors.ts'
 import type { LogView } from '../../log/view.ts'
 import { LTXError } from '../../ltx/format/errors.ts'
-import { EMPTY_CHECKSUM, formatPosition, formatTXID, nextTXID } from '../../ltx/format/types.ts'
 import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
+import { EMPTY_CHECKSUM, formatPosition, formatTXID, nextTXID } from '../../ltx/format/types.ts'
 import { errorCode } from '../../util/errors.ts'
 
 export type Continuation =

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SnapshotError } from '../../image/errors.ts'
-import { formatPosition, formatTXID } from '../../ltx/format/types.ts'
 import type { Position, TXID } from '../../ltx/format/types.ts'
+import { formatPosition, formatTXID } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
+import { Signal } from '../wire/signal.ts'
 import { continuation, findFork, isGone, isLogMoved, samePosition } from './continuation.ts'
 import type { FeedHost } from './feed-host.ts'
 import { RestartRequested, sendSnapshot, sendTransactions } from './sending.ts'
 import type { SentPositions } from './sent.ts'
-import { Signal } from '../wire/signal.ts'
 import type { StreamedDatabase } from './source.ts'
 
 const FIRST_RETRY_MS = 50

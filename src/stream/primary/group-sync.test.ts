@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { temporaryDirectories } from '../../backup/testing.ts'
-import { GroupSync } from './group-sync.ts'
-import { deferred, type Deferred } from '../wire/signal.ts'
 import { TestPrimary, TestReplica, until } from '../testing.ts'
+import { type Deferred, deferred } from '../wire/signal.ts'
+import { GroupSync } from './group-sync.ts'
 
 const directory = temporaryDirectories()
 

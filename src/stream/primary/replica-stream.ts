@@ -4,23 +4,23 @@ import type { Position } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
 import type { Logger } from '../../util/log.ts'
 import { StreamLostError, StreamProtocolError, StreamRefusedError } from '../wire/errors.ts'
-import { Feed } from './feed.ts'
 import { Flow, MAX_OPEN_BODIES } from '../wire/flow.ts'
 import { FrameWriter } from '../wire/frame-writer.ts'
-import type { GroupSync } from './group-sync.ts'
 import { refuseReplica } from '../wire/hello.ts'
+import type { ReplicaHello, ReplicaMessage } from '../wire/messages.ts'
 import {
   CONTENT_TYPE,
-  HEARTBEAT_MS,
-  PROTOCOL_VERSION,
   encodePrimaryMessage,
+  HEARTBEAT_MS,
   parseReplicaMessage,
+  PROTOCOL_VERSION,
 } from '../wire/messages.ts'
-import type { ReplicaHello, ReplicaMessage } from '../wire/messages.ts'
 import { answerError } from '../wire/refusal.ts'
-import { SentPositions } from './sent.ts'
-import type { StreamSource, StreamedDatabase } from './source.ts'
 import { FrameParser } from '../wire/wire.ts'
+import { Feed } from './feed.ts'
+import type { GroupSync } from './group-sync.ts'
+import { SentPositions } from './sent.ts'
+import type { StreamedDatabase, StreamSource } from './source.ts'
 
 /** Feeds that read their logs at the same time. */
 const MAX_BATCHES = 8

@@ -3,13 +3,13 @@
 import { SnapshotError } from '../../image/errors.ts'
 import { withLiveImage } from '../../image/live-image.ts'
 import type { LogRecord, LogView } from '../../log/view.ts'
-import { nextTXID } from '../../ltx/format/types.ts'
 import type { Position, TXID } from '../../ltx/format/types.ts'
+import { nextTXID } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
-import type { FeedHost } from './feed-host.ts'
 import { ITEM_COST_BYTES } from '../wire/flow.ts'
-import { encodePrimaryMessage } from '../wire/messages.ts'
 import type { TransactionMessage } from '../wire/messages.ts'
+import { encodePrimaryMessage } from '../wire/messages.ts'
+import type { FeedHost } from './feed-host.ts'
 import type { StreamedDatabase } from './source.ts'
 
 /** What is read of a log before it is written: bounds memory for each feed at work, and how long others wait. */

@@ -3,17 +3,17 @@ import type { Position } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
 import type { Logger } from '../../util/log.ts'
 import { StreamRefusedError } from '../wire/errors.ts'
-import { GroupSync } from './group-sync.ts'
 import { HEARTBEAT_MS } from '../wire/messages.ts'
 import { answerError } from '../wire/refusal.ts'
-import { ReplicaStream } from './replica-stream.ts'
-import { replicaStatus } from './replica-status.ts'
-import type { ReplicaStatus } from './replica-status.ts'
 import { Signal } from '../wire/signal.ts'
-import type { StreamSource, StreamedDatabase } from './source.ts'
+import { GroupSync } from './group-sync.ts'
+import type { ReplicaStatus } from './replica-status.ts'
+import { replicaStatus } from './replica-status.ts'
+import { ReplicaStream } from './replica-stream.ts'
+import type { StreamedDatabase, StreamSource } from './source.ts'
 
 export type { ReplicaStatus } from './replica-status.ts'
-export type { StreamSource, StreamedDatabase } from './source.ts'
+export type { StreamedDatabase, StreamSource } from './source.ts'
 
 /** How long the end of a stream may take to reach its replica. */
 const CLOSE_MS = 1_000

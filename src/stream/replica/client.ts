@@ -1,5 +1,5 @@
 import type { Position } from '../../ltx/format/types.ts'
-import { LtxdError, errorMessage } from '../../util/errors.ts'
+import { errorMessage, LtxdError } from '../../util/errors.ts'
 import type { Logger } from '../../util/log.ts'
 import type { NodeAddress } from '../../util/node-address.ts'
 import { Backoff } from '../wire/backoff.ts'

@@ -1,24 +1,24 @@
-import { request, type ClientRequest, type IncomingMessage } from 'node:http'
+import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import type { Position } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
 import { StreamLostError, StreamProtocolError, StreamRefusedError } from '../wire/errors.ts'
 import { DATABASE_WINDOW_BYTES, Flow, ITEM_COST_BYTES } from '../wire/flow.ts'
 import { FrameWriter } from '../wire/frame-writer.ts'
 import { refusePrimary } from '../wire/hello.ts'
-import type { Lane } from './lane.ts'
+import type { PrimaryHello, PrimaryMessage } from '../wire/messages.ts'
 import {
   CONTENT_TYPE,
+  encodeReplicaMessage,
   HEARTBEAT_MS,
   MAX_HISTORY,
-  PROTOCOL_VERSION,
-  encodeReplicaMessage,
   parsePrimaryMessage,
   positionMessages,
+  PROTOCOL_VERSION,
 } from '../wire/messages.ts'
-import type { PrimaryHello, PrimaryMessage } from '../wire/messages.ts'
 import { readRefusal } from '../wire/refusal.ts'
-import type { StreamSink } from './sink.ts'
 import { FrameParser } from '../wire/wire.ts'
+import type { Lane } from './lane.ts'
+import type { StreamSink } from './sink.ts'
 
 const TICK_MS = HEARTBEAT_MS / 2
 /**

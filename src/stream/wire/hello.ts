@@ -1,8 +1,8 @@
 /** Whether two nodes may stream with each other. Pure. */
 
+import { StreamRefusedError } from './errors.ts'
 import type { PrimaryHello, ReplicaHello } from './messages.ts'
 import { PROTOCOL_VERSION } from './messages.ts'
-import { StreamRefusedError } from './errors.ts'
 
 export interface PrimarySelf {
   readonly nodeId: string

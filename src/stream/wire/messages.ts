@@ -2,8 +2,8 @@
 
 import { z } from 'zod'
 import { databaseNameProblem } from '../../log/database-name.ts'
-import { formatPosition, parseChecksum, parsePosition, parseTXID } from '../../ltx/format/types.ts'
 import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
+import { formatPosition, parseChecksum, parsePosition, parseTXID } from '../../ltx/format/types.ts'
 import { StreamProtocolError } from './errors.ts'
 import type { RawFrame } from './wire.ts'
 import { encodeFrame } from './wire.ts'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { toTXID, type Position } from '../../ltx/format/types.ts'
+import { type Position, toTXID } from '../../ltx/format/types.ts'
 import { StreamProtocolError } from './errors.ts'
 import type { PrimaryMessage, ReplicaMessage } from './messages.ts'
 import {
@@ -10,7 +10,7 @@ import {
   parseReplicaMessage,
   positionMessages,
 } from './messages.ts'
-import { FrameParser, MAX_BODY_BYTES, MAX_HEADER_BYTES, PREFIX_SIZE, encodeFrame, type RawFrame } from './wire.ts'
+import { encodeFrame, FrameParser, MAX_BODY_BYTES, MAX_HEADER_BYTES, PREFIX_SIZE, type RawFrame } from './wire.ts'
 
 const u64 = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n })
 const position = fc.record({ txid: u64, checksum: u64 }) as unknown as fc.Arbitrary<Position>

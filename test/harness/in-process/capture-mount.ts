@@ -1,8 +1,8 @@
 import fs from 'node:fs'
-import type { OpenMode, VfsFile, VfsFiles } from './vfs-files.ts'
 import type { Caller, FileContent, Volume } from '../../../src/fuse/content.ts'
 import { FsError } from '../../../src/fuse/errno.ts'
 import type { Files } from '../../../src/util/files.ts'
+import type { OpenMode, VfsFile, VfsFiles } from './vfs-files.ts'
 
 const { O_RDWR, O_CREAT, O_EXCL } = fs.constants
 const READ = 0

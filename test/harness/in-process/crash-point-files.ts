@@ -1,6 +1,6 @@
 import fs from 'node:fs'
-import { withFile } from '../../../src/util/files.ts'
 import type { Files } from '../../../src/util/files.ts'
+import { withFile } from '../../../src/util/files.ts'
 
 /** A moment at which the process may die: just before an operation, or in the middle of a write. */
 export interface CrashPoint {

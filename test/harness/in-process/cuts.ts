@@ -1,4 +1,4 @@
-import { RECORD_FRAME_SIZE, readRecordFrame } from '../../../src/log/record.ts'
+import { readRecordFrame, RECORD_FRAME_SIZE } from '../../../src/log/record.ts'
 import { anatomy } from '../../../src/ltx/anatomy.ts'
 import { hasJournalMagic, JOURNAL_HEADER_SIZE } from '../../../src/sqlite/journal.ts'
 import { FRAME_HEADER_SIZE, frameOffset, frameSize, WAL_HEADER_SIZE } from '../../../src/sqlite/wal.ts'

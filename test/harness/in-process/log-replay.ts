@@ -1,15 +1,15 @@
-import fs from 'node:fs'
 import assert from 'node:assert/strict'
+import fs from 'node:fs'
 import { inspectLog } from '../../../src/log/open.ts'
 import { readPages, scanSegment } from '../../../src/log/scan.ts'
 import { listSegments } from '../../../src/log/segments.ts'
 import { logDirectory } from '../../../src/log/store.ts'
 import { foldChecksum, pageChecksum } from '../../../src/ltx/format/checksum.ts'
 import type { Header } from '../../../src/ltx/format/header.ts'
-import { EMPTY_CHECKSUM, lockPgno } from '../../../src/ltx/format/types.ts'
 import type { Checksum, TXID } from '../../../src/ltx/format/types.ts'
-import { nodeFiles, withFile } from '../../../src/util/files.ts'
+import { EMPTY_CHECKSUM, lockPgno } from '../../../src/ltx/format/types.ts'
 import type { Files } from '../../../src/util/files.ts'
+import { nodeFiles, withFile } from '../../../src/util/files.ts'
 
 /** A database as the log alone tells it. */
 export class ReplayedDatabase {

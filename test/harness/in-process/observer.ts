@@ -1,7 +1,7 @@
-import type { SqliteEngine } from './sqlite-engine.ts'
 import { foldChecksum, pageChecksum } from '../../../src/ltx/format/checksum.ts'
-import { EMPTY_CHECKSUM, lockPgno } from '../../../src/ltx/format/types.ts'
 import type { Checksum } from '../../../src/ltx/format/types.ts'
+import { EMPTY_CHECKSUM, lockPgno } from '../../../src/ltx/format/types.ts'
+import type { SqliteEngine } from './sqlite-engine.ts'
 
 export interface Observed {
   readonly pages: ReadonlyMap<number, Uint8Array>

@@ -1,8 +1,8 @@
 import init from '@sqlite.org/sqlite-wasm'
+import { errorCode } from '../../../src/util/errors.ts'
+import { Random } from '../random.ts'
 import { FileLock, SharedMemory } from './locks.ts'
 import type { VfsFile, VfsFiles } from './vfs-files.ts'
-import { Random } from '../random.ts'
-import { errorCode } from '../../../src/util/errors.ts'
 
 /**
  * SQLite compiled to WebAssembly, over a file system of the test's own: in-process and deterministic, so that every write can be cut,

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import type { Random } from '../random.ts'
 import type { Files } from '../../../src/util/files.ts'
+import type { Random } from '../random.ts'
 
 /** A change of a file that a power loss may take back. */
 type Change = { readonly position: number; readonly data: Buffer } | { readonly sizeBytes: number }

@@ -1,9 +1,9 @@
 import fs from 'node:fs'
 import { parseArgs } from 'node:util'
-import { Random } from '../../harness/random.ts'
 import { digestOfFile } from '../../harness/in-process/verdict.ts'
-import { Episode } from './episode.ts'
+import { Random } from '../../harness/random.ts'
 import type { Counts } from './episode.ts'
+import { Episode } from './episode.ts'
 import { combinationOf, COMBINATIONS } from './matrix.ts'
 import { Session } from './session.ts'
 

@@ -1,11 +1,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { ANY_PAGE_SIZE, Workload } from '../../harness/workload.ts'
 import { holdersOf } from '../../harness/processes.ts'
 import type { Random } from '../../harness/random.ts'
-import { same, Places } from './comparison.ts'
-import { AUTO_VACUUM, JOURNAL_MODES, SYNCHRONOUS } from './matrix.ts'
+import { ANY_PAGE_SIZE, Workload } from '../../harness/workload.ts'
+import { Places, same } from './comparison.ts'
 import type { Combination } from './matrix.ts'
+import { AUTO_VACUUM, JOURNAL_MODES, SYNCHRONOUS } from './matrix.ts'
 import type { Pair, Session } from './session.ts'
 
 export interface Directories {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { BackupConfig } from '../../../config/config.ts'
-import { loadConfig, type Flag } from '../../../config/load.ts'
+import { type Flag, loadConfig } from '../../../config/load.ts'
 
 /** How a backup is looked after: the configuration in force, for the backup that the command line names. */
 export function loadBackupConfig(command: Command, url: string, flags: readonly Flag[] = []): BackupConfig {

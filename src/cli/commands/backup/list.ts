@@ -1,11 +1,11 @@
-import { listBackup, type BackedUpDatabase } from '../../../backup/ship/boot.ts'
 import { NoBackupError } from '../../../backup/history/errors.ts'
 import { loadHistories, loadHistory, withTimestamps } from '../../../backup/history/history.ts'
 import { restorableRange } from '../../../backup/history/plan.ts'
+import { type BackedUpDatabase, listBackup } from '../../../backup/ship/boot.ts'
 import { formatChecksum, formatTXID, type TXID } from '../../../ltx/format/types.ts'
 import { openObjectStore } from '../../../objectstore/open.ts'
 import { formatSize } from '../../../util/units.ts'
-import { printJson, printTable, type Column } from '../../output/output.ts'
+import { type Column, printJson, printTable } from '../../output/output.ts'
 
 /** The databases of a backup, each with its newest position. */
 export async function listDatabases(url: string, json: boolean): Promise<void> {

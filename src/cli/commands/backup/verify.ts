@@ -1,4 +1,4 @@
-import { verifyBackup, type DatabaseReport } from '../../../backup/history/verify.ts'
+import { type DatabaseReport, verifyBackup } from '../../../backup/history/verify.ts'
 import { formatTXID } from '../../../ltx/format/types.ts'
 import { openObjectStore } from '../../../objectstore/open.ts'
 import { formatSize } from '../../../util/units.ts'

@@ -3,7 +3,7 @@ import { anatomy, type Part, type ReadAt } from '../../../ltx/anatomy.ts'
 import { nodeFiles } from '../../../util/files.ts'
 import { printable } from '../../output/output.ts'
 import { eachFile, printProblem } from './each-file.ts'
-import { hexOf, HEX_WIDTH, textOf } from './hex-lines.ts'
+import { HEX_WIDTH, hexOf, textOf } from './hex-lines.ts'
 import { JsonWriter } from './json-writer.ts'
 
 export interface HexdumpOptions {

@@ -1,17 +1,17 @@
-import { open, readdir, stat, type FileHandle } from 'node:fs/promises'
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { INDEX_TAIL_SIZE, pageIndexRange, readPageIndex } from '../../../ltx/codec/page-index.ts'
 import {
+  type Header,
   HEADER_SIZE,
+  type Trailer,
   unmarshalHeader,
   unmarshalTrailer,
-  type Header,
-  type Trailer,
 } from '../../../ltx/format/header.ts'
-import { INDEX_TAIL_SIZE, pageIndexRange, readPageIndex } from '../../../ltx/codec/page-index.ts'
 import { formatTXID } from '../../../ltx/format/types.ts'
-import { printJson, printTable, type Column } from '../../output/output.ts'
+import { type Column, printJson, printTable } from '../../output/output.ts'
 import { ProgressBar } from '../../output/progress-bar.ts'
-import { eachFile, formatTime, hex, printProblem, toJson, type FileProblem } from './each-file.ts'
+import { eachFile, type FileProblem, formatTime, hex, printProblem, toJson } from './each-file.ts'
 
 interface Listed {
   readonly file: string

@@ -1,8 +1,8 @@
-import { formatTXIDs, joint, type ChainLink } from '../../../ltx/chain.ts'
+import { type ChainLink, formatTXIDs, joint } from '../../../ltx/chain.ts'
 import { verify } from '../../../ltx/file.ts'
 import { readChunks } from '../../../offline/ltx-file.ts'
 import { printable, printJson } from '../../output/output.ts'
-import { byteBar, eachFile, toJson, totalSize, type FileProblem } from './each-file.ts'
+import { byteBar, eachFile, type FileProblem, toJson, totalSize } from './each-file.ts'
 
 export interface VerifyOptions {
   readonly json: boolean
