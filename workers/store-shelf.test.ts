@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { MemoryStore } from '../src/objectstore/memory.ts'
+import { MemoryStore } from '../src/objectstore/stores/memory.ts'
 import { StoreShelf } from './store-shelf.ts'
 
 function shelf() {

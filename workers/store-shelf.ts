@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { ObjectStore } from '../src/objectstore/objectstore.ts'
-import { openObjectStore } from '../src/objectstore/open.ts'
-import { PromptStore } from '../src/objectstore/prompt-store.ts'
+import { openObjectStore } from '../src/objectstore/stores/open.ts'
+import { PromptStore } from '../src/objectstore/stores/prompt-store.ts'
 
 /** Jobs name their stores: so many stay open though nobody is at them. */
 const MAX_IDLE = 16

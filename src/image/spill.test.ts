@@ -11,7 +11,7 @@ import { encode } from '../ltx/file.ts'
 import { NO_CHECKSUM } from '../ltx/format/header.ts'
 import { EMPTY_CHECKSUM, toTXID } from '../ltx/format/types.ts'
 import { header } from '../ltx/testing.ts'
-import { MemoryStore } from '../objectstore/memory.ts'
+import { MemoryStore } from '../objectstore/stores/memory.ts'
 import { InputFold } from './spill.ts'
 
 /** So far apart, and so large, that each page takes five bytes in the list: three for the distance, two for the size. */

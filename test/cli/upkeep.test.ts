@@ -7,7 +7,7 @@ import { restorablePoints } from '../../src/backup/history/plan.ts'
 import { type UploadState, uploadTransactions } from '../../src/backup/ship/upload.ts'
 import { PlayedDatabase, SEED, seeded } from '../../src/backup/testing.ts'
 import { EMPTY_CHECKSUM, formatTXID, toTXID } from '../../src/ltx/format/types.ts'
-import { openObjectStore } from '../../src/objectstore/open.ts'
+import { openObjectStore } from '../../src/objectstore/stores/open.ts'
 import { ltxd } from './run.ts'
 
 /** Looking after a backup by hand: no node, no queue, one command after the other. */

@@ -16,7 +16,7 @@ import { type UploadState, uploadTransactions } from '../../src/backup/ship/uplo
 import { PlayedDatabase, SEED, seeded } from '../../src/backup/testing.ts'
 import { compactLevel, snapshotFromBackup } from '../../src/backup/upkeep/compaction.ts'
 import { formatTXID, toTXID } from '../../src/ltx/format/types.ts'
-import { openObjectStore } from '../../src/objectstore/open.ts'
+import { openObjectStore } from '../../src/objectstore/stores/open.ts'
 import { ltxd, program } from '../cli/run.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { findS3Server, S3Server } from '../harness/s3-server.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest'
 import { toTXID } from '../../ltx/format/types.ts'
-import { MemoryStore } from '../../objectstore/memory.ts'
 import type { ObjectStore, PutOptions } from '../../objectstore/objectstore.ts'
+import { MemoryStore } from '../../objectstore/stores/memory.ts'
 import type { Clock } from '../../util/clock.ts'
 import { loadHistory, loadMetadata } from '../history/history.ts'
 import { UNSETTLED_MS, UPLOAD_TIMEOUT_MS } from '../history/upload-window.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { decode } from '../../ltx/file.ts'
 import { toTXID, type TXID } from '../../ltx/format/types.ts'
-import { MemoryStore } from '../../objectstore/memory.ts'
+import { MemoryStore } from '../../objectstore/stores/memory.ts'
 import { loadHistory } from '../history/history.ts'
 import type { FileRef } from '../history/layout.ts'
 import { PlayedDatabase, SEED, seeded } from '../testing.ts'

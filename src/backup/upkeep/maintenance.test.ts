@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest'
-import { MemoryStore } from '../../objectstore/memory.ts'
+import { MemoryStore } from '../../objectstore/stores/memory.ts'
 import { loadHistory } from '../history/history.ts'
 import { UNSETTLED_MS } from '../history/upload-window.ts'
 import { verifyBackup } from '../history/verify.ts'

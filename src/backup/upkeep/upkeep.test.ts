@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { EMPTY_CHECKSUM, toTXID } from '../../ltx/format/types.ts'
-import { MemoryStore } from '../../objectstore/memory.ts'
 import type { ObjectHead, ObjectInfo } from '../../objectstore/objectstore.ts'
+import { MemoryStore } from '../../objectstore/stores/memory.ts'
 import { type UploadState, uploadTransactions } from '../ship/upload.ts'
 import { PlayedDatabase, SEED, seeded } from '../testing.ts'
 import { compactUpTo, snapshotOnce } from './upkeep.ts'

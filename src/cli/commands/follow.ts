@@ -41,7 +41,7 @@ async function run(sourceUrl: string, database: string, options: Options): Promi
     )
   }
   const [{ openObjectStore }, { BackupSource }, { follow }, { ProgressBar }] = await Promise.all([
-    import('../../objectstore/open.ts'),
+    import('../../objectstore/stores/open.ts'),
     import('../../follow/backup-source.ts'),
     import('../../follow/follow.ts'),
     import('../output/progress-bar.ts'),

@@ -48,7 +48,7 @@ async function restore(url: string, database: string, options: Options): Promise
     return
   }
   const [{ openObjectStore }, { restoreDatabase }, { ProgressBar }, { interruptible }] = await Promise.all([
-    import('../../objectstore/open.ts'),
+    import('../../objectstore/stores/open.ts'),
     import('../../backup/restore/restore.ts'),
     import('../output/progress-bar.ts'),
     import('../output/interruption.ts'),

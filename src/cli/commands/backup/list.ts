@@ -3,7 +3,7 @@ import { loadHistories, loadHistory, withTimestamps } from '../../../backup/hist
 import { restorableRange } from '../../../backup/history/plan.ts'
 import { type BackedUpDatabase, listBackup } from '../../../backup/ship/boot.ts'
 import { formatChecksum, formatTXID, type TXID } from '../../../ltx/format/types.ts'
-import { openObjectStore } from '../../../objectstore/open.ts'
+import { openObjectStore } from '../../../objectstore/stores/open.ts'
 import { formatSize } from '../../../util/units.ts'
 import { type Column, printJson, printTable } from '../../output/output.ts'
 

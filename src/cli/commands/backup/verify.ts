@@ -1,6 +1,6 @@
 import { type DatabaseReport, verifyBackup } from '../../../backup/history/verify.ts'
 import { formatTXID } from '../../../ltx/format/types.ts'
-import { openObjectStore } from '../../../objectstore/open.ts'
+import { openObjectStore } from '../../../objectstore/stores/open.ts'
 import { formatSize } from '../../../util/units.ts'
 import { interruptible } from '../../output/interruption.ts'
 import { printJson } from '../../output/output.ts'

@@ -1,10 +1,10 @@
 import { fileURLToPath } from 'node:url'
-import { redactUrl } from '../util/log.ts'
-import { DirectoryStore } from './directory/store.ts'
-import { StoreUrlError } from './errors.ts'
-import type { ObjectStore } from './objectstore.ts'
-import { S3Store } from './s3/store.ts'
-import { parseS3Url, S3_URL_FORM } from './s3/url.ts'
+import { redactUrl } from '../../util/log.ts'
+import { DirectoryStore } from '../directory/store.ts'
+import { StoreUrlError } from '../errors.ts'
+import type { ObjectStore } from '../objectstore.ts'
+import { S3Store } from '../s3/store.ts'
+import { parseS3Url, S3_URL_FORM } from '../s3/url.ts'
 
 type Opener = (url: URL, shown: string) => ObjectStore
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { StoreUrlError } from './errors.ts'
+import { StoreUrlError } from '../errors.ts'
 import { openObjectStore } from './open.ts'
 
 describe('a backup URL', () => {

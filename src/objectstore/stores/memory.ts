@@ -1,6 +1,6 @@
-import { InvalidRangeError, ObjectExistsError, ObjectNotFoundError } from './errors.ts'
-import { checkKey, checkPrefix, compareKeys } from './keys.ts'
-import type { ByteRange, Metadata, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from './objectstore.ts'
+import { InvalidRangeError, ObjectExistsError, ObjectNotFoundError } from '../errors.ts'
+import { checkKey, checkPrefix, compareKeys } from '../keys.ts'
+import type { ByteRange, Metadata, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
 
 interface StoredObject {
   readonly bytes: Uint8Array

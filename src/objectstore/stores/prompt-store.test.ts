@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { StoreUnavailableError } from './errors.ts'
+import { StoreUnavailableError } from '../errors.ts'
+import type { ObjectStore } from '../objectstore.ts'
 import { MemoryStore } from './memory.ts'
-import type { ObjectStore } from './objectstore.ts'
 import { PromptStore } from './prompt-store.ts'
 
 const forever = () => new Promise<never>(() => undefined)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { objectStoreConformance } from './conformance.ts'
+import { objectStoreConformance } from '../conformance.ts'
 import { MemoryStore } from './memory.ts'
 
 objectStoreConformance('memory', async () => new MemoryStore())

@@ -1,5 +1,5 @@
-import { StoreUnavailableError } from './errors.ts'
-import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from './objectstore.ts'
+import { StoreUnavailableError } from '../errors.ts'
+import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
 
 /** The next sign of life of a store, its client's own retries included. */
 const ANSWER_TIMEOUT_MS = 15_000
