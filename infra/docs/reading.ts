@@ -1,0 +1,20 @@
+/** The table of docs/reading.md: questions of someone new to the code, and the file and name that answer each. */
+
+export interface Answer {
+  readonly question: string
+  /** Relative to the repository's root. */
+  readonly file: string
+  /** A function, class or constant in it. */
+  readonly name: string
+}
+
+/** Throws where a row of the table has another form. */
+export function answersOf(page: string): Answer[] {
+  const rows = page.split('\n').filter((line) => line.startsWith('|'))
+  return rows.slice(2).map((row) => {
+    const match = /^\| (.+?) \| `([^`]+)`: `(\w+)` \| .+ \|$/.exec(row)
+    if (match === null) throw new Error(`expected | question | \`FILE\`: \`NAME\` | sentence |, found ${row}`)
+    const [, question = '', file = '', name = ''] = match
+    return { question, file, name }
+  })
+}
