@@ -31,7 +31,7 @@ const ALIASES: Readonly<Record<string, string>> = {
   'log.debug': 'As litefs.yml writes `log.level: debug`.',
 }
 
-export interface Key {
+interface Key {
   readonly path: string
   readonly kind: string
   readonly default?: unknown

@@ -51,7 +51,7 @@ function anchorOf(title: string): string {
     .replaceAll(' ', '-')
 }
 
-export interface Link {
+interface Link {
   readonly line: number
   readonly target: string
 }

@@ -1,6 +1,6 @@
 /** The table of docs/reading.md: questions of someone new to the code, and the file and name that answer each. */
 
-export interface Answer {
+interface Answer {
   readonly question: string
   /** Relative to the repository's root. */
   readonly file: string
