@@ -113,6 +113,29 @@ describe.each(['wal', 'delete'])('a database in %s mode', (mode) => {
     other.close()
   })
 
+  test('I8: readers do not go back: what is older than the database is passed over, alone and in a batch', () => {
+    const { source, path, open } = pair(mode)
+    for (let i = 0; i < 8; i++) source.commit(`INSERT INTO t (v) VALUES (${i})`)
+    const applier = open()
+    applyAll(applier, source.states)
+    const newest = source.states.at(-1)?.position
+    const bytes = readFileSync(path)
+    const files = source.states.map(({ ltx }) => bytesInMemory(ltx))
+    for (const file of files) {
+      expect(applier.apply(file)).toEqual({ position: newest, applied: false, pages: 0 })
+    }
+    const announced: unknown[] = []
+    for (let at = 0; at < files.length; at++) {
+      const rest = files.slice(at) as [LtxBytes, ...LtxBytes[]]
+      expect(applier.applyAll(rest, (positions) => announced.push(positions)).applied).toBe(false)
+    }
+    expect(announced).toEqual([])
+    expect(applier.position).toEqual(newest)
+    expect(readFileSync(path).equals(bytes)).toBe(true)
+    applier.close()
+    source.close()
+  })
+
   test('is not opened when another program has written to it', () => {
     const { source, path, open } = pair(mode)
     const applier = open()

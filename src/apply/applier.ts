@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno, type Position, toTXID } from '../ltx/format/types.ts'
 import { pagesOf } from '../sqlite/locks.ts'
 import { exchange } from '../sqlite/page-table.ts'
@@ -205,6 +206,7 @@ export class Applier {
     options.before?.(position)
     const { header, pgnos } = transaction
     const isUnchanged = pgnos.length === 0 && header.commit === this.#database.pages.sizePages
+    this.#assertNewer(position)
     if (isUnchanged) this.#note(position)
     else this.#database.write(transaction, () => this.#note(position))
     this.#position = position
@@ -235,6 +237,7 @@ export class Applier {
     for (const transaction of transactions) {
       const position = this.#tryFollow(transaction)
       if (position === undefined) return placed
+      this.#assertNewer(position)
       placed.push({ transaction, position })
       this.#database.foresee(transaction)
       this.#position = position
@@ -250,6 +253,12 @@ export class Applier {
     } catch {
       return undefined
     }
+  }
+
+  /** I8: called before anything is written that a reader sees. Only `replace` may lead elsewhere. */
+  #assertNewer({ txid }: Position): void {
+    const at = this.#position.txid
+    assert.ok(txid > at, `I8: readers of ${this.path} have seen transaction ${at} and would see ${txid}`)
   }
 
   /** What the database may be after a crash must be known: at no time may more positions be unsynced than are remembered. */

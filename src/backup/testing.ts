@@ -88,6 +88,8 @@ export class PlayedDatabase implements LogView {
   #txid = toTXID(0)
   #first = toTXID(1)
   syncCount = 0
+  /** Up to where a power loss takes nothing back; everything, unless a test says otherwise. */
+  durableUpTo: Position | undefined
 
   constructor(database: string, random: Random, pageSize = 512) {
     this.database = database
@@ -170,6 +172,10 @@ export class PlayedDatabase implements LogView {
   async sync(): Promise<Position> {
     this.syncCount++
     return this.position()
+  }
+
+  durable(): Position {
+    return this.durableUpTo ?? this.position()
   }
 
   async *records(from: TXID, to: TXID): AsyncIterable<LogRecord> {

@@ -23,6 +23,8 @@ export interface CapturedDatabase extends PublishedDatabase {
   walMode: boolean
   refusal: string | undefined
   readonly logDir: string | undefined
+  /** How many transactions of this database were appended to the log: `assertLogged` counts on it. */
+  readonly appended: number
   /** Appends `change` to the log as the next transaction. On failure nothing has changed. Throws FsError. */
   commit(change: Change): void
   /** Appends the whole file as the next transaction. */

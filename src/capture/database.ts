@@ -118,6 +118,10 @@ export class Database implements CapturedDatabase {
     return this.#transactions.position
   }
 
+  get appended(): number {
+    return this.#transactions.appended
+  }
+
   /** The position up to which the database file holds everything, or undefined while pages are in the WAL only. */
   get backfilled(): Position | undefined {
     return this.pages.pagesInWal === 0 ? this.position : undefined

@@ -2,6 +2,7 @@ import type { Caller } from '../fuse/content.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
+import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import { refuseDamaged } from './refusal.ts'
 
@@ -67,7 +68,9 @@ export class JournalTracker {
   /** Captures what the journal protected. When it throws, the journal must stay. False when there was nothing to capture. */
   finish(caller: Caller): boolean {
     if (!this.active) return false
+    const { appended } = this.#database
     const committed = this.#capture(caller)
+    if (committed) assertLogged(this.#database, appended)
     if (this.#durable) this.#makeDurable()
     this.forget()
     if (committed) this.#database.publish()

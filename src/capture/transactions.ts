@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type { HeldReply } from '../fuse/content.ts'
 import type { Logs } from '../log/logs.ts'
 import { writePageChecksums } from '../log/page-checksums.ts'
@@ -43,6 +44,7 @@ export class Transactions {
   #log: LogWriter | undefined
   /** Of finished segments, since the page checksums were saved. */
   #unsavedBytes = 0
+  #appended = 0
 
   constructor(options: TransactionsOptions, log?: LogWriter) {
     this.#options = options
@@ -51,6 +53,11 @@ export class Transactions {
 
   get hasLog(): boolean {
     return this.#log !== undefined
+  }
+
+  /** How many transactions were appended to the log; `assertLogged` counts on it (I1). */
+  get appended(): number {
+    return this.#appended
   }
 
   get logDir(): string | undefined {
@@ -174,6 +181,8 @@ export class Transactions {
       }
       return checksum
     })
+    assert.equal(log.position.txid, txid, 'I1: the log ends with the transaction that was appended')
+    this.#appended++
     if (change.whole === true) pages.resize(0)
     pages.resize(commit)
     for (let i = 0; i < pgnos.length; i++) pages.setChecksum(pgnos[i] as Pgno, sums[i] as Checksum)

@@ -12,6 +12,7 @@ import {
   WAL_HEADER_SIZE,
   WalChecksum,
 } from '../sqlite/wal.ts'
+import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { WalSpan } from './change.ts'
 import { missingPages } from './growth.ts'
@@ -167,8 +168,10 @@ export class WalTracker {
       if (at === undefined) return database.readFile(pgno)
       return at === lastIndex ? last.subarray(FRAME_HEADER_SIZE) : database.readFrame(first + at)
     }
+    const { appended } = database
     try {
       database.commit({ commit, pgnos, read, wal: span })
+      assertLogged(database, appended)
     } catch (error) {
       this.#refuse(end, error)
       throw error

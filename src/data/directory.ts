@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import { createRequire } from 'node:module'
@@ -30,6 +31,7 @@ export interface DataDirectory {
   sawTerm(term: bigint): void
   /** The highest term in which this node itself led; 0 when it never did. */
   ledTerm(): bigint
+  /** Called before the first commit of a term; the term is not below any that was seen (I6). */
   led(term: bigint): void
   /** The term of the last leader whose history this node has had all of; 0 when there was none. */
   historyTerm(): bigint
@@ -80,6 +82,7 @@ export function openDataDirectory(dir: string): DataDirectory {
       },
       ledTerm: () => identity.ledTerm,
       led: (term) => {
+        assert.ok(term >= identity.term, `I6: a node that has seen term ${identity.term} would lead in term ${term}`)
         const text = term.toString()
         if (term > identity.ledTerm) identity.update({ term: text, ledTerm: text, historyTerm: text })
       },

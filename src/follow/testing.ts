@@ -26,6 +26,10 @@ export class SourceLog implements LogView {
     return this.position()
   }
 
+  durable(): Position {
+    return this.position()
+  }
+
   async *records(from: TXID, to: TXID): AsyncIterable<LogRecord> {
     for (const { position, ltx } of this.#source.states) {
       if (position.txid < from || position.txid > to) continue

@@ -10,6 +10,7 @@ import { CorruptLogError, LogGapError, LogUnsyncedError } from './errors.ts'
 import { readRecordFrame, RECORD_FRAME_SIZE } from './record.ts'
 import type { SegmentName } from './segments.ts'
 import { listSegments } from './segments.ts'
+import { ZERO_POSITION } from './store.ts'
 import type { LogRecord, LogView } from './view.ts'
 
 const fdatasync = promisify(fs.fdatasync)
@@ -51,6 +52,7 @@ export class LogReader implements LogView {
   #unsynced: LogUnsyncedError | undefined
   /** The newest segment whose name was synced. */
   #durableName: string | undefined
+  #durableUpTo: Position = ZERO_POSITION
 
   constructor(database: string, dir: string, published: () => Position, files: Files = nodeFiles) {
     this.database = database
@@ -80,7 +82,12 @@ export class LogReader implements LogView {
     const newest = segments.at(-1)?.path
     if (this.#durableName !== newest) await syncDirectory(this.#dir)
     this.#durableName = newest
+    this.#durableUpTo = position
     return position
+  }
+
+  durable(): Position {
+    return this.#durableUpTo
   }
 
   async *records(from: TXID, to: TXID): AsyncIterable<LogRecord> {

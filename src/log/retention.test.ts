@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { toTXID } from '../ltx/format/types.ts'
 import type { RetentionLimits, SegmentFacts } from './retention.ts'
-import { planRetention } from './retention.ts'
+import { assertExpendable, planRetention } from './retention.ts'
 
 /** Segments of ten transactions and 100 bytes each, one a second. */
 function segments(count: number): SegmentFacts[] {
@@ -81,4 +81,19 @@ test('whatever the limits: a beginning goes, the rest is gapless, and nothing ne
       },
     ),
   )
+})
+
+test('I9: a removal of what recovery or the backup needs is stopped, whoever planned it', () => {
+  const all = segments(10)
+  const remove = (count: number, synced: number, uploaded?: number) => () =>
+    assertExpendable(all, all.slice(0, count), {
+      synced: toTXID(synced),
+      uploaded: uploaded === undefined ? undefined : toTXID(uploaded),
+    })
+  expect(remove(3, 31)).not.toThrow()
+  expect(remove(3, 30)).toThrow(/I9/)
+  expect(remove(3, 31, 30)).not.toThrow()
+  expect(remove(3, 31, 29)).toThrow(/I9/)
+  expect(remove(10, 1000)).toThrow(/I9/)
+  expect(() => assertExpendable(all, all.slice(1, 3), limits())).toThrow(/I9/)
 })

@@ -1,6 +1,8 @@
 /** Which segments may go. Pure. */
 
+import assert from 'node:assert/strict'
 import type { TXID } from '../ltx/format/types.ts'
+import { formatTXID } from '../ltx/format/types.ts'
 import type { SegmentName } from './segments.ts'
 
 export interface SegmentFacts extends SegmentName {
@@ -44,4 +46,26 @@ export function planRetention(segments: readonly SegmentFacts[], limits: Retenti
     bytes -= segment.sizeBytes
   }
   return { remove, overdueBytes: 0 }
+}
+
+/**
+ * I9: called right before segments are removed. What goes are the oldest, and neither recovery nor the backup needs any of
+ * them: the first segment that stays begins at or before both.
+ */
+export function assertExpendable(
+  segments: readonly SegmentName[],
+  remove: readonly SegmentName[],
+  { synced, uploaded }: Pick<RetentionLimits, 'synced' | 'uploaded'>,
+): void {
+  if (remove.length === 0) return
+  for (const [i, { path }] of remove.entries())
+    assert.equal(path, segments[i]?.path, 'I9: the oldest segments go first')
+  const kept = segments[remove.length]
+  assert.ok(kept !== undefined, 'I9: the newest segment of a log stays')
+  const last = kept.first - 1n
+  assert.ok(
+    last < synced,
+    `I9: ${kept.path} alone does not hold transaction ${formatTXID(synced)}, which recovery needs`,
+  )
+  assert.ok(uploaded === undefined || last <= uploaded, `I9: the backup lacks transactions before ${kept.path}`)
 }

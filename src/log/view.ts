@@ -1,5 +1,7 @@
+import assert from 'node:assert/strict'
 import type { Header } from '../ltx/format/header.ts'
 import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
+import { formatTXID } from '../ltx/format/types.ts'
 
 /** One transaction in the LTX log: an LTX file with checksums. */
 export interface LogRecord {
@@ -20,6 +22,17 @@ export interface LogView {
   position(): Position
   /** Makes everything up to `position()` as of the call survive a power loss (I4), and returns that position. */
   sync(): Promise<Position>
+  /** Up to where the last `sync()` that succeeded made it so; txid 0 before the first. */
+  durable(): Position
   /** Records `from` … `to`, both inclusive, in order. Throws when the log no longer holds `from`. */
   records(from: TXID, to: TXID): AsyncIterable<LogRecord>
+}
+
+/** I4: called right before bytes of transaction `txid` leave the node. */
+export function assertDurable(log: LogView, txid: TXID): void {
+  const durable = log.durable().txid
+  assert.ok(
+    txid <= durable,
+    `I4: transaction ${formatTXID(txid)} of ${log.database} would leave the node, which is durable up to ${formatTXID(durable)}`,
+  )
 }

@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import type { KnownDatabase } from '../dataplane/dataplane.ts'
 import { peekPageChecksums } from '../log/page-checksums.ts'
 import { LogReader } from '../log/reader.ts'
-import { planRetention } from '../log/retention.ts'
+import { assertExpendable, planRetention } from '../log/retention.ts'
 import { listSegments } from '../log/segments.ts'
 import { logDirectory, readSynced, writeSynced } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
@@ -120,7 +120,9 @@ export class LogKeeper {
       const { size, mtimeMs } = fs.statSync(segment.path)
       return { ...segment, sizeBytes: size, lastAppendMs: mtimeMs }
     })
-    const plan = planRetention(segments, { ...retention, nowMs, synced: this.#needed(name), uploaded })
+    const needed = this.#needed(name)
+    const plan = planRetention(segments, { ...retention, nowMs, synced: needed, uploaded })
+    assertExpendable(segments, plan.remove, { synced: needed, uploaded })
     for (const { path } of plan.remove) fs.unlinkSync(path)
     if (plan.overdueBytes > 0 && !this.#overdue.has(name)) {
       this.#overdue.add(name)

@@ -30,7 +30,7 @@ import type { Leftovers, Scene } from './leftovers.ts'
 import { inspectLeftovers } from './leftovers.ts'
 import type { RecoveryFacts, RecoveryPlan, RecoveryStep } from './plan.ts'
 import { describeSteps, planRecovery } from './plan.ts'
-import { checksumPages, foldWal, pageReader, replayLog, restorePages, rollBackJournal } from './repair.ts'
+import { assertExact, checksumPages, foldWal, pageReader, replayLog, restorePages, rollBackJournal } from './repair.ts'
 import { findResidue, Unrecoverable } from './residue.ts'
 
 export interface RecoveryOptions extends Omit<DatabaseOptions, 'logs' | 'path'>, LogWriterOptions {
@@ -376,6 +376,7 @@ class Recovery {
     const files = this.#files
     const path = this.#path
     const recovered = this.#recovered
+    if (recovered !== undefined) assertExact(recovered)
     recovered?.syncLog()
     withFile(files, path, O_RDWR, (fd) => files.sync(fd))
     for (const suffix of ['-journal', '-wal', '-shm']) if (files.exists(path + suffix)) files.unlink(path + suffix)

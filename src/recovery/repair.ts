@@ -1,12 +1,15 @@
 /** Changes of a database's file that recovery makes: none of them is SQLite's, so none may run while a file is open on the mount. */
 
+import assert from 'node:assert/strict'
 import fs from 'node:fs'
+import type { PublishedDatabase } from '../capture/events.ts'
 import type { LocatedEntry, LogState } from '../log/open.ts'
 import { inspectLog } from '../log/open.ts'
+import { foldAll } from '../log/page-checksums.ts'
 import { readPages } from '../log/scan.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Pgno } from '../ltx/format/types.ts'
-import { lockPgno } from '../ltx/format/types.ts'
+import { formatChecksum, lockPgno } from '../ltx/format/types.ts'
 import type { Journal } from '../sqlite/journal.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
 import type { Files } from '../util/files.ts'
@@ -105,4 +108,15 @@ export function pageReader(files: Files, fd: number, pageSize: number): (pgno: P
     files.read(fd, page, 0, pageSize, (pgno - 1) * pageSize)
     return page
   }
+}
+
+/** I3: called before what a database was recovered from is removed. `pages` are the checksums of what its file now holds. */
+export function assertExact({ name, pages, position }: PublishedDatabase): void {
+  const sum = foldAll(pages.snapshot())
+  const [found, expected] = [sum, position.checksum].map(formatChecksum)
+  assert.equal(
+    sum,
+    position.checksum,
+    `I3: ${name} was recovered with checksum ${found}, its log ends with ${expected}`,
+  )
 }

@@ -1,5 +1,6 @@
 /** Writing to a backup: conditional, retried, and never over something else (I7). */
 
+import assert from 'node:assert/strict'
 import pRetry from 'p-retry'
 import { formatChecksum, formatTXID, type TXID } from '../../ltx/format/types.ts'
 import { ObjectExistsError, StoreUnavailableError } from '../../objectstore/errors.ts'
@@ -98,6 +99,7 @@ async function putUnlessThere(
   body: () => Uint8Array | AsyncIterable<Uint8Array>,
   options: PutOptions,
 ): Promise<ObjectHead | undefined> {
+  assert.equal(options.ifNoneMatch, '*', `I7: a put of ${key} could overwrite what the backup has`)
   for (let attempt = 1; ; attempt++) {
     try {
       await retried(() => store.put(key, body(), options), options.signal)

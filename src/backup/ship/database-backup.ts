@@ -1,3 +1,4 @@
+import { assertDurable } from '../../log/view.ts'
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import type { BackupLogger, Clock } from '../../util/clock.ts'
@@ -239,8 +240,9 @@ export class DatabaseBackup {
       this.#reached({ ...position, timestampMs, pageSize, commit })
       return
     }
-    const { txid } = log.position()
+    const { txid } = await log.sync()
     for await (const { header, postApplyChecksum: checksum } of log.records(txid, txid)) {
+      assertDurable(log, txid)
       const timestampMs = Math.max(header.timestampMs, from.timestampMs)
       const marker = { kind: 'dropped', txid, timestampMs, term: fence.term } as const
       await putMarker(store, name, marker, signal, this.#lostTail?.resolve)

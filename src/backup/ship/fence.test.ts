@@ -37,7 +37,7 @@ describe('the fence around a backup', () => {
     const notBeforeMs = clock.ms + 20_000
     const fence = new Fence({ term: 5n, mayWriteUntilMs: () => deadlineMs, notBeforeMs, clock })
     const fenced = new FencedStore(store, fence)
-    const put = (key: string) => fenced.put(key, Buffer.from('x'))
+    const put = (key: string) => fenced.put(key, Buffer.from('x'), { ifNoneMatch: '*' })
     await expect(put('early')).rejects.toThrow(/previous holder/)
     const began: number[] = []
     const work = fence.run(new AbortController().signal, async (signal) => {
@@ -60,6 +60,20 @@ describe('the fence around a backup', () => {
     expect(await store.head('in time')).toBeDefined()
   })
 
+  it('I7: makes no put that could overwrite an object', async () => {
+    const { clock, store } = setUp()
+    const fenced = new FencedStore(
+      store,
+      new Fence({ term: 0n, mayWriteUntilMs: () => Infinity, notBeforeMs: 0, clock }),
+    )
+    await fenced.put('x', Buffer.from('first'), { ifNoneMatch: '*' })
+    await expect(fenced.put('x', Buffer.from('second'))).rejects.toThrow(/I7/)
+    await expect(fenced.put('x', Buffer.from('third'), { ifNoneMatch: '*' })).rejects.toMatchObject({
+      code: 'OBJECT_EXISTS',
+    })
+    expect(await store.head('x')).toMatchObject({ sizeBytes: 5 })
+  })
+
   it('begins no earlier than it may, though a timer fires too early', async () => {
     const { clock, store } = setUp()
     const notBeforeMs = clock.ms + 15_000.4
@@ -68,7 +82,7 @@ describe('the fence around a backup', () => {
     const early: Clock = { now: clock.now, monotonicMs: clock.monotonicMs, sleep }
     const fence = new Fence({ term: 2n, mayWriteUntilMs: () => Infinity, notBeforeMs, clock: early })
     const fenced = new FencedStore(store, fence)
-    await fence.run(new AbortController().signal, () => fenced.put('x', Buffer.from('x')))
+    await fence.run(new AbortController().signal, () => fenced.put('x', Buffer.from('x'), { ifNoneMatch: '*' }))
     expect(clock.ms).toBeGreaterThanOrEqual(notBeforeMs)
   })
 
@@ -80,7 +94,7 @@ describe('the fence around a backup', () => {
     })
     for (const term of [0n, 1n]) {
       const fence = new Fence({ term, mayWriteUntilMs: () => Infinity, notBeforeMs: 0, clock })
-      await new FencedStore(spy, fence).put('x', Buffer.from('x'))
+      await new FencedStore(spy, fence).put('x', Buffer.from('x'), { ifNoneMatch: '*' })
     }
     expect(seen.map(({ requestTimeoutMs }) => requestTimeoutMs)).toEqual([undefined, UPLOAD_TIMEOUT_MS])
   })

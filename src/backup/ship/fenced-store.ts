@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../../objectstore/objectstore.ts'
 import { UPLOAD_TIMEOUT_MS } from '../history/upload-window.ts'
 import { type Fence } from './fence.ts'
@@ -25,6 +26,7 @@ export class FencedStore implements ObjectStore {
 
   async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<void> {
     this.#fence.assertOpen()
+    assert.equal(options.ifNoneMatch, '*', `I7: a put of ${key} could overwrite what the backup has`)
     const beforeVisible = () => {
       this.#fence.assertOpen()
       options.beforeVisible?.()

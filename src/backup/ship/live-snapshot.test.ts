@@ -73,6 +73,15 @@ describe(`a snapshot of a live database (LTXD_SEED=${SEED})`, () => {
     expect((await restored()).bytes.equals(played.image())).toBe(true)
   })
 
+  it('I4: is not made of a state that a power loss could take back', async () => {
+    const { store, played, filePath, take } = await setUp(5)
+    await writeFile(filePath, played.image())
+    played.durableUpTo = played.position()
+    played.commit(3)
+    await expect(take()).rejects.toThrow(/I4/)
+    expect((await loadHistory(store, 'app.db')).files).toEqual([])
+  })
+
   it('reads a log of any length with few records open at once', async () => {
     const { played, filePath, take, restored } = await setUp(1)
     await writeFile(filePath, played.image())

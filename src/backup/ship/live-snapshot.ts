@@ -2,6 +2,7 @@
 
 import { SnapshotError } from '../../image/errors.ts'
 import { type LiveDatabase, type LiveImage, withLiveImage } from '../../image/live-image.ts'
+import { assertDurable } from '../../log/view.ts'
 import { EMPTY_CHECKSUM, type Position, toTXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { type FileRef, SNAPSHOT_LEVEL } from '../history/layout.ts'
@@ -39,7 +40,10 @@ export async function snapshotLive(
   const image = { ...options, checksums: false }
   for (let attempt = 1; ; attempt++) {
     try {
-      return await withLiveImage(database, image, (taken) => putSnapshot(store, database.name, taken, options))
+      return await withLiveImage(database, image, (taken) => {
+        assertDurable(database.log, taken.position.txid)
+        return putSnapshot(store, database.name, taken, options)
+      })
     } catch (error) {
       if (!(error instanceof SnapshotError) || attempt >= attempts) throw error
       signal?.throwIfAborted()

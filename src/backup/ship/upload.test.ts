@@ -99,6 +99,18 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
     expect((await loadHistory(store, 'app.db')).files).toHaveLength(2)
   })
 
+  it('I4: ships nothing that a power loss could take back', async () => {
+    const { store, played, upload } = await setUp()
+    played.commit(3)
+    played.durableUpTo = played.position()
+    const state = await upload(ZERO)
+    played.commit(2)
+    await expect(upload(state)).rejects.toThrow(/I4/)
+    expect((await loadHistory(store, 'app.db')).files.at(-1)?.max).toBe(3n)
+    played.durableUpTo = played.position()
+    await expect(upload(state)).resolves.toMatchObject({ txid: 5n })
+  })
+
   it('never overwrites what another history has put there (I7)', async () => {
     const { store, played, upload } = await setUp()
     played.commit(2)

@@ -1,5 +1,5 @@
 import { spillToTemporaryFile } from '../../image/spill.ts'
-import type { LogRecord, LogView } from '../../log/view.ts'
+import { assertDurable, type LogRecord, type LogView } from '../../log/view.ts'
 import { Encoder } from '../../ltx/codec/encoder.ts'
 import { NO_CHECKSUM } from '../../ltx/format/header.ts'
 import {
@@ -67,6 +67,7 @@ export async function uploadTransactions(
   let state = from
   while (state.txid < to) {
     const end = min(to, state.txid + BigInt(MAX_RECORDS_PER_FILE))
+    assertDurable(log, end)
     const records: LogRecord[] = []
     for await (const record of log.records(nextTXID(state.txid), end)) records.push(record)
     assertContinues(store, database, state, records)

@@ -2,11 +2,18 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { toTXID, type TXID } from '../../ltx/format/types.ts'
 import { DatabaseDroppedError } from '../history/errors.ts'
-import { type BackupFile, type BackupHistory, type BackupMarker, compareFiles } from '../history/history.ts'
+import {
+  type BackupFile,
+  type BackupHistory,
+  type BackupMarker,
+  compareFiles,
+  compareTXID,
+} from '../history/history.ts'
 import { DEFAULT_SCHEDULE } from '../history/levels.ts'
-import { NEWEST, planRestore } from '../history/plan.ts'
+import { NEWEST, planRestore, restorablePoints } from '../history/plan.ts'
 import { planUpload, type TransactionInfo } from '../ship/upload-plan.ts'
 import { planCompaction } from './compaction-plan.ts'
+import { assertPromisesKept, restorableEnds } from './retention-check.ts'
 import { planRetention } from './retention-plan.ts'
 
 const POLICY = DEFAULT_SCHEDULE.retention
@@ -79,8 +86,44 @@ class Model {
     }
   }
 
+  /** What is left when these are deleted. */
+  without(gone: readonly { readonly key: string }[]): BackupHistory {
+    const keys = new Set(gone.map(({ key }) => key))
+    const { database, files, markers } = this.history
+    return {
+      database,
+      files: files.filter(({ key }) => !keys.has(key)),
+      markers: markers.filter(({ key }) => !keys.has(key)),
+    }
+  }
+
+  /** Whether the check before a deletion lets it through. */
+  allows(gone: readonly { readonly key: string }[]): boolean {
+    try {
+      assertPromisesKept(this.history, this.without(gone), POLICY, this.nowMs)
+      return true
+    } catch (error) {
+      expect((error as Error).message).toContain('I9')
+      return false
+    }
+  }
+
+  /** The restorable points that the policy promises, by the planner of restores. */
+  promised(): TXID[] {
+    const sinceMs = this.nowMs - POLICY.snapshotRetentionMs
+    const points = new Set(restorablePoints(this.history))
+    const compacted = this.files.filter(({ level, max }) => level > 0 && points.has(max))
+    const young = compacted.filter(({ timestampMs }) => timestampMs >= sinceMs).map(({ max }) => max)
+    const old = compacted.filter(({ timestampMs }) => timestampMs < sinceMs).map(({ max }) => max)
+    const newest = (txids: readonly TXID[]) =>
+      txids.reduce<TXID[]>(([best], txid) => [best !== undefined && best > txid ? best : txid], [])
+    return [...young, ...newest(old), ...newest([...points])]
+  }
+
   retain(): void {
     const plan = planRetention(this.history, POLICY, this.nowMs)
+    for (let count = 0; count <= plan.files.length; count++) expect(this.allows(plan.files.slice(0, count))).toBe(true)
+    expect(this.allows([...plan.files, ...plan.markers])).toBe(true)
     for (const [i, file] of plan.files.entries()) {
       this.files.splice(this.files.indexOf(file), 1)
       // Also when it is interrupted.
@@ -153,6 +196,30 @@ describe('compaction and retention', () => {
       }),
       { numRuns: 150 },
     )
+  })
+
+  it('I9: a deletion that would lose a promised point is stopped, whichever objects it is of', () => {
+    let stopped = 0
+    fc.assert(
+      fc.property(
+        fc.array(step, { minLength: 10, maxLength: 50 }),
+        fc.array(fc.nat(), { minLength: 1, maxLength: 6 }),
+        (steps, picks) => {
+          const model = new Model()
+          for (const run of steps) run(model)
+          expect([...restorableEnds(model.history)].sort(compareTXID)).toEqual(restorablePoints(model.history))
+          const { files } = model.history
+          if (files.length === 0) return
+          const gone = picks.map((pick) => files[pick % files.length] as BackupFile)
+          const left = new Set(restorablePoints(model.without(gone)))
+          const allowed = model.promised().every((txid) => left.has(txid))
+          expect(model.allows(gone)).toBe(allowed)
+          if (!allowed) stopped++
+        },
+      ),
+      { numRuns: 150 },
+    )
+    expect(stopped).toBeGreaterThan(50)
   })
 
   it('keep every moment of the last day, and little more, over a week of writing', () => {

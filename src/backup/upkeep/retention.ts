@@ -1,6 +1,7 @@
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { type BackupHistory, loadHistory } from '../history/history.ts'
 import type { RetentionPolicy } from '../history/levels.ts'
+import { assertPromisesKept } from './retention-check.ts'
 import { planRetention, type RetentionPlan } from './retention-plan.ts'
 
 /** DeleteObjects takes so many keys at once. */
@@ -22,7 +23,14 @@ export async function applyRetention(
   const keys = [...plan.files, ...plan.markers].map(({ key }) => key)
   for (let at = 0; at < keys.length; at += KEYS_AT_ONCE) {
     options.signal?.throwIfAborted()
-    await store.delete(keys.slice(at, at + KEYS_AT_ONCE))
+    const end = at + KEYS_AT_ONCE
+    assertPromisesKept(history, without(history, new Set(keys.slice(0, end))), policy, nowMs)
+    await store.delete(keys.slice(at, end))
   }
   return plan
+}
+
+function without({ database, files, markers }: BackupHistory, keys: ReadonlySet<string>): BackupHistory {
+  const isKept = ({ key }: { readonly key: string }) => !keys.has(key)
+  return { database, files: files.filter(isKept), markers: markers.filter(isKept) }
 }

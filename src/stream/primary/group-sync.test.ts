@@ -39,6 +39,25 @@ test('whoever comes during a sync shares the next one, which covers what was pub
   await node.close()
 })
 
+test.each(['a transaction', 'a snapshot'])('I4: %s that a power loss could take back does not leave', async (what) => {
+  const { node, database } = await setUp()
+  // A sync that does nothing, and says where the log is all the same.
+  database.log.sync = async () => database.log.position()
+  await node.listen()
+  const replica = new TestReplica()
+  if (what === 'a transaction') replica.copy(database)
+  const client = replica.follow(node.address)
+  if (what === 'a transaction') {
+    await until('caught up', () => replica.caughtUpCount === 1)
+    database.commit()
+  }
+  await until('the stream ends', () => client.status().lastError?.includes('I4') === true)
+  expect(replica.transactions).toEqual([])
+  expect(replica.snapshots).toEqual([])
+  await client.stop()
+  await node.close()
+})
+
 test('I4: nothing leaves before the log is durable', async () => {
   const { node, database, gates } = await setUp()
   await node.listen()

@@ -2,7 +2,7 @@
 
 import { SnapshotError } from '../../image/errors.ts'
 import { withLiveImage } from '../../image/live-image.ts'
-import type { LogRecord, LogView } from '../../log/view.ts'
+import { assertDurable, type LogRecord, type LogView } from '../../log/view.ts'
 import type { Position, TXID } from '../../ltx/format/types.ts'
 import { nextTXID } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
@@ -70,7 +70,8 @@ async function collect(name: string, log: LogView, at: Position, to: TXID, limit
   const batch: Batch = { frames: [], positions: [], costBytes: 0, large: undefined, otherHistory: false }
   let last = at
   for await (const record of log.records(nextTXID(at.txid), to)) {
-    const { minTXID, preApplyChecksum } = record.header
+    const { minTXID, maxTXID, preApplyChecksum } = record.header
+    assertDurable(log, maxTXID)
     if (minTXID !== nextTXID(last.txid) || preApplyChecksum !== last.checksum) {
       batch.otherHistory = true
       break
@@ -123,6 +124,7 @@ export function sendSnapshot(
   return host.bodies(() =>
     withLiveImage({ name, log, filePath }, options, async (image) => {
       const { position, timestampMs, preApplyChecksum = 0n } = image
+      assertDurable(log, position.txid)
       const { reason, diverged, fork = null } = request
       const about = { position, timestampMs, preApplyChecksum, fork, diverged, reason }
       host.flow.take(name, ITEM_COST_BYTES)

@@ -1,0 +1,59 @@
+/** What retention must leave behind, worked out another way than its plan is. Pure. */
+
+import assert from 'node:assert/strict'
+import { formatTXID, type TXID } from '../../ltx/format/types.ts'
+import { type BackupFile, type BackupHistory, compareTXID } from '../history/history.ts'
+import { SNAPSHOT_LEVEL } from '../history/layout.ts'
+import type { RetentionPolicy } from '../history/levels.ts'
+
+/**
+ * I9: called right before objects are deleted. `after` is `before` without them: every promised point that could be restored
+ * can still be.
+ */
+export function assertPromisesKept(
+  before: BackupHistory,
+  after: BackupHistory,
+  policy: RetentionPolicy,
+  nowMs: number,
+): void {
+  const wasThere = restorableEnds(before)
+  const isThere = restorableEnds(after)
+  for (const txid of promisedEnds(before, wasThere, nowMs - policy.snapshotRetentionMs)) {
+    const point = `${before.database} as of transaction ${formatTXID(txid)}`
+    assert.ok(isThere.has(txid), `I9: retention would delete what a restore of ${point} needs`)
+  }
+}
+
+/** The newest state, each end of a level above 0 since then, and the one that was the newest at that moment. */
+function* promisedEnds({ files }: BackupHistory, restorable: ReadonlySet<TXID>, sinceMs: number): Generator<TXID> {
+  let newest: TXID | undefined
+  let atBegin: BackupFile | undefined
+  for (const file of files) {
+    if (!restorable.has(file.max)) continue
+    if (newest === undefined || file.max > newest) newest = file.max
+    if (file.level === 0) continue
+    if (file.timestampMs >= sinceMs) yield file.max
+    else if (atBegin === undefined || file.max > atBegin.max) atBegin = file
+  }
+  if (newest !== undefined) yield newest
+  if (atBegin !== undefined) yield atBegin.max
+}
+
+/**
+ * Every transaction at which a restore can end: one pass over the files by where they end. A restore begins with the newest
+ * snapshot before its target, or with nothing where there is none.
+ */
+export function restorableEnds({ files, markers }: BackupHistory): ReadonlySet<TXID> {
+  const resets = markers.filter(({ kind }) => kind === 'reset').map(({ txid }) => txid)
+  const ends = new Set<TXID>()
+  let reached = 0n
+  const byEnd = [...files].sort((a, b) => compareTXID(a.max, b.max) || b.level - a.level)
+  for (const { level, min, max } of byEnd) {
+    const crosses = min > 1n && resets.some((txid) => reached < txid && max >= txid)
+    const begins = level === SNAPSHOT_LEVEL && min === 1n
+    const joins = level !== SNAPSHOT_LEVEL && min <= reached + 1n && max > reached && !crosses
+    if (begins || joins) reached = max
+    if (begins || joins || max === reached) ends.add(max)
+  }
+  return ends
+}
