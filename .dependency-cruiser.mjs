@@ -21,7 +21,8 @@ function readRooms(text) {
 }
 
 function assertEveryFileHasARoom() {
-  for (const room of rooms) if (!existsSync(room)) throw new Error(`ARCHITECTURE.md names ${room}/, which does not exist`)
+  for (const room of rooms)
+    if (!existsSync(room)) throw new Error(`ARCHITECTURE.md names ${room}/, which does not exist`)
   for (const file of readdirSync('src', { recursive: true })) {
     const path = `src/${file}`
     if (!path.endsWith('.ts') || rooms.some((room) => path.startsWith(`${room}/`))) continue

@@ -1,6 +1,17 @@
 import js from '@eslint/js'
 import importSort from 'eslint-plugin-simple-import-sort'
 import tseslint from 'typescript-eslint'
+import houseRules from './infra/house-rules.js'
+
+/** Files that may be longer than 300 lines, or have a function longer than 70, each with its reason. */
+const LONGER = {
+  'src/objectstore/conformance.ts': 'a suite of tests as one function, called for each store',
+}
+
+const lengths = (severity) => ({
+  'max-lines': [severity, { max: 300 }],
+  'max-lines-per-function': [severity, { max: 70 }],
+})
 
 export default tseslint.config(
   { ignores: ['dist/**', 'node_modules/**', 'coverage/**', 'src/ltx/kernels/assembly/**'] },
@@ -8,7 +19,7 @@ export default tseslint.config(
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],
-    plugins: { 'simple-import-sort': importSort },
+    plugins: { house: houseRules, 'simple-import-sort': importSort },
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
       '@typescript-eslint/no-floating-promises': 'error',
@@ -25,6 +36,23 @@ export default tseslint.config(
         { groups: [['^node:', '^@?\\w', '^\\.\\.(?!/?$)', '^\\.\\./?$', '^\\./']] },
       ],
       'simple-import-sort/exports': 'error',
+      'house/comment-width': 'error',
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            ':matches(PropertyDefinition, TSAbstractPropertyDefinition, MethodDefinition[kind!="constructor"], TSParameterProperty)[accessibility="private"]',
+          message: 'Private members begin with "#"; "private" is for constructors only.',
+        },
+      ],
+      ...lengths('error'),
     },
+  },
+  // A `describe` is as long as its tests.
+  { files: ['**/*.test.ts'], rules: { 'max-lines-per-function': 'off' } },
+  { files: Object.keys(LONGER), rules: lengths('off') },
+  {
+    files: ['src/**/*.ts', 'workers/**/*.ts', 'test/**/*.ts'],
+    rules: { ...lengths('off'), 'house/comment-width': 'off' },
   },
 )

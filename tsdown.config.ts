@@ -1,6 +1,9 @@
 import { defineConfig } from 'tsdown'
 
-/** The command line, the data plane's worker threads, a replica's local client, libfuse's process, and what is public: the LTX library, and asking workers for work. */
+/**
+ * The command line, the data plane's worker threads, a replica's local client, libfuse's process, and what is public:
+ * the LTX library, and asking workers for work.
+ */
 export default defineConfig({
   entry: {
     cli: 'src/cli/main.ts',

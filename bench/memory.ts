@@ -7,7 +7,10 @@ const ID = 'memory'
 const LOOKS = 9
 const LOOK_EVERY_MS = 1_000
 
-/** What a node takes, all of its processes together, while its database is written to and read: pages shared with others count in part (PSS). */
+/**
+ * What a node takes, all of its processes together, while its database is written to and read: pages shared with others
+ * count in part (PSS).
+ */
 export const memory: Row = {
   name: ID,
   run: (bench) =>

@@ -10,7 +10,10 @@ const MAX_ROUNDS = 3
 const ID = 'new-replica'
 const WAYS = ['stream', 'backup'] as const
 
-/** From the start of a node with an empty data directory to the first row that an application reads on it, by either way. */
+/**
+ * From the start of a node with an empty data directory to the first row that an application reads on it, by either
+ * way.
+ */
 export const newReplica: Row = {
   name: ID,
   run: (bench) =>

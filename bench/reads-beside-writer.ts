@@ -1,6 +1,8 @@
 import { databaseOn, sideBySide } from './harness/row.ts'
 
-/** The writer starts before the reader and ends after it, so that no read is counted that had the database to itself. */
+/**
+ * The writer starts before the reader and ends after it, so that no read is counted that had the database to itself.
+ */
 const WRITER_OVERLAP_SECONDS = 0.4
 
 /** Point reads per second of one process while another commits to the same database as fast as it can. */

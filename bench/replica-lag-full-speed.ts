@@ -2,7 +2,10 @@ import { replicaLag } from './harness/replica-lag.ts'
 
 const TRANSACTIONS = 5_000
 
-/** The same while the writer commits as fast as it can: the rate is the replica's, from the first stamp to the last row seen. */
+/**
+ * The same while the writer commits as fast as it can: the rate is the replica's, from the first stamp to the last row
+ * seen.
+ */
 export const replicaLagFullSpeed = replicaLag(
   'replica-lag-full-speed',
   `the same, ${TRANSACTIONS.toLocaleString('en-US')} tx at full speed`,

@@ -17,7 +17,10 @@ import { S3Server } from '../test/harness/s3-server.ts'
 const ROUNDS = 3
 const run = promisify(execFile)
 
-/** Rows of text and numbers, of which a restore's compression makes about half; the last part comes in small transactions. */
+/**
+ * Rows of text and numbers, of which a restore's compression makes about half; the last part comes in small
+ * transactions.
+ */
 function writeDatabase(path: string, megabytes: number, replicate: () => void): void {
   const db = new Database(path)
   db.pragma('journal_mode = wal')

@@ -83,7 +83,10 @@ export class Machine {
     }
   }
 
-  /** Power off: `kill -9` of everything, and with it goes the mount. The disk stays as it is. Returns who was killed, and when. */
+  /**
+   * Power off: `kill -9` of everything, and with it goes the mount. The disk stays as it is. Returns who was killed,
+   * and when.
+   */
   async kill(): Promise<{ pids: number[]; atMs: number }> {
     const killed = await this.#node.killTree()
     await this.#unmount()

@@ -1,6 +1,8 @@
 import type Database from 'better-sqlite3'
 
-/** An order book with price-time priority, all of it in SQLite: an order and every trade it causes are one transaction. */
+/**
+ * An order book with price-time priority, all of it in SQLite: an order and every trade it causes are one transaction.
+ */
 
 export type Side = 'buy' | 'sell'
 
@@ -62,7 +64,10 @@ export class OrderBook {
     this.#place = placing(db)
   }
 
-  /** Stores the order and trades it against what rests on the other side; returns what became of it. Committed when it returns. */
+  /**
+   * Stores the order and trades it against what rests on the other side; returns what became of it. Committed when it
+   * returns.
+   */
   place(order: Order): StoredOrder {
     return this.#place(order)
   }

@@ -5,8 +5,8 @@ import Database from 'better-sqlite3'
 import { type Order, OrderBook } from './matching.ts'
 
 /**
- * The demos' application: an exchange over HTTP. Its database is a path like any other; of ltxd it knows one thing, that a
- * file .primary beside the database means that orders are to be placed elsewhere.
+ * The demos' application: an exchange over HTTP. Its database is a path like any other; of ltxd it knows one thing,
+ * that a file .primary beside the database means that orders are to be placed elsewhere.
  *
  *     node --import tsx demo/order-book.ts PATH PORT
  *

@@ -22,7 +22,10 @@ const MOMENT_BEFORE_LOSS_MS = 3_000
 const SECOND_LIFE_MS = 2_000
 const BOOT_DEADLINE_MS = 30_000
 
-/** The node ships each commit within one sync interval; we allow it as long again to write it. Older than this must survive. */
+/**
+ * The node ships each commit within one sync interval; we allow it as long again to write it. Older than this must
+ * survive.
+ */
 const SYNC_INTERVAL_MS = 1_000
 const LAG_MS = 2 * SYNC_INTERVAL_MS
 

@@ -59,7 +59,10 @@ export interface MomentProof {
   readonly failures: readonly string[]
 }
 
-/** A book restored as of `momentMs`: everything that was acknowledged `lagMs` before it, nothing that was sent after it, and no hole. */
+/**
+ * A book restored as of `momentMs`: everything that was acknowledged `lagMs` before it, nothing that was sent after it,
+ * and no hole.
+ */
 export function proveMoment(input: {
   readonly attempts: readonly Attempt[]
   readonly stored: readonly StoredOrder[]

@@ -15,8 +15,8 @@ export interface Stage {
 }
 
 /**
- * Runs a demo and leaves nothing behind, however it ends; `--keep` keeps the directory. Resolves with the exit code: 0 when
- * every proof held, otherwise 1.
+ * Runs a demo and leaves nothing behind, however it ends; `--keep` keeps the directory. Resolves with the exit code: 0
+ * when every proof held, otherwise 1.
  */
 export async function perform(play: (stage: Stage) => Promise<void>): Promise<number> {
   const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false } } })

@@ -60,7 +60,9 @@ export default class PlainReporter implements Reporter {
     console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
   }
 
-  /** Seconds by project beside their budget. A project over its budget is a warning: how fast anything is, no test says. */
+  /**
+   * Seconds by project beside their budget. A project over its budget is a warning: how fast anything is, no test says.
+   */
   #reportTimes(): void {
     const over: string[] = []
     for (const [name, { workers, budgetS }] of Object.entries(PROJECTS)) {

@@ -1,6 +1,6 @@
 /**
- * Which test file belongs to which project, in one table: what a test needs of the machine decides how many run beside it.
- * docs/testing.md says how to choose. Within a project files start in the order of this table: the longest first.
+ * Which test file belongs to which project, in one table: what a test needs of the machine decides how many run beside
+ * it. docs/testing.md says how to choose. Within a project files start in the order of this table: the longest first.
  */
 
 import { readdirSync } from 'node:fs'
@@ -126,8 +126,6 @@ export const PROJECTS = {
     ],
   },
 } as const satisfies Record<string, Project>
-
-export type ProjectName = keyof typeof PROJECTS
 
 /** All projects together, on a quiet machine with two cores; the build and the checks before them included. */
 export const BUDGET_S = 900

@@ -33,14 +33,18 @@ export interface BenchOptions {
   readonly progress: (text: string) => void
 }
 
-/** How to measure one line on either side. `start` brings up clients and a filled database; `round` is then repeated. */
+/**
+ * How to measure one line on either side. `start` brings up clients and a filled database; `round` is then repeated.
+ */
 export interface Measurement {
   readonly id: string
   readonly what: string
   start(side: Side, bench: Bench): Promise<(seconds: number) => Promise<Round['sample']>>
 }
 
-/** Long enough for a WAL to reach the length at which it is written over instead of extended, where that is to be had. */
+/**
+ * Long enough for a WAL to reach the length at which it is written over instead of extended, where that is to be had.
+ */
 const WARM_UP = { stepSeconds: 0.3, operations: 1_200, maxSeconds: 3 } as const
 
 /** Runs measurements on both sides, turn by turn, so that whatever else the machine does hits both alike. */
@@ -105,7 +109,9 @@ export class Bench {
     return node
   }
 
-  /** A B A B …: one round on each side in turn, and the medians of each side; a line of its own where there is one side. */
+  /**
+   * A B A B …: one round on each side in turn, and the medians of each side; a line of its own where there is one side.
+   */
   async compare(measurement: Measurement, sides: readonly Side[]): Promise<Line> {
     const turns: Turn[] = []
     for (const side of sides) turns.push(await this.#prepare(measurement, side))
@@ -171,7 +177,10 @@ class Turn {
     })
   }
 
-  /** What SQLite refuses, and what does not answer, is a result of this side; anything else is a defect of the benchmark. */
+  /**
+   * What SQLite refuses, and what does not answer, is a result of this side; anything else is a defect of the
+   * benchmark.
+   */
   async attempt(step: () => Promise<void>): Promise<void> {
     try {
       await step()

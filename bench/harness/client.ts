@@ -10,7 +10,10 @@ import { ACCOUNTS, type Answer, type Command, type DatabaseSetup, type Sample, t
  * sides would make the mount look better than it is.
  */
 
-/** More than the fastest native run commits in the longest measurement that is asked for; beyond it latencies are not kept. */
+/**
+ * More than the fastest native run commits in the longest measurement that is asked for; beyond it latencies are not
+ * kept.
+ */
 const MAX_LATENCIES = 5_000_000
 const READS_PER_CLOCK_LOOK = 64
 /** On disk: three to a page of 4 KiB. */

@@ -90,7 +90,9 @@ export class BenchCluster {
     return replica
   }
 
-  /** Resolves when the replica has what the primary has. Throws when it is the same transaction with another checksum. */
+  /**
+   * Resolves when the replica has what the primary has. Throws when it is the same transaction with another checksum.
+   */
   async inStep(replica: Member, name: string): Promise<DatabaseStatus> {
     const here = await this.primary.database(name)
     if (here === undefined) throw new Error(`the primary has no ${name}`)

@@ -32,8 +32,9 @@ export function watched(
 }
 
 /**
- * One line: how old rows are when they are seen on a replica. At the end both nodes must be at one position, which is one checksum
- * over every page, and SQLite must find nothing wrong; the watcher has made sure that each transaction came, in order.
+ * One line: how old rows are when they are seen on a replica. At the end both nodes must be at one position, which is
+ * one checksum over every page, and SQLite must find nothing wrong; the watcher has made sure that each transaction
+ * came, in order.
  */
 export function replicaLag(id: string, what: string, stampsOf: (seconds: number) => Stamps): Row {
   return {

@@ -3,15 +3,17 @@ import { percentile } from './percentiles.ts'
 import type { Sample, Workload } from './workload.ts'
 
 /**
- * What is needed to time a row from its commit on one node to its sight on another: both processes run on one machine, and so
- * read one monotonic clock. A stamp is taken right before its transaction begins, so the commit itself is in the figure.
+ * What is needed to time a row from its commit on one node to its sight on another: both processes run on one machine,
+ * and so read one monotonic clock. A stamp is taken right before its transaction begins, so the commit itself is in the
+ * figure.
  */
 
 /** To wait on, without turning. */
 const never = new Int32Array(new SharedArrayBuffer(4))
 /**
- * Between two looks of the watcher. What it adds to a figure: half of it on average, all of it at most, and what the kernel's timers are
- * late by. A watcher without a pause would see a row sooner, but keep a core from the nodes that bring it.
+ * Between two looks of the watcher. What it adds to a figure: half of it on average, all of it at most, and what the
+ * kernel's timers are late by. A watcher without a pause would see a row sooner, but keep a core from the nodes that
+ * bring it.
  */
 const LOOK_EVERY_MS = 0.1
 const BEGIN_EVERY_MS = 0.2
@@ -35,8 +37,9 @@ export function stamp(
 let seen = 0
 
 /**
- * Looks until `count` more rows have come, and says how old each was when it was seen. `data_version` changes when another
- * connection has committed: it costs far less than a query that finds nothing. Throws when rows do not come one after the other.
+ * Looks until `count` more rows have come, and says how old each was when it was seen. `data_version` changes when
+ * another connection has committed: it costs far less than a query that finds nothing. Throws when rows do not come one
+ * after the other.
  */
 export function watch(connection: Database.Database, count: number, seconds: number): Sample {
   const version = connection.prepare<[], number>('PRAGMA data_version').pluck()

@@ -4,7 +4,9 @@ export interface Column {
   readonly align: 'left' | 'right'
 }
 
-/** A table for a terminal: two blanks between columns, a rule below the headings. Every row has a cell for each column. */
+/**
+ * A table for a terminal: two blanks between columns, a rule below the headings. Every row has a cell for each column.
+ */
 export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const widths = columns.map((column, i) => Math.max(column.heading.length, ...rows.map((row) => row[i]?.length ?? 0)))
   const line = (cells: readonly string[]) =>

@@ -11,11 +11,11 @@ export interface DatabaseSetup {
 }
 
 /**
- * `update`: one-row UPDATE transactions. `read`: point reads by primary key, each its own read transaction. `bulk`: one transaction of many rows.
- * `stamp`: so many transactions, each a row with the time at which it began; at a pace, or without one at full speed.
- * `fill`: a table of so much, in transactions of moderate size, half of which compresses.
- * `populate`: so many small databases beside each other, each closed when it has a row.
- * `watch`: sees them arrive on a replica. `begin`: asks for the write lock again and again, where it must not be had.
+ * `update`: one-row UPDATE transactions. `read`: point reads by primary key, each its own read transaction. `bulk`: one
+ * transaction of many rows. `stamp`: so many transactions, each a row with the time at which it began; at a pace, or
+ * without one at full speed. `fill`: a table of so much, in transactions of moderate size, half of which compresses.
+ * `populate`: so many small databases beside each other, each closed when it has a row. `watch`: sees them arrive on a
+ * replica. `begin`: asks for the write lock again and again, where it must not be had.
  */
 export type Workload =
   | { kind: 'update' }

@@ -5,7 +5,7 @@ import type { Services } from './services.ts'
 export const TTL_MS = 3_000
 /** How long a commit may wait before it is shipped. */
 export const SYNC_INTERVAL_MS = 1_000
-export const LEVELS_MS = [2_000, 10_000] as const
+const LEVELS_MS = [2_000, 10_000] as const
 
 /** The ltxd.yml of a node; worker and scheduler use those of their own name. */
 export function writeConfiguration(file: string, name: string, { consul, redis, backup }: Services): void {

@@ -18,7 +18,10 @@ const LEAD_DEADLINE_MS = 30_000
 const RECEIPT_DEADLINE_MS = 20_000
 /** How long before the kill the moment lies that is restored. */
 const MOMENT_BEFORE_MS = 3_000
-/** Older than this an acknowledged order must have reached a replica or the backup: shipped each interval, and as long again to write. */
+/**
+ * Older than this an acknowledged order must have reached a replica or the backup: shipped each interval, and as long
+ * again to write.
+ */
 const LAG_MS = 2 * SYNC_INTERVAL_MS
 
 /** The primary is killed; what the receipts prove afterwards. */

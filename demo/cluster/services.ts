@@ -45,7 +45,10 @@ function killBelow(directory: string): void {
   }
 }
 
-/** Command line and working directory: Redis rewrites the one, the others stay in the other. None when the process has gone. */
+/**
+ * Command line and working directory: Redis rewrites the one, the others stay in the other. None when the process has
+ * gone.
+ */
 function tracesOf(pid: number): string[] {
   try {
     return [readFileSync(`/proc/${pid}/cmdline`, 'utf8'), readlinkSync(`/proc/${pid}/cwd`)]

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { errorCode, LtxdError } from '../util/errors.ts'
 
-export const ADDRESS_FILE = 'api.json'
+const ADDRESS_FILE = 'api.json'
 
 const addressSchema = z.object({ url: z.url(), pid: z.int().positive() })
 

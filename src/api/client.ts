@@ -8,7 +8,7 @@ import type { NodeStatus } from './status.ts'
 
 const STATUS_TIMEOUT_MS = 5_000
 /** A change of the lead waits for replicas, and for what is being written to the backup. */
-export const ROLE_TIMEOUT_MS = 30_000
+const ROLE_TIMEOUT_MS = 30_000
 
 const refusal = z.object({ error: z.object({ code: z.string(), message: z.string() }) })
 const roleAnswer = z.object({

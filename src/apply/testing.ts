@@ -62,7 +62,7 @@ export class Source {
   }
 }
 
-export function nextState(before: SourceState | undefined, image: Buffer): SourceState {
+function nextState(before: SourceState | undefined, image: Buffer): SourceState {
   const pageSize = parseDatabaseHeader(image.length === 0 ? (before?.image ?? image) : image)?.pageSize ?? 4096
   const beforePageSize = before === undefined ? 0 : parseDatabaseHeader(before.image)?.pageSize
   const txid = toTXID((before?.position.txid ?? 0n) + 1n)

@@ -16,7 +16,7 @@ import { HEADER_SIZE, TRAILER_SIZE } from '../ltx/format/header.ts'
 export const RECORD_FRAME_SIZE = 24
 
 /** Smaller than this no LTX file can be: header, end of pages, end of index, index length, trailer. */
-export const MIN_RECORD_SIZE = HEADER_SIZE + 6 + 1 + 8 + TRAILER_SIZE
+const MIN_RECORD_SIZE = HEADER_SIZE + 6 + 1 + 8 + TRAILER_SIZE
 
 /** A record holds at most what a 281 TB database could need; beyond it the length is damage. */
 const MAX_RECORD_SIZE = 2 ** 48

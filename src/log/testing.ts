@@ -13,7 +13,7 @@ import type { LogWriter } from './writer.ts'
 
 export const PAGE_SIZE = 512
 
-export function page(fill: number): Uint8Array {
+function page(fill: number): Uint8Array {
   const bytes = new Uint8Array(PAGE_SIZE)
   for (let i = 0; i < PAGE_SIZE; i++) bytes[i] = (fill * 31 + i * (fill % 7)) & 0xff
   return bytes

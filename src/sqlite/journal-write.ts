@@ -4,7 +4,7 @@ import type { Pgno } from '../ltx/format/types.ts'
 import { JOURNAL_HEADER_SIZE, JOURNAL_MAGIC, recordChecksum } from './journal.ts'
 
 /** What a segment's header is padded to; SQLite's own choice on file systems whose writes tear nothing beside them. */
-export const JOURNAL_SECTOR_SIZE = 512
+const JOURNAL_SECTOR_SIZE = 512
 
 export interface JournalSegment {
   readonly pageSize: number

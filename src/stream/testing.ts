@@ -26,8 +26,8 @@ import { StreamClient } from './replica/client.ts'
 import type { SnapshotHeader, StreamSink, TransactionHeader } from './replica/sink.ts'
 import { Signal } from './wire/signal.ts'
 
-export const PAGE_SIZE = 1024
-export const silent = createLogger({ level: 'silent', format: 'json' })
+const PAGE_SIZE = 1024
+const silent = createLogger({ level: 'silent', format: 'json' })
 
 /** Waits until something is so; fails, saying what, when it is not after ten seconds. */
 export async function until(what: string, condition: () => boolean): Promise<void> {
@@ -441,7 +441,7 @@ export class TestReplica implements StreamSink {
   }
 }
 
-export async function collect(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
+async function collect(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   for await (const chunk of bytes) chunks.push(chunk)
   return Buffer.concat(chunks)

@@ -121,7 +121,7 @@ export function next(state: State, event: Event, rules: Rules): Step {
 }
 
 /** As shells count it: 128 and the signal's number. */
-export function exitCodeOf(signal: AppSignal): number {
+function exitCodeOf(signal: AppSignal): number {
   return 128 + SIGNAL_NUMBERS[signal]
 }
 

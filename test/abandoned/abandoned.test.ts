@@ -127,7 +127,10 @@ const ROWS = 24
 const KILLED = -1
 const FAILED = -2
 
-/** A mount with two connections that live through all of a scene, and one victim after the other, each with a database of its own. */
+/**
+ * A mount with two connections that live through all of a scene, and one victim after the other, each with a database
+ * of its own.
+ */
 class Stage implements AsyncDisposable {
   readonly #mount: string
   readonly #scene: Scene
@@ -226,7 +229,9 @@ function positionsOf(data: string): Map<string, Position> {
   return new Map(logs.map((name) => [name, inspectLog(nodeFiles, logDirectory(data, name)).last]))
 }
 
-/** Those whose pages a later transaction of the log took back: where there are more of them than where nothing happened. */
+/**
+ * Those whose pages a later transaction of the log took back: where there are more of them than where nothing happened.
+ */
 function countAbandoned(positions: ReadonlyMap<string, Position> | undefined): number {
   const plain = positions?.get('after-0.db')?.txid ?? 0n
   return [...(positions?.values() ?? [])].filter(({ txid }) => txid > plain).length

@@ -12,7 +12,10 @@ import { within } from '../harness/wait.ts'
 
 const run = promisify(execFile)
 
-/** Where an application is ended (SIGKILL `after` a call), or told of an error instead of the call (`fail`) or after it (`lie`). */
+/**
+ * Where an application is ended (SIGKILL `after` a call), or told of an error instead of the call (`fail`) or after it
+ * (`lie`).
+ */
 export type How = 'after' | 'fail' | 'lie'
 
 export interface VictimOptions {

@@ -9,7 +9,10 @@ import { CHECKPOINT_FRAMES, Checkpointer } from '../../src/replica/client/checkp
 import { temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { until } from '../harness/wait.ts'
 
-/** An application that closes its connection at a moment of the test's choosing, which waits for it without letting anything else run. */
+/**
+ * An application that closes its connection at a moment of the test's choosing, which waits for it without letting
+ * anything else run.
+ */
 const APPLICATION = `
 import os, sqlite3, sys, time
 directory = sys.argv[1]

@@ -14,7 +14,9 @@ beforeEach(async () => {
 
 afterEach(() => rm(cwd, { recursive: true }))
 
-/** What a program costs before it does anything is what it loads: most of ltxd's libraries take longer than this answer. */
+/**
+ * What a program costs before it does anything is what it loads: most of ltxd's libraries take longer than this answer.
+ */
 test('version loads no library but the one that reads the command line', async () => {
   const coverage = join(cwd, 'coverage')
   const { stdout, code } = await ltxd(['version'], { cwd, env: { NODE_V8_COVERAGE: coverage } })

@@ -9,7 +9,9 @@ import { detach } from '../harness/mounts.ts'
 import { until } from '../harness/wait.ts'
 import { ltxd, program } from './run.ts'
 
-/** What a node does with what it was not made for: foreign files, damaged ones, journal modes that can't be captured. */
+/**
+ * What a node does with what it was not made for: foreign files, damaged ones, journal modes that can't be captured.
+ */
 
 let dir: string
 let mount: string

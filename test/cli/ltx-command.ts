@@ -9,7 +9,10 @@ import { type Checksum, toTXID } from '../../src/ltx/format/types.ts'
 import { databaseChecksum, header } from '../../src/ltx/testing.ts'
 import { ltxd, type Outcome } from './run.ts'
 
-/** `ltxd ltx` as it is used: the built CLI in a fresh directory for each test, and beside it the reference's own tool where there is one. */
+/**
+ * `ltxd ltx` as it is used: the built CLI in a fresh directory for each test, and beside it the reference's own tool
+ * where there is one.
+ */
 
 export const reference = process.env.LTX_BIN ?? findTool('ltx')
 if (reference === undefined && process.env.CI === 'true')

@@ -42,8 +42,8 @@ export interface Loss {
 }
 
 /**
- * Acknowledged commits that are not among `present`, by database; with what is wrong about the loss: whatever a node lost must be
- * the end of what it acknowledged before another followed it, for a stream loses nothing in the middle.
+ * Acknowledged commits that are not among `present`, by database; with what is wrong about the loss: whatever a node
+ * lost must be the end of what it acknowledged before another followed it, for a stream loses nothing in the middle.
  */
 export function losses(
   acknowledgements: readonly Acknowledgement[],

@@ -19,7 +19,10 @@ import { until } from '../harness/wait.ts'
 import { divergedReports } from './diverged.ts'
 import { SqlClient } from './sql-client.ts'
 
-/** One life of a cluster and its bucket: leaders that are killed and stopped, machines that are lost, and nothing of the bucket is. */
+/**
+ * One life of a cluster and its bucket: leaders that are killed and stopped, machines that are lost, and nothing of the
+ * bucket is.
+ */
 
 const run = promisify(execFile)
 const DATABASE = 'app.db'

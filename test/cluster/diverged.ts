@@ -10,7 +10,9 @@ export interface DivergedReport {
   readonly transactions: number
 }
 
-/** What a node has kept of a database's history that the cluster does not share: reports, and the LTX files beside them. */
+/**
+ * What a node has kept of a database's history that the cluster does not share: reports, and the LTX files beside them.
+ */
 export function divergedReports(
   member: ClusterMember,
   database: string,

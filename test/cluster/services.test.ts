@@ -22,7 +22,10 @@ import { findS3Server, freePort, S3Server } from '../harness/s3-server.ts'
 import { until } from '../harness/wait.ts'
 import { SqlClient } from './sql-client.ts'
 
-/** The object store missing, refusing, hanging, full, and dying in the middle: a clear line, and everything goes on by itself when it is back. */
+/**
+ * The object store missing, refusing, hanging, full, and dying in the middle: a clear line, and everything goes on by
+ * itself when it is back.
+ */
 
 const run = promisify(execFile)
 const DATABASE = 'app.db'

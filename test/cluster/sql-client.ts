@@ -22,7 +22,10 @@ export class SqlClient implements AsyncDisposable {
   readonly #answers = new Map<number, (answer: SqlAnswer) => void>()
   #next = 1
 
-  /** Opens the database with the first statement. `timeoutMs`: busy_timeout; `answerMs`: how long a statement may take before it is taken to hang. */
+  /**
+   * Opens the database with the first statement. `timeoutMs`: busy_timeout; `answerMs`: how long a statement may take
+   * before it is taken to hang.
+   */
   constructor(path: string, { timeoutMs = 0, answerMs = ANSWER_MS }: { timeoutMs?: number; answerMs?: number } = {}) {
     this.#answerMs = answerMs
     this.#child = spawn(process.execPath, [programFile('sql-process'), path, String(timeoutMs)], {

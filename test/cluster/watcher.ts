@@ -1,8 +1,9 @@
 import Database from 'better-sqlite3'
 
 /**
- * A reader that stays open and reads all the time. All rows of `t` hold the same number in any committed state, and it only grows: anything
- * else is a state that never was, or an older one after a newer one (I8). It says 'several' when it has seen SEVERAL states. Asked 'end', it prints what it saw as JSON, and ends.
+ * A reader that stays open and reads all the time. All rows of `t` hold the same number in any committed state, and it
+ * only grows: anything else is a state that never was, or an older one after a newer one (I8). It says 'several' when
+ * it has seen SEVERAL states. Asked 'end', it prints what it saw as JSON, and ends.
  *
  *     cluster-watcher DB
  */

@@ -6,10 +6,10 @@ import { payloadOf, SCHEMA } from '../crash/ledger.ts'
 import type { FromWriter, ToWriter } from './messages.ts'
 
 /**
- * The application of the cluster tests: one process beside each node, which writes to its databases whenever that node lets it, and
- * otherwise tries again. After each COMMIT returned it appends a line to its ledger outside of the mount:
- * `DATABASE NUMBER BEGAN ENDED`, the times of the COMMIT in ns of the clock that all processes share. Numbers ascend over all
- * writers of a test. Told to pause, it ends its transaction and closes everything.
+ * The application of the cluster tests: one process beside each node, which writes to its databases whenever that node
+ * lets it, and otherwise tries again. After each COMMIT returned it appends a line to its ledger outside of the mount:
+ * `DATABASE NUMBER BEGAN ENDED`, the times of the COMMIT in ns of the clock that all processes share. Numbers ascend
+ * over all writers of a test. Told to pause, it ends its transaction and closes everything.
  *
  *     cluster-writer --directory MOUNT --ledger FILE --log FILE --index 0..7 NAME:MODE:SYNCHRONOUS …
  */
@@ -127,7 +127,9 @@ class Target {
   }
 }
 
-/** What a node that does not lead, or is away, looks like to SQLite; anything else, corruption above all, is a finding. */
+/**
+ * What a node that does not lead, or is away, looks like to SQLite; anything else, corruption above all, is a finding.
+ */
 function isRetriable(error: unknown): boolean {
   if (error instanceof TypeError && error.message.includes('directory does not exist')) return true
   if (!(error instanceof Database.SqliteError)) return false

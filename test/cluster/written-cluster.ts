@@ -10,12 +10,15 @@ import type { Look } from './look.ts'
 import type { FromWriter, ToWriter } from './messages.ts'
 import { Terms } from './terms.ts'
 
-/** A cluster with a writer beside each node, which writes whenever its node leads, and with everything they were told written down. */
+/**
+ * A cluster with a writer beside each node, which writes whenever its node leads, and with everything they were told
+ * written down.
+ */
 
 const run = promisify(execFile)
 const QUIET_MS = 30_000
 
-export const DATABASES = [
+const DATABASES = [
   'wal.db:WAL:NORMAL',
   'wal-full.db:WAL:FULL',
   'sub/delete.db:DELETE:FULL',
@@ -113,7 +116,10 @@ export class WrittenCluster {
     return this.#writers.flatMap((writer) => writer.acknowledgements())
   }
 
-  /** Waits until an application beside `member` has been told of a commit in every database that it began after `sinceNs`; gives when the first ended. */
+  /**
+   * Waits until an application beside `member` has been told of a commit in every database that it began after
+   * `sinceNs`; gives when the first ended.
+   */
   async writesOn(member: ClusterMember, sinceNs: bigint, deadlineMs = 30_000): Promise<bigint> {
     const writer = this.#writers.find(({ node }) => node === member.name) as Writer
     return until(`writes on ${member.name}`, deadlineMs, () => {
@@ -125,8 +131,9 @@ export class WrittenCluster {
   }
 
   /**
-   * Stops the writers and waits until every node that runs has every database at the same position. Then looks into each on each node.
-   * Returns what is in them, having made sure that it is the same everywhere; throws with what is wrong.
+   * Stops the writers and waits until every node that runs has every database at the same position. Then looks into
+   * each on each node. Returns what is in them, having made sure that it is the same everywhere; throws with what is
+   * wrong.
    */
   async quiet(): Promise<Map<string, ReadonlySet<number>>> {
     await this.pause()

@@ -12,7 +12,10 @@ const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
 describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root, through fusermount3', () => {
   let user: User
   let cli: string
-  /** A path without directories that the user may not look into: what is not found in one of those is "denied", not "missing". */
+  /**
+   * A path without directories that the user may not look into: what is not found in one of those is "denied", not
+   * "missing".
+   */
   let searchPath: string
   beforeAll(() => {
     user = new User()

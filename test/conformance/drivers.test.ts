@@ -1,6 +1,6 @@
 /**
- * One suite for all drivers. The others run it as root, or whoever runs this, with the direct driver; this one with each other driver, and as
- * each other user. What a driver cannot keep, `conforming.ts` names.
+ * One suite for all drivers. The others run it as root, or whoever runs this, with the direct driver; this one with
+ * each other driver, and as each other user. What a driver cannot keep, `conforming.ts` names.
  */
 
 import path from 'node:path'
@@ -45,7 +45,8 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined).each(DRIVERS)
 
     function passed(files: readonly string[]): Promise<string> {
       const seen = (file: string) => (asUser ? user.seen(file) : file)
-      // without directories that the user may not look into: what is not found in one of those is "denied", not "missing"
+      // without directories that the user may not look into: what is not found in one of those is "denied", not
+      // "missing"
       const searchPath = `${seen(path.join(REPOSITORY, 'node_modules/.cache/tools/bin'))}:/usr/bin:/bin:/usr/sbin:/sbin`
       const argv = [
         ...['env', `PATH=${searchPath}`, `LTXD_CLI=${seen(LTXD_CLI)}`, `LTXD_TEST_DRIVER=${driver}`],

@@ -1,4 +1,6 @@
-/** A node on a mount of libfuse 2: what is its own about it. The suite that all drivers pass is run by drivers.test.ts. */
+/**
+ * A node on a mount of libfuse 2: what is its own about it. The suite that all drivers pass is run by drivers.test.ts.
+ */
 
 import fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,6 @@
-/** A node that root's `mount.fuse3 -o drop_privileges` starts: without any privilege, on a mount that is there already. */
+/**
+ * A node that root's `mount.fuse3 -o drop_privileges` starts: without any privilege, on a mount that is there already.
+ */
 
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'

@@ -1,7 +1,7 @@
 /**
- * Serves a directory as it is, through the driver that its user has, in the shape of the real daemon: a worker thread blocks in
- * the session's loop, the main thread stays free. Usage: plain-server.ts BACKING MOUNTPOINT [FACTS].
- * With FACTS, a JSON file that is read anew each time, it has the node's special files, which tell what that says.
+ * Serves a directory as it is, through the driver that its user has, in the shape of the real daemon: a worker thread
+ * blocks in the session's loop, the main thread stays free. Usage: plain-server.ts BACKING MOUNTPOINT [FACTS]. With
+ * FACTS, a JSON file that is read anew each time, it has the node's special files, which tell what that says.
  *
  * Says `mounted` on stdout, after `cleared` if a dead mount was in the way. Takes commands on stdin, one a line, and
  * answers each with one. By the doorbell: `counts`, requests by kind; `nodes`, how many files the kernel remembers;

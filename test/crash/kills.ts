@@ -40,7 +40,10 @@ export interface KillReport {
   readonly acknowledged: number
 }
 
-/** From a kill to the next commit of each application: restart, recovery, reconnection, and nine writers on a machine that may be busy otherwise. */
+/**
+ * From a kill to the next commit of each application: restart, recovery, reconnection, and nine writers on a machine
+ * that may be busy otherwise.
+ */
 const RESTART_DEADLINE_MS = 120_000
 const CHECK_DEADLINE_MS = 120_000
 const MAX_LOAD_MS = 250

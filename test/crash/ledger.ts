@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto'
 
 /** What the writer puts into its database, such that any other process can tell what must be there. */
 
-/** `entry`: one row for each committed number. `tally`: changed in the same transaction, so it shows a torn one. `churn`: pages that come and go. */
+/**
+ * `entry`: one row for each committed number. `tally`: changed in the same transaction, so it shows a torn one.
+ * `churn`: pages that come and go.
+ */
 export const SCHEMA = `
   CREATE TABLE IF NOT EXISTS entry (n INTEGER PRIMARY KEY, payload BLOB NOT NULL);
   CREATE TABLE IF NOT EXISTS tally (id INTEGER PRIMARY KEY CHECK (id = 1), entries INTEGER NOT NULL, last INTEGER NOT NULL);

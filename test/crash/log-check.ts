@@ -8,7 +8,10 @@ import { formatPosition } from '../../src/ltx/format/types.ts'
 import { checksumPages } from '../../src/recovery/repair.ts'
 import { nodeFiles as files } from '../../src/util/files.ts'
 
-/** I2, in whatever a crash left: every record is whole and follows the one before; only the newest segment's end may be torn. */
+/**
+ * I2, in whatever a crash left: every record is whole and follows the one before; only the newest segment's end may be
+ * torn.
+ */
 export function checkLogs(dataDirectory: string): string[] {
   return listLogs(files, dataDirectory).flatMap((database) => {
     const segments = listSegments(files, logDirectory(dataDirectory, database))

@@ -51,7 +51,10 @@ process.once('SIGTERM', () => {
 const acknowledgements = openSync(acks, 'a')
 /** How many numbers were tried. One whose outcome is unknown is never tried again. */
 let tried = 0
-/** The database was made: from now on it must exist, or it would be created below a mount that is not there at the moment. */
+/**
+ * The database was made: from now on it must exist, or it would be created below a mount that is not there at the
+ * moment.
+ */
 let made = false
 
 await main()

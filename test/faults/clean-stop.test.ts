@@ -14,8 +14,9 @@ import { VolatileFiles } from '../harness/in-process/volatile-files.ts'
 import { Random } from '../harness/random.ts'
 
 /**
- * After a clean stop the file is believed, unread. A crash at any moment after that must find that it is believed no more, or was not changed
- * yet: also where nothing but its size tells files apart, because a power loss may bring back old times with new content.
+ * After a clean stop the file is believed, unread. A crash at any moment after that must find that it is believed no
+ * more, or was not changed yet: also where nothing but its size tells files apart, because a power loss may bring back
+ * old times with new content.
  */
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
@@ -139,7 +140,10 @@ test.each(MODES)(`%s: a power loss at any point after a clean stop (SEED=${seed}
   })
 })
 
-/** Without any fsync of SQLite's the log may lose what the file has: nothing can be promised then, but that no wrong page is taken for right. */
+/**
+ * Without any fsync of SQLite's the log may lose what the file has: nothing can be promised then, but that no wrong
+ * page is taken for right.
+ */
 test.each(MODES)(
   `%s, synchronous OFF: what is served after a power loss is what the log says (SEED=${seed})`,
   (mode) => {

@@ -22,8 +22,8 @@ interface Counts {
 }
 
 /**
- * One run of SQLite through capture; at each moment at which a crash would leave another state behind, that state is recovered in a copy
- * and must be the last acknowledged one, or the one that was being committed.
+ * One run of SQLite through capture; at each moment at which a crash would leave another state behind, that state is
+ * recovered in a copy and must be the last acknowledged one, or the one that was being committed.
  */
 function everyCrashPoint(journalModes: string[], runSeed: number): Counts {
   using temporary = temporaryDirectory()

@@ -17,8 +17,9 @@ interface Left {
 }
 
 /**
- * Every change that the data plane makes to a file or a directory is a crash point: before it, torn where `cuts` says, and after it (which is before the
- * next, or at the step's end). Each is recovered in a copy and must be the state before the step, or after it.
+ * Every change that the data plane makes to a file or a directory is a crash point: before it, torn where `cuts` says,
+ * and after it (which is before the next, or at the step's end). Each is recovered in a copy and must be the state
+ * before the step, or after it.
  */
 function everyCrashPoint({ steps }: Script): number {
   using temporary = temporaryDirectory()

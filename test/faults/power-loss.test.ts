@@ -16,8 +16,9 @@ const steps = Number(process.env['STEPS'] ?? 8)
 const ONE_IN = 4
 
 /**
- * The power fails at operations of a run, and what was never synced is lost: all of it, or any part. What is left is recovered, and must be a
- * state that was committed: the last acknowledged one or the next when SQLite asks for durability at each commit, else one from the history.
+ * The power fails at operations of a run, and what was never synced is lost: all of it, or any part. What is left is
+ * recovered, and must be a state that was committed: the last acknowledged one or the next when SQLite asks for
+ * durability at each commit, else one from the history.
  */
 function losePower(synchronous: string, journalModes: string[], runSeed: number): number {
   using temporary = temporaryDirectory()

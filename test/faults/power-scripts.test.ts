@@ -21,8 +21,9 @@ interface Left {
 }
 
 /**
- * The power fails before each change that the data plane makes, and each sync. Whatever was never synced is lost, or some of it. What is left is recovered,
- * and has everything that was told to be durable (I4); where SQLite syncs each commit it is the state before the step, or after it, else one of the history.
+ * The power fails before each change that the data plane makes, and each sync. Whatever was never synced is lost, or
+ * some of it. What is left is recovered, and has everything that was told to be durable (I4); where SQLite syncs each
+ * commit it is the state before the step, or after it, else one of the history.
  */
 function everyPowerLoss({ steps, durable, unsafe = false }: Script): number {
   using temporary = temporaryDirectory()

@@ -1,4 +1,6 @@
-/** Both decoders on the same files, and random access on what ours accepts, until a number of them, or a time, is over. */
+/**
+ * Both decoders on the same files, and random access on what ours accepts, until a number of them, or a time, is over.
+ */
 import { Script } from 'node:vm'
 import { Chance } from './chance.ts'
 import { DIFFERENCES, explain } from './differences.ts'

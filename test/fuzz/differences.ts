@@ -122,7 +122,9 @@ export const DIFFERENCES: readonly Difference[] = [
   },
 ]
 
-/** The difference that explains why ltxd refuses, with this error, what superfly/ltx accepts; undefined: it is a bug. */
+/**
+ * The difference that explains why ltxd refuses, with this error, what superfly/ltx accepts; undefined: it is a bug.
+ */
 export function explain(file: Uint8Array, error: LTXError): Difference | undefined {
   return DIFFERENCES.find(
     ({ field, message, holds }) =>

@@ -54,8 +54,8 @@ export function examine(chunks: Iterable<Uint8Array>, inBatches = false): Verdic
 }
 
 /**
- * The same by random access: every page that the index names, from its place. What is refused by a decoder may be read this
- * way, which does not ask for the file checksum.
+ * The same by random access: every page that the index names, from its place. What is refused by a decoder may be read
+ * this way, which does not ask for the file checksum.
  */
 export function examineByIndex(file: Uint8Array): Verdict {
   try {
@@ -90,8 +90,8 @@ export function* chunked(chance: Chance, file: Uint8Array): Generator<Uint8Array
 }
 
 /**
- * The most memory in bytes that a decoder asks for in its whole life, whatever the file: its page, and a buffer for a frame
- * that crosses chunks, which grows in doublings. It holds less than that at any time.
+ * The most memory in bytes that a decoder asks for in its whole life, whatever the file: its page, and a buffer for a
+ * frame that crosses chunks, which grows in doublings. It holds less than that at any time.
  */
 export function memoryBound(pageSize: number): number {
   return 10 * pageSize + 8192

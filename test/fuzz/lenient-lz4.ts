@@ -1,7 +1,7 @@
 /**
  * LZ4 as it can be read at all, after pierrec/lz4 4.1.23, which superfly/ltx 0.5.3 reads it with: slow, and without any
- * check of a checksum. The fuzzer has to know what a mutated page may become in order to put a right file checksum behind
- * it, and may not ask the decoder under test.
+ * check of a checksum. The fuzzer has to know what a mutated page may become in order to put a right file checksum
+ * behind it, and may not ask the decoder under test.
  */
 
 /** Decompresses a block to `into[at …]`; `dictionary` is what lies before it. Returns the number of bytes, or -1. */
@@ -47,7 +47,8 @@ export class LenientFrames {
   #history: Uint8Array = new Uint8Array(0)
 
   /**
-   * Fills `page` from a frame, or several. Returns how many bytes that took, which leaves an end mark and a checksum, or
+   * Fills `page` from a frame, or several. Returns how many bytes that took, which leaves an end mark and a checksum,
+   * or
    * -1 if it cannot be done.
    */
   read(bytes: Uint8Array, page: Uint8Array): number {

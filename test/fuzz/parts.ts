@@ -47,7 +47,7 @@ export function pageSizeOf({ header }: FileParts): number {
 }
 
 /** What each page becomes when it is read into one buffer after the other: of a page too short, the rest stays. */
-export function* contents(parts: FileParts): Generator<[PagePart, Uint8Array]> {
+function* contents(parts: FileParts): Generator<[PagePart, Uint8Array]> {
   const buffer = new Uint8Array(pageSizeOf(parts))
   const frames = new LenientFrames()
   for (const page of parts.pages) {
@@ -78,7 +78,7 @@ export function rightIndex({ header, pages }: FileParts): IndexEntry[] {
   })
 }
 
-export function marshalIndex(entries: readonly IndexEntry[]): Uint8Array {
+function marshalIndex(entries: readonly IndexEntry[]): Uint8Array {
   const bytes: number[] = []
   for (const { pgno, offset, size } of entries) for (const value of [pgno, offset, size]) putVarint(bytes, value)
   bytes.push(0)

@@ -34,8 +34,8 @@ export function* walkPages(file: Uint8Array): Generator<Place> {
 const LARGE = 4 * 1024 * 1024
 
 /**
- * The same file for the reference, which takes memory as a size field demands, up to 4 GiB, before it finds that the file
- * ends earlier: with a size that is a little too large, it finds the same.
+ * The same file for the reference, which takes memory as a size field demands, up to 4 GiB, before it finds that the
+ * file ends earlier: with a size that is a little too large, it finds the same.
  */
 export function withoutHugeSizes(file: Uint8Array): Uint8Array {
   if (file.length > LARGE) throw new RangeError(`a file of ${file.length} bytes is too long for this`)

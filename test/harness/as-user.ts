@@ -21,8 +21,9 @@ export interface Permissions {
 }
 
 /**
- * A user who is not root, with a directory of its own: whoever owns this clone, or nobody. Its programs see a machine in which
- * /dev/fuse and /etc/fuse.conf are what the test says, in a mount namespace of their own: what they leave mounted goes with them.
+ * A user who is not root, with a directory of its own: whoever owns this clone, or nobody. Its programs see a machine
+ * in which /dev/fuse and /etc/fuse.conf are what the test says, in a mount namespace of their own: what they leave
+ * mounted goes with them.
  */
 export class User {
   readonly uid: number

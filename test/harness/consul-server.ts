@@ -7,7 +7,10 @@ import { findTool } from '../../infra/test-tools.ts'
 import { freePort } from './s3-server.ts'
 import { until, within } from './wait.ts'
 
-/** A real Consul of the test's own: one server on free ports of the loopback, with a data directory, so that it can be killed and started again. */
+/**
+ * A real Consul of the test's own: one server on free ports of the loopback, with a data directory, so that it can be
+ * killed and started again.
+ */
 export class ConsulServer {
   readonly port: number
   readonly dir: string

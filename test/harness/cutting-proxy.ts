@@ -3,7 +3,10 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 export interface Cuts {
   /** Of so many connections at most. */
   readonly times: number
-  /** Once so many bytes of answers have gone through one; 0: before the first, so that a request was done and nobody hears. */
+  /**
+   * Once so many bytes of answers have gone through one; 0: before the first, so that a request was done and nobody
+   * hears.
+   */
   readonly afterBytes: number
   /** Exactly so many get through; otherwise the packet that goes beyond is lost whole. */
   readonly exact?: boolean

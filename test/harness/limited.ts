@@ -2,8 +2,9 @@ import { spawn } from 'node:child_process'
 import { DeadlineError } from './wait.ts'
 
 /**
- * Runs a program to its end and returns what it printed to standard output. After `limitMs` it is killed with everything
- * that it started, which would otherwise hold its pipes open. Rejects with all output when that happens, and when it fails.
+ * Runs a program to its end and returns what it printed to standard output. After `limitMs` it is killed with
+ * everything that it started, which would otherwise hold its pipes open. Rejects with all output when that happens, and
+ * when it fails.
  */
 export function runLimited(
   limitMs: number,

@@ -118,7 +118,9 @@ export class LtxdNode {
     await within('end of the killed ltxd', 10_000, this.exited)
   }
 
-  /** `kill -9` of the daemon and of everything it started, as when the machine goes. Returns who was killed, and when. */
+  /**
+   * `kill -9` of the daemon and of everything it started, as when the machine goes. Returns who was killed, and when.
+   */
   async killTree(): Promise<{ pids: number[]; atMs: number }> {
     const pids = this.running ? processTree(this.pid) : []
     for (const pid of pids) signalProcess(pid, 'SIGKILL')

@@ -59,7 +59,9 @@ export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** The fields of /proc/PID/stat from the third (state) on: the second, the name, may itself hold blanks and brackets. */
+/**
+ * The fields of /proc/PID/stat from the third (state) on: the second, the name, may itself hold blanks and brackets.
+ */
 function statFields(pid: number): string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')

@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url'
 
 /**
- * Programs that tests start as processes of their own, by the name of the built file. They are built together before the tests
- * (build-programs.ts): one that Node only has to load starts in a third of the time of one that it has to translate.
+ * Programs that tests start as processes of their own, by the name of the built file. They are built together before
+ * the tests (build-programs.ts): one that Node only has to load starts in a third of the time of one that it has to
+ * translate.
  */
 export const PROGRAMS = {
   'apply-process': 'test/integration/apply-process.ts',

@@ -5,7 +5,10 @@ export class DeadlineError extends Error {
   override readonly name = 'DeadlineError'
 }
 
-/** Polls `condition` until it gives something other than undefined or false; throws DeadlineError, naming `what`, after `deadlineMs`. */
+/**
+ * Polls `condition` until it gives something other than undefined or false; throws DeadlineError, naming `what`, after
+ * `deadlineMs`.
+ */
 export async function until<T>(
   what: string,
   deadlineMs: number,

@@ -1,6 +1,9 @@
 import type { Random } from './random.ts'
 
-/** Random SQL that a seed replays: what applications do to a database, and what only few of them do. Each step commits at most once. */
+/**
+ * Random SQL that a seed replays: what applications do to a database, and what only few of them do. Each step commits
+ * at most once.
+ */
 
 export interface Step {
   readonly sql: string

@@ -1,6 +1,7 @@
 /**
- * Applies LTX files to a database as they are named on stdin, one a line, or several, between blanks, that may go together, and answers
- * each line with the position, or with `blocked`. `checkpoint` checkpoints. Usage: apply-process.ts DATABASE. Ends, cleanly, with stdin.
+ * Applies LTX files to a database as they are named on stdin, one a line, or several, between blanks, that may go
+ * together, and answers each line with the position, or with `blocked`. `checkpoint` checkpoints. Usage:
+ * apply-process.ts DATABASE. Ends, cleanly, with stdin.
  */
 
 import { createInterface } from 'node:readline'

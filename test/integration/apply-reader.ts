@@ -1,8 +1,8 @@
 /**
  * Reads a database at full speed, over one connection that stays open, and checks in each transaction what must always
- * hold: the counter never goes back, the sum belongs to the counter. Usage: apply-reader.ts DATABASE. `state` on stdin is
- * answered with the counter, `check` with what integrity_check says, `hold` begins a read transaction that `release` ends,
- * `write` tries to write. What does not hold ends it with code 1.
+ * hold: the counter never goes back, the sum belongs to the counter. Usage: apply-reader.ts DATABASE. `state` on stdin
+ * is answered with the counter, `check` with what integrity_check says, `hold` begins a read transaction that `release`
+ * ends, `write` tries to write. What does not hold ends it with code 1.
  */
 
 import { createInterface } from 'node:readline'

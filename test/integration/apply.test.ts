@@ -135,7 +135,8 @@ async function applyAll(history: History, applier: Helper, from: number): Promis
 }
 
 function expectSame(path: string, history: History): void {
-  // Not the source's file: pages that were freed before they were written are in its cache, and so in the history, but not there.
+  // Not the source's file: pages that were freed before they were written are in its cache, and so in the history, but
+  // not there.
   expect(readFileSync(path).equals(history.source.states.at(-1)?.image ?? Buffer.alloc(0))).toBe(true)
   const database = new Database(path, { readonly: true })
   expect(database.pragma('integrity_check', { simple: true })).toBe('ok')

@@ -6,7 +6,9 @@ import { ConsulServer } from '../harness/consul-server.ts'
 import { until } from '../harness/wait.ts'
 import { holderAddress, type HolderOptions, LeaseHolder } from './lease-holder.ts'
 
-/** Leases in a real Consul, held by processes that are killed and stopped. Needs consul: `infra/setup.sh --test-tools`. */
+/**
+ * Leases in a real Consul, held by processes that are killed and stopped. Needs consul: `infra/setup.sh --test-tools`.
+ */
 
 const TTL = 3_000
 const RACES = 20
@@ -292,7 +294,10 @@ function versionOf(view: LeaseView): string | undefined {
   return view.kind === 'record' ? view.version : undefined
 }
 
-/** I6, on one clock for all processes: no commit of a term comes after the first of a later one, nor after its own deadline. */
+/**
+ * I6, on one clock for all processes: no commit of a term comes after the first of a later one, nor after its own
+ * deadline.
+ */
 function checkTerms(holders: readonly LeaseHolder[]): void {
   const byTerm = new Map<number, { first: number; last: number; nodeIds: Set<string> }>()
   for (const holder of holders) {

@@ -1,7 +1,8 @@
 /**
- * A member of a cluster without a node behind it, in a process of its own, so that it can be killed and stopped. Its data plane is a
- * timer that commits as long as it leads and its deadline has not passed. Each thing that happens is a line of JSON on stdout;
- * times are CLOCK_MONOTONIC, the same for all processes of the machine. Commands come by lines on stdin.
+ * A member of a cluster without a node behind it, in a process of its own, so that it can be killed and stopped. Its
+ * data plane is a timer that commits as long as it leads and its deadline has not passed. Each thing that happens is a
+ * line of JSON on stdout; times are CLOCK_MONOTONIC, the same for all processes of the machine. Commands come by lines
+ * on stdin.
  */
 
 import { createInterface } from 'node:readline'

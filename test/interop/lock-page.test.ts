@@ -50,7 +50,9 @@ describe.skipIf(tool === undefined)('a database beyond its lock page', () => {
     await file.close()
   }
 
-  /** Every page that it should have, in order, with its data. Returns the database's checksum, which a decoder verifies. */
+  /**
+   * Every page that it should have, in order, with its data. Returns the database's checksum, which a decoder verifies.
+   */
   async function expectPages(path: string, pages: ReadonlyMap<number, Uint8Array>): Promise<Checksum> {
     const zeroes = new Uint8Array(PAGE_SIZE)
     let expected = 1

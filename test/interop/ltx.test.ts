@@ -1,4 +1,6 @@
-/** Files of ours in the hands of the reference implementation, `ltx` of superfly/ltx 0.5.3: on the PATH, or $LTX_BIN. */
+/**
+ * Files of ours in the hands of the reference implementation, `ltx` of superfly/ltx 0.5.3: on the PATH, or $LTX_BIN.
+ */
 import { execFile } from 'node:child_process'
 import { createReadStream } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'

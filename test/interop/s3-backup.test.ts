@@ -1,4 +1,7 @@
-/** Backups in a bucket, end to end: ltxd's read by Litestream 0.5.18, Litestream's by ltxd, and a node that lost its machine. */
+/**
+ * Backups in a bucket, end to end: ltxd's read by Litestream 0.5.18, Litestream's by ltxd, and a node that lost its
+ * machine.
+ */
 
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises'
@@ -64,7 +67,8 @@ describe.skipIf(missing.length > 0)(`a backup in a bucket (LTXD_SEED=${SEED})`, 
     let state = ZERO
     let timestampMs = 0
     for (let round = 0; round < 7; round++) {
-      // Litestream takes no moment that is not between the first and the last upload, and servers tell those in seconds.
+      // Litestream takes no moment that is not between the first and the last upload, and servers tell those in
+      // seconds.
       if (round === 6) await until('the next second', 5_000, () => Date.now() > timestampMs + 1_100)
       played.nowMs = Math.max(Date.now(), played.nowMs + 1)
       if (round === 5) timestampMs = played.nowMs

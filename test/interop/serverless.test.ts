@@ -1,4 +1,7 @@
-/** The functions of serverless.yml, packaged as for a deployment and called in a process of their own, on a real S3 server. */
+/**
+ * The functions of serverless.yml, packaged as for a deployment and called in a process of their own, on a real S3
+ * server.
+ */
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { builtinModules } from 'node:module'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,6 @@
-/** A bucket to which a deposed leader and the next one write at once: what is left of it is read by Litestream 0.5.18. */
+/**
+ * A bucket to which a deposed leader and the next one write at once: what is left of it is read by Litestream 0.5.18.
+ */
 
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises'

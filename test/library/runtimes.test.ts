@@ -136,7 +136,8 @@ interface Browser {
 
 /** Opens a page in a browser without a window, which stays until it is stopped. */
 function startBrowser(program: string, profile: string, url: string): Browser {
-  // Without a sandbox, because root cannot have one; no page but our own is opened. The port keeps the browser from ending.
+  // Without a sandbox, because root cannot have one; no page but our own is opened. The port keeps the browser from
+  // ending.
   const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--remote-debugging-port=0']
   const child = spawn(program, [...flags, `--user-data-dir=${profile}`, url], {
     detached: true,

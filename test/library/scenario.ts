@@ -1,6 +1,6 @@
 /**
- * What the library does, told in JSON: the same in every runtime, or it is not the same library. Runs in Node, Bun and a
- * browser, so it knows nothing but the library, fetch and Web Crypto.
+ * What the library does, told in JSON: the same in every runtime, or it is not the same library. Runs in Node, Bun and
+ * a browser, so it knows nothing but the library, fetch and Web Crypto.
  */
 import type * as Library from '../../src/ltx/mod.ts'
 

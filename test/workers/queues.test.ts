@@ -30,8 +30,9 @@ backup:
 stop-timeout: 5s
 `
 /**
- * Longer than a process stands still where everything shares two busy cores: there, 2 to 4 s were measured. Shorter ones are
- * lost by workers that live, and what is proven then is something else: that the jobs of those that died are done again.
+ * Longer than a process stands still where everything shares two busy cores: there, 2 to 4 s were measured. Shorter
+ * ones are lost by workers that live, and what is proven then is something else: that the jobs of those that died are
+ * done again.
  */
 const LOCK_TIME = '5s'
 /** Loading a worker takes a second of a core. */

@@ -34,7 +34,7 @@ export interface RestoreJobResult {
 }
 
 /** The worker was not told where files may be written. */
-export class NoOutputDirectoryError extends LtxdError {
+class NoOutputDirectoryError extends LtxdError {
   constructor() {
     super(
       'OUTPUT_DIRECTORY_MISSING',

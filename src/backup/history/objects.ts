@@ -79,7 +79,7 @@ async function* agreeing(
 }
 
 /** Names plan, headers merge: where they disagree, a restore would be of something else than was asked for. */
-export function assertAgrees(store: ObjectStore, file: BackupFile, header: Header): void {
+function assertAgrees(store: ObjectStore, file: BackupFile, header: Header): void {
   if (header.minTXID === file.min && header.maxTXID === file.max) return
   const problem = `its header says transactions ${formatTXID(header.minTXID)} to ${formatTXID(header.maxTXID)} (at byte 16), not those of its name`
   throw new CorruptObjectError(store.url, file.key, problem)

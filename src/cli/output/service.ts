@@ -10,7 +10,7 @@ export interface Service {
 }
 
 /** Until SIGTERM or SIGINT, or until it cannot start; a second signal leaves at once. Returns the exit code. */
-export async function serve(service: Service, logger: Logger): Promise<number> {
+async function serve(service: Service, logger: Logger): Promise<number> {
   const stopped = new Promise<void>((resolve) => {
     let asked = false
     const stop = (signal: NodeJS.Signals) => {

@@ -3,7 +3,7 @@
 import fs from 'node:fs'
 import type { AttributeChange } from '../filesystem.ts'
 
-export const SET_USER_ID = 0o4000
+const SET_USER_ID = 0o4000
 export const SET_GROUP_ID = 0o2000
 const GROUP_EXECUTE = 0o010
 const PERMISSION_BITS = 0o7777

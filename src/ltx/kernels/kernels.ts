@@ -53,7 +53,7 @@ const kernels = new WebAssembly.Instance(new WebAssembly.Module(wasm)).exports a
 
 /** Page header and size field, in front of a block. */
 export const FRAME_PREFIX_SIZE = 10
-export const MAX_PAGE_SIZE = 65536
+const MAX_PAGE_SIZE = 65536
 
 const memory = new Uint8Array(kernels.memory.buffer)
 const PAGE = kernels.pageAddress()

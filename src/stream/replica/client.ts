@@ -8,7 +8,7 @@ import { Lane } from './lane.ts'
 import { PrimaryStream } from './primary-stream.ts'
 import type { StreamSink } from './sink.ts'
 
-export type { SnapshotHeader, StreamSink, TransactionHeader } from './sink.ts'
+export type {  StreamSink,  } from './sink.ts'
 
 export interface StreamClientOptions {
   readonly primary: NodeAddress

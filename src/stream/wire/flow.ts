@@ -7,7 +7,7 @@ import { MAX_BODY_BYTES } from './wire.ts'
 /** Of one database: a slow one does not use up the room of the others. */
 export const DATABASE_WINDOW_BYTES = 4 * 1024 * 1024
 /** Of all databases, for beginning something. What was begun may always be finished, within its database's window. */
-export const STREAM_WINDOW_BYTES = 32 * 1024 * 1024
+const STREAM_WINDOW_BYTES = 32 * 1024 * 1024
 /** What a transaction or a snapshot counts beyond its bytes. */
 export const ITEM_COST_BYTES = 256
 /** Bodies of more than one frame that are sent side by side. */

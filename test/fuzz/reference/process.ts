@@ -1,4 +1,6 @@
-/** superfly/ltx 0.5.3 as a process that answers questions about files; built from the Go sources here when it is needed. */
+/**
+ * superfly/ltx 0.5.3 as a process that answers questions about files; built from the Go sources here when it is needed.
+ */
 import { type ChildProcessByStdio, execFile, spawn } from 'node:child_process'
 import { accessSync, constants, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'

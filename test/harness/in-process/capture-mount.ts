@@ -27,8 +27,8 @@ interface Node {
 }
 
 /**
- * The tree's part of a mount without a kernel: names, handles and one backing descriptor a file, in front of a volume. What it does
- * not do (attributes, caching, errno on the wire) the conformance suite tests on a real mount.
+ * The tree's part of a mount without a kernel: names, handles and one backing descriptor a file, in front of a volume.
+ * What it does not do (attributes, caching, errno on the wire) the conformance suite tests on a real mount.
  */
 export class CaptureMount implements VfsFiles {
   readonly root: string
@@ -158,4 +158,4 @@ export class CaptureMount implements VfsFiles {
   }
 }
 
-export const CALLER: Caller = { tid: process.pid, uid: 0, gid: 0 }
+const CALLER: Caller = { tid: process.pid, uid: 0, gid: 0 }

@@ -11,8 +11,8 @@ export interface CrashPoint {
 }
 
 /**
- * Files that tell of each moment at which a crash would leave another state behind: before every change, and inside every write, where
- * `cuts` says. What a test makes of it is a copy of the directory as a crash would leave it.
+ * Files that tell of each moment at which a crash would leave another state behind: before every change, and inside
+ * every write, where `cuts` says. What a test makes of it is a copy of the directory as a crash would leave it.
  */
 export function crashPointFiles(
   files: Files,
@@ -84,7 +84,10 @@ function readField(files: Files, path: string, at: number, sizeBytes: number): n
   })
 }
 
-/** Files that are told apart by their size only: a power loss can bring back the times of before with the content of after. */
+/**
+ * Files that are told apart by their size only: a power loss can bring back the times of before with the content of
+ * after.
+ */
 export function timelessFiles(files: Files): Files {
   return { ...bound(files), identity: (fd) => String(files.size(fd)) }
 }

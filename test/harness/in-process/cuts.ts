@@ -6,9 +6,10 @@ import { FRAME_HEADER_SIZE, frameOffset, frameSize, WAL_HEADER_SIZE } from '../.
 const SECTOR = 512
 
 /**
- * Where a write may be torn so that what is left differs in kind: the first, a middle and the last border of a sector, and each border of what the
- * file is made of (header, frame, record, page; fields that are checked on their own). Bytes from the write's beginning, ascending, none of them 0 or all.
- * `pageSize` in bytes, where the write itself does not tell it.
+ * Where a write may be torn so that what is left differs in kind: the first, a middle and the last border of a sector,
+ * and each border of what the file is made of (header, frame, record, page; fields that are checked on their own).
+ * Bytes from the write's beginning, ascending, none of them 0 or all. `pageSize` in bytes, where the write itself does
+ * not tell it.
  */
 export function cuts(path: string, position: number, data: Uint8Array, pageSize?: number): number[] {
   const borders = [...sectors(position, data.length), ...structure(path, position, data, pageSize)]
@@ -46,7 +47,10 @@ function wal(position: number, data: Uint8Array, known: number | undefined): num
   return borders
 }
 
-/** A header's fields; of each record the page's number, the page and its checksum. SQLite begins no write within one of those. */
+/**
+ * A header's fields; of each record the page's number, the page and its checksum. SQLite begins no write within one of
+ * those.
+ */
 function journal(data: Uint8Array, pageSize: number | undefined): number[] {
   if (hasJournalMagic(data)) return [8, 12, 16, 20, 24, JOURNAL_HEADER_SIZE]
   if (pageSize === undefined || data.length <= pageSize) return []

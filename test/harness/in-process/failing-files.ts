@@ -3,7 +3,10 @@ import type { Files } from '../../../src/util/files.ts'
 
 export type FailingOperation = 'write' | 'truncate' | 'sync' | 'unlink'
 
-/** Files on which chosen operations fail: `failure` names the errno, or undefined. A failing write leaves half of its bytes behind. */
+/**
+ * Files on which chosen operations fail: `failure` names the errno, or undefined. A failing write leaves half of its
+ * bytes behind.
+ */
 export function failingFiles(
   files: Files,
   failure: (operation: FailingOperation, path: string) => 'ENOSPC' | 'EIO' | undefined,

@@ -1,4 +1,7 @@
-/** SQLite's file locks and its shared memory, for connections that live in one WebAssembly instance. Source: sqlite3.h, os_unix.c. */
+/**
+ * SQLite's file locks and its shared memory, for connections that live in one WebAssembly instance. Source: sqlite3.h,
+ * os_unix.c.
+ */
 
 const SHARED = 1
 const RESERVED = 2

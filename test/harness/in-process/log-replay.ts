@@ -43,7 +43,10 @@ export class ReplayedDatabase {
   }
 }
 
-/** Reads a log from its first transaction on, checking I2 and each checksum; `visit` sees the database after each transaction. */
+/**
+ * Reads a log from its first transaction on, checking I2 and each checksum; `visit` sees the database after each
+ * transaction.
+ */
 export function replayLog(
   dataDir: string,
   name: string,

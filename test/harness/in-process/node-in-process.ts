@@ -13,7 +13,6 @@ import { Logs } from '../../../src/log/logs.ts'
 import { finishReplacements } from '../../../src/log/replace.ts'
 import { listLogs, logDirectory, writeSynced } from '../../../src/log/store.ts'
 import type { Position } from '../../../src/ltx/format/types.ts'
-import { formatPosition } from '../../../src/ltx/format/types.ts'
 import { recoverDatabase } from '../../../src/recovery/recover.ts'
 import type { Files } from '../../../src/util/files.ts'
 import { nodeFiles } from '../../../src/util/files.ts'
@@ -164,5 +163,3 @@ export function temporaryDirectory(): { dir: string } & Disposable {
   const dir = fs.mkdtempSync(path.join(base, 'ltxd-test-'))
   return { dir, [Symbol.dispose]: () => fs.rmSync(dir, { recursive: true, force: true }) }
 }
-
-export const text = formatPosition

@@ -5,8 +5,9 @@ import { FileLock, SharedMemory } from './locks.ts'
 import type { VfsFile, VfsFiles } from './vfs-files.ts'
 
 /**
- * SQLite compiled to WebAssembly, over a file system of the test's own: in-process and deterministic, so that every write can be cut,
- * refused, or be the last one before a crash. Several connections share locks and wal-index as processes would.
+ * SQLite compiled to WebAssembly, over a file system of the test's own: in-process and deterministic, so that every
+ * write can be cut, refused, or be the last one before a crash. Several connections share locks and wal-index as
+ * processes would.
  */
 
 const sqlite = await init()
@@ -92,7 +93,7 @@ export class SqliteEngine {
 }
 
 /** What SQLite said, and because of what its file system had said. */
-export class SqlError extends Error {
+class SqlError extends Error {
   readonly resultCode: number | undefined
 
   constructor({ message, resultCode }: Error & { resultCode?: number }, cause: unknown) {

@@ -46,8 +46,9 @@ export function digestOfFile(path: string): string {
 export const EMPTY = digest(() => [])
 
 /**
- * Recovers what a crash left in `dataDir`, and holds the result against the invariants: the log is gapless (I2), the file has
- * exactly the pages that the log tells (I3), and a second recovery finds nothing to do. Returns what an application then reads.
+ * Recovers what a crash left in `dataDir`, and holds the result against the invariants: the log is gapless (I2), the
+ * file has exactly the pages that the log tells (I3), and a second recovery finds nothing to do. Returns what an
+ * application then reads.
  */
 export function recoverAndCheck(
   dataDir: string,
@@ -107,9 +108,10 @@ export function checkGoesOn(dataDir: string, name: string): void {
 export type Claims = ReadonlyMap<string, string>
 
 /**
- * Recovers every database that a crash left in `dataDir`, and holds each against the invariants: what was published, or told to be durable, is in the log
- * (I1, I4), which is gapless (I2) and has exactly the file's pages (I3); `synced.json` is in the log; a second recovery finds nothing to
- * do. Returns what applications then read, by the database's name.
+ * Recovers every database that a crash left in `dataDir`, and holds each against the invariants: what was published, or
+ * told to be durable, is in the log (I1, I4), which is gapless (I2) and has exactly the file's pages (I3);
+ * `synced.json` is in the log; a second recovery finds nothing to do. Returns what applications then read, by the
+ * database's name.
  */
 export function recoverAll(
   dataDir: string,
@@ -153,8 +155,8 @@ export function recoverAll(
 }
 
 /**
- * Whether one of the databases is refused: by recovery, or by the proof of the pages that recovery did not read. What was told to
- * be durable is in their logs all the same (I4).
+ * Whether one of the databases is refused: by recovery, or by the proof of the pages that recovery did not read. What
+ * was told to be durable is in their logs all the same (I4).
  */
 export function isRefusedWithLog(dataDir: string, claims: Claims, options: Omit<InProcessOptions, 'dataDir'>): boolean {
   const node = new InProcessNode({ ...options, dataDir })

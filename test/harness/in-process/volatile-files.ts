@@ -20,9 +20,10 @@ type NameChange =
 const SECTOR = 512
 
 /**
- * Files over a real directory that remember what was never synced. `losePower` writes the directory as a disk might hold it
- * afterwards: of each file its synced content and any of the sectors written since, of the names those that were synced and a beginning of the changes since.
- * Stricter than ext4: nothing becomes durable but by its own fsync, or its directory's.
+ * Files over a real directory that remember what was never synced. `losePower` writes the directory as a disk might
+ * hold it afterwards: of each file its synced content and any of the sectors written since, of the names those that
+ * were synced and a beginning of the changes since. Stricter than ext4: nothing becomes durable but by its own fsync,
+ * or its directory's.
  */
 export class VolatileFiles implements Files {
   readonly #files: Files

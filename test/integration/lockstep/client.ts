@@ -8,9 +8,10 @@ import { combinationOf, COMBINATIONS } from './matrix.ts'
 import { Session } from './session.ts'
 
 /**
- * The applications of the lockstep test: the same random SQL against databases on the mount and in a plain directory, from two processes. After
- * each step both answer alike, and the log, replayed so far, has the very pages of what was committed; at moments of its choosing so have the
- * mount and the file behind it. Prints a line of JSON at the end; ends with exit code 1 at the first difference.
+ * The applications of the lockstep test: the same random SQL against databases on the mount and in a plain directory,
+ * from two processes. After each step both answer alike, and the log, replayed so far, has the very pages of what was
+ * committed; at moments of its choosing so have the mount and the file behind it. Prints a line of JSON at the end;
+ * ends with exit code 1 at the first difference.
  *
  *     lockstep-client --mount DIR --plain DIR --data DIR --seed N --seconds N
  */

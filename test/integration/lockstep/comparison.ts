@@ -8,7 +8,10 @@ import type { Pair } from './session.ts'
 const READ_VERSION = 19
 const WAL_VERSION = 2
 
-/** The files of a database in all the places where it is: on the mount, in the plain directory, behind the mount, in the log. */
+/**
+ * The files of a database in all the places where it is: on the mount, in the plain directory, behind the mount, in the
+ * log.
+ */
 export class Places {
   readonly name: string
   readonly paths: Pair
@@ -27,7 +30,10 @@ export class Places {
     return this.log.database.txid
   }
 
-  /** Whether a connection has the plain file for itself. A WAL without `-shm` keeps its lock whatever its connection is told. */
+  /**
+   * Whether a connection has the plain file for itself. A WAL without `-shm` keeps its lock whatever its connection is
+   * told.
+   */
   isLocked(): boolean {
     const fresh = new Sqlite(this.paths[1], { timeout: 0 })
     try {
@@ -42,8 +48,8 @@ export class Places {
   }
 
   /**
-   * The pages on the mount, in the plain file and in the replayed log are the same, byte for byte, and in order by themselves. Seen by
-   * connections of their own: the writer's cache still has what the free-list's leaves once were.
+   * The pages on the mount, in the plain file and in the replayed log are the same, byte for byte, and in order by
+   * themselves. Seen by connections of their own: the writer's cache still has what the free-list's leaves once were.
    */
   async compareShared(when: string): Promise<void> {
     const [here, there] = this.paths.map((path) => {

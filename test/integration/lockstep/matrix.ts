@@ -28,7 +28,9 @@ const ALL: readonly Combination[] = JOURNAL_MODES.flatMap((journalMode) =>
 
 export const COMBINATIONS = ALL.length
 
-/** No divisor of it is one of `COMBINATIONS`: as many seeds in a row meet each of them once, and neighbours are unlike. */
+/**
+ * No divisor of it is one of `COMBINATIONS`: as many seeds in a row meet each of them once, and neighbours are unlike.
+ */
 const STRIDE = 487
 
 /** The combination that a seed begins with. */

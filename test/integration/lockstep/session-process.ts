@@ -5,7 +5,10 @@ import type { Row } from '../../harness/in-process/sqlite-engine.ts'
 import { digest } from '../../harness/in-process/verdict.ts'
 import type { Outcome, Reply, Request } from './session.ts'
 
-/** A process with one connection to a database on the mount and one to its twin in a plain directory. It does the same to both. */
+/**
+ * A process with one connection to a database on the mount and one to its twin in a plain directory. It does the same
+ * to both.
+ */
 
 const BUSY_TIMEOUT_MS = 30
 /** How long ltxd may have locks that nobody has in the plain directory: for a checkpoint of its own. */
@@ -79,7 +82,10 @@ async function run(statements: readonly (readonly [string, string])[], alone: bo
   }
 }
 
-/** A checkpoint by ltxd may be under way: what is busy for a moment is tried again, if it is not busy in the plain directory. */
+/**
+ * A checkpoint by ltxd may be under way: what is busy for a moment is tried again, if it is not busy in the plain
+ * directory.
+ */
 async function patiently(tryIt: () => string, theirs: string, alone: boolean): Promise<string> {
   const deadline = performance.now() + PATIENCE_MS
   for (;;) {
@@ -90,7 +96,10 @@ async function patiently(tryIt: () => string, theirs: string, alone: boolean): P
   }
 }
 
-/** The first column of a checkpoint's answer says whether it was kept from finishing; the WAL's length depends on who checkpointed before. */
+/**
+ * The first column of a checkpoint's answer says whether it was kept from finishing; the WAL's length depends on who
+ * checkpointed before.
+ */
 const BUSY_CHECKPOINT = 'checkpoint busy'
 
 function rowsOf(db: Sqlite.Database, sql: string): string {

@@ -59,8 +59,9 @@ export class Session {
   }
 
   /**
-   * Where pages are smaller than the machine's, SQLite forgets to unmap parts of a file that was made smaller (unixRemapfile unmaps at addresses
-   * between two pages, which fails): the file is in use for as long as the process lives.
+   * Where pages are smaller than the machine's, SQLite forgets to unmap parts of a file that was made smaller
+   * (unixRemapfile unmaps at addresses between two pages, which fails): the file is in use for as long as the process
+   * lives.
    */
   async endMapping(file: string): Promise<void> {
     if (!isMappedBy(this.#child.pid, file)) return

@@ -35,7 +35,7 @@ export function printProblem({ file, error }: FileProblem): void {
   process.stderr.write(`ltxd: ${file}: ${error.message}\n`)
 }
 
-export function describe(error: unknown): FileProblem['error'] {
+function describe(error: unknown): FileProblem['error'] {
   if (error instanceof LTXError) {
     const { message, offset, field } = error
     return { message, ...(offset === undefined ? {} : { offset }), ...(field === undefined ? {} : { field }) }

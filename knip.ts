@@ -1,0 +1,23 @@
+import type { KnipConfig } from 'knip'
+import { PROGRAMS } from './test/harness/programs.ts'
+
+/** Nothing unused: no file, export or dependency. */
+export default {
+  entry: [
+    // What Node.js starts by path: worker threads, the local client, libfuse's process, what tests and benchmarks start.
+    ...Object.values(PROGRAMS),
+    'bench/{kernels,restore-s3}.ts',
+    'bench/harness/client-process.ts',
+    'bench/ltx/child.ts',
+    'demo/order-book.ts',
+  ],
+  project: ['{src,workers,test,bench,demo,infra}/**/*.{ts,js}', '!src/ltx/kernels/assembly/**'],
+  ignoreDependencies: [
+    'bun', // test/library runs the LTX library in it
+    'fs-native-extensions', // loaded with createRequire: it has no types
+    'osls', // test/interop packages the functions with it
+  ],
+  ignoreBinaries: ['mount', 'sqlite3', 'taskset'], // of the system
+  // A type may be named by what its file exports, although nobody imports it by that name.
+  ignoreExportsUsedInFile: { interface: true, type: true },
+} satisfies KnipConfig
