@@ -4,6 +4,8 @@ import { temporaryDirectory } from '../../test/harness/in-process/node-in-proces
 import { Random } from '../../test/harness/random.ts'
 import { decode } from '../ltx/file.ts'
 import { toTXID } from '../ltx/format/types.ts'
+import { nodeFiles } from '../util/files.ts'
+import { inspectLog } from './open.ts'
 import { LogReader } from './reader.ts'
 import { TestLog, txid } from './testing.ts'
 
@@ -112,4 +114,25 @@ test('I4: sync() gives the position as of its call', async () => {
   log.append(3)
   expect(await syncing).toEqual(before)
   log.writer.close()
+})
+
+test('I2: a record that does not follow the one before it is shown to nobody', async () => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`)
+  log.append(5)
+  log.writer.close()
+  const { entries } = inspectLog(nodeFiles, log.dir)
+  const segment = `${log.dir}/${log.segments[0]}`
+  const bytes = fs.readFileSync(segment)
+  // The pre-apply checksum in the header of the fourth LTX file.
+  const at = (entries[3]?.offset ?? 0) + 40
+  bytes[at + 7] = (bytes[at + 7] ?? 0) ^ 1
+  fs.writeFileSync(segment, bytes)
+  const reader = new LogReader('a', log.dir, () => log.position)
+  const seen: bigint[] = []
+  const reading = (async () => {
+    for await (const { header } of reader.records(toTXID(1), toTXID(5))) seen.push(header.maxTXID)
+  })()
+  await expect(reading).rejects.toMatchObject({ code: 'LOG_CORRUPT' })
+  expect(seen).toEqual([1n, 2n, 3n])
 })

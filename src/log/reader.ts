@@ -96,10 +96,15 @@ export class LogReader implements LogView {
     const segments = listSegments(this.#files, this.#dir)
     let index = segments.findLastIndex(({ first }) => first <= from)
     if (index < 0) throw new LogGapError(this.database, formatTXID(from), formatTXID(segments[0]?.first ?? end))
+    let previous: LogRecord | undefined
     for (; index < segments.length; index++) {
       const segment = segments[index] as SegmentName
       if (segment.first > end) return
-      yield* this.#recordsOf(segment, from, end)
+      for await (const record of this.#recordsOf(segment, from, end)) {
+        if (previous !== undefined) assertFollows(segment, previous, record)
+        yield record
+        previous = record
+      }
     }
   }
 
@@ -169,6 +174,17 @@ export class LogReader implements LogView {
     this.#marks.push({ txid, segment, at })
     if (this.#marks.length > 4096) this.#marks = this.#marks.filter((_, i) => i % 2 === 1)
   }
+}
+
+/** I2, as whoever ships or streams the log relies on it. A log that was replaced meanwhile does not follow either. */
+function assertFollows({ path }: SegmentName, previous: LogRecord, { header }: LogRecord): void {
+  const { minTXID, preApplyChecksum } = header
+  if (minTXID === nextTXID(previous.header.maxTXID) && preApplyChecksum === previous.postApplyChecksum) return
+  throw new CorruptLogError(
+    path,
+    0,
+    `transaction ${formatTXID(minTXID)} does not follow ${formatTXID(previous.header.maxTXID)} by number and checksum`,
+  )
 }
 
 function isThere({ txid, at }: Mark, window: Window): boolean {

@@ -1,11 +1,12 @@
 import fs from 'node:fs'
-import { expect, test } from 'vitest'
-import { InProcessNode } from '../../test/harness/in-process/node-in-process.ts'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { InProcessNode, temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 import { recoverAndCheck } from '../../test/harness/in-process/verdict.ts'
 import { inspectLog } from '../log/open.ts'
 import { logDirectory } from '../log/store.ts'
 import { formatPosition, toTXID } from '../ltx/format/types.ts'
+import { PageTable } from '../sqlite/page-table.ts'
 import { nodeFiles } from '../util/files.ts'
 
 const CHOICES = { create: false, exclusive: false, readOnly: false }
@@ -47,6 +48,19 @@ test('I3: a file that is behind the log, by one transaction or by many, is broug
   expect(recoverAndCheck(rig.dir, 'a.db').txid).toBe(rig.node.position('a.db').txid)
   using again = crashed(rig)
   expect(count(again)).toBe(135)
+})
+
+test('I3: a recovery that does not come to the checksum of its log removes nothing', () => {
+  using rig = new Rig()
+  rig.open('wal', 30).exec(insert(31, 60))
+  using temporary = temporaryDirectory()
+  const dataDir = `${temporary.dir}/data`
+  fs.cpSync(rig.dir, dataDir, { recursive: true })
+  const snapshot = vi.spyOn(PageTable.prototype, 'snapshot')
+  onTestFinished(() => snapshot.mockRestore())
+  snapshot.mockImplementation(() => BigUint64Array.of(1n))
+  expect(() => new InProcessNode({ dataDir })).toThrow(/I3/)
+  expect(fs.existsSync(`${dataDir}/files/a.db-wal`)).toBe(true)
 })
 
 test('what the WAL holds after the log becomes the same transactions again', () => {
