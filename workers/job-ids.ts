@@ -1,7 +1,7 @@
 /** Names of jobs and schedules: made of what they do, so that asking twice is asking once. */
 
 import { createHash } from 'node:crypto'
-import { encodeDatabaseName } from '../src/backup/history/database-name.ts'
+import { encodeDatabaseName } from '../src/log/database-name.ts'
 import type { Payload } from './payloads.ts'
 import type { QueueName } from './queues.ts'
 

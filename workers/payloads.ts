@@ -2,10 +2,10 @@
 
 import { isAbsolute, normalize } from 'node:path'
 import { z } from 'zod'
-import { encodeDatabaseName } from '../src/backup/history/database-name.ts'
 import { MAX_COMPACTION_LEVEL } from '../src/backup/history/layout.ts'
 import { parseTimestamp } from '../src/backup/history/metadata.ts'
 import type { Target } from '../src/backup/history/plan.ts'
+import { encodeDatabaseName } from '../src/log/database-name.ts'
 import { parseTXID, type TXID } from '../src/ltx/format/types.ts'
 import { checkKey } from '../src/objectstore/keys.ts'
 import { errorMessage, LtxdError } from '../src/util/errors.ts'

@@ -1,9 +1,12 @@
-/** For tests of writers that race: a store whose every operation waits for its turn, and a record of what was ever in it. */
+/**
+ * Fakes for tests of racing writers: a store in which every operation waits for its turn, and a record of every
+ * object that was ever stored.
+ */
 
 import { createHash } from 'node:crypto'
 import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore/objectstore.ts'
 
-/** All objects that any of the stores over it ever held, by key and content. */
+/** Every object that any of the stores above it ever held, by key and content. */
 export class ObjectRecord {
   readonly #contents = new Map<string, Set<string>>()
 
@@ -12,19 +15,19 @@ export class ObjectRecord {
     this.#contents.set(key, known.add(digest(bytes)))
   }
 
-  /** The keys of what is neither in the store under its key, nor under `diverged/`, any more. */
+  /** The keys of recorded objects whose content is now neither under its key nor under `diverged/`. */
   async vanished(store: ObjectStore): Promise<string[]> {
     const present = new Map<string, string>()
-    const aside = new Set<string>()
+    const diverged = new Set<string>()
     for await (const { key } of store.list('')) {
       const chunks: Uint8Array[] = []
       for await (const chunk of await store.get(key)) chunks.push(chunk)
       const content = digest(Buffer.concat(chunks))
-      if (key.includes('/diverged/')) aside.add(content)
+      if (key.includes('/diverged/')) diverged.add(content)
       else present.set(key, content)
     }
     const gone = [...this.#contents].filter(([key, contents]) =>
-      [...contents].some((content) => present.get(key) !== content && !aside.has(content)),
+      [...contents].some((content) => present.get(key) !== content && !diverged.has(content)),
     )
     return gone.map(([key]) => key)
   }
@@ -50,7 +53,7 @@ export class TurnStore implements ObjectStore {
     return this.#store.layout
   }
 
-  /** The body is read in one turn, and the object appears in another: in between lies the network. */
+  /** Reads the body in one turn and stores the object in another, because the network lies between the two. */
   async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options?: PutOptions): Promise<void> {
     await this.#turn(`send ${key}`)
     const chunks: Uint8Array[] = []
@@ -59,7 +62,7 @@ export class TurnStore implements ObjectStore {
     options?.signal?.throwIfAborted()
     options?.beforeVisible?.()
     await this.#turn(`put ${key}`)
-    // What has been sent arrives, whatever becomes of the sender.
+    // Bytes that were sent arrive even if the sender has stopped since.
     const { signal: _, beforeVisible: __, ...sent } = options ?? {}
     await this.#store.put(key, bytes, sent)
     this.#record.add(key, bytes)

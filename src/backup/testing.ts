@@ -1,4 +1,4 @@
-/** What the tests of this folder share: a database with a random history, played without SQLite, as its log shows it. */
+/** Shared by the backup's tests: a database with a random history, generated without SQLite, seen through its log. */
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -11,12 +11,12 @@ import type { Header } from '../ltx/format/header.ts'
 import { type Checksum, EMPTY_CHECKSUM, type Position, toTXID, type TXID } from '../ltx/format/types.ts'
 import type { BackupLogger, Clock } from '../util/clock.ts'
 
-/** The seed of this run, for a test's name: `LTXD_SEED=… npx vitest …` plays it again. */
+/** The seed of this run, shown in test names. `LTXD_SEED=… npx vitest …` repeats a run. */
 export const SEED = Number(process.env.LTXD_SEED ?? Math.floor(Math.random() * 2 ** 31))
 
 export type Random = (below: number) => number
 
-/** Mulberry32. */
+/** The Mulberry32 generator. */
 export function seeded(seed: number): Random {
   let state = seed >>> 0
   return (below) => {
@@ -27,7 +27,7 @@ export function seeded(seed: number): Random {
   }
 }
 
-/** Directories that are gone after the tests of a file. */
+/** Temporary directories that are removed after the tests of a file. */
 export function temporaryDirectories(): () => Promise<string> {
   const made: string[] = []
   afterAll(() => Promise.all(made.map((path) => rm(path, { recursive: true, force: true }))))
@@ -38,7 +38,7 @@ export function temporaryDirectories(): () => Promise<string> {
   }
 }
 
-/** Time that passes only when it is told to; `stop` lets it pass without waking anybody, as for a stopped process. */
+/** A clock that the test moves. `advance` wakes sleepers; `stop` does not, like a stopped process. */
 export class ManualClock implements Clock {
   ms = 1_780_000_000_000
   #sleepers: { readonly at: number; readonly wake: () => void }[] = []
@@ -72,7 +72,7 @@ export class ManualClock implements Clock {
 
 export const silent: BackupLogger = { debug() {}, info() {}, warn() {}, error() {} }
 
-/** A database that commits random changes; every state it ever had is kept, and its log holds every transaction. */
+/** A database that commits random changes. It remembers every state, and its log holds every transaction. */
 export class PlayedDatabase implements LogView {
   readonly database: string
   readonly #random: Random
@@ -97,7 +97,7 @@ export class PlayedDatabase implements LogView {
     this.pageSize = pageSize
   }
 
-  /** Commits some changes: pages changed, added, sometimes cut off. */
+  /** Commits random changes: pages change, pages are added, sometimes the database shrinks. */
   commit(times = 1): TXID {
     for (let i = 0; i < times; i++) {
       const before = this.pages.length
@@ -112,7 +112,7 @@ export class PlayedDatabase implements LogView {
     return this.#txid
   }
 
-  /** Every page anew, as VACUUM does after PRAGMA page_size. */
+  /** Rewrites every page, as VACUUM does after PRAGMA page_size. */
   changePageSize(pageSize: number): TXID {
     this.pageSize = pageSize
     const count = 1 + this.#random(6)
@@ -127,7 +127,7 @@ export class PlayedDatabase implements LogView {
     return this.#txid
   }
 
-  /** Another database with the same history up to a transaction, which then goes on by itself. */
+  /** A second database that shares the history up to `at` and commits independently from there. */
   fork(at: TXID, random: Random): PlayedDatabase {
     const fork = new PlayedDatabase(this.database, random, this.pageSize)
     for (const [txid, record] of this.#records) if (txid <= at) fork.#records.set(txid, record)
@@ -144,7 +144,7 @@ export class PlayedDatabase implements LogView {
     return fork
   }
 
-  /** As log retention does. */
+  /** Removes old transactions, as log retention does. */
   cutLog(first: TXID): void {
     this.#first = first
   }
@@ -154,7 +154,7 @@ export class PlayedDatabase implements LogView {
     return Buffer.concat(this.pages)
   }
 
-  /** Random bytes of a page, which do not compress too well. */
+  /** A page of random bytes, half of it compressible. */
   page(): Uint8Array {
     const page = new Uint8Array(this.pageSize)
     for (let i = 0; i < page.length / 2; i++) page[i] = this.#random(256)
@@ -191,7 +191,7 @@ export class PlayedDatabase implements LogView {
     this.pages.length = Math.min(this.pages.length, count)
     const pgnos = [...new Set([1, ...changed])].filter((pgno) => pgno <= count).sort((a, b) => a - b)
     for (const pgno of pgnos) this.pages[pgno - 1] = this.page()
-    // What SQLite's header says of the database's shape.
+    // The fields of SQLite's header that describe the database's size.
     const header = Buffer.from(this.pages[0]!.buffer)
     header.writeUInt16BE(this.pageSize, 16)
     header.writeUInt32BE(count, 28)

@@ -14,7 +14,7 @@ import { receive } from '../apply/incoming.ts'
 import { PositionFile, positionsPath } from '../apply/positions.ts'
 import { DatabaseDroppedError } from '../backup/history/errors.ts'
 import type { BackupFile } from '../backup/history/history.ts'
-import { naming } from '../backup/history/objects.ts'
+import { reportingCorruption } from '../backup/history/objects.ts'
 import { formatTXID, type Position, type TXID } from '../ltx/format/types.ts'
 import { ObjectNotFoundError } from '../objectstore/errors.ts'
 import { nodeFiles } from '../util/files.ts'
@@ -148,7 +148,7 @@ export class Follower {
   async #apply(applier: Applier, file: BackupFile): Promise<boolean> {
     const { source, report, signal } = this.#options
     const step = await source.describe(file)
-    return naming(source.store, [file], async () => {
+    return reportingCorruption(source.store, [file], async () => {
       const incoming = await receive(await source.open(file, signal), this.#spoolPath)
       try {
         const { position, pages } = applier.apply(incoming.bytes, step)

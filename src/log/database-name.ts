@@ -1,4 +1,18 @@
-/** What a database may be called: a name must travel unharmed to its log, to keys of a backup, and to people. */
+/** Valid database names, and their keys: a name must survive as a path of the log, as a key of a backup, and in messages. */
+
+import { LtxdError } from '../util/errors.ts'
+
+/** A name that no database can have, or that a backup cannot hold. */
+export class DatabaseNameError extends LtxdError {
+  constructor(name: string, problem: string) {
+    super(
+      'DATABASE_NAME_INVALID',
+      `${JSON.stringify(name.slice(0, 200))} is not a usable database name: ${problem}. ` +
+        'Expected a relative path as on the mount, such as app.db or tenants/a.db',
+      2,
+    )
+  }
+}
 
 /** Room for what lies below a database in a key of at most 1024 bytes: `/ltx/9/<33 characters>.ltx.meta.json`. */
 const MAX_ENCODED_BYTES = 900
@@ -25,8 +39,24 @@ export function databaseNameProblem(name: string): string | undefined {
   return undefined
 }
 
-/** Percent-encoded by segment: each name has one form and each form one name. */
-export function percentEncode(name: string): string {
+/** A name's key: percent-encoded by segment, so that each name has one key. Throws DatabaseNameError. */
+export function encodeDatabaseName(name: string): string {
+  const problem = databaseNameProblem(name)
+  if (problem !== undefined) throw new DatabaseNameError(name, problem)
+  return percentEncode(name)
+}
+
+/** The name that `encodeDatabaseName` encoded as this key; undefined when the key encodes none. */
+export function decodeDatabaseName(encoded: string): string | undefined {
+  try {
+    const name = encoded.split('/').map(decodeURIComponent).join('/')
+    return encodeDatabaseName(name) === encoded ? name : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function percentEncode(name: string): string {
   return name.split('/').map(encodeSegment).join('/')
 }
 

@@ -3,8 +3,8 @@
 import type { FileRef } from '../backup/history/layout.ts'
 import { SNAPSHOT_LEVEL } from '../backup/history/layout.ts'
 import { listBackup } from '../backup/ship/boot.ts'
-import type { AboutFile, TakeOver } from '../backup/ship/take-over.ts'
-import { executeTakeOver, lookAtBackup, planTakeOver } from '../backup/ship/take-over.ts'
+import type { FileDetails, TakeOver } from '../backup/ship/take-over.ts'
+import { executeTakeOver, gatherTakeOverFacts, planTakeOver } from '../backup/ship/take-over.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { LogReader } from '../log/reader.ts'
@@ -55,7 +55,7 @@ function isBackedUp(plan: TakeOver): boolean {
 async function takeOverOne(context: TakeOverContext, store: ObjectStore, name: string): Promise<TakeOver> {
   const { plane, replica, data, localTerm, term, logger, signal } = context
   const log = new LogReader(name, logDirectory(data.dir, name), () => plane.position(name))
-  const facts = await lookAtBackup(store, log, localTerm, { signal })
+  const facts = await gatherTakeOverFacts(store, log, localTerm, { signal })
   if (facts.backup.term >= term) {
     data.sawTerm(facts.backup.term)
     throw new LtxdError(
@@ -88,7 +88,7 @@ async function takeOverOne(context: TakeOverContext, store: ObjectStore, name: s
       break
     default:
   }
-  const apply = (file: FileRef, bytes: AsyncIterable<Uint8Array>, about: AboutFile) => {
+  const apply = (file: FileRef, bytes: AsyncIterable<Uint8Array>, about: FileDetails) => {
     const { postApplyChecksum: checksum, timestampMs } = about
     const position = checksum === undefined ? undefined : { txid: file.max, checksum }
     return replica.advance(name, bytes, { whole: file.level === SNAPSHOT_LEVEL, position, timestampMs })

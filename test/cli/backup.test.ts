@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { encodeDatabaseName } from '../../src/backup/history/database-name.ts'
 import { formatMetadata } from '../../src/backup/history/metadata.ts'
+import { encodeDatabaseName } from '../../src/log/database-name.ts'
 import { encode } from '../../src/ltx/file.ts'
 import { foldChecksum, pageChecksum } from '../../src/ltx/format/checksum.ts'
 import { type Checksum, EMPTY_CHECKSUM, toTXID } from '../../src/ltx/format/types.ts'
@@ -135,7 +135,7 @@ describe('ltxd restore', () => {
   })
 
   test.each<[string, string, number, RegExp]>([
-    ['file:///nonexistent/backup', 'app.db', 1, /has no backup of database app\.db: it holds no database at all/],
+    ['file:///nonexistent/backup', 'app.db', 1, /has no backup of database app\.db: it holds no database/],
     ['/tmp/backup', 'app.db', 2, /did you mean file:\/\/\/tmp\/backup/],
     ['ftp://host/x', 'app.db', 2, /"ftp:" is not supported; expected .*file:\/\/\/DIR/],
     ['file:///tmp/backup', '../app.db', 2, /not a usable database name/],

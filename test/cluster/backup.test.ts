@@ -142,7 +142,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
     await shipped(leader)
     const aside = (await keys()).filter((key) => key.includes('/diverged/'))
     expect(aside.length).toBeGreaterThan(0)
-    expect(log(leader)).toMatch(/a deposed leader shipped what nobody had got from it/)
+    expect(log(leader)).toMatch(/a deposed leader shipped transactions that no other node received/)
 
     mendStream(deposed)
     signalProcess(deposed.node.pid, 'SIGCONT')

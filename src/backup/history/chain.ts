@@ -1,4 +1,4 @@
-/** Whether files that are about to become one are of one history: held against each other by what their metadata tells. */
+/** Checks, by their metadata, that files about to be merged belong to one history. */
 
 import pLimit from 'p-limit'
 import { formatChecksum, formatTXID } from '../../ltx/format/types.ts'
@@ -14,7 +14,10 @@ export interface DescribedFile {
 
 const HEAD_CONCURRENCY = 16
 
-/** What is stored with the files of one history. Each is looked up once: a request apiece is most of what an idle pass costs. */
+/**
+ * The metadata of one history's files. Each file's is loaded once: these requests are most of the cost of an idle
+ * pass.
+ */
 export class Descriptions {
   readonly #store: ObjectStore
   readonly #limit = pLimit(HEAD_CONCURRENCY)
@@ -26,16 +29,16 @@ export class Descriptions {
 
   async of(files: readonly BackupFile[]): Promise<DescribedFile[]> {
     try {
-      return await Promise.all(files.map(async (file) => ({ file, metadata: await this.#look(file) })))
+      return await Promise.all(files.map(async (file) => ({ file, metadata: await this.#load(file) })))
     } catch (error) {
-      // Those that have not begun would only ask a store that is away, or for work that was given up.
+      // Requests that have not started would only burden a store that is failing, or work that was cancelled.
       this.#limit.clearQueue()
       this.#known.clear()
       throw error
     }
   }
 
-  #look(file: BackupFile): Promise<FileMetadata> {
+  #load(file: BackupFile): Promise<FileMetadata> {
     let metadata = this.#known.get(file.key)
     if (metadata === undefined) {
       metadata = this.#limit(() => loadMetadata(this.#store, file))
@@ -45,7 +48,7 @@ export class Descriptions {
   }
 }
 
-/** The first file that does not continue the one before it, and why; undefined when nothing speaks against any. */
+/** The first file that does not continue the one before it, and the reason; undefined when the files join. */
 export function findBreak(
   files: readonly DescribedFile[],
 ): { readonly index: number; readonly problem: string } | undefined {
@@ -60,7 +63,7 @@ export function findBreak(
 function breakBetween(before: DescribedFile, after: DescribedFile): string | undefined {
   const names = `${before.file.key} and ${after.file.key}`
   if (after.file.min <= before.file.max) {
-    // Of leaders that did not follow each other: where they overlap, nothing tells which is right.
+    // Files of two leaders that do not continue each other: nothing says which of them is right.
     const [a, b] = [before.metadata.term ?? 0n, after.metadata.term ?? 0n]
     return a === b ? undefined : `${names} overlap and are of terms ${a} and ${b}`
   }
@@ -68,15 +71,15 @@ function breakBetween(before: DescribedFile, after: DescribedFile): string | und
   if (after.file.min !== before.file.max + 1n || end === undefined || begin === undefined || end === begin)
     return undefined
   const at = formatTXID(before.file.max)
-  return `${names} tell checksums ${formatChecksum(end)} and ${formatChecksum(begin)} after transaction ${at}`
+  return `${names} record checksums ${formatChecksum(end)} and ${formatChecksum(begin)} after transaction ${at}`
 }
 
 /**
- * The history without what may still turn out to be the lost tail of a deposed leader: files of level 0 that were shipped
- * under a lease a short while ago, and what follows them. Looks at those of level 0 that may be used; the same history when
- * none of them is in doubt, as where there are no leases.
+ * The history without files that may still turn out to be a deposed leader's lost tail: level-0 files shipped under a
+ * lease less than UNSETTLED_MS ago, and the files after them. `candidates` are the level-0 files the caller wants to
+ * use. Returns the same history when none of them is in doubt, as is always so without leases.
  */
-export async function settled(
+export async function withoutDoubtfulTail(
   history: BackupHistory,
   candidates: readonly BackupFile[],
   descriptions: Descriptions,
@@ -85,7 +88,7 @@ export async function settled(
   const young = candidates
     .filter(({ storedMs }) => storedMs !== undefined && storedMs > nowMs - UNSETTLED_MS)
     .sort((a, b) => compareTXID(a.min, b.min))
-  // Under a lease the first of them tells already; without one, all are asked at once.
+  // Under a lease the first file already decides. Without one, check the rest at once.
   for (const files of [young.slice(0, 1), young.slice(1)]) {
     const doubtful = (await descriptions.of(files)).find(({ metadata: { term = 0n } }) => term > 0n)
     if (doubtful === undefined) continue

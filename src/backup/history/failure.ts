@@ -1,8 +1,8 @@
 import { errorCode, errorMessage } from '../../util/errors.ts'
 
 /**
- * What makes two failures the same for whoever reads the log: their codes where they have some, since messages may hold
- * names of temporary files.
+ * A short text that is equal for failures of the same kind, so that repeats are logged once: the error codes where
+ * there are any, because messages may contain names of temporary files.
  */
 export function failureReason(error: unknown): string {
   const codes = [errorCode(error), errorCode(error instanceof Error ? error.cause : undefined)]

@@ -4,13 +4,16 @@ import type { ObjectInfo, ObjectStore } from '../../objectstore/objectstore.ts'
 import { databasePrefix, type FileRef, levelPrefix, type MarkerKind, markerPrefix, parseKey } from './layout.ts'
 import { type FileMetadata, parseMetadata } from './metadata.ts'
 
-/** One LTX object, as its name and the listing describe it. */
+/** One LTX object, as its key and the listing describe it. */
 export interface BackupFile extends FileRef {
   readonly key: string
   readonly sizeBytes: number
-  /** The time of its last transaction where that is known (a directory, or after `withTimestamps`), else of its upload. */
+  /**
+   * The time of the last transaction where it is known (in a directory, or after `withTimestamps`), otherwise of the
+   * upload.
+   */
   readonly timestampMs: number
-  /** When it was put into the store, by the store's clock; absent where nobody asked. */
+  /** When the object was stored, by the store's clock; absent where the caller does not need it. */
   readonly storedMs?: number
 }
 
@@ -21,7 +24,7 @@ export interface BackupMarker {
   readonly timestampMs: number
 }
 
-/** All that a backup holds of one database, at one moment. */
+/** Everything a backup holds of one database, at one moment. */
 export interface BackupHistory {
   readonly database: string
   /** Ascending by level, then min, then max. */
@@ -32,13 +35,13 @@ export interface BackupHistory {
 
 const HEAD_CONCURRENCY = 16
 
-/** Lists one database, once. A database the backup does not know has no files and no markers. */
+/** Lists one database, with one listing. An unknown database has no files and no markers. */
 export async function loadHistory(store: ObjectStore, database: string): Promise<BackupHistory> {
   const histories = await collect(store, databasePrefix(database))
   return histories.get(database) ?? { database, files: [], markers: [] }
 }
 
-/** As `loadHistory`, of one level alone; with `from`, only the files whose first transaction is not before it. */
+/** As `loadHistory`, for one level. With `from`, only files whose first transaction is not before it. */
 export async function loadLevel(
   store: ObjectStore,
   database: string,
@@ -46,24 +49,24 @@ export async function loadLevel(
   from?: TXID,
 ): Promise<readonly BackupFile[]> {
   const prefix = levelPrefix(store.layout, database, level)
-  // Names begin with the first transaction: its number alone comes before every name that begins with it.
+  // Keys begin with the first transaction, so the TXID alone sorts before every key that begins with it.
   const histories = await collect(store, prefix, from === undefined ? undefined : prefix + formatTXID(from))
   return histories.get(database)?.files ?? []
 }
 
-/** As `loadHistory`, of the markers alone. */
+/** As `loadHistory`, for the markers alone. */
 export async function loadMarkers(store: ObjectStore, database: string): Promise<readonly BackupMarker[]> {
   const histories = await collect(store, markerPrefix(database))
   return histories.get(database)?.markers ?? []
 }
 
-/** Lists every database below the store's root, once; ascending by name. */
+/** Lists every database below the store's root with one listing, ascending by name. */
 export async function loadHistories(store: ObjectStore): Promise<ReadonlyMap<string, BackupHistory>> {
   const histories = await collect(store, '')
   return new Map([...histories].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-/** The same history with the times of the transactions, which some stores only tell for each object by itself. */
+/** The same history with the transactions' times, which some stores return only by a request for each object. */
 export async function withTimestamps(store: ObjectStore, history: BackupHistory): Promise<BackupHistory> {
   if (store.layout === 'directory') return history
   const limit = pLimit(HEAD_CONCURRENCY)
@@ -74,13 +77,13 @@ export async function withTimestamps(store: ObjectStore, history: BackupHistory)
   return { ...history, files }
 }
 
-/** What is stored with an object; empty when it is gone, or by another program. */
+/** An object's metadata; empty when the object is gone, or was written by a program that stores none. */
 export async function loadMetadata(store: ObjectStore, file: { readonly key: string }): Promise<FileMetadata> {
   const head = await store.head(file.key)
   return head === undefined ? {} : parseMetadata(head.metadata)
 }
 
-/** The file that ends last; of several, the one that begins first. */
+/** The file that ends last. Of several, the one that begins first. */
 export function newestFile(files: readonly BackupFile[]): BackupFile | undefined {
   let newest: BackupFile | undefined
   for (const file of files) {
@@ -94,7 +97,7 @@ export function filesOfLevel(history: BackupHistory, level: number): BackupFile[
   return history.files.filter((file) => file.level === level)
 }
 
-/** The order of a history's files. */
+/** Orders a history's files by level, then min, then max. */
 export function compareFiles(a: FileRef, b: FileRef): number {
   return a.level - b.level || compareTXID(a.min, b.min) || compareTXID(a.max, b.max)
 }

@@ -1,8 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { DatabaseNameError, decodeDatabaseName, encodeDatabaseName } from '../../log/database-name.ts'
 import { toTXID } from '../../ltx/format/types.ts'
-import { decodeDatabaseName, encodeDatabaseName } from './database-name.ts'
-import { DatabaseNameError } from './errors.ts'
 import { fileKey, levelPrefix, markerKey, parseKey } from './layout.ts'
 
 const segment = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 }).filter((text) => {
@@ -14,7 +13,7 @@ const name = fc.array(segment, { minLength: 1, maxLength: 3 }).map((segments) =>
 const txid = fc.bigInt(1n, (1n << 64n) - 1n).map(toTXID)
 
 describe('keys', () => {
-  it('are Litestream’s', () => {
+  it('are the same as Litestream’s', () => {
     const file = { level: 0, min: toTXID(1), max: toTXID(255) }
     expect(fileKey('directory', 'app.db', file)).toBe('app.db/ltx/0/0000000000000001-00000000000000ff.ltx')
     expect(fileKey('s3', 'app.db', { ...file, level: 9 })).toBe('app.db/0009/0000000000000001-00000000000000ff.ltx')
@@ -22,7 +21,7 @@ describe('keys', () => {
     expect(markerKey('app.db', 'dropped', toTXID(16))).toBe('app.db/markers/0000000000000010-dropped.json')
   })
 
-  it('say of themselves what they were made of, whatever the name', () => {
+  it('parse back into the file or marker they were made from, for any database name', () => {
     fc.assert(
       fc.property(
         name,
@@ -69,7 +68,7 @@ describe('keys', () => {
 })
 
 describe('names of databases', () => {
-  it('survive the way to a key and back, one key for each name', () => {
+  it('decode from their keys, one key for each name', () => {
     fc.assert(
       fc.property(name, (db) => {
         expect(decodeDatabaseName(encodeDatabaseName(db))).toBe(db)
@@ -90,7 +89,7 @@ describe('names of databases', () => {
     '\ud800',
     'ü'.repeat(60),
     'a/'.repeat(500) + 'a',
-  ])('that could leave their place are refused: %j', (db) => {
+  ])('that could leave their place are rejected: %j', (db) => {
     expect(() => encodeDatabaseName(db)).toThrow(DatabaseNameError)
   })
 })

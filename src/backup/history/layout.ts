@@ -1,20 +1,20 @@
 /**
- * Where things lie below a backup's address.
+ * Where objects lie below a backup's address.
  *
- * | what | in S3 | in a directory |
+ * | object | in S3 | in a directory |
  * |---|---|---|
  * | file of a level | `<db>/%04x/<min>-<max>.ltx` | `<db>/ltx/<level>/<min>-<max>.ltx` |
  * | marker | `<db>/markers/<txid>-<kind>.json` | the same |
  * | set aside | `<db>/diverged/<name>` | the same |
  *
- * Levels are Litestream's (its `LTXFilePath`, and the S3 client's key), which lists each of them by its prefix. The rest is
- * ltxd's own: Litestream looks at neither the prefixes nor the names. What was set aside is no part of the history: its
- * names are such that nothing takes it for one.
+ * The levels are Litestream's (its `LTXFilePath`, and the S3 client's key); Litestream lists each level by its prefix.
+ * The rest is ltxd's own: Litestream reads neither the prefixes nor the names. Objects that were set aside are no part
+ * of the history, and their keys match no pattern of the history.
  */
 
+import { decodeDatabaseName, encodeDatabaseName } from '../../log/database-name.ts'
 import { formatTXID, parseTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { decodeDatabaseName, encodeDatabaseName } from './database-name.ts'
 
 export type Layout = ObjectStore['layout']
 
@@ -24,8 +24,8 @@ export const SNAPSHOT_LEVEL = 9
 export const MAX_COMPACTION_LEVEL = 8
 
 /**
- * dropped: in this transaction the database ceased to exist (a checksum-free LTX file cannot say so).
- * reset: with this transaction it begins anew, created again or with another page size; nothing is merged across it.
+ * dropped: this transaction removed the database, which a checksum-free LTX file cannot express. reset: the database
+ * begins anew with this transaction, created again or with another page size. No merge crosses it.
  */
 export type MarkerKind = 'dropped' | 'reset'
 
@@ -64,7 +64,7 @@ export function markerKey(database: string, kind: MarkerKind, txid: TXID): strin
   return `${markerPrefix(database)}${formatTXID(txid)}-${kind}.json`
 }
 
-/** Where what turned out not to be part of the history is kept. `name` has no slash. */
+/** Where an object that does not belong to the history is set aside. `name` contains no slash. */
 export function divergedKey(database: string, name: string): string {
   return `${databasePrefix(database)}diverged/${name}`
 }
@@ -75,7 +75,7 @@ const PATTERNS: Readonly<Record<Layout, RegExp>> = {
 }
 const MARKER_PATTERN = /^(.+)\/markers\/([0-9a-f]{16})-(dropped|reset)\.json$/
 
-/** What a key means; undefined for names that are neither Litestream's nor ltxd's, which are ignored. */
+/** Parses a key; undefined for keys that are neither Litestream's nor ltxd's, which are ignored. */
 export function parseKey(layout: Layout, key: string): ParsedKey | undefined {
   const file = PATTERNS[layout].exec(key)
   if (file !== null) {

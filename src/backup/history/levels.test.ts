@@ -10,12 +10,12 @@ describe('compaction boundaries', () => {
     expect(boundaryAt(now, 86_400_000)).toBe(Date.UTC(2026, 6, 20))
   })
 
-  it('are Go’s where the interval does not divide a day', () => {
+  it('are the same as Go’s where the interval does not divide a day', () => {
     // time.Date(2026, 7, 20, 17, 18, 47, 0, time.UTC).Truncate(7 * time.Hour) in Go 1.26
     expect(boundaryAt(Date.UTC(2026, 6, 20, 17, 18, 47), 7 * 3_600_000)).toBe(Date.UTC(2026, 6, 20, 14))
   })
 
-  it('lie on themselves, and the next one after them', () => {
+  it('are their own boundary, and precede the next one', () => {
     expect(boundaryAt(60_000, 30_000)).toBe(60_000)
     expect(nextBoundary(60_000, 30_000)).toBe(90_000)
   })

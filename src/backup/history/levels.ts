@@ -1,13 +1,13 @@
-/** When each level is due, and with what defaults. Litestream's (compaction_level.go, store.go at v0.5.18). */
+/** When each level is due. The defaults are Litestream's (compaction_level.go, store.go at v0.5.18). */
 
 export interface CompactionLevel {
-  /** 1 … 8: made of the level below. */
+  /** 1 to 8. Made from the level below. */
   readonly level: number
   readonly intervalMs: number
 }
 
 export interface BackupSchedule {
-  /** How often new transactions are looked for and shipped. */
+  /** How often new transactions are shipped. */
   readonly syncIntervalMs: number
   /** Ascending by level, from 1, without holes. */
   readonly levels: readonly CompactionLevel[]
@@ -17,9 +17,9 @@ export interface BackupSchedule {
 }
 
 export interface RetentionPolicy {
-  /** Every moment so long ago, and since, stays restorable (to the files of level 1 and above). */
+  /** Every moment since this long ago can be restored, to a file boundary of level 1 or above. */
   readonly snapshotRetentionMs: number
-  /** How long files of level 0 outlive their compaction into level 1. */
+  /** How long level-0 files outlive their compaction into level 1. */
   readonly level0RetentionMs: number
 }
 
@@ -39,7 +39,7 @@ export const DEFAULT_SCHEDULE: BackupSchedule = {
   retentionCheckIntervalMs: 15 * SECOND,
 }
 
-/** The boundary at or before a moment: the clock truncated to the interval, counted from the zero time of Go. */
+/** The boundary at or before a moment: the time truncated to the interval, counted from Go's zero time. */
 export function boundaryAt(nowMs: number, intervalMs: number): number {
   return nowMs - modulo(nowMs + ZERO_TIME_OFFSET_MS, intervalMs)
 }

@@ -3,7 +3,7 @@ import { type Checksum, toTXID } from '../../ltx/format/types.ts'
 import { formatMetadata, formatTimestamp, parseMetadata, parseTimestamp } from './metadata.ts'
 
 describe('metadata of an object', () => {
-  it('is read back as it was written', () => {
+  it('reads back as it was written', () => {
     const file = {
       timestampMs: 1_784_567_890_123,
       preApplyChecksum: 0x8000000000000000n as Checksum,
@@ -21,7 +21,7 @@ describe('metadata of an object', () => {
     expect(parseMetadata(metadata)).toEqual(file)
   })
 
-  it('leaves out what is missing or damaged', () => {
+  it('omits missing and damaged fields', () => {
     expect(parseMetadata({})).toEqual({})
     const damaged = {
       'litestream-timestamp': 'yesterday',

@@ -1,21 +1,21 @@
 /**
- * What travels with each object of a backup besides its bytes: Litestream's timestamp, and what a checksum-free LTX file
- * cannot say about itself. The term is that of the lease
- * under which the newest of its transactions was shipped (0, or absent: there was no lease); it fences writers.
+ * The metadata stored with each object of a backup: Litestream's timestamp, and facts that a checksum-free LTX file
+ * cannot hold. The term is that of the lease under which the newest of its transactions was shipped (0 or absent: no
+ * lease). It fences writers.
  */
 
 import { type Checksum, formatChecksum, formatTXID, parseChecksum, type TXID } from '../../ltx/format/types.ts'
 import type { Metadata } from '../../objectstore/objectstore.ts'
 
 export interface FileMetadata {
-  /** Of the LTX header, in ms since the Unix epoch. */
+  /** The LTX header's timestamp, in ms since the Unix epoch. */
   readonly timestampMs?: number
-  /** Checksum of the database before the first transaction of the file. */
+  /** The database's checksum before the file's first transaction. */
   readonly preApplyChecksum?: Checksum
-  /** Checksum of the database after the last one. */
+  /** The database's checksum after the file's last transaction. */
   readonly postApplyChecksum?: Checksum
   readonly pageSize?: number
-  /** Size of the database afterwards, in pages. */
+  /** The database's size after the last transaction, in pages. */
   readonly commit?: number
   readonly term?: bigint
 }
@@ -35,7 +35,7 @@ export function formatMetadata(min: TXID, max: TXID, file: FileMetadata): Metada
   return pairs
 }
 
-/** Fields that are missing or unreadable are left out: an object of Litestream's has only the first. */
+/** Skips missing and unreadable fields. Objects written by Litestream have only the timestamp. */
 export function parseMetadata(metadata: Metadata): FileMetadata {
   return {
     ...field('timestampMs', parseTimestamp(metadata[TIMESTAMP])),
@@ -47,12 +47,12 @@ export function parseMetadata(metadata: Metadata): FileMetadata {
   }
 }
 
-/** Markers carry nothing else. */
+/** A marker's metadata: its term alone. */
 export function formatTerm(term: bigint): Metadata {
   return { 'ltxd-term': String(term) }
 }
 
-/** Undefined where it is missing or unreadable: an object from before there were leases, or of Litestream's. */
+/** Undefined where it is missing or unreadable: the object is older than leases, or Litestream's. */
 export function parseTerm(metadata: Metadata): bigint | undefined {
   const text = metadata['ltxd-term']
   return text !== undefined && /^\d{1,20}$/.test(text) ? BigInt(text) : undefined
@@ -63,7 +63,7 @@ export function formatTimestamp(timestampMs: number): string {
   return new Date(timestampMs).toISOString().replace('Z', '000000Z')
 }
 
-/** Milliseconds, cut; Go leaves out trailing zeros of the fraction. */
+/** Milliseconds, truncated. Go omits trailing zeros of the fraction. */
 export function parseTimestamp(text: string | undefined): number | undefined {
   const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/.exec(text ?? '')
   if (match === null) return undefined

@@ -1,4 +1,4 @@
-/** What a database that is at some position has to do to be where its backup is. Pure. */
+/** Plans how a database at some position catches up with its backup. Pure. */
 
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import { BackupGapError, DatabaseDroppedError } from './errors.ts'
@@ -7,8 +7,8 @@ import { SNAPSHOT_LEVEL } from './layout.ts'
 import { NEWEST, planRestore } from './plan.ts'
 
 /**
- * `apply`: these files lead on, in this order. `replace`: its history does not go on to there in the backup; only a restore
- * leads on. `dropped`: the database is no more.
+ * `apply`: apply these files, in this order. `replace`: no files continue from the position; only a restore catches
+ * up. `dropped`: the database was dropped.
  */
 export type Next =
   | { readonly kind: 'current' }
@@ -16,12 +16,12 @@ export type Next =
   | { readonly kind: 'replace'; readonly reason: string }
   | { readonly kind: 'dropped'; readonly txid: TXID }
 
-/** Pure: from names alone, with the planner of restores, for which what the database has is a snapshot. */
+/** Decides from keys and markers alone, with the restore planner: the local state counts as a snapshot at `at`. */
 export function planNext(history: BackupHistory, at: TXID): Next {
   const reset = history.markers.find(({ kind, txid }) => kind === 'reset' && txid > at)
   const snapshot = filesOfLevel(history, SNAPSHOT_LEVEL).reduce((max, file) => (file.max > max ? file.max : max), 0n)
   if (reset !== undefined && snapshot >= reset.txid) {
-    const reason = `with transaction ${formatTXID(reset.txid)} the database began anew, or got another page size`
+    const reason = `with transaction ${formatTXID(reset.txid)} the database was created again, or its page size changed`
     return { kind: 'replace', reason }
   }
   const have: BackupFile = { level: SNAPSHOT_LEVEL, min: 1n as TXID, max: at, key: '', sizeBytes: 0, timestampMs: 0 }
@@ -35,10 +35,11 @@ export function planNext(history: BackupHistory, at: TXID): Next {
     }
     if (!(error instanceof BackupGapError) || snapshot <= at) throw error
     const missing = `${formatTXID((error.reached + 1n) as TXID)} to ${formatTXID((error.next - 1n) as TXID)}`
-    return { kind: 'replace', reason: `the backup no longer holds transactions ${missing} by themselves` }
+    return { kind: 'replace', reason: `the backup no longer holds transactions ${missing} as separate files` }
   }
   if (compareTXID(snapshot as TXID, at) > 0) {
-    const reason = `the backup holds what came after ${formatTXID(at)} only in the snapshot of ${formatTXID(snapshot as TXID)}`
+    const held = `the snapshot at ${formatTXID(snapshot as TXID)}`
+    const reason = `the backup holds the transactions after ${formatTXID(at)} only in ${held}`
     return { kind: 'replace', reason }
   }
   return { kind: 'current' }

@@ -1,4 +1,4 @@
-/** The LTX objects of a backup as byte streams, with every error naming the object it is about. */
+/** The LTX objects of a backup as byte streams. Every error names the object. */
 
 import { setMaxListeners } from 'node:events'
 import { LTXError } from '../../ltx/format/errors.ts'
@@ -12,25 +12,29 @@ import type { BackupFile } from './history.ts'
 /** Reads the first 100 bytes of an object. Throws CorruptObjectError, ObjectNotFoundError. */
 export async function readHeader(store: ObjectStore, key: string, signal?: AbortSignal): Promise<Header> {
   const chunks: Uint8Array[] = []
-  // An object that is too short has no such range; reading all of it says so better.
+  // An object that is too short has no such range. Reading all of it gives the better error.
   const head = await store.head(key)
   const range = head !== undefined && head.sizeBytes >= HEADER_SIZE ? { start: 0, end: HEADER_SIZE - 1 } : undefined
   for await (const chunk of await store.get(key, range, signal)) chunks.push(chunk)
   return parseHeader(store, key, Buffer.concat(chunks))
 }
 
-/** A file of the backup as an input of a merge; its header is held against its name before a page is read. */
+/** A file of the backup as an input of a merge. Its header is compared with its key before a page is read. */
 export function openInput(store: ObjectStore, file: BackupFile, signal?: AbortSignal): MergeInput {
-  // A merge has one request for each of its inputs, and all of them end with the same signal.
+  // A merge has one request for each input, and all of them listen to the same signal.
   if (signal !== undefined) setMaxListeners(0, signal)
   return {
     name: file.key,
-    open: async () => agreeing(store, file, await store.get(file.key, undefined, signal)),
+    open: async () => headerChecked(store, file, await store.get(file.key, undefined, signal)),
   }
 }
 
-/** Runs what reads these files; an LTXError becomes a CorruptObjectError of the one that it is about. */
-export async function naming<T>(store: ObjectStore, files: readonly BackupFile[], run: () => Promise<T>): Promise<T> {
+/** Runs a function that reads these files. Turns an LTXError into a CorruptObjectError for the file concerned. */
+export async function reportingCorruption<T>(
+  store: ObjectStore,
+  files: readonly BackupFile[],
+  run: () => Promise<T>,
+): Promise<T> {
   try {
     return await run()
   } catch (error) {
@@ -38,8 +42,8 @@ export async function naming<T>(store: ObjectStore, files: readonly BackupFile[]
   }
 }
 
-/** As `naming`, for a stream. */
-export async function* namingStream(
+/** As `reportingCorruption`, for a stream. */
+export async function* reportingCorruptionStream(
   store: ObjectStore,
   files: readonly BackupFile[],
   stream: AsyncIterable<Uint8Array>,
@@ -51,14 +55,14 @@ export async function* namingStream(
   }
 }
 
-/** A merge names the input in the message and has what the decoder said as the cause. */
+/** A merge names the input in its message, and the decoder's error is the cause. */
 function corruption(store: ObjectStore, files: readonly BackupFile[], error: LTXError): CorruptObjectError {
   const named = files.find(({ key }) => error.message.includes(key)) ?? files.at(-1)
   const problem = error.cause instanceof LTXError ? error.cause.message : error.message
   return new CorruptObjectError(store.url, named?.key ?? '(unknown)', problem, { cause: error })
 }
 
-async function* agreeing(
+async function* headerChecked(
   store: ObjectStore,
   file: BackupFile,
   stream: AsyncIterable<Uint8Array>,
@@ -78,10 +82,11 @@ async function* agreeing(
   if (head !== undefined) yield head
 }
 
-/** Names plan, headers merge: where they disagree, a restore would be of something else than was asked for. */
+/** Plans use keys and merges use headers: if they disagreed, a restore would produce a state that was not requested. */
 function assertAgrees(store: ObjectStore, file: BackupFile, header: Header): void {
   if (header.minTXID === file.min && header.maxTXID === file.max) return
-  const problem = `its header says transactions ${formatTXID(header.minTXID)} to ${formatTXID(header.maxTXID)} (at byte 16), not those of its name`
+  const found = `${formatTXID(header.minTXID)} to ${formatTXID(header.maxTXID)}`
+  const problem = `its header says transactions ${found} (at byte 16), not those of its name`
   throw new CorruptObjectError(store.url, file.key, problem)
 }
 

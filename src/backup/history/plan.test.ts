@@ -35,7 +35,7 @@ const show = (files: readonly BackupFile[]) => files.map(({ level, min, max }) =
 const plan = (from: BackupHistory, target: Target = NEWEST) => show(planRestore(from, target))
 
 describe('a plan', () => {
-  it('begins with the newest snapshot, and goes on with whatever goes furthest', () => {
+  it('begins with the newest snapshot, then adds the file that reaches furthest', () => {
     const h = history('L9 1-5 1-10', 'L1 1-8 9-14', 'L0 9-10 11-12 13-13 14-14 15-15')
     expect(plan(h)).toBe('L9 1-10, L1 9-14, L0 15-15')
     expect(plan(h, at(13))).toBe('L9 1-10, L0 11-12, L0 13-13')
@@ -43,39 +43,39 @@ describe('a plan', () => {
     expect(plan(h, at(10))).toBe('L9 1-10')
   })
 
-  it('prefers, among files that end alike, the one that begins first, then the higher level', () => {
+  it('prefers, among files with the same end, the one that begins first, then the higher level', () => {
     expect(plan(history('L0 1-1 2-3', 'L1 1-3'))).toBe('L1 1-3')
     expect(plan(history('L0 1-3', 'L2 1-3', 'L1 1-3'))).toBe('L2 1-3')
   })
 
-  it('without a snapshot needs a chain from transaction 1', () => {
+  it('needs a chain from transaction 1 where there is no snapshot', () => {
     expect(plan(history('L0 1-1 2-2 3-3'))).toBe('L0 1-1, L0 2-2, L0 3-3')
     expect(() => plan(history('L0 2-2 3-3'))).toThrow(BackupGapError)
     expect(() => plan(history('L0 2-2 3-3'), at(3))).toThrow(TargetUnavailableError)
     expect(() => plan(history())).toThrow(TargetUnavailableError)
   })
 
-  it('takes what is strictly older than a timestamp', () => {
+  it('takes the files that are strictly older than a timestamp', () => {
     const h = history('L9 1-5', 'L0 6-6 7-7 8-8')
     expect(plan(h, before(7))).toBe('L9 1-5, L0 6-6')
     expect(plan(h, before(7.001))).toBe('L9 1-5, L0 6-6, L0 7-7')
     expect(() => plan(h, before(5))).toThrow(/begins later, at 1970-01-01T00:00:05/)
   })
 
-  it('of the newest state refuses to end before a gap, and says how far it got', () => {
+  it('of the newest state fails at a gap, and says how far the files join', () => {
     const h = history('L9 1-5', 'L0 6-6 9-9')
     expect(() => plan(h)).toThrow(/join up to 0000000000000006, the next file begins at 0000000000000009/)
     expect(plan(h, at(6))).toBe('L9 1-5, L0 6-6')
     expect(plan(history('L9 1-5 1-12', 'L0 6-6 9-9 13-13'))).toBe('L9 1-12, L0 13-13')
   })
 
-  it('of a transaction within a file says which ends are near', () => {
+  it('of a transaction inside a file fails, and names the nearest file ends', () => {
     const h = history('L9 1-5', 'L1 6-9', 'L0 10-10')
     expect(() => plan(h, at(7))).toThrow(/next to it: 0000000000000005 and 0000000000000009/)
     expect(() => plan(h, at(99))).toThrow(/restorable are 0000000000000005 to 000000000000000a/)
   })
 
-  it('of a database that was dropped says so, with its last state', () => {
+  it('of a dropped database fails, and names its last state', () => {
     const h = history('L9 1-5', 'L0 6-6', 'dropped 7')
     expect(() => plan(h)).toThrow(DatabaseDroppedError)
     expect(() => plan(h)).toThrow(
@@ -87,7 +87,7 @@ describe('a plan', () => {
     expect(plan(h, at(6))).toBe('L9 1-5, L0 6-6')
   })
 
-  it('of a database created again takes its new life, or the old one for an older target', () => {
+  it('of a database created again uses its new files, or the old ones for an older target', () => {
     const h = history('L9 1-5 1-8', 'L0 6-6 8-8 9-9', 'dropped 7', 'reset 8')
     expect(plan(h)).toBe('L9 1-8, L0 9-9')
     expect(plan(h, at(6))).toBe('L9 1-5, L0 6-6')
@@ -96,20 +96,20 @@ describe('a plan', () => {
     expect(plan(h, before(9))).toBe('L9 1-8')
   })
 
-  it('never lays a file over what was before a reset', () => {
+  it('never applies a file across a reset', () => {
     const h = history('L9 1-5', 'L0 6-6 7-7 8-8', 'reset 7')
     expect(() => plan(h)).toThrow(BackupGapError)
     expect(plan(history('L9 1-5 1-7', 'L0 6-6 7-7 8-8', 'reset 7'))).toBe('L9 1-7, L0 8-8')
   })
 
-  it('tells the range that can be restored', () => {
+  it('reports the restorable range', () => {
     expect(restorableRange(history())).toBeUndefined()
     const h = history('L9 1-5', 'L1 6-9', 'L0 2-2 10-10 12-12')
     expect(restorableRange(h)).toEqual({ first: 5n, last: 10n })
     expect(restorablePoints(h)).toEqual([5n, 9n, 10n])
   })
 
-  it('reaches a transaction if any chain from the same snapshot does, and only by files that join', () => {
+  it('reaches a transaction if any chain from the same snapshot does, and only through files that join', () => {
     const span = fc
       .tuple(fc.integer({ min: 1, max: 14 }), fc.integer({ min: 0, max: 5 }))
       .map(([a, n]) => [a, a + n] as const)
@@ -138,7 +138,7 @@ describe('a plan', () => {
   })
 })
 
-/** Every TXID that some chain of files up to `txid` ends at: by exhaustion, to compare with. */
+/** Every TXID at which some chain of files up to `txid` ends, found exhaustively for comparison. */
 function reachableEnds(files: readonly BackupFile[], txid: number): Set<TXID> {
   const candidates = files.filter((f) => f.max <= txid)
   const snapshots = candidates.filter((f) => f.level === 9).map((f) => f.max)

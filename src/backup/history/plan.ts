@@ -1,6 +1,6 @@
 /**
- * Which files restore a database as of a target. Pure: decided from names and times alone, exactly as Litestream's
- * `CalcRestorePlan` (v0.5.18) decides it, except where ltxd's markers say more than names can.
+ * Chooses the files that restore a database as of a target. Pure: it decides from keys and times alone, exactly as
+ * Litestream's `CalcRestorePlan` (v0.5.18) does, except where ltxd's markers add what keys cannot express.
  */
 
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
@@ -8,7 +8,7 @@ import { BackupGapError, DatabaseDroppedError, TargetUnavailableError } from './
 import { type BackupFile, type BackupHistory, type BackupMarker, compareTXID } from './history.ts'
 import { SNAPSHOT_LEVEL } from './layout.ts'
 
-/** A timestamp takes what is strictly older. A TXID is inclusive, and must be where a file ends. */
+/** A timestamp selects strictly older transactions. A TXID is inclusive, and must be where a file ends. */
 export type Target =
   | { readonly kind: 'newest' }
   | { readonly kind: 'txid'; readonly txid: TXID }
@@ -16,7 +16,10 @@ export type Target =
 
 export const NEWEST: Target = { kind: 'newest' }
 
-/** In the order of application; each begins at most one past the end of the one before, and ends later. Never empty. */
+/**
+ * In the order of application. Each file begins at most one past the end of the one before, and ends later. Never
+ * empty.
+ */
 export type Plan = readonly [BackupFile, ...BackupFile[]]
 
 /** Throws BackupGapError, DatabaseDroppedError or TargetUnavailableError. */
@@ -31,7 +34,7 @@ export function planRestore(history: BackupHistory, target: Target): Plan {
   return [first, ...rest]
 }
 
-/** The first and the last TXID a plan can end at; undefined when there is none. */
+/** The first and last TXID a plan can end at; undefined when there is none. */
 export function restorableRange(history: BackupHistory): { readonly first: TXID; readonly last: TXID } | undefined {
   const ends = boundaries(history)
   const first = ends.find((txid) => isRestorable(history, txid))
@@ -39,7 +42,7 @@ export function restorableRange(history: BackupHistory): { readonly first: TXID;
   return first === undefined || last === undefined ? undefined : { first, last }
 }
 
-/** Every TXID a plan can end at, ascending. Costs a plan for each: for tests and reports. */
+/** Every TXID a plan can end at, ascending. Makes a plan for each: for tests and reports. */
 export function restorablePoints(history: BackupHistory): TXID[] {
   return boundaries(history).filter((txid) => isRestorable(history, txid))
 }
@@ -55,7 +58,7 @@ export function formatTarget(target: Target): string {
   }
 }
 
-/** From the newest snapshot that qualifies, or from nothing, as far as files join. */
+/** From the newest qualifying snapshot, or from nothing, as far as files join. */
 function longestChain(history: BackupHistory, target: Target): { chain: readonly BackupFile[]; reached: TXID } {
   const files = history.files.filter((file) => qualifies(file, target))
   const snapshot = newestSnapshot(files)
@@ -83,7 +86,7 @@ function newestSnapshot(files: readonly BackupFile[]): BackupFile | undefined {
     )
 }
 
-/** Adds to the chain, greedily, the file that goes furthest; returns where it ends. */
+/** Extends the chain greedily by the file that reaches furthest. Returns where the chain ends. */
 function extend(
   chain: BackupFile[],
   files: readonly BackupFile[],
@@ -95,7 +98,7 @@ function extend(
   let next = 0
   let best: BackupFile | undefined
   for (;;) {
-    // Ascending by min, so what joined once keeps joining: each file is looked at once.
+    // Files ascend by min, so a file that joined once still joins later: each file is visited once.
     for (let file = rest[next]; file !== undefined && file.min <= current + 1n; file = rest[++next]) {
       if (!crossesReset(file, current, markers) && (best === undefined || isBetter(file, best))) best = file
     }
@@ -113,13 +116,16 @@ function isBetter(file: BackupFile, best: BackupFile): boolean {
   return file.timestampMs < best.timestampMs
 }
 
-/** What a reset begins cannot be laid over what was before it; a file from transaction 1 lies on nothing. */
+/**
+ * A file that crosses a reset cannot be applied to the state before it. A file from transaction 1 needs no prior
+ * state.
+ */
 function crossesReset(file: BackupFile, current: TXID, markers: readonly BackupMarker[]): boolean {
   if (file.min === 1n) return false
   return markers.some(({ kind, txid }) => kind === 'reset' && current < txid && file.max >= txid)
 }
 
-/** The drop after which, at the target, the database had not been created again. */
+/** The last drop before the target, if the database was not created again after it. */
 function droppedAt(history: BackupHistory, target: Target, reached: TXID): BackupMarker | undefined {
   const dropped = history.markers.filter(({ kind }) => kind === 'dropped')
   const last = dropped.findLast((marker) => {
@@ -129,7 +135,7 @@ function droppedAt(history: BackupHistory, target: Target, reached: TXID): Backu
   return last !== undefined && last.txid > reached && !livesAgain(history, target, last) ? last : undefined
 }
 
-/** Whether at the target the database had been created again after that drop. */
+/** Whether the database was created again after the drop, as of the target. */
 function livesAgain(history: BackupHistory, target: Target, dropped: BackupMarker): boolean {
   return history.files.some((file) => file.max > dropped.txid && qualifies(file, target))
 }
@@ -157,7 +163,7 @@ function unavailable(history: BackupHistory, target: Target, reached: TXID): Err
   if (target.kind === 'newest' && earliest !== undefined) return new BackupGapError(database, 0n as TXID, earliest.min)
   const range = restorableRange(history)
   if (range === undefined) {
-    return new TargetUnavailableError(database, formatTarget(target), 'the backup has no state that can be restored')
+    return new TargetUnavailableError(database, formatTarget(target), 'the backup has no restorable state')
   }
   const span = `restorable are ${formatTXID(range.first)} to ${formatTXID(range.last)}`
   if (target.kind !== 'txid') {

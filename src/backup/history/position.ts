@@ -7,19 +7,19 @@ import { parseTerm } from './metadata.ts'
 import { readHeader } from './objects.ts'
 import { NEWEST, planRestore } from './plan.ts'
 
-/** Where the backup of one database stands. */
+/** The newest position of one database's backup. */
 export interface BackupPosition {
-  /** Last transaction that it holds, a drop included; 0 when it holds nothing. */
+  /** The last transaction it holds, drops included; 0 when it holds nothing. */
   readonly txid: TXID
-  /** Undefined when no metadata tells it (written by Litestream). */
+  /** Undefined when no metadata records it (written by Litestream). */
   readonly checksum: Checksum | undefined
-  /** Of the last transaction; 0 when there is none. */
+  /** When the last transaction was committed; 0 when there is none. */
   readonly timestampMs: number
-  /** Of the database after the last transaction; 0 when there is none. */
+  /** The database's page size after the last transaction; 0 when there is none. */
   readonly pageSize: number
-  /** In pages; 0 when there is none, or the database was dropped. */
+  /** In pages; 0 when there is no transaction, or the database was dropped. */
   readonly commit: number
-  /** Of the newest file; 0 when there is none, or nothing tells it. */
+  /** The newest file's term; 0 when there is none, or it is not recorded. */
   readonly term: bigint
   readonly state: 'empty' | 'live' | 'dropped'
   /** Why the newest state cannot be restored; undefined when it can. */

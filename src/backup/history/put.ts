@@ -1,4 +1,4 @@
-/** Writing to a backup: conditional, retried, and never over something else (I7). */
+/** Writes to a backup: conditional, retried, and never over a different object (I7). */
 
 import assert from 'node:assert/strict'
 import pRetry from 'p-retry'
@@ -9,9 +9,9 @@ import { BackupConflictError } from './errors.ts'
 import { fileKey, type FileRef, markerKey, type MarkerKind } from './layout.ts'
 import { type FileMetadata, formatMetadata, formatTerm, parseMetadata, parseTerm } from './metadata.ts'
 
-/** A store that fails for a moment; what lasts longer is for the caller's next interval. */
+/** Covers short failures of a store. A longer outage is left to the caller's next interval. */
 const RETRY = { retries: 2, minTimeout: 100, factor: 3, randomize: true } as const
-/** So often a name may turn out to be taken, and be made free. */
+/** How often a conflict at one key is resolved before the put fails. */
 const MAX_ATTEMPTS = 4
 
 export interface BackupObject extends FileRef {
@@ -28,19 +28,19 @@ export interface BackupMarkerObject {
   readonly term: bigint
 }
 
-/** Another object lies under the name of ours; `last` is the last transaction that it is about. */
+/** Another object exists under the key of ours. `last` is the last transaction that it concerns. */
 export interface Conflict {
   readonly key: string
   readonly last: TXID
   readonly theirs: ObjectHead
 }
 
-/** Makes a name free that something else has taken, or throws. */
+/** Frees a key that a different object holds, or throws. */
 export type ConflictResolver = (conflict: Conflict, signal: AbortSignal | undefined) => Promise<void>
 
 /**
- * Puts an LTX file under its name. One that is there already, with the same checksum after it, is as good: false. Throws
- * BackupConflictError, or what `resolve` throws, when it is another.
+ * Puts an LTX file. Returns false when a file with the same post-apply checksum exists already, which is as good.
+ * Throws BackupConflictError, or the errors of `resolve`, when the existing file differs.
  */
 export async function putFile(
   store: ObjectStore,
@@ -71,7 +71,7 @@ export async function putFile(
   }
 }
 
-/** Puts a marker; one that is there already says the same, unless it is of another term, where `resolve` is asked. */
+/** Puts a marker. An existing marker says the same, unless it is of another term: then `resolve` is called. */
 export async function putMarker(
   store: ObjectStore,
   database: string,
@@ -92,7 +92,7 @@ export async function putMarker(
   }
 }
 
-/** What is there instead; undefined once ours is. */
+/** Returns the object that exists already; undefined once ours is stored. */
 async function putUnlessThere(
   store: ObjectStore,
   key: string,
@@ -108,13 +108,13 @@ async function putUnlessThere(
       if (!(error instanceof ObjectExistsError)) throw error
       const theirs = await store.head(key)
       if (theirs !== undefined) return theirs
-      // It was there, and is not any more.
+      // The object existed, and was removed before it could be read.
       if (attempt >= MAX_ATTEMPTS) throw error
     }
   }
 }
 
-/** Tries again what failed for a moment. */
+/** Retries short failures of the store. */
 export function retried<T>(run: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   return pRetry(run, {
     ...RETRY,

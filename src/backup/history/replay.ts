@@ -4,26 +4,26 @@ import { type Checksum, EMPTY_CHECKSUM } from '../../ltx/format/types.ts'
 import { mergePages } from '../../ltx/merge/merge.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import type { BackupFile } from './history.ts'
-import { naming, openInput } from './objects.ts'
+import { openInput, reportingCorruption } from './objects.ts'
 
 const MAX_INPUTS = 128
 
 /**
- * The checksums of a database's pages, followed through the files of a backup without writing the database: eight bytes
- * a page.
+ * The checksums of a database's pages, computed by replaying a backup's files without writing the database. Takes
+ * eight bytes a page.
  */
 export class PageChecksums {
   #sums = new BigUint64Array(1024)
   #commit = 0
   #checksum: Checksum = EMPTY_CHECKSUM
 
-  /** Lays files, in TXID order and joining, over the state so far. */
+  /** Applies files, in TXID order and joining, to the current state. */
   async apply(store: ObjectStore, files: readonly BackupFile[], signal?: AbortSignal): Promise<void> {
     for (let at = 0; at < files.length; at += MAX_INPUTS)
       await this.#applyPart(store, files.slice(at, at + MAX_INPUTS), signal)
   }
 
-  /** Of the whole database. */
+  /** The checksum of the whole database. */
   checksum(): Checksum {
     return this.#checksum
   }
@@ -33,7 +33,7 @@ export class PageChecksums {
       files.map((file) => openInput(store, file, signal)),
       signal === undefined ? {} : { signal },
     )
-    await naming(store, files, async () => {
+    await reportingCorruption(store, files, async () => {
       try {
         await merge.open()
         this.#resize(merge.last)
@@ -55,7 +55,7 @@ export class PageChecksums {
       grown.set(this.#sums)
       this.#sums = grown
     }
-    // A database that shrinks and grows again brings all pages in between with it.
+    // A database that shrinks and grows again brings all pages between with it.
     for (let pgno = commit + 1; pgno <= this.#commit; pgno++) this.#set(pgno, undefined)
     this.#commit = commit
   }

@@ -7,14 +7,14 @@ import { DatabaseDroppedError, NoBackupError } from './errors.ts'
 import { type BackupFile, type BackupHistory, filesOfLevel, loadHistories, loadHistory } from './history.ts'
 import { MAX_COMPACTION_LEVEL } from './layout.ts'
 import { type FileMetadata, parseMetadata } from './metadata.ts'
-import { naming, openInput } from './objects.ts'
+import { openInput, reportingCorruption } from './objects.ts'
 import { NEWEST, type Plan, planRestore, restorableRange } from './plan.ts'
 import { PageChecksums } from './replay.ts'
 
-/** error: something cannot be restored, or is not what it says. warning: it cannot be proven. */
+/** error: something cannot be restored, or is not what it claims. warning: it cannot be proven. */
 export interface Finding {
   readonly severity: 'error' | 'warning'
-  /** The object it is about; absent when it is about the whole. */
+  /** The object concerned; absent when the finding concerns the whole backup. */
   readonly key?: string
   readonly problem: string
 }
@@ -29,16 +29,16 @@ export interface DatabaseReport {
 }
 
 export interface VerifyOptions {
-  /** Only this one; else all of them. */
+  /** Only this database; otherwise all of them. */
   readonly database?: string
   readonly progress?: (doneBytes: number, totalBytes: number) => void
   readonly signal?: AbortSignal
 }
 
 /**
- * Reads a whole backup: every object decodes, and name and header agree; the checksums in the metadata join into one
- * history over all levels; replaying each level gives exactly those checksums; the newest state can be restored. Throws
- * NoBackupError; whatever else it finds is in the report.
+ * Reads a whole backup and checks that every object decodes, that keys and headers agree, that the checksums in the
+ * metadata join into one history over all levels, that replaying each level gives exactly those checksums, and that
+ * the newest state can be restored. Throws NoBackupError. Everything else it finds is in the report.
  */
 export async function verifyBackup(store: ObjectStore, options: VerifyOptions = {}): Promise<DatabaseReport[]> {
   const histories = await historiesOf(store, options.database)
@@ -75,7 +75,7 @@ class Verification {
   readonly #findings: Finding[] = []
   readonly #metadata = new Map<BackupFile, FileMetadata>()
   readonly #damaged = new Set<BackupFile>()
-  /** The checksum after a transaction, and who said so first. */
+  /** The checksum after each transaction, and the object that recorded it first. */
   readonly #checksums = new Map<TXID, { readonly checksum: Checksum; readonly key: string }>()
   dropped = false
 
@@ -103,24 +103,24 @@ class Verification {
 
   async #verifyFile(file: BackupFile): Promise<void> {
     const head = await this.#store.head(file.key)
-    if (head === undefined) return this.#error('it disappeared while the backup was read', file)
+    if (head === undefined) return this.#error('it disappeared while the backup was being read', file)
     const metadata = parseMetadata(head.metadata)
     this.#metadata.set(file, metadata)
     try {
-      const read = await naming(this.#store, [file], () => this.#decode(file))
+      const read = await reportingCorruption(this.#store, [file], () => this.#decode(file))
       const { timestampMs, pageSize, commit } = read
-      for (const [name, told, actual] of [
+      for (const [name, recorded, actual] of [
         ['timestamp', metadata.timestampMs, timestampMs],
         ['page size', metadata.pageSize, pageSize],
         ['commit', metadata.commit, commit],
       ] as const) {
-        if (told !== undefined && told !== actual)
-          this.#error(`its metadata tells ${name} ${told}, its header ${actual}`, file)
+        if (recorded !== undefined && recorded !== actual)
+          this.#error(`its metadata records ${name} ${recorded}, its header ${actual}`, file)
       }
-      const { postApplyChecksum: told } = metadata
-      if (read.checksum !== undefined && told !== undefined && read.checksum !== told) {
+      const { postApplyChecksum: recorded } = metadata
+      if (read.checksum !== undefined && recorded !== undefined && read.checksum !== recorded) {
         this.#error(
-          `its pages have checksum ${formatChecksum(read.checksum)}, its metadata tells ${formatChecksum(told)}`,
+          `its pages have checksum ${formatChecksum(read.checksum)}, its metadata records ${formatChecksum(recorded)}`,
           file,
         )
       }
@@ -130,7 +130,7 @@ class Verification {
     }
   }
 
-  /** The checksum only of a file that holds every page. */
+  /** Computes the checksum only of a file that holds every page. */
   async #decode(
     file: BackupFile,
   ): Promise<{ timestampMs: number; pageSize: number; commit: number; checksum?: Checksum }> {
@@ -143,12 +143,12 @@ class Verification {
       }
     }
     decoder.end()
-    if (decoder.header === undefined) throw new Error('a file that was decoded has a header')
+    if (decoder.header === undefined) throw new Error('a decoded file has no header')
     const { timestampMs, pageSize, commit } = decoder.header
     return { timestampMs, pageSize, commit, ...(file.min === 1n && { checksum }) }
   }
 
-  /** Whatever two files say of the same transaction has to be the same. */
+  /** Two files must record the same checksum for the same transaction. */
   #joinMetadata(file: BackupFile): void {
     const { preApplyChecksum, postApplyChecksum } = this.#metadata.get(file) ?? {}
     for (const [txid, checksum] of [
@@ -159,22 +159,22 @@ class Verification {
       const other = this.#checksums.get(txid)
       if (other === undefined) this.#checksums.set(txid, { checksum, key: file.key })
       else if (other.checksum !== checksum) {
-        const [mine, theirs] = [checksum, other.checksum].map(formatChecksum)
+        const [ours, theirs] = [checksum, other.checksum].map(formatChecksum)
         this.#error(
-          `its metadata tells checksum ${mine} after transaction ${formatTXID(txid)}, ${other.key} tells ${theirs}`,
+          `its metadata records checksum ${ours} after transaction ${formatTXID(txid)}, ${other.key} records ${theirs}`,
           file,
         )
       }
     }
   }
 
-  /** Applies the level's files one after another to what precedes them, and compares after each. */
+  /** Applies the level's files one after another to the state before them, and compares the checksum after each. */
   async #replayLevel(level: number): Promise<void> {
     let pages: PageChecksums | undefined
     let current = 0n as TXID
     for (const file of filesOfLevel(this.#history, level)) {
-      const { postApplyChecksum: told } = this.#metadata.get(file) ?? {}
-      if (this.#damaged.has(file) || told === undefined) {
+      const { postApplyChecksum: recorded } = this.#metadata.get(file) ?? {}
+      if (this.#damaged.has(file) || recorded === undefined) {
         pages = undefined
         continue
       }
@@ -183,16 +183,16 @@ class Verification {
       await pages.apply(this.#store, [file], this.#signal)
       current = file.max
       const actual = pages.checksum()
-      if (actual === told) continue
+      if (actual === recorded) continue
       this.#error(
-        `applied to what precedes it, it gives checksum ${formatChecksum(actual)}, its metadata tells ${formatChecksum(told)}`,
+        `replaying it gives checksum ${formatChecksum(actual)}, its metadata records ${formatChecksum(recorded)}`,
         file,
       )
       pages = undefined
     }
   }
 
-  /** A file that holds every page of a database that begins anew. */
+  /** Whether the file holds every page of a database that begins anew. */
   #begins(file: BackupFile): boolean {
     return file.min === 1n || this.#history.markers.some(({ kind, txid }) => kind === 'reset' && txid === file.min)
   }
@@ -204,7 +204,7 @@ class Verification {
     try {
       plan = planRestore(this.#history, { kind: 'txid', txid: (file.min - 1n) as TXID })
     } catch {
-      // Kept for a while after what it builds on was deleted: it restores nothing by itself.
+      // Retention removed the files it builds on and has yet to remove this one: by itself it restores nothing.
       return undefined
     }
     if (plan.some((other) => this.#damaged.has(other))) return undefined
@@ -217,11 +217,13 @@ class Verification {
       const plan = planRestore(this.#history, NEWEST)
       const damaged = plan.filter((file) => this.#damaged.has(file))
       if (damaged.length > 0)
-        this.#error(`the newest state cannot be restored: it takes ${damaged.map(({ key }) => key).join(', ')}`)
+        this.#error(
+          `the newest state cannot be restored: it needs the damaged ${damaged.map(({ key }) => key).join(', ')}`,
+        )
       const last = plan.at(-1)
       if (last !== undefined && this.#metadata.get(last)?.postApplyChecksum === undefined) {
         const problem =
-          'no checksum is known of the newest state (written by Litestream): that it is whole is proven, that it is right is not'
+          'no checksum is recorded for the newest state (written by Litestream): it is complete, but not proven correct'
         this.#findings.push({ severity: 'warning', problem })
       }
     } catch (error) {

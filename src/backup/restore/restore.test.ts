@@ -37,7 +37,7 @@ async function damage(path: string, change: (bytes: Buffer) => void): Promise<vo
 }
 
 describe(`a restore (LTXD_SEED=${SEED})`, () => {
-  it('gives the newest state, and makes missing directories', async () => {
+  it('restores the newest state, and creates missing directories', async () => {
     const { store, played, root } = await setUp()
     const out = join(root, 'deep', 'er', 'app.db')
     const progress: [number, number][] = []
@@ -48,7 +48,7 @@ describe(`a restore (LTXD_SEED=${SEED})`, () => {
     expect(await readdir(join(root, 'deep', 'er'))).toEqual(['app.db'])
   })
 
-  it('never overwrites, nor puts a database under a journal that SQLite would take for its own', async () => {
+  it('never overwrites a file, nor restores beside a journal that SQLite would take for the database’s', async () => {
     const { store, out } = await setUp()
     for (const suffix of ['', '-wal', '-journal', '-shm']) {
       await writeFile(out + suffix, 'mine')
@@ -58,14 +58,14 @@ describe(`a restore (LTXD_SEED=${SEED})`, () => {
     }
   })
 
-  it('of a database that is not there says which are', async () => {
+  it('of an unknown database fails, and names the databases in the backup', async () => {
     const { store, out } = await setUp()
     const attempt = restoreDatabase(store, 'other.db', NEWEST, out)
     await expect(attempt).rejects.toBeInstanceOf(NoBackupError)
     await expect(attempt).rejects.toThrow(/it holds app\.db/)
   })
 
-  it('of a transaction inside a file says what is near', async () => {
+  it('of a transaction inside a file fails, and names the nearest file ends', async () => {
     const { store, out } = await setUp()
     const attempt = restoreDatabase(store, 'app.db', { kind: 'txid', txid: toTXID(3) }, out)
     await expect(attempt).rejects.toBeInstanceOf(TargetUnavailableError)
@@ -105,7 +105,7 @@ describe(`a restore (LTXD_SEED=${SEED})`, () => {
     }
   })
 
-  it('of files that are valid but not of one history fails by its checksum', async () => {
+  it('of valid files from two histories fails on the checksum', async () => {
     const { store, out, root, level0 } = await setUp()
     const other = new PlayedDatabase('app.db', seeded(SEED + 3))
     other.commit(5)
@@ -114,7 +114,7 @@ describe(`a restore (LTXD_SEED=${SEED})`, () => {
     await uploadTransactions(otherStore, 'app.db', other, zero, toTXID(5))
     await writeFile(join(level0, FIRST), await readFile(join(root, 'other/app.db/ltx/0', FIRST)))
     const attempt = restoreDatabase(store, 'app.db', NEWEST, out)
-    // Some page is of the wrong history, or none: whichever is seen first.
+    // Either a page is of the wrong history, or one is missing: whichever is detected first.
     await expect(attempt).rejects.toThrow(/has checksum .* expected|is in no file/)
     expect(await readdir(join(root, 'out'))).toEqual([])
     const [report] = await verifyBackup(store)
@@ -129,7 +129,7 @@ describe(`a restore (LTXD_SEED=${SEED})`, () => {
     expect(await verifyBackup(store)).toMatchObject([{ findings: [{ severity: 'warning' }] }])
   })
 
-  it('plans anew when compaction and retention take away what it was about to read', async () => {
+  it('plans again when compaction and retention remove its files', async () => {
     const { store, played, out } = await setUp()
     let taken = false
     const vanishing: ObjectStore = Object.create(store, {
@@ -151,14 +151,14 @@ describe(`a restore (LTXD_SEED=${SEED})`, () => {
     expect((await readFile(out)).equals(played.image())).toBe(true)
   })
 
-  it('can be interrupted, and leaves nothing', async () => {
+  it('leaves no file behind when it is interrupted', async () => {
     const { store, out, root } = await setUp()
     const signal = AbortSignal.abort(new Error('enough'))
     await expect(restoreDatabase(store, 'app.db', NEWEST, out, { signal })).rejects.toThrow('enough')
     expect(await readdir(join(root, 'out'))).toEqual([])
   })
 
-  it('of more files than are read side by side is the same', async () => {
+  it('of more files than are read at once gives the same database', async () => {
     const root = await directory()
     const store = new DirectoryStore(join(root, 'backup'))
     const played = new PlayedDatabase('long.db', seeded(SEED + 2))

@@ -9,38 +9,39 @@ import { PageSet } from '../../sqlite/page-set.ts'
 import { PageWriter } from '../../sqlite/page-writer.ts'
 import { ChecksumMismatchError, CorruptObjectError, DatabaseDroppedError, NoBackupError } from '../history/errors.ts'
 import { type BackupFile, loadHistories, loadHistory, loadMetadata, withTimestamps } from '../history/history.ts'
-import { naming, openInput } from '../history/objects.ts'
+import { openInput, reportingCorruption } from '../history/objects.ts'
 import { formatTarget, type Plan, planRestore, type Target } from '../history/plan.ts'
 
 export interface RestoreOptions {
-  /** Called from time to time. Pages may be written more than once, so `done` can come back to a smaller number. */
+  /** Called now and then. Pages may be written more than once, so `done` can decrease. */
   readonly progress?: (done: number, total: number) => void
   readonly signal?: AbortSignal
-  /** So many objects at most are read side by side; a longer plan is applied in parts. 128 unless told otherwise. */
+  /** How many objects are read at once. A longer plan is applied in parts. Default: 128. */
   readonly maxInputs?: number
 }
 
 export interface RestoreResult {
   readonly txid: TXID
-  /** Of the restored pages; where the backup tells it too, the two are equal. */
+  /** The checksum of the restored pages. Where the backup records one, the two are equal. */
   readonly checksum: Checksum
-  /** Whether the backup told it. */
+  /** Whether the backup records a checksum. */
   readonly verified: boolean
   readonly pageSize: number
   readonly commit: number
-  /** Of the last transaction. */
+  /** The time of the last transaction. */
   readonly timestampMs: number
   readonly files: Plan
 }
 
 const DEFAULT_MAX_INPUTS = 128
-/** Compaction and retention may delete what was planned: so often the plan is made anew. */
+/** How often a plan is remade when compaction or retention deletes its objects. */
 const MAX_ATTEMPTS = 4
 const PROGRESS_PAGES = 1024
 
 /**
- * Writes a database as of a target to `outPath`, which must not exist; nor may a -wal or -journal that SQLite would take
- * for its own. The file appears when it is complete, verified and durable; after an error, nothing is there.
+ * Writes a database as of a target to `outPath`, which must not exist. Nor may a -wal or -journal that SQLite would
+ * take for the new file's. The file appears when it is complete, verified and durable. After an error nothing is
+ * left.
  *
  * Throws NoBackupError, TargetUnavailableError, BackupGapError, DatabaseDroppedError, CorruptObjectError,
  * ChecksumMismatchError, OutputExistsError.
@@ -54,7 +55,7 @@ export async function restoreDatabase(
 ): Promise<RestoreResult> {
   const output = await OutputFile.create(outPath)
   try {
-    const result = await readingRetried(store, database, target, (plan) => writePlan(store, plan, output, options))
+    const result = await withFreshPlan(store, database, target, (plan) => writePlan(store, plan, output, options))
     await output.publish()
     return result
   } finally {
@@ -62,8 +63,8 @@ export async function restoreDatabase(
   }
 }
 
-/** Plans from a fresh listing, and again when an object of the plan has disappeared meanwhile. */
-async function readingRetried<T>(
+/** Plans from a fresh listing, and again when an object of the plan disappears meanwhile. */
+async function withFreshPlan<T>(
   store: ObjectStore,
   database: string,
   target: Target,
@@ -118,13 +119,14 @@ async function writePlan(
   }
   if (plan.length > maxInputs) checksum = await output.checksum(pageSize, commit)
   if (expected !== undefined && expected !== checksum) {
-    const what = `database as of ${formatTarget({ kind: 'txid', txid })}, put together from ${plan.length} files of ${store.url},`
+    const of = `${plan.length} files of ${store.url}`
+    const what = `database as of ${formatTarget({ kind: 'txid', txid })}, restored from ${of},`
     throw new ChecksumMismatchError(what, formatChecksum(expected), formatChecksum(checksum))
   }
   return { txid, checksum, verified: expected !== undefined, pageSize, commit, timestampMs, files: plan }
 }
 
-/** The checksum is that of the pages written, so of the database only if there was one part. */
+/** Returns the checksum of the pages written, which is the database's only if there was one part. */
 async function writePart(
   store: ObjectStore,
   files: readonly BackupFile[],
@@ -134,7 +136,7 @@ async function writePart(
 ): Promise<{ header: Header; checksum: Checksum }> {
   const inputs = files.map((file) => openInput(store, file, signal))
   const merge = mergePages(inputs, signal === undefined ? {} : { signal })
-  return naming(store, files, async () => {
+  return reportingCorruption(store, files, async () => {
     try {
       await merge.open()
       const header = merge.last

@@ -9,8 +9,9 @@ export interface BackedUpDatabase {
 }
 
 /**
- * Every database of a backup with its newest position, ascending by name: one listing, and one look at the newest object of
- * each. One that was dropped is among them (`position.state`), since its transaction numbers go on if it is created again.
+ * Every database of a backup with its newest position, ascending by name. Costs one listing, and one request for the
+ * newest object of each. Includes dropped databases (`position.state`), because their TXIDs continue if they are
+ * created again.
  */
 export async function listBackup(store: ObjectStore): Promise<BackedUpDatabase[]> {
   const found: BackedUpDatabase[] = []

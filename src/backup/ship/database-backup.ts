@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { assertDurable } from '../../log/view.ts'
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
@@ -28,48 +29,48 @@ import { reconcileWithBackup, type Reconciliation } from './reconcile.ts'
 import { type UploadState, uploadTransactions } from './upload.ts'
 
 export interface DatabaseBackupContext {
-  /** Writes nothing outside the fence. */
+  /** A store that writes only inside the fence. */
   readonly store: ObjectStore
   readonly fence: Fence
   readonly clock: Clock
   readonly logger: BackupLogger
-  /** Where live snapshots make their copies. */
+  /** Where live snapshots copy the database to. */
   readonly temporaryParent: string
   readonly onUploaded: (name: string, txid: TXID) => void
 }
 
-/** So often something may be found that does not belong into the backup, while it is looked at. */
+/** How often the backup is listed again after foreign objects were set aside. */
 const MAX_ATTEMPTS = 4
 
-/** The backup of one database: what has to be done next to bring it up to date. One call at a time of `sync`. */
+/** The backup of one database, and the next steps that bring it up to date. `sync` must not run twice at once. */
 export class DatabaseBackup {
   readonly database: LiveDatabase
   readonly #context: DatabaseBackupContext
   readonly #lostTail: LostTail | undefined
   #state: UploadState | undefined
   #hasSnapshot = false
-  /** Nothing that is old enough could be made a snapshot of before. */
+  /** Before this time no file is old enough for a snapshot. */
   #snapshotAfterMs = 0
-  /** Everything committed before is in the backup. */
+  /** Everything committed before this time is in the backup. */
   #caughtUpAtMs: number
 
-  /** `takenOverAt`: as of LostTail. */
+  /** `takenOverAt`: see LostTailOptions. */
   constructor(database: LiveDatabase, context: DatabaseBackupContext, takenOverAt?: TXID) {
     this.database = database
     this.#context = context
     const { fence, store, clock, logger } = context
     const { name, log } = database
-    const about = { store, database: name, log, clock, logger, term: fence.term, takenOverAt }
-    this.#lostTail = fence.isLeased ? new LostTail(about) : undefined
+    const options = { store, database: name, log, clock, logger, term: fence.term, takenOverAt }
+    this.#lostTail = fence.isLeased ? new LostTail(options) : undefined
     this.#caughtUpAtMs = context.clock.now()
   }
 
-  /** Last transaction in the backup; undefined until the backup has been looked at. */
+  /** The last transaction in the backup; undefined until the backup has been read. */
   get uploaded(): TXID | undefined {
     return this.#state?.txid
   }
 
-  /** Whether everything that is committed is in the backup. */
+  /** Whether every committed transaction is in the backup. */
   get isCurrent(): boolean {
     return this.#state !== undefined && this.database.log.position().txid === this.#state.txid
   }
@@ -80,8 +81,8 @@ export class DatabaseBackup {
     return this.#state !== undefined && this.#state.commit > 0 && !this.#hasSnapshot && isDue
   }
 
-  /** There may be something to do even if everything is in the backup. */
-  get needsLook(): boolean {
+  /** Whether the backup must be checked for foreign objects, even if everything is shipped. */
+  get needsCheck(): boolean {
     return this.#lostTail?.isDue ?? false
   }
 
@@ -91,7 +92,10 @@ export class DatabaseBackup {
     return Math.max(0, this.#context.clock.now() - this.#caughtUpAtMs)
   }
 
-  /** Ships what is new. After an error the backup is looked at afresh. Throws LeaseEndedError, BackupFencedError and more. */
+  /**
+   * Ships new transactions. After an error the backup is read again. Throws LeaseEndedError, BackupFencedError and
+   * more.
+   */
   sync(signal: AbortSignal): Promise<void> {
     return this.#context.fence.run(signal, (fenced) => this.#sync(fenced))
   }
@@ -100,9 +104,12 @@ export class DatabaseBackup {
     const { store, clock, logger, fence } = this.#context
     const { name } = this.database
     let skipped = false
-    const onSkipped = (problem: string) => {
+    const onSkipped = (reason: string) => {
       skipped = true
-      logger.error({ db: name, level, problem }, 'files of the backup do not join: compaction leaves them as they are')
+      logger.error(
+        { database: name, backupLevel: level, reason },
+        'compaction skipped files of the backup that do not join; a snapshot of the live database closes the break',
+      )
     }
     return fence.run(signal, async (fenced) => {
       const history = await loadHistory(store, name)
@@ -114,12 +121,12 @@ export class DatabaseBackup {
     })
   }
 
-  /** A snapshot of what the backup holds, or, if that has a gap, of the database itself. */
+  /** Makes a snapshot from the backup, or from the live database if the backup has a gap. */
   snapshot(signal: AbortSignal): Promise<void> {
     return this.#context.fence.run(signal, (fenced) => this.#snapshot(fenced))
   }
 
-  /** Returns when there will be more to delete though nothing is added; Infinity: not before something is. */
+  /** Returns when there will be more to delete if nothing is added; Infinity when there will not be. */
   retain(policy: RetentionPolicy, signal: AbortSignal): Promise<number> {
     const { store, clock, fence } = this.#context
     return fence.run(signal, async (fenced) => {
@@ -134,7 +141,7 @@ export class DatabaseBackup {
       const startedMs = this.#context.clock.now()
       const { txid } = await this.database.log.sync()
       if (txid > this.#state.txid) await this.#ship(this.#state, txid, signal)
-      else if (this.needsLook) await this.#lostTail?.look(signal)
+      else if (this.needsCheck) await this.#lostTail?.check(signal)
       this.#caughtUpAtMs = startedMs
     } catch (error) {
       if (!signal.aborted) this.#state = undefined
@@ -164,14 +171,17 @@ export class DatabaseBackup {
     const { name, log } = this.database
     const history = await this.#loadOwnHistory(signal)
     const onReading = () =>
-      logger.info({ db: name }, 'the backup tells no checksums: reading it to compare it with the database')
+      logger.info(
+        { database: name },
+        'the backup records no checksums: reading its pages to compare them with the database',
+      )
     const position = await backupPosition(store, history)
     const { backup, ...found } = await reconcileWithBackup(log, store, history, position, { signal, onReading })
     this.#assertMayUpload(found)
     if (found.relation === 'gap') {
       logger.warn(
-        { db: name, detail: found.detail },
-        'the log does not reach back to the backup: it continues with a new snapshot',
+        { database: name, reason: found.detail },
+        'the log does not reach back to the end of the backup: the backup continues with a new snapshot',
       )
     }
     this.#hasSnapshot = backup.problem === undefined && filesOfLevel(history, SNAPSHOT_LEVEL).length > 0
@@ -181,7 +191,10 @@ export class DatabaseBackup {
     return { txid, checksum, timestampMs, pageSize, commit }
   }
 
-  /** Without what deposed leaders left in it. Throws BackupFencedError where a later leader has written to it. */
+  /**
+   * The history without the files of deposed leaders. Throws BackupFencedError where a later leader has written to
+   * it.
+   */
   async #loadOwnHistory(signal: AbortSignal): Promise<BackupHistory> {
     const { store, fence } = this.#context
     const { name } = this.database
@@ -204,7 +217,7 @@ export class DatabaseBackup {
     if (relation === 'unknown') throw new BackupUnrelatedError(url, name, detail)
   }
 
-  /** What an earlier run left behind counts from when it was committed. */
+  /** Transactions that an earlier run left unshipped count from their commit times. */
   async #noteOldestPending(uploaded: TXID): Promise<void> {
     const { log } = this.database
     const first = await log.first()
@@ -228,7 +241,10 @@ export class DatabaseBackup {
     await uploadTransactions(store, name, log, from, to, { ...this.#writing(), signal, onProgress })
   }
 
-  /** The log has lost what the backup needs next: a snapshot takes its place, or, of a dropped database, the marker. */
+  /**
+   * The log no longer holds the transactions the backup needs next: ship a snapshot, or a drop's marker, in their
+   * place.
+   */
   async #bridgeGap(from: UploadState, signal: AbortSignal): Promise<void> {
     const { store, fence, logger } = this.#context
     const { name, log } = this.database
@@ -236,7 +252,7 @@ export class DatabaseBackup {
     if (snapshot !== undefined) {
       const { position, timestampMs, pageSize, commit } = snapshot
       this.#hasSnapshot = true
-      logger.info({ db: name, txid: formatTXID(position.txid) }, 'snapshot of the live database')
+      logger.info({ database: name, txid: formatTXID(position.txid) }, 'shipped a snapshot of the live database')
       this.#reached({ ...position, timestampMs, pageSize, commit })
       return
     }
@@ -257,14 +273,16 @@ export class DatabaseBackup {
     return snapshotLive(store, this.database, options)
   }
 
-  /** Under which term, and what is done about objects of others. */
+  /** The term of the writes, and the handling of other leaders' objects. */
   #writing() {
     return { term: this.#context.fence.term, ...(this.#lostTail && { others: this.#lostTail }) }
   }
 
   #reached(state: UploadState): void {
+    const previous = this.#state
+    assert(previous === undefined || state.txid >= previous.txid, 'the shipped position went back')
     // A database that was dropped begins anew with a snapshot.
-    if (this.#state?.commit === 0 && this.#state.txid > 0n) this.#hasSnapshot = true
+    if (previous?.commit === 0 && previous.txid > 0n) this.#hasSnapshot = true
     this.#state = state
     this.#context.onUploaded(this.database.name, state.txid)
   }

@@ -31,7 +31,7 @@ function setUp() {
 }
 
 describe('the fence around a backup', () => {
-  it('lets nothing through before the previous holder’s uploads have ended, and nothing after the deadline', async () => {
+  it('allows no write before the previous holder’s uploads have ended, and none after the deadline', async () => {
     const { clock, store } = setUp()
     let deadlineMs = clock.ms + 60_000
     const notBeforeMs = clock.ms + 20_000
@@ -49,7 +49,7 @@ describe('the fence around a backup', () => {
     expect(began).toEqual([])
     clock.advance(20_000)
     await vi.waitFor(() => expect(began).toEqual([notBeforeMs]))
-    // Renewed once; the work goes on until the later deadline.
+    // Renewed once: the work continues until the later deadline.
     deadlineMs += 30_000
     await expect(put('renewed')).resolves.toBeUndefined()
     clock.advance(deadlineMs - clock.ms)
@@ -74,10 +74,10 @@ describe('the fence around a backup', () => {
     expect(await store.head('x')).toMatchObject({ sizeBytes: 5 })
   })
 
-  it('begins no earlier than it may, though a timer fires too early', async () => {
+  it('starts no earlier than allowed, even if a timer fires early', async () => {
     const { clock, store } = setUp()
     const notBeforeMs = clock.ms + 15_000.4
-    // As timers of Node.js do, which count in whole milliseconds.
+    // As timers of Node.js do, because they count whole milliseconds.
     const sleep = async (ms: number) => clock.advance(Math.max(Math.floor(ms), 0.4))
     const early: Clock = { now: clock.now, monotonicMs: clock.monotonicMs, sleep }
     const fence = new Fence({ term: 2n, mayWriteUntilMs: () => Infinity, notBeforeMs, clock: early })
@@ -86,7 +86,7 @@ describe('the fence around a backup', () => {
     expect(clock.ms).toBeGreaterThanOrEqual(notBeforeMs)
   })
 
-  it('gives a request no more time than the next leader waits', async () => {
+  it('limits a request to the time that the next leader waits', async () => {
     const { clock, store } = setUp()
     const seen: PutOptions[] = []
     const spy: ObjectStore = Object.assign(Object.create(store) as ObjectStore, {
@@ -100,14 +100,14 @@ describe('the fence around a backup', () => {
   })
 })
 
-describe(`a leader of some term (LTXD_SEED=${SEED})`, () => {
-  it('stopped in the middle of an upload, uploads nothing more when it goes on after its deadline', async () => {
+describe(`a leader in a term (LTXD_SEED=${SEED})`, () => {
+  it('ships nothing more when it was stopped during an upload and resumes after its deadline', async () => {
     for (const where of ['reading', 'sent'] as const) {
       const { clock, store, played, keys } = setUp()
       played.commit(3)
       const deadlineMs = clock.ms + 10_000
       let stopped = 0
-      // The process is stopped inside a put, and with it all of its timers.
+      // The process stops inside a put, and all of its timers with it.
       const stopping: ObjectStore = Object.assign(Object.create(store) as ObjectStore, {
         put: async (key: string, body: AsyncIterable<Uint8Array>, options: PutOptions) => {
           async function* interrupted() {
@@ -140,14 +140,14 @@ describe(`a leader of some term (LTXD_SEED=${SEED})`, () => {
     }
   })
 
-  it('goes on under the same term when its lease is renewed after all', async () => {
+  it('continues in the same term when its lease is renewed late', async () => {
     const { clock, store, played, levels } = setUp()
     played.commit(1)
     let deadlineMs = clock.ms - 1
     const options = { store, logger: silent, clock, temporaryParent: '/nowhere', upkeep: false }
     const service = new BackupService({ ...options, term: 3n, mayWriteUntilMs: () => deadlineMs })
     service.add({ name: 'app.db', log: played, filePath: '/nowhere' }, { takenOverAt: toTXID(0) })
-    await expect(service.sync('app.db')).rejects.toThrow(/not been renewed/)
+    await expect(service.sync('app.db')).rejects.toThrow(/not renewed in time/)
     deadlineMs = clock.ms + 10_000
     await service.sync('app.db')
     expect(await levels()).toEqual(['L0 1-1'])
@@ -155,7 +155,7 @@ describe(`a leader of some term (LTXD_SEED=${SEED})`, () => {
     await service.stop({ drainMs: 0 })
   })
 
-  it('stops for good, and says so once, when a leader of a higher term has written', async () => {
+  it('stops for good, and reports it once, when a leader of a higher term has written', async () => {
     const { clock, store, played, levels } = setUp()
     played.commit(2)
     const later = played.fork(toTXID(2), seeded(SEED + 1))
@@ -170,7 +170,7 @@ describe(`a leader of some term (LTXD_SEED=${SEED})`, () => {
     const from = { ...ZERO, txid: toTXID(2), checksum: later.checksums.get(toTXID(2)), pageSize: 512, commit: 1 }
     await uploadTransactions(store, 'app.db', later, from, toTXID(4), { term: 4n })
     played.commit(2)
-    await expect(service.sync('app.db')).rejects.toThrow(/in term 4, this node leads database app.db in term 3/)
+    await expect(service.sync('app.db')).rejects.toThrow(/in term 4, but this node leads database app.db in term 3/)
     await expect(service.sync('app.db')).rejects.toThrow(/term 4/)
     expect(fenced).toEqual([4n])
     expect(service.status()[0]?.lastError).toMatch(/another node has taken over/)
@@ -179,7 +179,7 @@ describe(`a leader of some term (LTXD_SEED=${SEED})`, () => {
     expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
   })
 
-  it('replaces the lost tail of a deposed one, markers and snapshots too, and keeps a copy of each', async () => {
+  it('replaces the lost tail of a deposed leader, markers and snapshots too, and retains a copy of each', async () => {
     const { clock, store, played, keys, levels } = setUp()
     played.commit(3)
     const deposed = played.fork(toTXID(3), seeded(SEED + 1))
@@ -212,7 +212,7 @@ describe(`a leader of some term (LTXD_SEED=${SEED})`, () => {
     expect(await verifyBackup(store)).toMatchObject([{ restorable: { last: 5n }, dropped: false, findings: [] }])
   })
 
-  it('leaves alone what it was not told to have taken over from', async () => {
+  it('touches no object of a lower term without a take-over position', async () => {
     const { clock, store, played, levels } = setUp()
     played.commit(3)
     const other = played.fork(toTXID(2), seeded(SEED + 1))
@@ -239,7 +239,7 @@ describe(`a leader of some term (LTXD_SEED=${SEED})`, () => {
 })
 
 describe(`upkeep of what was shipped under leases (LTXD_SEED=${SEED})`, () => {
-  it('makes nothing of files that may still be set aside', async () => {
+  it('uses no files that may still be set aside', async () => {
     const { clock, store, played, levels } = setUp()
     played.commit(3)
     let state = await uploadTransactions(store, 'app.db', played, ZERO, toTXID(3), { term: 3n })
@@ -257,13 +257,13 @@ describe(`upkeep of what was shipped under leases (LTXD_SEED=${SEED})`, () => {
     expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
   })
 
-  it('merges nothing that does not join, reports it, and leaves what follows', async () => {
+  it('merges no files that do not join, reports them, and leaves the files behind them', async () => {
     const { clock, store, played, levels } = setUp()
     played.commit(3)
     const other = played.fork(toTXID(2), seeded(SEED + 1))
     other.commit(3)
     const state = await uploadTransactions(store, 'app.db', played, ZERO, toTXID(3), { term: 3n })
-    // What goes on from a transaction 3 that is not the one in the backup.
+    // Continues from a transaction 3 that differs from the one in the backup.
     await uploadTransactions(store, 'app.db', other, { ...state, checksum: undefined }, toTXID(5), { term: 3n })
     clock.advance(UNSETTLED_MS)
     const problems: string[] = []
@@ -272,14 +272,14 @@ describe(`upkeep of what was shipped under leases (LTXD_SEED=${SEED})`, () => {
     expect(await compact(1)).toMatchObject([{ min: 1n, max: 3n }])
     expect(await compact(1)).toEqual([])
     expect(problems).toHaveLength(2)
-    expect(problems[1]).toMatch(/0001\/0+1-0+3\.ltx and .*0000\/0+4-0+4\.ltx tell checksums .* after transaction 0+3/)
+    expect(problems[1]).toMatch(/0001\/0+1-0+3\.ltx and .*0000\/0+4-0+4\.ltx record checksums .* after transaction 0+3/)
     await expect(snapshotFromBackup(store, 'app.db', { nowMs: clock.ms })).rejects.toThrow(/do not join/)
     expect(await levels()).toEqual(['L0 1-2', 'L0 3-3', 'L0 4-4', 'L0 5-5', 'L1 1-3'])
   })
 })
 
 describe('setting an object aside', () => {
-  it('may be repeated, and never removes what it has not copied', async () => {
+  it('may be repeated, and never removes an object that it has not copied', async () => {
     const { store, played, keys } = setUp()
     played.commit(1)
     await uploadTransactions(store, 'app.db', played, ZERO, toTXID(1), { term: 3n })

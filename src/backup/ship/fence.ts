@@ -1,28 +1,28 @@
 import type { Clock } from '../../util/clock.ts'
 import { LtxdError } from '../../util/errors.ts'
 
-/** The lease under which this node writes to the backup has run out, as far as it knows. */
+/** By this node's clock, the lease under which it writes to the backup has expired. */
 export class LeaseEndedError extends LtxdError {
   constructor(term: bigint) {
     super(
       'LEASE_ENDED',
-      `the lease of term ${term} has not been renewed in time: this node writes nothing more to the backup under it. ` +
-        'Uploads go on when it is renewed; else the next leader makes them',
+      `the lease of term ${term} was not renewed in time: this node writes nothing more to the backup under it. ` +
+        'Uploads continue once it is renewed; otherwise the next leader ships the rest',
     )
   }
 }
 
 export interface FenceOptions {
-  /** Of the lease; 0 without one. */
+  /** The lease's term; 0 without a lease. */
   readonly term: bigint
-  /** The lease's deadline on the monotonic clock, read anew at each use; Infinity when it has none. */
+  /** The lease's deadline on the monotonic clock, read at each use; Infinity without a lease. */
   readonly mayWriteUntilMs: () => number
-  /** On the monotonic clock: the previous holder's uploads may run until then. */
+  /** On the monotonic clock: until then the previous holder's uploads may still arrive. */
   readonly notBeforeMs: number
   readonly clock: Clock
 }
 
-/** When this node may write to the backup: from when its predecessor cannot any more, until the deadline of its own lease. */
+/** When this node may write to the backup: once its predecessor no longer can, and until its own lease's deadline. */
 export class Fence {
   readonly term: bigint
   readonly #options: FenceOptions
@@ -32,7 +32,7 @@ export class Fence {
     this.#options = options
   }
 
-  /** Whether it writes under a lease at all. */
+  /** Whether writes happen under a lease. */
   get isLeased(): boolean {
     return this.term > 0n
   }
@@ -42,16 +42,17 @@ export class Fence {
     const { mayWriteUntilMs, notBeforeMs, clock } = this.#options
     const nowMs = clock.monotonicMs()
     if (nowMs >= mayWriteUntilMs()) throw new LeaseEndedError(this.term)
-    if (nowMs < notBeforeMs) throw new Error('a write to the backup while the previous holder’s may still arrive')
+    if (nowMs < notBeforeMs)
+      throw new Error('a write to the backup began while the previous holder’s uploads may still arrive')
   }
 
   /**
-   * Waits until it may begin, then works until the deadline: the signal that `work` gets is aborted there, or with
-   * `signal`. Rejects with LeaseEndedError, or with the signal's reason.
+   * Waits until writing is allowed, then runs `work`. The signal that `work` receives is aborted at the deadline, or
+   * with `signal`. Rejects with LeaseEndedError, or with the signal's reason.
    */
   async run<T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { notBeforeMs, clock } = this.#options
-    // Timers may fire a little early.
+    // Timers can fire slightly early.
     for (let waitMs; (waitMs = notBeforeMs - clock.monotonicMs()) > 0;) await clock.sleep(Math.ceil(waitMs), signal)
     this.assertOpen()
     const ended = new AbortController()
@@ -69,7 +70,7 @@ export class Fence {
     }
   }
 
-  /** Follows the deadline, which moves on with each renewal. */
+  /** Follows the deadline, which moves with each renewal. */
   async #watch(ended: AbortController, done: AbortSignal): Promise<void> {
     const { mayWriteUntilMs, clock } = this.#options
     while (!done.aborted && !ended.signal.aborted) {
@@ -81,5 +82,5 @@ export class Fence {
   }
 }
 
-/** Longer than this a timer cannot be set. */
+/** Longer timeouts overflow a timer. */
 const MAX_SLEEP_MS = 24 * 3_600_000

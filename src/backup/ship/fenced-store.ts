@@ -4,8 +4,8 @@ import { UPLOAD_TIMEOUT_MS } from '../history/upload-window.ts'
 import { type Fence } from './fence.ts'
 
 /**
- * A store to which nothing is written outside a fence. The clock is read before each write begins, and again right before
- * it becomes visible: a process that was stopped in between finds out when it goes on, before any timer does.
+ * A store that writes only inside a fence. The clock is read before each write begins, and again just before the
+ * object becomes visible: a process that was stopped in between notices before any timer fires.
  */
 export class FencedStore implements ObjectStore {
   readonly #store: ObjectStore
@@ -52,6 +52,6 @@ export class FencedStore implements ObjectStore {
     await this.#store.delete(keys)
   }
 
-  /** The store below belongs to whoever opened it. */
+  /** The caller that opened the underlying store closes it. */
   async close(): Promise<void> {}
 }

@@ -32,7 +32,7 @@ async function setUp(commits: number) {
 }
 
 describe(`a snapshot of a live database (LTXD_SEED=${SEED})`, () => {
-  it('is of the newest state, however far the file is behind, torn, or ahead of where the copy began', async () => {
+  it('holds the newest state, whether the file is behind, torn, or ahead of where the copy began', async () => {
     const random = seeded(SEED + 1)
     for (let round = 0; round < 20; round++) {
       const { store, played, filePath, take, restored } = await setUp(1 + random(6))
@@ -44,7 +44,7 @@ describe(`a snapshot of a live database (LTXD_SEED=${SEED})`, () => {
       const newest = played.image()
       const mixed = Buffer.from(base)
       for (const at of dirtyPages(base, newest, played.pageSize)) {
-        // Old, new, half of each, or zeroes: all of it is in the log.
+        // Old, new, half of each, or zeroes: the log holds all of it.
         const choice = random(4)
         const half = played.pageSize >> (choice === 2 ? 1 : 0)
         if (choice === 0) mixed.fill(0, at, at + half)
@@ -60,7 +60,7 @@ describe(`a snapshot of a live database (LTXD_SEED=${SEED})`, () => {
     }
   })
 
-  it('takes in what is committed while the file is being copied', async () => {
+  it('includes transactions committed while the file is being copied', async () => {
     const { played, filePath, take, restored } = await setUp(5)
     await writeFile(filePath, played.image())
     const sync = played.sync.bind(played)
@@ -82,7 +82,7 @@ describe(`a snapshot of a live database (LTXD_SEED=${SEED})`, () => {
     expect((await loadHistory(store, 'app.db')).files).toEqual([])
   })
 
-  it('reads a log of any length with few records open at once', async () => {
+  it('reads a log of any length with few records open at a time', async () => {
     const { played, filePath, take, restored } = await setUp(1)
     await writeFile(filePath, played.image())
     played.commit(300)
@@ -99,12 +99,12 @@ describe(`a snapshot of a live database (LTXD_SEED=${SEED})`, () => {
     expect((await restored()).bytes.equals(played.image())).toBe(true)
   })
 
-  it('is not made of a copy that the log does not explain, and is once that has settled', async () => {
+  it('rejects a copy that the log does not explain, and succeeds once the file is stable', async () => {
     const { store, played, filePath, take, restored } = await setUp(20)
     const good = played.image()
     const spoilt = Buffer.from(good)
     played.cutLog(toTXID(20))
-    // All but what transaction 20 changed: page 1 and few more.
+    // Everything except what transaction 20 changed: page 1 and a few more.
     spoilt.fill(0xee, played.pageSize)
     await writeFile(filePath, spoilt)
     await expect(take()).rejects.toThrow(/its copy has checksum/)
@@ -119,12 +119,12 @@ describe(`a snapshot of a live database (LTXD_SEED=${SEED})`, () => {
     expect((await restored()).bytes.equals(good)).toBe(true)
   })
 
-  it('says why when there is no file to copy', async () => {
+  it('reports a missing database file', async () => {
     const { take } = await setUp(2)
     await expect(take()).rejects.toBeInstanceOf(SnapshotError)
   })
 
-  it('of a database without transactions, or one that was dropped, is none', async () => {
+  it('is not made for a database without transactions, or one that was dropped', async () => {
     const empty = await setUp(0)
     expect(await empty.take()).toBeUndefined()
     const { played, take } = await setUp(3)

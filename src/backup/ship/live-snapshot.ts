@@ -1,4 +1,4 @@
-/** A level-9 snapshot of a database that goes on being written to, without stopping it. */
+/** Makes a level-9 snapshot of a database while it is being written. */
 
 import { SnapshotError } from '../../image/errors.ts'
 import { type LiveDatabase, type LiveImage, withLiveImage } from '../../image/live-image.ts'
@@ -12,11 +12,11 @@ import type { OtherObjects } from './upload.ts'
 export type { LiveDatabase } from '../../image/live-image.ts'
 
 export interface LiveSnapshotOptions {
-  /** For a copy of the database file; on the same file system it may cost nothing. */
+  /** Where the database file is copied to. On the same file system the copy may cost nothing. */
   readonly temporaryParent: string
-  /** Timestamps never go back within a backup. */
+  /** Timestamps never decrease within a backup. */
   readonly minTimestampMs: number
-  /** The snapshot's time when the log no longer tells that of its last transaction. */
+  /** The snapshot's time when the log no longer holds its last transaction. */
   readonly nowMs: number
   readonly term?: bigint
   readonly signal?: AbortSignal
@@ -27,8 +27,8 @@ export interface LiveSnapshotOptions {
 const DEFAULT_ATTEMPTS = 4
 
 /**
- * Writes a level-9 snapshot of the newest durable state and returns its position. Undefined when there is no database (no
- * transaction yet, or it was dropped). Throws SnapshotError, BackupConflictError.
+ * Writes a level-9 snapshot of the newest durable state and returns its position. Returns undefined when there is no
+ * database (no transaction yet, or it was dropped). Throws SnapshotError, BackupConflictError.
  */
 export async function snapshotLive(
   store: ObjectStore,

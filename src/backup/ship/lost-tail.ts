@@ -18,11 +18,11 @@ export interface LostTailOptions {
   readonly log: LogView
   readonly clock: Clock
   readonly logger: BackupLogger
-  /** Of the lease under which this node writes. */
+  /** The term of the lease under which this node writes. */
   readonly term: bigint
   /**
-   * Where this term began: up to this transaction the backup's history is this node's; what is beyond it and of a lower
-   * term is what a deposed leader shipped without anybody having got it. Undefined: nothing is known to be of that kind.
+   * Where this term began: up to this transaction the backup's history is this node's. Objects of lower terms beyond
+   * it were shipped by a deposed leader and reached no other node. Undefined: no object is known to be of that kind.
    */
   readonly takenOverAt: TXID | undefined
 }
@@ -30,33 +30,36 @@ export interface LostTailOptions {
 type Item = Pick<BackupFile | BackupMarker, 'key'> & { readonly last: TXID; readonly isFile: boolean }
 
 const HEAD_CONCURRENCY = 16
-/** A file of level 0 holds at most 256 transactions; this leaves room for what was shipped by others. */
-const LOOK_BACK = 1024n
-const FIRST_LOOK_MS = 10_000
-const LONGEST_LOOK_MS = 600_000
+/** A level-0 file holds at most 256 transactions. The rest is room for files shipped by others. */
+const LISTED_BEFORE = 1024n
+const FIRST_CHECK_MS = 10_000
+const LONGEST_CHECK_MS = 600_000
 
 /**
- * Keeps a backup free of what leaders of lower terms shipped after this one took over, and notices leaders of higher
- * terms. Objects may arrive late, whatever was agreed on: a machine that is paused sends what it had in its buffers.
+ * Removes from a backup what leaders of lower terms shipped after this one took over, and detects leaders of higher
+ * terms. Objects can arrive late whatever was agreed: a paused machine later sends its buffers.
  */
 export class LostTail implements OtherObjects {
   readonly #options: LostTailOptions
-  /** Keys that are known to be as they should. */
+  /** Keys that are known to belong to the history. */
   readonly #known = new Set<string>()
-  #lookMs = FIRST_LOOK_MS
-  #nextLookMs: number
+  #checkMs = FIRST_CHECK_MS
+  #nextCheckMs: number
 
   constructor(options: LostTailOptions) {
     this.#options = options
-    this.#nextLookMs = options.clock.monotonicMs() + FIRST_LOOK_MS
+    this.#nextCheckMs = options.clock.monotonicMs() + FIRST_CHECK_MS
   }
 
-  /** Whether it is time to look at everything again, even if there is nothing to upload. Less and less often. */
+  /** Whether everything must be checked again, even if there is nothing to upload. The interval doubles each time. */
   get isDue(): boolean {
-    return this.#options.clock.monotonicMs() >= this.#nextLookMs
+    return this.#options.clock.monotonicMs() >= this.#nextCheckMs
   }
 
-  /** Sets aside what does not belong into a whole history: true when there was something, so that the list is old. */
+  /**
+   * Sets aside files and markers that do not belong to the history. True when there were any: the listing is then
+   * stale.
+   */
   async clear(history: BackupHistory, signal?: AbortSignal): Promise<boolean> {
     const { takenOverAt } = this.#options
     if (takenOverAt === undefined) return false
@@ -74,13 +77,13 @@ export class LostTail implements OtherObjects {
     const unknown = items.filter(({ key, last }) => last > takenOverAt && !this.#known.has(key))
     const limit = pLimit(HEAD_CONCURRENCY)
     const judged = await limit.map(unknown, async (item) => ({ ...item, isLost: await this.#isLost(item) }))
-    // From the end on, so that what is left never has a gap.
+    // From the end backwards, so that the remaining files never have a gap.
     const lost = judged.filter(({ isLost }) => isLost).sort((a, b) => (a.last > b.last ? -1 : 1))
     for (const { key } of lost) await this.#setAside(key, signal)
     return lost.length > 0
   }
 
-  /** Makes the name free for an object of ours, where it is taken by one that is lost. */
+  /** Frees a key for an object of ours if a lost object holds it. */
   readonly resolve = async ({ key, last, theirs }: Conflict, signal?: AbortSignal): Promise<void> => {
     const { store, database, term, takenOverAt } = this.#options
     const theirTerm = parseTerm(theirs.metadata) ?? 0n
@@ -91,25 +94,25 @@ export class LostTail implements OtherObjects {
     await this.#setAside(key, signal)
   }
 
-  /** After an upload, before its position counts. `put`: by us, not found there. */
+  /** Runs after an upload, before its position counts. `put`: this node stored the file just now. */
   async uploaded(file: FileRef, put: boolean, signal?: AbortSignal): Promise<void> {
     const { store, database } = this.#options
     const key = fileKey(store.layout, database, file)
     if (put) this.#known.add(key)
-    if (this.isDue) await this.look(signal)
-    const from = file.min > LOOK_BACK ? toTXID(file.min - LOOK_BACK) : undefined
+    if (this.isDue) await this.check(signal)
+    const from = file.min > LISTED_BEFORE ? toTXID(file.min - LISTED_BEFORE) : undefined
     const files = await loadLevel(store, database, file.level, from)
     if (!files.some((other) => other.key === key)) throw new BackupChangingError(store.url, key)
     await this.#clear({ files, markers: [] }, signal)
   }
 
-  /** Everything that carries new transactions, wherever it is. */
-  async look(signal?: AbortSignal): Promise<void> {
+  /** Checks everything that carries new transactions, at any level. */
+  async check(signal?: AbortSignal): Promise<void> {
     const { store, database, clock } = this.#options
     const files = [...(await loadLevel(store, database, 0)), ...(await loadLevel(store, database, SNAPSHOT_LEVEL))]
     await this.#clear({ files, markers: await loadMarkers(store, database) }, signal)
-    this.#nextLookMs = clock.monotonicMs() + this.#lookMs
-    this.#lookMs = Math.min(2 * this.#lookMs, LONGEST_LOOK_MS)
+    this.#nextCheckMs = clock.monotonicMs() + this.#checkMs
+    this.#checkMs = Math.min(2 * this.#checkMs, LONGEST_CHECK_MS)
   }
 
   async #isLost({ key, last, isFile }: Item): Promise<boolean> {
@@ -129,17 +132,17 @@ export class LostTail implements OtherObjects {
   async #setAside(key: string, signal?: AbortSignal): Promise<void> {
     const { store, database, logger, term, takenOverAt } = this.#options
     this.#known.delete(key)
-    const kept = await setAside(store, key, signal)
-    if (kept === undefined) return
+    const copy = await setAside(store, key, signal)
+    if (copy === undefined) return
     logger.error(
       {
-        db: database,
+        database,
         key,
-        kept,
+        copy,
         term: String(term),
         ...(takenOverAt !== undefined && { takenOverAt: formatTXID(takenOverAt) }),
       },
-      'a deposed leader shipped what nobody had got from it: set aside, it is not part of the history',
+      'a deposed leader shipped transactions that no other node received: moved its object out of the history',
     )
   }
 }

@@ -43,7 +43,7 @@ describe('local log and backup', () => {
     expect(reconcile(input).relation).toBe(relation)
   })
 
-  it('are compared by what log and metadata tell', async () => {
+  it('are compared by the checksums that log and metadata record', async () => {
     const store = new DirectoryStore(join(await directory(), 'backup'))
     const played = new PlayedDatabase('app.db', seeded(SEED))
     const other = new PlayedDatabase('app.db', seeded(SEED + 1))

@@ -1,4 +1,4 @@
-/** How a local log and a backup stand to each other. Pure decision, and what it needs to know. */
+/** Compares a local log with a backup: a pure decision, and the gathering of its input. */
 
 import type { LogView } from '../../log/view.ts'
 import {
@@ -18,26 +18,30 @@ import { PageChecksums } from '../history/replay.ts'
 export interface ReconcileInput {
   readonly local: Position
   readonly backup: BackupPosition
-  /** The local checksum after the backup's last transaction, where the log still tells it. */
+  /** The local checksum after the backup's last transaction, where the log still holds it. */
   readonly localAtBackup: Checksum | undefined
   /** The backup's checksum after the local last transaction, where a file ends or begins there. */
   readonly backupAtLocal: Checksum | undefined
 }
 
 /**
- * equal: nothing to do. backup-behind: upload. gap: the local history goes on beyond the backup, but its log begins only
- * after the backup's end, so that nothing can be compared: a snapshot closes the gap. backup-ahead: same history, the node
- * has to fast-forward before it may write. within: the backup goes on, agrees at an earlier transaction, and has the local
- * last one in the middle of a file, so that it tells nothing of it. diverged: two histories. unknown: no checksum at a
- * common transaction, so nothing may be assumed.
+ * * equal: nothing to do.
+ * * backup-behind: upload.
+ * * gap: the local history continues beyond the backup, but its log begins after the backup's end, so nothing can be
+ *   compared. A snapshot closes the gap.
+ * * backup-ahead: same history; the node must fast-forward before it may write.
+ * * within: the backup is ahead and agrees at an earlier transaction. The local last transaction lies inside a file,
+ *   so the backup records no checksum for it.
+ * * diverged: two histories.
+ * * unknown: there is no checksum at a common transaction, so nothing may be assumed.
  */
 export type Relation = 'equal' | 'backup-behind' | 'gap' | 'backup-ahead' | 'within' | 'diverged' | 'unknown'
 
 export interface Reconciliation {
   readonly relation: Relation
-  /** For people: which positions were compared. */
+  /** For people: the positions that were compared. */
   readonly detail: string
-  /** The last transaction, of those where files end, up to which nothing speaks against one history. Told by `within` and `diverged`. */
+  /** The last file boundary up to which nothing contradicts one history. Present for `within` and `diverged`. */
   readonly common?: TXID
 }
 
@@ -64,8 +68,8 @@ export interface ReconcileOptions {
 }
 
 /**
- * Finds out from log and backup what `reconcile` needs, and decides. Where only the backup's metadata is silent, all of the
- * backup is read: its pages tell. `backup` comes back with the checksum that was found in that way.
+ * Gathers the input of `reconcile` from log and backup, and decides. Reads the whole backup where only its metadata
+ * lacks the checksum. The returned `backup` contains a checksum computed that way.
  */
 export async function reconcileWithBackup(
   log: LogView,
@@ -88,21 +92,23 @@ export async function reconcileWithBackup(
   const common: TXID = backup.txid < local.txid ? backup.txid : local.txid
   options.onReading?.()
   const computed = await checksumOfPages(store, history, common, options.signal)
-  const told = common === backup.txid ? { ...backup, checksum: computed } : backup
-  return { ...reconcile({ local, backup: told, localAtBackup, backupAtLocal: computed }), backup: told }
+  const known = common === backup.txid ? { ...backup, checksum: computed } : backup
+  return { ...reconcile({ local, backup: known, localAtBackup, backupAtLocal: computed }), backup: known }
 }
 
-/** So many boundaries are looked at, the newest ones first: each takes a request. */
+/** How many boundaries are compared, newest first. Each takes a request. */
 const MAX_BOUNDARIES = 64
 
-/** Where files of the backup end or begin at or before the local position: newest first. */
+/** File boundaries of the backup at or before the local position, newest first. */
 function boundaries(history: BackupHistory, local: TXID): TXID[] {
   const all = new Set(history.files.flatMap(({ min, max }) => [max, (min - 1n) as TXID]))
   const usable = [...all].filter((txid) => txid > 0n && txid <= local)
   return usable.sort((a, b) => compareTXID(b, a)).slice(0, MAX_BOUNDARIES)
 }
 
-/** The local position lies within a file: what can be said of the newest transaction before it of which both tell. */
+/**
+ * The local position lies inside a file: compares at the newest earlier transaction that both log and backup record.
+ */
 async function compareEarlier(
   log: LogView,
   store: ObjectStore,
@@ -121,7 +127,7 @@ async function compareEarlier(
   return undefined
 }
 
-/** Where two histories that differ may last have been one: the newest boundary that does not prove otherwise. */
+/** Where two different histories may last have been one: the newest boundary that does not prove otherwise. */
 async function lastCommon(
   log: LogView,
   store: ObjectStore,
@@ -137,7 +143,7 @@ async function lastCommon(
   return { common: 0n as TXID }
 }
 
-/** After a transaction, by reading every page; undefined when the backup cannot be restored as of then. */
+/** The checksum after a transaction, from every page; undefined when the backup cannot be restored as of then. */
 async function checksumOfPages(
   store: ObjectStore,
   history: BackupHistory,
@@ -155,7 +161,7 @@ async function checksumOfPages(
   return pages.checksum()
 }
 
-/** The database's checksum after a transaction, while the log holds that transaction or the one after it. */
+/** The database's checksum after a transaction, while the log holds that transaction or the next one. */
 export async function checksumInLog(log: LogView, txid: TXID): Promise<Checksum | undefined> {
   const position = log.position()
   if (position.txid === txid) return position.checksum
@@ -171,7 +177,7 @@ export async function checksumInLog(log: LogView, txid: TXID): Promise<Checksum 
   return undefined
 }
 
-/** The checksum after a transaction, if a file with checksums in its metadata ends there, or begins right after. */
+/** The checksum after a transaction, if a file with checksums in its metadata ends there or begins right after it. */
 export async function checksumInBackup(
   store: ObjectStore,
   history: BackupHistory,
@@ -194,10 +200,11 @@ function compare(
 ): Reconciliation {
   if (local === undefined || backup === undefined) {
     const side = local === undefined ? 'the local log' : 'the backup'
-    return { relation: 'unknown', detail: `${side} tells no checksum after transaction ${formatTXID(txid)}` }
+    return { relation: 'unknown', detail: `${side} records no checksum after transaction ${formatTXID(txid)}` }
   }
   if (local === backup)
     return { relation: whenSame, detail: `both are at ${formatPosition({ txid, checksum: local })}` }
-  const detail = `locally ${formatPosition({ txid, checksum: local })}, in the backup ${formatPosition({ txid, checksum: backup })}`
+  const [ours, theirs] = [local, backup].map((checksum) => formatPosition({ txid, checksum }))
+  const detail = `locally ${ours}, in the backup ${theirs}`
   return { relation: 'diverged', detail }
 }

@@ -16,45 +16,48 @@ import type { LiveDatabase } from './live-snapshot.ts'
 export interface BackupServiceOptions {
   readonly store: ObjectStore
   readonly logger: BackupLogger
-  /** Where copies for snapshots of live databases are made; best on the file system of the databases. */
+  /** Where live databases are copied to for snapshots; best on the databases' file system. */
   readonly temporaryParent: string
   readonly schedule?: BackupSchedule
-  /** False: levels, snapshots of the backup and retention are for others to see to; a live snapshot where one is needed is not. */
+  /**
+   * False: workers do compaction, periodic snapshots and retention. The service still makes the snapshots an upload
+   * needs.
+   */
   readonly upkeep?: boolean
   readonly clock?: Clock
-  /** Of the lease under which this node writes; 0, or absent: there is none, and nobody else who could write. */
+  /** The term of the lease under which this node writes; 0 or absent: there is no lease, and no other writer. */
   readonly term?: bigint
-  /** The deadline of that lease on the monotonic clock (see Clock), read anew at each use. Without it, there is none. */
+  /** The lease's deadline on the monotonic clock (see Clock), read at each use. Absent without a lease. */
   readonly mayWriteUntilMs?: () => number
   /**
-   * On the monotonic clock: nothing is written before. The deadline of the previous holder plus UPLOAD_TIMEOUT_MS; 0 where it
-   * released the lease, or there was none.
+   * On the monotonic clock: nothing is written before. The previous holder's deadline plus UPLOAD_TIMEOUT_MS; 0 where
+   * it released the lease, or there was no holder.
    */
   readonly notBeforeMs?: number
-  /** A leader of a higher term writes to the backup. Said once; nothing is written any more. */
+  /** Called once when a leader of a higher term has written to the backup. Nothing is written afterwards. */
   readonly onFenced?: (higherTerm: bigint) => void
-  /** Everything of a database up to this transaction is in the backup: its log need not keep it for that. */
+  /** The backup holds this database up to this transaction, so its log need not retain it for the backup. */
   readonly onUploaded?: (name: string, txid: TXID) => void
 }
 
 export interface DatabaseBackupStatus {
   readonly name: string
-  /** Last transaction in the backup; undefined until the backup has been reached once. */
+  /** The last transaction in the backup; undefined until the backup has been reached once. */
   readonly txid: TXID | undefined
   /** No transaction older than this is missing from the backup; 0 when none is. */
   readonly lagMs: number
-  /** Why the last attempt failed; undefined once one has succeeded. */
+  /** Why the last attempt failed; undefined after a success. */
   readonly lastError: string | undefined
 }
 
 interface Entry {
   readonly backup: DatabaseBackup
-  /** The upload under way. */
+  /** The running upload. */
   running: Promise<void> | undefined
   failures: number
   retryAtMs: number
   lastError: string | undefined
-  /** Of the last failure, while there is one. */
+  /** The reason of the last failure, until an attempt succeeds. */
   reason: string | undefined
 }
 
@@ -62,9 +65,9 @@ const MAX_CONCURRENT_UPLOADS = 8
 const MAX_BACKOFF_MS = 30_000
 
 /**
- * Keeps the backup of all databases of a node up to date: ships what was committed each sync interval, makes snapshots,
- * compacts, and deletes what retention does not promise. A store that fails is reported once for each database, retried
- * with growing pauses, and caught up with by itself.
+ * Brings the backup of a node's databases up to date: ships new commits each sync interval, makes snapshots,
+ * compacts, and applies retention. A failing store is reported once for each database and retried with growing
+ * pauses; when it works again, uploads resume by themselves.
  */
 export class BackupService {
   readonly #options: BackupServiceOptions
@@ -75,14 +78,14 @@ export class BackupService {
   readonly #stopping = new AbortController()
   readonly #maintenance: Maintenance
   readonly #fence: Fence
-  /** Everything is written through it. */
+  /** All writes go through this store. */
   readonly #store: ObjectStore
   #fenced: BackupFencedError | undefined
   #loop: Promise<void> | undefined
 
   constructor(options: BackupServiceOptions) {
     this.#options = options
-    // Each upload under way and each that waits listens.
+    // Each running and each queued upload listens.
     setMaxListeners(0, this.#stopping.signal)
     this.#clock = options.clock ?? systemClock
     this.#schedule = options.schedule ?? DEFAULT_SCHEDULE
@@ -93,12 +96,12 @@ export class BackupService {
   }
 
   /**
-   * From here on the database is backed up, from its first transaction if it has none yet. Under a lease `takenOverAt` says
-   * where the node began to lead, once it has looked at the backup (planTakeOver tells it; 0 for a database that came later):
-   * what leaders of lower terms have shipped beyond it is set aside. Without it, that stops the uploads of the database.
+   * Begins to back up a database, from its first transaction if the backup has none. Under a lease, `takenOverAt` is
+   * where this node began to lead (from planTakeOver; 0 for a database created later): objects of lower terms beyond
+   * it are set aside. Without it, such objects stop the uploads of the database.
    */
   add(database: LiveDatabase, options: { readonly takenOverAt?: TXID } = {}): void {
-    if (this.#entries.has(database.name)) throw new Error(`database ${database.name} is backed up already`)
+    if (this.#entries.has(database.name)) throw new Error(`database ${database.name} is already backed up`)
     const { logger, temporaryParent, onUploaded } = this.#options
     const context: DatabaseBackupContext = {
       store: this.#store,
@@ -117,7 +120,7 @@ export class BackupService {
     this.#maintenance.add(database.name, backup)
   }
 
-  /** Forgets a database, after the upload under way. What was dropped needs this only once its marker is uploaded. */
+  /** Forgets a database after its running upload. A dropped database must first have its marker uploaded. */
   async remove(name: string): Promise<void> {
     const entry = this.#entries.get(name)
     this.#entries.delete(name)
@@ -130,11 +133,11 @@ export class BackupService {
     this.#maintenance.start()
   }
 
-  /** Ships what is new of one database, now. Rejects with what made it fail. */
+  /** Ships the new transactions of one database now. Rejects with the failure. */
   async sync(name: string, signal: AbortSignal = this.#stopping.signal): Promise<void> {
     const entry = this.#entries.get(name)
     if (entry === undefined) throw new Error(`database ${name} is not backed up`)
-    // What is under way may have begun before the caller's last commit.
+    // The running upload may have begun before the caller's last commit.
     while (entry.running !== undefined) await entry.running
     await this.#begin(entry, signal)
     if (entry.failures > 0) throw new Error(entry.lastError)
@@ -146,7 +149,7 @@ export class BackupService {
     })
   }
 
-  /** Ends all work, with one last upload of everything for at most `drainMs`. False when that did not get done. */
+  /** Stops all work after one last upload of everything, for at most `drainMs`. False when that did not finish. */
   async stop(options: { readonly drainMs: number }): Promise<boolean> {
     const stopped = this.#maintenance.stop()
     this.#stopping.abort(new Error('the backup service is stopping'))
@@ -157,7 +160,10 @@ export class BackupService {
       await Promise.all(pending.map((entry) => this.#begin(entry, signal)))
     const behind = pending.filter(({ backup }) => !backup.isCurrent).map(({ backup }) => backup.database.name)
     if (behind.length > 0)
-      this.#options.logger.warn({ databases: behind }, 'stopped before everything was in the backup')
+      this.#options.logger.warn(
+        { databases: behind },
+        'stopped before the backup held every commit: the next start ships the rest',
+      )
     return behind.length === 0
   }
 
@@ -166,7 +172,7 @@ export class BackupService {
     while (!signal.aborted) {
       const nowMs = this.#clock.now()
       for (const entry of this.#entries.values()) {
-        const hasWork = !entry.backup.isCurrent || entry.backup.needsLook
+        const hasWork = !entry.backup.isCurrent || entry.backup.needsCheck
         const due = hasWork && entry.running === undefined && entry.retryAtMs <= nowMs
         if (due) void this.#begin(entry, signal)
       }
@@ -174,7 +180,7 @@ export class BackupService {
     }
   }
 
-  /** Never rejects: the outcome is in the entry. */
+  /** Never rejects: the outcome is recorded in the entry. */
   #begin(entry: Entry, signal: AbortSignal): Promise<void> {
     const running = this.#limit(() => this.#sync(entry, signal))
       .then(
@@ -198,23 +204,24 @@ export class BackupService {
     const txid = entry.backup.uploaded
     if (entry.failures > 0) {
       this.#options.logger.info(
-        { db: name, ...(txid !== undefined && { txid: formatTXID(txid) }) },
+        { database: name, ...(txid !== undefined && { txid: formatTXID(txid) }) },
         'the backup works again',
       )
     }
     entry.failures = 0
     entry.reason = undefined
     entry.lastError = undefined
-    if (entry.backup.needsSnapshot) this.#maintenance.wantSnapshot(name)
+    if (entry.backup.needsSnapshot) this.#maintenance.requestSnapshot(name)
   }
 
-  /** Said once for each new reason, not each time. */
+  /** Logs each new reason once. */
   #failed(entry: Entry, error: unknown, signal: AbortSignal): void {
     if (error instanceof BackupFencedError) this.#stopForGood(error)
     if (signal.aborted && signal === this.#stopping.signal) return
     const reason = failureReason(error)
     if (reason !== entry.reason) {
-      this.#options.logger.error({ db: entry.backup.database.name, err: error }, 'the backup failed; it is retried')
+      const { name: database } = entry.backup.database
+      this.#options.logger.error({ database, err: error }, 'the backup failed; it is retried')
     }
     entry.reason = reason
     entry.lastError = errorMessage(error)
@@ -223,7 +230,7 @@ export class BackupService {
     entry.retryAtMs = this.#clock.now() + pauseMs
   }
 
-  /** There is a later leader: whatever this one still has is for that one to judge. */
+  /** A later leader exists: it decides about any object this node still ships. */
   #stopForGood(error: BackupFencedError): void {
     if (this.#fenced !== undefined) return
     this.#fenced = error

@@ -1,4 +1,7 @@
-/** Taking an object out of a backup's history without losing it (D9): a copy under `diverged/` first, then the removal. */
+/**
+ * Takes an object out of a backup's history without losing it: first a copy under `diverged/`, then the removal
+ * (docs/decisions/012-fencing-the-backup.md).
+ */
 
 import { formatChecksum, formatTXID } from '../../ltx/format/types.ts'
 import { ObjectExistsError, ObjectNotFoundError } from '../../objectstore/errors.ts'
@@ -9,8 +12,8 @@ import { parseMetadata, parseTerm } from '../history/metadata.ts'
 import { retried } from '../history/put.ts'
 
 /**
- * Copies the object, with its metadata, and removes it. Returns the key of the copy; undefined when there was nothing any
- * more. May be repeated after any failure. Throws BackupChangingError when it was replaced meanwhile.
+ * Copies the object with its metadata, then removes it. Returns the copy's key; undefined when the object is gone
+ * already. May be repeated after any failure. Throws BackupChangingError when the object was replaced in between.
  */
 export async function setAside(store: ObjectStore, key: string, signal?: AbortSignal): Promise<string | undefined> {
   const head = await store.head(key)
@@ -22,7 +25,7 @@ export async function setAside(store: ObjectStore, key: string, signal?: AbortSi
     await retried(async () => store.put(copy, await store.get(key, undefined, signal), options), signal)
   } catch (error) {
     if (error instanceof ObjectNotFoundError) return undefined
-    // From an attempt that did not come to the removal: its name says what it is, so it is the same.
+    // An earlier attempt stopped before the removal. The copy's key identifies its content, so it is the same.
     if (!(error instanceof ObjectExistsError)) throw error
   }
   const [copied, still] = [await store.head(copy), await store.head(key)]
@@ -35,7 +38,7 @@ export async function setAside(store: ObjectStore, key: string, signal?: AbortSi
   return copy
 }
 
-/** Tells objects apart that were under the same name: by term and checksum, or by when they came. */
+/** Distinguishes objects that had the same key: by term and checksum, or by when they were stored. */
 function copyKey(store: ObjectStore, { key, metadata, storedMs }: ObjectHead): string {
   const parsed = parseKey(store.layout, key)
   if (parsed === undefined) throw new Error(`object ${key} is no part of a backup's history`)

@@ -6,13 +6,13 @@ import { loadHistory } from '../history/history.ts'
 import type { FileRef } from '../history/layout.ts'
 import { PlayedDatabase, SEED, seeded } from '../testing.ts'
 import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
-import { type AboutFile, executeTakeOver, lookAtBackup, planTakeOver, type TakeOver } from './take-over.ts'
+import { executeTakeOver, type FileDetails, gatherTakeOverFacts, planTakeOver, type TakeOver } from './take-over.ts'
 import { type UploadState, uploadTransactions } from './upload.ts'
 
 const ZERO: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
 const FAR_LATER = 4_000_000_000_000
 
-/** A leader that ships, and a replica that stopped to follow it somewhere. */
+/** A leader that ships, and a replica that stopped following it at some transaction. */
 function setUp() {
   const store = new MemoryStore()
   const leader = new PlayedDatabase('app.db', seeded(SEED))
@@ -37,12 +37,12 @@ function setUp() {
     await ship(commits, term)
   }
   const plan = async (log: PlayedDatabase, localTerm: bigint): Promise<TakeOver> =>
-    planTakeOver(await lookAtBackup(store, log, localTerm))
+    planTakeOver(await gatherTakeOverFacts(store, log, localTerm))
   return { store, leader, ship: shipped, replica, plan }
 }
 
-describe(`before it leads, a node (LTXD_SEED=${SEED})`, () => {
-  it('is as far as the backup, or further', async () => {
+describe(`a node about to lead (LTXD_SEED=${SEED})`, () => {
+  it('leads from its own position if it has everything that the backup has', async () => {
     const { leader, ship, replica, plan } = setUp()
     expect(await plan(leader, 0n)).toMatchObject({ kind: 'equal', takenOverAt: 0n })
     await ship(5)
@@ -54,16 +54,16 @@ describe(`before it leads, a node (LTXD_SEED=${SEED})`, () => {
     expect(await plan(leader, 2n)).toMatchObject({ kind: 'unknown' })
   })
 
-  it('gets file by file what a leader shipped and nobody else has', async () => {
+  it('applies, file by file, what a leader shipped and no other node has', async () => {
     const { store, leader, ship, replica } = setUp()
     await ship(4)
     await ship(3)
     await ship(1)
     for (const at of [3, 4, 6, 7]) {
-      const facts = await lookAtBackup(store, replica(at), 3n)
+      const facts = await gatherTakeOverFacts(store, replica(at), 3n)
       const plan = planTakeOver(facts)
       expect(plan).toMatchObject({ kind: 'fast-forward', takenOverAt: 8n })
-      const applied: (FileRef & AboutFile)[] = []
+      const applied: (FileRef & FileDetails)[] = []
       const reached = await executeTakeOver(store, facts, plan, async (file, bytes, about) => {
         const { header } = await decoded(bytes)
         expect([header.minTXID, header.maxTXID]).toEqual([file.min, file.max])
@@ -78,7 +78,7 @@ describe(`before it leads, a node (LTXD_SEED=${SEED})`, () => {
     }
   })
 
-  it('in the middle of a file, takes it only from the leader that it followed', async () => {
+  it('whose position lies inside a file, applies the file only from the leader that it followed', async () => {
     const { ship, replica, plan } = setUp()
     await ship(3)
     await ship(6)
@@ -87,7 +87,7 @@ describe(`before it leads, a node (LTXD_SEED=${SEED})`, () => {
     expect(await plan(replica(6), 4n)).toMatchObject({ kind: 'diverged', winner: 'local', takenOverAt: 3n })
   })
 
-  it('in the middle of a file, and whose log tells nothing earlier, as after a snapshot, takes it from that leader too', async () => {
+  it('whose position lies inside a file, and whose log begins there, as after a snapshot, applies it from that leader too', async () => {
     const { ship, replica, plan } = setUp()
     await ship(3)
     await ship(6)
@@ -98,7 +98,7 @@ describe(`before it leads, a node (LTXD_SEED=${SEED})`, () => {
     expect(await plan(fresh, 4n)).toMatchObject({ kind: 'unknown' })
   })
 
-  it('takes all of the backup where nothing less leads on', async () => {
+  it('takes the whole backup where no file continues from its position', async () => {
     const { store, leader, ship, replica } = setUp()
     await ship(4)
     await ship(3)
@@ -106,7 +106,7 @@ describe(`before it leads, a node (LTXD_SEED=${SEED})`, () => {
     const level0 = (await loadHistory(store, 'app.db')).files.filter(({ level }) => level === 0)
     await store.delete(level0.filter(({ max }) => max > 4n).map(({ key }) => key))
     for (const log of [replica(0), replica(4)]) {
-      const facts = await lookAtBackup(store, log, 3n)
+      const facts = await gatherTakeOverFacts(store, log, 3n)
       const plan = planTakeOver(facts)
       expect(plan).toMatchObject({ kind: 'replace', takenOverAt: 7n })
       const reached = await executeTakeOver(store, facts, plan, async (file, bytes, about) => {
@@ -119,7 +119,7 @@ describe(`before it leads, a node (LTXD_SEED=${SEED})`, () => {
     }
   })
 
-  it('lets the history of the later leader count where two differ', async () => {
+  it('follows the later leader’s history where two differ', async () => {
     const { store, ship, plan } = setUp()
     await ship(4, 3n)
     await ship(2, 4n)
@@ -132,12 +132,12 @@ describe(`before it leads, a node (LTXD_SEED=${SEED})`, () => {
     expect(await plan(other, 4n)).toMatchObject({ kind: 'diverged', winner: 'backup' })
   })
 
-  it('finds where two histories part', async () => {
+  it('finds where two histories diverge', async () => {
     const { leader, ship, replica, plan } = setUp()
     await ship(4)
     const fork = replica(4)
     await ship(3)
-    // From here on the other one draws other random numbers.
+    // From here on the other database draws other random numbers.
     fork.page()
     fork.commit(5)
     expect(await plan(fork, 4n)).toMatchObject({ kind: 'diverged', winner: 'local', takenOverAt: 4n })
@@ -145,7 +145,7 @@ describe(`before it leads, a node (LTXD_SEED=${SEED})`, () => {
     expect(leader.position().txid).toBe(7n)
   })
 
-  it('learns that the database was dropped', async () => {
+  it('detects that the database was dropped', async () => {
     const { leader, ship, replica, plan, store } = setUp()
     await ship(4)
     const behind = replica(4)

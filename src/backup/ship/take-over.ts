@@ -1,15 +1,17 @@
 /**
- * What a node does with the backup of a database before it leads: whoever led before may have shipped more than it ever
- * sent to anybody. `planTakeOver` is pure; `lookAtBackup` finds out what it needs; `executeTakeOver` reads what it says.
+ * What a node does with a database's backup before it leads, because the previous leader may have shipped more than
+ * it streamed. `planTakeOver` is pure, `gatherTakeOverFacts` gathers its input, and `executeTakeOver` carries a plan
+ * out.
  */
 
+import assert from 'node:assert/strict'
 import type { LogView } from '../../log/view.ts'
 import { type Checksum, EMPTY_CHECKSUM, type Position, toTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { type BackupFile, type BackupHistory, loadHistory, loadMetadata } from '../history/history.ts'
 import { type FileRef, SNAPSHOT_LEVEL } from '../history/layout.ts'
 import { planNext } from '../history/next.ts'
-import { naming, namingStream, openInput } from '../history/objects.ts'
+import { openInput, reportingCorruption, reportingCorruptionStream } from '../history/objects.ts'
 import { NEWEST, planRestore } from '../history/plan.ts'
 import { type BackupPosition, backupPosition } from '../history/position.ts'
 import { mergedBytes } from '../upkeep/compaction.ts'
@@ -17,7 +19,9 @@ import { type ReconcileOptions, reconcileWithBackup, type Reconciliation } from 
 
 export interface TakeOverFacts {
   readonly local: Position
-  /** The highest term of a leader whose history the local database has, as leader or as its replica; 0 when not known. */
+  /**
+   * The highest term of a leader whose history the local database holds, as leader or as its replica; 0 when unknown.
+   */
   readonly localTerm: bigint
   readonly history: BackupHistory
   readonly backup: BackupPosition
@@ -26,13 +30,16 @@ export interface TakeOverFacts {
 
 /**
  * `takenOverAt` is for BackupService.add: where the new term begins.
- *
- * equal, backup-behind: lead. gap: lead; the log no longer holds what the backup lacks, a snapshot will close the gap.
- * fast-forward: apply these files, in order; each begins at most one past the position and ends beyond it. replace: only all
- * of the backup leads on (its history is the local one, which loses nothing). dropped: the database is no more, its
- * transaction numbers go on from there. diverged: two histories, of which the later leader's counts. Where that is the
- * backup's, the local database is to be kept under `diverged/` and replaced; where it is the local one, lead: the service sets
- * aside what the backup has beyond `takenOverAt`. unknown: nothing may be assumed, so the node must not lead.
+ * * equal, backup-behind: lead.
+ * * gap: lead. The log no longer holds the transactions the backup lacks; a snapshot closes the gap.
+ * * fast-forward: apply these files, in order. Each begins at most one past the position and ends beyond it.
+ * * replace: no file continues from the position; only the whole backup does. Its history is the local one, so
+ *   nothing is lost.
+ * * dropped: the database was dropped; its TXIDs continue from there.
+ * * diverged: two histories; the later leader's wins. If the backup wins, the caller must move the local database to
+ *   `diverged/` and replace it. If the local one wins, lead: the service sets aside the backup's objects beyond
+ *   `takenOverAt`.
+ * * unknown: nothing may be assumed, so the node must not lead.
  */
 export type TakeOver =
   | { readonly kind: 'equal' | 'backup-behind' | 'gap'; readonly takenOverAt: TXID; readonly detail: string }
@@ -47,7 +54,7 @@ export type TakeOver =
     }
   | { readonly kind: 'unknown'; readonly detail: string }
 
-/** Throws BackupGapError where the backup is ahead, and has a gap before what it is ahead with. */
+/** Throws BackupGapError where the backup is ahead but has a gap before its newer transactions. */
 export function planTakeOver(facts: TakeOverFacts): TakeOver {
   const { local, localTerm, backup, comparison } = facts
   const { relation, detail, common = toTXID(0) } = comparison
@@ -59,19 +66,20 @@ export function planTakeOver(facts: TakeOverFacts): TakeOver {
     case 'backup-behind':
       return { kind: relation, takenOverAt: local.txid, detail }
     case 'gap':
-      // A later leader wrote to the backup than any this node has heard of, and yet less: its history may be another.
+      // A leader later than any this node knows of wrote to the backup, and yet shipped less: its history may be
+      // another.
       if (backup.term > localTerm) return { kind: 'unknown', detail }
       return { kind: 'gap', takenOverAt: local.txid, detail }
     case 'backup-ahead':
       return ahead(facts)
     case 'within':
-      // Up to its position, a replica has what its leader has. Of other leaders that is not certain.
+      // Up to its position a replica has its leader's history. For other leaders that is not certain.
       if (backup.term === localTerm) return ahead(facts)
       return diverged(backup.term > localTerm ? 'backup' : 'local')
     case 'diverged':
       return diverged(backup.term >= localTerm ? 'backup' : 'local')
     case 'unknown':
-      // A replica that began with a snapshot can compare nothing with a file that its position lies within.
+      // A replica that began with a snapshot has nothing to compare with a file that contains its position.
       if (local.txid === 0n || local.txid >= backup.txid || localTerm === 0n) return { kind: 'unknown', detail }
       if (backup.term === localTerm) return ahead(facts)
       return backup.term > localTerm ? diverged('backup') : { kind: 'unknown', detail }
@@ -91,12 +99,12 @@ function ahead({ local, history, backup }: TakeOverFacts): TakeOver {
     case 'replace':
       return { kind: 'replace', takenOverAt, reason: next.reason }
     case 'current':
-      return { kind: 'replace', takenOverAt, reason: 'no file of the backup leads on by itself' }
+      return { kind: 'replace', takenOverAt, reason: 'no file of the backup continues from the local position' }
   }
 }
 
 /** Lists the backup of one database and compares. Must not begin before the previous holder's deadline. */
-export async function lookAtBackup(
+export async function gatherTakeOverFacts(
   store: ObjectStore,
   log: LogView,
   localTerm: bigint,
@@ -108,20 +116,27 @@ export async function lookAtBackup(
   return { local: log.position(), localTerm, history, backup, comparison }
 }
 
-export interface AboutFile {
-  /** Undefined where the backup does not tell (Litestream's), or where the file begins before what it is applied to. */
+export interface FileDetails {
+  /**
+   * Undefined where the backup does not record it (Litestream's), or where the file begins before the state it is
+   * applied to.
+   */
   readonly preApplyChecksum: Checksum | undefined
   readonly postApplyChecksum: Checksum | undefined
   readonly timestampMs: number
 }
 
-/** Applies one LTX file, whose bytes have no database checksums: the database must have `postApplyChecksum` afterwards. */
-export type ApplyFile = (file: FileRef, bytes: AsyncIterable<Uint8Array>, about: AboutFile) => Promise<void>
+/**
+ * Applies one LTX file, whose bytes contain no database checksums. The database must have `postApplyChecksum`
+ * afterwards.
+ */
+export type ApplyFile = (file: FileRef, bytes: AsyncIterable<Uint8Array>, details: FileDetails) => Promise<void>
 
 /**
- * Hands over what a plan needs, one file after another: for `fast-forward` transactions and ranges of them, for `replace` and
- * `diverged` a single snapshot of the newest state, which takes the place of everything. Returns the position reached. Throws
- * ObjectNotFoundError where compaction or retention has been there meanwhile (look and plan again), CorruptObjectError.
+ * Passes a plan's files to `apply`, one after another: transactions and ranges for `fast-forward`, and for `replace`
+ * and `diverged` a single snapshot of the newest state, which replaces everything. Returns the position reached.
+ * Throws ObjectNotFoundError where compaction or retention removed a file meanwhile (gather and plan again),
+ * CorruptObjectError.
  */
 export async function executeTakeOver(
   store: ObjectStore,
@@ -135,6 +150,7 @@ export async function executeTakeOver(
       let at = local.txid
       for (const file of plan.files) {
         signal?.throwIfAborted()
+        assert(file.min <= at + 1n && file.max > at, `${file.key} does not continue from transaction ${at}`)
         await applyOne(store, file, file.min === at + 1n, apply, signal)
         at = file.max
       }
@@ -159,8 +175,10 @@ async function applyOne(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { preApplyChecksum, postApplyChecksum, timestampMs = file.timestampMs } = await loadMetadata(store, file)
-  const about = { preApplyChecksum: continues ? preApplyChecksum : undefined, postApplyChecksum, timestampMs }
-  await naming(store, [file], async () => apply(file, await openInput(store, file, signal).open(), about))
+  const details = { preApplyChecksum: continues ? preApplyChecksum : undefined, postApplyChecksum, timestampMs }
+  await reportingCorruption(store, [file], async () =>
+    apply(file, await openInput(store, file, signal).open(), details),
+  )
 }
 
 async function applySnapshot(
@@ -172,7 +190,11 @@ async function applySnapshot(
   const files = planRestore(history, NEWEST)
   const last = files.at(-1) ?? files[0]
   const { postApplyChecksum, timestampMs = last.timestampMs } = await loadMetadata(store, last)
-  const bytes = namingStream(store, files, mergedBytes(store, files, signal === undefined ? {} : { signal }))
+  const bytes = reportingCorruptionStream(
+    store,
+    files,
+    mergedBytes(store, files, signal === undefined ? {} : { signal }),
+  )
   const file: FileRef = { level: SNAPSHOT_LEVEL, min: toTXID(1), max: last.max }
   await apply(file, bytes, { preApplyChecksum: EMPTY_CHECKSUM, postApplyChecksum, timestampMs })
   return last.max

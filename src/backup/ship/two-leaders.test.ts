@@ -16,7 +16,7 @@ import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
 import { DatabaseBackup } from './database-backup.ts'
 import { Fence } from './fence.ts'
 import { FencedStore } from './fenced-store.ts'
-import { lookAtBackup, planTakeOver } from './take-over.ts'
+import { gatherTakeOverFacts, planTakeOver } from './take-over.ts'
 
 const forever = new AbortController().signal
 
@@ -27,7 +27,7 @@ class TestClock implements Clock {
   async sleep(): Promise<void> {}
 }
 
-/** What a node that leads in a term has of the backup of one database. */
+/** One database and its backup on a node that leads in a term. */
 function writer(store: ObjectStore, clock: Clock, term: bigint, log: PlayedDatabase, takenOverAt: TXID) {
   const fence = new Fence({ term, mayWriteUntilMs: () => Infinity, notBeforeMs: 0, clock })
   const context = {
@@ -41,7 +41,9 @@ function writer(store: ObjectStore, clock: Clock, term: bigint, log: PlayedDatab
   return new DatabaseBackup({ name: log.database, log, filePath: '/nowhere' }, context, takenOverAt)
 }
 
-/** Everything that can be restored is what the database was then, and nothing in the backup contradicts it. */
+/**
+ * Checks that every restorable point equals the database's state then, and that nothing in the backup contradicts it.
+ */
 async function expectHistory(store: ObjectStore, log: PlayedDatabase): Promise<void> {
   const history = await loadHistory(store, log.database)
   const points = restorablePoints(history)
@@ -54,7 +56,7 @@ async function expectHistory(store: ObjectStore, log: PlayedDatabase): Promise<v
   expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
 }
 
-/** `LTXD_RUNS=5000 npx vitest …` plays more. */
+/** `LTXD_RUNS=5000 npx vitest …` runs more. */
 const RUNS = Number(process.env.LTXD_RUNS ?? 60)
 
 const commits = fc.integer({ min: 1, max: 4 })
@@ -62,12 +64,12 @@ const commits = fc.integer({ min: 1, max: 4 })
 const races = fc.record({
   random: fc.integer({ min: 0, max: 2 ** 31 }),
   scheduler: fc.scheduler(),
-  /** Shipped before either of them; the last in term 2. */
+  /** Transactions shipped before either leader; the last ones in term 2. */
   shared: commits,
-  /** What the first leader ships before its lease is over, and what of it the second had got. */
+  /** How many transactions the first leader ships before its lease ends, and how many of them the second received. */
   before: fc.integer({ min: 0, max: 4 }),
   replicated: fc.integer({ min: 0, max: 6 }),
-  /** What each commits in each of its rounds. */
+  /** How many transactions each leader commits in each of its rounds. */
   first: fc.array(commits, { minLength: 1, maxLength: 3 }),
   second: fc.array(commits, { minLength: 1, maxLength: 3 }),
   upkeep: fc.boolean(),
@@ -90,7 +92,7 @@ describe(`a deposed leader and the next one (LTXD_SEED=${SEED})`, () => {
           base.commit(shared)
           await writer(direct, clock, 2n, base, toTXID(0)).sync(forever)
           clock.ms += 2 * UNSETTLED_MS
-          // The first leader ships a part while it may, and commits more that it does not get to ship in time.
+          // The first leader ships a part in time, and commits more than it can ship in time.
           const firstLog = base.fork(base.position().txid, seeded(random + 1))
           if (before > 0) {
             firstLog.commit(before)
@@ -101,10 +103,10 @@ describe(`a deposed leader and the next one (LTXD_SEED=${SEED})`, () => {
           firstLog.commit(firstPart)
           const firstBackup = writer(racing('first'), clock, 3n, firstLog, base.position().txid)
 
-          // The second one has some of it from the stream, and gets the rest that was shipped from the backup.
+          // The second leader has some of it from the stream, and reads the rest of what was shipped from the backup.
           const streamed = min(toTXID(BigInt(shared + replicated)), firstLog.position().txid)
           const replica = firstLog.fork(streamed, seeded(random + 2))
-          const plan = planTakeOver(await lookAtBackup(memory, replica, 3n))
+          const plan = planTakeOver(await gatherTakeOverFacts(memory, replica, 3n))
           expect(plan.kind).toBe(
             streamed < shippedAt ? 'fast-forward' : streamed > shippedAt ? 'backup-behind' : 'equal',
           )
@@ -129,7 +131,7 @@ describe(`a deposed leader and the next one (LTXD_SEED=${SEED})`, () => {
           if (secondOutcome.status === 'rejected') expect(errorCodeOf(secondOutcome.reason)).toBe('BACKUP_CHANGING')
           if (upkeepOutcome?.status === 'rejected') throw upkeepOutcome.reason
 
-          // The last late object may have come after the second leader's last upload: it looks again later on.
+          // The last late object may arrive after the second leader's last upload; a later check finds it.
           clock.ms += 1_000_000
           await scheduler.waitFor(secondBackup.sync(forever))
           secondLog.commit()
@@ -139,7 +141,8 @@ describe(`a deposed leader and the next one (LTXD_SEED=${SEED})`, () => {
           expect(await record.vanished(memory)).toEqual([])
           await maintain(memory, clock)
           await expectHistory(memory, secondLog)
-          // Without a deadline the deposed one finds out only once it has shipped; the later one removes that as well.
+          // Without a deadline the deposed leader learns of the new term only after shipping; the later leader
+          // removes that too.
           firstLog.commit()
           await expect(scheduler.waitFor(firstBackup.sync(forever))).rejects.toBeInstanceOf(BackupFencedError)
           clock.ms += 1_000_000
@@ -165,7 +168,10 @@ function errorCodeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : error
 }
 
-/** Fenced, or confused by what the later leader does to its objects, after which it would look again. */
+/**
+ * The deposed leader fails: fenced, or because the later leader moved its objects, after which it would read the
+ * backup again.
+ */
 function isExpectedEnd(error: unknown): boolean {
   return ['BACKUP_FENCED', 'BACKUP_CHANGING', 'BACKUP_CONFLICT', 'BACKUP_DIVERGED'].includes(String(errorCodeOf(error)))
 }

@@ -21,18 +21,18 @@ const plan = (text: string, options: { from?: number; before?: TransactionInfo; 
   show(planUpload(transactions(text, options.from), options.before, options.ends ?? true))
 
 describe('a run of transactions', () => {
-  it('goes as one batch that ends before the newest, and the newest alone', () => {
+  it('becomes one batch that ends before the newest, and the newest alone', () => {
     expect(plan('')).toBe('')
     expect(plan('+')).toBe('1-1')
     expect(plan('++')).toBe('1-1, 2-2')
     expect(plan('+++++')).toBe('1-4, 5-5')
   })
 
-  it('goes as one batch while the newest is still to come', () => {
+  it('becomes one batch while more transactions follow', () => {
     expect(plan('+++++', { ends: false })).toBe('1-5')
   })
 
-  it('says a drop by a marker, and what comes after begins anew', () => {
+  it('records a drop by a marker, and begins anew after it', () => {
     expect(plan('+++-')).toBe('1-2, 3-3, dropped 4')
     expect(plan('++-+++')).toBe('1-1, 2-2, dropped 3, reset 4, 5-5, 6-6')
     expect(plan('-', { from: 9 })).toBe('dropped 9')
@@ -43,7 +43,7 @@ describe('a run of transactions', () => {
     expect(plan('++11+')).toBe('1-1, 2-2, reset 3, 4-4, reset 5')
   })
 
-  it('knows what came before it', () => {
+  it('considers the transaction before it', () => {
     const [live] = transactions('+')
     const [dropped] = transactions('-')
     expect(plan('++', { from: 7, before: live! })).toBe('7-7, 8-8')

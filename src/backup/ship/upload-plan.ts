@@ -1,4 +1,4 @@
-/** How a run of transactions is cut into objects. Pure. */
+/** Divides a run of transactions into objects. Pure. */
 
 import type { TXID } from '../../ltx/format/types.ts'
 
@@ -12,15 +12,15 @@ export interface TransactionInfo {
 /** Both inclusive. */
 export type UploadStep =
   | { readonly kind: 'file'; readonly from: TXID; readonly to: TXID }
-  /** A marker; the transaction has no file. */
+  /** A marker. The transaction has no file. */
   | { readonly kind: 'dropped'; readonly txid: TXID }
   /** A marker, a level-9 snapshot, and the transaction alone at level 0. */
   | { readonly kind: 'reset'; readonly txid: TXID }
 
 /**
  * @param before the transaction before the first, where it is known; undefined at the beginning of a history
- * @param ends whether the last transaction is the newest: it then goes alone, as `N-N`, the name from which Litestream
- *   takes a backup over. So does the last one before a drop or a reset, for the same reason.
+ * @param ends whether the last transaction is the newest: it then goes alone, as `N-N`, the key from which Litestream
+ *   can continue a backup. For the same reason the last transaction before a drop or a reset goes alone.
  */
 export function planUpload(
   transactions: readonly TransactionInfo[],
@@ -56,7 +56,7 @@ export function planUpload(
   return steps
 }
 
-/** Transaction 1 is complete by itself and needs nothing said about it. */
+/** Transaction 1 always holds every page and needs no marker. */
 function isReset(
   transaction: TransactionInfo,
   before: Pick<TransactionInfo, 'pageSize' | 'commit'> | undefined,

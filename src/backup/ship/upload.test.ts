@@ -27,7 +27,7 @@ async function setUp(name = 'app.db') {
   return { root, store, played, upload }
 }
 
-/** Every point that can be restored, restored, and compared with the state of then. */
+/** Restores every restorable point and compares it with the database's state then. */
 async function expectRestorable(store: ObjectStore, played: PlayedDatabase, root: string): Promise<TXID[]> {
   const out = join(root, 'restored')
   await mkdir(out, { recursive: true })
@@ -43,7 +43,7 @@ async function expectRestorable(store: ObjectStore, played: PlayedDatabase, root
 }
 
 describe(`an upload (LTXD_SEED=${SEED})`, () => {
-  it('ships the batch and the newest alone, without checksums, with everything about them beside them', async () => {
+  it('ships the batch and the newest alone, as files without checksums, with the checksums in their metadata', async () => {
     const { root, store, played, upload } = await setUp()
     played.commit(5)
     const state = await upload(ZERO)
@@ -68,7 +68,7 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
     expect(await expectRestorable(store, played, root)).toEqual([4n, 5n])
   })
 
-  it('continues where it was, in any pieces, and every file boundary restores exactly what was then', async () => {
+  it('continues from any position in any pieces, and every file boundary restores the exact state', async () => {
     const { root, store, played, upload } = await setUp('tenants/ä b.db')
     const random = seeded(SEED + 1)
     let state = ZERO
@@ -91,7 +91,7 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
     expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
   })
 
-  it('may be repeated: what is there already with the same checksum is as good', async () => {
+  it('may be repeated: an existing object with the same checksum counts as shipped', async () => {
     const { store, played, upload } = await setUp()
     played.commit(3)
     await upload(ZERO)
@@ -111,7 +111,7 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
     await expect(upload(state)).resolves.toMatchObject({ txid: 5n })
   })
 
-  it('never overwrites what another history has put there (I7)', async () => {
+  it('never overwrites an object of another history (I7)', async () => {
     const { store, played, upload } = await setUp()
     played.commit(2)
     await upload(ZERO)
@@ -126,7 +126,7 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
     expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
   })
 
-  it('never lets timestamps go back, whatever the clock does', async () => {
+  it('never decreases timestamps, whatever the clock does', async () => {
     const { store, played, upload } = await setUp()
     played.commit(2)
     const state = await upload(ZERO)
@@ -138,7 +138,7 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
     expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
   })
 
-  it('cuts a long backlog into files of bounded inputs, without a hole', async () => {
+  it('divides a long backlog into files of bounded inputs, without a hole', async () => {
     const { root, store, played, upload } = await setUp()
     played.commit(600)
     await upload(ZERO)
@@ -152,7 +152,7 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
     await expectRestorable(store, played, root)
   })
 
-  it('says a drop by a marker, and continues the numbers when the database is created again', async () => {
+  it('records a drop by a marker, and continues the TXIDs when the database is created again', async () => {
     const { root, store, played, upload } = await setUp()
     played.commit(3)
     played.nowMs += 1000

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { spillToTemporaryFile } from '../../image/spill.ts'
 import { assertDurable, type LogRecord, type LogView } from '../../log/view.ts'
 import { Encoder } from '../../ltx/codec/encoder.ts'
@@ -20,41 +21,42 @@ import type { FileMetadata } from '../history/metadata.ts'
 import { type ConflictResolver, putFile, putMarker } from '../history/put.ts'
 import { planUpload, type UploadStep } from './upload-plan.ts'
 
-/** Where the upload of a database stands; the next transaction continues from here. */
+/** The upload's position in a database. The next transaction continues from here. */
 export interface UploadState {
   readonly txid: TXID
-  /** After that transaction; undefined when only the next one's pre-apply checksum can tell. */
+  /** After that transaction; undefined when only the next transaction's pre-apply checksum can tell. */
   readonly checksum: Checksum | undefined
   readonly timestampMs: number
   readonly pageSize: number
-  /** 0: dropped, or nothing yet. */
+  /** 0: dropped, or no transaction yet. */
   readonly commit: number
 }
 
-/** What an upload does about objects of other leaders. */
+/** How an upload treats objects of other leaders. */
 export interface OtherObjects {
   readonly resolve: ConflictResolver
-  /** After each file, before its position counts. `put`: it was not there before. */
+  /** Called after each file, before its position counts. `put`: the file was not there before. */
   uploaded(file: FileRef, put: boolean, signal: AbortSignal | undefined): Promise<void>
 }
 
 export interface UploadOptions {
-  /** Of the lease under which this node writes. */
+  /** The term of the lease under which this node writes. */
   readonly term?: bigint
   readonly signal?: AbortSignal
-  /** Who looks after what else lies in the backup. */
+  /** Handles objects of other leaders in the backup. */
   readonly others?: OtherObjects
-  /** Called after each object that moves the upload forward. */
+  /** Called after each object that advances the upload. */
   readonly onProgress?: (state: UploadState) => void
 }
 
-/** Bounds memory and open records: so many transactions at most become one file. */
+/** The most transactions in one file: bounds memory and open records. */
 const MAX_RECORDS_PER_FILE = 256
 
 /**
- * Ships the transactions after `from` up to `to`, which the caller has made durable (I4) and the log still holds. Objects
- * go in TXID order, one after another: a reader never sees a hole. May be repeated after any failure. Returns the state
- * reached. Throws BackupConflictError, BackupDivergedError, LogGapError, StoreUnavailableError, and what `others` throws.
+ * Ships the transactions after `from` up to `to`. The caller has made them durable (I4), and the log still holds
+ * them. Objects are put in TXID order, one after another, so a reader never sees a hole. May be repeated after any
+ * failure. Returns the position reached. Throws BackupConflictError, BackupDivergedError, LogGapError,
+ * StoreUnavailableError, and the errors of `others`.
  */
 export async function uploadTransactions(
   store: ObjectStore,
@@ -77,14 +79,16 @@ export async function uploadTransactions(
       commit: header.commit,
     }))
     for (const step of planUpload(transactions, state.txid === 0n ? undefined : state, end === to)) {
-      state = await new StepUpload(store, database, records, state, options).run(step)
+      const next = await new StepUpload(store, database, records, state, options).run(step)
+      assert(next.txid > state.txid, 'an upload step did not advance the backup')
+      state = next
       options.onProgress?.(state)
     }
   }
   return state
 }
 
-/** I2, held against the backup: what is shipped begins where the backup ends. */
+/** I2 against the backup: the shipped transactions begin where the backup ends. */
 function assertContinues(
   store: ObjectStore,
   database: string,
@@ -92,14 +96,16 @@ function assertContinues(
   records: readonly LogRecord[],
 ): void {
   const [first] = records
-  if (first === undefined || state.checksum === undefined || state.txid === 0n) return
+  if (first === undefined) return
+  assert.equal(first.header.minTXID, nextTXID(state.txid), 'the log returned another transaction than the next one')
+  if (state.checksum === undefined || state.txid === 0n) return
   const before = preApply(first)
   if (before === state.checksum) return
   const [backup, local] = [state.checksum, before].map((checksum) => formatPosition({ txid: state.txid, checksum }))
   throw new BackupDivergedError(store.url, database, `the backup is at ${backup}, the log continues from ${local}`)
 }
 
-/** The pre-apply checksum of transaction 1 is not written down: it is that of no pages. */
+/** Transaction 1 stores no pre-apply checksum: it is that of an empty database. */
 function preApply({ header }: LogRecord): Checksum {
   return header.preApplyChecksum === 0n ? EMPTY_CHECKSUM : header.preApplyChecksum
 }
@@ -143,7 +149,7 @@ class StepUpload {
         const records = this.#between(step.txid, step.txid)
         const reached = this.#reached(records)
         await this.#putMarker(step, reached.timestampMs)
-        // The snapshot before the file of level 0, which alone would lie behind a gap.
+        // Put the snapshot first: the level-0 file alone would lie behind a gap.
         await this.#putFile({ level: SNAPSHOT_LEVEL, min: toTXID(1), max: step.txid }, records, reached)
         await this.#putFile({ level: 0, min: step.txid, max: step.txid }, records, reached)
         return reached
@@ -153,11 +159,12 @@ class StepUpload {
 
   #between(from: TXID, to: TXID): [LogRecord, ...LogRecord[]] {
     const [first, ...rest] = this.#records.filter(({ header }) => header.maxTXID >= from && header.maxTXID <= to)
-    if (first === undefined) throw new Error(`transaction ${formatTXID(from)} is not among those read from the log`)
+    if (first === undefined)
+      throw new Error(`transaction ${formatTXID(from)} is missing from the records read from the log`)
     return [first, ...rest]
   }
 
-  /** Timestamps never go back within a backup, whatever the clock did. */
+  /** Timestamps never decrease within a backup, whatever the clock does. */
   #reached(records: readonly [LogRecord, ...LogRecord[]]): UploadState {
     const { header, postApplyChecksum } = records.at(-1) ?? records[0]
     return {
@@ -204,7 +211,7 @@ class StepUpload {
 
 type Inputs = Parameters<typeof mergePages>[0]
 
-/** A transaction that holds every page, under the header of a snapshot. */
+/** A transaction that holds every page, under a snapshot's header. */
 async function* asSnapshot(inputs: Inputs, ref: FileRef, timestampMs: number): AsyncIterable<Uint8Array> {
   const merge = mergePages(inputs)
   const chunks: Uint8Array[] = []

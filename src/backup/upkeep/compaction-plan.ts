@@ -1,18 +1,18 @@
-/** What a level is to be made of. Pure. */
+/** Plans which files a level is made from. Pure. */
 
 import type { TXID } from '../../ltx/format/types.ts'
 import { type BackupFile, type BackupHistory, compareTXID, filesOfLevel } from '../history/history.ts'
 import { MAX_COMPACTION_LEVEL } from '../history/layout.ts'
 
-/** Files of one level that become one file of the next. Contiguous, of one epoch, in order. */
+/** Files of one level that become one file of the next: contiguous, in order, and without a marker between them. */
 export type CompactionGroup = readonly [BackupFile, ...BackupFile[]]
 
-/** Bounds memory and open objects: so many files at most are merged at once. */
+/** The most files merged at once: bounds memory and open objects. */
 export const MAX_COMPACTION_INPUTS = 256
 
 /**
- * The files of `level - 1` that `level` does not have yet, as one group where they join, as more where a gap or a reset
- * (history.markers) parts them or where they are too many. Empty when there is nothing to do.
+ * The files of `level - 1` that `level` lacks: one group where they join, several where a gap or a marker
+ * (history.markers) separates them or where they are too many. Empty when there is nothing to do.
  */
 export function planCompaction(
   history: BackupHistory,
@@ -36,12 +36,12 @@ export function planCompaction(
   return groups
 }
 
-/** Where a level ends; 0 when it is empty. */
+/** The last transaction of a level; 0 when it is empty. */
 export function coveredUpTo(history: BackupHistory, level: number): TXID {
   return filesOfLevel(history, level).reduce<TXID>((max, file) => (file.max > max ? file.max : max), 0n as TXID)
 }
 
-/** The fewest files that cover, from `covered` on, what the level covers: each one the furthest that still joins. */
+/** The fewest files that cover the level from `covered` on: each time the file that joins and reaches furthest. */
 function chainAfter(files: readonly BackupFile[], covered: TXID): BackupFile[] {
   const ascending = files.filter((file) => file.max > covered).sort((a, b) => compareTXID(a.min, b.min))
   const chain: BackupFile[] = []
@@ -55,7 +55,7 @@ function chainAfter(files: readonly BackupFile[], covered: TXID): BackupFile[] {
       chain.push(best)
       current = best.max
     } else if (ascending[i] !== undefined) {
-      // A gap: go on behind it.
+      // A gap: continue behind it.
       current = ((ascending[i] as BackupFile).min - 1n) as TXID
     }
   }

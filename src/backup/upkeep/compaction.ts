@@ -1,31 +1,32 @@
+import assert from 'node:assert/strict'
 import { tmpdir } from 'node:os'
 import { InputFold, makeTemporaryDirectory, spillToTemporaryFile } from '../../image/spill.ts'
 import { compact } from '../../ltx/merge/compactor.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { type DescribedFile, Descriptions, findBreak, settled } from '../history/chain.ts'
+import { type DescribedFile, Descriptions, findBreak, withoutDoubtfulTail } from '../history/chain.ts'
 import { BrokenChainError } from '../history/errors.ts'
 import { type BackupFile, type BackupHistory, filesOfLevel, loadHistory } from '../history/history.ts'
 import { type FileRef, SNAPSHOT_LEVEL } from '../history/layout.ts'
 import type { FileMetadata } from '../history/metadata.ts'
-import { namingStream, openInput, readHeader } from '../history/objects.ts'
+import { openInput, readHeader, reportingCorruptionStream } from '../history/objects.ts'
 import { NEWEST, planRestore } from '../history/plan.ts'
 import { putFile } from '../history/put.ts'
 import { coveredUpTo, MAX_COMPACTION_INPUTS, planCompaction } from './compaction-plan.ts'
 
 export interface CompactionOptions {
-  /** Listed by the caller; else it is listed here. */
+  /** The caller's listing; without it, the function lists. */
   readonly history?: BackupHistory
-  /** What is younger than UNSETTLED_MS and was shipped under a lease is left alone. The system's clock unless told otherwise. */
+  /** Files younger than UNSETTLED_MS that were shipped under a lease are not used. Default: the system's clock. */
   readonly nowMs?: number
   readonly signal?: AbortSignal
   readonly progress?: (pages: number) => void
-  /** Files do not join: they, and what follows them, are left as they are. */
+  /** Called when files do not join: they and the files after them stay unmerged. */
   readonly onSkipped?: (problem: string) => void
 }
 
 /**
- * Brings a level up to date from the one below: one new file as a rule, none when there is nothing new. Needs nothing but
- * the store, so that a daemon, a worker and a command can call it; two that run at once write the same files. Throws
+ * Brings a level up to date from the level below: usually one new file, none when there is nothing new. Needs only
+ * the store, so a daemon, a worker and a command can all call it. Concurrent calls write the same files. Throws
  * CorruptObjectError, BackupConflictError.
  */
 export async function compactLevel(
@@ -36,7 +37,8 @@ export async function compactLevel(
 ): Promise<FileRef[]> {
   const listed = options.history ?? (await loadHistory(store, database))
   const descriptions = new Descriptions(store)
-  const history = await settled(listed, level > 1 ? [] : uncovered(listed), descriptions, options.nowMs ?? Date.now())
+  const candidates = level > 1 ? [] : uncovered(listed)
+  const history = await withoutDoubtfulTail(listed, candidates, descriptions, options.nowMs ?? Date.now())
   const groups = planCompaction(history, level)
   const written: FileRef[] = []
   if (groups.length === 0) return written
@@ -47,7 +49,7 @@ export async function compactLevel(
     const joined = broken === undefined ? files : files.slice(0, Math.max(0, broken.index - before.length))
     if (joined.length > 0) written.push(await merge(store, database, level, joined, options))
     if (broken !== undefined) {
-      // What lies behind would be taken for covered if it were merged alone.
+      // The files behind the break would count as covered if they were merged alone.
       options.onSkipped?.(broken.problem)
       break
     }
@@ -56,15 +58,16 @@ export async function compactLevel(
   return written
 }
 
-/** The files of level 0 that are not part of level 1 yet: what is, was settled when that was made. */
+/** The level-0 files that are not part of level 1 yet. Files in level 1 were beyond doubt when it was made. */
 function uncovered(history: BackupHistory): BackupFile[] {
   const covered = coveredUpTo(history, 1)
   return filesOfLevel(history, 0).filter(({ max }) => max > covered)
 }
 
 /**
- * Makes a snapshot (level 9) of what the backup itself holds, up to its newest settled transaction. Undefined when that
- * state is a snapshot already. Throws what `planRestore` throws, BrokenChainError, CorruptObjectError, BackupConflictError.
+ * Makes a snapshot (level 9) from the backup itself, up to its newest transaction that is beyond doubt. Returns
+ * undefined when that state is already a snapshot. Throws the errors of `planRestore`, BrokenChainError,
+ * CorruptObjectError, BackupConflictError.
  */
 export async function snapshotFromBackup(
   store: ObjectStore,
@@ -73,7 +76,7 @@ export async function snapshotFromBackup(
 ): Promise<FileRef | undefined> {
   const listed = options.history ?? (await loadHistory(store, database))
   const descriptions = new Descriptions(store)
-  const history = await settled(listed, uncovered(listed), descriptions, options.nowMs ?? Date.now())
+  const history = await withoutDoubtfulTail(listed, uncovered(listed), descriptions, options.nowMs ?? Date.now())
   if (history !== listed && !isRestorable(history)) return undefined
   const plan = planRestore(history, NEWEST)
   if (plan.length === 1 && plan[0].level === SNAPSHOT_LEVEL) return undefined
@@ -83,7 +86,7 @@ export async function snapshotFromBackup(
   return merge(store, database, SNAPSHOT_LEVEL, files, options)
 }
 
-/** Without its youngest files, a history may not have begun yet. */
+/** Without its youngest files, a history may have no restorable state yet. */
 function isRestorable(history: BackupHistory): boolean {
   try {
     planRestore(history, NEWEST)
@@ -102,6 +105,7 @@ async function merge(
 ): Promise<FileRef> {
   const [first, last] = [described[0], described.at(-1)]
   if (first === undefined || last === undefined) throw new Error('nothing to merge')
+  assert(first.file.min <= last.file.max, `${first.file.key} and ${last.file.key} are not in TXID order`)
   const files = described.map(({ file }) => file)
   const ref: FileRef = { level, min: first.file.min, max: last.file.max }
   await putFile(
@@ -110,14 +114,14 @@ async function merge(
       ...ref,
       database,
       metadata: await mergedMetadata(store, first, last, described, options.signal),
-      body: () => namingStream(store, files, mergedBytes(store, files, options)),
+      body: () => reportingCorruptionStream(store, files, mergedBytes(store, files, options)),
     },
     options.signal,
   )
   return ref
 }
 
-/** The files as one. A plan of a backup that nobody compacts can be of any length. */
+/** Merges the files into one. The plan of a backup that is never compacted can be of any length. */
 export async function* mergedBytes(
   store: ObjectStore,
   files: readonly BackupFile[],
@@ -139,7 +143,7 @@ export async function* mergedBytes(
   }
 }
 
-/** A merged file has its beginning from the first and its end from the last; its term is the highest of theirs. */
+/** A merged file begins like the first file and ends like the last. Its term is the highest of theirs. */
 async function mergedMetadata(
   store: ObjectStore,
   first: DescribedFile,
@@ -162,7 +166,7 @@ async function mergedMetadata(
   }
 }
 
-/** Other programs store less with their objects, which then tell it themselves. */
+/** Other programs store less metadata with their objects; the header then holds the rest. */
 function isComplete(
   metadata: FileMetadata,
 ): metadata is FileMetadata & { readonly timestampMs: number; readonly pageSize: number; readonly commit: number } {

@@ -1,7 +1,7 @@
 import type { BackupConfig } from '../../config/config.ts'
 import { type BackupSchedule, DEFAULT_SCHEDULE } from '../history/levels.ts'
 
-/** When a backup's levels, snapshots and retention are due, as the configuration says. */
+/** The configured times of a backup's levels, snapshots and retention. */
 export function configuredSchedule(config: BackupConfig): BackupSchedule {
   return {
     ...DEFAULT_SCHEDULE,

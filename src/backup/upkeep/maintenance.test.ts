@@ -8,9 +8,9 @@ import { ManualClock, PlayedDatabase, SEED, seeded, silent } from '../testing.ts
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
-/** No boundary of the schedule is shorter. */
+/** The shortest interval of the schedule. */
 const STEP_MS = 15_000
-/** Of the event loop: what a boundary begins has ended before the next one. */
+/** Turns of the event loop: enough for the tasks of one boundary to end before the next. */
 const TURNS_A_STEP = 60
 
 function served(term?: bigint) {
@@ -37,7 +37,7 @@ function served(term?: bigint) {
 }
 
 describe(`maintenance (LTXD_SEED=${SEED})`, () => {
-  it('asks a store nothing about a database that nothing happens to', async () => {
+  it('makes no request about a database without new uploads', async () => {
     const { store, service, levels, pass } = served()
     await pass(90 * MINUTE)
     expect(await levels()).toEqual(['L0 3-3', 'L1 1-3', 'L2 1-3', 'L3 1-3', 'L9 1-3'])
@@ -47,7 +47,7 @@ describe(`maintenance (LTXD_SEED=${SEED})`, () => {
     await service.stop({ drainMs: 0 })
   })
 
-  it('comes back for what was too young to be compacted, though nothing more is uploaded', async () => {
+  it('returns to files that were too young to compact, even if nothing more is uploaded', async () => {
     const { store, service, levels, pass } = served(3n)
     await pass(UNSETTLED_MS / 2)
     expect(await levels()).toEqual(['L0 1-2', 'L0 3-3'])

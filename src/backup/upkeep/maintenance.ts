@@ -2,18 +2,18 @@ import type { BackupLogger, Clock } from '../../util/clock.ts'
 import { failureReason } from '../history/failure.ts'
 import { type BackupSchedule, nextBoundary, type RetentionPolicy } from '../history/levels.ts'
 
-/** What maintenance does to the backup of one database. */
+/** The maintenance of one database's backup. */
 export interface Maintained {
   compact(level: number, signal: AbortSignal): Promise<CompactionOutcome>
   snapshot(signal: AbortSignal): Promise<void>
-  /** Returns when there will be more to delete though nothing is added. */
+  /** Returns when there will be more to delete if nothing is added. */
   retain(policy: RetentionPolicy, signal: AbortSignal): Promise<number>
 }
 
 export interface CompactionOutcome {
-  /** The level got new files. */
+  /** The level has new files. */
   readonly changed: boolean
-  /** The level below holds what was too young to be taken. */
+  /** The level below holds files that were too young to use. */
   readonly isBehind: boolean
 }
 
@@ -22,20 +22,20 @@ interface Entry {
   /** Levels whose source has changed since they were made. */
   readonly dueLevels: Set<number>
   snapshotDue: boolean
-  /** Wanted now, not at the next boundary. */
-  snapshotWanted: boolean
-  /** From when on there may be something to delete. */
+  /** Requested now, before the next boundary. */
+  snapshotRequested: boolean
+  /** From when on there may be files to delete. */
   retainAtMs: number
-  /** Last failure of each task, so that it is said once. */
+  /** The last failure of each task, so that repeats are not logged. */
   readonly failures: Map<string, string>
 }
 
-/** Longer than this a timer cannot be set. */
+/** Longer timeouts overflow a timer. */
 const MAX_SLEEP_MS = 24 * 3_600_000
 
 /**
- * Compaction, snapshots and retention of all databases, one at a time, at their boundaries. A database that nothing was
- * uploaded of costs nothing.
+ * Compaction, snapshots and retention of all databases, one at a time, at their boundaries. A database without new
+ * uploads costs nothing.
  */
 export class Maintenance {
   readonly #schedule: BackupSchedule
@@ -47,7 +47,7 @@ export class Maintenance {
   #wake = new AbortController()
   #loop: Promise<void> | undefined
 
-  /** Without `periodic`, only the snapshots that are wanted are made. */
+  /** Without `periodic`, only requested snapshots are made. */
   constructor(schedule: BackupSchedule, clock: Clock, logger: BackupLogger, periodic = true) {
     this.#schedule = schedule
     this.#clock = clock
@@ -55,10 +55,10 @@ export class Maintenance {
     this.#periodic = periodic
   }
 
-  /** Of what was there before, nothing is known: everything is due once. */
+  /** The state before is unknown, so everything is due once. */
   add(name: string, target: Maintained): void {
     const dueLevels = new Set(this.#schedule.levels.map(({ level }) => level))
-    const due = { snapshotDue: true, snapshotWanted: false, retainAtMs: 0 }
+    const due = { snapshotDue: true, snapshotRequested: false, retainAtMs: 0 }
     this.#entries.set(name, { target, dueLevels, ...due, failures: new Map() })
   }
 
@@ -66,7 +66,7 @@ export class Maintenance {
     this.#entries.delete(name)
   }
 
-  /** Something was uploaded. */
+  /** Call after an upload. */
   changed(name: string): void {
     const entry = this.#entries.get(name)
     if (entry === undefined) return
@@ -75,10 +75,10 @@ export class Maintenance {
     entry.snapshotDue = true
   }
 
-  wantSnapshot(name: string): void {
+  requestSnapshot(name: string): void {
     const entry = this.#entries.get(name)
     if (entry === undefined) return
-    entry.snapshotWanted = true
+    entry.snapshotRequested = true
     this.#wake.abort()
   }
 
@@ -98,7 +98,7 @@ export class Maintenance {
       const nowMs = this.#clock.now()
       const wakeMs = Math.min(nowMs + MAX_SLEEP_MS, ...tasks.map(({ dueMs }) => dueMs)) - nowMs
       await this.#sleep(wakeMs, signal)
-      for (const [name, entry] of this.#entries) if (entry.snapshotWanted) await this.#snapshot(name, entry)
+      for (const [name, entry] of this.#entries) if (entry.snapshotRequested) await this.#snapshot(name, entry)
       for (const task of tasks) {
         if (signal.aborted || task.dueMs > this.#clock.now()) continue
         for (const [name, entry] of this.#entries) await task.run(name, entry)
@@ -107,7 +107,7 @@ export class Maintenance {
     }
   }
 
-  /** In the order in which they run at a common boundary: a level is made before the next one takes from it. */
+  /** In the order in which they run at a common boundary: each level is made before the next level uses it. */
   #tasks(): { readonly intervalMs: number; dueMs: number; run(name: string, entry: Entry): Promise<void> }[] {
     const { levels, snapshotIntervalMs, retentionCheckIntervalMs } = this.#schedule
     const every = (intervalMs: number, run: (name: string, entry: Entry) => Promise<void>) => {
@@ -126,7 +126,7 @@ export class Maintenance {
       try {
         const { changed, isBehind } = await entry.target.compact(level, signal)
         if (isBehind) entry.dueLevels.add(level)
-        // What a level holds now, the one below may do without, after a while.
+        // Once a level holds these transactions, the level below may delete them after a while.
         if (changed) this.#retainAt(entry, this.#clock.now() + this.#schedule.retention.level0RetentionMs)
         const above = level + 1
         if (changed && this.#schedule.levels.some((other) => other.level === above)) entry.dueLevels.add(above)
@@ -138,9 +138,9 @@ export class Maintenance {
   }
 
   #snapshot(name: string, entry: Entry): Promise<void> {
-    if (!entry.snapshotDue && !entry.snapshotWanted) return Promise.resolve()
+    if (!entry.snapshotDue && !entry.snapshotRequested) return Promise.resolve()
     entry.snapshotDue = false
-    entry.snapshotWanted = false
+    entry.snapshotRequested = false
     return this.#attempt(name, entry, 'snapshot', async (signal) => {
       try {
         await entry.target.snapshot(signal)
@@ -169,20 +169,20 @@ export class Maintenance {
     entry.retainAtMs = Math.min(entry.retainAtMs, atMs)
   }
 
-  /** A failure waits for the next boundary; it is said once for each new reason. */
+  /** A failed task waits for the next boundary. Each new reason is logged once. */
   async #attempt(name: string, entry: Entry, task: string, run: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { signal } = this.#stopping
     if (signal.aborted) return
     const startedMs = this.#clock.now()
     try {
       await run(signal)
-      if (entry.failures.delete(task)) this.#logger.info({ db: name, task }, 'backup maintenance works again')
-      this.#logger.debug({ db: name, task, tookMs: this.#clock.now() - startedMs }, 'backup maintenance')
+      if (entry.failures.delete(task)) this.#logger.info({ database: name, task }, 'backup maintenance works again')
+      this.#logger.debug({ database: name, task, tookMs: this.#clock.now() - startedMs }, 'backup maintenance')
     } catch (error) {
       if (signal.aborted) return
       const reason = failureReason(error)
       if (entry.failures.get(task) !== reason) {
-        this.#logger.error({ db: name, task, err: error }, 'backup maintenance failed; it is retried')
+        this.#logger.error({ database: name, task, err: error }, 'backup maintenance failed; it is retried')
       }
       entry.failures.set(task, reason)
     }

@@ -20,12 +20,12 @@ const POLICY = DEFAULT_SCHEDULE.retention
 const HOUR = 3_600_000
 const FAR_MS = 1e15
 
-/** A backup as names and times alone, put through its life by the same pure functions that the service uses. */
+/** A backup of keys and times alone, maintained by the same pure functions that the service uses. */
 class Model {
   nowMs = 1_000_000
   files: BackupFile[] = []
   markers: BackupMarker[] = []
-  /** What was ever a boundary of a file, with its time and the lowest and highest level that had it. */
+  /** Every boundary a file ever had, with its time and the lowest and highest level that had it. */
   readonly boundaries: { txid: TXID; timestampMs: number; level: number }[] = []
   #last: TransactionInfo = { txid: toTXID(0), pageSize: 4096, commit: 1 }
 
@@ -126,7 +126,7 @@ class Model {
     expect(this.allows([...plan.files, ...plan.markers])).toBe(true)
     for (const [i, file] of plan.files.entries()) {
       this.files.splice(this.files.indexOf(file), 1)
-      // Also when it is interrupted.
+      // Retention may stop after any deletion.
       if (i === Math.floor(plan.files.length / 2)) this.assertPromises()
     }
     this.markers = this.markers.filter((marker) => !plan.markers.includes(marker))
@@ -222,7 +222,7 @@ describe('compaction and retention', () => {
     expect(stopped).toBeGreaterThan(50)
   })
 
-  it('keep every moment of the last day, and little more, over a week of writing', () => {
+  it('retain every moment of the last day, and little more, over a week of writing', () => {
     const model = new Model()
     for (let minute = 0; minute < 7 * 24 * 60; minute += 15) {
       model.nowMs += 15 * 60_000
@@ -262,17 +262,17 @@ describe('retention', () => {
   const expired = (...files: BackupFile[]) =>
     planRetention({ database: 'a', files, markers: [] }, POLICY, 1e12).files.map(({ key }) => key)
 
-  it('keeps the newest snapshot, however old', () => {
+  it('retains the newest snapshot, however old', () => {
     expect(expired(file(9, 1, 5, 500 * HOUR), file(9, 1, 9, 400 * HOUR))).toEqual(['L9 1-5'])
     expect(expired(file(9, 1, 9, 400 * HOUR))).toEqual([])
   })
 
-  it('keeps the snapshot that the oldest promised moment builds on', () => {
+  it('retains the snapshot that the oldest promised moment builds on', () => {
     const snapshots = [file(9, 1, 3, 50 * HOUR), file(9, 1, 5, 30 * HOUR), file(9, 1, 9, 6 * HOUR)]
     expect(expired(...snapshots)).toEqual(['L9 1-3'])
   })
 
-  it('deletes of the levels what lies below the snapshot before the first kept one, but never a level’s newest file', () => {
+  it('deletes level files below the snapshot before the first retained one, but never a level’s newest file', () => {
     const snapshots = [file(9, 1, 3, 50 * HOUR), file(9, 1, 5, 30 * HOUR)]
     const levels = [
       file(1, 1, 2, 51 * HOUR),
@@ -283,7 +283,7 @@ describe('retention', () => {
     expect(expired(...snapshots, ...levels)).toEqual(['L9 1-3', 'L1 1-2'])
   })
 
-  it('keeps level 0 until level 1 has covered it for five minutes, and its newest file always', () => {
+  it('retains level 0 until level 1 has covered it for five minutes, and its newest file always', () => {
     const level0 = [file(0, 1, 1, HOUR), file(0, 2, 2, HOUR), file(0, 3, 3, HOUR)]
     expect(expired(...level0)).toEqual([])
     expect(expired(...level0, file(1, 1, 2, HOUR))).toEqual(['L0 1-1', 'L0 2-2'])

@@ -1,10 +1,10 @@
 /**
- * What may be deleted. Pure.
+ * Plans which files and markers to delete. Pure.
  *
- * Promised (I9): the newest state; every file boundary of level 1 and above that is younger than the snapshot retention;
- * and every moment of that time, to the precision of those boundaries. So the snapshot that the oldest such moment builds
- * on stays too: one more than Litestream keeps, which deletes by age alone and right after a snapshot can restore nothing
- * older. Everything Litestream's rules keep is kept.
+ * Promised (I9): the newest state; every file boundary of level 1 and above that is younger than the snapshot
+ * retention; and every moment of that time, to the precision of those boundaries. The snapshot that the oldest such
+ * moment builds on therefore stays too. That is one more than Litestream retains: it deletes by age alone, and right
+ * after a snapshot it can restore nothing older. Every file that Litestream's rules retain is retained here.
  */
 
 import type { TXID } from '../../ltx/format/types.ts'
@@ -19,49 +19,52 @@ import { MAX_COMPACTION_LEVEL, SNAPSHOT_LEVEL } from '../history/layout.ts'
 import type { RetentionPolicy } from '../history/levels.ts'
 
 export interface RetentionPlan {
-  /** In the order of deletion: a stop half-way leaves a backup that restores everything promised. */
+  /** In the order of deletion: stopping half-way leaves a backup that restores everything promised. */
   readonly files: readonly BackupFile[]
   readonly markers: readonly BackupMarker[]
-  /** When there will be more to delete though nothing is added; Infinity: not before something is. */
+  /** When there will be more to delete if nothing is added; Infinity when there will not be. */
   readonly nextMs: number
 }
 
 export function planRetention(history: BackupHistory, policy: RetentionPolicy, nowMs: number): RetentionPlan {
   const snapshots = filesOfLevel(history, SNAPSHOT_LEVEL).sort((a, b) => compareTXID(a.max, b.max))
-  const keptFrom = firstKeptSnapshot(snapshots, nowMs - policy.snapshotRetentionMs)
-  const nextSnapshotMs = (snapshots[keptFrom + 1]?.timestampMs ?? Infinity) + policy.snapshotRetentionMs + 1
-  // As in Litestream, files of the span before the first kept snapshot stay for a restore that is under way.
-  const floor = snapshots[keptFrom - 1]?.max ?? (0n as TXID)
+  const firstRetained = firstRetainedSnapshot(snapshots, nowMs - policy.snapshotRetentionMs)
+  const nextSnapshotMs = (snapshots[firstRetained + 1]?.timestampMs ?? Infinity) + policy.snapshotRetentionMs + 1
+  // As in Litestream, files of the span before the first retained snapshot stay for a running restore.
+  const floor = snapshots[firstRetained - 1]?.max ?? (0n as TXID)
   const levels = []
   for (let level = 1; level <= MAX_COMPACTION_LEVEL; level++)
     levels.push(...expiredFiles(filesOfLevel(history, level), floor))
   const level0 = expiredLevel0(history, floor, policy, nowMs)
-  const files = [...snapshots.slice(0, keptFrom), ...levels, ...level0.files]
+  const files = [...snapshots.slice(0, firstRetained), ...levels, ...level0.files]
   const markers = expiredMarkers(history, floor, new Set(files))
   return { files, markers, nextMs: Math.min(nextSnapshotMs, level0.nextMs) }
 }
 
 /** A marker stays as long as there are files before it that compaction could merge with later ones. */
 function expiredMarkers(history: BackupHistory, floor: TXID, expired: ReadonlySet<BackupFile>): BackupMarker[] {
-  const kept = history.files.filter((file) => file.level !== SNAPSHOT_LEVEL && !expired.has(file))
-  return history.markers.filter(({ txid }) => txid <= floor && kept.every((file) => file.min >= txid))
+  const retained = history.files.filter((file) => file.level !== SNAPSHOT_LEVEL && !expired.has(file))
+  return history.markers.filter(({ txid }) => txid <= floor && retained.every((file) => file.min >= txid))
 }
 
-/** The newest snapshot from before the span that is promised; all later ones are in it. */
-function firstKeptSnapshot(snapshots: readonly BackupFile[], sinceMs: number): number {
+/** The newest snapshot from before the promised span. All later ones lie in it. */
+function firstRetainedSnapshot(snapshots: readonly BackupFile[], sinceMs: number): number {
   return Math.max(
     0,
     snapshots.findLastIndex((snapshot) => snapshot.timestampMs < sinceMs),
   )
 }
 
-/** Those that end before the floor; never a level's newest, by which compaction knows how far it came. */
+/** Files that end before the floor, except a level's newest, which shows compaction how far the level reaches. */
 function expiredFiles(files: readonly BackupFile[], floor: TXID): BackupFile[] {
   const ascending = [...files].sort((a, b) => compareTXID(a.max, b.max))
   return ascending.slice(0, -1).filter((file) => file.max < floor)
 }
 
-/** From the oldest on, so that what stays is without holes, up to the first that is still needed; and until when that is. */
+/**
+ * From the oldest file up to the first that is still needed, so that the rest has no holes; and until when that one
+ * is needed.
+ */
 function expiredLevel0(
   history: BackupHistory,
   floor: TXID,
@@ -80,7 +83,9 @@ function expiredLevel0(
   return { files: expired, nextMs: Infinity }
 }
 
-/** When a compacted file took over from this one: not before the time of its last transaction; Infinity where none has. */
+/**
+ * When a compacted file replaced this one, but not before the time of its last transaction; Infinity where none has.
+ */
 function coveredAtMs(history: BackupHistory, file: BackupFile): number {
   const covering = history.files.filter(
     ({ level, min, max }) => level >= 1 && level <= MAX_COMPACTION_LEVEL && min <= file.min && max >= file.max,

@@ -4,12 +4,12 @@ import type { RetentionPolicy } from '../history/levels.ts'
 import { assertPromisesKept } from './retention-check.ts'
 import { planRetention, type RetentionPlan } from './retention-plan.ts'
 
-/** DeleteObjects takes so many keys at once. */
+/** The most keys that DeleteObjects accepts. */
 const KEYS_AT_ONCE = 1000
 
 /**
- * Deletes what the policy no longer promises, in an order that leaves every promise kept wherever it stops. Where a store
- * lists the time of upload instead of the transactions', that is later, and so what is kept is more.
+ * Deletes the files that the policy no longer promises, in an order that preserves every promise wherever it stops.
+ * Where a store lists upload times instead of transaction times, those are later, so more is retained.
  */
 export async function applyRetention(
   store: ObjectStore,

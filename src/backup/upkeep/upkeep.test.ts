@@ -6,7 +6,7 @@ import { type UploadState, uploadTransactions } from '../ship/upload.ts'
 import { PlayedDatabase, SEED, seeded } from '../testing.ts'
 import { compactUpTo, snapshotOnce } from './upkeep.ts'
 
-/** Says what it was asked for, and how many lookups were under way at once. */
+/** Counts listings and lookups, and how many lookups ran at once. */
 class CountingStore extends MemoryStore {
   lists = 0
   heads: string[] = []
@@ -46,8 +46,8 @@ async function shipped(store: MemoryStore, files: number): Promise<PlayedDatabas
   return played
 }
 
-describe(`what upkeep asks of a store (LTXD_SEED=${SEED})`, () => {
-  it('is one listing where there is nothing to do, however much is young', async () => {
+describe(`the cost of upkeep (LTXD_SEED=${SEED})`, () => {
+  it('is one listing where there is nothing to do, however many young files there are', async () => {
     const store = new CountingStore()
     const { database } = await shipped(store, 30)
     expect(await compactUpTo(store, database, 3)).toHaveLength(3)
@@ -56,7 +56,7 @@ describe(`what upkeep asks of a store (LTXD_SEED=${SEED})`, () => {
     expect(store.asked()).toEqual({ lists: 1, heads: 0 })
   })
 
-  it('is one lookup a file where there is, side by side', async () => {
+  it('is one lookup for each new file, several at a time', async () => {
     const store = new CountingStore()
     const { database } = await shipped(store, 30)
     store.asked()
@@ -66,7 +66,7 @@ describe(`what upkeep asks of a store (LTXD_SEED=${SEED})`, () => {
     expect(store.asked()).toEqual({ lists: 1, heads: 30 })
   })
 
-  it('is nothing of what a higher level holds, for a snapshot too', async () => {
+  it('includes no lookup of files that a higher level covers, for a snapshot too', async () => {
     const store = new CountingStore()
     const { database } = await shipped(store, 30)
     expect(await compactUpTo(store, database, 2)).toHaveLength(2)

@@ -1,7 +1,7 @@
 /**
- * Looking after one database's backup once, from the backup alone: what the commands, the queues' workers and the functions
- * have in common. Each may be repeated at any time and run twice at once: puts are conditional, and what is done already is
- * not done again.
+ * One pass of upkeep over one database's backup, from the backup alone: shared by the commands, the queues' workers
+ * and the functions. Each may be repeated at any time and may run twice at once: puts are conditional, and finished
+ * work is not repeated.
  */
 
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
@@ -17,8 +17,8 @@ import { planRetention, type RetentionPlan } from './retention-plan.ts'
 export type UpkeepOptions = Omit<CompactionOptions, 'history'>
 
 /**
- * Brings the levels 1 to `level` up to date, each before the next takes from it, as a daemon does where their intervals
- * meet. Empty when there is nothing new. Throws what `compactLevel` throws.
+ * Brings levels 1 to `level` up to date, each before the next one uses it, as a daemon does where their intervals
+ * coincide. Returns no files when there is nothing new. Throws the errors of `compactLevel`.
  */
 export async function compactUpTo(
   store: ObjectStore,
@@ -27,7 +27,7 @@ export async function compactUpTo(
   options: UpkeepOptions = {},
 ): Promise<FileRef[]> {
   const written: FileRef[] = []
-  // Listed again only where something has changed: as a rule nothing has, and then one listing is all that this costs.
+  // List again only after a change. Usually there is none, and the pass costs one listing.
   let history: BackupHistory | undefined
   for (let next = 1; next <= level; next++) {
     history ??= await loadHistory(store, database)
@@ -40,12 +40,12 @@ export async function compactUpTo(
 
 export type SnapshotOutcome =
   | { readonly outcome: 'made'; readonly file: FileRef }
-  /** The newest state is a snapshot already. */
+  /** The newest state is already a snapshot. */
   | { readonly outcome: 'current' }
-  /** There is nothing to make one of. */
+  /** There is no state to make a snapshot of. */
   | { readonly outcome: 'dropped' | 'empty' }
 
-/** A snapshot of the newest state. Throws BackupGapError where only a node that has the database can make one. */
+/** Makes a snapshot of the newest state. Throws BackupGapError where only a node that has the database can make one. */
 export async function snapshotOnce(
   store: ObjectStore,
   database: string,
@@ -58,7 +58,7 @@ export async function snapshotOnce(
   return file === undefined ? { outcome: 'current' } : { outcome: 'made', file }
 }
 
-/** Deletes what the policy does not promise; with `dryRun`, only says what that is. */
+/** Deletes the files that the policy does not promise. With `dryRun`, only returns them. */
 export async function prune(
   store: ObjectStore,
   database: string,
@@ -72,7 +72,7 @@ export async function prune(
   return applyRetention(store, database, policy, nowMs, { history, ...(signal && { signal }) })
 }
 
-/** What the backup holds of a database. Throws NoBackupError, which names those that it does hold. */
+/** A database's history in the backup. Throws NoBackupError, which names the databases the backup holds. */
 export async function requireHistory(store: ObjectStore, database: string): Promise<BackupHistory> {
   const history = await loadHistory(store, database)
   if (history.files.length > 0 || history.markers.length > 0) return history
