@@ -80,6 +80,16 @@ test('every source file that ARCHITECTURE.md names is there', () => {
   expect(named.filter((path) => !isThere(path))).toEqual([])
 })
 
+test('every message that the table of symptoms quotes is in the code', () => {
+  const symptoms = read('docs/operations.md').split('## By symptom')[1] ?? ''
+  const quoted = [...symptoms.matchAll(/^\| `([^`]+ [^`]+)` \|/gm)].map(([, message = '']) => message)
+  const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))
+    .map((path) => read(`src/${path}`))
+  expect(quoted.length).toBeGreaterThan(0)
+  expect(quoted.filter((message) => !sources.some((source) => source.includes(message)))).toEqual([])
+})
+
 describe('docs/reading.md', () => {
   const answers = answersOf(read('docs/reading.md'))
 
