@@ -9,7 +9,7 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-/** What the file system failed with at the application's next commit. */
+/** The error that the application's next commit fails with. */
 function failureOfCommit(rig: Rig, mode: string, breakIt: () => void): unknown {
   const connection = rig.open(mode)
   breakIt()
@@ -24,7 +24,7 @@ function failureOfCommit(rig: Rig, mode: string, breakIt: () => void): unknown {
 const BROKEN_I1 = { code: 'ERR_ASSERTION', message: expect.stringContaining('I1') as string }
 
 describe.each(MODES)('I1: in mode %s no commit is acknowledged', (mode) => {
-  test('that the log took without ending with it', () => {
+  test('if the log does not end with its transaction', () => {
     using rig = new Rig()
     const failure = failureOfCommit(rig, mode, () => {
       vi.spyOn(LogWriter.prototype, 'append').mockImplementation(function (this: LogWriter) {
@@ -34,7 +34,7 @@ describe.each(MODES)('I1: in mode %s no commit is acknowledged', (mode) => {
     expect(failure).toMatchObject(BROKEN_I1)
   })
 
-  test('that was never given to the log', () => {
+  test('if its transaction was not appended to the log', () => {
     using rig = new Rig()
     const failure = failureOfCommit(rig, mode, () => {
       vi.spyOn(Database.prototype, 'commit').mockImplementation(() => undefined)

@@ -1,16 +1,19 @@
-/** What the local client says to the data plane, through the mount, so that it comes before what the client writes there. */
+/**
+ * Messages of the local client to the data plane. They go through the mount, so that they arrive before the writes they
+ * announce.
+ */
 
 import { formatChecksum, formatTXID, parseChecksum, parseTXID } from '../ltx/format/types.ts'
 import type { Expectation } from './expected.ts'
 
 export type Announcement =
-  /** The client begins with a database: what an earlier client announced will not come. */
-  | { readonly op: 'take-up'; readonly database: string }
-  /** Its next transaction. */
+  /** The client starts working on a database: what an earlier client announced is void. */
+  | { readonly op: 'reset'; readonly database: string }
+  /** The client's next transaction. */
   | { readonly op: 'expect'; readonly database: string; readonly expectation: Expectation }
-  /** That transaction changes no page: nothing is written for it. */
+  /** The announced transaction changes no page, so no write follows. */
   | { readonly op: 'unchanged'; readonly database: string }
-  /** The removal that follows is none of the database's history. */
+  /** The removal that follows is not a transaction of the database's history. */
   | { readonly op: 'discard'; readonly database: string }
 
 interface ExpectationText {
@@ -25,18 +28,18 @@ type Text =
   | { readonly op: 'expect'; readonly database: string; readonly expectation: ExpectationText }
   | Exclude<Announcement, { readonly op: 'expect' }>
 
-/** Several at once, in order: one write on the mount. */
+/** Encodes several announcements, in order, as one write on the mount. */
 export function marshalAnnouncements(announcements: readonly Announcement[]): Uint8Array {
-  return Buffer.from(JSON.stringify(announcements.map(toText)))
+  return Buffer.from(JSON.stringify(announcements.map(marshal)))
 }
 
-/** From the one process that is trusted: what it writes is what `marshalAnnouncements` gave it. */
+/** Decodes what `marshalAnnouncements` made. Only the local client, a trusted process, may write here. */
 export function unmarshalAnnouncements(bytes: Uint8Array): Announcement[] {
   const texts = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()) as Text[]
-  return texts.map(fromText)
+  return texts.map(unmarshal)
 }
 
-function fromText(text: Text): Announcement {
+function unmarshal(text: Text): Announcement {
   if (text.op !== 'expect') return text
   const { txid, checksum, timestampMs, nodeId, replaces } = text.expectation
   const expectation: Expectation = {
@@ -48,7 +51,7 @@ function fromText(text: Text): Announcement {
   return { op: 'expect', database: text.database, expectation }
 }
 
-function toText(announcement: Announcement): Text {
+function marshal(announcement: Announcement): Text {
   if (announcement.op !== 'expect') return announcement
   const { position, timestampMs, nodeId, replaces } = announcement.expectation
   const expectation = {

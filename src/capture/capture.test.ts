@@ -9,7 +9,7 @@ import { ANY_PAGE_SIZE, Workload } from '../../test/harness/workload.ts'
 import type { TXID } from '../ltx/format/types.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 
-/** SEED replays one run; RUNS makes more of them. */
+/** SEED replays one run; RUNS sets how many runs there are. */
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 const runs = Number(process.env['RUNS'] ?? 4)
 const STEPS = 40
@@ -22,7 +22,7 @@ const EVERYTHING: WorkloadOptions = {
   largeBytes: 60_000,
 }
 
-/** The kernel's freedom: a write of an application arrives in pieces of any size. */
+/** The kernel may split an application's write into pieces of any size. */
 function randomCut(random: Random): (lengthBytes: number) => number[] {
   return (lengthBytes) => {
     const pieces: number[] = []
@@ -74,7 +74,7 @@ function lockstep(runSeed: number): { transactions: number } {
 }
 
 test(
-  `I1, I2: whatever the SQL and however its writes are cut, the log says what SQLite sees (SEED=${seed} RUNS=${runs})`,
+  `I1, I2: for any SQL, and writes split anywhere, the log matches what SQLite reads (SEED=${seed} RUNS=${runs})`,
   { timeout: 60_000 + runs * 5_000 },
   () => {
     let transactions = 0
@@ -82,7 +82,7 @@ test(
       try {
         transactions += lockstep(seed + i).transactions
       } catch (error) {
-        throw new Error(`SEED=${seed + i} RUNS=1 fails`, { cause: error })
+        throw new Error(`SEED=${seed + i} RUNS=1 failed`, { cause: error })
       }
     }
     console.log(`${runs} runs, ${transactions} transactions`)

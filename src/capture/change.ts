@@ -9,20 +9,20 @@ export interface WalSpan {
   readonly salt2: number
 }
 
-/** A change of the database that is to become one LTX transaction. */
+/** A change of the database that becomes one LTX transaction. */
 export interface Change {
-  /** Database size in pages afterwards; 0 drops the database. */
+  /** Database size in pages after the change; 0 drops the database. */
   readonly commit: number
-  /** Ascending, without the lock page, none beyond `commit`; every page by which the database grows is among them. */
+  /** Ascending, without the lock page, none beyond `commit`. Includes every page by which the database grows. */
   readonly pgnos: Pgno[]
   /** The page's new content, valid until the next call. */
   readonly read: (pgno: Pgno) => Uint8Array
   readonly wal?: WalSpan
-  /** Nothing of the old pages remains: a first import, a replaced file, another page size. */
+  /** No old page remains: a first import, a replaced file, or another page size. */
   readonly whole?: boolean
 }
 
-/** All pages of a database but the lock page. */
+/** All pages of a database except the lock page, ascending. */
 export function pagesOf(sizeInPages: number, pageSize: number): Pgno[] {
   const lock = lockPgno(pageSize)
   const pgnos: Pgno[] = []

@@ -1,4 +1,4 @@
-/** What the files of a database do with reads and writes: pass them on to the backing file, and tell the trackers. */
+/** One class for each kind of file: each passes reads and writes on to the backing file and informs the trackers. */
 
 import fs from 'node:fs'
 import type { Caller, FileContent, HeldReply } from '../fuse/content.ts'
@@ -8,12 +8,12 @@ import { hasDatabaseMagic } from '../sqlite/database-header.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
 import type { Files } from '../util/files.ts'
 import type { Database } from './database.ts'
-import { refuseUnjournaled, refuseUnreadable } from './refusal.ts'
+import { rejectUnjournaled, rejectUnserved } from './rejection.ts'
 
-/** So many connections share a database. */
+/** A database is shared once this many connections have it open. */
 const SHARED = 2
 
-/** A file that is just a file. */
+/** A file that is served without capture. */
 export class PlainContent implements FileContent {
   protected readonly files: Files
   protected readonly fd: number
@@ -47,32 +47,32 @@ export class PlainContent implements FileContent {
   released(_flags: number, _openHandles: number, _openWriters: number): void {}
 }
 
-/** The main file. Until it has a committed state it is a file like any other. */
+/** The main file. Until the database has a committed state, it is served as a plain file. */
 export class DatabaseContent extends PlainContent {
   readonly #database: Database
   #written = false
-  /** The name is gone or belongs to another file: nothing here is captured any more. */
+  /** The name was removed or belongs to another file: nothing is captured here any more. */
   #detached = false
   readonly #closed: () => void
 
-  /** `closed` is called when nobody has the file open any more. */
+  /** `closed` is called when the last handle is released. */
   constructor(database: Database, fd: number, closed: () => void) {
     super(database.files, fd)
     this.#database = database
     this.#closed = closed
-    database.fd = fd
+    database.file.fd = fd
   }
 
   override opened(flags: number, caller: Caller): void {
-    const { refusal: reason, name } = this.#database
-    if (reason !== undefined) throw refuseUnreadable(this.#database.events, name, reason, caller)
+    const { rejection: reason, name } = this.#database
+    if (reason !== undefined) throw rejectUnserved(this.#database.events, name, reason, caller)
     super.opened(flags, caller)
   }
 
   override write(data: Uint8Array, position: number, caller: Caller): void {
     const database = this.#database
     if (!database.authority.leads && !this.#detached && !this.#restores(data, position)) {
-      // Plain files are nobody's business, until they begin as databases do.
+      // A plain file may be written on a replica until it begins with a database header.
       if (database.tracked || (position === 0 && hasDatabaseMagic(data))) database.assertWriter(caller)
     }
     if (this.#detached || !database.tracked) {
@@ -85,7 +85,7 @@ export class DatabaseContent extends PlainContent {
       super.write(data, position, caller)
       database.checkpointed(data, position)
     } else {
-      throw refuseUnjournaled(database.events, database.name, caller)
+      throw rejectUnjournaled(database.events, database.name, caller)
     }
   }
 
@@ -96,12 +96,12 @@ export class DatabaseContent extends PlainContent {
       if (!restores) database.assertWriter(caller)
     }
     if (!this.#detached && database.tracked && !database.journal.active) {
-      if (sizeBytes < this.#committedSizeBytes()) throw refuseUnjournaled(database.events, database.name, caller)
+      if (sizeBytes < this.#committedSizeBytes()) throw rejectUnjournaled(database.events, database.name, caller)
     }
     super.truncate(sizeBytes, caller)
   }
 
-  /** The log is what makes a captured commit durable; the file itself is synced in the background. */
+  /** A captured commit is durable through the log. A background job syncs the file itself. */
   override sync(dataOnly: boolean): HeldReply | undefined {
     const database = this.#database
     if (this.#detached || (!database.journal.active && !database.tracked)) return super.sync(dataOnly)
@@ -115,12 +115,12 @@ export class DatabaseContent extends PlainContent {
     if (this.#detached) return
     if (openWriters === 0 && this.#written && !database.tracked && !database.journal.active) this.#importCopied()
     if (openHandles > 0) return
-    database.fd = -1
-    database.rest()
+    database.file.fd = -1
+    database.closeIdle()
     this.#closed()
   }
 
-  /** A rollback, which is allowed whoever leads: all of these pages are written back as they were committed. */
+  /** Whether `data` restores pages to their committed versions: a rollback, which is allowed on a replica too. */
   #restores(data: Uint8Array, position: number): boolean {
     const { pageSize, pages, journal } = this.#database
     if (!journal.active || pageSize === 0 || position % pageSize !== 0 || data.length % pageSize !== 0) return false
@@ -133,16 +133,16 @@ export class DatabaseContent extends PlainContent {
 
   detach(): void {
     this.#detached = true
-    this.#database.fd = -1
+    this.#database.file.fd = -1
   }
 
-  /** A file that came without a journal, by cp or VACUUM INTO, becomes a database when its last writer has closed it. */
+  /** A file written without a journal, by cp or VACUUM INTO, becomes a database when its last writer closes it. */
   #importCopied(): void {
     this.#written = false
     this.#database.importIfWhole()
   }
 
-  /** In WAL mode the file may be shorter than the database until the next checkpoint; a checkpoint cuts it to size. */
+  /** In WAL mode the file may be shorter than the database until the next checkpoint, which truncates it to size. */
   #committedSizeBytes(): number {
     const { pages, pageSize, hasWal } = this.#database
     return hasWal && pages.pagesInWal > 0 ? 0 : pages.sizePages * pageSize
@@ -152,11 +152,11 @@ export class DatabaseContent extends PlainContent {
 export class WalContent extends PlainContent {
   readonly #database: Database
   /**
-   * Connections that have the database open in WAL mode. Told by this file and not by the database's, whose descriptors SQLite keeps open after a
-   * connection was closed, for the sake of its locks.
+   * Connections that have the database open in WAL mode. Counted on the WAL, because SQLite holds descriptors of the
+   * database file open after a connection was closed, to preserve its POSIX locks.
    */
   #connections = 0
-  /** The handle that wrote last since several connections had it open. */
+  /** The handle that wrote last while several connections had the WAL open. */
   #writer: number | undefined
   #hasSeveralWriters = false
 
@@ -166,7 +166,7 @@ export class WalContent extends PlainContent {
     database.walFd = fd
   }
 
-  /** A WAL that came with a copied database was not followed while it was written. */
+  /** A WAL copied in along with its database was not tracked while it was written: read it now. */
   override opened(flags: number, caller: Caller): void {
     super.opened(flags, caller)
     if (this.#captured && !this.#database.wal.following) this.#database.wal.adopt(this.files.size(this.fd))
@@ -175,7 +175,7 @@ export class WalContent extends PlainContent {
 
   override write(data: Uint8Array, position: number, caller: Caller, handle?: number): void {
     this.#database.assertWriter(caller)
-    if (handle !== this.#writer) this.#writesToo(handle)
+    if (handle !== this.#writer) this.#noteWriter(handle)
     if (!this.#captured) return super.write(data, position, caller)
     this.#database.wal.write(data, position, () => super.write(data, position, caller))
   }
@@ -186,7 +186,7 @@ export class WalContent extends PlainContent {
     this.#database.wal.truncate(sizeBytes, () => super.truncate(sizeBytes, caller))
   }
 
-  /** A commit is durable once its transaction is durable in the log: recovery replays it from there. */
+  /** A commit is durable once its transaction is durable in the log: recovery replays it. */
   override sync(dataOnly: boolean): HeldReply | undefined {
     return this.#captured ? this.#database.beginLogSync() : super.sync(dataOnly)
   }
@@ -200,7 +200,7 @@ export class WalContent extends PlainContent {
     if (openHandles === 0 && this.#database.walFd === this.fd) this.#database.walFd = -1
   }
 
-  #writesToo(handle: number | undefined): void {
+  #noteWriter(handle: number | undefined): void {
     const isAnother = this.#writer !== undefined
     this.#writer = this.#connections < SHARED ? undefined : handle
     if (!isAnother || this.#hasSeveralWriters || this.#writer === undefined) return
@@ -208,7 +208,7 @@ export class WalContent extends PlainContent {
     this.#database.events.sharing(this.#database, 'several-writers')
   }
 
-  /** Not after the WAL was removed under an open descriptor, nor before there is a database. */
+  /** False after the WAL was removed under an open descriptor, and before the database has a committed state. */
   get #captured(): boolean {
     return this.#database.tracked && this.#database.walFd === this.fd
   }
@@ -216,7 +216,7 @@ export class WalContent extends PlainContent {
 
 export class JournalContent extends PlainContent {
   readonly #database: Database
-  /** Nothing was written since the transaction ended, and the log has it durably. */
+  /** The transaction ended, the log holds it durably, and nothing was written since. */
   #isSuperseded = false
 
   constructor(database: Database, fd: number) {
@@ -224,7 +224,7 @@ export class JournalContent extends PlainContent {
     this.#database = database
   }
 
-  /** The first bytes say whether the journal counts, and they may come in any number of pieces. */
+  /** The journal's first bytes decide whether it is valid, and they may arrive in any number of writes. */
   override write(data: Uint8Array, position: number, caller: Caller): void {
     const write = () => super.write(data, position, caller)
     const { journal } = this.#database
@@ -251,7 +251,7 @@ export class JournalContent extends PlainContent {
     return this.#isSuperseded ? undefined : super.sync(dataOnly)
   }
 
-  /** The file's first bytes as they will be once `data` is written at `position`. */
+  /** The file's first bytes as they will be after `data` is written at `position`. */
   #beginning(data: Uint8Array, position: number): Uint8Array {
     if (position === 0 && data.length >= JOURNAL_MAGIC_SIZE) return data
     const bytes = new Uint8Array(JOURNAL_MAGIC_SIZE)

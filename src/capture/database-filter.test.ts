@@ -4,20 +4,20 @@ import { DatabaseFilter } from './database-filter.ts'
 
 const CHOICES = { create: false, exclusive: false, readOnly: false }
 const served = new DatabaseFilter({ databases: ['*.db'], otherFiles: 'serve' })
-const refused = new DatabaseFilter({ databases: ['*.db'], otherFiles: 'refuse' })
+const rejecting = new DatabaseFilter({ databases: ['*.db'], otherFiles: 'refuse' })
 
 const EPERM = expect.objectContaining({
   level: 'error',
   message: expect.stringContaining('fuse.databases') as unknown,
   fields: expect.objectContaining({
-    database: 'notes.txt',
+    file: 'notes.txt',
     errno: 'EPERM',
     process: expect.anything() as unknown,
   }) as unknown,
 }) as unknown
 
 test.each(['wal', 'delete', 'truncate', 'persist', 'off', 'memory'])(
-  'a file that no pattern names is a plain file, whatever SQLite does with it (%s)',
+  'a file that matches no pattern is a plain file, whatever SQLite does with it (%s)',
   (mode) => {
     using rig = new Rig({ filter: served })
     const connection = rig.open(mode, 10, 'notes.txt')
@@ -35,8 +35,8 @@ test.each(['wal', 'delete', 'truncate', 'persist', 'off', 'memory'])(
   },
 )
 
-test('refused, a file that no pattern names cannot be opened or made, nor a database become one', () => {
-  using rig = new Rig({ filter: refused })
+test('with other-files: refuse, a file that matches no pattern cannot be opened, created or renamed to', () => {
+  using rig = new Rig({ filter: rejecting })
   const connection = rig.open('wal')
   for (const suffix of ['', '-journal', '-wal', '-shm'])
     expect(() => rig.node.mount.open(`notes.txt${suffix}`, { ...CHOICES, create: true })).toThrow(/fuse\.databases/)
@@ -49,7 +49,7 @@ test('refused, a file that no pattern names cannot be opened or made, nor a data
   rig.consistent()
 })
 
-test('a plain file that gets a name of a database is one from there on, and the other way round', () => {
+test('a plain file renamed to match a pattern becomes a database, and the reverse', () => {
   using rig = new Rig({ filter: served })
   rig.open('delete', 10, 'notes.txt').close()
   rig.node.mount.rename('notes.txt', 'a.db')
@@ -67,11 +67,11 @@ test('a plain file that gets a name of a database is one from there on, and the 
   expect(rig.txid('b.db')).toBe(position + 1)
 })
 
-test('a database that has a history is recovered, and then not served, when no pattern names it any more', () => {
+test('a database with a history that no pattern matches any more is recovered, and not served', () => {
   using rig = new Rig()
   rig.open('wal', 10, 'notes.txt').exec(insert(11, 20))
   using again = new Rig({ filter: served }, rig.dir)
-  expect(again.node.database('notes.txt').refusal).toMatch(/fuse\.databases.*notes\.txt/)
+  expect(again.node.database('notes.txt').rejection).toMatch(/fuse\.databases.*notes\.txt/)
   expect(again.node.position('notes.txt')).toEqual(rig.node.position('notes.txt'))
   expect(() => again.node.mount.open('notes.txt', CHOICES)).toThrow(/fuse\.databases/)
   using back = new Rig({}, again.dir)

@@ -2,36 +2,39 @@ import type { Position } from '../ltx/format/types.ts'
 import type { PageTable } from '../sqlite/page-table.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
-export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>
+export type LogFields = Readonly<Record<string, string | number | boolean | Error | undefined>>
 
-/** Who has a database open in WAL mode: one connection at most; several, of which one writes; several that write. */
+/** How a database in WAL mode is shared: one connection at most; several, of which one writes; several that write. */
 export type Sharing = 'sole' | 'one-writer' | 'several-writers'
 
 /** A database as the control plane sees it. */
 export interface PublishedDatabase {
   readonly name: string
   readonly position: Position
-  /** The position up to which the database file holds everything; undefined while pages are in the WAL only. */
+  /**
+   * The position up to which the database file holds everything; undefined while the newest version of some page is
+   * only in the WAL.
+   */
   readonly backfilled: Position | undefined
   readonly pages: PageTable
   readonly pageSize: number
-  /** Page 1 says WAL. */
+  /** Page 1 says WAL mode. */
   readonly walMode: boolean
-  /** It has a committed state with pages. */
+  /** The database has a committed state with pages. */
   readonly tracked: boolean
-  /** Of the last transaction. */
+  /** The timestamp of the last transaction. */
   readonly lastTimestampMs: number
-  /** Why this database is not served. */
-  readonly refusal: string | undefined
+  /** Why the node does not serve this database; undefined while it does. */
+  readonly rejection: string | undefined
 }
 
-/** What capture tells its surroundings. Called on the way of a commit: must not block. */
+/** What capture reports. The methods are called on the commit path and must not block. */
 export interface CaptureEvents {
-  /** A database has a new position, size, mode, or has become one, or ceased to be. */
+  /** A database was created, was dropped, or has a new position, size or mode. */
   published(database: PublishedDatabase): void
-  /** How many connections have it open in WAL mode, or write to it, has changed. */
+  /** The number of connections that have the database open in WAL mode, or that write to it, has changed. */
   sharing(database: PublishedDatabase, sharing: Sharing): void
-  /** Committed pages were about to be lost between its WAL and its file (I11). What was found is logged besides. */
+  /** Committed pages were about to be lost between the WAL and the file (I11). Details are logged separately. */
   guarded(database: PublishedDatabase): void
   log(level: LogLevel, message: string, fields: LogFields): void
 }

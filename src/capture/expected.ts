@@ -1,18 +1,21 @@
 import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
 import { nextTXID } from '../ltx/format/types.ts'
 
-/** What the local client announces before it writes on a replica: the transaction that must come out of it. */
+/** A transaction that the local client announces before it writes it on a replica. */
 export interface Expectation {
-  /** Where the database is afterwards. */
+  /** The database's position after the transaction. */
   readonly position: Position
-  /** As the primary wrote them; the transaction's copy in this node's log says the same. */
+  /** From the primary's header; the transaction's copy in this node's log repeats them. */
   readonly timestampMs: number
   readonly nodeId: bigint
-  /** The database is replaced, and its log begins anew with all of it as one transaction; this was its checksum before that transaction. */
+  /**
+   * Set if the transaction replaces the database and its log begins again with all pages as one transaction.
+   * `preApplyChecksum` is the primary's checksum before that transaction.
+   */
   readonly replaces?: { readonly preApplyChecksum: Checksum | 0n }
 }
 
-/** What is still to come of what was announced for a database, in order. */
+/** The announced transactions of one database that were not written yet, in order. */
 export class Expectations {
   readonly #queue: Expectation[] = []
 
@@ -20,7 +23,10 @@ export class Expectations {
     this.#queue.push(expectation)
   }
 
-  /** The one for the transaction right after `txid`, or that replaces all (I2). Those that are there already, because a client died after its write, are passed over. */
+  /**
+   * The announcement that directly follows `txid`, or that replaces the whole database (I2). Announcements up to `txid`
+   * are dropped: their transactions exist already, because a client died after its write.
+   */
   next(txid: TXID): Expectation | undefined {
     while (
       this.#queue[0] !== undefined &&
@@ -33,12 +39,12 @@ export class Expectations {
     return first?.replaces !== undefined || first?.position.txid === nextTXID(txid) ? first : undefined
   }
 
-  /** It has become a transaction. */
-  met(expectation: Expectation): void {
+  /** The announced transaction was appended to the log. */
+  fulfilled(expectation: Expectation): void {
     if (this.#queue[0] === expectation) this.#queue.shift()
   }
 
-  /** A new client begins. */
+  /** A new client starts: it announces everything again. */
   clear(): void {
     this.#queue.length = 0
   }

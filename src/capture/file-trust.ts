@@ -6,99 +6,108 @@ import type { Pgno } from '../ltx/format/types.ts'
 import { parentOf, withFile } from '../util/files.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { Proof } from './proof.ts'
-import { damageFound } from './refusal.ts'
+import { damageFound } from './rejection.ts'
 
 const { O_RDONLY } = fs.constants
 
 /** What is known of a database's file without reading it: at the start, while it is served, and for the next start. */
 export class FileTrust {
-  /** What the file still has to prove: present where the start did not read it. */
+  /** The pages that are still unverified; present if recovery did not read the whole file. */
   proof: Proof | undefined
   readonly #database: CapturedDatabase
-  /** Whether a transaction is under way. */
+  /** `active` is true during a transaction. */
   readonly #journal: { readonly active: boolean }
-  /** The file is as a clean stop left it, and beside its log it is written that it is. */
-  #asLeft = false
+  /** The file is as a clean stop left it, and the record of that stop still exists beside the log. */
+  #isClean = false
 
   constructor(database: CapturedDatabase, journal: { readonly active: boolean }) {
     this.#database = database
     this.#journal = journal
   }
 
-  /** Recovery found what a clean stop left. */
-  believe(): void {
-    this.#asLeft = true
+  /** Recovery found the file as a clean stop left it. */
+  markClean(): void {
+    this.#isClean = true
   }
 
-  /** One of the database's files is about to be opened, or it is about to get a transaction: from here on the file may change. */
-  begin(): void {
+  /**
+   * Called before one of the database's files is opened and before each transaction: from now on the file may change,
+   * so the record of the clean stop goes.
+   */
+  expectChange(): void {
     const { files, logDir } = this.#database
-    if (this.#asLeft && logDir !== undefined) forgetCleanStop(files, logDir)
-    this.#asLeft = false
+    if (this.#isClean && logDir !== undefined) forgetCleanStop(files, logDir)
+    this.#isClean = false
   }
 
-  /** The file is durable, and complete without a WAL, and the page checksums are saved. */
-  remember(): void {
+  /** Records a clean stop. The file must be durable and complete without a WAL, and the page checksums saved. */
+  recordCleanStop(): void {
     const database = this.#database
-    const { files, logDir, position, refusal } = database
+    const { files, logDir, position, rejection } = database
     const isUnproven = this.proof !== undefined && !this.proof.ended
-    if (logDir === undefined || refusal !== undefined || isUnproven) return
+    if (logDir === undefined || rejection !== undefined || isUnproven) return
     const file = database.withFile((fd) => files.identity(fd))
     writeCleanStop(files, logDir, { position, file, segment: identifySegment(files, logDir) })
-    this.#asLeft = true
+    this.#isClean = true
   }
 
-  /** A clean end: all durable, so that the data directory is plain SQLite, and the next start has nothing to do. */
-  leave(): void {
+  /**
+   * Stops cleanly: makes everything durable, so that the data directory is plain SQLite and the next start has nothing
+   * to do.
+   */
+  stopCleanly(): void {
     const database = this.#database
     const { files, logDir, backfilled } = database
-    if (this.#asLeft || logDir === undefined || !database.tracked) return
+    if (this.#isClean || logDir === undefined || !database.tracked) return
     database.syncLog()
     database.withFile((fd) => files.sync(fd))
     this.#endJournal()
     const isComplete = backfilled !== undefined && !this.#journal.active
     if (isComplete) writeSynced(files, logDir, backfilled)
-    if (database.savePageChecksums() && isComplete) this.remember()
+    if (database.savePageChecksums() && isComplete) this.recordCleanStop()
   }
 
-  /** How a transaction's journal ended need not be durable while the log is there; SQLite alone would take the transaction back. */
+  /**
+   * While the log exists, the journal's end need not be durable. Without the log, SQLite would roll the transaction
+   * back.
+   */
   #endJournal(): void {
     const { files, path } = this.#database
     if (files.exists(`${path}-journal`)) withFile(files, `${path}-journal`, O_RDONLY, (fd) => files.sync(fd))
     files.syncDirectory(parentOf(path))
   }
 
-  /** Reads what the start did not. Throws FsError. */
-  prove(): void {
+  /** Verifies the pages that recovery did not read. Throws FsError. */
+  verify(): void {
     const { proof } = this
     for (let pgno = proof?.next(1); pgno !== undefined; pgno = proof?.next(pgno + 1)) this.#database.readFile(pgno)
   }
 
-  /** The file's page, which was just read. Throws FsError where it is not what it must be. */
+  /** Verifies a page that was just read from the file. Throws FsError if it is wrong. */
   check(pgno: Pgno, page: Uint8Array): void {
-    if (this.proof?.holds(pgno, page) === false) throw this.refuse(pgno)
+    if (this.proof?.holds(pgno, page) === false) throw this.reject(pgno)
   }
 
-  /** Throws FsError where the control plane has found damage. */
+  /** Throws FsError if either thread has found damage. */
   assertSound(): void {
-    if (this.proof?.damaged !== undefined) throw this.refuse(this.proof.damaged)
+    if (this.proof?.damaged !== undefined) throw this.reject(this.proof.damaged)
   }
 
-  /** A page of the file is not what the log says (I3): the database is served no more. */
-  refuse(pgno: Pgno): FsError {
+  /** Stops serving the database: a page of its file differs from the log (I3). */
+  reject(pgno: Pgno): FsError {
     const database = this.#database
-    const { refusal, logDir = '', files, events, name } = database
-    if (refusal !== undefined) return new FsError('EIO', refusal)
+    const { rejection, logDir = '', files, events, name } = database
+    if (rejection !== undefined) return new FsError('EIO', rejection)
     const reason = damageFound(pgno, logDir)
-    database.refusal = reason
+    database.rejection = reason
     this.proof?.setDamaged(pgno)
-    events.log('error', `database refused: ${reason}`, { database: name })
+    events.log('error', `database not served: ${reason}`, { database: name })
     if (logDir !== '') doubt(files, logDir)
     database.publish()
     return new FsError('EIO', reason)
   }
 
-  /** The file is no longer the one that has something to prove. */
+  /** The file was removed or replaced: nothing is left to verify. */
   forget(): void {
     this.proof?.end()
     this.proof = undefined

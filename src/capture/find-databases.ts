@@ -6,7 +6,10 @@ import type { DatabaseFilter } from './database-filter.ts'
 import { ANY_DATABASE } from './database-filter.ts'
 import { classify } from './naming.ts'
 
-/** Every file that may be a database, and every database that has a log, sorted. `root` is the backing directory of `dataDir`. */
+/**
+ * The names, sorted, of every file that may be a database and every database with a log. `root` is the backing
+ * directory of `dataDir`.
+ */
 export function findDatabases(files: Files, dataDir: string, root: string, filter = ANY_DATABASE): string[] {
   const names = new Set(listLogs(files, dataDir))
   for (const name of filesBelow(root, '')) if (isDatabaseName(name, filter)) names.add(name)
@@ -14,7 +17,7 @@ export function findDatabases(files: Files, dataDir: string, root: string, filte
 }
 
 export function isDatabaseName(name: string, filter: DatabaseFilter): boolean {
-  return classify(name).kind === 'database' && filter.names(name) && databaseNameProblem(name) === undefined
+  return classify(name).kind === 'database' && filter.matches(name) && databaseNameProblem(name) === undefined
 }
 
 /** The regular files below `path` of the backing directory `root`, as their names on the mount. */

@@ -4,24 +4,24 @@ import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
 import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
-import { refuseDamaged } from './refusal.ts'
+import { rejectDamaged } from './rejection.ts'
 
 /**
- * Follows a transaction in rollback mode. From the moment the journal has a valid header until it ends (by unlink, truncation,
- * or a header that is overwritten) SQLite may change the database file in place. At that end, what differs
- * from the last committed state is the transaction: nothing after a rollback, except free-list leaves, which SQLite does not
- * restore and which are therefore a transaction of their own.
+ * Tracks a transaction in rollback mode. SQLite may change the database file in place from the moment the journal has a
+ * valid header until the journal ends: by its unlink, its truncation, or an overwritten header. At that end, the pages
+ * that differ from the last committed state are the transaction. After a rollback no page differs, except free-list
+ * leaves: SQLite does not restore those, so they become a transaction of their own.
  */
 export class JournalTracker {
   readonly #database: CapturedDatabase
   readonly #dirty = new Set<Pgno>()
-  /** The journal protects the database file: changes in place are allowed. */
+  /** The journal protects the database file, so changes in place are allowed. */
   active = false
-  /** SQLite asked for the database file to be synced within this transaction. */
+  /** SQLite has asked for an fsync of the database file within this transaction. */
   #durable = false
-  /** Some pages were written, but are as they were before. */
+  /** Some pages were written and then restored to their committed versions. */
   #restored = false
-  /** An application began the journal, while this node led. */
+  /** The journal began while this node led, so an application began it. */
   #begunLeading = true
 
   constructor(database: CapturedDatabase) {
@@ -41,15 +41,16 @@ export class JournalTracker {
     for (let pgno = Math.floor(position / size) + 1; pgno <= last; pgno++) this.#dirty.add(pgno)
   }
 
-  /** SQLite wants the database file durable. What makes it so is the log, at the end of the transaction. */
+  /** SQLite asks for an fsync of the database file. The log makes the transaction durable when it ends. */
   syncRequested(): void {
     this.#durable = true
   }
 
   /**
-   * `perform` ends the journal. Before, everything that was changed is in the log, durably if that was asked for; if that fails, or
-   * `perform` does, the journal stays, and what SQLite does about it is followed.
-   * @returns whether the log has it durably: then the end itself need not be durable, for recovery finishes it.
+   * Ends the journal by `perform`. Before that, the change is in the log, durably if SQLite asked for that. If either
+   * step fails, the journal stays valid, and the tracker follows whatever SQLite does next.
+   * @returns whether the log holds the transaction durably: then the journal's end need not be durable, because
+   * recovery finishes it.
    */
   end(perform: () => void, caller: Caller): boolean {
     const { active } = this
@@ -65,7 +66,7 @@ export class JournalTracker {
     }
   }
 
-  /** Captures what the journal protected. When it throws, the journal must stay. False when there was nothing to capture. */
+  /** Captures what the journal protected. If this throws, the journal must stay. False if nothing had changed. */
   finish(caller: Caller): boolean {
     if (!this.active) return false
     const { appended } = this.#database
@@ -84,8 +85,8 @@ export class JournalTracker {
   }
 
   /**
-   * What the transaction changed, the log holds. A page that was written and then given back its old content is in no transaction, so no
-   * replay would repair it: only the file's own fsync keeps what was spilled from coming back.
+   * The log holds only pages that the transaction changed. A page that was written and then restored is in no
+   * transaction, so no replay would repair it: only an fsync of the file protects it from the content that was spilled.
    */
   #makeDurable(): void {
     const database = this.#database
@@ -93,20 +94,20 @@ export class JournalTracker {
     if (this.#restored) this.syncFile()
   }
 
-  /** What SQLite asked for within this transaction, if it did: the database file itself is durable. */
+  /** Fsyncs the database file if SQLite asked for that within this transaction. */
   syncFile(): void {
     const database = this.#database
     const durable = this.#durable
     if (durable) database.withFile((fd) => database.files.sync(fd))
   }
 
-  /** False when nothing differs. */
+  /** False if nothing differs from the committed state. */
   #capture(caller: Caller): boolean {
     const database = this.#database
     this.#restored = false
     const state = database.fileState()
     if (state === undefined) {
-      if (database.tracked) throw refuseDamaged(database.events, database.name)
+      if (database.tracked) throw rejectDamaged(database.events, database.name)
       return false
     }
     const { header, sizePages: commit } = state
@@ -124,14 +125,17 @@ export class JournalTracker {
   }
 
   /**
-   * On a replica the local client has rolled back what an application left when the node ceased to lead. Pages that SQLite does not
-   * journal stay as that application wrote them: no transaction of this history, and the client, which finds them, has the database replaced.
+   * Whether the local client has just rolled back what an application left when this node stopped leading. Pages that
+   * SQLite does not journal remain as that application wrote them. They are no transaction of the primary's history:
+   * the client finds them and has the database replaced.
    */
   #isForeignRollback(caller: Caller): boolean {
     const { authority, expectations, position, events, name } = this.#database
     if (authority.leads || !this.#begunLeading || !authority.isClient(caller)) return false
     if (expectations.next(position.txid) !== undefined) return false
-    events.log('warn', 'a rollback on a replica left pages that are not the primary’s', { database: name })
+    const message =
+      'a rollback on a replica left pages that differ from the primary’s: the local client replaces the database'
+    events.log('warn', message, { database: name })
     return true
   }
 

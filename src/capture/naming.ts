@@ -1,10 +1,12 @@
-/** Which file belongs to which database. Source: SQLite's os_unix.c, pager.c (names of journals and super-journals). */
+/**
+ * Maps a file's name to its database. Source: SQLite's os_unix.c and pager.c (names of journals and super-journals).
+ */
 
 export type FileKind = 'database' | 'wal' | 'journal' | 'shm' | 'super-journal'
 
 export interface FileName {
   readonly kind: FileKind
-  /** The database's name: the path relative to the mount, without the file's suffix. */
+  /** The database's name: the file's path relative to the mount, without the suffix. */
   readonly database: string
 }
 
@@ -16,7 +18,7 @@ const SUFFIXES: readonly (readonly [string, FileKind])[] = [
 
 const SUPER_JOURNAL = /-mj[0-9A-F]{6}9[0-9A-F]{2}$/
 
-/** Any file that is not beside a database may itself be one. */
+/** A file without one of SQLite's suffixes may itself be a database. */
 export function classify(path: string): FileName {
   for (const [suffix, kind] of SUFFIXES) {
     if (path.endsWith(suffix) && path.length > suffix.length) return { kind, database: path.slice(0, -suffix.length) }

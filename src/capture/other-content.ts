@@ -2,9 +2,9 @@ import type { Caller } from '../fuse/content.ts'
 import type { Files } from '../util/files.ts'
 import { PlainContent } from './contents.ts'
 import type { CaptureEvents } from './events.ts'
-import { refuseOther } from './refusal.ts'
+import { rejectOther } from './rejection.ts'
 
-/** A file that the configuration wants refused: nobody can open it, and one that is created does not come to be. */
+/** A file that `fuse.other-files: refuse` rejects: nobody can open or create it. */
 export class OtherContent extends PlainContent {
   readonly #events: CaptureEvents
   readonly #path: string
@@ -16,6 +16,6 @@ export class OtherContent extends PlainContent {
   }
 
   override opened(_flags: number, caller: Caller): void {
-    throw refuseOther(this.#events, this.#path, caller)
+    throw rejectOther(this.#events, this.#path, caller)
   }
 }

@@ -1,10 +1,10 @@
 /**
- * What is left to be proven of a database file that was not read at the start: which pages nobody has read since, and what each of them
- * must be. In shared memory, because two threads prove pages: the data plane those that are asked for, before anybody gets or
- * overwrites them, and the control plane, unhurriedly, the rest.
+ * Tracks which pages of a database file are still unverified, and the checksum that each page must have. Recovery
+ * creates one for a file that it did not read whole. It lies in shared memory because two threads verify pages: the
+ * data plane before it serves or overwrites a page, and the control plane in the background.
  *
- * A page's bit says that it was right once. It is set before the data plane changes that page: who reads a page that is wrong while its
- * bit is not set has found damage, whatever is written meanwhile.
+ * A page's bit means that the page was correct once. The data plane sets the bit before it changes the page. A reader
+ * that finds a wrong page while its bit is unset has therefore found damage, whatever is written meanwhile.
  */
 
 import { pageChecksum } from '../ltx/format/checksum.ts'
@@ -32,7 +32,7 @@ export class Proof {
     this.#bits = new Int32Array(buffer, sumsAt + this.sizePages * 8)
   }
 
-  /** `checksums` of pages 1 …, 0 for the lock page. */
+  /** `checksums` holds those of pages 1, 2, …, with 0 for the lock page. */
   static of(checksums: BigUint64Array, pageSize: number): Proof {
     const words = HEADER_WORDS + checksums.length * 2 + Math.ceil(checksums.length / 32)
     const buffer = new SharedArrayBuffer(words * 4)
@@ -46,13 +46,13 @@ export class Proof {
     return proof
   }
 
-  /** A page that the file did not have needs no proof. */
+  /** Whether `pgno` is verified. Pages beyond the file's original end count as verified. */
   has(pgno: Pgno): boolean {
     if (pgno > this.sizePages) return true
     return (Atomics.load(this.#bits, (pgno - 1) >> 5) & (1 << ((pgno - 1) & 31))) !== 0
   }
 
-  /** Whether the file's page is what it must be, or was so once. */
+  /** Verifies `page` as the content of `pgno`. True if it is correct, or was verified before. */
   holds(pgno: Pgno, page: Uint8Array): boolean {
     if (this.has(pgno)) return true
     if (pageChecksum(pgno, page) !== (this.#expected[pgno - 1] as Checksum | 0n)) return this.has(pgno)
@@ -60,22 +60,22 @@ export class Proof {
     return true
   }
 
-  /** The file ends after `sizePages`: what was behind is gone. */
+  /** The file was truncated to `sizePages`: pages beyond that need no verification. */
   cut(sizePages: number): void {
     for (let pgno = sizePages + 1; pgno <= this.sizePages; pgno++) this.#set(pgno)
   }
 
-  /** The first page from `from` on that is not proven yet. */
+  /** The first unverified page at or after `from`. */
   next(from: Pgno): Pgno | undefined {
     for (let pgno = from; pgno <= this.sizePages; pgno++) {
-      // A word of pages that are all proven is passed over at once.
+      // Skip 32 verified pages at once.
       if (((pgno - 1) & 31) === 0 && Atomics.load(this.#bits, (pgno - 1) >> 5) === -1) pgno += 31
       else if (!this.has(pgno)) return pgno
     }
     return undefined
   }
 
-  /** Nothing is left to be proven: all of it was, or the file is no longer this database. */
+  /** Whether verification is over: every page was verified, or the file no longer belongs to this database. */
   get ended(): boolean {
     return Atomics.load(this.#header, WORD.ended) === 1
   }
@@ -84,7 +84,7 @@ export class Proof {
     Atomics.store(this.#header, WORD.ended, 1)
   }
 
-  /** The page that was found to be wrong. */
+  /** The page that was found damaged, if any. */
   get damaged(): Pgno | undefined {
     return Atomics.load(this.#header, WORD.damaged) || undefined
   }

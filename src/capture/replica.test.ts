@@ -8,7 +8,7 @@ import { nodeFiles } from '../util/files.ts'
 import type { Authority } from './authority.ts'
 import type { Expectation } from './expected.ts'
 
-/** A node's role, as a test sets it. While `isClient`, whoever calls is the local client. */
+/** A node's role, set by a test. While `clientCalls`, every caller is the local client. */
 class Role implements Authority {
   leads = true
   leaseHolds = true
@@ -34,7 +34,7 @@ const CHANGES = [
   'PRAGMA user_version = 7',
 ]
 
-/** Everything of a database but its wal-index. */
+/** Position, file and WAL of a database; not its wal-index. */
 function stateOf(rig: Rig): unknown {
   const file = (suffix: string) => {
     const path = `${rig.node.root}/a.db${suffix}`
@@ -44,7 +44,7 @@ function stateOf(rig: Rig): unknown {
 }
 
 describe.each(MODES)('in %s mode', (mode) => {
-  test.each(CHANGES)('I5: on a replica "%s" is refused, and changes nothing', (sql) => {
+  test.each(CHANGES)('I5: on a replica "%s" is rejected and changes nothing', (sql) => {
     const role = new Role()
     using rig = new Rig({ authority: role })
     const connection = rig.open(mode, 200)
@@ -57,7 +57,7 @@ describe.each(MODES)('in %s mode', (mode) => {
     rig.consistent()
   })
 
-  test('I6: nothing is committed once the lease has run out; a rollback is, and all goes on when the lease does', () => {
+  test('I6: after the lease expires no commit succeeds, a rollback does, and commits succeed again under a new lease', () => {
     const role = new Role()
     using rig = new Rig({ authority: role })
     const connection = rig.open(mode, 50)
@@ -72,7 +72,7 @@ describe.each(MODES)('in %s mode', (mode) => {
     rig.consistent()
   })
 
-  test('an application in the middle of a large transaction when the node ceases to lead gets an error, and what it wrote is taken back', () => {
+  test('an application in a large transaction when the node stops leading gets an error, and its changes are rolled back', () => {
     const role = new Role()
     using rig = new Rig({ authority: role })
     const connection = rig.open(mode, 500)
@@ -95,7 +95,7 @@ describe.each(MODES)('in %s mode', (mode) => {
   })
 })
 
-test('I5: on a replica nobody removes, renames, replaces or adds a database', () => {
+test('I5: on a replica no application removes, renames, replaces or adds a database', () => {
   const role = new Role()
   using source = new Rig()
   source.open('delete', 20).close()
@@ -114,7 +114,7 @@ test('I5: on a replica nobody removes, renames, replaces or adds a database', ()
   expect(rig.node.complaints()).toEqual([])
 })
 
-test('a plain file may be written on a replica', () => {
+test('a plain file can be written on a replica', () => {
   const role = new Role()
   using rig = new Rig({ authority: role })
   role.leads = false
@@ -124,8 +124,8 @@ test('a plain file may be written on a replica', () => {
   expect(rig.backing('notes.txt').toString()).toBe('text')
 })
 
-describe.each(MODES)('what the local client writes in %s mode', (mode) => {
-  test('is taken if it is what was announced, and has the primary’s stamp', () => {
+describe.each(MODES)('the local client’s write in %s mode', (mode) => {
+  test('is committed if it was announced, with the primary’s timestamp and node id', () => {
     const { rig, role, announce, next } = replicaOf(mode)
     using _ = rig
     const expected = next('UPDATE t SET b = 1 WHERE a < 5')
@@ -139,7 +139,7 @@ describe.each(MODES)('what the local client writes in %s mode', (mode) => {
     rig.consistent()
   })
 
-  test('is refused if it is something else, or nothing was announced', () => {
+  test('is rejected if it differs from what was announced, or nothing was announced', () => {
     const { rig, role, announce, next } = replicaOf(mode)
     using _ = rig
     const before = formatPosition(rig.node.position('a.db'))
@@ -153,7 +153,7 @@ describe.each(MODES)('what the local client writes in %s mode', (mode) => {
     rig.consistent()
   })
 
-  test('may replace the database: the log begins anew with all of it', () => {
+  test('can replace the database: the log begins again with all its pages', () => {
     const { rig, role, announce, next } = replicaOf(mode)
     using _ = rig
     const change = 'BEGIN; CREATE TABLE u (a); DELETE FROM t WHERE a > 10; COMMIT'
@@ -169,14 +169,14 @@ describe.each(MODES)('what the local client writes in %s mode', (mode) => {
     client.exec('INSERT INTO t (b) VALUES (1)')
     const { base, first, last } = inspectLog(nodeFiles, logDirectory(rig.dir, 'a.db'))
     expect([base.txid + 1n, first, last]).toEqual([elsewhere.txid, elsewhere.txid, rig.node.position('a.db')])
-    // After a crash as it is now.
+    // The state after a crash at this moment.
     using restarted = new Rig({}, rig.dir)
     expect(formatPosition(restarted.node.position('a.db'))).toBe(formatPosition(last))
-    expect(restarted.node.recovered.get('a.db')?.refusal).toBeUndefined()
+    expect(restarted.node.recovered.get('a.db')?.rejection).toBeUndefined()
   })
 })
 
-/** A replica, and a twin of it on which the primary's next transactions are made. */
+/** A replica, and a twin of it that makes the primary's next transactions. */
 function replicaOf(mode: string) {
   const role = new Role()
   const rig = new Rig({ authority: role })
@@ -186,7 +186,7 @@ function replicaOf(mode: string) {
   expect(formatPosition(twin.node.position('a.db'))).toBe(formatPosition(rig.node.position('a.db')))
   role.leads = false
   const next = (sql: string): Expectation => {
-    // As the local client does, on a connection of its own: SQLite counts changes for each.
+    // On a new connection, as the local client does: SQLite counts changes per connection.
     twin.engine.open('a.db').exec(sql)
     return { position: twin.node.position('a.db'), timestampMs: 4711, nodeId: 99n }
   }

@@ -7,21 +7,25 @@ import type { Checksum, Pgno, Position, TXID } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM, nextTXID } from '../ltx/format/types.ts'
 import type { PageTable } from '../sqlite/page-table.ts'
 import { exchange } from '../sqlite/page-table.ts'
+import { asError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
 import type { Change } from './change.ts'
 import { pagesOf } from './change.ts'
 import type { CaptureEvents } from './events.ts'
 import type { Expectation } from './expected.ts'
-import { refuseUnexpected } from './refusal.ts'
+import { rejectUnexpected } from './rejection.ts'
 
-/** The page checksums of a large database are saved so seldom that they are at most an eighth of what the log writes. */
+/**
+ * Page checksums are saved once the log has written this many times their size, so that saving adds at most an eighth
+ * to the log's writes.
+ */
 const SAVE_AFTER = 8
 
-/** What a transaction says besides its pages. */
+/** The fields of a transaction's header that do not follow from its pages. */
 export interface Stamp {
   readonly timestampMs: number
   readonly nodeId: bigint
-  /** The checksum that must come out; absent where this node decides. */
+  /** The database checksum that the transaction must produce; absent on a primary. */
   readonly checksum?: Checksum
 }
 
@@ -29,20 +33,20 @@ export interface TransactionsOptions {
   readonly name: string
   readonly files: Files
   readonly events: CaptureEvents
-  /** The log is opened, or created, for the first transaction. */
+  /** The first transaction opens or creates the log. */
   readonly logs: Logs
   readonly pages: PageTable
-  /** A page as it is committed, valid until the next call. */
+  /** The committed version of a page, valid until the next call. */
   readonly readPage: (pgno: Pgno) => Uint8Array
 }
 
-/** A database's transactions: the log they are appended to, and the page checksums that follow from them. */
+/** Appends a database's transactions to its log and updates the page checksums that follow from them. */
 export class Transactions {
-  /** Of the last transaction. */
+  /** The timestamp of the last transaction. */
   lastTimestampMs = 0
   readonly #options: TransactionsOptions
   #log: LogWriter | undefined
-  /** Of finished segments, since the page checksums were saved. */
+  /** Bytes of segments finished since the page checksums were last saved. */
   #unsavedBytes = 0
   #appended = 0
 
@@ -55,7 +59,7 @@ export class Transactions {
     return this.#log !== undefined
   }
 
-  /** How many transactions were appended to the log; `assertLogged` counts on it (I1). */
+  /** How many transactions were appended to the log; `assertLogged` compares it (I1). */
   get appended(): number {
     return this.#appended
   }
@@ -77,7 +81,9 @@ export class Transactions {
     if (finishedBytes > 0 && this.#unsavedBytes >= SAVE_AFTER * pages.snapshot().byteLength) this.savePageChecksums()
   }
 
-  /** Begins the log anew with all pages as one transaction: recovery can make the file this, whatever it was before. */
+  /**
+   * Replaces the log with one transaction that holds all pages. Recovery can apply it whatever the file held before.
+   */
   replace(change: Change, pageSize: number, { position, replaces }: Expectation, stamp: Stamp): void {
     const { logs, name, readPage } = this.#options
     const { commit, pgnos, whole } = change
@@ -99,22 +105,25 @@ export class Transactions {
     }
   }
 
-  /** No connection has the database open. */
-  rest(): void {
-    this.#log?.rest()
+  /** Closes the log's descriptors: no connection has the database open. */
+  closeIdle(): void {
+    this.#log?.closeIdle()
   }
 
-  /** Everything committed so far survives a power loss when this returns. */
+  /** Fsyncs the log: everything committed so far survives a power loss. */
   sync(): void {
     this.#log?.sync()
   }
 
-  /** The same, but perhaps only begun: the returned reply then answers the request. */
+  /** Begins an fsync of the log. A returned reply answers the request when the fsync ends. */
   beginSync(): HeldReply | undefined {
     return this.#log?.beginSync()
   }
 
-  /** Saves the page checksums beside the log, for the next recovery. They only save time: a failure is logged and returned. */
+  /**
+   * Saves the page checksums beside the log. They only speed up the next recovery, so a failure is logged and returned
+   * as false.
+   */
   savePageChecksums(): boolean {
     const { files, events, name, pages } = this.#options
     if (this.#log === undefined) return false
@@ -124,13 +133,16 @@ export class Transactions {
       this.#unsavedBytes = 0
       return true
     } catch (error) {
-      events.log('warn', 'page checksums could not be saved', { database: name, error: String(error) })
+      events.log('warn', 'page checksums not saved: the next recovery reads more of the log', {
+        database: name,
+        err: asError(error),
+      })
     }
     try {
-      // Retention cuts no segment that an old table still needs.
+      // Retention would otherwise keep every segment since the old table.
       if (files.exists(path)) files.unlink(path)
     } catch {
-      // Then the log only stays longer than it must.
+      // The stale table costs only disk space: retention removes fewer segments.
     }
     return false
   }
@@ -147,7 +159,7 @@ export class Transactions {
     change: Change,
     pageSize: number,
     stamp: Stamp,
-    anew = change.whole === true,
+    fromEmpty = change.whole === true,
   ): { finishedBytes: number } {
     const { pages, events, name } = this.#options
     const { commit, pgnos } = change
@@ -167,17 +179,17 @@ export class Transactions {
       nodeId: stamp.nodeId,
     }
     const { finishedBytes } = log.append(header, (encoder) => {
-      let checksum = anew ? EMPTY_CHECKSUM : preApplyChecksum
+      let checksum = fromEmpty ? EMPTY_CHECKSUM : preApplyChecksum
       for (let i = 0; i < pgnos.length; i++) {
         const pgno = pgnos[i] as Pgno
         encoder.writePage(pgno, change.read(pgno))
         const sum = encoder.lastPageChecksum()
         sums[i] = sum
-        checksum = exchange(checksum, anew ? 0n : pages.checksum(pgno), sum)
+        checksum = exchange(checksum, fromEmpty ? 0n : pages.checksum(pgno), sum)
       }
-      if (!anew) checksum = this.#withoutPagesBeyond(commit, checksum)
+      if (!fromEmpty) checksum = this.#withoutPagesBeyond(commit, checksum)
       if (stamp.checksum !== undefined && stamp.checksum !== checksum) {
-        throw refuseUnexpected(events, name, stamp.checksum, checksum)
+        throw rejectUnexpected(events, name, stamp.checksum, checksum)
       }
       return checksum
     })

@@ -4,7 +4,10 @@ import type { Database } from './database.ts'
 import type { FileTrust } from './file-trust.ts'
 import type { Proof } from './proof.ts'
 
-/** The main file of a database that was not read at the start: each page is checked before it is first read or overwritten (I3). */
+/**
+ * The main file of a database that recovery did not read. Each page is verified before its first read or overwrite
+ * (I3).
+ */
 export class UnprovenContent extends DatabaseContent {
   readonly #trust: FileTrust
   readonly #proof: Proof
@@ -18,25 +21,25 @@ export class UnprovenContent extends DatabaseContent {
   override read(into: Uint8Array, at: number, length: number, position: number): number {
     this.#assertSound()
     const n = super.read(into, at, length, position)
-    this.#prove(position, n)
+    this.#verify(position, n)
     return n
   }
 
   override write(data: Uint8Array, position: number, caller: Caller): void {
     this.#assertSound()
-    this.#prove(position, data.length)
+    this.#verify(position, data.length)
     super.write(data, position, caller)
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {
     this.#assertSound()
     const { pageSize } = this.#proof
-    if (sizeBytes % pageSize !== 0) this.#prove(sizeBytes, 1)
+    if (sizeBytes % pageSize !== 0) this.#verify(sizeBytes, 1)
     super.truncate(sizeBytes, caller)
     this.#proof.cut(Math.ceil(sizeBytes / pageSize))
   }
 
-  #prove(position: number, length: number): void {
+  #verify(position: number, length: number): void {
     const proof = this.#proof
     if (proof.ended || length === 0) return
     const { pageSize } = proof
@@ -45,17 +48,17 @@ export class UnprovenContent extends DatabaseContent {
       if (proof.has(pgno)) continue
       const page = scratch.subarray(0, pageSize)
       const n = this.files.read(this.fd, page, 0, pageSize, (pgno - 1) * pageSize)
-      // Beyond the end there is no page; what comes there will be written.
+      // No page exists beyond the end of the file, so none needs verification.
       if (n === 0) proof.cut(pgno - 1)
-      else if (!proof.holds(pgno, page.fill(0, n))) throw this.#trust.refuse(pgno)
+      else if (!proof.holds(pgno, page.fill(0, n))) throw this.#trust.reject(pgno)
     }
   }
 
   #assertSound(): void {
     const { damaged } = this.#proof
-    if (damaged !== undefined) throw this.#trust.refuse(damaged)
+    if (damaged !== undefined) throw this.#trust.reject(damaged)
   }
 }
 
-/** One for the thread. */
+/** Shared by all contents of the thread. */
 const scratch = new Uint8Array(65536)

@@ -10,7 +10,9 @@ import { Proof } from './proof.ts'
 
 const PAGE = 1024
 
-/** After a crash, too large to be read whole, with a byte flipped in each of these pages. */
+/**
+ * A node restarted after a crash on a database too large to be read whole, with one byte flipped in each of `damaged`.
+ */
 function crashedLarge(rig: Rig, ...damaged: number[]): Rig {
   rig.node.keep('a.db')
   const bytes = rig.backing('a.db')
@@ -23,7 +25,7 @@ const opened = (rig: Rig) => rig.node.mount.open('a.db', { create: false, exclus
 const page = () => new Uint8Array(PAGE)
 const eio = expect.objectContaining({ code: 'EIO' }) as Error
 
-test('a large database is not read after a crash, and proven page by page as it is read', () => {
+test('after a crash a large database is not read whole, but verified page by page as it is read', () => {
   using rig = new Rig()
   rig.open('delete', 300).close()
   using again = crashedLarge(rig)
@@ -44,30 +46,30 @@ test('a large database is not read after a crash, and proven page by page as it 
   again.consistent()
 })
 
-test('I3: a page that is wrong reaches nobody: the database is refused when it is first read, loudly', () => {
+test('I3: a damaged page is never served: its first read ends serving the database and logs why', () => {
   using rig = new Rig()
   rig.open('delete', 300).close()
   using again = crashedLarge(rig, 9)
   const file = opened(again)
   expect(file.read(page(), 7 * PAGE)).toBe(PAGE)
   expect(() => file.read(page(), 8 * PAGE)).toThrow(eio)
-  expect(again.node.database('a.db').refusal).toMatch(/page 9 .*ltxd restore/)
-  expect(again.node.complaints()).toEqual([expect.stringMatching(/database refused: page 9/)])
+  expect(again.node.database('a.db').rejection).toMatch(/page 9 .*ltxd restore/)
+  expect(again.node.complaints()).toEqual([expect.stringMatching(/database not served: page 9/)])
   expect(() => file.read(page(), 7 * PAGE)).toThrow(eio)
   expect(() => opened(again)).toThrow(eio)
   using restarted = new Rig({ wholeReadBytes: 0 }, again.dir)
-  expect(restarted.node.database('a.db').refusal).toMatch(/first differing page: 9/)
+  expect(restarted.node.database('a.db').rejection).toMatch(/first differing page: 9/)
 })
 
-test('a page that is wrong is not overwritten either', () => {
+test('a damaged page is not overwritten', () => {
   using rig = new Rig()
   rig.open('wal', 300).close()
   using again = crashedLarge(rig, 5)
   expect(() => opened(again).write(page(), 4 * PAGE)).toThrow(eio)
-  expect(again.node.database('a.db').refusal).toMatch(/page 5/)
+  expect(again.node.database('a.db').rejection).toMatch(/page 5/)
 })
 
-test('what the control plane finds ends commits, also those that touch no wrong page', () => {
+test('damage found by the control plane ends all commits, also those that touch no damaged page', () => {
   using rig = new Rig()
   rig.open('wal', 300)
   using again = crashedLarge(rig)
@@ -77,10 +79,10 @@ test('what the control plane finds ends commits, also those that touch no wrong 
   new Proof(again.node.database('a.db').trust.proof?.buffer as SharedArrayBuffer).setDamaged(77)
   expect(() => connection.exec(insert(311, 320))).toThrow()
   expect(formatPosition(again.node.position('a.db'))).toBe(before)
-  expect(again.node.database('a.db').refusal).toMatch(/page 77/)
+  expect(again.node.database('a.db').rejection).toMatch(/page 77/)
 })
 
-test('a database that has something to prove is renamed only if it is right', () => {
+test('a database with unverified pages is renamed only if all of them are correct', () => {
   using rig = new Rig()
   rig.open('delete', 300).close()
   using sound = crashedLarge(rig)
@@ -91,7 +93,7 @@ test('a database that has something to prove is renamed only if it is right', ()
   expect(fs.existsSync(`${wrong.node.root}/a.db`)).toBe(true)
 })
 
-test('a clean stop before all is proven is none: the next start has to prove again', () => {
+test('a clean stop is recorded only once every page is verified', () => {
   using rig = new Rig()
   rig.open('delete', 300).close()
   using again = crashedLarge(rig)
@@ -106,7 +108,7 @@ test('a clean stop before all is proven is none: the next start has to prove aga
   expect(fs.existsSync(`${logDirectory(proven.dir, 'a.db')}/clean.json`)).toBe(true)
 })
 
-test('a database that was dropped has nothing to prove', () => {
+test('a dropped database needs no verification', () => {
   using rig = new Rig()
   rig.open('delete', 300).close()
   using again = crashedLarge(rig, 4)
@@ -117,7 +119,7 @@ test('a database that was dropped has nothing to prove', () => {
   again.consistent()
 })
 
-test('a proof knows what is left, over any number of pages', () => {
+test('a proof tracks the unverified pages, in every thread', () => {
   const pages = Array.from({ length: 200 }, (_, i) => new Uint8Array(512).fill(i))
   const proof = Proof.of(
     BigUint64Array.from(pages, (bytes, i) => pageChecksum(i + 1, bytes)),
@@ -128,7 +130,7 @@ test('a proof knows what is left, over any number of pages', () => {
   for (let pgno = 1; pgno <= 150; pgno++) expect(proof.holds(pgno, pages[pgno - 1] as Uint8Array)).toBe(true)
   expect(other.next(1)).toBe(151)
   expect(other.holds(151, pages[0] as Uint8Array)).toBe(false)
-  expect(other.holds(150, pages[0] as Uint8Array), 'it was right once').toBe(true)
+  expect(other.holds(150, pages[0] as Uint8Array), 'page 150 was correct once').toBe(true)
   other.cut(160)
   expect(proof.next(155)).toBe(155)
   for (let pgno = 151; pgno <= 160; pgno++) proof.holds(pgno, pages[pgno - 1] as Uint8Array)
@@ -136,7 +138,7 @@ test('a proof knows what is left, over any number of pages', () => {
   expect([proof.has(201), proof.damaged, proof.ended]).toEqual([true, undefined, false])
 })
 
-test('nothing is read whole, and nothing written, at a start after a clean stop', () => {
+test('a start after a clean stop reads no database whole and writes nothing', () => {
   using rig = new Rig()
   rig.open('wal', 300).close()
   rig.node.leave()
@@ -156,10 +158,10 @@ test('nothing is read whole, and nothing written, at a start after a clean stop'
   expect(stamps()).toEqual(before)
   expect(bytesRead).toBeLessThan(1000)
   again.leave()
-  expect(stamps(), 'nor by a stop of a node on which nothing was opened').toEqual(before)
+  expect(stamps(), 'nor does the stop of a node on which nothing was opened').toEqual(before)
 })
 
-test('after a clean stop, a file that was changed is read', () => {
+test('a file that was changed after a clean stop is read at the start', () => {
   using rig = new Rig()
   rig.open('wal', 300).close()
   rig.node.leave()
@@ -167,11 +169,11 @@ test('after a clean stop, a file that was changed is read', () => {
   fs.writeSync(fd, 'x', 1500)
   fs.closeSync(fd)
   const again = new InProcessNode({ dataDir: rig.dir })
-  expect(again.database('a.db').refusal).toMatch(/first differing page: 2/)
+  expect(again.database('a.db').rejection).toMatch(/first differing page: 2/)
   again.close()
 })
 
-test('page checksums are an eighth of what the log writes, at most, and never lag so far behind that they are of no use', () => {
+test('saved page checksums are at most an eighth of the log’s writes, and recent enough for recovery to use', () => {
   const written = { 'pages.bin': 0, ltxlog: 0 }
   const write: typeof nodeFiles.write = (...of) => {
     const path = fs.readlinkSync(`/proc/self/fd/${of[0]}`)

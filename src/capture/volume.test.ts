@@ -7,14 +7,14 @@ import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 const NEW = { create: true, exclusive: false, readOnly: false }
 const CHOICES = { create: false, exclusive: false, readOnly: false }
 
-/** As `cp` writes: one piece after the other, no journal. */
+/** Writes as `cp` does: one piece after the other, without a journal. */
 function copyIn(rig: Rig, name: string, bytes: Uint8Array): void {
   const file = rig.node.mount.open(name, NEW)
   for (let at = 0; at < bytes.length; at += 3000) file.write(bytes.subarray(at, at + 3000), at)
   file.close()
 }
 
-test('a database that is copied in is one transaction, with all its pages, when its last writer closes it', () => {
+test('a database copied in becomes one transaction with all its pages when its last writer closes it', () => {
   using source = new Rig()
   source.open('delete', 300).close()
   using rig = new Rig()
@@ -37,7 +37,7 @@ test('a database that is copied in is one transaction, with all its pages, when 
 test.each([
   ['text', () => Buffer.from('not a database'.repeat(100))],
   ['a database cut short', (bytes: Buffer) => bytes.subarray(0, bytes.length - 512)],
-])('what is copied in and is no database (%s) is a plain file, and is said to be', (_what, cut) => {
+])('a copied file that is not a database (%s) is a plain file, and the log says why', (_what, cut) => {
   using source = new Rig()
   source.open('delete', 300).close()
   using rig = new Rig()
@@ -49,7 +49,7 @@ test.each([
   copyIn(rig, 'other', bytes)
 })
 
-test('a database that is copied in with its WAL goes on with what the WAL holds', () => {
+test('a database copied in with its WAL continues with the WAL’s transactions', () => {
   using source = new Rig()
   const connection = source.open('wal', 30)
   connection.exec('PRAGMA wal_checkpoint(TRUNCATE)')
@@ -64,7 +64,7 @@ test('a database that is copied in with its WAL goes on with what the WAL holds'
   expect(rig.node.complaints()).toEqual([])
 })
 
-test('dropping a database is a transaction, and creating it again goes on with its history', () => {
+test('dropping a database is a transaction, and creating it again continues its history', () => {
   using rig = new Rig()
   rig.open('wal', 100).close()
   const before = rig.txid()
@@ -77,7 +77,7 @@ test('dropping a database is a transaction, and creating it again goes on with i
   expect(rig.consistent().pageSize).toBe(4096)
 })
 
-test('a dropped database stays dropped after a restart, and its history goes on', () => {
+test('a dropped database stays dropped after a restart, and its history continues', () => {
   using rig = new Rig()
   rig.open('delete', 50).close()
   rig.node.mount.unlink('a.db')
@@ -89,7 +89,7 @@ test('a dropped database stays dropped after a restart, and its history goes on'
   again.consistent()
 })
 
-test('what an application does to a database that was removed under it concerns nobody', () => {
+test('writes to a removed database through an open descriptor are not captured', () => {
   using rig = new Rig()
   const connection = rig.open('delete', 20)
   rig.node.mount.unlink('a.db')
@@ -115,7 +115,7 @@ test('renaming a database drops it under the old name and creates it under the n
   rig.consistent('b.db')
 })
 
-test('a database that is renamed over another replaces it', () => {
+test('a database renamed over another replaces it', () => {
   using rig = new Rig()
   rig.open('delete', 40, 'a.db').close()
   rig.open('delete', 90, 'b.db').close()
@@ -126,7 +126,7 @@ test('a database that is renamed over another replaces it', () => {
   expect(rig.consistent('b.db').bytes().equals(bytes)).toBe(true)
 })
 
-test('an open database, and the journal of one, cannot be renamed', () => {
+test('neither an open database nor its journal can be renamed', () => {
   using rig = new Rig()
   const connection = rig.open('wal', 40)
   const position = rig.node.position('a.db')
@@ -137,7 +137,7 @@ test('an open database, and the journal of one, cannot be renamed', () => {
   rig.consistent()
 })
 
-test('a directory of databases is renamed with all of them', () => {
+test('renaming a directory renames every database in it', () => {
   using rig = new Rig()
   fs.mkdirSync(`${rig.node.root}/old`)
   rig.open('delete', 5, 'old/a.db').close()
@@ -147,7 +147,7 @@ test('a directory of databases is renamed with all of them', () => {
   expect(replayLog(rig.dir, 'old/a.db').commit).toBe(0)
 })
 
-test('a name that its log could not carry is served as a plain file', () => {
+test('a file whose name is too long for a log is served as a plain file', () => {
   using rig = new Rig()
   const name = 'n'.repeat(245)
   const connection = rig.engine.open(name)
@@ -157,24 +157,24 @@ test('a name that its log could not carry is served as a plain file', () => {
   expect(rig.node.complaints()[0]).toMatch(/not replicated/)
 })
 
-test('a transaction over two databases is captured in both before either counts', () => {
+test('a transaction over two databases is captured in both before its super-journal is removed', () => {
   using rig = new Rig()
   const connection = rig.open('delete', 5, 'a.db')
   rig.open('delete', 5, 'b.db').close()
   connection.exec(`ATTACH '${rig.engine.prefix}b.db' AS b`)
   const before = [rig.txid('a.db'), rig.txid('b.db')]
-  const decided: number[][] = []
+  const positions: number[][] = []
   rig.node.mount.after = ({ kind, path }) => {
-    if (kind === 'unlink' && path.includes('-mj')) decided.push([rig.txid('a.db'), rig.txid('b.db')])
+    if (kind === 'unlink' && path.includes('-mj')) positions.push([rig.txid('a.db'), rig.txid('b.db')])
   }
   connection.exec("BEGIN; INSERT INTO main.t VALUES (100, 'x'); INSERT INTO b.t VALUES (100, 'x'); COMMIT")
-  expect(decided).toEqual([before.map((txid) => txid + 1)])
-  expect([rig.txid('a.db'), rig.txid('b.db')]).toEqual(decided[0])
+  expect(positions).toEqual([before.map((txid) => txid + 1)])
+  expect([rig.txid('a.db'), rig.txid('b.db')]).toEqual(positions[0])
   rig.consistent('a.db')
   rig.consistent('b.db')
 })
 
-test('a file that is no database need not be remembered', () => {
+test('a file that is not a database is forgotten once it is closed', () => {
   using rig = new Rig()
   for (let i = 0; i < 50; i++) {
     const file = rig.node.mount.open(`notes-${i}.txt`, NEW)
@@ -184,7 +184,7 @@ test('a file that is no database need not be remembered', () => {
   expect(() => rig.node.database('notes-1.txt')).toThrow(/no database/)
 })
 
-test('everything that was committed is there after a restart', () => {
+test('every committed transaction survives a restart', () => {
   using rig = new Rig()
   for (const mode of ['wal', 'delete', 'truncate', 'persist']) rig.open(mode, 30, `${mode}.db`)
   using again = new Rig({}, rig.dir)

@@ -1,9 +1,6 @@
-import fs from 'node:fs'
 import type { Caller, FileContent, Volume } from '../fuse/content.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import type { Logs } from '../log/logs.ts'
-import { readSuperName } from '../sqlite/journal.ts'
-import { readerOf, withFile } from '../util/files.ts'
 import type { Announcement } from './announcements.ts'
 import type { Authority } from './authority.ts'
 import { DatabaseContent, JournalContent, PlainContent, WalContent } from './contents.ts'
@@ -14,7 +11,8 @@ import { ANY_DATABASE } from './database-filter.ts'
 import { filesBelow, isDatabaseName } from './find-databases.ts'
 import { classify } from './naming.ts'
 import { OtherContent } from './other-content.ts'
-import { refuseOther, refusePattern, refuseRename, refuseUnjournaled } from './refusal.ts'
+import { rejectOther, rejectPattern, rejectRename, rejectUnjournaled } from './rejection.ts'
+import { namesSuperJournal } from './super-journal.ts'
 import { UnprovenContent } from './unproven-content.ts'
 
 export interface CaptureVolumeOptions {
@@ -25,22 +23,22 @@ export interface CaptureVolumeOptions {
   readonly nowMs: DatabaseOptions['nowMs']
   readonly nodeId: bigint
   readonly logs: Logs
-  /** Absent: a node of its own. */
+  /** Default: a node without a cluster. */
   readonly authority?: Authority
-  /** Absent: any file may be a database. */
+  /** Default: any file may be a database. */
   readonly filter?: DatabaseFilter
-  /** What recovery found. */
+  /** The databases that recovery found. */
   readonly databases: Iterable<Database>
 }
 
-/** The mount's files: databases with what belongs to them are captured, everything else is served plainly. */
+/** The files of the mount: databases with their journals and WALs are captured, all others are plain files. */
 export class CaptureVolume implements Volume {
   readonly #options: CaptureVolumeOptions
   readonly #databases = new Map<string, Database>()
   readonly #contents = new Map<Database, DatabaseContent>()
-  /** Directories whose last change was the end of a journal: syncing that name is not needed, recovery replays the log. */
+  /** Directories last changed by the end of a journal. They need no fsync, because recovery replays the log. */
   readonly #journalEnded = new Set<string>()
-  /** Names of databases that are to go without a trace in any history. */
+  /** Databases whose removal is not a transaction. */
   readonly #discarding = new Set<string>()
   readonly #filter: DatabaseFilter
 
@@ -50,7 +48,7 @@ export class CaptureVolume implements Volume {
     for (const database of options.databases) this.#databases.set(database.name, database)
   }
 
-  /** Every database that is tracked, was, or is refused. */
+  /** Every database that is or was tracked, or is not served. */
   list(): IterableIterator<Database> {
     return this.#databases.values()
   }
@@ -64,15 +62,15 @@ export class CaptureVolume implements Volume {
   content(path: string, fd: number): FileContent {
     this.#journalEnded.delete(parent(path))
     const { kind, database: name } = classify(path)
-    if (this.#isLeftOut(name)) return this.#otherFile(path, fd)
+    if (this.#isExcluded(name)) return this.#excludedFile(path, fd)
     if (kind === 'shm' || kind === 'super-journal') return new PlainContent(this.#options.files, fd)
     const problem = databaseNameProblem(name)
     if (problem !== undefined) {
-      this.#options.events.log('warn', `served as a plain file, not replicated: ${problem}`, { file: path })
+      this.#options.events.log('warn', `not replicated, served as a plain file: ${problem}`, { file: path })
       return new PlainContent(this.#options.files, fd)
     }
     const database = this.#database(name)
-    database.trust.begin()
+    database.trust.expectChange()
     if (kind === 'wal') return new WalContent(database, fd)
     if (kind === 'journal') return new JournalContent(database, fd)
     const { proof } = database.trust
@@ -88,9 +86,9 @@ export class CaptureVolume implements Volume {
   unlink(path: string, perform: () => void, caller: Caller): void {
     const { kind, database: name } = classify(path)
     const database = this.#databases.get(name)
-    if (kind === 'super-journal') return this.#decide(path, perform, caller)
+    if (kind === 'super-journal') return this.#commitAcrossDatabases(path, perform, caller)
     if (database !== undefined) {
-      if (kind !== 'journal' && (database.tracked || database.refusal !== undefined)) database.assertWriter(caller)
+      if (kind !== 'journal' && (database.tracked || database.rejection !== undefined)) database.assertWriter(caller)
       if (kind === 'database')
         return this.#discarding.has(name) ? this.#discarded(database, perform) : this.#dropped(database, perform)
       if (kind === 'wal' && database.tracked) return database.wal.remove(perform)
@@ -104,7 +102,7 @@ export class CaptureVolume implements Volume {
     this.#journalEnded.delete(parent(path))
   }
 
-  /** Renaming a database is dropping one and creating another. */
+  /** Renaming a database drops it and creates another. */
   rename(from: string, to: string, isDirectory: boolean, perform: () => void, caller: Caller): void {
     this.#journalEnded.delete(parent(from))
     this.#journalEnded.delete(parent(to))
@@ -112,27 +110,30 @@ export class CaptureVolume implements Volume {
     const replaced = this.#trackedAt(to, isDirectory)
     for (const database of [...moved, ...replaced]) {
       database.assertWriter(caller)
-      if (database.fd >= 0 || database.walFd >= 0) throw refuseRename(this.#options.events, database.name, caller)
+      if (database.file.fd >= 0 || database.walFd >= 0) throw rejectRename(this.#options.events, database.name, caller)
     }
     if (
       !isDirectory &&
       classify(from).kind !== 'database' &&
       this.#databases.get(classify(from).database)?.tracked === true
     ) {
-      throw refuseUnjournaled(this.#options.events, classify(from).database, caller)
+      throw rejectUnjournaled(this.#options.events, classify(from).database, caller)
     }
     const renamed = (database: Database) => (isDirectory ? to + database.name.slice(from.length) : to)
-    if (!isDirectory) this.#assertMayBe(to, caller)
-    for (const database of moved) this.#assertMayBe(renamed(database), caller)
-    // What is taken in under the new name has to be right.
-    for (const database of moved) database.trust.prove()
+    if (!isDirectory) this.#assertAllowed(to, caller)
+    for (const database of moved) this.#assertAllowed(renamed(database), caller)
+    // What becomes a database under the new name must be correct.
+    for (const database of moved) database.trust.verify()
     for (const database of [...moved, ...replaced]) this.#drop(database)
     perform()
     if (moved.length > 0) this.#syncNames(parent(to), parent(from))
-    for (const name of isDirectory ? this.#arrived(to, moved.map(renamed)) : [to]) this.#importIfDatabase(name)
+    for (const name of isDirectory ? this.#namesAfterRename(to, moved.map(renamed)) : [to]) this.#importIfDatabase(name)
   }
 
-  /** Or a power loss could bring an old name back when the new one has its history already: one database would be two. */
+  /**
+   * Makes a rename durable: a power loss that brought back the old name beside the new history would leave two
+   * databases.
+   */
   #syncNames(...directories: string[]): void {
     const { root, files } = this.#options
     for (const directory of new Set(directories)) files.syncDirectory(directory === '' ? root : `${root}/${directory}`)
@@ -155,16 +156,16 @@ export class CaptureVolume implements Volume {
     return database
   }
 
-  /** On a replica: what the local client says before it writes. */
+  /** On a replica: the local client announces its next write. */
   announced(announcement: Announcement): void {
     const { op, database: name } = announcement
     switch (op) {
-      case 'take-up':
+      case 'reset':
         this.#discarding.delete(name)
         this.#databases.get(name)?.expectations.clear()
         return
       case 'expect':
-        if (!this.#filter.names(name)) throw refusePattern(this.#options.events, name)
+        if (!this.#filter.matches(name)) throw rejectPattern(this.#options.events, name)
         this.#discarding.delete(name)
         this.#database(name).expectations.announce(announcement.expectation)
         return
@@ -180,7 +181,7 @@ export class CaptureVolume implements Volume {
     }
   }
 
-  /** A database that was dropped has no file, whose removal would be the end of it. */
+  /** A dropped database has no file whose removal would trigger the discard. */
   #discardAbsent(name: string): void {
     const database = this.#databases.get(name)
     if (database === undefined || this.#options.files.exists(database.path)) return
@@ -209,10 +210,10 @@ export class CaptureVolume implements Volume {
     this.#journalEnded.delete(parent(database.name))
   }
 
-  /** A file that is no database need not be remembered. */
+  /** Forgets a file that is not a database once it is closed. */
   #closed(database: Database): void {
     this.#contents.delete(database)
-    const idle = !database.tracked && !database.hasLog && !database.journal.active && database.refusal === undefined
+    const idle = !database.tracked && !database.hasLog && !database.journal.active && database.rejection === undefined
     if (idle) this.#databases.delete(database.name)
   }
 
@@ -222,24 +223,24 @@ export class CaptureVolume implements Volume {
     this.#contents.delete(database)
   }
 
-  /** A database that has a history is one, whatever the configuration says: it was refused, or served, for that. */
-  #isLeftOut(name: string): boolean {
+  /** Whether the filter excludes the name. It never excludes a database that has a history. */
+  #isExcluded(name: string): boolean {
     const known = this.#databases.get(name)
-    return known?.tracked !== true && known?.refusal === undefined && !this.#filter.names(name)
+    return known?.tracked !== true && known?.rejection === undefined && !this.#filter.matches(name)
   }
 
-  #otherFile(path: string, fd: number): FileContent {
+  #excludedFile(path: string, fd: number): FileContent {
     const { files, events } = this.#options
-    return this.#filter.refusesOthers ? new OtherContent(files, fd, events, path) : new PlainContent(files, fd)
+    return this.#filter.rejectsOthers ? new OtherContent(files, fd, events, path) : new PlainContent(files, fd)
   }
 
-  #assertMayBe(path: string, caller: Caller): void {
-    if (this.#filter.refusesOthers && !this.#filter.names(classify(path).database))
-      throw refuseOther(this.#options.events, path, caller)
+  #assertAllowed(path: string, caller: Caller): void {
+    if (this.#filter.rejectsOthers && !this.#filter.matches(classify(path).database))
+      throw rejectOther(this.#options.events, path, caller)
   }
 
-  /** With patterns for paths, a file can become a database by where its folder is. */
-  #arrived(folder: string, moved: readonly string[]): readonly string[] {
+  /** Patterns match whole paths, so a file can become a database when its directory is renamed. */
+  #namesAfterRename(folder: string, moved: readonly string[]): readonly string[] {
     return this.#filter === ANY_DATABASE ? moved : filesBelow(this.#options.root, folder)
   }
 
@@ -255,36 +256,25 @@ export class CaptureVolume implements Volume {
   }
 
   /**
-   * The removal of a super-journal commits every database whose journal names it, all at once: what each of them changed is durable
-   * before, and the removal is, so that whatever happens from there on, recovery finds the transaction decided in all of them.
+   * The removal of a super-journal commits every database whose journal names it, at once. What each of them changed is
+   * made durable before, and the removal itself before anything is captured. Whatever happens later, recovery finds the
+   * transaction committed in all of them.
    */
-  #decide(path: string, perform: () => void, caller: Caller): void {
+  #commitAcrossDatabases(path: string, perform: () => void, caller: Caller): void {
     const { root, files } = this.#options
-    const decided = Array.from(this.#databases.values()).filter((database) => {
-      const name = database.journal.active ? this.#superJournalOf(database) : undefined
-      return name !== undefined && basename(name) === basename(path)
-    })
-    for (const { journal } of decided) journal.syncFile()
+    const committed = Array.from(this.#databases.values()).filter(
+      (database) => database.journal.active && namesSuperJournal(files, `${database.path}-journal`, path),
+    )
+    for (const { journal } of committed) journal.syncFile()
     perform()
     this.#journalEnded.delete(parent(path))
-    if (decided.length === 0) return
+    if (committed.length === 0) return
     files.syncDirectory(`${root}/${parent(path)}`)
-    for (const { journal } of decided) journal.finish(caller)
-  }
-
-  #superJournalOf(database: Database): string | undefined {
-    const { files } = this.#options
-    return withFile(files, `${database.path}-journal`, fs.constants.O_RDONLY, (fd) =>
-      readSuperName(readerOf(files, fd), files.size(fd)),
-    )
+    for (const { journal } of committed) journal.finish(caller)
   }
 }
 
 function parent(path: string): string {
   const slash = path.lastIndexOf('/')
   return slash < 0 ? '' : path.slice(0, slash)
-}
-
-function basename(path: string): string {
-  return path.slice(path.lastIndexOf('/') + 1)
 }

@@ -6,7 +6,7 @@ import { WAL_HEADER_SIZE, WalChecksum } from '../sqlite/wal.ts'
 const UNDONE = /was never published by SQLite/
 const CHOICES = { create: false, exclusive: false, readOnly: false }
 
-test('D5: a captured transaction that SQLite took for failed is undone by one of its own before its frames go', () => {
+test('a captured transaction that SQLite considers failed is undone by another before its frames are overwritten', () => {
   using rig = new Rig()
   const connection = rig.open('wal')
   const before = rig.txid()
@@ -25,7 +25,7 @@ test('D5: a captured transaction that SQLite took for failed is undone by one of
   rig.consistent()
 })
 
-test('D5: frames that are written once more as they are change nothing', () => {
+test('rewriting captured frames with the same bytes changes nothing', () => {
   using rig = new Rig()
   const connection = rig.open('wal')
   connection.exec(insert(11, 40))
@@ -42,7 +42,7 @@ test('D5: frames that are written once more as they are change nothing', () => {
   rig.consistent()
 })
 
-test('D5: a captured transaction that SQLite finds in the WAL stands', () => {
+test('a captured transaction that SQLite recovers from the WAL stands', () => {
   using rig = new Rig()
   const connection = rig.open('wal')
   rig.failAfterCapture()
@@ -57,7 +57,7 @@ test('D5: a captured transaction that SQLite finds in the WAL stands', () => {
   rig.consistent()
 })
 
-test('D5: another connection that never heard of the transaction goes on without it', () => {
+test('another connection that never saw the transaction continues without it', () => {
   using rig = new Rig()
   const first = rig.open('wal')
   const second = rig.engine.open('a.db')
@@ -74,7 +74,7 @@ test('D5: another connection that never heard of the transaction goes on without
 test.each([
   ['grew', insert(500, 900), "UPDATE t SET b = 'x' WHERE a = 1"],
   ['shrank', 'DELETE FROM t WHERE a > 2; VACUUM', insert(950, 960)],
-])('D5: a transaction that %s the database is undone with all its pages', (_how, lost, next) => {
+])('an abandoned transaction that %s the database is undone with all its pages', (_how, lost, next) => {
   using rig = new Rig()
   const connection = rig.open('wal', 200)
   rig.failAfter(
@@ -88,7 +88,7 @@ test.each([
   rig.consistent()
 })
 
-test('D5: after a checkpoint the undoing transaction takes the pages from the file', () => {
+test('after a checkpoint the undoing transaction restores pages from the database file', () => {
   using rig = new Rig()
   const connection = rig.open('wal', 100)
   connection.exec('PRAGMA wal_checkpoint(RESTART)')
@@ -99,7 +99,7 @@ test('D5: after a checkpoint the undoing transaction takes the pages from the fi
   rig.consistent()
 })
 
-test('D5: an undone transaction is not taken for news by a recovery', () => {
+test('recovery does not capture an undone transaction again', () => {
   using rig = new Rig()
   const connection = rig.open('wal')
   rig.failAfterCapture()
@@ -115,9 +115,9 @@ test('D5: an undone transaction is not taken for news by a recovery', () => {
   again.consistent()
 })
 
-/** What the WAL-reset bug of SQLite up to 3.51.2 does: a new WAL begins over pages that no checkpoint has written. */
+/** As the WAL-reset bug of SQLite up to 3.51.2 does: a new WAL begins over pages that no checkpoint has written. */
 test.each(['a new WAL begins', 'the WAL is truncated', 'the WAL is removed'])(
-  'I11: %s over committed pages that never reached the file: said loudly, and the log follows the file',
+  'I11: %s over committed pages that never reached the file: an error is logged, and the log follows the file',
   (occasion) => {
     using rig = new Rig()
     const connection = rig.open('wal', 30)
@@ -136,7 +136,7 @@ test.each(['a new WAL begins', 'the WAL is truncated', 'the WAL is removed'])(
   },
 )
 
-test('I11: a checkpointed WAL goes without a word', () => {
+test('I11: nothing is logged when a checkpointed WAL is removed', () => {
   using rig = new Rig()
   const connection = rig.open('wal', 30)
   for (const mode of ['PASSIVE', 'RESTART', 'TRUNCATE']) {

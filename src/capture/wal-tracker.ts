@@ -14,49 +14,50 @@ import {
 } from '../sqlite/wal.ts'
 import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
-import type { WalSpan } from './change.ts'
 import { missingPages } from './growth.ts'
+import { UncommittedFrames } from './uncommitted-frames.ts'
+import { followFile, undoAbandoned } from './wal-correction.ts'
 
 /**
- * Follows a WAL as it is written. Bytes are tracked by offset, never by the sizes of writes: a frame can come in pieces, and a chain of
- * frames can become valid late, when SQLite rewrites the checksums of earlier ones at commit.
+ * Tracks a WAL as it is written. Bytes are tracked by offset, never by the sizes of writes: a frame can arrive in
+ * pieces, and a chain of frames can become valid late, when SQLite rewrites the checksums of earlier frames at commit.
  *
- *   header | frames of captured transactions | valid frames not committed yet | whatever lay there before
+ *   header | frames of captured transactions | valid frames not committed yet | older content
  *          32                          committedEnd                     validEnd
  *
- * A transaction is captured by the write that makes the chain valid up to a frame that ends a commit: before SQLite
- * publishes it in the wal-index, so that no reader and no checkpoint can be ahead of the log.
+ * The write that makes the chain valid up to a commit frame captures the transaction. That write comes before SQLite
+ * publishes the transaction in the wal-index, so no reader and no checkpoint can be ahead of the log.
  */
 export class WalTracker {
   readonly #database: CapturedDatabase
   #header: WalHeader | undefined
-  /** The chain of checksums holds up to here, and these are its sums. */
+  /** The chain of checksums is valid up to here, and these are its running sums. */
   #validEnd = 0
   #sum1 = 0
   #sum2 = 0
   #committedEnd = 0
-  /** Nothing beyond was written since the WAL was begun: what lies there is of an older generation. */
+  /** The end of what was written since the WAL began. Bytes beyond it belong to an older generation. */
   #writtenEnd = 0
-  /** Page numbers of the valid frames that are not committed yet. */
-  readonly #uncommitted = new PgnoList()
+  /** The valid frames that are not committed yet. */
+  readonly #uncommitted = new UncommittedFrames()
   readonly #checksum = new WalChecksum()
-  /** The frame whose commit was refused last, until it is written anew from its beginning. */
-  #refused: { readonly at: number; readonly end: number; readonly error: unknown } | undefined
+  /** The commit frame that was rejected last, until SQLite rewrites it from its beginning. */
+  #rejected: { readonly at: number; readonly end: number; readonly error: unknown } | undefined
 
   constructor(database: CapturedDatabase) {
     this.#database = database
   }
 
-  /** There is a valid header. */
+  /** Whether the WAL has a valid header. */
   get following(): boolean {
     return this.#header !== undefined
   }
 
   /** The application writes to the WAL. `perform` writes the bytes to the backing file. */
   write(data: Uint8Array, position: number, perform: () => void): void {
-    this.#refuseRest(position)
+    this.#rejectRest(position)
     if (position < this.#committedEnd && !this.#holds(data, position)) {
-      if (position < WAL_HEADER_SIZE) this.#settle('a new WAL begins')
+      if (position < WAL_HEADER_SIZE) followFile(this.#database, 'a new WAL begins')
       else this.#abandonFrom(position)
     } else if (position + data.length <= this.#committedEnd) {
       return perform()
@@ -71,28 +72,28 @@ export class WalTracker {
 
   /** The WAL is about to be truncated. */
   truncate(sizeBytes: number, perform: () => void): void {
-    if (sizeBytes < this.#committedEnd) this.#settle('the WAL is truncated')
+    if (sizeBytes < this.#committedEnd) followFile(this.#database, 'the WAL is truncated')
     perform()
     if (sizeBytes < this.#committedEnd || sizeBytes === 0) this.forget()
     else this.#writtenEnd = Math.min(this.#writtenEnd, Math.max(sizeBytes, this.#validEnd))
   }
 
-  /** The WAL is about to be removed: its last connection closed. */
+  /** The WAL is about to be removed, because its last connection closed. */
   remove(perform: () => void): void {
-    this.#settle('the WAL is removed')
+    followFile(this.#database, 'the WAL is removed')
     perform()
     this.forget()
   }
 
-  /** Nothing of the WAL counts any more. */
+  /** Forgets the WAL's content. */
   forget(): void {
     this.#header = undefined
     this.#validEnd = this.#committedEnd = this.#writtenEnd = 0
     this.#uncommitted.length = 0
-    this.#refused = undefined
+    this.#rejected = undefined
   }
 
-  /** A WAL lies there that nobody wrote through the mount while its database was tracked: takes what it holds. */
+  /** Captures the transactions of a WAL that was written before its database was tracked. */
   adopt(sizeBytes: number): void {
     this.forget()
     this.#writtenEnd = sizeBytes
@@ -113,7 +114,7 @@ export class WalTracker {
     this.#sum2 = header.checksum2
   }
 
-  /** Takes in each frame that is valid now, and captures each transaction that they complete. */
+  /** Advances over each frame that is valid now, and captures each transaction that ends in one. */
   #advance(data: Uint8Array, position: number): void {
     const header = this.#header as WalHeader
     const size = frameSize(header.pageSize)
@@ -132,7 +133,7 @@ export class WalTracker {
     }
   }
 
-  /** The frame's bytes: its header and page usually come in two writes, so one piece is at hand and one in the file. */
+  /** The frame's bytes. SQLite usually writes header and page separately: one is in `data`, the other in the file. */
   #frameAt(at: number, size: number, data: Uint8Array, position: number): Uint8Array {
     const frame = frameBuffer.subarray(0, size)
     const pageAt = at + FRAME_HEADER_SIZE
@@ -152,7 +153,7 @@ export class WalTracker {
     return this.#checksum.is(frameField.checksum1(view, 0), frameField.checksum2(view, 0))
   }
 
-  /** The uncommitted frames, the last of which is `last`, are a transaction. */
+  /** Captures the uncommitted frames as one transaction; `last` is the commit frame. */
   #capture(commit: number, end: number, last: Uint8Array): void {
     const database = this.#database
     const uncommitted = this.#uncommitted
@@ -173,7 +174,7 @@ export class WalTracker {
       database.commit({ commit, pgnos, read, wal: span })
       assertLogged(database, appended)
     } catch (error) {
-      this.#refuse(end, error)
+      this.#rejectCommit(end, error)
       throw error
     }
     for (const pgno of newest.pgnos) database.pages.setFrame(pgno, first + (newest.at(pgno) as number))
@@ -183,11 +184,12 @@ export class WalTracker {
   }
 
   #committed(end: number): void {
+    assert.ok(end > this.#committedEnd && end <= this.#writtenEnd, 'a captured transaction ends in written frames')
     this.#committedEnd = end
     this.#uncommitted.length = 0
   }
 
-  /** SQLite pads a commit to a sector by repeating its last frame: nothing new. */
+  /** Whether the frame only repeats the last one, as SQLite does to pad a commit to a sector. */
   #repeatsLast(commit: number, last: Uint8Array): boolean {
     const { pages } = this.#database
     const pgno = this.#uncommitted.only()
@@ -196,26 +198,26 @@ export class WalTracker {
     return pageChecksum(pgno, last.subarray(FRAME_HEADER_SIZE)) === pages.checksum(pgno)
   }
 
-  /** The commit that ends here is refused: no later recovery may find it. */
-  #refuse(end: number, error: unknown): void {
+  /** Rejects the commit that ends here: its frame is invalidated, so that no recovery finds it. */
+  #rejectCommit(end: number, error: unknown): void {
     const at = end - frameSize((this.#header as WalHeader).pageSize)
     this.#uncommitted.length--
-    this.#refused = { at, end, error }
+    this.#rejected = { at, end, error }
     this.#database.files.write(this.#database.walFd, zeros, 0, FRAME_HEADER_SIZE, at)
   }
 
   /**
-   * The kernel cuts a write where a page of its cache begins. If only the last piece of a frame is refused, SQLite hears that some of it was
-   * written, and tries the rest again: that must fail as well, or it takes the commit for done.
+   * The kernel may split a write at a page boundary of its cache. If only the last piece of a frame is rejected, SQLite
+   * sees a short write and retries the rest. The retry must fail too, or SQLite would consider the commit done.
    */
-  #refuseRest(position: number): void {
-    const refused = this.#refused
-    if (refused === undefined) return
-    if (position > refused.at && position < refused.end) throw refused.error
-    if (position <= refused.at) this.#refused = undefined
+  #rejectRest(position: number): void {
+    const rejected = this.#rejected
+    if (rejected === undefined) return
+    if (position > rejected.at && position < rejected.end) throw rejected.error
+    if (position <= rejected.at) this.#rejected = undefined
   }
 
-  /** Frames that were valid but not committed are written anew from `position` on. */
+  /** SQLite rewrites valid but uncommitted frames from `position` on. */
   #rewindTo(position: number): void {
     const frame = Math.max(this.#index(position), this.#index(this.#committedEnd))
     const at = frameOffset(frame, (this.#header as WalHeader).pageSize)
@@ -225,7 +227,7 @@ export class WalTracker {
     this.#loadSums()
   }
 
-  /** The sums at `validEnd`: those that the frame before it carries. */
+  /** Loads the running sums at `validEnd`: the frame before it carries them. */
   #loadSums(): void {
     const header = this.#header as WalHeader
     this.#sum1 = header.checksum1
@@ -239,9 +241,9 @@ export class WalTracker {
   }
 
   /**
-   * Different bytes are about to be written into frames of captured transactions: whoever writes does not know of those, so they were
-   * never published (the application died, or was told an error, after their commit frame). They are undone by a transaction
-   * that restores what they changed, before the write is let through.
+   * Called before different bytes overwrite frames of captured transactions. The writer does not know those
+   * transactions, so SQLite never published them: the application died, or got an error, after their commit frame. A
+   * transaction that restores what they changed undoes them first.
    */
   #abandonFrom(position: number): void {
     const database = this.#database
@@ -266,69 +268,14 @@ export class WalTracker {
     for (const [pgno] of pending) abandoned.add(pgno)
     if (boundary === WAL_HEADER_SIZE) commit = database.fileState()?.sizePages ?? database.pages.sizePages
     const { salt1, salt2 } = this.#header as WalHeader
-    this.#restore(abandoned, believed, commit, { offset: boundary, size: this.#committedEnd - boundary, salt1, salt2 })
+    const span = { offset: boundary, size: this.#committedEnd - boundary, salt1, salt2 }
+    undoAbandoned(database, { abandoned, believed, commit, span })
     this.#committedEnd = this.#validEnd = boundary
     this.#uncommitted.length = 0
     this.#loadSums()
   }
 
-  /** `span` is where the undone frames lie, so that a recovery does not take them for news. */
-  #restore(abandoned: ReadonlySet<Pgno>, believed: ReadonlyMap<Pgno, number>, commit: number, span: WalSpan): void {
-    const database = this.#database
-    const { pages, pageSize } = database
-    const lost = database.position
-    const sorted = Array.from(abandoned).sort((a, b) => a - b)
-    const inside = sorted.filter((pgno) => pgno <= commit && pgno !== lockPgno(pageSize))
-    const pgnos = missingPages(inside, pages.sizePages, commit, pageSize)
-    const frames = new Map(pgnos.map((pgno) => [pgno, believed.get(pgno) ?? -1]))
-    const read = (pgno: Pgno) => {
-      const frame = frames.get(pgno) ?? -1
-      return frame < 0 ? database.readFile(pgno) : database.readFrame(frame)
-    }
-    // Where all of it is about to be replaced, nothing needs to be undone in a history that ends.
-    const replaced = !database.authority.leads && database.expectations.next(lost.txid)?.replaces !== undefined
-    if (!replaced) database.commit({ commit, pgnos, read, wal: span })
-    for (const pgno of sorted) pages.clearFrame(pgno)
-    for (const [pgno, frame] of frames) if (frame >= 0) pages.setFrame(pgno, frame)
-    if (replaced) return
-    database.publish()
-    database.events.log('warn', 'a captured transaction was never published by SQLite: undone by the next one', {
-      database: database.name,
-      abandoned: lost.txid.toString(),
-      undoneBy: database.position.txid.toString(),
-      pages: pgnos.length,
-    })
-  }
-
-  /**
-   * The WAL's content is about to go. Every committed page must have reached the database file by now (I11). Where one has not, the file is
-   * what SQLite believes from here on: the log follows it, loudly, and the lost version stays restorable.
-   */
-  #settle(occasion: string): void {
-    const database = this.#database
-    const { pages } = database
-    for (const pgno of Array.from(pages.listInWal())) {
-      if (pageChecksum(pgno, database.readFile(pgno)) === pages.checksum(pgno)) pages.clearFrame(pgno)
-    }
-    if (pages.pagesInWal === 0) return database.publish()
-    const lost = Array.from(pages.listInWal())
-    const before = database.position
-    const commit = database.fileState()?.sizePages ?? pages.sizePages
-    const inside = lost.filter((pgno) => pgno <= commit)
-    const pgnos = missingPages(inside, pages.sizePages, commit, database.pageSize)
-    database.commit({ commit, pgnos, read: (pgno) => database.readFile(pgno) })
-    for (const pgno of lost) pages.clearFrame(pgno)
-    database.publish()
-    database.events.guarded(database)
-    database.events.log('error', `I11: ${occasion}, but committed pages never reached the database file`, {
-      database: database.name,
-      pages: lost.length,
-      lastGood: before.txid.toString(),
-      followedBy: database.position.txid.toString(),
-    })
-  }
-
-  /** Whether the captured part of the WAL already has exactly these bytes here. */
+  /** Whether the captured part of the WAL already holds exactly these bytes at `position`. */
   #holds(data: Uint8Array, position: number): boolean {
     const length = Math.min(data.length, this.#committedEnd - position)
     const present = new Uint8Array(length)
@@ -346,41 +293,7 @@ export class WalTracker {
   }
 }
 
-/** A list of page numbers, one a frame, that is reused from transaction to transaction. */
-class PgnoList {
-  #items = new Uint32Array(64)
-  length = 0
-
-  push(pgno: Pgno): void {
-    if (this.length === this.#items.length) {
-      const larger = new Uint32Array(this.#items.length * 2)
-      larger.set(this.#items)
-      this.#items = larger
-    }
-    this.#items[this.length++] = pgno
-  }
-
-  /** The page, if there is just one. */
-  only(): Pgno | undefined {
-    return this.length === 1 ? this.#items[0] : undefined
-  }
-
-  /** Ascending distinct pages up to `commit`, and for each the index of the last frame that holds it. */
-  newest(commit: number, lock: Pgno): { pgnos: Pgno[]; at: (pgno: Pgno) => number | undefined } {
-    const { length } = this
-    const items = this.#items
-    if (length === 1) {
-      const only = items[0] as Pgno
-      return { pgnos: only <= commit && only !== lock ? [only] : [], at: (pgno) => (pgno === only ? 0 : undefined) }
-    }
-    const last = new Map<Pgno, number>()
-    for (let i = 0; i < length; i++) last.set(items[i] as Pgno, i)
-    const pgnos = Array.from(last.keys()).filter((pgno) => pgno <= commit && pgno !== lock)
-    return { pgnos: pgnos.sort((a, b) => a - b), at: (pgno) => last.get(pgno) }
-  }
-}
-
 const nothing = new Uint8Array(0)
 const zeros = new Uint8Array(FRAME_HEADER_SIZE)
-/** One for the thread. */
+/** Shared by all trackers of the thread. */
 const frameBuffer = new Uint8Array(FRAME_HEADER_SIZE + 65536)

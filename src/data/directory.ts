@@ -43,7 +43,7 @@ export interface DataDirectory {
  * The same lock, for as long as somebody looks at a data directory that must not change meanwhile: nothing is created, and nothing written.
  * Returns what gives it back. Throws LtxdError when there is no such directory, or a node uses it.
  */
-export function lockForLooking(dir: string): () => void {
+export function lockForReading(dir: string): () => void {
   if (!fs.existsSync(`${dir}/files`)) {
     throw new LtxdError('NO_DATA', `${dir} is no data directory of ltxd (it has no files/): name one with --data`)
   }

@@ -29,7 +29,7 @@ export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared' | 'syncs'
 export interface KnownDatabase {
   readonly name: string
   /** Why it is not served. */
-  readonly refusal: string | undefined
+  readonly rejection: string | undefined
   readonly state: () => SlotState
 }
 
@@ -89,9 +89,9 @@ export class DataPlane {
   }
 
   /** It is served no more; the data plane knows it from the database's proof. */
-  refuse(name: string, refusal: string): void {
+  refuse(name: string, rejection: string): void {
     const known = this.databases.get(name)
-    if (known !== undefined) this.databases.set(name, { ...known, refusal })
+    if (known !== undefined) this.databases.set(name, { ...known, rejection })
   }
 
   /** Recovers all databases, or one again after its files were replaced. */
@@ -205,8 +205,8 @@ export class DataPlane {
         return this.#options.log(message.level, message.message, message.fields)
       case 'database': {
         this.#heard++
-        const { name, slot, refusal } = message
-        const known = { name, refusal, state: () => this.shared.read(slot) }
+        const { name, slot, rejection } = message
+        const known = { name, rejection, state: () => this.shared.read(slot) }
         this.databases.set(name, known)
         this.#options.appeared(known)
         // It was published before this was known.

@@ -27,8 +27,8 @@ export type ToDataPlane =
 
 export type FromDataPlane =
   | { readonly type: 'recovered' }
-  /** A slot was given to a database; or its refusal changed. */
-  | { readonly type: 'database'; readonly name: string; readonly slot: number; readonly refusal: string | undefined }
+  /** A slot was given to a database; or its rejection changed. */
+  | { readonly type: 'database'; readonly name: string; readonly slot: number; readonly rejection: string | undefined }
   /** A database was recovered without reading all of it: what is left to be proven (capture/proof.ts). */
   | { readonly type: 'unproven'; readonly database: string; readonly proof: SharedArrayBuffer }
   /** How many connections have the database open in WAL mode, or write to it, has changed. */

@@ -16,8 +16,8 @@ test('each database is announced once, and shown where it was announced', () => 
   for (const name of ['a.db', 'b.db']) rig.open('wal', 10, name)
   for (let i = 0; i < 3; i++) for (const name of ['a.db', 'b.db']) slots.publish(rig.node.database(name))
   expect(said).toEqual([
-    { type: 'database', name: 'a.db', slot: 0, refusal: undefined },
-    { type: 'database', name: 'b.db', slot: 1, refusal: undefined },
+    { type: 'database', name: 'a.db', slot: 0, rejection: undefined },
+    { type: 'database', name: 'b.db', slot: 1, rejection: undefined },
   ])
   for (const [slot, name] of ['a.db', 'b.db'].entries()) {
     expect(state.read(slot).position).toEqual(rig.node.position(name))
@@ -25,17 +25,17 @@ test('each database is announced once, and shown where it was announced', () => 
   }
 })
 
-test('a refusal is announced when it comes and when it goes', () => {
+test('a rejection is announced when it comes and when it goes', () => {
   using rig = new Rig()
   const { said, slots } = setUp()
   rig.open('delete', 10)
   const database = rig.node.database('a.db')
   slots.publish(database)
-  database.refusal = 'does not fit'
+  database.rejection = 'does not fit'
   slots.publish(database)
-  database.refusal = undefined
+  database.rejection = undefined
   slots.publish(database)
-  expect(said.map((message) => message.type === 'database' && message.refusal)).toEqual([
+  expect(said.map((message) => message.type === 'database' && message.rejection)).toEqual([
     undefined,
     'does not fit',
     undefined,

@@ -10,7 +10,7 @@ interface Slot {
   commits: number
   last: Position
   backfilled: Position
-  refusal: string | undefined
+  rejection: string | undefined
 }
 
 /** The data plane's side of the shared state: gives each database a slot when it is first published. */
@@ -43,18 +43,18 @@ export class Slots {
   }
 
   #slot(database: PublishedDatabase): Slot {
-    const { name, refusal } = database
+    const { name, rejection } = database
     let slot = this.#byName.get(name)
-    if (slot !== undefined && slot.refusal === refusal) return slot
+    if (slot !== undefined && slot.rejection === rejection) return slot
     if (slot === undefined) {
       const index = this.#byName.size
       assert.ok(index < SharedState.maxDatabases, `a node holds at most ${SharedState.maxDatabases} databases`)
-      slot = { index, commits: 0, last: ZERO_POSITION, backfilled: ZERO_POSITION, refusal }
+      slot = { index, commits: 0, last: ZERO_POSITION, backfilled: ZERO_POSITION, rejection }
       this.#byName.set(name, slot)
     }
-    slot.refusal = refusal
+    slot.rejection = rejection
     this.#state.announce()
-    this.#say({ type: 'database', name, slot: slot.index, refusal })
+    this.#say({ type: 'database', name, slot: slot.index, rejection })
     return slot
   }
 }

@@ -75,7 +75,7 @@ test('another thread gets the descriptor and whom to answer, and what was append
   synced.length = 0
   log.writer.sync()
   expect(synced).toEqual([])
-  log.writer.rest()
+  log.writer.closeIdle()
   expect(() => fs.fstatSync(taken.fd)).toThrow(/EBADF/)
 })
 
@@ -84,7 +84,7 @@ test('what was appended meanwhile is not taken for durable', () => {
   const [, taken] = begun(begin, requests)
   log.append()
   taken.ended(true)
-  log.writer.rest()
+  log.writer.closeIdle()
   fs.fstatSync(taken.fd)
   synced.length = 0
   log.writer.sync()
@@ -94,10 +94,10 @@ test('what was appended meanwhile is not taken for durable', () => {
 test('a log at rest keeps the descriptor that is being synced', () => {
   const { log, requests, begin } = twoLogs()
   const [, taken] = begun(begin, requests)
-  log.writer.rest()
+  log.writer.closeIdle()
   fs.fstatSync(taken.fd)
   taken.ended(true)
-  log.writer.rest()
+  log.writer.closeIdle()
   expect(() => fs.fstatSync(taken.fd)).toThrow(/EBADF/)
 })
 

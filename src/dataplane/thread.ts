@@ -90,7 +90,7 @@ function recover(name: string): void {
     authority,
   })
   if (database === undefined) return
-  filter.judge(database, dataDir)
+  filter.rejectExcluded(database, dataDir)
   databases.set(name, database)
   slots.publish(database)
   const { proof } = database.trust
@@ -136,7 +136,7 @@ function serve(deviceFd: number): void {
   serving = false
   tree.close()
   for (const database of volume.list()) {
-    database.trust.leave()
+    database.trust.stopCleanly()
     database.close()
   }
   say({ type: 'stopped' })

@@ -199,13 +199,13 @@ test('a log at rest keeps a descriptor only while something in it is not synced,
   const log = new TestLog(`${temporary.dir}/a.ltx`, { files, segmentSizeBytes: 1_000 })
   for (let round = 0; round < 5; round++) {
     log.append(3)
-    log.writer.rest()
+    log.writer.closeIdle()
     expect(open.size).toBeGreaterThan(0)
     log.writer.sync()
     expect(open.size).toBe(1)
-    log.writer.rest()
+    log.writer.closeIdle()
     expect(open.size).toBe(0)
-    log.writer.rest()
+    log.writer.closeIdle()
     log.writer.sync()
   }
   const { position } = log

@@ -122,7 +122,7 @@ export class LogWriter {
    * Nobody has the database open: its log needs no descriptor until the next transaction. One that is not synced keeps it, or the
    * news of a failed write could be lost with it.
    */
-  rest(): void {
+  closeIdle(): void {
     this.#settle()
     const current = this.#current
     if (current === undefined || current.fd < 0 || this.#unsynced || this.#broken !== undefined) return

@@ -48,7 +48,8 @@ export async function hydrateMissing(options: HydrationOptions): Promise<void> {
 export async function reconcileAll(options: HydrationOptions, plane: DataPlane): Promise<void> {
   for (const backedUp of await listBackup(options.store)) {
     const database = plane.databases.get(backedUp.name)
-    if (database !== undefined && database.refusal === undefined) await reconcileOne(options, plane, database, backedUp)
+    if (database !== undefined && database.rejection === undefined)
+      await reconcileOne(options, plane, database, backedUp)
   }
 }
 

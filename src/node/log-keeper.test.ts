@@ -31,7 +31,7 @@ function kept(dir: string) {
   const keeper = new LogKeeper({
     dataDir: dir,
     root: `${dir}/files`,
-    databases: () => [{ name: 'a.db', refusal: undefined, state }],
+    databases: () => [{ name: 'a.db', rejection: undefined, state }],
     retention: { ageMs: AGE_MS, sizeBytes: 1 << 30 },
     uploaded: () => backup.uploaded,
     logger: createLogger({ level: 'error', format: 'text' }),

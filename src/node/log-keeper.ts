@@ -73,7 +73,7 @@ export class LogKeeper {
   /** One round; `start` makes one each interval. */
   async tick(): Promise<void> {
     for (const database of this.#options.databases()) {
-      if (database.refusal !== undefined) continue
+      if (database.rejection !== undefined) continue
       try {
         await this.#sync(database)
         this.#retain(database)

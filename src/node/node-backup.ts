@@ -101,8 +101,8 @@ export class NodeBackup {
   }
 
   /** There is a new database, or another word on one. */
-  appeared({ name, refusal, state }: KnownDatabase): void {
-    if (this.#service === undefined || refusal !== undefined || this.#added.has(name)) return
+  appeared({ name, rejection, state }: KnownDatabase): void {
+    if (this.#service === undefined || rejection !== undefined || this.#added.has(name)) return
     this.#added.add(name)
     const log = new LogReader(name, logDirectory(this.#data.dir, name), () => state().position)
     const database = { name, log, filePath: `${this.#data.root}/${name}` }

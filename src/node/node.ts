@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Api } from '../api/server.ts'
 import { startApi } from '../api/server.ts'
 import type { BackupStatus, DatabaseStatus, NodeStatus } from '../api/status.ts'
-import { damageFound } from '../capture/refusal.ts'
+import { damageFound } from '../capture/rejection.ts'
 import type { ClusterConfig, Config } from '../config/config.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { formatNodeId, openDataDirectory } from '../data/directory.ts'
@@ -145,7 +145,7 @@ class RunningNode implements Node {
       data: { dir: config.data.dir },
       ...(config.backup && { backup: { url: config.backup.url } }),
       databases: Array.from(plane?.databases.values() ?? [])
-        .filter(({ refusal, state }) => refusal !== undefined || state().tracked)
+        .filter(({ rejection, state }) => rejection !== undefined || state().tracked)
         .map((database) => this.#describe(database, backups?.get(database.name))),
     }
   }
@@ -275,7 +275,7 @@ class RunningNode implements Node {
       logger: this.#logger,
       damaged: (database, pgno) => {
         const reason = damageFound(pgno, logDirectory(dir, database))
-        this.#logger.error({ database }, `database refused: ${reason}`)
+        this.#logger.error({ database }, `database not served: ${reason}`)
         plane.refuse(database, reason)
         doubt(nodeFiles, logDirectory(dir, database))
       },
@@ -285,7 +285,7 @@ class RunningNode implements Node {
   }
 
   #describe(database: KnownDatabase, backup: BackupStatus | undefined): DatabaseStatus {
-    const { name, refusal } = database
+    const { name, rejection } = database
     const state = database.state()
     const log = this.#keeper?.logFacts(name)
     const checkpoint = this.#plane?.shared.leads === true ? this.#checkpoints?.status(name) : undefined
@@ -299,7 +299,7 @@ class RunningNode implements Node {
       ...(log?.first !== undefined && { logFirstTXID: formatTXID(log.first) }),
       logBytes: log?.bytes ?? 0,
       commitCount: state.commits,
-      ...(refusal !== undefined && { error: refusal }),
+      ...(rejection !== undefined && { error: rejection }),
       ...(backup !== undefined && { backup }),
       ...(checkpoint && { checkpoint }),
       ...(replication && { replication }),

@@ -16,13 +16,13 @@ export class StreamedDatabases {
   }
 
   *[Symbol.iterator](): Generator<StreamedDatabase> {
-    for (const { name, refusal, state } of this.#plane.databases.values()) {
-      if (refusal === undefined && state().position.txid > 0n) yield this.#known.get(name) ?? this.#add(name)
+    for (const { name, rejection, state } of this.#plane.databases.values()) {
+      if (rejection === undefined && state().position.txid > 0n) yield this.#known.get(name) ?? this.#add(name)
     }
   }
 
   #add(name: string): StreamedDatabase {
-    // Asked by name each time: a refusal that ends gives the database another handle.
+    // Asked by name each time: a rejection that ends gives the database another handle.
     const position = () => this.#plane.position(name)
     const log = new LogReader(name, logDirectory(this.#data.dir, name), position)
     const streamed = { name, log, filePath: `${this.#data.root}/${name}` }

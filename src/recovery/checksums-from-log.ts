@@ -9,19 +9,19 @@ import { PageTable } from '../sqlite/page-table.ts'
 import type { Files } from '../util/files.ts'
 import { withFile } from '../util/files.ts'
 
-/** Whether `pageChecksumsFromLog` can be expected to find them. Reads next to nothing. */
+/** Whether `pageChecksumsFromLog` should succeed. Reads almost nothing. */
 export function knowsPageChecksums(files: Files, logDir: string, target: TXID): boolean {
   const saved = peekPageChecksums(files, `${logDir}/pages.bin`) ?? (0n as TXID)
   return reaches(listSegments(files, logDir), saved <= target ? saved : (0n as TXID), target)
 }
 
 /**
- * The checksum that each page should have at `target`: the saved table, carried forward by the log; or from the log alone if it reaches
- * back to the first transaction. undefined when neither gets there.
+ * The checksum that each page must have at `target`: the saved table, advanced by the log; or from the log alone if it
+ * reaches back to the first transaction. undefined if neither reaches `target`.
  */
 export function pageChecksumsFromLog(files: Files, logDir: string, target: Position): BigUint64Array | undefined {
   const newest = readPageChecksums(files, `${logDir}/pages.bin`)
-  // a power loss can take back transactions that the saved table has
+  // After a power loss the saved table may be ahead of the log.
   const saved = newest !== undefined && newest.position.txid <= target.txid ? newest : undefined
   const segments = listSegments(files, logDir)
   const from = saved?.position.txid ?? (0n as TXID)
@@ -48,7 +48,7 @@ export function pageChecksumsFromLog(files: Files, logDir: string, target: Posit
   return foldAll(checksums) === target.checksum ? checksums : undefined
 }
 
-/** The log goes on where a table of `from` ends. */
+/** Whether the log continues where a table at `from` ends. */
 function reaches(segments: readonly SegmentName[], from: TXID, target: TXID): boolean {
   return from === target || (segments[0] !== undefined && segments[0].first <= from + 1n)
 }

@@ -1,33 +1,36 @@
-/** The recovery of a data directory without serving it: what a start would do, shown or done. */
+/** Recovers a data directory without serving it, or only plans that. */
 
 import fs from 'node:fs'
 import type { DatabaseFilter } from '../capture/database-filter.ts'
 import { ANY_DATABASE } from '../capture/database-filter.ts'
 import type { CaptureEvents } from '../capture/events.ts'
 import { findDatabases } from '../capture/find-databases.ts'
-import { lockForLooking, openDataDirectory } from '../data/directory.ts'
+import { lockForReading, openDataDirectory } from '../data/directory.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 import { nodeFiles as files } from '../util/files.ts'
 import type { PlannedRecovery } from './recover.ts'
-import { planDatabase, recoverDatabase, refusalAdvice } from './recover.ts'
+import { planDatabase, recoverDatabase, rejectionAdvice } from './recover.ts'
 
 export interface DatabasePlan extends PlannedRecovery {
   readonly name: string
-  /** What can be done about a database that is refused. */
+  /** What a person can do about a database that is not served. */
   readonly advice: string
 }
 
 export interface RecoveredDatabase extends DatabasePlan {
-  /** Where it is now; undefined for what is no database, and for one that is refused. */
+  /** The position after recovery; undefined if this is not a database, or one that is not served. */
   readonly position: Position | undefined
-  /** Why it would not be served. */
-  readonly refusal: string | undefined
+  /** Why the database would not be served. */
+  readonly rejection: string | undefined
 }
 
-/** Changes nothing below `dir`. `names`: these databases only, all without any. Throws LtxdError. */
+/**
+ * Plans the recovery of the databases in `names`, or of all if `names` is empty. Changes nothing below `dir`. Throws
+ * LtxdError.
+ */
 export function planDirectory(dir: string, names: readonly string[], filter = ANY_DATABASE): DatabasePlan[] {
-  const unlock = lockForLooking(dir)
+  const unlock = lockForReading(dir)
   try {
     return chosen(dir, names, filter).map((name) => plan(dir, name, { foresee: true }))
   } finally {
@@ -35,7 +38,7 @@ export function planDirectory(dir: string, names: readonly string[], filter = AN
   }
 }
 
-/** Recovers one database after the other, `each` told of it, and leaves them as a clean stop does. Throws LtxdError. */
+/** Recovers the databases one after the other and leaves them as a clean stop does. Throws LtxdError. */
 export function recoverDirectory(
   dir: string,
   names: readonly string[],
@@ -43,7 +46,7 @@ export function recoverDirectory(
   log: CaptureEvents['log'],
   filter = ANY_DATABASE,
 ): RecoveredDatabase[] {
-  lockForLooking(dir)()
+  lockForReading(dir)()
   const data = openDataDirectory(dir)
   try {
     const { root, nodeId } = data
@@ -53,14 +56,14 @@ export function recoverDirectory(
       const planned = plan(dir, name, { foresee: false })
       const database = recoverDatabase({
         ...{ name, dataDir: dir, root, files, events, nowMs: Date.now, nodeId, segmentSizeBytes },
-        // What is left to be proven would be so by nobody.
+        // Nothing would verify the remaining pages later, so every page is read now.
         wholeReadBytes: Infinity,
       })
-      const { refusal } = database ?? {}
-      const position = refusal === undefined ? database?.position : undefined
-      if (refusal === undefined) database?.trust.leave()
+      const { rejection } = database ?? {}
+      const position = rejection === undefined ? database?.position : undefined
+      if (rejection === undefined) database?.trust.stopCleanly()
       database?.close()
-      return { ...planned, position, refusal }
+      return { ...planned, position, rejection }
     })
   } finally {
     data.close()
@@ -69,14 +72,16 @@ export function recoverDirectory(
 
 function plan(dir: string, name: string, { foresee }: { foresee: boolean }): DatabasePlan {
   const planned = planDatabase({ files, dataDir: dir, root: `${dir}/files`, name, wholeReadBytes: Infinity }, foresee)
-  return { name, advice: refusalAdvice(dir, name), ...planned }
+  return { name, advice: rejectionAdvice(dir, name), ...planned }
 }
 
 function chosen(dir: string, names: readonly string[], filter: DatabaseFilter): string[] {
   const all = findDatabases(files, dir, `${dir}/files`, filter)
   for (const name of names) {
     if (all.includes(name)) continue
-    const others = fs.existsSync(`${dir}/files/${name}`) ? ': it is no name of a database' : ''
+    const others = fs.existsSync(`${dir}/files/${name}`)
+      ? ': a file of that name exists, but its name cannot be a database'
+      : ''
     throw new LtxdError(
       'NO_SUCH_DATABASE',
       `${dir} has no database "${name}"${others}; it has ${all.join(', ') || 'none'}`,

@@ -1,4 +1,7 @@
-/** Whether a recovery will end as the log says, told without changing anything: on the checksums of the pages, not on the pages. */
+/**
+ * Predicts, without changing anything, whether a recovery will produce the log's checksum. It applies the plan to page
+ * checksums instead of pages.
+ */
 
 import fs from 'node:fs'
 import type { LogState } from '../log/open.ts'
@@ -18,10 +21,10 @@ import { checksumPages } from './repair.ts'
 const { O_RDONLY } = fs.constants
 
 /**
- * Why the database would be refused; undefined when it would not, or when that shows only in the doing: what a rollback leaves may still be
- * repaired from the log, or be a transaction.
+ * Why the database would not be served. undefined if it would be, or if that shows only during recovery: pages that a
+ * rollback leaves wrong may be repaired from the log, or become a transaction.
  */
-export function foreseeRefusal(
+export function foreseeRejection(
   scene: Scene,
   { log, journal }: Leftovers,
   steps: readonly RecoveryStep[],

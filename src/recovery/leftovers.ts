@@ -1,4 +1,4 @@
-/** What a crash left of a database, as found, before anything is decided or touched. */
+/** What a crash left of a database, gathered without changing anything. */
 
 import fs from 'node:fs'
 import type { LocatedEntry, LogState } from '../log/open.ts'
@@ -21,24 +21,24 @@ export interface Leftovers {
   readonly log: LogState | undefined
   readonly journal: Journal | undefined
   readonly wal: WalContent | undefined
-  /** How many of the WAL's transactions the log already accounts for. */
+  /** How many of the WAL's transactions the log already holds. */
   readonly walInLog: number
-  /** The same, as the plan wants it. */
+  /** The same facts in the form that the plan needs. */
   readonly facts: RecoveryFacts
 }
 
-/** What to look at, and where. */
+/** Where a database's files and log are. */
 export interface Scene {
   readonly files: Files
-  /** The backing directory, and the database's file below it. */
+  /** `root` is the backing directory; `path` is the database's file below it. */
   readonly root: string
   readonly path: string
   readonly logDir: string
-  /** Larger databases are not read whole where the log tells what their pages should be. */
+  /** Larger databases are not read whole if the log holds the checksums of their pages. */
   readonly wholeReadBytes: number
 }
 
-/** Changes nothing. Throws CorruptLogError. */
+/** Inspects the files without changing anything. Throws CorruptLogError. */
 export function inspectLeftovers(scene: Scene): Leftovers {
   const { files, root, path, logDir } = scene
   const inspect = <T>(suffix: string, use: (fd: number) => T): T | undefined =>
@@ -50,9 +50,9 @@ export function inspectLeftovers(scene: Scene): Leftovers {
   })
   const rebuild = file === undefined || file.sizeBytes === 0
   const stop = isDoubted(files, logDir) ? undefined : readCleanStop(files, logDir)
-  const isAsLeft = stop !== undefined && stop.file === file?.identity && stop.segment === identifySegment(files, logDir)
+  const isClean = stop !== undefined && stop.file === file?.identity && stop.segment === identifySegment(files, logDir)
   const log = files.exists(`${logDir}/base.json`)
-    ? inspectLog(files, logDir, rebuild ? toTXID(0) : undefined, isAsLeft)
+    ? inspectLog(files, logDir, rebuild ? toTXID(0) : undefined, isClean)
     : undefined
   const journal = inspect('-journal', (fd) => parseJournal(readerOf(files, fd), files.size(fd)))
   const wal = inspect('-wal', (fd) => scanWal(readerOf(files, fd), files.size(fd)))
@@ -68,7 +68,7 @@ export function inspectLeftovers(scene: Scene): Leftovers {
     file: file && {
       sizeBytes: file.sizeBytes,
       valid: file.valid,
-      trust: log === undefined ? 'nothing' : judge(scene, log, file.sizeBytes, isAsLeft ? stop : undefined),
+      trust: log === undefined ? 'nothing' : trustOf(scene, log, file.sizeBytes, isClean ? stop : undefined),
     },
     remains: ['-journal', '-wal', '-shm'].filter((suffix) => files.exists(path + suffix)),
     journal: journal && {
@@ -81,8 +81,11 @@ export function inspectLeftovers(scene: Scene): Leftovers {
   return { log, journal, wal, walInLog, facts }
 }
 
-/** How much of the file need not be read. `stop`: what a clean stop said of a file and a log that nobody has touched since. */
-function judge(
+/**
+ * How far the file can be trusted without reading it. `stop` is the record of a clean stop, if file and log are
+ * unchanged since.
+ */
+function trustOf(
   { files, logDir, wholeReadBytes }: Scene,
   { last, synced, torn }: LogState,
   sizeBytes: number,
@@ -95,8 +98,9 @@ function judge(
 }
 
 /**
- * The log says of each transaction where it lay in the WAL. A WAL whose salts the log does not know is younger than the log's last
- * record; one whose last known transaction is not the log's last is older, and all of it is in the log.
+ * How many of the WAL's transactions the log holds. The log records the WAL position of each transaction. If the log
+ * does not know the WAL's salts, the WAL is younger than the log's last record. If the last transaction with those
+ * salts is not the log's last, the log holds all of the WAL.
  */
 function countInLog(wal: WalContent | undefined, log: LogState | undefined): number {
   if (wal === undefined || log === undefined) return 0
@@ -108,7 +112,10 @@ function countInLog(wal: WalContent | undefined, log: LogState | undefined): num
   return wal.transactions.filter(({ end }) => end <= walOffset + walSize).length
 }
 
-/** A super-journal lies beside one of the databases it names, under the path by which the application saw it: its last part is unique. */
+/**
+ * A super-journal lies beside one of the databases it names. The journal has the application's absolute path, of which
+ * only the base name, which is unique, is comparable.
+ */
 function findSuperJournal(files: Files, root: string, databasePath: string, name: string): 'present' | 'gone' {
   const base = name.slice(name.lastIndexOf('/') + 1)
   if (files.exists(`${parentOf(databasePath)}/${base}`)) return 'present'

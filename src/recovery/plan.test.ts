@@ -6,7 +6,7 @@ import { planRecovery } from './plan.ts'
 
 const at = (txid: number): Position => ({ txid: toTXID(txid), checksum: ((1n << 63n) | BigInt(txid)) as Checksum })
 const FILE = { sizeBytes: 8192, valid: true, trust: 'nothing' } as const
-/** As a clean stop left it; so large that it is not read whole. */
+/** AS_LEFT: a file as a clean stop left it. LARGE: a file that is too large to be read whole. */
 const AS_LEFT = { ...FILE, trust: 'file' } as const
 const LARGE = { ...FILE, trust: 'log' } as const
 const log = (synced: number, last: number, first = 1, lastCommit: number | undefined = 2) => ({
@@ -29,9 +29,9 @@ const HOT = { pages: 3, superJournal: 'none' } as const
 const DECIDED = { pages: 3, superJournal: 'gone' } as const
 const UNDECIDED = { pages: 3, superJournal: 'present' } as const
 
-/** Situation, facts, what happens: each row of the table of crashes that concerns the data directory. */
+/** Situation, facts, steps: one row for each kind of crash. */
 const TABLE: [string, Partial<RecoveryFacts>, string[]][] = [
-  ['nothing has happened', { log: log(7, 7) }, ['verify', 'remove-leftovers']],
+  ['file and log agree', { log: log(7, 7) }, ['verify', 'remove-leftovers']],
   ['the file is behind the log', { log: log(4, 7) }, ['replay-log 5..7', 'verify', 'remove-leftovers']],
   [
     'the WAL holds what the log lacks',
@@ -59,12 +59,12 @@ const TABLE: [string, Partial<RecoveryFacts>, string[]][] = [
     ['roll-back-journal', 'replay-log 8..8', 'verify', 'remove-leftovers'],
   ],
   [
-    'the super-journal is still there: nothing was decided',
+    'the super-journal still exists: the transaction is not committed',
     { log: log(7, 7), journal: UNDECIDED },
     ['roll-back-journal', 'replay-log 7..7', 'verify', 'remove-leftovers'],
   ],
   [
-    'the super-journal is gone: the transaction was committed',
+    'the super-journal is gone: the transaction is committed',
     { log: log(7, 7), journal: DECIDED },
     [
       'keep-decided-transaction',
@@ -76,12 +76,12 @@ const TABLE: [string, Partial<RecoveryFacts>, string[]][] = [
     ],
   ],
   [
-    'the file is gone, the log has it all',
+    'the file is missing, the log has every transaction',
     { log: log(7, 9), file: undefined },
     ['replay-log 1..9', 'verify', 'remove-leftovers'],
   ],
   [
-    'the file is empty, the log has it all',
+    'the file is empty, the log has every transaction',
     { log: log(0, 9), file: { ...FILE, sizeBytes: 0, valid: false }, journal: HOT },
     ['replay-log 1..9', 'verify', 'remove-leftovers'],
   ],
@@ -112,7 +112,7 @@ const TABLE: [string, Partial<RecoveryFacts>, string[]][] = [
     ['roll-back-journal', 'replay-log 4..7', 'verify-touched', 'remove-leftovers'],
   ],
   [
-    'a large file whose transaction was decided by a super-journal',
+    'a large file whose transaction a super-journal committed',
     { log: log(7, 7), file: LARGE, journal: DECIDED },
     [
       'keep-decided-transaction',
@@ -125,13 +125,17 @@ const TABLE: [string, Partial<RecoveryFacts>, string[]][] = [
   ],
   ['a plain database', {}, ['import', 'remove-leftovers']],
   ['a plain database with a hot journal', { journal: HOT }, ['roll-back-journal', 'import', 'remove-leftovers']],
-  ['a plain database with a decided journal', { journal: DECIDED }, ['import', 'remove-leftovers']],
+  ['a plain database with a journal whose super-journal is gone', { journal: DECIDED }, ['import', 'remove-leftovers']],
   [
     'a plain database with a WAL',
     { wal: { transactions: 2, afterLog: 2 } },
     ['fold-wal 2', 'import', 'remove-leftovers'],
   ],
-  ['a database that comes back after it was dropped', { log: log(4, 7, 1, 0) }, ['import', 'remove-leftovers']],
+  [
+    'a database file that reappears after the database was dropped',
+    { log: log(4, 7, 1, 0) },
+    ['import', 'remove-leftovers'],
+  ],
 ]
 
 test.each(TABLE)('%s', (_situation, fields, expected) => {
@@ -153,17 +157,17 @@ test.each(TABLE)('%s', (_situation, fields, expected) => {
 
 test.each<[string, Partial<RecoveryFacts>]>([
   ['no file and no log', { file: undefined }],
-  ['a file that is no database', { file: { ...FILE, sizeBytes: 99, valid: false } }],
-  ['a database that was dropped', { log: log(4, 7, 1, 0), file: undefined }],
+  ['a file that is not a database', { file: { ...FILE, sizeBytes: 99, valid: false } }],
+  ['a dropped database', { log: log(4, 7, 1, 0), file: undefined }],
   [
-    'a log that never held anything',
+    'an empty log',
     { log: { synced: at(0), first: undefined, last: at(0), lastCommit: undefined, torn: false }, file: undefined },
   ],
 ])('%s: nothing to do', (_situation, fields) => {
   expect(planRecovery(facts(fields)).kind).toBe('nothing')
 })
 
-test('a missing file that the log cannot make again is refused, with the reason', () => {
+test('a missing file that the log cannot restore is not served, and the reason is given', () => {
   const plan = planRecovery(facts({ log: log(7, 9, 5), file: undefined }))
   expect(plan).toMatchObject({ kind: 'refuse', reason: expect.stringMatching(/does not reach back/) as unknown })
 })

@@ -1,48 +1,52 @@
 /**
- * What recovery will do with a database, decided from facts alone, before anything is touched.
- * The rule behind it: let P be the position up to which the database file is known to be durable. Rolling back a hot journal
- * first, and then replaying the log from P + 1, overwrites every page changed since, torn or not.
+ * Plans a database's recovery from facts alone, before anything is changed. The rule: let P be the position up to which
+ * the database file is known to be durable. Rolling back a hot journal first, and then replaying the log from P + 1,
+ * overwrites every page changed since, torn or not.
  */
 
 import type { Position, TXID } from '../ltx/format/types.ts'
 
 /**
- * What is believed of the database file's pages. 'file': all of them, it is as a clean stop left it; 'log': the log knows what each should
- * be, and what a crash can have changed is known; 'nothing': all of them have to be read.
+ * How far the database file's pages are trusted. 'file': completely, because the file is as a clean stop left it.
+ * 'log': the log holds each page's checksum, and which pages a crash can have damaged is known. 'nothing': every page
+ * has to be read.
  */
 export type Trust = 'file' | 'log' | 'nothing'
 
 export interface RecoveryFacts {
-  /** undefined: the database has no log yet. */
+  /** undefined if the database has no log yet. */
   readonly log:
     | {
         readonly synced: Position
         readonly first: TXID | undefined
         readonly last: Position
-        /** Size in pages after `last`; undefined when the log holds no record any more (then `last` is the base). */
+        /** Size in pages after `last`; undefined if the log holds no record (then `last` is the base). */
         readonly lastCommit: number | undefined
-        /** It ends in what is no whole transaction, which is cut before anything else. */
+        /** The log ends in an incomplete transaction, which is cut before anything else. */
         readonly torn: boolean
       }
     | undefined
-  /** undefined: there is no file. `valid`: it begins with a SQLite header. */
+  /** undefined if there is no file. `valid`: the file begins with a SQLite header. */
   readonly file: { readonly sizeBytes: number; readonly valid: boolean; readonly trust: Trust } | undefined
-  /** Suffixes of the files beside it, in use or not. */
+  /** Suffixes of the existing files beside it, whether they have content or not. */
   readonly remains: readonly string[]
-  /** A journal with a valid header. */
+  /** Present if the journal has a valid header. */
   readonly journal: { readonly pages: number; readonly superJournal: 'none' | 'present' | 'gone' } | undefined
-  /** A WAL with committed transactions; `afterLog` of them are not in the log. */
+  /** Present if the WAL has committed transactions; `afterLog` of them are not in the log. */
   readonly wal: { readonly transactions: number; readonly afterLog: number } | undefined
 }
 
 export type RecoveryStep =
-  /** The transaction of the journal was decided (its super-journal is gone), but is not in the log: keep its pages aside. */
+  /**
+   * The journal's transaction is committed, because its super-journal is gone, but may not be in the log: read its
+   * pages before the rollback.
+   */
   | { readonly step: 'keep-decided-transaction' }
   | { readonly step: 'roll-back-journal'; readonly pages: number }
   | { readonly step: 'replay-log'; readonly after: TXID; readonly to: TXID }
-  /** The file is taken for what it was at the clean stop. */
+  /** The file is trusted to be as the clean stop left it. */
   | { readonly step: 'believe'; readonly position: Position }
-  /** What a crash may have changed is checked, the rest before it is first read by anybody. */
+  /** Pages that a crash may have damaged are verified now, the others before their first read. */
   | { readonly step: 'verify-touched'; readonly position: Position }
   | { readonly step: 'verify'; readonly position: Position }
   | { readonly step: 'capture-decided-transaction' }
@@ -53,34 +57,38 @@ export type RecoveryStep =
 
 export type RecoveryPlan =
   | { readonly kind: 'recover'; readonly steps: readonly RecoveryStep[] }
-  /** Not a database, or one that was dropped. */
+  /** Not a database, or a dropped one. */
   | { readonly kind: 'nothing' }
   | { readonly kind: 'refuse'; readonly reason: string }
 
 export function planRecovery(facts: RecoveryFacts): RecoveryPlan {
   const { log, file } = facts
-  if (log === undefined) return file?.valid === true ? { kind: 'recover', steps: adopt(facts) } : { kind: 'nothing' }
+  if (log === undefined)
+    return file?.valid === true ? { kind: 'recover', steps: adoptPlain(facts) } : { kind: 'nothing' }
   const dropped = log.lastCommit === 0 || (log.lastCommit === undefined && log.last.txid === 0n)
-  if (dropped) return file?.valid === true ? { kind: 'recover', steps: adopt(facts) } : { kind: 'nothing' }
+  if (dropped) return file?.valid === true ? { kind: 'recover', steps: adoptPlain(facts) } : { kind: 'nothing' }
   const rebuild = file === undefined || file.sizeBytes === 0
   if (rebuild && log.first !== 1n) {
     return { kind: 'refuse', reason: 'its file is missing, and its log does not reach back to the first transaction' }
   }
-  return { kind: 'recover', steps: isAsLeft(facts) ? settled(facts, log) : resume(facts, log, rebuild) }
+  return { kind: 'recover', steps: isClean(facts) ? resumeCleanStop(facts, log) : resume(facts, log, rebuild) }
 }
 
-function isAsLeft({ file, journal, wal }: RecoveryFacts): boolean {
+function isClean({ file, journal, wal }: RecoveryFacts): boolean {
   return file?.trust === 'file' && journal === undefined && (wal?.afterLog ?? 0) === 0
 }
 
-/** A node that was stopped cleanly leaves nothing to do; applications that still had the database open, files that are in the way. */
-function settled({ remains }: RecoveryFacts, { last }: NonNullable<RecoveryFacts['log']>): RecoveryStep[] {
-  const believe = { step: 'believe', position: last } as const
-  return remains.length > 0 ? [believe, { step: 'remove-leftovers' }] : [believe]
+/**
+ * After a clean stop nothing has to be recovered. Applications that still had the database open may have left files,
+ * which are removed.
+ */
+function resumeCleanStop({ remains }: RecoveryFacts, { last }: NonNullable<RecoveryFacts['log']>): RecoveryStep[] {
+  const trust = { step: 'believe', position: last } as const
+  return remains.length > 0 ? [trust, { step: 'remove-leftovers' }] : [trust]
 }
 
-/** A plain SQLite database becomes ours as it would be opened by SQLite. */
-function adopt({ journal, wal }: RecoveryFacts): RecoveryStep[] {
+/** A plain SQLite database is recovered as SQLite would recover it, and then imported. */
+function adoptPlain({ journal, wal }: RecoveryFacts): RecoveryStep[] {
   const steps: RecoveryStep[] = []
   if (journal !== undefined && journal.superJournal !== 'gone')
     steps.push({ step: 'roll-back-journal', pages: journal.pages })
@@ -109,15 +117,16 @@ function resume(
 }
 
 /**
- * The journal may be that of the very transaction up to which the file is durable, if it ended in the log but not yet on the disk: then
- * rolling it back took that transaction out of the file.
+ * The TXID after which to replay. The journal may belong to the last transaction that is durable in the file, if the
+ * journal's end did not reach the disk. Rolling it back has then removed that transaction from the file, so the replay
+ * starts one transaction earlier.
  */
 function replayAfter({ synced, first }: NonNullable<RecoveryFacts['log']>, rolledBack: boolean): TXID {
-  const held = first !== undefined && first <= synced.txid
-  return rolledBack && held ? ((synced.txid - 1n) as TXID) : synced.txid
+  const holdsSynced = first !== undefined && first <= synced.txid
+  return rolledBack && holdsSynced ? ((synced.txid - 1n) as TXID) : synced.txid
 }
 
-/** The steps for a person, those left out that each recovery takes. Empty when there is nothing to tell. */
+/** The steps as text, without those that every recovery takes. Empty if there is nothing to report. */
 export function describeSteps(steps: readonly RecoveryStep[]): string {
   return steps
     .filter(({ step }) => !['believe', 'verify', 'verify-touched', 'remove-leftovers'].includes(step))

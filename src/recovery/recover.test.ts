@@ -9,9 +9,7 @@ import { formatPosition, toTXID } from '../ltx/format/types.ts'
 import { PageTable } from '../sqlite/page-table.ts'
 import { nodeFiles } from '../util/files.ts'
 
-const CHOICES = { create: false, exclusive: false, readOnly: false }
-
-/** What a crash left, in a directory of its own: a copy of `rig`'s now. */
+/** A node that starts on a copy of `rig`'s directory, as after a crash. */
 const crashed = (rig: Rig) => new Rig({}, rig.dir)
 const count = (rig: Rig) => rig.engine.open('a.db').value('SELECT count(*) FROM t')
 const segment = (rig: Rig) => {
@@ -19,15 +17,15 @@ const segment = (rig: Rig) => {
   return `${dir}/${fs.readdirSync(dir).find((name) => name.endsWith('.ltxlog'))}`
 }
 
-/** Takes the last `transactions` out of the log, as if they had never been in it. */
+/** Cuts the last transactions from the log. */
 function forget(rig: Rig, transactions: number): void {
   const { entries } = inspectLog(nodeFiles, logDirectory(rig.dir, 'a.db'))
   const from = entries.at(-transactions)
-  if (from === undefined) throw new Error('the log holds so many')
+  if (from === undefined) throw new Error(`the log has fewer than ${transactions} transactions`)
   fs.truncateSync(from.segment, from.offset - 24)
 }
 
-/** `rig`'s files as they are in the middle of the transaction `sql`, which is rolled back there. */
+/** A copy of `rig`'s files in the middle of the transaction `sql`, which is then rolled back in `rig`. */
 function inTheMiddle(rig: Rig, sql: string): { [Symbol.dispose](): void; directory: string } {
   const connection = rig.engine.open('a.db')
   connection.exec(`PRAGMA cache_size = 3; BEGIN; ${sql}`)
@@ -39,7 +37,7 @@ function inTheMiddle(rig: Rig, sql: string): { [Symbol.dispose](): void; directo
   return { directory: copy.dir, [Symbol.dispose]: () => fs.rmSync(copy.dir, { recursive: true, force: true }) }
 }
 
-test('I3: a file that is behind the log, by one transaction or by many, is brought up to it', () => {
+test('I3: a file several transactions behind the log is brought up to it', () => {
   using rig = new Rig()
   const connection = rig.open('delete', 30)
   const old = rig.backing('a.db')
@@ -50,7 +48,7 @@ test('I3: a file that is behind the log, by one transaction or by many, is broug
   expect(count(again)).toBe(135)
 })
 
-test('I3: a recovery that does not come to the checksum of its log removes nothing', () => {
+test('I3: a recovery that does not reach the checksum of its log removes nothing', () => {
   using rig = new Rig()
   rig.open('wal', 30).exec(insert(31, 60))
   using temporary = temporaryDirectory()
@@ -63,7 +61,7 @@ test('I3: a recovery that does not come to the checksum of its log removes nothi
   expect(fs.existsSync(`${dataDir}/files/a.db-wal`)).toBe(true)
 })
 
-test('what the WAL holds after the log becomes the same transactions again', () => {
+test('the WAL’s transactions that the log lacks are captured with the same positions', () => {
   using rig = new Rig()
   const connection = rig.open('wal', 30)
   connection.exec(insert(31, 60))
@@ -76,7 +74,7 @@ test('what the WAL holds after the log becomes the same transactions again', () 
   again.consistent()
 })
 
-test('a torn tail of the WAL is no transaction', () => {
+test('a torn tail of the WAL is not captured', () => {
   using rig = new Rig()
   const connection = rig.open('wal', 30)
   connection.exec(insert(31, 60))
@@ -88,7 +86,7 @@ test('a torn tail of the WAL is no transaction', () => {
   again.consistent()
 })
 
-test('a torn tail of the log is cut, and said to be', () => {
+test('a torn tail of the log is cut, and a warning is logged', () => {
   using rig = new Rig()
   const connection = rig.open('delete', 30)
   const before = rig.backing('a.db')
@@ -97,7 +95,7 @@ test('a torn tail of the log is cut, and said to be', () => {
   fs.writeFileSync(`${rig.node.root}/a.db`, before)
   using again = crashed(rig)
   expect(again.txid()).toBe(rig.txid() - 1)
-  expect(again.node.complaints()).toEqual([expect.stringMatching(/never finished: cut/)])
+  expect(again.node.complaints()).toEqual([expect.stringMatching(/unfinished transaction, which was cut/)])
   again.consistent()
 })
 
@@ -113,7 +111,7 @@ test('a hot journal whose transaction the log lacks is rolled back', () => {
   expect(again.node.complaints()).toEqual([])
 })
 
-test('a hot journal whose transaction the log holds is finished', () => {
+test('a transaction with a hot journal that the log holds is committed', () => {
   using rig = new Rig()
   const connection = rig.open('delete', 200)
   let copy: Rig | undefined
@@ -132,7 +130,7 @@ test('a hot journal whose transaction the log holds is finished', () => {
   }
 })
 
-test.each(['truncate', 'persist'])('%s: an old journal that a power loss brought back does no harm', (mode) => {
+test.each(['truncate', 'persist'])('%s: an old journal that a power loss brought back changes nothing', (mode) => {
   using rig = new Rig()
   const connection = rig.open(mode, 60)
   let old: Buffer | undefined
@@ -152,7 +150,7 @@ test.each(['truncate', 'persist'])('%s: an old journal that a power loss brought
   expect(again.backing('a.db').equals(rig.backing('a.db'))).toBe(true)
 })
 
-test('differences on free-list leaves, which SQLite does not roll back, become a transaction', () => {
+test('free-list leaves that differ after a rollback become a transaction', () => {
   using rig = new Rig()
   const connection = rig.open('delete', 400)
   connection.exec('DELETE FROM t WHERE a > 20')
@@ -166,7 +164,7 @@ test('differences on free-list leaves, which SQLite does not roll back, become a
   again.consistent()
 })
 
-test('a file longer than page 1 says is cut', () => {
+test('a file longer than page 1 says is truncated', () => {
   using rig = new Rig()
   rig.open('delete', 50).close()
   const bytes = rig.backing('a.db')
@@ -179,7 +177,7 @@ test('a file longer than page 1 says is cut', () => {
 test.each([
   ['gone', true],
   ['still there', false],
-])('a journal whose super-journal is %s: both databases are on the same side', (_what, gone) => {
+])('a journal whose super-journal is %s: both databases are committed or both rolled back', (_what, gone) => {
   using rig = new Rig()
   const connection = rig.open('delete', 30, 'a.db')
   rig.open('delete', 30, 'b.db').close()
@@ -207,7 +205,7 @@ function segmentOf({ dir }: { dir: string }, name: string): string {
   return `${logDir}/${fs.readdirSync(logDir).find((file) => file.endsWith('.ltxlog'))}`
 }
 
-test('a database whose file is gone is made again from a log that has it all', () => {
+test('a missing database file is restored from a log that reaches back to the first transaction', () => {
   using rig = new Rig()
   const connection = rig.open('delete', 80)
   connection.exec("UPDATE t SET b = 'last' WHERE a = 80")
@@ -220,7 +218,7 @@ test('a database whose file is gone is made again from a log that has it all', (
   expect(again.backing('a.db').equals(bytes)).toBe(true)
 })
 
-test('a database whose directory is gone is made again from its log', () => {
+test('a missing directory is restored along with the database in it', () => {
   using rig = new Rig()
   fs.mkdirSync(`${rig.node.root}/sub`)
   rig.open('delete', 80, 'sub/a.db').close()
@@ -230,94 +228,11 @@ test('a database whose directory is gone is made again from its log', () => {
   expect(again.backing('sub/a.db').equals(bytes)).toBe(true)
 })
 
-test('a plain database with what belongs to it is taken in as SQLite would open it', () => {
-  using source = new Rig()
-  const connection = source.open('wal', 30)
-  connection.exec('PRAGMA wal_checkpoint(TRUNCATE)')
-  connection.exec(insert(31, 60))
-  using rig = new Rig()
-  for (const name of ['a.db', 'a.db-wal']) fs.copyFileSync(`${source.node.root}/${name}`, `${rig.node.root}/${name}`)
-  using again = crashed(rig)
-  expect(again.txid()).toBe(1)
-  expect(count(again)).toBe(60)
-  again.consistent()
-})
-
-test('a copy that a crash cut short is not taken for a database, so that it can be copied again', () => {
-  using whole = new Rig()
-  whole.open('delete', 30).close()
-  const bytes = whole.backing('a.db')
-  for (const length of [100, 1024, bytes.length - 1]) {
-    using rig = new Rig()
-    fs.writeFileSync(`${rig.node.root}/b.db`, bytes.subarray(0, length))
-    using again = crashed(rig)
-    expect(again.node.recovered.get('b.db')).toBeUndefined()
-    expect(again.node.complaints()).toEqual([expect.stringContaining('shorter than its header says')])
-    expect(again.backing('b.db')).toEqual(bytes.subarray(0, length))
-    const file = again.node.mount.open('b.db', CHOICES)
-    file.truncate(0)
-    file.write(bytes, 0)
-    file.close()
-    expect(again.consistent('b.db').bytes()).toEqual(bytes)
-  }
-})
-
-test('a file that is shorter than its header says is no database under a new name either', () => {
-  using rig = new Rig()
-  rig.open('delete', 30).close()
-  fs.writeFileSync(`${rig.node.root}/b.db`, rig.backing('a.db').subarray(0, 1024))
-  rig.node.mount.rename('b.db', 'c.db')
-  expect(rig.node.volume.tracked('c.db')).toBeUndefined()
-  rig.node.mount.rename('c.db', 'a.db')
-  expect(rig.node.volume.tracked('a.db')).toBeUndefined()
-})
-
-test('a file that fits nothing is refused: untouched, not served, and the reason is said', () => {
-  using rig = new Rig()
-  rig.open('delete', 80).close()
-  rig.node.keep('a.db')
-  const bytes = rig.backing('a.db')
-  bytes[1500] = (bytes[1500] as number) ^ 1
-  fs.writeFileSync(`${rig.node.root}/a.db`, bytes)
-  using again = crashed(rig)
-  expect(again.node.database('a.db').refusal).toMatch(/checksum .*first differing page: 2.*ltxd restore/s)
-  expect(() => again.node.mount.open('a.db', CHOICES)).toThrow(expect.objectContaining({ code: 'EIO' }) as Error)
-  expect(again.backing('a.db').equals(bytes)).toBe(true)
-  const restarted = new InProcessNode({ dataDir: again.dir })
-  expect(restarted.database('a.db').refusal).toBeDefined()
-  restarted.close()
-})
-
-test('a refused database that is removed can be made anew', () => {
-  using rig = new Rig()
-  rig.open('delete', 80).close()
-  rig.node.keep('a.db')
-  fs.writeFileSync(`${rig.node.root}/a.db`, Buffer.alloc(4096, 1))
-  using again = crashed(rig)
-  expect(again.node.database('a.db').refusal).toBeDefined()
-  again.node.mount.unlink('a.db')
-  expect(fs.existsSync(`${again.node.root}/a.db`)).toBe(false)
-})
-
-test('one database that is refused does not keep the others from being served', () => {
-  using rig = new Rig()
-  rig.open('delete', 30, 'bad.db').close()
-  rig.open('delete', 30, 'good.db').close()
-  const log = segmentOf(rig, 'bad.db')
-  const bytes = fs.readFileSync(log)
-  rig.node.keep('bad.db')
-  bytes[200] = (bytes[200] as number) ^ 1
-  fs.writeFileSync(log, bytes)
-  using again = crashed(rig)
-  expect(again.node.database('bad.db').refusal).toMatch(/damaged at byte/)
-  expect(again.engine.open('good.db').value('SELECT count(*) FROM t')).toBe(30)
-})
-
-test('timestamps never go back within a database, also where the clock does before a restart', () => {
+test('timestamps never decrease within a database, even if the clock goes back before a restart', () => {
   using rig = new Rig()
   const connection = rig.open('wal')
   for (let i = 0; i < 5; i++) connection.exec(`UPDATE t SET b = ${i}`)
-  // Its clock begins where that of `rig` began.
+  // Its clock starts at the same time as that of `rig`.
   using again = crashed(rig)
   again.engine.open('a.db').exec('UPDATE t SET b = 7')
   const { entries } = inspectLog(nodeFiles, logDirectory(again.dir, 'a.db'), toTXID(1))

@@ -1,4 +1,7 @@
-/** Changes of a database's file that recovery makes: none of them is SQLite's, so none may run while a file is open on the mount. */
+/**
+ * Changes that recovery makes to a database's file. None of them goes through SQLite, so none may run while a file is
+ * open on the mount.
+ */
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -18,7 +21,7 @@ import { makeDurableDirectory, parentOf, readerOf, withFile } from '../util/file
 const { O_RDONLY, O_RDWR, O_CREAT } = fs.constants
 const CHUNK_SIZE = 1 << 20
 
-/** Gives every page that the journal holds its old content, and the file its old size. */
+/** Restores every page in the journal, and the file's old size. */
 export function rollBackJournal(files: Files, path: string, journal: Journal): void {
   const { pageSize, initialSizePages } = journal
   withFile(files, path, O_RDWR, (fd) => {
@@ -33,7 +36,7 @@ export function rollBackJournal(files: Files, path: string, journal: Journal): v
   })
 }
 
-/** Applies transactions of the log in order, creating the file if there is none. */
+/** Applies the log's transactions in order, creating the file if it is missing. */
 export function replayLog(files: Files, path: string, entries: readonly LocatedEntry[]): void {
   makeDurableDirectory(files, parentOf(path))
   withFile(files, path, O_RDWR | O_CREAT, (fd) => {
@@ -48,9 +51,10 @@ export function replayLog(files: Files, path: string, entries: readonly LocatedE
 }
 
 /**
- * Takes from the log what rolling back `journal` may have damaged, the newest version of each page as far as the log still has one.
- * Where the journal's end is not synced (synchronous NORMAL) a power loss can bring an old journal back, or a mixture of two, which its
- * weak checksums do not show: then pages were rolled back that no transaction to be replayed has changed since.
+ * Restores from the log every page that rolling back `journal` may have damaged: the newest version of each page that
+ * the log still holds. With synchronous=NORMAL the journal's end is not fsynced, so a power loss can bring back an old
+ * journal, or a mixture of two, which its weak checksums do not reveal. Then pages were rolled back that no replayed
+ * transaction has changed since.
  */
 export function restorePages(files: Files, path: string, log: LogState, journal: Journal): void {
   const rolledBack = new Set(journal.records.map(({ pgno }) => pgno))
@@ -69,7 +73,7 @@ export function restorePages(files: Files, path: string, log: LogState, journal:
   })
 }
 
-/** Brings the WAL's content into the file as a checkpoint would. */
+/** Writes the WAL's committed pages to the file, as a checkpoint does. */
 export function foldWal(files: Files, path: string, wal: WalContent): void {
   const { pageSize } = wal.header
   withFile(files, path, O_RDWR, (fd) => {
@@ -83,7 +87,7 @@ export function foldWal(files: Files, path: string, wal: WalContent): void {
   })
 }
 
-/** The checksum of each page 1 … `commit`; 0 for the lock page. */
+/** The checksums of pages 1 to `commit`; 0 for the lock page. */
 export function checksumPages(files: Files, fd: number, commit: number, pageSize: number): BigUint64Array {
   const checksums = new BigUint64Array(commit)
   const lock = lockPgno(pageSize)
@@ -101,7 +105,7 @@ export function checksumPages(files: Files, fd: number, commit: number, pageSize
   return checksums
 }
 
-/** A function that reads whole pages; zeros beyond the end of the file. */
+/** Returns a function that reads whole pages; beyond the end of the file it reads zeros. */
 export function pageReader(files: Files, fd: number, pageSize: number): (pgno: Pgno) => Uint8Array {
   return (pgno) => {
     const page = new Uint8Array(pageSize)

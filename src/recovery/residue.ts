@@ -8,30 +8,31 @@ import { withFile } from '../util/files.ts'
 import { pageChecksumsFromLog } from './checksums-from-log.ts'
 import { pageReader } from './repair.ts'
 
-/** Recovery gave up on a database: nothing fits together. Nothing more is written to it. */
+/** A database cannot be recovered: file, journal, WAL and log contradict each other. Nothing more is written to it. */
 export class Unrecoverable extends LtxdError {
   constructor(reason: string) {
     super('UNRECOVERABLE', reason)
   }
 }
 
-/** A file whose pages do not add up to the log's last checksum. */
+/** A file whose pages do not have the log's last checksum. */
 export interface Mismatch {
   readonly files: Files
   readonly path: string
   readonly logDir: string
   readonly expected: Position
-  /** Of the file's pages. */
+  /** The checksums of the file's pages. */
   readonly checksums: BigUint64Array
   readonly pageSize: number
   readonly freelistTrunk: number
-  /** A hot journal was rolled back before. */
+  /** Whether a hot journal was rolled back before. */
   readonly rolledBack: boolean
 }
 
 /**
- * SQLite neither journals nor restores the free-list's leaves, so after a rollback they may differ from what they were, and harmlessly so.
- * Returns those pages with the checksums that the log expects. Any other difference is damage: throws Unrecoverable.
+ * SQLite neither journals nor restores free-list leaves, so after a rollback they may differ harmlessly from the
+ * committed state. Returns those pages with the checksums that the log expects. Any other difference is damage: throws
+ * Unrecoverable.
  */
 export function findResidue(mismatch: Mismatch): [Pgno, Checksum][] {
   const { files, path, logDir, expected, checksums, pageSize, freelistTrunk, rolledBack } = mismatch

@@ -1,4 +1,4 @@
-/** What recovery found of a database, and what it does, in plain words. */
+/** Describes in plain words what recovery found of a database, and what it does. */
 
 import type { TXID } from '../ltx/format/types.ts'
 import { formatPosition, formatTXID } from '../ltx/format/types.ts'
@@ -30,19 +30,19 @@ function describeLog({ synced, last, lastCommit, torn }: NonNullable<RecoveryFac
   if (lastCommit === 0) return `at ${formatPosition(last)}, where the database was dropped`
   const behind = last.txid - synced.txid
   const replay =
-    behind === 0n ? 'the file was durable up to there' : `the file was durable up to ${formatTXID(synced.txid)}`
+    behind === 0n ? 'the file is durable up to there' : `the file is durable up to ${formatTXID(synced.txid)}`
   return `at ${formatPosition(last)}, ${replay}${torn ? ', with a torn tail' : ''}`
 }
 
 function describeFile({ sizeBytes, valid, trust }: NonNullable<RecoveryFacts['file']>): string {
-  if (!valid) return `${formatSize(sizeBytes)}, not beginning as a SQLite database`
+  if (!valid) return `${formatSize(sizeBytes)}, does not begin with a SQLite header`
   return `${formatSize(sizeBytes)}${trust === 'file' ? ', as a clean stop left it' : ''}`
 }
 
 function describeJournal({ pages, superJournal }: NonNullable<RecoveryFacts['journal']>): string {
   const decided = {
     none: '',
-    present: ', of a transaction over several databases whose super-journal is there: undecided',
+    present: ', of a transaction over several databases whose super-journal exists: not committed',
     gone: ', of a transaction over several databases whose super-journal is gone: committed',
   }
   return `hot, ${count(pages, 'page')}${decided[superJournal]}`
@@ -53,29 +53,29 @@ function describeWal({ transactions, afterLog }: NonNullable<RecoveryFacts['wal'
   return `${count(transactions, 'complete transaction')}, ${rest}`
 }
 
-/** One sentence without its period. */
+/** Returns one sentence without a period. */
 export function describeStep(step: RecoveryStep): string {
   switch (step.step) {
     case 'keep-decided-transaction':
-      return 'keep the pages of the transaction that the super-journal decided'
+      return 'read the pages of the transaction that the removal of the super-journal committed'
     case 'roll-back-journal':
-      return `roll the journal back: ${count(step.pages, 'page')} get their old content`
+      return `roll back the journal: ${count(step.pages, 'page')}`
     case 'replay-log':
-      return `write the transactions ${range(step.after, step.to)} of the log into the file`
+      return `replay the log into the file: ${range(step.after, step.to)}`
     case 'believe':
       return `nothing: a clean stop left it at ${formatPosition(step.position)}`
     case 'verify':
-      return `check every page against the checksum of ${formatPosition(step.position)}, refuse the database if it differs`
+      return `verify every page against the checksum of ${formatPosition(step.position)}; if it differs, the database is not served`
     case 'verify-touched':
-      return `check what a crash can have changed against ${formatPosition(step.position)}; every other page before it is first read`
+      return `verify the pages that a crash can have damaged against ${formatPosition(step.position)}, the others before their first read`
     case 'capture-decided-transaction':
-      return 'make what the super-journal decided the next transaction'
+      return 'commit the transaction of the super-journal as the next transaction'
     case 'capture-wal':
-      return `take ${count(step.transactions, 'transaction')} from the WAL into the log and the file`
+      return `capture ${count(step.transactions, 'transaction')} of the WAL`
     case 'fold-wal':
-      return `write ${count(step.transactions, 'transaction')} of the WAL into the file`
+      return `checkpoint ${count(step.transactions, 'transaction')} of the WAL into the file`
     case 'import':
-      return 'take the file as it is as the next transaction'
+      return 'import the file as the next transaction'
     case 'remove-leftovers':
       return 'make file and log durable, and remove journal and WAL'
   }

@@ -52,7 +52,7 @@ export class ReplicaDatabases {
     this.#client = client
     void client.ended.then(() => this.#clientEnded(client))
     for (const known of plane.databases.values()) {
-      if (known.refusal !== undefined) await this.#discardRefused(known)
+      if (known.rejection !== undefined) await this.#discardRefused(known)
       else if (known.state().position.txid > 0n) await this.#take(known.name)
     }
   }
@@ -111,19 +111,19 @@ export class ReplicaDatabases {
     const { data, plane, logger } = this.#options
     const known = plane.databases.get(name)
     if (known === undefined) return
-    const { refusal, state } = known
+    const { rejection, state } = known
     const { position } = state()
     const kept =
-      refusal === undefined
+      rejection === undefined
         ? await keepDiverged(data, { database: name, position, fork, reason })
-        : keepRefused(data, name, refusal)
+        : keepRefused(data, name, rejection)
     const fields = { database: name, position: formatPosition(position), reason, kept }
     logger.error(fields, 'set aside what is not part of the history')
   }
 
   /** Recovery gave up on it, and nobody can have it open. */
-  async #discardRefused({ name, refusal = '' }: KnownDatabase): Promise<void> {
-    await this.setAside(name, refusal, undefined)
+  async #discardRefused({ name, rejection = '' }: KnownDatabase): Promise<void> {
+    await this.setAside(name, rejection, undefined)
     await this.#add(name).discard()
   }
 

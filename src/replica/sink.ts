@@ -51,9 +51,9 @@ export class ReplicaSink implements StreamSink {
 
   positions(): ReadonlyMap<string, Position> {
     const positions = new Map<string, Position>()
-    for (const { name, refusal, state } of this.#options.plane.databases.values()) {
+    for (const { name, rejection, state } of this.#options.plane.databases.values()) {
       const { position } = state()
-      if (refusal === undefined && position.txid > 0n) positions.set(name, position)
+      if (rejection === undefined && position.txid > 0n) positions.set(name, position)
     }
     return positions
   }

@@ -18,7 +18,7 @@ const DATABASE = 'a.db'
 const TRANSACTIONS = 2_000
 /** 16,000 frames, from which on no writer is spared. */
 const MAX_WAL_BYTES = 16_000 * (4096 + 24)
-const COMPLAINTS = /I11|never published|refused|complains/
+const COMPLAINTS = /I11|never published|rejected|not served|refused|complains/
 
 /** Two connections, of which the local client knows. */
 async function twoConnections(node: CheckpointedNode): Promise<[OldSqlite, OldSqlite]> {

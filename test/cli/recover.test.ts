@@ -80,7 +80,7 @@ test('--dry-run says what would be done and changes nothing; without it that is 
   expect((await program('sqlite3', ['-readonly', join(data, 'files/b.db'), 'SELECT sum(x) FROM t'])).stdout).toBe('6\n')
 })
 
-test('a database that is refused is named with the reason and what to do, and the exit code is 1', async () => {
+test('a database that cannot be served is named with the reason and what to do, and the exit code is 1', async () => {
   for (const name of ['a.db', 'b.db'])
     await program('sqlite3', [join(mount, name), 'CREATE TABLE t(x); INSERT INTO t VALUES (1), (2), (3)'])
   // What was durable is damaged, not torn.
@@ -94,7 +94,7 @@ test('a database that is refused is named with the reason and what to do, and th
   for (const args of [['--dry-run'], []]) {
     const { code, stdout, stderr } = await recover(...args)
     expect(code).toBe(1)
-    expect(stdout + stderr).toMatch(/a\.db[^]*refuse/)
+    expect(stdout + stderr).toMatch(/a\.db[^]*not served/)
     expect(stderr).not.toMatch(/^ {4}at /m)
     if (args.length > 0) expect(everything()).toEqual(before)
   }

@@ -151,9 +151,9 @@ test.each(MODES)(
     let refused = 0
     losePowerAfterCleanStop(mode, 'OFF', (dir) => {
       const node = new InProcessNode({ dataDir: dir, files: timelessFiles(nodeFiles) })
-      const { refusal } = node.database('a.db')
+      const { rejection } = node.database('a.db')
       node.close()
-      if (refusal !== undefined) return void refused++
+      if (rejection !== undefined) return void refused++
       served++
       expect(
         replayLog(dir, 'a.db')

@@ -59,7 +59,7 @@ test('all others are refused where that is configured, naming file and process, 
   ])
     expect(refused.code).not.toBe(0)
   expect((await program('find', [mount, '-type', 'f'])).stdout).toBe(`${mount}/data/a\n`)
-  const refusal = /fuse\.databases.*database=copy.*process="?cp \(\d+\)/
-  await until('the line for a person', 20_000, () => refusal.test(fs.readFileSync(`${base}/log`, 'utf8')))
+  const rejection = /fuse\.databases.*file=copy.*process="?cp \(\d+\)/
+  await until('the line for a person', 20_000, () => rejection.test(fs.readFileSync(`${base}/log`, 'utf8')))
   expect((await sqlite(`${mount}/data/a`, 'SELECT count(*) FROM t')).stdout).toBe('1\n')
 })

@@ -24,7 +24,7 @@ export function register(program: Command): void {
     .summary('recover the databases of a stopped node after a crash, or show what that would be')
     .description(
       'Bring databases from whatever a crash left to the state of their LTX log, without serving them. Exit code 1 when ' +
-        'a database is refused, or would be.',
+        'a database is not served, or would not be.',
     )
     .argument('[db...]', 'these databases only, as they are named on the mount')
     .option('--data <dir>', 'the data directory (data.dir, default ./ltxd-data)')
@@ -56,6 +56,6 @@ export function register(program: Command): void {
     const recovered = recoverDirectory(dir, databases, config.data.segmentSizeBytes, log, filter)
     if (options.json === true) printJson({ data: dir, databases: recovered.map(text.resultToJson) })
     else process.stdout.write(recovered.map(text.formatResult).join('') || text.nothingThere(dir))
-    if (recovered.some(({ refusal }) => refusal !== undefined)) process.exitCode = 1
+    if (recovered.some(({ rejection }) => rejection !== undefined)) process.exitCode = 1
   })
 }

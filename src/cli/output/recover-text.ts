@@ -31,21 +31,21 @@ export function planToJson(planned: DatabasePlan): object {
 
 export function formatResult(recovered: RecoveredDatabase): string {
   const name = printable(recovered.name)
-  const { refusal, position } = recovered
-  if (refusal !== undefined) return `${name}: refused: ${printable(refusal)}\n`
+  const { rejection, position } = recovered
+  if (rejection !== undefined) return `${name}: not served: ${printable(rejection)}\n`
   const done = stepsOf(recovered).map((step) => `  ${step}\n`)
   if (position === undefined) return `${name}: ${recovered.facts?.log === undefined ? 'no database' : 'dropped'}\n`
   return `${name}: at ${formatPosition(position)}\n${done.join('')}`
 }
 
 export function resultToJson(recovered: RecoveredDatabase): object {
-  const { name, position, refusal, plan } = recovered
+  const { name, position, rejection, plan } = recovered
   return {
     name,
-    verdict: refusal === undefined ? plan.kind : 'refuse',
+    verdict: rejection === undefined ? plan.kind : 'refuse',
     position: position === undefined ? null : formatPosition(position),
     steps: stepsToJson(recovered),
-    ...(refusal !== undefined && { reason: refusal }),
+    ...(rejection !== undefined && { reason: rejection }),
   }
 }
 
@@ -69,7 +69,9 @@ function stepsToJson({ plan }: DatabasePlan): object[] {
 }
 
 export function formatWarning(message: string, { database, ...fields }: LogFields): string {
-  const rest = Object.entries(fields).flatMap(([key, value]) => (value === undefined ? [] : [`${key} ${value}`]))
+  const rest = Object.entries(fields).flatMap(([key, value]) =>
+    value === undefined ? [] : [`${key} ${value instanceof Error ? value.message : value}`],
+  )
   const what = rest.length === 0 ? message : `${message} (${rest.join(', ')})`
   return printable(database === undefined ? what : `${database}: ${what}`)
 }
@@ -82,7 +84,7 @@ function stepsOf({ plan, facts, advice }: DatabasePlan): string[] {
   const cut = facts?.log?.torn === true ? ['cut the torn tail of the log at its last whole transaction'] : []
   switch (plan.kind) {
     case 'refuse':
-      return [`refuse it: ${plan.reason}; ${advice}`]
+      return [`not served: ${plan.reason}; ${advice}`]
     case 'nothing':
       return [...cut, facts?.log === undefined ? 'nothing: it is no database' : 'nothing: it was dropped']
     case 'recover':

@@ -30,7 +30,7 @@ export class ClientDatabase {
   /** Where the database is; undefined where nothing tells. Throws ApplyBlockedError, NotDatabaseError. */
   open(positions: readonly Position[]): Position | undefined {
     this.close()
-    this.#announce({ op: 'take-up', database: this.#name })
+    this.#announce({ op: 'reset', database: this.#name })
     this.#positions = positions
     // A database with a history and without a file was dropped.
     if (!fs.existsSync(this.#path)) return positions[0]
@@ -85,7 +85,7 @@ export class ClientDatabase {
     } as const
     const before = (position: Position) => {
       const expectation = { position, timestampMs, nodeId, replaces }
-      this.#announce({ op: 'take-up', database: this.#name }, { op: 'expect', database: this.#name, expectation })
+      this.#announce({ op: 'reset', database: this.#name }, { op: 'expect', database: this.#name, expectation })
     }
     const expected = text === undefined ? undefined : parsePosition(text)
     const { position } =

@@ -89,7 +89,7 @@ export class InProcessNode {
         ...(wholeReadBytes !== undefined && { wholeReadBytes }),
       })
       if (database === undefined) continue
-      filter.judge(database, dataDir)
+      filter.rejectExcluded(database, dataDir)
       this.recovered.set(name, database)
     }
     this.volume = new CaptureVolume({
@@ -140,7 +140,7 @@ export class InProcessNode {
 
   /** A clean stop. */
   leave(): void {
-    for (const database of this.volume.list()) database.trust.leave()
+    for (const database of this.volume.list()) database.trust.stopCleanly()
     this.close()
   }
 

@@ -57,8 +57,8 @@ export function recoverAndCheck(
 ): { digest: string; txid: bigint } {
   const node = new InProcessNode({ ...options, dataDir })
   const recovered = node.recovered.get(name)
-  assert.equal(recovered?.refusal, undefined)
-  recovered?.trust.prove()
+  assert.equal(recovered?.rejection, undefined)
+  recovered?.trust.verify()
   const position = recovered?.position
   node.close()
   const path = `${dataDir}/files/${name}`
@@ -119,9 +119,9 @@ export function recoverAll(
   options: Omit<InProcessOptions, 'dataDir'> = {},
 ): Map<string, string> {
   const node = new InProcessNode({ ...options, dataDir })
-  const positions = Array.from(node.recovered, ([name, { refusal, trust, position }]) => {
-    assert.equal(refusal, undefined, `${name} is served`)
-    trust.prove()
+  const positions = Array.from(node.recovered, ([name, { rejection, trust, position }]) => {
+    assert.equal(rejection, undefined, `${name} is served`)
+    trust.verify()
     return [name, position] as const
   })
   node.close()
@@ -162,12 +162,12 @@ export function isRefusedWithLog(dataDir: string, claims: Claims, options: Omit<
   const node = new InProcessNode({ ...options, dataDir })
   for (const database of node.recovered.values()) {
     try {
-      if (database.refusal === undefined) database.trust.prove()
+      if (database.rejection === undefined) database.trust.verify()
     } catch (error) {
-      if (database.refusal === undefined) throw error
+      if (database.rejection === undefined) throw error
     }
   }
-  const refused = Array.from(node.recovered.values()).filter(({ refusal }) => refusal !== undefined)
+  const refused = Array.from(node.recovered.values()).filter(({ rejection }) => rejection !== undefined)
   node.close()
   for (const { name } of refused) {
     const known = new Set<string>()

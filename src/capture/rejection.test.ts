@@ -6,7 +6,7 @@ import { nodeFiles } from '../util/files.ts'
 
 const CHOICES = { create: false, exclusive: false, readOnly: false }
 
-/** A rig whose log has no room while `full` is set, or fails to sync. */
+/** A rig whose log fails to write, or to sync, while `log.fails` is set. */
 function rigWithFullLog(): { rig: Rig; log: { fails?: FailingOperation } } {
   const log: { fails?: FailingOperation } = {}
   const files = failingFiles(nodeFiles, (operation, path) =>
@@ -16,7 +16,7 @@ function rigWithFullLog(): { rig: Rig; log: { fails?: FailingOperation } } {
 }
 
 test.each(['wal', 'delete', 'truncate', 'persist'])(
-  'I1: %s: a commit that the log cannot take is refused, and nothing has changed',
+  'I1: %s: a commit that cannot be appended to the log is rejected and changes nothing',
   (mode) => {
     const { rig, log } = rigWithFullLog()
     using _ = rig
@@ -35,7 +35,7 @@ test.each(['wal', 'delete', 'truncate', 'persist'])(
   },
 )
 
-test('I1: what is refused in the last piece of a write stays refused when SQLite tries that piece again', () => {
+test('I1: a commit rejected at the last piece of a write stays rejected when SQLite retries that piece', () => {
   const { rig, log } = rigWithFullLog()
   using _ = rig
   rig.node.mount.cut = (length) => (length > 300 ? [300, length - 300] : [length])
@@ -53,7 +53,7 @@ test('I1: what is refused in the last piece of a write stays refused when SQLite
 })
 
 test.each(['wal', 'delete', 'truncate', 'persist'])(
-  'D6: %s: a commit that cannot be made durable is not acknowledged',
+  '%s: a commit that cannot be made durable is not acknowledged',
   (mode) => {
     const { rig, log } = rigWithFullLog()
     using _ = rig
@@ -62,7 +62,7 @@ test.each(['wal', 'delete', 'truncate', 'persist'])(
     log.fails = 'sync'
     expect(() => connection.exec(insert(11, 30))).toThrow()
     delete log.fails
-    // Nobody knows what the disk has: only a restart, which looks, goes on.
+    // The disk's content is unknown now: only a restart, which reads it, may continue.
     expect(() => connection.exec("UPDATE t SET b = 'after' WHERE a = 1")).toThrow()
     connection.kill()
     using again = new Rig({}, rig.dir)
@@ -71,7 +71,7 @@ test.each(['wal', 'delete', 'truncate', 'persist'])(
   },
 )
 
-test('I1: a refused commit is not found by SQLite or by a recovery later', () => {
+test('I1: neither SQLite nor recovery finds a rejected commit later', () => {
   const { rig, log } = rigWithFullLog()
   using _ = rig
   const connection = rig.open('wal')
@@ -87,7 +87,7 @@ test('I1: a refused commit is not found by SQLite or by a recovery later', () =>
   again.consistent()
 })
 
-test('I11: a correction that the log cannot take holds up the write that makes it necessary', () => {
+test('I11: a write that needs a correction fails while the correction cannot be appended to the log', () => {
   const { rig, log } = rigWithFullLog()
   using _ = rig
   const connection = rig.open('wal', 30)
@@ -107,7 +107,7 @@ test('I11: a correction that the log cannot take holds up the write that makes i
   rig.consistent()
 })
 
-test('D5: an undoing that the log cannot take holds up the write that makes it necessary', () => {
+test('a write over abandoned frames fails while their undoing cannot be appended to the log', () => {
   const { rig, log } = rigWithFullLog()
   using _ = rig
   const connection = rig.open('wal')
@@ -123,32 +123,29 @@ test('D5: an undoing that the log cannot take holds up the write that makes it n
   rig.consistent()
 })
 
-test.each(['OFF', 'MEMORY'])(
-  'a write without a journal (journal_mode %s) is refused, and nothing was changed',
-  (mode) => {
-    using rig = new Rig()
-    const connection = rig.open('delete')
-    const before = rig.backing('a.db')
-    const position = rig.node.position('a.db')
-    connection.exec(`PRAGMA journal_mode = ${mode}`)
-    expect(() => connection.exec('DELETE FROM t')).toThrow()
-    expect(rig.backing('a.db').equals(before)).toBe(true)
-    expect(rig.node.position('a.db')).toEqual(position)
-    expect(rig.node.lines).toContainEqual(
-      expect.objectContaining({
-        level: 'error',
-        fields: expect.objectContaining({ database: 'a.db', errno: 'EPERM' }) as unknown,
-      }),
-    )
-    connection.kill()
-    const next = rig.engine.open('a.db')
-    next.exec('PRAGMA journal_mode = DELETE; DELETE FROM t WHERE a = 1')
-    expect(next.value('SELECT count(*) FROM t')).toBe(9)
-    rig.consistent()
-  },
-)
+test.each(['OFF', 'MEMORY'])('a write without a journal (journal_mode %s) is rejected and changes nothing', (mode) => {
+  using rig = new Rig()
+  const connection = rig.open('delete')
+  const before = rig.backing('a.db')
+  const position = rig.node.position('a.db')
+  connection.exec(`PRAGMA journal_mode = ${mode}`)
+  expect(() => connection.exec('DELETE FROM t')).toThrow()
+  expect(rig.backing('a.db').equals(before)).toBe(true)
+  expect(rig.node.position('a.db')).toEqual(position)
+  expect(rig.node.lines).toContainEqual(
+    expect.objectContaining({
+      level: 'error',
+      fields: expect.objectContaining({ database: 'a.db', errno: 'EPERM' }) as unknown,
+    }),
+  )
+  connection.kill()
+  const next = rig.engine.open('a.db')
+  next.exec('PRAGMA journal_mode = DELETE; DELETE FROM t WHERE a = 1')
+  expect(next.value('SELECT count(*) FROM t')).toBe(9)
+  rig.consistent()
+})
 
-test('a database without an open journal can be made longer than it is, never shorter', () => {
+test('without a journal a database can be extended, never truncated', () => {
   using rig = new Rig()
   const connection = rig.open('delete', 100)
   connection.exec('DELETE FROM t WHERE a > 2; VACUUM')
@@ -163,17 +160,17 @@ test('a database without an open journal can be made longer than it is, never sh
   rig.consistent()
 })
 
-test('a journal that cannot be removed stays hot: its rollback is followed', () => {
-  let refuse = false
+test('a journal that cannot be removed stays hot, and its rollback is captured', () => {
+  let fails = false
   const files = failingFiles(nodeFiles, (operation, path) =>
-    refuse && operation === 'unlink' && path.endsWith('-journal') ? 'EIO' : undefined,
+    fails && operation === 'unlink' && path.endsWith('-journal') ? 'EIO' : undefined,
   )
   using rig = new Rig({ files })
   const connection = rig.open('delete', 50)
-  refuse = true
-  expect(() => connection.exec("UPDATE t SET b = 'refused'")).toThrow()
-  refuse = false
-  expect(connection.value("SELECT count(*) FROM t WHERE b = 'refused'")).toBe(0)
+  fails = true
+  expect(() => connection.exec("UPDATE t SET b = 'rejected'")).toThrow()
+  fails = false
+  expect(connection.value("SELECT count(*) FROM t WHERE b = 'rejected'")).toBe(0)
   rig.consistent()
   connection.exec("UPDATE t SET b = 'next'")
   rig.consistent()

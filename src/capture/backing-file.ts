@@ -1,0 +1,57 @@
+import fs from 'node:fs'
+import type { DatabaseHeader } from '../sqlite/database-header.ts'
+import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
+import type { Files } from '../util/files.ts'
+
+/** What a database file says about itself. */
+export interface FileState {
+  readonly header: DatabaseHeader
+  readonly sizePages: number
+}
+
+/** A database's file in the backing directory, whether the mount has it open or not. */
+export class BackingFile {
+  readonly path: string
+  /** The tree's descriptor while the file is open on the mount; -1 otherwise. */
+  fd = -1
+  readonly #files: Files
+
+  constructor(files: Files, path: string) {
+    this.#files = files
+    this.path = path
+  }
+
+  /** Calls `use` with the open descriptor, or with one of its own. Never follows a symbolic link. */
+  use<T>(use: (fd: number) => T): T {
+    if (this.fd >= 0) return use(this.fd)
+    const fd = this.#files.open(this.path, fs.constants.O_RDWR | fs.constants.O_NOFOLLOW)
+    try {
+      return use(fd)
+    } finally {
+      this.#files.close(fd)
+    }
+  }
+
+  /** Header and size in pages; undefined if the file is missing or holds no database. */
+  state(): FileState | undefined {
+    if (this.fd < 0 && !this.#files.exists(this.path)) return undefined
+    return this.use((fd) => this.stateOf(fd))
+  }
+
+  stateOf(fd: number): FileState | undefined {
+    const bytes = new Uint8Array(DATABASE_HEADER_SIZE)
+    const n = this.#files.read(fd, bytes, 0, bytes.length, 0)
+    const header = parseDatabaseHeader(bytes.subarray(0, n))
+    return header && { header, sizePages: sizePages(header, this.#files.size(fd)) }
+  }
+
+  /** Whether the file holds a whole database; if it has content but does not, `problem` says why. */
+  check(): { whole: boolean; problem?: string } {
+    const state = this.state()
+    const sizeBytes = this.#files.exists(this.path) ? this.use((fd) => this.#files.size(fd)) : 0
+    if (sizeBytes === 0) return { whole: false }
+    if (state === undefined) return { whole: false, problem: 'it does not begin with a SQLite header' }
+    const whole = state.sizePages > 0 && sizeBytes >= state.sizePages * state.header.pageSize
+    return whole ? { whole } : { whole, problem: 'it is shorter than its header says' }
+  }
+}

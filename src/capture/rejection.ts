@@ -1,0 +1,113 @@
+import fs from 'node:fs'
+import type { Caller } from '../fuse/content.ts'
+import type { ErrnoName } from '../fuse/errno.ts'
+import { FsError } from '../fuse/errno.ts'
+import type { Checksum } from '../ltx/format/types.ts'
+import { formatChecksum } from '../ltx/format/types.ts'
+import type { CaptureEvents } from './events.ts'
+
+/**
+ * Rejects an application's operation: an errno for the application, and a line in the node's log that names file and
+ * process.
+ */
+export type Reject = (events: CaptureEvents, database: string, caller: Caller) => FsError
+
+/** The journal mode is OFF or MEMORY, or a program other than SQLite writes into a database. */
+export const rejectUnjournaled: Reject = (events, database, caller) =>
+  reject(
+    events,
+    'EPERM',
+    'a write without a journal (journal_mode OFF or MEMORY, or not SQLite) was rejected; nothing was changed. ' +
+      'Use journal_mode WAL, DELETE, TRUNCATE or PERSIST; to replace a database, remove it first',
+    { database },
+    caller,
+  )
+
+/** The configuration admits only databases. */
+export const rejectOther: Reject = (events, file, caller) =>
+  reject(
+    events,
+    'EPERM',
+    'a file that is not a database was rejected: its name matches none of fuse.databases, and fuse.other-files is refuse',
+    { file },
+    caller,
+  )
+
+/** On a replica: the primary has a database that this node's configuration excludes. */
+export function rejectPattern(events: CaptureEvents, database: string): FsError {
+  const message =
+    'a database of the primary was rejected: its name matches none of fuse.databases here. Use the same patterns on all nodes'
+  events.log('error', message, { database, errno: 'EPERM' })
+  return new FsError('EPERM', message)
+}
+
+export const rejectRename: Reject = (events, database, caller) =>
+  reject(events, 'EBUSY', 'renaming an open database was rejected: close it first', { database }, caller)
+
+/**
+ * On a replica only the local client writes (I5). Logged at debug level, because applications retry or read `.primary`.
+ */
+export function rejectOnReplica(events: CaptureEvents, database: string, caller?: Caller): FsError {
+  const message = 'a write on a replica was rejected; nothing was changed. Write on the primary: .primary names it'
+  events.log('debug', message, { database, errno: 'EROFS', ...(caller && { process: describe(caller) }) })
+  return new FsError('EROFS', message)
+}
+
+/** The lease has expired, and the control plane has not changed the role yet (I6). */
+export function rejectExpired(events: CaptureEvents, database: string): FsError {
+  const message = 'a commit was rejected: the lease of this node has expired; nothing was changed'
+  events.log('warn', message, { database, errno: 'EROFS' })
+  return new FsError('EROFS', message)
+}
+
+/** What the local client wrote differs from what the primary has. */
+export function rejectUnexpected(
+  events: CaptureEvents,
+  database: string,
+  expected: Checksum,
+  actual: Checksum,
+): FsError {
+  const message = `a transaction of the primary was rejected: applying it gives checksum ${formatChecksum(actual)}, expected ${formatChecksum(expected)}`
+  events.log('error', message, { database, errno: 'EIO' })
+  return new FsError('EIO', message)
+}
+
+/** Why a database is no longer served after a damaged page was found in it. */
+export function damageFound(pgno: number, logDir: string): string {
+  return (
+    `page ${pgno} of its file does not have the checksum that the LTX log records: the file was changed while no node served it, ` +
+    `or the disk lost writes. Stop the node, and restore it with "ltxd restore", or move its file and ${logDir} away together`
+  )
+}
+
+/** Recovery failed, or damage was found while the database was served. */
+export function rejectUnserved(events: CaptureEvents, database: string, reason: string, caller: Caller): FsError {
+  return reject(events, 'EIO', `the database is not served: ${reason}`, { database }, caller)
+}
+
+/** The transaction that ends would leave a file that is not a database. */
+export function rejectDamaged(events: CaptureEvents, database: string): FsError {
+  const message = 'the transaction was rejected: it would leave a file that does not begin with a SQLite header'
+  events.log('error', message, { database, errno: 'EIO' })
+  return new FsError('EIO', message)
+}
+
+function reject(
+  events: CaptureEvents,
+  errno: ErrnoName,
+  message: string,
+  subject: { readonly database: string } | { readonly file: string },
+  caller: Caller,
+): FsError {
+  events.log('error', message, { ...subject, process: describe(caller), errno })
+  return new FsError(errno, message)
+}
+
+function describe({ tid }: Caller): string {
+  if (tid === 0) return 'the kernel'
+  try {
+    return `${fs.readFileSync(`/proc/${tid}/comm`, 'utf8').trim()} (${tid})`
+  } catch {
+    return String(tid)
+  }
+}

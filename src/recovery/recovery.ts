@@ -1,0 +1,278 @@
+import fs from 'node:fs'
+import type { DatabaseOptions } from '../capture/database.ts'
+import { Database } from '../capture/database.ts'
+import { Proof } from '../capture/proof.ts'
+import type { LogState } from '../log/open.ts'
+import { cutTornTail } from '../log/open.ts'
+import { foldAll } from '../log/page-checksums.ts'
+import { writeSynced } from '../log/store.ts'
+import { trustAgain } from '../log/trust.ts'
+import type { LogWriterOptions } from '../log/writer.ts'
+import { LogWriter } from '../log/writer.ts'
+import { pageChecksum } from '../ltx/format/checksum.ts'
+import type { Pgno, Position } from '../ltx/format/types.ts'
+import { lockPgno } from '../ltx/format/types.ts'
+import type { DatabaseHeader } from '../sqlite/database-header.ts'
+import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
+import { freelistLeaves } from '../sqlite/freelist.ts'
+import type { Journal } from '../sqlite/journal.ts'
+import { PageTable } from '../sqlite/page-table.ts'
+import type { WalContent } from '../sqlite/wal-scan.ts'
+import type { Files } from '../util/files.ts'
+import { parentOf, readerOf, withFile } from '../util/files.ts'
+import type { DecidedTransaction } from './capture-leftovers.ts'
+import { captureDecided, captureWal, readDecided } from './capture-leftovers.ts'
+import { pageChecksumsFromLog } from './checksums-from-log.ts'
+import type { Leftovers } from './leftovers.ts'
+import type { RecoveryStep } from './plan.ts'
+import { describeSteps, planRecovery } from './plan.ts'
+import { assertExact, checksumPages, foldWal, pageReader, replayLog, restorePages, rollBackJournal } from './repair.ts'
+import { findResidue, Unrecoverable } from './residue.ts'
+
+export interface RecoveryOptions extends Omit<DatabaseOptions, 'logs' | 'path'>, LogWriterOptions {
+  readonly dataDir: string
+  /** The backing directory of the mount. */
+  readonly root: string
+  /**
+   * After a crash, databases larger than this are not read whole if the log holds the checksums of their pages.
+   * Default: 16 MiB.
+   */
+  readonly wholeReadBytes?: number
+}
+
+const { O_RDONLY, O_RDWR } = fs.constants
+
+/** Carries out the recovery plan of one database. */
+export class Recovery {
+  readonly #options: RecoveryOptions
+  readonly #databaseOptions: DatabaseOptions
+  readonly #files: Files
+  readonly #path: string
+  readonly #logDir: string
+  readonly #found: Leftovers
+  #decided: DecidedTransaction | undefined
+  #rolledBack = false
+  #recovered: Database | undefined
+  /** Not every page of the file was read, so the rest needs verification later. */
+  #isPartlyRead = false
+
+  constructor(options: RecoveryOptions, databaseOptions: DatabaseOptions, logDir: string, found: Leftovers) {
+    this.#options = options
+    this.#databaseOptions = databaseOptions
+    this.#files = options.files
+    this.#path = databaseOptions.path
+    this.#logDir = logDir
+    this.#found = found
+  }
+
+  run(): Database | undefined {
+    const { log, facts } = this.#found
+    const plan = planRecovery(facts)
+    if (plan.kind === 'refuse') throw new Unrecoverable(plan.reason)
+    if (log?.torn !== undefined) this.#cutTorn(log.torn)
+    if (plan.kind === 'recover') {
+      const steps = describeSteps(plan.steps)
+      if (steps !== '') this.#options.events.log('info', 'recovering', { database: this.#options.name, steps })
+      for (const step of plan.steps) this.#perform(step)
+    }
+    return this.#recovered ?? (log && this.#dropped(log))
+  }
+
+  /** A dropped database: it has no pages, but its history continues when the name is used again. */
+  #dropped(log: LogState): Database {
+    const state = { log: this.#writer(log), pages: new PageTable(), pageSize: 0, walMode: false }
+    return this.#continued(log, new Database(this.#databaseOptions, state))
+  }
+
+  /** Timestamps never decrease within a database, even if the clock goes back. */
+  #continued({ entries }: LogState, database: Database): Database {
+    database.lastTimestampMs = entries.at(-1)?.header.timestampMs ?? 0
+    return database
+  }
+
+  #writer(log: LogState): LogWriter {
+    return new LogWriter(this.#files, this.#logDir, log.last, log.end, this.#options)
+  }
+
+  #perform(step: RecoveryStep): void {
+    const files = this.#files
+    const path = this.#path
+    const found = this.#found
+    switch (step.step) {
+      case 'keep-decided-transaction':
+        this.#decided = readDecided(files, path, found.journal as Journal)
+        return
+      case 'roll-back-journal':
+        rollBackJournal(files, path, found.journal as Journal)
+        this.#rolledBack = true
+        return
+      case 'replay-log': {
+        const { entries } = found.log as LogState
+        return replayLog(
+          files,
+          path,
+          entries.filter(({ header }) => header.maxTXID > step.after),
+        )
+      }
+      case 'believe':
+        return this.#resumeCleanStop(found.log as LogState, step.position)
+      case 'verify-touched':
+        return this.#verifyTouched(found.log as LogState, step.position)
+      case 'verify':
+        return this.#verify(found.log as LogState, step.position)
+      case 'capture-decided-transaction':
+        if (this.#decided !== undefined) captureDecided(this.#recovered as Database, this.#decided)
+        return
+      case 'capture-wal':
+        return captureWal(this.#recovered as Database, found.wal as WalContent, found.walInLog)
+      case 'fold-wal':
+        return foldWal(files, path, found.wal as WalContent)
+      case 'import':
+        return this.#import()
+      case 'remove-leftovers':
+        return this.#finish()
+    }
+  }
+
+  /**
+   * Imports the file, if it holds a whole database. It does not after the rollback of its first transaction, or after
+   * an interrupted copy.
+   */
+  #import(): void {
+    const database = new Database(this.#databaseOptions)
+    if (database.importIfWhole()) this.#recovered = database
+  }
+
+  #cutTorn(torn: NonNullable<LogState['torn']>): void {
+    const { dataDir, name, events, nowMs } = this.#options
+    const copyPath = `${dataDir}/diverged/${name}/${nowMs()}-torn.ltxlog`
+    cutTornTail(this.#files, torn, copyPath)
+    const copy = torn.holdsRecords || torn.later.length > 0 ? copyPath : undefined
+    const fields = { database: name, offsetBytes: torn.at, copy }
+    events.log('warn', 'the LTX log ended in an unfinished transaction, which was cut', fields)
+  }
+
+  /** Reads only the header: the saved checksums are those of the file as the clean stop left it. */
+  #resumeCleanStop(log: LogState, expected: Position): void {
+    const files = this.#files
+    const logDir = this.#logDir
+    const checksums = pageChecksumsFromLog(files, logDir, expected)
+    if (checksums === undefined) return this.#verifyAnyway(log, expected)
+    const { header, pageSize } = this.#openFile(log)
+    this.#recovered = this.#resumed(log, checksums, pageSize, header)
+    this.#recovered.trust.markClean()
+  }
+
+  /**
+   * Verifies the pages that the crash may have damaged. The log holds the checksum of each page. After the replay, only
+   * pages that were rolled back, and free-list leaves, can differ: those are read here. `Proof` verifies the rest
+   * before its first use.
+   */
+  #verifyTouched(log: LogState, expected: Position): void {
+    const files = this.#files
+    const path = this.#path
+    const logDir = this.#logDir
+    const found = this.#found
+    const rolledBack = this.#rolledBack
+    const checksums = pageChecksumsFromLog(files, logDir, expected)
+    const { header, pageSize, sizeBytes } = this.#openFile(log)
+    if (checksums === undefined || sizeBytes !== checksums.length * pageSize) return this.#verify(log, expected)
+    const touched = new Set<Pgno>([1, checksums.length])
+    const isSound = withFile(files, path, O_RDONLY, (fd) => {
+      const read = pageReader(files, fd, pageSize)
+      if (rolledBack) {
+        for (const { pgno } of (found.journal as Journal).records) touched.add(pgno)
+        for (const pgno of freelistLeaves(header.freelistTrunk, checksums.length, read)) touched.add(pgno)
+      }
+      touched.delete(lockPgno(pageSize))
+      return Array.from(touched).every(
+        (pgno) => pgno > checksums.length || pageChecksum(pgno, read(pgno)) === checksums[pgno - 1],
+      )
+    })
+    if (!isSound) return this.#verify(log, expected)
+    this.#recovered = this.#resumed(log, checksums, pageSize, header)
+    this.#isPartlyRead = true
+  }
+
+  /** The record of the clean stop is unusable: verify as after a crash. */
+  #verifyAnyway(log: LogState, expected: Position): void {
+    this.#verify(log, expected)
+    this.#finish()
+  }
+
+  #resumed(log: LogState, checksums: BigUint64Array, pageSize: number, { journalMode }: DatabaseHeader): Database {
+    const pages = new PageTable(checksums)
+    const state = { log: this.#writer(log), pages, pageSize, walMode: journalMode === 'wal' }
+    return this.#continued(log, new Database(this.#databaseOptions, state))
+  }
+
+  /** Ensures I3: the file's pages have exactly the checksum of the last transaction in the log. */
+  #verify(log: LogState, expected: Position): void {
+    const files = this.#files
+    const path = this.#path
+    const logDir = this.#logDir
+    const rolledBack = this.#rolledBack
+    let found = this.#readPages(log)
+    if (rolledBack && foldAll(found.checksums) !== expected.checksum) {
+      restorePages(files, path, log, this.#found.journal as Journal)
+      found = this.#readPages(log)
+    }
+    const { header, pageSize, checksums } = found
+    const { freelistTrunk } = header
+    const matches = foldAll(checksums) === expected.checksum
+    const mismatch = { files, path, logDir, expected, checksums, pageSize, freelistTrunk, rolledBack }
+    const residue = matches ? [] : findResidue(mismatch)
+
+    const database = (this.#recovered = this.#resumed(log, checksums, pageSize, header))
+    const { pages } = database
+    for (const [pgno, checksum] of residue) pages.setChecksum(pgno, checksum)
+    if (matches) return
+    const pgnos = residue.map(([pgno]) => pgno)
+    database.commit({ commit: pages.sizePages, pgnos, read: (pgno) => database.readFile(pgno) })
+  }
+
+  #readPages(log: LogState): { header: DatabaseHeader; pageSize: number; checksums: BigUint64Array } {
+    const files = this.#files
+    const path = this.#path
+    const { header, pageSize, commit } = this.#openFile(log)
+    const checksums = withFile(files, path, O_RDONLY, (fd) => checksumPages(files, fd, commit, pageSize))
+    return { header, pageSize, checksums }
+  }
+
+  /** Truncates the file to the size that the log records, and reads its header. */
+  #openFile(log: LogState): { header: DatabaseHeader; pageSize: number; commit: number; sizeBytes: number } {
+    const files = this.#files
+    const path = this.#path
+    const last = log.entries.at(-1)?.header
+    return withFile(files, path, O_RDWR, (fd) => {
+      const header = parseDatabaseHeader(readerOf(files, fd)(0, DATABASE_HEADER_SIZE))
+      if (header === undefined) throw new Unrecoverable('its file does not begin with a SQLite header')
+      const pageSize = last?.pageSize ?? header.pageSize
+      const commit = last?.commit ?? sizePages(header, files.size(fd))
+      if (files.size(fd) > commit * pageSize) files.truncate(fd, commit * pageSize)
+      return { header, pageSize, commit, sizeBytes: files.size(fd) }
+    })
+  }
+
+  /**
+   * Everything is in the log and in the file now: makes both durable, and then removes journal and WAL. Only after that
+   * may the log's replay be skipped, because a remaining journal would roll the file back.
+   */
+  #finish(): void {
+    const files = this.#files
+    const path = this.#path
+    const recovered = this.#recovered
+    if (recovered !== undefined) assertExact(recovered)
+    recovered?.syncLog()
+    withFile(files, path, O_RDWR, (fd) => files.sync(fd))
+    for (const suffix of ['-journal', '-wal', '-shm']) if (files.exists(path + suffix)) files.unlink(path + suffix)
+    files.syncDirectory(parentOf(path))
+    if (recovered === undefined) return
+    const { position, pages, pageSize, trust } = recovered
+    writeSynced(files, this.#logDir, position)
+    const saved = recovered.savePageChecksums()
+    if (this.#isPartlyRead) trust.proof = Proof.of(pages.snapshot(), pageSize)
+    else trustAgain(files, this.#logDir)
+    if (saved) trust.recordCleanStop()
+  }
+}
