@@ -1,4 +1,7 @@
-/** Valid database names, and their keys: a name must survive as a path of the log, as a key of a backup, and in messages. */
+/**
+ * Valid database names, and their keys: a name must survive as a path of the log, as a key of a backup, and in
+ * messages.
+ */
 
 import { LtxdError } from '../util/errors.ts'
 
@@ -18,7 +21,7 @@ export class DatabaseNameError extends LtxdError {
 const MAX_ENCODED_BYTES = 900
 const MAX_ENCODED_SEGMENT_BYTES = 240
 
-/** What is wrong with a name, a path relative to the mount; undefined when nothing is. */
+/** Why `name`, a path relative to the mount, cannot name a database; undefined if it can. */
 export function databaseNameProblem(name: string): string | undefined {
   if (name === '') return 'it is empty'
   if (!name.isWellFormed()) return 'it is not valid Unicode'

@@ -1,6 +1,6 @@
 import { errorMessage, LtxdError } from '../util/errors.ts'
 
-/** A segment holds something that no crash can explain. */
+/** A segment is damaged in a way that no crash can explain. */
 export class CorruptLogError extends LtxdError {
   constructor(path: string, offset: number, problem: string) {
     super(
@@ -11,20 +11,20 @@ export class CorruptLogError extends LtxdError {
   }
 }
 
-/** The log no longer holds (or does not hold yet) what was asked for. */
+/** The log does not hold the requested transaction, or no longer does. */
 export class LogGapError extends LtxdError {
   constructor(database: string, wanted: string, first: string) {
     super('LOG_GAP', `the LTX log of ${database} begins at transaction ${first} and no longer holds ${wanted}`)
   }
 }
 
-/** The disk did not take what was written, and may have forgotten it: a later sync that succeeds would prove nothing. */
+/** An fsync failed, so the disk may have lost what was written: a later fsync that succeeds would prove nothing. */
 export class LogUnsyncedError extends LtxdError {
   constructor(dir: string, cause: unknown) {
     super(
       'LOG_UNSYNCED',
       `the LTX log in ${dir} could not be made durable (${errorMessage(cause)}): nothing more is written to this database ` +
-        'until a restart has looked at what is there. Check the disk first',
+        'until a restart has read it. Check the disk first, then restart the node',
       1,
       { cause },
     )

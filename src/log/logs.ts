@@ -5,7 +5,7 @@ import { removeLog, replaceLog } from './replace.ts'
 import { logDirectory } from './store.ts'
 import type { LogWriter, LogWriterOptions } from './writer.ts'
 
-/** The logs of a data directory, for appending. */
+/** Opens, replaces and removes the logs of a data directory. */
 export class Logs {
   readonly #files: Files
   readonly #dataDir: string
@@ -17,17 +17,19 @@ export class Logs {
     this.#options = options
   }
 
-  /** Creates it where there is none. */
+  /** Opens the database's log for appending, creating it if it is missing. */
   open(database: string): LogWriter {
     return openLog(this.#files, logDirectory(this.#dataDir, database), this.#options)
   }
 
-  /** A log that begins with what `fill` writes after `base` takes the place of the one there is, whose writer must be closed. */
+  /**
+   * Replaces the log with one that begins after `base` with what `fill` writes. The old log's writer must be closed.
+   */
   replace(database: string, base: Position, fill: (log: LogWriter) => void): LogWriter {
     return replaceLog(this.#files, logDirectory(this.#dataDir, database), base, this.#options, fill)
   }
 
-  /** A crash leaves all of it or nothing. Does nothing where there is none. */
+  /** Removes the log, if there is one. A crash leaves all of it or nothing. */
   remove(database: string): void {
     removeLog(this.#files, logDirectory(this.#dataDir, database))
   }

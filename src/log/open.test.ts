@@ -23,7 +23,7 @@ function madeLog(dir: string, options: { segmentSizeBytes?: number } = {}) {
   return { log, before, lastAt, segment: segment(), bytes: fs.readFileSync(segment()) }
 }
 
-test('a tail that is torn at any byte is found, cut, and nothing before it is touched', () => {
+test('a tail torn at any byte is found and cut, and nothing before it is changed', () => {
   using temporary = temporaryDirectory()
   const { log, before, lastAt, segment, bytes } = madeLog(`${temporary.dir}/a.ltx`)
   for (let length = lastAt + 1; length < bytes.length; length++) {
@@ -38,7 +38,7 @@ test('a tail that is torn at any byte is found, cut, and nothing before it is to
   expect(fs.existsSync(`${temporary.dir}/kept`)).toBe(false)
 })
 
-test('a last record with any byte flipped is no whole record, unless it decompresses to the same pages', () => {
+test('a last record with any byte flipped is incomplete, unless it decompresses to the same pages', () => {
   using temporary = temporaryDirectory()
   const { log, before, lastAt, segment, bytes } = madeLog(`${temporary.dir}/a.ltx`)
   const pages = (of: Buffer) => decode(of.subarray(lastAt + RECORD_FRAME_SIZE)).pages
@@ -59,7 +59,7 @@ test('a last record with any byte flipped is no whole record, unless it decompre
   expect(harmless).toBeLessThan(5)
 })
 
-test('a last record whose end is all zeros, as after a power loss, is no whole record', () => {
+test('a last record that ends in zeros, as after a power loss, is incomplete', () => {
   using temporary = temporaryDirectory()
   const { log, before, lastAt, segment, bytes } = madeLog(`${temporary.dir}/a.ltx`)
   for (const from of [lastAt, lastAt + 24, lastAt + 130, bytes.length - 16, bytes.length - 1]) {
@@ -69,7 +69,7 @@ test('a last record whose end is all zeros, as after a power loss, is no whole r
   }
 })
 
-test('whole records behind the damage are kept before they are cut', () => {
+test('whole records behind the damage are copied before they are cut', () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`)
   const before = log.append(2)
@@ -89,7 +89,7 @@ test('whole records behind the damage are kept before they are cut', () => {
   expect(fs.statSync(segment).size).toBe(at)
 })
 
-test('damage before what the database file is known to hold is no torn tail: it is refused, and nothing is changed', () => {
+test('damage before the position up to which the database file is durable is an error, and nothing is changed', () => {
   using temporary = temporaryDirectory()
   const { log, segment, bytes } = madeLog(`${temporary.dir}/a.ltx`)
   writeSynced(nodeFiles, log.dir, log.position)
@@ -100,7 +100,7 @@ test('damage before what the database file is known to hold is no torn tail: it 
   expect(fs.readFileSync(segment).equals(damaged)).toBe(true)
 })
 
-test('damage in a segment that the database file is known to hold is refused', () => {
+test('damage in a segment that the database file durably holds is an error', () => {
   using temporary = temporaryDirectory()
   const { log } = madeLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 500 })
   writeSynced(nodeFiles, log.dir, { ...log.position, txid: toTXID(2) })
@@ -109,7 +109,7 @@ test('damage in a segment that the database file is known to hold is refused', (
   expect(() => inspectLog(nodeFiles, log.dir)).toThrow(/damaged at byte \d+/)
 })
 
-test('I2: a missing segment, and a segment under another name, are refused', () => {
+test('I2: a missing segment, and a segment under another name, are errors', () => {
   using temporary = temporaryDirectory()
   const { log } = madeLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 500 })
   expect(log.segments.length).toBeGreaterThan(2)
@@ -127,7 +127,7 @@ test('I2: a missing segment, and a segment under another name, are refused', () 
   )
 })
 
-test('a power loss that shortens a segment before the last one, at a record or to nothing, leaves what it holds', () => {
+test('after a power loss shortened a segment before the last one, the log ends where that segment does', () => {
   for (const kept of [0, 1, 2]) {
     using temporary = temporaryDirectory()
     const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 2_000 })
@@ -163,7 +163,7 @@ test('the entries begin at the transaction up to which the database file is dura
   expect(inspectLog(nodeFiles, log.dir).entries.map(({ header }) => Number(header.minTXID))).toEqual([6, 7, 8, 9, 10])
 })
 
-test('a log without records stands at its base', () => {
+test('a log without records is at its base', () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`)
   const state = inspectLog(nodeFiles, log.dir)
@@ -172,13 +172,13 @@ test('a log without records stands at its base', () => {
   expect(state.first).toBeUndefined()
 })
 
-test('logs are found by the names of their databases, also in directories, also beside one another', () => {
+test('logs are listed by the names of their databases, in directories too', () => {
   using temporary = temporaryDirectory()
   for (const name of ['a.db', 'a.db.ltx/b.db', 'sub/dir/c.db']) new TestLog(`${temporary.dir}/log/${name}.ltx`)
   expect(listLogs(nodeFiles, temporary.dir)).toEqual(['a.db', 'a.db.ltx/b.db', 'sub/dir/c.db'])
 })
 
-test('I10: a record frame tells sizes beyond 4 GiB, and no size that no record can have', () => {
+test('I10: a record frame carries sizes beyond 4 GiB, and rejects a size that no record can have', () => {
   const frame = new Uint8Array(RECORD_FRAME_SIZE)
   for (const size of [131, 65_536, 2 ** 32 + 7, 2 ** 40]) {
     writeRecordFrame(frame, size)
@@ -190,7 +190,7 @@ test('I10: a record frame tells sizes beyond 4 GiB, and no size that no record c
   }
 })
 
-test('a segment that was begun and never written to holds the next transaction from its first byte on', () => {
+test('a segment that was created and not written yet takes the next transaction from its first byte on', () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 500 })
   log.append(6)
@@ -204,7 +204,7 @@ test('a segment that was begun and never written to holds the next transaction f
   expect(formatPosition(state.last)).toBe(formatPosition(log.position))
 })
 
-test('a power loss that tears a segment before the last one leaves the transactions before the tear', () => {
+test('after a power loss tore a segment before the last one, the log ends before the tear', () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 2_000 })
   const positions = Array.from({ length: 30 }, () => log.append())

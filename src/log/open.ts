@@ -1,4 +1,4 @@
-/** What recovery must know of a database's log, read from its segments; and the log opened for appending. */
+/** Reads what recovery needs to know of a database's log, and opens the log for appending. */
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -17,7 +17,7 @@ import { createLog, readBase, readSynced, ZERO_POSITION } from './store.ts'
 import type { LogWriterOptions } from './writer.ts'
 import { LogWriter } from './writer.ts'
 
-/** A record and the segment that holds it. */
+/** A record, and the path of its segment. */
 export interface LocatedEntry extends LogEntry {
   readonly segment: string
 }
@@ -25,35 +25,40 @@ export interface LocatedEntry extends LogEntry {
 export interface LogState {
   readonly dir: string
   readonly base: Position
-  /** The database file holds everything up to here durably. */
+  /** The position up to which the database file is durable. */
   readonly synced: Position
-  /** First transaction that the log still holds. */
+  /** The first transaction that the log still holds. */
   readonly first: TXID | undefined
   readonly last: Position
-  /** From the synced transaction itself, or from where it was asked for, to the last. */
+  /** The records from the synced transaction, or from the requested one, to the last. */
   readonly entries: readonly LocatedEntry[]
-  /** The byte after the last whole record, in the segment that is the last one once `torn` is cut. */
+  /** The end of the last whole record, in the segment that is the last one once `torn` is cut. */
   readonly end: number
   readonly torn: TornTail | undefined
 }
 
-/** What is no whole record, and whatever lies behind it: to be cut. */
+/** An incomplete record and everything after it, which is to be cut. */
 export interface TornTail {
   readonly path: string
   readonly at: number
   readonly holdsRecords: boolean
-  /** Segments behind it. Only a power loss leaves some: a segment is begun before the one before it is durable, and that may then end early. */
+  /**
+   * The segments after it. Only a power loss leaves some: a segment begins before the one before it is durable, so that
+   * one may end early.
+   */
   readonly later: readonly string[]
 }
 
-/** Of what the database file holds durably, records up to this size are read to be proven; a larger one is not needed to recover. */
+/**
+ * Records that the database file already holds durably are verified only up to this size: recovery does not need them.
+ */
 const MAX_PROVEN_SIZE = 16 << 20
 
 /**
- * Reads the log, from the synced transaction on unless told otherwise. Throws CorruptLogError for damage that a crash can't explain.
- * Changes nothing. `isAsLeft`: a clean stop left it, and nobody has touched it.
+ * Reads the log from the synced transaction on, or from `from`. Changes nothing. Throws CorruptLogError for damage that
+ * a crash cannot explain. `isClean`: a clean stop left the log, and nothing has changed it since.
  */
-export function inspectLog(files: Files, dir: string, from?: TXID, isAsLeft = false): LogState {
+export function inspectLog(files: Files, dir: string, from?: TXID, isClean = false): LogState {
   const base = readBase(files, dir)
   const synced = readSynced(files, dir)
   const begin = from ?? synced.txid
@@ -65,7 +70,7 @@ export function inspectLog(files: Files, dir: string, from?: TXID, isAsLeft = fa
   const entries: LocatedEntry[] = []
   let torn: TornTail | undefined
   let end = 0
-  /** A tear is believed where the database file does not already hold what lies behind it. */
+  /** A torn tail is acceptable only if the database file does not hold the transactions after the tear. */
   const tear = (segment: SegmentName, { offset, problem }: Damage, holdsRecords: boolean, later: SegmentName[]) => {
     const reached = entries.at(-1)?.header.maxTXID ?? base.txid
     if (reached < synced.txid) throw new CorruptLogError(segment.path, offset, problem)
@@ -75,7 +80,7 @@ export function inspectLog(files: Files, dir: string, from?: TXID, isAsLeft = fa
     const segment = segments[i] as SegmentName
     const later = segments.slice(i + 1)
     const verify = ({ maxTXID }: Header, sizeBytes: number) =>
-      maxTXID > synced.txid || (later.length === 0 && !isAsLeft && sizeBytes <= MAX_PROVEN_SIZE)
+      maxTXID > synced.txid || (later.length === 0 && !isClean && sizeBytes <= MAX_PROVEN_SIZE)
     withFile(files, segment.path, fs.constants.O_RDONLY, (fd) => {
       const scan = scanSegment(files, fd, 0, verify, (entry) => {
         assertGapless(segment, entries.at(-1), entry)
@@ -102,7 +107,7 @@ export function inspectLog(files: Files, dir: string, from?: TXID, isAsLeft = fa
   }
 }
 
-/** Whether whole-looking records lie beyond the damage: then it was no simple torn tail, and the bytes are worth keeping. */
+/** Whether records follow the damage: then it is not a simple torn tail, and the bytes are worth preserving. */
 function holdsRecords(files: Files, fd: number, from: number): boolean {
   const bytes = new Uint8Array(files.size(fd) - from)
   files.read(fd, bytes, 0, bytes.length, from)
@@ -112,7 +117,7 @@ function holdsRecords(files: Files, fd: number, from: number): boolean {
   return false
 }
 
-/** I2. */
+/** Asserts I2 between consecutive records. */
 function assertGapless(segment: SegmentName, previous: LogEntry | undefined, entry: LogEntry): void {
   const { header, offset } = entry
   if (previous === undefined) {
@@ -128,26 +133,29 @@ function assertGapless(segment: SegmentName, previous: LogEntry | undefined, ent
   }
 }
 
-/** Cuts what is torn, keeping under `keepAs`, and beside it, what holds whole records. */
-export function cutTornTail(files: Files, torn: TornTail, keepAs: string): void {
+/**
+ * Cuts the torn tail. If it holds whole records, it is copied to `copyPath` first; later segments are copied beside
+ * that.
+ */
+export function cutTornTail(files: Files, torn: TornTail, copyPath: string): void {
   for (const [i, path] of Array.from(torn.later.entries()).reverse()) {
     withFile(files, path, fs.constants.O_RDONLY, (fd) => {
       const size = files.size(fd)
-      if (size > 0) keep(files, fd, 0, size, `${keepAs}.${i + 1}`)
+      if (size > 0) copyRange(files, fd, 0, size, `${copyPath}.${i + 1}`)
     })
     files.unlink(path)
   }
   withFile(files, torn.path, fs.constants.O_RDWR, (fd) => {
     const size = files.size(fd)
     assert.ok(torn.at <= size)
-    if (torn.holdsRecords) keep(files, fd, torn.at, size, keepAs)
+    if (torn.holdsRecords) copyRange(files, fd, torn.at, size, copyPath)
     files.truncate(fd, torn.at)
     files.sync(fd)
   })
   files.syncDirectory(parentOf(torn.path))
 }
 
-function keep(files: Files, fd: number, from: number, to: number, path: string): void {
+function copyRange(files: Files, fd: number, from: number, to: number, path: string): void {
   files.makeDirectory(path.slice(0, path.lastIndexOf('/')))
   const { O_WRONLY, O_CREAT, O_TRUNC } = fs.constants
   withFile(files, path, O_WRONLY | O_CREAT | O_TRUNC, (out) => {
@@ -162,10 +170,10 @@ function keep(files: Files, fd: number, from: number, to: number, path: string):
   })
 }
 
-/** Opens a database's log for appending where recovery (or nobody yet) left it, creating it if there is none. */
+/** Opens a database's log for appending after recovery, creating it if it is missing. */
 export function openLog(files: Files, dir: string, options: LogWriterOptions): LogWriter {
   createLog(files, dir, ZERO_POSITION)
   const state = inspectLog(files, dir)
-  assert.equal(state.torn, undefined, 'recovery has cut what was torn')
+  assert.equal(state.torn, undefined, 'recovery has cut the torn tail')
   return new LogWriter(files, dir, state.last, state.end, options)
 }

@@ -19,7 +19,7 @@ test('page checksums are read back as they were written', () => {
   expect(peekPageChecksums(nodeFiles, path)).toBe(position.txid)
 })
 
-test('whatever was damaged or cut short proves nothing, and is not used', () => {
+test('a damaged or truncated table is not used', () => {
   using temporary = temporaryDirectory()
   const path = `${temporary.dir}/pages.bin`
   writePageChecksums(nodeFiles, path, { txid: toTXID(77), checksum: foldAll(checksums) }, checksums)

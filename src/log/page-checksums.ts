@@ -1,6 +1,6 @@
 /**
- * `pages.bin`: the checksums of all pages of a database as of a position, so that recovery can tell which page is not what it
- * should be. Written now and then, never on the way of a commit; the log carries it forward.
+ * `pages.bin`: the checksums of all pages of a database at a position, by which recovery finds damaged pages. It is
+ * written now and then, never on the commit path; the log advances it.
  *
  * | at | size    | field                                                  |
  * |----|---------|--------------------------------------------------------|
@@ -8,10 +8,10 @@
  * | 8  | 8       | TXID                                                   |
  * | 16 | 8       | database checksum                                      |
  * | 24 | 8       | number of pages                                        |
- * | 32 | 8       | CRC-64 of all of the file but this field               |
- * | 40 | 8 × n   | page checksums, page 1 first, in the machine's own order |
+ * | 32 | 8       | CRC-64 of the file without this field                  |
+ * | 40 | 8 × n   | page checksums, page 1 first, in the machine's own byte order |
  *
- * It proves itself twice: by its CRC, and because the fold of all entries must be the database checksum.
+ * It is verified twice: by its CRC, and because the fold of all entries must be the database checksum.
  */
 
 import fs from 'node:fs'
@@ -27,7 +27,7 @@ const MAGIC = Buffer.from('LTXPAGE2')
 
 export interface PageChecksums {
   readonly position: Position
-  /** Index 0 is page 1; 0 where there is none (the lock page). */
+  /** Index 0 is page 1; the lock page has 0. */
   readonly checksums: BigUint64Array
 }
 
@@ -43,7 +43,7 @@ export function writePageChecksums(files: Files, path: string, position: Positio
   replaceFile(files, path, bytes)
 }
 
-/** undefined when there is none, or when it does not prove itself: it is only ever a help. */
+/** undefined if the file is missing or fails verification: it is only an optimisation. */
 export function readPageChecksums(files: Files, path: string): PageChecksums | undefined {
   if (!files.exists(path)) return undefined
   return withFile(files, path, fs.constants.O_RDONLY, (fd) => {
@@ -65,7 +65,7 @@ function crc(bytes: Uint8Array): bigint {
   return register.checksum()
 }
 
-/** Up to where a saved table may reach: what its beginning says, unproven. undefined when there is none. */
+/** The TXID in the header of the saved table, unverified; undefined if there is none. */
 export function peekPageChecksums(files: Files, path: string): TXID | undefined {
   if (!files.exists(path)) return undefined
   return withFile(files, path, fs.constants.O_RDONLY, (fd) => {
@@ -75,9 +75,9 @@ export function peekPageChecksums(files: Files, path: string): TXID | undefined 
   })
 }
 
-/** The database checksum of these page checksums. */
+/** Folds page checksums into the database checksum. */
 export function foldAll(checksums: BigUint64Array): Checksum {
-  // As pairs of 32-bit words: a bigint for each page of a large database would take longer than reading them.
+  // Fold 32-bit words: a bigint for each page of a large database would take longer than reading the table.
   const words = new Uint32Array(checksums.buffer, checksums.byteOffset, checksums.length * 2)
   const sum = new BigUint64Array(1)
   const halves = new Uint32Array(sum.buffer)

@@ -1,16 +1,16 @@
-/** What a log asks of whoever can sync a file without holding up the thread that appends. */
+/** How a log has a file fsynced by another thread while its own thread continues to append. */
 
 import type { HeldReply } from '../fuse/content.ts'
 
-/** An fsync that another thread does once it is told whom to answer. */
+/** An fsync that another thread starts once it has a request to answer. */
 export interface PendingSync extends HeldReply {
-  /** `prepared`: nobody was named to answer, and so it was not begun. */
+  /** `prepared`: not started, because no request was given to answer. */
   readonly state: 'prepared' | 'running' | 'done' | 'failed'
-  /** Returns when it is not running any more. */
+  /** Blocks until the fsync is no longer running. */
   wait(): void
 }
 
 export interface SyncStarter {
-  /** Undefined: the caller does better to sync the file itself, at once. The descriptor stays open while the sync runs. */
+  /** undefined if the caller should fsync the file itself. The descriptor must stay open while the fsync runs. */
   prepare(fd: number): PendingSync | undefined
 }

@@ -28,7 +28,7 @@ async function read(reader: LogReader, from: number, to: number): Promise<number
 
 const range = (from: number, to: number) => Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i)
 
-test(`records() gives every transaction of a range, in order, whole, wherever segments begin (SEED=${seed})`, async () => {
+test(`records() yields each transaction of a range, whole and in order, wherever segments begin (SEED=${seed})`, async () => {
   using temporary = temporaryDirectory()
   const random = new Random(seed)
   const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 20_000 })
@@ -42,7 +42,7 @@ test(`records() gives every transaction of a range, in order, whole, wherever se
   log.writer.close()
 })
 
-test('nothing beyond the published position is shown, though it may be there', async () => {
+test('no record beyond the published position is shown, even if it exists', async () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`)
   const published = log.append(3)
@@ -54,7 +54,7 @@ test('nothing beyond the published position is shown, though it may be there', a
   log.writer.close()
 })
 
-test('an empty log shows nothing, and has no first transaction', async () => {
+test('an empty log has no records and no first transaction', async () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`)
   const reader = new LogReader('a', log.dir, () => log.position)
@@ -65,7 +65,7 @@ test('an empty log shows nothing, and has no first transaction', async () => {
   log.writer.close()
 })
 
-test('what retention has removed is an error with a code, never an empty answer', async () => {
+test('reading a removed record is an error with a code, never an empty result', async () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 500 })
   log.append(20)
@@ -79,7 +79,7 @@ test('what retention has removed is an error with a code, never an empty answer'
   log.writer.close()
 })
 
-test('a reader that goes on while the log grows misses nothing', async () => {
+test('a reader that continues while the log grows misses no record', async () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 5_000 })
   const reader = new LogReader('a', log.dir, () => log.position)
@@ -105,7 +105,7 @@ test('damage among published transactions is an error with a code', async () => 
   await expect(read(reader, 1, 5)).rejects.toMatchObject({ code: 'LOG_CORRUPT' })
 })
 
-test('I4: sync() gives the position as of its call', async () => {
+test('I4: sync() returns the position at its call', async () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 500 })
   const before = log.append(9)

@@ -16,17 +16,17 @@ import type { LogRecord, LogView } from './view.ts'
 const fdatasync = promisify(fs.fdatasync)
 
 const WINDOW_SIZE = 1 << 20
-/** Most reads are of the newest record alone. */
+/** Most reads need only the newest record. */
 const FIRST_WINDOW_SIZE = 1 << 17
-/** Buffers that nobody reads into: a new one for each commit would bring on a garbage collection at every sixtieth. */
+/** Idle buffers. Allocating one for each commit would cause a garbage collection at every sixtieth. */
 const spareBuffers: Uint8Array[] = []
 const MAX_SPARE_BUFFERS = 8
-/** Records up to this size are handed out from memory. */
+/** Records up to this size are returned from memory. */
 const SMALL_RECORD = 1 << 16
-/** One place in each segment is remembered for so many records, so that a reader that goes on need not walk from the start. */
+/** The reader marks one record in this many, so that a later read need not scan the segment from its start. */
 const MARK_EVERY = 64
 
-/** A record's place. */
+/** Where a record begins. */
 interface Mark {
   readonly txid: TXID
   readonly segment: TXID
@@ -34,23 +34,23 @@ interface Mark {
 }
 
 /**
- * The control plane's eyes on a log that the data plane appends to. Sees nothing beyond the position the data plane has
- * published, so it never meets half a record.
+ * Reads a log that the data plane appends to. It shows nothing beyond the position that the data plane has published,
+ * so it never meets an incomplete record.
  */
 export class LogReader implements LogView {
   readonly database: string
   readonly #dir: string
   readonly #published: () => Position
   readonly #files: Files
-  /** Ascending TXIDs and where their records begin. */
+  /** Marked records, by ascending TXID. */
   #marks: Mark[] = []
-  /** Where the last reading ended, and the next one usually begins. */
+  /** Where the last read ended and the next one usually begins. */
   #tail: Mark | undefined
-  /** Finished segments that were synced once: nothing is ever added to them. */
+  /** Finished segments that were fsynced: nothing is appended to them any more. */
   readonly #durable = new Set<string>()
-  /** What failed is not made good by a later success. */
+  /** The first failed fsync. A later success would prove nothing. */
   #unsynced: LogUnsyncedError | undefined
-  /** The newest segment whose name was synced. */
+  /** The newest segment whose directory entry is durable. */
   #durableName: string | undefined
   #durableUpTo: Position = ZERO_POSITION
 
@@ -142,8 +142,8 @@ export class LogReader implements LogView {
   }
 
   /**
-   * Only what waits for the disk leaves this thread: each step that does costs two changes of threads, on the way of every commit to
-   * the replicas.
+   * Only the fsync runs on another thread: each asynchronous step costs two thread switches on the path of every commit
+   * to the replicas.
    */
   async #syncSegment(path: string): Promise<void> {
     const fd = fs.openSync(path, fs.constants.O_RDONLY)
@@ -157,13 +157,13 @@ export class LogReader implements LogView {
     }
   }
 
-  /** The nearest place known, if there is what is remembered: the log may have been replaced. */
+  /** The offset of the nearest known record, if it is still there: the log may have been replaced. */
   #startOf(segment: SegmentName, from: TXID, window: Window): number {
     const tail = this.#tail
-    if (tail?.segment === segment.first && tail.txid === from && isThere(tail, window)) return tail.at
+    if (tail?.segment === segment.first && tail.txid === from && exists(tail, window)) return tail.at
     const mark = this.#marks.findLast((it) => it.segment === segment.first && it.txid <= from)
     if (mark === undefined) return 0
-    if (isThere(mark, window)) return mark.at
+    if (exists(mark, window)) return mark.at
     this.#marks = []
     return 0
   }
@@ -187,7 +187,7 @@ function assertFollows({ path }: SegmentName, previous: LogRecord, { header }: L
   )
 }
 
-function isThere({ txid, at }: Mark, window: Window): boolean {
+function exists({ txid, at }: Mark, window: Window): boolean {
   const head = window.view(at, RECORD_FRAME_SIZE + HEADER_SIZE)
   return readRecordFrame(head) !== undefined && minTXIDOf(head.subarray(RECORD_FRAME_SIZE)) === txid
 }
@@ -201,7 +201,7 @@ function minTXIDOf(header: Uint8Array): TXID | undefined {
   }
 }
 
-/** A piece of a segment in memory, moved along as it is read. */
+/** A window of a segment in memory, moved along as it is read. */
 class Window {
   readonly #files: Files
   readonly #fd: number
@@ -214,7 +214,7 @@ class Window {
     this.#fd = files.open(path, fs.constants.O_RDONLY)
   }
 
-  /** Valid until the next call. Empty at the end of the file. */
+  /** The bytes at `at`, valid until the next call. Empty at the end of the file. */
   view(at: number, length: number): Uint8Array {
     if (at < this.#start || at + length > this.#start + this.#length) {
       const isLong = this.#length === this.#buffer.length || length > this.#buffer.length

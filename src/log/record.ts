@@ -1,5 +1,5 @@
 /**
- * How transactions lie in a segment: records, one after another, each a 24-byte frame and an LTX file.
+ * The format of a segment: records, one after another, each a 24-byte frame and an LTX file.
  *
  * | at | size | field                                        |
  * |----|------|----------------------------------------------|
@@ -7,18 +7,18 @@
  * | 8  | 8    | size of the LTX file in bytes, big-endian    |
  * | 16 | 8    | the same, complemented                       |
  *
- * The frame of a record is written after its LTX file, or with it in one write: a record without a valid frame was never
- * finished. What the frame does not prove, the LTX file's own checksum does.
+ * A record's frame is written after its LTX file, or together with it in one write, so a record without a valid frame
+ * is unfinished. The LTX file's own checksum protects the rest.
  */
 
 import { HEADER_SIZE, TRAILER_SIZE } from '../ltx/format/header.ts'
 
 export const RECORD_FRAME_SIZE = 24
 
-/** Smaller than this no LTX file can be: header, end of pages, end of index, index length, trailer. */
+/** The size of the smallest LTX file: header, end of pages, end of index, index length, trailer. */
 const MIN_RECORD_SIZE = HEADER_SIZE + 6 + 1 + 8 + TRAILER_SIZE
 
-/** A record holds at most what a 281 TB database could need; beyond it the length is damage. */
+/** A larger size than a 281 TB database needs is damage (I10). */
 const MAX_RECORD_SIZE = 2 ** 48
 
 const MAGIC_HIGH = 0x4c54584c
@@ -35,7 +35,7 @@ export function writeRecordFrame(into: Uint8Array, sizeBytes: number): void {
   view.setUint32(20, ~sizeBytes)
 }
 
-/** The LTX file's size, or undefined when there is no valid frame here. */
+/** The LTX file's size; undefined if `bytes` do not begin with a valid frame. */
 export function readRecordFrame(bytes: Uint8Array): number | undefined {
   if (bytes.length < RECORD_FRAME_SIZE) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, RECORD_FRAME_SIZE)

@@ -38,7 +38,7 @@ function oldLog(dir: string): string {
   return log
 }
 
-test('a new log takes the place of the old one, and goes on from there', () => {
+test('a new log takes the place of the old one and continues from there', () => {
   using temporary = temporaryDirectory()
   const dir = oldLog(temporary.dir)
   const writer = replaceLog(nodeFiles, dir, BASE, OPTIONS, append)
@@ -49,7 +49,7 @@ test('a new log takes the place of the old one, and goes on from there', () => {
   expect(fs.readdirSync(`${temporary.dir}/log`)).toEqual(['a.db.ltx'])
 })
 
-test('where the new log cannot be written the old one stays', () => {
+test('if the new log cannot be written the old one stays', () => {
   using temporary = temporaryDirectory()
   const dir = oldLog(temporary.dir)
   const fill = (writer: LogWriter) => {
@@ -63,7 +63,7 @@ test('where the new log cannot be written the old one stays', () => {
 
 const CRASH = new Error('crash')
 
-/** Files that end it all after so many changes. */
+/** Files that fail after a number of changes, as in a crash. */
 function crashingAfter(steps: number): Files {
   let left = steps
   const step = () => {
@@ -81,7 +81,7 @@ function crashingAfter(steps: number): Files {
   }
 }
 
-/** Whether `work` came to its end. */
+/** Whether `work` completed. */
 function completes(work: () => void): boolean {
   try {
     work()
@@ -107,7 +107,7 @@ test('I2: a crash at any step leaves the old log or the new one', () => {
   expect(outcomes).toEqual(outcomes.map((_, i) => (i < turn ? OLD_LAST : 41n)))
 })
 
-test('I2: a crash at any step of a removal leaves the log or nothing, and never what a new log would go on from', () => {
+test('I2: a crash at any step of a removal leaves the whole log, or nothing that a new log would continue', () => {
   const outcomes: boolean[] = []
   for (let steps = 0, complete = false; !complete; steps++) {
     using temporary = temporaryDirectory()

@@ -1,6 +1,6 @@
 /**
- * A log that begins anew, because its database was replaced as a whole: the new one is written beside the old, and takes its place
- * when it is complete. A crash leaves the one or the other.
+ * Replaces or removes a log as a whole. The new log is written beside the old one and takes its place once it is
+ * complete, so a crash leaves either the old one or the new one.
  */
 
 import fs from 'node:fs'
@@ -15,7 +15,7 @@ import { LogWriter } from './writer.ts'
 const NEXT = '.next'
 const OLD = '.old'
 
-/** `fill` writes the new log's first transactions. The old log is removed; its writer must be closed by then. */
+/** `fill` writes the new log's first transactions. The old log, whose writer must be closed by then, is removed. */
 export function replaceLog(
   files: Files,
   dir: string,
@@ -35,7 +35,7 @@ export function replaceLog(
     throw error
   }
   writer.close()
-  createLog(files, next, base) // last: a directory without its base is no log
+  createLog(files, next, base) // Last: a directory without base.json is not a log.
   remove(files, dir + OLD)
   if (files.exists(dir)) files.rename(dir, dir + OLD)
   files.rename(next, dir)
@@ -44,17 +44,20 @@ export function replaceLog(
   return openLog(files, dir, options)
 }
 
-/** Out of the way at once, as a whole; what a crash leaves of it then is nobody's. */
+/** Removes a log. The rename removes it at once; `finishReplacements` removes what a crash leaves after that. */
 export function removeLog(files: Files, dir: string): void {
   if (!files.exists(dir)) return
   remove(files, dir + OLD)
   files.rename(dir, dir + OLD)
-  // Or a power loss could bring the name back and not what is in it.
+  // Otherwise a power loss could bring back the name without its content.
   files.syncDirectory(parentOf(dir))
   remove(files, dir + OLD)
 }
 
-/** What a crash left of replacements below `log/`: finishes those that were complete, forgets the others. Before anything else looks at a log. */
+/**
+ * Finishes the replacements below `log/` that were complete when a crash interrupted them, and removes the others.
+ * Called before any log is read.
+ */
 export function finishReplacements(files: Files, logRoot: string): void {
   const entries = fs.readdirSync(logRoot, { recursive: true, withFileTypes: true })
   for (const entry of entries) {
@@ -69,12 +72,12 @@ export function finishReplacements(files: Files, logRoot: string): void {
   }
 }
 
-/** Where the log of `dir` is while `finishReplacements` has not been called. */
+/** The directory of the log of `dir`, whether `finishReplacements` was called or not. */
 export function effectiveLog(files: Files, dir: string): string {
   return !files.exists(dir) && files.exists(`${dir}${NEXT}/base.json`) ? dir + NEXT : dir
 }
 
-/** Its base first, without which it is no log, whatever of the rest a crash leaves. */
+/** Removes base.json first: without it the directory is not a log, whatever else a crash leaves of it. */
 function remove(files: Files, dir: string): void {
   if (!files.exists(dir)) return
   if (files.exists(`${dir}/base.json`)) {

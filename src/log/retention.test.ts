@@ -30,7 +30,7 @@ test('segments within age and size stay', () => {
   expect(removed(10, {})).toBe(0)
 })
 
-test('segments go by age, and by size, the oldest first', () => {
+test('segments are removed by age and by size, the oldest first', () => {
   expect(removed(10, { ageMs: 6_500 })).toBe(3)
   expect(removed(10, { sizeBytes: 650 })).toBe(4)
   expect(planRetention(segments(10), limits({ sizeBytes: 650 })).remove.map(({ path }) => path)).toEqual(
@@ -44,19 +44,19 @@ test('the last segment stays, whatever its age', () => {
   expect(removed(0, { ageMs: 0, sizeBytes: 0 })).toBe(0)
 })
 
-test('what a recovery needs stays: from the transaction on up to which the database file is durable', () => {
+test('records that recovery needs stay: from the position up to which the database file is durable', () => {
   expect(removed(10, { sizeBytes: 0, synced: toTXID(20) })).toBe(1)
   expect(removed(10, { sizeBytes: 0, synced: toTXID(21) })).toBe(2)
 })
 
-test('what the backup still lacks stays, and is told', () => {
+test('records that the backup still needs stay, and the excess is reported', () => {
   const plan = planRetention(segments(10), limits({ sizeBytes: 250, uploaded: toTXID(35) }))
   expect(plan.remove).toHaveLength(3)
   expect(plan.overdueBytes).toBe(450)
   expect(planRetention(segments(10), limits({ sizeBytes: 250, uploaded: toTXID(100) })).overdueBytes).toBe(0)
 })
 
-test('whatever the limits: a beginning goes, the rest is gapless, and nothing needed goes', () => {
+test('for any limits only a beginning is removed, the rest is gapless, and nothing needed is removed', () => {
   fc.assert(
     fc.property(
       fc.record({

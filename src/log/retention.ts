@@ -12,25 +12,28 @@ export interface SegmentFacts extends SegmentName {
 
 export interface RetentionLimits {
   readonly ageMs: number
-  /** Of all segments of one database. */
+  /** The limit for all segments of one database together. */
   readonly sizeBytes: number
   readonly nowMs: number
   /**
-   * The database file is durable up to here, and no page checksums are saved of an earlier position. The record itself is kept: recovery
-   * finds by it what a WAL's content is.
+   * The database file is durable up to here, and no saved page checksums are older. The record at this position stays:
+   * recovery compares the WAL with it.
    */
   readonly synced: TXID
-  /** The backup holds everything up to here; undefined: no backup waits for anything. */
+  /** The backup holds everything up to here; undefined if no backup needs the log. */
   readonly uploaded: TXID | undefined
 }
 
 export interface RetentionPlan {
   readonly remove: readonly SegmentFacts[]
-  /** How much larger than `sizeBytes` the log stays because the backup still lacks what would have to go. */
+  /** By how much the log exceeds `sizeBytes` because the backup still needs what would be removed. */
   readonly overdueBytes: number
 }
 
-/** `segments` ascending. The last one always stays; nothing goes that recovery or the backup needs. */
+/**
+ * Plans which of `segments` (ascending) to remove. The last one always stays, and nothing is removed that recovery or
+ * the backup needs.
+ */
 export function planRetention(segments: readonly SegmentFacts[], limits: RetentionLimits): RetentionPlan {
   let bytes = segments.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   const remove: SegmentFacts[] = []
@@ -49,8 +52,8 @@ export function planRetention(segments: readonly SegmentFacts[], limits: Retenti
 }
 
 /**
- * I9: called right before segments are removed. What goes are the oldest, and neither recovery nor the backup needs any of
- * them: the first segment that stays begins at or before both.
+ * I9: called right before segments are removed. What goes are the oldest, and neither recovery nor the backup needs any
+ * of them: the first segment that stays begins at or before both.
  */
 export function assertExpendable(
   segments: readonly SegmentName[],

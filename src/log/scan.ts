@@ -1,4 +1,4 @@
-/** Walks the records of one segment. */
+/** Scans the records of one segment. */
 
 import { Decoder } from '../ltx/codec/decoder.ts'
 import { LTXError } from '../ltx/format/errors.ts'
@@ -11,19 +11,19 @@ import { readRecordFrame, RECORD_FRAME_SIZE } from './record.ts'
 export interface LogEntry {
   readonly header: Header
   readonly postApplyChecksum: Checksum
-  /** Where the LTX file begins in the segment. */
+  /** The offset of the LTX file in the segment. */
   readonly offset: number
   readonly sizeBytes: number
 }
 
-/** Why a walk ended before the end of the file. */
+/** Why a scan ended before the end of the file. */
 export interface Damage {
   readonly offset: number
   readonly problem: string
 }
 
 export interface ScanResult {
-  /** The byte after the last whole record. */
+  /** The end of the last whole record. */
   readonly end: number
   readonly damage: Damage | undefined
 }
@@ -31,8 +31,8 @@ export interface ScanResult {
 const CHUNK_SIZE = 1 << 20
 
 /**
- * Visits each whole record from `start` on. Headers and trailers are read, pages are not, unless `verify` says so: then the file's
- * checksum is proven as well, so that a torn page inside a record that looks whole is found.
+ * Visits each whole record from `start` on. It reads headers and trailers, but pages only if `verify` asks for that
+ * record: then the file's checksum is verified too, so that a torn page inside a complete record is found.
  */
 export function scanSegment(
   files: Files,
@@ -67,7 +67,7 @@ export function scanSegment(
   return { end: at, damage: undefined }
 }
 
-/** The pages of one record, ascending. `visit` gets views that are valid during the call. */
+/** Visits the pages of one record, ascending. The views are valid during the call. */
 export function readPages(
   files: Files,
   fd: number,

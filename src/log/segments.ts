@@ -1,4 +1,4 @@
-/** A log is a directory of segments, each named by the first transaction it holds. */
+/** The segments of a log: files in its directory, each named after the first transaction it holds. */
 
 import type { TXID } from '../ltx/format/types.ts'
 import { formatTXID, parseTXID } from '../ltx/format/types.ts'

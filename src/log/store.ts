@@ -1,12 +1,12 @@
 /**
- * Where logs lie in a data directory, and the small facts beside their segments.
+ * The layout of logs in a data directory, and the small files beside their segments.
  *
  * `log/<database>.ltx/` holds
- *   base.json      the position before the first transaction the log ever held (0 for a new database)
- *   synced.json    up to where the database file is known to hold everything durably: replay begins after it
- *   pages.bin      checksums of all pages as of some position (page-checksums.ts)
- *   clean.json     after a clean stop, until the database is opened again: its file needs no reading (trust.ts)
- *   doubted        a page was found that is not what it should be: the file needs reading (trust.ts)
+ *   base.json      the position before the first transaction that the log ever held (0 for a new database)
+ *   synced.json    the position up to which the database file is known to be durable: replay begins after it
+ *   pages.bin      checksums of all pages at some position (page-checksums.ts)
+ *   clean.json     after a clean stop, until the database is opened again: its file need not be read (trust.ts)
+ *   doubted        a damaged page was found: the file must be read (trust.ts)
  *   *.ltxlog       segments
  */
 
@@ -24,7 +24,7 @@ export function logDirectory(dataDir: string, database: string): string {
   return `${dataDir}/log/${database}${SUFFIX}`
 }
 
-/** Creates the log's directory with its base; does nothing when there is one. */
+/** Creates the log's directory with its base; does nothing if the log exists. */
 export function createLog(files: Files, dir: string, base: Position): void {
   if (files.exists(`${dir}/base.json`)) return
   makeDurableDirectory(files, dir)
@@ -43,7 +43,7 @@ export function writeSynced(files: Files, dir: string, position: Position): void
   writePosition(files, `${dir}/synced.json`, position)
 }
 
-/** Names of all databases that have a log. */
+/** The names of all databases that have a log. */
 export function listLogs(files: Files, dataDir: string): string[] {
   const found: string[] = []
   const walk = (relative: string) => {

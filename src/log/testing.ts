@@ -1,4 +1,4 @@
-/** What the tests of this folder share: a log of small made-up transactions. */
+/** What the tests of this room share: a log of small made-up transactions. */
 
 import fs from 'node:fs'
 import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'

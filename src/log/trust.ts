@@ -1,10 +1,10 @@
 /**
- * What a start may believe of a database file without reading it.
+ * Records what a start can trust of a database file without reading it.
  *
- * `clean.json` says that the file was complete and durable at a position, which file that was, and which the log's last segment. It is the last
- * that a clean stop writes, and goes, durably, before any of the database's files is opened again: while it is there, nothing can have been changed through the mount. What
- * was changed otherwise shows in the file's identity.
- * `doubted` says the opposite: a page was read that is not what the log says.
+ * `clean.json` records that the file was complete and durable at a position, and identifies the file and the log's last
+ * segment. A clean stop writes it last. It is removed, durably, before any of the database's files is opened again.
+ * While it exists, nothing was changed through the mount, and any other change shows in the file's identity. `doubted`
+ * records the opposite: a page was read that differs from the log.
  */
 
 import fs from 'node:fs'
@@ -18,11 +18,11 @@ export interface CleanStop {
   readonly position: Position
   /** Files.identity of the database file. */
   readonly file: string
-  /** Of the log's last segment; empty when there is none. */
+  /** Files.identity of the log's last segment; empty if there is none. */
   readonly segment: string
 }
 
-/** undefined when there was none, or when it can't be read: then the file is read instead. */
+/** undefined if there is no record, or an unreadable one: then the file is read instead. */
 export function readCleanStop(files: Files, dir: string): CleanStop | undefined {
   const path = `${dir}/clean.json`
   if (!files.exists(path)) return undefined
@@ -34,19 +34,19 @@ export function readCleanStop(files: Files, dir: string): CleanStop | undefined 
   }
 }
 
-/** The database file must be durable, and `pages.bin` as of this position. */
+/** Writes the record. The database file must be durable, and `pages.bin` saved at this position. */
 export function writeCleanStop(files: Files, dir: string, { position, ...left }: CleanStop): void {
   const text = JSON.stringify({ position: formatPosition(position), ...left }) + '\n'
   replaceFile(files, `${dir}/clean.json`, Buffer.from(text))
 }
 
-/** Which file the log's last segment is. */
+/** The identity of the log's last segment. */
 export function identifySegment(files: Files, dir: string): string {
   const last = listSegments(files, dir).at(-1)
   return last === undefined ? '' : withFile(files, last.path, fs.constants.O_RDONLY, (fd) => files.identity(fd))
 }
 
-/** When this returns, no power loss brings it back. */
+/** Removes the record durably. */
 export function forgetCleanStop(files: Files, dir: string): void {
   if (!files.exists(`${dir}/clean.json`)) return
   files.unlink(`${dir}/clean.json`)
@@ -57,7 +57,7 @@ export function isDoubted(files: Files, dir: string): boolean {
   return files.exists(`${dir}/doubted`)
 }
 
-/** The next start reads the whole file. */
+/** Makes the next start read the whole file. */
 export function doubt(files: Files, dir: string): void {
   forgetCleanStop(files, dir)
   files.close(files.open(`${dir}/doubted`, fs.constants.O_RDWR | fs.constants.O_CREAT))

@@ -13,10 +13,10 @@ export interface LogRecord {
   bytes(): AsyncIterable<Uint8Array>
 }
 
-/** What the control plane sees of a database's log. Never shows a record that is not complete. */
+/** The control plane's view of a database's log. It never shows an incomplete record. */
 export interface LogView {
   readonly database: string
-  /** TXID of the first record still kept; undefined while the log is empty. */
+  /** TXID of the first record that the log still holds; undefined while it is empty. */
   first(): Promise<TXID | undefined>
   /** The last published position; txid 0 when the database has none yet. */
   position(): Position
@@ -24,7 +24,7 @@ export interface LogView {
   sync(): Promise<Position>
   /** Up to where the last `sync()` that succeeded made it so; txid 0 before the first. */
   durable(): Position
-  /** Records `from` … `to`, both inclusive, in order. Throws when the log no longer holds `from`. */
+  /** Records `from` … `to`, both inclusive, in order. Throws if the log no longer holds `from`. */
   records(from: TXID, to: TXID): AsyncIterable<LogRecord>
 }
 

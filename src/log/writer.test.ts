@@ -9,7 +9,7 @@ import { nodeFiles } from '../util/files.ts'
 import { inspectLog } from './open.ts'
 import { TestLog } from './testing.ts'
 
-test('what was appended is found again, in order, by whoever opens the log next', () => {
+test('appended transactions are found in order when the log is opened again', () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`)
   for (let i = 1; i <= 20; i++) {
@@ -23,7 +23,7 @@ test('what was appended is found again, in order, by whoever opens the log next'
   expect(state.torn).toBeUndefined()
 })
 
-test('a segment that has grown beyond its size is followed by another, named by its first transaction', () => {
+test('a segment beyond the size limit is followed by another, named by its first transaction', () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 2_000 })
   const rotations: bigint[] = []
@@ -63,7 +63,7 @@ test.each([
 })
 
 test.each([1, 9_000])(
-  'an append of %i pages that fails leaves the log as it was, and the next one succeeds',
+  'an append of %i pages that fails leaves the log unchanged, and the next one succeeds',
   (pages) => {
     using temporary = temporaryDirectory()
     let budget = Infinity
@@ -95,7 +95,7 @@ test.each([1, 9_000])(
   },
 )
 
-test('an append that fails while it begins a segment leaves the log as it was', () => {
+test('an append that fails while it begins a segment leaves the log unchanged', () => {
   using temporary = temporaryDirectory()
   let fails = false
   const files = failingFiles(nodeFiles, (operation) => (fails && operation === 'write' ? 'ENOSPC' : undefined))
@@ -112,7 +112,7 @@ test('an append that fails while it begins a segment leaves the log as it was', 
   expect(state.torn).toBeUndefined()
 })
 
-test('an encoder that throws leaves the log as it was', () => {
+test('an encoder that throws leaves the log unchanged', () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`)
   log.append(2)
@@ -124,7 +124,7 @@ test('an encoder that throws leaves the log as it was', () => {
   expect(inspectLog(nodeFiles, log.dir).entries).toHaveLength(3)
 })
 
-test('a log whose sync failed once is never believed again: nobody knows what is on the disk', () => {
+test('after one failed fsync a log rejects everything, because the disk’s content is unknown', () => {
   using temporary = temporaryDirectory()
   let fails = false
   const files = failingFiles(nodeFiles, (operation) => (fails && operation === 'sync' ? 'EIO' : undefined))
@@ -138,7 +138,7 @@ test('a log whose sync failed once is never believed again: nobody knows what is
   expect(inspectLog(nodeFiles, log.dir).last.txid).toBe(3n)
 })
 
-test('a log that cannot take back a failed append takes nothing any more', () => {
+test('a log that cannot cut off a failed append rejects everything', () => {
   using temporary = temporaryDirectory()
   const fails = new Set<FailingOperation>()
   const files = failingFiles(nodeFiles, (operation) => (fails.has(operation) ? 'EIO' : undefined))
@@ -155,7 +155,7 @@ test('a log that cannot take back a failed append takes nothing any more', () =>
   expect(state.torn).toBeDefined()
 })
 
-test('sync reaches every segment that was written since the last one, and the names of the new ones', () => {
+test('sync makes durable every segment written since the last sync, and the names of new ones', () => {
   using temporary = temporaryDirectory()
   const synced: string[] = []
   const paths = new Map<number, string>()
@@ -181,7 +181,7 @@ test('sync reaches every segment that was written since the last one, and the na
   log.writer.close()
 })
 
-test('a log at rest keeps a descriptor only while something in it is not synced, and goes on where it was', () => {
+test('an idle log holds a descriptor only while it is unsynced, and continues where it was', () => {
   using temporary = temporaryDirectory()
   const open = new Set<number>()
   const files = {

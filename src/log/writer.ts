@@ -11,43 +11,45 @@ import { RECORD_FRAME_SIZE, writeRecordFrame } from './record.ts'
 import { listSegments, segmentPath } from './segments.ts'
 
 export interface LogWriterOptions {
-  /** A new segment begins when the current one has grown beyond this. */
+  /** A new segment begins when the current one exceeds this. */
   readonly segmentSizeBytes: number
-  /** Who can sync a segment while the writer's thread goes on. */
+  /** Fsyncs a segment on another thread, while the writer's thread continues. */
   readonly syncs?: SyncStarter
 }
 
-/** The segment that is appended to. */
+/** The segment being appended to. */
 interface Segment {
   readonly path: string
-  /** -1 while it is not open. */
+  /** -1 while the segment is not open. */
   fd: number
   end: number
 }
 
-/** Records up to this size go to the file in one write. */
+/** Records up to this size are written in one write. */
 const BUFFER_SIZE = 1 << 20
 
 /**
- * Appends transactions to a database's log. Lives in the data plane: synchronous, one instance a database.
- * A log that could not be brought back to its last whole record after a failed append, or not be synced, refuses everything from then on.
+ * Appends transactions to a database's log: synchronous, one writer for each database, in the data plane. It rejects
+ * everything after an fsync failed, or after a failed append could not be cut off.
  */
 export class LogWriter {
   readonly dir: string
   readonly #files: Files
   readonly #options: LogWriterOptions
   #current: Segment | undefined
-  /** Segments that were finished before they were synced. */
+  /** Descriptors of finished segments that are not fsynced yet. */
   #finished: number[] = []
   #unsynced = false
   #appends = 0
-  /** A sync by another thread, and how much was appended when it was asked for. */
+  /** An fsync on another thread, and the number of appends when it was prepared. */
   #pending: { readonly sync: PendingSync; readonly appends: number } | undefined
   #namesUnsynced = false
   #broken: Error | undefined
   #at: Position
 
-  /** `position` and `end` are what recovery found: the last whole record, and the byte after it in the last segment. */
+  /**
+   * `position` and `end` are what recovery found: the last whole record, and the offset after it in the last segment.
+   */
   constructor(files: Files, dir: string, position: Position, end: number, options: LogWriterOptions) {
     this.#files = files
     this.dir = dir
@@ -62,13 +64,13 @@ export class LogWriter {
   }
 
   /**
-   * Appends one transaction. `encode` writes its pages and returns the database's checksum afterwards.
-   * When this returns, the bytes are in the log (I1), in the kernel's hands; `sync()` makes them survive a power loss.
-   * When it throws, the log is as it was.
-   * @returns the new position, and, where a new segment was begun, how large the one before it is.
+   * Appends one transaction. `encode` writes its pages and returns the database checksum after it. When this returns,
+   * the bytes are in the log (I1) and in the kernel; `sync()` makes them survive a power loss. If it throws, the log is
+   * unchanged.
+   * @returns the new position and, if a new segment began, the size of the one before it.
    */
   append(header: Header, encode: (encoder: Encoder) => Checksum): { position: Position; finishedBytes: number } {
-    this.#settle()
+    this.#collectSync()
     if (this.#broken !== undefined) throw this.#broken
     this.#assertFollows(header)
     const finishedBytes = this.#rotateIfFull()
@@ -83,15 +85,18 @@ export class LogWriter {
       this.#at = { txid: header.maxTXID, checksum: postApplyChecksum }
       return { position: this.#at, finishedBytes }
     } catch (error) {
-      this.#takeBack(segment.fd, start)
+      this.#cutBack(segment.fd, start)
       throw error
     }
   }
 
-  /** Everything appended so far survives a power loss when this returns. One failure is for good: throws LogUnsyncedError. */
+  /**
+   * Fsyncs the log: everything appended so far survives a power loss. Throws LogUnsyncedError; one failure is
+   * permanent.
+   */
   sync(): void {
     this.#pending?.sync.wait()
-    this.#settle()
+    this.#collectSync()
     if (this.#broken !== undefined) throw this.#broken
     try {
       this.#syncFiles()
@@ -101,9 +106,12 @@ export class LogWriter {
     }
   }
 
-  /** As `sync`, but it may have only been begun: then what is returned answers for it, once it is told whom to answer. */
+  /**
+   * Begins an fsync. A returned PendingSync still has to be started by naming the request it answers; otherwise the
+   * fsync is done.
+   */
   beginSync(): PendingSync | undefined {
-    this.#settle()
+    this.#collectSync()
     if (this.#broken !== undefined) throw this.#broken
     const current = this.#current
     const finished = this.#finished
@@ -119,11 +127,11 @@ export class LogWriter {
   }
 
   /**
-   * Nobody has the database open: its log needs no descriptor until the next transaction. One that is not synced keeps it, or the
-   * news of a failed write could be lost with it.
+   * Closes the segment until the next transaction, because no connection has the database open. An unsynced segment
+   * stays open: closing it could lose the report of a failed write.
    */
   closeIdle(): void {
-    this.#settle()
+    this.#collectSync()
     const current = this.#current
     if (current === undefined || current.fd < 0 || this.#unsynced || this.#broken !== undefined) return
     this.#files.close(current.fd)
@@ -132,7 +140,7 @@ export class LogWriter {
 
   close(): void {
     this.#pending?.sync.wait()
-    this.#settle()
+    this.#collectSync()
     if (this.#broken === undefined) this.sync()
     if (this.#current !== undefined && this.#current.fd >= 0) this.#files.close(this.#current.fd)
     this.#current = undefined
@@ -150,8 +158,8 @@ export class LogWriter {
     this.#namesUnsynced = false
   }
 
-  /** Takes note of how a sync by another thread has ended. */
-  #settle(): void {
+  /** Records the outcome of an fsync on another thread. */
+  #collectSync(): void {
     const pending = this.#pending
     if (pending === undefined) return
     const { state } = pending.sync
@@ -161,7 +169,7 @@ export class LogWriter {
     if (state === 'done' && pending.appends === this.#appends) this.#unsynced = false
   }
 
-  /** I2: the log is gapless. */
+  /** Asserts I2: the log is gapless. */
   #assertFollows(header: Header): void {
     const { txid, checksum } = this.#at
     assert.equal(
@@ -211,7 +219,7 @@ export class LogWriter {
     return { end: start + flushed, postApplyChecksum }
   }
 
-  #takeBack(fd: number, end: number): void {
+  #cutBack(fd: number, end: number): void {
     try {
       this.#files.truncate(fd, end)
     } catch (error) {
@@ -219,7 +227,7 @@ export class LogWriter {
     }
   }
 
-  /** Returns the size of the segment that ends, or 0. */
+  /** Starts a new segment if the current one is full. Returns the size of the full one, or 0. */
   #rotateIfFull(): number {
     if (this.#current === undefined || this.#current.end < this.#options.segmentSizeBytes) return 0
     const { fd, end } = this.#current
@@ -237,5 +245,5 @@ export class LogWriter {
   }
 }
 
-/** One for the thread: the data plane appends one record at a time. */
+/** Shared by all writers of the thread: the data plane appends one record at a time. */
 const buffer = new Uint8Array(BUFFER_SIZE)

@@ -114,7 +114,7 @@ export function pageReader(files: Files, fd: number, pageSize: number): (pgno: P
   }
 }
 
-/** I3: called before what a database was recovered from is removed. `pages` are the checksums of what its file now holds. */
+/** Asserts I3 before recovery removes its sources. `pages` are the checksums of what the file now holds. */
 export function assertExact({ name, pages, position }: PublishedDatabase): void {
   const sum = foldAll(pages.snapshot())
   const [found, expected] = [sum, position.checksum].map(formatChecksum)
