@@ -6,11 +6,11 @@ export class ObjectNotFoundError extends LtxdError {
     readonly key: string,
     options?: ErrorOptions,
   ) {
-    super('OBJECT_NOT_FOUND', `${url} holds no object ${key}; list what is there with "ltxd backup list"`, 1, options)
+    super('OBJECT_NOT_FOUND', `${url} holds no object ${key}; list its databases with "ltxd backup list"`, 1, options)
   }
 }
 
-/** A put with `ifNoneMatch: '*'` found the key taken. Nothing was changed. */
+/** A put with `ifNoneMatch: '*'` found an object under the key. Nothing was changed. */
 export class ObjectExistsError extends LtxdError {
   constructor(
     readonly url: string,
@@ -21,7 +21,7 @@ export class ObjectExistsError extends LtxdError {
   }
 }
 
-/** A key that no store may be asked for. */
+/** A key that no store accepts. */
 export class InvalidKeyError extends LtxdError {
   constructor(
     readonly key: string,
@@ -31,7 +31,7 @@ export class InvalidKeyError extends LtxdError {
   }
 }
 
-/** A range that begins after the object's end, or ends before it begins. */
+/** A range that begins after the object's end, or ends before its own beginning. */
 export class InvalidRangeError extends LtxdError {
   constructor(url: string, key: string, start: number, end: number | undefined, sizeBytes: number) {
     super(
@@ -41,14 +41,14 @@ export class InvalidRangeError extends LtxdError {
   }
 }
 
-/** The address of a store cannot be used. */
+/** A store's address is invalid. */
 export class StoreUrlError extends LtxdError {
   constructor(url: string, problem: string) {
     super('STORE_URL_INVALID', `cannot open the object store ${JSON.stringify(url)}: ${problem}`, 2)
   }
 }
 
-/** The store did not do what it was asked for: full, forbidden, unreachable. Worth another try later. */
+/** The store failed: full, forbidden, unreachable. A later retry may succeed. */
 export class StoreUnavailableError extends LtxdError {
   constructor(
     readonly url: string,

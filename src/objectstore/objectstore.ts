@@ -1,4 +1,4 @@
-/** One interface over every place that keeps objects. Implementations: directory.ts, s3.ts, memory.ts. */
+/** One interface over every place that stores objects: directory/, s3/ and stores/memory.ts implement it. */
 
 /** User metadata: lowercase keys of letters, digits and dashes; short ASCII values. */
 export type Metadata = Readonly<Record<string, string>>
@@ -7,7 +7,9 @@ export interface ObjectInfo {
   readonly key: string
   readonly sizeBytes: number
   readonly lastModifiedMs: number
-  /** When it was put here, by the store's clock; in a directory, where `lastModifiedMs` may be older, not before that. */
+  /**
+   * When the object was stored, by the store's clock. In a directory `lastModifiedMs` may be older; this time is not.
+   */
   readonly storedMs: number
 }
 
@@ -17,14 +19,14 @@ export interface ObjectHead extends ObjectInfo {
 
 export interface PutOptions {
   readonly metadata?: Metadata
-  /** Fail with ObjectExistsError instead of replacing. */
+  /** Fails with ObjectExistsError instead of replacing. */
   readonly ifNoneMatch?: '*'
-  /** Where the store keeps times by itself (a directory), the object's time; others keep it in metadata only. */
+  /** The object's time, where the store records times (a directory). Others have it only in the metadata. */
   readonly timestampMs?: number
   readonly signal?: AbortSignal
-  /** Called right before the step that makes the object visible: what it throws prevents that. */
+  /** Called right before the step that makes the object visible. If it throws, the object does not appear. */
   readonly beforeVisible?: () => void
-  /** A single request to the store that takes longer has failed. Where there are no requests (a directory), it means nothing. */
+  /** The timeout of a single request to the store. Ignored where there are no requests (a directory). */
   readonly requestTimeoutMs?: number
 }
 
@@ -35,19 +37,19 @@ export interface ByteRange {
 }
 
 export interface ObjectStore {
-  /** The address it was opened with, without secrets; for messages. */
+  /** The store's address without secrets, for messages. */
   readonly url: string
-  /** How Litestream names levels here: `0000` in S3, `ltx/0` in a directory. */
+  /** Litestream's names of levels: `0000` in S3, `ltx/0` in a directory. */
   readonly layout: 's3' | 'directory'
-  /** All of it or nothing: a reader never sees a part. Durable when it resolves. */
+  /** Stores all of the object or nothing: a reader never sees a part. Durable when it resolves. */
   put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options?: PutOptions): Promise<void>
   /** Throws ObjectNotFoundError. */
   get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>>
-  /** undefined when there is none. */
+  /** undefined when there is no such object. */
   head(key: string): Promise<ObjectHead | undefined>
-  /** Ascending by key, those that start with `prefix` and come after `startAfter`. */
+  /** Ascending by key: the objects whose keys start with `prefix` and come after `startAfter`. */
   list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo>
-  /** Missing keys are no error. */
+  /** Missing keys are not an error. */
   delete(keys: readonly string[]): Promise<void>
   close(): Promise<void>
 }

@@ -232,7 +232,7 @@ function suite(name: S3ServerName): void {
       await once(other, 'listening')
       const { port } = other.address() as AddressInfo
       const wrong = open(`s3://any-bucket/p?endpoint=http://127.0.0.1:${port}`)
-      await expectRefusal(keys(wrong, ''), 'STORE_UNAVAILABLE', /not an answer of an S3 server/)
+      await expectRefusal(keys(wrong, ''), 'STORE_UNAVAILABLE', /answer is not an S3 server's/)
       await new Promise((resolve) => other.close(resolve))
     })
   })

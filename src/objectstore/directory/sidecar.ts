@@ -1,7 +1,7 @@
 /**
- * Where a directory keeps an object's metadata: `<file>.meta.json` beside it. Litestream ignores such names.
- * A sidecar counts only while its fingerprint is that of the object: a tool that replaces the object without knowing of
- * sidecars thereby drops the metadata, as it would in S3.
+ * An object's metadata in a directory: `<file>.meta.json` beside it. Litestream ignores such names. A sidecar is
+ * valid only while its fingerprint matches the object: a tool that replaces the object without knowing of sidecars
+ * thereby drops the metadata, as it would in S3.
  */
 
 import { type FileHandle, open, readFile } from 'node:fs/promises'
@@ -13,10 +13,10 @@ export const SIDECAR_SUFFIX = '.meta.json'
 const MAX_SIDECAR_BYTES = 64 * 1024
 const TAIL_BYTES = 16
 
-/** Size and last bytes of an object. The last bytes of an LTX file are its checksum. */
+/** Size and last bytes of an object. An LTX file ends with its checksum. */
 export interface Fingerprint {
   readonly sizeBytes: number
-  /** The last 16 bytes (fewer when there are not so many), in hex. */
+  /** The last 16 bytes (fewer in a shorter object), in hex. */
   readonly tail: string
 }
 
@@ -32,7 +32,7 @@ export function formatSidecar(metadata: Metadata, print: Fingerprint): string {
   return JSON.stringify({ ...print, metadata }, undefined, 2) + '\n'
 }
 
-/** The metadata of the object at `path`; empty when it has no sidecar, or one that is not its own. */
+/** The metadata of the object at `path`; empty when it has no sidecar, or another object's. */
 export async function readSidecar(path: string): Promise<Metadata> {
   let text: string
   try {

@@ -18,7 +18,7 @@ afterAll(() => rm(parent, { recursive: true, force: true }))
 objectStoreConformance('a directory', async () => new DirectoryStore(freshRoot()))
 
 describe('a directory', () => {
-  it('carries the object’s time as modification time, exact to the millisecond and never before it', async () => {
+  it('stores the object’s time as modification time, exact to the millisecond and never before it', async () => {
     const root = freshRoot()
     const store = new DirectoryStore(root)
     for (const timestampMs of [0, 1, 1_700_000_000_123, 1_784_567_890_999, 1_784_567_890_001]) {
@@ -30,7 +30,7 @@ describe('a directory', () => {
     }
   })
 
-  it('leaves only the object, its sidecar and the lock behind', async () => {
+  it('leaves only the object, its sidecar and the lock', async () => {
     const root = freshRoot()
     const store = new DirectoryStore(root)
     await store.put('d/x.ltx', Buffer.from('x'), { metadata: { a: 'b' } })
@@ -39,7 +39,7 @@ describe('a directory', () => {
     expect(await readdir(join(root, 'd'))).toEqual(['.ltxd-lock'])
   })
 
-  it('ignores metadata that is not of this content', async () => {
+  it('ignores metadata of other content', async () => {
     const root = freshRoot()
     const store = new DirectoryStore(root)
     await store.put('x.ltx', Buffer.from('written by us'), { metadata: { a: 'b' } })
@@ -51,7 +51,7 @@ describe('a directory', () => {
     }
   })
 
-  it('hides what a process that died left behind, and clears it after a day', async () => {
+  it('hides temporary files of dead processes, and removes them after a day', async () => {
     const root = freshRoot()
     await new DirectoryStore(root).put('d/x', Buffer.from('x'))
     await writeFile(join(root, 'd', '.ltxd-tmp-left'), 'half')
@@ -76,7 +76,7 @@ describe('a directory', () => {
     expect(found).toEqual(['d/x'])
   })
 
-  it('says what it was doing, and what to do, when the directory cannot be written', async () => {
+  it('reports the action, and what to do, when the directory cannot be written', async () => {
     const root = freshRoot()
     const store = new DirectoryStore(root)
     await store.put('file', Buffer.from('x'))

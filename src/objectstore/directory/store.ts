@@ -19,13 +19,14 @@ import { type Fingerprint, fingerprint, formatSidecar, readSidecar, SIDECAR_SUFF
 import { describe, isHidden, LOCK_NAME, TEMPORARY_PREFIX, walk } from './walk.ts'
 
 const READ_CHUNK_BYTES = 512 * 1024
-/** A temporary file that nobody has written for so long belongs to a process that died. */
+/** A temporary file that was not written for this long belongs to a dead process. */
 const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000
 
 /**
- * Objects as files below a directory, as Litestream's `file` replica keeps them. The key is the path, the modification
- * time is the object's time, metadata lies in a sidecar (sidecar.ts). A name appears by link(2) or rename(2) once all
- * of its bytes, and its sidecar, are durable. Symbolic links inside the directory are not followed.
+ * Objects as files below a directory, in the layout of Litestream's `file` replica. The key is the path, the
+ * modification time is the object's time, and a sidecar holds the metadata (sidecar.ts). A name appears by link(2) or
+ * rename(2) once all of its bytes, and its sidecar, are durable. Symbolic links inside the directory are not
+ * followed.
  */
 export class DirectoryStore implements ObjectStore {
   readonly url: string
@@ -44,7 +45,7 @@ export class DirectoryStore implements ObjectStore {
     const path = this.#path(key)
     const directory = dirname(path)
     const temporary = join(directory, TEMPORARY_PREFIX + randomBytes(8).toString('hex'))
-    await this.#effect(`make the directory of object ${key}`, async () => {
+    await this.#effect(`create the directory of object ${key}`, async () => {
       await makeDirectories(directory)
       await this.#sweep(directory)
     })
@@ -92,7 +93,8 @@ export class DirectoryStore implements ObjectStore {
     for (const key of keys) {
       const path = this.#path(key)
       await this.#effect(`delete object ${key}`, async () => {
-        // The object first: a sidecar without its object is harmless, an object without its sidecar has lost its checksums.
+        // Remove the object first: a sidecar without its object is harmless; an object without its sidecar has lost
+        // its checksums.
         const removed = [await removeFile(path), await removeFile(path + SIDECAR_SUFFIX)]
         if (removed.includes(true)) directories.add(dirname(path))
       })
@@ -103,7 +105,7 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async close(): Promise<void> {
-    // Nothing is kept open between calls.
+    // Nothing stays open between calls.
   }
 
   #path(key: string): string {
@@ -149,15 +151,15 @@ export class DirectoryStore implements ObjectStore {
   ): Promise<Fingerprint> {
     const handle = await this.#effect(`create object ${key}`, () => open(temporary, 'wx+', 0o644))
     try {
-      // Whatever the body itself throws reaches the caller as it is.
+      // Errors of the body itself reach the caller unchanged.
       for await (const chunk of body instanceof Uint8Array ? [body] : body) {
         options.signal?.throwIfAborted()
         await this.#effect(`write object ${key}`, () => handle.appendFile(chunk))
       }
       return await this.#effect(`write object ${key}`, async () => {
         if (options.timestampMs !== undefined) {
-          // Half a microsecond more than asked: the conversion through seconds as a double must not end up before it,
-          // since a point-in-time restore takes what is strictly older.
+          // Add half a microsecond: the conversion through seconds as a double must not end up before the time,
+          // because a point-in-time restore selects strictly older objects.
           const seconds = (options.timestampMs + 0.0005) / 1000
           await handle.utimes(seconds, seconds)
         }
@@ -169,7 +171,10 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
-  /** Makes the finished file visible. Runs under the directory's lock, which keeps object and sidecar of one put together. */
+  /**
+   * Makes the finished file visible. Runs under the directory's lock, so that object and sidecar of one put stay
+   * together.
+   */
   async #publish(key: string, temporary: string, print: Fingerprint, options: PutOptions): Promise<void> {
     const path = join(this.#root, key)
     options.signal?.throwIfAborted()
@@ -179,7 +184,7 @@ export class DirectoryStore implements ObjectStore {
     await this.#putSidecar(path, temporary, print, options.metadata)
     if (exclusive) {
       options.beforeVisible?.()
-      // link(2), since a program that knows nothing of the lock (Litestream) may have come between.
+      // Use link(2): a program that ignores the lock (Litestream) may have created the file in between.
       await link(temporary, path).catch((error: unknown) => {
         throw errorCode(error) === 'EEXIST' ? new ObjectExistsError(this.url, key, { cause: error }) : error
       })
@@ -211,7 +216,7 @@ export class DirectoryStore implements ObjectStore {
     await syncDirectory(dirname(path))
   }
 
-  /** Once for each directory: removes what a process that died left behind. */
+  /** Removes temporary files of dead processes, once for each directory. */
   async #sweep(directory: string): Promise<void> {
     if (this.#swept.has(directory)) return
     this.#swept.add(directory)
@@ -222,7 +227,7 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
-  /** Runs a file operation; what the system refuses becomes a StoreUnavailableError that says what was being done. */
+  /** Runs a file operation. Turns a system error into a StoreUnavailableError that names the action. */
   async #effect<T>(action: string, run: () => Promise<T>): Promise<T> {
     try {
       return await run()

@@ -9,15 +9,15 @@ import { SIDECAR_SUFFIX } from './sidecar.ts'
 
 /** Files that are still being written. */
 export const TEMPORARY_PREFIX = '.ltxd-tmp-'
-/** In each directory that was written to. */
+/** The lock file in each directory that was written to. */
 export const LOCK_NAME = '.ltxd-lock'
 
-/** The names that a directory store keeps for itself. */
+/** Names that a directory store reserves for itself. */
 export function isHidden(name: string): boolean {
   return name.endsWith(SIDECAR_SUFFIX) || name.startsWith(TEMPORARY_PREFIX) || name === LOCK_NAME
 }
 
-/** Objects below `root`, ascending by the bytes of the key; visits only directories that can hold one of them. */
+/** Objects below `root`, ascending by the bytes of the key. Visits only directories that can hold matching objects. */
 export function walk(root: string, prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
   return walkFrom(prefix.slice(0, prefix.lastIndexOf('/') + 1))
 
@@ -25,7 +25,7 @@ export function walk(root: string, prefix: string, startAfter?: string): AsyncIt
     const entries = await readdir(join(root, directory), { withFileTypes: true }).catch(emptyWhenMissing)
     const names = entries
       .filter((entry) => entry.isDirectory() || (entry.isFile() && !isHidden(entry.name)))
-      // The slash belongs to the order: "a.b" comes before "a/b".
+      // The slash counts in the order: "a.b" comes before "a/b".
       .map((entry) => directory + entry.name + (entry.isDirectory() ? '/' : ''))
       .sort(compareKeys)
     for (const name of names) {
@@ -42,12 +42,12 @@ export function walk(root: string, prefix: string, startAfter?: string): AsyncIt
   }
 }
 
-/** A file as an object. Its name was given to it when its inode last changed, or before. */
+/** A file as an object. It got its name when its inode last changed, or before. */
 export function describe({ size, mtimeMs, ctimeMs }: Stats): Omit<ObjectInfo, 'key'> {
   return { sizeBytes: size, lastModifiedMs: wholeMs(mtimeMs), storedMs: Math.floor(ctimeMs) }
 }
 
-/** The file system keeps more than milliseconds; the tolerance undoes what was added on writing. */
+/** The file system stores more than milliseconds. The tolerance undoes what was added on writing. */
 function wholeMs(mtimeMs: number): number {
   return Math.floor(mtimeMs + 0.001)
 }

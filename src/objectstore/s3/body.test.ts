@@ -3,7 +3,7 @@ import { resuming } from './body.ts'
 
 const object = Uint8Array.from({ length: 1000 }, (_, i) => i % 251)
 
-/** The object from an offset on, in pieces of 100; breaks after `until`. */
+/** The object from an offset on, in chunks of 100 bytes. Breaks after `until`. */
 async function* pieces(offset: number, until: number, broken?: Error): AsyncIterable<Uint8Array> {
   for (let at = offset; at < Math.min(until, object.length); at += 100) {
     yield object.subarray(at, Math.min(at + 100, until, object.length))
@@ -11,7 +11,7 @@ async function* pieces(offset: number, until: number, broken?: Error): AsyncIter
   if (broken !== undefined) throw broken
 }
 
-const failed = (cause: unknown) => new Error('given up', { cause })
+const failed = (cause: unknown) => new Error('broke for good', { cause })
 
 async function read(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const chunks: Uint8Array[] = []
@@ -20,7 +20,7 @@ async function read(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
 }
 
 describe('a stream of an object', () => {
-  it('goes on where its connection was cut, however often, as long as something comes', async () => {
+  it('resumes where its connection was cut, however often, as long as bytes arrive', async () => {
     const opened: number[] = []
     const cut = new Error('ECONNRESET')
     const openAt = async (offset: number) => {
@@ -32,28 +32,28 @@ describe('a stream of an object', () => {
     expect(opened).toEqual([250, 380, 510, 640, 770, 900])
   })
 
-  it('goes on also where it ended too early without an error', async () => {
+  it('resumes where it ended early without an error', async () => {
     const openAt = async (offset: number) => pieces(offset, 1000)
     expect(await read(resuming(pieces(0, 300), 0, 1000, openAt, undefined, failed))).toHaveLength(1000)
   })
 
-  it('is given up when nothing comes any more, with what broke it', async () => {
+  it('fails when no bytes arrive any more, with the error that broke it', async () => {
     let tries = 0
     const openAt = async () => {
       tries++
       return pieces(0, 0, new Error('broken again'))
     }
     const reading = read(resuming(pieces(0, 300, new Error('first')), 0, 1000, openAt, undefined, failed))
-    await expect(reading).rejects.toMatchObject({ message: 'given up', cause: { message: 'broken again' } })
+    await expect(reading).rejects.toMatchObject({ message: 'broke for good', cause: { message: 'broken again' } })
     expect(tries).toBe(3)
   })
 
-  it('never gives more than was announced', async () => {
+  it('never yields more than was announced', async () => {
     const reading = read(resuming(pieces(0, 1000), 0, 950, async () => pieces(0, 0), undefined, failed))
-    await expect(reading).rejects.toThrow('given up')
+    await expect(reading).rejects.toThrow('broke for good')
   })
 
-  it('says the reason of an abort, not what the abort broke', async () => {
+  it('fails with the reason of an abort, not with the error that the abort caused', async () => {
     const control = new AbortController()
     const source = async function* () {
       yield object.subarray(0, 10)
@@ -64,7 +64,7 @@ describe('a stream of an object', () => {
     await expect(reading).rejects.toThrow('enough')
   })
 
-  it('lets go of its source when the reader leaves', async () => {
+  it('closes its source when the reader stops', async () => {
     let left = false
     const source = async function* () {
       try {

@@ -1,12 +1,12 @@
 /**
- * An object as a stream that survives its connection. A merge reads many objects side by side, some of them very slowly,
- * and servers cut connections that stand still: what is missing is then asked for again.
+ * An object as a stream that survives its connection. A merge reads many objects side by side, some of them very
+ * slowly, and servers cut idle connections: the missing rest is then requested again.
  */
 
-/** From this byte of the object to the end of what was asked for. */
+/** Opens the stream from this byte of the object to the end of the request. */
 export type OpenAt = (offset: number) => Promise<AsyncIterable<Uint8Array>>
 
-/** So often in a row without a byte in between. */
+/** How many failures in a row are tolerated without a byte in between. */
 const MAX_FAILURES = 3
 
 /** `first` holds the bytes from `start` up to `end`, exclusive. `failed` makes the error of the last failure. */
@@ -29,7 +29,7 @@ export async function* resuming(
     stream = await openAt(at)
   }
 
-  /** Passes a stream on; returns what ended it too early. */
+  /** Passes a stream on, and returns the error that ended it early. */
   async function* tracked(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, unknown> {
     const chunks = source[Symbol.asyncIterator]()
     let finished = false
@@ -48,7 +48,7 @@ export async function* resuming(
         }
         signal?.throwIfAborted()
         at += next.value.length
-        if (at > end) throw failed(new Error(`more than the ${end - start} bytes that were announced came`))
+        if (at > end) throw failed(new Error(`the store sent more than the announced ${end - start} bytes`))
         if (next.value.length > 0) failures = 0
         yield next.value
       }

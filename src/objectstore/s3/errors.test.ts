@@ -34,20 +34,20 @@ describe('a failed call to a bucket', () => {
     [system('SELF_SIGNED_CERT_IN_CHAIN'), /NODE_EXTRA_CA_CERTS/],
     [answer('SlowDown', 503, 'Reduce your request rate'), /the store is busy/],
     [answer('Unknown', 500), /answered 500/],
-    [new Error("char '<' is not expected.:1:1\n  Deserialization error"), /not an answer of an S3 server/],
+    [new Error("char '<' is not expected.:1:1\n  Deserialization error"), /answer is not an S3 server's/],
   ])('is worth another try where nobody has said no: %s', (cause, message) => {
     const error = storeError(URL, 'list objects', cause)
     expect(error).toBeInstanceOf(StoreUnavailableError)
     expect(error.message).toMatch(message)
   })
 
-  it('carries nothing on that was signed', () => {
+  it('drops everything that was signed', () => {
     const { cause } = storeError(URL, 'list objects', answer('SignatureDoesNotMatch', 403, 'it does not match'))
     expect(cause).toMatchObject({ message: 'SignatureDoesNotMatch: it does not match', code: 'SignatureDoesNotMatch' })
     expect(Object.keys(cause as object)).toEqual(['code'])
   })
 
-  it('is about a missing object only if nothing else is missing', () => {
+  it('reports a missing object only if nothing else is missing', () => {
     expect(isNoSuchObject(answer('NoSuchKey', 404))).toBe(true)
     expect(isNoSuchObject(answer('NotFound', 404))).toBe(true)
     expect(isNoSuchObject(answer('NoSuchBucket', 404))).toBe(false)

@@ -1,9 +1,12 @@
-/** What a store of the S3 kind answers, as an error that names the store and says what to do. */
+/** Turns an S3 store's errors into errors that name the store and say what to do. */
 
 import { errorCode, errorMessage, LtxdError } from '../../util/errors.ts'
 import { StoreUnavailableError } from '../errors.ts'
 
-/** The store, or what leads to it, has said no: another try gives the same until somebody changes something. */
+/**
+ * The store, or the network before it, rejected the request. A retry gives the same result until something is
+ * changed.
+ */
 export class StoreRefusedError extends LtxdError {
   constructor(
     readonly url: string,
@@ -28,7 +31,7 @@ const denied: Refusal = {
   code: 'STORE_ACCESS_DENIED',
   advice:
     'allow these credentials s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject, s3:DeleteObject and ' +
-    's3:AbortMultipartUpload on what is in it',
+    's3:AbortMultipartUpload on its objects',
 }
 const wrongCredentials: Refusal = {
   code: 'STORE_CREDENTIALS',
@@ -42,21 +45,21 @@ const noCredentials: Refusal = {
 const expired: Refusal = { code: 'STORE_CREDENTIALS', advice: 'the credentials have expired: get new ones' }
 const skewed: Refusal = {
   code: 'STORE_CLOCK_SKEW',
-  advice: `the store's clock and this machine's differ too much: set this one (it says ${'$NOW'}), best with NTP`,
+  advice: `the store's clock and this machine's differ too much: set this machine's (it says ${'$NOW'}), best with NTP`,
 }
 const wrongRegion: Refusal = {
   code: 'STORE_REGION',
   advice: "name the bucket's region: ?region=… in the URL, or AWS_REGION",
 }
 
-/** By the name that the store or the SDK gives an error. */
+/** By the error's name, from the store or the SDK. */
 const REFUSALS: Readonly<Record<string, Refusal>> = {
   NoSuchBucket: noBucket,
   AccessDenied: denied,
   Forbidden: denied,
   AllAccessDisabled: denied,
   InvalidAccessKeyId: wrongCredentials,
-  // versitygw's word for it.
+  // versitygw's name for it.
   XAdminUserNotFound: wrongCredentials,
   SignatureDoesNotMatch: wrongCredentials,
   InvalidSecurity: wrongCredentials,
@@ -73,18 +76,17 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   IllegalLocationConstraintException: wrongRegion,
 }
 
-/** By the code of a system error: nobody answered. */
+/** By the code of a system error: no answer came. */
 const UNREACHABLE: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens there: is the endpoint right, and the server running?',
-  ENOTFOUND:
-    'that host is not known: is the endpoint right? (a server that knows no buckets as host names takes forcePathStyle=true)',
-  EAI_AGAIN: 'the name service does not answer: is this machine on the network?',
-  ENETUNREACH: 'there is no way to that network: is this machine on the network?',
-  EHOSTUNREACH: 'there is no way to that host: is the endpoint right?',
-  ETIMEDOUT: 'the endpoint does not answer: is it right, and is the way there open?',
+  ECONNREFUSED: 'nothing listens there: check the endpoint, and that the server is running',
+  ENOTFOUND: 'the host is unknown: check the endpoint (a server without bucket host names needs forcePathStyle=true)',
+  EAI_AGAIN: 'the name service does not answer: check the network of this machine',
+  ENETUNREACH: 'the network is unreachable: check the network of this machine',
+  EHOSTUNREACH: 'the host is unreachable: check the endpoint',
+  ETIMEDOUT: 'the endpoint does not answer: check the endpoint, and firewalls on the way',
   ECONNRESET: 'the connection was cut',
   EPIPE: 'the connection was cut',
-  EPROTO: 'the endpoint does not speak TLS: should it be http://?',
+  EPROTO: 'the endpoint does not speak TLS: if it is a plain one, write http://',
   DEPTH_ZERO_SELF_SIGNED_CERT: "the endpoint's certificate is not trusted: name its authority in NODE_EXTRA_CA_CERTS",
   SELF_SIGNED_CERT_IN_CHAIN: "the endpoint's certificate is not trusted: name its authority in NODE_EXTRA_CA_CERTS",
   UNABLE_TO_VERIFY_LEAF_SIGNATURE:
@@ -92,12 +94,12 @@ const UNREACHABLE: Readonly<Record<string, string>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     "the endpoint's certificate is not trusted: name its authority in NODE_EXTRA_CA_CERTS",
   CERT_HAS_EXPIRED: "the endpoint's certificate has expired",
-  ERR_TLS_CERT_ALTNAME_INVALID: "the endpoint's certificate is of another host",
+  ERR_TLS_CERT_ALTNAME_INVALID: "the endpoint's certificate is for another host",
 }
 
 /**
- * What a failed call becomes. The SDK's own error may carry the signed request, so only its name and message go on as the
- * cause.
+ * The error of a failed call. The SDK's own error may contain the signed request, so only its name and message become
+ * the cause.
  */
 export function storeError(url: string, action: string, thrown: unknown): LtxdError {
   const error = unwrapped(thrown)
@@ -111,14 +113,14 @@ export function storeError(url: string, action: string, thrown: unknown): LtxdEr
   return new StoreUnavailableError(url, action, cause, adviceFor(name, error))
 }
 
-/** The status of the answer; undefined when there was none. */
+/** The answer's status; undefined when there was none. */
 export function statusOf(error: unknown): number | undefined {
   const metadata = property(error, '$metadata')
   const status = property(metadata, 'httpStatusCode')
   return typeof status === 'number' ? status : undefined
 }
 
-/** `NoSuchKey`, `AccessDenied`, …: an answer without a body, as to HEAD, is named by its status. */
+/** `NoSuchKey`, `AccessDenied`, …. An answer without a body, as to HEAD, is named by its status. */
 function serviceErrorName(error: unknown): string | undefined {
   const name = error instanceof Error ? error.name : undefined
   const generic = name === undefined || name === 'Error' || name === 'Unknown' || name === 'UnknownError'
@@ -128,7 +130,7 @@ function serviceErrorName(error: unknown): string | undefined {
   return generic ? undefined : name
 }
 
-/** That there is no such object, and not that there is no such bucket or user. */
+/** Whether the object is missing, and not the bucket or the user. */
 export function isNoSuchObject(error: unknown): boolean {
   const name = serviceErrorName(error)
   return statusOf(error) === 404 && (name === undefined || name === 'NoSuchKey' || name === 'NotFound')
@@ -142,14 +144,14 @@ function adviceFor(name: string | undefined, error: unknown): string {
   const status = statusOf(error)
   if (name === 'SlowDown' || status === 503 || status === 429) return '; the store is busy'
   if (/deserialization|unexpected token|is not expected/i.test(errorMessage(error))) {
-    return '; that was not an answer of an S3 server: is the endpoint right?'
+    return "; the answer is not an S3 server's: check the endpoint"
   }
   const code = name === 'TimeoutError' ? 'ETIMEDOUT' : errorCode(error)
   const advice = code === undefined ? undefined : UNREACHABLE[code]
   return advice === undefined ? '' : `; ${advice}`
 }
 
-/** Several addresses of one host that all failed are one error of several: the first speaks for them. */
+/** When all addresses of one host fail, the error is an AggregateError. Its first error represents them. */
 function unwrapped(error: unknown): unknown {
   if (!(error instanceof AggregateError)) return error
   const [first] = error.errors as unknown[]
@@ -163,7 +165,7 @@ function plainCause(error: unknown): Error {
   const parts = known !== undefined && code !== undefined && known.includes(code) ? [known] : [code, known]
   const text = parts.filter((part) => part !== undefined).join(': ')
   const status = statusOf(error)
-  const cause = new Error(text === '' ? `the store answered ${status ?? 'nothing that can be understood'}` : text)
+  const cause = new Error(text === '' ? `the store answered ${status ?? 'with something unreadable'}` : text)
   return code === undefined ? cause : Object.assign(cause, { code })
 }
 

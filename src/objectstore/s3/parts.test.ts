@@ -4,7 +4,7 @@ import { cutIntoParts } from './parts.ts'
 
 const SEED = Number(process.env.LTXD_SEED ?? Math.floor(Math.random() * 2 ** 31))
 
-it(`cuts any body into parts of the sizes wanted, whatever its chunks (LTXD_SEED=${SEED})`, async () => {
+it(`divides any body into parts of the requested sizes, whatever its chunks (LTXD_SEED=${SEED})`, async () => {
   const chunks = fc.array(fc.uint8Array({ maxLength: 300_000 }), { maxLength: 6 })
   await fc.assert(
     fc.asyncProperty(chunks, fc.integer({ min: 1, max: 200_000 }), async (body, size) => {
@@ -13,7 +13,7 @@ it(`cuts any body into parts of the sizes wanted, whatever its chunks (LTXD_SEED
       const reused = new Uint8Array(300_000)
       const source = async function* () {
         for (const chunk of body) {
-          // The same memory each time, as encoders do.
+          // The source reuses its memory, as encoders do.
           reused.set(chunk)
           yield reused.subarray(0, chunk.length)
         }

@@ -1,10 +1,10 @@
-/** A body of unknown length, cut into parts for an upload. */
+/** Divides a body of unknown length into parts for an upload. */
 
 const FIRST_ALLOCATION_BYTES = 64 * 1024
 
 /**
  * The bytes of `body` in parts of `sizeOf(index)` bytes, the last one shorter: at least one part, which may be empty.
- * Each part has memory of its own, about as much as it holds.
+ * Each part owns its memory, about as much as it holds.
  */
 export async function* cutIntoParts(
   body: AsyncIterable<Uint8Array>,
@@ -39,7 +39,7 @@ class Part {
     return this.#length === this.#limit
   }
 
-  /** Copies what fits, since a chunk belongs to its source again once the next one is asked for; returns the rest. */
+  /** Copies as much as fits, because the source may reuse a chunk once the next one is requested. Returns the rest. */
   take(chunk: Uint8Array): Uint8Array {
     const count = Math.min(chunk.length, this.#limit - this.#length)
     this.#reserve(this.#length + count)

@@ -1,4 +1,4 @@
-/** Writing an object: in one request when it is small, else in parts that become an object all at once. */
+/** Writes an object: in one request when it is small, otherwise in parts that become an object all at once. */
 
 import type { CompletedPart, S3 } from '@aws-sdk/client-s3'
 import { cutIntoParts } from './parts.ts'
@@ -10,23 +10,23 @@ export interface PutTarget {
 }
 
 export interface S3PutOptions {
-  /** Of the first thousand parts; S3 wants 5 MiB at least. */
+  /** The size of the first thousand parts. S3 requires 5 MiB at least. */
   readonly partBytes: number
   readonly ifNoneMatch: '*' | undefined
   readonly signal: AbortSignal | undefined
-  /** Right before the request that makes the object visible. */
+  /** Called right before the request that makes the object visible. */
   readonly beforeVisible: (() => void) | undefined
   readonly requestTimeoutMs: number | undefined
-  /** Before a multipart upload: throws when there is no point in it. */
+  /** Called before a multipart upload. Throws when the upload would be pointless. */
   readonly beforeParts: () => Promise<void>
-  /** Runs a request; what it throws is the store's error, while the body's own pass unchanged. */
+  /** Runs a request and turns its errors into the store's. Errors of the body pass unchanged. */
   readonly request: <T>(run: () => Promise<T>) => Promise<T>
 }
 
-/** S3 takes 10,000 parts. They grow: 8 MiB to begin with make 430 GiB at most, and each part but a huge object's is small. */
+/** S3 accepts 10,000 parts. They grow, so that 8 MiB parts reach 430 GiB, and only a huge object has large parts. */
 const PARTS_OF_ONE_SIZE = 1000
 const MAX_PARTS_IN_FLIGHT = 3
-/** For the clean-up after a failure, which must not hold up its report. */
+/** The limit of the clean-up after a failure, which must not delay the error. */
 const ABORT_TIMEOUT_MS = 10_000
 
 export async function putObject(
@@ -69,7 +69,7 @@ class MultipartPut {
   readonly #target: PutTarget
   readonly #options: S3PutOptions
   readonly #completed: CompletedPart[] = []
-  /** None of them rejects. */
+  /** None of these rejects. */
   readonly #inFlight = new Set<Promise<void>>()
   /** Ends the uploads of the other parts when one has failed. */
   readonly #failure = new AbortController()
@@ -134,7 +134,7 @@ class MultipartPut {
     )
   }
 
-  /** Parts that are left behind cost money. Where even this fails, a lifecycle rule of the bucket has to do it. */
+  /** Abandoned parts cost money. Where even this fails, a lifecycle rule of the bucket must remove them. */
   async #abort(place: UploadPlace): Promise<void> {
     const timeout = AbortSignal.timeout(ABORT_TIMEOUT_MS)
     await this.#client.abortMultipartUpload(place, aborting(timeout)).catch(() => undefined)
@@ -152,7 +152,7 @@ async function* prepended(first: readonly Uint8Array[], rest: AsyncIterable<Uint
   yield* rest
 }
 
-/** One request, the SDK's own retries included, which the signal or the time-out ends. */
+/** One request, including the SDK's own retries, ended by the signal or the timeout. */
 function timed<T>(
   { request, requestTimeoutMs }: S3PutOptions,
   signal: AbortSignal | undefined,

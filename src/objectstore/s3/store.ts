@@ -14,14 +14,14 @@ import { isNoSuchObject, statusOf, storeError } from './errors.ts'
 import { aborting, putObject } from './put.ts'
 import type { S3Address } from './url.ts'
 
-/** DeleteObjects takes so many. */
+/** The most keys that DeleteObjects accepts. */
 const MAX_DELETE_KEYS = 1000
 const PART_BYTES = 8 * 1024 * 1024
 
 /**
- * Objects in a bucket of S3, or of a server that speaks its protocol. Metadata are `x-amz-meta-*` headers. A put that is
- * retried after its answer was lost may find its own object: ObjectExistsError then, which the caller tells apart by what
- * the object is.
+ * Objects in an S3 bucket, or on a server with the same protocol. Metadata are `x-amz-meta-*` headers. A put that is
+ * retried after its answer was lost may find its own object and throws ObjectExistsError; the caller recognizes the
+ * object by its content.
  */
 export class S3Store implements ObjectStore {
   readonly url: string
@@ -44,7 +44,7 @@ export class S3Store implements ObjectStore {
         return await run()
       } catch (error) {
         signal?.throwIfAborted()
-        // 409: somebody else is writing it right now.
+        // 409: another writer is writing the object right now.
         const taken = ifNoneMatch === '*' && (statusOf(error) === 412 || statusOf(error) === 409)
         throw taken ? new ObjectExistsError(this.url, key) : storeError(this.url, `write object ${key}`, error)
       }
@@ -54,7 +54,7 @@ export class S3Store implements ObjectStore {
     }
     signal?.throwIfAborted()
     const client = await this.#client()
-    const how = {
+    const putOptions = {
       partBytes: this.#partBytes,
       ifNoneMatch,
       signal,
@@ -63,13 +63,13 @@ export class S3Store implements ObjectStore {
       beforeParts,
       request,
     }
-    await putObject(client, target, body, how)
+    await putObject(client, target, body, putOptions)
   }
 
   async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
     const place = this.#place(key)
     signal?.throwIfAborted()
-    if (range !== undefined && !isRange(range)) return this.#refuseRange(key, range)
+    if (range !== undefined && !isRange(range)) return this.#rejectRange(key, range)
     const Range = range && `bytes=${range.start}-${range.end ?? ''}`
     const client = await this.#client()
     const action = `read object ${key}`
@@ -78,12 +78,12 @@ export class S3Store implements ObjectStore {
       answer = await client.getObject({ ...place, ...(Range === undefined ? {} : { Range }) }, aborting(signal))
     } catch (error) {
       signal?.throwIfAborted()
-      if (range !== undefined && statusOf(error) === 416) return this.#refuseRange(key, range)
+      if (range !== undefined && statusOf(error) === 416) return this.#rejectRange(key, range)
       throw this.#readError(key, error)
     }
     const { Body, ETag, ContentLength, ContentRange } = answer
     if (Body === undefined || ContentLength === undefined || (range !== undefined && ContentRange === undefined)) {
-      const what = range === undefined ? 'the answer has no length' : 'the answer is not the range that was asked for'
+      const what = range === undefined ? 'the answer has no length' : 'the answer is not the requested range'
       throw new StoreUnavailableError(this.url, action, new Error(what))
     }
     const start = range?.start ?? 0
@@ -112,7 +112,7 @@ export class S3Store implements ObjectStore {
       const storedMs = LastModified?.getTime() ?? 0
       return { key, sizeBytes: ContentLength, lastModifiedMs: storedMs, storedMs, metadata: Metadata }
     } catch (error) {
-      // To HEAD there is no more of an answer: a bucket that does not exist looks like an object that does not.
+      // HEAD has no body: a missing bucket looks like a missing object.
       if (isNoSuchObject(error)) return undefined
       throw storeError(this.url, `look up object ${key}`, error)
     }
@@ -135,14 +135,14 @@ export class S3Store implements ObjectStore {
           throw storeError(this.url, 'list objects', error)
         })
       for (const { Key, Size = 0, LastModified } of page.Contents ?? []) {
-        // Consoles make objects whose names end in a slash, to show a folder.
+        // Consoles create objects whose keys end in a slash to show a folder.
         if (Key === undefined || Key.endsWith('/')) continue
         const storedMs = LastModified?.getTime() ?? 0
         yield { key: Key.slice(root.length), sizeBytes: Size, lastModifiedMs: storedMs, storedMs }
       }
       const next = page.IsTruncated === true ? page.NextContinuationToken : undefined
       if (next !== undefined && next === token) {
-        throw new StoreUnavailableError(this.url, 'list objects', new Error('the store gives the same page again'))
+        throw new StoreUnavailableError(this.url, 'list objects', new Error('the store returned the same page again'))
       }
       token = next
     } while (token !== undefined)
@@ -171,7 +171,7 @@ export class S3Store implements ObjectStore {
       .catch((error: unknown) => {
         throw storeError(this.url, action, error)
       })
-    // The answer is a success even if none of the objects could be deleted.
+    // The answer is a success even if no object could be deleted.
     const failed = Errors.filter(({ Code }) => Code !== 'NoSuchKey')
     const [first] = failed
     if (first === undefined) return
@@ -184,7 +184,7 @@ export class S3Store implements ObjectStore {
     return storeError(this.url, `read object ${key}`, error)
   }
 
-  async #refuseRange(key: string, { start, end }: ByteRange): Promise<never> {
+  async #rejectRange(key: string, { start, end }: ByteRange): Promise<never> {
     const head = await this.head(key)
     if (head === undefined) throw new ObjectNotFoundError(this.url, key)
     throw new InvalidRangeError(this.url, key, start, end, head.sizeBytes)
@@ -194,7 +194,7 @@ export class S3Store implements ObjectStore {
     checkKey(key)
     const Key = this.#address.prefix + key
     if (Buffer.byteLength(Key) > MAX_KEY_BYTES) {
-      throw new InvalidKeyError(key, `is, with the prefix of the bucket, longer than ${MAX_KEY_BYTES} bytes`)
+      throw new InvalidKeyError(key, `with the bucket's prefix is longer than ${MAX_KEY_BYTES} bytes`)
     }
     return { Bucket: this.#address.bucket, Key }
   }
@@ -213,7 +213,9 @@ function isRange({ start, end }: ByteRange): boolean {
   return Number.isSafeInteger(start) && start >= 0 && (end === undefined || end >= start)
 }
 
-/** In Node.js the SDK's bodies are Readables. One that nobody reads yet may break, too: the reader finds out when it gets there. */
+/**
+ * In Node.js the SDK's bodies are Readables. A body can fail before anyone reads it; its reader then gets the error.
+ */
 function streamOf(body: GetObjectCommandOutput['Body']): AsyncIterable<Uint8Array> {
   const readable = body as unknown as NodeJS.ReadableStream & AsyncIterable<Uint8Array>
   readable.on('error', () => undefined)

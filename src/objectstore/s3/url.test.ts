@@ -18,14 +18,14 @@ describe('the URL of a bucket', () => {
     })
   })
 
-  it('needs no more than a bucket: Amazon’s server, host names of buckets, no prefix', () => {
+  it('needs only a bucket: Amazon’s server, bucket host names, no prefix', () => {
     const plain = { bucket: 'backups', prefix: '', forcePathStyle: false }
     expect(parse('s3://backups')).toEqual({ url: 's3://backups/', ...plain })
     expect(parse('s3://backups/')).toEqual({ url: 's3://backups/', ...plain })
     expect(parse('s3://backups/?forcePathStyle=true').forcePathStyle).toBe(true)
   })
 
-  it('takes the endpoint of the environment, shows it, and prefers paths on servers other than Amazon’s', () => {
+  it('uses the endpoint of the environment, shows it, and prefers paths on servers other than Amazon’s', () => {
     const environment = { AWS_ENDPOINT_URL: 'http://general:1', AWS_ENDPOINT_URL_S3: 'http://storage:2' }
     expect(parse('s3://backups/x', environment)).toMatchObject({
       url: 's3://backups/x?endpoint=http://storage:2',
@@ -38,8 +38,8 @@ describe('the URL of a bucket', () => {
   it.each([
     ['s3://me:hunter2@backups/x', /AWS_ACCESS_KEY_ID/],
     ['s3://backups:9000/x', /no port.*\?endpoint=/],
-    ['s3:///x', /not a name of a bucket/],
-    ['s3://a_/x', /not a name of a bucket/],
+    ['s3:///x', /not a bucket name/],
+    ['s3://a_/x', /not a bucket name/],
     ['s3://backups/x#y', /%23/],
     ['s3://backups/a//b', /empty segment/],
     ['s3://backups/a%2F..%2Fb', /prefix has a segment "\.\."/],

@@ -4,14 +4,14 @@ import { StoreUrlError } from '../errors.ts'
 import { prefixProblem } from '../keys.ts'
 
 export interface S3Address {
-  /** As it may be shown: without secrets, with the endpoint that is in force. */
+  /** For display: without secrets, with the effective endpoint. */
   readonly url: string
   readonly bucket: string
-  /** Empty, or ends in a slash: what stands before each key. */
+  /** The prefix of each key; empty, or ends in a slash. */
   readonly prefix: string
   /** Absent: Amazon's. */
   readonly endpoint?: string
-  /** Absent: the one that AWS_REGION or the profile names. */
+  /** Absent: from AWS_REGION or the profile. */
   readonly region?: string
   /** `ENDPOINT/BUCKET/KEY` instead of `BUCKET.ENDPOINT/KEY`. */
   readonly forcePathStyle: boolean
@@ -25,26 +25,26 @@ const REGION_NAME = /^[A-Za-z0-9][A-Za-z0-9-]{0,62}$/
 
 /** `shown` is the URL without secrets. Throws StoreUrlError. */
 export function parseS3Url(url: URL, shown: string, environment: NodeJS.ProcessEnv = process.env): S3Address {
-  const refuse = (problem: string) => new StoreUrlError(shown, problem)
+  const invalid = (problem: string) => new StoreUrlError(shown, problem)
   if (url.username !== '' || url.password !== '') {
-    throw refuse('credentials do not belong in a URL: put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY')
+    throw invalid('credentials do not belong in a URL: put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY')
   }
   if (url.port !== '')
-    throw refuse('a bucket has no port; the server goes into a parameter: ?endpoint=http://HOST:PORT')
-  if (url.hash !== '') throw refuse('it has a fragment; write "#" in a prefix as %23')
+    throw invalid('a bucket has no port; the server goes into a parameter: ?endpoint=http://HOST:PORT')
+  if (url.hash !== '') throw invalid('it has a fragment; write "#" in a prefix as %23')
   const bucket = url.hostname
   if (!BUCKET_NAME.test(bucket)) {
-    throw refuse(
-      `"${bucket}" is not a name of a bucket (3 to 63 letters, digits, "-", "." or "_"); expected ${S3_URL_FORM}`,
+    throw invalid(
+      `"${bucket}" is not a bucket name (3 to 63 letters, digits, "-", "." or "_"); expected ${S3_URL_FORM}`,
     )
   }
-  const parameters = parseParameters(url, refuse)
-  const prefix = parsePrefix(url, refuse)
+  const parameters = parseParameters(url, invalid)
+  const prefix = parsePrefix(url, invalid)
   const endpoint = parameters.endpoint ?? environment.AWS_ENDPOINT_URL_S3 ?? environment.AWS_ENDPOINT_URL
-  const checked = endpoint === undefined || endpoint === '' ? undefined : parseEndpoint(endpoint, refuse)
+  const checked = endpoint === undefined || endpoint === '' ? undefined : parseEndpoint(endpoint, invalid)
   const { region } = parameters
   if (region !== undefined && !REGION_NAME.test(region)) {
-    throw refuse(`"${region}" is not the name of a region, such as eu-central-1`)
+    throw invalid(`"${region}" is not the name of a region, such as eu-central-1`)
   }
   return {
     url: shownUrl(bucket, prefix, checked, region),
@@ -52,12 +52,12 @@ export function parseS3Url(url: URL, shown: string, environment: NodeJS.ProcessE
     prefix,
     ...(checked === undefined ? {} : { endpoint: checked }),
     ...(region === undefined ? {} : { region }),
-    // Servers other than Amazon's rarely answer to names of buckets as host names.
+    // Servers other than Amazon's rarely serve bucket names as host names.
     forcePathStyle: parameters.forcePathStyle ?? checked !== undefined,
   }
 }
 
-type Refuse = (problem: string) => StoreUrlError
+type Invalid = (problem: string) => StoreUrlError
 
 interface Parameters {
   endpoint?: string
@@ -65,19 +65,19 @@ interface Parameters {
   forcePathStyle?: boolean
 }
 
-function parseParameters(url: URL, refuse: Refuse): Parameters {
+function parseParameters(url: URL, invalid: Invalid): Parameters {
   const values = new Map<string, string>()
   for (const [name, value] of url.searchParams) {
     if (!PARAMETERS.some((known) => known === name)) {
-      throw refuse(`the parameter "${name}" is not known; expected ${PARAMETERS.join(', ')}`)
+      throw invalid(`the parameter "${name}" is not known; expected ${PARAMETERS.join(', ')}`)
     }
-    if (values.has(name)) throw refuse(`the parameter "${name}" is given twice`)
-    if (value === '') throw refuse(`the parameter "${name}" is empty`)
+    if (values.has(name)) throw invalid(`the parameter "${name}" is given twice`)
+    if (value === '') throw invalid(`the parameter "${name}" is empty`)
     values.set(name, value)
   }
   const [endpoint, region, pathStyle] = PARAMETERS.map((name) => values.get(name))
   if (pathStyle !== undefined && pathStyle !== 'true' && pathStyle !== 'false') {
-    throw refuse(`forcePathStyle is "${pathStyle}"; expected true or false`)
+    throw invalid(`forcePathStyle is "${pathStyle}"; expected true or false`)
   }
   return {
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -86,37 +86,37 @@ function parseParameters(url: URL, refuse: Refuse): Parameters {
   }
 }
 
-function parsePrefix(url: URL, refuse: Refuse): string {
+function parsePrefix(url: URL, invalid: Invalid): string {
   let prefix: string
   try {
     prefix = decodeURIComponent(url.pathname).replace(/^\/|\/$/g, '')
   } catch {
-    throw refuse('its prefix is not a valid percent-encoding')
+    throw invalid('its prefix is not a valid percent-encoding')
   }
   const problem = prefixProblem(prefix)
-  if (problem !== undefined) throw refuse(`its prefix ${problem}`)
+  if (problem !== undefined) throw invalid(`its prefix ${problem}`)
   return prefix === '' ? '' : prefix + '/'
 }
 
-function parseEndpoint(endpoint: string, refuse: Refuse): string {
+function parseEndpoint(endpoint: string, invalid: Invalid): string {
   const example = 'expected http://HOST:PORT or https://HOST'
   let parsed: URL
   try {
     parsed = new URL(endpoint)
   } catch {
-    throw refuse(`the endpoint is not a URL; ${example}`)
+    throw invalid(`the endpoint is not a URL; ${example}`)
   }
   if (parsed.username !== '' || parsed.password !== '') {
-    throw refuse('credentials do not belong in an endpoint: put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY')
+    throw invalid('credentials do not belong in an endpoint: put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY')
   }
   if (parsed.protocol !== 'http:' && parsed.protocol !== 'https:') {
-    throw refuse(`the endpoint "${endpoint}" has no http:// or https:// before it; ${example}`)
+    throw invalid(`the endpoint "${endpoint}" has no http:// or https:// before it; ${example}`)
   }
-  if (parsed.search !== '' || parsed.hash !== '') throw refuse(`the endpoint has a query or a fragment; ${example}`)
+  if (parsed.search !== '' || parsed.hash !== '') throw invalid(`the endpoint has a query or a fragment; ${example}`)
   return parsed.href.replace(/\/$/, '')
 }
 
-/** In this order always, and legible: an endpoint needs no percent-encoding within a query. */
+/** Always in this order, and legible: an endpoint needs no percent-encoding within a query. */
 function shownUrl(bucket: string, prefix: string, endpoint: string | undefined, region: string | undefined): string {
   const path = prefix.slice(0, -1).split('/').map(encodeURIComponent).join('/')
   const parameters = [

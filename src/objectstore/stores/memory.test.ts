@@ -5,7 +5,7 @@ import { MemoryStore } from './memory.ts'
 objectStoreConformance('memory', async () => new MemoryStore())
 
 describe('memory', () => {
-  it('keeps the object’s time as the layout that it stands for does', async () => {
+  it('records the object’s time as its layout does', async () => {
     const timestampMs = 1_700_000_000_123
     const directory = new MemoryStore({ layout: 'directory' })
     await directory.put('t', Buffer.from('x'), { timestampMs })
@@ -15,7 +15,7 @@ describe('memory', () => {
     expect((await bucket.head('t'))?.lastModifiedMs).toBe(7)
   })
 
-  it('keeps nothing of the caller’s buffers', async () => {
+  it('copies the caller’s buffers', async () => {
     const store = new MemoryStore()
     const bytes = Buffer.from('mine')
     await store.put('x', bytes)

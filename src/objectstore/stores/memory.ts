@@ -11,7 +11,7 @@ interface StoredObject {
 
 const READ_CHUNK_BYTES = 64 * 1024
 
-/** Objects in the memory of this process, with the semantics of a bucket; gone with it. */
+/** Objects in this process's memory, with a bucket's semantics. They end with the process. */
 export class MemoryStore implements ObjectStore {
   readonly url: string
   readonly layout: ObjectStore['layout']
@@ -30,14 +30,14 @@ export class MemoryStore implements ObjectStore {
     const chunks: Uint8Array[] = []
     for await (const chunk of body instanceof Uint8Array ? [body] : body) {
       signal?.throwIfAborted()
-      // A chunk belongs to its source again once the next one is asked for.
+      // The source may reuse a chunk's memory once the next one is requested.
       chunks.push(new Uint8Array(chunk))
     }
     signal?.throwIfAborted()
     if (ifNoneMatch === '*' && this.#objects.has(key)) throw new ObjectExistsError(this.url, key)
-    const keepsTime = this.layout === 'directory' && timestampMs !== undefined
+    const hasTime = this.layout === 'directory' && timestampMs !== undefined
     const storedMs = this.#now()
-    const lastModifiedMs = keepsTime ? timestampMs : storedMs
+    const lastModifiedMs = hasTime ? timestampMs : storedMs
     beforeVisible?.()
     this.#objects.set(key, { bytes: Buffer.concat(chunks), metadata: { ...metadata }, lastModifiedMs, storedMs })
   }
@@ -66,7 +66,7 @@ export class MemoryStore implements ObjectStore {
     for (const key of keys) {
       if (startAfter !== undefined && compareKeys(key, startAfter) <= 0) continue
       const object = this.#objects.get(key)
-      // It may be deleted while the list is read.
+      // The object may be deleted while the list is read.
       if (object !== undefined) yield describe(key, object)
     }
   }
@@ -77,7 +77,7 @@ export class MemoryStore implements ObjectStore {
   }
 
   async close(): Promise<void> {
-    // What is stored lives as long as the store is referred to.
+    // The objects live as long as the store is referenced.
   }
 }
 

@@ -9,7 +9,7 @@ describe('a backup URL', () => {
     expect(openObjectStore('file:///').url).toBe('file:///')
   })
 
-  it('names a bucket, whose SDK is not loaded for that', () => {
+  it('names a bucket, without loading the SDK', () => {
     const store = openObjectStore('s3://bucket/a/b?endpoint=http://127.0.0.1:7070&region=eu-west-1&forcePathStyle=true')
     const url = 's3://bucket/a/b?endpoint=http://127.0.0.1:7070&region=eu-west-1'
     expect(store).toMatchObject({ url, layout: 's3' })
@@ -27,7 +27,7 @@ describe('a backup URL', () => {
     expect(() => openObjectStore(url)).toThrow(message)
   })
 
-  it('is never shown with its secrets', () => {
+  it('never shows its secrets', () => {
     for (const url of [
       's3x://me:hunter2@bucket',
       's3://me:hunter2@bucket/x',

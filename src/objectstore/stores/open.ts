@@ -14,8 +14,8 @@ const OPENERS: Readonly<Record<string, Opener>> = {
 }
 
 /**
- * Opens the store that a backup URL names: `file:///DIR` or `s3://BUCKET/PREFIX`. Nothing is created before the first put,
- * and an unreachable store is noticed at the first call. Throws StoreUrlError.
+ * Opens the store that a backup URL names: `file:///DIR` or `s3://BUCKET/PREFIX`. Creates nothing before the first
+ * put, and detects an unreachable store at the first call. Throws StoreUrlError.
  */
 export function openObjectStore(url: string): ObjectStore {
   const shown = redactUrl(url)
@@ -36,7 +36,7 @@ function openDirectory(url: URL, shown: string): ObjectStore {
   if (url.hostname !== '') {
     throw new StoreUrlError(
       shown,
-      `"${url.hostname}" is where a host would be; a directory takes three slashes: file:///DIR`,
+      `"${url.hostname}" stands where a host would; write a directory with three slashes: file:///DIR`,
     )
   }
   if (url.search !== '' || url.hash !== '') {
@@ -48,7 +48,7 @@ function openDirectory(url: URL, shown: string): ObjectStore {
   } catch {
     throw new StoreUrlError(shown, 'its path is not a valid encoding of a file name')
   }
-  if (path.includes('\0')) throw new StoreUrlError(shown, 'its path holds a zero byte')
+  if (path.includes('\0')) throw new StoreUrlError(shown, 'its path contains a zero byte')
   return new DirectoryStore(path.length > 1 ? path.replace(/\/+$/, '') : path)
 }
 
@@ -56,7 +56,7 @@ function expected(): string {
   return `file:///DIR, a directory with its absolute path, or ${S3_URL_FORM}`
 }
 
-/** For whoever gives a path where a URL is wanted. */
+/** A hint for a path given where a URL is expected. */
 function pathHint(url: string): string {
   return url.startsWith('/') ? `: did you mean file://${encodeURI(url)}?` : ''
 }

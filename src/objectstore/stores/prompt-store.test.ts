@@ -13,14 +13,14 @@ async function read<T>(stream: AsyncIterable<T>): Promise<T[]> {
   return found
 }
 
-/** Takes requests and answers none; a read answers with its first byte. */
+/** A server that accepts requests and never answers; a read answers with its first byte only. */
 function hanging(): ObjectStore {
   const hung = { get: async () => silence, head: forever, list: () => silence }
   return Object.assign(Object.create(new MemoryStore()) as ObjectStore, hung)
 }
 
-describe('a store that has to answer in time', () => {
-  it('is away when it hangs, whatever was to be read', async () => {
+describe('a store with a time limit', () => {
+  it('fails when it hangs, whatever is read', async () => {
     const store = new PromptStore(hanging(), undefined, 20)
     const asked = [store.head('a'), read(store.list('')), store.get('a').then((stream) => read(stream))]
     for (const outcome of await Promise.allSettled(asked)) {
@@ -39,7 +39,7 @@ describe('a store that has to answer in time', () => {
     await expect(new PromptStore(hanging(), control.signal).head('a')).rejects.toThrow('enough')
   })
 
-  it('is otherwise the store that it is', async () => {
+  it('otherwise behaves like the store it wraps', async () => {
     const store = new PromptStore(new MemoryStore())
     for (const key of ['a', 'b', 'c']) await store.put(key, Buffer.from(key))
     expect((await read(store.list(''))).map(({ key }) => key)).toEqual(['a', 'b', 'c'])

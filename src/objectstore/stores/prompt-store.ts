@@ -1,14 +1,14 @@
 import { StoreUnavailableError } from '../errors.ts'
 import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
 
-/** The next sign of life of a store, its client's own retries included. */
+/** How long a store may take to answer, its client's own retries included. */
 const ANSWER_TIMEOUT_MS = 15_000
-/** A request with a body, as large as one gets, over a slow line. */
+/** The same for a request with a body, as large as one gets, over a slow line. */
 const PUT_TIMEOUT_MS = 60_000
 
 /**
- * A store that answers in time, or is away: one that hangs must neither keep a node from starting, nor from giving up its
- * lease. Whatever waits for an answer ends with the signal, too.
+ * A store that answers in time, or fails. A store that hangs must not stop a node from starting or from releasing its
+ * lease. Waiting also ends with the signal.
  */
 export class PromptStore implements ObjectStore {
   readonly #store: ObjectStore
@@ -46,7 +46,10 @@ export class PromptStore implements ObjectStore {
     return this.#stream('list objects', this.#store.list(prefix, startAfter))
   }
 
-  /** Waited for to the end: one that was given up could take what was put under that name afterwards. */
+  /**
+   * Waits for the deletion however long it takes: an abandoned one could later remove a new object under the same
+   * key.
+   */
   delete(keys: readonly string[]): Promise<void> {
     return this.#store.delete(keys)
   }
@@ -71,7 +74,7 @@ export class PromptStore implements ObjectStore {
         yield next.value
       }
     } finally {
-      // One that still waits lets go when its own request ends.
+      // An iterator that still waits is released when its own request ends.
       if (!ended) {
         const left = Promise.resolve(items.return?.()).catch(() => undefined)
         if (!waits) await left
@@ -79,10 +82,10 @@ export class PromptStore implements ObjectStore {
     }
   }
 
-  async #answer<T>(action: string, ask: () => Promise<T>): Promise<T> {
+  async #answer<T>(action: string, request: () => Promise<T>): Promise<T> {
     const signal = this.#signal
     signal?.throwIfAborted()
-    const answer = ask()
+    const answer = request()
     let timer: NodeJS.Timeout | undefined
     let abort: (() => void) | undefined
     const away = new Promise<never>((_, reject) => {
