@@ -15,11 +15,11 @@ export interface Step {
   readonly timestampMs: number
 }
 
-/** The backup of one database, looked at again and again. */
+/** The backup of one database, read again at each pass. */
 export class BackupSource {
   readonly store: ObjectStore
   readonly database: string
-  /** The newest file, once its checksum was found to be that of the followed database. */
+  /** The newest file, once its checksum was found equal to the followed database's. */
   #agreed: string | undefined
 
   constructor(store: ObjectStore, database: string) {
@@ -32,7 +32,10 @@ export class BackupSource {
     return restoreDatabase(this.store, this.database, NEWEST, outPath, options)
   }
 
-  /** Lists the backup. `checksumAt` tells what the followed database once was. Throws BackupGapError where nothing leads on yet. */
+  /**
+   * Lists the backup. `checksumAt` returns the followed database's past checksums. Throws BackupGapError where no
+   * file continues yet.
+   */
   async next(position: Position, checksumAt: (txid: bigint) => Checksum | undefined): Promise<Next> {
     const history = await loadHistory(this.store, this.database)
     const next = planNext(history, position.txid)
@@ -48,7 +51,7 @@ export class BackupSource {
     return next
   }
 
-  /** What the backup tells of a file besides its bytes. */
+  /** A file's metadata in the backup. */
   async describe(file: BackupFile): Promise<Step> {
     const { preApplyChecksum, postApplyChecksum, timestampMs } = await loadMetadata(this.store, file)
     return { file, preApplyChecksum, postApplyChecksum, timestampMs: timestampMs ?? file.timestampMs }
@@ -61,5 +64,6 @@ export class BackupSource {
 }
 
 function differ(txid: TXID, theirs: Checksum, ours: Checksum): string {
-  return `after transaction ${formatTXID(txid)} the backup has checksum ${formatChecksum(theirs)}, the file had ${formatChecksum(ours)}`
+  const at = `after transaction ${formatTXID(txid)}`
+  return `${at} the backup has checksum ${formatChecksum(theirs)}, the file had ${formatChecksum(ours)}`
 }

@@ -1,8 +1,8 @@
 import type { Position, TXID } from '../ltx/format/types.ts'
 
-/** What a follower tells of itself. */
+/** The events that a follower reports. */
 export type FollowEvent =
-  /** The file is there and its position known. */
+  /** The file exists and its position is known. */
   | { readonly event: 'following'; readonly position: Position }
   | {
       readonly event: 'restored'
@@ -15,7 +15,7 @@ export type FollowEvent =
   | {
       readonly event: 'applied'
       readonly position: Position
-      /** First transaction of what was applied; it may be one that the file had. */
+      /** The first applied transaction. The file may already have had it. */
       readonly from: TXID
       readonly level: number
       readonly pages: number
@@ -23,7 +23,7 @@ export type FollowEvent =
     }
   /** Another process is in the way. */
   | { readonly event: 'lagging'; readonly position: Position | undefined; readonly reason: string }
-  /** A reader keeps the WAL from being brought into the file: it grows. */
+  /** A reader stops the checkpoint, so the WAL grows. */
   | {
       readonly event: 'wal-held'
       readonly position: Position
@@ -31,11 +31,11 @@ export type FollowEvent =
       readonly walFrames: number
       readonly backfilledFrames: number
     }
-  /** The file does not lead to where the backup is: it is being restored anew. */
+  /** The file cannot reach the backup's position and is restored anew. */
   | { readonly event: 'resyncing'; readonly position: Position | undefined; readonly reason: string }
   /** The old file, after a resync. */
   | { readonly event: 'kept'; readonly path: string; readonly reason: string }
   | { readonly event: 'dropped'; readonly txid: TXID; readonly keptAs: string | undefined }
-  /** A pass failed; the next one tries again. */
+  /** A pass failed. The next one retries. */
   | { readonly event: 'retrying'; readonly position: Position | undefined; readonly reason: string }
   | { readonly event: 'stopped'; readonly position: Position | undefined }

@@ -6,13 +6,13 @@ import { Follower, type FollowerOptions } from './follower.ts'
 
 export interface FollowOptions extends FollowerOptions {
   readonly intervalMs: number
-  /** One pass, which must succeed. */
+  /** Makes one pass, which must succeed. */
   readonly once: boolean
 }
 
 /**
- * Follows until the signal is aborted. What is wrong at the first pass is thrown; later, what may pass is reported, and
- * tried again at the next interval.
+ * Follows until the signal is aborted. Throws the errors of the first pass. Later errors that may pass are reported,
+ * and retried at the next interval.
  */
 export async function follow(options: FollowOptions): Promise<void> {
   const { signal, intervalMs, once, report } = options

@@ -54,7 +54,7 @@ function setUp(mode = 'wal') {
 }
 
 describe.each(['wal', 'delete'])('a file that follows a backup of a database in %s mode', (mode) => {
-  test('is restored, gets what the backup gets, and goes on where it was', async () => {
+  test('is restored, applies every new file, and continues from its position after a restart', async () => {
     const { path, source, upload, follower, takeEvents } = setUp(mode)
     await upload()
     let one = follower()
@@ -80,7 +80,7 @@ describe.each(['wal', 'delete'])('a file that follows a backup of a database in 
     expect(readFileSync(path).equals(source.fileBytes())).toBe(true)
   })
 
-  test('keeps what another program wrote, and is restored anew', async () => {
+  test('is restored anew after another program wrote to it, and the old file is kept beside it', async () => {
     const { dir, path, source, upload, follower, takeEvents } = setUp(mode)
     await upload()
     const one = follower()
@@ -105,7 +105,7 @@ describe.each(['wal', 'delete'])('a file that follows a backup of a database in 
   })
 })
 
-test('compacted levels lead on, also such that begin before where the file is', async () => {
+test('compacted files continue the file, even those that begin before its position', async () => {
   const { path, store, source, upload, follower } = setUp()
   await upload()
   const one = follower()
@@ -124,7 +124,7 @@ test('compacted levels lead on, also such that begin before where the file is', 
   expect(readFileSync(path).equals(source.fileBytes())).toBe(true)
 })
 
-test('what retention has removed is made good by a new restore', async () => {
+test('a new restore replaces files that retention has removed', async () => {
   const { path, store, source, upload, follower, takeEvents } = setUp()
   await upload()
   const one = follower()
@@ -147,7 +147,7 @@ test('what retention has removed is made good by a new restore', async () => {
   expect(readFileSync(path).equals(source.fileBytes())).toBe(true)
 })
 
-test('a change of the page size replaces the file; a drop takes it away and keeps it', async () => {
+test('a change of the page size replaces the file; a drop moves it away', async () => {
   const { dir, path, source, upload, follower, takeEvents } = setUp('delete')
   await upload()
   const one = follower()
@@ -177,7 +177,7 @@ test('a change of the page size replaces the file; a drop takes it away and keep
   expect(readFileSync(path).equals(live ?? Buffer.alloc(0))).toBe(true)
 })
 
-test('one file has one follower, and a file of somebody else has none', async () => {
+test('a file has one follower, and a file that was not made by following has none', async () => {
   const { dir, source, upload, follower, path } = setUp()
   await upload()
   const one = follower()
@@ -193,14 +193,14 @@ test('one file has one follower, and a file of somebody else has none', async ()
   expect(source.states).toHaveLength(1)
 })
 
-test('a stopped restore leaves nothing that the next one stumbles over', async () => {
+test('the next restore succeeds after an interrupted one', async () => {
   const { path, source, upload, follower } = setUp()
   await upload()
   writeFileSync(`${path.replace('copy.db', '')}junk`, '')
   const one = follower()
   await one.pass()
   one.close()
-  // As a crash between the positions and the file's name leaves it.
+  // As after a crash between writing the position and renaming the file.
   rmSync(path)
   writeFileSync(`${path}.ltxd-incoming`, 'half')
   const two = follower()

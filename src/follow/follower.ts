@@ -24,7 +24,7 @@ import type { FollowEvent } from './events.ts'
 
 export interface FollowerOptions {
   readonly source: BackupSource
-  /** The database file that is kept in step. */
+  /** The database file that follows. */
   readonly path: string
   readonly report: (event: FollowEvent) => void
   readonly progress?: (done: number, total: number) => void
@@ -32,33 +32,34 @@ export interface FollowerOptions {
   readonly now?: () => number
 }
 
-/** Compaction and retention may take away what was just listed: so often in one pass it is listed anew. */
+/** How often one pass lists the backup again when compaction or retention removes a listed file. */
 const MAX_LISTINGS = 4
 
-/** Keeps one database file in step with its backup: each pass brings it to where the backup is. One pass at a time. */
+/** Brings one database file to its backup's position in each pass. One pass at a time. */
 export class Follower {
   readonly #options: FollowerOptions
   readonly #now: () => number
   #positions: PositionFile | undefined
   #applier: Applier | undefined
-  /** Files that were replaced, locked so that programs that still read them do not take the new one's journal for theirs. */
+  /** Replaced files, locked so that programs that still read them do not use the new file's journal. */
   readonly #replaced: DatabaseFile[] = []
-  /** Said already; it is not said again at each pass. */
-  #said = ''
+  /** The last reported event, so that passes do not repeat it. */
+  #reported = ''
 
   constructor(options: FollowerOptions) {
     this.#options = options
     this.#now = options.now ?? Date.now
   }
 
-  /** Where the file is; undefined while there is none. */
+  /** The file's position; undefined while there is no file. */
   get position(): Position | undefined {
     return this.#applier?.position
   }
 
   /**
-   * True when the file is where the backup is. False: something stands in the way for now, and has been reported. Throws
-   * what the next pass may or may not find mended: that of the store and the backup, FollowedAlreadyError, UnknownFileError.
+   * True when the file is at the backup's position. False: another process is in the way, and this was reported.
+   * Throws errors that may have passed by the next pass (those of the store and the backup), FollowedAlreadyError,
+   * UnknownFileError.
    */
   async pass(): Promise<boolean> {
     try {
@@ -72,12 +73,12 @@ export class Follower {
       }
     } catch (error) {
       if (!(error instanceof ApplyBlockedError)) throw error
-      this.#sayOnce({ event: 'lagging', position: this.position, reason: error.message })
+      this.#reportOnce({ event: 'lagging', position: this.position, reason: error.message })
       return false
     }
   }
 
-  /** After a failure that is none of the follower's own making, the next pass begins with what is in the file. */
+  /** After a failure outside of the follower, the next pass starts from the file's content. */
   reset(): void {
     const applier = this.#applier
     this.#applier = undefined
@@ -106,14 +107,14 @@ export class Follower {
         await this.#resync(next.reason)
         return true
       case 'dropped':
-        this.#putAsideDropped(positions, next.txid)
+        this.#moveAwayDropped(positions, next.txid)
         return true
       case 'apply':
         for (const file of next.files) if (!(await this.#apply(applier, file))) return true
         break
       case 'current':
     }
-    this.#said = ''
+    this.#reported = ''
     const checkpoint = applier.checkpoint()
     if (checkpoint !== undefined && !checkpoint.complete && next.kind === 'apply') {
       const { walBytes } = applier.status
@@ -144,7 +145,7 @@ export class Follower {
     }
   }
 
-  /** False when the step showed that the file belongs to another history: it has been replaced, and is where the backup is. */
+  /** False when the file turned out to belong to another history: it was replaced, and is at the backup's position. */
   async #apply(applier: Applier, file: BackupFile): Promise<boolean> {
     const { source, report, signal } = this.#options
     const step = await source.describe(file)
@@ -166,13 +167,13 @@ export class Follower {
     })
   }
 
-  /** A new restore takes the file's place; what was there is kept beside it. */
+  /** Replaces the file by a new restore, and keeps the old one beside it. */
   async #resync(reason: string): Promise<Applier> {
     const { path, report } = this.#options
     const positions = this.#lock()
     report({ event: 'resyncing', position: this.position, reason })
     await this.#fetch()
-    const keptAs = this.#putAside()
+    const keptAs = this.#moveAway()
     report({ event: 'kept', path: keptAs, reason })
     this.#moveIn(positions)
     const applier = Applier.open(path, { positions, durable: true })
@@ -180,13 +181,13 @@ export class Follower {
     return applier
   }
 
-  /** False when the database has been dropped, so that there is nothing to restore. */
+  /** False when the database was dropped, so that there is nothing to restore. */
   async #restore(positions: PositionFile): Promise<boolean> {
     try {
       await this.#fetch()
     } catch (error) {
       if (!(error instanceof DatabaseDroppedError)) throw error
-      this.#sayOnce({ event: 'dropped', txid: error.droppedAt, keptAs: undefined })
+      this.#reportOnce({ event: 'dropped', txid: error.droppedAt, keptAs: undefined })
       return false
     }
     this.#moveIn(positions)
@@ -195,7 +196,7 @@ export class Follower {
 
   #fetched: Position | undefined
 
-  /** Restores beside the file; nothing of the file is touched. */
+  /** Restores beside the file, without touching it. */
   async #fetch(): Promise<void> {
     const { source, report, signal, progress } = this.#options
     for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(this.#incomingPath + suffix, { force: true })
@@ -213,7 +214,10 @@ export class Follower {
     })
   }
 
-  /** The position is durable before the file has its name: whatever a crash leaves there is known, or there is nothing. */
+  /**
+   * Makes the position durable before the file gets its name: after a crash the file's position is known, or there is
+   * no file.
+   */
   #moveIn(positions: PositionFile): void {
     const { path } = this.#options
     if (this.#fetched === undefined) throw new Error('nothing has been restored')
@@ -222,14 +226,14 @@ export class Follower {
     nodeFiles.syncDirectory(dirname(path))
   }
 
-  #putAsideDropped(positions: PositionFile, txid: TXID): void {
-    const keptAs = this.#putAside()
+  #moveAwayDropped(positions: PositionFile, txid: TXID): void {
+    const keptAs = this.#moveAway()
     positions.startOver(undefined)
-    this.#sayOnce({ event: 'dropped', txid, keptAs })
+    this.#reportOnce({ event: 'dropped', txid, keptAs })
   }
 
-  /** Moves the file away, with what SQLite has beside it. Programs that have it open go on reading it, as it is. */
-  #putAside(): string {
+  /** Moves the file away, with its WAL and journal. Programs that have it open continue to read it. */
+  #moveAway(): string {
     const { path } = this.#options
     this.reset()
     const stamp = new Date(this.#now()).toISOString().replace(/[-:]|\.\d+/g, '')
@@ -243,18 +247,18 @@ export class Follower {
     try {
       this.#replaced.push(DatabaseFile.open(keptAs))
     } catch (error) {
-      // A program is writing to it: then it has the lock that matters.
+      // A program is writing to it and holds the lock already.
       if (!(error instanceof ApplyBlockedError)) throw error
     }
     return keptAs
   }
 
-  #sayOnce(event: FollowEvent): void {
-    const said = JSON.stringify(event, (_, value: unknown) =>
+  #reportOnce(event: FollowEvent): void {
+    const text = JSON.stringify(event, (_, value: unknown) =>
       typeof value === 'bigint' ? formatTXID(value as TXID) : value,
     )
-    if (said !== this.#said) this.#options.report(event)
-    this.#said = said
+    if (text !== this.#reported) this.#options.report(event)
+    this.#reported = text
   }
 
   get #incomingPath(): string {

@@ -45,7 +45,7 @@ function pagesOf(image: Uint8Array): [number, Uint8Array][] {
   return Array.from({ length: count }, (_, i) => [i + 1, image.subarray(i * PAGE_SIZE, (i + 1) * PAGE_SIZE)])
 }
 
-/** Ends work by a signal once so many bytes have been read. */
+/** Aborts the work once this many bytes have been read. */
 async function interruptedAfter(paths: readonly string[], bytes: number) {
   const controller = new AbortController()
   const reason = new Error('interrupted')
@@ -55,7 +55,7 @@ async function interruptedAfter(paths: readonly string[], bytes: number) {
   return { files: await findFiles(paths, { signal: controller.signal, progress }), signal: controller.signal }
 }
 
-test('what is interrupted between two files leaves a database as it was, and no new one', async () => {
+test('an interruption between two files leaves a database unchanged, and no new one', async () => {
   const image = readFileSync(database)
   const names = readdirSync(dir)
   for (const what of ['new', 'existing'] as const) {
@@ -70,7 +70,7 @@ test('what is interrupted between two files leaves a database as it was, and no 
   }
 })
 
-test('the checksum afterwards is that of the database, and the last file vouches for it', async () => {
+test('the reported checksum is the database’s, and the last file confirms it', async () => {
   const result = await applyToExisting(database, await findFiles(files.slice(1)))
   expect(result).toMatchObject({ verified: true, checksum: databaseChecksum(pagesOf(readFileSync(database))) })
   const db = new Database(database, { readonly: true })
@@ -78,7 +78,7 @@ test('the checksum afterwards is that of the database, and the last file vouches
   db.close()
 })
 
-test('a database of pages of another size gives way to a snapshot that may replace it', async () => {
+test('a snapshot that may replace a database can change its page size', async () => {
   const other = join(dir, 'other.db')
   const db = new Database(other)
   db.pragma('page_size = 1024')

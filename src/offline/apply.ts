@@ -1,4 +1,4 @@
-/** LTX files become a database, or a database becomes newer by them: by all of them, or nothing happens. */
+/** Applies LTX files to a new or an existing database: all of them, or none. */
 import { type FileHandle, mkdtemp, open, realpath, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DatabaseFile } from '../apply/database-file.ts'
@@ -13,17 +13,19 @@ import type { LTXFile } from './ltx-file.ts'
 import { type Base, Staging } from './staging.ts'
 
 export interface AppliedFiles {
-  /** Of the last file. */
+  /** The last file's header. */
   readonly header: Header
-  /** Of the database afterwards. */
+  /** The checksum of the database afterwards. */
   readonly checksum: Checksum
-  /** Whether the last file says the same. */
+  /** Whether the last file records the same checksum. */
   readonly verified: boolean
-  /** How many the files brought, those that were superseded among them. */
+  /** How many pages the files hold, superseded ones included. */
   readonly pages: number
 }
 
-/** Writes a database to a new file, which appears when it is complete. Throws OutputExistsError and what Staging throws. */
+/**
+ * Writes a database to a new file, which appears when it is complete. Throws OutputExistsError and Staging's errors.
+ */
 export async function applyToNew(path: string, files: readonly LTXFile[], signal?: AbortSignal): Promise<AppliedFiles> {
   const output = await OutputFile.create(path, 'apply')
   try {
@@ -41,16 +43,17 @@ function nothingAt(path: string): Base {
 }
 
 /**
- * Changes a database where it is, in one transaction under SQLite's locks, once the result is known to be right; should the machine
- * stop half-way, SQLite takes it back. `replace`: a snapshot may come first. Throws ReplacesDatabaseError, UnsettledDatabaseError,
- * NotDatabaseError, OutputError, and what Staging throws; the database is as it was then.
+ * Changes a database in place, in one transaction under SQLite's locks, once the result is known to be right. If the
+ * machine stops half-way, SQLite rolls it back. `replace`: the first file may be a snapshot. Throws
+ * ReplacesDatabaseError, UnsettledDatabaseError, NotDatabaseError, OutputError, and Staging's errors; the database is
+ * then unchanged.
  */
 export async function applyToExisting(
   path: string,
   files: readonly LTXFile[],
   { replace = false, signal }: { readonly replace?: boolean; readonly signal?: AbortSignal } = {},
 ): Promise<AppliedFiles> {
-  // SQLite follows links, too, and keeps journal and WAL beside the file itself.
+  // SQLite follows links too, and puts journal and WAL beside the real file.
   const real = await realpath(path).catch((error: unknown) => {
     throw new OutputError(path, error)
   })
@@ -60,21 +63,21 @@ export async function applyToExisting(
     database = new LiveDatabase(file, LIVE)
     const checksum = database.load()
     const { pageSize, pages } = database
-    const put = await openUnnamed(dirname(real))
+    const staged = await openUnnamed(dirname(real))
     try {
-      const staging = new Staging(put, { path, pageSize, checksum, pages, mayBeReplaced: replace })
+      const staging = new Staging(staged, { path, pageSize, checksum, pages, mayBeReplaced: replace })
       const result = await stage(staging, files, signal)
       const changes = staging.changes()
       if (changes.pgnos.length > 0 || result.header.commit !== pages.sizePages) database.write(changes, () => undefined)
       database.close()
       return result
     } finally {
-      await put.close()
+      await staged.close()
     }
   } catch (error) {
     throw error instanceof ApplyBlockedError ? new UnsettledDatabaseError(path, IN_USE, STOP_USERS) : error
   } finally {
-    // After an error, too: without -wal and -shm where there were none.
+    // After an error too: this removes the -wal and -shm that did not exist before.
     try {
       database?.close()
     } finally {
@@ -109,7 +112,7 @@ function lockDatabase(path: string): DatabaseFile {
   }
 }
 
-/** A file without a name: nothing is left of it, whatever happens. */
+/** Opens a file without a name, so that nothing remains of it. */
 async function openUnnamed(directory: string): Promise<FileHandle> {
   const temporary = await mkdtemp(join(directory, '.ltxd-apply-')).catch((error: unknown) => {
     throw new OutputError(join(directory, '.ltxd-apply-…'), error)

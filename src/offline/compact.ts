@@ -9,7 +9,7 @@ import { InvalidLTXError } from './errors.ts'
 import { type LTXFile, readHeader } from './ltx-file.ts'
 
 export interface CompactFilesOptions {
-  /** The result has no database checksums. Without it, it has them if all files do; none at all is right, too. */
+  /** Drops the database checksums. Otherwise the result has them if all files do, and has none if no file does. */
   readonly dropChecksums?: boolean
   readonly signal?: AbortSignal
 }
@@ -32,13 +32,13 @@ export async function compactFiles(
   } catch (error) {
     if (!(error instanceof LTXError)) throw error
     if (error.field === 'flags' && !dropChecksums && error.offset === undefined) {
-      throw new UsageError(`${error.message}. Make one without, with --drop-checksums`, { cause: error })
+      throw new UsageError(`${error.message}. Merge them without checksums by --drop-checksums`, { cause: error })
     }
     throw new InvalidLTXError(error, error.message)
   }
 }
 
-/** All of them. What is no LTX file is left to the compaction to say. */
+/** Whether all files lack checksums. Invalid files are left for the compaction to report. */
 async function lackChecksums(files: readonly LTXFile[]): Promise<boolean> {
   for (const { name } of files) {
     const header = await readHeader(name)

@@ -1,14 +1,14 @@
 import type { LTXError } from '../ltx/format/errors.ts'
 import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 
-/** What is to be read cannot be. */
+/** A file cannot be read. */
 export class UnreadableFileError extends LtxdError {
   constructor(path: string, what: string, cause: unknown) {
     super('FILE_UNREADABLE', `${path}: ${describeSystemError(cause, what)}`, 1, { cause })
   }
 }
 
-/** A file that is no LTX file, or a damaged one. `detail` is what is wrong with it, where, and in which field. */
+/** The file is not an LTX file, or is damaged. `detail` says what is wrong, where, and in which field. */
 export class InvalidLTXError extends LtxdError {
   readonly detail: LTXError
 
@@ -18,7 +18,7 @@ export class InvalidLTXError extends LtxdError {
   }
 }
 
-/** LTX files that do not lead on from each other, or from the database. */
+/** LTX files that do not continue each other, or the database. */
 export class DoesNotContinueError extends LtxdError {
   constructor(path: string, field: string, problem: string, before?: string) {
     const whose = before === undefined ? '' : `, as ${before} has it`
@@ -26,52 +26,52 @@ export class DoesNotContinueError extends LtxdError {
   }
 }
 
-/** The result is not what the file says it is. */
+/** The result differs from the checksum that the file records. */
 export class WrongResultError extends LtxdError {
   constructor(path: string, found: string, expected: string) {
-    const problem = `the database that it leads to has checksum ${found}: expected ${expected}`
+    const problem = `the resulting database has checksum ${found}: expected ${expected}`
     super('LTX_WRONG_RESULT', `${path}: post-apply checksum: ${problem}. Nothing was written; ${ADVICE}`)
   }
 }
 
-/** A snapshot would take the place of a database that nobody said could go. */
+/** A snapshot would replace a database without permission. */
 export class ReplacesDatabaseError extends LtxdError {
   constructor(path: string, file: string) {
     super(
       'REPLACES_DATABASE',
-      `${file} is a snapshot, which would replace all that is in ${path}. Nothing was written; ` +
+      `${file} is a snapshot, which would replace all of ${path}. Nothing was written; ` +
         'allow it with --force, or write a new database with -o',
     )
   }
 }
 
-/** What is to be written is that there is no database. */
+/** The files drop the database, so there is nothing to write. */
 export class DroppedDatabaseError extends LtxdError {
   constructor(path: string, file: string) {
     super(
       'DATABASE_DROPPED',
-      `${file} drops the database: there is nothing to write to ${path}. Leave it out to have what was before`,
+      `${file} drops the database: there is nothing to write to ${path}. Leave this file out to get the state before it`,
     )
   }
 }
 
-/** The database has content that is not in its file yet, or somebody is writing to it. */
+/** Part of the database's content is not in its file yet, or a program is writing to it. */
 export class UnsettledDatabaseError extends LtxdError {
   constructor(path: string, reason: string, advice: string) {
     super('DATABASE_UNSETTLED', `${path}: ${reason}. ${advice}`)
   }
 }
 
-/** Not a SQLite database, or not all of one. */
+/** Not a SQLite database, or an incomplete one. */
 export class DamagedDatabaseError extends LtxdError {
   constructor(path: string, problem: string) {
     super('NOT_A_DATABASE', `${path}: ${problem}: expected a whole SQLite database file`)
   }
 }
 
-const ADVICE = 'give all files of one history, oldest first (`ltxd ltx verify FILE…` shows where they part)'
+const ADVICE = 'give all files of one history, oldest first (`ltxd ltx verify FILE…` shows where they diverge)'
 
-/** What kept a file from being read, in words. */
+/** A sentence for the system error that stopped a file from being read. */
 export function describeSystemError(error: unknown, what: string): string {
   switch (errorCode(error)) {
     case 'ENOENT':

@@ -9,7 +9,7 @@ import { UnreadableFileError } from './errors.ts'
 const CHUNK_BYTES = 256 * 1024
 const WHAT = 'an LTX file'
 
-/** How far work on some files is: bytes of theirs that have been read, of how many. */
+/** Progress over several files: how many of their bytes have been read. */
 export type Progress = (readBytes: number, totalBytes: number) => void
 
 export interface ReadingOptions {
@@ -17,7 +17,7 @@ export interface ReadingOptions {
   readonly progress?: Progress
 }
 
-/** An LTX file by its path. */
+/** An LTX file, by its path. */
 export interface LTXFile extends MergeInput {
   readonly name: string
   readonly sizeBytes: number
@@ -25,8 +25,8 @@ export interface LTXFile extends MergeInput {
 }
 
 /**
- * Files that are about to be read, each once: any number, in bounded memory and with a bounded number of descriptors. A
- * chunk is valid until the next one. Throws UnreadableFileError for one that is not there.
+ * Prepares files that are read once each: any number, in bounded memory and with a bounded number of descriptors. A
+ * chunk is valid until the next one. Throws UnreadableFileError for a missing file.
  */
 export async function findFiles(paths: readonly string[], options: ReadingOptions = {}): Promise<LTXFile[]> {
   let totalBytes = 0
@@ -34,13 +34,13 @@ export async function findFiles(paths: readonly string[], options: ReadingOption
   const count = (bytes: number) => options.progress?.((readBytes += bytes), totalBytes)
   const found: { name: string; sizeBytes: number; isRegular: boolean }[] = []
   for (const name of paths) {
-    const look = await lookAt(name)
-    totalBytes += look.sizeBytes
-    found.push({ name, ...look })
+    const info = await describe(name)
+    totalBytes += info.sizeBytes
+    found.push({ name, ...info })
   }
   const inputs = fileInputs(found.flatMap(({ name, isRegular }) => (isRegular ? [name] : [])))[Symbol.iterator]()
   return found.map(({ name, sizeBytes, isRegular }) => {
-    // A pipe has neither a size nor places in it.
+    // A pipe has neither a size nor offsets.
     if (!isRegular) return { name, sizeBytes, open: () => readChunks(name, count, options.signal) }
     const input = inputs.next().value!
     return { name, sizeBytes, open: () => readInput(name, input, count, options.signal) }
@@ -81,7 +81,7 @@ export async function* readChunks(
   }
 }
 
-/** undefined where there is no valid one. */
+/** undefined where the header is not valid. */
 export async function readHeader(path: string): Promise<Header | undefined> {
   try {
     const handle = await open(path)
@@ -97,7 +97,7 @@ export async function readHeader(path: string): Promise<Header | undefined> {
   }
 }
 
-async function lookAt(path: string): Promise<{ sizeBytes: number; isRegular: boolean }> {
+async function describe(path: string): Promise<{ sizeBytes: number; isRegular: boolean }> {
   const found = await stat(path).catch((error: unknown) => {
     throw unreadable(path, error)
   })
@@ -106,7 +106,7 @@ async function lookAt(path: string): Promise<{ sizeBytes: number; isRegular: boo
   return { sizeBytes: found.size, isRegular: found.isFile() }
 }
 
-/** Of the system's errors; what else went wrong while the file was read is not its own. */
+/** Wraps system errors. Other errors are not about reading the file and pass unchanged. */
 function unreadable(path: string, error: unknown): unknown {
   return error instanceof Error && 'syscall' in error ? new UnreadableFileError(path, WHAT, error) : error
 }

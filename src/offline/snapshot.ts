@@ -1,4 +1,4 @@
-/** What LTX makes of a whole database file: its checksum, and a snapshot of it. */
+/** The LTX checksum and snapshot of a whole database file. */
 import { dirname } from 'node:path'
 import { Encoder } from '../ltx/codec/encoder.ts'
 import { openSpillFile } from '../ltx/codec/spill-file.ts'
@@ -27,7 +27,7 @@ export interface SnapshotResult {
   readonly sizeBytes: number
 }
 
-/** The rolling checksum of all pages, as a file's post-apply checksum has it. */
+/** The rolling checksum of all pages, equal to a file's post-apply checksum. */
 export async function checksumDatabase(database: StillDatabase, options: ReadOptions = {}): Promise<Checksum> {
   let checksum = EMPTY_CHECKSUM
   await eachPage(database, options, (pgno, page) => {
@@ -36,7 +36,10 @@ export async function checksumDatabase(database: StillDatabase, options: ReadOpt
   return checksum
 }
 
-/** Writes the database as an LTX file that begins with transaction 1. Source: superfly/ltx 0.5.3, cmd/ltx/encode_db.go. */
+/**
+ * Writes the database as an LTX file that begins with transaction 1. Source: superfly/ltx 0.5.3,
+ * cmd/ltx/encode_db.go.
+ */
 export async function encodeDatabase(
   database: StillDatabase,
   output: NewFile,
@@ -64,7 +67,10 @@ export async function encodeDatabase(
   }
 }
 
-/** All but the page that SQLite keeps its locks on, which LTX never holds. `afterRun`: from time to time, between pages. */
+/**
+ * Visits all pages except SQLite's lock page, which LTX never holds. `afterRun` is called now and then, between
+ * pages.
+ */
 async function eachPage(
   database: StillDatabase,
   { signal, progress }: ReadOptions,

@@ -18,7 +18,7 @@ let dir: string
 beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'ltxd-'))))
 afterEach(() => rmSync(dir, { recursive: true }))
 
-/** What a database goes through: pages that change, and its size afterwards. Page 1 is always there. */
+/** A database's history: changed pages, and its size afterwards. Page 1 always exists. */
 interface Change {
   readonly commit: number
   readonly pgnos: readonly Pgno[]
@@ -34,7 +34,7 @@ const changes = fc.array(
   { minLength: 1, maxLength: 8 },
 )
 
-/** Images after each change, as files are written to: what was not written when a file grew is zero. */
+/** The file's content after each change. Pages that a growing file did not write are zero. */
 function imagesOf(history: readonly Change[]): Uint8Array[] {
   const images: Uint8Array[] = []
   for (const [n, { commit, pgnos, seed }] of history.entries()) {
@@ -55,7 +55,7 @@ function pagesOf(image: Uint8Array, pgnos = allOf(image.length / PAGE_SIZE)): [P
   return pgnos.map((pgno) => [pgno, image.subarray((pgno - 1) * PAGE_SIZE, pgno * PAGE_SIZE)])
 }
 
-/** The history as LTX files, the first of them a snapshot. */
+/** The history as LTX files, the first one a snapshot. */
 function filesOf(history: readonly Change[], checksums: boolean): string[] {
   const images = imagesOf(history)
   return history.map(({ commit, pgnos }, n) => {
@@ -74,8 +74,8 @@ function filesOf(history: readonly Change[], checksums: boolean): string[] {
   })
 }
 
-describe('files laid over a database', () => {
-  test('give the bytes that writing and cutting the file page by page would give, and change only what differs', async () => {
+describe('files applied to a staged database', () => {
+  test('give the same bytes as writing and truncating the file page by page, and change only pages that differ', async () => {
     await fc.assert(
       fc.asyncProperty(changes, fc.boolean(), fc.nat(), async (history, checksums, cut) => {
         const images = imagesOf(history)
@@ -106,7 +106,7 @@ describe('files laid over a database', () => {
     )
   })
 
-  test('make a new database of a snapshot and what follows it', async () => {
+  test('make a new database from a snapshot and the files after it', async () => {
     await fc.assert(
       fc.asyncProperty(changes, fc.boolean(), async (history, checksums) => {
         const out = join(dir, 'new.db')

@@ -13,29 +13,29 @@ import { PageWriter } from '../sqlite/page-writer.ts'
 import { DoesNotContinueError, InvalidLTXError, ReplacesDatabaseError, WrongResultError } from './errors.ts'
 import type { LTXFile } from './ltx-file.ts'
 
-/** The database that LTX files are laid over. It is only asked for its checksums. */
+/** The database that LTX files are applied to. Only its checksums are used. */
 export interface Base {
   readonly path: string
   /** 0: it is empty. */
   readonly pageSize: number
   readonly checksum: Checksum
   readonly pages: { readonly sizePages: number; checksum(pgno: Pgno): Checksum | 0n }
-  /** The first file may be a snapshot though there is something. */
+  /** Allows the first file to be a snapshot although the base is not empty. */
   readonly mayBeReplaced?: boolean
 }
 
 /**
- * LTX files laid over a database without touching it: pages that they bring go into a file, each where it would lie in the database.
- * Everything that a file says about the database before and after it is checked. What was not brought, as a database grew, is zero.
- * Source: superfly/ltx 0.5.3, cmd/ltx/apply.go.
+ * Applies LTX files to a database without touching it: their pages go into a separate file, at their offsets in the
+ * database. Checks every statement of a file about the database before and after it. Pages that a growing database
+ * did not write are zero. Source: superfly/ltx 0.5.3, cmd/ltx/apply.go.
  */
 export class Staging {
   readonly #handle: FileHandle
   readonly #base: Base
-  /** Pages of the base up to this one are still there, where nothing lies over them. */
-  #kept: Pgno
-  #brought = new PageSet()
-  /** Of those that were brought, and of zero pages. */
+  /** Pages of the base up to this one are still visible where no applied page covers them. */
+  #basePages: Pgno
+  #applied = new PageSet()
+  /** The checksums of applied pages, and of zero pages. */
   #sums = new PageTable()
   #pageSize: number
   #commit: number
@@ -46,18 +46,18 @@ export class Staging {
   constructor(handle: FileHandle, base: Base) {
     this.#handle = handle
     this.#base = base
-    this.#kept = base.pages.sizePages
+    this.#basePages = base.pages.sizePages
     this.#pageSize = base.pageSize
     this.#commit = base.pages.sizePages
     this.#checksum = base.checksum
   }
 
-  /** Of the database as it would be. */
+  /** The checksum of the resulting database. */
   get checksum(): Checksum {
     return this.#checksum
   }
 
-  /** Throws InvalidLTXError, DoesNotContinueError, WrongResultError; nothing can be laid over what is there then. */
+  /** Throws InvalidLTXError, DoesNotContinueError, WrongResultError. After an error no more files can be applied. */
   async apply(file: LTXFile): Promise<{ header: Header; trailer: Trailer; pages: number }> {
     try {
       return await this.#apply(file)
@@ -66,14 +66,14 @@ export class Staging {
     }
   }
 
-  /** What differs from the base. To be read before the file is closed. */
+  /** The differences from the base. Must be read before the file is closed. */
   changes(): PageChanges {
     const { header } = this.#last!
     const base = this.#base
     const samePages = base.pageSize === this.#pageSize
     const pgnos: Pgno[] = []
     for (let pgno = 1; pgno <= this.#commit; pgno++) {
-      if (!this.#brought.has(pgno)) continue
+      if (!this.#applied.has(pgno)) continue
       if (pgno === 1 || !samePages || base.pages.checksum(pgno) !== this.#sums.checksum(pgno)) pgnos.push(pgno)
     }
     return {
@@ -98,13 +98,13 @@ export class Staging {
       }
       for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
         const page = frame.page()
-        this.#bring(frame.pgno, pageChecksum(frame.pgno, page))
+        this.#put(frame.pgno, pageChecksum(frame.pgno, page))
         const full = writer?.write(frame.pgno, page)
         if (full !== undefined) await full
       }
     }
     const trailer = decoder.end()
-    if (header === undefined) throw new Error('a decoder that has ended knows its header')
+    if (header === undefined) throw new Error('the decoder ended without a header')
     await writer?.flush()
     this.#resize(header.commit)
     await this.#handle.truncate(header.commit * header.pageSize)
@@ -116,7 +116,7 @@ export class Staging {
     return { header, trailer, pages: decoder.pageCount }
   }
 
-  /** Holds a file's header against what is there before any of its pages. */
+  /** Compares a file's header with the current state, before any of its pages. */
   async #begin(name: string, header: Header): Promise<void> {
     const last = this.#last
     if (last !== undefined) {
@@ -131,7 +131,7 @@ export class Staging {
     }
     const before = last?.name ?? this.#base.path
     if (this.#pageSize === 0) {
-      const problem = 'it changes a database, and there is none: expected a snapshot, which begins with transaction 1'
+      const problem = 'it changes a database, but there is none: expected a snapshot, which begins with transaction 1'
       throw new DoesNotContinueError(name, 'minimum TXID', problem)
     }
     if (header.pageSize !== this.#pageSize) {
@@ -146,8 +146,8 @@ export class Staging {
 
   async #startOver({ pageSize }: Header): Promise<void> {
     await this.#handle.truncate(0)
-    this.#kept = 0
-    this.#brought = new PageSet()
+    this.#basePages = 0
+    this.#applied = new PageSet()
     this.#sums = new PageTable()
     this.#commit = 0
     this.#checksum = EMPTY_CHECKSUM
@@ -155,35 +155,35 @@ export class Staging {
   }
 
   #sum(pgno: Pgno): Checksum | 0n {
-    if (this.#brought.has(pgno)) return this.#sums.checksum(pgno)
-    return pgno <= this.#kept ? this.#base.pages.checksum(pgno) : 0n
+    if (this.#applied.has(pgno)) return this.#sums.checksum(pgno)
+    return pgno <= this.#basePages ? this.#base.pages.checksum(pgno) : 0n
   }
 
-  #bring(pgno: Pgno, checksum: Checksum | 0n): void {
+  #put(pgno: Pgno, checksum: Checksum | 0n): void {
     this.#checksum = exchange(this.#checksum, this.#sum(pgno), checksum)
-    this.#brought.add(pgno)
+    this.#applied.add(pgno)
     this.#sums.setChecksum(pgno, checksum as Checksum)
   }
 
   #resize(commit: number): void {
     const lockPage = lockPgno(this.#pageSize)
     for (let pgno = commit + 1; pgno <= this.#commit; pgno++) {
-      if (pgno !== lockPage) this.#bring(pgno, 0n)
+      if (pgno !== lockPage) this.#put(pgno, 0n)
     }
     const zero = new Uint8Array(this.#pageSize)
     for (let pgno = this.#commit + 1; pgno <= commit; pgno++) {
-      if (pgno !== lockPage && this.#sum(pgno) === 0n) this.#bring(pgno, pageChecksum(pgno, zero))
+      if (pgno !== lockPage && this.#sum(pgno) === 0n) this.#put(pgno, pageChecksum(pgno, zero))
     }
-    this.#kept = Math.min(this.#kept, commit)
+    this.#basePages = Math.min(this.#basePages, commit)
     this.#commit = commit
   }
 
   *#read(pgnos: readonly Pgno[]): Generator<Page> {
-    // Not a Buffer, whose slice() is no copy.
+    // Not a Buffer, whose slice() does not copy.
     const page = new Uint8Array(this.#pageSize)
     for (const pgno of pgnos) {
       const read = readSync(this.#handle.fd, page, 0, page.length, (pgno - 1) * page.length)
-      if (read !== page.length) throw new Error(`page ${pgno} was put aside and is not there`)
+      if (read !== page.length) throw new Error(`page ${pgno} was staged and is missing`)
       yield { pgno, page }
     }
   }

@@ -13,7 +13,7 @@ const READ_BYTES = 1 << 20
 const WHAT = 'a SQLite database'
 const { pending, shared, sharedLength } = DATABASE_LOCK
 
-/** Whole pages, one behind the other, valid until the next ones are asked for. */
+/** Consecutive whole pages, valid until the next run is requested. */
 export interface PageRun {
   readonly first: Pgno
   readonly count: number
@@ -21,14 +21,14 @@ export interface PageRun {
 }
 
 /**
- * A database that is all in its file: no transaction in a WAL or a journal, and nobody changes it while it is read. Held with SQLite's
- * SHARED lock, and never written to.
+ * A database that is complete in its file: no transaction is in a WAL or a journal, and no program changes it while
+ * it is read. Holds SQLite's SHARED lock, and never writes.
  */
 export class StillDatabase {
   readonly path: string
   readonly pageSize: number
   readonly sizePages: number
-  /** Beside which SQLite keeps WAL and journal. */
+  /** The resolved path, beside which SQLite puts WAL and journal. */
   readonly #real: string
   readonly #handle: FileHandle
   readonly #changedNs: bigint
@@ -72,14 +72,14 @@ export class StillDatabase {
     this.#changedNs = changedNs
   }
 
-  /** Whether it is the very same file, by whatever name. */
+  /** Whether `path` is the same file, by whatever name. */
   async isAt(path: string): Promise<boolean> {
     const [own, other] = [await this.#handle.stat(), await stat(path).catch(() => undefined)]
     return other !== undefined && own.dev === other.dev && own.ino === other.ino
   }
 
   /**
-   * All pages, the one that SQLite keeps its locks on included. When it returns they were those of one moment. Throws
+   * All pages, including SQLite's lock page. When it returns, they were those of one moment. Throws
    * DamagedDatabaseError, UnsettledDatabaseError.
    */
   async *runs(signal?: AbortSignal): AsyncGenerator<PageRun, void, void> {
@@ -107,11 +107,11 @@ export class StillDatabase {
     return this.#handle.close()
   }
 
-  /** In WAL mode a checkpoint asks for no lock that would keep it away. */
+  /** In WAL mode a checkpoint takes no lock that conflicts with SHARED, so compare the modification time. */
   async #assertUnchanged(): Promise<void> {
     const { mtimeNs } = await this.#handle.stat({ bigint: true })
     if (mtimeNs !== this.#changedNs) {
-      throw new UnsettledDatabaseError(this.path, 'was written to while it was read', STOP_WRITERS)
+      throw new UnsettledDatabaseError(this.path, 'was written to while it was being read', STOP_WRITERS)
     }
     assertAllInFile(this.#real)
   }
@@ -126,18 +126,21 @@ function lock(path: string, handle: FileHandle): void {
   locks.unlock(pending)
 }
 
-/** Throws UnsettledDatabaseError where SQLite would find more than the file: a WAL with transactions, a journal to roll back. */
+/**
+ * Throws UnsettledDatabaseError where SQLite would use more than the file: a WAL with transactions, or a hot journal.
+ */
 function assertAllInFile(path: string): void {
   const open = `Stop the programs that use it and run \`sqlite3 ${path} "PRAGMA wal_checkpoint(TRUNCATE)"\``
   const wal = `${path}-wal`
   const transactions = readIfThere(wal, (read, sizeBytes) => scanWal(read, sizeBytes)?.transactions.length ?? 0)
   if (transactions !== undefined && transactions > 0) {
-    const reason = `${wal} holds ${transactions} transaction${transactions === 1 ? '' : 's'} that may not be in the file yet`
+    const count = `${transactions} transaction${transactions === 1 ? '' : 's'}`
+    const reason = `${wal} holds ${count} that may not be in the file yet`
     throw new UnsettledDatabaseError(path, reason, open)
   }
   const journal = `${path}-journal`
   if (readIfThere(journal, (read) => hasJournalMagic(read(0, 8))) === true) {
-    const reason = `${journal} is that of a transaction that has not ended`
+    const reason = `${journal} belongs to an unfinished transaction`
     throw new UnsettledDatabaseError(path, reason, `${open}: that rolls it back if its program is gone`)
   }
 }

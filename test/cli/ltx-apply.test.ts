@@ -46,7 +46,7 @@ describe('ltx apply', () => {
         expect(await isSame(path('grown.db'), images[n]!), `after file ${n + 1}`).toBe(true)
       }
       const refused = await run('apply', '--db', 'grown.db', ...files.slice(0, 3))
-      expect(failure(refused)).toContain('is a snapshot, which would replace all that is in')
+      expect(failure(refused)).toContain('is a snapshot, which would replace all of')
       expect(await isSame(path('grown.db'), last)).toBe(true)
       await ok('apply', '--force', '--db', 'grown.db', ...files.slice(0, 3))
       expect(await isSame(path('grown.db'), images[2]!)).toBe(true)
@@ -149,7 +149,7 @@ describe('ltx apply', () => {
       /1024-0-3\.ltx: page size: 1024: expected 4096, as .*app\.db has it/,
     )
     expect(await refuse('-o', 'new.db', files[1]!)).toMatch(
-      /-2\.ltx: minimum TXID: it changes a database, and there is none: expected a snapshot/,
+      /-2\.ltx: minimum TXID: it changes a database, but there is none: expected a snapshot/,
     )
 
     const bytes = await readFile(files[2]!)
@@ -161,7 +161,7 @@ describe('ltx apply', () => {
     const wrong = decode(await readFile(files[2]!))
     await writeFile(path('damaged.ltx'), encode(wrong.header, wrong.pages, 0x8000_0000_0000_0001n as Checksum))
     expect(await refuse('--db', 'app.db', 'damaged.ltx')).toMatch(
-      /damaged\.ltx: post-apply checksum: the database that it leads to has checksum [0-9a-f]{16}: expected 8000000000000001/,
+      /damaged\.ltx: post-apply checksum: the resulting database has checksum [0-9a-f]{16}: expected 8000000000000001/,
     )
 
     expect(await isSame(path('app.db'), images[1]!)).toBe(true)

@@ -88,9 +88,7 @@ describe('ltx checksum and ltx encode-db', () => {
     db.close()
     await ok('checksum', 'app.db')
     for (const suffix of ['', '-journal']) await copyFile(path(`crashed.db${suffix}`), path(`app.db${suffix}`))
-    expect(await refuse()).toMatch(
-      /app\.db-journal is that of a transaction that has not ended\. .*: that rolls it back/,
-    )
+    expect(await refuse()).toMatch(/app\.db-journal belongs to an unfinished transaction\. .*: that rolls it back/)
     expect(await names()).toEqual(['app.db', 'app.db-journal', 'crashed.db', 'crashed.db-journal'])
   })
 
