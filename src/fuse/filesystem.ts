@@ -1,14 +1,14 @@
 /**
  * The typed operations between the kernel's messages (operations.ts) and a file system (tree.ts). All of them are
- * synchronous. A refusal is a thrown FsError, a failure of the backing file system its system error.
+ * synchronous. A rejected operation throws an FsError; a failure of the backing file system throws its system error.
  */
 
 import type { Caller, HeldReply } from './content.ts'
 
-/** Names a file to the kernel; 1 is the root. Never given to another file while the kernel remembers it. */
+/** Identifies a file to the kernel; 1 is the root. Never reused while the kernel remembers it. */
 export type NodeId = number
 
-/** What stat(2) tells; Node's Stats is one. Times are milliseconds since 1970. */
+/** The result of stat(2); Node's Stats is one. Times are milliseconds since 1970. */
 export interface Attributes {
   readonly ino: number
   readonly size: number
@@ -22,13 +22,13 @@ export interface Attributes {
   readonly gid: number
   readonly rdev: number
   readonly blksize: number
-  /** They change without the kernel's knowledge, which must ask again each time. */
+  /** The attributes change without the kernel's knowledge, so it must not cache them. */
   readonly uncached?: true
 }
 
 /**
- * A name that was found, which counts as one lookup to be forgotten later. `cached`: the kernel may keep name and
- * attributes for ever; what changes without its knowledge says false.
+ * A name that was found, which counts as one lookup to be forgotten later. `cached`: the kernel may cache name and
+ * attributes without a time limit. False for what changes without the kernel's knowledge.
  */
 export interface Entry {
   readonly nodeId: NodeId
@@ -37,8 +37,8 @@ export interface Entry {
 }
 
 /**
- * An open handle. `cached`: reads go through the page cache, which survives the open; else each is asked for.
- * `modeChanged`: set-id bits went with the file's content.
+ * An open handle. `cached`: reads go through the page cache, which survives the open; otherwise each read is a request.
+ * `modeChanged`: set-id bits were removed.
  */
 export interface Opened {
   readonly handle: number
@@ -59,7 +59,7 @@ export interface AttributeChange {
   sizeBytes?: number
   atime?: number
   mtime?: number
-  /** The caller may not keep set-user-id and set-group-id bits through this change. */
+  /** The change removes set-user-id and set-group-id bits. */
   killPrivileges?: boolean
 }
 
@@ -72,14 +72,16 @@ export interface FileSystemStatistics {
   readonly ffree: number
 }
 
-/** Takes directory entries until it is full. `cookie` is where a later call goes on. */
+/** Accepts directory entries until it is full. `cookie` is where a later call continues. */
 export interface DirectorySink {
   fits(nameBytes: number): boolean
   add(name: string, nameBytes: number, ino: number, mode: number, cookie: number, entry: Entry | undefined): void
 }
 
 export interface FileSystem {
-  /** Undefined: there is no such name, and the kernel may remember that. ENOENT: it must ask again. */
+  /**
+   * undefined if the name does not exist, and the kernel may remember that. Throws ENOENT if the kernel must ask again.
+   */
   lookup(parent: NodeId, name: string): Entry | undefined
   forget(node: NodeId, lookups: number): void
   getAttributes(node: NodeId): Attributes
@@ -92,11 +94,11 @@ export interface FileSystem {
   removeDirectory(parent: NodeId, name: string): void
   rename(parent: NodeId, name: string, newParent: NodeId, newName: string, noReplace: boolean, caller: Caller): void
   open(node: NodeId, flags: number, killPrivileges: boolean, caller: Caller): Opened
-  /** Creates a regular file and opens it; one that is there already is only opened, unless O_EXCL. */
+  /** Creates and opens a regular file; an existing file is only opened, unless O_EXCL is set. */
   create(parent: NodeId, name: string, flags: number, mode: number, caller: Caller): Created
-  /** Returns how many bytes it put into `into` at `at`. */
+  /** Reads into `into` at `at`. Returns the number of bytes. */
   read(handle: number, into: Uint8Array, at: number, length: number, position: number): number
-  /** Writes all of `data`, which is only valid during the call. Returns whether set-id bits went with it. */
+  /** Writes all of `data`, which is valid only during the call. Returns whether set-id bits were removed. */
   write(handle: number, data: Uint8Array, position: number, killPrivileges: boolean, caller: Caller): boolean
   release(handle: number): void
   /** As FileContent.sync. */

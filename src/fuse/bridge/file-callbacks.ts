@@ -1,4 +1,4 @@
-/** libfuse's callbacks about what is in files, as requests to the session. */
+/** libfuse's callbacks for the content of files, as requests to the session. */
 
 import fs from 'node:fs'
 import {
@@ -40,7 +40,7 @@ export function fileCallbacks(wire: Wire, names: Names): FileCallbacks {
         return handles.add({ fh: open.u64(OPEN_OUT.fh), known })
       }),
 
-    /** With which flags the package does not tell: to read and to write is what creating a file is for. */
+    /** fuse-native does not pass the open flags. Assume O_RDWR: a file is created to be written. */
     create: (name, mode, reply) =>
       answer(reply, () => {
         const { directory, base } = names.parent(name)

@@ -1,6 +1,6 @@
 /**
- * libfuse's callbacks about names and attributes, as requests to the session. What is not here libfuse answers by itself, as a kernel
- * would whose session says ENOSYS: access, flush, opendir, extended attributes.
+ * libfuse's callbacks for names and attributes, as requests to the session. libfuse answers operations without a
+ * callback itself, as a kernel does after the session answered ENOSYS: access, flush, opendir, extended attributes.
  */
 
 import {
@@ -22,11 +22,11 @@ import type { Names } from './names.ts'
 import type { FileStatus, NameCallbacks } from './package.ts'
 import type { Wire, WireMessage } from './wire.ts'
 
-/** Of a listing, at once. */
+/** The largest piece of a listing. */
 const LISTING_BYTES = 64 << 10
-/** What libfuse 2 renames an open file to when it is removed: its number and a counter. */
+/** The name to which libfuse 2 renames an open file when it is removed: its number and a counter. */
 const HIDDEN = /\/\.fuse_hidden[0-9a-f]{16,}$/
-/** "As it is", for chown. */
+/** For chown: leave unchanged. */
 const UNCHANGED = 0xffff_ffff
 const MAX_U32 = 0xffff_ffff
 
@@ -45,7 +45,7 @@ export function nameCallbacks(wire: Wire, names: Names): NameCallbacks {
     wire.ask('SETATTR', id, (request) => fill(request.struct(SETATTR_IN.SIZE).set32(SETATTR_IN.valid, valid)))
   }
 
-  /** libfuse keeps the name of a file that is removed while it is open, under another one. */
+  /** libfuse renames a file that is removed while it is open. The session sees a removal instead. */
   const hide = (from: string, to: string): void => {
     unlink(from, () => names.move(from, to))
     const known = names.peek(to)
@@ -102,7 +102,7 @@ export function nameCallbacks(wire: Wire, names: Names): NameCallbacks {
         change(names.find(name).id, valid, (request) => request.set32(SETATTR_IN.uid, uid).set32(SETATTR_IN.gid, gid))
       }),
 
-    /** Milliseconds. Of the two times the package gives the first one twice. */
+    /** Times are in milliseconds. fuse-native passes the first of the two times twice. */
     utimens: (name, atimeMs, mtimeMs, reply) =>
       answer(reply, () => {
         const [atime, mtime] = [atimeMs, mtimeMs].map((ms) => Math.floor(ms / 1000)) as [number, number]

@@ -6,7 +6,7 @@
  * POLL, BMAP, TMPFILE, STATX, SYNCFS (the kernel does without).
  */
 
-import { errnoNumber, refusal } from '../errno.ts'
+import { errnoNumber, rejection } from '../errno.ts'
 import type { AttributeChange, FileSystem } from '../filesystem.ts'
 import {
   BATCH_FORGET_IN,
@@ -112,7 +112,7 @@ const OPERATIONS: Partial<Record<OpcodeName, Operation>> = {
 
   /** A second name for a database would be a second database with the same bytes. */
   LINK() {
-    throw refusal('EPERM')
+    throw rejection('EPERM')
   },
 
   OPEN(fs, request, reply) {
@@ -196,7 +196,7 @@ export function perform(fs: FileSystem, request: Request, reply: Reply): void {
 
 function rename(fs: FileSystem, request: Request, newParent: number, flags: number): void {
   // exchanging two databases under their open handles has no meaning that SQLite would survive
-  if ((flags & ~RENAME_NOREPLACE) !== 0) throw refusal('EINVAL')
+  if ((flags & ~RENAME_NOREPLACE) !== 0) throw rejection('EINVAL')
   const name = request.name()
   fs.rename(request.nodeId, name, newParent, request.name(), flags === RENAME_NOREPLACE, request)
 }

@@ -2,7 +2,7 @@
 
 import { isUtf8 } from 'node:buffer'
 import type { Caller } from '../content.ts'
-import { refusal } from '../errno.ts'
+import { rejection } from '../errno.ts'
 import { IN_HEADER, MAX_TRANSFER, PAGE_SIZE } from './kernel.ts'
 
 const TWO_TO_32 = 0x1_0000_0000
@@ -35,7 +35,7 @@ export class Request implements Caller {
 
   /** Steps over the operation's fixed struct of `size` bytes; what follows are names or data. */
   struct(size: number): void {
-    if (this.#cursor + size > this.#length) throw refusal('EINVAL')
+    if (this.#cursor + size > this.#length) throw rejection('EINVAL')
     this.#cursor += size
   }
 
@@ -57,16 +57,16 @@ export class Request implements Caller {
   /** A position in a file. What is beyond 2^53 is beyond what any file system below can hold, too. */
   position(offset: number): number {
     const position = this.u64(offset)
-    if (position > Number.MAX_SAFE_INTEGER - MAX_TRANSFER) throw refusal('EFBIG')
+    if (position > Number.MAX_SAFE_INTEGER - MAX_TRANSFER) throw rejection('EFBIG')
     return position
   }
 
   /** The next NUL-terminated string. One that is not UTF-8 is refused: no database could be named by it elsewhere. */
   string(): string {
     const end = this.bytes.indexOf(0, this.#cursor)
-    if (end < 0 || end >= this.#length) throw refusal('EINVAL')
+    if (end < 0 || end >= this.#length) throw rejection('EINVAL')
     const text = this.bytes.toString('utf8', this.#cursor, end)
-    if (text.includes('\ufffd') && !isUtf8(this.bytes.subarray(this.#cursor, end))) throw refusal('EILSEQ')
+    if (text.includes('\ufffd') && !isUtf8(this.bytes.subarray(this.#cursor, end))) throw rejection('EILSEQ')
     this.#cursor = end + 1
     return text
   }
@@ -80,7 +80,7 @@ export class Request implements Caller {
   /** The next name of a directory entry. The kernel sends no others; nothing outside the tree could be meant by one. */
   name(): string {
     const name = this.string()
-    if (name === '' || name === '.' || name === '..' || name.includes('/')) throw refusal('EINVAL')
+    if (name === '' || name === '.' || name === '..' || name.includes('/')) throw rejection('EINVAL')
     return name
   }
 

@@ -1,4 +1,4 @@
-/** Reading and changing the attributes of backing files, by descriptor when there is one, and never through a symlink. */
+/** Reads and changes attributes of backing files, by descriptor if there is one, and never through a symlink. */
 
 import fs from 'node:fs'
 import type { AttributeChange } from '../filesystem.ts'
@@ -8,7 +8,7 @@ export const SET_GROUP_ID = 0o2000
 const GROUP_EXECUTE = 0o010
 const PERMISSION_BITS = 0o7777
 
-/** Where a backing file can be reached: its descriptor while it is open, else its path. */
+/** How to reach a backing file: by its descriptor while it is open, otherwise by its path. */
 export interface Reach {
   readonly fd: number | undefined
   readonly path: string
@@ -18,9 +18,9 @@ export function readAttributes(reach: Reach): fs.Stats {
   return reach.fd === undefined ? fs.lstatSync(reach.path) : fs.fstatSync(reach.fd)
 }
 
-/** The mode without the bits that a write or truncation takes away; as the kernel does it for its own file systems. */
+/** The mode without the bits that a write or truncation removes, as the kernel does for its own file systems. */
 export function withoutPrivileges(mode: number): number {
-  // set-group-id without group execution meant mandatory locking, and stays
+  // Set-group-id without group execution used to mean mandatory locking, and stays.
   const setGroupId = (mode & GROUP_EXECUTE) !== 0 ? SET_GROUP_ID : 0
   return mode & ~(SET_USER_ID | setGroupId)
 }
@@ -31,13 +31,13 @@ export function changeMode(reach: Reach, mode: number): void {
   else if (!fs.lstatSync(reach.path).isSymbolicLink()) fs.chmodSync(reach.path, bits) // chmod would follow it
 }
 
-/** Undefined leaves the owner or the group as it is. The backing file system clears set-id bits by itself. */
+/** undefined leaves owner or group unchanged. The backing file system clears set-id bits itself. */
 export function changeOwner(reach: Reach, uid: number | undefined, gid: number | undefined): void {
   if (reach.fd !== undefined) fs.fchownSync(reach.fd, uid ?? -1, gid ?? -1)
   else fs.lchownSync(reach.path, uid ?? -1, gid ?? -1)
 }
 
-/** A time that is not given stays as it is. */
+/** A time that is not given stays unchanged. */
 export function changeTimes(reach: Reach, change: AttributeChange): void {
   const now = change.atime === undefined || change.mtime === undefined ? readAttributes(reach) : undefined
   const atime = nodeTime(change.atime ?? (now?.atimeMs ?? 0) / 1000)
@@ -46,7 +46,7 @@ export function changeTimes(reach: Reach, change: AttributeChange): void {
   else fs.lutimesSync(reach.path, atime, mtime)
 }
 
-/** Seconds as Node takes them: it would read a negative number as "now", but a Date not. */
+/** Converts seconds for Node, which reads a negative number as "now", but not a Date. */
 function nodeTime(seconds: number): number | Date {
   const LIMIT = 8.64e12
   return seconds >= 0 ? Math.min(seconds, LIMIT) : new Date(Math.max(seconds, -LIMIT) * 1000)

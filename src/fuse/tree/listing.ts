@@ -2,15 +2,15 @@ export const DOT_COOKIE = 1
 export const DOT_DOT_COOKIE = 2
 
 /**
- * The names of one directory, each with a cookie from which a reader can go on. Cookies survive changes: a name
- * that stays keeps its own, a new one gets a higher one, so that deleting while reading (`rm -r`) skips nothing.
+ * The names of one directory, each with a cookie from which a reader can continue. Cookies survive changes: a remaining
+ * name retains its cookie, and a new name gets a higher one, so that deleting while reading (`rm -r`) skips nothing.
  */
 export class DirectoryListing {
   #names: string[] = []
   #cookies: number[] = []
   #last = DOT_DOT_COOKIE
 
-  /** Takes up the directory as it is now. */
+  /** Updates the listing to the directory's current names. */
   refresh(names: readonly string[]): void {
     const present = new Set(names)
     const keptNames: string[] = []

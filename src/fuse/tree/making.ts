@@ -1,6 +1,6 @@
 /**
- * Making backing files: owned by whoever asked, with the mode that was asked for, whatever this process's own user
- * and umask are. What cannot be given to its owner is taken away again.
+ * Creates backing files with the caller's ownership and the requested mode, whatever this process's own user and umask
+ * are. A file whose ownership cannot be set is removed again.
  */
 
 import fs from 'node:fs'
@@ -16,12 +16,12 @@ export interface Ownership {
   readonly gid: number
 }
 
-/** Files belong to their maker, and to the maker's group unless the directory hands its own on. */
+/** A file belongs to its creator, and to the creator's group unless the directory passes on its own. */
 export function ownership(parent: Node, caller: Caller): Ownership {
   return { uid: caller.uid, gid: handsGroupOn(parent) ? parent.gid : caller.gid }
 }
 
-/** Makes a regular file that did not exist, and returns its descriptor, for reading and writing. */
+/** Creates a regular file that must not exist, and returns its descriptor, open for reading and writing. */
 export function makeFile(path: string, mode: number, owner: Ownership): number {
   const fd = fs.openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode & MODE_BITS)
   handOver({ fd, path }, mode, owner, () => {
@@ -31,7 +31,7 @@ export function makeFile(path: string, mode: number, owner: Ownership): number {
   return fd
 }
 
-/** A directory in one that hands its group on does so too. */
+/** A directory inherits the set-group-id bit of its parent. */
 export function makeDirectory(path: string, mode: number, owner: Ownership, parent: Node): void {
   fs.mkdirSync(path, mode & MODE_BITS)
   const inherited = handsGroupOn(parent) ? SET_GROUP_ID : 0

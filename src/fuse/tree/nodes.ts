@@ -1,7 +1,7 @@
-/** The files that the kernel remembers, by node id, and how they hang together. */
+/** The files that the kernel remembers, by node id, and their tree. */
 
 import type { FileContent } from '../content.ts'
-import { refusal } from '../errno.ts'
+import { rejection } from '../errno.ts'
 import type { Attributes, NodeId } from '../filesystem.ts'
 import { DOORBELL_ID, ROOT_ID } from '../protocol/kernel.ts'
 import type { DirectoryListing } from './listing.ts'
@@ -11,11 +11,11 @@ const DIRECTORY = 0o040000
 const REGULAR = 0o100000
 const SYMLINK = 0o120000
 
-/** The one backing descriptor of a file, and what owns the file's bytes, for as long as any handle is open. */
+/** The one backing descriptor of a file and its content, while any handle is open. */
 export interface OpenFile {
   readonly fd: number
   readonly content: FileContent
-  /** The backing would not let itself be opened for writing. */
+  /** The backing file could not be opened for writing. */
   readonly readOnly: boolean
   handles: number
   writers: number
@@ -26,17 +26,17 @@ export class Node {
   /** The backing file's inode number: stable for as long as the file exists. */
   readonly ino: number
   name: string
-  /** Undefined for the root, and for what has been removed while the kernel still holds it. */
+  /** undefined for the root, and for a removed file that the kernel still references. */
   parent: Node | undefined
   readonly children = new Map<string, Node>()
-  /** How many lookups the kernel has yet to forget. */
+  /** Lookups that the kernel has not forgotten yet. */
   lookups = 0
-  /** As last seen; every change passes through the mount. */
+  /** As last seen. Every change goes through the mount. */
   mode: number
   gid: number
   open: OpenFile | undefined
   listing: DirectoryListing | undefined
-  /** Of a directory: a name in it may not be durable yet. */
+  /** For a directory: a name in it may not be durable yet. */
   namesChanged = true
 
   constructor(id: NodeId, name: string, parent: Node | undefined, attributes: Attributes) {
@@ -60,7 +60,7 @@ export class Node {
     return (this.mode & TYPE_BITS) === SYMLINK
   }
 
-  /** Still the file that `attributes` describe, and not another that took its name behind the mount's back. */
+  /** Whether this is still the file that `attributes` describe, and not another that took its name behind the mount. */
   is(attributes: Attributes): boolean {
     return this.ino === attributes.ino && (this.mode & TYPE_BITS) === (attributes.mode & TYPE_BITS)
   }
@@ -72,8 +72,9 @@ export class Node {
 }
 
 /**
- * Ids come from a counter. A node stays while the kernel remembers it, while it is open, and while any node below
- * it stays: a file has one node at any time, or the kernel would keep two page caches and two sets of locks for it.
+ * All nodes. Ids come from a counter. A node stays while the kernel remembers it, while it is open, and while any node
+ * below it stays. A file must have only one node at any time, or the kernel would have two page caches and two sets of
+ * locks for it.
  */
 export class NodeTable {
   readonly root: Node
@@ -91,11 +92,11 @@ export class NodeTable {
 
   get(id: NodeId): Node {
     const node = this.#nodes.get(id)
-    if (node === undefined) throw refusal('ESTALE')
+    if (node === undefined) throw rejection('ESTALE')
     return node
   }
 
-  /** The node of the file called `name` in `parent`, which `attributes` describe; made if there is none yet. */
+  /** The node of the file `name` in `parent`, which `attributes` describe; created if it does not exist yet. */
   remember(parent: Node, name: string, attributes: Attributes): Node {
     let node = parent.children.get(name)
     if (node !== undefined && !node.is(attributes)) {
@@ -111,7 +112,7 @@ export class NodeTable {
     return node
   }
 
-  /** The kernel forgets `lookups` of the times it was told about a node. */
+  /** The kernel forgets `lookups` of its lookups of a node. */
   forget(id: NodeId, lookups: number): void {
     const node = this.#nodes.get(id)
     if (node === undefined) return
@@ -119,7 +120,7 @@ export class NodeTable {
     this.collect(node)
   }
 
-  /** The file has no name any more. Handles on it go on. */
+  /** The file lost its name. Handles on it continue to work. */
   detach(node: Node): void {
     const parent = node.parent
     if (parent === undefined) return
@@ -141,7 +142,7 @@ export class NodeTable {
     if (former !== undefined) this.collect(former)
   }
 
-  /** Drops a node that nothing holds, and what only it held. */
+  /** Drops a node that nothing references, and the parents that only it referenced. */
   collect(node: Node): void {
     let candidate: Node | undefined = node
     while (candidate !== undefined && candidate !== this.root) {
@@ -154,10 +155,10 @@ export class NodeTable {
     }
   }
 
-  /** Path below the root, without a leading slash; '' is the root. */
+  /** The path below the root, without a leading slash; '' is the root. */
   path(node: Node): string {
     if (node === this.root) return ''
-    if (node.parent === undefined) throw refusal('ESTALE')
+    if (node.parent === undefined) throw rejection('ESTALE')
     return this.childPath(node.parent, node.name)
   }
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import type { Caller, Volume } from '../content.ts'
-import { errnoNumber, errnoOf, refusal } from '../errno.ts'
+import { errnoNumber, errnoOf, rejection } from '../errno.ts'
 import type { Node, OpenFile } from './nodes.ts'
 
 const { O_ACCMODE, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = { ...fs.constants, O_ACCMODE: 3 }
@@ -25,18 +25,18 @@ export class OpenFiles {
   /** The node that a handle is on, with its open file. */
   get(handle: number): { node: Node; file: OpenFile } {
     const node = this.#handles.get(handle)?.node
-    if (node?.open === undefined) throw refusal('EBADF')
+    if (node?.open === undefined) throw rejection('EBADF')
     return { node, file: node.open }
   }
 
   /**
-   * Opens one more handle on `node`. The first one opens the backing file at `backingPath`, or takes over `fd` when
-   * the caller has just made it. `path` is the file's path in the volume.
+   * Opens one more handle on `node`. The first one opens the backing file at `backingPath`, or takes over `fd` when the
+   * caller has just made it. `path` is the file's path in the volume.
    */
   open(node: Node, path: string, backingPath: string, flags: number, caller: Caller, fd?: number): number {
     const file = node.open ?? this.#openBacking(path, backingPath, flags, fd)
     try {
-      if (isWriter(flags) && file.readOnly) throw refusal('EACCES')
+      if (isWriter(flags) && file.readOnly) throw rejection('EACCES')
       file.content.opened(flags, caller)
     } catch (error) {
       if (file.handles === 0) fs.closeSync(file.fd)
@@ -50,7 +50,7 @@ export class OpenFiles {
     return handle
   }
 
-  /** Closes a handle, and with the last one the backing file, also when its content objects. */
+  /** Closes a handle. The last one also closes the backing file, even if the content throws. */
   release(handle: number): void {
     const { node, file } = this.get(handle)
     const { flags } = this.#handles.get(handle) as Handle
@@ -68,7 +68,7 @@ export class OpenFiles {
     }
   }
 
-  /** Releases whatever is open, since nobody will ask for it any more; then throws what failed first. */
+  /** Releases every open file, because no request will follow; then throws the first error. */
   releaseAll(): void {
     const failures: unknown[] = []
     for (const handle of [...this.#handles.keys()]) {
@@ -96,9 +96,9 @@ export function isWriter(flags: number): boolean {
   return (flags & O_ACCMODE) !== O_RDONLY
 }
 
-/** For reading and writing, whatever the first handle is for; if that may not be, for reading only. */
+/** Opens for reading and writing, whatever the first handle asks for; if that is not permitted, for reading only. */
 function openForBoth(backingPath: string, flags: number): { fd: number; readOnly: boolean } {
-  // O_NONBLOCK: should a pipe have taken the file's place, opening it must not wait for its other end
+  // O_NONBLOCK: if a pipe has replaced the file, the open must not wait for its other end.
   const safely = O_NOFOLLOW | O_NONBLOCK
   try {
     return { fd: fs.openSync(backingPath, O_RDWR | safely), readOnly: false }

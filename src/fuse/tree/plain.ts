@@ -1,4 +1,4 @@
-/** Files that are just files: every operation goes to the backing file as it is. */
+/** Files that are served without capture: every operation goes to the backing file unchanged. */
 
 import fs from 'node:fs'
 import type { Caller, FileContent, Volume } from '../content.ts'

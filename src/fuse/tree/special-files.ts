@@ -1,30 +1,33 @@
 /**
- * Files that are made when they are read: no file backs them, no listing shows them, and the kernel keeps nothing of
- * them. Listings would have to leave them out anyway: the kernel keeps those for ever, and `rm -r` would fail on
- * files that it may not remove.
+ * Files whose content is made when they are read. They have no backing file, no listing shows them, and the kernel
+ * caches nothing of them. The kernel caches listings without a time limit, and `rm -r` would fail on files that it may
+ * not remove.
  *
- * A real file of such a name wins, for nothing that somebody stored is ever hidden; but none can be made where it
- * would hide a special one.
+ * A real file of such a name takes precedence, so that no stored file is hidden. But no file can be created over a
+ * special one.
  */
 
 import fs from 'node:fs'
-import { refusal } from '../errno.ts'
+import { rejection } from '../errno.ts'
 import type { Attributes, Entry, NodeId, Opened } from '../filesystem.ts'
 import { isWriter } from './open-files.ts'
 
 export interface SpecialContent {
   readonly bytes: Uint8Array
-  /** When it last changed, as far as that means something. */
+  /** The time of the last change, if that is meaningful. */
   readonly modifiedMs: number
 }
 
-/** Which files there are, and what they say. Paths are relative to the mount. */
+/** The special files and their content. Paths are relative to the mount. */
 export interface SpecialFiles {
-  /** The path could be one, now or later: nothing about it may be cached. Asked of every name that is not there, so it must cost nothing. */
+  /**
+   * Whether the path can be a special file, now or later, so that nothing about it may be cached. Called for every
+   * missing name, so it must be cheap.
+   */
   names(path: string): boolean
-  /** No file may be made at the path now. */
+  /** Whether creating a file at the path is forbidden now. */
   reserved(path: string): boolean
-  /** Undefined: there is none now. */
+  /** undefined if the file does not exist now. */
   content(path: string): SpecialContent | undefined
 }
 
@@ -34,7 +37,7 @@ export const NO_SPECIAL_FILES: SpecialFiles = {
   content: () => undefined,
 }
 
-/** Ids and handles from here on are special files'; those of the tree count from 1. */
+/** Ids and handles from here on belong to special files; those of the tree count from 1. */
 const FIRST = 2 ** 52
 const MODE = 0o100444
 const NOTHING = new Uint8Array(0)
@@ -42,19 +45,19 @@ const NOTHING = new Uint8Array(0)
 interface SpecialNode {
   readonly id: NodeId
   readonly path: string
-  /** As last seen; what is left of it when the file goes. */
+  /** The content as last seen; it remains after the file is gone. */
   modifiedMs: number
-  /** How many lookups the kernel has yet to forget. */
+  /** Lookups that the kernel has not forgotten yet. */
   lookups: number
 }
 
 interface SpecialHandle {
   readonly path: string
-  /** What this handle reads, until it reads from the start again. */
+  /** The content that this handle reads, until it reads from the start again. */
   bytes: Uint8Array
 }
 
-/** A node id, or a handle, belongs to a special file. */
+/** Whether a node id, or a handle, belongs to a special file. */
 export function isSpecial(idOrHandle: number): boolean {
   return idOrHandle >= FIRST
 }
@@ -71,16 +74,19 @@ export class SpecialNodes {
     this.#files = files
   }
 
-  /** How many the kernel remembers. */
+  /** How many special files the kernel remembers. */
   get size(): number {
     return this.#byId.size
   }
 
-  /** For a name that nothing backs. Undefined: there is none, for ever; ENOENT, which the kernel does not remember: not now. */
+  /**
+   * Looks up a name without a backing file. undefined if it can never be a special file; throws ENOENT, which the
+   * kernel does not cache, if it is none now.
+   */
   lookup(path: string): Entry | undefined {
     if (!this.#files.names(path)) return undefined
     const content = this.#files.content(path)
-    if (content === undefined) throw refusal('ENOENT')
+    if (content === undefined) throw rejection('ENOENT')
     const node = this.#remember(path, content)
     node.lookups++
     return { nodeId: node.id, attributes: attributesOf(node, content), cached: false }
@@ -95,14 +101,14 @@ export class SpecialNodes {
     this.#byPath.delete(node.path)
   }
 
-  /** Throws where a file would be made over a special one. */
+  /** Throws if a special file exists at the path. */
   assertFree(path: string): void {
-    if (this.#files.names(path) && this.#files.reserved(path)) throw refusal('EACCES')
+    if (this.#files.names(path) && this.#files.reserved(path)) throw rejection('EACCES')
   }
 
-  /** Throws where a name that nothing backs would be removed or moved, and is a special one. */
+  /** Throws if the path, which has no backing file, is a special file and so cannot be removed or moved. */
   assertNone(path: string): void {
-    if (this.#files.names(path) && this.#files.content(path) !== undefined) throw refusal('EACCES')
+    if (this.#files.names(path) && this.#files.content(path) !== undefined) throw rejection('EACCES')
   }
 
   attributes(id: NodeId): Attributes {
@@ -112,24 +118,24 @@ export class SpecialNodes {
     return attributesOf(node, content)
   }
 
-  /** Never for writing. */
+  /** Opens for reading only. */
   open(id: NodeId, flags: number): Opened {
-    if (isWriter(flags) || (flags & fs.constants.O_TRUNC) !== 0) throw refusal('EACCES')
+    if (isWriter(flags) || (flags & fs.constants.O_TRUNC) !== 0) throw rejection('EACCES')
     const { path } = this.#get(id)
     const content = this.#files.content(path)
-    if (content === undefined) throw refusal('ENOENT')
+    if (content === undefined) throw rejection('ENOENT')
     const handle = ++this.#last
     this.#handles.set(handle, { path, bytes: content.bytes })
     return { handle, cached: false, modeChanged: false }
   }
 
   /**
-   * From the start it reads what there is now, which is what somebody wants who keeps the file open and asks again; from anywhere
-   * else it goes on in what was read from the start. Nothing, once the file is gone.
+   * A read from the start returns the current content, for programs that hold the file open and read it repeatedly. A
+   * read at any other position continues in the content read from the start. Empty once the file is gone.
    */
   read(handle: number, into: Uint8Array, at: number, length: number, position: number): number {
     const file = this.#handles.get(handle)
-    if (file === undefined) throw refusal('EBADF')
+    if (file === undefined) throw rejection('EBADF')
     if (position === 0) file.bytes = this.#files.content(file.path)?.bytes ?? NOTHING
     const piece = file.bytes.subarray(position, position + length)
     into.set(piece, at)
@@ -142,7 +148,7 @@ export class SpecialNodes {
 
   #get(id: NodeId): SpecialNode {
     const node = this.#byId.get(id)
-    if (node === undefined) throw refusal('ESTALE')
+    if (node === undefined) throw rejection('ESTALE')
     return node
   }
 
@@ -159,7 +165,7 @@ export class SpecialNodes {
   }
 }
 
-/** Everybody may read it; it belongs to the daemon's user. */
+/** Readable by everyone; owned by the daemon's user. */
 function attributesOf({ id, modifiedMs }: SpecialNode, content: SpecialContent | undefined): Attributes {
   return {
     ino: id,

@@ -1,11 +1,11 @@
 /**
- * The file system of the mount: a tree of names over a backing directory. It owns names, attributes and handles;
- * what files contain is the volume's (content.ts). The backing directory belongs to this process alone.
+ * The file system of the mount: a tree of names over a backing directory. It owns names, attributes and handles; the
+ * volume owns the files' content (content.ts). The backing directory belongs to this process alone.
  */
 
 import fs from 'node:fs'
 import type { Caller, HeldReply, Volume } from '../content.ts'
-import { refusal } from '../errno.ts'
+import { rejection } from '../errno.ts'
 import type * as T from '../filesystem.ts'
 import { changeMode, changeOwner, changeTimes, type Reach, readAttributes, withoutPrivileges } from './attributes.ts'
 import { DirectoryListing, DOT_COOKIE, DOT_DOT_COOKIE } from './listing.ts'
@@ -23,7 +23,7 @@ export class Tree implements T.FileSystem {
   readonly #files: OpenFiles
   readonly #special: SpecialNodes
 
-  /** `root` is an absolute path of a directory that exists. */
+  /** `root` is the absolute path of an existing directory. */
   constructor(root: string, volume: Volume, special: SpecialFiles = NO_SPECIAL_FILES) {
     this.#root = root
     this.#volume = volume
@@ -37,14 +37,14 @@ export class Tree implements T.FileSystem {
     return this.#nodes.size + this.#special.size
   }
 
-  /** The id by which the kernel knows the file at `path`, if it does: what invalidating it needs. */
+  /** The node id by which the kernel knows the file at `path`, if it does; needed to invalidate it. */
   find(path: string): T.NodeId | undefined {
     let node: Node | undefined = this.#nodes.root
     for (const name of path === '' ? [] : path.split('/')) node = node?.children.get(name)
     return node?.id
   }
 
-  /** Closes what is open: the mount is gone, or is about to be. */
+  /** Closes every open file, because the mount is gone or about to be. */
   close(): void {
     this.#files.releaseAll()
   }
@@ -67,9 +67,12 @@ export class Tree implements T.FileSystem {
     return isSpecial(id) ? this.#special.attributes(id) : this.#attributes(this.#nodes.get(id))
   }
 
-  /** What may be refused comes first; the owner before the mode, from which it takes bits; the times last. */
+  /**
+   * Truncation comes first, because it may be rejected; the owner comes before the mode, because it clears mode bits;
+   * the times come last.
+   */
   setAttributes(id: T.NodeId, change: T.AttributeChange, caller: Caller): T.Attributes {
-    if (isSpecial(id)) throw refusal('EACCES')
+    if (isSpecial(id)) throw rejection('EACCES')
     const node = this.#nodes.get(id)
     if (change.sizeBytes !== undefined) this.#truncate(node, change.sizeBytes, change.killPrivileges === true, caller)
     const reach = this.#reach(node)
@@ -88,7 +91,7 @@ export class Tree implements T.FileSystem {
   }
 
   makeNode(parentId: T.NodeId, name: string, mode: number, caller: Caller): T.Entry {
-    if ((mode & S_IFMT) !== S_IFREG) throw refusal('EPERM') // no pipes, sockets and devices beside databases
+    if ((mode & S_IFMT) !== S_IFREG) throw rejection('EPERM') // No pipes, sockets or devices.
     return this.#make(parentId, name, (path, parent) => {
       fs.closeSync(makeFile(path, mode, ownership(parent, caller)))
     })
@@ -126,7 +129,7 @@ export class Tree implements T.FileSystem {
     const to = this.#nodes.childPath(newParent, newName)
     const attributes = this.#existing(from)
     this.#special.assertFree(to)
-    if (noReplace && fs.lstatSync(this.#backing(to), { throwIfNoEntry: false }) !== undefined) throw refusal('EEXIST')
+    if (noReplace && fs.lstatSync(this.#backing(to), { throwIfNoEntry: false }) !== undefined) throw rejection('EEXIST')
     const perform = () => {
       fs.renameSync(this.#backing(from), this.#backing(to))
       parent.namesChanged = newParent.namesChanged = true
@@ -191,7 +194,10 @@ export class Tree implements T.FileSystem {
     return isSpecial(handle) ? undefined : this.#files.get(handle).file.content.sync(dataOnly)
   }
 
-  /** Every name is made, removed and moved here, so a directory without such a change since it was synced is durable. */
+  /**
+   * Every name is created, removed and moved here, so a directory without such a change since its last fsync is
+   * durable.
+   */
   syncDirectory(id: T.NodeId): void {
     const node = this.#directory(id)
     if (!node.namesChanged) return
@@ -228,14 +234,14 @@ export class Tree implements T.FileSystem {
 
   #directory(id: T.NodeId): Node {
     const node = this.#nodes.get(id)
-    if (!node.isDirectory) throw refusal('ENOTDIR')
+    if (!node.isDirectory) throw rejection('ENOTDIR')
     return node
   }
 
   #regular(id: T.NodeId): Node {
     const node = this.#nodes.get(id)
-    if (node.isDirectory) throw refusal('EISDIR')
-    if (!node.isRegular) throw refusal(node.isSymlink ? 'ELOOP' : 'EPERM')
+    if (node.isDirectory) throw rejection('EISDIR')
+    if (!node.isRegular) throw rejection(node.isSymlink ? 'ELOOP' : 'EPERM')
     return node
   }
 
@@ -243,12 +249,12 @@ export class Tree implements T.FileSystem {
     return path === '' ? this.#root : `${this.#root}/${path}`
   }
 
-  /** What is about to be removed or moved. */
+  /** The attributes of a file that is about to be removed or moved. */
   #existing(path: string): fs.Stats {
     const attributes = fs.lstatSync(this.#backing(path), { throwIfNoEntry: false })
     if (attributes !== undefined) return attributes
     this.#special.assertNone(path)
-    throw refusal('ENOENT')
+    throw rejection('ENOENT')
   }
 
   #reach(node: Node): Reach {
@@ -262,21 +268,21 @@ export class Tree implements T.FileSystem {
     return attributes
   }
 
-  /** What the kernel is told about a name, and will have to forget. */
+  /** The kernel's entry for a name, which counts as one lookup. */
   #entry(parent: Node, name: string, attributes: T.Attributes): T.Entry {
     const node = this.#nodes.remember(parent, name, attributes)
     node.lookups++
     return { nodeId: node.id, attributes, cached: true }
   }
 
-  /** The same, after opening it, which may have changed its attributes. */
+  /** The entry of a file that was just opened, which may have changed its attributes. */
   #known(node: Node): T.Entry {
     const attributes = this.#attributes(node)
     node.lookups++
     return { nodeId: node.id, attributes, cached: true }
   }
 
-  /** Read anew whenever a reader starts from the beginning. */
+  /** The directory's listing, refreshed whenever a reader starts from the beginning. */
   #listing(node: Node, cookie: number): DirectoryListing {
     const listing = (node.listing ??= new DirectoryListing())
     if (cookie <= DOT_DOT_COOKIE) listing.refresh(fs.readdirSync(this.#backing(this.#nodes.path(node))))
@@ -299,13 +305,13 @@ export class Tree implements T.FileSystem {
   }
 
   #open(node: Node, flags: number, caller: Caller): number {
-    const path = node.open === undefined ? this.#nodes.path(node) : '' // not needed then, and perhaps removed
+    const path = node.open === undefined ? this.#nodes.path(node) : '' // An open file may have lost its path, and needs none.
     return this.#files.open(node, path, this.#backing(path), flags, caller)
   }
 
-  /** For CREATE of a name that the kernel thought free: the daemon itself has made the file since. */
+  /** Serves CREATE for a name that the kernel believed free: the daemon itself has created the file since. */
   #openExisting(parent: Node, name: string, there: T.Attributes, flags: number, caller: Caller): T.Created {
-    if ((flags & O_EXCL) !== 0) throw refusal('EEXIST')
+    if ((flags & O_EXCL) !== 0) throw rejection('EEXIST')
     const node = this.#nodes.remember(parent, name, there)
     try {
       const opened = this.open(node.id, flags, (flags & O_TRUNC) !== 0, caller)
@@ -315,7 +321,7 @@ export class Tree implements T.FileSystem {
     }
   }
 
-  /** A truncation by name is opening for writing, truncating and closing, to whoever owns the bytes. */
+  /** For the content, a truncation by name is an open for writing, a truncation and a close. */
   #truncate(node: Node, sizeBytes: number, killPrivileges: boolean, caller: Caller): void {
     const handle = this.#open(this.#regular(node.id), O_WRONLY, caller)
     try {
