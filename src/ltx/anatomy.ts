@@ -1,4 +1,4 @@
-/** An LTX file taken apart, byte by byte, for people: what cannot be right is shown and named, not refused. */
+/** Shows an LTX file byte by byte, for people. Invalid parts are shown and named instead of rejected. */
 import { frameExtent } from './codec/lz4-frame.ts'
 import { readFrame } from './codec/page-index.ts'
 import { pageChecksum } from './format/checksum.ts'
@@ -12,11 +12,11 @@ import { blockBound } from './kernels/kernels.ts'
 /** A run of bytes with one meaning. */
 export interface Part {
   readonly offset: number
-  /** How many bytes it has in the file. */
+  /** How many bytes the part has in the file. */
   readonly sizeBytes: number
-  /** The first of them: all, but of a page's data no more than were asked for. */
+  /** Its bytes. Of a page's data, only the requested number. */
   readonly bytes: Uint8Array
-  /** In the format's own words; undefined where parts were left out. */
+  /** The part's name in the format's own words; undefined where parts were left out. */
   readonly field: string | undefined
   readonly meaning: string
   /** What is wrong with it. */
@@ -24,9 +24,9 @@ export interface Part {
 }
 
 export interface AnatomyOptions {
-  /** So many pages, and page index entries, are given; those that follow are one part each without bytes. */
+  /** How many pages, and page index entries, are shown. The rest is one part each, without bytes. */
   readonly maxPages: number
-  /** How many bytes of a page's data are given. */
+  /** How many bytes of a page's data are shown. */
   readonly maxDataBytes: number
 }
 
@@ -37,8 +37,9 @@ const INDEX_SIZE_BYTES = 8
 const BLOCK_SIZE_BYTES = 4
 
 /**
- * Gives a file's parts in their order. Throws LTXError, after all parts up to there, where it cannot be told what the next bytes are.
- * Bytes that can be told but make no sense have a `problem`. What only whole files can show (checksums) is not looked at: see Decoder.
+ * Yields a file's parts in order. Throws LTXError, after the parts before it, where the meaning of the next bytes is
+ * unknown. Bytes with a known meaning and an invalid value have a `problem`. Checksums of the whole file are not
+ * checked: see Decoder.
  */
 export function* anatomy(read: ReadAt, sizeBytes: number, options: AnatomyOptions): Generator<Part, void, void> {
   const header = take(read, 0, HEADER_SIZE, 'header')

@@ -1,15 +1,15 @@
-/** Whether files lie in TXID order, one continuing the other: what a merge asks of its inputs, and an applier of its files. */
+/** Checks that files continue each other in TXID order, for a merge's inputs and for an applier's files. */
 import { hasChecksums, type Header, isSnapshot, type Trailer } from './format/header.ts'
 import { formatTXID, nextTXID } from './format/types.ts'
 
-/** Where two neighbours don't fit, in the format's own words. */
+/** Where two neighbours do not fit, in the format's own words. */
 export interface ChainProblem {
   readonly field: 'page size' | 'TXIDs' | 'pre-apply checksum'
-  /** What the later file has, and what was expected of it. */
+  /** The value in the later file, and the expected one. */
   readonly problem: string
 }
 
-/** What is known of a file that may be followed by another one. */
+/** What is known of a file that another file may follow. */
 export interface ChainLink {
   readonly header: Header
   readonly trailer: Trailer
@@ -19,9 +19,9 @@ export interface ChainLink {
 export type Joint = { readonly problem: ChainProblem } | { readonly problem: undefined; readonly checksums: boolean }
 
 /**
- * Holds a file against the one before it. It has the same page size, unless it is a snapshot; it begins at most one past the
- * other's end, and ends later; and where it begins right there, and both have checksums, it starts from the checksum that the other
- * one ends with. Source: superfly/ltx 0.5.3, compactor.go and apply.go.
+ * Compares a file with the one before it. Unless it is a snapshot, it has the same page size. It begins at most one
+ * past the other's end, and ends later. If it begins right there and both have checksums, its pre-apply checksum is
+ * the other's post-apply checksum. Source: superfly/ltx 0.5.3, compactor.go and apply.go.
  */
 export function joint(before: ChainLink, after: ChainLink): Joint {
   const [one, two] = [before.header, after.header]

@@ -1,6 +1,6 @@
 /**
- * Pieces of a stream that comes in chunks of any size. `source[start …]` holds what was gathered: in the chunk itself, or,
- * if it crosses chunks, in a buffer that is never larger than the largest piece asked for.
+ * Pieces of a stream whose chunks have any size. `source[start …]` holds the gathered piece: in the chunk itself, or,
+ * if it crosses chunks, in a buffer that is never larger than the largest requested piece.
  */
 export class ByteSource {
   /** Where the gathered piece lies. */
@@ -13,7 +13,7 @@ export class ByteSource {
   #carry: Uint8Array = NOTHING
   #carried = 0
 
-  /** Bytes of the chunk that nobody has asked for yet. */
+  /** Bytes of the chunk that were not requested yet. */
   get rest(): number {
     return this.#chunk.length - this.#at
   }
@@ -26,12 +26,12 @@ export class ByteSource {
     this.#at = 0
   }
 
-  /** True when the next `size` bytes lie in the chunk itself. Puts nothing aside. */
+  /** True when the next `size` bytes lie in the chunk itself. Copies nothing. */
   hasInChunk(size: number): boolean {
     return this.#carried === 0 && this.rest >= size
   }
 
-  /** True when the next `size` bytes are there; false when all that is there has been put aside to wait for more. */
+  /** True when the next `size` bytes are available; false when the available ones were copied to wait for more. */
   gather(size: number): boolean {
     if (this.#carried === 0 && this.rest >= size) {
       this.source = this.#chunk
@@ -44,14 +44,14 @@ export class ByteSource {
     return this.#carried >= size
   }
 
-  /** Moves on by what was gathered last. */
+  /** Advances past the piece that was gathered last. */
   consume(size: number): void {
     this.offset += size
     if (this.#carried > 0) this.#carried -= size
     else this.#at += size
   }
 
-  /** What is left of the chunk, consumed. Only where nothing is put aside: after a `consume`. */
+  /** Consumes and returns the rest of the chunk. Only after a `consume`, when no bytes are waiting. */
   drain(size = this.rest): Uint8Array {
     const bytes = this.#chunk.subarray(this.#at, this.#at + size)
     this.#at += size
@@ -59,7 +59,7 @@ export class ByteSource {
     return bytes
   }
 
-  /** A look at what `drain` would give. */
+  /** The bytes that `drain` would return. */
   peekRest(): Uint8Array {
     return this.#chunk.subarray(this.#at)
   }

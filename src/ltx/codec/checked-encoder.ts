@@ -5,7 +5,10 @@ import { lastSnapshotPgno } from '../format/page-order.ts'
 import { type Checksum, EMPTY_CHECKSUM, formatChecksum, type Pgno } from '../format/types.ts'
 import { Encoder, type EncoderOptions, type EncoderResult } from './encoder.ts'
 
-/** An encoder that holds a snapshot's post-apply checksum against its pages, as a decoder will, and finds it by itself where it is not given. */
+/**
+ * An encoder that compares a snapshot's post-apply checksum with its pages, as a decoder will, and computes it where
+ * it is absent.
+ */
 export class CheckedEncoder {
   readonly #encoder: Encoder
   /** Of the pages so far; undefined where they are not all that the checksum covers. */
@@ -33,7 +36,7 @@ export class CheckedEncoder {
     if (given === undefined && expected === undefined) {
       throw new LTXError('must be given: it follows from the pages of a snapshot only', { field: FIELD })
     }
-    // What else can be wrong with it, or with a snapshot that is not complete, the encoder says better.
+    // The encoder reports every other error better, an incomplete snapshot included.
     const complete = isSnapshot(header) && header.commit > 0 && this.#lastPgno === lastSnapshotPgno(header)
     if (complete && this.#database !== undefined && given !== undefined && given !== 0n && given !== this.#database) {
       const [has, is] = [given, this.#database].map(formatChecksum)
@@ -42,7 +45,7 @@ export class CheckedEncoder {
     return this.#encoder.finish(given ?? expected ?? 0n)
   }
 
-  /** Gives up a file that will not be finished. */
+  /** Abandons a file that will not be finished. */
   abort(): void {
     this.#encoder.abort()
   }

@@ -30,13 +30,13 @@ import { decompressFrame, frameExtent } from './lz4-frame.ts'
 
 const INDEX_SIZE_BYTES = 8
 
-/** What comes next; in messages, too. */
+/** The part that comes next; messages use the name too. */
 type Phase = 'header' | 'page block' | 'page index' | 'page index size' | 'trailer' | 'ended'
 
 /**
- * Reads one LTX file from chunks of any size, and believes nothing in it: every length is bounded before memory is taken
- * for it, and every rule of the format is checked. For each chunk: `push` it, call `next` until it returns undefined; at
- * last `end`. Throws LTXError, after which the decoder is of no further use.
+ * Reads one LTX file from chunks of any size and trusts nothing in it: every length is bounded before memory is
+ * allocated for it, and every rule of the format is checked. For each chunk, `push` it and call `next` until it
+ * returns undefined; finally call `end`. Throws LTXError, after which the decoder must not be used.
  */
 export class Decoder {
   readonly #input = new ByteSource()
@@ -73,7 +73,7 @@ export class Decoder {
     return this.#input.offset
   }
 
-  /** Hands over the next bytes of the file. They are not copied: leave them alone until `next` has returned undefined. */
+  /** Passes the next bytes of the file. They are not copied: do not change them until `next` has returned undefined. */
   push(chunk: Uint8Array): void {
     this.#guard(() => {
       if (this.#input.rest > 0) throw new Error('call next() until it returns undefined before the next push()')
@@ -102,8 +102,8 @@ export class Decoder {
   }
 
   /**
-   * @internal Takes the frames that come next into `batch`, as far as the chunk has them whole, and each is a block. Faster than one by one,
-   * where no page's data is asked for. False where there is none: then `nextFrame` says what there is.
+   * @internal Takes the next frames into `batch`, as far as the chunk holds them whole and each is a block. Faster
+   * than one by one where no page's data is needed. False where there is none: call `nextFrame` then.
    */
   nextBatch(batch: FrameBatch): boolean {
     if (this.#error !== undefined) throw this.#error
@@ -134,7 +134,7 @@ export class Decoder {
     this.#input.push(chunk)
   }
 
-  /** Asserts that the file was complete. Returns its trailer. */
+  /** Checks that the file was complete. Returns its trailer. */
   end(): Trailer {
     return this.#guard(() => {
       if (this.#trailer === undefined || this.#header === undefined) {
@@ -191,7 +191,7 @@ export class Decoder {
     return frame === undefined ? undefined : this.#passed(frame, header)
   }
 
-  /** Counts a frame in, and goes on behind it. */
+  /** Counts a frame and moves past it. */
   #passed(frame: DecodedFrame, { pageSize }: Header): DecodedFrame {
     const { pgno, sizeBytes } = frame
     this.#input.consume(sizeBytes)

@@ -24,7 +24,7 @@ import {
 } from '../kernels/kernels.ts'
 import { FrameList, type IndexSpill } from './frame-list.ts'
 
-/** What all that writes a file may be told. */
+/** Options of everything that writes a file. */
 export interface EncoderOptions {
   /**
    * Where the page index waits once it outgrows a megabyte (some hundred thousand pages). Without it, it stays in
@@ -40,20 +40,20 @@ export interface EncoderResult {
   readonly sizeBytes: number
 }
 
-/** Chunks are handed out at this size; the rest of a buffer is for the frame that makes a chunk longer. */
+/** Chunks are passed on at this size. The rest of a buffer is for the frame that makes a chunk longer. */
 const CHUNK_BYTES = 256 * 1024
 const BUFFER_BYTES = CHUNK_BYTES + FRAME_PREFIX_SIZE + blockBound(65536)
 
-/** Frames that were copied are put into the file's checksum so many at a time. */
+/** Copied frames enter the file's checksum this many at a time. */
 const FRAMES_AT_ONCE = 64
 
-/** Buffers that no encoder has: a commit must not pay for a new one. */
+/** Buffers of finished encoders, for reuse: a commit must not pay for a new one. */
 const spareBuffers: Uint8Array[] = []
 const MAX_SPARE_BUFFERS = 4
 
 /**
- * Writes one LTX file: header, pages in ascending order, `finish`. Synchronous, and refuses what would not be a valid
- * file with an LTXError. After any error, one of `write` included, it is of no further use.
+ * Writes one LTX file: header, pages in ascending order, `finish`. Synchronous. Rejects everything that would not be
+ * a valid file with an LTXError. After any error, one of `write` included, the encoder must not be used.
  */
 export class Encoder {
   readonly header: Header
@@ -67,7 +67,7 @@ export class Encoder {
   #buffer: Uint8Array
   #used = 0
   #digested = 0
-  /** Bytes handed to `write`. */
+  /** Bytes passed to `write`. */
   #flushed = 0
   #prevPgno = 0
   #pageCount = 0
@@ -170,7 +170,7 @@ export class Encoder {
     return { trailer: { postApplyChecksum, fileChecksum }, sizeBytes: this.#flushed }
   }
 
-  /** Gives up a file that will not be finished. Nothing happens after `finish`. */
+  /** Abandons a file that will not be finished. Does nothing after `finish`. */
   abort(): void {
     if (this.#state === 'finished') return
     this.#state = 'failed'

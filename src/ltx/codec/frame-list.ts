@@ -1,7 +1,7 @@
 import { HEADER_SIZE } from '../format/header.ts'
 import { MAX_VARINT_SIZE, putUvarint } from '../format/varint.ts'
 
-/** Keeps what does not fit into memory: bytes go in, and come out in the same order. */
+/** Stores bytes that do not fit into memory, and returns them in the same order. */
 export interface IndexSpill {
   append(bytes: Uint8Array): void
   /** A chunk is valid until the next one. */
@@ -15,8 +15,8 @@ const FIRST_CHUNK_BYTES = 64
 const CHUNK_BYTES = 64 * 1024
 
 /**
- * The page index of a file that is being written, as it will stand there: eight to ten bytes a page. Frames follow each other without a gap.
- * Beyond `spillBytes`, chunks go to the spill, if there is one.
+ * The page index of a file that is being written, in its final form: eight to ten bytes a page. Frames follow each
+ * other without a gap. Beyond `spillBytes`, chunks go to the spill, if there is one.
  */
 export class FrameList {
   #chunk = new Uint8Array(FIRST_CHUNK_BYTES)
@@ -48,7 +48,7 @@ export class FrameList {
     return this.#full.length === 0 ? [last] : [...this.#full, last]
   }
 
-  /** Empties the list and gives the spill up. */
+  /** Empties the list and releases the spill. */
   clear(): void {
     this.#spill?.close()
     this.#spill = undefined

@@ -10,8 +10,8 @@ const PLAIN_ENTRY_BYTES = 16
 const FIELDS = ['page number', 'offset', 'size'] as const
 
 /**
- * Compares a page index with the frames that were decoded, in memory that does not grow with either: frames lie one behind
- * the other, so offsets follow from sizes, and numbers and sizes are compared by a running hash, as superfly/ltx does.
+ * Compares a page index with the decoded frames, in memory that grows with neither. Frames follow each other, so
+ * offsets follow from sizes; numbers and sizes are compared by a running hash, as superfly/ltx does.
  */
 export class IndexCheck {
   readonly #frames = new SequenceHash()
