@@ -6,7 +6,10 @@ import type { Files } from '../util/files.ts'
 /** What a database file says about itself. */
 export interface FileState {
   readonly header: DatabaseHeader
+  /** What the header claims, which may be anything. */
   readonly sizePages: number
+  /** The length of the file. */
+  readonly filePages: number
 }
 
 /** A database's file in the backing directory, whether the mount has it open or not. */
@@ -42,7 +45,10 @@ export class BackingFile {
     const bytes = new Uint8Array(DATABASE_HEADER_SIZE)
     const n = this.#files.read(fd, bytes, 0, bytes.length, 0)
     const header = parseDatabaseHeader(bytes.subarray(0, n))
-    return header && { header, sizePages: sizePages(header, this.#files.size(fd)) }
+    if (header === undefined) return undefined
+    const sizeBytes = this.#files.size(fd)
+    const filePages = Math.ceil(sizeBytes / header.pageSize)
+    return { header, sizePages: sizePages(header, sizeBytes), filePages }
   }
 
   /** Whether the file holds a whole database; if it has content but does not, `problem` says why. */

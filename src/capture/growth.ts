@@ -1,5 +1,6 @@
 import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
+import type { CapturedDatabase } from './captured-database.ts'
 
 /**
  * Adds to `pgnos` (ascending) every page between the old size and the new one. A transaction that grows the database
@@ -11,4 +12,29 @@ export function missingPages(pgnos: Pgno[], oldSizePages: number, newSizePages: 
   const grown = pgnos.filter((pgno) => pgno <= oldSizePages)
   for (let pgno = oldSizePages + 1; pgno <= newSizePages; pgno++) if (pgno !== lock) grown.push(pgno)
   return grown
+}
+
+/** Of four bytes each: as many pages as one trunk page of SQLite's free-list can name, and two more. */
+const TRUNK_ENTRY_SIZE = 4
+
+/**
+ * Whether SQLite can have grown a database so far by a transaction that writes `written` pages: each new page is written
+ * itself, or stands in a trunk page that is; the lock page is neither. What grows further is damaged, or forged, and
+ * nobody makes a list of the pages that it claims (I10).
+ */
+export function isExplainedGrowth(
+  written: number,
+  oldSizePages: number,
+  newSizePages: number,
+  pageSize: number,
+): boolean {
+  return newSizePages - oldSizePages <= written * (pageSize / TRUNK_ENTRY_SIZE) + 1
+}
+
+/** The database's size as its file says, unless neither the file's length nor the last commit explains that. */
+export function sizeOfFile(database: CapturedDatabase): number {
+  const state = database.fileState()
+  const { sizePages } = database.pages
+  if (state === undefined || state.sizePages > Math.max(sizePages, state.filePages) + 1) return sizePages
+  return state.sizePages
 }

@@ -4,7 +4,7 @@ import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
 import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
-import { rejectDamaged } from './rejection.ts'
+import { rejectDamaged, rejectGrowth } from './rejection.ts'
 
 /**
  * Tracks a transaction in rollback mode. SQLite may change the database file in place from the moment the journal has a
@@ -110,7 +110,9 @@ export class JournalTracker {
       if (database.tracked) throw rejectDamaged(database.events, database.name)
       return false
     }
-    const { header, sizePages: commit } = state
+    const { header, sizePages: commit, filePages } = state
+    // SQLite makes the file as long as its header says, except where the last page is the lock page.
+    if (commit > filePages + 1) throw rejectGrowth(database.events, database.name, commit)
     if (!database.tracked || header.pageSize !== database.pageSize) {
       database.importFile()
       return true

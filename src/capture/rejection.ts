@@ -92,6 +92,13 @@ export function rejectDamaged(events: CaptureEvents, database: string): FsError 
   return new FsError('EIO', message)
 }
 
+/** The transaction that ends claims a database size that nothing it wrote explains (I10). */
+export function rejectGrowth(events: CaptureEvents, database: string, sizePages: number): FsError {
+  const message = `the transaction was rejected: it claims a database of ${sizePages} pages, which its writes do not explain`
+  events.log('error', message, { database, errno: 'EIO' })
+  return new FsError('EIO', message)
+}
+
 function reject(
   events: CaptureEvents,
   errno: ErrnoName,

@@ -3,7 +3,7 @@ import type { Pgno } from '../ltx/format/types.ts'
 import { formatTXID, lockPgno } from '../ltx/format/types.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { WalSpan } from './change.ts'
-import { missingPages } from './growth.ts'
+import { missingPages, sizeOfFile } from './growth.ts'
 
 /** Captured transactions at the end of the WAL that SQLite never published. */
 export interface AbandonedFrames {
@@ -58,7 +58,7 @@ export function followFile(database: CapturedDatabase, occasion: string): void {
   if (pages.pagesInWal === 0) return database.publish()
   const lost = Array.from(pages.listInWal())
   const before = database.position
-  const commit = database.fileState()?.sizePages ?? pages.sizePages
+  const commit = sizeOfFile(database)
   const inside = lost.filter((pgno) => pgno <= commit)
   const pgnos = missingPages(inside, pages.sizePages, commit, database.pageSize)
   database.commit({ commit, pgnos, read: (pgno) => database.readFile(pgno) })

@@ -14,7 +14,8 @@ import {
 } from '../sqlite/wal.ts'
 import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
-import { missingPages } from './growth.ts'
+import { isExplainedGrowth, missingPages, sizeOfFile } from './growth.ts'
+import { rejectGrowth } from './rejection.ts'
 import { UncommittedFrames } from './uncommitted-frames.ts'
 import { followFile, undoAbandoned } from './wal-correction.ts'
 
@@ -161,6 +162,7 @@ export class WalTracker {
     const first = this.#index(this.#committedEnd)
     if (this.#repeatsLast(commit, last)) return this.#committed(end)
     const span = { offset: this.#committedEnd, size: end - this.#committedEnd, salt1, salt2 }
+    this.#assertExplained(commit, end)
     const newest = uncommitted.newest(commit, lockPgno(database.pageSize))
     const pgnos = missingPages(newest.pgnos, database.pages.sizePages, commit, database.pageSize)
     const lastIndex = uncommitted.length - 1
@@ -181,6 +183,15 @@ export class WalTracker {
     if (newest.at(1) !== undefined) database.walMode = database.readFrame(first + (newest.at(1) as number))[19] === 2
     this.#committed(end)
     database.publish()
+  }
+
+  /** Throws FsError if the commit frame claims more pages than the frames before it explain (I10). */
+  #assertExplained(commit: number, end: number): void {
+    const { pages, pageSize, events, name } = this.#database
+    if (isExplainedGrowth(this.#uncommitted.length, pages.sizePages, commit, pageSize)) return
+    const error = rejectGrowth(events, name, commit)
+    this.#rejectCommit(end, error)
+    throw error
   }
 
   #committed(end: number): void {
@@ -266,7 +277,7 @@ export class WalTracker {
       commit = frameField.commit(view, 0)
     }
     for (const [pgno] of pending) abandoned.add(pgno)
-    if (boundary === WAL_HEADER_SIZE) commit = database.fileState()?.sizePages ?? database.pages.sizePages
+    if (boundary === WAL_HEADER_SIZE) commit = sizeOfFile(database)
     const { salt1, salt2 } = this.#header as WalHeader
     const span = { offset: boundary, size: this.#committedEnd - boundary, salt1, salt2 }
     undoAbandoned(database, { abandoned, believed, commit, span })

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { expect, test } from 'vitest'
+import { withBoundedMemory } from '../../test/harness/allocations.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { decode } from '../ltx/file.ts'
 import type { Position } from '../ltx/format/types.ts'
@@ -230,4 +231,31 @@ test('after a power loss tore a segment before the last one, the log ends before
   log.append(5)
   log.writer.close()
   expect(inspectLog(nodeFiles, log.dir).last.txid).toBe(before + 5n)
+})
+
+test('I10: a damaged segment is searched for records in pieces, whatever its size', async () => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`)
+  const good = log.append(3)
+  log.writer.close()
+  const segment = `${log.dir}/${log.segments[0]}`
+  const whole = fs.readFileSync(segment)
+  const { entries } = inspectLog(nodeFiles, log.dir)
+  const second = whole.subarray(
+    (entries[1]?.offset ?? 0) - RECORD_FRAME_SIZE,
+    (entries[2]?.offset ?? 0) - RECORD_FRAME_SIZE,
+  )
+  // A hole behind the last record, and then, at every place in a window, a record that looks whole, or none.
+  for (const at of [0, (1 << 20) - 30, (1 << 20) - 23, (1 << 20) - 12, (1 << 20) - 1, 40 << 20]) {
+    fs.writeFileSync(segment, whole)
+    fs.truncateSync(segment, whole.length + 1 + at)
+    fs.appendFileSync(segment, second)
+    const state = await withBoundedMemory(() => inspectLog(nodeFiles, log.dir))
+    expect(state.last).toEqual(good)
+    expect(state.torn, `at ${at}`).toMatchObject({ at: whole.length, holdsRecords: true })
+  }
+  fs.truncateSync(segment, whole.length)
+  fs.truncateSync(segment, 40 << 20)
+  const state = await withBoundedMemory(() => inspectLog(nodeFiles, log.dir))
+  expect(state.torn).toMatchObject({ at: whole.length, holdsRecords: false })
 })

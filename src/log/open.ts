@@ -53,6 +53,8 @@ export interface TornTail {
  * Records that the database file already holds durably are verified only up to this size: recovery does not need them.
  */
 const MAX_PROVEN_SIZE = 16 << 20
+/** How much of a damaged segment is in memory at a time. */
+const SEARCH_BYTES = 1 << 20
 
 /**
  * Reads the log from the synced transaction on, or from `from`. Changes nothing. Throws CorruptLogError for damage that
@@ -109,12 +111,16 @@ export function inspectLog(files: Files, dir: string, from?: TXID, isClean = fal
 
 /** Whether records follow the damage: then it is not a simple torn tail, and the bytes are worth preserving. */
 function holdsRecords(files: Files, fd: number, from: number): boolean {
-  const bytes = new Uint8Array(files.size(fd) - from)
-  files.read(fd, bytes, 0, bytes.length, from)
-  for (let at = 1; at + RECORD_FRAME_SIZE <= bytes.length; at++) {
-    if (bytes[at] === 0x4c && readRecordFrame(bytes.subarray(at, at + RECORD_FRAME_SIZE)) !== undefined) return true
+  const bytes = new Uint8Array(SEARCH_BYTES)
+  // Windows overlap by a frame less a byte, so that no frame lies in two of them and whole in none.
+  for (let start = from + 1; ; start += SEARCH_BYTES - RECORD_FRAME_SIZE + 1) {
+    const n = files.read(fd, bytes, 0, SEARCH_BYTES, start)
+    const last = n - RECORD_FRAME_SIZE
+    for (let at = bytes.indexOf(0x4c); at >= 0 && at <= last; at = bytes.indexOf(0x4c, at + 1)) {
+      if (readRecordFrame(bytes.subarray(at, at + RECORD_FRAME_SIZE)) !== undefined) return true
+    }
+    if (n < SEARCH_BYTES) return false
   }
-  return false
 }
 
 /** Asserts I2 between consecutive records. */

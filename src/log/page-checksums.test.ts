@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
+import { withBoundedMemory } from '../../test/harness/allocations.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { toTXID } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
@@ -41,4 +42,20 @@ test('a damaged or truncated table is not used', () => {
   }
   fs.unlinkSync(path)
   expect(readPageChecksums(nodeFiles, path)).toBeUndefined()
+})
+
+test('I10: no memory is taken for a number of pages that the file does not hold, nor for a file that does not say it', async () => {
+  using temporary = temporaryDirectory()
+  const path = `${temporary.dir}/pages.bin`
+  writePageChecksums(nodeFiles, path, { txid: toTXID(77), checksum: foldAll(checksums) }, checksums)
+  const bytes = fs.readFileSync(path)
+  for (const count of [0xfffffffen, 1n << 40n, (1n << 64n) - 1n]) {
+    const forged = Buffer.from(bytes)
+    forged.writeBigUInt64BE(count, 24)
+    fs.writeFileSync(path, forged)
+    expect(await withBoundedMemory(() => readPageChecksums(nodeFiles, path))).toBeUndefined()
+  }
+  fs.writeFileSync(path, bytes)
+  fs.truncateSync(path, 2 ** 33)
+  expect(await withBoundedMemory(() => readPageChecksums(nodeFiles, path))).toBeUndefined()
 })

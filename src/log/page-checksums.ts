@@ -24,6 +24,8 @@ import { replaceFile, withFile } from '../util/files.ts'
 const HEADER_SIZE = 40
 const CRC_AT = 32
 const MAGIC = Buffer.from('LTXPAGE2')
+/** SQLite has no more. */
+const MAX_PAGES = 0xfffffffen
 
 export interface PageChecksums {
   readonly position: Position
@@ -47,10 +49,14 @@ export function writePageChecksums(files: Files, path: string, position: Positio
 export function readPageChecksums(files: Files, path: string): PageChecksums | undefined {
   if (!files.exists(path)) return undefined
   return withFile(files, path, fs.constants.O_RDONLY, (fd) => {
-    const bytes = new Uint8Array(files.size(fd))
-    if (files.read(fd, bytes, 0, bytes.length, 0) < HEADER_SIZE || !MAGIC.equals(bytes.subarray(0, 8))) return undefined
+    const head = new Uint8Array(HEADER_SIZE)
+    if (files.read(fd, head, 0, HEADER_SIZE, 0) < HEADER_SIZE || !MAGIC.equals(head.subarray(0, 8))) return undefined
+    const sizeBytes = files.size(fd)
+    const count = new DataView(head.buffer).getBigUint64(24)
+    if (count > MAX_PAGES || BigInt(HEADER_SIZE) + count * 8n !== BigInt(sizeBytes)) return undefined
+    const bytes = new Uint8Array(sizeBytes)
+    if (files.read(fd, bytes, 0, sizeBytes, 0) < sizeBytes) return undefined
     const view = new DataView(bytes.buffer)
-    if (view.getBigUint64(24) * 8n !== BigInt(bytes.length - HEADER_SIZE)) return undefined
     if (view.getBigUint64(CRC_AT) !== crc(bytes)) return undefined
     const checksums = new BigUint64Array(bytes.buffer, HEADER_SIZE)
     const position = { txid: view.getBigUint64(8) as TXID, checksum: view.getBigUint64(16) as Checksum }

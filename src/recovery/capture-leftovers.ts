@@ -2,12 +2,13 @@
 
 import fs from 'node:fs'
 import type { Database } from '../capture/database.ts'
-import { missingPages } from '../capture/growth.ts'
+import { isExplainedGrowth, missingPages } from '../capture/growth.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 import type { Journal } from '../sqlite/journal.ts'
+import { frameSize } from '../sqlite/wal.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
 import type { Files } from '../util/files.ts'
 import { readerOf, withFile } from '../util/files.ts'
@@ -61,7 +62,11 @@ export function captureWal(database: Database, { header, transactions }: WalCont
     for (const { start, end, commit, pages } of transactions.slice(inLog)) {
       const changed = Array.from(pages.keys()).filter((pgno) => pgno <= commit && pgno !== lock)
       changed.sort((a, b) => a - b)
-      const pgnos = missingPages(changed, database.pages.sizePages, commit, pageSize)
+      const { sizePages: before } = database.pages
+      if (!isExplainedGrowth((end - start) / frameSize(pageSize), before, commit, pageSize)) {
+        throw new Unrecoverable(`its WAL claims a database of ${commit} pages, which its frames do not explain`)
+      }
+      const pgnos = missingPages(changed, before, commit, pageSize)
       const page = (pgno: Pgno) => {
         const at = pages.get(pgno)
         return at === undefined ? database.readFile(pgno) : read(at, pageSize)

@@ -4,6 +4,7 @@ import { readPages, scanSegment } from '../log/scan.ts'
 import type { SegmentName } from '../log/segments.ts'
 import { listSegments } from '../log/segments.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
+import { PAGE_HEADER_SIZE } from '../ltx/format/header.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { PageTable } from '../sqlite/page-table.ts'
 import type { Files } from '../util/files.ts'
@@ -26,6 +27,7 @@ export function pageChecksumsFromLog(files: Files, logDir: string, target: Posit
   const segments = listSegments(files, logDir)
   const from = saved?.position.txid ?? (0n as TXID)
   if (!reaches(segments, from, target.txid)) return undefined
+  let isExplained = true
   const table = new PageTable(saved?.checksums.slice() ?? new BigUint64Array(0))
   const start = segments.findLastIndex(({ first }) => first <= from + 1n)
   for (const { path } of from === target.txid ? [] : segments.slice(Math.max(0, start))) {
@@ -37,13 +39,17 @@ export function pageChecksumsFromLog(files: Files, logDir: string, target: Posit
         () => false,
         (entry) => {
           const { header } = entry
-          if (header.minTXID <= from || header.maxTXID > target.txid) return
+          if (!isExplained || header.minTXID <= from || header.maxTXID > target.txid) return
+          // A transaction that grows the database brings every page by which it grows.
+          isExplained = header.commit - table.sizePages <= entry.sizeBytes / PAGE_HEADER_SIZE
+          if (!isExplained) return
           table.resize(header.commit)
           readPages(files, fd, entry, (pgno, page) => table.setChecksum(pgno, pageChecksum(pgno, page)))
         },
       ),
     )
   }
+  if (!isExplained) return undefined
   const checksums = table.snapshot()
   return foldAll(checksums) === target.checksum ? checksums : undefined
 }

@@ -8,12 +8,16 @@ import { openInput, reportingCorruption } from './objects.ts'
 
 const MAX_INPUTS = 128
 
+/** Sums in one chunk, about as large as a page: memory grows with the bytes read, whatever size a header claims. */
+const CHUNK_PAGES = 512
+
 /**
  * The checksums of a database's pages, computed by replaying a backup's files without writing the database. Takes
  * eight bytes a page.
  */
 export class PageChecksums {
-  #sums = new BigUint64Array(1024)
+  /** By number of the chunk. */
+  readonly #sums = new Map<number, BigUint64Array>()
   #commit = 0
   #checksum: Checksum = EMPTY_CHECKSUM
 
@@ -50,20 +54,26 @@ export class PageChecksums {
   }
 
   #resize({ commit }: Header): void {
-    if (commit >= this.#sums.length) {
-      const grown = new BigUint64Array(Math.max(commit + 1, this.#sums.length * 2))
-      grown.set(this.#sums)
-      this.#sums = grown
-    }
     // A database that shrinks and grows again brings all pages between with it.
-    for (let pgno = commit + 1; pgno <= this.#commit; pgno++) this.#set(pgno, undefined)
+    if (commit < this.#commit) {
+      for (const [number, chunk] of this.#sums) {
+        const first = number * CHUNK_PAGES
+        if (first + CHUNK_PAGES <= commit + 1) continue
+        for (let at = Math.max(0, commit + 1 - first); at < chunk.length; at++) this.#set(first + at, undefined)
+        if (first > commit) this.#sums.delete(number)
+      }
+    }
     this.#commit = commit
   }
 
   #set(pgno: number, checksum: Checksum | undefined): void {
-    const before = this.#sums[pgno] ?? 0n
+    const number = Math.floor(pgno / CHUNK_PAGES)
+    let chunk = this.#sums.get(number)
+    if (chunk === undefined) this.#sums.set(number, (chunk = new BigUint64Array(CHUNK_PAGES)))
+    const at = pgno % CHUNK_PAGES
+    const before = chunk[at] ?? 0n
     if (before !== 0n) this.#checksum = foldChecksum(this.#checksum, before as Checksum)
     if (checksum !== undefined) this.#checksum = foldChecksum(this.#checksum, checksum)
-    this.#sums[pgno] = checksum ?? 0n
+    chunk[at] = checksum ?? 0n
   }
 }
