@@ -71,6 +71,23 @@ async function putState(store: DirectoryStore, name: string, number: number, ima
   })
 }
 
+/** A module that leaves a Node.js without SQLite: none built in, and a better-sqlite3 that was built for another version. */
+async function withoutSqlite(): Promise<string> {
+  const throwing = `throw Object.assign(new Error('was compiled against a different Node.js version'), { code: 'ERR_DLOPEN_FAILED' })`
+  const hooks = `export const resolve = (name, context, next) => name === 'better-sqlite3'
+    ? { url: ${JSON.stringify(`data:text/javascript,${encodeURIComponent(throwing)}`)}, shortCircuit: true }
+    : next(name, context)`
+  const path = join(cwd, 'without-sqlite.mjs')
+  await writeFile(
+    path,
+    `import { register } from 'node:module'
+    const { getBuiltinModule } = process
+    process.getBuiltinModule = (name) => name === 'node:sqlite' ? undefined : getBuiltinModule(name)
+    register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hooks)}`)})`,
+  )
+  return path
+}
+
 describe('ltxd restore', () => {
   test('writes the newest state, a transaction’s, and a moment’s, and says what it did', async () => {
     const images = await backUp('app.db', ['one', 'two', 'three'])
@@ -118,6 +135,19 @@ describe('ltxd restore', () => {
     expect(outcome.code).toBe(1)
     expect(outcome.stderr).toMatch(/PRAGMA integrity_check on .*out\.db: .* It was removed/)
     expect((await readdir(cwd)).filter((name) => name.startsWith('out'))).toEqual([])
+  })
+
+  test('keeps what --check could not check, and calls it neither sound nor damaged', async () => {
+    const [image] = await backUp('app.db', ['one'])
+    const env = { NODE_OPTIONS: `--import ${await withoutSqlite()}` }
+    const outcome = await ltxd(['restore', url, 'app.db', '-o', 'out.db', '--check'], { cwd, env })
+    expect(outcome.code).toBe(1)
+    expect(outcome.stdout).toMatch(/^restored app\.db as of transaction 0{15}1, .* integrity_check not made\n$/)
+    expect(outcome.stderr).toMatch(
+      /^ltxd: .*out\.db was restored and could not be checked: .*compiled against a different/,
+    )
+    expect(outcome.stderr).not.toMatch(/damaged|unexpected|^ {4}at /m)
+    expect((await readFile(join(cwd, 'out.db'))).equals(image!)).toBe(true)
   })
 
   test.each<[string[], number, RegExp]>([

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs'
-import Database from 'better-sqlite3'
 import { errorMessage, LtxdError } from '../../util/errors.ts'
+import { loadSqlite, type LoadEngine, type SqliteEngine } from './sqlite-engines.ts'
 
 /** What was restored is not a sound SQLite database. */
 export class IntegrityError extends LtxdError {
@@ -13,29 +13,65 @@ export class IntegrityError extends LtxdError {
   }
 }
 
-/** Throws IntegrityError and removes the file unless SQLite finds it sound. */
-export function assertIntegrity(path: string): void {
-  const problem = findProblem(path)
+/** The check itself failed. That says nothing about the database. */
+export class IntegrityUnknownError extends LtxdError {
+  constructor(path: string, reason: string, advice: string, options?: ErrorOptions) {
+    super(
+      'INTEGRITY_NOT_CHECKED',
+      `${path} was restored and could not be checked: ${reason}. The file stays. ${advice}`,
+      1,
+      options,
+    )
+  }
+}
+
+const MAX_FINDINGS = 10
+/** SQLite's primary result code. */
+const SQLITE_CORRUPT = 11
+
+/**
+ * Runs `PRAGMA integrity_check`. Throws IntegrityError and removes the file where SQLite finds damage; throws
+ * IntegrityUnknownError and leaves the file where the check could not be made.
+ */
+export async function assertIntegrity(path: string, loaders?: readonly LoadEngine[]): Promise<void> {
+  const problem = findProblem(path, await engineFor(path, loaders))
   if (problem === undefined) return
   for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(path + suffix, { force: true })
   throw new IntegrityError(path, problem)
 }
 
-/** Closed ones, kept: better-sqlite3 12 can abort the process when Node.js 24.19 or later collects one; 13 needs Node.js 22. */
-const closed: Database.Database[] = []
-
-function findProblem(path: string): string | undefined {
+async function engineFor(path: string, loaders: readonly LoadEngine[] | undefined): Promise<SqliteEngine> {
   try {
-    const database = new Database(path, { fileMustExist: true })
-    try {
-      const rows = database.pragma('integrity_check(10)') as { integrity_check: string }[]
-      const findings = rows.map((row) => row.integrity_check)
-      return findings.length === 1 && findings[0] === 'ok' ? undefined : findings.join('; ')
-    } finally {
-      database.close()
-      closed.push(database)
-    }
+    return await loadSqlite(loaders)
   } catch (error) {
-    return errorMessage(error)
+    const advice = `${checkByHand(path)}, use Node.js 22.13 or later, or install better-sqlite3 12 beside ltxd`
+    throw new IntegrityUnknownError(path, `no SQLite can be loaded (${errorMessage(error)})`, advice, { cause: error })
   }
+}
+
+function findProblem(path: string, engine: SqliteEngine): string | undefined {
+  let findings: readonly string[]
+  try {
+    findings = engine.integrityCheck(path, MAX_FINDINGS)
+  } catch (error) {
+    if (engine.isDamage(error)) return errorMessage(error)
+    throw unknown(path, engine, errorMessage(error), error)
+  }
+  const unread = findings.find(isUnread)
+  if (unread !== undefined) throw unknown(path, engine, unread)
+  return findings.length === 1 && findings[0] === 'ok' ? undefined : findings.join('; ')
+}
+
+/** SQLITE_IOERR and its kin come as a row: `Page 7: unable to get the page. error code=266`. */
+function isUnread(finding: string): boolean {
+  const code = /error code=(\d+)/.exec(finding)?.[1]
+  return code !== undefined && (Number(code) & 0xff) !== SQLITE_CORRUPT
+}
+
+function unknown(path: string, engine: SqliteEngine, reason: string, cause?: unknown): IntegrityUnknownError {
+  return new IntegrityUnknownError(path, `${engine.name} failed (${reason})`, checkByHand(path), { cause })
+}
+
+function checkByHand(path: string): string {
+  return `Run: sqlite3 '${path}' 'PRAGMA integrity_check'`
 }
