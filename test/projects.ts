@@ -102,6 +102,8 @@ export const PROJECTS = {
       'test/cli/mount.test.ts',
       'test/cli/recover.test.ts',
       'test/cli/roles.test.ts',
+      'test/library/installed.test.ts',
+      'test/library/node.test.ts',
       'test/interop/s3-backup.test.ts',
       'test/interop/s3.test.ts',
       'test/interop/two-leaders.test.ts',

@@ -28,6 +28,8 @@ export interface NodeOptions {
   /** Further arguments of `ltxd mount`. */
   readonly arguments?: readonly string[]
   readonly cli?: string
+  /** The Node.js to run it; this process's own by default. */
+  readonly node?: string
 }
 
 export interface Exit {
@@ -77,7 +79,7 @@ export class LtxdNode {
     if (!isMounted(options.mount)) mkdirSync(options.mount, { recursive: true })
     const log = openSync(options.logFile, 'a')
     try {
-      const child = spawn(process.execPath, LtxdNode.arguments(options), { stdio: ['ignore', log, log] })
+      const child = spawn(options.node ?? process.execPath, LtxdNode.arguments(options), { stdio: ['ignore', log, log] })
       if (child.pid === undefined) throw new Error(`could not start ${cli}`)
       return new LtxdNode(options, child, child.pid)
     } finally {

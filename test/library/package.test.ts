@@ -1,5 +1,5 @@
 /** The package as `npm pack` makes it: what is in it, its types, and the examples of its documentation. */
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import ts from 'typescript'
@@ -22,7 +22,16 @@ beforeAll(async () => {
   installed = join(project, 'node_modules', 'ltxd')
   await mkdir(installed, { recursive: true })
   const packed = join(dir, 'packed')
-  for (const name of ['package.json', 'README.md', 'LICENSE', 'docs']) {
+  const documents = [
+    'ARCHITECTURE.md',
+    'CHANGELOG.md',
+    'CONTRIBUTING.md',
+    'LICENSE',
+    'README.md',
+    'SECURITY.md',
+    'docs',
+  ]
+  for (const name of ['package.json', ...documents]) {
     await cp(join(ROOT, name), join(packed, name), { recursive: true })
   }
   await cp(dirname(LTXD_CLI), join(packed, 'dist'), { recursive: true })
@@ -38,6 +47,32 @@ function run(cwd: string, file: string, ...args: string[]): Promise<string> {
   const env = { ...process.env, HOME: dir, npm_config_cache: join(dir, 'npm') }
   return runLimited(LIMIT_MS, file, args, { cwd, env })
 }
+
+test('every relative link in its documents leads to something that is in the package', async () => {
+  const names = await readdir(installed, { recursive: true })
+  const documents = names.filter((name) => name.endsWith('.md'))
+  expect(documents).toEqual(expect.arrayContaining(['README.md', 'CHANGELOG.md', 'docs/ltx.md', 'docs/limits.md']))
+  const dead: string[] = []
+  for (const document of documents) {
+    const text = await readFile(join(installed, document), 'utf8')
+    for (const [, target = ''] of text.replaceAll(/^```[^]*?^```/gm, '').matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^(https?:|#)/.test(target)) continue
+      const path = join(dirname(document), decodeURI(target.split('#')[0] ?? ''))
+      if (!names.includes(path)) dead.push(`${document} links to ${target}`)
+    }
+  }
+  expect(dead, 'name what is not in the package as code, or by its address on the web').toEqual([])
+})
+
+test('holds no source maps, and what its package.json names is there', async () => {
+  const names = await readdir(installed, { recursive: true })
+  expect(names.filter((name) => name.endsWith('.map'))).toEqual([])
+  const manifest = await readFile(join(installed, 'package.json'), 'utf8')
+  const { main, types, exports, bin } = JSON.parse(manifest) as Record<string, unknown>
+  const named = [...JSON.stringify([main, types, exports, bin]).matchAll(/"(?:\.\/)?((?:dist\/)[^"]+)"/g)]
+  expect(named.length).toBeGreaterThan(6)
+  expect(names).toEqual(expect.arrayContaining(named.map(([, path]) => path)))
+})
 
 describe('what is imported', () => {
   /** The module and all that it imports, by path. */
@@ -125,6 +160,19 @@ describe('the types', () => {
       await fetchRanges(new URL('http://localhost/'), { fetch })
     }
   `
+  const ROOT_ENTRY = `
+    import { LtxdError, restore, startNode, VERSION, type Node, type NodeStatus, type Restored } from 'ltxd'
+    export async function use(signal: AbortSignal): Promise<string> {
+      const node: Node = await startNode({ mount: './mnt', backup: 'file:///backup', logLevel: 'info', signal })
+      const status: NodeStatus = await node.status()
+      await node.stop()
+      const restored: Restored = await restore({ backup: 'file:///backup', database: 'app.db', output: 'a.db', timestamp: new Date() })
+      return \`\${VERSION} \${status.role} \${restored.txid}\`
+    }
+    export const code = (error: unknown) => (error instanceof LtxdError ? error.code : undefined)
+    // @ts-expect-error a node needs to know where to mount
+    export const wrong = () => startNode({ backup: 'file:///backup' })
+  `
   const strict = { strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true, target: 'es2022' }
   const nodenext = { module: 'nodenext', moduleResolution: 'nodenext' }
   const bundler = { module: 'esnext', moduleResolution: 'bundler' }
@@ -132,6 +180,7 @@ describe('the types', () => {
   test.each([
     ['nodenext, for a browser', BROWSER, { ...nodenext, lib: ['es2022', 'dom'], types: [] }],
     ['bundler, for a browser', BROWSER, { ...bundler, lib: ['es2022', 'dom'], types: [] }],
+    ['nodenext, what starts a node', ROOT_ENTRY, { ...nodenext, lib: ['es2023'], types: ['node'] }],
     ['nodenext, for Node', NODE, { ...nodenext, lib: ['es2023'], types: ['node'] }],
     ['bundler, for Node', NODE, { ...bundler, lib: ['es2023'], types: ['node'] }],
   ])('are right: %s', async (_, runtime, options) => {

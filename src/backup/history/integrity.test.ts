@@ -1,10 +1,10 @@
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { assertIntegrity } from './integrity.ts'
-import { loadBetterSqlite, loadNodeSqlite, loadSqlite, type LoadEngine } from './sqlite-engines.ts'
+import { loadBetterSqlite, type LoadEngine,loadNodeSqlite, loadSqlite } from './sqlite-engines.ts'
 
 let dir: string
 let path: string

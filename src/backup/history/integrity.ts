@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs'
 import { errorMessage, LtxdError } from '../../util/errors.ts'
-import { loadSqlite, type LoadEngine, type SqliteEngine } from './sqlite-engines.ts'
+import { type LoadEngine, loadSqlite, type SqliteEngine } from './sqlite-engines.ts'
 
 /** What was restored is not a sound SQLite database. */
 export class IntegrityError extends LtxdError {

@@ -5,6 +5,7 @@ import { leaveAtOnce } from '../../supervisor/detach.ts'
 import { supervise } from '../../supervisor/supervise.ts'
 import { UsageError } from '../../util/errors.ts'
 import { createLogger } from '../../util/log.ts'
+import { stopWithNpx } from '../npx.ts'
 import { addNodeOptions, loadNodeConfig } from '../options/node-options.ts'
 
 const EXAMPLES = `
@@ -33,7 +34,10 @@ export function register(program: Command): void {
     const logger = createLogger(config.log)
     const { startNode } = await import('../../node/node.ts')
     process.exitCode = await supervise({
-      start: (signal) => startNode(config, logger, { signal, handedOver: handed }),
+      start: (signal) => {
+        stopWithNpx()
+        return startNode(config, logger, { signal, handedOver: handed })
+      },
       abandon: () => leaveAtOnce(mountDir),
       commands: config.exec,
       exitOnError: config.exitOnError,
