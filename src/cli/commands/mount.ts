@@ -5,7 +5,7 @@ import { leaveAtOnce } from '../../supervisor/detach.ts'
 import { supervise } from '../../supervisor/supervise.ts'
 import { UsageError } from '../../util/errors.ts'
 import { createLogger } from '../../util/log.ts'
-import { stopWithNpx } from '../npx.ts'
+import { stopWithNpx } from '../../supervisor/npx.ts'
 import { addNodeOptions, loadNodeConfig } from '../options/node-options.ts'
 
 const EXAMPLES = `
