@@ -54,17 +54,17 @@ export default {
     },
     {
       name: 'no-development-packages',
-      comment: 'A package that is shipped code imports belongs to "dependencies".',
+      comment: 'A package that is shipped code imports belongs to "dependencies", or to those that a user may bring.',
       severity: 'error',
       from: { path: '^(src|workers)/', pathNot: [TEST, '^src/ltx/kernels/build.ts$'] },
-      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'] },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['npm-peer'] },
     },
     {
       name: 'nothing-unresolved',
-      comment: 'An import must lead somewhere.',
+      comment: 'An import must lead somewhere. node:sqlite does from Node.js 22.13; where there is none, the code asks.',
       severity: 'error',
       from: {},
-      to: { couldNotResolve: true },
+      to: { couldNotResolve: true, pathNot: '^node:sqlite$' },
     },
     ...rooms.slice(1).map((room, i) => ({
       name: `down-from-${room.replaceAll('/', '-')}`,

@@ -10,10 +10,9 @@ export type {
   DatabaseStatus,
   NodeStatus,
   ReplicaStatus,
-  ReplicationStatus,
 } from '../api/status.ts'
 export { LtxdError } from '../util/errors.ts'
 export type { LogLevel } from '../util/log.ts'
 export { VERSION } from '../util/version.ts'
-export { type Node, type NodeOptions,startNode } from './node.ts'
-export { restore, type Restored,type RestoreOptions } from './restore.ts'
+export { type Node, type NodeOptions, startNode } from './node.ts'
+export { restore, type Restored, type RestoreOptions } from './restore.ts'

@@ -1,9 +1,9 @@
-/** The process of a node that a program has started. It stops cleanly when it is told to, and when that program is gone. */
+/** The process of a node that a program has started. It stops when it is told to, and when that program is gone. */
 
 import { readAddress } from '../api/address-file.ts'
-import { type Flag,loadConfig } from '../config/load.ts'
-import { requireLinux } from '../fuse/mount/platform.ts'
-import { type Node,startNode } from '../node/node.ts'
+import { type Flag, loadConfig } from '../config/load.ts'
+import { requireLinux } from '../fuse/host/platform.ts'
+import { type Node, startNode } from '../node/node.ts'
 import { errorMessage, LtxdError } from '../util/errors.ts'
 import { createLogger } from '../util/log.ts'
 import type { Failure, FromNode, NodeSettings, ToNode } from './messages.ts'

@@ -1,4 +1,4 @@
-import { type ChildProcess,fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fetchStatus } from '../api/client.ts'
@@ -15,7 +15,7 @@ export interface NodeOptions {
   readonly data?: string
   /** Where transactions are shipped (`backup.url`): `file:///DIR` or `s3://BUCKET/PREFIX?…`. */
   readonly backup?: string
-  /** Where the API listens (`http.addr`). Default: the configuration file's; without a file any free port of 127.0.0.1. */
+  /** Where the API listens (`http.addr`). Default: the file's; without a file any free port of 127.0.0.1. */
   readonly http?: string
   /** An `ltxd.yml`. None is looked for elsewhere, and its `exec` is not run. */
   readonly config?: string
@@ -43,8 +43,8 @@ export interface Node {
 }
 
 /**
- * Starts a node in a process of its own, so that this one can open databases on the mount. When this resolves, it can. The node stops
- * cleanly when this process ends, however it ends. Throws LtxdError; then nothing is left running.
+ * Starts a node in a process of its own, so that this one can open databases on the mount; when this resolves, it can.
+ * The node stops cleanly when this process ends, however it ends. Throws LtxdError; then nothing is left running.
  */
 export async function startNode(options: NodeOptions): Promise<Node> {
   const { signal, mount, data, backup, http, config, logLevel } = options

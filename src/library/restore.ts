@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { NEWEST, type Target } from '../backup/history/plan.ts'
 import { restoreDatabase } from '../backup/restore/restore.ts'
 import { formatChecksum, formatTXID, parseTXID } from '../ltx/format/types.ts'
-import { openObjectStore } from '../objectstore/open.ts'
+import { openObjectStore } from '../objectstore/stores/open.ts'
 import { errorMessage, UsageError } from '../util/errors.ts'
 
 export interface RestoreOptions {
@@ -35,8 +35,8 @@ export interface Restored {
 }
 
 /**
- * Writes a database out of a backup to a new file, which appears once it is complete, verified and durable. Throws LtxdError: among
- * others BACKUP_NOT_FOUND, TARGET_UNAVAILABLE, OUTPUT_EXISTS.
+ * Writes a database out of a backup to a new file, which appears once it is complete, verified and durable. Throws
+ * LtxdError: among others BACKUP_NOT_FOUND, TARGET_UNAVAILABLE, OUTPUT_EXISTS.
  */
 export async function restore(options: RestoreOptions): Promise<Restored> {
   const { backup, database, signal, progress } = options

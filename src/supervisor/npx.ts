@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 const CHECK_INTERVAL_MS = 500
 
 /**
- * Ends a node with the npx that started it. npx runs `sh -c ltxd …` and passes a signal on to the shell, which dies of it and tells
- * nobody: the node would run on, with its mount, and belong to nobody. Call it once SIGTERM is listened for.
+ * Ends a node with the npx that started it. npx runs `sh -c ltxd …` and passes a signal on to the shell, which dies of
+ * it and tells nobody: the node would run on, with its mount. Call it once SIGTERM is listened for.
  */
 export function stopWithNpx(): void {
   const shell = process.ppid

@@ -1,6 +1,6 @@
 /**
- * The package as a stranger meets it: packed from a clone without a build, installed by npm in an empty directory without a
- * compiler, and used, on every line of Node.js that ltxd supports. `npm run smoke` runs this alone.
+ * The package as a stranger meets it: packed from a clone without a build, installed by npm in an empty directory
+ * without a compiler, and used, on every line of Node.js that ltxd supports. `npm run smoke` runs this alone.
  */
 
 import { execFile, spawn } from 'node:child_process'
@@ -11,7 +11,7 @@ import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool, NODE_LINES } from '../../infra/test-tools.ts'
-import { type Outcome,program } from '../cli/run.ts'
+import { type Outcome, program } from '../cli/run.ts'
 import { IS_ROOT } from '../conformance/served.ts'
 import { User } from '../harness/as-user.ts'
 import { runLimited } from '../harness/limited.ts'
@@ -21,6 +21,8 @@ import { until, within } from '../harness/wait.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const LIMIT_MS = 240_000
+/** `npm run` passes its own settings on, such as its log level. */
+const OUTSIDE = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')))
 
 let dir: string
 let tarball: string
@@ -39,7 +41,7 @@ beforeAll(async () => {
       await symlink(join(ROOT, 'node_modules', name), join(clone, 'node_modules', name))
     }
   }
-  await runLimited(LIMIT_MS, 'npm', ['pack', '--silent', '--pack-destination', dir], { cwd: clone, env: process.env })
+  await runLimited(LIMIT_MS, 'npm', ['pack', '--silent', '--pack-destination', dir], { cwd: clone, env: OUTSIDE })
   const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { version: string }
   tarball = join(dir, `ltxd-${version}.tgz`)
 }, LIMIT_MS)
@@ -61,10 +63,9 @@ function installed(line: string, node: string): void {
     app = join(dir, `node-${line}`)
     backup = `file://${app}/backup`
     const bin = await toolchain(app, node)
-    const path = { ...process.env, PATH: bin, npm_config_cache: process.env.npm_config_cache ?? npmCache() }
     const options = ['--engine-strict', '--prefer-offline', '--no-audit', '--no-fund']
-    printed = await all('npm', ['install', ...options, tarball], { cwd: app, env: path })
-    env = { ...process.env, PATH: `${bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin` }
+    printed = await all('npm', ['install', ...options, tarball], { cwd: app, env: { ...OUTSIDE, PATH: bin } })
+    env = { ...OUTSIDE, PATH: `${bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin` }
   }, LIMIT_MS)
   let printed: string
 
@@ -72,7 +73,7 @@ function installed(line: string, node: string): void {
     program(join(app, 'node_modules/.bin/ltxd'), args, { cwd: app, env: { ...env, HOME: app } })
 
   test('npm has nothing to say against it, and builds nothing', () => {
-    expect(printed).not.toMatch(/EBADENGINE|gyp|npm error/)
+    expect(printed).not.toMatch(/EBADENGINE|gyp ERR|npm error/)
     expect(existsSync(join(app, 'node_modules/better-sqlite3'))).toBe(false)
   })
 
@@ -194,7 +195,7 @@ function installed(line: string, node: string): void {
           '${own}' '${cli}' restore 'file://${cwd}/backup' app.db -o restored.db >/dev/null
           sqlite3 restored.db 'SELECT x FROM t'; id -u; findmnt -n mnt || true`
         const [file, args] = user.command(['sh', '-euc', script])
-        const minimal = { ...process.env, PATH: '/usr/bin:/bin:/usr/sbin:/sbin' }
+        const minimal = { ...OUTSIDE, PATH: '/usr/bin:/bin:/usr/sbin:/sbin' }
         expect(await runLimited(LIMIT_MS, file, args, { cwd: app, env: minimal })).toBe(`42\n${user.uid}\n`)
       } finally {
         user.remove()
@@ -217,11 +218,6 @@ async function toolchain(app: string, node: string): Promise<string> {
     await symlink(realpathSync(found ?? ''), join(bin, tool))
   }
   return bin
-}
-
-/** npm's own, which the installation of this clone has filled. */
-function npmCache(): string {
-  return join(process.env.HOME ?? '/root', '.npm')
 }
 
 /** What a program prints on both of its outputs; rejects when it fails. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { assertIntegrity } from './integrity.ts'
-import { loadBetterSqlite, type LoadEngine,loadNodeSqlite, loadSqlite } from './sqlite-engines.ts'
+import { loadBetterSqlite, type LoadEngine, loadNodeSqlite, loadSqlite } from './sqlite-engines.ts'
 
 let dir: string
 let path: string

@@ -3,7 +3,7 @@ import { errorMessage, LtxdError } from '../../util/errors.ts'
 import { type LoadEngine, loadSqlite, type SqliteEngine } from './sqlite-engines.ts'
 
 /** What was restored is not a sound SQLite database. */
-export class IntegrityError extends LtxdError {
+class IntegrityError extends LtxdError {
   constructor(path: string, problem: string) {
     super(
       'INTEGRITY_CHECK_FAILED',

@@ -1,4 +1,4 @@
-/** SQLite itself, from whichever package this process can load. ltxd needs it to check a restored database, nowhere else. */
+/** SQLite itself, from whichever package can be loaded. ltxd needs it to check a restored database, nowhere else. */
 
 import { statSync } from 'node:fs'
 import { errorMessage } from '../../util/errors.ts'
@@ -15,8 +15,8 @@ export interface SqliteEngine {
 export type LoadEngine = () => SqliteEngine | Promise<SqliteEngine>
 
 /**
- * node:sqlite comes first: it needs no compiler, and better-sqlite3 12 can abort a process of Node.js 24.19 or later when
- * a database is collected. Node.js 20 has no node:sqlite.
+ * node:sqlite comes first: it needs no compiler, and better-sqlite3 12 can abort a process of Node.js 24.19 or later
+ * when a closed database is collected. Node.js 20 has no node:sqlite.
  */
 const LOADERS: readonly LoadEngine[] = [loadNodeSqlite, loadBetterSqlite]
 

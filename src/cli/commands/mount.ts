@@ -2,10 +2,10 @@ import type { Command } from 'commander'
 import { requireLinux } from '../../fuse/host/platform.ts'
 import { handedOver } from '../../fuse/mount/handed-over.ts'
 import { leaveAtOnce } from '../../supervisor/detach.ts'
+import { stopWithNpx } from '../../supervisor/npx.ts'
 import { supervise } from '../../supervisor/supervise.ts'
 import { UsageError } from '../../util/errors.ts'
 import { createLogger } from '../../util/log.ts'
-import { stopWithNpx } from '../../supervisor/npx.ts'
 import { addNodeOptions, loadNodeConfig } from '../options/node-options.ts'
 
 const EXAMPLES = `

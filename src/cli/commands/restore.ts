@@ -36,7 +36,7 @@ export function register(program: Command): void {
     .option('--if-not-exists', 'do nothing, successfully, when the output exists')
     .option(
       '--check',
-      'run PRAGMA integrity_check on the result; a damaged one is removed, one that could not be checked stays (exit code 1)',
+      'run PRAGMA integrity_check on the result: removed where damaged, exit code 1 also where it could not be checked',
     )
     .option('--json', 'report as JSON')
     .action(restore)
