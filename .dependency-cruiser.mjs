@@ -61,7 +61,8 @@ export default {
     },
     {
       name: 'nothing-unresolved',
-      comment: 'An import must lead somewhere. node:sqlite does from Node.js 22.13; where there is none, the code asks.',
+      comment:
+        'An import must lead somewhere. node:sqlite does from Node.js 22.13; where there is none, the code asks.',
       severity: 'error',
       from: {},
       to: { couldNotResolve: true, pathNot: '^node:sqlite$' },

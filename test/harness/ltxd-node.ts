@@ -79,7 +79,9 @@ export class LtxdNode {
     if (!isMounted(options.mount)) mkdirSync(options.mount, { recursive: true })
     const log = openSync(options.logFile, 'a')
     try {
-      const child = spawn(options.node ?? process.execPath, LtxdNode.arguments(options), { stdio: ['ignore', log, log] })
+      const child = spawn(options.node ?? process.execPath, LtxdNode.arguments(options), {
+        stdio: ['ignore', log, log],
+      })
       if (child.pid === undefined) throw new Error(`could not start ${cli}`)
       return new LtxdNode(options, child, child.pid)
     } finally {
