@@ -11,9 +11,6 @@ import type { Header } from '../ltx/format/header.ts'
 import { type Checksum, EMPTY_CHECKSUM, type Position, toTXID, type TXID } from '../ltx/format/types.ts'
 import type { BackupLogger, Clock } from '../util/clock.ts'
 
-/** The seed of this run, shown in test names. `LTXD_SEED=… npx vitest …` repeats a run. */
-export const SEED = Number(process.env.LTXD_SEED ?? Math.floor(Math.random() * 2 ** 31))
-
 export type Random = (below: number) => number
 
 /** The Mulberry32 generator. */

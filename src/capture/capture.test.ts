@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { SEED } from '../../test/harness/effort.ts'
 import { replayLog } from '../../test/harness/in-process/log-replay.ts'
 import { InProcessNode, temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { observe } from '../../test/harness/in-process/observer.ts'
@@ -9,8 +10,7 @@ import { ANY_PAGE_SIZE, Workload } from '../../test/harness/workload.ts'
 import type { TXID } from '../ltx/format/types.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 
-/** SEED replays one run; RUNS sets how many runs there are. */
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+/** LTXD_SEED replays one run; RUNS sets how many runs there are. */
 const runs = Number(process.env['RUNS'] ?? 4)
 const STEPS = 40
 
@@ -74,15 +74,15 @@ function lockstep(runSeed: number): { transactions: number } {
 }
 
 test(
-  `I1, I2: for any SQL, and writes split anywhere, the log matches what SQLite reads (SEED=${seed} RUNS=${runs})`,
+  `I1, I2: for any SQL, and writes split anywhere, the log matches what SQLite reads (LTXD_SEED=${SEED} RUNS=${runs})`,
   { timeout: 60_000 + runs * 5_000 },
   () => {
     let transactions = 0
     for (let i = 0; i < runs; i++) {
       try {
-        transactions += lockstep(seed + i).transactions
+        transactions += lockstep(SEED + i).transactions
       } catch (error) {
-        throw new Error(`SEED=${seed + i} RUNS=1 failed`, { cause: error })
+        throw new Error(`LTXD_SEED=${SEED + i} RUNS=1 failed`, { cause: error })
       }
     }
     console.log(`${runs} runs, ${transactions} transactions`)

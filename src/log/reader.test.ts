@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
+import { SEED } from '../../test/harness/effort.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { Random } from '../../test/harness/random.ts'
 import { decode } from '../ltx/file.ts'
@@ -8,8 +9,6 @@ import { nodeFiles } from '../util/files.ts'
 import { inspectLog } from './open.ts'
 import { LogReader } from './reader.ts'
 import { TestLog, txid } from './testing.ts'
-
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
 async function read(reader: LogReader, from: number, to: number): Promise<number[]> {
   const found: number[] = []
@@ -28,9 +27,9 @@ async function read(reader: LogReader, from: number, to: number): Promise<number
 
 const range = (from: number, to: number) => Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i)
 
-test(`records() yields each transaction of a range, whole and in order, wherever segments begin (SEED=${seed})`, async () => {
+test(`records() yields each transaction of a range, whole and in order, wherever segments begin (LTXD_SEED=${SEED})`, async () => {
   using temporary = temporaryDirectory()
-  const random = new Random(seed)
+  const random = new Random(SEED)
   const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 20_000 })
   for (let i = 0; i < 300; i++) log.append(1, random.next() < 0.02 ? 2_000 : random.integer(1, 3))
   const reader = new LogReader('a', log.dir, () => log.position)

@@ -4,15 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { SqlClient } from '../cluster/sql-client.ts'
+import { SEED } from '../harness/effort.ts'
 import { Random } from '../harness/random.ts'
 import { until } from '../harness/wait.ts'
 import { CheckpointedNode } from './checkpointed-node.ts'
 import { OldSqlite, type Said } from './old-sqlite.ts'
 
-/** KILLS of the local client; CHANGES of mode; SEED: the run to replay. */
+/** KILLS of the local client; CHANGES of mode; LTXD_SEED: the run to replay. */
 const KILLS = Number(process.env['KILLS'] ?? 3)
 const CHANGES = Number(process.env['CHANGES'] ?? 12)
-const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
 const DATABASE = 'a.db'
 const TRANSACTIONS = 2_000
@@ -86,7 +86,7 @@ test(
 )
 
 test(
-  `kill -9 of the local client while it checkpoints: another takes over, nothing is lost (KILLS=${KILLS} SEED=${SEED})`,
+  `kill -9 of the local client while it checkpoints: another takes over, nothing is lost (KILLS=${KILLS} LTXD_SEED=${SEED})`,
   { timeout: 120_000 + KILLS * 10_000 },
   async () => {
     const random = new Random(SEED)
@@ -118,7 +118,7 @@ test(
 )
 
 test(
-  `one connection has the database to itself, as always, whatever came before (CHANGES=${CHANGES} SEED=${SEED})`,
+  `one connection has the database to itself, as always, whatever came before (CHANGES=${CHANGES} LTXD_SEED=${SEED})`,
   { timeout: 120_000 },
   async () => {
     const random = new Random(SEED)
@@ -160,7 +160,7 @@ test(
 )
 
 test(
-  `kill -9 of applications in the middle of their transactions: the others go on, and what they had committed stays (KILLS=${KILLS} SEED=${SEED})`,
+  `kill -9 of applications in the middle of their transactions: the others go on, and what they had committed stays (KILLS=${KILLS} LTXD_SEED=${SEED})`,
   { timeout: 120_000 + KILLS * 10_000 },
   async () => {
     const random = new Random(SEED)

@@ -5,9 +5,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { loadHistory } from '../../src/backup/history/history.ts'
 import { restorablePoints } from '../../src/backup/history/plan.ts'
 import { type UploadState, uploadTransactions } from '../../src/backup/ship/upload.ts'
-import { PlayedDatabase, SEED, seeded } from '../../src/backup/testing.ts'
+import { PlayedDatabase, seeded } from '../../src/backup/testing.ts'
 import { EMPTY_CHECKSUM, formatTXID, toTXID } from '../../src/ltx/format/types.ts'
 import { openObjectStore } from '../../src/objectstore/stores/open.ts'
+import { SEED } from '../harness/effort.ts'
 import { ltxd } from './run.ts'
 
 /** Looking after a backup by hand: no node, no queue, one command after the other. */

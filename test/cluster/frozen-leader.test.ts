@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import { SEED } from '../harness/effort.ts'
 import { signalProcess } from '../harness/processes.ts'
 import { Random } from '../harness/random.ts'
 import { losses } from './acknowledgements.ts'
@@ -8,13 +9,12 @@ import { divergedReports, divergedTransactions } from './diverged.ts'
 import { SqlClient } from './sql-client.ts'
 import { WrittenCluster } from './written-cluster.ts'
 
-/** FAILOVERS: how often; SEED: the run to replay. */
+/** FAILOVERS: how often; LTXD_SEED: the run to replay. */
 const FAILOVERS = Number(process.env['FAILOVERS'] ?? 3)
-const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 const MAX_ALONE_MS = 400
 
 test(
-  `SIGSTOP of the leader beyond its TTL: it acknowledges nothing when it continues, and follows (FAILOVERS=${FAILOVERS} SEED=${SEED})`,
+  `SIGSTOP of the leader beyond its TTL: it acknowledges nothing when it continues, and follows (FAILOVERS=${FAILOVERS} LTXD_SEED=${SEED})`,
   { timeout: 60_000 + FAILOVERS * 60_000 },
   async () => {
     const random = new Random(SEED)

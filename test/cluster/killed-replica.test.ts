@@ -2,15 +2,15 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { ClusterMember } from '../harness/cluster.ts'
+import { SEED } from '../harness/effort.ts'
 import { localClients, signalProcess } from '../harness/processes.ts'
 import { Random } from '../harness/random.ts'
 import { until } from '../harness/wait.ts'
 import { losses } from './acknowledgements.ts'
 import { WrittenCluster } from './written-cluster.ts'
 
-/** KILLS: how often; SEED: the run to replay. */
+/** KILLS: how often; LTXD_SEED: the run to replay. */
 const KILLS = Number(process.env['KILLS'] ?? 3)
-const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 const MAX_LOAD_MS = 300
 
 function log(member: ClusterMember): string {
@@ -44,7 +44,7 @@ async function withReplica(kill: (replica: ClusterMember, random: Random) => Pro
 }
 
 test(
-  `kill -9 of the local client in the middle of a stream: another one takes over (KILLS=${KILLS} SEED=${SEED})`,
+  `kill -9 of the local client in the middle of a stream: another one takes over (KILLS=${KILLS} LTXD_SEED=${SEED})`,
   { timeout: 60_000 + KILLS * 30_000 },
   async () => {
     let snapshots = 0
@@ -60,7 +60,7 @@ test(
 )
 
 test(
-  `kill -9 of a replica in the middle of a stream: it goes on where its log ends (KILLS=${KILLS} SEED=${SEED})`,
+  `kill -9 of a replica in the middle of a stream: it goes on where its log ends (KILLS=${KILLS} LTXD_SEED=${SEED})`,
   { timeout: 60_000 + KILLS * 40_000 },
   async () => {
     let logged = ''

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import fs from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { SEED } from '../harness/effort.ts'
 import { Random } from '../harness/random.ts'
 import { it } from './conforming.ts'
 import { IS_ROOT, python, Served, shell } from './served.ts'
@@ -32,9 +33,8 @@ describe('a regular file', () => {
     expect(new Set(lines).size).toBe(600)
   })
 
-  it('is written and read at any position, as a model in memory is', async () => {
-    const random = new Random(Number(process.env['SEED'] ?? Date.now() % 1e9))
-    console.log(`seed ${random.seed}: replay with SEED=${random.seed}`)
+  it(`is written and read at any position, as a model in memory is (LTXD_SEED=${SEED})`, async () => {
+    const random = new Random(SEED)
     const file = await fs.open(served.at('random'), 'w+')
     let model = Buffer.alloc(0)
     for (let step = 0; step < 300; step++) {

@@ -2,13 +2,13 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { SEED } from '../harness/effort.ts'
 import type { Usage } from './application.ts'
 import { runKills } from './kills.ts'
 import { checkFiles, checkLogs } from './log-check.ts'
 
-/** KILLS: how often; SEED: the run to replay. */
+/** KILLS: how often; LTXD_SEED: the run to replay. */
 const KILLS = Number(process.env['KILLS'] ?? 20)
-const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 /** So many kills in one life of the databases, whose checks take longer the more is in them. */
 const KILLS_A_ROUND = 50
 
@@ -27,13 +27,13 @@ for (let round = 0; round * KILLS_A_ROUND < KILLS; round++) {
   const kills = Math.min(KILLS_A_ROUND, KILLS - round * KILLS_A_ROUND)
   const seed = SEED + round
   test(
-    `kill -9 of the daemon takes back no acknowledged commit in any mode (KILLS=${kills} SEED=${seed})`,
+    `kill -9 of the daemon takes back no acknowledged commit in any mode (KILLS=${kills} LTXD_SEED=${seed})`,
     { timeout: 60_000 + kills * 30_000 },
     async () => {
       const base = mkdtempSync(join(realpathSync(tmpdir()), 'ltxd-kills-'))
       const hooks = { whileDown: checkLogs, afterStop: (data: string) => [...checkLogs(data), ...checkFiles(data)] }
       const report = await runKills({ base, kills, seed, usages: USAGES, hooks, tell: console.log })
-      console.log(`${report.kills} kills, ${report.acknowledged} acknowledged commits, none lost (SEED=${seed})`)
+      console.log(`${report.kills} kills, ${report.acknowledged} acknowledged commits, none lost (LTXD_SEED=${seed})`)
       expect(report.kills).toBe(kills)
       // Only after success: what failed is kept to be looked at, and its error names the place.
       rmSync(base, { recursive: true, force: true })

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { logDirectory } from '../../src/log/store.ts'
 import type { Files } from '../../src/util/files.ts'
 import { nodeFiles } from '../../src/util/files.ts'
+import { SEED } from '../harness/effort.ts'
 import type { CrashPoint } from '../harness/in-process/crash-point-files.ts'
 import { crashPointFiles, leaveCrashed, timelessFiles } from '../harness/in-process/crash-point-files.ts'
 import { replayLog } from '../harness/in-process/log-replay.ts'
@@ -19,7 +20,6 @@ import { Random } from '../harness/random.ts'
  * old times with new content.
  */
 
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 const MODES = ['wal', 'delete', 'persist']
 const STATEMENTS = [
   "UPDATE t SET b = 'first ' || a",
@@ -99,7 +99,7 @@ function losePowerAfterCleanStop(
   using temporary = temporaryDirectory()
   const dataDir = `${temporary.dir}/node`
   for (const name of ['files', 'log']) fs.mkdirSync(`${dataDir}/${name}`, { recursive: true })
-  const random = new Random(seed)
+  const random = new Random(SEED)
   const volatile = new VolatileFiles(nodeFiles, dataDir)
   let enabled = false
   let left: { dir: string; what: string }[] = []
@@ -133,7 +133,7 @@ function losePowerAfterCleanStop(
   expect(losses).toBeGreaterThan(20)
 }
 
-test.each(MODES)(`%s: a power loss at any point after a clean stop (SEED=${seed})`, (mode) => {
+test.each(MODES)(`%s: a power loss at any point after a clean stop (LTXD_SEED=${SEED})`, (mode) => {
   losePowerAfterCleanStop(mode, 'FULL', (dir, allowed) => {
     const { digest } = recoverAndCheck(dir, 'a.db', { files: timelessFiles(nodeFiles) })
     expect(allowed).toContain(digest)
@@ -145,7 +145,7 @@ test.each(MODES)(`%s: a power loss at any point after a clean stop (SEED=${seed}
  * page is taken for right.
  */
 test.each(MODES)(
-  `%s, synchronous OFF: what is served after a power loss is what the log says (SEED=${seed})`,
+  `%s, synchronous OFF: what is served after a power loss is what the log says (LTXD_SEED=${SEED})`,
   (mode) => {
     let served = 0
     let refused = 0
@@ -167,13 +167,13 @@ test.each(MODES)(
 )
 
 test.each(['wal', 'delete', 'truncate', 'persist'])(
-  `%s: what a clean stop leaves is plain SQLite, also when the power fails afterwards (SEED=${seed})`,
+  `%s: what a clean stop leaves is plain SQLite, also when the power fails afterwards (LTXD_SEED=${SEED})`,
   (mode) => {
     using temporary = temporaryDirectory()
     const dataDir = `${temporary.dir}/node`
     for (const name of ['files', 'log']) fs.mkdirSync(`${dataDir}/${name}`, { recursive: true })
     const files = new VolatileFiles(nodeFiles, dataDir)
-    const random = new Random(seed)
+    const random = new Random(SEED)
     for (let stop = 0; stop < 3; stop++) {
       const node = new InProcessNode({ dataDir, files })
       const engine = new SqliteEngine(node.mount, { seed: 1 })

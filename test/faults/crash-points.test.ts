@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
 import { nodeFiles } from '../../src/util/files.ts'
+import { SEED } from '../harness/effort.ts'
 import type { CrashPoint } from '../harness/in-process/crash-point-files.ts'
 import { crashPointFiles, leaveCrashed } from '../harness/in-process/crash-point-files.ts'
 import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
@@ -9,8 +10,7 @@ import { checkGoesOn, digestThrough, EMPTY, recoverAndCheck } from '../harness/i
 import { Random } from '../harness/random.ts'
 import { Workload } from '../harness/workload.ts'
 
-/** SEED replays a run. STEPS makes it longer. */
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+/** LTXD_SEED replays a run. STEPS makes it longer. */
 const steps = Number(process.env['STEPS'] ?? 4)
 
 /** A run goes on until it has met so many. */
@@ -103,8 +103,8 @@ function crashInRecovery(left: string, copy: string, expected: string[]): number
 }
 
 for (const [i, modes] of [['wal'], ['delete'], ['truncate'], ['persist'], ['wal', 'delete', 'persist']].entries()) {
-  test(`I1, I3: a crash at any point of ${modes.join(' and ')} leaves the last acknowledged commit, or the next (SEED=${seed} STEPS=${steps})`, () => {
-    const { points, inRecovery } = everyCrashPoint(modes, seed + i)
+  test(`I1, I3: a crash at any point of ${modes.join(' and ')} leaves the last acknowledged commit, or the next (LTXD_SEED=${SEED} STEPS=${steps})`, () => {
+    const { points, inRecovery } = everyCrashPoint(modes, SEED + i)
     console.log(`${modes.join(', ')}: ${points} crash points, ${inRecovery} more inside recoveries`)
     expect(points).toBeGreaterThanOrEqual(FEW)
   })

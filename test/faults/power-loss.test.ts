@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
 import { nodeFiles } from '../../src/util/files.ts'
+import { SEED } from '../harness/effort.ts'
 import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { SqliteEngine } from '../harness/in-process/sqlite-engine.ts'
 import { checkGoesOn, digestThrough, EMPTY, recoverAndCheck } from '../harness/in-process/verdict.ts'
@@ -8,8 +9,7 @@ import { VolatileFiles } from '../harness/in-process/volatile-files.ts'
 import { Random } from '../harness/random.ts'
 import { Workload } from '../harness/workload.ts'
 
-/** SEED replays a run; RUNS makes more of them, STEPS longer ones. */
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+/** LTXD_SEED replays a run; RUNS makes more of them, STEPS longer ones. */
 const runs = Number(process.env['RUNS'] ?? 4)
 const steps = Number(process.env['STEPS'] ?? 8)
 /** Of all operations at which the power could fail, one in so many. */
@@ -84,15 +84,15 @@ for (const synchronous of ['full', 'normal']) {
   for (const modes of [['wal'], ['delete', 'truncate', 'persist'], ['wal', 'delete', 'persist']]) {
     const promise = synchronous === 'full' ? 'no acknowledged commit' : 'nothing but the newest commits'
     test(
-      `D6: a power loss takes back ${promise}: ${modes.join(', ')}, synchronous ${synchronous} (SEED=${seed} RUNS=${runs})`,
+      `D6: a power loss takes back ${promise}: ${modes.join(', ')}, synchronous ${synchronous} (LTXD_SEED=${SEED} RUNS=${runs})`,
       { timeout: 120_000 * runs },
       () => {
         let losses = 0
         for (let i = 0; i < runs; i++) {
           try {
-            losses += losePower(synchronous, modes, seed + i)
+            losses += losePower(synchronous, modes, SEED + i)
           } catch (error) {
-            throw new Error(`SEED=${seed + i} RUNS=1 fails`, { cause: error })
+            throw new Error(`LTXD_SEED=${SEED + i} RUNS=1 fails`, { cause: error })
           }
         }
         console.log(`${modes.join(', ')}, ${synchronous}: the power failed ${losses} times`)

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { afterAll, expect, test } from 'vitest'
 import { nodeFiles } from '../../src/util/files.ts'
+import { SEED } from '../harness/effort.ts'
 import { Application, describeState } from '../harness/in-process/application.ts'
 import { crashPointFiles, timelessFiles } from '../harness/in-process/crash-point-files.ts'
 import { temporaryDirectory } from '../harness/in-process/node-in-process.ts'
@@ -11,8 +12,7 @@ import { Random } from '../harness/random.ts'
 import type { Script } from './scripts.ts'
 import { SCRIPTS } from './scripts.ts'
 
-/** SEED replays which unsynced sectors and names survive. */
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+/** LTXD_SEED replays which unsynced sectors and names survive. */
 
 interface Left {
   readonly dir: string
@@ -29,7 +29,7 @@ function everyPowerLoss({ steps, durable, unsafe = false }: Script): number {
   using temporary = temporaryDirectory()
   const dataDir = `${temporary.dir}/node`
   for (const name of ['files', 'log']) fs.mkdirSync(`${dataDir}/${name}`, { recursive: true })
-  const random = new Random(seed)
+  const random = new Random(SEED)
   const volatile = new VolatileFiles(nodeFiles, dataDir)
   let losses = 0
   let left: Left[] = []
@@ -51,7 +51,7 @@ function everyPowerLoss({ steps, durable, unsafe = false }: Script): number {
         if (!unsafe || !isRefusedWithLog(dir, claims, options))
           expect(allowed).toContain(describeState(recoverAll(dir, claims, options)))
       } catch (error) {
-        throw new Error(`power lost before "${what}", ${when} (SEED=${seed})`, { cause: error })
+        throw new Error(`power lost before "${what}", ${when} (LTXD_SEED=${SEED})`, { cause: error })
       }
       fs.rmSync(dir, { recursive: true })
     }
@@ -93,7 +93,7 @@ function syncsToo(files: ReturnType<typeof crashPointFiles>, lose: (what: string
 
 const counts = new Map<string, number>()
 for (const [name, script] of Object.entries(SCRIPTS)) {
-  test(`I3, I4, D6: a power loss at any operation of "${name}" takes back nothing that was told to be durable (SEED=${seed})`, () => {
+  test(`I3, I4, D6: a power loss at any operation of "${name}" takes back nothing that was told to be durable (LTXD_SEED=${SEED})`, () => {
     const losses = everyPowerLoss(script)
     counts.set(name, losses)
     expect(losses).toBeGreaterThan(30)

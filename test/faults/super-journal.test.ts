@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import { expect, test } from 'vitest'
 import type { Files } from '../../src/util/files.ts'
 import { nodeFiles } from '../../src/util/files.ts'
+import { SEED } from '../harness/effort.ts'
 import type { CrashPoint } from '../harness/in-process/crash-point-files.ts'
 import { crashPointFiles, leaveCrashed } from '../harness/in-process/crash-point-files.ts'
 import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
@@ -10,7 +11,6 @@ import { recoverAndCheck } from '../harness/in-process/verdict.ts'
 import { VolatileFiles } from '../harness/in-process/volatile-files.ts'
 import { Random } from '../harness/random.ts'
 
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 const NAMES = ['a.db', 'b.db', 'c.db']
 
 const TRANSACTION = "BEGIN; UPDATE main.t SET v = 'new'; UPDATE b.t SET v = 'new'; UPDATE c.t SET v = 'new'; COMMIT"
@@ -74,11 +74,11 @@ for (const mode of ['DELETE', 'TRUNCATE', 'PERSIST']) {
     console.log(`${mode}: ${left.length} crash points, decided at the ${decided}th`)
   })
 
-  test(`${mode}: a power loss at any point of a transaction over three databases leaves it in all of them or in none (SEED=${seed})`, () => {
+  test(`${mode}: a power loss at any point of a transaction over three databases leaves it in all of them or in none (LTXD_SEED=${SEED})`, () => {
     using temporary = temporaryDirectory()
     const dataDir = `${temporary.dir}/node`
     for (const name of ['files', 'log']) fs.mkdirSync(`${dataDir}/${name}`, { recursive: true })
-    const random = new Random(seed)
+    const random = new Random(SEED)
     const files = new VolatileFiles(nodeFiles, dataDir)
     const left: { dir: string; what: string }[] = []
     const lose = (what: string) => {

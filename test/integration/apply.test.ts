@@ -7,12 +7,12 @@ import Database from 'better-sqlite3'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { compacted, Source } from '../../src/apply/testing.ts'
 import { Served } from '../conformance/served.ts'
+import { SEED } from '../harness/effort.ts'
 import { programFile, type ProgramName } from '../harness/programs.ts'
 import { Random } from '../harness/random.ts'
 import { until, within } from '../harness/wait.ts'
 
 const DEADLINE_MS = 30_000
-const SEED = Number(process.env.LTXD_SEED ?? Math.floor(Math.random() * 2 ** 31))
 const root = mkdtempSync(join(tmpdir(), 'ltxd-apply-'))
 const helpers: Helper[] = []
 afterEach(async () => {

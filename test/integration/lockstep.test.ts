@@ -3,14 +3,14 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { expect, test } from 'vitest'
+import { SEED } from '../harness/effort.ts'
 import { digestOfFile } from '../harness/in-process/verdict.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { programFile } from '../harness/programs.ts'
 import { COMBINATIONS } from './lockstep/matrix.ts'
 
-/** TORTURE_SECONDS of random SQL; SEED replays a run from the database that failed. */
+/** TORTURE_SECONDS of random SQL; LTXD_SEED replays a run from the database that failed. */
 const seconds = Number(process.env['TORTURE_SECONDS'] ?? 180)
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
 interface Report {
   readonly kept: readonly { readonly name: string; readonly digest: string }[]
@@ -22,7 +22,7 @@ interface Report {
 }
 
 test(
-  `the mount and a plain file are one and the same to SQLite, and the LTX log has every page of it (TORTURE_SECONDS=${seconds} SEED=${seed})`,
+  `the mount and a plain file are one and the same to SQLite, and the LTX log has every page of it (TORTURE_SECONDS=${seconds} LTXD_SEED=${SEED})`,
   { timeout: (seconds + 120) * 1000 },
   async () => {
     const base = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), 'ltxd-lockstep-'))
@@ -59,7 +59,7 @@ test(
 
 /** In a process of its own: one that waits on its own mount could not be killed. */
 async function runClient(paths: string[]): Promise<Report> {
-  const options = ['--seed', String(seed), '--seconds', String(seconds)]
+  const options = ['--seed', String(SEED), '--seconds', String(seconds)]
   const child = spawn(process.execPath, [programFile('lockstep-client'), ...paths, ...options], {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: (seconds + 60) * 1000,

@@ -5,10 +5,10 @@ import { expect, test } from 'vitest'
 import { temporaryDirectories } from '../../src/backup/testing.ts'
 import { TestPrimary, TestReplica, until } from '../../src/stream/testing.ts'
 import { CuttingProxy } from '../harness/cutting-proxy.ts'
+import { SEED } from '../harness/effort.ts'
 import { Random } from '../harness/random.ts'
 
 const directory = temporaryDirectories()
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
 test('a connection that is cut after any byte loses nothing and repeats nothing', { timeout: 300_000 }, async () => {
   const node = new TestPrimary(await directory())
@@ -50,8 +50,8 @@ test('a connection that is cut after any byte loses nothing and repeats nothing'
   }
 })
 
-test(`a network that keeps cutting delays a stream and changes nothing in it (SEED=${seed})`, async () => {
-  const random = new Random(seed)
+test(`a network that keeps cutting delays a stream and changes nothing in it (LTXD_SEED=${SEED})`, async () => {
+  const random = new Random(SEED)
   const node = new TestPrimary(await directory())
   await node.listen()
   const proxy = await CuttingProxy.start(node.port)

@@ -12,6 +12,7 @@ import { HEADER_SIZE, NO_CHECKSUM, TRAILER_SIZE } from '../../src/ltx/format/hea
 import { compact } from '../../src/ltx/merge/compactor.ts'
 import { pageOf } from '../../src/ltx/testing.ts'
 import { findGo, Reference } from '../fuzz/reference/process.ts'
+import { SEED } from '../harness/effort.ts'
 import { Random } from '../harness/random.ts'
 import { fileOf, type History, imageOf, type Pages, randomHistory, randomSpans, type Span } from './histories.ts'
 
@@ -29,7 +30,7 @@ interface Chain {
   readonly files: Uint8Array[]
 }
 
-describe.skipIf(!present)('a chain of files', () => {
+describe.skipIf(!present)(`a chain of files (LTXD_SEED=${SEED})`, () => {
   let reference: Reference
   let dir: string
   beforeAll(async () => {
@@ -62,7 +63,7 @@ describe.skipIf(!present)('a chain of files', () => {
   }
 
   test(`becomes the same database, whoever compacts it: ${CHAINS} random ones`, async () => {
-    const random = seeded()
+    const random = new Random(SEED)
     for (let n = 0; n < CHAINS; n++) {
       const { history, spans, files } = await randomChain(random)
       const which = `chain ${n}, ${spans.map(({ min, max }) => `${min}-${max}`).join(' ')}`
@@ -89,7 +90,7 @@ describe.skipIf(!present)('a chain of files', () => {
   })
 
   test(`that is none is refused by both: ${BROKEN_CHAINS} random ones`, async () => {
-    const random = seeded()
+    const random = new Random(SEED)
     const met = new Map<string, number>()
     for (let n = 0; n < BROKEN_CHAINS; n++) {
       const chain = await randomChain(random)
@@ -111,13 +112,13 @@ describe.skipIf(!present)('a chain of files', () => {
 
   // Each of these would give a file that says something else than its inputs.
   test.each(Object.entries(STRICTER))('%s is refused by ltxd alone', async (_, files) => {
-    const inputs = files({ ...randomHistory(seeded()), checksums: true })
+    const inputs = files({ ...randomHistory(new Random(SEED)), checksums: true })
     expect((await reference.compact(inputs, 0)).outcome).toBe('accepted')
     await expect(compacted(inputs, 0)).rejects.toThrow(LTXError)
   })
 
   test('with checksums is compacted to a file without by ltxd alone', async () => {
-    const history = { ...randomHistory(seeded()), checksums: true }
+    const history = { ...randomHistory(new Random(SEED)), checksums: true }
     const files = [fileOf(history, { min: 2, max: 2 })]
     expect((await reference.compact(files, NO_CHECKSUM)).outcome).toBe('refused')
     const ours = await compacted(files, NO_CHECKSUM)
@@ -192,12 +193,6 @@ function withOtherPages(history: History): History {
 
 function flagsOf({ checksums }: History): number {
   return checksums ? 0 : NO_CHECKSUM
-}
-
-function seeded(): Random {
-  const seed = Number(process.env.COMPACTION_SEED ?? Math.floor(Math.random() * 2 ** 32))
-  console.log(`COMPACTION_SEED=${seed}`)
-  return new Random(seed)
 }
 
 async function compacted(files: readonly Uint8Array[], flags: number): Promise<Uint8Array> {

@@ -13,10 +13,11 @@ import { NEWEST, restorablePoints } from '../../src/backup/history/plan.ts'
 import { verifyBackup } from '../../src/backup/history/verify.ts'
 import { restoreDatabase } from '../../src/backup/restore/restore.ts'
 import { type UploadState, uploadTransactions } from '../../src/backup/ship/upload.ts'
-import { PlayedDatabase, SEED, seeded } from '../../src/backup/testing.ts'
+import { PlayedDatabase, seeded } from '../../src/backup/testing.ts'
 import { compactLevel, snapshotFromBackup } from '../../src/backup/upkeep/compaction.ts'
 import { formatTXID, toTXID } from '../../src/ltx/format/types.ts'
 import { DirectoryStore } from '../../src/objectstore/directory/store.ts'
+import { SEED } from '../harness/effort.ts'
 
 const run = promisify(execFile)
 const LITESTREAM = process.env.LITESTREAM_BIN ?? findTool('litestream')

@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { SEED } from '../../../test/harness/effort.ts'
 import { toTXID } from '../../ltx/format/types.ts'
 import { DirectoryStore } from '../../objectstore/directory/store.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
@@ -9,7 +10,7 @@ import { CorruptObjectError, NoBackupError, TargetUnavailableError } from '../hi
 import { NEWEST } from '../history/plan.ts'
 import { verifyBackup } from '../history/verify.ts'
 import { uploadTransactions } from '../ship/upload.ts'
-import { PlayedDatabase, SEED, seeded, temporaryDirectories } from '../testing.ts'
+import { PlayedDatabase, seeded, temporaryDirectories } from '../testing.ts'
 import { snapshotFromBackup } from '../upkeep/compaction.ts'
 import { restoreDatabase } from './restore.ts'
 

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { SEED } from '../../../test/harness/effort.ts'
 import { SnapshotError } from '../../image/errors.ts'
 import { type Position, toTXID } from '../../ltx/format/types.ts'
 import { DirectoryStore } from '../../objectstore/directory/store.ts'
@@ -8,7 +9,7 @@ import { loadHistory } from '../history/history.ts'
 import { NEWEST } from '../history/plan.ts'
 import { verifyBackup } from '../history/verify.ts'
 import { restoreDatabase } from '../restore/restore.ts'
-import { PlayedDatabase, SEED, seeded, temporaryDirectories } from '../testing.ts'
+import { PlayedDatabase, seeded, temporaryDirectories } from '../testing.ts'
 import { snapshotLive } from './live-snapshot.ts'
 
 const directory = temporaryDirectories()

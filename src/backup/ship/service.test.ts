@@ -1,6 +1,7 @@
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { SEED } from '../../../test/harness/effort.ts'
 import { toTXID } from '../../ltx/format/types.ts'
 import { DirectoryStore } from '../../objectstore/directory/store.ts'
 import { systemClock } from '../../util/clock.ts'
@@ -8,7 +9,7 @@ import { loadHistory } from '../history/history.ts'
 import { NEWEST } from '../history/plan.ts'
 import { verifyBackup } from '../history/verify.ts'
 import { restoreDatabase } from '../restore/restore.ts'
-import { ManualClock, PlayedDatabase, SEED, seeded, temporaryDirectories } from '../testing.ts'
+import { ManualClock, PlayedDatabase, seeded, temporaryDirectories } from '../testing.ts'
 import { BackupService } from './service.ts'
 
 const directory = temporaryDirectories()

@@ -1,10 +1,11 @@
 import { describe, expect, it, vi } from 'vitest'
+import { SEED } from '../../../test/harness/effort.ts'
 import { MemoryStore } from '../../objectstore/stores/memory.ts'
 import { loadHistory } from '../history/history.ts'
 import { UNSETTLED_MS } from '../history/upload-window.ts'
 import { verifyBackup } from '../history/verify.ts'
 import { BackupService } from '../ship/service.ts'
-import { ManualClock, PlayedDatabase, SEED, seeded, silent } from '../testing.ts'
+import { ManualClock, PlayedDatabase, seeded, silent } from '../testing.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE

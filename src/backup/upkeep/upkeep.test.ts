@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
+import { SEED } from '../../../test/harness/effort.ts'
 import { EMPTY_CHECKSUM, toTXID } from '../../ltx/format/types.ts'
 import type { ObjectHead, ObjectInfo } from '../../objectstore/objectstore.ts'
 import { MemoryStore } from '../../objectstore/stores/memory.ts'
 import { type UploadState, uploadTransactions } from '../ship/upload.ts'
-import { PlayedDatabase, SEED, seeded } from '../testing.ts'
+import { PlayedDatabase, seeded } from '../testing.ts'
 import { compactUpTo, snapshotOnce } from './upkeep.ts'
 
 /** Counts listings and lookups, and how many lookups ran at once. */

@@ -1,8 +1,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
+import { SEED } from '../../../test/harness/effort.ts'
 import { cutIntoParts } from './parts.ts'
-
-const SEED = Number(process.env.LTXD_SEED ?? Math.floor(Math.random() * 2 ** 31))
 
 it(`divides any body into parts of the requested sizes, whatever its chunks (LTXD_SEED=${SEED})`, async () => {
   const chunks = fc.array(fc.uint8Array({ maxLength: 300_000 }), { maxLength: 6 })

@@ -50,7 +50,7 @@ for (; performance.now() < deadline; episodes++) {
       else for (const path of paths) fs.rmSync(path, { force: true })
     }
   } catch (error) {
-    console.error(`SEED=${seed} fails (${JSON.stringify(combination)}), after ${counts.steps} steps in all`)
+    console.error(`LTXD_SEED=${seed} fails (${JSON.stringify(combination)}), after ${counts.steps} steps in all`)
     throw error
   }
 }
