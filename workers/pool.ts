@@ -1,4 +1,5 @@
 import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq'
+import { warnOfTestLimits } from '../src/config/limits.ts'
 import { loadSdk } from '../src/objectstore/s3/client.ts'
 import type { Logger } from '../src/util/log.ts'
 import { BUSY, LockLostError, withDatabaseLock } from './database-lock.ts'
@@ -52,6 +53,7 @@ export class WorkerPool {
   /** Waits for Redis. Throws RedisRefusedError. */
   async start(): Promise<void> {
     const { queues, concurrency, logger } = this.#options
+    warnOfTestLimits(logger)
     // Before there are jobs in hand, whose locks would run out meanwhile. Where it fails, jobs tell it.
     await Promise.all([this.#link.open(), loadSdk().catch(() => undefined)])
     if (this.#stopping) return

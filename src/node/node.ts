@@ -5,6 +5,7 @@ import { startApi } from '../api/server.ts'
 import type { BackupStatus, DatabaseStatus, NodeStatus } from '../api/status.ts'
 import { damageFound } from '../capture/rejection.ts'
 import type { ClusterConfig, Config } from '../config/config.ts'
+import { warnOfTestLimits } from '../config/limits.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { formatNodeId, openDataDirectory } from '../data/directory.ts'
 import { setAsideStrays } from '../data/strays.ts'
@@ -107,6 +108,7 @@ class RunningNode implements Node {
   async start(signal: AbortSignal | undefined): Promise<void> {
     const config = this.#config
     const logger = this.#logger
+    warnOfTestLimits(logger)
     if (this.#handedOver === undefined && (await clearStaleMount(this.mountDir)))
       logger.warn({ mount: this.mountDir }, 'cleared the mount of a dead node')
     const data = (this.#data = openDataDirectory(config.data.dir))

@@ -13,6 +13,7 @@ import { openObjectStore } from '../../src/objectstore/stores/open.ts'
 import { ltxd } from '../cli/run.ts'
 import { type ClusterMember, TestCluster } from '../harness/cluster.ts'
 import { CuttingProxy } from '../harness/cutting-proxy.ts'
+import { shorten } from '../harness/limits.ts'
 import { signalProcess } from '../harness/processes.ts'
 import { findS3Server, S3Server } from '../harness/s3-server.ts'
 import { until } from '../harness/wait.ts'
@@ -35,6 +36,7 @@ const missing = [
 if (missing.length > 0 && process.env['CI'] === 'true') throw new Error(`not installed: ${missing.join(', ')}`)
 
 describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
+  shorten({ uploadMs: 4_000, lostTailMs: 3_000 })
   const before = { ...process.env }
   /** Between a node and its replicas, and between a node and its bucket. */
   const streams = new Map<string, CuttingProxy>()

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
 import { ltxd } from '../cli/run.ts'
 import { type ClusterMember, TestCluster } from '../harness/cluster.ts'
+import { shorten } from '../harness/limits.ts'
 import { findS3Server, S3Server } from '../harness/s3-server.ts'
 import { until } from '../harness/wait.ts'
 import { divergedTransactions } from './diverged.ts'
@@ -15,6 +16,7 @@ const DATABASE = 'app.db'
 const missing = [...(findTool('consul') ? [] : ['consul']), ...(findS3Server('versitygw') ? [] : ['versitygw'])]
 if (missing.length > 0 && process.env['CI'] === 'true') throw new Error(`not installed: ${missing.join(', ')}`)
 
+shorten({ uploadMs: 4_000 })
 const before = { ...process.env }
 const ends: (() => Promise<unknown> | void)[] = []
 

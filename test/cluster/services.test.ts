@@ -9,13 +9,13 @@ import { findTool } from '../../infra/test-tools.ts'
 import { fetchStatus } from '../../src/api/client.ts'
 import type { DatabaseStatus } from '../../src/api/status.ts'
 import { loadHistory, loadMetadata } from '../../src/backup/history/history.ts'
-import { UNSETTLED_MS } from '../../src/backup/history/upload-window.ts'
 import { verifyBackup } from '../../src/backup/history/verify.ts'
 import { parseTXID } from '../../src/ltx/format/types.ts'
 import { openObjectStore } from '../../src/objectstore/stores/open.ts'
 import { KEY_PREFIX } from '../../workers/queues.ts'
 import { BackgroundCommand } from '../harness/background.ts'
 import { type ClusterMember, TestCluster } from '../harness/cluster.ts'
+import { shorten } from '../harness/limits.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { RedisServer } from '../harness/redis-server.ts'
 import { findS3Server, freePort, S3Server } from '../harness/s3-server.ts'
@@ -35,6 +35,8 @@ const missing = [
 ]
 if (missing.length > 0 && process.env['CI'] === 'true') throw new Error(`not installed: ${missing.join(', ')}`)
 
+const LIMITS = shorten({ answerMs: 4_000, uploadMs: 4_000 })
+const UNSETTLED_MS = 2 * LIMITS.uploadMs
 const before = { ...process.env }
 const ends: (() => Promise<unknown> | void)[] = []
 let root = ''
@@ -110,8 +112,8 @@ describe.skipIf(missing.length > 0)('a cluster whose bucket is away', () => {
     await node.node.kill()
     await node.node.destroy()
     await node.restart()
-    await said(node.node, /starting without the backup, which does not answer.*no answer within 15 s/)
-    await said(node.node, /leading again without a look at the backup, which does not answer.*no answer within 15 s/)
+    await said(node.node, /starting without the backup, which does not answer.*no answer within 4 s/)
+    await said(node.node, /leading again without a look at the backup, which does not answer.*no answer within 4 s/)
     await leads(node)
     await open(node.mount).exec('INSERT INTO t VALUES (2)')
     server.thaw()

@@ -1,4 +1,5 @@
 import pLimit from 'p-limit'
+import { LIMITS } from '../../config/limits.ts'
 import type { LogView } from '../../log/view.ts'
 import { formatTXID, toTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'

@@ -1,3 +1,4 @@
+import { LIMITS } from '../../config/limits.ts'
 import { StoreUnavailableError } from '../errors.ts'
 import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
 
@@ -15,7 +16,7 @@ export class PromptStore implements ObjectStore {
   readonly #signal: AbortSignal | undefined
   readonly #timeoutMs: number
 
-  constructor(store: ObjectStore, signal?: AbortSignal, timeoutMs = ANSWER_TIMEOUT_MS) {
+  constructor(store: ObjectStore, signal?: AbortSignal, timeoutMs = LIMITS.answerMs) {
     this.#store = store
     this.#signal = signal
     this.#timeoutMs = timeoutMs
