@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { useBuiltTools } from './infra/test-tools.ts'
+import { HANG_MS } from './test/harness/effort.ts'
 import { assertTable, placeOf, type Project, PROJECTS } from './test/projects.ts'
 
 useBuiltTools()
@@ -31,8 +32,8 @@ export default defineConfig({
         isolate: name !== 'unit',
         sequence: { groupOrder: index + 1 },
         // Against what hangs; how fast anything is, no test says.
-        testTimeout: name === 'unit' ? 60_000 : 120_000,
-        hookTimeout: 120_000,
+        testTimeout: HANG_MS,
+        hookTimeout: HANG_MS,
       },
     })),
   },

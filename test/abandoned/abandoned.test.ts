@@ -65,7 +65,7 @@ const SCENES: readonly Scene[] = [
 ]
 
 for (const scene of SCENES) {
-  test(`an application that ends at any call of a commit: ${scene.name}`, { timeout: 300_000 }, async () => {
+  test(`an application that ends at any call of a commit: ${scene.name}`, async () => {
     await using nodes = await TwoNodes.start({ ttl: '30s' })
     await using stage = await Stage.set(nodes.primary.mount, join(nodes.cluster.dir, 'notes'), scene)
     const told: string[] = []
@@ -97,7 +97,6 @@ for (const scene of SCENES) {
 
 test.each([WAL_NORMAL, DELETE_SPILLED])(
   'an application that ends at any call of a commit, and then the node: $name',
-  { timeout: 300_000 },
   async (scene) => {
     const base = mkdtempSync(join(realpathSync(tmpdir()), 'ltxd-abandoned-'))
     onTestFinished(() => rmSync(base, { recursive: true, force: true }))

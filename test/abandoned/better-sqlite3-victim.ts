@@ -9,7 +9,7 @@ const arm = () => {
   writeFileSync(armed, '')
 }
 
-const connection = new Database(database, { timeout: 20_000 })
+const connection = new Database(database, { timeout: 60_000 })
 for (const pragma of pragmas) connection.pragma(pragma)
 let said = 'committed'
 try {

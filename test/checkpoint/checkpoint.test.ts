@@ -4,15 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { SqlClient } from '../cluster/sql-client.ts'
-import { SEED } from '../harness/effort.ts'
+import { effort, HANG_MS, SEED } from '../harness/effort.ts'
 import { Random } from '../harness/random.ts'
 import { until } from '../harness/wait.ts'
 import { CheckpointedNode } from './checkpointed-node.ts'
 import { OldSqlite, type Said } from './old-sqlite.ts'
 
 /** KILLS of the local client; CHANGES of mode; LTXD_SEED: the run to replay. */
-const KILLS = Number(process.env['KILLS'] ?? 3)
-const CHANGES = Number(process.env['CHANGES'] ?? 12)
+const KILLS = effort(2, 20, 'KILLS')
+const CHANGES = effort(12, 100, 'CHANGES')
 
 const DATABASE = 'a.db'
 const TRANSACTIONS = 2_000
@@ -52,42 +52,38 @@ async function nothingLost(connection: OldSqlite | SqlClient, commits: Record<st
   expect(await value('PRAGMA integrity_check')).toBe('ok')
 }
 
-test(
-  'two processes at full speed: no checkpoint is theirs, the WAL is kept short, and goes when the last one closes',
-  { timeout: 180_000 },
-  async () => {
-    await using node = await CheckpointedNode.start()
-    const [first, second] = await twoConnections(node)
-    await using _first = first
-    await using _second = second
-    let longest = 0
-    const watch = setInterval(() => (longest = Math.max(longest, node.walBytes(DATABASE))), 20)
-    const said = await Promise.all([
-      first.write('first', TRANSACTIONS, ['PASSIVE', 'FULL', 'RESTART', 'TRUNCATE']),
-      second.write('second', TRANSACTIONS, ['TRUNCATE', 'PASSIVE']),
-    ]).finally(() => clearInterval(watch))
-    expect(busyOf(said)).toEqual(new Set([1]))
-    expect(longest).toBeLessThan(MAX_WAL_BYTES)
-    expect(node.walSequence(DATABASE)).toBeGreaterThan(0)
-    const { checkpoint } = (await node.status(DATABASE)) ?? {}
-    expect(checkpoint).toMatchObject({ isGuarded: true, alarms: 0 })
-    expect(checkpoint?.count).toBeGreaterThan(0)
-    expect(await node.metrics()).toMatch(/^ltxd_db_checkpoint_guarded\{db="a.db"\} 1$/m)
-    const fresh = new SqlClient(node.at(DATABASE))
-    await using _fresh = fresh
-    await nothingLost(fresh, { first: TRANSACTIONS, second: TRANSACTIONS })
-    await fresh.close()
-    await first.close()
-    await second.close()
-    await until('the WAL to go with the last connection', 20_000, () => !node.hasWal(DATABASE))
-    await node.stopAndCompare(DATABASE)
-    expect(node.log).not.toMatch(COMPLAINTS)
-  },
-)
+test('two processes at full speed: no checkpoint is theirs, the WAL is kept short, and goes when the last one closes', async () => {
+  await using node = await CheckpointedNode.start()
+  const [first, second] = await twoConnections(node)
+  await using _first = first
+  await using _second = second
+  let longest = 0
+  const watch = setInterval(() => (longest = Math.max(longest, node.walBytes(DATABASE))), 20)
+  const said = await Promise.all([
+    first.write('first', TRANSACTIONS, ['PASSIVE', 'FULL', 'RESTART', 'TRUNCATE']),
+    second.write('second', TRANSACTIONS, ['TRUNCATE', 'PASSIVE']),
+  ]).finally(() => clearInterval(watch))
+  expect(busyOf(said)).toEqual(new Set([1]))
+  expect(longest).toBeLessThan(MAX_WAL_BYTES)
+  expect(node.walSequence(DATABASE)).toBeGreaterThan(0)
+  const { checkpoint } = (await node.status(DATABASE)) ?? {}
+  expect(checkpoint).toMatchObject({ isGuarded: true, alarms: 0 })
+  expect(checkpoint?.count).toBeGreaterThan(0)
+  expect(await node.metrics()).toMatch(/^ltxd_db_checkpoint_guarded\{db="a.db"\} 1$/m)
+  const fresh = new SqlClient(node.at(DATABASE))
+  await using _fresh = fresh
+  await nothingLost(fresh, { first: TRANSACTIONS, second: TRANSACTIONS })
+  await fresh.close()
+  await first.close()
+  await second.close()
+  await until('the WAL to go with the last connection', 60_000, () => !node.hasWal(DATABASE))
+  await node.stopAndCompare(DATABASE)
+  expect(node.log).not.toMatch(COMPLAINTS)
+})
 
 test(
   `kill -9 of the local client while it checkpoints: another takes over, nothing is lost (KILLS=${KILLS} LTXD_SEED=${SEED})`,
-  { timeout: 120_000 + KILLS * 10_000 },
+  { timeout: HANG_MS + KILLS * 30_000 },
   async () => {
     const random = new Random(SEED)
     await using node = await CheckpointedNode.start()
@@ -104,7 +100,7 @@ test(
       await sleep(random.next() * 300)
       const killed = node.client
       node.killClient()
-      await until('another local client', 20_000, () => node.client !== undefined && node.client !== killed)
+      await until('another local client', 60_000, () => node.client !== undefined && node.client !== killed)
       await writing
       await node.guarded(DATABASE)
       for (const writer of ['first', 'second']) commits[`${writer}${kill}`] = 1_500
@@ -117,51 +113,47 @@ test(
   },
 )
 
-test(
-  `one connection has the database to itself, as always, whatever came before (CHANGES=${CHANGES} LTXD_SEED=${SEED})`,
-  { timeout: 120_000 },
-  async () => {
-    const random = new Random(SEED)
-    await using node = await CheckpointedNode.start()
-    const [first, second] = await twoConnections(node)
-    await using _first = first
-    let other = second
-    let written = 0
-    for (let change = 0; change < CHANGES; change++) {
-      await Promise.all([first.write(`first${change}`, 100), other.write(`second${change}`, 100)])
-      written += 200
-      const chance = random.next()
-      // Else the client might take the lock only when the other one has closed already, and hold it for a moment.
-      if (chance < 0.6) await node.guarded(DATABASE)
-      await other.close()
-      if (chance < 0.3) {
-        await node.guarded(DATABASE, false)
-        expect(await first.value('PRAGMA journal_mode = DELETE')).toBe('delete')
-        expect(node.hasWal(DATABASE)).toBe(false)
-        expect(await first.value('PRAGMA journal_mode = WAL')).toBe('wal')
-      } else if (chance < 0.6) {
-        await node.guarded(DATABASE, false)
-        const [busy] = (await first.sql('PRAGMA wal_checkpoint(TRUNCATE)'))[0] ?? []
-        expect(busy).toBe(0)
-        expect(node.walBytes(DATABASE)).toBe(0)
-      }
-      other = new OldSqlite(node.at(DATABASE))
-      expect(await other.value('SELECT total(n) FROM pages')).toBe(written)
-      if (chance > 0.5) await node.guarded(DATABASE)
-    }
-    expect(await first.value('PRAGMA integrity_check')).toBe('ok')
-    await first.close()
+test(`one connection has the database to itself, as always, whatever came before (CHANGES=${CHANGES} LTXD_SEED=${SEED})`, async () => {
+  const random = new Random(SEED)
+  await using node = await CheckpointedNode.start()
+  const [first, second] = await twoConnections(node)
+  await using _first = first
+  let other = second
+  let written = 0
+  for (let change = 0; change < CHANGES; change++) {
+    await Promise.all([first.write(`first${change}`, 100), other.write(`second${change}`, 100)])
+    written += 200
+    const chance = random.next()
+    // Else the client might take the lock only when the other one has closed already, and hold it for a moment.
+    if (chance < 0.6) await node.guarded(DATABASE)
     await other.close()
-    await until('the WAL to go with the last connection', 20_000, () => !existsSync(`${node.behind(DATABASE)}-shm`))
-    expect(node.hasWal(DATABASE)).toBe(false)
-    await node.stopAndCompare(DATABASE)
-    expect(node.log).not.toMatch(COMPLAINTS)
-  },
-)
+    if (chance < 0.3) {
+      await node.guarded(DATABASE, false)
+      expect(await first.value('PRAGMA journal_mode = DELETE')).toBe('delete')
+      expect(node.hasWal(DATABASE)).toBe(false)
+      expect(await first.value('PRAGMA journal_mode = WAL')).toBe('wal')
+    } else if (chance < 0.6) {
+      await node.guarded(DATABASE, false)
+      const [busy] = (await first.sql('PRAGMA wal_checkpoint(TRUNCATE)'))[0] ?? []
+      expect(busy).toBe(0)
+      expect(node.walBytes(DATABASE)).toBe(0)
+    }
+    other = new OldSqlite(node.at(DATABASE))
+    expect(await other.value('SELECT total(n) FROM pages')).toBe(written)
+    if (chance > 0.5) await node.guarded(DATABASE)
+  }
+  expect(await first.value('PRAGMA integrity_check')).toBe('ok')
+  await first.close()
+  await other.close()
+  await until('the WAL to go with the last connection', 60_000, () => !existsSync(`${node.behind(DATABASE)}-shm`))
+  expect(node.hasWal(DATABASE)).toBe(false)
+  await node.stopAndCompare(DATABASE)
+  expect(node.log).not.toMatch(COMPLAINTS)
+})
 
 test(
   `kill -9 of applications in the middle of their transactions: the others go on, and what they had committed stays (KILLS=${KILLS} LTXD_SEED=${SEED})`,
-  { timeout: 120_000 + KILLS * 10_000 },
+  { timeout: HANG_MS + KILLS * 30_000 },
   async () => {
     const random = new Random(SEED)
     await using node = await CheckpointedNode.start()
@@ -172,7 +164,7 @@ test(
       const victim = new OldSqlite(node.at(DATABASE))
       const committed = Number(await victim.value('SELECT count(*) FROM log'))
       const killed = victim.write(`victim${kill}`, 1_000_000).catch((error: unknown) => error)
-      await until('its transactions', 20_000, async () => {
+      await until('its transactions', 60_000, async () => {
         return Number(await first.value('SELECT count(*) FROM log')) > committed + 20
       })
       await sleep(random.next() * 500)
@@ -191,13 +183,13 @@ test(
     expect(apart).toBeLessThanOrEqual(KILLS)
     expect(await first.value('PRAGMA integrity_check')).toBe('ok')
     await first.close()
-    await until('the WAL to go with the last connection', 20_000, () => !node.hasWal(DATABASE))
+    await until('the WAL to go with the last connection', 60_000, () => !node.hasWal(DATABASE))
     await node.stopAndCompare(DATABASE)
     expect(node.log).not.toMatch(/I11|refused|complains/)
   },
 )
 
-test('what the WAL-reset bug leaves is noticed, said and counted', { timeout: 60_000 }, async () => {
+test('what the WAL-reset bug leaves is noticed, said and counted', async () => {
   await using node = await CheckpointedNode.start()
   const [first, second] = await twoConnections(node)
   await using _first = first
@@ -206,42 +198,38 @@ test('what the WAL-reset bug leaves is noticed, said and counted', { timeout: 60
   // In a process of its own, as everything that touches the mount.
   const poke = 'import sys; f = open(sys.argv[1], "r+b", 0); f.seek(96); f.write((100000).to_bytes(4, sys.byteorder))'
   await promisify(execFile)('python3', ['-c', poke, `${node.at(DATABASE)}-shm`])
-  await until('the alarm', 20_000, async () => (await node.status(DATABASE))?.checkpoint?.alarms === 1)
+  await until('the alarm', 60_000, async () => (await node.status(DATABASE))?.checkpoint?.alarms === 1)
   expect(node.log).toMatch(/I11: of \d+ frames of the WAL 100000 are marked as copied/)
   expect(await node.metrics()).toMatch(/^ltxd_db_wal_guard_alarms_total\{db="a.db"\} 1$/m)
 })
 
-test(
-  'a writer that is the only one never finds the database busy, and its WAL is kept short',
-  { timeout: 120_000 },
-  async () => {
-    await using node = await CheckpointedNode.start()
-    const [first, second] = await twoConnections(node)
-    await using _first = first
-    await using _second = second
-    await first.sql('PRAGMA busy_timeout = 0')
-    let longest = 0
-    const watch = setInterval(() => (longest = Math.max(longest, node.walBytes(DATABASE))), 20)
-    // Reads for as long as the other writes.
-    const state = { done: false }
-    const reading = (async () => {
-      let reads = 0
-      for (; !state.done; reads++) await second.sql('SELECT count(*), total(n) FROM pages')
-      return reads
-    })()
-    await first.write('first', 3_000).finally(() => {
-      state.done = true
-      clearInterval(watch)
-    })
-    expect(await reading).toBeGreaterThan(0)
-    expect(longest).toBeLessThan(MAX_WAL_BYTES)
-    expect(node.walSequence(DATABASE)).toBeGreaterThan(0)
-    expect((await node.status(DATABASE))?.checkpoint?.count).toBeGreaterThan(0)
-    await nothingLost(second, { first: 3_000 })
-    await first.close()
-    await second.close()
-    await until('the WAL to go with the last connection', 20_000, () => !node.hasWal(DATABASE))
-    await node.stopAndCompare(DATABASE)
-    expect(node.log).not.toMatch(COMPLAINTS)
-  },
-)
+test('a writer that is the only one never finds the database busy, and its WAL is kept short', async () => {
+  await using node = await CheckpointedNode.start()
+  const [first, second] = await twoConnections(node)
+  await using _first = first
+  await using _second = second
+  await first.sql('PRAGMA busy_timeout = 0')
+  let longest = 0
+  const watch = setInterval(() => (longest = Math.max(longest, node.walBytes(DATABASE))), 20)
+  // Reads for as long as the other writes.
+  const state = { done: false }
+  const reading = (async () => {
+    let reads = 0
+    for (; !state.done; reads++) await second.sql('SELECT count(*), total(n) FROM pages')
+    return reads
+  })()
+  await first.write('first', 3_000).finally(() => {
+    state.done = true
+    clearInterval(watch)
+  })
+  expect(await reading).toBeGreaterThan(0)
+  expect(longest).toBeLessThan(MAX_WAL_BYTES)
+  expect(node.walSequence(DATABASE)).toBeGreaterThan(0)
+  expect((await node.status(DATABASE))?.checkpoint?.count).toBeGreaterThan(0)
+  await nothingLost(second, { first: 3_000 })
+  await first.close()
+  await second.close()
+  await until('the WAL to go with the last connection', 60_000, () => !node.hasWal(DATABASE))
+  await node.stopAndCompare(DATABASE)
+  expect(node.log).not.toMatch(COMPLAINTS)
+})

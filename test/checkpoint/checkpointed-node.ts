@@ -8,7 +8,7 @@ import { LtxdNode } from '../harness/ltxd-node.ts'
 import { localClients, signalProcess } from '../harness/processes.ts'
 import { until } from '../harness/wait.ts'
 
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 
 /** A node of its own, as those see it who watch its checkpoints. */
 export class CheckpointedNode implements AsyncDisposable {

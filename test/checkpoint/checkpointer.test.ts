@@ -23,13 +23,13 @@ test('what is said to be released is: whoever has the database to itself checkpo
     for (let cycle = 0; cycle < CYCLES; cycle++) {
       said.length = 0
       checkpointer.guard({ type: 'guard', database: 'a.db', logDir, hasSeveralWriters: false })
-      await until('the lock to be held', 20_000, () => said.includes('guarding'))
+      await until('the lock to be held', 60_000, () => said.includes('guarding'))
       expect(await writer.value('PRAGMA wal_checkpoint(TRUNCATE)')).toBe(1)
       await writer.exec(
         'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) INSERT INTO t SELECT randomblob(4000) FROM n',
       )
       checkpointer.leave('a.db')
-      await until('the lock to be released', 20_000, () => said.includes('released'))
+      await until('the lock to be released', 60_000, () => said.includes('released'))
       expect(await writer.value('PRAGMA wal_checkpoint(TRUNCATE)'), `cycle ${cycle}, ${said.join()}`).toBe(0)
       expect(said).not.toContain('checkpoint-failed')
     }

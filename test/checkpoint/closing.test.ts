@@ -44,7 +44,7 @@ test('a last connection that closes at the beginning of a checkpoint leaves noth
   const checkpointer = new Checkpointer(dir, (message) => said.push(message))
   checkpointer.guard({ type: 'guard', database: 'a.db', logDir: `${dir}/log`, hasSeveralWriters: false })
   try {
-    await until('the WAL to go', 20_000, () => fs.existsSync(`${dir}/closed`) && !fs.existsSync(`${dir}/a.db-wal`))
+    await until('the WAL to go', 60_000, () => fs.existsSync(`${dir}/closed`) && !fs.existsSync(`${dir}/a.db-wal`))
   } finally {
     checkpointer.leave('a.db')
     application.kill('SIGKILL')

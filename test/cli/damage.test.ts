@@ -37,13 +37,15 @@ async function serve(...args: string[]): Promise<LtxdNode> {
   const node = LtxdNode.start({ mount, data, logFile: join(dir, 'log'), arguments: args })
   nodes.push(node)
   await node.mounted()
-  await until('the API', 20_000, () => existsSync(join(data, 'api.json')))
+  await until('the API', 60_000, () => existsSync(join(data, 'api.json')))
   return node
 }
 
 const sqlite = (sql: string, database = 'a.db') => program('sqlite3', ['-bail', join(mount, database), sql])
 const status = async () => JSON.parse((await ltxd(['status', '--data', data, '--json'])).stdout) as NodeStatus
-const log = () => readFileSync(join(dir, 'log'), 'utf8')
+/** Waits for it: what the data plane notices is written to the log by another thread. */
+const said = (what: RegExp) =>
+  until(`${String(what)} in the log`, 60_000, () => what.test(readFileSync(join(dir, 'log'), 'utf8')))
 
 async function flipByte(path: string, position: number): Promise<void> {
   const file = await open(path, 'r+')
@@ -61,7 +63,7 @@ describe('on the mount', () => {
     await writeFile(join(dir, 'plain.txt'), 'this is no database\n'.repeat(1000))
     expect(await program('cp', [join(dir, 'plain.txt'), join(mount, 'plain.db')])).toMatchObject({ code: 0 })
     expect(await program('cmp', [join(dir, 'plain.txt'), join(mount, 'plain.db')])).toMatchObject({ code: 0 })
-    expect(log()).toMatch(/not a SQLite database: it does not begin with a SQLite header.*file=plain\.db/)
+    await said(/not a SQLite database: it does not begin with a SQLite header.*file=plain\.db/)
     expect((await status()).databases).toEqual([])
   })
 
@@ -83,7 +85,7 @@ describe('on the mount', () => {
       const { code } = await sqlite(`PRAGMA journal_mode=${mode}; INSERT INTO t VALUES (2)`)
       expect(code).not.toBe(0)
       expect((await sqlite('SELECT group_concat(x) FROM t; PRAGMA integrity_check')).stdout).toBe('1\nok\n')
-      expect(log()).toMatch(/without a journal.*database=a\.db.*process="?sqlite3 \(\d+\)/)
+      await said(/without a journal.*database=a\.db.*process="?sqlite3 \(\d+\)/)
     },
   )
 
@@ -152,7 +154,7 @@ describe('in the backup', () => {
   test('a damaged object is named by restore and by a start, and nothing is left half done', async () => {
     const node = await serve('--backup', backup)
     await sqlite('CREATE TABLE t(x); INSERT INTO t VALUES (zeroblob(20000))')
-    await until('the first snapshot', 20_000, () => existsSync(join(dir, 'backup/a.db/ltx/9')))
+    await until('the first snapshot', 60_000, () => existsSync(join(dir, 'backup/a.db/ltx/9')))
     await node.stop()
     for (const level of readdirSync(join(dir, 'backup/a.db/ltx'))) {
       for (const name of readdirSync(join(dir, 'backup/a.db/ltx', level))) {

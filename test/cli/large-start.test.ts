@@ -38,7 +38,7 @@ async function serve(): Promise<LtxdNode> {
   const node = LtxdNode.start({ mount, data, logFile: join(dir, 'log'), arguments: ['--log-level', 'debug'] })
   nodes.push(node)
   await node.mounted()
-  await until('the API', 20_000, () => existsSync(join(data, 'api.json')))
+  await until('the API', 60_000, () => existsSync(join(data, 'api.json')))
   return node
 }
 
@@ -53,7 +53,7 @@ async function killed(): Promise<void> {
   expect(await sqlite(LARGE)).toMatchObject({ code: 0 })
   const [database] = (await status()).databases
   const position = database?.position ?? ''
-  await until('the file to be durable', 20_000, () => {
+  await until('the file to be durable', 60_000, () => {
     return existsSync(beside('synced.json')) && readFileSync(beside('synced.json'), 'utf8').includes(position)
   })
   await node.kill()
@@ -69,7 +69,7 @@ test('after a crash it is served at once, checked in the background, and then as
   await killed()
   const node = await serve()
   expect(await sqlite('SELECT count(*), sum(length(x)) FROM t')).toMatchObject({ stdout: `${ROWS}|${ROWS}000000\n` })
-  await until('the check', 20_000, () => log().includes('all pages are as the log says'))
+  await until('the check', 60_000, () => log().includes('all pages are as the log says'))
   expect(existsSync(beside('clean.json'))).toBe(false)
   await node.stop()
   expect(existsSync(beside('clean.json'))).toBe(true)
@@ -85,7 +85,7 @@ test('a page that was damaged meanwhile is found in the background, also if nobo
   await damage()
   await serve()
   const found = `page ${DAMAGED} of its file does not have the checksum`
-  await until('the damage', 20_000, () => log().includes(found))
+  await until('the damage', 60_000, () => log().includes(found))
   expect((await status()).databases[0]?.error).toContain(found)
   expect((await sqlite('SELECT count(*) FROM t')).code).not.toBe(0)
   expect((await sqlite('INSERT INTO t VALUES (1)')).code).not.toBe(0)

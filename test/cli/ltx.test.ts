@@ -73,7 +73,7 @@ test('an interrupted command leaves nothing behind', async () => {
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
   const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
   // Until its first bytes are there, so that it is in the midst of its work.
-  await until('its first bytes', 20_000, async () => {
+  await until('its first bytes', 60_000, async () => {
     const temporary = (await names()).find((name) => !before.includes(name))
     return temporary !== undefined && (await stat(path(temporary))).size > 0
   })

@@ -34,7 +34,7 @@ function start(command?: readonly string[], args: readonly string[] = []): LtxdN
   return node
 }
 
-const exitOf = (node: LtxdNode) => within('exit of ltxd', 20_000, node.exited)
+const exitOf = (node: LtxdNode) => within('exit of ltxd', 60_000, node.exited)
 const mountArgs = () => ['mount', mount, '--data', data, '--http', '127.0.0.1:0']
 
 /** A program that writes `ready` when it runs, and what it gets told. */
@@ -50,7 +50,7 @@ function listener(reaction: string): string[] {
   return ['sh', '-c', `cd '${cwd}' && exec '${process.execPath}' -e "$0"`, script]
 }
 
-const ready = () => until('start of the application', 20_000, () => existsSync(join(cwd, 'ready')))
+const ready = () => until('start of the application', 60_000, () => existsSync(join(cwd, 'ready')))
 const told = () => readFile(join(cwd, 'told'), 'utf8')
 
 describe('the application', () => {
@@ -73,7 +73,7 @@ describe('the application', () => {
     const node = start(listener('fs.writeFileSync(process.env.LTXD_MOUNT + "/last", "words"); process.exit(3)'))
     await ready()
     signalProcess(node.pid, 'SIGHUP')
-    await until('SIGHUP', 10_000, async () => existsSync(join(cwd, 'told')) && (await told()) === 'SIGHUP ')
+    await until('SIGHUP', 60_000, async () => existsSync(join(cwd, 'told')) && (await told()) === 'SIGHUP ')
     signalProcess(node.pid, 'SIGTERM')
     expect(await exitOf(node)).toEqual({ code: 3, signal: null })
     expect(await told()).toBe('SIGHUP SIGTERM ')
@@ -95,7 +95,7 @@ describe('the application', () => {
     const node = start(listener(''))
     await ready()
     signalProcess(node.pid, 'SIGINT')
-    await until('SIGINT', 10_000, () => existsSync(join(cwd, 'told')))
+    await until('SIGINT', 60_000, () => existsSync(join(cwd, 'told')))
     signalProcess(node.pid, 'SIGINT')
     expect(await exitOf(node)).toEqual({ code: 137, signal: null })
     expect(isMounted(mount)).toBe(false)
@@ -105,7 +105,7 @@ describe('the application', () => {
 test('status finds the node by its data directory and shows its databases', async () => {
   const node = start()
   await node.mounted()
-  await until('address of the API', 10_000, () => existsSync(join(data, 'api.json')))
+  await until('address of the API', 60_000, () => existsSync(join(data, 'api.json')))
   await program('sqlite3', [join(mount, 'a.db'), 'create table t(x)'])
   const { stdout, code } = await ltxd(['status', '--data', data, '--json'])
   expect(code).toBe(0)
@@ -185,7 +185,7 @@ describe('is refused with exit code 1, and nothing is harmed:', () => {
     const node = start()
     await node.mounted()
     const address = join(data, 'api.json')
-    await until('address of the API', 10_000, () => existsSync(address))
+    await until('address of the API', 60_000, () => existsSync(address))
     const { host } = new URL((JSON.parse(await readFile(address, 'utf8')) as { url: string }).url)
     const other = join(cwd, 'other')
     await refused(/ltxd: port \d+ .* --http/, ['mount', other, '--data', join(cwd, 'd2'), '--http', host])

@@ -8,7 +8,7 @@ export interface Outcome {
   readonly stderr: string
 }
 
-/** Runs `ltxd` with these arguments to its end, 20 s at most; never rejects. */
+/** Runs `ltxd` with these arguments to its end, a minute at most; never rejects. */
 export function ltxd(
   args: readonly string[],
   options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
@@ -23,7 +23,7 @@ export function program(
 ): Promise<Outcome> {
   return new Promise((resolve) => {
     const env = { ...process.env, HOME: '/nonexistent', ...options.env }
-    const settings = { ...options, env, timeout: 20_000, killSignal: 'SIGKILL' as const }
+    const settings = { ...options, env, timeout: 60_000, killSignal: 'SIGKILL' as const }
     execFile(file, args, settings, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : null
       resolve({ code, stdout, stderr })

@@ -132,7 +132,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
     way.hold()
     cutStream(deposed)
     await insert(open(deposed), 'lost', 5)
-    await until('an upload on its way', 20_000, () => /PUT \/.*\.ltx/.test(way.held))
+    await until('an upload on its way', 60_000, () => /PUT \/.*\.ltx/.test(way.held))
     signalProcess(deposed.node.pid, 'SIGSTOP')
 
     await leads(leader)
@@ -140,7 +140,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
     await insert(open(leader), 'kept', 7)
     // It arrives although nobody waits for its answer any more.
     way.release()
-    await until('the lost upload in the bucket', 10_000, async () => (await keys()).some(isBeyond(fork)))
+    await until('the lost upload in the bucket', 60_000, async () => (await keys()).some(isBeyond(fork)))
     await shipped(leader)
     const aside = (await keys()).filter((key) => key.includes('/diverged/'))
     expect(aside.length).toBeGreaterThan(0)
@@ -182,7 +182,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
   }
 
   function open(member: ClusterMember): SqlClient {
-    const client = new SqlClient(join(member.mount, DATABASE), { timeoutMs: 10_000 })
+    const client = new SqlClient(join(member.mount, DATABASE), { timeoutMs: 30_000 })
     clients.push(client)
     return client
   }
@@ -217,7 +217,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
 
   async function waiting<T>(what: string, condition: () => Promise<T | undefined | false>): Promise<T> {
     try {
-      return await until(what, 45_000, condition, 50)
+      return await until(what, 60_000, condition, 50)
     } catch (error) {
       const logs = cluster.members.map(({ name, node }) => `--- ${name} ---\n${node.logTail(30)}`)
       throw new Error([String(error), ...logs].join('\n'), { cause: error })
@@ -272,7 +272,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
   }
 
   async function sqlite(path: string, sql: string): Promise<string> {
-    return (await run('sqlite3', [path, sql], { timeout: 20_000 })).stdout
+    return (await run('sqlite3', [path, sql], { timeout: 60_000 })).stdout
   }
 })
 

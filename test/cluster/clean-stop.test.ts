@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { SEED } from '../harness/effort.ts'
+import { effort, HANG_MS, SEED } from '../harness/effort.ts'
 import { Random } from '../harness/random.ts'
 import { losses } from './acknowledgements.ts'
 import { WrittenCluster } from './written-cluster.ts'
 
 /** FAILOVERS: how often; LTXD_SEED: the run to replay. */
-const FAILOVERS = Number(process.env['FAILOVERS'] ?? 3)
+const FAILOVERS = effort(2, 20, 'FAILOVERS')
 const MAX_LOAD_MS = 400
 
 test(
   `SIGTERM of the leader: the next leads, and nothing acknowledged is lost (FAILOVERS=${FAILOVERS} LTXD_SEED=${SEED})`,
-  { timeout: 60_000 + FAILOVERS * 60_000 },
+  { timeout: HANG_MS + FAILOVERS * 60_000 },
   async () => {
     const random = new Random(SEED)
     const written = await WrittenCluster.start({ nodes: 2 })

@@ -29,13 +29,13 @@ const ENDS = {
     const { nodeId = '' } = (await nodes.replica.status()) ?? {}
     const holder = { nodeId, hostname: nodes.replica.name, url: nodes.replica.url }
     await consul.put('ltxd/primary', JSON.stringify({ ...record, term: String(BigInt(record.term) + 1n), holder }))
-    await until('the end of the lead', 20_000, async () => (await nodes.primary.status())?.role !== 'primary')
+    await until('the end of the lead', 60_000, async () => (await nodes.primary.status())?.role !== 'primary')
   },
   'another takes over while it is stopped': async (nodes: TwoNodes) => {
     signalProcess(nodes.primary.node.pid, 'SIGSTOP')
-    await until('another leader', 30_000, async () => (await nodes.replica.status())?.role === 'primary')
+    await until('another leader', 60_000, async () => (await nodes.replica.status())?.role === 'primary')
     signalProcess(nodes.primary.node.pid, 'SIGCONT')
-    await until('the end of the lead', 20_000, async () => (await nodes.primary.status())?.role !== 'primary')
+    await until('the end of the lead', 60_000, async () => (await nodes.primary.status())?.role !== 'primary')
   },
   'it hands over': async (nodes: TwoNodes) => {
     const answer = await fetch(`${nodes.primary.url}/handoff`, {
@@ -47,41 +47,60 @@ const ENDS = {
   },
 } as const
 
-const CASES = Object.keys(ENDS).flatMap((end) => ['WAL', 'DELETE', 'PERSIST'].map((mode) => [end, mode] as const))
+const MODES = ['WAL', 'DELETE', 'PERSIST']
+/** What an application does when its COMMIT is refused. */
+const HABITS = ['committing', 'rolled-back', 'closed', 'killed'] as const
 
-test.each(CASES)('%s in the middle of a transaction in %s mode: it fails, and the node follows', async (end, mode) => {
-  await using nodes = await TwoNodes.start({ ttl: '3s' })
-  const names = ['committing.db', 'rolled-back.db', 'closed.db', 'killed.db']
-  const applications = names.map((name) => nodes.open(nodes.primary, name))
-  for (const application of applications) await create(application, mode)
-  await nodes.same()
-  for (const application of applications) await beginLarge(application)
-  try {
-    await ENDS[end as keyof typeof ENDS](nodes)
-    const [committing, rolledBack, closed, killed] = applications as [SqlClient, SqlClient, SqlClient, SqlClient]
-    await expect(committing.exec('COMMIT')).rejects.toThrow(SqlError)
-    await committing.refusal('ROLLBACK')
-    await rolledBack.exec('ROLLBACK')
-    await closed.close()
-    killed.kill()
-    const leader = await nodes.cluster.primary()
-    const follower = nodes.cluster.members.find((member) => member !== leader) ?? leader
-    await nodes.cluster.settled()
-    for (const name of names) {
-      const writer = nodes.open(leader, name, { timeoutMs: 10_000 })
-      expect(await writer.value('SELECT max(n) FROM t'), name).toBe(0)
-      await writer.exec('UPDATE t SET n = n + 7 WHERE id = 1')
-      await writer.close()
-    }
+interface Usage {
+  readonly name: string
+  readonly mode: string
+  readonly habit: (typeof HABITS)[number]
+  readonly application: SqlClient
+}
+
+test.each(Object.entries(ENDS))(
+  '%s in the middle of transactions in each mode: they fail, and the node follows',
+  async (_, end) => {
+    await using nodes = await TwoNodes.start({ ttl: '3s' })
+    const usages = MODES.flatMap((mode) =>
+      HABITS.map((habit): Usage => {
+        const name = `${habit}-${mode.toLowerCase()}.db`
+        return { name, mode, habit, application: nodes.open(nodes.primary, name) }
+      }),
+    )
+    for (const { application, mode } of usages) await create(application, mode)
     await nodes.same()
-    for (const name of names) {
-      const reader = nodes.open(follower, name, { timeoutMs: 10_000 })
-      expect(await reader.value('PRAGMA integrity_check'), name).toBe('ok')
-      expect(await reader.value('SELECT sum(n) FROM t'), name).toBe(7)
+    for (const { application } of usages) await beginLarge(application)
+    try {
+      await end(nodes)
+      for (const { application, habit } of usages) {
+        if (habit === 'committing') await expect(application.exec('COMMIT')).rejects.toThrow(SqlError)
+        if (habit === 'committing') await application.refusal('ROLLBACK')
+        if (habit === 'rolled-back') await application.exec('ROLLBACK')
+        if (habit === 'closed') await application.close()
+        if (habit === 'killed') application.kill()
+      }
+      const leader = await nodes.cluster.primary()
+      const follower = nodes.cluster.members.find((member) => member !== leader) ?? leader
+      await nodes.cluster.settled()
+      for (const { name } of usages) {
+        await using writer = nodes.open(leader, name, { timeoutMs: 30_000 })
+        expect(await writer.value('SELECT max(n) FROM t'), name).toBe(0)
+        await writer.exec('UPDATE t SET n = n + 7 WHERE id = 1')
+        await writer.close()
+      }
+      await nodes.same()
+      for (const { name } of usages) {
+        await using reader = nodes.open(follower, name, { timeoutMs: 30_000 })
+        expect(await reader.value('PRAGMA integrity_check'), name).toBe('ok')
+        expect(await reader.value('SELECT sum(n) FROM t'), name).toBe(7)
+      }
+      for (const { application, habit, name } of usages) {
+        if (habit === 'committing' || habit === 'rolled-back')
+          expect(await application.value('SELECT sum(n) FROM t'), name).toBe(7)
+      }
+    } catch (error) {
+      throw nodes.explain(error)
     }
-    expect(await committing.value('SELECT sum(n) FROM t')).toBe(7)
-    expect(await rolledBack.value('SELECT sum(n) FROM t')).toBe(7)
-  } catch (error) {
-    throw nodes.explain(error)
-  }
-})
+  },
+)

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { SEED } from '../harness/effort.ts'
+import { effort, HANG_MS, SEED } from '../harness/effort.ts'
 import { signalProcess } from '../harness/processes.ts'
 import { Random } from '../harness/random.ts'
 import { losses } from './acknowledgements.ts'
@@ -10,12 +10,12 @@ import { SqlClient } from './sql-client.ts'
 import { WrittenCluster } from './written-cluster.ts'
 
 /** FAILOVERS: how often; LTXD_SEED: the run to replay. */
-const FAILOVERS = Number(process.env['FAILOVERS'] ?? 3)
+const FAILOVERS = effort(2, 20, 'FAILOVERS')
 const MAX_ALONE_MS = 400
 
 test(
   `SIGSTOP of the leader beyond its TTL: it acknowledges nothing when it continues, and follows (FAILOVERS=${FAILOVERS} LTXD_SEED=${SEED})`,
-  { timeout: 60_000 + FAILOVERS * 60_000 },
+  { timeout: HANG_MS + FAILOVERS * 60_000 },
   async () => {
     const random = new Random(SEED)
     const written = await WrittenCluster.start({ nodes: 2, ttl: '3s' })
@@ -28,13 +28,13 @@ test(
         const leader = await cluster.primary()
         const next = cluster.members.find((member) => member !== leader) ?? leader
         await written.writesOn(leader, process.hrtime.bigint())
-        const open = written.databases.map((name) => new SqlClient(join(leader.mount, name), { timeoutMs: 10_000 }))
+        const open = written.databases.map((name) => new SqlClient(join(leader.mount, name), { timeoutMs: 30_000 }))
         readers.push(...open)
         for (const reader of open) await reader.value('SELECT count(*) FROM entry')
 
         signalProcess(next.node.pid, 'SIGSTOP')
         // More than fits into the sockets: whatever follows it in its database, the leader has alone.
-        const large = new SqlClient(join(leader.mount, 'wal-full.db'), { timeoutMs: 10_000 })
+        const large = new SqlClient(join(leader.mount, 'wal-full.db'), { timeoutMs: 30_000 })
         await large.exec(`INSERT INTO churn VALUES (1, randomblob(${24 << 20}))`)
         await large[Symbol.asyncDispose]()
         await written.writesOn(leader, process.hrtime.bigint())

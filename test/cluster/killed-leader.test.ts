@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { SEED } from '../harness/effort.ts'
+import { effort, HANG_MS, SEED } from '../harness/effort.ts'
 import { Random } from '../harness/random.ts'
 import { losses } from './acknowledgements.ts'
 import { divergedTransactions } from './diverged.ts'
 import { WrittenCluster } from './written-cluster.ts'
 
 /** FAILOVERS: how often; NODES; LTXD_SEED: the run to replay. */
-const FAILOVERS = Number(process.env['FAILOVERS'] ?? 3)
-const NODES = Number(process.env['NODES'] ?? 2)
+const FAILOVERS = effort(2, 20, 'FAILOVERS')
+const NODES = effort(2, 3, 'NODES')
 const MAX_LOAD_MS = 400
 
 test(
   `kill -9 of the leader: another leads after the TTL, and the killed node follows by itself (FAILOVERS=${FAILOVERS} NODES=${NODES} LTXD_SEED=${SEED})`,
-  { timeout: 60_000 + FAILOVERS * 60_000 },
+  { timeout: HANG_MS + FAILOVERS * 60_000 },
   async () => {
     const random = new Random(SEED)
     const written = await WrittenCluster.start({ nodes: NODES, ttl: '3s' })

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { ClusterMember } from '../harness/cluster.ts'
-import { SEED } from '../harness/effort.ts'
+import { effort, HANG_MS, SEED } from '../harness/effort.ts'
 import { localClients, signalProcess } from '../harness/processes.ts'
 import { Random } from '../harness/random.ts'
 import { until } from '../harness/wait.ts'
@@ -10,7 +10,7 @@ import { losses } from './acknowledgements.ts'
 import { WrittenCluster } from './written-cluster.ts'
 
 /** KILLS: how often; LTXD_SEED: the run to replay. */
-const KILLS = Number(process.env['KILLS'] ?? 3)
+const KILLS = effort(2, 20, 'KILLS')
 const MAX_LOAD_MS = 300
 
 function log(member: ClusterMember): string {
@@ -45,14 +45,14 @@ async function withReplica(kill: (replica: ClusterMember, random: Random) => Pro
 
 test(
   `kill -9 of the local client in the middle of a stream: another one takes over (KILLS=${KILLS} LTXD_SEED=${SEED})`,
-  { timeout: 60_000 + KILLS * 30_000 },
+  { timeout: HANG_MS + KILLS * 60_000 },
   async () => {
     let snapshots = 0
     await withReplica(async (replica) => {
       const before = log(replica).length
-      const pid = await until('a local client', 10_000, () => localClients(replica.node.pid)[0])
+      const pid = await until('a local client', 60_000, () => localClients(replica.node.pid)[0])
       signalProcess(pid, 'SIGKILL')
-      await until('another local client', 20_000, () => localClients(replica.node.pid).some((other) => other !== pid))
+      await until('another local client', 60_000, () => localClients(replica.node.pid).some((other) => other !== pid))
       snapshots += log(replica).slice(before).split('taking a snapshot').length - 1
     })
     console.log(`snapshots for ${KILLS} kills of the local client: ${snapshots}`)
@@ -61,7 +61,7 @@ test(
 
 test(
   `kill -9 of a replica in the middle of a stream: it goes on where its log ends (KILLS=${KILLS} LTXD_SEED=${SEED})`,
-  { timeout: 60_000 + KILLS * 40_000 },
+  { timeout: HANG_MS + KILLS * 60_000 },
   async () => {
     let logged = ''
     await withReplica(async (replica) => {

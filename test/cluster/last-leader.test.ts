@@ -156,7 +156,7 @@ async function s3(): Promise<S3Server> {
 }
 
 function open(member: ClusterMember): SqlClient {
-  return new SqlClient(join(member.mount, DATABASE), { timeoutMs: 10_000 })
+  return new SqlClient(join(member.mount, DATABASE), { timeoutMs: 30_000 })
 }
 
 async function write(member: ClusterMember, n: number): Promise<void> {
@@ -176,7 +176,7 @@ async function sum(member: ClusterMember): Promise<number | undefined> {
 /** Once it is mounted: SQLite would make a file below the mount point. */
 async function has(member: ClusterMember, expected: number): Promise<void> {
   await explained(member, () =>
-    until(`${expected} on ${member.name}`, 30_000, async () => (await sum(member)) === expected),
+    until(`${expected} on ${member.name}`, 60_000, async () => (await sum(member)) === expected),
   )
 }
 

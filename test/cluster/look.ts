@@ -16,7 +16,7 @@ export interface Look {
 }
 
 const [path = ''] = process.argv.slice(2)
-const db = new Database(path, { timeout: 20_000, fileMustExist: true })
+const db = new Database(path, { timeout: 60_000, fileMustExist: true })
 try {
   db.exec('BEGIN')
   const verdict = String(db.pragma('integrity_check', { simple: true }))

@@ -27,7 +27,7 @@ test.each(MODES)('whatever a primary does to a database in %s mode is done on it
   const writer = nodes.open(nodes.primary, name)
   await create(writer, mode)
   await nodes.same(name)
-  const reader = nodes.open(nodes.replica, name, { timeoutMs: 10_000 })
+  const reader = nodes.open(nodes.replica, name, { timeoutMs: 30_000 })
   const steps = [
     'CREATE TABLE u (a TEXT PRIMARY KEY, b BLOB) WITHOUT ROWID',
     'CREATE INDEX t_n ON t (n, id)',
@@ -61,7 +61,7 @@ test('a page size that changes with VACUUM reaches the replica', async () => {
   for (const size of [1024, 8192, 65536, 512, 4096]) {
     await writer.exec(`PRAGMA page_size = ${size}; VACUUM`)
     await nodes.same('pages.db')
-    const reader = nodes.open(nodes.replica, 'pages.db', { timeoutMs: 10_000 })
+    const reader = nodes.open(nodes.replica, 'pages.db', { timeoutMs: 30_000 })
     expect(await reader.value('PRAGMA page_size')).toBe(size)
     expect(await reader.value('PRAGMA integrity_check')).toBe('ok')
     await reader.close()
@@ -70,10 +70,10 @@ test('a page size that changes with VACUUM reaches the replica', async () => {
 })
 
 test('journal modes change from each to each', async () => {
-  const writer = nodes.open(nodes.primary, 'modes.db', { timeoutMs: 5_000 })
+  const writer = nodes.open(nodes.primary, 'modes.db', { timeoutMs: 30_000 })
   await create(writer, 'WAL')
   await nodes.same('modes.db')
-  const reader = nodes.open(nodes.replica, 'modes.db', { timeoutMs: 10_000 })
+  const reader = nodes.open(nodes.replica, 'modes.db', { timeoutMs: 30_000 })
   for (const mode of ['DELETE', 'WAL', 'PERSIST', 'WAL', 'TRUNCATE', 'DELETE', 'WAL']) {
     expect(await writer.value(`PRAGMA journal_mode = ${mode}`)).toBe(mode.toLowerCase())
     await writer.exec('UPDATE t SET n = n + 1')
@@ -91,7 +91,7 @@ test('databases are dropped, made again, and copied in', async () => {
     await nodes.same('sub/dir/again.db')
     await writer.close()
     await nodes.shell('rm -f "$1" "$1-wal" "$1-shm" "$1-journal"', join(nodes.primary.mount, 'sub/dir/again.db'))
-    await until('the drop on the replica', 20_000, async () => {
+    await until('the drop on the replica', 60_000, async () => {
       return (await nodes.shell('test -e "$1"', join(nodes.replica.mount, 'sub/dir/again.db'))).code === 1
     })
   }
@@ -108,7 +108,7 @@ test.each(MODES)(
   'a reader of a replica in %s mode sees whole states, and never an older after a newer one',
   async (mode) => {
     const name = `watched-${mode}.db`
-    const writer = nodes.open(nodes.primary, name, { timeoutMs: 5_000 })
+    const writer = nodes.open(nodes.primary, name, { timeoutMs: 30_000 })
     await create(writer, mode)
     await nodes.same(name)
     const watcher = await nodes.watch(name)
@@ -155,7 +155,7 @@ test('a long reader in rollback mode delays that database alone, and the status 
     await beside.exec('UPDATE t SET n = n + 1')
   }
   await nodes.same('beside.db')
-  const lagging = await until('a database that lags', 10_000, async () => {
+  const lagging = await until('a database that lags', 60_000, async () => {
     const replication = (await nodes.status(nodes.replica, 'long-delete.db'))?.replication
     return replication?.state === 'lagging' && replication
   })
@@ -213,7 +213,7 @@ test.each(MODES)('nothing that an application does on a replica changes a databa
 })
 
 test('BEGIN IMMEDIATE on a replica is answered at once, again and again, and stalls nothing', async () => {
-  const writers = MODES.map((mode) => nodes.open(nodes.primary, `busy-${mode}.db`, { timeoutMs: 5_000 }))
+  const writers = MODES.map((mode) => nodes.open(nodes.primary, `busy-${mode}.db`, { timeoutMs: 30_000 }))
   for (const [i, writer] of writers.entries()) await create(writer, MODES[i] ?? '')
   await nodes.same()
   const applications = MODES.map((mode) => nodes.open(nodes.replica, `busy-${mode}.db`))

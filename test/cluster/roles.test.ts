@@ -51,7 +51,7 @@ describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === unde
     const notes = (member: ClusterMember, text: string) =>
       program(findTool('sqlite3') ?? '', [`${member.mount}/notes`, text])
     await notes(primary, 'CREATE TABLE t (a); INSERT INTO t VALUES (42)')
-    await until('the database on the replica', 15_000, async () => {
+    await until('the database on the replica', 60_000, async () => {
       return (await notes(replica, 'SELECT a FROM t')).stdout === '42\n'
     })
     const [kept = ''] = readdirSync(`${replica.data}/diverged/notes`)
@@ -65,7 +65,7 @@ describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === unde
     expect((await program('cat', [`${primary.mount}/.primary`])).code).not.toBe(0)
     const position = await cat(primary, 'a.db-pos')
     expect(position).toMatch(/^[0-9a-f]{16}\/[0-9a-f]{16}\n$/)
-    await until('the same position on the replica', 10_000, async () => (await cat(replica, 'a.db-pos')) === position)
+    await until('the same position on the replica', 60_000, async () => (await cat(replica, 'a.db-pos')) === position)
     expect(await cat(primary, '.lag')).toBe('+000000000\n')
     expect(await cat(replica, '.lag')).toMatch(/^\+\d{9}\n$/)
   })

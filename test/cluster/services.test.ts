@@ -81,7 +81,7 @@ describe.skipIf(missing.length > 0)('a cluster whose bucket is away', () => {
     // Away again. Only who led last may lead without a look at it.
     await server.kill()
     await app.exec('INSERT INTO t VALUES (3)')
-    await until('the same on both', 20_000, async () => {
+    await until('the same on both', 60_000, async () => {
       return (await status(second))?.position === (await status(first))?.position
     })
     app.kill()
@@ -155,7 +155,7 @@ describe.skipIf(missing.length > 0)('workers beside a cluster', () => {
     await Promise.all(both.map((one) => one.said(/Redis is back/)))
     server.freeze()
     await app.exec('INSERT INTO t VALUES (6)')
-    await until('jobs that wait for the bucket', 30_000, async () => (await active(redis)) > 0, 50)
+    await until('jobs that wait for the bucket', 60_000, async () => (await active(redis)) > 0, 50)
     server.thaw()
     await shipped(node)
 
@@ -219,7 +219,7 @@ function count(node: LtxdNode, what: RegExp): number {
   return output(node).match(what)?.length ?? 0
 }
 
-async function said(node: LtxdNode, what: RegExp, deadlineMs = 45_000): Promise<void> {
+async function said(node: LtxdNode, what: RegExp, deadlineMs = 60_000): Promise<void> {
   try {
     await until(`${String(what)} from ltxd`, deadlineMs, () => what.test(output(node)), 50)
   } catch (error) {
@@ -237,7 +237,7 @@ async function status(member: { readonly url: string }): Promise<DatabaseStatus 
 
 async function leads(member: ClusterMember): Promise<void> {
   try {
-    await until(`the lead of ${member.name}`, 45_000, async () => (await member.status())?.role === 'primary')
+    await until(`the lead of ${member.name}`, 60_000, async () => (await member.status())?.role === 'primary')
   } catch (error) {
     throw member.node.explain(error)
   }

@@ -3,7 +3,7 @@ import { programFile } from '../harness/programs.ts'
 import { within } from '../harness/wait.ts'
 import type { SqlAnswer, SqlOrder } from './sql-process.ts'
 
-const ANSWER_MS = 30_000
+const ANSWER_MS = 120_000
 
 /** What SQLite said. */
 export class SqlError extends Error {

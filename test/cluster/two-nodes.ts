@@ -51,7 +51,7 @@ export class TwoNodes implements AsyncDisposable {
   }
 
   /** Waits until the replica has that database, or all, exactly as the primary, and shows it. */
-  async same(database?: string, deadlineMs = 30_000): Promise<void> {
+  async same(database?: string, deadlineMs = 60_000): Promise<void> {
     let seen: string[] = []
     try {
       await until('the same on both nodes', deadlineMs, async () => {
@@ -66,7 +66,7 @@ export class TwoNodes implements AsyncDisposable {
   /** A shell command, in a process that is killed if it hangs. Gives its exit code and what it said. */
   async shell(command: string, ...args: string[]): Promise<{ code: number; output: string }> {
     try {
-      const { stdout } = await run('sh', ['-c', command, 'sh', ...args], { timeout: 20_000, killSignal: 'SIGKILL' })
+      const { stdout } = await run('sh', ['-c', command, 'sh', ...args], { timeout: 60_000, killSignal: 'SIGKILL' })
       return { code: 0, output: stdout }
     } catch (error) {
       const { code = -1, stderr = '' } = error as { code?: number; stderr?: string }

@@ -17,7 +17,7 @@ export class Watcher {
   static async start(path: string): Promise<Watcher> {
     const child = fork(programFile('cluster-watcher'), [path])
     const opened = new Promise((resolve) => child.once('message', resolve))
-    await within(`a reader of ${path}`, 30_000, opened)
+    await within(`a reader of ${path}`, 60_000, opened)
     return new Watcher(child)
   }
 
@@ -31,7 +31,7 @@ export class Watcher {
       this.#child.on('message', (message: 'several' | Watched) => typeof message === 'object' && resolve(message)),
     )
     this.#child.send('end')
-    return within('what a reader saw', 30_000, watched)
+    return within('what a reader saw', 60_000, watched)
   }
 
   kill(): void {

@@ -18,7 +18,7 @@ export interface Watched {
 const SEVERAL = 4
 
 const [path = ''] = process.argv.slice(2)
-const db = new Database(path, { timeout: 10_000, fileMustExist: true, readonly: true })
+const db = new Database(path, { timeout: 60_000, fileMustExist: true, readonly: true })
 const read = db.prepare<[], { low: number; high: number; rows: number }>(
   'SELECT min(n) AS low, max(n) AS high, count(*) AS rows FROM t',
 )

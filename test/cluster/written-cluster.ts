@@ -16,7 +16,7 @@ import { Terms } from './terms.ts'
  */
 
 const run = promisify(execFile)
-const QUIET_MS = 30_000
+const QUIET_MS = 60_000
 
 const DATABASES = [
   'wal.db:WAL:NORMAL',
@@ -120,7 +120,7 @@ export class WrittenCluster {
    * Waits until an application beside `member` has been told of a commit in every database that it began after
    * `sinceNs`; gives when the first ended.
    */
-  async writesOn(member: ClusterMember, sinceNs: bigint, deadlineMs = 30_000): Promise<bigint> {
+  async writesOn(member: ClusterMember, sinceNs: bigint, deadlineMs = 60_000): Promise<bigint> {
     const writer = this.#writers.find(({ node }) => node === member.name) as Writer
     return until(`writes on ${member.name}`, deadlineMs, () => {
       const since = writer.acknowledgements().filter(({ began }) => began > sinceNs)
@@ -205,8 +205,8 @@ export class WrittenCluster {
   async #create(): Promise<void> {
     const leader = await this.cluster.primary()
     const args = [programFile('cluster-writer'), '--directory', leader.mount, '--ledger', '/dev/null']
-    await run('mkdir', ['-p', ...this.databases.map((name) => join(leader.mount, name, '..'))], { timeout: 10_000 })
-    await run(process.execPath, [...args, ...this.#specs], { timeout: 30_000, env: { ...process.env, CREATE: '1' } })
+    await run('mkdir', ['-p', ...this.databases.map((name) => join(leader.mount, name, '..'))], { timeout: 60_000 })
+    await run(process.execPath, [...args, ...this.#specs], { timeout: 60_000, env: { ...process.env, CREATE: '1' } })
     await this.agree()
     for (const [i, member] of this.cluster.members.entries()) {
       this.#writers.push(new Writer(member, this.cluster.dir, i, this.#specs))

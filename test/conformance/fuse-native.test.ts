@@ -64,7 +64,7 @@ describe('a node on fuse-native', () => {
     const node = await start()
     await query('pragma journal_mode = wal; create table t(x); insert into t values (1)')
     signalProcess(await bridgeOf(node), 'SIGKILL')
-    expect(await within('end of the node', 20_000, node.exited)).toEqual({ code: 1, signal: null })
+    expect(await within('end of the node', 60_000, node.exited)).toEqual({ code: 1, signal: null })
     expect(node.logTail()).toMatch(/the process of fuse-native ended with SIGKILL.*the node ends/)
     await start()
     expect(await query('insert into t values (2); select group_concat(x) from t')).toBe('1,2')
@@ -74,12 +74,12 @@ describe('a node on fuse-native', () => {
     const node = await start()
     const bridge = await bridgeOf(node)
     await node.kill()
-    await until('end of the bridge', 20_000, () => !isRunning(bridge))
+    await until('end of the bridge', 60_000, () => !isRunning(bridge))
   })
 
   it('is refused in a cluster, by the key that asks for it', async () => {
     const node = launch('--consul', 'http://127.0.0.1:1')
-    expect((await within('end of the node', 20_000, node.exited)).code).toBe(2)
+    expect((await within('end of the node', 60_000, node.exited)).code).toBe(2)
     expect(node.logTail()).toMatch(/--driver: fuse\.driver: expected "direct" where lease is set/)
   })
 })

@@ -48,7 +48,7 @@ it('a mount that somebody else takes away lazily ends its node, which says so, a
   await query('create table t(x)')
   const open = await fs.open(path.join(mount, 'a.db'), 'r+')
   await (IS_ROOT ? run('umount', '-l', mount) : run('fusermount3', '-u', '-z', '--', mount))
-  expect(await within('end of the node', 20_000, node.exited)).toEqual({ code: 1, signal: null })
+  expect(await within('end of the node', 60_000, node.exited)).toEqual({ code: 1, signal: null })
   expect(node.logTail()).toMatch(/mnt was unmounted by someone else: the node ends/)
   await expect(open.write('x')).rejects.toThrow(/ENOTCONN|ECONNABORTED|EIO/)
   await open.close().catch(() => undefined)

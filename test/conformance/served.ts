@@ -11,8 +11,8 @@ import { isRunning, signalProcess } from '../harness/processes.ts'
 import { programFile } from '../harness/programs.ts'
 import { until, within } from '../harness/wait.ts'
 
-const START_DEADLINE_MS = 20_000
-const COMMAND_DEADLINE_MS = 20_000
+const START_DEADLINE_MS = 60_000
+const COMMAND_DEADLINE_MS = 60_000
 /** libfuse has the kernel keep names and attributes for a second. */
 const NAMES_HOLD_MS = 1_100
 

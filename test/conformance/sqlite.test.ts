@@ -21,7 +21,7 @@ connection.close()`,
 }
 
 const BETTER_SQLITE3 = `
-const database = new (require(${JSON.stringify(createRequire(import.meta.url).resolve('better-sqlite3'))}))(process.argv[1], { timeout: 10000 })
+const database = new (require(${JSON.stringify(createRequire(import.meta.url).resolve('better-sqlite3'))}))(process.argv[1], { timeout: 60000 })
 for (const sql of process.argv[2].split(';')) {
   if (sql.trim() === '') continue
   const statement = database.prepare(sql)

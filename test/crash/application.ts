@@ -97,7 +97,7 @@ export class Application {
   /** Lets it end by itself; one that does not in time hangs, which is an error. */
   async stop(): Promise<void> {
     this.#child.kill('SIGTERM')
-    const ended = await within(`end of ${this.name}`, 30_000, this.#exited)
+    const ended = await within(`end of ${this.name}`, 60_000, this.#exited)
     if (ended !== 'code 0') throw new Error(`${this.name} ended with ${ended}: ${this.notes()}`)
   }
 

@@ -2,13 +2,13 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { SEED } from '../harness/effort.ts'
+import { effort, HANG_MS, SEED } from '../harness/effort.ts'
 import type { Usage } from './application.ts'
 import { runKills } from './kills.ts'
 import { checkFiles, checkLogs } from './log-check.ts'
 
 /** KILLS: how often; LTXD_SEED: the run to replay. */
-const KILLS = Number(process.env['KILLS'] ?? 20)
+const KILLS = effort(6, 100, 'KILLS')
 /** So many kills in one life of the databases, whose checks take longer the more is in them. */
 const KILLS_A_ROUND = 50
 
@@ -28,7 +28,7 @@ for (let round = 0; round * KILLS_A_ROUND < KILLS; round++) {
   const seed = SEED + round
   test(
     `kill -9 of the daemon takes back no acknowledged commit in any mode (KILLS=${kills} LTXD_SEED=${seed})`,
-    { timeout: 60_000 + kills * 30_000 },
+    { timeout: HANG_MS + kills * 60_000 },
     async () => {
       const base = mkdtempSync(join(realpathSync(tmpdir()), 'ltxd-kills-'))
       const hooks = { whileDown: checkLogs, afterStop: (data: string) => [...checkLogs(data), ...checkFiles(data)] }

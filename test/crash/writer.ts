@@ -78,7 +78,7 @@ async function main(): Promise<void> {
 }
 
 function open(): Database.Database {
-  const connection = new Database(path, { timeout: 10_000, fileMustExist: made })
+  const connection = new Database(path, { timeout: 60_000, fileMustExist: made })
   try {
     connection.pragma(`locking_mode = ${locking}`)
     if (!made) connection.pragma(`page_size = ${values['page-size']}`)

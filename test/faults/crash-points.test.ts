@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
 import { nodeFiles } from '../../src/util/files.ts'
-import { SEED } from '../harness/effort.ts'
+import { effort, SEED } from '../harness/effort.ts'
 import type { CrashPoint } from '../harness/in-process/crash-point-files.ts'
 import { crashPointFiles, leaveCrashed } from '../harness/in-process/crash-point-files.ts'
 import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
@@ -11,7 +11,7 @@ import { Random } from '../harness/random.ts'
 import { Workload } from '../harness/workload.ts'
 
 /** LTXD_SEED replays a run. STEPS makes it longer. */
-const steps = Number(process.env['STEPS'] ?? 4)
+const steps = effort(4, 16, 'STEPS')
 
 /** A run goes on until it has met so many. */
 const FEW = 150

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
 import { nodeFiles } from '../../src/util/files.ts'
-import { SEED } from '../harness/effort.ts'
+import { effort, HANG_MS, SEED } from '../harness/effort.ts'
 import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { SqliteEngine } from '../harness/in-process/sqlite-engine.ts'
 import { checkGoesOn, digestThrough, EMPTY, recoverAndCheck } from '../harness/in-process/verdict.ts'
@@ -10,8 +10,8 @@ import { Random } from '../harness/random.ts'
 import { Workload } from '../harness/workload.ts'
 
 /** LTXD_SEED replays a run; RUNS makes more of them, STEPS longer ones. */
-const runs = Number(process.env['RUNS'] ?? 4)
-const steps = Number(process.env['STEPS'] ?? 8)
+const runs = effort(4, 40, 'RUNS')
+const steps = effort(8, 16, 'STEPS')
 /** Of all operations at which the power could fail, one in so many. */
 const ONE_IN = 4
 
@@ -85,7 +85,7 @@ for (const synchronous of ['full', 'normal']) {
     const promise = synchronous === 'full' ? 'no acknowledged commit' : 'nothing but the newest commits'
     test(
       `D6: a power loss takes back ${promise}: ${modes.join(', ')}, synchronous ${synchronous} (LTXD_SEED=${SEED} RUNS=${runs})`,
-      { timeout: 120_000 * runs },
+      { timeout: HANG_MS * runs },
       () => {
         let losses = 0
         for (let i = 0; i < runs; i++) {

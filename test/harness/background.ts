@@ -32,7 +32,7 @@ export class BackgroundCommand {
   }
 
   /** Waits until it has printed this. */
-  async said(expected: RegExp, deadlineMs = 20_000): Promise<void> {
+  async said(expected: RegExp, deadlineMs = 60_000): Promise<void> {
     await until(`${String(expected)} from ltxd`, deadlineMs, () => {
       if (expected.test(this.output())) return true
       if (this.#child.exitCode !== null) throw new Error(`ltxd has ended: ${this.output()}`)
@@ -45,7 +45,7 @@ export class BackgroundCommand {
   }
 
   /** Asks it to stop; gives its exit code, or the signal that ended it. */
-  async stop(signal: NodeJS.Signals = 'SIGTERM', deadlineMs = 30_000): Promise<number | NodeJS.Signals> {
+  async stop(signal: NodeJS.Signals = 'SIGTERM', deadlineMs = 60_000): Promise<number | NodeJS.Signals> {
     this.#child.kill(signal)
     return within('end of ltxd', deadlineMs, this.exited)
   }

@@ -82,7 +82,7 @@ export class TestCluster {
   /** The one that leads. Of two that say so, as when one has not noticed yet, it is the one with the later term. */
   async primary({
     not,
-    deadlineMs = 30_000,
+    deadlineMs = 60_000,
   }: { not?: ClusterMember; deadlineMs?: number } = {}): Promise<ClusterMember> {
     return until('a primary', deadlineMs, async () => {
       const leaders: { member: ClusterMember; term: bigint }[] = []
@@ -96,7 +96,7 @@ export class TestCluster {
   }
 
   /** Resolves when one node that runs leads, and all others are connected to it. */
-  async settled(deadlineMs = 30_000): Promise<ClusterMember> {
+  async settled(deadlineMs = 60_000): Promise<ClusterMember> {
     return until('a primary that all others follow', deadlineMs, async () => {
       const running = this.#running()
       const states = await Promise.all(running.map((member) => member.status()))

@@ -59,7 +59,7 @@ export class ConsulServer {
     this.#child = child
     this.#exited = new Promise((resolve) => child.once('exit', () => resolve()))
     try {
-      await until('answer of Consul', 30_000, () => this.#answers(), 50)
+      await until('answer of Consul', 60_000, () => this.#answers(), 50)
     } catch (error) {
       await this.kill()
       throw new Error(readFileSync(join(this.dir, 'log'), 'utf8').slice(-1500), { cause: error })
@@ -77,7 +77,7 @@ export class ConsulServer {
 
   async kill(): Promise<void> {
     this.#child?.kill('SIGKILL')
-    await within('end of Consul', 10_000, this.#exited)
+    await within('end of Consul', 60_000, this.#exited)
   }
 
   async stop(): Promise<void> {

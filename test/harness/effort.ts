@@ -13,3 +13,6 @@ export function effort(short: number, long: number, variable?: string): number {
 
 /** Random, and in the name of each test that uses it; LTXD_SEED=N replays them. */
 export const SEED = Number(process.env['LTXD_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+
+/** After so long a test is taken to hang. It says nothing of how fast a test should be, on however busy a machine. */
+export const HANG_MS = 300_000

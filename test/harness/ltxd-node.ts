@@ -94,7 +94,7 @@ export class LtxdNode {
   }
 
   /** Resolves when the node serves its mount; throws with the log's end when it exits instead or takes too long. */
-  async mounted(deadlineMs = 30_000): Promise<void> {
+  async mounted(deadlineMs = 60_000): Promise<void> {
     try {
       await until(`mount of ${this.options.mount}`, deadlineMs, () => {
         if (this.#exit !== undefined) throw new Error(`ltxd ended (${describe(this.#exit)}) before it had mounted`)
@@ -106,7 +106,7 @@ export class LtxdNode {
   }
 
   /** SIGTERM, and what becomes of it; a node that does not end in time is killed, detached, and an error. */
-  async stop(deadlineMs = 20_000): Promise<Exit> {
+  async stop(deadlineMs = 60_000): Promise<Exit> {
     signalProcess(this.pid, 'SIGTERM')
     try {
       return await within('clean stop of ltxd', deadlineMs, this.exited)
@@ -119,7 +119,7 @@ export class LtxdNode {
   /** `kill -9` of the daemon alone. What it supervised lives on, as after a crash. */
   async kill(): Promise<void> {
     signalProcess(this.pid, 'SIGKILL')
-    await within('end of the killed ltxd', 10_000, this.exited)
+    await within('end of the killed ltxd', 60_000, this.exited)
   }
 
   /**
@@ -129,7 +129,7 @@ export class LtxdNode {
     const pids = this.running ? processTree(this.pid) : []
     for (const pid of pids) signalProcess(pid, 'SIGKILL')
     const atMs = Date.now()
-    await until('end of the killed processes', 10_000, () => pids.every((pid) => !isRunning(pid)))
+    await until('end of the killed processes', 60_000, () => pids.every((pid) => !isRunning(pid)))
     return { pids, atMs }
   }
 

@@ -25,7 +25,7 @@ const FUSE_MAGIC = '65735546'
 export async function answers(directory: string): Promise<boolean> {
   if (!isMounted(directory)) return false
   try {
-    const { stdout } = await run('stat', ['-f', '-c', '%t', directory], { timeout: 5_000, killSignal: 'SIGKILL' })
+    const { stdout } = await run('stat', ['-f', '-c', '%t', directory], { timeout: 30_000, killSignal: 'SIGKILL' })
     return stdout.trim() === FUSE_MAGIC
   } catch {
     return false
@@ -43,7 +43,7 @@ export function mountsBelow(directory: string): string[] {
 export async function detach(directory: string): Promise<void> {
   while (isMounted(directory)) {
     const [program, args] = process.geteuid?.() === 0 ? ['umount', ['-l']] : ['fusermount3', ['-u', '-z']]
-    await run(program, [...args, directory], { timeout: 10_000, killSignal: 'SIGKILL' })
+    await run(program, [...args, directory], { timeout: 60_000, killSignal: 'SIGKILL' })
   }
 }
 

@@ -47,7 +47,7 @@ export class RedisServer {
     this.#child = child
     this.#exited = new Promise((resolve) => child.once('exit', () => resolve()))
     try {
-      await until('answer of Redis', 20_000, () => this.#answers(), 50)
+      await until('answer of Redis', 60_000, () => this.#answers(), 50)
     } catch (error) {
       await this.end()
       throw new Error(readFileSync(join(this.dir, 'log'), 'utf8').slice(-1000), { cause: error })
@@ -57,7 +57,7 @@ export class RedisServer {
   /** Ends the server; what it holds stays for `run`. */
   async end(): Promise<void> {
     this.#child?.kill('SIGTERM')
-    await within('end of Redis', 10_000, this.#exited)
+    await within('end of Redis', 60_000, this.#exited)
   }
 
   async stop(): Promise<void> {

@@ -68,7 +68,7 @@ export class S3Server {
     this.#child = child
     this.#exited = new Promise((resolve) => child.once('exit', () => resolve()))
     try {
-      await until(`answer of ${name}`, 30_000, () => this.#answers(), 50)
+      await until(`answer of ${name}`, 60_000, () => this.#answers(), 50)
     } catch (error) {
       const output = readFileSync(join(this.#dir, 'log'), 'utf8').slice(-2000)
       await this.stop()
@@ -87,7 +87,7 @@ export class S3Server {
 
   async kill(): Promise<void> {
     this.#child?.kill('SIGKILL')
-    await within(`end of ${this.name}`, 10_000, this.#exited)
+    await within(`end of ${this.name}`, 60_000, this.#exited)
   }
 
   /** What programs need in their environment to get in. */

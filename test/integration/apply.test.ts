@@ -12,7 +12,7 @@ import { programFile, type ProgramName } from '../harness/programs.ts'
 import { Random } from '../harness/random.ts'
 import { until, within } from '../harness/wait.ts'
 
-const DEADLINE_MS = 30_000
+const DEADLINE_MS = 60_000
 const root = mkdtempSync(join(tmpdir(), 'ltxd-apply-'))
 const helpers: Helper[] = []
 afterEach(async () => {

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { SqlClient } from '../cluster/sql-client.ts'
 import { checkFiles, checkLogs } from '../crash/log-check.ts'
+import { HANG_MS } from '../harness/effort.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 
 const PAGE_SIZE = 65_536
@@ -15,7 +16,7 @@ const VACUUM_MS = 240_000
 
 test(
   'a database grows beyond the page that SQLite keeps its locks on and shrinks again, in either mode, also over a crash',
-  { timeout: 600_000 },
+  { timeout: 2 * HANG_MS },
   async () => {
     const base = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), 'ltxd-lock-page-'))
     onTestFinished(() => fs.rmSync(base, { recursive: true, force: true }))

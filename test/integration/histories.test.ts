@@ -110,10 +110,10 @@ test.skipIf(litestream === undefined)(
     })
     const level0 = join(dir, 'backup/a.db/ltx/0')
     try {
-      await until('the first file of Litestream', 30_000, () => existsSync(level0) && readdirSync(level0).length > 0)
+      await until('the first file of Litestream', 60_000, () => existsSync(level0) && readdirSync(level0).length > 0)
       execFileSync('sqlite3', [source, 'INSERT INTO t VALUES (2)'])
       const files = readdirSync(level0).length
-      await until('the next file of Litestream', 30_000, () => readdirSync(level0).length > files)
+      await until('the next file of Litestream', 60_000, () => readdirSync(level0).length > files)
     } finally {
       replica.kill('SIGTERM')
       await new Promise((resolve) => replica.once('exit', resolve))

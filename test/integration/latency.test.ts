@@ -56,17 +56,17 @@ test.skipIf(os.availableParallelism() < 2)(
   'fuse.latency: low keeps a core awake while requests come, in a thread that gives way to all others, and no longer',
   async () => {
     const { node, application } = await start('low')
-    const [thread = '', ...more] = await until('the thread', 20_000, () => {
+    const [thread = '', ...more] = await until('the thread', 60_000, () => {
       const found = lowestThreads(node.pid)
       return found.length > 0 && found
     })
     expect(more).toEqual([])
     const spent = () => processorTime(node.pid, thread)
-    await until('processor time that it takes', 20_000, async () => {
+    await until('processor time that it takes', 60_000, async () => {
       for (let i = 0; i < 50; i++) await write(application)
       return spent() > 0
     })
-    await until('a time without requests in which it takes none', 20_000, async () => {
+    await until('a time without requests in which it takes none', 60_000, async () => {
       const before = spent()
       await new Promise((resolve) => setTimeout(resolve, 1_000))
       return spent() === before

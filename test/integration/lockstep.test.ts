@@ -3,14 +3,14 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { expect, test } from 'vitest'
-import { SEED } from '../harness/effort.ts'
+import { effort, HANG_MS, SEED } from '../harness/effort.ts'
 import { digestOfFile } from '../harness/in-process/verdict.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { programFile } from '../harness/programs.ts'
 import { COMBINATIONS } from './lockstep/matrix.ts'
 
 /** TORTURE_SECONDS of random SQL; LTXD_SEED replays a run from the database that failed. */
-const seconds = Number(process.env['TORTURE_SECONDS'] ?? 180)
+const seconds = effort(40, 600, 'TORTURE_SECONDS')
 
 interface Report {
   readonly kept: readonly { readonly name: string; readonly digest: string }[]
@@ -23,7 +23,7 @@ interface Report {
 
 test(
   `the mount and a plain file are one and the same to SQLite, and the LTX log has every page of it (TORTURE_SECONDS=${seconds} LTXD_SEED=${SEED})`,
-  { timeout: (seconds + 120) * 1000 },
+  { timeout: HANG_MS + seconds * 1000 },
   async () => {
     const base = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), 'ltxd-lockstep-'))
     const [mount, plain, data] = ['mount', 'plain', 'data'].map((name) => path.join(base, name)) as [
@@ -62,7 +62,7 @@ async function runClient(paths: string[]): Promise<Report> {
   const options = ['--seed', String(SEED), '--seconds', String(seconds)]
   const child = spawn(process.execPath, [programFile('lockstep-client'), ...paths, ...options], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: (seconds + 60) * 1000,
+    timeout: HANG_MS / 2 + seconds * 1000,
     killSignal: 'SIGKILL',
   })
   let output = ''

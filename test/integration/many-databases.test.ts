@@ -3,11 +3,12 @@ import os from 'node:os'
 import path from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { SqlClient } from '../cluster/sql-client.ts'
+import { effort } from '../harness/effort.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { processTree } from '../harness/processes.ts'
 import { until } from '../harness/wait.ts'
 
-const DATABASES = 200
+const DATABASES = effort(100, 1000)
 /** Of a node with nothing to do, all processes, and some that are open for a moment. */
 const FEW_DESCRIPTORS = 60
 

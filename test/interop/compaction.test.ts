@@ -12,7 +12,7 @@ import { HEADER_SIZE, NO_CHECKSUM, TRAILER_SIZE } from '../../src/ltx/format/hea
 import { compact } from '../../src/ltx/merge/compactor.ts'
 import { pageOf } from '../../src/ltx/testing.ts'
 import { findGo, Reference } from '../fuzz/reference/process.ts'
-import { SEED } from '../harness/effort.ts'
+import { effort, SEED } from '../harness/effort.ts'
 import { Random } from '../harness/random.ts'
 import { fileOf, type History, imageOf, type Pages, randomHistory, randomSpans, type Span } from './histories.ts'
 
@@ -21,8 +21,8 @@ const tool = findTool('ltx')
 const present = tool !== undefined && findGo() !== undefined
 if (!present && process.env.CI === 'true') throw new Error('the reference tool ltx 0.5.3, or Go, is not installed')
 
-const CHAINS = 500
-const BROKEN_CHAINS = 300
+const CHAINS = effort(200, 2000)
+const BROKEN_CHAINS = effort(300, 2000)
 
 interface Chain {
   readonly history: History

@@ -133,7 +133,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
   test('that is handed to a node which is not there is taken by another after a TTL', async () => {
     const [leader, second] = (await startLed(2)) as [LeaseHolder, LeaseHolder]
     await expect(leader.ask(`handoff ${holderAddress(99).nodeId}`)).rejects.toThrow(/HANDOFF_FAILED/)
-    await until('somebody to lead again', 30_000, () => leader.of('lead').length + second.of('lead').length === 2)
+    await until('somebody to lead again', 60_000, () => leader.of('lead').length + second.of('lead').length === 2)
   })
 
   test('is released by a clean stop: the next has it without waiting', async () => {
@@ -173,7 +173,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     expect(leader.of('commit').at(-1)?.atMs).toBeGreaterThan(killedMs)
     const from = [leader.events.length, follower.events.length]
     await consul.run()
-    await until('one to lead again', 30_000, () =>
+    await until('one to lead again', 60_000, () =>
       [leader, follower].some((holder, i) => holder.events.slice(from[i]).some(({ what }) => what === 'lead')),
     )
     for (const holder of [leader, follower]) {
@@ -194,7 +194,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     await consul.run()
     const from = leader.events.length
     const { renewals } = await record()
-    await until('a renewal', 30_000, async () => (await record()).renewals > renewals)
+    await until('a renewal', 60_000, async () => (await record()).renewals > renewals)
     expect((await record()).term).toBe('1')
     expect(leader.events.slice(from).map(({ what }) => what)).not.toContain('step-down')
   })
@@ -207,7 +207,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     await leader.event('log', { text: 'did not answer' })
     const from = [leader.events.length, follower.events.length]
     consul.thaw()
-    await until('one to lead again', 30_000, () =>
+    await until('one to lead again', 60_000, () =>
       [leader, follower].some((holder, i) => holder.events.slice(from[i]).some(({ what }) => what === 'lead')),
     )
   })
@@ -216,9 +216,9 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     const [leader, follower] = (await startLed(2)) as [LeaseHolder, LeaseHolder]
     const marks = [leader.events.length, follower.events.length]
     await consul.delete(key)
-    await until('the record', 10_000, async () => (await consul.get(key)) !== undefined)
+    await until('the record', 60_000, async () => (await consul.get(key)) !== undefined)
     const { renewals } = await record()
-    await until('two more renewals', 20_000, async () => (await record()).renewals >= renewals + 2)
+    await until('two more renewals', 60_000, async () => (await record()).renewals >= renewals + 2)
     expect(await record()).toMatchObject({ term: '1', state: 'held', holder: { nodeId: leader.self.nodeId } })
     expect(leader.events.slice(marks[0]).map(({ what }) => what)).not.toContain('step-down')
     expect(follower.of('lead')).toEqual([])
@@ -229,7 +229,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     const sessions = (await (await fetch(`${consul.url}/v1/session/list`)).json()) as { ID: string; Name: string }[]
     for (const { ID } of sessions) await fetch(`${consul.url}/v1/session/destroy/${ID}`, { method: 'PUT' })
     const { renewals } = await record()
-    await until('two renewals', 20_000, async () => (await record()).renewals >= renewals + 2)
+    await until('two renewals', 60_000, async () => (await record()).renewals >= renewals + 2)
     expect(leader.of('lead')).toHaveLength(1)
     expect(leader.of('step-down')).toEqual([])
     const [item] = (await (await fetch(`${consul.url}/v1/kv/${key}`)).json()) as { Session?: string }[]

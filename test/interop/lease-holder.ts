@@ -58,7 +58,7 @@ export class LeaseHolder {
   /** The first event from number `from` on that fits. */
   async event(
     what: HolderEvent['what'],
-    { from = 0, text = '', deadlineMs = 30_000 }: { from?: number; text?: string; deadlineMs?: number } = {},
+    { from = 0, text = '', deadlineMs = 60_000 }: { from?: number; text?: string; deadlineMs?: number } = {},
   ): Promise<HolderEvent> {
     const fits = (event: HolderEvent) => event.what === what && (event.text ?? '').includes(text)
     try {
@@ -83,7 +83,7 @@ export class LeaseHolder {
   async ask(command: string): Promise<void> {
     const from = this.events.length
     this.#child.stdin.write(`${command}\n`)
-    const answer = await until(`answer to ${command}`, 30_000, () =>
+    const answer = await until(`answer to ${command}`, 60_000, () =>
       this.events.slice(from).find(({ what, text }) => what === 'failed' || (what === 'done' && text === command)),
     )
     if (answer.what === 'failed') throw new Error(answer.text)
@@ -91,6 +91,6 @@ export class LeaseHolder {
 
   async end(): Promise<void> {
     this.#child.kill('SIGKILL')
-    await within('end of a lease holder', 10_000, this.#exited)
+    await within('end of a lease holder', 60_000, this.#exited)
   }
 }

@@ -70,7 +70,7 @@ describe.skipIf(missing.length > 0)(`a backup in a bucket (LTXD_SEED=${SEED})`, 
     for (let round = 0; round < 7; round++) {
       // Litestream takes no moment that is not between the first and the last upload, and servers tell those in
       // seconds.
-      if (round === 6) await until('the next second', 5_000, () => Date.now() > timestampMs + 1_100)
+      if (round === 6) await until('the next second', 60_000, () => Date.now() > timestampMs + 1_100)
       played.nowMs = Math.max(Date.now(), played.nowMs + 1)
       if (round === 5) timestampMs = played.nowMs
       played.commit(1 + random(5))
@@ -136,14 +136,14 @@ describe.skipIf(missing.length > 0)(`a backup in a bucket (LTXD_SEED=${SEED})`, 
       const node = LtxdNode.start({ mount, data, backup, logFile: join(root, `${name}.log`) })
       nodes.push(node)
       await node.mounted()
-      await until('the API', 10_000, async () => (await status(data)) !== undefined)
+      await until('the API', 60_000, async () => (await status(data)) !== undefined)
       return { node, mount, data }
     }
     const first = await start('first')
     const app = join(first.mount, 'app.db')
     await sql(app, 'PRAGMA journal_mode = wal; CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)')
     for (let i = 1; i <= 20; i++) await sql(app, `INSERT INTO t (v) VALUES ('row ${i}')`)
-    const reached = await until('the backup', 30_000, async () => {
+    const reached = await until('the backup', 60_000, async () => {
       const database = await status(first.data)
       return database !== undefined && database.txid === database.uploaded && database.txid
     })

@@ -154,7 +154,7 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
       const scheduler = new Scheduler(options)
       await scheduler.start()
       const turn = () => /schedules are as wanted.* added=(\d+)/.exec(lines.join(''))?.[1]
-      const found = await until('a turn of the scheduler', 20_000, turn)
+      const found = await until('a turn of the scheduler', 60_000, turn)
       await scheduler.stop(1000)
       return Number(found)
     }

@@ -12,14 +12,14 @@ import { seeded } from '../../src/backup/testing.ts'
 import { openObjectStore } from '../../src/objectstore/stores/open.ts'
 import { KEY_PREFIX, QUEUE_NAMES } from '../../workers/queues.ts'
 import { BackgroundCommand } from '../harness/background.ts'
-import { SEED } from '../harness/effort.ts'
+import { effort, SEED } from '../harness/effort.ts'
 import { RedisServer } from '../harness/redis-server.ts'
 import { findS3Server, S3Server } from '../harness/s3-server.ts'
 import { until } from '../harness/wait.ts'
 import { filesOf, flaws, Fleet } from './fleet.ts'
 
 /** Three minutes are the full bar: LTXD_WORKERS_SECONDS=180. */
-const WRITE_MS = Number(process.env.LTXD_WORKERS_SECONDS ?? 8) * 1000
+const WRITE_MS = effort(8, 180, 'LTXD_WORKERS_SECONDS') * 1000
 const DATABASES = 20
 const WORKERS = 3
 const BOUNDARIES = 5

@@ -53,7 +53,7 @@ export class Places {
    */
   async compareShared(when: string): Promise<void> {
     const [here, there] = this.paths.map((path) => {
-      const fresh = new Sqlite(path, { timeout: 10_000 })
+      const fresh = new Sqlite(path, { timeout: 60_000 })
       same(JSON.stringify(fresh.pragma('integrity_check')), '[{"integrity_check":"ok"}]', `integrity after ${when}`)
       const bytes = fresh.serialize()
       fresh.close()
@@ -70,7 +70,7 @@ export class Places {
 
   /** The state that was committed last, of which the log must have the very pages; the mount is not looked at. */
   async compareLog(when: string): Promise<void> {
-    const fresh = new Sqlite(this.paths[1], { timeout: 10_000 })
+    const fresh = new Sqlite(this.paths[1], { timeout: 60_000 })
     const bytes = fresh.serialize()
     fresh.close()
     await this.log.catchUp()
