@@ -28,7 +28,7 @@ export default defineConfig({
         include: [...files],
         maxWorkers: workers,
         ...(name !== 'unit' && { globalSetup: 'test/harness/build-programs.ts' }),
-        // Unit tests leave their process as they found it, and share it: loading every module anew took half their time.
+        // Unit tests leave their process as they found it, and share it: loading all modules anew took half the time.
         isolate: name !== 'unit',
         sequence: { groupOrder: index + 1 },
         // Against what hangs; how fast anything is, no test says.

@@ -3,7 +3,7 @@
  * form, which LTXD_LONG=1 does: the same checks, more of them. docs/testing.md lists both.
  */
 
-export const LONG = process.env['LTXD_LONG'] === '1'
+const LONG = process.env['LTXD_LONG'] === '1'
 
 /** What a test does in its short form, and in its long one. A variable of the environment, where a test names one, counts more. */
 export function effort(short: number, long: number, variable?: string): number {
