@@ -5,7 +5,7 @@ import { PROGRAMS } from './test/harness/programs.ts'
 export default {
   entry: [
     // What Node.js starts by path: worker threads, the local client, libfuse's process, what tests and benchmarks start.
-    ...Object.values(PROGRAMS),
+    ...Object.values(PROGRAMS).filter((file) => file.startsWith('test/')),
     'bench/{kernels,restore-s3}.ts',
     'bench/harness/client-process.ts',
     'bench/ltx/child.ts',

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { SEED } from '../../test/harness/effort.ts'
+import { effort, HANG_MS, SEED } from '../../test/harness/effort.ts'
 import { replayLog } from '../../test/harness/in-process/log-replay.ts'
 import { InProcessNode, temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { observe } from '../../test/harness/in-process/observer.ts'
@@ -11,7 +11,7 @@ import type { TXID } from '../ltx/format/types.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 
 /** LTXD_SEED replays one run; RUNS sets how many runs there are. */
-const runs = Number(process.env['RUNS'] ?? 4)
+const runs = effort(4, 100, 'RUNS')
 const STEPS = 40
 
 const EVERYTHING: WorkloadOptions = {
@@ -75,7 +75,7 @@ function lockstep(runSeed: number): { transactions: number } {
 
 test(
   `I1, I2: for any SQL, and writes split anywhere, the log matches what SQLite reads (LTXD_SEED=${SEED} RUNS=${runs})`,
-  { timeout: 60_000 + runs * 5_000 },
+  { timeout: HANG_MS + runs * 10_000 },
   () => {
     let transactions = 0
     for (let i = 0; i < runs; i++) {

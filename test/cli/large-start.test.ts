@@ -100,5 +100,5 @@ test('a page that was damaged meanwhile reaches nobody who reads it first', asyn
   expect(read).toMatchObject({ stdout: '' })
   // How SQLite tells EIO depends on its version.
   expect(read.stderr).toMatch(/disk I\/O error|disk image is malformed|unable to open/)
-  await until('the complaint', 20_000, () => log().includes('database not served: page 4000'))
+  await until('the complaint', 60_000, () => log().includes('database not served: page 4000'))
 })

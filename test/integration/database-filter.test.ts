@@ -60,6 +60,6 @@ test('all others are refused where that is configured, naming file and process, 
     expect(refused.code).not.toBe(0)
   expect((await program('find', [mount, '-type', 'f'])).stdout).toBe(`${mount}/data/a\n`)
   const rejection = /fuse\.databases.*file=copy.*process="?cp \(\d+\)/
-  await until('the line for a person', 20_000, () => rejection.test(fs.readFileSync(`${base}/log`, 'utf8')))
+  await until('the line for a person', 60_000, () => rejection.test(fs.readFileSync(`${base}/log`, 'utf8')))
   expect((await sqlite(`${mount}/data/a`, 'SELECT count(*) FROM t')).stdout).toBe('1\n')
 })

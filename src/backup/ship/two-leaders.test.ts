@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { SEED } from '../../../test/harness/effort.ts'
+import { effort, SEED } from '../../../test/harness/effort.ts'
 import { toTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { MemoryStore } from '../../objectstore/stores/memory.ts'
@@ -58,7 +58,7 @@ async function expectHistory(store: ObjectStore, log: PlayedDatabase): Promise<v
 }
 
 /** `LTXD_RUNS=5000 npx vitest …` runs more. */
-const RUNS = Number(process.env.LTXD_RUNS ?? 60)
+const RUNS = effort(60, 1500, 'LTXD_RUNS')
 
 const commits = fc.integer({ min: 1, max: 4 })
 

@@ -2,9 +2,7 @@ import { LIMITS } from '../../config/limits.ts'
 import { StoreUnavailableError } from '../errors.ts'
 import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
 
-/** How long a store may take to answer, its client's own retries included. */
-const ANSWER_TIMEOUT_MS = 15_000
-/** The same for a request with a body, as large as one gets, over a slow line. */
+/** How long a request with a body may take: as large as one gets, over a slow line. */
 const PUT_TIMEOUT_MS = 60_000
 
 /**
