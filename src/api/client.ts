@@ -26,12 +26,16 @@ export async function fetchStatus(url: string): Promise<NodeStatus> {
 }
 
 /** Resolves when the node leads. Throws what the node says against it, NODE_UNREACHABLE, or OUTCOME_UNKNOWN. */
-export function askForPromotion(url: string, timeoutMs = ROLE_TIMEOUT_MS, { force = false } = {}): Promise<RoleAnswer> {
+export function requestPromotion(
+  url: string,
+  timeoutMs = ROLE_TIMEOUT_MS,
+  { force = false } = {},
+): Promise<RoleAnswer> {
   return post(url, '/promote', force ? { force } : {}, timeoutMs)
 }
 
-/** Asks the primary at `url` to hand over to the replica of that id or hostname. Throws as `askForPromotion` does. */
-export function askForHandoff(url: string, node: string, timeoutMs = ROLE_TIMEOUT_MS): Promise<RoleAnswer> {
+/** Asks the primary at `url` to hand over to the replica of that id or hostname. Throws as `requestPromotion` does. */
+export function requestHandoff(url: string, node: string, timeoutMs = ROLE_TIMEOUT_MS): Promise<RoleAnswer> {
   return post(url, '/handoff', { node }, timeoutMs)
 }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { LtxdError } from '../util/errors.ts'
 import { createLogger } from '../util/log.ts'
-import { askForHandoff, askForPromotion } from './client.ts'
+import { requestHandoff, requestPromotion } from './client.ts'
 import { type Api, type ApiSource, startApi } from './server.ts'
 import type { NodeStatus } from './status.ts'
 
@@ -107,7 +107,7 @@ describe('promote', () => {
   test('that is refused is a conflict, with the reason', async () => {
     promote = () => Promise.reject(new LtxdError('NOT_A_CANDIDATE', 'this node is no candidate'))
     expect(await post('/promote')).toEqual([409, refused('NOT_A_CANDIDATE', /no candidate/)])
-    await expect(askForPromotion(api.url)).rejects.toMatchObject({ code: 'NOT_A_CANDIDATE', exitCode: 1 })
+    await expect(requestPromotion(api.url)).rejects.toMatchObject({ code: 'NOT_A_CANDIDATE', exitCode: 1 })
   })
 
   test('that ends without the lead is no success', async () => {
@@ -150,13 +150,13 @@ describe('handoff', () => {
       to = node
       role = 'replica'
     }
-    expect(await askForHandoff(api.url, 'node-b')).toEqual({ nodeId: '00000000000000ab', role: 'replica', term: '7' })
+    expect(await requestHandoff(api.url, 'node-b')).toEqual({ nodeId: '00000000000000ab', role: 'replica', term: '7' })
     expect(to).toBe('node-b')
   })
 
   test('is the primary’s to do: another node says who that is', async () => {
     handoff = () => Promise.reject(new Error('it must not be asked'))
-    await expect(askForHandoff(api.url, 'node-c')).rejects.toMatchObject({
+    await expect(requestHandoff(api.url, 'node-c')).rejects.toMatchObject({
       code: 'NOT_PRIMARY',
       message: expect.stringMatching(/node-b does: ask it, at http:\/\/127\.0\.0\.1:9/) as string,
     })
@@ -189,12 +189,12 @@ describe('whoever asks', () => {
   test('hears that nobody answers', async () => {
     const { url } = api
     await api.close()
-    await expect(askForPromotion(url)).rejects.toMatchObject({ code: 'NODE_UNREACHABLE' })
+    await expect(requestPromotion(url)).rejects.toMatchObject({ code: 'NODE_UNREACHABLE' })
   })
 
   test('hears that what became of it is not known, when no answer comes', async () => {
     promote = () => new Promise(() => {})
-    await expect(askForPromotion(api.url, 50)).rejects.toMatchObject({
+    await expect(requestPromotion(api.url, 50)).rejects.toMatchObject({
       code: 'OUTCOME_UNKNOWN',
       message: expect.stringMatching(/silent for 50ms.*ltxd status/) as string,
     })
@@ -204,7 +204,7 @@ describe('whoever asks', () => {
     const other = createServer((_, response) => response.end('<html>')).listen(0, '127.0.0.1')
     await new Promise((resolve) => other.once('listening', resolve))
     const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
-    await expect(askForHandoff(url, 'b')).rejects.toMatchObject({ code: 'NODE_UNREACHABLE' })
+    await expect(requestHandoff(url, 'b')).rejects.toMatchObject({ code: 'NODE_UNREACHABLE' })
     await new Promise((resolve) => other.close(resolve))
   })
 })

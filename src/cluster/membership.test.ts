@@ -65,7 +65,7 @@ test('a static primary leads without a deadline, in the term that it led in befo
     const host = new Host()
     const { membership, clusterId } = member({ primary: 'self', self: SELF, term }, host)
     membership.start()
-    await membership.settled
+    await membership.roleTaken
     expect(host.deadlineNs).toBe(2n ** 63n - 1n)
     expect(clusterId()).toMatch(/^[0-9a-f]{16}$/)
     expect(membership.status()).toMatchObject({ role: 'primary', term: 1n, primary: SELF, clusterId: clusterId() })
@@ -82,7 +82,7 @@ test('a static primary that followed another meanwhile leads in a later term', a
   host.known = 4n
   const { membership } = member({ primary: 'self', self: SELF, term: store(2n) }, host)
   membership.start()
-  await membership.settled
+  await membership.roleTaken
   expect(host.calls).toEqual(['lead 5'])
   await membership.stop()
 })
@@ -92,7 +92,7 @@ test('a static replica follows the address it was given, and never leads', async
   const primary = { hostname: 'b', url: 'http://127.0.0.1:2' }
   const { membership } = member({ primary }, host)
   membership.start()
-  await membership.settled
+  await membership.roleTaken
   expect(membership.status()).toMatchObject({ role: 'replica', primary: { ...primary, nodeId: UNKNOWN_NODE_ID } })
   await expect(membership.handoff(SELF.nodeId)).rejects.toThrow(/fixed by configuration/)
   await membership.stop()
@@ -117,7 +117,7 @@ test('following that fails is tried again', async () => {
   host.failures = 1
   const { membership } = member({ primary: { hostname: 'b', url: 'http://127.0.0.1:2' } }, host)
   membership.start()
-  await membership.settled
+  await membership.roleTaken
   expect(host.calls).toHaveLength(2)
   await membership.stop()
 })

@@ -36,7 +36,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 /** Runs the role (role.ts) of a node against a lease: what happens becomes events, effects become calls. */
 export class Membership {
   /** A role was taken for the first time. Rejects with CLUSTER_MISMATCH where this node belongs to another cluster. */
-  readonly settled: Promise<void>
+  readonly roleTaken: Promise<void>
   readonly #options: MembershipOptions
   readonly #rules: Rules
   readonly #calls: RoleCalls
@@ -60,8 +60,8 @@ export class Membership {
     const ledTerm = () => host.ledTerm()
     this.#writes = new LeaseWrites({ lease, self, readClusterId, ledTerm, logger, troubles: this.#troubles })
     this.#stopped = new Promise((resolve) => (this.#resolveStopped = resolve))
-    this.settled = new Promise((resolve, reject) => (this.#settle = { resolve, reject }))
-    this.settled.catch(() => {})
+    this.roleTaken = new Promise((resolve, reject) => (this.#settle = { resolve, reject }))
+    this.roleTaken.catch(() => {})
     this.#calls = new RoleCalls({
       ...{ host, troubles: this.#troubles, logger },
       isLeased: lease.type !== 'static',

@@ -88,8 +88,8 @@ export class DataPlane {
     return this.databases.get(database)?.state().position ?? ZERO_POSITION
   }
 
-  /** It is served no more; the data plane knows it from the database's proof. */
-  refuse(name: string, rejection: string): void {
+  /** The database is not served any more. The data plane already knows it from the database’s proof. */
+  reject(name: string, rejection: string): void {
     const known = this.databases.get(name)
     if (known !== undefined) this.databases.set(name, { ...known, rejection })
   }

@@ -16,31 +16,32 @@ export interface CheckpointsOptions {
   readonly logger: Logger
 }
 
-/** What is known of one database's WAL. */
+/** The last report on one database's WAL. */
 interface Known {
   isGuarded: boolean
   count: number
   totalMs: number
   lastMs: number
-  /** Frames of the WAL, and how many of them are not in the file, as the client saw them last. */
+  /** Frames of the WAL, and how many of them were not in the database file, at the last checkpoint. */
   frames: number
   left: number
   heardAtMs: number
   alarms: number
-  /** Its length was complained of. */
+  /** The warning about a long WAL was logged. */
   isLong: boolean
 }
 
 const RESTART_MS = 200
 const WATCH_MS = 2_000
-/** A WAL so long that something must be wrong: a reader that does not end, or a client that does not work. */
+/** A WAL of this length means that a reader does not end, or that the local client does not work. */
 const LONG_BYTES = 256 << 20
-/** A client that says nothing of a long WAL for this long is replaced. */
+/** A client that has reported nothing about a long WAL for this long is replaced. */
 const SILENT_MS = 10_000
 
 /**
- * While this node leads, its local client is the only one that checkpoints databases which several connections have open (D15). It runs from the
- * first of them on, and another one is started when it ends: while there is none, applications checkpoint by themselves.
+ * While this node leads, only its local client checkpoints the databases that several connections have open
+ * (docs/decisions/020-checkpoints.md). The client starts with the first such database, and is restarted when it ends.
+ * Without a client, applications checkpoint by themselves.
  */
 export class Checkpoints {
   readonly #options: CheckpointsOptions
@@ -58,15 +59,15 @@ export class Checkpoints {
     })
   }
 
-  /** From here on this node leads. */
+  /** This node leads from now on. */
   start(): void {
     this.#leads = true
     clearInterval(this.#watch)
-    this.#watch = setInterval(() => this.#look(), WATCH_MS)
+    this.#watch = setInterval(() => this.#checkLengths(), WATCH_MS)
     for (const [name, sharing] of this.#options.plane.sharing) this.#changed(name, sharing)
   }
 
-  /** Resolves when the client has let go of everything. */
+  /** Resolves when the client has released all its locks. */
   async stop(): Promise<void> {
     this.#leads = false
     clearInterval(this.#watch)
@@ -97,13 +98,7 @@ export class Checkpoints {
   #startClient(): void {
     const { plane, mountDir, logger } = this.#options
     clearTimeout(this.#restart)
-    const client = new LocalClientProcess({
-      mountDir,
-      announcementsPath: plane.announcementsPath(mountDir),
-      shared: plane.shared,
-      logger,
-      received: (message) => this.#receive(message),
-    })
+    const client = new LocalClientProcess({ plane, mountDir, logger, received: (message) => this.#receive(message) })
     this.#client = client
     void client.ended.then(() => this.#ended(client))
     for (const [database, sharing] of plane.sharing) void client.send(this.#guard(database, sharing))
@@ -118,9 +113,7 @@ export class Checkpoints {
     if (this.#client !== client) return
     this.#client = undefined
     for (const known of this.#databases.values()) known.isGuarded = false
-    this.#options.logger.error(
-      'the local client ended: until another one is there, applications checkpoint by themselves',
-    )
+    this.#options.logger.error('the local client ended: applications checkpoint by themselves until it has restarted')
     this.#restart = setTimeout(() => {
       if (this.#leads && this.#options.plane.sharing.size > 0) this.#startClient()
     }, RESTART_MS)
@@ -136,11 +129,11 @@ export class Checkpoints {
     } else if (message.type === 'checkpointed') {
       this.#checkpointed(message)
     } else if (message.type === 'checkpoint-failed') {
-      const { database, code, message: problem } = message
+      const { database, code, message: reason } = message
       const known = this.#known(database)
       known.heardAtMs = performance.now()
       if (code === 'WAL_GUARD') known.alarms++
-      this.#options.logger.error({ database, code }, problem)
+      this.#options.logger.error({ database, code, reason }, 'a checkpoint failed: it is retried')
     }
   }
 
@@ -157,20 +150,22 @@ export class Checkpoints {
     if (state === 'complete') known.isLong = false
   }
 
-  /** A WAL without bound is said, and a client that does nothing about it makes way. */
-  #look(): void {
+  /** Warns about a WAL that grows without bound, and replaces a client that does nothing about it. */
+  #checkLengths(): void {
     const { plane, logger } = this.#options
     for (const database of plane.sharing.keys()) {
       const known = this.#known(database)
       const walBytes = this.#walBytes(database)
       if (walBytes < LONG_BYTES || (known.isGuarded && known.left === 0)) continue
       if (!known.isLong) {
-        const message = 'the WAL is very long: a connection keeps a read transaction open, or never stops writing'
-        logger.warn({ database, walBytes, framesLeft: known.left }, message)
+        logger.warn(
+          { database, walBytes, framesLeft: known.left },
+          'the WAL is very long, because a read transaction does not end or writers never pause: end that transaction',
+        )
       }
       known.isLong = true
       if (this.#client !== undefined && performance.now() - known.heardAtMs > SILENT_MS) {
-        logger.error({ database, walBytes }, 'the local client does not checkpoint: starting another')
+        logger.error({ database, walBytes }, 'the local client does not checkpoint: restarting it')
         known.heardAtMs = performance.now()
         this.#client.kill()
       }

@@ -25,20 +25,20 @@ export interface ClusterRoleOptions {
   readonly checkpoints: Checkpoints | undefined
   readonly mountDir: string
   readonly self: NodeAddress
-  /** Others may lead: what is shipped carries the term. */
+  /** Other nodes may lead: shipped files carry the term. */
   readonly isLeased: boolean
   readonly reconnectMs: number
   readonly logger: Logger
 }
 
-/** How long a node that gives up its lease waits for a replica that has everything. */
+/** How long a node waits for a replica to have everything before it releases the lease. */
 const DRAIN_MS = 3_000
-/** And, before that, for a commit that is under way. */
+/** How long it waits before that for a commit that is under way. */
 const FENCE_MS = 3_000
 
-/** What a node does in each role: carries out what membership decides. */
+/** The actions of a node in each role. Membership decides which role that is. */
 export class ClusterRole implements RoleHost, StreamSource {
-  /** Resolves when this node leads, or has everything that the primary had. */
+  /** Resolves when this node leads, or has caught up with the primary. */
   readonly ready: Promise<void>
   readonly server: StreamServer
   readonly nodeId: string
@@ -49,8 +49,9 @@ export class ClusterRole implements RoleHost, StreamSource {
   #replica: Replica | undefined
   #term: bigint | undefined
   #primary: NodeAddress | undefined
-  /** Those of earlier leaders. */
+  /** Until then, uploads of earlier leaders may still reach the backup. */
   #uploadsMayRunUntilMs = 0
+  #successor: string | undefined
   #becomeReady: () => void = () => undefined
   #isReady = false
 
@@ -78,12 +79,17 @@ export class ClusterRole implements RoleHost, StreamSource {
     return this.#replica
   }
 
-  /** Before anyone else can use the mount: no application gets a write lock until this node leads. */
+  /** The hostname of the replica that had everything when this node drained; undefined when none had. */
+  get successor(): string | undefined {
+    return this.#successor
+  }
+
+  /** Called before applications can use the mount, so that none gets a write lock until this node leads. */
   async start(): Promise<void> {
     await this.#follower()
   }
 
-  /** After membership has ended. */
+  /** Called after membership has ended. */
   async stop(): Promise<void> {
     await this.server.close('the node stops')
     await this.#replica?.stop()
@@ -91,7 +97,7 @@ export class ClusterRole implements RoleHost, StreamSource {
     await this.#options.checkpoints?.stop()
   }
 
-  // As membership wants it.
+  // RoleHost: called by membership.
 
   knownTerm(): bigint {
     return this.#options.data.term()
@@ -129,7 +135,7 @@ export class ClusterRole implements RoleHost, StreamSource {
     const { data, plane, backup, checkpoints, isLeased } = this.#options
     const replica = await this.#follower()
     await replica.leave()
-    await replica.settled()
+    await replica.drain()
     const takenOver = backup && (await this.#takeOver(backup, replica, term, previous, signal))
     signal.throwIfAborted()
     data.led(term)
@@ -168,18 +174,19 @@ export class ClusterRole implements RoleHost, StreamSource {
       await plane.fence(FENCE_MS)
       const waits = to !== undefined || this.server.replicas().length > 0
       caughtUp = waits ? await this.server.caughtUp(DRAIN_MS, to) : undefined
+      this.#successor = this.server.replicas().find(({ nodeId }) => nodeId === caughtUp)?.hostname ?? caughtUp
       if (to === undefined && caughtUp === undefined) {
-        if (waits) this.#options.logger.warn('no replica has everything that was committed here')
+        if (waits) this.#options.logger.warn('no replica has every transaction of this node: shipping to the backup')
         return { kept: await this.#ship(signal) }
       }
     } finally {
-      // Nothing comes of a handoff: this node leads on.
+      // The handoff failed: this node continues to lead.
       if (to !== undefined && caughtUp !== to) plane.shared.leads = true
     }
     return { successor: caughtUp, kept: caughtUp === undefined ? 'unknown' : 'elsewhere' }
   }
 
-  /** What no replica has. */
+  /** Ships the transactions that no replica has. */
   async #ship(signal: AbortSignal): Promise<Drained['kept']> {
     const { backup, plane, logger } = this.#options
     const isEmpty = Array.from(plane.databases.values()).every(({ state }) => state().position.txid === 0n)
@@ -188,16 +195,16 @@ export class ClusterRole implements RoleHost, StreamSource {
     const seconds = Math.ceil((this.#uploadsMayRunUntilMs - nowMs()) / 1_000)
     if (seconds > 0) {
       logger.warn(
-        { seconds },
-        `waiting ${seconds} s before the last upload: until then those of a primary that was cut off may still arrive in the backup. ` +
-          'What is committed here is safe on this disk',
+        { waitMs: seconds * 1_000 },
+        `waiting ${seconds} s before the last upload, because uploads of an earlier primary may reach the backup until ` +
+          'then. All transactions of this node are safe on its disk',
       )
     }
     await backup.ship(signal)
     return 'elsewhere'
   }
 
-  // What replicas get from here.
+  // StreamSource: what the primary streams to replicas.
 
   clusterId(): string {
     return this.#options.data.clusterId() ?? ''
@@ -223,7 +230,10 @@ export class ClusterRole implements RoleHost, StreamSource {
     return this.#options.plane.shared.waitForChange(seen, timeoutMs)
   }
 
-  /** Where the backup does not answer, or refuses this node, only the last leader may do without it: nobody else can have shipped anything since. */
+  /**
+   * When the backup does not answer, or rejects this node, only the last leader may lead without it: no other node can have
+   * shipped anything since.
+   */
   async #takeOver(
     backup: NodeBackup,
     replica: Replica,
@@ -235,11 +245,11 @@ export class ClusterRole implements RoleHost, StreamSource {
     try {
       return await takeOver({ backup, plane, replica, data, localTerm: data.historyTerm(), term, logger, signal })
     } catch (error) {
-      const isRefused = error instanceof StoreRefusedError
-      if (!isRefused && !(error instanceof StoreUnavailableError)) throw error
+      const isRejected = error instanceof StoreRefusedError
+      if (!isRejected && !(error instanceof StoreUnavailableError)) throw error
       if (!previous.ledHere) throw error
-      const problem = isRefused ? 'refuses this node' : 'does not answer'
-      logger.warn({ error: error.message }, `leading again without a look at the backup, which ${problem}`)
+      const problem = isRejected ? 'rejects this node' : 'does not answer'
+      logger.warn({ err: error }, `leading again without reading the backup, which ${problem}`)
       const here = Array.from(plane.databases.values())
       return new Map(here.map(({ name, state }) => [name, { at: state().position.txid, isBackedUp: false }]))
     }

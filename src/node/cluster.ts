@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { askForHandoff } from '../api/client.ts'
+import { requestHandoff } from '../api/client.ts'
 import type { ClusterStatus } from '../api/status.ts'
 import { UPLOAD_TIMEOUT_MS } from '../backup/history/upload-window.ts'
 import { ConsulLease } from '../cluster/lease/consul-lease.ts'
@@ -8,7 +8,7 @@ import { StaticLease } from '../cluster/lease/static-lease.ts'
 import { Membership } from '../cluster/membership.ts'
 import type { ClusterConfig } from '../config/config.ts'
 import { formatPosition } from '../ltx/format/types.ts'
-import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
+import { errorCode, LtxdError } from '../util/errors.ts'
 import type { ClusterRoleOptions } from './cluster-role.ts'
 import { ClusterRole } from './cluster-role.ts'
 
@@ -16,7 +16,7 @@ export interface ClusterOptions extends ClusterRoleOptions {
   readonly config: ClusterConfig
 }
 
-/** Between the primary's release and this node's lead lies the look at the backup. */
+/** How long this node may take to lead after the primary's release. It reads the backup in between. */
 const TAKE_OVER_MS = 30_000
 const POLL_MS = 10
 
@@ -44,7 +44,7 @@ export class Cluster {
     })
   }
 
-  /** Resolves when this node leads, or has everything that its primary had. */
+  /** Resolves when this node leads, or has caught up with its primary. */
   async start(signal: AbortSignal | undefined): Promise<void> {
     const { config } = this.#options
     await this.role.start()
@@ -52,7 +52,7 @@ export class Cluster {
     const aborted = new Promise<never>((_, reject) => {
       signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
     })
-    await Promise.race([this.#membership.settled.then(() => this.role.ready), aborted])
+    await Promise.race([this.#membership.roleTaken.then(() => this.role.ready), aborted])
     if (config.promote && this.nodeRole === 'replica') void this.#promoteAsConfigured()
   }
 
@@ -61,13 +61,13 @@ export class Cluster {
     try {
       await this.promote()
     } catch (error) {
-      logger.warn({ error: errorMessage(error) }, 'lease.promote: the primary did not hand over')
+      logger.warn({ err: error }, 'lease.promote is set, but the primary did not pass the lease to this node')
     }
   }
 
   /**
-   * Asks the primary to hand over to this node; resolves when it leads. `force`: where there is none, or it does not answer, this node leads
-   * as soon as the lease is free, without what others have that it has not.
+   * Requests the lease from the primary; resolves when this node leads. With `force`, when there is no primary or it does not
+   * answer, this node leads as soon as the lease is free, without the transactions that only other nodes have.
    */
   async promote(signal?: AbortSignal, { force = false } = {}): Promise<void> {
     const { role, primary, candidate, lastError } = this.#membership.status()
@@ -75,14 +75,15 @@ export class Cluster {
     if (!candidate) throw new LtxdError('NOT_A_CANDIDATE', 'this node is no candidate: set lease.candidate to true')
     if (role === 'idle' || primary === undefined) {
       const why = lastError === undefined ? '' : ` (${lastError})`
-      if (!force)
+      if (!force) {
         throw new LtxdError(
           'NO_PRIMARY',
           `there is no primary to take over from: this node leads as soon as it can${why}`,
         )
+      }
     } else {
-      await askForHandoff(primary.url, this.#options.self.nodeId).catch((error: unknown) => {
-        // One that answers decides itself.
+      await requestHandoff(primary.url, this.#options.self.nodeId).catch((error: unknown) => {
+        // A primary that answers decides by itself: `force` does not override its rejection.
         if (!force || errorCode(error) !== 'NODE_UNREACHABLE') throw error
       })
     }
@@ -92,7 +93,7 @@ export class Cluster {
       if (performance.now() < until) continue
       throw new LtxdError(
         'NOT_LEADING',
-        `this node may lead, but does not after ${TAKE_OVER_MS / 1000} s: its log says why`,
+        `this node was to lead, but does not after ${TAKE_OVER_MS / 1000} s: see its log for the reason`,
       )
     }
   }
@@ -100,7 +101,7 @@ export class Cluster {
   handoff(node: string): Promise<void> {
     const replica = this.role.server.replicas().find(({ nodeId, hostname }) => nodeId === node || hostname === node)
     if (replica === undefined) {
-      throw new LtxdError('NO_SUCH_REPLICA', `no replica ${node} is connected: "ltxd status" shows those that are`)
+      throw new LtxdError('NO_SUCH_REPLICA', `no replica ${node} is connected: "ltxd status" lists the connected ones`)
     }
     return this.#membership.handoff(replica.nodeId)
   }
@@ -129,7 +130,7 @@ export class Cluster {
     return this.#membership.status().role
   }
 
-  /** Gives the lease up, once a replica or the backup has everything. */
+  /** Releases the lease once a replica or the backup has everything. */
   async stop(): Promise<void> {
     await this.#membership.stop()
     await this.role.stop()
@@ -143,7 +144,7 @@ function openLease({ config, self, data }: ClusterOptions): Lease {
   }
   const term = { read: () => data.ledTerm(), write: (value: bigint) => data.led(value) }
   if (config.candidate) return new StaticLease({ primary: 'self', self, term })
-  // On a static replica these name the primary, as in litefs.yml.
+  // On a static replica, both settings describe the primary, as in litefs.yml.
   const { hostname, advertiseUrl: url } = config
   if (url === undefined) {
     throw new LtxdError(

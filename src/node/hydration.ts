@@ -1,4 +1,4 @@
-/** Brings the data directory and the backup together before the node serves. */
+/** Reconciles the data directory with the backup before the node serves. */
 
 import fs from 'node:fs'
 import path from 'node:path'
@@ -28,8 +28,8 @@ export interface HydrationOptions {
 }
 
 /**
- * Restores every database that the backup has and the data directory has not. Must run before recovery. An interrupted restore
- * leaves a log without a file, which the next start takes as not there.
+ * Restores every database that the backup has and the data directory lacks. Must run before recovery. An interrupted
+ * restore leaves a log without a file, which the next start treats as missing.
  */
 export async function hydrateMissing(options: HydrationOptions): Promise<void> {
   const { data, store } = options
@@ -44,7 +44,7 @@ export async function hydrateMissing(options: HydrationOptions): Promise<void> {
   }
 }
 
-/** Compares a recovered database with the backup, and makes the node follow where the backup is ahead or tells another story. */
+/** Compares the recovered databases with the backup. The backup wins where it is ahead, and where the histories diverge. */
 export async function reconcileAll(options: HydrationOptions, plane: DataPlane): Promise<void> {
   for (const backedUp of await listBackup(options.store)) {
     const database = plane.databases.get(backedUp.name)
@@ -63,31 +63,31 @@ async function reconcileOne(
   const log = new LogReader(name, logDirectory(data.dir, name), () => database.state().position)
   const { relation, detail } = await reconcileWithBackup(log, store, history, position, {
     ...(signal && { signal }),
-    onReading: () => logger.info({ database: name }, 'the backup tells no checksums: reading its pages to compare'),
+    onReading: () => logger.info({ database: name }, 'the backup has no checksums: comparing its pages'),
   })
   switch (relation) {
     case 'equal':
     case 'backup-behind':
     case 'gap':
-      // Uploads go on from there, over a gap with a snapshot.
+      // Uploads continue from there; a snapshot bridges a gap.
       return
     case 'backup-ahead':
       logger.warn(
         { database: name, local: formatPosition(log.position()), backup: formatTXID(position.txid) },
-        'the backup is ahead on the same history: fast-forward',
+        'the backup is ahead on the same history: restoring it',
       )
       removeLocal(data, name)
       break
     case 'diverged':
       logger.error(
-        { database: name, detail, kept: setAside(data, name, detail) },
-        'local transactions are not part of the history in the backup: set aside, following the backup',
+        { database: name, reason: detail, file: setAside(data, name, detail) },
+        'the local history diverges from the backup: moved the local files aside, restoring the backup',
       )
       break
     case 'within':
       logger.warn(
-        { database: name, detail, kept: setAside(data, name, detail) },
-        'the backup is ahead, and does not tell whether it holds all of the local transactions: set aside, following the backup',
+        { database: name, reason: detail, file: setAside(data, name, detail) },
+        'the backup is ahead, but may lack local transactions: moved the local files aside, restoring the backup',
       )
       break
     case 'unknown':
@@ -117,30 +117,30 @@ async function hydrate(
   fs.mkdirSync(path.dirname(`${data.root}/${name}`), { recursive: true })
   fs.renameSync(temporary, `${data.root}/${name}`)
   files.syncDirectory(path.dirname(`${data.root}/${name}`))
-  const ms = Math.round(performance.now() - started)
+  const durationMs = Math.round(performance.now() - started)
   logger.info(
-    { database: name, position: formatPosition(result), pages: result.commit, ms },
+    { database: name, position: formatPosition(result), pages: result.commit, durationMs },
     'restored from the backup',
   )
 }
 
-/** Everything local of a database, which the backup holds as well. */
+/** Removes a database's local files and log. The backup has all of it. */
 function removeLocal({ dir, root }: DataDirectory, name: string): void {
   for (const suffix of ['', '-wal', '-shm', '-journal']) fs.rmSync(`${root}/${name}${suffix}`, { force: true })
   fs.rmSync(logDirectory(dir, name), { recursive: true, force: true })
 }
 
-/** Keeps the local file and its log, with a report; returns where. */
+/** Moves the local file and its log to `diverged/`, with a report. Returns the new directory. */
 function setAside({ dir, root }: DataDirectory, name: string, detail: string): string {
-  const kept = `${dir}/diverged/${name}/${new Date().toISOString().replace(/[:.]/g, '-')}`
-  fs.mkdirSync(kept, { recursive: true })
-  fs.renameSync(logDirectory(dir, name), `${kept}/log`)
-  fs.renameSync(`${root}/${name}`, `${kept}/database`)
+  const aside = `${dir}/diverged/${name}/${new Date().toISOString().replace(/[:.]/g, '-')}`
+  fs.mkdirSync(aside, { recursive: true })
+  fs.renameSync(logDirectory(dir, name), `${aside}/log`)
+  fs.renameSync(`${root}/${name}`, `${aside}/database`)
   fs.writeFileSync(
-    `${kept}/report.json`,
+    `${aside}/report.json`,
     JSON.stringify({ database: name, reason: detail, setAside: new Date() }, null, 2) + '\n',
   )
-  return kept
+  return aside
 }
 
 class UnknownFileError extends LtxdError {
@@ -148,7 +148,7 @@ class UnknownFileError extends LtxdError {
     super(
       'DATABASE_UNKNOWN',
       `${root}/${name} has no LTX log, but ${url} holds a history of ${name} up to transaction ${formatTXID(txid)}: ` +
-        'nothing tells whether they belong together. Move the file away to take the backup, or name another backup',
+        'ltxd cannot know whether they belong together. Move the file away to restore the backup, or name another backup',
     )
   }
 }

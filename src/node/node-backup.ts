@@ -1,4 +1,4 @@
-/** The node's backup: one store, every database that has a log, and what the node tells of it. */
+/** The node's backup: one store, with every database of the node that has a log. */
 
 import fs from 'node:fs'
 import type { BackupStatus } from '../api/status.ts'
@@ -24,9 +24,9 @@ import type { TakenOver } from './taken-over.ts'
 /** The lease under which a node writes to its backup. */
 export interface BackupLease {
   readonly term: bigint
-  /** On the monotonic clock: what the holder before it has under way may arrive until then. */
+  /** On the monotonic clock: until then, uploads of the previous holder may still arrive. */
   readonly notBeforeMs: number
-  /** For each database that was there when the node took over, where that was. */
+  /** Each database that existed when the node took over, with its position. */
   readonly takenOver: ReadonlyMap<string, TakenOver>
 }
 
@@ -39,9 +39,9 @@ export class NodeBackup {
   readonly #logger: Logger
   readonly #temporaryParent: string
   readonly store: ObjectStore
-  /** While this node leads. */
+  /** Present while this node leads. */
   #service: BackupService | undefined
-  /** Ends what the service waits for. */
+  /** Aborts the store operations that the service waits for. */
   #waiting = new AbortController()
   #lease: BackupLease | undefined
   readonly #uploadedUpTo = new Map<string, TXID>()
@@ -58,8 +58,8 @@ export class NodeBackup {
   }
 
   /**
-   * Before recovery: brings back what only the backup has. A node that has databases does without a store that does not answer or
-   * refuses it, and so does one with peers, which looks again before it leads.
+   * Called before recovery: restores the databases that only the backup has. A node with databases starts without a store
+   * that does not answer or rejects it. So does a node with peers, which reads the backup again before it leads.
    */
   async hydrate(signal: AbortSignal | undefined, { hasPeers }: { hasPeers: boolean }): Promise<void> {
     const mayDoWithout = hasPeers || listLogs(nodeFiles, this.#data.dir).length > 0
@@ -67,7 +67,7 @@ export class NodeBackup {
     await (mayDoWithout ? this.#unlessUnavailable(hydrating) : hydrating)
   }
 
-  /** A node of its own, after recovery and before the mount: makes local and backed-up histories one, and starts shipping. */
+  /** For a node without peers, after recovery and before the mount: reconciles with the backup, and starts shipping. */
   async begin(plane: DataPlane, signal: AbortSignal | undefined): Promise<void> {
     const { store } = this
     const data = this.#data
@@ -76,10 +76,10 @@ export class NodeBackup {
     this.lead(plane, undefined)
   }
 
-  /** This node leads: it ships what is committed from now on, and what its predecessor did not. */
+  /** This node leads: it ships new transactions, and those that its predecessor did not ship. */
   lead(plane: DataPlane, lease: BackupLease | undefined): void {
     this.#lease = lease
-    // What was known of it may be from before others led.
+    // These positions may date from before other nodes led.
     this.#uploadedUpTo.clear()
     for (const [name, { at, isBackedUp }] of lease?.takenOver ?? []) if (isBackedUp) this.#uploadedUpTo.set(name, at)
     this.#waiting = new AbortController()
@@ -100,7 +100,7 @@ export class NodeBackup {
     this.#service.start()
   }
 
-  /** There is a new database, or another word on one. */
+  /** A database is new, or its state has changed. */
   appeared({ name, rejection, state }: KnownDatabase): void {
     if (this.#service === undefined || rejection !== undefined || this.#added.has(name)) return
     this.#added.add(name)
@@ -109,9 +109,14 @@ export class NodeBackup {
     this.#service.add(database, this.#lease && { takenOverAt: this.#lease.takenOver.get(name)?.at ?? (0n as TXID) })
   }
 
-  /** The last transaction that the backup holds. While others ship, nothing waits for them here. */
+  /** The last transaction in the backup; undefined while another node ships, so that the log does not wait for it. */
   uploaded(name: string): TXID | undefined {
-    return this.#service === undefined ? undefined : (this.#uploadedUpTo.get(name) ?? (0n as TXID))
+    return this.#service === undefined ? undefined : this.lastUploaded(name)
+  }
+
+  /** The last transaction that this node knows to be in the backup; 0 when it knows of none. */
+  lastUploaded(name: string): TXID {
+    return this.#uploadedUpTo.get(name) ?? (0n as TXID)
   }
 
   status(): Map<string, BackupStatus> {
@@ -125,7 +130,7 @@ export class NodeBackup {
     )
   }
 
-  /** Whether the backup is known to hold all that is committed. */
+  /** Whether the backup is known to have every committed transaction. */
   hasAll(plane: DataPlane): boolean {
     return Array.from(plane.databases.values()).every(({ name, state }) => {
       const { txid } = state().position
@@ -133,17 +138,17 @@ export class NodeBackup {
     })
   }
 
-  /** Ships everything that is committed. */
+  /** Ships every committed transaction. */
   async ship(signal: AbortSignal): Promise<void> {
     for (const name of this.#added) await this.#service?.sync(name, signal)
   }
 
-  /** Another node leads from now on: nothing more is shipped from here. */
+  /** Another node leads from now on, so this node ships nothing more. */
   async stepDown(): Promise<void> {
     await this.#end(0)
   }
 
-  /** Ships what is left. */
+  /** Ships the remaining transactions. */
   async stop(): Promise<void> {
     await this.#end(DRAIN_MS)
     await this.store.close()
@@ -153,13 +158,10 @@ export class NodeBackup {
     try {
       await work
     } catch (error) {
-      const isRefused = error instanceof StoreRefusedError
-      if (!isRefused && !(error instanceof StoreUnavailableError)) throw error
-      const problem = isRefused ? 'refuses this node' : 'does not answer'
-      this.#logger.warn(
-        { error: error.message },
-        `starting without the backup, which ${problem}: it is tried again later`,
-      )
+      const isRejected = error instanceof StoreRefusedError
+      if (!isRejected && !(error instanceof StoreUnavailableError)) throw error
+      const problem = isRejected ? 'rejects this node' : 'does not answer'
+      this.#logger.warn({ err: error }, `starting without the backup, which ${problem}: it is retried later`)
     }
   }
 

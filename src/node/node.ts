@@ -2,58 +2,53 @@ import os from 'node:os'
 import type { FastifyInstance } from 'fastify'
 import type { Api } from '../api/server.ts'
 import { startApi } from '../api/server.ts'
-import type { BackupStatus, DatabaseStatus, NodeStatus } from '../api/status.ts'
+import type { NodeStatus } from '../api/status.ts'
 import { damageFound } from '../capture/rejection.ts'
 import type { ClusterConfig, Config } from '../config/config.ts'
 import { warnOfTestLimits } from '../config/limits.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { formatNodeId, openDataDirectory } from '../data/directory.ts'
-import { setAsideStrays } from '../data/strays.ts'
-import type { KnownDatabase } from '../dataplane/dataplane.ts'
 import { DataPlane } from '../dataplane/dataplane.ts'
-import { type Mounted } from '../fuse/device.ts'
-import { realPath } from '../fuse/host/mount-point.ts'
-import { MountWatch } from '../fuse/host/mount-watch.ts'
 import type { HandedOver } from '../fuse/mount/handed-over.ts'
-import { clearStaleMount, mount, mountedAs, unmount } from '../fuse/mount/mount.ts'
 import { logDirectory } from '../log/store.ts'
 import { doubt } from '../log/trust.ts'
-import { formatPosition, formatTXID } from '../ltx/format/types.ts'
 import { registerStream } from '../stream/primary/route.ts'
 import { LtxdError } from '../util/errors.ts'
 import { nodeFiles } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
-import { VERSION } from '../util/version.ts'
+import { FOREVER_NS } from '../util/monotonic.ts'
 import { Checkpoints } from './checkpoints.ts'
+import { type CleanStop, describeCleanStop } from './clean-stop.ts'
 import { Cluster } from './cluster.ts'
-import { LogKeeper } from './log-keeper.ts'
+import { LogMaintenance } from './log-maintenance.ts'
 import { NodeBackup } from './node-backup.ts'
+import { NodeMount } from './node-mount.ts'
+import { type NodeParts, nodeStatus, unready } from './node-status.ts'
 import { Scrubber } from './scrubber.ts'
 
 /** A running node. */
 export interface Node {
   readonly mountDir: string
-  /** Resolves when the node has ended; rejects when it could not go on. */
+  readonly nodeId: string
+  /** Resolves when the node has ended; rejects when it failed. */
   readonly closed: Promise<void>
   status(): NodeStatus
-  /** Unmounts, makes everything durable, ships the rest, ends. */
+  /** Unmounts, makes everything durable, ships the remaining transactions, and ends. */
   stop(): Promise<void>
 }
 
 export interface StartOptions {
   readonly signal?: AbortSignal
-  /** The mount at fuse.dir was made by root, who takes it away. */
+  /** Root made the mount at fuse.dir and removes it. */
   readonly handedOver?: HandedOver | undefined
 }
 
-const KEEPER_INTERVAL_MS = 2_000
+const LOG_INTERVAL_MS = 2_000
 const SCRUB_BYTES_PER_SECOND = 100e6
-/** The deadline of a lease that never runs out. */
-const NEVER_NS = 2n ** 63n - 1n
 
 /**
- * Starts a node: data directory, recovery, mount, background services, API. When this resolves, applications can open databases.
- * Throws LtxdError; what was started is then stopped again.
+ * Starts a node: data directory, recovery, mount, background services, API. When this resolves, applications can open
+ * databases. Throws LtxdError, after it has stopped the parts that had started.
  */
 export async function startNode(config: Config, logger: Logger, options: StartOptions = {}): Promise<Node> {
   const mountDir = config.fuse.dir
@@ -78,21 +73,19 @@ class RunningNode implements Node {
   readonly mountDir: string
   readonly closed: Promise<void>
   readonly #config: Config
-  readonly #logger: Logger
   readonly #startedAtMs = Date.now()
+  readonly #mount: NodeMount
+  #logger: Logger
   #data: DataDirectory | undefined
   #plane: DataPlane | undefined
-  #keeper: LogKeeper | undefined
+  #logs: LogMaintenance | undefined
   #scrubber: Scrubber | undefined
   #backup: NodeBackup | undefined
   #checkpoints: Checkpoints | undefined
   #cluster: Cluster | undefined
   #api: Api | undefined
-  readonly #handedOver: HandedOver | undefined
-  #mounted: Mounted | undefined
-  #mountWatch: MountWatch | undefined
-  /** The mount has lost its name while its connection lives on. */
-  #detached = false
+  #isServing = false
+  #hasFailed = false
   #stopping: Promise<void> | undefined
   #end: { resolve: () => void; reject: (error: unknown) => void } | undefined
 
@@ -100,82 +93,68 @@ class RunningNode implements Node {
     this.#config = config
     this.mountDir = mountDir
     this.#logger = logger
-    this.#handedOver = handedOver
+    this.#mount = new NodeMount({
+      ...{ dir: mountDir, fuse: config.fuse, handedOver },
+      logger: () => this.#logger,
+      lost: () => this.#unmounted(),
+    })
     this.closed = new Promise((resolve, reject) => (this.#end = { resolve, reject }))
     this.closed.catch(() => {})
   }
 
+  get nodeId(): string {
+    return formatNodeId(this.#data?.nodeId ?? 0n)
+  }
+
   async start(signal: AbortSignal | undefined): Promise<void> {
     const config = this.#config
-    const logger = this.#logger
-    warnOfTestLimits(logger)
-    if (this.#handedOver === undefined && (await clearStaleMount(this.mountDir)))
-      logger.warn({ mount: this.mountDir }, 'cleared the mount of a dead node')
+    warnOfTestLimits(this.#logger)
+    await this.#mount.clearStale()
     const data = (this.#data = openDataDirectory(config.data.dir))
+    const logger = (this.#logger = this.#logger.child({ node: this.nodeId }))
     if (config.backup !== undefined) this.#backup = new NodeBackup(config.backup, data, logger)
     await this.#backup?.hydrate(signal, { hasPeers: config.cluster !== undefined })
     const plane = (this.#plane = this.#startPlane(data))
     await plane.recover()
     if (config.cluster === undefined) await this.#leadAlone(plane, signal)
     signal?.throwIfAborted()
-    this.#mounted = await this.#mount(data)
-    this.#mountWatch = new MountWatch(realPath(this.mountDir), () => this.#lostItsName()).start()
+    const mounted = await this.#mount.open(`${data.dir}/strays`)
     this.#scrubber = this.#prepareScrubber(data, plane)
-    await plane.serve(this.mountDir, this.#mounted)
+    await plane.serve(this.mountDir, mounted)
     this.#scrubber.start()
-    this.#keeper = this.#startKeeper(data, plane)
+    this.#logs = this.#startLogMaintenance(data, plane)
     this.#checkpoints = this.#prepareCheckpoints(data, plane)
     if (config.cluster === undefined) this.#checkpoints?.start()
     this.#api = await this.#startApi(data)
     if (config.cluster !== undefined) await this.#joinCluster(config.cluster, data, plane, this.#api, signal)
+    this.#isServing = true
     logger.info({ mount: this.mountDir, data: data.dir, databases: plane.databases.size }, 'serving')
   }
 
   status(): NodeStatus {
-    const config = this.#config
-    const data = this.#data
-    const plane = this.#plane
-    const backups = this.#backup?.status()
-    return {
-      version: VERSION,
-      nodeId: formatNodeId(data?.nodeId ?? 0n),
-      pid: process.pid,
-      startedAtMs: this.#startedAtMs,
-      role: this.#config.cluster === undefined ? 'primary' : (this.#cluster?.nodeRole ?? 'idle'),
-      ...(this.#cluster && { cluster: this.#cluster.status() }),
-      mount: { dir: this.mountDir, requests: plane?.shared.requests.byName() ?? {} },
-      data: { dir: config.data.dir },
-      ...(config.backup && { backup: { url: config.backup.url } }),
-      databases: Array.from(plane?.databases.values() ?? [])
-        .filter(({ rejection, state }) => rejection !== undefined || state().tracked)
-        .map((database) => this.#describe(database, backups?.get(database.name))),
-    }
+    return nodeStatus(this.#parts())
   }
 
   stop(): Promise<void> {
     return (this.#stopping ??= this.#shutDown())
   }
 
-  async #mount(data: DataDirectory): Promise<Mounted> {
-    const { driver, allowOther } = this.#config.fuse
-    if (this.#handedOver !== undefined) {
-      if (driver === 'direct') return mountedAs(this.#handedOver.device)
-      const message = `${this.mountDir} is mounted already, and fuse.driver is ${driver}, which mounts by itself; set it to direct`
-      throw new LtxdError('MOUNT_FAILED', message)
+  #parts(): NodeParts {
+    return {
+      ...{ config: this.#config, mountDir: this.mountDir, startedAtMs: this.#startedAtMs },
+      ...{ nodeId: this.#data?.nodeId ?? 0n, plane: this.#plane, logs: this.#logs, backup: this.#backup },
+      ...{ checkpoints: this.#checkpoints, cluster: this.#cluster },
     }
-    const strays = setAsideStrays(this.mountDir, `${data.dir}/strays`)
-    if (strays.length > 0) this.#logger.warn({ strays }, 'set aside journals that were left below the mount')
-    return mount(this.mountDir, { driver, fsname: 'ltxd', allowOther })
   }
 
-  /** A node of its own: nobody else writes to its history. */
+  /** A node without peers: no other node writes to its history. */
   async #leadAlone(plane: DataPlane, signal: AbortSignal | undefined): Promise<void> {
     await this.#backup?.begin(plane, signal)
     plane.shared.leads = true
-    plane.shared.deadlineNs = NEVER_NS
+    plane.shared.deadlineNs = FOREVER_NS
   }
 
-  /** Resolves when this node leads, or has what its primary has. Until then nothing can be written on it. */
+  /** Resolves when this node leads, or has caught up with its primary. Until then it accepts no writes. */
   async #joinCluster(
     config: ClusterConfig,
     data: DataDirectory,
@@ -187,11 +166,10 @@ class RunningNode implements Node {
     const logger = this.#logger
     const backup = this.#backup
     const checkpoints = this.#checkpoints
-    const nodeId = formatNodeId(data.nodeId)
     // On a static replica the configuration names the primary, not this node.
     const isNamed = config.type !== 'static' || config.candidate
     const self = {
-      nodeId,
+      nodeId: this.nodeId,
       hostname: isNamed ? config.hostname : os.hostname(),
       url: (isNamed ? config.advertiseUrl : undefined) ?? api.url,
     }
@@ -208,7 +186,7 @@ class RunningNode implements Node {
     const { http, cluster } = this.#config
     const source = {
       status: () => this.status(),
-      unready: () => this.#unready(),
+      unready: () => (this.#stopping === undefined ? unready(this.#parts()) : 'stopping'),
       promote: (signal: AbortSignal, options: { force: boolean }) => this.#clustered().promote(signal, options),
       handoff: (node: string) => this.#clustered().handoff(node),
     }
@@ -223,12 +201,6 @@ class RunningNode implements Node {
     throw new LtxdError('NO_CLUSTER', 'this node is in no cluster: set lease.type, or name a Consul with --consul')
   }
 
-  #unready(): string | undefined {
-    if (this.#stopping !== undefined) return 'stopping'
-    if (this.#config.cluster === undefined || this.#cluster?.role.isReady === true) return undefined
-    return 'it neither leads nor has everything that the primary has'
-  }
-
   #startPlane({ dir, root, nodeId }: DataDirectory): DataPlane {
     const plane = new DataPlane({
       dataDir: dir,
@@ -241,22 +213,19 @@ class RunningNode implements Node {
       appeared: (database) => this.#backup?.appeared(database),
     })
     plane.ended.then(
-      () => this.#stopping ?? this.#fail(this.#unmounted()),
+      () => this.#unmounted(),
       (error: unknown) => this.#fail(error),
     )
     return plane
   }
 
   #prepareCheckpoints({ dir: dataDir, root }: DataDirectory, plane: DataPlane): Checkpoints | undefined {
-    const { mountDir } = this
-    const config = this.#config
-    const logger = this.#logger
-    if (config.data.checkpoint === 'application') return undefined
-    return new Checkpoints({ plane, mountDir, root, dataDir, logger })
+    if (this.#config.data.checkpoint === 'application') return undefined
+    return new Checkpoints({ plane, mountDir: this.mountDir, root, dataDir, logger: this.#logger })
   }
 
-  #startKeeper({ dir, root }: DataDirectory, plane: DataPlane): LogKeeper {
-    const keeper = new LogKeeper({
+  #startLogMaintenance({ dir, root }: DataDirectory, plane: DataPlane): LogMaintenance {
+    const logs = new LogMaintenance({
       dataDir: dir,
       root,
       databases: () => plane.databases.values(),
@@ -264,10 +233,10 @@ class RunningNode implements Node {
       uploaded: (name) => this.#backup?.uploaded(name),
       logger: this.#logger,
       nowMs: Date.now,
-      intervalMs: KEEPER_INTERVAL_MS,
+      intervalMs: LOG_INTERVAL_MS,
     })
-    keeper.start()
-    return keeper
+    logs.start()
+    return logs
   }
 
   #prepareScrubber({ dir, root }: DataDirectory, plane: DataPlane): Scrubber {
@@ -278,7 +247,7 @@ class RunningNode implements Node {
       damaged: (database, pgno) => {
         const reason = damageFound(pgno, logDirectory(dir, database))
         this.#logger.error({ database }, `database not served: ${reason}`)
-        plane.refuse(database, reason)
+        plane.reject(database, reason)
         doubt(nodeFiles, logDirectory(dir, database))
       },
     })
@@ -286,74 +255,57 @@ class RunningNode implements Node {
     return scrubber
   }
 
-  #describe(database: KnownDatabase, backup: BackupStatus | undefined): DatabaseStatus {
-    const { name, rejection } = database
-    const state = database.state()
-    const log = this.#keeper?.logFacts(name)
-    const checkpoint = this.#plane?.shared.leads === true ? this.#checkpoints?.status(name) : undefined
-    const replication = this.#cluster?.role.replica?.replication(name)
-    return {
-      name,
-      position: formatPosition(state.position),
-      pageSize: state.pageSize,
-      sizePages: state.sizePages,
-      journalMode: state.journalMode,
-      ...(log?.first !== undefined && { logFirstTXID: formatTXID(log.first) }),
-      logBytes: log?.bytes ?? 0,
-      commitCount: state.commits,
-      ...(rejection !== undefined && { error: rejection }),
-      ...(backup !== undefined && { backup }),
-      ...(checkpoint && { checkpoint }),
-      ...(replication && { replication }),
-    }
+  #unmounted(): void {
+    if (this.#stopping === undefined) this.#fail(this.#mount.unmounted())
   }
 
-  /** Whoever has files open could go on, but nobody else finds them, and what is written where the mount was is lost to sight. */
-  #lostItsName(): void {
-    this.#detached = true
-    if (this.#stopping === undefined) this.#fail(this.#unmounted())
-  }
-
-  /** The data plane is gone: applications get errors from here on, so nothing is gained by staying. */
+  /** Applications get errors from now on, so the node stops. */
   #fail(error: unknown): void {
+    this.#hasFailed = true
     this.#end?.reject(error)
     void this.stop()
   }
 
   async #shutDown(): Promise<void> {
+    const role = this.#cluster?.nodeRole
+    const primary = this.#cluster?.status().primary?.hostname
     await this.#cluster?.stop()
     await this.#api?.close()
     await this.#checkpoints?.stop()
-    this.#mountWatch?.stop()
-    if (this.#mounted !== undefined) await this.#leaveMount()
-    // Both write down what is synced.
+    await this.#mount.leave(this.#plane)
+    // Both record how far the database files are durable.
     await this.#scrubber?.stop()
-    await this.#keeper?.stop()
-    await this.#plane?.stop().catch((error: unknown) => this.#end?.reject(error))
+    await this.#logs?.stop()
+    await this.#plane?.stop().catch((error: unknown) => {
+      this.#hasFailed = true
+      this.#end?.reject(error)
+    })
     await this.#backup?.stop()
-    await this.#mounted?.close()
+    await this.#mount.close()
     this.#data?.close()
+    if (this.#isServing && !this.#hasFailed) {
+      const successor = this.#cluster?.role.successor
+      this.#logger.info(describeCleanStop(this.#cleanStop(role && { role, primary, successor })))
+    }
     this.#end?.resolve()
   }
 
-  /** From here on nothing is written on the mount. One that cannot be taken away from here ends when the device is closed. */
-  async #leaveMount(): Promise<void> {
-    const { mountDir } = this
-    const logger = this.#logger
-    const plane = this.#plane
-    if (this.#handedOver !== undefined || this.#detached) {
-      if (plane !== undefined) plane.shared.leads = false
-      if (!this.#detached) logger.info({ mount: mountDir }, 'root made the mount and has to take it away: umount')
-      return
+  #cleanStop(cluster: CleanStop['cluster']): CleanStop {
+    const known = Array.from(this.#plane?.databases.values() ?? [])
+    const databases = known
+      .map(({ name, rejection, state }) => ({
+        name,
+        txid: state().position.txid,
+        isRejected: rejection !== undefined,
+        backedUp: this.#backup?.lastUploaded(name) ?? state().position.txid,
+        isTracked: state().tracked,
+      }))
+      .filter(({ isRejected, isTracked }) => isRejected || isTracked)
+    return {
+      root: this.#data?.root ?? '',
+      databases,
+      backupUrl: this.#config.backup?.url,
+      ...(cluster && { cluster }),
     }
-    plane?.releaseMount()
-    const left = await unmount(mountDir, async () => plane?.keepReachable(mountDir))
-    if (left === 'detached')
-      logger.warn({ mount: mountDir }, 'files were still open: their owners get errors from now on')
-  }
-
-  #unmounted(): LtxdError {
-    const why = this.#mounted?.end ?? `${this.mountDir} was unmounted by someone else`
-    return new LtxdError('UNMOUNTED', `${why}: the node ends`)
   }
 }

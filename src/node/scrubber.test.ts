@@ -10,7 +10,7 @@ import { Scrubber } from './scrubber.ts'
 const PAGE = 4096
 const PAGES = 300
 
-/** A file of 300 pages, its proof, and what is found in it. */
+/** A file of 300 pages, its proof, and the damage that is found in it. */
 function scrubbed(root: string) {
   const pages = Array.from({ length: PAGES }, (_, i) => Buffer.alloc(PAGE, i))
   fs.writeFileSync(`${root}/a.db`, Buffer.concat(pages))
@@ -46,7 +46,7 @@ test('every page is read, and the proof ends', async () => {
   await scrubber.stop()
 })
 
-test('a wrong page is found, told once, and the data plane sees it', async () => {
+test('a wrong page is found and reported once, and the data plane sees it', async () => {
   using temporary = temporaryDirectory()
   const { proof, found, scrubber, write } = scrubbed(temporary.dir)
   write(200, other)
@@ -58,7 +58,7 @@ test('a wrong page is found, told once, and the data plane sees it', async () =>
   expect([found, proof.damaged, proof.ended]).toEqual([[['a.db', 200]], 200, false])
 })
 
-test('a page that the data plane has proven, and then changed, is none of it; nor are those that it cut off', async () => {
+test('a page that was changed after it was verified is no damage, nor is a page that was truncated', async () => {
   using temporary = temporaryDirectory()
   const { proof, found, scrubber, write, pages } = scrubbed(temporary.dir)
   scrubber.add('a.db', proof)
@@ -71,7 +71,7 @@ test('a page that the data plane has proven, and then changed, is none of it; no
   await scrubber.stop()
 })
 
-test('the file that is meant is the one that was there when the node began', async () => {
+test('the file of the start is verified, not one that has its name later', async () => {
   using temporary = temporaryDirectory()
   const { proof, found, scrubber } = scrubbed(temporary.dir)
   scrubber.add('a.db', proof)
@@ -83,7 +83,7 @@ test('the file that is meant is the one that was there when the node began', asy
   await scrubber.stop()
 })
 
-test('a node that stops does not wait for it', async () => {
+test('a node that stops does not wait for the scrubber', async () => {
   using temporary = temporaryDirectory()
   const { proof, found, options } = scrubbed(temporary.dir)
   const slow = new Scrubber({ ...options, bytesPerSecond: 1 })

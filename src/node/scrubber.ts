@@ -1,14 +1,13 @@
 import fs from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Proof } from '../capture/proof.ts'
-import { errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 
 export interface ScrubberOptions {
   /** The backing directory. */
   readonly root: string
   readonly bytesPerSecond: number
-  /** A page is not what it must be; called once for each such database. */
+  /** A page does not match its checksum. Called at most once for each database. */
   readonly damaged: (database: string, pgno: number) => void
   readonly logger: Logger
 }
@@ -19,12 +18,12 @@ interface Task {
   readonly fd: number
 }
 
-/** What is read at once: a third of a millisecond of this thread. */
+/** Bytes per read: a third of a millisecond of this thread. */
 const CHUNK_SIZE = 256 << 10
 
 /**
- * Reads, after a crash, what the start did not (Proof): one database after another, at a bounded rate, beside the data plane, which proves by
- * itself whatever is asked for before its turn comes.
+ * Verifies after a crash the pages that the start did not read (Proof), one database after another and at a bounded rate.
+ * The data plane verifies by itself each page that an application reads before the scrubber has.
  */
 export class Scrubber {
   readonly #options: ScrubberOptions
@@ -36,7 +35,7 @@ export class Scrubber {
     this.#options = options
   }
 
-  /** Before the mount is served: the file that has this name now is the one that is meant. */
+  /** Called before the mount is served: the proof is about the file that has this name now. */
   add(database: string, proof: Proof): void {
     this.#tasks.push({ database, proof, fd: fs.openSync(`${this.#options.root}/${database}`, 'r') })
   }
@@ -59,13 +58,13 @@ export class Scrubber {
         await this.#scrub(task)
       } catch (error) {
         if (this.#stopping.signal.aborted) return
-        // Its pages are proven when they are read, all the same.
-        logger.error({ database, error: errorMessage(error) }, 'checking the database after a crash failed')
+        // The data plane still verifies each page that is read.
+        logger.error({ database, err: error }, 'verifying the database after a crash failed')
       }
       if (this.#stopping.signal.aborted) return
       this.#tasks.shift()
       fs.closeSync(fd)
-      if (proof.ended && proof.damaged === undefined) logger.debug({ database }, 'all pages are as the log says')
+      if (proof.ended && proof.damaged === undefined) logger.debug({ database }, 'all pages match the log')
     }
   }
 
@@ -84,7 +83,7 @@ export class Scrubber {
         proof.setDamaged(first + i)
         return this.#options.damaged(database, first + i)
       }
-      // It was cut meanwhile, by whoever it belongs to.
+      // The application truncated the file meanwhile.
       if (n < pages * pageSize) proof.cut(first + Math.floor(n / pageSize) - 1)
       const restMs = (n / this.#options.bytesPerSecond) * 1000 - (performance.now() - startedMs)
       await delay(Math.max(0, restMs), undefined, { signal })

@@ -4,7 +4,7 @@ import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
 import type { StreamedDatabase } from '../stream/primary/source.ts'
 
-/** The databases that this node can stream, each with one reader of its log, which remembers where it was. */
+/** The databases that this node can stream, each with one reader of its log that continues from its last position. */
 export class StreamedDatabases {
   readonly #data: DataDirectory
   readonly #plane: DataPlane
@@ -22,7 +22,7 @@ export class StreamedDatabases {
   }
 
   #add(name: string): StreamedDatabase {
-    // Asked by name each time: a rejection that ends gives the database another handle.
+    // Looked up by name each time: a database that is no longer rejected has a new handle.
     const position = () => this.#plane.position(name)
     const log = new LogReader(name, logDirectory(this.#data.dir, name), position)
     const streamed = { name, log, filePath: `${this.#data.root}/${name}` }

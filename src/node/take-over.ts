@@ -1,4 +1,7 @@
-/** Before a node leads: what its predecessors shipped and never sent to anybody is part of the history, and comes from the backup. */
+/**
+ * Before a node leads, it applies the transactions that its predecessors shipped to the backup but never streamed: they are
+ * part of the history.
+ */
 
 import type { FileRef } from '../backup/history/layout.ts'
 import { SNAPSHOT_LEVEL } from '../backup/history/layout.ts'
@@ -21,18 +24,18 @@ import type { TakenOver } from './taken-over.ts'
 export interface TakeOverContext {
   readonly backup: NodeBackup
   readonly plane: DataPlane
-  /** Still in force: it has the locks under which databases are brought further. */
+  /** Still active: it holds the locks for applying to the databases. */
   readonly replica: Replica
   readonly data: DataDirectory
-  /** Of the last leader whose history is here. */
+  /** The term of the last leader whose history this node has. */
   readonly localTerm: bigint
-  /** In which this node is to lead. */
+  /** The term in which this node is about to lead. */
   readonly term: bigint
   readonly logger: Logger
   readonly signal: AbortSignal
 }
 
-/** Throws LtxdError where this node must not lead. */
+/** Throws LtxdError when this node must not lead. */
 export async function takeOver(context: TakeOverContext): Promise<Map<string, TakenOver>> {
   const { backup, plane, signal } = context
   const store = new PromptStore(backup.store, signal)
@@ -60,7 +63,7 @@ async function takeOverOne(context: TakeOverContext, store: ObjectStore, name: s
     data.sawTerm(facts.backup.term)
     throw new LtxdError(
       'TERM_BEHIND',
-      `${store.url} was written in term ${facts.backup.term}, this node is to lead in ${term}: it takes the lease again in a higher one`,
+      `${store.url} was written in term ${facts.backup.term}, above this node's term ${term}: the node acquires the lease again with a higher term`,
     )
   }
   const plan = planTakeOver(facts)
@@ -69,20 +72,20 @@ async function takeOverOne(context: TakeOverContext, store: ObjectStore, name: s
     case 'dropped':
       throw new LtxdError(
         'TAKE_OVER_DROPPED',
-        `database ${name} was dropped with transaction ${formatTXID(plan.takenOverAt)} according to ${store.url}, which this node ` +
-          'never heard of: start it with an empty data directory, or let another node lead first',
+        `database ${name} was dropped with transaction ${formatTXID(plan.takenOverAt)} according to ${store.url}, and this node ` +
+          'lacks that transaction: start it with an empty data directory, or let another node lead first',
       )
     case 'fast-forward':
     case 'replace':
       logger.warn(
-        { database: name, from, to: formatTXID(plan.takenOverAt) },
-        'the backup is ahead: fast-forward before taking over',
+        { database: name, txid: from, backupTXID: formatTXID(plan.takenOverAt) },
+        'the backup is ahead: applying its transactions before leading',
       )
       break
     case 'diverged':
       logger.error(
-        { database: name, detail: plan.detail, counts: plan.winner },
-        'the backup has another history than this node',
+        { database: name, reason: plan.detail, winner: plan.winner },
+        'the history of this node diverges from the backup',
       )
       if (plan.winner === 'backup') await replica.setAside(name, plan.detail, undefined)
       break
@@ -100,6 +103,7 @@ async function takeOverOne(context: TakeOverContext, store: ObjectStore, name: s
 function notKnown(name: string, detail: string): LtxdError {
   return new LtxdError(
     'BACKUP_UNRELATED',
-    `database ${name} and its backup cannot be compared (${detail}): this node does not lead. Start it with an empty data directory to take the backup`,
+    `database ${name} and its backup cannot be compared (${detail}), so this node does not lead: ` +
+      'start it with an empty data directory to restore the backup',
   )
 }

@@ -1,8 +1,8 @@
 import type { TXID } from '../ltx/format/types.ts'
 
-/** Where a database begins in a new term. */
+/** The position at which a database begins a new term. */
 export interface TakenOver {
   readonly at: TXID
-  /** The backup has everything up to there. */
+  /** The backup has every transaction up to `at`. */
   readonly isBackedUp: boolean
 }

@@ -42,13 +42,7 @@ export class ReplicaDatabases {
   async open(): Promise<void> {
     const { plane, mountDir, logger } = this.#options
     this.#databases.clear()
-    const client = new LocalClientProcess({
-      mountDir,
-      announcementsPath: plane.announcementsPath(mountDir),
-      shared: plane.shared,
-      logger,
-      received: (message) => this.#receive(message),
-    })
+    const client = new LocalClientProcess({ plane, mountDir, logger, received: (message) => this.#receive(message) })
     this.#client = client
     void client.ended.then(() => this.#clientEnded(client))
     for (const known of plane.databases.values()) {

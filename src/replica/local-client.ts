@@ -4,42 +4,45 @@ import { once } from 'node:events'
 import readline from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { SharedState } from '../dataplane/shared-state.ts'
-import { marshalFrame } from '../util/frames.ts'
+import { encodeFrame, PIPE_FRAMES } from '../util/frames.ts'
 import type { Logger } from '../util/log.ts'
 import type { FromClient, ToClient } from './client/messages.ts'
 
 export interface LocalClientOptions {
+  readonly plane: DataPlane
   readonly mountDir: string
-  /** The file on the mount by which the client reaches the data plane. */
-  readonly announcementsPath: string
-  readonly shared: SharedState
   readonly logger: Logger
   readonly received: (message: FromClient) => void
 }
 
-/** How long the client may take to let go of its databases; a checkpoint of each is part of it. */
+/** How long the client may take to release its databases, including a checkpoint of each. */
 const CLOSE_MS = 5_000
 
-/** The control plane's handle of the local client's process (apply/client/). */
+/** The control plane's handle of the local client's process (client/main.ts). */
 export class LocalClientProcess {
-  /** Resolves when the process has ended, for whatever reason. */
+  /** Resolves when the process has ended, for any reason. */
   readonly ended: Promise<void>
   readonly #child: ChildProcess
   readonly #input: Writable
   readonly #shared: SharedState
 
-  /** From here on the data plane lets this process write, and nobody else. */
-  constructor({ mountDir, announcementsPath, shared, logger, received }: LocalClientOptions) {
+  /** Starts the process. On a replica the data plane accepts writes from this process only. */
+  constructor({ plane, mountDir, logger, received }: LocalClientOptions) {
+    const { shared } = plane
     const program = fileURLToPath(new URL('./local-client.js', import.meta.url))
-    const child = spawn(process.execPath, [program, mountDir, announcementsPath], { stdio: ['pipe', 'pipe', 'pipe'] })
+    const argv = [program, mountDir, plane.announcementsPath(mountDir)]
+    const child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'pipe'] })
     this.#child = child
     this.#input = child.stdin
     this.#shared = shared
     shared.clientPid = child.pid ?? 0
-    child.stdin.on('error', () => undefined) // it has ended: `ended` says so
+    child.stdin.on('error', () => undefined) // The process has ended, which `ended` reports.
     lines(child.stdout, (line) => received(JSON.parse(line) as FromClient))
-    lines(child.stderr, (line) => logger.error({ line }, 'the local client complains'))
+    lines(child.stderr, (line) =>
+      logger.error({ process: child.pid, reason: line }, 'the local client reports an error'),
+    )
     this.ended = new Promise<void>((resolve) => {
       child.once('error', () => resolve())
       child.once('close', () => resolve())
@@ -49,8 +52,8 @@ export class LocalClientProcess {
   }
 
   /** Resolves when there is room for more. */
-  async send(order: ToClient, body?: Uint8Array): Promise<void> {
-    if (this.#input.write(marshalFrame(order, body))) return
+  async send(order: ToClient, body: Uint8Array = new Uint8Array(0)): Promise<void> {
+    if (this.#input.write(encodeFrame(PIPE_FRAMES, order, body))) return
     await Promise.race([once(this.#input, 'drain').catch(() => undefined), this.ended])
   }
 
@@ -58,7 +61,7 @@ export class LocalClientProcess {
     this.#child.kill('SIGKILL')
   }
 
-  /** Lets go of every database and ends; is ended, if it does not in time. */
+  /** Releases every database and ends the process; kills it when that takes too long. */
   async close(): Promise<void> {
     const late = setTimeout(() => this.#child.kill('SIGKILL'), CLOSE_MS)
     await this.send({ type: 'close' })

@@ -97,7 +97,7 @@ export class Replica {
   /** Applies what has arrived, and lets go of everything: whoever leads next may write. */
   async stop(): Promise<void> {
     await this.leave()
-    await this.settled()
+    await this.drain()
     this.#stopped = true
     clearInterval(this.#lagTimer)
     await this.#next(() => this.#databases.close())
@@ -106,7 +106,7 @@ export class Replica {
   }
 
   /** Resolves when everything that has arrived is applied, or too slow. */
-  async settled(): Promise<void> {
+  async drain(): Promise<void> {
     const late = new AbortController()
     const tooSlow = sleep(DRAIN_MS, undefined, { signal: late.signal }).catch(() => undefined)
     await Promise.race([this.#databases.idle(), tooSlow])

@@ -1,16 +1,18 @@
+import { nowMs } from './monotonic.ts'
+
 /** Time, injected: a test moves it by hand. */
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number
-  /** Milliseconds of CLOCK_MONOTONIC, as `process.hrtime` counts them: what a lease's deadline is measured by. */
+  /** Milliseconds of CLOCK_MONOTONIC, the clock of `process.hrtime`. Lease deadlines are on this clock. */
   monotonicMs(): number
-  /** Rejects with the signal's reason once it is aborted. */
+  /** Rejects with the signal's reason when the signal is aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  monotonicMs: () => Number(process.hrtime.bigint() / 1000n) / 1000,
+  monotonicMs: nowMs,
   sleep(ms, signal) {
     return new Promise((resolve, reject) => {
       if (signal?.aborted === true) {
@@ -30,7 +32,7 @@ export const systemClock: Clock = {
   },
 }
 
-/** The part of pino that is used here. */
+/** The methods of pino's logger that the backup calls. */
 export interface BackupLogger {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void

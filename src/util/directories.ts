@@ -3,7 +3,7 @@ import { mkdir, open, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { errorCode } from './errors.ts'
 
-/** Makes the names in a directory survive a power loss. */
+/** Makes a directory's entries survive a power loss. */
 export async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r')
   try {
@@ -13,7 +13,7 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** Creates a directory with its missing parents; each new one's name is durable on return. */
+/** Creates a directory and its missing parents. All new entries are durable on return. */
 export async function makeDirectories(path: string): Promise<void> {
   try {
     await mkdir(path)
@@ -28,7 +28,7 @@ export async function makeDirectories(path: string): Promise<void> {
   await syncDirectory(dirname(path))
 }
 
-/** What is at a path; undefined when nothing is. */
+/** Stats a path; undefined when nothing exists there. */
 export async function statFile(path: string): Promise<Stats | undefined> {
   try {
     return await stat(path)
@@ -38,7 +38,7 @@ export async function statFile(path: string): Promise<Stats | undefined> {
   }
 }
 
-/** True when there was a file to remove. */
+/** Removes a file. Returns whether there was one. */
 export async function removeFile(path: string): Promise<boolean> {
   try {
     await unlink(path)

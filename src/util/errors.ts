@@ -1,9 +1,9 @@
 /**
- * Operating errors: what a person or a program can react to. Each has a stable `code` and a message that names the
- * thing, what was expected and what to do. Broken invariants are not among them: those are assertions.
+ * Operating errors, which a person or a program can react to. Each has a stable `code` and a message that says what
+ * happened to which thing, what was expected, and what to do. Broken invariants are assertions instead.
  */
 
-/** 1: it failed at run time. 2: it was asked for wrongly (usage, configuration). */
+/** 1: a failure at run time. 2: a wrong command line or configuration. */
 export type ExitCode = 1 | 2
 
 export class LtxdError extends Error {
@@ -31,7 +31,7 @@ export function errorCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined
 }
 
-/** What to print of anything that was thrown. */
+/** The text to print for any thrown value. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }

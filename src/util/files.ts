@@ -1,29 +1,29 @@
 import fs from 'node:fs'
 
 /**
- * The file operations of the data plane, all synchronous. Injected, so that a test can count them, tear a write
- * at any byte or forget what was never synced.
+ * The file operations of the data plane, all synchronous. Injected, so that a test can count operations, tear a write
+ * at any byte, or lose writes that were never synced.
  */
 export interface Files {
   /** `flags` as for open(2): fs.constants.O_*. */
   open(path: string, flags: number, mode?: number): number
   close(fd: number): void
-  /** Up to `length` bytes at `position`; fewer only at the end of the file. */
+  /** Reads `length` bytes at `position`; fewer only at the end of the file. */
   read(fd: number, into: Uint8Array, at: number, length: number, position: number): number
-  /** All of it, or throws. */
+  /** Writes all `length` bytes, or throws. */
   write(fd: number, from: Uint8Array, at: number, length: number, position: number): void
   truncate(fd: number, sizeBytes: number): void
   sync(fd: number): void
-  /** Makes names in a directory durable. */
+  /** Makes a directory's entries durable. */
   syncDirectory(path: string): void
   size(fd: number): number
-  /** Device, inode, size, and the times of the last change of content and of anything: another one whenever the file was changed. */
+  /** Device, inode, size, mtime and ctime in one string, which differs after every change of the file. */
   identity(fd: number): string
   exists(path: string): boolean
-  /** Names of a directory's entries; empty when it does not exist. */
+  /** The names in a directory; empty when it does not exist. */
   list(path: string): string[]
   makeDirectory(path: string): void
-  /** An empty one. */
+  /** Removes an empty directory. */
   removeDirectory(path: string): void
   unlink(path: string): void
   rename(from: string, to: string): void
@@ -75,7 +75,7 @@ export const nodeFiles: Files = {
   rename: (from, to) => fs.renameSync(from, to),
 }
 
-/** Opens, runs, closes. */
+/** Opens a file, calls `use`, and closes the file. */
 export function withFile<T>(files: Files, path: string, flags: number, use: (fd: number) => T): T {
   const fd = files.open(path, flags)
   try {
@@ -85,7 +85,7 @@ export function withFile<T>(files: Files, path: string, flags: number, use: (fd:
   }
 }
 
-/** A function that reads up to `length` bytes at a position, into a buffer of its own each time. */
+/** Returns a function that reads up to `length` bytes at a position, each time into a new buffer. */
 export function readerOf(files: Files, fd: number): (position: number, length: number) => Uint8Array {
   return (position, length) => {
     const bytes = new Uint8Array(length)
@@ -98,7 +98,7 @@ export function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf('/'))
 }
 
-/** Makes a directory, and its parents as needed, so that it is still there after a power loss. */
+/** Creates a directory and its missing parents durably. */
 export function makeDurableDirectory(files: Files, path: string): void {
   if (files.exists(path)) return
   const parent = parentOf(path)
@@ -107,7 +107,7 @@ export function makeDurableDirectory(files: Files, path: string): void {
   files.syncDirectory(parent || '/')
 }
 
-/** Replaces `path` by `bytes` so that a crash leaves the old content or the new. */
+/** Replaces the content of `path`. After a crash it has either the old content or the new. */
 export function replaceFile(files: Files, path: string, bytes: Uint8Array): void {
   const temporary = `${path}.tmp`
   const { O_WRONLY, O_CREAT, O_TRUNC } = fs.constants

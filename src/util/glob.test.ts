@@ -20,7 +20,7 @@ test.each([
   expect(no.filter((path) => matches(path))).toEqual([])
 })
 
-test('a pattern that cannot be is told', () => {
+test('an invalid pattern is reported with its problem', () => {
   expect(globProblem('a[b')).toMatch(/does not close/)
   expect(globProblem('{a,b')).toMatch(/does not close/)
   expect(globProblem('')).toBe('is empty')

@@ -1,19 +1,19 @@
 /**
- * Patterns for paths, as .gitignore has them: `*` is anything but a slash, `**` anything, `?` one character, `[ab]` and `[!ab]` one of or none of
- * these, `{a,b}` either. A pattern without a slash is for the name in whatever folder; one with a slash for the whole path, which
- * a leading slash stands before.
+ * Path patterns as in .gitignore: `*` matches anything but a slash, `**` anything, `?` one character, `[ab]` one of these
+ * characters, `[!ab]` any other character, `{a,b}` either alternative. A pattern without a slash matches the file name in
+ * any folder. A pattern with a slash matches the whole path; a leading slash is ignored.
  */
 
 const LONGEST = 1024
 
-/** What is wrong with a pattern, for a person; undefined if nothing is. */
+/** The problem with a pattern, as the rest of a sentence about it; undefined when it is valid. */
 export function globProblem(pattern: string): string | undefined {
   if (pattern === '') return 'is empty'
   if (pattern.length > LONGEST) return `is longer than ${LONGEST} characters`
   return translate(pattern) === undefined ? 'has a bracket or brace that does not close' : undefined
 }
 
-/** Whether a path, relative and with slashes, matches. Throws on a pattern that has a problem. */
+/** Returns a function that matches relative paths with slashes. Throws on an invalid pattern. */
 export function globMatcher(pattern: string): (path: string) => boolean {
   const source = translate(pattern)
   if (source === undefined) throw new Error(`the pattern "${pattern}" ${globProblem(pattern) ?? 'is wrong'}`)
@@ -29,7 +29,7 @@ function translate(pattern: string): string | undefined {
     const char = pattern[i] as string
     if (pattern.startsWith('**', i)) {
       while (pattern[i + 1] === '*') i++
-      // Between slashes it is any number of folders, none among them.
+      // Between slashes, `**` matches any number of folders, including zero.
       const folders = pattern[i + 1] === '/' && (source === '' || source.endsWith('/'))
       source += folders ? '(?:.*/)?' : '.*'
       if (folders) i++
@@ -54,7 +54,7 @@ function translate(pattern: string): string | undefined {
   return braces === 0 && isRegular(source) ? source : undefined
 }
 
-/** A range such as [z-a] is none. */
+/** False for an invalid range such as [z-a]. */
 function isRegular(source: string): boolean {
   try {
     new RegExp(source)

@@ -1,10 +1,11 @@
-/** A log record as one line for people: `12:01:33.120 warn  database opened db=a.db pages=12`. */
+/** A log record as one line for people: `2026-11-29T07:17:08.049+01:00 warn  database opened database=a.db pages=12`. */
 
 import { styleText } from 'node:util'
 
-const HIDDEN = new Set(['level', 'time', 'msg', 'v', 'pid', 'hostname', 'err'])
+/** `node` is the same on every line of a process: it helps only where the lines of several nodes meet, as JSON. */
+const HIDDEN = new Set(['level', 'time', 'msg', 'v', 'pid', 'hostname', 'node', 'err'])
 
-/** One JSON line of pino's as text; a line that is not a JSON object is passed through. */
+/** Converts one JSON line of pino's to text. A line that is not JSON is returned as it is. */
 export function textLine(json: string, colour = process.stderr.isTTY): string {
   let record: Record<string, unknown>
   try {
@@ -23,7 +24,8 @@ export function textLine(json: string, colour = process.stderr.isTTY): string {
     if (!HIDDEN.has(key)) parts.push(paint('dim', `${key}=`) + field(value))
   }
   const error = record.err as { message?: unknown; stack?: unknown } | undefined
-  if (error !== undefined) parts.push(paint('dim', 'error=') + field(error.message ?? error))
+  const problem = error?.message ?? error
+  if (problem !== undefined && problem !== record.msg) parts.push(paint('dim', 'err=') + field(problem))
   const stack = (level === 'fatal' || process.env.LTXD_DEBUG === '1') && typeof error?.stack === 'string'
   return parts.filter((part) => part !== '').join(' ') + (stack ? `\n${String(error.stack)}` : '') + '\n'
 }
@@ -37,12 +39,16 @@ const COLOURS: Record<string, Parameters<typeof styleText>[0]> = {
   fatal: 'red',
 }
 
+/** RFC 3339 in the machine's time zone, with milliseconds: `2026-11-29T07:17:08.049+01:00`. */
 function localTime(iso: string): string {
   const date = new Date(iso)
   if (Number.isNaN(date.getTime())) return iso
   const two = (n: number) => String(n).padStart(2, '0')
-  const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
-  return `${time}.${String(date.getMilliseconds()).padStart(3, '0')}`
+  const offsetMinutes = -date.getTimezoneOffset()
+  const distance = Math.abs(offsetMinutes)
+  const zone = `${offsetMinutes < 0 ? '-' : '+'}${two(Math.floor(distance / 60))}:${two(distance % 60)}`
+  const shifted = new Date(date.getTime() + offsetMinutes * 60_000)
+  return shifted.toISOString().replace('Z', zone)
 }
 
 function field(value: unknown): string {
@@ -50,7 +56,7 @@ function field(value: unknown): string {
   return /^[\w@%+=:,./-]+$/.test(value) ? value : JSON.stringify(value)
 }
 
-/** Control characters (a file's name may hold them) never reach the terminal. */
+/** Escapes control characters, which a file name may contain: they must not reach the terminal. */
 function oneLine(text: string): string {
   // eslint-disable-next-line no-control-regex -- control characters are what this is about
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)

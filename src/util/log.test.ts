@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { createLogger, type LogFormat, redactUrl } from './log.ts'
 import { textLine } from './log-text.ts'
 
@@ -9,33 +9,69 @@ function capture(format: LogFormat): { lines: string[]; logger: ReturnType<typeo
 
 test('text is one line for a person: time, level, message, fields', () => {
   const { lines, logger } = capture('text')
-  logger.info({ db: 'a.db', pages: 12, reason: 'two words' }, 'opened')
+  logger.info({ database: 'a.db', pages: 12, reason: 'two words' }, 'opened')
   logger.debug('not shown')
   expect(lines).toHaveLength(1)
-  expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} info {2}opened db=a\.db pages=12 reason="two words"\n$/)
+  const [, time = '', rest] = /^(\S+) (.*)\n$/.exec(lines[0] ?? '') ?? []
+  expect(rest).toBe('info  opened database=a.db pages=12 reason="two words"')
+  expect(time).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d$/)
 })
 
-test('an error is its message, and a name from the file system cannot steer a terminal', () => {
+test.each([
+  ['Europe/Vienna', '2026-11-29T07:17:08.049+01:00'],
+  ['America/St_Johns', '2026-11-29T02:47:08.049-03:30'],
+  ['Asia/Kathmandu', '2026-11-29T12:02:08.049+05:45'],
+  ['UTC', '2026-11-29T06:17:08.049+00:00'],
+])('text has the local time of %s with its offset', (zone, expected) => {
+  vi.stubEnv('TZ', zone)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  expect(textLine('{"level":"info","time":"2026-11-29T06:17:08.049Z","msg":"x"}', false)).toBe(`${expected} info  x\n`)
+})
+
+test('an error is printed as its message', () => {
   const { lines, logger } = capture('text')
-  logger.error({ err: new Error('gone'), file: 'a\u001b[2Jb' }, 'bad \u001b[31m\nname')
+  logger.error({ err: new Error('disk full') }, 'the upload failed')
+  expect(lines[0]).toMatch(/ error the upload failed err="disk full"\n$/)
+})
+
+test('a message that equals the error is printed once', () => {
+  const { lines, logger } = capture('text')
+  logger.error({ err: new Error('disk full') }, 'disk full')
+  logger.error(new Error('disk full'))
+  for (const line of lines) expect(line).toMatch(/ error disk full\n$/)
+  expect(lines).toHaveLength(2)
+})
+
+test('a name from the file system cannot steer a terminal', () => {
+  const { lines, logger } = capture('text')
+  logger.error({ file: 'a\u001b[2Jb' }, 'bad \u001b[31m\nname')
   expect(lines[0]).toContain('bad \\x1b[31m\\x0aname')
-  expect(lines[0]).toContain('error=gone')
   expect(lines[0]).not.toContain('\u001b[2J')
   expect(lines[0]?.trimEnd()).not.toContain('\n')
 })
 
-test('a line that is no record is passed on', () => {
+test('a line that is no record is printed as it is', () => {
   expect(textLine('not json\n', false)).toBe('not json\n')
 })
 
 test('json is one object a line, without secrets', () => {
   const { lines, logger } = capture('json')
-  logger.warn({ secret: 's1', cluster: { password: 's2' }, db: 'a.db' }, 'careful')
-  expect(JSON.parse(lines[0] ?? '')).toMatchObject({ level: 'warn', msg: 'careful', db: 'a.db', secret: '[redacted]' })
+  logger.warn({ secret: 's1', cluster: { password: 's2' }, database: 'a.db' }, 'careful')
+  const expected = { level: 'warn', msg: 'careful', database: 'a.db', secret: '[redacted]' }
+  expect(JSON.parse(lines[0] ?? '')).toMatchObject(expected)
   expect(lines[0]).not.toMatch(/s1|s2/)
 })
 
-test('an address is shown without its secrets', () => {
+test('the id of the node is in each record as JSON, and not in text', () => {
+  for (const format of ['json', 'text'] as const) {
+    const { lines, logger } = capture(format)
+    logger.child({ node: '00000000000000ab' }).info({ peer: '00000000000000cd' }, 'replica connected')
+    expect(lines[0]?.includes('00000000000000ab'), format).toBe(format === 'json')
+    expect(lines[0]).toContain('00000000000000cd')
+  }
+})
+
+test('a URL is shown without its secrets', () => {
   expect(redactUrl('file:///var/backups')).toBe('file:///var/backups')
   expect(redactUrl('s3://user:pass@bucket/x?region=eu&secretKey=abc')).toBe(
     's3://redacted:redacted@bucket/x?region=eu&secretKey=redacted',

@@ -1,4 +1,9 @@
-/** The daemon's log: pino, on stderr, as text for people or as JSON lines for programs. */
+/**
+ * The daemon's log: pino, on stderr, as text for people or as JSON lines for programs. The fields have the same names
+ * everywhere: `database`, `txid` (16 hex digits), `position`, `node` (the id of the node that writes the line; only in
+ * JSON), `peer` (another node's id), `host`, `url` (redacted), `err` (an error object), `reason` (text), `term`, `file`,
+ * `key` (of an object in the backup), `process`, `backupLevel`. Durations end in `Ms`, sizes in `Bytes`.
+ */
 
 import { writeSync } from 'node:fs'
 import { type DestinationStream, type Logger, pino } from 'pino'
@@ -15,14 +20,14 @@ export type LogFormat = (typeof LOG_FORMATS)[number]
 export interface LogOptions {
   readonly level: LogLevel
   readonly format: LogFormat
-  /** Where lines go; stderr unless a test says otherwise. */
+  /** Receives each line; the default writes to stderr. */
   readonly write?: (line: string) => void
 }
 
 /** Field names that are never printed, at the top of a record or one level down. */
 const SECRET_FIELDS = ['secret', 'password', 'token', 'authorization', 'accessKeyId', 'secretAccessKey', 'sessionToken']
 
-/** Creates the logger. Lines are written synchronously, so the last one before a crash is there. */
+/** Lines are written synchronously, so that the last one before a crash is not lost. */
 export function createLogger(options: LogOptions): Logger {
   const write = options.write ?? writeToStderr
   const destination: DestinationStream =
@@ -39,7 +44,7 @@ export function createLogger(options: LogOptions): Logger {
   )
 }
 
-/** An address without user, password and query values: what a log line may show of it. */
+/** A URL as log lines may show it: without user, password, and the values of secret query parameters. */
 export function redactUrl(url: string): string {
   let parsed: URL
   try {
@@ -51,14 +56,14 @@ export function redactUrl(url: string): string {
   if (parsed.password !== '') parsed.password = 'redacted'
   for (const key of [...parsed.searchParams.keys()]) {
     if (/secret|password|token|key/i.test(key)) parsed.searchParams.set(key, 'redacted')
-    // An address within the address, such as that of a server.
+    // A URL within the URL, such as an endpoint, may have a password of its own.
     const value = parsed.searchParams.get(key) ?? ''
     if (/:\/\/[^/]*@/.test(value)) parsed.searchParams.set(key, value.replace(/:\/\/[^/]*@/, '://redacted@'))
   }
   return parsed.toString()
 }
 
-/** A full or closed stderr must not take the node down: the line is dropped. */
+/** Drops the line when stderr is full or closed: that must not stop the node. */
 function writeToStderr(line: string): void {
   let rest = Buffer.from(line)
   try {

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 
-/** Whether a host's name or address (without brackets) only ever means this machine. Names other than localhost never do. */
+/** Whether a host name or an address (without brackets) always means this machine. Of names, only localhost does. */
 export function isLoopback(host: string): boolean {
   const name = host.toLowerCase()
   if (name === 'localhost') return true

@@ -4,18 +4,16 @@ import { dirname } from 'node:path'
 import { errorCode, errorMessage, LtxdError } from './errors.ts'
 import { nodeFiles } from './files.ts'
 
-/** Where a file was to go, something is already. */
+/** The output path exists already. */
 export class OutputExistsError extends LtxdError {
   constructor(path: string, beside?: string, advice = 'Nothing is ever overwritten: ') {
     const found =
-      beside === undefined
-        ? `${path} exists already`
-        : `${beside} exists, which SQLite would take for a part of ${path}`
+      beside === undefined ? `${path} exists already` : `${beside} exists, and SQLite would read it as part of ${path}`
     super('OUTPUT_EXISTS', `${found}. ${advice}move it away, or choose another output`)
   }
 }
 
-/** The place of the output cannot be written. */
+/** The output path cannot be written. */
 export class OutputError extends LtxdError {
   constructor(path: string, cause: unknown) {
     super('OUTPUT_UNWRITABLE', `cannot write ${path}: ${errorMessage(cause)}`, 1, { cause })
@@ -23,15 +21,15 @@ export class OutputError extends LtxdError {
 }
 
 export interface NewFileOptions {
-  /** Takes the place of a file that is there, and has its permissions. Without it, one that is there is an error. */
+  /** Replace an existing file and take over its permissions. Without `replace`, an existing file is an error. */
   readonly replace?: boolean
-  /** How a user asks for that, where it can be asked for. */
+  /** The command-line flag that sets `replace`, for the error message. */
   readonly flag?: string
-  /** What the temporary name has in it. */
+  /** A part of the temporary file's name. */
   readonly label?: string
 }
 
-/** A file that is written beside its place and appears there when it is complete and durable. */
+/** A file that is written under a temporary name and appears at its path when it is complete and durable. */
 export class NewFile {
   readonly path: string
   readonly handle: FileHandle
@@ -45,25 +43,25 @@ export class NewFile {
     this.#replace = replace
   }
 
-  /** In a directory that exists. Throws OutputExistsError, OutputError. */
+  /** The directory of `path` must exist. Throws OutputExistsError, OutputError. */
   static async create(path: string, options: NewFileOptions = {}): Promise<NewFile> {
     const { replace = false, flag, label = 'new' } = options
-    const there = await stat(path).catch(() => undefined)
-    if (there !== undefined && !replace) {
+    const existing = await stat(path).catch(() => undefined)
+    if (existing !== undefined && !replace) {
       throw new OutputExistsError(path, undefined, flag === undefined ? undefined : `Replace it with ${flag}, or `)
     }
-    if (there?.isFile() === false) throw new OutputError(path, 'it is there, and is not a file')
+    if (existing?.isFile() === false) throw new OutputError(path, 'it exists and is not a regular file')
     const temporary = `${path}.ltxd-${label}-${randomBytes(4).toString('hex')}`
     try {
       const handle = await open(temporary, 'wx+', 0o644)
-      if (there !== undefined) await handle.chmod(there.mode & 0o777)
+      if (existing !== undefined) await handle.chmod(existing.mode & 0o777)
       return new NewFile(path, temporary, handle, replace)
     } catch (error) {
       throw new OutputError(path, error)
     }
   }
 
-  /** Durable and visible on return. Throws OutputExistsError when something has come there meanwhile. */
+  /** Durable and visible on return. Throws OutputExistsError if the path has come into existence meanwhile. */
   async publish(): Promise<void> {
     await this.handle.sync()
     if (this.#replace) await rename(this.#temporary, this.path)
@@ -71,7 +69,7 @@ export class NewFile {
     nodeFiles.syncDirectory(dirname(this.path))
   }
 
-  /** Closes, and removes what was not published. */
+  /** Closes the file, and removes it unless it was published. */
   async discard(): Promise<void> {
     await this.handle.close()
     await unlink(this.#temporary).catch(() => undefined)
@@ -82,7 +80,7 @@ export class NewFile {
       await link(this.#temporary, this.path)
     } catch (error) {
       if (errorCode(error) === 'EEXIST') throw new OutputExistsError(this.path)
-      // File systems without hard links.
+      // The file system has no hard links.
       await rename(this.#temporary, this.path)
     }
   }

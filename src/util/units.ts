@@ -21,7 +21,7 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
   TIB: 2 ** 40,
 }
 
-/** Milliseconds, rounded; undefined when `text` is no duration. `0` needs no unit, everything else does. */
+/** Milliseconds, rounded; undefined when `text` is no duration. Only `0` may stand without a unit. */
 export function parseDuration(text: string): number | undefined {
   const trimmed = text.trim()
   if (trimmed === '0') return 0
@@ -32,6 +32,21 @@ export function parseDuration(text: string): number | undefined {
   }
   const ms = Math.round(sumMs)
   return Number.isSafeInteger(ms) ? ms : undefined
+}
+
+/** For people: `12 ms`, `1.198 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`. */
+export function describeDuration(ms: number): string {
+  const whole = Math.round(ms)
+  if (whole < 1_000) return `${whole} ms`
+  if (whole < 60_000) return `${whole / 1_000} s`
+  const [large, size, small, part] =
+    whole < 3_600_000
+      ? (['min', 60_000, 's', 1_000] as const)
+      : whole < 86_400_000
+        ? (['h', 3_600_000, 'min', 60_000] as const)
+        : (['d', 86_400_000, 'h', 3_600_000] as const)
+  const rest = Math.floor((whole % size) / part)
+  return `${Math.floor(whole / size)} ${large}` + (rest > 0 ? ` ${rest} ${small}` : '')
 }
 
 /** The shortest exact form that `parseDuration` reads back: `90s` as `1m30s`. */
@@ -48,7 +63,7 @@ export function formatDuration(ms: number): string {
   return text
 }
 
-/** Bytes; undefined when `text` is no size. A bare number is bytes; units are not case-sensitive. */
+/** Bytes; undefined when `text` is no size. A bare number counts bytes; units are not case-sensitive. */
 export function parseSize(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(text.trim())
   if (match === null) return undefined
@@ -67,7 +82,7 @@ export function formatSizeExact(bytes: number): string {
   return `${bytes}B`
 }
 
-/** About three digits, for people: `1.23 MB`. */
+/** For people, in about three digits: `1.23 MB`. */
 export function formatSize(bytes: number): string {
   for (const unit of ['TB', 'GB', 'MB', 'KB'] as const) {
     const amount = bytes / (SIZE_UNITS[unit] ?? 1)

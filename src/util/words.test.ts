@@ -15,11 +15,11 @@ test('words are split as a shell splits them', () => {
   expect(splitWords('')).toEqual([])
 })
 
-test('a quote or a backslash that does not end is no command', () => {
+test('a command whose quote or escape does not end is rejected', () => {
   for (const text of [`'a`, `"a`, 'a\\', `"a\\"`]) expect(splitWords(text), text).toBeUndefined()
 })
 
-test('what is joined is split back', () => {
+test('joined words are split back into the same words', () => {
   fc.assert(
     fc.property(fc.array(fc.string()), (words) => {
       expect(splitWords(joinWords(words))).toEqual(words)

@@ -1,6 +1,7 @@
 /**
- * Splits a command into words as a POSIX shell would, without running one: blanks separate, '…' keeps all, "…" keeps all
- * but \", \\, \$ and \`, a backslash keeps the next character. Returns undefined where a quote or escape does not end.
+ * Splits a command into words as a POSIX shell would, without running one. Blanks separate words. '…' quotes every
+ * character, "…" every character but the escapes \", \\, \$ and \`. Elsewhere a backslash quotes the next character.
+ * Returns undefined when a quote or an escape does not end.
  */
 export function splitWords(text: string): string[] | undefined {
   const words: string[] = []
@@ -33,7 +34,7 @@ export function splitWords(text: string): string[] | undefined {
   return words
 }
 
-/** The reverse, for messages and for printing a command back. */
+/** The inverse of splitWords, to print a command in a message. */
 export function joinWords(words: readonly string[]): string {
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ')
 }

@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { REPEAT_MS } from '../../src/supervisor/machine.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { detach, isMounted } from '../harness/mounts.ts'
 import { signalProcess } from '../harness/processes.ts'
@@ -52,6 +54,7 @@ function listener(reaction: string): string[] {
 
 const ready = () => until('start of the application', 60_000, () => existsSync(join(cwd, 'ready')))
 const told = () => readFile(join(cwd, 'told'), 'utf8')
+const lastLogLine = async () => (await readFile(join(cwd, 'log'), 'utf8')).trim().split('\n').at(-1) ?? ''
 
 describe('the application', () => {
   test('runs on the mount, gives the exit code, and leaves nothing mounted', async () => {
@@ -91,11 +94,12 @@ describe('the application', () => {
     expect(isMounted(mount)).toBe(false)
   })
 
-  test('that ignores the first Ctrl-C is ended by the second', async () => {
+  test('that ignores the first Ctrl-C is killed by the second, a second later', async () => {
     const node = start(listener(''))
     await ready()
     signalProcess(node.pid, 'SIGINT')
     await until('SIGINT', 60_000, () => existsSync(join(cwd, 'told')))
+    await sleep(REPEAT_MS)
     signalProcess(node.pid, 'SIGINT')
     expect(await exitOf(node)).toEqual({ code: 137, signal: null })
     expect(isMounted(mount)).toBe(false)
@@ -120,15 +124,47 @@ test('status finds the node by its data directory and shows its databases', asyn
   expect((await ltxd(['status', '--data', data])).code).toBe(1)
 })
 
-test('a second signal forces: ltxd leaves at once, and leaves nothing mounted', async () => {
+test('signals at the same moment, as from a supervisor to process and group, are one request for a clean stop', async () => {
   const node = start()
   await node.mounted()
-  // Both arrive before the stop, which takes several turns of the event loop, can be through.
   signalProcess(node.pid, 'SIGTERM')
   signalProcess(node.pid, 'SIGINT')
-  const { code, signal } = await exitOf(node)
-  expect(code ?? signal).toBe(code === null ? 'SIGKILL' : 0)
+  signalProcess(node.pid, 'SIGTERM')
+  expect(await exitOf(node)).toEqual({ code: 0, signal: null })
+  expect(await lastLogLine()).toMatch(/ stopped cleanly: /)
   expect(isMounted(mount)).toBe(false)
+})
+
+test('the last line of a clean stop says what is safe where; after kill -9 there is none', async () => {
+  const backup = `file://${join(cwd, 'backup')}`
+  let node = start(undefined, ['--backup', backup])
+  await node.mounted()
+  await program('sqlite3', [join(mount, 'a.db'), 'create table t(x); insert into t values (7)'])
+  signalProcess(node.pid, 'SIGTERM')
+  expect(await exitOf(node)).toEqual({ code: 0, signal: null })
+  const line =
+    / info {2}stopped cleanly: 1 database is a plain SQLite file in (.*); the backup (.*) has everything up to now$/
+  const [, directory = '', url] = line.exec(await lastLogLine()) ?? []
+  expect([directory, url]).toEqual([join(data, 'files'), backup])
+  expect((await program('sqlite3', [join(directory, 'a.db'), 'select x from t'])).stdout).toBe('7\n')
+
+  node = start(undefined, ['--backup', backup])
+  await node.mounted()
+  signalProcess(node.pid, 'SIGKILL')
+  expect(await exitOf(node)).toEqual({ code: null, signal: 'SIGKILL' })
+  expect(await lastLogLine()).not.toMatch(/stopped/)
+})
+
+test('JSON log records carry the id of the node', async () => {
+  const node = start(undefined, ['--log-format', 'json'])
+  await node.mounted()
+  signalProcess(node.pid, 'SIGTERM')
+  expect(await exitOf(node)).toEqual({ code: 0, signal: null })
+  const { id } = JSON.parse(await readFile(join(data, 'node.json'), 'utf8')) as { id: string }
+  const records = (await readFile(join(cwd, 'log'), 'utf8')).trim().split('\n')
+  const ids = records.map((record) => (JSON.parse(record) as { node?: string }).node)
+  expect(ids.length).toBeGreaterThan(2)
+  expect(new Set(ids)).toEqual(new Set([id]))
 })
 
 test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('a node alone stops cleanly at %s', async (signal) => {

@@ -105,7 +105,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
 
     await leads(replica)
     expect((await status(replica))?.position).toBe(position)
-    expect(log(replica)).toMatch(/the backup is ahead: fast-forward before taking over/)
+    expect(log(replica)).toMatch(/the backup is ahead: applying its transactions before leading/)
     expect(await reader.value('SELECT count(*) FROM t')).toBe(38)
     expect(await reader.value('PRAGMA integrity_check')).toBe('ok')
   })

@@ -113,7 +113,7 @@ describe.skipIf(missing.length > 0)('a cluster whose bucket is away', () => {
     await node.node.destroy()
     await node.restart()
     await said(node.node, /starting without the backup, which does not answer.*no answer within 4 s/)
-    await said(node.node, /leading again without a look at the backup, which does not answer.*no answer within 4 s/)
+    await said(node.node, /leading again without reading the backup, which does not answer.*no answer within 4 s/)
     await leads(node)
     await open(node.mount).exec('INSERT INTO t VALUES (2)')
     server.thaw()
@@ -271,7 +271,7 @@ describe('a node alone', () => {
     process.env['AWS_SECRET_ACCESS_KEY'] = 'wrong'
     const second = start(options)
     await second.mounted()
-    await said(second, /starting without the backup, which refuses.*check AWS_ACCESS_KEY_ID/)
+    await said(second, /starting without the backup, which rejects.*check AWS_ACCESS_KEY_ID/)
     await open(options.mount).exec('INSERT INTO t VALUES (1)')
     await said(second, /the backup failed; it is retried/)
     expect((await status(options))?.backup?.lastError).toMatch(/check AWS_ACCESS_KEY_ID/)

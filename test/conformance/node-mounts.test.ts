@@ -38,7 +38,7 @@ it('a mount that kill -9 of its node has left is cleared by the next one, which 
   await node.kill()
   expect(isMounted(mount)).toBe(true)
   await start()
-  expect(nodes[1]?.logTail()).toContain('cleared the mount of a dead node')
+  expect(nodes[1]?.logTail()).toContain('removed the mount of a node that had died')
   expect(await query('insert into t values (2) returning (select count(*) from t)')).toMatch(/^[12]$/)
   expect(await query('select group_concat(x) from t')).toBe('1,2')
 })

@@ -71,7 +71,7 @@ describe('a data directory from an earlier time', () => {
 
   test('is brought forward to the backup, and goes on from there', async () => {
     const node = await serve(backup())
-    expect(log()).toMatch(/the backup is ahead on the same history: fast-forward.*database=a\.db/)
+    expect(log()).toMatch(/the backup is ahead on the same history: restoring it.*database=a\.db/)
     expect(await values()).toBe('1,2\nok')
     await sqlite('INSERT INTO t VALUES (3)')
     await node.stop()
@@ -85,7 +85,7 @@ describe('a data directory from an earlier time', () => {
     await node.stop()
     node = await serve(backup())
     expect(await values()).toBe('1,2\nok')
-    expect(log()).toMatch(/not part of the history in the backup: set aside.*database=a\.db/)
+    expect(log()).toMatch(/the local history diverges from the backup.*database=a\.db/)
     const kept = join(data, 'diverged/a.db')
     const [aside] = readdirSync(kept)
     expect(JSON.parse(readFileSync(join(kept, aside as string, 'report.json'), 'utf8'))).toMatchObject({

@@ -87,7 +87,7 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   )
 })
 
-membership.settled.then(
+membership.roleTaken.then(
   () => report({ what: 'settled', atMs: nowMs() }),
   (error: unknown) => report({ what: 'failed', atMs: nowMs(), text: `${errorCode(error)}: ${errorMessage(error)}` }),
 )

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { askForHandoff } from '../../api/client.ts'
+import { requestHandoff } from '../../api/client.ts'
 import { addFindOptions, addTimeoutOption, findNode, type NodeOptions, parseTimeout } from '../options/find-node.ts'
 import { printJson } from '../output/output.ts'
 
@@ -28,7 +28,7 @@ export function register(program: Command): void {
     .action(async (node: string) => {
       const options: Options = command.optsWithGlobals()
       const timeoutMs = parseTimeout(options.timeout)
-      const answer = await askForHandoff(await findNode(options), node, timeoutMs)
+      const answer = await requestHandoff(await findNode(options), node, timeoutMs)
       if (options.json === true) return printJson(answer)
       process.stdout.write(`node ${answer.nodeId} has handed over to ${node}\n`)
     })

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { askForPromotion } from '../../api/client.ts'
+import { requestPromotion } from '../../api/client.ts'
 import { addFindOptions, addTimeoutOption, findNode, type NodeOptions, parseTimeout } from '../options/find-node.ts'
 import { printJson } from '../output/output.ts'
 
@@ -34,7 +34,7 @@ export function register(program: Command): void {
     .action(async () => {
       const options: Options = command.optsWithGlobals()
       const timeoutMs = parseTimeout(options.timeout)
-      const answer = await askForPromotion(await findNode(options), timeoutMs, { force: options.force === true })
+      const answer = await requestPromotion(await findNode(options), timeoutMs, { force: options.force === true })
       if (options.json === true) return printJson(answer)
       const term = answer.term === undefined ? '' : `, term ${answer.term}`
       process.stdout.write(`node ${answer.nodeId} leads${term}\n`)

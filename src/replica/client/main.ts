@@ -4,7 +4,7 @@
  */
 
 import fs from 'node:fs'
-import { FrameParser } from '../../util/frames.ts'
+import { FrameParser, PIPE_FRAMES } from '../../util/frames.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { LocalClient } from './client.ts'
 import type { FromClient, ToClient } from './messages.ts'
@@ -17,7 +17,7 @@ process.title = `ltxd: local client of ${mountDir}`
 const say = (message: FromClient) => void fs.writeSync(1, JSON.stringify(message) + '\n')
 const client = new LocalClient(mountDir, announcementsPath, say)
 const checkpointer = new Checkpointer(mountDir, say)
-const parser = new FrameParser()
+const parser = new FrameParser(PIPE_FRAMES)
 
 process.stdin.on('data', (chunk: Buffer) => {
   for (const { header, body } of parser.push(chunk)) {

@@ -5,7 +5,7 @@ import { databaseNameProblem } from '../../log/database-name.ts'
 import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
 import { formatPosition, parseChecksum, parsePosition, parseTXID } from '../../ltx/format/types.ts'
 import { StreamProtocolError } from './errors.ts'
-import type { RawFrame } from './wire.ts'
+import type { Frame } from './wire.ts'
 import { encodeFrame } from './wire.ts'
 
 /** Grows when a neighbour of the version before could not follow. */
@@ -109,16 +109,16 @@ export type TransactionMessage = Extract<PrimaryMessage, { type: 'transaction' }
 export type SnapshotMessage = Extract<PrimaryMessage, { type: 'snapshot' }>
 
 /** Throws StreamProtocolError. */
-export function parseReplicaMessage(frame: RawFrame): ReplicaMessage {
+export function parseReplicaMessage(frame: Frame): ReplicaMessage {
   return parse(fromReplica, frame)
 }
 
 /** Throws StreamProtocolError. */
-export function parsePrimaryMessage(frame: RawFrame): PrimaryMessage {
+export function parsePrimaryMessage(frame: Frame): PrimaryMessage {
   return parse(fromPrimary, frame)
 }
 
-function parse<T>(schema: z.ZodType<T>, { header }: RawFrame): T {
+function parse<T>(schema: z.ZodType<T>, { header }: Frame): T {
   const result = schema.safeParse(header)
   if (result.success) return result.data
   const issue = result.error.issues[0]

@@ -10,7 +10,7 @@ import {
   parseReplicaMessage,
   positionMessages,
 } from './messages.ts'
-import { encodeFrame, FrameParser, MAX_BODY_BYTES, MAX_HEADER_BYTES, PREFIX_SIZE, type RawFrame } from './wire.ts'
+import { encodeFrame, type Frame, FrameParser, MAX_BODY_BYTES, MAX_HEADER_BYTES, PREFIX_SIZE } from './wire.ts'
 
 const u64 = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n })
 const position = fc.record({ txid: u64, checksum: u64 }) as unknown as fc.Arbitrary<Position>
@@ -18,8 +18,8 @@ const name = fc.stringMatching(/^[a-zäö%]{1,12}(\/[a-z0-9.]{1,3}x)?$/)
 const body = fc.uint8Array({ maxLength: 3_000 })
 const frames = fc.array(fc.tuple(fc.dictionary(fc.string(), fc.jsonValue()), body), { maxLength: 12 })
 
-function parseAll(parser: FrameParser, chunks: Iterable<Uint8Array>): RawFrame[] {
-  const found: RawFrame[] = []
+function parseAll(parser: FrameParser, chunks: Iterable<Uint8Array>): Frame[] {
+  const found: Frame[] = []
   for (const chunk of chunks)
     for (const { header, body } of parser.push(chunk)) found.push({ header, body: body.slice() })
   return found
@@ -107,9 +107,9 @@ describe('frames', () => {
 })
 
 describe('messages', () => {
-  const parsed = <T>(bytes: Uint8Array, parse: (frame: RawFrame) => T): T => {
+  const parsed = <T>(bytes: Uint8Array, parse: (frame: Frame) => T): T => {
     const [frame] = parseAll(new FrameParser(), [bytes])
-    return parse(frame as RawFrame)
+    return parse(frame as Frame)
   }
 
   test('what one node says, the other understands', () => {

@@ -6,18 +6,18 @@ import { assertExpendable, planRetention } from '../log/retention.ts'
 import { listSegments } from '../log/segments.ts'
 import { logDirectory, readSynced, writeSynced } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
-import { errorCode, errorMessage } from '../util/errors.ts'
+import { errorCode } from '../util/errors.ts'
 import { nodeFiles as files } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
 
 const NOTHING = 0n as TXID
 
-export interface LogKeeperOptions {
+export interface LogMaintenanceOptions {
   readonly dataDir: string
   readonly root: string
   readonly databases: () => Iterable<KnownDatabase>
   readonly retention: { readonly ageMs: number; readonly sizeBytes: number }
-  /** The last transaction that the backup holds; undefined when there is no backup to wait for. */
+  /** The last transaction in the backup; undefined when there is no backup to wait for. */
   readonly uploaded: (database: string) => TXID | undefined
   readonly logger: Logger
   readonly nowMs: () => number
@@ -29,29 +29,29 @@ export interface LogFacts {
   readonly bytes: number
 }
 
-/** What a log was when it was last looked at. While that holds, and it is not `againMs` yet, there is nothing to do. */
-interface Look {
+/** The state of a log at its last check. Until this state changes or `dueMs` comes, there is nothing to remove. */
+interface Checked {
   readonly position: Position
   readonly synced: TXID
   readonly uploaded: TXID | undefined
-  /** When its oldest segment is too old to be kept; never while it has one alone. */
-  readonly againMs: number
+  /** When retention removes the oldest segment; Infinity while the log has only one. */
+  readonly dueMs: number
 }
 
 /**
- * Looks after the logs in the background: makes database files durable, which moves the point from which a recovery would have to
- * replay, and removes segments that nobody needs any more. A database that nothing happens to costs nothing.
+ * Maintains the logs in the background. It makes database files durable, which advances the position from which recovery
+ * replays, and removes segments that nothing needs any more. An idle database costs nothing.
  */
-export class LogKeeper {
-  readonly #options: LogKeeperOptions
+export class LogMaintenance {
+  readonly #options: LogMaintenanceOptions
   readonly #synced = new Map<string, Position>()
   readonly #facts = new Map<string, LogFacts>()
-  readonly #looks = new Map<string, Look>()
+  readonly #checked = new Map<string, Checked>()
   readonly #overdue = new Set<string>()
   #timer: NodeJS.Timeout | undefined
   #working: Promise<void> = Promise.resolve()
 
-  constructor(options: LogKeeperOptions) {
+  constructor(options: LogMaintenanceOptions) {
     this.#options = options
   }
 
@@ -67,10 +67,10 @@ export class LogKeeper {
   }
 
   logFacts(database: string): LogFacts {
-    return this.#facts.get(database) ?? this.#look(database)
+    return this.#facts.get(database) ?? this.#measure(database)
   }
 
-  /** One round; `start` makes one each interval. */
+  /** One round over all databases; `start` runs one per interval. */
   async tick(): Promise<void> {
     for (const database of this.#options.databases()) {
       if (database.rejection !== undefined) continue
@@ -78,21 +78,18 @@ export class LogKeeper {
         await this.#sync(database)
         this.#retain(database)
       } catch (error) {
-        this.#options.logger.error(
-          { database: database.name, error: errorMessage(error) },
-          'looking after the log failed',
-        )
+        this.#options.logger.error({ database: database.name, err: error }, 'log maintenance failed: it is retried')
       }
     }
   }
 
-  /** The log first: the database file is never known to be ahead of it. */
+  /** Syncs the log before the database file, so that the durable file is never ahead of the durable log. */
   async #sync(database: KnownDatabase): Promise<void> {
     const { name } = database
     const dir = logDirectory(this.#options.dataDir, name)
     const { position, backfilled, tracked } = database.state()
     let synced = this.#synced.get(name)
-    // A log that began anew may have gone back.
+    // A log that was started anew may have a lower position.
     if (synced === undefined || synced.txid > position.txid) {
       synced = readSynced(files, dir)
       this.#synced.set(name, synced)
@@ -115,7 +112,7 @@ export class LogKeeper {
     const synced = this.#synced.get(name)?.txid ?? NOTHING
     const uploaded = uploadedOf(name)
     const nowMs = this.#options.nowMs()
-    if (isAsBefore(this.#looks.get(name), { position, synced, uploaded }, nowMs)) return
+    if (isAsBefore(this.#checked.get(name), { position, synced, uploaded }, nowMs)) return
     const segments = listSegments(files, logDirectory(dataDir, name)).map((segment) => {
       const { size, mtimeMs } = fs.statSync(segment.path)
       return { ...segment, sizeBytes: size, lastAppendMs: mtimeMs }
@@ -127,27 +124,27 @@ export class LogKeeper {
     if (plan.overdueBytes > 0 && !this.#overdue.has(name)) {
       this.#overdue.add(name)
       logger.warn(
-        { database: name, bytes: plan.overdueBytes },
-        'the log is larger than its retention allows: kept, because the backup lacks it',
+        { database: name, overdueBytes: plan.overdueBytes },
+        'the log exceeds its retention, because the backup lacks these transactions: check the backup',
       )
     } else if (plan.overdueBytes === 0) {
       this.#overdue.delete(name)
     }
-    this.#look(name)
-    const kept = segments.slice(plan.remove.length)
-    // One that is old enough already waits for something else than time.
-    const oldMs = kept.length > 1 ? (kept[0]?.lastAppendMs ?? nowMs) + retention.ageMs : Infinity
-    this.#looks.set(name, { position, synced, uploaded, againMs: oldMs > nowMs ? oldMs : Infinity })
+    this.#measure(name)
+    const remaining = segments.slice(plan.remove.length)
+    const oldMs = remaining.length > 1 ? (remaining[0]?.lastAppendMs ?? nowMs) + retention.ageMs : Infinity
+    // A segment that is old enough already does not wait for time, but for a sync or an upload.
+    this.#checked.set(name, { position, synced, uploaded, dueMs: oldMs > nowMs ? oldMs : Infinity })
   }
 
-  /** Recovery replays what follows the synced transaction, and carries the page checksums on from where they were saved. */
+  /** Recovery replays from the synced transaction, and updates the page checksums from the transaction of their last save. */
   #needed(name: string): TXID {
     const synced = this.#synced.get(name)?.txid ?? NOTHING
     const saved = peekPageChecksums(files, `${logDirectory(this.#options.dataDir, name)}/pages.bin`) ?? synced
     return saved < synced ? saved : synced
   }
 
-  #look(name: string): LogFacts {
+  #measure(name: string): LogFacts {
     const segments = listSegments(files, logDirectory(this.#options.dataDir, name))
     const bytes = segments.reduce((sum, { path }) => sum + (fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0)
     const facts = { first: segments[0]?.first, bytes }
@@ -156,18 +153,18 @@ export class LogKeeper {
   }
 }
 
-function isAsBefore(before: Look | undefined, now: Omit<Look, 'againMs'>, nowMs: number): boolean {
+function isAsBefore(before: Checked | undefined, now: Omit<Checked, 'dueMs'>, nowMs: number): boolean {
   return (
     before !== undefined &&
     before.position.txid === now.position.txid &&
     before.position.checksum === now.position.checksum &&
     before.synced === now.synced &&
     before.uploaded === now.uploaded &&
-    nowMs < before.againMs
+    nowMs < before.dueMs
   )
 }
 
-/** fsync by another descriptor reaches the same pages. A file that is gone needs none. */
+/** An fsync through any descriptor reaches the file's pages. A missing file needs none. */
 async function syncFile(path: string): Promise<void> {
   try {
     const handle = await fs.promises.open(path, 'r')

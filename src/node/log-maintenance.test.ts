@@ -7,12 +7,12 @@ import { PAGE_SIZE, TestLog } from '../log/testing.ts'
 import type { TXID } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
 import { createLogger } from '../util/log.ts'
-import { LogKeeper } from './log-keeper.ts'
+import { LogMaintenance } from './log-maintenance.ts'
 
 const AGE_MS = 60_000
 
-/** A database whose file is complete without a WAL, its log of several segments, and its keeper with a clock of its own. */
-function kept(dir: string) {
+/** A database in rollback mode, its log of several segments, and the maintenance of that log with a clock of its own. */
+function maintained(dir: string) {
   fs.mkdirSync(`${dir}/files`)
   fs.writeFileSync(`${dir}/files/a.db`, Buffer.alloc(PAGE_SIZE))
   const log = new TestLog(logDirectory(dir, 'a.db'), { segmentSizeBytes: 1_000 })
@@ -28,7 +28,7 @@ function kept(dir: string) {
     commits: 0,
     timestampMs: 0,
   })
-  const keeper = new LogKeeper({
+  const maintenance = new LogMaintenance({
     dataDir: dir,
     root: `${dir}/files`,
     databases: () => [{ name: 'a.db', rejection: undefined, state }],
@@ -38,51 +38,51 @@ function kept(dir: string) {
     nowMs: () => clock.nowMs,
     intervalMs: 1_000_000,
   })
-  return { log, keeper, clock, backup }
+  return { log, maintenance, clock, backup }
 }
 
-test('what is committed is made durable, and is remembered to be', async () => {
+test('committed transactions become durable, and the synced position is recorded', async () => {
   using temporary = temporaryDirectory()
-  const { log, keeper } = kept(temporary.dir)
+  const { log, maintenance } = maintained(temporary.dir)
   log.append(3)
-  await keeper.tick()
+  await maintenance.tick()
   expect(readSynced(nodeFiles, log.dir)).toEqual(log.position)
   log.writer.close()
 })
 
-test('segments go when they are old, and a log that nothing happens to is not looked at before', async () => {
+test('old segments are removed, and an idle log is not read before that', async () => {
   using temporary = temporaryDirectory()
-  const { log, keeper, clock } = kept(temporary.dir)
+  const { log, maintenance, clock } = maintained(temporary.dir)
   log.append(20)
   const all = log.segments.length
   expect(all).toBeGreaterThan(3)
-  await keeper.tick()
+  await maintenance.tick()
   const list = vi.spyOn(nodeFiles, 'list')
   onTestFinished(() => list.mockRestore())
-  for (let round = 0; round < 10; round++) await keeper.tick()
+  for (let round = 0; round < 10; round++) await maintenance.tick()
   expect(list).not.toHaveBeenCalled()
   expect(log.segments).toHaveLength(all)
   clock.nowMs += 2 * AGE_MS
-  await keeper.tick()
+  await maintenance.tick()
   expect(log.segments).toHaveLength(1)
   list.mockClear()
   clock.nowMs += 2 * AGE_MS
-  for (let round = 0; round < 10; round++) await keeper.tick()
+  for (let round = 0; round < 10; round++) await maintenance.tick()
   expect(list).not.toHaveBeenCalled()
   log.writer.close()
 })
 
-test('old segments wait for the backup, and go as soon as it has them', async () => {
+test('old segments wait for the backup, and are removed as soon as it has them', async () => {
   using temporary = temporaryDirectory()
-  const { log, keeper, clock, backup } = kept(temporary.dir)
+  const { log, maintenance, clock, backup } = maintained(temporary.dir)
   backup.uploaded = 0n as TXID
   log.append(20)
   const all = log.segments.length
   clock.nowMs += 2 * AGE_MS
-  await keeper.tick()
+  await maintenance.tick()
   expect(log.segments).toHaveLength(all)
   backup.uploaded = log.position.txid
-  await keeper.tick()
+  await maintenance.tick()
   expect(log.segments).toHaveLength(1)
   log.writer.close()
 })

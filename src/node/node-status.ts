@@ -1,0 +1,85 @@
+/** The node's status, assembled from its parts: `GET /status`, `GET /ready`. */
+
+import type { BackupStatus, DatabaseStatus, NodeStatus } from '../api/status.ts'
+import type { Config } from '../config/config.ts'
+import { formatNodeId } from '../data/directory.ts'
+import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
+import { formatPosition, formatTXID } from '../ltx/format/types.ts'
+import { VERSION } from '../util/version.ts'
+import type { Checkpoints } from './checkpoints.ts'
+import type { Cluster } from './cluster.ts'
+import type { LogMaintenance } from './log-maintenance.ts'
+import type { NodeBackup } from './node-backup.ts'
+
+/** The parts of a node. Those that have not started yet are absent. */
+export interface NodeParts {
+  readonly config: Config
+  readonly mountDir: string
+  readonly startedAtMs: number
+  readonly nodeId: bigint
+  readonly plane: DataPlane | undefined
+  readonly logs: LogMaintenance | undefined
+  readonly backup: NodeBackup | undefined
+  readonly checkpoints: Checkpoints | undefined
+  readonly cluster: Cluster | undefined
+}
+
+export function nodeStatus(parts: NodeParts): NodeStatus {
+  const { config, mountDir, startedAtMs, nodeId, plane, backup, cluster } = parts
+  const backups = backup?.status()
+  return {
+    version: VERSION,
+    nodeId: formatNodeId(nodeId),
+    pid: process.pid,
+    startedAtMs,
+    role: config.cluster === undefined ? 'primary' : (cluster?.nodeRole ?? 'idle'),
+    ...(cluster && { cluster: cluster.status() }),
+    mount: { dir: mountDir, requests: plane?.shared.requests.byName() ?? {} },
+    data: { dir: config.data.dir },
+    ...(config.backup && { backup: { url: config.backup.url } }),
+    databases: Array.from(plane?.databases.values() ?? [])
+      .filter(({ rejection, state }) => rejection !== undefined || state().tracked)
+      .map((database) => databaseStatus(parts, database, backups?.get(database.name))),
+  }
+}
+
+/** Why the node cannot serve current data; undefined when it can. */
+export function unready({ config, cluster, plane }: NodeParts): string | undefined {
+  if (config.cluster === undefined || cluster?.role.isReady === true) return undefined
+  const status = cluster?.status()
+  if (status?.primary === undefined || cluster?.nodeRole !== 'replica') {
+    const why = status?.lastError === undefined ? '' : `: ${status.lastError}`
+    return `no primary is known yet${why}`
+  }
+  const names = Array.from(plane?.databases.keys() ?? [])
+  const behind = names.reduce((sum, name) => sum + (cluster.role.replica?.replication(name)?.behind ?? 0), 0)
+  const transactions = behind === 1 ? '1 transaction' : `${behind} transactions`
+  const progress = status.connected !== true ? 'not connected' : behind > 0 ? `${transactions} behind` : 'catching up'
+  return `replica of ${status.primary.hostname}, ${progress}`
+}
+
+function databaseStatus(
+  { plane, logs, checkpoints, cluster }: NodeParts,
+  database: KnownDatabase,
+  backup: BackupStatus | undefined,
+): DatabaseStatus {
+  const { name, rejection } = database
+  const state = database.state()
+  const log = logs?.logFacts(name)
+  const checkpoint = plane?.shared.leads === true ? checkpoints?.status(name) : undefined
+  const replication = cluster?.role.replica?.replication(name)
+  return {
+    name,
+    position: formatPosition(state.position),
+    pageSize: state.pageSize,
+    sizePages: state.sizePages,
+    journalMode: state.journalMode,
+    ...(log?.first !== undefined && { logFirstTXID: formatTXID(log.first) }),
+    logBytes: log?.bytes ?? 0,
+    commitCount: state.commits,
+    ...(rejection !== undefined && { error: rejection }),
+    ...(backup !== undefined && { backup }),
+    ...(checkpoint && { checkpoint }),
+    ...(replication && { replication }),
+  }
+}
