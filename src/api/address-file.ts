@@ -1,4 +1,4 @@
-/** Where a running node can be reached: `api.json` in its data directory, there as long as it runs. */
+/** `api.json` in the data directory of a running node: the address of its API. It exists only while the node runs. */
 
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ export async function removeAddress(dataDir: string): Promise<void> {
   await rm(join(dataDir, ADDRESS_FILE), { force: true })
 }
 
-/** undefined when no node has left one. */
+/** Undefined when there is no such file. */
 export async function readAddress(dataDir: string): Promise<ApiAddress | undefined> {
   const path = join(dataDir, ADDRESS_FILE)
   let text: string
@@ -34,7 +34,7 @@ export async function readAddress(dataDir: string): Promise<ApiAddress | undefin
   try {
     return addressSchema.parse(JSON.parse(text))
   } catch (error) {
-    const message = `${path} is not what a node writes there: name the node's address with --http instead`
+    const message = `${path} is not an address file of a node: name the node's address with --http instead`
     throw new LtxdError('API_ADDRESS_INVALID', message, 1, { cause: error })
   }
 }

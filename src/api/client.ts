@@ -1,23 +1,23 @@
-/** The API from the other side: what commands, and peers, ask a running node. */
+/** The client of the API: requests of commands and of peers to a running node. */
 
 import { z } from 'zod'
 import { errorCode, LtxdError } from '../util/errors.ts'
-import { formatDuration } from '../util/units.ts'
+import { describeDuration } from '../util/units.ts'
 import type { RoleAnswer } from './role-commands.ts'
 import type { NodeStatus } from './status.ts'
 
 const STATUS_TIMEOUT_MS = 5_000
-/** A change of the lead waits for replicas, and for what is being written to the backup. */
+/** A change of primary waits for replicas, and for uploads that are under way. */
 const ROLE_TIMEOUT_MS = 30_000
 
-const refusal = z.object({ error: z.object({ code: z.string(), message: z.string() }) })
+const rejection = z.object({ error: z.object({ code: z.string(), message: z.string() }) })
 const roleAnswer = z.object({
   nodeId: z.string(),
   role: z.enum(['primary', 'replica', 'idle']),
   term: z.string().optional(),
 })
 
-/** Throws LtxdError NODE_UNREACHABLE when nobody, or somebody else, answers. */
+/** Throws LtxdError NODE_UNREACHABLE when nothing answers, or something other than ltxd. */
 export async function fetchStatus(url: string): Promise<NodeStatus> {
   const response = await send(`${url}/status`, {}, STATUS_TIMEOUT_MS, unreachable)
   const body = await bodyOf(response)
@@ -25,7 +25,7 @@ export async function fetchStatus(url: string): Promise<NodeStatus> {
   throw notOurs(url, response, 'a status')
 }
 
-/** Resolves when the node leads. Throws what the node says against it, NODE_UNREACHABLE, or OUTCOME_UNKNOWN. */
+/** Resolves when the node leads. Throws the node's own error, NODE_UNREACHABLE, or OUTCOME_UNKNOWN. */
 export function requestPromotion(
   url: string,
   timeoutMs = ROLE_TIMEOUT_MS,
@@ -34,7 +34,7 @@ export function requestPromotion(
   return post(url, '/promote', force ? { force } : {}, timeoutMs)
 }
 
-/** Asks the primary at `url` to hand over to the replica of that id or hostname. Throws as `requestPromotion` does. */
+/** Requests a handoff from the primary at `url` to the replica with this id or hostname. Throws as `requestPromotion`. */
 export function requestHandoff(url: string, node: string, timeoutMs = ROLE_TIMEOUT_MS): Promise<RoleAnswer> {
   return post(url, '/handoff', { node }, timeoutMs)
 }
@@ -51,9 +51,9 @@ async function post(url: string, path: string, body: object, timeoutMs: number):
     const { nodeId, role, term } = done.data
     return { nodeId, role, ...(term !== undefined && { term }) }
   }
-  const refused = refusal.safeParse(answer)
-  if (!refused.success || response.status === 404) throw notOurs(url, response, `an answer to POST ${path}`)
-  throw new LtxdError(refused.data.error.code, refused.data.error.message)
+  const rejected = rejection.safeParse(answer)
+  if (!rejected.success || response.status === 404) throw notOurs(url, response, `an answer to POST ${path}`)
+  throw new LtxdError(rejected.data.error.code, rejected.data.error.message)
 }
 
 type Failure = (url: string, reason: string, error: unknown) => LtxdError
@@ -63,34 +63,35 @@ async function send(url: string, request: RequestInit, timeoutMs: number, failur
     return await fetch(url, { ...request, signal: AbortSignal.timeout(timeoutMs) })
   } catch (error) {
     const silent = error instanceof Error && error.name === 'TimeoutError'
-    const reason = silent ? `silent for ${formatDuration(timeoutMs)}` : (errorCode(causeOf(error)) ?? '')
+    const reason = silent ? `no answer within ${describeDuration(timeoutMs)}` : (errorCode(causeOf(error)) ?? '')
     throw failure(new URL(url).origin, reason, error)
   }
 }
 
 function unreachable(url: string, reason: string, cause: unknown): LtxdError {
-  const message = `no node answers at ${url}${reason === '' ? '' : ` (${reason})`}: is "ltxd mount" running?`
+  const message = `no node answers at ${url}${reason === '' ? '' : ` (${reason})`}: start it with "ltxd mount"`
   return new LtxdError('NODE_UNREACHABLE', message, 1, { cause })
 }
 
-/** It was asked, and what it does, or did, is not known. */
+/** The node received the request, but its outcome is not known. */
 function unknown(url: string, reason: string, cause: unknown): LtxdError {
   const message =
-    `the node at ${url} was asked, but did not answer${reason === '' ? '' : ` (${reason})`}: ` +
-    `the lead may change or not, "ltxd status" shows it`
+    `the node at ${url} did not answer the request${reason === '' ? '' : ` (${reason})`}: ` +
+    `the primary may still change, see "ltxd status"`
   return new LtxdError('OUTCOME_UNKNOWN', message, 1, { cause })
 }
 
 function notOurs(url: string, response: Response, expected: string): LtxdError {
-  const what = response.ok ? `something else than ${expected}` : `HTTP ${response.status}`
-  return new LtxdError('NODE_UNREACHABLE', `${url} answered with ${what}: is it the API of an ltxd node?`)
+  const found = response.ok ? 'something else' : `HTTP ${response.status}`
+  const message = `${url} answered with ${found}, expected ${expected}: name the API of an ltxd node`
+  return new LtxdError('NODE_UNREACHABLE', message)
 }
 
 function bodyOf(response: Response): Promise<unknown> {
   return response.json().catch(() => undefined)
 }
 
-/** fetch hides what happened behind "fetch failed". */
+/** fetch hides the system's error behind "fetch failed". */
 function causeOf(error: unknown): unknown {
   return error instanceof Error ? (error.cause ?? error) : error
 }

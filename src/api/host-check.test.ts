@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { isLoopbackHost } from './host-check.ts'
 
-test('names of this machine’s loopback are let in', () => {
+test('the loopback names of this machine are accepted', () => {
   for (const host of [
     'localhost',
     'LOCALHOST:80',
@@ -15,7 +15,7 @@ test('names of this machine’s loopback are let in', () => {
   }
 })
 
-test('any other name is a page that was rebound, and refused', () => {
+test('any other name may be a web page by DNS rebinding, and is rejected', () => {
   const others = [
     '',
     'evil.example',

@@ -1,7 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import type { ClusterStatus, DatabaseStatus, NodeStatus } from './status.ts'
 
-/** One number of each database. */
+/** A metric with one value for each database. */
 interface DatabaseMetric {
   readonly name: string
   readonly help: string
@@ -46,7 +46,7 @@ const DATABASE_GAUGES: readonly DatabaseMetric[] = [
   },
 ]
 
-/** Since the node started. */
+/** Counted since the node started. */
 const DATABASE_COUNTERS: readonly DatabaseMetric[] = [
   { name: 'commit_count', help: 'Transactions captured since the start.', value: (db) => db.commitCount },
   {
@@ -56,7 +56,7 @@ const DATABASE_COUNTERS: readonly DatabaseMetric[] = [
   },
   {
     name: 'checkpoint_seconds_total',
-    help: 'How long they took together.',
+    help: 'Total duration of the checkpoints made by this node.',
     value: (db) => db.checkpoint && db.checkpoint.totalMs / 1000,
   },
   {
@@ -66,7 +66,7 @@ const DATABASE_COUNTERS: readonly DatabaseMetric[] = [
   },
 ]
 
-/** One number of a node in a cluster. */
+/** A metric with one value for a node in a cluster. */
 interface ClusterMetric {
   readonly name: string
   readonly help: string
@@ -83,12 +83,12 @@ const CLUSTER_GAUGES: readonly ClusterMetric[] = [
   { name: 'replicas', help: 'Replicas connected to this node.', value: ({ replicas }) => replicas.length },
   {
     name: 'lease_remaining_seconds',
-    help: 'How long this node leads if its lease is not renewed.',
+    help: 'Time until the lease of this node expires unless it is renewed.',
     value: ({ leaseRemainingMs }) => leaseRemainingMs && leaseRemainingMs / 1000,
   },
 ]
 
-/** Prometheus metrics of a node, taken from its status at each scrape. */
+/** Prometheus metrics of a node, computed from its status at each scrape. */
 export class Metrics {
   readonly #registry = new Registry()
   readonly #info: Gauge
@@ -107,7 +107,7 @@ export class Metrics {
     this.#info = new Gauge(info)
     this.#isPrimary = new Gauge({ name: 'ltxd_is_primary', help: '1 while this node may write.', registers })
     this.#databaseCount = new Gauge({ name: 'ltxd_db_count', help: 'Databases on this node.', registers })
-    const requests = { name: 'ltxd_mount_requests_total', help: 'Requests of the kernel, by what it asked for.' }
+    const requests = { name: 'ltxd_mount_requests_total', help: 'FUSE requests from the kernel, by operation.' }
     this.#requests = new Counter({ ...requests, labelNames: ['operation'], registers })
     this.#counters = DATABASE_COUNTERS.map((metric) => {
       const counter = new Counter({ name: `ltxd_db_${metric.name}`, help: metric.help, labelNames: ['db'], registers })
@@ -128,7 +128,7 @@ export class Metrics {
     return this.#registry.contentType
   }
 
-  /** The text to answer a scrape with. */
+  /** The body of the response to a scrape. */
   async render(status: NodeStatus): Promise<string> {
     this.#info.set({ version: status.version, node_id: status.nodeId }, 1)
     this.#isPrimary.set(status.role === 'primary' ? 1 : 0)
@@ -151,7 +151,7 @@ export class Metrics {
     return this.#registry.metrics()
   }
 
-  /** Without a value there is no sample, rather than one of 0. */
+  /** A metric without a value has no sample, instead of a sample of 0. */
   #setCluster({ cluster, role }: NodeStatus): void {
     for (const { metric, gauge } of this.#clusterGauges) {
       const value = cluster && metric.value(cluster, role)

@@ -73,22 +73,22 @@ async function post(path: string, init: RequestInit = { headers: JSON_TYPE, body
   return [response.status, await response.json()]
 }
 
-const refused = (code: string, message: RegExp) => ({
+const rejected = (code: string, message: RegExp) => ({
   error: { code, message: expect.stringMatching(message) as string },
 })
 
-describe('promote', () => {
-  test('is by force only where it is asked for', async () => {
-    const asked: boolean[] = []
+describe('POST /promote', () => {
+  test('forces only on request', async () => {
+    const forced: boolean[] = []
     promote = async (_, { force }) => {
-      asked.push(force)
+      forced.push(force)
       role = 'primary'
     }
     for (const body of ['{}', '{"force":true}']) {
       role = 'replica'
       expect((await post('/promote', { headers: JSON_TYPE, body }))[0]).toBe(200)
     }
-    expect(asked).toEqual([false, true])
+    expect(forced).toEqual([false, true])
     role = 'replica'
     expect((await post('/promote', { headers: JSON_TYPE, body: '{"force":"yes"}' }))[0]).toBe(400)
   })
@@ -98,43 +98,43 @@ describe('promote', () => {
     expect(await post('/promote')).toEqual([200, { nodeId: '00000000000000ab', role: 'primary', term: '7' }])
   })
 
-  test('of the primary is done already', async () => {
+  test('succeeds at once on the primary', async () => {
     role = 'primary'
-    promote = () => Promise.reject(new Error('it must not be asked'))
+    promote = () => Promise.reject(new Error('it must not be called'))
     expect((await post('/promote'))[0]).toBe(200)
   })
 
-  test('that is refused is a conflict, with the reason', async () => {
+  test('answers 409 with the reason when the node rejects it', async () => {
     promote = () => Promise.reject(new LtxdError('NOT_A_CANDIDATE', 'this node is no candidate'))
-    expect(await post('/promote')).toEqual([409, refused('NOT_A_CANDIDATE', /no candidate/)])
+    expect(await post('/promote')).toEqual([409, rejected('NOT_A_CANDIDATE', /no candidate/)])
     await expect(requestPromotion(api.url)).rejects.toMatchObject({ code: 'NOT_A_CANDIDATE', exitCode: 1 })
   })
 
-  test('that ends without the lead is no success', async () => {
+  test('answers 409 when another node leads in the end', async () => {
     promote = () => Promise.resolve()
-    expect(await post('/promote')).toEqual([409, refused('NOT_LEADING', /does not have it/)])
+    expect(await post('/promote')).toEqual([409, rejected('NOT_LEADING', /this node does not lead/)])
   })
 
-  test('of a node of its own that does not lead is a conflict', async () => {
-    expect(await post('/promote')).toEqual([409, refused('NO_CLUSTER', /in no cluster/)])
+  test('answers 409 on a node in no cluster', async () => {
+    expect(await post('/promote')).toEqual([409, rejected('NO_CLUSTER', /in no cluster/)])
   })
 
-  test('that fails in an unexpected way says no more than that', async () => {
+  test('does not reveal an unexpected error', async () => {
     promote = () => Promise.reject(new Error('secret'))
     const [code, body] = await post('/promote')
     expect(code).toBe(500)
     expect(JSON.stringify(body)).not.toContain('secret')
   })
 
-  test('ends when whoever asked has gone', async () => {
-    const asked = deferred<AbortSignal>()
+  test('is aborted when the client disconnects', async () => {
+    const called = deferred<AbortSignal>()
     promote = (signal) => {
-      asked.resolve(signal)
+      called.resolve(signal)
       return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
     }
     const controller = new AbortController()
     const request = post('/promote', { headers: JSON_TYPE, body: '{}', signal: controller.signal })
-    const signal = await asked.promise
+    const signal = await called.promise
     const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve))
     controller.abort()
     await expect(request).rejects.toThrow()
@@ -142,8 +142,8 @@ describe('promote', () => {
   })
 })
 
-describe('handoff', () => {
-  test('passes the node on that is to lead', async () => {
+describe('POST /handoff', () => {
+  test('names the node that is to lead', async () => {
     role = 'primary'
     let to: string | undefined
     handoff = async (node) => {
@@ -154,53 +154,53 @@ describe('handoff', () => {
     expect(to).toBe('node-b')
   })
 
-  test('is the primary’s to do: another node says who that is', async () => {
-    handoff = () => Promise.reject(new Error('it must not be asked'))
+  test('answers 409 with the primary’s address on any other node', async () => {
+    handoff = () => Promise.reject(new Error('it must not be called'))
     await expect(requestHandoff(api.url, 'node-c')).rejects.toMatchObject({
       code: 'NOT_PRIMARY',
-      message: expect.stringMatching(/node-b does: ask it, at http:\/\/127\.0\.0\.1:9/) as string,
+      message: expect.stringMatching(/send the request to node-b at http:\/\/127\.0\.0\.1:9/) as string,
     })
   })
 
   test.each(['{}', '{"node": ""}', '{"node": 7}', '[]', '"b"', `{"node": "${'x'.repeat(256)}"}`])(
-    'needs the name of a node: %.20s',
+    'answers 400 without the name of a node: %.20s',
     async (body) => {
       role = 'primary'
-      handoff = () => Promise.reject(new Error('it must not be asked'))
-      expect(await post('/handoff', { headers: JSON_TYPE, body })).toEqual([400, refused('BODY_INVALID', /"node"/)])
+      handoff = () => Promise.reject(new Error('it must not be called'))
+      expect(await post('/handoff', { headers: JSON_TYPE, body })).toEqual([400, rejected('BODY_INVALID', /"node"/)])
     },
   )
 })
 
-describe('a page on the web, which can send forms and text here,', () => {
+describe('a web page, which can send forms and text here,', () => {
   test.each(['application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'text/plain', undefined])(
     'changes nothing: %s',
     async (type) => {
-      promote = handoff = () => Promise.reject(new Error('it must not be asked'))
+      promote = handoff = () => Promise.reject(new Error('it must not be called'))
       for (const path of ['/promote', '/handoff']) {
         const body = type === undefined ? {} : { headers: { 'content-type': type }, body: '{"node": "b"}' }
-        expect(await post(path, body)).toEqual([415, refused('JSON_REQUIRED', /application\/json/)])
+        expect(await post(path, body)).toEqual([415, rejected('JSON_REQUIRED', /application\/json/)])
       }
     },
   )
 })
 
-describe('whoever asks', () => {
-  test('hears that nobody answers', async () => {
+describe('the client', () => {
+  test('reports that nothing answers', async () => {
     const { url } = api
     await api.close()
     await expect(requestPromotion(url)).rejects.toMatchObject({ code: 'NODE_UNREACHABLE' })
   })
 
-  test('hears that what became of it is not known, when no answer comes', async () => {
+  test('reports an unknown outcome when no answer comes', async () => {
     promote = () => new Promise(() => {})
     await expect(requestPromotion(api.url, 50)).rejects.toMatchObject({
       code: 'OUTCOME_UNKNOWN',
-      message: expect.stringMatching(/silent for 50ms.*ltxd status/) as string,
+      message: expect.stringMatching(/no answer within 50 ms.*ltxd status/) as string,
     })
   })
 
-  test('hears that somebody else answers', async () => {
+  test('reports that another program answers', async () => {
     const other = createServer((_, response) => response.end('<html>')).listen(0, '127.0.0.1')
     await new Promise((resolve) => other.once('listening', resolve))
     const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
@@ -211,6 +211,6 @@ describe('whoever asks', () => {
 
 function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
   let resolve: (value: T) => void = () => {}
-  const promise = new Promise<T>((settle) => (resolve = settle))
+  const promise = new Promise<T>((fulfil) => (resolve = fulfil))
   return { promise, resolve }
 }

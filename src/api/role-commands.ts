@@ -1,27 +1,30 @@
-/** POST /promote and POST /handoff: who leads is changed on request. */
+/** POST /promote and POST /handoff: change the primary. */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { LtxdError } from '../util/errors.ts'
 import type { NodeStatus } from './status.ts'
 
-/** What a node that has peers can be told. Both throw LtxdError when it cannot be. */
+/** Commands to a node with peers. Both throw LtxdError when the node rejects them. */
 export interface RoleCommands {
   status(): NodeStatus
-  /** Resolves when this node leads. Aborted: whoever asked has gone. `force`: even without what others have that it has not. */
+  /**
+   * Resolves when this node leads. Aborted when the client disconnects. `force`: even without the transactions that only
+   * other nodes have.
+   */
   promote?(signal: AbortSignal, options: { readonly force: boolean }): Promise<void>
-  /** Resolves when this node has ceased to lead, for the replica of that id or hostname. Called on a primary only. */
+  /** Resolves when the replica with this id or hostname leads instead of this node. Called on a primary only. */
   handoff?(node: string): Promise<void>
 }
 
 const promoteBody = z.object({ force: z.boolean().default(false) })
 const handoffBody = z.object({ node: z.string().min(1).max(255) })
 
-/** What both answer with. */
+/** The response to both. */
 export interface RoleAnswer {
   readonly nodeId: string
   readonly role: NodeStatus['role']
-  /** Decimal digits; absent on a node of its own. */
+  /** Decimal digits; absent on a node without peers. */
   readonly term?: string
 }
 
@@ -41,7 +44,7 @@ export function registerRoleCommands(server: FastifyInstance, source: RoleComman
       if (source.status().role === 'primary') return
       throw new LtxdError(
         'NOT_LEADING',
-        'the lead was passed on, but this node does not have it: "ltxd status" shows who does',
+        'the primary released the lease, but this node does not lead: "ltxd status" shows which node does',
       )
     })
   })
@@ -49,7 +52,7 @@ export function registerRoleCommands(server: FastifyInstance, source: RoleComman
   server.post('/handoff', route, (request, reply) => {
     const body = handoffBody.safeParse(request.body)
     if (!body.success) {
-      const message = 'expected {"node": …}: the id or the hostname of the replica that is to lead'
+      const message = 'expected {"node": …} with the id or the hostname of the replica that is to lead'
       return reply.code(400).send({ error: { code: 'BODY_INVALID', message } })
     }
     return answer(reply, source, async () => {
@@ -61,7 +64,7 @@ export function registerRoleCommands(server: FastifyInstance, source: RoleComman
   })
 }
 
-/** A page on the web can make a browser send a form here, but not JSON. */
+/** A web page can make a browser send a form here, but not JSON. */
 async function requireJson(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   if (/^application\/json *(;|$)/i.test(request.headers['content-type'] ?? '')) return
   const message = 'expected a body of type application/json, such as {}'
@@ -81,16 +84,17 @@ async function answer(reply: FastifyReply, source: RoleCommands, act: () => Prom
 
 function goneSignal({ raw }: FastifyReply): AbortSignal {
   const controller = new AbortController()
-  raw.once('close', () => controller.abort(new LtxdError('GONE', 'whoever asked for it has gone')))
+  raw.once('close', () => controller.abort(new LtxdError('GONE', 'the client has disconnected')))
   return controller.signal
 }
 
 function noCluster(): LtxdError {
-  return new LtxdError('NO_CLUSTER', 'this node is in no cluster: lease.type and what it needs make it part of one')
+  return new LtxdError('NO_CLUSTER', 'this node is in no cluster: set lease.type, or name a Consul with --consul')
 }
 
 function notPrimary({ cluster }: NodeStatus): LtxdError {
   const primary = cluster?.primary
-  const who = primary === undefined ? 'nobody is known to' : `${primary.hostname} does: ask it, at ${primary.url}`
-  return new LtxdError('NOT_PRIMARY', `this node does not lead; ${who}`)
+  const advice =
+    primary === undefined ? 'no primary is known' : `send the request to ${primary.hostname} at ${primary.url}`
+  return new LtxdError('NOT_PRIMARY', `this node is not the primary: ${advice}`)
 }

@@ -76,7 +76,7 @@ afterEach(async () => {
   await rm(dataDir, { recursive: true })
 })
 
-test('a free port is chosen, and the data directory says which, for as long as the node runs', async () => {
+test('the API listens on a free port, and api.json names it while the node runs', async () => {
   expect(api.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
   expect(await readAddress(dataDir)).toEqual({ url: api.url, pid: process.pid })
   expect(await fetchStatus(api.url)).toEqual(STATUS)
@@ -86,7 +86,7 @@ test('a free port is chosen, and the data directory says which, for as long as t
   await expect(fetchStatus(api.url)).rejects.toMatchObject({ code: 'NODE_UNREACHABLE' })
 })
 
-test('a busy port is an error that names port and option', async () => {
+test('a busy port is an error that names the port and the option', async () => {
   const port = Number(new URL(api.url).port)
   await expect(start(port)).rejects.toMatchObject({
     code: 'API_PORT_BUSY',
@@ -95,7 +95,7 @@ test('a busy port is an error that names port and option', async () => {
   })
 })
 
-test('live and ready are two questions', async () => {
+test('a node that is not ready is still healthy', async () => {
   reason = 'restoring a.db from the backup'
   expect((await fetch(`${api.url}/health`)).status).toBe(200)
   const unready = await fetch(`${api.url}/ready`)
@@ -104,7 +104,7 @@ test('live and ready are two questions', async () => {
   expect((await fetch(`${api.url}/ready`)).status).toBe(200)
 })
 
-test('metrics tell of each database', async () => {
+test('the metrics cover each database', async () => {
   const text = await (await fetch(`${api.url}/metrics`)).text()
   for (const line of [
     'ltxd_info{version="1.2.3",node_id="00000000000000ab"} 1',
@@ -127,7 +127,7 @@ test('metrics tell of each database', async () => {
   }
 })
 
-test('metrics of a cluster are there where they mean something', async () => {
+test('a cluster metric has a sample only in a role in which it has a value', async () => {
   const metrics = async () => {
     const text = await (await fetch(`${api.url}/metrics`)).text()
     const names = /^ltxd_(is_primary|term|lag_seconds|replica|lease).*$/gm
@@ -150,7 +150,7 @@ test('metrics of a cluster are there where they mean something', async () => {
   expect(await metrics()).toEqual(['ltxd_is_primary 0', 'ltxd_replicas 0', 'ltxd_term 7'])
 })
 
-test('further routes are registered, behind the same check of the host', async () => {
+test('additional routes are behind the same Host check', async () => {
   await api.close()
   routes = (server) => void server.post('/more', () => ({ more: true }))
   api = await start()
@@ -158,7 +158,7 @@ test('further routes are registered, behind the same check of the host', async (
   expect(await statusUnder('evil.example', 'POST', '/more')).toBe(421)
 })
 
-/** What is answered to a request under another host's name. */
+/** The status of a response to a request with this Host header. */
 function statusUnder(host: string, method: string, path: string): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     request(`${api.url}${path}`, { method, headers: { host } }, (response) => resolve(response.resume().statusCode))
@@ -167,15 +167,15 @@ function statusUnder(host: string, method: string, path: string): Promise<number
   })
 }
 
-test('a request under another host’s name is refused before anything is shown', async () => {
+test('a request with a foreign Host header is rejected before any route sees it', async () => {
   expect(await statusUnder('evil.example', 'GET', '/status')).toBe(421)
   expect(await statusUnder('evil.example', 'POST', '/promote')).toBe(421)
 })
 
-test('an address that is not there is said in JSON', async () => {
+test('an unknown path gets a 404 in JSON', async () => {
   const response = await fetch(`${api.url}/nope`)
   expect([response.status, await response.json()]).toEqual([
     404,
-    { error: { code: 'NOT_FOUND', message: 'there is no GET /nope' } },
+    { error: { code: 'NOT_FOUND', message: 'no route GET /nope' } },
   ])
 })

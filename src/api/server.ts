@@ -1,4 +1,4 @@
-/** The node's HTTP API on loopback: GET /status, /health, /ready, /metrics; POST /promote, /handoff; and what is added to it. */
+/** The node's HTTP API on loopback: GET /status, /health, /ready, /metrics; POST /promote, /handoff; additional routes. */
 
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { HttpConfig } from '../config/config.ts'
@@ -9,30 +9,30 @@ import { isLoopbackHost } from './host-check.ts'
 import { Metrics } from './metrics.ts'
 import { registerRoleCommands, type RoleCommands } from './role-commands.ts'
 
-/** What the API shows, and whom it asks. `status` and `unready` are called at each request and must be cheap. */
+/** The node behind the API. `status` and `unready` are called for each request and must be cheap. */
 export interface ApiSource extends RoleCommands {
-  /** Why the node does not serve yet, or no longer; undefined while it does. */
+  /** Why the node is not ready; undefined while it is. */
   unready(): string | undefined
 }
 
 export interface ApiOptions {
   readonly http: HttpConfig
-  /** Gets `api.json`, by which `ltxd status --data` finds the node. Must exist. */
+  /** Where `api.json` is written, by which `ltxd status --data` finds the node. Must exist. */
   readonly dataDir: string
   readonly source: ApiSource
-  /** Adds what else is to be had at this address; the Host header is checked there, too. */
+  /** Registers additional routes. Their Host header is checked as well. */
   readonly routes?: (server: FastifyInstance) => void | Promise<void>
   readonly logger: Logger
 }
 
 export interface Api {
-  /** `http://127.0.0.1:20202`, with the port that was chosen. */
+  /** `http://127.0.0.1:20202`, with the actual port. */
   readonly url: string
-  /** Ends open connections too. */
+  /** Also closes open connections. */
   close(): Promise<void>
 }
 
-/** Listens and says where. Throws LtxdError API_PORT_BUSY or API_ADDRESS_UNAVAILABLE. */
+/** Starts listening, and writes the address file. Throws LtxdError API_PORT_BUSY or API_ADDRESS_UNAVAILABLE. */
 export async function startApi(options: ApiOptions): Promise<Api> {
   const { dataDir, logger } = options
   const server = createServer(options)
@@ -44,7 +44,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     await server.close()
     throw error
   }
-  logger.info({ url }, 'API listens')
+  logger.info({ url }, 'the API listens')
   return {
     url,
     async close() {
@@ -60,7 +60,7 @@ function createServer({ source, logger }: ApiOptions): FastifyInstance {
 
   server.addHook('onRequest', async (request, reply) => {
     if (isLoopbackHost(request.headers.host)) return
-    const message = `this API answers on loopback names only, not as "${request.headers.host ?? ''}"`
+    const message = `this API accepts loopback names only, and the Host header is "${request.headers.host ?? ''}"`
     return reply.code(421).send({ error: { code: 'HOST_REFUSED', message } })
   })
   server.get('/status', () => source.status())
@@ -74,19 +74,19 @@ function createServer({ source, logger }: ApiOptions): FastifyInstance {
   })
   registerRoleCommands(server, source)
   server.setNotFoundHandler(async (request, reply) => {
-    const message = `there is no ${request.method} ${request.url}`
+    const message = `no route ${request.method} ${request.url}`
     return reply.code(404).send({ error: { code: 'NOT_FOUND', message } })
   })
   server.setErrorHandler<FastifyError>(async (error, request, reply) => {
     const status = error.statusCode ?? 500
-    if (status >= 500) logger.error({ err: error, method: request.method, url: request.url }, 'a request failed')
-    const message = status >= 500 ? 'the node failed to answer; its log says why' : error.message
+    if (status >= 500) logger.error({ err: error, method: request.method, path: request.url }, 'a request failed')
+    const message = status >= 500 ? 'the request failed inside the node: see its log' : error.message
     return reply.code(status).send({ error: { code: error.code, message } })
   })
   return server
 }
 
-/** localhost may mean two addresses, which would be two ports where any free one is asked for: the first is taken. */
+/** `localhost` may mean two addresses, and with port 0 those would get two different ports: use the first address only. */
 async function listen(server: FastifyInstance, { host, port }: HttpConfig): Promise<string> {
   try {
     return await server.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port })
@@ -94,8 +94,8 @@ async function listen(server: FastifyInstance, { host, port }: HttpConfig): Prom
     const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
     if (errorCode(error) === 'EADDRINUSE') {
       const message =
-        `port ${port} (http.addr ${address}) is taken by another program, maybe another ltxd: ` +
-        `stop that, or choose another with --http; --http 127.0.0.1:0 takes any free one`
+        `port ${port} (http.addr ${address}) is in use by another program, maybe another ltxd: ` +
+        `stop that program, or choose another port with --http; --http 127.0.0.1:0 takes a free one`
       throw new LtxdError('API_PORT_BUSY', message, 1, { cause: error })
     }
     const reason = error instanceof Error ? error.message : String(error)

@@ -1,28 +1,28 @@
 import type { ReplicationStatus } from '../replica/status.ts'
 
-/** What a running node says of itself: the body of `GET /status`, and what `ltxd status` prints. */
+/** The status of a running node: the body of `GET /status`, printed by `ltxd status`. */
 
 export interface BackupStatus {
   /** Last transaction in the backup: sixteen hex digits. */
   readonly txid: string
-  /** Age of the oldest transaction that is not in the backup yet; 0 when it has all of them. */
+  /** Age of the oldest transaction that is not in the backup; 0 when the backup has all of them. */
   readonly lagMs: number
-  /** The last attempt's failure; absent once one succeeded. */
+  /** The error of the last attempt; absent when that succeeded. */
   readonly lastError?: string
 }
 
-/** A replica, as its primary knows it. */
+/** A connected replica, on the primary. */
 export interface ReplicaStatus {
   readonly nodeId: string
   readonly hostname: string
   readonly connectedAtMs: number
-  /** Transactions that it has not acknowledged, over all databases. */
+  /** Transactions that the replica has not acknowledged, over all databases. */
   readonly behind: number
-  /** By database: `txid/checksum`. */
+  /** `txid/checksum` by database. */
   readonly positions: Readonly<Record<string, string>>
 }
 
-/** Its place among its peers. */
+/** The node's role among its peers. */
 export interface ClusterStatus {
   readonly type: 'static' | 'consul'
   readonly id?: string
@@ -30,29 +30,29 @@ export interface ClusterStatus {
   readonly term: string
   readonly candidate: boolean
   readonly primary?: { readonly nodeId: string; readonly hostname: string; readonly url: string }
-  /** Of a primary whose lease ends: how long it lasts if it is not renewed. */
+  /** On a primary whose lease expires: the time until then. */
   readonly leaseRemainingMs?: number
-  /** Of a replica. */
+  /** On a replica. */
   readonly lagMs?: number
   readonly connected?: boolean
   readonly lastError?: string
-  /** Of a primary. */
+  /** On a primary. */
   readonly replicas: readonly ReplicaStatus[]
 }
 
-/** The WAL of a database, and how it is kept short. */
+/** The WAL of a database, and its checkpoints. */
 export interface CheckpointStatus {
-  /** Length of the file. */
+  /** Length of the WAL file. */
   readonly walBytes: number
-  /** Several connections have it open, so this node checkpoints it, and they do not. */
+  /** Several connections have the database open, so this node checkpoints it instead of them. */
   readonly isGuarded: boolean
-  /** Checkpoints that this node made since it started, how long they took together, and the last. */
+  /** Checkpoints by this node since it started, their total duration, and the duration of the last. */
   readonly count: number
   readonly totalMs: number
   readonly lastMs: number
   /** Times that committed pages were about to be lost between the WAL and the database file. */
   readonly alarms: number
-  /** Frames of the WAL, and how many of them are not in the database file, as of the last checkpoint. */
+  /** Frames of the WAL, and how many of them were not in the database file, after the last checkpoint. */
   readonly frames?: number
   readonly left?: number
 }
@@ -65,7 +65,7 @@ export interface DatabaseStatus {
   readonly pageSize: number
   readonly sizePages: number
   readonly journalMode: string
-  /** First transaction that the LTX log still holds: sixteen hex digits; absent while the log is empty. */
+  /** First transaction in the LTX log: sixteen hex digits; absent while the log is empty. */
   readonly logFirstTXID?: string
   readonly logBytes: number
   /** Transactions captured since the node started. */
@@ -73,7 +73,7 @@ export interface DatabaseStatus {
   /** Why the database is not served; absent when it is. */
   readonly error?: string
   readonly backup?: BackupStatus
-  /** Where this node writes. */
+  /** On a primary. */
   readonly checkpoint?: CheckpointStatus
   /** On a replica. */
   readonly replication?: ReplicationStatus
@@ -86,12 +86,12 @@ export interface NodeStatus {
   readonly pid: number
   readonly startedAtMs: number
   readonly role: 'primary' | 'replica' | 'idle'
-  /** Absent on a node of its own. */
+  /** Absent on a node without peers. */
   readonly cluster?: ClusterStatus
-  /** `requests`: how many of each kind the kernel has sent since the start, by their names in the protocol. */
+  /** `requests`: FUSE requests since the start, counted by the name of the operation. */
   readonly mount: { readonly dir: string; readonly requests: Readonly<Record<string, number>> }
   readonly data: { readonly dir: string }
-  /** `url` carries no secrets. */
+  /** `url` has no secrets in it. */
   readonly backup?: { readonly url: string }
   readonly databases: readonly DatabaseStatus[]
 }

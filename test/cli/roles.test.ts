@@ -95,7 +95,7 @@ describe('promote', () => {
   test('that is not answered in time is exit code 1, and says that the outcome is not known', async () => {
     peer.promote = () => new Promise(() => {})
     const { code, stderr } = await run('promote', '--data', data, '--timeout', '100ms')
-    expect(stderr).toContain('did not answer (silent for 100ms)')
+    expect(stderr).toContain('did not answer the request (no answer within 100 ms)')
     expect(stderr).toContain('"ltxd status" shows it')
     expect(code).toBe(1)
   })
