@@ -2,10 +2,10 @@ import { HandoffError } from './errors.ts'
 import type { Event } from './role/role-events.ts'
 import type { State } from './role/role-state.ts'
 
-/** A handoff that somebody asked for: decided by what the node's role then becomes. */
+/** A requested handoff. The subsequent states of the node's role decide its outcome. */
 export class Handoff {
   readonly to: string
-  /** Resolves when `to` has the lease and is followed. Throws HandoffError. */
+  /** Resolves when `to` holds the lease and this node follows it. Rejects with HandoffError. */
   readonly decided: Promise<void>
   readonly #ttlMs: number
   #resolve: () => void = () => {}
@@ -26,22 +26,24 @@ export class Handoff {
     this.#drainFailure = reason
   }
 
-  /** `state` is what `event` led to. */
+  /** `state` is the state after `event`. */
   see(state: State, event: Event): void {
     if (state.name === 'stopped') return this.#fail('this node has stopped')
-    if (state.name === 'acquiring') return this.#fail('this node takes the lease again')
+    if (state.name === 'acquiring') return this.#fail('this node acquires the lease again')
     if (state.name === 'leading' && event.type === 'drained' && state.phase === 'serving') {
-      return this.#fail(this.#drainFailure ?? 'that node did not catch up in time; this node is still the primary')
+      return this.#fail(
+        this.#drainFailure ?? 'that replica did not catch up in time, so this node is still the primary',
+      )
     }
     if (state.name === 'yielding' && state.release?.successor !== this.to) return this.#fail('this node lost the lease')
     if (event.type === 'released') {
       if (event.view === undefined) return this.#fail('the release could not be written')
-      // From then on anybody may take it.
-      this.#timer = setTimeout(() => this.#fail('that node did not take it in time'), this.#ttlMs)
+      // After a TTL any candidate may acquire the lease.
+      this.#timer = setTimeout(() => this.#fail('that node did not acquire the lease in time'), this.#ttlMs)
     }
     if (state.name !== 'standing-by' || state.told?.kind !== 'follow') return
     const { primary } = state.told
-    if (primary.nodeId !== this.to) return this.#fail(`${primary.hostname} took it`)
+    if (primary.nodeId !== this.to) return this.#fail(`${primary.hostname} acquired it`)
     clearTimeout(this.#timer)
     this.#resolve()
   }

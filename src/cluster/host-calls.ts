@@ -1,24 +1,24 @@
-/** Calls of what carries a role out: strictly one after the other, in order, except that an order which was overtaken before its turn is left out. */
+/** Calls to the role host, strictly one after the other. A replaceable call that has not started yields to the next one. */
 export class HostCalls {
   readonly #waiting: Call[] = []
   #running: Call | undefined
   #idle: (() => void)[] = []
 
-  /** `overtaken`: what is asked for next makes this needless, if it has not begun by then. */
-  push(run: (signal: AbortSignal) => Promise<void>, { overtaken = false } = {}): void {
-    if (this.#waiting.at(-1)?.overtaken === true) this.#waiting.pop()
-    this.#waiting.push({ run, overtaken, controller: new AbortController() })
+  /** `isReplaceable`: the next call makes this one obsolete, unless it has started by then. */
+  push(run: (signal: AbortSignal) => Promise<void>, { isReplaceable = false } = {}): void {
+    if (this.#waiting.at(-1)?.isReplaceable === true) this.#waiting.pop()
+    this.#waiting.push({ run, isReplaceable, controller: new AbortController() })
     if (this.#running === undefined) void this.#work()
   }
 
-  /** Tells everything that was asked for so far to end. It is still waited for. */
+  /** Aborts the running call and all waiting ones. They still run to their end, in order. */
   abort(reason: string): void {
     for (const { controller } of [...(this.#running === undefined ? [] : [this.#running]), ...this.#waiting]) {
       controller.abort(new Error(reason))
     }
   }
 
-  /** Resolves when nothing is left to do. */
+  /** Resolves when no call is left. */
   async finished(): Promise<void> {
     if (this.#running !== undefined) await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
@@ -36,6 +36,6 @@ export class HostCalls {
 interface Call {
   /** Never rejects. */
   readonly run: (signal: AbortSignal) => Promise<void>
-  readonly overtaken: boolean
+  readonly isReplaceable: boolean
   readonly controller: AbortController
 }

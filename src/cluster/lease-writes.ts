@@ -12,19 +12,19 @@ export interface LeaseWritesOptions {
   readonly lease: Lease
   readonly self: NodeAddress
   readonly readClusterId: () => string | undefined
-  /** As of RoleHost. */
+  /** RoleHost.ledTerm. */
   readonly ledTerm: () => bigint
   readonly logger: Logger
   readonly troubles: Troubles
 }
 
-/** What this node writes to the lease, and what came of it. None of it throws: every outcome is an event. */
+/** This node's writes to the lease. None of them throws: every outcome is an event. */
 export class LeaseWrites {
   readonly #options: LeaseWritesOptions
-  /** What this node last wrote, or was about to write. */
+  /** The record that this node last wrote, or tried to write. */
   #held: LeaseRecord | undefined
   #previous: Previous | undefined
-  /** Makes every record that this process writes unlike all others: a late answer is never taken for that of another write. */
+  /** Makes every record of this process unique, so that a late answer is never mistaken for the answer to another write. */
   #writes = 0
   #highestTerm = 0n
 
@@ -32,17 +32,17 @@ export class LeaseWrites {
     this.#options = options
   }
 
-  /** Of all records that were seen or written here. */
+  /** The highest term of all records that this node has read or written. */
   get highestTerm(): bigint {
     return this.#highestTerm
   }
 
-  /** Of the record that this node wrote. */
+  /** The cluster id in the record that this node wrote. */
   get clusterId(): string | undefined {
     return this.#held?.clusterId
   }
 
-  /** A record of another cluster is none that this node may follow or take over. */
+  /** A record of another cluster counts as foreign: this node must neither follow it nor take it over. */
   judge(view: LeaseView): LeaseView {
     if (view.kind !== 'record') return view
     const { clusterId, term } = view.record
@@ -54,7 +54,7 @@ export class LeaseWrites {
     return view
   }
 
-  /** `knownTerm`: the highest that is known by other ways. */
+  /** `knownTerm`: the highest term known from other sources. */
   async acquire({ over, record: before, previous }: Effect & { kind: 'acquire' }, knownTerm: bigint): Promise<Event> {
     const { lease, self, readClusterId, troubles } = this.#options
     const known = [before?.term ?? 0n, this.#highestTerm, knownTerm].reduce((a, b) => (a > b ? a : b))
@@ -106,17 +106,15 @@ export class LeaseWrites {
       const outcome = await lease.release(successor === undefined ? record : { ...record, successor })
       view = this.judge(outcome.view)
       const level = this.#options.troubles.has('lead') ? 'debug' : 'info'
-      if (outcome.kind === 'done') logger[level]({ ...(successor && { successor }) }, 'released the lease')
+      const message = successor === undefined ? 'released the lease' : 'released the lease for the successor'
+      if (outcome.kind === 'done') logger[level]({ ...(successor && { peer: successor }) }, message)
     } catch (error) {
-      logger.warn(
-        { error: errorMessage(error) },
-        'could not release the lease: others wait until it has been silent for its TTL',
-      )
+      logger.warn({ err: error }, 'could not release the lease: other nodes can acquire it after its TTL')
     }
     return { type: 'released', view }
   }
 
-  /** Unlike all others, and with what is known by now of those who came before. */
+  /** A unique record, with the current knowledge about earlier leaders. */
   #next(
     previous: Previous | undefined,
     { term, holder, state, clusterId, ttlMs }: Omit<LeaseRecord, 'renewals'>,

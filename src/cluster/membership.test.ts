@@ -6,7 +6,7 @@ import { StaticLease, type StaticLeaseOptions, UNKNOWN_NODE_ID } from './lease/s
 import { Membership } from './membership.ts'
 import type { Drained, RoleHost } from './role-host.ts'
 
-/** Against static leases, which need no service. Those in Consul: test/interop/consul.test.ts. */
+/** With static leases, which need no service. test/interop/consul.test.ts tests leases in Consul. */
 
 const SELF: NodeAddress = { nodeId: '00000000000000ab', hostname: 'a', url: 'http://127.0.0.1:1' }
 
@@ -77,7 +77,7 @@ test('a static primary leads without a deadline, in the term that it led in befo
   }
 })
 
-test('a static primary that followed another meanwhile leads in a later term', async () => {
+test('a static primary that has followed another one leads in a later term', async () => {
   const host = new Host()
   host.known = 4n
   const { membership } = member({ primary: 'self', self: SELF, term: store(2n) }, host)
@@ -87,7 +87,7 @@ test('a static primary that followed another meanwhile leads in a later term', a
   await membership.stop()
 })
 
-test('a static replica follows the address it was given, and never leads', async () => {
+test('a static replica follows the configured address, and never leads', async () => {
   const host = new Host()
   const primary = { hostname: 'b', url: 'http://127.0.0.1:2' }
   const { membership } = member({ primary }, host)
@@ -99,7 +99,7 @@ test('a static replica follows the address it was given, and never leads', async
   expect(host.calls).toEqual([`follow ${UNKNOWN_NODE_ID} http://127.0.0.1:2 0`])
 })
 
-test('a take-over that fails is undone, said once, and tried again', async () => {
+test('a failed take-over is undone, logged once, and retried', async () => {
   const host = new Host()
   host.failures = 1
   const { membership, lines } = member({ primary: 'self', self: SELF, term: store() }, host)
@@ -112,7 +112,7 @@ test('a take-over that fails is undone, said once, and tried again', async () =>
   await membership.stop()
 })
 
-test('following that fails is tried again', async () => {
+test('a failure to follow is retried', async () => {
   const host = new Host()
   host.failures = 1
   const { membership } = member({ primary: { hostname: 'b', url: 'http://127.0.0.1:2' } }, host)
@@ -122,7 +122,7 @@ test('following that fails is tried again', async () => {
   await membership.stop()
 })
 
-test('a stop before the start is one', async () => {
+test('a membership that has not started can stop', async () => {
   const { membership } = member({ primary: 'self', self: SELF, term: store() }, new Host())
   await membership.stop()
   expect(membership.status().role).toBe('idle')

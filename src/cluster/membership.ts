@@ -19,13 +19,13 @@ export interface MembershipOptions {
   readonly host: RoleHost
   readonly self: NodeAddress
   readonly candidate: boolean
-  /** How long after a handoff, or after it failed to take over, this node leaves the lease to others. */
+  /** How long after a handoff or a failed take-over this node leaves the lease to other nodes. */
   readonly demoteMs: number
-  /** How long after a holder's deadline an upload of its may still take effect. */
+  /** How long after a holder's deadline its uploads may still reach the backup. */
   readonly uploadWindowMs: number
-  /** What others committed and this node never got, `lead` takes from there. */
+  /** `lead` applies from the backup the transactions that this node lacks. */
   readonly hasBackup: boolean
-  /** In the data directory. */
+  /** From the data directory. */
   readonly readClusterId: () => string | undefined
   readonly writeClusterId: (id: string) => void
   readonly logger: Logger
@@ -33,9 +33,9 @@ export interface MembershipOptions {
 
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** Runs the role (role.ts) of a node against a lease: what happens becomes events, effects become calls. */
+/** Runs the role (role.ts) of a node against a lease: turns occurrences into events, and effects into calls. */
 export class Membership {
-  /** A role was taken for the first time. Rejects with CLUSTER_MISMATCH where this node belongs to another cluster. */
+  /** Resolves when the node has taken its first role. Rejects with CLUSTER_MISMATCH if it belongs to another cluster. */
   readonly roleTaken: Promise<void>
   readonly #options: MembershipOptions
   readonly #rules: Rules
@@ -43,7 +43,7 @@ export class Membership {
   readonly #troubles: Troubles
   readonly #stopped: Promise<void>
   #resolveStopped: () => void = () => {}
-  #settle: { resolve: () => void; reject: (error: Error) => void } = { resolve: () => {}, reject: () => {} }
+  #firstRole: { resolve: () => void; reject: (error: Error) => void } = { resolve: () => {}, reject: () => {} }
   #state: State = INITIAL
   #timer: NodeJS.Timeout | undefined
   #handoff: Handoff | undefined
@@ -60,14 +60,17 @@ export class Membership {
     const ledTerm = () => host.ledTerm()
     this.#writes = new LeaseWrites({ lease, self, readClusterId, ledTerm, logger, troubles: this.#troubles })
     this.#stopped = new Promise((resolve) => (this.#resolveStopped = resolve))
-    this.roleTaken = new Promise((resolve, reject) => (this.#settle = { resolve, reject }))
+    this.roleTaken = new Promise((resolve, reject) => (this.#firstRole = { resolve, reject }))
     this.roleTaken.catch(() => {})
     this.#calls = new RoleCalls({
       ...{ host, troubles: this.#troubles, logger },
       isLeased: lease.type !== 'static',
       joinCluster: () => this.#joinCluster(),
       happened: (event) => this.#dispatch(event),
-      settled: (error) => (error instanceof ClusterMismatchError ? this.#settle.reject(error) : this.#settle.resolve()),
+      roleTaken: (error) => {
+        if (error instanceof ClusterMismatchError) this.#firstRole.reject(error)
+        else this.#firstRole.resolve()
+      },
       drainFailed: (reason) => this.#handoff?.drainFailed(reason),
     })
   }
@@ -78,7 +81,7 @@ export class Membership {
         this.#troubles.over('read')
         const judged = this.#writes.judge(view)
         if (judged.kind !== 'foreign') this.#troubles.over('record')
-        // Somebody else leads: that this node could not is of no interest any more.
+        // Another node leads, so this node's failure to lead does not matter any more.
         if (judged.kind === 'record' && judged.record.lastLeader?.term === judged.record.term) {
           this.#troubles.forget('lead')
         }
@@ -111,11 +114,11 @@ export class Membership {
     return { ...common, role: 'idle', term: this.#writes.highestTerm }
   }
 
-  /** As primary: drain, release for `nodeId`, become its replica. Throws LtxdError. */
+  /** On the primary: drain, release the lease for `nodeId`, follow it. Throws LtxdError. */
   async handoff(nodeId: string): Promise<void> {
     const { lease } = this.#options
-    const refused = this.#refuseHandoff(nodeId)
-    if (refused !== undefined) throw new HandoffError('HANDOFF_REFUSED', refused)
+    const problem = this.#handoffProblem(nodeId)
+    if (problem !== undefined) throw new HandoffError('HANDOFF_REFUSED', problem)
     const handoff = (this.#handoff = new Handoff(nodeId, lease.ttlMs))
     this.#dispatch({ type: 'handoff', to: nodeId })
     try {
@@ -125,31 +128,33 @@ export class Membership {
     }
   }
 
-  /** From now on this node waits for nobody who led after all that it has. */
+  /** This node leads without the transactions of later leaders that it lacks. */
   force(): void {
     const state = this.#state
     if (state.name === 'standing-by' && state.missing !== undefined) {
       const { holder, term } = state.missing
       this.#options.logger.warn(
-        { hostname: holder.hostname, term: String(term) },
-        `leading on request without what ${holder.hostname} committed in term ${term}: it is set aside there when that node returns`,
+        { peer: holder.nodeId, host: holder.hostname, url: holder.url, term: String(term) },
+        'leading on request without the transactions that another node committed in a later term: that node sets them ' +
+          'aside when it returns',
       )
     }
     this.#dispatch({ type: 'force' })
   }
 
-  /** Clean end: drain, release, no role. */
+  /** Drains, releases the lease, and ends without a role. */
   async stop(): Promise<void> {
     this.#dispatch({ type: 'stop' })
     await this.#stopped
   }
 
-  #refuseHandoff(nodeId: string): string | undefined {
+  #handoffProblem(nodeId: string): string | undefined {
     const { lease, self } = this.#options
     if (lease.type === 'static') return 'the primary is fixed by configuration (lease.type: static): change it there'
     if (this.#handoff !== undefined) return `a handoff to ${this.#handoff.to} is under way`
     const state = this.#state
-    if (state.name !== 'leading' || state.phase !== 'serving') return 'this node is not the primary: ask the primary'
+    if (state.name !== 'leading' || state.phase !== 'serving')
+      return 'this node is not the primary: send the request to the primary'
     return nodeId === self.nodeId ? 'this node is the primary already' : undefined
   }
 
@@ -166,7 +171,7 @@ export class Membership {
       historyTerm: host.historyTerm(),
     })
     this.#state = state
-    for (const effect of effects) this.#carryOut(effect)
+    for (const effect of effects) this.#perform(effect)
     this.#handoff?.see(state, event)
     this.#armTimer()
   }
@@ -185,7 +190,7 @@ export class Membership {
     this.#timer = setTimeout(() => this.#dispatch({ type: 'tick' }), delayMs)
   }
 
-  #carryOut(effect: Effect): void {
+  #perform(effect: Effect): void {
     const { host } = this.#options
     switch (effect.kind) {
       case 'follow':
@@ -237,7 +242,7 @@ export class Membership {
     })
   }
 
-  /** Not where the lease was lost while other writes went first. */
+  /** Does nothing if the lease was lost while this operation waited for others. */
   async #renew(): Promise<Event | undefined> {
     return this.#state.name === 'leading' ? this.#writes.renew(this.#state.term) : undefined
   }
@@ -245,15 +250,18 @@ export class Membership {
   async #close(): Promise<void> {
     await this.#options.lease.close()
     await this.#calls.finished()
-    this.#settle.resolve()
+    this.#firstRole.resolve()
     this.#resolveStopped()
   }
 }
 
 function waitingFor({ holder: { hostname }, term, kept }: Leader): string {
-  const what = kept === 'alone' ? 'committed what no other node is known to have' : 'led after all that this node has'
+  const reason =
+    kept === 'alone'
+      ? `${hostname} has transactions that no other node is known to have`
+      : `${hostname} led later than this node's history reaches`
   return (
-    `${hostname} ${what} (term ${term}): this node does not lead. Start ${hostname}, or a replica that had everything from it. ` +
-    `"ltxd promote --force" leads without that; it is then set aside when ${hostname} returns`
+    `${reason} (term ${term}), so this node does not lead: start ${hostname}, or a replica that has everything from it. ` +
+    `"ltxd promote --force" leads without those transactions, and ${hostname} sets them aside when it returns`
   )
 }

@@ -8,19 +8,19 @@ import type { Troubles } from './troubles.ts'
 
 export interface RoleCallsOptions {
   readonly host: RoleHost
-  /** Others may lead. */
+  /** Other nodes may lead. */
   readonly isLeased: boolean
-  /** Before this node leads for the first time: the cluster of the lease is its own from then on. */
+  /** Called before this node leads: it belongs to the lease's cluster from then on. */
   readonly joinCluster: () => void
   readonly happened: (event: Event) => void
-  /** A role was taken, or, with an error, none that this node could have. */
-  readonly settled: (error?: LtxdError) => void
+  /** The node has taken a role or, with an error, cannot take one. */
+  readonly roleTaken: (error?: LtxdError) => void
   readonly drainFailed: (reason: string) => void
   readonly troubles: Troubles
   readonly logger: Logger
 }
 
-/** What a node is told to be, and what came of that: every outcome is an event. */
+/** The calls to the role host. None of them throws: every outcome is an event. */
 export class RoleCalls {
   readonly #options: RoleCallsOptions
   readonly #calls = new HostCalls()
@@ -31,12 +31,12 @@ export class RoleCalls {
 
   follow({ primary, term }: Effect & { kind: 'follow' }): void {
     const { host, logger } = this.#options
-    const fields = { primary: primary.url, hostname: primary.hostname, ...(term > 0n && { term: String(term) }) }
-    logger.info(fields, `following ${primary.hostname}`)
+    const { nodeId: peer, hostname, url } = primary
+    logger.info({ peer, host: hostname, url, ...(term > 0n && { term: String(term) }) }, 'following the primary')
     this.#tell(() => host.follow(primary, term))
   }
 
-  /** `error`: what was found where the lease is. */
+  /** `error`: the problem with the lease's record. */
   idle({ reason }: Effect & { kind: 'idle' }, error: LtxdError | undefined): void {
     const { host, troubles, logger } = this.#options
     if (error === undefined) logger.info({ reason }, 'no primary to follow')
@@ -45,7 +45,7 @@ export class RoleCalls {
   }
 
   lead({ term, previous }: Effect & { kind: 'lead' }): void {
-    const { host, joinCluster, troubles, logger, settled, happened } = this.#options
+    const { host, joinCluster, troubles, logger, roleTaken, happened } = this.#options
     const startedMs = nowMs()
     this.#calls.push(async (signal) => {
       try {
@@ -53,9 +53,9 @@ export class RoleCalls {
         joinCluster()
         await host.lead(term, signal, previous)
         signal.throwIfAborted()
-        logger.info({ term: String(term), tookMs: Math.round(nowMs() - startedMs) }, `primary in term ${term}`)
+        logger.info({ term: String(term), durationMs: Math.round(nowMs() - startedMs) }, 'this node is the primary')
         troubles.over('lead')
-        settled()
+        roleTaken()
         happened({ type: 'led', term })
       } catch (error) {
         const reason = `could not take over: ${errorMessage(error)}`
@@ -73,23 +73,23 @@ export class RoleCalls {
         signal.throwIfAborted()
         drained = await host.drain(signal, to)
       } catch (error) {
-        if (!signal.aborted) logger.warn({ error: errorMessage(error) }, 'not everything is in the backup')
+        if (!signal.aborted) logger.warn({ err: error }, 'not every transaction is in the backup')
         drainFailed(errorMessage(error))
       }
       if (drained.kept === 'alone' && isLeased && to === undefined && !signal.aborted) {
         logger.warn(
-          'no other node is known to have everything that was committed here: ' +
-            'without a backup none of them leads before this one is back, except by "ltxd promote --force"',
+          'no other node is known to have everything that was committed here: without a backup, none leads until this ' +
+            'node is back, except by "ltxd promote --force"',
         )
       }
       happened({ type: 'drained', term, ...drained })
     })
   }
 
-  /** `isLost`: others have the lease, or may have it. */
+  /** `isLost`: another node has the lease, or may acquire it. */
   stepDown({ reason }: Effect & { kind: 'step-down' }, isLost: boolean): void {
     const { host, troubles, logger, happened } = this.#options
-    // Where it could not take over, that has been said.
+    // A failed take-over has been logged already.
     const level = isLost ? 'warn' : troubles.has('lead') ? 'debug' : 'info'
     logger[level]({ reason }, isLost ? 'lost the lease' : 'no longer the primary')
     this.#calls.push(async () => {
@@ -98,17 +98,17 @@ export class RoleCalls {
         await host.stepDown(reason)
       } catch (error) {
         clean = false
-        // Its deadline is what is left.
+        // Only the deadline can still end the lead.
         host.extend(0n)
-        logger.error({ error: errorMessage(error) }, 'stepping down failed')
+        logger.error({ err: error }, 'stepping down failed: the lease is not released before its deadline')
       }
       happened({ type: 'stepped-down', clean })
     })
   }
 
-  /** Ends a `lead` or `drain` that is under way. */
+  /** Aborts a running `lead` or `drain`. */
   abort(): void {
-    this.#calls.abort('the lease is gone, or the node stops')
+    this.#calls.abort('the lease is lost, or the node stops')
   }
 
   finished(): Promise<void> {
@@ -116,17 +116,17 @@ export class RoleCalls {
   }
 
   #tell(call: () => Promise<void>, error?: LtxdError): void {
-    const { troubles, settled, happened } = this.#options
+    const { troubles, roleTaken, happened } = this.#options
     const run = async () => {
       try {
         await call()
         troubles.over('role')
-        settled(error)
+        roleTaken(error)
       } catch (failure) {
         troubles.began('role', errorMessage(failure))
         happened({ type: 'not-told' })
       }
     }
-    this.#calls.push(run, { overtaken: true })
+    this.#calls.push(run, { isReplaceable: true })
   }
 }

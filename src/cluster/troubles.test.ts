@@ -12,7 +12,7 @@ function troubles(): Troubles {
   return new Troubles(createLogger({ level: 'info', format: 'text', write }), () => nowMs)
 }
 
-test('a trouble is said once for each reason, whatever its numbers are, and now and then again', () => {
+test('a failure is logged once for each reason, ignoring numbers, and again after a while', () => {
   const it = troubles()
   for (nowMs = 0; nowMs < REPEAT_MS; nowMs += REPEAT_MS / 10) {
     const code = nowMs === 0 ? 'ECONNRESET' : 'ECONNREFUSED'
@@ -25,7 +25,7 @@ test('a trouble is said once for each reason, whatever its numbers are, and now 
   expect(lines).toHaveLength(3)
 })
 
-test('its end is said once, and what comes after it is new', () => {
+test('the end of a failure is logged once, and the next failure is new', () => {
   const it = troubles()
   it.over('lead')
   it.began('lead', 'the bucket does not answer')
@@ -36,7 +36,7 @@ test('its end is said once, and what comes after it is new', () => {
   expect(lines).toHaveLength(3)
 })
 
-test('reasons without end do not fill the log', () => {
+test('ever new reasons do not fill the log', () => {
   const it = troubles()
   for (let i = 0; i < 1_000; i++) it.began('read', 'x'.repeat(i))
   expect(lines.length).toBeLessThan(20)

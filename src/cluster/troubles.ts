@@ -1,6 +1,6 @@
 import type { Logger } from '../util/log.ts'
 
-/** What can go wrong for a while, each by itself. */
+/** The kinds of lasting failures. */
 export type TroubleKind = 'read' | 'write' | 'record' | 'role' | 'lead' | 'history'
 
 const OVER: Readonly<Record<TroubleKind, string>> = {
@@ -8,23 +8,23 @@ const OVER: Readonly<Record<TroubleKind, string>> = {
   write: 'the lease can be written again',
   record: 'the lease record is in order again',
   role: 'the role was taken',
-  lead: 'took over at last',
-  history: 'nobody is waited for any more',
+  lead: 'the take-over succeeded',
+  history: 'this node no longer waits for a later leader',
 }
 
-/** What goes on for the same reason is said again so often. */
+/** A failure that persists for the same reason is logged again after this time. */
 export const REPEAT_MS = 600_000
 
-/** Reasons that come in more variety than that are one. */
+/** Beyond this many different reasons, all further ones count as one. */
 const MAX_REASONS = 8
 
 interface Trouble {
   message: string
-  /** When each reason was said last; without what changes with each attempt, such as terms, times and the system's codes. */
-  readonly saidAtMs: Map<string, number>
+  /** When each reason was last logged. Reasons are compared without terms, times and error codes. */
+  readonly loggedAtMs: Map<string, number>
 }
 
-/** One line in the log when something begins to fail, for each reason; one now and then while it lasts; one when it works again. */
+/** Logs one line for each reason when something starts to fail, one now and then while it lasts, and one when it ends. */
 export class Troubles {
   readonly #logger: Logger
   readonly #nowMs: () => number
@@ -35,7 +35,7 @@ export class Troubles {
     this.#nowMs = nowMs
   }
 
-  /** The one that lasts and began last. */
+  /** The newest failure that persists. */
   get last(): string | undefined {
     return [...this.#now.values()].at(-1)?.message
   }
@@ -45,18 +45,18 @@ export class Troubles {
   }
 
   began(kind: TroubleKind, message: string): void {
-    const trouble = this.#now.get(kind) ?? { message, saidAtMs: new Map<string, number>() }
+    const trouble = this.#now.get(kind) ?? { message, loggedAtMs: new Map<string, number>() }
     this.#now.set(kind, trouble)
     trouble.message = message
-    const said = message.replace(/ \([A-Z_]+\)|[0-9]+/g, '')
-    const reason = trouble.saidAtMs.has(said) || trouble.saidAtMs.size < MAX_REASONS ? said : ''
+    const stable = message.replace(/ \([A-Z_]+\)|[0-9]+/g, '')
+    const reason = trouble.loggedAtMs.has(stable) || trouble.loggedAtMs.size < MAX_REASONS ? stable : ''
     const atMs = this.#nowMs()
-    const isDue = atMs - (trouble.saidAtMs.get(reason) ?? -Infinity) >= REPEAT_MS
-    if (isDue) trouble.saidAtMs.set(reason, atMs)
+    const isDue = atMs - (trouble.loggedAtMs.get(reason) ?? -Infinity) >= REPEAT_MS
+    if (isDue) trouble.loggedAtMs.set(reason, atMs)
     this.#logger[isDue ? 'warn' : 'debug']({ lease: kind }, message)
   }
 
-  /** It matters no more. */
+  /** Ends a failure without a log line. */
   forget(kind: TroubleKind): void {
     this.#now.delete(kind)
   }

@@ -54,6 +54,13 @@ function listener(reaction: string): string[] {
 
 const ready = () => until('start of the application', 60_000, () => existsSync(join(cwd, 'ready')))
 const told = () => readFile(join(cwd, 'told'), 'utf8')
+/** Waits until this many starts have been logged as complete. */
+const serving = (starts: number) =>
+  until(
+    'the node serves',
+    20_000,
+    async () => (await readFile(join(cwd, 'log'), 'utf8')).split('serving').length > starts,
+  )
 const lastLogLine = async () => (await readFile(join(cwd, 'log'), 'utf8')).trim().split('\n').at(-1) ?? ''
 
 describe('the application', () => {
@@ -126,19 +133,19 @@ test('status finds the node by its data directory and shows its databases', asyn
 
 test('signals at the same moment, as from a supervisor to process and group, are one request for a clean stop', async () => {
   const node = start()
-  await node.mounted()
+  await serving(1)
   signalProcess(node.pid, 'SIGTERM')
   signalProcess(node.pid, 'SIGINT')
   signalProcess(node.pid, 'SIGTERM')
   expect(await exitOf(node)).toEqual({ code: 0, signal: null })
-  expect(await lastLogLine()).toMatch(/ stopped cleanly: /)
   expect(isMounted(mount)).toBe(false)
+  expect(await lastLogLine()).toMatch(/ stopped cleanly: /)
 })
 
 test('the last line of a clean stop says what is safe where; after kill -9 there is none', async () => {
   const backup = `file://${join(cwd, 'backup')}`
   let node = start(undefined, ['--backup', backup])
-  await node.mounted()
+  await serving(1)
   await program('sqlite3', [join(mount, 'a.db'), 'create table t(x); insert into t values (7)'])
   signalProcess(node.pid, 'SIGTERM')
   expect(await exitOf(node)).toEqual({ code: 0, signal: null })
@@ -149,7 +156,7 @@ test('the last line of a clean stop says what is safe where; after kill -9 there
   expect((await program('sqlite3', [join(directory, 'a.db'), 'select x from t'])).stdout).toBe('7\n')
 
   node = start(undefined, ['--backup', backup])
-  await node.mounted()
+  await serving(2)
   signalProcess(node.pid, 'SIGKILL')
   expect(await exitOf(node)).toEqual({ code: null, signal: 'SIGKILL' })
   expect(await lastLogLine()).not.toMatch(/stopped/)
@@ -157,7 +164,7 @@ test('the last line of a clean stop says what is safe where; after kill -9 there
 
 test('JSON log records carry the id of the node', async () => {
   const node = start(undefined, ['--log-format', 'json'])
-  await node.mounted()
+  await serving(1)
   signalProcess(node.pid, 'SIGTERM')
   expect(await exitOf(node)).toEqual({ code: 0, signal: null })
   const { id } = JSON.parse(await readFile(join(data, 'node.json'), 'utf8')) as { id: string }

@@ -156,13 +156,13 @@ test('status shows the cluster from a primary and from a replica', async () => {
   peer.cluster = { ...peer.cluster, connected: true, lagMs: 3 }
   const replica = await run('status', '--data', data)
   expect(replica.stdout).toMatch(/^cluster LTXD01, consul, term 7, candidate$/m)
-  expect(replica.stdout).toMatch(/^primary node-b \(0+cd\) at http:\/\/127\.0\.0\.1:9, connected, lag 3ms$/m)
+  expect(replica.stdout).toMatch(/^primary node-b \(0+cd\) at http:\/\/127\.0\.0\.1:9, connected, 3 ms behind$/m)
   peer.role = 'primary'
   const other = { nodeId: PRIMARY.nodeId, hostname: 'node-b', connectedAtMs: Date.now(), behind: 1, positions: {} }
   peer.cluster = { ...cluster, leaseRemainingMs: 9000, replicas: [other] }
   const leading = await run('status', '--data', data)
-  expect(leading.stdout).toMatch(/^lease {3}9\.0s left/m)
-  expect(leading.stdout).toMatch(/^node-b +0+cd +1 transaction +for \d+s$/m)
+  expect(leading.stdout).toMatch(/^lease {3}expires in 9\.0 s/m)
+  expect(leading.stdout).toMatch(/^node-b +0+cd +1 transaction +for \d+ m?s$/m)
   const asJson = JSON.parse((await run('status', '--data', data, '--json')).stdout) as NodeStatus
   expect(asJson.cluster).toEqual(peer.cluster)
 })

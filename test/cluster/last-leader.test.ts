@@ -41,7 +41,7 @@ describe.skipIf(missing.length > 0)('without a backup', () => {
   test('it leads without that one when an operator says so, and what it lacked is set aside where it is', async () => {
     const [first, second, cluster] = await secondLedLast()
     expect(await ltxd(['promote', '--force', '--data', first.data])).toMatchObject({ code: 0 })
-    await said(first, /leading on request without what node-2 committed in term 2/)
+    await said(first, /leading on request without the transactions that another node committed.*host=node-2.*term=2/)
     await write(first, 4)
     await second.restart()
     await second.node.mounted()
@@ -58,7 +58,10 @@ describe.skipIf(missing.length > 0)('without a backup', () => {
     expect((await first.node.stop()).code).toBe(0)
     await said(first, /no other node is known to have everything that was committed here/)
     await second.restart()
-    await said(second, /node-1 committed what no other node is known to have \(term 1\): this node does not lead/)
+    await said(
+      second,
+      /node-1 has transactions that no other node is known to have \(term 1\), so this node does not lead/,
+    )
     await first.restart()
     await leads(first)
     await second.node.mounted()
@@ -74,7 +77,7 @@ describe.skipIf(missing.length > 0)('without a backup', () => {
     await write(second, 2)
     await second.node.kill()
     await first.restart()
-    await said(first, /node-2 led after all that this node has \(term 2\): this node does not lead/)
+    await said(first, /node-2 led later than this node's history reaches \(term 2\), so this node does not lead/)
     return [first, second, cluster]
   }
 })

@@ -30,9 +30,9 @@ const CLUSTER: ClusterStatus = { type: 'consul', id: 'LTXD01', term: '7', candid
 
 const linesOf = (status: NodeStatus) => formatStatus(status, NOW_MS).split('\n')
 
-test('a node of its own says nothing of a cluster', () => {
+test('a node without peers shows no cluster', () => {
   expect(linesOf(ALONE)).toEqual([
-    'node    00000000000000ab, primary, up 1m40s, pid 7, ltxd 1.2.3',
+    'node    00000000000000ab, primary, up 1 min 40 s, pid 7, ltxd 1.2.3',
     'mount   /mnt',
     'data    /data',
     'backup  none',
@@ -51,18 +51,18 @@ describe('a primary', () => {
     ]
     expect(linesOf({ ...ALONE, cluster: { ...CLUSTER, leaseRemainingMs: 8240, replicas } }).slice(1, 10)).toEqual([
       'cluster LTXD01, consul, term 7, candidate',
-      'lease   8.2s left if it is not renewed',
+      'lease   expires in 8.2 s unless renewed',
       'mount   /mnt',
       'data    /data',
       'backup  none',
       '',
       'REPLICA  NODE                       BEHIND  CONNECTED',
-      'b        00000000000000cd                0  for 1m',
-      'node-c   00000000000000ef  12 transactions  for 0s',
+      'b        00000000000000cd                0  for 1 min',
+      'node-c   00000000000000ef  12 transactions  for 0 ms',
     ])
   })
 
-  test('says that it has none', () => {
+  test('without replicas says so', () => {
     expect(linesOf({ ...ALONE, cluster: CLUSTER })).toContain('no replicas connected')
   })
 })
@@ -75,13 +75,14 @@ describe('a replica', () => {
 
   test('shows its primary, and how far it is behind', () => {
     const who = 'primary b (00000000000000cd) at http://127.0.0.1:1'
-    expect(withCluster({ connected: true, lagMs: 12 })[2]).toBe(`${who}, connected, lag 12ms`)
-    expect(withCluster({ connected: true, lagMs: 0.3 })[2]).toBe(`${who}, connected, lag 0s`)
+    expect(withCluster({ connected: true, lagMs: 12 })[2]).toBe(`${who}, connected, 12 ms behind`)
+    expect(withCluster({ connected: true, lagMs: 0.3 })[2]).toBe(`${who}, connected, 0 ms behind`)
+    expect(withCluster({ connected: true, lagMs: 1_198 })[2]).toBe(`${who}, connected, 1.198 s behind`)
     expect(withCluster({ connected: false, lagMs: 12 })[2]).toBe(`${who}, not connected`)
     expect(withCluster({ connected: false })).not.toContain('no replicas connected')
   })
 
-  test('that may not lead says so, and what is wrong', () => {
+  test('that is no candidate says so, and shows the last error', () => {
     const lines = withCluster({ candidate: false, connected: false, lastError: 'ECONNREFUSED\u001b[2J' })
     expect(lines[1]).toBe('cluster LTXD01, consul, term 7, no candidate')
     expect(lines[3]).toBe('problem ECONNREFUSED\ufffd[2J')
@@ -92,7 +93,7 @@ describe('a replica', () => {
     [{ state: 'following', behind: 3 }, 'following, 3 behind'],
     [{ state: 'lagging', behind: 1, reason: 'a reader' }, 'lagging, 1 behind: a reader'],
     [{ state: 'resyncing', reason: 'checksum differs' }, 'resyncing: checksum differs'],
-  ] as const)('shows of each database how it follows: %j', (replication, cell) => {
+  ] as const)('shows the replication of each database: %j', (replication, cell) => {
     const [title, row] = linesOf({ ...replica, databases: [{ ...DATABASE, replication }] }).slice(-3)
     const at = title?.indexOf('REPLICATION') ?? -1
     expect(row?.slice(at).split('  ')[0]).toBe(cell)

@@ -1,7 +1,7 @@
 /** A node's status for people. */
 
 import type { ClusterStatus, DatabaseStatus, NodeStatus, ReplicaStatus } from '../../api/status.ts'
-import { formatDuration, formatSize } from '../../util/units.ts'
+import { describeDuration, formatSize } from '../../util/units.ts'
 import { type Column, formatTable, printable } from './output.ts'
 
 interface DatabaseColumn extends Column {
@@ -28,10 +28,10 @@ const REPLICA_COLUMNS: readonly Column[] = [
   { title: 'CONNECTED' },
 ]
 
-/** `nowMs` is the clock by which the status tells times. */
+/** `nowMs` is on the clock of the status's own times. */
 export function formatStatus(status: NodeStatus, nowMs: number): string {
   const { cluster, databases } = status
-  const up = formatDuration(wholeSeconds(nowMs - status.startedAtMs))
+  const up = describeDuration(wholeSeconds(nowMs - status.startedAtMs))
   const lines = [
     ['node', `${status.nodeId}, ${status.role}, up ${up}, pid ${status.pid}, ltxd ${status.version}`],
     ...(cluster === undefined ? [] : clusterLines(cluster, status.role)),
@@ -49,15 +49,14 @@ export function formatStatus(status: NodeStatus, nowMs: number): string {
 
 function clusterLines(cluster: ClusterStatus, role: NodeStatus['role']): string[][] {
   const { type, id, term, candidate, primary, leaseRemainingMs, lastError } = cluster
-  const may = candidate ? 'candidate' : 'no candidate'
-  const lines = [['cluster', [...(id === undefined ? [] : [id]), type, `term ${term}`, may].join(', ')]]
+  const eligibility = candidate ? 'candidate' : 'no candidate'
+  const lines = [['cluster', [...(id === undefined ? [] : [id]), type, `term ${term}`, eligibility].join(', ')]]
   if (role === 'replica' && primary !== undefined) {
-    const who = `${primary.hostname} (${primary.nodeId}) at ${primary.url}`
-    lines.push(['primary', `${who}, ${connection(cluster)}`])
+    lines.push(['primary', `${primary.hostname} (${primary.nodeId}) at ${primary.url}, ${connection(cluster)}`])
   }
-  if (role === 'idle') lines.push(['primary', 'none is known: databases can be read, not written'])
+  if (role === 'idle') lines.push(['primary', 'none is known: databases can be read but not written'])
   if (leaseRemainingMs !== undefined) {
-    lines.push(['lease', leaseRemainingMs > 0 ? `${tenths(leaseRemainingMs)} left if it is not renewed` : 'over'])
+    lines.push(['lease', leaseRemainingMs > 0 ? `expires in ${tenths(leaseRemainingMs)} unless renewed` : 'expired'])
   }
   if (lastError !== undefined) lines.push(['problem', lastError])
   return lines
@@ -65,7 +64,7 @@ function clusterLines(cluster: ClusterStatus, role: NodeStatus['role']): string[
 
 function connection({ connected, lagMs }: ClusterStatus): string {
   if (connected === false) return 'not connected'
-  return lagMs === undefined ? 'connected' : `connected, lag ${formatDuration(Math.round(lagMs))}`
+  return lagMs === undefined ? 'connected' : `connected, ${describeDuration(lagMs)} behind`
 }
 
 function databaseTable(databases: readonly DatabaseStatus[]): string {
@@ -80,7 +79,7 @@ function replicaTable(replicas: readonly ReplicaStatus[], nowMs: number): string
     hostname,
     nodeId,
     behind === 0 ? '0' : `${behind} transaction${behind === 1 ? '' : 's'}`,
-    `for ${formatDuration(wholeSeconds(nowMs - connectedAtMs))}`,
+    `for ${describeDuration(wholeSeconds(nowMs - connectedAtMs))}`,
   ])
   return formatTable(REPLICA_COLUMNS, rows)
 }
@@ -94,15 +93,15 @@ function replicationCell({ replication }: DatabaseStatus): string {
 
 function backupCell({ backup, position }: DatabaseStatus): string {
   if (backup === undefined) return '-'
-  const state = position.startsWith(`${backup.txid}/`) ? 'up to date' : `${formatDuration(backup.lagMs)} behind`
+  const state = position.startsWith(`${backup.txid}/`) ? 'up to date' : `${describeDuration(backup.lagMs)} behind`
   return backup.lastError === undefined ? state : `${state}, failing: ${backup.lastError}`
 }
 
-/** Clocks may differ: never below zero. */
+/** Never below zero, although the clocks of two machines may differ. */
 function wholeSeconds(ms: number): number {
   return Math.max(0, Math.floor(ms / 1000) * 1000)
 }
 
 function tenths(ms: number): string {
-  return `${(ms / 1000).toFixed(1)}s`
+  return `${(ms / 1000).toFixed(1)} s`
 }

@@ -1,4 +1,4 @@
-/** The few requests to Consul that a lease needs, typed as they are used: the package's own types differ from what it takes and returns. */
+/** The few requests to Consul that a lease needs. */
 
 import { EventEmitter } from 'node:events'
 import type { IncomingMessage } from 'node:http'
@@ -8,14 +8,14 @@ import { LeaseUnavailableError } from './errors.ts'
 
 export interface ConsulItem {
   readonly value: Buffer
-  /** Changes with every write to the key. */
+  /** Different after every write to the key. */
   readonly modifyIndex: number
   readonly session: string | undefined
 }
 
 export interface ConsulReading {
   readonly item: ConsulItem | undefined
-  /** To wait for what comes after it; '0' where Consul gave none. */
+  /** Pass it to the next read to wait for a change; '0' when Consul returned none. */
   readonly index: string
 }
 
@@ -25,11 +25,34 @@ export type KvOperation =
   | { readonly Verb: 'lock' | 'unlock'; readonly Value: string; readonly Session: string }
   | { readonly Verb: 'cas'; readonly Value: string; readonly Index: number }
 
-/** Consul refuses session TTLs below 10 s. How long a lease lives is in its record. */
+/** Consul rejects session TTLs below 10 s. The TTL of the lease itself is in its record. */
 const SESSION_TTL = '10s'
 
-/** As strings: the package drops the number 0, which gives 15 s. */
+/** A string, because the package drops the number 0, and Consul's default is 15 s. */
 const LOCK_DELAY = '0s'
+
+/** Options of every request, in the package's terms. `ctx` aborts it. */
+type Common = { readonly timeout: number; readonly token?: string; readonly ctx: EventEmitter }
+
+/**
+ * The methods of the package that this client calls, with the parameters that they really take: the types of consul 2.0.1
+ * lack `ctx`, `buffer`, `wait` as a string, and transactions as they are sent. With `includeResponse` in `ctx`, each
+ * resolves with the response and its parsed body.
+ */
+interface ConsulApi {
+  readonly kv: {
+    get(options: Common & { key: string; consistent: true; buffer: true; index?: string; wait?: string }): Reply
+  }
+  readonly transaction: { create(operations: readonly { KV: { Key: string } & KvOperation }[], options: Common): Reply }
+  readonly session: {
+    create(options: Common & { name: string; behavior: 'release'; ttl: string; lockdelay: string }): Reply
+    renew(options: Common & { id: string }): Reply
+    destroy(options: Common & { id: string }): Reply
+  }
+  destroy(): void
+}
+
+type Reply = Promise<[response: IncomingMessage, result: unknown]>
 
 const itemSchema = z.object({
   ModifyIndex: z.int().positive(),
@@ -49,7 +72,7 @@ export interface RequestOptions {
 export class ConsulClient {
   /** For messages, without the token. */
   readonly name: string
-  readonly #consul: Consul
+  readonly #consul: ConsulApi
   readonly #token: string | undefined
 
   /** `http://[:TOKEN@]HOST[:PORT]`. */
@@ -58,22 +81,19 @@ export class ConsulClient {
     this.name = `Consul at ${protocol}//${hostname}${port === '' ? '' : `:${port}`}`
     this.#token = password === '' ? undefined : decodeURIComponent(password)
     const secure = protocol === 'https:'
-    this.#consul = new Consul({
-      // The package hands it to `http.request` as it is, which wants an IPv6 address without brackets.
-      host: hostname,
-      port: port === '' ? (secure ? 443 : 80) : Number(port),
-      secure,
-    })
+    // The package passes the host to `http.request`.
+    const consul = new Consul({ host: hostname, port: port === '' ? (secure ? 443 : 80) : Number(port), secure })
+    this.#consul = consul as unknown as ConsulApi
   }
 
-  /** What is at `key` now, or with `index` as soon as it differs from then, or after `waitMs`. */
+  /** Reads `key`. With `index`, waits until the key has changed since that index, at most for `waitMs`. */
   async read(
     key: string,
     { index, waitMs, ...options }: RequestOptions & { index?: string; waitMs?: number },
   ): Promise<ConsulReading> {
     const blocking = index === undefined || index === '0' ? {} : { index, wait: `${waitMs ?? 0}ms` }
-    const [response, item] = await this.#request(options, (common, context) =>
-      this.#consul.kv.get({ key, consistent: true, buffer: true, ...blocking, ...common, ctx: context } as never),
+    const [response, item] = await this.#request(options, (common) =>
+      this.#consul.kv.get({ key, consistent: true, buffer: true, ...blocking, ...common }),
     )
     const header = response.headers['x-consul-index']
     return {
@@ -82,7 +102,10 @@ export class ConsulClient {
     }
   }
 
-  /** All operations on `key`, or none. The key's index after them; undefined when a check did not hold, or the session is none. */
+  /**
+   * Performs all operations on `key`, or none. Resolves with the key's new index, or with undefined when a check failed or
+   * the session has ended.
+   */
   async transact(
     key: string,
     operations: readonly KvOperation[],
@@ -91,12 +114,10 @@ export class ConsulClient {
     const body = operations.map((operation) => ({ KV: { Key: key, ...operation } }))
     let result: unknown
     try {
-      const answer = this.#request(options, (common, context) =>
-        this.#consul.transaction.create(body as never, { ...common, ctx: context } as never),
-      )
-      result = (await answer)[1]
+      const answer = await this.#request(options, (common) => this.#consul.transaction.create(body, common))
+      result = answer[1]
     } catch (error) {
-      // 409: a check. 500 "invalid session": a lock with a session that has ended.
+      // 409: a check failed. 500 "invalid session": a lock with a session that has ended.
       const status = statusOf(error)
       if (status === 409 || (status === 500 && /session/i.test(bodyOf(error)))) return undefined
       throw error
@@ -108,44 +129,34 @@ export class ConsulClient {
   }
 
   async createSession(name: string, options: RequestOptions): Promise<string> {
-    const session = { name, behavior: 'release', ttl: SESSION_TTL, lockdelay: LOCK_DELAY }
-    const [, result] = await this.#request(options, (common, context) =>
-      this.#consul.session.create({ ...session, ...common, ctx: context } as never),
-    )
+    const session = { name, behavior: 'release', ttl: SESSION_TTL, lockdelay: LOCK_DELAY } as const
+    const [, result] = await this.#request(options, (common) => this.#consul.session.create({ ...session, ...common }))
     const parsed = sessionSchema.safeParse(result)
     if (!parsed.success) throw this.#unexpected('session')
     return parsed.data.ID
   }
 
   async renewSession(id: string, options: RequestOptions): Promise<void> {
-    await this.#request(options, (common, context) =>
-      this.#consul.session.renew({ id, ...common, ctx: context } as never),
-    )
+    await this.#request(options, (common) => this.#consul.session.renew({ id, ...common }))
   }
 
-  /** Also succeeds for a session that is none any more. */
+  /** Also succeeds for a session that has ended. */
   async destroySession(id: string, options: RequestOptions): Promise<void> {
-    await this.#request(options, (common, context) =>
-      this.#consul.session.destroy({ id, ...common, ctx: context } as never),
-    )
+    await this.#request(options, (common) => this.#consul.session.destroy({ id, ...common }))
   }
 
   close(): void {
     this.#consul.destroy()
   }
 
-  async #request(
-    { timeoutMs, signal }: RequestOptions,
-    send: (common: object, context: EventEmitter) => Promise<unknown>,
-  ): Promise<[response: IncomingMessage, result: unknown]> {
-    // With `includeResponse` the package returns the response beside the result; 'cancel' aborts.
-    const context = Object.assign(new EventEmitter(), { includeResponse: true })
-    const cancel = () => context.emit('cancel')
+  async #request({ timeoutMs, signal }: RequestOptions, send: (common: Common) => Reply): Reply {
+    const ctx = Object.assign(new EventEmitter(), { includeResponse: true })
+    const cancel = () => ctx.emit('cancel')
     signal?.throwIfAborted()
     signal?.addEventListener('abort', cancel, { once: true })
     try {
       const token = this.#token === undefined ? {} : { token: this.#token }
-      return (await send({ timeout: timeoutMs, ...token }, context)) as [IncomingMessage, unknown]
+      return await send({ timeout: timeoutMs, ...token, ctx })
     } catch (cause) {
       if (signal?.aborted === true) throw signal.reason
       throw new LeaseUnavailableError(`${this.name} ${explain(cause, timeoutMs)}`, { cause })
@@ -161,9 +172,9 @@ export class ConsulClient {
     return { value: Value ?? Buffer.alloc(0), modifyIndex: ModifyIndex, session: Session }
   }
 
-  #unexpected(what: string): LeaseUnavailableError {
+  #unexpected(expected: string): LeaseUnavailableError {
     return new LeaseUnavailableError(
-      `${this.name} answered a request about a ${what} with something else: is it Consul?`,
+      `${this.name} gave an unexpected answer, expected a ${expected}: check that lease.consul.url names a Consul`,
     )
   }
 }
@@ -192,10 +203,11 @@ function explain(error: unknown, timeoutMs: number): string {
   if (isTimeout === true) return `did not answer within ${Math.round(timeoutMs)} ms`
   if (typeof code === 'string') return `cannot be reached (${code})`
   const status = statusOf(error)
-  const what = bodyOf(error).trim()
-  const excerpt = what === '' || what.length > 200 ? '' : `: ${what}`
-  if (status === 401 || status === 403)
-    return `refuses access (${status}${excerpt}): check the token in lease.consul.url`
+  const body = bodyOf(error).trim()
+  const excerpt = body === '' || body.length > 200 ? '' : `: ${body}`
+  if (status === 401 || status === 403) {
+    return `denies access (${status}${excerpt}): check the token in lease.consul.url`
+  }
   if (status !== undefined) return `answered ${status}${excerpt}`
   return `failed: ${error instanceof Error ? error.message : String(error)}`
 }

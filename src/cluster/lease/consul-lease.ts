@@ -14,26 +14,26 @@ import {
 } from './lease.ts'
 
 export interface ConsulLeaseOptions {
-  /** `http://[:TOKEN@]HOST[:PORT][/PREFIX]`: the path stands before the key, as in litefs.yml. */
+  /** `http://[:TOKEN@]HOST[:PORT][/PREFIX]`: the path is a prefix of the key, as in litefs.yml. */
   readonly url: string
   readonly key: string
   readonly ttlMs: number
-  /** Names the session, for people who look into Consul. */
+  /** The session's name in Consul's own user interface. */
   readonly sessionName: string
   readonly random?: () => number
 }
 
-/** A write may find that the index moved under it, then that its session ended; more often it is somebody else's. */
+/** The first attempt may find a changed index, the second an ended session. */
 const MAX_ATTEMPTS = 3
-/** A blocking read on a key that is not there wakes at unrelated writes. */
+/** A blocking read on a missing key wakes at unrelated writes. */
 const MIN_PAUSE_MS = 100
 const MAX_PAUSE_MS = 5_000
-/** Consul adds up to a sixteenth to how long a read may block. */
+/** Consul adds up to a sixteenth to the wait of a blocking read. */
 const READ_GRACE_MS = 2_000
 
 /**
- * The lease as a key in Consul. Every write is a transaction that checks that the key is what this node last saw there, so a write
- * that arrives late, or races another, changes nothing. Sessions and locks are for others to see; what decides is the record.
+ * The lease as a key in Consul. Every write is a transaction that checks the key against this node's last reading, so a
+ * write that arrives late, or races another one, changes nothing. Sessions and locks are informative; the record decides.
  */
 export class ConsulLease implements Lease {
   readonly type = 'consul'
@@ -46,7 +46,7 @@ export class ConsulLease implements Lease {
   readonly #requestTimeoutMs: number
   readonly #closing = new AbortController()
   #session: string | undefined
-  /** What the key was when this node last wrote or read it. */
+  /** The key as this node last wrote or read it. */
   #last: ConsulItem | undefined
   #refreshing = new AbortController()
   #watching: Promise<void> = Promise.resolve()
@@ -59,7 +59,7 @@ export class ConsulLease implements Lease {
     this.#sessionName = options.sessionName
     this.#random = options.random ?? Math.random
     this.ttlMs = options.ttlMs
-    // Two of them, a write and the look at what became of it, fit between two renewals and the deadline.
+    // Two requests, a write and the read that checks it, fit between two renewals and the deadline.
     this.#requestTimeoutMs = Math.min(options.ttlMs / 4, 5_000)
   }
 
@@ -87,7 +87,7 @@ export class ConsulLease implements Lease {
 
   renew(record: LeaseRecord): Promise<LeaseOutcome> {
     return this.#write(record, this.#last, (item, session, value) => {
-      // Somebody removed it: while this node's deadline has not passed nobody else may have it.
+      // The key was removed. Until this node's deadline no other node can hold the lease.
       if (item === undefined) return create(session, value)
       if (!isSameHolding(this.#view(item), record)) return undefined
       return item.session === session
@@ -121,8 +121,8 @@ export class ConsulLease implements Lease {
   }
 
   /**
-   * Writes `record` by the operations that `plan` makes for what the key is; undefined: it is not this node's to write.
-   * Whatever goes wrong is followed by a look at what is there, because a write whose answer was lost may have been carried out.
+   * Writes `record` with the operations that `plan` returns for the key's state; undefined means that the lease is not this
+   * node's. After any failure the key is read, because a write whose answer was lost may have succeeded.
    */
   async #write(
     record: LeaseRecord,
@@ -144,11 +144,11 @@ export class ConsulLease implements Lease {
       if (plan(item, session, '') === undefined) return { kind: 'lost', view: this.#view(item) }
       this.#last = item
       if (modifyIndex !== undefined) throw modifyIndex.failure
-      // Nobody wrote in between, and yet it did not go: the session has ended.
+      // The index has not changed, but the write failed: the session has ended.
       if (item?.modifyIndex === before?.modifyIndex) await this.#endSession()
       before = item
     }
-    throw new LeaseUnavailableError(`${this.#place} could not be written: others write to it all the time`)
+    throw new LeaseUnavailableError(`${this.#place} could not be written: other clients write to it continually`)
   }
 
   #done(item: ConsulItem): LeaseOutcome {
@@ -159,7 +159,7 @@ export class ConsulLease implements Lease {
   async #watch(watcher: LeaseWatcher): Promise<void> {
     let index = '0'
     let failures = 0
-    // At first unlike anything that is read.
+    // Initially different from any reading.
     let before: number | null | undefined = null
     while (!this.#closing.signal.aborted) {
       const { signal } = this.#refreshing
@@ -171,7 +171,7 @@ export class ConsulLease implements Lease {
         const { item } = reading
         if (item?.modifyIndex === before) await this.#pause(MIN_PAUSE_MS - (performance.now() - since), signal)
         before = item?.modifyIndex
-        // Where Consul began anew, a wait for the old index would be one without end.
+        // After a reset of Consul, waiting for the old index would never end.
         index = Number(reading.index) < Number(index) ? '0' : reading.index
         failures = 0
         watcher.seen(this.#view(item))
@@ -186,7 +186,7 @@ export class ConsulLease implements Lease {
     }
   }
 
-  /** Ends early when told to look again, or to close. */
+  /** Ends early at `refresh` and `close`. */
   async #pause(ms: number, signal: AbortSignal = this.#closing.signal): Promise<void> {
     if (ms > 0) await pause(ms, undefined, { signal: AbortSignal.any([signal, this.#closing.signal]) }).catch(() => {})
   }
@@ -201,7 +201,7 @@ export class ConsulLease implements Lease {
     }
   }
 
-  /** Writing the key does not renew the session: each write asks for it, and does not wait. */
+  /** Writing the key does not renew the session, so each write also sends a renewal, without waiting for it. */
   async #openSession(): Promise<string> {
     const id = this.#session
     if (id === undefined) return (this.#session = await this.#client.createSession(this.#sessionName, this.#request()))
@@ -220,7 +220,7 @@ export class ConsulLease implements Lease {
   }
 }
 
-/** Thrown by a transaction, which may nevertheless have been carried out. */
+/** The error of a transaction, which may have succeeded nevertheless. */
 function asFailure(failure: unknown): { readonly failure: unknown } {
   return { failure }
 }
@@ -240,7 +240,7 @@ function create(session: string, value: string): KvOperation[] {
   return [{ Verb: 'check-not-exists' }, lock(session, value)]
 }
 
-/** Deleting it first takes it from whichever session holds it, in one step with the check. */
+/** Deleting the key first releases it from any session, in one transaction with the check. */
 function takeOver(item: ConsulItem, session: string, value: string): KvOperation[] {
   return [{ Verb: 'check-index', Index: item.modifyIndex }, { Verb: 'delete' }, lock(session, value)]
 }

@@ -1,13 +1,13 @@
 import { LtxdError } from '../../util/errors.ts'
 
-/** The lease service does not answer, or refuses: the lease is neither renewed nor taken until it does. */
+/** The lease service does not answer, or rejects requests: the lease can be neither renewed nor acquired. */
 export class LeaseUnavailableError extends LtxdError {
   constructor(message: string, options?: ErrorOptions) {
     super('LEASE_UNAVAILABLE', message, 1, options)
   }
 }
 
-/** Where the lease record belongs lies something that ltxd did not write there. It is never overwritten. */
+/** The lease's key has a value that ltxd did not write. It is never overwritten. */
 export class ForeignRecordError extends LtxdError {
   constructor(place: string, what: string, options?: ErrorOptions) {
     super(
@@ -19,7 +19,7 @@ export class ForeignRecordError extends LtxdError {
   }
 }
 
-/** The cluster of the lease is not the one that this node's data belongs to. */
+/** The lease belongs to another cluster than this node's data. */
 export class ClusterMismatchError extends LtxdError {
   constructor(found: string, own: string) {
     super(

@@ -25,13 +25,13 @@ const altered = (change: (record: Record<string, unknown>) => void) => {
   return JSON.stringify(value)
 }
 
-test('a record reads back as itself', () => {
+test('a record is decoded as it was encoded', () => {
   expect(parse(encodeRecord(RECORD))).toEqual(RECORD)
   const { successor: _, lastLeader: _leader, uploadsMayRunMs: _ms, ...without } = RECORD
   expect(parse(encodeRecord({ ...without, term: 2n ** 63n - 1n }))).toEqual({ ...without, term: 2n ** 63n - 1n })
 })
 
-test('what a later version adds is passed over', () => {
+test('keys that a later version adds are ignored', () => {
   expect(parse(altered((record) => (record.acknowledgedBy = ['x'])))).toEqual(RECORD)
 })
 
@@ -72,7 +72,7 @@ test.each<[string, string | Buffer, string]>([
   expect((found as Error).message).toContain(expected)
 })
 
-test('whatever the bytes are, it is a record or foreign', () => {
+test('any bytes are a record or foreign, and never another error', () => {
   const anything = fc.oneof(
     fc.uint8Array({ maxLength: 300 }),
     fc.json().map((text) => Buffer.from(text)),

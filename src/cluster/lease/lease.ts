@@ -1,4 +1,4 @@
-/** The right to be primary: its record, and what every place that keeps one can do with it. */
+/** The right to be primary: its record, and the interface of the services that store it. */
 
 import { z } from 'zod'
 import type { LtxdError } from '../../util/errors.ts'
@@ -7,80 +7,83 @@ import { ForeignRecordError } from './errors.ts'
 
 export type { NodeAddress }
 
-/** A node that led, as far as a record tells. */
+/** A node that led, according to a record. */
 export interface Leader {
   readonly term: bigint
   readonly holder: NodeAddress
-  /** Where all that it committed is: with a replica or in the backup; with nobody else as far as it knew; it could not say. */
+  /**
+   * Which nodes have all its commits. `elsewhere`: a replica or the backup as well. `alone`: no other node, as far as the
+   * leader knew. `unknown`: the leader could not tell.
+   */
   readonly kept: 'elsewhere' | 'alone' | 'unknown'
 }
 
 export interface LeaseRecord {
-  /** Only grows, with each holder. 0 where the lease cannot say (static, seen from a replica). */
+  /** Grows with each holder. 0 when the lease does not know it (static, seen from a replica). */
   readonly term: bigint
-  /** Who holds it, or who released it. */
+  /** The node that holds or released the lease. */
   readonly holder: NodeAddress
   readonly state: 'held' | 'released'
-  /** With 'released': the node it is for, alone, for a TTL. */
+  /** With 'released': the only node that may acquire the lease within a TTL. */
   readonly successor?: string
   /**
-   * The last node that took commits, or may have: with 'held' before this term, with 'released' in all. A holder that could
-   * not take over is none. Absent: nobody did.
+   * The last node that may have committed: with 'held', before this term; with 'released', up to and including this term. A
+   * holder that never led does not count. Absent when no node did.
    */
   readonly lastLeader?: Leader
   /**
-   * For so long after this was written, uploads of those who held the lease before may still reach the backup; those of the
-   * holder itself not counted. Absent: none can.
+   * How long after this write uploads of earlier holders may still reach the backup, not counting those of this holder.
+   * Absent when there are none.
    */
   readonly uploadsMayRunMs?: number
-  /** Chosen by the cluster's first primary. Empty where the lease cannot say (static). */
+  /** Chosen by the cluster's first primary. Empty when the lease does not know it (static). */
   readonly clusterId: string
-  /** How long a silent holder may be alive. Infinity: for ever (static). */
+  /** How long a silent holder may still be alive. Infinity for a static lease. */
   readonly ttlMs: number
-  /** Grows with each renewal, so that a record which does not change is a holder that does not renew. */
+  /** Grows with each renewal: a record that does not change has a holder that does not renew. */
   readonly renewals: number
 }
 
-/** Names one state of the place where the record is; a write says which one it is about to replace. */
+/** Identifies one state of the lease's key. A write names the version that it replaces. */
 export type LeaseVersion = string
 
-/** What was found where the record is. */
+/** The content of the lease's key. */
 export type LeaseView =
   | { readonly kind: 'vacant' }
   | { readonly kind: 'record'; readonly record: LeaseRecord; readonly version: LeaseVersion }
-  /** Nothing that this node may follow or take over. */
+  /** No record of this cluster: the node must neither follow it nor take it over. */
   | { readonly kind: 'foreign'; readonly error: LtxdError }
 
-/** `lost`: it belongs to what is found there now. */
+/** `lost`: the lease belongs to another holder, or to none; `view` shows the key's content. */
 export type LeaseOutcome =
   { readonly kind: 'done'; readonly view: LeaseView } | { readonly kind: 'lost'; readonly view: LeaseView }
 
 export interface LeaseWatcher {
-  /** Told at each change, and now and then without one. */
+  /** Called at each change, and occasionally without one. */
   seen(view: LeaseView): void
-  /** It could not be read; it goes on trying. Told at each attempt. */
+  /** Called at each failed attempt to read. The lease continues to retry. */
   failed(error: LtxdError): void
 }
 
-/** Operations are called one after the other; each ends in bounded time. They throw LeaseUnavailableError. */
+/** Operations are called one after the other. Each ends in bounded time, and throws LeaseUnavailableError. */
 export interface Lease {
   readonly type: 'static' | 'consul'
   readonly ttlMs: number
-  /** The term to lead in, where `highest` is the highest one known. */
+  /** The term of the next lead, given the highest known term. */
   chooseTerm(highest: bigint): bigint
   /** Reads at once and whenever it changes, until `close`. */
   watch(watcher: LeaseWatcher): void
   /** Reads at once, instead of waiting for a change. */
   refresh(): void
-  /** Replaces exactly what was seen as `over` (undefined: nothing there) by `record`. */
+  /** Writes `record` if the key still has the version `over` (undefined: no key). */
   acquire(record: LeaseRecord, over: LeaseVersion | undefined): Promise<LeaseOutcome>
-  /** Replaces the record that this node holds in the same term. */
+  /** Replaces this node's own record of the same term. */
   renew(record: LeaseRecord): Promise<LeaseOutcome>
   release(record: LeaseRecord): Promise<LeaseOutcome>
   close(): Promise<void>
 }
 
-/** Larger values are not read: a record of this version has some hundred bytes. */
+/** Larger values are rejected unread. A record of this version has some hundred bytes. */
 export const MAX_RECORD_BYTES = 16_384
 
 const FORMAT = 1
@@ -92,7 +95,7 @@ const printable = (max: number) =>
     .string()
     .min(1)
     .max(max)
-    // Goes into log lines and into files on the mount.
+    // Names appear in log lines and in files on the mount.
     .regex(/^[^\p{Cc}]*$/u, 'holds control characters')
 
 const term = z
@@ -102,7 +105,7 @@ const term = z
   .refine((value) => value <= MAX_TERM, 'is too large')
 const holder = z.object({ nodeId, hostname: printable(255), url: z.url({ protocol: /^https?$/ }).max(2048) })
 
-/** Unknown keys are left out, not refused: a later version may have more. */
+/** Unknown keys are ignored, because a later version may add some. */
 const recordSchema = z.object({
   ltxd: z.literal(FORMAT),
   term,

@@ -1,23 +1,23 @@
 import type { Lease, LeaseOutcome, LeaseRecord, LeaseView, LeaseWatcher, NodeAddress } from './lease.ts'
 
-/** Where a static primary remembers in which term it leads. */
+/** Stores the term in which a static primary leads. */
 export interface TermStore {
-  /** 0 when it never led. */
+  /** 0 when the node has never led. */
   read(): bigint
   write(term: bigint): void
 }
 
-/** Of a primary that is known by its address alone. */
+/** The id of a primary of which only the address is known. */
 export const UNKNOWN_NODE_ID = '0'.repeat(16)
 
 export type StaticLeaseOptions =
   | { readonly primary: 'self'; readonly self: NodeAddress; readonly term: TermStore }
-  /** `nodeId` is not known: it says UNKNOWN_NODE_ID. */
+  /** Its record has the id UNKNOWN_NODE_ID. */
   | { readonly primary: { readonly hostname: string; readonly url: string } }
 
 /**
- * A primary that is fixed by configuration: it leads from its start to its end, and there is no deadline. Nothing here keeps two nodes
- * from being configured as primaries; the term, which grows when another node is made the primary, lets the others notice.
+ * A primary that is fixed by configuration. It leads from its start to its end, without a deadline. Nothing prevents two
+ * nodes from being configured as primaries, but the term grows when another node becomes the primary, so replicas notice.
  */
 export class StaticLease implements Lease {
   readonly type = 'static'
@@ -36,7 +36,7 @@ export class StaticLease implements Lease {
     this.#view = { kind: 'record', record, version: '' }
   }
 
-  /** The same at each start, unless somebody else has led since. */
+  /** The same term at each start, unless another node has led since. */
   chooseTerm(highest: bigint): bigint {
     if (this.#options.primary !== 'self') return highest
     const led = this.#options.term.read()
@@ -49,7 +49,7 @@ export class StaticLease implements Lease {
   }
 
   refresh(): void {
-    // Not before the caller has returned: others read from afar.
+    // Asynchronous, as with the other leases.
     queueMicrotask(() => this.#watcher?.seen(this.#view))
   }
 
