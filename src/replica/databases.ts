@@ -19,16 +19,19 @@ export interface ReplicaDatabasesOptions {
   readonly mountDir: string
   readonly logger: Logger
   readonly applied: (database: string, position: Position) => void
-  /** Only a snapshot leads on. */
+  /** Only a snapshot can continue the database. */
   readonly broken: (database: string, reason: string) => void
   /** The local client has ended by itself. */
   readonly lost: () => void
 }
 
-/** Positions that a database may be found at when a client takes it up: as many as one that died can have left unpublished, and more. */
-const POSITIONS_TOLD = 1024
+/**
+ * The number of positions at which a new client may find a database: more than the transactions that a client can leave
+ * unpublished when it dies.
+ */
+const MAX_POSITIONS = 1024
 
-/** The databases of a replica: each is held by the local client, from the start to the end. */
+/** The databases of a replica. The local client holds the locks of each, from start to end. */
 export class ReplicaDatabases {
   readonly #options: ReplicaDatabasesOptions
   readonly #databases = new Map<string, ReplicaDatabase>()
@@ -38,7 +41,7 @@ export class ReplicaDatabases {
     this.#options = options
   }
 
-  /** A client takes up all that is there. */
+  /** Starts a client, which opens all databases. */
   async open(): Promise<void> {
     const { plane, mountDir, logger } = this.#options
     this.#databases.clear()
@@ -51,7 +54,7 @@ export class ReplicaDatabases {
     }
   }
 
-  /** Lets go of everything. */
+  /** Releases all locks. */
   async close(): Promise<void> {
     const client = this.#client
     this.#client = undefined
@@ -64,11 +67,11 @@ export class ReplicaDatabases {
 
   async get(name: string): Promise<ReplicaDatabase> {
     const problem = databaseNameProblem(name)
-    if (problem !== undefined) throw new Error(`the primary names a database that cannot be: ${problem}`)
+    if (problem !== undefined) throw new Error(`the primary sent an invalid database name: ${problem}`)
     return this.#databases.get(name) ?? (await this.#take(name))
   }
 
-  /** Resolves when all that was handed over is done with. */
+  /** Resolves when the client has answered every order. */
   async idle(): Promise<void> {
     await Promise.all(Array.from(this.all(), (database) => database.idle()))
   }
@@ -82,14 +85,14 @@ export class ReplicaDatabases {
     return { state: 'following', ...(behind > 0 && { behind }) }
   }
 
-  /** Its newest positions that the log tells, newest first. */
+  /** The newest positions in the database's log, newest first. */
   async positions(name: string, count: number): Promise<Position[]> {
     const { plane, data } = this.#options
     const position = plane.position(name)
     if (position.txid === 0n) return []
     const log = new LogReader(name, logDirectory(data.dir, name), () => position)
     const first = await log.first()
-    // As after a restore: the log goes on from here, and holds nothing yet.
+    // The log is still empty, as after a restore.
     if (first === undefined) return [position]
     const from = position.txid - BigInt(count) > first ? ((position.txid - BigInt(count)) as TXID) : first
     const positions: Position[] = []
@@ -100,7 +103,7 @@ export class ReplicaDatabases {
     return positions.length > 0 ? positions : [position]
   }
 
-  /** What is local of it is kept; it comes anew. `fork`: the last transaction that both histories share. */
+  /** Moves the local database aside, before it is replaced. `fork`: the last transaction that both histories share. */
   async setAside(name: string, reason: string, fork: TXID | undefined): Promise<void> {
     const { data, plane, logger } = this.#options
     const known = plane.databases.get(name)
@@ -112,10 +115,10 @@ export class ReplicaDatabases {
         ? await keepDiverged(data, { database: name, position, fork, reason })
         : keepRefused(data, name, rejection)
     const fields = { database: name, position: formatPosition(position), reason, kept }
-    logger.error(fields, 'set aside what is not part of the history')
+    logger.error(fields, 'the local database is not part of the history: moved it aside')
   }
 
-  /** Recovery gave up on it, and nobody can have it open. */
+  /** Recovery rejected the database, so no application can have it open. */
   async #discardRefused({ name, rejection = '' }: KnownDatabase): Promise<void> {
     await this.setAside(name, rejection, undefined)
     await this.#add(name).discard()
@@ -134,12 +137,15 @@ export class ReplicaDatabases {
 
   async #take(name: string): Promise<ReplicaDatabase> {
     const database = this.#add(name)
-    const positions = await this.positions(name, POSITIONS_TOLD)
+    const positions = await this.positions(name, MAX_POSITIONS)
     void this.#openOne(database, positions)
     return database
   }
 
-  /** Nobody waits for a database that an application of former times keeps locked: what comes for it waits in the client. */
+  /**
+   * Does not wait for a database that a connection from before the demotion keeps locked. Its transactions queue in the
+   * local client.
+   */
   async #openOne(database: ReplicaDatabase, positions: readonly Position[]): Promise<void> {
     try {
       const found = await database.open(positions)
@@ -153,7 +159,7 @@ export class ReplicaDatabases {
     }
   }
 
-  /** The data plane has it by now, or the client wrote something that was not captured: nothing that follows would be, either. */
+  /** The data plane has captured this transaction, or it will not capture the following ones either. */
   #applied(database: ReplicaDatabase, position: Position): void {
     const { name } = database
     const known = this.#options.plane.databases.get(name)
@@ -175,7 +181,7 @@ export class ReplicaDatabases {
     const position = message.type === 'applied' ? parsePosition(message.position) : undefined
     this.#databases.get(message.database)?.receive(message, position)
     if (message.type === 'blocked') {
-      this.#options.logger.warn({ database: message.database, reason: message.reason }, 'a database lags')
+      this.#options.logger.warn({ database: message.database, reason: message.reason }, 'the database lags')
     }
   }
 

@@ -5,7 +5,6 @@ import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 import { StreamClient } from '../stream/replica/client.ts'
-import { errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import type { NodeAddress } from '../util/node-address.ts'
 import { ReplicaDatabases } from './databases.ts'
@@ -19,7 +18,7 @@ export interface ReplicaOptions {
   readonly self: NodeAddress
   readonly reconnectMs: number
   readonly logger: Logger
-  /** Everything that the primary had when the stream began is here. */
+  /** This node has everything that the primary had when the stream started. */
   readonly caughtUp: (term: bigint) => void
 }
 
@@ -30,16 +29,17 @@ export interface ReplicaStatus {
 }
 
 const RESTART_CLIENT_MS = 200
-/** Longer than between two heartbeats. */
+/** Longer than the interval of heartbeats. */
 const SILENT_MS = 2_000
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
-/** How long what has arrived may take to be applied when the node ceases to be a replica. */
+/** How long received transactions may take to be applied when the node stops following. */
 const DRAIN_MS = 3_000
 
 /**
- * A node while it does not lead: the local client holds the write locks of all databases from beginning to end, and what the primary streams goes through
- * it. Whatever does not fit heals by a snapshot; what this node has alone is kept under `diverged/` before.
+ * A node while it does not lead. The local client holds the write locks of all databases throughout, and applies what the
+ * primary streams. A database that cannot continue resyncs with a snapshot; transactions that only this node has move to
+ * `diverged/` first.
  */
 export class Replica {
   readonly #options: ReplicaOptions
@@ -48,9 +48,9 @@ export class Replica {
   readonly #databases: ReplicaDatabases
   readonly #sink: ReplicaSink
   readonly #retries = new Map<string, number>()
-  /** The last sign of life of the primary. */
+  /** The last heartbeat of the primary. */
   #heard: { readonly lagMs: number; readonly atMs: number } | undefined
-  readonly #lagTimer = setInterval(() => this.#tellLag(), SILENT_MS / 2)
+  readonly #lagTimer = setInterval(() => this.#publishLag(), SILENT_MS / 2)
   #stream: StreamClient | undefined
   #following: { readonly primary: NodeAddress; readonly term: bigint } | undefined
   #stopped = false
@@ -64,23 +64,23 @@ export class Replica {
     const databases = (this.#databases = new ReplicaDatabases({
       ...{ data, plane, mountDir, logger },
       applied: (name, position) => this.#stream?.acknowledge(name, position),
-      broken: (name, reason) => this.#heal(name, reason),
+      broken: (name, reason) => this.#resync(name, reason),
       lost: () => this.#clientLost(),
     }))
     this.#sink = new ReplicaSink({
       ...{ self, data, plane, databases, spool, logger },
       caughtUp: () => options.caughtUp(this.#following?.term ?? 0n),
       alive: (lagMs) => this.#alive(lagMs),
-      healed: (name) => this.#retries.delete(name),
+      resynced: (name) => this.#retries.delete(name),
     })
   }
 
-  /** Takes up the databases of this node: from here on only what the primary sent is written to them. */
+  /** Opens the databases of this node. From now on only the primary's transactions are written to them. */
   start(): Promise<void> {
     return this.#next(() => this.#databases.open())
   }
 
-  /** Leaves the primary followed so far, if any, for this one. */
+  /** Follows this primary instead of the previous one, if any. */
   follow(primary: NodeAddress, term: bigint): Promise<void> {
     return this.#next(async () => {
       await this.#leave()
@@ -89,12 +89,12 @@ export class Replica {
     })
   }
 
-  /** There is no primary to follow. */
+  /** Stops following. */
   leave(): Promise<void> {
     return this.#next(() => this.#leave())
   }
 
-  /** Applies what has arrived, and lets go of everything: whoever leads next may write. */
+  /** Applies the received transactions, and releases all locks. */
   async stop(): Promise<void> {
     await this.leave()
     await this.drain()
@@ -105,7 +105,7 @@ export class Replica {
     this.#spool.clear()
   }
 
-  /** Resolves when everything that has arrived is applied, or too slow. */
+  /** Resolves when all received transactions are applied, or after a time limit. */
   async drain(): Promise<void> {
     const late = new AbortController()
     const tooSlow = sleep(DRAIN_MS, undefined, { signal: late.signal }).catch(() => undefined)
@@ -113,7 +113,7 @@ export class Replica {
     late.abort()
   }
 
-  /** Why this node must not lead: what it would lead with is not what it should have. */
+  /** Why this node must not lead: one of its databases is not in a state of the history. */
   unfit(): string | undefined {
     for (const { name, broken } of this.#databases.all()) {
       if (broken !== undefined) return `database ${name} waits for a snapshot (${broken})`
@@ -130,7 +130,7 @@ export class Replica {
     return this.#databases.status(database)
   }
 
-  /** One database brought further by a file of the backup, as the node is about to lead. Throws ReplicaError. */
+  /** Applies a file of the backup to a database, before the node leads. Throws ReplicaError. */
   async advance(
     name: string,
     bytes: AsyncIterable<Uint8Array>,
@@ -142,7 +142,7 @@ export class Replica {
     await database.advance({ file, whole, timestampMs, ...at })
   }
 
-  /** What is local of it is kept; it comes anew. `fork`: the last transaction that both histories share. */
+  /** Moves the local database aside, before it is replaced. `fork`: the last transaction that both histories share. */
   setAside(database: string, reason: string, fork: TXID | undefined): Promise<void> {
     return this.#databases.setAside(database, reason, fork)
   }
@@ -170,10 +170,10 @@ export class Replica {
     this.#options.plane.shared.lagMs = undefined
   }
 
-  /** Its locks are gone, but nobody else may write: another client takes over. */
+  /** The client's locks are gone, but the data plane rejects all other writers until a new client holds them. */
   #clientLost(): void {
     if (this.#stopped) return
-    this.#logger.error('the local client ended: starting another')
+    this.#logger.error('the local client ended: restarting it')
     void this.#next(async () => {
       if (this.#stopped) return
       await this.#disconnect()
@@ -183,12 +183,12 @@ export class Replica {
     })
   }
 
-  /** Only a snapshot helps. The first is asked for at once, the next ones after growing pauses. */
-  #heal(name: string, reason: string): void {
+  /** Requests a snapshot: the first one at once, the next ones after growing pauses. */
+  #resync(name: string, reason: string): void {
     const attempt = this.#retries.get(name) ?? 0
     this.#retries.set(name, attempt + 1)
     const delayMs = attempt === 0 ? 0 : Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** attempt)
-    this.#logger.warn({ database: name, reason }, 'a database cannot go on by itself: asking for a snapshot')
+    this.#logger.warn({ database: name, reason }, 'the database cannot continue: requesting a snapshot')
     setTimeout(() => this.#stream?.requestSnapshot(name, reason), delayMs).unref()
   }
 
@@ -197,18 +197,18 @@ export class Replica {
     this.#options.plane.shared.lagMs = lagMs
   }
 
-  /** Since the primary fell silent, the lag is at least that long. */
-  #tellLag(): void {
+  /** The lag is at least as long as the primary has been silent. */
+  #publishLag(): void {
     const { lagMs, atMs } = this.#heard ?? { lagMs: 0, atMs: Infinity }
     const silentMs = performance.now() - atMs
     if (silentMs > SILENT_MS) this.#options.plane.shared.lagMs = lagMs + silentMs
   }
 
-  /** One after the other, whatever became of the one before. */
+  /** Runs one operation after the other, even if the previous one failed. */
   #next(work: () => Promise<void>): Promise<void> {
     const done = this.#work.then(work)
     this.#work = done.catch((error: unknown) => {
-      this.#logger.error({ error: errorMessage(error) }, 'a change of role failed')
+      this.#logger.error({ err: error }, 'a change of role failed')
     })
     return done
   }

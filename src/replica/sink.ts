@@ -19,17 +19,17 @@ export interface ReplicaSinkOptions {
   readonly logger: Logger
   readonly caughtUp: () => void
   readonly alive: (lagMs: number) => void
-  /** A database has been replaced by a snapshot. */
-  readonly healed: (database: string) => void
+  /** A database was replaced by a snapshot. */
+  readonly resynced: (database: string) => void
 }
 
 const MAX_HISTORY = 4096
 
-/** Where the primary's stream ends: everything goes through the local client. */
+/** Passes the primary's stream to the local client. */
 export class ReplicaSink implements StreamSink {
   readonly self: NodeAddress
   readonly #options: ReplicaSinkOptions
-  /** What this node had alone of these is kept already: since then they take only what the primary sends. */
+  /** These databases were set aside already. Since then only the primary's transactions are applied to them. */
   readonly #setAside = new Set<string>()
 
   constructor(options: ReplicaSinkOptions) {
@@ -69,10 +69,10 @@ export class ReplicaSink implements StreamSink {
   }
 
   async snapshot(name: string, header: SnapshotHeader, bytes: AsyncIterable<Uint8Array>): Promise<void> {
-    const { data, databases, spool, logger, healed } = this.#options
+    const { data, databases, spool, logger, resynced } = this.#options
     const { position, preApplyChecksum, timestampMs, reason, diverged, fork } = header
     const { file } = await spool.take(bytes)
-    logger.warn({ database: name, position: formatPosition(position), reason }, 'taking a snapshot from the primary')
+    logger.warn({ database: name, position: formatPosition(position), reason }, 'applying a snapshot from the primary')
     if (diverged || (fork === undefined && this.#mayHaveOwn(name))) {
       await databases.setAside(name, reason, fork)
       this.#setAside.add(name)
@@ -88,13 +88,13 @@ export class ReplicaSink implements StreamSink {
       await database.advance(order)
     } catch (error) {
       if (errorCode(error) !== 'APPLY_NOT_DATABASE') throw error
-      // A plain file of this node has the name of a database of the primary's.
+      // A plain file of this node has the name of one of the primary's databases.
       const kept = keepRefused(data, name, errorMessage(error))
-      logger.warn({ database: name, kept }, 'a file in the way of a database was set aside')
+      logger.warn({ database: name, kept }, 'a plain file had the name of a database: moved it aside')
       await database.discard()
       await database.advance(order)
     }
-    healed(name)
+    resynced(name)
   }
 
   async unknown(name: string): Promise<void> {
@@ -114,7 +114,7 @@ export class ReplicaSink implements StreamSink {
     this.#options.alive(lagMs)
   }
 
-  /** What is here may hold transactions that nobody else has: those of a node that never led all came from elsewhere. */
+  /** The local database may have transactions that no other node has. Those of a node that never led came from others. */
   #mayHaveOwn(name: string): boolean {
     const { data, plane } = this.#options
     const tracked = plane.databases.get(name)?.state().tracked === true

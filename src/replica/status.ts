@@ -1,7 +1,7 @@
-/** How a database of a replica follows its primary's. */
+/** The replication state of one database on a replica. */
 export interface ReplicationStatus {
   readonly state: 'following' | 'lagging' | 'resyncing'
-  /** Transactions that have arrived and are not applied yet. */
+  /** Transactions that were received and are not applied yet. */
   readonly behind?: number
   readonly reason?: string
 }

@@ -120,7 +120,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
     await same()
     expect(await open(fresh).value('SELECT count(*) FROM t')).toBe(63)
     expect(log(fresh)).toMatch(/restored from the backup/)
-    expect(log(fresh)).not.toMatch(/taking a snapshot from the primary/)
+    expect(log(fresh)).not.toMatch(/applying a snapshot from the primary/)
     await shipped(leader)
   })
 

@@ -10,51 +10,52 @@ import type { FromClient, ToClient } from './messages.ts'
 type GuardOrder = Extract<ToClient, { type: 'guard' }>
 type CheckpointerMessage = Extract<FromClient, { type: 'checkpointed' | 'guarding' | 'released' | 'checkpoint-failed' }>
 
-/** As SQLite's wal_autocheckpoint has it by default. */
+/** The default of SQLite's wal_autocheckpoint. */
 export const CHECKPOINT_FRAMES = 1000
-/** From so many frames on the WAL has to begin anew, at full speed too: see `checkpoint`. */
+/** From this length on the WAL has to restart, even under full load: see `Due`. */
 const RESTART_FRAMES = 4 * CHECKPOINT_FRAMES
-/** From so many on, even if that takes keeping out a writer that is the only one, and may not be used to that. */
+/** From this length on it restarts even if that blocks a sole writer, which may not expect SQLITE_BUSY. */
 const LONG_FRAMES = 4 * RESTART_FRAMES
-/** How long a writer that is the only one has for bringing the checkpoint to its end itself. */
+/** How long a sole writer has to complete the checkpoint itself. */
 const WRITER_MS = 50
-/** How often a database is looked at: while it is written to, and the longer it is not, the less. */
+/** Bounds of the interval between two polls of a database. The interval grows while nobody writes. */
 const SHORTEST_MS = 10
 const LONGEST_MS = 200
-/** After a reader was in the way. */
+/** The interval after a reader has blocked a checkpoint. */
 const BLOCKED_MS = 100
-/** A long WAL that could not be brought to its end is tried again after so many more frames. */
+/** A failed restart is retried after this many more frames. */
 const RESTART_AGAIN_FRAMES = CHECKPOINT_FRAMES / 4
 
 interface Guarded {
   readonly name: string
   readonly path: string
-  /** To sync it. The data plane's thread does not wait for that, so commits go on meanwhile. */
+  /** For syncing the log. The data plane's thread does not wait for that, so commits continue meanwhile. */
   readonly log: LogReader
   index: SharedWalIndex | undefined
   hasSeveralWriters: boolean
   stopped: boolean
   timer: NodeJS.Timeout | undefined
   intervalMs: number
-  /** What was seen of it last: its change counter, so that a pause of the writers is noticed. */
+  /** The wal-index's change counter at the last poll, by which a pause of the writers is noticed. */
   lastChange: number
   restartTriedAt: number
-  /** What was said of it last. */
+  /** The last reported problem. */
   problem: string | undefined
 }
 
 /**
- * The part of the local client that checkpoints for a primary's applications. Of each database that several connections have open it holds SQLite's
- * checkpoint lock, looks into the wal-index now and then (which costs no request of the mount), and copies when it is worth while.
+ * The part of the local client that checkpoints for a primary's applications. It holds SQLite's checkpoint lock of each
+ * database that several connections have open, polls the wal-index (which costs no FUSE request), and copies frames when
+ * that is worth it.
  */
 export class Checkpointer {
   readonly #mountDir: string
-  readonly #say: (message: CheckpointerMessage) => void
+  readonly #send: (message: CheckpointerMessage) => void
   readonly #guarded = new Map<string, Guarded>()
 
-  constructor(mountDir: string, say: (message: CheckpointerMessage) => void) {
+  constructor(mountDir: string, send: (message: CheckpointerMessage) => void) {
     this.#mountDir = mountDir
-    this.#say = say
+    this.#send = send
   }
 
   /** Several connections have the database open. */
@@ -80,51 +81,51 @@ export class Checkpointer {
       ...{ lastChange: -1, restartTriedAt: 0, problem: undefined },
     }
     this.#guarded.set(name, guarded)
-    void this.#look(guarded)
+    void this.#poll(guarded)
   }
 
-  /** No longer: whoever has it open checkpoints by itself. A checkpoint under way ends within milliseconds. */
+  /** Applications checkpoint the database by themselves again. A running checkpoint ends within milliseconds. */
   leave(name: string): void {
     const guarded = this.#guarded.get(name)
     if (guarded === undefined) return
     this.#guarded.delete(name)
     guarded.stopped = true
-    // Otherwise a look is under way, and ends with this.
-    if (guarded.timer !== undefined) this.#letGo(guarded)
+    // Without a timer, a poll is running, and releases the lock at its end.
+    if (guarded.timer !== undefined) this.#release(guarded)
     clearTimeout(guarded.timer)
   }
 
-  async #look(guarded: Guarded): Promise<void> {
+  async #poll(guarded: Guarded): Promise<void> {
     guarded.timer = undefined
     try {
       await this.#guard(guarded)
     } catch (error) {
-      this.#letGo(guarded)
-      this.#complain(guarded, error)
+      this.#release(guarded)
+      this.#reportProblem(guarded, error)
     }
-    if (guarded.stopped) return this.#letGo(guarded)
-    guarded.timer = setTimeout(() => void this.#look(guarded), guarded.intervalMs)
+    if (guarded.stopped) return this.#release(guarded)
+    guarded.timer = setTimeout(() => void this.#poll(guarded), guarded.intervalMs)
   }
 
   async #guard(guarded: Guarded): Promise<void> {
-    if (guarded.index?.header() === undefined) this.#letGo(guarded)
+    if (guarded.index?.header() === undefined) this.#release(guarded)
     if (guarded.index === undefined) {
       guarded.index = SharedWalIndex.take(guarded.path)
       if (guarded.index === undefined) return rest(guarded)
       guarded.intervalMs = SHORTEST_MS
-      this.#say({ type: 'guarding', database: guarded.name })
+      this.#send({ type: 'guarding', database: guarded.name })
     }
     const due = this.#due(guarded, guarded.index)
     if (due === undefined) {
-      if (guarded.intervalMs === LONGEST_MS && !guarded.index.isUsable()) this.#letGo(guarded)
+      if (guarded.intervalMs === LONGEST_MS && !guarded.index.isUsable()) this.#release(guarded)
       return
     }
     const startedAt = performance.now()
     const outcome = await checkpoint(guarded, guarded.index, due)
-    if (outcome === undefined) return this.#letGo(guarded)
+    if (outcome === undefined) return this.#release(guarded)
     this.#report(guarded, guarded.index, outcome, performance.now() - startedAt)
     const isLeft = due === 'restart-by-writer' && outcome.state === 'behind'
-    if (isLeft && !(await finishedByWriter(guarded, guarded.index))) return this.#letGo(guarded)
+    if (isLeft && !(await finishedByWriter(guarded, guarded.index))) return this.#release(guarded)
     if (outcome.state === 'blocked') guarded.intervalMs = BLOCKED_MS
     if (outcome.state === 'complete') guarded.problem = undefined
   }
@@ -151,30 +152,31 @@ export class Checkpointer {
   #report({ name }: Guarded, index: SharedWalIndex, { state, pages }: CheckpointOutcome, durationMs: number): void {
     const frames = index.header()?.maxFrame ?? 0
     const left = Math.max(0, frames - index.marks.backfilled())
-    this.#say({ type: 'checkpointed', database: name, state, pages, frames, left, durationMs })
+    this.#send({ type: 'checkpointed', database: name, state, pages, frames, left, durationMs })
   }
 
-  #letGo(guarded: Guarded): void {
+  #release(guarded: Guarded): void {
     if (guarded.index === undefined) return
     guarded.index.release()
     guarded.index = undefined
-    this.#say({ type: 'released', database: guarded.name })
+    this.#send({ type: 'released', database: guarded.name })
   }
 
-  /** Once, until something else is the matter. */
-  #complain(guarded: Guarded, error: unknown): void {
+  /** Reports a problem once, until it changes. */
+  #reportProblem(guarded: Guarded, error: unknown): void {
     rest(guarded)
     const message = errorMessage(error)
     if (guarded.problem === message) return
     guarded.problem = message
     const code = errorCode(error) ?? 'INTERNAL'
-    this.#say({ type: 'checkpoint-failed', database: guarded.name, code, message })
+    this.#send({ type: 'checkpoint-failed', database: guarded.name, code, message })
   }
 }
 
 /**
- * How a WAL begins anew while it is written at full speed: where several write, each of them is used to waiting for the others, and waits for this
- * process some milliseconds. One that is alone may take SQLITE_BUSY for a failure: it copies the last frames itself.
+ * How the WAL restarts under full load. Several writers are used to waiting for each other, so they also wait some
+ * milliseconds for this process (`restart`). A sole writer may take SQLITE_BUSY for a failure, so it copies the last frames
+ * itself (`restart-by-writer`).
  */
 type Due = 'copy' | 'restart' | 'restart-by-writer'
 
@@ -185,8 +187,8 @@ const WORK: Readonly<Record<Due, (work: SharedCheckpoint) => Promise<CheckpointO
 }
 
 /**
- * The only writer checkpoints at its next commit, which is little work by then, and begins the WAL anew with the one after. Two that race for it,
- * which is what the WAL-reset bug needs, there are not. False when a checkpoint of its own is under way.
+ * The sole writer checkpoints at its next commit, which is little work by then, and restarts the WAL at the commit after
+ * that. The WAL-reset bug needs two racing checkpoints, and there is only one. False while the writer's own checkpoint runs.
  */
 async function finishedByWriter(guarded: Guarded, index: SharedWalIndex): Promise<boolean> {
   const frames = index.header()?.maxFrame ?? 0
@@ -197,16 +199,16 @@ async function finishedByWriter(guarded: Guarded, index: SharedWalIndex): Promis
   return index.takeBack()
 }
 
-/** undefined when what is held is no longer what applications use, or one of them has the database to itself. */
+/** Undefined when applications use another wal-index than the held one, or one of them has the database to itself. */
 async function checkpoint(guarded: Guarded, index: SharedWalIndex, due: Due): Promise<CheckpointOutcome | undefined> {
   const database = SharedDatabase.open(guarded.path)
   if (database === undefined) return undefined
   try {
-    // Only now: whoever could have replaced it needs the database for itself.
+    // Checked after the open: replacing the wal-index requires exclusive access to the database.
     if (!index.isUsable()) return undefined
     const makeDurable = async () => void (await guarded.log.sync())
     if (!index.join()) {
-      // In use when it was taken, and looked after since: what was open is so no longer, and found the database open here.
+      // The applications' connections have closed since, and did not remove the WAL because this process had it open.
       if (database.becomeLast()) await closeAsLast(database, index, makeDurable)
       return undefined
     }
@@ -221,7 +223,7 @@ async function checkpoint(guarded: Guarded, index: SharedWalIndex, due: Due): Pr
   }
 }
 
-/** The applications' last connection closed meanwhile, and could not take the WAL away: what it would have done is done now. */
+/** Does the work of the applications' last connection, which closed meanwhile and could not remove the WAL. */
 async function closeAsLast(
   database: SharedDatabase,
   index: SharedWalIndex,

@@ -13,7 +13,7 @@ interface Queue {
   readonly name: string
   readonly database: ClientDatabase
   readonly orders: { readonly order: DatabaseOrder; readonly body: Uint8Array }[]
-  /** What was said to stand in the way. */
+  /** The last reported reason why nothing can be applied. */
   blocked: string | undefined
   /** An order failed: nothing is applied until the database is opened, replaced or discarded. */
   failed: boolean
@@ -21,37 +21,37 @@ interface Queue {
 }
 
 const RETRY_MS = 20
-/** Transactions that are offered to one write. */
+/** The most transactions that one write may apply. */
 const MAX_TOGETHER = 256
 
 /**
- * The local client of a replica: a SQLite client on the node's mount, in a process of its own, that holds the write locks of all databases
- * and applies what the primary sent. One database that is blocked does not hold up the others.
+ * The local client of a replica: a SQLite client on the node's mount, in its own process, which holds the write locks of
+ * all databases and applies the primary's transactions. A blocked database does not delay the others.
  */
 export class LocalClient {
   readonly #mountDir: string
   readonly #announcementsFd: number
-  readonly #say: (message: FromClient) => void
+  readonly #send: (message: FromClient) => void
   readonly #queues = new Map<string, Queue>()
 
-  /** `announcementsPath`: the file on the mount that the data plane listens to. */
-  constructor(mountDir: string, announcementsPath: string, say: (message: FromClient) => void) {
+  /** `announcementsPath`: the file on the mount through which the client reaches the data plane. */
+  constructor(mountDir: string, announcementsPath: string, send: (message: FromClient) => void) {
     this.#mountDir = mountDir
     this.#announcementsFd = fs.openSync(announcementsPath, fs.constants.O_WRONLY)
-    this.#say = say
+    this.#send = send
   }
 
-  /** Not before `work`: what has come together goes together. */
-  take(order: DatabaseOrder, body: Uint8Array): void {
+  /** `work` executes the order: orders that arrive together are executed together. */
+  enqueue(order: DatabaseOrder, body: Uint8Array): void {
     this.#queue(order.database).orders.push({ order, body })
   }
 
-  /** Carries out what was taken, as far as nothing stands in the way. */
+  /** Executes the queued orders of all databases that are not blocked. */
   work(): void {
     for (const queue of this.#queues.values()) if (!queue.waiting) this.#work(queue)
   }
 
-  /** Lets go of everything. What was not applied by then is not. */
+  /** Releases all locks. Orders that are still queued are dropped. */
   close(): void {
     for (const { database, name } of this.#queues.values()) {
       try {
@@ -61,7 +61,7 @@ export class LocalClient {
       }
     }
     fs.closeSync(this.#announcementsFd)
-    this.#say({ type: 'closed' })
+    this.#send({ type: 'closed' })
   }
 
   #queue(name: string): Queue {
@@ -81,7 +81,7 @@ export class LocalClient {
       try {
         const bodies = queue.failed ? [] : transactionsAtHead(queue)
         if (isSome(bodies)) done = this.#apply(queue, bodies)
-        else this.#carryOut(queue, next.order)
+        else this.#execute(queue, next.order)
         queue.blocked = undefined
       } catch (error) {
         if (error instanceof ApplyBlockedError) return this.#wait(queue, error.message)
@@ -93,7 +93,7 @@ export class LocalClient {
   }
 
   #wait(queue: Queue, reason: string): void {
-    if (queue.blocked !== reason) this.#say({ type: 'blocked', database: queue.name, reason })
+    if (queue.blocked !== reason) this.#send({ type: 'blocked', database: queue.name, reason })
     queue.blocked = reason
     queue.waiting = true
     setTimeout(() => {
@@ -102,48 +102,48 @@ export class LocalClient {
     }, RETRY_MS)
   }
 
-  /** Returns how many. */
+  /** Returns the number of transactions that were applied. */
   #apply({ name, database }: Queue, bodies: readonly [Uint8Array, ...Uint8Array[]]): number {
     const { count, position } = database.applyAll(bodies)
     const applied = { type: 'applied', database: name, position: formatPosition(position) } as const
-    this.#say(count === 1 ? applied : { ...applied, orders: count })
+    this.#send(count === 1 ? applied : { ...applied, orders: count })
     return count
   }
 
-  #carryOut(queue: Queue, order: DatabaseOrder): void {
+  #execute(queue: Queue, order: DatabaseOrder): void {
     const { name, database } = queue
     switch (order.type) {
       case 'open': {
         const position = database.open(order.positions.map(parsePosition))
         queue.failed = false
         const at = position === undefined ? {} : { position: formatPosition(position) }
-        return this.#say({ type: 'opened', database: name, ...at })
+        return this.#send({ type: 'opened', database: name, ...at })
       }
       case 'apply': {
         const { file } = order
         if (queue.failed || file === undefined) {
           remove(file)
-          return this.#say({ type: 'failed', database: name, code: 'SKIPPED', message: 'an earlier one failed' })
+          return this.#send({ type: 'failed', database: name, code: 'SKIPPED', message: 'an earlier order failed' })
         }
         const position = database.apply(bytesOfFile(file), headOf(file))
         remove(file)
-        return this.#say({ type: 'applied', database: name, position: formatPosition(position) })
+        return this.#send({ type: 'applied', database: name, position: formatPosition(position) })
       }
       case 'advance': {
         const position = database.advance(order)
         queue.failed = false
         remove(order.file)
-        return this.#say({ type: 'applied', database: name, position: formatPosition(position) })
+        return this.#send({ type: 'applied', database: name, position: formatPosition(position) })
       }
       case 'discard':
         database.discard()
         queue.failed = false
-        return this.#say({ type: 'discarded', database: name })
+        return this.#send({ type: 'discarded', database: name })
     }
   }
 
   #fail(database: string, error: unknown): void {
-    this.#say({ type: 'failed', database, code: errorCode(error) ?? 'INTERNAL', message: errorMessage(error) })
+    this.#send({ type: 'failed', database, code: errorCode(error) ?? 'INTERNAL', message: errorMessage(error) })
   }
 
   #announce(announcements: readonly Announcement[]): void {
@@ -152,7 +152,7 @@ export class LocalClient {
   }
 }
 
-/** The transactions with which a queue begins, as far as they are in memory. */
+/** The transactions at the head of the queue that are in memory. */
 function transactionsAtHead({ orders }: Queue): Uint8Array[] {
   const end = orders.findIndex(({ order }) => order.type !== 'apply' || order.file !== undefined)
   return orders.slice(0, end < 0 ? MAX_TOGETHER : Math.min(end, MAX_TOGETHER)).map(({ body }) => body)

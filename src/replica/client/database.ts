@@ -11,7 +11,7 @@ import type { ToClient } from './messages.ts'
 
 type Advance = Extract<ToClient, { type: 'advance' }>
 
-/** One database of a replica: before each write the data plane hears what must come out of it. */
+/** One database of a replica. Each write is preceded by an announcement of its result to the data plane. */
 export class ClientDatabase {
   readonly #name: string
   readonly #path: string
@@ -20,25 +20,25 @@ export class ClientDatabase {
   #applier: Applier | undefined
   #givenIn: 'wal' | 'rollback' | undefined
 
-  /** `announce`: at once, and in order. */
+  /** `announce` must deliver at once, and in order. */
   constructor(name: string, path: string, announce: (...announcements: readonly Announcement[]) => void) {
     this.#name = name
     this.#path = path
     this.#announce = announce
   }
 
-  /** Where the database is; undefined where nothing tells. Throws ApplyBlockedError, NotDatabaseError. */
+  /** The database's position; undefined when it is at none of `positions`. Throws ApplyBlockedError, NotDatabaseError. */
   open(positions: readonly Position[]): Position | undefined {
     this.close()
     this.#announce({ op: 'reset', database: this.#name })
     this.#positions = positions
-    // A database with a history and without a file was dropped.
+    // A database with a history but without a file was dropped.
     if (!fs.existsSync(this.#path)) return positions[0]
     const { position } = this.#open()
     return position.txid > 0n ? position : undefined
   }
 
-  /** Throws what Applier.apply does. */
+  /** Throws as Applier.apply. */
   apply(bytes: LtxBytes, head: Uint8Array): Position {
     const { maxTXID, commit } = unmarshalHeader(head)
     const expect = (position: Position) => this.#announce(this.#expectation(position, head))
@@ -57,8 +57,8 @@ export class ClientDatabase {
   }
 
   /**
-   * As many of these transactions, which came one after the other, as go in one write; at least the first. Returns how many. Throws what
-   * Applier.apply does, and only because of the first.
+   * Applies as many of these consecutive transactions as fit in one write, at least the first, and returns their number.
+   * Throws as Applier.apply, and only because of the first.
    */
   applyAll(bodies: readonly [Uint8Array, ...Uint8Array[]]): { readonly count: number; readonly position: Position } {
     const [first] = bodies
@@ -75,7 +75,7 @@ export class ClientDatabase {
     return { count, position }
   }
 
-  /** Throws what Applier.apply and Applier.replace do. */
+  /** Throws as Applier.apply and Applier.replace. */
   advance({ file, whole, position: text, preApplyChecksum, timestampMs }: Advance): Position {
     const bytes = bytesOfFile(file)
     const { nodeId } = unmarshalHeader(headOf(file))
@@ -120,13 +120,13 @@ export class ClientDatabase {
     return this.#applier
   }
 
-  /** Whatever this process has made since the last time: an application may run as another user. */
+  /** Changes the owner of the files that this process has created: an application may run as another user. */
   #giveToOwner({ journalMode }: Applier): void {
     if (this.#givenIn !== journalMode) giveToOwner(this.#path)
     this.#givenIn = journalMode
   }
 
-  /** Readers that have it open go on with what they have. */
+  /** Readers with the database open continue to read the removed files. */
   #remove(): void {
     this.close()
     for (const suffix of ['', '-wal', '-journal', '-shm']) fs.rmSync(this.#path + suffix, { force: true })
@@ -144,7 +144,7 @@ export function headOf(path: string): Uint8Array {
   }
 }
 
-/** To whoever owns the directory. */
+/** Gives the files the owner of their directory. */
 function giveToOwner(path: string): void {
   const { uid, gid } = fs.statSync(dirname(path))
   for (const suffix of ['', '-wal', '-shm']) {

@@ -1,7 +1,7 @@
 import type { Positions } from '../../apply/positions.ts'
 import type { Checksum, Position } from '../../ltx/format/types.ts'
 
-/** Positions that the node's log knows: the data plane writes it before anything becomes visible, so nothing has to be noted here. */
+/** The positions in the node's log. The data plane appends to it before a transaction becomes visible, so `note` is empty. */
 export class LogPositions implements Positions {
   readonly #newestFirst: readonly Position[]
 

@@ -1,7 +1,4 @@
-/**
- * The local client's process. Ends when it is told to, or when its node does: then its standard input ends, and the mount with it, on
- * which it might otherwise wait.
- */
+/** The local client's process. It ends on request, or with its node: its standard input then ends, and so does the mount. */
 
 import fs from 'node:fs'
 import { FrameParser, PIPE_FRAMES } from '../../util/frames.ts'
@@ -10,13 +7,13 @@ import { LocalClient } from './client.ts'
 import type { FromClient, ToClient } from './messages.ts'
 
 const [mountDir = '', announcementsPath = ''] = process.argv.slice(2)
-// Of the terminal's signals the node makes what is right.
+// The node handles the terminal's signals for both processes.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
 process.title = `ltxd: local client of ${mountDir}`
 
-const say = (message: FromClient) => void fs.writeSync(1, JSON.stringify(message) + '\n')
-const client = new LocalClient(mountDir, announcementsPath, say)
-const checkpointer = new Checkpointer(mountDir, say)
+const send = (message: FromClient) => void fs.writeSync(1, JSON.stringify(message) + '\n')
+const client = new LocalClient(mountDir, announcementsPath, send)
+const checkpointer = new Checkpointer(mountDir, send)
 const parser = new FrameParser(PIPE_FRAMES)
 
 process.stdin.on('data', (chunk: Buffer) => {
@@ -29,7 +26,7 @@ process.stdin.on('data', (chunk: Buffer) => {
     }
     if (order.type === 'guard') checkpointer.guard(order)
     else if (order.type === 'leave') checkpointer.leave(order.database)
-    else client.take(order, body)
+    else client.enqueue(order, body)
   }
   client.work()
 })

@@ -1,67 +1,71 @@
-/** What a node's control plane and its local client say to each other. Positions are `txid/checksum`, sixteen hex digits each. */
+/** The messages between a node's control plane and its local client. Positions are `txid/checksum`, sixteen hex digits each. */
 
-/** On the client's standard input, as frames (util/frames.ts). Orders for one database are carried out in order. */
+/** On the client's standard input, as frames (util/frames.ts). Orders for one database are executed in order. */
 export type ToClient =
-  /** Take a database up, which may not exist yet. `positions`: where it may be, newest first. Answered by `opened`. */
+  /** Open a database, which may not exist yet. `positions`: its possible positions, newest first. Answered by `opened`. */
   | { readonly type: 'open'; readonly database: string; readonly positions: readonly string[] }
-  /** Apply a transaction: the frame's body, or a file, which is removed then. Answered by `applied`. */
+  /** Apply a transaction: the frame's body, or a file, which is removed afterwards. Answered by `applied`. */
   | { readonly type: 'apply'; readonly database: string; readonly file?: string }
   /**
-   * Bring the database to `position` by an LTX file, which is removed then: a snapshot, whatever the database was before, or what continues it
-   * over several transactions. The log begins anew with that. Answered by `applied`.
+   * Bring the database to `position` with an LTX file, which is removed afterwards: a snapshot (`whole`), which replaces any
+   * previous state, or a file that continues the database over several transactions. The log starts anew. Answered by
+   * `applied`.
    */
   | {
       readonly type: 'advance'
       readonly database: string
       readonly file: string
       readonly whole: boolean
-      /** Absent where nothing tells; then the file continues the database. */
+      /** Absent when not known; then the file continues the database. */
       readonly position?: string
-      /** Before the last of its transactions; absent where nothing tells. */
+      /** Before the last transaction of the file; absent when not known. */
       readonly preApplyChecksum?: string
       readonly timestampMs: number
     }
   /** Remove the database: it is not part of the primary's history. Answered by `discarded`. */
   | { readonly type: 'discard'; readonly database: string }
-  /** On a primary: several connections have the database open, so checkpoint it, and keep them from it. Answered by `guarding` and `released`, by turns. */
+  /**
+   * On a primary: several connections have the database open, so hold its checkpoint lock, and checkpoint it. Answered by
+   * `guarding` and `released` whenever the lock is acquired and released.
+   */
   | {
       readonly type: 'guard'
       readonly database: string
       readonly logDir: string
-      /** More than one of them has written. May change. */
+      /** More than one of the connections has written. May change. */
       readonly hasSeveralWriters: boolean
     }
-  /** No longer. Answered by `released` where the lock is held. */
+  /** Undo `guard`. Answered by `released` if the lock is held. */
   | { readonly type: 'leave'; readonly database: string }
-  /** Let go of every database, and end. Answered by `closed`. */
+  /** Release every database, and end. Answered by `closed`. */
   | { readonly type: 'close' }
 
-/** On its standard output, a line of JSON each. */
+/** On the client's standard output, one line of JSON each. */
 export type FromClient =
-  /** `position`: where it is; absent where nothing tells, so that only a snapshot leads on. */
+  /** `position` is absent when the database is at none of the given ones: only a snapshot can continue it. */
   | { readonly type: 'opened'; readonly database: string; readonly position?: string }
-  /** `orders`: how many of them that took, when not one. */
+  /** `orders`: how many orders this answers, when not one. */
   | { readonly type: 'applied'; readonly database: string; readonly position: string; readonly orders?: number }
   | { readonly type: 'discarded'; readonly database: string }
-  /** Something on this machine stands in the way for now; it is tried again and again. */
+  /** Another process on this machine blocks the order, which is retried. */
   | { readonly type: 'blocked'; readonly database: string; readonly reason: string }
-  /** The order was not carried out, nor will be what follows for this database until it is opened anew. */
+  /** The order failed, and so will all following `apply` orders until the database is opened, replaced or discarded. */
   | { readonly type: 'failed'; readonly database: string; readonly code: string; readonly message: string }
-  /** The database's checkpoint lock is held. */
+  /** The client holds the database's checkpoint lock. */
   | { readonly type: 'guarding'; readonly database: string }
-  /** It no longer is: applications checkpoint by themselves. */
+  /** The client has released that lock: applications checkpoint by themselves. */
   | { readonly type: 'released'; readonly database: string }
-  /** `frames`: of the WAL now, `left` of them not in the database file. */
+  /** The WAL now has `frames` frames, and `left` of them are not in the database file. */
   | {
       readonly type: 'checkpointed'
       readonly database: string
       readonly state: 'complete' | 'behind' | 'blocked' | 'abandoned'
-      /** Written into the database file. */
+      /** Pages written to the database file. */
       readonly pages: number
       readonly frames: number
       readonly left: number
       readonly durationMs: number
     }
-  /** It is tried again. */
+  /** The checkpoint is retried. */
   | { readonly type: 'checkpoint-failed'; readonly database: string; readonly code: string; readonly message: string }
   | { readonly type: 'closed' }
