@@ -34,7 +34,9 @@ export function requestPromotion(
   return post(url, '/promote', force ? { force } : {}, timeoutMs)
 }
 
-/** Requests a handoff from the primary at `url` to the replica with this id or hostname. Throws as `requestPromotion`. */
+/**
+ * Requests a handoff from the primary at `url` to the replica with this id or hostname. Throws as `requestPromotion`.
+ */
 export function requestHandoff(url: string, node: string, timeoutMs = ROLE_TIMEOUT_MS): Promise<RoleAnswer> {
   return post(url, '/handoff', { node }, timeoutMs)
 }

@@ -9,8 +9,8 @@ import type { NodeStatus } from './status.ts'
 export interface RoleCommands {
   status(): NodeStatus
   /**
-   * Resolves when this node leads. Aborted when the client disconnects. `force`: even without the transactions that only
-   * other nodes have.
+   * Resolves when this node leads. Aborted when the client disconnects. `force`: even without the transactions that
+   * only other nodes have.
    */
   promote?(signal: AbortSignal, options: { readonly force: boolean }): Promise<void>
   /** Resolves when the replica with this id or hostname leads instead of this node. Called on a primary only. */

@@ -1,4 +1,6 @@
-/** The node's HTTP API on loopback: GET /status, /health, /ready, /metrics; POST /promote, /handoff; additional routes. */
+/**
+ * The node's HTTP API on loopback: GET /status, /health, /ready, /metrics; POST /promote, /handoff; additional routes.
+ */
 
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { HttpConfig } from '../config/config.ts'
@@ -86,7 +88,9 @@ function createServer({ source, logger }: ApiOptions): FastifyInstance {
   return server
 }
 
-/** `localhost` may mean two addresses, and with port 0 those would get two different ports: use the first address only. */
+/**
+ * `localhost` may mean two addresses, and with port 0 those would get two different ports: use the first address only.
+ */
 async function listen(server: FastifyInstance, { host, port }: HttpConfig): Promise<string> {
   try {
     return await server.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port })

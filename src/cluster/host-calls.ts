@@ -1,4 +1,6 @@
-/** Calls to the role host, strictly one after the other. A replaceable call that has not started yields to the next one. */
+/**
+ * Calls to the role host, strictly one after the other. A replaceable call that has not started yields to the next one.
+ */
 export class HostCalls {
   readonly #waiting: Call[] = []
   #running: Call | undefined

@@ -24,7 +24,9 @@ export class LeaseWrites {
   /** The record that this node last wrote, or tried to write. */
   #held: LeaseRecord | undefined
   #previous: Previous | undefined
-  /** Makes every record of this process unique, so that a late answer is never mistaken for the answer to another write. */
+  /**
+   * Makes every record of this process unique, so that a late answer is never mistaken for the answer to another write.
+   */
   #writes = 0
   #highestTerm = 0n
 

@@ -35,7 +35,9 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** Runs the role (role.ts) of a node against a lease: turns occurrences into events, and effects into calls. */
 export class Membership {
-  /** Resolves when the node has taken its first role. Rejects with CLUSTER_MISMATCH if it belongs to another cluster. */
+  /**
+   * Resolves when the node has taken its first role. Rejects with CLUSTER_MISMATCH if it belongs to another cluster.
+   */
   readonly roleTaken: Promise<void>
   readonly #options: MembershipOptions
   readonly #rules: Rules

@@ -2,8 +2,8 @@ import type { Leader, NodeAddress } from './lease/lease.ts'
 import type { Previous } from './role/role-state.ts'
 
 /**
- * Executes the role. Methods are called one after the other, except `extend` and the getters: the lease is renewed, and its
- * deadline moves, also while `lead` or `drain` runs.
+ * Executes the role. Methods are called one after the other, except `extend` and the getters: the lease is renewed, and
+ * its deadline moves, also while `lead` or `drain` runs.
  */
 export interface RoleHost {
   /** The highest term known from other sources (backup, own data directory). */
@@ -19,18 +19,20 @@ export interface RoleHost {
   /** No primary is known, or the lease service has not answered yet: serve reads, reject writes. */
   idle(reason: string): Promise<void>
   /**
-   * This node holds the lease of `term`: apply what only the backup has, then lead. Commits are possible from its resolution
-   * to the deadline. When it rejects, the lease is released and retried later. Aborted when the lease is lost, or the node
-   * stops.
+   * This node holds the lease of `term`: apply what only the backup has, then lead. Commits are possible from its
+   * resolution to the deadline. When it rejects, the lease is released and retried later. Aborted when the lease is
+   * lost, or the node stops.
    */
   lead(term: bigint, signal: AbortSignal, previous: Previous): Promise<void>
   /** The data plane acknowledges commits until this deadline (process.hrtime.bigint() ns). 0 ends that at once. */
   extend(deadlineNs: bigint): void
-  /** The lease is lost or about to be released: acknowledge no commit from now on. Also called after `lead` rejected. */
+  /**
+   * The lease is lost or about to be released: acknowledge no commit from now on. Also called after `lead` rejected.
+   */
   stepDown(reason: string): Promise<void>
   /**
-   * Called before a clean release: waits, for a bounded time, until a replica (`to`, if given) has everything, and returns
-   * it as the successor. With `to` and another result, nothing has changed: this node continues as primary.
+   * Called before a clean release: waits, for a bounded time, until a replica (`to`, if given) has everything, and
+   * returns it as the successor. With `to` and another result, nothing has changed: this node continues as primary.
    */
   drain(signal: AbortSignal, to?: string): Promise<Drained>
 }

@@ -24,7 +24,9 @@ interface Trouble {
   readonly loggedAtMs: Map<string, number>
 }
 
-/** Logs one line for each reason when something starts to fail, one now and then while it lasts, and one when it ends. */
+/**
+ * Logs one line for each reason when something starts to fail, one now and then while it lasts, and one when it ends.
+ */
 export class Troubles {
   readonly #logger: Logger
   readonly #nowMs: () => number

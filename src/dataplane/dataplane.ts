@@ -18,26 +18,26 @@ import type { SyncFailed, SyncThreadData } from './sync-thread.ts'
 import { Syncs } from './syncs.ts'
 
 export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared' | 'syncs' | 'keepAwake'> {
-  /** `low`: a core is kept awake while requests come (keep-awake.ts). */
+  /** `low` keeps a core awake while requests arrive (keep-awake.ts). */
   readonly latency: 'normal' | 'low'
   readonly log: (level: LogLevel, message: string, fields: LogFields) => void
-  /** A database has appeared. */
+  /** A database is new, or its state has changed. */
   readonly appeared: (database: KnownDatabase) => unknown
 }
 
-/** A database as the control plane knows it. */
+/** A database, in the control plane. */
 export interface KnownDatabase {
   readonly name: string
-  /** Why it is not served. */
+  /** Why the database is not served; undefined while it is. */
   readonly rejection: string | undefined
   readonly state: () => SlotState
 }
 
-/** Who looks after checkpoints hears this of databases. */
+/** Receives the events that checkpoints depend on. */
 export interface WalObserver {
-  /** How many connections have it open in WAL mode, or write to it, has changed. */
+  /** The number of connections that have the database open in WAL mode, or write to it, has changed. */
   readonly sharing: (database: string, sharing: Sharing) => void
-  /** Committed pages were about to be lost between its WAL and its file (I11). */
+  /** Committed pages were about to be lost between the WAL and the database file (I11). */
   readonly guarded: (database: string) => void
 }
 
@@ -48,7 +48,7 @@ export class DataPlane {
   readonly unproven = new Map<string, Proof>()
   /** Databases that more than one connection has open in WAL mode. */
   readonly sharing = new Map<string, Sharing>()
-  /** Ends with the thread; rejects when it died of an error. */
+  /** Resolves when the thread has ended; rejects when it failed. */
   readonly ended: Promise<void>
   readonly shared = new SharedState()
   readonly #syncs = Syncs.buffer()
@@ -60,14 +60,14 @@ export class DataPlane {
   #recovered: (() => void) | undefined
   #device: Device | undefined
   #doorbell: number | undefined
-  /** Messages about databases so far. */
+  /** The number of messages about databases so far. */
   #heard = 0
   #observer: WalObserver | undefined
 
   constructor(options: DataPlaneOptions) {
     this.#options = options
     const { dataDir, root, segmentSizeBytes, nodeId, filter } = options
-    // Where there is one core, it is never idle while somebody waits.
+    // A single core is never idle while a program waits.
     if (options.latency === 'low' && availableParallelism() > 1) this.#keepAwake = KeepAwake.buffer()
     const workerData: DataPlaneData = {
       ...{ shared: this.shared.buffer, syncs: this.#syncs },
@@ -83,7 +83,7 @@ export class DataPlane {
     this.ended.catch(() => {})
   }
 
-  /** Zero for a database that is not there. */
+  /** ZERO_POSITION for an unknown database. */
   position(database: string): Position {
     return this.databases.get(database)?.state().position ?? ZERO_POSITION
   }
@@ -102,7 +102,7 @@ export class DataPlane {
     await Promise.race([done, this.ended])
   }
 
-  /** Serves the mounted device until it goes, or `stop`. Resolves when applications can use the mount. */
+  /** Serves the mounted device until it is unmounted, or `stop`. Resolves when applications can use the mount. */
   async serve(mountDir: string, device: Device): Promise<void> {
     this.#device = device
     this.#send({ type: 'serve', deviceFd: device.device })
@@ -112,8 +112,8 @@ export class DataPlane {
   }
 
   /**
-   * Applications may commit no more. Resolves when the last of their commits has been answered, and all that was committed is known here.
-   * Throws LtxdError when the thread does not get on with it in time: then it may yet be acknowledged.
+   * Ends commits by applications. Resolves when the last commit has been answered, and the control plane knows of every
+   * commit. Throws LtxdError when a commit hangs: it may still be acknowledged later.
    */
   async fence(timeoutMs: number): Promise<void> {
     const { shared } = this
@@ -127,24 +127,24 @@ export class DataPlane {
     if (ended) return
     throw new LtxdError(
       'COMMIT_HANGS',
-      `a commit has been under way for ${timeoutMs} ms: is the disk below the data directory slow?`,
+      `a commit has been under way for ${timeoutMs} ms: check the disk below the data directory`,
     )
   }
 
-  /** The file on the mount by which a process of this user reaches the serving thread. */
+  /** The file on the mount through which a process of this user reaches the serving thread. */
   announcementsPath(mountDir: string): string {
     return `${mountDir}/${doorbellName(this.#device?.device ?? -1)}`
   }
 
-  /** From here on the mount can be taken away. */
+  /** Closes this process's own file on the mount, which can be unmounted afterwards. */
   releaseMount(): void {
     if (this.#doorbell !== undefined) fs.closeSync(this.#doorbell)
     this.#doorbell = undefined
   }
 
   /**
-   * The mount is about to be detached while files on it are open. Nothing is written on it any more, and `stop` reaches the
-   * thread although no file has a name there.
+   * Called before the mount is detached while files on it are open. Ends all writes, and makes sure that `stop` still
+   * reaches the thread when no path leads to the mount any more.
    */
   async keepReachable(mountDir: string): Promise<void> {
     this.shared.leads = false
@@ -153,7 +153,7 @@ export class DataPlane {
     this.#doorbell = (await Promise.race([hangDoorbell(mountDir, this.#device.device), ended])) ?? undefined
   }
 
-  /** Lets the request at hand finish, makes everything durable, and ends the thread. */
+  /** Waits for the current request, makes everything durable, and ends the thread. */
   async stop(): Promise<void> {
     this.shared.requestStop()
     if (this.#device === undefined) await this.#worker.terminate()
@@ -167,27 +167,27 @@ export class DataPlane {
     this.#observer = observer
   }
 
-  /** Without it the data plane syncs by itself. */
+  /** Without this thread the data plane syncs by itself. */
   #startSyncThread(deviceFd: number): void {
     const data: SyncThreadData = { syncs: this.#syncs, deviceFd }
     const thread = new Worker(fileURLToPath(new URL('./sync-thread.js', import.meta.url)), { workerData: data })
     thread.on('message', ({ error }: SyncFailed) => this.#options.log('error', `fsync of a log failed: ${error}`, {}))
-    // Requests wait for it that nobody else will answer: better an end that the next start recovers from.
+    // Its requests would never be answered. Ending the process is better: the next start recovers.
     thread.on('error', (error) => {
       throw error
     })
     this.#syncThread = thread
   }
 
-  /** Applications are served without it as well, only later. */
+  /** Optional: without this thread, requests are only served later. */
   #startKeepingAwake(): void {
     if (this.#keepAwake === undefined) return
     const thread = new Worker(fileURLToPath(new URL('./keep-awake.js', import.meta.url)), {
       workerData: this.#keepAwake,
     })
     thread.on('error', (error) =>
-      this.#options.log('warn', 'fuse.latency is "normal": no thread could be started that keeps a core awake', {
-        error: error.message,
+      this.#options.log('warn', 'fuse.latency falls back to "normal": the thread that keeps a core awake failed', {
+        reason: error.message,
       }),
     )
     this.#keepAwakeThread = thread
@@ -209,7 +209,7 @@ export class DataPlane {
         const known = { name, rejection, state: () => this.shared.read(slot) }
         this.databases.set(name, known)
         this.#options.appeared(known)
-        // It was published before this was known.
+        // The slot was published before this message arrived.
         this.shared.wake()
         return
       }

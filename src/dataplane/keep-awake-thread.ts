@@ -1,4 +1,4 @@
-/** The thread of `fuse.latency: low` (keep-awake.ts). It ends only when it is ended. */
+/** The thread of `fuse.latency: low` (keep-awake.ts). It runs until it is terminated. */
 
 import { readlinkSync } from 'node:fs'
 import { constants, setPriority } from 'node:os'
@@ -6,7 +6,7 @@ import { basename } from 'node:path'
 import { workerData } from 'node:worker_threads'
 import { KeepAwake } from './keep-awake.ts'
 
-// To the kernel a thread is a process of its own here: only this one gives way to everybody.
+// Linux sets the priority of this thread alone, not of the whole process.
 setPriority(Number(basename(readlinkSync('/proc/thread-self'))), constants.priority.PRIORITY_LOW)
 const keepAwake = new KeepAwake(workerData as SharedArrayBuffer)
 for (;;) {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { AWAKE_MS, KeepAwake, REQUESTS_TO_WAKE } from './keep-awake.ts'
 
-test('watches as long as requests come, and for a moment after the last', () => {
+test('spins while requests arrive, and for a moment after the last one', () => {
   const keepAwake = new KeepAwake(KeepAwake.buffer())
   let nowMs = 0
   let looks = 0
@@ -17,7 +17,7 @@ test('watches as long as requests come, and for a moment after the last', () => 
   expect(looks).toBe(nowMs / 2)
 })
 
-test('nobody asleep is woken, and who sleeps only by several requests', () => {
+test('a sleeping thread is woken only by several requests', () => {
   const buffer = KeepAwake.buffer()
   const keepAwake = new KeepAwake(buffer)
   const asleep = () => new Int32Array(buffer)[1] === 1

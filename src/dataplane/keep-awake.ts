@@ -1,21 +1,21 @@
 /**
- * A core that has nothing to do is halted, and on some virtual machines it takes 50 to 100 µs to wake it, several times in each
- * transaction: application and data plane take turns. With `fuse.latency: low` a thread of the lowest priority keeps a core from halting while
- * requests come, and sleeps as soon as they do not.
+ * An idle core halts, and on some virtual machines waking it takes 50 to 100 µs, several times in each transaction,
+ * because application and data plane take turns. With `fuse.latency: low` a thread of the lowest priority spins to keep
+ * a core awake while requests arrive, and sleeps as soon as they stop.
  */
 
-/** How long after the last request. A commit's fsync takes less on most disks. */
+/** How long the thread spins after the last request. On most disks the fsync of a commit takes less. */
 export const AWAKE_MS = 3
-/** So many requests wake the thread: a single one now and then does not. */
+/** The number of requests that wake the thread: occasional single ones do not. */
 export const REQUESTS_TO_WAKE = 16
 
 const REQUESTS = 0
 const ASLEEP = 1
 const CELLS = 2
-/** Some microseconds of looking, between two looks at the clock. */
+/** Iterations between two readings of the clock: some microseconds. */
 const LOOKS = 2_000
 
-/** What both sides share. One thread serves requests, another keeps awake. */
+/** The memory that the serving thread and the spinning thread share. */
 export class KeepAwake {
   readonly #cells: Int32Array
 
@@ -43,7 +43,7 @@ export class KeepAwake {
     Atomics.wait(this.#cells, ASLEEP, 1)
   }
 
-  /** Returns when none has come for AWAKE_MS. */
+  /** Spins, and returns after AWAKE_MS without a request. */
   watch(now: () => number = () => performance.now()): void {
     let seen = Atomics.load(this.#cells, REQUESTS)
     let until = now() + AWAKE_MS

@@ -16,7 +16,7 @@ const state = (n: number): SlotState => ({
   timestampMs: n,
 })
 
-test('a slot is read as it was published, beside all the others', () => {
+test('a slot is read as it was published, whatever the other slots hold', () => {
   const shared = new SharedState()
   const slots = [0, 1, 2, SharedState.maxDatabases - 1]
   for (const slot of slots) shared.publish(slot, state(slot + 7))
@@ -24,11 +24,11 @@ test('a slot is read as it was published, beside all the others', () => {
   for (const slot of slots) expect(other.read(slot)).toEqual(state(slot + 7))
 })
 
-test('a slot that nobody has published yet is an empty database', () => {
+test('an unpublished slot is an empty database', () => {
   expect(new SharedState().read(5)).toMatchObject({ position: { txid: 0n }, sizePages: 0, tracked: false })
 })
 
-test('whoever waits for a change is told of one that came before the wait', async () => {
+test('a wait for a change ends at once when the change came before it', async () => {
   const shared = new SharedState()
   const seen = shared.changes
   shared.publish(0, state(1))
@@ -36,19 +36,19 @@ test('whoever waits for a change is told of one that came before the wait', asyn
   expect(shared.changes).not.toBe(seen)
 })
 
-test('whoever waits for a change is woken by it', async () => {
+test('a wait for a change ends with the change', async () => {
   const shared = new SharedState()
   const waiting = shared.waitForChange(shared.changes, 60_000)
   shared.publish(0, state(1))
   await waiting
 })
 
-test('a wait ends by itself when nothing changes', async () => {
+test('a wait for a change times out', async () => {
   const shared = new SharedState()
   await shared.waitForChange(shared.changes, 20)
 })
 
-test('a stop that was requested is seen by the other side', () => {
+test('the other side sees a requested stop', () => {
   const shared = new SharedState()
   const other = new SharedState(shared.buffer)
   expect(other.stopRequested).toBe(false)
@@ -69,7 +69,7 @@ const WRITER = `
   }
 `
 
-test('a slot is never seen half written, however fast it changes', async () => {
+test('a slot is never read half written, however fast it changes', async () => {
   const shared = new SharedState()
   shared.publish(0, state(1))
   const offset = Array.from({ length: 64 }, (_, i) => i * 8).find(
@@ -99,7 +99,7 @@ test('a slot is never seen half written, however fast it changes', async () => {
   expect(last).toBeGreaterThan(0n)
 })
 
-test('whoever takes the right to commit away waits for the commit that is under way, and for no later one', async () => {
+test('a fence waits for the commit that is under way, and for no later one', async () => {
   const shared = new SharedState()
   expect(await shared.commitEnded(60_000)).toBe(true)
   shared.beginCommit()

@@ -1,6 +1,7 @@
 /**
- * What the two threads tell each other without a word. The data plane shows one slot a database, of which it is the only writer; a reader
- * retries while the slot's version is odd or has changed. The control plane shows the node's role and what it is made of, the same way.
+ * The memory that both threads share. The data plane publishes one slot for each database, and is its only writer; a
+ * reader retries while the slot's version is odd or has changed. The control plane publishes the node's role in the
+ * same way.
  */
 
 import { RequestCounts } from '../fuse/protocol/request-counts.ts'
@@ -11,9 +12,9 @@ export interface SlotState {
   readonly sizePages: number
   readonly pageSize: number
   readonly journalMode: 'wal' | 'rollback'
-  /** It has a committed state with pages. */
+  /** The database has a committed state with pages. */
   readonly tracked: boolean
-  /** Up to where the database file alone holds everything. */
+  /** The last position whose pages are all in the database file. */
   readonly backfilled: Position
   readonly commits: number
   readonly timestampMs: number
@@ -25,7 +26,7 @@ const REQUEST_WORDS = RequestCounts.sizeBytes / 8
 const SLOT_WORDS = 12
 const WORDS_BEFORE_SLOTS = CONTROL_WORDS + REQUEST_WORDS
 
-/** Places of 32-bit words. */
+/** Offsets in 32-bit words. */
 const CONTROL = {
   stop: 0,
   changes: 2,
@@ -37,7 +38,7 @@ const CONTROL = {
   committing: 16,
   announced: 18,
 } as const
-/** Place of a 64-bit word. */
+/** Offset in 64-bit words. */
 const DEADLINE = 5
 const PRIMARY_AT = 128
 const PRIMARY_SIZE = CONTROL_WORDS * 8 - PRIMARY_AT
@@ -58,7 +59,7 @@ const FLAG_TRACKED = 2n
 
 export class SharedState {
   readonly buffer: SharedArrayBuffer
-  /** What the kernel asked of the mount. */
+  /** Counts of the kernel's requests. */
   readonly requests: RequestCounts
   readonly #control: Int32Array
   readonly #deadline: BigInt64Array
@@ -84,7 +85,7 @@ export class SharedState {
     return Atomics.load(this.#control, CONTROL.stop) === 1
   }
 
-  /** Grows with each publication; what `waitForChange` waits on. */
+  /** Grows with each publication; `waitForChange` waits on it. */
   get changes(): number {
     return Atomics.load(this.#control, CONTROL.changes)
   }
@@ -101,7 +102,7 @@ export class SharedState {
     if (result.async) await result.value
   }
 
-  /** Whether applications on this node may commit, as far as the role goes. */
+  /** Whether the node's role allows applications to commit. */
   get leads(): boolean {
     return Atomics.load(this.#control, CONTROL.leads) === 1
   }
@@ -110,7 +111,7 @@ export class SharedState {
     Atomics.store(this.#control, CONTROL.leads, leads ? 1 : 0)
   }
 
-  /** Until when, by the clock that all threads share (process.hrtime): nanoseconds. */
+  /** The deadline for commits, in nanoseconds of the clock that all threads share (process.hrtime). */
   get deadlineNs(): bigint {
     return Atomics.load(this.#deadline, 0)
   }
@@ -120,8 +121,8 @@ export class SharedState {
   }
 
   /**
-   * Data plane only, before it asks whether it may commit: what it is told then holds until `endCommit`, when it has answered. Whoever takes
-   * the right to commit away waits for that (`commitEnded`).
+   * Data plane only: called before it checks whether it may commit. The result of that check is valid until
+   * `endCommit`, after the answer. A fence waits for that (`commitEnded`).
    */
   beginCommit(): void {
     Atomics.store(this.#control, CONTROL.committing, 1)
@@ -132,23 +133,29 @@ export class SharedState {
     Atomics.notify(this.#control, CONTROL.committing)
   }
 
-  /** Resolves when no commit is under way, which one that is begun later does not change; false after the time-out. */
+  /**
+   * Resolves with true when the commit that is under way has ended, regardless of later ones; with false after the
+   * timeout.
+   */
   async commitEnded(timeoutMs: number): Promise<boolean> {
     const result = Atomics.waitAsync(this.#control, CONTROL.committing, 1, timeoutMs)
     return (result.async ? await result.value : result.value) !== 'timed-out'
   }
 
-  /** How many messages about databases the data plane has sent: who has heard as many knows all of them. */
+  /**
+   * The number of messages about databases that the data plane has sent. After as many, the control plane knows them
+   * all.
+   */
   get announced(): number {
     return Atomics.load(this.#control, CONTROL.announced)
   }
 
-  /** Data plane only, before it sends one. */
+  /** Data plane only: called before it sends such a message. */
   announce(): void {
     Atomics.add(this.#control, CONTROL.announced, 1)
   }
 
-  /** The local client's process; 0 while there is none. */
+  /** The pid of the local client; 0 while there is none. */
   get clientPid(): number {
     return Atomics.load(this.#control, CONTROL.clientPid)
   }
@@ -157,7 +164,7 @@ export class SharedState {
     Atomics.store(this.#control, CONTROL.clientPid, pid)
   }
 
-  /** How far a replica is behind, in milliseconds; undefined on a primary, and where nothing is known. */
+  /** The lag of a replica in milliseconds; undefined on a primary, and while it is not known. */
   get lagMs(): number | undefined {
     const lagMs = Atomics.load(this.#control, CONTROL.lagMs)
     return lagMs === 0 ? undefined : lagMs - 1
@@ -167,7 +174,7 @@ export class SharedState {
     Atomics.store(this.#control, CONTROL.lagMs, lagMs === undefined ? 0 : Math.min(Math.round(lagMs), 2 ** 31 - 2) + 1)
   }
 
-  /** The primary's hostname; undefined on the primary itself, and where none is known. */
+  /** The primary's hostname; undefined on the primary itself, and while none is known. */
   get primaryHostname(): string | undefined {
     for (;;) {
       const version = Atomics.load(this.#control, CONTROL.primaryVersion)

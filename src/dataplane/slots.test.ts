@@ -10,7 +10,7 @@ function setUp() {
   return { said, state, slots: new Slots(state, (message) => said.push(message)) }
 }
 
-test('each database is announced once, and shown where it was announced', () => {
+test('each database is announced once, and published in the announced slot', () => {
   using rig = new Rig()
   const { said, state, slots } = setUp()
   for (const name of ['a.db', 'b.db']) rig.open('wal', 10, name)
@@ -42,7 +42,7 @@ test('a rejection is announced when it comes and when it goes', () => {
   ])
 })
 
-test('what the file alone holds stays behind while pages are in the WAL only, and follows a checkpoint', () => {
+test('the backfilled position waits while pages are only in the WAL, and advances with a checkpoint', () => {
   using rig = new Rig()
   const { state, slots } = setUp()
   const connection = rig.open('wal', 10)
@@ -58,7 +58,7 @@ test('what the file alone holds stays behind while pages are in the WAL only, an
   expect(state.read(0).backfilled).toEqual(rig.node.position('a.db'))
 })
 
-test('commits are counted from the first publication on', () => {
+test('commits are counted from the first publication', () => {
   using rig = new Rig()
   const { state, slots } = setUp()
   const connection = rig.open('delete', 10)

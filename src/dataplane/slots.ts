@@ -13,15 +13,15 @@ interface Slot {
   rejection: string | undefined
 }
 
-/** The data plane's side of the shared state: gives each database a slot when it is first published. */
+/** The data plane's side of the shared state: assigns each database a slot when it is first published. */
 export class Slots {
   readonly #state: SharedState
-  readonly #say: (message: FromDataPlane) => void
+  readonly #send: (message: FromDataPlane) => void
   readonly #byName = new Map<string, Slot>()
 
-  constructor(state: SharedState, say: (message: FromDataPlane) => void) {
+  constructor(state: SharedState, send: (message: FromDataPlane) => void) {
     this.#state = state
-    this.#say = say
+    this.#send = send
   }
 
   publish(database: PublishedDatabase): void {
@@ -54,7 +54,7 @@ export class Slots {
     }
     slot.rejection = rejection
     this.#state.announce()
-    this.#say({ type: 'database', name, slot: slot.index, rejection })
+    this.#send({ type: 'database', name, slot: slot.index, rejection })
     return slot
   }
 }

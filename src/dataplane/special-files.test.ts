@@ -27,13 +27,13 @@ function text(path: string): string | undefined {
   return content && Buffer.from(content.bytes).toString()
 }
 
-test('.primary is the hostname of the primary, and absent where none is followed', () => {
+test('.primary is the hostname of the primary, and is absent while none is followed', () => {
   expect(text('.primary')).toBeUndefined()
   hostname = 'node-a'
   expect(text('.primary')).toBe('node-a\n')
 })
 
-test('.primary was modified when the primary changed', () => {
+test('the mtime of .primary is the time of the last change of primary', () => {
   hostname = 'node-a'
   expect(files.content('.primary')?.modifiedMs).toBe(1000)
   nowMs = 2000

@@ -9,13 +9,13 @@ const POSITION_SUFFIX = '-pos'
 /** What LiteFS shows while it does not know the lag. */
 const UNKNOWN_LAG_MS = 2 ** 31 - 1
 
-/** What the files tell of. All of it is asked at each stat and read, in the data plane. */
+/** The content of the files. The data plane reads all of it at each stat and read. */
 export interface SpecialFileSource {
-  /** The primary that this node follows; undefined on the primary, and where none is known. */
+  /** The primary that this node follows; undefined on the primary, and while none is known. */
   primaryHostname(): string | undefined
-  /** How far this node is behind its primary; 0 on the primary, undefined while it is not known. */
+  /** The lag of this node; 0 on the primary, undefined while it is not known. */
   lagMs(): number | undefined
-  /** A database with a committed state, and when that was committed; 0: before this node started. */
+  /** A database with a committed state, and the time of its last commit; 0 if that was before this node started. */
   database(name: string): { readonly position: Position; readonly lastTimestampMs: number } | undefined
 }
 
@@ -35,7 +35,7 @@ export class NodeSpecialFiles implements SpecialFiles {
     return path.endsWith(POSITION_SUFFIX) || path === PRIMARY || path === LAG
   }
 
-  /** `shop-pos` may be anybody's file, as long as there is no database `shop`. */
+  /** `shop-pos` is an ordinary file as long as there is no database `shop`. */
   reserved(path: string): boolean {
     return path === PRIMARY || path === LAG || this.content(path) !== undefined
   }
@@ -61,7 +61,7 @@ function file(line: string, modifiedMs: number): SpecialContent {
   return { bytes: Buffer.from(`${line}\n`), modifiedMs }
 }
 
-/** Go's `%+010d`: always a sign, which is negative where the primary's clock is ahead, and at least nine digits. */
+/** Go's `%+010d`: always a sign, negative when the primary's clock is ahead, and at least nine digits. */
 function formatLag(ms: number): string {
   const whole = Math.round(ms)
   return (whole < 0 ? '-' : '+') + String(Math.abs(whole)).padStart(9, '0')

@@ -1,4 +1,7 @@
-/** The thread that waits for the disk where the data plane should not: it syncs log segments, several at once, and answers who asked for it. */
+/**
+ * The thread that waits for the disk instead of the data plane: it syncs log segments, several at once, and answers the
+ * requests.
+ */
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -12,7 +15,7 @@ export interface SyncThreadData {
   readonly deviceFd: number
 }
 
-/** What it says: an fsync has failed. */
+/** The thread's only message: an fsync has failed. */
 export interface SyncFailed {
   readonly error: string
 }
@@ -22,7 +25,7 @@ const port = parentPort
 const { syncs, deviceFd } = workerData as SyncThreadData
 const requests = new SyncRequests(syncs)
 
-/** The log hears of it before its application does: nothing is appended to one that could not be synced. */
+/** Records the outcome for the log before the application gets its answer: no append follows a failed sync. */
 function sync(taken: TakenSync): void {
   fs.fdatasync(taken.fd, (error) => {
     taken.ended(error === null)
@@ -31,7 +34,7 @@ function sync(taken: TakenSync): void {
   })
 }
 
-// Waiting for shared memory alone does not keep a thread alive.
+// Waiting on shared memory alone does not hold the thread open.
 port.ref()
 requests.ready()
 for (let seen = 0; ; seen = await requests.wait(seen)) for (const taken of requests.take()) sync(taken)

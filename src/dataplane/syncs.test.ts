@@ -7,7 +7,10 @@ import { TestLog } from '../log/testing.ts'
 import { nodeFiles } from '../util/files.ts'
 import { SyncRequests, Syncs, type TakenSync } from './syncs.ts'
 
-/** Two logs that are synced in turn, so that each has somebody to wait for; the other thread's part is played by the test. */
+/**
+ * Two logs that are synced in turn, so that each has somebody to wait for; the other thread's part is played by the
+ * test.
+ */
 function twoLogs() {
   const temporary = temporaryDirectory()
   onTestFinished(() => temporary[Symbol.dispose]())
@@ -51,7 +54,7 @@ function begun(begin: () => PendingSync | undefined, requests: SyncRequests): [P
   return [pending, taken]
 }
 
-test('a log is synced at once where nobody else is, and while there is no other thread', () => {
+test('a log is synced directly while no other log is synced, or without the other thread', () => {
   const { log, clock, requests, synced, begin } = twoLogs()
   expect(begin()).toBeUndefined()
   expect(synced).toHaveLength(2)
@@ -66,7 +69,7 @@ test('a log is synced at once where nobody else is, and while there is no other 
   expect(requests.take()).toEqual([])
 })
 
-test('another thread gets the descriptor and whom to answer, and what was appended is durable when it is done', () => {
+test('the other thread gets the descriptor and the request, and the appended bytes are durable when it is done', () => {
   const { log, requests, synced, begin } = twoLogs()
   const [pending, taken] = begun(begin, requests)
   expect([taken.uniqueLow, taken.uniqueHigh, pending.state]).toEqual([7, 1, 'running'])
@@ -79,7 +82,7 @@ test('another thread gets the descriptor and whom to answer, and what was append
   expect(() => fs.fstatSync(taken.fd)).toThrow(/EBADF/)
 })
 
-test('what was appended meanwhile is not taken for durable', () => {
+test('bytes appended during a sync do not count as durable', () => {
   const { log, requests, synced, begin } = twoLogs()
   const [, taken] = begun(begin, requests)
   log.append()
@@ -91,7 +94,7 @@ test('what was appended meanwhile is not taken for durable', () => {
   expect(synced).toHaveLength(1)
 })
 
-test('a log at rest keeps the descriptor that is being synced', () => {
+test('an idle log holds the descriptor open while it is synced', () => {
   const { log, requests, begin } = twoLogs()
   const [, taken] = begun(begin, requests)
   log.writer.closeIdle()
@@ -101,7 +104,7 @@ test('a log at rest keeps the descriptor that is being synced', () => {
   expect(() => fs.fstatSync(taken.fd)).toThrow(/EBADF/)
 })
 
-test('nothing is appended to a log whose sync has failed, whoever did it', () => {
+test('nothing is appended to a log after a failed sync, on either thread', () => {
   const { log, requests, begin } = twoLogs()
   const [, taken] = begun(begin, requests)
   const { position } = log
@@ -112,7 +115,7 @@ test('nothing is appended to a log whose sync has failed, whoever did it', () =>
   expect(log.position).toEqual(position)
 })
 
-test('no more are begun than there is room for, and each that has ended makes room', () => {
+test('no more syncs start than there are slots, and each one that ends frees a slot', () => {
   const { requests, syncs } = twoLogs()
   requests.ready()
   const begin = (fd: number) => {

@@ -1,23 +1,27 @@
 /**
- * fsyncs that the data plane leaves to another thread (sync-thread.ts), so that one database's does not hold up all the others: a disk takes several
- * at once. What both threads know of them lies in shared memory. The other thread answers the request, too.
+ * fsyncs that another thread runs for the data plane (sync-thread.ts), several at once, so that the fsync of one
+ * database does not delay the requests of all others. Both threads share the slots in memory. The other thread also
+ * answers the FUSE request.
  */
 
 import type { PendingSync, SyncStarter } from '../log/pending-sync.ts'
 
-/** More than threads wait for the disk: who finds no slot syncs by himself. */
+/** More slots than threads that wait for the disk. Without a free slot, the data plane syncs by itself. */
 const SLOTS = 64
-/** Places of 32-bit words: of the whole, and in each slot. */
+/** Offsets in 32-bit words: in the whole, and in each slot. */
 const CONTROL = { ready: 0, requests: 1 } as const
 const CONTROL_WORDS = 2
 const SLOT = { state: 0, fd: 1, uniqueLow: 2, uniqueHigh: 3 } as const
 const SLOT_WORDS = 4
 const STATE = { prepared: 0, requested: 1, running: 2, done: 3, failed: 4 } as const
 
-/** A log that is synced alone is synced where that is asked for, which takes no change of threads. So long after another one was, somebody may be waiting. */
+/**
+ * While only one log is synced, the data plane syncs it directly, which saves the change of threads. For this long
+ * after the sync of another log, other requests may be waiting.
+ */
 const SHARED_MS = 5
 
-/** The data plane's side. */
+/** The data plane's side of the slots. */
 export class Syncs implements SyncStarter {
   readonly #words: Int32Array
   readonly #slots: (SharedSync | undefined)[] = new Array<undefined>(SLOTS).fill(undefined)
@@ -59,7 +63,7 @@ export class Syncs implements SyncStarter {
 class SharedSync implements PendingSync {
   readonly #words: Int32Array
   readonly #at: number
-  /** Once the slot may be another's. */
+  /** Called when the slot may be reused. */
   #settled: PendingSync['state'] | undefined
 
   constructor(words: Int32Array, slot: number, fd: number) {
@@ -105,7 +109,7 @@ class SharedSync implements PendingSync {
   }
 }
 
-/** One that has been taken: whom it is for, and what to say when it has ended. */
+/** A slot in use: the request that it belongs to, and the callback at its end. */
 export interface TakenSync {
   readonly fd: number
   readonly uniqueLow: number
@@ -113,7 +117,7 @@ export interface TakenSync {
   ended(isDone: boolean): void
 }
 
-/** The other thread's side. */
+/** The other thread's side of the slots. */
 export class SyncRequests {
   readonly #words: Int32Array
 
@@ -121,12 +125,12 @@ export class SyncRequests {
     this.#words = new Int32Array(buffer)
   }
 
-  /** From here on there is somebody to leave an fsync to. */
+  /** From now on this thread accepts fsyncs. */
   ready(): void {
     Atomics.store(this.#words, CONTROL.ready, 1)
   }
 
-  /** Resolves when there is more to take than `seen` requests so far; with their number. */
+  /** Resolves with the number of requests so far, as soon as it exceeds `seen`. */
   async wait(seen: number): Promise<number> {
     const result = Atomics.waitAsync(this.#words, CONTROL.requests, seen)
     if (result.async) await result.value

@@ -36,10 +36,10 @@ const nowMs = Date.now
 const say = (message: FromDataPlane) => port.postMessage(message)
 const slots = new Slots(state, say)
 let serving = false
-/** The request at hand commits. */
+/** The current request commits. */
 let committing = false
 
-/** Recovery works on what this node has, whoever leads; what it finds is compared with the primary's history afterwards. */
+/** Recovery restores this node's own history, whoever leads. The node compares it with the primary's afterwards. */
 const authority: Authority = {
   get leads() {
     return !serving || state.leads
@@ -131,7 +131,7 @@ function serve(deviceFd: number): void {
     },
   })
   serving = true
-  // A broken invariant leaves everything as it is: the next start recovers, and tells.
+  // A broken invariant leaves the files as they are: the next start recovers, and logs the cause.
   session.serve()
   serving = false
   tree.close()

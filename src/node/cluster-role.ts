@@ -231,8 +231,8 @@ export class ClusterRole implements RoleHost, StreamSource {
   }
 
   /**
-   * When the backup does not answer, or rejects this node, only the last leader may lead without it: no other node can have
-   * shipped anything since.
+   * When the backup does not answer, or rejects this node, only the last leader may lead without it: no other node can
+   * have shipped anything since.
    */
   async #takeOver(
     backup: NodeBackup,

@@ -66,8 +66,8 @@ export class Cluster {
   }
 
   /**
-   * Requests the lease from the primary; resolves when this node leads. With `force`, when there is no primary or it does not
-   * answer, this node leads as soon as the lease is free, without the transactions that only other nodes have.
+   * Requests the lease from the primary; resolves when this node leads. With `force`, when there is no primary or it
+   * does not answer, this node leads as soon as the lease is free, without the transactions that only other nodes have.
    */
   async promote(signal?: AbortSignal, { force = false } = {}): Promise<void> {
     const { role, primary, candidate, lastError } = this.#membership.status()

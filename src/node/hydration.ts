@@ -44,7 +44,9 @@ export async function hydrateMissing(options: HydrationOptions): Promise<void> {
   }
 }
 
-/** Compares the recovered databases with the backup. The backup wins where it is ahead, and where the histories diverge. */
+/**
+ * Compares the recovered databases with the backup. The backup wins where it is ahead, and where the histories diverge.
+ */
 export async function reconcileAll(options: HydrationOptions, plane: DataPlane): Promise<void> {
   for (const backedUp of await listBackup(options.store)) {
     const database = plane.databases.get(backedUp.name)

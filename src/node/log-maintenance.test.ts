@@ -11,7 +11,9 @@ import { LogMaintenance } from './log-maintenance.ts'
 
 const AGE_MS = 60_000
 
-/** A database in rollback mode, its log of several segments, and the maintenance of that log with a clock of its own. */
+/**
+ * A database in rollback mode, its log of several segments, and the maintenance of that log with a clock of its own.
+ */
 function maintained(dir: string) {
   fs.mkdirSync(`${dir}/files`)
   fs.writeFileSync(`${dir}/files/a.db`, Buffer.alloc(PAGE_SIZE))

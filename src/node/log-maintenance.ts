@@ -39,8 +39,8 @@ interface Checked {
 }
 
 /**
- * Maintains the logs in the background. It makes database files durable, which advances the position from which recovery
- * replays, and removes segments that nothing needs any more. An idle database costs nothing.
+ * Maintains the logs in the background. It makes database files durable, which advances the position from which
+ * recovery replays, and removes segments that nothing needs any more. An idle database costs nothing.
  */
 export class LogMaintenance {
   readonly #options: LogMaintenanceOptions
@@ -137,7 +137,10 @@ export class LogMaintenance {
     this.#checked.set(name, { position, synced, uploaded, dueMs: oldMs > nowMs ? oldMs : Infinity })
   }
 
-  /** Recovery replays from the synced transaction, and updates the page checksums from the transaction of their last save. */
+  /**
+   * Recovery replays from the synced transaction, and updates the page checksums from the transaction of their last
+   * save.
+   */
   #needed(name: string): TXID {
     const synced = this.#synced.get(name)?.txid ?? NOTHING
     const saved = peekPageChecksums(files, `${logDirectory(this.#options.dataDir, name)}/pages.bin`) ?? synced

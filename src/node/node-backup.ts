@@ -58,8 +58,8 @@ export class NodeBackup {
   }
 
   /**
-   * Called before recovery: restores the databases that only the backup has. A node with databases starts without a store
-   * that does not answer or rejects it. So does a node with peers, which reads the backup again before it leads.
+   * Called before recovery: restores the databases that only the backup has. A node with databases starts without a
+   * store that does not answer or rejects it. So does a node with peers, which reads the backup again before it leads.
    */
   async hydrate(signal: AbortSignal | undefined, { hasPeers }: { hasPeers: boolean }): Promise<void> {
     const mayDoWithout = hasPeers || listLogs(nodeFiles, this.#data.dir).length > 0

@@ -39,7 +39,9 @@ export class NodeMount {
     }
   }
 
-  /** Mounts. Journals that lie below the mount point move to `straysDir` first: SQLite would not find them afterwards. */
+  /**
+   * Mounts. Journals that lie below the mount point move to `straysDir` first: SQLite would not find them afterwards.
+   */
   async open(straysDir: string): Promise<Mounted> {
     this.#mounted = await this.#mount(straysDir)
     this.#watch = new MountWatch(realPath(this.#options.dir), () => this.#lost()).start()

@@ -22,8 +22,8 @@ interface Task {
 const CHUNK_SIZE = 256 << 10
 
 /**
- * Verifies after a crash the pages that the start did not read (Proof), one database after another and at a bounded rate.
- * The data plane verifies by itself each page that an application reads before the scrubber has.
+ * Verifies after a crash the pages that the start did not read (Proof), one database after another and at a bounded
+ * rate. The data plane verifies by itself each page that an application reads before the scrubber has.
  */
 export class Scrubber {
   readonly #options: ScrubberOptions

@@ -1,6 +1,6 @@
 /**
- * Before a node leads, it applies the transactions that its predecessors shipped to the backup but never streamed: they are
- * part of the history.
+ * Before a node leads, it applies the transactions that its predecessors shipped to the backup but never streamed: they
+ * are part of the history.
  */
 
 import type { FileRef } from '../backup/history/layout.ts'

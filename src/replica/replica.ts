@@ -37,9 +37,9 @@ const MAX_RETRY_MS = 30_000
 const DRAIN_MS = 3_000
 
 /**
- * A node while it does not lead. The local client holds the write locks of all databases throughout, and applies what the
- * primary streams. A database that cannot continue resyncs with a snapshot; transactions that only this node has move to
- * `diverged/` first.
+ * A node while it does not lead. The local client holds the write locks of all databases throughout, and applies what
+ * the primary streams. A database that cannot continue resyncs with a snapshot; transactions that only this node has
+ * move to `diverged/` first.
  */
 export class Replica {
   readonly #options: ReplicaOptions

@@ -114,7 +114,9 @@ export class ReplicaSink implements StreamSink {
     this.#options.alive(lagMs)
   }
 
-  /** The local database may have transactions that no other node has. Those of a node that never led came from others. */
+  /**
+   * The local database may have transactions that no other node has. Those of a node that never led came from others.
+   */
   #mayHaveOwn(name: string): boolean {
     const { data, plane } = this.#options
     const tracked = plane.databases.get(name)?.state().tracked === true

@@ -8,8 +8,8 @@ import { unmountCommand } from '../fuse/host/unmount-command.ts'
 const TIMEOUT_MS = 5_000
 
 /**
- * Detaches the mount, then ends the process with SIGKILL. An ordinary exit would wait for the data plane's thread, which
- * may hang. The next start recovers as after any crash.
+ * Detaches the mount, then ends the process with SIGKILL. An ordinary exit would wait for the data plane's thread,
+ * which may hang. The next start recovers as after any crash.
  */
 export function leaveAtOnce(mountDir: string): never {
   detachMount(mountDir)
@@ -18,8 +18,8 @@ export function leaveAtOnce(mountDir: string): never {
 }
 
 /**
- * Detaches ltxd's mount at `directory`, if there is one, even while files on it are open. Does not wait for their owners,
- * and throws nothing.
+ * Detaches ltxd's mount at `directory`, if there is one, even while files on it are open. Does not wait for their
+ * owners, and throws nothing.
  */
 function detachMount(directory: string): void {
   try {

@@ -2,9 +2,11 @@
  * When the application starts and stops around a node, as a pure state machine:
  *
  * * The application runs only while the node serves. Its exit stops the node, and its exit code becomes ltxd's.
- * * SIGTERM or SIGINT stops the application first, with a stronger signal each time the grace period passes, then the node.
- * * A second SIGTERM or SIGINT, at least a second after the one before, forces the step that is under way. An earlier one
- *   is the same request: supervisors and timeout(1) signal the process and its group, a terminal its foreground group.
+ * * SIGTERM or SIGINT stops the application first, with a stronger signal each time the grace period passes, then the
+ *   node.
+ * * A second SIGTERM or SIGINT, at least a second after the one before, forces the step that is under way. An earlier
+ *   one is the same request: supervisors and timeout(1) signal the process and its group, a terminal its foreground
+ *   group.
  */
 
 export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'

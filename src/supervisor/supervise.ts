@@ -1,4 +1,6 @@
-/** Executes the decisions of the state machine: signals in, a node and a program started and stopped, an exit code out. */
+/**
+ * Executes the decisions of the state machine: signals in, a node and a program started and stopped, an exit code out.
+ */
 
 import { errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
@@ -32,8 +34,8 @@ export interface SuperviseOptions {
 const SIGNALS: readonly StopSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 /**
- * Runs until everything has ended; resolves with the exit code. Rejects when the start fails. With `exitOnError` off, the
- * failure is logged instead, and a signal ends the wait.
+ * Runs until everything has ended; resolves with the exit code. Rejects when the start fails. With `exitOnError` off,
+ * the failure is logged instead, and a signal ends the wait.
  */
 export async function supervise(options: SuperviseOptions): Promise<number> {
   const supervisor = new Supervisor(options)

@@ -73,7 +73,9 @@ export class FrameParser {
     return this.#length
   }
 
-  /** The frames that `chunk` completes; their bodies may be views of it. After one error, every call throws that error. */
+  /**
+   * The frames that `chunk` completes; their bodies may be views of it. After one error, every call throws that error.
+   */
   *push(chunk: Uint8Array): Generator<Frame, void, void> {
     if (this.#failed !== undefined) throw this.#failed
     if (chunk.length > 0) this.#chunks.push(chunk)

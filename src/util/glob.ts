@@ -1,7 +1,7 @@
 /**
- * Path patterns as in .gitignore: `*` matches anything but a slash, `**` anything, `?` one character, `[ab]` one of these
- * characters, `[!ab]` any other character, `{a,b}` either alternative. A pattern without a slash matches the file name in
- * any folder. A pattern with a slash matches the whole path; a leading slash is ignored.
+ * Path patterns as in .gitignore: `*` matches anything but a slash, `**` anything, `?` one character, `[ab]` one of
+ * these characters, `[!ab]` any other character, `{a,b}` either alternative. A pattern without a slash matches the file
+ * name in any folder. A pattern with a slash matches the whole path; a leading slash is ignored.
  */
 
 const LONGEST = 1024

@@ -1,4 +1,6 @@
-/** A log record as one line for people: `2026-11-29T07:17:08.049+01:00 warn  database opened database=a.db pages=12`. */
+/**
+ * A log record as one line for people: `2026-11-29T07:17:08.049+01:00 warn  database opened database=a.db pages=12`.
+ */
 
 import { styleText } from 'node:util'
 

@@ -1,8 +1,8 @@
 /**
  * The daemon's log: pino, on stderr, as text for people or as JSON lines for programs. The fields have the same names
  * everywhere: `database`, `txid` (16 hex digits), `position`, `node` (the id of the node that writes the line; only in
- * JSON), `peer` (another node's id), `host`, `url` (redacted), `err` (an error object), `reason` (text), `term`, `file`,
- * `key` (of an object in the backup), `process`, `backupLevel`. Durations end in `Ms`, sizes in `Bytes`.
+ * JSON), `peer` (another node's id), `host`, `url` (redacted), `err` (an error object), `reason` (text), `term`,
+ * `file`, `key` (of an object in the backup), `process`, `backupLevel`. Durations end in `Ms`, sizes in `Bytes`.
  */
 
 import { writeSync } from 'node:fs'

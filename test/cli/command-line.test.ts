@@ -49,7 +49,7 @@ test.each([
   [[], 'Usage: ltxd'],
   [['nonsense'], "ltxd: unknown command 'nonsense'"],
   [['version', '--nonsense'], "ltxd: unknown option '--nonsense'"],
-  [['mount'], 'ltxd: where to mount?'],
+  [['mount'], 'ltxd: no mount point: name a directory'],
   [['mount', './m', '--'], 'ltxd: nothing follows "--"'],
   [['mount', './m', '--http', '0.0.0.0:80'], 'ltxd: --http: http.addr: "0.0.0.0:80" would let other machines in'],
   [['mount', './m', '--backup', 'gs://bucket'], 'ltxd: --backup: backup.url: scheme "gs:" is not known'],

@@ -13,8 +13,8 @@ Examples:
   ltxd mount ./mnt --backup file:///var/backups/app
   ltxd mount ./mnt --data ./data -- node server.js
 
-The program finds the mount in LTXD_MOUNT. Its exit ends the node and gives the exit code.
-SIGTERM and SIGINT stop the program, then the node; a second one forces.`
+The program finds the mount in LTXD_MOUNT. Its exit stops the node and sets the exit code.
+SIGTERM and SIGINT stop the program, then the node. A second one, a second later, forces.`
 
 export function register(program: Command): void {
   const command = program
@@ -29,7 +29,7 @@ export function register(program: Command): void {
     const config = loadNodeConfig(command, handed?.mountPoint ?? dir)
     const mountDir = config.fuse.dir
     if (mountDir === undefined) {
-      throw new UsageError('where to mount? Name a directory, "ltxd mount DIR", or set fuse.dir in ltxd.yml')
+      throw new UsageError('no mount point: name a directory, as in "ltxd mount DIR", or set fuse.dir in ltxd.yml')
     }
     const logger = createLogger(config.log)
     const { startNode } = await import('../../node/node.ts')

@@ -35,9 +35,9 @@ const LOCK_DELAY = '0s'
 type Common = { readonly timeout: number; readonly token?: string; readonly ctx: EventEmitter }
 
 /**
- * The methods of the package that this client calls, with the parameters that they really take: the types of consul 2.0.1
- * lack `ctx`, `buffer`, `wait` as a string, and transactions as they are sent. With `includeResponse` in `ctx`, each
- * resolves with the response and its parsed body.
+ * The methods of the package that this client calls, with the parameters that they really take: the types of consul
+ * 2.0.1 lack `ctx`, `buffer`, `wait` as a string, and transactions as they are sent. With `includeResponse` in `ctx`,
+ * each resolves with the response and its parsed body.
  */
 interface ConsulApi {
   readonly kv: {
@@ -103,8 +103,8 @@ export class ConsulClient {
   }
 
   /**
-   * Performs all operations on `key`, or none. Resolves with the key's new index, or with undefined when a check failed or
-   * the session has ended.
+   * Performs all operations on `key`, or none. Resolves with the key's new index, or with undefined when a check failed
+   * or the session has ended.
    */
   async transact(
     key: string,

@@ -33,7 +33,8 @@ const READ_GRACE_MS = 2_000
 
 /**
  * The lease as a key in Consul. Every write is a transaction that checks the key against this node's last reading, so a
- * write that arrives late, or races another one, changes nothing. Sessions and locks are informative; the record decides.
+ * write that arrives late, or races another one, changes nothing. Sessions and locks are informative; the record
+ * decides.
  */
 export class ConsulLease implements Lease {
   readonly type = 'consul'
@@ -121,8 +122,8 @@ export class ConsulLease implements Lease {
   }
 
   /**
-   * Writes `record` with the operations that `plan` returns for the key's state; undefined means that the lease is not this
-   * node's. After any failure the key is read, because a write whose answer was lost may have succeeded.
+   * Writes `record` with the operations that `plan` returns for the key's state; undefined means that the lease is not
+   * this node's. After any failure the key is read, because a write whose answer was lost may have succeeded.
    */
   async #write(
     record: LeaseRecord,

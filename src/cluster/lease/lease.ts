@@ -12,8 +12,8 @@ export interface Leader {
   readonly term: bigint
   readonly holder: NodeAddress
   /**
-   * Which nodes have all its commits. `elsewhere`: a replica or the backup as well. `alone`: no other node, as far as the
-   * leader knew. `unknown`: the leader could not tell.
+   * Which nodes have all its commits. `elsewhere`: a replica or the backup as well. `alone`: no other node, as far as
+   * the leader knew. `unknown`: the leader could not tell.
    */
   readonly kept: 'elsewhere' | 'alone' | 'unknown'
 }
@@ -27,8 +27,8 @@ export interface LeaseRecord {
   /** With 'released': the only node that may acquire the lease within a TTL. */
   readonly successor?: string
   /**
-   * The last node that may have committed: with 'held', before this term; with 'released', up to and including this term. A
-   * holder that never led does not count. Absent when no node did.
+   * The last node that may have committed: with 'held', before this term; with 'released', up to and including this
+   * term. A holder that never led does not count. Absent when no node did.
    */
   readonly lastLeader?: Leader
   /**

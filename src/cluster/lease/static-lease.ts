@@ -16,8 +16,9 @@ export type StaticLeaseOptions =
   | { readonly primary: { readonly hostname: string; readonly url: string } }
 
 /**
- * A primary that is fixed by configuration. It leads from its start to its end, without a deadline. Nothing prevents two
- * nodes from being configured as primaries, but the term grows when another node becomes the primary, so replicas notice.
+ * A primary that is fixed by configuration. It leads from its start to its end, without a deadline. Nothing prevents
+ * two nodes from being configured as primaries, but the term grows when another node becomes the primary, so replicas
+ * notice.
  */
 export class StaticLease implements Lease {
   readonly type = 'static'

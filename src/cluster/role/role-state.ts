@@ -1,4 +1,7 @@
-/** What a node knows of the lease, and what it makes of that: the states of its role (role.ts), and what they are judged by. */
+/**
+ * What a node knows of the lease, and what it makes of that: the states of its role (role.ts), and what they are judged
+ * by.
+ */
 
 import type { Leader, LeaseRecord, LeaseView, NodeAddress } from '../lease/lease.ts'
 

@@ -8,7 +8,8 @@ import type { Event } from './role-events.ts'
 import type { State } from './role-state.ts'
 
 /**
- * Any sequence of events, in any order, with a clock that stands still or leaps: what is asked for never contradicts the rules.
+ * Any sequence of events, in any order, with a clock that stands still or leaps: what is asked for never contradicts
+ * the rules.
  */
 describe('I6, whatever happens', () => {
   const someView = fc.oneof(

@@ -1,10 +1,10 @@
 /**
- * A node's role as a pure state machine. The rules (I6):
- * a node leads only between acquiring the lease and its deadline, which is counted from before the last renewal was
- * sent, less a margin; a record held by another is taken over only after it has not changed for its whole TTL; a released one
- * at once, but within a TTL only by its successor if it names one; a node that is no candidate, or is unfit, takes nothing;
- * one that lacks what a later leader may have committed leaves it to those who have it (succession.ts).
- * All times are milliseconds of the node's own monotonic clock.
+ * A node's role as a pure state machine. The rules (I6): a node leads only between acquiring the lease and its
+ * deadline, which is counted from before the last renewal was sent, less a margin; a record held by another is taken
+ * over only after it has not changed for its whole TTL; a released one at once, but within a TTL only by its successor
+ * if it names one; a node that is no candidate, or is unfit, takes nothing; one that lacks what a later leader may have
+ * committed leaves it to those who have it (succession.ts). All times are milliseconds of the node's own monotonic
+ * clock.
  */
 
 import { onLeading } from './leading.ts'

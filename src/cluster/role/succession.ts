@@ -1,9 +1,15 @@
-/** From when on a candidate may take the lease, whom it should leave it to, and what it has to expect of whoever had it before. */
+/**
+ * From when on a candidate may take the lease, whom it should leave it to, and what it has to expect of whoever had it
+ * before.
+ */
 
 import type { Leader, LeaseRecord, NodeAddress } from '../lease/lease.ts'
 import type { Now, Previous, Rules, Seen, StandingBy, Watching } from './role-state.ts'
 
-/** The record is this very node's: the same data directory at the same address, so whoever wrote it was this process or is dead. */
+/**
+ * The record is this very node's: the same data directory at the same address, so whoever wrote it was this process or
+ * is dead.
+ */
 export function isSelf(address: NodeAddress, rules: Rules): boolean {
   const { self } = rules
   return address.nodeId === self.nodeId && address.hostname === self.hostname && address.url === self.url
@@ -22,7 +28,10 @@ export function lastLeader(record: LeaseRecord | undefined, rules: Rules, now: N
   return { term, holder, kept: 'unknown' }
 }
 
-/** Whoever led after all that this node has; undefined where it has everything that can be known of, or an operator accepts the loss. */
+/**
+ * Whoever led after all that this node has; undefined where it has everything that can be known of, or an operator
+ * accepts the loss.
+ */
 export function missingLeader(state: Watching, rules: Rules, now: Now): Leader | undefined {
   const leader = lastLeader(state.lastRecord, rules, now)
   if (leader === undefined || leader.term <= state.acceptedTerm || isThisNode(leader, rules, now)) return undefined
@@ -42,7 +51,8 @@ export function freeFromMs(state: StandingBy, seen: Seen, rules: Rules, now: Now
 /** From when on nobody has it. */
 function leftFromMs(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, now: Now): number {
   if (view.kind !== 'record') {
-    // Nothing there may mean that somebody removed the record of a primary that lives. Not to a node without any history:
+    // Nothing there may mean that somebody removed the record of a primary that lives. Not to a node without any
+    // history:
     // what it begins is another cluster.
     return now.newcomer && !state.known ? sinceMs : sinceMs + rules.ttlMs
   }

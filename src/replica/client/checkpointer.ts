@@ -45,8 +45,8 @@ interface Guarded {
 
 /**
  * The part of the local client that checkpoints for a primary's applications. It holds SQLite's checkpoint lock of each
- * database that several connections have open, polls the wal-index (which costs no FUSE request), and copies frames when
- * that is worth it.
+ * database that several connections have open, polls the wal-index (which costs no FUSE request), and copies frames
+ * when that is worth it.
  */
 export class Checkpointer {
   readonly #mountDir: string
@@ -175,8 +175,8 @@ export class Checkpointer {
 
 /**
  * How the WAL restarts under full load. Several writers are used to waiting for each other, so they also wait some
- * milliseconds for this process (`restart`). A sole writer may take SQLITE_BUSY for a failure, so it copies the last frames
- * itself (`restart-by-writer`).
+ * milliseconds for this process (`restart`). A sole writer may take SQLITE_BUSY for a failure, so it copies the last
+ * frames itself (`restart-by-writer`).
  */
 type Due = 'copy' | 'restart' | 'restart-by-writer'
 
@@ -187,8 +187,9 @@ const WORK: Readonly<Record<Due, (work: SharedCheckpoint) => Promise<CheckpointO
 }
 
 /**
- * The sole writer checkpoints at its next commit, which is little work by then, and restarts the WAL at the commit after
- * that. The WAL-reset bug needs two racing checkpoints, and there is only one. False while the writer's own checkpoint runs.
+ * The sole writer checkpoints at its next commit, which is little work by then, and restarts the WAL at the commit
+ * after that. The WAL-reset bug needs two racing checkpoints, and there is only one. False while the writer's own
+ * checkpoint runs.
  */
 async function finishedByWriter(guarded: Guarded, index: SharedWalIndex): Promise<boolean> {
   const frames = index.header()?.maxFrame ?? 0

@@ -25,8 +25,8 @@ const RETRY_MS = 20
 const MAX_TOGETHER = 256
 
 /**
- * The local client of a replica: a SQLite client on the node's mount, in its own process, which holds the write locks of
- * all databases and applies the primary's transactions. A blocked database does not delay the others.
+ * The local client of a replica: a SQLite client on the node's mount, in its own process, which holds the write locks
+ * of all databases and applies the primary's transactions. A blocked database does not delay the others.
  */
 export class LocalClient {
   readonly #mountDir: string

@@ -27,7 +27,9 @@ export class ClientDatabase {
     this.#announce = announce
   }
 
-  /** The database's position; undefined when it is at none of `positions`. Throws ApplyBlockedError, NotDatabaseError. */
+  /**
+   * The database's position; undefined when it is at none of `positions`. Throws ApplyBlockedError, NotDatabaseError.
+   */
   open(positions: readonly Position[]): Position | undefined {
     this.close()
     this.#announce({ op: 'reset', database: this.#name })
@@ -57,8 +59,8 @@ export class ClientDatabase {
   }
 
   /**
-   * Applies as many of these consecutive transactions as fit in one write, at least the first, and returns their number.
-   * Throws as Applier.apply, and only because of the first.
+   * Applies as many of these consecutive transactions as fit in one write, at least the first, and returns their
+   * number. Throws as Applier.apply, and only because of the first.
    */
   applyAll(bodies: readonly [Uint8Array, ...Uint8Array[]]): { readonly count: number; readonly position: Position } {
     const [first] = bodies

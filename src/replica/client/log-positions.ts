@@ -1,7 +1,10 @@
 import type { Positions } from '../../apply/positions.ts'
 import type { Checksum, Position } from '../../ltx/format/types.ts'
 
-/** The positions in the node's log. The data plane appends to it before a transaction becomes visible, so `note` is empty. */
+/**
+ * The positions in the node's log. The data plane appends to it before a transaction becomes visible, so `note` is
+ * empty.
+ */
 export class LogPositions implements Positions {
   readonly #newestFirst: readonly Position[]
 

@@ -1,4 +1,7 @@
-/** The local client's process. It ends on request, or with its node: its standard input then ends, and so does the mount. */
+/**
+ * The local client's process. It ends on request, or with its node: its standard input then ends, and so does the
+ * mount.
+ */
 
 import fs from 'node:fs'
 import { FrameParser, PIPE_FRAMES } from '../../util/frames.ts'

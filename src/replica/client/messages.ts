@@ -1,15 +1,20 @@
-/** The messages between a node's control plane and its local client. Positions are `txid/checksum`, sixteen hex digits each. */
+/**
+ * The messages between a node's control plane and its local client. Positions are `txid/checksum`, sixteen hex digits
+ * each.
+ */
 
 /** On the client's standard input, as frames (util/frames.ts). Orders for one database are executed in order. */
 export type ToClient =
-  /** Open a database, which may not exist yet. `positions`: its possible positions, newest first. Answered by `opened`. */
+  /**
+   * Open a database, which may not exist yet. `positions`: its possible positions, newest first. Answered by `opened`.
+   */
   | { readonly type: 'open'; readonly database: string; readonly positions: readonly string[] }
   /** Apply a transaction: the frame's body, or a file, which is removed afterwards. Answered by `applied`. */
   | { readonly type: 'apply'; readonly database: string; readonly file?: string }
   /**
-   * Bring the database to `position` with an LTX file, which is removed afterwards: a snapshot (`whole`), which replaces any
-   * previous state, or a file that continues the database over several transactions. The log starts anew. Answered by
-   * `applied`.
+   * Bring the database to `position` with an LTX file, which is removed afterwards: a snapshot (`whole`), which
+   * replaces any previous state, or a file that continues the database over several transactions. The log starts anew.
+   * Answered by `applied`.
    */
   | {
       readonly type: 'advance'
@@ -25,8 +30,8 @@ export type ToClient =
   /** Remove the database: it is not part of the primary's history. Answered by `discarded`. */
   | { readonly type: 'discard'; readonly database: string }
   /**
-   * On a primary: several connections have the database open, so hold its checkpoint lock, and checkpoint it. Answered by
-   * `guarding` and `released` whenever the lock is acquired and released.
+   * On a primary: several connections have the database open, so hold its checkpoint lock, and checkpoint it. Answered
+   * by `guarding` and `released` whenever the lock is acquired and released.
    */
   | {
       readonly type: 'guard'
