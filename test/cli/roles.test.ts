@@ -96,7 +96,7 @@ describe('promote', () => {
     peer.promote = () => new Promise(() => {})
     const { code, stderr } = await run('promote', '--data', data, '--timeout', '100ms')
     expect(stderr).toContain('did not answer the request (no answer within 100 ms)')
-    expect(stderr).toContain('"ltxd status" shows it')
+    expect(stderr).toContain('see "ltxd status"')
     expect(code).toBe(1)
   })
 
@@ -134,7 +134,7 @@ describe('handoff', () => {
 
   test('asked of a replica names the primary', async () => {
     const { code, stderr } = await run('handoff', 'node-c', '--data', data)
-    expect(stderr).toBe('ltxd: this node does not lead; node-b does: ask it, at http://127.0.0.1:9\n')
+    expect(stderr).toBe('ltxd: this node is not the primary: send the request to node-b at http://127.0.0.1:9\n')
     expect(code).toBe(1)
     expect(peer.asked).toEqual([])
   })

@@ -110,10 +110,12 @@ export class Feed {
     const { logger, signal } = this.#host
     this.#verified = false
     this.#failures++
-    logger.debug({ db: this.name, err: error, failures: this.#failures }, 'cannot go on streaming from here')
+    logger.debug({ database: this.name, err: error, failures: this.#failures }, 'streaming a database failed')
     if (this.#failures === 1) return
     if (!(error instanceof SnapshotError)) this.#snapshotReason ??= `the log cannot be read: ${errorMessage(error)}`
-    if (this.#failures === 5) logger.warn({ db: this.name, err: error }, 'a database cannot be streamed; trying on')
+    if (this.#failures === 5) {
+      logger.warn({ database: this.name, err: error }, 'the database cannot be streamed: it is retried')
+    }
     const waitMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.#failures - 2))
     await sleep(waitMs, undefined, { signal }).catch(() => undefined)
   }
@@ -169,7 +171,7 @@ export class Feed {
     }
     const fork = await findFork(database.log, here, this.#history)
     const parted = fork === undefined ? 'no common transaction is known' : `they part after ${formatTXID(fork)}`
-    this.#host.logger.warn({ db: this.name }, `a replica has another history: ${reason}; ${parted}`)
+    this.#host.logger.warn({ database: this.name, reason: `${reason}; ${parted}` }, 'the replica has another history')
     if (isGone(here)) return this.#tellGone()
     return this.#snapshot(database, { reason: `${reason}; ${parted}`, fork, diverged: true })
   }
@@ -205,7 +207,7 @@ export class Feed {
     why: { readonly reason: string; readonly fork?: TXID | undefined; readonly diverged?: boolean },
   ): Promise<boolean> {
     if (this.#host.flow.roomToBegin(this.name) <= 0) return false
-    this.#host.logger.info({ db: this.name, reason: why.reason }, 'sending a snapshot to a replica')
+    this.#host.logger.info({ database: this.name, reason: why.reason }, 'sending a snapshot to the replica')
     const position = await sendSnapshot(database, this.#host, {
       reason: why.reason,
       fork: why.fork,
@@ -220,7 +222,7 @@ export class Feed {
     this.#history = undefined
     this.#historyAsked = false
     if (position === undefined) return this.#tellGone()
-    this.#host.logger.debug({ db: this.name, position: formatPosition(position) }, 'snapshot sent')
+    this.#host.logger.debug({ database: this.name, position: formatPosition(position) }, 'snapshot sent')
     this.#at = position
     this.#verified = true
     this.#settleAt(position)

@@ -165,17 +165,18 @@ export class ReplicaStream {
     const self = { nodeId: source.nodeId, hostname: source.hostname, clusterId: source.clusterId(), term }
     const refusal = refuseReplica(hello, self)
     if (refusal !== undefined) {
-      this.#logger.warn({ replica: hello.hostname, nodeId: hello.nodeId }, `refused a replica: ${refusal.message}`)
+      const { nodeId: peer, hostname: host } = hello
+      this.#logger.warn({ peer, host, code: refusal.rule, reason: refusal.message }, 'rejected a replica')
       this.end(refusal.rule, refusal.message)
       return
     }
     if (!this.#assertLeading()) return
     this.hello = hello
-    this.#logger = this.#host.logger.child({ replica: hello.hostname })
+    this.#logger = this.#host.logger.child({ peer: hello.nodeId, host: hello.hostname })
     this.#response.writeHead(200, { 'content-type': CONTENT_TYPE, connection: 'close' })
     this.#writer.writeNow(encodePrimaryMessage({ type: 'hello', protocol: PROTOCOL_VERSION, ...self }))
     this.#host.welcomed(this)
-    this.#logger.info({ nodeId: hello.nodeId, url: hello.url }, 'a replica streams from here')
+    this.#logger.info({ url: hello.url }, 'replica connected')
   }
 
   #announce(positions: readonly (readonly [string, Position])[], complete: boolean): void {
@@ -239,7 +240,7 @@ export class ReplicaStream {
   }
 
   #restart({ database, number, position, reason }: Extract<ReplicaMessage, { type: 'restart' }>): void {
-    this.#logger.info({ db: database, reason }, 'a replica begins a database anew')
+    this.#logger.info({ database, reason }, 'the replica requests a restart of a database')
     const feed = this.feeds.get(database)
     if (feed === undefined && !this.#complete) throw new StreamProtocolError('"restart" came before "positions"')
     if (feed === undefined) this.#begin(database, position ?? undefined)
@@ -265,7 +266,7 @@ export class ReplicaStream {
 
   #fail(error: unknown): void {
     if (this.ended) return
-    this.#logger.warn({ err: error }, 'a replica is no longer streamed to')
+    this.#logger.warn({ err: error }, 'the stream to the replica failed: closing it')
     const code = error instanceof StreamProtocolError ? error.code : 'STREAM_FAILED'
     this.end(code, errorMessage(error))
   }
@@ -276,6 +277,6 @@ export class ReplicaStream {
     this.#ended.abort(error)
     this.#flow.given.wake()
     for (const feed of this.feeds.values()) feed.wake()
-    if (this.hello !== undefined) this.#logger.info({ reason: error.message }, 'a replica left')
+    if (this.hello !== undefined) this.#logger.info({ reason: error.message }, 'replica disconnected')
   }
 }

@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Position } from '../../ltx/format/types.ts'
-import { errorMessage } from '../../util/errors.ts'
 import type { Logger } from '../../util/log.ts'
 import { StreamRefusedError } from '../wire/errors.ts'
 import { HEARTBEAT_MS } from '../wire/messages.ts'
@@ -124,7 +123,7 @@ export class StreamServer {
         const positions = this.#positions()
         for (const stream of this.#streams) stream.look(this.#databases, positions)
       } catch (error) {
-        this.#logger.error({ err: error }, `streams were not told of a change: ${errorMessage(error)}`)
+        this.#logger.error({ err: error }, 'a change could not be announced to the replicas')
       }
       await this.#source.waitForChange(seen, HEARTBEAT_MS)
     }

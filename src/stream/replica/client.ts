@@ -8,7 +8,7 @@ import { Lane } from './lane.ts'
 import { PrimaryStream } from './primary-stream.ts'
 import type { StreamSink } from './sink.ts'
 
-export type {  StreamSink,  } from './sink.ts'
+export type { StreamSink } from './sink.ts'
 
 export interface StreamClientOptions {
   readonly primary: NodeAddress
@@ -44,7 +44,7 @@ export class StreamClient {
   constructor(options: StreamClientOptions) {
     this.#options = options
     this.#term = options.term
-    this.#logger = options.logger.child({ primary: options.primary.hostname })
+    this.#logger = options.logger.child({ host: options.primary.hostname, url: options.primary.url })
   }
 
   start(): void {
@@ -92,7 +92,7 @@ export class StreamClient {
       // One that does not last is as good as none: two nodes with one id would push each other out for ever.
       if (connectedMs > this.#options.reconnectMs) backoff.reset()
       for (const lane of this.#lanes.values()) lane.abort('the connection to the primary was lost')
-      await Promise.all([backoff.wait(signal), ...[...this.#lanes.values()].map((lane) => lane.settled())])
+      await Promise.all([backoff.wait(signal), ...[...this.#lanes.values()].map((lane) => lane.abortFinished())])
     }
   }
 
@@ -109,7 +109,7 @@ export class StreamClient {
         connectedAtMs = performance.now()
         this.#term = term
         this.#lastError = undefined
-        this.#logger.info({ nodeId, term: term.toString() }, 'connected to the primary')
+        this.#logger.info({ peer: nodeId, term: term.toString() }, 'connected to the primary')
       },
       caughtUp: () => {
         this.#catchUp = new CatchUp(this.#lanes.values())
@@ -168,21 +168,21 @@ export class StreamClient {
     this.#options.sink.alive(this.#lagMs)
   }
 
-  /** I6: whoever has seen a term accepts none below it. */
+  /** I6: a node that has seen a term accepts no lower one. */
   #highestTerm(): bigint {
     const known = this.#options.sink.term()
     return known > this.#term ? known : this.#term
   }
 
-  /** One line for each change: that the connection was lost, and each new reason why there is none. */
+  /** Logs the loss of a connection, and each new reason why there is none, once. */
   #report(error: unknown, wasConnected: boolean): void {
     const message = errorMessage(error)
     const news = wasConnected || message !== this.#lastError
     this.#lastError = message
     if (this.#stopped.signal.aborted) return
-    const what = wasConnected ? 'the stream from the primary was lost' : 'cannot stream from the primary'
+    const what = wasConnected ? 'the stream from the primary was lost' : 'streaming from the primary failed'
     if (!(error instanceof LtxdError)) this.#logger.error({ err: error }, what)
-    else if (news) this.#logger.warn({ reason: message }, `${what}; trying again`)
-    else this.#logger.debug({ reason: message }, what)
+    else if (news) this.#logger.warn({ err: error }, `${what}: it is retried`)
+    else this.#logger.debug({ err: error }, what)
   }
 }

@@ -7,26 +7,27 @@ import { StreamAbortedError, StreamProtocolError } from '../wire/errors.ts'
 import { ITEM_COST_BYTES } from '../wire/flow.ts'
 import type { SnapshotMessage, TransactionMessage } from '../wire/messages.ts'
 import { Signal } from '../wire/signal.ts'
+import { FailureDelay } from './failure-delay.ts'
 import type { StreamSink } from './sink.ts'
 
-/** What a lane tells the client. */
+/** The client's side of a lane. */
 export interface LaneHost {
   readonly sink: StreamSink
   readonly logger: Logger
-  /** The server is to begin this database anew; ask it as soon as there is a connection. */
+  /** Request a restart of this database from the server, as soon as there is a connection. */
   restart(lane: Lane): void
-  /** Something was handed over, or given up. */
+  /** An item was applied or dropped. */
   progressed(): void
 }
 
-/** Told of bytes that no longer wait. Of the connection that they came by, which may be gone by then. */
+/** Reports bytes that were consumed, to the connection that they came from, which may have ended by then. */
 export type Consumed = (database: string, bytes: number) => void
 
 interface Item {
-  /** Besides its body's. */
+  /** In addition to the bytes of its body. */
   readonly costBytes: number
   readonly consumed: Consumed
-  /** Where the database is after it. */
+  /** The database's position after this item. */
   readonly after: Position | undefined
   readonly body: Body | undefined
   run(): Promise<void>
@@ -34,35 +35,29 @@ interface Item {
 
 export interface WantedRestart {
   readonly number: number
-  /** Undefined: a snapshot. */
+  /** Undefined requests a snapshot. */
   readonly position: Position | undefined
   readonly reason: string
 }
 
-const FIRST_DELAY_MS = 100
-const MAX_DELAY_MS = 30_000
-/** After so long without one, a failure is the first again. */
-const FORGET_FAILURES_MS = 60_000
-
-/** One database at the replica: what arrived and waits for the sink, in order. */
+/** The received items of one database on the replica, which wait for the sink in order. */
 export class Lane {
   readonly name: string
   readonly #host: LaneHost
   readonly #queue: Item[] = []
   #current: Item | undefined
-  /** Being received. */
+  /** The item that is being received. */
   #open: { readonly body: Body; readonly sizeBytes: number | undefined; received: number } | undefined
-  /** After all that was handed over or waits; undefined where that is not known. */
+  /** The position after all received items; undefined when not known. */
   #expected: Position | undefined
-  /** After all that the sink took. */
-  #handed: Position | undefined
+  /** The position after all items that the sink has applied. */
+  #applied: Position | undefined
   #consumed: Consumed = () => undefined
   #wanted: WantedRestart | undefined
   #restarts = 0
-  #failures = 0
-  #failedAtMs = -Infinity
+  readonly #failureDelay = new FailureDelay()
   readonly #next = new Signal()
-  /** Items that were received, and that are done with. */
+  /** Counts of items that were received, and that are finished. */
   received = 0
   done = 0
 
@@ -71,12 +66,12 @@ export class Lane {
     this.#host = host
   }
 
-  /** What the server is to be asked for, and has not begun to answer. Until it does, what it sends is not for this lane's state. */
+  /** The restart that the server has not answered yet. Until it does, its messages do not fit this lane's state. */
   get wanted(): WantedRestart | undefined {
     return this.#wanted
   }
 
-  /** How many items must be done before this lane has what its restart is to bring: a snapshot is one more. */
+  /** The number of items that must be finished before the lane has caught up. A wanted snapshot counts as one more. */
   get awaited(): number {
     return this.received + (this.#wanted !== undefined && this.#wanted.position === undefined ? 1 : 0)
   }
@@ -85,17 +80,17 @@ export class Lane {
     return this.#current !== undefined
   }
 
-  /** A new connection. */
+  /** Called for each new connection. */
   attach(consumed: Consumed): void {
     this.#consumed = consumed
   }
 
-  /** Resolves when the sink no longer works on something that was broken off: until then nobody knows where the database is. */
-  async settled(): Promise<void> {
+  /** Resolves when the sink has finished an aborted item: until then the database's position is unknown. */
+  async abortFinished(): Promise<void> {
     while (this.#current?.body?.failed === true) await this.#next.next
   }
 
-  /** Where the server should go on from, given where the sink says the database is. */
+  /** The position from which the server should continue. `applied` is the position that the sink reports. */
   position(applied: Position | undefined): Position | undefined {
     const expected = this.#expected
     if (expected === undefined || this.busy) return expected ?? applied
@@ -135,8 +130,8 @@ export class Lane {
     const header = { position, preApplyChecksum, timestampMs, fork: fork ?? undefined, diverged, reason }
     const body = this.#newBody()
     const run = () => {
-      // Broken off, it leaves the database as the sink says, which need not be as before.
-      this.#handed = undefined
+      // After an aborted snapshot only the sink knows the database's position.
+      this.#applied = undefined
       return this.#host.sink.snapshot(this.name, header, body)
     }
     this.#enqueue({ costBytes: ITEM_COST_BYTES, after: position, body, run })
@@ -145,7 +140,7 @@ export class Lane {
 
   chunk(bytes: Uint8Array): void {
     const open = this.#open
-    if (open === undefined) throw this.#protocol('a chunk of nothing')
+    if (open === undefined) throw this.#protocol('a chunk without a transaction or snapshot')
     open.received += bytes.length
     open.body.push(bytes)
     if (open.sizeBytes === undefined || open.received < open.sizeBytes) return
@@ -154,17 +149,18 @@ export class Lane {
   }
 
   endOfSnapshot(): void {
-    if (this.#open === undefined || this.#open.sizeBytes !== undefined) throw this.#protocol('the end of no snapshot')
+    if (this.#open === undefined || this.#open.sizeBytes !== undefined)
+      throw this.#protocol('the end of a snapshot without a snapshot')
     this.#close()
   }
 
-  /** The server, or the loss of the connection, broke off what was being received. */
+  /** The server, or the loss of the connection, aborted the item that was being received. */
   abort(reason: string): void {
     const open = this.#open
     if (open === undefined) return
     this.#open = undefined
     open.body.fail(new StreamAbortedError(this.name, reason))
-    this.#dropBroken(open.body)
+    this.#dropAborted(open.body)
   }
 
   unknown(): void {
@@ -181,7 +177,7 @@ export class Lane {
     this.#host.progressed()
   }
 
-  /** Throws away what waits, and asks the server to go on from `position`, or for a snapshot. */
+  /** Drops the waiting items, and requests a restart from `position`, or a snapshot. */
   restart(position: Position | undefined, reason: string): void {
     const open = this.#open
     this.#wanted = { number: ++this.#restarts, position, reason: reason.slice(0, 1000) }
@@ -192,17 +188,12 @@ export class Lane {
     this.#host.progressed()
   }
 
-  /** How long to wait before the server is asked again: a database that fails each time must not keep both nodes busy. */
+  /** Records a failure; returns how long to wait before the restart is requested. */
   failureDelayMs(): number {
-    const now = performance.now()
-    if (now - this.#failedAtMs > FORGET_FAILURES_MS) this.#failures = 0
-    this.#failedAtMs = now
-    const delayMs = this.#failures === 0 ? 0 : Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (this.#failures - 1))
-    this.#failures++
-    return delayMs
+    return this.#failureDelay.nextMs()
   }
 
-  /** Nothing more comes of what waits; resolves when the sink has done with what it has. */
+  /** Drops the waiting items; resolves when the sink has finished the current one. */
   async stop(): Promise<void> {
     this.abort('this node no longer follows')
     this.#flush()
@@ -246,7 +237,7 @@ export class Lane {
       this.#current = item
       try {
         await item.run()
-        this.#handed = item.after
+        this.#applied = item.after
       } catch (error) {
         this.#failed(item, error)
       }
@@ -267,9 +258,13 @@ export class Lane {
 
   #failed({ after }: Item, error: unknown): void {
     if (error instanceof StreamAbortedError || this.#wanted !== undefined) return
-    const what = after === undefined ? 'its removal' : `what leads to ${formatPosition(after)}`
-    this.#host.logger.warn({ db: this.name, err: error }, `cannot take ${what}; asking for a snapshot`)
-    this.restart(undefined, `the replica could not take ${what}: ${errorMessage(error)}`)
+    const position = after === undefined ? {} : { position: formatPosition(after) }
+    this.#host.logger.warn(
+      { database: this.name, ...position, err: error },
+      'a change from the primary could not be applied: requesting a snapshot',
+    )
+    const change = after === undefined ? 'the removal' : `the change to ${formatPosition(after)}`
+    this.restart(undefined, `the replica could not apply ${change}: ${errorMessage(error)}`)
   }
 
   #flush(): void {
@@ -279,20 +274,20 @@ export class Lane {
     }
   }
 
-  /** What was broken off is always the last that was received. */
-  #dropBroken(body: Body): void {
+  /** The aborted item is always the last one that was received. */
+  #dropAborted(body: Body): void {
     if (this.#wanted !== undefined) return
     if (this.#current?.body === body) {
-      this.#expected = this.#handed
+      this.#expected = this.#applied
       return
     }
     const at = this.#queue.findIndex((item) => item.body === body)
     if (at >= 0) this.#finish(this.#queue.splice(at, 1)[0] as Item)
-    this.#expected = this.#queue.at(-1)?.after ?? this.#current?.after ?? this.#handed
+    this.#expected = this.#queue.at(-1)?.after ?? this.#current?.after ?? this.#applied
   }
 
   #assertClosed(): void {
-    if (this.#open !== undefined) throw this.#protocol('something new began before the last had ended')
+    if (this.#open !== undefined) throw this.#protocol('a new item started before the previous one had ended')
   }
 
   #protocol(problem: string): StreamProtocolError {
