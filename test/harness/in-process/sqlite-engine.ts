@@ -1,23 +1,12 @@
-import init from '@sqlite.org/sqlite-wasm'
-import { errorCode } from '../../../src/util/errors.ts'
 import { Random } from '../random.ts'
-import { FileLock, SharedMemory } from './locks.ts'
-import type { VfsFile, VfsFiles } from './vfs-files.ts'
+import type { FileLock, SharedMemory } from './locks.ts'
+import { killFilesOf, register, sqlite, VFS, type VfsEngine } from './sqlite-vfs.ts'
+import type { VfsFiles } from './vfs-files.ts'
 
 /**
- * SQLite compiled to WebAssembly, over a file system of the test's own: in-process and deterministic, so that every
- * write can be cut, refused, or be the last one before a crash. Several connections share locks and wal-index as
- * processes would.
+ * SQLite over a file system of the test's own: in-process and deterministic, so that every write can be cut, rejected, or
+ * be the last one before a crash. Several connections share locks and wal-index as processes would.
  */
-
-const sqlite = await init()
-const { capi, wasm } = sqlite
-
-const VFS = 'in-process'
-const IOERR_DELETE_NOENT = capi.SQLITE_IOERR | (23 << 8)
-/** As on Linux; without it SQLite pads commits to sectors. */
-const POWERSAFE_OVERWRITE = 0x1000
-const JOURNAL_TYPES = capi.SQLITE_OPEN_MAIN_JOURNAL | capi.SQLITE_OPEN_SUPER_JOURNAL | capi.SQLITE_OPEN_WAL
 
 export interface EngineOptions {
   readonly seed: number
@@ -25,21 +14,8 @@ export interface EngineOptions {
   readonly sectorSizeBytes?: number
 }
 
-interface OpenFile {
-  readonly engine: SqliteEngine
-  readonly path: string
-  readonly file: VfsFile
-  readonly owner: Connection | undefined
-  /** The name of a new journal is made durable with its first sync. */
-  syncName: boolean
-}
-
-const engines = new Map<string, SqliteEngine>()
-const openFiles = new Map<number, OpenFile>()
-let lastEngine = 0
-
 /** One file system with the applications on it. */
-export class SqliteEngine {
+export class SqliteEngine implements VfsEngine {
   readonly options: EngineOptions
   readonly files: VfsFiles
   /** What was thrown at SQLite that is no operating error: the bug that the test is after. */
@@ -56,8 +32,7 @@ export class SqliteEngine {
     this.files = files
     this.options = options
     this.random = new Random(options.seed)
-    this.prefix = `/${++lastEngine}/`
-    engines.set(this.prefix, this)
+    this.prefix = register(this)
   }
 
   open(name: string): Connection {
@@ -85,10 +60,6 @@ export class SqliteEngine {
     const { failure } = this
     this.failure = undefined
     if (failure !== undefined) throw new Error('the file system failed', { cause: failure })
-  }
-
-  lockOf(path: string): FileLock {
-    return getOr(this.locks, path, () => new FileLock())
   }
 }
 
@@ -131,238 +102,7 @@ export class Connection {
 
   /** The process dies: its locks go, its descriptors are closed, nothing else happens. */
   kill(): void {
-    for (const [pointer, open] of openFiles) {
-      if (open.owner !== this) continue
-      release(pointer, open)
-      openFiles.set(pointer, { ...open, file: DEAD })
-    }
+    killFilesOf(this)
     this.close()
   }
-}
-
-/** The file of a process that is no more: SQLite's own clean-up must reach nothing. */
-const dead = (): never => {
-  throw Object.assign(new Error('the process is dead'), { code: 'EIO', syscall: 'none', errno: -5 })
-}
-const DEAD: VfsFile = { read: dead, write: dead, truncate: dead, sync: dead, size: dead, close: () => {} }
-
-function release(pointer: number, { engine, path, file }: OpenFile): void {
-  const holder = holderOf(pointer)
-  engine.lockOf(path).unlock(holder, 0)
-  leaveShared(engine, path, holder)
-  file.close()
-}
-
-function leaveShared(engine: SqliteEngine, path: string, holder: object): void {
-  const shared = engine.shared.get(path)
-  if (shared === undefined) return
-  shared.leave(holder)
-  if (shared.users.size > 0) return
-  for (const region of shared.regions) wasm.dealloc(region)
-  engine.shared.delete(path)
-}
-
-const holders = new Map<number, object>()
-function holderOf(pointer: number): object {
-  return getOr(holders, pointer, () => ({ pointer }))
-}
-
-/** Runs `work` for SQLite: a thrown operating error becomes `code`, anything else is kept for the test. */
-function guard(engine: SqliteEngine, code: number, work: () => number | void): number {
-  try {
-    return work() ?? 0
-  } catch (error) {
-    const name = errorCode(error)
-    engine.lastRefusal = error
-    if (name === 'ENOSPC') return capi.SQLITE_FULL
-    const isOperating = name !== undefined && (/^E[A-Z]+$/.test(name) || name.startsWith('LOG_'))
-    if (!isOperating) engine.failure ??= error
-    return code
-  }
-}
-
-function at(pointer: unknown): OpenFile {
-  const open = openFiles.get(pointer as number)
-  if (open === undefined) throw new Error('SQLite uses a file that is not open')
-  return open
-}
-
-function named(pointer: unknown): { engine: SqliteEngine; path: string } {
-  const full = wasm.cstrToJs(pointer as never) as string
-  const end = full.indexOf('/', 1) + 1
-  const engine = engines.get(full.slice(0, end))
-  if (engine === undefined) throw new Error(`no file system for ${full}`)
-  return { engine, path: full.slice(end) }
-}
-
-const bytes = (pointer: unknown, length: number): Uint8Array => {
-  const heap = wasm.heap8u()
-  return heap.subarray(pointer as number, (pointer as number) + length)
-}
-const poke = (pointer: unknown, value: number | bigint, type: 'i32' | 'i64' | 'double') =>
-  void wasm.poke(pointer as never, value as never, type)
-
-const ioMethods = new capi.sqlite3_io_methods()
-Object.assign(ioMethods, { $iVersion: 2 })
-const vfs = new capi.sqlite3_vfs()
-Object.assign(vfs, { $iVersion: 2, $szOsFile: 4, $mxPathname: 1024 })
-
-type Pointer = number
-const io = {
-  xClose(file: Pointer) {
-    const open = at(file)
-    return guard(open.engine, capi.SQLITE_IOERR_CLOSE, () => {
-      try {
-        release(file, open)
-      } finally {
-        openFiles.delete(file)
-        holders.delete(file)
-      }
-    })
-  },
-  xRead(file: Pointer, buffer: Pointer, length: number, offset: bigint) {
-    const { engine, file: open } = at(file)
-    return guard(engine, capi.SQLITE_IOERR_READ, () => {
-      const into = new Uint8Array(length)
-      const n = open.read(into, Number(offset))
-      bytes(buffer, length).set(into)
-      return n < length ? capi.SQLITE_IOERR_SHORT_READ : 0
-    })
-  },
-  xWrite(file: Pointer, buffer: Pointer, length: number, offset: bigint) {
-    const { engine, file: open } = at(file)
-    return guard(engine, capi.SQLITE_IOERR_WRITE, () => open.write(bytes(buffer, length).slice(), Number(offset)))
-  },
-  xTruncate(file: Pointer, size: bigint) {
-    const { engine, file: open } = at(file)
-    return guard(engine, capi.SQLITE_IOERR_TRUNCATE, () => open.truncate(Number(size)))
-  },
-  xSync(file: Pointer, _flags: number) {
-    const open = at(file)
-    return guard(open.engine, capi.SQLITE_IOERR_FSYNC, () => {
-      open.file.sync()
-      if (open.syncName) open.engine.files.syncDirectory(directoryOf(open.path))
-      open.syncName = false
-    })
-  },
-  xFileSize(file: Pointer, result: Pointer) {
-    const { engine, file: open } = at(file)
-    return guard(engine, capi.SQLITE_IOERR_FSTAT, () => poke(result, BigInt(open.size()), 'i64'))
-  },
-  xLock(file: Pointer, level: number) {
-    const { engine, path } = at(file)
-    return engine.lockOf(path).lock(holderOf(file), level) ? 0 : capi.SQLITE_BUSY
-  },
-  xUnlock(file: Pointer, level: number) {
-    const { engine, path } = at(file)
-    engine.lockOf(path).unlock(holderOf(file), level)
-    return 0
-  },
-  xCheckReservedLock(file: Pointer, result: Pointer) {
-    const { engine, path } = at(file)
-    poke(result, engine.lockOf(path).reserved ? 1 : 0, 'i32')
-    return 0
-  },
-  xFileControl: (_file: Pointer, _operation: number, _argument: Pointer) => capi.SQLITE_NOTFOUND,
-  xSectorSize: (file: Pointer) => at(file).engine.options.sectorSizeBytes ?? 4096,
-  xDeviceCharacteristics: (file: Pointer) =>
-    at(file).engine.options.powersafeOverwrite === false ? 0 : POWERSAFE_OVERWRITE,
-  xShmMap(file: Pointer, region: number, size: number, extend: number, result: Pointer) {
-    const { engine, path } = at(file)
-    const shared = getOr(engine.shared, path, () => new SharedMemory())
-    shared.users.add(holderOf(file))
-    if (shared.regions.length <= region && extend === 0) {
-      poke(result, 0, 'i32')
-      return 0
-    }
-    while (shared.regions.length <= region) {
-      const pointer = wasm.alloc(size)
-      bytes(pointer, size).fill(0)
-      shared.regions.push(pointer)
-    }
-    poke(result, shared.regions[region] as number, 'i32')
-    return 0
-  },
-  xShmLock(file: Pointer, offset: number, count: number, flags: number) {
-    const { engine, path } = at(file)
-    const shared = getOr(engine.shared, path, () => new SharedMemory())
-    return shared.lock(holderOf(file), offset, count, flags) ? 0 : capi.SQLITE_BUSY
-  },
-  xShmBarrier: (_file: Pointer) => {},
-  xShmUnmap(file: Pointer, _remove: number) {
-    const { engine, path } = at(file)
-    leaveShared(engine, path, holderOf(file))
-    return 0
-  },
-}
-
-const vfsMethods = {
-  xOpen(_vfs: Pointer, name: Pointer, file: Pointer, flags: number, outFlags: Pointer) {
-    const { engine, path } = named(name)
-    return guard(engine, capi.SQLITE_CANTOPEN, () => {
-      const create = (flags & capi.SQLITE_OPEN_CREATE) !== 0
-      const exclusive = (flags & capi.SQLITE_OPEN_EXCLUSIVE) !== 0
-      const isNew = create && engine.files.sizeOf(path) === undefined
-      const readOnly = (flags & capi.SQLITE_OPEN_READONLY) !== 0
-      const opened = engine.files.open(path, { create, exclusive, readOnly })
-      const syncName = isNew && (flags & JOURNAL_TYPES) !== 0
-      openFiles.set(file, { engine, path, file: opened, owner: engine.current, syncName })
-      poke(file, ioMethods.pointer, 'i32')
-      if (outFlags !== 0) poke(outFlags, flags, 'i32')
-    })
-  },
-  xDelete(_vfs: Pointer, name: Pointer, syncDirectory: number) {
-    const { engine, path } = named(name)
-    return guard(engine, capi.SQLITE_IOERR_DELETE, () => {
-      if (engine.files.sizeOf(path) === undefined) return IOERR_DELETE_NOENT
-      engine.files.unlink(path)
-      if (syncDirectory !== 0) engine.files.syncDirectory(directoryOf(path))
-      return 0
-    })
-  },
-  /** An empty file counts as none, as on Unix. */
-  xAccess(_vfs: Pointer, name: Pointer, _flags: number, result: Pointer) {
-    const { engine, path } = named(name)
-    return guard(engine, capi.SQLITE_IOERR_ACCESS, () =>
-      poke(result, (engine.files.sizeOf(path) ?? 0) > 0 ? 1 : 0, 'i32'),
-    )
-  },
-  xFullPathname(_vfs: Pointer, name: Pointer, _length: number, out: Pointer) {
-    const text = Buffer.from(`${wasm.cstrToJs(name as never) as string}\0`)
-    bytes(out, text.length).set(text)
-    return 0
-  },
-  xRandomness(_vfs: Pointer, length: number, out: Pointer) {
-    const into = bytes(out, length)
-    for (let i = 0; i < length; i++) into[i] = randomness.integer(0, 255)
-    return length
-  },
-  xSleep: (_vfs: Pointer, _microseconds: number) => 0,
-  xCurrentTime(_vfs: Pointer, out: Pointer) {
-    poke(out, 2_461_000.5, 'double')
-    return 0
-  },
-  xCurrentTimeInt64(_vfs: Pointer, out: Pointer) {
-    poke(out, 212_630_443_200_000n, 'i64')
-    return 0
-  },
-}
-
-/** SQLite seeds its generator once: the same in each run. */
-const randomness = new Random(1)
-
-sqlite.vfs.installVfs({
-  io: { struct: ioMethods, methods: io as never },
-  vfs: { struct: vfs, methods: vfsMethods, name: VFS },
-})
-
-function directoryOf(path: string): string {
-  const slash = path.lastIndexOf('/')
-  return slash < 0 ? '' : path.slice(0, slash)
-}
-
-function getOr<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  let value = map.get(key)
-  if (value === undefined) map.set(key, (value = make()))
-  return value
 }
