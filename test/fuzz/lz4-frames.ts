@@ -61,78 +61,93 @@ export function plainFrame(blocks: Block[]): FrameSpec {
   }
 }
 
-/** One of the many ways for a frame to be no frame, or one that only some would read. */
+type Damage = (spec: FrameSpec, chance: Chance, pageSize: number) => void
+
+const block = (spec: FrameSpec, chance: Chance) => chance.pick(spec.blocks)
+
+/** Ways for a frame to be no frame, or one that only some would read. */
+const DAMAGES: readonly Damage[] = [
+  (spec, chance) => {
+    spec.magic = chance.pick([0x184c2102, 0x184d2a50, 0x184d2aff, 0x184d2205, chance.u32()])
+  },
+  (spec, chance) => {
+    spec.flags ^= 1 << chance.integer(0, 7)
+  },
+  (spec, chance) => {
+    spec.blockSizes = chance.pick([0, 0x10, 0x30, 0x40, 0x4f, 0x70, 0xc0, chance.integer(0, 255)])
+  },
+  (spec, chance, pageSize) => {
+    spec.flags |= FLAG.contentSize
+    spec.contentSize = chance.bigint(BigInt(pageSize))
+  },
+  (spec, chance) => {
+    spec.headerDamage = chance.integer(1, 255)
+  },
+  (spec, chance) => {
+    spec.checksumDamage = chance.u32()
+  },
+  (spec, chance) => {
+    block(spec, chance).checksumDamage = 1 << chance.integer(0, 30)
+    spec.flags |= FLAG.blockChecksums
+  },
+  (spec, chance) => {
+    block(spec, chance).sizeField = chance.pick([
+      0,
+      0x80000000,
+      0x00010001,
+      0x80010000,
+      chance.number(block(spec, chance).data.length),
+    ])
+  },
+  (spec, chance, pageSize) => {
+    const changed = block(spec, chance)
+    changed.data = damagedBlock(chance, changed.data, pageSize)
+  },
+  // Empty blocks.
+  (spec, chance) => {
+    spec.blocks.splice(chance.integer(0, spec.blocks.length), 0, ...emptyBlocks(chance))
+  },
+  (spec, chance) => {
+    spec.blocks.splice(chance.integer(0, spec.blocks.length), 0, blockOf(literals(chance.bytes(chance.integer(1, 30)))))
+  },
+  (spec, chance, pageSize) => {
+    spec.blocks.splice(chance.integer(0, spec.blocks.length - 1), 1)
+    if (spec.blocks.length === 0) spec.blocks.push(blockOf(literals(somePage(chance, pageSize - 1))))
+  },
+  (spec, chance) => {
+    spec.endMark = chance.pick([1, 4, 0x80000000, 0x80000004, chance.u32()])
+  },
+  (spec, chance) => {
+    spec.before = chance.pick([skippable(chance, 0x184d2a50), skippable(chance, 0x184d2a00), chance.bytes(3)])
+  },
+  // The bytes after it look like another frame.
+  (spec, chance) => {
+    spec.after = chance.pick([
+      magic(0x184d2204),
+      magic(0x184c2102),
+      magic(0x184d2a5f),
+      chance.bytes(4),
+      chance.bytes(1),
+    ])
+    if (chance.oneIn(2)) spec.flags &= ~FLAG.contentChecksum
+  },
+  // More blocks than a page needs.
+  (spec, chance, pageSize) => {
+    spec.blocks = pieces(chance, pageSize, chance.pick([63, 64, 65, 66, 200]))
+  },
+  // The first match reaches to before the page.
+  (spec, chance, pageSize) => {
+    spec.blocks = [blockOf(reachingBack(chance, pageSize))]
+    spec.flags ^= chance.oneIn(2) ? FLAG.independent : 0
+  },
+  (spec) => {
+    spec.flags &= ~FLAG.contentChecksum
+  },
+]
+
+/** Damages the frame in one of these ways. */
 export function damageFrame(chance: Chance, spec: FrameSpec, pageSize: number): void {
-  const { blocks } = spec
-  const block = () => chance.pick(blocks)
-  switch (chance.integer(0, 17)) {
-    case 0:
-      spec.magic = chance.pick([0x184c2102, 0x184d2a50, 0x184d2aff, 0x184d2205, chance.u32()])
-      break
-    case 1:
-      spec.flags ^= 1 << chance.integer(0, 7)
-      break
-    case 2:
-      spec.blockSizes = chance.pick([0, 0x10, 0x30, 0x40, 0x4f, 0x70, 0xc0, chance.integer(0, 255)])
-      break
-    case 3:
-      spec.flags |= FLAG.contentSize
-      spec.contentSize = chance.bigint(BigInt(pageSize))
-      break
-    case 4:
-      spec.headerDamage = chance.integer(1, 255)
-      break
-    case 5:
-      spec.checksumDamage = chance.u32()
-      break
-    case 6:
-      block().checksumDamage = 1 << chance.integer(0, 30)
-      spec.flags |= FLAG.blockChecksums
-      break
-    case 7:
-      block().sizeField = chance.pick([0, 0x80000000, 0x00010001, 0x80010000, chance.number(block().data.length)])
-      break
-    case 8: {
-      const changed = block()
-      changed.data = damagedBlock(chance, changed.data, pageSize)
-      break
-    }
-    case 9: // empty blocks
-      blocks.splice(chance.integer(0, blocks.length), 0, ...emptyBlocks(chance))
-      break
-    case 10:
-      blocks.splice(chance.integer(0, blocks.length), 0, blockOf(literals(chance.bytes(chance.integer(1, 30)))))
-      break
-    case 11:
-      blocks.splice(chance.integer(0, blocks.length - 1), 1)
-      if (blocks.length === 0) blocks.push(blockOf(literals(somePage(chance, pageSize - 1))))
-      break
-    case 12:
-      spec.endMark = chance.pick([1, 4, 0x80000000, 0x80000004, chance.u32()])
-      break
-    case 13:
-      spec.before = chance.pick([skippable(chance, 0x184d2a50), skippable(chance, 0x184d2a00), chance.bytes(3)])
-      break
-    case 14: // what comes next looks like another frame
-      spec.after = chance.pick([
-        magic(0x184d2204),
-        magic(0x184c2102),
-        magic(0x184d2a5f),
-        chance.bytes(4),
-        chance.bytes(1),
-      ])
-      if (chance.oneIn(2)) spec.flags &= ~FLAG.contentChecksum
-      break
-    case 15: // more blocks than anyone needs
-      spec.blocks = pieces(chance, pageSize, chance.pick([63, 64, 65, 66, 200]))
-      break
-    case 16: // the first match reaches to before the page
-      spec.blocks = [blockOf(reachingBack(chance, pageSize))]
-      spec.flags ^= chance.oneIn(2) ? FLAG.independent : 0
-      break
-    default:
-      spec.flags &= ~FLAG.contentChecksum
-  }
+  chance.pick(DAMAGES)(spec, chance, pageSize)
 }
 
 /** `frames` reads it, so that its content checksum is right where blocks reach into the pages before. */

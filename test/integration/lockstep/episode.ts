@@ -5,8 +5,9 @@ import type { Random } from '../../harness/random.ts'
 import { ANY_PAGE_SIZE, Workload } from '../../harness/workload.ts'
 import { Places, same } from './comparison.ts'
 import type { Combination } from './matrix.ts'
-import { AUTO_VACUUM, JOURNAL_MODES, SYNCHRONOUS } from './matrix.ts'
+import { JOURNAL_MODES, SYNCHRONOUS } from './matrix.ts'
 import type { Pair, Session } from './session.ts'
+import { randomSetting } from './settings.ts'
 
 export interface Directories {
   readonly mount: string
@@ -94,7 +95,7 @@ export class Episode {
     if (dice <= 58) return this.#ordinary()
     if (dice <= 74) return this.#second()
     if (dice <= 80) return this.#overBoth()
-    if (dice <= 93) return this.#run(this.#setting())
+    if (dice <= 93) return this.#run(randomSetting(this.#random))
     if (dice <= 95) return this.#lock(this.#pick(['NORMAL', 'EXCLUSIVE']))
     return this.#files()
   }
@@ -149,28 +150,6 @@ export class Episode {
     }
     if (this.#sessions.some(({ inTransaction }) => inTransaction)) return
     if (!this.#other.isLocked()) await this.#other.compareShared(`${this.#last}, beside it`)
-  }
-
-  #setting(): string {
-    const random = this.#random
-    const temporary = this.#pick([
-      'CREATE TEMP TABLE IF NOT EXISTS s (a, b)',
-      'INSERT INTO s SELECT k, v FROM t',
-      'SELECT count(*) FROM t, (SELECT k AS x FROM t ORDER BY v LIMIT 50)',
-    ])
-    return this.#pick([
-      `PRAGMA wal_autocheckpoint = ${this.#pick([-1, 0, 1, 3, 20, 1000])}`,
-      `PRAGMA journal_size_limit = ${this.#pick([-1, 0, 1, 5000, 100_000])}`,
-      `PRAGMA mmap_size = ${this.#pick([0, 4096, 1 << 26])}`,
-      `PRAGMA temp_store = ${random.integer(0, 2)}`,
-      `PRAGMA auto_vacuum = ${this.#pick(AUTO_VACUUM)}; VACUUM`,
-      `PRAGMA cache_spill = ${random.integer(0, 1)}`,
-      `PRAGMA journal_mode = ${this.#pick(JOURNAL_MODES)}`,
-      `PRAGMA wal_checkpoint(${this.#pick(['PASSIVE', 'FULL', 'RESTART', 'TRUNCATE'])})`,
-      `PRAGMA incremental_vacuum(${random.integer(1, 50)})`,
-      temporary,
-      temporary,
-    ])
   }
 
   /** What is done to databases that nobody has open, by programs that may not even know SQLite. */
