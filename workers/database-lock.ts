@@ -3,12 +3,15 @@ import type { Redis } from 'ioredis'
 import { LtxdError } from '../src/util/errors.ts'
 import { KEY_PREFIX } from './queues.ts'
 
-export const BUSY = Symbol('another worker is at this database')
+export const BUSY = Symbol('another worker holds the lock of this database')
 
-/** This process was away for so long that another may be at the database. */
+/** This process paused for longer than its lock lasts, so another worker may be working on the database. */
 export class LockLostError extends LtxdError {
   constructor(name: string) {
-    super('JOB_LOCK_LOST', `the lock of ${name} was lost: this worker or Redis was away for longer than it lasts`)
+    super(
+      'JOB_LOCK_LOST',
+      `the lock of ${name} expired: this worker, or Redis, was unreachable for longer than it lasts`,
+    )
   }
 }
 
@@ -16,9 +19,9 @@ const RENEW = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('
 const RELEASE = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end`
 
 /**
- * Runs `work` unless another worker is at the same database: BUSY. It keeps files from being made twice with different ends,
- * which would be harmless, and waste; what keeps the backup right is that puts are conditional. The signal is aborted with a
- * LockLostError once the lock cannot be held.
+ * Runs `work` under the database's lock, or returns BUSY if another worker holds it. The lock saves duplicate work;
+ * conditional puts, not the lock, protect the backup. The signal is aborted with a LockLostError once the lock can no
+ * longer be held.
  */
 export async function withDatabaseLock<T>(
   redis: Redis,
@@ -39,7 +42,7 @@ export async function withDatabaseLock<T>(
         if (held === 1) renewedAtMs = startedMs
         else lost.abort(new LockLostError(name))
       },
-      // Redis fails: the next renewal decides.
+      // Redis failed. The next renewal decides.
       () => undefined,
     )
   }, lockMs / 3)
@@ -47,7 +50,7 @@ export async function withDatabaseLock<T>(
     return await work(lost.signal)
   } finally {
     clearInterval(timer)
-    // Not waited for: while Redis is away this would hang, and the lock ends by itself.
+    // Do not wait: this would hang while Redis is unreachable, and the lock expires by itself.
     redis.eval(RELEASE, 1, key, token).catch(() => undefined)
   }
 }

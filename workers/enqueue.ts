@@ -8,8 +8,8 @@ import type { Results } from './processors/table.ts'
 import { JOB_OPTIONS, KEY_PREFIX, type QueueName } from './queues.ts'
 
 /**
- * Asks for one piece of work. Asking again for what is waiting or under way gives the same job; a restore that is done stays
- * done for a day, and one that has failed is tried again. Throws PayloadError. The caller closes `redis`.
+ * Adds one job. Adding a job that is already waiting or running returns that job. A finished restore stays finished
+ * for a day; a failed one is retried. Throws PayloadError. The caller closes `redis`.
  */
 export async function enqueue<Q extends QueueName>(
   redis: Redis,
@@ -23,7 +23,7 @@ export async function enqueue<Q extends QueueName>(
     prefix: KEY_PREFIX,
   })
   try {
-    // A restore keeps its name once it is done; upkeep is asked for again and again.
+    // A restore's job id stays taken after it finishes; upkeep may be added again and again.
     if (queue !== 'restore') return await jobs.add(queue, data, { ...JOB_OPTIONS, deduplication: { id } })
     const before = await jobs.getJob(id)
     if (before !== undefined && (await before.isFailed())) await before.retry('failed')

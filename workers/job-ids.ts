@@ -1,16 +1,16 @@
-/** Names of jobs and schedules: made of what they do, so that asking twice is asking once. */
+/** Ids of jobs and schedules, made from what they do, so that a repeated request is the same job. */
 
 import { createHash } from 'node:crypto'
 import { encodeDatabaseName } from '../src/log/database-name.ts'
 import type { Payload } from './payloads.ts'
 import type { QueueName } from './queues.ts'
 
-/** The beginning of all names of one backup. */
+/** The prefix of all ids of one backup. */
 export function backupId(backup: string): string {
   return digest(new URL(backup).toString())
 }
 
-/** Of the job that does this; one that is waiting or under way is not queued again. No colons: BullMQ keeps those. */
+/** A job's id. While such a job waits or runs, it is not queued again. Without colons: BullMQ reserves them. */
 export function jobId(payload: Payload<QueueName>): string {
   const { backup, database, ...rest } = payload
   const what = Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1))
@@ -21,7 +21,7 @@ export function jobId(payload: Payload<QueueName>): string {
   ].join('.')
 }
 
-/** Of the schedule that makes such jobs; a change of its interval or retention leaves its name as it is. */
+/** A schedule's id. A change of its interval or retention does not change the id. */
 export function scheduleId(
   queue: 'compact' | 'snapshot' | 'retain',
   backup: string,

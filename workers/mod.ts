@@ -1,4 +1,4 @@
-/** The public side of the queues, `ltxd/workers`: for programs that ask for work, such as a restore. */
+/** The public API of the queues, `ltxd/workers`: for programs that enqueue work, such as a restore. */
 
 export { enqueue } from './enqueue.ts'
 export { type Payload, PayloadError } from './payloads.ts'

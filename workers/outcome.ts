@@ -1,8 +1,11 @@
-/** Which errors are worth another try. */
+/** Decides which errors are worth a retry. */
 
 import { errorCode, errorMessage, LtxdError } from '../src/util/errors.ts'
 
-/** Operating errors that time may heal: of the store, or of what others do to the backup meanwhile. All others stay as they are. */
+/**
+ * Operating errors that may pass: failures of the store, and concurrent changes to the backup. All others are
+ * permanent.
+ */
 const PASSING = new Set([
   'STORE_UNAVAILABLE',
   'OBJECT_NOT_FOUND',
@@ -16,7 +19,7 @@ export function isPassing(error: unknown): boolean {
   return true
 }
 
-/** What is kept with a failed job. */
+/** The text stored with a failed job. */
 export function failureText(error: unknown): string {
   const code = errorCode(error)
   return code === undefined ? errorMessage(error) : `${code}: ${errorMessage(error)}`

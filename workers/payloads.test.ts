@@ -6,7 +6,7 @@ import type { QueueName } from './queues.ts'
 const base = { backup: 's3://bucket/prefix?endpoint=http://127.0.0.1:7070&region=eu-1', database: 'tenants/a b.db' }
 const restore = { ...base, output: { key: 'restores/a.db' } }
 
-describe('a payload is taken as it is', () => {
+describe('a valid payload is accepted unchanged', () => {
   test.each<[QueueName, object]>([
     ['compact', { ...base, level: 8 }],
     ['snapshot', base],
@@ -18,12 +18,12 @@ describe('a payload is taken as it is', () => {
     expect(parsePayload(queue, payload)).toEqual(payload)
   })
 
-  test('a restore is of the newest state unless it says otherwise', () => {
+  test('a restore targets the newest state by default', () => {
     expect(parsePayload('restore', restore).target).toEqual({ kind: 'newest' })
   })
 })
 
-describe('a payload is refused, by name, without repeating it', () => {
+describe('an invalid payload is rejected by field name, without repeating its content', () => {
   test.each<[QueueName, unknown, RegExp]>([
     ['compact', undefined, /its data: /],
     ['compact', { ...base, level: 9 }, /level: /],
@@ -49,7 +49,7 @@ describe('a payload is refused, by name, without repeating it', () => {
   })
 })
 
-test('asking twice for the same has one name, and for something else another', () => {
+test('the same request always has the same job id, and another request another', () => {
   const id = (value: object) => jobId(parsePayload('restore', value))
   expect(id(restore)).toBe(id({ output: { key: 'restores/a.db' }, target: { kind: 'newest' }, ...base }))
   const others = [
@@ -61,7 +61,7 @@ test('asking twice for the same has one name, and for something else another', (
   expect(new Set([id(restore), ...others.map(id)]).size).toBe(5)
 })
 
-test('no name holds a colon, whatever the database is called', () => {
+test('no job id contains a colon, whatever the database’s name', () => {
   const odd = { backup: 'file:///b', database: 'a:b:c/d:e' }
   expect(jobId(odd)).not.toContain(':')
   expect(scheduleId('compact', odd.backup, odd.database, 3)).toMatch(/^[0-9a-f]{12}\.a%3Ab%3Ac\/d%3Ae\.level-3$/)

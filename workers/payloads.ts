@@ -1,4 +1,4 @@
-/** What is in a job. Parsed at both ends: what others put into Redis is input like any other. */
+/** The content of jobs. Parsed on both sides: what other programs put into Redis is untrusted input. */
 
 import { isAbsolute, normalize } from 'node:path'
 import { z } from 'zod'
@@ -15,14 +15,14 @@ import type { QueueName } from './queues.ts'
 const MAX_TEXT = 2048
 const MAX_DURATION_MS = 3650 * 24 * 3_600_000
 
-/** A `backup` is an address without credentials: those are the worker's own, from its environment. */
+/** A `backup` is an address without credentials. The worker has its own, from its environment. */
 const storeUrl = z
   .string()
   .max(MAX_TEXT)
   .refine((url) => URL.canParse(url), 'is not a URL')
   .refine((url) => !URL.canParse(url) || redactUrl(url) === new URL(url).toString(), 'holds credentials')
 
-const database = z.string().superRefine((name, context) => refuse(context, () => encodeDatabaseName(name)))
+const database = z.string().superRefine((name, context) => reportProblem(context, () => encodeDatabaseName(name)))
 
 const txid = z
   .string()
@@ -40,12 +40,12 @@ const target = z.discriminatedUnion('kind', [
   }),
 ])
 
-/** A file below the directory that the worker was given for that, or an object. */
+/** A file below the worker's output directory, or an object. */
 const output = z.union([
   z.strictObject({ path: z.string().min(1).max(MAX_TEXT).refine(isInside, 'leads out of the output directory') }),
   z.strictObject({
-    key: z.string().superRefine((key, context) => refuse(context, () => checkKey(key))),
-    /** Another store than the backup's. */
+    key: z.string().superRefine((key, context) => reportProblem(context, () => checkKey(key))),
+    /** A store other than the backup's. */
     store: storeUrl.optional(),
   }),
 ])
@@ -54,26 +54,26 @@ const durationMs = z.int().min(0).max(MAX_DURATION_MS)
 const base = { backup: storeUrl, database }
 
 export const PAYLOADS = {
-  /** Brings the levels 1 to `level` up to date. */
+  /** Brings levels 1 to `level` up to date. */
   compact: z.strictObject({ ...base, level: z.int().min(1).max(MAX_COMPACTION_LEVEL) }),
-  /** A snapshot of the newest state, of what the backup holds. */
+  /** Makes a snapshot of the newest state in the backup. */
   snapshot: z.strictObject(base),
   retain: z.strictObject({ ...base, snapshotRetentionMs: durationMs, level0RetentionMs: durationMs }),
-  /** The database as of a target, into a file or an object. */
+  /** Restores the database as of a target to a file or an object. */
   restore: z.strictObject({ ...base, target: target.default({ kind: 'newest' }), output }),
 } as const satisfies Record<QueueName, z.ZodType>
 
 export type Payload<Q extends QueueName> = z.output<(typeof PAYLOADS)[Q]>
 export type RestoreTarget = Payload<'restore'>['target']
 
-/** Never worth another try. */
+/** A retry never helps. */
 export class PayloadError extends LtxdError {
   constructor(queue: QueueName, problem: string) {
     super('JOB_INVALID', `a job of queue ${queue} cannot be done: ${problem}`, 2)
   }
 }
 
-/** Throws PayloadError, which names every field that is wrong and repeats none of what it holds. */
+/** Throws PayloadError, which names every wrong field and repeats none of the content. */
 export function parsePayload<Q extends QueueName>(queue: Q, value: unknown): Payload<Q> {
   const result = PAYLOADS[queue].safeParse(value)
   if (result.success) return result.data as Payload<Q>
@@ -100,7 +100,7 @@ function isInside(path: string): boolean {
   return !isAbsolute(path) && !path.includes('\0') && !path.endsWith('/') && !/^\.\.?(\/|$)/.test(normalize(path))
 }
 
-function refuse(context: z.RefinementCtx, check: () => unknown): void {
+function reportProblem(context: z.RefinementCtx, check: () => unknown): void {
   try {
     check()
   } catch (error) {

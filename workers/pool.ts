@@ -17,9 +17,12 @@ import { isSuperseded, SUPERSEDED } from './superseded.ts'
 export interface PoolOptions {
   readonly redisUrl: string
   readonly queues: readonly QueueName[]
-  /** Compactions at a time, and restores; of snapshots and of retention half as many, so that compaction always gets on. */
+  /**
+   * How many compactions, and how many restores, run at once. Snapshots and retention get half as many each, so they
+   * never starve compaction.
+   */
   readonly concurrency: number
-  /** A job, and a database, of a worker that has died is free after so long; renewed for as long as the work takes. */
+  /** How long the job and database of a dead worker stay locked. Renewed while the work runs. */
   readonly lockMs: number
   readonly outputDir?: string
   readonly logger: Logger
@@ -27,21 +30,24 @@ export interface PoolOptions {
 
 type Result = Results[QueueName] | typeof SUPERSEDED
 
-/** Nothing depends on how soon these are done. */
+/** Queues whose jobs are not urgent. */
 const CAN_WAIT: ReadonlySet<QueueName> = new Set(['snapshot', 'retain'])
-/** A database that another worker is at is asked for again after so long. */
+/** The pause before a job is retried whose database another worker has locked. */
 const BUSY_PAUSE_MS = 1000
 const PROGRESS_INTERVAL_MS = 1000
-/** For jobs to be handed back, once they are no longer waited for. */
-const HAND_BACK_MS = 5000
+/** How long returning the jobs may take once the pool no longer waits for them. */
+const RETURN_MS = 5000
 
-/** A processor of jobs: takes them from the queues for as long as it is open. Any number of them may run, anywhere. */
+/** Processes jobs from the queues while it is open. Any number of pools may run, on any machine. */
 export class WorkerPool {
   readonly #options: PoolOptions
   readonly #link: RedisLink
   readonly #stores = new StoreShelf()
-  /** By queue and job. Aborted with a LockLostError when the job is another's, else when this worker stops. */
-  readonly #inHand = new Map<string, AbortController>()
+  /**
+   * Running jobs, by queue and job. Aborted with a LockLostError when another worker has the job, otherwise when this
+   * pool stops.
+   */
+  readonly #running = new Map<string, AbortController>()
   #stopping = false
   #workers: Worker[] = []
 
@@ -54,7 +60,7 @@ export class WorkerPool {
   async start(): Promise<void> {
     const { queues, concurrency, logger } = this.#options
     warnOfTestLimits(logger)
-    // Before there are jobs in hand, whose locks would run out meanwhile. Where it fails, jobs tell it.
+    // Load the SDK before jobs are running, whose locks would expire meanwhile. If loading fails, the jobs report it.
     await Promise.all([this.#link.open(), loadSdk().catch(() => undefined)])
     if (this.#stopping) return
     this.#workers = queues.map((queue) => this.#work(queue))
@@ -63,17 +69,18 @@ export class WorkerPool {
   }
 
   /**
-   * Takes no more jobs; waits for those in hand, and after `timeoutMs` hands them back, so that another worker takes them at
-   * once. False when Redis is away and cannot be told: then they are taken when their locks run out.
+   * Accepts no more jobs and waits for the running ones. After `timeoutMs` it returns them to the queue, so that
+   * another worker takes them at once. False when Redis is unreachable: other workers then take them when their locks
+   * expire.
    */
   async stop(timeoutMs: number): Promise<boolean> {
     const closed = Promise.all(this.#workers.map((worker) => worker.close()))
-    let clean = await settled(closed, timeoutMs)
+    let clean = await completes(closed, timeoutMs)
     this.#stopping = true
-    for (const control of this.#inHand.values()) control.abort(new Error('the worker is stopping'))
-    if (!clean) clean = await settled(closed, HAND_BACK_MS)
+    for (const control of this.#running.values()) control.abort(new Error('the worker is stopping'))
+    if (!clean) clean = await completes(closed, RETURN_MS)
     this.#link.close()
-    await settled(this.#stores.close(), HAND_BACK_MS)
+    await completes(this.#stores.close(), RETURN_MS)
     return clean
   }
 
@@ -90,26 +97,29 @@ export class WorkerPool {
     const { logger } = this.#options
     worker.on('error', (error) => this.#failed(queue, error))
     worker.on('lockRenewalFailed', (jobs) => this.#lost(queue, jobs))
-    worker.on('stalled', (id) => logger.warn({ queue, job: id }, 'the worker of a job has gone; the job is done again'))
+    worker.on('stalled', (id) =>
+      logger.warn({ queue, job: id }, 'the worker of a job died or lost its lock; the job is repeated'),
+    )
     worker.on('failed', (job, error) => {
       const final = job === undefined || job.finishedOn !== undefined
       const fields = { queue, job: job?.id, attempt: job?.attemptsMade, reason: error.message }
       if (final) logger.error(fields, 'job failed')
-      else logger.warn(fields, 'job failed; it is tried again')
+      else logger.warn(fields, 'job failed; it is retried')
     })
     return worker
   }
 
   async #process(queue: QueueName, job: Job, token: string): Promise<Result> {
     const name = nameOf(queue, job.id)
-    const earlier = this.#inHand.get(name)
+    const earlier = this.#running.get(name)
     if (earlier !== undefined) {
-      // Taken from this worker, and given to it again before it had noticed: two runs at once would lose each other's lock.
+      // Another worker took the job, and it came back before this one noticed: two runs at once would lose each
+      // other's lock.
       earlier.abort(new LockLostError(name))
       return this.#postpone(queue, job, token)
     }
     const control = new AbortController()
-    this.#inHand.set(name, control)
+    this.#running.set(name, control)
     const startedMs = performance.now()
     try {
       const result = (await isSuperseded(this.#link.client, job))
@@ -121,18 +131,18 @@ export class WorkerPool {
       }
     } catch (error) {
       const { aborted, reason } = control.signal as { readonly aborted: boolean; readonly reason: unknown }
-      // What comes of it is told by whoever has it now.
+      // The worker that has the job now reports its outcome.
       if (aborted && reason instanceof LockLostError) throw reason
       if (aborted) {
         await job.moveToWait(token)
         throw new WaitingError()
       }
-      // Of the database: the job is still this worker's.
+      // Only the database's lock was lost: the job still belongs to this worker.
       if (!(error instanceof LockLostError)) {
         throw isPassing(error) ? withCode(error) : new UnrecoverableError(failureText(error))
       }
     } finally {
-      this.#inHand.delete(name)
+      this.#running.delete(name)
     }
     return this.#postpone(queue, job, token)
   }
@@ -143,7 +153,7 @@ export class WorkerPool {
     const { backup, database } = payload
     const { outputDir, lockMs } = this.#options
     const work = async (held: AbortSignal) => {
-      const { open, giveBack } = this.#stores.borrow(held)
+      const { open, release } = this.#stores.borrow(held)
       const context: RestoreContext = {
         store: open(backup),
         openStore: open,
@@ -156,7 +166,7 @@ export class WorkerPool {
       try {
         return await run(payload as Parameters<typeof run>[0], context)
       } finally {
-        await giveBack()
+        await release()
       }
     }
     if (!exclusive) return work(signal)
@@ -165,37 +175,42 @@ export class WorkerPool {
     )
   }
 
-  /** Later, and not as another attempt. */
+  /** Delays the job, without counting an attempt. */
   async #postpone(queue: QueueName, job: Job, token: string): Promise<never> {
     try {
       await job.moveToDelayed(Date.now() + BUSY_PAUSE_MS, token)
     } catch (error) {
-      if (isLockError(error)) this.#sayLost(queue, 1)
+      if (isLockError(error)) this.#reportLost(queue, 1)
       throw error
     }
     throw new DelayedError()
   }
 
-  /** Others do these jobs now: they are left at once, and said once, however often renewing fails until they have ended. */
+  /**
+   * Other workers have these jobs now: abort them at once, and log it once, however often renewing fails until they
+   * end.
+   */
   #lost(queue: QueueName, jobs: readonly string[]): void {
-    const inHand = jobs.flatMap((id) => this.#inHand.get(nameOf(queue, id)) ?? [])
-    const news = inHand.filter(({ signal }) => !signal.aborted)
+    const running = jobs.flatMap((id) => this.#running.get(nameOf(queue, id)) ?? [])
+    const news = running.filter(({ signal }) => !signal.aborted)
     for (const control of news) control.abort(new LockLostError('a job'))
-    if (news.length > 0) this.#sayLost(queue, news.length)
+    if (news.length > 0) this.#reportLost(queue, news.length)
   }
 
-  #sayLost(queue: QueueName, jobs: number): void {
+  #reportLost(queue: QueueName, jobs: number): void {
     this.#options.logger.warn(
       { queue, jobs, lockMs: this.#options.lockMs },
-      'locks of jobs ran out: this worker, or Redis, stood still for longer than they last; the jobs are done again',
+      'locks of jobs expired: this worker, or Redis, paused for longer than they last; the jobs are repeated',
     )
   }
 
-  /** What BullMQ has to say about a queue: of Redis, of a lock, or of a schedule. */
+  /** Handles an error that BullMQ reports on a queue: about Redis, a lock, or a schedule. */
   #failed(queue: QueueName, error: Error): void {
     const { logger } = this.#options
-    if (isLockError(error)) logger.debug({ queue, reason: error.message }, 'a job that was lost has ended here too')
-    else if (isQueueError(error)) logger.warn({ queue, reason: error.message }, 'a job could not be moved on')
+    if (isLockError(error))
+      logger.debug({ queue, reason: error.message }, 'a job that another worker has taken ended here too')
+    else if (isQueueError(error))
+      logger.warn({ queue, reason: error.message }, 'a job or schedule could not be updated')
     else this.#link.failed(error)
   }
 
@@ -205,7 +220,7 @@ export class WorkerPool {
       result === SUPERSEDED ||
       ('written' in result && result.written.length === 0) ||
       ('deleted' in result && result.deleted === 0)
-    this.#options.logger[idle ? 'debug' : 'info']({ queue, db: database, ...result, tookMs }, 'job done')
+    this.#options.logger[idle ? 'debug' : 'info']({ queue, database, ...result, tookMs }, 'job done')
   }
 }
 
@@ -213,7 +228,7 @@ function nameOf(queue: QueueName, id: string | undefined): string {
   return `job ${id ?? ''} of queue ${queue}`
 }
 
-/** BullMQ keeps the message alone. */
+/** BullMQ stores only the message. */
 function withCode(error: unknown): Error {
   return new Error(failureText(error), { cause: error })
 }
@@ -228,8 +243,8 @@ function throttled(report: (pages: number) => void): (pages: number) => void {
   }
 }
 
-/** Whether it is done within the time. */
-async function settled(work: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+/** Whether the work completes within the time. */
+async function completes(work: Promise<unknown>, timeoutMs: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), timeoutMs)))
   try {

@@ -7,18 +7,18 @@ const info = (version: string, policy?: string, maxmemory = '0') =>
 
 const check = (text: string) => () => checkRedis('redis://queues', text)
 
-test('a Redis that keeps what it is given is fine', () => {
+test('a Redis that evicts nothing is accepted', () => {
   expect(check(info('7.0.15', 'noeviction', '1000000'))()).toBeUndefined()
 })
 
-test('one that would throw jobs away is refused, or warned of where it has no limit to do so', () => {
+test('a Redis that would evict jobs is rejected, or causes a warning if it has no memory limit', () => {
   expect(check(info('7.0.15', 'allkeys-lru', '1000000'))).toThrow(RedisRefusedError)
   expect(check(info('7.0.15', 'volatile-ttl', '1000000'))).toThrow(/set maxmemory-policy noeviction/)
   expect(check(info('7.0.15', 'allkeys-lru'))()).toMatch(/harmless without a maxmemory/)
-  expect(check(info('7.0.15'))()).toMatch(/does not tell/)
+  expect(check(info('7.0.15'))()).toMatch(/does not report/)
 })
 
-test('one that is too old is refused', () => {
+test('a Redis that is too old is rejected', () => {
   expect(check(info('5.0.14', 'noeviction'))).toThrow(/version 5\.0\.14; expected 6\.2 or later/)
   expect(check(info('6.0.16', 'noeviction'))).toThrow(RedisRefusedError)
   expect(check(info('6.2.0', 'noeviction'))()).toBeUndefined()

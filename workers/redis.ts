@@ -2,21 +2,21 @@ import { Redis } from 'ioredis'
 import { errorCode, errorMessage, LtxdError } from '../src/util/errors.ts'
 import { type Logger, redactUrl } from '../src/util/log.ts'
 
-/** Redis is there, and cannot be used: asking again does not help. */
+/** Redis answers but cannot be used. Retrying does not help. */
 export class RedisRefusedError extends LtxdError {
   constructor(url: string, problem: string) {
     super('REDIS_REFUSED', `the Redis at ${url} cannot be used: ${problem}`)
   }
 }
 
-/** Redis 6.2, the oldest that BullMQ recommends. */
+/** Redis 6.2, the oldest version that BullMQ recommends. */
 const MINIMUM_VERSION = [6, 2] as const
 const REFUSALS = /^(NOAUTH|WRONGPASS|NOPERM|ERR invalid password|ERR Client sent AUTH|ERR DB index)/
 const MAX_PAUSE_MS = 5000
 
 /**
- * A connection that comes back by itself for as long as it takes, and says once that Redis is away and once that it is back.
- * `failed` takes the errors of BullMQ's own connections, which are the same ones again.
+ * A connection that reconnects by itself, and logs once when Redis becomes unreachable and once when it returns.
+ * `failed` takes the errors of BullMQ's own connections, which repeat the same failures.
  */
 export class RedisLink {
   readonly client: Redis
@@ -33,7 +33,7 @@ export class RedisLink {
     this.#refused.catch(() => undefined)
     this.client = new Redis(url, {
       connectionName: 'ltxd',
-      // BullMQ waits for Redis instead of failing what it was asked for.
+      // BullMQ waits for Redis instead of failing its commands.
       maxRetriesPerRequest: null,
       retryStrategy: (times) => Math.min(MAX_PAUSE_MS, 100 * 2 ** Math.min(times, 10)),
     })
@@ -41,11 +41,11 @@ export class RedisLink {
     this.client.on('ready', () => this.#back())
   }
 
-  /** Waits until Redis is there. Throws RedisRefusedError when it would lose jobs, or lets nobody in. */
+  /** Waits for Redis. Throws RedisRefusedError when Redis would lose jobs, or rejects the credentials. */
   async open(): Promise<void> {
     const info = await Promise.race([this.client.info(), this.#refused])
     const warning = checkRedis(this.url, info)
-    if (warning !== undefined) this.#logger.warn({ redis: this.url }, warning)
+    if (warning !== undefined) this.#logger.warn({ url: this.url }, warning)
   }
 
   failed(error: unknown): void {
@@ -54,7 +54,7 @@ export class RedisLink {
     const reason = errorCode(error) ?? message
     if (this.#reason === reason || (this.#reason !== undefined && this.client.status !== 'ready')) return
     this.#reason = reason
-    this.#logger.error({ redis: this.url, reason: message }, 'Redis cannot be reached, or fails; it is tried again')
+    this.#logger.error({ url: this.url, reason: message }, 'Redis cannot be reached, or fails; it is retried')
   }
 
   close(): void {
@@ -62,12 +62,12 @@ export class RedisLink {
   }
 
   #back(): void {
-    if (this.#reason !== undefined) this.#logger.info({ redis: this.url }, 'Redis is back')
+    if (this.#reason !== undefined) this.#logger.info({ url: this.url }, 'Redis is back')
     this.#reason = undefined
   }
 }
 
-/** What INFO says, held against what queues need. Returns a warning; throws RedisRefusedError. */
+/** Compares Redis's INFO with what the queues need. Returns a warning; throws RedisRefusedError. */
 export function checkRedis(url: string, info: string): string | undefined {
   const field = (name: string) => new RegExp(`^${name}:(.*?)\r?$`, 'm').exec(info)?.[1]
   const version = field('redis_version') ?? ''
@@ -79,10 +79,7 @@ export function checkRedis(url: string, info: string): string | undefined {
   const policy = field('maxmemory_policy')
   if (policy === 'noeviction') return undefined
   const advice = 'set maxmemory-policy noeviction'
-  if (policy === undefined) return `it does not tell its maxmemory-policy: ${advice}, or it may throw jobs away`
+  if (policy === undefined) return `Redis does not report its maxmemory-policy: ${advice}, or it may evict jobs`
   if (field('maxmemory') === '0') return `maxmemory-policy is ${policy}: harmless without a maxmemory, but ${advice}`
-  throw new RedisRefusedError(
-    url,
-    `with maxmemory-policy ${policy} it throws jobs away when memory runs short: ${advice}`,
-  )
+  throw new RedisRefusedError(url, `with maxmemory-policy ${policy} it evicts jobs when memory runs short: ${advice}`)
 }

@@ -19,7 +19,7 @@ function asExisting(schedules: readonly Schedule[]): ExistingSchedule[] {
 const wanted = (databases: string[], schedule: BackupSchedule = DEFAULT_SCHEDULE, backup = BACKUP) =>
   wantedSchedules(backup, databases, schedule)
 
-test('each database has its levels, snapshots and retention, with payloads that workers take', () => {
+test('each database has its levels, snapshots and retention, with payloads that workers accept', () => {
   const schedules = wanted(['a.db', 'b/c.db'])
   expect(schedules.map(({ queue, everyMs }) => [queue, everyMs])).toEqual(
     [...Array(2).keys()].flatMap(() => [
@@ -34,7 +34,7 @@ test('each database has its levels, snapshots and retention, with payloads that 
   expect(new Set(schedules.map(({ queue, id }) => queue + id)).size).toBe(10)
 })
 
-test('what is missing begins at its next boundary, as a daemon would', () => {
+test('a missing schedule begins at its next boundary, as in a daemon', () => {
   const schedules = wanted(['a.db'])
   const { upsert, remove } = planSchedules(BACKUP, schedules, [], NOW)
   expect(upsert.map(({ id }) => id)).toEqual(schedules.map(({ id }) => id))
@@ -46,12 +46,12 @@ test('what is missing begins at its next boundary, as a daemon would', () => {
   expect(remove).toEqual([])
 })
 
-test('a scheduler that starts again, or beside another, changes nothing', () => {
+test('a scheduler that restarts, or runs beside another, changes nothing', () => {
   const schedules = wanted(['a.db', 'b.db'])
   expect(planSchedules(BACKUP, schedules, asExisting(schedules), NOW)).toEqual({ upsert: [], remove: [] })
 })
 
-test('what the configuration changed is changed; what a database left behind goes; other backups are let be', () => {
+test('changed intervals are updated, schedules of removed databases are removed, other backups are untouched', () => {
   const before = asExisting([...wanted(['a.db', 'gone.db']), ...wanted(['a.db'], DEFAULT_SCHEDULE, 'file:///other')])
   const levels = [
     { level: 1, intervalMs: 10_000 },
@@ -75,7 +75,7 @@ test('what the configuration changed is changed; what a database left behind goe
   )
 })
 
-test('one that has lost its next job is made anew', () => {
+test('a schedule that lost its next job is made anew', () => {
   const [schedule] = wanted(['a.db'])
   const [existing] = asExisting([schedule!])
   expect(planSchedules(BACKUP, [schedule!], [existing!], NOW).upsert).toEqual([])

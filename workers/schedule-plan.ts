@@ -1,4 +1,4 @@
-/** Which schedules there should be, and what has to change for that. Pure. */
+/** The schedules a backup needs, and the changes that lead there. Pure. */
 
 import type { BackupSchedule } from '../src/backup/history/levels.ts'
 import { nextBoundary } from '../src/backup/history/levels.ts'
@@ -15,12 +15,12 @@ export interface Schedule {
   readonly payload: Payload<ScheduledQueue>
 }
 
-/** As Redis has it. */
+/** A schedule as Redis holds it. */
 export interface ExistingSchedule {
   readonly id: string
   readonly everyMs: number | undefined
   readonly payload: unknown
-  /** It has a job that is still to be done, however late. */
+  /** Whether its next job exists, however late. */
   readonly hasNext: boolean
 }
 
@@ -29,7 +29,7 @@ export interface ScheduleChanges {
   readonly remove: readonly string[]
 }
 
-/** A level each, a snapshot and retention for each database. */
+/** For each database: one schedule a level, one for snapshots, one for retention. */
 export function wantedSchedules(backup: string, databases: Iterable<string>, schedule: BackupSchedule): Schedule[] {
   const { levels, snapshotIntervalMs, retention, retentionCheckIntervalMs } = schedule
   return [...databases].flatMap((database): Schedule[] => {
@@ -46,9 +46,9 @@ export function wantedSchedules(backup: string, databases: Iterable<string>, sch
 }
 
 /**
- * What is to be changed in one queue. A schedule that is as wanted is left alone, whoever made it, so that a scheduler that
- * starts again, or runs twice, moves nothing; one that has lost its next job is made anew. Schedules of
- * other backups are not looked at.
+ * The changes to one queue. A schedule that is as wanted stays as it is, whichever scheduler made it, so restarting
+ * or running two schedulers moves nothing. A schedule that lost its next job is made anew. Schedules of other backups
+ * are ignored.
  */
 export function planSchedules(
   backup: string,

@@ -15,7 +15,7 @@ export interface SchedulerOptions {
   readonly redisUrl: string
   readonly backup: string
   readonly schedule: BackupSchedule
-  /** How often the backup is looked through for databases that have come or gone. */
+  /** How often the backup is listed to find new and removed databases. */
   readonly discoverIntervalMs: number
   readonly logger: Logger
   readonly clock?: Clock
@@ -24,8 +24,8 @@ export interface SchedulerOptions {
 const SCHEDULED: readonly ScheduledQueue[] = ['compact', 'snapshot', 'retain']
 
 /**
- * Sees to it that Redis holds a schedule for each level, the snapshots and the retention of each database in a backup. The
- * schedules make the jobs by themselves: they go on while no scheduler runs.
+ * Maintains in Redis one schedule for each level, for the snapshots and for the retention of each database in a
+ * backup. The schedules create the jobs by themselves, even while no scheduler runs.
  */
 export class Scheduler {
   readonly #options: SchedulerOptions
@@ -53,7 +53,7 @@ export class Scheduler {
       return made
     }
     this.#queues = { compact: queue('compact'), snapshot: queue('snapshot'), retain: queue('retain') }
-    this.#options.logger.info({ redis: this.#link.url, backup: this.#store.url }, 'scheduler ready')
+    this.#options.logger.info({ redis: this.#link.url, url: this.#store.url }, 'scheduler ready')
     this.#loop = this.#run()
   }
 
@@ -73,11 +73,11 @@ export class Scheduler {
     while (!signal.aborted) {
       try {
         await this.#update()
-        if (reason !== undefined) logger.info({ backup: this.#store.url }, 'scheduling works again')
+        if (reason !== undefined) logger.info({ url: this.#store.url }, 'scheduling works again')
         reason = undefined
       } catch (error) {
         if (signal.aborted) return
-        if (failureReason(error) !== reason) logger.error({ err: error }, 'scheduling failed; it is tried again')
+        if (failureReason(error) !== reason) logger.error({ err: error }, 'scheduling failed; it is retried')
         reason = failureReason(error)
       }
       await this.#clock.sleep(discoverIntervalMs, signal).catch(() => undefined)
@@ -108,16 +108,16 @@ export class Scheduler {
       removed += remove.length
     }
     const level = added + removed > 0 ? 'info' : 'debug'
-    logger[level]({ databases: databases.length, schedules: wanted.length, added, removed }, 'schedules are as wanted')
+    logger[level]({ databases: databases.length, schedules: wanted.length, added, removed }, 'schedules are up to date')
   }
 }
 
-/** So late a job may just wait for a worker. */
+/** How late a job may be because it waits for a worker. */
 const LATE_MS = 60_000
 
 /**
- * One whose next job is late is not made anew while that job is there: where all workers are away, or too few, making it anew
- * would send it to the end of the queue, again and again.
+ * A schedule whose next job is late is not made anew while that job exists. If workers are missing or too few, making
+ * it anew would move the job to the end of the queue again and again.
  */
 async function toExisting(
   queue: Queue,

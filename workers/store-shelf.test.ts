@@ -16,13 +16,13 @@ function shelf() {
 
 const { signal } = new AbortController()
 
-test('a store is opened once for all that use it, and stays open when they have gone', async () => {
+test('a store is opened once for all its users, and stays open after them', async () => {
   const { opened, closed, shelf: stores } = shelf()
   const [one, other] = [stores.borrow(signal), stores.borrow(signal)]
   await one.open('a').put('key', Buffer.from('x'))
   expect(await other.open('a').head('key')).toBeDefined()
-  await one.giveBack()
-  await other.giveBack()
+  await one.release()
+  await other.release()
   expect(await stores.borrow(signal).open('a').head('key')).toBeDefined()
   expect(opened).toEqual(['a'])
   expect(closed).toEqual([])
@@ -30,21 +30,21 @@ test('a store is opened once for all that use it, and stays open when they have 
   expect(closed).toEqual(['a'])
 })
 
-test('of many that nobody uses, those used longest ago are closed; one that is in use never is', async () => {
+test('the least recently used idle stores are closed; a store in use never is', async () => {
   const { closed, shelf: stores } = shelf()
   const user = stores.borrow(signal)
   user.open('used')
   for (let i = 0; i < 20; i++) {
     const short = stores.borrow(signal)
     short.open(`${i}`)
-    await short.giveBack()
+    await short.release()
   }
   expect(closed).toEqual(['0', '1', '2', '3'])
-  await user.giveBack()
+  await user.release()
   expect(closed).toEqual(['0', '1', '2', '3', '4'])
 })
 
-test('what was borrowed ends with the signal', async () => {
+test('a borrowed store ends with the signal', async () => {
   const control = new AbortController()
   const store = shelf().shelf.borrow(control.signal).open('a')
   control.abort(new Error('enough'))

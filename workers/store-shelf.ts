@@ -3,7 +3,7 @@ import type { ObjectStore } from '../src/objectstore/objectstore.ts'
 import { openObjectStore } from '../src/objectstore/stores/open.ts'
 import { PromptStore } from '../src/objectstore/stores/prompt-store.ts'
 
-/** Jobs name their stores: so many stay open though nobody is at them. */
+/** Jobs name their stores. This many unused stores stay open. */
 const MAX_IDLE = 16
 
 interface Shelved {
@@ -12,16 +12,16 @@ interface Shelved {
   users: number
 }
 
-/** The stores that one piece of work uses. */
+/** The stores of one job. */
 export interface Borrowed {
-  /** One that answers in time or fails, and ends with the signal. Not to be closed. Throws StoreUrlError. */
+  /** Opens a store that answers in time or fails, and ends with the signal. Not to be closed. Throws StoreUrlError. */
   readonly open: (url: string) => ObjectStore
-  readonly giveBack: () => Promise<void>
+  readonly release: () => Promise<void>
 }
 
 /**
- * Stores that stay open from one job to the next: a client of its own for each would begin with new connections, and, on a
- * machine with a role, by asking for credentials.
+ * Stores that stay open from one job to the next. A client for each job would begin with new connections, and, on a
+ * machine with a role, by requesting credentials.
  */
 export class StoreShelf {
   readonly #shelved = new Map<string, Shelved>()
@@ -41,10 +41,10 @@ export class StoreShelf {
       used.add(shelved)
       return new PromptStore(shelved.store, signal)
     }
-    const giveBack = async () => {
+    const release = async () => {
       for (const shelved of used) {
         shelved.users--
-        // The last in the order is the one that was used last.
+        // The last entry is the one used last.
         this.#shelved.delete(shelved.url)
         this.#shelved.set(shelved.url, shelved)
       }
@@ -55,7 +55,7 @@ export class StoreShelf {
         await store.close()
       }
     }
-    return { open, giveBack }
+    return { open, release }
   }
 
   async close(): Promise<void> {

@@ -2,10 +2,10 @@ import type { Job } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { KEY_PREFIX } from './queues.ts'
 
-/** What a job comes to that a newer one of its schedule has made needless. */
+/** The result of a job that a newer job of the same schedule made needless. */
 export const SUPERSEDED = { outcome: 'superseded' } as const
 
-/** A job that comes back after this is done once more than it had to be. */
+/** A job that returns after this time runs once more than necessary. */
 const REMEMBERED_MS = 24 * 3_600_000
 
 const BEGIN = `
@@ -15,15 +15,15 @@ redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1`
 
 /**
- * Whether a newer job of the same schedule has begun already, which then does all that this one would. A schedule has one job
- * ahead, made when the one before begins; but one whose worker has died or stood still comes back, besides the next, and
- * each time that happens there would be one more. One that is merely late is never dropped for another that still waits: so
- * each could be dropped for the next, for ever.
+ * Whether a newer job of the same schedule has begun, which then does all of this job's work. A schedule has one job
+ * ahead, made when the job before begins. But a job whose worker died or stalled returns besides the next one, and
+ * each time there would be one more. A job that is merely late is never dropped in favour of one that still waits:
+ * otherwise each could be dropped for the next, for ever.
  */
 export async function isSuperseded(redis: Redis, job: Job): Promise<boolean> {
   const { repeatJobKey: schedule, id } = job
   const dueMs = Number(id?.split(':').at(-1))
-  // Asked for, not scheduled.
+  // Enqueued by a program, not by a schedule.
   if (schedule === undefined || !Number.isSafeInteger(dueMs)) return false
   return (await redis.eval(BEGIN, 1, `${KEY_PREFIX}:begun:${schedule}`, dueMs, REMEMBERED_MS)) === 0
 }

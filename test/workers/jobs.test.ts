@@ -153,7 +153,7 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
       const options = { redisUrl: redis.url, backup, schedule, discoverIntervalMs: DAY_MS, logger, clock }
       const scheduler = new Scheduler(options)
       await scheduler.start()
-      const turn = () => /schedules are as wanted.* added=(\d+)/.exec(lines.join(''))?.[1]
+      const turn = () => /schedules are up to date.* added=(\d+)/.exec(lines.join(''))?.[1]
       const found = await until('a turn of the scheduler', 60_000, turn)
       await scheduler.stop(1000)
       return Number(found)

@@ -1,4 +1,4 @@
-/** Function: compacts every database of a backup, on a schedule. */
+/** A function that compacts every database of a backup, on a schedule. */
 
 import { loadHistories } from '../../src/backup/history/history.ts'
 import { MAX_COMPACTION_LEVEL } from '../../src/backup/history/layout.ts'
@@ -9,13 +9,13 @@ import { backupUrl, EnvironmentError, type LambdaContext, numberFrom, timeLimit 
 
 export interface CompactAllResult {
   readonly databases: Readonly<Record<string, CompactResult>>
-  /** Time was over before their turn: the next call takes them up. */
+  /** Databases that the time did not suffice for. The next call compacts them. */
   readonly postponed: readonly string[]
 }
 
 const DEFAULT_LEVEL = 3
 
-/** One database that fails keeps none of the others back; the call then fails, naming those that did. */
+/** A failing database does not stop the others. The call then fails, and names the databases that failed. */
 export async function handler(_event: unknown, context?: LambdaContext): Promise<CompactAllResult> {
   const backup = backupUrl()
   const level = numberFrom('LTXD_LEVEL', DEFAULT_LEVEL)
@@ -26,7 +26,7 @@ export async function handler(_event: unknown, context?: LambdaContext): Promise
   const shelf = new StoreShelf()
   try {
     const store = shelf.borrow(signal).open(backup)
-    // Also when time is over already: what is postponed has names.
+    // Lists even when the time is up, so that postponed databases have names.
     const unhurried = shelf.borrow(new AbortController().signal).open(backup)
     const databases: Record<string, CompactResult> = {}
     const postponed: string[] = []

@@ -1,13 +1,13 @@
-/** What the functions have in common: where the backup is, and when to stop. */
+/** Shared by the functions: where the backup is, and when to stop. */
 
 import { LtxdError } from '../../src/util/errors.ts'
 
-/** The part of AWS Lambda's context that is used here. */
+/** The part of AWS Lambda's context that ltxd uses. */
 export interface LambdaContext {
   getRemainingTimeInMillis(): number
 }
 
-/** A function is not set up as it has to be. */
+/** A function's environment is incomplete or wrong. */
 export class EnvironmentError extends LtxdError {
   constructor(problem: string) {
     super('FUNCTION_ENVIRONMENT', `${problem}; see serverless.yml`, 2)
@@ -22,7 +22,7 @@ export function backupUrl(environment: NodeJS.ProcessEnv = process.env): string 
   return url
 }
 
-/** A whole number, or what it is when it is not set. Throws EnvironmentError. */
+/** A whole number from the environment, or the fallback where it is not set. Throws EnvironmentError. */
 export function numberFrom(name: string, fallback: number, environment: NodeJS.ProcessEnv = process.env): number {
   const text = environment[name]
   if (text === undefined || text === '') return fallback
@@ -31,10 +31,10 @@ export function numberFrom(name: string, fallback: number, environment: NodeJS.P
   throw new EnvironmentError(`${name} is "${text}", expected a whole number`)
 }
 
-/** What is under way must have come to its end before Lambda freezes the process. */
+/** Running work must end before Lambda freezes the process. */
 const MARGIN_MS = 5000
 
-/** Aborted a little before the function's time is over. */
+/** A signal that is aborted shortly before the function's time is up. */
 export function timeLimit(context: LambdaContext | undefined): AbortSignal {
   if (context === undefined) return new AbortController().signal
   return AbortSignal.timeout(Math.max(1, context.getRemainingTimeInMillis() - MARGIN_MS))

@@ -1,4 +1,4 @@
-/** Function: restores a database, as of any moment that the backup keeps, to an object. */
+/** A function that restores a database to an object, as of any moment that the backup retains. */
 
 import { z } from 'zod'
 import { parsePayload, PayloadError } from '../payloads.ts'
@@ -6,12 +6,12 @@ import { restore, type RestoreJobResult } from '../processors/restore.ts'
 import { StoreShelf } from '../store-shelf.ts'
 import { backupUrl, type LambdaContext, timeLimit } from './environment.ts'
 
-/** Everything of a restore job but the backup, which is the function's own. */
+/** Everything of a restore job except the backup, which is the function's own. */
 const request = z.looseObject({ backup: z.undefined({ error: "is the function's own: leave it out" }).optional() })
 
 /**
- * The event: `{ database, target?, output: { key, store? } }` as in a job of queue `restore`. Invoked again with the same
- * event, it finds its own output and says the same.
+ * The event: `{ database, target?, output: { key, store? } }`, as in a job of queue `restore`. A repeated event finds
+ * its own output and returns the same result.
  */
 export async function handler(event: unknown, context?: LambdaContext): Promise<RestoreJobResult> {
   const checked = request.safeParse(event)

@@ -1,26 +1,26 @@
 import type { ObjectStore } from '../../src/objectstore/objectstore.ts'
 import type { RestoreTarget } from '../payloads.ts'
 
-/** What a processor gets besides its payload: nothing in it knows of queues, so that a function can call it too. */
+/** A processor's input besides its payload. It knows nothing of queues, so a function can call a processor too. */
 export interface JobContext {
   /** The backup. */
   readonly store: ObjectStore
-  /** Aborted when the work is to end early: it is done again, by someone else. */
+  /** Aborted when the work must end early. Another worker then repeats it. */
   readonly signal: AbortSignal
   readonly progress: (pages: number) => void
   readonly nowMs: () => number
 }
 
 export interface RestoreContext extends JobContext {
-  /** Closed by whoever gave it. */
+  /** The caller closes the stores. */
   readonly openStore: (url: string) => ObjectStore
-  /** Where restores to files go; without it there are none. */
+  /** The directory for restores to files. Without it, such restores fail. */
   readonly outputDir?: string
-  /** From here on a repetition of the job means this state, also if it asked for the newest. */
+  /** Makes repetitions of the job restore this state, even if the job requested the newest. */
   readonly pin: (target: RestoreTarget) => Promise<void>
 }
 
-/** A file of a level, as results tell it. */
+/** A file of a level, as results report it. */
 export interface WrittenFile {
   readonly level: number
   readonly min: string

@@ -18,6 +18,7 @@ import {
 } from '../../src/ltx/format/types.ts'
 import { ObjectExistsError } from '../../src/objectstore/errors.ts'
 import type { ObjectStore } from '../../src/objectstore/objectstore.ts'
+import { DATABASE_HEADER_SIZE, parseDatabaseHeader } from '../../src/sqlite/database-header.ts'
 import { LtxdError } from '../../src/util/errors.ts'
 import { OutputExistsError } from '../../src/util/new-file.ts'
 import { type Payload, toTarget, txidTarget } from '../payloads.ts'
@@ -27,26 +28,27 @@ export interface RestoreJobResult {
   readonly database: string
   readonly txid: string
   readonly checksum: string
-  /** Whether the backup told the checksum too. */
+  /** Whether the backup records the checksum too. */
   readonly verified: boolean
-  /** A file with its path, or an object with its key. */
+  /** A file's path, or an object's key. */
   readonly output: string
 }
 
-/** The worker was not told where files may be written. */
+/** The worker has no directory for restored files. */
 class NoOutputDirectoryError extends LtxdError {
   constructor() {
     super(
       'OUTPUT_DIRECTORY_MISSING',
-      'this worker writes no files: start it with --output-dir DIR, below which restores may write, or restore to an object key',
+      'this worker writes no files: start it with --output-dir DIR, the directory for restores, ' +
+        'or restore to an object key',
       2,
     )
   }
 }
 
 /**
- * Restores a database to a file or an object. Where the output is there already and holds just that state, that is success:
- * an earlier attempt was done and could not say so. Throws what `restoreDatabase` throws, NoOutputDirectoryError,
+ * Restores a database to a file or an object. If the output exists and holds exactly that state, the job succeeds: an
+ * earlier attempt finished but could not report it. Throws the errors of `restoreDatabase`, NoOutputDirectoryError,
  * ObjectExistsError.
  */
 export async function restore(payload: Payload<'restore'>, context: RestoreContext): Promise<RestoreJobResult> {
@@ -89,7 +91,7 @@ async function toFile(
   }
 }
 
-/** By way of a file that is gone afterwards: pages come in any order, and an object is written from its beginning. */
+/** Restores to a temporary file first: pages arrive in any order, and an object is written from its beginning. */
 async function toObject(
   { database }: Payload<'restore'>,
   output: { readonly key: string; readonly store?: string | undefined },
@@ -126,7 +128,7 @@ async function putDatabase(
   }
 }
 
-/** What attempts that were killed have left beside the output. One that is alive after all finds nothing to publish. */
+/** Removes the unfinished files of killed attempts. An attempt that still runs finds nothing to publish. */
 async function removeUnfinished(path: string): Promise<void> {
   const names = await readdir(dirname(path)).catch(() => [])
   for (const name of names) {
@@ -134,13 +136,14 @@ async function removeUnfinished(path: string): Promise<void> {
   }
 }
 
-/** Of the database in a file; of anything else, some number. */
-async function fileChecksum(path: string): Promise<Checksum> {
+/** The checksum of the database in the file; undefined for other content. */
+async function fileChecksum(path: string): Promise<Checksum | undefined> {
   const file = await open(path, 'r')
   try {
-    const header = Buffer.alloc(18)
+    const header = Buffer.alloc(DATABASE_HEADER_SIZE)
     await file.read(header, 0, header.length, 0)
-    const pageSize = header.readUInt16BE(16) === 1 ? 65536 : Math.max(512, header.readUInt16BE(16))
+    const pageSize = parseDatabaseHeader(header)?.pageSize
+    if (pageSize === undefined) return undefined
     const page = Buffer.alloc(pageSize)
     let checksum: Checksum = EMPTY_CHECKSUM
     for (let pgno = 1; (await file.read(page, 0, pageSize, (pgno - 1) * pageSize)).bytesRead === pageSize; pgno++) {

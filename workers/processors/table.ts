@@ -11,11 +11,11 @@ export interface Results {
   readonly restore: RestoreJobResult
 }
 
-/** One processor a queue. Each may be repeated at any time, from the beginning, also while it is still under way. */
+/** One processor for each queue. Each may be repeated from the beginning at any time, even while it still runs. */
 export const PROCESSORS: {
   readonly [Q in QueueName]: {
     readonly run: (payload: Payload<Q>, context: RestoreContext) => Promise<Results[Q]>
-    /** It writes to the backup, so one at a time is at a database. */
+    /** Whether it writes to the backup: then one runs at a time for each database. */
     readonly exclusive: boolean
   }
 } = {

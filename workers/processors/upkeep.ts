@@ -1,4 +1,4 @@
-/** Compaction, snapshots, retention: thin around what the daemon does. */
+/** Compaction, snapshots and retention: thin wrappers of the daemon's functions. */
 
 import type { FileRef } from '../../src/backup/history/layout.ts'
 import { compactUpTo, prune, snapshotOnce } from '../../src/backup/upkeep/upkeep.ts'
@@ -8,7 +8,7 @@ import type { JobContext, WrittenFile } from './context.ts'
 
 export interface CompactResult {
   readonly written: readonly WrittenFile[]
-  /** Why files were left as they are: they do not join. */
+  /** Why files were not merged: they do not join. */
   readonly skipped: readonly string[]
 }
 
