@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync }
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { DatabaseStatus, NodeStatus } from '../../src/api/status.ts'
-import { digestOfFile } from '../harness/in-process/verdict.ts'
+import { digestOfFile } from '../harness/digest.ts'
 import { LogFollower } from '../harness/log-follower.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { localClients, signalProcess } from '../harness/processes.ts'

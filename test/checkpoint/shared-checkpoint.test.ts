@@ -8,7 +8,7 @@ import { SharedDatabase } from '../../src/apply/shared-database.ts'
 import { SharedWalIndex } from '../../src/apply/shared-wal-index.ts'
 import { CHECKPOINT_INFO, setNativeU32 } from '../../src/sqlite/wal-index.ts'
 import { SqlClient } from '../cluster/sql-client.ts'
-import { digestOfFile } from '../harness/in-process/verdict.ts'
+import { digestOfFile } from '../harness/digest.ts'
 
 /** SQLite of other processes, on a plain file system: this process must not have the file open through SQLite. */
 let directory = ''

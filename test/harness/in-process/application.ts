@@ -1,10 +1,10 @@
 import fs from 'node:fs'
 import { formatPosition } from '../../../src/ltx/format/types.ts'
 import type { Files } from '../../../src/util/files.ts'
+import { digest } from '../digest.ts'
 import { InProcessNode } from './node-in-process.ts'
 import type { Connection } from './sqlite-engine.ts'
 import { SqliteEngine } from './sqlite-engine.ts'
-import { digest } from './verdict.ts'
 
 /** An application that does what a script says, through a data plane in this process. */
 export class Application {

@@ -1,26 +1,15 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
-import Database from 'better-sqlite3'
 import { logDirectory, readBase, readSynced } from '../../../src/log/store.ts'
 import { formatPosition } from '../../../src/ltx/format/types.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../../../src/sqlite/database-header.ts'
 import { nodeFiles } from '../../../src/util/files.ts'
+import { digest, digestOfFile, EMPTY } from '../digest.ts'
 import { replayLog } from './log-replay.ts'
 import type { InProcessOptions } from './node-in-process.ts'
 import { InProcessNode } from './node-in-process.ts'
-import type { Row } from './sqlite-engine.ts'
 import { SqliteEngine } from './sqlite-engine.ts'
-
-/** The content of a database as an application sees it, in one short string. */
-export function digest(query: (sql: string) => Row[]): string {
-  const schema = query('SELECT name, sql FROM sqlite_schema ORDER BY name')
-  const hash = createHash('sha256').update(JSON.stringify(schema))
-  for (const [name] of query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")) {
-    hash.update(JSON.stringify(query(`SELECT rowid, * FROM "${String(name)}" ORDER BY rowid`)))
-  }
-  return hash.digest('hex').slice(0, 16)
-}
 
 export function digestThrough(engine: SqliteEngine, name: string): string {
   const connection = engine.open(name)
@@ -30,20 +19,6 @@ export function digestThrough(engine: SqliteEngine, name: string): string {
     connection.close()
   }
 }
-
-/** By a stock SQLite, on the file alone, with its integrity check. EMPTY when there is none. */
-export function digestOfFile(path: string): string {
-  if (!fs.existsSync(path) || fs.statSync(path).size === 0) return EMPTY
-  const connection = new Database(path)
-  try {
-    assert.deepEqual(connection.pragma('integrity_check'), [{ integrity_check: 'ok' }])
-    return digest((sql) => connection.prepare(sql).raw().all() as Row[])
-  } finally {
-    connection.close()
-  }
-}
-
-export const EMPTY = digest(() => [])
 
 /**
  * Recovers what a crash left in `dataDir`, and holds the result against the invariants: the log is gapless (I2), the

@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import { parseArgs } from 'node:util'
-import { digestOfFile } from '../../harness/in-process/verdict.ts'
+import { digestOfFile } from '../../harness/digest.ts'
 import { Random } from '../../harness/random.ts'
 import type { Counts } from './episode.ts'
 import { Episode } from './episode.ts'

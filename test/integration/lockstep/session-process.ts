@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Sqlite from 'better-sqlite3'
+import { digest } from '../../harness/digest.ts'
 import type { Row } from '../../harness/in-process/sqlite-engine.ts'
-import { digest } from '../../harness/in-process/verdict.ts'
 import type { Outcome, Reply, Request } from './session.ts'
 
 /**
