@@ -18,9 +18,9 @@ export function missingPages(pgnos: Pgno[], oldSizePages: number, newSizePages: 
 const TRUNK_ENTRY_SIZE = 4
 
 /**
- * Whether SQLite can have grown a database so far by a transaction that writes `written` pages: each new page is written
- * itself, or stands in a trunk page that is; the lock page is neither. What grows further is damaged, or forged, and
- * nobody makes a list of the pages that it claims (I10).
+ * Whether SQLite can have grown a database so far by a transaction that writes `written` pages: each new page is
+ * written itself, or stands in a trunk page that is; the lock page is neither. What grows further is damaged, or
+ * forged, and nobody makes a list of the pages that it claims (I10).
  */
 export function isExplainedGrowth(
   written: number,

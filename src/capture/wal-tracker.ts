@@ -15,6 +15,7 @@ import {
 import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import { isExplainedGrowth, missingPages, sizeOfFile } from './growth.ts'
+import { RejectedCommit } from './rejected-commit.ts'
 import { rejectGrowth } from './rejection.ts'
 import { UncommittedFrames } from './uncommitted-frames.ts'
 import { followFile, undoAbandoned } from './wal-correction.ts'
@@ -42,8 +43,7 @@ export class WalTracker {
   /** The valid frames that are not committed yet. */
   readonly #uncommitted = new UncommittedFrames()
   readonly #checksum = new WalChecksum()
-  /** The commit frame that was rejected last, until SQLite rewrites it from its beginning. */
-  #rejected: { readonly at: number; readonly end: number; readonly error: unknown } | undefined
+  readonly #rejected = new RejectedCommit()
 
   constructor(database: CapturedDatabase) {
     this.#database = database
@@ -56,7 +56,7 @@ export class WalTracker {
 
   /** The application writes to the WAL. `perform` writes the bytes to the backing file. */
   write(data: Uint8Array, position: number, perform: () => void): void {
-    this.#rejectRest(position)
+    this.#rejected.assertRewritten(position)
     if (position < this.#committedEnd && !this.#holds(data, position)) {
       if (position < WAL_HEADER_SIZE) followFile(this.#database, 'a new WAL begins')
       else this.#abandonFrom(position)
@@ -91,7 +91,7 @@ export class WalTracker {
     this.#header = undefined
     this.#validEnd = this.#committedEnd = this.#writtenEnd = 0
     this.#uncommitted.length = 0
-    this.#rejected = undefined
+    this.#rejected.forget()
   }
 
   /** Captures the transactions of a WAL that was written before its database was tracked. */
@@ -213,19 +213,8 @@ export class WalTracker {
   #rejectCommit(end: number, error: unknown): void {
     const at = end - frameSize((this.#header as WalHeader).pageSize)
     this.#uncommitted.length--
-    this.#rejected = { at, end, error }
+    this.#rejected.set(at, end, error)
     this.#database.files.write(this.#database.walFd, zeros, 0, FRAME_HEADER_SIZE, at)
-  }
-
-  /**
-   * The kernel may split a write at a page boundary of its cache. If only the last piece of a frame is rejected, SQLite
-   * sees a short write and retries the rest. The retry must fail too, or SQLite would consider the commit done.
-   */
-  #rejectRest(position: number): void {
-    const rejected = this.#rejected
-    if (rejected === undefined) return
-    if (position > rejected.at && position < rejected.end) throw rejected.error
-    if (position <= rejected.at) this.#rejected = undefined
   }
 
   /** SQLite rewrites valid but uncommitted frames from `position` on. */

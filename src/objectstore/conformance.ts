@@ -171,9 +171,7 @@ function testReads(openEmpty: OpenEmptyStore): void {
 function testListing(openEmpty: OpenEmptyStore): void {
   it('lists ascending by the bytes of the key, below a prefix, after a key', async () => {
     const store = await openEmpty()
-    const names = ['a/b/2', 'a/b/10', 'a/b.x', 'a/bc', 'a', 'b/ä', 'b/z', 'b/\u{1F600}', 'b/\uFFEE'].filter(
-      (n) => n !== 'a',
-    )
+    const names = ['a/b/2', 'a/b/10', 'a/b.x', 'a/bc', 'b/ä', 'b/z', 'b/\u{1F600}', 'b/\uFFEE']
     for (const name of [...names].reverse()) await store.put(name, text(name))
     const sorted = [...names].sort((x, y) => Buffer.compare(Buffer.from(x), Buffer.from(y)))
     expect(await keys(store, '')).toEqual(sorted)

@@ -1,4 +1,6 @@
-/** Shared by the tests of a data directory's recovery: directories as a crash leaves them, plans and outcomes as text. */
+/**
+ * Shared by the tests of a data directory's recovery: directories as a crash leaves them, plans and outcomes as text.
+ */
 
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'

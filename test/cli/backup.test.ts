@@ -71,7 +71,10 @@ async function putState(store: DirectoryStore, name: string, number: number, ima
   })
 }
 
-/** A module that leaves a Node.js without SQLite: none built in, and a better-sqlite3 that was built for another version. */
+/**
+ * A module that leaves a Node.js without SQLite: none built in, and a better-sqlite3 that was built for another
+ * version.
+ */
 async function withoutSqlite(): Promise<string> {
   const throwing = `throw Object.assign(new Error('was compiled against a different Node.js version'), { code: 'ERR_DLOPEN_FAILED' })`
   const hooks = `export const resolve = (name, context, next) => name === 'better-sqlite3'

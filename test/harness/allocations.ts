@@ -20,8 +20,8 @@ export class TooMuchMemoryError extends Error {
 }
 
 /**
- * Runs `work`, in which every typed array, buffer and list with a length of more than `limitBytes` is a TooMuchMemoryError instead. Nothing
- * else may run meanwhile that needs more.
+ * Runs `work`, in which every typed array, buffer and list with a length of more than `limitBytes` is a
+ * TooMuchMemoryError instead. Nothing else may run meanwhile that needs more.
  */
 export async function withBoundedMemory<T>(work: () => T | Promise<T>, limitBytes = ENOUGH_BYTES): Promise<T> {
   const restore: (() => void)[] = []

@@ -1,11 +1,14 @@
 /**
- * How much the tests do, and from which seed. Each test that repeats something has a short form, which every run does, and a long
- * form, which LTXD_LONG=1 does: the same checks, more of them. docs/testing.md lists both.
+ * How much the tests do, and from which seed. Each test that repeats something has a short form, which every run does,
+ * and a long form, which LTXD_LONG=1 does: the same checks, more of them. docs/testing.md lists both.
  */
 
 const LONG = process.env['LTXD_LONG'] === '1'
 
-/** What a test does in its short form, and in its long one. A variable of the environment, where a test names one, counts more. */
+/**
+ * What a test does in its short form, and in its long one. A variable of the environment, where a test names one,
+ * counts more.
+ */
 export function effort(short: number, long: number, variable?: string): number {
   const asked = variable === undefined ? undefined : process.env[variable]
   return asked === undefined ? (LONG ? long : short) : Number(asked)

@@ -12,7 +12,6 @@ import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
 import { Fence, LeaseEndedError } from './fence.ts'
 import { FencedStore } from './fenced-store.ts'
 import { BackupService } from './service.ts'
-import { setAside } from './set-aside.ts'
 import { uploadTransactions } from './upload.ts'
 
 const ZERO = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
@@ -276,29 +275,5 @@ describe(`upkeep of what was shipped under leases (LTXD_SEED=${SEED})`, () => {
     expect(problems[1]).toMatch(/0001\/0+1-0+3\.ltx and .*0000\/0+4-0+4\.ltx record checksums .* after transaction 0+3/)
     await expect(snapshotFromBackup(store, 'app.db', { nowMs: clock.ms })).rejects.toThrow(/do not join/)
     expect(await levels()).toEqual(['L0 1-2', 'L0 3-3', 'L0 4-4', 'L0 5-5', 'L1 1-3'])
-  })
-})
-
-describe('setting an object aside', () => {
-  it('may be repeated, and never removes an object that it has not copied', async () => {
-    const { store, played, keys } = setUp()
-    played.commit(1)
-    await uploadTransactions(store, 'app.db', played, ZERO, toTXID(1), { term: 3n })
-    const [key = ''] = await keys()
-    const before = await store.head(key)
-    const failing: ObjectStore = Object.assign(Object.create(store) as ObjectStore, {
-      head: (name: string) => store.head(name),
-      get: (name: string) => store.get(name),
-      put: (name: string, body: Uint8Array, options: PutOptions) => store.put(name, body, options),
-      delete: () => Promise.reject(new Error('cut off')),
-    })
-    await expect(setAside(failing, key)).rejects.toThrow('cut off')
-    expect(await keys()).toHaveLength(2)
-    const kept = await setAside(store, key)
-    expect(await keys()).toEqual([kept])
-    const { metadata, sizeBytes } = (await store.head(kept!))!
-    expect({ metadata, sizeBytes }).toEqual({ metadata: before!.metadata, sizeBytes: before!.sizeBytes })
-    expect(await setAside(store, key)).toBeUndefined()
-    expect(await loadHistory(store, 'app.db')).toEqual({ database: 'app.db', files: [], markers: [] })
   })
 })

@@ -4,8 +4,8 @@ import { killFilesOf, register, sqlite, VFS, type VfsEngine } from './sqlite-vfs
 import type { VfsFiles } from './vfs-files.ts'
 
 /**
- * SQLite over a file system of the test's own: in-process and deterministic, so that every write can be cut, rejected, or
- * be the last one before a crash. Several connections share locks and wal-index as processes would.
+ * SQLite over a file system of the test's own: in-process and deterministic, so that every write can be cut, rejected,
+ * or be the last one before a crash. Several connections share locks and wal-index as processes would.
  */
 
 export interface EngineOptions {
