@@ -18,6 +18,8 @@ export default async function buildPrograms(): Promise<void> {
     target: 'node20',
     outExtensions: () => ({ js: '.js' }),
     dts: false,
+    // Packages stay what they are: some find files of their own beside them.
+    deps: { skipNodeModulesBundle: true },
     sourcemap: true,
     // A file that another run has just started stays there.
     clean: false,
