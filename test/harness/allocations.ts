@@ -11,9 +11,9 @@ const TYPED = [
 ] as const
 const BUFFERS = ['alloc', 'allocUnsafe', 'allocUnsafeSlow', 'concat'] as const
 /** Enough for every buffer that has a fixed size. */
-export const ENOUGH_BYTES = 16 << 20
+const ENOUGH_BYTES = 16 << 20
 
-export class TooMuchMemoryError extends Error {
+class TooMuchMemoryError extends Error {
   constructor(what: string, sizeBytes: number) {
     super(`${what} of ${sizeBytes} bytes was asked for`)
   }
