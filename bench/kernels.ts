@@ -1,7 +1,8 @@
 /** Speed of the LTX kernels, best of many rounds: `node --import tsx bench/kernels.ts`. */
 import Database from 'better-sqlite3'
 import { pageChecksum } from '../src/ltx/format/checksum.ts'
-import { compressBlock, decompressInto, digestPage } from '../src/ltx/kernels/kernels.ts'
+import { digestPage } from '../src/ltx/kernels/digest.ts'
+import { compressBlock, decompressInto } from '../src/ltx/kernels/lz4-block.ts'
 
 const PAGE_SIZE = 4096
 const ROUNDS = 50

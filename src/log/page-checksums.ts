@@ -17,7 +17,7 @@
 import fs from 'node:fs'
 import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
 import { CHECKSUM_FLAG } from '../ltx/format/types.ts'
-import { CRCRegister } from '../ltx/kernels/kernels.ts'
+import { CRCRegister } from '../ltx/kernels/crc.ts'
 import type { Files } from '../util/files.ts'
 import { replaceFile, withFile } from '../util/files.ts'
 

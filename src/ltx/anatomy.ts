@@ -7,7 +7,7 @@ import { type Field, HEADER_FIELDS, TRAILER_FIELDS } from './format/fields.ts'
 import { HEADER_SIZE, PAGE_HAS_SIZE, PAGE_HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from './format/header.ts'
 import { formatChecksum, isPageSize } from './format/types.ts'
 import { UvarintReader } from './format/varint.ts'
-import { blockBound } from './kernels/kernels.ts'
+import { blockBound } from './kernels/lz4-block.ts'
 
 /** A run of bytes with one meaning. */
 export interface Part {

@@ -6,7 +6,9 @@ import { INDEX_TAIL_SIZE, pageIndexRange, readFrame, readPageIndex } from '../..
 import { LTXError } from '../../src/ltx/format/errors.ts'
 import type { FrameSink } from '../../src/ltx/format/frame.ts'
 import { marshalHeader, TRAILER_SIZE, unmarshalHeader } from '../../src/ltx/format/header.ts'
-import { decompressInto, FRAME_PREFIX_SIZE, stagedPage } from '../../src/ltx/kernels/kernels.ts'
+import { FRAME_PREFIX_SIZE } from '../../src/ltx/kernels/instance.ts'
+import { decompressInto } from '../../src/ltx/kernels/lz4-block.ts'
+import { stagedPage } from '../../src/ltx/kernels/staging.ts'
 import type { Chance } from './chance.ts'
 
 export type Verdict =

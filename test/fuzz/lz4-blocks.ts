@@ -1,5 +1,5 @@
 /** LZ4 blocks of many kinds: those that a compressor makes, those that none would make, and those that are wrong. */
-import { compressBlock } from '../../src/ltx/kernels/kernels.ts'
+import { compressBlock } from '../../src/ltx/kernels/lz4-block.ts'
 import type { Chance } from './chance.ts'
 
 /** A block of one page, and the page. */

@@ -1,6 +1,6 @@
 /** LZ4 frames, as files up to superfly/ltx 0.5.1 have them: right ones of many kinds, and wrong ones. */
 import { xxh32 } from '../../src/ltx/format/xxhash.ts'
-import { compressBlock } from '../../src/ltx/kernels/kernels.ts'
+import { compressBlock } from '../../src/ltx/kernels/lz4-block.ts'
 import type { Chance } from './chance.ts'
 import { LenientFrames } from './lenient-lz4.ts'
 import { damagedBlock, literals, randomSequences, somePage } from './lz4-blocks.ts'

@@ -1,7 +1,7 @@
 /** An LTX file taken apart, so that any of it can be wrong while the rest, its checksums included, stays right. */
 import { foldChecksum, pageChecksum } from '../../src/ltx/format/checksum.ts'
 import { EMPTY_CHECKSUM, isPageSize } from '../../src/ltx/format/types.ts'
-import { CRCRegister } from '../../src/ltx/kernels/kernels.ts'
+import { CRCRegister } from '../../src/ltx/kernels/crc.ts'
 import { LenientFrames, readBlock } from './lenient-lz4.ts'
 
 export interface PagePart {

@@ -1,7 +1,7 @@
 /** Right files with one part replaced: what recipes are made of. */
 import { marshalHeader } from '../../src/ltx/format/header.ts'
 import { EMPTY_CHECKSUM } from '../../src/ltx/format/types.ts'
-import { compressBlock } from '../../src/ltx/kernels/kernels.ts'
+import { compressBlock } from '../../src/ltx/kernels/lz4-block.ts'
 import { header, pageOf } from '../../src/ltx/testing.ts'
 import { LenientFrames } from './lenient-lz4.ts'
 import { literals } from './lz4-blocks.ts'

@@ -3,7 +3,7 @@
  * mended, on the others they still do, for the reason that differences.ts gives.
  */
 import { NO_CHECKSUM } from '../../src/ltx/format/header.ts'
-import { compressBlock } from '../../src/ltx/kernels/kernels.ts'
+import { compressBlock } from '../../src/ltx/kernels/lz4-block.ts'
 import { literals } from './lz4-blocks.ts'
 import { blockOf, FLAG } from './lz4-frames.ts'
 import { assemble, checksumOfPages } from './parts.ts'

@@ -8,30 +8,20 @@ import {
   PAGE_HAS_SIZE,
   PAGE_HEADER_SIZE,
   type Trailer,
-  TRAILER_SIZE,
   unmarshalHeader,
-  unmarshalTrailer,
 } from '../format/header.ts'
 import { lastSnapshotPgno, pageOrderProblem } from '../format/page-order.ts'
 import { lockPgno } from '../format/types.ts'
-import {
-  blockBound,
-  ChecksumFold,
-  CRCRegister,
-  digestStagedPage,
-  FRAME_PREFIX_SIZE,
-  type FrameOrder,
-  framesBytes,
-} from '../kernels/kernels.ts'
+import { CRCRegister } from '../kernels/crc.ts'
+import { type FrameOrder, framesBytes } from '../kernels/decoded-frames.ts'
+import { ChecksumFold, digestStagedPage } from '../kernels/digest.ts'
+import { FRAME_PREFIX_SIZE } from '../kernels/instance.ts'
+import { blockBound } from '../kernels/lz4-block.ts'
 import { ByteSource } from './byte-source.ts'
 import type { FrameBatch } from './frame-batch.ts'
 import { IndexCheck } from './index-check.ts'
 import { decompressFrame, frameExtent } from './lz4-frame.ts'
-
-const INDEX_SIZE_BYTES = 8
-
-/** The part that comes next; messages use the name too. */
-type Phase = 'header' | 'page block' | 'page index' | 'page index size' | 'trailer' | 'ended'
+import { TailReader } from './tail-reader.ts'
 
 /**
  * Reads one LTX file from chunks of any size and trusts nothing in it: every length is bounded before memory is
@@ -42,14 +32,15 @@ export class Decoder {
   readonly #input = new ByteSource()
   readonly #crc = new CRCRegister()
   readonly #index = new IndexCheck()
-  /** Rolling checksum of a snapshot's pages; undefined where there is nothing to compare it with. */
+  /** Rolling checksum of a snapshot's pages. Undefined in other files, and in files without database checksums. */
   #database: ChecksumFold | undefined
   #header: Header | undefined
-  /** Of `nextBatch`. */
+  /** Which frames `nextBatch` accepts. */
   #order: FrameOrder | undefined
   #frame: DecodedFrame | undefined
-  #trailer: Trailer | undefined
-  #phase: Phase = 'header'
+  #tail: TailReader | undefined
+  /** The part that comes next. */
+  #phase: 'header' | 'page block' | 'tail' = 'header'
   #prevPgno = 0
   #error: Error | undefined
 
@@ -60,7 +51,7 @@ export class Decoder {
 
   /** True once `next` will return no further page. */
   get pagesDone(): boolean {
-    return this.#phase !== 'header' && this.#phase !== 'page block'
+    return this.#phase === 'tail'
   }
 
   /** Pages decoded so far. */
@@ -79,18 +70,19 @@ export class Decoder {
       if (this.#input.rest > 0) throw new Error('call next() until it returns undefined before the next push()')
       this.#input.push(chunk)
       if (this.#phase === 'header') this.#readHeader()
-      if (this.pagesDone) this.#readTail()
+      this.#tail?.read()
     })
   }
 
   /**
-   * The next page, valid until the next call of `next` or `push`. Undefined: push more, or, if `pagesDone`, there is none.
+   * The next page, valid until the next call of `next` or `push`. Undefined at the end of the pushed bytes: push more,
+   * unless `pagesDone`.
    */
   next(): Frame | undefined {
     return this.nextFrame()
   }
 
-  /** @internal `next`, with what this library's own parts need of a frame. */
+  /** @internal As `next`, with the fields of a frame that only this library needs. */
   nextFrame(): DecodedFrame | undefined {
     if (this.#error !== undefined) throw this.#error
     if (this.#phase !== 'page block') return undefined
@@ -102,8 +94,8 @@ export class Decoder {
   }
 
   /**
-   * @internal Takes the next frames into `batch`, as far as the chunk holds them whole and each is a block. Faster
-   * than one by one where no page's data is needed. False where there is none: call `nextFrame` then.
+   * @internal Decodes the next frames into `batch`, up to the first one that the chunk cuts short or that has no
+   * block. Faster than `nextFrame` where no page's data is needed. False if there is no such frame: call `nextFrame`.
    */
   nextBatch(batch: FrameBatch): boolean {
     if (this.#error !== undefined) throw this.#error
@@ -120,7 +112,7 @@ export class Decoder {
     return true
   }
 
-  /** @internal Bytes at the end of the chunk that begin a frame with a block, but are not all of it. */
+  /** @internal How many bytes at the end of the chunk belong to a frame with a block that the chunk cuts short. */
   get cutBytes(): number {
     const input = this.#input
     const { rest } = input
@@ -129,18 +121,18 @@ export class Decoder {
     return this.#blockSizeBytes() > rest ? rest : 0
   }
 
-  /** @internal `push` for a chunk that begins with the `cutBytes` of the last one. */
+  /** @internal As `push`, for a chunk that begins with the last `cutBytes` of the one before. */
   pushAgain(chunk: Uint8Array): void {
     this.#input.push(chunk)
   }
 
-  /** Checks that the file was complete. Returns its trailer. */
+  /** Returns the trailer. Throws LTXError if the file is incomplete. */
   end(): Trailer {
     return this.#guard(() => {
-      if (this.#trailer === undefined || this.#header === undefined) {
-        throw new LTXError('the file ends here', { offset: this.#input.offset, field: this.#phase })
-      }
-      return this.#trailer
+      const trailer = this.#tail?.trailer
+      if (trailer !== undefined) return trailer
+      const field = this.#tail?.phase ?? this.#phase
+      throw new LTXError('the file ends here', { offset: this.#input.offset, field })
     })
   }
 
@@ -183,16 +175,16 @@ export class Decoder {
       return undefined
     }
     if ((flags & ~PAGE_HAS_SIZE) !== 0) {
-      throw this.#refuse('page flags', `0x${flags.toString(16)} has bits other than 0x1`, 4)
+      throw this.#invalid('page flags', `0x${flags.toString(16)} has bits other than 0x1`, 4)
     }
     const problem = pageOrderProblem(header, this.#prevPgno, pgno)
-    if (problem !== undefined) throw this.#refuse('page number', problem)
+    if (problem !== undefined) throw this.#invalid('page number', problem)
     const frame = flags === PAGE_HAS_SIZE ? this.#readBlock(pgno, header) : this.#readLZ4Frame(pgno, header)
-    return frame === undefined ? undefined : this.#passed(frame, header)
+    return frame === undefined ? undefined : this.#consumeFrame(frame, header)
   }
 
-  /** Counts a frame and moves past it. */
-  #passed(frame: DecodedFrame, { pageSize }: Header): DecodedFrame {
+  /** Consumes a decoded frame. */
+  #consumeFrame(frame: DecodedFrame, { pageSize }: Header): DecodedFrame {
     const { pgno, sizeBytes } = frame
     this.#input.consume(sizeBytes)
     this.#database?.add(pgno, pageSize)
@@ -201,7 +193,7 @@ export class Decoder {
     return frame
   }
 
-  /** True where what comes next is a frame with a block, which the chunk has whole. */
+  /** True if a frame with a block comes next, and the chunk holds all of it. */
   #isBlockNext(): boolean {
     const input = this.#input
     if (!input.hasInChunk(FRAME_PREFIX_SIZE)) return false
@@ -209,7 +201,7 @@ export class Decoder {
     return sizeBytes > 0 && input.hasInChunk(sizeBytes)
   }
 
-  /** Size of the frame that comes next, of which the chunk has the prefix; 0 where it is no frame with a block. */
+  /** Size of the next frame, whose prefix is in the chunk. 0 if the frame has no block. */
   #blockSizeBytes(): number {
     const input = this.#input
     input.gather(FRAME_PREFIX_SIZE)
@@ -223,14 +215,14 @@ export class Decoder {
     if (!input.gather(FRAME_PREFIX_SIZE)) return undefined
     const size = readU32(input.source, input.start + PAGE_HEADER_SIZE)
     if (size === 0 || size > blockBound(pageSize)) {
-      const problem = `${size} bytes are no LZ4 block of a page of ${pageSize} bytes`
-      throw this.#refuse('page data size', problem, PAGE_HEADER_SIZE)
+      const problem = `${size} bytes are not an LZ4 block of a page of ${pageSize} bytes`
+      throw this.#invalid('page data size', problem, PAGE_HEADER_SIZE)
     }
     if (!input.gather(FRAME_PREFIX_SIZE + size)) return undefined
     const at = input.start + FRAME_PREFIX_SIZE
     if (!this.#crc.decode(pgno, input.source.subarray(at, at + size), pageSize)) {
       const problem = `page ${pgno} is not valid LZ4, or does not decompress to ${pageSize} bytes`
-      throw this.#refuse('page data', problem, FRAME_PREFIX_SIZE)
+      throw this.#invalid('page data', problem, FRAME_PREFIX_SIZE)
     }
     const frame = this.#frame!
     frame.offset = input.offset
@@ -265,78 +257,26 @@ export class Decoder {
   #endPages(): void {
     const header = this.#header!
     if (isSnapshot(header) && this.#prevPgno !== lastSnapshotPgno(header)) {
-      throw this.#refuse('page number', `the snapshot ends with page ${this.#prevPgno} of ${header.commit}`)
+      throw this.#invalid('page number', `the snapshot ends with page ${this.#prevPgno} of ${header.commit}`)
     }
     this.#crc.update(this.#input.source.subarray(this.#input.start, this.#input.start + PAGE_HEADER_SIZE))
     this.#input.consume(PAGE_HEADER_SIZE)
-    this.#phase = 'page index'
-    this.#readTail()
+    this.#phase = 'tail'
+    this.#tail = new TailReader(this.#input, {
+      header,
+      crc: this.#crc,
+      index: this.#index,
+      database: this.#database,
+    })
+    this.#tail.read()
   }
 
-  /** Page index, its size, and the trailer: all that the chunk has of it. */
-  #readTail(): void {
-    const input = this.#input
-    if (this.#phase === 'page index') {
-      const { used, ended } = this.#index.read(input.peekRest(), input.offset)
-      this.#crc.update(input.drain(used))
-      if (!ended) return
-      this.#phase = 'page index size'
-    }
-    if (this.#phase === 'page index size') {
-      if (!input.gather(INDEX_SIZE_BYTES)) return
-      this.#readIndexSize()
-    }
-    if (this.#phase === 'trailer') {
-      if (!input.gather(TRAILER_SIZE)) return
-      this.#readTrailer()
-    }
-    if (input.rest > 0) throw this.#refuse('trailer', 'something follows it')
-  }
-
-  #readIndexSize(): void {
-    const input = this.#input
-    const bytes = input.source.subarray(input.start, input.start + INDEX_SIZE_BYTES)
-    const size = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0)
-    if (size !== BigInt(this.#index.sizeBytes)) {
-      throw this.#refuse('page index size', `${size} is not the index's size of ${this.#index.sizeBytes} bytes`)
-    }
-    this.#crc.update(bytes)
-    input.consume(INDEX_SIZE_BYTES)
-    this.#phase = 'trailer'
-  }
-
-  #readTrailer(): void {
-    const input = this.#input
-    const header = this.#header!
-    const bytes = input.source.subarray(input.start, input.start + TRAILER_SIZE)
-    const trailer = unmarshalTrailer(bytes, header, input.offset)
-    const { postApplyChecksum, fileChecksum } = trailer
-    this.#crc.update(bytes.subarray(0, 8))
-    const computed = this.#crc.checksum()
-    if (fileChecksum !== computed) {
-      const problem = `${hex(fileChecksum)} stands in the file, whose content has ${hex(computed)}`
-      throw this.#refuse('file checksum', problem, 8)
-    }
-    const database = this.#database?.checksum()
-    if (database !== undefined && postApplyChecksum !== database) {
-      const problem = `${hex(postApplyChecksum)} is not the checksum of the snapshot's pages, ${hex(database)}`
-      throw this.#refuse('post-apply checksum', problem)
-    }
-    input.consume(TRAILER_SIZE)
-    this.#trailer = trailer
-    this.#phase = 'ended'
-  }
-
-  /** `ahead`: bytes beyond the first one that has not been consumed. */
-  #refuse(field: string, problem: string, ahead = 0): LTXError {
+  /** `ahead`: bytes from the first one that has not been consumed to the invalid ones. */
+  #invalid(field: string, problem: string, ahead = 0): LTXError {
     return new LTXError(problem, { offset: this.#input.offset + ahead, field })
   }
 }
 
 function readU32(bytes: Uint8Array, at: number): number {
   return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
-}
-
-function hex(checksum: bigint): string {
-  return checksum.toString(16).padStart(16, '0')
 }

@@ -12,16 +12,11 @@ import {
 } from '../format/header.ts'
 import { lastSnapshotPgno, pageOrderProblem } from '../format/page-order.ts'
 import { type Checksum, type Pgno } from '../format/types.ts'
-import {
-  blockBound,
-  CRCRegister,
-  Digest,
-  digestChecksum,
-  digestPage,
-  FRAME_PREFIX_SIZE,
-  FRAME_WORDS,
-  stagedFrame,
-} from '../kernels/kernels.ts'
+import { CRCRegister } from '../kernels/crc.ts'
+import { Digest, digestChecksum, digestPage } from '../kernels/digest.ts'
+import { FRAME_PREFIX_SIZE, FRAME_WORDS } from '../kernels/instance.ts'
+import { blockBound } from '../kernels/lz4-block.ts'
+import { stagedFrame } from '../kernels/staging.ts'
 import { FrameList, type IndexSpill } from './frame-list.ts'
 
 /** Options of everything that writes a file. */

@@ -1,14 +1,8 @@
 import type { FrameSink } from '../format/frame.ts'
 import type { Pgno } from '../format/types.ts'
-import {
-  type CRCRegister,
-  FRAME_PREFIX_SIZE,
-  FRAME_WORDS,
-  type FrameOrder,
-  MAX_FRAMES,
-  saveFrames,
-  type SequenceHash,
-} from '../kernels/kernels.ts'
+import type { CRCRegister } from '../kernels/crc.ts'
+import { type FrameOrder, saveFrames, type SequenceHash } from '../kernels/decoded-frames.ts'
+import { FRAME_PREFIX_SIZE, FRAME_WORDS, MAX_FRAMES } from '../kernels/instance.ts'
 
 /**
  * Frames with blocks that one chunk has whole, decompressed and digested in one call, and then gone through one by one: `next` before each. Of

@@ -1,7 +1,7 @@
 import { LTXError } from '../format/errors.ts'
 import { HEADER_SIZE } from '../format/header.ts'
 import { UvarintReader } from '../format/varint.ts'
-import { SequenceHash } from '../kernels/kernels.ts'
+import { SequenceHash } from '../kernels/decoded-frames.ts'
 
 const MAX_U32 = 0xffffffff
 const OTHER_FRAMES = 'names other pages or sizes than the file has'

@@ -8,7 +8,8 @@
  */
 import { LTXError } from '../format/errors.ts'
 import { xxh32 } from '../format/xxhash.ts'
-import { blockBound, copyInto, decompressInto, stagedPage } from '../kernels/kernels.ts'
+import { blockBound, decompressInto } from '../kernels/lz4-block.ts'
+import { copyInto, stagedPage } from '../kernels/staging.ts'
 
 const MAGIC = 0x184d2204
 /** Magic, flags, block sizes and header checksum. */

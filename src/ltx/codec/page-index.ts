@@ -14,7 +14,9 @@ import {
 import { lastSnapshotPgno, pageOrderProblem } from '../format/page-order.ts'
 import type { Pgno } from '../format/types.ts'
 import { UvarintReader } from '../format/varint.ts'
-import { blockBound, decompressInto, FRAME_PREFIX_SIZE, stagedPage } from '../kernels/kernels.ts'
+import { FRAME_PREFIX_SIZE } from '../kernels/instance.ts'
+import { blockBound, decompressInto } from '../kernels/lz4-block.ts'
+import { stagedPage } from '../kernels/staging.ts'
 import { decompressFrame, frameExtent, maxFrameSize } from './lz4-frame.ts'
 
 /** What stands behind the page index: its size, and the trailer. */

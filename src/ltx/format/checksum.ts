@@ -1,4 +1,4 @@
-import { digestChecksum, digestPage } from '../kernels/kernels.ts'
+import { digestChecksum, digestPage } from '../kernels/digest.ts'
 import { type Checksum, CHECKSUM_FLAG, EMPTY_CHECKSUM, lockPgno, type Pgno } from './types.ts'
 
 /** CRC-64/ISO of the big-endian page number and the page's data, bit 63 set. Source: superfly/ltx, checksum.go. */

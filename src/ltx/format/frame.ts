@@ -1,4 +1,7 @@
-import { decompressInto, Digest, FRAME_PREFIX_SIZE, stagedPage, stagingTurn } from '../kernels/kernels.ts'
+import { Digest } from '../kernels/digest.ts'
+import { FRAME_PREFIX_SIZE } from '../kernels/instance.ts'
+import { decompressInto } from '../kernels/lz4-block.ts'
+import { stagedPage, stagingTurn } from '../kernels/staging.ts'
 import { LTXError } from './errors.ts'
 import { PAGE_HEADER_SIZE } from './header.ts'
 import type { Pgno } from './types.ts'

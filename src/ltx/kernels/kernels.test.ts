@@ -4,17 +4,10 @@ import { compressSync, uncompressSync } from 'lz4-napi'
 import { describe, expect, test } from 'vitest'
 import { arbitraryPage, PAGE_SIZES } from '../testing.ts'
 import { buildKernels } from './build.ts'
-import {
-  blockBound,
-  ChecksumFold,
-  compressBlock,
-  CRCRegister,
-  decompressInto,
-  Digest,
-  digestChecksum,
-  digestPage,
-  stagedPage,
-} from './kernels.ts'
+import { CRCRegister } from './crc.ts'
+import { ChecksumFold, Digest, digestChecksum, digestPage } from './digest.ts'
+import { blockBound, compressBlock, decompressInto } from './lz4-block.ts'
+import { stagedPage } from './staging.ts'
 
 test('module.ts is what assembly/ compiles to', async () => {
   const checkedIn = await readFile(new URL('./module.ts', import.meta.url), 'utf8')
