@@ -11,7 +11,7 @@ import { blockBound, compressInto, decompressInto } from '../../src/ltx/kernels/
 import { compact } from '../../src/ltx/merge/compactor.ts'
 import { fileInputs } from '../../src/ltx/merge/file-inputs.ts'
 import { type Cost, PAGE_SIZE, type TaskName } from './cost.ts'
-import { snapshotHeader } from './fixture-files.ts'
+import { changeHeader } from './fixture-files.ts'
 
 const CHUNK_BYTES = 256 * 1024
 
@@ -49,7 +49,7 @@ const LTXD: Readonly<Record<TaskName, Task>> = {
       const input = openSync(database!, 'r')
       const commit = fstatSync(input).size / PAGE_SIZE
       closeSync(input)
-      const encoder = new Encoder(snapshotHeader(commit), (chunk) => writeAll(fd, chunk))
+      const encoder = new Encoder(changeHeader(1, commit), (chunk) => writeAll(fd, chunk))
       let pgno = 0
       for (const chunk of chunksOf(database!)) {
         for (let at = 0; at < chunk.length; at += PAGE_SIZE) {

@@ -5,7 +5,7 @@ import { compressSync } from 'lz4-napi'
 import { Encoder } from '../../src/ltx/codec/encoder.ts'
 import type { Header } from '../../src/ltx/format/header.ts'
 import { PAGE_SIZE } from './cost.ts'
-import { changeHeader, snapshotHeader } from './fixture-files.ts'
+import { changeHeader } from './fixture-files.ts'
 
 /** What the LTX rows work on. */
 export interface Fixture {
@@ -39,7 +39,7 @@ export function makeFixture(directory: string, size: FixtureSize, progress: (tex
   const pages = new PageReader(database)
   progress('making a snapshot')
   const snapshot = join(directory, '1.ltx')
-  writeFile(snapshot, snapshotHeader(pageCount), range(pageCount), (pgno) => pages.read(pgno))
+  writeFile(snapshot, changeHeader(1, pageCount), range(pageCount), (pgno) => pages.read(pgno))
   const random = randomNumbers(7)
   const transactions = Array.from({ length: size.transactions }, (_, index) => {
     progress(`making transaction ${index + 1} of ${size.transactions}`)

@@ -1,60 +1,54 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
-import { createRequire } from 'node:module'
 import path from 'node:path'
 import { z } from 'zod'
 import { finishReplacements } from '../log/replace.ts'
 import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 import { nodeFiles, replaceFile } from '../util/files.ts'
-
-/** The part of fs-native-extensions (which has no types) that is used here: OFD locks, see fcntl(2). */
-interface NativeLocks {
-  tryLock(fd: number): boolean
-}
-
-const native = createRequire(import.meta.url)('fs-native-extensions') as NativeLocks
+import { nativeLocks } from '../util/native-locks.ts'
 
 /** A node's data directory, locked against a second daemon while it is open. */
 export interface DataDirectory {
   readonly dir: string
-  /** What the mount shows: plain SQLite files once the node was stopped cleanly. */
+  /** The directory that the mount shows. After a clean stop it holds plain SQLite files. */
   readonly root: string
   /** Chosen at random when the directory was created; written into each transaction. */
   readonly nodeId: bigint
-  /** The cluster whose history lies here; undefined while it belongs to none. */
+  /** The cluster whose history this directory holds; undefined before the node joined one. */
   clusterId(): string | undefined
-  /** For good: what lies here is part of that cluster's history. */
+  /** Permanent: from now on the data is part of that cluster's history. */
   joinCluster(id: string): void
-  /** The highest term of a primary that was ever seen here, as leader or follower: nothing of a lower one counts any more. */
+  /** The highest term that this node has seen, as leader or follower. It ignores messages of lower terms. */
   term(): bigint
   sawTerm(term: bigint): void
-  /** The highest term in which this node itself led; 0 when it never did. */
+  /** The highest term in which this node was the leader; 0 when it never was. */
   ledTerm(): bigint
-  /** Called before the first commit of a term; the term is not below any that was seen (I6). */
+  /** Called before the first commit of a term. The term must not be lower than any term seen before (I6). */
   led(term: bigint): void
-  /** The term of the last leader whose history this node has had all of; 0 when there was none. */
+  /** The term of the last leader whose whole history this node has held; 0 when there was none. */
   historyTerm(): bigint
   hasHistoryOf(term: bigint): void
   close(): void
 }
 
 /**
- * The same lock, for as long as somebody looks at a data directory that must not change meanwhile: nothing is created, and nothing written.
- * Returns what gives it back. Throws LtxdError when there is no such directory, or a node uses it.
+ * Holds the data directory's lock for a reader, so that no node changes the directory meanwhile. Creates and writes
+ * nothing. Returns the function that releases the lock. Throws LtxdError when `dir` is no data directory, or a node
+ * uses it.
  */
 export function lockForReading(dir: string): () => void {
   if (!fs.existsSync(`${dir}/files`)) {
-    throw new LtxdError('NO_DATA', `${dir} is no data directory of ltxd (it has no files/): name one with --data`)
+    throw new LtxdError('NO_DATA', `${dir} is not a data directory of ltxd (it has no files/): name one with --data`)
   }
   if (!fs.existsSync(`${dir}/lock`)) return () => {}
   const lock = fs.openSync(`${dir}/lock`, fs.constants.O_RDWR)
-  if (native.tryLock(lock)) return () => fs.closeSync(lock)
+  if (nativeLocks().tryLock(lock)) return () => fs.closeSync(lock)
   fs.closeSync(lock)
   throw inUse(dir)
 }
 
-/** Creates what is missing. Throws LtxdError when the directory can't be written, or another node uses it. */
+/** Opens the directory and creates what is missing. Throws LtxdError when it cannot be written, or a node uses it. */
 export function openDataDirectory(dir: string): DataDirectory {
   const root = `${dir}/files`
   let lock: number
@@ -65,7 +59,7 @@ export function openDataDirectory(dir: string): DataDirectory {
   } catch (error) {
     throw unusable(dir, error)
   }
-  if (!native.tryLock(lock)) {
+  if (!nativeLocks().tryLock(lock)) {
     fs.closeSync(lock)
     throw inUse(dir)
   }
@@ -82,7 +76,10 @@ export function openDataDirectory(dir: string): DataDirectory {
       },
       ledTerm: () => identity.ledTerm,
       led: (term) => {
-        assert.ok(term >= identity.term, `I6: a node that has seen term ${identity.term} would lead in term ${term}`)
+        assert.ok(
+          term >= identity.term,
+          `I6: this node has seen term ${identity.term}, and must not lead in term ${term}`,
+        )
         const text = term.toString()
         if (term > identity.ledTerm) identity.update({ term: text, ledTerm: text, historyTerm: text })
       },
@@ -111,7 +108,7 @@ const identitySchema = z.object({
   historyTerm: term.optional(),
 })
 
-/** Who this node is, across its restarts. */
+/** The node's id, cluster and terms, which survive restarts. */
 class IdentityFile {
   readonly #path: string
   #identity: z.infer<typeof identitySchema>
@@ -162,7 +159,7 @@ function readIdentity(path: string): z.infer<typeof identitySchema> {
   } catch (error) {
     throw new LtxdError(
       'DATA_DAMAGED',
-      `${path} is not what ltxd wrote there (${errorMessage(error)}): remove it, and a new node id is chosen`,
+      `${path} is not a file that ltxd wrote (${errorMessage(error)}): remove it, and ltxd chooses a new node id`,
     )
   }
 }
@@ -184,7 +181,7 @@ function unusable(dir: string, cause: unknown): LtxdError {
   )
 }
 
-/** Node's recursive mkdir says ENOENT whatever is the matter: asks the nearest directory that exists. */
+/** Node's recursive mkdir fails with ENOENT for any cause, so this checks the nearest directory that exists. */
 function obstacle(dir: string): string | undefined {
   let existing = dir
   while (!fs.existsSync(existing)) existing = path.dirname(existing)

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
 import { type DataDirectory, openDataDirectory } from './directory.ts'
-import { type Divergence, keepDiverged } from './diverged.ts'
+import { type Divergence, saveDiverged } from './diverged.ts'
 
 let data: DataDirectory
 
@@ -20,27 +20,27 @@ const position = (txid: bigint, checksum: bigint): Position => ({ txid: txid as 
 const divergence = (change: Partial<Divergence> = {}): Divergence => {
   return { database: 'a.db', position: position(5n, 77n), fork: undefined, reason: 'another history', ...change }
 }
-const kept = () => fs.readdirSync(`${data.dir}/diverged/a.db`)
+const saved = () => fs.readdirSync(`${data.dir}/diverged/a.db`)
 
-test('one divergence is kept once, however often the snapshot after it fails to arrive', async () => {
-  const dir = await keepDiverged(data, divergence())
+test('one divergence is saved once, however often the snapshot after it fails to arrive', async () => {
+  const dir = await saveDiverged(data, divergence())
   expect(fs.readFileSync(`${dir}/database`, 'utf8')).toBe('its pages')
-  expect(await keepDiverged(data, divergence({ reason: 'said differently' }))).toBe(dir)
-  expect(kept()).toHaveLength(1)
+  expect(await saveDiverged(data, divergence({ reason: 'other words' }))).toBe(dir)
+  expect(saved()).toHaveLength(1)
 })
 
 test.each([
   ['with another content', { position: position(5n, 78n) }],
   ['further on', { position: position(6n, 77n) }],
   ['from another fork', { fork: 4n as TXID }],
-])('one %s is another', async (_, change) => {
-  await keepDiverged(data, divergence())
-  await keepDiverged(data, divergence(change))
-  expect(kept()).toHaveLength(2)
+])('a divergence %s is saved separately', async (_, change) => {
+  await saveDiverged(data, divergence())
+  await saveDiverged(data, divergence(change))
+  expect(saved()).toHaveLength(2)
 })
 
-test('what was not kept to its end is kept again', async () => {
-  const dir = await keepDiverged(data, divergence())
+test('a divergence without a report is saved again', async () => {
+  const dir = await saveDiverged(data, divergence())
   fs.rmSync(`${dir}/report.json`)
-  expect(await keepDiverged(data, divergence())).not.toBe(dir)
+  expect(await saveDiverged(data, divergence())).not.toBe(dir)
 })

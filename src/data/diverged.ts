@@ -1,4 +1,4 @@
-/** What is kept of a history that the cluster does not share: nothing is thrown away silently. */
+/** Saves the part of a database's history that the cluster does not share, so that no transaction is lost silently. */
 
 import fs from 'node:fs'
 import path from 'node:path'
@@ -13,19 +13,19 @@ import type { DataDirectory } from './directory.ts'
 export interface Divergence {
   readonly database: string
   readonly position: Position
-  /** The last transaction that both histories share; undefined where there is none, or nothing tells. */
+  /** The last transaction that both histories share; undefined when there is none, or it is unknown. */
   readonly fork: TXID | undefined
   readonly reason: string
 }
 
 /**
- * Writes the transactions after the fork as LTX files below `diverged/`, with a report, all durable; where nothing tells the fork, the database
- * file as well. Nobody may be writing to the database. Returns the directory. Repeated, as when the snapshot that was to follow did not
- * arrive, it finds what it kept before.
+ * Writes the transactions after the fork as LTX files below `diverged/`, with a report, all durable. If the fork is
+ * unknown, copies the database file too. No process may be writing to the database. Returns the directory. A second
+ * call for the same divergence, after the snapshot that should follow did not arrive, returns the first directory.
  */
-export async function keepDiverged(data: DataDirectory, divergence: Divergence): Promise<string> {
+export async function saveDiverged(data: DataDirectory, divergence: Divergence): Promise<string> {
   const { database, position, fork, reason } = divergence
-  const before = findKept(data, divergence)
+  const before = findSaved(data, divergence)
   if (before !== undefined) return before
   const dir = newDirectory(data, database)
   const log = new LogReader(database, logDirectory(data.dir, database), () => position)
@@ -39,7 +39,7 @@ export async function keepDiverged(data: DataDirectory, divergence: Divergence):
       transactions++
     }
   }
-  if (fork === undefined || first === undefined || fork + 1n < first) keepFile(data, database, dir)
+  if (fork === undefined || first === undefined || fork + 1n < first) copyDatabase(data, database, dir)
   report(dir, {
     database,
     reason,
@@ -50,23 +50,23 @@ export async function keepDiverged(data: DataDirectory, divergence: Divergence):
   return dir
 }
 
-/** A database that recovery refused: its file and log as they are. Nobody has it open. Returns the directory. */
-export function keepRefused(data: DataDirectory, database: string, reason: string): string {
+/** Copies the file and the log of a database that recovery rejected. No process has it open. Returns the directory. */
+export function saveRejected(data: DataDirectory, database: string, reason: string): string {
   const dir = newDirectory(data, database)
-  keepFile(data, database, dir)
+  copyDatabase(data, database, dir)
   const log = logDirectory(data.dir, database)
   if (fs.existsSync(log)) fs.cpSync(log, `${dir}/log`, { recursive: true })
   report(dir, { database, reason, setAside: new Date().toISOString() })
   return dir
 }
 
-/** What tells one divergence from another: the checksum in the position stands for all that is in the database. */
+/** Identifies a divergence: the checksum in the position stands for the whole content of the database. */
 function about({ position, fork }: Divergence): { readonly position: string; readonly lastSharedTXID?: string } {
   return { position: formatPosition(position), ...(fork !== undefined && { lastSharedTXID: formatTXID(fork) }) }
 }
 
-/** Reports are written last: where there is one, everything is. */
-function findKept(data: DataDirectory, divergence: Divergence): string | undefined {
+/** The report is written last, so a directory with a report is complete. */
+function findSaved(data: DataDirectory, divergence: Divergence): string | undefined {
   const parent = `${data.dir}/diverged/${divergence.database}`
   const { position, lastSharedTXID } = about(divergence)
   const names = fs.existsSync(parent) ? fs.readdirSync(parent) : []
@@ -99,7 +99,7 @@ function newDirectory(data: DataDirectory, database: string): string {
   }
 }
 
-function keepFile(data: DataDirectory, database: string, dir: string): void {
+function copyDatabase(data: DataDirectory, database: string, dir: string): void {
   for (const suffix of ['', '-wal', '-journal']) {
     const from = `${data.root}/${database}${suffix}`
     if (fs.existsSync(from)) fs.copyFileSync(from, `${dir}/database${suffix}`, fs.constants.COPYFILE_FICLONE)

@@ -1,6 +1,9 @@
 import fs from 'node:fs'
 
-/** LTX files on their way from the network to the local client, which removes each. What a crash leaves goes at the next start. */
+/**
+ * LTX files on their way from the network to the local client, which removes each after it has applied it. The next
+ * start removes files that a crash left.
+ */
 export class Spool {
   readonly #dir: string
   #count = 0
@@ -10,8 +13,8 @@ export class Spool {
     this.clear()
   }
 
-  /** Takes a stream to its end; nothing is left of one that breaks off. */
-  async take(bytes: AsyncIterable<Uint8Array>): Promise<{ file: string; sizeBytes: number }> {
+  /** Writes a stream to a file, and removes the file if the stream fails. */
+  async write(bytes: AsyncIterable<Uint8Array>): Promise<{ file: string; sizeBytes: number }> {
     const file = `${this.#dir}/${this.#count++}.ltx`
     fs.mkdirSync(this.#dir, { recursive: true })
     const handle = await fs.promises.open(file, 'wx')

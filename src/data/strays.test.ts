@@ -16,7 +16,7 @@ beforeEach(() => {
 
 afterEach(() => rmSync(base, { recursive: true, force: true }))
 
-test('journals that belong to nothing leave an otherwise empty mount point, and are kept', () => {
+test('journals without a database move out of an otherwise empty mount point', () => {
   for (const name of ['a.db-journal', 'b.db-wal', 'b.db-shm']) writeFileSync(join(mount, name), name)
   const moved = setAsideStrays(mount, kept)
   expect(readdirSync(mount)).toEqual([])
@@ -32,7 +32,7 @@ test.each([['a.db', 'a.db-journal'], ['a.db-journal', 'notes.txt'], ['-wal']])(
   },
 )
 
-test('a mount point that is empty, or not there yet, has none', () => {
+test('a mount point that is empty, or does not exist yet, has no stray files', () => {
   expect(setAsideStrays(mount, kept)).toEqual([])
   expect(setAsideStrays(join(base, 'absent'), kept)).toEqual([])
   expect(existsSync(kept)).toBe(false)

@@ -1,6 +1,7 @@
 /**
- * What applications leave below a mount. One that is in the middle of a transaction while its node's mount goes creates its journal by its path: in
- * the directory below. It belongs to nothing, and would keep the node from mounting there again.
+ * Files that applications left below a mount. If an application is in the middle of a transaction when the mount ends,
+ * it creates its journal by path: in the directory underneath. That journal belongs to no database, and prevents the
+ * node from mounting there again.
  */
 
 import fs from 'node:fs'
@@ -9,8 +10,9 @@ import { errorCode } from '../util/errors.ts'
 const SIDE_FILE = /^(.+)-(journal|wal|shm)$/
 
 /**
- * Moves journals, WALs and their indexes that lie in `directory` without a database into `into`, and returns where they are now. Where anything
- * else is in it, nothing is touched: somebody keeps files there. `directory` must not be mounted.
+ * Moves journals, WALs and wal-indexes that are in `directory` without their database to `into`, and returns their new
+ * paths. If the directory holds any other file, moves nothing, because a user stores files there. `directory` must not
+ * be mounted.
  */
 export function setAsideStrays(directory: string, into: string): string[] {
   const entries = list(directory)
@@ -24,7 +26,7 @@ export function setAsideStrays(directory: string, into: string): string[] {
   const stamp = new Date().toISOString().replace(/[:.]/g, '-')
   return entries.map(({ name }) => {
     const to = `${into}/${stamp}-${name}`
-    // Another file system, maybe: rename would not do.
+    // `into` may be on another file system, where rename fails.
     fs.copyFileSync(`${directory}/${name}`, to)
     fs.unlinkSync(`${directory}/${name}`)
     return to

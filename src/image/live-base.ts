@@ -1,10 +1,10 @@
 import { constants } from 'node:fs'
 import { copyFile, type FileHandle, open } from 'node:fs/promises'
-import { isPageSize } from '../ltx/format/types.ts'
+import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 
 const BUFFER_BYTES = 1024 * 1024
 
-/** A raw copy of a database file, made while it may have been written to: any page may be torn or from another moment. */
+/** A raw copy of a database file that may be written to meanwhile: any page may be torn, or older than another. */
 export class LiveBase {
   readonly #handle: FileHandle
   readonly sizeBytes: number
@@ -25,16 +25,16 @@ export class LiveBase {
     return new LiveBase(handle, size)
   }
 
-  /** What page 1 says of page size and size in pages; undefined where there is none. Source: sqlite.org/fileformat2.html. */
+  /** Page size, and size in pages, by the header in page 1; undefined without a valid header. */
   async describe(): Promise<{ pageSize: number; commit: number } | undefined> {
-    const header = Buffer.alloc(100)
-    const { bytesRead } = await this.#handle.read(header, 0, 100, 0)
-    const pageSize = header.readUInt16BE(16) === 1 ? 65536 : header.readUInt16BE(16)
-    if (bytesRead < 100 || !isPageSize(pageSize)) return undefined
-    return { pageSize, commit: header.readUInt32BE(28) }
+    const bytes = Buffer.alloc(DATABASE_HEADER_SIZE)
+    const { bytesRead } = await this.#handle.read(bytes, 0, bytes.length, 0)
+    const header = parseDatabaseHeader(bytes.subarray(0, bytesRead))
+    if (header === undefined) return undefined
+    return { pageSize: header.pageSize, commit: sizePages(header, this.sizeBytes) }
   }
 
-  /** Fast for ascending pages. The page is valid until the next call; undefined: the copy ends before it does. */
+  /** Fast for ascending pages. The page is valid until the next call. Undefined when the copy ends before the page. */
   async page(pgno: number, pageSize: number): Promise<Uint8Array | undefined> {
     const position = (pgno - 1) * pageSize
     if (position < this.#start || position + pageSize > this.#start + this.#length) {

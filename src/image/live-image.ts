@@ -1,15 +1,15 @@
 /**
- * The image of a database that goes on being written to, as one LTX file: a fuzzy copy of its file, over which every page
- * is laid that the log holds up to a position after the copy. Whatever the copy may have caught half-way, of a commit or of
- * a checkpoint, is in the log: it is kept until the file is known to hold it. What is not explained by that (a page of a
- * transaction that was rolled back) shows in the checksum, and the next attempt finds it settled.
+ * The image of a database that is being written to, as one LTX file: a fuzzy copy of the database file, in which every
+ * page that the log holds, up to a position after the copy, replaces the copy's page. If the copy caught half of a
+ * commit or of a checkpoint, the log has those pages, because it retains them until the file is known to hold them. A
+ * page of a transaction that was rolled back is in no log: the checksum reveals it, and the caller takes a new image.
  */
 
 import { join } from 'node:path'
 import type { LogView } from '../log/view.ts'
 import { Encoder } from '../ltx/codec/encoder.ts'
 import { foldChecksum } from '../ltx/format/checksum.ts'
-import { type Header, NO_CHECKSUM } from '../ltx/format/header.ts'
+import { type Header, NO_CHECKSUM, snapshotHeader } from '../ltx/format/header.ts'
 import {
   type Checksum,
   EMPTY_CHECKSUM,
@@ -18,7 +18,6 @@ import {
   formatTXID,
   lockPgno,
   type Position,
-  toTXID,
 } from '../ltx/format/types.ts'
 import { mergePages, type PageMerge } from '../ltx/merge/merge.ts'
 import { SnapshotError } from './errors.ts'
@@ -34,12 +33,12 @@ export interface LiveDatabase {
 }
 
 export interface LiveImageOptions {
-  /** For a copy of the database file; on the same file system it may cost nothing. */
+  /** The directory for a copy of the database file. On the same file system, the copy may share blocks. */
   readonly temporaryParent: string
-  /** The image's time when the log no longer tells that of its last transaction. */
+  /** The image's time when the log no longer holds the last transaction. */
   readonly nowMs: number
   readonly minTimestampMs?: number
-  /** Objects of a backup carry none, because Litestream refuses them. */
+  /** Objects of a backup have none, because Litestream rejects them. */
   readonly checksums: boolean
   readonly signal?: AbortSignal
 }
@@ -49,15 +48,15 @@ export interface LiveImage {
   readonly pageSize: number
   readonly commit: number
   readonly timestampMs: number
-  /** Checksum before the transaction at `position`; undefined when the log no longer tells. */
+  /** Checksum before the transaction at `position`; undefined when the log no longer holds it. */
   readonly preApplyChecksum: Checksum | 0n | undefined
-  /** The LTX file. Throws SnapshotError at its very end when the copy turns out not to have the position's checksum. */
+  /** The LTX file. Throws SnapshotError at its end when the pages do not have the position's checksum. */
   bytes(): AsyncIterable<Uint8Array>
 }
 
 /**
- * Takes an image of the newest durable state and hands it to `use`; it is gone afterwards. Undefined when there is no
- * database (no transaction yet, or it was dropped). Throws SnapshotError.
+ * Takes an image of the newest durable state, and removes it after `use`. Returns undefined when there is no database:
+ * it has no transaction yet, or was dropped. Throws SnapshotError.
  */
 export async function withLiveImage<T>(
   database: LiveDatabase,
@@ -72,7 +71,7 @@ export async function withLiveImage<T>(
       throw new SnapshotError(database.name, 'its file cannot be copied', { cause: error })
     })
     try {
-      // After the copy, so that nothing in the copy is newer.
+      // After the copy, so that no page in the copy is newer than the position.
       const position = await database.log.sync()
       const overlay = await collectOverlay(database.log, position, directory.path, signal)
       if (overlay.dropped) return undefined
@@ -107,7 +106,7 @@ interface Overlay {
   readonly dropped: boolean
 }
 
-/** All that the log holds up to a position, since the database last began anew. */
+/** The transactions in the log up to a position, since the database was last created. */
 async function collectOverlay(
   log: LogView,
   position: Position,
@@ -139,7 +138,8 @@ async function* encode(
   signal: AbortSignal | undefined,
 ): AsyncIterable<Uint8Array> {
   const chunks: Uint8Array[] = []
-  const header = { ...snapshotHeader(position, pageSize, commit, timestampMs), flags: checksums ? 0 : NO_CHECKSUM }
+  const flags = checksums ? 0 : NO_CHECKSUM
+  const header = snapshotHeader({ flags, pageSize, commit, maxTXID: position.txid, timestampMs })
   const encoder = new Encoder(header, (chunk) => chunks.push(chunk.slice()), { spill: fold.spill })
   const overlay = fold.inputs.length === 0 ? undefined : mergePages(fold.inputs, signal === undefined ? {} : { signal })
   let checksum: Checksum = EMPTY_CHECKSUM
@@ -164,7 +164,8 @@ async function* encode(
       }
     }
     if (checksum !== position.checksum) {
-      const problem = `its copy has checksum ${formatChecksum(checksum)}, expected the log's ${formatPosition(position)}: it is being written to`
+      const expected = `expected ${formatPosition(position)} from the log`
+      const problem = `its copy has checksum ${formatChecksum(checksum)}, ${expected}: it is being written to`
       throw new SnapshotError(name, problem)
     }
     encoder.finish(checksums ? checksum : 0n)
@@ -194,7 +195,7 @@ class OverlayCursor {
     return this.#page?.() ?? new Uint8Array()
   }
 
-  /** False: it takes a `fill`. */
+  /** Returns false when the merge needs a `fill` first. */
   advance(): boolean {
     const frame = this.#merge?.next()
     this.pgno = frame?.pgno ?? 0
@@ -206,22 +207,5 @@ class OverlayCursor {
     do {
       await this.#merge?.fill()
     } while (!this.advance())
-  }
-}
-
-function snapshotHeader(position: Position, pageSize: number, commit: number, timestampMs: number): Header {
-  return {
-    flags: 0,
-    pageSize,
-    commit,
-    minTXID: toTXID(1),
-    maxTXID: position.txid,
-    timestampMs,
-    preApplyChecksum: 0n,
-    walOffset: 0,
-    walSize: 0,
-    walSalt1: 0,
-    walSalt2: 0,
-    nodeId: 0n,
   }
 }

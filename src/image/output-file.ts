@@ -5,7 +5,7 @@ import { type Checksum, EMPTY_CHECKSUM, lockPgno } from '../ltx/format/types.ts'
 import { makeDirectories } from '../util/directories.ts'
 import { NewFile, OutputError, OutputExistsError } from '../util/new-file.ts'
 
-/** A database file that is written beside its place and appears there when it is complete and durable. */
+/** A database file that is written under a temporary name, and renamed when it is complete and durable. */
 export class OutputFile {
   readonly path: string
   readonly #file: NewFile
@@ -34,7 +34,7 @@ export class OutputFile {
     return this.handle.truncate(sizeBytes)
   }
 
-  /** Of a database of so many pages, read back. */
+  /** Reads the file back: the checksum of a database of `commit` pages. */
   async checksum(pageSize: number, commit: number): Promise<Checksum> {
     const pagesAtOnce = Math.max(1, Math.floor((1 << 20) / pageSize))
     const buffer = Buffer.allocUnsafeSlow(pagesAtOnce * pageSize)
@@ -50,13 +50,13 @@ export class OutputFile {
     return checksum
   }
 
-  /** Durable and visible on return. Throws OutputExistsError when something has come there meanwhile. */
+  /** The file is durable and visible on return. Throws OutputExistsError when another file was created meanwhile. */
   async publish(): Promise<void> {
     await assertFree(this.path)
     await this.#file.publish()
   }
 
-  /** Closes, and removes what was not published. */
+  /** Closes the file, and removes it unless it was published. */
   discard(): Promise<void> {
     return this.#file.discard()
   }

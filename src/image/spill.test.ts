@@ -1,4 +1,7 @@
-/** Memory does not grow with the database: a page index of more than a megabyte waits in a file, wherever a backup writes one. */
+/**
+ * Memory does not grow with the database: wherever a backup writes a page index of more than a megabyte, the index
+ * spills to a file.
+ */
 import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +17,7 @@ import { header } from '../ltx/testing.ts'
 import { MemoryStore } from '../objectstore/stores/memory.ts'
 import { InputFold } from './spill.ts'
 
-/** So far apart, and so large, that each page takes five bytes in the list: three for the distance, two for the size. */
+/** Pages so far apart and so large that each takes five bytes in the list: three for the distance, two for the size. */
 const PAGES = 250_000
 const GAP = 16_500
 const page = new Uint8Array(512)
@@ -39,7 +42,7 @@ function* pages(count: number): Iterable<readonly [number, Uint8Array]> {
   for (let n = 1; n <= count; n++) yield [n * GAP, page]
 }
 
-/** A file in chunks. Its last ones are its index, so by then all of its pages have been written. */
+/** A file in chunks. The last ones are its index, so by then all of its pages have been written. */
 async function* watched(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 65536) yield bytes.subarray(at, at + 65536)
   for (const fd of await readdir('/proc/self/fd')) {
@@ -59,7 +62,7 @@ async function spillsOf(work: () => Promise<unknown>): Promise<string[]> {
   return [...new Set(seen)]
 }
 
-test('when a level is compacted', async () => {
+test('a compacted level spills its page index', async () => {
   const store = new MemoryStore()
   const key = 'app.db/ltx/2.ltx'
   await store.put(key, large)
@@ -73,7 +76,7 @@ test('when a level is compacted', async () => {
   expect(sizeBytes).toBe(large.length)
 })
 
-test('when files too many to be open are merged', async () => {
+test('a merge of more files than may be open spills its page index', async () => {
   const small = encode(fileHeader(3), pages(1))
   const fold = new InputFold(dir, 2)
   expect(
@@ -84,13 +87,14 @@ test('when files too many to be open are merged', async () => {
   ).toEqual([dir])
 })
 
-test('when a transaction is shipped', async () => {
+test('a shipped transaction spills its page index', async () => {
   const store = new MemoryStore()
   const record = {
     header: { ...fileHeader(2), flags: 0, preApplyChecksum: EMPTY_CHECKSUM },
     postApplyChecksum: EMPTY_CHECKSUM,
   }
   const log = {
+    durable: () => ({ txid: toTXID(2), checksum: EMPTY_CHECKSUM }),
     async *records() {
       yield { ...record, bytes: () => watched(large) } as unknown as LogRecord
     },

@@ -1,4 +1,4 @@
-/** Merges any number of LTX files with a bounded number open at once, by way of temporary files. */
+/** Merges any number of LTX files through temporary files, with a bounded number open at once. */
 
 import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -15,7 +15,7 @@ const READ_CHUNK_BYTES = 256 * 1024
 
 export interface TemporaryDirectory {
   readonly path: string
-  /** With all that is in it. */
+  /** Removes the directory and its contents. */
   remove(): Promise<void>
 }
 
@@ -25,16 +25,16 @@ export async function makeTemporaryDirectory(parent: string): Promise<TemporaryD
   return { path, remove: () => rm(path, { recursive: true, force: true }) }
 }
 
-/** For the page index of a file that is written where no directory of its own has been made. */
+/** For the page index of a file that is written without a temporary directory of its own. */
 export function spillToTemporaryFile(): IndexSpill {
   return openSpillFile(tmpdir())
 }
 
-/** Collects inputs in TXID order; whenever there are too many of a size, merges them into one file in a directory. */
+/** Collects inputs in TXID order. Whenever a tier is full, merges its inputs into one file of the next tier. */
 export class InputFold {
   readonly #directory: string
   readonly #maxInputs: number
-  /** Each tier holds what was merged from full tiers before it, so older inputs than they do. */
+  /** Each tier holds files merged from the tiers before it, so its inputs are older than theirs. */
   #tiers: MergeInput[][] = [[]]
   #count = 0
 
@@ -43,7 +43,7 @@ export class InputFold {
     this.#maxInputs = Math.max(2, maxInputs)
   }
 
-  /** For the page index of what is made of the inputs, in the same directory. */
+  /** For the page index of a file merged from the inputs, in the same directory. */
   readonly spill = (): IndexSpill => openSpillFile(this.#directory)
 
   /** In TXID order, few enough to be read side by side. */

@@ -1,7 +1,7 @@
 /** What the tests of this folder share. */
 import fc from 'fast-check'
 import { foldChecksum, pageChecksum } from './format/checksum.ts'
-import { type Header, NO_CHECKSUM } from './format/header.ts'
+import { type Header, NO_CHECKSUM, UNSET_FIELDS } from './format/header.ts'
 import { type Checksum, EMPTY_CHECKSUM, toTXID } from './format/types.ts'
 
 export const PAGE_SIZES = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536] as const
@@ -10,18 +10,13 @@ export const PAGE_SIZES = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536] as 
 export function header(fields: Partial<Header> = {}): Header {
   const txid = fields.minTXID ?? toTXID(2)
   return {
-    flags: 0,
+    ...UNSET_FIELDS,
     pageSize: 512,
     commit: 1,
     minTXID: txid,
     maxTXID: txid,
     timestampMs: 1_700_000_000_000,
     preApplyChecksum: EMPTY_CHECKSUM,
-    walOffset: 0,
-    walSize: 0,
-    walSalt1: 0,
-    walSalt2: 0,
-    nodeId: 0n,
     ...fields,
   }
 }

@@ -3,8 +3,8 @@ import { dirname } from 'node:path'
 import { Encoder } from '../ltx/codec/encoder.ts'
 import { openSpillFile } from '../ltx/codec/spill-file.ts'
 import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
-import type { Header } from '../ltx/format/header.ts'
-import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno, toTXID, type TXID } from '../ltx/format/types.ts'
+import { type Header, snapshotHeader } from '../ltx/format/header.ts'
+import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno, type TXID } from '../ltx/format/types.ts'
 import type { NewFile } from '../util/new-file.ts'
 import type { Progress } from './ltx-file.ts'
 import type { StillDatabase } from './still-database.ts'
@@ -45,7 +45,9 @@ export async function encodeDatabase(
   output: NewFile,
   options: SnapshotOptions,
 ): Promise<SnapshotResult> {
-  const header = headerOf(database, options)
+  const { pageSize, sizePages } = database
+  const { txid, timestampMs } = options
+  const header = snapshotHeader({ pageSize, commit: sizePages, maxTXID: txid, timestampMs })
   const chunks: Uint8Array[] = []
   const spill = () => openSpillFile(dirname(output.path))
   const encoder = new Encoder(header, (chunk) => chunks.push(chunk.slice()), { spill })
@@ -85,22 +87,5 @@ async function eachPage(
     }
     await afterRun?.()
     progress?.((first + count - 1) * pageSize, sizePages * pageSize)
-  }
-}
-
-function headerOf({ pageSize, sizePages }: StillDatabase, { txid, timestampMs }: SnapshotOptions): Header {
-  return {
-    flags: 0,
-    pageSize,
-    commit: sizePages,
-    minTXID: toTXID(1),
-    maxTXID: txid,
-    timestampMs,
-    preApplyChecksum: 0n,
-    walOffset: 0,
-    walSize: 0,
-    walSalt1: 0,
-    walSalt2: 0,
-    nodeId: 0n,
   }
 }

@@ -1,5 +1,5 @@
 import type { DataDirectory } from '../data/directory.ts'
-import { keepDiverged, keepRefused } from '../data/diverged.ts'
+import { saveDiverged, saveRejected } from '../data/diverged.ts'
 import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import { LogReader } from '../log/reader.ts'
@@ -112,8 +112,8 @@ export class ReplicaDatabases {
     const { position } = state()
     const kept =
       rejection === undefined
-        ? await keepDiverged(data, { database: name, position, fork, reason })
-        : keepRefused(data, name, rejection)
+        ? await saveDiverged(data, { database: name, position, fork, reason })
+        : saveRejected(data, name, rejection)
     const fields = { database: name, position: formatPosition(position), reason, kept }
     logger.error(fields, 'the local database is not part of the history: moved it aside')
   }

@@ -136,7 +136,7 @@ export class Replica {
     bytes: AsyncIterable<Uint8Array>,
     { whole, position, timestampMs }: { whole: boolean; position: Position | undefined; timestampMs: number },
   ): Promise<void> {
-    const { file } = await this.#spool.take(bytes)
+    const { file } = await this.#spool.write(bytes)
     const database = await this.#databases.get(name)
     const at = position === undefined ? {} : { position: formatPosition(position) }
     await database.advance({ file, whole, timestampMs, ...at })

@@ -1,5 +1,5 @@
 import type { DataDirectory } from '../data/directory.ts'
-import { keepRefused } from '../data/diverged.ts'
+import { saveRejected } from '../data/diverged.ts'
 import type { Spool } from '../data/spool.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Position } from '../ltx/format/types.ts'
@@ -65,13 +65,13 @@ export class ReplicaSink implements StreamSink {
   async transaction(name: string, bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
     const { databases, spool } = this.#options
     const database = await databases.get(name)
-    await database.apply(bytes instanceof Uint8Array ? bytes : await spool.take(bytes))
+    await database.apply(bytes instanceof Uint8Array ? bytes : await spool.write(bytes))
   }
 
   async snapshot(name: string, header: SnapshotHeader, bytes: AsyncIterable<Uint8Array>): Promise<void> {
     const { data, databases, spool, logger, resynced } = this.#options
     const { position, preApplyChecksum, timestampMs, reason, diverged, fork } = header
-    const { file } = await spool.take(bytes)
+    const { file } = await spool.write(bytes)
     logger.warn({ database: name, position: formatPosition(position), reason }, 'applying a snapshot from the primary')
     if (diverged || (fork === undefined && this.#mayHaveOwn(name))) {
       await databases.setAside(name, reason, fork)
@@ -89,7 +89,7 @@ export class ReplicaSink implements StreamSink {
     } catch (error) {
       if (errorCode(error) !== 'APPLY_NOT_DATABASE') throw error
       // A plain file of this node has the name of one of the primary's databases.
-      const kept = keepRefused(data, name, errorMessage(error))
+      const kept = saveRejected(data, name, errorMessage(error))
       logger.warn({ database: name, kept }, 'a plain file had the name of a database: moved it aside')
       await database.discard()
       await database.advance(order)

@@ -19,7 +19,7 @@ test.each([512, 1024, 2048, 4096, 8192, 16384, 32768, 65536])('page size %i is r
   expect(header && sizePages(header, bytes.length)).toBe(3)
 })
 
-test('a size that an old SQLite left behind does not count: the length of the file does', () => {
+test('a size that an old SQLite left outdated is ignored: the length of the file decides', () => {
   const bytes = serialized(1024, 'CREATE TABLE t (a)')
   bytes.writeUInt32BE(99, 24)
   const header = parseDatabaseHeader(bytes)
@@ -61,7 +61,7 @@ test('the leaves of the free-list are those that SQLite counts, without its trun
   expect(leaves.size + trunks).toBe(header.freelistCount)
 })
 
-test('a free-list that runs in a circle ends', () => {
+test('the search ends in a free-list that runs in a circle', () => {
   const trunk = Buffer.alloc(512)
   trunk.writeUInt32BE(2, 0)
   trunk.writeUInt32BE(1, 4)

@@ -18,23 +18,23 @@ const AT = {
 
 export interface DatabaseHeader {
   readonly pageSize: number
-  /** `wal` when bytes 18 and 19 say 2; whether a `-wal` file exists is another question. */
+  /** `wal` when bytes 18 and 19 are 2, whether or not a `-wal` file exists. */
   readonly journalMode: 'rollback' | 'wal'
   readonly changeCounter: number
-  /** Database size in pages as written; only to be believed through `sizePages()`. */
+  /** Size of the database in pages as written. It may be outdated: use `sizePages()`. */
   readonly writtenSizePages: number
   readonly versionValidFor: number
   readonly freelistTrunk: number
   readonly freelistCount: number
 }
 
-/** Whether `bytes` begin as every SQLite database does, whatever comes then. */
+/** Whether `bytes` begin with the magic string of SQLite databases. */
 export function hasDatabaseMagic(bytes: Uint8Array): boolean {
   for (let i = 0; i < MAGIC.length; i++) if (bytes[i] !== MAGIC.charCodeAt(i)) return false
   return true
 }
 
-/** undefined when `bytes` do not begin a SQLite database. */
+/** Returns undefined when `bytes` are not the start of a SQLite database. */
 export function parseDatabaseHeader(bytes: Uint8Array): DatabaseHeader | undefined {
   if (bytes.length < DATABASE_HEADER_SIZE || !hasDatabaseMagic(bytes)) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -57,7 +57,7 @@ export function parseDatabaseHeader(bytes: Uint8Array): DatabaseHeader | undefin
   }
 }
 
-/** The database's size in pages: the header's word for it if it is current, else what the file's length says. */
+/** The size of the database in pages: by the header if its field is current, otherwise by the file's length. */
 export function sizePages(header: DatabaseHeader, fileSizeBytes: number): number {
   const current = header.writtenSizePages > 0 && header.changeCounter === header.versionValidFor
   return current ? header.writtenSizePages : Math.floor(fileSizeBytes / header.pageSize)

@@ -1,9 +1,8 @@
 /** The free-list of a database: trunk pages that name leaf pages. Source: fileformat2.html section 1.5. */
 
 /**
- * The pages whose content SQLite does not care for: the free-list's leaves. It neither journals nor
- * restores them, so after a rollback they may hold anything.
- * `readPage` gives a page by number. Stops at the first entry that makes no sense.
+ * The leaves of the free-list. SQLite neither journals nor restores these pages, so their content is undefined after a
+ * rollback. `readPage` returns a page by number. Ends at the first trunk page that is out of bounds or repeats.
  */
 export function freelistLeaves(
   firstTrunk: number,

@@ -3,21 +3,21 @@
 import type { Pgno } from '../ltx/format/types.ts'
 import { JOURNAL_HEADER_SIZE, JOURNAL_MAGIC, recordChecksum } from './journal.ts'
 
-/** What a segment's header is padded to; SQLite's own choice on file systems whose writes tear nothing beside them. */
+/** A segment's header is padded to this size, as SQLite does where a torn write damages no neighbouring bytes. */
 const JOURNAL_SECTOR_SIZE = 512
 
 export interface JournalSegment {
   readonly pageSize: number
   /** The database's size in pages before the transaction. */
   readonly initialSizePages: number
-  /** Random: it makes remains of an older journal invalid. */
+  /** Random, so that records left from an older journal are invalid. */
   readonly nonce: number
 }
 
-/** Offset of the number of records in a segment's header. It is written as 0, and set when the records are durable. */
+/** Offset of the record count in a segment's header. The count is 0 until the records are durable. */
 export const JOURNAL_COUNT_AT = 8
 
-/** The segment's header, counting no records yet, and the old content of pages. */
+/** The segment's header, with a record count of 0, and the old content of the pages. */
 export function marshalJournalSegment(
   segment: JournalSegment,
   pages: readonly { readonly pgno: Pgno; readonly page: Uint8Array }[],
@@ -40,7 +40,7 @@ export function marshalJournalSegment(
   return bytes
 }
 
-/** Where the segment after one that ends at `end` begins. */
+/** The offset of the segment that follows a segment ending at `end`. */
 export function nextJournalSegment(end: number): number {
   return Math.ceil(end / JOURNAL_SECTOR_SIZE) * JOURNAL_SECTOR_SIZE
 }

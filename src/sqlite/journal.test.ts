@@ -11,12 +11,12 @@ const PAGE_SIZES = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
 
 interface Hot {
   readonly journal: Buffer
-  /** The file in the middle of the transaction, some of it overwritten already. */
+  /** The database file in the middle of the transaction, partly overwritten. */
   readonly during: Buffer
   readonly before: Buffer
 }
 
-/** What lies on disk in the middle of a transaction that has spilled from a cache of a few pages. */
+/** The files on disk in the middle of a transaction that has spilled from a cache of a few pages. */
 function makeHot(pageSize: number, synchronous: string, journalMode = 'DELETE'): Hot {
   using temporary = temporaryDirectory()
   const path = `${temporary.dir}/a.db`
@@ -85,19 +85,22 @@ test('a journal of several segments is read through', () => {
   expect(rollBack(hot, parse(hot.journal) as Journal).equals(hot.before)).toBe(true)
 })
 
-test.each(['TRUNCATE', 'PERSIST', 'DELETE'])('%s: what an ended transaction leaves is no journal', (mode) => {
-  using temporary = temporaryDirectory()
-  const path = `${temporary.dir}/a.db`
-  const db = new Sqlite(path)
-  db.pragma(`journal_mode = ${mode}`)
-  db.exec('CREATE TABLE t (a); INSERT INTO t VALUES (1); DELETE FROM t')
-  const left = fs.existsSync(`${path}-journal`) ? fs.readFileSync(`${path}-journal`) : Buffer.alloc(0)
-  db.close()
-  expect(left.length > 0).toBe(mode === 'PERSIST')
-  expect(parse(left)).toBeUndefined()
-})
+test.each(['TRUNCATE', 'PERSIST', 'DELETE'])(
+  '%s: the file that an ended transaction leaves is not a journal',
+  (mode) => {
+    using temporary = temporaryDirectory()
+    const path = `${temporary.dir}/a.db`
+    const db = new Sqlite(path)
+    db.pragma(`journal_mode = ${mode}`)
+    db.exec('CREATE TABLE t (a); INSERT INTO t VALUES (1); DELETE FROM t')
+    const left = fs.existsSync(`${path}-journal`) ? fs.readFileSync(`${path}-journal`) : Buffer.alloc(0)
+    db.close()
+    expect(left.length > 0).toBe(mode === 'PERSIST')
+    expect(parse(left)).toBeUndefined()
+  },
+)
 
-test('records of an older transaction behind the last one do not count', () => {
+test('records of an older transaction after the last record are ignored', () => {
   const hot = makeHot(1024, 'FULL', 'PERSIST')
   const small = makeHot(1024, 'FULL')
   const whole = parse(small.journal) as Journal
@@ -119,7 +122,7 @@ test('a torn record ends the journal', () => {
   expect(parse(cut)?.records).toEqual(whole.records.slice(0, 2))
 })
 
-test('a count that was never synced to the header means no records', () => {
+test('a record count that was never synced means no records', () => {
   const { journal } = makeHot(1024, 'FULL')
   const unsynced = Buffer.from(journal)
   unsynced.writeUInt32BE(0, 8)
@@ -148,7 +151,7 @@ test('the super-journal that a transaction over two databases names is found in 
   node.close()
 })
 
-test('a name whose checksum or length is wrong is none', () => {
+test('a super-journal name with a wrong checksum or length is ignored', () => {
   const name = Buffer.from('/dir/a.db-mj0123456789')
   const tail = Buffer.alloc(16)
   tail.writeUInt32BE(name.length, 0)

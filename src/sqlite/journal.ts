@@ -3,23 +3,23 @@
 export const JOURNAL_HEADER_SIZE = 28
 export const JOURNAL_MAGIC = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7] as const
 export const JOURNAL_MAGIC_SIZE = JOURNAL_MAGIC.length
-/** "As many records as the file holds": written where the journal is never synced. */
+/** A record count that means "as many as the file holds". SQLite writes it when it never syncs the journal. */
 const COUNT_FROM_FILE_SIZE = 0xffffffff
 const MAX_SUPER_NAME = 4096
 
 export interface JournalRecord {
   readonly pgno: number
-  /** Where the page's old content begins in the journal. */
+  /** Offset of the page's old content in the journal. */
   readonly dataOffset: number
 }
 
-/** What a hot journal would restore. */
+/** The pages that a hot journal restores. */
 export interface Journal {
   readonly pageSize: number
   /** The database's size in pages before the transaction. */
   readonly initialSizePages: number
   readonly records: readonly JournalRecord[]
-  /** Name of the super-journal that decides, if the transaction spans several databases. */
+  /** Name of the super-journal that decides the outcome, if the transaction spans several databases. */
   readonly superJournal: string | undefined
 }
 
@@ -31,8 +31,8 @@ export function hasJournalMagic(bytes: Uint8Array): boolean {
 }
 
 /**
- * Parses a journal as SQLite's recovery does: segment by segment, ending at the first header or record that is not
- * whole. undefined when there is no valid first header, which is how a finished (or empty) journal looks.
+ * Parses a journal as SQLite's recovery does: segment by segment, up to the first torn header or record. Returns
+ * undefined when the first header is invalid, as in a finished or empty journal.
  */
 export function parseJournal(read: ReadAt, sizeBytes: number): Journal | undefined {
   const first = readSegmentHeader(read, 0)
@@ -78,7 +78,7 @@ function readSegmentHeader(read: ReadAt, at: number): SegmentHeader | undefined 
   }
 }
 
-/** false when a record was torn: nothing after it counts. */
+/** Returns false at a torn record, which ends the journal. */
 function readRecords(
   read: ReadAt,
   start: number,
@@ -107,7 +107,7 @@ export function recordChecksum(page: Uint8Array, nonce: number): number {
   return sum
 }
 
-/** The super-journal that a journal names. At the journal's end lie name, its length, its checksum (a sum of bytes), magic. */
+/** The super-journal that a journal names at its end: the name, its length, the sum of its bytes, the magic. */
 export function readSuperName(read: ReadAt, sizeBytes: number): string | undefined {
   if (sizeBytes < 16) return undefined
   const tail = read(sizeBytes - 16, 16)

@@ -15,13 +15,13 @@ export const WAL_INDEX_LOCK = {
   write: 120,
   checkpoint: 121,
   recover: 122,
-  /** Of read mark 0; the other four follow. */
+  /** The lock of read mark 0; those of the other four follow. */
   read: 123,
-  /** Held shared by whoever has the wal-index open. */
+  /** Every connection that has the wal-index open holds it shared. */
   deadManSwitch: 128,
 } as const
 
-/** How many pages of so many a transaction can hold: all but the one that the locks lie on. */
+/** How many pages of a database of `sizePages` a transaction can hold: all but the lock page. */
 export function pagesOf(sizePages: number, lockPage: Pgno): number {
   return sizePages < lockPage ? sizePages : sizePages - 1
 }

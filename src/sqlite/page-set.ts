@@ -1,6 +1,6 @@
 import { lockPgno } from '../ltx/format/types.ts'
 
-/** Which pages have been seen: a bit each. */
+/** A set of page numbers, one bit a page. */
 export class PageSet {
   #bits = new Uint8Array(1024)
 
@@ -18,7 +18,7 @@ export class PageSet {
     return ((this.#bits[pgno >>> 3] ?? 0) & (1 << (pgno & 7))) !== 0
   }
 
-  /** The first page of a database of `commit` pages that has not been seen; the lock page never is. */
+  /** The first page of a database of `commit` pages that is not in the set, except the lock page. */
   firstMissing(commit: number, pageSize: number): number | undefined {
     for (let pgno = 1; pgno <= commit; pgno++) {
       if (!this.has(pgno) && pgno !== lockPgno(pageSize)) return pgno

@@ -7,7 +7,7 @@ import { exchange, PageTable } from './page-table.ts'
 
 const sum = (value: number) => ((1n << 63n) | BigInt(value)) as Checksum
 
-/** What the table does, done the plain way. */
+/** The table's model: a plain map. */
 class Model {
   readonly sums = new Map<number, Checksum>()
   readonly frames = new Map<number, number>()
@@ -19,7 +19,7 @@ class Model {
   }
 }
 
-test('the table does what a map would do, whatever the order of changes', () => {
+test('the table equals a map, whatever the order of changes', () => {
   const pgno = fc.integer({ min: 1, max: 300 })
   const change = fc.oneof(
     fc.record({ kind: fc.constant('page' as const), pgno, value: fc.integer({ min: 1, max: 1e6 }) }),
@@ -68,7 +68,7 @@ test('a table made of checksums has them, and no page in the WAL', () => {
   expect(table.pagesInWal).toBe(0)
 })
 
-test('pages that come and go in any order leave the checksum of those that stay', () => {
+test('pages added and removed in any order leave the checksum of the remaining pages', () => {
   fc.assert(
     fc.property(
       fc.uniqueArray(fc.bigInt({ min: 1n, max: (1n << 62n) - 1n }), { maxLength: 30 }),

@@ -2,8 +2,8 @@ import type { Checksum, Pgno } from '../ltx/format/types.ts'
 import { CHECKSUM_FLAG } from '../ltx/format/types.ts'
 
 /**
- * What the data plane knows of each page of a database: the checksum of its newest committed version, and the WAL frame
- * that holds it until a checkpoint has been seen to bring it into the database file. 12 bytes a page.
+ * The data plane's record of each page of a database: the checksum of the newest committed version, and the WAL frame
+ * that holds this version until a checkpoint copies it to the database file. 12 bytes a page.
  */
 export class PageTable {
   #sums: BigUint64Array
@@ -59,7 +59,7 @@ export class PageTable {
     }
   }
 
-  /** Takes `checksum` through the pages beyond `sizePages` that a shrinking commit drops, forgetting them. */
+  /** Sets the database's size. Forgets checksum and frame of each page beyond `sizePages`. */
   resize(sizePages: number): void {
     for (let pgno = sizePages + 1; pgno <= this.sizePages; pgno++) {
       this.#sums[pgno - 1] = 0n
@@ -85,7 +85,7 @@ export class PageTable {
   }
 }
 
-/** The database checksum after page checksums `before` gave way to `after`; 0n stands for "no page". */
+/** The database checksum after a page's checksum changed from `before` to `after`; 0n means "no page". */
 export function exchange(database: Checksum, before: Checksum | 0n, after: Checksum | 0n): Checksum {
   return ((database ^ before ^ after) | CHECKSUM_FLAG) as Checksum
 }

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises'
 
 const BUFFER_BYTES = 1024 * 1024
 
-/** Writes pages to a file: neighbours gathered into large writes, one of which runs while the next is being filled. */
+/** Writes pages to a file. Gathers neighbouring pages into large writes, and fills a buffer while writing another. */
 export class PageWriter {
   readonly #handle: FileHandle
   readonly #pageSize: number
@@ -17,7 +17,7 @@ export class PageWriter {
     this.#pageSize = pageSize
   }
 
-  /** Copies the page. A promise when the buffers are full: wait for it before the next call. */
+  /** Copies the page. Returns a promise when the buffers are full: await it before the next call. */
   write(pgno: number, page: Uint8Array): Promise<void> | undefined {
     const position = (pgno - 1) * this.#pageSize
     const contiguous = position === this.#start + this.#used && this.#used + this.#pageSize <= BUFFER_BYTES
@@ -28,7 +28,7 @@ export class PageWriter {
     return this.#rotate().then(() => this.#append(position, page))
   }
 
-  /** Everything handed in has been written on return; durable it is not. */
+  /** Writes every page so far. Does not make them durable. */
   async flush(): Promise<void> {
     await this.#rotate()
     await this.#writing
@@ -49,7 +49,7 @@ export class PageWriter {
     this.#spare = full
     this.#used = 0
     this.#writing = writeAll(this.#handle, full.subarray(0, used), start)
-    // Its failure is thrown by whoever waits for it next.
+    // The next await of #writing throws its error.
     this.#writing.catch(() => undefined)
   }
 }

@@ -40,7 +40,7 @@ describe.each([512, 4096, 65536])('a WAL of SQLite with pages of %i bytes', (pag
   if (header === undefined || walHeader === undefined) throw new Error('SQLite wrote no valid header')
   const { maxFrame } = header
 
-  test('its index header is read, and written again byte for byte', () => {
+  test('its index header is read, and written back byte for byte', () => {
     expect(header.pageSize).toBe(pageSize)
     expect(Buffer.from(marshalWalIndexHeader(header)).equals(shm.subarray(0, 48))).toBe(true)
     expect(unmarshalWalIndexHeader(shm.subarray(0, 95))).toBeUndefined()
@@ -82,7 +82,7 @@ describe.each([512, 4096, 65536])('a WAL of SQLite with pages of %i bytes', (pag
 })
 
 describe('a block of the wal-index', () => {
-  test('finds the newest frame of a page up to a limit, and forgets what comes after a cut', () => {
+  test('finds the newest frame of a page up to a limit, and no frame after a cut', () => {
     const block = new WalIndexBlock(0)
     const pgnos = Array.from({ length: 4062 }, (_, i) => 1 + ((i * 7) % 97))
     pgnos.forEach((pgno, i) => block.add(i + 1, pgno))

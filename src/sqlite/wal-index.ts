@@ -1,6 +1,7 @@
 /**
- * The wal-index (`-shm`): two copies of a header, checkpoint information, then blocks that find a page's newest frame.
- * Everything but the salts is in the machine's own byte order. Source: sqlite.org/walformat.html section 2, and wal.c.
+ * The wal-index (`-shm`): two copies of a header, checkpoint information, then blocks that map a page to its newest
+ * frame. Every field but the salts is in the machine's byte order.
+ * Source: sqlite.org/walformat.html section 2, and wal.c.
  */
 
 import type { Pgno } from '../ltx/format/types.ts'
@@ -9,10 +10,10 @@ import { WalChecksum } from './wal.ts'
 export const WAL_INDEX_HEADER_SIZE = 48
 export const WAL_INDEX_BLOCK_SIZE = 32768
 export const READ_MARKS = 5
-/** A read mark that nobody uses. */
+/** A read mark that no connection uses. */
 export const READ_MARK_UNUSED = 0xffffffff
 
-/** Where the checkpoint information lies. */
+/** Offsets of the checkpoint information. */
 export const CHECKPOINT_INFO = { backfilled: 96, readMarks: 100, backfillAttempted: 128, end: 136 } as const
 
 const VERSION = 3007000
@@ -21,12 +22,12 @@ const HASH_MULTIPLIER = 383
 const HASH_AT = WAL_INDEX_BLOCK_SIZE - 2 * HASH_SLOTS
 const BLOCK_FRAMES = HASH_AT / 4
 const FIRST_BLOCK_FRAMES = BLOCK_FRAMES - CHECKPOINT_INFO.end / 4
-/** Slots are written in whole cache lines, so that no reader ever sees half a slot. */
+/** Slots are written in whole cache lines, so that a reader never sees half a slot. */
 const LINE = 64
 
 const NATIVE_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
 
-/** Whether WAL frames written here carry checksums over big-endian words. */
+/** Whether WAL frames written on this machine have checksums over big-endian words. */
 export const NATIVE_BIG_ENDIAN = !NATIVE_LITTLE_ENDIAN
 
 export interface WalIndexHeader {
@@ -46,7 +47,7 @@ export interface WalIndexHeader {
   readonly salt2: number
 }
 
-/** What SQLite writes when it finds no WAL. */
+/** The header that SQLite writes when it finds no WAL. */
 export const FRESH_WAL_INDEX: WalIndexHeader = {
   change: 0,
   bigEndianChecksums: NATIVE_BIG_ENDIAN,
@@ -59,7 +60,7 @@ export const FRESH_WAL_INDEX: WalIndexHeader = {
   salt2: 0,
 }
 
-/** One copy, with its checksum. */
+/** One copy of the header, with its checksum. */
 export function marshalWalIndexHeader(header: WalIndexHeader): Uint8Array {
   const bytes = new Uint8Array(WAL_INDEX_HEADER_SIZE)
   const view = new DataView(bytes.buffer)
@@ -80,7 +81,10 @@ export function marshalWalIndexHeader(header: WalIndexHeader): Uint8Array {
   return bytes
 }
 
-/** Of the two copies at the start of the wal-index; undefined when they differ or are not right: it must be recovered. */
+/**
+ * Reads the two copies at the start of the wal-index. Returns undefined when they differ or are invalid: then the
+ * wal-index must be recovered.
+ */
 export function unmarshalWalIndexHeader(bytes: Uint8Array): WalIndexHeader | undefined {
   if (bytes.length < 2 * WAL_INDEX_HEADER_SIZE) return undefined
   for (let i = 0; i < WAL_INDEX_HEADER_SIZE; i++) if (bytes[i] !== bytes[i + WAL_INDEX_HEADER_SIZE]) return undefined
@@ -116,7 +120,7 @@ export function blockOfFrame(frame: number): number {
   return frame <= FIRST_BLOCK_FRAMES ? 0 : 1 + Math.floor((frame - FIRST_BLOCK_FRAMES - 1) / BLOCK_FRAMES)
 }
 
-/** The frame before the first one of a block. */
+/** The frame before the block's first frame. */
 export function frameBeforeBlock(block: number): number {
   return block === 0 ? 0 : FIRST_BLOCK_FRAMES + (block - 1) * BLOCK_FRAMES
 }
@@ -132,7 +136,7 @@ export class WalIndexBlock {
   readonly number: number
   readonly bytes: Uint8Array
   readonly #view: DataView
-  /** Where page numbers begin; before it, in block 0, lie the headers. */
+  /** Offset of the first page number. In block 0 the headers come before it. */
   readonly start: number
   readonly #before: number
   readonly capacity: number
@@ -147,12 +151,12 @@ export class WalIndexBlock {
     this.capacity = number === 0 ? FIRST_BLOCK_FRAMES : BLOCK_FRAMES
   }
 
-  /** Of a frame of this block; 0 when there is none yet. */
+  /** The page of a frame of this block; 0 before the frame is added. */
   pgno(frame: number): Pgno {
     return this.#view.getUint32(this.#pgnoAt(frame), NATIVE_LITTLE_ENDIAN)
   }
 
-  /** Enters the next frame. */
+  /** Adds the next frame. */
   add(frame: number, pgno: Pgno): void {
     this.#view.setUint32(this.#pgnoAt(frame), pgno, NATIVE_LITTLE_ENDIAN)
     let slot = (pgno * HASH_MULTIPLIER) & (HASH_SLOTS - 1)
@@ -163,22 +167,25 @@ export class WalIndexBlock {
     this.#slots.push({ start: line, end: line + LINE })
   }
 
-  /** Forgets every frame after `frame`: what a writer left that did not get as far as the header. True if there were any. */
+  /**
+   * Removes every frame after `frame`: those of a writer that crashed before it updated the header. Returns whether
+   * there were any.
+   */
   cut(frame: number): boolean {
-    const keep = frame - this.#before
+    const remaining = frame - this.#before
     let changed = false
     for (let slot = 0; slot < HASH_SLOTS; slot++) {
-      if (this.#slot(slot) <= keep) continue
+      if (this.#slot(slot) <= remaining) continue
       this.#view.setUint16(HASH_AT + 2 * slot, 0, NATIVE_LITTLE_ENDIAN)
       changed = true
     }
-    const from = this.start + 4 * keep
+    const from = this.start + 4 * remaining
     for (let at = from; at < HASH_AT; at++) changed ||= this.bytes[at] !== 0
     this.bytes.fill(0, from, HASH_AT)
     return changed
   }
 
-  /** The newest frame of a page up to `maxFrame`, as SQLite looks it up; 0 when this block has none. */
+  /** The newest frame of a page up to `maxFrame`, by SQLite's own search; 0 when this block has none. */
   find(pgno: Pgno, maxFrame: number): number {
     let found = 0
     let slot = (pgno * HASH_MULTIPLIER) & (HASH_SLOTS - 1)
@@ -190,7 +197,7 @@ export class WalIndexBlock {
     return found
   }
 
-  /** What has been entered since the last call: page numbers first, as few ranges of slots as pays after them. */
+  /** The ranges changed since the last call: page numbers first, then slots, merged unless they are few. */
   takeChanges(firstFrame: number, lastFrame: number): BlockRange[] {
     const pgnos = { start: this.#pgnoAt(firstFrame), end: this.#pgnoAt(lastFrame) + 4 }
     const slots = this.#slots
@@ -214,5 +221,5 @@ export class WalIndexBlock {
   }
 }
 
-/** Up to so many slots are written one by one. */
+/** Up to this many slots are written one by one. */
 const FEW_SLOTS = 2

@@ -7,7 +7,7 @@ import { scanWal } from './wal-scan.ts'
 
 const PAGE_SIZES = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
 
-/** A WAL as SQLite leaves it after `statements`, and the database's pages as it sees them then. */
+/** The WAL that SQLite leaves after `statements`, and the pages of the database at that time. */
 function makeWal(pageSize: number, statements: string[]): { wal: Buffer; pages: Map<number, Buffer>; file: Buffer } {
   using temporary = temporaryDirectory()
   const path = `${temporary.dir}/a.db`
@@ -73,7 +73,7 @@ test('a flipped bit ends the WAL at the last transaction before it', () => {
   }
 })
 
-test('frames of an older generation do not count', () => {
+test('frames of an older generation are ignored', () => {
   using temporary = temporaryDirectory()
   const path = `${temporary.dir}/a.db`
   const db = new Sqlite(path)

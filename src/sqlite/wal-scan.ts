@@ -9,7 +9,7 @@ export interface WalTransaction {
   readonly start: number
   /** Database size in pages after it. */
   readonly commit: number
-  /** For each page it holds, where that page's last version begins in the WAL. */
+  /** For each page in the transaction, the offset of its last version in the WAL. */
   readonly pages: ReadonlyMap<number, number>
 }
 
@@ -18,7 +18,7 @@ export interface WalContent {
   readonly transactions: readonly WalTransaction[]
 }
 
-/** What SQLite's recovery would find in a WAL: every transaction up to the last valid commit frame. */
+/** The transactions that SQLite's recovery would find in a WAL: all up to the last valid commit frame. */
 export function scanWal(read: ReadAt, sizeBytes: number): WalContent | undefined {
   const header = parseWalHeader(read(0, WAL_HEADER_SIZE))
   if (header === undefined) return undefined

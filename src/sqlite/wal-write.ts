@@ -1,4 +1,4 @@
-/** Writing a write-ahead log, byte for byte as SQLite does. */
+/** Writes a write-ahead log, byte for byte as SQLite does. */
 
 import type { Pgno } from '../ltx/format/types.ts'
 import { FRAME_HEADER_SIZE, WAL_HEADER_SIZE, WalChecksum, type WalHeader } from './wal.ts'
@@ -8,14 +8,14 @@ const FORMAT_VERSION = 3007000
 
 export interface NewWal {
   readonly pageSize: number
-  /** How often the WAL has been begun anew. */
+  /** How often the WAL was restarted. */
   readonly checkpointSequence: number
   readonly salt1: number
   readonly salt2: number
   readonly bigEndianChecksums: boolean
 }
 
-/** The 32 bytes of a WAL's header, and what they say. */
+/** The 32 bytes of a WAL's header, and its fields. */
 export function marshalWalHeader(wal: NewWal): { readonly bytes: Uint8Array; readonly header: WalHeader } {
   const bytes = new Uint8Array(WAL_HEADER_SIZE)
   const view = new DataView(bytes.buffer)
@@ -32,12 +32,12 @@ export function marshalWalHeader(wal: NewWal): { readonly bytes: Uint8Array; rea
   return { bytes, header: { pageSize, salt1, salt2, bigEndianChecksums, checksum1, checksum2 } }
 }
 
-/** The chain of frames of one WAL: each frame's checksum goes on from the one before. */
+/** The chain of frames of one WAL: each frame's checksum continues the checksum of the frame before. */
 export class FrameChain {
   readonly #header: Pick<WalHeader, 'salt1' | 'salt2' | 'bigEndianChecksums'>
   readonly #sum: WalChecksum
 
-  /** Goes on from a running checksum: that of the header, or of the last frame. */
+  /** Continues a running checksum: that of the header, or of the last frame. */
   constructor(header: Pick<WalHeader, 'salt1' | 'salt2' | 'bigEndianChecksums'>, checksum1: number, checksum2: number) {
     this.#header = header
     this.#sum = new WalChecksum().set(checksum1, checksum2)
@@ -51,7 +51,10 @@ export class FrameChain {
     return this.#sum.s2
   }
 
-  /** Writes a frame at `at`; `commit` is the database's size where the frame ends a transaction, else 0. Returns its end. */
+  /**
+   * Writes a frame at `at`. `commit` is the size of the database if the frame ends a transaction, otherwise 0. Returns
+   * the frame's end.
+   */
   append(view: DataView, at: number, pgno: Pgno, commit: number, page: Uint8Array): number {
     const { salt1, salt2, bigEndianChecksums } = this.#header
     const data = at + FRAME_HEADER_SIZE

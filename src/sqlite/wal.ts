@@ -11,7 +11,7 @@ export interface WalHeader {
   readonly pageSize: number
   readonly salt1: number
   readonly salt2: number
-  /** Byte order of the words that checksums run over; everything else is big-endian. */
+  /** Byte order of the words that checksums run over; every other field is big-endian. */
   readonly bigEndianChecksums: boolean
   readonly checksum1: number
   readonly checksum2: number
@@ -46,7 +46,7 @@ export class WalChecksum {
   }
 }
 
-/** undefined when the 32 bytes are no valid header: SQLite then takes the WAL for empty. */
+/** Returns undefined when the 32 bytes are not a valid header: SQLite then treats the WAL as empty. */
 export function parseWalHeader(bytes: Uint8Array): WalHeader | undefined {
   if (bytes.length < WAL_HEADER_SIZE) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, WAL_HEADER_SIZE)
@@ -74,7 +74,7 @@ export function frameOffset(index: number, pageSize: number): number {
 /** Reads of a frame header's fields, all u32 big-endian, at an offset of a view. */
 export const frameField = {
   pgno: (view: DataView, at: number) => view.getUint32(at),
-  /** Database size in pages after the commit that this frame ends; 0 if it ends none. */
+  /** Size of the database in pages after the transaction that this frame ends; 0 if it ends none. */
   commit: (view: DataView, at: number) => view.getUint32(at + 4),
   salt1: (view: DataView, at: number) => view.getUint32(at + 8),
   salt2: (view: DataView, at: number) => view.getUint32(at + 12),

@@ -1,6 +1,6 @@
 /** Header and trailer of an LTX file, all big-endian. Source: superfly/ltx 0.5.3, ltx.go. */
 import { LTXError } from './errors.ts'
-import { type Checksum, CHECKSUM_FLAG, isPageSize, type TXID } from './types.ts'
+import { type Checksum, CHECKSUM_FLAG, isPageSize, toTXID, type TXID } from './types.ts'
 
 /** Bytes of a file's header. */
 export const HEADER_SIZE = 100
@@ -81,25 +81,32 @@ export function hasChecksums(header: Header): boolean {
   return (header.flags & NO_CHECKSUM) === 0
 }
 
+/** With checksums, not read from a WAL, of no node. */
+export const UNSET_FIELDS = {
+  flags: 0,
+  preApplyChecksum: 0n,
+  walOffset: 0,
+  walSize: 0,
+  walSalt1: 0,
+  walSalt2: 0,
+  nodeId: 0n,
+} as const satisfies Partial<Header>
+
 /**
- * A header with what goes without saying: one transaction, now, with checksums, not read from a WAL, of no node. What is
- * neither a snapshot nor without checksums needs a pre-apply checksum. Throws LTXError.
+ * A header with defaults: one transaction, now, with checksums, not read from a WAL, of no node. Unless the file is a
+ * snapshot or has no checksums, a pre-apply checksum is required. Throws LTXError.
  */
 export function makeHeader(fields: Pick<Header, 'pageSize' | 'commit' | 'minTXID'> & Partial<Header>): Header {
-  const header: Header = {
-    flags: 0,
-    maxTXID: fields.minTXID,
-    timestampMs: Date.now(),
-    preApplyChecksum: 0n,
-    walOffset: 0,
-    walSize: 0,
-    walSalt1: 0,
-    walSalt2: 0,
-    nodeId: 0n,
-    ...fields,
-  }
+  const header: Header = { ...UNSET_FIELDS, maxTXID: fields.minTXID, timestampMs: Date.now(), ...fields }
   validateHeader(header)
   return header
+}
+
+/** A header of a file that holds every page, as of transaction `maxTXID`. Throws LTXError. */
+export function snapshotHeader(
+  fields: Pick<Header, 'pageSize' | 'commit' | 'maxTXID' | 'timestampMs'> & Partial<Pick<Header, 'flags'>>,
+): Header {
+  return makeHeader({ ...fields, minTXID: toTXID(1) })
 }
 
 /** Throws LTXError at the first field that breaks a rule of the format. */

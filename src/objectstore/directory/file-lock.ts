@@ -1,17 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-
-/** The part of fs-native-extensions (which has no types) that ltxd uses: OFD locks, see fcntl(2). */
-interface NativeLocks {
-  waitForLock(fd: number): Promise<void>
-}
-
-let loaded: NativeLocks | undefined
-
-/** Loads the package on first use: a function that works on a bucket is bundled without it. */
-function native(): NativeLocks {
-  return (loaded ??= createRequire(import.meta.url)('fs-native-extensions') as NativeLocks)
-}
+import { nativeLocks } from '../../util/native-locks.ts'
 
 /** The ends of this process's queues by path: its own callers never hold pool threads while waiting for each other. */
 const queues = new Map<string, Promise<void>>()
@@ -26,7 +14,7 @@ export async function withFileLock<T>(path: string, critical: () => Promise<T>):
   let handle: FileHandle | undefined
   try {
     handle = await open(path, 'a')
-    await native().waitForLock(handle.fd)
+    await nativeLocks().waitForLock(handle.fd)
     return await critical()
   } finally {
     await handle?.close()
