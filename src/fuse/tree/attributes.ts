@@ -1,7 +1,9 @@
 /** Reads and changes attributes of backing files, by descriptor if there is one, and never through a symlink. */
 
 import fs from 'node:fs'
-import type { AttributeChange } from '../filesystem.ts'
+import type { AttributeChange, Attributes } from '../filesystem.ts'
+import type { BackingDirectory } from './backing-directory.ts'
+import type { Node, NodeTable } from './nodes.ts'
 
 const SET_USER_ID = 0o4000
 export const SET_GROUP_ID = 0o2000
@@ -14,12 +16,51 @@ export interface Reach {
   readonly path: string
 }
 
-export function readAttributes(reach: Reach): fs.Stats {
+/** The attributes of nodes, which are those of their backing files. */
+export class NodeAttributes {
+  readonly #nodes: NodeTable
+  readonly #backing: BackingDirectory
+
+  constructor(nodes: NodeTable, backing: BackingDirectory) {
+    this.#nodes = nodes
+    this.#backing = backing
+  }
+
+  read(node: Node): Attributes {
+    const attributes = readAttributes(this.#reach(node))
+    node.seen(attributes)
+    return attributes
+  }
+
+  /** The owner comes before the mode, because it clears mode bits; the times come last. */
+  change(node: Node, change: AttributeChange): void {
+    const reach = this.#reach(node)
+    if (change.uid !== undefined || change.gid !== undefined) changeOwner(reach, change.uid, change.gid)
+    if (change.mode !== undefined) changeMode(reach, change.mode)
+    if (change.atime !== undefined || change.mtime !== undefined) changeTimes(reach, change)
+  }
+
+  /** Removes the bits that a write or truncation removes. Returns whether there were any. */
+  killPrivileges(node: Node): boolean {
+    const mode = withoutPrivileges(node.mode)
+    if (mode === node.mode) return false
+    changeMode(this.#reach(node), mode)
+    node.mode = mode
+    return true
+  }
+
+  #reach(node: Node): Reach {
+    if (node.open !== undefined) return { fd: node.open.fd, path: '' }
+    return { fd: undefined, path: this.#backing.absolute(this.#nodes.path(node)) }
+  }
+}
+
+function readAttributes(reach: Reach): fs.Stats {
   return reach.fd === undefined ? fs.lstatSync(reach.path) : fs.fstatSync(reach.fd)
 }
 
 /** The mode without the bits that a write or truncation removes, as the kernel does for its own file systems. */
-export function withoutPrivileges(mode: number): number {
+function withoutPrivileges(mode: number): number {
   // Set-group-id without group execution used to mean mandatory locking, and stays.
   const setGroupId = (mode & GROUP_EXECUTE) !== 0 ? SET_GROUP_ID : 0
   return mode & ~(SET_USER_ID | setGroupId)
@@ -38,7 +79,7 @@ export function changeOwner(reach: Reach, uid: number | undefined, gid: number |
 }
 
 /** A time that is not given stays unchanged. */
-export function changeTimes(reach: Reach, change: AttributeChange): void {
+function changeTimes(reach: Reach, change: AttributeChange): void {
   const now = change.atime === undefined || change.mtime === undefined ? readAttributes(reach) : undefined
   const atime = nodeTime(change.atime ?? (now?.atimeMs ?? 0) / 1000)
   const mtime = nodeTime(change.mtime ?? (now?.mtimeMs ?? 0) / 1000)

@@ -7,27 +7,32 @@ import fs from 'node:fs'
 import type { Caller, HeldReply, Volume } from '../content.ts'
 import { rejection } from '../errno.ts'
 import type * as T from '../filesystem.ts'
-import { changeMode, changeOwner, changeTimes, type Reach, readAttributes, withoutPrivileges } from './attributes.ts'
-import { DirectoryListing, DOT_COOKIE, DOT_DOT_COOKIE } from './listing.ts'
+import { NodeAttributes } from './attributes.ts'
+import { BackingDirectory } from './backing-directory.ts'
+import { DirectoryReader } from './directory-reader.ts'
 import { makeDirectory, makeFile, makeSymlink, ownership } from './making.ts'
 import { type Node, NodeTable } from './nodes.ts'
 import { OpenFiles } from './open-files.ts'
 import { isSpecial, NO_SPECIAL_FILES, type SpecialFiles, SpecialNodes } from './special-files.ts'
 
-const { O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG } = fs.constants
+const { O_EXCL, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } = fs.constants
 
 export class Tree implements T.FileSystem {
-  readonly #root: string
+  readonly #backing: BackingDirectory
   readonly #volume: Volume
   readonly #nodes: NodeTable
+  readonly #attributes: NodeAttributes
+  readonly #reader: DirectoryReader
   readonly #files: OpenFiles
   readonly #special: SpecialNodes
 
   /** `root` is the absolute path of an existing directory. */
   constructor(root: string, volume: Volume, special: SpecialFiles = NO_SPECIAL_FILES) {
-    this.#root = root
+    this.#backing = new BackingDirectory(root)
     this.#volume = volume
     this.#nodes = new NodeTable(fs.statSync(root))
+    this.#attributes = new NodeAttributes(this.#nodes, this.#backing)
+    this.#reader = new DirectoryReader(this.#nodes, this.#backing)
     this.#files = new OpenFiles(volume)
     this.#special = new SpecialNodes(special)
   }
@@ -52,7 +57,7 @@ export class Tree implements T.FileSystem {
   lookup(parentId: T.NodeId, name: string): T.Entry | undefined {
     const parent = this.#directory(parentId)
     const path = this.#nodes.childPath(parent, name)
-    const attributes = fs.lstatSync(this.#backing(path), { throwIfNoEntry: false })
+    const attributes = this.#backing.attributes(path)
     if (attributes !== undefined) return this.#entry(parent, name, attributes)
     this.#detachChild(parent, name)
     return this.#special.lookup(path)
@@ -64,26 +69,20 @@ export class Tree implements T.FileSystem {
   }
 
   getAttributes(id: T.NodeId): T.Attributes {
-    return isSpecial(id) ? this.#special.attributes(id) : this.#attributes(this.#nodes.get(id))
+    return isSpecial(id) ? this.#special.attributes(id) : this.#attributes.read(this.#nodes.get(id))
   }
 
-  /**
-   * Truncation comes first, because it may be rejected; the owner comes before the mode, because it clears mode bits;
-   * the times come last.
-   */
+  /** Truncation comes first, because it may be rejected. */
   setAttributes(id: T.NodeId, change: T.AttributeChange, caller: Caller): T.Attributes {
     if (isSpecial(id)) throw rejection('EACCES')
     const node = this.#nodes.get(id)
     if (change.sizeBytes !== undefined) this.#truncate(node, change.sizeBytes, change.killPrivileges === true, caller)
-    const reach = this.#reach(node)
-    if (change.uid !== undefined || change.gid !== undefined) changeOwner(reach, change.uid, change.gid)
-    if (change.mode !== undefined) changeMode(reach, change.mode)
-    if (change.atime !== undefined || change.mtime !== undefined) changeTimes(reach, change)
-    return this.#attributes(node)
+    this.#attributes.change(node, change)
+    return this.#attributes.read(node)
   }
 
   readLink(id: T.NodeId): Uint8Array {
-    return fs.readlinkSync(this.#backing(this.#nodes.path(this.#nodes.get(id))), 'buffer')
+    return fs.readlinkSync(this.#backing.absolute(this.#nodes.path(this.#nodes.get(id))), 'buffer')
   }
 
   makeSymlink(parentId: T.NodeId, name: string, target: string, caller: Caller): T.Entry {
@@ -107,7 +106,7 @@ export class Tree implements T.FileSystem {
     const parent = this.#directory(parentId)
     const path = this.#nodes.childPath(parent, name)
     const perform = () => {
-      fs.unlinkSync(this.#backing(path))
+      fs.unlinkSync(this.#backing.absolute(path))
       parent.namesChanged = true
       this.#detachChild(parent, name)
     }
@@ -117,7 +116,7 @@ export class Tree implements T.FileSystem {
 
   removeDirectory(parentId: T.NodeId, name: string): void {
     const parent = this.#directory(parentId)
-    fs.rmdirSync(this.#backing(this.#nodes.childPath(parent, name)))
+    fs.rmdirSync(this.#backing.absolute(this.#nodes.childPath(parent, name)))
     parent.namesChanged = true
     this.#detachChild(parent, name)
   }
@@ -129,9 +128,9 @@ export class Tree implements T.FileSystem {
     const to = this.#nodes.childPath(newParent, newName)
     const attributes = this.#existing(from)
     this.#special.assertFree(to)
-    if (noReplace && fs.lstatSync(this.#backing(to), { throwIfNoEntry: false }) !== undefined) throw rejection('EEXIST')
+    if (noReplace && this.#backing.attributes(to) !== undefined) throw rejection('EEXIST')
     const perform = () => {
-      fs.renameSync(this.#backing(from), this.#backing(to))
+      fs.renameSync(this.#backing.absolute(from), this.#backing.absolute(to))
       parent.namesChanged = newParent.namesChanged = true
       const node = parent.children.get(name)
       if (node === undefined) this.#detachChild(newParent, newName)
@@ -146,16 +145,16 @@ export class Tree implements T.FileSystem {
     if (isSpecial(id)) return this.#special.open(id, flags)
     const node = this.#regular(id)
     const handle = this.#open(node, flags, caller)
-    return { handle, cached: true, modeChanged: killPrivileges && this.#killPrivileges(node) }
+    return { handle, cached: true, modeChanged: killPrivileges && this.#attributes.killPrivileges(node) }
   }
 
   create(parentId: T.NodeId, name: string, flags: number, mode: number, caller: Caller): T.Created {
     const parent = this.#directory(parentId)
     const path = this.#nodes.childPath(parent, name)
-    const backing = this.#backing(path)
-    const there = fs.lstatSync(backing, { throwIfNoEntry: false })
-    if (there !== undefined) return this.#openExisting(parent, name, there, flags, caller)
+    const existing = this.#backing.attributes(path)
+    if (existing !== undefined) return this.#openExisting(parent, name, existing, flags, caller)
     this.#special.assertFree(path)
+    const backing = this.#backing.absolute(path)
     const fd = makeFile(backing, mode, ownership(parent, caller))
     parent.namesChanged = true
     const node = this.#nodes.remember(parent, name, fs.fstatSync(fd))
@@ -177,7 +176,7 @@ export class Tree implements T.FileSystem {
   write(handle: number, data: Uint8Array, position: number, killPrivileges: boolean, caller: Caller): boolean {
     const { node, file } = this.#files.get(handle)
     file.content.write(data, position, caller, handle)
-    return killPrivileges && this.#killPrivileges(node)
+    return killPrivileges && this.#attributes.killPrivileges(node)
   }
 
   release(handle: number): void {
@@ -203,33 +202,19 @@ export class Tree implements T.FileSystem {
     if (!node.namesChanged) return
     const path = this.#nodes.path(node)
     this.#volume.syncDirectory(path, () => {
-      const fd = fs.openSync(this.#backing(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
-      try {
-        fs.fsyncSync(fd)
-        node.namesChanged = false
-      } finally {
-        fs.closeSync(fd)
-      }
+      this.#backing.sync(path)
+      node.namesChanged = false
     })
   }
 
   readDirectory(id: T.NodeId, cookie: number, withEntries: boolean, sink: T.DirectorySink): void {
     const node = this.#directory(id)
-    if (cookie < DOT_COOKIE && !addDots('.', node.ino, DOT_COOKIE, sink)) return
-    if (cookie < DOT_DOT_COOKIE && !addDots('..', (node.parent ?? node).ino, DOT_DOT_COOKIE, sink)) return
-    for (const [name, own] of this.#listing(node, cookie).after(cookie)) {
-      const nameBytes = Buffer.byteLength(name)
-      if (!sink.fits(nameBytes)) return
-      const path = this.#backing(this.#nodes.childPath(node, name))
-      const attributes = fs.lstatSync(path, { throwIfNoEntry: false })
-      if (attributes === undefined) continue
-      const entry = withEntries ? this.#entry(node, name, attributes) : undefined
-      sink.add(name, nameBytes, attributes.ino, attributes.mode, own, entry)
-    }
+    const entry = (name: string, attributes: T.Attributes) => this.#entry(node, name, attributes)
+    this.#reader.read(node, cookie, sink, withEntries ? entry : undefined)
   }
 
   statistics(): T.FileSystemStatistics {
-    return fs.statfsSync(this.#root)
+    return this.#backing.statistics()
   }
 
   #directory(id: T.NodeId): Node {
@@ -245,27 +230,12 @@ export class Tree implements T.FileSystem {
     return node
   }
 
-  #backing(path: string): string {
-    return path === '' ? this.#root : `${this.#root}/${path}`
-  }
-
   /** The attributes of a file that is about to be removed or moved. */
   #existing(path: string): fs.Stats {
-    const attributes = fs.lstatSync(this.#backing(path), { throwIfNoEntry: false })
+    const attributes = this.#backing.attributes(path)
     if (attributes !== undefined) return attributes
     this.#special.assertNone(path)
     throw rejection('ENOENT')
-  }
-
-  #reach(node: Node): Reach {
-    if (node.open !== undefined) return { fd: node.open.fd, path: '' }
-    return { fd: undefined, path: this.#backing(this.#nodes.path(node)) }
-  }
-
-  #attributes(node: Node): T.Attributes {
-    const attributes = readAttributes(this.#reach(node))
-    node.seen(attributes)
-    return attributes
   }
 
   /** The kernel's entry for a name, which counts as one lookup. */
@@ -277,16 +247,9 @@ export class Tree implements T.FileSystem {
 
   /** The entry of a file that was just opened, which may have changed its attributes. */
   #known(node: Node): T.Entry {
-    const attributes = this.#attributes(node)
+    const attributes = this.#attributes.read(node)
     node.lookups++
     return { nodeId: node.id, attributes, cached: true }
-  }
-
-  /** The directory's listing, refreshed whenever a reader starts from the beginning. */
-  #listing(node: Node, cookie: number): DirectoryListing {
-    const listing = (node.listing ??= new DirectoryListing())
-    if (cookie <= DOT_DOT_COOKIE) listing.refresh(fs.readdirSync(this.#backing(this.#nodes.path(node))))
-    return listing
   }
 
   #detachChild(parent: Node, name: string): void {
@@ -298,21 +261,22 @@ export class Tree implements T.FileSystem {
     const parent = this.#directory(parentId)
     const path = this.#nodes.childPath(parent, name)
     this.#special.assertFree(path)
-    const backing = this.#backing(path)
+    const backing = this.#backing.absolute(path)
     make(backing, parent)
     parent.namesChanged = true
     return this.#entry(parent, name, fs.lstatSync(backing))
   }
 
   #open(node: Node, flags: number, caller: Caller): number {
-    const path = node.open === undefined ? this.#nodes.path(node) : '' // An open file may have lost its path, and needs none.
-    return this.#files.open(node, path, this.#backing(path), flags, caller)
+    // An open file may have lost its path, and needs none.
+    const path = node.open === undefined ? this.#nodes.path(node) : ''
+    return this.#files.open(node, path, this.#backing.absolute(path), flags, caller)
   }
 
   /** Serves CREATE for a name that the kernel believed free: the daemon itself has created the file since. */
-  #openExisting(parent: Node, name: string, there: T.Attributes, flags: number, caller: Caller): T.Created {
+  #openExisting(parent: Node, name: string, existing: T.Attributes, flags: number, caller: Caller): T.Created {
     if ((flags & O_EXCL) !== 0) throw rejection('EEXIST')
-    const node = this.#nodes.remember(parent, name, there)
+    const node = this.#nodes.remember(parent, name, existing)
     try {
       const opened = this.open(node.id, flags, (flags & O_TRUNC) !== 0, caller)
       return { entry: this.#known(node), opened }
@@ -326,23 +290,9 @@ export class Tree implements T.FileSystem {
     const handle = this.#open(this.#regular(node.id), O_WRONLY, caller)
     try {
       this.#files.get(handle).file.content.truncate(sizeBytes, caller)
-      if (killPrivileges) this.#killPrivileges(node)
+      if (killPrivileges) this.#attributes.killPrivileges(node)
     } finally {
       this.release(handle)
     }
   }
-
-  #killPrivileges(node: Node): boolean {
-    const mode = withoutPrivileges(node.mode)
-    if (mode === node.mode) return false
-    changeMode(this.#reach(node), mode)
-    node.mode = mode
-    return true
-  }
-}
-
-function addDots(name: '.' | '..', ino: number, cookie: number, sink: T.DirectorySink): boolean {
-  if (!sink.fits(name.length)) return false
-  sink.add(name, name.length, ino, S_IFDIR, cookie, undefined)
-  return true
 }
