@@ -33,7 +33,7 @@ function assertCovers(parts: readonly Part[], bytes: Uint8Array): void {
 }
 
 describe('the parts of a valid file', () => {
-  test('are all of its bytes, in their order, and none is wrong: files of the reference', () => {
+  test('are all of its bytes, in order and without a problem: files of the reference', () => {
     const files = readdirSync(golden).filter((name) => name.endsWith('.ltx'))
     expect(files.length).toBeGreaterThan(0)
     for (const name of files) {
@@ -44,7 +44,7 @@ describe('the parts of a valid file', () => {
     }
   })
 
-  test('are all of its bytes: any file', () => {
+  test('are all of its bytes, in any file', () => {
     fc.assert(
       fc.property(arbitraryFile(), (file) => {
         const bytes = encode(file.header, file.pages, file.postApply)
@@ -57,7 +57,7 @@ describe('the parts of a valid file', () => {
     )
   })
 
-  test('beyond the first pages are counted, not given', () => {
+  test('beyond the first pages are counted, not shown', () => {
     const bytes = snapshotOf(20)
     const parts = partsOf(bytes, { maxPages: 3, maxDataBytes: 4 })
     expect(parts.filter(({ field }) => field === 'page number')).toHaveLength(3)
@@ -69,8 +69,8 @@ describe('the parts of a valid file', () => {
   })
 })
 
-describe('of a damaged file', () => {
-  test('no part is refused for its value, and the walk ends with a place', () => {
+describe('the parts of a damaged file', () => {
+  test('are shown whatever their values are, up to an error that names its offset', () => {
     fc.assert(
       fc.property(fc.nat(), fc.integer({ min: 1, max: 255 }), fc.option(fc.nat()), (where, flip, cut) => {
         const bytes = snapshotOf(5)
@@ -93,16 +93,16 @@ describe('of a damaged file', () => {
     ['pre-apply checksum', 47, 1],
     ['page flags', 104, 0x40],
     ['page index size', 0, 0],
-  ])('%s that break a rule are shown and marked', (field, at, value) => {
+  ])('include invalid values of %s, marked as a problem', (field, at, value) => {
     const bytes = snapshotOf(2)
     bytes[at === 0 ? bytes.length - 17 : at] = value
     const found = partsOf(bytes).filter(({ problem }) => problem !== undefined)
     expect(found.map((part) => part.field)).toContain(field)
   })
 
-  test('bytes behind its end are shown and marked', () => {
+  test('include the bytes behind its end, marked as a problem', () => {
     const bytes = Buffer.concat([snapshotOf(2), Buffer.from('more')])
-    expect(partsOf(bytes).at(-1)).toMatchObject({ sizeBytes: 4, problem: 'the file was to end here' })
+    expect(partsOf(bytes).at(-1)).toMatchObject({ sizeBytes: 4, problem: 'expected the end of the file' })
   })
 })
 

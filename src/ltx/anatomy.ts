@@ -19,7 +19,7 @@ export interface Part {
   /** The part's name in the format's own words; undefined where parts were left out. */
   readonly field: string | undefined
   readonly meaning: string
-  /** What is wrong with it. */
+  /** Why the part is invalid. */
   readonly problem?: string
 }
 
@@ -46,7 +46,7 @@ export function* anatomy(read: ReadAt, sizeBytes: number, options: AnatomyOption
   yield* fieldsOf(header, 0, HEADER_FIELDS, problemOf(header))
   const pageSize = new DataView(header.buffer, header.byteOffset).getUint32(8)
   if (!isPageSize(pageSize)) {
-    throw new LTXError(`${pageSize} tells nothing of the pages`, { offset: 8, field: 'page size' })
+    throw new LTXError(`${pageSize} is not a page size: the pages cannot be located`, { offset: 8, field: 'page size' })
   }
   const pages = yield* pageBlock(read, pageSize, options)
   const index = yield* pageIndex(read, pages.end, pages.count, options)
@@ -61,7 +61,7 @@ export function* anatomy(read: ReadAt, sizeBytes: number, options: AnatomyOption
   const end = trailerAt + TRAILER_SIZE
   if (end < sizeBytes) {
     const rest = { offset: end, sizeBytes: sizeBytes - end, bytes: new Uint8Array(read(end, options.maxDataBytes)) }
-    yield { ...rest, field: 'trailer', meaning: `${sizeBytes - end} bytes`, problem: 'the file was to end here' }
+    yield { ...rest, field: 'trailer', meaning: `${sizeBytes - end} bytes`, problem: 'expected the end of the file' }
   }
 }
 
@@ -95,7 +95,7 @@ function* pageBlock(
   }
 }
 
-/** Where a page's data lies, counted from its header, and how long it is. */
+/** Offset of a page's data from its header, and the data's size. */
 interface Data {
   readonly dataAt: number
   readonly dataBytes: number
@@ -108,7 +108,7 @@ function* blockAt(read: ReadAt, at: number, pageSize: number, isShown: boolean):
   const part = { offset, sizeBytes: BLOCK_SIZE_BYTES, bytes, field: 'page data size' }
   if (isShown) yield { ...part, meaning: `${dataBytes} bytes` }
   if (dataBytes === 0 || dataBytes > blockBound(pageSize)) {
-    const problem = `${dataBytes} bytes are no LZ4 block of a page of ${pageSize} bytes`
+    const problem = `${dataBytes} bytes are not an LZ4 block of a page of ${pageSize} bytes`
     throw new LTXError(problem, { offset, field: 'page data size' })
   }
   return { dataAt: PAGE_HEADER_SIZE + BLOCK_SIZE_BYTES, dataBytes }

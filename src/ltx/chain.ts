@@ -1,4 +1,4 @@
-/** Checks that files continue each other in TXID order, for a merge's inputs and for an applier's files. */
+/** Checks that files continue each other in TXID order, for the inputs of a merge and for files that are applied. */
 import { hasChecksums, type Header, isSnapshot, type Trailer } from './format/header.ts'
 import { formatTXID, nextTXID } from './format/types.ts'
 
@@ -9,13 +9,16 @@ export interface ChainProblem {
   readonly problem: string
 }
 
-/** What is known of a file that another file may follow. */
+/** A file that another file may follow. */
 export interface ChainLink {
   readonly header: Header
   readonly trailer: Trailer
 }
 
-/** `checksums`: the joint was proved by them. Otherwise there are none, or the files overlap, or a snapshot begins anew. */
+/**
+ * `checksums`: the checksums of both files match. False where a file has none, the files overlap, or the later one is a
+ * snapshot.
+ */
 export type Joint = { readonly problem: ChainProblem } | { readonly problem: undefined; readonly checksums: boolean }
 
 /**
@@ -31,8 +34,8 @@ export function joint(before: ChainLink, after: ChainLink): Joint {
   if (two.minTXID > one.maxTXID + 1n || two.maxTXID <= one.maxTXID) {
     const expected =
       two.minTXID > one.maxTXID + 1n
-        ? `expected to begin at ${formatTXID(nextTXID(one.maxTXID))} or before; those between are missing`
-        : `expected to end after ${formatTXID(one.maxTXID)}, where the one before it does`
+        ? `expected to begin at ${formatTXID(nextTXID(one.maxTXID))} or before; the transactions between are missing`
+        : `expected to end after ${formatTXID(one.maxTXID)}, the end of the file before`
     return { problem: { field: 'TXIDs', problem: `${formatTXIDs(two)}: ${expected}` } }
   }
   if (isSnapshot(two) || two.minTXID !== one.maxTXID + 1n || !hasChecksums(one) || !hasChecksums(two)) {

@@ -1,4 +1,4 @@
-/** Whole files, for tools and tests; nothing here bounds memory but the file itself. */
+/** Whole files, for tools and tests. Memory grows with the file. */
 import { CheckedEncoder } from './codec/checked-encoder.ts'
 import { Decoder } from './codec/decoder.ts'
 import type { Frame } from './format/frame.ts'
@@ -26,8 +26,9 @@ export function decode(bytes: Uint8Array): DecodedFile {
 }
 
 /**
- * Encodes a file in memory. Pages in ascending order. The checksum is that of the whole database afterwards; it is not needed
- * without checksums and in a snapshot, whose pages are the whole database. Throws LTXError.
+ * Encodes a file in memory. Pages are in ascending order. The checksum is that of the whole database after the
+ * transaction. It is optional in files without checksums, and in snapshots, whose pages are the whole database. Throws
+ * LTXError.
  */
 export function encode(
   header: Header,
@@ -46,8 +47,8 @@ export function encode(
 }
 
 /**
- * The frames of a stream, each valid until the next is asked for; returns header and trailer. Throws LTXError, a stream
- * that ends early included. Reading a stream of many pages at full speed takes a Decoder: this awaits for each page.
+ * The frames of a stream, each valid until the next is requested. Returns header and trailer. Throws LTXError, also if
+ * the stream ends early. This awaits once a page; for full speed use a Decoder.
  */
 export async function* frames(input: ByteInput): AsyncGenerator<Frame, { header: Header; trailer: Trailer }, void> {
   const decoder = new Decoder()
@@ -59,7 +60,7 @@ export async function* frames(input: ByteInput): AsyncGenerator<Frame, { header:
   return { header: decoder.header!, trailer }
 }
 
-/** Decodes a stream to its end and keeps nothing. Throws LTXError. */
+/** Decodes a stream to its end and discards the pages. Throws LTXError. */
 export async function verify(
   input: ByteInput,
 ): Promise<{ header: Header; trailer: Trailer; pageCount: number; sizeBytes: number }> {

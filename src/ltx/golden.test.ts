@@ -39,7 +39,7 @@ const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest(
 const pagesOf = (pages: Iterable<readonly [number, Uint8Array]>) =>
   [...pages].map(([pgno, page]) => ({ pgno, sha256: sha256(page) }))
 
-test('there are files of every page size, of each kind, in both encodings', () => {
+test('the golden files cover every page size, kind and encoding', () => {
   expect([...new Set(manifest.map(({ pageSize }) => pageSize))]).toEqual(PAGE_SIZES)
   const kinds = new Map<string, number>()
   for (const { file } of manifest) {
@@ -52,7 +52,7 @@ test('there are files of every page size, of each kind, in both encodings', () =
 describe.each(manifest)('$file of the reference', (golden) => {
   const bytes = load(golden.file)
 
-  test('is decoded to what went into it', () => {
+  test('is decoded to the pages of its manifest', () => {
     const { header, pages, trailer } = decode(bytes)
     const { flags, pageSize, commit, timestampMs, walOffset, walSize, walSalt1, walSalt2 } = golden
     expect(header).toEqual({
@@ -67,7 +67,7 @@ describe.each(manifest)('$file of the reference', (golden) => {
     expect(formatChecksum(trailer.postApplyChecksum as Checksum)).toBe(golden.postApplyChecksum)
   })
 
-  test('is decoded alike a byte, or, if it is long, a few bytes at a time', () => {
+  test('is decoded to the same pages in chunks of one or a few bytes', () => {
     const step = bytes.length > 4096 ? 61 : 1
     const decoder = new Decoder()
     const pages: [number, Uint8Array][] = []
@@ -84,7 +84,7 @@ describe.each(manifest)('$file of the reference', (golden) => {
     expect([...encodings]).toEqual(golden.pages.length > 0 ? [golden.encoding] : [])
   })
 
-  test('is read page by page through its index', () => {
+  test('can be read page by page through its index', () => {
     const { header } = decode(bytes)
     const range = pageIndexRange(bytes.subarray(-INDEX_TAIL_SIZE), bytes.length)
     const entries = [...readPageIndex(bytes.subarray(range.start, range.end), header, range)]
@@ -97,7 +97,7 @@ describe.each(manifest)('$file of the reference', (golden) => {
 })
 
 test.each(manifest.filter(({ compactedFrom }) => compactedFrom !== undefined))(
-  '$file of the reference is what compaction makes of the same files',
+  'compaction of the same files writes $file of the reference',
   async ({ file, flags, compactedFrom = [] }) => {
     const inputs = compactedFrom.map((name) => ({
       name,

@@ -1,6 +1,6 @@
 /**
- * LTX, the Lite Transaction File format, version 3: reading, writing, merging. No dependencies; runs in Node, browsers, Bun and
- * Deno. What is a type only is made by a function of this module, not by `new`. See docs/ltx.md.
+ * LTX, the Lite Transaction File format, version 3: reading, writing, merging. No dependencies. Runs in Node.js,
+ * browsers, Bun and Deno. Classes exported as types only are created by functions of this module. See docs/ltx.md.
  */
 export { Decoder } from './codec/decoder.ts'
 export { Encoder, type EncoderOptions, type EncoderResult } from './codec/encoder.ts'

@@ -1,4 +1,4 @@
-/** What the tests of this folder share. */
+/** Helpers of this folder's tests. */
 import fc from 'fast-check'
 import { foldChecksum, pageChecksum } from './format/checksum.ts'
 import { type Header, NO_CHECKSUM, UNSET_FIELDS } from './format/header.ts'
@@ -21,7 +21,7 @@ export function header(fields: Partial<Header> = {}): Header {
   }
 }
 
-/** A page that compresses about as pages do: some text, some noise, zeroes. Same seed, same page. */
+/** A page that compresses like a real one: some text, some noise, zeroes. The same seed makes the same page. */
 export function pageOf(pageSize: number, seed: number): Uint8Array {
   const page = new Uint8Array(pageSize)
   let state = seed | 1

@@ -143,7 +143,7 @@ describe('ltx apply', () => {
       /-4\.ltx: pre-apply checksum: .*: expected .*, as .*app\.db has it/,
     )
     expect(await refuse('--db', 'app.db', files[2]!, files[4]!)).toMatch(
-      /-5\.ltx: TXIDs: .*: expected to begin at 0{15}4 or before; those between are missing, as .*-3\.ltx has it/,
+      /-5\.ltx: TXIDs: .*: expected to begin at 0{15}4 or before; the transactions between are missing, as .*-3\.ltx has it/,
     )
     expect(await refuse('--db', 'app.db', other.files[2]!)).toMatch(
       /1024-0-3\.ltx: page size: 1024: expected 4096, as .*app\.db has it/,

@@ -2,13 +2,14 @@ import { rmSync } from 'node:fs'
 import { errorMessage, LtxdError } from '../../util/errors.ts'
 import { type LoadEngine, loadSqlite, type SqliteEngine } from './sqlite-engines.ts'
 
-/** What was restored is not a sound SQLite database. */
+/** The restored file is not a sound SQLite database. */
 class IntegrityError extends LtxdError {
   constructor(path: string, problem: string) {
     super(
       'INTEGRITY_CHECK_FAILED',
-      `PRAGMA integrity_check on ${path}: ${problem}. It was removed. The backup holds exactly this state, so the database was ` +
-        'damaged when it was backed up: try an earlier --txid or --timestamp; without --check this one can be had for repair',
+      `PRAGMA integrity_check on ${path}: ${problem}. It was removed. The backup holds exactly this state, ` +
+        'so the database was damaged when it was backed up: try an earlier --txid or --timestamp; ' +
+        'without --check this one can be had for repair',
     )
   }
 }

@@ -1,4 +1,4 @@
-/** What retention must leave behind, worked out another way than its plan is. Pure. */
+/** Which points retention must leave restorable, computed independently of its plan. Pure. */
 
 import assert from 'node:assert/strict'
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
@@ -7,8 +7,8 @@ import { SNAPSHOT_LEVEL } from '../history/layout.ts'
 import type { RetentionPolicy } from '../history/levels.ts'
 
 /**
- * I9: called right before objects are deleted. `after` is `before` without them: every promised point that could be restored
- * can still be.
+ * I9: called right before objects are deleted. `after` is `before` without these objects. Asserts that every promised
+ * point that could be restored before can be restored after.
  */
 export function assertPromisesKept(
   before: BackupHistory,
@@ -40,8 +40,8 @@ function* promisedEnds({ files }: BackupHistory, restorable: ReadonlySet<TXID>, 
 }
 
 /**
- * Every transaction at which a restore can end: one pass over the files by where they end. A restore begins with the newest
- * snapshot before its target, or with nothing where there is none.
+ * Every transaction at which a restore can end: one pass over the files, sorted by their last transaction. A restore
+ * begins with the newest snapshot before its target, or with an empty database if there is none.
  */
 export function restorableEnds({ files, markers }: BackupHistory): ReadonlySet<TXID> {
   const resets = markers.filter(({ kind }) => kind === 'reset').map(({ txid }) => txid)

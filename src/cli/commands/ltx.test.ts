@@ -95,7 +95,7 @@ describe('ltx verify', () => {
     expect(gap.out).toContain(
       `chain: ${shrink} does not continue ${snapshot}: TXIDs 0000000000000003-0000000000000003: `,
     )
-    expect(gap.out).toContain('expected to begin at 0000000000000002 or before; those between are missing')
+    expect(gap.out).toContain('expected to begin at 0000000000000002 or before; the transactions between are missing')
     expect(gap.exitCode).toBe(1)
 
     const each = await run('verify', '--each', '--json', snapshot, shrink)
@@ -163,7 +163,7 @@ describe('ltx hexdump', () => {
     writeFileSync(broken, bytes)
     const { out, err, exitCode } = await run('hexdump', broken)
     expect(out).toMatch(/^ +104 {2}40 01 +page flags: 0x4001: .* <-- wrong: expected 0x0 or 0x1$/m)
-    expect(err).toMatch(/broken\.ltx: page data size: 4294967295 bytes are no LZ4 block of .* \(at byte 142\)\n$/)
+    expect(err).toMatch(/broken\.ltx: page data size: 4294967295 bytes are not an LZ4 block of .* \(at byte 142\)\n$/)
     expect(exitCode).toBe(1)
   })
 

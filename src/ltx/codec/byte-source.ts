@@ -3,7 +3,7 @@
  * if it crosses chunks, in a buffer that is never larger than the largest requested piece.
  */
 export class ByteSource {
-  /** Where the gathered piece lies. */
+  /** The bytes that hold the gathered piece, from `start` on. */
   source: Uint8Array = NOTHING
   start = 0
   /** Offset in the stream of the first byte that has not been consumed. */
@@ -13,14 +13,14 @@ export class ByteSource {
   #carry: Uint8Array = NOTHING
   #carried = 0
 
-  /** Bytes of the chunk that were not requested yet. */
+  /** Bytes of the chunk that have not been consumed or carried over. */
   get rest(): number {
     return this.#chunk.length - this.#at
   }
 
   /** The chunk is borrowed until it is used up. */
   push(chunk: Uint8Array): void {
-    // Node's Buffer has a slow subarray, and code that meets two kinds of arrays is slower for both.
+    // Node's Buffer has a slow subarray, and code that sees two kinds of arrays is slower for both.
     const plain = chunk.constructor === Uint8Array
     this.#chunk = plain ? chunk : new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)
     this.#at = 0
@@ -38,7 +38,7 @@ export class ByteSource {
       this.start = this.#at
       return true
     }
-    if (this.#carried < size) this.#keep(Math.min(size - this.#carried, this.rest), size)
+    if (this.#carried < size) this.#carryOver(Math.min(size - this.#carried, this.rest), size)
     this.source = this.#carry
     this.start = 0
     return this.#carried >= size
@@ -64,7 +64,7 @@ export class ByteSource {
     return this.#chunk.subarray(this.#at)
   }
 
-  #keep(size: number, wanted: number): void {
+  #carryOver(size: number, wanted: number): void {
     if (this.#carry.length < wanted) {
       const larger = new Uint8Array(Math.max(wanted, 2 * this.#carry.length))
       larger.set(this.#carry.subarray(0, this.#carried))

@@ -11,7 +11,7 @@ import { Encoder, type EncoderOptions, type EncoderResult } from './encoder.ts'
  */
 export class CheckedEncoder {
   readonly #encoder: Encoder
-  /** Of the pages so far; undefined where they are not all that the checksum covers. */
+  /** Checksum of the pages so far. Undefined in files that do not hold every page of the database. */
   #database: Checksum | undefined
   #lastPgno = 0
 
@@ -29,14 +29,14 @@ export class CheckedEncoder {
     }
   }
 
-  /** Throws LTXError where the checksum is not that of the pages, or is needed and not given. */
+  /** Throws LTXError if the checksum does not match the pages, or is required and missing. */
   finish(given?: Checksum | 0n): EncoderResult {
     const { header } = this.#encoder
     const expected = hasChecksums(header) ? this.#database : 0n
     if (given === undefined && expected === undefined) {
-      throw new LTXError('must be given: it follows from the pages of a snapshot only', { field: FIELD })
+      throw new LTXError('is missing: it can be computed from the pages of a snapshot only', { field: FIELD })
     }
-    // The encoder reports every other error better, an incomplete snapshot included.
+    // The encoder has better messages for all other errors, an incomplete snapshot included.
     const complete = isSnapshot(header) && header.commit > 0 && this.#lastPgno === lastSnapshotPgno(header)
     if (complete && this.#database !== undefined && given !== undefined && given !== 0n && given !== this.#database) {
       const [has, is] = [given, this.#database].map(formatChecksum)

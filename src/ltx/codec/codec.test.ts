@@ -10,7 +10,7 @@ import { Encoder } from './encoder.ts'
 
 const pagesOf = (...pgnos: number[]) => pgnos.map((pgno) => [pgno, pageOf(512, pgno)] as const)
 
-test('checksums are those of the reference', () => {
+test('checksums equal those of the reference', () => {
   expect(formatChecksum(pageChecksum(1, new Uint8Array(512).fill(0x31)))).toBe('eb1a999231044ddd')
   const database = [1, 2, 3].reduce(
     (rolling, n) => foldChecksum(rolling, pageChecksum(n, new Uint8Array(512).fill(n))),
@@ -20,7 +20,7 @@ test('checksums are those of the reference', () => {
 })
 
 describe('a file', () => {
-  test('comes back as it was written, in whatever chunks it is read', { timeout: 60_000 }, () => {
+  test('is decoded to the encoded pages, in chunks of any size', { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(arbitraryFile(), fc.integer({ min: 1, max: 4096 }), ({ header, pages, postApply }, chunkBytes) => {
         const bytes = encode(header, pages, postApply)
@@ -43,7 +43,7 @@ describe('a file', () => {
     )
   })
 
-  test('is not accepted when it is cut short anywhere', () => {
+  test('is rejected when it is cut short anywhere', () => {
     const bytes = encode(header({ commit: 3 }), pagesOf(1, 2, 3), EMPTY_CHECKSUM)
     for (let size = 0; size < bytes.length; size++) {
       expect(() => decode(bytes.subarray(0, size)), `${size} bytes`).toThrow(
@@ -52,11 +52,11 @@ describe('a file', () => {
     }
   })
 
-  test('with a bit changed is refused, unless what it decompresses to is the same', () => {
+  test('with a changed bit is rejected, unless it decompresses to the same bytes', () => {
     // Checksums cover the data, not its LZ4 form: a match may point to another copy of the same bytes.
     const bytes = encode(header({ commit: 3 }), pagesOf(1, 3), EMPTY_CHECKSUM)
     const intact = decode(bytes)
-    let refused = 0
+    let rejected = 0
     for (let at = 0; at < bytes.length; at++) {
       for (const bit of [1, 16, 128]) {
         const broken = bytes.slice()
@@ -65,11 +65,11 @@ describe('a file', () => {
           expect(decode(broken), `byte ${at}`).toEqual(intact)
         } catch (error) {
           expect(error).toMatchObject({ code: 'LTX_INVALID' })
-          refused++
+          rejected++
         }
       }
     }
-    expect(refused).toBeGreaterThan(2.9 * bytes.length)
+    expect(rejected).toBeGreaterThan(2.9 * bytes.length)
   })
 })
 
@@ -82,27 +82,27 @@ describe('the encoder', () => {
       postApply,
     )
 
-  test('refuses pages out of order, beyond the commit size, and the lock page', () => {
+  test('rejects pages out of order, beyond the commit size, and the lock page', () => {
     expect(() => write(header({ commit: 5 }), [2, 2])).toThrow('page 2 follows page 2')
     expect(() => write(header({ commit: 5 }), [6])).toThrow('beyond the commit size')
     const lock = lockPgno(512)
     expect(() => write(header({ commit: lock + 1 }), [lock])).toThrow('lock page')
   })
 
-  test('refuses a snapshot with a page missing', () => {
+  test('rejects a snapshot with a missing page', () => {
     const snapshot = header({ minTXID: toTXID(1), preApplyChecksum: 0n, commit: 3 })
     expect(() => write(snapshot, [1, 3])).toThrow('page 3 stands where a snapshot has page 2')
     expect(() => write(snapshot, [1, 2])).toThrow('snapshot ends with page 2 of 3')
   })
 
-  test('refuses checksums that do not go with the header', () => {
+  test('rejects checksums that do not match the header', () => {
     expect(() => write(header({ commit: 1 }), [1], 0n)).toThrow('post-apply checksum')
     expect(() => write(header({ commit: 0 }), [], 0x8000000000000001n as Checksum)).toThrow('dropped database')
     expect(() => write(header({ flags: NO_CHECKSUM, preApplyChecksum: 0n }), [1])).toThrow('must be zero')
     expect(() => write(header({ flags: NO_CHECKSUM, preApplyChecksum: 0n, commit: 0 }), [], 0n)).toThrow('commit')
   })
 
-  test('knows the checksum of the page it wrote last', () => {
+  test('returns the checksum of the page it wrote last', () => {
     const encoder = new Encoder(header({ commit: 9 }), () => {})
     for (const pgno of [2, 7]) {
       encoder.writePage(pgno, pageOf(512, pgno))
@@ -110,7 +110,7 @@ describe('the encoder', () => {
     }
   })
 
-  test('is of no use after its output failed', () => {
+  test('rejects every call after its output failed', () => {
     const encoder = new Encoder(header({ commit: 1 }), () => {
       throw new Error('disk full')
     })

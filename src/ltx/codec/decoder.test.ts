@@ -29,7 +29,7 @@ interface Raw {
   after?: number
 }
 
-/** A file put together by hand, whose file checksum is right whatever else is wrong. */
+/** A file made field by field. Its file checksum is right even if other fields are not. */
 function build(raw: Raw): Uint8Array {
   const h = raw.header ?? header({ commit: 4 })
   const parts: Uint8Array[] = []
@@ -71,13 +71,13 @@ const snapshot = (fields: Partial<Header> = {}) =>
   header({ minTXID: toTXID(1), maxTXID: toTXID(1), preApplyChecksum: 0n, commit: 3, ...fields })
 const snapshotChecksum = databaseChecksum([1, 2, 3].map((n) => [n, pageOf(512, n)]))
 
-test('files that are right are not refused', () => {
+test('valid files are accepted', () => {
   expect([...decode(build({})).pages.keys()]).toEqual([1, 3])
   expect(decode(build({ header: snapshot(), pages: [1, 2, 3], postApply: snapshotChecksum })).pages.size).toBe(3)
   expect(decode(build({ header: header({ commit: 0 }), pages: [] })).pages.size).toBe(0)
 })
 
-describe('a decoder refuses', () => {
+describe('a decoder rejects', () => {
   const secondFrame = 110 + compressBlock(pageOf(512, 1)).length
   const end = build({}).length
   const noChecksum = header({ flags: NO_CHECKSUM, preApplyChecksum: 0n, commit: 4 })
@@ -188,7 +188,7 @@ describe('a decoder refuses', () => {
   })
 })
 
-test('whatever the bytes, a decoder ends in an LTXError or has read a file', () => {
+test('for any bytes, a decoder ends with an LTXError or a valid file', () => {
   const good = [build({}), build({ header: snapshot(), pages: [1, 2, 3], postApply: snapshotChecksum })]
   fc.assert(
     fc.property(
@@ -214,7 +214,7 @@ test('whatever the bytes, a decoder ends in an LTXError or has read a file', () 
   )
 })
 
-test('whatever the bytes and the chunks, batches have the same frames, and the same is said of what is wrong', () => {
+test('for any bytes in any chunks, batches have the same frames and the same errors as single frames', () => {
   const lz4Frame = (page: Uint8Array) =>
     Uint8Array.of(0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 0, 2, 0, 0x80, ...page, 0, 0, 0, 0)
   const good = [
@@ -276,7 +276,7 @@ test('whatever the bytes and the chunks, batches have the same frames, and the s
   )
 })
 
-test('a page stays readable while other decoders work', () => {
+test('a page stays readable while other decoders run', () => {
   const one = new Decoder()
   one.push(build({}))
   const frame = one.next()!
@@ -285,7 +285,7 @@ test('a page stays readable while other decoders work', () => {
   expect(frame.encoding).toBe('block')
 })
 
-test('a chunk that is pushed before the last one is used up is a mistake, not a memory leak', () => {
+test('a push before the last chunk is consumed throws', () => {
   const decoder = new Decoder()
   decoder.push(build({}))
   expect(() => decoder.push(new Uint8Array(1))).toThrow('call next() until it returns undefined')

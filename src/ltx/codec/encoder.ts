@@ -19,11 +19,11 @@ import { blockBound } from '../kernels/lz4-block.ts'
 import { stagedFrame } from '../kernels/staging.ts'
 import { FrameList, type IndexSpill } from './frame-list.ts'
 
-/** Options of everything that writes a file. */
+/** Options of every function that writes a file. */
 export interface EncoderOptions {
   /**
-   * Where the page index waits once it outgrows a megabyte (some hundred thousand pages). Without it, it stays in
-   * memory, at eight to ten bytes a page.
+   * Where the page index is stored once it outgrows a megabyte (some hundred thousand pages). Without a spill the
+   * index stays in memory, at eight to ten bytes a page.
    */
   readonly spill?: () => IndexSpill
 }
@@ -35,7 +35,7 @@ export interface EncoderResult {
   readonly sizeBytes: number
 }
 
-/** Chunks are passed on at this size. The rest of a buffer is for the frame that makes a chunk longer. */
+/** A chunk is flushed at this size. The rest of the buffer is for the frame that exceeds it. */
 const CHUNK_BYTES = 256 * 1024
 const BUFFER_BYTES = CHUNK_BYTES + FRAME_PREFIX_SIZE + blockBound(65536)
 
@@ -47,8 +47,8 @@ const spareBuffers: Uint8Array[] = []
 const MAX_SPARE_BUFFERS = 4
 
 /**
- * Writes one LTX file: header, pages in ascending order, `finish`. Synchronous. Rejects everything that would not be
- * a valid file with an LTXError. After any error, one of `write` included, the encoder must not be used.
+ * Writes one LTX file: header, pages in ascending order, `finish`. Synchronous. Throws LTXError where the file would
+ * not be valid. After any error, one of `write` included, the encoder must not be used.
  */
 export class Encoder {
   readonly header: Header
@@ -68,7 +68,10 @@ export class Encoder {
   #pageCount = 0
   #state: 'pages' | 'finished' | 'failed' = 'pages'
 
-  /** `write` gets the file's bytes in order, in chunks of 256 KiB and up, the last one smaller; each is valid during the call only. */
+  /**
+   * `write` gets the file's bytes in order, in chunks of 256 KiB and up. The last one may be smaller. A chunk is valid
+   * only during the call.
+   */
   constructor(header: Header, write: (chunk: Uint8Array) => void, options: EncoderOptions = {}) {
     const buffer = spareBuffers.pop() ?? new Uint8Array(BUFFER_BYTES)
     this.#buffer = buffer
@@ -101,7 +104,7 @@ export class Encoder {
     this.#appended(pgno, FRAME_PREFIX_SIZE + blockSize)
   }
 
-  /** Appends a page that is compressed already; `page` is what `block` decompresses to, for the file's checksum. */
+  /** Appends a page that is already compressed. `page` is the decompressed `block`, for the file's checksum. */
   copyFrame(pgno: Pgno, block: Uint8Array, page: Uint8Array): void {
     this.#admit(pgno, page)
     digestPage(page)
@@ -117,7 +120,7 @@ export class Encoder {
     this.#appendedCopy(pgno, block.length)
   }
 
-  /** @internal Appends a whole frame with a block as it stands in another file of the same page size. The digest is its page's. */
+  /** @internal Appends a frame with a block of another file of the same page size. The digest is that of its page. */
   copyDigested(pgno: Pgno, frame: Uint8Array, digestLow: number, digestHigh: number): void {
     this.#admit(pgno)
     this.#assertBlockSize(frame.length - FRAME_PREFIX_SIZE)
@@ -134,7 +137,7 @@ export class Encoder {
     return digestChecksum(this.#prevPgno, this.header.pageSize) as Checksum
   }
 
-  /** Writes page index and trailer. The checksum is the whole database's afterwards; zero without checksums. */
+  /** Writes page index and trailer. The checksum is that of the whole database after the transaction, or zero. */
   finish(postApplyChecksum: Checksum | 0n): EncoderResult {
     this.#assertOpen()
     this.#state = 'failed'
@@ -189,7 +192,7 @@ export class Encoder {
 
   #assertBlockSize(size: number): void {
     if (size > 0 && size <= blockBound(this.header.pageSize)) return
-    throw new LTXError(`${size} bytes are no LZ4 block of a page`, { field: 'block' })
+    throw new LTXError(`${size} bytes are not an LZ4 block of a page`, { field: 'block' })
   }
 
   #appendedCopy(pgno: Pgno, blockSize: number): void {
@@ -220,7 +223,7 @@ export class Encoder {
     if (this.#used >= CHUNK_BYTES) this.#flush()
   }
 
-  /** Appends what is no page. From `#digested` on it is not in the checksum yet. */
+  /** Appends bytes other than pages. Those from `#digested` on are not in the file's checksum yet. */
   #append(bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length;) {
       if (this.#used >= CHUNK_BYTES) {
@@ -251,7 +254,7 @@ export class Encoder {
   }
 }
 
-/** What stands behind the last page. */
+/** The page header that follows the last page. */
 const NO_PAGE = new Uint8Array(PAGE_HEADER_SIZE)
 const NO_BUFFER = new Uint8Array(0)
 

@@ -5,21 +5,21 @@ import { type FrameOrder, saveFrames, type SequenceHash } from '../kernels/decod
 import { FRAME_PREFIX_SIZE, FRAME_WORDS, MAX_FRAMES } from '../kernels/instance.ts'
 
 /**
- * Frames with blocks that one chunk has whole, decompressed and digested in one call, and then gone through one by one: `next` before each. Of
- * the chunk nothing is copied, so it has to stay as it is.
+ * Frames with blocks that lie whole in one chunk. One call decompresses and digests them all; `next` then moves from
+ * one to the next. The chunk is not copied: it must not change meanwhile.
  */
 export class FrameBatch {
   source: Uint8Array = NOTHING
-  /** Where in `source` the frame begins that it is at. */
+  /** Where in `source` the current frame begins. */
   start = 0
-  /** Bytes of the whole frame, page header included. */
+  /** Bytes of the whole current frame, page header included. */
   sizeBytes = 0
-  /** FRAME_WORDS for each. */
+  /** FRAME_WORDS for each frame. */
   words = new Int32Array(0)
   count = 0
   #at = -FRAME_WORDS
 
-  /** Takes what `source` has of such frames from `start` on. False where there is none that is valid. */
+  /** Decodes such frames from `start` on. False if `source` has no valid one there. */
   decode(
     crc: CRCRegister,
     source: Uint8Array,
@@ -41,7 +41,7 @@ export class FrameBatch {
     return count > 0
   }
 
-  /** Goes to the next frame. False after the last one. */
+  /** Moves to the next frame. False after the last one. */
   next(): boolean {
     const at = this.#at + FRAME_WORDS
     if (at >= FRAME_WORDS * this.count) return false
@@ -59,7 +59,7 @@ export class FrameBatch {
     return this.words[FRAME_WORDS * (this.count - 1)]! >>> 0
   }
 
-  /** Appends the frame to a file of the same page size. */
+  /** Appends the current frame to a file of the same page size. */
   copyTo(sink: FrameSink): void {
     const { words, start, sizeBytes } = this
     const at = this.#at

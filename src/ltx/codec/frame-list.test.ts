@@ -10,7 +10,7 @@ import { openSpillFile } from './spill-file.ts'
 
 type Entry = [pgno: number, sizeBytes: number]
 
-/** What the list's bytes say, which must be an index as decoders read it. */
+/** Reads the list's bytes as a decoder reads a page index. */
 function entriesOf(list: FrameList): Entry[] {
   const reader = new UvarintReader()
   const numbers: number[] = []
@@ -31,7 +31,7 @@ function entriesOf(list: FrameList): Entry[] {
   return entries
 }
 
-test('frames come back as they were appended, from memory and from a spill', () => {
+test('frames are read back in the order they were appended, from memory and from a spill', () => {
   const directory = mkdtempSync(join(tmpdir(), 'ltxd-'))
   try {
     fc.assert(
@@ -78,7 +78,7 @@ test('a page takes ten bytes at most, in a file of a gigabyte', () => {
   expect(bytes).toBeLessThanOrEqual(10 * 262_144)
 })
 
-test('varints of every safe integer are read back, larger ones are NaN', () => {
+test('varints of all safe integers are read back, larger ones are NaN', () => {
   const read = (bytes: Uint8Array) => {
     const reader = new UvarintReader()
     for (const [at, byte] of bytes.entries()) {

@@ -10,7 +10,7 @@ export interface IndexSpill {
   close(): void
 }
 
-/** So small that V8 keeps it on its own heap: most transactions need no more. */
+/** Small enough for V8 to allocate it on its own heap, and large enough for most transactions. */
 const FIRST_CHUNK_BYTES = 64
 const CHUNK_BYTES = 64 * 1024
 

@@ -42,7 +42,7 @@ const arbitraryFrames = fc
     })
   })
 
-test('an index is right whatever the pieces in which it comes', () => {
+test('a valid index is accepted in pieces of any size', () => {
   fc.assert(
     fc.property(arbitraryFrames, fc.integer({ min: 1, max: 60 }), (frames, pieceBytes) => {
       const bytes = encoded(frames)
@@ -53,7 +53,7 @@ test('an index is right whatever the pieces in which it comes', () => {
   )
 })
 
-test('what is wrong with an index does not depend on the pieces in which it comes', () => {
+test('the error for an invalid index does not depend on the pieces in which it arrives', () => {
   const arbitraryChange = fc.tuple(
     fc.nat(),
     fc.oneof(fc.constantFrom(0, 0x7f, 0x80, 0xff), fc.integer({ min: 0, max: 255 })),

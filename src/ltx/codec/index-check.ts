@@ -5,7 +5,7 @@ import { SequenceHash } from '../kernels/decoded-frames.ts'
 
 const MAX_U32 = 0xffffffff
 const OTHER_FRAMES = 'names other pages or sizes than the file has'
-/** More than any entry of #readEntries has: page number and size of four bytes each, an offset of eight. */
+/** The longest entry that #readEntries reads: page number and size of four bytes each, an offset of eight. */
 const PLAIN_ENTRY_BYTES = 16
 const FIELDS = ['page number', 'offset', 'size'] as const
 
@@ -34,14 +34,14 @@ export class IndexCheck {
     this.#frames.add(pgno, sizeBytes)
   }
 
-  /** For the kernels to add frames to. */
+  /** The hash over the frames, for the kernels to continue. */
   get frames(): SequenceHash {
     return this.#frames
   }
 
   /**
-   * Reads the index's next bytes, the first of which is byte `offset` of the file. Returns how many belong to it: fewer than
-   * there are means that it has ended.
+   * Reads the index's next bytes, the first of which is byte `offset` of the file. Returns how many of them belong to
+   * the index, and whether it has ended.
    */
   read(bytes: Uint8Array, offset: number): { used: number; ended: boolean } {
     for (let at = 0; at < bytes.length; at++) {
@@ -53,7 +53,7 @@ export class IndexCheck {
       if (value === undefined) continue
       const place = offset + at + 1 - this.#varintBytes
       this.#varintBytes = 0
-      if (Number.isNaN(value)) throw this.#refuse(`${FIELDS[this.#field]} is out of range`, place)
+      if (Number.isNaN(value)) throw this.#invalid(`${FIELDS[this.#field]} is out of range`, place)
       if (this.#field === 0 && value === 0) {
         this.#end(place)
         return { used: at + 1, ended: true }
@@ -66,8 +66,8 @@ export class IndexCheck {
   }
 
   /**
-   * Whole entries from `start` on, as long as they are what most are: nothing but numbers of up to four bytes, in order, and an offset
-   * that is expected. Returns where the first other one begins, which `read` takes byte by byte.
+   * The fast path for common entries: whole ones, with page numbers in order, numbers of up to four bytes, and the
+   * expected offset. Returns where the first other entry begins. `read` reads that one byte by byte.
    */
   #readEntries(bytes: Uint8Array, start: number): number {
     const entries = this.#entries
@@ -80,7 +80,7 @@ export class IndexCheck {
       let pgno = byte & 0x7f
       for (let shift = 7; byte >= 0x80 && shift < 28; shift += 7) pgno |= ((byte = bytes[next++]!) & 0x7f) << shift
       if (pgno <= prevPgno || byte >= 0x80 || entries.count === frameCount) break
-      // The offset, which may be longer than 32 bits: its bytes are compared with those that are expected.
+      // The offset may exceed 32 bits: compare its bytes with the expected ones.
       let expected = offset
       while (expected >= 0x80 && bytes[next] === ((expected % 0x80) | 0x80)) {
         expected = Math.floor(expected / 0x80)
@@ -103,14 +103,14 @@ export class IndexCheck {
 
   #add(place: number): void {
     const [pgno, offset, size] = this.#entry as [number, number, number]
-    if (pgno <= this.#prevPgno) throw this.#refuse(`page ${pgno} follows page ${this.#prevPgno}`, place)
+    if (pgno <= this.#prevPgno) throw this.#invalid(`page ${pgno} follows page ${this.#prevPgno}`, place)
     if (this.#entries.count === this.#frames.count) {
-      throw this.#refuse(`has more entries than the ${this.#frames.count} pages in the file`, place)
+      throw this.#invalid(`has more entries than the ${this.#frames.count} pages in the file`, place)
     }
     if (offset !== this.#nextOffset) {
-      throw this.#refuse(`page ${pgno} is said to start at byte ${offset}: expected ${this.#nextOffset}`, place)
+      throw this.#invalid(`page ${pgno} starts at byte ${offset}: expected ${this.#nextOffset}`, place)
     }
-    if (pgno > MAX_U32 || size > MAX_U32) throw this.#refuse(OTHER_FRAMES, place)
+    if (pgno > MAX_U32 || size > MAX_U32) throw this.#invalid(OTHER_FRAMES, place)
     this.#entries.add(pgno, size)
     this.#prevPgno = pgno
     this.#nextOffset += size
@@ -118,12 +118,12 @@ export class IndexCheck {
 
   #end(place: number): void {
     if (this.#entries.count !== this.#frames.count) {
-      throw this.#refuse(`has ${this.#entries.count} entries for ${this.#frames.count} pages`, place)
+      throw this.#invalid(`has ${this.#entries.count} entries for ${this.#frames.count} pages`, place)
     }
-    if (!this.#entries.equals(this.#frames)) throw this.#refuse(OTHER_FRAMES, place)
+    if (!this.#entries.equals(this.#frames)) throw this.#invalid(OTHER_FRAMES, place)
   }
 
-  #refuse(problem: string, offset: number): LTXError {
+  #invalid(problem: string, offset: number): LTXError {
     return new LTXError(problem, { offset, field: 'page index' })
   }
 }

@@ -7,14 +7,14 @@ import { stagedPage } from '../kernels/staging.ts'
 import { arbitraryPage, PAGE_SIZES, pageOf } from '../testing.ts'
 import { decompressFrame, frameExtent, maxFrameSize, type Window } from './lz4-frame.ts'
 
-test('xxh32 is that of its specification', () => {
+test('xxh32 equals the values of its specification', () => {
   const text = (value: string) => xxh32(new TextEncoder().encode(value))
   expect(text('')).toBe(0x02cc5d05)
   expect(text('abc')).toBe(0x32d153ff)
   expect(text('Nobody inspects the spammish repetition')).toBe(0xe2293b2f)
 })
 
-/** Reads a frame that starts somewhere in a file, shown a little more of it whenever it asks. */
+/** Reads a frame that starts inside a file, with a window of exactly the bytes it requests each time. */
 function read(frame: Uint8Array, pageSize: number): Uint8Array {
   const bytes = new Uint8Array([1, 2, 3, ...frame])
   const window = (have: number): Window => ({ bytes, start: 3, have, offset: 1000 })
@@ -31,7 +31,7 @@ function read(frame: Uint8Array, pageSize: number): Uint8Array {
 }
 
 describe('an LZ4 frame', () => {
-  test('of another implementation is read', () => {
+  test('of another implementation is decompressed', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...PAGE_SIZES).chain((size) => arbitraryPage(size)),
@@ -55,11 +55,11 @@ describe('an LZ4 frame', () => {
     ['with all checksums and its size', [compressed(page)], { blockChecksums: true, contentSize: 512n }],
     ['with a content size that nobody looks at', [compressed(page)], { contentSize: 511n }],
     ['with blocks of up to 4 MiB', [compressed(page)], { blockSizes: 0x70 }],
-  ])('%s is read', (_, parts, fields) => {
+  ])('%s is decompressed', (_, parts, fields) => {
     expect(read(frameOf(page, parts, fields), 512)).toEqual(page)
   })
 
-  test('with a block that refers to the one before is read, unless the frame says that none does', () => {
+  test('with a block that refers to the one before is decompressed, unless the frame declares its blocks independent', () => {
     const zeroes = new Uint8Array(512)
     // One literal, a match of 206, five literals; then a match of 295 at once, five literals.
     const first = Uint8Array.of(0x1f, 0, 1, 0, 187, 0x50, 0, 0, 0, 0, 0)
@@ -84,20 +84,20 @@ describe('an LZ4 frame', () => {
     ['very many blocks', frameOf(page, Array<Part>(65).fill(raw(new Uint8Array(1)))), 'more than 64 blocks'],
     ['a block too large for a page', frameOf(page, [raw(new Uint8Array(600))]), 'too large for a page'],
     ['blocks too many for a page', frameOf(page, Array<Part>(9).fill(raw(page))), 'longer than any frame'],
-  ])('with %s is refused', (_, frame, message) => {
+  ])('with %s is rejected', (_, frame, message) => {
     expect(() => read(frame, 512)).toThrow(message)
   })
 
-  test('with a block larger than it says that its blocks are is refused', () => {
+  test('with a block larger than its block size class is rejected', () => {
     const noise = Uint8Array.from({ length: 65536 }, (_, at) => Math.imul(at, 0x9e3779b1) >>> 24)
-    // 65536 literals, whose number takes 258 bytes.
+    // 65536 literals, whose length takes 258 bytes.
     const block = Buffer.concat([Uint8Array.of(0xf0), Buffer.alloc(256, 255), Uint8Array.of(241), noise])
     const parts = [{ data: new Uint8Array(block), compressed: true }]
     expect(read(frameOf(noise, parts, { blockSizes: 0x50 }), 65536)).toEqual(noise)
     expect(() => read(frameOf(noise, parts, { blockSizes: 0x40 }), 65536)).toThrow('block size 65794 is too large')
   })
 
-  test('with any bit changed is refused', () => {
+  test('with any changed bit is rejected', () => {
     const frame = frameOf(page, [compressed(head), raw(tail)], { blockChecksums: true, contentSize: 512n })
     for (let at = 0; at < frame.length; at++) {
       for (const bit of [1, 2, 4, 8, 16, 32, 64, 128]) {
@@ -108,7 +108,7 @@ describe('an LZ4 frame', () => {
     }
   })
 
-  test('never makes anyone wait for more than its bound', () => {
+  test('never requests more bytes than its bound', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 3000 }), (noise) => {
         const bytes = new Uint8Array([...frameOf(page, []).subarray(0, 7), ...noise])

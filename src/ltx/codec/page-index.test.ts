@@ -27,7 +27,7 @@ test('every page can be read through the index alone', () => {
   )
 })
 
-test('an index size that is not possible is refused before anything is read', () => {
+test('an impossible index size is rejected before the index is read', () => {
   const bytes = encode(
     header({ commit: 9 }),
     [1, 2].map((n) => [n, pageOf(512, n)]),
@@ -44,7 +44,7 @@ test('an index size that is not possible is refused before anything is read', ()
   expect(() => pageIndexRange(bytes.subarray(0, 10), 10)).toThrow('ends before')
 })
 
-test('no change to a byte of the index leads outside of the page block', () => {
+test('no changed byte of the index leads outside the page block', () => {
   const h = header({ commit: 9 })
   const bytes = encode(
     h,
@@ -64,7 +64,7 @@ test('no change to a byte of the index leads outside of the page block', () => {
         expect(error).toMatchObject({ code: 'LTX_INVALID', field: 'page index' })
         continue
       }
-      // Only the number of a page can be another one without anything else being wrong; its frame tells.
+      // Only a changed page number can leave the index valid. The frame has the right number.
       expect(entries).toHaveLength(3)
       const wrong = [...readPageIndex(broken, h, range)].filter((entry) => ![1, 2, 5].includes(entry.pgno))
       expect(wrong).toHaveLength(1)
@@ -74,7 +74,7 @@ test('no change to a byte of the index leads outside of the page block', () => {
   }
 })
 
-test('an index that is cut short is refused', () => {
+test('an index that is cut short is rejected', () => {
   const h = header({ commit: 9 })
   const bytes = encode(
     h,

@@ -1,6 +1,6 @@
 /**
- * Random access: a file's page index, and single pages, from ranges of it. What is read this way is checked for shape, not
- * against the file checksum, which covers the whole.
+ * Random access: a file's page index, and single pages, from ranges of the file. The ranges are checked for shape only.
+ * The file checksum covers the whole file, so it cannot be checked here.
  */
 import { LTXError } from '../format/errors.ts'
 import {
@@ -19,18 +19,18 @@ import { blockBound, decompressInto } from '../kernels/lz4-block.ts'
 import { stagedPage } from '../kernels/staging.ts'
 import { decompressFrame, frameExtent, maxFrameSize } from './lz4-frame.ts'
 
-/** What stands behind the page index: its size, and the trailer. */
+/** Bytes behind the page index: its size, and the trailer. */
 export const INDEX_TAIL_SIZE = 8 + TRAILER_SIZE
 
-/** No entry is shorter than a byte for each field. */
+/** An entry has at least one byte for each field. */
 const MIN_ENTRY_SIZE = 3
 
-/** Where a page lies in a file. */
+/** The position of a page in a file. */
 export interface IndexEntry {
   readonly pgno: Pgno
-  /** Of the frame, page header included, in the file. */
+  /** Where the frame starts in the file. */
   readonly offset: number
-  /** Of the whole frame. */
+  /** Bytes of the whole frame, page header included. */
   readonly sizeBytes: number
 }
 
@@ -40,7 +40,7 @@ export interface IndexRange {
   readonly end: number
 }
 
-/** Where the page index lies, from the last 24 bytes or more of a file of that size. Throws LTXError. */
+/** Locates the page index of a file of that size. `tail` is its last 24 bytes or more. Throws LTXError. */
 export function pageIndexRange(tail: Uint8Array, fileSizeBytes: number): IndexRange {
   const end = fileSizeBytes - INDEX_TAIL_SIZE
   const first = HEADER_SIZE + PAGE_HEADER_SIZE
@@ -58,10 +58,10 @@ export function pageIndexRange(tail: Uint8Array, fileSizeBytes: number): IndexRa
   return { start: end - Number(size), end }
 }
 
-/** Where each page of a file lies. Twelve bytes a page. */
+/** The positions of all pages of a file. Memory: twelve bytes a page. */
 export class PageIndex implements Iterable<IndexEntry> {
   readonly #pgnos: Uint32Array
-  /** One more than there are pages: frames lie one behind the other. */
+  /** Where each frame starts, and where the last one ends: there are no gaps between frames. */
   readonly #offsets: Float64Array
 
   /** @internal */
@@ -101,16 +101,16 @@ export class PageIndex implements Iterable<IndexEntry> {
   }
 }
 
-/** Reads the bytes of a file's page index: those of `range`, exactly. Throws LTXError. */
+/** Reads a page index. `bytes` are exactly those of `range`. Throws LTXError. */
 export function readPageIndex(bytes: Uint8Array, header: Header, range: IndexRange): PageIndex {
-  const refuse = (problem: string, at: number) =>
+  const invalid = (problem: string, at: number) =>
     new LTXError(problem, { offset: range.start + at, field: 'page index' })
-  if (bytes.length !== range.end - range.start) throw refuse(`${bytes.length} bytes are not all of it`, 0)
+  if (bytes.length !== range.end - range.start) throw invalid(`${bytes.length} bytes are not all of it`, 0)
   const most = Math.min(Math.floor(bytes.length / MIN_ENTRY_SIZE), header.commit)
   const pgnos = new Uint32Array(most)
   const offsets = new Float64Array(most + 1)
   const largest = PAGE_HEADER_SIZE + maxFrameSize(header.pageSize)
-  const cursor = new IndexCursor(bytes, refuse)
+  const cursor = new IndexCursor(bytes, invalid)
   let count = 0
   let end = HEADER_SIZE
   for (;;) {
@@ -118,50 +118,50 @@ export function readPageIndex(bytes: Uint8Array, header: Header, range: IndexRan
     const pgno = cursor.read('page number')
     if (pgno === 0) break
     const problem = pageOrderProblem(header, count === 0 ? 0 : pgnos[count - 1]!, pgno)
-    if (problem !== undefined) throw refuse(problem, at)
+    if (problem !== undefined) throw invalid(problem, at)
     const offset = cursor.read('offset')
     const size = cursor.read('size')
-    if (offset !== end) throw refuse(`page ${pgno} is said to start at byte ${offset}: expected ${end}`, at)
-    if (size <= PAGE_HEADER_SIZE || size > largest) throw refuse(`page ${pgno} can't have ${size} bytes`, at)
+    if (offset !== end) throw invalid(`page ${pgno} starts at byte ${offset}: expected ${end}`, at)
+    if (size <= PAGE_HEADER_SIZE || size > largest) throw invalid(`page ${pgno} can't have ${size} bytes`, at)
     pgnos[count] = pgno
     offsets[count++] = offset
     end += size
   }
-  if (cursor.at !== bytes.length) throw refuse('goes on behind the zero that ends it', cursor.at)
+  if (cursor.at !== bytes.length) throw invalid('continues after the zero that ends it', cursor.at)
   const last = count === 0 ? 0 : pgnos[count - 1]!
   if (isSnapshot(header) && last !== lastSnapshotPgno(header)) {
-    throw refuse(`the snapshot ends with page ${last} of ${header.commit}`, 0)
+    throw invalid(`the snapshot ends with page ${last} of ${header.commit}`, 0)
   }
   if (end + PAGE_HEADER_SIZE !== range.start)
-    throw refuse(`its frames end at byte ${end}, not where the page block does`, 0)
+    throw invalid(`its frames end at byte ${end}, not where the page block does`, 0)
   offsets[count] = end
   return new PageIndex(pgnos.slice(0, count), offsets.slice(0, count + 1))
 }
 
-/** Decompresses one whole frame, found through a page index, into memory of its own. Throws LTXError. */
+/** Decompresses one whole frame that was found through a page index. Returns a copy. Throws LTXError. */
 export function readFrame(bytes: Uint8Array, entry: IndexEntry, pageSize: number): Uint8Array {
-  const refuse = (problem: string, at: number) => new LTXError(problem, { offset: entry.offset + at, field: 'frame' })
+  const invalid = (problem: string, at: number) => new LTXError(problem, { offset: entry.offset + at, field: 'frame' })
   if (bytes.length !== entry.sizeBytes || bytes.length <= FRAME_PREFIX_SIZE) {
-    throw refuse(`${bytes.length} bytes are no whole frame`, 0)
+    throw invalid(`${bytes.length} bytes are not a whole frame`, 0)
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  if (view.getUint32(0) !== entry.pgno) throw refuse(`holds page ${view.getUint32(0)}, not ${entry.pgno}`, 0)
+  if (view.getUint32(0) !== entry.pgno) throw invalid(`holds page ${view.getUint32(0)}, not ${entry.pgno}`, 0)
   const flags = view.getUint16(4)
   if (flags === PAGE_HAS_SIZE) {
     const size = view.getUint32(PAGE_HEADER_SIZE)
     if (size !== bytes.length - FRAME_PREFIX_SIZE || size > blockBound(pageSize)) {
-      throw refuse(`page data size ${size} is not that of the frame`, PAGE_HEADER_SIZE)
+      throw invalid(`page data size ${size} is not that of the frame`, PAGE_HEADER_SIZE)
     }
     if (decompressInto(bytes.subarray(FRAME_PREFIX_SIZE), 0, pageSize, 0) !== pageSize) {
-      throw refuse(`is not valid LZ4, or does not decompress to ${pageSize} bytes`, FRAME_PREFIX_SIZE)
+      throw invalid(`is not valid LZ4, or does not decompress to ${pageSize} bytes`, FRAME_PREFIX_SIZE)
     }
   } else if (flags === 0) {
     const have = bytes.length - PAGE_HEADER_SIZE
     const window = { bytes, start: PAGE_HEADER_SIZE, have, offset: entry.offset + PAGE_HEADER_SIZE }
-    if (frameExtent(window, pageSize) !== have) throw refuse('is not exactly one LZ4 frame', PAGE_HEADER_SIZE)
+    if (frameExtent(window, pageSize) !== have) throw invalid('is not exactly one LZ4 frame', PAGE_HEADER_SIZE)
     decompressFrame(window, pageSize)
   } else {
-    throw refuse(`page flags 0x${flags.toString(16)} have bits other than 0x1`, 4)
+    throw invalid(`page flags 0x${flags.toString(16)} have bits other than 0x1`, 4)
   }
   return stagedPage(pageSize).slice()
 }
@@ -171,20 +171,20 @@ class IndexCursor {
   at = 0
   readonly #bytes: Uint8Array
   readonly #varint = new UvarintReader()
-  readonly #refuse: (problem: string, at: number) => LTXError
+  readonly #invalid: (problem: string, at: number) => LTXError
 
-  constructor(bytes: Uint8Array, refuse: (problem: string, at: number) => LTXError) {
+  constructor(bytes: Uint8Array, invalid: (problem: string, at: number) => LTXError) {
     this.#bytes = bytes
-    this.#refuse = refuse
+    this.#invalid = invalid
   }
 
   read(field: string): number {
     for (;;) {
       const byte = this.#bytes[this.at++]
-      if (byte === undefined) throw this.#refuse(`ends within a ${field}`, this.#bytes.length)
+      if (byte === undefined) throw this.#invalid(`ends within a ${field}`, this.#bytes.length)
       const value = this.#varint.read(byte)
       if (value === undefined) continue
-      if (Number.isNaN(value)) throw this.#refuse(`${field} is out of range`, this.at)
+      if (Number.isNaN(value)) throw this.#invalid(`${field} is out of range`, this.at)
       return value
     }
   }

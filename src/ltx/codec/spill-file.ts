@@ -1,11 +1,11 @@
-/** For Node only, so not part of mod.ts. */
+/** Needs Node.js, so mod.ts does not export it. */
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { IndexSpill } from './frame-list.ts'
 
 const CHUNK_BYTES = 64 * 1024
 
-/** An index spill in a file in `directory`, which never has a name while it is in use: nothing is left after a crash. */
+/** An index spill in an unnamed file in `directory`: a crash leaves no file behind. */
 export function openSpillFile(directory: string): IndexSpill {
   const temporary = mkdtempSync(join(directory, '.ltx-index-'))
   let fd: number
@@ -27,7 +27,9 @@ export function openSpillFile(directory: string): IndexSpill {
       const chunk = new Uint8Array(CHUNK_BYTES)
       for (let at = 0; at < sizeBytes;) {
         const read = readSync(fd, chunk, 0, CHUNK_BYTES, at)
-        if (read === 0) throw new Error(`the page index put aside in ${directory} was cut short`)
+        if (read === 0) {
+          throw new Error(`the temporary page index in ${directory} has ${at} bytes: expected ${sizeBytes}`)
+        }
         yield chunk.subarray(0, read)
         at += read
       }

@@ -89,7 +89,8 @@ export class TailReader {
     crc.update(bytes.subarray(0, 8))
     const computed = crc.checksum() as Checksum
     if (fileChecksum !== computed) {
-      const problem = `${formatChecksum(fileChecksum)} stands in the file, whose content has ${formatChecksum(computed)}`
+      const [stored, actual] = [fileChecksum, computed].map(formatChecksum)
+      const problem = `${stored} stands in the file, whose content has ${actual}`
       throw this.#invalid('file checksum', problem, 8)
     }
     const database = this.#pages.database?.checksum() as Checksum | undefined

@@ -8,14 +8,14 @@ export function pageChecksum(pgno: Pgno, page: Uint8Array): Checksum {
 }
 
 /**
- * Puts a page into a database's rolling checksum, or, the operation being its own inverse, takes it out. A changed page
- * is taken out as it was and put in as it is.
+ * Adds a page's checksum to a database's rolling checksum. The operation is its own inverse: for a changed page, fold
+ * the old checksum, which removes it, and then the new one.
  */
 export function foldChecksum(rolling: Checksum, page: Checksum): Checksum {
   return (CHECKSUM_FLAG | (rolling ^ page)) as Checksum
 }
 
-/** The rolling checksum of a whole database, whose pages may come in any order. The lock page, if it is among them, does not count. */
+/** The rolling checksum of a whole database. Its pages may come in any order. The lock page is skipped. */
 export function databaseChecksum(pages: Iterable<readonly [Pgno, Uint8Array]>): Checksum {
   let rolling = EMPTY_CHECKSUM
   for (const [pgno, page] of pages) {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { LTXError } from './errors.ts'
 
-test('an LTXError says what, where and in which file, in its message and to a program', () => {
+test('an LTXError has problem, place and file in its message and its fields', () => {
   const error = new LTXError('513 is not a power of two', { offset: 8, field: 'page size' })
   expect(error.message).toBe('page size: 513 is not a power of two (at byte 8)')
   expect(error).toMatchObject({ name: 'LTXError', code: 'LTX_INVALID', offset: 8, field: 'page size' })

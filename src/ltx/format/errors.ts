@@ -1,17 +1,18 @@
-/** Where in an LTX file something is wrong. */
+/** Where in an LTX file an error is. */
 export interface LTXErrorPlace {
   /** Offset in bytes from the start of the file. */
   readonly offset?: number
-  /** What stands there, in the format's own words: `page size`, `page index size` … */
+  /** The field's name in the format's own words: `page size`, `page index size` … */
   readonly field?: string
-  /** Which file it is, where there are several. */
+  /** Which of several files. */
   readonly file?: string
   readonly cause?: unknown
 }
 
 /**
- * Bytes that are not an LTX file, or a call that would not produce one. `code` is always LTX_INVALID; `field` and `offset` say
- * where, `file` in which of several; each is undefined where it does not apply. All of them are in the message, too.
+ * Bytes that are not an LTX file, or a call that would not produce one. `code` is always LTX_INVALID. `field` and
+ * `offset` locate the error, `file` names one of several files. Each is undefined where it does not apply, and part of
+ * the message where it does.
  */
 export class LTXError extends Error {
   readonly code = 'LTX_INVALID'
@@ -20,7 +21,7 @@ export class LTXError extends Error {
   readonly file?: string
   readonly #problem: string
 
-  /** `problem` says what was found and what was expected; the place is added to the message. */
+  /** `problem` says what was found and what was expected. The constructor adds the place. */
   constructor(problem: string, place: LTXErrorPlace = {}) {
     const { offset, field, file, cause } = place
     const before = [file, field].filter((part) => part !== undefined).map((part) => `${part}: `)

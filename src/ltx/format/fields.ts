@@ -1,4 +1,4 @@
-/** What stands where in header and trailer, and what it means to a person. Source: superfly/ltx 0.5.3, ltx.go. */
+/** The fields of header and trailer, and descriptions of their values. Source: superfly/ltx 0.5.3, ltx.go. */
 import { NO_CHECKSUM } from './header.ts'
 
 export interface Field {

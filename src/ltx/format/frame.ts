@@ -6,18 +6,18 @@ import { LTXError } from './errors.ts'
 import { PAGE_HEADER_SIZE } from './header.ts'
 import type { Pgno } from './types.ts'
 
-/** A page as it stands in a file. All of it is valid only until its source goes on to the next one. */
+/** A page as stored in a file. Valid only until its source moves to the next one. */
 export interface Frame {
   readonly pgno: Pgno
   /** `block`: an LZ4 block. `frame`: an LZ4 frame, as older files have them. */
   readonly encoding: 'block' | 'frame'
   /** The block or frame alone, without page header and size. */
   readonly compressed: Uint8Array
-  /** The page's data: copy it to keep it. */
+  /** The page's data. Copy it if you need it after the next frame. */
   page(): Uint8Array
 }
 
-/** What takes whole frames out of one file into another. */
+/** Receives whole frames of one file for another. */
 export interface FrameSink {
   writePage(pgno: Pgno, page: Uint8Array): void
   /** A frame with a block, and its page's digest. */
@@ -25,8 +25,8 @@ export interface FrameSink {
 }
 
 /**
- * The one frame of a decoder, filled anew for each page. Its page lies where the kernels left it until something else
- * uses the kernels; after that a block is decompressed a second time, which costs less than copying every page out.
+ * The one frame of a decoder, refilled for each page. Its page stays in the kernels' staging area until another call
+ * uses that. After that the block is decompressed a second time, which costs less than copying every page.
  */
 export class DecodedFrame implements Frame {
   pgno = 0
@@ -51,12 +51,12 @@ export class DecodedFrame implements Frame {
     return this.#source.subarray(this.#start + prefixBytes, this.#start + this.sizeBytes)
   }
 
-  /** All of the frame, as it stands in the file. */
+  /** All bytes of the frame in the file. */
   get bytes(): Uint8Array {
     return this.#source.subarray(this.#start, this.#start + this.sizeBytes)
   }
 
-  /** Takes the frame that `source` has at `start`, and whose page has just been decompressed and digested. */
+  /** Points to the frame at `start` of `source`. Its page must be the one that was digested last. */
   fill(pgno: Pgno, encoding: 'block' | 'frame', source: Uint8Array, start: number, sizeBytes: number): void {
     this.#take(pgno, encoding, source, start, sizeBytes)
     this.digest.save()

@@ -2,7 +2,7 @@
 import { type Header, isSnapshot } from './header.ts'
 import { lockPgno, type Pgno } from './types.ts'
 
-/** What is wrong with `pgno` as the page after `prevPgno` (0: as the first one); undefined if nothing is. */
+/** Why `pgno` must not follow `prevPgno` (0: be the first page). Undefined if it may. */
 export function pageOrderProblem(header: Header, prevPgno: Pgno, pgno: Pgno): string | undefined {
   if (!Number.isInteger(pgno) || pgno < 1) return `${pgno} is not a page number`
   if (pgno > header.commit) return `page ${pgno} lies beyond the commit size of ${header.commit} pages`
@@ -13,7 +13,7 @@ export function pageOrderProblem(header: Header, prevPgno: Pgno, pgno: Pgno): st
   return pgno === expected ? undefined : `page ${pgno} stands where a snapshot has page ${expected}`
 }
 
-/** The page that a snapshot ends with; 0 if it has none. */
+/** The last page of a snapshot. 0 if it has no pages. */
 export function lastSnapshotPgno(header: Header): Pgno {
   return header.commit === lockPgno(header.pageSize) ? header.commit - 1 : header.commit
 }

@@ -11,7 +11,7 @@ export type Checksum = bigint & { readonly [brand]: 'Checksum' }
 /** Page number, from 1. */
 export type Pgno = number
 
-/** Where a database stands: its last transaction, and the rolling checksum of all its pages after it. */
+/** The position of a database: its last transaction, and the rolling checksum of all its pages after it. */
 export interface Position {
   readonly txid: TXID
   readonly checksum: Checksum
@@ -68,7 +68,7 @@ export function formatPosition(position: Position): string {
   return `${formatTXID(position.txid)}/${formatChecksum(position.checksum)}`
 }
 
-/** Accepts what `formatPosition` makes. Throws RangeError. */
+/** Accepts the format of `formatPosition`. Throws RangeError. */
 export function parsePosition(text: string): Position {
   const [txid, checksum, ...rest] = text.split('/')
   if (txid === undefined || checksum === undefined || rest.length > 0) {

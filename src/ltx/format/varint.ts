@@ -1,9 +1,9 @@
-/** Unsigned varints as Go's encoding/binary writes them: seven bits a byte, the lowest first. */
+/** Unsigned varints in the format of Go's encoding/binary: seven bits a byte, the lowest first. */
 
 /** Longest varint of a safe integer. */
 export const MAX_VARINT_SIZE = 8
 
-/** Writes a safe integer; returns where it ended. */
+/** Writes a safe integer. Returns the offset behind it. */
 export function putUvarint(into: Uint8Array, at: number, value: number): number {
   while (value > 0x7fffffff) {
     into[at++] = (value % 128) | 0x80
@@ -17,12 +17,12 @@ export function putUvarint(into: Uint8Array, at: number, value: number): number 
   return at
 }
 
-/** Puts one varint together, byte by byte. */
+/** Reads varints byte by byte. */
 export class UvarintReader {
   #value = 0
   #scale = 1
 
-  /** Returns the value with its last byte, undefined before that, NaN if it is no safe integer. */
+  /** Returns the value at its last byte, undefined before. NaN if it is not a safe integer. */
   read(byte: number): number | undefined {
     // A sum beyond 2^53 is rounded, but never becomes small again.
     this.#value += (byte & 0x7f) * this.#scale

@@ -27,7 +27,9 @@ export async function buildKernels(): Promise<string> {
   if (error !== null || wasm === undefined)
     throw new Error(`the kernels do not compile: ${stderr.toString()}`, { cause: error })
   const base64 = Buffer.from(wasm).toString('base64')
-  return `/** ${wasm.length} bytes of WebAssembly, compiled from assembly/ by \`npm run kernels\`. Not to be edited. */\nexport const KERNELS_BASE64 =\n  '${base64}'\n`
+  const origin = 'compiled from assembly/ by `npm run kernels`. Not to be edited.'
+  const comment = `/** ${wasm.length} bytes of WebAssembly, ${origin} */`
+  return `${comment}\nexport const KERNELS_BASE64 =\n  '${base64}'\n`
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -9,7 +9,7 @@ import { ChecksumFold, Digest, digestChecksum, digestPage } from './digest.ts'
 import { blockBound, compressBlock, decompressInto } from './lz4-block.ts'
 import { stagedPage } from './staging.ts'
 
-test('module.ts is what assembly/ compiles to', async () => {
+test('module.ts is the compiled assembly/', async () => {
   const checkedIn = await readFile(new URL('./module.ts', import.meta.url), 'utf8')
   expect(await buildKernels()).toBe(checkedIn)
 }, 60_000)
@@ -32,7 +32,7 @@ describe('CRC-64', () => {
 
   const be32 = (value: number) => Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value)
 
-  test('is that of the definition for every length up to 600', () => {
+  test('equals the definition for every length up to 600', () => {
     const bytes = Uint8Array.from({ length: 600 }, (_, i) => (i * 197 + (i >> 3)) & 0xff)
     for (let size = 0; size <= bytes.length; size++) {
       const register = new CRCRegister()
@@ -41,7 +41,7 @@ describe('CRC-64', () => {
     }
   })
 
-  test('does not depend on how the bytes are divided', () => {
+  test('does not depend on how the bytes are split', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 400 }), { maxLength: 6 }), (parts) => {
         const register = new CRCRegister()
@@ -51,14 +51,14 @@ describe('CRC-64', () => {
     )
   })
 
-  test('takes more bytes than the staging area holds', () => {
+  test('accepts more bytes than the staging area holds', () => {
     const bytes = Uint8Array.from({ length: 150_001 }, (_, i) => (i * 31) & 0xff)
     const register = new CRCRegister()
     register.update(bytes)
     expect(register.checksum()).toBe(reference(bytes))
   })
 
-  test('of a page and of a frame comes from one pass over the page', () => {
+  test('of a page and of its frame needs one pass over the page', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...PAGE_SIZES.slice(0, 4)).chain((size) => arbitraryPage(size)),
@@ -109,7 +109,7 @@ describe('LZ4 blocks', () => {
   const theirsDecompresses = (block: Uint8Array, size: number) =>
     new Uint8Array(uncompressSync(Buffer.concat([sizeOf(size), block])))
 
-  test('of ours are read by another implementation, and by ours', () => {
+  test('of ltxd are decompressed by another implementation and by ltxd', () => {
     fc.assert(
       fc.property(anyPage(), (page) => {
         const block = compressBlock(page)
@@ -121,7 +121,7 @@ describe('LZ4 blocks', () => {
     )
   })
 
-  test('of another implementation are read by ours', () => {
+  test('of another implementation are decompressed by ltxd', () => {
     fc.assert(
       fc.property(anyPage(), (page) => {
         const block = new Uint8Array(compressSync(Buffer.from(page))).slice(4)
@@ -131,7 +131,7 @@ describe('LZ4 blocks', () => {
     )
   })
 
-  test('end as the format demands: five literals at least, no match within the last twelve bytes', () => {
+  test('end as the format requires: five literals at least, no match within the last twelve bytes', () => {
     fc.assert(
       fc.property(anyPage(), (page) => {
         const { lastMatchStart, lastLiterals, matches } = endOf(compressBlock(page))
@@ -143,13 +143,13 @@ describe('LZ4 blocks', () => {
     )
   })
 
-  test('compress what can be compressed', () => {
+  test('compress compressible pages', () => {
     expect(compressBlock(new Uint8Array(4096)).length).toBeLessThan(32)
     const text = Buffer.alloc(4096, 'insert into t values (1, 2, 3);')
     expect(compressBlock(text).length).toBeLessThan(80)
   })
 
-  test('that are not valid are refused, and reach nothing beyond the page', () => {
+  test('that are not valid are rejected, and write nothing beyond the page', () => {
     const size = 512
     fc.assert(
       fc.property(
@@ -176,7 +176,7 @@ describe('LZ4 blocks', () => {
     )
   })
 
-  test('of random bytes never do harm', () => {
+  test('of random bytes are rejected, or decompress to a page at most', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: blockBound(512) }), (block) => {
         const result = decompressInto(block, 0, 512, 0)
@@ -197,11 +197,11 @@ describe('LZ4 blocks', () => {
     ['a match that is announced and missing', [0x53, 1, 2, 3, 4, 5]],
     ['more than a page', [0x1f, 7, 1, 0, 255, 255, 255, 0, 0]],
     ['lengths beyond 32 bits', [0xf0, ...Array<number>(65_000).fill(255), 0]],
-  ])('with %s are refused', (_, block) => {
+  ])('with %s are rejected', (_, block) => {
     expect(decompressInto(Uint8Array.from(block), 0, 512, 0)).toBe(-1)
   })
 
-  test('are refused when a sequence ends beyond the page, wherever it begins, and only then', () => {
+  test('are rejected if and only if a sequence ends beyond the page, wherever it begins', () => {
     for (let before = 470; before <= 512; before++) {
       for (let literals = 0; literals <= 14; literals++) {
         for (let match = 4; match <= 18; match++) {
@@ -221,7 +221,7 @@ describe('LZ4 blocks', () => {
     }
   })
 
-  test('find matches again behind much that has none', () => {
+  test('find matches behind a long stretch without any', () => {
     const page = new Uint8Array(65536)
     for (let at = 0, state = 1; at < 32768; at++) {
       state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9
@@ -231,13 +231,13 @@ describe('LZ4 blocks', () => {
     expect(compressBlock(page).length).toBeLessThan(32768 + 1024)
   })
 
-  test('that end with a match are read, as superfly/ltx reads them', () => {
+  test('that end with a match are accepted, as in superfly/ltx', () => {
     expect(decompressInto(Uint8Array.of(0x11, 7, 1, 0), 0, 512, 0)).toBe(6)
     expect(stagedPage(6)).toEqual(new Uint8Array(6).fill(7))
   })
 })
 
-/** The other implementation refuses a block that ends with a match. */
+/** The other implementation rejects a block that ends with a match. */
 function endsWithLiterals(block: Uint8Array): boolean {
   try {
     return endOf(block).lastLiterals >= 0

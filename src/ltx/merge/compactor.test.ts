@@ -83,7 +83,7 @@ function record(changes: readonly Change[], from: number, checksums: boolean) {
 }
 
 describe('compaction', () => {
-  test('of a history from its beginning is the database', async () => {
+  test('of a whole history is a snapshot of the database', async () => {
     await fc.assert(
       fc.asyncProperty(
         arbitraryHistory(),
@@ -107,7 +107,7 @@ describe('compaction', () => {
     )
   }, 30_000)
 
-  test('does not depend on how the files were grouped', async () => {
+  test('does not depend on how the files are grouped', async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryHistory(), fc.nat(), async (changes, cut) => {
         const { files } = record(changes, 0, true)
@@ -126,7 +126,7 @@ describe('compaction', () => {
     )
   }, 30_000)
 
-  test('in steps gives the same bytes as at once', async () => {
+  test('in steps writes the same bytes as at once', async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryHistory(), fc.nat(), fc.nat(), fc.boolean(), async (changes, start, cut, checksums) => {
         const { files } = record(changes, start % changes.length, checksums)
@@ -140,7 +140,7 @@ describe('compaction', () => {
     )
   }, 30_000)
 
-  test('applied to what was before, gives what its inputs give one after the other', async () => {
+  test('applied to a database, has the same result as its inputs applied one by one', async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryHistory(), fc.nat(), async (changes, start) => {
         const from = start % changes.length
@@ -161,7 +161,7 @@ describe('compaction', () => {
     )
   }, 30_000)
 
-  test('copies a surviving page as it is compressed', async () => {
+  test('copies the compressed bytes of a page', async () => {
     const page = pageOf(512, 1)
     const file = encode(header({ commit: 1 }), [[1, page]], databaseChecksum([[1, page]]))
     const chunks: Uint8Array[] = []
@@ -169,7 +169,7 @@ describe('compaction', () => {
     expect(Buffer.concat(chunks)).toEqual(Buffer.from(file))
   })
 
-  test('takes files with and without checksums if it writes none', async () => {
+  test('accepts files with and without checksums if it writes none', async () => {
     const { files } = record([{ commit: 2, pgnos: [] }], 0, true)
     const next = encode(header({ flags: NO_CHECKSUM, commit: 2, preApplyChecksum: 0n }), [[2, pageOf(512, 9)]], 0n)
     const file = await compacted([...files, next], { noChecksum: true, headerTimestampMs: 42 })
@@ -178,7 +178,7 @@ describe('compaction', () => {
     await expect(compacted([...files, next])).rejects.toThrow('input 2: flags: the file has no database checksums')
   })
 
-  test('refuses files that do not follow each other', async () => {
+  test('rejects files that do not continue each other', async () => {
     const { files } = record(
       [1, 2, 3].map(() => ({ commit: 1, pgnos: [1] })),
       0,
@@ -198,7 +198,7 @@ describe('compaction', () => {
     await expect(compacted([one, larger])).rejects.toThrow('page size: 1024 is not the 512 of input 1')
   })
 
-  test('names the input that is broken, and lets go of all of them', async () => {
+  test('names the damaged input, and closes all inputs', async () => {
     const { files } = record(
       [1, 2].map(() => ({ commit: 3, pgnos: [1] })),
       0,
@@ -215,7 +215,7 @@ describe('compaction', () => {
     expect(open.count).toBe(0)
   })
 
-  test('stops when it is told to', async () => {
+  test('stops when its signal is aborted', async () => {
     const { files } = record([{ commit: 20, pgnos: [] }], 0, true)
     const abort = new AbortController()
     const open = { count: 0 }
@@ -226,7 +226,7 @@ describe('compaction', () => {
   })
 })
 
-test('a merge gives the newest version of each page, and lets go of its inputs when it is left early', async () => {
+test('a merge returns the newest version of each page, and closes its inputs when it is left early', async () => {
   const { files, database } = record(
     [
       { commit: 5, pgnos: [] },

@@ -7,19 +7,19 @@ import type { MergeInput } from './merge-input.ts'
 /** A file to compact. */
 export type CompactInput = MergeInput
 
-/** What a compaction may be told. */
+/** Options of a compaction. */
 export interface CompactOptions extends MergeOptions, EncoderOptions {
-  /** Write no database checksums, whether or not the inputs have them. Without it, all of them must. */
+  /** Write no database checksums, whether or not the inputs have them. By default all inputs must have them. */
   readonly noChecksum?: boolean
   /** Called from time to time with the number of pages written so far. */
   readonly progress?: (pages: number) => void
-  /** A chunk is valid only until the next one is asked for, which spares the memory for a copy of each. */
+  /** A chunk is valid only until the next one is requested, which saves the memory for a copy of each. */
   readonly reuseChunks?: boolean
-  /** Instead of the last input's timestamp. */
+  /** The new file's timestamp. By default that of the last input. */
   readonly headerTimestampMs?: number
 }
 
-/** What a compaction has written. */
+/** The file that a compaction has written. */
 export interface CompactResult {
   readonly header: Header
   readonly trailer: Trailer
@@ -29,18 +29,21 @@ export interface CompactResult {
 }
 
 /**
- * Makes one LTX file of several that lie in TXID order. The first one gives min TXID, pre-apply checksum and page size,
- * the last one max TXID, commit, timestamp and post-apply checksum; WAL fields and node id are zero. A page that survives
- * keeps its compressed bytes; it is decompressed only for the checksums.
+ * Merges several LTX files in TXID order into one. Min TXID, pre-apply checksum and page size are those of the first
+ * input; max TXID, commit, timestamp and post-apply checksum are those of the last one. WAL fields and node id are
+ * zero. The compressed bytes of a page are copied. A page is decompressed only for the checksums.
  *
- * All inputs are open from beginning to end. Every one of them has been verified before the last chunk is out, so a file
- * that has its trailer is right. Source: superfly/ltx 0.5.3, compactor.go.
+ * All inputs stay open until the end. All are verified before the last chunk is returned, so a file that has a trailer
+ * is valid. Source: superfly/ltx 0.5.3, compactor.go.
  */
 export function compact(inputs: readonly CompactInput[], options: CompactOptions = {}): Compaction {
   return new Compaction(inputs, options)
 }
 
-/** Iterated once, gives the new file's bytes in chunks that stay valid (but see `reuseChunks`). Throws LTXError on inputs that are not right. */
+/**
+ * The new file's bytes, in chunks that stay valid (but see `reuseChunks`). Can be iterated once. Throws LTXError if an
+ * input is not valid.
+ */
 export class Compaction implements AsyncIterable<Uint8Array> {
   readonly #merge: PageMerge
   readonly #options: CompactOptions
@@ -64,9 +67,9 @@ export class Compaction implements AsyncIterable<Uint8Array> {
     let encoder: Encoder | undefined
     try {
       await merge.open()
-      // What the encoder hands out is its buffer, which stays as it is until it is given another page.
-      let borrowing = this.#options.reuseChunks === true
-      encoder = new Encoder(this.#header(), (chunk) => chunks.push(borrowing ? chunk : chunk.slice()), this.#options)
+      // The encoder's chunk is its buffer, which does not change before the next page is written.
+      let reusing = this.#options.reuseChunks === true
+      encoder = new Encoder(this.#header(), (chunk) => chunks.push(reusing ? chunk : chunk.slice()), this.#options)
       while (!merge.ended) {
         merge.copyPages(encoder, chunks)
         if (chunks.length > 0) {
@@ -77,7 +80,7 @@ export class Compaction implements AsyncIterable<Uint8Array> {
         }
       }
       this.#assertChain()
-      borrowing = false
+      reusing = false
       const { pageCount, header } = encoder
       const postApplyChecksum = this.#options.noChecksum === true ? 0n : merge.trailers.at(-1)!.postApplyChecksum
       this.#result = { ...encoder.finish(postApplyChecksum), header, pageCount }
@@ -95,7 +98,7 @@ export class Compaction implements AsyncIterable<Uint8Array> {
     if (noChecksum !== true) {
       const without = headers.findIndex((header) => !hasChecksums(header))
       if (without >= 0) {
-        const problem = 'the file has no database checksums, but the result is to have them'
+        const problem = 'the file has no database checksums: expected them, or the option noChecksum'
         throw new LTXError(problem, { field: 'flags', file: this.#merge.nameOf(without) })
       }
     }
@@ -115,7 +118,7 @@ export class Compaction implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** Where one input starts right behind another, both with checksums, one's post-apply is the other's pre-apply checksum. */
+  /** Compares the post-apply checksum of each input with the pre-apply checksum of the next, where both have one. */
   #assertChain(): void {
     const { headers, trailers } = this.#merge
     for (let index = 1; index < headers.length; index++) {
@@ -124,7 +127,8 @@ export class Compaction implements AsyncIterable<Uint8Array> {
       if (!hasChecksums(before) || !hasChecksums(after) || after.minTXID !== before.maxTXID + 1n) continue
       const expected = trailers[index - 1]!.postApplyChecksum
       if (after.preApplyChecksum === expected) continue
-      const problem = `${after.preApplyChecksum.toString(16)} is not the previous file's post-apply checksum ${expected.toString(16)}`
+      const [has, wanted] = [after.preApplyChecksum, expected].map((checksum) => checksum.toString(16))
+      const problem = `${has} is not the previous file's post-apply checksum ${wanted}`
       throw new LTXError(problem, { field: 'pre-apply checksum', file: this.#merge.nameOf(index) })
     }
   }

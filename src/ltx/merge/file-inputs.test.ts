@@ -34,7 +34,7 @@ async function writeChain(name: string, transactions: number, pagesEach: number)
   return { paths, expected: new Map([...expected].sort(([a], [b]) => a - b)) }
 }
 
-/** Merges, and says how many files were open at most when one had just been read from. */
+/** Merges, and counts how many files were open at most right after a read. */
 async function merged(paths: readonly string[], options: Parameters<typeof fileInputs>[1] = {}, reuseChunks = true) {
   const chunks: Uint8Array[] = []
   let openFiles = 0
@@ -53,7 +53,7 @@ async function merged(paths: readonly string[], options: Parameters<typeof fileI
   for await (const chunk of compact(inputs, { noChecksum: true, reuseChunks })) {
     chunks.push(reuseChunks ? chunk.slice() : chunk)
   }
-  // What reads without waiting, where nobody stands in between, comes to the same.
+  // The synchronous path, without the counting wrapper, must give the same result.
   const prompt: Uint8Array[] = []
   for await (const chunk of compact(fileInputs(paths, options), { noChecksum: true })) prompt.push(chunk)
   expect(Buffer.concat(prompt).equals(Buffer.concat(chunks))).toBe(true)
@@ -71,7 +71,7 @@ function descriptors(): number {
   }).length
 }
 
-test('ten thousand files are one merge, and none stays open', async () => {
+test('ten thousand files are merged at once, and none stays open', async () => {
   const { paths, expected } = await writeChain('small', 10_000, 1)
   const { file, openFiles, leftOpen } = await merged(paths)
   expect(file.header).toMatchObject({ minTXID: 2n, maxTXID: 10_001n })
@@ -80,7 +80,7 @@ test('ten thousand files are one merge, and none stays open', async () => {
   expect(leftOpen).toBe(0)
 }, 60_000)
 
-test('files that are larger than their share of memory are read on, with no more of them open than allowed', async () => {
+test('files larger than their share of memory are read in chunks, with at most maxOpen of them open', async () => {
   const { paths, expected } = await writeChain('large', 40, 90)
   for (const reuseChunks of [true, false]) {
     const { file, openFiles, leftOpen } = await merged(paths, { memoryBytes: 1, maxOpen: 5 }, reuseChunks)
@@ -90,7 +90,7 @@ test('files that are larger than their share of memory are read on, with no more
   }
 })
 
-test('a file that is missing, and one that was cut, are named', async () => {
+test('an error names the missing file, or the file that was cut short', async () => {
   const { paths } = await writeChain('broken', 3, 90)
   await truncate(paths[1]!, 6000)
   await expect(merged(paths, { memoryBytes: 1 })).rejects.toThrow(`${paths[1]!}: `)

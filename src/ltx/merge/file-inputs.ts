@@ -1,34 +1,34 @@
-/** For Node only, so not part of mod.ts. */
+/** Needs Node.js, so mod.ts does not export it. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import type { MergeInput, PromptChunks } from './merge-input.ts'
 
 export interface FileInputsOptions {
-  /** For the chunks of all files together. 16 MiB unless told otherwise; never less than 4 KiB a file. */
+  /** Memory for the chunks of all files together. By default 16 MiB. At least 4 KiB a file. */
   readonly memoryBytes?: number
-  /** So many files stay open; more are opened again for each chunk. 256 unless told otherwise. */
+  /** How many files stay open. Others are reopened for each chunk. By default 256. */
   readonly maxOpen?: number
 }
 
 const MAX_CHUNK_BYTES = 1024 * 1024
 const MIN_CHUNK_BYTES = 4096
-/** After so long the event loop gets its turn. */
+/** How long reads may block the event loop. */
 const TURN_MS = 10
 
 /**
- * Any number of files as the inputs of one merge, in memory and with descriptors that do not grow with their sizes and
- * numbers: a large file is read in larger chunks than a small one, a file that fits into its chunk is closed at once. A
- * chunk is valid until the next one, which is how a merge takes them. Throws what the file system says.
+ * Any number of files as the inputs of one merge. Memory and descriptors are bounded: a large file is read in larger
+ * chunks than a small one, and a file that fits into its chunk is closed at once. A chunk is valid until the next one,
+ * which suffices for a merge. Throws the errors of the file system.
  */
 export function fileInputs(paths: readonly string[], options: FileInputsOptions = {}): MergeInput[] {
-  const shelf = new Shelf(paths, options)
+  const budget = new Budget(paths, options)
   return paths.map((path, index) => ({
     name: path,
-    open: async () => new FileChunks(path, shelf, await shelf.size(index)),
+    open: async () => new FileChunks(path, budget, await budget.chunkBytes(index)),
   }))
 }
 
-/** What the files of one merge share: memory and descriptors. */
-class Shelf {
+/** The memory and the descriptors that the files of one merge share. */
+class Budget {
   readonly #paths: readonly string[]
   readonly #memoryBytes: number
   #freeDescriptors: number
@@ -41,22 +41,22 @@ class Shelf {
     this.#freeDescriptors = maxOpen
   }
 
-  /** Bytes of a file's chunk: half of the memory is shared out evenly, half by the files' sizes. */
-  async size(index: number): Promise<number> {
-    const { bytes, total } = await (this.#sizes ??= this.#lookAtAll())
+  /** Size of a file's chunks. Half of the memory is divided evenly, the other half by the files' sizes. */
+  async chunkBytes(index: number): Promise<number> {
+    const { bytes, total } = await (this.#sizes ??= this.#statAll())
     const even = Math.max(MIN_CHUNK_BYTES, this.#memoryBytes / 2 / this.#paths.length)
     const bySize = (this.#memoryBytes / 2) * (bytes[index]! / Math.max(1, total))
-    // One more than the file has, so that the first read shows that it was the last.
+    // One byte more than the file has, so that the first read finds its end.
     return Math.ceil(Math.min(MAX_CHUNK_BYTES, bytes[index]! + 1, even + bySize))
   }
 
-  takeDescriptor(): boolean {
+  acquireDescriptor(): boolean {
     if (this.#freeDescriptors === 0) return false
     this.#freeDescriptors--
     return true
   }
 
-  returnDescriptor(): void {
+  releaseDescriptor(): void {
     this.#freeDescriptors++
   }
 
@@ -64,14 +64,14 @@ class Shelf {
     return performance.now() - this.#turnMs >= TURN_MS
   }
 
-  /** Before each read: lets the event loop run when it has waited long enough. */
+  /** Called before each read. Lets the event loop run if it has been blocked for long enough. */
   async turn(): Promise<void> {
     if (!this.isTurnDue) return
     await new Promise((resolve) => setImmediate(resolve))
     this.#turnMs = performance.now()
   }
 
-  async #lookAtAll(): Promise<{ bytes: Float64Array; total: number }> {
+  async #statAll(): Promise<{ bytes: Float64Array; total: number }> {
     const bytes = new Float64Array(this.#paths.length)
     for (const [index, path] of this.#paths.entries()) {
       await this.turn()
@@ -82,30 +82,30 @@ class Shelf {
 }
 
 /**
- * One file, chunk by chunk, in one buffer. Reads wait in this thread, as the merge's own work does, which costs a tenth of
- * what a read through libuv's threads does; so that timers and signals get their turn all the same, the shelf counts.
+ * One file, chunk by chunk, in one buffer. Reads block this thread, which costs a tenth of a read through libuv's
+ * threads. The budget counts the time, so that timers and signals still get their turn.
  */
 class FileChunks implements AsyncIterableIterator<Uint8Array, undefined>, PromptChunks {
   readonly #path: string
-  readonly #shelf: Shelf
+  readonly #budget: Budget
   readonly #buffer: Uint8Array
   #fd: number | undefined
   #at = 0
   #ended = false
 
-  constructor(path: string, shelf: Shelf, chunkBytes: number) {
+  constructor(path: string, budget: Budget, chunkBytes: number) {
     this.#path = path
-    this.#shelf = shelf
+    this.#budget = budget
     this.#buffer = Buffer.allocUnsafeSlow(chunkBytes)
   }
 
   async next(): Promise<IteratorResult<Uint8Array, undefined>> {
-    if (!this.#ended) await this.#shelf.turn()
+    if (!this.#ended) await this.#budget.turn()
     return this.#next()
   }
 
   nextNow(again: number): IteratorResult<Uint8Array, undefined> | undefined {
-    if (this.#shelf.isTurnDue) return undefined
+    if (this.#budget.isTurnDue) return undefined
     if (!this.#ended) this.#at -= again
     return this.#next()
   }
@@ -130,9 +130,9 @@ class FileChunks implements AsyncIterableIterator<Uint8Array, undefined>, Prompt
     try {
       const read = readSync(fd, this.#buffer, 0, this.#buffer.length, this.#at)
       this.#at += read
-      // A regular file gives less than it is asked for at its end only.
+      // A read of a regular file is short only at the file's end.
       this.#ended = read < this.#buffer.length
-      if (this.#fd === undefined && !this.#ended && this.#shelf.takeDescriptor()) this.#fd = fd
+      if (this.#fd === undefined && !this.#ended && this.#budget.acquireDescriptor()) this.#fd = fd
       return read
     } finally {
       if (this.#fd === undefined) closeSync(fd)
@@ -144,6 +144,6 @@ class FileChunks implements AsyncIterableIterator<Uint8Array, undefined>, Prompt
     if (this.#fd === undefined) return
     closeSync(this.#fd)
     this.#fd = undefined
-    this.#shelf.returnDescriptor()
+    this.#budget.releaseDescriptor()
   }
 }

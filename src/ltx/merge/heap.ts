@@ -1,11 +1,11 @@
 /**
- * Which of several inputs has the smallest page number, and of two with the same, the newer: the one with the higher index.
- * In typed arrays, because it works for every page of a merge.
+ * Finds the input with the smallest page number, and among equal ones the newest: that with the highest index. Uses
+ * typed arrays, because it runs for every page of a merge.
  */
 export class InputHeap {
   size = 0
   readonly #inputs: Int32Array
-  /** By input. */
+  /** Page number of each input. */
   readonly #pgnos: Float64Array
 
   constructor(inputCount: number) {
@@ -13,7 +13,7 @@ export class InputHeap {
     this.#pgnos = new Float64Array(inputCount)
   }
 
-  /** The input in front. The heap must not be empty, here and below. */
+  /** The first input. The heap must not be empty, here and below. */
   get first(): number {
     return this.#inputs[0]!
   }
@@ -23,7 +23,7 @@ export class InputHeap {
     return this.#pgnos[this.#inputs[0]!]!
   }
 
-  /** Adds an input, which must not be in it. */
+  /** Adds an input, which must not be in the heap. */
   push(input: number, pgno: number): void {
     this.#pgnos[input] = pgno
     const inputs = this.#inputs
@@ -37,20 +37,20 @@ export class InputHeap {
     inputs[at] = input
   }
 
-  /** Takes the first input out. */
+  /** Removes the first input. */
   pop(): void {
     const last = this.#inputs[--this.size]!
     if (this.size > 0) this.#sink(last)
   }
 
-  /** Gives the first input a larger page number. */
+  /** Sets a larger page number for the first input. */
   advance(pgno: number): void {
     const input = this.#inputs[0]!
     this.#pgnos[input] = pgno
     this.#sink(input)
   }
 
-  /** Puts an input in the place of the first, and then where it belongs. */
+  /** Replaces the first input and restores the order. */
   #sink(input: number): void {
     const inputs = this.#inputs
     const { size } = this

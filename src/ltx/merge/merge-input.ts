@@ -4,25 +4,25 @@ import { LTXError } from '../format/errors.ts'
 import type { DecodedFrame, FrameSink } from '../format/frame.ts'
 import type { Header, Trailer } from '../format/header.ts'
 
-/** A file to merge. It is opened once, and stays open until the merge is over. */
+/** A file to merge. It is opened once, and stays open until the merge ends. */
 export interface MergeInput {
-  /** For messages: a path, a key. */
+  /** Used in messages: a path or a key. */
   readonly name?: string
   open(): AsyncIterable<Uint8Array> | Promise<AsyncIterable<Uint8Array>>
 }
 
-/** Chunks that need no waiting for: what merges files then spends on promises, it does not. */
+/** Chunks that can be read synchronously, which saves the cost of a promise a chunk. */
 export interface PromptChunks extends AsyncIterator<Uint8Array, undefined> {
   /**
-   * The next chunk; undefined where it takes `next` all the same. The last `again` bytes of the chunk before come once more, at its
-   * beginning: none where it is the end.
+   * The next chunk. It begins with the last `again` bytes of the chunk before, unless the file has ended. Undefined:
+   * call `next` instead.
    */
   nextNow(again: number): IteratorResult<Uint8Array, undefined> | undefined
 }
 
-/** One input while it is being merged: at most a chunk and a page of it are in memory. */
+/** One input during a merge. At most a chunk and a page of it are in memory. */
 export class InputCursor {
-  /** For messages. */
+  /** Used in messages. */
   readonly name: string
   readonly #decoder = new Decoder()
   readonly #batch: FrameBatch | undefined
@@ -30,12 +30,12 @@ export class InputCursor {
   #chunkBytes = 0
   #exhausted = false
   #trailer: Trailer | undefined
-  /** The page that it is at; 0 after the last one, and where it takes a `fill`. */
+  /** The current page. 0 after the last one, and where `fill` is needed. */
   pgno = 0
   /** Undefined while pages are copied in batches. */
   frame: DecodedFrame | undefined
 
-  /** `copied`: pages are for `copyTo`, which is faster where nobody asks for their data. */
+  /** `copied`: pages are only passed to `copyTo`, which is faster because their data is not needed. */
   constructor(index: number, name: string | undefined, copied: boolean) {
     if (copied) this.#batch = new FrameBatch()
     this.name = name === undefined ? `input ${index + 1}` : `input ${index + 1}, ${name}`
@@ -58,7 +58,7 @@ export class InputCursor {
     return this.#trailer!
   }
 
-  /** Goes to the next page. False: it takes a `fill`, the input having more. */
+  /** Moves to the next page. False if the input has more and `fill` is needed to read it. */
   advance(): boolean {
     const batch = this.#batch
     if (batch?.next() === true) {
@@ -68,20 +68,20 @@ export class InputCursor {
     return this.#advanceInFile()
   }
 
-  /** Appends the page that it is at. */
+  /** Appends the current page. */
   copyTo(sink: FrameSink): void {
     if (this.frame !== undefined) this.frame.copyTo(sink)
     else this.#batch?.copyTo(sink)
   }
 
-  /** Reads until there is a page or the input, checked, has ended. */
+  /** Reads up to the next page, or to the end of the input, which is then verified. */
   async fill(): Promise<void> {
     do {
       await this.#pushChunk()
     } while (!this.advance())
   }
 
-  /** Lets go of the input. */
+  /** Closes the input. */
   async close(): Promise<void> {
     const chunks = this.#chunks
     this.#chunks = undefined
@@ -103,13 +103,13 @@ export class InputCursor {
         this.frame = decoder.nextFrame()
       } while (this.frame === undefined && this.#readOn())
     } catch (error) {
-      throw this.#named(error)
+      throw this.#inFile(error)
     }
     if (this.frame !== undefined) this.pgno = this.frame.pgno
     return this.frame !== undefined || this.#exhausted
   }
 
-  /** The next chunk, if it begins with the frame that this one has the beginning of: then no frame has to be put together from two. */
+  /** Reads the next chunk from the frame on that this chunk cuts short, so that no frame is joined from two chunks. */
   #readAgain(): boolean {
     const { cutBytes } = this.#decoder
     if (cutBytes === 0 || cutBytes === this.#chunkBytes) return false
@@ -120,7 +120,7 @@ export class InputCursor {
     return true
   }
 
-  /** False at the end, and where the next chunk has to be waited for. */
+  /** False at the end, and where the next chunk cannot be read synchronously. */
   #readOn(): boolean {
     const chunk = this.#exhausted ? undefined : this.#nextNow(0)
     if (chunk === undefined) return false
@@ -137,7 +137,7 @@ export class InputCursor {
     try {
       this.#take(await this.#chunks!.next())
     } catch (error) {
-      throw this.#named(error)
+      throw this.#inFile(error)
     }
   }
 
@@ -151,7 +151,7 @@ export class InputCursor {
     }
   }
 
-  #named(error: unknown): unknown {
+  #inFile(error: unknown): unknown {
     return error instanceof LTXError ? error.inFile(this.name) : error
   }
 }

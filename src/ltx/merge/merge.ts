@@ -6,13 +6,16 @@ import { formatTXID } from '../format/types.ts'
 import { InputHeap } from './heap.ts'
 import { InputCursor, type MergeInput } from './merge-input.ts'
 
-/** What all that merges may be told. */
+/** Options of every merge. */
 export interface MergeOptions {
-  /** Ends the merge, which then throws the signal's reason. */
+  /** Aborts the merge, which then throws the signal's reason. */
   readonly signal?: AbortSignal
 }
 
-/** Merges files that lie in TXID order into one sequence of pages: see PageMerge. Throws RangeError without any, or with more than 65,536. */
+/**
+ * Merges files in TXID order into one sequence of pages: see PageMerge. Throws RangeError unless there are 1 to 65,536
+ * files.
+ */
 export function mergePages(inputs: readonly MergeInput[], options: MergeOptions = {}): PageMerge {
   return new PageMerge(inputs, options)
 }
@@ -20,11 +23,11 @@ export function mergePages(inputs: readonly MergeInput[], options: MergeOptions 
 const MAX_INPUTS = 65536
 
 /**
- * Merges files that lie in TXID order: of each page the newest version, ascending by page number, and none beyond the last
- * file's commit size. Every file is verified whole. Memory: for each input a chunk and a page.
+ * Merges files in TXID order: the newest version of each page, ascending by page number, none beyond the last file's
+ * commit size. Every file is verified to its end. Memory: a chunk and a page for each input.
  *
- * An async iterable of frames, each valid until the next is asked for. Where pages are many, `next` and `fill` do the same
- * without awaiting for each of them.
+ * An async iterable of frames, each valid until the next is requested. For many pages, `next` and `fill` do the same
+ * without a promise a page.
  */
 export class PageMerge implements AsyncIterable<Frame> {
   readonly #inputs: readonly MergeInput[]
@@ -32,7 +35,7 @@ export class PageMerge implements AsyncIterable<Frame> {
   readonly #signal: AbortSignal | undefined
   /** Inputs that have a page. */
   readonly #heap: InputHeap
-  /** Inputs with this page number, which has been handed out, go on at the next call. */
+  /** The page number that was returned last. Inputs at it advance at the next call. */
   #taken = 0
   /** Of the last input. */
   #commit = 0
@@ -40,7 +43,7 @@ export class PageMerge implements AsyncIterable<Frame> {
   #waiting: number[] = []
   #opened: Promise<void> | undefined
 
-  /** @internal Throws RangeError if there are no inputs, or more than 65,536. `copied`: see InputCursor; then pages are for `copyPages`. */
+  /** @internal Throws RangeError like `mergePages`. `copied`: see InputCursor. Then use `copyPages`. */
   constructor(inputs: readonly MergeInput[], options: MergeOptions & { readonly copied?: boolean } = {}) {
     if (inputs.length === 0 || inputs.length > MAX_INPUTS) {
       throw new RangeError(`${inputs.length} files can't be merged: expected 1 to ${MAX_INPUTS}`)
@@ -51,7 +54,7 @@ export class PageMerge implements AsyncIterable<Frame> {
     this.#signal = options.signal
   }
 
-  /** Opens every input and reads up to its first page. Throws LTXError where they don't follow each other. */
+  /** Opens every input and reads up to its first page. Throws LTXError if they do not continue each other. */
   open(): Promise<void> {
     return (this.#opened ??= this.#open())
   }
@@ -61,7 +64,7 @@ export class PageMerge implements AsyncIterable<Frame> {
     return this.#cursors.map(({ header }) => header)
   }
 
-  /** What messages call an input. */
+  /** The name of an input in messages. */
   nameOf(index: number): string {
     return this.#cursors[index]!.name
   }
@@ -81,34 +84,37 @@ export class PageMerge implements AsyncIterable<Frame> {
     return this.#cursors.map(({ trailer }) => trailer)
   }
 
-  /** True when every input has been read to its end, and verified. */
+  /** True once every input has been read to its end and verified. */
   get ended(): boolean {
     return this.#heap.size === 0 && this.#waiting.length === 0
   }
 
-  /** The next page, valid until the next call of anything here. Undefined: `fill`, or, if `ended`, there is none. */
+  /** The next page, valid until the next call of any method. Undefined: call `fill`, unless `ended`. */
   next(): Frame | undefined {
     const heap = this.#heap
     for (;;) {
-      while (heap.size > 0 && heap.firstPgno === this.#taken) this.#goOn(heap.first)
+      while (heap.size > 0 && heap.firstPgno === this.#taken) this.#advanceFirst(heap.first)
       if (this.#waiting.length > 0 || heap.size === 0) return undefined
       this.#taken = heap.firstPgno
       if (this.#taken <= this.#commit) return this.#cursors[heap.first]!.frame
     }
   }
 
-  /** @internal As `next` until it returns undefined, or the encoder has put a chunk out: all pages in one loop, since most of it runs before it is compiled. */
+  /**
+   * @internal Copies pages until the encoder has written a chunk, or `fill` is needed. All pages in one loop, because
+   * most of it runs before it is compiled.
+   */
   copyPages(encoder: Encoder, chunks: readonly Uint8Array[]): void {
     const heap = this.#heap
     while (chunks.length === 0) {
-      while (heap.size > 0 && heap.firstPgno === this.#taken) this.#goOn(heap.first)
+      while (heap.size > 0 && heap.firstPgno === this.#taken) this.#advanceFirst(heap.first)
       if (this.#waiting.length > 0 || heap.size === 0) return
       this.#taken = heap.firstPgno
       if (this.#taken <= this.#commit) this.#cursors[heap.first]!.copyTo(encoder)
     }
   }
 
-  /** Reads on where `next` came to the end of a chunk. */
+  /** Reads the next chunk of each input that needs one. */
   async fill(): Promise<void> {
     this.#signal?.throwIfAborted()
     const waiting = this.#waiting
@@ -118,7 +124,7 @@ export class PageMerge implements AsyncIterable<Frame> {
     for (const index of waiting) this.#enqueue(index)
   }
 
-  /** Lets go of every input. Reading on is not possible afterwards. */
+  /** Closes every input. Nothing can be read afterwards. */
   async close(): Promise<void> {
     await this.#opened?.catch(() => {})
     throwFirst(await Promise.allSettled(this.#cursors.map((cursor) => cursor.close())))
@@ -148,8 +154,8 @@ export class PageMerge implements AsyncIterable<Frame> {
     this.#cursors.forEach((_, index) => this.#enqueue(index))
   }
 
-  /** The first input of the heap goes to its next page, or leaves. */
-  #goOn(index: number): void {
+  /** Moves the first input of the heap to its next page, or removes it. */
+  #advanceFirst(index: number): void {
     const cursor = this.#cursors[index]!
     const known = cursor.advance()
     if (cursor.pgno !== 0) {

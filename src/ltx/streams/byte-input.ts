@@ -1,11 +1,11 @@
-/** What a stream of bytes may come as. Described by shape, so that neither DOM nor Node types are needed to use it. */
+/** The kinds of input. They are structural types, so that neither DOM nor Node types are needed. */
 
-/** A ReadableStream of bytes: the body of a Response, what `blob.stream()` returns. */
+/** A ReadableStream of bytes: the body of a Response, or the result of `blob.stream()`. */
 export interface ByteStream {
   getReader(): ByteStreamReader
 }
 
-/** What reads a ByteStream. */
+/** The reader of a ByteStream. */
 export interface ByteStreamReader {
   read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
   cancel(reason?: unknown): Promise<unknown>
@@ -20,13 +20,13 @@ export interface ByteBlob {
   stream(): ByteStream
 }
 
-/** One file's bytes: whole, or in chunks of any size, which need to stay as they are only until the next one is asked for. */
+/** One file's bytes: whole, or in chunks of any size. A chunk must stay unchanged until the next one is requested. */
 export type ByteInput = Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array> | ByteStream | ByteBlob
 
-/** The chunks of an input, wherever it comes from. Throws TypeError on what is none of these. */
+/** The chunks of an input of any kind. Throws TypeError if it is of another kind. */
 export function chunksOf(input: ByteInput): AsyncIterable<Uint8Array> {
   if (input instanceof Uint8Array) return each([input])
-  // A stream of Node or of Deno has both, and its own iterator does more than its reader.
+  // Streams of Node and Deno have both. Prefer the iterator, which also cancels.
   if (Symbol.asyncIterator in input) return input
   if ('getReader' in input) return readerChunks(input)
   if ('stream' in input) return chunksOf(input.stream())
@@ -52,7 +52,7 @@ async function* readerChunks(stream: ByteStream): AsyncGenerator<Uint8Array, voi
     }
     ended = true
   } finally {
-    // Nothing to cancel where reading failed: then this rejects with the same error, which is on its way already.
+    // If reading failed there is nothing to cancel: this rejects with the error that is already being thrown.
     if (!ended) await reader.cancel().catch(() => {})
     reader.releaseLock()
   }

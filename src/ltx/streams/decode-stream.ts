@@ -12,9 +12,9 @@ export function decodeStream(input: ByteInput): DecodedStream {
 }
 
 /**
- * The pages of one file, ascending by page number, each in memory of its own. Iterated once. Throws LTXError at the first
- * rule of the format that is broken; only when the iteration has ended is everything verified, the file's checksum included,
- * so whoever applies pages as they come must be able to undo it.
+ * The pages of one file, ascending by page number, each a copy. Can be iterated once. Throws LTXError where the file
+ * first breaks a rule of the format. The file's checksum is verified at the end of the iteration, so a program that
+ * applies pages as they come must be able to undo that.
  */
 export class DecodedStream implements AsyncIterable<readonly [Pgno, Uint8Array]> {
   readonly #decoder = new Decoder()
@@ -28,7 +28,7 @@ export class DecodedStream implements AsyncIterable<readonly [Pgno, Uint8Array]>
     this.#chunks = chunksOf(input)[Symbol.asyncIterator]()
   }
 
-  /** Reads as far as the header, if that has not been read yet. Throws LTXError. */
+  /** Reads the header, unless it has been read before. Throws LTXError. */
   async header(): Promise<Header> {
     try {
       while (this.#decoder.header === undefined && (await this.#pushChunk()));
@@ -40,13 +40,13 @@ export class DecodedStream implements AsyncIterable<readonly [Pgno, Uint8Array]>
     }
   }
 
-  /** Known, and the file verified, when the iteration has ended. Throws before that. */
+  /** The trailer of the verified file. Throws before the iteration has ended. */
   get trailer(): Trailer {
     if (this.#trailer === undefined) throw new Error('the file has not been read to its end')
     return this.#trailer
   }
 
-  /** Lets go of an input that will not be read to its end. A loop that is left does it by itself. */
+  /** Closes an input that will not be read to its end. Leaving a loop closes it, too. */
   async close(): Promise<void> {
     if (this.#exhausted) return
     this.#exhausted = true
@@ -70,7 +70,7 @@ export class DecodedStream implements AsyncIterable<readonly [Pgno, Uint8Array]>
     }
   }
 
-  /** False: there is no further one. */
+  /** False if there are no more chunks. */
   async #pushChunk(): Promise<boolean> {
     if (this.#exhausted) return false
     const chunk = await this.#chunks.next()

@@ -6,24 +6,24 @@ import type { Checksum, Pgno } from '../format/types.ts'
 /** Pages in ascending order by page number. */
 export type PageInput = Iterable<readonly [Pgno, Uint8Array]> | AsyncIterable<readonly [Pgno, Uint8Array]>
 
-/** What an encoded stream may be told. */
+/** Options of an encoded stream. */
 export interface EncodeStreamOptions extends EncoderOptions {
   /**
-   * The checksum of the whole database afterwards; zero without checksums. A function is asked when the last page is written.
-   * Not needed without checksums and in a snapshot, whose pages are the whole database.
+   * The checksum of the whole database after the transaction, or zero without checksums. A function is called after
+   * the last page. Optional in files without checksums, and in snapshots, whose pages are the whole database.
    */
   readonly postApplyChecksum?: Checksum | 0n | (() => Checksum | 0n)
 }
 
 /**
- * Encodes a file from pages in ascending order, each needed only until the next one is asked for. Memory: a chunk, and eight
- * to ten bytes a page for the page index unless it may spill.
+ * Encodes a file from pages in ascending order. Each must stay valid until the next one is requested. Memory: a chunk,
+ * and eight to ten bytes a page for the page index unless it may spill.
  */
 export function encodeStream(header: Header, pages: PageInput, options: EncodeStreamOptions = {}): EncodedStream {
   return new EncodedStream(header, pages, options)
 }
 
-/** Iterated once, gives the file's bytes in chunks that stay valid. Throws LTXError on what would not be a valid file. */
+/** The file's bytes, in chunks that stay valid. Can be iterated once. Throws LTXError if the file would be invalid. */
 export class EncodedStream implements AsyncIterable<Uint8Array> {
   readonly #header: Header
   readonly #pages: PageInput

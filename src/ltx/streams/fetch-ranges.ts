@@ -1,30 +1,30 @@
 import type { ByteStream } from './byte-input.ts'
 import { type ByteRanges, RangeReadError } from './byte-ranges.ts'
 
-/** The part of a Response that is used. */
+/** The used part of a Response. */
 export interface RangeResponse {
   readonly status: number
   readonly headers: { get(name: string): string | null }
   readonly body: ByteStream | null
 }
 
-/** What reading from a server may be told. */
+/** Options of reading from a server. */
 export interface FetchRangesOptions {
-  /** Sent with every request: an authorization, say. */
+  /** Sent with every request, for example an authorization. */
   readonly headers?: Readonly<Record<string, string>>
-  /** Instead of the global `fetch`. */
+  /** By default the global `fetch`. */
   readonly fetch?: (url: string, init: { headers: Record<string, string> }) => Promise<RangeResponse>
 }
 
-/** The beginning comes with the answer that tells the file's size: the header, and many a whole file. */
+/** The first response brings the file's size and this many bytes: the header, or a small file whole. */
 const FIRST_BYTES = 16 * 1024
 
 declare const fetch: NonNullable<FetchRangesOptions['fetch']>
 
 /**
- * A file on a web server or in an object store, by GET with Range. One request now, then one for each read that goes beyond
- * the file's first 16 KiB; a file that is replaced meanwhile is noticed by its ETag or its size. Throws RangeReadError where
- * the server does not do ranges, or, being of another origin, does not let its Content-Range be read (CORS:
+ * A file on a web server or in an object store, read by GET with Range. One request now, then one for each read beyond
+ * the file's first 16 KiB. A file that is replaced meanwhile is detected by its ETag or its size. Throws RangeReadError
+ * if the server does not support ranges, or is of another origin and does not expose its Content-Range (CORS:
  * `Access-Control-Expose-Headers: Content-Range, ETag`).
  */
 export async function fetchRanges(url: string | URL, options: FetchRangesOptions = {}): Promise<ByteRanges> {
@@ -36,7 +36,7 @@ export async function fetchRanges(url: string | URL, options: FetchRangesOptions
   const fail = (problem: string) => new RangeReadError(`${String(url)}: ${problem}`)
 
   const response = await get(0, FIRST_BYTES)
-  const first = await whenFound(response, fail)
+  const first = await contentRange(response, fail)
   const etag = response.headers.get('ETag')
   const sizeBytes = first.sizeBytes
   const start = await readExactly(response.body, Math.min(FIRST_BYTES, sizeBytes), fail)
@@ -45,12 +45,12 @@ export async function fetchRanges(url: string | URL, options: FetchRangesOptions
     read: async (offset, length) => {
       if (offset + length <= start.length) return start.slice(offset, offset + length)
       const answer = await get(offset, length)
-      const found = await whenFound(answer, fail)
+      const found = await contentRange(answer, fail)
       const changed = found.sizeBytes !== sizeBytes || answer.headers.get('ETag') !== etag
-      const elsewhere = found.start !== offset
-      if (changed || elsewhere) {
+      if (changed || found.start !== offset) {
         await answer.body?.getReader().cancel()
-        throw fail(changed ? 'the file has been replaced by another' : `byte ${found.start} came, not byte ${offset}`)
+        const elsewhere = `the response starts at byte ${found.start}: expected byte ${offset}`
+        throw fail(changed ? 'the file has been replaced by another' : elsewhere)
       }
       return readExactly(answer.body, length, fail)
     },
@@ -62,19 +62,19 @@ interface ContentRange {
   readonly sizeBytes: number
 }
 
-/** Where an answer's bytes lie. Throws, and reads nothing, if it is not an answer to a range. */
-async function whenFound(response: RangeResponse, fail: (problem: string) => Error): Promise<ContentRange> {
+/** The range of a response's body. Throws, and reads nothing, if the response is not partial content. */
+async function contentRange(response: RangeResponse, fail: (problem: string) => Error): Promise<ContentRange> {
   const { status, headers, body } = response
   const text = headers.get('Content-Range')
   const [, start, size] = /^bytes (?:(\d+)-\d+|\*)\/(\d+)$/.exec(text ?? '') ?? []
   const sizeBytes = Number(size)
-  // No byte of an empty file can be asked for.
+  // An empty file has no satisfiable range.
   if (status === 416 && sizeBytes === 0) return { start: 0, sizeBytes }
   if (status === 206 && start !== undefined && Number.isSafeInteger(sizeBytes)) {
     return { start: Number(start), sizeBytes }
   }
   await body?.getReader().cancel()
-  if (status === 200) throw fail('the server sent the whole file: it does not do ranges')
+  if (status === 200) throw fail('the server sent the whole file: it does not support ranges')
   if (status !== 206) throw fail(`the server answered with status ${status}`)
   throw fail(
     text === null
@@ -83,7 +83,7 @@ async function whenFound(response: RangeResponse, fail: (problem: string) => Err
   )
 }
 
-/** No more than was asked for is taken, whatever comes. */
+/** Throws, and cancels the body, if it has more or fewer bytes than requested. */
 async function readExactly(
   body: ByteStream | null,
   length: number,
@@ -97,11 +97,11 @@ async function readExactly(
     if (chunk?.value === undefined || chunk.done) break
     if (done + chunk.value.length > length) {
       await reader?.cancel()
-      throw fail(`more than the ${length} bytes came that were asked for`)
+      throw fail(`the response has more than the ${length} bytes requested`)
     }
     bytes.set(chunk.value, done)
     done += chunk.value.length
   }
-  if (done < length) throw fail(`${done} bytes came of the ${length} that were asked for`)
+  if (done < length) throw fail(`the response has ${done} of the ${length} bytes requested`)
   return bytes
 }

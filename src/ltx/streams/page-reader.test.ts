@@ -36,7 +36,7 @@ const small = fileOf(10)
 const large = fileOf(12_000)
 
 describe('a page reader', () => {
-  test('gives what decode gives, page by page', async () => {
+  test('reads the same pages as decode', async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryFile(), async (spec) => {
         const bytes = encode(spec.header, spec.pages, spec.postApply)
@@ -51,7 +51,7 @@ describe('a page reader', () => {
     )
   })
 
-  test('opens a small file with one read, any other with two or three, and a page with one more', async () => {
+  test('opens a small file with one read, any other with two or three, and reads a page with one more', async () => {
     for (const [bytes, reads] of [
       [small, 1],
       [fileOf(1000), 2],
@@ -67,20 +67,20 @@ describe('a page reader', () => {
     }
   })
 
-  test('gives pages of their own to readers side by side', async () => {
+  test('returns a separate copy to each concurrent read', async () => {
     const reader = await PageReader.open(counted(large))
     const pgnos = [1, 9000, 2, 11_999, 3, 3]
     const pages = await Promise.all(pgnos.map((pgno) => reader.page(pgno)))
     expect(pages).toEqual(pgnos.map((pgno) => pageOf(512, pgno - 1)))
   })
 
-  test('takes no memory for an index that cannot be as large as it says', async () => {
+  test('allocates no memory for an index of an impossible size', async () => {
     // Ten pages in a file of 1 GiB, all the rest of which is to be index.
     const sizeBytes = 1 << 30
     const source: ByteRanges = {
       sizeBytes,
       read: async (offset, length) => {
-        if (length > 64 * 1024) throw new Error(`${length} bytes were asked for`)
+        if (length > 64 * 1024) throw new Error(`${length} bytes were requested`)
         const bytes = new Uint8Array(length)
         if (offset === 0) bytes.set(small.subarray(0, HEADER_SIZE))
         if (offset + length === sizeBytes) {
@@ -93,14 +93,14 @@ describe('a page reader', () => {
     await expect(PageReader.open(source)).rejects.toMatchObject({ field: 'page index size', code: 'LTX_INVALID' })
   })
 
-  test('refuses a file that ends anywhere but at its end', async () => {
+  test('rejects a file that is cut short anywhere', async () => {
     for (let cut = 0; cut < small.length; cut++) {
       const opened = PageReader.open(counted(small.subarray(0, cut)))
       await expect(opened, `${cut} bytes`).rejects.toMatchObject({ code: 'LTX_INVALID' })
     }
   })
 
-  test('refuses a page that is not what the index says', async () => {
+  test('rejects a page that does not match the index', async () => {
     const broken = small.slice()
     broken[103]! ^= 1
     const reader = await PageReader.open(counted(broken))
@@ -108,7 +108,7 @@ describe('a page reader', () => {
     expect(await reader.page(2)).toEqual(pageOf(512, 1))
   })
 
-  test('refuses a source that gives less than it was asked for', async () => {
+  test('rejects a source that returns fewer bytes than requested', async () => {
     const source = { sizeBytes: small.length, read: async () => new Uint8Array(50) }
     await expect(PageReader.open(source)).rejects.toThrow('50 bytes were read')
   })
@@ -120,7 +120,7 @@ describe('ranges', () => {
     expect(await reader.page(11_000)).toEqual(pageOf(512, 10_999))
   })
 
-  test('of an open file, which must not get shorter', async () => {
+  test('of an open file throw when it gets shorter', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'ltxd-ranges-'))
     const path = join(dir, 'large.ltx')
     await writeFile(path, large)
@@ -186,7 +186,7 @@ describe('ranges by HTTP', () => {
     expect(asked.at(-1)).toBe(`bytes=${offset}-${offset + sizeBytes - 1}`)
   })
 
-  test('send the headers they are given, through the fetch they are given', async () => {
+  test('send the given headers through the given fetch', async () => {
     use(large, (request, response, start, end) => {
       if (request.headers.authorization === 'Bearer x') partial(request, response, start, end)
       else response.writeHead(403).end('no')
@@ -210,7 +210,7 @@ describe('ranges by HTTP', () => {
       (_, response) => response.writeHead(206, { 'Content-Range': 'bytes 0-99/*' }).end(large.subarray(0, 100)),
     ],
     [
-      '100 bytes came of the 16384',
+      'the response has 100 of the 16384',
       (_, response, start, end) =>
         response
           .writeHead(206, { 'Content-Range': `bytes ${start}-${end - 1}/${large.length}` })
@@ -221,13 +221,13 @@ describe('ranges by HTTP', () => {
       (_, response, start, end) =>
         response.writeHead(206, { 'Content-Range': `bytes ${start}-${end - 1}/${large.length}` }).end(large),
     ],
-  ])('are refused: %s', async (problem, how) => {
+  ])('are rejected: %s', async (problem, how) => {
     use(large, how)
     await expect(fetchRanges(url)).rejects.toThrow(problem)
     await expect(fetchRanges(url)).rejects.toMatchObject({ code: 'LTX_RANGE_READ' })
   })
 
-  test('notice that the file has been replaced, or another part came', async () => {
+  test('throw when the file was replaced, or the response has another range', async () => {
     use(large, partial)
     const reader = await PageReader.open(await fetchRanges(url))
     use(fileOf(12_001), partial)
@@ -238,10 +238,10 @@ describe('ranges by HTTP', () => {
     })
     await expect(reader.page(11_000)).rejects.toThrow('replaced by another')
     use(large, (request, response, start, end) => partial(request, response, start + 1, end + 1))
-    await expect(reader.page(11_000)).rejects.toThrow('came, not byte')
+    await expect(reader.page(11_000)).rejects.toThrow(': expected byte')
   })
 
-  test('of an empty file are those of no LTX file', async () => {
+  test('of an empty file are not an LTX file', async () => {
     use(new Uint8Array(0), partial)
     await expect(PageReader.open(await fetchRanges(url))).rejects.toMatchObject({
       code: 'LTX_INVALID',

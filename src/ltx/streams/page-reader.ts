@@ -12,7 +12,7 @@ import {
 import type { Pgno } from '../format/types.ts'
 import type { ByteRanges } from './byte-ranges.ts'
 
-/** Read from the end at once: the trailer, and the whole index of some 8,000 pages. */
+/** The first read from the end: the trailer, and the whole index of some 8,000 pages. */
 const TAIL_BYTES = 64 * 1024
 
 /** Three varints of at most ten bytes. */
@@ -21,11 +21,11 @@ const MAX_ENTRY_BYTES = 30
 const MIN_FRAME_BYTES = PAGE_HEADER_SIZE + 5
 
 /**
- * Single pages of a file, without reading the rest: header and page index when it is opened (one to three reads), then one
+ * Reads single pages of a file without the rest: header and page index when it is opened (one to three reads), then one
  * read for each page. Memory: twelve bytes a page, and a page.
  *
- * What is read is checked: header, index, trailer and page are well-formed, and the page has the number asked for. But the
- * file's checksum covers the whole, so only `verify` finds every change of a byte.
+ * Header, index, trailer and page are checked to be well-formed, and the page to have the requested number. The file's
+ * checksum covers the whole file, so only `verify` detects every changed byte.
  */
 export class PageReader {
   readonly header: Header
@@ -41,7 +41,7 @@ export class PageReader {
     this.index = index
   }
 
-  /** Throws LTXError, and what the source throws. */
+  /** Throws LTXError, and the errors of the source. */
   static async open(source: ByteRanges): Promise<PageReader> {
     const { sizeBytes } = source
     if (sizeBytes < HEADER_SIZE) {
@@ -64,7 +64,7 @@ export class PageReader {
     return new PageReader(source, header, trailer, readPageIndex(index, header, range))
   }
 
-  /** The page's data, in memory of its own; undefined if it is not in this file. Throws LTXError, and what the source throws. */
+  /** A copy of the page's data. Undefined if the page is not in this file. Throws LTXError and the source's errors. */
   async page(pgno: Pgno): Promise<Uint8Array | undefined> {
     const entry = this.index.find(pgno)
     if (entry === undefined) return undefined
@@ -73,7 +73,7 @@ export class PageReader {
   }
 }
 
-/** An index may not be longer than one of all pages that can be there: memory is taken only for what can be true. */
+/** Throws if the index is longer than the file's possible pages allow, before memory is allocated for it. */
 function assertPlausible({ start, end }: IndexRange, { commit }: Header): void {
   const pages = Math.min(commit, Math.floor((start - HEADER_SIZE - PAGE_HEADER_SIZE) / MIN_FRAME_BYTES))
   const largest = pages * MAX_ENTRY_BYTES + MAX_ENTRY_BYTES / 3

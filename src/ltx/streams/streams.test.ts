@@ -1,4 +1,4 @@
-/** What the library takes and gives as streams, against the same in one call. */
+/** Compares the streaming functions with those that work in one call. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decode, encode, frames, verify } from '../file.ts'
@@ -36,7 +36,7 @@ const snapshot = header({ commit: 3, minTXID: toTXID(1), preApplyChecksum: 0n })
 const file = encode(snapshot, small)
 
 describe('decodeStream', () => {
-  test('gives what decode gives, in whatever pieces the file comes', async () => {
+  test('returns the same pages as decode, in pieces of any size', async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryFile(), fc.integer({ min: 1, max: 3000 }), async (spec, size) => {
         const bytes = encode(spec.header, spec.pages, spec.postApply)
@@ -52,7 +52,7 @@ describe('decodeStream', () => {
     )
   })
 
-  test('tells the header before a page is asked for, and has read no further', async () => {
+  test('returns the header before the first page, and reads no further', async () => {
     let read = 0
     const stream = decodeStream(
       (async function* () {
@@ -70,7 +70,7 @@ describe('decodeStream', () => {
     expect(pgnos).toEqual([1, 2, 3])
   })
 
-  test('refuses a file that ends anywhere but at its end', async () => {
+  test('rejects a file that is cut short anywhere', async () => {
     for (let cut = 0; cut < file.length; cut += 7) {
       const read = async () => {
         for await (const _ of decodeStream(pieces(file.subarray(0, cut), 50)));
@@ -82,7 +82,7 @@ describe('decodeStream', () => {
     }
   })
 
-  test('lets go of its input when it is left, fails, or is closed', async () => {
+  test('closes its input when it is left, fails, or is closed', async () => {
     let open = 0
     async function* input(bytes: Uint8Array) {
       open++
@@ -103,7 +103,7 @@ describe('decodeStream', () => {
     expect(open).toBe(0)
   })
 
-  test('is iterated once', async () => {
+  test('can be iterated once', async () => {
     const stream = decodeStream(file)
     for await (const _ of stream);
     await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow('only once')
@@ -113,7 +113,7 @@ describe('decodeStream', () => {
 describe('encodeStream', () => {
   const inputs: ((pages: Iterable<readonly [number, Uint8Array]>) => PageInput)[] = [(pages) => pages, later]
 
-  test('gives what encode gives, from pages at hand and from pages that come', async () => {
+  test('writes the same bytes as encode, from synchronous and from asynchronous pages', async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryFile(), fc.constantFrom(...inputs), async (spec, input) => {
         const stream = encodeStream(spec.header, input(spec.pages), { postApplyChecksum: spec.postApply })
@@ -125,11 +125,11 @@ describe('encodeStream', () => {
     )
   })
 
-  test('takes what decodeStream gives', async () => {
+  test('accepts the pages of decodeStream', async () => {
     expect(await collect(encodeStream(snapshot, decodeStream(file)))).toEqual(file)
   })
 
-  test('asks for a checksum that is only known at the end', async () => {
+  test('calls a checksum function after the last page', async () => {
     let checksum = EMPTY_CHECKSUM
     async function* pages() {
       for (const page of small) {
@@ -141,7 +141,7 @@ describe('encodeStream', () => {
     expect(decode(await collect(stream)).trailer.postApplyChecksum).toBe(databaseChecksum([small[2]!]))
   })
 
-  test('lets go of its pages when it is left, or they are refused', async () => {
+  test('closes its pages when it is left, or a page is rejected', async () => {
     let open = 0
     async function* pages(pgnos: readonly number[]) {
       open++
@@ -158,7 +158,7 @@ describe('encodeStream', () => {
     expect(open).toBe(0)
   })
 
-  test('is iterated once, and has its result at the end', async () => {
+  test('can be iterated once, and has its result at the end', async () => {
     const stream = encodeStream(snapshot, small)
     expect(() => stream.result).toThrow('not been written')
     await collect(stream)
@@ -167,15 +167,15 @@ describe('encodeStream', () => {
 })
 
 describe('the post-apply checksum', () => {
-  test('is found where it follows from the pages, and asked for where it does not', () => {
+  test('is computed for a snapshot, and required for other files', () => {
     expect(decode(file).trailer.postApplyChecksum).toBe(databaseChecksum(small))
     const unchecked = header({ commit: 3, flags: NO_CHECKSUM, preApplyChecksum: 0n })
     expect(decode(encode(unchecked, small)).trailer.postApplyChecksum).toBe(0n)
     expect(decode(encode(header({ commit: 0 }), [])).trailer.postApplyChecksum).toBe(EMPTY_CHECKSUM)
-    expect(() => encode(header({ commit: 3 }), small)).toThrow('post-apply checksum: must be given')
+    expect(() => encode(header({ commit: 3 }), small)).toThrow('post-apply checksum: is missing')
   })
 
-  test("of a snapshot is refused where it is not the pages'", () => {
+  test('of a snapshot is rejected if it does not match the pages', () => {
     const wrong = (databaseChecksum(small) ^ 1n) as Checksum
     expect(() => encode(snapshot, small, wrong)).toThrow("is not the checksum of the snapshot's pages")
     expect(encode(snapshot, small, databaseChecksum(small))).toEqual(file)
@@ -200,11 +200,11 @@ describe('an input', () => {
     expect(pgnos).toEqual([1, 2, 3])
   })
 
-  test('of another kind is refused', () => {
+  test('of another kind is rejected', () => {
     expect(() => chunksOf({} as never)).toThrow(TypeError)
   })
 
-  test('that cannot be iterated is cancelled when it is left, and not when reading it failed', async () => {
+  test('that cannot be iterated is cancelled when it is left, but not after a read failed', async () => {
     let cancelled = 0
     const source = {
       pull: (c: ReadableStreamDefaultController<Uint8Array>) => c.enqueue(file),
@@ -218,7 +218,7 @@ describe('an input', () => {
   })
 })
 
-test('a header has what goes without saying, and is validated', () => {
+test('makeHeader sets the defaults and validates the header', () => {
   const fields = { pageSize: 4096, commit: 3, minTXID: toTXID(1) }
   const before = Date.now()
   const made = makeHeader(fields)

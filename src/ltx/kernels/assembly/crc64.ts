@@ -5,9 +5,9 @@
  *
  *     x^512 = x^32 + x^24 + x^8 + 1 = (x^8 + 1) * (x^24 + 1)
  *
- * and every exponent is a whole byte: 64 bytes fold into the next 64 with byte shifts and XOR alone, which is what vector
- * units do best. In a reflected CRC a byte has a higher power than the one behind it, so multiplying by x^8 moves the
- * bytes one address down. A register below is the CRC before its final inversion.
+ * and every exponent is a whole byte. So 64 bytes fold into the next 64 with nothing but byte shifts and XOR, which
+ * vector units do best. In a reflected CRC a byte has a higher power than the one behind it, so multiplying by x^8
+ * moves the bytes one address down. A register below is the CRC before its final inversion.
  */
 import { DATA, PRODUCTS, RESULT } from './layout'
 
@@ -37,8 +37,8 @@ function by3(low: v128, high: v128): v128 {
 }
 
 /**
- * What folding a away adds to the last bytes of its own 64: the loop has d carry it one round early, so it goes in before
- * the first round and comes out after the last.
+ * The term that folding `a` adds to the last bytes of its own 64. The loop carries it in `d` one round early: it is
+ * added before the first round and removed after the last.
  */
 function spill(a: v128, ta: v128): v128 {
   const td = by1(v128.splat<u64>(0), a)
@@ -126,7 +126,7 @@ export function shift(register: u64, size: i32): u64 {
   return product
 }
 
-/** RESULT = the checksum of the page whose data DATA stands for: CRC(be32(pgno) ‖ data), bit 63 set. */
+/** RESULT = the checksum of the page that is digested in DATA: CRC(be32(pgno) ‖ data), bit 63 set. */
 export function pageChecksum(pgno: u32, pageSize: i32): void {
   const four = updatePgno(~0, pgno)
   store<u64>(RESULT, ~(shift(four, pageSize) ^ load<u64>(DATA)) | (1 << 63))

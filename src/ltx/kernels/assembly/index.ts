@@ -1,4 +1,4 @@
-/** What TypeScript calls. One page lies in PAGE, its block in BLOCK; STATE goes in and comes out. */
+/** The functions that TypeScript calls. One page is in PAGE, its block in BLOCK. STATE is argument and result. */
 import { BLOCK, DATA, FRAMES, FRAMES_BYTES, MAX_FRAMES, PAGE, SEQUENCE, STATE, WINDOW, WINDOW_BYTES } from './layout'
 import { shift, update, updateByte, updatePgno, updateWord, pageChecksum as checksumOf } from './crc64'
 import { compress, decompress } from './lz4'
@@ -43,12 +43,12 @@ export function digestPage(pageSize: i32): void {
   store<u64>(DATA, update(0, PAGE, pageSize))
 }
 
-/** RESULT = checksum of the page that DATA stands for. */
+/** RESULT = checksum of the page that is digested in DATA. */
 export function pageChecksum(pgno: u32, pageSize: i32): void {
   checksumOf(pgno, pageSize)
 }
 
-/** STATE over a frame: page header, size field (blocks only: blockSize > 0), and the page that DATA stands for. */
+/** STATE over a frame: page header, size field (blocks only: blockSize > 0), and the page that is digested in DATA. */
 export function updateFrame(pgno: u32, blockSize: u32, pageSize: i32): void {
   let r = load<u64>(STATE)
   if (blockSize > 0) r = updatePrefix(r, pgno, blockSize)
@@ -93,9 +93,10 @@ function mix(hash: u32, word: u32, factor: u32): u32 {
 }
 
 /**
- * The frames in the first `size` bytes of WINDOW, as far as they are whole, have a block of at most `maxBlock` bytes that becomes a page, and
- * come in order: after `prev`, up to `last`, never `lock`, and where `dense` is not zero none is left out. STATE over all of them, SEQUENCE
- * over their numbers and sizes; FRAMES says what they are, FRAMES_BYTES how long. Returns how many; the next one is for somebody else.
+ * Decodes the frames in the first `size` bytes of WINDOW, up to the first one that is cut short, out of order, or
+ * without a block of at most `maxBlock` bytes that decompresses to a page. Page numbers ascend from after `prev` to
+ * `last`, without `lock`, and without gaps if `dense` is not zero. Updates STATE over the frames and SEQUENCE over
+ * their numbers and sizes, and fills FRAMES and FRAMES_BYTES. Returns the number of frames.
  */
 export function decodeFrames(
   size: i32,

@@ -1,13 +1,13 @@
 /**
- * Linear memory, laid out by hand and never grown: four 64 KiB pages hold everything.
- * kernels.ts asks for PAGE, BLOCK, WINDOW and FRAMES, and knows the slots in front.
+ * The layout of linear memory, which never grows: four 64 KiB pages hold everything.
+ * instance.ts gets the addresses of PAGE, BLOCK, WINDOW and FRAMES by calls. Those of the slots in front it repeats.
  */
 
-/** u64: the CRC register of the file at hand. */
+/** u64: the CRC register of the current file. */
 export const STATE: usize = 0
-/** u64: what the bytes in PAGE contribute to a register, whatever came before them. */
+/** u64: the contribution of the bytes in PAGE to any register. */
 export const DATA: usize = 8
-/** u64: the checksum that was asked for. */
+/** u64: the requested checksum. */
 export const RESULT: usize = 16
 
 /** Two u32: running hashes of the frames that were decoded. */
@@ -22,7 +22,7 @@ export const PRODUCTS: usize = 1024
 export const TABLE: usize = PRODUCTS + 2048
 export const MAX_TABLE_LOG: i32 = 12
 
-/** Copies run in steps of 16 bytes and may run over: what lies behind an area must be free for that long. */
+/** Copies run in steps of 16 bytes and may overrun an area by at most this many bytes, which must be free. */
 export const SLACK: usize = 64
 /** A frame's page header and size field: they stand before PAGE to be checksummed, before BLOCK to be copied out. */
 export const PREFIX: usize = 16

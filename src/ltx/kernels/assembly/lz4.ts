@@ -9,11 +9,11 @@ const MIN_MATCH: i32 = 4
 const LAST_LITERALS: i32 = 5
 /** The last match starts at least twelve bytes before the end. */
 const MATCH_MARGIN: i32 = 12
-/** Of three positions two are looked at: a tenth faster than with all, for one part in a hundred more bytes. */
+/** The compressor tries two of three positions: a tenth faster than all three, and output larger by one percent. */
 const STEP: usize = 3
 /** After 2^3 steps without a match they become longer by one, and so on. */
 const SKIP_SHIFT: i32 = 3
-/** Tokens have four bits for a length; this one says that more follows. */
+/** Tokens have four bits for a length. This value means that more bytes of it follow. */
 const LONG: i32 = 15
 
 /** Where the table has the last position that began with the five bytes of `word`. */
@@ -58,7 +58,7 @@ function matching(a: usize, b: usize, limit: usize): i32 {
   return <i32>(a - start)
 }
 
-/** Writes what of a length did not fit into the token. */
+/** Writes the part of a length that does not fit into the token. */
 function storeLength(op: usize, length: i32): usize {
   while (length >= 255) {
     store<u8>(op++, 255)
@@ -68,7 +68,7 @@ function storeLength(op: usize, length: i32): usize {
   return op
 }
 
-/** Token, literal length and literals of a sequence; returns where it goes on. */
+/** Writes token, literal length and literals of a sequence. Returns the address behind them. */
 function storeLiterals(op: usize, from: usize, literals: i32, match: i32): usize {
   const low = match < LONG ? match : LONG
   if (literals < LONG) {
@@ -155,14 +155,14 @@ function copyMatch(op: usize, offset: i32, length: i32): void {
 /**
  * The `size` bytes at `from` → PAGE[at … limit). Matches reach back to PAGE[base].
  * Returns how many bytes came out, or -1 for a block that is not valid: nothing but PAGE and the slack behind it is
- * written, and no more than the slack behind the block is read, whatever the block says.
+ * written, and no more than the slack behind the block is read, even if the block is invalid.
  */
 export function decompress(from: usize, size: i32, at: i32, limit: i32, base: i32): i32 {
   const inputEnd = from + size
   const outputEnd = PAGE + limit
   const window = PAGE + base
-  // Up to here, a sequence with short lengths can be copied without looking at what is left: 14 literals and an offset go
-  // in, 14 literals and a match of 18 come out, in copies of 16.
+  // Up to here, a sequence with short lengths can be copied without bounds checks: it reads 14 literals and an offset,
+  // and writes 14 literals and a match of 18 bytes, in copies of 16.
   const nearInputEnd = inputEnd - 16
   const nearOutputEnd = outputEnd - 32
   let ip = from
