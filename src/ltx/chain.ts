@@ -1,6 +1,6 @@
 /** Checks that files continue each other in TXID order, for the inputs of a merge and for files that are applied. */
 import { hasChecksums, type Header, isSnapshot, type Trailer } from './format/header.ts'
-import { formatTXID, nextTXID } from './format/types.ts'
+import { type Checksum, formatChecksum, formatTXID, nextTXID } from './format/types.ts'
 
 /** Where two neighbours do not fit, in the format's own words. */
 export interface ChainProblem {
@@ -43,14 +43,12 @@ export function joint(before: ChainLink, after: ChainLink): Joint {
   }
   const expected = before.trailer.postApplyChecksum
   if (two.preApplyChecksum === expected) return { problem: undefined, checksums: true }
-  const found = hex(two.preApplyChecksum)
-  return { problem: { field: 'pre-apply checksum', problem: `${found}: expected ${hex(expected)}` } }
+  const found = formatChecksum(two.preApplyChecksum as Checksum)
+  return {
+    problem: { field: 'pre-apply checksum', problem: `${found}: expected ${formatChecksum(expected as Checksum)}` },
+  }
 }
 
 export function formatTXIDs({ minTXID, maxTXID }: Header): string {
   return `${formatTXID(minTXID)}-${formatTXID(maxTXID)}`
-}
-
-function hex(checksum: bigint): string {
-  return checksum.toString(16).padStart(16, '0')
 }

@@ -21,17 +21,17 @@ export interface Header {
   readonly flags: number
   /** Bytes; a power of two from 512 to 65536. */
   readonly pageSize: number
-  /** Size of the database afterwards, in pages. Zero: the database was dropped. */
+  /** Pages of the database after the transaction. Zero: the database was dropped. */
   readonly commit: number
   /** The first transaction in the file. 1: the file is a snapshot, and holds every page. */
   readonly minTXID: TXID
-  /** The last one; the same in a file of a single transaction. */
+  /** The last transaction in the file. Equal to `minTXID` if there is only one. */
   readonly maxTXID: TXID
   /** Milliseconds since the Unix epoch. */
   readonly timestampMs: number
-  /** Of the whole database before. Zero in a snapshot (minTXID 1) and without checksums. */
+  /** Of the whole database before the transactions. Zero in a snapshot (minTXID 1) and without checksums. */
   readonly preApplyChecksum: Checksum | 0n
-  /** Position of the transaction in the WAL it was read from; all zero for a journal. */
+  /** Position of the transaction in the WAL that it was read from. All are zero for a rollback journal. */
   readonly walOffset: number
   readonly walSize: number
   readonly walSalt1: number
@@ -42,9 +42,9 @@ export interface Header {
 
 /** The last 16 bytes of a file. */
 export interface Trailer {
-  /** Of the whole database afterwards. Zero without checksums. */
+  /** Of the whole database after the transactions. Zero without checksums. */
   readonly postApplyChecksum: Checksum | 0n
-  /** Of the file's own content, page data decompressed. */
+  /** Of the file's own content, with page data decompressed. */
   readonly fileChecksum: Checksum
 }
 
