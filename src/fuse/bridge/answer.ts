@@ -1,12 +1,12 @@
 import { WireError } from './wire.ts'
 
-/** The number that a callback of libfuse answers with. Anything but the file system's own answer ends the bridge. */
+/** The result of a callback that failed. Any error except the file system's own ends the bridge. */
 function failed(error: unknown): number {
   if (error instanceof WireError) return -error.errno
   throw error
 }
 
-/** Carries `action` out and answers with what it returns, or with the file system's error. */
+/** Performs `action`, and replies with its value or with the file system's error. */
 export function answer<T>(reply: (result: number, value?: T) => void, action: () => T): void {
   let value: T
   try {
@@ -18,7 +18,7 @@ export function answer<T>(reply: (result: number, value?: T) => void, action: ()
   reply(0, value)
 }
 
-/** The same, where the result itself is what `action` returns: a number of bytes. */
+/** As `answer`, but the result itself is the value of `action`: a number of bytes. */
 export function answerCount(reply: (result: number) => void, action: () => number): void {
   answer<number>((result, count = 0) => reply(result === 0 ? count : result), action)
 }

@@ -4,7 +4,7 @@ import { socketPair } from '../host/descriptor-socket.ts'
 import { ringDoorbell } from '../protocol/doorbell.ts'
 
 describe('the doorbell of a mount through a bridge', () => {
-  test.each([0, 1, 3])('says that the session is gone when it ended with %i requests unread', async (unread) => {
+  test.each([0, 1, 3])('reports that the session has ended, with %i requests unread', async (unread) => {
     const [device, bell] = await socketPair('messages')
     for (let i = 0; i < unread; i++) expect(ringDoorbell({ device, bell })).toBe(true)
     fs.closeSync(device)

@@ -1,4 +1,4 @@
-/** libfuse's callbacks for the content of files, as requests to the session. */
+/** libfuse's callbacks for open files and their content, as requests to the session. */
 
 import fs from 'node:fs'
 import {
@@ -18,25 +18,22 @@ import {
 import { answer, answerCount } from './answer.ts'
 import { Handles } from './handles.ts'
 import type { Names } from './names.ts'
-import type { FileCallbacks } from './package.ts'
+import type { ContentCallbacks, FileCallbacks, HandleCallbacks } from './package.ts'
 import type { Wire } from './wire.ts'
 
 const { O_CREAT, O_RDWR } = fs.constants
 
 export function fileCallbacks(wire: Wire, names: Names): FileCallbacks {
   const handles = new Handles()
+  return { ...handleCallbacks(wire, names, handles), ...contentCallbacks(wire, names, handles) }
+}
 
-  const resize = (id: number, size: number): void => {
-    wire.ask('SETATTR', id, (request) =>
-      request.struct(SETATTR_IN.SIZE).set32(SETATTR_IN.valid, SETATTR_VALID.SIZE).set64(SETATTR_IN.size, size),
-    )
-  }
-
+function handleCallbacks(wire: Wire, names: Names, handles: Handles): HandleCallbacks {
   return {
     open: (name, flags, reply) =>
       answer(reply, () => {
         const known = names.find(name)
-        const open = wire.ask('OPEN', known.id, (request) => request.struct(OPEN_IN.SIZE).set32(OPEN_IN.flags, flags))
+        const open = wire.call('OPEN', known.id, (request) => request.struct(OPEN_IN.SIZE).set32(OPEN_IN.flags, flags))
         return handles.add({ fh: open.u64(OPEN_OUT.fh), known })
       }),
 
@@ -44,7 +41,7 @@ export function fileCallbacks(wire: Wire, names: Names): FileCallbacks {
     create: (name, mode, reply) =>
       answer(reply, () => {
         const { directory, base } = names.parent(name)
-        const made = wire.ask('CREATE', directory, (request) =>
+        const made = wire.call('CREATE', directory, (request) =>
           request
             .struct(CREATE_IN.SIZE)
             .set32(CREATE_IN.flags, O_RDWR | O_CREAT)
@@ -54,10 +51,35 @@ export function fileCallbacks(wire: Wire, names: Names): FileCallbacks {
         return handles.add({ fh: made.u64(ENTRY_OUT.SIZE + OPEN_OUT.fh), known: names.remember(name, made) })
       }),
 
+    fsync: (_name, dataOnly, handle, reply) =>
+      answer(reply, () => {
+        const { fh, known } = handles.get(handle)
+        const flags = dataOnly === 0 ? 0 : FSYNC_DATA_ONLY
+        wire.call('FSYNC', known.id, (request) =>
+          request.struct(FSYNC_IN.SIZE).set64(FSYNC_IN.fh, fh).set32(FSYNC_IN.fsync_flags, flags),
+        )
+      }),
+
+    release: (_name, handle, reply) =>
+      answer(reply, () => {
+        const { fh, known } = handles.remove(handle)
+        wire.call('RELEASE', known.id, (request) => request.struct(RELEASE_IN.SIZE).set64(RELEASE_IN.fh, fh))
+      }),
+  }
+}
+
+function contentCallbacks(wire: Wire, names: Names, handles: Handles): ContentCallbacks {
+  const resize = (id: number, size: number): void => {
+    wire.call('SETATTR', id, (request) =>
+      request.struct(SETATTR_IN.SIZE).set32(SETATTR_IN.valid, SETATTR_VALID.SIZE).set64(SETATTR_IN.size, size),
+    )
+  }
+
+  return {
     read: (_name, handle, into, length, position, reply) =>
       answerCount(reply, () => {
         const { fh, known } = handles.get(handle)
-        const got = wire.ask('READ', known.id, (request) =>
+        const got = wire.call('READ', known.id, (request) =>
           request
             .struct(READ_IN.SIZE)
             .set64(READ_IN.fh, fh)
@@ -71,7 +93,7 @@ export function fileCallbacks(wire: Wire, names: Names): FileCallbacks {
     write: (_name, handle, data, length, position, reply) =>
       answerCount(reply, () => {
         const { fh, known } = handles.get(handle)
-        const written = wire.ask('WRITE', known.id, (request) =>
+        const written = wire.call('WRITE', known.id, (request) =>
           request
             .struct(WRITE_IN.SIZE)
             .set64(WRITE_IN.fh, fh)
@@ -85,20 +107,5 @@ export function fileCallbacks(wire: Wire, names: Names): FileCallbacks {
     truncate: (name, size, reply) => answer(reply, () => resize(names.find(name).id, size)),
 
     ftruncate: (_name, handle, size, reply) => answer(reply, () => resize(handles.get(handle).known.id, size)),
-
-    fsync: (_name, dataOnly, handle, reply) =>
-      answer(reply, () => {
-        const { fh, known } = handles.get(handle)
-        const flags = dataOnly === 0 ? 0 : FSYNC_DATA_ONLY
-        wire.ask('FSYNC', known.id, (request) =>
-          request.struct(FSYNC_IN.SIZE).set64(FSYNC_IN.fh, fh).set32(FSYNC_IN.fsync_flags, flags),
-        )
-      }),
-
-    release: (_name, handle, reply) =>
-      answer(reply, () => {
-        const { fh, known } = handles.remove(handle)
-        wire.ask('RELEASE', known.id, (request) => request.struct(RELEASE_IN.SIZE).set64(RELEASE_IN.fh, fh))
-      }),
   }
 }

@@ -5,8 +5,8 @@ import type { WireMessage } from './wire.ts'
 let lastMs = 0
 
 /**
- * A file's attributes, which lie in `message` at `at`. One that may change at any time, and so is not to be cached, looks changed each time:
- * libfuse then has the kernel drop what it has read of it.
+ * Reads a file's attributes from `message` at `at`. A file that must not be cached, because it may change at any time,
+ * gets a new modification time on each call, so that libfuse makes the kernel drop the file's pages.
  */
 export function fileStatus(message: WireMessage, at: number, isCached: boolean): FileStatus {
   const time = (seconds: number, nanoseconds: number) =>

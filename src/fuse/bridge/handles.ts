@@ -1,6 +1,6 @@
 import type { Known } from './names.ts'
 
-/** An open file: what the session calls the handle, and which file it is, whatever has become of its name. */
+/** An open file: the session's handle, and the file, even if its name was removed. */
 export interface Handle {
   readonly fh: number
   readonly known: Known
@@ -8,7 +8,7 @@ export interface Handle {
 
 const LAST = 0x7fff_ffff
 
-/** libfuse's numbers for the session's handles: the package passes 31 bits. */
+/** Maps libfuse's handle numbers to the session's handles. The package passes 31 bits. */
 export class Handles {
   readonly #handles = new Map<number, Handle>()
   #last = 0

@@ -1,9 +1,12 @@
 /**
- * The bridge: a process of its own in which libfuse 2 serves a mount, and hands each call on to the session at the other end of descriptor 3. It
- * ends with its stdin, which is the node's. Usage: bridge MOUNTPOINT, with BridgeOptions as JSON on the command line. Says `mounted` on stdout.
+ * The bridge: a process of its own in which libfuse 2 serves a mount, and forwards each call to the session at the other
+ * end of descriptor 3. It ends when the node closes its stdin. Usage: bridge MOUNTPOINT OPTIONS, with BridgeOptions as
+ * JSON. Prints `mounted` on stdout once it serves the mount.
  */
 
 import { MountWatch } from '../host/mount-watch.ts'
+import { attributeCallbacks } from './attribute-callbacks.ts'
+import { directoryCallbacks } from './directory-callbacks.ts'
 import { fileCallbacks } from './file-callbacks.ts'
 import type { BridgeOptions } from './mount.ts'
 import { nameCallbacks } from './name-callbacks.ts'
@@ -13,8 +16,8 @@ import { Wire } from './wire.ts'
 
 const SOCKET = 3
 /**
- * What of libfuse's options the package does not know. Names and attributes hold for a second, for the sake of the special files, which change by
- * themselves; pages hold until the file is opened again and has changed since.
+ * Options of libfuse that the package does not know. The kernel caches names and attributes for a second, because the
+ * special files change by themselves. It caches pages until the file is opened again and has changed.
  */
 const OPTIONS = ['big_writes', 'attr_timeout=1', 'entry_timeout=1', 'negative_timeout=1', 'ac_attr_timeout=0']
 
@@ -30,7 +33,12 @@ try {
   const names = new Names(wire)
   const fuse = new Fuse(
     mountPoint,
-    { ...nameCallbacks(wire, names), ...fileCallbacks(wire, names) },
+    {
+      ...attributeCallbacks(wire, names),
+      ...directoryCallbacks(wire, names),
+      ...nameCallbacks(wire, names),
+      ...fileCallbacks(wire, names),
+    },
     {
       timeout: false,
       fsname,
@@ -42,7 +50,7 @@ try {
   )
   fuse.mount((error) => {
     if (error !== null) return fail(error)
-    // the package does not tell when it is over
+    // fuse-native does not report the end of the mount.
     new MountWatch(mountPoint, () => process.exit(0)).start()
     process.stdout.write('mounted\n')
   })

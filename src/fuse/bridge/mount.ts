@@ -1,6 +1,7 @@
 /**
- * Mounting through libfuse 2: a process of its own, the bridge (bridge/main.ts), serves the mount with the npm package fuse-native, and hands every
- * call on as a request of the kernel's protocol. So the session reads from a socket what it would read from the device.
+ * Mounts through libfuse 2: a process of its own, the bridge (bridge/main.ts), serves the mount with the npm package
+ * fuse-native, and forwards each call as a request of the kernel's protocol. So the session reads from a socket the
+ * requests that it would read from the device.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -21,7 +22,7 @@ export interface BridgeOptions {
   readonly allowOther: boolean
 }
 
-/** What Node runs as libfuse's process: built beside this file. */
+/** The program of the bridge, built beside this file. */
 const PROGRAM = fileURLToPath(new URL('./fuse-bridge.js', import.meta.url))
 
 /** Mounts at `target`. Throws MountError. */
@@ -31,16 +32,16 @@ export async function mountThroughBridge(target: string, options: Omit<BridgeOpt
   const all: BridgeOptions = { ...options, subtype: SUBTYPE }
   const bridge = new BridgeProcess([PROGRAM, target, JSON.stringify(all)], bell)
   const close = async () => {
-    fs.closeSync(device) // should it wait for an answer, it ends
+    fs.closeSync(device) // Ends a bridge that waits for an answer.
     await bridge.end()
   }
   const isMounted = await bridge.mounted()
-  // its end is the session's: this process holds on to the other end of the socket only while the bridge does
+  // The session must end with the bridge, so this process closes its copy of the bridge's socket then.
   const closed = bridge.ended.then(() => fs.closeSync(bell))
   if (!isMounted) {
     await close()
     await closed
-    throw failure(target, bridge.said.trim() || `it did not answer within ${COMMAND_TIMEOUT_MS} ms`)
+    throw failure(target, bridge.stderr.trim() || `it did not answer within ${COMMAND_TIMEOUT_MS} ms`)
   }
   return {
     device,
@@ -48,7 +49,7 @@ export async function mountThroughBridge(target: string, options: Omit<BridgeOpt
       return bridge.isRunning ? bell : undefined
     },
     get end() {
-      return bridge.how
+      return bridge.failure
     },
     close,
   }
@@ -57,32 +58,31 @@ export async function mountThroughBridge(target: string, options: Omit<BridgeOpt
 class BridgeProcess {
   readonly ended: Promise<void>
   isRunning = true
-  /** How it ended, unless that was as it should. */
-  how: string | undefined
-  /** On stderr. */
-  said = ''
+  /** How the process failed; undefined while it runs, and after it ended with code 0. */
+  failure: string | undefined
+  stderr = ''
   readonly #child: ChildProcess
 
   constructor(args: readonly string[], socket: number) {
     const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe', socket] })
     this.#child = child
-    child.stdin?.on('error', () => undefined) // it has ended: `ended` says so
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.said += text))
+    child.stdin?.on('error', () => undefined) // The process has ended, which `ended` reports.
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
     this.ended = new Promise((resolve) => {
-      child.once('error', (error) => (this.said ||= error.message))
+      child.once('error', (error) => (this.stderr ||= error.message))
       child.once('close', (code, signal) => {
         this.isRunning = false
-        if (code !== 0) this.how = `the process of fuse-native ended with ${signal ?? code} ${this.said}`.trim()
+        if (code !== 0) this.failure = `the process of fuse-native ended with ${signal ?? code} ${this.stderr}`.trim()
         resolve()
       })
     })
   }
 
-  /** Resolves when it says so, or has ended without. */
+  /** Resolves to true when the bridge serves the mount, and to false when it ended before. */
   async mounted(): Promise<boolean> {
     const late = setTimeout(() => this.#child.kill('SIGKILL'), COMMAND_TIMEOUT_MS)
-    const said = new Promise<boolean>((resolve) => this.#child.stdout?.once('data', () => resolve(true)))
-    const isMounted = await Promise.race([said, this.ended.then(() => false)])
+    const printed = new Promise<boolean>((resolve) => this.#child.stdout?.once('data', () => resolve(true)))
+    const isMounted = await Promise.race([printed, this.ended.then(() => false)])
     clearTimeout(late)
     return isMounted
   }
@@ -103,19 +103,20 @@ async function openSockets(): Promise<[number, number]> {
   }
 }
 
-function failure(target: string, said: string): MountError {
-  if (/cannot find (module|package)|cannot open shared object|no native build/i.test(said)) return missing(said)
+function failure(target: string, reason: string): MountError {
+  if (/cannot find (module|package)|cannot open shared object|no native build/i.test(reason)) return missing(reason)
   const needs = isRoot() ? 'CAP_SYS_ADMIN' : 'the program fusermount (package fuse3 or fuse)'
   return new MountError(
     'MOUNT_FAILED',
-    `libfuse cannot mount at ${target}: ${said}; it needs /dev/fuse and ${needs}; or set fuse.driver to direct`,
+    `libfuse cannot mount at ${target}: ${reason}; it needs /dev/fuse and ${needs}; or set fuse.driver to direct`,
   )
 }
 
-function missing(said: string, cause?: unknown): MountError {
+function missing(reason: string, cause?: unknown): MountError {
   return new MountError(
     'DRIVER_MISSING',
-    `fuse.driver is fuse-native, and the package fuse-native does not load here (${said.split('\n', 1)[0]}); install it (npm install fuse-native), or set fuse.driver to direct`,
+    `fuse.driver is fuse-native, and the package fuse-native does not load here (${reason.split('\n', 1)[0]}); ` +
+      'install it (npm install fuse-native), or set fuse.driver to direct',
     cause === undefined ? undefined : { cause },
   )
 }

@@ -4,11 +4,11 @@ import { Handles } from './handles.ts'
 import { Names } from './names.ts'
 import { type Wire, WireMessage } from './wire.ts'
 
-/** What a session has, by directory and name: `DIRECTORY/NAME` gives a file's number. */
+/** A session's files, by directory and name: `DIRECTORY/NAME` maps to a file's number. */
 class Answers {
   readonly files = new Map<string, number>()
   readonly fleeting = new Set<number>()
-  readonly asked: string[] = []
+  readonly calls: string[] = []
   readonly forgotten: [node: number, lookups: number][] = []
 
   get wire(): Wire {
@@ -19,14 +19,14 @@ class Answers {
       fill(request)
     }
     return {
-      ask: (_opcode: string, node: number, fill: (request: WireMessage) => unknown) => {
+      call: (_opcode: string, node: number, fill: (request: WireMessage) => unknown) => {
         prepare(fill)
         const key = `${node}/${request.slice(0, request.size - 1).toString()}`
-        this.asked.push(key)
+        this.calls.push(key)
         const id = this.files.get(key) ?? 0
         return reply.set64(ENTRY_OUT.nodeid, id).set64(ENTRY_OUT.entry_valid, this.fleeting.has(id) ? 0 : 1)
       },
-      tell: (_opcode: string, node: number, fill: (request: WireMessage) => unknown) => {
+      send: (_opcode: string, node: number, fill: (request: WireMessage) => unknown) => {
         prepare(fill)
         this.forgotten.push([node, request.u64(FORGET_IN.nlookup)])
       },
@@ -54,22 +54,22 @@ describe('names', () => {
     expect([names.find('/d/a').id, names.find('/d/a').id, names.find('/d/ab').id, names.find('/').id]).toEqual([
       ...[11, 11, 12, 1],
     ])
-    expect(session.asked).toEqual(['1/d', '10/a', '10/ab'])
+    expect(session.calls).toEqual(['1/d', '10/a', '10/ab'])
   })
 
-  it('that are not there, or are not UTF-8, are errors', () => {
+  it('that do not exist, or are not UTF-8, are errors', () => {
     expect(() => names.find('/x')).toThrow('errno 2')
     expect(() => names.find('/\ufffd')).toThrow('errno 84')
   })
 
-  it('that do not last are looked up each time, and all lookups forgotten', () => {
+  it('that do not last are looked up each time, and all their lookups are forgotten', () => {
     for (let i = 0; i < 3; i++) expect(names.find('/lag').id).toBe(13)
     session.files.delete('1/lag')
     expect(() => names.find('/lag')).toThrow('errno 2')
     expect(session.forgotten).toEqual([[13, 3]])
   })
 
-  it('move with their directory, and nothing beside it does', () => {
+  it('move with their directory, and names beside it do not', () => {
     session.files.set('1/da', 14)
     for (const name of ['/d/a', '/d/ab', '/da']) names.find(name)
     names.move('/d', '/e')
@@ -78,13 +78,13 @@ describe('names', () => {
     ])
   })
 
-  it('that take the place of another file make it forgotten', () => {
+  it('that replace another file make the session forget it', () => {
     for (const name of ['/d/a', '/d/ab']) names.find(name)
     names.move('/d/a', '/d/ab')
     expect([names.peek('/d/ab')?.id, session.forgotten]).toEqual([11, [[12, 1]]])
   })
 
-  it('are bounded: those of files that are not open go first', () => {
+  it('are bounded: those of files that are not open are forgotten first', () => {
     const handles = new Handles()
     handles.add({ fh: 2 ** 52, known: names.find('/d/a') })
     for (let i = 0; i < 5000; i++) {

@@ -1,22 +1,22 @@
-/** Which file a path of libfuse's means to the session: what the kernel remembers by its own lookups. */
+/** Maps libfuse's paths to the session's files, as the kernel does by its own lookups. */
 
 import path from 'node:path'
 import { errnoNumber } from '../errno.ts'
 import { ENTRY_OUT, FORGET_IN, ROOT_ID } from '../protocol/kernel.ts'
 import { type Wire, WireError, type WireMessage } from './wire.ts'
 
-/** So many are remembered; above, those that are not open are forgotten. */
+/** Above this number, files that are not open are forgotten. */
 const MAX_NAMES = 4096
 
 export interface Known {
   readonly id: number
-  /** How often the session has named it. */
+  /** Lookups that the session has answered and the bridge has not forgotten. */
   lookups: number
-  /** Handles on it. */
+  /** Open handles. */
   opens: number
-  /** What is known of the name holds until it is changed through the mount. */
+  /** The name means this file until it is changed through the mount. */
   readonly isLasting: boolean
-  /** Its name is gone for everyone but libfuse, which keeps one until its handles are closed. */
+  /** The file was removed; libfuse gave it a hidden name until its handles are closed. */
   isHidden: boolean
 }
 
@@ -29,7 +29,7 @@ export class Names {
     this.#wire = wire
   }
 
-  /** The file, if it was found before. */
+  /** The file, if a lookup found it before. */
   peek(name: string): Known | undefined {
     return name === '/' ? this.#root : this.#known.get(name)
   }
@@ -40,18 +40,18 @@ export class Names {
     return known?.isLasting === true ? known : this.lookUp(name).known
   }
 
-  /** The directory that `name` is in, and what it is called there. Throws WireError. */
+  /** The directory of `name`, and its name there. Throws WireError. */
   parent(name: string): { directory: number; base: string } {
     const base = path.posix.basename(name)
-    // what is not UTF-8 the package turns into this character, so that two names would become one
+    // fuse-native replaces bytes that are not UTF-8 with this character, so two names would become one.
     if (base.includes('\ufffd')) throw new WireError(errnoNumber('EILSEQ'))
     return { directory: this.find(path.posix.dirname(name)).id, base }
   }
 
-  /** Asks for it, whether it is known or not; the answer has its attributes. Throws WireError. */
+  /** Looks the name up in the session, known or not. The answer has the attributes. Throws WireError. */
   lookUp(name: string): { known: Known; entry: WireMessage } {
     const { directory, base } = this.parent(name)
-    const entry = this.#wire.ask('LOOKUP', directory, (request) => request.text(base))
+    const entry = this.#wire.call('LOOKUP', directory, (request) => request.text(base))
     if (entry.u64(ENTRY_OUT.nodeid) === 0) {
       this.forget(name)
       throw new WireError(errnoNumber('ENOENT'))
@@ -59,7 +59,7 @@ export class Names {
     return { known: this.remember(name, entry), entry }
   }
 
-  /** Takes up an entry that the session has answered with. */
+  /** Records an entry from an answer of the session. */
   remember(name: string, entry: WireMessage): Known {
     const id = entry.u64(ENTRY_OUT.nodeid)
     const before = this.#known.get(name)
@@ -69,7 +69,7 @@ export class Names {
     }
     const isLasting = entry.u64(ENTRY_OUT.entry_valid) > 0
     if (before !== undefined || this.#known.size >= MAX_NAMES) {
-      // forgetting asks nothing, but what it is told goes through the request's buffer only: the entry stays
+      // FORGET has no answer, so the reply's buffer with the entry stays valid.
       this.forget(name)
       if (this.#known.size >= MAX_NAMES) this.#forgetIdle()
     }
@@ -78,17 +78,17 @@ export class Names {
     return known
   }
 
-  /** The name is gone, or means something else from now on. */
+  /** The name was removed, or means another file from now on. */
   forget(name: string): void {
     const known = this.#known.get(name)
     if (known === undefined) return
     this.#known.delete(name)
-    this.#wire.tell('FORGET', known.id, (request) =>
+    this.#wire.send('FORGET', known.id, (request) =>
       request.struct(FORGET_IN.SIZE).set64(FORGET_IN.nlookup, known.lookups),
     )
   }
 
-  /** A file, or a directory with all that is known in it, has got another name. */
+  /** A file, or a directory with everything in it, was renamed. */
   move(from: string, to: string): void {
     this.forget(to)
     for (const [name, known] of [...this.#known]) {

@@ -1,6 +1,6 @@
 /**
- * The other side of the FUSE protocol: what the kernel does on a device, the bridge does on a socket. One message is one request or one
- * reply, and each request is answered before the next one is sent.
+ * The kernel's side of the FUSE protocol: the bridge does on a socket what the kernel does on a device. A message is a
+ * request or a reply. The session answers each request before the bridge sends the next one.
  */
 
 import fs from 'node:fs'
@@ -16,12 +16,12 @@ import {
 } from '../protocol/kernel.ts'
 
 const TWO_TO_32 = 0x1_0000_0000
-/** Above what libfuse 2 reads or writes at once, which is 128 KiB, and below what a socket takes. */
+/** More than libfuse 2 reads or writes at once (128 KiB), and less than a socket's largest message. */
 const BUFFER_BYTES = 192 << 10
-/** What the session needs of a kernel (init.ts). What it means is for the kernel and libfuse to agree on between themselves. */
+/** The flags that the session requires of a kernel (init.ts). The kernel and libfuse negotiate their own. */
 const FLAGS = INIT_FLAG.ATOMIC_O_TRUNC | INIT_FLAG.BIG_WRITES | INIT_FLAG.MAX_PAGES | INIT_FLAG.NO_OPENDIR_SUPPORT
 
-/** The errno that the file system answered with, as a positive number. */
+/** The file system's error, with its errno as a positive number. */
 export class WireError extends Error {
   readonly errno: number
 
@@ -32,7 +32,7 @@ export class WireError extends Error {
   }
 }
 
-/** A message in a buffer that is used again and again. Offsets count from behind its header. */
+/** A message in a reused buffer. Offsets count from the end of its header. */
 export class WireMessage {
   readonly bytes = Buffer.from(new ArrayBuffer(BUFFER_BYTES))
   readonly words = new Uint32Array(this.bytes.buffer)
@@ -43,7 +43,7 @@ export class WireMessage {
     this.#header = headerSize
   }
 
-  /** How much there is behind the header. */
+  /** Bytes after the header. */
   get size(): number {
     return this.length - this.#header
   }
@@ -69,14 +69,14 @@ export class WireMessage {
     return this.set32(offset, value).set32(offset + 4, Math.floor(value / TWO_TO_32))
   }
 
-  /** A struct of zeros, to be filled in. Structs come before names and data. */
+  /** Appends a struct of zeros, to be filled in. Structs come before names and data. */
   struct(size: number): this {
     this.bytes.fill(0, this.length, this.length + size)
     this.length += size
     return this
   }
 
-  /** A name, which ends with a zero byte. */
+  /** Appends a name, with a zero byte at its end. */
   text(text: string): this {
     this.length += this.bytes.write(text, this.length)
     this.bytes[this.length++] = 0
@@ -90,7 +90,7 @@ export class WireMessage {
   }
 }
 
-/** The session's socket, as the bridge sees it. */
+/** The bridge's end of the session's socket. */
 export class Wire {
   readonly request = new WireMessage(IN_HEADER.SIZE)
   readonly reply = new WireMessage(OUT_HEADER.SIZE)
@@ -98,36 +98,36 @@ export class Wire {
   readonly #closed: () => never
   #unique = 0
 
-  /** `closed` is called when the session has gone. */
+  /** `closed` is called when the session has ended. */
   constructor(socket: number, closed: () => never) {
     this.#socket = socket
     this.#closed = closed
   }
 
-  /** The first exchange, of which the answer is not waited for: the session begins when the mount is there. */
+  /** Sends INIT without waiting for the answer, because the session starts after the mount. */
   begin(): void {
     const request = this.#prepare('INIT', 0).struct(INIT_IN.SIZE)
     request.set32(INIT_IN.major, KERNEL_MAJOR).set32(INIT_IN.minor, KERNEL_MINOR).set32(INIT_IN.flags, FLAGS)
-    this.#send()
+    this.#write()
   }
 
-  /** Sends a request that `fill` completes, and returns the answer to it, valid until the next one. Throws WireError. */
-  ask(opcode: OpcodeName, node: number, fill?: (request: WireMessage) => unknown): WireMessage {
+  /** Sends a request that `fill` completes. Returns its answer, valid until the next request. Throws WireError. */
+  call(opcode: OpcodeName, node: number, fill?: (request: WireMessage) => unknown): WireMessage {
     const request = this.#prepare(opcode, node)
     fill?.(request)
-    this.#send()
+    this.#write()
     const { reply } = this
     do reply.length = this.#receive()
-    while (reply.words[OUT_HEADER.unique >> 2] !== this.#unique) // the answer to `begin`
+    while (reply.words[OUT_HEADER.unique >> 2] !== this.#unique) // Skips the answer to `begin`.
     const errno = -((reply.words[OUT_HEADER.error >> 2] as number) | 0)
     if (errno !== 0) throw new WireError(errno)
     return reply
   }
 
   /** Sends a request that has no answer. */
-  tell(opcode: OpcodeName, node: number, fill: (request: WireMessage) => unknown): void {
+  send(opcode: OpcodeName, node: number, fill: (request: WireMessage) => unknown): void {
     fill(this.#prepare(opcode, node))
-    this.#send()
+    this.#write()
   }
 
   #prepare(opcode: OpcodeName, node: number): WireMessage {
@@ -139,7 +139,7 @@ export class Wire {
     words[IN_HEADER.unique >> 2] = this.#unique
     words[IN_HEADER.nodeid >> 2] = node
     words[(IN_HEADER.nodeid >> 2) + 1] = Math.floor(node / TWO_TO_32)
-    // who the caller is libfuse knows, and the package does not tell
+    // fuse-native does not pass the caller, which libfuse knows.
     words[IN_HEADER.uid >> 2] = process.geteuid?.() ?? 0
     words[IN_HEADER.gid >> 2] = process.getegid?.() ?? 0
     words[IN_HEADER.pid >> 2] = process.pid
@@ -147,7 +147,7 @@ export class Wire {
     return request
   }
 
-  #send(): void {
+  #write(): void {
     const { request } = this
     request.words[IN_HEADER.len >> 2] = request.length
     try {
