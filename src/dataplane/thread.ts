@@ -124,7 +124,7 @@ function serve(deviceFd: number): void {
       return state.stopRequested ? 'stop' : undefined
     },
     requests: state.requests,
-    refusedWrite: (node) => say({ type: 'invalidate', node }),
+    rejectedWrite: (node) => say({ type: 'invalidate', node }),
     announced(data, caller) {
       if (!authority.isClient(caller)) throw new FsError('EPERM', 'only the local client announces')
       for (const announcement of unmarshalAnnouncements(data)) volume.announced(announcement)

@@ -21,17 +21,17 @@ export class FsError extends Error {
   }
 }
 
-const refusals = new Map<ErrnoName, FsError>()
+const rejections = new Map<ErrnoName, FsError>()
 
 /** The one shared FsError of an errno. It has no stack, because an application may provoke rejections in a loop. */
 export function rejection(code: ErrnoName): FsError {
-  let error = refusals.get(code)
+  let error = rejections.get(code)
   if (error === undefined) {
     const limit = Error.stackTraceLimit
     Error.stackTraceLimit = 0
     error = new FsError(code)
     Error.stackTraceLimit = limit
-    refusals.set(code, error)
+    rejections.set(code, error)
   }
   return error
 }

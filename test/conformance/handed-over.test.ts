@@ -69,7 +69,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('a node start
     ).toEqual([
       'ended 1',
       'ltxd: mnt was mounted without default_permissions',
-      expect.stringMatching(/^ltxd: \/dev\/fd\/0 is no descriptor of \/dev\/fuse; .*mount\.fuse3/),
+      expect.stringMatching(/^ltxd: \/dev\/fd\/0 is not a descriptor of \/dev\/fuse; .*mount\.fuse3/),
       'ended 1',
     ])
   })

@@ -1,7 +1,7 @@
 /**
- * The bridge: a process of its own in which libfuse 2 serves a mount, and forwards each call to the session at the other
- * end of descriptor 3. It ends when the node closes its stdin. Usage: bridge MOUNTPOINT OPTIONS, with BridgeOptions as
- * JSON. Prints `mounted` on stdout once it serves the mount.
+ * The bridge: a process of its own in which libfuse 2 serves a mount, and forwards each call to the session at the
+ * other end of descriptor 3. It ends when the node closes its stdin. Usage: bridge MOUNTPOINT OPTIONS, with
+ * BridgeOptions as JSON. Prints `mounted` on stdout once it serves the mount.
  */
 
 import { MountWatch } from '../host/mount-watch.ts'

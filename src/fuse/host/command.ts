@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process'
 
 export interface Outcome {
-  /** Null: it could not be started, or did not end in time. */
+  /** null when the command could not be started, or did not end in time. */
   readonly status: number | null
   readonly stderr: string
 }
 
 export const COMMAND_TIMEOUT_MS = 10_000
 
-/** Runs a command in the C locale. One that does not end in time is left behind: it may not be killable. */
+/** Runs a command in the C locale. Does not wait for a command after its timeout, because it may be unkillable. */
 export function run(command: string, args: readonly string[], timeoutMs = COMMAND_TIMEOUT_MS): Promise<Outcome> {
   return new Promise((resolve) => {
     const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, LC_ALL: 'C' } })

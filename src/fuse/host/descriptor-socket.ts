@@ -1,7 +1,7 @@
 /**
- * Taking over a descriptor that another process sends through a Unix socket (SCM_RIGHTS, unix(7)), which Node cannot:
- * its own channel between processes accepts sockets only, and aborts on a device. So libc is called through koffi.
- * Struct layouts are Linux's on 64-bit machines.
+ * Receives a descriptor that another process sends through a Unix socket (SCM_RIGHTS, unix(7)). Node cannot: its own
+ * channel between processes accepts only sockets, and aborts on a device. So this calls libc through koffi. Struct
+ * layouts are those of Linux on 64-bit machines.
  */
 
 import fs from 'node:fs'
@@ -34,7 +34,7 @@ interface Libc {
 
 let libc: Libc | undefined
 
-/** A pair of sockets, of which one end goes to the process that sends. */
+/** A pair of sockets, one of which goes to the sending process. */
 export class DescriptorSocket {
   /** The sender's end, for its `stdio`. */
   readonly theirs: number
@@ -45,12 +45,15 @@ export class DescriptorSocket {
     this.theirs = theirs
   }
 
-  /** Throws what loading the native module throws, where there is none for this machine. */
+  /** Throws the error of loading koffi when it has no native module for this machine. */
   static async open(): Promise<DescriptorSocket> {
     return new DescriptorSocket(...(await socketPair('stream')))
   }
 
-  /** The descriptor that was sent, close-on-exec; undefined when there is none. Does not wait: ask when the sender has ended. */
+  /**
+   * The descriptor that was sent, close-on-exec; undefined when there is none. Does not wait: call it after the sender
+   * has ended.
+   */
   receive(): number | undefined {
     const data = new Uint8Array(1)
     const control = new Uint8Array(CMSG.SIZE)
@@ -81,8 +84,8 @@ export class DescriptorSocket {
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 
 /**
- * Two connected sockets, close-on-exec. Of `messages` each write is one read. Throws what loading the native module throws, where there is none
- * for this machine.
+ * Two connected sockets, close-on-exec. With `messages`, each write is one read. Throws the error of loading koffi when
+ * it has no native module for this machine.
  */
 export async function socketPair(kind: 'stream' | 'messages'): Promise<[number, number]> {
   libc ??= await load()
@@ -93,7 +96,7 @@ export async function socketPair(kind: 'stream' | 'messages'): Promise<[number, 
   return [one, other]
 }
 
-/** Only who mounts without root, or through a bridge, needs it. */
+/** Loaded on first use: only a mount without root, or through a bridge, needs it. */
 async function load(): Promise<Libc> {
   const { default: koffi } = await import('koffi')
   const part = koffi.struct({ base: 'void *', length: 'size_t' })

@@ -25,12 +25,13 @@ export class MountError extends LtxdError {
 export function noDevice(cause?: unknown): MountError {
   return new MountError(
     'FUSE_MISSING',
-    'there is no /dev/fuse; load the kernel module (modprobe fuse), or start the container with --device /dev/fuse --cap-add SYS_ADMIN',
+    'there is no /dev/fuse; load the kernel module (modprobe fuse), ' +
+      'or start the container with --device /dev/fuse --cap-add SYS_ADMIN',
     cause === undefined ? undefined : { cause },
   )
 }
 
-/** What opening /dev/fuse says when there is none, or no module behind it. */
+/** Whether opening /dev/fuse failed because the device or its kernel module is missing. */
 export function isNoDevice(code: string | undefined): boolean {
   return code === 'ENOENT' || code === 'ENODEV' || code === 'ENXIO'
 }

@@ -1,4 +1,4 @@
-/** The directory to mount at: where it really is, and whether it can be mounted over. */
+/** The directory to mount at: its real path, and whether it can be mounted over. */
 
 import fs from 'node:fs'
 import path from 'node:path'
@@ -7,12 +7,12 @@ import { MountError } from './mount-error.ts'
 import { mountAt, type MountEntry } from './mountinfo.ts'
 
 export const SUBTYPE = 'ltxd'
-/** What mountinfo calls the type of ltxd's mounts. */
+/** The type of ltxd's mounts in mountinfo. */
 export const MOUNT_TYPE = `fuse.${SUBTYPE}`
 
 const MAX_SYMLINKS = 40
 
-/** Makes the directory if it does not exist, and returns its real path. Throws MountError where nothing can be mounted. */
+/** Creates the directory if needed, and returns its real path. Throws MountError when ltxd cannot mount there. */
 export function prepareMountPoint(directory: string): string {
   const target = realPath(directory)
   const mounted = mountAt(target)
@@ -20,7 +20,8 @@ export function prepareMountPoint(directory: string): string {
   if (mounted !== undefined) {
     throw new MountError(
       'MOUNT_OCCUPIED',
-      `${target} is the mount point of ${mounted.source} (${mounted.type}); choose another directory, or unmount it first`,
+      `${target} is the mount point of ${mounted.source} (${mounted.type}); ` +
+        'choose another directory, or unmount it first',
     )
   }
   try {
@@ -28,7 +29,8 @@ export function prepareMountPoint(directory: string): string {
     if (fs.readdirSync(target).length > 0) {
       throw new MountError(
         'MOUNT_NOT_EMPTY',
-        `${target} is not empty, and what is in it would be hidden; choose an empty directory or one that does not exist yet`,
+        `${target} is not empty, and the mount would hide its files; ` +
+          'choose an empty directory or one that does not exist yet',
       )
     }
   } catch (error) {
@@ -43,7 +45,7 @@ export function prepareMountPoint(directory: string): string {
   return target
 }
 
-/** The error for a mount of ltxd's that is alive. */
+/** The error for a live mount of ltxd. */
 export function inUse(target: string, { options }: MountEntry): MountError {
   const owner = options.find((option) => option.startsWith('user_id='))?.slice('user_id='.length)
   const isForeign = owner !== undefined && owner !== String(process.geteuid?.())
@@ -56,8 +58,8 @@ export function inUse(target: string, { options }: MountEntry): MountError {
 }
 
 /**
- * The path as /proc/self/mountinfo has it. Does not touch what is mounted there: it may be dead, or be served by this
- * very process, which would then wait for itself.
+ * The path as in /proc/self/mountinfo. Does not access a file system mounted there: it may be dead, or served by this
+ * process, which would then wait for itself.
  */
 export function realPath(directory: string): string {
   let candidate = path.resolve(directory)
@@ -76,7 +78,7 @@ function realParent(absolute: string): string {
   try {
     return fs.realpathSync(parent)
   } catch {
-    return parent // it does not exist yet
+    return parent // It does not exist yet.
   }
 }
 

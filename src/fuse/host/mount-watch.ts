@@ -1,6 +1,7 @@
 /**
- * Notices that a mount has left the tree of names while its connection lives on (`umount -l`): whoever has files open goes on, and
- * everybody else finds an empty directory. The kernel tells a server nothing of that, and Node cannot wait for changes of mountinfo.
+ * Detects that a mount has left the tree of names while its connection is alive (`umount -l`): programs with open files
+ * continue, but new opens reach the directory underneath. The kernel does not notify the server, and Node cannot
+ * poll(2) mountinfo for changes.
  */
 
 import { mountAt, type MountEntry, readMounts } from './mountinfo.ts'
@@ -15,7 +16,7 @@ export class MountWatch {
   #timer: NodeJS.Timeout | undefined
   #missed = false
 
-  /** `mountPoint` is a real path at which something is mounted. Calls `gone` once when that is no longer so. */
+  /** `mountPoint` is the real path of a mount. Calls `gone` once after the mount has left it. */
   constructor(mountPoint: string, gone: () => void, read: () => readonly MountEntry[] = readMounts) {
     this.#mountPoint = mountPoint
     this.#gone = gone
@@ -24,13 +25,13 @@ export class MountWatch {
   }
 
   start(): this {
-    this.#timer = setInterval(() => this.look(), INTERVAL_MS)
+    this.#timer = setInterval(() => this.check(), INTERVAL_MS)
     this.#timer.unref()
     return this
   }
 
-  /** Believes what two looks have in common: older kernels may leave a line out while others mount and unmount. */
-  look(): void {
+  /** Needs two checks in a row: older kernels may omit a line while other file systems are mounted or unmounted. */
+  check(): void {
     const isThere = this.#find()
     if (isThere === undefined) return
     if (!isThere && this.#missed) {
@@ -44,7 +45,7 @@ export class MountWatch {
     clearInterval(this.#timer)
   }
 
-  /** Undefined: a look that fails, for want of descriptors say, has seen nothing. */
+  /** Returns undefined when mountinfo cannot be read, for example for lack of descriptors. */
   #find(): boolean | undefined {
     try {
       return this.#read().some(({ mountPoint, device }) => mountPoint === this.#mountPoint && device === this.#device)

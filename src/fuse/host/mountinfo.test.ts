@@ -29,12 +29,12 @@ describe('/proc/self/mountinfo', () => {
     expect(mountAt('/srv/datenbänke', mounts)?.type).toBe('fuse.other')
   })
 
-  it('gives the mount on top, and none for what is no mount point', () => {
+  it('finds the topmost mount, and none at a directory that is not a mount point', () => {
     expect(mountAt('/srv/stacked', mounts)).toMatchObject({ type: 'fuse.ltxd', device: '0:52' })
     expect(mountAt('/srv', mounts)).toBeUndefined()
   })
 
-  it('is read over lines that are not understood', () => {
+  it('is read past lines in an unknown format', () => {
     expect(parseMountinfo('garbage\n\n1 2 3\n22 27 0:21 / /proc rw - proc proc rw')).toHaveLength(1)
   })
 })

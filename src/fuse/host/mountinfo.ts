@@ -1,4 +1,4 @@
-/** What is mounted where, from /proc/self/mountinfo (proc(5)). */
+/** The mounts of this process's namespace, from /proc/self/mountinfo (proc(5)). */
 
 import fs from 'node:fs'
 
@@ -16,7 +16,7 @@ export function readMounts(): MountEntry[] {
   return parseMountinfo(fs.readFileSync('/proc/self/mountinfo', 'utf8'))
 }
 
-/** The mount that one sees at `directory`, an absolute real path, if it is a mount point: the last one on top. */
+/** The topmost mount at `directory`, an absolute real path; undefined when it is not a mount point. */
 export function mountAt(directory: string, mounts: readonly MountEntry[] = readMounts()): MountEntry | undefined {
   return mounts.findLast((mount) => mount.mountPoint === directory)
 }
@@ -44,7 +44,7 @@ export function parseMountinfo(text: string): MountEntry[] {
   return entries
 }
 
-/** Space, tab, newline and backslash are written as octal escapes, of bytes. */
+/** The kernel writes space, tab, newline and backslash as octal escapes of bytes. */
 function unescapeField(field: string): string {
   if (!field.includes('\\')) return field
   return field.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)))

@@ -1,4 +1,4 @@
-/** Mounting as root: /dev/fuse is opened, and mount(8) given its descriptor. */
+/** Mounts as root: opens /dev/fuse, and passes its descriptor to mount(8). */
 
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
@@ -20,11 +20,11 @@ export function mountDirect(target: string, fsname: string, options: readonly st
   })
   if (result.status === 0) return device
   fs.closeSync(device)
-  const said = (result.error?.message ?? result.stderr).trim()
-  if (/permission denied|must be superuser|operation not permitted/i.test(said)) {
-    throw denied(`mounting at ${target} was refused: ${said}`)
+  const message = (result.error?.message ?? result.stderr).trim()
+  if (/permission denied|must be superuser|operation not permitted/i.test(message)) {
+    throw denied(`may not mount at ${target}: ${message}`)
   }
-  throw new MountError('MOUNT_FAILED', `cannot mount at ${target}: ${said}`)
+  throw new MountError('MOUNT_FAILED', `cannot mount at ${target}: ${message}`)
 }
 
 function openDevice(): number {
@@ -35,7 +35,7 @@ function openDevice(): number {
   }
 }
 
-function denied(said: string, cause?: unknown): MountError {
+function denied(problem: string, cause?: unknown): MountError {
   const advice = 'start the container with --cap-add SYS_ADMIN --device /dev/fuse'
-  return new MountError('MOUNT_DENIED', `${said}; ${advice}`, cause === undefined ? undefined : { cause })
+  return new MountError('MOUNT_DENIED', `${problem}; ${advice}`, cause === undefined ? undefined : { cause })
 }

@@ -1,6 +1,6 @@
 /**
- * Mounting without root: fusermount3, which is root's by its set-user-id bit, mounts for who may write the directory, and
- * sends the descriptor of the device through a socket.
+ * Mounts without root: fusermount3, which is set-user-id root, mounts for a user who may write to the directory, and
+ * sends the device's descriptor through a socket.
  */
 
 import { spawnSync } from 'node:child_process'
@@ -11,9 +11,9 @@ import { MountError } from '../host/mount-error.ts'
 import { SUBTYPE } from '../host/mount-point.ts'
 
 const TIMEOUT_MS = 10_000
-/** Where fusermount3 is told the number of its end of the socket. */
+/** The environment variable with the number of fusermount3's end of the socket. */
 const SOCKET_VARIABLE = '_FUSE_COMMFD'
-/** What fusermount3 says of a failed mount(2), of which it gives the system's reason. */
+/** The system's reasons, in fusermount3's message about a failed mount(2). */
 const NOT_PERMITTED = /operation not permitted|must be superuser/i
 
 /** Mounts at `target`. Returns the descriptor of the device. Throws MountError. */
@@ -36,7 +36,7 @@ export async function mountThroughFusermount(
     if (result.status !== 0) throw failure(target, (result.error?.message ?? result.stderr).trim())
     const device = socket.receive()
     if (device === undefined) {
-      throw new MountError('MOUNT_FAILED', `${FUSERMOUNT} mounted ${target} without handing over its descriptor`)
+      throw new MountError('MOUNT_FAILED', `${FUSERMOUNT} mounted ${target}, but did not send the device's descriptor`)
     }
     return device
   } finally {
@@ -50,7 +50,8 @@ async function openSocket(): Promise<DescriptorSocket> {
   } catch (error) {
     throw new MountError(
       'MOUNT_FAILED',
-      `mounting without root needs the native module koffi, which does not load here: ${errorMessage(error)}; reinstall ltxd's packages, or run ltxd as root`,
+      `mounting without root needs the native module koffi, which does not load here: ${errorMessage(error)}; ` +
+        "reinstall ltxd's packages, or run ltxd as root",
       { cause: error },
     )
   }
@@ -59,21 +60,24 @@ async function openSocket(): Promise<DescriptorSocket> {
 function missing(): MountError {
   return new MountError(
     'FUSERMOUNT_MISSING',
-    `${user()} is not root, and there is no ${FUSERMOUNT} that could mount on its behalf; install it (package fuse3), or run ltxd as root`,
+    `${user()} is not root, and there is no ${FUSERMOUNT} that could mount on its behalf; ` +
+      'install it (package fuse3), or run ltxd as root',
   )
 }
 
-function failure(target: string, said: string): MountError {
-  if (said.includes('user_allow_other')) {
+function failure(target: string, stderr: string): MountError {
+  if (stderr.includes('user_allow_other')) {
     return denied(
-      `fuse.allow-other is set, and this machine does not permit it without root; as root, write a line "user_allow_other" into /etc/fuse.conf, or leave allow-other out`,
+      'fuse.allow-other is set, and this machine does not permit it without root; ' +
+        'as root, write a line "user_allow_other" into /etc/fuse.conf, or leave allow-other out',
     )
   }
-  if (/not owned by user|no write access/.test(said)) return foreign(target)
-  if (NOT_PERMITTED.test(said)) {
+  if (/not owned by user|no write access/.test(stderr)) return foreign(target)
+  if (NOT_PERMITTED.test(stderr)) {
     return denied(
-      `${FUSERMOUNT} may not mount at ${target}: ${said}; it must belong to root with its set-user-id bit (chmod u+s), without no_new_privs, and a container needs --cap-add SYS_ADMIN --device /dev/fuse`,
+      `${FUSERMOUNT} may not mount at ${target}: ${stderr}; it must belong to root with its set-user-id bit ` +
+        '(chmod u+s), without no_new_privs, and a container needs --cap-add SYS_ADMIN --device /dev/fuse',
     )
   }
-  return new MountError('MOUNT_FAILED', `cannot mount at ${target}: ${said}`)
+  return new MountError('MOUNT_FAILED', `cannot mount at ${target}: ${stderr}`)
 }

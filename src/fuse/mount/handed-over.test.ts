@@ -11,14 +11,14 @@ const MOUNTS = parseMountinfo(`24 27 0:6 / /dev rw - devtmpfs devtmpfs rw
 `)
 
 describe('a mount point of the form /dev/fd/N', () => {
-  it('names a descriptor, and nothing else does', () => {
+  it('names a descriptor, and no other form does', () => {
     expect(descriptorOf('/dev/fd/3')).toBe(3)
     const others = ['/dev/fd/', '/dev/fd/3/x', '/dev/fd/x', './dev/fd/3', '/mnt']
     expect(others.map((path) => descriptorOf(path))).toEqual(others.map(() => undefined))
     expect(handedOver('/mnt')).toBeUndefined()
   })
 
-  it('is refused where the descriptor is something else, or none', () => {
+  it('is rejected when the descriptor is not that of a device, or is not open', () => {
     const descriptor = openSync('/dev/null', 'r')
     for (const path of [`/dev/fd/${descriptor}`, '/dev/fd/999999']) {
       expect(() => handedOver(path)).toThrow(expect.objectContaining({ code: 'MOUNT_NOT_HANDED_OVER' }))
@@ -32,7 +32,7 @@ describe('a mount point of the form /dev/fd/N', () => {
     expect(mountOf('fuse_connection:\t5', MOUNTS)).toBeUndefined()
   })
 
-  it('is the last of ltxd’s mounts where the kernel does not tell the connection', () => {
+  it('is the last of ltxd’s mounts when the kernel does not report the connection', () => {
     expect(mountOf('pos:\t0\n', MOUNTS)?.mountPoint).toBe('/srv/b')
     expect(mountOf('pos:\t0\n', MOUNTS.slice(0, 1))).toBeUndefined()
   })

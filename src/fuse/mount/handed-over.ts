@@ -1,6 +1,6 @@
 /**
- * Mounts that root has made and handed over: `mount.fuse3 ltxd#SOURCE DIR -o drop_privileges` opens the device, mounts it,
- * gives up all privileges and starts `ltxd SOURCE /dev/fd/N -o OPTIONS`, which finds the device as descriptor N.
+ * Mounts that root has made for ltxd: `mount.fuse3 ltxd#SOURCE DIR -o drop_privileges` opens the device, mounts it,
+ * drops all privileges and starts `ltxd SOURCE /dev/fd/N -o OPTIONS`, which inherits the device as descriptor N.
  */
 
 import fs from 'node:fs'
@@ -11,7 +11,7 @@ import { type MountEntry, readMounts } from '../host/mountinfo.ts'
 const DESCRIPTOR_PATH = /^\/dev\/fd\/(\d{1,7})$/
 
 export interface HandedOver {
-  /** The descriptor of the device. Who made the mount has to take it away. */
+  /** The descriptor of the device. The process that mounted it must also unmount it. */
   readonly device: number
   readonly mountPoint: string
 }
@@ -28,26 +28,28 @@ export function handedOver(mountPoint: string): HandedOver | undefined {
   if (device === undefined) return undefined
   if (!isFuseDevice(device)) {
     throw wrong(
-      `${mountPoint} is no descriptor of /dev/fuse; this form of a mount point is for mount.fuse3 -o drop_privileges, which opens it`,
+      `${mountPoint} is not a descriptor of /dev/fuse; this form of a mount point is for ` +
+        'mount.fuse3 -o drop_privileges, which opens the device',
     )
   }
   const mount = mountOf(fs.readFileSync(`/proc/self/fdinfo/${device}`, 'utf8'), readMounts())
   if (mount === undefined) {
     throw wrong(
-      `the device in ${mountPoint} is not mounted in sight of this process; start ltxd in the mount's namespace`,
+      `the device in ${mountPoint} is not mounted in this process's namespace; start ltxd in the mount's namespace`,
     )
   }
   if (!mount.options.includes('default_permissions')) {
     throw wrong(
-      `${mount.mountPoint} was mounted without default_permissions, so the kernel would check nobody's permissions; add it to the options of mount.fuse3`,
+      `${mount.mountPoint} was mounted without default_permissions, so the kernel would not check permissions; ` +
+        'add it to the options of mount.fuse3',
     )
   }
   return { device, mountPoint: mount.mountPoint }
 }
 
 /**
- * Newer kernels tell a device's connection in /proc/PID/fdinfo, which is the minor number of its mount. Where they do not, it is the
- * last of ltxd's mounts; were that another one, it would not answer at the start.
+ * Newer kernels report a device's connection in /proc/PID/fdinfo, which is the minor number of its mount. On others,
+ * this returns the last of ltxd's mounts. If that is the wrong mount, it does not answer at the start.
  */
 export function mountOf(fdinfo: string, mounts: readonly MountEntry[]): MountEntry | undefined {
   const connection = /^fuse_connection:\s*(\d+)$/m.exec(fdinfo)?.[1]

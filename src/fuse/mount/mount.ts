@@ -1,6 +1,6 @@
 /**
- * Mounting and unmounting: as root directly, as anybody else through fusermount3, or, for who asks for that, through libfuse in a process of its own.
- * The file system and its session are the same.
+ * Mounts and unmounts: directly as root, through fusermount3 as any other user, or, if so configured, through libfuse
+ * in a process of its own. The file system and its session are the same.
  */
 
 import fs from 'node:fs'
@@ -17,42 +17,43 @@ import { MAX_TRANSFER } from '../protocol/kernel.ts'
 import { mountDirect } from './direct.ts'
 import { mountThroughFusermount } from './fusermount.ts'
 
-/** How long a mount may take to say that it is alive. */
+/** How long a live mount may take to answer. */
 const PROBE_TIMEOUT_MS = 3_000
 
 export type Driver = FuseConfig['driver']
 
 export interface MountOptions {
-  /** direct: this process speaks with the kernel. fuse-native: libfuse does. */
+  /** direct: this process serves the kernel's requests. fuse-native: libfuse does. */
   readonly driver?: Driver
-  /** What mount(8) and df(1) show as the source. */
+  /** The source that mount(8) and df(1) show. */
   readonly fsname?: string
-  /** Other users than the one who mounts may use it, as far as the files' permissions let them. */
+  /** Other users may use the mount too, as far as the permissions of files allow. */
   readonly allowOther?: boolean
 }
 
 /**
- * Mounts at `directory`, which is created if it does not exist. Returns the device, on which a Session must serve from now on. Throws MountError.
+ * Mounts at `directory`, which is created if it does not exist. Returns the device, on which a Session must serve from
+ * now on. Throws MountError.
  */
 export async function mount(directory: string, options: MountOptions = {}): Promise<Mounted> {
   const { driver = 'direct', fsname = 'ltxd', allowOther = false } = options
   const target = prepareMountPoint(directory)
   if (driver === 'fuse-native') return mountThroughBridge(target, { fsname, allowOther })
-  // default_permissions always: without it, allow_other would open every file to everybody
+  // Always with default_permissions: without it, allow_other would give every user access to every file.
   const kernel = [`max_read=${MAX_TRANSFER}`, 'default_permissions', ...(allowOther ? ['allow_other'] : [])]
   const device = isRoot() ? mountDirect(target, fsname, kernel) : await mountThroughFusermount(target, fsname, kernel)
   return mountedAs(device)
 }
 
-/** A device that this process holds. */
+/** A mount whose device this process has open. */
 export function mountedAs(device: number): Mounted {
   return { device, close: () => Promise.resolve(fs.closeSync(device)) }
 }
 
 /**
- * Takes the mount at `directory` away. If it is in use, it is detached, so that whoever has files open gets errors
- * ('detached'): at once as root, else when the session was stopped and the device closed. For that the session has to stay
- * within reach, so `beforeDetach` hangs the doorbell again. In all other cases the session, which must still be running, returns.
+ * Unmounts `directory`. If the mount is in use, detaches it ('detached'), so that programs with open files get errors:
+ * as root at once, otherwise after the session was stopped and the device closed. The session must be reachable for that,
+ * so `beforeDetach` hangs the doorbell again. In all other cases the session, which must still be running, returns.
  */
 export async function unmount(directory: string, beforeDetach: () => Promise<void>): Promise<'unmounted' | 'detached'> {
   const target = realPath(directory)
@@ -66,8 +67,8 @@ export async function unmount(directory: string, beforeDetach: () => Promise<voi
 }
 
 /**
- * If a daemon died and left its mount at `directory`, takes it away, and whatever dead ones lie below it; returns
- * whether there was one. Throws MountError when the mount there is alive.
+ * If a daemon died and left its mount at `directory`, removes it, and any dead mounts underneath. Returns whether there
+ * was one. Throws MountError when the mount is alive.
  */
 export async function clearStaleMount(directory: string): Promise<boolean> {
   let cleared = false
@@ -81,7 +82,7 @@ export async function clearStaleMount(directory: string): Promise<boolean> {
     if (status !== 0 && mountAt(target) !== undefined) {
       throw new MountError(
         'UNMOUNT_FAILED',
-        `a dead ltxd mount is in the way at ${target} and cannot be taken away: ${stderr}; as root, run: umount -l '${target}'`,
+        `a dead ltxd mount at ${target} cannot be unmounted: ${stderr}; as root, run: umount -l '${target}'`,
       )
     }
     cleared = true

@@ -1,10 +1,10 @@
 /**
- * Waking the thread that serves a mount while it waits for the kernel. Any thread asks the kernel for no bytes at all
- * of a file that the kernel knows (FUSE_NOTIFY_RETRIEVE), and the kernel's answer to that is a request.
+ * Wakes the thread that serves a mount while it waits for the kernel. Another thread retrieves zero bytes of a file
+ * that the kernel knows (FUSE_NOTIFY_RETRIEVE), and the kernel's answer is a request, which wakes the serving thread.
  *
- * It has to be a regular file (newer kernels refuse the root), and the kernel has to know it at any time. So there is
- * one that no listing shows, which the daemon keeps open. A process must never wait for its own mount, or kill -9
- * could not end it: another process opens the file first, and the daemon takes its descriptor over from /proc.
+ * The file must be regular (newer kernels reject the root), and the kernel must know it at any time. So there is a file
+ * that no listing shows, which the daemon holds open. A process must never wait for its own mount, or kill -9 could not
+ * end it: another process opens the file first, and the daemon takes the descriptor from /proc.
  */
 
 import { spawn } from 'node:child_process'
@@ -20,11 +20,11 @@ import { Message } from './message.ts'
 import type { Reply } from './reply.ts'
 import type { Request } from './request.ts'
 
-/** From <fcntl.h>; Node does not name it. A descriptor that only holds on to a file. */
+/** From <fcntl.h>; Node has no constant for it. The descriptor refers to a file without opening it. */
 const O_PATH = 0o10000000
 const HANG_TIMEOUT_MS = 10_000
 
-/** Wakes the thread that serves `device`. False: the doorbell is not hung, or the mount is gone. */
+/** Wakes the thread that serves `device`. Returns false when the doorbell is not hung, or the mount is gone. */
 export function ringDoorbell({ device, bell }: Device): boolean {
   if (bell !== undefined) return ringBridge(bell)
   const message = new Message(NOTIFY.RETRIEVE, NOTIFY_RETRIEVE_OUT.SIZE)
@@ -32,10 +32,10 @@ export function ringDoorbell({ device, bell }: Device): boolean {
   return message.send(device)
 }
 
-/** What a write to the session's socket fails with when the session has ended; ECONNRESET: it left requests unread. */
+/** Errors of a write to the socket of a session that has ended. ECONNRESET: it left requests unread. */
 const SESSION_GONE: ReadonlySet<string> = new Set(['EPIPE', 'ENOTCONN', 'ECONNRESET'])
 
-/** As if the kernel had answered: a request without an answer. */
+/** Sends the request that the kernel would send: one without an answer. */
 function ringBridge(bell: number): boolean {
   const words = new Uint32Array(IN_HEADER.SIZE >> 2)
   words[IN_HEADER.len >> 2] = IN_HEADER.SIZE
@@ -55,10 +55,10 @@ function ringBridge(bell: number): boolean {
  * to close before unmounting: while it is open the mount is busy.
  */
 export async function hangDoorbell(mountPoint: string, device: number): Promise<number> {
-  const script = 'exec 3< "$0" && echo held && exec cat' // until its stdin ends
+  const script = 'exec 3< "$0" && echo held && exec cat' // cat runs until its stdin ends.
   const file = `${mountPoint}/${doorbellName(device)}`
   const holder = spawn('sh', ['-c', script, file], { stdio: ['pipe', 'pipe', 'ignore'] })
-  holder.stdin.on('error', () => {}) // it has ended by itself
+  holder.stdin.on('error', () => {}) // The process has ended by itself.
   const ended = once(holder, 'close').then(() => undefined)
   const held = once(holder.stdout, 'data')
   const late = setTimeout(() => holder.kill('SIGKILL'), HANG_TIMEOUT_MS)
@@ -66,25 +66,27 @@ export async function hangDoorbell(mountPoint: string, device: number): Promise<
     if ((await Promise.race([held, ended])) === undefined) throw new Error('the doorbell could not be opened')
     return fs.openSync(`/proc/${holder.pid}/fd/3`, O_PATH)
   } catch (error) {
-    throw new LtxdError('MOUNT_FAILED', `the mount at ${mountPoint} does not answer`, 1, { cause: error })
+    throw new LtxdError('MOUNT_FAILED', `the mount at ${mountPoint} does not answer: unmount it and start again`, 1, {
+      cause: error,
+    })
   } finally {
     holder.stdin.end()
-    await ended.catch(() => undefined) // or it would keep the mount busy
+    await ended.catch(() => undefined) // A running holder would leave the mount busy.
     clearTimeout(late)
   }
 }
 
-/** One name for both threads, and for no other mount. */
+/** The doorbell's name: the same for both threads, and different for every mount. */
 export function doorbellName(device: number): string {
   return `.ltxd-doorbell-${process.pid}-${device}`
 }
 
-/** Takes what was written to the doorbell. A thrown FsError is the writer's answer. */
+/** Processes data that was written to the doorbell. A thrown FsError is the writer's answer. */
 export type Announced = (data: Uint8Array, caller: Caller) => void
 
 /**
- * The serving side: the file by which the kernel knows the doorbell. It is also how another process of the daemon's user says something to the
- * serving thread, in order with what it does on the mount.
+ * The serving side: the file by which the kernel knows the doorbell. Another process of the daemon's user also writes
+ * announcements to it, which reach the serving thread in order with that process's operations on the mount.
  */
 export class DoorbellFile {
   readonly #name: string
@@ -97,7 +99,7 @@ export class DoorbellFile {
     this.#entry = { nodeId: DOORBELL_ID, attributes: emptyFile(), cached: true }
   }
 
-  /** Carries out a request that is about the doorbell; false when it is not. */
+  /** Performs a request on the doorbell. Returns false for any other request. */
   answers(request: Request, reply: Reply): boolean {
     if (request.nodeId === ROOT_ID && request.opcode === OPCODE.LOOKUP) {
       if (!request.beginsWith(this.#name)) return false
@@ -142,7 +144,7 @@ function deny(reply: Reply): true {
   return true
 }
 
-/** For this process's user: nothing is in it. */
+/** The attributes of an empty file of this process's user. */
 function emptyFile(): Attributes {
   const now = Date.now()
   const times = { atimeMs: now, mtimeMs: now, ctimeMs: now }

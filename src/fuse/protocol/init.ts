@@ -1,4 +1,4 @@
-/** The first exchange on a mount: what both sides can do. */
+/** The first exchange on a mount: both sides negotiate a version and features. */
 
 import { LtxdError } from '../../util/errors.ts'
 import {
@@ -16,8 +16,8 @@ import type { Reply } from './reply.ts'
 import type { Request } from './request.ts'
 
 /**
- * Not among them, so that the kernel arbitrates locks by itself: POSIX_LOCKS and FLOCK_LOCKS. And not
- * WRITEBACK_CACHE, with which writes would arrive late and in another order.
+ * Without POSIX_LOCKS and FLOCK_LOCKS, so that the kernel arbitrates locks by itself. Without WRITEBACK_CACHE, which
+ * would delay and reorder writes.
  */
 const WANTED =
   INIT_FLAG.ASYNC_READ |
@@ -31,12 +31,12 @@ const WANTED =
   INIT_FLAG.EXPLICIT_INVAL_DATA |
   INIT_FLAG.HANDLE_KILLPRIV_V2
 
-/** Without these, data would go wrong or each open of a directory would fail. */
+/** Without these, data would be damaged, or each open of a directory would fail. */
 const NEEDED = INIT_FLAG.ATOMIC_O_TRUNC | INIT_FLAG.BIG_WRITES | INIT_FLAG.MAX_PAGES | INIT_FLAG.NO_OPENDIR_SUPPORT
 
 const MAX_BACKGROUND = 64
 const CONGESTION_THRESHOLD = 48
-/** Times are whole microseconds: what Node can read and set without loss. */
+/** Times are whole microseconds, which Node can read and set without loss. */
 const TIME_GRANULARITY_NS = 1000
 
 export interface Negotiated {
@@ -44,7 +44,7 @@ export interface Negotiated {
   readonly flags: number
 }
 
-/** Answers INIT. Undefined: the kernel speaks a newer major version, and will ask again in ours. */
+/** Answers INIT. Returns undefined when the kernel has a newer major version, and repeats INIT with ours. */
 export function negotiate(request: Request, reply: Reply): Negotiated | undefined {
   request.struct(INIT_IN.SIZE)
   const major = request.u32(INIT_IN.major)
@@ -52,7 +52,8 @@ export function negotiate(request: Request, reply: Reply): Negotiated | undefine
   if (major < KERNEL_MAJOR || (major === KERNEL_MAJOR && kernelMinor < OLDEST_MINOR)) {
     throw new LtxdError(
       'FUSE_TOO_OLD',
-      `this kernel speaks FUSE ${major}.${kernelMinor}; ltxd needs ${KERNEL_MAJOR}.${OLDEST_MINOR}, which is Linux 5.4 or later`,
+      `this kernel has FUSE ${major}.${kernelMinor}, and ltxd needs ${KERNEL_MAJOR}.${OLDEST_MINOR} or later: ` +
+        'use Linux 5.4 or later',
     )
   }
   const words = reply.words
@@ -68,7 +69,8 @@ export function negotiate(request: Request, reply: Reply): Negotiated | undefine
   if ((offered & NEEDED) !== NEEDED) {
     throw new LtxdError(
       'FUSE_TOO_OLD',
-      `this kernel's FUSE lacks what ltxd needs (it offers flags 0x${offered.toString(16)}); use Linux 5.4 or later`,
+      `this kernel's FUSE lacks features that ltxd needs (it offers flags 0x${offered.toString(16)}): ` +
+        'use Linux 5.4 or later',
     )
   }
   const minor = Math.min(kernelMinor, KERNEL_MINOR)

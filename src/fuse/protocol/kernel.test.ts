@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as kernel from './kernel.ts'
 
-/** sizeof and offsetof as a C compiler has them from <linux/fuse.h> 7.38, on x86-64 and arm64 alike. INIT_IN is the older one. */
+/** sizeof and offsetof in <linux/fuse.h> 7.38, equal on x86-64 and arm64. INIT_IN is the older struct. */
 const STRUCTS: Record<string, Record<string, number>> = {
   IN_HEADER: { SIZE: 40, len: 0, opcode: 4, unique: 8, nodeid: 16, uid: 24, gid: 28, pid: 32 },
   OUT_HEADER: { SIZE: 16, len: 0, error: 4, unique: 8 },
@@ -83,7 +83,7 @@ const STRUCTS: Record<string, Record<string, number>> = {
 }
 
 describe('the kernel’s structs', () => {
-  it.each(Object.entries(STRUCTS))('%s is laid out as the header has it', (name, layout) => {
+  it.each(Object.entries(STRUCTS))('%s has the layout of the C header', (name, layout) => {
     expect((kernel as unknown as Record<string, unknown>)[name]).toEqual(layout)
   })
 })

@@ -6,14 +6,14 @@
 
 export const KERNEL_MAJOR = 7
 export const KERNEL_MINOR = 38
-/** 7.31 (Linux 5.4) is the first with everything the tree relies on: MAX_PAGES, NO_OPENDIR_SUPPORT, EXPLICIT_INVAL_DATA. */
+/** 7.31 (Linux 5.4) is the first with all needed flags: MAX_PAGES, NO_OPENDIR_SUPPORT, EXPLICIT_INVAL_DATA. */
 export const OLDEST_MINOR = 31
 
 export const ROOT_ID = 1
 /** Reserved by this driver: the file behind doorbell.ts. */
 export const DOORBELL_ID = 2
 export const PAGE_SIZE = 4096
-/** The largest READ and WRITE, and with it the size of both buffers. */
+/** The largest READ and WRITE, which decides the size of both buffers. */
 export const MAX_TRANSFER = 1 << 20
 
 export const OPCODE = {
@@ -71,7 +71,7 @@ export const OPCODE = {
 
 export type OpcodeName = keyof typeof OPCODE
 
-/** Codes of what the file system tells the kernel unasked; they travel in the error field of the reply header. */
+/** Codes of notifications, which the file system sends in the error field of the reply header. */
 export const NOTIFY = { INVAL_INODE: 2, INVAL_ENTRY: 3, RETRIEVE: 5 } as const
 
 export const INIT_FLAG = {
@@ -162,7 +162,7 @@ export const STATFS_OUT = {
   frsize: 48,
 } as const
 
-/** What 7.31 has of it; since 7.36 it is 64 bytes long, with nothing of use here in the rest. */
+/** The fields of 7.31. Since 7.36 the struct has 64 bytes; ltxd does not use the rest. */
 export const INIT_IN = { SIZE: 16, major: 0, minor: 4, max_readahead: 8, flags: 12 } as const
 export const INIT_OUT = {
   SIZE: 64,

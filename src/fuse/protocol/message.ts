@@ -1,4 +1,4 @@
-/** A message to the kernel that answers no request. */
+/** A notification to the kernel: a message that answers no request. */
 
 import fs from 'node:fs'
 import { errorCode } from '../../util/errors.ts'
@@ -10,7 +10,7 @@ export class Message {
   readonly bytes: Buffer
   readonly #words: Uint32Array
 
-  /** `code` is one of NOTIFY, `size` that of what follows the header. */
+  /** `code` is one of NOTIFY. `size` is the number of bytes after the header. */
   constructor(code: number, size: number) {
     const length = OUT_HEADER.SIZE + size
     const buffer = new ArrayBuffer((length + 7) & ~7)
@@ -29,7 +29,7 @@ export class Message {
     this.u32(offset + 4, Math.floor(value / TWO_TO_32))
   }
 
-  /** Returns false when the kernel does not know what the message is about, when the mount is gone, and where a bridge has no way to tell the kernel. */
+  /** Returns false when the kernel does not know the file, the mount is gone, or `device` is a bridge's socket. */
   send(device: number): boolean {
     try {
       if (fs.fstatSync(device).isSocket()) return false

@@ -1,14 +1,14 @@
 /**
- * Invalidations: something below the mount has changed that the kernel has cached. Those of names and bytes wait for
- * locks that a request in flight may hold, so the thread that serves the mount must never send one: it would wait for
- * itself. Any other thread that has the device's descriptor can.
+ * Invalidations: names, attributes or bytes that the kernel has cached have changed. Invalidations of names and bytes
+ * wait for locks that a request in flight may hold, so the thread that serves the mount must never send one: it would
+ * wait for itself. Any other thread with the device's descriptor may.
  */
 
 import type { NodeId } from '../filesystem.ts'
 import { NOTIFY, NOTIFY_INVAL_ENTRY_OUT, NOTIFY_INVAL_INODE_OUT, OUT_HEADER } from './kernel.ts'
 import { Message } from './message.ts'
 
-/** The kernel drops what it knows of a name in a directory, and the directory's cached listing. False: it knew nothing. */
+/** Drops a name in a directory from the kernel's cache, and the directory's listing. False: neither was cached. */
 export function invalidateEntry(device: number, parent: NodeId, name: string): boolean {
   const nameBytes = Buffer.byteLength(name)
   const message = new Message(NOTIFY.INVAL_ENTRY, NOTIFY_INVAL_ENTRY_OUT.SIZE + nameBytes + 1)
@@ -18,14 +18,14 @@ export function invalidateEntry(device: number, parent: NodeId, name: string): b
   return message.send(device)
 }
 
-/** The kernel drops a file's attributes. Takes no lock, so the serving thread may, too. False: it knew nothing. */
+/** Drops a file's attributes from the kernel's cache. Takes no lock, so any thread may call it. False: none cached. */
 export function invalidateAttributes(device: number, node: NodeId): boolean {
   return invalidateInode(device, node, -1)
 }
 
 /**
- * The kernel drops a file's attributes and the cached bytes from `position` on, `length` of them (0: to the end).
- * False: it knew nothing.
+ * Drops a file's attributes and `length` cached bytes from `position` on (0: to the end) from the kernel's cache.
+ * Returns false when it had cached none.
  */
 export function invalidateInode(device: number, node: NodeId, position = 0, length = 0): boolean {
   const message = new Message(NOTIFY.INVAL_INODE, NOTIFY_INVAL_INODE_OUT.SIZE)

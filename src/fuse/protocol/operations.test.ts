@@ -11,7 +11,7 @@ import { Request } from './request.ts'
 const request = new Request()
 const reply = new Reply()
 
-/** Puts a message of the kernel together: a header, 32-bit words, then bytes. */
+/** Builds a message of the kernel: a header, 32-bit words, then bytes. */
 function message(name: OpcodeName | 'UNKNOWN', words: readonly number[], rest = ''): Request {
   const body = Buffer.from(rest, 'latin1')
   const length = 40 + words.length * 4 + body.length
@@ -34,13 +34,13 @@ function refused(message: Request, fs: Partial<FileSystem> = {}): string {
 }
 
 describe('a message of the kernel', () => {
-  it('that does not have the length it states stops everything', () => {
+  it('that does not have the length it states ends the session', () => {
     message('GETATTR', [0, 0, 0, 0])
     expect(() => request.begin(39)).toThrow('does not have the length')
     expect(() => request.begin(50)).toThrow('does not have the length')
   })
 
-  it('that is shorter than its struct, or promises more than it has, is refused', () => {
+  it('that is shorter than its struct, or than the data it states, is rejected', () => {
     expect(refused(message('SETATTR', [1, 2, 3]))).toBe('EINVAL')
     expect(refused(message('WRITE', [1, 0, 0, 0, 500, 0, 0, 0, 0, 0], 'short'))).toBe('EINVAL')
     expect(refused(message('BATCH_FORGET', [0x7fffffff, 0]))).toBe('EINVAL')
@@ -48,23 +48,23 @@ describe('a message of the kernel', () => {
     expect(refused(message('SYMLINK', [], 'name\0target without an end'))).toBe('EINVAL')
   })
 
-  it.each(['\0', '.\0', '..\0', 'a/b\0', '/\0'])('with the name %j is refused', (name) => {
+  it.each(['\0', '.\0', '..\0', 'a/b\0', '/\0'])('with the name %j is rejected', (name) => {
     for (const operation of ['LOOKUP', 'UNLINK', 'RMDIR'] as const)
       expect(refused(message(operation, [], name))).toBe('EINVAL')
     expect(refused(message('MKDIR', [0o755, 0], name))).toBe('EINVAL')
     expect(refused(message('RENAME2', [1, 0, 0, 0], `fine\0${name}`))).toBe('EINVAL')
   })
 
-  it('with a name that is not UTF-8 is refused', () => {
+  it('with a name that is not UTF-8 is rejected', () => {
     expect(refused(message('LOOKUP', [], 'a\xff\0'))).toBe('EILSEQ')
   })
 
-  it('with a position that no file can have is refused', () => {
+  it('with a position that no file can have is rejected', () => {
     expect(refused(message('WRITE', [1, 0, 0, 0x40000000, 1, 0, 0, 0, 0, 0], 'x'))).toBe('EFBIG')
     expect(refused(message('READ', [1, 0, 0, 0x40000000, 1, 0, 0, 0, 0, 0]))).toBe('EFBIG')
   })
 
-  it('of a kind that is not served is answered ENOSYS, for the kernel to remember', () => {
+  it('with an opcode that is not served is answered ENOSYS, which the kernel remembers', () => {
     for (const kind of [
       'FLUSH',
       'OPENDIR',
@@ -81,12 +81,12 @@ describe('a message of the kernel', () => {
     }
   })
 
-  it('that asks for an exchange of names, or a second one, is refused', () => {
+  it('that exchanges names, or makes a hard link, is rejected', () => {
     expect(refused(message('RENAME2', [1, 0, 2, 0], 'a\0b\0'))).toBe('EINVAL')
     expect(refused(message('LINK', [2, 0], 'b\0'))).toBe('EPERM')
   })
 
-  it('is answered under its own number, and a name that is not there with a success of no node', () => {
+  it('is answered under its own number, and a missing name with success and no node', () => {
     perform({ lookup: () => undefined } as unknown as FileSystem, message('LOOKUP', [], 'nobody\0'), reply)
     reply.seal()
     expect([...reply.words.subarray(0, 6)]).toEqual([16 + 128, 0, 7, 0, 0, 0])
@@ -113,7 +113,7 @@ describe('a message of the kernel', () => {
 describe('the first exchange', () => {
   const ALL = 0x73fffffb
 
-  it('takes what both sides know, and never locks or delayed writes', () => {
+  it('accepts the features that both sides have, and never locks or delayed writes', () => {
     const agreed = negotiate(message('INIT', [7, 45, 131072, ALL, 0, ...new Array<number>(11).fill(0)]), reply)
     expect(agreed?.minor).toBe(38)
     const never = INIT_FLAG.POSIX_LOCKS | INIT_FLAG.FLOCK_LOCKS | INIT_FLAG.WRITEBACK_CACHE
@@ -122,7 +122,7 @@ describe('the first exchange', () => {
     expect([...reply.words.subarray(4, 8)]).toEqual([7, 38, 131072, agreed?.flags])
   })
 
-  it('goes down to an older kernel’s minor version, whose message is shorter', () => {
+  it('accepts an older kernel’s minor version, whose message is shorter', () => {
     expect(negotiate(message('INIT', [7, 31, 131072, ALL & ~INIT_FLAG.HANDLE_KILLPRIV_V2]), reply)?.minor).toBe(31)
   })
 

@@ -1,6 +1,6 @@
 /**
- * From the kernel's messages to typed operations and back: the only place that knows both. What is not in the table
- * is answered ENOSYS, which the kernel remembers; for these that is the intended answer, for ever:
+ * Translates the kernel's messages to typed operations and back; the only file that knows both. An opcode that is not
+ * in the table is answered with ENOSYS, which the kernel remembers. That is the intended answer for:
  * FLUSH and OPENDIR (nothing to do; saves a round trip for each close and each open of a directory), ACCESS (the
  * kernel checks permissions itself), xattrs, FALLOCATE (SQLite and glibc then write), LSEEK, COPY_FILE_RANGE, IOCTL,
  * POLL, BMAP, TMPFILE, STATX, SYNCFS (the kernel does without).
@@ -174,20 +174,20 @@ const OPERATIONS: Partial<Record<OpcodeName, Operation>> = {
     reply.statistics(fs.statistics())
   },
 
-  /** Each request has been answered before the next one is read, or waits for the disk, which is not interrupted either. */
+  /** A request is answered before the next one is read, or waits for the disk, which cannot be interrupted. */
   INTERRUPT(_fs, _request, reply) {
     reply.none()
   },
 
   DESTROY() {
-    // the read after it says that the mount is gone
+    // The next read reports that the mount is gone.
   },
 }
 
 const byOpcode: (Operation | undefined)[] = []
 for (const [name, operation] of Object.entries(OPERATIONS)) byOpcode[OPCODE[name as OpcodeName]] = operation
 
-/** Carries `request` out and puts the answer into `reply`. Throws what the file system throws. */
+/** Performs `request` and writes the answer to `reply`. Throws the file system's errors. */
 export function perform(fs: FileSystem, request: Request, reply: Reply): void {
   const operation = byOpcode[request.opcode]
   if (operation === undefined) reply.error(errnoNumber('ENOSYS'))
@@ -195,7 +195,7 @@ export function perform(fs: FileSystem, request: Request, reply: Reply): void {
 }
 
 function rename(fs: FileSystem, request: Request, newParent: number, flags: number): void {
-  // exchanging two databases under their open handles has no meaning that SQLite would survive
+  // RENAME_EXCHANGE would swap two databases under their open handles, which SQLite does not survive.
   if ((flags & ~RENAME_NOREPLACE) !== 0) throw rejection('EINVAL')
   const name = request.name()
   fs.rename(request.nodeId, name, newParent, request.name(), flags === RENAME_NOREPLACE, request)
@@ -214,7 +214,7 @@ function attributeChange(request: Request): AttributeChange {
   if (valid & SETATTR_VALID.UID) change.uid = request.u32(SETATTR_IN.uid)
   if (valid & SETATTR_VALID.GID) change.gid = request.u32(SETATTR_IN.gid)
   if (valid & SETATTR_VALID.SIZE) change.sizeBytes = request.position(SETATTR_IN.size)
-  // where "now" is asked for the kernel has filled in its own clock, which the backing file system goes by as well
+  // For "now" the kernel has filled in its own clock, which the backing file system uses too.
   if (valid & SETATTR_VALID.ATIME) change.atime = time(request, SETATTR_IN.atime, SETATTR_IN.atimensec)
   if (valid & SETATTR_VALID.MTIME) change.mtime = time(request, SETATTR_IN.mtime, SETATTR_IN.mtimensec)
   return change

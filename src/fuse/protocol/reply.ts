@@ -1,4 +1,4 @@
-/** One reply to the kernel, put together in place in a buffer that is used again and again. */
+/** A reply to the kernel, built in place in a reused buffer. */
 
 import fs from 'node:fs'
 import { errorCode } from '../../util/errors.ts'
@@ -21,12 +21,12 @@ import {
 import type { Request } from './request.ts'
 
 const TWO_TO_32 = 0x1_0000_0000
-/** The kernel cuts a validity to what its clock holds: this many seconds are for ever. */
+/** The kernel limits a validity to the range of its clock, so this many seconds never end. */
 const FOREVER_SECONDS = 0x7fff_ffff
 const NAME_MAX = 255
 const FILE_TYPE_BITS = 0o170000
 
-/** Answers a request that was held with success (0), or an error, and nothing else. */
+/** Answers a held request with success (0) or an error, without data. */
 export function answerEmpty(device: number, uniqueLow: number, uniqueHigh: number, errno: number): void {
   const words = new Uint32Array(OUT_HEADER.SIZE >> 2)
   words[OUT_HEADER.len >> 2] = OUT_HEADER.SIZE
@@ -40,7 +40,7 @@ export function sendReply(device: number, bytes: Uint8Array, length: number): vo
   try {
     fs.writeSync(device, bytes, 0, length, null)
   } catch (error) {
-    // ENOENT: the caller was interrupted and has gone; ENODEV: the mount has; EPIPE: the bridge has. The next read tells
+    // ENOENT: the caller was interrupted. ENODEV, EPIPE: mount or bridge is gone, which the next read reports.
     const code = errorCode(error)
     if (code !== 'ENOENT' && code !== 'ENODEV' && code !== 'EPIPE') throw error
   }
@@ -49,9 +49,9 @@ export function sendReply(device: number, bytes: Uint8Array, length: number): vo
 export class Reply implements DirectorySink {
   readonly bytes = Buffer.from(new ArrayBuffer(OUT_HEADER.SIZE + MAX_TRANSFER + PAGE_SIZE))
   readonly words = new Uint32Array(this.bytes.buffer)
-  /** Bytes to send; 0: this request gets no reply. */
+  /** Bytes to send. 0: this request has no reply. */
   length = 0
-  /** The operation took mode bits of its file away, which this reply cannot tell the kernel. */
+  /** The operation removed mode bits of its file, for which this reply has no field. */
   modeChanged = false
   #listingEnd = 0
   #listingHasEntries = false
@@ -66,7 +66,7 @@ export class Reply implements DirectorySink {
     this.modeChanged = false
   }
 
-  /** Fills the header's length in; to be called once, before sending. */
+  /** Sets the header's length. Called once, before sending. */
   seal(): void {
     this.words[OUT_HEADER.len >> 2] = this.length
   }
@@ -75,7 +75,7 @@ export class Reply implements DirectorySink {
     this.length = 0
   }
 
-  /** Another thread answers, from now on at any time. */
+  /** Leaves the answer to another thread, which may send it at once. */
   hold(held: HeldReply): void {
     const at = OUT_HEADER.unique >> 2
     this.length = 0
@@ -87,7 +87,7 @@ export class Reply implements DirectorySink {
     this.length = OUT_HEADER.SIZE
   }
 
-  /** `size` bytes that were put at OUT_HEADER.SIZE. */
+  /** The reply's data: `size` bytes that the caller wrote at OUT_HEADER.SIZE. */
   payload(size: number): void {
     this.length = OUT_HEADER.SIZE + size
   }
@@ -102,7 +102,7 @@ export class Reply implements DirectorySink {
     this.length += ENTRY_OUT.SIZE
   }
 
-  /** "No such name", for the kernel to remember: an error would not be. */
+  /** "No such name". The kernel caches this reply, but not an ENOENT. */
   noEntry(): void {
     this.words.fill(0, this.length >> 2, (this.length + ENTRY_OUT.SIZE) >> 2)
     this.#wide(this.length + ENTRY_OUT.entry_valid, FOREVER_SECONDS)
@@ -162,7 +162,7 @@ export class Reply implements DirectorySink {
     }
     const at = this.length
     const end = at + align8(DIRENT.SIZE + nameBytes)
-    this.#wide(end - 8, 0) // zero padding: the name goes over it
+    this.#wide(end - 8, 0) // Zero padding, which the name partly overwrites.
     this.#wide(at + DIRENT.ino, ino)
     this.#wide(at + DIRENT.off, cookie)
     this.#word(at + DIRENT.namelen, nameBytes)
@@ -197,7 +197,7 @@ export class Reply implements DirectorySink {
     this.#word(at + ATTR.flags, 0)
   }
 
-  /** Node's times are doubles of milliseconds, exact to a quarter of a microsecond: whole microseconds survive a round trip. */
+  /** Node's times are doubles of milliseconds, exact to 0.25 µs, so whole microseconds survive a round trip. */
   #time(at: number, nanosecondsAt: number, ms: number): void {
     const microseconds = Math.round(ms * 1000)
     const seconds = Math.floor(microseconds / 1e6)

@@ -16,7 +16,7 @@ export class RequestCounts {
     if (opcode < OPCODES) (this.#counts[opcode] as number)++
   }
 
-  /** By name, those that came at all. */
+  /** The counts above 0, by the opcode's name. */
   byName(): Partial<Record<OpcodeName, number>> {
     const counts: Partial<Record<OpcodeName, number>> = {}
     for (const [name, opcode] of Object.entries(OPCODE)) {

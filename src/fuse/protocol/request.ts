@@ -1,4 +1,4 @@
-/** One request from the kernel, read in place from a buffer that is used again and again. */
+/** A request from the kernel, read in place from a reused buffer. */
 
 import { isUtf8 } from 'node:buffer'
 import type { Caller } from '../content.ts'
@@ -8,7 +8,7 @@ import { IN_HEADER, MAX_TRANSFER, PAGE_SIZE } from './kernel.ts'
 const TWO_TO_32 = 0x1_0000_0000
 
 export class Request implements Caller {
-  /** The kernel refuses a buffer that could not take its largest request. */
+  /** The kernel rejects a read with a buffer that is too small for its largest request. */
   readonly bytes = Buffer.from(new ArrayBuffer(MAX_TRANSFER + PAGE_SIZE))
   readonly words = new Uint32Array(this.bytes.buffer)
   opcode = 0
@@ -19,7 +19,7 @@ export class Request implements Caller {
   #length = 0
   #cursor = 0
 
-  /** Takes up a message of `length` bytes in `bytes`. */
+  /** Starts a message of `length` bytes in `bytes`. */
   begin(length: number): void {
     if (length < IN_HEADER.SIZE || this.words[IN_HEADER.len / 4] !== length) {
       throw new Error(`a FUSE request of ${length} bytes does not have the length that it states`)
@@ -33,7 +33,7 @@ export class Request implements Caller {
     this.tid = this.#word(IN_HEADER.pid)
   }
 
-  /** Steps over the operation's fixed struct of `size` bytes; what follows are names or data. */
+  /** Skips the operation's fixed struct of `size` bytes. Names or data follow it. */
   struct(size: number): void {
     if (this.#cursor + size > this.#length) throw rejection('EINVAL')
     this.#cursor += size
@@ -44,7 +44,7 @@ export class Request implements Caller {
     return this.#word(IN_HEADER.SIZE + offset)
   }
 
-  /** A 64-bit field as a number: exact up to 2^53, and greater than that, if not exact, beyond. */
+  /** A 64-bit field as a number: exact up to 2^53, above that rounded, but still above 2^53. */
   u64(offset: number): number {
     return this.#wide(IN_HEADER.SIZE + offset)
   }
@@ -54,14 +54,14 @@ export class Request implements Caller {
     return this.u32(offset) + (this.u32(offset + 4) | 0) * TWO_TO_32
   }
 
-  /** A position in a file. What is beyond 2^53 is beyond what any file system below can hold, too. */
+  /** A position in a file. No backing file system has files beyond 2^53 bytes. */
   position(offset: number): number {
     const position = this.u64(offset)
     if (position > Number.MAX_SAFE_INTEGER - MAX_TRANSFER) throw rejection('EFBIG')
     return position
   }
 
-  /** The next NUL-terminated string. One that is not UTF-8 is refused: no database could be named by it elsewhere. */
+  /** The next NUL-terminated string. Rejects one that is not UTF-8: no database could have that name elsewhere. */
   string(): string {
     const end = this.bytes.indexOf(0, this.#cursor)
     if (end < 0 || end >= this.#length) throw rejection('EINVAL')
@@ -71,13 +71,13 @@ export class Request implements Caller {
     return text
   }
 
-  /** What comes next is `text`, in ASCII. */
+  /** Whether the next string is `text`, in ASCII. */
   beginsWith(text: string): boolean {
     const end = this.#cursor + text.length
     return this.bytes[end] === 0 && this.bytes.toString('latin1', this.#cursor, end) === text
   }
 
-  /** The next name of a directory entry. The kernel sends no others; nothing outside the tree could be meant by one. */
+  /** The next name of a directory entry. Rejects names that could lead out of the tree; the kernel sends none. */
   name(): string {
     const name = this.string()
     if (name === '' || name === '.' || name === '..' || name.includes('/')) throw rejection('EINVAL')

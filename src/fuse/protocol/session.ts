@@ -1,4 +1,4 @@
-/** The loop of the data plane: read a request from the kernel, carry it out, answer. It blocks its thread. */
+/** The loop of the data plane: read a request from the kernel, perform it, reply. It blocks its thread. */
 
 import fs from 'node:fs'
 import { errorCode } from '../../util/errors.ts'
@@ -14,15 +14,15 @@ import { Request } from './request.ts'
 import { RequestCounts } from './request-counts.ts'
 
 export interface SessionOptions {
-  /** Operations in which the backing file system, or whoever owns the bytes, failed. Refusals are none. */
+  /** An operation failed in the backing file system or in the volume. Not called for a rejection. */
   readonly failed?: (operation: string, error: unknown) => void
   /** Runs after each reply, and whenever the doorbell was rung (doorbell.ts). 'stop' ends `serve`. */
   readonly afterRequest?: () => 'stop' | undefined
-  /** A write was refused, after the caller was told: what the kernel has cached of the file may no longer be what lies there. */
-  readonly refusedWrite?: (node: NodeId) => void
-  /** Takes what another process of the daemon writes to the doorbell (doorbell.ts). */
+  /** A write was rejected and answered. The kernel's cached pages of the file may now differ from its content. */
+  readonly rejectedWrite?: (node: NodeId) => void
+  /** Processes data that another process of the daemon wrote to the doorbell (doorbell.ts). */
   readonly announced?: Announced
-  /** Counts what comes. */
+  /** Counts the requests. */
   readonly requests?: RequestCounts
 }
 
@@ -38,7 +38,7 @@ export class Session {
   readonly #requests: RequestCounts
   #initialized = false
 
-  /** `device` is a descriptor of /dev/fuse that has been mounted, or a bridge's socket (bridge.ts). It is not closed here. */
+  /** `device` is a mounted descriptor of /dev/fuse, or a bridge's socket (bridge/mount.ts). The caller closes it. */
   constructor(device: number, fs: FileSystem, options: SessionOptions = {}) {
     this.#device = device
     this.#fs = fs
@@ -47,7 +47,7 @@ export class Session {
     this.#requests = options.requests ?? new RequestCounts()
   }
 
-  /** Serves until the mount is gone or `afterRequest` says 'stop'. Throws on a broken invariant, and on a kernel that is too old. */
+  /** Serves until the mount is gone or `afterRequest` returns 'stop'. Throws on a broken invariant or an old kernel. */
   serve(): SessionEnd {
     const afterRequest = this.#options.afterRequest
     for (;;) {
@@ -58,16 +58,16 @@ export class Session {
     }
   }
 
-  /** Returns the length of the next request; 0: none, ask again; -1: the mount is gone. */
+  /** Returns the length of the next request; 0 when there was none; -1 when the mount is gone. */
   #receive(): number {
     const { bytes } = this.#request
     try {
-      // a device never gives nothing: that is a bridge's end
+      // A device never returns 0 bytes, so 0 means that the bridge has ended.
       return fs.readSync(this.#device, bytes, 0, bytes.length, null) || -1
     } catch (error) {
       const code = errorCode(error)
       if (code === 'ENODEV' || code === 'ECONNABORTED' || code === 'ECONNRESET') return -1
-      // ENOENT: the request was taken back before it could be read
+      // ENOENT: the request was withdrawn before it was read.
       if (code === 'EINTR' || code === 'EAGAIN' || code === 'ENOENT') return 0
       throw error
     }
@@ -85,21 +85,21 @@ export class Session {
     } catch (error) {
       const errno = errnoOf(error)
       reply.error(errno ?? errnoNumber('EIO'))
-      // a broken invariant: the caller gets its error, and the loop ends before it can do harm
+      // A broken invariant: the caller gets an error, and the loop ends before it can do harm.
       if (errno === undefined || !this.#initialized) {
         this.#send()
         throw error
       }
       if (isFailure(errno, error)) this.#options.failed?.(opcodeName(request.opcode), error)
       this.#send()
-      if (request.opcode === OPCODE.WRITE) this.#options.refusedWrite?.(request.nodeId)
+      if (request.opcode === OPCODE.WRITE) this.#options.rejectedWrite?.(request.nodeId)
       return
     }
     this.#send()
   }
 
   #initialize(): void {
-    if (this.#request.opcode !== OPCODE.INIT) throw new Error('the kernel did not begin with FUSE_INIT')
+    if (this.#request.opcode !== OPCODE.INIT) throw new Error('expected FUSE_INIT as the first request of the kernel')
     this.#initialized = negotiate(this.#request, this.#reply) !== undefined
   }
 
