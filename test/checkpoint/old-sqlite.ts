@@ -16,11 +16,15 @@ export type Said = Partial<Record<CheckpointKind, number[]>>
 export class OldSqlite implements AsyncDisposable {
   readonly #child: ChildProcessWithoutNullStreams
   readonly #lines: Interface
+  readonly #ended: Promise<void>
+  /** Fails the order that waits for its answer. */
+  #fail: ((error: Error) => void) | undefined
 
   constructor(path: string) {
     this.#child = spawn('python3', [PROCESS, path])
-    // Each order waits for an answer or the end.
-    this.#child.setMaxListeners(0)
+    this.#ended = once(this.#child, 'close').then(() => {
+      this.#fail?.(new Error('the connection ended before it answered'))
+    })
     this.#child.stderr.pipe(process.stderr)
     this.#lines = createInterface({ input: this.#child.stdout })
   }
@@ -45,26 +49,24 @@ export class OldSqlite implements AsyncDisposable {
 
   /** Closes the connection, as SQLite does it. */
   async close(): Promise<void> {
-    const ended = once(this.#child, 'close')
     this.#child.stdin.end()
-    await within('end of a connection', ANSWER_MS, ended)
+    await within('end of a connection', ANSWER_MS, this.#ended)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    const ended = once(this.#child, 'close')
     this.#child.kill('SIGKILL')
-    await within('end of a killed connection', ANSWER_MS, ended)
+    await within('end of a killed connection', ANSWER_MS, this.#ended)
   }
 
   async #ask(order: object): Promise<unknown> {
-    const answered = once(this.#lines, 'line') as Promise<[string]>
-    this.#child.stdin.write(`${JSON.stringify(order)}\n`)
-    const ended = once(this.#child, 'close').then(() => {
-      throw new Error('the connection ended before it answered')
+    // No listener stays behind: a test may give hundreds of thousands of orders.
+    const answered = new Promise<string>((resolve, reject) => {
+      this.#lines.once('line', resolve)
+      this.#fail = reject
     })
-    const either = Promise.race([answered, ended])
-    const [line] = await within(`answer to ${JSON.stringify(order).slice(0, 80)}`, ANSWER_MS, either)
+    this.#child.stdin.write(`${JSON.stringify(order)}\n`)
+    const line = await within(`answer to ${JSON.stringify(order).slice(0, 80)}`, ANSWER_MS, answered)
     const answer = JSON.parse(line) as { result?: unknown; error?: string }
     if (answer.error !== undefined) throw new Error(answer.error)
     return answer.result
