@@ -13,7 +13,10 @@ import type { CheckpointResult } from './wal.ts'
 
 export interface ApplierOptions {
   readonly positions: Positions
-  /** What was applied survives a power loss on return. Otherwise a power loss may take the newest back, as SQLite's synchronous=NORMAL. */
+  /**
+   * What was applied survives a power loss on return. Otherwise a power loss may take the newest back, as SQLite's
+   * synchronous=NORMAL.
+   */
   readonly durable?: boolean
   /** A checkpoint is tried whenever the WAL has grown by so many frames. 1000, as SQLite's. */
   readonly checkpointFrames?: number
@@ -21,7 +24,10 @@ export interface ApplierOptions {
   readonly maxWalBytes?: number
   /** How long readers in rollback mode are waited for at a time. */
   readonly busyMs?: number
-  /** A database in a state that no position tells of is opened all the same, at transaction 0: only `replace` leads on from there. */
+  /**
+   * A database in a state that no position tells of is opened all the same, at transaction 0: only `replace` leads on
+   * from there.
+   */
   readonly acceptUnknown?: boolean
 }
 
@@ -70,8 +76,8 @@ export class Applier {
   #sinceSync = 0
 
   /**
-   * Opens a database file, or begins an empty one. Recovers it as SQLite would, reads all of it, and finds its position by
-   * its checksum. Throws ApplyBlockedError, UnknownStateError, NotDatabaseError.
+   * Opens a database file, or begins an empty one. Recovers it as SQLite would, reads all of it, and finds its position
+   * by its checksum. Throws ApplyBlockedError, UnknownStateError, NotDatabaseError.
    */
   static open(path: string, options: ApplierOptions): Applier {
     const file = DatabaseFile.open(path)
@@ -119,11 +125,11 @@ export class Applier {
   }
 
   /**
-   * Applies one LTX file: a transaction, a compacted range, or a snapshot. Everything about it is verified before anything
-   * is written, and every reader sees all of it or nothing. What the database has already is passed over.
+   * Applies one LTX file: a transaction, a compacted range, or a snapshot. Everything about it is verified before
+   * anything is written, and every reader sees all of it or nothing. What the database has already is passed over.
    *
-   * Throws LTXError and ApplyGapError, ApplyDivergedError, ApplyInvalidError (nothing was changed, nor will be by trying
-   * again), and ApplyBlockedError (try again).
+   * Throws LTXError and ApplyGapError, ApplyDivergedError, ApplyInvalidError (nothing was changed, nor will be by
+   * trying again), and ApplyBlockedError (try again).
    */
   apply(bytes: LtxBytes, options: ApplyOptions = {}): ApplyResult {
     this.#database.assertUsable()
@@ -131,8 +137,8 @@ export class Applier {
   }
 
   /**
-   * Applies transactions that follow one another, as many of them as go in one write; readers see them all at once. Returns how many
-   * those were: at least one. `before` hears all positions that they lead to, in order.
+   * Applies transactions that follow one another, as many of them as go in one write; readers see them all at once.
+   * Returns how many those were: at least one. `before` hears all positions that they lead to, in order.
    *
    * Throws what `apply` does, and only because of the first.
    */
@@ -158,8 +164,8 @@ export class Applier {
   }
 
   /**
-   * The whole database, as a snapshot has it, takes the place of what is there, whatever that is. Readers see it as one transaction; only
-   * pages that differ are written.
+   * The whole database, as a snapshot has it, takes the place of what is there, whatever that is. Readers see it as one
+   * transaction; only pages that differ are written.
    *
    * Throws LTXError, ApplyInvalidError, ApplyDivergedError (nothing was changed), and ApplyBlockedError (try again).
    */
@@ -186,7 +192,10 @@ export class Applier {
     return { position, applied: true, pages: transaction.pgnos.length }
   }
 
-  /** Brings into the database file what readers allow; ends a WAL that page 1 no longer asks for. undefined in rollback mode. */
+  /**
+   * Brings into the database file what readers allow; ends a WAL that page 1 no longer asks for. undefined in rollback
+   * mode.
+   */
   checkpoint(): CheckpointResult | undefined {
     return this.#database.checkpoint()
   }
@@ -214,7 +223,10 @@ export class Applier {
     return { position, applied: true, pages: pgnos.length }
   }
 
-  /** Where the transaction leads to; undefined when the database has it already. Throws when it does not lead on from here. */
+  /**
+   * Where the transaction leads to; undefined when the database has it already. Throws when it does not lead on from
+   * here.
+   */
   #positionAfter(transaction: Transaction, options: ApplyOptions): Position | undefined {
     const { maxTXID } = transaction.header
     if (maxTXID <= this.#position.txid) return undefined
@@ -229,7 +241,10 @@ export class Applier {
     return position
   }
 
-  /** Those of them that follow one another and leave the WAL room; the tables are then ahead of the file, by what is about to be written. */
+  /**
+   * Those of them that follow one another and leave the WAL room; the tables are then ahead of the file, by what is
+   * about to be written.
+   */
   #placed(transactions: readonly Transaction[]): { transaction: Transaction; position: Position }[] {
     const placed: { transaction: Transaction; position: Position }[] = []
     const pages = transactions.reduce((sum, { pgnos }) => sum + pgnos.length, 0)
@@ -261,7 +276,10 @@ export class Applier {
     assert.ok(txid > at, `I8: readers of ${this.path} have seen transaction ${at} and would see ${txid}`)
   }
 
-  /** What the database may be after a crash must be known: at no time may more positions be unsynced than are remembered. */
+  /**
+   * What the database may be after a crash must be known: at no time may more positions be unsynced than are
+   * remembered.
+   */
   #note(position: Position): void {
     const { positions, durable } = this.#options
     positions.note(position, durable)

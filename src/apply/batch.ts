@@ -5,8 +5,8 @@ const MAX_TRANSACTIONS = 256
 const MAX_BYTES = 2 << 20
 
 /**
- * The first transaction with those after it that can be written together with it: up to one that does not fit, or is damaged, which then fails
- * on its own turn.
+ * The first transaction with those after it that can be written together with it: up to one that does not fit, or is
+ * damaged, which then fails on its own turn.
  */
 export function takeBatch(
   first: Transaction,

@@ -13,7 +13,9 @@ export interface Before {
   readonly pages: { readonly sizePages: number; checksum(pgno: Pgno): Checksum | 0n }
 }
 
-/** Throws ApplyGapError, ApplyDivergedError, ApplyInvalidError. `preApplyChecksum`: where the file itself holds none. */
+/**
+ * Throws ApplyGapError, ApplyDivergedError, ApplyInvalidError. `preApplyChecksum`: where the file itself holds none.
+ */
 export function assertContinues(
   before: Before,
   { header, pgnos }: Transaction,

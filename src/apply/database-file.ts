@@ -46,8 +46,8 @@ export class DatabaseFile {
   }
 
   /**
-   * SQLite's EXCLUSIVE lock: nobody reads. While it waits, at most `waitMs`, readers that are there finish, and no new ones
-   * begin; a failed attempt leaves nothing in their way.
+   * SQLite's EXCLUSIVE lock: nobody reads. While it waits, at most `waitMs`, readers that are there finish, and no new
+   * ones begin; a failed attempt leaves nothing in their way.
    */
   tryExclusive(waitMs: number): boolean {
     const locks = this.#locks

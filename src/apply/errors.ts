@@ -63,7 +63,10 @@ export class NotDatabaseError extends LtxdError {
   }
 }
 
-/** The WAL and its index do not belong together, as SQLite's WAL-reset bug leaves them: a checkpoint was given up before it did harm. */
+/**
+ * The WAL and its index do not belong together, as SQLite's WAL-reset bug leaves them: a checkpoint was given up before
+ * it did harm.
+ */
 export class WalGuardError extends LtxdError {
   constructor(problem: string) {
     super(

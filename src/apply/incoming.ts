@@ -12,7 +12,10 @@ export interface Incoming {
 /** What is larger goes to a file. */
 const MEMORY_BYTES = 16 << 20
 
-/** Takes a stream to its end: no lock is held, and no reader waits, while the network does. `spoolPath` is written if need be. */
+/**
+ * Takes a stream to its end: no lock is held, and no reader waits, while the network does. `spoolPath` is written if
+ * need be.
+ */
 export async function receive(stream: AsyncIterable<Uint8Array>, spoolPath: string): Promise<Incoming> {
   const chunks: Uint8Array[] = []
   let size = 0

@@ -18,8 +18,8 @@ export interface Size {
 }
 
 /**
- * Writes pages into the file and cuts it to its new size, under its EXCLUSIVE lock: what is about to be overwritten goes
- * into a rollback journal first, which is durable before the file changes; its removal is the commit.
+ * Writes pages into the file and cuts it to its new size, under its EXCLUSIVE lock: what is about to be overwritten
+ * goes into a rollback journal first, which is durable before the file changes; its removal is the commit.
  */
 export function writeInPlace(file: DatabaseFile, before: Size, after: Size, pages: Iterable<Page>): void {
   const journal = new JournalFile(file, before)
@@ -49,8 +49,8 @@ export function hasJournal(file: DatabaseFile): boolean {
 }
 
 /**
- * Rolls a transaction back that was not completed, under the file's EXCLUSIVE lock. One that spanned several databases was
- * completed if its super-journal is gone; then the journal alone is what is left of it.
+ * Rolls a transaction back that was not completed, under the file's EXCLUSIVE lock. One that spanned several databases
+ * was completed if its super-journal is gone; then the journal alone is what is left of it.
  */
 export function rollBack(file: DatabaseFile): void {
   const path = `${file.path}-journal`

@@ -23,8 +23,8 @@ export interface LiveDatabaseOptions {
 }
 
 /**
- * A database that others read, as its only writer sees it: the file, its WAL, and the checksum of each page. It writes what it is told, under
- * SQLite's locks, and asks no questions: whether a change belongs here is the Applier's to know.
+ * A database that others read, as its only writer sees it: the file, its WAL, and the checksum of each page. It writes
+ * what it is told, under SQLite's locks, and asks no questions: whether a change belongs here is the Applier's to know.
  */
 export class LiveDatabase {
   /** The newest version of each page: its checksum, and the WAL frame that holds it. */
@@ -122,8 +122,8 @@ export class LiveDatabase {
   }
 
   /**
-   * Readers see all of it, or nothing. `before` is called when nothing but a failing disk can keep it from being written. Throws ApplyBlockedError
-   * while a reader is in the way: nothing has changed then.
+   * Readers see all of it, or nothing. `before` is called when nothing but a failing disk can keep it from being
+   * written. Throws ApplyBlockedError while a reader is in the way: nothing has changed then.
    */
   write(change: PageChanges, before: () => void): void {
     if (this.#wal !== undefined && this.#declaredMode === 'rollback') this.#leaveWal()
@@ -168,7 +168,10 @@ export class LiveDatabase {
     if (frames >= Math.max(checkpointFrames, this.#nextCheckpointAt)) this.#checkpoint()
   }
 
-  /** Brings into the database file what readers allow; ends a WAL that page 1 no longer asks for. undefined in rollback mode. */
+  /**
+   * Brings into the database file what readers allow; ends a WAL that page 1 no longer asks for. undefined in rollback
+   * mode.
+   */
   checkpoint(): CheckpointResult | undefined {
     if (this.#broken !== undefined) return undefined
     const result = this.#checkpoint()

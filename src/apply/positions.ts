@@ -33,9 +33,9 @@ const LINE_SIZE = 34
 
 /**
  * The last positions of a database, in a small file beside it. A transaction's position is written before the
- * transaction, so whatever a crash leaves in the database, its checksum is found here and says how far it got: nothing has
- * to be written at the same moment as the database. Lines of `txid/checksum`, over which it goes round and round; one that
- * was torn is none. Locked against a second follower while it is open.
+ * transaction, so whatever a crash leaves in the database, its checksum is found here and says how far it got: nothing
+ * has to be written at the same moment as the database. Lines of `txid/checksum`, over which it goes round and round;
+ * one that was torn is none. Locked against a second follower while it is open.
  */
 export class PositionFile implements Positions {
   readonly path: string

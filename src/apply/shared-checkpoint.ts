@@ -13,7 +13,10 @@ const CHUNK_BYTES = 4 << 20
 const MAX_FRAMES = 1 << 16
 /** Passes before the moment in which nobody writes, by which a checkpoint comes near writers at full speed. */
 const MAX_PASSES = 4
-/** Frames that may be left for the moment in which nobody writes: so many, or this share of the WAL, so that it takes longer before it gets without bound. */
+/**
+ * Frames that may be left for the moment in which nobody writes: so many, or this share of the WAL, so that it takes
+ * longer before it gets without bound.
+ */
 const FEW_FRAMES = 128
 const FEW_SHARE = 1 / 32
 /** How often the write lock is tried for, with a pause after each burst. */
@@ -40,16 +43,20 @@ export interface CheckpointOutcome {
 }
 
 export interface SharedCheckpointOptions {
-  /** Makes durable what was committed so far: what a power loss could take back must not get into the file, or nothing would tell what was there before. */
+  /**
+   * Makes durable what was committed so far: what a power loss could take back must not get into the file, or nothing
+   * would tell what was there before.
+   */
   readonly makeDurable: () => Promise<void>
   /** Is asked every few milliseconds. */
   readonly isStopped: () => boolean
 }
 
 /**
- * SQLite's PASSIVE checkpoint of a database that others write meanwhile, and, where the WAL got long, what its RESTART checkpoint adds to it. Unlike SQLite
- * up to 3.51.2, it looks at the wal-index only once nobody can begin the WAL anew: so it never takes frames of one generation for those of
- * another. Source: wal.c, walCheckpoint and sqlite3WalCheckpoint.
+ * SQLite's PASSIVE checkpoint of a database that others write meanwhile, and, where the WAL got long, what its RESTART
+ * checkpoint adds to it. Unlike SQLite up to 3.51.2, it looks at the wal-index only once nobody can begin the WAL anew:
+ * so it never takes frames of one generation for those of another. Source: wal.c, walCheckpoint and
+ * sqlite3WalCheckpoint.
  */
 export class SharedCheckpoint {
   readonly #database: SharedDatabase
@@ -81,8 +88,8 @@ export class SharedCheckpoint {
   }
 
   /**
-   * The same, and then the rest while no transaction can begin, so that the next one begins the WAL anew. That takes some milliseconds, which
-   * busy handlers bridge. Throws WalGuardError.
+   * The same, and then the rest while no transaction can begin, so that the next one begins the WAL anew. That takes
+   * some milliseconds, which busy handlers bridge. Throws WalGuardError.
    */
   async runAndRestart(): Promise<CheckpointOutcome> {
     const { state } = await this.runNearEnd()
@@ -102,8 +109,8 @@ export class SharedCheckpoint {
   }
 
   /**
-   * Whether the WAL holds nothing that its index does not know: frames of this generation beyond its last one may be a transaction that was
-   * committed and not published, which SQLite brings back when it reads the WAL anew.
+   * Whether the WAL holds nothing that its index does not know: frames of this generation beyond its last one may be a
+   * transaction that was committed and not published, which SQLite brings back when it reads the WAL anew.
    */
   endsWithIndex(): boolean {
     const header = this.#index.header()
@@ -138,8 +145,9 @@ export class SharedCheckpoint {
   }
 
   /**
-   * More frames are marked as copied than there are: readers skip what is committed next. Where nothing has been yet, that is undone (a writer
-   * died as it began the WAL anew); else it is too late, since writers may have built on what they read.
+   * More frames are marked as copied than there are: readers skip what is committed next. Where nothing has been yet,
+   * that is undone (a writer died as it began the WAL anew); else it is too late, since writers may have built on what
+   * they read.
    */
   #correct({ maxFrame }: WalIndexHeader, backfilled: number): void {
     if (maxFrame > 0) throw new WalGuardError(`of ${maxFrame} frames of the WAL ${backfilled} are marked as copied`)
@@ -154,7 +162,8 @@ export class SharedCheckpoint {
       throw new WalGuardError('the WAL was begun anew while a checkpoint copied it')
     }
     const isAll = now.maxFrame === safe
-    // The file needs no fsync before the WAL may go: the log is kept until the file has been synced, and recovery replays it.
+    // The file needs no fsync before the WAL may go: the log is kept until the file has been synced, and recovery
+    // replays it.
     if (isAll) this.#database.resize(sizePages * pageSize)
     this.#index.marks.setBackfilled(safe)
     return isAll ? 'complete' : 'behind'

@@ -12,8 +12,8 @@ const MAX_GAP_PAGES = 8
 const { pending, shared, sharedLength } = DATABASE_LOCK
 
 /**
- * A database in WAL mode that applications write, opened for one checkpoint. While it is, SQLite's SHARED lock keeps their last connection from
- * taking the WAL away.
+ * A database in WAL mode that applications write, opened for one checkpoint. While it is, SQLite's SHARED lock keeps
+ * their last connection from taking the WAL away.
  */
 export class SharedDatabase {
   readonly #path: string
@@ -67,8 +67,8 @@ export class SharedDatabase {
   }
 
   /**
-   * What lies between its pages is written as it is, since nobody else writes the file meanwhile: through a mount each write is a request, and costs
-   * more than some pages.
+   * What lies between its pages is written as it is, since nobody else writes the file meanwhile: through a mount each
+   * write is a request, and costs more than some pages.
    */
   writeRun(run: readonly Page[], pageSize: number): void {
     const first = pgnoOf(run, 0)
@@ -90,8 +90,8 @@ export class SharedDatabase {
   }
 
   /**
-   * SQLite's EXCLUSIVE lock, as the last connection takes it when it closes. False when this is not the last; whoever is about to open the database
-   * does not notice then.
+   * SQLite's EXCLUSIVE lock, as the last connection takes it when it closes. False when this is not the last; whoever
+   * is about to open the database does not notice then.
    */
   becomeLast(): boolean {
     const locks = this.#locks

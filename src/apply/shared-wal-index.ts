@@ -17,8 +17,9 @@ const { write, checkpoint, read, deadManSwitch } = WAL_INDEX_LOCK
 const HEADER_TRIES = 100
 
 /**
- * The `-shm` of a database that applications write. From `take` to `release` this process holds the lock for checkpoints, and so nobody else
- * checkpoints; every other lock is taken for as long as a checkpoint needs it. Nothing is changed but what belongs to a checkpointer.
+ * The `-shm` of a database that applications write. From `take` to `release` this process holds the lock for
+ * checkpoints, and so nobody else checkpoints; every other lock is taken for as long as a checkpoint needs it. Nothing
+ * is changed but what belongs to a checkpointer.
  */
 export class SharedWalIndex {
   readonly marks: WalIndexMarks
@@ -34,8 +35,8 @@ export class SharedWalIndex {
   }
 
   /**
-   * undefined where there is none in use, another process checkpoints, or SQLite has to rebuild it: that takes the checkpoint lock, so it
-   * must stay free until then.
+   * undefined where there is none in use, another process checkpoints, or SQLite has to rebuild it: that takes the
+   * checkpoint lock, so it must stay free until then.
    */
   static take(databasePath: string): SharedWalIndex | undefined {
     const path = `${databasePath}-shm`
@@ -68,7 +69,10 @@ export class SharedWalIndex {
     return there?.ino === fs.fstatSync(this.#fd).ino && this.header() !== undefined
   }
 
-  /** Between this and `part` nobody takes it for left behind. False when nobody else has it open, so that it may be just that. */
+  /**
+   * Between this and `part` nobody takes it for left behind. False when nobody else has it open, so that it may be just
+   * that.
+   */
   join(): boolean {
     return this.#isInUse() && this.#locks.shared(deadManSwitch)
   }
@@ -78,8 +82,8 @@ export class SharedWalIndex {
   }
 
   /**
-   * Until `letFileBeRead` nobody reads the database file past the WAL, and no writer begins the WAL anew: whatever is read of it after this
-   * call stays true. False while somebody does.
+   * Until `letFileBeRead` nobody reads the database file past the WAL, and no writer begins the WAL anew: whatever is
+   * read of it after this call stays true. False while somebody does.
    */
   keepFileUnread(): boolean {
     return this.#locks.exclusive(read)

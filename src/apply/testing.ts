@@ -1,4 +1,7 @@
-/** What the tests of applying share: a source database that real SQLite writes, and each of its transactions as an LTX file. */
+/**
+ * What the tests of applying share: a source database that real SQLite writes, and each of its transactions as an LTX
+ * file.
+ */
 
 import { readFileSync } from 'node:fs'
 import Database from 'better-sqlite3'

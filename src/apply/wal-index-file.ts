@@ -19,9 +19,9 @@ import { WalIndexMarks } from './wal-index-marks.ts'
 const { write, checkpoint, recover, read, deadManSwitch } = WAL_INDEX_LOCK
 
 /**
- * The `-shm` of a database, with SQLite's write lock and checkpoint lock held from beginning to end, so that this is the
- * only process that changes anything in it but read marks. Written with plain writes: the kernel keeps them coherent with
- * the mappings of SQLite's readers.
+ * The `-shm` of a database, with SQLite's write lock and checkpoint lock held from beginning to end, so that this is
+ * the only process that changes anything in it but read marks. Written with plain writes: the kernel keeps them
+ * coherent with the mappings of SQLite's readers.
  */
 export class WalIndexFile {
   readonly #path: string
@@ -108,8 +108,9 @@ export class WalIndexFile {
   }
 
   /**
-   * SQLite's readers see the WAL up to this header's last frame from now on. Both copies in one write: whoever reads while it is carried out
-   * finds them different, or a checksum wrong, and looks again, as it does between the two stores of SQLite's own writers.
+   * SQLite's readers see the WAL up to this header's last frame from now on. Both copies in one write: whoever reads
+   * while it is carried out finds them different, or a checksum wrong, and looks again, as it does between the two
+   * stores of SQLite's own writers.
    */
   publish(header: WalIndexHeader): void {
     const copy = marshalWalIndexHeader(header)
@@ -140,8 +141,8 @@ export class WalIndexFile {
   }
 
   /**
-   * Begins the WAL anew, if no reader uses it: `header` holds no frames and new salts. False while there is one. All frames
-   * must have been backfilled.
+   * Begins the WAL anew, if no reader uses it: `header` holds no frames and new salts. False while there is one. All
+   * frames must have been backfilled.
    */
   restart(header: WalIndexHeader): boolean {
     const done = this.locks.whileExclusive(read + 1, READ_MARKS - 1, () => {
@@ -191,7 +192,8 @@ export class WalIndexFile {
       this.#writeBlock({ start: block.start, end: WAL_INDEX_BLOCK_SIZE })
       return
     }
-    // One write of all that lies between, which is as it was: through a mount each write is a request, and costs more than some kilobytes.
+    // One write of all that lies between, which is as it was: through a mount each write is a request, and costs more
+    // than some kilobytes.
     const start = Math.min(...changes.map((change) => change.start))
     this.#writeBlock({ start, end: Math.max(...changes.map((change) => change.end)) })
   }

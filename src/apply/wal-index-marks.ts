@@ -15,8 +15,8 @@ import { nodeFiles, readerOf } from '../util/files.ts'
 const { read } = WAL_INDEX_LOCK
 
 /**
- * What a checkpointer reads and writes of a wal-index: how far the WAL is in the database file, and how far readers need it. All of it only
- * under SQLite's checkpoint lock. Source: wal.c, walCheckpoint.
+ * What a checkpointer reads and writes of a wal-index: how far the WAL is in the database file, and how far readers
+ * need it. All of it only under SQLite's checkpoint lock. Source: wal.c, walCheckpoint.
  */
 export class WalIndexMarks {
   readonly #fd: number
@@ -47,8 +47,8 @@ export class WalIndexMarks {
   }
 
   /**
-   * The last frame that may be copied into the database file: no further than any reader's snapshot. As SQLite does, read
-   * marks that nobody holds are moved on.
+   * The last frame that may be copied into the database file: no further than any reader's snapshot. As SQLite does,
+   * read marks that nobody holds are moved on.
    */
   safeFrame(maxFrame: number): number {
     let safe = maxFrame

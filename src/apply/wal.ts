@@ -32,8 +32,8 @@ export interface CheckpointResult {
 }
 
 /**
- * The write-ahead log of a database and its index, as SQLite's only writer and only checkpointer has them: the locks for
- * both are held from beginning to end, readers come and go.
+ * The write-ahead log of a database and its index, as SQLite's only writer and only checkpointer has them: the locks
+ * for both are held from beginning to end, readers come and go.
  */
 export class Wal {
   readonly #file: DatabaseFile
@@ -115,8 +115,8 @@ export class Wal {
   }
 
   /**
-   * Transactions, one after the other: their frames in large writes, and then, in one step for every reader, the index. Anything that
-   * throws before leaves the database as it was. Returns the first frame.
+   * Transactions, one after the other: their frames in large writes, and then, in one step for every reader, the index.
+   * Anything that throws before leaves the database as it was. Returns the first frame.
    */
   append(transactions: readonly WalTransaction[], pageSize: number, durable: boolean): number {
     this.#restartIfPossible()
@@ -144,7 +144,10 @@ export class Wal {
     nodeFiles.sync(this.#fd)
   }
 
-  /** Copies what no reader's snapshot forbids into the database file. `pages` tells what is newest in the WAL, and learns. */
+  /**
+   * Copies what no reader's snapshot forbids into the database file. `pages` tells what is newest in the WAL, and
+   * learns.
+   */
   checkpoint(pages: PageTable): CheckpointResult {
     const { maxFrame } = this.#header
     const safe = this.#backfilled < maxFrame ? this.#index.safeFrame(maxFrame) : maxFrame

@@ -10,8 +10,9 @@ const OWN = new Set([
 ])
 
 /**
- * `ltxd [SOURCE] /dev/fd/N [-o OPTIONS]` as a command line like any other. SOURCE is an absolute path: a configuration file if it ends in .yml or
- * .yaml, else the data directory. Of the OPTIONS those are taken that are ltxd's own, such as `backup=URL`: the mount has the others already.
+ * `ltxd [SOURCE] /dev/fd/N [-o OPTIONS]` as a command line like any other. SOURCE is an absolute path: a configuration
+ * file if it ends in .yml or .yaml, else the data directory. Of the OPTIONS those are taken that are ltxd's own, such
+ * as `backup=URL`: the mount has the others already.
  */
 export function fromMountHelper(args: readonly string[]): readonly string[] {
   const at = args.findIndex((arg) => descriptorOf(arg) !== undefined)

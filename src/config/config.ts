@@ -39,7 +39,10 @@ export interface FuseConfig {
 
 export interface DataConfig {
   readonly dir: string
-  /** A transaction leaves the LTX log when it is older than `ageMs`, or when a database's log is larger than `sizeBytes`. */
+  /**
+   * A transaction leaves the LTX log when it is older than `ageMs`, or when a database's log is larger than
+   * `sizeBytes`.
+   */
   readonly retention: { readonly ageMs: number; readonly sizeBytes: number }
   readonly segmentSizeBytes: number
   /** Who checkpoints a database in WAL mode that several connections have open. */

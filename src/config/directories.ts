@@ -39,8 +39,8 @@ export function checkDirectories(config: Config): Clash[] {
 }
 
 /**
- * Symbolic links above the directory resolved. Never of the directory itself: it may be the mount of a daemon that died,
- * and looking at that one fails.
+ * Symbolic links above the directory resolved. Never of the directory itself: it may be the mount of a daemon that
+ * died, and looking at that one fails.
  */
 function canonical(path: string): string {
   const parent = dirname(path)

@@ -1,4 +1,6 @@
-/** Keys of litefs.yml and of ltxd's own design that this version does not act on: refused with a reason, never ignored. */
+/**
+ * Keys of litefs.yml and of ltxd's own design that this version does not act on: refused with a reason, never ignored.
+ */
 
 import type { ConfigIssue, KeyPath } from './errors.ts'
 

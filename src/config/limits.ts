@@ -1,7 +1,8 @@
 /**
- * Time limits that no key of ltxd.yml sets: nobody has a reason to choose them, and some follow from others. All are here, because
- * tests that wait for one would wait for minutes: they shorten it for the processes that they start, with LTXD_TEST_LIMITS. A limit
- * can be shortened alone, never made longer, and what follows from a limit is computed from it where it is used.
+ * Time limits that no key of ltxd.yml sets: nobody has a reason to choose them, and some follow from others. All are
+ * here, because tests that wait for one would wait for minutes: they shorten it for the processes that they start, with
+ * LTXD_TEST_LIMITS. A limit can be shortened alone, never made longer, and what follows from a limit is computed from
+ * it where it is used.
  */
 
 import { LtxdError } from '../util/errors.ts'
@@ -10,7 +11,10 @@ import type { Logger } from '../util/log.ts'
 const DEFAULTS = {
   /** How long an object store may take to give its next sign of life, retries of its client included. */
   answerMs: 15_000,
-  /** How long one upload under a lease may take, and may take effect after the lease ended (backup/history/upload-window.ts). */
+  /**
+   * How long one upload under a lease may take, and may take effect after the lease ended
+   * (backup/history/upload-window.ts).
+   */
   uploadMs: 15_000,
   /** When a leader first looks for what a deposed one shipped late (backup/ship/lost-tail.ts). */
   lostTailMs: 10_000,

@@ -123,7 +123,9 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
   }
 }
 
-/** A replica has to know which process writes, and the kernel has to hear of what it applies: libfuse carries neither. */
+/**
+ * A replica has to know which process writes, and the kernel has to hear of what it applies: libfuse carries neither.
+ */
 function checkDriver({ fuse, cluster }: Config): { path: KeyPath; message: string }[] {
   if (fuse.driver === 'direct' || cluster === undefined) return []
   const message = `expected "direct" where lease is set: through "${fuse.driver}" a node cannot tell which process writes; leave it out, or leave lease out`

@@ -1,4 +1,7 @@
-/** What `ltxd init` writes: every key with its default, commented out where it has one. A test keeps it true to the schema. */
+/**
+ * What `ltxd init` writes: every key with its default, commented out where it has one. A test keeps it true to the
+ * schema.
+ */
 export const CONFIG_TEMPLATE = `# ltxd.yml: looked for in ., ~/.config/ltxd and /etc, or named with --config.
 # "ltxd config" prints what is in force. A commented key shows its default.
 # \${VAR} and \${VAR:-default} put in environment variables; $$ is a dollar sign.

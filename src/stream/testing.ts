@@ -1,4 +1,7 @@
-/** What the tests of this folder share: a primary with real SQLite databases and real logs, a replica that verifies what it gets, HTTP between them. */
+/**
+ * What the tests of this folder share: a primary with real SQLite databases and real logs, a replica that verifies what
+ * it gets, HTTP between them.
+ */
 
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'

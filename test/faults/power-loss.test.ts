@@ -85,7 +85,7 @@ for (const synchronous of ['full', 'normal']) {
   for (const modes of [['wal'], ['delete', 'truncate', 'persist'], ['wal', 'delete', 'persist']]) {
     const promise = synchronous === 'full' ? 'no acknowledged commit' : 'nothing but the newest commits'
     test(
-      `D6: a power loss takes back ${promise}: ${modes.join(', ')}, synchronous ${synchronous} (LTXD_SEED=${SEED} RUNS=${runs})`,
+      `a power loss takes back ${promise}: ${modes.join(', ')}, synchronous ${synchronous} (LTXD_SEED=${SEED} RUNS=${runs})`,
       { timeout: HANG_MS * runs },
       () => {
         let losses = 0

@@ -93,7 +93,7 @@ function syncsToo(files: ReturnType<typeof crashPointFiles>, lose: (what: string
 
 const counts = new Map<string, number>()
 for (const [name, script] of Object.entries(SCRIPTS)) {
-  test(`I3, I4, D6: a power loss at any operation of "${name}" takes back nothing that was told to be durable (LTXD_SEED=${SEED})`, () => {
+  test(`I3, I4: a power loss at any operation of "${name}" takes back nothing that was told to be durable (LTXD_SEED=${SEED})`, () => {
     const losses = everyPowerLoss(script)
     counts.set(name, losses)
     expect(losses).toBeGreaterThan(30)

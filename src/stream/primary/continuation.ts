@@ -74,7 +74,10 @@ export async function findFork(log: LogView, here: Position, history: readonly P
   return fork
 }
 
-/** Whether a log failed in a way that retention, or a log put in its place, explains: what is there now may be read anew. */
+/**
+ * Whether a log failed in a way that retention, or a log put in its place, explains: what is there now may be read
+ * anew.
+ */
 export function isLogMoved(error: unknown): boolean {
   if (error instanceof LogGapError || error instanceof CorruptLogError || error instanceof LTXError) return true
   return errorCode(error) === 'ENOENT'

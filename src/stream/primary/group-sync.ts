@@ -10,7 +10,9 @@ export class GroupSync {
   readonly #synced = new Map<string, Position>()
   readonly #running = new Map<string, { readonly current: Promise<Position>; next?: Promise<Position> }>()
 
-  /** Everything up to the log's position as of the call is durable when this resolves; returns at least that position. */
+  /**
+   * Everything up to the log's position as of the call is durable when this resolves; returns at least that position.
+   */
   async sync(log: LogView): Promise<Position> {
     const known = this.#synced.get(log.database)
     if (known !== undefined && samePosition(known, log.position())) return known

@@ -2,7 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { CONTENT_TYPE } from '../wire/messages.ts'
 
-/** Mounts POST /stream: the handler gets the raw request, its body untouched and without a limit, and the raw response. */
+/**
+ * Mounts POST /stream: the handler gets the raw request, its body untouched and without a limit, and the raw response.
+ */
 export async function registerStream(
   server: FastifyInstance,
   handle: (request: IncomingMessage, response: ServerResponse) => void,

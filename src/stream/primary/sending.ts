@@ -137,7 +137,9 @@ export function sendSnapshot(
   )
 }
 
-/** Chunk by chunk, as there is room. What cannot be finished is called off, so that the replica does not wait for it. */
+/**
+ * Chunk by chunk, as there is room. What cannot be finished is called off, so that the replica does not wait for it.
+ */
 async function sendBody(
   name: string,
   bytes: AsyncIterable<Uint8Array>,

@@ -3,7 +3,9 @@ import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
 /** Positions beyond which a replica that acknowledges nothing is no longer remembered one by one. */
 const MAX_REMEMBERED = 16384
 
-/** What was sent of a database and not acknowledged yet: an acknowledgement counts only for the history that was sent. */
+/**
+ * What was sent of a database and not acknowledged yet: an acknowledgement counts only for the history that was sent.
+ */
 export class SentPositions {
   readonly #checksums = new Map<TXID, Checksum>()
   #acknowledged: Position | undefined

@@ -71,7 +71,10 @@ export class StreamServer {
     return this.#welcomed().map((stream) => replicaStatus(stream, positions))
   }
 
-  /** The first replica (or that one) to acknowledge everything that is committed as of now; undefined after the time-out. */
+  /**
+   * The first replica (or that one) to acknowledge everything that is committed as of now; undefined after the
+   * time-out.
+   */
   async caughtUp(timeoutMs: number, nodeId?: string): Promise<string | undefined> {
     this.#readDatabases()
     const targets = this.#positions()

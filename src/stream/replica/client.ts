@@ -51,12 +51,18 @@ export class StreamClient {
     this.#running ??= this.#run()
   }
 
-  /** The local state of a database does not allow to go on: what was received of it is forgotten, and the whole of it comes. */
+  /**
+   * The local state of a database does not allow to go on: what was received of it is forgotten, and the whole of it
+   * comes.
+   */
   requestSnapshot(database: string, reason: string): void {
     this.#lane(database).restart(undefined, reason)
   }
 
-  /** Transactions that were handed over are lost (their process died): they come again, from where the sink says the database is. */
+  /**
+   * Transactions that were handed over are lost (their process died): they come again, from where the sink says the
+   * database is.
+   */
   resend(database: string, reason: string): void {
     this.#lane(database).restart(this.#options.sink.positions().get(database), reason)
   }

@@ -22,8 +22,8 @@ import type { StreamSink } from './sink.ts'
 
 const TICK_MS = HEARTBEAT_MS / 2
 /**
- * A primary from which nothing comes for three heartbeats is gone, or cut off. Counted in ticks of one's own, so that a process that was held up
- * itself does not blame the other.
+ * A primary from which nothing comes for three heartbeats is gone, or cut off. Counted in ticks of one's own, so that a
+ * process that was held up itself does not blame the other.
  */
 const SILENT_TICKS = 6
 /** Consumed bytes that are worth a message of their own. */

@@ -25,8 +25,8 @@ export interface SnapshotHeader {
 }
 
 /**
- * Where a replica's stream ends. The node implements it. Calls for one database come one after the other and in order; those for
- * different databases side by side, so that a slow one holds up none of the others.
+ * Where a replica's stream ends. The node implements it. Calls for one database come one after the other and in order;
+ * those for different databases side by side, so that a slow one holds up none of the others.
  */
 export interface StreamSink {
   readonly self: NodeAddress
@@ -40,16 +40,21 @@ export interface StreamSink {
   /** The newest positions known of a database, newest first, at most 4096: to find where two histories part. */
   history(database: string): Promise<readonly Position[]>
   /**
-   * A transaction that continues what was handed over before (min = max TXID). Resolves when there is room for the next; it need not be
-   * applied yet. If it cannot be applied, then or later, the client's `resend` or `requestSnapshot` is called. Reading
-   * `bytes` throws when the stream breaks off in the middle.
+   * A transaction that continues what was handed over before (min = max TXID). Resolves when there is room for the
+   * next; it need not be applied yet. If it cannot be applied, then or later, the client's `resend` or
+   * `requestSnapshot` is called. Reading `bytes` throws when the stream breaks off in the middle.
    */
   transaction(database: string, bytes: Uint8Array | AsyncIterable<Uint8Array>, header: TransactionHeader): Promise<void>
-  /** The whole database, an LTX file with checksums; resolves when it is applied. Nothing may be changed for good before `bytes` has ended well. */
+  /**
+   * The whole database, an LTX file with checksums; resolves when it is applied. Nothing may be changed for good before
+   * `bytes` has ended well.
+   */
   snapshot(database: string, header: SnapshotHeader, bytes: AsyncIterable<Uint8Array>): Promise<void>
   /** The primary has no such database. */
   unknown(database: string): Promise<void>
-  /** Everything that was committed at the primary when the stream began is here (handed to `transaction` or `snapshot`). */
+  /**
+   * Everything that was committed at the primary when the stream began is here (handed to `transaction` or `snapshot`).
+   */
   caughtUp(): void
   /** The primary lives; how old the newest transaction was when it arrived. */
   alive(lagMs: number): void

@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Times between attempts: from a quarter of the given one, doubling up to eight of them, each shortened at random by up to a half. */
+/**
+ * Times between attempts: from a quarter of the given one, doubling up to eight of them, each shortened at random by up
+ * to a half.
+ */
 export class Backoff {
   readonly #aroundMs: number
   readonly #random: () => number

@@ -1,4 +1,6 @@
-/** How much may be on its way to a replica, unconsumed: of one database, and of all. What bounds memory on both ends. */
+/**
+ * How much may be on its way to a replica, unconsumed: of one database, and of all. What bounds memory on both ends.
+ */
 
 import { StreamProtocolError } from './errors.ts'
 import { Signal } from './signal.ts'

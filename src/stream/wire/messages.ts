@@ -1,4 +1,7 @@
-/** What nodes say to each other. Parsed here, once; inside, everything is typed. Unknown fields are ignored, so that a newer neighbour may send more. */
+/**
+ * What nodes say to each other. Parsed here, once; inside, everything is typed. Unknown fields are ignored, so that a
+ * newer neighbour may send more.
+ */
 
 import { z } from 'zod'
 import { databaseNameProblem } from '../../log/database-name.ts'

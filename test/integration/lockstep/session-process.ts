@@ -69,7 +69,7 @@ async function run(statements: readonly (readonly [string, string])[], alone: bo
   for (const [sqlHere, sqlThere] of statements) {
     const theirs = attempt(() => rowsOf(there, sqlThere))
     let ours = await patiently(() => attempt(() => rowsOf(here, sqlHere)), theirs, alone)
-    // Among several connections an explicit checkpoint is refused: ltxd is the only one that does them (D15).
+    // Among several connections ltxd alone checkpoints: docs/decisions/020-checkpoints.md.
     if (!alone && ours === BUSY_CHECKPOINT) ours = theirs
     answers.push({ here: ours, there: theirs })
     if (theirs.startsWith('SQLITE_') || ours !== theirs) break

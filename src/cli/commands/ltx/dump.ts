@@ -17,7 +17,10 @@ export interface DumpOptions {
   readonly data: boolean
 }
 
-/** What is read is shown at once: it takes no more memory than a page, and of a broken file all that stands before the break is seen. */
+/**
+ * What is read is shown at once: it takes no more memory than a page, and of a broken file all that stands before the
+ * break is seen.
+ */
 export async function dump(files: readonly string[], { json, data }: DumpOptions): Promise<void> {
   const bar = byteBar(process.stderr.isTTY && !process.stdout.isTTY)
   const totalBytes = await totalSize(files)
