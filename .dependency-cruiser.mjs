@@ -6,7 +6,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 
 /** `x.test.ts`, and what only such files import: helpers of a room's tests, the suite that each store passes. */
-const TEST = String.raw`(\.test|/testing|/racing|/conformance)\.ts$`
+const TEST = String.raw`(\.test|/testing|/racing|/conformance)\.ts$|/testing/`
 
 const rooms = readRooms(readFileSync(new URL('./ARCHITECTURE.md', import.meta.url), 'utf8'))
 assertEveryFileHasARoom()

@@ -1,13 +1,15 @@
-import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import fastify from 'fastify'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { temporaryDirectories } from '../backup/testing.ts'
 import { registerStream } from './primary/route.ts'
-import { type TestNodeOptions, TestPrimary, TestReplica, until } from './testing.ts'
+import { type TestNodeOptions, TestPrimary } from './testing/primary.ts'
+import { RawReplica } from './testing/raw-replica.ts'
+import { TestReplica } from './testing/replica.ts'
+import { until } from './testing/until.ts'
 import { DATABASE_WINDOW_BYTES } from './wire/flow.ts'
 import type { PrimaryMessage } from './wire/messages.ts'
-import { CONTENT_TYPE, encodePrimaryMessage, encodeReplicaMessage, parsePrimaryMessage } from './wire/messages.ts'
-import { encodeFrame, FrameParser } from './wire/wire.ts'
+import { CONTENT_TYPE, encodePrimaryMessage, encodeReplicaMessage } from './wire/messages.ts'
+import { encodeFrame } from './wire/wire.ts'
 
 vi.setConfig({ testTimeout: 20_000 })
 
@@ -40,46 +42,11 @@ const HELLO = {
   term: 0n,
 } as const
 
-/** A replica that says what it is told to, and reads when it is told to. */
-class RawReplica {
-  readonly request: ClientRequest
-  response: IncomingMessage | undefined
-  readonly messages: PrimaryMessage[] = []
-  ended = false
-  readonly #parser = new FrameParser()
-
-  constructor(port: number) {
-    this.request = request({
-      port,
-      host: '127.0.0.1',
-      path: '/stream',
-      method: 'POST',
-      agent: false,
-      headers: { 'content-type': CONTENT_TYPE },
-    })
-    this.request.on('error', () => (this.ended = true))
-    this.request.on('response', (response) => {
-      this.response = response
-      response.on('error', () => (this.ended = true)).on('close', () => (this.ended = true))
-    })
-    this.request.on('close', () => (this.ended = true))
-    running.push({ stop: async () => void this.request.destroy() })
-  }
-
-  read(): this {
-    const take = (response: IncomingMessage) =>
-      response.statusCode === 200 &&
-      response.on('data', (chunk: Buffer) => {
-        for (const frame of this.#parser.push(chunk)) this.messages.push(parsePrimaryMessage(frame))
-      })
-    if (this.response !== undefined) take(this.response)
-    else this.request.on('response', take)
-    return this
-  }
-
-  get types(): string[] {
-    return this.messages.map(({ type }) => type)
-  }
+/** Ended with the test. */
+function rawReplica(port: number): RawReplica {
+  const replica = new RawReplica(port)
+  running.push({ stop: async () => replica.destroy() })
+  return replica
 }
 
 describe('who may stream with whom', () => {
@@ -115,7 +82,7 @@ describe('who may stream with whom', () => {
   test('I6: a replica that has seen a later term is refused, and refuses', async () => {
     const node = await primary({ term: 4n })
     node.create('a.db')
-    const raw = new RawReplica(node.port).read()
+    const raw = rawReplica(node.port).read()
     raw.request.write(encodeReplicaMessage({ ...HELLO, term: 5n }))
     await until('it is refused', () => raw.response?.statusCode === 409)
     const replica = follow(new TestReplica({ term: 5n }), node)
@@ -134,7 +101,7 @@ describe('who may stream with whom', () => {
 
   test('another protocol version is refused, in words', async () => {
     const node = await primary()
-    const raw = new RawReplica(node.port)
+    const raw = rawReplica(node.port)
     raw.request.write(encodeReplicaMessage({ ...HELLO, protocol: 2 }))
     await until('it is refused', () => raw.response !== undefined)
     expect(raw.response?.statusCode).toBe(409)
@@ -142,10 +109,10 @@ describe('who may stream with whom', () => {
 
   test('a second stream of the same node ends the first', async () => {
     const node = await primary()
-    const first = new RawReplica(node.port).read()
+    const first = rawReplica(node.port).read()
     first.request.write(encodeReplicaMessage(HELLO))
     await until('the first is welcome', () => node.server.replicas().length === 1)
-    const second = new RawReplica(node.port).read()
+    const second = rawReplica(node.port).read()
     second.request.write(encodeReplicaMessage(HELLO))
     await until('the first was ended', () => first.ended)
     expect(first.messages.at(-1)).toMatchObject({ type: 'end', code: 'REPLACED' })
@@ -227,7 +194,7 @@ describe('a replica that does not keep up, or means harm', () => {
   test('one that does not read costs no more than the windows, however much there is', async () => {
     const node = await primary()
     const databases = Array.from({ length: 4 }, (_, i) => node.create(`${i}.db`))
-    const raw = new RawReplica(node.port)
+    const raw = rawReplica(node.port)
     raw.request.write(encodeReplicaMessage(HELLO))
     raw.request.write(encodeReplicaMessage({ type: 'positions', positions: [], complete: true }))
     await until('it is welcome', () => node.server.replicas().length === 1)
@@ -242,8 +209,8 @@ describe('a replica that does not keep up, or means harm', () => {
     expect(slow?.unconsumedBytes).toBeLessThan(most)
     // It reads, but says that it has consumed nothing.
     raw.read()
-    await until('what fits the windows came', () => (slow?.unconsumedBytes ?? 0) <= received(raw))
-    expect(received(raw)).toBeLessThan(most)
+    await until('what fits the windows came', () => (slow?.unconsumedBytes ?? 0) <= raw.receivedBytes)
+    expect(raw.receivedBytes).toBeLessThan(most)
   })
 
   test.each([
@@ -253,7 +220,7 @@ describe('a replica that does not keep up, or means harm', () => {
     ['a huge length', Buffer.from('ffffffffffffffff', 'hex')],
   ])('%s is answered with an error and nothing else', async (_, bytes) => {
     const node = await primary()
-    const raw = new RawReplica(node.port)
+    const raw = rawReplica(node.port)
     raw.request.write(bytes)
     await until('it is refused', () => raw.response?.statusCode === 409)
     expect(node.server.replicas()).toEqual([])
@@ -261,7 +228,7 @@ describe('a replica that does not keep up, or means harm', () => {
 
   test('credit that was never due ends the stream', async () => {
     const node = await primary()
-    const raw = new RawReplica(node.port).read()
+    const raw = rawReplica(node.port).read()
     raw.request.write(encodeReplicaMessage(HELLO))
     raw.request.write(encodeReplicaMessage({ type: 'positions', positions: [], complete: true }))
     raw.request.write(encodeReplicaMessage({ type: 'credit', database: 'a.db', bytes: 1 }))
@@ -319,20 +286,9 @@ test('mounted on fastify, the body is not consumed and not limited', async () =>
     await until('it follows', () => replica.equals(a))
   }
   expect(await node.server.caughtUp(5_000)).toBe(replica.self.nodeId)
-  const plain = await fetch(`${url}/stream`, {
-    method: 'POST',
-    body: '{}',
-    headers: { 'content-type': 'application/json' },
-  })
+  const json = { method: 'POST', headers: { 'content-type': 'application/json' } }
+  const plain = await fetch(`${url}/stream`, { ...json, body: '{}' })
   expect(plain.status).toBe(415)
-  const other = await fetch(`${url}/other`, {
-    method: 'POST',
-    body: '{"a":1}',
-    headers: { 'content-type': 'application/json' },
-  })
+  const other = await fetch(`${url}/other`, { ...json, body: '{"a":1}' })
   expect(await other.json()).toEqual({ got: { a: 1 } })
 })
-
-function received(raw: RawReplica): number {
-  return raw.request.socket?.bytesRead ?? 0
-}

@@ -1,8 +1,11 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { temporaryDirectories } from '../backup/testing.ts'
 import { toTXID } from '../ltx/format/types.ts'
-import type { PrimaryDatabase, ReplicaDatabase } from './testing.ts'
-import { type TestNodeOptions, TestPrimary, TestReplica, until } from './testing.ts'
+import { type TestNodeOptions, TestPrimary } from './testing/primary.ts'
+import type { PrimaryDatabase } from './testing/primary-database.ts'
+import type { ReplicaDatabase } from './testing/replica.ts'
+import { TestReplica } from './testing/replica.ts'
+import { until } from './testing/until.ts'
 
 vi.setConfig({ testTimeout: 20_000 })
 

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { temporaryDirectories } from '../../backup/testing.ts'
-import { TestPrimary, TestReplica, until } from '../testing.ts'
+import { TestPrimary } from '../testing/primary.ts'
+import { TestReplica } from '../testing/replica.ts'
+import { until } from '../testing/until.ts'
 import { type Deferred, deferred } from '../wire/signal.ts'
 import { GroupSync } from './group-sync.ts'
 
