@@ -52,8 +52,9 @@ export function mountedAs(device: number): Mounted {
 
 /**
  * Unmounts `directory`. If the mount is in use, detaches it ('detached'), so that programs with open files get errors:
- * as root at once, otherwise after the session was stopped and the device closed. The session must be reachable for that,
- * so `beforeDetach` hangs the doorbell again. In all other cases the session, which must still be running, returns.
+ * as root at once, otherwise after the session was stopped and the device closed. The session must be reachable for
+ * that, so `beforeDetach` hangs the doorbell again. In all other cases the session, which must still be running,
+ * returns.
  */
 export async function unmount(directory: string, beforeDetach: () => Promise<void>): Promise<'unmounted' | 'detached'> {
   const target = realPath(directory)

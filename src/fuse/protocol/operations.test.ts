@@ -23,7 +23,7 @@ function message(name: OpcodeName | 'UNKNOWN', words: readonly number[], rest = 
   return request
 }
 
-function refused(message: Request, fs: Partial<FileSystem> = {}): string {
+function rejected(message: Request, fs: Partial<FileSystem> = {}): string {
   try {
     perform(fs as FileSystem, message, reply)
     return `answered ${-((reply.words[1] as number) | 0)}`
@@ -41,27 +41,27 @@ describe('a message of the kernel', () => {
   })
 
   it('that is shorter than its struct, or than the data it states, is rejected', () => {
-    expect(refused(message('SETATTR', [1, 2, 3]))).toBe('EINVAL')
-    expect(refused(message('WRITE', [1, 0, 0, 0, 500, 0, 0, 0, 0, 0], 'short'))).toBe('EINVAL')
-    expect(refused(message('BATCH_FORGET', [0x7fffffff, 0]))).toBe('EINVAL')
-    expect(refused(message('LOOKUP', [], 'unterminated'))).toBe('EINVAL')
-    expect(refused(message('SYMLINK', [], 'name\0target without an end'))).toBe('EINVAL')
+    expect(rejected(message('SETATTR', [1, 2, 3]))).toBe('EINVAL')
+    expect(rejected(message('WRITE', [1, 0, 0, 0, 500, 0, 0, 0, 0, 0], 'short'))).toBe('EINVAL')
+    expect(rejected(message('BATCH_FORGET', [0x7fffffff, 0]))).toBe('EINVAL')
+    expect(rejected(message('LOOKUP', [], 'unterminated'))).toBe('EINVAL')
+    expect(rejected(message('SYMLINK', [], 'name\0target without an end'))).toBe('EINVAL')
   })
 
   it.each(['\0', '.\0', '..\0', 'a/b\0', '/\0'])('with the name %j is rejected', (name) => {
     for (const operation of ['LOOKUP', 'UNLINK', 'RMDIR'] as const)
-      expect(refused(message(operation, [], name))).toBe('EINVAL')
-    expect(refused(message('MKDIR', [0o755, 0], name))).toBe('EINVAL')
-    expect(refused(message('RENAME2', [1, 0, 0, 0], `fine\0${name}`))).toBe('EINVAL')
+      expect(rejected(message(operation, [], name))).toBe('EINVAL')
+    expect(rejected(message('MKDIR', [0o755, 0], name))).toBe('EINVAL')
+    expect(rejected(message('RENAME2', [1, 0, 0, 0], `fine\0${name}`))).toBe('EINVAL')
   })
 
   it('with a name that is not UTF-8 is rejected', () => {
-    expect(refused(message('LOOKUP', [], 'a\xff\0'))).toBe('EILSEQ')
+    expect(rejected(message('LOOKUP', [], 'a\xff\0'))).toBe('EILSEQ')
   })
 
   it('with a position that no file can have is rejected', () => {
-    expect(refused(message('WRITE', [1, 0, 0, 0x40000000, 1, 0, 0, 0, 0, 0], 'x'))).toBe('EFBIG')
-    expect(refused(message('READ', [1, 0, 0, 0x40000000, 1, 0, 0, 0, 0, 0]))).toBe('EFBIG')
+    expect(rejected(message('WRITE', [1, 0, 0, 0x40000000, 1, 0, 0, 0, 0, 0], 'x'))).toBe('EFBIG')
+    expect(rejected(message('READ', [1, 0, 0, 0x40000000, 1, 0, 0, 0, 0, 0]))).toBe('EFBIG')
   })
 
   it('with an opcode that is not served is answered ENOSYS, which the kernel remembers', () => {
@@ -76,14 +76,14 @@ describe('a message of the kernel', () => {
       'IOCTL',
       'UNKNOWN',
     ] as const) {
-      expect(refused(message(kind, []))).toBe(`answered ${constants.errno.ENOSYS}`)
+      expect(rejected(message(kind, []))).toBe(`answered ${constants.errno.ENOSYS}`)
       expect(reply.length).toBe(16)
     }
   })
 
   it('that exchanges names, or makes a hard link, is rejected', () => {
-    expect(refused(message('RENAME2', [1, 0, 2, 0], 'a\0b\0'))).toBe('EINVAL')
-    expect(refused(message('LINK', [2, 0], 'b\0'))).toBe('EPERM')
+    expect(rejected(message('RENAME2', [1, 0, 2, 0], 'a\0b\0'))).toBe('EINVAL')
+    expect(rejected(message('LINK', [2, 0], 'b\0'))).toBe('EPERM')
   })
 
   it('is answered under its own number, and a missing name with success and no node', () => {
@@ -105,7 +105,7 @@ describe('a message of the kernel', () => {
     words[0] = 1 << 5
     words.splice(10, 2, -86_401 >>> 0, 0xffffffff)
     words[15] = 500_000_000
-    expect(refused(message('SETATTR', words), fs)).toBe('EPERM')
+    expect(rejected(message('SETATTR', words), fs)).toBe('EPERM')
     expect(seen).toEqual({ mtime: -86_400.5, killPrivileges: false, uid: 1000, gid: 100, tid: 4242 })
   })
 })
