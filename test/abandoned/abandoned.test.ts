@@ -9,6 +9,7 @@ import { nodeFiles } from '../../src/util/files.ts'
 import { OldSqlite } from '../checkpoint/old-sqlite.ts'
 import { TwoNodes } from '../cluster/two-nodes.ts'
 import { checkFiles, checkLogs } from '../crash/log-check.ts'
+import { form } from '../harness/effort.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { type How, type Library, type VictimEnd, type VictimOptions, Victims } from './victims.ts'
 
@@ -30,6 +31,8 @@ interface Scene {
 /** Killed after a call is killed before the next one, and with what lies between them in shared memory. */
 const KILLS: readonly How[] = ['after']
 const ALL: readonly How[] = ['after', 'fail', 'lie']
+/** Told of errors they were in the first scene; all of them in the long form. */
+const MORE = form(KILLS, ALL)
 /** Pages of a transaction go to the WAL, or to the file, before its COMMIT. */
 const SPILL = 'cache_size = 3'
 
@@ -49,8 +52,14 @@ const DELETE_SPILLED: Scene = {
 }
 const SCENES: readonly Scene[] = [
   WAL_NORMAL,
-  { ...WAL_NORMAL, name: 'WAL, FULL', pragmas: ['synchronous = FULL'] },
-  { ...WAL_NORMAL, name: 'WAL, FULL, spilled', window: 'transaction', pragmas: ['synchronous = FULL', SPILL] },
+  { ...WAL_NORMAL, name: 'WAL, FULL', pragmas: ['synchronous = FULL'], hows: MORE },
+  {
+    ...WAL_NORMAL,
+    name: 'WAL, FULL, spilled',
+    window: 'transaction',
+    pragmas: ['synchronous = FULL', SPILL],
+    hows: MORE,
+  },
   // A process of its own each, so killed only.
   {
     ...WAL_NORMAL,

@@ -1,5 +1,5 @@
 /**
- * A node on a mount of libfuse 2: what is its own about it. The suite that all drivers pass is run by drivers.test.ts.
+ * A node on a mount of libfuse 2: what is its own about it. The suite that all drivers pass is run by drivers.ts.
  */
 
 import fs from 'node:fs/promises'

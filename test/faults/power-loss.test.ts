@@ -11,7 +11,7 @@ import { Random } from '../harness/random.ts'
 import { Workload } from '../harness/workload.ts'
 
 /** LTXD_SEED replays a run; RUNS makes more of them, STEPS longer ones. */
-const runs = effort(4, 40, 'RUNS')
+const runs = effort(2, 40, 'RUNS')
 const steps = effort(8, 16, 'STEPS')
 /** Of all operations at which the power could fail, one in so many. */
 const ONE_IN = 4

@@ -5,13 +5,15 @@
 
 const LONG = process.env['LTXD_LONG'] === '1'
 
-/**
- * What a test does in its short form, and in its long one. A variable of the environment, where a test names one,
- * counts more.
- */
+/** What a test does in its short form, and in its long one. */
+export function form<T>(short: T, long: T): T {
+  return LONG ? long : short
+}
+
+/** How often, or for how long. A variable of the environment, where a test names one, counts more. */
 export function effort(short: number, long: number, variable?: string): number {
   const asked = variable === undefined ? undefined : process.env[variable]
-  return asked === undefined ? (LONG ? long : short) : Number(asked)
+  return asked === undefined ? form(short, long) : Number(asked)
 }
 
 /** Random, and in the name of each test that uses it; LTXD_SEED=N replays them. */
