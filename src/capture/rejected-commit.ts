@@ -1,7 +1,7 @@
 /**
- * The commit frame that was rejected last, until SQLite rewrites it from its beginning. The kernel may split a write at a
- * page boundary of its cache. If only the last piece of a frame is rejected, SQLite sees a short write and retries the
- * rest. The retry must fail too, or SQLite would consider the commit done.
+ * The commit frame that was rejected last, until SQLite rewrites it from its beginning. The kernel may split a write at
+ * a page boundary of its cache. If only the last piece of a frame is rejected, SQLite sees a short write and retries
+ * the rest. The retry must fail too, or SQLite would consider the commit done.
  */
 export class RejectedCommit {
   #rejected: { readonly at: number; readonly end: number; readonly error: unknown } | undefined

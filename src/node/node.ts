@@ -3,18 +3,14 @@ import type { FastifyInstance } from 'fastify'
 import type { Api } from '../api/server.ts'
 import { startApi } from '../api/server.ts'
 import type { NodeStatus } from '../api/status.ts'
-import { damageFound } from '../capture/rejection.ts'
 import type { ClusterConfig, Config } from '../config/config.ts'
 import { warnOfTestLimits } from '../config/limits.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { formatNodeId, openDataDirectory } from '../data/directory.ts'
 import { DataPlane } from '../dataplane/dataplane.ts'
 import type { HandedOver } from '../fuse/mount/handed-over.ts'
-import { logDirectory } from '../log/store.ts'
-import { doubt } from '../log/trust.ts'
 import { registerStream } from '../stream/primary/route.ts'
 import { LtxdError } from '../util/errors.ts'
-import { nodeFiles } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
 import { FOREVER_NS } from '../util/monotonic.ts'
 import { Checkpoints } from './checkpoints.ts'
@@ -24,7 +20,7 @@ import { LogMaintenance } from './log-maintenance.ts'
 import { NodeBackup } from './node-backup.ts'
 import { NodeMount } from './node-mount.ts'
 import { type NodeParts, nodeStatus, unready } from './node-status.ts'
-import { Scrubber } from './scrubber.ts'
+import { prepareScrubber, type Scrubber } from './scrubber.ts'
 
 /** A running node. */
 export interface Node {
@@ -44,7 +40,6 @@ export interface StartOptions {
 }
 
 const LOG_INTERVAL_MS = 2_000
-const SCRUB_BYTES_PER_SECOND = 100e6
 
 /**
  * Starts a node: data directory, recovery, mount, background services, API. When this resolves, applications can open
@@ -119,7 +114,7 @@ class RunningNode implements Node {
     if (config.cluster === undefined) await this.#leadAlone(plane, signal)
     signal?.throwIfAborted()
     const mounted = await this.#mount.open(`${data.dir}/strays`)
-    this.#scrubber = this.#prepareScrubber(data, plane)
+    this.#scrubber = prepareScrubber(data, plane, this.#logger)
     await plane.serve(this.mountDir, mounted)
     this.#scrubber.start()
     this.#logs = this.#startLogMaintenance(data, plane)
@@ -237,22 +232,6 @@ class RunningNode implements Node {
     })
     logs.start()
     return logs
-  }
-
-  #prepareScrubber({ dir, root }: DataDirectory, plane: DataPlane): Scrubber {
-    const scrubber = new Scrubber({
-      root,
-      bytesPerSecond: SCRUB_BYTES_PER_SECOND,
-      logger: this.#logger,
-      damaged: (database, pgno) => {
-        const reason = damageFound(pgno, logDirectory(dir, database))
-        this.#logger.error({ database }, `database not served: ${reason}`)
-        plane.reject(database, reason)
-        doubt(nodeFiles, logDirectory(dir, database))
-      },
-    })
-    for (const [database, proof] of plane.unproven) scrubber.add(database, proof)
-    return scrubber
   }
 
   #unmounted(): void {

@@ -1,7 +1,15 @@
 import fs from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Proof } from '../capture/proof.ts'
+import { damageFound } from '../capture/rejection.ts'
+import type { DataDirectory } from '../data/directory.ts'
+import type { DataPlane } from '../dataplane/dataplane.ts'
+import { logDirectory } from '../log/store.ts'
+import { doubt } from '../log/trust.ts'
+import { nodeFiles } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
+
+const SCRUB_BYTES_PER_SECOND = 100e6
 
 export interface ScrubberOptions {
   /** The backing directory. */
@@ -96,4 +104,21 @@ function read(fd: number, into: Buffer, length: number, position: number): Promi
   return new Promise((resolve, reject) => {
     fs.read(fd, into, 0, length, position, (error, n) => (error === null ? resolve(n) : reject(error)))
   })
+}
+
+/** A scrubber with every page that the start left unread. A database in which it finds damage is no longer served. */
+export function prepareScrubber({ dir, root }: DataDirectory, plane: DataPlane, logger: Logger): Scrubber {
+  const scrubber = new Scrubber({
+    root,
+    bytesPerSecond: SCRUB_BYTES_PER_SECOND,
+    logger,
+    damaged: (database, pgno) => {
+      const reason = damageFound(pgno, logDirectory(dir, database))
+      logger.error({ database }, `database not served: ${reason}`)
+      plane.reject(database, reason)
+      doubt(nodeFiles, logDirectory(dir, database))
+    },
+  })
+  for (const [database, proof] of plane.unproven) scrubber.add(database, proof)
+  return scrubber
 }
