@@ -188,10 +188,14 @@ export class PlayedDatabase implements LogView {
     this.pages.length = Math.min(this.pages.length, count)
     const pgnos = [...new Set([1, ...changed])].filter((pgno) => pgno <= count).sort((a, b) => a - b)
     for (const pgno of pgnos) this.pages[pgno - 1] = this.page()
-    // The fields of SQLite's header that describe the database's size.
+    // A SQLite header that is valid, and whose size field is current: change counter and version-valid-for agree.
     const header = Buffer.from(this.pages[0]!.buffer)
+    header.write('SQLite format 3\0', 0, 'latin1')
     header.writeUInt16BE(this.pageSize, 16)
+    header.set([1, 1, 0, 64, 32, 32], 18)
+    header.writeUInt32BE(count, 24)
     header.writeUInt32BE(count, 28)
+    header.writeUInt32BE(count, 92)
     this.#append(pgnos, count)
   }
 
