@@ -87,6 +87,7 @@ export const PROJECTS = {
       'test/interop/serverless.test.ts',
       'test/library/package.test.ts',
       'test/library/runtimes.test.ts',
+      'test/upgrade/upgrade.test.ts',
     ],
   },
   /** Mostly waiting: for a lease to run out, a server to come back, an interval to pass. */

@@ -23,6 +23,23 @@ describe('a valid payload is accepted unchanged', () => {
   })
 })
 
+describe('a payload’s format', () => {
+  test('is 1 if it has no number, and the number is no part of the payload', () => {
+    const payload = { ...base, level: 1 }
+    expect(parsePayload('compact', { format: 1, ...payload })).toEqual(payload)
+  })
+
+  test('is rejected if it is a later one', () => {
+    const parse = () => parsePayload('compact', { format: 2, ...base, level: 1, whatever: 'comes' })
+    expect(parse).toThrow(PayloadError)
+    expect(parse).toThrow(/^a job of queue compact cannot be done: its data has format 2, but ltxd \S+ knows only 1\. /)
+  })
+
+  test('is not written while workers of version 0.1 may run, because they reject it', () => {
+    expect(Object.keys(parsePayload('snapshot', base))).toEqual(Object.keys(base))
+  })
+})
+
 describe('an invalid payload is rejected by field name, without repeating its content', () => {
   test.each<[QueueName, unknown, RegExp]>([
     ['compact', undefined, /its data: /],

@@ -9,6 +9,7 @@ import { encodeDatabaseName } from '../src/log/database-name.ts'
 import { parseTXID, type TXID } from '../src/ltx/format/types.ts'
 import { checkKey } from '../src/objectstore/keys.ts'
 import { errorMessage, LtxdError } from '../src/util/errors.ts'
+import { assertFormat } from '../src/util/format-number.ts'
 import { redactUrl } from '../src/util/log.ts'
 import type { QueueName } from './queues.ts'
 
@@ -73,12 +74,29 @@ export class PayloadError extends LtxdError {
   }
 }
 
+/**
+ * The format of a job's content. Nothing writes it yet, because workers of version 0.1 reject a job that has it: a job
+ * without a number has format 1.
+ */
+const FORMAT = 1
+
 /** Throws PayloadError, which names every wrong field and repeats none of the content. */
 export function parsePayload<Q extends QueueName>(queue: Q, value: unknown): Payload<Q> {
-  const result = PAYLOADS[queue].safeParse(value)
+  const result = PAYLOADS[queue].safeParse(withoutFormat(queue, value))
   if (result.success) return result.data as Payload<Q>
   const problems = result.error.issues.map(({ path, message }) => `${path.join('.') || 'its data'}: ${message}`)
   throw new PayloadError(queue, problems.join('; '))
+}
+
+function withoutFormat(queue: QueueName, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('format' in value)) return value
+  try {
+    assertFormat('its data', value, [FORMAT])
+  } catch (error) {
+    throw new PayloadError(queue, errorMessage(error))
+  }
+  const { format: _, ...payload } = value
+  return payload
 }
 
 export function toTarget(value: RestoreTarget): Target {

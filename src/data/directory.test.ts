@@ -1,6 +1,7 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
-import { openDataDirectory } from './directory.ts'
+import { lockForReading, openDataDirectory } from './directory.ts'
 
 test('I6: a node does not lead in a term below one that it has seen, not even after a restart', () => {
   using temporary = temporaryDirectory()
@@ -16,4 +17,48 @@ test('I6: a node does not lead in a term below one that it has seen, not even af
   second.led(8n)
   expect(second.term()).toBe(8n)
   second.close()
+})
+
+const IDENTITY = { id: '00000000000000ab', clusterId: '00000000000000cd', term: '3', ledTerm: '2', historyTerm: '3' }
+
+/** A data directory with this node.json. */
+function withIdentity(dir: string, identity: object): string {
+  mkdirSync(`${dir}/files`, { recursive: true })
+  writeFileSync(`${dir}/node.json`, JSON.stringify(identity))
+  return dir
+}
+
+const stored = (dir: string) => JSON.parse(readFileSync(`${dir}/node.json`, 'utf8')) as unknown
+
+test('a new data directory has a format number', () => {
+  using temporary = temporaryDirectory()
+  const data = openDataDirectory(temporary.dir)
+  data.close()
+  expect(stored(temporary.dir)).toEqual({ format: 1, id: data.nodeId.toString(16).padStart(16, '0') })
+})
+
+test('a data directory without a number, as version 0.1 wrote it, is read, and has one after its first change', () => {
+  using temporary = temporaryDirectory()
+  const data = openDataDirectory(withIdentity(temporary.dir, IDENTITY))
+  expect([data.nodeId, data.clusterId(), data.term(), data.ledTerm()]).toEqual([0xabn, IDENTITY.clusterId, 3n, 2n])
+  expect(stored(temporary.dir)).toEqual(IDENTITY)
+  data.sawTerm(4n)
+  data.close()
+  expect(stored(temporary.dir)).toEqual({ format: 1, ...IDENTITY, term: '4' })
+})
+
+test('a data directory of a later format is rejected in one line, and nothing in it changes', () => {
+  using temporary = temporaryDirectory()
+  const dir = withIdentity(temporary.dir, { format: 2, ...IDENTITY })
+  // An unfinished replacement, which opening finishes.
+  mkdirSync(`${dir}/log/a.db.ltx.next`, { recursive: true })
+  writeFileSync(`${dir}/log/a.db.ltx.next/base.json`, '{}')
+  for (const open of [openDataDirectory, lockForReading]) {
+    expect(() => open(dir)).toThrow(
+      new RegExp(`^${dir}/node\\.json has format 2, but ltxd \\S+ knows only 1\\. Nothing was changed\\. [^\\n]*$`),
+    )
+  }
+  expect(stored(dir)).toEqual({ format: 2, ...IDENTITY })
+  expect(readdirSync(`${dir}/log`)).toEqual(['a.db.ltx.next'])
+  expect(existsSync(`${dir}/log/a.db.ltx.next/base.json`)).toBe(true)
 })

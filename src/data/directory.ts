@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { finishReplacements } from '../log/replace.ts'
 import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 import { nodeFiles, replaceFile } from '../util/files.ts'
+import { assertFormat, UnknownFormatError } from '../util/format-number.ts'
 import { nativeLocks } from '../util/native-locks.ts'
 
 /** A node's data directory, locked against a second daemon while it is open. */
@@ -41,6 +42,8 @@ export function lockForReading(dir: string): () => void {
   if (!fs.existsSync(`${dir}/files`)) {
     throw new LtxdError('NO_DATA', `${dir} is not a data directory of ltxd (it has no files/): name one with --data`)
   }
+  const identity = `${dir}/node.json`
+  if (fs.existsSync(identity)) readIdentity(identity)
   if (!fs.existsSync(`${dir}/lock`)) return () => {}
   const lock = fs.openSync(`${dir}/lock`, fs.constants.O_RDWR)
   if (nativeLocks().tryLock(lock)) return () => fs.closeSync(lock)
@@ -48,7 +51,10 @@ export function lockForReading(dir: string): () => void {
   throw inUse(dir)
 }
 
-/** Opens the directory and creates what is missing. Throws LtxdError when it cannot be written, or a node uses it. */
+/**
+ * Opens the directory and creates what is missing. Throws LtxdError when it cannot be written, a node uses it, or a
+ * later version wrote it.
+ */
 export function openDataDirectory(dir: string): DataDirectory {
   const root = `${dir}/files`
   let lock: number
@@ -64,8 +70,9 @@ export function openDataDirectory(dir: string): DataDirectory {
     throw inUse(dir)
   }
   try {
-    finishReplacements(nodeFiles, `${dir}/log`)
+    // First, because it says whether this version may change the directory.
     const identity = new IdentityFile(`${dir}/node.json`)
+    finishReplacements(nodeFiles, `${dir}/log`)
     return {
       ...{ dir, root, nodeId: identity.nodeId },
       clusterId: () => identity.clusterId,
@@ -100,6 +107,9 @@ export function formatNodeId(id: bigint): string {
 }
 
 const term = z.string().regex(/^[0-9]{1,19}$/)
+/** The format of the data directory: its layout, and every file in it that has no number of its own. */
+const FORMAT = 1
+
 const identitySchema = z.object({
   id: z.string().regex(/^[0-9a-f]{16}$/),
   clusterId: z.string().min(1).max(64).optional(),
@@ -149,14 +159,17 @@ class IdentityFile {
   }
 
   #write(): void {
-    replaceFile(nodeFiles, this.#path, Buffer.from(JSON.stringify(this.#identity) + '\n'))
+    replaceFile(nodeFiles, this.#path, Buffer.from(JSON.stringify({ format: FORMAT, ...this.#identity }) + '\n'))
   }
 }
 
 function readIdentity(path: string): z.infer<typeof identitySchema> {
   try {
-    return identitySchema.parse(JSON.parse(fs.readFileSync(path, 'utf8')))
+    const stored: unknown = JSON.parse(fs.readFileSync(path, 'utf8'))
+    assertFormat(path, stored, [FORMAT])
+    return identitySchema.parse(stored)
   } catch (error) {
+    if (error instanceof UnknownFormatError) throw error
     throw new LtxdError(
       'DATA_DAMAGED',
       `${path} is not a file that ltxd wrote (${errorMessage(error)}): remove it, and ltxd chooses a new node id`,

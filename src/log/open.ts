@@ -7,8 +7,9 @@ import type { Position, TXID } from '../ltx/format/types.ts'
 import { nextTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { parentOf, withFile } from '../util/files.ts'
+import { UnknownFormatError } from '../util/format-number.ts'
 import { CorruptLogError } from './errors.ts'
-import { readRecordFrame, RECORD_FRAME_SIZE } from './record.ts'
+import { readRecordFrame, RECORD_FORMAT, RECORD_FRAME_SIZE } from './record.ts'
 import type { Damage, LogEntry } from './scan.ts'
 import { scanSegment } from './scan.ts'
 import type { SegmentName } from './segments.ts'
@@ -58,7 +59,8 @@ const SEARCH_BYTES = 1 << 20
 
 /**
  * Reads the log from the synced transaction on, or from `from`. Changes nothing. Throws CorruptLogError for damage that
- * a crash cannot explain. `isClean`: a clean stop left the log, and nothing has changed it since.
+ * a crash cannot explain, and UnknownFormatError for what a later version wrote. `isClean`: a clean stop left the log,
+ * and nothing has changed it since.
  */
 export function inspectLog(files: Files, dir: string, from?: TXID, isClean = false): LogState {
   const base = readBase(files, dir)
@@ -73,7 +75,9 @@ export function inspectLog(files: Files, dir: string, from?: TXID, isClean = fal
   let torn: TornTail | undefined
   let end = 0
   /** A torn tail is acceptable only if the database file does not hold the transactions after the tear. */
-  const tear = (segment: SegmentName, { offset, problem }: Damage, holdsRecords: boolean, later: SegmentName[]) => {
+  const tear = (segment: SegmentName, damage: Damage, holdsRecords: boolean, later: SegmentName[]) => {
+    const { offset, problem, laterFormat } = damage
+    if (laterFormat !== undefined) throw new UnknownFormatError(segment.path, laterFormat, [RECORD_FORMAT])
     const reached = entries.at(-1)?.header.maxTXID ?? base.txid
     if (reached < synced.txid) throw new CorruptLogError(segment.path, offset, problem)
     torn = { path: segment.path, at: end, holdsRecords, later: later.map(({ path }) => path) }

@@ -21,6 +21,9 @@ const MIN_RECORD_SIZE = HEADER_SIZE + 6 + 1 + 8 + TRAILER_SIZE
 /** A larger size than a 281 TB database needs is damage (I10). */
 const MAX_RECORD_SIZE = 2 ** 48
 
+/** The digit in the magic. */
+export const RECORD_FORMAT = 1
+
 const MAGIC_HIGH = 0x4c54584c
 const MAGIC_LOW = 0x4f47310a
 
@@ -33,6 +36,12 @@ export function writeRecordFrame(into: Uint8Array, sizeBytes: number): void {
   view.setUint32(12, sizeBytes >>> 0)
   view.setUint32(16, ~high)
   view.setUint32(20, ~sizeBytes)
+}
+
+/** The number in the magic of a record that a later version wrote; undefined if `bytes` begin with no such record. */
+export function readLaterFormat(bytes: Uint8Array): number | undefined {
+  const found = /^LTXLOG([2-9])\n$/.exec(Buffer.from(bytes.subarray(0, 8)).toString('latin1'))?.[1]
+  return found === undefined ? undefined : Number(found)
 }
 
 /** The LTX file's size; undefined if `bytes` do not begin with a valid frame. */

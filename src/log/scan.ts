@@ -6,7 +6,7 @@ import type { Header } from '../ltx/format/header.ts'
 import { HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from '../ltx/format/header.ts'
 import type { Checksum } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
-import { readRecordFrame, RECORD_FRAME_SIZE } from './record.ts'
+import { readLaterFormat, readRecordFrame, RECORD_FRAME_SIZE } from './record.ts'
 
 export interface LogEntry {
   readonly header: Header
@@ -20,6 +20,8 @@ export interface LogEntry {
 export interface Damage {
   readonly offset: number
   readonly problem: string
+  /** The record is not damaged: a later version wrote it. */
+  readonly laterFormat?: number
 }
 
 export interface ScanResult {
@@ -49,7 +51,11 @@ export function scanSegment(
     const damaged = (problem: string): ScanResult => ({ end: at, damage: { offset: at, problem } })
     const n = files.read(fd, head, 0, head.length, at)
     const sizeBytes = readRecordFrame(head.subarray(0, n))
-    if (sizeBytes === undefined) return damaged('no record begins here')
+    if (sizeBytes === undefined) {
+      const laterFormat = readLaterFormat(head.subarray(0, n))
+      const damage = { offset: at, problem: 'no record begins here' }
+      return { end: at, damage: laterFormat === undefined ? damage : { ...damage, laterFormat } }
+    }
     const offset = at + RECORD_FRAME_SIZE
     if (offset + sizeBytes > fileSize) return damaged(`a record of ${sizeBytes} bytes ends beyond the file`)
     try {

@@ -15,10 +15,14 @@ import type { Position } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM, formatPosition, parsePosition, toTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { makeDurableDirectory, replaceFile } from '../util/files.ts'
+import { assertFormat } from '../util/format-number.ts'
 
 export const ZERO_POSITION: Position = { txid: toTXID(0), checksum: EMPTY_CHECKSUM }
 
 const SUFFIX = '.ltx'
+
+/** The format of base.json and synced.json. */
+const FORMAT = 1
 
 export function logDirectory(dataDir: string, database: string): string {
   return `${dataDir}/log/${database}${SUFFIX}`
@@ -31,10 +35,12 @@ export function createLog(files: Files, dir: string, base: Position): void {
   writePosition(files, `${dir}/base.json`, base)
 }
 
+/** Throws UnknownFormatError. */
 export function readBase(files: Files, dir: string): Position {
   return readPosition(files, `${dir}/base.json`) ?? ZERO_POSITION
 }
 
+/** Throws UnknownFormatError. */
 export function readSynced(files: Files, dir: string): Position {
   return readPosition(files, `${dir}/synced.json`) ?? readBase(files, dir)
 }
@@ -60,11 +66,12 @@ export function listLogs(files: Files, dataDir: string): string[] {
 }
 
 function writePosition(files: Files, path: string, position: Position): void {
-  replaceFile(files, path, Buffer.from(JSON.stringify({ position: formatPosition(position) }) + '\n'))
+  replaceFile(files, path, Buffer.from(JSON.stringify({ format: FORMAT, position: formatPosition(position) }) + '\n'))
 }
 
 function readPosition(files: Files, path: string): Position | undefined {
   if (!files.exists(path)) return undefined
-  const { position } = JSON.parse(fs.readFileSync(path, 'utf8')) as { position: string }
-  return parsePosition(position)
+  const stored = JSON.parse(fs.readFileSync(path, 'utf8')) as { position: string }
+  assertFormat(path, stored, [FORMAT])
+  return parsePosition(stored.position)
 }

@@ -12,7 +12,11 @@ import type { Position } from '../ltx/format/types.ts'
 import { formatPosition, parsePosition } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { replaceFile, withFile } from '../util/files.ts'
+import { assertFormat } from '../util/format-number.ts'
 import { listSegments } from './segments.ts'
+
+/** The format of clean.json. */
+const FORMAT = 1
 
 export interface CleanStop {
   readonly position: Position
@@ -22,13 +26,15 @@ export interface CleanStop {
   readonly segment: string
 }
 
-/** undefined if there is no record, or an unreadable one: then the file is read instead. */
+/** undefined if there is no record, or an unreadable or later one: then the file is read instead. */
 export function readCleanStop(files: Files, dir: string): CleanStop | undefined {
   const path = `${dir}/clean.json`
   if (!files.exists(path)) return undefined
   try {
-    const { position, ...left } = JSON.parse(fs.readFileSync(path, 'utf8')) as Record<keyof CleanStop, string>
-    return { position: parsePosition(position), ...left }
+    const stored = JSON.parse(fs.readFileSync(path, 'utf8')) as Record<keyof CleanStop, string>
+    assertFormat(path, stored, [FORMAT])
+    const { position, file, segment } = stored
+    return { position: parsePosition(position), file, segment }
   } catch {
     return undefined
   }
@@ -36,7 +42,7 @@ export function readCleanStop(files: Files, dir: string): CleanStop | undefined 
 
 /** Writes the record. The database file must be durable, and `pages.bin` saved at this position. */
 export function writeCleanStop(files: Files, dir: string, { position, ...left }: CleanStop): void {
-  const text = JSON.stringify({ position: formatPosition(position), ...left }) + '\n'
+  const text = JSON.stringify({ format: FORMAT, position: formatPosition(position), ...left }) + '\n'
   replaceFile(files, `${dir}/clean.json`, Buffer.from(text))
 }
 

@@ -21,6 +21,7 @@ export const PROGRAMS = {
   'lockstep-session': 'test/integration/lockstep/session-process.ts',
   'plain-server': 'test/conformance/plain-server.ts',
   'sql-process': 'test/cluster/sql-process.ts',
+  'upgrade-application': 'test/upgrade/application-process.ts',
 } as const
 
 export type ProgramName = keyof typeof PROGRAMS

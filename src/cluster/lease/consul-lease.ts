@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { LtxdError } from '../../util/errors.ts'
+import { UnknownFormatError } from '../../util/format-number.ts'
 import { ConsulClient, type ConsulItem, type KvOperation } from './consul-client.ts'
 import { ForeignRecordError, LeaseUnavailableError } from './errors.ts'
 import {
@@ -197,7 +198,7 @@ export class ConsulLease implements Lease {
     try {
       return { kind: 'record', record: parseRecord(item.value, this.#place), version: versionOf(item) }
     } catch (error) {
-      if (error instanceof ForeignRecordError) return { kind: 'foreign', error }
+      if (error instanceof ForeignRecordError || error instanceof UnknownFormatError) return { kind: 'foreign', error }
       throw error
     }
   }

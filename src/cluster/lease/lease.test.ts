@@ -40,7 +40,7 @@ test.each<[string, string | Buffer, string]>([
   ['other text', 'http://10.0.0.1', 'not JSON'],
   ['bytes that are no text', Buffer.from([0x22, 0xff, 0x22]), 'not JSON'],
   ['the record of litefs', '{"hostname":"a","advertise-url":"http://a:20202"}', 'ltxd: '],
-  ['a later format', altered((record) => (record.ltxd = 2)), 'ltxd: '],
+  ['a format that is no number', altered((record) => (record.ltxd = '2')), 'ltxd: '],
   ['no term', altered((record) => (record.term = '0')), 'term: expected a positive number'],
   ['a term beyond 63 bits', altered((record) => (record.term = '9223372036854775808')), 'term: is too large'],
   ['a term as a number', altered((record) => (record.term = 7)), 'term: '],
@@ -70,6 +70,12 @@ test.each<[string, string | Buffer, string]>([
   expect(found).toBeInstanceOf(ForeignRecordError)
   expect((found as Error).message).toMatch(/^key k in Consul holds no lease record of ltxd \(.*\): choose another/)
   expect((found as Error).message).toContain(expected)
+})
+
+test('a record of a later format is rejected in one line with its place, its number and the known one', () => {
+  expect(() => parse(altered((record) => (record.ltxd = 2)))).toThrow(
+    /^key k in Consul has format 2, but ltxd \S+ knows only 1\. .*$/,
+  )
 })
 
 test('any bytes are a record or foreign, and never another error', () => {

@@ -2,6 +2,7 @@
 
 import { z } from 'zod'
 import type { LtxdError } from '../../util/errors.ts'
+import { UnknownFormatError } from '../../util/format-number.ts'
 import type { NodeAddress } from '../../util/node-address.ts'
 import { ForeignRecordError } from './errors.ts'
 
@@ -124,7 +125,7 @@ export function encodeRecord(record: LeaseRecord): Buffer {
   return Buffer.from(JSON.stringify({ ltxd: FORMAT, ...record }, bigints))
 }
 
-/** Throws ForeignRecordError, naming `place`. */
+/** Throws ForeignRecordError and UnknownFormatError, naming `place`. */
 export function parseRecord(bytes: Uint8Array, place: string): LeaseRecord {
   if (bytes.length > MAX_RECORD_BYTES) throw new ForeignRecordError(place, `${bytes.length} bytes`)
   let value: unknown
@@ -133,6 +134,8 @@ export function parseRecord(bytes: Uint8Array, place: string): LeaseRecord {
   } catch (cause) {
     throw new ForeignRecordError(place, 'not JSON', { cause })
   }
+  const format = typeof value === 'object' && value !== null && 'ltxd' in value ? value.ltxd : undefined
+  if (typeof format === 'number' && format !== FORMAT) throw new UnknownFormatError(place, format, [FORMAT])
   const result = recordSchema.safeParse(value)
   if (!result.success) {
     const [issue] = result.error.issues

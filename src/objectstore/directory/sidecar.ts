@@ -6,9 +6,12 @@
 
 import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { errorCode } from '../../util/errors.ts'
+import { assertFormat } from '../../util/format-number.ts'
 import type { Metadata } from '../objectstore.ts'
 
 export const SIDECAR_SUFFIX = '.meta.json'
+
+const FORMAT = 1
 
 const MAX_SIDECAR_BYTES = 64 * 1024
 const TAIL_BYTES = 16
@@ -29,10 +32,13 @@ export async function fingerprint(handle: FileHandle): Promise<Fingerprint> {
 }
 
 export function formatSidecar(metadata: Metadata, print: Fingerprint): string {
-  return JSON.stringify({ ...print, metadata }, undefined, 2) + '\n'
+  return JSON.stringify({ format: FORMAT, ...print, metadata }, undefined, 2) + '\n'
 }
 
-/** The metadata of the object at `path`; empty when it has no sidecar, or another object's. */
+/**
+ * The metadata of the object at `path`; empty when it has no sidecar, or another object's. Throws UnknownFormatError
+ * for a sidecar that a later version wrote.
+ */
 export async function readSidecar(path: string): Promise<Metadata> {
   let text: string
   try {
@@ -41,7 +47,7 @@ export async function readSidecar(path: string): Promise<Metadata> {
     if (errorCode(error) === 'ENOENT') return {}
     throw error
   }
-  const sidecar = parseSidecar(text)
+  const sidecar = parseSidecar(path + SIDECAR_SUFFIX, text)
   if (sidecar === undefined) return {}
   const handle = await open(path, 'r')
   try {
@@ -62,7 +68,7 @@ async function readBounded(path: string): Promise<string> {
   }
 }
 
-function parseSidecar(text: string): (Fingerprint & { metadata: Metadata }) | undefined {
+function parseSidecar(path: string, text: string): (Fingerprint & { metadata: Metadata }) | undefined {
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -70,6 +76,7 @@ function parseSidecar(text: string): (Fingerprint & { metadata: Metadata }) | un
     return undefined
   }
   if (typeof value !== 'object' || value === null) return undefined
+  assertFormat(path, value, [FORMAT])
   const { sizeBytes, tail, metadata } = value as Record<string, unknown>
   if (typeof sizeBytes !== 'number' || typeof tail !== 'string') return undefined
   if (typeof metadata !== 'object' || metadata === null) return undefined

@@ -51,6 +51,19 @@ describe('a directory', () => {
     }
   })
 
+  it('rejects metadata of a later format, and reads that of version 0.1, which has no number', async () => {
+    const root = freshRoot()
+    const store = new DirectoryStore(root)
+    await store.put('x.ltx', Buffer.from('x'), { metadata: { a: 'b' } })
+    const path = join(root, 'x.ltx.meta.json')
+    const { format, ...sidecar } = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>
+    expect(format).toBe(1)
+    await writeFile(path, JSON.stringify(sidecar))
+    expect((await store.head('x.ltx'))?.metadata).toEqual({ a: 'b' })
+    await writeFile(path, JSON.stringify({ format: 2, ...sidecar }))
+    await expect(store.head('x.ltx')).rejects.toThrow(`${path} has format 2, but ltxd`)
+  })
+
   it('hides temporary files of dead processes, and removes them after a day', async () => {
     const root = freshRoot()
     await new DirectoryStore(root).put('d/x', Buffer.from('x'))
