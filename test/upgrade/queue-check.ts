@@ -28,7 +28,8 @@ interface Ordered {
 }
 
 const listing = z.object({ files: z.array(z.object({ level: z.int(), max: z.string() })) })
-const template = z.object({ database: z.string(), level: z.int().optional() })
+const template = z.object({ database: z.string(), level: z.int().optional(), level0RetentionMs: z.int().optional() })
+const PENDING: ReadonlySet<string> = new Set(['waiting', 'delayed', 'active'])
 
 /** Needs the fixture's bucket in the server, and the environment of `environmentOf`. */
 export async function checkQueue(fixture: Fixture, server: S3Server, dir: string): Promise<void> {
@@ -123,35 +124,48 @@ async function reconciled(
   start: (...args: string[]) => BackgroundCommand,
   dir: string,
 ): Promise<void> {
-  writeFileSync(
-    join(dir, 'ltxd.yml'),
-    'backup: { levels: [1h, 2h, 3h], snapshot: { interval: 24h, retention: 3650d } }\n',
-  )
-  const before = await everyMsOf(queues)
-  expect([...before.keys()].sort()).toEqual(Object.values(queue.schedules).flat().sort())
+  const before = await schedulesOf(queues)
+  expect(before.map(({ key }) => key).sort()).toEqual(Object.values(queue.schedules).flat().sort())
+  const [levels, snapshot] = [['101m', '202m', '303m'], { interval: '24h', retention: '3650d' }]
+  const config = { backup: { levels, snapshot, 'level0-retention': '404m' } }
+  writeFileSync(join(dir, 'ltxd.yml'), JSON.stringify(config))
   const scheduler = start('scheduler', '--backup', bucket.url, '--config', join(dir, 'ltxd.yml'))
-  await scheduler.said(/schedules are as wanted/, DEADLINE_MS)
-  const wanted = new Set<string>()
-  for (const [name, it] of queues) {
-    for (const { key, template: { data } = {}, next = 0 } of await it.getJobSchedulers()) {
-      const { database, level = 0 } = template.parse(data)
-      expect(wanted, key).not.toContain(`${name} ${database} ${level}`)
-      wanted.add(`${name} ${database} ${level}`)
-      expect(['delayed', 'waiting', 'active', 'completed']).toContain(await it.getJobState(`repeat:${key}:${next}`))
-    }
+  const kinds = ['compact 1 101m', 'compact 2 202m', 'compact 3 303m', 'snapshot 0 1440m', 'retain 0 404m']
+  const wanted = bucket.databases.flatMap(({ name }) => kinds.map((kind) => kind.replace(' ', ` ${name} `)))
+  let now: Schedule[] = []
+  try {
+    await until('the schedules of the configuration', DEADLINE_MS, async () => {
+      now = await schedulesOf(queues)
+      return wanted.every((text) => now.some((one) => one.text === text && one.hasNext))
+    })
+  } catch (error) {
+    throw new Error(`${String(error)}\n${now.map(({ text }) => text).join('\n')}\n${scheduler.output()}`, {
+      cause: error,
+    })
   }
-  for (const { name } of bucket.databases) {
-    const kinds = ['compact 1', 'compact 2', 'compact 3', 'snapshot 0', 'retain 0']
-    for (const kind of kinds) expect(wanted).toContain(kind.replace(' ', ` ${name} `))
-  }
-  const after = await everyMsOf(queues)
-  const still = [...after].filter(([key, everyMs]) => everyMs < 4_000 && before.get(key) === everyMs)
-  expect(still).toEqual([])
+  const works = now.map(({ work }) => work)
+  expect(works).toEqual([...new Set(works)])
 }
 
-async function everyMsOf(queues: Queues): Promise<Map<string, number>> {
-  const found = new Map<string, number>()
-  for (const it of queues.values()) for (const { key, every = 0 } of await it.getJobSchedulers()) found.set(key, every)
+interface Schedule {
+  readonly key: string
+  /** The queue, the database and the level. */
+  readonly work: string
+  /** The same, and the interval, or the retention of level 0 where that is what is configured. */
+  readonly text: string
+  readonly hasNext: boolean
+}
+
+async function schedulesOf(queues: Queues): Promise<Schedule[]> {
+  const found: Schedule[] = []
+  for (const [name, it] of queues) {
+    for (const { key, every = 0, template: { data } = {}, next = 0 } of await it.getJobSchedulers()) {
+      const { database, level = 0, level0RetentionMs } = template.parse(data)
+      const work = `${name} ${database} ${level}`
+      const state = await it.getJobState(`repeat:${key}:${next}`)
+      found.push({ key, work, text: `${work} ${(level0RetentionMs ?? every) / 60_000}m`, hasNext: PENDING.has(state) })
+    }
+  }
   return found
 }
 

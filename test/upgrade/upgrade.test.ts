@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
+import { LIMITS_VARIABLE } from '../../src/config/limits.ts'
 import { ltxd } from '../cli/run.ts'
 import { shorten } from '../harness/limits.ts'
 import { findS3Server, S3Server } from '../harness/s3-server.ts'
@@ -68,7 +69,7 @@ describe.each(fixtureNames())('the fixture of version %s', (name) => {
     const mount = join(place('later'), 'mnt')
     mkdirSync(mount)
     for (const args of [['mount', mount], ['recover', '--dry-run'], ['recover']]) {
-      const { code, stderr } = await ltxd([...args, '--data', data])
+      const { code, stderr } = await ltxd([...args, '--data', data], { env: { [LIMITS_VARIABLE]: undefined } })
       expect([code, stderr.trimEnd().split('\n')], args.join(' ')).toEqual([
         1,
         [expect.stringContaining(`${file} has format 1000, but ltxd`)],

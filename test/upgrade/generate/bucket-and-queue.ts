@@ -8,6 +8,7 @@ import type { Redis } from 'ioredis'
 import { BackgroundCommand } from '../../harness/background.ts'
 import { RedisServer } from '../../harness/redis-server.ts'
 import { S3Server } from '../../harness/s3-server.ts'
+import { until } from '../../harness/wait.ts'
 import { environmentOf, readBucket } from '../bucket.ts'
 import {
   type BucketFacts,
@@ -18,12 +19,14 @@ import {
   type QueueFacts,
 } from '../fixture.ts'
 import { readKeys } from '../redis-keys.ts'
-import { Station } from '../station.ts'
+import { DEADLINE_MS, Station } from '../station.ts'
 import { workersLibrary } from './build.ts'
 import { writeHistory } from './history.ts'
 
 const BUCKET = 'ltxd-upgrade'
 const URL_WITHOUT_ENDPOINT = `s3://${BUCKET}/some/prefix?region=us-east-1&forcePathStyle=true`
+type Schedules = QueueFacts['schedules']
+
 const LONG_MS = 3650 * 24 * 3_600_000
 
 /** Writes `bucket.json` and `queue.json` into `dir`. */
@@ -60,15 +63,7 @@ async function writeQueue(dir: string, bucket: BucketFacts, objects: readonly Bu
   const client = redis.client()
   try {
     const jobs = await ask(client, bucket, objects)
-    await schedule(redis.url, bucket.url)
-    const { KEY_PREFIX: prefix, QUEUE_NAMES } = await workersLibrary()
-    const schedules: Record<string, string[]> = {}
-    for (const name of QUEUE_NAMES) {
-      const queue = new Queue(name, { connection: client, prefix })
-      const found = (await queue.getJobSchedulers()).map(({ key }) => key)
-      await queue.close()
-      if (found.length > 0) schedules[name] = found.sort()
-    }
+    const schedules = await schedule(client, redis.url, bucket)
     const file = 'queue.json'
     writeFileSync(join(dir, file), formatLines(await readKeys(client)))
     return { file, jobs, schedules }
@@ -112,16 +107,36 @@ function justAfter(objects: readonly BucketObject[], database: string, txid: str
   return new Date(Date.parse(stamp) + 1).toISOString()
 }
 
-async function schedule(redisUrl: string, backup: string): Promise<void> {
+/** Runs the scheduler until each database has its schedules: three levels, snapshots, retention. */
+async function schedule(redis: Redis, redisUrl: string, { url, databases }: BucketFacts): Promise<Schedules> {
   const dir = mkdtempSync(join(tmpdir(), 'ltxd-scheduler-'))
   writeFileSync(
     join(dir, 'ltxd.yml'),
     'backup: { levels: [1s, 2s, 3s], level0-retention: 3650d, snapshot: { interval: 1s, retention: 3650d } }\n',
   )
-  const args = ['scheduler', '--redis', redisUrl, '--backup', backup, '--config', join(dir, 'ltxd.yml')]
+  const args = ['scheduler', '--redis', redisUrl, '--backup', url, '--config', join(dir, 'ltxd.yml')]
   const scheduler = new BackgroundCommand(args, join(dir, 'log'))
-  await scheduler.said(/schedules are as wanted/)
-  await scheduler.stop()
+  try {
+    await until('the schedules', DEADLINE_MS, async () => {
+      const names = Object.values(await schedulesIn(redis)).flat()
+      return databases.every(({ name }) => names.filter((id) => id.includes(`.${name}.`)).length === 5)
+    })
+  } finally {
+    await scheduler.stop()
+  }
+  return schedulesIn(redis)
+}
+
+async function schedulesIn(redis: Redis): Promise<Schedules> {
+  const { KEY_PREFIX: prefix, QUEUE_NAMES } = await workersLibrary()
+  const schedules: Record<string, string[]> = {}
+  for (const name of QUEUE_NAMES) {
+    const queue = new Queue(name, { connection: redis, prefix })
+    const found = (await queue.getJobSchedulers()).map(({ key }) => key)
+    await queue.close()
+    if (found.length > 0) schedules[name] = found.sort()
+  }
+  return schedules
 }
 
 function find(databases: readonly DatabaseFacts[], name: string): DatabaseFacts {
