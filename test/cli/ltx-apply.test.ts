@@ -173,7 +173,7 @@ describe('ltx apply', () => {
     await writeFile(path('taken.db'), 'mine')
     await writeFile(path('other.db-wal'), 'mine')
     expect(failure(await run('apply', '-o', 'taken.db', files[0]!))).toContain('taken.db exists already')
-    expect(failure(await run('apply', '-o', 'other.db', files[0]!))).toContain('which SQLite would take for a part of')
+    expect(failure(await run('apply', '-o', 'other.db', files[0]!))).toContain('SQLite would read it as part of')
     expect(await readFile(path('taken.db'), 'utf8')).toBe('mine')
   })
 
