@@ -69,7 +69,7 @@ test('after a crash it is served at once, checked in the background, and then as
   await killed()
   const node = await serve()
   expect(await sqlite('SELECT count(*), sum(length(x)) FROM t')).toMatchObject({ stdout: `${ROWS}|${ROWS}000000\n` })
-  await until('the check', 60_000, () => log().includes('all pages are as the log says'))
+  await until('the check', 60_000, () => log().includes('all pages match the log'))
   expect(existsSync(beside('clean.json'))).toBe(false)
   await node.stop()
   expect(existsSync(beside('clean.json'))).toBe(true)
