@@ -33,7 +33,7 @@ export const PROJECTS = {
   /** Bound by the processor: two fill two cores. */
   cpu: {
     workers: 2,
-    budgetS: 360,
+    budgetS: 300,
     files: [
       'test/conformance/driver-direct-user.test.ts',
       'test/conformance/driver-fuse-native-user.test.ts',
@@ -93,7 +93,7 @@ export const PROJECTS = {
   /** Mostly waiting: for a lease to run out, a server to come back, an interval to pass. */
   wait: {
     workers: 4,
-    budgetS: 300,
+    budgetS: 260,
     files: [
       'test/cluster/services.test.ts',
       'test/cluster/last-leader.test.ts',
@@ -125,7 +125,7 @@ export const PROJECTS = {
   /** What belongs to the whole machine, or is measured: nothing runs beside it. */
   alone: {
     workers: 1,
-    budgetS: 180,
+    budgetS: 30,
     files: ['test/integration/latency.test.ts'],
   },
 } as const satisfies Record<string, Project>

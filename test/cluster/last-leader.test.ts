@@ -178,8 +178,18 @@ async function sum(member: ClusterMember): Promise<number | undefined> {
 
 /** Once it is mounted: SQLite would make a file below the mount point. */
 async function has(member: ClusterMember, expected: number): Promise<void> {
+  await using app = open(member)
+  const found = async () => {
+    try {
+      return Number(await app.value('SELECT sum(n) FROM t'))
+    } catch {
+      return undefined
+    } finally {
+      await app.close()
+    }
+  }
   await explained(member, () =>
-    until(`${expected} on ${member.name}`, 60_000, async () => (await sum(member)) === expected),
+    until(`${expected} on ${member.name}`, 60_000, async () => (await found()) === expected),
   )
 }
 

@@ -1,10 +1,13 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { effort } from '../harness/effort.ts'
 import { until } from '../harness/wait.ts'
 import type { SqlClient } from './sql-client.ts'
 import { TwoNodes } from './two-nodes.ts'
 
 const MODES = ['WAL', 'DELETE', 'TRUNCATE', 'PERSIST'] as const
+/** While a reader watches. */
+const UPDATES = effort(150, 300)
 let nodes: TwoNodes
 
 beforeAll(async () => {
@@ -112,11 +115,11 @@ test.each(MODES)(
     await create(writer, mode)
     await nodes.same(name)
     const watcher = await nodes.watch(name)
-    for (let i = 0; i < 300; i++) await writer.exec('UPDATE t SET n = n + 1')
+    for (let i = 0; i < UPDATES; i++) await writer.exec('UPDATE t SET n = n + 1')
     if (mode === 'WAL') await writer.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     // And on, until the reader, however slow, has seen several.
-    let updates = 300
-    for (; updates < 350 || !watcher.sawSeveral; updates++) await writer.exec('UPDATE t SET n = n + 1')
+    let updates = UPDATES
+    for (; updates < UPDATES + 50 || !watcher.sawSeveral; updates++) await writer.exec('UPDATE t SET n = n + 1')
     await nodes.same(name)
     const { reads, states, findings } = await watcher.end()
     console.log(`${mode}: ${states} states of ${updates + 1} seen in ${reads} reads`)

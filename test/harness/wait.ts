@@ -5,9 +5,14 @@ export class DeadlineError extends Error {
   override readonly name = 'DeadlineError'
 }
 
+/** Of the time that a wait has taken, how much longer it may take because the condition is polled. */
+const LATENESS = 0.05
+const LONGEST_PAUSE_MS = 200
+
 /**
  * Polls `condition` until it gives something other than undefined or false; throws DeadlineError, naming `what`, after
- * `deadlineMs`.
+ * `deadlineMs`. Polls at least `everyMs` apart, and less often the longer it takes: who waits leaves the processor to
+ * those who are waited for.
  */
 export async function until<T>(
   what: string,
@@ -19,8 +24,9 @@ export async function until<T>(
   for (;;) {
     const value = await condition()
     if (value !== undefined && value !== false) return value
-    if (performance.now() - start > deadlineMs) throw new DeadlineError(`${what}: not within ${deadlineMs} ms`)
-    await sleep(everyMs)
+    const waitedMs = performance.now() - start
+    if (waitedMs > deadlineMs) throw new DeadlineError(`${what}: not within ${deadlineMs} ms`)
+    await sleep(Math.max(everyMs, Math.min(waitedMs * LATENESS, LONGEST_PAUSE_MS)))
   }
 }
 

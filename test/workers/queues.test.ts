@@ -20,7 +20,7 @@ import { filesOf, flaws, Fleet } from './fleet.ts'
 
 /** Three minutes are the full bar: LTXD_WORKERS_SECONDS=180. */
 const WRITE_MS = effort(8, 180, 'LTXD_WORKERS_SECONDS') * 1000
-const DATABASES = 20
+const DATABASES = effort(10, 20)
 const WORKERS = 3
 const BOUNDARIES = 5
 const CONFIG = `
