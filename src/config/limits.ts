@@ -16,8 +16,6 @@ const DEFAULTS = {
    * (backup/history/upload-window.ts).
    */
   uploadMs: 15_000,
-  /** When a leader first looks for what a deposed one shipped late (backup/ship/lost-tail.ts). */
-  lostTailMs: 10_000,
 }
 
 export type Limits = Readonly<Record<keyof typeof DEFAULTS, number>>

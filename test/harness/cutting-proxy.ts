@@ -12,16 +12,25 @@ export interface Cuts {
   readonly exact?: boolean
 }
 
+/** What is on its way from one client, and where it goes. */
+interface Held {
+  readonly bytes: Buffer[]
+  readonly upstream: Socket
+}
+
 /** A bad network: passes connections on to a port of the loopback, cuts some of them, and holds back what is asked. */
 export class CuttingProxy {
   readonly #server: Server
+  readonly #target: number
   readonly #sockets = new Set<Socket>()
   #cuts: Cuts = { times: 0, afterBytes: 0 }
   #cutCount = 0
-  #isHolding = false
-  #held: { readonly bytes: Buffer; readonly upstream: Socket }[] = []
+  /** Of what is held back; undefined while nothing is. */
+  #holding: RegExp | undefined
+  readonly #held = new Map<Socket, Held>()
 
   private constructor(target: number) {
+    this.#target = target
     this.#server = createServer((client) => this.#pass(client, connect(target, '127.0.0.1')))
   }
 
@@ -47,20 +56,24 @@ export class CuttingProxy {
     return this.#cutCount
   }
 
-  /** Requests stay on their way until `release`. */
-  hold(): void {
-    this.#isHolding = true
+  /** Requests that match, and what follows them on their connections, stay on their way until `release`. */
+  hold(requests = /^/): void {
+    this.#holding = requests
   }
 
-  /** What is on its way, as text. */
-  get held(): string {
-    return Buffer.concat(this.#held.map(({ bytes }) => bytes)).toString('latin1')
+  get isHolding(): boolean {
+    return this.#held.size > 0
   }
 
+  /** What is on its way arrives, although its client may have given up, and the server closed the connection. */
   release(): void {
-    this.#isHolding = false
-    for (const { bytes, upstream } of this.#held) upstream.write(bytes)
-    this.#held = []
+    this.#holding = undefined
+    for (const [client, { bytes, upstream }] of this.#held) {
+      const way = upstream.destroyed ? this.#keep(connect(this.#target, '127.0.0.1')) : upstream
+      for (const part of bytes) way.write(part)
+      if (client.destroyed) way.end()
+    }
+    this.#held.clear()
   }
 
   async stop(): Promise<void> {
@@ -69,21 +82,22 @@ export class CuttingProxy {
     await closed
   }
 
+  #keep(socket: Socket): Socket {
+    this.#sockets.add(socket)
+    return socket.on('error', () => socket.destroy()).on('close', () => this.#sockets.delete(socket))
+  }
+
   #pass(client: Socket, upstream: Socket): void {
     let answered = 0
     const end = () => {
       client.destroy()
-      upstream.destroy()
+      if (!this.#held.has(client)) upstream.destroy()
     }
-    for (const socket of [client, upstream]) {
-      this.#sockets.add(socket)
-      socket.on('error', end).on('close', () => {
-        this.#sockets.delete(socket)
-        end()
-      })
-    }
+    for (const socket of [client, upstream]) this.#keep(socket).on('close', end)
     client.on('data', (bytes: Buffer) => {
-      if (this.#isHolding) this.#held.push({ bytes, upstream })
+      const held = this.#held.get(client)
+      if (held !== undefined) held.bytes.push(bytes)
+      else if (this.#holding?.test(bytes.toString('latin1'))) this.#held.set(client, { bytes: [bytes], upstream })
       else upstream.write(bytes)
     })
     upstream.on('data', (chunk: Buffer) => {

@@ -1,5 +1,4 @@
 import pLimit from 'p-limit'
-import { LIMITS } from '../../config/limits.ts'
 import type { LogView } from '../../log/view.ts'
 import { formatTXID, toTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
@@ -33,7 +32,7 @@ type Item = Pick<BackupFile | BackupMarker, 'key'> & { readonly last: TXID; read
 const HEAD_CONCURRENCY = 16
 /** A level-0 file holds at most 256 transactions. The rest is room for files shipped by others. */
 const LISTED_BEFORE = 1024n
-const FIRST_CHECK_MS = LIMITS.lostTailMs
+const FIRST_CHECK_MS = 10_000
 const LONGEST_CHECK_MS = 600_000
 
 /**
