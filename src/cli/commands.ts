@@ -1,11 +1,11 @@
-/** Every command, in the order of the help. A command's module is loaded only when it is the one that was called. */
+/** Every command, in the order of the help. Only the module of the called command is loaded. */
 
 import type { Command } from 'commander'
 
 export interface CommandEntry {
   readonly name: string
   readonly summary: string
-  /** What follows `--` is another program's command line and is not parsed. */
+  /** The arguments after `--` are another program's command line and are not parsed. */
   readonly takesProgram?: true
   readonly load: () => Promise<CommandModule>
 }
@@ -18,32 +18,32 @@ export interface CommandModule {
 export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'mount',
-    summary: 'run a node: mount it, replicate what is written, supervise a program',
+    summary: 'run a node: mount, replicate every transaction, supervise a program',
     takesProgram: true,
     load: () => import('./commands/mount.ts'),
   },
-  { name: 'status', summary: 'show what a running node does', load: () => import('./commands/status.ts') },
+  { name: 'status', summary: 'show the state of a running node', load: () => import('./commands/status.ts') },
   { name: 'promote', summary: 'make a running replica the primary', load: () => import('./commands/promote.ts') },
   {
     name: 'handoff',
-    summary: 'let a replica take over from the running primary',
+    summary: 'hand the lead from the running primary to a replica',
     load: () => import('./commands/handoff.ts'),
   },
   {
     name: 'restore',
-    summary: 'bring a database back from a backup, as of any moment it keeps',
+    summary: 'restore a database from a backup, as of now or an earlier moment',
     load: () => import('./commands/restore.ts'),
   },
   {
     name: 'recover',
-    summary: 'recover the databases of a stopped node after a crash, or show what that would be',
+    summary: 'recover the databases of a stopped node after a crash, or show the plan',
     load: () => import('./commands/recover.ts'),
   },
-  { name: 'backup', summary: 'look into a backup: list, verify, prune', load: () => import('./commands/backup.ts') },
-  { name: 'compact', summary: 'compact the backup of a database, once', load: () => import('./commands/compact.ts') },
+  { name: 'backup', summary: 'inspect a backup: list, verify, prune', load: () => import('./commands/backup.ts') },
+  { name: 'compact', summary: "compact a database's backup, once", load: () => import('./commands/compact.ts') },
   {
     name: 'snapshot',
-    summary: 'make a snapshot in the backup of a database, once',
+    summary: "add a snapshot to a database's backup, once",
     load: () => import('./commands/snapshot.ts'),
   },
   {
@@ -53,23 +53,23 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'scheduler',
-    summary: 'schedule the jobs of all databases of a backup',
+    summary: 'schedule the jobs for every database in a backup',
     load: () => import('./commands/scheduler.ts'),
   },
   {
     name: 'follow',
-    summary: 'keep a SQLite file in step with a backup, no mount needed',
+    summary: 'keep a SQLite file in step with a backup, without a mount',
     load: () => import('./commands/follow.ts'),
   },
   {
     name: 'ltx',
-    summary: 'look into LTX files, make them, merge them, apply them',
+    summary: 'inspect, create, merge and apply LTX files',
     load: () => import('./commands/ltx.ts'),
   },
-  { name: 'init', summary: 'write a commented configuration', load: () => import('./commands/init.ts') },
+  { name: 'init', summary: 'write a commented configuration file', load: () => import('./commands/init.ts') },
   {
     name: 'config',
-    summary: 'print the configuration in force',
+    summary: 'print the effective configuration',
     takesProgram: true,
     load: () => import('./commands/config.ts'),
   },

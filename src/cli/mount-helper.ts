@@ -1,18 +1,18 @@
-/** How mount.fuse3(8) calls the program that serves a mount it has made. */
+/** The command line with which mount.fuse3(8) calls ltxd. mount.fuse3 has made the mount, and ltxd serves it. */
 
 import { descriptorOf } from '../fuse/mount/handed-over.ts'
 import { NODE_FLAGS } from './options/node-options.ts'
 
-/** Options of mount(8) that are ltxd's: those of `ltxd mount` that take a value, and `config`. */
+/** The mount(8) options that ltxd reads: the options of `ltxd mount` that take a value, and `config`. */
 const OWN = new Set([
   'config',
   ...NODE_FLAGS.filter(({ isSwitch }) => isSwitch !== true).map(({ option }) => option.slice(2)),
 ])
 
 /**
- * `ltxd [SOURCE] /dev/fd/N [-o OPTIONS]` as a command line like any other. SOURCE is an absolute path: a configuration
- * file if it ends in .yml or .yaml, else the data directory. Of the OPTIONS those are taken that are ltxd's own, such
- * as `backup=URL`: the mount has the others already.
+ * Turns `ltxd [SOURCE] /dev/fd/N [-o OPTIONS]` into an `ltxd mount` command line. SOURCE is an absolute path: a
+ * configuration file if it ends in .yml or .yaml, else the data directory. From OPTIONS only ltxd's own are passed on,
+ * such as `backup=URL`. mount.fuse3 has already applied the others to the mount.
  */
 export function fromMountHelper(args: readonly string[]): readonly string[] {
   const at = args.findIndex((arg) => descriptorOf(arg) !== undefined)

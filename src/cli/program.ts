@@ -1,14 +1,14 @@
-/** The command line as a whole: finds the command, loads it, parses, and turns what goes wrong into an exit code. */
+/** The command line: finds the command, loads it, parses its arguments, and turns an error into an exit code. */
 
 import { Command, CommanderError, Option } from 'commander'
 import { LtxdError } from '../util/errors.ts'
 import { VERSION } from '../util/version.ts'
 import { type CommandEntry, COMMANDS } from './commands.ts'
 
-/** Options before the command that take a value. */
+/** Options that take a value and may come before the command. */
 const VALUED = ['--config']
 
-/** Runs one command line, without the first two of `process.argv`; resolves with the exit code. */
+/** Runs one command line (`process.argv` without its first two items) and resolves with the exit code. */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
   try {
     const entry = findEntry(args)
@@ -22,16 +22,16 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   }
 }
 
-/** Says what went wrong, once, on stderr; returns the exit code. */
+/** Prints the error to stderr and returns the exit code. */
 export function reportError(error: unknown, debug: boolean): number {
-  // Commander has printed its own message, or help that was asked for.
+  // Commander has already printed its message or the help.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
   const expected = error instanceof LtxdError
   const message = error instanceof Error ? error.message || error.name : String(error)
   const prefix = expected ? 'ltxd: ' : 'ltxd: unexpected error: '
   process.stderr.write(message.replace(/^/gm, prefix) + '\n')
   if (debug && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`)
-  else if (!expected) process.stderr.write('ltxd: LTXD_DEBUG=1 shows where\n')
+  else if (!expected) process.stderr.write('ltxd: set LTXD_DEBUG=1 for a stack trace\n')
   return expected ? error.exitCode : 1
 }
 
@@ -40,14 +40,14 @@ export function isDebug(args: readonly string[]): boolean {
   return process.env.LTXD_DEBUG === '1' || args.slice(0, end === -1 ? undefined : end).includes('--debug')
 }
 
-/** The program with the options of one command, which is loaded for that; of the others the names. */
+/** The program with all options of `entry`, whose module it loads. The other commands get a name and a summary only. */
 export async function buildProgram(entry: CommandEntry | undefined): Promise<Command> {
   const program = new Command('ltxd')
     .description('A replication node for SQLite.')
     .usage('COMMAND [OPTIONS]')
     .version(VERSION, '-V, --version')
     .enablePositionalOptions()
-    .showHelpAfterError('(--help shows what is possible)')
+    .showHelpAfterError('(run with --help for usage)')
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ltxd: ')) })
   for (const candidate of COMMANDS) {
@@ -67,14 +67,14 @@ function addToAll(command: Command): void {
 function addCommonOptions(command: Command): void {
   const common = [
     new Option('--config <file>', 'configuration file (default: ltxd.yml in ., ~/.config/ltxd or /etc)'),
-    new Option('--debug', 'show where an error comes from'),
+    new Option('--debug', 'print a stack trace with an error'),
   ]
   for (const option of common) {
     if (!command.options.some((existing) => existing.long === option.long)) command.addOption(option)
   }
 }
 
-/** The command that is called, or asked help for. */
+/** The command that the arguments call or ask help for. */
 function findEntry(args: readonly string[]): CommandEntry | undefined {
   const words: string[] = []
   for (let i = 0; i < args.length && args[i] !== '--'; i++) {

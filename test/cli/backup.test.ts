@@ -155,8 +155,8 @@ describe('ltxd restore', () => {
 
   test.each<[string[], number, RegExp]>([
     [['--txid', 'xyz'], 2, /--txid "xyz" is not a transaction number/],
-    [['--timestamp', 'yesterday'], 2, /--timestamp "yesterday" is not a time: expected one with its zone/],
-    [['--txid', '1', '--timestamp', '2026-01-01T00:00:00Z'], 2, /give one of them/],
+    [['--timestamp', 'yesterday'], 2, /--timestamp "yesterday" is not valid: expected a time with its zone/],
+    [['--txid', '1', '--timestamp', '2026-01-01T00:00:00Z'], 2, /cannot be combined/],
     [['--txid', '9'], 1, /restorable are 0{15}1 to 0{15}2/],
     [['--timestamp', '2020-01-01T00:00:00Z'], 1, /the backup begins later, at 2026-01-31T12:00:00/],
   ])('%j is exit code %i, and says what was expected', async (args, code, message) => {

@@ -50,7 +50,7 @@ test.each([
   [['nonsense'], "ltxd: unknown command 'nonsense'"],
   [['version', '--nonsense'], "ltxd: unknown option '--nonsense'"],
   [['mount'], 'ltxd: no mount point: name a directory'],
-  [['mount', './m', '--'], 'ltxd: nothing follows "--"'],
+  [['mount', './m', '--'], 'ltxd: "--" must be followed by a command to run'],
   [['mount', './m', '--http', '0.0.0.0:80'], 'ltxd: --http: http.addr: "0.0.0.0:80" would let other machines in'],
   [['mount', './m', '--backup', 'gs://bucket'], 'ltxd: --backup: backup.url: scheme "gs:" is not known'],
   [['mount', './m', '--data', './m/data'], 'ltxd: --data: data.dir: the data directory'],
@@ -72,7 +72,7 @@ test('init writes a configuration that config accepts, and never overwrites one'
   await writeFile(join(cwd, 'ltxd.yml'), 'mine: true\n')
   const again = await ltxd(['init'], { cwd })
   expect(again.code).toBe(1)
-  expect(again.stderr).toContain('ltxd.yml exists already')
+  expect(again.stderr).toContain('ltxd.yml already exists')
   expect(await readFile(join(cwd, 'ltxd.yml'), 'utf8')).toBe('mine: true\n')
 })
 
@@ -86,7 +86,7 @@ test('a mistake in the file is exit code 2, with line and key', async () => {
 test('status where no node runs is exit code 1 and says so', async () => {
   const data = await ltxd(['status', '--data', './data'], { cwd })
   expect(data).toMatchObject({ code: 1, stdout: '' })
-  expect(data.stderr).toContain(`no node runs on the data directory ${join(cwd, 'data')}`)
+  expect(data.stderr).toContain(`no node is running on the data directory ${join(cwd, 'data')}`)
   const address = await ltxd(['status', '--http', '127.0.0.1:1'], { cwd })
   expect(address).toMatchObject({ code: 1, stdout: '' })
   expect(address.stderr).toContain('no node answers at http://127.0.0.1:1')

@@ -80,7 +80,7 @@ test('an interrupted command leaves nothing behind', async () => {
   child.kill('SIGINT')
   expect({ code: await ended, stderr }).toEqual({
     code: 1,
-    stderr: 'ltxd: interrupted by SIGINT; nothing was left behind\n',
+    stderr: 'ltxd: interrupted by SIGINT: unfinished files have been removed\n',
   })
   expect(await names()).toEqual(before)
 }, 60_000)

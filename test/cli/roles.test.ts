@@ -105,7 +105,7 @@ describe('promote', () => {
     await api.close()
     const byDirectory = await run('promote', '--data', data)
     expect(byDirectory).toMatchObject({ code: 1, stdout: '' })
-    expect(byDirectory.stderr).toContain(`no node runs on the data directory ${data}`)
+    expect(byDirectory.stderr).toContain(`no node is running on the data directory ${data}`)
     const byAddress = await run('promote', '--http', new URL(url).host)
     expect(byAddress).toMatchObject({ code: 1, stdout: '' })
     expect(byAddress.stderr).toContain(`no node answers at ${url} (ECONNREFUSED)`)
@@ -117,7 +117,7 @@ describe('handoff', () => {
     peer.role = 'primary'
     expect(await run('handoff', 'node-c', '--data', data)).toEqual({
       code: 0,
-      stdout: `node ${NODE_ID} has handed over to node-c\n`,
+      stdout: `node ${NODE_ID} has handed the lead to node-c\n`,
       stderr: '',
     })
     expect(peer.asked).toEqual(['handoff node-c'])
@@ -146,7 +146,7 @@ describe('handoff', () => {
 
 test.each(['soon', '0', '6m', '-1s'])('a timeout of %j is wrong usage', async (timeout) => {
   const { code, stderr } = await run('promote', '--data', data, `--timeout=${timeout}`)
-  expect(stderr).toContain(`ltxd: --timeout: "${timeout}" is not a time to wait`)
+  expect(stderr).toContain(`ltxd: --timeout "${timeout}" is not valid`)
   expect(code).toBe(2)
   expect(peer.asked).toEqual([])
 })

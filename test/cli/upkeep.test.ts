@@ -67,7 +67,7 @@ test('prune shows what would go, then lets it go, and the newest state stays', a
   expect(await files(0)).toEqual(before)
 
   const wet = await run('backup', 'prune', url, ...policy)
-  expect(wet).toMatchObject({ code: 0, stdout: expect.stringContaining(`${plan.length} files deleted`) as string })
+  expect(wet).toMatchObject({ code: 0, stdout: expect.stringContaining(`deleted ${plan.length} files`) as string })
   const left = await loadHistory(openObjectStore(url), NAME)
   expect(left.files.filter(({ key }) => plan.some((gone) => gone.key === key))).toEqual([])
   expect(restorablePoints(left)).toContain(20n)

@@ -227,11 +227,11 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
 
   test('wrong usage is said', async () => {
     const cases: [string[], RegExp][] = [
-      [['worker'], /where are the queues\?/],
+      [['worker'], /no Redis for the queues/],
       [['worker', '--redis', 'http://x'], /--redis: redis\.url: scheme "http:" is not known/],
       [['worker', '--redis', redis.url, '--queues', 'compact,verify'], /"verify" is not one of compact, snapshot/],
       [['worker', '--redis', redis.url, '--concurrency', '0'], /expected a number from 1 to 64/],
-      [['scheduler', '--redis', redis.url], /which backup\?/],
+      [['scheduler', '--redis', redis.url], /no backup: give one/],
     ]
     for (const [args, stderr] of cases) {
       const done = await ltxd(args, { cwd: dir })

@@ -14,14 +14,17 @@ interface PruneOptions extends Options {
 export function register(program: Command): void {
   const backup = program
     .command('backup')
-    .summary('look into a backup, check it, prune it')
-    .description('Look into a backup, check all of it, and delete what retention does not promise.')
+    .summary('inspect a backup: list, verify, prune')
+    .description('List the contents of a backup, verify them, and delete what retention no longer protects.')
   backup
     .command('list')
-    .summary('databases of a backup, or the files of one')
-    .description('Show the databases of a backup; of one database, its files by level and what can be restored.')
+    .summary('list the databases of a backup, or the files of one database')
+    .description(
+      'List the databases of a backup. With DB, list the files of that database by level, and the range of ' +
+        'transactions that can be restored.',
+    )
     .argument('<url>', 'the backup, file:///DIR or s3://BUCKET/PREFIX')
-    .argument('[db]', 'one database')
+    .argument('[db]', 'only this database')
     .option('--json', 'as JSON')
     .action(async (url: string, database: string | undefined, options: Options) => {
       const { listDatabases, listFiles } = await import('./backup/list.ts')
@@ -30,13 +33,14 @@ export function register(program: Command): void {
     })
   backup
     .command('verify')
-    .summary('read all of a backup and check it')
+    .summary('read a whole backup and verify it')
     .description(
-      'Read every object of a backup: each decodes, names agree with headers, checksums join into one history, replaying ' +
-        'gives them, the newest state can be restored. Exit code 1 if not.',
+      'Read every object of a backup and verify that each decodes, that names match headers, that the checksums form ' +
+        'one history, that replaying the files yields these checksums, and that the newest state can be restored. ' +
+        'Exit code 1 if any of this fails.',
     )
     .argument('<url>', 'the backup, file:///DIR or s3://BUCKET/PREFIX')
-    .argument('[db]', 'one database')
+    .argument('[db]', 'only this database')
     .option('--json', 'as JSON')
     .action(async (url: string, database: string | undefined, options: Options) => {
       const { verify } = await import('./backup/verify.ts')
@@ -46,14 +50,17 @@ export function register(program: Command): void {
     .command('prune')
     .summary('apply retention now')
     .description(
-      'Delete what retention does not promise: what a node, or the workers, would delete by themselves. The newest state, and ' +
-        'every moment younger than the snapshot retention, stay restorable.',
+      'Delete now what a node or the workers would delete in time. The newest state, and every moment within the ' +
+        'snapshot retention, stay restorable.',
     )
     .argument('<url>', 'the backup')
-    .argument('[db]', 'one database')
+    .argument('[db]', 'only this database')
     .option('--snapshot-retention <duration>', 'how far back moments stay restorable (backup.snapshot.retention)')
-    .option('--level0-retention <duration>', 'how long files outlive their compaction (backup.level0-retention)')
-    .option('--dry-run', 'delete nothing; list what would go')
+    .option(
+      '--level0-retention <duration>',
+      'how long level 0 files stay after their compaction (backup.level0-retention)',
+    )
+    .option('--dry-run', 'list what would be deleted, and delete nothing')
     .option('--json', 'as JSON')
     .action(async (url: string, database: string | undefined, options: PruneOptions) => {
       const [{ pruneBackup }, { loadBackupConfig }] = await Promise.all([
@@ -66,7 +73,10 @@ export function register(program: Command): void {
     })
 }
 
-/** A retention shorter than the snapshots' interval is refused as in the file, unless the interval follows it. */
+/**
+ * The configuration rejects a retention shorter than the interval of snapshots. A retention from the command line
+ * therefore sets the interval too, which pruning does not use.
+ */
 function retentionFlags({ snapshotRetention, level0Retention }: PruneOptions): Flag[] {
   const flags: Flag[] = []
   if (snapshotRetention !== undefined) {

@@ -9,14 +9,14 @@ interface Options {
 export function register(program: Command): void {
   const command = program
     .command('compact')
-    .summary('compact the backup of a database, once')
+    .summary("compact a database's backup, once")
     .description(
-      'Make the levels of a backup, each of the one below it: all that the configuration names (backup.levels), or one. ' +
-        'What is up to date stays as it is. Safe beside a running node.',
+      'Compact each level of a backup into the next: all levels of the configuration (backup.levels), or only one. ' +
+        'Levels that are up to date do not change. Safe to run beside a running node.',
     )
     .argument('<url>', 'the backup')
-    .argument('<db>', 'the database, as it is named on the mount')
-    .option('--level <n>', `this level alone, 1 to ${MAX_COMPACTION_LEVEL}`, parseLevel)
+    .argument('<db>', "the database's name on the mount")
+    .option('--level <n>', `only this level, 1 to ${MAX_COMPACTION_LEVEL}`, parseLevel)
     .option('--json', 'as JSON')
     .action(async (url: string, database: string, options: Options) => {
       const [{ compact }, { loadBackupConfig }] = await Promise.all([

@@ -7,9 +7,9 @@ import { printJson } from '../output/output.ts'
 export function register(program: Command): void {
   const command = program
     .command('config')
-    .summary('print the configuration in force')
+    .summary('print the effective configuration')
     .description(
-      'Check the configuration and print what is in force: defaults, ltxd.yml, and the same options as "mount" takes.',
+      'Check the configuration and print the result of defaults, ltxd.yml and options. Takes the options of "mount".',
     )
     .usage('[DIR] [OPTIONS] [-- CMD ...]')
   addNodeOptions(command)
@@ -18,7 +18,9 @@ export function register(program: Command): void {
       const config = loadNodeConfig(command, dir)
       const value = toFileValue(config)
       if (options.json === true) return printJson({ file: config.file ?? null, ...value })
-      process.stdout.write(`# ${config.file === undefined ? 'no ltxd.yml found: defaults' : `from ${config.file}`}\n`)
+      process.stdout.write(
+        `# ${config.file === undefined ? 'no ltxd.yml found, using defaults' : `from ${config.file}`}\n`,
+      )
       process.stdout.write(stringify(value, { lineWidth: 0 }))
     })
 }

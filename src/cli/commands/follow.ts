@@ -15,29 +15,31 @@ interface Options {
 export function register(program: Command): void {
   program
     .command('follow')
-    .summary('keep a SQLite file in step with a backup, no mount needed')
+    .summary('keep a SQLite file in step with a backup, without a mount')
     .description(
-      'Restore a database to a file, then apply what the backup gets, while applications read the file with stock SQLite. ' +
-        'They can not write to it meanwhile. Where the backup no longer continues the file, it is restored anew and the old ' +
-        'one kept beside it; FILE-ltxd holds the positions it had.',
+      'Restore a database to a file, then apply each new transaction of the backup. Applications can read the file ' +
+        'with stock SQLite meanwhile, but not write to it. If the backup no longer continues the file, the database ' +
+        'is restored again, and the old file stays beside it under another name. FILE-ltxd records the positions ' +
+        'that the file had.',
     )
     .argument('<source>', 'the backup, file:///DIR or s3://BUCKET/PREFIX')
-    .argument('<db>', 'the database, as it is named on the mount')
+    .argument('<db>', "the database's name on the mount")
     .requiredOption('-o, --output <file>', 'the file to keep in step')
-    .option('--interval <duration>', 'how often to look for new transactions', '1s')
-    .option('--once', 'bring the file up to date, and end')
-    .option('--json', 'report as JSON, one line for each event')
+    .option('--interval <duration>', 'how often to check for new transactions', '1s')
+    .option('--once', 'bring the file up to date, then exit')
+    .option('--json', 'print each event as a line of JSON')
     .action(run)
 }
 
 async function run(sourceUrl: string, database: string, options: Options): Promise<void> {
   const intervalMs = parseDuration(options.interval)
   if (intervalMs === undefined || intervalMs === 0) {
-    throw new UsageError(`--interval "${options.interval}" is not a duration: expected one such as 1s or 250ms`)
+    throw new UsageError(`--interval "${options.interval}" is not valid: expected a duration such as 1s or 250ms`)
   }
   if (/^https?:/i.test(sourceUrl)) {
     throw new UsageError(
-      `${sourceUrl} is a node's address: this version follows backups only. Give the URL of the node's backup, file:///DIR or s3://BUCKET/PREFIX`,
+      `${sourceUrl} is the address of a node, and this version follows only backups: give the URL of the node's ` +
+        'backup, file:///DIR or s3://BUCKET/PREFIX',
     )
   }
   const [{ openObjectStore }, { BackupSource }, { follow }, { ProgressBar }] = await Promise.all([
@@ -50,7 +52,7 @@ async function run(sourceUrl: string, database: string, options: Options): Promi
   const bar = new ProgressBar((done, total) => `${done} of ${total} pages`)
   const controller = new AbortController()
   const stop = (name: NodeJS.Signals) => {
-    controller.abort(new LtxdError('INTERRUPTED', `interrupted by ${name} before the file was there`))
+    controller.abort(new LtxdError('INTERRUPTED', `interrupted by ${name} before the file was restored`))
   }
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)
@@ -89,25 +91,33 @@ function describe(event: FollowEvent): string {
       return `following from transaction ${formatTXID(event.position.txid)}`
     case 'restored': {
       const { position, sizeBytes, files, tookMs } = event
-      return `restored as of transaction ${formatTXID(position.txid)}: ${formatSize(sizeBytes)} from ${files} files in ${(tookMs / 1000).toFixed(2)} s`
+      const work = `${formatSize(sizeBytes)} from ${files} files in ${(tookMs / 1000).toFixed(2)} s`
+      return `restored as of transaction ${formatTXID(position.txid)}: ${work}`
     }
     case 'applied': {
       const { from, position, pages, timestampMs } = event
       const time = new Date(timestampMs).toISOString()
-      return `applied up to transaction ${formatTXID(position.txid)} (from ${formatTXID(from)}), ${time}: ${pages} pages`
+      const range = `up to transaction ${formatTXID(position.txid)} (from ${formatTXID(from)})`
+      return `applied ${range}, ${time}: ${pages} pages`
     }
     case 'lagging':
-      return `LAGGING at ${at(event.position)}: ${event.reason}`
+      return `lagging at ${at(event.position)}: ${event.reason}`
     case 'wal-held':
-      return `a reader holds the WAL: ${formatSize(event.walBytes)}, ${event.backfilledFrames} of ${event.walFrames} frames are in the file`
+      return (
+        `a reader keeps the WAL from being reset: it has ${formatSize(event.walBytes)}, ` +
+        `and ${event.backfilledFrames} of its ${event.walFrames} frames are checkpointed`
+      )
     case 'resyncing':
-      return `RESYNC at ${at(event.position)}: ${event.reason}. The database is being restored anew`
+      return `resyncing at ${at(event.position)}: ${event.reason}. The database is being restored again`
     case 'kept':
-      return `the old file was kept as ${event.path}; programs that have it open go on reading it, and must open the new one`
+      return `renamed the old file to ${event.path}. Programs that have it open must open the new one`
     case 'dropped':
-      return `the database was DROPPED in transaction ${formatTXID(event.txid)}${event.keptAs === undefined ? '' : `; its last state was kept as ${event.keptAs}`}`
+      return (
+        `the database was dropped in transaction ${formatTXID(event.txid)}` +
+        (event.keptAs === undefined ? '' : `. Its last state is in ${event.keptAs}`)
+      )
     case 'retrying':
-      return `cannot go on at ${at(event.position)}, trying again: ${event.reason}`
+      return `failed at ${at(event.position)}, retrying: ${event.reason}`
     case 'stopped':
       return `stopped at ${at(event.position)}`
   }

@@ -9,8 +9,8 @@ interface Options extends NodeOptions {
 }
 
 const NOTES = `
-NODE is a connected replica that is a candidate: its id or its hostname, as "ltxd status" shows them. It gets what it lacks,
-then the lease; nothing that was committed is lost. Exit code 1 when the primary keeps the lead.
+NODE is the id or the hostname of a connected replica that is a candidate, as "ltxd status" shows them. The replica
+catches up before it gets the lease, so no committed transaction is lost. Exit code 1 if the primary still leads.
 
 Examples:
   ltxd handoff node-b --data ./data
@@ -19,9 +19,11 @@ Examples:
 export function register(program: Command): void {
   const command = program
     .command('handoff')
-    .summary('let a replica take over from the running primary')
-    .description('Let a replica take over from the running primary, which becomes its replica.')
-    .argument('<node>', 'the replica that is to lead')
+    .summary('hand the lead from the running primary to a replica')
+    .description(
+      'Hand the lead from the running primary to a replica. The old primary becomes a replica of the new one.',
+    )
+    .argument('<node>', 'the replica that takes the lead')
     .addHelpText('after', NOTES)
   addTimeoutOption(addFindOptions(command))
     .option('--json', 'as JSON')
@@ -30,6 +32,6 @@ export function register(program: Command): void {
       const timeoutMs = parseTimeout(options.timeout)
       const answer = await requestHandoff(await findNode(options), node, timeoutMs)
       if (options.json === true) return printJson(answer)
-      process.stdout.write(`node ${answer.nodeId} has handed over to ${node}\n`)
+      process.stdout.write(`node ${answer.nodeId} has handed the lead to ${node}\n`)
     })
 }

@@ -7,9 +7,9 @@ import { errorCode, LtxdError } from '../../util/errors.ts'
 export function register(program: Command): void {
   program
     .command('init')
-    .summary('write a commented configuration')
-    .description('Write a configuration with every key explained. Nothing is overwritten.')
-    .argument('[file]', 'where to', CONFIG_FILE)
+    .summary('write a commented configuration file')
+    .description('Write a configuration file that explains every key. An existing file is never overwritten.')
+    .argument('[file]', 'the file to write', CONFIG_FILE)
     .action((file: string) => {
       writeNew(file)
       process.stdout.write(`wrote ${file}: edit it, check it with "ltxd config", run it with "ltxd mount"\n`)
@@ -21,7 +21,7 @@ function writeNew(file: string): void {
     writeFileSync(file, CONFIG_TEMPLATE, { flag: 'wx' })
   } catch (error) {
     if (errorCode(error) === 'EEXIST') {
-      throw new LtxdError('FILE_EXISTS', `${file} exists already and is left as it is: remove it, or name another file`)
+      throw new LtxdError('FILE_EXISTS', `${file} already exists: remove it, or name another file`)
     }
     throw new LtxdError('FILE_NOT_WRITTEN', `cannot write ${file}: ${(error as Error).message}`, 1, { cause: error })
   }

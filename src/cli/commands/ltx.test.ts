@@ -40,7 +40,7 @@ async function run(...args: string[]) {
 }
 
 describe('ltx list', () => {
-  test('shows files and directories, goes past broken ones, and fails because of them', async () => {
+  test('lists files and directories; a broken file does not hide the others, but the exit code is 1', async () => {
     const { out, err, exitCode } = await run('list', snapshot, dir, legacy, join(dir, 'missing'))
     const rows = out.trimEnd().split('\n')
     expect(rows).toHaveLength(3)
@@ -51,7 +51,7 @@ describe('ltx list', () => {
     expect(exitCode).toBe(1)
   })
 
-  test('as JSON has the same facts', async () => {
+  test('as JSON has the same fields', async () => {
     const { out, exitCode } = await run('list', '--json', snapshot, cut)
     expect(JSON.parse(out)).toMatchObject([
       { file: snapshot, minTXID: '0000000000000001', pages: 5, commit: 5, pageSize: 512, sizeBytes: 1034 },
@@ -62,12 +62,12 @@ describe('ltx list', () => {
 })
 
 describe('ltx verify', () => {
-  test('says OK of what is right, and where what is wrong is wrong', async () => {
+  test('reports OK for a valid file, and field and offset for a damaged one', async () => {
     const { out, exitCode } = await run('verify', cut, legacy)
     expect(out).toBe(
       `${cut}: page block: the file ends here (at byte 387)\n` +
         `${legacy}: OK, 0000000000000002-0000000000000002, 2 pages\n` +
-        `chain: ${legacy} cannot be told whether it continues ${cut}: ${cut} is not valid\n`,
+        `chain: ${legacy} could not be compared with ${cut}: ${cut} is not valid\n`,
     )
     expect(exitCode).toBe(1)
     expect((await run('verify', snapshot)).exitCode).toBeUndefined()
@@ -84,7 +84,7 @@ describe('ltx verify', () => {
     })
   })
 
-  test('says whether files continue each other, and fails if they do not, unless they need not', async () => {
+  test('fails if the files do not continue each other, unless --each is given', async () => {
     const good = await run('verify', snapshot, change, shrink)
     expect(good.out).toContain(
       'chain: OK, the 3 files continue each other, each from the checksum of the one before it\n',
@@ -113,14 +113,14 @@ describe('ltx dump', () => {
     expect(out).toMatch(/^post-apply +ac74e4fadea0a78a$/m)
   })
 
-  test('of a broken file shows what stands before the break', async () => {
+  test('shows a broken file up to the damage', async () => {
     const { out, err, exitCode } = await run('dump', cut)
     expect(out).toContain('88b56ba99768496c')
     expect(err).toContain('the file ends here')
     expect(exitCode).toBe(1)
   })
 
-  test('of a broken file, as JSON, is a document with its pages up to the break', async () => {
+  test('as JSON, is a complete document with the pages of a broken file up to the damage', async () => {
     const { out, exitCode } = await run('dump', '--json', cut, join(dir, 'missing'), legacy)
     expect(JSON.parse(out)).toMatchObject([
       {
@@ -135,7 +135,7 @@ describe('ltx dump', () => {
     expect(exitCode).toBe(1)
   })
 
-  test('as JSON, with the data of the pages', async () => {
+  test('as JSON with --data, has the content of the pages', async () => {
     const { out } = await run('dump', '--json', '--data', legacy)
     const [file] = JSON.parse(out) as [{ pages: { pgno: number; data: string }[] }]
     expect(file.pages.map(({ pgno, data }) => [pgno, data.length])).toEqual([
@@ -146,7 +146,7 @@ describe('ltx dump', () => {
 })
 
 describe('ltx hexdump', () => {
-  test('shows every structure with its bytes and what they mean', async () => {
+  test('shows every structure with its bytes and their meaning', async () => {
     const { out, exitCode } = await run('hexdump', snapshot)
     expect(out).toMatch(/^ +16 {2}00 00 00 00 00 00 00 01 +minimum TXID: 0{15}1 \(1\)$/m)
     expect(out).toMatch(/^ +140 {2}00 01 +page flags: 0x1: size and LZ4 block follow$/m)
@@ -155,7 +155,7 @@ describe('ltx hexdump', () => {
     expect(exitCode).toBeUndefined()
   })
 
-  test('marks what makes no sense, and says where it cannot go on', async () => {
+  test('marks an invalid field, and names the byte where it has to stop', async () => {
     const bytes = readFileSync(snapshot)
     bytes[104] = 0x40
     bytes.fill(0xff, 142, 146)
@@ -167,7 +167,7 @@ describe('ltx hexdump', () => {
     expect(exitCode).toBe(1)
   })
 
-  test('as JSON gives the same, with all bytes of the data if asked for', async () => {
+  test('as JSON with --data, has every byte of the file', async () => {
     const { out } = await run('hexdump', '--json', '--data', snapshot)
     const parts = JSON.parse(out) as { hex: string }[]
     expect(Buffer.from(parts.map(({ hex }) => hex).join(''), 'hex').equals(readFileSync(snapshot))).toBe(true)

@@ -13,10 +13,10 @@ interface Options {
 export function register(program: Command): void {
   const ltx = program
     .command('ltx')
-    .summary('look into LTX files, make them, merge them, apply them')
+    .summary('inspect, create, merge and apply LTX files')
     .description(
-      'Look into LTX files, make them of a database, merge them, apply them. No node is needed. What is wrong with a file is said ' +
-        'with offset and field; exit code 1.',
+      'Inspect LTX files, create them from a database, merge them, and apply them. No node is needed. An error in a ' +
+        'file is reported with the field and its offset, and sets the exit code to 1.',
     )
   const commands = [list, dump, verify, hexdump, checksum, encodeDb, compact, apply]
   for (const add of commands) add(ltx)
@@ -25,9 +25,11 @@ export function register(program: Command): void {
 function list(ltx: Command): void {
   ltx
     .command('list')
-    .summary('one line for each file')
-    .description('Show each file on a line. Reads header, page index and trailer only: `ltx verify` reads all of it.')
-    .argument('<path...>', 'LTX files, or directories that are searched for them')
+    .summary('show each file on one line')
+    .description(
+      'Show each file on one line. This reads only header, page index and trailer; `ltx verify` reads the whole file.',
+    )
+    .argument('<path...>', 'LTX files, or directories to search for them')
     .option('--json', 'as JSON')
     .addHelpText('after', examples('ltxd ltx list /var/backups/app/ltx'))
     .action(async (paths: string[], options: Options) => {
@@ -39,12 +41,10 @@ function list(ltx: Command): void {
 function dump(ltx: Command): void {
   ltx
     .command('dump')
-    .summary('header, pages, page index and trailer')
-    .description(
-      'Show header, pages, page index and trailer of each file; of a broken one, all that stands before the break.',
-    )
+    .summary('show header, pages, page index and trailer')
+    .description('Show header, pages, page index and trailer of each file. A damaged file is shown up to the damage.')
     .argument('<file...>', 'LTX files')
-    .option('--data', "with every page's content, in hexadecimal")
+    .option('--data', 'include the content of each page, in hexadecimal')
     .option('--json', 'as JSON, one page a line')
     .addHelpText(
       'after',
@@ -62,13 +62,13 @@ function dump(ltx: Command): void {
 function verify(ltx: Command): void {
   ltx
     .command('verify')
-    .summary('check everything in files, and whether they continue each other')
+    .summary('verify files, and that each continues the one before it')
     .description(
-      'Decode each file whole and check everything in it; of several files, check also that each continues the one before it. ' +
-        'Exit code 1 if anything is wrong; all files are looked at.',
+      'Decode each file and verify everything in it. With several files, also verify that each continues the one ' +
+        'before it. All files are verified even if one fails; the exit code is then 1.',
     )
     .argument('<file...>', 'LTX files, oldest first')
-    .option('--each', 'the files need not continue each other')
+    .option('--each', 'verify each file alone: the files need not continue each other')
     .option('--json', 'as JSON')
     .addHelpText('after', examples('ltxd ltx verify *.ltx', 'ltxd ltx verify --each a/*.ltx b/*.ltx'))
     .action(async (files: string[], options: Options) => {
@@ -80,14 +80,14 @@ function verify(ltx: Command): void {
 function hexdump(ltx: Command): void {
   ltx
     .command('hexdump')
-    .summary('the bytes of a file, and what each of them means')
+    .summary('show the bytes of a file and their meaning')
     .description(
-      'Show the bytes of header, page headers, page index and trailer with their meaning, of a damaged file, too. Offsets are decimal, ' +
-        'as in all messages. Checksums are shown and not checked: `ltx verify` does that.',
+      'Show the bytes of header, page headers, page index and trailer with their meaning, even of a damaged file. ' +
+        'Offsets are decimal, as in all messages. Checksums are shown but not verified; `ltx verify` verifies them.',
     )
     .argument('<file>', 'an LTX file')
-    .option('--all', 'all pages and page index entries, not only the first 16')
-    .option('--data', "with all bytes of the pages' data, compressed as they are, not only the first 16")
+    .option('--all', 'show all pages and page index entries, not only the first 16')
+    .option('--data', "show all bytes of each page's data as stored, compressed, not only the first 16")
     .option('--json', 'as JSON, one structure a line')
     .addHelpText('after', examples('ltxd ltx hexdump a.ltx', 'ltxd ltx hexdump --all --data a.ltx | less'))
     .action(async (file: string, options: HexdumpOptions) => {
@@ -99,10 +99,10 @@ function hexdump(ltx: Command): void {
 function checksum(ltx: Command): void {
   ltx
     .command('checksum')
-    .summary('the checksum of a database file')
+    .summary('print the checksum of a database file')
     .description(
-      "Print a database's checksum, as the post-apply checksum of its last LTX file has it. A database with transactions in a WAL, or with " +
-        'a journal to roll back, is refused: not all of it is in the file.',
+      "Print a database's checksum, which equals the post-apply checksum of its last LTX file. A database with " +
+        'transactions in a WAL or a journal to roll back is rejected, because the file is then not its whole state.',
     )
     .argument('<db>', 'a SQLite database file')
     .option('--json', 'as JSON')
@@ -116,14 +116,14 @@ function checksum(ltx: Command): void {
 function encodeDb(ltx: Command): void {
   ltx
     .command('encode-db')
-    .summary('a snapshot of a database file')
+    .summary('encode a database file as a snapshot')
     .description(
-      'Write a database as one LTX file, a snapshot. The file appears when it is complete. A database with transactions in a WAL, or with ' +
-        'a journal to roll back, is refused: not all of it is in the file.',
+      'Encode a database file as one LTX file, a snapshot. The output appears once it is complete. A database with ' +
+        'transactions in a WAL or a journal to roll back is rejected, because the file is then not its whole state.',
     )
     .argument('<db>', 'a SQLite database file')
     .requiredOption('-o, --output <file>', 'the LTX file to write')
-    .option('--txid <hex>', 'the last transaction that it holds, up to 16 hexadecimal digits (default: 1)')
+    .option('--txid <hex>', 'the TXID of the snapshot, up to 16 hexadecimal digits (default: 1)')
     .option('--force', 'replace the output if it exists')
     .option('--json', 'report as JSON')
     .addHelpText('after', examples('ltxd ltx encode-db app.db -o 0000000000000001-0000000000000001.ltx'))
@@ -138,12 +138,12 @@ function compact(ltx: Command): void {
     .command('compact')
     .summary('merge files into one')
     .description(
-      'Merge LTX files that continue each other into one that does what they do together. The output appears when all of them have been ' +
-        'verified.',
+      'Merge LTX files that continue each other into one file with the same effect. The output appears once all ' +
+        'files have been verified.',
     )
     .argument('<file...>', 'LTX files, oldest first')
     .requiredOption('-o, --output <file>', 'the LTX file to write')
-    .option('--drop-checksums', 'without database checksums, which files without them need when others have them')
+    .option('--drop-checksums', 'omit database checksums: required if some of the files have them and others do not')
     .option('--force', 'replace the output if it exists')
     .option('--json', 'report as JSON')
     .addHelpText(
@@ -161,13 +161,14 @@ function apply(ltx: Command): void {
     .command('apply')
     .summary('apply files to a database file')
     .description(
-      'Apply LTX files in order: to a database that is there, in one transaction under its locks, or to a new one, which begins with a ' +
-        'snapshot. What each file says of the database before and after it is checked first; if anything is wrong, nothing is written.',
+      "Apply LTX files in order: to an existing database, in one transaction under SQLite's locks, or to a new one, " +
+        'beginning with a snapshot. The checksums of the database before and after each file are verified first. ' +
+        'If any is wrong, nothing is written.',
     )
     .argument('<file...>', 'LTX files, oldest first')
-    .option('--db <file>', 'the database to change; begun if it does not exist')
-    .option('-o, --output <file>', 'a new database, never an existing one')
-    .option('--force', 'let a snapshot replace all that is in --db')
+    .option('--db <file>', 'the database to change; created if it does not exist')
+    .option('-o, --output <file>', 'a new database to write; must not exist')
+    .option('--force', 'let a snapshot replace the whole content of --db')
     .option('--json', 'report as JSON')
     .addHelpText(
       'after',

@@ -13,14 +13,14 @@ Examples:
   ltxd mount ./mnt --backup file:///var/backups/app
   ltxd mount ./mnt --data ./data -- node server.js
 
-The program finds the mount in LTXD_MOUNT. Its exit stops the node and sets the exit code.
-SIGTERM and SIGINT stop the program, then the node. A second one, a second later, forces.`
+The program finds the mount point in LTXD_MOUNT. When it exits, the node stops and exits with the same code.
+SIGTERM and SIGINT stop the program, then the node. A second signal, at least a second later, forces the stop.`
 
 export function register(program: Command): void {
   const command = program
     .command('mount')
-    .summary('run a node: mount it, replicate what is written, supervise a program')
-    .description('Run a node until it is stopped, or until the program after "--" ends.')
+    .summary('run a node: mount, replicate every transaction, supervise a program')
+    .description('Run a node until a signal stops it, or until the program after "--" exits.')
     .usage('[DIR] [OPTIONS] [-- CMD ...]')
     .addHelpText('after', EXAMPLES)
   addNodeOptions(command).action(async (dir: string | undefined) => {

@@ -10,12 +10,12 @@ interface Options extends NodeOptions {
 }
 
 const NOTES = `
-The primary lets this node catch up and passes its lease on; nothing that was committed is lost.
-Of the primary it asks nothing. Exit code 1 when the node does not lead at the end.
+The primary waits until this node has caught up, then passes the lease on, so no committed transaction is lost.
+Exit code 1 if the node does not lead at the end.
 
-A node does not lead by itself while another led after all that it has, and it has no backup to get that from. With --force, and no primary that
-answers, it does as soon as the lease is free. What it lacks is then no longer part of the history: whoever has it sets it aside under
-diverged/ when it returns.
+A node never takes the lead by itself if another node has led since and the missing transactions are in no backup that
+it can read. With --force it leads as soon as the lease is free and no primary answers. The missing transactions then
+leave the history: a node that has them moves them to diverged/ when it returns.
 
 Examples:
   ltxd promote --data ./data
@@ -26,10 +26,10 @@ export function register(program: Command): void {
   const command = program
     .command('promote')
     .summary('make a running replica the primary')
-    .description('Make a running replica the primary: it must be a candidate, and connected to the one that leads.')
+    .description('Make a running replica the primary. It must be a candidate and connected to the current primary.')
     .addHelpText('after', NOTES)
   addTimeoutOption(addFindOptions(command))
-    .option('--force', 'lead even without what a later primary has committed')
+    .option('--force', 'lead even without the transactions that a later primary committed')
     .option('--json', 'as JSON')
     .action(async () => {
       const options: Options = command.optsWithGlobals()

@@ -16,19 +16,19 @@ Examples:
   ltxd recover --dry-run
   ltxd recover --data ./data app.db
 
-A node does the same when it starts. The node on the data directory must be stopped.`
+A node does the same when it starts. The node of the data directory must be stopped.`
 
 export function register(program: Command): void {
   const command = program
     .command('recover')
-    .summary('recover the databases of a stopped node after a crash, or show what that would be')
+    .summary('recover the databases of a stopped node after a crash, or show the plan')
     .description(
-      'Bring databases from whatever a crash left to the state of their LTX log, without serving them. Exit code 1 when ' +
-        'a database is not served, or would not be.',
+      'Recover databases to the state of their LTX log, without serving them. Exit code 1 if a database cannot be ' +
+        'recovered, so that a node would not serve it.',
     )
-    .argument('[db...]', 'these databases only, as they are named on the mount')
+    .argument('[db...]', 'only these databases, by their names on the mount')
     .option('--data <dir>', 'the data directory (data.dir, default ./ltxd-data)')
-    .option('--dry-run', 'show what was found and what would be done, and change nothing')
+    .option('--dry-run', 'show what was found and what would be done, but change nothing')
     .option('--json', 'as JSON')
     .addHelpText('after', EXAMPLES)
   command.action(async (databases: readonly string[]) => {
@@ -45,17 +45,17 @@ export function register(program: Command): void {
     if (options.dryRun === true) {
       const plans = planDirectory(dir, databases, filter)
       if (options.json === true) printJson({ data: dir, databases: plans.map(text.planToJson) })
-      else process.stdout.write(plans.map(text.formatPlan).join('\n') || text.nothingThere(dir))
+      else process.stdout.write(plans.map(text.formatPlan).join('\n') || text.noDatabases(dir))
       if (plans.some(({ plan }) => plan.kind === 'refuse')) process.exitCode = 1
       return
     }
     const log: CaptureEvents['log'] = (level, message, fields) => {
-      // The result says what became of each database; this is what there is to know besides.
+      // The result covers each database. Warnings are the rest that a user has to know.
       if (level === 'warn') process.stderr.write(`ltxd: ${text.formatWarning(message, fields)}\n`)
     }
     const recovered = recoverDirectory(dir, databases, config.data.segmentSizeBytes, log, filter)
     if (options.json === true) printJson({ data: dir, databases: recovered.map(text.resultToJson) })
-    else process.stdout.write(recovered.map(text.formatResult).join('') || text.nothingThere(dir))
+    else process.stdout.write(recovered.map(text.formatResult).join('') || text.noDatabases(dir))
     if (recovered.some(({ rejection }) => rejection !== undefined)) process.exitCode = 1
   })
 }

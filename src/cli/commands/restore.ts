@@ -20,23 +20,24 @@ interface Options {
 export function register(program: Command): void {
   program
     .command('restore')
-    .summary('bring a database back from a backup')
+    .summary('restore a database from a backup, as of now or an earlier moment')
     .description(
-      'Write a database out of a backup to a new file: its newest state, or as of a transaction or a moment. The file ' +
-        'appears once it is complete and its checksum is right; an existing one is never overwritten.',
+      'Restore a database from a backup to a new file: its newest state, or its state as of a transaction or a ' +
+        'moment. The file appears once it is complete and its checksum is verified. An existing file is never ' +
+        'overwritten.',
     )
     .argument('<url>', 'the backup, file:///DIR or s3://BUCKET/PREFIX')
-    .argument('<db>', 'the database, as it is named on the mount')
-    .requiredOption('-o, --output <file>', 'where to write it')
+    .argument('<db>', "the database's name on the mount")
+    .requiredOption('-o, --output <file>', 'the file to write')
     .option(
       '--txid <hex>',
-      'as of this transaction, up to 16 hexadecimal digits; `ltxd backup list` shows which there are',
+      'as of this transaction, up to 16 hexadecimal digits; `ltxd backup list` shows the restorable range',
     )
     .option('--timestamp <time>', 'as of the last transaction before this moment, such as 2026-01-31T12:00:00Z')
-    .option('--if-not-exists', 'do nothing, successfully, when the output exists')
+    .option('--if-not-exists', 'if the output exists, do nothing and exit with 0')
     .option(
       '--check',
-      'run PRAGMA integrity_check on the result: removed where damaged, exit code 1 also where it could not be checked',
+      'run PRAGMA integrity_check on the result: a damaged file is removed; exit code 1 also if the check cannot run',
     )
     .option('--json', 'report as JSON')
     .action(restore)
@@ -47,7 +48,7 @@ async function restore(url: string, database: string, options: Options): Promise
   const output = resolve(options.output)
   if (options.ifNotExists === true && existsSync(output)) {
     if (options.json === true) printJson({ database, output, restored: false })
-    else process.stdout.write(`${output} exists; nothing to do\n`)
+    else process.stdout.write(`${output} already exists: nothing to do\n`)
     return
   }
   const [{ openObjectStore }, { restoreDatabase }, { ProgressBar }, { interruptible }] = await Promise.all([
@@ -106,8 +107,8 @@ interface Report {
 function describe(report: Report): string {
   const { database, output, txid, timestamp, checksum, verified, sizeBytes, tookMs, integrityCheck } = report
   const proof = verified
-    ? `checksum ${checksum} as backed up`
-    : `checksum ${checksum} (the backup tells none to compare it with)`
+    ? `checksum ${checksum} matches the backup`
+    : `checksum ${checksum} (not verified: the backup has none)`
   const check = integrityCheck === undefined ? '' : `, integrity_check ${integrityCheck}`
   const size = `${formatSize(sizeBytes)} in ${(tookMs / 1000).toFixed(2)} s`
   return `restored ${database} as of transaction ${txid}, ${timestamp}, to ${output}: ${size}; ${proof}${check}\n`
@@ -115,7 +116,7 @@ function describe(report: Report): string {
 
 function parseTarget({ txid, timestamp }: Options): Target {
   if (txid !== undefined && timestamp !== undefined) {
-    throw new UsageError('--txid and --timestamp name one moment each: give one of them')
+    throw new UsageError('--txid and --timestamp cannot be combined: each names one moment')
   }
   if (txid !== undefined) {
     try {
@@ -128,13 +129,13 @@ function parseTarget({ txid, timestamp }: Options): Target {
   const timestampMs = parseTimestamp(timestamp)
   if (timestampMs === undefined) {
     throw new UsageError(
-      `--timestamp "${timestamp}" is not a time: expected one with its zone, such as 2026-01-31T12:00:00Z`,
+      `--timestamp "${timestamp}" is not valid: expected a time with its zone, such as 2026-01-31T12:00:00Z`,
     )
   }
   return { kind: 'timestamp', timestampMs }
 }
 
-/** Throws IntegrityError. A check that could not be made is returned: the file stays, so the report says what it is. */
+/** Throws IntegrityError. If the check could not run, returns the failure, so that the report is printed first. */
 async function checkIntegrity(path: string): Promise<{ result: string; failure?: Error }> {
   const { assertIntegrity, IntegrityUnknownError } = await import('../../backup/history/integrity.ts')
   try {

@@ -13,15 +13,16 @@ const MIN_DISCOVER_MS = 1000
 export function register(program: Command): void {
   const command = program
     .command('scheduler')
-    .summary('schedule the jobs of all databases of a backup')
+    .summary('schedule the jobs for every database in a backup')
     .description(
-      'Look through a backup for databases, and keep a schedule in Redis for each: its levels, snapshots and retention, at the ' +
-        'intervals of the configuration. Runs until SIGTERM or SIGINT. Running it twice, or again, changes nothing.',
+      'Find the databases in a backup, and maintain a schedule in Redis for each: compaction of its levels, ' +
+        'snapshots and retention, at the intervals of the configuration. Runs until SIGTERM or SIGINT. Several ' +
+        'schedulers may run at once: each schedule exists only once.',
     )
   addQueueOptions(command)
     .option('--backup <url>', 'the backup (backup.url)')
     .addOption(
-      new Option('--discover <duration>', 'how often to look for new databases')
+      new Option('--discover <duration>', 'how often to check for new databases')
         .argParser(parseDiscover)
         .default(30_000, '30s'),
     )
@@ -29,7 +30,7 @@ export function register(program: Command): void {
       const { config, redisUrl } = loadQueueConfig(command)
       const { backup } = config
       if (backup === undefined) {
-        throw new UsageError('which backup? Name one, "--backup URL", or set backup.url in ltxd.yml')
+        throw new UsageError('no backup: give one with "--backup URL", or set backup.url in ltxd.yml')
       }
       const [{ Scheduler }, { createLogger }, { serveAndExit }] = await Promise.all([
         import('../../../workers/scheduler.ts'),

@@ -3,13 +3,13 @@ import type { Command } from 'commander'
 export function register(program: Command): void {
   program
     .command('snapshot')
-    .summary('make a snapshot in the backup of a database, once')
+    .summary("add a snapshot to a database's backup, once")
     .description(
-      'Merge what the backup holds of a database into one file of its newest state (level 9), so that a restore reads less ' +
-        'and retention can let go of more. Needs no node; safe beside a running one.',
+      "Merge a database's files in the backup into one file of its newest state (level 9), so that a restore reads " +
+        'less and retention can delete more. Needs no node, and is safe to run beside one.',
     )
     .argument('<url>', 'the backup')
-    .argument('<db>', 'the database, as it is named on the mount')
+    .argument('<db>', "the database's name on the mount")
     .option('--json', 'as JSON')
     .action(async (url: string, database: string, options: { readonly json?: true }) => {
       const { snapshot } = await import('./backup/upkeep.ts')

@@ -11,10 +11,10 @@ interface Options extends NodeOptions {
 export function register(program: Command): void {
   const command = program
     .command('status')
-    .summary('show what a running node does')
+    .summary('show the state of a running node')
     .description(
-      'Show what a running node does: its role and its peers, its databases, their positions, and how far the backup ' +
-        'is behind. Exit code 1 when no node answers, or when it does not serve a database.',
+      'Show the state of a running node: its role and its peers, its databases with their positions, and how far the ' +
+        'backup is behind. Exit code 1 if no node answers, or if the node does not serve one of its databases.',
     )
   addFindOptions(command)
     .option('--json', 'as JSON')

@@ -1,4 +1,4 @@
-/** Commands that talk to a running node: by which options they find it, and how long they wait for it. */
+/** Options of the commands that talk to a running node: how to find it, and how long to wait for it. */
 
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
@@ -13,20 +13,23 @@ export interface NodeOptions {
   readonly config?: string
 }
 
-/** What an HTTP request can last. */
+/** The longest that an HTTP request may take. */
 const MAX_TIMEOUT_MS = 5 * 60_000
 
 export function addFindOptions(command: Command): Command {
   return command
-    .option('--data <dir>', 'ask the node that runs on this data directory')
-    .option('--http <addr>', 'ask the node at this address')
+    .option('--data <dir>', 'the node that runs on this data directory')
+    .option('--http <addr>', 'the node whose API listens at this address')
 }
 
 export function addTimeoutOption(command: Command): Command {
   return command.option('--timeout <duration>', 'how long to wait for the answer', '30s')
 }
 
-/** By --http, else by --data, else by the configuration: its data directory if a node runs there, else its address. */
+/**
+ * The URL of the node's API. --http comes first, then --data, then the configuration: its data directory if a node
+ * runs there, else its `http.addr`.
+ */
 export async function findNode(options: NodeOptions): Promise<string> {
   const config = loadConfig({
     ...(options.config === undefined ? {} : { file: options.config }),
@@ -37,7 +40,7 @@ export async function findNode(options: NodeOptions): Promise<string> {
     const address = await readAddress(dir)
     if (address !== undefined) return address.url
     if (options.data !== undefined) {
-      throw new LtxdError('NODE_NOT_RUNNING', `no node runs on the data directory ${dir} (it holds no api.json)`)
+      throw new LtxdError('NODE_NOT_RUNNING', `no node is running on the data directory ${dir}: it has no api.json`)
     }
   }
   const { host, port } = config.http
@@ -47,5 +50,5 @@ export async function findNode(options: NodeOptions): Promise<string> {
 export function parseTimeout(text: string): number {
   const ms = parseDuration(text)
   if (ms !== undefined && ms > 0 && ms <= MAX_TIMEOUT_MS) return ms
-  throw new UsageError(`--timeout: "${text}" is not a time to wait: expected a duration such as 30s, 5m at most`)
+  throw new UsageError(`--timeout "${text}" is not valid: expected a duration such as 30s, at most 5m`)
 }

@@ -1,4 +1,4 @@
-/** The options of commands that need a node's configuration, and that configuration. */
+/** Options of the commands that need a node's configuration, and the configuration that results. */
 
 import type { Command } from 'commander'
 import type { Config } from '../../config/config.ts'
@@ -29,25 +29,25 @@ export const NODE_FLAGS: readonly NodeFlag[] = [
 export function addNodeOptions(command: Command): Command {
   return command
     .argument('[dir]', 'where to mount (fuse.dir)')
-    .option('--data <dir>', 'where databases and their log are kept (data.dir, default ./ltxd-data)')
-    .option('--backup <url>', 'where transactions are shipped, file:///DIR or s3://BUCKET/PREFIX (backup.url)')
+    .option('--data <dir>', 'directory for the databases and their logs (data.dir, default ./ltxd-data)')
+    .option('--backup <url>', 'where to ship transactions, file:///DIR or s3://BUCKET/PREFIX (backup.url)')
     .option('--consul <url>', 'join the cluster whose lease is in this Consul, http://HOST:PORT (lease.consul.url)')
     .option(
       '--advertise-url <url>',
-      "where peers reach this node's API, default: where it listens (lease.advertise-url)",
+      "the URL at which peers reach this node's API (lease.advertise-url, default: where it listens)",
     )
-    .option('--hostname <name>', "this node's name for people and .primary, default: the machine's (lease.hostname)")
-    .option('--http <addr>', 'address of the API, port 0 for any free one (http.addr, default 127.0.0.1:20202)')
+    .option(
+      '--hostname <name>',
+      "this node's name in messages and in .primary (lease.hostname, default: the machine's)",
+    )
+    .option('--http <addr>', 'address of the API; port 0 picks a free port (http.addr, default 127.0.0.1:20202)')
     .option('--log-level <level>', 'trace, debug, info, warn or error (log.level)')
     .option('--log-format <format>', 'text or json (log.format)')
-    .option(
-      '--driver <driver>',
-      'how to mount: direct, or fuse-native, through libfuse 2 (fuse.driver, default direct)',
-    )
-    .option('--allow-other', 'let other users use the mount (fuse.allow-other)')
+    .option('--driver <driver>', 'FUSE driver: direct, or fuse-native for libfuse 2 (fuse.driver, default direct)')
+    .option('--allow-other', 'let other users access the mount (fuse.allow-other)')
 }
 
-/** The configuration in force: the file's, with the command line's options above it. */
+/** The effective configuration: the file, overridden by the command line's options. */
 export function loadNodeConfig(command: Command, dir?: string): Config {
   const options: Record<string, unknown> = command.optsWithGlobals()
   const flags: Flag[] = dir === undefined ? [] : [{ flag: 'DIR', path: ['fuse', 'dir'], value: dir }]

@@ -1,4 +1,4 @@
-/** What the two sides of the queues have in common on the command line. */
+/** Options that `ltxd worker` and `ltxd scheduler` share. */
 
 import type { Command } from 'commander'
 import type { Config } from '../../config/config.ts'
@@ -14,7 +14,7 @@ const FLAGS = [
 
 export function addQueueOptions(command: Command): Command {
   return command
-    .option('--redis <url>', 'where the queues are, redis://HOST:PORT (redis.url)')
+    .option('--redis <url>', 'the Redis that holds the queues, redis://HOST:PORT (redis.url)')
     .option('--log-level <level>', 'trace, debug, info, warn or error (log.level)')
     .option('--log-format <format>', 'text or json (log.format)')
 }
@@ -24,7 +24,7 @@ export interface QueueConfig {
   readonly redisUrl: string
 }
 
-/** The configuration in force. Throws UsageError when nothing names a Redis. */
+/** The effective configuration. Throws UsageError if it names no Redis. */
 export function loadQueueConfig(command: Command): QueueConfig {
   const options: Record<string, unknown> = command.optsWithGlobals()
   const flags: Flag[] = []
@@ -35,7 +35,7 @@ export function loadQueueConfig(command: Command): QueueConfig {
   const config = loadConfig({ flags, ...(typeof options.config === 'string' ? { file: options.config } : {}) })
   if (config.redis === undefined) {
     throw new UsageError(
-      'where are the queues? Name a Redis, "--redis redis://127.0.0.1:6379", or set redis.url in ltxd.yml',
+      'no Redis for the queues: give one, as in "--redis redis://127.0.0.1:6379", or set redis.url in ltxd.yml',
     )
   }
   return { config, redisUrl: config.redis.url }

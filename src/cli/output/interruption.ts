@@ -1,10 +1,10 @@
 import { LtxdError } from '../../util/errors.ts'
 
-/** A signal that is aborted by SIGINT or SIGTERM, so that work in progress can clean up after itself. */
+/** Runs `work` with a signal that SIGINT or SIGTERM aborts, so that it can remove its unfinished files. */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()
   const interrupt = (name: NodeJS.Signals) => {
-    controller.abort(new LtxdError('INTERRUPTED', `interrupted by ${name}; nothing was left behind`))
+    controller.abort(new LtxdError('INTERRUPTED', `interrupted by ${name}: unfinished files have been removed`))
   }
   process.once('SIGINT', interrupt)
   process.once('SIGTERM', interrupt)

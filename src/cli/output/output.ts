@@ -1,6 +1,6 @@
-/** What commands print: results on stdout, everything else on stderr. */
+/** How commands print their results: to stdout. Everything else goes to stderr. */
 
-/** One JSON document; 64-bit values as decimal strings. */
+/** Prints one JSON document. A bigint becomes a decimal string. */
 export function printJson(value: unknown): void {
   const text = JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? item.toString() : item), 2)
   process.stdout.write(`${text}\n`)
@@ -11,7 +11,7 @@ export interface Column {
   readonly align?: 'left' | 'right'
 }
 
-/** Rows under their titles, columns two spaces apart, no line longer than its text. */
+/** A table with a row of titles, columns two spaces apart, and no trailing spaces. */
 export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const cells = [columns.map((column) => column.title), ...rows].map((row) => row.map(printable))
   const widths = columns.map((_, i) => Math.max(...cells.map((row) => (row[i] ?? '').length)))
@@ -31,8 +31,8 @@ export function printTable(columns: readonly Column[], rows: readonly (readonly 
   process.stdout.write(formatTable(columns, rows))
 }
 
-/** Names come from the file system, and from peers: control characters in them must not reach a terminal. */
+/** Replaces control characters: names come from the file system and from peers, and the text goes to a terminal. */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what this is about
+  // eslint-disable-next-line no-control-regex -- control characters are what it replaces
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '�')
 }

@@ -1,11 +1,11 @@
 import { SingleBar } from 'cli-progress'
 
-/** A bar is worth drawing only for what takes longer. */
+/** Work that ends sooner gets no bar. */
 const DELAY_MS = 1000
 
 /**
- * A progress bar on stderr for work over a second; nothing when stderr is not a terminal. `format` gives the text that
- * follows the percentage.
+ * A progress bar on stderr for work that takes over a second. It draws nothing when stderr is not a terminal. `format`
+ * returns the text after the percentage.
  */
 export class ProgressBar {
   readonly #startedMs = Date.now()

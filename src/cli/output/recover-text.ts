@@ -1,4 +1,4 @@
-/** What `ltxd recover` prints. */
+/** The output of `ltxd recover`. */
 
 import type { LogFields } from '../../capture/events.ts'
 import { formatPosition, formatTXID } from '../../ltx/format/types.ts'
@@ -7,8 +7,8 @@ import type { RecoveryFacts } from '../../recovery/plan.ts'
 import { describeFindings, describeStep } from '../../recovery/text.ts'
 import { printable } from './output.ts'
 
-export function nothingThere(dir: string): string {
-  return `${dir} holds no database\n`
+export function noDatabases(dir: string): string {
+  return `${dir} contains no databases\n`
 }
 
 export function formatPlan(planned: DatabasePlan): string {
@@ -34,7 +34,7 @@ export function formatResult(recovered: RecoveredDatabase): string {
   const { rejection, position } = recovered
   if (rejection !== undefined) return `${name}: not served: ${printable(rejection)}\n`
   const done = stepsOf(recovered).map((step) => `  ${step}\n`)
-  if (position === undefined) return `${name}: ${recovered.facts?.log === undefined ? 'no database' : 'dropped'}\n`
+  if (position === undefined) return `${name}: ${recovered.facts?.log === undefined ? 'not a database' : 'dropped'}\n`
   return `${name}: at ${formatPosition(position)}\n${done.join('')}`
 }
 
@@ -59,7 +59,7 @@ function factsToJson({ log, ...others }: RecoveryFacts): object {
   }
 }
 
-/** Positions and transactions as they are written everywhere else. */
+/** The plan's steps, with positions and TXIDs in their usual text form. */
 function stepsToJson({ plan }: DatabasePlan): object[] {
   if (plan.kind !== 'recover') return []
   return plan.steps.map((step) => {
@@ -72,8 +72,8 @@ export function formatWarning(message: string, { database, ...fields }: LogField
   const rest = Object.entries(fields).flatMap(([key, value]) =>
     value === undefined ? [] : [`${key} ${value instanceof Error ? value.message : value}`],
   )
-  const what = rest.length === 0 ? message : `${message} (${rest.join(', ')})`
-  return printable(database === undefined ? what : `${database}: ${what}`)
+  const text = rest.length === 0 ? message : `${message} (${rest.join(', ')})`
+  return printable(database === undefined ? text : `${database}: ${text}`)
 }
 
 function findings({ facts }: DatabasePlan): { what: string; state: string }[] {
@@ -81,12 +81,15 @@ function findings({ facts }: DatabasePlan): { what: string; state: string }[] {
 }
 
 function stepsOf({ plan, facts, advice }: DatabasePlan): string[] {
-  const cut = facts?.log?.torn === true ? ['cut the torn tail of the log at its last whole transaction'] : []
+  const cut = facts?.log?.torn === true ? ['truncate the torn tail of the log after its last complete transaction'] : []
   switch (plan.kind) {
     case 'refuse':
       return [`not served: ${plan.reason}; ${advice}`]
     case 'nothing':
-      return [...cut, facts?.log === undefined ? 'nothing: it is no database' : 'nothing: it was dropped']
+      return [
+        ...cut,
+        facts?.log === undefined ? 'nothing to do: it is not a database' : 'nothing to do: it was dropped',
+      ]
     case 'recover':
       return [...cut, ...plan.steps.map(describeStep)]
   }

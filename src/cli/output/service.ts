@@ -1,21 +1,24 @@
-/** Runs something that works until it is told to stop. */
+/** Runs a service until a signal stops it. */
 
 import type { Logger } from '../../util/log.ts'
 
 export interface Service {
-  /** Resolves when it works; rejects when it never will. */
+  /** Resolves once the service runs. Rejects if it cannot start. */
   start(): Promise<void>
-  /** False when something could not be brought to its end. */
+  /** Resolves with false if some work was neither finished nor returned to its queue. */
   stop(): Promise<boolean>
 }
 
-/** Until SIGTERM or SIGINT, or until it cannot start; a second signal leaves at once. Returns the exit code. */
+/**
+ * Runs the service until SIGTERM or SIGINT, and returns the exit code. Rejects if the service cannot start. A second
+ * signal exits at once.
+ */
 async function serve(service: Service, logger: Logger): Promise<number> {
   const stopped = new Promise<void>((resolve) => {
-    let asked = false
+    let isStopping = false
     const stop = (signal: NodeJS.Signals) => {
-      if (asked) process.exit(1)
-      asked = true
+      if (isStopping) process.exit(1)
+      isStopping = true
       logger.info({ signal }, 'stopping')
       resolve()
     }
@@ -29,15 +32,15 @@ async function serve(service: Service, logger: Logger): Promise<number> {
     await service.stop()
     throw error
   }
-  // Its end, while it was still waiting to begin, is none of a failure.
+  // A signal may stop a service that is still starting. Its start then rejects, which is not a failure.
   started.catch(() => undefined)
   const clean = await service.stop()
-  if (!clean) logger.warn({}, 'stopped before everything was done or handed back')
+  if (!clean) logger.warn({}, 'stopped with jobs that were neither finished nor returned to their queue')
   else logger.info({}, 'stopped')
   return clean ? 0 : 1
 }
 
-/** Ends the process, whatever connection is still being tried. */
+/** Runs the service, then exits the process even if a connection attempt is still pending. */
 export async function serveAndExit(service: Service, logger: Logger): Promise<void> {
   process.exit(await serve(service, logger))
 }

@@ -30,7 +30,7 @@ const CLUSTER: ClusterStatus = { type: 'consul', id: 'LTXD01', term: '7', candid
 
 const linesOf = (status: NodeStatus) => formatStatus(status, NOW_MS).split('\n')
 
-test('a node without peers shows no cluster', () => {
+test('the status of a node without a cluster shows no cluster', () => {
   expect(linesOf(ALONE)).toEqual([
     'node    00000000000000ab, primary, up 1 min 40 s, pid 7, ltxd 1.2.3',
     'mount   /mnt',
@@ -73,7 +73,7 @@ describe('a replica', () => {
   const withCluster = (cluster: Partial<ClusterStatus>) =>
     linesOf({ ...replica, cluster: { ...CLUSTER, primary, ...cluster } })
 
-  test('shows its primary, and how far it is behind', () => {
+  test('shows its primary and its lag', () => {
     const who = 'primary b (00000000000000cd) at http://127.0.0.1:1'
     expect(withCluster({ connected: true, lagMs: 12 })[2]).toBe(`${who}, connected, 12 ms behind`)
     expect(withCluster({ connected: true, lagMs: 0.3 })[2]).toBe(`${who}, connected, 0 ms behind`)
@@ -82,9 +82,9 @@ describe('a replica', () => {
     expect(withCluster({ connected: false })).not.toContain('no replicas connected')
   })
 
-  test('that is no candidate says so, and shows the last error', () => {
+  test('that is not a candidate says so, and shows the last error', () => {
     const lines = withCluster({ candidate: false, connected: false, lastError: 'ECONNREFUSED\u001b[2J' })
-    expect(lines[1]).toBe('cluster LTXD01, consul, term 7, no candidate')
+    expect(lines[1]).toBe('cluster LTXD01, consul, term 7, not a candidate')
     expect(lines[3]).toBe('problem ECONNREFUSED\ufffd[2J')
   })
 
@@ -100,6 +100,6 @@ describe('a replica', () => {
   })
 })
 
-test('an idle node says that no primary is known', () => {
-  expect(linesOf({ ...ALONE, role: 'idle', cluster: CLUSTER })[2]).toMatch(/^primary none is known/)
+test('an idle node says that its primary is unknown', () => {
+  expect(linesOf({ ...ALONE, role: 'idle', cluster: CLUSTER })[2]).toMatch(/^primary unknown/)
 })

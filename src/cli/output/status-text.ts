@@ -1,4 +1,4 @@
-/** A node's status for people. */
+/** A node's status as text. */
 
 import type { ClusterStatus, DatabaseStatus, NodeStatus, ReplicaStatus } from '../../api/status.ts'
 import { describeDuration, formatSize } from '../../util/units.ts'
@@ -28,7 +28,7 @@ const REPLICA_COLUMNS: readonly Column[] = [
   { title: 'CONNECTED' },
 ]
 
-/** `nowMs` is on the clock of the status's own times. */
+/** `nowMs` is the current time on the clock of the times in `status`. */
 export function formatStatus(status: NodeStatus, nowMs: number): string {
   const { cluster, databases } = status
   const up = describeDuration(wholeSeconds(nowMs - status.startedAtMs))
@@ -49,12 +49,12 @@ export function formatStatus(status: NodeStatus, nowMs: number): string {
 
 function clusterLines(cluster: ClusterStatus, role: NodeStatus['role']): string[][] {
   const { type, id, term, candidate, primary, leaseRemainingMs, lastError } = cluster
-  const eligibility = candidate ? 'candidate' : 'no candidate'
+  const eligibility = candidate ? 'candidate' : 'not a candidate'
   const lines = [['cluster', [...(id === undefined ? [] : [id]), type, `term ${term}`, eligibility].join(', ')]]
   if (role === 'replica' && primary !== undefined) {
     lines.push(['primary', `${primary.hostname} (${primary.nodeId}) at ${primary.url}, ${connection(cluster)}`])
   }
-  if (role === 'idle') lines.push(['primary', 'none is known: databases can be read but not written'])
+  if (role === 'idle') lines.push(['primary', 'unknown: databases can be read but not written'])
   if (leaseRemainingMs !== undefined) {
     lines.push(['lease', leaseRemainingMs > 0 ? `expires in ${tenths(leaseRemainingMs)} unless renewed` : 'expired'])
   }
@@ -97,7 +97,7 @@ function backupCell({ backup, position }: DatabaseStatus): string {
   return backup.lastError === undefined ? state : `${state}, failing: ${backup.lastError}`
 }
 
-/** Never below zero, although the clocks of two machines may differ. */
+/** Whole seconds, never negative: the clocks of two machines may differ. */
 function wholeSeconds(ms: number): number {
   return Math.max(0, Math.floor(ms / 1000) * 1000)
 }

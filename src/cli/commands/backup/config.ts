@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { BackupConfig } from '../../../config/config.ts'
 import { type Flag, loadConfig } from '../../../config/load.ts'
 
-/** How a backup is looked after: the configuration in force, for the backup that the command line names. */
+/** The effective backup configuration, with the URL from the command line. */
 export function loadBackupConfig(command: Command, url: string, flags: readonly Flag[] = []): BackupConfig {
   const { config: file } = command.optsWithGlobals<{ config?: string }>()
   const { backup } = loadConfig({

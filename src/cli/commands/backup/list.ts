@@ -7,20 +7,20 @@ import { openObjectStore } from '../../../objectstore/stores/open.ts'
 import { formatSize } from '../../../util/units.ts'
 import { type Column, printJson, printTable } from '../../output/output.ts'
 
-/** The databases of a backup, each with its newest position. */
+/** Prints the databases of a backup, each with its newest position. */
 export async function listDatabases(url: string, json: boolean): Promise<void> {
   const store = openObjectStore(url)
   try {
     const rows = (await listBackup(store)).map(describeDatabase)
     if (json) printJson({ url: store.url, databases: rows })
-    else if (rows.length === 0) process.stdout.write(`${store.url} holds no database\n`)
+    else if (rows.length === 0) process.stdout.write(`${store.url} contains no databases\n`)
     else printDatabases(rows)
   } finally {
     await store.close()
   }
 }
 
-/** The files of one database by level, and what can be restored. */
+/** Prints the files of one database by level, and the range that can be restored. */
 export async function listFiles(url: string, database: string, json: boolean): Promise<void> {
   const store = openObjectStore(url)
   try {
@@ -83,7 +83,7 @@ function printDatabases(rows: readonly Row[]): void {
       String(row.files),
       formatSize(row.sizeBytes),
       row.restorable?.first ?? '-',
-      row.problem === undefined ? row.state : `newest state not restorable: ${row.problem}`,
+      row.problem === undefined ? row.state : `newest state cannot be restored: ${row.problem}`,
     ]),
   )
 }
@@ -93,5 +93,5 @@ function describeRange(range: { readonly first: TXID; readonly last: TXID } | un
 }
 
 function rangeText(range: ReturnType<typeof describeRange>): string {
-  return range === null ? 'nothing' : `${range.first} to ${range.last}, where a file ends`
+  return range === null ? 'nothing' : `${range.first} to ${range.last}, at the end of each file`
 }

@@ -13,7 +13,7 @@ import { interruptible } from '../../output/interruption.ts'
 import { printJson, printTable } from '../../output/output.ts'
 import { ProgressBar } from '../../output/progress-bar.ts'
 
-/** Makes the levels `from` to `to`, and says which files came of it. */
+/** Compacts the levels `from` to `to`, and prints the files that it wrote. */
 export async function compact(
   url: string,
   database: string,
@@ -23,7 +23,7 @@ export async function compact(
   await withProgress(url, database, async (store, options) => {
     const written: FileRef[] = []
     const onSkipped = (problem: string) =>
-      void process.stderr.write(`${database}: files do not join, and are left as they are: ${problem}\n`)
+      void process.stderr.write(`ltxd: ${database}: skipped files that do not continue each other: ${problem}\n`)
     for (let level = levels.from; level <= levels.to; level++) {
       written.push(...(await compactLevel(store, database, level, { ...options, onSkipped })))
     }
@@ -48,15 +48,15 @@ export async function snapshot(url: string, database: string, json: boolean): Pr
       } else if (result.outcome === 'made') {
         process.stdout.write(`${database}: snapshot as of transaction ${formatTXID(result.file.max)}\n`)
       } else if (outcome === 'current') {
-        process.stdout.write(`${database}: its newest state is a snapshot already\n`)
+        process.stdout.write(`${database}: nothing to do: a snapshot of the newest state exists\n`)
       } else {
-        process.stdout.write(`${database}: nothing to make a snapshot of: it was dropped\n`)
+        process.stdout.write(`${database}: nothing to do: the database was dropped\n`)
       }
     }
   })
 }
 
-/** Applies retention to one database, or to all of a backup. */
+/** Applies retention to one database, or to all databases of a backup. */
 export async function pruneBackup(
   url: string,
   database: string | undefined,
@@ -96,7 +96,7 @@ export async function pruneBackup(
         ]),
       )
     } else {
-      process.stdout.write(plans.length === 0 ? `${store.url} holds no database\n` : plans.map(sumUp).join(''))
+      process.stdout.write(plans.length === 0 ? `${store.url} contains no databases\n` : plans.map(sumUp).join(''))
     }
   } finally {
     bar.stop()
@@ -104,7 +104,7 @@ export async function pruneBackup(
   }
 }
 
-/** Runs one piece of work on one database with a progress bar; what it returns prints the result. */
+/** Runs `work` on one database with a progress bar, then calls the function that it returned to print the result. */
 async function withProgress(
   url: string,
   database: string,
@@ -137,5 +137,5 @@ function describeFile(file: BackupFile) {
 
 function sumUp(plan: { readonly name: string; readonly files: readonly BackupFile[] }): string {
   const sizeBytes = plan.files.reduce((sum, file) => sum + file.sizeBytes, 0)
-  return `${plan.name}: ${plan.files.length} files deleted, ${formatSize(sizeBytes)}\n`
+  return `${plan.name}: deleted ${plan.files.length} files, ${formatSize(sizeBytes)}\n`
 }

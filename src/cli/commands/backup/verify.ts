@@ -6,7 +6,7 @@ import { interruptible } from '../../output/interruption.ts'
 import { printJson } from '../../output/output.ts'
 import { ProgressBar } from '../../output/progress-bar.ts'
 
-/** Sets the exit code to 1 when something is wrong; a warning is not. */
+/** Verifies a backup and prints the findings. An error sets the exit code to 1; a warning does not. */
 export async function verify(url: string, database: string | undefined, json: boolean): Promise<void> {
   const store = openObjectStore(url)
   const bar = new ProgressBar((done, total) => `${formatSize(done)} of ${formatSize(total)}`)
@@ -22,7 +22,9 @@ export async function verify(url: string, database: string | undefined, json: bo
     const ok = reports.every(isSound)
     if (json) printJson({ url: store.url, ok, databases: reports.map(toJson) })
     else
-      process.stdout.write(reports.length === 0 ? `${store.url} holds no database\n` : reports.map(describe).join(''))
+      process.stdout.write(
+        reports.length === 0 ? `${store.url} contains no databases\n` : reports.map(describe).join(''),
+      )
     if (!ok) process.exitCode = 1
   } finally {
     bar.stop()

@@ -46,10 +46,10 @@ export async function apply(paths: readonly string[], options: ApplyOptions): Pr
 
 function target({ db, output }: ApplyOptions): { path: string; isNew: boolean } {
   if (db !== undefined && output !== undefined)
-    throw new UsageError('--db and -o name one database each: give one of them')
+    throw new UsageError('--db and -o cannot be combined: each names the database to write')
   if (output !== undefined) return { path: resolve(output), isNew: true }
   if (db !== undefined) return { path: resolve(db), isNew: !existsSync(db) }
-  throw new UsageError('apply to which database? --db FILE changes one, or begins it; -o FILE writes a new one')
+  throw new UsageError('no database to apply to: give --db FILE to change or create one, or -o FILE to write a new one')
 }
 
 interface Report {
@@ -64,8 +64,8 @@ interface Report {
 }
 
 function describe({ database, created, files, txid, checksum, verified, pageSize, sizePages }: Report): string {
-  const proof = verified ? 'as the last file has it' : 'which the last file does not tell, so nothing vouches for it'
+  const proof = verified ? 'matches the last file' : 'not verified: the last file has none'
   const size = `${sizePages} pages of ${pageSize} bytes`
   const what = `${files} file${files === 1 ? '' : 's'} ${created ? 'to a new database,' : 'to'} ${printable(database)}`
-  return `applied ${what}: transaction ${txid}, ${size}; checksum ${checksum}, ${proof}\n`
+  return `applied ${what}: transaction ${txid}, ${size}; checksum ${checksum} (${proof})\n`
 }

@@ -37,10 +37,9 @@ export async function compact(paths: readonly string[], options: CompactOptions)
       })
       return
     }
-    const what = `${pageCount} pages in ${formatSize(sizeBytes)}`
-    process.stdout.write(
-      `compacted ${paths.length} ${paths.length === 1 ? 'file' : 'files'} to ${printable(options.output)}: ${formatTXIDs(header)}, ${what}\n`,
-    )
+    const inputs = `${paths.length} ${paths.length === 1 ? 'file' : 'files'}`
+    const content = `${formatTXIDs(header)}, ${pageCount} pages in ${formatSize(sizeBytes)}`
+    process.stdout.write(`compacted ${inputs} to ${printable(options.output)}: ${content}\n`)
   } finally {
     bar.stop()
     await output.discard()

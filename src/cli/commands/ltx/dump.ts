@@ -13,13 +13,13 @@ import { JsonWriter } from './json-writer.ts'
 
 export interface DumpOptions {
   readonly json: boolean
-  /** With the pages' content. */
+  /** Include the content of the pages. */
   readonly data: boolean
 }
 
 /**
- * What is read is shown at once: it takes no more memory than a page, and of a broken file all that stands before the
- * break is seen.
+ * Prints each page as soon as it is read. This needs memory for one page only, and shows a damaged file up to the
+ * damage.
  */
 export async function dump(files: readonly string[], { json, data }: DumpOptions): Promise<void> {
   const bar = byteBar(process.stderr.isTTY && !process.stdout.isTTY)
@@ -66,7 +66,7 @@ async function dumpText(file: string, data: boolean, count: Count): Promise<void
   process.stdout.write('\n')
 }
 
-/** Of a broken file: its pages up to the break, and `error` where page index and trailer would be. */
+/** A damaged file has its pages up to the damage, and `error` in the place of page index and trailer. */
 async function dumpJson(files: readonly string[], data: boolean, count: Count): Promise<void> {
   const json = new JsonWriter((text) => process.stdout.write(text))
   json.beginArray()
@@ -103,7 +103,7 @@ async function dumpJson(files: readonly string[], data: boolean, count: Count): 
   json.end()
 }
 
-/** Reads a file to its end. It is known to be right when the decoder's `end` returns. */
+/** Reads a file to its end. The file is valid only if the decoder's `end` then returns. */
 async function walk(
   file: string,
   count: Count,

@@ -6,15 +6,15 @@ import { describeSystemError, UnreadableFileError } from '../../../offline/error
 import { formatSize } from '../../../util/units.ts'
 import { ProgressBar } from '../../output/progress-bar.ts'
 
-/** What is wrong with a file, for JSON. */
+/** A file and the error that it caused, as JSON shows it. */
 export interface FileProblem {
   readonly file: string
   readonly error: { readonly message: string; readonly offset?: number; readonly field?: string }
 }
 
 /**
- * Does the same with each file. One that is broken or can't be read makes the exit code 1 and goes to `failed`; the
- * others are not kept from their turn.
+ * Calls `work` for each file. A damaged or unreadable file is passed to `failed` and sets the exit code to 1; the other
+ * files still get their turn.
  */
 export async function eachFile(
   files: readonly string[],
@@ -41,24 +41,24 @@ function describe(error: unknown): FileProblem['error'] {
     return { message, ...(offset === undefined ? {} : { offset }), ...(field === undefined ? {} : { field }) }
   }
   const cause = error instanceof UnreadableFileError ? error.cause : error
-  // Of the system's errors: no such file, no permission … Anything else is not for the file to answer for.
+  // A system error, such as a missing file or permission, is the file's problem. Any other error is a bug.
   if (cause instanceof Error && 'syscall' in cause) return { message: describeSystemError(cause, 'an LTX file') }
   throw error
 }
 
-/** A bar for so many bytes, on a terminal, where they are not printed over it. */
+/** A progress bar that counts bytes. */
 export function byteBar(isShown = process.stderr.isTTY): ProgressBar {
   return new ProgressBar((done, total) => `${formatSize(done)} of ${formatSize(total)}`, isShown)
 }
 
-/** Of those that are there. */
+/** The size of all files that exist, in bytes. */
 export async function totalSize(files: readonly string[]): Promise<number> {
   let sizeBytes = 0
   for (const file of files) sizeBytes += (await stat(file).catch(() => undefined))?.size ?? 0
   return sizeBytes
 }
 
-/** Header and trailer with numbers of 64 bits in hexadecimal, as everything about LTX shows them. */
+/** Header and trailer, with 64-bit numbers in hexadecimal. */
 export function toJson(header: Header, trailer?: Trailer): Record<string, unknown> {
   const { minTXID, maxTXID, preApplyChecksum, nodeId, timestampMs } = header
   return {
@@ -76,7 +76,7 @@ export function trailerToJson({ postApplyChecksum, fileChecksum }: Trailer): Rec
   return { postApplyChecksum: hex(postApplyChecksum), fileChecksum: hex(fileChecksum) }
 }
 
-/** RFC 3339, UTC; a number that is no date is shown as it is. */
+/** RFC 3339 in UTC. A number outside the range of dates is shown in milliseconds. */
 export function formatTime(ms: number): string {
   const date = new Date(ms)
   return Number.isNaN(date.getTime()) ? `${ms}ms` : date.toISOString()

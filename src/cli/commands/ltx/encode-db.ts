@@ -20,7 +20,8 @@ export async function encodeDb(path: string, options: EncodeOptions): Promise<vo
   const database = await StillDatabase.open(path)
   const bar = byteBar()
   try {
-    if (await database.isAt(options.output)) throw new UsageError(`-o ${options.output} is the database itself`)
+    if (await database.isAt(options.output))
+      throw new UsageError(`-o ${options.output} is the database itself: name another file`)
     const output = await NewFile.create(options.output, { replace: options.force === true, flag: '--force' })
     try {
       const progress = (done: number, total: number) => bar.update(done, total)
@@ -35,10 +36,9 @@ export async function encodeDb(path: string, options: EncodeOptions): Promise<vo
         printJson({ database: path, output: options.output, ...sums, pageSize: database.pageSize, pages, sizeBytes })
         return
       }
-      const what = `${pages} pages of ${database.pageSize} bytes in ${formatSize(sizeBytes)}`
-      process.stdout.write(
-        `encoded ${printable(path)} as of transaction ${sums.txid} to ${printable(options.output)}: ${what}, checksum ${sums.checksum}\n`,
-      )
+      const from = `${printable(path)} as of transaction ${sums.txid}`
+      const content = `${pages} pages of ${database.pageSize} bytes in ${formatSize(sizeBytes)}`
+      process.stdout.write(`encoded ${from} to ${printable(options.output)}: ${content}, checksum ${sums.checksum}\n`)
     } finally {
       await output.discard()
     }
@@ -56,5 +56,5 @@ function parseTxid(text: string | undefined): TXID {
   } catch (error) {
     throw new UsageError(`--txid ${errorMessage(error)}`, { cause: error })
   }
-  throw new UsageError('--txid 0 is before all transactions: expected 1 or more, in hexadecimal')
+  throw new UsageError('--txid 0 is before the first transaction: expected 1 or more, in hexadecimal')
 }

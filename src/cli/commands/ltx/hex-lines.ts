@@ -1,6 +1,6 @@
 const ROW_BYTES = 16
 
-/** Sixteen bytes a line, with their text; rows that repeat the one before are left out, as hexdump(1) does. */
+/** Sixteen bytes a line, with their text. As in hexdump(1), `*` stands for rows that repeat the one before. */
 export function hexLines(bytes: Uint8Array): string[] {
   const lines: string[] = []
   let before = ''
@@ -15,14 +15,14 @@ export function hexLines(bytes: Uint8Array): string[] {
   return lines
 }
 
-/** What sixteen bytes take. */
+/** The width of sixteen bytes in hexadecimal. */
 export const HEX_WIDTH = 3 * ROW_BYTES - 1
 
 export function hexOf(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ')
 }
 
-/** A dot for what is not printable ASCII. */
+/** The bytes as ASCII, with a dot for each that is not printable. */
 export function textOf(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.')).join('')
 }

@@ -17,7 +17,7 @@ const ROW_BYTES = 16
 const PARTS_A_TURN = 256
 const CACHE_BYTES = 1 << 20
 
-/** Every structure of a file with its bytes. One that makes no sense is shown, marked, and makes the exit code 1. */
+/** Prints every structure of a file with its bytes. An invalid one is marked, and sets the exit code to 1. */
 export async function hexdump(file: string, { all, data, json }: HexdumpOptions): Promise<void> {
   const options = {
     maxPages: all === true ? Infinity : SHOWN_PAGES,
@@ -32,7 +32,7 @@ export async function hexdump(file: string, { all, data, json }: HexdumpOptions)
         if (part.problem !== undefined) process.exitCode = 1
         if (json === true) writer.item(toJson(part))
         else process.stdout.write(`${linesOf(part).join('\n')}\n`)
-        // A reader of the pipe who has gone is noticed between two turns of the event loop only.
+        // Node.js notices a closed pipe only between turns of the event loop.
         if (++parts % PARTS_A_TURN === 0) await turn()
       }
     } finally {
@@ -72,7 +72,7 @@ function toJson({ offset, sizeBytes, bytes, field, meaning, problem }: Part): Re
   return { offset, sizeBytes, hex, field, meaning, ...(problem === undefined ? {} : { problem }) }
 }
 
-/** A file to read here and there, mostly onwards. */
+/** A file for random reads, with a buffer because most reads move forward. */
 function openSource(file: string): { read: ReadAt; sizeBytes: number; close(): void } {
   const fd = nodeFiles.open(file, constants.O_RDONLY)
   try {

@@ -1,14 +1,14 @@
-/** Writes one JSON document as its parts come, each item of an array on a line of its own: nothing of it is kept. */
+/** Writes one JSON document part by part, without buffering it. Each item of an array gets a line of its own. */
 export class JsonWriter {
   readonly #write: (text: string) => void
-  /** What is open, outermost first. */
+  /** The open arrays and objects, outermost first. */
   readonly #open: { readonly end: string; isEmpty: boolean }[] = []
 
   constructor(write: (text: string) => void) {
     this.#write = write
   }
 
-  /** With a name where an object is open, without one elsewhere. */
+  /** Inside an object the array needs a name. */
   beginArray(name?: string): void {
     this.#begin(name, '[', ']')
   }
@@ -27,7 +27,7 @@ export class JsonWriter {
     this.#write(JSON.stringify(value))
   }
 
-  /** Of what was begun last. */
+  /** Ends the array or object that was begun last. */
   end(): void {
     const ended = this.#open.pop()
     if (ended === undefined) throw new Error('nothing is open')

@@ -58,7 +58,7 @@ export async function list(paths: readonly string[], json: boolean): Promise<voi
   problems.forEach(printProblem)
 }
 
-/** A directory stands for the LTX files anywhere below it, in the order of their paths. */
+/** Replaces a directory with all LTX files below it, in the order of their paths. */
 async function expand(path: string): Promise<string[]> {
   if (!(await stat(path)).isDirectory()) return [path]
   const names = await readdir(path, { recursive: true })
@@ -83,7 +83,7 @@ async function read(file: string): Promise<Listed> {
   }
 }
 
-/** Fewer bytes only where the file ends. The length is one that the file's size allows. */
+/** Returns fewer bytes only at the end of the file. The caller checks `length` against the file's size. */
 async function readAt(handle: FileHandle, position: number, length: number): Promise<Uint8Array> {
   const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, position)
   return buffer.subarray(0, bytesRead)

@@ -10,7 +10,7 @@ export interface VerifyOptions {
   readonly each: boolean
 }
 
-/** A valid file, or one that is not. */
+/** A file that was verified. An invalid one has no link. */
 interface Verified {
   readonly file: string
   readonly link?: ChainLink
@@ -47,7 +47,7 @@ export async function verifyFiles(files: readonly string[], { json, each }: Veri
 
 interface Chain {
   readonly ok: boolean
-  /** How many neighbours were proved to fit by their checksums. */
+  /** The number of joints that were verified by checksum. */
   readonly byChecksum: number
   readonly problems: readonly { readonly file: string; readonly field?: string; readonly problem: string }[]
 }
@@ -62,7 +62,7 @@ function chainOf(files: readonly Verified[]): Chain {
       const broken = before.link === undefined ? before.file : after.file
       problems.push({
         file: after.file,
-        problem: `cannot be told whether it continues ${before.file}: ${broken} is not valid`,
+        problem: `could not be compared with ${before.file}: ${broken} is not valid`,
       })
       continue
     }
