@@ -55,13 +55,15 @@ export function encodeFrame(format: FrameFormat, header: object, ...bodies: read
   return frame
 }
 
-/** Cuts chunks of any size into frames. Buffers at most one incomplete frame, and never more than was received. */
+/**
+ * Cuts chunks of any size into frames. Holds at most one incomplete frame, in one buffer, which is at most twice as
+ * large as what was received of it. Each byte costs about the same, however the chunks are cut.
+ */
 export class FrameParser {
   readonly #format: FrameFormat
-  #chunks: Uint8Array[] = []
-  #length = 0
-  #headerBytes: number | undefined
-  #bodyBytes = 0
+  /** The incomplete frame, or the beginning of its prefix, in the first `#filled` bytes. */
+  #buffer: Uint8Array = NOTHING
+  #filled = 0
   #failed: Error | undefined
 
   constructor(format: FrameFormat) {
@@ -70,7 +72,7 @@ export class FrameParser {
 
   /** Bytes of the frame that is still incomplete. */
   get pendingBytes(): number {
-    return this.#length
+    return this.#filled
   }
 
   /**
@@ -78,74 +80,83 @@ export class FrameParser {
    */
   *push(chunk: Uint8Array): Generator<Frame, void, void> {
     if (this.#failed !== undefined) throw this.#failed
-    if (chunk.length > 0) this.#chunks.push(chunk)
-    this.#length += chunk.length
-    for (;;) {
-      if (this.#headerBytes === undefined) {
-        if (this.#length < PREFIX_SIZE) return
-        this.#readPrefix(this.#take(PREFIX_SIZE))
+    let rest = chunk
+    while (rest.length > 0) {
+      if (this.#filled === 0) {
+        const frameBytes = this.#frameBytes(rest, rest.length)
+        if (frameBytes !== undefined && rest.length >= frameBytes) {
+          const frame = rest.subarray(0, frameBytes)
+          rest = rest.subarray(frameBytes)
+          yield this.#parse(frame)
+          continue
+        }
       }
-      const headerBytes = this.#headerBytes ?? 0
-      if (this.#length < headerBytes + this.#bodyBytes) return
-      const header = this.#parse(this.#take(headerBytes))
-      const body = this.#take(this.#bodyBytes)
-      this.#headerBytes = undefined
-      yield { header, body }
+      rest = rest.subarray(this.#append(rest))
+      const frameBytes = this.#frameBytes(this.#buffer, this.#filled)
+      if (frameBytes === undefined || this.#filled < frameBytes) continue
+      const frame = this.#buffer.subarray(0, frameBytes)
+      this.#clear()
+      yield this.#parse(frame)
     }
   }
 
   /** Throws if the stream ended inside a frame. */
   end(): void {
-    if (this.#length > 0 || this.#headerBytes !== undefined) throw this.#fail('the stream ends inside a frame')
+    if (this.#filled > 0) throw this.#fail('the stream ends inside a frame')
   }
 
-  #readPrefix(prefix: Uint8Array): void {
+  /** Appends the part of `bytes` that belongs to the current prefix or frame. Returns its length. */
+  #append(bytes: Uint8Array): number {
+    const wanted = this.#frameBytes(this.#buffer, this.#filled) ?? PREFIX_SIZE
+    const part = bytes.subarray(0, wanted - this.#filled)
+    const filled = this.#filled + part.length
+    if (this.#buffer.length < filled) {
+      const buffer = new Uint8Array(Math.min(wanted, Math.max(2 * this.#filled, filled)))
+      buffer.set(this.#buffer.subarray(0, this.#filled))
+      this.#buffer = buffer
+    }
+    this.#buffer.set(part, this.#filled)
+    this.#filled = filled
+    return part.length
+  }
+
+  /** The length of the frame that `bytes` begins with; undefined while its prefix is incomplete. */
+  #frameBytes(bytes: Uint8Array, length: number): number | undefined {
+    if (length < PREFIX_SIZE) return undefined
     const { maxHeaderBytes, maxBodyBytes } = this.#format
-    const view = new DataView(prefix.buffer, prefix.byteOffset, PREFIX_SIZE)
-    const headerBytes = view.getUint32(0)
-    const bodyBytes = view.getUint32(4)
+    const [headerBytes, bodyBytes] = lengths(bytes)
     if (headerBytes < 2 || headerBytes > maxHeaderBytes) {
       throw this.#fail(`a header of ${headerBytes} bytes, expected 2 to ${maxHeaderBytes}`)
     }
     if (bodyBytes > maxBodyBytes) throw this.#fail(`a body of ${bodyBytes} bytes, expected up to ${maxBodyBytes}`)
-    this.#headerBytes = headerBytes
-    this.#bodyBytes = bodyBytes
+    return PREFIX_SIZE + headerBytes + bodyBytes
   }
 
-  #parse(bytes: Uint8Array): unknown {
+  #parse(frame: Uint8Array): Frame {
+    const [headerBytes] = lengths(frame)
+    const bodyAt = PREFIX_SIZE + headerBytes
     try {
-      return JSON.parse(decoder.decode(bytes)) as unknown
+      const header = JSON.parse(decoder.decode(frame.subarray(PREFIX_SIZE, bodyAt))) as unknown
+      return { header, body: frame.subarray(bodyAt) }
     } catch (error) {
       throw this.#fail('a header is not JSON', { cause: error })
     }
   }
 
-  /** The next bytes; copied only where they span several chunks. */
-  #take(length: number): Uint8Array {
-    if (length === 0) return NOTHING
-    this.#length -= length
-    const first = this.#chunks[0] as Uint8Array
-    if (first.length > length) {
-      this.#chunks[0] = first.subarray(length)
-      return first.subarray(0, length)
-    }
-    if (first.length === length) return this.#chunks.shift() as Uint8Array
-    const joined = new Uint8Array(length)
-    let filled = 0
-    while (filled < length) {
-      const chunk = this.#chunks[0] as Uint8Array
-      const part = chunk.subarray(0, length - filled)
-      joined.set(part, filled)
-      filled += part.length
-      if (part.length === chunk.length) this.#chunks.shift()
-      else this.#chunks[0] = chunk.subarray(part.length)
-    }
-    return joined
+  #clear(): void {
+    this.#buffer = NOTHING
+    this.#filled = 0
   }
 
   #fail(problem: string, options?: ErrorOptions): Error {
     this.#failed = this.#format.error(problem, options)
-    this.#chunks = []
+    this.#clear()
     return this.#failed
   }
+}
+
+/** The lengths of header and body, as a frame's prefix has them. */
+function lengths(frame: Uint8Array): [headerBytes: number, bodyBytes: number] {
+  const view = new DataView(frame.buffer, frame.byteOffset, PREFIX_SIZE)
+  return [view.getUint32(0), view.getUint32(4)]
 }

@@ -1,29 +1,44 @@
 import { Signal } from './signal.ts'
 
-/** Bytes that arrive in pieces, for one reader, which may be slower. What limits them is the sender's window. */
+/** Smaller pieces are collected into larger ones: each piece costs memory beyond its bytes. */
+const SMALL_BYTES = 4096
+const COLLECTED_BYTES = 64 * 1024
+
+/** Bytes that arrive in pieces, for one reader, which may be slower. The sender's window limits how many wait. */
 export class Body implements AsyncIterable<Uint8Array> {
   readonly #consumed: (bytes: number) => void
   readonly #signal = new Signal()
   #chunks: Uint8Array[] = []
+  /** Chunks before this one have been read. */
+  #next = 0
+  /** Small pieces that came after the last chunk, in the first `#smallBytes` bytes. */
+  #small = new Uint8Array(0)
+  #smallBytes = 0
   #state: 'open' | 'ended' | Error = 'open'
   #discarding = false
 
-  /** `consumed` is told of each piece once its reader asks for the next, or it was thrown away. */
+  /** `consumed` is called for each piece when its reader requests the next one, or when the piece is discarded. */
   constructor(consumed: (bytes: number) => void) {
     this.#consumed = consumed
   }
 
-  /** Broken off before its end. */
+  /** It was aborted before its end. */
   get failed(): boolean {
     return this.#state instanceof Error
   }
 
   push(chunk: Uint8Array): void {
+    if (chunk.length === 0) return
     if (this.#discarding) {
       this.#consumed(chunk.length)
       return
     }
-    this.#chunks.push(chunk)
+    if (chunk.length < SMALL_BYTES) {
+      this.#collect(chunk)
+    } else {
+      this.#endSmall()
+      this.#chunks.push(chunk)
+    }
     this.#signal.wake()
   }
 
@@ -32,25 +47,24 @@ export class Body implements AsyncIterable<Uint8Array> {
     this.#signal.wake()
   }
 
-  /** The reader gets the error, at once. */
+  /** The reader gets the error at once. */
   fail(error: Error): void {
     if (this.#state === 'open') this.#state = error
     this.discard()
     this.#signal.wake()
   }
 
-  /** Nobody reads the rest. */
+  /** The rest will not be read. */
   discard(): void {
     this.#discarding = true
-    for (const chunk of this.#chunks) this.#consumed(chunk.length)
-    this.#chunks = []
+    for (let chunk = this.#take(); chunk !== undefined; chunk = this.#take()) this.#consumed(chunk.length)
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
     try {
       for (;;) {
         const more = this.#signal.next
-        const chunk = this.#chunks.shift()
+        const chunk = this.#take()
         if (chunk !== undefined) {
           try {
             yield chunk
@@ -67,5 +81,39 @@ export class Body implements AsyncIterable<Uint8Array> {
     } finally {
       this.discard()
     }
+  }
+
+  #collect(piece: Uint8Array): void {
+    const length = this.#smallBytes + piece.length
+    if (length > COLLECTED_BYTES) {
+      this.#endSmall()
+      this.#collect(piece)
+      return
+    }
+    if (this.#small.length < length) {
+      const larger = new Uint8Array(Math.min(COLLECTED_BYTES, Math.max(2 * this.#smallBytes, length)))
+      larger.set(this.#small.subarray(0, this.#smallBytes))
+      this.#small = larger
+    }
+    this.#small.set(piece, this.#smallBytes)
+    this.#smallBytes = length
+  }
+
+  #endSmall(): void {
+    if (this.#smallBytes === 0) return
+    this.#chunks.push(this.#small.subarray(0, this.#smallBytes))
+    this.#small = new Uint8Array(0)
+    this.#smallBytes = 0
+  }
+
+  #take(): Uint8Array | undefined {
+    if (this.#next === this.#chunks.length) {
+      this.#chunks = []
+      this.#next = 0
+      this.#endSmall()
+    }
+    const chunk = this.#chunks[this.#next]
+    if (chunk !== undefined) this.#next++
+    return chunk
   }
 }
