@@ -14,8 +14,8 @@ import { LtxdNode } from '../harness/ltxd-node.ts'
 import { type How, type Library, type VictimEnd, type VictimOptions, Victims } from './victims.ts'
 
 /**
- * Applications that are killed, or told of an error, at every system call of a commit, while another process has the
- * database open: what it then reads and writes, the log, the file, and the replica end equal.
+ * Kills an application at each system call of a commit, or makes the call fail, while another process has the database
+ * open. The other process must then read and write a sound database, and log, file and replica must end equal.
  */
 
 interface Scene {
@@ -24,16 +24,16 @@ interface Scene {
   readonly window: VictimOptions['window']
   readonly pragmas: readonly string[]
   readonly hows: readonly How[]
-  /** Between the commit frame and the wal-index lies what makes transactions abandoned. */
+  /** Some of these ends fall between the commit frame and the wal-index, which abandons the transaction. */
   readonly abandons: boolean
 }
 
-/** Killed after a call is killed before the next one, and with what lies between them in shared memory. */
+/** A kill after one call is also a kill before the next, with the writes to shared memory in between done. */
 const KILLS: readonly How[] = ['after']
 const ALL: readonly How[] = ['after', 'fail', 'lie']
-/** Told of errors they were in the first scene; all of them in the long form. */
+/** The first scene covers failed calls. The long form tries them in every WAL scene. */
 const MORE = form(KILLS, ALL)
-/** Pages of a transaction go to the WAL, or to the file, before its COMMIT. */
+/** With so small a cache, SQLite writes pages to the WAL or the file before the COMMIT. */
 const SPILL = 'cache_size = 3'
 
 const WAL_NORMAL: Scene = {
@@ -60,7 +60,7 @@ const SCENES: readonly Scene[] = [
     pragmas: ['synchronous = FULL', SPILL],
     hows: MORE,
   },
-  // A process of its own each, so killed only.
+  // Each application is a process of its own, which takes long. Kill them only.
   {
     ...WAL_NORMAL,
     name: 'WAL, FULL, better-sqlite3',
@@ -74,7 +74,7 @@ const SCENES: readonly Scene[] = [
 ]
 
 for (const scene of SCENES) {
-  test(`an application that ends at any call of a commit: ${scene.name}`, async () => {
+  test(`an application that dies or fails at any call of a commit leaves all of it or nothing: ${scene.name}`, async () => {
     await using nodes = await TwoNodes.start({ ttl: '30s' })
     await using stage = await Stage.set(nodes.primary.mount, join(nodes.cluster.dir, 'notes'), scene)
     const told: string[] = []
@@ -105,7 +105,7 @@ for (const scene of SCENES) {
 }
 
 test.each([WAL_NORMAL, DELETE_SPILLED])(
-  'an application that ends at any call of a commit, and then the node: $name',
+  'applications that die at each call of a commit, and then the node, leave all of it or nothing: $name',
   async (scene) => {
     const base = mkdtempSync(join(realpathSync(tmpdir()), 'ltxd-abandoned-'))
     onTestFinished(() => rmSync(base, { recursive: true, force: true }))
@@ -129,15 +129,15 @@ test.each([WAL_NORMAL, DELETE_SPILLED])(
   },
 )
 
-/** Before a victim's transaction; it changes twelve of them and adds one. */
+/** The rows before a victim's transaction, which changes twelve of them and adds one. */
 const ROWS = 24
 
 const KILLED = -1
 const FAILED = -2
 
 /**
- * A mount with two connections that live through all of a scene, and one victim after the other, each with a database
- * of its own.
+ * A mount with two connections that stay for the whole scene, and one victim after the other, each with a database of
+ * its own.
  */
 class Stage implements AsyncDisposable {
   readonly #mount: string
@@ -158,7 +158,7 @@ class Stage implements AsyncDisposable {
     return new Stage(mount, scene, await Victims.start(notes, scene.library ?? 'system'))
   }
 
-  /** One victim's end, with the survivor's connection open. */
+  /** Runs one victim to its end while the survivor's connection is open. */
   async play(how: How, at: number): Promise<VictimEnd> {
     const { name, window, pragmas } = this.#scene
     const database = this.#path(how, at)
@@ -176,7 +176,10 @@ class Stage implements AsyncDisposable {
     return this.#victims.run({ database, how, at, window, pragmas })
   }
 
-  /** And what is found and done after it; the number of its calls where it ended by itself. */
+  /**
+   * Plays one victim, then checks the database through the survivor and a fresh connection. Returns the number of the
+   * victim's calls, or KILLED or FAILED.
+   */
   async playOn(how: How, at: number): Promise<number> {
     const { outcome, calls } = await this.play(how, at)
     const about = `${how} call ${at}`
@@ -195,7 +198,7 @@ class Stage implements AsyncDisposable {
     return outcome === 'error' ? FAILED : calls
   }
 
-  /** A fresh connection finds the transaction whole, or nothing of it, and can write. */
+  /** Checks through a fresh connection: it sees all of the transaction or nothing, and can write. */
   async isWhole(how: How, at: number): Promise<void> {
     const about = `${how} call ${at}`
     await this.#fresh.open(this.#path(how, at))
@@ -204,7 +207,7 @@ class Stage implements AsyncDisposable {
     await this.#fresh.sql('INSERT INTO entry VALUES (300, randomblob(900))')
   }
 
-  /** Closes its connections, as SQLite does it. */
+  /** Closes both connections through SQLite. */
   async close(): Promise<void> {
     await this.#survivor.close()
     await this.#fresh.close()
@@ -221,7 +224,7 @@ class Stage implements AsyncDisposable {
   }
 }
 
-/** How many entries a connection sees: with the victim's transaction or without, nothing between. */
+/** The number of entries that a connection sees. Asserts that it sees all of the victim's transaction, or nothing. */
 async function found(connection: OldSqlite, about: string): Promise<number> {
   const seen = await connection.value('SELECT count(*) FROM entry')
   expect([ROWS, ROWS + 1], about).toContain(seen)
@@ -231,14 +234,15 @@ async function found(connection: OldSqlite, about: string): Promise<number> {
   return seen as number
 }
 
-/** By database: its log's last transaction. */
+/** The last position in the log of each database. */
 function positionsOf(data: string): Map<string, Position> {
   const logs = listLogs(nodeFiles, data)
   return new Map(logs.map((name) => [name, inspectLog(nodeFiles, logDirectory(data, name)).last]))
 }
 
 /**
- * Those whose pages a later transaction of the log took back: where there are more of them than where nothing happened.
+ * Counts the abandoned transactions. A corrective transaction undoes each, so its database has more transactions than
+ * the one whose victim committed.
  */
 function countAbandoned(positions: ReadonlyMap<string, Position> | undefined): number {
   const plain = positions?.get('after-0.db')?.txid ?? 0n

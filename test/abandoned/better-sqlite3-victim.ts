@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import type { VictimOrder } from './victims.ts'
 
-/** The transaction of victims.py with better-sqlite3's SQLite; the interposer is in its environment. */
+/** The transaction of victims.py, run with better-sqlite3's SQLite. The environment loads the interposer. */
 const { database, pragmas, window, env } = JSON.parse(process.argv[2] ?? '') as VictimOrder
 const armed = env.INTERPOSER_ARMED
 const arm = () => {
@@ -29,5 +29,5 @@ process.stdout.write(said)
 try {
   connection.close()
 } catch {
-  // What it was told at its end was said already.
+  // The error was already printed.
 }

@@ -1,11 +1,12 @@
 /*
- * Loaded into an application (LD_PRELOAD): ends it, or lies to it, at one of the system calls by which SQLite changes files.
+ * Loaded into an application (LD_PRELOAD), it kills the application at one of the system calls by which SQLite changes
+ * files, or makes the call fail.
  *
  * INTERPOSER_DIRECTORY  only calls on files below count
  * INTERPOSER_ARMED      only calls while this file exists count; it is outside of that directory
- * INTERPOSER_AT         the call that it is about, from 1 on; 0: none
- * INTERPOSER_HOW        after: SIGKILL after it; fail: EIO instead of the call; lie: EIO after it
- * INTERPOSER_COUNT      a file that gets the number of calls when the process ends by itself
+ * INTERPOSER_AT         the number of that call, from 1 on; 0: none
+ * INTERPOSER_HOW        after: SIGKILL after the call; fail: EIO instead of the call; lie: EIO after the call
+ * INTERPOSER_COUNT      a file for the number of calls, written when the process ends by itself
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -31,7 +32,7 @@ static int counts(int fd) {
   return strncmp(path, directory, strlen(directory)) == 0;
 }
 
-/* Which of the four it is now; NULL: let it through. */
+/* INTERPOSER_HOW if this call is the one, else NULL: the call passes. */
 static const char *due(int counted) {
   if (!counted || ++calls != atol(getenv("INTERPOSER_AT"))) return NULL;
   return getenv("INTERPOSER_HOW");
@@ -80,7 +81,7 @@ ON_FILE(fdatasync)
 RESIZE(ftruncate)
 RESIZE(ftruncate64)
 
-/* SQLite does not expect a lock to be taken with an error: these are only for being killed at. */
+/* SQLite does not expect a call that fails but takes the lock. Lock calls only kill. */
 #define CONTROL(name)                                                              \
   int name(int fd, int command, ...) {                                             \
     static int (*real)(int, int, void *);                                          \

@@ -1,7 +1,8 @@
-"""Applications that are to die: one transaction each, with the system's SQLite, in the middle of which the interposer (interposer.c) ends it.
+"""Applications that die in the middle of a transaction of the system's SQLite. The interposer (interposer.c) ends them.
 
-Each is forked from this process when a line of JSON asks for one: `env` is the interposer's, `database`, `pragmas`; `window`: `commit` arms the
-interposer for the COMMIT alone, `transaction` for all of it. The answer is what it said (`committed`, or the error) and the signal that ended it."""
+Each line of JSON on stdin orders one, forked from this process. `env` configures the interposer. `window` arms it for
+the COMMIT alone (`commit`) or for the whole transaction (`transaction`). The answer has the application's output
+(`committed`, or the error) and the signal that ended it."""
 
 import json
 import os

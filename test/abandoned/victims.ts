@@ -13,48 +13,48 @@ import { within } from '../harness/wait.ts'
 const run = promisify(execFile)
 
 /**
- * Where an application is ended (SIGKILL `after` a call), or told of an error instead of the call (`fail`) or after it
- * (`lie`).
+ * `after`: SIGKILL after the call. `fail`: an error instead of the call. `lie`: an error although the call was carried
+ * out.
  */
 export type How = 'after' | 'fail' | 'lie'
 
 export interface VictimOptions {
   readonly database: string
-  /** What of its transaction's calls counts. */
+  /** Count the calls of the COMMIT alone, or of the whole transaction. */
   readonly window: 'commit' | 'transaction'
   readonly pragmas: readonly string[]
   readonly how: How
-  /** Which of its calls; 0: none, to count them. */
+  /** The number of the call, from 1 on. 0 ends it at no call, to count them. */
   readonly at: number
 }
 
 export interface VictimEnd {
   readonly outcome: 'committed' | 'error' | 'killed'
-  /** Of those that count, where it ended by itself. */
+  /** The number of calls that counted, if the application ended by itself. */
   readonly calls: number
 }
 
-/** What an application is told, see victims.py. */
+/** An order to an application (victims.py). */
 export interface VictimOrder extends Pick<VictimOptions, 'database' | 'window' | 'pragmas'> {
   readonly env: { readonly INTERPOSER_ARMED: string } & Readonly<Record<string, string>>
 }
 
 interface Ended {
   readonly said: string
-  /** 0: by itself. */
+  /** The signal that ended it; 0 if it ended by itself. */
   readonly signal: number
 }
 
-/** Whose SQLite the applications use. */
+/** The SQLite library of the applications. */
 export type Library = 'system' | 'better-sqlite3'
 
 const DEADLINE_MS = 60_000
 
-/** Applications that die, one after the other. */
+/** Runs applications that die, one after the other. */
 export class Victims implements AsyncDisposable {
   readonly #notes: string
   readonly #preload: string
-  /** Forks those of the system's SQLite. */
+  /** The process that forks the applications with the system's SQLite. */
   readonly #parent: ChildProcessByStdio<Writable, Readable, null> | undefined
   readonly #answers: Interface | undefined
 
@@ -66,18 +66,18 @@ export class Victims implements AsyncDisposable {
     this.#parent = spawn('python3', [script], {
       env: { ...process.env, LD_PRELOAD: preload },
       stdio: ['pipe', 'pipe', 'inherit'],
-      // It and what it forks can be ended together.
+      // A process group of its own can be killed with everything that it forks.
       detached: true,
     })
     this.#answers = createInterface({ input: this.#parent.stdout })
   }
 
-  /** `notes`: a directory outside of the mount. */
+  /** `notes` is a directory outside the mount. */
   static async start(notes: string, library: Library): Promise<Victims> {
     return new Victims(notes, await compile(notes), library)
   }
 
-  /** Runs one to whatever end it comes to. */
+  /** Runs one application and returns how it ended. */
   async run({ database, window, pragmas, how, at }: VictimOptions): Promise<VictimEnd> {
     const armed = join(this.#notes, 'armed')
     const count = join(this.#notes, 'calls')

@@ -10,17 +10,17 @@ import { until } from '../harness/wait.ts'
 import { CheckpointedNode } from './checkpointed-node.ts'
 import { OldSqlite, type Said } from './old-sqlite.ts'
 
-/** KILLS of the local client; CHANGES of mode; LTXD_SEED: the run to replay. */
+/** KILLS of the local client or an application; CHANGES of the number of connections; LTXD_SEED replays a run. */
 const KILLS = effort(2, 20, 'KILLS')
 const CHANGES = effort(12, 100, 'CHANGES')
 
 const DATABASE = 'a.db'
 const TRANSACTIONS = 2_000
-/** 16,000 frames, from which on no writer is spared. */
+/** Beyond 16,000 frames the checkpointer blocks writers until the WAL is reset. */
 const MAX_WAL_BYTES = 16_000 * (4096 + 24)
 const COMPLAINTS = /I11|never published|rejected|not served|refused|complains/
 
-/** Two connections, of which the local client knows. */
+/** Two connections. The local client has noticed both and holds the checkpoint lock. */
 async function twoConnections(node: CheckpointedNode): Promise<[OldSqlite, OldSqlite]> {
   const first = new OldSqlite(node.at(DATABASE))
   await first.sql('PRAGMA journal_mode = WAL')
@@ -52,7 +52,7 @@ async function nothingLost(connection: OldSqlite | SqlClient, commits: Record<st
   expect(await value('PRAGMA integrity_check')).toBe('ok')
 }
 
-test('two processes at full speed: no checkpoint is theirs, the WAL is kept short, and goes when the last one closes', async () => {
+test('two writers at full speed never checkpoint; their WAL stays short, and the last one to close removes it', async () => {
   await using node = await CheckpointedNode.start()
   const [first, second] = await twoConnections(node)
   await using _first = first
@@ -82,7 +82,7 @@ test('two processes at full speed: no checkpoint is theirs, the WAL is kept shor
 })
 
 test(
-  `kill -9 of the local client while it checkpoints: another takes over, nothing is lost (KILLS=${KILLS} LTXD_SEED=${SEED})`,
+  `kill -9 of the local client in a checkpoint loses nothing, and a new one takes over (KILLS=${KILLS} LTXD_SEED=${SEED})`,
   { timeout: HANG_MS + KILLS * 30_000 },
   async () => {
     const random = new Random(SEED)
@@ -113,7 +113,7 @@ test(
   },
 )
 
-test(`one connection has the database to itself, as always, whatever came before (CHANGES=${CHANGES} LTXD_SEED=${SEED})`, async () => {
+test(`a connection that is alone again can checkpoint and change the mode (CHANGES=${CHANGES} LTXD_SEED=${SEED})`, async () => {
   const random = new Random(SEED)
   await using node = await CheckpointedNode.start()
   const [first, second] = await twoConnections(node)
@@ -124,7 +124,7 @@ test(`one connection has the database to itself, as always, whatever came before
     await Promise.all([first.write(`first${change}`, 100), other.write(`second${change}`, 100)])
     written += 200
     const chance = random.next()
-    // Else the client might take the lock only when the other one has closed already, and hold it for a moment.
+    // Otherwise the client might take the lock just after the other connection closed, and hold it for a moment.
     if (chance < 0.6) await node.guarded(DATABASE)
     await other.close()
     if (chance < 0.3) {
@@ -152,7 +152,7 @@ test(`one connection has the database to itself, as always, whatever came before
 })
 
 test(
-  `kill -9 of applications in the middle of their transactions: the others go on, and what they had committed stays (KILLS=${KILLS} LTXD_SEED=${SEED})`,
+  `kill -9 of an application in a transaction loses no commit and stops nobody (KILLS=${KILLS} LTXD_SEED=${SEED})`,
   { timeout: HANG_MS + KILLS * 30_000 },
   async () => {
     const random = new Random(SEED)
@@ -174,10 +174,10 @@ test(
       expect(Number(await first.value('SELECT count(*) FROM log'))).toBeGreaterThanOrEqual(seen)
       await first.write(`first${kill}`, 100)
     }
-    // Each writer's rows are those from 0 on, without a gap; the survivor's are all there.
+    // Each writer's rows have no gap from 0 on, and all of the survivor's are there.
     expect(await first.sql('SELECT writer FROM log GROUP BY writer HAVING count(*) <> max(n) + 1')).toEqual([])
     expect(await first.value("SELECT count(*) FROM log WHERE writer GLOB 'first*'")).toBe(KILLS * 100)
-    // A victim dies between its two statements at most once.
+    // Each victim dies at most once between its two statements.
     const apart = Number(await first.value('SELECT (SELECT count(*) FROM log) - (SELECT total(n) FROM pages)'))
     expect(apart).toBeGreaterThanOrEqual(0)
     expect(apart).toBeLessThanOrEqual(KILLS)
@@ -189,13 +189,13 @@ test(
   },
 )
 
-test('what the WAL-reset bug leaves is noticed, said and counted', async () => {
+test('the traces of the WAL-reset bug are noticed, logged and counted', async () => {
   await using node = await CheckpointedNode.start()
   const [first, second] = await twoConnections(node)
   await using _first = first
   await using _second = second
   await first.write('first', 20)
-  // In a process of its own, as everything that touches the mount.
+  // In another process: this one may not touch the mount.
   const poke = 'import sys; f = open(sys.argv[1], "r+b", 0); f.seek(96); f.write((100000).to_bytes(4, sys.byteorder))'
   await promisify(execFile)('python3', ['-c', poke, `${node.at(DATABASE)}-shm`])
   await until('the alarm', 60_000, async () => (await node.status(DATABASE))?.checkpoint?.alarms === 1)
@@ -203,7 +203,7 @@ test('what the WAL-reset bug leaves is noticed, said and counted', async () => {
   expect(await node.metrics()).toMatch(/^ltxd_db_wal_guard_alarms_total\{db="a.db"\} 1$/m)
 })
 
-test('a writer that is the only one never finds the database busy, and its WAL is kept short', async () => {
+test('a single writer beside a reader never finds the database busy, and its WAL stays short', async () => {
   await using node = await CheckpointedNode.start()
   const [first, second] = await twoConnections(node)
   await using _first = first
@@ -211,7 +211,7 @@ test('a writer that is the only one never finds the database busy, and its WAL i
   await first.sql('PRAGMA busy_timeout = 0')
   let longest = 0
   const watch = setInterval(() => (longest = Math.max(longest, node.walBytes(DATABASE))), 20)
-  // Reads for as long as the other writes.
+  // Read until the writer is done.
   const state = { done: false }
   const reading = (async () => {
     let reads = 0

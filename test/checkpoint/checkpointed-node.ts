@@ -10,7 +10,7 @@ import { until } from '../harness/wait.ts'
 
 const DEADLINE_MS = 60_000
 
-/** A node of its own, as those see it who watch its checkpoints. */
+/** A node whose checkpoints a test observes. */
 export class CheckpointedNode implements AsyncDisposable {
   readonly node: LtxdNode
   readonly #directory: string
@@ -36,7 +36,7 @@ export class CheckpointedNode implements AsyncDisposable {
     return path.join(this.node.options.mount, name)
   }
 
-  /** In the data directory. */
+  /** The file's path in the data directory. */
   behind(name: string): string {
     return path.join(this.node.options.data, 'files', name)
   }
@@ -45,7 +45,7 @@ export class CheckpointedNode implements AsyncDisposable {
     return statSync(`${this.behind(name)}-wal`, { throwIfNoEntry: false })?.size ?? 0
   }
 
-  /** How often the WAL has begun anew since it was made: its header's checkpoint sequence number. */
+  /** The number of times that the WAL was reset: its header's checkpoint sequence number. */
   walSequence(name: string): number {
     return readFileSync(`${this.behind(name)}-wal`).readUInt32BE(12)
   }
@@ -65,14 +65,14 @@ export class CheckpointedNode implements AsyncDisposable {
     return (await fetch(`${url}/metrics`)).text()
   }
 
-  /** Resolves when the local client holds the checkpoint lock, or has let go of it. */
+  /** Resolves once the local client holds the checkpoint lock, or has released it. */
   async guarded(name: string, isGuarded = true): Promise<void> {
     await until(`${name} to be ${isGuarded ? '' : 'un'}guarded`, DEADLINE_MS, async () => {
       return (await this.status(name))?.checkpoint?.isGuarded === isGuarded
     })
   }
 
-  /** Its process; undefined while there is none. */
+  /** The pid of the local client; undefined while there is none. */
   get client(): number | undefined {
     return localClients(this.node.pid)[0]
   }
@@ -86,7 +86,7 @@ export class CheckpointedNode implements AsyncDisposable {
     return readFileSync(this.node.options.logFile, 'utf8')
   }
 
-  /** The log tells what the applications left, and after a clean stop so does the file alone. Returns what is in it. */
+  /** Stops the node and asserts that the file equals its log, page by page. Returns the digest of the content. */
   async stopAndCompare(name: string): Promise<string> {
     await new LogFollower(this.node.options.data, name).catchUp()
     const { code } = await this.node.stop()
@@ -94,7 +94,7 @@ export class CheckpointedNode implements AsyncDisposable {
     const follower = new LogFollower(this.node.options.data, name)
     await follower.catchUp()
     const file = readFileSync(this.behind(name))
-    if (!file.equals(follower.database.bytes())) throw new Error('the file is not what the log tells')
+    if (!file.equals(follower.database.bytes())) throw new Error('the file differs from its log')
     return digestOfFile(this.behind(name))
   }
 

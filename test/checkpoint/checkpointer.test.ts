@@ -8,7 +8,7 @@ import { until } from '../harness/wait.ts'
 
 const CYCLES = 20
 
-test('what is said to be released is: whoever has the database to itself checkpoints it at once', async () => {
+test('once the checkpointer reports a lock as released, a lone connection can checkpoint at once', async () => {
   const directory = mkdtempSync(path.join(tmpdir(), 'ltxd-checkpointer-'))
   const logDir = path.join(directory, 'log')
   mkdirSync(logDir)

@@ -10,8 +10,8 @@ import { temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { until } from '../harness/wait.ts'
 
 /**
- * An application that closes its connection at a moment of the test's choosing, which waits for it without letting
- * anything else run.
+ * An application that closes its connection when the test creates `go`. The test waits for it in a busy loop, so that
+ * nothing else in this process runs meanwhile.
  */
 const APPLICATION = `
 import os, sqlite3, sys, time
@@ -27,7 +27,7 @@ open(directory + '/closed', 'w')`
 
 afterEach(() => vi.restoreAllMocks())
 
-test('a last connection that closes at the beginning of a checkpoint leaves nothing in a WAL', async () => {
+test('a last connection that closes as a checkpoint begins leaves no WAL behind', async () => {
   using temporary = temporaryDirectory()
   const { dir } = temporary
   const application = spawn('python3', ['-c', APPLICATION, dir], { stdio: ['ignore', 'pipe', 'inherit'] })

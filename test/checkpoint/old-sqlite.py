@@ -1,4 +1,4 @@
-"""One connection of the system's SQLite, in a process of its own, which does what its parent tells it, a line of JSON each: see old-sqlite.ts."""
+"""One connection of the system's SQLite. Each line of JSON on stdin is an order (old-sqlite.ts)."""
 
 import json
 import sqlite3
@@ -16,7 +16,7 @@ connection = connect(sys.argv[1])
 
 
 def write(order):
-    """Transactions at full speed, each of one row, with explicit checkpoints among them. Answers what those said, by kind."""
+    """Runs transactions of one row each at full speed, with explicit checkpoints. Returns their results by kind."""
     said = {}
     kinds = order["checkpoints"]
     for i in range(order["count"]):

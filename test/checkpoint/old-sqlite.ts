@@ -9,15 +9,15 @@ const ANSWER_MS = 120_000
 
 export type CheckpointKind = 'PASSIVE' | 'FULL' | 'RESTART' | 'TRUNCATE'
 
-/** What each explicit checkpoint said, by its kind: 1 is busy. */
+/** The results of explicit checkpoints by kind; 1 is busy. */
 export type Said = Partial<Record<CheckpointKind, number[]>>
 
-/** A connection of the SQLite that the machine has, through Python: one that still has the WAL-reset bug. */
+/** A connection of the machine's SQLite through Python. That version still has the WAL-reset bug. */
 export class OldSqlite implements AsyncDisposable {
   readonly #child: ChildProcessWithoutNullStreams
   readonly #lines: Interface
   readonly #ended: Promise<void>
-  /** Fails the order that waits for its answer. */
+  /** Rejects the order that is waiting for its answer. */
   #fail: ((error: Error) => void) | undefined
 
   constructor(path: string) {
@@ -29,7 +29,7 @@ export class OldSqlite implements AsyncDisposable {
     this.#lines = createInterface({ input: this.#child.stdout })
   }
 
-  /** Closes its connection, and has one of another database from now on. */
+  /** Closes the connection and opens one to another database. */
   async open(path: string): Promise<void> {
     await this.#ask({ open: path })
   }
@@ -42,12 +42,12 @@ export class OldSqlite implements AsyncDisposable {
     return (await this.sql(sql))[0]?.[0]
   }
 
-  /** So many transactions of two statements each as fast as it can, and every fortieth time a checkpoint. */
+  /** Runs `count` transactions of two statements each, as fast as it can, with a checkpoint after every fortieth. */
   async write(writer: string, count: number, checkpoints: readonly CheckpointKind[] = []): Promise<Said> {
     return (await this.#ask({ writer, count, checkpoints })) as Said
   }
 
-  /** Closes the connection, as SQLite does it. */
+  /** Closes the connection through SQLite. */
   async close(): Promise<void> {
     this.#child.stdin.end()
     await within('end of a connection', ANSWER_MS, this.#ended)

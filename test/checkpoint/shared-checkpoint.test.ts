@@ -10,7 +10,7 @@ import { CHECKPOINT_INFO, setNativeU32 } from '../../src/sqlite/wal-index.ts'
 import { SqlClient } from '../cluster/sql-client.ts'
 import { digestOfFile } from '../harness/digest.ts'
 
-/** SQLite of other processes, on a plain file system: this process must not have the file open through SQLite. */
+/** Other processes use the file through SQLite, on a plain file system. This process must not open it with SQLite. */
 let directory = ''
 let file = ''
 let writer: SqlClient
@@ -43,11 +43,11 @@ interface Work {
   readonly run?: (work: SharedCheckpoint) => Promise<CheckpointOutcome>
   readonly makeDurable?: () => Promise<void>
   readonly isStopped?: () => boolean
-  /** Is called at the last moment before writers can no longer begin the WAL anew. */
+  /** Called just before writers can no longer reset the WAL. */
   readonly before?: () => void
 }
 
-/** As the local client does it. */
+/** A checkpoint as the local client makes it. */
 async function checkpoint({ run = (work) => work.run(), makeDurable, isStopped, before }: Work = {}) {
   const index = SharedWalIndex.take(file)
   if (index === undefined) throw new Error('the checkpoint lock is free')
@@ -68,14 +68,14 @@ async function checkpoint({ run = (work) => work.run(), makeDurable, isStopped, 
   }
 }
 
-/** What the file holds without its WAL. */
+/** The digest of the database file without its WAL. */
 function contentOfFile(): string {
   const copy = path.join(directory, 'copy.db')
   copyFileSync(file, copy)
   return digestOfFile(copy)
 }
 
-/** What applications see. */
+/** The digest of the database as applications see it. */
 async function contentForOthers(): Promise<string> {
   const copy = path.join(directory, 'vacuumed.db')
   rmSync(copy, { force: true })
@@ -93,7 +93,7 @@ function poke(at: number, value: number): void {
   writeFileSync(`${file}-shm`, index, { flag: 'r+' })
 }
 
-test('what is committed gets into the file, and the next writer begins the WAL anew', async () => {
+test('a checkpoint copies every committed page into the file, and the next writer resets the WAL', async () => {
   const outcome = await checkpoint()
   expect(outcome).toMatchObject({ state: 'complete', backfilled: outcome.frames })
   expect(contentOfFile()).toBe(await contentForOthers())
@@ -104,14 +104,14 @@ test('what is committed gets into the file, and the next writer begins the WAL a
   expect(await other.value('PRAGMA integrity_check')).toBe('ok')
 })
 
-test('a database that was made smaller: the file is cut', async () => {
+test('a checkpoint truncates the file of a database that has shrunk', async () => {
   await writer.exec('DELETE FROM t WHERE a > 10; VACUUM')
   expect(await checkpoint()).toMatchObject({ state: 'complete' })
   expect(statSync(file).size).toBe(Number(await other.value('PRAGMA page_count')) * 4096)
   expect(contentOfFile()).toBe(await contentForOthers())
 })
 
-test('a reader keeps its state: only what it does not need is copied, and the rest when it has ended', async () => {
+test('a checkpoint copies no page beyond an open reader’s state until the reader has ended', async () => {
   await other.exec('BEGIN; SELECT count(*) FROM t')
   await insert(100)
   const first = await checkpoint()
@@ -124,7 +124,7 @@ test('a reader keeps its state: only what it does not need is copied, and the re
   expect(await other.value('SELECT count(*) FROM t')).toBe(500)
 })
 
-test('a reader of the file alone is not disturbed', async () => {
+test('a checkpoint does not disturb a reader that uses no frame of the WAL', async () => {
   await checkpoint()
   await other.exec('BEGIN')
   expect(await other.value('SELECT count(*) FROM t')).toBe(400)
@@ -133,14 +133,14 @@ test('a reader of the file alone is not disturbed', async () => {
   expect(await other.value('SELECT count(*) FROM t')).toBe(400)
 })
 
-test('commits during a checkpoint stay in the WAL', async () => {
+test('a checkpoint leaves commits during the checkpoint in the WAL', async () => {
   const outcome = await checkpoint({ makeDurable: () => insert(50) })
   expect(outcome).toMatchObject({ state: 'behind' })
   expect(await checkpoint()).toMatchObject({ state: 'complete' })
   expect(contentOfFile()).toBe(await contentForOthers())
 })
 
-test('a WAL that is begun anew as the checkpoint begins: what the new one holds is copied, and no more is marked (the WAL-reset bug)', async () => {
+test('a WAL that is reset as a checkpoint begins: only its new frames are copied and marked (the WAL-reset bug)', async () => {
   const { frames } = await checkpoint()
   const salt = walSalt()
   const outcome = await checkpoint({
@@ -155,7 +155,7 @@ test('a WAL that is begun anew as the checkpoint begins: what the new one holds 
   expect(contentOfFile()).toBe(await contentForOthers())
 })
 
-test('nobody else checkpoints while the lock is held, and everybody when it is not', async () => {
+test('no other connection can checkpoint while the lock is held, and any can afterwards', async () => {
   const busy = () => writer.value('PRAGMA wal_checkpoint(TRUNCATE)')
   await checkpoint({
     run: async (work) => {
@@ -168,7 +168,7 @@ test('nobody else checkpoints while the lock is held, and everybody when it is n
   expect(await busy()).toBe(0)
 })
 
-test('the last connection leaves the WAL to a checkpoint that is under way, and whoever comes next finds everything', async () => {
+test('the last connection to close leaves the WAL to a running checkpoint, and the next one sees every commit', async () => {
   await checkpoint({
     run: async (work) => {
       await writer.close()
@@ -181,7 +181,7 @@ test('the last connection leaves the WAL to a checkpoint that is under way, and 
   expect(await other.value('PRAGMA integrity_check')).toBe('ok')
 })
 
-test('a checkpoint that is stopped has marked nothing as copied', async () => {
+test('a stopped checkpoint marks no frame as copied', async () => {
   await insert(3_000)
   const outcome = await checkpoint({ isStopped: () => true })
   expect(outcome).toMatchObject({ state: 'abandoned', backfilled: 0 })
@@ -190,7 +190,7 @@ test('a checkpoint that is stopped has marked nothing as copied', async () => {
   expect(contentOfFile()).toBe(await contentForOthers())
 })
 
-test('what could not be made durable does not get into the file', async () => {
+test('a checkpoint copies nothing into the file if the log cannot be made durable', async () => {
   const before = readFileSync(file)
   const failing = () => Promise.reject(new Error('the disk is gone'))
   await expect(checkpoint({ makeDurable: failing })).rejects.toThrow('the disk is gone')
@@ -198,7 +198,7 @@ test('what could not be made durable does not get into the file', async () => {
   expect(await checkpoint()).toMatchObject({ state: 'complete' })
 })
 
-test('a restart waits for a reader that was there, and keeps writers out no longer', async () => {
+test('a restart waits for a reader that is already open, and blocks writers only until that reader ends', async () => {
   const salt = walSalt()
   const reading = other.exec('BEGIN; SELECT count(*) FROM t; COMMIT')
   expect(await checkpoint({ run: (work) => work.runAndRestart() })).toMatchObject({ state: 'complete' })
@@ -207,7 +207,7 @@ test('a restart waits for a reader that was there, and keeps writers out no long
   expect(walSalt()).not.toBe(salt)
 })
 
-test('I11: what the WAL-reset bug leaves, frames marked as copied that never were, is no ground for a checkpoint', async () => {
+test('I11: a checkpoint stops if frames are marked as copied that never were, as the WAL-reset bug leaves them', async () => {
   const frames = (await checkpoint()).frames ?? 0
   await insert(20)
   poke(CHECKPOINT_INFO.backfilled, frames)
@@ -216,7 +216,7 @@ test('I11: what the WAL-reset bug leaves, frames marked as copied that never wer
   expect(readFileSync(file).equals(before)).toBe(true)
 })
 
-test('I11: the same before anything was committed is undone: what is committed next is seen', async () => {
+test('I11: in an empty WAL such a mark is cleared, and the next commits are seen', async () => {
   const frames = (await checkpoint()).frames ?? 0
   await writer.exec('PRAGMA wal_checkpoint(RESTART); PRAGMA wal_checkpoint(TRUNCATE)')
   poke(CHECKPOINT_INFO.backfilled, frames)
@@ -225,7 +225,7 @@ test('I11: the same before anything was committed is undone: what is committed n
   expect(await other.value('SELECT count(*) FROM t')).toBe(405)
 })
 
-test('I11: a WAL that is not the one of its index is not copied', async () => {
+test('I11: a checkpoint stops if the frames are not those of the wal-index', async () => {
   const wal = readFileSync(`${file}-wal`)
   wal.writeUInt32BE(7, 32 + 8)
   writeFileSync(`${file}-wal`, wal, { flag: 'r+' })

@@ -1,4 +1,4 @@
-/** `ltxd restore` and `ltxd backup` as a person or a script meets them: output, exit codes, what is left behind. */
+/** `ltxd restore` and `ltxd backup` as commands: output, exit codes, and the files left behind. */
 
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -26,7 +26,7 @@ beforeEach(async () => {
 
 afterEach(() => rm(cwd, { recursive: true }))
 
-/** Puts real databases into a backup as transactions 1, 2, …, an hour apart; returns their bytes. */
+/** Puts states of a database into a backup as transactions 1, 2, …, an hour apart, and returns their bytes. */
 async function backUp(name: string, contents: readonly string[]): Promise<Buffer[]> {
   const store = new DirectoryStore(join(cwd, 'backup'))
   const images: Buffer[] = []
@@ -72,7 +72,7 @@ async function putState(store: DirectoryStore, name: string, number: number, ima
 }
 
 /**
- * A module that leaves a Node.js without SQLite: none built in, and a better-sqlite3 that was built for another
+ * A module that leaves Node.js without a working SQLite: none is built in, and better-sqlite3 was built for another
  * version.
  */
 async function withoutSqlite(): Promise<string> {
@@ -92,7 +92,7 @@ async function withoutSqlite(): Promise<string> {
 }
 
 describe('ltxd restore', () => {
-  test('writes the newest state, a transaction’s, and a moment’s, and says what it did', async () => {
+  test('restores the newest state, that of a transaction and that of a moment, and reports each', async () => {
     const images = await backUp('app.db', ['one', 'two', 'three'])
     const restored = async (...args: string[]) => {
       const outcome = await ltxd(['restore', url, 'app.db', '-o', 'out.db', ...args], { cwd })
@@ -117,7 +117,7 @@ describe('ltxd restore', () => {
     })
   })
 
-  test('never overwrites; with --if-not-exists that is no failure', async () => {
+  test('never overwrites a file; with --if-not-exists an existing one is no error', async () => {
     await backUp('app.db', ['one'])
     await writeFile(join(cwd, 'out.db'), 'mine')
     const refused = await ltxd(['restore', url, 'app.db', '-o', 'out.db'], { cwd })
@@ -129,7 +129,7 @@ describe('ltxd restore', () => {
     expect(await readFile(join(cwd, 'out.db'), 'utf8')).toBe('mine')
   })
 
-  test('removes what fails --check, and says that the backup holds it so', async () => {
+  test('removes a file that fails --check, and says that the database was damaged when it was backed up', async () => {
     const [image] = await backUp('app.db', ['one'])
     const broken = Buffer.from(image!)
     broken.fill(0xff, PAGE_SIZE, PAGE_SIZE + 100)
@@ -140,7 +140,7 @@ describe('ltxd restore', () => {
     expect((await readdir(cwd)).filter((name) => name.startsWith('out'))).toEqual([])
   })
 
-  test('keeps what --check could not check, and calls it neither sound nor damaged', async () => {
+  test('leaves a file in place if --check cannot run, and calls it neither sound nor damaged', async () => {
     const [image] = await backUp('app.db', ['one'])
     const env = { NODE_OPTIONS: `--import ${await withoutSqlite()}` }
     const outcome = await ltxd(['restore', url, 'app.db', '-o', 'out.db', '--check'], { cwd, env })
@@ -180,7 +180,7 @@ describe('ltxd restore', () => {
 })
 
 describe('ltxd backup', () => {
-  test('list shows the databases, and of one its files', async () => {
+  test('list shows the databases, and the files of one', async () => {
     await backUp('tenants/a b.db', ['one', 'two'])
     const all = await ltxd(['backup', 'list', url], { cwd })
     expect(all).toMatchObject({ code: 0, stderr: '' })
@@ -195,7 +195,7 @@ describe('ltxd backup', () => {
     expect(none.stderr).toMatch(/it holds tenants\/a b\.db/)
   })
 
-  test('verify finds a damaged object, names it, and is exit code 1', async () => {
+  test('verify names a damaged object, with exit code 1', async () => {
     await backUp('app.db', ['one', 'two'])
     const sound = await ltxd(['backup', 'verify', url], { cwd })
     expect(sound).toMatchObject({ code: 0, stderr: '' })

@@ -14,9 +14,7 @@ beforeEach(async () => {
 
 afterEach(() => rm(cwd, { recursive: true }))
 
-/**
- * What a program costs before it does anything is what it loads: most of ltxd's libraries take longer than this answer.
- */
+/** Loading libraries is what makes a start slow: most take longer than this answer. */
 test('version loads no library but the one that reads the command line', async () => {
   const coverage = join(cwd, 'coverage')
   const { stdout, code } = await ltxd(['version'], { cwd, env: { NODE_V8_COVERAGE: coverage } })
@@ -29,12 +27,12 @@ test('version loads no library but the one that reads the command line', async (
   expect(new Set(loaded.filter((name) => name !== undefined))).toEqual(new Set(['commander']))
 })
 
-test('version as JSON names the parts', async () => {
+test('version as JSON has version, Node.js and platform', async () => {
   const { stdout } = await ltxd(['version', '--json'], { cwd })
   expect(JSON.parse(stdout)).toMatchObject({ node: process.version, platform: 'linux', arch: process.arch })
 })
 
-test('the help lists every command, and each command has its own', async () => {
+test('the help lists every command, and each command has its own help', async () => {
   const { stdout, code } = await ltxd(['--help'], { cwd })
   expect(code).toBe(0)
   for (const { name, summary } of COMMANDS) {
@@ -62,7 +60,7 @@ test.each([
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
 })
 
-test('init writes a configuration that config accepts, and never overwrites one', async () => {
+test('init writes a configuration that config accepts, and never overwrites a file', async () => {
   expect((await ltxd(['init'], { cwd })).code).toBe(0)
   const effective = await ltxd(['config'], { cwd })
   expect(effective).toMatchObject({ code: 0, stderr: '' })
@@ -76,14 +74,14 @@ test('init writes a configuration that config accepts, and never overwrites one'
   expect(await readFile(join(cwd, 'ltxd.yml'), 'utf8')).toBe('mine: true\n')
 })
 
-test('a mistake in the file is exit code 2, with line and key', async () => {
+test('an invalid ltxd.yml is exit code 2, and the message has line and key', async () => {
   await writeFile(join(cwd, 'ltxd.yml'), 'fuse:\n  dir: ./m\n\ndata:\n  dri: ./d\n')
   const { code, stderr } = await ltxd(['mount'], { cwd })
   expect(stderr).toContain('ltxd: ltxd.yml:5: data.dri: unknown key; known here: dir, retention, segment-size')
   expect(code).toBe(2)
 })
 
-test('status where no node runs is exit code 1 and says so', async () => {
+test('status without a running node is exit code 1, and the message says so', async () => {
   const data = await ltxd(['status', '--data', './data'], { cwd })
   expect(data).toMatchObject({ code: 1, stdout: '' })
   expect(data.stderr).toContain(`no node is running on the data directory ${join(cwd, 'data')}`)

@@ -1,4 +1,4 @@
-/** What infra/compose.yml relies on, as far as it can be told without containers. */
+/** Checks infra/compose.yml as far as possible without containers. */
 import { access, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
@@ -25,7 +25,7 @@ const services = Object.entries(compose.services)
 const withCommand = (name: string) => services.filter(([, { command }]) => command?.[0] === name)
 const nodes = withCommand('mount')
 
-/** `ltxd config`, with the service's arguments and environment, and its files where they are here. */
+/** `ltxd config` with the service's arguments and environment, and the paths of its files in this repository. */
 async function effective({ command = [], environment = {}, volumes = [] }: Service): Promise<Effective> {
   const here = new Map(volumes.map((volume) => volume.split(':')).map(([from = '', to = '']) => [to, from]))
   const [, ...args] = command.map((word) => (here.has(word) ? resolve(INFRA, here.get(word) ?? '') : word))
@@ -46,7 +46,7 @@ interface Effective {
   readonly http: { readonly addr: string }
 }
 
-test('every service, file and volume that is named is there', async () => {
+test('every service, file and volume that it names exists', async () => {
   for (const [, { depends_on = [], network_mode, volumes = [] }] of services) {
     const others = Array.isArray(depends_on) ? (depends_on as string[]) : Object.keys(depends_on)
     if (network_mode !== undefined) others.push(network_mode.replace(/^service:/, ''))
@@ -58,7 +58,7 @@ test('every service, file and volume that is named is there', async () => {
   }
 })
 
-test('three nodes in one network namespace, each with a name, a port and a disk of its own, all able to mount', async () => {
+test('three nodes share a network namespace; each can mount, and has its own name, port and disk', async () => {
   expect(nodes).toHaveLength(3)
   const configs = await Promise.all(nodes.map(([, node]) => effective(node)))
   for (const [i, [name, node]] of nodes.entries()) {
@@ -73,7 +73,7 @@ test('three nodes in one network namespace, each with a name, a port and a disk 
   expect(distinct(configs.map(({ lease }) => lease.consul.key))).toBe(1)
 })
 
-test('nodes, worker and scheduler use the services of the same file', async () => {
+test('nodes, worker and scheduler use the services in the same file', async () => {
   const all = [...nodes, ...withCommand('worker'), ...withCommand('scheduler')]
   expect(all).toHaveLength(5)
   const configs = await Promise.all(all.map(([, service]) => effective(service)))

@@ -9,9 +9,7 @@ import { detach } from '../harness/mounts.ts'
 import { until } from '../harness/wait.ts'
 import { ltxd, program } from './run.ts'
 
-/**
- * What a node does with what it was not made for: foreign files, damaged ones, journal modes that can't be captured.
- */
+/** A node with foreign files, damaged files, and journal modes that cannot be captured. */
 
 let dir: string
 let mount: string
@@ -43,7 +41,7 @@ async function serve(...args: string[]): Promise<LtxdNode> {
 
 const sqlite = (sql: string, database = 'a.db') => program('sqlite3', ['-bail', join(mount, database), sql])
 const status = async () => JSON.parse((await ltxd(['status', '--data', data, '--json'])).stdout) as NodeStatus
-/** Waits for it: what the data plane notices is written to the log by another thread. */
+/** Waits for the line: another thread writes the data plane's messages to the log. */
 const said = (what: RegExp) =>
   until(`${String(what)} in the log`, 60_000, () => what.test(readFileSync(join(dir, 'log'), 'utf8')))
 
@@ -58,7 +56,7 @@ async function flipByte(path: string, position: number): Promise<void> {
 }
 
 describe('on the mount', () => {
-  test('a file that is not a database is served plainly, said to be, and no database', async () => {
+  test('a file that is no database is served as a plain file, with a log line', async () => {
     await serve()
     await writeFile(join(dir, 'plain.txt'), 'this is no database\n'.repeat(1000))
     expect(await program('cp', [join(dir, 'plain.txt'), join(mount, 'plain.db')])).toMatchObject({ code: 0 })
@@ -67,7 +65,7 @@ describe('on the mount', () => {
     expect((await status()).databases).toEqual([])
   })
 
-  test('a database that is copied in becomes one of the node', async () => {
+  test('a database that is copied onto the mount is captured', async () => {
     await serve()
     const source = join(dir, 'source.db')
     await program('sqlite3', [source, 'CREATE TABLE t(x); INSERT INTO t VALUES (1), (2)'])
@@ -78,7 +76,7 @@ describe('on the mount', () => {
   })
 
   test.each(['MEMORY', 'OFF'])(
-    'journal mode %s is refused before anything is changed, naming file and process',
+    'journal mode %s is rejected before anything changes; the log line names file and process',
     async (mode) => {
       await serve()
       await sqlite('CREATE TABLE t(x); INSERT INTO t VALUES (1)')
@@ -89,7 +87,7 @@ describe('on the mount', () => {
     },
   )
 
-  test('a database is not overwritten by a copy', async () => {
+  test('a copy onto an existing database is rejected', async () => {
     await serve()
     await sqlite('CREATE TABLE t(x); INSERT INTO t VALUES (1)')
     const { code } = await program('cp', ['/etc/passwd', join(mount, 'a.db')])
@@ -99,7 +97,7 @@ describe('on the mount', () => {
 })
 
 describe('in the data directory', () => {
-  test.skipIf(process.getuid?.() !== 0)('a read-only file system is named', async () => {
+  test.skipIf(process.getuid?.() !== 0)('a read-only file system is named in the error', async () => {
     await mkdir(join(dir, 'readonly'))
     const inside = 'mount -t tmpfs -o ro none "$0" && exec "$@"'
     const cli = [process.execPath, LTXD_CLI]
@@ -117,7 +115,7 @@ describe('in the data directory', () => {
     expect(code).toBe(1)
   })
 
-  test('a damaged log refuses its database, touches nothing, and serves the others', async () => {
+  test('a database with a damaged log is not served and not changed; the others are served', async () => {
     const node = await serve()
     await sqlite('CREATE TABLE t(x); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)')
     await sqlite('CREATE TABLE t(x)', 'b.db')
@@ -137,7 +135,7 @@ describe('in the data directory', () => {
     expect([readFileSync(segment), readFileSync(join(data, 'files/a.db'))]).toEqual(before)
   })
 
-  test('a file that was changed behind the back of its log is refused, with what can be done', async () => {
+  test('a database file that was changed without its log is not served, and the message says what to do', async () => {
     const node = await serve()
     await sqlite('CREATE TABLE t(x); INSERT INTO t VALUES (1)')
     await node.stop()
@@ -149,7 +147,7 @@ describe('in the data directory', () => {
 })
 
 describe('in the backup', () => {
-  test('a damaged object is named by restore and by a start, and nothing is left half done', async () => {
+  test('restore and start name a damaged object, and leave no unfinished file', async () => {
     const node = await serve('--backup', backup)
     await sqlite('CREATE TABLE t(x); INSERT INTO t VALUES (zeroblob(20000))')
     await until('the first snapshot', 60_000, () => existsSync(join(dir, 'backup/a.db/ltx/9')))

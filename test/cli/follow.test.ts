@@ -12,7 +12,7 @@ import { ltxd } from './run.ts'
 const root = mkdtempSync(join(tmpdir(), 'ltxd-follow-cli-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 
-test('ltxd follow --once brings a file up to date, says so, and refuses what it cannot follow', async () => {
+test('ltxd follow --once brings a file up to date and reports it; a node’s address and a bad interval are wrong usage', async () => {
   const source = new Source(join(root, 'source.db'))
   const store = new DirectoryStore(join(root, 'backup'))
   const log = new SourceLog('app.db', source)

@@ -9,7 +9,7 @@ import { detach } from '../harness/mounts.ts'
 import { until } from '../harness/wait.ts'
 import { ltxd, program } from './run.ts'
 
-/** A database that is too large to be read whole at a start after a crash. */
+/** A start after a crash with a database that is too large to be read whole. */
 
 const ROWS = 24
 const LARGE = `CREATE TABLE t(x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${ROWS}) INSERT INTO t SELECT randomblob(1000000) FROM n`
@@ -47,7 +47,7 @@ const log = () => readFileSync(join(dir, 'log'), 'utf8')
 const beside = (name: string) => join(data, 'log/a.db.ltx', name)
 const status = async () => JSON.parse((await ltxd(['status', '--data', data, '--json'])).stdout) as NodeStatus
 
-/** A node with a large database, killed when nothing is left for a replay. */
+/** Starts a node with a large database, and kills it once a replay has nothing to do. */
 async function killed(): Promise<void> {
   const node = await serve()
   expect(await sqlite(LARGE)).toMatchObject({ code: 0 })
@@ -65,7 +65,7 @@ async function damage(): Promise<void> {
   await file.close()
 }
 
-test('after a crash it is served at once, checked in the background, and then as good as stopped cleanly', async () => {
+test('after a crash it is served at once and checked in the background, after which it counts as stopped cleanly', async () => {
   await killed()
   const node = await serve()
   expect(await sqlite('SELECT count(*), sum(length(x)) FROM t')).toMatchObject({ stdout: `${ROWS}|${ROWS}000000\n` })
@@ -80,7 +80,7 @@ test('after a crash it is served at once, checked in the background, and then as
   expect((await status()).databases[0]?.error).toBeUndefined()
 })
 
-test('a page that was damaged meanwhile is found in the background, also if nobody reads it', async () => {
+test('a page that was damaged while the node was down is found in the background without a read', async () => {
   await killed()
   await damage()
   await serve()
@@ -92,13 +92,13 @@ test('a page that was damaged meanwhile is found in the background, also if nobo
   expect((await ltxd(['status', '--data', data])).stdout).toMatch(/not served: page 4000/)
 })
 
-test('a page that was damaged meanwhile reaches nobody who reads it first', async () => {
+test('a page that was damaged while the node was down is never returned to a reader', async () => {
   await killed()
   await damage()
   await serve()
   const read = await sqlite("SELECT count(*) FROM t WHERE x > x'00'")
   expect(read).toMatchObject({ stdout: '' })
-  // How SQLite tells EIO depends on its version.
+  // SQLite's message for EIO depends on its version.
   expect(read.stderr).toMatch(/disk I\/O error|disk image is malformed|unable to open/)
   await until('the complaint', 60_000, () => log().includes('database not served: page 4000'))
 })

@@ -10,7 +10,7 @@ import { dir, failure, isSame, names, ok, pagesOf, path, record, reference, run 
 import { program } from './run.ts'
 
 describe('ltx apply', () => {
-  test('takes a pipe for a file', async () => {
+  test('accepts a pipe as a file', async () => {
     const { files, images } = await record()
     const args = [process.execPath, LTXD_CLI, ...files]
     const command = `exec "$0" "$1" ltx apply -o one.db <(cat "$2") "\${@:3}"`
@@ -23,7 +23,7 @@ describe('ltx apply', () => {
     [512, NO_CHECKSUM],
     [65536, 0],
   ])(
-    'makes the database that was recorded, pages of %i bytes, flags %i: new, grown by and by, and replaced',
+    'makes the recorded database anew, file by file, and by replacement: pages of %i bytes, flags %i',
     async (pageSize, flags) => {
       const { files, images } = await record(pageSize, flags)
       const before = await names()
@@ -54,7 +54,7 @@ describe('ltx apply', () => {
     },
   )
 
-  test.skipIf(reference === undefined)('gives the bytes that the reference gives', async () => {
+  test.skipIf(reference === undefined)('writes the same bytes as the reference', async () => {
     for (const [pageSize, flags] of [
       [4096, 0],
       [512, NO_CHECKSUM],
@@ -67,7 +67,7 @@ describe('ltx apply', () => {
     }
   })
 
-  test('a database with open connections changes under their eyes, in rollback mode and with a WAL', async () => {
+  test('open connections see the change, in rollback mode and with a WAL', async () => {
     for (const mode of ['delete', 'wal']) {
       const source = path(`${mode}.db`)
       const db = new Database(source)
@@ -100,7 +100,7 @@ describe('ltx apply', () => {
     }
   })
 
-  test('a database that somebody is writing to is left alone', async () => {
+  test('does not change a database while another connection writes to it', async () => {
     const { files, images } = await record()
     await writeFile(path('app.db'), images[2]!)
     await symlink('app.db', path('link.db'))
@@ -115,13 +115,13 @@ describe('ltx apply', () => {
     expect(await isSame(path('app.db'), images[3]!)).toBe(true)
   })
 
-  test('what is in a WAL counts: SQLite would see it, too', async () => {
+  test('a database includes the transactions in its WAL, as in SQLite', async () => {
     const { files, images } = await record()
     await writeFile(path('app.db'), images[2]!)
     const db = new Database(path('app.db'))
     db.pragma('journal_mode = wal')
     db.exec('INSERT INTO t (v) VALUES (1)')
-    // As a crash leaves them.
+    // Copied while open, as a crash would leave them.
     for (const suffix of ['', '-wal']) await copyFile(path(`app.db${suffix}`), path(`crashed.db${suffix}`))
     db.close()
     expect(failure(await run('apply', '--db', 'crashed.db', files[3]!))).toMatch(
@@ -132,7 +132,7 @@ describe('ltx apply', () => {
     left.close()
   })
 
-  test('files that do not fit are named with what was expected, and change nothing', async () => {
+  test('a file that does not continue the database is named with the expected state, and nothing changes', async () => {
     const { files, images } = await record()
     const other = await record(1024)
     await writeFile(path('app.db'), images[1]!)
@@ -168,7 +168,7 @@ describe('ltx apply', () => {
     expect(await names()).toEqual([...before, 'damaged.ltx'].sort())
   })
 
-  test('an output that is there, with or without what SQLite keeps beside it, is never overwritten', async () => {
+  test('an existing output, or an existing WAL or journal beside it, is never overwritten', async () => {
     const { files } = await record()
     await writeFile(path('taken.db'), 'mine')
     await writeFile(path('other.db-wal'), 'mine')
@@ -177,7 +177,7 @@ describe('ltx apply', () => {
     expect(await readFile(path('taken.db'), 'utf8')).toBe('mine')
   })
 
-  test('a file that is no database is left alone', async () => {
+  test('a file that is no database is not changed', async () => {
     const { files } = await record()
     await writeFile(path('letter.txt'), 'Dear reader'.repeat(100))
     expect(failure(await run('apply', '--force', '--db', 'letter.txt', files[0]!))).toContain(
@@ -186,7 +186,7 @@ describe('ltx apply', () => {
     expect(await readFile(path('letter.txt'), 'utf8')).toBe('Dear reader'.repeat(100))
   })
 
-  test('a dropped database is an empty file, and none is written anew', async () => {
+  test('applying a drop empties an existing database; a new one is not written', async () => {
     const { files, images } = await record()
     const fields = {
       pageSize: 4096,
@@ -203,8 +203,11 @@ describe('ltx apply', () => {
     expect((await stat(path('app.db'))).size).toBe(0)
   })
 
-  test.each([[[]], [['--db', 'a.db', '-o', 'b.db']]])('without one database, %j, is wrong usage', async (args) => {
-    const { files } = await record()
-    failure(await run('apply', ...args, files[0]!), 2)
-  })
+  test.each([[[]], [['--db', 'a.db', '-o', 'b.db']]])(
+    'with no database, or with two, is wrong usage: %j',
+    async (args) => {
+      const { files } = await record()
+      failure(await run('apply', ...args, files[0]!), 2)
+    },
+  )
 })

@@ -9,7 +9,7 @@ import { failure, names, ok, pagesOf, path, record, reference, run } from './ltx
 import { program } from './run.ts'
 
 describe('ltx checksum and ltx encode-db', () => {
-  test('give the checksum and the pages of a database', async () => {
+  test('print the checksum and encode the pages of a database', async () => {
     for (const pageSize of [512, 4096, 65536]) {
       const { images } = await record(pageSize)
       await writeFile(path('app.db'), images[4]!)
@@ -23,7 +23,7 @@ describe('ltx checksum and ltx encode-db', () => {
     }
   })
 
-  test.skipIf(reference === undefined)('give what the reference gives', async () => {
+  test.skipIf(reference === undefined)('agree with the reference', async () => {
     for (const pageSize of [512, 4096, 65536]) {
       const { images } = await record(pageSize)
       await writeFile(path('app.db'), images[4]!)
@@ -39,7 +39,7 @@ describe('ltx checksum and ltx encode-db', () => {
     }
   })
 
-  test('leave out the page that SQLite keeps its locks on, in a database beyond a gigabyte', async () => {
+  test('omit the lock page of a database beyond a gigabyte', async () => {
     const file = path('large.db')
     const fd = openSync(file, 'w')
     const { images } = await record(65536)
@@ -58,7 +58,7 @@ describe('ltx checksum and ltx encode-db', () => {
     expect(listed).toMatchObject({ pages: 16385, commit: 16386, postApplyChecksum: sum.trim() })
   }, 60_000)
 
-  test('refuse a database that is not all in its file, and say what to do', async () => {
+  test('reject a database with transactions in a WAL or a hot journal, and say what to do', async () => {
     const refuse = async () => {
       const [sum, encoded] = [await run('checksum', 'app.db'), await run('encode-db', 'app.db', '-o', 'out.ltx')]
       expect(encoded.stderr).toBe(sum.stderr)
@@ -82,7 +82,7 @@ describe('ltx checksum and ltx encode-db', () => {
     db.exec(
       'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100) INSERT INTO t SELECT randomblob(900) FROM n',
     )
-    // As a crash leaves them.
+    // Copied while open, as a crash would leave them.
     for (const suffix of ['', '-journal']) await copyFile(path(`app.db${suffix}`), path(`crashed.db${suffix}`))
     db.exec('COMMIT')
     db.close()
@@ -92,7 +92,7 @@ describe('ltx checksum and ltx encode-db', () => {
     expect(await names()).toEqual(['app.db', 'app.db-journal', 'crashed.db', 'crashed.db-journal'])
   })
 
-  test('refuse what is no database, or not all of one, and say where it ends', async () => {
+  test('reject a file that is no database or is cut short, and name the byte', async () => {
     const { images } = await record()
     await writeFile(path('letter.txt'), 'Dear reader')
     await writeFile(path('empty.db'), '')
@@ -114,7 +114,7 @@ describe('ltx checksum and ltx encode-db', () => {
     expect(await names()).not.toContain('o.ltx')
   })
 
-  test('encode-db replaces what is there only when told to, and never the database itself', async () => {
+  test('encode-db replaces an existing output only with --force, and never the database itself', async () => {
     const { images } = await record()
     await writeFile(path('app.db'), images[4]!)
     await writeFile(path('out.ltx'), 'mine')

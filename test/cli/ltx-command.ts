@@ -10,15 +10,15 @@ import { databaseChecksum, header } from '../../src/ltx/testing.ts'
 import { ltxd, type Outcome } from './run.ts'
 
 /**
- * `ltxd ltx` as it is used: the built CLI in a fresh directory for each test, and beside it the reference's own tool
- * where there is one.
+ * Runs the built `ltxd ltx` in a new directory for each test, and the reference's tool beside it where that is
+ * installed.
  */
 
 export const reference = process.env.LTX_BIN ?? findTool('ltx')
 if (reference === undefined && process.env.CI === 'true')
   throw new Error('the reference tool ltx 0.5.3 is not installed')
 
-/** Of the test that runs. */
+/** The directory of the current test. */
 export let dir: string
 beforeEach(async () => void (dir = await mkdtemp(join(tmpdir(), 'ltxd-'))))
 afterEach(() => rm(dir, { recursive: true }))
@@ -26,14 +26,14 @@ afterEach(() => rm(dir, { recursive: true }))
 export const path = (name: string) => join(dir, name)
 export const run = (...args: string[]) => ltxd(['ltx', ...args], { cwd: dir })
 
-/** It did what was asked, and said nothing on stderr. */
+/** Asserts that the command succeeded with nothing on stderr, and returns its stdout. */
 export async function ok(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await run(...args)
   expect({ code, stderr }, stdout).toEqual({ code: 0, stderr: '' })
   return stdout
 }
 
-/** It failed as a command does, with a message and without a stack. */
+/** Asserts that the command failed with a message and without a stack trace, and returns the message. */
 export function failure({ code, stdout, stderr }: Outcome, exitCode = 1): string {
   expect({ code, stdout }, stderr).toEqual({ code: exitCode, stdout: '' })
   expect(stderr).toMatch(/^ltxd: /)
@@ -42,13 +42,13 @@ export function failure({ code, stdout, stderr }: Outcome, exitCode = 1): string
 }
 
 export interface Recorded {
-  /** The LTX files, oldest first. */
+  /** LTX files, oldest first. */
   readonly files: readonly string[]
-  /** The database after each of them. */
+  /** The database after each file. */
   readonly images: readonly Buffer[]
 }
 
-/** A history that SQLite made: rows come and go, and a VACUUM makes it smaller. */
+/** A history of SQLite's: rows come and go, and a VACUUM shrinks the database. */
 export async function record(pageSize = 4096, flags = 0): Promise<Recorded> {
   const source = path(`source-${pageSize}-${flags}.db`)
   const db = new Database(source)
@@ -91,7 +91,7 @@ export function pagesOf(image: Uint8Array, pageSize: number): Map<number, Uint8A
   return pages
 }
 
-/** Names in the directory, so that what is left behind is seen. */
+/** All names in the directory, to notice files left behind. */
 export async function names(): Promise<string[]> {
   return (await readdir(dir)).sort()
 }

@@ -9,7 +9,7 @@ import { dir, failure, isSame, names, ok, path, record, reference, run } from '.
 import { program } from './run.ts'
 
 describe('ltx compact', () => {
-  test('makes one file that does what all of them do, as the reference sees it, too', async () => {
+  test('merges files into one with the same effect, also by the reference’s judgement', async () => {
     const { files, images } = await record()
     const text = await ok('compact', '-o', 'all.ltx', ...files)
     expect(text).toMatch(/^compacted 5 files to all\.ltx: 0{15}1-0{15}5, \d+ pages in /)
@@ -37,7 +37,7 @@ describe('ltx compact', () => {
     expect(await flags()).toBe(NO_CHECKSUM)
   })
 
-  test('takes many more files than a process may have open', async () => {
+  test('merges many more files than a process may have open', async () => {
     const files = Array.from({ length: 1500 }, (_, index) => `${index + 2}.ltx`)
     const pages = new Map<number, Uint8Array>()
     for (const [index, file] of files.entries()) {
@@ -54,7 +54,7 @@ describe('ltx compact', () => {
     expect(all.pages).toEqual(new Map([...pages].sort(([a], [b]) => a - b)))
   })
 
-  test('leaves nothing where files are damaged, missing, or do not follow', async () => {
+  test('writes nothing if a file is damaged, missing, or does not continue the one before it', async () => {
     const { files } = await record()
     await truncate(files[4]!, 300)
     const before = await names()

@@ -6,7 +6,7 @@ import { until } from '../harness/wait.ts'
 import { dir, names, path, record, run } from './ltx-command.ts'
 import { program } from './run.ts'
 
-describe('what is no LTX file', () => {
+describe('a file that is no LTX file', () => {
   const commands = [
     ['list'],
     ['dump'],
@@ -16,7 +16,7 @@ describe('what is no LTX file', () => {
     ['apply', '-o', 'out.db'],
   ]
 
-  test.each(commands)('is named by `ltx %s`, with what is wrong with it', async (...command) => {
+  test.each(commands)('is an error of `ltx %s` that names it and the reason', async (...command) => {
     const { files } = await record()
     await writeFile(path('letter.txt'), 'Dear reader, '.repeat(30))
     await writeFile(path('empty.ltx'), '')
@@ -42,7 +42,7 @@ describe('what is no LTX file', () => {
   })
 })
 
-describe('a pipe whose reader has seen enough', () => {
+describe('a pipe that its reader closes early', () => {
   test.each([
     ['dump', '--data'],
     ['dump', '--json', '--data'],
@@ -60,8 +60,8 @@ describe('a pipe whose reader has seen enough', () => {
   })
 })
 
-test('an interrupted command leaves nothing behind', async () => {
-  // A gigabyte of zeroes: long enough to be interrupted, and no longer than a moment to make.
+test('an interrupted command leaves no file behind', async () => {
+  // A sparse gigabyte is made in a moment, and takes long enough to read to be interrupted.
   const { images } = await record(65536)
   const first = Buffer.from(images[0]!.subarray(0, 65536))
   first.writeUInt32BE(65536, 28)
@@ -72,7 +72,7 @@ test('an interrupted command leaves nothing behind', async () => {
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
   const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
-  // Until its first bytes are there, so that it is in the midst of its work.
+  // Once its first bytes are written, the command is in the middle of its work.
   await until('its first bytes', 60_000, async () => {
     const temporary = (await names()).find((name) => !before.includes(name))
     return temporary !== undefined && (await stat(path(temporary))).size > 0

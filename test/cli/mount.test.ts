@@ -39,7 +39,7 @@ function start(command?: readonly string[], args: readonly string[] = []): LtxdN
 const exitOf = (node: LtxdNode) => within('exit of ltxd', 60_000, node.exited)
 const mountArgs = () => ['mount', mount, '--data', data, '--http', '127.0.0.1:0']
 
-/** A program that writes `ready` when it runs, and what it gets told. */
+/** A program that writes `ready` once it runs, and then the signals that it receives. */
 function listener(reaction: string): string[] {
   const script = `
     const fs = require('node:fs')
@@ -54,7 +54,7 @@ function listener(reaction: string): string[] {
 
 const ready = () => until('start of the application', 60_000, () => existsSync(join(cwd, 'ready')))
 const told = () => readFile(join(cwd, 'told'), 'utf8')
-/** Waits until this many starts have been logged as complete. */
+/** Waits until the log has this many completed starts. */
 const serving = (starts: number) =>
   until(
     'the node serves',
@@ -64,14 +64,14 @@ const serving = (starts: number) =>
 const lastLogLine = async () => (await readFile(join(cwd, 'log'), 'utf8')).trim().split('\n').at(-1) ?? ''
 
 describe('the application', () => {
-  test('runs on the mount, gives the exit code, and leaves nothing mounted', async () => {
+  test('runs on the mount and sets the exit code, and its end unmounts', async () => {
     const { code } = await ltxd([...mountArgs(), '--', 'sh', '-c', 'echo hi > "$LTXD_MOUNT/note" && exit 5'])
     expect(code).toBe(5)
     expect(isMounted(mount)).toBe(false)
     expect(await readFile(join(data, 'files', 'note'), 'utf8')).toBe('hi\n')
   })
 
-  test('that dies of a signal gives 128 and its number, one that does not exist 127', async () => {
+  test('killed by a signal sets exit code 128 plus its number; one that does not exist sets 127', async () => {
     expect((await ltxd([...mountArgs(), '--', 'sh', '-c', 'kill -9 $$'])).code).toBe(137)
     const missing = await ltxd([...mountArgs(), '--', 'no-such-program'])
     expect(missing.code).toBe(127)
@@ -79,7 +79,7 @@ describe('the application', () => {
     expect(isMounted(mount)).toBe(false)
   })
 
-  test('hears SIGHUP and SIGTERM before the mount goes, and its exit code counts', async () => {
+  test('receives SIGHUP and SIGTERM before the unmount, and sets the exit code', async () => {
     const node = start(listener('fs.writeFileSync(process.env.LTXD_MOUNT + "/last", "words"); process.exit(3)'))
     await ready()
     signalProcess(node.pid, 'SIGHUP')
@@ -131,7 +131,7 @@ test('status finds the node by its data directory and shows its databases', asyn
   expect((await ltxd(['status', '--data', data])).code).toBe(1)
 })
 
-test('signals at the same moment, as from a supervisor to process and group, are one request for a clean stop', async () => {
+test('signals at the same moment, as a supervisor sends to process and group, are one request for a clean stop', async () => {
   const node = start()
   await serving(1)
   signalProcess(node.pid, 'SIGTERM')
@@ -142,7 +142,7 @@ test('signals at the same moment, as from a supervisor to process and group, are
   expect(await lastLogLine()).toMatch(/ stopped cleanly: /)
 })
 
-test('the last line of a clean stop says what is safe where; after kill -9 there is none', async () => {
+test('the last log line of a clean stop says where the data is safe; after kill -9 there is no such line', async () => {
   const backup = `file://${join(cwd, 'backup')}`
   let node = start(undefined, ['--backup', backup])
   await serving(1)
@@ -182,16 +182,16 @@ test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('a node alone stops cleanly 
   expect(isMounted(mount)).toBe(false)
 })
 
-test('a start that is told to stop stops', async () => {
+test('a signal during the start stops the node', async () => {
   const node = start(listener(''))
   signalProcess(node.pid, 'SIGTERM')
   const { code, signal } = await exitOf(node)
-  // Before its handlers stand the signal itself ends it.
+  // Before its handlers are installed, the signal itself kills the process.
   expect(code ?? signal).toEqual(code === null ? 'SIGTERM' : 143)
   expect(isMounted(mount)).toBe(false)
 })
 
-describe('is refused with exit code 1, and nothing is harmed:', () => {
+describe('is rejected with exit code 1, and harms nothing:', () => {
   async function refused(message: RegExp, args = mountArgs()): Promise<void> {
     const { code, stderr } = await ltxd(args)
     expect(stderr).toMatch(message)

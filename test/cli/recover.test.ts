@@ -8,7 +8,7 @@ import { LtxdNode } from '../harness/ltxd-node.ts'
 import { detach } from '../harness/mounts.ts'
 import { ltxd, program } from './run.ts'
 
-/** `ltxd recover` on what `kill -9` left of a node whose application held a WAL open. */
+/** `ltxd recover` after kill -9 of a node whose application had a WAL open. */
 
 let dir: string
 let data: string
@@ -31,7 +31,7 @@ afterEach(async () => {
 
 const recover = (...args: string[]) => ltxd(['recover', '--data', data, ...args], { cwd: dir })
 
-/** Two databases with commits that only log and WAL have; then the node is killed. */
+/** Makes two databases with commits that are only in log and WAL, then kills the node. */
 async function crash(): Promise<void> {
   for (const name of ['a.db', 'b.db']) {
     const application = new SqlClient(join(mount, name))
@@ -45,7 +45,7 @@ async function crash(): Promise<void> {
   await detach(mount)
 }
 
-/** Of every file in the data directory: its size and bytes. */
+/** The size and the bytes of every file in the data directory. */
 function everything(): Map<string, string> {
   const names = readdirSync(data, { recursive: true, encoding: 'utf8' }).filter((name) =>
     statSync(join(data, name)).isFile(),
@@ -53,7 +53,7 @@ function everything(): Map<string, string> {
   return new Map(names.sort().map((name) => [name, readFileSync(join(data, name)).toString('base64')]))
 }
 
-test('--dry-run says what would be done and changes nothing; without it that is done', async () => {
+test('--dry-run shows the plan and changes nothing; without it the plan is carried out', async () => {
   await crash()
   const before = everything()
   const shown = await recover('--dry-run')
@@ -80,10 +80,10 @@ test('--dry-run says what would be done and changes nothing; without it that is 
   expect((await program('sqlite3', ['-readonly', join(data, 'files/b.db'), 'SELECT sum(x) FROM t'])).stdout).toBe('6\n')
 })
 
-test('a database that cannot be served is named with the reason and what to do, and the exit code is 1', async () => {
+test('a database that cannot be recovered is named with reason and remedy, and the exit code is 1', async () => {
   for (const name of ['a.db', 'b.db'])
     await program('sqlite3', [join(mount, name), 'CREATE TABLE t(x); INSERT INTO t VALUES (1), (2), (3)'])
-  // What was durable is damaged, not torn.
+  // Damage before the synced position: this is no torn tail.
   await node.stop()
   const log = join(data, 'log/a.db.ltx')
   const segment = join(log, readdirSync(log).find((name) => name.endsWith('.ltxlog')) ?? '')
@@ -98,18 +98,18 @@ test('a database that cannot be served is named with the reason and what to do, 
     expect(stderr).not.toMatch(/^ {4}at /m)
     if (args.length > 0) expect(everything()).toEqual(before)
   }
-  // The other one is recovered all the same.
+  // The other database is recovered nevertheless.
   expect((await program('sqlite3', ['-readonly', join(data, 'files/b.db'), 'SELECT sum(x) FROM t'])).stdout).toBe('6\n')
 })
 
-test('while a node runs on the data directory nothing is done', async () => {
+test('does nothing while a node runs on the data directory', async () => {
   const { code, stderr } = await recover()
   expect(code).toBe(1)
   expect(stderr).toMatch(/^ltxd: .*(run|use|serve|lock)/)
   expect(existsSync(join(data, 'api.json'))).toBe(true)
 })
 
-test('no data directory, and a name that is no database, are errors that name them', async () => {
+test('a missing data directory, and the name of no database, are errors that name it', async () => {
   expect((await ltxd(['recover', '--data', join(dir, 'nowhere')])).stderr).toMatch(/nowhere/)
   await crash()
   const { code, stderr, stdout } = await recover('--dry-run', 'c.db')

@@ -11,7 +11,7 @@ import { ltxd } from './run.ts'
 const NODE_ID = '00000000000000ab'
 const PRIMARY = { nodeId: '00000000000000cd', hostname: 'node-b', url: 'http://127.0.0.1:9' }
 
-/** A node's API, with a role that commands can change. */
+/** A node's API with a role that commands can change. */
 class Peer implements ApiSource {
   role: NodeStatus['role'] = 'replica'
   cluster: ClusterStatus = { type: 'consul', id: 'LTXD01', term: '7', candidate: true, primary: PRIMARY, replicas: [] }
@@ -66,7 +66,7 @@ afterEach(async () => {
 const run = (...args: string[]) => ltxd(args, { cwd })
 
 describe('promote', () => {
-  test('finds the node by its data directory and says that it leads', async () => {
+  test('finds the node by its data directory and prints that it leads', async () => {
     expect(await run('promote', '--data', data)).toEqual({
       code: 0,
       stdout: `node ${NODE_ID} leads, term 7\n`,
@@ -75,7 +75,7 @@ describe('promote', () => {
     expect(peer.asked).toEqual(['promote'])
   })
 
-  test('finds it by its address, and changes nothing about a node that leads', async () => {
+  test('finds the node by its address; a node that leads already still leads', async () => {
     peer.role = 'primary'
     const { code, stdout } = await run('promote', '--http', new URL(api.url).host, '--json')
     expect(code).toBe(0)
@@ -83,7 +83,7 @@ describe('promote', () => {
     expect(peer.asked).toEqual([])
   })
 
-  test('that the node refuses is exit code 1, with what it says', async () => {
+  test('that the node rejects is exit code 1, with the node’s message', async () => {
     peer.refusal = new LtxdError('NOT_A_CANDIDATE', 'this node is no candidate: set lease.candidate to true')
     expect(await run('promote', '--data', data)).toEqual({
       code: 1,
@@ -92,7 +92,7 @@ describe('promote', () => {
     })
   })
 
-  test('that is not answered in time is exit code 1, and says that the outcome is not known', async () => {
+  test('without an answer in time is exit code 1, and says that the outcome is unknown', async () => {
     peer.promote = () => new Promise(() => {})
     const { code, stderr } = await run('promote', '--data', data, '--timeout', '100ms')
     expect(stderr).toContain('did not answer the request (no answer within 100 ms)')
@@ -100,7 +100,7 @@ describe('promote', () => {
     expect(code).toBe(1)
   })
 
-  test('of a node that does not run is exit code 1', async () => {
+  test('of a node that is not running is exit code 1', async () => {
     const { url } = api
     await api.close()
     const byDirectory = await run('promote', '--data', data)
@@ -113,7 +113,7 @@ describe('promote', () => {
 })
 
 describe('handoff', () => {
-  test('names the replica that is to lead', async () => {
+  test('names the replica that takes the lead', async () => {
     peer.role = 'primary'
     expect(await run('handoff', 'node-c', '--data', data)).toEqual({
       code: 0,
@@ -123,7 +123,7 @@ describe('handoff', () => {
     expect(peer.asked).toEqual(['handoff node-c'])
   })
 
-  test('to a replica that is not there is exit code 1, with what the primary says', async () => {
+  test('to an unknown replica is exit code 1, with the primary’s message', async () => {
     peer.role = 'primary'
     peer.refusal = new LtxdError('NO_SUCH_REPLICA', 'no replica node-x is connected')
     expect(await run('handoff', 'node-x', '--data', data)).toMatchObject({
@@ -132,14 +132,14 @@ describe('handoff', () => {
     })
   })
 
-  test('asked of a replica names the primary', async () => {
+  test('sent to a replica is an error that names the primary', async () => {
     const { code, stderr } = await run('handoff', 'node-c', '--data', data)
     expect(stderr).toBe('ltxd: this node is not the primary: send the request to node-b at http://127.0.0.1:9\n')
     expect(code).toBe(1)
     expect(peer.asked).toEqual([])
   })
 
-  test('needs a node', async () => {
+  test('without a node is wrong usage', async () => {
     expect(await run('handoff', '--data', data)).toMatchObject({ code: 2, stdout: '' })
   })
 })
@@ -151,7 +151,7 @@ test.each(['soon', '0', '6m', '-1s'])('a timeout of %j is wrong usage', async (t
   expect(peer.asked).toEqual([])
 })
 
-test('status shows the cluster from a primary and from a replica', async () => {
+test('status of a primary and of a replica shows the cluster', async () => {
   const { primary: _, ...cluster } = peer.cluster
   peer.cluster = { ...peer.cluster, connected: true, lagMs: 3 }
   const replica = await run('status', '--data', data)

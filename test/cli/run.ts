@@ -2,13 +2,13 @@ import { execFile } from 'node:child_process'
 import { LTXD_CLI } from '../harness/ltxd-node.ts'
 
 export interface Outcome {
-  /** null: it did not end by itself in time. */
+  /** null if the command did not end by itself in time. */
   readonly code: number | null
   readonly stdout: string
   readonly stderr: string
 }
 
-/** Runs `ltxd` with these arguments to its end, a minute at most; never rejects. */
+/** Runs `ltxd` with these arguments, for a minute at most. Never rejects. */
 export function ltxd(
   args: readonly string[],
   options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},

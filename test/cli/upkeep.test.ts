@@ -11,7 +11,7 @@ import { openObjectStore } from '../../src/objectstore/stores/open.ts'
 import { SEED } from '../harness/effort.ts'
 import { ltxd } from './run.ts'
 
-/** Looking after a backup by hand: no node, no queue, one command after the other. */
+/** The upkeep of a backup by commands, without a node or a queue. */
 
 const NAME = 'tenants/a b.db'
 let dir: string
@@ -38,7 +38,7 @@ const run = (...args: string[]) => ltxd(args, { cwd: dir })
 const files = async (level: number) =>
   (await loadHistory(openObjectStore(url), NAME)).files.filter((file) => file.level === level)
 
-test(`compact makes the configured levels, once (LTXD_SEED=${SEED})`, async () => {
+test(`compact makes the configured levels; a second run has nothing to do (LTXD_SEED=${SEED})`, async () => {
   const first = await run('compact', url, NAME, '--json')
   expect(first.stderr).toBe('')
   const written = (JSON.parse(first.stdout) as { written: unknown[] }).written
@@ -50,14 +50,14 @@ test(`compact makes the configured levels, once (LTXD_SEED=${SEED})`, async () =
   expect(four.stdout).toBe(`${NAME}: level 4: ${formatTXID(toTXID(1))} to ${formatTXID(toTXID(20))}\n`)
 })
 
-test('snapshot merges it all into one file, once', async () => {
+test('snapshot merges all files into one; a second run has nothing to do', async () => {
   const made = await run('snapshot', url, NAME)
   expect(made).toMatchObject({ code: 0, stdout: `${NAME}: snapshot as of transaction ${formatTXID(toTXID(20))}\n` })
   const again = JSON.parse((await run('snapshot', url, NAME, '--json')).stdout) as object
   expect(again).toMatchObject({ outcome: 'current', file: null })
 })
 
-test('prune shows what would go, then lets it go, and the newest state stays', async () => {
+test('prune --dry-run lists the files that prune then deletes, and the newest state stays restorable', async () => {
   const before = await files(0)
   const policy = ['--snapshot-retention', '1s', '--level0-retention', '1m']
   const dry = await run('backup', 'prune', url, NAME, ...policy, '--dry-run', '--json')
@@ -76,7 +76,7 @@ test('prune shows what would go, then lets it go, and the newest state stays', a
   expect((await readFile(out)).equals(played.states.get(toTXID(20))!)).toBe(true)
 })
 
-test('what is asked for wrongly is said, and nothing is done', async () => {
+test('wrong usage is named, and nothing is done', async () => {
   const expectations: [string[], number, RegExp][] = [
     [['compact', url, 'nope.db'], 1, /has no backup of database nope\.db: it holds tenants\/a b\.db/],
     [['snapshot', url, 'nope.db'], 1, /has no backup of database nope\.db/],
@@ -90,7 +90,7 @@ test('what is asked for wrongly is said, and nothing is done', async () => {
   }
 })
 
-test('the levels are those of the configuration', async () => {
+test('compact uses the levels of the configuration', async () => {
   await writeFile(join(dir, 'ltxd.yml'), 'backup:\n  levels: [10s]\n')
   const store = openObjectStore(url)
   const state = {
