@@ -14,7 +14,7 @@ const root = mkdtempSync(join(tmpdir(), 'ltxd-apply-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 let made = 0
 
-/** A source in one journal mode, and a database that follows it. */
+/** A source in one journal mode, and a database that receives its transactions. */
 function pair(mode: string, options: Partial<ApplierOptions> = {}) {
   const dir = join(root, String(made++))
   rmSync(dir, { recursive: true, force: true })
@@ -40,7 +40,7 @@ function checkSound(path: string): void {
 }
 
 describe.each(['wal', 'delete'])('a database in %s mode', (mode) => {
-  test('gets every transaction, and ends byte-identical to its source', () => {
+  test('receives every transaction, and ends byte-identical to its source', () => {
     const { source, path, open } = pair(mode, { checkpointFrames: 20 })
     const applier = open()
     for (let i = 0; i < 60; i++) {
@@ -56,7 +56,7 @@ describe.each(['wal', 'delete'])('a database in %s mode', (mode) => {
     source.close()
   })
 
-  test('is found again by its checksum, and goes on', () => {
+  test('is recognised by its checksum after a restart, and continues', () => {
     const { source, path, open } = pair(mode)
     for (let i = 0; i < 20; i++) source.commit(`INSERT INTO t (v) VALUES (${i})`)
     for (let end = 1; end <= source.states.length; end++) {
@@ -69,7 +69,7 @@ describe.each(['wal', 'delete'])('a database in %s mode', (mode) => {
     source.close()
   })
 
-  test('takes compacted ranges, with and without checksums, also such as overlap what it has', async () => {
+  test('applies compacted ranges, with and without checksums, also ranges that overlap its position', async () => {
     const { source, path, open } = pair(mode)
     for (let i = 0; i < 30; i++) source.commit(`INSERT INTO t (v) VALUES (hex(zeroblob(${i * 50})))`)
     const applier = open()
@@ -86,7 +86,7 @@ describe.each(['wal', 'delete'])('a database in %s mode', (mode) => {
     source.close()
   })
 
-  test('refuses a gap, another history, a checksum that does not come out, and damage, and is not changed by them', () => {
+  test('rejects a gap, another history and damage, and stays unchanged', () => {
     const { source, path, open } = pair(mode)
     source.commit('INSERT INTO t (v) VALUES (1)')
     source.commit('INSERT INTO t (v) VALUES (2)')
@@ -113,7 +113,7 @@ describe.each(['wal', 'delete'])('a database in %s mode', (mode) => {
     other.close()
   })
 
-  test('I8: readers do not go back: what is older than the database is passed over, alone and in a batch', () => {
+  test('I8: readers never go back: transactions that the database already has are skipped, alone and in a batch', () => {
     const { source, path, open } = pair(mode)
     for (let i = 0; i < 8; i++) source.commit(`INSERT INTO t (v) VALUES (${i})`)
     const applier = open()
@@ -136,7 +136,7 @@ describe.each(['wal', 'delete'])('a database in %s mode', (mode) => {
     source.close()
   })
 
-  test('is not opened when another program has written to it', () => {
+  test('is not opened after another program wrote to it', () => {
     const { source, path, open } = pair(mode)
     const applier = open()
     applyAll(applier, source.states)
@@ -148,7 +148,7 @@ describe.each(['wal', 'delete'])('a database in %s mode', (mode) => {
     source.close()
   })
 
-  test('grows, shrinks, is vacuumed, dropped, and created again', () => {
+  test('grows, shrinks, is vacuumed, is dropped and is created again', () => {
     const { source, path, open } = pair(mode)
     source.commit(
       'WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO t (v) SELECT hex(zeroblob(700)) FROM n',
@@ -169,7 +169,7 @@ describe.each(['wal', 'delete'])('a database in %s mode', (mode) => {
   })
 })
 
-test('transactions that come together are applied together, as far as they go in one write', () => {
+test('transactions that arrive together are applied together, as many as fit into one write', () => {
   const { source, path, open } = pair('wal', { checkpointFrames: 50 })
   for (let i = 0; i < 40; i++) source.commit(`INSERT INTO t (v) VALUES (hex(zeroblob(${(i * 97) % 3000})))`)
   source.commit('DELETE FROM t WHERE id > 3')
@@ -199,7 +199,7 @@ test('transactions that come together are applied together, as far as they go in
   source.close()
 })
 
-test('of transactions that come together, those before one that does not fit are applied, and it fails on its own turn', () => {
+test('a batch ends before a transaction that does not follow, which then fails alone', () => {
   const { source, open } = pair('wal')
   for (let i = 0; i < 6; i++) source.commit(`INSERT INTO t (v) VALUES (${i})`)
   const [first, ...rest] = source.states.map(({ ltx }) => ltx)
@@ -221,7 +221,7 @@ test('of transactions that come together, those before one that does not fit are
   source.close()
 })
 
-test('changes of the journal mode and of the page size come like any transaction', () => {
+test('changes of the journal mode and of the page size are applied like any transaction', () => {
   const { source, path, open } = pair('delete')
   const applier = open()
   const modes: string[] = []
@@ -248,9 +248,9 @@ test('changes of the journal mode and of the page size come like any transaction
   source.close()
 })
 
-test('what is no database is left as it is', () => {
+test('a file that is not a database is not changed', () => {
   const path = join(root, 'text.db')
   writeFileSync(path, 'not a database at all')
-  expect(() => Applier.open(path, { positions: new MemoryPositions() })).toThrow(/is no SQLite database/)
+  expect(() => Applier.open(path, { positions: new MemoryPositions() })).toThrow(/is not a SQLite database/)
   expect(readFileSync(path, 'utf8')).toBe('not a database at all')
 })

@@ -7,42 +7,39 @@ import { assertContinues, checksumAfter } from './continues.ts'
 import { DatabaseFile } from './database-file.ts'
 import { ApplyDivergedError, ApplyInvalidError, UnknownStateError } from './errors.ts'
 import { LiveDatabase } from './live-database.ts'
-import { type Positions, POSITIONS_KEPT } from './positions.ts'
+import { MAX_POSITIONS, type Positions } from './positions.ts'
 import { type LtxBytes, Transaction } from './transaction.ts'
 import type { CheckpointResult } from './wal.ts'
 
 export interface ApplierOptions {
   readonly positions: Positions
   /**
-   * What was applied survives a power loss on return. Otherwise a power loss may take the newest back, as SQLite's
+   * Every applied transaction is durable on return. Otherwise a power loss can undo the newest ones, as with SQLite's
    * synchronous=NORMAL.
    */
   readonly durable?: boolean
-  /** A checkpoint is tried whenever the WAL has grown by so many frames. 1000, as SQLite's. */
+  /** The Applier tries a checkpoint each time the WAL has grown by this many frames. Default 1000, as in SQLite. */
   readonly checkpointFrames?: number
-  /** A WAL that a reader keeps from beginning anew grows to this and no further: then the database lags. 1 GiB. */
+  /** Limit of a WAL that a reader prevents from restarting. At the limit the database lags. Default 1 GiB. */
   readonly maxWalBytes?: number
-  /** How long readers in rollback mode are waited for at a time. */
+  /** How long one attempt waits for readers in rollback mode. */
   readonly busyMs?: number
-  /**
-   * A database in a state that no position tells of is opened all the same, at transaction 0: only `replace` leads on
-   * from there.
-   */
+  /** Opens a database whose checksum matches no position, at transaction 0. Then only `replace` can change it. */
   readonly acceptUnknown?: boolean
 }
 
 export interface ApplyOptions {
-  /** Checksum of the database afterwards, where the file itself holds none. */
+  /** The database's checksum after the LTX file, where the file has none. */
   readonly postApplyChecksum?: Checksum | undefined
-  /** And before. */
+  /** The database's checksum before the LTX file, where the file has none. */
   readonly preApplyChecksum?: Checksum | undefined
-  /** Hears where the database is about to be, when everything has been verified and nothing written yet. */
+  /** Called with the next position, after all verification and before the first write. */
   readonly before?: (position: Position) => void
 }
 
 export interface ApplyResult {
   readonly position: Position
-  /** False when the database had these transactions already. */
+  /** False when the database already had these transactions. */
   readonly applied: boolean
   readonly pages: number
 }
@@ -62,10 +59,10 @@ const DEFAULTS = {
 } as const
 
 /**
- * Applies LTX transactions to a SQLite database that others read with stock SQLite, under SQLite's own locks. It is the
- * database's only writer for as long as it is open: no application gets a write lock, readers are not hindered.
+ * Applies LTX transactions to a SQLite database that others read with stock SQLite, under SQLite's own locks. While an
+ * Applier is open, it is the database's only writer: no application gets a write lock, and readers are not hindered.
  *
- * There must be no SQLite connection to the file in the same process: see RangeLocks.
+ * The same process must not have a SQLite connection to the file: see RangeLocks.
  */
 export class Applier {
   readonly path: string
@@ -76,8 +73,8 @@ export class Applier {
   #sinceSync = 0
 
   /**
-   * Opens a database file, or begins an empty one. Recovers it as SQLite would, reads all of it, and finds its position
-   * by its checksum. Throws ApplyBlockedError, UnknownStateError, NotDatabaseError.
+   * Opens a database file, or creates an empty one. Recovers it as SQLite would, reads every page, and finds the
+   * position by the checksum. Throws ApplyBlockedError, UnknownStateError, NotDatabaseError.
    */
   static open(path: string, options: ApplierOptions): Applier {
     const file = DatabaseFile.open(path)
@@ -125,11 +122,11 @@ export class Applier {
   }
 
   /**
-   * Applies one LTX file: a transaction, a compacted range, or a snapshot. Everything about it is verified before
-   * anything is written, and every reader sees all of it or nothing. What the database has already is passed over.
+   * Applies one LTX file: a transaction, a compacted range, or a snapshot. Verifies the whole file before the first
+   * write. Every reader sees all of it or nothing. Skips a file that the database already has.
    *
-   * Throws LTXError and ApplyGapError, ApplyDivergedError, ApplyInvalidError (nothing was changed, nor will be by
-   * trying again), and ApplyBlockedError (try again).
+   * Throws LTXError, ApplyGapError, ApplyDivergedError and ApplyInvalidError (nothing was written, and a retry fails
+   * the same way), and ApplyBlockedError (nothing was written; retry).
    */
   apply(bytes: LtxBytes, options: ApplyOptions = {}): ApplyResult {
     this.#database.assertUsable()
@@ -137,10 +134,11 @@ export class Applier {
   }
 
   /**
-   * Applies transactions that follow one another, as many of them as go in one write; readers see them all at once.
-   * Returns how many those were: at least one. `before` hears all positions that they lead to, in order.
+   * Applies as many of the transactions as fit into one write, which readers see all at once. The transactions must
+   * follow one another. `count` is how many were applied or skipped: at least one. `before` gets each one's position,
+   * in order.
    *
-   * Throws what `apply` does, and only because of the first.
+   * Throws the same errors as `apply`, and only for the first transaction.
    */
   applyAll(
     files: readonly [LtxBytes, ...LtxBytes[]],
@@ -150,12 +148,12 @@ export class Applier {
     database.assertUsable()
     const [firstFile, ...rest] = files
     const first = new Transaction(firstFile)
-    const batch = this.#placed(takeBatch(first, rest, (transaction) => database.isFrames(transaction)))
+    const batch = this.#advance(takeBatch(first, rest, (transaction) => database.isFrames(transaction)))
     const last = batch.at(-1)
     if (last === undefined) {
       return { ...this.#applyOne(first, { before: (position) => before?.([position]) }), count: 1 }
     }
-    database.breaking(() => before?.(batch.map(({ position }) => position)))
+    database.breakOnError(() => before?.(batch.map(({ position }) => position)))
     for (const { position } of batch) this.#note(position)
     database.appendFrames(batch.map(({ transaction }) => transaction))
     database.checkpointIfDue()
@@ -164,10 +162,11 @@ export class Applier {
   }
 
   /**
-   * The whole database, as a snapshot has it, takes the place of what is there, whatever that is. Readers see it as one
-   * transaction; only pages that differ are written.
+   * Replaces the whole database, in whatever state it is, with a snapshot. Readers see the replacement as one
+   * transaction. Writes only pages that differ.
    *
-   * Throws LTXError, ApplyInvalidError, ApplyDivergedError (nothing was changed), and ApplyBlockedError (try again).
+   * Throws LTXError, ApplyInvalidError and ApplyDivergedError (nothing was written), and ApplyBlockedError (nothing was
+   * written; retry).
    */
   replace(snapshot: LtxBytes, position: Position, { before }: Pick<ApplyOptions, 'before'> = {}): ApplyResult {
     const database = this.#database
@@ -176,15 +175,15 @@ export class Applier {
     const { commit, pageSize } = whole.header
     const wanted = pagesOf(commit, lockPgno(pageSize))
     if (whole.pgnos.length !== wanted || commit === 0) {
-      throw new ApplyInvalidError(this.path, `a snapshot of ${wanted} pages brings ${whole.pgnos.length}`)
+      throw new ApplyInvalidError(this.path, `the snapshot has ${whole.pgnos.length} pages, expected ${wanted}`)
     }
     const checksum = whole.checksums.reduce((sum, page) => exchange(sum, 0n, page), EMPTY_CHECKSUM)
     if (checksum !== position.checksum) {
-      throw new ApplyDivergedError(this.path, `in the snapshot of ${position.txid}`, position.checksum, checksum)
+      throw new ApplyDivergedError(this.path, 'of the snapshot at', position.txid, position.checksum, checksum)
     }
     const samePages = pageSize === database.pageSize
     const isNew = (pgno: Pgno, sum: Checksum) => pgno === 1 || !samePages || database.pages.checksum(pgno) !== sum
-    const transaction = whole.only(isNew)
+    const transaction = whole.filter(isNew)
     before?.(position)
     database.write(transaction, () => this.#note(position))
     this.#position = position
@@ -193,14 +192,14 @@ export class Applier {
   }
 
   /**
-   * Brings into the database file what readers allow; ends a WAL that page 1 no longer asks for. undefined in rollback
-   * mode.
+   * Copies into the database file the frames that no reader's snapshot forbids. Ends WAL mode where page 1 says
+   * rollback mode. undefined in rollback mode.
    */
   checkpoint(): CheckpointResult | undefined {
     return this.#database.checkpoint()
   }
 
-  /** Leaves what SQLite leaves: without -wal and -shm where no other process has the database open. */
+  /** Removes -wal and -shm, as SQLite does, unless another process has the database open. */
   close(): void {
     try {
       this.#database.close()
@@ -224,8 +223,8 @@ export class Applier {
   }
 
   /**
-   * Where the transaction leads to; undefined when the database has it already. Throws when it does not lead on from
-   * here.
+   * The position after the transaction; undefined when the database already has it. Throws when the transaction does
+   * not continue the database.
    */
   #positionAfter(transaction: Transaction, options: ApplyOptions): Position | undefined {
     const { maxTXID } = transaction.header
@@ -236,32 +235,32 @@ export class Applier {
     const position = { txid: maxTXID, checksum: checksumAfter(before, transaction) }
     const expected = transaction.postApplyChecksum ?? options.postApplyChecksum
     if (expected !== undefined && expected !== position.checksum) {
-      throw new ApplyDivergedError(this.path, `after transaction ${maxTXID}`, expected, position.checksum)
+      throw new ApplyDivergedError(this.path, 'after', maxTXID, expected, position.checksum)
     }
     return position
   }
 
   /**
-   * Those of them that follow one another and leave the WAL room; the tables are then ahead of the file, by what is
-   * about to be written.
+   * Advances the page table and the position over the transactions that follow one another, if the WAL has room for
+   * them. Returns these transactions. Until the caller writes them, the page table is ahead of the file.
    */
-  #placed(transactions: readonly Transaction[]): { transaction: Transaction; position: Position }[] {
-    const placed: { transaction: Transaction; position: Position }[] = []
+  #advance(transactions: readonly Transaction[]): { transaction: Transaction; position: Position }[] {
+    const batch: { transaction: Transaction; position: Position }[] = []
     const pages = transactions.reduce((sum, { pgnos }) => sum + pgnos.length, 0)
-    if (transactions.length < 2 || !this.#database.hasRoom(pages)) return placed
+    if (transactions.length < 2 || !this.#database.hasRoom(pages)) return batch
     for (const transaction of transactions) {
-      const position = this.#tryFollow(transaction)
-      if (position === undefined) return placed
+      const position = this.#positionIfNext(transaction)
+      if (position === undefined) return batch
       this.#assertNewer(position)
-      placed.push({ transaction, position })
-      this.#database.foresee(transaction)
+      batch.push({ transaction, position })
+      this.#database.setPages(transaction)
       this.#position = position
     }
-    return placed
+    return batch
   }
 
-  /** Where it leads to; undefined when it does not follow: its own turn will tell why. */
-  #tryFollow(transaction: Transaction): Position | undefined {
+  /** The position after the transaction; undefined when it does not follow. Applied alone, it throws the reason. */
+  #positionIfNext(transaction: Transaction): Position | undefined {
     if (transaction.header.commit < this.#database.pages.sizePages) return undefined
     try {
       return this.#positionAfter(transaction, {})
@@ -270,20 +269,20 @@ export class Applier {
     }
   }
 
-  /** I8: called before anything is written that a reader sees. Only `replace` may lead elsewhere. */
+  /** I8: called before any write that a reader can see. Only `replace` may go back. */
   #assertNewer({ txid }: Position): void {
     const at = this.#position.txid
-    assert.ok(txid > at, `I8: readers of ${this.path} have seen transaction ${at} and would see ${txid}`)
+    assert.ok(txid > at, `I8: readers of ${this.path} would go back from transaction ${at} to ${txid}`)
   }
 
   /**
-   * What the database may be after a crash must be known: at no time may more positions be unsynced than are
-   * remembered.
+   * Records a position. After a crash the database may be at any position that was not yet synced, and each of these
+   * must still be on record: sync before there are more than the record holds.
    */
   #note(position: Position): void {
     const { positions, durable } = this.#options
     positions.note(position, durable)
-    if (durable || ++this.#sinceSync < POSITIONS_KEPT / 2) return
+    if (durable || ++this.#sinceSync < MAX_POSITIONS / 2) return
     positions.sync()
     this.#database.sync()
     this.#sinceSync = 0
@@ -294,7 +293,7 @@ function findPosition(path: string, checksum: Checksum, options: Required<Applie
   const { positions, acceptUnknown } = options
   const known = positions.find(checksum)
   if (known !== undefined) return known
-  const begin = { txid: toTXID(0), checksum }
-  if (checksum === EMPTY_CHECKSUM || acceptUnknown) return begin
+  const start = { txid: toTXID(0), checksum }
+  if (checksum === EMPTY_CHECKSUM || acceptUnknown) return start
   throw new UnknownStateError(path, checksum, positions.last)
 }

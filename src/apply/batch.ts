@@ -1,12 +1,12 @@
 import { type LtxBytes, Transaction } from './transaction.ts'
 
-/** What one write may take with it: readers wait for all of it, and memory is held for it. */
+/** Bounds of one write. Readers wait for all of a write, and it is held in memory. */
 const MAX_TRANSACTIONS = 256
 const MAX_BYTES = 2 << 20
 
 /**
- * The first transaction with those after it that can be written together with it: up to one that does not fit, or is
- * damaged, which then fails on its own turn.
+ * The first transaction and those that can be written together with it. The batch ends before a transaction that does
+ * not fit or is damaged; a damaged one fails when it is first in its own batch.
  */
 export function takeBatch(
   first: Transaction,

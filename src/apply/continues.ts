@@ -1,11 +1,19 @@
-/** Whether a transaction belongs on a database as it stands, and what the database's checksum is afterwards. */
-import { type Checksum, EMPTY_CHECKSUM, lockPgno, nextTXID, type Pgno, type Position } from '../ltx/format/types.ts'
+/** Whether a transaction continues a database, and the database's checksum after it. */
+import {
+  type Checksum,
+  EMPTY_CHECKSUM,
+  formatTXID,
+  lockPgno,
+  nextTXID,
+  type Pgno,
+  type Position,
+} from '../ltx/format/types.ts'
 import { pagesOf } from '../sqlite/locks.ts'
 import { exchange } from '../sqlite/page-table.ts'
 import { ApplyDivergedError, ApplyGapError, ApplyInvalidError } from './errors.ts'
 import type { Transaction } from './transaction.ts'
 
-/** A database before the transaction. */
+/** The database before the transaction. */
 export interface Before {
   readonly path: string
   readonly position: Position
@@ -14,7 +22,7 @@ export interface Before {
 }
 
 /**
- * Throws ApplyGapError, ApplyDivergedError, ApplyInvalidError. `preApplyChecksum`: where the file itself holds none.
+ * Throws ApplyGapError, ApplyDivergedError, ApplyInvalidError. `preApplyChecksum` counts where the LTX file has none.
  */
 export function assertContinues(
   before: Before,
@@ -28,19 +36,22 @@ export function assertContinues(
   const expected = header.preApplyChecksum === 0n ? preApplyChecksum : header.preApplyChecksum
   const follows = minTXID === nextTXID(txid) && txid > 0n
   if (follows && expected !== undefined && expected !== checksum) {
-    throw new ApplyDivergedError(path, `before transaction ${minTXID}`, expected, checksum)
+    throw new ApplyDivergedError(path, 'before', minTXID, expected, checksum)
   }
-  // What is there before counts only where pages of the same size lie on it.
-  const keptPages = pageSize === before.pageSize ? Math.min(pages.sizePages, commit) : 0
+  // With another page size, the transaction replaces every page.
+  const remainingPages = pageSize === before.pageSize ? Math.min(pages.sizePages, commit) : 0
   const lockPage = lockPgno(pageSize)
-  const wanted = pagesOf(commit, lockPage) - pagesOf(keptPages, lockPage)
-  const given = pgnos.length - lowerBound(pgnos, keptPages + 1)
+  const wanted = pagesOf(commit, lockPage) - pagesOf(remainingPages, lockPage)
+  const given = pgnos.length - lowerBound(pgnos, remainingPages + 1)
   if (given !== wanted) {
-    const problem = `of ${wanted} pages that the database does not have yet, its transactions up to ${header.maxTXID} bring ${given}`
+    const problem = `transaction ${formatTXID(header.maxTXID)} must add ${wanted} pages and adds ${given}`
     throw new ApplyInvalidError(path, problem)
   }
   if (commit > 0 && commit !== pages.sizePages && pgnos[0] !== 1) {
-    throw new ApplyInvalidError(path, `the size changes to ${commit} pages without page 1`)
+    throw new ApplyInvalidError(
+      path,
+      `transaction ${formatTXID(header.maxTXID)} changes the size to ${commit} pages without page 1`,
+    )
   }
 }
 
@@ -58,7 +69,7 @@ export function checksumAfter(before: Before, { header, pgnos, checksums }: Tran
   return checksum
 }
 
-/** Index of the first page number that is not below `pgno`. */
+/** The index of the first page number that is not below `pgno`. */
 function lowerBound(pgnos: readonly Pgno[], pgno: Pgno): number {
   let low = 0
   for (let high = pgnos.length; low < high;) {

@@ -7,12 +7,12 @@ import { ApplyBlockedError } from './errors.ts'
 
 const { pending, reserved, shared, sharedLength } = DATABASE_LOCK
 const WRITE_PIECE_BYTES = 1 << 20
-/** To wait on, without turning: a busy handler as SQLite's. */
+/** For Atomics.wait: sleeps between attempts, like SQLite's busy handler. */
 const NEVER = new Int32Array(new SharedArrayBuffer(4))
 
 /**
- * The database file, open for writing, with SQLite's RESERVED and SHARED lock on it from beginning to end: others read,
- * nobody else begins to write, and nobody takes the WAL away.
+ * The database file, open for writing. It holds SQLite's RESERVED and SHARED locks until it is closed: others can read,
+ * no other connection can begin to write, and none can remove the WAL.
  */
 export class DatabaseFile {
   readonly path: string
@@ -25,7 +25,7 @@ export class DatabaseFile {
     this.#locks = new RangeLocks(fd)
   }
 
-  /** Creates an empty file where there is none. Throws ApplyBlockedError while another process writes to it. */
+  /** Creates an empty file if there is none. Throws ApplyBlockedError while another process writes to the file. */
   static open(path: string): DatabaseFile {
     const fd = nodeFiles.open(path, fs.constants.O_RDWR | fs.constants.O_CREAT)
     const file = new DatabaseFile(path, fd)
@@ -46,8 +46,8 @@ export class DatabaseFile {
   }
 
   /**
-   * SQLite's EXCLUSIVE lock: nobody reads. While it waits, at most `waitMs`, readers that are there finish, and no new
-   * ones begin; a failed attempt leaves nothing in their way.
+   * Takes SQLite's EXCLUSIVE lock, under which nobody reads. Waits at most `waitMs` for the present readers; no new
+   * reader begins meanwhile. After a failed attempt readers can begin again.
    */
   tryExclusive(waitMs: number): boolean {
     const locks = this.#locks
@@ -62,13 +62,13 @@ export class DatabaseFile {
     return false
   }
 
-  /** Back to RESERVED. */
+  /** Returns from EXCLUSIVE to RESERVED. */
   endExclusive(): void {
     this.#locks.shared(shared, sharedLength)
     this.#locks.unlock(pending)
   }
 
-  /** undefined when the file does not begin as a database does; an empty one does not. */
+  /** undefined when the file has no valid database header, as when it is empty. */
   header(): DatabaseHeader | undefined {
     return parseDatabaseHeader(this.read(0, DATABASE_HEADER_SIZE))
   }
@@ -85,7 +85,7 @@ export class DatabaseFile {
     return readerOf(nodeFiles, this.fd)(position, length)
   }
 
-  /** Pages in any order; neighbours go in one write. */
+  /** Writes pages in any order. Consecutive neighbours share one write. */
   writePages(pageSize: number, pages: Iterable<{ readonly pgno: number; readonly page: Uint8Array }>): void {
     const perWrite = Math.max(1, WRITE_PIECE_BYTES / pageSize)
     let buffer: Uint8Array | undefined
@@ -114,7 +114,7 @@ export class DatabaseFile {
     nodeFiles.sync(this.fd)
   }
 
-  /** Gives up every lock. */
+  /** Releases every lock. */
   close(): void {
     nodeFiles.close(this.fd)
   }

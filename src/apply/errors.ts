@@ -8,70 +8,80 @@ import {
 } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 
-/** Another process stands in the way for now: the database lags, nothing is lost, and the next attempt may succeed. */
+/** Another process holds a lock on the database. Nothing was written, and a later attempt can succeed. */
 export class ApplyBlockedError extends LtxdError {
   constructor(path: string, reason: string) {
-    super('APPLY_BLOCKED', `${path} cannot be changed now: ${reason}. It is tried again; until then it lags behind`)
+    super('APPLY_BLOCKED', `cannot apply to ${path} now: ${reason}. ltxd retries; until then the database lags`)
   }
 }
 
-/** Transactions are missing between the database and what is to be applied. */
+/** Transactions are missing between the database's position and the first transaction to apply. */
 export class ApplyGapError extends LtxdError {
   constructor(path: string, at: TXID, from: TXID) {
     super(
       'APPLY_GAP',
-      `${path} is at transaction ${formatTXID(at)}, but the next ones begin at ${formatTXID(from)}: those between are missing. ` +
-        'Apply them first, or restore the database anew',
+      `${path} is at transaction ${formatTXID(at)}, but the next LTX file begins at ${formatTXID(from)}: ` +
+        'the transactions between them are missing. Apply those first, or restore the database',
     )
   }
 }
 
-/** The transactions belong to another history than the database; nothing was written. */
+/** The database and the transactions belong to different histories. Nothing was written. */
 export class ApplyDivergedError extends LtxdError {
-  constructor(path: string, when: string, expected: Checksum, actual: Checksum) {
+  constructor(
+    path: string,
+    where: 'before' | 'after' | 'of the snapshot at',
+    txid: TXID,
+    expected: Checksum,
+    actual: Checksum,
+  ) {
     super(
       'APPLY_DIVERGED',
-      `${path} does not belong to this history: ${when} its checksum is ${formatChecksum(actual)}, expected ${formatChecksum(expected)}. ` +
-        'Nothing was written. Restore the database anew; the old file can be kept beside it',
+      `${path} belongs to another history: the checksum ${where} transaction ${formatTXID(txid)} is ` +
+        `${formatChecksum(actual)}, expected ${formatChecksum(expected)}. Nothing was written. ` +
+        'Restore the database; the old file can stay beside it under another name',
     )
   }
 }
 
-/** Something that is to be applied makes no sense for this database; nothing was written. */
+/** The LTX file lacks pages that the database needs. Nothing was written. */
 export class ApplyInvalidError extends LtxdError {
   constructor(path: string, problem: string) {
-    super('APPLY_INVALID', `cannot apply to ${path}: ${problem}. Nothing was written. Restore the database anew`)
+    super('APPLY_INVALID', `cannot apply to ${path}: ${problem}. Nothing was written. Restore the database`)
   }
 }
 
-/** What is in the file was never applied to it: another program wrote to it, or it was damaged. */
+/** No known position has the file's checksum: another program wrote to the file, or it is damaged. */
 export class UnknownStateError extends LtxdError {
   constructor(path: string, checksum: Checksum, last: Position | undefined) {
-    const expected = last === undefined ? 'no position was ever noted for it' : `last noted was ${formatPosition(last)}`
+    const known =
+      last === undefined ? 'no position was recorded' : `the last recorded position is ${formatPosition(last)}`
     super(
       'APPLY_UNKNOWN_STATE',
-      `${path} has checksum ${formatChecksum(checksum)}, which it never had while it was followed (${expected}): another program ` +
-        'wrote to it, or it was damaged. Restore it anew; the old file can be kept beside it',
+      `${path} has checksum ${formatChecksum(checksum)}, which matches no recorded position (${known}): ` +
+        'another program wrote to the file, or it is damaged. ' +
+        'Restore the database; the old file can stay beside it under another name',
     )
   }
 }
 
-/** The file, its -wal or its -journal is none that SQLite could read either. */
+/** SQLite could not read the file, its -wal or its -journal either. */
 export class NotDatabaseError extends LtxdError {
   constructor(path: string, problem: string) {
-    super('APPLY_NOT_DATABASE', `${path} ${problem}: it is left as it is. Move it away, or restore the database anew`)
+    super('APPLY_NOT_DATABASE', `${path} ${problem}. The file was not changed. Move it away, or restore the database`)
   }
 }
 
 /**
- * The WAL and its index do not belong together, as SQLite's WAL-reset bug leaves them: a checkpoint was given up before
- * it did harm.
+ * The WAL and its index do not belong together, as SQLite's WAL-reset bug leaves them. The checkpoint stopped before it
+ * did harm.
  */
 export class WalGuardError extends LtxdError {
   constructor(problem: string) {
     super(
       'WAL_GUARD',
-      `I11: ${problem}. The checkpoint was given up, nothing was marked as copied. Close all connections of the database, so that SQLite reads its WAL anew`,
+      `I11: ${problem}. The checkpoint stopped and marked no frame as copied. ` +
+        'Close all connections to the database, so that SQLite recovers its WAL',
     )
   }
 }

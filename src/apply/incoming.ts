@@ -2,19 +2,19 @@ import { rmSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { bytesInMemory, bytesOfFile, type LtxBytes } from './transaction.ts'
 
-/** An LTX file that has arrived whole, from a stream that may have been slow. */
+/** An LTX file that was received whole, in memory or in a spool file. */
 export interface Incoming {
   readonly bytes: LtxBytes
-  /** Removes what it took. */
+  /** Removes the spool file, if there is one. */
   dispose(): void
 }
 
-/** What is larger goes to a file. */
+/** A larger stream goes to the spool file. */
 const MEMORY_BYTES = 16 << 20
 
 /**
- * Takes a stream to its end: no lock is held, and no reader waits, while the network does. `spoolPath` is written if
- * need be.
+ * Receives a whole stream before any lock is taken, so that no reader waits for the network. Writes `spoolPath` if the
+ * stream exceeds MEMORY_BYTES.
  */
 export async function receive(stream: AsyncIterable<Uint8Array>, spoolPath: string): Promise<Incoming> {
   const chunks: Uint8Array[] = []

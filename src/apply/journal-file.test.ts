@@ -11,7 +11,7 @@ const root = mkdtempSync(join(tmpdir(), 'ltxd-journal-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 let made = 0
 
-/** More pages than one batch of the journal. */
+/** A database with more pages than one batch of the journal. */
 function largeDatabase(): { path: string; before: Buffer } {
   const path = join(root, `${made++}.db`)
   const database = new Database(path)
@@ -22,14 +22,14 @@ function largeDatabase(): { path: string; before: Buffer } {
   return { path, before: readFileSync(path) }
 }
 
-/** Other pages, of which the writer dies after so many. */
+/** Yields `count` other pages, then fails as a writer that dies. */
 function* dying(pageSize: number, count: number): Generator<Page> {
   const page = new Uint8Array(pageSize).fill(7)
   for (let pgno = 1; pgno <= count; pgno++) yield { pgno, page }
   throw new Error('died')
 }
 
-/** A transaction that did not get to its end: the file is changed, the journal is there. */
+/** Interrupts a transaction: the file is changed, and the journal exists. */
 function interrupted(path: string, before: Buffer, after: { pageSize: number; sizePages: number }): void {
   const file = DatabaseFile.open(path)
   expect(file.tryExclusive(0)).toBe(true)
@@ -43,10 +43,10 @@ function interrupted(path: string, before: Buffer, after: { pageSize: number; si
 const AFTER = [
   ['grows', { pageSize: 4096, sizePages: 7000 }],
   ['shrinks', { pageSize: 4096, sizePages: 40 }],
-  ['gets another page size', { pageSize: 1024, sizePages: 7000 }],
+  ['has another page size', { pageSize: 1024, sizePages: 7000 }],
 ] as const
 
-test.each(AFTER)('what is left of a transaction that %s is rolled back by SQLite', (_, after) => {
+test.each(AFTER)('SQLite rolls back an interrupted transaction after which the database %s', (_, after) => {
   const { path, before } = largeDatabase()
   interrupted(path, before, after)
   const database = new Database(path)
@@ -57,7 +57,7 @@ test.each(AFTER)('what is left of a transaction that %s is rolled back by SQLite
   expect(readFileSync(path).equals(before)).toBe(true)
 })
 
-test.each(AFTER)('what is left of a transaction that %s is rolled back by the next start', (_, after) => {
+test.each(AFTER)('the next start rolls back an interrupted transaction after which the database %s', (_, after) => {
   const { path, before } = largeDatabase()
   interrupted(path, before, after)
   const file = DatabaseFile.open(path)

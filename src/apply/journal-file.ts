@@ -1,4 +1,4 @@
-/** Changing a database file in place, so that any SQLite can take the change back for as long as it is not complete. */
+/** Changes a database file in place, so that any SQLite can roll back a change that is not complete. */
 
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
@@ -18,17 +18,17 @@ export interface Size {
 }
 
 /**
- * Writes pages into the file and cuts it to its new size, under its EXCLUSIVE lock: what is about to be overwritten
- * goes into a rollback journal first, which is durable before the file changes; its removal is the commit.
+ * Writes pages into the file and truncates it to its new size, under its EXCLUSIVE lock. The old pages go into a
+ * rollback journal first, which is durable before the file changes. The journal's removal is the commit.
  */
 export function writeInPlace(file: DatabaseFile, before: Size, after: Size, pages: Iterable<Page>): void {
   const journal = new JournalFile(file, before)
   try {
     journal.begin()
-    const gone = before.pageSize === after.pageSize ? after.sizePages : 0
-    for (let first = gone + 1; first <= before.sizePages;) first = journal.saveFrom(first)
+    const remaining = before.pageSize === after.pageSize ? after.sizePages : 0
+    for (let first = remaining + 1; first <= before.sizePages;) first = journal.saveFrom(first)
     for (const batch of batches(pages, after.pageSize)) {
-      if (gone > 0) journal.save(batch.map(({ pgno }) => pgno))
+      if (remaining > 0) journal.save(batch.map(({ pgno }) => pgno))
       file.writePages(after.pageSize, batch)
     }
     if (file.sizeBytes() !== after.sizePages * after.pageSize) file.truncate(after.sizePages * after.pageSize)
@@ -39,7 +39,7 @@ export function writeInPlace(file: DatabaseFile, before: Size, after: Size, page
   }
 }
 
-/** What is to be done about a journal that lies beside the file. */
+/** Whether a journal that is not empty lies beside the file. */
 export function hasJournal(file: DatabaseFile): boolean {
   try {
     return fs.statSync(`${file.path}-journal`).size > 0
@@ -49,8 +49,8 @@ export function hasJournal(file: DatabaseFile): boolean {
 }
 
 /**
- * Rolls a transaction back that was not completed, under the file's EXCLUSIVE lock. One that spanned several databases
- * was completed if its super-journal is gone; then the journal alone is what is left of it.
+ * Rolls back an incomplete transaction, under the file's EXCLUSIVE lock. A transaction over several databases is
+ * complete once its super-journal is gone; then only the journal is removed.
  */
 export function rollBack(file: DatabaseFile): void {
   const path = `${file.path}-journal`
@@ -86,13 +86,13 @@ class JournalFile {
     this.#fd = nodeFiles.open(this.#path, O_RDWR | O_CREAT | O_TRUNC)
   }
 
-  /** A journal without records already says how long the file was. */
+  /** Writes a journal without records: its header tells the file's size before the transaction. */
   begin(): void {
     this.#append([])
     nodeFiles.syncDirectory(dirname(this.#path))
   }
 
-  /** Saves a batch of neighbours from `first` on; returns the page after it. */
+  /** Saves a batch of consecutive pages from `first`. Returns the page after the batch. */
   saveFrom(first: Pgno): Pgno {
     const { pageSize, sizePages } = this.#before
     const next = Math.min(sizePages + 1, first + Math.max(1, BATCH_BYTES / pageSize))
@@ -100,7 +100,7 @@ class JournalFile {
     return next
   }
 
-  /** On return the old content of these pages is durable. */
+  /** Saves the old content of these pages. It is durable on return. */
   save(pgnos: readonly Pgno[]): void {
     const { pageSize, sizePages } = this.#before
     const wanted = pgnos.filter((pgno) => pgno <= sizePages && pgno !== lockPgno(pageSize) && !this.#saved.has(pgno))
@@ -110,7 +110,7 @@ class JournalFile {
   }
 
   commit(): void {
-    // A reader of a file that this one replaced may have taken the journal for its own.
+    // The journal may be gone: a reader of the file that this one replaced can mistake it for its own and remove it.
     fs.rmSync(this.#path, { force: true })
     nodeFiles.syncDirectory(dirname(this.#path))
   }
@@ -119,7 +119,7 @@ class JournalFile {
     nodeFiles.close(this.#fd)
   }
 
-  /** As SQLite does: the records become durable before the header counts them, since their checksums are weak. */
+  /** Makes the records durable before the header counts them, as SQLite does, because their checksums are weak. */
   #append(pages: readonly Page[]): void {
     const { pageSize, sizePages: initialSizePages } = this.#before
     const bytes = marshalJournalSegment({ pageSize, initialSizePages, nonce: randomBytes(4).readUInt32BE() }, pages)

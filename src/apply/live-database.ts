@@ -12,29 +12,29 @@ import { type CheckpointResult, Wal } from './wal.ts'
 type Mode = 'wal' | 'rollback'
 
 export interface LiveDatabaseOptions {
-  /** What was written survives a power loss on return. */
+  /** Every write is durable on return. */
   readonly durable: boolean
-  /** A checkpoint is tried whenever the WAL has grown by so many frames. */
+  /** A checkpoint is due each time the WAL has grown by this many frames. */
   readonly checkpointFrames: number
-  /** A WAL that a reader keeps from beginning anew grows to this and no further. */
+  /** Limit of a WAL that a reader prevents from restarting. */
   readonly maxWalBytes: number
-  /** How long readers in rollback mode are waited for at a time. */
+  /** How long one attempt waits for readers in rollback mode. */
   readonly busyMs: number
 }
 
 /**
- * A database that others read, as its only writer sees it: the file, its WAL, and the checksum of each page. It writes
- * what it is told, under SQLite's locks, and asks no questions: whether a change belongs here is the Applier's to know.
+ * A database that others read, from its only writer's side: the file, its WAL, and the checksum of each page. It writes
+ * changes under SQLite's locks. The Applier checks beforehand that a change continues the database.
  */
 export class LiveDatabase {
-  /** The newest version of each page: its checksum, and the WAL frame that holds it. */
+  /** The newest version of each page: its checksum, and its WAL frame, if it has one. */
   #pages = new PageTable()
   /** 0 while the database is empty. */
   pageSize = 0
   readonly #file: DatabaseFile
   readonly #options: LiveDatabaseOptions
   #wal: Wal | undefined
-  /** What page 1 says, which is what SQLite goes by once it has closed the WAL. */
+  /** The journal mode in page 1. SQLite follows it once the WAL is closed. */
   #declaredMode: Mode = 'rollback'
   #nextCheckpointAt = 0
   #broken: Error | undefined
@@ -45,7 +45,7 @@ export class LiveDatabase {
     this.#options = options
     if (hasJournal(file)) this.#whileExclusive(() => rollBack(file))
     const header = file.header()
-    if (header === undefined && file.sizeBytes() > 0) throw new NotDatabaseError(file.path, 'is no SQLite database')
+    if (header === undefined && file.sizeBytes() > 0) throw new NotDatabaseError(file.path, 'is not a SQLite database')
     if (header === undefined && hasWal(file.path)) throw new NotDatabaseError(file.path, 'is empty, but has a -wal')
     if (header !== undefined && (header.journalMode === 'wal' || hasWal(file.path))) this.#wal = Wal.open(file)
   }
@@ -57,7 +57,10 @@ export class LiveDatabase {
     if (header === undefined) return EMPTY_CHECKSUM
     const { pageSize } = header
     if (this.#wal !== undefined && this.#wal.frames > 0 && this.#wal.pageSize !== pageSize) {
-      throw new NotDatabaseError(file.path, `has pages of ${pageSize} bytes, its -wal of ${this.#wal.pageSize}`)
+      throw new NotDatabaseError(
+        file.path,
+        `has pages of ${pageSize} bytes, but its -wal has pages of ${this.#wal.pageSize}`,
+      )
     }
     this.pageSize = pageSize
     const sizePages = this.#wal?.sizePages ?? file.sizePages(header)
@@ -78,7 +81,7 @@ export class LiveDatabase {
     return checksum
   }
 
-  /** What may be asked of the pages; to be changed by `foresee` alone. */
+  /** Read access to the page table. Only `setPages` changes it. */
   get pages(): Pick<PageTable, 'checksum' | 'sizePages'> {
     return this.#pages
   }
@@ -95,12 +98,12 @@ export class LiveDatabase {
     return this.#wal?.sizeBytes ?? 0
   }
 
-  /** A write failed half-way: the next start recovers as after a crash. */
+  /** Throws after a write that failed half-way: the next start recovers the database as after a crash. */
   assertUsable(): void {
     if (this.#broken !== undefined) throw this.#broken
   }
 
-  /** A change that becomes nothing but frames, whatever else is written with it. */
+  /** Whether the change can be written as WAL frames alone, in one write with others. */
   isFrames(change: PageChanges): boolean {
     const { header, pgnos } = change
     if (!this.#fitsWal(change) || this.#declaredMode !== 'wal' || pgnos.length === 0) return false
@@ -109,21 +112,21 @@ export class LiveDatabase {
     return firstPage === undefined || parseDatabaseHeader(firstPage)?.journalMode === 'wal'
   }
 
-  /** So many pages more do not make the WAL longer than it may become. */
+  /** Whether the WAL stays within its limit after `pages` more frames. */
   hasRoom(pages: number, pageSize = this.pageSize): boolean {
     const wal = this.#wal
     return wal === undefined || wal.frames === 0 || wal.sizeAfter(pages, pageSize) <= this.#options.maxWalBytes
   }
 
-  /** Enters the pages of a change that `appendFrames` is about to write. */
-  foresee({ header, pgnos, checksums }: PageChanges): void {
+  /** Sets checksums and size in the page table, before or after the change is written. */
+  setPages({ header, pgnos, checksums }: PageChanges): void {
     pgnos.forEach((pgno, i) => this.#pages.setChecksum(pgno, checksums[i] as Checksum))
     this.#pages.resize(header.commit)
   }
 
   /**
-   * Readers see all of it, or nothing. `before` is called when nothing but a failing disk can keep it from being
-   * written. Throws ApplyBlockedError while a reader is in the way: nothing has changed then.
+   * Writes a change, of which readers see all or nothing. Calls `before` when all locks are held and only an I/O error
+   * can prevent the write. Throws ApplyBlockedError while a reader blocks the change; then nothing has changed.
    */
   write(change: PageChanges, before: () => void): void {
     if (this.#wal !== undefined && this.#declaredMode === 'rollback') this.#leaveWal()
@@ -131,7 +134,7 @@ export class LiveDatabase {
     else this.#writeInPlace(change, before)
   }
 
-  /** Changes that were foreseen, in one write: see `isFrames`. */
+  /** Appends changes to the WAL in one write. */
   appendFrames(changes: readonly PageChanges[]): void {
     const wal = this.#wal
     const pageSize = changes[0]?.header.pageSize
@@ -141,12 +144,12 @@ export class LiveDatabase {
       count: change.pgnos.length,
       commit: change.header.commit,
     }))
-    let frame = this.breaking(() => wal.append(parts, pageSize, this.#options.durable)) - 1
+    let frame = this.breakOnError(() => wal.append(parts, pageSize, this.#options.durable)) - 1
     for (const { pgnos } of changes) for (const pgno of pgnos) this.#pages.setFrame(pgno, frame++)
   }
 
-  /** A failure half-way leaves the file to the next start. */
-  breaking<T>(work: () => T): T {
+  /** Runs `work`. After an error the database is unusable until the next start recovers it. */
+  breakOnError<T>(work: () => T): T {
     try {
       return work()
     } catch (error) {
@@ -155,7 +158,7 @@ export class LiveDatabase {
     }
   }
 
-  /** Makes durable what has been written. In rollback mode everything is. */
+  /** Makes every write durable. In rollback mode they already are. */
   sync(): void {
     this.#wal?.sync()
   }
@@ -163,14 +166,14 @@ export class LiveDatabase {
   checkpointIfDue(): void {
     const frames = this.walFrames
     const { checkpointFrames } = this.#options
-    // The WAL has begun anew.
+    // The WAL restarted.
     if (this.#nextCheckpointAt > frames + checkpointFrames) this.#nextCheckpointAt = 0
     if (frames >= Math.max(checkpointFrames, this.#nextCheckpointAt)) this.#checkpoint()
   }
 
   /**
-   * Brings into the database file what readers allow; ends a WAL that page 1 no longer asks for. undefined in rollback
-   * mode.
+   * Copies into the database file the frames that no reader's snapshot forbids. Ends WAL mode where page 1 says
+   * rollback mode. undefined in rollback mode.
    */
   checkpoint(): CheckpointResult | undefined {
     if (this.#broken !== undefined) return undefined
@@ -179,7 +182,7 @@ export class LiveDatabase {
     return result
   }
 
-  /** Leaves what SQLite leaves: without -wal and -shm where no other process has the database open. */
+  /** Removes -wal and -shm, as SQLite does, unless another process has the database open. */
   close(): void {
     try {
       if (this.#broken === undefined && this.#wal !== undefined) {
@@ -193,7 +196,7 @@ export class LiveDatabase {
     }
   }
 
-  /** Lets go of it as it is. */
+  /** Closes the WAL without a checkpoint. */
   abandon(): void {
     this.#wal?.close()
     this.#wal = undefined
@@ -215,20 +218,20 @@ export class LiveDatabase {
 
   #writeToWal(change: PageChanges, before: () => void): void {
     if (!this.hasRoom(change.pgnos.length, change.header.pageSize) && !this.#checkpoint()?.complete) {
-      const problem = `its WAL has grown to ${this.walBytes} bytes, and a reader keeps it from beginning anew`
+      const problem = `its WAL has grown to ${this.walBytes} bytes, and a reader prevents it from restarting`
       throw new ApplyBlockedError(this.#file.path, problem)
     }
     const firstPage = change.firstPage()
     before()
     this.appendFrames([change])
-    this.foresee(change)
-    this.#learnMode(firstPage)
+    this.setPages(change)
+    this.#updateMode(firstPage)
   }
 
   #writeInPlace(change: PageChanges, before: () => void): void {
     const { header } = change
     if (this.#wal !== undefined && !this.#leaveWal()) {
-      const problem = 'a change of its page size, or its end, waits until no other process has it open'
+      const problem = 'a new page size, or an empty database, must wait until no other process has it open'
       throw new ApplyBlockedError(this.#file.path, problem)
     }
     const from: Size = { pageSize: this.pageSize || header.pageSize, sizePages: this.#pages.sizePages }
@@ -236,22 +239,22 @@ export class LiveDatabase {
     const firstPage = change.firstPage()
     this.#whileExclusive(() => {
       before()
-      this.breaking(() => writeInPlace(this.#file, from, to, change.pages()))
+      this.breakOnError(() => writeInPlace(this.#file, from, to, change.pages()))
       if (from.pageSize !== to.pageSize) this.#pages = new PageTable()
-      this.foresee(change)
+      this.setPages(change)
       this.pageSize = header.commit === 0 ? 0 : header.pageSize
-      this.#learnMode(firstPage)
-      // Before anyone can open the WAL, so that nobody takes its write lock first.
-      if (header.commit > 0 && this.#declaredMode === 'wal') this.breaking(() => (this.#wal = Wal.open(this.#file)))
+      this.#updateMode(firstPage)
+      // Under the EXCLUSIVE lock, so that no other connection can take the WAL's write lock first.
+      if (header.commit > 0 && this.#declaredMode === 'wal') this.breakOnError(() => (this.#wal = Wal.open(this.#file)))
     })
   }
 
-  #learnMode(firstPage: Uint8Array | undefined): void {
+  #updateMode(firstPage: Uint8Array | undefined): void {
     const header = firstPage === undefined ? undefined : parseDatabaseHeader(firstPage)
     if (header !== undefined) this.#declaredMode = header.journalMode
   }
 
-  /** Ends WAL mode where nobody else has the database open, as the last of SQLite's connections does. */
+  /** Ends WAL mode if no other process has the database open, as SQLite's last connection does. */
   #leaveWal(): boolean {
     const wal = this.#wal
     if (wal === undefined) return true
@@ -268,7 +271,10 @@ export class LiveDatabase {
 
   #whileExclusive(work: () => void): void {
     if (!this.#file.tryExclusive(this.#options.busyMs)) {
-      throw new ApplyBlockedError(this.#file.path, 'in rollback mode a reader keeps it from being changed')
+      throw new ApplyBlockedError(
+        this.#file.path,
+        'a reader holds its lock, and in rollback mode a change must wait for readers',
+      )
     }
     try {
       work()
@@ -281,11 +287,11 @@ export class LiveDatabase {
     const wal = this.#wal
     if (wal === undefined) return undefined
     this.#nextCheckpointAt = wal.frames + this.#options.checkpointFrames
-    return this.breaking(() => wal.checkpoint(this.#pages))
+    return this.breakOnError(() => wal.checkpoint(this.#pages))
   }
 }
 
-/** SQLite opens a WAL that is there whatever page 1 says, unless it is empty. */
+/** SQLite opens a WAL that is not empty, whatever page 1 says. */
 function hasWal(path: string): boolean {
   return (fs.statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0
 }

@@ -4,38 +4,38 @@ import { RangeLocks } from '../sqlite/range-locks.ts'
 import { LtxdError } from '../util/errors.ts'
 import { nodeFiles, readerOf } from '../util/files.ts'
 
-/** Where the positions of a database are remembered. */
+/** A record of a database's recent positions. */
 export interface Positions {
-  /** The one noted last. */
+  /** The last position that was noted. */
   readonly last: Position | undefined
-  /** The newest with this checksum, among the last few hundred. */
+  /** The newest recorded position with this checksum. */
   find(checksum: Checksum): Position | undefined
-  /** The checksum after a transaction, if it is among them. */
+  /** The checksum after a transaction, if its position is on record. */
   checksumAt(txid: bigint): Checksum | undefined
-  /** Notes a position *before* the database gets there; when `durable`, a power loss does not take it back. */
+  /** Notes a position *before* the database reaches it. With `durable`, the note survives a power loss. */
   note(position: Position, durable: boolean): void
   sync(): void
 }
 
-/** Another process follows into the same file. */
+/** Another process already follows a backup into the same file. */
 export class FollowedAlreadyError extends LtxdError {
   constructor(path: string, lockPath: string) {
     super(
       'FOLLOWED_ALREADY',
-      `another process keeps ${path} in step (it holds the lock on ${lockPath}): stop it first, or follow into another file`,
+      `another process already follows into ${path} (it holds the lock on ${lockPath}). Stop it first, or choose another file`,
     )
   }
 }
 
-/** How many positions are kept; a power of two. */
-export const POSITIONS_KEPT = 1024
+/** How many positions the file holds; a power of two. */
+export const MAX_POSITIONS = 1024
 const LINE_SIZE = 34
 
 /**
  * The last positions of a database, in a small file beside it. A transaction's position is written before the
- * transaction, so whatever a crash leaves in the database, its checksum is found here and says how far it got: nothing
- * has to be written at the same moment as the database. Lines of `txid/checksum`, over which it goes round and round;
- * one that was torn is none. Locked against a second follower while it is open.
+ * transaction. Whatever a crash leaves in the database, the file holds its checksum and so tells its position: nothing
+ * has to be written atomically with the database. The file is a ring of lines `txid/checksum`; a torn line is ignored.
+ * While it is open, the file is locked against a second follower.
  */
 export class PositionFile implements Positions {
   readonly path: string
@@ -61,13 +61,13 @@ export class PositionFile implements Positions {
   private constructor(path: string, fd: number) {
     this.path = path
     this.#fd = fd
-    const text = Buffer.from(readerOf(nodeFiles, fd)(0, POSITIONS_KEPT * LINE_SIZE)).toString('latin1')
+    const text = Buffer.from(readerOf(nodeFiles, fd)(0, MAX_POSITIONS * LINE_SIZE)).toString('latin1')
     for (let slot = 0; slot * LINE_SIZE < text.length; slot++) {
       const position = parseLine(text.slice(slot * LINE_SIZE, (slot + 1) * LINE_SIZE))
-      this.#remember(slot, position)
+      this.#setSlot(slot, position)
       if (position !== undefined && (this.last === undefined || position.txid >= this.last.txid)) {
         this.last = position
-        this.#next = (slot + 1) % POSITIONS_KEPT
+        this.#next = (slot + 1) % MAX_POSITIONS
       }
     }
   }
@@ -84,15 +84,15 @@ export class PositionFile implements Positions {
     if (this.last?.txid !== position.txid || this.last.checksum !== position.checksum) {
       const line = Buffer.from(`${formatPosition(position)}\n`, 'latin1')
       nodeFiles.write(this.#fd, line, 0, line.length, this.#next * LINE_SIZE)
-      this.#remember(this.#next, position)
-      this.#next = (this.#next + 1) % POSITIONS_KEPT
+      this.#setSlot(this.#next, position)
+      this.#next = (this.#next + 1) % MAX_POSITIONS
       this.last = position
     }
     if (durable) this.sync()
   }
 
-  /** Forgets all but one: another history begins, in which old transaction numbers come again. */
-  startOver(position: Position | undefined): void {
+  /** Removes all positions and notes `position`: a new history begins, in which old transaction numbers repeat. */
+  reset(position: Position | undefined): void {
     nodeFiles.truncate(this.#fd, 0)
     this.#byChecksum.clear()
     this.#slots.length = 0
@@ -106,14 +106,14 @@ export class PositionFile implements Positions {
     nodeFiles.sync(this.#fd)
   }
 
-  /** Gives up the lock. */
+  /** Releases the lock. */
   close(): void {
     nodeFiles.close(this.#fd)
   }
 
-  #remember(slot: number, position: Position | undefined): void {
-    const gone = this.#slots[slot]
-    if (gone !== undefined && this.#byChecksum.get(gone.checksum) === gone) this.#byChecksum.delete(gone.checksum)
+  #setSlot(slot: number, position: Position | undefined): void {
+    const old = this.#slots[slot]
+    if (old !== undefined && this.#byChecksum.get(old.checksum) === old) this.#byChecksum.delete(old.checksum)
     this.#slots[slot] = position
     if (position === undefined) return
     const same = this.#byChecksum.get(position.checksum)

@@ -7,56 +7,55 @@ import type { SharedDatabase } from './shared-database.ts'
 import type { SharedWalIndex } from './shared-wal-index.ts'
 import type { Page } from './transaction.ts'
 
-/** What is read of the WAL at a time. */
+/** How many bytes of the WAL are read at a time. */
 const CHUNK_BYTES = 4 << 20
-/** Frames of one pass. */
+/** How many frames one pass copies at most. */
 const MAX_FRAMES = 1 << 16
-/** Passes before the moment in which nobody writes, by which a checkpoint comes near writers at full speed. */
+/** How many passes a checkpoint makes before it takes the write lock, to catch up with fast writers. */
 const MAX_PASSES = 4
 /**
- * Frames that may be left for the moment in which nobody writes: so many, or this share of the WAL, so that it takes
- * longer before it gets without bound.
+ * How many frames may be left to copy under the write lock: this number, or this share of the WAL, whichever is more.
+ * With the share, the lock is held somewhat longer, but the WAL cannot grow without bound.
  */
 const FEW_FRAMES = 128
 const FEW_SHARE = 1 / 32
-/** How often the write lock is tried for, with a pause after each burst. */
+/** How often a checkpoint tries to take the write lock. It pauses after each burst of attempts. */
 const BURSTS = 5
 const BURST_TRIES = 200
 const PAUSE_MS = 2
-/** Readers that were there when everything was copied are waited for, as long as this, while nobody writes. */
+/** How long a complete checkpoint waits, under the write lock, for readers that still use the WAL. */
 const READERS_MS = 5
 
 export type CheckpointState =
   /** All frames are in the database file. */
   | 'complete'
-  /** Writers went on meanwhile. */
+  /** Writers committed more frames meanwhile. */
   | 'behind'
   /** A reader needs an older state. */
   | 'blocked'
-  /** Stopped; or SQLite has to rebuild the wal-index. */
+  /** The checkpoint was stopped, or SQLite has to rebuild the wal-index. */
   | 'abandoned'
 
 export interface CheckpointOutcome {
   readonly state: CheckpointState
-  /** Written into the database file. */
+  /** How many pages were written into the database file. */
   readonly pages: number
 }
 
 export interface SharedCheckpointOptions {
   /**
-   * Makes durable what was committed so far: what a power loss could take back must not get into the file, or nothing
-   * would tell what was there before.
+   * Makes all commits so far durable in the log. A commit that a power loss could still undo must not reach the file:
+   * nothing would hold the pages from before it.
    */
   readonly makeDurable: () => Promise<void>
-  /** Is asked every few milliseconds. */
+  /** Checked every few milliseconds. */
   readonly isStopped: () => boolean
 }
 
 /**
- * SQLite's PASSIVE checkpoint of a database that others write meanwhile, and, where the WAL got long, what its RESTART
- * checkpoint adds to it. Unlike SQLite up to 3.51.2, it looks at the wal-index only once nobody can begin the WAL anew:
- * so it never takes frames of one generation for those of another. Source: wal.c, walCheckpoint and
- * sqlite3WalCheckpoint.
+ * SQLite's PASSIVE checkpoint of a database that others write meanwhile, and, for a long WAL, what its RESTART
+ * checkpoint adds. Unlike SQLite up to 3.51.2, it reads the wal-index only once no writer can restart the WAL, so it
+ * never mistakes frames of one generation for those of another. Source: wal.c, walCheckpoint and sqlite3WalCheckpoint.
  */
 export class SharedCheckpoint {
   readonly #database: SharedDatabase
@@ -65,20 +64,20 @@ export class SharedCheckpoint {
   #pages = 0
   #buffer = new Uint8Array(0)
 
-  /** Under the checkpoint lock and those of `database` and `index.join()`. */
+  /** The caller holds the checkpoint lock, and the locks of `database` and of `index.join()`. */
   constructor(database: SharedDatabase, index: SharedWalIndex, options: SharedCheckpointOptions) {
     this.#database = database
     this.#index = index
     this.#options = options
   }
 
-  /** Copies what readers allow. Nobody waits for it. Throws WalGuardError. */
+  /** Copies the frames that no reader's snapshot forbids. No reader and no writer waits. Throws WalGuardError. */
   async run(): Promise<CheckpointOutcome> {
     const state = await this.#pass(() => this.#yield())
     return { state, pages: this.#pages }
   }
 
-  /** The same again and again, until little is left. Throws WalGuardError. */
+  /** Makes such passes until few frames are left. Throws WalGuardError. */
   async runNearEnd(): Promise<CheckpointOutcome> {
     let state: CheckpointState = 'behind'
     for (let pass = 0; pass < MAX_PASSES && state === 'behind' && !this.#isNearEnd(); pass++) {
@@ -88,29 +87,29 @@ export class SharedCheckpoint {
   }
 
   /**
-   * The same, and then the rest while no transaction can begin, so that the next one begins the WAL anew. That takes
-   * some milliseconds, which busy handlers bridge. Throws WalGuardError.
+   * Then copies the rest under the write lock, so that the next transaction restarts the WAL. Writers wait some
+   * milliseconds, which busy handlers bridge. Throws WalGuardError.
    */
   async runAndRestart(): Promise<CheckpointOutcome> {
     const { state } = await this.runNearEnd()
-    if ((state !== 'behind' && state !== 'complete') || !(await this.#keepUnwritten())) {
+    if ((state !== 'behind' && state !== 'complete') || !(await this.#lockWrites())) {
       return { state, pages: this.#pages }
     }
     try {
       if (!this.#isNearEnd()) return { state: 'behind', pages: this.#pages }
       const last = await this.#pass(() => Promise.resolve(true))
-      // Whoever reads from here on takes the file: then nothing keeps the next writer from beginning anew.
+      // New readers use the file from here on. Once no reader uses the WAL, the next writer restarts it.
       const until = performance.now() + READERS_MS
       while (last === 'complete' && !this.#index.isUnread && performance.now() < until);
       return { state: last, pages: this.#pages }
     } finally {
-      this.#index.letBeWritten()
+      this.#index.unlockWrites()
     }
   }
 
   /**
-   * Whether the WAL holds nothing that its index does not know: frames of this generation beyond its last one may be a
-   * transaction that was committed and not published, which SQLite brings back when it reads the WAL anew.
+   * Whether the WAL ends where its index does. Further frames of this generation may be a transaction that was
+   * committed but not published in the index. SQLite brings it back when it recovers the WAL.
    */
   endsWithIndex(): boolean {
     const header = this.#index.header()
@@ -122,10 +121,10 @@ export class SharedCheckpoint {
     return n < FRAME_HEADER_SIZE || !isOfThisGeneration
   }
 
-  /** `pause`: false where it shall not go on. */
+  /** One pass. It stops when `pause` returns false. */
   async #pass(pause: () => Promise<boolean>): Promise<CheckpointState> {
     const index = this.#index
-    if (!index.keepFileUnread()) return 'blocked'
+    if (!index.lockFileReads()) return 'blocked'
     try {
       const header = index.header()
       if (header === undefined) return 'abandoned'
@@ -140,36 +139,36 @@ export class SharedCheckpoint {
       if (!(await this.#copy(header, backfilled + 1, safe, pause))) return 'abandoned'
       return this.#finish(header, safe)
     } finally {
-      index.letFileBeRead()
+      index.unlockFileReads()
     }
   }
 
   /**
-   * More frames are marked as copied than there are: readers skip what is committed next. Where nothing has been yet,
-   * that is undone (a writer died as it began the WAL anew); else it is too late, since writers may have built on what
-   * they read.
+   * More frames are marked as copied than the WAL has, so readers would skip the next commits. In a WAL without frames
+   * this is corrected (a writer died while it restarted the WAL). Otherwise it is too late: writers may already have
+   * built on wrong reads.
    */
   #correct({ maxFrame }: WalIndexHeader, backfilled: number): void {
-    if (maxFrame > 0) throw new WalGuardError(`of ${maxFrame} frames of the WAL ${backfilled} are marked as copied`)
+    if (maxFrame > 0) throw new WalGuardError(`the WAL has ${maxFrame} frames, but ${backfilled} are marked as copied`)
     this.#index.marks.setBackfilled(0)
   }
 
-  /** All up to `safe` is in the file. */
+  /** Marks the frames up to `safe` as copied, if the WAL is still the same. */
   #finish({ salt1, salt2, pageSize, sizePages }: WalIndexHeader, safe: number): CheckpointState {
     const now = this.#index.header()
     if (now === undefined) return 'abandoned'
     if (now.salt1 !== salt1 || now.salt2 !== salt2 || now.maxFrame < safe) {
-      throw new WalGuardError('the WAL was begun anew while a checkpoint copied it')
+      throw new WalGuardError('the WAL restarted while a checkpoint copied it')
     }
     const isAll = now.maxFrame === safe
-    // The file needs no fsync before the WAL may go: the log is kept until the file has been synced, and recovery
-    // replays it.
+    // The file needs no fsync before the WAL restarts or is removed: the log is retained until the file has been
+    // synced, and recovery replays it.
     if (isAll) this.#database.resize(sizePages * pageSize)
     this.#index.marks.setBackfilled(safe)
     return isAll ? 'complete' : 'behind'
   }
 
-  /** False when it was stopped half-way: the frames are copied again another time. */
+  /** False when it was stopped half-way: the next checkpoint copies the frames again. */
   async #copy(header: WalIndexHeader, first: number, last: number, pause: () => Promise<boolean>): Promise<boolean> {
     const newest = new Map<Pgno, number>()
     let frame = first
@@ -187,7 +186,7 @@ export class SharedCheckpoint {
     return true
   }
 
-  /** Of these frames those that hold the newest version of their page, in the order of the file. */
+  /** The pages whose newest version is in one of these frames, in ascending order. */
   #read(header: WalIndexHeader, from: number, to: number, newest: ReadonlyMap<Pgno, number>): Page[] {
     const { pageSize, sizePages, salt1, salt2 } = header
     const size = frameSize(pageSize)
@@ -196,12 +195,12 @@ export class SharedCheckpoint {
     const bytes = this.#buffer
     const view = new DataView(bytes.buffer)
     const n = this.#database.readWal(bytes, length, frameOffset(from - 1, pageSize))
-    if (n < length) throw new WalGuardError(`the WAL ends before frame ${to}, which its index knows`)
+    if (n < length) throw new WalGuardError(`the WAL ends before frame ${to}, which its index lists`)
     const pages: Page[] = []
     for (let frame = from, at = 0; frame <= to; frame++, at += size) {
       const pgno = frameField.pgno(view, at)
       if (!newest.has(pgno) || frameField.salt1(view, at) !== salt1 || frameField.salt2(view, at) !== salt2) {
-        throw new WalGuardError(`frame ${frame} of the WAL is not the one that its index knows`)
+        throw new WalGuardError(`frame ${frame} of the WAL is not the one that its index lists`)
       }
       if (newest.get(pgno) !== frame || pgno > sizePages) continue
       pages.push({ pgno, page: bytes.subarray(at + FRAME_HEADER_SIZE, at + size) })
@@ -209,7 +208,7 @@ export class SharedCheckpoint {
     return pages.sort((a, b) => a.pgno - b.pgno)
   }
 
-  /** Of the frames few are not in the file. */
+  /** Whether few frames are left to copy. */
   #isNearEnd(): boolean {
     const maxFrame = this.#index.header()?.maxFrame ?? 0
     return maxFrame - this.#index.marks.backfilled() <= Math.max(FEW_FRAMES, maxFrame * FEW_SHARE)
@@ -220,10 +219,10 @@ export class SharedCheckpoint {
     return !this.#options.isStopped()
   }
 
-  /** Between two transactions. False when they follow too closely, or one takes long. */
-  async #keepUnwritten(): Promise<boolean> {
+  /** Takes the write lock between two transactions. False when they follow too closely, or one takes long. */
+  async #lockWrites(): Promise<boolean> {
     for (let burst = 0; burst < BURSTS && !this.#options.isStopped(); burst++) {
-      for (let left = BURST_TRIES; left > 0; left--) if (this.#index.keepUnwritten()) return true
+      for (let left = BURST_TRIES; left > 0; left--) if (this.#index.lockWrites()) return true
       await sleep(PAUSE_MS)
     }
     return false

@@ -12,8 +12,8 @@ const MAX_GAP_PAGES = 8
 const { pending, shared, sharedLength } = DATABASE_LOCK
 
 /**
- * A database in WAL mode that applications write, opened for one checkpoint. While it is, SQLite's SHARED lock keeps
- * their last connection from taking the WAL away.
+ * A database in WAL mode that applications write, opened for one checkpoint. SQLite's SHARED lock prevents their last
+ * connection from removing the WAL meanwhile.
  */
 export class SharedDatabase {
   readonly #path: string
@@ -28,7 +28,7 @@ export class SharedDatabase {
     this.#locks = new RangeLocks(fd)
   }
 
-  /** undefined where there is no WAL, or a connection has the database to itself. */
+  /** undefined where there is no WAL, or a connection holds the database exclusively. */
   static open(path: string): SharedDatabase | undefined {
     const fd = openExisting(path, fs.constants.O_RDWR)
     if (fd === undefined) return undefined
@@ -37,7 +37,7 @@ export class SharedDatabase {
       const locks = new RangeLocks(fd)
       const held = locks.shared(pending) && locks.shared(shared, sharedLength)
       locks.unlock(pending)
-      // For reading: by those who may write the WAL the data plane knows that a database is shared.
+      // Read-only: the data plane counts who has the WAL open for writing, to know that a database is shared.
       walFd = held ? openExisting(`${path}-wal`, fs.constants.O_RDONLY) : undefined
     } catch (error) {
       nodeFiles.close(fd)
@@ -48,12 +48,12 @@ export class SharedDatabase {
     return undefined
   }
 
-  /** Returns how many bytes there were. */
+  /** Returns how many bytes were read. */
   readWal(into: Uint8Array, length: number, position: number): number {
     return nodeFiles.read(this.#walFd, into, 0, length, position)
   }
 
-  /** Each becomes one write. `pages` ascend. */
+  /** Groups ascending pages into runs; each run becomes one write. */
   *runsOf(pages: readonly Page[], pageSize: number): Generator<readonly Page[]> {
     const most = Math.max(1, WRITE_PIECE_BYTES / pageSize)
     let start = 0
@@ -67,8 +67,8 @@ export class SharedDatabase {
   }
 
   /**
-   * What lies between its pages is written as it is, since nobody else writes the file meanwhile: through a mount each
-   * write is a request, and costs more than some pages.
+   * Writes a run, and rewrites the pages between its pages with their old content, since nobody else writes the file
+   * meanwhile. Through a mount each write is a request, which costs more than some pages.
    */
   writeRun(run: readonly Page[], pageSize: number): void {
     const first = pgnoOf(run, 0)
@@ -84,14 +84,14 @@ export class SharedDatabase {
     nodeFiles.write(this.#fd, bytes, 0, length, position)
   }
 
-  /** To exactly this size. */
+  /** Truncates or extends the file to exactly this size. */
   resize(sizeBytes: number): void {
     if (nodeFiles.size(this.#fd) !== sizeBytes) nodeFiles.truncate(this.#fd, sizeBytes)
   }
 
   /**
-   * SQLite's EXCLUSIVE lock, as the last connection takes it when it closes. False when this is not the last; whoever
-   * is about to open the database does not notice then.
+   * Takes SQLite's EXCLUSIVE lock, as the last connection does when it closes. False when another connection is open;
+   * a connection that is just opening the database notices nothing.
    */
   becomeLast(): boolean {
     const locks = this.#locks
@@ -101,7 +101,7 @@ export class SharedDatabase {
     return false
   }
 
-  /** Only as the last, and after a complete checkpoint. */
+  /** Only after `becomeLast`, and after a complete checkpoint. */
   removeWal(): void {
     for (const suffix of ['-wal', '-shm']) fs.rmSync(this.#path + suffix, { force: true })
   }

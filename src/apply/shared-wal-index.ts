@@ -13,13 +13,13 @@ import { nodeFiles } from '../util/files.ts'
 import { WalIndexMarks } from './wal-index-marks.ts'
 
 const { write, checkpoint, read, deadManSwitch } = WAL_INDEX_LOCK
-/** A header that is just being written is right again some nanoseconds later. */
+/** A header that is being written is valid again some nanoseconds later. */
 const HEADER_TRIES = 100
 
 /**
- * The `-shm` of a database that applications write. From `take` to `release` this process holds the lock for
- * checkpoints, and so nobody else checkpoints; every other lock is taken for as long as a checkpoint needs it. Nothing
- * is changed but what belongs to a checkpointer.
+ * The `-shm` of a database that applications write. From `take` to `release` this process holds the checkpoint lock, so
+ * nobody else checkpoints. It takes every other lock only for as long as a checkpoint needs it, and changes only the
+ * fields that belong to a checkpointer.
  */
 export class SharedWalIndex {
   readonly marks: WalIndexMarks
@@ -35,8 +35,8 @@ export class SharedWalIndex {
   }
 
   /**
-   * undefined where there is none in use, another process checkpoints, or SQLite has to rebuild it: that takes the
-   * checkpoint lock, so it must stay free until then.
+   * undefined when no connection uses a wal-index, another process checkpoints, or SQLite has to rebuild the index. A
+   * rebuild takes the checkpoint lock, so the lock must be free until then.
    */
   static take(databasePath: string): SharedWalIndex | undefined {
     const path = `${databasePath}-shm`
@@ -54,7 +54,7 @@ export class SharedWalIndex {
     return undefined
   }
 
-  /** undefined when it has to be rebuilt by SQLite. */
+  /** undefined when SQLite has to rebuild the wal-index. */
   header(): WalIndexHeader | undefined {
     for (let left = HEADER_TRIES; left > 0; left--) {
       const header = this.marks.header()
@@ -63,15 +63,15 @@ export class SharedWalIndex {
     return undefined
   }
 
-  /** It is still the one beside the database, and SQLite does not wait for the chance to rebuild it. */
+  /** Whether this is still the file beside the database, and SQLite does not have to rebuild it. */
   isUsable(): boolean {
     const there = fs.statSync(this.#path, { throwIfNoEntry: false })
     return there?.ino === fs.fstatSync(this.#fd).ino && this.header() !== undefined
   }
 
   /**
-   * Between this and `part` nobody takes it for left behind. False when nobody else has it open, so that it may be just
-   * that.
+   * Takes SQLite's dead man's switch lock: until `part` no connection treats the wal-index as left behind by a crash.
+   * False when nobody else has it open, so that it may be left behind.
    */
   join(): boolean {
     return this.#isInUse() && this.#locks.shared(deadManSwitch)
@@ -82,27 +82,27 @@ export class SharedWalIndex {
   }
 
   /**
-   * Until `letFileBeRead` nobody reads the database file past the WAL, and no writer begins the WAL anew: whatever is
-   * read of it after this call stays true. False while somebody does.
+   * Locks out readers that read the database file alone. Until `unlockFileReads` no writer restarts the WAL, so what is
+   * read of the wal-index after this call stays true. False while such a reader is active.
    */
-  keepFileUnread(): boolean {
+  lockFileReads(): boolean {
     return this.#locks.exclusive(read)
   }
 
-  letFileBeRead(): void {
+  unlockFileReads(): void {
     this.#locks.unlock(read)
   }
 
-  /** SQLite's write lock: between the two no transaction begins. False while one is under way. */
-  keepUnwritten(): boolean {
+  /** Takes SQLite's write lock: until `unlockWrites` no transaction begins. False while one is under way. */
+  lockWrites(): boolean {
     return this.#locks.exclusive(write)
   }
 
-  letBeWritten(): void {
+  unlockWrites(): void {
     this.#locks.unlock(write)
   }
 
-  /** Whether no reader uses the WAL just now. */
+  /** Whether no reader uses the WAL at this moment. */
   get isUnread(): boolean {
     return this.#locks.whileExclusive(read + 1, 4, () => true) === true
   }
@@ -119,17 +119,17 @@ export class SharedWalIndex {
     }
   }
 
-  /** Until `takeBack`, applications checkpoint by themselves. */
-  letCheckpoint(): void {
+  /** Releases the checkpoint lock: until `lockCheckpoints`, applications can checkpoint. */
+  unlockCheckpoints(): void {
     this.#locks.unlock(checkpoint)
   }
 
-  /** False while one of them does. */
-  takeBack(): boolean {
+  /** Takes the checkpoint lock again. False while another process checkpoints. */
+  lockCheckpoints(): boolean {
     return this.#locks.exclusive(checkpoint)
   }
 
-  /** Applications checkpoint by themselves from here on. */
+  /** Releases every lock: applications can checkpoint from here on. */
   release(): void {
     nodeFiles.close(this.#fd)
   }
@@ -139,7 +139,7 @@ export class SharedWalIndex {
   }
 }
 
-/** undefined when there is no such file. Never follows a link that somebody put there. */
+/** undefined when there is no such file. Never follows a symbolic link. */
 export function openExisting(path: string, flags: number): number | undefined {
   try {
     return nodeFiles.open(path, flags | fs.constants.O_NOFOLLOW)

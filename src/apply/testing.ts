@@ -1,5 +1,5 @@
 /**
- * What the tests of applying share: a source database that real SQLite writes, and each of its transactions as an LTX
+ * What the tests of `apply` share: a source database that real SQLite writes, and each of its transactions as an LTX
  * file.
  */
 
@@ -15,11 +15,11 @@ import type { Positions } from './positions.ts'
 export interface SourceState {
   readonly position: Position
   readonly image: Buffer
-  /** The LTX file that leads here from the state before. */
+  /** The LTX file that leads from the previous state to this one. */
   readonly ltx: Uint8Array
 }
 
-/** A database and its history: every state that it had after a commit. */
+/** A database and its history: its state after each commit. */
 export class Source {
   readonly path: string
   database: Database.Database
@@ -30,7 +30,7 @@ export class Source {
     this.database = new Database(path)
   }
 
-  /** Runs SQL; what it changed is a transaction. undefined when it changed nothing. */
+  /** Runs SQL and records its changes as one transaction. undefined when it changed nothing. */
   commit(sql: string): SourceState | undefined {
     for (const statement of sql.split(';').filter((text) => text.trim() !== '')) {
       const pragma = /^\s*PRAGMA\s(.*)$/is.exec(statement)?.[1]
@@ -45,7 +45,7 @@ export class Source {
     this.database = new Database(this.path)
   }
 
-  /** The state as it is now becomes the next transaction, if it differs. */
+  /** Records the current state as the next transaction. undefined when nothing changed. */
   note(image: Buffer = this.database.serialize()): SourceState | undefined {
     const before = this.states.at(-1)
     if (before === undefined ? image.length === 0 : before.image.equals(image)) return undefined
@@ -54,7 +54,7 @@ export class Source {
     return state
   }
 
-  /** The file itself, after everything has been checkpointed. */
+  /** The bytes of the file, after a complete checkpoint. */
   fileBytes(): Buffer {
     this.database.pragma('wal_checkpoint(TRUNCATE)')
     return readFileSync(this.path)
@@ -96,7 +96,7 @@ function nextState(before: SourceState | undefined, image: Buffer): SourceState 
   return { position: { txid, checksum }, image, ltx: encode(header, changed, checksum) }
 }
 
-/** One LTX file of several that follow each other. */
+/** Compacts consecutive transactions into one LTX file. */
 export async function compacted(states: readonly SourceState[], noChecksum = false): Promise<Uint8Array> {
   const inputs = states.map(({ ltx }, i) => ({ name: String(i), open: () => chunksOf(ltx) }))
   const chunks: Uint8Array[] = []
@@ -108,7 +108,7 @@ async function* chunksOf(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   yield bytes
 }
 
-/** Positions that are only remembered. */
+/** Positions in memory. */
 export class MemoryPositions implements Positions {
   readonly noted: Position[] = []
 

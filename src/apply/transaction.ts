@@ -7,52 +7,52 @@ import { nodeFiles, readerOf } from '../util/files.ts'
 
 export interface Page {
   readonly pgno: Pgno
-  /** Valid until the next one is asked for. */
+  /** Valid until the next page is read. */
   readonly page: Uint8Array
 }
 
-/** The bytes of an LTX file, which can be read more than once. */
+/** The bytes of an LTX file. They can be read more than once. */
 export type LtxBytes = () => Iterable<Uint8Array>
 
-/** Pages of a larger file are not kept but decoded again when they are written. */
-const KEPT_BYTES = 8 << 20
+/** Pages beyond this total are not cached: they are decoded again when they are written. */
+const CACHED_BYTES = 8 << 20
 const READ_BYTES = 1 << 20
 
-/** What is to be written. */
+/** Pages to write, and the database's size after them. */
 export interface PageChanges {
   readonly header: Header
   /** Ascending. */
   readonly pgnos: readonly Pgno[]
-  /** Of each page, in the same order. */
+  /** The checksum of each page, in the order of `pgnos`. */
   readonly checksums: readonly Checksum[]
   pages(): Iterable<Page>
-  /** The content of page 1, if it is part of this. */
+  /** The content of page 1, if it changes. */
   firstPage(): Uint8Array | undefined
 }
 
-/** One LTX file, verified: a single transaction, or a range that has been compacted. */
+/** One verified LTX file: a single transaction, or a compacted range. */
 export class Transaction implements PageChanges {
   readonly header: Header
-  /** As the file says; undefined where it holds no checksums. */
+  /** undefined when the file has no checksums. */
   readonly postApplyChecksum: Checksum | undefined
   readonly pgnos: readonly Pgno[]
   readonly checksums: readonly Checksum[]
   readonly #bytes: LtxBytes
-  readonly #kept: readonly Page[] | undefined
+  readonly #cached: readonly Page[] | undefined
 
-  /** Reads and verifies all of it. Throws LTXError. */
+  /** Reads and verifies the whole file. Throws LTXError. */
   constructor(bytes: LtxBytes) {
     const decoder = new Decoder()
     const pgnos: Pgno[] = []
     const checksums: Checksum[] = []
-    let kept: Page[] | undefined = []
-    let keptBytes = 0
+    let cached: Page[] | undefined = []
+    let sizeBytes = 0
     for (const { pgno, page } of decodePages(decoder, bytes)) {
       pgnos.push(pgno)
       checksums.push(pageChecksum(pgno, page))
-      keptBytes += page.length
-      if (keptBytes > KEPT_BYTES) kept = undefined
-      kept?.push({ pgno, page: page.slice() })
+      sizeBytes += page.length
+      if (sizeBytes > CACHED_BYTES) cached = undefined
+      cached?.push({ pgno, page: page.slice() })
     }
     const trailer = decoder.end()
     if (decoder.header === undefined) throw new Error('a decoder that has ended knows its header')
@@ -61,23 +61,23 @@ export class Transaction implements PageChanges {
     this.pgnos = pgnos
     this.checksums = checksums
     this.#bytes = bytes
-    this.#kept = kept
+    this.#cached = cached
   }
 
   pages(): Iterable<Page> {
-    return this.#kept ?? decodePages(new Decoder(), this.#bytes)
+    return this.#cached ?? decodePages(new Decoder(), this.#bytes)
   }
 
-  /** Those of its pages that `keep` names. */
-  only(keep: (pgno: Pgno, checksum: Checksum) => boolean): PageChanges {
-    const kept = this.pgnos.map((pgno, i) => keep(pgno, this.checksums[i] as Checksum))
-    const isKept = new Set(this.pgnos.filter((_, i) => kept[i]))
+  /** The pages for which `isWanted` is true. */
+  filter(isWanted: (pgno: Pgno, checksum: Checksum) => boolean): PageChanges {
+    const wanted = this.pgnos.map((pgno, i) => isWanted(pgno, this.checksums[i] as Checksum))
+    const pgnos = new Set(this.pgnos.filter((_, i) => wanted[i]))
     return {
       header: this.header,
-      pgnos: [...isKept],
-      checksums: this.checksums.filter((_, i) => kept[i]),
-      pages: () => filterPages(this.pages(), isKept),
-      firstPage: () => (isKept.has(1) ? this.firstPage() : undefined),
+      pgnos: [...pgnos],
+      checksums: this.checksums.filter((_, i) => wanted[i]),
+      pages: () => filterPages(this.pages(), pgnos),
+      firstPage: () => (pgnos.has(1) ? this.firstPage() : undefined),
     }
   }
 
@@ -108,8 +108,8 @@ export function bytesOfFile(path: string): LtxBytes {
   }
 }
 
-function* filterPages(pages: Iterable<Page>, kept: ReadonlySet<Pgno>): Generator<Page> {
-  for (const page of pages) if (kept.has(page.pgno)) yield page
+function* filterPages(pages: Iterable<Page>, pgnos: ReadonlySet<Pgno>): Generator<Page> {
+  for (const page of pages) if (pgnos.has(page.pgno)) yield page
 }
 
 function* decodePages(decoder: Decoder, bytes: LtxBytes): Generator<Page> {

@@ -19,18 +19,18 @@ import { WalIndexMarks } from './wal-index-marks.ts'
 const { write, checkpoint, recover, read, deadManSwitch } = WAL_INDEX_LOCK
 
 /**
- * The `-shm` of a database, with SQLite's write lock and checkpoint lock held from beginning to end, so that this is
- * the only process that changes anything in it but read marks. Written with plain writes: the kernel keeps them
- * coherent with the mappings of SQLite's readers.
+ * The `-shm` of a database. It holds SQLite's write lock and checkpoint lock until it is closed, so other processes
+ * change only its read marks. It uses plain writes, which the kernel keeps coherent with the mappings of SQLite's
+ * readers.
  */
 export class WalIndexFile {
   readonly #path: string
   readonly #fd: number
   readonly locks: RangeLocks
   readonly #marks: WalIndexMarks
-  /** No other process had it open: what it held is of no account. */
+  /** No other process had the file open, so its old content does not count. */
   readonly isFresh: boolean
-  /** The one that frames are being added to. */
+  /** The block to which `add` appends frames. */
   #block = new WalIndexBlock(0)
   #sizeBytes: number
 
@@ -69,7 +69,7 @@ export class WalIndexFile {
     return new ApplyBlockedError(this.#path, reason)
   }
 
-  /** undefined when it must be rebuilt. */
+  /** undefined when the wal-index must be rebuilt. */
   header(): WalIndexHeader | undefined {
     return this.#marks.header()
   }
@@ -83,14 +83,14 @@ export class WalIndexFile {
     }
   }
 
-  /** Goes on after `maxFrame`; what an interrupted writer left after it is cleared. */
+  /** Prepares to add frames after `maxFrame`, and clears the entries that an interrupted writer left there. */
   resume(maxFrame: number): void {
     const number = blockOfFrame(Math.max(1, maxFrame))
     this.#block = this.#load(number)
     if (this.#block.cut(maxFrame)) this.#writeBlock({ start: this.#block.start, end: WAL_INDEX_BLOCK_SIZE })
   }
 
-  /** Enters frames, numbered from `firstFrame` on; nobody sees them before `publish`. */
+  /** Adds frames, numbered from `firstFrame`. Readers see them only after `publish`. */
   add(firstFrame: number, pgnos: readonly number[]): void {
     let first = firstFrame
     for (let i = 0; i < pgnos.length; i++) {
@@ -108,8 +108,8 @@ export class WalIndexFile {
   }
 
   /**
-   * SQLite's readers see the WAL up to this header's last frame from now on. Both copies in one write: whoever reads
-   * while it is carried out finds them different, or a checksum wrong, and looks again, as it does between the two
+   * Publishes the WAL up to this header's last frame to SQLite's readers. Writes both copies at once. A reader that
+   * sees half of the write finds different copies or a wrong checksum and reads again, as it does between the two
    * stores of SQLite's own writers.
    */
   publish(header: WalIndexHeader): void {
@@ -120,7 +120,7 @@ export class WalIndexFile {
     this.#write(bytes, 0, bytes.length, 0)
   }
 
-  /** The state after a recovery: nothing backfilled, every read mark free that nobody holds. */
+  /** Writes the state after a recovery: nothing is backfilled, and every read mark that nobody holds is free. */
   recover(header: WalIndexHeader, pgnos: Iterable<number>): void {
     if (!this.locks.exclusive(recover)) throw this.#blocked('another process is recovering it')
     try {
@@ -141,8 +141,8 @@ export class WalIndexFile {
   }
 
   /**
-   * Begins the WAL anew, if no reader uses it: `header` holds no frames and new salts. False while there is one. All
-   * frames must have been backfilled.
+   * Restarts the WAL with `header`, which has no frames and new salts. False while a reader uses the WAL. All frames
+   * must have been backfilled.
    */
   restart(header: WalIndexHeader): boolean {
     const done = this.locks.whileExclusive(read + 1, READ_MARKS - 1, () => {
@@ -155,7 +155,7 @@ export class WalIndexFile {
     return done === true
   }
 
-  /** Up to which frame the WAL is in the database file. */
+  /** The last frame up to which the WAL is in the database file. */
   backfilled(): number {
     return this.#marks.backfilled()
   }
@@ -169,7 +169,7 @@ export class WalIndexFile {
     return this.#marks.safeFrame(maxFrame)
   }
 
-  /** Runs `work` while nobody reads the database file past the WAL; undefined when somebody does. */
+  /** Runs `work` while no reader reads the database file alone; undefined when one does. */
   whileFileUnread<T>(work: () => T): T | undefined {
     return this.locks.whileExclusive(read, 1, work)
   }
@@ -192,8 +192,8 @@ export class WalIndexFile {
       this.#writeBlock({ start: block.start, end: WAL_INDEX_BLOCK_SIZE })
       return
     }
-    // One write of all that lies between, which is as it was: through a mount each write is a request, and costs more
-    // than some kilobytes.
+    // One write, with the unchanged bytes between the changes: through a mount each write is a request, which costs
+    // more than some kilobytes.
     const start = Math.min(...changes.map((change) => change.start))
     this.#writeBlock({ start, end: Math.max(...changes.map((change) => change.end)) })
   }
@@ -203,7 +203,7 @@ export class WalIndexFile {
     this.#write(bytes, start, end - start, number * WAL_INDEX_BLOCK_SIZE + start)
   }
 
-  /** With real zeros: readers map it, and a hole that cannot be filled on a full disk would kill them. */
+  /** Writes real zeros: readers map the file, and a hole that a full disk cannot fill would kill them. */
   #extend(blocks: number): void {
     const missing = blocks * WAL_INDEX_BLOCK_SIZE - this.#sizeBytes
     if (missing <= 0) return

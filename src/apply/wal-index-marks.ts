@@ -15,8 +15,8 @@ import { nodeFiles, readerOf } from '../util/files.ts'
 const { read } = WAL_INDEX_LOCK
 
 /**
- * What a checkpointer reads and writes of a wal-index: how far the WAL is in the database file, and how far readers
- * need it. All of it only under SQLite's checkpoint lock. Source: wal.c, walCheckpoint.
+ * The fields of a wal-index that a checkpointer reads and writes: how much of the WAL is in the database file, and how
+ * much readers still need. The caller holds SQLite's checkpoint lock. Source: wal.c, walCheckpoint.
  */
 export class WalIndexMarks {
   readonly #fd: number
@@ -27,17 +27,17 @@ export class WalIndexMarks {
     this.#locks = locks
   }
 
-  /** undefined when the two copies differ or are not right: just being written, or to be rebuilt. */
+  /** undefined when the two copies differ or are invalid: a write is under way, or the index must be rebuilt. */
   header(): WalIndexHeader | undefined {
     return unmarshalWalIndexHeader(this.#read(0, 2 * WAL_INDEX_HEADER_SIZE))
   }
 
-  /** Up to which frame the WAL is in the database file. */
+  /** The last frame up to which the WAL is in the database file. */
   backfilled(): number {
     return nativeU32(this.#read(CHECKPOINT_INFO.backfilled, 4), 0)
   }
 
-  /** Written together with read mark 0, which is always 0: eight aligned bytes are never seen by halves. */
+  /** Writes the field together with read mark 0, which is always 0: no reader sees half of eight aligned bytes. */
   setBackfilled(frame: number, attempted = frame): void {
     const bytes = new Uint8Array(8)
     setNativeU32(bytes, 0, attempted)
@@ -47,8 +47,8 @@ export class WalIndexMarks {
   }
 
   /**
-   * The last frame that may be copied into the database file: no further than any reader's snapshot. As SQLite does,
-   * read marks that nobody holds are moved on.
+   * The last frame that may be copied into the database file: none beyond any reader's snapshot. Moves read marks that
+   * nobody holds forward, as SQLite does.
    */
   safeFrame(maxFrame: number): number {
     let safe = maxFrame

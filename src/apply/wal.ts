@@ -13,10 +13,10 @@ import type { Page } from './transaction.ts'
 import { WalIndexFile } from './wal-index-file.ts'
 
 const WRITE_PIECE_BYTES = 1 << 20
-/** A WAL that has grown beyond this is cut when it begins anew. */
-const KEPT_BYTES = 16 << 20
+/** A WAL that has grown beyond this is truncated when it restarts. */
+const MAX_REUSED_BYTES = 16 << 20
 
-/** What becomes frames, the last of which commits. */
+/** A transaction to write as frames, the last of which commits. */
 export interface WalTransaction {
   readonly pages: Iterable<Page>
   readonly count: number
@@ -32,8 +32,8 @@ export interface CheckpointResult {
 }
 
 /**
- * The write-ahead log of a database and its index, as SQLite's only writer and only checkpointer has them: the locks
- * for both are held from beginning to end, readers come and go.
+ * The write-ahead log of a database and its index, from the side of the only writer and only checkpointer. It holds the
+ * locks for both until it is closed, while readers come and go.
  */
 export class Wal {
   readonly #file: DatabaseFile
@@ -44,7 +44,7 @@ export class Wal {
   #checkpointSequence: number
   #buffer = new Uint8Array(64 << 10)
 
-  /** Recovers as SQLite does where nobody else has it open. Throws ApplyBlockedError, NotDatabaseError. */
+  /** Recovers the WAL, as SQLite does, if nobody else has it open. Throws ApplyBlockedError, NotDatabaseError. */
   static open(file: DatabaseFile): Wal {
     const index = WalIndexFile.open(file.path)
     let fd: number | undefined
@@ -75,7 +75,7 @@ export class Wal {
     this.#checkpointSequence = head.length < 4 ? 0 : new DataView(head.buffer).getUint32(0)
   }
 
-  /** 0 until the first frame. */
+  /** 0 before the first frame. */
   get pageSize(): number {
     return this.#header.pageSize
   }
@@ -84,7 +84,7 @@ export class Wal {
     return this.#header.maxFrame
   }
 
-  /** Of the database; undefined when no transaction says. */
+  /** The size of the database; undefined when the WAL has no transaction. */
   get sizePages(): number | undefined {
     return this.#header.sizePages === 0 ? undefined : this.#header.sizePages
   }
@@ -93,14 +93,14 @@ export class Wal {
     return nodeFiles.size(this.#fd)
   }
 
-  /** What the next transaction of so many pages makes of the WAL's length in bytes. */
+  /** The size of the WAL in bytes after a next transaction of `pages` pages. */
   sizeAfter(pages: number, pageSize: number): number {
     const { maxFrame } = this.#header
     const frames = maxFrame > 0 && this.#backfilled === maxFrame ? 0 : maxFrame
     return frameOffset(frames + pages, pageSize)
   }
 
-  /** For each page whose newest version the database file does not have yet, the frame that has it, from 1. */
+  /** For each page whose newest version is not yet in the database file: its frame, numbered from 1. */
   newestFrames(): Map<Pgno, number> {
     const newest = new Map<Pgno, number>()
     let frame = 0
@@ -115,8 +115,8 @@ export class Wal {
   }
 
   /**
-   * Transactions, one after the other: their frames in large writes, and then, in one step for every reader, the index.
-   * Anything that throws before leaves the database as it was. Returns the first frame.
+   * Appends transactions: first their frames in large writes, then the index, which publishes all of them at once. An
+   * error before that leaves the database unchanged for readers. Returns the first frame.
    */
   append(transactions: readonly WalTransaction[], pageSize: number, durable: boolean): number {
     this.#restartIfPossible()
@@ -145,8 +145,8 @@ export class Wal {
   }
 
   /**
-   * Copies what no reader's snapshot forbids into the database file. `pages` tells what is newest in the WAL, and
-   * learns.
+   * Copies the frames that no reader's snapshot forbids into the database file. Reads from `pages` which frames are the
+   * newest, and clears those that it copied.
    */
   checkpoint(pages: PageTable): CheckpointResult {
     const { maxFrame } = this.#header
@@ -159,7 +159,7 @@ export class Wal {
     }
   }
 
-  /** Takes -wal and -shm away. Only after a complete checkpoint, under the database's EXCLUSIVE lock. */
+  /** Removes -wal and -shm. Only after a complete checkpoint, under the database's EXCLUSIVE lock. */
   remove(): void {
     fs.rmSync(`${this.#file.path}-wal`, { force: true })
     fs.rmSync(`${this.#file.path}-shm`, { force: true })
@@ -188,7 +188,7 @@ export class Wal {
     for (const pgno of pgnos) yield { pgno, page: this.readFrame(pages.frame(pgno) + 1) }
   }
 
-  /** As SQLite's walRestartLog: when all of it is in the database file, and no reader uses it. */
+  /** Restarts the WAL if all of it is in the database file and no reader uses it, as SQLite's walRestartLog does. */
   #restartIfPossible(): void {
     const { maxFrame, salt1 } = this.#header
     if (maxFrame === 0 || this.#backfilled < maxFrame) return
@@ -197,10 +197,10 @@ export class Wal {
     this.#header = header
     this.#backfilled = 0
     this.#checkpointSequence++
-    if (this.sizeBytes > KEPT_BYTES) nodeFiles.truncate(this.#fd, 0)
+    if (this.sizeBytes > MAX_REUSED_BYTES) nodeFiles.truncate(this.#fd, 0)
   }
 
-  /** The header of a WAL without frames, to be written with the first of them. */
+  /** The header of a new WAL, which is written with its first frames. */
   #begin(pageSize: number): { header: WalIndexHeader; chain: FrameChain; bytes: Uint8Array } {
     const isFirst = this.#checkpointSequence === 0
     const salts = isFirst
@@ -216,7 +216,7 @@ export class Wal {
     return { header: { ...this.#header, ...salts, bigEndianChecksums: NATIVE_BIG_ENDIAN }, chain, bytes }
   }
 
-  /** A commit frame is the last of its transaction, and not in the file before all others are. */
+  /** Writes the commit frame of each transaction last, after all its other frames are in the file. */
   #writeFrames(
     transactions: readonly WalTransaction[],
     pageSize: number,
@@ -273,8 +273,7 @@ export class Wal {
   *#framePgnos({ maxFrame, pageSize }: WalIndexHeader): Generator<Pgno> {
     for (let frame = 0; frame < maxFrame; frame++) {
       const bytes = this.#read(frameOffset(frame, pageSize), 4)
-      if (bytes.length < 4)
-        throw new NotDatabaseError(`${this.#file.path}-wal`, 'ends before its last transaction does')
+      if (bytes.length < 4) throw new NotDatabaseError(`${this.#file.path}-wal`, 'ends within its last transaction')
       yield new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
     }
   }

@@ -221,14 +221,14 @@ export class Follower {
   #moveIn(positions: PositionFile): void {
     const { path } = this.#options
     if (this.#fetched === undefined) throw new Error('nothing has been restored')
-    positions.startOver(this.#fetched)
+    positions.reset(this.#fetched)
     renameSync(this.#incomingPath, path)
     nodeFiles.syncDirectory(dirname(path))
   }
 
   #moveAwayDropped(positions: PositionFile, txid: TXID): void {
     const keptAs = this.#moveAway()
-    positions.startOver(undefined)
+    positions.reset(undefined)
     this.#reportOnce({ event: 'dropped', txid, keptAs })
   }
 

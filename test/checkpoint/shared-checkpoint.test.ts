@@ -52,10 +52,10 @@ async function checkpoint({ run = (work) => work.run(), makeDurable, isStopped, 
   const index = SharedWalIndex.take(file)
   if (index === undefined) throw new Error('the checkpoint lock is free')
   const database = SharedDatabase.open(file)
-  const keepFileUnread = index.keepFileUnread.bind(index)
-  index.keepFileUnread = () => {
+  const lockFileReads = index.lockFileReads.bind(index)
+  index.lockFileReads = () => {
     before?.()
-    return keepFileUnread()
+    return lockFileReads()
   }
   try {
     if (database === undefined || !index.join()) throw new Error('the database is in use')
@@ -212,7 +212,7 @@ test('I11: a checkpoint stops if frames are marked as copied that never were, as
   await insert(20)
   poke(CHECKPOINT_INFO.backfilled, frames)
   const before = readFileSync(file)
-  await expect(checkpoint()).rejects.toThrow(/I11: of \d+ frames of the WAL \d+ are marked as copied/)
+  await expect(checkpoint()).rejects.toThrow(/I11: the WAL has \d+ frames, but \d+ are marked as copied/)
   expect(readFileSync(file).equals(before)).toBe(true)
 })
 
@@ -230,6 +230,6 @@ test('I11: a checkpoint stops if the frames are not those of the wal-index', asy
   wal.writeUInt32BE(7, 32 + 8)
   writeFileSync(`${file}-wal`, wal, { flag: 'r+' })
   const before = readFileSync(file)
-  await expect(checkpoint()).rejects.toThrow(/frame 1 of the WAL is not the one that its index knows/)
+  await expect(checkpoint()).rejects.toThrow(/frame 1 of the WAL is not the one that its index lists/)
   expect(readFileSync(file).equals(before)).toBe(true)
 })

@@ -181,7 +181,7 @@ describe('ltx apply', () => {
     const { files } = await record()
     await writeFile(path('letter.txt'), 'Dear reader'.repeat(100))
     expect(failure(await run('apply', '--force', '--db', 'letter.txt', files[0]!))).toContain(
-      'letter.txt is no SQLite database',
+      'letter.txt is not a SQLite database',
     )
     expect(await readFile(path('letter.txt'), 'utf8')).toBe('Dear reader'.repeat(100))
   })

@@ -193,11 +193,11 @@ const WORK: Readonly<Record<Due, (work: SharedCheckpoint) => Promise<CheckpointO
  */
 async function finishedByWriter(guarded: Guarded, index: SharedWalIndex): Promise<boolean> {
   const frames = index.header()?.maxFrame ?? 0
-  index.letCheckpoint()
+  index.unlockCheckpoints()
   const until = performance.now() + WRITER_MS
   const isWaiting = () => !guarded.stopped && !guarded.hasSeveralWriters && performance.now() < until
   while (isWaiting() && (index.header()?.maxFrame ?? 0) >= frames) await sleep(1)
-  return index.takeBack()
+  return index.lockCheckpoints()
 }
 
 /** Undefined when applications use another wal-index than the held one, or one of them has the database to itself. */
