@@ -2,9 +2,9 @@
 
 import { z } from 'zod'
 import { NODE_FLAGS } from '../../src/cli/options/node-options.ts'
-import { UNSUPPORTED_KEYS } from '../../src/config/later.ts'
 import { DEFAULT_LEASE_TTL_MS, fileSchema, KNOWN_KEYS } from '../../src/config/schema.ts'
 import { CONFIG_TEMPLATE } from '../../src/config/template.ts'
+import { UNSUPPORTED_KEYS } from '../../src/config/unsupported-keys.ts'
 import { wrap } from './markdown.ts'
 
 /** Defaults that the schema leaves to what reads the configuration. */
@@ -131,7 +131,7 @@ function unsupported(): string {
   return [
     '## Keys of litefs.yml that this version does not support',
     '',
-    'They are errors with the message below, except where the value says what ltxd does anyway.',
+    'They are errors with the message below, except with a value that asks for what ltxd does anyway.',
     '',
     '| key | accepted values | message |',
     '|---|---|---|',

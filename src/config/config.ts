@@ -3,21 +3,21 @@
 import type { LogFormat, LogLevel } from '../util/log.ts'
 
 export interface Config {
-  /** The file it came from; absent when none was found. */
+  /** The configuration file; absent when none was found. */
   readonly file?: string
   readonly fuse: FuseConfig
   readonly data: DataConfig
   /** Absent: no backup. */
   readonly backup?: BackupConfig
-  /** Absent: a node alone, and the primary. */
+  /** Absent: a single node, which is the primary. */
   readonly cluster?: ClusterConfig
-  /** Where the workers' queues are. A node itself needs none. */
+  /** The Redis server of the workers' queues. A node itself needs none. */
   readonly redis?: { readonly url: string }
-  /** Run one after the other; the last is the application. Empty: nothing to supervise. */
+  /** Commands to run one after the other; the last is the application. Empty: nothing to supervise. */
   readonly exec: readonly Command[]
-  /** Exit when the start or the application fails; otherwise stay, unmounted, for someone to look. */
+  /** Whether to exit when the start or the application fails. Otherwise ltxd stays, unmounted, for inspection. */
   readonly exitOnError: boolean
-  /** How long a program may take after a request to stop before the next, harsher one. */
+  /** How long a program may take to stop after one signal before the next, stronger one. */
   readonly stopTimeoutMs: number
   readonly http: HttpConfig
   readonly log: { readonly level: LogLevel; readonly format: LogFormat }
@@ -27,13 +27,13 @@ export interface FuseConfig {
   /** Absent only where no mount was asked for (`ltxd config`, `ltxd status`). */
   readonly dir?: string
   readonly allowOther: boolean
-  /** Who speaks with the kernel: this process, or libfuse in one of its own. */
+  /** direct: this process serves the kernel's requests. fuse-native: libfuse does, in a process of its own. */
   readonly driver: 'direct' | 'fuse-native'
-  /** `low`: a core is kept from halting while requests come, at the cost of its idle time. */
+  /** low: a thread prevents a core from halting while requests come, at the cost of its idle time. */
   readonly latency: 'normal' | 'low'
-  /** Patterns of paths on the mount (util/glob.ts): which files are databases. */
+  /** Patterns of paths on the mount (util/glob.ts). A file that matches one is a database. */
   readonly databases: readonly string[]
-  /** All others are served as plain files, or refused. */
+  /** Whether other files are served as plain files, or rejected. */
   readonly otherFiles: 'serve' | 'refuse'
 }
 
@@ -53,32 +53,32 @@ export interface BackupConfig {
   /** `file:///DIR` or `s3://BUCKET/PREFIX?…`. */
   readonly url: string
   readonly syncIntervalMs: number
-  /** Intervals of level 1, 2 … */
+  /** The compaction intervals of level 1, 2 … */
   readonly levelIntervalsMs: readonly number[]
   readonly snapshot: { readonly intervalMs: number; readonly retentionMs: number }
-  /** How long a level-0 file stays once level 1 covers it. */
+  /** How long a level-0 file is retained once level 1 covers it. */
   readonly level0RetentionMs: number
-  /** Who compacts, makes snapshots out of the backup and applies retention. */
+  /** Who compacts, makes snapshots from the backup, and applies retention. */
   readonly compaction: 'daemon' | 'workers'
 }
 
 export interface ClusterConfig {
-  /** static: who is primary is fixed here, `candidate` says whether it is this node. consul: whoever holds the key. */
+  /** static: this file fixes the primary; `candidate` says whether it is this node. consul: the holder of the lease. */
   readonly type: 'static' | 'consul'
   readonly candidate: boolean
   /** Ask the primary for the lease as soon as this node has caught up. */
   readonly promote: boolean
-  /** This node's name for people; of a static replica the primary's. */
+  /** This node's name for people. On a static replica, the primary's name. */
   readonly hostname: string
-  /** Where peers reach this node's API; of a static replica where the primary's is. Absent: where it listens. */
+  /** The URL at which peers reach this node's API. On a static replica, the primary's. Absent: the listen address. */
   readonly advertiseUrl?: string
-  /** How long a primary that falls silent keeps the lease. Without meaning for a static one. */
+  /** How long a silent primary still holds the lease. No meaning for a static lease. */
   readonly ttlMs: number
-  /** How long a replica waits before it connects again. */
+  /** How long a replica waits before it reconnects. */
   readonly reconnectDelayMs: number
-  /** How long after a handoff, or after it failed to take over, a node leaves the lease to others. */
+  /** How long a node does not acquire the lease after a handoff or a failed take-over. */
   readonly demoteDelayMs: number
-  /** Exactly with type consul. The URL may hold a token. */
+  /** Present if and only if the type is consul. The URL may contain a token. */
   readonly consul?: { readonly url: string; readonly key: string }
 }
 
@@ -89,6 +89,6 @@ export interface Command {
 export interface HttpConfig {
   /** A loopback address or name, without brackets. */
   readonly host: string
-  /** 0: any free one. */
+  /** 0: any free port. */
   readonly port: number
 }

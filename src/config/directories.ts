@@ -1,4 +1,4 @@
-/** The mount, the data and a backup in a directory must not lie in one another. */
+/** The mount, the data directory and a backup directory must not contain one another. */
 
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join, sep } from 'node:path'
@@ -20,27 +20,27 @@ export function checkDirectories(config: Config): Clash[] {
   if (mount !== undefined && (isWithin(data, mount) || isWithin(mount, data))) {
     clashes.push({
       path: ['data', 'dir'],
-      message: `the data directory ${data} and the mount ${mount} lie in one another: choose two separate directories`,
+      message: `the data directory ${data} and the mount ${mount} overlap: choose two separate directories`,
     })
   }
   if (backup !== undefined && mount !== undefined && (isWithin(backup, mount) || isWithin(mount, backup))) {
     clashes.push({
       path: ['backup', 'url'],
-      message: `the backup ${backup} and the mount ${mount} lie in one another: choose two separate directories`,
+      message: `the backup ${backup} and the mount ${mount} overlap: choose two separate directories`,
     })
   }
   if (backup !== undefined && (isWithin(backup, data) || isWithin(data, backup))) {
     clashes.push({
       path: ['backup', 'url'],
-      message: `the backup ${backup} and the data directory ${data} lie in one another: one must survive the other`,
+      message: `the backup ${backup} and the data directory ${data} overlap: choose two separate directories`,
     })
   }
   return clashes
 }
 
 /**
- * Symbolic links above the directory resolved. Never of the directory itself: it may be the mount of a daemon that
- * died, and looking at that one fails.
+ * Resolves symbolic links above the directory, but not the directory itself: it may be the mount of a daemon that died,
+ * on which every call fails.
  */
 function canonical(path: string): string {
   const parent = dirname(path)

@@ -1,17 +1,17 @@
-/** A configuration file as parsed YAML that still knows the line of every key. */
+/** A configuration file as parsed YAML, with the line of every key. */
 
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml'
 import { ConfigError, type ConfigIssue, type KeyPath } from './errors.ts'
 import { type Environment, expand, ExpansionError } from './expand.ts'
 
 export interface ConfigDocument {
-  /** Plain objects, arrays and scalars, variables expanded. */
+  /** Plain objects, arrays and scalars, with variables expanded. */
   readonly value: unknown
-  /** `FILE:LINE` of the key, or of its nearest ancestor that was written. */
+  /** `FILE:LINE` of the key, or of its nearest ancestor in the file. */
   origin(path: KeyPath): string
 }
 
-/** Throws ConfigError for text that is not YAML (with its line), or that names a variable that is not set. */
+/** Throws ConfigError, with the line, for text that is not YAML or that names an unset variable. */
 export function parseConfigDocument(text: string, file: string, environment: Environment): ConfigDocument {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
@@ -38,7 +38,7 @@ export function parseConfigDocument(text: string, file: string, environment: Env
   return { value: toValue(document, file), origin: (path) => at(offsetOf(document, path)) }
 }
 
-/** An unquoted value is read again after its variables were put in, so that `${PORT}` may be a number. */
+/** Reads an unquoted value again after its variables were expanded, so that `${PORT}` can be a number. */
 function plainScalar(text: string): string | number | boolean | null {
   if (text === '') return null
   if (text === 'true' || text === 'false') return text === 'true'
@@ -49,7 +49,7 @@ function toValue(document: Document, file: string): unknown {
   try {
     return document.toJS()
   } catch (error) {
-    // Too many aliases, or one without its anchor.
+    // Too many aliases, or an alias without its anchor.
     throw new ConfigError([{ path: [], message: (error as Error).message, origin: file }], { cause: error })
   }
 }

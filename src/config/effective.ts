@@ -5,7 +5,7 @@ import { formatDuration, formatSizeExact } from '../util/units.ts'
 import { joinWords } from '../util/words.ts'
 import type { ClusterConfig, Config } from './config.ts'
 
-/** Keys and values as the file would have them; secrets in addresses are left out. */
+/** The configuration as the value of an `ltxd.yml`, with secrets in URLs redacted. */
 export function toFileValue(config: Config): Record<string, unknown> {
   const { fuse, data, backup, cluster, redis, http, log } = config
   return {
@@ -65,7 +65,7 @@ function leaseValue(cluster: ClusterConfig): Record<string, unknown> {
   }
 }
 
-/** So that reading it back does not take a dollar sign for a variable. */
+/** Escapes dollar signs, so that reading the text back finds no variable. */
 function literal(text: string): string {
   return text.replaceAll('$', '$$$$')
 }

@@ -2,15 +2,15 @@ import { LtxdError } from '../util/errors.ts'
 
 export type KeyPath = readonly (string | number)[]
 
-/** One thing that is wrong with the configuration. */
+/** One problem of the configuration. */
 export interface ConfigIssue {
   readonly path: KeyPath
   readonly message: string
-  /** Where it was written: `ltxd.yml:12`, `--http`; absent for a file as a whole. */
+  /** The place of the value: `ltxd.yml:12`, `--http`. Absent when it has none. */
   readonly origin?: string
 }
 
-/** Everything that is wrong with the configuration, a line each: `ltxd.yml:12: data.retention.age: …`. */
+/** All problems of the configuration, one a line: `ltxd.yml:12: data.retention.age: …`. */
 export class ConfigError extends LtxdError {
   readonly issues: readonly ConfigIssue[]
 

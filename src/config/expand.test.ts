@@ -27,7 +27,7 @@ test('a variable that is not set is an error that names it', () => {
   expect(() => expand('$NOPE', environment)).toThrow(ExpansionError)
 })
 
-test('what is no reference is refused', () => {
+test('an invalid reference is rejected', () => {
   for (const text of ['${}', '${A B}', '${HOME', '${1}', '${HOME:=x}']) {
     expect(() => expand(text, environment), text).toThrow(ExpansionError)
   }

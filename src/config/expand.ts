@@ -1,4 +1,4 @@
-/** Environment variables in configuration values, as litefs.yml knows them, except that an unset one is an error. */
+/** Environment variables in configuration values, as in litefs.yml, except that an unset one is an error. */
 
 export class ExpansionError extends Error {}
 

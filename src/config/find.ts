@@ -5,16 +5,16 @@ import { ConfigError } from './errors.ts'
 
 export const CONFIG_FILE = 'ltxd.yml'
 
-/** Where a configuration file is looked for, in order: `.`, `~/.config/ltxd`, `/etc`. */
-export function configPlaces(): string[] {
+/** The paths of a configuration file, in the order of the search: `.`, `~/.config/ltxd`, `/etc`. */
+export function configPaths(): string[] {
   return [CONFIG_FILE, join(homedir(), '.config', 'ltxd', CONFIG_FILE), join('/etc', CONFIG_FILE)]
 }
 
-export function findConfigFile(places: readonly string[] = configPlaces()): string | undefined {
-  return places.find((path) => existsSync(path))
+export function findConfigFile(paths: readonly string[] = configPaths()): string | undefined {
+  return paths.find((path) => existsSync(path))
 }
 
-/** Throws ConfigError when it cannot be read. */
+/** Throws ConfigError when the file cannot be read. */
 export function readConfigFile(path: string): string {
   try {
     return readFileSync(path, 'utf8')
@@ -24,7 +24,7 @@ export function readConfigFile(path: string): string {
       code === 'ENOENT'
         ? 'there is no such file; "ltxd init" writes one'
         : code === 'EISDIR'
-          ? 'is a directory'
+          ? 'is a directory, expected a file'
           : message
     throw new ConfigError([{ path: [], message: reason, origin: path }], { cause: error })
   }

@@ -5,7 +5,7 @@ import { LIMITS, LIMITS_VARIABLE, limitsFrom } from './limits.ts'
 const from = (text: string) => limitsFrom({ [LIMITS_VARIABLE]: text })
 
 describe('the limits that no configuration sets', () => {
-  test('are what they are where nobody says otherwise', () => {
+  test('have their defaults without the variable', () => {
     expect(limitsFrom({})).toEqual({ answerMs: 15_000, uploadMs: 15_000 })
   })
 
@@ -17,15 +17,15 @@ describe('the limits that no configuration sets', () => {
     ['{', /is not JSON/],
     ['[]', /is not an object/],
     ['{"uploads":1}', /names "uploads"/],
-    ['{"uploadMs":15001}', /uploadMs: not from 1 to 15000/],
+    ['{"uploadMs":15001}', /uploadMs: expected 1 to 15000/],
     ['{"uploadMs":0}', /uploadMs/],
     ['{"uploadMs":"1s"}', /uploadMs/],
-  ])('%s is an error that says who may set them', (text, said) => {
-    expect(() => from(text)).toThrow(said)
-    expect(() => from(text)).toThrow(/only tests of ltxd set it/)
+  ])('%s is an error, which says that only tests set limits', (text, message) => {
+    expect(() => from(text)).toThrow(message)
+    expect(() => from(text)).toThrow(/Only tests of ltxd set it/)
   })
 
-  test('what follows from a limit follows it: a file is settled after two uploads could have arrived', () => {
+  test('a file is settled after twice the limit of an upload', () => {
     expect(UPLOAD_TIMEOUT_MS).toBe(LIMITS.uploadMs)
     expect(UNSETTLED_MS).toBe(2 * UPLOAD_TIMEOUT_MS)
   })

@@ -1,18 +1,17 @@
 /**
- * Time limits that no key of ltxd.yml sets: nobody has a reason to choose them, and some follow from others. All are
- * here, because tests that wait for one would wait for minutes: they shorten it for the processes that they start, with
- * LTXD_TEST_LIMITS. A limit can be shortened alone, never made longer, and what follows from a limit is computed from
- * it where it is used.
+ * Time limits that no key of ltxd.yml sets: users have no reason to choose them, and other durations are computed from
+ * them. Tests that wait for a limit would take minutes, so they shorten it with LTXD_TEST_LIMITS for the processes that
+ * they start. A limit can be shortened, never extended.
  */
 
 import { LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 
 const DEFAULTS = {
-  /** How long an object store may take to give its next sign of life, retries of its client included. */
+  /** How long an object store may take until its next sign of life, including its client's retries. */
   answerMs: 15_000,
   /**
-   * How long one upload under a lease may take, and may take effect after the lease ended
+   * How long one upload under a lease may take, and how long after the end of the lease it may take effect
    * (backup/history/upload-window.ts).
    */
   uploadMs: 15_000,
@@ -22,7 +21,7 @@ export type Limits = Readonly<Record<keyof typeof DEFAULTS, number>>
 
 export const LIMITS_VARIABLE = 'LTXD_TEST_LIMITS'
 
-/** What an environment asks for: a JSON object of limits and milliseconds. Throws LtxdError. */
+/** Reads the limits from an environment variable: a JSON object of names and milliseconds. Throws LtxdError. */
 export function limitsFrom(environment: NodeJS.ProcessEnv): Limits {
   const text = environment[LIMITS_VARIABLE]
   return text === undefined ? DEFAULTS : { ...DEFAULTS, ...parse(text) }
@@ -38,21 +37,21 @@ function parse(text: string): Partial<Limits> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong('is not an object')
   for (const [name, ms] of Object.entries(value)) {
     const standard = (DEFAULTS as Record<string, number | undefined>)[name]
-    if (standard === undefined) throw wrong(`names "${name}", which is no limit`)
-    if (!Number.isInteger(ms) || ms < 1 || ms > standard) throw wrong(`has ${name}: not from 1 to ${standard}`)
+    if (standard === undefined) throw wrong(`names "${name}", which is not a limit`)
+    if (!Number.isInteger(ms) || ms < 1 || ms > standard) throw wrong(`has ${name}: expected 1 to ${standard}`)
   }
   return value
 }
 
-function wrong(what: string): LtxdError {
-  return new LtxdError('TEST_LIMITS', `${LIMITS_VARIABLE} ${what}; only tests of ltxd set it: remove it`, 2)
+function wrong(problem: string): LtxdError {
+  return new LtxdError('TEST_LIMITS', `${LIMITS_VARIABLE} ${problem}. Only tests of ltxd set it: remove it`, 2)
 }
 
 export const LIMITS = limitsFrom(process.env)
 
-/** A node or a worker whose limits are a test's says so when it starts. */
+/** Warns, at the start of a node or a worker, that its limits are a test's. */
 export function warnOfTestLimits(logger: Pick<Logger, 'warn'>): void {
   const limits = process.env[LIMITS_VARIABLE]
   if (limits !== undefined)
-    logger.warn({ limits }, `${LIMITS_VARIABLE} is set: only tests of ltxd run with such limits`)
+    logger.warn({ limits }, `${LIMITS_VARIABLE} shortens time limits: only tests of ltxd set it`)
 }

@@ -17,8 +17,8 @@ function problems(text: string, options: LoadOptions = {}): string[] {
   return []
 }
 
-test('without a file and flags everything has its default', () => {
-  expect(loadConfig({ places: [] })).toEqual({
+test('without a file and flags every key has its default', () => {
+  expect(loadConfig({ paths: [] })).toEqual({
     fuse: { allowOther: false, driver: 'direct', latency: 'normal', databases: ['**'], otherFiles: 'serve' },
     data: {
       dir: resolve('ltxd-data'),
@@ -34,7 +34,7 @@ test('without a file and flags everything has its default', () => {
   })
 })
 
-test('a file sets what it names', () => {
+test('a file sets the keys that it names, and the others have their defaults', () => {
   const config = parse(
     `
 fuse:
@@ -73,7 +73,7 @@ log:
   })
 })
 
-test('flags stand above the file, and their errors name the flag', () => {
+test('flags override the file, and their errors name the flag', () => {
   const flags = [
     { flag: 'DIR', path: ['fuse', 'dir'], value: '/b' },
     { flag: '--http', path: ['http', 'addr'], value: '0.0.0.0:80' },
@@ -103,17 +103,17 @@ describe('an error names line and key', () => {
     ['data:\n  retention:\n    age: 10\n', 'ltxd.yml:3: data.retention.age: 10 is not a duration'],
     ['data:\n  retention: 5 minutes\n', 'ltxd.yml:2: data.retention.age: "5 minutes" is not a duration'],
     ['data:\n  segment-size: 1KB\n', 'ltxd.yml:2: data.segment-size: "1KB" is out of bounds: expected 64KB to 1GB'],
-    ['data:\n  dir: 12\n', 'ltxd.yml:2: data.dir: 12 is not a text'],
-    ['backup:\n  url: file://backups\n', 'ltxd.yml:2: backup.url: "backups" is taken for a host'],
+    ['data:\n  dir: 12\n', 'ltxd.yml:2: data.dir: 12 is not text'],
+    ['backup:\n  url: file://backups\n', 'ltxd.yml:2: backup.url: "backups" counts as a host name'],
     ['backup:\n  url: s3:///x\n', 'ltxd.yml:2: backup.url: "s3:///x" names no bucket'],
-    ['backup:\n  url: s3://me:hunter2@x/y\n', 'ltxd.yml:2: backup.url: holds credentials: put them into AWS_ACCESS'],
+    ['backup:\n  url: s3://me:hunter2@x/y\n', 'ltxd.yml:2: backup.url: contains credentials: put them into AWS_ACCESS'],
     ['backup:\n  url: /backups\n', 'ltxd.yml:2: backup.url: "/backups" is not a URL'],
     ['backup:\n  levels: [1m, 30s]\n', 'ltxd.yml:2: backup.levels: each level must be longer'],
     ['backup:\n  levels:\n    - 30s\n    - soon\n', 'ltxd.yml:4: backup.levels[1]: "soon" is not a duration'],
     ['backup:\n  snapshot:\n    retention: 1h\n', 'ltxd.yml:2: backup.snapshot: retention must not be shorter'],
     ['fuse:\n  allow-other: "yes"\n', 'ltxd.yml:2: fuse.allow-other: "yes" is not true or false'],
     ['fuse: /mnt\n', 'ltxd.yml:1: fuse: expected keys below it'],
-    ['exec: "run \'it"\n', 'ltxd.yml:1: exec[0].cmd: "run \'it" has a quote or a backslash that does not end'],
+    ['exec: "run \'it"\n', 'ltxd.yml:1: exec[0].cmd: "run \'it" has an unfinished quote or backslash'],
     ['log:\n  level: loud\n', 'ltxd.yml:2: log.level: "loud" is not one of trace, debug, info'],
     ['http:\n  addr: ":20202"\n', 'ltxd.yml:2: http.addr: ":20202" would let other machines in'],
     ['http:\n  addr: localhost:99999\n', 'ltxd.yml:2: http.addr: "localhost:99999" is not an address'],
@@ -131,7 +131,7 @@ describe('an error names line and key', () => {
   })
 })
 
-test('everything that is wrong is said at once', () => {
+test('one error reports all problems', () => {
   expect(problems('fuse:\n  x: 1\n  y: 2\nlease:\n  databases: [a]\nlog:\n  format: xml\n')).toEqual([
     expect.stringContaining('ltxd.yml:5: lease.databases: not supported'),
     expect.stringContaining('ltxd.yml:2: fuse.x: unknown key'),
@@ -143,7 +143,7 @@ test('everything that is wrong is said at once', () => {
 describe('a lease', () => {
   const lease = (text: string) => parse(`lease:\n${text}`).cluster
 
-  test('in Consul is one line', () => {
+  test('in Consul needs only its URL', () => {
     expect(lease('  consul: { url: http://127.0.0.1:8500/ }\n')).toEqual({
       type: 'consul',
       candidate: true,
@@ -158,7 +158,7 @@ describe('a lease', () => {
     expect(parse('', { flags }).cluster).toEqual(lease('  consul: { url: http://127.0.0.1:8500 }\n'))
   })
 
-  test('as litefs.yml has it', () => {
+  test('may be written as in litefs.yml', () => {
     const text = `
 lease:
   type: consul
@@ -198,7 +198,7 @@ exec:
   })
 
   test.each(['lease:\n', 'lease:\n  consul:\n', 'lease: { consul: {} }\n'])(
-    'of which nothing is written is none: %j',
+    'without any key is no lease: %j',
     (text) => {
       expect(parse(text).cluster).toBeUndefined()
     },
@@ -208,17 +208,17 @@ exec:
     ['type: consul', 'ltxd.yml:1: lease.consul.url: is missing'],
     ['type: zookeeper', 'ltxd.yml:2: lease.type: "zookeeper" is not one of static, consul'],
     ['candidate: false', 'ltxd.yml:1: lease.advertise-url: is missing'],
-    ['ttl: 10s', 'ltxd.yml:2: lease.ttl: is for type: consul'],
+    ['ttl: 10s', 'ltxd.yml:2: lease.ttl: is only for type: consul'],
     ['promote: true', 'ltxd.yml:2: lease.promote: needs type: consul'],
-    ['{ type: static, consul: { url: "http://x" } }', 'lease.consul: is for type: consul'],
-    ['{ ttl: 3s, consul: { url: "http://x", ttl: 4s } }', 'lease.consul.ttl: is written as lease.ttl too'],
+    ['{ type: static, consul: { url: "http://x" } }', 'lease.consul: is only for type: consul'],
+    ['{ ttl: 3s, consul: { url: "http://x", ttl: 4s } }', 'lease.consul.ttl: repeats lease.ttl'],
     ['{ ttl: 1s, consul: { url: "http://x" } }', 'lease.ttl: "1s" is out of bounds: expected 2s to 1h'],
     ['{ consul: { url: "consul:8500" } }', 'lease.consul.url: scheme "consul:" is not known'],
     ['{ consul: { url: "http://x/?dc=a" } }', 'lease.consul.url: has a query'],
     ['{ consul: { uri: "http://x" } }', 'lease.consul.uri: unknown key; known here: url, key'],
     ['advertise-url: 127.0.0.1:20202', 'lease.advertise-url: "127.0.0.1:20202" is not a URL'],
     ['advertise-url: http://a:1/x', 'lease.advertise-url: "http://a:1/x" has more than host and port'],
-    ['consul: { url: "http://t0ken@x" }', 'lease.consul.url: holds a user name'],
+    ['consul: { url: "http://t0ken@x" }', 'lease.consul.url: has a user name'],
   ])('%s', (text, expected) => {
     const found = problems(`lease:\n  ${text}\n`)
     expect(found).toEqual([expect.stringContaining(expected)])
@@ -226,12 +226,12 @@ exec:
   })
 })
 
-test('a backup in a bucket is taken as it is written', () => {
+test('the URL of a bucket with parameters is accepted', () => {
   const url = 's3://bucket/prefix?endpoint=http://127.0.0.1:9000&region=eu-west-1&forcePathStyle=true'
   expect(problems(`backup:\n  url: ${url}\n`)).toEqual([])
 })
 
-test('keys of later versions are refused by name, and accepted where they say what is done anyway', () => {
+test('unsupported keys are rejected by name, except with a value that this version implements anyway', () => {
   expect(problems('durability: backup\n')).toEqual([expect.stringContaining('ltxd.yml:1: durability: only "local"')])
   expect(problems('proxy:\n  addr: ":8080"\n')).toEqual([expect.stringContaining('proxy is not supported')])
   expect(problems('lease:\n  consul:\n    url: http://localhost:8500\n    lock-delay: 1s\n')).toEqual([
@@ -251,7 +251,7 @@ test('a password in the address of Redis is neither repeated in an error nor pri
   expect(problems('redis: { url: "redis://app:hunter2@queues:6379/x" }\n').join()).not.toContain('hunter2')
 })
 
-test('an address is loopback or refused', () => {
+test('an address that is not loopback is rejected', () => {
   const addr = (value: string) => parse(`http: { addr: ${JSON.stringify(value)} }`).http
   expect(addr('127.0.0.1:80')).toEqual({ host: '127.0.0.1', port: 80 })
   expect(addr('127.8.8.8:80')).toEqual({ host: '127.8.8.8', port: 80 })
@@ -270,7 +270,7 @@ test('an address is loopback or refused', () => {
   }
 })
 
-test('mount, data and backup do not lie in one another', () => {
+test('mount, data directory and backup must not overlap', () => {
   expect(problems('fuse:\n  dir: /x\ndata:\n  dir: /x/data\n')).toEqual([
     expect.stringContaining('ltxd.yml:4: data.dir'),
   ])
@@ -281,11 +281,11 @@ test('mount, data and backup do not lie in one another', () => {
   expect(problems('fuse: { dir: /x }\ndata: { dir: /xdata }\n')).toEqual([])
 })
 
-test('a file that is not there is an error that names it', () => {
+test('a missing file is an error that names it', () => {
   expect(() => loadConfig({ file: '/nonexistent/ltxd.yml' })).toThrow(/\/nonexistent\/ltxd\.yml: there is no such file/)
 })
 
-test('which files are databases is a list of patterns', () => {
+test('fuse.databases is a list of patterns', () => {
   const { fuse } = parse('fuse: { databases: ["*.db", "/data/**"], other-files: refuse }')
   expect(fuse).toMatchObject({ databases: ['*.db', '/data/**'], otherFiles: 'refuse' })
   expect(problems('fuse: { databases: ["a[b"] }').join()).toMatch(/fuse\.databases.*"a\[b" has a bracket/)

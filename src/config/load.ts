@@ -1,4 +1,4 @@
-/** From a file and flags to the effective configuration. Everything that is wrong is said at once. */
+/** Makes the effective configuration from a file and flags. One error reports all problems. */
 
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
@@ -8,11 +8,11 @@ import { checkDirectories } from './directories.ts'
 import { type ConfigDocument, parseConfigDocument } from './document.ts'
 import { ConfigError, type ConfigIssue, formatKeyPath, type KeyPath } from './errors.ts'
 import type { Environment } from './expand.ts'
-import { configPlaces, findConfigFile, readConfigFile } from './find.ts'
-import { takeOutLater } from './later.ts'
+import { configPaths, findConfigFile, readConfigFile } from './find.ts'
 import { DEFAULT_LEASE_TTL_MS, fileSchema, type FileValue, KNOWN_KEYS } from './schema.ts'
+import { removeUnsupportedKeys } from './unsupported-keys.ts'
 
-/** A value from the command line that stands above the file's. */
+/** A value from the command line, which overrides the file's. */
 export interface Flag {
   /** As the user wrote it, for messages: `--http`. */
   readonly flag: string
@@ -21,23 +21,24 @@ export interface Flag {
 }
 
 export interface LoadOptions {
-  /** `--config`; absent: look in the usual places. */
+  /** `--config`; absent: the first file of `paths`. */
   readonly file?: string
   readonly flags?: readonly Flag[]
   /** The application's arguments after `--`; they replace `exec`. */
   readonly application?: readonly string[]
   readonly environment?: Environment
-  readonly places?: readonly string[]
+  /** Where to search for a file. Default: the usual paths. */
+  readonly paths?: readonly string[]
 }
 
-/** Reads, merges, checks. Throws ConfigError naming every wrong key with its line or flag. */
+/** Reads, merges and checks the configuration. Throws ConfigError with every wrong key and its line or flag. */
 export function loadConfig(options: LoadOptions = {}): Config {
-  const file = options.file ?? findConfigFile(options.places ?? configPlaces())
+  const file = options.file ?? findConfigFile(options.paths ?? configPaths())
   if (file === undefined) return parseConfig(undefined, options)
   return { file, ...parseConfig({ name: file, text: readConfigFile(file) }, options) }
 }
 
-/** The same from a text. */
+/** Like `loadConfig`, from a text. */
 export function parseConfig(source: { name: string; text: string } | undefined, options: LoadOptions = {}): Config {
   const document = source && parseConfigDocument(source.text, source.name, options.environment ?? process.env)
   const value = withoutEmpty(document?.value)
@@ -48,7 +49,7 @@ export function parseConfig(source: { name: string; text: string } | undefined, 
   for (const flag of flags) setAt(value, flag.path, flag.value)
 
   const origin = (path: KeyPath) => originOf(path, flags, document)
-  const issues: ConfigIssue[] = takeOutLater(value).map((issue) => ({ ...issue, ...origin(issue.path) }))
+  const issues: ConfigIssue[] = removeUnsupportedKeys(value).map((issue) => ({ ...issue, ...origin(issue.path) }))
   const result = fileSchema.safeParse(value)
   for (const issue of result.error?.issues ?? []) {
     for (const { path, message } of explain(issue)) issues.push({ path, message, ...origin(path) })
@@ -61,7 +62,7 @@ export function parseConfig(source: { name: string; text: string } | undefined, 
   return config
 }
 
-/** A section whose keys are all commented out reads as null: the same as not being there. */
+/** Removes empty values: a section whose keys are all commented out reads as null, and counts as absent. */
 function withoutEmpty(value: unknown): Record<string, unknown> {
   if (value === null || value === undefined) return {}
   if (typeof value !== 'object' || Array.isArray(value)) return value as Record<string, unknown>
@@ -77,7 +78,7 @@ function setAt(value: Record<string, unknown>, path: readonly string[], leaf: st
     return
   }
   const child = (value[key] ??= {})
-  // Something else where a section belongs stays for the schema to refuse.
+  // A value that is not a section stays: the schema rejects it.
   if (typeof child === 'object' && !Array.isArray(child)) setAt(child as Record<string, unknown>, rest, leaf)
 }
 
@@ -124,7 +125,7 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
 }
 
 /**
- * A replica has to know which process writes, and the kernel has to hear of what it applies: libfuse carries neither.
+ * A replica must know which process writes, and must tell the kernel which pages it applied. libfuse supports neither.
  */
 function checkDriver({ fuse, cluster }: Config): { path: KeyPath; message: string }[] {
   if (fuse.driver === 'direct' || cluster === undefined) return []
@@ -132,7 +133,7 @@ function checkDriver({ fuse, cluster }: Config): { path: KeyPath; message: strin
   return [{ path: ['fuse', 'driver'], message }]
 }
 
-/** A node that never leads runs nothing that is for those that may. */
+/** Omits commands for candidates on a node that is not one. */
 function commands({ exec, lease }: FileValue): Command[] {
   const wanted = exec.filter((item) => item['if-candidate'] !== true || lease?.candidate !== false)
   return wanted.map((item) => ({ argv: item.cmd }))

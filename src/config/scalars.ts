@@ -1,4 +1,4 @@
-/** The kinds of value in `ltxd.yml`: each parsed once, here, with a message that says what was expected. */
+/** The kinds of value in `ltxd.yml`: each is parsed once, here. A rejection says what was expected. */
 
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
@@ -8,19 +8,19 @@ import { parseDuration, parseSize } from '../util/units.ts'
 import { splitWords } from '../util/words.ts'
 import type { HttpConfig } from './config.ts'
 
-/** A message instead of a value. */
-class Refusal {
+/** Why a value is rejected. */
+class Rejection {
   readonly message: string
   constructor(message: string) {
     this.message = message
   }
 }
 
-/** `kind` names what is accepted: docs/configuration.md shows it. */
-function scalar<T>(kind: string, parse: (value: unknown) => T | Refusal) {
+/** `kind` describes the accepted values in docs/configuration.md. */
+function scalar<T>(kind: string, parse: (value: unknown) => T | Rejection) {
   const schema = z.unknown().transform((value, context): T => {
     const result = parse(value)
-    if (!(result instanceof Refusal)) return result
+    if (!(result instanceof Rejection)) return result
     context.issues.push({ code: 'custom', message: result.message, input: value })
     return z.NEVER
   })
@@ -30,140 +30,146 @@ function scalar<T>(kind: string, parse: (value: unknown) => T | Refusal) {
 const shown = (value: unknown) => (typeof value === 'string' ? `"${value}"` : JSON.stringify(value))
 
 export const boolean = scalar('true or false', (value) =>
-  typeof value === 'boolean' ? value : new Refusal(`${shown(value)} is not true or false`),
+  typeof value === 'boolean' ? value : new Rejection(`${shown(value)} is not true or false`),
 )
 
 export const text = scalar('text', (value) => {
   if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value
-  return new Refusal(value === '' ? 'is empty' : `${shown(value)} is not a text: put it in quotes`)
+  return new Rejection(value === '' ? 'is empty' : `${shown(value)} is not text: put it in quotes`)
 })
 
-/** For paths on the mount (util/glob.ts). */
+/** A pattern of paths on the mount (util/glob.ts). */
 export const pattern = scalar('pattern', (value) => {
-  if (typeof value !== 'string') return new Refusal(`${shown(value)} is not a pattern, such as "*.db"`)
+  if (typeof value !== 'string') return new Rejection(`${shown(value)} is not a pattern, such as "*.db"`)
   const problem = globProblem(value)
-  return problem === undefined ? value : new Refusal(`${shown(value)} ${problem}`)
+  return problem === undefined ? value : new Rejection(`${shown(value)} ${problem}`)
 })
 
 export function oneOf<const T extends readonly string[]>(...options: T) {
-  return scalar(options.join(' or '), (value): T[number] | Refusal =>
+  return scalar(options.join(' or '), (value): T[number] | Rejection =>
     options.includes(value as T[number])
       ? (value as T[number])
-      : new Refusal(`${shown(value)} is not one of ${options.join(', ')}`),
+      : new Rejection(`${shown(value)} is not one of ${options.join(', ')}`),
   )
 }
 
-/** Milliseconds within bounds given as durations. */
+/** A duration in milliseconds. `min` and `max` are durations. */
 export function duration(min: string, max = '3650d') {
   return scalar(`duration, ${min} to ${max}`, (value) => {
     const ms = typeof value === 'string' || value === 0 ? parseDuration(String(value)) : undefined
     if (ms === undefined) {
-      return new Refusal(`${shown(value)} is not a duration: write a number and a unit, such as 500ms, 30s, 10m or 24h`)
+      return new Rejection(
+        `${shown(value)} is not a duration: write a number and a unit, such as 500ms, 30s, 10m or 24h`,
+      )
     }
     const inside = ms >= (parseDuration(min) ?? 0) && ms <= (parseDuration(max) ?? Infinity)
-    return inside ? ms : new Refusal(`${shown(value)} is out of bounds: expected ${min} to ${max}`)
+    return inside ? ms : new Rejection(`${shown(value)} is out of bounds: expected ${min} to ${max}`)
   })
 }
 
-/** Bytes within bounds given as sizes. */
+/** A size in bytes. `min` and `max` are sizes. */
 export function size(min: string, max: string) {
   return scalar(`size, ${min} to ${max}`, (value) => {
     const bytes = typeof value === 'string' || typeof value === 'number' ? parseSize(String(value)) : undefined
     if (bytes === undefined) {
-      return new Refusal(`${shown(value)} is not a size: write a number and a unit, such as 512KB, 64MB or 2GiB`)
+      return new Rejection(`${shown(value)} is not a size: write a number and a unit, such as 512KB, 64MB or 2GiB`)
     }
     const inside = bytes >= (parseSize(min) ?? 0) && bytes <= (parseSize(max) ?? Infinity)
-    return inside ? bytes : new Refusal(`${shown(value)} is out of bounds: expected ${min} to ${max}`)
+    return inside ? bytes : new Rejection(`${shown(value)} is out of bounds: expected ${min} to ${max}`)
   })
 }
 
 /** A command with its arguments, in shell quoting. */
 export const command = scalar('command', (value) => {
-  if (typeof value !== 'string') return new Refusal(`${shown(value)} is not a command`)
+  if (typeof value !== 'string') return new Rejection(`${shown(value)} is not a command`)
   const words = splitWords(value)
-  if (words === undefined) return new Refusal(`${shown(value)} has a quote or a backslash that does not end`)
-  return words.length > 0 ? words : new Refusal('is empty: expected a command')
+  if (words === undefined) return new Rejection(`${shown(value)} has an unfinished quote or backslash`)
+  return words.length > 0 ? words : new Rejection('is empty: expected a command')
 })
 
 /** The address of a backup: `file:///DIR`, or `s3://BUCKET/PREFIX`, whose parameters the store itself checks. */
 export const backupUrl = scalar('URL, file:// or s3://', (value) => {
   const example = 'expected file:///absolute/directory or s3://BUCKET/PREFIX'
-  if (typeof value !== 'string') return new Refusal(`${shown(value)} is not a URL: ${example}`)
+  if (typeof value !== 'string') return new Rejection(`${shown(value)} is not a URL: ${example}`)
   let url: URL
   try {
     url = new URL(value)
   } catch {
-    return new Refusal(`${shown(value)} is not a URL: ${example}`)
+    return new Rejection(`${shown(value)} is not a URL: ${example}`)
   }
-  // What is wrong here is a secret: it is not repeated.
+  // The message does not repeat the URL, which contains a secret.
   if (url.username !== '' || url.password !== '') {
-    return new Refusal('holds credentials: put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY')
+    return new Rejection('contains credentials: put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY')
   }
   if (url.protocol === 's3:')
-    return url.hostname === '' ? new Refusal(`${shown(value)} names no bucket: ${example}`) : value
-  if (url.protocol !== 'file:') return new Refusal(`scheme "${url.protocol}" is not known: ${example}`)
-  if (url.host !== '') return new Refusal(`"${url.host}" is taken for a host: write three slashes, ${example}`)
-  if (url.search !== '' || url.hash !== '') return new Refusal(`${shown(value)} has a query or a fragment: ${example}`)
-  if (url.pathname === '/') return new Refusal(`${shown(value)} names no directory: ${example}`)
-  return isFilePath(url) ? value : new Refusal(`${shown(value)} holds an encoded slash or zero byte: ${example}`)
+    return url.hostname === '' ? new Rejection(`${shown(value)} names no bucket: ${example}`) : value
+  if (url.protocol !== 'file:') return new Rejection(`scheme "${url.protocol}" is not known: ${example}`)
+  if (url.host !== '') return new Rejection(`"${url.host}" counts as a host name: write three slashes, ${example}`)
+  if (url.search !== '' || url.hash !== '')
+    return new Rejection(`${shown(value)} has a query or a fragment: ${example}`)
+  if (url.pathname === '/') return new Rejection(`${shown(value)} names no directory: ${example}`)
+  return isFilePath(url) ? value : new Rejection(`${shown(value)} contains an encoded slash or zero byte: ${example}`)
 })
 
 /** `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://` for TLS. */
 export const redisUrl = scalar('URL, redis:// or rediss://', (value) => {
   const example = 'expected redis://HOST:PORT, or rediss:// for TLS'
-  // What is wrong may be right next to a password: it is not repeated.
-  if (typeof value !== 'string' || !URL.canParse(value)) return new Refusal(`is not a URL: ${example}`)
+  // The messages do not repeat the URL, which may contain a password.
+  if (typeof value !== 'string' || !URL.canParse(value)) return new Rejection(`is not a URL: ${example}`)
   const { protocol, hostname, pathname } = new URL(value)
   if (protocol !== 'redis:' && protocol !== 'rediss:') {
-    return new Refusal(`scheme "${protocol}" is not known: ${example}`)
+    return new Rejection(`scheme "${protocol}" is not known: ${example}`)
   }
-  if (hostname === '') return new Refusal(`names no host: ${example}`)
+  if (hostname === '') return new Rejection(`names no host: ${example}`)
   return /^\/?\d{0,5}$/.test(pathname)
     ? value
-    : new Refusal(`"${pathname}" is not a database: expected a number, as in redis://HOST:PORT/0`)
+    : new Rejection(`"${pathname}" is not a database: expected a number, as in redis://HOST:PORT/0`)
 })
 
-/** `http://[:TOKEN@]HOST[:PORT][/PREFIX]`; the path stands before the key. */
+/** `http://[:TOKEN@]HOST[:PORT][/PREFIX]`; the path is a prefix of the key. */
 export const consulUrl = scalar('URL, http:// or https://', (value) => {
   const example = 'expected http://HOST:PORT, or https:// for TLS'
-  // What is wrong may be right next to a token: it is not repeated.
-  if (typeof value !== 'string' || !URL.canParse(value)) return new Refusal(`is not a URL: ${example}`)
+  // The messages do not repeat the URL, which may contain a token.
+  if (typeof value !== 'string' || !URL.canParse(value)) return new Rejection(`is not a URL: ${example}`)
   const { protocol, username, search, hash, pathname } = new URL(value)
-  if (protocol !== 'http:' && protocol !== 'https:') return new Refusal(`scheme "${protocol}" is not known: ${example}`)
-  if (username !== '')
-    return new Refusal('holds a user name: a token stands where a password does, http://:TOKEN@HOST:PORT')
-  if (search !== '' || hash !== '') return new Refusal(`has a query or a fragment: ${example}`)
+  if (protocol !== 'http:' && protocol !== 'https:')
+    return new Rejection(`scheme "${protocol}" is not known: ${example}`)
+  if (username !== '') return new Rejection('has a user name: write a token as the password, http://:TOKEN@HOST:PORT')
+  if (search !== '' || hash !== '') return new Rejection(`has a query or a fragment: ${example}`)
   return isEncoded(pathname)
     ? value.replace(/\/+$/, '')
-    : new Refusal(`has a path that is not encoded as one: ${example}`)
+    : new Rejection(`has an invalid percent-encoding in its path: ${example}`)
 })
 
-/** Where peers reach a node: `http://HOST:PORT`, without anything after it. */
+/** The URL at which peers reach a node: `http://HOST:PORT`, with nothing after it. */
 export const peerUrl = scalar('URL, http:// or https://', (value) => {
   const example = 'expected http://HOST:PORT'
-  if (typeof value !== 'string' || !URL.canParse(value)) return new Refusal(`${shown(value)} is not a URL: ${example}`)
+  if (typeof value !== 'string' || !URL.canParse(value))
+    return new Rejection(`${shown(value)} is not a URL: ${example}`)
   const { protocol, username, password, pathname, search, hash, origin } = new URL(value)
-  if (username !== '' || password !== '') return new Refusal(`holds credentials, which peers would see: ${example}`)
-  if (protocol !== 'http:' && protocol !== 'https:') return new Refusal(`scheme "${protocol}" is not known: ${example}`)
+  if (username !== '' || password !== '')
+    return new Rejection(`contains credentials, which peers would see: ${example}`)
+  if (protocol !== 'http:' && protocol !== 'https:')
+    return new Rejection(`scheme "${protocol}" is not known: ${example}`)
   if (pathname !== '/' || search !== '' || hash !== '')
-    return new Refusal(`${shown(value)} has more than host and port: ${example}`)
+    return new Rejection(`${shown(value)} has more than host and port: ${example}`)
   return origin
 })
 
 const ADDRESS = /^(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?(\d{1,5})$/
 
-/** `HOST:PORT` on loopback, or a port alone; port 0 is any free one. */
-export const loopbackAddress = scalar('HOST:PORT on loopback, or a port', (value): HttpConfig | Refusal => {
+/** `HOST:PORT` on loopback, or only a port. Port 0 is any free port. */
+export const loopbackAddress = scalar('HOST:PORT on loopback, or a port', (value): HttpConfig | Rejection => {
   const address = typeof value === 'number' ? String(value) : value
   const match = typeof address === 'string' ? ADDRESS.exec(address) : null
   const port = Number(match?.[3])
   if (match === null || port > 65535) {
-    return new Refusal(`${shown(value)} is not an address: expected HOST:PORT, such as 127.0.0.1:20202`)
+    return new Rejection(`${shown(value)} is not an address: expected HOST:PORT, such as 127.0.0.1:20202`)
   }
   const host = match[1] ?? match[2] ?? '127.0.0.1'
   if (host === '' && port === 0) return { host: '127.0.0.1', port }
   if (isLoopback(host)) return { host, port }
-  return new Refusal(
+  return new Rejection(
     `${shown(value)} would let other machines in, and this version's API has no authentication: ` +
       `listen on loopback, 127.0.0.1:${port}`,
   )

@@ -1,4 +1,4 @@
-/** What `ltxd.yml` may hold. Keys that litefs.yml has too mean the same. Every default stands here and nowhere else. */
+/** The keys of `ltxd.yml` and their defaults. Keys that litefs.yml also has mean the same. */
 
 import { z } from 'zod'
 import { LOG_FORMATS } from '../util/log.ts'
@@ -36,7 +36,7 @@ const retention = {
 
 const data = {
   dir: text.prefault('./ltxd-data'),
-  // litefs.yml has the age alone.
+  // litefs.yml has only the age.
   retention: z.preprocess((value) => (isScalar(value) ? { age: value } : value), section(retention)).prefault({}),
   'segment-size': size('64KB', '1GB').prefault('16MB'),
   checkpoint: oneOf('ltxd', 'application').prefault('ltxd'),
@@ -67,18 +67,18 @@ const backup = {
 
 const redis = { url: redisUrl.optional() }
 
-/** Consul's sessions cannot be shorter than 10 s; a lease, whose end is in its record, can. */
+/** Consul's sessions last at least 10 s. A lease can be shorter, because its record contains its end. */
 const leaseTtl = duration('2s', '1h')
 
 const consul = {
   url: consulUrl.optional(),
   key: text.prefault('ltxd/primary'),
-  // As litefs.yml has it.
+  // As in litefs.yml.
   ttl: leaseTtl.optional(),
 }
 
 const lease = {
-  // Where it is not written: consul if there is a URL of one, or else static.
+  // Default: consul with a URL of Consul, otherwise static.
   type: oneOf('static', 'consul').optional(),
   candidate: boolean.prefault(true),
   promote: boolean.prefault(false),
@@ -102,7 +102,7 @@ const http = { addr: loopbackAddress.prefault('127.0.0.1:20202') }
 const log = {
   level: oneOf('trace', 'debug', 'info', 'warn', 'error').optional(),
   format: oneOf(...LOG_FORMATS).prefault('text'),
-  // As litefs.yml says `level: debug`.
+  // As litefs.yml writes `level: debug`.
   debug: boolean.optional(),
 }
 
@@ -118,7 +118,7 @@ const sections = {
   'stop-timeout': duration('100ms', '1h').prefault('8s'),
   http: section(http).prefault({}),
   log: section(log).prefault({}),
-  // Without it a node is alone, and the primary.
+  // Absent: a single node, which is the primary.
   lease: z.preprocess(
     emptyAsAbsent,
     section(lease)
@@ -134,7 +134,7 @@ export const fileSchema = section(sections)
 
 export type FileValue = z.output<typeof fileSchema>
 
-/** Which keys a section has, to name them in a message; indexed by path without list positions. */
+/** The keys of each section, for messages. Indexed by path, without list positions. */
 export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   '': Object.keys(sections),
   fuse: Object.keys(fuse),
@@ -159,7 +159,7 @@ interface LeaseValue {
   readonly consul: { readonly url?: string | undefined; readonly ttl?: number | undefined }
 }
 
-/** What does not go together. */
+/** Combinations of keys that are not allowed. */
 function leaseClashes(value: LeaseValue): { path: string[]; message: string }[] {
   const { type, consul, candidate, promote, ttl } = value
   const isStatic = type === 'static' || (type === undefined && consul.url === undefined)
@@ -167,22 +167,22 @@ function leaseClashes(value: LeaseValue): { path: string[]; message: string }[] 
     {
       path: ['consul'],
       is: type === 'static' && consul.url !== undefined,
-      message: 'is for type: consul; this lease is static',
+      message: 'is only for type: consul, but this lease is static',
     },
     {
       path: ['consul', 'url'],
       is: !isStatic && consul.url === undefined,
-      message: 'is missing: type: consul needs it, such as http://127.0.0.1:8500',
+      message: 'is missing: expected with type: consul, such as http://127.0.0.1:8500',
     },
     {
       path: ['consul', 'ttl'],
       is: ttl !== undefined && consul.ttl !== undefined,
-      message: 'is written as lease.ttl too: keep one',
+      message: 'repeats lease.ttl: remove one of them',
     },
     {
       path: ['ttl'],
       is: isStatic && (ttl ?? consul.ttl) !== undefined,
-      message: 'is for type: consul; a static lease has no end',
+      message: 'is only for type: consul: a static lease has no end',
     },
     { path: ['promote'], is: promote && (isStatic || !candidate), message: 'needs type: consul and candidate: true' },
     {
@@ -200,7 +200,7 @@ function section<T extends z.core.$ZodLooseShape>(shape: T) {
   })
 }
 
-/** A section whose keys are all commented out, such as `lease:` above an empty `consul:`. */
+/** Makes a section absent whose keys are all commented out, such as `lease:` above an empty `consul:`. */
 function emptyAsAbsent(value: unknown): unknown {
   const isEmpty = (item: unknown): boolean =>
     typeof item === 'object' && item !== null && !Array.isArray(item) && Object.values(item).every(isEmpty)
@@ -211,7 +211,7 @@ function isScalar(value: unknown): boolean {
   return typeof value === 'string' || typeof value === 'number'
 }
 
-/** A command alone, or a list of commands and of objects with `cmd`: all become the last. */
+/** Turns a command, or a list of commands and objects with `cmd`, into a list of objects with `cmd`. */
 function execItems(value: unknown): unknown {
   if (typeof value === 'string') return [{ cmd: value }]
   return Array.isArray(value) ? value.map((item: unknown) => (typeof item === 'string' ? { cmd: item } : item)) : value

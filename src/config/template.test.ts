@@ -5,12 +5,12 @@ import { loadConfig, parseConfig } from './load.ts'
 import { KNOWN_KEYS } from './schema.ts'
 import { CONFIG_TEMPLATE } from './template.ts'
 
-/** The template with its commented keys put in force, except those that stand for "none". */
+/** The template with its commented keys uncommented. */
 const allKeys = CONFIG_TEMPLATE.replace(/^( *)# ([a-z0-9-]+: \S.*)$/gm, '$1$2')
 
-test('the template is a configuration that says the defaults', () => {
+test('the template configures the defaults', () => {
   const { fuse, ...rest } = parseConfig({ name: 'template', text: CONFIG_TEMPLATE })
-  const { fuse: defaultFuse, ...defaults } = loadConfig({ places: [] })
+  const { fuse: defaultFuse, ...defaults } = loadConfig({ paths: [] })
   expect(rest).toEqual(defaults)
   expect({ ...fuse, dir: undefined }).toEqual({ ...defaultFuse, dir: undefined })
 })
@@ -24,12 +24,12 @@ test('each commented key shows its default', () => {
     { flag: '--advertise-url', path: ['lease', 'advertise-url'], value: 'http://127.0.0.1:20202' },
     { flag: '--hostname', path: ['lease', 'hostname'], value: 'node-1' },
   ]
-  const { fuse: _, ...defaults } = loadConfig({ places: [], flags: [backup, redis, ...lease] })
+  const { fuse: _, ...defaults } = loadConfig({ paths: [], flags: [backup, redis, ...lease] })
   expect(fuse).toMatchObject({ allowOther: false, driver: 'direct', latency: 'normal' })
   expect(rest).toEqual(defaults)
 })
 
-test('the template names every key there is', () => {
+test('the template has every key', () => {
   const written = parse(allKeys) as Record<string, unknown>
   for (const [section, keys] of Object.entries(KNOWN_KEYS)) {
     if (section === 'exec') continue
@@ -41,7 +41,7 @@ test('the template names every key there is', () => {
   }
 })
 
-test('the effective configuration reads back as itself', () => {
+test('the effective configuration, read back, is the same', () => {
   const flags = [
     { flag: 'DIR', path: ['fuse', 'dir'], value: '/mnt/x' },
     { flag: '--backup', path: ['backup', 'url'], value: 'file:///var/b' },
@@ -50,6 +50,6 @@ test('the effective configuration reads back as itself', () => {
     { flag: '--consul', path: ['lease', 'consul', 'url'], value: 'https://consul.example:8501/team' },
     { flag: '--hostname', path: ['lease', 'hostname'], value: 'cost$' },
   ]
-  const config = loadConfig({ places: [], flags, application: ['sh', '-c', `echo "it's $HOME"`] })
+  const config = loadConfig({ paths: [], flags, application: ['sh', '-c', `echo "it's $HOME"`] })
   expect(parseConfig({ name: 'again', text: JSON.stringify(toFileValue(config)) })).toEqual(config)
 })

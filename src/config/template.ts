@@ -1,97 +1,104 @@
 /**
- * What `ltxd init` writes: every key with its default, commented out where it has one. A test keeps it true to the
- * schema.
+ * The file that `ltxd init` writes: every key with its default, commented out where it has one. A test compares it with
+ * the schema.
  */
-export const CONFIG_TEMPLATE = `# ltxd.yml: looked for in ., ~/.config/ltxd and /etc, or named with --config.
-# "ltxd config" prints what is in force. A commented key shows its default.
-# \${VAR} and \${VAR:-default} put in environment variables; $$ is a dollar sign.
+export const CONFIG_TEMPLATE = `# ltxd.yml: read from ., ~/.config/ltxd or /etc, in this order, or named with --config.
+# "ltxd config" prints the configuration in force. A commented key shows its default.
+# \${VAR} and \${VAR:-default} insert environment variables; $$ is a dollar sign.
 # Durations: 500ms, 30s, 10m, 24h, 7d. Sizes: 512KB, 64MB, 1GB (decimal), 64MiB (binary).
 
 fuse:
   # The directory where applications open their databases. "ltxd mount DIR" overrides it.
   dir: ./mnt
-  # Let users other than the one that runs ltxd use the mount (file permissions still apply).
+  # Let users other than the one that runs ltxd use the mount. File permissions still apply.
   # allow-other: false
-  # Who speaks with the kernel: ltxd itself (direct), or libfuse 2 in a process of its own (fuse-native, an optional package), slower and only for a node alone.
+  # Who serves the kernel's requests: ltxd itself (direct), or libfuse 2 in a process of its own (fuse-native). The
+  # latter needs an optional package, is slower, and works only for a node without a lease.
   # driver: direct
-  # With "low", while requests come, and 3 ms longer, a thread of the lowest priority keeps a core from halting, which on many virtual machines of two cores makes
-  # a commit two to four times as fast. It uses what is left of a core then; not for a container with a quota of processor time.
+  # With "low", a thread of the lowest priority prevents a core from halting while requests come, and for 3 ms after
+  # the last. On many virtual machines with two cores a commit is then two to four times as fast. The thread uses the
+  # idle time of a core: do not set it in a container with a quota of processor time.
   # latency: normal
-  # Which files are databases: patterns as .gitignore has them, such as "*.db" (in any folder), "/*.db" (at the top) or "data/**".
-  # Without them every file that SQLite writes is one.
+  # Patterns of the files that are databases, as in .gitignore: "*.db" (in any folder), "/*.db" (at the top) or
+  # "data/**". By default every file that SQLite writes is a database.
   # databases: ["**"]
-  # All other files: serve them as plain files, which are not replicated; or refuse them.
+  # Other files: "serve" them as plain files, which are not replicated, or "refuse" them.
   # other-files: serve
 
 data:
-  # Databases and the LTX log. Plain SQLite files once the node was stopped. "--data DIR" overrides it.
+  # Databases and the LTX log. After a clean stop the databases are plain SQLite files. "--data DIR" overrides it.
   # dir: ./ltxd-data
-  # How much of a database's past the local log retains. What recovery or the backup still needs stays.
+  # How many past transactions the local log retains. It always retains those that recovery or the backup still needs.
   retention:
     # Older transactions are removed.
     # age: 10m
-    # Beyond this size of one database's log, the oldest transactions are removed.
+    # Beyond this size of one database's log, its oldest transactions are removed.
     # size: 1GB
-  # The log is a series of files of about this size.
+  # The approximate size of each file of the log.
   # segment-size: 16MB
-  # Who checkpoints a WAL database that several connections have open: ltxd (commits hardly pay for it, and SQLite's WAL-reset bug cannot
-  # happen), or the application.
+  # Who checkpoints a WAL database that several connections have open: ltxd, or the application. With ltxd, commits
+  # hardly pay for checkpoints, and SQLite's WAL-reset bug cannot happen.
   # checkpoint: ltxd
 
 backup:
-  # Where transactions are shipped: file:///absolute/directory, or s3://BUCKET/PREFIX?endpoint=…&region=…&forcePathStyle=true
-  # with credentials as AWS programs take them (AWS_ACCESS_KEY_ID …). Without it there is no backup. "--backup URL" overrides it.
+  # Where transactions are shipped: file:///absolute/directory, or
+  # s3://BUCKET/PREFIX?endpoint=…&region=…&forcePathStyle=true with credentials from the usual variables of AWS
+  # (AWS_ACCESS_KEY_ID …). Without a URL there is no backup. "--backup URL" overrides it.
   # url: file:///var/backups/ltxd
-  # How long a commit may wait before it is shipped: what the loss of the machine can cost.
+  # How long a commit may wait before it is shipped. The loss of the machine can cost this much.
   # sync-interval: 1s
-  # Intervals at which shipped files are compacted into level 1, 2, 3 …
+  # The intervals at which shipped files are compacted into level 1, 2, 3 …
   # levels: [30s, 5m, 1h]
   snapshot:
-    # How often a whole copy of each database is written.
+    # How often a snapshot of each database is written.
     # interval: 24h
-    # How long snapshots are kept, and with them the moments that can be restored.
+    # How long snapshots are retained, and how far back a restore can go.
     # retention: 24h
-  # How long a shipped file stays once level 1 covers it.
+  # How long a shipped file is retained once level 1 covers it.
   # level0-retention: 5m
   # Who compacts, makes snapshots and applies retention: the daemon, or workers ("ltxd worker", "ltxd scheduler").
   # compaction: daemon
 
 lease:
-  # Who is primary. consul: the candidate that holds the lease there, the others follow it. static: this node; or, where candidate
-  # is false, the one at advertise-url. Without any of these keys this node is alone.
+  # Who is primary. With consul, the candidate that holds the lease in Consul; the other nodes follow it. With static,
+  # this node, or the one at advertise-url if candidate is false. Without any of these keys the node is alone.
   # type: consul
   # Whether this node may become primary.
   # candidate: true
-  # Ask the primary to hand over as soon as this node has caught up.
+  # Ask the primary to hand off the lease as soon as this node has caught up.
   # promote: false
-  # This node's name, for people and for .primary: by default the machine's. "--hostname NAME" overrides it.
+  # This node's name, for people and for .primary. Default: the machine's host name. "--hostname NAME" overrides it.
   # hostname: node-1
-  # Where peers reach this node's API: by default where it listens. "--advertise-url URL" overrides it.
+  # The URL at which peers reach this node's API. Default: the listen address. "--advertise-url URL" overrides it.
   # advertise-url: http://127.0.0.1:20202
-  # How long a primary that falls silent keeps the lease: what its loss costs. At least 2s.
+  # How long a silent primary still holds the lease. After the loss of a primary no commit succeeds for this long.
+  # At least 2s.
   # ttl: 10s
-  # How long a replica waits before it connects to the primary again.
+  # How long a replica waits before it reconnects to the primary.
   # reconnect-delay: 1s
-  # How long a node leaves the lease to others after it handed over, or failed to take over.
+  # How long a node does not acquire the lease after a handoff or a failed take-over.
   # demote-delay: 10s
   consul:
-    # http://HOST:PORT, with a token http://:TOKEN@HOST:PORT; a path stands before the key. "--consul URL" overrides it.
+    # http://HOST:PORT, with a token http://:TOKEN@HOST:PORT. A path is a prefix of the key. "--consul URL" overrides
+    # it.
     # url: http://127.0.0.1:8500
-    # One for each cluster.
+    # The key of the lease: one for each cluster.
     # key: ltxd/primary
 
 redis:
-  # Where the workers' queues are: redis://HOST:PORT, with maxmemory-policy noeviction. A node itself needs none.
+  # The Redis server of the workers' queues: redis://HOST:PORT, with maxmemory-policy noeviction. A node itself needs
+  # none.
   # url: redis://127.0.0.1:6379
 
-# What to run once the mount is ready: a command, or a list that runs one after the other, the last being the
-# application. No shell is involved. LTXD_MOUNT in its environment names the mount. "ltxd mount -- CMD" overrides it.
+# What to run once the mount is ready: a command, or a list of commands to run one after the other, of which the last
+# is the application. No shell is involved. Its environment has the mount in LTXD_MOUNT. "ltxd mount -- CMD" overrides
+# it.
 # exec: []
 
 # Exit when the start or the application fails. With false ltxd stays, unmounted, until it gets a signal.
 # exit-on-error: true
 
-# At a stop, how long the application has after SIGTERM before SIGKILL.
+# How long the application may take to stop after SIGTERM, before SIGKILL.
 # stop-timeout: 8s
 
 http:

@@ -64,7 +64,7 @@ function configOf({ config: file, mount, data, backup, http, logLevel }: NodeSet
   set('backup', ['backup', 'url'], backup)
   set('http', ['http', 'addr'], http ?? (file === undefined ? '127.0.0.1:0' : undefined))
   set('logLevel', ['log', 'level'], logLevel ?? (file === undefined ? 'warn' : undefined))
-  return loadConfig({ flags, ...(file === undefined ? { places: [] } : { file }) })
+  return loadConfig({ flags, ...(file === undefined ? { paths: [] } : { file }) })
 }
 
 function failureOf(error: unknown): Failure {

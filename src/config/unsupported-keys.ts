@@ -1,12 +1,13 @@
 /**
- * Keys of litefs.yml and of ltxd's own design that this version does not act on: refused with a reason, never ignored.
+ * Keys of litefs.yml and of later versions of ltxd that this version does not support. They are rejected with a reason,
+ * never ignored.
  */
 
 import type { ConfigIssue, KeyPath } from './errors.ts'
 
 interface Rule {
   readonly path: readonly string[]
-  /** Values that say what this version does anyway: accepted. */
+  /** Values that are accepted, because they ask for what this version does anyway. */
   readonly accepts?: readonly unknown[]
   readonly instead: string
 }
@@ -15,10 +16,10 @@ export const UNSUPPORTED_KEYS: readonly Rule[] = [
   { path: ['lease', 'databases'], instead: 'not supported: a cluster replicates all databases' },
   {
     path: ['lease', 'consul', 'lock-delay'],
-    instead: 'not needed: a lease is free when its record says so, or has not changed for lease.ttl. Remove it',
+    instead: 'not needed: a lease is free when its record says so, or after lease.ttl without a change. Remove it',
   },
-  { path: ['consul'], instead: 'belongs under lease' },
-  { path: ['cluster'], instead: 'not supported by this version: its nodes listen on loopback alone' },
+  { path: ['consul'], instead: 'move it below lease' },
+  { path: ['cluster'], instead: 'not supported by this version: its nodes listen on loopback only' },
   { path: ['durability'], accepts: ['local'], instead: 'only "local" is supported by this version' },
   { path: ['hydrate'], accepts: ['full'], instead: 'only "full" is supported by this version' },
   { path: ['proxy'], instead: 'the HTTP proxy is not supported by this version' },
@@ -26,7 +27,7 @@ export const UNSUPPORTED_KEYS: readonly Rule[] = [
   {
     path: ['skip-sync'],
     accepts: [false],
-    instead: 'not supported: what an application syncs is synced; choose with PRAGMA synchronous',
+    instead: 'not supported: every sync of an application is carried out; set PRAGMA synchronous there',
   },
   { path: ['strict-verify'], accepts: [false], instead: 'not supported by this version' },
   { path: ['fuse', 'debug'], accepts: [false], instead: 'not supported: use log.level: trace' },
@@ -34,8 +35,8 @@ export const UNSUPPORTED_KEYS: readonly Rule[] = [
   { path: ['data', 'retention-monitor-interval'], instead: 'not supported: retention needs no interval of its own' },
 ]
 
-/** Takes the keys above out of `value`, and returns an issue for each whose value asks for something else. */
-export function takeOutLater(value: unknown): Pick<ConfigIssue, 'path' | 'message'>[] {
+/** Removes these keys from `value`. Returns an issue for each key whose value is not accepted. */
+export function removeUnsupportedKeys(value: unknown): Pick<ConfigIssue, 'path' | 'message'>[] {
   const issues: { path: KeyPath; message: string }[] = []
   for (const rule of UNSUPPORTED_KEYS) {
     const key = rule.path.at(-1) ?? ''
