@@ -1,0 +1,201 @@
+/**
+ * File operations below one directory that follow no symbolic link, in any component of a name. The names below it come
+ * from others: an application renames a directory, or makes a link, while another thread or process uses the name.
+ *
+ * Each component is opened with O_NOFOLLOW, relative to the descriptor of the one before, as openat(2) does. Node has
+ * no openat, but `/proc/self/fd/N/NAME` names the same file. So a directory that is swapped for a link is an error at
+ * any moment, and never a way out (docs/decisions/028-no-link-is-followed.md).
+ */
+
+import fs from 'node:fs'
+import { errorCode, LtxdError } from './errors.ts'
+import { type Files, nodeFiles } from './files.ts'
+
+const { O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants
+/** Missing in Node's constants; the same on every architecture that Node runs on. */
+const O_PATH = 0o10000000
+const DIRECTORY = O_DIRECTORY | O_NOFOLLOW
+
+/** A name is a symbolic link, or is reached through one. */
+export class LinkedNameError extends LtxdError {
+  constructor(path: string, link: string, root: string) {
+    const found = link === path ? 'is a symbolic link' : `is reached through the symbolic link ${link}`
+    super('NAME_IS_LINK', `${path} ${found}. Below ${root} none is followed: replace the link by what it names`)
+  }
+}
+
+/** A name is a directory, a pipe, a socket or a device. */
+export class NotRegularError extends LtxdError {
+  constructor(path: string, found: fs.Stats) {
+    super('NOT_REGULAR', `${path} is ${kindOf(found)}, and a regular file was expected: move it away`)
+  }
+}
+
+/**
+ * Every path is absolute and lies below the directory, or is the directory. `open` opens regular files only, and never
+ * waits for the other end of a pipe. `exists` is false for a name that is a link or is reached by one.
+ */
+export interface FilesBeneath extends Files {
+  /** Links on the way to the directory itself are followed: the operator names it. */
+  readonly root: string
+  /** undefined when there is nothing of that name. Throws LinkedNameError. */
+  status(path: string): fs.Stats | undefined
+  /** Removes a file if there is one. A link goes itself. */
+  remove(path: string): void
+  /** Changes the owner of a regular file through a descriptor. */
+  changeOwner(path: string, uid: number, gid: number): void
+}
+
+/** The operations themselves are those of `files`. They throw LinkedNameError and NotRegularError. */
+export function filesBeneath(root: string, files: Files = nodeFiles): FilesBeneath {
+  const within = <T>(path: string, use: (path: string) => T) => resolve(root, path, use)
+
+  const status = (path: string) =>
+    unlessMissing(() =>
+      within(path, (at) => {
+        const found = fs.lstatSync(at)
+        if (found.isSymbolicLink()) throw new LinkedNameError(path, path, root)
+        return found
+      }),
+    )
+
+  const open = (path: string, flags: number, mode?: number) =>
+    within(path, (at) => {
+      const before = fs.lstatSync(at, { throwIfNoEntry: false })
+      if (before?.isSymbolicLink() === true) throw new LinkedNameError(path, path, root)
+      // Opening a pipe or a device can wait, or do something. O_EXCL has its own answer to whatever is there.
+      if (before?.isFile() === false && (flags & O_EXCL) === 0) throw new NotRegularError(path, before)
+      const fd = files.open(at, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode)
+      try {
+        const found = fs.fstatSync(fd)
+        if (!found.isFile()) throw new NotRegularError(path, found)
+        return fd
+      } catch (error) {
+        fs.closeSync(fd)
+        throw error
+      }
+    })
+
+  const withDirectory = <T>(path: string, flags: number, use: (fd: number) => T) =>
+    within(path, (at) => withDescriptor(openDirectory(at, path, root, flags), use))
+
+  return {
+    ...files,
+    root,
+    status,
+    open,
+    exists: (path) => whereNoLink(() => status(path)) !== undefined,
+    list: (path) =>
+      unlessMissing(() => withDirectory(path, O_PATH, (fd) => fs.readdirSync(`/proc/self/fd/${fd}`))) ?? [],
+    syncDirectory: (path) => withDirectory(path, O_RDONLY, (fd) => fs.fsyncSync(fd)),
+    makeDirectory(path) {
+      for (const each of ancestry(root, path)) {
+        within(each, (at) => {
+          // Not `recursive`: below a directory that was removed meanwhile, Node would try for ever.
+          unlessThere(() => fs.mkdirSync(at))
+          fs.closeSync(openDirectory(at, each, root, O_PATH))
+        })
+      }
+    },
+    removeDirectory: (path) => within(path, (at) => files.removeDirectory(at)),
+    unlink: (path) => within(path, (at) => files.unlink(at)),
+    remove: (path) => unlessMissing(() => within(path, (at) => files.unlink(at))),
+    rename: (from, to) => within(from, (fromAt) => within(to, (toAt) => files.rename(fromAt, toAt))),
+    changeOwner(path, uid, gid) {
+      within(path, (at) =>
+        // O_PATH opens nothing, so the file system hears of no open. The descriptor's own name is this one file.
+        withDescriptor(fs.openSync(at, O_PATH | O_NOFOLLOW), (fd) => {
+          const found = fs.fstatSync(fd)
+          if (found.isSymbolicLink()) throw new LinkedNameError(path, path, root)
+          if (!found.isFile()) throw new NotRegularError(path, found)
+          fs.chownSync(`/proc/self/fd/${fd}`, uid, gid)
+        }),
+      )
+    },
+  }
+}
+
+/** Calls `use` with a path whose directory is a descriptor, so that only its last component can still be a link. */
+function resolve<T>(root: string, path: string, use: (path: string) => T): T {
+  let at = root
+  /** The name of the directory `at`. */
+  let named = root
+  let directory: number | undefined
+  try {
+    const names = namesBelow(root, path)
+    const last = names.pop()
+    for (const name of names) {
+      const next = openDirectory(`${at}/${name}`, path, root, O_PATH, `${named}/${name}`)
+      if (directory !== undefined) fs.closeSync(directory)
+      directory = next
+      at = `/proc/self/fd/${next}`
+      named += `/${name}`
+    }
+    return use(last === undefined ? at : `${at}/${last}`)
+  } catch (error) {
+    throw directory === undefined ? error : withPath(error, at, named)
+  } finally {
+    if (directory !== undefined) fs.closeSync(directory)
+  }
+}
+
+/** Opens the directory `at`, which error messages call `named`, on the way to `path`. */
+function openDirectory(at: string, path: string, root: string, flags: number, named = path): number {
+  try {
+    // The directory itself may be a link: it is the operator's.
+    return fs.openSync(at, at === root ? flags | O_DIRECTORY : flags | DIRECTORY)
+  } catch (error) {
+    const found = errorCode(error) === 'ENOTDIR' ? fs.lstatSync(at, { throwIfNoEntry: false }) : undefined
+    if (found?.isSymbolicLink() === true) throw new LinkedNameError(path, named, root)
+    throw error
+  }
+}
+
+function withDescriptor<T>(fd: number, use: (fd: number) => T): T {
+  try {
+    return use(fd)
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+function namesBelow(root: string, path: string): string[] {
+  if (path === root) return []
+  const names = path.startsWith(`${root}/`) ? path.slice(root.length + 1).split('/') : ['..']
+  if (!names.some((name) => name === '' || name === '.' || name === '..' || name.includes('\0'))) return names
+  throw new LtxdError('NAME_OUTSIDE', `"${path}" is no name below ${root}`)
+}
+
+/** The directories from below `root` to `path`. */
+function ancestry(root: string, path: string): string[] {
+  const names = namesBelow(root, path)
+  return names.map((_, i) => `${root}/${names.slice(0, i + 1).join('/')}`)
+}
+
+const unlessMissing = <T>(run: () => T) => unless(run, 'ENOENT')
+const unlessThere = <T>(run: () => T) => unless(run, 'EEXIST')
+const whereNoLink = <T>(run: () => T) => unless(run, 'NAME_IS_LINK', 'ENOTDIR')
+
+/** undefined where it fails with one of these codes. */
+function unless<T>(run: () => T, ...codes: readonly string[]): T | undefined {
+  try {
+    return run()
+  } catch (error) {
+    if (codes.includes(errorCode(error) ?? '')) return undefined
+    throw error
+  }
+}
+
+/** A system error names the file as the caller knows it. */
+function withPath(error: unknown, descriptor: string, named: string): unknown {
+  if (!(error instanceof Error) || !('path' in error)) return error
+  error.message = error.message.replaceAll(descriptor, named)
+  error.path = String(error.path).replaceAll(descriptor, named)
+  return error
+}
+
+function kindOf(found: fs.Stats): string {
+  if (found.isDirectory()) return 'a directory'
+  if (found.isFIFO()) return 'a named pipe'
+  return found.isSocket() ? 'a socket' : 'a device'
+}
