@@ -61,8 +61,9 @@ export class CuttingProxy {
     this.#holding = requests
   }
 
-  get isHolding(): boolean {
-    return this.#held.size > 0
+  /** Whether a request is held to its last byte: its client can end, and it still arrives whole. */
+  get holdsRequest(): boolean {
+    return [...this.#held.values()].some(({ bytes }) => isWholeRequest(Buffer.concat(bytes)))
   }
 
   /** What is on its way arrives, although its client may have given up, and the server closed the connection. */
@@ -112,4 +113,10 @@ export class CuttingProxy {
       }
     })
   }
+}
+
+function isWholeRequest(bytes: Buffer): boolean {
+  const head = bytes.indexOf('\r\n\r\n')
+  const [, length = '0'] = /^content-length: *(\d+)/im.exec(bytes.toString('latin1', 0, Math.max(head, 0))) ?? []
+  return head >= 0 && bytes.length >= head + 4 + Number(length)
 }
