@@ -31,8 +31,6 @@ export default defineConfig({
         // Unit tests leave their process as they found it, and share it: loading all modules anew took half the time.
         isolate: name !== 'unit',
         sequence: { groupOrder: index + 1 },
-        // On a shared machine a failure that does not repeat is reported, and decides nothing.
-        retry: process.env.CI === 'true' ? 1 : 0,
         // Against what hangs; how fast anything is, no test says.
         testTimeout: HANG_MS,
         hookTimeout: HANG_MS,
