@@ -130,6 +130,8 @@ export class LtxdNode {
     for (const pid of pids) signalProcess(pid, 'SIGKILL')
     const atMs = Date.now()
     await until('end of the killed processes', 60_000, () => pids.every((pid) => !isRunning(pid)))
+    // The kernel knows of the end before this process does.
+    await within('exit of the killed ltxd', 60_000, this.exited)
     return { pids, atMs }
   }
 
