@@ -27,7 +27,7 @@ export class Handoff {
   }
 
   /** `state` is the state after `event`. */
-  see(state: State, event: Event): void {
+  observe(state: State, event: Event): void {
     if (state.name === 'stopped') return this.#fail('this node has stopped')
     if (state.name === 'acquiring') return this.#fail('this node acquires the lease again')
     if (state.name === 'leading' && event.type === 'drained' && state.phase === 'serving') {
@@ -41,8 +41,8 @@ export class Handoff {
       // After a TTL any candidate may acquire the lease.
       this.#timer = setTimeout(() => this.#fail('that node did not acquire the lease in time'), this.#ttlMs)
     }
-    if (state.name !== 'standing-by' || state.told?.kind !== 'follow') return
-    const { primary } = state.told
+    if (state.name !== 'standing-by' || state.assigned?.kind !== 'follow') return
+    const { primary } = state.assigned
     if (primary.nodeId !== this.to) return this.#fail(`${primary.hostname} acquired it`)
     clearTimeout(this.#timer)
     this.#resolve()
@@ -50,6 +50,6 @@ export class Handoff {
 
   #fail(reason: string): void {
     clearTimeout(this.#timer)
-    this.#reject(new HandoffError('HANDOFF_FAILED', `the lease was not passed to ${this.to}: ${reason}`))
+    this.#reject(new HandoffError('HANDOFF_FAILED', `the handoff to ${this.to} failed: ${reason}`))
   }
 }

@@ -6,7 +6,7 @@ import { StaticLease, type StaticLeaseOptions, UNKNOWN_NODE_ID } from './lease/s
 import { Membership } from './membership.ts'
 import type { Drained, RoleHost } from './role-host.ts'
 
-/** With static leases, which need no service. test/interop/consul.test.ts tests leases in Consul. */
+/** These tests use static leases, which need no service. test/interop/consul.test.ts tests leases in Consul. */
 
 const SELF: NodeAddress = { nodeId: '00000000000000ab', hostname: 'a', url: 'http://127.0.0.1:1' }
 
@@ -30,8 +30,8 @@ class Host implements RoleHost {
     return { kept: 'elsewhere' }
   }
 
-  async #call(what: string): Promise<void> {
-    this.calls.push(what)
+  async #call(call: string): Promise<void> {
+    this.calls.push(call)
     await Promise.resolve()
     if (this.failures-- > 0) throw new Error('the disk is full')
   }

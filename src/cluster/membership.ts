@@ -19,7 +19,7 @@ export interface MembershipOptions {
   readonly host: RoleHost
   readonly self: NodeAddress
   readonly candidate: boolean
-  /** How long after a handoff or a failed take-over this node leaves the lease to other nodes. */
+  /** How long this node does not acquire the lease after a handoff or a failed take-over. */
   readonly demoteMs: number
   /** How long after a holder's deadline its uploads may still reach the backup. */
   readonly uploadWindowMs: number
@@ -111,8 +111,9 @@ export class Membership {
       const left = Number.isFinite(state.deadlineMs) ? { deadlineMs: Math.max(0, state.deadlineMs - nowMs()) } : {}
       return { ...common, role: 'primary', term: state.term, primary: self, ...left }
     }
-    const told = 'told' in state ? state.told : undefined
-    if (told?.kind === 'follow') return { ...common, role: 'replica', term: told.term, primary: told.primary }
+    const assigned = 'assigned' in state ? state.assigned : undefined
+    if (assigned?.kind === 'follow')
+      return { ...common, role: 'replica', term: assigned.term, primary: assigned.primary }
     return { ...common, role: 'idle', term: this.#writes.highestTerm }
   }
 
@@ -174,7 +175,7 @@ export class Membership {
     })
     this.#state = state
     for (const effect of effects) this.#perform(effect)
-    this.#handoff?.see(state, event)
+    this.#handoff?.observe(state, event)
     this.#armTimer()
   }
 
@@ -219,10 +220,10 @@ export class Membership {
         return this.#calls.abort()
       case 'step-down':
         return this.#stepDown(effect)
-      case 'misses':
+      case 'wait-for':
         return effect.leader === undefined
           ? this.#troubles.over('history')
-          : this.#troubles.began('history', waitingFor(effect.leader))
+          : this.#troubles.began('history', missingHistory(effect.leader))
       case 'close':
         clearTimeout(this.#timer)
         return void this.#close()
@@ -257,7 +258,7 @@ export class Membership {
   }
 }
 
-function waitingFor({ holder: { hostname }, term, kept }: Leader): string {
+function missingHistory({ holder: { hostname }, term, kept }: Leader): string {
   const reason =
     kept === 'alone'
       ? `${hostname} has transactions that no other node is known to have`

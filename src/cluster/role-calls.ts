@@ -33,7 +33,7 @@ export class RoleCalls {
     const { host, logger } = this.#options
     const { nodeId: peer, hostname, url } = primary
     logger.info({ peer, host: hostname, url, ...(term > 0n && { term: String(term) }) }, 'following the primary')
-    this.#tell(() => host.follow(primary, term))
+    this.#assign(() => host.follow(primary, term))
   }
 
   /** `error`: the problem with the lease's record. */
@@ -41,7 +41,7 @@ export class RoleCalls {
     const { host, troubles, logger } = this.#options
     if (error === undefined) logger.info({ reason }, 'no primary to follow')
     else troubles.began('record', error.message)
-    this.#tell(() => host.idle(reason), error)
+    this.#assign(() => host.idle(reason), error)
   }
 
   lead({ term, previous }: Effect & { kind: 'lead' }): void {
@@ -115,7 +115,7 @@ export class RoleCalls {
     return this.#calls.finished()
   }
 
-  #tell(call: () => Promise<void>, error?: LtxdError): void {
+  #assign(call: () => Promise<void>, error?: LtxdError): void {
     const { troubles, roleTaken, happened } = this.#options
     const run = async () => {
       try {
@@ -124,7 +124,7 @@ export class RoleCalls {
         roleTaken(error)
       } catch (failure) {
         troubles.began('role', errorMessage(failure))
-        happened({ type: 'not-told' })
+        happened({ type: 'assignment-failed' })
       }
     }
     this.#calls.push(run, { isReplaceable: true })

@@ -1,4 +1,4 @@
-/** For tests of the role: nodes and records by hand. */
+/** For tests of the role: nodes and lease records. */
 
 import { expect } from 'vitest'
 import type { LeaseRecord, LeaseView, NodeAddress } from './lease/lease.ts'
@@ -31,7 +31,7 @@ export const held = (holder = OTHER, fields: Partial<LeaseRecord> = {}): LeaseVi
 export const released = (fields: Partial<LeaseRecord> = {}) => held(OTHER, { state: 'released', ...fields })
 export const VACANT: LeaseView = { kind: 'vacant' }
 
-/** A node whose clock is set by hand. */
+/** A node whose clock the test sets. */
 export class Node {
   state: State = INITIAL
   ms = 0
@@ -66,7 +66,7 @@ export class Node {
     return kinds(this.on({ type: 'tick' }))
   }
 
-  /** A primary in term 8 since 0, by way of an empty key. */
+  /** A primary that acquired the lease of term 8 at time 0, without an earlier record. */
   static leading(rules: Partial<Rules> = {}): Node {
     const node = new Node(rules)
     node.newcomer = true

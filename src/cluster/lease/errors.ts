@@ -9,10 +9,10 @@ export class LeaseUnavailableError extends LtxdError {
 
 /** The lease's key has a value that ltxd did not write. It is never overwritten. */
 export class ForeignRecordError extends LtxdError {
-  constructor(place: string, what: string, options?: ErrorOptions) {
+  constructor(place: string, problem: string, options?: ErrorOptions) {
     super(
       'LEASE_FOREIGN',
-      `${place} holds no lease record of ltxd (${what}): choose another lease.consul.key, or delete that key`,
+      `${place} holds no lease record of ltxd (${problem}): choose another lease.consul.key, or delete that key`,
       1,
       options,
     )

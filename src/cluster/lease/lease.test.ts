@@ -38,9 +38,9 @@ test('keys that a later version adds are ignored', () => {
 test.each<[string, string | Buffer, string]>([
   ['nothing', '', 'not JSON'],
   ['other text', 'http://10.0.0.1', 'not JSON'],
-  ['bytes that are no text', Buffer.from([0x22, 0xff, 0x22]), 'not JSON'],
+  ['bytes that are not text', Buffer.from([0x22, 0xff, 0x22]), 'not JSON'],
   ['the record of litefs', '{"hostname":"a","advertise-url":"http://a:20202"}', 'ltxd: '],
-  ['a format that is no number', altered((record) => (record.ltxd = '2')), 'ltxd: '],
+  ['a format that is not a number', altered((record) => (record.ltxd = '2')), 'ltxd: '],
   ['no term', altered((record) => (record.term = '0')), 'term: expected a positive number'],
   ['a term beyond 63 bits', altered((record) => (record.term = '9223372036854775808')), 'term: is too large'],
   ['a term as a number', altered((record) => (record.term = 7)), 'term: '],
@@ -54,11 +54,15 @@ test.each<[string, string | Buffer, string]>([
     altered((record) => (record.holder = { ...RECORD.holder, hostname: 'a\nb' })),
     'holder.hostname',
   ],
-  ['an address to run', altered((record) => (record.holder = { ...RECORD.holder, url: 'file:///etc' })), 'holder.url'],
-  ['a TTL without end', altered((record) => (record.ttlMs = 1e12)), 'ttlMs: '],
-  ['a TTL of nothing', altered((record) => (record.ttlMs = 0)), 'ttlMs: '],
+  [
+    'a URL of another scheme',
+    altered((record) => (record.holder = { ...RECORD.holder, url: 'file:///etc' })),
+    'holder.url',
+  ],
+  ['a TTL that is too long', altered((record) => (record.ttlMs = 1e12)), 'ttlMs: '],
+  ['a TTL of 0', altered((record) => (record.ttlMs = 0)), 'ttlMs: '],
   ['another state', altered((record) => (record.state = 'free')), 'state: '],
-  ['too much', altered((record) => (record.note = 'x'.repeat(MAX_RECORD_BYTES))), 'bytes'],
+  ['too many bytes', altered((record) => (record.note = 'x'.repeat(MAX_RECORD_BYTES))), 'bytes'],
 ])('%s is foreign', (_what, text, expected) => {
   const found = (() => {
     try {
@@ -78,7 +82,7 @@ test('a record of a later format is rejected in one line with its place, its num
   )
 })
 
-test('any bytes are a record or foreign, and never another error', () => {
+test('any other bytes are foreign, and never another error', () => {
   const anything = fc.oneof(
     fc.uint8Array({ maxLength: 300 }),
     fc.json().map((text) => Buffer.from(text)),

@@ -97,7 +97,7 @@ const printable = (max: number) =>
     .min(1)
     .max(max)
     // Names appear in log lines and in files on the mount.
-    .regex(/^[^\p{Cc}]*$/u, 'holds control characters')
+    .regex(/^[^\p{Cc}]*$/u, 'contains control characters')
 
 const term = z
   .string()

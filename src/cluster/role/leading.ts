@@ -1,4 +1,4 @@
-/** A node that holds the lease: it renews it, uses it until its deadline, and gives it up. */
+/** A node that holds the lease: it renews the lease, leads until the deadline, and releases the lease. */
 
 import type { LeaseView } from '../lease/lease.ts'
 import { type Effect, type Event, type Step, to } from './role-events.ts'
@@ -6,9 +6,9 @@ import {
   type Afterwards,
   type Leading,
   type Now,
+  observe,
   type Release,
   type Rules,
-  see,
   watching,
   type Yielding,
 } from './role-state.ts'
@@ -16,7 +16,7 @@ import { retryMs } from './standing-by.ts'
 import { isSelf } from './succession.ts'
 
 export function onLeading(state: Leading, event: Event, rules: Rules, now: Now): Step {
-  if (event.type === 'seen') state = { ...state, ...see(state, event.view, now) }
+  if (event.type === 'seen') state = { ...state, ...observe(state, event.view, now) }
   if (now.ms >= state.deadlineMs) {
     const stop = event.type === 'stop' || state.phase === 'stopping'
     return lose(state, 'the lease could not be renewed before its deadline', stop)
@@ -27,14 +27,14 @@ export function onLeading(state: Leading, event: Event, rules: Rules, now: Now):
     case 'tick':
       return renewWhenDue(state, now)
     case 'seen':
-      // What was read may be older than what was written: only a renewal tells.
+      // A read may be older than this node's last write. A renewal shows whether the lease is lost.
       return isOwn(event.view, state, rules) ? to(state) : renewWhenDue({ ...state, renewAtMs: now.ms }, now)
     case 'renewed': {
       const deadlineMs = event.sentAtMs + rules.ttlMs - rules.marginMs
       const renewAtMs = event.sentAtMs + rules.ttlMs / 3
       const renewed = {
         ...state,
-        ...see(state, event.view, now),
+        ...observe(state, event.view, now),
         deadlineMs,
         renewAtMs,
         renewing: false,
@@ -43,13 +43,13 @@ export function onLeading(state: Leading, event: Event, rules: Rules, now: Now):
       return to(renewed, { kind: 'extend', deadlineMs })
     }
     case 'not-renewed':
-      return lose({ ...state, ...see(state, event.view, now) }, whoTookIt(event.view), phase === 'stopping')
+      return lose({ ...state, ...observe(state, event.view, now) }, reasonOfLoss(event.view), phase === 'stopping')
     case 'renew-failed':
       return to({ ...state, renewing: false, renewAtMs: now.ms + retryMs(rules), unreachable: event.reason })
     case 'led':
       return phase === 'taking-over' ? to({ ...state, phase: 'serving' }) : to(state)
     case 'lead-failed':
-      return yieldLease(state, NOTHING_NEW, event.reason, {
+      return yieldLease(state, NEVER_LED, event.reason, {
         stop: phase === 'stopping',
         notBeforeMs: now.ms + rules.demoteMs,
       })
@@ -63,13 +63,13 @@ export function onLeading(state: Leading, event: Event, rules: Rules, now: Now):
       if (phase !== 'handing-over') return to(state)
       if (successor === undefined || successor !== state.to) return to({ ...state, phase: 'serving', to: undefined })
       const notBeforeMs = now.ms + rules.demoteMs
-      return yieldLease(state, release, `handing over to ${successor}`, { stop: false, notBeforeMs })
+      return yieldLease(state, release, `handoff to ${successor}`, { stop: false, notBeforeMs })
     }
     case 'stop':
       if (phase === 'serving') return to({ ...state, phase: 'stopping' }, { kind: 'drain', term: state.term })
       if (phase === 'handing-over') return to({ ...state, phase: 'stopping' })
       if (phase === 'stopping') return to(state)
-      return yieldLease(state, NOTHING_NEW, 'stopping', { stop: true, notBeforeMs: 0 }, { kind: 'abort' })
+      return yieldLease(state, NEVER_LED, 'stopping', { stop: true, notBeforeMs: 0 }, { kind: 'abort' })
     default:
       return to(state)
   }
@@ -89,7 +89,7 @@ function isOwn(view: LeaseView, { term }: Leading, rules: Rules): boolean {
   )
 }
 
-function whoTookIt(view: LeaseView): string {
+function reasonOfLoss(view: LeaseView): string {
   if (view.kind === 'foreign') return view.error.message
   return view.kind === 'record' ? `${view.record.holder.hostname} has taken the lease` : 'the lease record is gone'
 }
@@ -104,8 +104,8 @@ function lose(state: Leading, reason: string, stop: boolean): Step {
   )
 }
 
-/** Of a node that did not come to lead. */
-const NOTHING_NEW = { kept: 'unknown' } as const
+/** The release of a node that acquired the lease but never led. */
+const NEVER_LED = { kept: 'unknown' } as const
 
 function yieldLease(
   state: Leading,
@@ -116,7 +116,7 @@ function yieldLease(
 ): Step {
   const { term, unreachable, previous } = state
   const { uploadsMayRunUntilMs } = previous
-  const given = { ...release, uploadsMayRunUntilMs }
-  const yielding: Yielding = { name: 'yielding', ...watching(state), term, release: given, unreachable, ...after }
+  const complete = { ...release, uploadsMayRunUntilMs }
+  const yielding: Yielding = { name: 'yielding', ...watching(state), term, release: complete, unreachable, ...after }
   return to(yielding, ...effects, { kind: 'step-down', reason })
 }

@@ -1,19 +1,19 @@
-/** What a role (role.ts) hears, and what it asks for. */
+/** The events and the effects of a role (role.ts). */
 
 import type { Leader, LeaseRecord, LeaseVersion, LeaseView } from '../lease/lease.ts'
-import type { Previous, Release, State, Told } from './role-state.ts'
+import type { Assignment, Previous, Release, State } from './role-state.ts'
 
 export type Event =
   | { readonly type: 'seen'; readonly view: LeaseView }
   | { readonly type: 'unreachable'; readonly reason: string }
   | { readonly type: 'tick' }
-  /** What the node was told last did not work. */
-  | { readonly type: 'not-told' }
+  /** The host failed to carry out the last assignment. */
+  | { readonly type: 'assignment-failed' }
   | { readonly type: 'acquired'; readonly term: bigint; readonly sentAtMs: number; readonly view: LeaseView }
   | { readonly type: 'not-acquired'; readonly view: LeaseView }
   | { readonly type: 'acquire-failed'; readonly reason: string }
   | { readonly type: 'renewed'; readonly term: bigint; readonly sentAtMs: number; readonly view: LeaseView }
-  /** The lease belongs to somebody else. */
+  /** The lease is lost: another node holds it, or its record is gone. */
   | { readonly type: 'not-renewed'; readonly term: bigint; readonly view: LeaseView }
   | { readonly type: 'renew-failed'; readonly term: bigint; readonly reason: string }
   | { readonly type: 'led'; readonly term: bigint }
@@ -27,12 +27,12 @@ export type Event =
     }
   | { readonly type: 'stepped-down'; readonly clean: boolean }
   | { readonly type: 'released'; readonly view: LeaseView | undefined }
-  /** An operator wants this node to lead, whatever others have that it has not. */
+  /** An operator wants this node to lead, even without transactions that other nodes have. */
   | { readonly type: 'force' }
   | { readonly type: 'stop' }
 
 export type Effect =
-  | Told
+  | Assignment
   | {
       readonly kind: 'acquire'
       readonly over: LeaseVersion | undefined
@@ -43,14 +43,14 @@ export type Effect =
   | { readonly kind: 'extend'; readonly deadlineMs: number }
   | { readonly kind: 'lead'; readonly term: bigint; readonly previous: Previous }
   | { readonly kind: 'drain'; readonly term: bigint; readonly to?: string | undefined }
-  /** Nobody may count on anything from now on: no commit, and no `lead` or `drain` that is under way. */
+  /** From now on this node acknowledges no commit. */
   | { readonly kind: 'fence' }
-  /** End a `lead` or `drain` that is under way. */
+  /** Abort a running `lead` or `drain`. */
   | { readonly kind: 'abort' }
   | { readonly kind: 'step-down'; readonly reason: string }
   | ({ readonly kind: 'release' } & Release)
-  /** Whom this node waits for before it leads; undefined: for nobody any more. */
-  | { readonly kind: 'misses'; readonly leader: Leader | undefined }
+  /** The leader that this node waits for before it leads; undefined: none any more. */
+  | { readonly kind: 'wait-for'; readonly leader: Leader | undefined }
   | { readonly kind: 'close' }
 
 export interface Step<S extends State = State> {

@@ -1,6 +1,6 @@
 /**
- * What a node knows of the lease, and what it makes of that: the states of its role (role.ts), and what they are judged
- * by.
+ * The states of a node's role (role.ts): what it knows of the lease, and what it does. Also the rules and facts that
+ * decide about its transitions.
  */
 
 import type { Leader, LeaseRecord, LeaseView, NodeAddress } from '../lease/lease.ts'
@@ -8,26 +8,26 @@ import type { Leader, LeaseRecord, LeaseView, NodeAddress } from '../lease/lease
 export interface Rules {
   readonly self: NodeAddress
   readonly candidate: boolean
-  /** Infinity: a lease without end. */
+  /** Infinity: the lease does not expire. */
   readonly ttlMs: number
-  /** A holder stops that much before its TTL is over, for clocks that run at different speeds. */
+  /** A holder stops this long before its TTL ends, because clocks run at different speeds. */
   readonly marginMs: number
-  /** How long after a handoff, or after it failed to take over, a node leaves the lease to others. */
+  /** How long a node does not acquire the lease after a handoff or a failed take-over. */
   readonly demoteMs: number
-  /** How long after its deadline an upload of a holder may still take effect. */
+  /** How long after a holder's deadline one of its uploads may still take effect. */
   readonly uploadWindowMs: number
-  /** What others committed and this node never got, it takes from there before it leads. */
+  /** Before it leads, the node applies from the backup the transactions that it lacks. */
   readonly hasBackup: boolean
 }
 
-/** What is true when the event happens. */
+/** Facts at the time of the event. */
 export interface Now {
   readonly ms: number
   /** Why this node must not lead. */
   readonly unfit?: string | undefined
-  /** It knows no cluster and no term: an empty node. */
+  /** The node is empty: it knows no cluster and no term. */
   readonly newcomer: boolean
-  /** As of RoleHost. */
+  /** From RoleHost, like the next two. */
   readonly knownTerm: bigint
   readonly ledTerm: bigint
   readonly historyTerm: bigint
@@ -35,63 +35,63 @@ export interface Now {
 
 export interface Seen {
   readonly view: LeaseView
-  /** Since when it has not changed, as seen from here. */
+  /** Since when the view has not changed, as observed by this node. */
   readonly sinceMs: number
 }
 
-/** What the node was told to be while it does not lead. */
-export type Told =
+/** What a node does while it does not lead. */
+export type Assignment =
   | { readonly kind: 'follow'; readonly primary: NodeAddress; readonly term: bigint }
   | { readonly kind: 'idle'; readonly reason: string }
 
 export interface Previous {
   readonly released: boolean
-  /** When uploads of earlier holders have surely ended; 0: there are none. */
+  /** The time after which no upload of an earlier holder can take effect; 0: there are none. */
   readonly uploadsMayRunUntilMs: number
-  /** The last that may have taken commits. */
+  /** The last leader that may have committed. */
   readonly leader: Leader | undefined
-  /** That was this node: nobody else can have added anything to its history. */
+  /** This node is that leader, so no other node can have extended its history. */
   readonly ledHere: boolean
 }
 
-/** What the record is to say when this node gives its lease up. */
+/** The content of the record when this node releases the lease. */
 export interface Release {
   readonly successor?: string | undefined
   readonly kept: Leader['kept']
   readonly uploadsMayRunUntilMs: number
 }
 
-/** What becomes of a node when it no longer leads. */
+/** What a node does when it no longer leads. */
 export interface Afterwards {
   readonly stop: boolean
   readonly notBeforeMs: number
 }
 
 export interface Watching {
-  /** Undefined until the lease was read for the first time. */
+  /** undefined until the first reading of the lease. */
   readonly seen: Seen | undefined
-  /** A record has been there in this process's time. */
+  /** Whether this process has ever seen a record. */
   readonly known: boolean
-  /** The newest of them. */
+  /** The last record that this process has seen. */
   readonly lastRecord: LeaseRecord | undefined
-  /** An operator accepts that what leaders up to this term have alone is lost. */
+  /** An operator accepts the loss of transactions that only leaders up to this term have. */
   readonly acceptedTerm: bigint
 }
 
 export interface StandingBy extends Watching {
   readonly name: 'standing-by'
-  readonly told: Told | undefined
+  readonly assigned: Assignment | undefined
   /** Why the lease cannot be read; undefined while it can. */
   readonly unreachable: string | undefined
   readonly notBeforeMs: number
   readonly wakeAtMs: number
-  /** Led after all that this node has: without it, or one that followed it, this node does not lead. */
+  /** A leader that led later than this node's history reaches. This node waits for it, or for a replica of it. */
   readonly missing: Leader | undefined
 }
 
 export interface Acquiring extends Watching {
   readonly name: 'acquiring'
-  readonly told: Told | undefined
+  readonly assigned: Assignment | undefined
   readonly previous: Previous
   readonly stop: boolean
 }
@@ -104,16 +104,16 @@ export interface Leading extends Watching {
   readonly deadlineMs: number
   readonly renewAtMs: number
   readonly renewing: boolean
-  /** Why the last renewal did not work. */
+  /** Why the last renewal failed; undefined when it did not. */
   readonly unreachable: string | undefined
-  /** With 'handing-over': to whom. */
+  /** With 'handing-over': the id of the successor. */
   readonly to?: string | undefined
 }
 
 export interface Yielding extends Watching, Afterwards {
   readonly name: 'yielding'
   readonly term: bigint
-  /** Undefined: the lease is lost, there is nothing to release. */
+  /** undefined: the lease is lost, so there is nothing to release. */
   readonly release: Release | undefined
   readonly unreachable: string | undefined
 }
@@ -134,7 +134,7 @@ export const INITIAL: StandingBy = {
   known: false,
   lastRecord: undefined,
   acceptedTerm: 0n,
-  told: undefined,
+  assigned: undefined,
   unreachable: undefined,
   notBeforeMs: 0,
   wakeAtMs: Infinity,
@@ -145,8 +145,8 @@ export function watching({ seen, known, lastRecord, acceptedTerm }: Watching): W
   return { seen, known, lastRecord, acceptedTerm }
 }
 
-/** Keeps the time of what has not changed, whatever was written beside it. */
-export function see(state: Watching, view: LeaseView, now: Now): Watching {
+/** Enters a reading. `sinceMs` restarts only when the record changed, not when only the key's version did. */
+export function observe(state: Watching, view: LeaseView, now: Now): Watching {
   const { seen } = state
   const unchanged = seen !== undefined && sameContent(seen.view, view)
   return {

@@ -8,8 +8,7 @@ import type { Event } from './role-events.ts'
 import type { State } from './role-state.ts'
 
 /**
- * Any sequence of events, in any order, with a clock that stands still or leaps: what is asked for never contradicts
- * the rules.
+ * Any sequence of events, in any order, with a clock that stands still or jumps: no effect contradicts the rules.
  */
 describe('I6, whatever happens', () => {
   const someView = fc.oneof(
@@ -38,7 +37,7 @@ describe('I6, whatever happens', () => {
   const agoMs = fc.nat(6_000)
   const command = fc.record({
     passMs: fc.oneof(fc.constant(0), fc.nat(4_000), fc.nat(15_000)),
-    /** Instead: to when the state asks to be woken, or just beside it. */
+    /** Instead of `passMs`: advance to the state's next tick, or to just before or after it. */
     toWakeMs: fc.option(fc.integer({ min: -1, max: 1 }), { nil: undefined, freq: 2 }),
     unfit: fc.option(fc.constant('behind'), { nil: undefined, freq: 5 }),
     newcomer: fc.boolean(),
@@ -48,7 +47,7 @@ describe('I6, whatever happens', () => {
       fc.record({ type: fc.constant('seen' as const), view: someView }),
       fc.record({ type: fc.constant('unreachable' as const), reason: fc.constant('no answer') }),
       fc.constant({ type: 'tick' as const }),
-      fc.constant({ type: 'not-told' as const }),
+      fc.constant({ type: 'assignment-failed' as const }),
       fc.constant({ type: 'force' as const }),
       fc.record({ type: fc.constant('acquired' as const), term, sentAtMs: agoMs, view: someView }),
       fc.record({ type: fc.constant('not-acquired' as const), view: someView }),
@@ -68,7 +67,7 @@ describe('I6, whatever happens', () => {
       fc.record({ type: fc.constant('stepped-down' as const), clean: fc.boolean() }),
       fc.record({ type: fc.constant('released' as const), view: fc.option(someView, { nil: undefined }) }),
     ),
-    /** Whether it is what mostly comes in that state instead. */
+    /** Whether to replace the event by the usual answer in that state. */
     fitting: fc.integer({ min: 0, max: 3 }).map((n) => n > 0),
   })
 
@@ -112,7 +111,7 @@ describe('I6, whatever happens', () => {
             if (effect.kind === 'extend') {
               expect(effect.deadlineMs).toBeGreaterThan(node.ms)
               if (event.type !== 'acquired' && event.type !== 'renewed')
-                expect.unreachable('an extension out of nothing')
+                expect.unreachable('the deadline moves without a write to the lease')
               expect(effect.deadlineMs).toBe(('sentAtMs' in event ? event.sentAtMs : 0) + TTL - 1_000)
               deadlineMs = effect.deadlineMs
             }
@@ -148,12 +147,12 @@ describe('I6, whatever happens', () => {
       }),
       { numRuns: 1_000 },
     )
-    // Or the runs would show nothing.
+    // Otherwise the runs would prove nothing.
     if (candidate) expect(ledSteps).toBeGreaterThan(2_000)
     else expect(ledSteps).toBe(0)
   })
 
-  /** What mostly comes next in a state, so that runs get beyond the first. */
+  /** The usual next event in a state, so that runs get beyond the first state. */
   function fittingAnswer(state: State, wild: Event, ms: number): Event {
     const term = 'term' in state ? state.term : 1n
     if (state.name === 'acquiring')
@@ -176,11 +175,11 @@ describe('I6, whatever happens', () => {
     return text(a) === text(b)
   }
 
-  /** Nobody leads who lacks what another may have committed since. */
+  /** No node acquires the lease while it lacks what another may have committed later. */
   function checkHistory({ ledTerm, historyTerm }: Node, view: LeaseView | undefined): void {
     if (view?.kind !== 'record') return
     const { state, term, holder, lastLeader } = view.record
-    // It is where it was, or it led itself, wherever it was then.
+    // The record is this node's at the same URL, or this node led in its term, at any URL.
     const isOwn = holder.nodeId === SELF.nodeId && (holder.url === SELF.url || ledTerm === term)
     if (state === 'held' && !isOwn) expect(historyTerm).toBeGreaterThanOrEqual(term)
     if (state !== 'released' || lastLeader === undefined) return
@@ -193,7 +192,7 @@ describe('I6, whatever happens', () => {
     expect(last).toBeDefined()
     const { view, sinceMs } = last ?? { view: VACANT, sinceMs: 0 }
     expect(view.kind).not.toBe('foreign')
-    // Thirds of a TTL do not add up to the last bit.
+    // Thirds of a TTL do not add up exactly.
     const silentMs = node.ms - sinceMs + 1e-6
     if (view.kind !== 'record') {
       if (!node.newcomer || known) expect(silentMs).toBeGreaterThanOrEqual(TTL)

@@ -5,7 +5,7 @@ import { address, held, kinds, Node, OTHER, released, SELF, TTL, VACANT } from '
 import { wakeAtMs } from './role.ts'
 import type { Event } from './role-events.ts'
 
-describe('a record that another holds', () => {
+describe('a record of another holder', () => {
   test('is followed, and taken over only after a whole TTL without a change', () => {
     const node = new Node()
     expect(node.sees(held())).toEqual(['follow'])
@@ -25,7 +25,7 @@ describe('a record that another holds', () => {
     ])
   })
 
-  test('counts as unchanged when only the place was written to, such as by the end of a session', () => {
+  test('counts as unchanged when only its version changed, such as at the end of a session', () => {
     const node = new Node()
     node.sees(held())
     node.ms = 5_000
@@ -34,14 +34,14 @@ describe('a record that another holds', () => {
     expect(node.on({ type: 'tick' })).toEqual([expect.objectContaining({ kind: 'acquire', over: '101' })])
   })
 
-  test('is silent for the TTL that it names itself', () => {
+  test('expires after the TTL that it contains', () => {
     const node = new Node()
     node.sees(held(OTHER, { ttlMs: 30_000 }))
     expect(node.at(29_999)).toEqual([])
     expect(node.at(30_000)).toEqual(['acquire'])
   })
 
-  test('is not taken by a node that is no candidate, or unfit, or cannot read the lease', () => {
+  test('is not taken over by a node that is not a candidate, is unfit, or cannot read the lease', () => {
     const replica = new Node({ candidate: false })
     replica.sees(held())
     expect(replica.at(TTL * 100)).toEqual([])
@@ -61,7 +61,7 @@ describe('a record that another holds', () => {
     expect(cut.sees(held())).toEqual(['acquire'])
   })
 
-  test('is this very node’s: it was lost with the process that wrote it, and is taken at once', () => {
+  test('is taken over at once when it is this node’s own, from a process that has ended', () => {
     expect(new Node().sees(held(SELF))).toEqual(['acquire'])
     // A copy of the data directory has the same id, but not the same address.
     const copy = new Node()
@@ -70,13 +70,13 @@ describe('a record that another holds', () => {
   })
 })
 
-describe('a record that says released', () => {
-  test('is taken at once by any candidate where it names nobody', () => {
+describe('a released record', () => {
+  test('is taken over at once by any candidate when it names no successor', () => {
     expect(new Node().sees(released())).toEqual(['acquire'])
     expect(new Node({ candidate: false }).sees(released())).toEqual(['idle'])
   })
 
-  test('is taken at once by its successor, by others after a TTL', () => {
+  test('is taken over by its successor at once, and by others after a TTL', () => {
     expect(new Node().sees(released({ successor: SELF.nodeId }))).toEqual(['acquire'])
     const node = new Node()
     expect(node.sees(released({ successor: address(3).nodeId }))).toEqual(['idle'])
@@ -85,14 +85,14 @@ describe('a record that says released', () => {
   })
 })
 
-describe('no record at all', () => {
-  test('is taken at once by an empty node', () => {
+describe('a missing record', () => {
+  test('lets an empty node acquire the lease at once', () => {
     const node = new Node()
     node.newcomer = true
     expect(node.sees(VACANT)).toEqual(['acquire'])
   })
 
-  test('may hide a primary that lives: a node with a history waits a TTL', () => {
+  test('may hide a live primary: a node with a history waits for a TTL', () => {
     const node = new Node()
     expect(node.sees(VACANT)).toEqual(['idle'])
     expect(node.at(TTL - 1)).toEqual([])
@@ -108,7 +108,7 @@ describe('no record at all', () => {
   })
 })
 
-test('a foreign record, and one of another cluster, is never taken over', () => {
+test('a foreign record, or one of another cluster, is never taken over', () => {
   const node = new Node()
   const error = new ClusterMismatchError('a', 'b')
   expect(node.on({ type: 'seen', view: { kind: 'foreign', error } })).toEqual([{ kind: 'idle', reason: error.message }])
@@ -117,7 +117,7 @@ test('a foreign record, and one of another cluster, is never taken over', () => 
 })
 
 describe('a primary', () => {
-  test('renews after a third of the TTL, and its deadline counts from before it sent that', () => {
+  test('renews after a third of the TTL, and its deadline counts from before the write was sent', () => {
     const node = Node.leading()
     expect(node.at(3_333)).toEqual([])
     expect(node.at(3_334)).toEqual(['renew'])
@@ -127,7 +127,7 @@ describe('a primary', () => {
     ).toEqual([{ kind: 'extend', deadlineMs: 3_334 + 9_000 }])
   })
 
-  test('goes on until its deadline when it cannot renew, then steps down, and takes it again when it can', () => {
+  test('that cannot renew leads until its deadline, steps down, and acquires the lease again when it can', () => {
     const node = Node.leading()
     for (let ms = 3_334; ms < 9_000; ms = Math.max(node.ms + 1, wakeAtMs(node.state))) {
       expect(node.at(ms)).toEqual(['renew'])
@@ -139,7 +139,7 @@ describe('a primary', () => {
     expect(node.sees(held(SELF, { term: 8n }))).toEqual(['acquire'])
   })
 
-  test('that was stopped beyond its deadline does not believe in a renewal that arrives late', () => {
+  test('that was suspended beyond its deadline ignores a late renewal', () => {
     const node = Node.leading()
     node.at(3_334)
     node.ms = 9_001
@@ -147,7 +147,7 @@ describe('a primary', () => {
     expect(kinds(node.on(late))).toEqual(['fence', 'abort', 'step-down'])
   })
 
-  test('is none where acquiring took so long that it is over: the next attempt follows', () => {
+  test('does not lead when acquiring took until the deadline, and tries again', () => {
     const node = new Node()
     node.sees(released())
     node.ms = 9_000
@@ -157,7 +157,7 @@ describe('a primary', () => {
     expect(node.at(wakeAtMs(node.state))).toEqual(['acquire'])
   })
 
-  test('whose lease is another’s steps down before its deadline', () => {
+  test('whose lease another node holds steps down before its deadline', () => {
     const node = Node.leading()
     node.at(3_334)
     expect(kinds(node.on({ type: 'not-renewed', term: 8n, view: held(OTHER, { term: 9n }) }))).toEqual([
@@ -168,7 +168,7 @@ describe('a primary', () => {
     expect(kinds(node.on({ type: 'stepped-down', clean: true }))).toEqual(['follow'])
   })
 
-  test('that reads something odd asks by renewing', () => {
+  test('that reads another record renews to find out', () => {
     for (const view of [VACANT, held(), held(OTHER, { term: 9n })]) {
       const node = Node.leading()
       expect(node.sees(view)).toEqual(['renew'])
@@ -176,7 +176,7 @@ describe('a primary', () => {
     }
   })
 
-  test('that cannot take over gives the lease up, and leaves it to others for a while', () => {
+  test('that cannot take over releases the lease, and does not acquire it for a while', () => {
     const node = new Node()
     node.sees(released())
     node.on({ type: 'acquired', term: 8n, sentAtMs: 0, view: held(SELF, { term: 8n }) })
@@ -189,7 +189,7 @@ describe('a primary', () => {
     expect(node.at(5_000)).toEqual(['acquire'])
   })
 
-  test('that could not step down does not say that it released the lease', () => {
+  test('that could not step down does not release the lease', () => {
     const node = Node.leading()
     node.on({ type: 'stop' })
     node.on({ type: 'drained', term: 8n, successor: OTHER.nodeId, kept: 'elsewhere' })
@@ -197,8 +197,8 @@ describe('a primary', () => {
   })
 })
 
-describe('giving the lease to another', () => {
-  test('drains, steps down, releases for it, and leaves it alone', () => {
+describe('a handoff', () => {
+  test('drains, steps down, releases the lease for the successor, and does not acquire it again', () => {
     const node = Node.leading()
     expect(node.on({ type: 'handoff', to: OTHER.nodeId })).toEqual([{ kind: 'drain', term: 8n, to: OTHER.nodeId }])
     expect(node.at(3_334)).toEqual(['renew'])
@@ -213,14 +213,14 @@ describe('giving the lease to another', () => {
     expect(node.sees(held(OTHER, { term: 9n }))).toEqual(['follow'])
   })
 
-  test('does not happen when that node does not catch up', () => {
+  test('does not happen when the successor does not catch up', () => {
     const node = Node.leading()
     node.on({ type: 'handoff', to: OTHER.nodeId })
     expect(node.on({ type: 'drained', term: 8n, successor: undefined, kept: 'elsewhere' })).toEqual([])
     expect(node.state).toMatchObject({ name: 'leading', phase: 'serving' })
   })
 
-  test('ends with the lease when that goes first', () => {
+  test('ends when the lease expires first', () => {
     const node = Node.leading()
     node.on({ type: 'handoff', to: OTHER.nodeId })
     expect(node.at(9_000)).toEqual(['fence', 'abort', 'step-down'])
@@ -230,7 +230,7 @@ describe('giving the lease to another', () => {
 })
 
 describe('a stop', () => {
-  test('of a primary drains, steps down, releases, closes', () => {
+  test('of a primary drains, steps down, releases the lease and closes', () => {
     const node = Node.leading()
     expect(node.on({ type: 'stop' })).toEqual([{ kind: 'drain', term: 8n }])
     expect(kinds(node.on({ type: 'drained', term: 8n, successor: undefined, kept: 'elsewhere' }))).toEqual([
@@ -241,7 +241,7 @@ describe('a stop', () => {
     expect(node.state.name).toBe('stopped')
   })
 
-  test('comes at any time', () => {
+  test('can come in any state', () => {
     const taking = new Node()
     taking.sees(released())
     expect(taking.on({ type: 'stop' })).toEqual([])
@@ -258,7 +258,7 @@ describe('a stop', () => {
     expect(kinds(following.on({ type: 'stop' }))).toEqual(['close'])
   })
 
-  test('while it takes over ends that first', () => {
+  test('during a take-over aborts the take-over first', () => {
     const node = new Node()
     node.sees(released())
     node.on({ type: 'acquired', term: 8n, sentAtMs: 0, view: held(SELF, { term: 8n }) })
@@ -268,7 +268,7 @@ describe('a stop', () => {
   })
 })
 
-test('a lease without end has no deadline and is never renewed', () => {
+test('a lease that does not expire has no deadline and is never renewed', () => {
   const node = new Node({ ttlMs: Infinity, marginMs: 0 })
   node.sees(released({ ttlMs: Infinity, term: 0n }))
   expect(node.on({ type: 'acquired', term: 1n, sentAtMs: 0, view: held(SELF, { ttlMs: Infinity, term: 1n }) })).toEqual(

@@ -1,15 +1,19 @@
 /**
- * A node's role as a pure state machine. The rules (I6): a node leads only between acquiring the lease and its
- * deadline, which is counted from before the last renewal was sent, less a margin; a record held by another is taken
- * over only after it has not changed for its whole TTL; a released one at once, but within a TTL only by its successor
- * if it names one; a node that is no candidate, or is unfit, takes nothing; one that lacks what a later leader may have
- * committed leaves it to those who have it (succession.ts). All times are milliseconds of the node's own monotonic
- * clock.
+ * A node's role as a pure state machine. The rules (I6):
+ *
+ * * A node leads only from acquiring the lease until its deadline. The deadline is the time before the last successful
+ *   write was sent, plus the TTL, less a margin.
+ * * A node takes over another holder's record only after the record has not changed for its whole TTL.
+ * * A node takes over a released record at once. If the record names a successor, other nodes wait for a TTL.
+ * * A node that is not a candidate, or is unfit, does not acquire the lease.
+ * * A node that lacks what a later leader may have committed leaves the lease to nodes that have it (succession.ts).
+ *
+ * All times are milliseconds of the node's own monotonic clock.
  */
 
 import { onLeading } from './leading.ts'
 import { type Event, type Step, to } from './role-events.ts'
-import { INITIAL, type Leading, type Now, type Rules, see, type State, watching } from './role-state.ts'
+import { INITIAL, type Leading, type Now, observe, type Rules, type State, watching } from './role-state.ts'
 import { afterwards, onStandingBy, retryMs, returnTo, standBy } from './standing-by.ts'
 
 type On<S extends State> = (state: S, event: Event, rules: Rules, now: Now) => Step
@@ -18,19 +22,19 @@ const handlers: { readonly [N in State['name']]: On<Extract<State, { name: N }>>
   'standing-by': onStandingBy,
 
   acquiring: (state, event, rules, now) => {
-    const { stop, told } = state
+    const { stop, assigned } = state
     if (event.type === 'stop') return to({ ...state, stop: true })
-    if (event.type === 'seen') return to({ ...state, ...see(state, event.view, now) })
+    if (event.type === 'seen') return to({ ...state, ...observe(state, event.view, now) })
     if (event.type === 'acquired') {
-      const after = { ...state, ...see(state, event.view, now) }
+      const after = { ...state, ...observe(state, event.view, now) }
       const deadlineMs = event.sentAtMs + rules.ttlMs - rules.marginMs
       const { uploadsMayRunUntilMs } = state.previous
       if (stop) {
         const releasing = { name: 'releasing', ...watching(after), stop, notBeforeMs: 0 } as const
         return to(releasing, { kind: 'release', kept: 'unknown', uploadsMayRunUntilMs })
       }
-      // It took so long that it is nearly over: the record is this node's own, and the next attempt can follow.
-      if (now.ms >= deadlineMs) return returnTo(after, told, now.ms + retryMs(rules), rules, now)
+      // The write took until the deadline. The record is this node's own, so it can try again at once.
+      if (now.ms >= deadlineMs) return returnTo(after, assigned, now.ms + retryMs(rules), rules, now)
       const leading: Leading = {
         name: 'leading',
         phase: 'taking-over',
@@ -47,9 +51,9 @@ const handlers: { readonly [N in State['name']]: On<Extract<State, { name: N }>>
     if (event.type !== 'not-acquired' && event.type !== 'acquire-failed') return to(state)
     if (stop) return to({ name: 'stopped', ...watching(state) }, { kind: 'close' })
     if (event.type === 'not-acquired')
-      return returnTo({ ...state, ...see(state, event.view, now) }, told, 0, rules, now)
+      return returnTo({ ...state, ...observe(state, event.view, now) }, assigned, 0, rules, now)
     return standBy(
-      { ...INITIAL, ...watching(state), told, unreachable: event.reason, notBeforeMs: now.ms + retryMs(rules) },
+      { ...INITIAL, ...watching(state), assigned, unreachable: event.reason, notBeforeMs: now.ms + retryMs(rules) },
       rules,
       now,
     )
@@ -59,19 +63,19 @@ const handlers: { readonly [N in State['name']]: On<Extract<State, { name: N }>>
 
   yielding: (state, event, rules, now) => {
     if (event.type === 'stop') return to({ ...state, stop: true })
-    if (event.type === 'seen') return to({ ...state, ...see(state, event.view, now) })
+    if (event.type === 'seen') return to({ ...state, ...observe(state, event.view, now) })
     if (event.type !== 'stepped-down') return to(state)
     const { stop, notBeforeMs, release } = state
-    // A node that could not step down has only its deadline: to say that it released the lease would be a lie.
+    // A node that could not step down may still commit until its deadline, so it must not release the lease.
     if (release === undefined || !event.clean) return afterwards(state, rules, now)
     return to({ name: 'releasing', ...watching(state), stop, notBeforeMs }, { kind: 'release', ...release })
   },
 
   releasing: (state, event, rules, now) => {
     if (event.type === 'stop') return to({ ...state, stop: true })
-    if (event.type === 'seen') return to({ ...state, ...see(state, event.view, now) })
+    if (event.type === 'seen') return to({ ...state, ...observe(state, event.view, now) })
     if (event.type !== 'released') return to(state)
-    const seen = event.view === undefined ? {} : see(state, event.view, now)
+    const seen = event.view === undefined ? {} : observe(state, event.view, now)
     return afterwards({ ...state, ...seen }, rules, now)
   },
 
@@ -82,7 +86,7 @@ export function next(state: State, event: Event, rules: Rules, now: Now): Step {
   return (handlers[state.name] as On<State>)(state, event, rules, now)
 }
 
-/** When something happens by itself; Infinity: not before the next event. */
+/** When the next 'tick' is due; Infinity: never. */
 export function wakeAtMs(state: State): number {
   if (state.name === 'standing-by') return state.wakeAtMs
   if (state.name !== 'leading') return Infinity

@@ -3,7 +3,7 @@ import type { Leader } from '../lease/lease.ts'
 import { address, held, kinds, Node, OTHER, released, SELF, TTL, VACANT } from '../testing.ts'
 import type { Rules } from './role-state.ts'
 
-test('uploads of a silent holder may go on for a while; those of a released one and of nobody do not', () => {
+test('uploads of a silent holder may continue for a while; a released or missing record has none', () => {
   const previous = (node: Node) => (node.state.name === 'acquiring' ? node.state.previous : undefined)
   const silent = new Node()
   silent.sees(held())
@@ -16,7 +16,7 @@ test('uploads of a silent holder may go on for a while; those of a released one 
   first.newcomer = true
   first.sees(VACANT)
   expect(previous(first)).toMatchObject({ released: false, uploadsMayRunUntilMs: 0 })
-  // What a process of this node shipped before it died is in this node's own log.
+  // This node's log has all that an earlier process of this node shipped.
   const restarted = new Node()
   restarted.ledTerm = 7n
   restarted.sees(held(SELF))
@@ -27,48 +27,48 @@ describe('a node that lacks what a later leader may have committed', () => {
   const leader = (term: bigint, fields: Partial<Leader> = {}): Leader => {
     return { term, holder: OTHER, kept: 'elsewhere', ...fields }
   }
-  /** Had all of term 5 before it was down. */
+  /** A node that had all of term 5 before it was down. */
   function stale(rules: Partial<Rules> = {}): Node {
     const node = new Node(rules)
     node.historyTerm = 5n
     node.knownTerm = 6n
     return node
   }
-  const MISSES = { kind: 'misses', leader: expect.objectContaining({ term: 7n }) as object }
+  const WAITS = { kind: 'wait-for', leader: expect.objectContaining({ term: 7n }) as object }
 
-  test('does not take the lease that one released, nor one that expired', () => {
+  test('does not acquire a lease that such a leader released, or let expire', () => {
     const after = stale()
     expect(after.on({ type: 'seen', view: released({ lastLeader: leader(7n) }) })).toEqual([
-      MISSES,
-      { kind: 'idle', reason: 'not fit to lead: host-2 led after all that is here' },
+      WAITS,
+      { kind: 'idle', reason: "not fit to lead: host-2 led later than this node's history reaches" },
     ])
     expect(after.at(TTL * 10)).toEqual([])
     const silent = stale()
     silent.sees(held())
-    expect(silent.at(TTL)).toEqual(['misses'])
+    expect(silent.at(TTL)).toEqual(['wait-for'])
     expect(silent.at(TTL * 10)).toEqual([])
   })
 
-  test('takes it when it has caught up with one that had it, or where nobody led since', () => {
+  test('acquires it after it caught up with a node that had everything, or when nobody led since', () => {
     const node = stale()
     node.sees(released({ lastLeader: leader(7n) }))
-    expect(node.sees(held(OTHER, { term: 8n }))).toEqual(['misses', 'follow'])
+    expect(node.sees(held(OTHER, { term: 8n }))).toEqual(['wait-for', 'follow'])
     node.historyTerm = 8n
     expect(node.sees(released({ term: 8n, lastLeader: leader(8n) }))).toEqual(['acquire'])
-    // Two nodes had it and could not take over.
+    // Two nodes acquired the lease and could not take over.
     expect(stale().sees(released({ term: 9n, lastLeader: leader(5n) }))).toEqual(['acquire'])
     expect(stale().sees(released({ term: 9n }))).toEqual(['acquire'])
   })
 
-  test('knows also after the record is gone', () => {
+  test('still waits after the record is gone', () => {
     const node = stale()
     node.sees(held())
     node.sees(VACANT)
-    expect(node.at(TTL)).toEqual(['misses', 'idle'])
+    expect(node.at(TTL)).toEqual(['wait-for', 'idle'])
     expect(node.at(TTL * 10)).toEqual([])
   })
 
-  test('takes it when an operator accepts the loss, of that leader’s and of no later one’s', () => {
+  test('acquires it when an operator accepts the loss of that leader’s transactions, but of no later leader’s', () => {
     const node = stale()
     node.sees(held())
     expect(kinds(node.on({ type: 'force' }))).toEqual([])
@@ -78,10 +78,10 @@ describe('a node that lacks what a later leader may have committed', () => {
     later.sees(held())
     later.on({ type: 'force' })
     later.sees(held(address(3), { term: 8n }))
-    expect(later.at(TTL)).toEqual(['misses'])
+    expect(later.at(TTL)).toEqual(['wait-for'])
   })
 
-  test('lets others go first where it has a backup to get it from, unless all is known to be there', () => {
+  test('with a backup lets replicas go first, unless the backup is known to have everything', () => {
     const after = stale({ hasBackup: true })
     expect(after.sees(released({ lastLeader: leader(7n) }))).toEqual(['acquire'])
     for (const kept of ['alone', 'unknown'] as const) {
@@ -96,9 +96,9 @@ describe('a node that lacks what a later leader may have committed', () => {
     expect(silent.at(2 * TTL)).toEqual(['acquire'])
   })
 
-  test('is every other one where the last leader stopped with what nobody else has', () => {
+  test('is every node except the last leader, if only that leader has its transactions', () => {
     const view = released({ lastLeader: leader(7n, { kept: 'alone' }) })
-    expect(new Node().sees(view)).toEqual(['misses', 'idle'])
+    expect(new Node().sees(view)).toEqual(['wait-for', 'idle'])
     const itself = new Node()
     itself.ledTerm = 7n
     expect(
@@ -109,18 +109,18 @@ describe('a node that lacks what a later leader may have committed', () => {
   })
 })
 
-describe('who led last', () => {
+describe('the last leader', () => {
   const previous = (node: Node) => (node.state.name === 'acquiring' ? node.state.previous : undefined)
   const mine: Leader = { term: 7n, holder: SELF, kept: 'unknown' }
 
-  test('is still this node when others could not take over since, however many terms that took', () => {
+  test('is still this node when other nodes acquired the lease since but never led', () => {
     const node = new Node()
     node.ledTerm = 7n
     node.sees(released({ term: 12n, lastLeader: mine }))
     expect(previous(node)).toMatchObject({ leader: mine, ledHere: true })
   })
 
-  test('is not this node when one of them could, or may have', () => {
+  test('is another node when that node led, or may have led', () => {
     const after = new Node()
     after.ledTerm = 7n
     after.historyTerm = 8n
@@ -133,14 +133,14 @@ describe('who led last', () => {
     expect(previous(silent)).toMatchObject({ leader: { term: 8n, holder: OTHER }, ledHere: false })
   })
 
-  test('is who led before this node’s own attempts, which it knows came to nothing', () => {
+  test('is who led before this node’s own attempts in which it never led', () => {
     const node = new Node()
     node.ledTerm = 7n
     node.sees(held(SELF, { term: 9n, lastLeader: mine }))
     expect(previous(node)).toMatchObject({ leader: mine, ledHere: true })
   })
 
-  test('is this node where no record says anything, and nobody later was ever seen', () => {
+  test('is this node when there is no record and no later term is known', () => {
     for (const [knownTerm, ledHere] of [
       [7n, true],
       [8n, false],
@@ -154,7 +154,7 @@ describe('who led last', () => {
   })
 })
 
-test('uploads of a silent holder are remembered by whoever had the lease since, until they have ended', () => {
+test('later holders record the uploads of a silent holder, until these have ended', () => {
   const node = new Node()
   node.sees(held())
   node.at(TTL)

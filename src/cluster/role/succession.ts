@@ -1,21 +1,21 @@
 /**
- * From when on a candidate may take the lease, whom it should leave it to, and what it has to expect of whoever had it
- * before.
+ * The succession of leaders: when a candidate may acquire the lease, which leader's transactions it lacks, and what
+ * earlier holders may still do.
  */
 
 import type { Leader, LeaseRecord, NodeAddress } from '../lease/lease.ts'
 import type { Now, Previous, Rules, Seen, StandingBy, Watching } from './role-state.ts'
 
 /**
- * The record is this very node's: the same data directory at the same address, so whoever wrote it was this process or
- * is dead.
+ * Whether the address is this node's: the same data directory at the same URL. Then the writer of the record was this
+ * process, or is dead.
  */
 export function isSelf(address: NodeAddress, rules: Rules): boolean {
   const { self } = rules
   return address.nodeId === self.nodeId && address.hostname === self.hostname && address.url === self.url
 }
 
-/** The last that may have taken commits; undefined: nobody, as far as anyone knows. */
+/** The last leader that may have committed; undefined: none is known. */
 export function lastLeader(record: LeaseRecord | undefined, rules: Rules, now: Now): Leader | undefined {
   if (record === undefined || record.term === 0n) {
     const { ledTerm: term, knownTerm } = now
@@ -23,14 +23,14 @@ export function lastLeader(record: LeaseRecord | undefined, rules: Rules, now: N
   }
   const { term, holder, state } = record
   if (state === 'released') return record.lastLeader
-  // Whether a holder came to lead, it alone knows.
+  // Only this node knows that it acquired the lease but never led.
   if (isSelf(holder, rules) && now.ledTerm < term) return record.lastLeader
   return { term, holder, kept: 'unknown' }
 }
 
 /**
- * Whoever led after all that this node has; undefined where it has everything that can be known of, or an operator
- * accepts the loss.
+ * The last leader, if this node lacks some of its transactions. undefined when the node has all that it can know of, or
+ * an operator accepts the loss.
  */
 export function missingLeader(state: Watching, rules: Rules, now: Now): Leader | undefined {
   const leader = lastLeader(state.lastRecord, rules, now)
@@ -38,22 +38,20 @@ export function missingLeader(state: Watching, rules: Rules, now: Now): Leader |
   return leader.term > now.historyTerm || leader.kept === 'alone' ? leader : undefined
 }
 
-/** From when on a candidate may take the lease. */
+/** The time from which a candidate may acquire the lease. */
 export function freeFromMs(state: StandingBy, seen: Seen, rules: Rules, now: Now): number {
-  const fromMs = leftFromMs(state, seen, rules, now)
+  const fromMs = unheldFromMs(state, seen, rules, now)
   if (!rules.hasBackup) return fromMs
-  // A replica that lives may have more than the backup: it goes first, unless everything is known to be there.
+  // A live replica may have more than the backup, so it goes first, unless the backup is known to have everything.
   const missing = missingLeader(state, rules, now)
   if (missing === undefined || missing.kept === 'elsewhere') return fromMs
   return Math.max(fromMs, seen.sinceMs) + rules.ttlMs
 }
 
-/** From when on nobody has it. */
-function leftFromMs(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, now: Now): number {
+/** The time from which nobody holds the lease. */
+function unheldFromMs(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, now: Now): number {
   if (view.kind !== 'record') {
-    // Nothing there may mean that somebody removed the record of a primary that lives. Not to a node without any
-    // history:
-    // what it begins is another cluster.
+    // Someone may have removed the record of a live primary. An empty node need not wait: it founds another cluster.
     return now.newcomer && !state.known ? sinceMs : sinceMs + rules.ttlMs
   }
   const { record } = view
@@ -64,7 +62,7 @@ function leftFromMs(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, no
   return isSelf(record.holder, rules) ? sinceMs : sinceMs + record.ttlMs
 }
 
-export function whatCameBefore(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, now: Now): Previous {
+export function previousTerms(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, now: Now): Previous {
   const record = view.kind === 'record' ? view.record : undefined
   const leader = lastLeader(state.lastRecord, rules, now)
   return {
@@ -83,13 +81,13 @@ function uploadsMayRunUntilMs(
   now: Now,
 ): number {
   if (record === undefined) return now.newcomer && !state.known ? 0 : now.ms + rules.uploadWindowMs
-  // Of one that has passed its deadline by now. Not of this node itself: whatever it shipped is in its own log.
+  // The holder has passed its deadline by now. This node's own uploads do not count: its log has all that it shipped.
   if (record.state === 'held' && !isSelf(record.holder, rules)) return now.ms + rules.uploadWindowMs
   const { uploadsMayRunMs = 0 } = record
   return uploadsMayRunMs === 0 ? 0 : sinceMs + uploadsMayRunMs
 }
 
-/** At whatever address it was then. */
+/** Whether the leader was this node, at any address. */
 function isThisNode({ term, holder }: Leader, rules: Rules, now: Now): boolean {
   return holder.nodeId === rules.self.nodeId && term === now.ledTerm
 }
