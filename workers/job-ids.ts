@@ -5,9 +5,9 @@ import { encodeDatabaseName } from '../src/log/database-name.ts'
 import type { Payload } from './payloads.ts'
 import type { QueueName } from './queues.ts'
 
-/** The prefix of all ids of one backup. */
+/** The prefix of all ids of one backup, named by its URL or by the name that workers have for it. */
 export function backupId(backup: string): string {
-  return digest(new URL(backup).toString())
+  return digest(URL.canParse(backup) ? new URL(backup).toString() : backup)
 }
 
 /** A job's id. While such a job waits or runs, it is not queued again. Without colons: BullMQ reserves them. */

@@ -1,6 +1,7 @@
 /** Decides which errors are worth a retry. */
 
 import { errorCode, errorMessage, LtxdError } from '../src/util/errors.ts'
+import { shorten } from '../src/util/shorten.ts'
 
 /**
  * Operating errors that may pass: failures of the store, and concurrent changes to the backup. All others are
@@ -19,8 +20,10 @@ export function isPassing(error: unknown): boolean {
   return true
 }
 
+const MAX_FAILURE = 2000
+
 /** The text stored with a failed job. */
 export function failureText(error: unknown): string {
   const code = errorCode(error)
-  return code === undefined ? errorMessage(error) : `${code}: ${errorMessage(error)}`
+  return shorten(code === undefined ? errorMessage(error) : `${code}: ${errorMessage(error)}`, MAX_FAILURE)
 }

@@ -45,9 +45,12 @@ describe('an invalid payload is rejected by field name, without repeating its co
     ['compact', undefined, /its data: /],
     ['compact', { ...base, level: 9 }, /level: /],
     ['compact', { ...base, level: 1, extra: 1 }, /"extra"/],
-    ['snapshot', { ...base, backup: 'nowhere' }, /backup: is not a URL/],
+    ['snapshot', { ...base, backup: '/nowhere' }, /backup: is neither a URL nor the name of a store/],
+    ['snapshot', { ...base, backup: 'x'.repeat(65) }, /backup: is neither/],
     ['snapshot', { ...base, backup: 's3://key:hunter2@bucket/p' }, /backup: holds credentials/],
     ['snapshot', { ...base, backup: 's3://bucket/p?secretAccessKey=hunter2' }, /backup: holds credentials/],
+    ['snapshot', { ...base, backup: 's3://bucket/p?endpoint=me:hunter2@host' }, /backup: holds credentials/],
+    ['snapshot', { ...base, backup: 's3://me@bucket/p#hunter2@x' }, /backup: holds credentials/],
     ['snapshot', { ...base, database: '../etc/passwd' }, /database: .*part "\."/],
     ['retain', { ...base, snapshotRetentionMs: -1, level0RetentionMs: 0 }, /snapshotRetentionMs: /],
     ['restore', { ...restore, target: { kind: 'txid', txid: 'xyz' } }, /target\.txid: /],
@@ -57,6 +60,8 @@ describe('an invalid payload is rejected by field name, without repeating its co
     ['restore', { ...restore, output: { path: 'a/../../b' } }, /output/],
     ['restore', { ...restore, output: { path: '.' } }, /output/],
     ['restore', { ...restore, output: { key: 'a//b' } }, /output/],
+    ['restore', { ...restore, output: { key: 'a.db/ltx/0/0000000000000001-0000000000ffffff.ltx' } }, /output/],
+    ['restore', { ...restore, output: { key: 'x', store: '/etc' } }, /output/],
     ['restore', base, /output/],
   ])('%s %j', (queue, payload, expected) => {
     const parse = () => parsePayload(queue, payload)
@@ -64,6 +69,44 @@ describe('an invalid payload is rejected by field name, without repeating its co
     expect(parse).toThrow(expected)
     expect(parse).not.toThrow(/hunter2/)
   })
+})
+
+test('no text of a payload is unbounded, and no message repeats one', () => {
+  const long = 'x'.repeat(5_000_000)
+  const payloads = [
+    { ...restore, backup: long },
+    { ...restore, backup: `s3://bucket/${long}` },
+    { ...restore, database: long },
+    { ...restore, database: 'a/'.repeat(2_000_000) },
+    { ...restore, target: { kind: long } },
+    { ...restore, target: { kind: 'txid', txid: 'f'.repeat(5_000_000) } },
+    { ...restore, target: { kind: 'timestamp', timestamp: long } },
+    { ...restore, output: { path: long } },
+    { ...restore, output: { key: long } },
+    { ...restore, output: { key: 'x', store: long } },
+    { ...restore, [long]: 1 },
+    { ...restore, ...Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`key${i}`, i])) },
+    { ...restore, format: long },
+    { ...restore, format: { [long]: 1 } },
+    Object.assign([], restore),
+    long,
+  ]
+  for (const payload of payloads) {
+    let message = ''
+    try {
+      parsePayload('restore', payload)
+    } catch (error) {
+      expect(error).toBeInstanceOf(PayloadError)
+      message = (error as Error).message
+    }
+    expect(message).not.toBe('')
+    expect(message.length).toBeLessThan(1200)
+  }
+})
+
+test('a job about a store by its name has an id of its own', () => {
+  const id = jobId(parsePayload('snapshot', { backup: 'archive', database: 'a.db' }))
+  expect(id).not.toBe(jobId(parsePayload('snapshot', { backup: 'backup', database: 'a.db' })))
 })
 
 test('the same request always has the same job id, and another request another', () => {

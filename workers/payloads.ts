@@ -1,32 +1,44 @@
 /** The content of jobs. Parsed on both sides: what other programs put into Redis is untrusted input. */
 
-import { isAbsolute, normalize } from 'node:path'
 import { z } from 'zod'
 import { MAX_COMPACTION_LEVEL } from '../src/backup/history/layout.ts'
 import { parseTimestamp } from '../src/backup/history/metadata.ts'
 import type { Target } from '../src/backup/history/plan.ts'
 import { encodeDatabaseName } from '../src/log/database-name.ts'
 import { parseTXID, type TXID } from '../src/ltx/format/types.ts'
-import { checkKey } from '../src/objectstore/keys.ts'
 import { errorMessage, LtxdError } from '../src/util/errors.ts'
 import { assertFormat } from '../src/util/format-number.ts'
-import { redactUrl } from '../src/util/log.ts'
+import { holdsSecret } from '../src/util/redact.ts'
+import { shorten } from '../src/util/shorten.ts'
+import { outputKeyProblem, outputPathProblem } from './output-names.ts'
 import type { QueueName } from './queues.ts'
+import { STORE_NAME } from './store-definitions.ts'
 
 const MAX_TEXT = 2048
+/** No database has a longer name. */
+const MAX_DATABASE_NAME = 1024
+const MAX_PROBLEMS = 1000
 const MAX_DURATION_MS = 3650 * 24 * 3_600_000
 
-/** A `backup` is an address without credentials. The worker has its own, from its environment. */
-const storeUrl = z
-  .string()
-  .max(MAX_TEXT)
-  .refine((url) => URL.canParse(url), 'is not a URL')
-  .refine((url) => !URL.canParse(url) || redactUrl(url) === new URL(url).toString(), 'holds credentials')
+/** A text of bounded length. What is longer is not looked at. */
+const bounded = (max: number) => z.string().max(max, { error: `is longer than ${max} characters`, abort: true })
 
-const database = z.string().superRefine((name, context) => reportProblem(context, () => encodeDatabaseName(name)))
+/**
+ * A store of the worker's configuration: its name, or its URL without credentials. The worker has its own, from its
+ * environment.
+ */
+const store = bounded(MAX_TEXT).superRefine((reference, context) => {
+  if (STORE_NAME.test(reference)) return
+  const issue = (message: string) => context.addIssue({ code: 'custom', message })
+  if (!URL.canParse(reference)) issue('is neither a URL nor the name of a store')
+  else if (holdsSecret(reference)) issue('holds credentials, which belong into the environment of the worker')
+})
 
-const txid = z
-  .string()
+const database = bounded(MAX_DATABASE_NAME).superRefine((name, context) =>
+  reportProblem(context, () => encodeDatabaseName(name)),
+)
+
+const txid = bounded(16)
   .regex(/^[0-9a-f]{1,16}$/, 'is not a transaction: up to 16 hexadecimal digits')
   .regex(/[^0]/, 'transactions begin at 1')
 
@@ -35,24 +47,25 @@ const target = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('txid'), txid }),
   z.strictObject({
     kind: z.literal('timestamp'),
-    timestamp: z
-      .string()
-      .refine((text) => parseTimestamp(text) !== undefined, 'is not a time such as 2026-01-31T12:00:00Z'),
+    timestamp: bounded(64).refine(
+      (text) => parseTimestamp(text) !== undefined,
+      'is not a time such as 2026-01-31T12:00:00Z',
+    ),
   }),
 ])
 
 /** A file below the worker's output directory, or an object. */
 const output = z.union([
-  z.strictObject({ path: z.string().min(1).max(MAX_TEXT).refine(isInside, 'leads out of the output directory') }),
+  z.strictObject({ path: bounded(MAX_TEXT).superRefine(problemWith(outputPathProblem)) }),
   z.strictObject({
-    key: z.string().superRefine((key, context) => reportProblem(context, () => checkKey(key))),
+    key: bounded(MAX_TEXT).superRefine(problemWith(outputKeyProblem)),
     /** A store other than the backup's. */
-    store: storeUrl.optional(),
+    store: store.optional(),
   }),
 ])
 
 const durationMs = z.int().min(0).max(MAX_DURATION_MS)
-const base = { backup: storeUrl, database }
+const base = { backup: store, database }
 
 export const PAYLOADS = {
   /** Brings levels 1 to `level` up to date. */
@@ -85,7 +98,7 @@ export function parsePayload<Q extends QueueName>(queue: Q, value: unknown): Pay
   const result = PAYLOADS[queue].safeParse(withoutFormat(queue, value))
   if (result.success) return result.data as Payload<Q>
   const problems = result.error.issues.map(({ path, message }) => `${path.join('.') || 'its data'}: ${message}`)
-  throw new PayloadError(queue, problems.join('; '))
+  throw new PayloadError(queue, shorten(problems.join('; '), MAX_PROBLEMS))
 }
 
 function withoutFormat(queue: QueueName, value: unknown): unknown {
@@ -114,8 +127,11 @@ export function txidTarget(value: TXID): RestoreTarget {
   return { kind: 'txid', txid: value.toString(16) }
 }
 
-function isInside(path: string): boolean {
-  return !isAbsolute(path) && !path.includes('\0') && !path.endsWith('/') && !/^\.\.?(\/|$)/.test(normalize(path))
+function problemWith(problemOf: (text: string) => string | undefined) {
+  return (text: string, context: z.RefinementCtx): void => {
+    const message = problemOf(text)
+    if (message !== undefined) context.addIssue({ code: 'custom', message })
+  }
 }
 
 function reportProblem(context: z.RefinementCtx, check: () => unknown): void {

@@ -2,6 +2,7 @@ import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from
 import { warnOfTestLimits } from '../src/config/limits.ts'
 import { loadSdk } from '../src/objectstore/s3/client.ts'
 import type { Logger } from '../src/util/log.ts'
+import { shorten } from '../src/util/shorten.ts'
 import { BUSY, LockLostError, withDatabaseLock } from './database-lock.ts'
 import { databaseId } from './job-ids.ts'
 import { failureText, isPassing } from './outcome.ts'
@@ -11,7 +12,7 @@ import { PROCESSORS, type Results } from './processors/table.ts'
 import { isLockError, isQueueError } from './queue-errors.ts'
 import { KEY_PREFIX, MAX_STALLED_COUNT, type QueueName } from './queues.ts'
 import { RedisLink } from './redis.ts'
-import { StoreShelf } from './store-shelf.ts'
+import type { Stores } from './stores.ts'
 import { isSuperseded, SUPERSEDED } from './superseded.ts'
 
 export interface PoolOptions {
@@ -24,6 +25,8 @@ export interface PoolOptions {
   readonly concurrency: number
   /** How long the job and database of a dead worker stay locked. Renewed while the work runs. */
   readonly lockMs: number
+  /** The only stores that jobs may use. The pool closes them when it stops. */
+  readonly stores: Stores
   readonly outputDir?: string
   readonly logger: Logger
 }
@@ -35,6 +38,8 @@ const CAN_WAIT: ReadonlySet<QueueName> = new Set(['snapshot', 'retain'])
 /** The pause before a job is retried whose database another worker has locked. */
 const BUSY_PAUSE_MS = 1000
 const PROGRESS_INTERVAL_MS = 1000
+/** What a log line repeats of an error. */
+const MAX_REASON = 1000
 /** How long returning the jobs may take once the pool no longer waits for them. */
 const RETURN_MS = 5000
 
@@ -42,7 +47,6 @@ const RETURN_MS = 5000
 export class WorkerPool {
   readonly #options: PoolOptions
   readonly #link: RedisLink
-  readonly #stores = new StoreShelf()
   /**
    * Running jobs, by queue and job. Aborted with a LockLostError when another worker has the job, otherwise when this
    * pool stops.
@@ -58,14 +62,14 @@ export class WorkerPool {
 
   /** Waits for Redis. Throws RedisRefusedError. */
   async start(): Promise<void> {
-    const { queues, concurrency, logger } = this.#options
+    const { queues, concurrency, stores, logger } = this.#options
     warnOfTestLimits(logger)
     // Load the SDK before jobs are running, whose locks would expire meanwhile. If loading fails, the jobs report it.
     await Promise.all([this.#link.open(), loadSdk().catch(() => undefined)])
     if (this.#stopping) return
     this.#workers = queues.map((queue) => this.#work(queue))
     await Promise.all(this.#workers.map((worker) => worker.waitUntilReady()))
-    logger.info({ redis: this.#link.url, queues, concurrency }, 'worker ready')
+    logger.info({ redis: this.#link.url, queues, concurrency, stores: stores.names }, 'worker ready')
   }
 
   /**
@@ -80,7 +84,7 @@ export class WorkerPool {
     for (const control of this.#running.values()) control.abort(new Error('the worker is stopping'))
     if (!clean) clean = await completes(closed, RETURN_MS)
     this.#link.close()
-    await completes(this.#stores.close(), RETURN_MS)
+    await completes(this.#options.stores.close(), RETURN_MS)
     return clean
   }
 
@@ -98,11 +102,12 @@ export class WorkerPool {
     worker.on('error', (error) => this.#failed(queue, error))
     worker.on('lockRenewalFailed', (jobs) => this.#lost(queue, jobs))
     worker.on('stalled', (id) =>
-      logger.warn({ queue, job: id }, 'the worker of a job died or lost its lock; the job is repeated'),
+      logger.warn({ queue, job: shorten(id) }, 'the worker of a job died or lost its lock; the job is repeated'),
     )
     worker.on('failed', (job, error) => {
       const final = job === undefined || job.finishedOn !== undefined
-      const fields = { queue, job: job?.id, attempt: job?.attemptsMade, reason: error.message }
+      const reason = shorten(error.message, MAX_REASON)
+      const fields = { queue, job: shorten(job?.id ?? ''), attempt: job?.attemptsMade, reason }
       if (final) logger.error(fields, 'job failed')
       else logger.warn(fields, 'job failed; it is retried')
     })
@@ -151,9 +156,10 @@ export class WorkerPool {
     const payload = parsePayload(queue, job.data)
     const { run, exclusive } = PROCESSORS[queue] as (typeof PROCESSORS)['compact']
     const { backup, database } = payload
-    const { outputDir, lockMs } = this.#options
-    const work = async (held: AbortSignal) => {
-      const { open, release } = this.#stores.borrow(held)
+    const { stores, outputDir, lockMs } = this.#options
+    const { url } = stores.find(backup)
+    const work = (held: AbortSignal) => {
+      const { open } = stores.borrow(held)
       const context: RestoreContext = {
         store: open(backup),
         openStore: open,
@@ -163,14 +169,10 @@ export class WorkerPool {
         ...(outputDir === undefined ? {} : { outputDir }),
         pin: (target) => job.updateData({ ...payload, target }),
       }
-      try {
-        return await run(payload as Parameters<typeof run>[0], context)
-      } finally {
-        await release()
-      }
+      return run(payload as Parameters<typeof run>[0], context)
     }
     if (!exclusive) return work(signal)
-    return withDatabaseLock(this.#link.client, databaseId(backup, database), lockMs, (held) =>
+    return withDatabaseLock(this.#link.client, databaseId(url, database), lockMs, (held) =>
       work(AbortSignal.any([signal, held])),
     )
   }
@@ -225,7 +227,7 @@ export class WorkerPool {
 }
 
 function nameOf(queue: QueueName, id: string | undefined): string {
-  return `job ${id ?? ''} of queue ${queue}`
+  return `job ${shorten(id ?? '')} of queue ${queue}`
 }
 
 /** BullMQ stores only the message. */

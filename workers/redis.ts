@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 import { errorCode, errorMessage, LtxdError } from '../src/util/errors.ts'
-import { type Logger, redactUrl } from '../src/util/log.ts'
+import type { Logger } from '../src/util/log.ts'
+import { redactUrl } from '../src/util/redact.ts'
 
 /** Redis answers but cannot be used. Retrying does not help. */
 export class RedisRefusedError extends LtxdError {

@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { LtxdError } from '../util/errors.ts'
 import { VERSION } from '../util/version.ts'
 import { type CommandEntry, COMMANDS } from './commands.ts'
+import { assertNoSecrets } from './secret-arguments.ts'
 
 /** Options that take a value and may come before the command. */
 const VALUED = ['--config']
@@ -13,6 +14,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   try {
     const entry = findEntry(args)
     const [own, application] = entry?.takesProgram === true ? splitAtDashes(args) : [args, undefined]
+    assertNoSecrets(own)
     const program = await buildProgram(entry)
     if (application !== undefined) program.setOptionValue('application', application)
     await program.parseAsync(own, { from: 'user' })

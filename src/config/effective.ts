@@ -1,6 +1,6 @@
 /** The effective configuration in the form of `ltxd.yml`, for `ltxd config`. */
 
-import { redactUrl } from '../util/log.ts'
+import { redactUrl } from '../util/redact.ts'
 import { formatDuration, formatSizeExact } from '../util/units.ts'
 import { joinWords } from '../util/words.ts'
 import type { ClusterConfig, Config } from './config.ts'

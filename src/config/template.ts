@@ -80,7 +80,7 @@ lease:
   # demote-delay: 10s
   consul:
     # http://HOST:PORT, with a token http://:TOKEN@HOST:PORT. A path is a prefix of the key. "--consul URL" overrides
-    # it.
+    # it, without a token, or LTXD_CONSUL_URL in the environment, with one.
     # url: http://127.0.0.1:8500
     # The key of the lease: one for each cluster.
     # key: ltxd/primary
@@ -88,6 +88,7 @@ lease:
 redis:
   # The Redis server of the workers' queues: redis://HOST:PORT, with maxmemory-policy noeviction. A node itself needs
   # none.
+  # "--redis URL" overrides it, without a password, or LTXD_REDIS_URL in the environment, with one.
   # url: redis://127.0.0.1:6379
 
 # What to run once the mount is ready: a command, or a list of commands to run one after the other, of which the last

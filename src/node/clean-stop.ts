@@ -1,7 +1,7 @@
 /** The last log line of a node that stopped cleanly: what is safe, and where. After `kill -9` there is none. */
 
 import { formatTXID, type TXID } from '../ltx/format/types.ts'
-import { redactUrl } from '../util/log.ts'
+import { redactUrl } from '../util/redact.ts'
 
 export interface CleanStop {
   /** The directory with the database files. */

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { createLogger, type LogFormat, redactUrl } from './log.ts'
+import { createLogger, type LogFormat } from './log.ts'
 import { textLine } from './log-text.ts'
 
 function capture(format: LogFormat): { lines: string[]; logger: ReturnType<typeof createLogger> } {
@@ -69,12 +69,4 @@ test('the id of the node is in each record as JSON, and not in text', () => {
     expect(lines[0]?.includes('00000000000000ab'), format).toBe(format === 'json')
     expect(lines[0]).toContain('00000000000000cd')
   }
-})
-
-test('a URL is shown without its secrets', () => {
-  expect(redactUrl('file:///var/backups')).toBe('file:///var/backups')
-  expect(redactUrl('s3://user:pass@bucket/x?region=eu&secretKey=abc')).toBe(
-    's3://redacted:redacted@bucket/x?region=eu&secretKey=redacted',
-  )
-  expect(redactUrl('not a url')).toBe('not a url')
 })

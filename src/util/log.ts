@@ -44,25 +44,6 @@ export function createLogger(options: LogOptions): Logger {
   )
 }
 
-/** A URL as log lines may show it: without user, password, and the values of secret query parameters. */
-export function redactUrl(url: string): string {
-  let parsed: URL
-  try {
-    parsed = new URL(url)
-  } catch {
-    return url
-  }
-  if (parsed.username !== '') parsed.username = 'redacted'
-  if (parsed.password !== '') parsed.password = 'redacted'
-  for (const key of [...parsed.searchParams.keys()]) {
-    if (/secret|password|token|key/i.test(key)) parsed.searchParams.set(key, 'redacted')
-    // A URL within the URL, such as an endpoint, may have a password of its own.
-    const value = parsed.searchParams.get(key) ?? ''
-    if (/:\/\/[^/]*@/.test(value)) parsed.searchParams.set(key, value.replace(/:\/\/[^/]*@/, '://redacted@'))
-  }
-  return parsed.toString()
-}
-
 /** Drops the line when stderr is full or closed: that must not stop the node. */
 function writeToStderr(line: string): void {
   let rest = Buffer.from(line)

@@ -140,7 +140,10 @@ describe.skipIf(missing.length > 0)('workers beside a cluster', () => {
       ends.push(() => started.stop('SIGKILL'))
       return started
     }
-    const both = [command('worker', '--lock-time', '2s'), command('scheduler', '--backup', backup, '--discover', '1s')]
+    const both = [
+      command('worker', '--store', `here=${backup}`, '--lock-time', '2s'),
+      command('scheduler', '--backup', backup, '--discover', '1s'),
+    ]
     await Promise.all(both.map((one) => one.said(/ready/)))
 
     const app = open(node.mount)

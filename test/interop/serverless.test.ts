@@ -138,6 +138,15 @@ describe.skipIf(!there)(`packaged functions (LTXD_SEED=${SEED})`, () => {
     expect(result).toEqual({ databases: {}, postponed: fleet.databases.map(({ database }) => database).sort() })
   })
 
+  test('restore writes to a store of LTXD_STORES', async () => {
+    const archive = await server.freshUrl('archive')
+    const event = { database: fleet.databases[1]!.database, output: { key: 'out/b.db', store: 'archive' } }
+    expect(await invoke('restore', event, { LTXD_STORES: `archive=${archive}` })).toMatchObject({ verified: true })
+    const other = openObjectStore(archive)
+    expect(await other.head('out/b.db')).toBeDefined()
+    await other.close()
+  })
+
   test('restore writes a database to an object, and says the same when it is called again', async () => {
     const [played] = fleet.databases
     const txid = played!.position().txid
@@ -160,6 +169,10 @@ describe.skipIf(!there)(`packaged functions (LTXD_SEED=${SEED})`, () => {
     await expect(invoke('restore', { ...event, backup: url })).rejects.toThrow(/is the function's own/)
     await expect(invoke('restore', { database: 'a.db', output: { path: 'x' } })).rejects.toThrow(
       /writes no files|no backup/,
+    )
+    const elsewhere = { database: fleet.databases[0]!.database, output: { ...output, store: 'file:///etc' } }
+    await expect(invoke('restore', elsewhere)).rejects.toThrow(
+      /file:\/\/\/etc, which is not configured here.*LTXD_STORES/,
     )
     await expect(invoke('compact', {}, { LTXD_BACKUP_URL: '' })).rejects.toThrow(/LTXD_BACKUP_URL/)
     await expect(invoke('compact', {}, { LTXD_LEVEL: '9' })).rejects.toThrow(

@@ -43,7 +43,8 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
     redis = await RedisServer.start()
     client = redis.client()
     client.on('error', () => undefined)
-    worker = start('worker', '--lock-time', '2s', '--output-dir', join(dir, 'restored'))
+    const stores = ['--store', `main=${backup}`, '--store', `elsewhere=file://${dir}/elsewhere`]
+    worker = start('worker', ...stores, '--lock-time', '2s', '--output-dir', join(dir, 'restored'))
     await worker.said(/worker ready/)
   })
 
@@ -91,10 +92,16 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
     const txid = toTXID(6)
     const target = { kind: 'txid', txid: '6' } as const
     const elsewhere = `file://${dir}/elsewhere`
-    for (const output of [{ key: 'restores/a.db' }, { key: 'a.db', store: elsewhere }]) {
-      expect(await outcome('restore', { backup, database: database(), target, output })).toMatchObject(expected(txid))
+    for (const output of [
+      { key: 'restores/a.db' },
+      { key: 'a.db', store: elsewhere },
+      { key: 'b.db', store: 'elsewhere' },
+    ]) {
+      expect(await outcome('restore', { backup: 'main', database: database(), target, output })).toMatchObject(
+        expected(txid),
+      )
     }
-    for (const path of ['backup/restores/a.db', 'elsewhere/a.db']) {
+    for (const path of ['backup/restores/a.db', 'elsewhere/a.db', 'elsewhere/b.db']) {
       expect((await readFile(join(dir, path))).equals(played().states.get(txid)!), path).toBe(true)
     }
     expect((await ltxd(['backup', 'verify', backup], { cwd: dir })).code).toBe(0)
@@ -204,10 +211,13 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
   })
 
   test('a worker and a scheduler stop cleanly, with and without a Redis', async () => {
-    const others = [start('worker', '--queues', 'retain'), start('scheduler', '--backup', backup)]
+    const others = [
+      start('worker', '--store', `x=${backup}`, '--queues', 'retain'),
+      start('scheduler', '--backup', backup),
+    ]
     await Promise.all(others.map((command) => command.said(/ready/)))
     expect(await Promise.all(others.map((command) => command.stop('SIGINT')))).toEqual([0, 0])
-    const lonely = run('worker', '--redis', 'redis://127.0.0.1:1')
+    const lonely = run('worker', '--store', `x=${backup}`, '--redis', 'redis://127.0.0.1:1')
     await lonely.said(/Redis cannot be reached/)
     expect(await lonely.stop()).toBe(0)
   })
@@ -215,7 +225,7 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
   test('a Redis that would throw jobs away is refused', async () => {
     const forgetful = await RedisServer.start('--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru')
     try {
-      const refused = await ltxd(['worker', '--redis', forgetful.url], { cwd: dir })
+      const refused = await ltxd(['worker', '--store', `x=${backup}`, '--redis', forgetful.url], { cwd: dir })
       expect(refused).toMatchObject({
         code: 1,
         stderr: expect.stringMatching(/set maxmemory-policy noeviction/) as string,
@@ -231,6 +241,16 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
       [['worker', '--redis', 'http://x'], /--redis: redis\.url: scheme "http:" is not known/],
       [['worker', '--redis', redis.url, '--queues', 'compact,verify'], /"verify" is not one of compact, snapshot/],
       [['worker', '--redis', redis.url, '--concurrency', '0'], /expected a number from 1 to 64/],
+      [
+        ['worker', '--redis', redis.url],
+        /no store for the jobs: give each, as in "--store NAME=URL", or set LTXD_STORES/,
+      ],
+      [['worker', '--redis', redis.url, '--store', backup], /--store: expected NAME=URL/],
+      [['worker', '--redis', redis.url, '--store', 'x=gs://b'], /the scheme "gs:" is not supported/],
+      [
+        ['worker', '--redis', redis.url, '--store', 'x=file:///a', '--store', 'x=file:///b'],
+        /the store x is defined twice, with different URLs/,
+      ],
       [['scheduler', '--redis', redis.url], /no backup: give one/],
     ]
     for (const [args, stderr] of cases) {

@@ -39,7 +39,17 @@ describe.skipIf(!there)(`a worker that loses its jobs (LTXD_SEED=${SEED})`, () =
     for (let round = 0; round < 3; round++) await fleet.round(() => 2)
     const { database } = fleet.databases[0]!
     const worker = async (name: string) => {
-      const args = ['worker', '--redis', redis.url, '--queues', 'compact', '--lock-time', '2s']
+      const args = [
+        'worker',
+        '--redis',
+        redis.url,
+        '--store',
+        `here=${url}`,
+        '--queues',
+        'compact',
+        '--lock-time',
+        '2s',
+      ]
       const command = new BackgroundCommand(args, join(dir, name), server.environment, dir)
       started.push(command)
       await command.said(/worker ready/)

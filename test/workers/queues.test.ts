@@ -106,7 +106,7 @@ describe.skipIf(findTool('redis-server') === undefined)('workers that are killed
         running.add(command)
         return command
       }
-      const worker = () => start('worker', '--lock-time', LOCK_TIME)
+      const worker = () => start('worker', '--store', `here=${url}`, '--lock-time', LOCK_TIME)
       const scheduler = () => start('scheduler', '--backup', url, '--discover', '5s')
       const random = seeded(SEED)
       const fleet = new Fleet(store, DATABASES, SEED)

@@ -4,8 +4,8 @@ import { loadHistories } from '../../src/backup/history/history.ts'
 import { MAX_COMPACTION_LEVEL } from '../../src/backup/history/layout.ts'
 import { errorMessage } from '../../src/util/errors.ts'
 import { compact, type CompactResult } from '../processors/upkeep.ts'
-import { StoreShelf } from '../store-shelf.ts'
-import { backupUrl, EnvironmentError, type LambdaContext, numberFrom, timeLimit } from './environment.ts'
+import { BACKUP_STORE } from '../store-definitions.ts'
+import { configuredStores, EnvironmentError, type LambdaContext, numberFrom, timeLimit } from './environment.ts'
 
 export interface CompactAllResult {
   readonly databases: Readonly<Record<string, CompactResult>>
@@ -17,24 +17,24 @@ const DEFAULT_LEVEL = 3
 
 /** A failing database does not stop the others. The call then fails, and names the databases that failed. */
 export async function handler(_event: unknown, context?: LambdaContext): Promise<CompactAllResult> {
-  const backup = backupUrl()
+  const stores = configuredStores()
   const level = numberFrom('LTXD_LEVEL', DEFAULT_LEVEL)
   if (level < 1 || level > MAX_COMPACTION_LEVEL) {
     throw new EnvironmentError(`LTXD_LEVEL is ${level}, expected a level from 1 to ${MAX_COMPACTION_LEVEL}`)
   }
   const signal = timeLimit(context)
-  const shelf = new StoreShelf()
   try {
-    const store = shelf.borrow(signal).open(backup)
+    const store = stores.borrow(signal).open(BACKUP_STORE)
     // Lists even when the time is up, so that postponed databases have names.
-    const unhurried = shelf.borrow(new AbortController().signal).open(backup)
+    const unhurried = stores.borrow(new AbortController().signal).open(BACKUP_STORE)
     const databases: Record<string, CompactResult> = {}
     const postponed: string[] = []
     const failures: string[] = []
     for (const database of (await loadHistories(unhurried)).keys()) {
       try {
         signal.throwIfAborted()
-        databases[database] = await compact({ backup, database, level }, { store, signal, progress, nowMs: Date.now })
+        const payload = { backup: BACKUP_STORE, database, level }
+        databases[database] = await compact(payload, { store, signal, progress, nowMs: Date.now })
       } catch (error) {
         if (signal.aborted) postponed.push(database)
         else failures.push(`${database}: ${errorMessage(error)}`)
@@ -45,7 +45,7 @@ export async function handler(_event: unknown, context?: LambdaContext): Promise
       throw new Error(`compaction failed for ${failures.length} databases: ${failures.join('; ')}`)
     return { databases, postponed }
   } finally {
-    await shelf.close()
+    await stores.close()
   }
 }
 

@@ -1,6 +1,8 @@
-/** Shared by the functions: where the backup is, and when to stop. */
+/** Shared by the functions: which stores they may use, and when to stop. */
 
 import { LtxdError } from '../../src/util/errors.ts'
+import { BACKUP_STORE, storesOfEnvironment } from '../store-definitions.ts'
+import { Stores } from '../stores.ts'
 
 /** The part of AWS Lambda's context that ltxd uses. */
 export interface LambdaContext {
@@ -14,12 +16,15 @@ export class EnvironmentError extends LtxdError {
   }
 }
 
-/** LTXD_BACKUP_URL. Throws EnvironmentError. */
-export function backupUrl(environment: NodeJS.ProcessEnv = process.env): string {
+/**
+ * The only stores that a function may use: LTXD_BACKUP_URL, named "backup", and those of LTXD_STORES. Throws
+ * EnvironmentError, UsageError, StoreUrlError.
+ */
+export function configuredStores(environment: NodeJS.ProcessEnv = process.env): Stores {
   const url = environment.LTXD_BACKUP_URL
   if (url === undefined || url === '')
     throw new EnvironmentError('LTXD_BACKUP_URL, the address of the backup, is not set')
-  return url
+  return new Stores([{ name: BACKUP_STORE, url }, ...storesOfEnvironment(environment)])
 }
 
 /** A whole number from the environment, or the fallback where it is not set. Throws EnvironmentError. */

@@ -12,8 +12,8 @@ export interface JobContext {
 }
 
 export interface RestoreContext extends JobContext {
-  /** The caller closes the stores. */
-  readonly openStore: (url: string) => ObjectStore
+  /** Opens a configured store by its name or URL. The caller closes it. Throws UnknownStoreError. */
+  readonly openStore: (reference: string) => ObjectStore
   /** The directory for restores to files. Without it, such restores fail. */
   readonly outputDir?: string
   /** Makes repetitions of the job restore this state, even if the job requested the newest. */

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { FollowEvent } from '../../follow/events.ts'
 import { formatPosition, formatTXID, type Position } from '../../ltx/format/types.ts'
 import { LtxdError, UsageError } from '../../util/errors.ts'
+import { redactUrl } from '../../util/redact.ts'
 import { formatSize, parseDuration } from '../../util/units.ts'
 
 interface Options {
@@ -38,7 +39,7 @@ async function run(sourceUrl: string, database: string, options: Options): Promi
   }
   if (/^https?:/i.test(sourceUrl)) {
     throw new UsageError(
-      `${sourceUrl} is the address of a node, and this version follows only backups: give the URL of the node's ` +
+      `${redactUrl(sourceUrl)} is the address of a node, and this version follows only backups: give the URL of the node's ` +
         'backup, file:///DIR or s3://BUCKET/PREFIX',
     )
   }

@@ -4,19 +4,12 @@ import type { Command } from 'commander'
 import type { Config } from '../../config/config.ts'
 import { type Flag, loadConfig } from '../../config/load.ts'
 import { applicationOf } from './application.ts'
+import { type ConfigOption, flagsOf } from './config-options.ts'
 
-interface NodeFlag {
-  readonly option: string
-  readonly key: string
-  readonly path: readonly string[]
-  /** It takes no value. */
-  readonly isSwitch?: true
-}
-
-export const NODE_FLAGS: readonly NodeFlag[] = [
+export const NODE_FLAGS: readonly ConfigOption[] = [
   { option: '--data', key: 'data', path: ['data', 'dir'] },
   { option: '--backup', key: 'backup', path: ['backup', 'url'] },
-  { option: '--consul', key: 'consul', path: ['lease', 'consul', 'url'] },
+  { option: '--consul', key: 'consul', path: ['lease', 'consul', 'url'], variable: 'LTXD_CONSUL_URL' },
   { option: '--advertise-url', key: 'advertiseUrl', path: ['lease', 'advertise-url'] },
   { option: '--hostname', key: 'hostname', path: ['lease', 'hostname'] },
   { option: '--http', key: 'http', path: ['http', 'addr'] },
@@ -31,7 +24,11 @@ export function addNodeOptions(command: Command): Command {
     .argument('[dir]', 'where to mount (fuse.dir)')
     .option('--data <dir>', 'directory for the databases and their logs (data.dir, default ./ltxd-data)')
     .option('--backup <url>', 'where to ship transactions, file:///DIR or s3://BUCKET/PREFIX (backup.url)')
-    .option('--consul <url>', 'join the cluster whose lease is in this Consul, http://HOST:PORT (lease.consul.url)')
+    .option(
+      '--consul <url>',
+      'join the cluster whose lease is in this Consul, http://HOST:PORT; with a token: LTXD_CONSUL_URL in the ' +
+        'environment (lease.consul.url)',
+    )
     .option(
       '--advertise-url <url>',
       "the URL at which peers reach this node's API (lease.advertise-url, default: where it listens)",
@@ -51,10 +48,7 @@ export function addNodeOptions(command: Command): Command {
 export function loadNodeConfig(command: Command, dir?: string): Config {
   const options: Record<string, unknown> = command.optsWithGlobals()
   const flags: Flag[] = dir === undefined ? [] : [{ flag: 'DIR', path: ['fuse', 'dir'], value: dir }]
-  for (const { option, key, path } of NODE_FLAGS) {
-    const value = options[key]
-    if (typeof value === 'string' || typeof value === 'boolean') flags.push({ flag: option, path, value })
-  }
+  flags.push(...flagsOf(NODE_FLAGS, options))
   const application = applicationOf(command)
   return loadConfig({
     flags,

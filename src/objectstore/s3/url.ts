@@ -110,7 +110,8 @@ function parseEndpoint(endpoint: string, invalid: Invalid): string {
     throw invalid('credentials do not belong in an endpoint: put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY')
   }
   if (parsed.protocol !== 'http:' && parsed.protocol !== 'https:') {
-    throw invalid(`the endpoint "${endpoint}" has no http:// or https:// before it; ${example}`)
+    // What stands before the colon may be a user, and a password after it: it is not repeated.
+    throw invalid(`the endpoint has no http:// or https:// before it; ${example}`)
   }
   if (parsed.search !== '' || parsed.hash !== '') throw invalid(`the endpoint has a query or a fragment; ${example}`)
   return parsed.href.replace(/\/$/, '')

@@ -1,16 +1,20 @@
+import { normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { redactUrl } from '../../util/log.ts'
+import { redactUrl } from '../../util/redact.ts'
 import { DirectoryStore } from '../directory/store.ts'
 import { StoreUrlError } from '../errors.ts'
 import type { ObjectStore } from '../objectstore.ts'
 import { S3Store } from '../s3/store.ts'
-import { parseS3Url, S3_URL_FORM } from '../s3/url.ts'
+import { parseS3Url, S3_URL_FORM, type S3Address } from '../s3/url.ts'
 
-type Opener = (url: URL, shown: string) => ObjectStore
+type Place =
+  { readonly type: 'directory'; readonly path: string } | { readonly type: 's3'; readonly address: S3Address }
 
-const OPENERS: Readonly<Record<string, Opener>> = {
-  'file:': openDirectory,
-  's3:': (url, shown) => new S3Store(parseS3Url(url, shown)),
+type Parser = (url: URL, shown: string) => Place
+
+const PARSERS: Readonly<Record<string, Parser>> = {
+  'file:': parseDirectory,
+  's3:': (url, shown) => ({ type: 's3', address: parseS3Url(url, shown) }),
 }
 
 /**
@@ -18,6 +22,23 @@ const OPENERS: Readonly<Record<string, Opener>> = {
  * put, and detects an unreachable store at the first call. Throws StoreUrlError.
  */
 export function openObjectStore(url: string): ObjectStore {
+  const place = parsePlace(url)
+  return place.type === 's3' ? new S3Store(place.address) : new DirectoryStore(place.path)
+}
+
+/**
+ * A text that is the same for two URLs exactly when they name the same store in the same way, however they are
+ * written: percent-encoding, order of parameters, default ports, slashes. It holds no credentials. Throws
+ * StoreUrlError.
+ */
+export function storeIdentity(url: string): string {
+  const place = parsePlace(url)
+  if (place.type === 'directory') return `directory ${normalize(place.path)}`
+  const { bucket, prefix, endpoint = null, region = null, forcePathStyle } = place.address
+  return `s3 ${JSON.stringify([bucket, prefix, endpoint, region, forcePathStyle])}`
+}
+
+function parsePlace(url: string): Place {
   const shown = redactUrl(url)
   let parsed: URL
   try {
@@ -25,14 +46,14 @@ export function openObjectStore(url: string): ObjectStore {
   } catch {
     throw new StoreUrlError(shown, `it is not a URL; expected ${expected()}${pathHint(url)}`)
   }
-  const opener = OPENERS[parsed.protocol]
-  if (opener === undefined) {
+  const parser = PARSERS[parsed.protocol]
+  if (parser === undefined) {
     throw new StoreUrlError(shown, `the scheme "${parsed.protocol}" is not supported; expected ${expected()}`)
   }
-  return opener(parsed, shown)
+  return parser(parsed, shown)
 }
 
-function openDirectory(url: URL, shown: string): ObjectStore {
+function parseDirectory(url: URL, shown: string): Place {
   if (url.hostname !== '') {
     throw new StoreUrlError(
       shown,
@@ -49,7 +70,7 @@ function openDirectory(url: URL, shown: string): ObjectStore {
     throw new StoreUrlError(shown, 'its path is not a valid encoding of a file name')
   }
   if (path.includes('\0')) throw new StoreUrlError(shown, 'its path contains a zero byte')
-  return new DirectoryStore(path.length > 1 ? path.replace(/\/+$/, '') : path)
+  return { type: 'directory', path: path.replace(/(?<=.)\/+$/, '') }
 }
 
 function expected(): string {
