@@ -14,7 +14,7 @@ const PAGE = 1024
  * A node restarted after a crash on a database too large to be read whole, with one byte flipped in each of `damaged`.
  */
 function crashedLarge(rig: Rig, ...damaged: number[]): Rig {
-  rig.node.keep('a.db')
+  rig.node.maintain('a.db')
   const bytes = rig.backing('a.db')
   for (const pgno of damaged) bytes[(pgno - 1) * PAGE + 500] = (bytes[(pgno - 1) * PAGE + 500] as number) ^ 1
   fs.writeFileSync(`${rig.node.root}/a.db`, bytes)

@@ -12,7 +12,7 @@ test.each([1, 4])('log ahead of the database file by %i transactions: the log is
   using rig = new Rig()
   const connection = rig.open('delete', 60)
   for (let i = 0; i < 4 - behind; i++) connection.exec(insert(100 * i + 100, 100 * i + 120))
-  rig.node.keep('a.db')
+  rig.node.maintain('a.db')
   const old = rig.backing('a.db')
   for (let i = 4 - behind; i < 4; i++) connection.exec(insert(100 * i + 100, 100 * i + 120))
   using left = crashed(rig)
@@ -47,7 +47,7 @@ test('free-list leaves that differ after a rollback: they become a transaction',
   using rig = new Rig()
   const connection = rig.open('delete', 400)
   connection.exec('DELETE FROM t WHERE a > 20')
-  rig.node.keep('a.db')
+  rig.node.maintain('a.db')
   using left = crashedWithin(rig, connection, insert(1000, 1300, 'on a leaf'))
   const before = inspectLog(nodeFiles, logDirectory(left.dir, 'a.db')).last.txid
   expect(planned(left.dir)).toMatch(/roll back the journal: \d+ pages?\n(.*\n)*verify every page/)
@@ -99,7 +99,7 @@ test('hot journal on a node that lost the lease: rolled back', () => {
   }
   using rig = new Rig({ authority })
   const connection = rig.open('delete', 200)
-  rig.node.keep('a.db')
+  rig.node.maintain('a.db')
   const before = rig.backing('a.db')
   connection.exec("PRAGMA cache_size = 3; BEGIN; UPDATE t SET b = 'lost ' || a")
   leads = false
@@ -168,7 +168,7 @@ test('hot journal, log with the whole transaction: the commit is finished', () =
 test('pages match no checksum: not served, with the reason and what to do, and nothing is changed', () => {
   using rig = new Rig()
   rig.open('delete', 100).close()
-  rig.node.keep('a.db')
+  rig.node.maintain('a.db')
   using left = crashed(rig)
   const bytes = bytesOf(left.dir)
   bytes[1500] = (bytes[1500] as number) ^ 1
@@ -181,7 +181,7 @@ test('pages match no checksum: not served, with the reason and what to do, and n
 test('damaged log: not served, and the damaged segment is named', () => {
   using rig = new Rig()
   rig.open('delete', 100).close()
-  rig.node.keep('a.db')
+  rig.node.maintain('a.db')
   using left = crashed(rig)
   const { segment } = inspectLog(nodeFiles, logDirectory(left.dir, 'a.db')).entries.at(-1) ?? { segment: '' }
   const fd = fs.openSync(segment, 'r+')

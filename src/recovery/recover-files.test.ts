@@ -55,7 +55,7 @@ test('a file shorter than its header says is not imported when it is renamed', (
 test('a file that matches no checksum is not changed and not served, and the reason is given', () => {
   using rig = new Rig()
   rig.open('delete', 80).close()
-  rig.node.keep('a.db')
+  rig.node.maintain('a.db')
   const bytes = rig.backing('a.db')
   bytes[1500] = (bytes[1500] as number) ^ 1
   fs.writeFileSync(`${rig.node.root}/a.db`, bytes)
@@ -71,7 +71,7 @@ test('a file that matches no checksum is not changed and not served, and the rea
 test('a database that is not served can be removed', () => {
   using rig = new Rig()
   rig.open('delete', 80).close()
-  rig.node.keep('a.db')
+  rig.node.maintain('a.db')
   fs.writeFileSync(`${rig.node.root}/a.db`, Buffer.alloc(4096, 1))
   using again = crashed(rig)
   expect(again.node.database('a.db').rejection).toBeDefined()
@@ -85,7 +85,7 @@ test('one damaged database does not stop the others from being served', () => {
   rig.open('delete', 30, 'good.db').close()
   const log = segmentOf(rig, 'bad.db')
   const bytes = fs.readFileSync(log)
-  rig.node.keep('bad.db')
+  rig.node.maintain('bad.db')
   bytes[200] = (bytes[200] as number) ^ 1
   fs.writeFileSync(log, bytes)
   using again = crashed(rig)

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 
-/** A commit that an application was told of; times in ns of the clock that all processes share. */
+/** An acknowledged commit. Times are in nanoseconds on the clock that all processes share. */
 export interface Acknowledgement {
   readonly node: string
   readonly database: string
@@ -9,10 +9,10 @@ export interface Acknowledgement {
   readonly ended: bigint
 }
 
-/** What a writer (writer.ts) has written down so far. */
+/** The acknowledgements in a writer's ledger so far (writer.ts). */
 export function readLedger(node: string, file: string): Acknowledgement[] {
   const text = existsSync(file) ? readFileSync(file, 'utf8') : ''
-  // Its last line may be half written.
+  // The last line may be incomplete.
   const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
   return lines.filter(Boolean).map((line) => {
     const [database = '', n = '', began = '', ended = ''] = line.split(' ')
@@ -20,7 +20,7 @@ export function readLedger(node: string, file: string): Acknowledgement[] {
   })
 }
 
-/** Whose commits followed whose, as far as their times tell: each node as often as it began anew. */
+/** The nodes in the order of their commits. A node appears again for each time it became the writer again. */
 export function reigns(acknowledgements: readonly Acknowledgement[]): string[] {
   const sequence: string[] = []
   for (const { node } of [...acknowledgements].sort((a, b) => (a.began < b.began ? -1 : 1))) {
@@ -29,7 +29,7 @@ export function reigns(acknowledgements: readonly Acknowledgement[]): string[] {
   return sequence
 }
 
-/** Whether `part` can be had from `whole` by leaving some out. */
+/** Whether leaving out some items of `whole` yields `part`. */
 export function isSubsequence(part: readonly string[], whole: readonly string[]): boolean {
   let at = 0
   for (const one of whole) if (one === part[at]) at++
@@ -42,8 +42,8 @@ export interface Loss {
 }
 
 /**
- * Acknowledged commits that are not among `present`, by database; with what is wrong about the loss: whatever a node
- * lost must be the end of what it acknowledged before another followed it, for a stream loses nothing in the middle.
+ * The acknowledged commits that are not in `present`, by database. A node may lose only the end of its commits before
+ * another node took over, because a stream loses nothing in the middle. Every other loss is a finding.
  */
 export function losses(
   acknowledgements: readonly Acknowledgement[],

@@ -5,12 +5,12 @@ import { Random } from '../harness/random.ts'
 import { losses } from './acknowledgements.ts'
 import { WrittenCluster } from './written-cluster.ts'
 
-/** FAILOVERS: how often; LTXD_SEED: the run to replay. */
+/** FAILOVERS: the number of rounds. LTXD_SEED replays a run. */
 const FAILOVERS = effort(2, 20, 'FAILOVERS')
 const MAX_LOAD_MS = 400
 
 test(
-  `SIGTERM of the leader: the next leads, and nothing acknowledged is lost (FAILOVERS=${FAILOVERS} LTXD_SEED=${SEED})`,
+  `SIGTERM of the leader loses no acknowledged commit, and another leads (FAILOVERS=${FAILOVERS} LTXD_SEED=${SEED})`,
   { timeout: HANG_MS + FAILOVERS * 60_000 },
   async () => {
     const random = new Random(SEED)

@@ -26,7 +26,7 @@ const WAYS = {
 } as const
 
 test.each(['killed', 'frozen'] as const)(
-  'Consul %s beyond the TTL: the leader acknowledges nothing after its deadline, nobody else does, and all goes on when it is back',
+  'with Consul %s beyond the TTL no node acknowledges a commit after the deadline, until Consul is back',
   async (way) => {
     const written = await WrittenCluster.start({ nodes: 2, ttl: '3s' })
     undo.push(() => written.stop())
@@ -41,12 +41,12 @@ test.each(['killed', 'frozen'] as const)(
         const states = await Promise.all(cluster.members.map((member) => member.status()))
         return states.every((status) => status?.role === 'idle' || status?.role === 'replica')
       })
-      // Longer than any take-over would need.
+      // Longer than any take-over takes.
       const quietFrom = process.hrtime.bigint()
       await until('twice the TTL', 60_000, () => process.hrtime.bigint() > quietFrom + 2n * TTL_NS)
       const late = written.acknowledgements().filter(({ began }) => began > leftAt + TTL_NS)
       expect(late).toEqual([])
-      // What is there can be read.
+      // Reads still work.
       await using reader = new SqlClient(join(leader.mount, 'wal.db'))
       expect(Number(await reader.value('SELECT count(*) FROM entry'))).toBeGreaterThan(0)
       await WAYS[way].comeBack(cluster)
@@ -62,7 +62,7 @@ test.each(['killed', 'frozen'] as const)(
   },
 )
 
-test('a short absence of Consul is not noticed by applications', async () => {
+test('applications do not notice a short absence of Consul', async () => {
   const written = await WrittenCluster.start({ nodes: 2, ttl: '6s' })
   undo.push(() => written.stop())
   const { cluster } = written
@@ -85,7 +85,7 @@ test('a short absence of Consul is not noticed by applications', async () => {
   }
 })
 
-test('a node that starts while Consul is away waits for it, says so, and joins by itself', async () => {
+test('a node that starts while Consul is away logs it, waits, and joins by itself', async () => {
   const cluster = await TestCluster.start({ nodes: 1, ttl: '3s' })
   undo.push(() => cluster.stop())
   const first = await cluster.primary()
@@ -97,7 +97,7 @@ test('a node that starts while Consul is away waits for it, says so, and joins b
   await first.restart()
   const second = await cluster.add()
   for (const member of cluster.members) {
-    await until('a complaint about Consul', 60_000, () => /consul/i.test(member.node.logTail()))
+    await until('a log line about Consul', 60_000, () => /consul/i.test(member.node.logTail()))
     expect(member.node.running).toBe(true)
     expect((await member.status())?.role ?? 'idle').toBe('idle')
   }

@@ -14,14 +14,14 @@ async function create(application: SqlClient, mode: string): Promise<void> {
   await application.exec(`INSERT INTO t ${ROWS}`)
 }
 
-/** More than the cache holds: uncommitted pages are in the WAL, or in the file beside a hot journal. */
+/** Changes more than the cache holds, so uncommitted pages reach the WAL, or the file beside a hot journal. */
 async function beginLarge(application: SqlClient): Promise<void> {
   await application.exec('PRAGMA cache_size = 10')
   await application.exec('BEGIN IMMEDIATE')
   await application.exec('UPDATE t SET n = n + 1, filler = randomblob(1500)')
 }
 
-/** How the leader's lease ends before the application does. */
+/** The ways in which the leader loses its lease during a transaction. */
 const ENDS = {
   'an operator gives the lease to another': async (nodes: TwoNodes) => {
     const { consul } = nodes.cluster
@@ -37,7 +37,7 @@ const ENDS = {
     signalProcess(nodes.primary.node.pid, 'SIGCONT')
     await until('the end of the lead', 60_000, async () => (await nodes.primary.status())?.role !== 'primary')
   },
-  'it hands over': async (nodes: TwoNodes) => {
+  'it hands the lead over': async (nodes: TwoNodes) => {
     const answer = await fetch(`${nodes.primary.url}/handoff`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -48,7 +48,7 @@ const ENDS = {
 } as const
 
 const MODES = ['WAL', 'DELETE', 'PERSIST']
-/** What an application does when its COMMIT is refused. */
+/** What an application does after its COMMIT has failed. */
 const HABITS = ['committing', 'rolled-back', 'closed', 'killed'] as const
 
 interface Usage {
@@ -59,7 +59,7 @@ interface Usage {
 }
 
 test.each(Object.entries(ENDS))(
-  '%s in the middle of transactions in each mode: they fail, and the node follows',
+  'a lead that ends because %s: open transactions of each mode fail, and the node follows',
   async (_, end) => {
     await using nodes = await TwoNodes.start({ ttl: '3s' })
     const usages = MODES.flatMap((mode) =>
@@ -75,7 +75,7 @@ test.each(Object.entries(ENDS))(
       await end(nodes)
       for (const { application, habit } of usages) {
         if (habit === 'committing') await expect(application.exec('COMMIT')).rejects.toThrow(SqlError)
-        if (habit === 'committing') await application.refusal('ROLLBACK')
+        if (habit === 'committing') await application.errorOf('ROLLBACK')
         if (habit === 'rolled-back') await application.exec('ROLLBACK')
         if (habit === 'closed') await application.close()
         if (habit === 'killed') application.kill()

@@ -11,7 +11,8 @@ export interface DivergedReport {
 }
 
 /**
- * What a node has kept of a database's history that the cluster does not share: reports, and the LTX files beside them.
+ * The part of a database's history on this node that the cluster does not share: reports, and the LTX files beside
+ * them.
  */
 export function divergedReports(
   member: ClusterMember,
@@ -29,7 +30,7 @@ export function divergedReports(
     }))
 }
 
-/** How many transactions of the database are kept, over all nodes. */
+/** The number of transactions of the database under diverged/, over all nodes. */
 export function divergedTransactions(members: readonly ClusterMember[], database: string): number {
   const reports = members.flatMap((member) => divergedReports(member, database))
   for (const { report, files } of reports) {

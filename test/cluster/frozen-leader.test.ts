@@ -9,12 +9,12 @@ import { divergedReports, divergedTransactions } from './diverged.ts'
 import { SqlClient } from './sql-client.ts'
 import { WrittenCluster } from './written-cluster.ts'
 
-/** FAILOVERS: how often; LTXD_SEED: the run to replay. */
+/** FAILOVERS: the number of rounds. LTXD_SEED replays a run. */
 const FAILOVERS = effort(2, 20, 'FAILOVERS')
 const MAX_ALONE_MS = 400
 
 test(
-  `SIGSTOP of the leader beyond its TTL: it acknowledges nothing when it continues, and follows (FAILOVERS=${FAILOVERS} LTXD_SEED=${SEED})`,
+  `a leader frozen beyond its TTL acknowledges nothing, and follows (FAILOVERS=${FAILOVERS} LTXD_SEED=${SEED})`,
   { timeout: HANG_MS + FAILOVERS * 60_000 },
   async () => {
     const random = new Random(SEED)
@@ -33,7 +33,7 @@ test(
         for (const reader of open) await reader.value('SELECT count(*) FROM entry')
 
         signalProcess(next.node.pid, 'SIGSTOP')
-        // More than fits into the sockets: whatever follows it in its database, the leader has alone.
+        // More than fits into the sockets: only the leader has the transactions after it in this database.
         const large = new SqlClient(join(leader.mount, 'wal-full.db'), { timeoutMs: 30_000 })
         await large.exec(`INSERT INTO churn VALUES (1, randomblob(${24 << 20}))`)
         await large[Symbol.asyncDispose]()
@@ -46,12 +46,12 @@ test(
         const continuedAt = process.hrtime.bigint()
         signalProcess(leader.node.pid, 'SIGCONT')
         await using probe = new SqlClient(join(leader.mount, 'wal.db'))
-        const refused = await probe.refusal('DELETE FROM churn')
+        const refused = await probe.errorOf('DELETE FROM churn')
         expect(refused?.code).toMatch(/^SQLITE_(BUSY|READONLY|IOERR)/)
 
         const present = await written.quiet()
         const late = written.acknowledgements().filter(({ node, ended }) => node === leader.name && ended > continuedAt)
-        // What was decided before the stop may be answered after it: then it was alone, and is under diverged/.
+        // A commit decided before the stop may be acknowledged after it. Only the old leader has it, under diverged/.
         expect(late.filter(({ began }) => began > stoppedAt)).toEqual([])
         expect(late.length).toBeLessThanOrEqual(1)
         const { losses: lost, findings } = losses(written.acknowledgements(), present)
@@ -72,7 +72,7 @@ test(
         const tookMs = Number(firstWrite - stoppedAt) / 1e6
         console.log(
           `SIGSTOP ${round} of ${FAILOVERS}: next write elsewhere after ${tookMs.toFixed(0)} ms; ` +
-            `it had ${count - lostBefore} alone, kept under diverged/; answered late: ${late.length}`,
+            `${count - lostBefore} commits were on it alone and are under diverged/; acknowledged late: ${late.length}`,
         )
         lostBefore = count
       }

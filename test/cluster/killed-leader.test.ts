@@ -6,13 +6,13 @@ import { losses } from './acknowledgements.ts'
 import { divergedTransactions } from './diverged.ts'
 import { WrittenCluster } from './written-cluster.ts'
 
-/** FAILOVERS: how often; NODES; LTXD_SEED: the run to replay. */
+/** FAILOVERS: the number of rounds. NODES: the size of the cluster. LTXD_SEED replays a run. */
 const FAILOVERS = effort(2, 20, 'FAILOVERS')
 const NODES = effort(2, 3, 'NODES')
 const MAX_LOAD_MS = 400
 
 test(
-  `kill -9 of the leader: another leads after the TTL, and the killed node follows by itself (FAILOVERS=${FAILOVERS} NODES=${NODES} LTXD_SEED=${SEED})`,
+  `after kill -9 of the leader another leads; it follows (FAILOVERS=${FAILOVERS} NODES=${NODES} LTXD_SEED=${SEED})`,
   { timeout: HANG_MS + FAILOVERS * 60_000 },
   async () => {
     const random = new Random(SEED)
@@ -42,7 +42,7 @@ test(
         const tookMs = Number(firstWrite - killedAt) / 1e6
         console.log(
           `kill -9 ${round} of ${FAILOVERS}: next write elsewhere after ${tookMs.toFixed(0)} ms; ` +
-            `acknowledged and not streamed by then: ${count - lostBefore}, kept under diverged/`,
+            `${count - lostBefore} acknowledged commits were not streamed and are under diverged/`,
         )
         lostBefore = count
       }

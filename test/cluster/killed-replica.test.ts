@@ -9,7 +9,7 @@ import { until } from '../harness/wait.ts'
 import { losses } from './acknowledgements.ts'
 import { WrittenCluster } from './written-cluster.ts'
 
-/** KILLS: how often; LTXD_SEED: the run to replay. */
+/** KILLS: the number of kills. LTXD_SEED replays a run. */
 const KILLS = effort(2, 20, 'KILLS')
 const MAX_LOAD_MS = 300
 
@@ -44,7 +44,7 @@ async function withReplica(kill: (replica: ClusterMember, random: Random) => Pro
 }
 
 test(
-  `kill -9 of the local client in the middle of a stream: another one takes over (KILLS=${KILLS} LTXD_SEED=${SEED})`,
+  `kill -9 of the local client during a stream: a new one takes over (KILLS=${KILLS} LTXD_SEED=${SEED})`,
   { timeout: HANG_MS + KILLS * 60_000 },
   async () => {
     let snapshots = 0
@@ -60,7 +60,7 @@ test(
 )
 
 test(
-  `kill -9 of a replica in the middle of a stream: it goes on where its log ends (KILLS=${KILLS} LTXD_SEED=${SEED})`,
+  `kill -9 of a replica during a stream: it continues where its log ends (KILLS=${KILLS} LTXD_SEED=${SEED})`,
   { timeout: HANG_MS + KILLS * 60_000 },
   async () => {
     let logged = ''

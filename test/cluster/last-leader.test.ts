@@ -10,7 +10,7 @@ import { until } from '../harness/wait.ts'
 import { divergedTransactions } from './diverged.ts'
 import { SqlClient } from './sql-client.ts'
 
-/** Who may lead after whom: the node that lacks nothing, or can get it. */
+/** Which node may lead next: one that has every acknowledged transaction, or can read the rest from the backup. */
 
 const DATABASE = 'app.db'
 const missing = [...(findTool('consul') ? [] : ['consul']), ...(findS3Server('versitygw') ? [] : ['versitygw'])]
@@ -26,7 +26,7 @@ afterEach(async () => {
 })
 
 describe.skipIf(missing.length > 0)('without a backup', () => {
-  test('a node that was down while another led waits for that one, and follows it', async () => {
+  test('a node that was down while another led waits for the other, and follows it', async () => {
     const [first, second] = await secondLedLast()
     const asked = await ltxd(['promote', '--data', first.data])
     expect([asked.code, asked.stderr]).toEqual([1, expect.stringMatching(/node-2|no node answers/)])
@@ -38,7 +38,7 @@ describe.skipIf(missing.length > 0)('without a backup', () => {
     expect(count(first, /node-2 led later than this node's history reaches/g)).toBe(1)
   })
 
-  test('it leads without that one when an operator says so, and what it lacked is set aside where it is', async () => {
+  test('with "promote --force" it leads without the other, which moves its own transactions to diverged/', async () => {
     const [first, second, cluster] = await secondLedLast()
     expect(await ltxd(['promote', '--force', '--data', first.data])).toMatchObject({ code: 0 })
     await said(first, /leading on request without the transactions that another node committed.*host=node-2.*term=2/)
@@ -50,7 +50,7 @@ describe.skipIf(missing.length > 0)('without a backup', () => {
     expect(divergedTransactions(cluster.members, DATABASE)).toBe(1)
   })
 
-  test('a node that stops with what nobody else has leads next', async () => {
+  test('a node that stops with transactions that no other has leads next', async () => {
     const cluster = await start()
     const [first, second] = cluster.members as [ClusterMember, ClusterMember]
     await second.node.kill()
@@ -68,7 +68,7 @@ describe.skipIf(missing.length > 0)('without a backup', () => {
     await has(second, 3)
   })
 
-  /** The first has 1, the second alone 2; only the first runs, and knows whom it waits for. */
+  /** Both nodes have row 1, and the second alone has row 2. Only the first runs, and it waits for the second. */
   async function secondLedLast(): Promise<[ClusterMember, ClusterMember, TestCluster]> {
     const cluster = await start()
     const [first, second] = cluster.members as [ClusterMember, ClusterMember]
@@ -83,7 +83,7 @@ describe.skipIf(missing.length > 0)('without a backup', () => {
 })
 
 describe.skipIf(missing.length > 0)('with a backup', () => {
-  test('who led last leads again while it is away, however often others tried in between', async () => {
+  test('that does not answer, the last leader leads again, even after others have tried', async () => {
     const server = await s3()
     const cluster = await start(await server.freshUrl('last'))
     const [first, second] = cluster.members as [ClusterMember, ClusterMember]
@@ -101,7 +101,7 @@ describe.skipIf(missing.length > 0)('with a backup', () => {
     expect(await sum(first)).toBe(3)
   })
 
-  test('that refuses a node, this one does not take over, and says why; who led last leads on without it', async () => {
+  test('that rejects a node, this node does not take over and says why; the last leader leads again', async () => {
     const server = await s3()
     const cluster = await start(await server.freshUrl('refused'), 1)
     const [first] = cluster.members as [ClusterMember]
@@ -119,7 +119,7 @@ describe.skipIf(missing.length > 0)('with a backup', () => {
     await write(first, 2)
   })
 
-  test('a stop soon after a fail-over says what it waits for, and waits for nothing where nothing is left to ship', async () => {
+  test('a stop soon after a fail-over waits to ship the rest and says so; with nothing to ship it does not wait', async () => {
     const server = await s3()
     const cluster = await start(await server.freshUrl('stop'))
     const [first, second] = cluster.members as [ClusterMember, ClusterMember]
@@ -139,7 +139,7 @@ describe.skipIf(missing.length > 0)('with a backup', () => {
   })
 })
 
-/** Nodes that all have one row, 1. */
+/** Starts nodes that all have one row, 1. */
 async function start(backup?: string, nodes = 2): Promise<TestCluster> {
   const cluster = await TestCluster.start({ nodes, ...(backup !== undefined && { backup }) })
   ends.push(() => cluster.stop())
@@ -176,7 +176,7 @@ async function sum(member: ClusterMember): Promise<number | undefined> {
   }
 }
 
-/** Once it is mounted: SQLite would make a file below the mount point. */
+/** Waits until the mounted node has rows of this sum. Before the mount, SQLite would make a file below it. */
 async function has(member: ClusterMember, expected: number): Promise<void> {
   await using app = open(member)
   const found = async () => {

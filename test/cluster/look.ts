@@ -3,15 +3,15 @@ import Database from 'better-sqlite3'
 import { payloadOf } from '../crash/ledger.ts'
 
 /**
- * Looks at a writer's database with a fresh connection, in one read transaction, and prints what is in it.
+ * Reads a writer's database through a fresh connection, in one read transaction, and prints its content.
  *
  *     cluster-look DB
  */
 export interface Look {
-  /** What is wrong with it whoever wrote it: empty when nothing is torn or damaged. */
+  /** Torn transactions and damage. Empty if the database is sound. */
   readonly findings: string[]
   readonly numbers: number[]
-  /** Of all rows of all tables. */
+  /** The digest of all rows of all tables. */
   readonly digest: string
 }
 

@@ -1,3 +1,3 @@
-/** Between a test and the writers beside its nodes. */
+/** Messages between a test and the writers beside its nodes. */
 export type ToWriter = 'pause' | 'resume'
 export type FromWriter = 'paused'

@@ -6,7 +6,7 @@ import type { SqlClient } from './sql-client.ts'
 import { TwoNodes } from './two-nodes.ts'
 
 const MODES = ['WAL', 'DELETE', 'TRUNCATE', 'PERSIST'] as const
-/** While a reader watches. */
+/** The number of updates while a reader watches. */
 const UPDATES = effort(150, 300)
 let nodes: TwoNodes
 
@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => nodes[Symbol.asyncDispose]())
 
-/** Rows that all hold the same number, see watcher.ts. */
+/** Rows that all have the same number (watcher.ts). */
 async function create(application: SqlClient, mode: string): Promise<void> {
   await application.exec(`PRAGMA journal_mode = ${mode}`)
   await application.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, filler BLOB)')
@@ -24,7 +24,7 @@ async function create(application: SqlClient, mode: string): Promise<void> {
   )
 }
 
-test.each(MODES)('whatever a primary does to a database in %s mode is done on its replica', async (mode) => {
+test.each(MODES)('every kind of change on a primary in %s mode reaches the replica', async (mode) => {
   const name = `all/of/${mode}.db`
   await nodes.shell('mkdir -p "$1"', join(nodes.primary.mount, 'all/of'))
   const writer = nodes.open(nodes.primary, name)
@@ -36,7 +36,7 @@ test.each(MODES)('whatever a primary does to a database in %s mode is done on it
     'CREATE INDEX t_n ON t (n, id)',
     'UPDATE t SET n = n + 1',
     'ALTER TABLE t ADD COLUMN extra TEXT',
-    // More than 16 MiB in one transaction, far more than the cache: it spills.
+    // More than 16 MiB in one transaction, far beyond the cache, so it spills.
     "BEGIN; INSERT INTO u SELECT hex(randomblob(8)), randomblob(20000) FROM t a, t b WHERE b.id <= 24; UPDATE t SET extra = 'x'; COMMIT",
     'DELETE FROM u WHERE rowid IS NULL OR a > "8"',
     'VACUUM',
@@ -72,7 +72,7 @@ test('a page size that changes with VACUUM reaches the replica', async () => {
   }
 })
 
-test('journal modes change from each to each', async () => {
+test('every change from one journal mode to another reaches the replica', async () => {
   const writer = nodes.open(nodes.primary, 'modes.db', { timeoutMs: 30_000 })
   await create(writer, 'WAL')
   await nodes.same('modes.db')
@@ -86,7 +86,7 @@ test('journal modes change from each to each', async () => {
   await reader.close()
 })
 
-test('databases are dropped, made again, and copied in', async () => {
+test('databases that are dropped, created again, or copied in reach the replica', async () => {
   const writer = nodes.open(nodes.primary, 'sub/dir/again.db')
   await nodes.shell('mkdir -p "$1"', join(nodes.primary.mount, 'sub/dir'))
   for (const mode of MODES) {
@@ -117,7 +117,7 @@ test.each(MODES)(
     const watcher = await nodes.watch(name)
     for (let i = 0; i < UPDATES; i++) await writer.exec('UPDATE t SET n = n + 1')
     if (mode === 'WAL') await writer.exec('PRAGMA wal_checkpoint(TRUNCATE)')
-    // And on, until the reader, however slow, has seen several.
+    // Continue until even a slow reader has seen several states.
     let updates = UPDATES
     for (; updates < UPDATES + 50 || !watcher.sawSeveral; updates++) await writer.exec('UPDATE t SET n = n + 1')
     await nodes.same(name)
@@ -128,7 +128,7 @@ test.each(MODES)(
   },
 )
 
-test('a long reader in WAL mode holds up nothing', async () => {
+test('a long reader in WAL mode delays nothing', async () => {
   const writer = nodes.open(nodes.primary, 'long-wal.db')
   await create(writer, 'WAL')
   await nodes.same('long-wal.db')
@@ -144,7 +144,7 @@ test('a long reader in WAL mode holds up nothing', async () => {
   expect(await long.value('SELECT max(n) FROM t')).toBe(100)
 })
 
-test('a long reader in rollback mode delays that database alone, and the status says so', async () => {
+test('a long reader in rollback mode delays only its database, and the status says so', async () => {
   const names = ['long-delete.db', 'beside.db']
   const [writer, beside] = names.map((name) => nodes.open(nodes.primary, name)) as [SqlClient, SqlClient]
   await create(writer, 'DELETE')
@@ -169,7 +169,7 @@ test('a long reader in rollback mode delays that database alone, and the status 
   expect(await long.value('SELECT max(n) FROM t')).toBe(20)
 })
 
-test.each(MODES)('nothing that an application does on a replica changes a database in %s mode', async (mode) => {
+test.each(MODES)('no application on a replica can change a database in %s mode', async (mode) => {
   const name = `refused-${mode}.db`
   const writer = nodes.open(nodes.primary, name)
   await create(writer, mode)
@@ -188,11 +188,11 @@ test.each(MODES)('nothing that an application does on a replica changes a databa
     'DROP TABLE t',
     'BEGIN; DELETE FROM t; COMMIT',
   ]) {
-    const refused = await application.refusal(sql)
+    const refused = await application.errorOf(sql)
     expect(refused?.code, sql).toMatch(/^SQLITE_(BUSY|READONLY|IOERR|LOCKED)/)
-    await application.refusal('ROLLBACK')
+    await application.errorOf('ROLLBACK')
   }
-  await application.refusal(`PRAGMA journal_mode = ${mode === 'WAL' ? 'DELETE' : 'WAL'}`)
+  await application.errorOf(`PRAGMA journal_mode = ${mode === 'WAL' ? 'DELETE' : 'WAL'}`)
   await application.close()
   for (const command of [
     'printf x | dd of="$1" bs=1 seek=5000 conv=notrunc',
@@ -215,7 +215,7 @@ test.each(MODES)('nothing that an application does on a replica changes a databa
   expect(await reader.value('PRAGMA integrity_check')).toBe('ok')
 })
 
-test('BEGIN IMMEDIATE on a replica is answered at once, again and again, and stalls nothing', async () => {
+test('BEGIN IMMEDIATE on a replica fails at once, however often, and stalls nothing', async () => {
   const writers = MODES.map((mode) => nodes.open(nodes.primary, `busy-${mode}.db`, { timeoutMs: 30_000 }))
   for (const [i, writer] of writers.entries()) await create(writer, MODES[i] ?? '')
   await nodes.same()
@@ -224,7 +224,7 @@ test('BEGIN IMMEDIATE on a replica is answered at once, again and again, and sta
   const hammering = Promise.all(
     applications.map(async (application) => {
       const codes = new Set<string | undefined>()
-      while (going) codes.add((await application.refusal('BEGIN IMMEDIATE'))?.code)
+      while (going) codes.add((await application.errorOf('BEGIN IMMEDIATE'))?.code)
       return codes
     }),
   )

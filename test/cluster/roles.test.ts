@@ -23,7 +23,7 @@ describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === unde
     return [primary, cluster.members.find((member) => member !== primary) as ClusterMember]
   }
 
-  test('"ltxd promote" makes a replica the primary, "ltxd handoff" gives it back; everything is there', async () => {
+  test('"ltxd promote" makes a replica the primary, "ltxd handoff" reverses it; no commit is lost', async () => {
     const [first, second] = await roles()
     await sql(first, 'PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)')
     expect(await ltxd(['promote', '--data', second.data])).toMatchObject({ code: 0 })
@@ -36,7 +36,7 @@ describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === unde
     expect(await sql(first, 'INSERT INTO t VALUES (4); SELECT count(*) FROM t')).toMatchObject({ stdout: '3\n' })
   })
 
-  test('the primary promotes nothing, and hands over to nobody that it does not know', async () => {
+  test('promote on the primary changes nothing, and a handoff to an unknown node is rejected', async () => {
     const [primary] = await roles()
     expect(await ltxd(['promote', '--data', primary.data])).toMatchObject({ code: 0 })
     const unknown = await ltxd(['handoff', 'nobody', '--data', primary.data])
@@ -45,7 +45,7 @@ describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === unde
     expect((await primary.status())?.role).toBe('primary')
   })
 
-  test('a plain file on a replica that has the name of a new database of the primary’s is set aside', async () => {
+  test('a plain file on a replica with the name of a new database of the primary moves to diverged/', async () => {
     const [primary, replica] = await roles()
     expect((await program('sh', ['-c', `echo text > ${replica.mount}/notes`])).code).toBe(0)
     const notes = (member: ClusterMember, text: string) =>
@@ -58,7 +58,7 @@ describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === unde
     expect(readFileSync(`${replica.data}/diverged/notes/${kept}/database`, 'utf8')).toBe('text\n')
   })
 
-  test('.primary, .lag and NAME-pos tell applications where they are', async () => {
+  test('.primary, .lag and NAME-pos show applications primary, lag and position', async () => {
     const [primary, replica] = await roles()
     await sql(primary, 'CREATE TABLE IF NOT EXISTS t (a); INSERT INTO t VALUES (5)')
     expect(await cat(replica, '.primary')).toBe(`${primary.name}\n`)

@@ -23,8 +23,8 @@ import { until } from '../harness/wait.ts'
 import { SqlClient } from './sql-client.ts'
 
 /**
- * The object store missing, refusing, hanging, full, and dying in the middle: a clear line, and everything goes on by
- * itself when it is back.
+ * An object store that is missing, rejects, hangs, is full or dies: the node logs a clear line, and continues by itself
+ * once the store is back.
  */
 
 const run = promisify(execFile)
@@ -51,7 +51,7 @@ afterEach(async () => {
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 describe.skipIf(missing.length > 0)('a cluster whose bucket is away', () => {
-  test('waits for it before anyone leads, serves without it, and a fail-over waits for it too', async () => {
+  test('waits for the bucket before its first lead and in a fail-over, and serves without it meanwhile', async () => {
     const server = await s3()
     const backup = await server.freshUrl('cluster')
     await server.kill()
@@ -78,7 +78,7 @@ describe.skipIf(missing.length > 0)('a cluster whose bucket is away', () => {
     await said(first.node, /the backup works again/)
     expect(count(first.node, /the backup failed; it is retried/g)).toBe(1)
 
-    // Away again. Only who led last may lead without a look at it.
+    // Away again. Only the last leader may lead without reading it.
     await server.kill()
     await app.exec('INSERT INTO t VALUES (3)')
     await until('the same on both', 60_000, async () => {
@@ -89,14 +89,14 @@ describe.skipIf(missing.length > 0)('a cluster whose bucket is away', () => {
     await said(second.node, /could not take over: .*nothing listens there/)
     expect((await second.status())?.role).toBe('idle')
     expect(await open(second.mount).value('SELECT sum(n) FROM t')).toBe(6)
-    expect((await open(second.mount).refusal('INSERT INTO t VALUES (4)'))?.code).toMatch(/^SQLITE_(BUSY|READONLY)/)
+    expect((await open(second.mount).errorOf('INSERT INTO t VALUES (4)'))?.code).toMatch(/^SQLITE_(BUSY|READONLY)/)
     await server.run()
     await leads(second)
     await open(second.mount).exec('INSERT INTO t VALUES (4)')
     await shipped(second)
   })
 
-  test('that hangs: who led last leads again without it, and ships when it goes on', async () => {
+  test('or hangs: the last leader leads again without it, and ships once it answers', async () => {
     const server = await s3()
     const backup = await server.freshUrl('cluster')
     const cluster = await TestCluster.start({ nodes: 1, backup })
@@ -123,7 +123,7 @@ describe.skipIf(missing.length > 0)('a cluster whose bucket is away', () => {
 })
 
 describe.skipIf(missing.length > 0)('workers beside a cluster', () => {
-  test('compact what its leader shipped once it is settled, through a Redis that dies and a bucket that hangs', async () => {
+  test('compact the files of the leader once they are old enough, although Redis dies and the bucket hangs', async () => {
     const server = await s3()
     const backup = await server.freshUrl('cluster')
     const redis = await RedisServer.start()
@@ -176,7 +176,7 @@ describe.skipIf(missing.length > 0)('workers beside a cluster', () => {
     const { files } = await loadHistory(store, DATABASE)
     for (const made of level1) {
       const from = files.filter(({ level, max }) => level === 0 && max <= made.max)
-      // Servers tell the time in seconds.
+      // Servers report times in seconds.
       for (const { storedMs = 0 } of from) expect(made.storedMs).toBeGreaterThanOrEqual(storedMs + UNSETTLED_MS - 1_000)
       expect((await loadMetadata(store, made)).term).toBe(1n)
     }
@@ -246,7 +246,7 @@ async function leads(member: ClusterMember): Promise<void> {
   }
 }
 
-/** Waits until the backup has everything that was committed there. */
+/** Waits until the backup has every commit of this node. */
 async function shipped(member: { readonly url: string; readonly node: LtxdNode }): Promise<void> {
   try {
     await until('the backup', 60_000, async () => {
@@ -259,7 +259,7 @@ async function shipped(member: { readonly url: string; readonly node: LtxdNode }
 }
 
 describe('a node alone', () => {
-  test('whose store refuses it says so, goes on, and catches up once it may', async () => {
+  test('whose store rejects it says so, keeps serving, and catches up once it is allowed', async () => {
     if (missing.includes('versitygw')) return
     const server = await s3()
     const backup = await server.freshUrl('alone')
@@ -288,7 +288,7 @@ describe('a node alone', () => {
     expect(await open(options.mount).value('SELECT sum(n) FROM t')).toBe(1)
   })
 
-  test('whose backup directory is full says so, and catches up once there is room', async () => {
+  test('whose backup directory is full says so, and catches up once there is space', async () => {
     const small = join(root, 'small')
     await run('mkdir', ['-p', small])
     await run('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'ltxd-test', small])

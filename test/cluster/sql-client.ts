@@ -5,7 +5,7 @@ import type { SqlAnswer, SqlOrder } from './sql-process.ts'
 
 const ANSWER_MS = 120_000
 
-/** What SQLite said. */
+/** An error of SQLite's. */
 export class SqlError extends Error {
   readonly code: string
 
@@ -15,7 +15,7 @@ export class SqlError extends Error {
   }
 }
 
-/** An application with one connection, in a process of its own, so that a mount which hangs hangs nobody else. */
+/** An application with one connection, in a process of its own, so that a hung mount hangs nothing else. */
 export class SqlClient implements AsyncDisposable {
   readonly #child: ChildProcess
   readonly #answerMs: number
@@ -23,8 +23,8 @@ export class SqlClient implements AsyncDisposable {
   #next = 1
 
   /**
-   * Opens the database with the first statement. `timeoutMs`: busy_timeout; `answerMs`: how long a statement may take
-   * before it is taken to hang.
+   * Opens the database with the first statement. `timeoutMs` is the busy_timeout. A statement that takes longer than
+   * `answerMs` counts as hung.
    */
   constructor(path: string, { timeoutMs = 0, answerMs = ANSWER_MS }: { timeoutMs?: number; answerMs?: number } = {}) {
     this.#answerMs = answerMs
@@ -56,8 +56,8 @@ export class SqlClient implements AsyncDisposable {
     return (await this.all(sql))[0]?.[0]
   }
 
-  /** What SQLite says against it; undefined where it does it. */
-  async refusal(sql: string): Promise<SqlError | undefined> {
+  /** The error of a statement; undefined if it succeeds. */
+  async errorOf(sql: string): Promise<SqlError | undefined> {
     try {
       await this.exec(sql)
       return undefined
@@ -67,7 +67,7 @@ export class SqlClient implements AsyncDisposable {
     }
   }
 
-  /** The connection; the process stays, and opens it again when it is asked something. */
+  /** Closes the connection. The process stays, and opens the database again for the next statement. */
   close(): Promise<void> {
     return this.exec('close')
   }

@@ -1,10 +1,10 @@
 import Database from 'better-sqlite3'
 
-/** One connection of an application, which does what its parent tells it: see SqlClient. */
+/** One connection of an application, which runs the statements of its parent (SqlClient). */
 export interface SqlOrder {
   readonly id: number
   readonly sql: string
-  /** Rows are wanted. */
+  /** Return the rows. */
   readonly all: boolean
 }
 

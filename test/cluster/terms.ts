@@ -1,13 +1,13 @@
 import type { ConsulServer } from '../harness/consul-server.ts'
 
-/** Who held the lease in which term, as somebody sees it who watches the key all the time. */
+/** The holders of the lease by term, as observed by watching the key. */
 export class Terms {
   readonly #consul: ConsulServer
   readonly #key: string
   readonly #holders = new Map<bigint, string>()
   readonly #abort = new AbortController()
   readonly #watched: Promise<void>
-  /** Two holders in one term: that must never be. */
+  /** Terms with two holders, which must never be. */
   readonly findings: string[] = []
 
   constructor(consul: ConsulServer, key = 'ltxd/primary') {
@@ -37,7 +37,7 @@ export class Terms {
         const body = (await response.json()) as { Value: string }[]
         this.#see(Buffer.from(body[0]?.Value ?? '', 'base64').toString())
       } catch {
-        // Consul is away, or nothing is there yet
+        // Consul is away, or the key does not exist yet.
         await new Promise((resolve) => setTimeout(resolve, 50))
       }
     }

@@ -9,7 +9,7 @@ import { Watcher } from './watcher-process.ts'
 
 const run = promisify(execFile)
 
-/** A primary and its replica, with applications on both. */
+/** A primary and its replica, with applications on both nodes. */
 export class TwoNodes implements AsyncDisposable {
   readonly cluster: TestCluster
   readonly primary: ClusterMember
@@ -33,7 +33,7 @@ export class TwoNodes implements AsyncDisposable {
     await this.cluster.stop()
   }
 
-  /** An application on a node, which ends with the test. */
+  /** Starts an application on a node. It ends with the test. */
   open(member: ClusterMember, database: string, options: { timeoutMs?: number } = {}): SqlClient {
     const client = new SqlClient(join(member.mount, database), options)
     this.#clients.push(client)
@@ -50,7 +50,7 @@ export class TwoNodes implements AsyncDisposable {
     return (await member.status())?.databases.find(({ name }) => name === database)
   }
 
-  /** Waits until the replica has that database, or all, exactly as the primary, and shows it. */
+  /** Waits until that database, or every database, is identical on the replica, and its readers see it. */
   async same(database?: string, deadlineMs = 60_000): Promise<void> {
     let seen: string[] = []
     try {
@@ -63,7 +63,7 @@ export class TwoNodes implements AsyncDisposable {
     }
   }
 
-  /** A shell command, in a process that is killed if it hangs. Gives its exit code and what it said. */
+  /** Runs a shell command in a process that is killed if it hangs. Returns its exit code and output. */
   async shell(command: string, ...args: string[]): Promise<{ code: number; output: string }> {
     try {
       const { stdout } = await run('sh', ['-c', command, 'sh', ...args], { timeout: 60_000, killSignal: 'SIGKILL' })
@@ -85,7 +85,7 @@ export class TwoNodes implements AsyncDisposable {
     return databases
       .filter(({ name, sizePages }) => (only === undefined ? sizePages > 0 : name === only))
       .map(({ name, position, error, replication }) => {
-        // The log has a transaction before readers do: what is still to be done for them counts.
+        // A transaction is in the log before readers see it, so one that is not applied yet counts as a difference.
         const { state = 'following', behind = 0, reason = state } = replication ?? {}
         const trouble = state === 'following' && behind === 0 ? '' : `${reason}, ${behind} behind`
         return `${name} ${position} ${error ?? ''}${trouble}`

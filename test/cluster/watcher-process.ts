@@ -13,7 +13,7 @@ export class Watcher {
     child.on('message', (message) => (this.#sawSeveral ||= message === 'several'))
   }
 
-  /** Returns when it has the database open. */
+  /** Resolves once it has opened the database. */
   static async start(path: string): Promise<Watcher> {
     const child = fork(programFile('cluster-watcher'), [path])
     const opened = new Promise((resolve) => child.once('message', resolve))
@@ -21,7 +21,7 @@ export class Watcher {
     return new Watcher(child)
   }
 
-  /** States enough for an order of them to be seen. */
+  /** It has seen enough different states to notice a wrong order. */
   get sawSeveral(): boolean {
     return this.#sawSeveral
   }

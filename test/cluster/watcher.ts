@@ -1,20 +1,20 @@
 import Database from 'better-sqlite3'
 
 /**
- * A reader that stays open and reads all the time. All rows of `t` hold the same number in any committed state, and it
- * only grows: anything else is a state that never was, or an older one after a newer one (I8). It says 'several' when
- * it has seen SEVERAL states. Asked 'end', it prints what it saw as JSON, and ends.
+ * A reader that stays open and reads all the time. In every committed state all rows of `t` have the same number, which
+ * only grows. Anything else is a state that never was, or an older one after a newer one (I8). It sends 'several' once
+ * it has seen SEVERAL states. On 'end' it sends its findings and exits.
  *
  *     cluster-watcher DB
  */
 export interface Watched {
   readonly reads: number
-  /** Different states. */
+  /** The number of different states. */
   readonly states: number
   readonly findings: string[]
 }
 
-/** So many that a state could have come after the wrong one. */
+/** Enough states for a wrong order to be possible. */
 const SEVERAL = 4
 
 const [path = ''] = process.argv.slice(2)
@@ -43,7 +43,7 @@ function look(): void {
     last = seen.low
     rows = seen.rows
   } catch (error) {
-    // A writer that waits for readers is no state.
+    // A busy error comes from a writer that waits for readers.
     if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_BUSY')) findings.push(String(error))
   }
 }

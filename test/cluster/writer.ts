@@ -6,10 +6,11 @@ import { payloadOf, SCHEMA } from '../crash/ledger.ts'
 import type { FromWriter, ToWriter } from './messages.ts'
 
 /**
- * The application of the cluster tests: one process beside each node, which writes to its databases whenever that node
- * lets it, and otherwise tries again. After each COMMIT returned it appends a line to its ledger outside of the mount:
- * `DATABASE NUMBER BEGAN ENDED`, the times of the COMMIT in ns of the clock that all processes share. Numbers ascend
- * over all writers of a test. Told to pause, it ends its transaction and closes everything.
+ * The application of the cluster tests: one process beside each node. It writes to the databases while its node leads,
+ * and otherwise retries. After each successful COMMIT it appends a line to its ledger outside the mount:
+ * `DATABASE NUMBER BEGAN ENDED`. BEGAN and ENDED are the times of the COMMIT in nanoseconds, on the clock that all
+ * processes share. Numbers ascend over all writers of a test. On 'pause' it ends its transaction and closes all
+ * connections.
  *
  *     cluster-writer --directory MOUNT --ledger FILE --log FILE --index 0..7 NAME:MODE:SYNCHRONOUS …
  */
@@ -18,7 +19,7 @@ const PAUSE_MS = 4
 const ROLLBACK_EVERY = 11
 const LARGE_EVERY = 50
 const CHURN_KEPT = 200
-/** Few pages, so that a large transaction spills before it commits. */
+/** So few pages that a large transaction spills before it commits. */
 const CACHE_PAGES = 24
 const WRITERS = 8n
 
@@ -84,7 +85,7 @@ class Target {
     this.#connection = undefined
   }
 
-  /** Never creates the file, or it would land below a mount that is not there at the moment. */
+  /** Never creates the file: without a mount it would land below the mount point. */
   #open(): Database.Database {
     if (this.#connection !== undefined) return this.#connection
     const connection = new Database(`${directory}/${this.name}`, { timeout: 0, fileMustExist: true })
@@ -119,7 +120,7 @@ class Target {
       connection.exec(`DELETE FROM churn WHERE n < (SELECT n FROM entry ORDER BY n DESC LIMIT 1 OFFSET ${CHURN_KEPT})`)
   }
 
-  /** Once, as long as it is the same. */
+  /** Logs an error once, until another one follows. */
   #note(error: unknown): void {
     const text = error instanceof Database.SqliteError ? `${error.code}: ${error.message}` : String(error)
     if (text !== this.#noted) appendFileSync(log, `${new Date().toISOString()} ${this.name}: ${text}\n`)
@@ -128,12 +129,13 @@ class Target {
 }
 
 /**
- * What a node that does not lead, or is away, looks like to SQLite; anything else, corruption above all, is a finding.
+ * The errors that SQLite reports on a node that does not lead or is down. Any other error, above all corruption, is a
+ * finding.
  */
 function isRetriable(error: unknown): boolean {
   if (error instanceof TypeError && error.message.includes('directory does not exist')) return true
   if (!(error instanceof Database.SqliteError)) return false
-  // Between its creation and its first transaction here, a database is empty.
+  // On a replica a database is empty from its creation until its first transaction.
   if (error.code === 'SQLITE_ERROR' && error.message.includes('no such table')) return true
   return /^SQLITE_(IOERR|CANTOPEN|READONLY|BUSY|PROTOCOL|FULL)/.test(error.code)
 }
@@ -150,7 +152,7 @@ async function main(): Promise<void> {
   for (const target of targets) target.close()
 }
 
-/** The databases of a new cluster, made on the node that leads. */
+/** Creates the databases of a new cluster on its leader. */
 function create(): void {
   for (const spec of positionals) {
     const [name = '', mode = ''] = spec.split(':')

@@ -11,8 +11,8 @@ import type { FromWriter, ToWriter } from './messages.ts'
 import { Terms } from './terms.ts'
 
 /**
- * A cluster with a writer beside each node, which writes whenever its node leads, and with everything they were told
- * written down.
+ * A cluster with a writer beside each node. A writer writes while its node leads, and records every acknowledged
+ * commit.
  */
 
 const run = promisify(execFile)
@@ -49,7 +49,7 @@ class Writer {
     this.#tell('resume')
   }
 
-  /** Resolves when it has closed everything. */
+  /** Resolves once it has closed all connections. */
   async pause(): Promise<void> {
     const paused = new Promise<void>((resolve) => {
       this.#child.once('message', (message: FromWriter) => message === 'paused' && resolve())
@@ -86,7 +86,7 @@ export class WrittenCluster {
     this.terms = new Terms(cluster.consul)
   }
 
-  /** All nodes have all databases; no writer writes yet. */
+  /** Resolves once all nodes have all databases. No writer writes yet. */
   static async start(options: ClusterOptions, specs: readonly string[] = DATABASES): Promise<WrittenCluster> {
     const written = new WrittenCluster(await TestCluster.start(options), specs)
     try {
@@ -117,8 +117,8 @@ export class WrittenCluster {
   }
 
   /**
-   * Waits until an application beside `member` has been told of a commit in every database that it began after
-   * `sinceNs`; gives when the first ended.
+   * Waits until each database on `member` has an acknowledged commit that began after `sinceNs`. Returns when the first
+   * of these commits ended.
    */
   async writesOn(member: ClusterMember, sinceNs: bigint, deadlineMs = 60_000): Promise<bigint> {
     const writer = this.#writers.find(({ node }) => node === member.name) as Writer
@@ -131,9 +131,8 @@ export class WrittenCluster {
   }
 
   /**
-   * Stops the writers and waits until every node that runs has every database at the same position. Then looks into
-   * each on each node. Returns what is in them, having made sure that it is the same everywhere; throws with what is
-   * wrong.
+   * Stops the writers and waits until all running nodes have every database at the same position. Then reads each on
+   * each node. Returns their content if it is the same on all nodes, else throws with the findings.
    */
   async quiet(): Promise<Map<string, ReadonlySet<number>>> {
     await this.pause()
@@ -157,7 +156,7 @@ export class WrittenCluster {
     return present
   }
 
-  /** Waits until one node leads, and all others follow it and have all that it has. */
+  /** Waits until one node leads, and all others follow it at the same positions. */
   async agree(deadlineMs = QUIET_MS): Promise<ClusterMember[]> {
     await this.cluster.settled(deadlineMs)
     const members = this.cluster.members.filter(({ node }) => node.running)
@@ -195,7 +194,7 @@ export class WrittenCluster {
     return JSON.parse(stdout) as Look
   }
 
-  /** The end of every node's log and every writer's, for what went wrong. */
+  /** An error with the end of the logs of all nodes and writers. */
   explain(error: unknown): Error {
     const message = error instanceof Error ? error.message : String(error)
     const logs = this.cluster.members.map(({ name, node }) => `--- ${name} ---\n${node.logTail(25)}`)

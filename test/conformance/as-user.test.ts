@@ -12,10 +12,7 @@ const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
 describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root, through fusermount3', () => {
   let user: User
   let cli: string
-  /**
-   * A path without directories that the user may not look into: what is not found in one of those is "denied", not
-   * "missing".
-   */
+  /** A PATH without directories that the user may not search. A program missing from such a directory is "denied". */
   let searchPath: string
   beforeAll(() => {
     user = new User()
@@ -25,7 +22,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root
   afterAll(() => user.remove())
 
   describe('allow-other, where /etc/fuse.conf permits it', () => {
-    it('lets others do what the permissions of files give, and make none', async () => {
+    it('lets other users do what the files’ permissions allow, but create no files', async () => {
       const { stdout, stderr } = await node(
         `cd "$LTXD_MOUNT"; echo public > public; echo private > private; chmod 600 private; chmod 777 .
          findmnt -no OPTIONS "$LTXD_MOUNT"; touch ../ready; until [ -e ../done ]; do sleep 0.1; done`,
@@ -41,18 +38,18 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root
       )
     })
 
-    /** A node as the user with a script as its application, and beside it, in the same machine, a script of root's. */
+    /** Runs a node as the user, with a script as its application, and a script of root's beside it. */
     function node(application: string, permissions: Permissions, beside: string): Promise<Outcome> {
       const directory = fresh()
       const ltxd = `'${user.node}' '${cli}' mount mnt --data data --http 127.0.0.1:0 --log-level error --allow-other`
       const asUser = `setpriv --reuid=${user.uid} --regid=${user.uid} --clear-groups`
       const script = `cd '${directory}'; ${asUser} ${ltxd} -- sh -euc "$0" & ${beside}; wait $!`
-      // with its own change of user, so that root's script shares the namespace
+      // The script changes the user by itself, so that root's script shares the namespace.
       return attempt(...user.command(['sh', '-euc', script, application], { ...permissions, as: 'root' }))
     }
   })
 
-  describe('is refused with advice', () => {
+  describe('is rejected with advice', () => {
     const refused = async (permissions: Permissions, mountPoint: string, ...options: string[]) => {
       const ltxd = ['mount', mountPoint, '--data', path.join(fresh(), 'data'), '--http', '127.0.0.1:0', ...options]
       const [program, args] = user.command(['env', searchPath, user.node, cli, ...ltxd], permissions)
@@ -62,23 +59,23 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root
       return stderr
     }
 
-    it('where /dev/fuse is root’s alone', async () => {
+    it('if only root may open /dev/fuse', async () => {
       const said = await refused({ deviceMode: '600' }, path.join(fresh(), 'mnt'))
       expect(said).toMatch(/ltxd: the user .* may not open \/dev\/fuse; as root, run: chmod 666 \/dev\/fuse/)
     })
 
-    it('at a directory of somebody else', async () => {
+    it('on a directory of another user', async () => {
       const foreign = path.join(user.home, 'foreign')
       mkdirSync(foreign)
       expect(await refused({}, foreign)).toMatch(/ltxd: the user .* may not mount at .*foreign: .*chown \d+ '/)
     })
 
-    it('for other users, where /etc/fuse.conf does not permit it', async () => {
+    it('with --allow-other, if /etc/fuse.conf does not permit it', async () => {
       const said = await refused({}, path.join(fresh(), 'mnt'), '--allow-other')
       expect(said).toMatch(/ltxd: fuse.allow-other is set.*"user_allow_other" into \/etc\/fuse.conf/)
     })
 
-    it('without the native module that takes over the device', async () => {
+    it('without the native module that receives the device', async () => {
       const said = await refused({ without: 'node_modules/koffi' }, path.join(fresh(), 'mnt'))
       expect(said).toMatch(/ltxd: mounting without root needs the native module koffi, .* or run ltxd as root/)
     })
@@ -104,7 +101,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root
       expect(code).toBe(1)
     })
 
-    it('where set-user-id bits do nothing', async () => {
+    it('if set-user-id bits have no effect', async () => {
       const argv = [user.node, cli, 'mount', path.join(fresh(), 'mnt'), '--data', path.join(fresh(), 'data')]
       const [program, args] = user.command(['setpriv', '--no-new-privs', ...argv, '--http', '127.0.0.1:0'])
       expect((await attempt(program, args)).stderr).toMatch(/ltxd: fusermount3 may not mount at .*no_new_privs/)
@@ -112,7 +109,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('without root
   })
 
   let directories = 0
-  /** A new directory of the user's. */
+  /** Makes a new directory that belongs to the user. */
   function fresh(): string {
     return user.directory(`d${++directories}`)
   }

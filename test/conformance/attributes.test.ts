@@ -5,7 +5,7 @@ import { attempt, IS_ROOT, python, run, Served, shell } from './served.ts'
 
 const USER = 12_345
 const OTHER = 23_456
-/** Who may be given a file: anybody by root, else only who has it already. */
+/** The user that files are given to. Only root may give them to another user. */
 const [OWNER, GROUP] = IS_ROOT ? [USER, OTHER] : [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
 
 let served: Served
@@ -23,7 +23,7 @@ function as(uid: number, script: string, gid = uid) {
 }
 
 describe('attributes', () => {
-  it('chmod, chown and utimes reach the backing file and come back', async () => {
+  it('set by chmod, chown and utimes reach the backing file and are read back', async () => {
     await fs.writeFile(served.at('attributed'), 'x')
     await fs.chmod(served.at('attributed'), 0o640)
     await fs.chown(served.at('attributed'), OWNER, GROUP)
@@ -35,7 +35,7 @@ describe('attributes', () => {
     }
   })
 
-  it('times survive to the microsecond, before 1970 to the millisecond, one at a time, by name and by handle', async () => {
+  it('include times to the microsecond, before 1970 to the millisecond, set one by one, by name and by handle', async () => {
     await shell(
       served.mount,
       'touch -d "2024-02-29 12:34:56.123456 UTC" t; stat -c %.9Y t | grep -x 1709210096.123456000',
@@ -47,17 +47,17 @@ describe('attributes', () => {
     await shell(served.mount, 'touch -d "2024-01-01 UTC" d1; cp -p d1 d2; [ ! d1 -nt d2 ]; [ ! d1 -ot d2 ]')
   })
 
-  it('"now" is the clock that writes go by, to a tick of it', async () => {
+  it('set to "now" have the time of a write at that moment, within a clock tick', async () => {
     const before = Date.now()
     await shell(served.mount, 'echo > written; touch touched')
     const [written, touched] = [await fs.stat(served.at('written')), await fs.stat(served.at('touched'))]
     expect(touched.mtimeMs).toBeGreaterThan(written.mtimeMs - 20)
-    // The kernel's clock for files lags by a tick.
+    // The kernel's clock for files lags by up to a tick.
     expect(touched.mtimeMs).toBeGreaterThan(before - 20)
     expect(touched.mtimeMs).toBeLessThanOrEqual(Date.now())
   })
 
-  it('the modification time follows writes and truncation, the directory’s its changes', async () => {
+  it('include a modification time that writes, truncation and changes of a directory update', async () => {
     await shell(
       served.mount,
       'mkdir m; : > m/f; touch -d @1 m/f m; echo x > m/f; [ $(stat -c %Y m/f) -gt 1 ]; [ $(stat -c %Y m) -eq 1 ]',
@@ -68,23 +68,23 @@ describe('attributes', () => {
     )
   })
 
-  it('statfs tells of the file system below', async () => {
+  it('from statfs are those of the file system below', async () => {
     const [mount, backing] = [await fs.statfs(served.mount), await fs.statfs(served.backing)]
     expect([mount.bsize, mount.blocks, mount.files]).toEqual([backing.bsize, backing.blocks, backing.files])
     expect(await run('stat', '-f', '-c', '%l', served.mount)).toBe('255')
     expect(await run('df', '--output=source,fstype', served.mount)).toContain('ltxd           fuse.ltxd')
   })
 
-  it('extended attributes are not supported, and ls and cp do without', async () => {
+  it('are not extended: ls and cp work without them', async () => {
     const program = `import os,sys; os.setxattr(sys.argv[1], 'user.x', b'1')`
     expect((await attempt('python3', ['-c', program, served.at('attributed')])).stderr).toContain('Errno 95')
     await shell(served.mount, 'cp -a attributed attributed-copy; ls -la >/dev/null')
   })
 })
 
-// a mount of root's is for all; one of anybody else's has to be asked to be (as-user.test.ts)
+// Root's mount admits other users. Another user's mount does so only with allow-other (as-user.test.ts).
 describe.runIf(IS_ROOT)('another user', () => {
-  it('owns what it makes, with its own umask', async () => {
+  it('owns the files that it creates, with its own umask', async () => {
     const made = await as(
       USER,
       'umask 027; : > mine; mkdir mydir; ln -s x mylink; stat -c "%u %g %a" mine mydir mylink',
@@ -94,7 +94,7 @@ describe.runIf(IS_ROOT)('another user', () => {
     expect((await fs.stat(served.behind('mine'))).uid).toBe(USER)
   })
 
-  it('gets what the permissions give, and no more', async () => {
+  it('gets the access that the permissions give, and no more', async () => {
     await shell(served.mount, 'echo private > private; chmod 600 private; echo public > public; chmod 644 public')
     expect((await as(USER, 'cat private')).stderr).toContain('Permission denied')
     expect((await as(USER, 'cat public')).stdout).toBe('public\n')
@@ -108,22 +108,22 @@ describe.runIf(IS_ROOT)('another user', () => {
     expect((await as(USER, 'ls closed')).stderr).toContain('Permission denied')
   })
 
-  it('reads a file that it may not write, and what another process may write', async () => {
+  it('reads files that it may not write, and writes files that are open to all', async () => {
     await shell(served.mount, 'echo r > readonly; chmod 444 readonly')
     expect((await as(USER, 'cat readonly')).stdout).toBe('r\n')
     expect((await as(OTHER, 'umask 0; echo o > open')).code).toBe(0)
     expect((await as(USER, 'echo more >> open; cat open')).stdout).toBe('o\nmore\n')
   })
 
-  it('hands the group of a set-group-id directory on', async () => {
+  it('creates files with the group of a set-group-id directory', async () => {
     await shell(served.mount, `mkdir shared; chown 0:${OTHER} shared; chmod 2777 shared`)
     const made = await as(USER, 'umask 022; cd shared; : > f; mkdir d; stat -c "%u %g %a" f d')
     expect(made.stdout).toBe(`${USER} ${OTHER} 644\n${USER} ${OTHER} 2755\n`)
   })
 
-  it('loses set-id bits by writing, truncating and giving away, as on any Linux file system', async () => {
+  it('clears set-id bits by writes, truncation and chown, as on any Linux file system', async () => {
     const make = (name: string) => `echo x > ${name}; chmod 6777 ${name}`
-    await shell(served.mount, 'mkdir bits; chmod 777 bits') // not sticky: there the kernel protects others' files
+    await shell(served.mount, 'mkdir bits; chmod 777 bits') // not sticky, or the kernel protects others' files
     const bits = served.at('bits')
     await shell(bits, `${['w', 't', 'o', 'c', 'root', 'nox'].map(make).join('; ')}; chmod 2767 nox`)
     const outcome = await as(USER, 'cd bits; echo more >> w; truncate -s 0 t; : > o; echo >> nox')

@@ -8,7 +8,7 @@ beforeAll(async () => void (served = await Served.start()))
 afterAll(() => served.end())
 
 describe('a directory', () => {
-  it('lists 1,000 entries, each once, with their types, in both ways of listing', async () => {
+  it('lists each of 1,000 entries once, with its type, by readdir and by readdir with types', async () => {
     await fs.mkdir(served.at('thousand'))
     await shell(served.at('thousand'), 'for i in $(seq 998); do : > file-number-$i; done; mkdir sub; ln -s x link')
     const entries = await fs.readdir(served.at('thousand'), { withFileTypes: true })
@@ -32,7 +32,7 @@ describe('a directory', () => {
     expect(names).toContain('g8')
   })
 
-  it('loses every entry when they are removed while it is read', async () => {
+  it('can be emptied while it is being read', async () => {
     await shell(served.mount, 'mkdir -p deep/er; for i in $(seq 2000); do : > deep/er/$i; done; rm -r deep')
     await expect(fs.stat(served.at('deep'))).rejects.toThrow('ENOENT')
     const program = `
@@ -47,14 +47,14 @@ print('empty')`
     expect(await python(program, served.mount)).toBe('empty')
   })
 
-  it('is not removed while it holds something', async () => {
+  it('cannot be removed unless it is empty', async () => {
     await shell(served.mount, 'mkdir full; : > full/file')
     await expect(fs.rmdir(served.at('full'))).rejects.toThrow('ENOTEMPTY')
     await expect(fs.unlink(served.at('full'))).rejects.toThrow('EISDIR')
     await expect(fs.rmdir(served.at('full', 'file'))).rejects.toThrow('ENOTDIR')
   })
 
-  it('is renamed while files in it are open, and they go on', async () => {
+  it('can be renamed while files in it are open, and they stay usable', async () => {
     await shell(served.mount, 'mkdir -p before/inner; echo one > before/inner/file')
     const open = await fs.open(served.at('before', 'inner', 'file'), 'r+')
     await fs.rename(served.at('before'), served.at('after'))
@@ -69,14 +69,14 @@ print('empty')`
     expect(await fs.readdir(served.behind('after', 'inner'))).toEqual(['file', 'new'])
   })
 
-  it('counts the links of its subdirectories and belongs to whoever made it', async () => {
+  it('counts its subdirectories in its links, and belongs to the user who made it', async () => {
     await shell(served.mount, 'mkdir -p links/a links/b')
     expect((await fs.stat(served.at('links'))).nlink).toBe((await fs.stat(served.behind('links'))).nlink)
   })
 })
 
 describe('a rename', () => {
-  it('replaces what is there, also while that is open', async () => {
+  it('replaces an existing file, even an open one', async () => {
     await fs.writeFile(served.at('old'), 'old')
     await fs.writeFile(served.at('new'), 'new')
     const open = await fs.open(served.at('new'), 'r')
@@ -87,7 +87,7 @@ describe('a rename', () => {
     await expect(fs.stat(served.at('old'))).rejects.toThrow('ENOENT')
   })
 
-  it('carries an open file along between directories', async () => {
+  it('moves an open file to another directory', async () => {
     await shell(served.mount, 'mkdir from to; echo 1 > from/x; echo 2 > to/x')
     const open = await fs.open(served.at('from', 'x'), 'a+')
     await fs.rename(served.at('from', 'x'), served.at('to', 'x'))
@@ -96,7 +96,7 @@ describe('a rename', () => {
     expect(await fs.readFile(served.at('to', 'x'), 'utf8')).toBe('1\nmore')
   })
 
-  it('honours RENAME_NOREPLACE and refuses RENAME_EXCHANGE and directories over files', async () => {
+  it('honours RENAME_NOREPLACE, and rejects RENAME_EXCHANGE and a directory over a file', async () => {
     const program = `
 import ctypes, os, sys, errno
 libc = ctypes.CDLL(None, use_errno=True)
@@ -112,13 +112,13 @@ rename(b'p', b'q', 1); rename(b'p', b'q', 2); rename(b'p', b's', 1); rename(b'r'
 })
 
 describe('names', () => {
-  it('may be 255 bytes long and not more', async () => {
+  it('may be up to 255 bytes long', async () => {
     await fs.writeFile(served.at('n'.repeat(255)), 'long')
     expect(await fs.readdir(served.mount)).toContain('n'.repeat(255))
     await expect(fs.writeFile(served.at('n'.repeat(256)), '')).rejects.toThrow('ENAMETOOLONG')
   })
 
-  it('may hold any characters, which come back as they were', async () => {
+  it('may contain any characters, and are listed unchanged', async () => {
     const names = ['ä ö ü', '数据库.db', '🗄️', 'a\tb\nc', '-rf', '\u{301}e', 'NFC é', 'percent%20', 'quote\'"', '...']
     await fs.mkdir(served.at('names'))
     for (const name of names) await fs.writeFile(served.at('names', name), name)
@@ -127,7 +127,7 @@ describe('names', () => {
     for (const name of names) expect(await fs.readFile(served.at('names', name), 'utf8')).toBe(name)
   })
 
-  it('that are not UTF-8 are refused', async () => {
+  it('that are not UTF-8 are rejected', async () => {
     const program = `
 import os, sys, errno
 for bad in (b'\\xff', b'a\\xc0b', b'\\xed\\xa0\\x80'):
@@ -136,12 +136,12 @@ for bad in (b'\\xff', b'a\\xc0b', b'\\xed\\xa0\\x80'):
     expect(await python(program, served.mount)).toBe('EILSEQ\nEILSEQ\nEILSEQ')
   })
 
-  it('may have the replacement character in them', async () => {
+  it('may contain the replacement character', async () => {
     await fs.writeFile(served.at('\ufffd'), 'a name like any other')
     expect(await fs.readFile(served.at('\ufffd'), 'utf8')).toBe('a name like any other')
   })
 
-  it('in a deep tree reach the file as long as the whole path does', async () => {
+  it('in a deep tree work up to the longest path that the kernel allows', async () => {
     const program = `
 import os, sys
 os.chdir(sys.argv[1])
@@ -162,7 +162,7 @@ describe('symbolic links', () => {
     expect(await fs.readFile(served.at('target'), 'utf8')).toBe('through')
   })
 
-  it('lead out of the mount only in the eyes of the caller, never of the server', async () => {
+  it('that lead out of the mount are followed for the caller, never by the server', async () => {
     await fs.writeFile(`${served.directory}/outside`, 'secret', { mode: 0o600 })
     await fs.symlink('../outside', served.at('escape'))
     const [own, other] = [process.getuid?.(), IS_ROOT ? 1234 : process.getuid?.()]
@@ -174,7 +174,7 @@ describe('symbolic links', () => {
     expect((await fs.stat(`${served.directory}/outside`)).mode & 0o777).toBe(0o600)
   })
 
-  it('there are no hard links, pipes or devices', async () => {
+  it('are the only special files: hard links, pipes and devices are rejected', async () => {
     await fs.writeFile(served.at('one'), '')
     await expect(fs.link(served.at('one'), served.at('two'))).rejects.toThrow('EPERM')
     expect((await attempt('mkfifo', [served.at('pipe')])).stderr).toContain('Operation not permitted')

@@ -1,6 +1,6 @@
 /**
- * One suite for all drivers. Its files run it as root, or whoever runs this, with the direct driver; driver-*.test.ts
- * run it with each other driver, and as each other user. What a driver cannot do, `conforming.ts` names.
+ * One suite for all drivers. Its own files run it with the direct driver, as the user who runs the tests. The files
+ * driver-*.test.ts run it with the other driver, and as another user. `conforming.ts` lists the limits of each driver.
  */
 
 import path from 'node:path'
@@ -20,14 +20,14 @@ const LIMIT_MS = 3 * HANG_MS
 const SUITE = ['attributes', 'directories', 'files', 'lifecycle', 'mapping', 'special-files', 'sqlite'].map(
   (name) => `test/conformance/${name}.test.ts`,
 )
-/** What a node is on its mount. */
+/** A whole node on its mount. */
 const NODE = ['test/cli/mount.test.ts', 'test/conformance/node-mounts.test.ts']
 export const REPLICA = ['test/cluster/replica.test.ts']
 
 export interface DriverRun {
   readonly driver: Driver
   readonly asUser: boolean
-  /** Further test files that a node with this driver passes. */
+  /** More test files that a node with this driver must pass. */
   readonly more?: readonly string[]
 }
 
@@ -38,20 +38,20 @@ export function describeDriver(name: string, { driver, asUser, more = [] }: Driv
     beforeAll(() => void (user = new User()))
     afterAll(() => user.remove())
 
-    it('passes the conformance suite, and carries a node', { timeout: LIMIT_MS }, async () => {
+    it('passes the conformance suite, and a node works on it', { timeout: LIMIT_MS }, async () => {
       expect(await run([...SUITE, ...NODE, ...more])).toMatch(/^\d{3,} passed, 0 failed/m)
     })
 
     function run(files: readonly string[]): Promise<string> {
       const seen = (file: string) => (asUser ? user.seen(file) : file)
-      // Without directories that the user may not look into: what is not found there is "denied", not "missing".
+      // A PATH without directories that the user may not search: a program missing from one would be "denied".
       const tools = seen(path.join(REPOSITORY, 'node_modules/.cache/tools/bin'))
       const argv = [
         ...['env', `PATH=${tools}:/usr/bin:/bin:/usr/sbin:/sbin`],
         ...[`LTXD_CLI=${seen(LTXD_CLI)}`, `LTXD_TEST_DRIVER=${driver}`],
         asUser ? user.node : process.execPath,
         ...[seen(path.join(REPOSITORY, 'node_modules/vitest/vitest.mjs')), 'run', '--project', '!unit'],
-        // The other loader writes beside the configuration, which is not the user's.
+        // The other loader writes beside the configuration, where the user may not write.
         ...['--configLoader', 'runner'],
         ...files,
       ]

@@ -11,7 +11,7 @@ beforeAll(async () => void (served = await Served.start()))
 afterAll(() => served.end())
 
 describe('a regular file', () => {
-  it('is created, written, read and removed, and the backing file with it', async () => {
+  it('is created, written, read and removed together with its backing file', async () => {
     await fs.writeFile(served.at('plain'), 'hello')
     expect(await fs.readFile(served.at('plain'), 'utf8')).toBe('hello')
     expect(await fs.readFile(served.behind('plain'), 'utf8')).toBe('hello')
@@ -26,14 +26,14 @@ describe('a regular file', () => {
     await expect(fs.open(served.at('once'), O_CREAT | O_EXCL | O_WRONLY)).rejects.toThrow('EEXIST')
   })
 
-  it('is appended to by several processes without losing a line', async () => {
+  it('loses no line when several processes append to it', async () => {
     const writer = 'for i in $(seq 200); do echo "$0 $i" >> appended; done'
     await Promise.all(['a', 'b', 'c'].map((name) => shell(served.mount, writer.replaceAll('$0', name))))
     const lines = (await fs.readFile(served.at('appended'), 'utf8')).trimEnd().split('\n')
     expect(new Set(lines).size).toBe(600)
   })
 
-  it(`is written and read at any position, as a model in memory is (LTXD_SEED=${SEED})`, async () => {
+  it(`equals a model in memory after random reads and writes (LTXD_SEED=${SEED})`, async () => {
     const random = new Random(SEED)
     const file = await fs.open(served.at('random'), 'w+')
     let model = Buffer.alloc(0)
@@ -58,7 +58,7 @@ describe('a regular file', () => {
     expect((await fs.readFile(served.behind('random'))).equals(model)).toBe(true)
   })
 
-  it('takes and gives back 48 MiB in large pieces', async () => {
+  it('stores and returns 48 MiB in large pieces', async () => {
     const data = Buffer.alloc(48 << 20)
     for (let i = 0; i < data.length; i += 4096) data.writeUInt32LE(i, i)
     await fs.writeFile(served.at('large'), data)
@@ -66,13 +66,13 @@ describe('a regular file', () => {
     expect((await fs.readFile(served.behind('large'))).equals(data)).toBe(true)
   })
 
-  it('writes a large piece in as few requests as the kernel can make of it', async () => {
+  it('is written in the fewest requests that the kernel can make', async () => {
     const data = Buffer.alloc(4 << 20, 7)
     const requests = await served.requestsOf(() => fs.writeFile(served.at('pieces'), data))
     expect(requests.WRITE).toBeLessThanOrEqual(12)
   })
 
-  it('is emptied by O_TRUNC, also while another handle has it open', async () => {
+  it('is emptied by O_TRUNC, even while another handle has it open', async () => {
     await fs.writeFile(served.at('emptied'), 'x'.repeat(10_000))
     const open = await fs.open(served.at('emptied'), 'r')
     await (await fs.open(served.at('emptied'), 'w')).close()
@@ -81,7 +81,7 @@ describe('a regular file', () => {
     await open.close()
   })
 
-  it('is truncated and extended by name and by handle, with zeroes', async () => {
+  it('is truncated, and extended with zeroes, by name and by handle', async () => {
     await fs.writeFile(served.at('cut'), 'abcdefgh')
     await fs.truncate(served.at('cut'), 3)
     expect(await fs.readFile(served.at('cut'), 'utf8')).toBe('abc')
@@ -91,7 +91,7 @@ describe('a regular file', () => {
     expect(await fs.readFile(served.at('cut'), 'utf8')).toBe('abc\0\0\0')
   })
 
-  it('has holes that read as zeroes and take no room', async () => {
+  it('has holes that read as zeroes and use no space', async () => {
     const open = await fs.open(served.at('sparse'), 'w+')
     await open.write('end', 3 * 2 ** 32)
     const stat = await open.stat()
@@ -104,7 +104,7 @@ describe('a regular file', () => {
     await fs.unlink(served.at('sparse'))
   })
 
-  it('refuses a position that no file can have, and serves on', async () => {
+  it('rejects a position beyond any file, and stays usable', async () => {
     const program = `
 import os, sys, errno
 fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
@@ -119,7 +119,7 @@ for attempt in (lambda: os.pwrite(fd, b"x", 2**62), lambda: os.ftruncate(fd, 2**
     expect((await fs.stat(served.at('far'))).size).toBe(0)
   })
 
-  it('lives on while it is open after it was removed, and the name is free', async () => {
+  it('stays usable while open after its removal, and its name is free', async () => {
     await fs.writeFile(served.at('gone'), 'before')
     const open = await fs.open(served.at('gone'), 'r+')
     await fs.unlink(served.at('gone'))
@@ -169,7 +169,7 @@ os.fsync(os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY))`,
   })
 
   it.runIf(IS_ROOT)(
-    'keeps its inode number over closing, forgetting and renaming, and listings show the same one',
+    'has one inode number through closing, forgetting and renaming, the same as in listings',
     async () => {
       await fs.writeFile(served.at('numbered'), '')
       const { ino } = await fs.stat(served.at('numbered'))
@@ -181,8 +181,8 @@ os.fsync(os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY))`,
   )
 })
 
-describe('what the kernel remembers', () => {
-  it('a file that is not there is asked for once', async () => {
+describe('the kernel’s cache', () => {
+  it('looks up a missing file once', async () => {
     const look = async () => void (await fs.stat(served.at('missing-journal')).catch(() => undefined))
     await look()
     const requests = await served.requestsOf(async () => {
@@ -195,7 +195,7 @@ describe('what the kernel remembers', () => {
     await expect(fs.stat(served.at('missing-journal'))).rejects.toThrow('ENOENT')
   })
 
-  it('bytes are asked for once, also after closing, and attributes once more, for the time of the access', async () => {
+  it('reads bytes once, even after a close, and attributes once more for the time of the access', async () => {
     await fs.writeFile(served.at('cached'), Buffer.alloc(100_000, 1))
     const read = async () => {
       await fs.stat(served.at('cached'))
@@ -209,7 +209,7 @@ describe('what the kernel remembers', () => {
     expect(requests.FLUSH).toBeUndefined()
   })
 
-  it.runIf(IS_ROOT)('nothing of it outlives the file: memory is given back when the kernel forgets', async () => {
+  it.runIf(IS_ROOT)('frees the server’s memory for a file when it forgets the file', async () => {
     await shell(served.mount, 'mkdir many; for i in $(seq 500); do : > many/f$i; done; rm -r many')
     await shell(served.mount, 'sync; echo 2 > /proc/sys/vm/drop_caches')
     expect(Number(await served.ask('nodes'))).toBeLessThan(100)

@@ -1,6 +1,4 @@
-/**
- * A node on a mount of libfuse 2: what is its own about it. The suite that all drivers pass is run by drivers.ts.
- */
+/** The behaviour of a node that only a mount of libfuse 2 has. drivers.ts runs the suite that all drivers pass. */
 
 import fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -41,16 +39,16 @@ describe('a node on fuse-native', () => {
     return node
   }
 
-  /** The process in which libfuse is. */
+  /** The pid of the process that runs libfuse. */
   async function bridgeOf(node: LtxdNode): Promise<number> {
     for (const pid of processTree(node.pid)) {
       const command = await fs.readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')
       if (command.trim() === 'ltxd-bridge') return pid
     }
-    throw new Error('the node has no process of libfuse')
+    throw new Error('the node has no libfuse process')
   }
 
-  it('has every commit in its log, in WAL mode and with a journal, and leaves plain files', async () => {
+  it('captures every commit in WAL and rollback mode, and leaves plain files', async () => {
     const node = await start()
     await query('pragma journal_mode = wal; create table t(x); insert into t values (1)')
     await query('insert into t values (2); pragma journal_mode = delete; insert into t values (3)')
@@ -60,7 +58,7 @@ describe('a node on fuse-native', () => {
     expect((await fs.readdir(path.join(data(), 'files'))).sort()).toEqual(['a.db'])
   })
 
-  it('ends and says so when libfuse’s process dies, and the next one has every commit', async () => {
+  it('ends with a message when the libfuse process dies, and the next node has every commit', async () => {
     const node = await start()
     await query('pragma journal_mode = wal; create table t(x); insert into t values (1)')
     signalProcess(await bridgeOf(node), 'SIGKILL')
@@ -70,14 +68,14 @@ describe('a node on fuse-native', () => {
     expect(await query('insert into t values (2); select group_concat(x) from t')).toBe('1,2')
   })
 
-  it('killed with -9 takes libfuse’s process with it', async () => {
+  it('takes the libfuse process with it when killed', async () => {
     const node = await start()
     const bridge = await bridgeOf(node)
     await node.kill()
     await until('end of the bridge', 60_000, () => !isRunning(bridge))
   })
 
-  it('is refused in a cluster, by the key that asks for it', async () => {
+  it('is rejected in a cluster, with the key of the configuration', async () => {
     const node = launch('--consul', 'http://127.0.0.1:1')
     expect((await within('end of the node', 60_000, node.exited)).code).toBe(2)
     expect(node.logTail()).toMatch(/--driver: fuse\.driver: expected "direct" where lease is set/)

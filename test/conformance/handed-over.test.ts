@@ -1,6 +1,4 @@
-/**
- * A node that root's `mount.fuse3 -o drop_privileges` starts: without any privilege, on a mount that is there already.
- */
+/** A node that root's `mount.fuse3 -o drop_privileges` starts without privileges, on a mount that already exists. */
 
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -10,7 +8,7 @@ import { User } from '../harness/as-user.ts'
 import { LTXD_CLI } from '../harness/ltxd-node.ts'
 import { attempt, IS_ROOT } from './served.ts'
 
-/** mount.fuse3 takes a name. */
+/** mount.fuse3 needs the name of a program. */
 const NOBODY = { name: 'nobody', id: 65_534 }
 
 describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('a node started by mount.fuse3', () => {
@@ -26,7 +24,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('a node start
   })
   afterAll(() => user.remove())
 
-  it('serves without a privilege, stops cleanly, and leaves the mount for root to take away', async () => {
+  it('serves without privileges, stops cleanly, and leaves the unmount to root', async () => {
     expect(
       await root(`
         start setuid=nobody,drop_privileges,default_permissions
@@ -37,7 +35,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('a node start
     ).toEqual(['1 nobody', 'CapEff: 0000000000000000', 'NoNewPrivs: 1', 'ended 0', 'mounted', 'not mounted', '2'])
   })
 
-  it('killed with -9 and started anew where root has cleared the mount, it has every commit', async () => {
+  it('has every commit after kill -9 and a new start, once root has cleared the mount', async () => {
     expect(
       await root(`
         start setuid=nobody,drop_privileges,default_permissions
@@ -48,7 +46,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('a node start
     ).toEqual(['1,2', 'ended 0'])
   })
 
-  it('lets others use it with allow_other as far as permissions go', async () => {
+  it('with allow_other, gives other users the access that the permissions give', async () => {
     expect(
       await root(`
         start setuid=nobody,drop_privileges,default_permissions,allow_other
@@ -59,7 +57,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('a node start
     ).toEqual(['7', '8', 'ended 0'])
   })
 
-  it('is refused without default_permissions, and any other descriptor is', async () => {
+  it('is rejected without default_permissions, or with any other descriptor', async () => {
     expect(
       await root(`
         start setuid=nobody,drop_privileges
@@ -75,7 +73,7 @@ describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('a node start
   })
 
   let directories = 0
-  /** Runs a script of root's in a fresh directory of nobody's; returns the lines that it printed. */
+  /** Runs a script as root in a new directory that belongs to nobody, and returns the lines that it printed. */
   async function root(script: string): Promise<string[]> {
     const directory = path.join(user.home, `d${++directories}`)
     mkdirSync(directory)

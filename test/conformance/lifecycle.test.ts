@@ -14,7 +14,7 @@ describe('a mount', () => {
   beforeEach(async () => void (served = await Served.start()))
   afterEach(() => served.end())
 
-  it('says what it is', async () => {
+  it('shows its source, type and options', async () => {
     expect(await run('findmnt', '-no', 'SOURCE,FSTYPE', served.mount)).toMatch(/^ltxd +fuse\.ltxd$/)
     const options = (await run('findmnt', '-no', 'OPTIONS', served.mount)).split(',')
     expect(options).toEqual(expect.arrayContaining(['nosuid', 'nodev', 'default_permissions', 'max_read=1048576']))
@@ -22,11 +22,11 @@ describe('a mount', () => {
     expect(options.includes('allow_other')).toBe(IS_ROOT)
   })
 
-  it('answers the doorbell while nobody uses it', async () => {
+  it('answers the doorbell while idle', async () => {
     for (let i = 0; i < 50; i++) expect(Number(await served.ask('nodes'))).toBeGreaterThan(0)
   })
 
-  it('shows what the daemon has changed by itself when it has told the kernel so', async () => {
+  it('shows the daemon’s own changes once it has notified the kernel', async () => {
     const ENTRY = 'known'
     await fs.writeFile(served.at(ENTRY), 'before') // the first file that the kernel knows, after root and doorbell
     await expect(fs.stat(served.at('new'))).rejects.toThrow('ENOENT')
@@ -41,17 +41,17 @@ describe('a mount', () => {
     expect([await served.ask('node 999'), await served.ask('name unknown')]).toEqual(['false', 'false'])
   })
 
-  it('shows nothing of the doorbell', async () => {
+  it('does not show the doorbell', async () => {
     expect(await fs.readdir(served.mount)).toEqual([])
     expect(await fs.readdir(served.backing)).toEqual([])
   })
 
-  it('goes at once when nobody uses it', async () => {
+  it('is unmounted at once while no file is open', async () => {
     expect(await served.stop()).toBe('unmounted')
     expect(isMounted(served.mount)).toBe(false)
   })
 
-  it('goes although files are open, whose owners get errors, and the next one is served', async () => {
+  it('is detached while files are open: their owners get errors, and the next mount is served', async () => {
     await fs.writeFile(served.at('held'), 'before')
     const open = await fs.open(served.at('held'), 'r+')
     expect(await served.stop()).toBe('detached')
@@ -63,7 +63,7 @@ describe('a mount', () => {
     expect(await fs.readFile(served.at('held'), 'utf8')).toBe('before')
   })
 
-  it('goes although somebody’s working directory is in it', async () => {
+  it('is removed although it contains the working directory of a process', async () => {
     await fs.mkdir(served.at('cwd'))
     const stopping = shell(served.at('cwd'), 'echo in; sleep 2; ls || echo gone')
     expect(await served.stop()).toMatch(/detached|unmounted/)
@@ -71,7 +71,7 @@ describe('a mount', () => {
     expect(await stopping).toContain('in')
   })
 
-  it('goes when its session stops first, by the doorbell, with files open', async () => {
+  it('is detached with files open after its session has stopped by the doorbell', async () => {
     await fs.writeFile(served.at('held'), '')
     const open = await fs.open(served.at('held'), 'r+')
     expect(await served.ask('halt')).toBe('stopped')
@@ -80,13 +80,13 @@ describe('a mount', () => {
     await open.close().catch(() => undefined)
   })
 
-  it.runIf(IS_ROOT)('ends its server when somebody else unmounts it', async () => {
-    // the doorbell keeps it busy, so only by force
+  it.runIf(IS_ROOT)('ends its server when someone else unmounts it', async () => {
+    // The doorbell keeps the mount busy, so only a forced unmount succeeds.
     await run('umount', '-f', '-l', served.mount)
     expect(await served.ask('')).toBe('unmounted')
   })
 
-  it('that lost its server to kill -9 is cleared by the next one', async () => {
+  it('whose server was killed is cleared by the next server', async () => {
     await fs.writeFile(served.at('survivor'), 'still here')
     const open = await fs.open(served.at('survivor'), 'r+')
     await served.kill()
@@ -98,7 +98,7 @@ describe('a mount', () => {
     await open.close().catch(() => undefined)
   })
 
-  it('dies with kill -9 of its server under load, and nobody hangs', async () => {
+  it('fails without a hang when its server is killed under load', async () => {
     const load = attempt(
       'bash',
       ['-c', 'while echo x >> busy && cat busy > /dev/null; do :; done; echo stopped'],
@@ -111,46 +111,46 @@ describe('a mount', () => {
     expect(await clearStaleMount(served.mount)).toBe(false)
   })
 
-  it('is not mounted over, cleared or taken by another ltxd while it is alive', async () => {
-    expect(await refusedWith(() => mount(served.mount))).toBe('MOUNT_IN_USE')
+  it('with a living server cannot be mounted over or cleared by another ltxd', async () => {
+    expect(await rejectedWith(() => mount(served.mount))).toBe('MOUNT_IN_USE')
     await expect(clearStaleMount(served.mount)).rejects.toMatchObject({ code: 'MOUNT_IN_USE' })
     expect(await fs.readdir(served.mount)).toEqual([])
   })
 
-  it('is found through a symbolic link and with odd characters in its path', async () => {
+  it('is recognized through a symbolic link and through an unusual path', async () => {
     const link = path.join(served.directory, 'link')
     await fs.symlink(served.mount, link)
-    expect(await refusedWith(() => mount(link))).toBe('MOUNT_IN_USE')
-    expect(await refusedWith(() => mount(`${served.directory}/../${path.basename(served.directory)}/mount/`))).toBe(
+    expect(await rejectedWith(() => mount(link))).toBe('MOUNT_IN_USE')
+    expect(await rejectedWith(() => mount(`${served.directory}/../${path.basename(served.directory)}/mount/`))).toBe(
       'MOUNT_IN_USE',
     )
   })
 })
 
-describe('mounting is refused with advice', () => {
+describe('mounting is rejected with advice', () => {
   let directory: string
   beforeEach(async () => void (directory = await fs.mkdtemp(path.join(tmpdir(), 'ltxd-mount-'))))
   afterEach(() => fs.rm(directory, { recursive: true }))
 
   it('over a directory that is not empty', async () => {
     await fs.writeFile(path.join(directory, 'precious'), '')
-    expect(await refusedWith(() => mount(directory))).toBe('MOUNT_NOT_EMPTY')
+    expect(await rejectedWith(() => mount(directory))).toBe('MOUNT_NOT_EMPTY')
   })
 
   it('over a file', async () => {
     await fs.writeFile(path.join(directory, 'file'), '')
-    expect(await refusedWith(() => mount(path.join(directory, 'file')))).toBe('MOUNT_NOT_DIRECTORY')
-    expect(await refusedWith(() => mount(path.join(directory, 'file', 'below')))).toBe('MOUNT_NOT_DIRECTORY')
+    expect(await rejectedWith(() => mount(path.join(directory, 'file')))).toBe('MOUNT_NOT_DIRECTORY')
+    expect(await rejectedWith(() => mount(path.join(directory, 'file', 'below')))).toBe('MOUNT_NOT_DIRECTORY')
   })
 
-  it('over somebody else’s mount point', async () => {
-    expect(await refusedWith(() => mount('/proc'))).toBe('MOUNT_OCCUPIED')
+  it('over the mount point of another file system', async () => {
+    expect(await rejectedWith(() => mount('/proc'))).toBe('MOUNT_OCCUPIED')
   })
 
   it('without leaving a descriptor of the device behind', async () => {
-    // the kernel takes no source of that length: by then the device is open
+    // The kernel rejects a source of that length after the device has been opened.
     const fsname = 'x'.repeat(5000)
-    for (let i = 0; i < 5; i++) expect(await refusedWith(() => mount(directory, { fsname }))).toBe('MOUNT_FAILED')
+    for (let i = 0; i < 5; i++) expect(await rejectedWith(() => mount(directory, { fsname }))).toBe('MOUNT_FAILED')
     expect(openDevices()).toEqual([])
     const device = openSync('/dev/fuse', 'r')
     expect(openDevices()).toEqual(['/dev/fuse'])
@@ -159,7 +159,7 @@ describe('mounting is refused with advice', () => {
   })
 })
 
-/** What this process has open of the device. Other descriptors come and go with the test runner. */
+/** This process's open descriptors of the device. Other descriptors come and go with the test runner. */
 function openDevices(): string[] {
   return readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
@@ -171,7 +171,7 @@ function openDevices(): string[] {
   })
 }
 
-async function refusedWith(action: () => Promise<unknown>): Promise<MountErrorCode | undefined> {
+async function rejectedWith(action: () => Promise<unknown>): Promise<MountErrorCode | undefined> {
   try {
     await action()
     return undefined

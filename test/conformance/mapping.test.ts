@@ -8,7 +8,7 @@ beforeAll(async () => void (served = await Served.start()))
 afterAll(() => served.end())
 
 describe('a shared mapping', () => {
-  it('is one memory for two processes, as the -shm of SQLite needs it', async () => {
+  it('is the same memory for two processes, as SQLite’s -shm needs', async () => {
     const program = `
 import mmap, os, sys
 path = sys.argv[1]
@@ -33,7 +33,7 @@ print('same')`
     expect(await python(program, served.at('mapped'))).toBe('same')
   })
 
-  it('reaches the file by msync, by closing, and is seen by read; write is seen in it', async () => {
+  it('reaches the file by msync and by closing, and agrees with read and write', async () => {
     const program = `
 import mmap, os, sys
 fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
@@ -53,7 +53,7 @@ memory.close(); os.close(fd)
     expect((await fs.readFile(served.behind('flushed'), 'latin1')).slice(7000, 7005)).toBe('later')
   })
 
-  it('outlives the name of its file, and its descriptor', async () => {
+  it('stays valid after its file was removed and its descriptor closed', async () => {
     const program = `
 import mmap, os, sys
 fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
@@ -68,7 +68,7 @@ print(memory[8000:8004].decode())`
 })
 
 describe('locks', () => {
-  /** Takes a lock in one process and tries it in another; the kernel arbitrates, and the server is never asked. */
+  /** Takes a lock in one process and tries it in another. The kernel arbitrates without asking the server. */
   const contend = (take: string) => `
 import fcntl, os, struct, sys
 take = lambda fd: ${take}
@@ -89,14 +89,14 @@ print(held, other())`
     ['POSIX', 'fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0x40000000)'],
     ['flock', 'fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)'],
     ['open file description', `fcntl.fcntl(fd, 37, struct.pack('hhqqi', fcntl.F_WRLCK, 0, 120, 8, 0))`],
-  ])('of the %s kind exclude other processes until they are let go, without a request', async (_, take) => {
+  ])('of the %s kind exclude other processes until they are released, without a request', async (_, take) => {
     const requests = await served.requestsOf(async () => {
       expect(await python(contend(take), served.at('locked'))).toBe('1 0')
     })
     expect([requests.GETLK, requests.SETLK, requests.SETLKW]).toEqual([undefined, undefined, undefined])
   })
 
-  it('on different ranges of one file do not exclude each other, and shared ones are shared', async () => {
+  it('on different ranges of one file do not conflict, nor do shared locks', async () => {
     const program = `
 import fcntl, os, sys
 fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)

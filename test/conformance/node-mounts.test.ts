@@ -1,4 +1,4 @@
-/** What becomes of a node's mount when somebody else takes it away, or the node dies. Holds for every driver. */
+/** The mount of a node that dies, or whose mount someone else removes. Holds for every driver. */
 
 import fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -32,7 +32,7 @@ async function start(): Promise<LtxdNode> {
 
 const query = (statement: string) => run('sqlite3', path.join(mount, 'a.db'), statement)
 
-it('a mount that kill -9 of its node has left is cleared by the next one, which has every commit', async () => {
+it('the mount of a killed node is cleared by the next node, which has every commit', async () => {
   const node = await start()
   await query('pragma journal_mode = wal; create table t(x); insert into t values (1)')
   await node.kill()
@@ -43,7 +43,7 @@ it('a mount that kill -9 of its node has left is cleared by the next one, which 
   expect(await query('select group_concat(x) from t')).toBe('1,2')
 })
 
-it('a mount that somebody else takes away lazily ends its node, which says so, and whoever has files open gets errors', async () => {
+it('a lazy unmount by someone else ends the node with a message, and open files return errors', async () => {
   const node = await start()
   await query('create table t(x)')
   const open = await fs.open(path.join(mount, 'a.db'), 'r+')

@@ -1,12 +1,12 @@
 /**
- * Serves a directory as it is, through the driver that its user has, in the shape of the real daemon: a worker thread
- * blocks in the session's loop, the main thread stays free. Usage: plain-server.ts BACKING MOUNTPOINT [FACTS]. With
- * FACTS, a JSON file that is read anew each time, it has the node's special files, which tell what that says.
+ * Serves a plain directory with the driver under test, built as the daemon is: a worker thread blocks in the session's
+ * loop, and the main thread stays free. Usage: plain-server.ts BACKING MOUNTPOINT [FACTS]. With FACTS, a JSON file that
+ * is read for each request, it has the node's special files with that content.
  *
- * Says `mounted` on stdout, after `cleared` if a dead mount was in the way. Takes commands on stdin, one a line, and
- * answers each with one. By the doorbell: `counts`, requests by kind; `nodes`, how many files the kernel remembers;
- * `halt`, the session stops while the mount is still there. By invalidation: `name NAME` in the root, `node ID`.
- * By unmounting: `stop`, and the end of stdin.
+ * It prints `mounted`, after `cleared` if it removed a dead mount. It takes one command a line on stdin, and answers
+ * each with a line. Through the doorbell: `counts` (requests by kind), `nodes` (the number of files that the kernel
+ * remembers), `halt` (stop the session but leave the mount). By invalidation: `name NAME` (in the root), `node ID`.
+ * `stop`, or the end of stdin, unmounts.
  */
 
 import fs from 'node:fs'
@@ -26,14 +26,14 @@ import { parsePosition } from '../../src/ltx/format/types.ts'
 import { DRIVER } from '../harness/driver.ts'
 import type { Facts } from './served.ts'
 
-/** The last one is not asked from outside, and not answered. */
+/** The last one does not come from stdin, and has no answer. */
 const QUESTIONS = ['', 'counts', 'nodes', 'halt', 'leave']
 
 interface Shared {
   readonly device: number
   readonly backing: string
   readonly facts: string | undefined
-  /** One word: the number of the question that the serving thread has yet to answer. */
+  /** One word: the number of the question that the serving thread has not answered yet. */
   readonly question: Int32Array
 }
 
@@ -42,7 +42,7 @@ else serve(workerData as Shared)
 
 async function control(backing: string, mountPoint: string, facts: string | undefined): Promise<void> {
   if (await clearStaleMount(mountPoint)) console.log('cleared')
-  // root serves others too; who is not root asks for what every machine permits
+  // Root's mount admits other users. Another user's mount needs no permission of the machine without them.
   const mounted = await mount(mountPoint, { allowOther: process.geteuid?.() === 0, driver: DRIVER })
   const { device } = mounted
   const question = new Int32Array(new SharedArrayBuffer(4))

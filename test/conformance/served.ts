@@ -16,18 +16,18 @@ const COMMAND_DEADLINE_MS = 60_000
 /** libfuse has the kernel keep names and attributes for a second. */
 const NAMES_HOLD_MS = 1_100
 
-/** What the special files tell. */
+/** The content of the special files. */
 export interface Facts {
   readonly primaryHostname?: string
   readonly lagMs?: number
-  /** By database. */
+  /** The position of each database. */
   readonly positions?: Readonly<Record<string, string>>
 }
 
-/** Who runs the suite decides how `direct` mounts: as root by itself, else through fusermount3. */
+/** As root, `direct` mounts by itself, else through fusermount3. */
 export const IS_ROOT = process.geteuid?.() === 0
 
-/** A directory served by a child process of this process's user, under a fresh temporary directory. */
+/** A new temporary directory that a child process of the same user serves. */
 export class Served {
   readonly directory: string
   readonly backing: string
@@ -36,7 +36,7 @@ export class Served {
   readonly #facts: string | undefined
   #child: ChildProcess | undefined
   #lines: Interface | undefined
-  /** What the server said, and nobody has asked for yet. */
+  /** Lines of the server that no caller has read yet. */
   readonly #said: string[] = []
 
   private constructor(directory: string, facts: Facts | undefined) {
@@ -65,7 +65,7 @@ export class Served {
     return this.#child.pid
   }
 
-  /** Starts the server. Returns what it said before it had mounted. */
+  /** Starts the server. Returns its lines before `mounted`. */
   async serve(): Promise<string[]> {
     const facts = this.#facts === undefined ? [] : [this.#facts]
     const child = spawn(process.execPath, [programFile('plain-server'), this.backing, this.mount, ...facts], {
@@ -82,7 +82,7 @@ export class Served {
     }
   }
 
-  /** What the special files tell from now on. */
+  /** Sets the content of the special files. */
   async tell(facts: Facts): Promise<void> {
     this.#write(facts)
     if (DRIVER === 'fuse-native') await sleep(NAMES_HOLD_MS)
@@ -94,13 +94,13 @@ export class Served {
     renameSync(`${this.#facts}.new`, this.#facts)
   }
 
-  /** Gives the server a command and returns the line it answers with. */
+  /** Sends the server a command and returns its answer, a line. */
   async ask(command: string): Promise<string> {
     this.#child?.stdin?.write(`${command}\n`)
     return this.#line(COMMAND_DEADLINE_MS)
   }
 
-  /** How many requests of each kind `action` caused. */
+  /** The number of requests of each kind that `action` caused. */
   async requestsOf(action: () => Promise<void>): Promise<Partial<Record<OpcodeName, number>>> {
     const counts = async () => JSON.parse(await this.ask('counts')) as Partial<Record<OpcodeName, number>>
     const before = await counts()
@@ -114,20 +114,20 @@ export class Served {
     return difference
   }
 
-  /** A clean stop. Returns what became of the mount, and waits for the end of the server. */
+  /** Stops the server cleanly. Returns how the mount was removed. */
   async stop(): Promise<string> {
     const outcome = await this.ask('stop')
     await this.#ended()
     return outcome
   }
 
-  /** `kill -9`. The dead mount stays. */
+  /** Kills the server with SIGKILL. The dead mount stays. */
   async kill(): Promise<void> {
     signalProcess(this.pid, 'SIGKILL')
     await this.#ended()
   }
 
-  /** Whatever state it is in: nothing stays running or mounted. */
+  /** Kills the server and removes the mount, in any state. */
   async end(): Promise<void> {
     const pid = this.#child?.pid
     if (pid !== undefined && isRunning(pid)) await this.kill()
@@ -165,7 +165,7 @@ export interface Outcome {
   readonly stderr: string
 }
 
-/** Runs a program to its end, with a deadline, whatever it ends with. */
+/** Runs a program with a deadline, and returns its outcome. */
 export async function attempt(program: string, args: readonly string[], cwd = '/'): Promise<Outcome> {
   const options = { timeout: COMMAND_DEADLINE_MS, killSignal: 'SIGKILL', maxBuffer: 1 << 24, cwd } as const
   const ended = new Promise<Outcome>((resolve) => {
@@ -178,21 +178,21 @@ export async function attempt(program: string, args: readonly string[], cwd = '/
   return within(`end of ${program}`, COMMAND_DEADLINE_MS + 5_000, ended)
 }
 
-/** Runs a program that must succeed; returns what it printed. */
+/** Runs a program that must succeed, and returns its output. */
 export async function run(program: string, ...args: string[]): Promise<string> {
   const outcome = await attempt(program, args)
   if (outcome.code !== 0) throw new Error(`${program} ended with ${outcome.code}: ${outcome.stderr}${outcome.stdout}`)
   return outcome.stdout.trimEnd()
 }
 
-/** Runs a shell script in a directory; it must succeed. */
+/** Runs a shell script in a directory. It must succeed. */
 export async function shell(cwd: string, script: string): Promise<string> {
   const outcome = await attempt('bash', ['-euo', 'pipefail', '-c', script], cwd)
   if (outcome.code !== 0) throw new Error(`the script ended with ${outcome.code}: ${outcome.stderr}${outcome.stdout}`)
   return outcome.stdout.trimEnd()
 }
 
-/** Runs a Python program with arguments; it must succeed. */
+/** Runs a Python program with arguments. It must succeed. */
 export async function python(program: string, ...args: string[]): Promise<string> {
   return run('python3', '-c', program, ...args)
 }

@@ -20,14 +20,14 @@ afterAll(() => served.end())
 const cat = (name: string) => run('cat', served.at(name))
 
 describe('special files', () => {
-  it('tell of the primary, the lag, and each database beside it', async () => {
+  it('show the primary, the lag, and the position of each database beside it', async () => {
     expect(await cat('.primary')).toBe('node-a')
     expect(await cat('.lag')).toBe('+000000012')
     expect(await cat('app.db-pos')).toBe(POSITION)
     expect(await cat('sub/b.db-pos')).toBe(LATER)
   })
 
-  it('are what they are at each look: content, size, and whether there is one', async () => {
+  it('are current at each access, in content, size and existence', async () => {
     expect(await run('stat', '-c', '%s %a %h %F', served.at('.primary'))).toBe('7 444 1 regular file')
     await served.tell({ primaryHostname: 'a-longer-name', positions: { 'app.db': LATER } })
     expect(await run('stat', '-c', '%s', served.at('.primary'))).toBe('14')
@@ -44,7 +44,7 @@ describe('special files', () => {
     expect(await cat('app.db-pos')).toBe(POSITION)
   })
 
-  it('are asked for again each time, and ordinary names are not', async () => {
+  it('are looked up at each access, ordinary files only once', async () => {
     const twice = (name: string) =>
       served.requestsOf(async () => void (await shell(served.mount, `cat ${name} ${name}`)))
     await cat('ordinary')
@@ -56,7 +56,7 @@ describe('special files', () => {
     expect((await missing('ordinary-pos')).LOOKUP).toBe(2)
   })
 
-  it('serve tail, a reader in small pieces, and one who keeps the file open and asks again', async () => {
+  it('can be read by tail, in small pieces, and again through an open descriptor', async () => {
     expect(await run('tail', '-n1', served.at('app.db-pos'))).toBe(POSITION)
     expect(await run('tail', '-c5', served.at('app.db-pos'))).toBe('0001')
     expect(await run('dd', 'bs=5', 'status=none', `if=${served.at('app.db-pos')}`)).toBe(POSITION)
@@ -71,18 +71,18 @@ describe('special files', () => {
     await open.close()
   })
 
-  it('have the time of what they tell', async () => {
+  it('have the time of their content', async () => {
     expect((await fs.stat(served.at('app.db-pos'))).mtimeMs).toBe(1_700_000_000_000)
     expect(Math.abs((await fs.stat(served.at('.lag'))).mtimeMs - Date.now())).toBeLessThan(60_000)
   })
 
-  it.runIf(IS_ROOT)('are readable by everybody, and belong to who serves them', async () => {
+  it.runIf(IS_ROOT)('are readable by every user, and belong to the user who serves them', async () => {
     const user = ['--reuid', '12345', '--regid', '12345', '--clear-groups']
     expect((await attempt('setpriv', [...user, 'cat', served.at('app.db-pos')])).stdout).toBe(`${POSITION}\n`)
     expect((await fs.stat(served.at('.lag'))).uid).toBe(process.getuid?.())
   })
 
-  it('cannot be written, truncated, changed, removed, renamed, replaced or linked, by root either', async () => {
+  it('cannot be written, truncated, changed, removed, renamed, replaced or linked, not even by root', async () => {
     for (const name of ['.primary', '.lag', 'app.db-pos', 'sub/b.db-pos']) {
       for (const script of [
         `echo x > ${name}`,
@@ -104,14 +104,14 @@ describe('special files', () => {
     expect(await run('ls', '-A', served.backing)).toBe('app.db\nordinary\nsub')
   })
 
-  it('are in no listing, and in nobody’s way: rm -r, cp -r', async () => {
+  it('are in no listing, and do not disturb rm -r and cp -r', async () => {
     expect(await run('ls', '-A', served.mount)).toBe('app.db\nordinary\nsub')
     await served.tell({ positions: { 'gone/c.db': POSITION } })
     await shell(served.mount, 'mkdir gone; : > gone/c.db; cat gone/c.db-pos; rm -r gone; ! [ -e gone ]')
     await shell(served.mount, 'cp -r sub copied; ls -A copied | grep -x b.db; rm -r copied')
   })
 
-  it('go with a directory that is renamed, as the databases in it do', async () => {
+  it('follow the databases of a directory that is renamed', async () => {
     await shell(served.mount, 'mkdir before; : > before/d.db')
     await served.tell({ positions: { 'before/d.db': POSITION } })
     expect(await cat('before/d.db-pos')).toBe(POSITION)
@@ -121,7 +121,7 @@ describe('special files', () => {
     expect((await attempt('cat', [served.at('before/d.db-pos')])).stderr).toContain('No such file')
   })
 
-  it('give way to a real file, which may be made where there is no database', async () => {
+  it('are hidden by a real file of the same name, which can be created while there is no database', async () => {
     await shell(served.mount, 'echo sales > shop-pos; cat shop-pos | grep -x sales')
     await served.tell({ positions: { shop: POSITION } })
     expect(await cat('shop-pos')).toBe('sales')
@@ -129,7 +129,7 @@ describe('special files', () => {
     expect(await cat('shop-pos')).toBe(POSITION)
   })
 
-  it('are forgotten when the kernel forgets them', async () => {
+  it('leave no memory behind once the kernel forgets them', async () => {
     const nodes = async () => Number(await served.ask('nodes'))
     const before = await nodes()
     await python(

@@ -40,7 +40,7 @@ describe.each(Object.entries(ENGINES))('%s', (engine, query) => {
   it.each(MODES)('writes, rolls back, reads and vacuums in mode %s', async (mode) => {
     const database = served.at(`${engine.replace(/\W/g, '')}-${mode}.db`)
     const begin = `PRAGMA journal_mode=${mode}; CREATE TABLE t(id INTEGER PRIMARY KEY, v)`
-    const defensive = mode === 'OFF' && engine === 'better-sqlite3' // it does not let the journal be turned off
+    const defensive = mode === 'OFF' && engine === 'better-sqlite3' // better-sqlite3 does not allow mode OFF
     expect(await query(database, begin)).toBe(defensive ? 'delete' : mode.toLowerCase())
     const rows = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<2000)'
     await query(database, `${rows} INSERT INTO t SELECT i, hex(randomblob(100)) FROM n`)
@@ -58,7 +58,7 @@ describe.each(Object.entries(ENGINES))('%s', (engine, query) => {
 })
 
 describe('a database', () => {
-  it.each(['WAL', 'DELETE'])('counts right when three processes write at once in mode %s', async (mode) => {
+  it.each(['WAL', 'DELETE'])('loses no write of three processes at once in mode %s', async (mode) => {
     const database = served.at(`concurrent-${mode}.db`)
     await run('sqlite3', database, `PRAGMA journal_mode=${mode}; CREATE TABLE c(n); INSERT INTO c VALUES(0)`)
     const program = `
@@ -74,7 +74,7 @@ for i in range(150):
     expect(await run('sqlite3', database, 'SELECT n FROM c; PRAGMA integrity_check')).toBe('450\nok')
   })
 
-  it('gives each reader one moment of it while a writer goes on, in WAL mode', async () => {
+  it('shows each reader one state while a writer continues, in WAL mode', async () => {
     const database = served.at('snapshots.db')
     await run(
       'sqlite3',
@@ -119,7 +119,7 @@ os.kill(os.getpid(), signal.SIGKILL)`
     }
   })
 
-  it('is copied in and out by cp, backed up, dumped and moved', async () => {
+  it('can be copied in and out by cp, backed up, dumped and moved', async () => {
     const out = `${served.directory}/elsewhere.db`
     await run('sqlite3', out, 'CREATE TABLE t(v); INSERT INTO t VALUES(1),(2)')
     await shell(
@@ -136,7 +136,7 @@ os.kill(os.getpid(), signal.SIGKILL)`
     }
   })
 
-  it('is one with its neighbour in a transaction over both', async () => {
+  it('commits together with another in a transaction over both', async () => {
     const sql = `ATTACH '${served.at('two.db')}' AS two; BEGIN; CREATE TABLE main.t(v); CREATE TABLE two.t(v); INSERT INTO main.t VALUES(1); INSERT INTO two.t VALUES(2); COMMIT`
     await run('sqlite3', served.at('one.db'), sql)
     expect(await run('sqlite3', served.at('two.db'), 'SELECT v FROM t')).toBe('2')
@@ -150,7 +150,7 @@ os.kill(os.getpid(), signal.SIGKILL)`
     expect(await run('sqlite3', database, 'PRAGMA page_size; PRAGMA integrity_check')).toBe(`${pageSize}\nok`)
   })
 
-  it('is read through a mapping as through reads', async () => {
+  it('reads the same through a mapping', async () => {
     const database = served.at('mmap.db')
     await run(
       'sqlite3',
@@ -162,7 +162,7 @@ os.kill(os.getpid(), signal.SIGKILL)`
     ).toBe('100000000\n200000\nok')
   })
 
-  it('costs no requests to read once it is known, in either mode', async () => {
+  it('needs no requests for reads once it is cached, in either mode', async () => {
     for (const mode of ['WAL', 'DELETE']) {
       const database = served.at(`quiet-${mode}.db`)
       await run('sqlite3', database, `PRAGMA journal_mode=${mode}; CREATE TABLE t(v); INSERT INTO t VALUES(1)`)

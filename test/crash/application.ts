@@ -4,32 +4,32 @@ import { join } from 'node:path'
 import { programFile } from '../harness/programs.ts'
 import { until, within } from '../harness/wait.ts'
 
-/** One writer process (writer.ts) with the file of its acknowledgements. */
+/** A writer process (writer.ts), and the file with its acknowledgements. */
 
 export type JournalMode = 'WAL' | 'DELETE' | 'TRUNCATE' | 'PERSIST'
 
-/** How a database is used. */
+/** The use of a database. */
 export interface Usage {
   readonly mode: JournalMode
   readonly synchronous: 'NORMAL' | 'FULL'
   readonly pageSize: number
-  /** `locking_mode=EXCLUSIVE`: in WAL mode without a `-shm`. One writer at a time, then. */
+  /** `locking_mode=EXCLUSIVE`, which in WAL mode needs no `-shm`. Allows one writer only. */
   readonly exclusive?: boolean
-  /** Processes that write to it at once; 1 by default. */
+  /** The number of processes that write at once; 1 by default. */
   readonly writers?: number
 }
 
 export interface ApplicationOptions {
   readonly usage: Usage
-  /** Of 0 up to the usage's writers. */
+  /** The number of this writer among the usage's writers, from 0 on. */
   readonly index: number
-  /** The database's directory: the mount. */
+  /** The directory of the database: the mount. */
   readonly directory: string
-  /** Outside of the mount: acknowledgements and log. */
+  /** A directory outside the mount for acknowledgements and log. */
   readonly notes: string
 }
 
-/** One for each writer of each usage, started. */
+/** Starts an application for each writer of each usage. */
 export function startApplications(usages: readonly Usage[], directory: string, notes: string): Application[] {
   return usages.flatMap((usage) =>
     Array.from({ length: usage.writers ?? 1 }, (_, index) => new Application({ usage, index, directory, notes })),
@@ -66,7 +66,7 @@ export class Application {
     )
   }
 
-  /** Its file's name. */
+  /** The database's file name. */
   get database(): string {
     const { mode, synchronous, pageSize, exclusive } = this.options.usage
     return `${mode}-${synchronous}-${pageSize}${exclusive === true ? '-exclusive' : ''}.db`.toLowerCase()
@@ -76,7 +76,7 @@ export class Application {
     return `${this.database}#${this.options.index}`
   }
 
-  /** Waits until one more commit was acknowledged than now: the application works again. */
+  /** Waits until another commit is acknowledged, so that the application works again. */
   async acknowledgesMore(deadlineMs: number): Promise<void> {
     const before = this.#acknowledgedBytes()
     await until(`next commit of ${this.name}`, deadlineMs, () => {
@@ -85,16 +85,16 @@ export class Application {
     })
   }
 
-  /** The acknowledged numbers so far, in a file that no longer grows. */
+  /** Copies the acknowledged numbers so far to a file, and returns its path. */
   snapshotAcknowledged(): string {
     const snapshot = this.#note('acks-checked')
     const text = existsSync(this.#note('acks')) ? readFileSync(this.#note('acks'), 'utf8') : ''
-    // Its last line may be half written.
+    // The last line may be incomplete.
     writeFileSync(snapshot, text.slice(0, text.lastIndexOf('\n') + 1))
     return snapshot
   }
 
-  /** Lets it end by itself; one that does not in time hangs, which is an error. */
+  /** Asks it to end by itself. Throws if it hangs. */
   async stop(): Promise<void> {
     this.#child.kill('SIGTERM')
     const ended = await within(`end of ${this.name}`, 60_000, this.#exited)
@@ -105,7 +105,7 @@ export class Application {
     this.#child.kill('SIGKILL')
   }
 
-  /** The end of what it logged. */
+  /** The end of its log. */
   notes(): string {
     const files = [this.#note('log'), this.#note('stderr')].filter(existsSync)
     return files.flatMap((file) => readFileSync(file, 'utf8').trimEnd().split('\n').slice(-8)).join('\n')

@@ -4,8 +4,8 @@ import Database from 'better-sqlite3'
 import { payloadOf } from './ledger.ts'
 
 /**
- * Looks at databases of writers with a fresh connection each, in one read transaction, and prints a list of what is
- * wrong as JSON: empty when every acknowledged number is there and nothing is torn.
+ * Checks writers' databases through a fresh connection each, in one read transaction, and prints a JSON list of
+ * findings. It is empty if every acknowledged number is there and no transaction is torn.
  *
  *     crash-check '[{"path": "DB", "acknowledged": ["FILE-WITH-NUMBERS", …]}, …]'
  */
@@ -15,7 +15,7 @@ export interface DatabaseToCheck {
 }
 
 const SHOWN = 5
-/** One that a writer keeps for itself is free now and then only. */
+/** A database with an exclusive writer is free only now and then. */
 const BUSY_TIMEOUT_MS = 30_000
 
 const databases = JSON.parse(process.argv[2] ?? '[]') as DatabaseToCheck[]

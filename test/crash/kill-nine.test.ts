@@ -7,12 +7,12 @@ import type { Usage } from './application.ts'
 import { runKills } from './kills.ts'
 import { checkFiles, checkLogs } from './log-check.ts'
 
-/** KILLS: how often; LTXD_SEED: the run to replay. */
+/** KILLS: the number of kills. LTXD_SEED replays a run. */
 const KILLS = effort(6, 100, 'KILLS')
-/** So many kills in one life of the databases, whose checks take longer the more is in them. */
+/** Start with new databases after so many kills, because the checks of larger ones take longer. */
 const KILLS_A_ROUND = 50
 
-/** All modes at once, two processes writing to one database, pages from small to large, with and without a `-shm`. */
+/** All modes at once, a database with two writers, small and large pages, with and without a `-shm`. */
 const USAGES: readonly Usage[] = [
   { mode: 'WAL', synchronous: 'NORMAL', pageSize: 4096, writers: 2 },
   { mode: 'WAL', synchronous: 'FULL', pageSize: 1024 },
@@ -35,7 +35,7 @@ for (let round = 0; round * KILLS_A_ROUND < KILLS; round++) {
       const report = await runKills({ base, kills, seed, usages: USAGES, hooks, tell: console.log })
       console.log(`${report.kills} kills, ${report.acknowledged} acknowledged commits, none lost (LTXD_SEED=${seed})`)
       expect(report.kills).toBe(kills)
-      // Only after success: what failed is kept to be looked at, and its error names the place.
+      // After a failure the directory stays, and the error names it.
       rmSync(base, { recursive: true, force: true })
     },
   )

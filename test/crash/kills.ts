@@ -10,28 +10,28 @@ import { type Application, startApplications, type Usage } from './application.t
 import type { DatabaseToCheck } from './check.ts'
 
 /**
- * `kill -9` of the daemon again and again under write load, at moments that a seed chooses, with the same applications
- * running through all of it. After each restart every acknowledged commit must be there, no transaction torn, and the
- * applications must get on by themselves.
+ * Kills the daemon with SIGKILL again and again under write load, at moments that a seed chooses, while the same
+ * applications keep running. After each restart every acknowledged commit must be there, no transaction may be torn,
+ * and the applications must continue by themselves.
  */
 
 export interface KillOptions {
-  /** A fresh directory. */
+  /** A new directory. */
   readonly base: string
   readonly kills: number
   readonly seed: number
   readonly usages: readonly Usage[]
-  /** Further checks of the node's files. Each returns what is wrong. */
+  /** More checks of the node's files. Each returns its findings. */
   readonly hooks?: KillHooks
   readonly tell: (text: string) => void
 }
 
 export interface KillHooks {
-  /** The node was killed and not started again: its data directory as the crash left it. */
+  /** Runs after a kill, before the restart, on the data directory as the crash left it. */
   readonly whileDown?: (dataDirectory: string) => Promise<string[]> | string[]
-  /** The node is up again and the applications are writing. */
+  /** Runs after the restart, while the applications write. */
   readonly afterRestart?: (node: LtxdNode) => Promise<string[]> | string[]
-  /** After a clean stop at the end. */
+  /** Runs after the clean stop at the end. */
   readonly afterStop?: (dataDirectory: string) => Promise<string[]> | string[]
 }
 
@@ -41,17 +41,17 @@ export interface KillReport {
 }
 
 /**
- * From a kill to the next commit of each application: restart, recovery, reconnection, and nine writers on a machine
- * that may be busy otherwise.
+ * The deadline from a kill to the next commit of each application. It covers restart, recovery, and the reconnection of
+ * nine writers on a busy machine.
  */
 const RESTART_DEADLINE_MS = 120_000
 const CHECK_DEADLINE_MS = 120_000
 const MAX_LOAD_MS = 250
-/** One kill in so many is followed by another while the node recovers. */
+/** One kill in so many is followed by another during the recovery. */
 const DOUBLE_KILL_EVERY = 6
 const MAX_RECOVERY_MS = 400
 
-/** Throws with the findings, the seed and the number of the kill at the first thing that is wrong. */
+/** Throws at the first finding, with the seed and the number of the kill. */
 export async function runKills(options: KillOptions): Promise<KillReport> {
   const run = new KillRun(options)
   try {
@@ -97,7 +97,7 @@ class KillRun {
     return { kills: this.#kills, acknowledged: this.#applications.reduce((sum, one) => sum + one.acknowledged(), 0) }
   }
 
-  /** Everything that this run started ends, and its mount goes. */
+  /** Ends all processes of this run, and removes its mount. */
   async destroy(): Promise<void> {
     for (const application of this.#applications) application.kill()
     await this.#node?.destroy()
@@ -124,7 +124,7 @@ class KillRun {
     this.#applications = startApplications(this.#options.usages, this.#mount, notes)
   }
 
-  /** For each database the files of its writers' acknowledged numbers, none of which grows any more. */
+  /** Copies of the acknowledged numbers so far: the files of each database's writers. */
   #snapshotAcknowledged(): Map<string, string[]> {
     const databases = new Map<string, string[]>()
     for (const application of this.#applications) {
@@ -152,7 +152,7 @@ class KillRun {
     await this.#kill()
   }
 
-  /** A clean stop leaves plain SQLite files: they are checked where they lie, without a node. */
+  /** Stops cleanly, and checks the files in the data directory without a node: they must be plain SQLite. */
   async #finish(): Promise<void> {
     for (const application of this.#applications) await this.#blame(application.stop())
     const exit = await this.#node?.stop()
@@ -165,7 +165,7 @@ class KillRun {
     if (findings !== undefined && findings.length > 0) throw this.#failure(findings)
   }
 
-  /** An error of `step` with the seed, the applications' notes and the node's log. */
+  /** Adds the seed, the applications' notes and the node's log to an error of `step`. */
   async #blame<T>(step: Promise<T>): Promise<T> {
     try {
       return await step
@@ -187,7 +187,7 @@ class KillRun {
   }
 }
 
-/** What is wrong with the databases in `directory`, seen by a process of its own (check.ts). */
+/** Checks the databases in `directory` in another process (check.ts), and returns the findings. */
 async function check(directory: string, acknowledged: ReadonlyMap<string, string[]>): Promise<string[]> {
   const databases = [...acknowledged].map(([name, files]): DatabaseToCheck => ({
     path: join(directory, name),

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 
-/** What the writer puts into its database, such that any other process can tell what must be there. */
+/** The content of the writer's database, from which another process can tell which rows must be there. */
 
 /**
- * `entry`: one row for each committed number. `tally`: changed in the same transaction, so it shows a torn one.
- * `churn`: pages that come and go.
+ * `entry` has one row for each committed number. `tally` changes in the same transaction, so it shows a torn one.
+ * `churn` has pages that come and go.
  */
 export const SCHEMA = `
   CREATE TABLE IF NOT EXISTS entry (n INTEGER PRIMARY KEY, payload BLOB NOT NULL);
@@ -14,7 +14,7 @@ export const SCHEMA = `
   INSERT OR IGNORE INTO tally VALUES (1, 0, 0);
 `
 
-/** The bytes of entry `n`: a reader recomputes them. */
+/** The bytes of entry `n`, which a reader recomputes. */
 export function payloadOf(n: number): Buffer {
   return createHash('sha256').update(`entry ${n}`).digest()
 }

@@ -9,8 +9,8 @@ import { checksumPages } from '../../src/recovery/repair.ts'
 import { nodeFiles as files } from '../../src/util/files.ts'
 
 /**
- * I2, in whatever a crash left: every record is whole and follows the one before; only the newest segment's end may be
- * torn.
+ * Checks I2 in the logs that a crash left: every record is complete and continues the one before it. Only the end of
+ * the newest segment may be torn.
  */
 export function checkLogs(dataDirectory: string): string[] {
   return listLogs(files, dataDirectory).flatMap((database) => {
@@ -44,7 +44,7 @@ export function checkLogs(dataDirectory: string): string[] {
   })
 }
 
-/** I3, after a clean stop: each file's pages have the checksum of its log's last transaction. */
+/** Checks I3 after a clean stop: the pages of each file have the checksum of the log's last transaction. */
 export function checkFiles(dataDirectory: string): string[] {
   return listLogs(files, dataDirectory).flatMap((database) => {
     const { last, entries } = inspectLog(files, logDirectory(dataDirectory, database))

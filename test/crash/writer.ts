@@ -5,10 +5,10 @@ import Database from 'better-sqlite3'
 import { payloadOf, SCHEMA } from './ledger.ts'
 
 /**
- * The application of the crash tests: commits numbered transactions and, after each COMMIT returned, appends the
- * number to a file outside of the mount. On an I/O error it closes, opens again, and goes on with the next number,
- * until SIGTERM. A report of corruption ends it with exit code 3. Several of them write to one database, each its own
- * numbers: every STEPth from FIRST. One that keeps the database for itself closes it now and then, for others to look.
+ * The application of the crash tests. It commits numbered transactions and, after each COMMIT that succeeded, appends
+ * the number to a file outside the mount. After an I/O error it reconnects and continues with the next number, until
+ * SIGTERM. Reported corruption ends it with exit code 3. Several writers of one database use numbers of their own:
+ * every STEPth from FIRST. An exclusive writer closes the database now and then, so that checks can read it.
  *
  *     crash-writer --db FILE --acks FILE --log FILE --mode JOURNAL-MODE --synchronous NORMAL|FULL \
  *       --page-size BYTES --locking NORMAL|EXCLUSIVE --first N --step N
@@ -17,12 +17,12 @@ import { payloadOf, SCHEMA } from './ledger.ts'
 const RECONNECT_PAUSE_MS = 20
 const COMMITS_A_TURN = 10
 const SHARED_PAUSE_MS = 15
-/** Few pages, so that a large transaction spills into the WAL or the file before it commits. */
+/** So few pages that a large transaction spills into the WAL or the file before it commits. */
 const CACHE_PAGES = 24
 const LARGE_EVERY = 40
 const ROLLBACK_EVERY = 7
 const CHURN_KEPT = 100
-/** Transactions of one exclusive connection, and how long the database is free after it. */
+/** The transactions of one exclusive connection, and the time for which the database is free after it. */
 const EXCLUSIVE_COMMITS = 120
 const EXCLUSIVE_PAUSE_MS = 150
 
@@ -49,12 +49,9 @@ process.once('SIGTERM', () => {
 })
 
 const acknowledgements = openSync(acks, 'a')
-/** How many numbers were tried. One whose outcome is unknown is never tried again. */
+/** The count of numbers tried. A number whose outcome is unknown is never tried again. */
 let tried = 0
-/**
- * The database was made: from now on it must exist, or it would be created below a mount that is not there at the
- * moment.
- */
+/** The database was created. From now on it must exist: SQLite would otherwise create it below a missing mount. */
 let made = false
 
 await main()
@@ -94,7 +91,7 @@ function open(): Database.Database {
   }
 }
 
-/** Transactions until `atMost` of them were tried, or SIGTERM. */
+/** Commits until `atMost` numbers have been tried, or until SIGTERM. */
 async function write(connection: Database.Database, atMost: number): Promise<void> {
   const entry = connection.prepare('INSERT INTO entry VALUES (?, ?)')
   const tally = connection.prepare('UPDATE tally SET entries = entries + 1, last = max(last, ?)')
@@ -127,14 +124,16 @@ async function write(connection: Database.Database, atMost: number): Promise<voi
       commit.run()
       writeSync(acknowledgements, `${n}\n`)
     }
-    // SQLite's locks know no queue: without a pause one writer keeps the others out for seconds
+    // SQLite's locks have no queue. Without a pause, one writer would block the others for seconds.
     await (step > 1 ? sleep(SHARED_PAUSE_MS) : turn())
   }
 }
 
-/** What a node that is away looks like to SQLite; anything else, corruption above all, is a finding. */
+/**
+ * Whether the error is one that SQLite reports while the node is down. Any other, above all corruption, is a finding.
+ */
 function isRetriable(error: unknown): boolean {
-  // better-sqlite3 looks for the directory first, and a dead mount has none
+  // better-sqlite3 first looks for the directory, which a dead mount does not have.
   if (error instanceof TypeError && error.message.includes('directory does not exist')) return true
   return (
     error instanceof Database.SqliteError && /^SQLITE_(IOERR|CANTOPEN|READONLY|BUSY|PROTOCOL|FULL)/.test(error.code)
@@ -146,7 +145,7 @@ function note(error: unknown): void {
   appendFileSync(log, `${new Date().toISOString()} after ${tried}: ${text}\n`)
 }
 
-/** Closing on a dead mount reports what is already known. */
+/** Closes the connection. On a dead mount this fails, which is no news. */
 function close(connection: Database.Database | undefined): void {
   try {
     connection?.close()

@@ -16,9 +16,9 @@ import { VolatileFiles } from '../harness/in-process/volatile-files.ts'
 import { Random } from '../harness/random.ts'
 
 /**
- * After a clean stop the file is believed, unread. A crash at any moment after that must find that it is believed no
- * more, or was not changed yet: also where nothing but its size tells files apart, because a power loss may bring back
- * old times with new content.
+ * After a clean stop, a start trusts the file without reading it. After a crash the next start may trust it only if it
+ * did not change. Times and inode numbers are hidden here, because a power loss may bring back old times with new
+ * content: files differ by size alone.
  */
 
 const MODES = ['wal', 'delete', 'persist']
@@ -28,7 +28,7 @@ const STATEMENTS = [
   'DELETE FROM t WHERE a % 7 = 0',
 ]
 
-/** Runs `STATEMENTS` on a node that was stopped cleanly before; `between` sees the content after each. */
+/** Runs STATEMENTS on a node that was stopped cleanly before. `between` gets the content after each statement. */
 function runAfterCleanStop(
   dataDir: string,
   files: Files,
@@ -61,7 +61,7 @@ function runAfterCleanStop(
   between(digestThrough(new SqliteEngine(new InProcessNode({ dataDir, files }).mount, { seed: 3 }), 'a.db'))
 }
 
-test.each(MODES)('%s: a crash at any point after a clean stop', (mode) => {
+test.each(MODES)('%s: a crash at any point after a clean stop leaves an acknowledged state', (mode) => {
   using temporary = temporaryDirectory()
   const dataDir = `${temporary.dir}/node`
   let enabled = false
@@ -91,7 +91,7 @@ test.each(MODES)('%s: a crash at any point after a clean stop', (mode) => {
   expect(points).toBeGreaterThan(20)
 })
 
-/** The power fails at each operation; `judge` sees what is left. */
+/** Loses power at each operation, and calls `judge` for each directory that is left. */
 function losePowerAfterCleanStop(
   mode: string,
   synchronous: string,
@@ -134,7 +134,7 @@ function losePowerAfterCleanStop(
   expect(losses).toBeGreaterThan(20)
 }
 
-test.each(MODES)(`%s: a power loss at any point after a clean stop (LTXD_SEED=${SEED})`, (mode) => {
+test.each(MODES)(`%s: a power loss after a clean stop leaves an acknowledged state (LTXD_SEED=${SEED})`, (mode) => {
   losePowerAfterCleanStop(mode, 'FULL', (dir, allowed) => {
     const { digest } = recoverAndCheck(dir, 'a.db', { files: timelessFiles(nodeFiles) })
     expect(allowed).toContain(digest)
@@ -142,19 +142,19 @@ test.each(MODES)(`%s: a power loss at any point after a clean stop (LTXD_SEED=${
 })
 
 /**
- * Without any fsync of SQLite's the log may lose what the file has: nothing can be promised then, but that no wrong
- * page is taken for right.
+ * Without fsyncs by SQLite the log may lose transactions that the file has. The only promise then is that no wrong page
+ * is served.
  */
 test.each(MODES)(
-  `%s, synchronous OFF: what is served after a power loss is what the log says (LTXD_SEED=${SEED})`,
+  `%s, synchronous OFF: a database that is served after a power loss equals its log (LTXD_SEED=${SEED})`,
   (mode) => {
     let served = 0
-    let refused = 0
+    let rejected = 0
     losePowerAfterCleanStop(mode, 'OFF', (dir) => {
       const node = new InProcessNode({ dataDir: dir, files: timelessFiles(nodeFiles) })
       const { rejection } = node.database('a.db')
       node.close()
-      if (rejection !== undefined) return void refused++
+      if (rejection !== undefined) return void rejected++
       served++
       expect(
         replayLog(dir, 'a.db')
@@ -163,12 +163,12 @@ test.each(MODES)(
         'I3',
       ).toBe(true)
     })
-    console.log(`${mode}, OFF: ${served} served, ${refused} refused`)
+    console.log(`${mode}, OFF: ${served} served, ${rejected} rejected`)
   },
 )
 
 test.each(['wal', 'delete', 'truncate', 'persist'])(
-  `%s: what a clean stop leaves is plain SQLite, also when the power fails afterwards (LTXD_SEED=${SEED})`,
+  `%s: a clean stop leaves plain SQLite, even if the power fails afterwards (LTXD_SEED=${SEED})`,
   (mode) => {
     using temporary = temporaryDirectory()
     const dataDir = `${temporary.dir}/node`

@@ -7,14 +7,14 @@ import type { CrashPoint } from '../harness/in-process/crash-point-files.ts'
 import { crashPointFiles, leaveCrashed } from '../harness/in-process/crash-point-files.ts'
 import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { SqliteEngine } from '../harness/in-process/sqlite-engine.ts'
-import { checkGoesOn, digestThrough, recoverAndCheck } from '../harness/in-process/verdict.ts'
+import { checkWorks, digestThrough, recoverAndCheck } from '../harness/in-process/verdict.ts'
 import { Random } from '../harness/random.ts'
 import { Workload } from '../harness/workload.ts'
 
-/** LTXD_SEED replays a run. STEPS makes it longer. */
+/** LTXD_SEED replays a run, and STEPS makes it longer. */
 const steps = effort(4, 16, 'STEPS')
 
-/** A run goes on until it has met so many. */
+/** A run continues until it has reached so many crash points. */
 const FEW = 150
 
 interface Counts {
@@ -23,8 +23,8 @@ interface Counts {
 }
 
 /**
- * One run of SQLite through capture; at each moment at which a crash would leave another state behind, that state is
- * recovered in a copy and must be the last acknowledged one, or the one that was being committed.
+ * One run of SQLite through capture. At each moment at which a crash would leave another state, that state is recovered
+ * in a copy. It must be the last acknowledged state, or the one that was being committed.
  */
 function everyCrashPoint(journalModes: string[], runSeed: number): Counts {
   using temporary = temporaryDirectory()
@@ -58,7 +58,7 @@ function everyCrashPoint(journalModes: string[], runSeed: number): Counts {
       connection.close()
       connection = engine.open('a.db')
     }
-    if (random.next() < 0.15) node.keep('a.db')
+    if (random.next() < 0.15) node.maintain('a.db')
     enabled = false
     const committed = digestThrough(engine, 'a.db')
     for (const { left, what } of toJudge) {
@@ -67,7 +67,7 @@ function everyCrashPoint(journalModes: string[], runSeed: number): Counts {
         if (random.next() < 0.02) counts.inRecovery += crashInRecovery(left, `${copy}-again`, [acknowledged, committed])
         const wholeReadBytes = random.next() < 0.5 ? 0 : Infinity
         expect([acknowledged, committed]).toContain(recoverAndCheck(left, 'a.db', { wholeReadBytes }).digest)
-        if (random.next() < 0.2) checkGoesOn(left, 'a.db')
+        if (random.next() < 0.2) checkWorks(left, 'a.db')
       } catch (error) {
         throw new Error(`crash before or in "${what}", during: ${sql}`, { cause: error })
       }
@@ -83,7 +83,7 @@ function everyCrashPoint(journalModes: string[], runSeed: number): Counts {
   return counts
 }
 
-/** Recovery itself is interrupted at each of its moments; the recovery after that must come to the same. */
+/** Interrupts the recovery at each of its changes. The recovery after that must yield the same state. */
 function crashInRecovery(left: string, copy: string, expected: string[]): number {
   const start = `${left}-start`
   const options = { wholeReadBytes: 0 }
@@ -104,7 +104,7 @@ function crashInRecovery(left: string, copy: string, expected: string[]): number
 }
 
 for (const [i, modes] of [['wal'], ['delete'], ['truncate'], ['persist'], ['wal', 'delete', 'persist']].entries()) {
-  test(`I1, I3: a crash at any point of ${modes.join(' and ')} leaves the last acknowledged commit, or the next (LTXD_SEED=${SEED} STEPS=${steps})`, () => {
+  test(`I1, I3: a crash at any point of ${modes.join(' and ')} leaves the last acknowledged commit or the next (LTXD_SEED=${SEED} STEPS=${steps})`, () => {
     const { points, inRecovery } = everyCrashPoint(modes, SEED + i)
     console.log(`${modes.join(', ')}: ${points} crash points, ${inRecovery} more inside recoveries`)
     expect(points).toBeGreaterThanOrEqual(FEW)

@@ -17,9 +17,8 @@ interface Left {
 }
 
 /**
- * Every change that the data plane makes to a file or a directory is a crash point: before it, torn where `cuts` says,
- * and after it (which is before the next, or at the step's end). Each is recovered in a copy and must be the state
- * before the step, or after it.
+ * A crash before every change that the data plane makes to a file or directory, in the middle of it where `cuts` says,
+ * and at the end of each step. Each crash is recovered in a copy, and must leave the state before the step or after it.
  */
 function everyCrashPoint({ steps }: Script): number {
   using temporary = temporaryDirectory()
@@ -66,7 +65,7 @@ function everyCrashPoint({ steps }: Script): number {
 
 const counts = new Map<string, number>()
 for (const [name, script] of Object.entries(SCRIPTS)) {
-  test(`I1 to I3: a crash at any point of "${name}" leaves the last acknowledged commit, or the next`, () => {
+  test(`I1 to I3: a crash at any point of "${name}" leaves the last acknowledged commit or the next`, () => {
     const points = everyCrashPoint(script)
     counts.set(name, points)
     expect(points).toBeGreaterThan(30)

@@ -9,7 +9,7 @@ import { cuts } from '../harness/in-process/cuts.ts'
 
 const bytes = (length: number) => new Uint8Array(length)
 
-test('a write is cut at the first, a middle and the last sector border within it, wherever it begins', () => {
+test('a write is cut at the first, a middle and the last sector boundary within it, wherever it begins', () => {
   expect(cuts('x.json.tmp', 0, bytes(512))).toEqual([])
   expect(cuts('x.json.tmp', 0, bytes(513))).toEqual([512])
   expect(cuts('x.json.tmp', 0, bytes(1536))).toEqual([512, 1024])
@@ -20,7 +20,7 @@ test('a write is cut at the first, a middle and the last sector border within it
   expect(cuts('x.json.tmp', 0, bytes(0))).toEqual([])
 })
 
-test('a WAL: its header, of each frame the header, the salts, the checksum, and the page', () => {
+test('a WAL is also cut in its header and, in each frame, in header, salts, checksum and page', () => {
   const beginning = bytes(32 + 2 * (24 + 512))
   new DataView(beginning.buffer).setUint32(8, 512)
   const frames = [32, 40, 48, 56, 568, 576, 584, 592]
@@ -29,7 +29,7 @@ test('a WAL: its header, of each frame the header, the salts, the checksum, and 
   expect(cuts('a.db-wal', 56, bytes(512), 512)).toEqual([512 - 56])
 })
 
-test('a rollback journal: the fields of a header, of each record the number, the page and the checksum', () => {
+test('a rollback journal is also cut between the fields of a header, and in each record’s number, page and checksum', () => {
   const header = bytes(512)
   header.set(JOURNAL_MAGIC)
   expect(cuts('a.db-journal', 0, header)).toEqual([8, 12, 16, 20, 24, 28])
@@ -37,14 +37,14 @@ test('a rollback journal: the fields of a header, of each record the number, the
   expect(cuts('a.db-journal', 512, bytes(4), 1_024)).toEqual([])
 })
 
-test('a database: its header and its pages', () => {
+test('a database is also cut in its header and its pages', () => {
   const beginning = bytes(3_072)
   new DataView(beginning.buffer).setUint16(16, 1_024)
   expect(cuts('a.db', 0, beginning)).toEqual([100, 512, 1_024, 1_536, 2_048, 2_560])
   expect(cuts('a.db', 1_024, bytes(2_048), 1_024)).toEqual([512, 1_024, 1_536])
 })
 
-test('a record of the log: its frame, and of the LTX file in it the fields of header and trailer, pages and their index', () => {
+test('a log record is also cut in its frame, and in header, pages, page index and trailer of its LTX file', () => {
   const chunks: Uint8Array[] = []
   const header = {
     ...{ flags: 0, pageSize: 512, commit: 2, minTXID: toTXID(2), maxTXID: toTXID(2), timestampMs: 1, nodeId: 1n },

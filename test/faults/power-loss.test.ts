@@ -5,21 +5,21 @@ import { EMPTY } from '../harness/digest.ts'
 import { effort, HANG_MS, SEED } from '../harness/effort.ts'
 import { InProcessNode, temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { SqliteEngine } from '../harness/in-process/sqlite-engine.ts'
-import { checkGoesOn, digestThrough, recoverAndCheck } from '../harness/in-process/verdict.ts'
+import { checkWorks, digestThrough, recoverAndCheck } from '../harness/in-process/verdict.ts'
 import { VolatileFiles } from '../harness/in-process/volatile-files.ts'
 import { Random } from '../harness/random.ts'
 import { Workload } from '../harness/workload.ts'
 
-/** LTXD_SEED replays a run; RUNS makes more of them, STEPS longer ones. */
+/** LTXD_SEED replays a run. RUNS sets their number, STEPS their length. */
 const runs = effort(2, 40, 'RUNS')
 const steps = effort(8, 16, 'STEPS')
-/** Of all operations at which the power could fail, one in so many. */
+/** The power fails at one operation in so many. */
 const ONE_IN = 4
 
 /**
- * The power fails at operations of a run, and what was never synced is lost: all of it, or any part. What is left is
- * recovered, and must be a state that was committed: the last acknowledged one or the next when SQLite asks for
- * durability at each commit, else one from the history.
+ * The power fails at operations of a run, and all unsynced writes are lost, or some of them. The recovered state must
+ * be a committed one. If SQLite asks for durability at each commit it is the last acknowledged one or the next, else
+ * any one of the history.
  */
 function losePower(synchronous: string, journalModes: string[], runSeed: number): number {
   using temporary = temporaryDirectory()
@@ -61,7 +61,7 @@ function losePower(synchronous: string, journalModes: string[], runSeed: number)
     for (const { dir, what } of during) judge(dir, allowed(2), `before ${what}, during ${sql}`, random)
     for (const { dir } of left) judge(dir, allowed(1), `after ${sql}`, random)
     left = []
-    if (random.next() < 0.3) node.keep('a.db')
+    if (random.next() < 0.3) node.maintain('a.db')
   }
   for (const step of workload.setUp()) run(step)
   for (let i = 0; i < steps; i++) run(workload.next())
@@ -74,7 +74,7 @@ function judge(dir: string, allowed: readonly string[], when: string, random: Ra
   const wholeReadBytes = random.next() < 0.5 ? 0 : Infinity
   try {
     expect(allowed).toContain(recoverAndCheck(dir, 'a.db', { wholeReadBytes }).digest)
-    if (random.next() < 0.2) checkGoesOn(dir, 'a.db')
+    if (random.next() < 0.2) checkWorks(dir, 'a.db')
   } catch (error) {
     throw new Error(`power lost ${when}`, { cause: error })
   }

@@ -6,13 +6,13 @@ import { Application, describeState } from '../harness/in-process/application.ts
 import { crashPointFiles, timelessFiles } from '../harness/in-process/crash-point-files.ts'
 import { temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import type { Claims } from '../harness/in-process/verdict.ts'
-import { isRefusedWithLog, recoverAll } from '../harness/in-process/verdict.ts'
+import { isRejectedWithLog, recoverAll } from '../harness/in-process/verdict.ts'
 import { VolatileFiles } from '../harness/in-process/volatile-files.ts'
 import { Random } from '../harness/random.ts'
 import type { Script } from './scripts.ts'
 import { SCRIPTS } from './scripts.ts'
 
-/** LTXD_SEED replays which unsynced sectors and names survive. */
+/** LTXD_SEED replays the choice of unsynced sectors and names that survive. */
 
 interface Left {
   readonly dir: string
@@ -21,9 +21,9 @@ interface Left {
 }
 
 /**
- * The power fails before each change that the data plane makes, and each sync. Whatever was never synced is lost, or
- * some of it. What is left is recovered, and has everything that was told to be durable (I4); where SQLite syncs each
- * commit it is the state before the step, or after it, else one of the history.
+ * The power fails before each change that the data plane makes, and before each sync. All unsynced writes are lost, or
+ * some of them. The recovered state has every transaction that was reported as durable (I4). If SQLite syncs each
+ * commit, it is the state before the step or after it, else any one of the history.
  */
 function everyPowerLoss({ steps, durable, unsafe = false }: Script): number {
   using temporary = temporaryDirectory()
@@ -48,7 +48,7 @@ function everyPowerLoss({ steps, durable, unsafe = false }: Script): number {
     for (const [i, { dir, what, claims }] of left.entries()) {
       try {
         const options = { wholeReadBytes: i % 4 < 2 ? 0 : Infinity, files: timelessFiles(nodeFiles) }
-        if (!unsafe || !isRefusedWithLog(dir, claims, options))
+        if (!unsafe || !isRejectedWithLog(dir, claims, options))
           expect(allowed).toContain(describeState(recoverAll(dir, claims, options)))
       } catch (error) {
         throw new Error(`power lost before "${what}", ${when} (LTXD_SEED=${SEED})`, { cause: error })
@@ -76,7 +76,7 @@ function everyPowerLoss({ steps, durable, unsafe = false }: Script): number {
   return losses
 }
 
-/** What is synced is what a power loss spares: the moment before is one of its own. */
+/** A sync changes which writes survive, so the power also fails before each. */
 function syncsToo(files: ReturnType<typeof crashPointFiles>, lose: (what: string) => void): typeof files {
   return {
     ...files,
@@ -93,7 +93,7 @@ function syncsToo(files: ReturnType<typeof crashPointFiles>, lose: (what: string
 
 const counts = new Map<string, number>()
 for (const [name, script] of Object.entries(SCRIPTS)) {
-  test(`I3, I4: a power loss at any operation of "${name}" takes back nothing that was told to be durable (LTXD_SEED=${SEED})`, () => {
+  test(`I3, I4: a power loss at any operation of "${name}" loses no transaction reported as durable (LTXD_SEED=${SEED})`, () => {
     const losses = everyPowerLoss(script)
     counts.set(name, losses)
     expect(losses).toBeGreaterThan(30)

@@ -3,13 +3,13 @@ import Database from 'better-sqlite3'
 import type { Application } from '../harness/in-process/application.ts'
 import { temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 
-/** Does one thing that commits at most once to each database. */
+/** An action that commits at most once to each database. */
 export type Step = (application: Application) => void
 
 export interface Script {
-  /** What the application does is durable when it is told so: `synchronous = FULL`, and nothing but SQL. */
+  /** Every acknowledged commit is durable: `synchronous = FULL`, and SQL only. */
   readonly durable: boolean
-  /** `synchronous = OFF` without a WAL: SQLite promises nothing for a power loss, and the file may fit nothing then. */
+  /** `synchronous = OFF` without a WAL: after a power loss the file may be in no committed state at all. */
   readonly unsafe?: boolean
   readonly steps: readonly Step[]
 }
@@ -23,10 +23,10 @@ const beside =
   (application) =>
     application.beside(statements)
 const close: Step = (application) => application.close()
-const keep: Step = (application) => application.keep()
+const maintain: Step = (application) => application.maintain()
 const syncLog: Step = (application) => application.syncLog()
 
-/** Rows `from` … `to` of about `bytes`. */
+/** Inserts the rows `from` to `to`, each of about `bytes`. */
 const insert = (from: number, to: number, bytes = 150) =>
   `INSERT INTO t WITH RECURSIVE n(i) AS (SELECT ${from} UNION ALL SELECT i + 1 FROM n WHERE i < ${to}) ` +
   `SELECT i, 'row ' || i || hex(zeroblob(${Math.ceil(bytes / 2)})) FROM n`
@@ -42,7 +42,7 @@ const changes: Step[] = [
   sql(insert(1, 8)),
   sql('BEGIN; UPDATE t SET b = b || a WHERE a % 3 = 0; DELETE FROM t WHERE a = 5; COMMIT'),
   sql(`BEGIN; ${insert(20, 24)}; ROLLBACK`),
-  keep,
+  maintain,
   sql("UPDATE t SET b = 'short' WHERE a < 3"),
 ]
 
@@ -63,7 +63,7 @@ const exclusive = (mode: string): Step[] => [
   close,
 ]
 
-/** More than the cache holds, of which a part is taken back. */
+/** Changes more pages than the cache holds, and rolls back a part. */
 const savepoints = (mode: string): Step[] => [
   ...create(512, mode),
   sql(insert(1, 6)),
@@ -92,7 +92,7 @@ const large = (pageSize: number, mode: string): Step[] => [
   close,
 ]
 
-/** A database that was made elsewhere. */
+/** The bytes of a database that was made elsewhere. */
 function elsewhere(mode: string): Buffer {
   using temporary = temporaryDirectory()
   const path = `${temporary.dir}/x.db`
@@ -109,7 +109,7 @@ const copyIn =
   (application) =>
     application.copyIn(elsewhere(mode), name, chunkSizeBytes)
 
-/** Nobody has it open. */
+/** Renames a database that no connection has open. */
 const rename =
   (from: string, to: string): Step =>
   (application) => {
@@ -126,7 +126,7 @@ const durable = (steps: readonly Step[]): Script => ({ durable: true, steps })
 const lazy = (steps: readonly Step[]): Script => ({ durable: false, steps })
 const unsafe = (steps: readonly Step[]): Script => ({ durable: false, unsafe: true, steps })
 
-/** By name; each begins in an empty directory. */
+/** The scripts by name. Each begins in an empty directory. */
 export const SCRIPTS: Readonly<Record<string, Script>> = {
   wal: durable(common('WAL')),
   delete: durable(common('DELETE')),
@@ -138,7 +138,7 @@ export const SCRIPTS: Readonly<Record<string, Script>> = {
     sql(insert(1, 4)),
     syncLog,
     sql(insert(5, 8)),
-    keep,
+    maintain,
     sql('DELETE FROM t WHERE a = 2'),
     close,
   ]),
@@ -148,7 +148,7 @@ export const SCRIPTS: Readonly<Record<string, Script>> = {
     sql(insert(1, 4)),
     syncLog,
     sql(insert(5, 8)),
-    keep,
+    maintain,
     sql('DELETE FROM t WHERE a = 2'),
     close,
   ]),

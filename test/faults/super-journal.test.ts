@@ -15,7 +15,7 @@ const NAMES = ['a.db', 'b.db', 'c.db']
 
 const TRANSACTION = "BEGIN; UPDATE main.t SET v = 'new'; UPDATE b.t SET v = 'new'; UPDATE c.t SET v = 'new'; COMMIT"
 
-/** Three databases with the same content, attached to one connection. */
+/** Makes three databases with the same content, attached to one connection. */
 function setUp(dataDir: string, files: Files, mode: string) {
   const node = new InProcessNode({ dataDir, files })
   const engine = new SqliteEngine(node.mount, { seed: 1 })
@@ -35,14 +35,14 @@ function setUp(dataDir: string, files: Files, mode: string) {
   return { node, connection }
 }
 
-/** Recovers all that is in `dir`; what the databases then hold: one word, if they are of one mind. */
+/** Recovers all databases in `dir`. Returns their different contents: one if they agree. */
 function outcome(dir: string): string[] {
   const digests = NAMES.map((name) => recoverAndCheck(dir, name).digest)
   return Array.from(new Set(digests))
 }
 
 for (const mode of ['DELETE', 'TRUNCATE', 'PERSIST']) {
-  test(`${mode}: a crash at any point of a transaction over three databases leaves it in all of them or in none`, () => {
+  test(`${mode}: a crash at any point of a transaction over three databases leaves it in all or in none`, () => {
     using temporary = temporaryDirectory()
     const dataDir = `${temporary.dir}/node`
     const left: { dir: string; what: string }[] = []
@@ -69,12 +69,12 @@ for (const mode of ['DELETE', 'TRUNCATE', 'PERSIST']) {
     expect(decided).toBeGreaterThan(0)
     expect(
       seen.slice(decided).every((it) => it),
-      'once decided, it stays',
+      'a decided transaction stays decided',
     ).toBe(true)
     console.log(`${mode}: ${left.length} crash points, decided at the ${decided}th`)
   })
 
-  test(`${mode}: a power loss at any point of a transaction over three databases leaves it in all of them or in none (LTXD_SEED=${SEED})`, () => {
+  test(`${mode}: a power loss in a transaction over three databases leaves it in all or in none (LTXD_SEED=${SEED})`, () => {
     using temporary = temporaryDirectory()
     const dataDir = `${temporary.dir}/node`
     for (const name of ['files', 'log']) fs.mkdirSync(`${dataDir}/${name}`, { recursive: true })

@@ -1,4 +1,4 @@
-/** What a piece of code asks memory for, in one go. */
+/** Limits the memory that a piece of code may allocate at once. */
 
 const TYPED = [
   'Uint8Array',
@@ -10,18 +10,18 @@ const TYPED = [
   'ArrayBuffer',
 ] as const
 const BUFFERS = ['alloc', 'allocUnsafe', 'allocUnsafeSlow', 'concat'] as const
-/** Enough for every buffer that has a fixed size. */
+/** More than any buffer of a fixed size needs. */
 const ENOUGH_BYTES = 16 << 20
 
 class TooMuchMemoryError extends Error {
   constructor(what: string, sizeBytes: number) {
-    super(`${what} of ${sizeBytes} bytes was asked for`)
+    super(`an allocation of ${what} with ${sizeBytes} bytes is over the limit`)
   }
 }
 
 /**
- * Runs `work`, in which every typed array, buffer and list with a length of more than `limitBytes` is a
- * TooMuchMemoryError instead. Nothing else may run meanwhile that needs more.
+ * Runs `work`. Meanwhile every typed array, buffer or list of more than `limitBytes` is a TooMuchMemoryError, also for
+ * other code.
  */
 export async function withBoundedMemory<T>(work: () => T | Promise<T>, limitBytes = ENOUGH_BYTES): Promise<T> {
   const restore: (() => void)[] = []
@@ -57,7 +57,7 @@ export async function withBoundedMemory<T>(work: () => T | Promise<T>, limitByte
   const push = Reflect.get(Array.prototype, 'push') as (...items: unknown[]) => number
   Object.assign(Array.prototype, {
     push(this: unknown[], ...items: unknown[]) {
-      // Eight bytes an item, for a list that grows without end.
+      // Counts eight bytes an item, to notice a list that grows without end.
       if ((this.length & 0xffff) === 0) assertWithin('a list', this.length * 8)
       return Reflect.apply(push, this, items)
     },

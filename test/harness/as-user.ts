@@ -5,31 +5,33 @@ import { fileURLToPath } from 'node:url'
 
 const NOBODY = 65_534
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
-/** Where the user's programs see this clone and Node, wherever those are: it may not look into everybody's home. */
+/**
+ * The paths of this clone and Node.js for the user's programs. The real ones may be in a home that it may not search.
+ */
 const SEEN = { clone: '/mnt/ltxd', node: '/mnt/node' }
 
-/** What the machine permits to who is not root. */
+/** The permissions that the machine gives to users other than root. */
 export interface Permissions {
-  /** Of /dev/fuse; 666 by default, as on most systems. */
+  /** The mode of /dev/fuse; 666 by default, as on most systems. */
   readonly deviceMode?: string
   /** The text of /etc/fuse.conf; empty by default. */
   readonly fuseConf?: string
-  /** A directory of this clone that is not there. */
+  /** A directory of this clone to hide. */
   readonly without?: string
-  /** Who the program is run by in that machine, if not the user. */
+  /** Run the program as root instead of the user. */
   readonly as?: 'root'
 }
 
 /**
- * A user who is not root, with a directory of its own: whoever owns this clone, or nobody. Its programs see a machine
- * in which /dev/fuse and /etc/fuse.conf are what the test says, in a mount namespace of their own: what they leave
- * mounted goes with them.
+ * A user other than root: the owner of this clone, or nobody. It has a directory of its own. Its programs run in a
+ * mount namespace of their own, in which the test chooses /dev/fuse and /etc/fuse.conf. Mounts that they leave behind
+ * vanish with the namespace.
  */
 export class User {
   readonly uid: number
-  /** The user's own: home and temporary files. */
+  /** The user's directory for its home and temporary files. */
   readonly home: string
-  /** Node, as the user's programs see it. */
+  /** The path of Node.js for the user's programs. */
   readonly node = SEEN.node
 
   constructor() {
@@ -39,7 +41,7 @@ export class User {
     chownSync(this.home, this.uid, this.uid)
   }
 
-  /** The program and arguments by which root runs `argv` as this user, in the machine that `permissions` describe. */
+  /** The program and arguments with which root runs `argv` as this user, on a machine with these permissions. */
   command(
     argv: readonly string[],
     { deviceMode = '666', fuseConf = '', without, as }: Permissions = {},
@@ -57,12 +59,12 @@ export class User {
     return ['unshare', ['-m', 'sh', '-euc', machine, fuseConf, ...argv]]
   }
 
-  /** A file of this clone, as the user's programs see it. */
+  /** The path of a file of this clone for the user's programs. */
   seen(file: string): string {
     return path.join(SEEN.clone, path.relative(REPOSITORY, file))
   }
 
-  /** A new directory of the user's. */
+  /** Makes a directory that belongs to the user. */
   directory(name: string): string {
     const made = path.join(this.home, name)
     mkdirSync(made)

@@ -3,14 +3,14 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { LTXD_CLI } from './ltxd-node.ts'
 import { until, within } from './wait.ts'
 
-/** An `ltxd` command that runs until it is told to stop, driven from outside the way an operator would. */
+/** An `ltxd` command that runs until a signal stops it. */
 export class BackgroundCommand {
   readonly #child: ChildProcess
   readonly #logFile: string
   readonly #from: number
   readonly exited: Promise<number | NodeJS.Signals>
 
-  /** Its output is appended to the file. */
+  /** The command's output is appended to `logFile`. */
   constructor(args: readonly string[], logFile: string, env: NodeJS.ProcessEnv = {}, cwd?: string) {
     const log = openSync(logFile, 'a')
     this.#logFile = logFile
@@ -26,12 +26,12 @@ export class BackgroundCommand {
     )
   }
 
-  /** What this run has printed. */
+  /** The output of this run so far. */
   output(): string {
     return readFileSync(this.#logFile, 'utf8').slice(this.#from)
   }
 
-  /** Waits until it has printed this. */
+  /** Waits until the output matches. */
   async said(expected: RegExp, deadlineMs = 60_000): Promise<void> {
     await until(`${String(expected)} from ltxd`, deadlineMs, () => {
       if (expected.test(this.output())) return true
@@ -44,7 +44,7 @@ export class BackgroundCommand {
     this.#child.kill(signal)
   }
 
-  /** Asks it to stop; gives its exit code, or the signal that ended it. */
+  /** Sends the signal. Returns the exit code, or the signal that ended the command. */
   async stop(signal: NodeJS.Signals = 'SIGTERM', deadlineMs = 60_000): Promise<number | NodeJS.Signals> {
     this.#child.kill(signal)
     return within('end of ltxd', deadlineMs, this.exited)

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'tsdown'
 import { PROGRAMS, PROGRAMS_DIRECTORY } from './programs.ts'
 
-/** Set for a run inside a run, whose user may not be allowed to write here. */
+/** Set for a test run inside a test run, whose user may not be allowed to write here. */
 const DONE = 'LTXD_TEST_PROGRAMS_BUILT'
 
 /** Builds the programs of programs.ts, once a run: Vitest calls it before the first test of each project. */
@@ -18,10 +18,10 @@ export default async function buildPrograms(): Promise<void> {
     target: 'node20',
     outExtensions: () => ({ js: '.js' }),
     dts: false,
-    // Packages stay what they are: some find files of their own beside them.
+    // Packages are not bundled: some load files beside them.
     deps: { skipNodeModulesBundle: true },
     sourcemap: true,
-    // A file that another run has just started stays there.
+    // Another run may be using the files.
     clean: false,
     logLevel: 'warn',
   })

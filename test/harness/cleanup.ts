@@ -1,15 +1,15 @@
-/** What must be undone however the run ends: by itself, by an error, or by Ctrl-C. Last in, first out; each once. */
+/** Steps that run once when the run ends: by itself, by an error, or by Ctrl-C. The last one added runs first. */
 export class Cleanup {
   readonly #steps: { what: string; undo: () => void | Promise<void> }[] = []
   #running: Promise<void> | undefined
   #interrupted = false
 
-  /** A signal ended the run: what fails from now on fails for that reason. */
+  /** A signal ended the run. Later failures are its consequence. */
   get interrupted(): boolean {
     return this.#interrupted
   }
 
-  /** Makes something, and sees to its end. Once cleaning up has begun nothing is made any more: this throws instead. */
+  /** Makes something, and registers `undo` for it. Throws once the clean-up has begun. */
   own<T>(what: string, make: () => T, undo: (made: T) => void | Promise<void>): T {
     if (this.#running !== undefined) throw new Error(`no ${what}: the run is being cleaned up`)
     const made = make()
@@ -21,13 +21,13 @@ export class Cleanup {
     this.#steps.push({ what, undo })
   }
 
-  /** Runs every step, also after one failed; then throws what failed. */
+  /** Runs every step, even after one has failed. Then throws the failures. */
   async run(): Promise<void> {
     this.#running ??= this.#unwind()
     await this.#running
   }
 
-  /** From now on SIGINT, SIGTERM and SIGHUP clean up and end the process with 128 + the signal's number. */
+  /** Makes SIGINT, SIGTERM and SIGHUP clean up, then exit with 128 plus the signal's number. */
   onSignals(announce: (signal: NodeJS.Signals) => void): void {
     for (const [signal, code] of [
       ['SIGHUP', 129],

@@ -9,18 +9,18 @@ import { freePort } from './s3-server.ts'
 import { until } from './wait.ts'
 
 export interface ClusterOptions {
-  /** How many nodes; named node-1, node-2 … */
+  /** The number of nodes, named node-1, node-2 … */
   readonly nodes?: number
   readonly ttl?: string
   readonly backup?: string | ((node: string) => string)
-  /** Another way to a node for its peers: the URL, given the port where it listens. */
+  /** Returns the URL at which peers reach the node that listens on this port. */
   readonly advertise?: (node: string, port: number) => Promise<string>
-  /** Further sections of each node's ltxd.yml. */
+  /** More sections for each node's ltxd.yml. */
   readonly config?: string
   readonly cli?: string
 }
 
-/** A Consul and some `ltxd mount` around it, each a process of its own on this machine. */
+/** A Consul and several nodes, each a process on this machine. */
 export class TestCluster {
   readonly dir: string
   readonly consul: ConsulServer
@@ -33,7 +33,7 @@ export class TestCluster {
     this.#options = options
   }
 
-  /** Returns when the first node leads and all others follow it. Without any node, `add` makes the first. */
+  /** Resolves once the first node leads and all others follow it. With 0 nodes, `add` makes the first. */
   static async start(options: ClusterOptions = {}): Promise<TestCluster> {
     const dir = await realpath(await mkdtemp(join(tmpdir(), 'ltxd-cluster-')))
     const cluster = new TestCluster(dir, await ConsulServer.start(), options)
@@ -51,7 +51,7 @@ export class TestCluster {
     }
   }
 
-  /** One more, with an empty data directory; started, not waited for. */
+  /** Starts another node with an empty data directory, and does not wait for it. */
   async add(): Promise<ClusterMember> {
     const { ttl = '3s', backup: place, advertise, config = '', cli } = this.#options
     const name = `node-${this.members.length + 1}`
@@ -70,7 +70,7 @@ export class TestCluster {
       mount: `${dir}-mnt`,
       data: `${dir}-data`,
       logFile: `${dir}.log`,
-      // The same at each start: a node knows its own lease by it.
+      // The same at each start, because a node recognizes its own lease by its address.
       http: `127.0.0.1:${port}`,
       arguments: ['--config', file],
       ...(cli === undefined ? {} : { cli }),
@@ -79,7 +79,7 @@ export class TestCluster {
     return member
   }
 
-  /** The one that leads. Of two that say so, as when one has not noticed yet, it is the one with the later term. */
+  /** Waits for the node that leads. While two claim to lead, it is the one with the later term. */
   async primary({
     not,
     deadlineMs = 60_000,
@@ -95,7 +95,7 @@ export class TestCluster {
     })
   }
 
-  /** Resolves when one node that runs leads, and all others are connected to it. */
+  /** Resolves once one running node leads and all others are connected to it. */
   async settled(deadlineMs = 60_000): Promise<ClusterMember> {
     return until('a primary that all others follow', deadlineMs, async () => {
       const running = this.#running()
@@ -109,7 +109,7 @@ export class TestCluster {
     })
   }
 
-  /** Ends everything, in whatever state it is, and removes it. */
+  /** Kills all processes and removes all files. */
   async stop(): Promise<void> {
     for (const member of this.members) await member.destroy()
     await this.consul.stop()
@@ -148,7 +148,7 @@ export class ClusterMember {
     return this.#options.data
   }
 
-  /** undefined while it does not answer. */
+  /** The node's status; undefined while it does not answer. */
   async status(): Promise<NodeStatus | undefined> {
     try {
       return await fetchStatus(this.url)
@@ -157,7 +157,7 @@ export class ClusterMember {
     }
   }
 
-  /** After its process has ended: the same data, mount and address again. `fresh`: with an empty data directory. */
+  /** Starts an ended node again, with the same mount and address, and its data or (`fresh`) an empty directory. */
   async restart({ fresh = false }: { fresh?: boolean } = {}): Promise<void> {
     if (this.#node.running) throw new Error(`${this.name} still runs`)
     if (fresh) await rm(this.data, { recursive: true, force: true })

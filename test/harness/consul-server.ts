@@ -8,8 +8,8 @@ import { freePort } from './s3-server.ts'
 import { until, within } from './wait.ts'
 
 /**
- * A real Consul of the test's own: one server on free ports of the loopback, with a data directory, so that it can be
- * killed and started again.
+ * A real Consul for one test: a server on free ports of the loopback. It has a data directory, so it can be killed and
+ * started again.
  */
 export class ConsulServer {
   readonly port: number
@@ -22,7 +22,7 @@ export class ConsulServer {
     this.dir = dir
   }
 
-  /** Returns when it has a leader and takes writes. */
+  /** Resolves once it has a leader and accepts writes. */
   static async start(): Promise<ConsulServer> {
     const server = new ConsulServer(await freePort(), await mkdtemp(join(tmpdir(), 'ltxd-consul-')))
     const ports = { http: server.port, server: await freePort(), serf_lan: await freePort() }
@@ -35,7 +35,7 @@ export class ConsulServer {
       data_dir: join(server.dir, 'data'),
       disable_update_check: true,
       ports: { ...ports, serf_wan: -1, dns: -1, grpc: -1 },
-      // Alone: the election takes half a second rather than five.
+      // The election of a single server then takes half a second, not five.
       performance: { raft_multiplier: 1 },
     }
     await writeFile(join(server.dir, 'consul.json'), JSON.stringify(config))
@@ -47,7 +47,7 @@ export class ConsulServer {
     return `http://127.0.0.1:${this.port}`
   }
 
-  /** Starts it, also again, on the same port with what it had made durable. */
+  /** Starts it, or starts it again on the same port with its durable data. */
   async run(): Promise<void> {
     const binary = findTool('consul')
     if (binary === undefined) throw new Error('consul is not installed: bash infra/setup.sh --test-tools')
@@ -66,7 +66,7 @@ export class ConsulServer {
     }
   }
 
-  /** Connections stay open, and nothing answers. */
+  /** Stops the process: connections stay open, and requests get no answer. */
   freeze(): void {
     this.#child?.kill('SIGSTOP')
   }
@@ -85,13 +85,13 @@ export class ConsulServer {
     await rm(this.dir, { recursive: true, force: true })
   }
 
-  /** What is at a key, as text; undefined when there is none. */
+  /** The value of a key as text; undefined if the key does not exist. */
   async get(key: string): Promise<string | undefined> {
     const response = await fetch(`${this.url}/v1/kv/${key}?raw&consistent`)
     return response.status === 200 ? response.text() : undefined
   }
 
-  /** As an operator would with `consul kv put`, whoever holds the key. */
+  /** Writes a key regardless of its lock, as `consul kv put` does. */
   async put(key: string, value: string): Promise<void> {
     await this.#send('PUT', key, value)
   }
@@ -105,7 +105,7 @@ export class ConsulServer {
     if (!response.ok) throw new Error(`Consul answered ${response.status} to ${method} ${key}`)
   }
 
-  /** A session can be made: there is a leader, and the node that it belongs to is registered. */
+  /** Whether a session can be created, which needs a leader and a registered node. */
   async #answers(): Promise<boolean> {
     if (this.#child?.exitCode !== null || this.#child.signalCode !== null) throw new Error('Consul has ended')
     try {

@@ -5,7 +5,7 @@ import Database from 'better-sqlite3'
 
 type Row = readonly unknown[]
 
-/** The content of a database as an application sees it, in one short string. */
+/** A short digest of a database's content as applications see it. */
 export function digest(query: (sql: string) => Row[]): string {
   const schema = query('SELECT name, sql FROM sqlite_schema ORDER BY name')
   const hash = createHash('sha256').update(JSON.stringify(schema))
@@ -14,7 +14,7 @@ export function digest(query: (sql: string) => Row[]): string {
   }
   return hash.digest('hex').slice(0, 16)
 }
-/** By a stock SQLite, on the file alone, with its integrity check. EMPTY when there is none. */
+/** The digest of a database file through stock SQLite, after an integrity check. EMPTY if there is no file. */
 export function digestOfFile(path: string): string {
   if (!fs.existsSync(path) || fs.statSync(path).size === 0) return EMPTY
   const connection = new Database(path)

@@ -2,9 +2,8 @@ import { spawn } from 'node:child_process'
 import { DeadlineError } from './wait.ts'
 
 /**
- * Runs a program to its end and returns what it printed to standard output. After `limitMs` it is killed with
- * everything that it started, which would otherwise hold its pipes open. Rejects with all output when that happens, and
- * when it fails.
+ * Runs a program and returns its standard output. After `limitMs` the program is killed with all processes that it
+ * started, which would otherwise hold its pipes open. Rejects with all output if it is killed or fails.
  */
 export function runLimited(
   limitMs: number,

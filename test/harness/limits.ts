@@ -1,7 +1,7 @@
 import { type Limits, LIMITS_VARIABLE, limitsFrom } from '../../src/config/limits.ts'
 
 /**
- * What this test file starts from now on has these time limits, so that nobody waits for the long ones of every day.
+ * Sets these time limits for all processes that this test file starts from now on.
  */
 export function shorten(limits: Partial<Limits>): Limits {
   process.env[LIMITS_VARIABLE] = JSON.stringify(limits)

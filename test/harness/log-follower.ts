@@ -8,8 +8,8 @@ import { nodeFiles } from '../../src/util/files.ts'
 import { ReplayedDatabase } from './in-process/log-replay.ts'
 
 /**
- * Follows the log of a running node from its data directory, transaction by transaction. Only for a database that
- * nobody writes meanwhile: without the node's word on its position, the end of the log is taken for it.
+ * Follows the log of a running node in its data directory, transaction by transaction. Nothing may write to the
+ * database meanwhile, because the end of the log counts as the node's position.
  */
 export class LogFollower {
   readonly database = new ReplayedDatabase()

@@ -7,25 +7,25 @@ import { isRunning, processTree, signalProcess } from './processes.ts'
 import { until, within } from './wait.ts'
 
 /**
- * One `ltxd mount` as a child process, driven from outside the way an operator would. Nothing in here touches a
- * file on the mount: only the kernel's mount table and pids, so that a node that hangs cannot hang its caller.
+ * An `ltxd mount` as a child process. This class uses only pids and the kernel's mount table, never a file on the
+ * mount, so that a hung node cannot hang its caller.
  */
 
-/** The build under test; LTXD_CLI names another one, to compare builds. */
+/** The build under test. LTXD_CLI names another one. */
 export const LTXD_CLI = process.env['LTXD_CLI'] ?? fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 
 export interface NodeOptions {
   /** The mount point: absolute, without symbolic links; created if missing. */
   readonly mount: string
   readonly data: string
-  /** Receives everything that the daemon and its command print. */
+  /** The file for all output of the daemon and its command. */
   readonly logFile: string
   readonly backup?: string
   /** Address of the HTTP API; a free port of the loopback by default. */
   readonly http?: string
-  /** What the node supervises. */
+  /** The command that the node supervises. */
   readonly command?: readonly string[]
-  /** Further arguments of `ltxd mount`. */
+  /** More arguments for `ltxd mount`. */
   readonly arguments?: readonly string[]
   readonly cli?: string
   /** The Node.js to run it; this process's own by default. */
@@ -75,7 +75,7 @@ export class LtxdNode {
   static start(options: NodeOptions): LtxdNode {
     const cli = options.cli ?? LTXD_CLI
     if (!existsSync(cli)) throw new Error(`${cli} does not exist: run "npm run build" first`)
-    // A dead mount of an earlier daemon is for ltxd to clear, and mkdir on it fails: leave what is mounted alone.
+    // mkdir fails on a dead mount, which ltxd itself clears.
     if (!isMounted(options.mount)) mkdirSync(options.mount, { recursive: true })
     const log = openSync(options.logFile, 'a')
     try {
@@ -93,7 +93,7 @@ export class LtxdNode {
     return this.#exit === undefined
   }
 
-  /** Resolves when the node serves its mount; throws with the log's end when it exits instead or takes too long. */
+  /** Resolves once the node serves its mount. Throws with the end of its log if it exits or takes too long. */
   async mounted(deadlineMs = 60_000): Promise<void> {
     try {
       await until(`mount of ${this.options.mount}`, deadlineMs, () => {
@@ -105,7 +105,7 @@ export class LtxdNode {
     }
   }
 
-  /** SIGTERM, and what becomes of it; a node that does not end in time is killed, detached, and an error. */
+  /** Sends SIGTERM and returns how the node ended. Throws if it takes too long, after a SIGKILL and an unmount. */
   async stop(deadlineMs = 60_000): Promise<Exit> {
     signalProcess(this.pid, 'SIGTERM')
     try {
@@ -116,14 +116,14 @@ export class LtxdNode {
     }
   }
 
-  /** `kill -9` of the daemon alone. What it supervised lives on, as after a crash. */
+  /** Kills the daemon alone. Its supervised command keeps running, as after a crash. */
   async kill(): Promise<void> {
     signalProcess(this.pid, 'SIGKILL')
     await within('end of the killed ltxd', 60_000, this.exited)
   }
 
   /**
-   * `kill -9` of the daemon and of everything it started, as when the machine goes. Returns who was killed, and when.
+   * Kills the daemon and every process that it started, as if the machine failed. Returns their pids and the time.
    */
   async killTree(): Promise<{ pids: number[]; atMs: number }> {
     const pids = this.running ? processTree(this.pid) : []
@@ -135,13 +135,13 @@ export class LtxdNode {
     return { pids, atMs }
   }
 
-  /** Whatever state it is in: ends it and clears its mount. For clean-up; never fails because the node did. */
+  /** Kills the node and removes its mount, in any state. For clean-up. */
   async destroy(): Promise<void> {
     await this.killTree()
     await detach(this.options.mount)
   }
 
-  /** `error` with the end of the node's log beside it. */
+  /** Adds the end of the node's log to an error. */
   explain(error: unknown): Error {
     const message = error instanceof Error ? error.message : String(error)
     return new Error(`${message}\n--- end of ${this.options.logFile} ---\n${this.logTail()}`, { cause: error })

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 
 /**
- * What is mounted, from the kernel's table alone. Never a stat of the mount point: one on a dead or hung mount
- * would fail or hang the caller.
+ * The mounted file systems, from the kernel's table alone. A stat of a dead or hung mount point would fail, or hang the
+ * caller.
  */
 
 const run = promisify(execFile)
@@ -14,13 +14,13 @@ export function isMounted(directory: string): boolean {
   return mountPoints().includes(directory)
 }
 
-/** What statfs(2) calls a FUSE file system, in hexadecimal. */
+/** The type of a FUSE file system in statfs(2), in hexadecimal. */
 const FUSE_MAGIC = '65735546'
 
 /**
- * Whether a live FUSE server answers at the mount point. Asks with statfs, which no kernel cache answers (a stat of a
- * dead mount can succeed), and in another process, which can be killed if no answer comes. The type counts: the
- * directory below may be what answers, between a dead mount and the next.
+ * Whether a live FUSE server answers at the mount point. This uses statfs, because a stat can be answered from the
+ * kernel's cache, and another process, which can be killed if no answer comes. It checks the type, because between two
+ * mounts the directory below answers.
  */
 export async function answers(directory: string): Promise<boolean> {
   if (!isMounted(directory)) return false
@@ -32,14 +32,14 @@ export async function answers(directory: string): Promise<boolean> {
   }
 }
 
-/** Every mount point at or below `directory`, the deepest first. */
+/** The mount points at or below `directory`, the deepest first. */
 export function mountsBelow(directory: string): string[] {
   return mountPoints()
     .filter((point) => point === directory || point.startsWith(`${directory}/`))
     .reverse()
 }
 
-/** Detaches whatever is mounted at `directory`, also when its server is gone. No error when nothing is. */
+/** Detaches all mounts at `directory`, even dead ones. */
 export async function detach(directory: string): Promise<void> {
   while (isMounted(directory)) {
     const [program, args] = process.geteuid?.() === 0 ? ['umount', ['-l']] : ['fusermount3', ['-u', '-z']]

@@ -2,10 +2,10 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 /** Processes by pid, from /proc. */
 
-/** Linux reports processor time to user space in hundredths of a second, whatever its own tick is. */
+/** Linux reports processor time to user space in hundredths of a second, independent of its own tick. */
 const TICK_US = 10_000
 
-/** `pid` and everything it started, parents first. Those that left the tree (a daemon's daemon) are not found. */
+/** The process and its descendants, parents first. A descendant whose parent has ended is not found. */
 export function processTree(pid: number): number[] {
   const children = new Map<number, number[]>()
   for (const entry of readdirSync('/proc')) {
@@ -20,7 +20,7 @@ export function processTree(pid: number): number[] {
   return tree
 }
 
-/** The processes of a node's local client: none just now, or one. */
+/** The pid of a node's local client, or none between two of them. */
 export function localClients(nodePid: number): number[] {
   return processTree(nodePid).filter((pid) => {
     const file = `/proc/${pid}/cmdline`
@@ -28,13 +28,13 @@ export function localClients(nodePid: number): number[] {
   })
 }
 
-/** User and system time of a process, all its threads together; undefined when it is gone. */
+/** The user and system time of a process with all its threads; undefined if it is gone. */
 export function processorTimeUs(pid: number): number | undefined {
   const stat = statFields(pid)
   return stat === undefined ? undefined : (Number(stat[11]) + Number(stat[12])) * TICK_US
 }
 
-/** Its proportional share of physical memory; 0 when it is gone. */
+/** The process's proportional share of physical memory; 0 if it is gone. */
 export function memoryBytes(pid: number): number {
   try {
     const [, kibibytes] = /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')) ?? []
@@ -44,13 +44,13 @@ export function memoryBytes(pid: number): number {
   }
 }
 
-/** False also for a zombie: it runs nothing any more. */
+/** Whether the process runs. A zombie does not. */
 export function isRunning(pid: number): boolean {
   const stat = statFields(pid)
   return stat !== undefined && stat[0] !== 'Z' && stat[0] !== 'X'
 }
 
-/** Sends `signal`; no error when the process is already gone. */
+/** Sends a signal, unless the process is already gone. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
@@ -60,7 +60,7 @@ export function signalProcess(pid: number, signal: NodeJS.Signals): void {
 }
 
 /**
- * The fields of /proc/PID/stat from the third (state) on: the second, the name, may itself hold blanks and brackets.
+ * The fields of /proc/PID/stat from the third (state) on. The second, the name, may contain spaces and brackets.
  */
 function statFields(pid: number): string[] | undefined {
   try {
@@ -71,7 +71,7 @@ function statFields(pid: number): string[] | undefined {
   }
 }
 
-/** Who has a file open or mapped, for messages: "command (pid) fd 7". */
+/** The processes that have a file open or mapped, for messages: "command (pid) fd 7". */
 export function holdersOf(path: string): string[] {
   const holders: string[] = []
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {

@@ -1,9 +1,8 @@
 import { fileURLToPath } from 'node:url'
 
 /**
- * Programs that tests start as processes of their own, by the name of the built file. They are built together before
- * the tests (build-programs.ts): one that Node only has to load starts in a third of the time of one that it has to
- * translate.
+ * Programs that tests start as processes, by the name of the built file. build-programs.ts builds them all before the
+ * tests, because a built program starts in a third of the time of one in TypeScript.
  */
 export const PROGRAMS = {
   'apply-process': 'test/integration/apply-process.ts',
@@ -14,7 +13,7 @@ export const PROGRAMS = {
   'cluster-writer': 'test/cluster/writer.ts',
   'crash-check': 'test/crash/check.ts',
   'crash-writer': 'test/crash/writer.ts',
-  /** libfuse's process, which the mount of plain-server expects beside it. */
+  /** The libfuse process, which plain-server's mount expects beside it. */
   'fuse-bridge': 'src/fuse/bridge/main.ts',
   'lease-holder-process': 'test/interop/lease-holder-process.ts',
   'lockstep-client': 'test/integration/lockstep/client.ts',
@@ -26,10 +25,10 @@ export const PROGRAMS = {
 
 export type ProgramName = keyof typeof PROGRAMS
 
-/** Below the repository. */
+/** The directory, relative to the repository. */
 export const PROGRAMS_DIRECTORY = 'node_modules/.cache/test-programs'
 
-/** The built file, for `node`. */
+/** The path of the built program. */
 export function programFile(name: ProgramName): string {
   return fileURLToPath(new URL(`../../${PROGRAMS_DIRECTORY}/${name}.js`, import.meta.url))
 }

@@ -8,7 +8,7 @@ import { findTool } from '../../infra/test-tools.ts'
 import { freePort } from './s3-server.ts'
 import { until, within } from './wait.ts'
 
-/** A real Redis of the test's own, on a free port of the loopback and in a directory of its own. */
+/** A real Redis for one test, on a free port of the loopback and in a directory of its own. */
 export class RedisServer {
   readonly port: number
   readonly dir: string
@@ -22,7 +22,7 @@ export class RedisServer {
     this.#options = options
   }
 
-  /** `options` are further arguments of redis-server. Returns when it answers. */
+  /** Resolves once it answers. `options` are more arguments for redis-server. */
   static async start(...options: string[]): Promise<RedisServer> {
     const server = new RedisServer(await freePort(), await mkdtemp(join(tmpdir(), 'ltxd-redis-')), options)
     await server.run()
@@ -33,7 +33,7 @@ export class RedisServer {
     return `redis://127.0.0.1:${this.port}`
   }
 
-  /** Starts it, also again, on the same port with what it had made durable. */
+  /** Starts it, or starts it again on the same port with its durable data. */
   async run(): Promise<void> {
     const binary = findTool('redis-server')
     if (binary === undefined) throw new Error('redis-server is not installed: bash infra/setup.sh --test-tools')
@@ -54,7 +54,7 @@ export class RedisServer {
     }
   }
 
-  /** Ends the server; what it holds stays for `run`. */
+  /** Ends the server. Its data stays for `run`. */
   async end(): Promise<void> {
     this.#child?.kill('SIGTERM')
     await within('end of Redis', 60_000, this.#exited)

@@ -9,7 +9,7 @@ import { findTool } from '../../infra/test-tools.ts'
 import { createClient } from '../../src/objectstore/s3/client.ts'
 import { until, within } from './wait.ts'
 
-/** A real server of the S3 protocol, on a free port of the loopback and in a directory of its own. */
+/** A real S3 server, on a free port of the loopback and in a directory of its own. */
 
 export const S3_SERVERS = ['versitygw', 'minio'] as const
 export type S3ServerName = (typeof S3_SERVERS)[number]
@@ -23,7 +23,7 @@ const COMMANDS: Readonly<Record<S3ServerName, (address: string, dir: string) => 
   minio: (address, dir) => ['server', '--quiet', '--address', address, dir],
 }
 
-/** Its path: `$VERSITYGW_BIN`, `$MINIO_BIN`, or on the PATH; undefined when it is not on this machine. */
+/** The server's path: `$VERSITYGW_BIN`, `$MINIO_BIN`, or on the PATH; undefined if it is not installed. */
 export function findS3Server(name: S3ServerName): string | undefined {
   return process.env[`${name.toUpperCase()}_BIN`] ?? findTool(name)
 }
@@ -44,7 +44,7 @@ export class S3Server {
     this.#dir = dir
   }
 
-  /** Starts it and returns when it answers. */
+  /** Resolves once it answers. */
   static async start(name: S3ServerName): Promise<S3Server> {
     const dir = await mkdtemp(join(tmpdir(), `ltxd-${name}-`))
     await mkdir(join(dir, 'objects'))
@@ -53,7 +53,7 @@ export class S3Server {
     return server
   }
 
-  /** Starts it, also again, on the same port with what it held. */
+  /** Starts it, or starts it again on the same port with its data. */
   async run(): Promise<void> {
     const { name } = this
     const binary = findS3Server(name)
@@ -76,7 +76,7 @@ export class S3Server {
     }
   }
 
-  /** Connections stay open, and nothing answers. */
+  /** Stops the process: connections stay open, and requests get no answer. */
   freeze(): void {
     this.#child?.kill('SIGSTOP')
   }
@@ -90,7 +90,7 @@ export class S3Server {
     await within(`end of ${this.name}`, 60_000, this.#exited)
   }
 
-  /** What programs need in their environment to get in. */
+  /** The environment variables with the credentials. */
   get environment(): Record<string, string> {
     return { AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY, AWS_REGION: REGION }
   }
@@ -99,7 +99,7 @@ export class S3Server {
     return `endpoint=${this.endpoint}&region=${REGION}&forcePathStyle=true`
   }
 
-  /** The address of an empty place: a bucket of its own, and a prefix in it. */
+  /** Makes a bucket, and returns the URL of a prefix in it. */
   async freshUrl(prefix = 'some/prefix'): Promise<string> {
     const bucket = `bucket-${++this.#buckets}`
     const client = await this.client()
@@ -108,7 +108,7 @@ export class S3Server {
     return `s3://${bucket}/${prefix}?${this.query}`
   }
 
-  /** For what a store does not show. */
+  /** A client, for operations that a store does not have. */
   client(): Promise<S3> {
     const { endpoint } = this
     const address = { url: endpoint, bucket: '', prefix: '', endpoint, region: REGION, forcePathStyle: true }
@@ -134,7 +134,7 @@ export class S3Server {
   }
 }
 
-/** Free a moment ago; the caller takes it at once. */
+/** A port that was free a moment ago. Use it at once. */
 export async function freePort(): Promise<number> {
   const probe = createServer()
   await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, '127.0.0.1', resolve))

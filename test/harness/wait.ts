@@ -10,9 +10,9 @@ const LATENESS = 0.05
 const LONGEST_PAUSE_MS = 200
 
 /**
- * Polls `condition` until it gives something other than undefined or false; throws DeadlineError, naming `what`, after
- * `deadlineMs`. Polls at least `everyMs` apart, and less often the longer it takes: who waits leaves the processor to
- * those who are waited for.
+ * Polls `condition` until it returns a value other than undefined or false. Throws a DeadlineError that names `what`
+ * after `deadlineMs`. Polls are at least `everyMs` apart, and become rarer the longer the wait takes, to leave the
+ * processor to the processes that the test waits for.
  */
 export async function until<T>(
   what: string,
@@ -30,7 +30,7 @@ export async function until<T>(
   }
 }
 
-/** `promise`, or a DeadlineError that names `what` if it has not settled after `deadlineMs`. */
+/** The result of `promise`. Throws a DeadlineError that names `what` if it is still pending after `deadlineMs`. */
 export async function within<T>(what: string, deadlineMs: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {

@@ -1,15 +1,15 @@
 import type { Random } from './random.ts'
 
 /**
- * Random SQL that a seed replays: what applications do to a database, and what only few of them do. Each step commits
- * at most once.
+ * Random SQL that a seed replays, with the common and the rare operations of applications. Each step commits at most
+ * once.
  */
 
 export interface Step {
   readonly sql: string
-  /** The connection is closed and opened again before the next step. */
+  /** Close the connection and open a new one before the next step. */
   readonly reopen?: boolean
-  /** It was not told to commit: nothing may have changed. */
+  /** The step does not commit, so nothing may have changed. */
   readonly rollsBack?: boolean
 }
 
@@ -19,7 +19,7 @@ export interface WorkloadOptions {
   readonly synchronous: readonly string[]
   /** Checkpoints, VACUUM, changes of mode and page size. */
   readonly maintenance: boolean
-  /** Bytes that a large transaction writes, about. */
+  /** The approximate size of a large transaction in bytes. */
   readonly largeBytes: number
 }
 
@@ -109,7 +109,7 @@ export class Workload {
     return `INSERT INTO log (what) VALUES (${this.#blob(20)})`
   }
 
-  /** More than a small cache holds: pages spill before the commit, and what was spilled is written again. */
+  /** Changes more pages than a small cache holds: pages spill before the commit, and some are written again. */
   #large(): string {
     const bytes = this.#random.integer(300, 3000)
     const rows = Math.max(1, Math.ceil(this.#options.largeBytes / bytes))

@@ -6,10 +6,10 @@ import { InProcessNode } from './node-in-process.ts'
 import type { Connection } from './sqlite-engine.ts'
 import { SqliteEngine } from './sqlite-engine.ts'
 
-/** An application that does what a script says, through a data plane in this process. */
+/** An application that runs a script on a data plane in this process. */
 export class Application {
   readonly node: InProcessNode
-  /** What was told to be durable, by name of the database: I4. */
+  /** The position reported as durable (I4), by database. */
   readonly durable = new Map<string, string>()
   readonly #engine: SqliteEngine
   readonly #connections = new Map<string, Connection>()
@@ -19,12 +19,12 @@ export class Application {
     this.#engine = new SqliteEngine(this.node.mount, { seed: 1, sectorSizeBytes: 512 })
   }
 
-  /** On the connection to the database that stays open from one statement to the next. */
+  /** Runs SQL on a connection that stays open. */
   sql(sql: string, name = 'a.db'): void {
     this.#connection(name).exec(sql)
   }
 
-  /** On a second connection, beside the one that is open. */
+  /** Runs SQL on a second connection, while the first is open. */
   beside(sql: string, name = 'a.db'): void {
     const connection = this.#engine.open(name)
     connection.exec(sql)
@@ -46,7 +46,7 @@ export class Application {
     this.node.mount.unlink(name)
   }
 
-  /** As cp does: a new file, written from its beginning to its end, and made durable. */
+  /** Copies a file in as cp does: creates it, writes it from start to end, and syncs it. */
   copyIn(bytes: Uint8Array, name: string, chunkSizeBytes: number): void {
     const file = this.node.mount.open(name, { create: true, exclusive: true, readOnly: false })
     for (let at = 0; at < bytes.length; at += chunkSizeBytes)
@@ -56,24 +56,24 @@ export class Application {
     this.node.mount.syncDirectory('')
   }
 
-  /** The background makes log and file durable, and says so. */
-  keep(name = 'a.db'): void {
+  /** Syncs log and file, and records it, as the background maintenance does. */
+  maintain(name = 'a.db'): void {
     this.syncLog(name)
-    this.node.keep(name)
+    this.node.maintain(name)
   }
 
-  /** As before anything is streamed or uploaded. */
+  /** Syncs the log, as the node does before it streams or uploads. */
   syncLog(name = 'a.db'): void {
     this.node.database(name).syncLog()
     this.durable.set(name, formatPosition(this.node.position(name)))
   }
 
-  /** The position of each database that was last published. */
+  /** The last published position of each database. */
   published(): Map<string, string> {
     return new Map(this.node.published.map(({ name, position }) => [name, formatPosition(position)]))
   }
 
-  /** Every database on the mount, as its applications read it. */
+  /** The content of every database on the mount, as applications read it. */
   state(): string {
     const names = fs.readdirSync(this.node.root).filter((name) => name.endsWith('.db'))
     return describeState(names.map((name) => [name, digest((sql) => this.#connection(name).exec(sql))] as const))
@@ -88,7 +88,7 @@ export class Application {
 
 const EMPTY = digest(() => [])
 
-/** An empty database is none. */
+/** The names and digests of databases as text, without empty databases. */
 export function describeState(digests: Iterable<readonly [name: string, digest: string]>): string {
   const told = Array.from(digests).filter(([, it]) => it !== EMPTY)
   return told

@@ -8,7 +8,7 @@ const { O_RDWR, O_CREAT, O_EXCL } = fs.constants
 const READ = 0
 const WRITE = 2
 
-/** Lengths into which the kernel cuts one write of an application; they add up to it. */
+/** The lengths into which the kernel cuts a write of an application. Their sum is its length. */
 export type Cut = (lengthBytes: number) => number[]
 
 export interface Operation {
@@ -27,16 +27,16 @@ interface Node {
 }
 
 /**
- * The tree's part of a mount without a kernel: names, handles and one backing descriptor a file, in front of a volume.
- * What it does not do (attributes, caching, errno on the wire) the conformance suite tests on a real mount.
+ * A mount without a kernel: names, handles and a backing descriptor for each file, in front of a volume. The
+ * conformance suite tests the rest (attributes, caching, errno on the wire) on a real mount.
  */
 export class CaptureMount implements VfsFiles {
   readonly root: string
   readonly volume: Volume
   cut: Cut = (lengthBytes) => [lengthBytes]
-  /** Called before each operation; what it throws, the application gets. */
+  /** Called before each operation. An error that it throws reaches the application. */
   before: (operation: Operation) => void = () => {}
-  /** Called after each operation was carried out; what it throws, the application gets all the same. */
+  /** Called after each operation. An error that it throws reaches the application, although the operation succeeded. */
   after: (operation: Operation) => void = () => {}
   readonly #files: Files
   readonly #nodes = new Map<string, Node>()
@@ -116,7 +116,7 @@ export class CaptureMount implements VfsFiles {
           try {
             write()
           } catch (error) {
-            // Some of it was written, so SQLite is not told of an error: it tries the rest again.
+            // After a partial write SQLite gets no error: it retries the rest.
             if (at === 0 || failed !== undefined) throw error
             failed = error
             write()

@@ -2,17 +2,17 @@ import fs from 'node:fs'
 import type { Files } from '../../../src/util/files.ts'
 import { withFile } from '../../../src/util/files.ts'
 
-/** A moment at which the process may die: just before an operation, or in the middle of a write. */
+/** A moment at which the process may crash: just before an operation, or in the middle of a write. */
 export interface CrashPoint {
-  /** The operation that did not happen, or only in part. */
+  /** The operation that the crash prevents or cuts short. */
   readonly what: string
-  /** The write that is cut short, if one is. */
+  /** The part of a write that happens before the crash. */
   readonly torn?: { readonly path: string; readonly position: number; readonly data: Uint8Array }
 }
 
 /**
- * Files that tell of each moment at which a crash would leave another state behind: before every change, and inside
- * every write, where `cuts` says. What a test makes of it is a copy of the directory as a crash would leave it.
+ * Files that report each moment at which a crash would leave another state: before every change, and inside every write
+ * where `cuts` says. The test can then copy the directory as a crash would leave it (leaveCrashed).
  */
 export function crashPointFiles(
   files: Files,
@@ -23,7 +23,7 @@ export function crashPointFiles(
 ): Files {
   const paths = new Map<number, string>()
   const of = (fd: number) => paths.get(fd) ?? `descriptor ${fd}`
-  /** Of the database to which a file belongs, as its first page or its WAL tells. */
+  /** The page size of the database to which a file belongs, from its first page or its WAL. */
   const pageSize = (path: string) => {
     const isWal = path.endsWith('-wal')
     const field = isWal ? readField(files, path, 8, 4) : readField(files, path.replace(/-journal$/, ''), 16, 2)
@@ -74,7 +74,7 @@ export function crashPointFiles(
   }
 }
 
-/** A number of `sizeBytes` at `at` of a file; undefined where it has none, or 0. */
+/** Reads a number of `sizeBytes` at `at`. Returns undefined if it is missing or 0. */
 function readField(files: Files, path: string, at: number, sizeBytes: number): number | undefined {
   if (!files.exists(path)) return undefined
   return withFile(files, path, fs.constants.O_RDONLY, (fd) => {
@@ -85,14 +85,13 @@ function readField(files: Files, path: string, at: number, sizeBytes: number): n
 }
 
 /**
- * Files that are told apart by their size only: a power loss can bring back the times of before with the content of
- * after.
+ * Files whose identity is only their size, because a power loss can bring back an earlier time with later content.
  */
 export function timelessFiles(files: Files): Files {
   return { ...bound(files), identity: (fd) => String(files.size(fd)) }
 }
 
-/** Its methods as functions of their own, to be spread. */
+/** The methods as bound functions, for use with spread. */
 function bound(files: Files): Files {
   return {
     open: files.open.bind(files),
@@ -113,11 +112,11 @@ function bound(files: Files): Files {
   }
 }
 
-/** The directory `from` as a crash at `point` would leave it, at `to`. */
+/** Copies the directory `from` to `to`, as a crash at this point would leave it. */
 export function leaveCrashed(from: string, to: string, { torn }: CrashPoint): void {
   fs.rmSync(to, { recursive: true, force: true })
   fs.cpSync(from, to, { recursive: true })
-  // A file that has lost its name is nowhere after a crash.
+  // A file without a name is gone after a crash.
   if (torn === undefined || !fs.existsSync(torn.path)) return
   const fd = fs.openSync(to + torn.path.slice(from.length), 'r+')
   fs.writeSync(fd, torn.data, 0, torn.data.length, torn.position)

@@ -6,10 +6,10 @@ import { FRAME_HEADER_SIZE, frameOffset, frameSize, WAL_HEADER_SIZE } from '../.
 const SECTOR = 512
 
 /**
- * Where a write may be torn so that what is left differs in kind: the first, a middle and the last border of a sector,
- * and each border of what the file is made of (header, frame, record, page; fields that are checked on their own).
- * Bytes from the write's beginning, ascending, none of them 0 or all. `pageSize` in bytes, where the write itself does
- * not tell it.
+ * The offsets at which a torn write leaves different kinds of damage: the first, a middle and the last boundary of a
+ * sector, and each boundary in the file's structure (header, frame, record, page, and fields that are checked alone).
+ * The offsets count bytes from the start of the write, in ascending order, without 0 and the whole length. `pageSize`
+ * is in bytes, for writes that do not contain it.
  */
 export function cuts(path: string, position: number, data: Uint8Array, pageSize?: number): number[] {
   const borders = [...sectors(position, data.length), ...structure(path, position, data, pageSize)]
@@ -34,7 +34,7 @@ function structure(path: string, position: number, data: Uint8Array, pageSize: n
   return database(position, data, pageSize)
 }
 
-/** Header with its checksum; of each frame the header, with salts and checksum, and the page. */
+/** The header and its checksum; in each frame the header, its salts and checksum, and the page. */
 function wal(position: number, data: Uint8Array, known: number | undefined): number[] {
   const end = position + data.length
   const borders = position === 0 ? [24, WAL_HEADER_SIZE] : []
@@ -48,8 +48,8 @@ function wal(position: number, data: Uint8Array, known: number | undefined): num
 }
 
 /**
- * A header's fields; of each record the page's number, the page and its checksum. SQLite begins no write within one of
- * those.
+ * The fields of a header; in each record the page number, the page and its checksum. SQLite begins no write within one
+ * of these.
  */
 function journal(data: Uint8Array, pageSize: number | undefined): number[] {
   if (hasJournalMagic(data)) return [8, 12, 16, 20, 24, JOURNAL_HEADER_SIZE]
@@ -59,7 +59,7 @@ function journal(data: Uint8Array, pageSize: number | undefined): number[] {
   return borders
 }
 
-/** The record's frame, and each part of the LTX file in it: header and trailer by field, pages, the page index. */
+/** The record's frame, and the parts of its LTX file: the fields of header and trailer, the pages, the page index. */
 function record(data: Uint8Array): number[] {
   const sizeBytes = readRecordFrame(data)
   if (sizeBytes === undefined) return [RECORD_FRAME_SIZE]
@@ -71,7 +71,7 @@ function record(data: Uint8Array): number[] {
   return Array.from(parts, ({ offset }) => RECORD_FRAME_SIZE + offset)
 }
 
-/** Pages, and the database header at the beginning of the first. */
+/** The pages, and the database header at the start of the first. */
 function database(position: number, data: Uint8Array, known: number | undefined): number[] {
   const borders = position < 100 ? [100 - position] : []
   const told = position === 0 && data.length >= 18 ? view(data).getUint16(16) : 0

@@ -4,7 +4,7 @@ import type { Files } from '../../../src/util/files.ts'
 export type FailingOperation = 'write' | 'truncate' | 'sync' | 'unlink'
 
 /**
- * Files on which chosen operations fail: `failure` names the errno, or undefined. A failing write leaves half of its
+ * Files on which chosen operations fail: those for which `failure` returns an errno. A failed write leaves half of its
  * bytes behind.
  */
 export function failingFiles(
@@ -16,7 +16,7 @@ export function failingFiles(
     const code = failure(operation, path)
     if (code === undefined) return
     before()
-    throw new FsError(code, `${operation} of ${path} fails because the test wants it to`)
+    throw new FsError(code, `${operation} of ${path} fails by the test's choice`)
   }
   const of = (fd: number) => paths.get(fd) ?? ''
   return {

@@ -12,7 +12,7 @@ const EXCLUSIVE = 4
 export class FileLock {
   readonly #levels = new Map<object, number>()
 
-  /** False: another holder is in the way. */
+  /** Returns false if another holder has a conflicting lock. */
   lock(holder: object, level: number): boolean {
     const others = Array.from(this.#levels).filter(([other]) => other !== holder)
     const highest = Math.max(0, ...others.map(([, held]) => held))
@@ -39,7 +39,7 @@ export class FileLock {
 const SHM_UNLOCK = 1
 const SHM_EXCLUSIVE = 8
 
-/** Locks of the wal-index's eight slots, and its regions in the instance's memory. */
+/** The locks on the wal-index's eight slots, and its regions in the instance's memory. */
 export class SharedMemory {
   readonly regions: number[] = []
   readonly users = new Set<object>()

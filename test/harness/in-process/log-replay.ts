@@ -11,7 +11,7 @@ import { EMPTY_CHECKSUM, lockPgno } from '../../../src/ltx/format/types.ts'
 import type { Files } from '../../../src/util/files.ts'
 import { nodeFiles, withFile } from '../../../src/util/files.ts'
 
-/** A database as the log alone tells it. */
+/** A database rebuilt from the log alone. */
 export class ReplayedDatabase {
   pageSize = 0
   commit = 0
@@ -19,14 +19,14 @@ export class ReplayedDatabase {
   checksum: Checksum = EMPTY_CHECKSUM
   readonly pages = new Map<number, Buffer>()
 
-  /** The checksum of all pages, computed anew. */
+  /** Computes the checksum of all pages. */
   computeChecksum(): Checksum {
     let sum: Checksum = EMPTY_CHECKSUM
     for (const [pgno, page] of this.pages) sum = foldChecksum(sum, pageChecksum(pgno, page))
     return sum
   }
 
-  /** What the database file would hold. */
+  /** The bytes of the database file. */
   bytes(): Buffer {
     const bytes = Buffer.alloc(this.commit * this.pageSize)
     for (const [pgno, page] of this.pages) bytes.set(page, (pgno - 1) * this.pageSize)
@@ -44,7 +44,7 @@ export class ReplayedDatabase {
 }
 
 /**
- * Reads a log from its first transaction on, checking I2 and each checksum; `visit` sees the database after each
+ * Reads a log from its first transaction on, and checks I2 and every checksum. `visit` gets the database after each
  * transaction.
  */
 export function replayLog(
@@ -56,7 +56,7 @@ export function replayLog(
   const dir = logDirectory(dataDir, name)
   const database = new ReplayedDatabase()
   const state = inspectLog(files, dir)
-  assert.equal(state.torn, undefined, 'the log ends in a whole record')
+  assert.equal(state.torn, undefined, 'the log ends with a complete record')
   for (const { path } of listSegments(files, dir)) {
     withFile(files, path, fs.constants.O_RDONLY, (fd) => {
       const { damage } = scanSegment(
@@ -88,7 +88,7 @@ export function replayLog(
   return database
 }
 
-/** A transaction that grows the database carries every page by which it grows. */
+/** Asserts that a transaction that grows the database contains every new page. */
 function assertComplete(database: ReplayedDatabase, before: number, carried: ReadonlySet<number>): void {
   for (let pgno = before + 1; pgno <= database.commit; pgno++) {
     if (pgno !== lockPgno(database.pageSize))

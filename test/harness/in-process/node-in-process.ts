@@ -28,15 +28,15 @@ export interface InProcessOptions {
   readonly dataDir: string
   readonly files?: Files
   readonly segmentSizeBytes?: number
-  /** What the node may do, once it has recovered; a node of its own by default. */
+  /** The node's authority once it has recovered; a node without a cluster by default. */
   readonly authority?: Authority
   /** RecoveryOptions.wholeReadBytes. */
   readonly wholeReadBytes?: number
-  /** Which files are databases; any by default. */
+  /** Chooses which files are databases; all by default. */
   readonly filter?: DatabaseFilter
 }
 
-/** A data plane without FUSE and without a thread: recovery, then a volume behind `mount`. */
+/** A data plane without FUSE or a thread of its own: recovery, then a volume behind `mount`. */
 export class InProcessNode {
   readonly dataDir: string
   readonly root: string
@@ -44,15 +44,15 @@ export class InProcessNode {
   readonly lines: LoggedLine[] = []
   readonly recovered = new Map<string, Database>()
   readonly mount: CaptureMount
-  /** Everything that was published, in order. */
+  /** All published positions, in order. */
   readonly published: {
     readonly name: string
     readonly position: Position
     readonly backfilled: Position | undefined
   }[] = []
-  /** Who has which database open, as it changed. */
+  /** The changes in who has a database open. */
   readonly sharing: { readonly name: string; readonly sharing: Sharing }[] = []
-  /** Databases of which I11 was broken from outside. */
+  /** Databases in which a violation of I11 was noticed. */
   readonly guarded: string[] = []
   readonly volume: CaptureVolume
   #clockMs = 1_700_000_000_000
@@ -115,8 +115,8 @@ export class InProcessNode {
     return this.database(name).position
   }
 
-  /** What the background keeper does: the file is made durable, and recovery needs to replay less. */
-  keep(name: string): void {
+  /** Syncs the file as the background maintenance does, so that recovery replays less. */
+  maintain(name: string): void {
     const { files, root } = this
     const database = this.database(name)
     const { backfilled } = database
@@ -157,7 +157,7 @@ function databaseNames(dataDir: string, files: Files, filter: DatabaseFilter): S
   return names
 }
 
-/** A directory that goes when the test ends. */
+/** A directory that is removed when the test ends. */
 export function temporaryDirectory(): { dir: string } & Disposable {
   const base = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir()
   const dir = fs.mkdtempSync(path.join(base, 'ltxd-test-'))

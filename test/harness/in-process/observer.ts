@@ -8,7 +8,7 @@ export interface Observed {
   readonly checksum: Checksum
 }
 
-/** The database as SQLite itself sees it, page by page, through a connection that has nothing in its cache. */
+/** The pages of a database as SQLite reads them through a new connection. */
 export function observe(engine: SqliteEngine, name: string): Observed {
   const connection = engine.open(name)
   try {

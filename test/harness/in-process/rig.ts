@@ -11,14 +11,14 @@ import { observe } from './observer.ts'
 import type { Connection } from './sqlite-engine.ts'
 import { SqliteEngine } from './sqlite-engine.ts'
 
-/** A node with an application on it, in a directory of its own. */
+/** A node in a new directory, with an application. */
 export class Rig implements Disposable {
   readonly dir: string
   readonly node: InProcessNode
   readonly engine: SqliteEngine
   readonly #temporary: { dir: string } & Disposable
 
-  /** `from`: a data directory to start with; it is copied. */
+  /** Starts with a copy of the data directory `from`, if given. */
   constructor(options: Omit<InProcessOptions, 'dataDir'> = {}, from?: string) {
     this.#temporary = temporaryDirectory()
     this.dir = this.#temporary.dir
@@ -27,7 +27,7 @@ export class Rig implements Disposable {
     this.engine = new SqliteEngine(this.node.mount, { seed: 1 })
   }
 
-  /** A connection to a database with one table, `t (a, b)`, of `rows` rows. */
+  /** Opens a connection to a new database with one table, `t (a, b)`, of `rows` rows. */
   open(journalMode: string, rows = 10, name = 'a.db'): Connection {
     const connection = this.engine.open(name)
     connection.exec(`PRAGMA page_size = 1024; PRAGMA journal_mode = ${journalMode}`)
@@ -44,23 +44,23 @@ export class Rig implements Disposable {
     return fs.readFileSync(`${this.node.root}/${name}`)
   }
 
-  /** Carries the next operation that `chosen` picks out, and then tells the application that it had failed. */
+  /** Carries out the next operation that `chosen` selects, then reports it to the application as failed. */
   failAfter(chosen: (operation: Operation) => boolean): void {
     const { mount } = this.node
     mount.after = (operation) => {
       if (!chosen(operation)) return
       mount.after = () => {}
-      throw new FsError('EIO', 'the application is told an error after the fact')
+      throw new FsError('EIO', 'reported as failed after the operation was carried out')
     }
   }
 
-  /** The write that makes the node's position grow. */
+  /** Reports the write that advances the node's position as failed. */
   failAfterCapture(name = 'a.db'): void {
     const before = this.txid(name)
     this.failAfter(({ kind }) => kind === 'write' && this.txid(name) > before)
   }
 
-  /** What SQLite sees, what the node says, and what the log tells are one and the same. */
+  /** Asserts that SQLite, the node and the log agree on the database's state. */
   consistent(name = 'a.db'): ReplayedDatabase {
     const replayed = replayLog(this.dir, name)
     assert.equal(formatPosition(replayed), formatPosition(this.node.position(name)))
@@ -74,7 +74,7 @@ export class Rig implements Disposable {
   }
 }
 
-/** A statement that inserts rows `from` … `to`. */
+/** A statement that inserts the rows `from` to `to`. */
 export function insert(from: number, to: number, text = 'row'): string {
   return (
     `WITH RECURSIVE n(i) AS (SELECT ${from} UNION ALL SELECT i + 1 FROM n WHERE i < ${to}) ` +

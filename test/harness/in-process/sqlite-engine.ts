@@ -4,8 +4,8 @@ import { killFilesOf, register, sqlite, VFS, type VfsEngine } from './sqlite-vfs
 import type { VfsFiles } from './vfs-files.ts'
 
 /**
- * SQLite over a file system of the test's own: in-process and deterministic, so that every write can be cut, rejected,
- * or be the last one before a crash. Several connections share locks and wal-index as processes would.
+ * SQLite on a file system of the test, in-process and deterministic: a test can cut or reject any write, or crash after
+ * it. Several connections share locks and wal-index as processes would.
  */
 
 export interface EngineOptions {
@@ -18,10 +18,10 @@ export interface EngineOptions {
 export class SqliteEngine implements VfsEngine {
   readonly options: EngineOptions
   readonly files: VfsFiles
-  /** What was thrown at SQLite that is no operating error: the bug that the test is after. */
+  /** An error that reached SQLite and is no operating error: a bug for the test to report. */
   failure: unknown
-  /** The last operating error that SQLite was told. */
-  lastRefusal: unknown
+  /** The last operating error that reached SQLite. */
+  lastError: unknown
   readonly random: Random
   readonly locks = new Map<string, FileLock>()
   readonly shared = new Map<string, SharedMemory>()
@@ -39,18 +39,18 @@ export class SqliteEngine implements VfsEngine {
     return new Connection(this, name)
   }
 
-  /** Everything that `connection` does happens in here; a bug that SQLite was only told an error about comes out. */
+  /** Runs all work of `connection`. Throws a bug that SQLite has only seen as an I/O error. */
   run<T>(connection: Connection, work: () => T): T {
     const before = this.current
     this.current = connection
-    this.lastRefusal = undefined
+    this.lastError = undefined
     try {
       const result = work()
       this.#throwFailure()
       return result
     } catch (error) {
       this.#throwFailure()
-      throw new SqlError(error as Error & { resultCode?: number }, this.lastRefusal)
+      throw new SqlError(error as Error & { resultCode?: number }, this.lastError)
     } finally {
       this.current = before
     }
@@ -63,7 +63,7 @@ export class SqliteEngine implements VfsEngine {
   }
 }
 
-/** What SQLite said, and because of what its file system had said. */
+/** SQLite's error, with the file system's error as its cause. */
 class SqlError extends Error {
   readonly resultCode: number | undefined
 
@@ -85,7 +85,7 @@ export class Connection {
     this.#db = engine.run(this, () => new sqlite.oo1.DB({ filename: engine.prefix + name, flags: 'c', vfs: VFS }))
   }
 
-  /** Runs statements; returns the last one's rows. Throws SQLite's error. */
+  /** Runs statements and returns the rows of the last one. Throws SQLite's error. */
   exec(sql: string, bind?: readonly (string | number | null | Uint8Array)[]): Row[] {
     return this.engine.run(this, () =>
       this.#db.exec({ sql, returnValue: 'resultRows', rowMode: 'array', ...(bind && { bind: [...bind] }) }),
@@ -100,7 +100,7 @@ export class Connection {
     this.engine.run(this, () => this.#db.close())
   }
 
-  /** The process dies: its locks go, its descriptors are closed, nothing else happens. */
+  /** The end of a killed process: its locks are released and its descriptors closed, and nothing else happens. */
   kill(): void {
     killFilesOf(this)
     this.close()

@@ -4,14 +4,14 @@ import { Random } from '../random.ts'
 import { FileLock, SharedMemory } from './locks.ts'
 import type { VfsFile, VfsFiles } from './vfs-files.ts'
 
-/** SQLite, compiled to WebAssembly, with a VFS whose files belong to an engine of the test. */
+/** SQLite compiled to WebAssembly, with a VFS whose files belong to an engine of the test. */
 
 export const sqlite = await init()
 const { capi, wasm } = sqlite
 
 export const VFS = 'in-process'
 const IOERR_DELETE_NOENT = capi.SQLITE_IOERR | (23 << 8)
-/** As on Linux; without it SQLite pads commits to sectors. */
+/** Set as on Linux. Without it SQLite pads commits to sectors. */
 const POWERSAFE_OVERWRITE = 0x1000
 const JOURNAL_TYPES = capi.SQLITE_OPEN_MAIN_JOURNAL | capi.SQLITE_OPEN_SUPER_JOURNAL | capi.SQLITE_OPEN_WAL
 
@@ -21,11 +21,11 @@ export interface VfsEngine {
   readonly files: VfsFiles
   readonly locks: Map<string, FileLock>
   readonly shared: Map<string, SharedMemory>
-  /** An error that is no operating error: the bug that the test is after. */
+  /** An error that is no operating error: a bug for the test to report. */
   failure: unknown
-  /** The last operating error that SQLite was told. */
-  lastRefusal: unknown
-  /** The connection that works at present. */
+  /** The last operating error that reached SQLite. */
+  lastError: unknown
+  /** The connection that is running a statement. */
   readonly current: object | undefined
 }
 
@@ -35,21 +35,21 @@ interface OpenFile {
   readonly file: VfsFile
   /** The connection that opened it. */
   readonly owner: object | undefined
-  /** The name of a new journal is made durable with its first sync. */
+  /** A new journal: its first sync also syncs the directory. */
   syncName: boolean
 }
 
 const engines = new Map<string, VfsEngine>()
 const openFiles = new Map<number, OpenFile>()
 
-/** Makes `engine` a file system of the VFS; returns the prefix of its paths. */
+/** Registers `engine` as a file system of the VFS, and returns the prefix of its paths. */
 export function register(engine: VfsEngine): string {
   const prefix = `/${engines.size + 1}/`
   engines.set(prefix, engine)
   return prefix
 }
 
-/** The process of a connection dies: its locks go, its descriptors are closed, nothing else happens. */
+/** The end of a killed process: its locks are released and its descriptors closed, and nothing else happens. */
 export function killFilesOf(owner: object): void {
   for (const [pointer, open] of openFiles) {
     if (open.owner !== owner) continue
@@ -62,7 +62,7 @@ function lockOf(engine: VfsEngine, path: string): FileLock {
   return getOr(engine.locks, path, () => new FileLock())
 }
 
-/** The file of a process that is no more: SQLite's own clean-up must reach nothing. */
+/** A file of a dead process. SQLite's own clean-up must not reach anything. */
 const dead = (): never => {
   throw Object.assign(new Error('the process is dead'), { code: 'EIO', syscall: 'none', errno: -5 })
 }
@@ -89,13 +89,13 @@ function holderOf(pointer: number): object {
   return getOr(holders, pointer, () => ({ pointer }))
 }
 
-/** Runs `work` for SQLite: a thrown operating error becomes `code`, anything else is kept for the test. */
+/** Runs `work` for SQLite. An operating error becomes `code`; any other error is also recorded for the test. */
 function guard(engine: VfsEngine, code: number, work: () => number | void): number {
   try {
     return work() ?? 0
   } catch (error) {
     const name = errorCode(error)
-    engine.lastRefusal = error
+    engine.lastError = error
     if (name === 'ENOSPC') return capi.SQLITE_FULL
     const isOperating = name !== undefined && (/^E[A-Z]+$/.test(name) || name.startsWith('LOG_'))
     if (!isOperating) engine.failure ??= error
@@ -242,7 +242,7 @@ const vfsMethods = {
       return 0
     })
   },
-  /** An empty file counts as none, as on Unix. */
+  /** An empty file counts as missing, as on Unix. */
   xAccess(_vfs: Pointer, name: Pointer, _flags: number, result: Pointer) {
     const { engine, path } = named(name)
     return guard(engine, capi.SQLITE_IOERR_ACCESS, () =>
@@ -270,7 +270,7 @@ const vfsMethods = {
   },
 }
 
-/** SQLite seeds its generator once: the same in each run. */
+/** SQLite seeds its random generator once, with the same seed in each run. */
 const randomness = new Random(1)
 
 sqlite.vfs.installVfs({

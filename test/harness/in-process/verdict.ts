@@ -21,9 +21,9 @@ export function digestThrough(engine: SqliteEngine, name: string): string {
 }
 
 /**
- * Recovers what a crash left in `dataDir`, and holds the result against the invariants: the log is gapless (I2), the
- * file has exactly the pages that the log tells (I3), and a second recovery finds nothing to do. Returns what an
- * application then reads.
+ * Recovers the data directory that a crash left, and checks the invariants: the log is gapless (I2), the file has
+ * exactly the pages of the log (I3), and a second recovery has nothing to do. Returns the digest that an application
+ * then reads.
  */
 export function recoverAndCheck(
   dataDir: string,
@@ -40,10 +40,10 @@ export function recoverAndCheck(
   if (position === undefined) return { digest: digestOfFile(path), txid: 0n }
   const replayed = replayLog(dataDir, name)
   const leftovers = ['-wal', '-journal'].filter((suffix) => fs.existsSync(path + suffix))
-  if (replayed.commit > 0) assert.deepEqual(leftovers, [], 'nothing is left to recover from')
-  assert.equal(formatPosition(replayed), formatPosition(position), 'the log ends where recovery says')
+  if (replayed.commit > 0) assert.deepEqual(leftovers, [], 'no WAL or journal is left')
+  assert.equal(formatPosition(replayed), formatPosition(position), 'the log ends at the recovered position')
   if (replayed.commit > 0) {
-    assert.ok(replayed.bytes().equals(fs.readFileSync(path)), 'I3: the file has the pages that the log tells')
+    assert.ok(replayed.bytes().equals(fs.readFileSync(path)), 'I3: the file has the pages of the log')
   }
   const before = contentOf(dataDir)
   const again = new InProcessNode({ ...options, dataDir })
@@ -63,8 +63,8 @@ function contentOf(dir: string): Record<string, string> {
   return content
 }
 
-/** After a recovery life goes on: the next transaction is captured, and is there after the next crash. */
-export function checkGoesOn(dataDir: string, name: string): void {
+/** Checks that the database works after a recovery: the next transaction is captured, and survives the next crash. */
+export function checkWorks(dataDir: string, name: string): void {
   const node = new InProcessNode({ dataDir })
   const engine = new SqliteEngine(node.mount, { seed: 1 })
   const connection = engine.open(name)
@@ -72,21 +72,16 @@ export function checkGoesOn(dataDir: string, name: string): void {
   const expected = digest((sql) => connection.exec(sql))
   connection.kill()
   node.close()
-  assert.equal(
-    recoverAndCheck(dataDir, name).digest,
-    expected,
-    'what was committed after a recovery is there after the next',
-  )
+  assert.equal(recoverAndCheck(dataDir, name).digest, expected, 'a commit after a recovery is there after the next')
 }
 
-/** What must be in the log of each database, as `txid/checksum` by its name. */
+/** The position that the log of each database must contain, as `txid/checksum` by database. */
 export type Claims = ReadonlyMap<string, string>
 
 /**
- * Recovers every database that a crash left in `dataDir`, and holds each against the invariants: what was published, or
- * told to be durable, is in the log (I1, I4), which is gapless (I2) and has exactly the file's pages (I3);
- * `synced.json` is in the log; a second recovery finds nothing to do. Returns what applications then read, by the
- * database's name.
+ * Recovers every database in the data directory that a crash left, and checks the invariants: every claimed position is
+ * in the log (I1, I4), the log is gapless (I2) and has exactly the file's pages (I3), the position of `synced.json` is
+ * in the log, and a second recovery has nothing to do. Returns the digests that applications then read, by database.
  */
 export function recoverAll(
   dataDir: string,
@@ -106,16 +101,20 @@ export function recoverAll(
     const dir = logDirectory(dataDir, name)
     const known = new Set([formatPosition(readBase(nodeFiles, dir))])
     const replayed = replayLog(dataDir, name, ({ txid, checksum }) => known.add(formatPosition({ txid, checksum })))
-    assert.equal(formatPosition(replayed), formatPosition(position), `the log of ${name} ends where recovery says`)
+    assert.equal(
+      formatPosition(replayed),
+      formatPosition(position),
+      `the log of ${name} ends at the recovered position`,
+    )
     const claim = claims.get(name)
     if (claim !== undefined) assert.ok(known.has(claim), `I1, I4: ${name} has ${claim} in its log`)
-    assert.ok(known.has(formatPosition(readSynced(nodeFiles, dir))), `the log of ${name} holds what is noted as synced`)
+    assert.ok(known.has(formatPosition(readSynced(nodeFiles, dir))), `the log of ${name} has the synced position`)
     if (replayed.commit === 0) assert.ok(!isWhole(path), `${name} is dropped`)
     else {
       alive.add(name)
-      assert.ok(replayed.bytes().equals(fs.readFileSync(path)), `I3: ${name} has the pages that the log tells`)
+      assert.ok(replayed.bytes().equals(fs.readFileSync(path)), `I3: ${name} has the pages of the log`)
       const leftovers = ['-wal', '-journal'].filter((suffix) => fs.existsSync(path + suffix))
-      assert.deepEqual(leftovers, [], `nothing is left of ${name} to recover from`)
+      assert.deepEqual(leftovers, [], `no WAL or journal is left of ${name}`)
     }
   }
   for (const name of claims.keys()) assert.ok(node.recovered.has(name), `I1, I4: ${name} is there`)
@@ -130,10 +129,14 @@ export function recoverAll(
 }
 
 /**
- * Whether one of the databases is refused: by recovery, or by the proof of the pages that recovery did not read. What
- * was told to be durable is in their logs all the same (I4).
+ * Whether a database is rejected, by recovery or by the proof of the pages that recovery did not read. Asserts that the
+ * logs of the rejected databases have every position reported as durable (I4).
  */
-export function isRefusedWithLog(dataDir: string, claims: Claims, options: Omit<InProcessOptions, 'dataDir'>): boolean {
+export function isRejectedWithLog(
+  dataDir: string,
+  claims: Claims,
+  options: Omit<InProcessOptions, 'dataDir'>,
+): boolean {
   const node = new InProcessNode({ ...options, dataDir })
   for (const database of node.recovered.values()) {
     try {
@@ -142,18 +145,18 @@ export function isRefusedWithLog(dataDir: string, claims: Claims, options: Omit<
       if (database.rejection === undefined) throw error
     }
   }
-  const refused = Array.from(node.recovered.values()).filter(({ rejection }) => rejection !== undefined)
+  const rejected = Array.from(node.recovered.values()).filter(({ rejection }) => rejection !== undefined)
   node.close()
-  for (const { name } of refused) {
+  for (const { name } of rejected) {
     const known = new Set<string>()
     replayLog(dataDir, name, (at) => known.add(formatPosition(at)))
     const claim = claims.get(name)
-    if (claim !== undefined) assert.ok(known.has(claim), `I4: ${name}, which is refused, has ${claim} in its log`)
+    if (claim !== undefined) assert.ok(known.has(claim), `I4: ${name}, which is rejected, has ${claim} in its log`)
   }
-  return refused.length > 0
+  return rejected.length > 0
 }
 
-/** A database, and no beginning of one. */
+/** Whether the file is a complete database. */
 function isWhole(path: string): boolean {
   if (!fs.existsSync(path)) return false
   const bytes = fs.readFileSync(path)

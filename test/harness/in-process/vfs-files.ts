@@ -1,7 +1,7 @@
-/** The file system that SQLite sees in a test: what its VFS asks for, and no more. Failures are thrown. */
+/** The file system of SQLite in a test, with the operations that its VFS needs. Failures are thrown. */
 
 export interface VfsFile {
-  /** Fills `into` from `position`; returns how many bytes there were. */
+  /** Reads into `into` from `position`, and returns the number of bytes read. */
   read(into: Uint8Array, position: number): number
   write(data: Uint8Array, position: number): void
   truncate(sizeBytes: number): void
@@ -19,7 +19,7 @@ export interface OpenMode {
 export interface VfsFiles {
   open(path: string, mode: OpenMode): VfsFile
   unlink(path: string): void
-  /** undefined: there is no such file. */
+  /** The size in bytes; undefined if there is no such file. */
   sizeOf(path: string): number | undefined
   syncDirectory(path: string): void
 }

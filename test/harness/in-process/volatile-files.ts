@@ -7,7 +7,7 @@ import type { Random } from '../random.ts'
 type Change = { readonly position: number; readonly data: Buffer } | { readonly sizeBytes: number }
 
 interface Inode {
-  /** What is on the disk for certain. */
+  /** The content that is certainly on the disk. */
   durable: Buffer
   pending: Change[]
 }
@@ -20,10 +20,10 @@ type NameChange =
 const SECTOR = 512
 
 /**
- * Files over a real directory that remember what was never synced. `losePower` writes the directory as a disk might
- * hold it afterwards: of each file its synced content and any of the sectors written since, of the names those that
- * were synced and a beginning of the changes since. Stricter than ext4: nothing becomes durable but by its own fsync,
- * or its directory's.
+ * Files over a real directory that remember unsynced changes. `losePower` writes the directory as a disk might have it
+ * afterwards: the synced content of each file and some of the sectors written since; the synced names and the first few
+ * changes of names since. This is stricter than ext4: a change becomes durable only by an fsync of its file or
+ * directory.
  */
 export class VolatileFiles implements Files {
   readonly #files: Files
@@ -33,7 +33,7 @@ export class VolatileFiles implements Files {
   #nameChanges: NameChange[] = []
   readonly #open_ = new Map<number, Inode>()
 
-  /** `root` is a directory whose own content so far is durable. */
+  /** The present content of `root` counts as durable. */
   constructor(files: Files, root: string) {
     this.#files = files
     this.#root = root
@@ -43,7 +43,7 @@ export class VolatileFiles implements Files {
     this.#durableNames = new Map(this.#inodes)
   }
 
-  /** `survival`: how likely it is that an unsynced sector, or name, survived; 0 forgets all. */
+  /** `survival` is the probability that an unsynced sector or name survives; 0 forgets all. */
   losePower(to: string, random: Random, survival: number): void {
     fs.rmSync(to, { recursive: true, force: true })
     const names = new Map(this.#durableNames)
@@ -180,7 +180,7 @@ function applyName(names: Map<string, Inode | 'directory'>, change: NameChange):
   else names.set(change.to, change.inode)
 }
 
-/** A directory takes along what is in it. */
+/** Renames a file, or a directory with everything in it. */
 function moveNames(names: Map<string, Inode | 'directory'>, from: string, to: string): void {
   for (const name of names.keys()) if (name.startsWith(`${to}/`)) names.delete(name)
   for (const [name, inode] of Array.from(names)) {
@@ -190,7 +190,7 @@ function moveNames(names: Map<string, Inode | 'directory'>, from: string, to: st
   }
 }
 
-/** Sectors reach the disk in any order: each may or may not be there. A file's length is that of what is there. */
+/** The content after a power loss. Sectors reach the disk in any order, so each may or may not survive. */
 function contentOf({ durable, pending }: Inode, survives: () => boolean): Buffer {
   let content = Buffer.from(durable)
   const ensure = (length: number) => {
