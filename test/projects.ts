@@ -112,6 +112,7 @@ export const PROJECTS = {
       'test/cli/mount.test.ts',
       'test/cli/recover.test.ts',
       'test/cli/roles.test.ts',
+      'test/private/private.test.ts',
       'test/library/installed.test.ts',
       'test/library/node.test.ts',
       'test/interop/s3-backup.test.ts',

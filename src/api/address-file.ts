@@ -1,9 +1,10 @@
 /** `api.json` in the data directory of a running node: the address of its API. It exists only while the node runs. */
 
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { errorCode, LtxdError } from '../util/errors.ts'
+import { type Files, replaceFile } from '../util/files.ts'
 
 const ADDRESS_FILE = 'api.json'
 
@@ -11,10 +12,8 @@ const addressSchema = z.object({ url: z.url(), pid: z.int().positive() })
 
 export type ApiAddress = Readonly<z.infer<typeof addressSchema>>
 
-export async function writeAddress(dataDir: string, address: ApiAddress): Promise<void> {
-  const path = join(dataDir, ADDRESS_FILE)
-  await writeFile(`${path}.tmp`, JSON.stringify(address) + '\n')
-  await rename(`${path}.tmp`, path)
+export function writeAddress(files: Files, dataDir: string, address: ApiAddress): void {
+  replaceFile(files, join(dataDir, ADDRESS_FILE), Buffer.from(JSON.stringify(address) + '\n'))
 }
 
 export async function removeAddress(dataDir: string): Promise<void> {

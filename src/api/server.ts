@@ -5,6 +5,7 @@
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { HttpConfig } from '../config/config.ts'
 import { errorCode, LtxdError } from '../util/errors.ts'
+import { type Files, nodeFiles } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
 import { removeAddress, writeAddress } from './address-file.ts'
 import { isLoopbackHost } from './host-check.ts'
@@ -21,6 +22,8 @@ export interface ApiOptions {
   readonly http: HttpConfig
   /** Where `api.json` is written, by which `ltxd status --data` finds the node. Must exist. */
   readonly dataDir: string
+  /** Makes `api.json`. */
+  readonly files?: Files
   readonly source: ApiSource
   /** Registers additional routes. Their Host header is checked as well. */
   readonly routes?: (server: FastifyInstance) => void | Promise<void>
@@ -36,12 +39,12 @@ export interface Api {
 
 /** Starts listening, and writes the address file. Throws LtxdError API_PORT_BUSY or API_ADDRESS_UNAVAILABLE. */
 export async function startApi(options: ApiOptions): Promise<Api> {
-  const { dataDir, logger } = options
+  const { dataDir, files = nodeFiles, logger } = options
   const server = createServer(options)
   await options.routes?.(server)
   const url = await listen(server, options.http)
   try {
-    await writeAddress(dataDir, { url, pid: process.pid })
+    writeAddress(files, dataDir, { url, pid: process.pid })
   } catch (error) {
     await server.close()
     throw error

@@ -7,6 +7,7 @@ import { ApplyBlockedError } from './errors.ts'
 
 const { pending, reserved, shared, sharedLength } = DATABASE_LOCK
 const WRITE_PIECE_BYTES = 1 << 20
+const PERMISSIONS = 0o777
 /** For Atomics.wait: sleeps between attempts, like SQLite's busy handler. */
 const NEVER = new Int32Array(new SharedArrayBuffer(4))
 
@@ -36,6 +37,20 @@ export class DatabaseFile {
       file.close()
       throw error
     }
+  }
+
+  /**
+   * Opens or creates the WAL, wal-index or journal. A new one gets the mode of the database and, from root, its owner,
+   * as SQLite does it: who can open the database can open these too.
+   */
+  openBeside(suffix: '-wal' | '-shm' | '-journal', flags: number): number {
+    const { mode, uid, gid } = fs.fstatSync(this.fd)
+    const fd = nodeFiles.open(this.path + suffix, flags, mode & PERMISSIONS)
+    const own = fs.fstatSync(fd)
+    if (own.size > 0) return fd
+    if ((own.mode & PERMISSIONS) !== (mode & PERMISSIONS)) fs.fchmodSync(fd, mode & PERMISSIONS)
+    if (process.geteuid?.() === 0 && (own.uid !== uid || own.gid !== gid)) fs.fchownSync(fd, uid, gid)
+    return fd
   }
 
   #lock(): void {

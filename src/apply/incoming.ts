@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
+import { PRIVATE } from '../util/private-files.ts'
 import { bytesInMemory, bytesOfFile, type LtxBytes } from './transaction.ts'
 
 /** An LTX file that was received whole, in memory or in a spool file. */
@@ -24,7 +25,7 @@ export async function receive(stream: AsyncIterable<Uint8Array>, spoolPath: stri
     for await (const chunk of stream) {
       size += chunk.length
       if (size > MEMORY_BYTES && handle === undefined) {
-        handle = await open(spoolPath, 'w')
+        handle = await open(spoolPath, 'w', PRIVATE.file)
         for (const earlier of chunks) await handle.writeFile(earlier)
         chunks.length = 0
       }

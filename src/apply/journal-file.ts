@@ -83,7 +83,7 @@ class JournalFile {
     this.#before = before
     this.#path = `${file.path}-journal`
     const { O_RDWR, O_CREAT, O_TRUNC } = fs.constants
-    this.#fd = nodeFiles.open(this.#path, O_RDWR | O_CREAT | O_TRUNC)
+    this.#fd = file.openBeside('-journal', O_RDWR | O_CREAT | O_TRUNC)
   }
 
   /** Writes a journal without records: its header tells the file's size before the transaction. */

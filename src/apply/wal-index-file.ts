@@ -13,6 +13,7 @@ import {
   type WalIndexHeader,
 } from '../sqlite/wal-index.ts'
 import { nodeFiles } from '../util/files.ts'
+import type { DatabaseFile } from './database-file.ts'
 import { ApplyBlockedError } from './errors.ts'
 import { WalIndexMarks } from './wal-index-marks.ts'
 
@@ -46,10 +47,10 @@ export class WalIndexFile {
   }
 
   /** Throws ApplyBlockedError while another process writes or checkpoints. */
-  static open(databasePath: string): WalIndexFile {
-    const fd = nodeFiles.open(`${databasePath}-shm`, fs.constants.O_RDWR | fs.constants.O_CREAT)
+  static open(database: DatabaseFile): WalIndexFile {
+    const fd = database.openBeside('-shm', fs.constants.O_RDWR | fs.constants.O_CREAT)
     try {
-      return new WalIndexFile(databasePath, fd)
+      return new WalIndexFile(database.path, fd)
     } catch (error) {
       nodeFiles.close(fd)
       throw error

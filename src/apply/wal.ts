@@ -46,10 +46,10 @@ export class Wal {
 
   /** Recovers the WAL, as SQLite does, if nobody else has it open. Throws ApplyBlockedError, NotDatabaseError. */
   static open(file: DatabaseFile): Wal {
-    const index = WalIndexFile.open(file.path)
+    const index = WalIndexFile.open(file)
     let fd: number | undefined
     try {
-      fd = nodeFiles.open(`${file.path}-wal`, fs.constants.O_RDWR | fs.constants.O_CREAT)
+      fd = file.openBeside('-wal', fs.constants.O_RDWR | fs.constants.O_CREAT)
       return new Wal(file, index, fd)
     } catch (error) {
       if (fd !== undefined) nodeFiles.close(fd)

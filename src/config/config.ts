@@ -39,6 +39,8 @@ export interface FuseConfig {
 
 export interface DataConfig {
   readonly dir: string
+  /** Of the directory and those in it; files have it without the right to execute. */
+  readonly mode: number
   /**
    * A transaction leaves the LTX log when it is older than `ageMs`, or when a database's log is larger than
    * `sizeBytes`.
@@ -52,6 +54,8 @@ export interface DataConfig {
 export interface BackupConfig {
   /** `file:///DIR` or `s3://BUCKET/PREFIX?…`. */
   readonly url: string
+  /** Of a backup in a directory, as `data.mode`. */
+  readonly mode: number
   readonly syncIntervalMs: number
   /** The compaction intervals of level 1, 2 … */
   readonly levelIntervalsMs: readonly number[]

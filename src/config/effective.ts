@@ -19,6 +19,7 @@ export function toFileValue(config: Config): Record<string, unknown> {
     },
     data: {
       dir: literal(data.dir),
+      mode: formatMode(data.mode),
       retention: { age: formatDuration(data.retention.ageMs), size: formatSizeExact(data.retention.sizeBytes) },
       'segment-size': formatSizeExact(data.segmentSizeBytes),
       checkpoint: data.checkpoint,
@@ -28,6 +29,7 @@ export function toFileValue(config: Config): Record<string, unknown> {
       : {
           backup: {
             url: literal(redactUrl(backup.url)),
+            mode: formatMode(backup.mode),
             'sync-interval': formatDuration(backup.syncIntervalMs),
             levels: backup.levelIntervalsMs.map(formatDuration),
             snapshot: {
@@ -63,6 +65,10 @@ function leaseValue(cluster: ClusterConfig): Record<string, unknown> {
       ? {}
       : { consul: { url: literal(redactUrl(consul.url).replace(/\/$/, '')), key: literal(consul.key) } }),
   }
+}
+
+function formatMode(mode: number): string {
+  return mode.toString(8).padStart(4, '0')
 }
 
 /** Escapes dollar signs, so that reading the text back finds no variable. */

@@ -22,6 +22,7 @@ test('without a file and flags every key has its default', () => {
     fuse: { allowOther: false, driver: 'direct', latency: 'normal', databases: ['**'], otherFiles: 'serve' },
     data: {
       dir: resolve('ltxd-data'),
+      mode: 0o700,
       retention: { ageMs: 600_000, sizeBytes: 1e9 },
       segmentSizeBytes: 16e6,
       checkpoint: 'ltxd',

@@ -109,6 +109,7 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
     },
     data: {
       dir: resolve(data.dir),
+      mode: data.mode,
       retention: { ageMs: data.retention.age, sizeBytes: data.retention.size },
       segmentSizeBytes: data['segment-size'],
       checkpoint: data.checkpoint,
@@ -157,6 +158,7 @@ function toClusterConfig(lease: NonNullable<FileValue['lease']>): ClusterConfig 
 function toBackupConfig(backup: FileValue['backup'], url: string): BackupConfig {
   return {
     url,
+    mode: backup.mode,
     syncIntervalMs: backup['sync-interval'],
     levelIntervalsMs: backup.levels,
     snapshot: { intervalMs: backup.snapshot.interval, retentionMs: backup.snapshot.retention },

@@ -38,6 +38,16 @@ export const text = scalar('text', (value) => {
   return new Rejection(value === '' ? 'is empty' : `${shown(value)} is not text: put it in quotes`)
 })
 
+/** The mode of directories. YAML would read a number without quotes as a decimal one, or as octal, by its version. */
+export const mode = scalar('octal mode in quotes, such as "0750"', (value) => {
+  if (typeof value !== 'string' || !/^0?[0-7]{3}$/.test(value)) {
+    return new Rejection(`${shown(value)} is not a mode: write three octal digits in quotes, such as "0750"`)
+  }
+  const bits = Number.parseInt(value, 8)
+  if ((bits & 0o700) !== 0o700) return new Rejection(`"${value}" closes it to ltxd itself: expected "07.."`)
+  return (bits & 0o002) === 0 ? bits : new Rejection(`"${value}" lets everybody write to it`)
+})
+
 /** A pattern of paths on the mount (util/glob.ts). */
 export const pattern = scalar('pattern', (value) => {
   if (typeof value !== 'string') return new Rejection(`${shown(value)} is not a pattern, such as "*.db"`)

@@ -9,6 +9,7 @@ import {
   consulUrl,
   duration,
   loopbackAddress,
+  mode,
   oneOf,
   pattern,
   peerUrl,
@@ -36,6 +37,7 @@ const retention = {
 
 const data = {
   dir: text.prefault('./ltxd-data'),
+  mode: mode.prefault('0700'),
   // litefs.yml has only the age.
   retention: z.preprocess((value) => (isScalar(value) ? { age: value } : value), section(retention)).prefault({}),
   'segment-size': size('64KB', '1GB').prefault('16MB'),
@@ -49,6 +51,7 @@ const snapshot = {
 
 const backup = {
   url: backupUrl.optional(),
+  mode: mode.prefault('0700'),
   'sync-interval': duration('10ms', '1h').prefault('1s'),
   levels: z
     .array(duration('1s'), { error: 'expected a list of durations, such as [30s, 5m, 1h]' })

@@ -28,6 +28,9 @@ fuse:
 data:
   # Databases and the LTX log. After a clean stop the databases are plain SQLite files. "--data DIR" overrides it.
   # dir: ./ltxd-data
+  # The mode of this directory and of those in it; files have it without the x. By default only the user that runs ltxd
+  # can read what is in it. The databases in files/ have the modes that applications give them.
+  # mode: "0700"
   # How many past transactions the local log retains. It always retains those that recovery or the backup still needs.
   retention:
     # Older transactions are removed.
@@ -45,6 +48,8 @@ backup:
   # s3://BUCKET/PREFIX?endpoint=…&region=…&forcePathStyle=true with credentials from the usual variables of AWS
   # (AWS_ACCESS_KEY_ID …). Without a URL there is no backup. "--backup URL" overrides it.
   # url: file:///var/backups/ltxd
+  # The mode of a backup in a directory: of its directories, and, without the x, of its files.
+  # mode: "0700"
   # How long a commit may wait before it is shipped. The loss of the machine can cost this much.
   # sync-interval: 1s
   # The intervals at which shipped files are compacted into level 1, 2, 3 …

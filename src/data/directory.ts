@@ -5,15 +5,20 @@ import path from 'node:path'
 import { z } from 'zod'
 import { finishReplacements } from '../log/replace.ts'
 import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
-import { nodeFiles, replaceFile } from '../util/files.ts'
+import { type Files, filesWith, replaceFile } from '../util/files.ts'
 import { assertFormat, UnknownFormatError } from '../util/format-number.ts'
 import { nativeLocks } from '../util/native-locks.ts'
+import { applyModes, describeChange, makeDirectorySync, type Modes, PRIVATE } from '../util/private-files.ts'
 
 /** A node's data directory, locked against a second daemon while it is open. */
 export interface DataDirectory {
   readonly dir: string
   /** The directory that the mount shows. After a clean stop it holds plain SQLite files. */
   readonly root: string
+  /** The modes of everything in it but `root`. */
+  readonly modes: Modes
+  /** Makes files with these modes. */
+  readonly files: Files
   /** Chosen at random when the directory was created; written into each transaction. */
   readonly nodeId: bigint
   /** The cluster whose history this directory holds; undefined before the node joined one. */
@@ -51,16 +56,30 @@ export function lockForReading(dir: string): () => void {
   throw inUse(dir)
 }
 
+export interface DataDirectoryOptions {
+  /** Default: nobody else reads what is in it. */
+  readonly modes?: Modes
+  /** The directory and what is in it had other modes. */
+  readonly changed?: (message: string) => void
+}
+
 /**
- * Opens the directory and creates what is missing. Throws LtxdError when it cannot be written, a node uses it, or a
- * later version wrote it.
+ * Opens the directory, creates what is missing, and gives everything but `files/` its mode. Throws LtxdError when it
+ * cannot be written, a node uses it, or a later version wrote it.
  */
-export function openDataDirectory(dir: string): DataDirectory {
+export function openDataDirectory(dir: string, options: DataDirectoryOptions = {}): DataDirectory {
+  const { modes = PRIVATE } = options
   const root = `${dir}/files`
+  const files = filesWith(modes)
   let lock: number
   try {
+    if (!fs.existsSync(dir)) {
+      fs.mkdirSync(path.dirname(dir), { recursive: true })
+      makeDirectorySync(dir, modes.directory)
+    }
+    // It is the root of the mount, whose mode is the applications' business.
     fs.mkdirSync(root, { recursive: true })
-    fs.mkdirSync(`${dir}/log`, { recursive: true })
+    files.makeDirectory(`${dir}/log`)
     lock = fs.openSync(`${dir}/lock`, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600)
   } catch (error) {
     throw unusable(dir, error)
@@ -71,10 +90,14 @@ export function openDataDirectory(dir: string): DataDirectory {
   }
   try {
     // First, because it says whether this version may change the directory.
-    const identity = new IdentityFile(`${dir}/node.json`)
-    finishReplacements(nodeFiles, `${dir}/log`)
+    const identity = new IdentityFile(files, `${dir}/node.json`)
+    const changed = applyModes(dir, modes, 'files')
+    if (changed !== undefined) {
+      options.changed?.(describeChange(`the data directory ${dir}`, changed, modes, 'data.mode'))
+    }
+    finishReplacements(files, `${dir}/log`)
     return {
-      ...{ dir, root, nodeId: identity.nodeId },
+      ...{ dir, root, modes, files, nodeId: identity.nodeId },
       clusterId: () => identity.clusterId,
       joinCluster: (id) => identity.update({ clusterId: id }),
       term: () => identity.term,
@@ -120,10 +143,12 @@ const identitySchema = z.object({
 
 /** The node's id, cluster and terms, which survive restarts. */
 class IdentityFile {
+  readonly #files: Files
   readonly #path: string
   #identity: z.infer<typeof identitySchema>
 
-  constructor(path: string) {
+  constructor(files: Files, path: string) {
+    this.#files = files
     this.#path = path
     if (fs.existsSync(path)) {
       this.#identity = readIdentity(path)
@@ -159,7 +184,7 @@ class IdentityFile {
   }
 
   #write(): void {
-    replaceFile(nodeFiles, this.#path, Buffer.from(JSON.stringify({ format: FORMAT, ...this.#identity }) + '\n'))
+    replaceFile(this.#files, this.#path, Buffer.from(JSON.stringify({ format: FORMAT, ...this.#identity }) + '\n'))
   }
 }
 

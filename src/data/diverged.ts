@@ -7,7 +7,8 @@ import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { formatPosition, formatTXID } from '../ltx/format/types.ts'
-import { nodeFiles, replaceFile } from '../util/files.ts'
+import { replaceFile } from '../util/files.ts'
+import { copySync, create } from '../util/private-files.ts'
 import type { DataDirectory } from './directory.ts'
 
 export interface Divergence {
@@ -35,12 +36,12 @@ export async function saveDiverged(data: DataDirectory, divergence: Divergence):
     const from = fork !== undefined && fork + 1n > first ? ((fork + 1n) as TXID) : first
     for await (const record of log.records(from, position.txid)) {
       const { minTXID, maxTXID } = record.header
-      await writeDurably(`${dir}/${formatTXID(minTXID)}-${formatTXID(maxTXID)}.ltx`, record.bytes())
+      await writeDurably(data, `${dir}/${formatTXID(minTXID)}-${formatTXID(maxTXID)}.ltx`, record.bytes())
       transactions++
     }
   }
   if (fork === undefined || first === undefined || fork + 1n < first) copyDatabase(data, database, dir)
-  report(dir, {
+  report(data, dir, {
     database,
     reason,
     setAside: new Date().toISOString(),
@@ -56,7 +57,7 @@ export function saveRejected(data: DataDirectory, database: string, reason: stri
   copyDatabase(data, database, dir)
   const log = logDirectory(data.dir, database)
   if (fs.existsSync(log)) fs.cpSync(log, `${dir}/log`, { recursive: true })
-  report(dir, { database, reason, setAside: new Date().toISOString() })
+  report(data, dir, { database, reason, setAside: new Date().toISOString() })
   return dir
 }
 
@@ -92,9 +93,8 @@ function newDirectory(data: DataDirectory, database: string): string {
   const stamp = new Date().toISOString().replace(/[:.]/g, '-')
   for (let i = 1; ; i++) {
     const dir = `${data.dir}/diverged/${database}/${i === 1 ? stamp : `${stamp}-${i}`}`
-    fs.mkdirSync(path.dirname(dir), { recursive: true })
     if (fs.existsSync(dir)) continue
-    fs.mkdirSync(dir)
+    data.files.makeDirectory(dir)
     return dir
   }
 }
@@ -102,17 +102,17 @@ function newDirectory(data: DataDirectory, database: string): string {
 function copyDatabase(data: DataDirectory, database: string, dir: string): void {
   for (const suffix of ['', '-wal', '-journal']) {
     const from = `${data.root}/${database}${suffix}`
-    if (fs.existsSync(from)) fs.copyFileSync(from, `${dir}/database${suffix}`, fs.constants.COPYFILE_FICLONE)
+    if (fs.existsSync(from)) copySync(from, `${dir}/database${suffix}`, data.modes.file)
   }
 }
 
-function report(dir: string, content: object): void {
-  replaceFile(nodeFiles, `${dir}/report.json`, Buffer.from(JSON.stringify(content, null, 2) + '\n'))
-  nodeFiles.syncDirectory(path.dirname(dir))
+function report({ files }: DataDirectory, dir: string, content: object): void {
+  replaceFile(files, `${dir}/report.json`, Buffer.from(JSON.stringify(content, null, 2) + '\n'))
+  files.syncDirectory(path.dirname(dir))
 }
 
-async function writeDurably(file: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
-  const handle = await fs.promises.open(file, 'wx')
+async function writeDurably({ modes }: DataDirectory, file: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  const handle = await create(file, 'wx', modes.file)
   try {
     for await (const chunk of bytes) await handle.writeFile(chunk)
     await handle.sync()

@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { create, makeDirectorySync, type Modes } from '../util/private-files.ts'
 
 /**
  * LTX files on their way from the network to the local client, which removes each after it has applied it. The next
@@ -6,18 +7,20 @@ import fs from 'node:fs'
  */
 export class Spool {
   readonly #dir: string
+  readonly #modes: Modes
   #count = 0
 
-  constructor(parent: string) {
+  constructor(parent: string, modes: Modes) {
     this.#dir = `${parent}/spool`
+    this.#modes = modes
     this.clear()
   }
 
   /** Writes a stream to a file, and removes the file if the stream fails. */
   async write(bytes: AsyncIterable<Uint8Array>): Promise<{ file: string; sizeBytes: number }> {
     const file = `${this.#dir}/${this.#count++}.ltx`
-    fs.mkdirSync(this.#dir, { recursive: true })
-    const handle = await fs.promises.open(file, 'wx')
+    makeDirectorySync(this.#dir, this.#modes.directory)
+    const handle = await create(file, 'wx', this.#modes.file)
     let sizeBytes = 0
     try {
       for await (const chunk of bytes) {

@@ -6,6 +6,7 @@
 
 import fs from 'node:fs'
 import { errorCode } from '../util/errors.ts'
+import { copySync, makeDirectorySync, type Modes } from '../util/private-files.ts'
 
 const SIDE_FILE = /^(.+)-(journal|wal|shm)$/
 
@@ -14,7 +15,7 @@ const SIDE_FILE = /^(.+)-(journal|wal|shm)$/
  * paths. If the directory holds any other file, moves nothing, because a user stores files there. `directory` must not
  * be mounted.
  */
-export function setAsideStrays(directory: string, into: string): string[] {
+export function setAsideStrays(directory: string, into: string, modes: Modes): string[] {
   const entries = list(directory)
   const all = new Set(entries.map(({ name }) => name))
   const isStray = (entry: fs.Dirent) => {
@@ -22,12 +23,12 @@ export function setAsideStrays(directory: string, into: string): string[] {
     return entry.isFile() && database !== undefined && !all.has(database)
   }
   if (!entries.every(isStray)) return []
-  if (entries.length > 0) fs.mkdirSync(into, { recursive: true })
+  if (entries.length > 0) makeDirectorySync(into, modes.directory)
   const stamp = new Date().toISOString().replace(/[:.]/g, '-')
   return entries.map(({ name }) => {
     const to = `${into}/${stamp}-${name}`
     // `into` may be on another file system, where rename fails.
-    fs.copyFileSync(`${directory}/${name}`, to)
+    copySync(`${directory}/${name}`, to, modes.file)
     fs.unlinkSync(`${directory}/${name}`)
     return to
   })

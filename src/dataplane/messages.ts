@@ -5,6 +5,7 @@
 
 import type { FilterOptions } from '../capture/database-filter.ts'
 import type { LogFields, LogLevel, Sharing } from '../capture/events.ts'
+import type { Modes } from '../util/private-files.ts'
 
 export interface DataPlaneData {
   readonly shared: SharedArrayBuffer
@@ -15,6 +16,8 @@ export interface DataPlaneData {
   readonly dataDir: string
   /** The backing directory. */
   readonly root: string
+  /** Of the files that the thread makes beside those of applications. */
+  readonly modes: Modes
   readonly segmentSizeBytes: number
   readonly filter: FilterOptions
   readonly nodeId: bigint

@@ -15,7 +15,7 @@ import { Tree } from '../fuse/tree/tree.ts'
 import { Logs } from '../log/logs.ts'
 import { recoverDatabase } from '../recovery/recover.ts'
 import { errorMessage } from '../util/errors.ts'
-import { nodeFiles as files } from '../util/files.ts'
+import { filesWith } from '../util/files.ts'
 import { KeepAwake } from './keep-awake.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
@@ -26,6 +26,7 @@ import { Syncs } from './syncs.ts'
 assert.ok(parentPort !== null, 'this file is the entry of a worker thread')
 const port = parentPort
 const { shared, dataDir, root, segmentSizeBytes, nodeId, ...data } = workerData as DataPlaneData
+const files = filesWith(data.modes)
 const filter = new DatabaseFilter(data.filter)
 const state = new SharedState(shared)
 const syncs = new Syncs(data.syncs)

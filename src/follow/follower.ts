@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, rmSync, type Stats, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Applier } from '../apply/applier.ts'
 import { DatabaseFile } from '../apply/database-file.ts'
@@ -195,6 +195,8 @@ export class Follower {
   }
 
   #fetched: Position | undefined
+  /** The file that the next one replaces: whoever could read it reads on. */
+  #former: Stats | undefined
 
   /** Restores beside the file, without touching it. */
   async #fetch(): Promise<void> {
@@ -222,6 +224,7 @@ export class Follower {
     const { path } = this.#options
     if (this.#fetched === undefined) throw new Error('nothing has been restored')
     positions.reset(this.#fetched)
+    if (this.#former !== undefined) looksLike(this.#incomingPath, this.#former)
     renameSync(this.#incomingPath, path)
     nodeFiles.syncDirectory(dirname(path))
   }
@@ -239,6 +242,7 @@ export class Follower {
     const stamp = new Date(this.#now()).toISOString().replace(/[-:]|\.\d+/g, '')
     let keptAs = `${path}.kept-${stamp}`
     for (let i = 2; existsSync(keptAs); i++) keptAs = `${path}.kept-${stamp}-${i}`
+    this.#former = statSync(path)
     renameSync(path, keptAs)
     for (const suffix of ['-wal', '-shm', '-journal']) {
       if (existsSync(path + suffix)) renameSync(path + suffix, keptAs + suffix)
@@ -268,4 +272,10 @@ export class Follower {
   get #spoolPath(): string {
     return `${this.#options.path}.ltxd-spool`
   }
+}
+
+/** Gives a file the mode of another and, as root, its owner. */
+function looksLike(path: string, { mode, uid, gid }: Stats): void {
+  chmodSync(path, mode & 0o777)
+  if (process.geteuid?.() === 0) chownSync(path, uid, gid)
 }

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
-import { copyFile, type FileHandle, open } from 'node:fs/promises'
+import { chmod, copyFile, type FileHandle, open } from 'node:fs/promises'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
+import { PRIVATE } from '../util/private-files.ts'
 
 const BUFFER_BYTES = 1024 * 1024
 
@@ -20,6 +21,8 @@ export class LiveBase {
   /** Copies in the kernel, sharing blocks where the file system can. */
   static async copy(source: string, to: string): Promise<LiveBase> {
     await copyFile(source, to, constants.COPYFILE_FICLONE)
+    // The copy has the mode of its source.
+    await chmod(to, PRIVATE.file)
     const handle = await open(to, 'r')
     const { size } = await handle.stat()
     return new LiveBase(handle, size)

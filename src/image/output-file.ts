@@ -2,7 +2,7 @@ import { access, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno } from '../ltx/format/types.ts'
-import { makeDirectories } from '../util/directories.ts'
+import { BY_UMASK, makeDirectories } from '../util/directories.ts'
 import { NewFile, OutputError, OutputExistsError } from '../util/new-file.ts'
 
 /** A database file that is written under a temporary name, and renamed when it is complete and durable. */
@@ -19,7 +19,7 @@ export class OutputFile {
   static async create(path: string, label = 'restore'): Promise<OutputFile> {
     await assertFree(path)
     try {
-      await makeDirectories(dirname(path))
+      await makeDirectories(dirname(path), BY_UMASK)
     } catch (error) {
       throw new OutputError(path, error)
     }

@@ -17,7 +17,7 @@ import { createLog, logDirectory } from '../log/store.ts'
 import { EMPTY_CHECKSUM, formatPosition, formatTXID } from '../ltx/format/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { LtxdError } from '../util/errors.ts'
-import { nodeFiles as files } from '../util/files.ts'
+import { replaceFile } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
 
 export interface HydrationOptions {
@@ -33,6 +33,7 @@ export interface HydrationOptions {
  */
 export async function hydrateMissing(options: HydrationOptions): Promise<void> {
   const { data, store } = options
+  const { files } = data
   for (const { name, position } of await listBackup(store)) {
     const hasFile = fs.existsSync(`${data.root}/${name}`)
     const logDir = logDirectory(data.dir, name)
@@ -104,6 +105,7 @@ async function hydrate(
   name: string,
   position: BackupPosition,
 ): Promise<void> {
+  const { files } = data
   const logDir = logDirectory(data.dir, name)
   fs.rmSync(logDir, { recursive: true, force: true })
   if (position.state === 'dropped') {
@@ -113,7 +115,7 @@ async function hydrate(
   const started = performance.now()
   const temporary = `${data.dir}/hydrating/${name}`
   fs.rmSync(temporary, { force: true })
-  fs.mkdirSync(path.dirname(temporary), { recursive: true })
+  files.makeDirectory(path.dirname(temporary))
   const result = await restoreDatabase(store, name, NEWEST, temporary, { ...(signal && { signal }) })
   createLog(files, logDir, { txid: result.txid, checksum: result.checksum })
   fs.mkdirSync(path.dirname(`${data.root}/${name}`), { recursive: true })
@@ -133,15 +135,13 @@ function removeLocal({ dir, root }: DataDirectory, name: string): void {
 }
 
 /** Moves the local file and its log to `diverged/`, with a report. Returns the new directory. */
-function setAside({ dir, root }: DataDirectory, name: string, detail: string): string {
+function setAside({ dir, root, files }: DataDirectory, name: string, detail: string): string {
   const aside = `${dir}/diverged/${name}/${new Date().toISOString().replace(/[:.]/g, '-')}`
-  fs.mkdirSync(aside, { recursive: true })
+  files.makeDirectory(aside)
   fs.renameSync(logDirectory(dir, name), `${aside}/log`)
   fs.renameSync(`${root}/${name}`, `${aside}/database`)
-  fs.writeFileSync(
-    `${aside}/report.json`,
-    JSON.stringify({ database: name, reason: detail, setAside: new Date() }, null, 2) + '\n',
-  )
+  const report = JSON.stringify({ database: name, reason: detail, setAside: new Date() }, null, 2) + '\n'
+  replaceFile(files, `${aside}/report.json`, Buffer.from(report))
   return aside
 }
 

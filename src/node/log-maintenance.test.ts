@@ -33,6 +33,7 @@ function maintained(dir: string) {
   const maintenance = new LogMaintenance({
     dataDir: dir,
     root: `${dir}/files`,
+    files: nodeFiles,
     databases: () => [{ name: 'a.db', rejection: undefined, state }],
     retention: { ageMs: AGE_MS, sizeBytes: 1 << 30 },
     uploaded: () => backup.uploaded,

@@ -7,7 +7,7 @@ import { listSegments } from '../log/segments.ts'
 import { logDirectory, readSynced, writeSynced } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { errorCode } from '../util/errors.ts'
-import { nodeFiles as files } from '../util/files.ts'
+import type { Files } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
 
 const NOTHING = 0n as TXID
@@ -15,6 +15,7 @@ const NOTHING = 0n as TXID
 export interface LogMaintenanceOptions {
   readonly dataDir: string
   readonly root: string
+  readonly files: Files
   readonly databases: () => Iterable<KnownDatabase>
   readonly retention: { readonly ageMs: number; readonly sizeBytes: number }
   /** The last transaction in the backup; undefined when there is no backup to wait for. */
@@ -86,6 +87,7 @@ export class LogMaintenance {
   /** Syncs the log before the database file, so that the durable file is never ahead of the durable log. */
   async #sync(database: KnownDatabase): Promise<void> {
     const { name } = database
+    const { files } = this.#options
     const dir = logDirectory(this.#options.dataDir, name)
     const { position, backfilled, tracked } = database.state()
     let synced = this.#synced.get(name)
@@ -106,7 +108,7 @@ export class LogMaintenance {
   }
 
   #retain(database: KnownDatabase): void {
-    const { retention, uploaded: uploadedOf, logger, dataDir } = this.#options
+    const { files, retention, uploaded: uploadedOf, logger, dataDir } = this.#options
     const { name } = database
     const { position } = database.state()
     const synced = this.#synced.get(name)?.txid ?? NOTHING
@@ -143,12 +145,14 @@ export class LogMaintenance {
    */
   #needed(name: string): TXID {
     const synced = this.#synced.get(name)?.txid ?? NOTHING
-    const saved = peekPageChecksums(files, `${logDirectory(this.#options.dataDir, name)}/pages.bin`) ?? synced
+    const { files, dataDir } = this.#options
+    const saved = peekPageChecksums(files, `${logDirectory(dataDir, name)}/pages.bin`) ?? synced
     return saved < synced ? saved : synced
   }
 
   #measure(name: string): LogFacts {
-    const segments = listSegments(files, logDirectory(this.#options.dataDir, name))
+    const { files, dataDir } = this.#options
+    const segments = listSegments(files, logDirectory(dataDir, name))
     const bytes = segments.reduce((sum, { path }) => sum + (fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0)
     const facts = { first: segments[0]?.first, bytes }
     this.#facts.set(name, facts)

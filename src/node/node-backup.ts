@@ -16,8 +16,8 @@ import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { StoreRefusedError } from '../objectstore/s3/errors.ts'
 import { openObjectStore } from '../objectstore/stores/open.ts'
 import { PromptStore } from '../objectstore/stores/prompt-store.ts'
-import { nodeFiles } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
+import { modesOf } from '../util/private-files.ts'
 import { hydrateMissing, reconcileAll } from './hydration.ts'
 import type { TakenOver } from './taken-over.ts'
 
@@ -51,10 +51,15 @@ export class NodeBackup {
     this.#config = config
     this.#data = data
     this.#logger = logger
-    this.store = new PromptStore(openObjectStore(config.url))
+    this.store = new PromptStore(
+      openObjectStore(config.url, {
+        modes: modesOf(config.mode),
+        changed: (message) => logger.warn(message),
+      }),
+    )
     this.#temporaryParent = `${data.dir}/temporary`
     fs.rmSync(this.#temporaryParent, { recursive: true, force: true })
-    fs.mkdirSync(this.#temporaryParent, { recursive: true })
+    data.files.makeDirectory(this.#temporaryParent)
   }
 
   /**
@@ -62,7 +67,7 @@ export class NodeBackup {
    * store that does not answer or rejects it. So does a node with peers, which reads the backup again before it leads.
    */
   async hydrate(signal: AbortSignal | undefined, { hasPeers }: { hasPeers: boolean }): Promise<void> {
-    const mayDoWithout = hasPeers || listLogs(nodeFiles, this.#data.dir).length > 0
+    const mayDoWithout = hasPeers || listLogs(this.#data.files, this.#data.dir).length > 0
     const hydrating = hydrateMissing({ store: this.store, data: this.#data, logger: this.#logger, signal })
     await (mayDoWithout ? this.#unlessUnavailable(hydrating) : hydrating)
   }

@@ -1,4 +1,5 @@
 import type { FuseConfig } from '../config/config.ts'
+import type { DataDirectory } from '../data/directory.ts'
 import { setAsideStrays } from '../data/strays.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { type Mounted } from '../fuse/device.ts'
@@ -40,10 +41,10 @@ export class NodeMount {
   }
 
   /**
-   * Mounts. Journals that lie below the mount point move to `straysDir` first: SQLite would not find them afterwards.
+   * Mounts. Journals that lie below the mount point move to `strays/` first: SQLite would not find them afterwards.
    */
-  async open(straysDir: string): Promise<Mounted> {
-    this.#mounted = await this.#mount(straysDir)
+  async open(data: DataDirectory): Promise<Mounted> {
+    this.#mounted = await this.#mount(data)
     this.#watch = new MountWatch(realPath(this.#options.dir), () => this.#lost()).start()
     return this.#mounted
   }
@@ -78,7 +79,7 @@ export class NodeMount {
     return new LtxdError('UNMOUNTED', `${why}: the node ends`)
   }
 
-  async #mount(straysDir: string): Promise<Mounted> {
+  async #mount(data: DataDirectory): Promise<Mounted> {
     const { dir, fuse, handedOver, logger } = this.#options
     const { driver, allowOther } = fuse
     if (handedOver !== undefined) {
@@ -88,7 +89,7 @@ export class NodeMount {
         `${dir} is mounted already, and fuse.driver is ${driver}, which mounts by itself: set fuse.driver to direct`,
       )
     }
-    const strays = setAsideStrays(dir, straysDir)
+    const strays = setAsideStrays(dir, `${data.dir}/strays`, data.modes)
     if (strays.length > 0) {
       logger().warn({ strays }, 'moved journals from below the mount point into the data directory')
     }

@@ -13,6 +13,7 @@ import { registerStream } from '../stream/primary/route.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { FOREVER_NS } from '../util/monotonic.ts'
+import { modesOf } from '../util/private-files.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { type CleanStop, describeCleanStop } from './clean-stop.ts'
 import { Cluster } from './cluster.ts'
@@ -105,7 +106,10 @@ class RunningNode implements Node {
     const config = this.#config
     warnOfTestLimits(this.#logger)
     await this.#mount.clearStale()
-    const data = (this.#data = openDataDirectory(config.data.dir))
+    const data = (this.#data = openDataDirectory(config.data.dir, {
+      modes: modesOf(config.data.mode),
+      changed: (message) => this.#logger.warn(message),
+    }))
     const logger = (this.#logger = this.#logger.child({ node: this.nodeId }))
     if (config.backup !== undefined) this.#backup = new NodeBackup(config.backup, data, logger)
     await this.#backup?.hydrate(signal, { hasPeers: config.cluster !== undefined })
@@ -113,7 +117,7 @@ class RunningNode implements Node {
     await plane.recover()
     if (config.cluster === undefined) await this.#leadAlone(plane, signal)
     signal?.throwIfAborted()
-    const mounted = await this.#mount.open(`${data.dir}/strays`)
+    const mounted = await this.#mount.open(data)
     this.#scrubber = prepareScrubber(data, plane, this.#logger)
     await plane.serve(this.mountDir, mounted)
     this.#scrubber.start()
@@ -177,7 +181,7 @@ class RunningNode implements Node {
     await this.#cluster.start(signal)
   }
 
-  #startApi({ dir }: DataDirectory): Promise<Api> {
+  #startApi({ dir, files }: DataDirectory): Promise<Api> {
     const { http, cluster } = this.#config
     const source = {
       status: () => this.status(),
@@ -188,7 +192,7 @@ class RunningNode implements Node {
     const routes = async (server: FastifyInstance) => {
       if (cluster !== undefined) await registerStream(server, (...raw) => this.#clustered().role.server.handle(...raw))
     }
-    return startApi({ http, dataDir: dir, source, routes, logger: this.#logger })
+    return startApi({ http, dataDir: dir, files, source, routes, logger: this.#logger })
   }
 
   #clustered(): Cluster {
@@ -196,10 +200,11 @@ class RunningNode implements Node {
     throw new LtxdError('NO_CLUSTER', 'this node is in no cluster: set lease.type, or name a Consul with --consul')
   }
 
-  #startPlane({ dir, root, nodeId }: DataDirectory): DataPlane {
+  #startPlane({ dir, root, modes, nodeId }: DataDirectory): DataPlane {
     const plane = new DataPlane({
       dataDir: dir,
       root,
+      modes,
       nodeId,
       segmentSizeBytes: this.#config.data.segmentSizeBytes,
       filter: { databases: this.#config.fuse.databases, otherFiles: this.#config.fuse.otherFiles },
@@ -219,10 +224,11 @@ class RunningNode implements Node {
     return new Checkpoints({ plane, mountDir: this.mountDir, root, dataDir, logger: this.#logger })
   }
 
-  #startLogMaintenance({ dir, root }: DataDirectory, plane: DataPlane): LogMaintenance {
+  #startLogMaintenance({ dir, root, files }: DataDirectory, plane: DataPlane): LogMaintenance {
     const logs = new LogMaintenance({
       dataDir: dir,
       root,
+      files,
       databases: () => plane.databases.values(),
       retention: this.#config.data.retention,
       uploaded: (name) => this.#backup?.uploaded(name),

@@ -6,7 +6,6 @@ import type { DataDirectory } from '../data/directory.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { logDirectory } from '../log/store.ts'
 import { doubt } from '../log/trust.ts'
-import { nodeFiles } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
 
 const SCRUB_BYTES_PER_SECOND = 100e6
@@ -107,7 +106,7 @@ function read(fd: number, into: Buffer, length: number, position: number): Promi
 }
 
 /** A scrubber with every page that the start left unread. A database in which it finds damage is no longer served. */
-export function prepareScrubber({ dir, root }: DataDirectory, plane: DataPlane, logger: Logger): Scrubber {
+export function prepareScrubber({ dir, root, files }: DataDirectory, plane: DataPlane, logger: Logger): Scrubber {
   const scrubber = new Scrubber({
     root,
     bytesPerSecond: SCRUB_BYTES_PER_SECOND,
@@ -116,7 +115,7 @@ export function prepareScrubber({ dir, root }: DataDirectory, plane: DataPlane, 
       const reason = damageFound(pgno, logDirectory(dir, database))
       logger.error({ database }, `database not served: ${reason}`)
       plane.reject(database, reason)
-      doubt(nodeFiles, logDirectory(dir, database))
+      doubt(files, logDirectory(dir, database))
     },
   })
   for (const [database, proof] of plane.unproven) scrubber.add(database, proof)

@@ -8,7 +8,8 @@ import { findDatabases } from '../capture/find-databases.ts'
 import { lockForReading, openDataDirectory } from '../data/directory.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
-import { nodeFiles as files } from '../util/files.ts'
+import { nodeFiles } from '../util/files.ts'
+import type { Modes } from '../util/private-files.ts'
 import type { PlannedRecovery } from './recover.ts'
 import { planDatabase, recoverDatabase, rejectionAdvice } from './recover.ts'
 
@@ -45,11 +46,12 @@ export function recoverDirectory(
   segmentSizeBytes: number,
   log: CaptureEvents['log'],
   filter = ANY_DATABASE,
+  modes?: Modes,
 ): RecoveredDatabase[] {
   lockForReading(dir)()
-  const data = openDataDirectory(dir)
+  const data = openDataDirectory(dir, { ...(modes && { modes }), changed: (message) => log('warn', message, {}) })
   try {
-    const { root, nodeId } = data
+    const { root, nodeId, files } = data
     const ignore = () => {}
     const events = { log, published: ignore, sharing: ignore, guarded: ignore }
     return chosen(dir, names, filter).map((name) => {
@@ -71,12 +73,15 @@ export function recoverDirectory(
 }
 
 function plan(dir: string, name: string, { foresee }: { foresee: boolean }): DatabasePlan {
-  const planned = planDatabase({ files, dataDir: dir, root: `${dir}/files`, name, wholeReadBytes: Infinity }, foresee)
+  const planned = planDatabase(
+    { files: nodeFiles, dataDir: dir, root: `${dir}/files`, name, wholeReadBytes: Infinity },
+    foresee,
+  )
   return { name, advice: rejectionAdvice(dir, name), ...planned }
 }
 
 function chosen(dir: string, names: readonly string[], filter: DatabaseFilter): string[] {
-  const all = findDatabases(files, dir, `${dir}/files`, filter)
+  const all = findDatabases(nodeFiles, dir, `${dir}/files`, filter)
   for (const name of names) {
     if (all.includes(name)) continue
     const others = fs.existsSync(`${dir}/files/${name}`)

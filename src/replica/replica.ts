@@ -60,7 +60,7 @@ export class Replica {
     const { data, plane, mountDir, self, logger } = options
     this.#options = options
     this.#logger = logger
-    const spool = (this.#spool = new Spool(`${data.dir}/temporary`))
+    const spool = (this.#spool = new Spool(`${data.dir}/temporary`, data.modes))
     const databases = (this.#databases = new ReplicaDatabases({
       ...{ data, plane, mountDir, logger },
       applied: (name, position) => this.#stream?.acknowledge(name, position),

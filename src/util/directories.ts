@@ -1,7 +1,10 @@
 import type { Stats } from 'node:fs'
-import { mkdir, open, stat, unlink } from 'node:fs/promises'
+import { chmod, mkdir, open, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { errorCode } from './errors.ts'
+
+/** The mode of directories that are not for ltxd alone, such as those above its own. */
+export const BY_UMASK = 0o777
 
 /** Makes a directory's entries survive a power loss. */
 export async function syncDirectory(path: string): Promise<void> {
@@ -13,19 +16,25 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** Creates a directory and its missing parents. All new entries are durable on return. */
-export async function makeDirectories(path: string): Promise<void> {
+/** Creates a directory and its missing parents, with a mode. All new entries are durable on return. */
+export async function makeDirectories(path: string, mode: number): Promise<void> {
   try {
-    await mkdir(path)
+    await makeDirectory(path, mode)
   } catch (error) {
     if (errorCode(error) === 'EEXIST') return
     if (errorCode(error) !== 'ENOENT' || dirname(path) === path) throw error
-    await makeDirectories(dirname(path))
-    await mkdir(path).catch((again: unknown) => {
+    await makeDirectories(dirname(path), mode)
+    await makeDirectory(path, mode).catch((again: unknown) => {
       if (errorCode(again) !== 'EEXIST') throw again
     })
   }
   await syncDirectory(dirname(path))
+}
+
+async function makeDirectory(path: string, mode: number): Promise<void> {
+  await mkdir(path, { mode })
+  // Wider than for one user is what the configuration says, whatever the umask.
+  if ((mode & 0o077) !== 0 && mode !== BY_UMASK) await chmod(path, mode)
 }
 
 /** Stats a path; undefined when nothing exists there. */

@@ -1,11 +1,12 @@
 import fs from 'node:fs'
+import { createSync, makeDirectorySync, type Modes, PRIVATE } from './private-files.ts'
 
 /**
  * The file operations of the data plane, all synchronous. Injected, so that a test can count operations, tear a write
  * at any byte, or lose writes that were never synced.
  */
 export interface Files {
-  /** `flags` as for open(2): fs.constants.O_*. */
+  /** `flags` as for open(2): fs.constants.O_*. Without `mode` a new file has the mode of what ltxd makes for itself. */
   open(path: string, flags: number, mode?: number): number
   close(fd: number): void
   /** Reads `length` bytes at `position`; fewer only at the end of the file. */
@@ -22,6 +23,7 @@ export interface Files {
   exists(path: string): boolean
   /** The names in a directory; empty when it does not exist. */
   list(path: string): string[]
+  /** With its missing parents. They have the mode of what ltxd makes for itself. */
   makeDirectory(path: string): void
   /** Removes an empty directory. */
   removeDirectory(path: string): void
@@ -30,7 +32,7 @@ export interface Files {
 }
 
 export const nodeFiles: Files = {
-  open: (path, flags, mode = 0o644) => fs.openSync(path, flags, mode),
+  open: (path, flags, mode = PRIVATE.file) => createSync(path, flags, mode),
   close: (fd) => fs.closeSync(fd),
   read(fd, into, at, length, position) {
     let done = 0
@@ -69,10 +71,19 @@ export const nodeFiles: Files = {
       throw error
     }
   },
-  makeDirectory: (path) => void fs.mkdirSync(path, { recursive: true }),
+  makeDirectory: (path) => makeDirectorySync(path, PRIVATE.directory),
   removeDirectory: (path) => fs.rmdirSync(path),
   unlink: (path) => fs.unlinkSync(path),
   rename: (from, to) => fs.renameSync(from, to),
+}
+
+/** The same, with other modes for what ltxd makes for itself. */
+export function filesWith(modes: Modes): Files {
+  return {
+    ...nodeFiles,
+    open: (path, flags, mode = modes.file) => createSync(path, flags, mode),
+    makeDirectory: (path) => makeDirectorySync(path, modes.directory),
+  }
 }
 
 /** Opens a file, calls `use`, and closes the file. */

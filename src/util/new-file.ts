@@ -3,6 +3,7 @@ import { type FileHandle, link, open, rename, stat, unlink } from 'node:fs/promi
 import { dirname } from 'node:path'
 import { errorCode, errorMessage, LtxdError } from './errors.ts'
 import { nodeFiles } from './files.ts'
+import { PRIVATE } from './private-files.ts'
 
 /** The output path exists already. */
 export class OutputExistsError extends LtxdError {
@@ -29,7 +30,10 @@ export interface NewFileOptions {
   readonly label?: string
 }
 
-/** A file that is written under a temporary name and appears at its path when it is complete and durable. */
+/**
+ * A file that only its user can read. It is written under a temporary name and appears at its path when it is complete
+ * and durable.
+ */
 export class NewFile {
   readonly path: string
   readonly handle: FileHandle
@@ -53,7 +57,7 @@ export class NewFile {
     if (existing?.isFile() === false) throw new OutputError(path, 'it exists and is not a regular file')
     const temporary = `${path}.ltxd-${label}-${randomBytes(4).toString('hex')}`
     try {
-      const handle = await open(temporary, 'wx+', 0o644)
+      const handle = await open(temporary, 'wx+', PRIVATE.file)
       if (existing !== undefined) await handle.chmod(existing.mode & 0o777)
       return new NewFile(path, temporary, handle, replace)
     } catch (error) {

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { CaptureEvents } from '../../capture/events.ts'
 import { loadConfig } from '../../config/load.ts'
+import { modesOf } from '../../util/private-files.ts'
 import { printJson } from '../output/output.ts'
 
 interface Options {
@@ -53,7 +54,14 @@ export function register(program: Command): void {
       // The result covers each database. Warnings are the rest that a user has to know.
       if (level === 'warn') process.stderr.write(`ltxd: ${text.formatWarning(message, fields)}\n`)
     }
-    const recovered = recoverDirectory(dir, databases, config.data.segmentSizeBytes, log, filter)
+    const recovered = recoverDirectory(
+      dir,
+      databases,
+      config.data.segmentSizeBytes,
+      log,
+      filter,
+      modesOf(config.data.mode),
+    )
     if (options.json === true) printJson({ data: dir, databases: recovered.map(text.resultToJson) })
     else process.stdout.write(recovered.map(text.formatResult).join('') || text.noDatabases(dir))
     if (recovered.some(({ rejection }) => rejection !== undefined)) process.exitCode = 1

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { link, open, readdir, rename, unlink } from 'node:fs/promises'
+import { createReadStream, type Stats } from 'node:fs'
+import { link, readdir, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { makeDirectories, removeFile, statFile, syncDirectory } from '../../util/directories.ts'
+import { BY_UMASK, makeDirectories, removeFile, statFile, syncDirectory } from '../../util/directories.ts'
 import { errorCode } from '../../util/errors.ts'
+import { applyModesMeanwhile, create, describeChange, type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
 import {
   InvalidKeyError,
   InvalidRangeError,
@@ -22,6 +23,14 @@ const READ_CHUNK_BYTES = 512 * 1024
 /** A temporary file that was not written for this long belongs to a dead process. */
 const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000
 
+export interface DirectoryOptions {
+  /** Default: those of the directory, if only its user and group can read it; or else only its user can. */
+  readonly modes?: Modes
+  /** The directory and what is in it had other modes. */
+  readonly changed?: (message: string) => void
+  readonly now?: () => number
+}
+
 /**
  * Objects as files below a directory, in the layout of Litestream's `file` replica. The key is the path, the
  * modification time is the object's time, and a sidecar holds the metadata (sidecar.ts). A name appears by link(2) or
@@ -34,9 +43,12 @@ export class DirectoryStore implements ObjectStore {
   readonly #root: string
   readonly #now: () => number
   readonly #swept = new Set<string>()
+  readonly #options: DirectoryOptions
+  #modes: Promise<Modes> | undefined
 
-  constructor(root: string, options: { readonly now?: () => number } = {}) {
+  constructor(root: string, options: DirectoryOptions = {}) {
     this.#root = root
+    this.#options = options
     this.#now = options.now ?? Date.now
     this.url = pathToFileURL(root).href
   }
@@ -45,14 +57,16 @@ export class DirectoryStore implements ObjectStore {
     const path = this.#path(key)
     const directory = dirname(path)
     const temporary = join(directory, TEMPORARY_PREFIX + randomBytes(8).toString('hex'))
-    await this.#effect(`create the directory of object ${key}`, async () => {
-      await makeDirectories(directory)
+    const { file: mode } = await this.#effect(`create the directory of object ${key}`, async () => {
+      const modes = await this.#prepared()
+      await makeDirectories(directory, modes.directory)
       await this.#sweep(directory)
+      return modes
     })
     try {
-      const print = await this.#write(key, temporary, body, options)
+      const print = await this.#write(key, temporary, body, mode, options)
       await this.#effect(`write object ${key}`, () =>
-        withFileLock(join(directory, LOCK_NAME), () => this.#publish(key, temporary, print, options)),
+        withFileLock(join(directory, LOCK_NAME), mode, () => this.#publish(key, temporary, print, mode, options)),
       )
     } finally {
       await unlink(temporary).catch(() => undefined)
@@ -147,9 +161,10 @@ export class DirectoryStore implements ObjectStore {
     key: string,
     temporary: string,
     body: Uint8Array | AsyncIterable<Uint8Array>,
+    mode: number,
     options: PutOptions,
   ): Promise<Fingerprint> {
-    const handle = await this.#effect(`create object ${key}`, () => open(temporary, 'wx+', 0o644))
+    const handle = await this.#effect(`create object ${key}`, () => create(temporary, 'wx+', mode))
     try {
       // Errors of the body itself reach the caller unchanged.
       for await (const chunk of body instanceof Uint8Array ? [body] : body) {
@@ -175,13 +190,13 @@ export class DirectoryStore implements ObjectStore {
    * Makes the finished file visible. Runs under the directory's lock, so that object and sidecar of one put stay
    * together.
    */
-  async #publish(key: string, temporary: string, print: Fingerprint, options: PutOptions): Promise<void> {
+  async #publish(key: string, temporary: string, print: Fingerprint, mode: number, options: PutOptions): Promise<void> {
     const path = join(this.#root, key)
     options.signal?.throwIfAborted()
     const exclusive = options.ifNoneMatch === '*'
     if (exclusive && (await statFile(path)) !== undefined) throw new ObjectExistsError(this.url, key)
     options.beforeVisible?.()
-    await this.#putSidecar(path, temporary, print, options.metadata)
+    await this.#putSidecar(path, temporary, print, mode, options.metadata)
     if (exclusive) {
       options.beforeVisible?.()
       // Use link(2): a program that ignores the lock (Litestream) may have created the file in between.
@@ -194,7 +209,13 @@ export class DirectoryStore implements ObjectStore {
     await syncDirectory(dirname(path))
   }
 
-  async #putSidecar(path: string, temporary: string, print: Fingerprint, metadata: Metadata = {}): Promise<void> {
+  async #putSidecar(
+    path: string,
+    temporary: string,
+    print: Fingerprint,
+    mode: number,
+    metadata: Metadata = {},
+  ): Promise<void> {
     const sidecar = path + SIDECAR_SUFFIX
     if (Object.keys(metadata).length === 0) {
       await removeFile(sidecar)
@@ -202,7 +223,7 @@ export class DirectoryStore implements ObjectStore {
     }
     const unfinished = temporary + SIDECAR_SUFFIX
     try {
-      const handle = await open(unfinished, 'wx', 0o644)
+      const handle = await create(unfinished, 'wx', mode)
       try {
         await handle.writeFile(formatSidecar(metadata, print))
         await handle.sync()
@@ -214,6 +235,30 @@ export class DirectoryStore implements ObjectStore {
       await unlink(unfinished).catch(() => undefined)
     }
     await syncDirectory(dirname(path))
+  }
+
+  /** Before the first write: the root exists, and it and what is in it have their modes, which are the result. */
+  #prepared(): Promise<Modes> {
+    return (this.#modes ??= this.#prepare().catch((error: unknown) => {
+      this.#modes = undefined
+      throw error
+    }))
+  }
+
+  async #prepare(): Promise<Modes> {
+    const root = this.#root
+    const existing = await statFile(root)
+    const modes = this.#options.modes ?? modesLike(existing)
+    if (existing === undefined) {
+      await makeDirectories(dirname(root), BY_UMASK)
+      await makeDirectories(root, modes.directory)
+    } else if (existing.isDirectory()) {
+      const changed = await applyModesMeanwhile(root, modes)
+      if (changed !== undefined) {
+        this.#options.changed?.(describeChange(`the backup ${root}`, changed, modes, 'backup.mode'))
+      }
+    }
+    return modes
   }
 
   /** Removes temporary files of dead processes, once for each directory. */
@@ -235,6 +280,11 @@ export class DirectoryStore implements ObjectStore {
       throw isSystemError(error) ? new StoreUnavailableError(this.url, action, error) : error
     }
   }
+}
+
+/** Without a configuration, a backup that a group can read stays so. One that everybody can read was made by 0.1. */
+function modesLike(root: Stats | undefined): Modes {
+  return root === undefined || (root.mode & 0o007) !== 0 ? PRIVATE : modesOf(root.mode & 0o777)
 }
 
 function isSystemError(error: unknown): boolean {

@@ -1,7 +1,7 @@
 import { normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { redactUrl } from '../../util/redact.ts'
-import { DirectoryStore } from '../directory/store.ts'
+import { type DirectoryOptions, DirectoryStore } from '../directory/store.ts'
 import { StoreUrlError } from '../errors.ts'
 import type { ObjectStore } from '../objectstore.ts'
 import { S3Store } from '../s3/store.ts'
@@ -21,9 +21,9 @@ const PARSERS: Readonly<Record<string, Parser>> = {
  * Opens the store that a backup URL names: `file:///DIR` or `s3://BUCKET/PREFIX`. Creates nothing before the first
  * put, and detects an unreachable store at the first call. Throws StoreUrlError.
  */
-export function openObjectStore(url: string): ObjectStore {
+export function openObjectStore(url: string, options: DirectoryOptions = {}): ObjectStore {
   const place = parsePlace(url)
-  return place.type === 's3' ? new S3Store(place.address) : new DirectoryStore(place.path)
+  return place.type === 's3' ? new S3Store(place.address) : new DirectoryStore(place.path, options)
 }
 
 /**

@@ -113,7 +113,8 @@ async function withProgress(
     options: { readonly signal: AbortSignal; readonly progress: (pages: number) => void },
   ) => Promise<() => void>,
 ): Promise<void> {
-  const store = openObjectStore(url)
+  const changed = (message: string) => void process.stderr.write(`ltxd: ${message}\n`)
+  const store = openObjectStore(url, { changed })
   const bar = new ProgressBar((done, total) => `${done} of at most ${total} pages`)
   try {
     const { commit } = await backupPosition(store, await requireHistory(store, database))
