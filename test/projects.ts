@@ -72,6 +72,7 @@ export const PROJECTS = {
       'test/conformance/special-files.test.ts',
       'test/conformance/sqlite.test.ts',
       'test/crash/kill-nine.test.ts',
+      'test/dataplane/failing.test.ts',
       'test/fuzz/fuzz.test.ts',
       'test/integration/apply.test.ts',
       'test/integration/beyond-lock-page.test.ts',

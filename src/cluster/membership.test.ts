@@ -104,7 +104,7 @@ test('a failed take-over is undone, logged once, and retried', async () => {
   host.failures = 1
   const { membership, lines } = member({ primary: 'self', self: SELF, term: store() }, host)
   membership.start()
-  await until('leadership', 5_000, () => membership.status().role === 'primary')
+  await until('leadership', 60_000, () => membership.status().role === 'primary')
   expect(host.calls.slice(0, 2)).toEqual(['lead 1', 'step down'])
   expect(host.calls.at(-1)).toBe('lead 1')
   expect(lines.filter((line) => line.includes('the disk is full') && line.includes('warn'))).toHaveLength(1)

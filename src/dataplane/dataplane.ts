@@ -153,14 +153,17 @@ export class DataPlane {
     this.#doorbell = (await Promise.race([hangDoorbell(mountDir, this.#device.device), ended])) ?? undefined
   }
 
-  /** Waits for the current request, makes everything durable, and ends the thread. */
+  /** Waits for the current request, makes everything durable, and ends all threads. Rejects if the main one failed. */
   async stop(): Promise<void> {
     this.shared.requestStop()
     if (this.#device === undefined) await this.#worker.terminate()
     else ringDoorbell(this.#device)
-    await this.ended.finally(() => this.releaseMount())
-    await this.#syncThread?.terminate()
-    await this.#keepAwakeThread?.terminate()
+    try {
+      await this.ended
+    } finally {
+      this.releaseMount()
+      await Promise.all([this.#syncThread?.terminate(), this.#keepAwakeThread?.terminate()])
+    }
   }
 
   observe(observer: WalObserver): void {

@@ -58,7 +58,7 @@ const told = () => readFile(join(cwd, 'told'), 'utf8')
 const serving = (starts: number) =>
   until(
     'the node serves',
-    20_000,
+    60_000,
     async () => (await readFile(join(cwd, 'log'), 'utf8')).split('serving').length > starts,
   )
 const lastLogLine = async () => (await readFile(join(cwd, 'log'), 'utf8')).trim().split('\n').at(-1) ?? ''

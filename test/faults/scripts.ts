@@ -109,14 +109,6 @@ const copyIn =
   (application) =>
     application.copyIn(elsewhere(mode), name, chunkSizeBytes)
 
-/** Renames a database that no connection has open. */
-const rename =
-  (from: string, to: string): Step =>
-  (application) => {
-    application.close()
-    application.rename(from, to)
-  }
-
 const drop: Step = (application) => {
   application.close()
   application.unlink('a.db')
@@ -125,6 +117,20 @@ const drop: Step = (application) => {
 const durable = (steps: readonly Step[]): Script => ({ durable: true, steps })
 const lazy = (steps: readonly Step[]): Script => ({ durable: false, steps })
 const unsafe = (steps: readonly Step[]): Script => ({ durable: false, unsafe: true, steps })
+
+/** Renames `a.db` to `c.db` while no connection has it open. */
+const renamed = (mode: string, ...meanwhile: readonly Step[]): Script =>
+  lazy([
+    ...create(512, mode),
+    sql(insert(1, 4)),
+    ...meanwhile,
+    (application) => {
+      application.close()
+      application.rename('a.db', 'c.db')
+    },
+    sql(insert(5, 6), 'c.db'),
+    close,
+  ])
 
 /** The scripts by name. Each begins in an empty directory. */
 export const SCRIPTS: Readonly<Record<string, Script>> = {
@@ -211,28 +217,9 @@ export const SCRIPTS: Readonly<Record<string, Script>> = {
     sql(insert(50, 56)),
     close,
   ]),
-  'rename, delete': lazy([
-    ...create(512, 'DELETE'),
-    sql(insert(1, 4)),
-    rename('a.db', 'c.db'),
-    sql(insert(5, 6), 'c.db'),
-    close,
-  ]),
-  'rename, wal': lazy([
-    ...create(512, 'WAL'),
-    sql(insert(1, 4)),
-    rename('a.db', 'c.db'),
-    sql(insert(5, 6), 'c.db'),
-    close,
-  ]),
-  'rename over another': lazy([
-    ...create(512, 'DELETE'),
-    sql(insert(1, 4)),
-    sql('CREATE TABLE other (x)', 'c.db'),
-    rename('a.db', 'c.db'),
-    sql(insert(5, 6), 'c.db'),
-    close,
-  ]),
+  'rename, delete': renamed('DELETE'),
+  'rename, wal': renamed('WAL'),
+  'rename over another': renamed('DELETE', sql('CREATE TABLE other (x)', 'c.db')),
   'drop and re-create': lazy([
     ...create(512, 'WAL'),
     sql(insert(1, 4)),

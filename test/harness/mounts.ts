@@ -25,7 +25,7 @@ const FUSE_MAGIC = '65735546'
 export async function answers(directory: string): Promise<boolean> {
   if (!isMounted(directory)) return false
   try {
-    const { stdout } = await run('stat', ['-f', '-c', '%t', directory], { timeout: 30_000, killSignal: 'SIGKILL' })
+    const { stdout } = await run('stat', ['-f', '-c', '%t', directory], { timeout: 60_000, killSignal: 'SIGKILL' })
     return stdout.trim() === FUSE_MAGIC
   } catch {
     return false

@@ -13,13 +13,18 @@ export const PROGRAMS = {
   'cluster-writer': 'test/cluster/writer.ts',
   'crash-check': 'test/crash/check.ts',
   'crash-writer': 'test/crash/writer.ts',
+  /** The data plane's threads, which the process of `failing-data-plane` expects beside it. */
+  dataplane: 'src/dataplane/thread.ts',
+  'failing-data-plane': 'test/dataplane/failing-process.ts',
   /** The libfuse process, which plain-server's mount expects beside it. */
   'fuse-bridge': 'src/fuse/bridge/main.ts',
+  'keep-awake': 'src/dataplane/keep-awake-thread.ts',
   'lease-holder-process': 'test/interop/lease-holder-process.ts',
   'lockstep-client': 'test/integration/lockstep/client.ts',
   'lockstep-session': 'test/integration/lockstep/session-process.ts',
   'plain-server': 'test/conformance/plain-server.ts',
   'sql-process': 'test/cluster/sql-process.ts',
+  'sync-thread': 'src/dataplane/sync-thread.ts',
   'upgrade-application': 'test/upgrade/application-process.ts',
 } as const
 

@@ -70,7 +70,7 @@ test(`a network that keeps cutting delays a stream and changes nothing in it (LT
       else await new Promise((resolve) => setImmediate(resolve))
     }
     await until('all is there', () => databases.every((database) => replica.equals(database)))
-    expect(await node.server.caughtUp(10_000)).toBe(replica.self.nodeId)
+    expect(await node.server.caughtUp(60_000)).toBe(replica.self.nodeId)
     expect(replica.lines.filter((line) => line.includes('could not be applied'))).toEqual([])
   } finally {
     await client.stop()

@@ -64,7 +64,7 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
     try {
       await events.waitUntilReady()
       const job = await enqueue(client, queue, payload)
-      return await job.waitUntilFinished(events, 20_000)
+      return await job.waitUntilFinished(events, 60_000)
     } finally {
       await events.close()
       connection.disconnect()
