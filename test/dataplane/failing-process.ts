@@ -3,6 +3,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { DataPlane } from '../../src/dataplane/dataplane.ts'
+import { PRIVATE } from '../../src/util/private-files.ts'
 
 const directory = process.argv[2] ?? ''
 const root = path.join(directory, 'files')
@@ -10,6 +11,7 @@ fs.mkdirSync(root)
 const plane = new DataPlane({
   dataDir: directory,
   root,
+  modes: PRIVATE,
   nodeId: 1n,
   segmentSizeBytes: 1 << 20,
   filter: { databases: ['*'], otherFiles: 'serve' },
