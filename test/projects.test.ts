@@ -9,13 +9,13 @@ describe('the table of projects', () => {
     expect(() => assertTable(ROOT)).not.toThrow()
   })
 
-  test('says which file is missing from it, and where to add it', () => {
+  test('names a file that it does not list, and where to add it', () => {
     const [problem, ...others] = problemsOf(['test/new/new.test.ts'], [])
     expect(problem).toMatch(/^test\/new\/new\.test\.ts is in no project: add it to "cpu", "wait" or "alone"/)
     expect(others).toEqual([])
   })
 
-  test('says which file it lists twice, and which does not exist', () => {
+  test('names a file that it lists twice, and one that does not exist', () => {
     const table = [
       { file: 'test/a.test.ts', name: 'cpu' },
       { file: 'test/a.test.ts', name: 'wait' },

@@ -1,17 +1,17 @@
 /**
- * Which test file belongs to which project, in one table: what a test needs of the machine decides how many run beside
- * it. docs/testing.md says how to choose. Within a project files start in the order of this table: the longest first.
+ * The table of test files and their projects. A project limits how many files run at once, by their needs of the
+ * machine (docs/testing.md). Within a project, files start in the order of this table, the longest first.
  */
 
 import { readdirSync } from 'node:fs'
 import { join, relative } from 'node:path'
 
 export interface Project {
-  /** How many files run at a time. */
+  /** The number of files that run at once. */
   readonly workers: number
-  /** What the project may take on a quiet machine with two cores. The run prints it beside what it took. */
+  /** The time for the project on a quiet machine with two cores. The run prints it beside the time taken. */
   readonly budgetS: number
-  /** Patterns, or files of the table. */
+  /** Patterns, or files in the table. */
   readonly files: readonly string[]
 }
 
@@ -30,7 +30,7 @@ export const PROJECTS = {
       'test/projects.test.ts',
     ],
   },
-  /** Bound by the processor: two fill two cores. */
+  /** Tests bound by the processor: two of them fill two cores. */
   cpu: {
     workers: 2,
     budgetS: 300,
@@ -91,7 +91,7 @@ export const PROJECTS = {
       'test/upgrade/upgrade.test.ts',
     ],
   },
-  /** Mostly waiting: for a lease to run out, a server to come back, an interval to pass. */
+  /** Tests that mostly wait: for a lease to expire, a server to come back, an interval to pass. */
   wait: {
     workers: 4,
     budgetS: 260,
@@ -124,7 +124,7 @@ export const PROJECTS = {
       'test/workers/queues.test.ts',
     ],
   },
-  /** What belongs to the whole machine, or is measured: nothing runs beside it. */
+  /** Tests that measure, or that use something of the whole machine. Nothing runs beside them. */
   alone: {
     workers: 1,
     budgetS: 30,
@@ -132,14 +132,14 @@ export const PROJECTS = {
   },
 } as const satisfies Record<string, Project>
 
-/** All projects together, on a quiet machine with two cores; the build and the checks before them included. */
+/** The budget of build, checks and all projects on a quiet machine with two cores. */
 export const BUDGET_S = 900
 
 const TABLE = Object.entries<Project>(PROJECTS).flatMap(([name, { files }]) =>
   files.filter((file) => file.startsWith('test/')).map((file) => ({ file, name })),
 )
 
-/** Throws unless each test file below test/ is in exactly one project, and each file of the table exists. */
+/** Throws unless each test file below test/ is in exactly one project, and each file in the table exists. */
 export function assertTable(root: string): void {
   const found = readdirSync(join(root, 'test'), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.test.ts'))
@@ -148,7 +148,7 @@ export function assertTable(root: string): void {
   if (problems.length > 0) throw new Error(`test/projects.ts:\n  ${problems.join('\n  ')}`)
 }
 
-/** What is wrong with `table`, given the test files that there are. */
+/** The errors in `table`, given the existing test files. */
 export function problemsOf(
   found: readonly string[],
   table: readonly { readonly file: string; readonly name: string }[],
@@ -171,7 +171,7 @@ export function problemsOf(
   ]
 }
 
-/** Where a file stands in the table; files that no table lists come first. */
+/** The position of a file in the table. Unlisted files come first. */
 export function placeOf(root: string, file: string): number {
   const name = relative(root, file)
   return TABLE.findIndex((entry) => entry.file === name)

@@ -1,5 +1,6 @@
 /**
- * Both decoders on the same files, and random access on what ours accepts, until a number of them, or a time, is over.
+ * Runs both decoders on the same files, and random access on the files that ltxd accepts, up to a number of files or a
+ * time.
  */
 import { Script } from 'node:vm'
 import { Chance } from './chance.ts'
@@ -12,13 +13,13 @@ import { withoutHugeSizes } from './walk.ts'
 export interface CampaignOptions {
   readonly seed: number
   readonly files: number
-  /** Ends earlier when this says so; asked now and then. */
+  /** Polled now and then. The campaign ends early if it returns true. */
   readonly enough?: () => boolean
   readonly progress?: (state: CampaignResult) => void
   readonly found?: (finding: Finding) => void
 }
 
-/** A file on which the decoders disagree without a reason, or that ltxd takes badly. */
+/** A file on which the decoders disagree without a listed reason, or that breaks a bound of ltxd. */
 export interface Finding {
   readonly problem: string
   readonly file: Uint8Array
@@ -29,19 +30,19 @@ type Report = (problem: string, file: Uint8Array) => void
 export interface CampaignResult {
   files: number
   accepted: number
-  refused: number
-  /** How often a listed difference was met, by its name. */
+  rejected: number
+  /** The number of files by listed difference. */
   readonly differences: Map<string, number>
-  /** How often ltxd refused, by the field it named. */
+  /** The number of files that ltxd rejected, by the field in the error. */
   readonly fields: Map<string, number>
   readonly findings: Finding[]
-  /** The most that a decoder allocated, as a part of what it may. */
+  /** The highest allocation of a decoder, as a share of its bound. */
   largestPartOfBound: number
   slowestMs: number
 }
 
 const BATCH = 500
-/** Files take microseconds. One that takes this long has hung. */
+/** A file takes microseconds. One that takes this long hangs. */
 const BATCH_LIMIT_MS = 60_000
 const MAX_FINDINGS = 20
 
@@ -52,7 +53,7 @@ export async function campaign(reference: Reference, options: CampaignOptions): 
   const result: CampaignResult = {
     files: 0,
     accepted: 0,
-    refused: 0,
+    rejected: 0,
     differences: new Map(DIFFERENCES.map(({ name }) => [name, 0])),
     fields: new Map(),
     findings: [],
@@ -65,7 +66,7 @@ export async function campaign(reference: Reference, options: CampaignOptions): 
   }
   const enough = () => options.enough?.() === true || result.findings.length >= MAX_FINDINGS
   let asked = 0
-  // The reference has the next batch before this one is judged: it works while ours does.
+  // Send the next batch to the reference before judging this one, so that both decoders work at once.
   const ask = () => {
     const batch = Array.from({ length: Math.min(BATCH, options.files - asked) }, () => files.next().value)
     asked += batch.length
@@ -91,7 +92,7 @@ export async function campaign(reference: Reference, options: CampaignOptions): 
   return result
 }
 
-/** Ours, each file within its bounds of memory and time. */
+/** Decodes each file with ltxd, within its bounds of memory and time. */
 function examineAll(chance: Chance, batch: readonly Uint8Array[], result: CampaignResult, report: Report): Verdict[] {
   const verdicts: Verdict[] = []
   const all = () => {
@@ -117,7 +118,7 @@ function examineAll(chance: Chance, batch: readonly Uint8Array[], result: Campai
   return verdicts
 }
 
-/** Nothing but a Script can be stopped from outside while it computes. */
+/** Only a vm.Script can be stopped from outside while it computes. */
 function withinLimit(work: () => void): void {
   const shared = globalThis as { ltxdFuzzWork?: () => void }
   shared.ltxdFuzzWork = work
@@ -128,36 +129,36 @@ function withinLimit(work: () => void): void {
   }
 }
 
-/** What is wrong with this pair of answers; undefined if nothing is. */
+/** The finding in this pair of answers, if any. */
 export function judge(file: Uint8Array, answer: Answer, verdict: Verdict, result?: CampaignResult): string | undefined {
   if (verdict.outcome === 'crashed') return `ltxd crashes: ${String(verdict.error)}`
   if (answer.outcome === 'panicked' || answer.outcome === 'late')
     return `superfly/ltx ${answer.outcome}: ${answer.reason}`
   if (verdict.outcome === 'accepted') {
     if (result !== undefined) result.accepted++
-    if (answer.outcome !== 'accepted') return `ltxd accepts what superfly/ltx refuses: ${answer.reason}`
+    if (answer.outcome !== 'accepted') return `ltxd accepts what superfly/ltx rejects: ${answer.reason}`
     return answer.body.equals(verdict.digest) ? undefined : 'both accept, and read other things'
   }
   const { error } = verdict
   if (result !== undefined) count(result, error.field ?? '')
-  if (answer.outcome === 'refused') return undefined
+  if (answer.outcome === 'rejected') return undefined
   const difference = explain(file, error)
-  if (difference === undefined) return `ltxd refuses what superfly/ltx accepts: ${error.message}`
+  if (difference === undefined) return `ltxd rejects what superfly/ltx accepts: ${error.message}`
   const { differences } = result ?? {}
   differences?.set(difference.name, (differences.get(difference.name) ?? 0) + 1)
   return undefined
 }
 
-/** What is wrong with what random access makes of a file, beside what decoding it did. */
+/** The finding if random access and decoding disagree, if any. */
 function judgeByIndex(decoded: Verdict, byIndex: Verdict): string | undefined {
   if (byIndex.outcome === 'crashed') return `random access crashes: ${String(byIndex.error)}`
   if (decoded.outcome !== 'accepted') return undefined
-  if (byIndex.outcome === 'refused') return `random access refuses what is decoded: ${byIndex.error.message}`
+  if (byIndex.outcome === 'rejected') return `random access rejects what is decoded: ${byIndex.error.message}`
   return byIndex.digest.equals(decoded.digest) ? undefined : 'random access reads other things than decoding'
 }
 
 function count(result: CampaignResult, field: string): void {
-  result.refused++
+  result.rejected++
   result.fields.set(field, (result.fields.get(field) ?? 0) + 1)
 }
 

@@ -1,8 +1,8 @@
 import { Random } from '../harness/random.ts'
 
-/** A seed's numbers, and what fuzzing makes of them. */
+/** Random choices that a seed replays. */
 export class Chance extends Random {
-  /** True once in so many times. */
+  /** True with a probability of one in so many. */
   oneIn(times: number): boolean {
     return this.next() * times < 1
   }
@@ -25,7 +25,7 @@ export class Chance extends Random {
     return bytes
   }
 
-  /** Numbers at which things end, and others. */
+  /** Numbers at limits, and others. */
   number(near: number): number {
     const choices = [0, 1, 2, near - 1, near, near + 1, 2 * near, 0x7fffffff, 0x80000000, 0xffffffff, this.u32()]
     return this.pick(choices) >>> 0

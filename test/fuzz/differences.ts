@@ -1,6 +1,6 @@
 /**
- * Files that superfly/ltx 0.5.3 accepts and ltxd refuses, each kind with the reason. Everything else on which the two
- * disagree is a bug, and so is any file that ltxd accepts and superfly/ltx refuses.
+ * The kinds of files that superfly/ltx 0.5.3 accepts and ltxd rejects, with the reasons. Any other disagreement is a
+ * bug, and so is any file that ltxd accepts and superfly/ltx rejects.
  */
 import type { LTXError } from '../../src/ltx/format/errors.ts'
 import { readBlock } from './lenient-lz4.ts'
@@ -9,21 +9,21 @@ import { walkPages } from './walk.ts'
 export interface Difference {
   readonly name: string
   readonly reason: string
-  /** How ltxd's error says it. */
+  /** The field of ltxd's error. */
   readonly field: string | readonly string[]
   readonly message: RegExp
-  /** What else must be so. */
+  /** A further condition. */
   readonly holds?: (file: Uint8Array, error: LTXError) => boolean
 }
 
 const NOT_CHECKED_ON_READING =
-  'superfly/ltx refuses to write it; its decoder does not ask. What comes out would be wrong.'
-const NO_WRITER = 'No writer of LTX files makes it, and reading it takes more than a page of memory, or of time.'
+  'superfly/ltx does not write such a file, but its decoder does not check. The result would be wrong.'
+const NO_WRITER = 'No writer of LTX files makes it, and reading it takes more memory or time than a page.'
 
 export const DIFFERENCES: readonly Difference[] = [
   {
     name: 'reserved bytes in use',
-    reason: 'They are zero in version 3. What a later version says in them would be lost without a word.',
+    reason: 'They are zero in version 3. The meaning that a later version gives them would be lost silently.',
     field: 'reserved bytes',
     message: /must be zero/,
   },
@@ -35,38 +35,38 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     name: 'a time beyond the year 287396',
-    reason: 'Not a time, and no number that JavaScript has.',
+    reason: 'It is no valid time, and no exact number in JavaScript.',
     field: 'timestamp',
     message: /is not a time/,
   },
   {
     name: 'a WAL of more than 2^53 bytes',
-    reason: 'There is none: a WAL ends long before. No number that JavaScript has.',
+    reason: 'No WAL is that long, and it is no exact number in JavaScript.',
     field: ['WAL offset', 'WAL size'],
     message: /\d{16,} is out of range/,
   },
   {
     name: 'the lock page',
-    reason: `${NOT_CHECKED_ON_READING} SQLite never reads or writes that page; locks lie there.`,
+    reason: `${NOT_CHECKED_ON_READING} SQLite never reads or writes the lock page.`,
     field: 'page number',
     message: /is the lock page, which is never written/,
   },
   {
     name: 'a snapshot with pages missing',
-    reason: 'What is restored from it has holes. superfly/ltx has this check on its list (decoder.go, Close).',
+    reason: 'A database restored from it would have holes. superfly/ltx plans this check (decoder.go, Close).',
     field: 'page number',
     message: /stands where a snapshot has page|the snapshot ends with page/,
   },
   {
     name: 'a block that is too short',
-    reason: 'The rest of such a page is whatever was in the reader’s buffer: with superfly/ltx, the page before.',
+    reason: 'The rest of the page would be the content of the reader’s buffer: with superfly/ltx, the page before.',
     field: ['page data size', 'page data'],
     message: /^page data size: 0 bytes are not an LZ4 block|does not decompress to \d+ bytes/,
     holds: isShortBlock,
   },
   {
     name: 'an index that does not say where pages are',
-    reason: 'Random access reads what the index names: other bytes of the file would be taken for a page.',
+    reason: 'Random access trusts the index, and would take other bytes of the file for a page.',
     field: 'page index',
     message: /page \d+ starts at byte|names other pages or sizes|(offset|size) is out of range/,
   },
@@ -84,13 +84,13 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     name: 'a frame of an unknown version, or with a dictionary',
-    reason: 'LZ4 demands that they are refused: what such bits mean is not known, or not there.',
+    reason: 'LZ4 requires decoders to reject them: the bits are undefined, or the dictionary is missing.',
     field: 'LZ4 frame',
     message: /flags 0x[0-9a-f]+ are not supported/,
   },
   {
     name: 'a page in several frames',
-    reason: `Frames one behind the other. ${NO_WRITER}`,
+    reason: `The page is in consecutive frames. ${NO_WRITER}`,
     field: 'LZ4 frame',
     message: /decompresses to \d+ bytes: expected \d+/,
   },
@@ -102,28 +102,28 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     name: 'a frame without a content checksum, before bytes that look like a frame',
-    reason: 'superfly/ltx refuses all others without one: here the next four bytes are taken for the checksum’s.',
+    reason: 'superfly/ltx rejects all others without one. Here it takes the next four bytes for the checksum.',
     field: 'LZ4 frame',
     message: /has no content checksum/,
   },
   {
     name: 'a frame that does not end where its page does',
     reason:
-      'superfly/ltx looks at eight bytes behind a page, and takes some that are no end mark and checksum for the end.',
+      'superfly/ltx reads eight bytes after a page, and accepts some that are no end mark and checksum as the end.',
     field: ['LZ4 frame', 'page block'],
     message: /./,
     holds: goesOnBehindItsPage,
   },
   {
     name: 'a block that refers to the page before',
-    reason: 'A page must be readable alone, by random access, and whatever the reader read before.',
+    reason: 'A page must be readable alone by random access, independent of earlier reads.',
     field: 'LZ4 frame',
     message: /block is not valid, or decompresses to more than a page/,
   },
 ]
 
 /**
- * The difference that explains why ltxd refuses, with this error, what superfly/ltx accepts; undefined: it is a bug.
+ * The listed difference that explains this error for a file that superfly/ltx accepts. undefined means a bug.
  */
 export function explain(file: Uint8Array, error: LTXError): Difference | undefined {
   return DIFFERENCES.find(
@@ -132,7 +132,7 @@ export function explain(file: Uint8Array, error: LTXError): Difference | undefin
   )
 }
 
-/** Valid, and less than a page. The error's place is the block, or, where that is empty, its size. */
+/** Whether the block is valid but shorter than a page. The error's offset is the block, or the size of an empty one. */
 function isShortBlock(file: Uint8Array, { offset = 0, field }: LTXError): boolean {
   const view = new DataView(file.buffer, file.byteOffset, file.length)
   const at = field === 'page data size' ? offset : offset - 4
@@ -141,7 +141,7 @@ function isShortBlock(file: Uint8Array, { offset = 0, field }: LTXError): boolea
   return read >= 0 && read < view.getUint32(8)
 }
 
-/** In the LZ4 frame that the error is about, what stands behind the page is no end mark. */
+/** Whether the bytes after the page are no end mark, in the LZ4 frame of the error. */
 function goesOnBehindItsPage(file: Uint8Array, { offset = 0 }: LTXError): boolean {
   const view = new DataView(file.buffer, file.byteOffset, file.length)
   for (const { at, flags, end } of walkPages(file)) {

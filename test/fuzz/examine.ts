@@ -1,4 +1,4 @@
-/** What our decoder says of a file, and what it takes to say it. */
+/** The verdict of ltxd's decoder on a file, and its cost. */
 import { createHash } from 'node:crypto'
 import { Decoder } from '../../src/ltx/codec/decoder.ts'
 import { FrameBatch } from '../../src/ltx/codec/frame-batch.ts'
@@ -14,11 +14,11 @@ import type { Chance } from './chance.ts'
 export type Verdict =
   /** A SHA-256 of header, pages and trailer: see reference/answers.go. */
   | { readonly outcome: 'accepted'; readonly digest: Buffer }
-  | { readonly outcome: 'refused'; readonly error: LTXError }
-  /** Anything that is thrown and is no LTXError. */
+  | { readonly outcome: 'rejected'; readonly error: LTXError }
+  /** An error that is no LTXError. */
   | { readonly outcome: 'crashed'; readonly error: unknown }
 
-/** Reads a file to its end, in the chunks it comes in. `inBatches`: as a merge does it. */
+/** Decodes a file that comes in these chunks. `inBatches` reads batches of frames, as a merge does. */
 export function examine(chunks: Iterable<Uint8Array>, inBatches = false): Verdict {
   try {
     const hash = createHash('sha256')
@@ -51,13 +51,13 @@ export function examine(chunks: Iterable<Uint8Array>, inBatches = false): Verdic
     trailer.writeBigUInt64BE(fileChecksum, 8)
     return { outcome: 'accepted', digest: hash.update(trailer).digest() }
   } catch (error) {
-    return error instanceof LTXError ? { outcome: 'refused', error } : { outcome: 'crashed', error }
+    return error instanceof LTXError ? { outcome: 'rejected', error } : { outcome: 'crashed', error }
   }
 }
 
 /**
- * The same by random access: every page that the index names, from its place. What is refused by a decoder may be read
- * this way, which does not ask for the file checksum.
+ * Reads every page of the index by random access. A file that a decoder rejects may be readable this way, which does
+ * not verify the file checksum.
  */
 export function examineByIndex(file: Uint8Array): Verdict {
   try {
@@ -71,11 +71,11 @@ export function examineByIndex(file: Uint8Array): Verdict {
     }
     return { outcome: 'accepted', digest: hash.update(file.subarray(-TRAILER_SIZE)).digest() }
   } catch (error) {
-    return error instanceof LTXError ? { outcome: 'refused', error } : { outcome: 'crashed', error }
+    return error instanceof LTXError ? { outcome: 'rejected', error } : { outcome: 'crashed', error }
   }
 }
 
-/** A file whole, or in chunks of any size, or, if it is short, byte by byte. */
+/** The file as one chunk, in chunks of random sizes, or, if it is short, byte by byte. */
 export function* chunked(chance: Chance, file: Uint8Array): Generator<Uint8Array> {
   const most = chance.pick([
     file.length,
@@ -92,14 +92,14 @@ export function* chunked(chance: Chance, file: Uint8Array): Generator<Uint8Array
 }
 
 /**
- * The most memory in bytes that a decoder asks for in its whole life, whatever the file: its page, and a buffer for a
- * frame that crosses chunks, which grows in doublings. It holds less than that at any time.
+ * The bound on all memory that a decoder allocates for any file, in bytes: a page, and a buffer for a frame that
+ * crosses chunks, which doubles as it grows. At any time the decoder holds less.
  */
 export function memoryBound(pageSize: number): number {
   return 10 * pageSize + 8192
 }
 
-/** Bytes of typed arrays that were made while `work` ran. */
+/** The size of all typed arrays that were made while `work` ran, in bytes. */
 export function allocatedBy<T>(work: () => T): { result: T; bytes: number } {
   let bytes = 0
   const Original = globalThis.Uint8Array

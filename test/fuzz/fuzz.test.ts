@@ -1,4 +1,4 @@
-/** The fuzzer for a little while, and what it found before. `npm run fuzz` goes on for as long as one likes. */
+/** The files that the fuzzer has found, and a short run of it. `npm run fuzz` runs for any time. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -18,18 +18,18 @@ if (!present && process.env.CI === 'true') throw new Error('there is no Go to bu
 const SLICE_MS = effort(6_000, 300_000)
 
 describe('a file that was found by fuzzing', () => {
-  test.each(RECIPES)('$name: ltxd does as is said', ({ ltxd, file }) => {
+  test.each(RECIPES)('$name: ltxd accepts or rejects it as listed', ({ ltxd, file }) => {
     const bytes = file()
     const verdict = examine([bytes])
     expect(verdict.outcome, String('error' in verdict ? verdict.error : '')).toBe(
-      ltxd === 'accepts' ? 'accepted' : 'refused',
+      ltxd === 'accepts' ? 'accepted' : 'rejected',
     )
-    if (typeof ltxd === 'string' || verdict.outcome !== 'refused') return
-    expect(explain(bytes, verdict.error)?.name, verdict.error.message).toBe(ltxd.refuses)
+    if (typeof ltxd === 'string' || verdict.outcome !== 'rejected') return
+    expect(explain(bytes, verdict.error)?.name, verdict.error.message).toBe(ltxd.rejects)
   })
 
-  test('shows every difference that is listed', () => {
-    const shown = RECIPES.map(({ ltxd }) => (typeof ltxd === 'string' ? undefined : ltxd.refuses))
+  test('exists for every listed difference', () => {
+    const shown = RECIPES.map(({ ltxd }) => (typeof ltxd === 'string' ? undefined : ltxd.rejects))
     expect(DIFFERENCES.filter(({ name }) => !shown.includes(name)).map(({ name }) => name)).toEqual([])
   })
 })
@@ -39,12 +39,12 @@ describe.skipIf(!present)('beside superfly/ltx 0.5.3', () => {
   beforeAll(async () => void (reference = await Reference.start()))
   afterAll(() => reference.stop())
 
-  test.each(RECIPES)('$name: it does as is said', async (recipe) => {
+  test.each(RECIPES)('$name: the reference accepts or rejects it as listed', async (recipe) => {
     const { outcome } = await reference.verify(recipe.file())
-    expect(outcome).toBe(recipe.reference === 'accepts' ? 'accepted' : 'refused')
+    expect(outcome).toBe(recipe.reference === 'accepts' ? 'accepted' : 'rejected')
   })
 
-  test(`every file that is cut short is refused by both (LTXD_SEED=${SEED})`, async () => {
+  test(`both reject every file that is cut short (LTXD_SEED=${SEED})`, async () => {
     const chance = new Chance(SEED)
     for (let n = 0; n < 10; n++) {
       let file = assemble(validFile(chance))
@@ -53,14 +53,14 @@ describe.skipIf(!present)('beside superfly/ltx 0.5.3', () => {
       const cuts = Array.from({ length: file.length }, (_, size) => file.slice(0, size))
       const answers = await Promise.all(cuts.map((cut) => reference.verify(cut)))
       answers.forEach((answer, size) => {
-        expect(answer.outcome, `${size} bytes`).toBe('refused')
-        expect(examine([cuts[size]!]).outcome, `${size} bytes`).toBe('refused')
+        expect(answer.outcome, `${size} bytes`).toBe('rejected')
+        expect(examine([cuts[size]!]).outcome, `${size} bytes`).toBe('rejected')
       })
     }
   })
 
   test(
-    `mutated files are accepted and refused alike, but for the differences listed (LTXD_SEED=${SEED})`,
+    `both accept and reject the same mutated files, except for the listed differences (LTXD_SEED=${SEED})`,
     { timeout: HANG_MS + SLICE_MS },
     async () => {
       const start = performance.now()
@@ -72,25 +72,25 @@ describe.skipIf(!present)('beside superfly/ltx 0.5.3', () => {
       const problems = result.findings.map(({ problem, file }, n) => `${saved(SEED, n, file)}: ${problem}`)
       expect(problems).toEqual([])
       expect(result.accepted).toBeGreaterThan(0)
-      expect(result.refused).toBeGreaterThan(0)
+      expect(result.rejected).toBeGreaterThan(0)
       console.log(`${result.files} files, ${result.accepted} of them accepted`)
     },
   )
 
   test('a disagreement would be noticed', async () => {
-    const [right, wrong] = [RECIPES[0]!.file(), RECIPES.find(({ ltxd }) => ltxd === 'refuses')!.file()]
-    const [accepted, refused] = [await reference.verify(right), await reference.verify(wrong)]
+    const [right, wrong] = [RECIPES[0]!.file(), RECIPES.find(({ ltxd }) => ltxd === 'rejects')!.file()]
+    const [accepted, rejected] = [await reference.verify(right), await reference.verify(wrong)]
     expect(judge(right, accepted, examine([right]))).toBeUndefined()
-    expect(judge(wrong, refused, examine([wrong]))).toBeUndefined()
-    expect(judge(wrong, refused, examine([right]))).toMatch('ltxd accepts what superfly/ltx refuses')
-    expect(judge(wrong, accepted, examine([wrong]))).toMatch('ltxd refuses what superfly/ltx accepts')
+    expect(judge(wrong, rejected, examine([wrong]))).toBeUndefined()
+    expect(judge(wrong, rejected, examine([right]))).toMatch('ltxd accepts what superfly/ltx rejects')
+    expect(judge(wrong, accepted, examine([wrong]))).toMatch('ltxd rejects what superfly/ltx accepts')
     const other = assemble(validFile(new Chance(1)))
     expect(judge(right, accepted, examine([other]))).toBe('both accept, and read other things')
     expect(judge(right, accepted, { outcome: 'crashed', error: new TypeError('x') })).toMatch('ltxd crashes')
   })
 })
 
-describe('a size that is a lie', () => {
+describe('a false size', () => {
   const file = RECIPES[0]!.file()
   const frame = RECIPES.find(({ name }) => name === 'a frame')!.file()
   const fields: [string, Uint8Array, number, number][] = [
@@ -104,21 +104,21 @@ describe('a size that is a lie', () => {
     for (const byte of [0x7f, 0x80, 0xff]) {
       const lie = original.slice()
       lie.fill(byte, at, at + size)
-      // Nothing comes behind it, as with one who sends the rest slowly, or never.
+      // Nothing follows, as from a peer that sends the rest slowly or never.
       for (const end of [at + size, at + size + 1, lie.length]) {
         for (const step of [1, lie.length]) {
           const chunks = Array.from({ length: Math.ceil(end / step) }, (_, n) =>
             lie.subarray(n * step, Math.min(end, (n + 1) * step)),
           )
           const { bytes, result } = allocatedBy(() => examine(chunks))
-          expect(result.outcome).toBe('refused')
+          expect(result.outcome).toBe('rejected')
           expect(bytes).toBeLessThanOrEqual(memoryBound(512))
         }
       }
     }
   })
 
-  test('would be noticed if it took memory', () => {
+  test('that takes memory would be noticed', () => {
     expect(allocatedBy(() => new Uint8Array(1e6)).bytes).toBe(1e6)
   })
 })

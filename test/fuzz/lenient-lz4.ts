@@ -1,10 +1,9 @@
 /**
- * LZ4 as it can be read at all, after pierrec/lz4 4.1.23, which superfly/ltx 0.5.3 reads it with: slow, and without any
- * check of a checksum. The fuzzer has to know what a mutated page may become in order to put a right file checksum
- * behind it, and may not ask the decoder under test.
+ * A lenient LZ4 decoder after pierrec/lz4 4.1.23, the one in superfly/ltx 0.5.3. It is slow and verifies no checksum.
+ * The fuzzer needs the content of a mutated page for a correct file checksum, and may not ask the decoder under test.
  */
 
-/** Decompresses a block to `into[at …]`; `dictionary` is what lies before it. Returns the number of bytes, or -1. */
+/** Decompresses a block to `into[at …]`, with the data before it as `dictionary`. Returns the byte count, or -1. */
 export function readBlock(block: Uint8Array, into: Uint8Array, at: number, dictionary: Uint8Array): number {
   let ip = 0
   let op = at
@@ -42,14 +41,13 @@ export function readBlock(block: Uint8Array, into: Uint8Array, at: number, dicti
 const MAGIC = 0x184d2204
 const WINDOW = 65536
 
-/** Frames of one file, in order: blocks may refer to the pages before theirs. */
+/** Decompresses the frames of one file in order: blocks may refer to earlier pages. */
 export class LenientFrames {
   #history: Uint8Array = new Uint8Array(0)
 
   /**
-   * Fills `page` from a frame, or several. Returns how many bytes that took, which leaves an end mark and a checksum,
-   * or
-   * -1 if it cannot be done.
+   * Fills `page` from one frame or several. Returns the number of bytes read, without an end mark and checksum after
+   * the page, or -1 if the frames are not valid.
    */
   read(bytes: Uint8Array, page: Uint8Array): number {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)

@@ -1,15 +1,15 @@
-/** LZ4 blocks of many kinds: those that a compressor makes, those that none would make, and those that are wrong. */
+/** LZ4 blocks of many kinds: from a compressor, valid but unusual ones, and invalid ones. */
 import { compressBlock } from '../../src/ltx/kernels/lz4-block.ts'
 import type { Chance } from './chance.ts'
 
-/** A block of one page, and the page. */
+/** A page and a block of it. */
 export function validBlock(chance: Chance, pageSize: number): Uint8Array {
   if (chance.oneIn(3)) return randomSequences(chance, pageSize)
   const page = somePage(chance, pageSize)
   return chance.oneIn(4) ? literals(page) : compressBlock(page)
 }
 
-/** Zeroes, one byte, a few bytes again and again, or noise with a rest of zeroes. */
+/** Zeroes, one repeated byte, a few repeated bytes, or noise followed by zeroes. */
 export function somePage(chance: Chance, pageSize: number): Uint8Array {
   const page = new Uint8Array(pageSize)
   const kind = chance.integer(0, 3)
@@ -22,14 +22,14 @@ export function somePage(chance: Chance, pageSize: number): Uint8Array {
   return page
 }
 
-/** A block that has its content in it as it is. */
+/** A block of literals only. */
 export function literals(content: Uint8Array): Uint8Array {
   const bytes: number[] = []
   putToken(bytes, content.length, 0)
   return Uint8Array.from([...bytes, ...content])
 }
 
-/** Literals and matches of any length and distance, together `size` bytes; it may end with a match. */
+/** A block of literals and matches of any length and distance, `size` bytes in total. It may end with a match. */
 export function randomSequences(chance: Chance, size: number): Uint8Array {
   const bytes: number[] = []
   let out = 0
@@ -54,7 +54,7 @@ export function randomSequences(chance: Chance, size: number): Uint8Array {
   return Uint8Array.from(bytes)
 }
 
-/** A block that is changed into something that may still be one. */
+/** Changes a block. The result may still be valid. */
 export function damagedBlock(chance: Chance, block: Uint8Array, pageSize: number): Uint8Array {
   const changed = block.slice()
   const size = block.length

@@ -1,4 +1,4 @@
-/** LZ4 frames, as files up to superfly/ltx 0.5.1 have them: right ones of many kinds, and wrong ones. */
+/** LZ4 frames, as in files of superfly/ltx up to 0.5.1: valid ones of many kinds, and invalid ones. */
 import { xxh32 } from '../../src/ltx/format/xxhash.ts'
 import { compressBlock } from '../../src/ltx/kernels/lz4-block.ts'
 import type { Chance } from './chance.ts'
@@ -45,7 +45,7 @@ export function validFrame(chance: Chance, pageSize: number): FrameSpec {
   }
 }
 
-/** What superfly/ltx wrote around a block. */
+/** The frame that superfly/ltx wrote around a block. */
 export function plainFrame(blocks: Block[]): FrameSpec {
   return {
     before: new Uint8Array(0),
@@ -65,7 +65,7 @@ type Damage = (spec: FrameSpec, chance: Chance, pageSize: number) => void
 
 const block = (spec: FrameSpec, chance: Chance) => chance.pick(spec.blocks)
 
-/** Ways for a frame to be no frame, or one that only some would read. */
+/** Damage that makes a frame invalid, or valid only for some decoders. */
 const DAMAGES: readonly Damage[] = [
   (spec, chance) => {
     spec.magic = chance.pick([0x184c2102, 0x184d2a50, 0x184d2aff, 0x184d2205, chance.u32()])
@@ -145,7 +145,7 @@ const DAMAGES: readonly Damage[] = [
   },
 ]
 
-/** Damages the frame in one of these ways. */
+/** Applies one of these to the frame. */
 export function damageFrame(chance: Chance, spec: FrameSpec, pageSize: number): void {
   chance.pick(DAMAGES)(spec, chance, pageSize)
 }

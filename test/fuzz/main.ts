@@ -1,4 +1,4 @@
-/** `npm run fuzz`: mutated files before our decoder and before superfly/ltx 0.5.3, which must agree. */
+/** `npm run fuzz`: gives mutated files to ltxd's decoder and to superfly/ltx 0.5.3, which must agree. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
@@ -16,7 +16,7 @@ const PROGRESS_EVERY_MS = 5000
 
 const program = new Command('fuzz')
   .description(
-    'Mutated LTX files, read by ltxd and by superfly/ltx 0.5.3: both accept, or both refuse, or the difference is listed.',
+    'Mutated LTX files, read by ltxd and by superfly/ltx 0.5.3: both accept, or both reject, or the difference is listed.',
   )
   .option('--files <n>', 'how many', whole, 1_000_000)
   .option('--seed <n>', 'what a run printed, to have the same files again', whole, Math.floor(Math.random() * 2 ** 32))
@@ -67,7 +67,7 @@ function summary(result: CampaignResult, seconds: number): string {
   return [
     row(result.files, `files in ${seconds.toFixed(0)} s, ${Math.round(result.files / seconds)} a second`),
     row(result.accepted, 'accepted by both, and read alike'),
-    row(result.refused, 'refused by ltxd, because of'),
+    row(result.rejected, 'rejected by ltxd, because of'),
     ...fields.map(([field, n]) => row(n, `  ${field}`)),
     row(sum(result.differences.values()), 'of these accepted by superfly/ltx, as listed:'),
     ...DIFFERENCES.map(({ name }) => row(result.differences.get(name) ?? 0, `  ${name}`)),
@@ -76,7 +76,7 @@ function summary(result: CampaignResult, seconds: number): string {
   ].join('\n')
 }
 
-/** What is alive: it must not grow with the number of files. Needs --expose-gc. */
+/** The memory in use, which must not grow with the number of files. Needs --expose-gc. */
 function heldBytes(): number {
   globalThis.gc?.()
   const { heapUsed, arrayBuffers } = process.memoryUsage()

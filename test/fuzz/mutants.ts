@@ -1,4 +1,4 @@
-/** Files for the fuzzer: a seed's n-th file is always the same. */
+/** The fuzzer's files. The n-th file of a seed is always the same. */
 import type { Chance } from './chance.ts'
 import { mutate, splice } from './mutations.ts'
 import { assemble, checksumOfPages, type FileParts, HEADER_AT, rightIndex, setIndex, viewOf } from './parts.ts'
@@ -6,7 +6,7 @@ import { validFile } from './valid-files.ts'
 
 const VARIANTS_OF_ONE = 8
 
-/** Endless. The first of eight files is valid, the others are made from it. */
+/** An endless sequence. Of eight files the first is valid, and the others are mutations of it. */
 export function* mutants(chance: Chance): Generator<Uint8Array, never> {
   for (;;) {
     const valid = validFile(chance)

@@ -1,4 +1,4 @@
-/** Ways in which a file can be wrong. Each leaves everything else as it was; what has to follow is made to, or not. */
+/** Mutations of a file. Each changes one thing. Dependent fields, such as checksums, are then corrected, or not. */
 import type { Chance } from './chance.ts'
 import { LenientFrames } from './lenient-lz4.ts'
 import { damagedBlock, validBlock } from './lz4-blocks.ts'
@@ -7,7 +7,7 @@ import { type FileParts, HEADER_AT, pageSizeOf, putVarint, rightIndex, setIndex,
 
 type Mutation = (chance: Chance, parts: FileParts) => void
 
-/** Fields of the header: where they start, and how long they are. */
+/** The offsets and lengths of the header's fields. */
 const U32_FIELDS = [0, 4, 8, 12, 64, 68] as const
 const U64_FIELDS = [16, 24, 32, 40, 48, 56, 72] as const
 
@@ -30,7 +30,7 @@ const header: Mutation = (chance, { header }) => {
   }
 }
 
-/** Headers that belong together: another commit size, and TXIDs that make or unmake a snapshot. */
+/** Consistent changes of the header: another commit size, and TXIDs that make or unmake a snapshot. */
 const meaning: Mutation = (chance, { header, pages }) => {
   const view = viewOf(header)
   const last = pages.at(-1)?.pgno ?? 0
@@ -101,7 +101,7 @@ const frame: Mutation = (chance, parts) => {
   parts.pages[at] = { ...parts.pages[at]!, flags: 0, data: chance.oneIn(8) ? twice(chance, data, pageSize) : data }
 }
 
-/** A page in several frames, one behind the other. */
+/** A page in several consecutive frames. */
 function twice(chance: Chance, data: Uint8Array, pageSize: number): Uint8Array {
   const halfSize = Math.floor(pageSize / 2)
   const half = frameBytes(validFrame(chance, halfSize), halfSize)
@@ -155,7 +155,7 @@ const index: Mutation = (chance, parts) => {
   if (chance.oneIn(10)) parts.indexSize = size
 }
 
-/** The right entries, some in more bytes than they take, or than any number has. */
+/** The right entries, some encoded in more bytes than necessary, or than any number may have. */
 function overlong(chance: Chance, parts: FileParts): Uint8Array {
   const bytes: number[] = []
   for (const { pgno, offset, size } of rightIndex(parts)) {
@@ -210,7 +210,7 @@ const bytes: Mutation = (chance, parts) => {
   if (!chance.oneIn(4)) page.size = page.data.length
 }
 
-/** Some bytes out, changed, or in. */
+/** Removes, changes or inserts some bytes. */
 export function splice(chance: Chance, bytes: Uint8Array): Uint8Array {
   const at = chance.integer(0, bytes.length)
   const out = chance.pick([0, 1, 1, 2, 8])
@@ -218,7 +218,7 @@ export function splice(chance: Chance, bytes: Uint8Array): Uint8Array {
   return Uint8Array.from([...bytes.subarray(0, at), ...inserted, ...bytes.subarray(at + out)])
 }
 
-/** By how often they are chosen. */
+/** The mutations with their weights. */
 const WEIGHTED: readonly (readonly [number, Mutation])[] = [
   [8, header],
   [4, meaning],
@@ -238,10 +238,10 @@ const WEIGHTED: readonly (readonly [number, Mutation])[] = [
   [6, bytes],
 ]
 const MUTATIONS = WEIGHTED.flatMap(([times, mutation]) => Array<Mutation>(times).fill(mutation))
-/** After these the index is what was wanted, right or wrong. */
+/** Mutations after which the index must stay as it is, right or wrong. */
 const OF_INDEX = new Set<Mutation>([index, indexBytes, indexSize])
 
-/** Changes something, perhaps in several places. Says whether index and post-apply checksum were meant. */
+/** Mutates the file, perhaps several times. Returns whether index and post-apply checksum must stay as they are. */
 export function mutate(chance: Chance, parts: FileParts): { index: boolean; postApply: boolean } {
   const touched = { index: false, postApply: false }
   for (let times = chance.pick([1, 1, 1, 1, 2, 2, 3]); times > 0; times--) {

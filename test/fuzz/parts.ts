@@ -1,4 +1,4 @@
-/** An LTX file taken apart, so that any of it can be wrong while the rest, its checksums included, stays right. */
+/** An LTX file in parts, so that a mutation can damage one while the rest and its checksums stay correct. */
 import { foldChecksum, pageChecksum } from '../../src/ltx/format/checksum.ts'
 import { EMPTY_CHECKSUM, isPageSize } from '../../src/ltx/format/types.ts'
 import { CRCRegister } from '../../src/ltx/kernels/crc.ts'
@@ -8,7 +8,7 @@ export interface PagePart {
   pgno: number
   /** 1: a size field follows, and a block. 0: an LZ4 frame. */
   flags: number
-  /** What the size field says; written only where flag 1 is set. */
+  /** The size field, which is written only if flag 1 is set. */
   size: number
   data: Uint8Array
 }
@@ -28,9 +28,9 @@ export interface FileParts {
   index: Uint8Array
   indexSize: bigint
   postApply: bigint
-  /** Added to the right file checksum by XOR: 0 leaves it right. */
+  /** XORed into the correct file checksum; 0 leaves it correct. */
   fileChecksumDamage: bigint
-  /** Behind the trailer. */
+  /** Bytes after the trailer. */
   tail: Uint8Array
 }
 
@@ -40,13 +40,13 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 }
 
-/** The page size to read pages with: what the header says, if it is one that can be. */
+/** The page size of the header, if it is a valid one. */
 export function pageSizeOf({ header }: FileParts): number {
   const size = viewOf(header).getUint32(HEADER_AT.pageSize)
   return isPageSize(size) ? size : 512
 }
 
-/** What each page becomes when it is read into one buffer after the other: of a page too short, the rest stays. */
+/** The pages as read one after another into the same buffer: after a short page, the rest of the buffer stays. */
 function* contents(parts: FileParts): Generator<[PagePart, Uint8Array]> {
   const buffer = new Uint8Array(pageSizeOf(parts))
   const frames = new LenientFrames()
@@ -67,7 +67,7 @@ export function checksumOfPages(parts: FileParts): bigint {
   return rolling
 }
 
-/** One entry for each page, where it lies. */
+/** The correct index: an entry for each page. */
 export function rightIndex({ header, pages }: FileParts): IndexEntry[] {
   let offset = header.length
   return pages.map((page) => {
@@ -85,7 +85,7 @@ function marshalIndex(entries: readonly IndexEntry[]): Uint8Array {
   return Uint8Array.from(bytes)
 }
 
-/** `padding`: bytes more than it takes. */
+/** Encodes a varint in `padding` more bytes than necessary. */
 export function putVarint(into: number[], value: bigint, padding = 0): void {
   for (; value >= 0x80n; value >>= 7n) into.push(Number(value & 0x7fn) | 0x80)
   for (let extra = 0; extra < padding; extra++) {
@@ -100,7 +100,7 @@ export function setIndex(parts: FileParts, entries: readonly IndexEntry[]): void
   parts.indexSize = BigInt(parts.index.length)
 }
 
-/** Puts the file together, its file checksum what its parts have. */
+/** Assembles the file, with the checksum of its parts. */
 export function assemble(parts: FileParts): Uint8Array {
   const { header, pages, end, index, tail } = parts
   const crc = new CRCRegister()

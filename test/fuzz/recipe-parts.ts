@@ -1,4 +1,4 @@
-/** Right files with one part replaced: what recipes are made of. */
+/** Valid files with one part replaced, for recipes. */
 import { marshalHeader } from '../../src/ltx/format/header.ts'
 import { EMPTY_CHECKSUM } from '../../src/ltx/format/types.ts'
 import { compressBlock } from '../../src/ltx/kernels/lz4-block.ts'
@@ -11,7 +11,7 @@ import { assemble, type FileParts, type PagePart, putVarint, rightIndex, setInde
 export const PAGE = 512
 export const page = pageOf(PAGE, 7)
 
-/** A right file of pages 1 and 3 of 4. */
+/** A valid file with the pages 1 and 3 of 4. */
 export function right(): FileParts {
   const parts: FileParts = {
     header: marshalHeader(header({ commit: 4 })),
@@ -35,7 +35,7 @@ export function framePage(pgno: number, data: Uint8Array): PagePart {
   return { pgno, flags: 0, size: 0, data }
 }
 
-/** Put together after a change of anything; only the index follows it. */
+/** Assembles the file after a change. Only the index is corrected. */
 export function withHeader(change: (view: DataView, parts: FileParts) => void) {
   return () => {
     const parts = right()
@@ -59,7 +59,7 @@ export function withFrame(change: (spec: FrameSpec) => void) {
   })
 }
 
-/** A right file with this index; the zero that ends it is added. */
+/** A valid file with this index, to which the final zero is added. */
 export function withIndex(change: (bytes: number[], parts: FileParts) => void) {
   return () => {
     const parts = right()
@@ -72,7 +72,7 @@ export function withIndex(change: (bytes: number[], parts: FileParts) => void) {
   }
 }
 
-/** The right entries, the last one changed by this much; each number in more bytes than it takes. */
+/** The correct entries, with a change of the last one, and each number in more bytes than necessary. */
 export function putEntries(
   bytes: number[],
   parts: FileParts,
@@ -85,7 +85,7 @@ export function putEntries(
   for (const value of [last!.pgno + pgno, last!.offset + offset, last!.size + size]) putVarint(bytes, value, padding)
 }
 
-/** Twenty literals, then matches of them; nothing behind the last. */
+/** Twenty literals, then matches of them, with nothing after the last. */
 export const endsWithMatch = Uint8Array.from([
   0xff,
   5,

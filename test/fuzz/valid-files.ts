@@ -1,4 +1,4 @@
-/** Valid files of every kind, taken apart. */
+/** Valid files of every kind, in parts. */
 import { type Header, marshalHeader, NO_CHECKSUM } from '../../src/ltx/format/header.ts'
 import { type Checksum, EMPTY_CHECKSUM, toTXID } from '../../src/ltx/format/types.ts'
 import type { Chance } from './chance.ts'
@@ -7,7 +7,7 @@ import { validBlock } from './lz4-blocks.ts'
 import { frameBytes, validFrame } from './lz4-frames.ts'
 import { checksumOfPages, type FileParts, type PagePart, rightIndex, setIndex } from './parts.ts'
 
-/** Small pages mostly: as much can be wrong with them. */
+/** Mostly small pages, which can have the same kinds of damage. */
 const PAGE_SIZES = [...Array<number>(80).fill(512), 1024, 1024, 1024, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
 
 export function validFile(chance: Chance): FileParts {

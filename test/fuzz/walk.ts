@@ -1,7 +1,7 @@
 import { HEADER_SIZE } from '../../src/ltx/format/header.ts'
 import { LenientFrames } from './lenient-lz4.ts'
 
-/** A page as it is met when a file is read from its start: where its header lies, and where its data ends. */
+/** A page found by reading a file from its start: the offset of its header, and the end of its data. */
 interface Place {
   readonly at: number
   readonly flags: number
@@ -9,7 +9,7 @@ interface Place {
   readonly end: number
 }
 
-/** The pages of a file, however damaged, as far as they can be followed. */
+/** The pages of a file, up to damage that makes the next one unfindable. */
 export function* walkPages(file: Uint8Array): Generator<Place> {
   if (file.length < HEADER_SIZE) return
   const view = new DataView(file.buffer, file.byteOffset, file.length)
@@ -30,12 +30,12 @@ export function* walkPages(file: Uint8Array): Generator<Place> {
   }
 }
 
-/** No file of the fuzzer is as long. */
+/** More than the size of any file of the fuzzer. */
 const LARGE = 4 * 1024 * 1024
 
 /**
- * The same file for the reference, which takes memory as a size field demands, up to 4 GiB, before it finds that the
- * file ends earlier: with a size that is a little too large, it finds the same.
+ * Replaces huge size fields for the reference, which allocates up to 4 GiB before it notices that the file is too
+ * short. A size that is a little too large has the same result.
  */
 export function withoutHugeSizes(file: Uint8Array): Uint8Array {
   if (file.length > LARGE) throw new RangeError(`a file of ${file.length} bytes is too long for this`)

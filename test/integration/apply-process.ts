@@ -1,7 +1,7 @@
 /**
- * Applies LTX files to a database as they are named on stdin, one a line, or several, between blanks, that may go
- * together, and answers each line with the position, or with `blocked`. `checkpoint` checkpoints. Usage:
- * apply-process.ts DATABASE. Ends, cleanly, with stdin.
+ * Applies LTX files to a database. Each line on stdin names one file, or several with spaces between that may be
+ * applied together. The answer is the position, or `blocked`. The line `checkpoint` checkpoints. Usage:
+ * apply-process.ts DATABASE. Exits cleanly at the end of stdin.
  */
 
 import { createInterface } from 'node:readline'

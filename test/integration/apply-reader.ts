@@ -1,8 +1,8 @@
 /**
- * Reads a database at full speed, over one connection that stays open, and checks in each transaction what must always
- * hold: the counter never goes back, the sum belongs to the counter. Usage: apply-reader.ts DATABASE. `state` on stdin
- * is answered with the counter, `check` with what integrity_check says, `hold` begins a read transaction that `release`
- * ends, `write` tries to write. What does not hold ends it with code 1.
+ * Reads a database at full speed through a connection that stays open. Each transaction checks that the counter never
+ * goes back and that the sum matches the counter; otherwise the process exits with 1. Usage: apply-reader.ts DATABASE.
+ * Commands on stdin: `state` prints the counter, `check` the result of integrity_check, `hold` begins a read
+ * transaction that `release` ends, and `write` tries to write.
  */
 
 import { createInterface } from 'node:readline'
@@ -22,7 +22,7 @@ function read(): number {
       last = n
       return n
     } catch (error) {
-      // In rollback mode a reader has to wait while the file is being written.
+      // In rollback mode a reader has to wait while the file is written.
       if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
     }
   }

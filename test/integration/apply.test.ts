@@ -20,7 +20,7 @@ afterEach(async () => {
 })
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 
-/** A process that answers lines with lines. */
+/** A process that answers each line with a line. */
 class Helper {
   readonly #child: ChildProcess
   readonly #said: string[] = []
@@ -36,7 +36,7 @@ class Helper {
     helpers.push(this)
   }
 
-  /** The next line it says; undefined when it has ended. */
+  /** The next line of its output; undefined once it has ended. */
   async line(): Promise<string | undefined> {
     await until(
       'an answer',
@@ -67,7 +67,7 @@ class Helper {
   }
 }
 
-/** A history in which a counter and a sum change together, with what real applications do besides. */
+/** A history in which a counter and a sum change together, among other typical changes of applications. */
 class History {
   readonly source: Source
   readonly random: Random
@@ -114,7 +114,7 @@ class History {
   }
 }
 
-/** Applies all, now one by one, now in ranges, now several together; a blocked one again until it goes. */
+/** Applies all files: one by one, as ranges, or several together. A blocked one is retried until it succeeds. */
 async function applyAll(history: History, applier: Helper, from: number): Promise<void> {
   const { files, random } = history
   for (let at = from; at < files.length;) {
@@ -135,8 +135,8 @@ async function applyAll(history: History, applier: Helper, from: number): Promis
 }
 
 function expectSame(path: string, history: History): void {
-  // Not the source's file: pages that were freed before they were written are in its cache, and so in the history, but
-  // not there.
+  // Do not compare with the source's file: it lacks pages that were freed before they were written, and the history has
+  // them.
   expect(readFileSync(path).equals(history.source.states.at(-1)?.image ?? Buffer.alloc(0))).toBe(true)
   const database = new Database(path, { readonly: true })
   expect(database.pragma('integrity_check', { simple: true })).toBe('ok')
@@ -163,13 +163,13 @@ async function followedByReaders(path: string, history: History): Promise<void> 
 }
 
 describe.each(['wal', 'delete'])(`in %s mode, seed ${SEED}`, (mode) => {
-  test('readers in other processes see each state whole, in order, and no writer gets in', async () => {
+  test('readers in other processes see complete states in order, and no writer succeeds', async () => {
     const history = new History(join(root, `readers-${mode}`), new Random(SEED), mode)
     for (let i = 0; i < 120; i++) history.step()
     await followedByReaders(join(root, `readers-${mode}.db`), history)
   })
 
-  test('an applier killed at any moment goes on where the file is', async () => {
+  test('after a kill at any moment, applying continues from the state of the file', async () => {
     const history = new History(join(root, `killed-${mode}`), new Random(SEED + 1), mode)
     for (let i = 0; i < 100; i++) history.step()
     const path = join(root, `killed-${mode}.db`)
@@ -203,7 +203,7 @@ describe.each(['wal', 'delete'])(`in %s mode, seed ${SEED}`, (mode) => {
   })
 })
 
-test('a long reader keeps its snapshot, and the WAL begins anew when it is gone', async () => {
+test('a long reader keeps its snapshot, and the WAL is reset once the reader has ended', async () => {
   const history = new History(join(root, 'long'), new Random(SEED + 2), 'wal')
   for (let i = 0; i < 60; i++) history.step()
   const path = join(root, 'long.db')
@@ -225,7 +225,7 @@ test('a long reader keeps its snapshot, and the WAL begins anew when it is gone'
   expectSame(path, history)
 })
 
-test('through a FUSE mount readers see what is applied: mappings of -shm and plain writes are coherent there', async () => {
+test('readers on a FUSE mount see the applied states: mappings of -shm and plain writes are coherent', async () => {
   const served = await Served.start()
   try {
     const history = new History(join(root, 'mounted'), new Random(SEED + 3), 'wal')

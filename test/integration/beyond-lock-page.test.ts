@@ -8,16 +8,16 @@ import { form, HANG_MS } from '../harness/effort.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 
 const PAGE_SIZE = 65_536
-/** SQLite keeps its locks on the page that holds this byte, which is never written and in no transaction. */
+/** The lock page contains this byte. SQLite never writes that page, and no transaction has it. */
 const LOCK_BYTE = 1 << 30
 const ROW_BYTES = 64 << 20
-/** VACUUM writes the gigabyte anew, each time; the short form moves and cuts off what is behind. */
+/** VACUUM rewrites the gigabyte each time. The short form moves pages and truncates the file instead. */
 const SHRINK = form('PRAGMA incremental_vacuum', 'VACUUM')
-/** On a disk that may be slow. */
+/** A deadline for a slow disk. */
 const SHRINK_MS = 240_000
 
 test(
-  'a database grows beyond the page that SQLite keeps its locks on and shrinks again, in either mode, also over a crash',
+  'a database grows beyond its lock page and shrinks again, in either mode and across a crash',
   { timeout: 2 * HANG_MS },
   async () => {
     const base = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), 'ltxd-lock-page-'))
@@ -35,7 +35,7 @@ test(
       `PRAGMA page_size = ${PAGE_SIZE}; PRAGMA auto_vacuum = INCREMENTAL; CREATE TABLE t (id INTEGER PRIMARY KEY, filler BLOB)`,
     )
     const insert = (id: number) => application.exec(`INSERT INTO t VALUES (${id}, zeroblob(${ROW_BYTES}))`)
-    // The sixteenth row reaches over the lock page: journal and log leave it out.
+    // The sixteenth row spans the lock page, which journal and log omit.
     for (let id = 1; id <= 16; id++) await insert(id)
     expect(fs.statSync(file).size).toBeGreaterThan(LOCK_BYTE)
     await application.exec('UPDATE t SET filler = zeroblob(length(filler) - 1) WHERE id = 16')

@@ -33,7 +33,7 @@ const sqlite = (file: string, sql: string) => program('sqlite3', [file, sql])
 const INSERT =
   'PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS t(x); INSERT INTO t VALUES (1); SELECT count(*) FROM t'
 
-test('patterns say which files are databases; all others are plain files, for SQLite too', async () => {
+test('patterns choose the files that are databases; all others are plain files, even for SQLite', async () => {
   const mount = await serve('{ databases: ["*.db"] }')
   expect(await sqlite(`${mount}/a.db`, INSERT)).toMatchObject({ code: 0, stdout: 'wal\n1\n' })
   expect(await sqlite(`${mount}/cache.tmp`, INSERT)).toMatchObject({ code: 0, stdout: 'wal\n1\n' })
@@ -48,7 +48,7 @@ test('patterns say which files are databases; all others are plain files, for SQ
   expect((await sqlite(`${base}/data/files/cache.tmp`, 'SELECT count(*) FROM t')).stdout).toBe('2\n')
 })
 
-test('all others are refused where that is configured, naming file and process, and nothing of them is left', async () => {
+test('other-files: refuse rejects all others, logs file and process, and leaves nothing of them', async () => {
   const mount = await serve('{ databases: ["/data/**"], other-files: refuse }')
   expect(await program('mkdir', [`${mount}/data`])).toMatchObject({ code: 0 })
   expect(await sqlite(`${mount}/data/a`, INSERT)).toMatchObject({ code: 0, stdout: 'wal\n1\n' })
@@ -60,6 +60,6 @@ test('all others are refused where that is configured, naming file and process, 
     expect(refused.code).not.toBe(0)
   expect((await program('find', [mount, '-type', 'f'])).stdout).toBe(`${mount}/data/a\n`)
   const rejection = /fuse\.databases.*file=copy.*process="?cp \(\d+\)/
-  await until('the line for a person', 60_000, () => rejection.test(fs.readFileSync(`${base}/log`, 'utf8')))
+  await until('the log line', 60_000, () => rejection.test(fs.readFileSync(`${base}/log`, 'utf8')))
   expect((await sqlite(`${mount}/data/a`, 'SELECT count(*) FROM t')).stdout).toBe('1\n')
 })

@@ -10,7 +10,7 @@ import { LtxdNode } from '../harness/ltxd-node.ts'
 import { detach } from '../harness/mounts.ts'
 import { until } from '../harness/wait.ts'
 
-/** A node starts with local data and a backup that do not say the same. */
+/** Starts of a node whose local data and backup differ. */
 
 let dir: string
 let mount: string
@@ -56,7 +56,7 @@ describe('a data directory from an earlier time', () => {
   let earlier: string
   const backup = () => `file://${dir}/backup`
 
-  /** Transactions 1 and 2 in `earlier` and in the backup; 3 in the backup alone. */
+  /** Transactions 1 and 2 are in `earlier` and in the backup, 3 only in the backup. */
   beforeEach(async () => {
     earlier = join(dir, 'earlier')
     let node = await serve(backup())
@@ -69,7 +69,7 @@ describe('a data directory from an earlier time', () => {
     await moveBackInTime(earlier)
   })
 
-  test('is brought forward to the backup, and goes on from there', async () => {
+  test('is brought forward to the backup, and continues from there', async () => {
     const node = await serve(backup())
     expect(log()).toMatch(/the backup is ahead on the same history: restoring it.*database=a\.db/)
     expect(await values()).toBe('1,2\nok')
@@ -79,7 +79,7 @@ describe('a data directory from an earlier time', () => {
     expect(names).toContain('0000000000000004-0000000000000004.ltx')
   })
 
-  test('that went its own way is set aside with a report, and follows the backup', async () => {
+  test('with a history of its own moves it to diverged/ with a report, and follows the backup', async () => {
     let node = await serve(undefined)
     await sqlite("INSERT INTO t VALUES ('elsewhere'); INSERT INTO t VALUES ('and on')")
     await node.stop()
@@ -99,7 +99,7 @@ describe('a data directory from an earlier time', () => {
 
 const litestream = findTool('litestream')
 test.skipIf(litestream === undefined)(
-  'a directory that Litestream wrote boots a node, which goes on in it',
+  'a backup directory that Litestream wrote boots a node, which continues it',
   async () => {
     const source = join(dir, 'source.db')
     execFileSync('sqlite3', [source, 'PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES (1)'])

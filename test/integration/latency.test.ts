@@ -8,7 +8,7 @@ import { until } from '../harness/wait.ts'
 
 const LOWEST_NICE = 19
 
-/** A node with one application; `latency` as configured. */
+/** Starts a node with one application and this `latency`. */
 async function start(latency: string): Promise<{ node: LtxdNode; application: SqlClient }> {
   const base = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), 'ltxd-latency-'))
   onTestFinished(() => fs.rmSync(base, { recursive: true, force: true }))
@@ -27,18 +27,18 @@ async function start(latency: string): Promise<{ node: LtxdNode; application: Sq
   return { node, application }
 }
 
-/** The threads of a process that give way to everybody. */
+/** The threads of a process with the lowest priority. */
 function lowestThreads(pid: number): string[] {
   return fs.readdirSync(`/proc/${pid}/task`).filter((tid) => threadFields(pid, tid)[16] === LOWEST_NICE)
 }
 
-/** Of one thread alone, in ticks. */
+/** The processor time of one thread, in ticks. */
 function processorTime(pid: number, tid: string): number {
   const [user = NaN, system = NaN] = threadFields(pid, tid).slice(11, 13)
   return user + system
 }
 
-/** Numbers of its stat, from the state on. */
+/** The fields of a thread's stat, from the state on. */
 function threadFields(pid: number, tid: string): number[] {
   const stat = fs.readFileSync(`/proc/${pid}/task/${tid}/stat`, 'utf8')
   return stat
@@ -53,7 +53,7 @@ const write = (application: SqlClient) =>
   )
 
 test.skipIf(os.availableParallelism() < 2)(
-  'fuse.latency: low keeps a core awake while requests come, in a thread that gives way to all others, and no longer',
+  'fuse.latency: low keeps a core awake while requests come, in a thread of the lowest priority',
   async () => {
     const { node, application } = await start('low')
     const [thread = '', ...more] = await until('the thread', 60_000, () => {

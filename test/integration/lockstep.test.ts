@@ -9,7 +9,7 @@ import { LtxdNode } from '../harness/ltxd-node.ts'
 import { programFile } from '../harness/programs.ts'
 import { COMBINATIONS } from './lockstep/matrix.ts'
 
-/** TORTURE_SECONDS of random SQL; LTXD_SEED replays a run from the database that failed. */
+/** TORTURE_SECONDS of random SQL. LTXD_SEED replays a run from the database that failed. */
 const seconds = effort(40, 600, 'TORTURE_SECONDS')
 
 interface Report {
@@ -22,7 +22,7 @@ interface Report {
 }
 
 test(
-  `the mount and a plain file are one and the same to SQLite, and the LTX log has every page of it (TORTURE_SECONDS=${seconds} LTXD_SEED=${SEED})`,
+  `SQLite on the mount equals SQLite on a plain file, and the log has every page (TORTURE_SECONDS=${seconds} LTXD_SEED=${SEED})`,
   { timeout: HANG_MS + seconds * 1000 },
   async () => {
     const base = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), 'ltxd-lockstep-'))
@@ -57,7 +57,7 @@ test(
   },
 )
 
-/** In a process of its own: one that waits on its own mount could not be killed. */
+/** Runs the client in a process of its own: a process that waits for its own mount cannot be killed. */
 async function runClient(paths: string[]): Promise<Report> {
   const options = ['--seed', String(SEED), '--seconds', String(seconds)]
   const child = spawn(process.execPath, [programFile('lockstep-client'), ...paths, ...options], {

@@ -9,10 +9,10 @@ import { processTree } from '../harness/processes.ts'
 import { until } from '../harness/wait.ts'
 
 const DATABASES = effort(100, 1000)
-/** Of a node with nothing to do, all processes, and some that are open for a moment. */
+/** The descriptors of all processes of an idle node, and a few that are open for a moment. */
 const FEW_DESCRIPTORS = 60
 
-test('databases that nobody has open cost a node no descriptor, whether it saw them written or has just started', async () => {
+test('databases that no application has open need no descriptors, after writes and after a start', async () => {
   const base = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), 'ltxd-many-'))
   onTestFinished(() => fs.rmSync(base, { recursive: true, force: true }))
   const options = { mount: path.join(base, 'mount'), data: path.join(base, 'data'), logFile: path.join(base, 'log') }
@@ -32,7 +32,7 @@ test('databases that nobody has open cost a node no descriptor, whether it saw t
     processTree(node.pid).reduce((sum, pid) => sum + fs.readdirSync(`/proc/${pid}/fd`).length, 0)
   expect(fs.readdirSync(path.join(options.data, 'log'))).toHaveLength(DATABASES + 1)
   await until('their descriptors to be given back', 60_000, () => descriptors() < FEW_DESCRIPTORS)
-  // And each is still there.
+  // Each database still exists.
   for (const i of [0, DATABASES - 1]) {
     await application.exec(`ATTACH '${path.join(options.mount, `${i}.db`)}' AS other; INSERT INTO other.t VALUES (-1)`)
     expect(await application.value('SELECT sum(x) FROM other.t')).toBe(i - 1)

@@ -26,7 +26,7 @@ async function requests(): Promise<Readonly<Record<string, number>>> {
   return status.mount.requests
 }
 
-/** Requests for one of what `statement` does, of each kind; those that come now and then are left out. */
+/** The number of requests of each kind for one `statement`, without occasional ones. */
 async function requestsOf(client: SqlClient, statement: string): Promise<Record<string, number>> {
   const before = await requests()
   for (let i = 0; i < TRANSACTIONS; i++) await client.exec(statement)

@@ -1,4 +1,4 @@
-/** The stream over a bad network. */
+/** Tests of the stream over a bad network. */
 
 import { expect, test } from 'vitest'
 import { temporaryDirectories } from '../../src/backup/testing.ts'
@@ -11,7 +11,7 @@ import { Random } from '../harness/random.ts'
 
 const directory = temporaryDirectories()
 
-/** The short form cuts after one byte in so many, of which the seed says. */
+/** The short form cuts after one byte in so many. The seed chooses the first. */
 const STRIDE = form(4, 1)
 const AT_A_TIME = 8
 

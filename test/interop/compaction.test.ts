@@ -1,4 +1,4 @@
-/** Our compaction beside that of superfly/ltx 0.5.3: random chains of files, and chains that are none. */
+/** Compaction by ltxd and by superfly/ltx 0.5.3: random chains of files, and broken ones. */
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -42,7 +42,7 @@ describe.skipIf(!present)(`a chain of files (LTXD_SEED=${SEED})`, () => {
     await rm(dir, { recursive: true })
   })
 
-  /** Some of its files are written by the reference. */
+  /** Replaces some of the files with files that the reference wrote. */
   async function randomChain(random: Random): Promise<Chain> {
     const history = randomHistory(random)
     const spans = randomSpans(random, history)
@@ -62,7 +62,7 @@ describe.skipIf(!present)(`a chain of files (LTXD_SEED=${SEED})`, () => {
     return readFile(paths.db)
   }
 
-  test(`becomes the same database, whoever compacts it: ${CHAINS} random ones`, async () => {
+  test(`yields the same database by either compaction: ${CHAINS} random ones`, async () => {
     const random = new Random(SEED)
     for (let n = 0; n < CHAINS; n++) {
       const { history, spans, files } = await randomChain(random)
@@ -80,7 +80,7 @@ describe.skipIf(!present)(`a chain of files (LTXD_SEED=${SEED})`, () => {
       const databases = await Promise.all([applied('ours', base, ours), applied('theirs', base, theirs)])
       for (const database of databases) expect(Buffer.compare(database, final), which).toBe(0)
 
-      // What ours has compacted, theirs compacts further.
+      // The reference compacts the output of ltxd further.
       const cut = random.integer(0, files.length)
       const parts = [files.slice(0, cut), files.slice(cut)].filter((part) => part.length > 0)
       const halves = await Promise.all(parts.map((part) => compacted(part, flags)))
@@ -89,7 +89,7 @@ describe.skipIf(!present)(`a chain of files (LTXD_SEED=${SEED})`, () => {
     }
   })
 
-  test(`that is none is refused by both: ${BROKEN_CHAINS} random ones`, async () => {
+  test(`that is broken is rejected by both: ${BROKEN_CHAINS} random ones`, async () => {
     const random = new Random(SEED)
     const met = new Map<string, number>()
     for (let n = 0; n < BROKEN_CHAINS; n++) {
@@ -102,7 +102,7 @@ describe.skipIf(!present)(`a chain of files (LTXD_SEED=${SEED})`, () => {
       const theirs = await reference.compact(files, flags)
       const ours = await compacted(files, flags).catch((error: unknown) => error)
       const which = `chain ${n}: ${kind}`
-      expect(theirs.outcome, which).toBe('refused')
+      expect(theirs.outcome, which).toBe('rejected')
       expect(ours, which).toBeInstanceOf(LTXError)
       expect((ours as LTXError).file, which).toMatch(/^input \d+/)
       met.set(kind, (met.get(kind) ?? 0) + 1)
@@ -110,23 +110,23 @@ describe.skipIf(!present)(`a chain of files (LTXD_SEED=${SEED})`, () => {
     expect(Object.keys(BREAKAGES).filter((kind) => !met.has(kind))).toEqual([])
   })
 
-  // Each of these would give a file that says something else than its inputs.
-  test.each(Object.entries(STRICTER))('%s is refused by ltxd alone', async (_, files) => {
+  // Each of these would yield a file that contradicts its inputs.
+  test.each(Object.entries(STRICTER))('%s is rejected by ltxd alone', async (_, files) => {
     const inputs = files({ ...randomHistory(new Random(SEED)), checksums: true })
     expect((await reference.compact(inputs, 0)).outcome).toBe('accepted')
     await expect(compacted(inputs, 0)).rejects.toThrow(LTXError)
   })
 
-  test('with checksums is compacted to a file without by ltxd alone', async () => {
+  test('with checksums can be compacted to a file without them by ltxd alone', async () => {
     const history = { ...randomHistory(new Random(SEED)), checksums: true }
     const files = [fileOf(history, { min: 2, max: 2 })]
-    expect((await reference.compact(files, NO_CHECKSUM)).outcome).toBe('refused')
+    expect((await reference.compact(files, NO_CHECKSUM)).outcome).toBe('rejected')
     const ours = await compacted(files, NO_CHECKSUM)
     expect((await reference.verify(ours)).outcome).toBe('accepted')
   })
 })
 
-/** Ways for a chain to be none. Undefined: not with this one. */
+/** The ways to break a chain. Returns undefined if this one cannot be broken so. */
 const BREAKAGES: Record<
   'gap' | 'order' | 'twice' | 'page size' | 'cut' | 'damaged' | 'without checksums',
   (random: Random, chain: Chain) => { files: Uint8Array[]; flags: number } | undefined
@@ -155,7 +155,7 @@ const BREAKAGES: Record<
   damaged: (random, { history, files }) => {
     const at = random.integer(0, files.length - 1)
     const file = files[at]!.slice()
-    // In a block a bit may mean the same: of repeated bytes any are as good.
+    // A flipped bit in a block may have no effect, as an offset into repeated bytes has none.
     const place =
       random.next() < 0.5 ? random.integer(0, HEADER_SIZE - 1) : file.length - random.integer(1, TRAILER_SIZE)
     file[place]! ^= 1 << random.integer(0, 7)
@@ -164,7 +164,7 @@ const BREAKAGES: Record<
   'without checksums': (_, { history, files }) => (history.checksums ? undefined : { files, flags: 0 }),
 }
 
-/** What superfly/ltx makes a file of, and ltxd does not. */
+/** Chains that superfly/ltx compacts and ltxd rejects. */
 const STRICTER: Record<string, (history: History) => Uint8Array[]> = {
   'a chain whose checksums do not meet': (history) => {
     const [empty, first, ...rest] = history.states
@@ -178,13 +178,13 @@ const STRICTER: Record<string, (history: History) => Uint8Array[]> = {
   'a chain that leaves pages of its snapshot out': (history) => {
     const [empty, first] = history.states
     const grown = new Map([...first!, [first!.size + 1, first!.get(1)!]])
-    // The page that the database grows by is in no file.
+    // The new page of the database is in no file.
     const holed = { ...history, states: [empty!, first!, grown], written: [history.written[0]!, new Map()] }
     return [fileOf(history, { min: 1, max: 1 }), fileOf(holed, { min: 2, max: 2 })]
   },
 }
 
-/** The same transactions, with pages of another size. */
+/** The same transactions with another page size. */
 function withOtherPages(history: History): History {
   const pageSize = history.pageSize === 512 ? 1024 : 512
   const resized = (pages: Pages) => new Map([...pages.keys()].map((pgno) => [pgno, pageOf(pageSize, pgno)]))

@@ -7,7 +7,8 @@ import { until } from '../harness/wait.ts'
 import { holderAddress, type HolderOptions, LeaseHolder } from './lease-holder.ts'
 
 /**
- * Leases in a real Consul, held by processes that are killed and stopped. Needs consul: `infra/setup.sh --test-tools`.
+ * Leases in a real Consul. The processes that hold them are killed and stopped. Needs consul: `infra/setup.sh
+ * --test-tools`.
  */
 
 const TTL = 3_000
@@ -41,7 +42,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     return holder
   }
 
-  /** Number 1 leads, the others follow it. */
+  /** Starts holders: the first leads, the others follow it. */
   async function startLed(count: number, options: Partial<HolderOptions> = {}): Promise<LeaseHolder[]> {
     freshKey()
     const leader = start(1, options)
@@ -55,7 +56,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     return JSON.parse((await consul.get(key)) ?? '{}') as never
   }
 
-  test('of several that want it at once one has it, and the others follow that one', async () => {
+  test('that several processes want at once goes to one, and the others follow it', async () => {
     for (let round = 0; round < 3; round++) {
       freshKey()
       const racers = Array.from({ length: 5 }, (_, i) => start(round * 10 + i + 1))
@@ -68,19 +69,19 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     }
   })
 
-  test('of a process that was killed is taken over when its TTL is over, and not before', async () => {
+  test('of a killed process is taken over after its TTL, and not before', async () => {
     const [leader, follower] = (await startLed(2)) as [LeaseHolder, LeaseHolder]
     const killedMs = nowMs()
     await leader.end()
     const { atMs, term } = await follower.event('lead')
     console.log(`killed: ${Math.round(atMs - killedMs)} ms until the next leads, of a TTL of ${TTL} ms`)
     expect(term).toBe(2)
-    // Not only after the deadline that it believed in, but a margin later.
+    // The take-over comes a margin later than the holder's own deadline.
     const deadlineMs = Math.max(...leader.of('extend').map((event) => event.deadlineMs ?? 0))
     expect(atMs).toBeGreaterThan(deadlineMs + TTL / 10)
   })
 
-  test('belongs, after a renewal races a take-over, to exactly one of the two', async () => {
+  test('belongs to exactly one of two after a renewal raced with a take-over', async () => {
     freshKey()
     const leases = [1, 2].map((n) => new ConsulLease({ url: consul.url, key, ttlMs: TTL, sessionName: `race ${n}` }))
     let renewals = 0
@@ -115,7 +116,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     await Promise.all(leases.map((lease) => lease.close()))
   })
 
-  test('is handed over to the one that is named, at once, whoever else waits', async () => {
+  test('is handed over at once to the named process, although others wait', async () => {
     const [leader, second, third] = (await startLed(3)) as [LeaseHolder, LeaseHolder, LeaseHolder]
     await leader.ask(`handoff ${third.self.nodeId}`)
     await third.event('lead')
@@ -130,13 +131,13 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     await expect(third.ask(`handoff ${third.self.nodeId}`)).rejects.toThrow(/HANDOFF_REFUSED.*already/)
   })
 
-  test('that is handed to a node which is not there is taken by another after a TTL', async () => {
+  test('handed over to a node that does not exist is taken by another after a TTL', async () => {
     const [leader, second] = (await startLed(2)) as [LeaseHolder, LeaseHolder]
     await expect(leader.ask(`handoff ${holderAddress(99).nodeId}`)).rejects.toThrow(/HANDOFF_FAILED/)
     await until('somebody to lead again', 60_000, () => leader.of('lead').length + second.of('lead').length === 2)
   })
 
-  test('is released by a clean stop: the next has it without waiting', async () => {
+  test('is released by a clean stop, so that the next process gets it at once', async () => {
     const [leader, second, third] = (await startLed(3, { successor: holderAddress(3).nodeId })) as [
       LeaseHolder,
       LeaseHolder,
@@ -149,7 +150,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     expect((await record()).term).toBe('2')
   })
 
-  test('does not survive a holder that is stopped for longer: when it goes on it knows', async () => {
+  test('expires while its holder is frozen, and the holder knows once it continues', async () => {
     const [leader, follower] = (await startLed(2)) as [LeaseHolder, LeaseHolder]
     const from = leader.events.length
     leader.signal('SIGSTOP')
@@ -163,7 +164,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     await leader.event('commit', { from: back })
   })
 
-  test('lasts to its deadline when Consul dies, and comes back with it', async () => {
+  test('lasts until its deadline when Consul dies, and is renewed when Consul is back', async () => {
     const [leader, follower] = (await startLed(2)) as [LeaseHolder, LeaseHolder]
     await consul.kill()
     const killedMs = nowMs()
@@ -181,12 +182,12 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
       const lines = holder
         .of('log')
         .filter(({ level, text }) => level === 'warn' && text?.includes('cannot be reached'))
-      // One about reading; of the leader one about writing too. None for each attempt.
+      // One line about reading, for the leader one about writing too, and none for the other attempts.
       expect(lines.length).toBeLessThanOrEqual(2)
     }
   })
 
-  test('is not lost when Consul is back before the deadline', async () => {
+  test('survives if Consul is back before the deadline', async () => {
     freshKey()
     const leader = start(1, { ttlMs: 20_000 })
     await leader.event('commit')
@@ -199,11 +200,11 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     expect(leader.events.slice(from).map(({ what }) => what)).not.toContain('step-down')
   })
 
-  test('lasts to its deadline when Consul hangs, and writes that arrive late change nothing', async () => {
+  test('lasts until its deadline when Consul hangs, and writes that arrive late change nothing', async () => {
     const [leader, follower] = (await startLed(2)) as [LeaseHolder, LeaseHolder]
     consul.freeze()
     await leader.event('step-down', { text: 'could not be renewed' })
-    // Both find out, and both have requests under way when it goes on.
+    // Both notice, and both have requests in flight when Consul continues.
     await leader.event('log', { text: 'did not answer' })
     const from = [leader.events.length, follower.events.length]
     consul.thaw()
@@ -212,7 +213,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     )
   })
 
-  test('is written again by its holder when somebody deletes the key', async () => {
+  test('is written again by its holder if the key is deleted', async () => {
     const [leader, follower] = (await startLed(2)) as [LeaseHolder, LeaseHolder]
     const marks = [leader.events.length, follower.events.length]
     await consul.delete(key)
@@ -236,7 +237,7 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     expect(item?.Session).toBeDefined()
   })
 
-  test('is refused where the key holds something else, which is left as it is, and taken when that is gone', async () => {
+  test('is not taken while the key has a foreign value, which stays unchanged, and is taken afterwards', async () => {
     freshKey()
     await consul.put(key, '{"leader":"somebody else\'s"}')
     const node = start(1)
@@ -249,14 +250,14 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     expect(await consul.get(key)).toBe('overwritten')
   })
 
-  test('of another cluster is refused', async () => {
+  test('of another cluster is rejected', async () => {
     await startLed(1)
     const stranger = start(2, { clusterId: 'f'.repeat(16) })
     await stranger.event('failed', { text: 'CLUSTER_MISMATCH: the lease belongs to cluster' })
     expect(stranger.of('follow')).toEqual([])
   })
 
-  test('of a node that is no candidate is never: it follows, and waits', async () => {
+  test('is never taken by a node that is not a candidate: it follows and waits', async () => {
     const [leader] = (await startLed(1)) as [LeaseHolder]
     const replica = start(2, { candidate: false })
     await replica.event('follow', { text: leader.self.nodeId })
@@ -268,15 +269,15 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     expect(replica.of('lead')).toEqual([])
   })
 
-  test('continues the terms that the backup knows', async () => {
+  test('continues the terms of the backup', async () => {
     freshKey()
     const node = start(1, { knownTerm: 41 })
-    // The key is empty, yet there was a cluster: its primary may live.
+    // The key is empty, but there was a cluster, whose primary may still live.
     await node.event('idle', { text: 'no primary' })
     expect((await node.event('lead')).term).toBe(42)
   })
 
-  test('cannot be had without Consul: a node waits for it, and goes on when it is there', async () => {
+  test('needs Consul: a node waits for it, and continues once it is there', async () => {
     freshKey()
     await consul.kill()
     const node = start(1)
@@ -295,8 +296,8 @@ function versionOf(view: LeaseView): string | undefined {
 }
 
 /**
- * I6, on one clock for all processes: no commit of a term comes after the first of a later one, nor after its own
- * deadline.
+ * Checks I6 on the clock that all processes share: no commit of a term comes after the first of a later term, or after
+ * its own deadline.
  */
 function checkTerms(holders: readonly LeaseHolder[]): void {
   const byTerm = new Map<number, { first: number; last: number; nodeIds: Set<string> }>()

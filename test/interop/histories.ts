@@ -1,4 +1,4 @@
-/** Random histories of a database, and chains of LTX files that tell them. */
+/** Random histories of a database, and the chains of LTX files that contain them. */
 import { encode } from '../../src/ltx/file.ts'
 import { NO_CHECKSUM } from '../../src/ltx/format/header.ts'
 import { type Checksum, EMPTY_CHECKSUM, toTXID } from '../../src/ltx/format/types.ts'
@@ -10,13 +10,13 @@ export type Pages = ReadonlyMap<number, Uint8Array>
 export interface History {
   readonly pageSize: number
   readonly checksums: boolean
-  /** The database before transaction 1, after it, after transaction 2 … */
+  /** The states of the database: before transaction 1, after it, after transaction 2 … */
   readonly states: readonly Pages[]
-  /** Pages that each transaction wrote, from the first on. */
+  /** The pages that each transaction wrote, from the first on. */
   readonly written: readonly Pages[]
 }
 
-/** Transactions `min` to `max` in one file. */
+/** The transactions `min` to `max` in one file. */
 export interface Span {
   readonly min: number
   readonly max: number
@@ -33,7 +33,7 @@ export function randomHistory(random: Random): History {
     const commit = nextCommit(random, before.size)
     const pages = new Map<number, Uint8Array>()
     for (let pgno = 1; pgno <= commit; pgno++) {
-      // Of what a database grows by, everything is written.
+      // Every page by which the database grows is written.
       if (pgno > before.size || random.next() < 0.25) pages.set(pgno, pageOf(pageSize, random.integer(1, 2 ** 31)))
     }
     written.push(pages)
@@ -50,7 +50,7 @@ function nextCommit(random: Random, commit: number): number {
   return commit
 }
 
-/** Spans that follow each other, some beginning before the one before has ended. */
+/** Consecutive spans. Some begin before the one before has ended. */
 export function randomSpans(random: Random, { written }: History): Span[] {
   const last = written.length
   const first = random.next() < 0.6 ? 1 : random.integer(1, last)
@@ -64,7 +64,7 @@ export function randomSpans(random: Random, { written }: History): Span[] {
   return spans
 }
 
-/** The file of a span: of each page the newest version, and none that is gone at its end. */
+/** The file of a span: the newest version of each page that exists at its end. */
 export function fileOf(history: History, { min, max }: Span): Uint8Array {
   const { pageSize, checksums, states, written } = history
   const after = states[max]!

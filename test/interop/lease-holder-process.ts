@@ -1,8 +1,7 @@
 /**
- * A member of a cluster without a node behind it, in a process of its own, so that it can be killed and stopped. Its
- * data plane is a timer that commits as long as it leads and its deadline has not passed. Each thing that happens is a
- * line of JSON on stdout; times are CLOCK_MONOTONIC, the same for all processes of the machine. Commands come by lines
- * on stdin.
+ * A member of a cluster without a node, in a process of its own that can be killed and stopped. Its data plane is a
+ * timer that commits while it leads and its deadline has not passed. Each event is a line of JSON on stdout. Times are
+ * CLOCK_MONOTONIC, the same for all processes of the machine. Commands are lines on stdin.
  */
 
 import { createInterface } from 'node:readline'

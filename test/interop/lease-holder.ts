@@ -13,9 +13,9 @@ export interface HolderOptions {
   readonly candidate?: boolean
   readonly clusterId?: string
   readonly knownTerm?: number
-  /** It has all of that term's history already. */
+  /** The member already has the whole history of that term. */
   readonly historyTerm?: number
-  /** The replica that has everything at a stop. */
+  /** The replica that has every transaction at a stop. */
   readonly successor?: string
 }
 
@@ -34,11 +34,11 @@ export const holderAddress = (n: number): NodeAddress => ({
   url: `http://127.0.0.1:${10_000 + n}`,
 })
 
-/** lease-holder-process.ts, driven from outside. */
+/** Controls a lease-holder-process.ts. */
 export class LeaseHolder {
   readonly self: NodeAddress
   readonly key: string
-  /** Everything that it has told so far, in order. */
+  /** All events so far, in order. */
   readonly events: HolderEvent[] = []
   readonly #child: ChildProcessByStdio<Writable, Readable, null>
   readonly #exited: Promise<void>
@@ -55,7 +55,7 @@ export class LeaseHolder {
     )
   }
 
-  /** The first event from number `from` on that fits. */
+  /** Waits for the first matching event from number `from` on. */
   async event(
     what: HolderEvent['what'],
     { from = 0, text = '', deadlineMs = 60_000 }: { from?: number; text?: string; deadlineMs?: number } = {},
@@ -79,7 +79,7 @@ export class LeaseHolder {
     this.#child.kill(signal)
   }
 
-  /** Resolves when it has done so; throws what it failed with. */
+  /** Sends a command. Resolves once it is done, and throws if it failed. */
   async ask(command: string): Promise<void> {
     const from = this.events.length
     this.#child.stdin.write(`${command}\n`)

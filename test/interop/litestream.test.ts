@@ -1,4 +1,4 @@
-/** Backups of ltxd and of Litestream, each read by the other. Needs litestream 0.5.16 or later, and real SQLite. */
+/** Backups of ltxd and of Litestream, each read by the other. Needs litestream 0.5.16 or later, and SQLite. */
 
 import { execFile, spawn } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -42,7 +42,7 @@ suite(`Litestream and ltxd (${title})`, () => {
   })
   afterAll(() => rm(root, { recursive: true, force: true }))
 
-  it('litestream restore brings back what ltxd wrote, at the newest and at every file boundary', async () => {
+  it('litestream restores a backup of ltxd, the newest state and the state at every file boundary', async () => {
     const store = new DirectoryStore(join(root, 'ours'))
     const played = new PlayedDatabase('app.db', seeded(SEED), 4096)
     const random = seeded(SEED + 1)
@@ -80,7 +80,7 @@ suite(`Litestream and ltxd (${title})`, () => {
     expect(ours.txid).toBeLessThan(played.position().txid)
   })
 
-  it('litestream restore brings back the newest life of a database that was dropped, created again, and rebuilt', async () => {
+  it('litestream restores the newest database after a drop, a second creation and a rebuild', async () => {
     const store = new DirectoryStore(join(root, 'lives'))
     const played = new PlayedDatabase('app.db', seeded(SEED + 2))
     played.commit(5)
@@ -106,7 +106,7 @@ suite(`Litestream and ltxd (${title})`, () => {
     expect((await readFile(earlier)).equals(played.states.get(toTXID(5))!)).toBe(true)
   })
 
-  it('ltxd restores what litestream replicate wrote, and continues it so that litestream still reads it', async () => {
+  it('ltxd restores a backup of litestream, and continues it so that litestream can still read it', async () => {
     const source = join(root, 'source.db')
     const target = join(root, 'theirs', 'app.db')
     await mkdir(join(root, 'theirs'))
@@ -132,7 +132,7 @@ suite(`Litestream and ltxd (${title})`, () => {
     expect(report?.findings.filter(({ severity }) => severity === 'error')).toEqual([])
     database.close()
 
-    // Compaction and snapshots of ours over files of theirs.
+    // ltxd compacts and snapshots Litestream's files.
     await compactLevel(store, 'app.db', 1)
     await snapshotFromBackup(store, 'app.db')
     const again = join(root, 'again.db')
@@ -140,7 +140,7 @@ suite(`Litestream and ltxd (${title})`, () => {
     expect(rowsOf(again)).toEqual(rowsOf(source))
   })
 
-  it('ltxd reads a directory while litestream replicate is writing to it', async () => {
+  it('ltxd reads a directory while litestream writes to it', async () => {
     const source = join(root, 'busy.db')
     const target = join(root, 'busy-backup', 'app.db')
     const config = join(root, 'litestream.yml')
@@ -190,7 +190,7 @@ function rowsOf(path: string): unknown[] {
   }
 }
 
-/** Every LTX file below a directory, in the eyes of the reference tool, where it is installed. */
+/** Verifies every LTX file below a directory with the reference tool, if it is installed. */
 async function expectAccepted(dir: string): Promise<void> {
   const ltx = process.env.LTX_BIN ?? findTool('ltx')
   if (ltx === undefined) return

@@ -1,4 +1,4 @@
-/** A database of more than a gigabyte, sparse on disk: superfly/ltx 0.5.3 encodes it, and ltxd reads the same pages. */
+/** A sparse database of more than a gigabyte: superfly/ltx 0.5.3 encodes it, and ltxd reads the same pages. */
 import { execFile } from 'node:child_process'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
@@ -30,7 +30,9 @@ describe.skipIf(tool === undefined)('a database beyond its lock page', () => {
   beforeAll(async () => void (dir = await mkdtemp(join(tmpdir(), 'ltxd-'))))
   afterAll(() => rm(dir, { recursive: true }))
 
-  /** Pages at both ends and around the lock page, which has bytes that nobody may read; all others are holes. */
+  /**
+   * Pages at both ends and around the lock page. The lock page has content that must not be read; the rest are holes.
+   */
   async function sparseDatabase(path: string): Promise<void> {
     const db = new Database(path)
     db.pragma(`page_size = ${PAGE_SIZE}`)
@@ -51,7 +53,8 @@ describe.skipIf(tool === undefined)('a database beyond its lock page', () => {
   }
 
   /**
-   * Every page that it should have, in order, with its data. Returns the database's checksum, which a decoder verifies.
+   * Asserts that the file has every page in order with its data. Returns the database's checksum, which a decoder
+   * verifies.
    */
   async function expectPages(path: string, pages: ReadonlyMap<number, Uint8Array>): Promise<Checksum> {
     const zeroes = new Uint8Array(PAGE_SIZE)
@@ -67,11 +70,11 @@ describe.skipIf(tool === undefined)('a database beyond its lock page', () => {
       if (pgno !== expected) throw new Error(`page ${pgno} stands where page ${expected} should`)
       expected = pgno + 1 === LOCK ? LOCK + 1 : pgno + 1
       const page = value.page()
-      if (Buffer.compare(page, pages.get(pgno) ?? zeroes) !== 0) throw new Error(`page ${pgno} is another`)
+      if (Buffer.compare(page, pages.get(pgno) ?? zeroes) !== 0) throw new Error(`page ${pgno} has other content`)
     }
   }
 
-  test('is read as the reference wrote it, compacted with a change beside the lock page, and verified', async () => {
+  test('as the reference wrote it can be read, compacted with a change beside the lock page, and verified', async () => {
     const [database, snapshot, change, merged] = ['a.db', '1.ltx', '2.ltx', '3.ltx'].map((name) => join(dir, name))
     await sparseDatabase(database!)
     await run(tool!, ['encode-db', '-o', snapshot!, database!], { timeout: 100_000 })

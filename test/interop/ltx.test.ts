@@ -1,5 +1,5 @@
 /**
- * Files of ours in the hands of the reference implementation, `ltx` of superfly/ltx 0.5.3: on the PATH, or $LTX_BIN.
+ * LTX files of ltxd, read by the reference implementation, `ltx` of superfly/ltx 0.5.3, on the PATH or at $LTX_BIN.
  */
 import { execFile } from 'node:child_process'
 import { createReadStream } from 'node:fs'
@@ -21,7 +21,7 @@ const run = promisify(execFile)
 const tool = process.env.LTX_BIN ?? findTool('ltx')
 if (tool === undefined && process.env.CI === 'true') throw new Error('the reference tool ltx 0.5.3 is not installed')
 
-describe.skipIf(tool === undefined)('files of ours, read by ltx 0.5.3', () => {
+describe.skipIf(tool === undefined)('files of ltxd, read by ltx 0.5.3', () => {
   let dir: string
   let count = 0
   beforeAll(async () => void (dir = await mkdtemp(join(tmpdir(), 'ltxd-'))))
@@ -67,7 +67,7 @@ describe.skipIf(tool === undefined)('files of ours, read by ltx 0.5.3', () => {
     await ltx('verify', ...files)
   })
 
-  test('are applied: a history becomes the database that it was recorded from, page by page and compacted', async () => {
+  test('are applied: a history yields the recorded database, file by file and compacted', async () => {
     const source = path('source.db')
     const db = new Database(source)
     db.pragma('page_size = 4096')
@@ -111,7 +111,7 @@ describe.skipIf(tool === undefined)('files of ours, read by ltx 0.5.3', () => {
     }
   })
 
-  test('have the same pages and the same checksum as the snapshot that it makes of a database', async () => {
+  test('have the same pages and the same checksum as its own snapshot of a database', async () => {
     const source = path('encode.db')
     const db = new Database(source)
     db.exec('CREATE TABLE t (v BLOB)')

@@ -1,5 +1,5 @@
 /**
- * Backups in a bucket, end to end: ltxd's read by Litestream 0.5.18, Litestream's by ltxd, and a node that lost its
+ * Backups in a bucket, end to end: ltxd's read by Litestream 0.5.18, Litestream's by ltxd, and a node that has lost its
  * machine.
  */
 
@@ -33,7 +33,7 @@ const ZERO: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0
 const missing = [...(findS3Server('versitygw') ? [] : ['versitygw']), ...(LITESTREAM ? [] : ['litestream'])]
 if (missing.length > 0 && process.env.CI === 'true') throw new Error(`not installed: ${missing.join(', ')}`)
 
-/** The URL of a database within a backup, as Litestream wants it. */
+/** The URL of a database in a backup, in Litestream's form. */
 const within = (url: string, database: string) => url.replace('?', `/${database}?`)
 
 describe.skipIf(missing.length > 0)(`a backup in a bucket (LTXD_SEED=${SEED})`, () => {
@@ -59,7 +59,7 @@ describe.skipIf(missing.length > 0)(`a backup in a bucket (LTXD_SEED=${SEED})`, 
     await run(LITESTREAM!, args, { env, timeout: 60_000 })
   }
 
-  it('is restored by litestream, the newest state and each earlier one', async () => {
+  it('is restored by litestream, the newest state and every earlier one', async () => {
     const url = await server.freshUrl()
     const store = openObjectStore(url)
     const played = new PlayedDatabase('app.db', seeded(SEED), 4096)
@@ -68,8 +68,7 @@ describe.skipIf(missing.length > 0)(`a backup in a bucket (LTXD_SEED=${SEED})`, 
     let state = ZERO
     let timestampMs = 0
     for (let round = 0; round < 7; round++) {
-      // Litestream takes no moment that is not between the first and the last upload, and servers tell those in
-      // seconds.
+      // Litestream accepts only moments between the first and the last upload, and servers report those in seconds.
       if (round === 6) await until('the next second', 60_000, () => Date.now() > timestampMs + 1_100)
       played.nowMs = Math.max(Date.now(), played.nowMs + 1)
       if (round === 5) timestampMs = played.nowMs
@@ -99,7 +98,7 @@ describe.skipIf(missing.length > 0)(`a backup in a bucket (LTXD_SEED=${SEED})`, 
     await store.close()
   })
 
-  it('by litestream replicate is restored by ltxd, and by its command line', async () => {
+  it('of litestream is restored by ltxd, by function and by command', async () => {
     const url = await server.freshUrl()
     const source = join(root, 'source.db')
     const database = new Database(source)
@@ -129,7 +128,7 @@ describe.skipIf(missing.length > 0)(`a backup in a bucket (LTXD_SEED=${SEED})`, 
     expect(JSON.parse(listed.stdout)).toMatchObject({ databases: [{ database: 'app.db' }] })
   })
 
-  it('brings a node back whose machine is gone, with every transaction, and goes on from there', async () => {
+  it('restores a node that has lost its machine, with every transaction, and the node continues it', async () => {
     const backup = await server.freshUrl('node')
     const start = async (name: string) => {
       const [mount, data] = [join(root, name, 'mnt'), join(root, name, 'data')]
@@ -173,7 +172,7 @@ describe.skipIf(missing.length > 0)(`a backup in a bucket (LTXD_SEED=${SEED})`, 
   }
 })
 
-/** What the node in this data directory says of its first database. */
+/** The status of the first database of the node on this data directory. */
 async function status(data: string): Promise<{ txid: string; uploaded: string | undefined } | undefined> {
   const { code, stdout } = await ltxd(['status', '--data', data, '--json'])
   if (code !== 0) return undefined

@@ -1,4 +1,4 @@
-/** The store of the S3 kind against real servers: versitygw 1.8.0, and MinIO where it is installed. */
+/** The S3 store with real servers: versitygw 1.8.0, and MinIO if it is installed. */
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -20,7 +20,7 @@ import { findS3Server, freePort, S3_SERVERS, S3Server, type S3ServerName } from 
 
 const MIB = 1 << 20
 
-// versitygw belongs to every run, and its absence is reported; MinIO is used where it is.
+// Every run needs versitygw. MinIO is optional.
 if (findS3Server('versitygw') === undefined && process.env.CI === 'true') throw new Error('versitygw is not installed')
 const servers = S3_SERVERS.filter((name) => name === 'versitygw' || findS3Server(name) !== undefined)
 
@@ -55,7 +55,7 @@ function suite(name: S3ServerName): void {
     return store
   })
 
-  it('keeps to its prefix, and takes an empty one', async () => {
+  it('touches only its prefix, which may be empty', async () => {
     const url = await server.freshUrl('')
     const root = open(url)
     await root.put('a/x', Buffer.from('1'))
@@ -67,7 +67,7 @@ function suite(name: S3ServerName): void {
     expect(await keys(root, '')).toEqual(['ab/x'])
   })
 
-  it('carries large bodies in parts, with their metadata, and reads them back from the middle', async () => {
+  it('uploads large bodies in parts with their metadata, and reads them from the middle', async () => {
     const url = await server.freshUrl()
     const store = open(url, { partBytes: 5 * MIB })
     const sizes = [5 * MIB, 5 * MIB + 1, 23 * MIB + 12345]
@@ -79,14 +79,14 @@ function suite(name: S3ServerName): void {
     expect(await matches(store, 'large/5242881', 5_000_000, 5 * MIB + 1)).toBe(242_881)
   })
 
-  it('never replaces at the end of an upload in parts either, and leaves no parts behind', async () => {
+  it('never replaces an object at the end of a multipart upload, and leaves no parts behind', async () => {
     const url = await server.freshUrl()
     const store = open(url, { partBytes: 5 * MIB })
     const create = { ifNoneMatch: '*' } as const
     await store.put('once', Buffer.from('first'), create)
     await expect(store.put('once', pattern(11 * MIB, MIB), create)).rejects.toBeInstanceOf(ObjectExistsError)
 
-    // Taken only while the parts are on their way: the condition holds at completion.
+    // The key is taken during the upload of the parts, so the condition fails at completion.
     const late = async function* () {
       yield* pattern(11 * MIB, MIB)
       await store.put('late', Buffer.from('first'), create)
@@ -110,7 +110,7 @@ function suite(name: S3ServerName): void {
     expect(await unfinishedUploads(url)).toEqual([])
   })
 
-  it('lets exactly one of several uploads in parts create an object', async () => {
+  it('lets exactly one of several multipart uploads create an object', async () => {
     const url = await server.freshUrl()
     const store = open(url, { partBytes: 5 * MIB })
     const writers = Array.from({ length: 4 }, (_, i) => String(i))
@@ -149,7 +149,7 @@ function suite(name: S3ServerName): void {
     afterAll(() => proxy.stop())
     const through = (url: string) => url.replace(server.endpoint, `http://127.0.0.1:${proxy.port}`)
 
-    it('reads on where the connection was cut', async () => {
+    it('continues a read where the connection was cut', async () => {
       const url = await server.freshUrl()
       await open(url).put('x', pattern(6 * MIB, MIB))
       const store = open(through(url))
@@ -160,14 +160,14 @@ function suite(name: S3ServerName): void {
       expect(await matches(store, 'x', 123_456, 5 * MIB)).toBe(5 * MIB - 123_456)
     })
 
-    it('repeats what got no answer; an upload that was done then finds itself, and counts', async () => {
+    it('retries a request without an answer; an upload that had succeeded finds its own object, and counts', async () => {
       const url = await server.freshUrl()
       const store = open(through(url))
       const played = new PlayedDatabase('app.db', seeded(SEED))
       played.commit(3)
       const start = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
       for (let times = 1; times <= 3; times++) {
-        // Connections that were kept would not be counted anew.
+        // Reused connections would not be counted again.
         await store.close()
         proxy.cuts = { times, afterBytes: 0 }
         const { txid } = await uploadTransactions(store, 'app.db', played, start, played.position().txid)
@@ -178,14 +178,14 @@ function suite(name: S3ServerName): void {
     })
   })
 
-  describe('says what is wrong, without secrets:', () => {
+  describe('names the problem, without secrets:', () => {
     const put = (store: ObjectStore) => store.put('k', Buffer.from('x'))
     const url = (bucket: string) => `s3://${bucket}/p?${server.query}`
 
     it('a bucket that does not exist', async () => {
       const store = open(url('no-such-bucket'))
       for (const call of [() => put(store), () => keys(store, ''), () => store.get('k'), () => store.delete(['k'])]) {
-        await expectRefusal(
+        await expectError(
           call(),
           'STORE_NO_BUCKET',
           /s3:\/\/no-such-bucket\/p\?endpoint=http.*NoSuchBucket.*create the bucket/,
@@ -198,22 +198,22 @@ function suite(name: S3ServerName): void {
       await put(known)
       const store = open(known.url)
       await withEnvironment({ AWS_SECRET_ACCESS_KEY: 'hunter2-hunter2' }, async () => {
-        await expectRefusal(
+        await expectError(
           put(store),
           'STORE_CREDENTIALS',
           /cannot write object k in s3:.*SignatureDoesNotMatch.*AWS_SECRET_ACCESS_KEY/,
         )
-        await expectRefusal(store.get('k'), 'STORE_CREDENTIALS', /cannot read object k/)
+        await expectError(store.get('k'), 'STORE_CREDENTIALS', /cannot read object k/)
       })
       await withEnvironment({ AWS_ACCESS_KEY_ID: 'nobody' }, async () => {
-        await expectRefusal(put(open(known.url)), 'STORE_CREDENTIALS', /InvalidAccessKeyId|XAdminUserNotFound/)
+        await expectError(put(open(known.url)), 'STORE_CREDENTIALS', /InvalidAccessKeyId|XAdminUserNotFound/)
       })
     })
 
     it('no credentials at all', async () => {
       const nothing = { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '', AWS_PROFILE: '', HOME: '/nonexistent' }
       await withEnvironment({ ...nothing, AWS_EC2_METADATA_DISABLED: 'true' }, () =>
-        expectRefusal(
+        expectError(
           put(open(url('any-bucket'))),
           'STORE_CREDENTIALS',
           /set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY/,
@@ -221,10 +221,10 @@ function suite(name: S3ServerName): void {
       )
     })
 
-    it('a server that is not there, and one that is something else', async () => {
+    it('a server that does not exist, and one that is no S3 server', async () => {
       const unused = await freePort()
       const store = open(`s3://any-bucket/p?endpoint=http://127.0.0.1:${unused}`)
-      await expectRefusal(
+      await expectError(
         keys(store, ''),
         'STORE_UNAVAILABLE',
         /cannot list objects.*ECONNREFUSED.*nothing listens there/,
@@ -233,7 +233,7 @@ function suite(name: S3ServerName): void {
       await once(other, 'listening')
       const { port } = other.address() as AddressInfo
       const wrong = open(`s3://any-bucket/p?endpoint=http://127.0.0.1:${port}`)
-      await expectRefusal(keys(wrong, ''), 'STORE_UNAVAILABLE', /answer is not an S3 server's/)
+      await expectError(keys(wrong, ''), 'STORE_UNAVAILABLE', /answer is not an S3 server's/)
       await new Promise((resolve) => other.close(resolve))
     })
   })
@@ -246,19 +246,19 @@ function suite(name: S3ServerName): void {
   }
 }
 
-// No server that is at hand refuses a single key on demand: this answer is written down, as S3 documents it.
-describe('an answer of success to a deletion', () => {
+// No available server rejects a single key on demand, so this answer is written by hand, as S3 documents it.
+describe('a successful answer to a deletion', () => {
   const answer = (errors: string) =>
     `<?xml version="1.0"?><DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${errors}</DeleteResult>`
 
   it.each([
     [
-      'of a key that was not there',
+      'of a key that did not exist',
       '<Error><Key>p/a</Key><Code>NoSuchKey</Code><Message>gone</Message></Error>',
       undefined,
     ],
     [
-      'of a key that is refused',
+      'of a key that is rejected',
       '<Error><Key>p/b</Key><Code>AccessDenied</Code><Message>No</Message></Error>',
       'STORE_ACCESS_DENIED',
     ],
@@ -275,15 +275,15 @@ describe('an answer of success to a deletion', () => {
     await withEnvironment({ AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'y' }, async () => {
       const deleting = store.delete(['a', 'b'])
       if (code === undefined) await deleting
-      else await expectRefusal(deleting, code, /cannot delete 2 objects in s3:.*: b: (No|Oops)/)
+      else await expectError(deleting, code, /cannot delete 2 objects in s3:.*: b: (No|Oops)/)
     })
     await store.close()
     await new Promise((resolve) => scripted.close(resolve))
   })
 })
 
-/** The errors of this file, and nothing that `inspect` or JSON would show of them, hold a secret. */
-async function expectRefusal(call: Promise<unknown>, code: string, message: RegExp): Promise<void> {
+/** Asserts that the call fails with this code and message, and that the error shows no secret. */
+async function expectError(call: Promise<unknown>, code: string, message: RegExp): Promise<void> {
   const error = await call.then(
     () => undefined,
     (reason: unknown) => reason,
@@ -314,12 +314,12 @@ async function* pattern(size: number, step: number): AsyncIterable<Uint8Array> {
   for (let at = 0; at < size; at += step) {
     const length = Math.min(step, size - at)
     for (let i = 0; i < length; i++) chunk[i] = byteAt(at + i)
-    // The same memory each time, as encoders do.
+    // Reuses the same memory, as encoders do.
     yield chunk.subarray(0, length)
   }
 }
 
-/** How many bytes from `start` on are those of the pattern. */
+/** The number of bytes from `start` on that match the pattern. */
 async function matches(store: ObjectStore, key: string, start: number, end: number): Promise<number> {
   let at = start
   for await (const chunk of await store.get(key, start === 0 ? undefined : { start, end: end - 1 })) {

@@ -1,5 +1,5 @@
 /**
- * The functions of serverless.yml, packaged as for a deployment and called in a process of their own, on a real S3
+ * The functions of serverless.yml, packaged as for a deployment, and called in a process of their own with a real S3
  * server.
  */
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -18,7 +18,7 @@ import { filesOf, flaws, Fleet } from '../workers/fleet.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const FUNCTIONS = ['compact', 'restore']
-/** It takes ten seconds on a busy machine. One that is longer at it waits for something, and must be seen to. */
+/** Packaging takes ten seconds on a busy machine. One that takes much longer hangs. */
 const PACKAGE_LIMIT_MS = 90_000
 const INVOKE_LIMIT_MS = 60_000
 const WITHOUT_NETWORK = process.getuid?.() === 0 ? ['unshare', '-n'] : ['unshare', '-rn']
@@ -26,7 +26,7 @@ const BUILT_IN = new Set(builtinModules)
 const there = findS3Server('versitygw') !== undefined
 if (!there && process.env.CI === 'true') throw new Error('versitygw is not installed')
 
-/** Calls a handler as Lambda does, and prints what it returns as the last line. */
+/** Calls a handler as Lambda does, and prints its result as the last line. */
 const INVOKE = `
 const [file, event, remainingMs] = process.argv.slice(2)
 const { handler } = await import(file)
@@ -68,12 +68,12 @@ describe.skipIf(!there)(`packaged functions (LTXD_SEED=${SEED})`, () => {
     await rm(dir, { recursive: true, force: true })
   })
 
-  /** Neither a home with credentials or settings, nor any of this process's variables. */
+  /** An environment without this process's variables, and with a home without credentials or settings. */
   function here(environment: Record<string, string> = {}) {
     return { cwd: dir, env: { PATH: process.env.PATH, HOME: dir, ...environment } }
   }
 
-  /** As its users do, in the project's directory. `within` is a program to run it in. */
+  /** Packages as users do, in the project's directory. `within` is a program that runs the command. */
   async function packageInto(name: string, within: readonly string[] = []): Promise<void> {
     const [file = '', ...args] = [...within, 'npx', 'osls', 'package', '--package', join(dir, name)]
     await runLimited(PACKAGE_LIMIT_MS, file, args, { ...here(), cwd: ROOT })
@@ -87,7 +87,7 @@ describe.skipIf(!there)(`packaged functions (LTXD_SEED=${SEED})`, () => {
     return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Record<string, unknown>
   }
 
-  test('are packaged without a network just as with one, byte for byte', async () => {
+  test('are packaged to the same bytes without a network', async () => {
     await packageInto('offline', WITHOUT_NETWORK)
     for (const name of FUNCTIONS) {
       const [online, offline] = await Promise.all(
@@ -97,7 +97,7 @@ describe.skipIf(!there)(`packaged functions (LTXD_SEED=${SEED})`, () => {
     }
   })
 
-  test('hold one module each, which needs nothing but Node.js, and nothing that is compiled', async () => {
+  test('contain one module each, which needs only Node.js, and no native code', async () => {
     for (const name of FUNCTIONS) {
       const files = (await readdir(join(dir, name), { recursive: true, withFileTypes: true })).filter((file) =>
         file.isFile(),
@@ -114,8 +114,8 @@ describe.skipIf(!there)(`packaged functions (LTXD_SEED=${SEED})`, () => {
     }
   })
 
-  test('compact does to every database what it does here, file for file', async () => {
-    // The same history in a second place, compacted by the function itself.
+  test('compact writes the same files for every database as the library does here', async () => {
+    // The same history in a second prefix, compacted by the function.
     const localUrl = `file://${dir}/local`
     const local = openObjectStore(localUrl)
     const twin = new Fleet(local, 3, SEED)
@@ -133,7 +133,7 @@ describe.skipIf(!there)(`packaged functions (LTXD_SEED=${SEED})`, () => {
     expect(Object.values((await invoke('compact', {})).databases as object)).toEqual([nothing, nothing, nothing])
   })
 
-  test('compact leaves to the next call what it has no time for', async () => {
+  test('compact leaves the rest to the next call when its time runs out', async () => {
     const result = await invoke('compact', {}, {}, 1)
     expect(result).toEqual({ databases: {}, postponed: fleet.databases.map(({ database }) => database).sort() })
   })
@@ -147,7 +147,7 @@ describe.skipIf(!there)(`packaged functions (LTXD_SEED=${SEED})`, () => {
     await other.close()
   })
 
-  test('restore writes a database to an object, and says the same when it is called again', async () => {
+  test('restore writes a database to an object, and a second call returns the same result', async () => {
     const [played] = fleet.databases
     const txid = played!.position().txid
     const event = {
@@ -162,7 +162,7 @@ describe.skipIf(!there)(`packaged functions (LTXD_SEED=${SEED})`, () => {
     expect(Buffer.concat(chunks).equals(played!.states.get(toTXID(txid))!)).toBe(true)
   })
 
-  test('what cannot be done is said', async () => {
+  test('errors name the problem', async () => {
     const output = { key: 'out/b.db' }
     const event = { database: 'nope.db', output }
     await expect(invoke('restore', event)).rejects.toThrow(/no backup of database nope\.db/)

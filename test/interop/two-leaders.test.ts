@@ -1,5 +1,5 @@
 /**
- * A bucket to which a deposed leader and the next one write at once: what is left of it is read by Litestream 0.5.18.
+ * A bucket to which a deposed leader and the next one write at once. Litestream 0.5.18 reads the result.
  */
 
 import { execFile } from 'node:child_process'
@@ -49,7 +49,7 @@ describe.skipIf(missing.length > 0)(`two leaders on one bucket (LTXD_SEED=${SEED
     await rm(root, { recursive: true, force: true })
   })
 
-  /** The uploads of a node that leads in a term, one at a time, when they are asked for. */
+  /** Makes the uploads of a node that leads in a term, one at a time, on request. */
   function leader(store: ObjectStore, term: bigint, log: PlayedDatabase, takenOverAt: TXID): () => Promise<void> {
     const service = new BackupService({ store, logger: silent, temporaryParent: root, term, upkeep: false })
     service.add({ name: log.database, log, filePath: '/nowhere' }, { takenOverAt })
@@ -61,7 +61,7 @@ describe.skipIf(missing.length > 0)(`two leaders on one bucket (LTXD_SEED=${SEED
     await run(LITESTREAM!, args, { env, timeout: 60_000 })
   }
 
-  /** Restored by Litestream and by ltxd, at every file boundary. */
+  /** Restores by Litestream and by ltxd, at every file boundary. */
   async function expectRestores(url: string, store: ObjectStore, log: PlayedDatabase): Promise<void> {
     const out = await mkdtemp(join(root, 'out-'))
     const address = url.replace('?', '/app.db?')
@@ -81,7 +81,7 @@ describe.skipIf(missing.length > 0)(`two leaders on one bucket (LTXD_SEED=${SEED
 
   const commits = fc.integer({ min: 1, max: 3 })
 
-  it('is that of the later leader, at every file boundary', async () => {
+  it('has the history of the later leader, at every file boundary', async () => {
     const schedules = fc.tuple(fc.scheduler(), commits, commits, commits)
     await fc.assert(
       fc.asyncProperty(schedules, async ([scheduler, shared, first, second]) => {
@@ -112,7 +112,7 @@ describe.skipIf(missing.length > 0)(`two leaders on one bucket (LTXD_SEED=${SEED
           Promise.allSettled([leading(firstSync, firstLog, first), leading(syncSecond, secondLog, second)]),
         )
         secondLog.commit()
-        // What arrived last may have confused it; then it looks again.
+        // A late arrival may have made it reject its listing; then it lists again.
         await scheduler.waitFor(syncSecond().catch(() => syncSecond()))
         expect(await record.vanished(store)).toEqual([])
         await expectRestores(url, store, secondLog)
@@ -126,13 +126,13 @@ describe.skipIf(missing.length > 0)(`two leaders on one bucket (LTXD_SEED=${SEED
     )
   }, 180_000)
 
-  it('gets nothing from a leader that is stopped while it sends the parts of an object', async () => {
+  it('gets no object from a leader that is stopped while it uploads parts', async () => {
     const url = await server.freshUrl()
-    // Smaller parts than S3 would make an object of: it does not come to that.
+    // S3 would reject parts this small at completion, which is never reached.
     const small = new S3Store(parseS3Url(new URL(url), url), { partBytes: 256 << 10 })
     const store = new S3Store(parseS3Url(new URL(url), url))
     const log = new PlayedDatabase('app.db', seeded(SEED), 32768)
-    // A megabyte at least, as one object.
+    // At least a megabyte, in one object.
     while (log.position().txid < 260n) log.commit()
     let deadlineMs = Infinity
     const service = new BackupService({

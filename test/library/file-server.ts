@@ -9,7 +9,7 @@ const TYPES: Record<string, string> = {
   '.json': 'application/json',
 }
 
-/** Serves folders and made-up files on a port of its own, ranges included, and waits for what a page has to tell. */
+/** Serves folders and generated files on a port of its own, with ranges, and receives the result of a page. */
 export class FileServer implements AsyncDisposable {
   readonly #roots: Readonly<Record<string, string>>
   readonly #files: Readonly<Record<string, string | Uint8Array>>
@@ -18,13 +18,13 @@ export class FileServer implements AsyncDisposable {
   /** The body of the first POST. */
   readonly told = new Promise<string>((resolve) => (this.#tell = resolve))
 
-  /** `roots`: folders by the first part of a path; `files`: contents by path. */
+  /** `roots` has folders by the first part of a path, `files` contents by path. */
   constructor(roots: Readonly<Record<string, string>>, files: Readonly<Record<string, string | Uint8Array>>) {
     this.#roots = roots
     this.#files = files
   }
 
-  /** Returns the address, which ends with a slash. */
+  /** Starts the server and returns its URL, which ends with a slash. */
   async start(): Promise<string> {
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/`

@@ -1,6 +1,6 @@
 /**
- * The package as a stranger meets it: packed from a clone without a build, installed by npm in an empty directory
- * without a compiler, and used, on every line of Node.js that ltxd supports. `npm run smoke` runs this alone.
+ * The package as a new user meets it: packed from a clone without a build, installed by npm in an empty directory
+ * without a compiler, and used, on every supported line of Node.js. `npm run smoke` runs only this file.
  */
 
 import { execFile, spawn } from 'node:child_process'
@@ -31,11 +31,11 @@ beforeAll(async () => {
   dir = await realpath(await mkdtemp(join(tmpdir(), 'ltxd-installed-')))
   await chmod(dir, 0o755)
   const clone = join(dir, 'clone')
-  // What git does not know is not in a clone.
+  // A clone has only the files that git tracks.
   const left = new Set(['.git', 'coverage', 'dist', 'node_modules'])
   await cp(ROOT, clone, { recursive: true, filter: (path) => path === ROOT || !left.has(basename(path)) })
   await mkdir(join(clone, 'node_modules'))
-  // The build writes into node_modules: its own directories are the clone's, the packages are links.
+  // The build writes into node_modules, so that directory belongs to the clone, and the packages in it are links.
   for (const name of await readdir(join(ROOT, 'node_modules'))) {
     if (name !== '.bin' && name !== '.cache') {
       await symlink(join(ROOT, 'node_modules', name), join(clone, 'node_modules', name))
@@ -56,7 +56,7 @@ describe.each(NODE_LINES)('on Node.js %s', (line) => {
 function installed(line: string, node: string): void {
   let app: string
   let backup: string
-  /** For programs that a person calls: this Node.js, and what any system has. */
+  /** A PATH with this Node.js and the programs of any system. */
   let env: NodeJS.ProcessEnv
 
   beforeAll(async () => {
@@ -72,16 +72,16 @@ function installed(line: string, node: string): void {
   const ltxd = (...args: string[]): Promise<Outcome> =>
     program(join(app, 'node_modules/.bin/ltxd'), args, { cwd: app, env: { ...env, HOME: app } })
 
-  test('npm has nothing to say against it, and builds nothing', () => {
+  test('npm installs it without a warning or a build', () => {
     expect(printed).not.toMatch(/EBADENGINE|gyp ERR|npm error/)
     expect(existsSync(join(app, 'node_modules/better-sqlite3'))).toBe(false)
   })
 
-  test('the command says on which Node.js it runs', async () => {
+  test('ltxd version shows its Node.js', async () => {
     expect((await ltxd('version')).stdout).toMatch(new RegExp(`\\(node v${line}\\.`))
   })
 
-  test('what was written on the mount is in the backup after a clean stop, and comes back', async () => {
+  test('commits on the mount are in the backup after a clean stop, and can be restored', async () => {
     const mount = join(app, 'mnt')
     const served = LtxdNode.start({
       ...{ node, cli: join(app, 'node_modules/.bin/ltxd'), mount, backup },
@@ -102,8 +102,8 @@ function installed(line: string, node: string): void {
   })
 
   const hasSqlite = Number(line) >= 22
-  if (hasSqlite) test('restore --check uses the SQLite of Node.js, in silence', checksInSilence)
-  else test('restore --check says that there is no SQLite to check with, until there is one', checksWithPeer)
+  if (hasSqlite) test('restore --check uses the SQLite of Node.js without a warning', checksInSilence)
+  else test('restore --check says that no SQLite is installed, until one is', checksWithPeer)
 
   async function checksInSilence(): Promise<void> {
     const outcome = await ltxd('restore', backup, 'app.db', '-o', 'checked.db', '--check')
@@ -125,14 +125,14 @@ function installed(line: string, node: string): void {
     expect(broken.stderr).toMatch(/could not be checked: .*compiled against a different Node\.js version/)
     expect(existsSync(join(app, 'broken.db'))).toBe(true)
     await rm(peer, { recursive: true })
-    // Ours was built for the Node.js that runs the tests.
+    // This project's better-sqlite3 was built for the Node.js that runs the tests.
     if (process.versions.node.split('.')[0] !== line) return
     await symlink(join(ROOT, 'node_modules/better-sqlite3'), peer)
     expect((await check('checked.db')).stdout).toMatch(/integrity_check ok$/m)
     await rm(peer)
   }
 
-  test('the libraries can be imported, and required', async () => {
+  test('the libraries can be imported and required', async () => {
     const names = ['ltxd', 'ltxd/ltx', 'ltxd/workers']
     const imports = names.map((name) => `Object.keys(await import('${name}')).length > 2`)
     await writeFile(join(app, 'import.mjs'), `console.log(${imports.join(', ')})`)
@@ -160,7 +160,7 @@ function installed(line: string, node: string): void {
     }
   })
 
-  test('a node that npx has started stops when npx is told to', async () => {
+  test('a node that npx started stops when npx receives a signal', async () => {
     const mount = join(app, 'npx')
     const args = ['--no-install', 'ltxd', 'mount', mount, '--data', 'npx-data', '--http', '127.0.0.1:0']
     const npx = spawn('npx', args, { cwd: app, env, stdio: ['ignore', 'ignore', 'pipe'] })
@@ -173,7 +173,7 @@ function installed(line: string, node: string): void {
         return log.includes('serving')
       })
       npx.kill('SIGTERM')
-      // The node has its standard error until it ends.
+      // The node holds its standard error until it ends.
       await within('end of the node', LIMIT_MS, closed)
       expect(log).not.toMatch(/at once/)
       expect(isMounted(mount)).toBe(false)
@@ -182,8 +182,8 @@ function installed(line: string, node: string): void {
     }
   })
 
-  describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('as a user who is not root', () => {
-    test('all of that works through fusermount3', async () => {
+  describe.skipIf(!IS_ROOT || findTool('fusermount3') === undefined)('as a user other than root', () => {
+    test('all of this works through fusermount3', async () => {
       const user = new User()
       try {
         const cwd = user.directory('work')
@@ -204,7 +204,7 @@ function installed(line: string, node: string): void {
   })
 }
 
-/** An empty project, and a directory with this Node.js, npm and a shell: nothing that could compile. */
+/** Makes an empty project, and a directory with this Node.js, npm and a shell, but no compiler. */
 async function toolchain(app: string, node: string): Promise<string> {
   const bin = join(app, '.toolchain')
   await mkdir(bin, { recursive: true })
@@ -220,7 +220,7 @@ async function toolchain(app: string, node: string): Promise<string> {
   return bin
 }
 
-/** What a program prints on both of its outputs; rejects when it fails. */
+/** Runs a program and returns its stdout and stderr. Rejects if it fails. */
 async function all(file: string, args: string[], options: { cwd: string; env: NodeJS.ProcessEnv }): Promise<string> {
   const { stdout, stderr } = await promisify(execFile)(file, args, { ...options, timeout: LIMIT_MS })
   return stdout + stderr

@@ -1,4 +1,4 @@
-/** `ltxd` as a library: a program starts a node, opens databases on its mount, and ends in every way there is. */
+/** `ltxd` as a library: programs that start a node, open databases on its mount, and end in different ways. */
 
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -28,7 +28,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
-/** Writes a program that has `ltxd`, better-sqlite3 and the options of a node at hand. */
+/** Writes a program with `ltxd`, better-sqlite3 and the options of a node in scope. */
 async function program(body: string): Promise<string> {
   const path = join(dir, 'program.mjs')
   const url = (file: string) => JSON.stringify(pathToFileURL(join(ROOT, file)).href)
@@ -49,7 +49,7 @@ async function run(body: string): Promise<string> {
   return runLimited(LIMIT_MS, process.execPath, [await program(body)], { cwd: dir, env: process.env })
 }
 
-test('a program starts a node, writes on its mount itself, stops it, and restores what it wrote', async () => {
+test('a program starts a node, writes on its mount, stops it, and restores the database', async () => {
   const printed = await run(`
     const node = await startNode(options)
     const database = new Database(node.mount + '/app.db')
@@ -101,7 +101,7 @@ test('a node that dies rejects `ended`', async () => {
   expect(printed).toBe(`NODE_FAILED: the node's process ended unexpectedly (SIGKILL)\nNODE_FAILED\n`)
 })
 
-test('a start that fails throws what the command would say, and leaves nothing', async () => {
+test('a failed start throws the error of the command, and leaves nothing behind', async () => {
   await writeFile(mount, '')
   await writeFile(join(dir, 'ltxd.yml'), 'fuse: { colour: blue }')
   const printed = await run(`
@@ -127,7 +127,7 @@ test('a start can be aborted', async () => {
   expect(isMounted(mount)).toBe(false)
 })
 
-test('signals to its process stop a node', async () => {
+test('signals to the program stop its node', async () => {
   const path = await program(`
     const node = await startNode(options)
     console.log('pid', node.pid)

@@ -1,4 +1,4 @@
-/** The package as `npm pack` makes it: what is in it, its types, and the examples of its documentation. */
+/** The package as `npm pack` makes it: its files, its types, and the examples in its documentation. */
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -12,7 +12,7 @@ const ROOT = join(import.meta.dirname, '..', '..')
 const LIMIT_MS = 60_000
 
 let dir: string
-/** Of a project that has installed it, and nothing else. */
+/** The directory of a project that has installed only the package. */
 let project: string
 let installed: string
 
@@ -48,7 +48,7 @@ function run(cwd: string, file: string, ...args: string[]): Promise<string> {
   return runLimited(LIMIT_MS, file, args, { cwd, env })
 }
 
-test('every relative link in its documents leads to something that is in the package', async () => {
+test('every relative link in its documents leads to a file in the package', async () => {
   const names = await readdir(installed, { recursive: true })
   const documents = names.filter((name) => name.endsWith('.md'))
   expect(documents).toEqual(expect.arrayContaining(['README.md', 'CHANGELOG.md', 'docs/ltx.md', 'docs/limits.md']))
@@ -64,7 +64,7 @@ test('every relative link in its documents leads to something that is in the pac
   expect(dead, 'name what is not in the package as code, or by its address on the web').toEqual([])
 })
 
-test('holds no source maps, and what its package.json names is there', async () => {
+test('contains no source maps, and every file that its package.json names', async () => {
   const names = await readdir(installed, { recursive: true })
   expect(names.filter((name) => name.endsWith('.map'))).toEqual([])
   const manifest = await readFile(join(installed, 'package.json'), 'utf8')
@@ -74,8 +74,8 @@ test('holds no source maps, and what its package.json names is there', async () 
   expect(names).toEqual(expect.arrayContaining(named.map(([, path]) => path)))
 })
 
-describe('what is imported', () => {
-  /** The module and all that it imports, by path. */
+describe('an import of ltxd/ltx', () => {
+  /** The module and all its imports, by path. */
   async function sources(): Promise<Map<string, ts.SourceFile>> {
     const found = new Map<string, ts.SourceFile>()
     const open = [join(installed, 'dist', 'ltx.js')]
@@ -91,7 +91,7 @@ describe('what is imported', () => {
     return found
   }
 
-  test('is nothing but the package itself, and uses nothing that only Node has', async () => {
+  test('loads only the package itself, and uses no API that only Node.js has', async () => {
     const files = await sources()
     expect(files.size).toBeGreaterThan(3)
     const nodes = new Set(['Buffer', 'process', 'require', 'global', 'setImmediate', '__dirname', '__filename'])
@@ -129,9 +129,9 @@ describe('the types', () => {
     export function place(error: unknown): string {
       return error instanceof LTXError ? \`\${error.code} \${error.field ?? ''} \${error.offset ?? 0} \${error.file ?? ''}\` : ''
     }
-    // @ts-expect-error a transaction number is not any bigint
+    // @ts-expect-error a TXID is not just any bigint
     export const wrong: TXID = 1n
-    // @ts-expect-error what is made by a function has no constructor
+    // @ts-expect-error the class has no public constructor
     export const none = new (await import('ltxd/ltx')).PageIndex()
     export { blobRanges, pages, txid }
   `
@@ -170,7 +170,7 @@ describe('the types', () => {
       return \`\${VERSION} \${status.role} \${restored.txid}\`
     }
     export const code = (error: unknown) => (error instanceof LtxdError ? error.code : undefined)
-    // @ts-expect-error a node needs to know where to mount
+    // @ts-expect-error a node needs a mount point
     export const wrong = () => startNode({ backup: 'file:///backup' })
   `
   const strict = { strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true, target: 'es2022' }
@@ -187,7 +187,7 @@ describe('the types', () => {
     await writeFile(join(project, 'consumer.ts'), CONSUMER)
     await writeFile(join(project, 'runtime.ts'), runtime)
     const typeRoots = [join(ROOT, 'node_modules', '@types')]
-    // Those of Node are not ours to check.
+    // Do not check the types of Node.js.
     const skipLibCheck = options.types.length > 0
     const compilerOptions = { ...strict, ...options, typeRoots, skipLibCheck }
     await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }))
@@ -195,7 +195,7 @@ describe('the types', () => {
     expect(await run(project, process.execPath, tsc)).toBe('')
   })
 
-  test('are all documented, and show nothing that is internal', async () => {
+  test('are all documented, and expose nothing internal', async () => {
     const path = join(installed, 'dist', 'ltx.d.ts')
     const program = ts.createProgram([path], { target: ts.ScriptTarget.ES2022 })
     const checker = program.getTypeChecker()
@@ -207,7 +207,7 @@ describe('the types', () => {
     const silent = exported.filter((symbol) => original(symbol).getDocumentationComment(checker).length === 0)
     expect(silent.map(({ name }) => name)).toEqual([])
 
-    // Whatever the exported types are made of is exported as well: else it could not be named.
+    // The parts of exported types must be exported too, so that programs can name them.
     const text = await readFile(path, 'utf8')
     const declared = [...text.matchAll(/^(?:declare )?(?:class|interface|type) (\w+)/gm)].map(([, name]) => name)
     expect(declared.filter((name) => !names.includes(name!))).toEqual([])
@@ -221,7 +221,7 @@ describe('the examples of docs/ltx.md', () => {
     readonly prints: string
   }
 
-  test('run one after the other, and print what the document says', async () => {
+  test('run one after the other, and print the documented output', async () => {
     const text = await readFile(join(installed, 'docs', 'ltx.md'), 'utf8')
     const pattern = /^### (.+)\n(?:(?!^#).*\n)*?```js\n([^]*?)^```\n\n```text\n([^]*?)^```\n/gm
     const examples = [...text.matchAll(pattern)].map(([, title, code, prints]) => ({ title, code, prints }) as Example)

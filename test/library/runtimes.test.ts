@@ -1,4 +1,4 @@
-/** The built library in Node, in Bun and in Chromium: the same scenario has the same outcome. */
+/** The built library in Node.js, Bun and Chromium: the same scenario must have the same outcome. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
@@ -24,7 +24,7 @@ const ROOT = join(import.meta.dirname, '..', '..')
 const GOLDEN = join(ROOT, 'test', 'golden')
 const LIMIT_MS = 60_000
 
-/** Its package holds the program; the package `bun` would only link it. */
+/** The package that contains the program. The package `bun` would only link to it. */
 const BUN = join(
   ROOT,
   'node_modules',
@@ -81,7 +81,7 @@ interface Golden {
 }
 
 describe('in Node', () => {
-  test('the files of the reference have the pages that went into them', async () => {
+  test('the files of the reference decode to the pages that went into them', async () => {
     const manifest = JSON.parse(await readFile(join(GOLDEN, 'manifest.json'), 'utf8')) as Golden[]
     expect(Object.keys(expected.files)).toEqual(manifest.map(({ file }) => file))
     for (const { file, pages, fileChecksum } of manifest) {
@@ -89,12 +89,12 @@ describe('in Node', () => {
     }
   })
 
-  test('a page by ranges costs one request more than opening the file', () => {
+  test('a page read by ranges needs one request more than opening the file', () => {
     expect(expected.pageByRanges['large.ltx']).toMatchObject({ pgno: 12_000, opening: 3, requests: 4 })
     expect(expected.pageByRanges['golden/block-4096-snapshot.ltx']).toMatchObject({ opening: 1, requests: 1 })
   })
 
-  test('every damaged file is refused with its place', () => {
+  test('every damaged file is rejected with the offset of the damage', () => {
     for (const [at, error] of Object.entries(expected.refused)) {
       const place = { offset: expect.any(Number) as number, field: expect.any(String) as string }
       expect(error, `byte ${at}`).toMatchObject({ name: 'LTXError', code: 'LTX_INVALID', ...place })
@@ -129,12 +129,12 @@ describe.skipIf(chromium === undefined)('in Chromium', () => {
 })
 
 interface Browser {
-  /** With what it printed, when it ends by itself. */
+  /** Rejects with the output if the browser ends by itself. */
   readonly ended: Promise<string>
   stop(): Promise<unknown>
 }
 
-/** Opens a page in a browser without a window, which stays until it is stopped. */
+/** Opens a page in a headless browser, which runs until it is stopped. */
 function startBrowser(program: string, profile: string, url: string): Browser {
   // Without a sandbox, because root cannot have one; no page but our own is opened. The port keeps the browser from
   // ending.
@@ -148,7 +148,7 @@ function startBrowser(program: string, profile: string, url: string): Browser {
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (printed += text))
   const gone = once(child, 'close')
   const stop = async () => {
-    // With the processes that it started.
+    // Kill it with the processes that it started.
     if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL')
     await gone
   }

@@ -1,11 +1,11 @@
 /**
- * What the library does, told in JSON: the same in every runtime, or it is not the same library. Runs in Node, Bun and
- * a browser, so it knows nothing but the library, fetch and Web Crypto.
+ * Results of the library as JSON, which must be the same in every runtime. Runs in Node.js, Bun and a browser, so it
+ * uses only the library, fetch and Web Crypto.
  */
 import type * as Library from '../../src/ltx/mod.ts'
 
 export interface Scenario {
-  /** Of the files in test/golden, and of what the library makes. */
+  /** The results for the files in test/golden, and for files that the library writes. */
   readonly files: Record<string, unknown>
   readonly written: Record<string, unknown>
   readonly pageByRanges: Record<string, unknown>
@@ -14,7 +14,7 @@ export interface Scenario {
 
 const PAGE_SIZES = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
 
-/** `base`: where the server has `golden/manifest.json` and the files in it. */
+/** `base` is the URL below which the server has `golden/manifest.json` and its files. */
 export async function runScenario(library: typeof Library, base: string): Promise<Scenario> {
   const { chunksOf, compact, databaseChecksum, decode, decodeStream, encode, encodeStream } = library
   const { fetchRanges, formatChecksum, LTXError, makeHeader, PageReader, toTXID, verify } = library
@@ -103,7 +103,7 @@ async function sha256(bytes: Uint8Array): Promise<string> {
   return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** JSON has no bigints. */
+/** Turns bigints into text, because JSON has none. */
 function plain(fields: object): Record<string, unknown> {
   const texts = Object.entries(fields).map(([name, value]: [string, unknown]) => {
     return [name, typeof value === 'bigint' ? value.toString(16) : value]
@@ -111,7 +111,7 @@ function plain(fields: object): Record<string, unknown> {
   return Object.fromEntries(texts) as Record<string, unknown>
 }
 
-/** Some text, some noise, zeroes. */
+/** Pages of text, noise and zeroes. */
 function pageOf(pageSize: number, seed: number): Uint8Array {
   const page = new Uint8Array(pageSize)
   let state = seed

@@ -11,7 +11,7 @@ import (
 	"github.com/superfly/ltx"
 )
 
-// Accepts and refuses as `ltx verify` does. Of a file that is accepted: the SHA-256 of its header, of number and data of
+// Accepts and rejects as `ltx verify` does. Of a file that is accepted: the SHA-256 of its header, of number and data of
 // each page, and of its trailer, as 100, 4 + page size, and 16 bytes.
 func verify(file []byte) ([]byte, error) {
 	if err := ltx.NewDecoder(bytes.NewReader(file)).Verify(); err != nil {

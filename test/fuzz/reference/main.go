@@ -19,7 +19,7 @@ const (
 	askCompact = 'c' // header flags and files: what does the compactor make of them?
 
 	answerAccepted = 'a'
-	answerRefused  = 'r'
+	answerRejected  = 'r'
 	answerPanicked = 'p'
 	answerLate     = 'l'
 )
@@ -84,7 +84,7 @@ func reply(what byte, body []byte) (a answer) {
 		fail(fmt.Errorf("nobody asks %q", what))
 	}
 	if err != nil {
-		return answer{answerRefused, []byte(err.Error())}
+		return answer{answerRejected, []byte(err.Error())}
 	}
 	return answer{answerAccepted, content}
 }

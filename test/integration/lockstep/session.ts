@@ -8,7 +8,7 @@ export type Pair = readonly [here: string, there: string]
 export type Request =
   | { readonly op: 'open'; readonly paths: Pair }
   | { readonly op: 'close' | 'content' | 'pages' }
-  /** `alone`: nobody else has the database open. */
+  /** `alone`: no other connection has the database open. */
   | { readonly op: 'run'; readonly statements: readonly Pair[]; readonly alone: boolean }
   | { readonly op: 'backup'; readonly paths: Pair }
 
@@ -23,7 +23,7 @@ export interface Reply {
   readonly failed?: string
 }
 
-/** The controlling side of `session-process.ts`: an application in a process of its own. */
+/** An application in a process of its own (session-process.ts), controlled from here. */
 export class Session {
   isOpen = false
   inTransaction = false
@@ -59,9 +59,8 @@ export class Session {
   }
 
   /**
-   * Where pages are smaller than the machine's, SQLite forgets to unmap parts of a file that was made smaller
-   * (unixRemapfile unmaps at addresses between two pages, which fails): the file is in use for as long as the process
-   * lives.
+   * If database pages are smaller than the machine's, SQLite fails to unmap parts of a file that was made smaller
+   * (unixRemapfile unmaps at addresses between two pages). The file then stays in use for as long as the process lives.
    */
   async endMapping(file: string): Promise<void> {
     if (!isMappedBy(this.#child.pid, file)) return
@@ -76,6 +75,6 @@ export class Session {
 }
 
 function start(): ChildProcess {
-  // built beside the client, of which this is a part (harness/programs.ts)
+  // Built beside the client, which contains this module (harness/programs.ts).
   return fork(path.join(import.meta.dirname, 'lockstep-session.js'))
 }

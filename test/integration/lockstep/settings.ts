@@ -1,7 +1,7 @@
 import type { Random } from '../../harness/random.ts'
 import { AUTO_VACUUM, JOURNAL_MODES } from './matrix.ts'
 
-/** A PRAGMA, or a temporary table, that must make no difference between the mount and a plain directory. */
+/** A PRAGMA or a temporary table, which must cause no difference between the mount and a plain directory. */
 export function randomSetting(random: Random): string {
   const pick = <T>(values: readonly T[]): T => values[random.integer(0, values.length - 1)] as T
   const temporary = pick([
