@@ -119,6 +119,7 @@ export const PROJECTS = {
       'test/interop/s3-backup.test.ts',
       'test/interop/s3.test.ts',
       'test/interop/two-leaders.test.ts',
+      'test/workers/hostile-jobs.test.ts',
       'test/workers/jobs.test.ts',
       'test/workers/lost-locks.test.ts',
       'test/workers/queues.test.ts',

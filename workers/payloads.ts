@@ -20,8 +20,9 @@ const MAX_DATABASE_NAME = 1024
 const MAX_PROBLEMS = 1000
 const MAX_DURATION_MS = 3650 * 24 * 3_600_000
 
-/** A text of bounded length. What is longer is not looked at. */
-const bounded = (max: number) => z.string().max(max, { error: `is longer than ${max} characters`, abort: true })
+/** A text of bounded length. With `abort`, a longer one is looked at no further. */
+const bounded = (max: number, abort = true) =>
+  z.string().max(max, { error: `is longer than ${max} characters`, abort })
 
 /**
  * A store of the worker's configuration: its name, or its URL without credentials. The worker has its own, from its
@@ -56,9 +57,9 @@ const target = z.discriminatedUnion('kind', [
 
 /** A file below the worker's output directory, or an object. */
 const output = z.union([
-  z.strictObject({ path: bounded(MAX_TEXT).superRefine(problemWith(outputPathProblem)) }),
+  z.strictObject({ path: bounded(MAX_TEXT, false).superRefine(problemWith(outputPathProblem)) }),
   z.strictObject({
-    key: bounded(MAX_TEXT).superRefine(problemWith(outputKeyProblem)),
+    key: bounded(MAX_TEXT, false).superRefine(problemWith(outputKeyProblem)),
     /** A store other than the backup's. */
     store: store.optional(),
   }),

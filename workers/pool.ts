@@ -9,7 +9,7 @@ import { failureText, isPassing } from './outcome.ts'
 import { parsePayload } from './payloads.ts'
 import type { RestoreContext } from './processors/context.ts'
 import { PROCESSORS, type Results } from './processors/table.ts'
-import { isLockError, isQueueError } from './queue-errors.ts'
+import { isLockError, isQueueError, isUnreadableJob } from './queue-errors.ts'
 import { KEY_PREFIX, MAX_STALLED_COUNT, type QueueName } from './queues.ts'
 import { RedisLink } from './redis.ts'
 import type { Stores } from './stores.ts'
@@ -212,7 +212,9 @@ export class WorkerPool {
     if (isLockError(error))
       logger.debug({ queue, reason: error.message }, 'a job that another worker has taken ended here too')
     else if (isQueueError(error))
-      logger.warn({ queue, reason: error.message }, 'a job or schedule could not be updated')
+      logger.warn({ queue, reason: shorten(error.message, MAX_REASON) }, 'a job or schedule could not be updated')
+    else if (isUnreadableJob(error))
+      logger.warn({ queue, reason: shorten(error.message, MAX_REASON) }, 'a job cannot be read; it is left to Redis')
     else this.#link.failed(error)
   }
 

@@ -9,6 +9,11 @@ export function isLockError(error: unknown): boolean {
   return /^could not renew lock/.test(error.message) || LOCK_CODES.has((error as { code?: unknown }).code)
 }
 
+/** BullMQ cannot read a job that another program put into Redis by itself. */
+export function isUnreadableJob(error: Error): boolean {
+  return error instanceof SyntaxError || error instanceof TypeError
+}
+
 /** Whether the error concerns a job or a schedule, not Redis. */
 export function isQueueError(error: Error): boolean {
   return typeof (error as { code?: unknown }).code === 'number' || /^Failed to add repeatable/.test(error.message)

@@ -115,6 +115,27 @@ export function filesBeneath(root: string, files: Files = nodeFiles): FilesBenea
   }
 }
 
+/**
+ * Runs `use` with a path that names the directory `path` until `use` ends, whatever is renamed or replaced by a link
+ * meanwhile: for work that takes a while, or takes a path. Throws LinkedNameError.
+ */
+export async function withPinnedDirectory<T>(
+  root: string,
+  path: string,
+  use: (pinned: string) => Promise<T>,
+): Promise<T> {
+  const fd = resolve(root, path, (at) => openDirectory(at, path, root, O_PATH))
+  const pinned = `/proc/self/fd/${fd}`
+  try {
+    return await use(pinned)
+  } catch (error) {
+    if (error instanceof Error) error.message = error.message.replaceAll(`${pinned}/`, `${path}/`)
+    throw error
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
 /** Calls `use` with a path whose directory is a descriptor, so that only its last component can still be a link. */
 function resolve<T>(root: string, path: string, use: (path: string) => T): T {
   let at = root

@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs'
+import { constants, createReadStream } from 'node:fs'
 import { mkdtemp, open, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -21,6 +21,7 @@ import type { ObjectStore } from '../../src/objectstore/objectstore.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader } from '../../src/sqlite/database-header.ts'
 import { LtxdError } from '../../src/util/errors.ts'
 import { OutputExistsError } from '../../src/util/new-file.ts'
+import { inOutputDirectory } from '../output-directory.ts'
 import { type Payload, toTarget, txidTarget } from '../payloads.ts'
 import type { RestoreContext } from './context.ts'
 
@@ -79,16 +80,17 @@ async function toFile(
   { store, outputDir, signal, progress }: RestoreContext,
 ): Promise<State> {
   if (outputDir === undefined) throw new NoOutputDirectoryError()
-  const target = join(outputDir, path)
-  await removeUnfinished(target)
-  try {
-    return await restoreDatabase(store, database, { kind: 'txid', txid }, target, { signal, progress })
-  } catch (error) {
-    if (!(error instanceof OutputExistsError)) throw error
-    const expected = (await loadMetadata(store, plan.at(-1) ?? plan[0])).postApplyChecksum
-    if (expected === undefined || (await fileChecksum(target)) !== expected) throw error
-    return { checksum: expected, verified: true }
-  }
+  return inOutputDirectory(outputDir, path, async (target) => {
+    await removeUnfinished(target)
+    try {
+      return await restoreDatabase(store, database, { kind: 'txid', txid }, target, { signal, progress })
+    } catch (error) {
+      if (!(error instanceof OutputExistsError)) throw error
+      const expected = (await loadMetadata(store, plan.at(-1) ?? plan[0])).postApplyChecksum
+      if (expected === undefined || (await fileChecksum(target)) !== expected) throw error
+      return { checksum: expected, verified: true }
+    }
+  })
 }
 
 /** Restores to a temporary file first: pages arrive in any order, and an object is written from its beginning. */
@@ -136,10 +138,12 @@ async function removeUnfinished(path: string): Promise<void> {
   }
 }
 
-/** The checksum of the database in the file; undefined for other content. */
+/** The checksum of the database in the file; undefined for other content, and for what is no regular file. */
 async function fileChecksum(path: string): Promise<Checksum | undefined> {
-  const file = await open(path, 'r')
+  const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
+  const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
   try {
+    if (!(await file.stat()).isFile()) return undefined
     const header = Buffer.alloc(DATABASE_HEADER_SIZE)
     await file.read(header, 0, header.length, 0)
     const pageSize = parseDatabaseHeader(header)?.pageSize
