@@ -21,8 +21,7 @@ const MAX_PROBLEMS = 1000
 const MAX_DURATION_MS = 3650 * 24 * 3_600_000
 
 /** A text of bounded length. With `abort`, a longer one is looked at no further. */
-const bounded = (max: number, abort = true) =>
-  z.string().max(max, { error: `is longer than ${max} characters`, abort })
+const bounded = (max: number, abort = true) => z.string().max(max, { error: `is longer than ${max} characters`, abort })
 
 /**
  * A store of the worker's configuration: its name, or its URL without credentials. The worker has its own, from its

@@ -214,7 +214,10 @@ export class WorkerPool {
     else if (isQueueError(error))
       logger.warn({ queue, reason: shorten(error.message, MAX_REASON) }, 'a job or schedule could not be updated')
     else if (isUnreadableJob(error))
-      logger.warn({ queue, reason: shorten(error.message, MAX_REASON) }, 'a job cannot be read; it is left to Redis')
+      logger.warn(
+        { queue, reason: shorten(error.message, MAX_REASON) },
+        'a job in Redis cannot be read, and is not done',
+      )
     else this.#link.failed(error)
   }
 
