@@ -3,7 +3,7 @@ import { formatPosition } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { FromClient, ToClient } from './client/messages.ts'
 
-/** Limit of bytes that were sent to the local client and are not applied yet. */
+/** Limit of bytes that were sent to the local client but are not applied yet. */
 const MAX_UNAPPLIED_BYTES = 8 << 20
 
 type Answer = Extract<FromClient, { database: string }>
@@ -12,7 +12,7 @@ export interface ReplicaDatabaseOptions {
   readonly name: string
   readonly send: (order: ToClient, body?: Uint8Array) => Promise<void>
   readonly applied: (position: Position) => void
-  /** Only a snapshot can continue the database. */
+  /** Called when only a snapshot can continue the database. */
   readonly failed: (error: ReplicaError) => void
 }
 
@@ -31,9 +31,9 @@ export class ReplicaDatabase {
   readonly #unanswered: { readonly bytes: number; answered: (answer: Answer) => void }[] = []
   #unappliedBytes = 0
   #room: (() => void)[] = []
-  /** Why nothing can be applied at the moment. */
+  /** Why the local client cannot apply at the moment. */
   blocked: string | undefined
-  /** Why transactions are useless until a snapshot has been applied. */
+  /** Why no transaction can be applied before a snapshot. */
   broken: string | undefined
   /** The data plane no longer captures writes to this file: the database must start again in a new file. */
   uncaptured = false
@@ -43,7 +43,7 @@ export class ReplicaDatabase {
     this.#options = options
   }
 
-  /** Transactions that were sent to the client and are not applied yet. */
+  /** How many transactions were sent to the client but are not applied yet. */
   get behind(): number {
     return this.#unanswered.length
   }
@@ -54,14 +54,14 @@ export class ReplicaDatabase {
     return answer.type === 'opened' ? answer.position : undefined
   }
 
-  /** Resolves when there is room for the next transaction. `failed` reports a failure. */
+  /** Sends a transaction. Resolves when there is room for the next one. Failures are reported through `failed`. */
   async apply(bytes: Uint8Array | { readonly file: string; readonly sizeBytes: number }): Promise<void> {
     if (this.broken !== undefined) return
     while (this.#unappliedBytes > MAX_UNAPPLIED_BYTES) await new Promise<void>((resolve) => this.#room.push(resolve))
     const inFile = 'file' in bytes
     const order = { type: 'apply', database: this.name, ...(inFile && { file: bytes.file }) } as const
     this.#expect(inFile ? bytes.sizeBytes : bytes.length, (answer) => {
-      if (answer.type === 'failed') this.#break(new ReplicaError(this.name, answer.code, answer.message))
+      if (answer.type === 'failed') this.#markBroken(new ReplicaError(this.name, answer.code, answer.message))
     })
     await this.#options.send(order, inFile ? undefined : bytes)
   }
@@ -127,7 +127,7 @@ export class ReplicaDatabase {
     this.#unappliedBytes += bytes
   }
 
-  #break(error: ReplicaError): void {
+  #markBroken(error: ReplicaError): void {
     if (this.broken !== undefined) return
     this.broken = error.message
     if (error.code !== 'CLIENT_LOST') this.#options.failed(error)

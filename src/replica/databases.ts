@@ -21,12 +21,12 @@ export interface ReplicaDatabasesOptions {
   readonly applied: (database: string, position: Position) => void
   /** Only a snapshot can continue the database. */
   readonly broken: (database: string, reason: string) => void
-  /** The local client has ended by itself. */
+  /** The local client has ended unexpectedly. */
   readonly lost: () => void
 }
 
 /**
- * The number of positions at which a new client may find a database: more than the transactions that a client can leave
+ * How many positions a new client compares with a database's pages: more than the transactions that a client can leave
  * unpublished when it dies.
  */
 const MAX_POSITIONS = 1024
@@ -49,8 +49,8 @@ export class ReplicaDatabases {
     this.#client = client
     void client.ended.then(() => this.#clientEnded(client))
     for (const known of plane.databases.values()) {
-      if (known.rejection !== undefined) await this.#discardRefused(known)
-      else if (known.state().position.txid > 0n) await this.#take(known.name)
+      if (known.rejection !== undefined) await this.#discardRejected(known)
+      else if (known.state().position.txid > 0n) await this.#addAndOpen(known.name)
     }
   }
 
@@ -68,7 +68,7 @@ export class ReplicaDatabases {
   async get(name: string): Promise<ReplicaDatabase> {
     const problem = databaseNameProblem(name)
     if (problem !== undefined) throw new Error(`the primary sent an invalid database name: ${problem}`)
-    return this.#databases.get(name) ?? (await this.#take(name))
+    return this.#databases.get(name) ?? (await this.#addAndOpen(name))
   }
 
   /** Resolves when the client has answered every order. */
@@ -110,16 +110,16 @@ export class ReplicaDatabases {
     if (known === undefined) return
     const { rejection, state } = known
     const { position } = state()
-    const kept =
+    const file =
       rejection === undefined
         ? await saveDiverged(data, { database: name, position, fork, reason })
         : saveRejected(data, name, rejection)
-    const fields = { database: name, position: formatPosition(position), reason, kept }
-    logger.error(fields, 'the local database is not part of the history: moved it aside')
+    const fields = { database: name, position: formatPosition(position), reason, file }
+    logger.error(fields, 'the local database is not part of the history: moved its files aside')
   }
 
   /** Recovery rejected the database, so no application can have it open. */
-  async #discardRefused({ name, rejection = '' }: KnownDatabase): Promise<void> {
+  async #discardRejected({ name, rejection = '' }: KnownDatabase): Promise<void> {
     await this.setAside(name, rejection, undefined)
     await this.#add(name).discard()
   }
@@ -129,13 +129,13 @@ export class ReplicaDatabases {
       name,
       send: async (order, body) => this.#client?.send(order, body),
       applied: (position) => this.#applied(database, position),
-      failed: (error) => this.#break(database, error.message),
+      failed: (error) => this.#markBroken(database, error.message),
     })
     this.#databases.set(name, database)
     return database
   }
 
-  async #take(name: string): Promise<ReplicaDatabase> {
+  async #addAndOpen(name: string): Promise<ReplicaDatabase> {
     const database = this.#add(name)
     const positions = await this.positions(name, MAX_POSITIONS)
     void this.#openOne(database, positions)
@@ -151,27 +151,27 @@ export class ReplicaDatabases {
       const found = await database.open(positions)
       const expected = positions[0]
       if (expected === undefined) return
-      if (found === undefined) this.#break(database, 'its pages are those of no transaction in its log')
+      if (found === undefined) this.#markBroken(database, 'its pages match no transaction in its log')
       else if (parsePosition(found).txid < expected.txid)
-        this.#break(database, 'an earlier client ended in the middle of a write')
+        this.#markBroken(database, 'an earlier client ended in the middle of a write')
     } catch (error) {
-      this.#break(database, (error as ReplicaError).message)
+      this.#markBroken(database, (error as ReplicaError).message)
     }
   }
 
-  /** The data plane has captured this transaction, or it will not capture the following ones either. */
+  /** Checks that the data plane captured the transaction. If not, it will not capture later ones either. */
   #applied(database: ReplicaDatabase, position: Position): void {
     const { name } = database
     const known = this.#options.plane.databases.get(name)
     if (known !== undefined && known.state().position.txid < position.txid) {
       database.uncaptured = true
-      this.#break(database, 'what was applied to it was not captured')
+      this.#markBroken(database, 'an applied transaction was not captured')
     } else {
       this.#options.applied(name, position)
     }
   }
 
-  #break(database: ReplicaDatabase, reason: string): void {
+  #markBroken(database: ReplicaDatabase, reason: string): void {
     database.broken = reason
     this.#options.broken(database.name, reason)
   }

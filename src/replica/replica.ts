@@ -77,12 +77,12 @@ export class Replica {
 
   /** Opens the databases of this node. From now on only the primary's transactions are written to them. */
   start(): Promise<void> {
-    return this.#next(() => this.#databases.open())
+    return this.#enqueue(() => this.#databases.open())
   }
 
   /** Follows this primary instead of the previous one, if any. */
   follow(primary: NodeAddress, term: bigint): Promise<void> {
-    return this.#next(async () => {
+    return this.#enqueue(async () => {
       await this.#leave()
       this.#following = { primary, term }
       this.#connect()
@@ -91,7 +91,7 @@ export class Replica {
 
   /** Stops following. */
   leave(): Promise<void> {
-    return this.#next(() => this.#leave())
+    return this.#enqueue(() => this.#leave())
   }
 
   /** Applies the received transactions, and releases all locks. */
@@ -100,7 +100,7 @@ export class Replica {
     await this.drain()
     this.#stopped = true
     clearInterval(this.#lagTimer)
-    await this.#next(() => this.#databases.close())
+    await this.#enqueue(() => this.#databases.close())
     this.#options.plane.shared.lagMs = undefined
     this.#spool.clear()
   }
@@ -113,7 +113,7 @@ export class Replica {
     late.abort()
   }
 
-  /** Why this node must not lead: one of its databases is not in a state of the history. */
+  /** Why this node must not lead: one of its databases needs a snapshot. undefined when it may lead. */
   unfit(): string | undefined {
     for (const { name, broken } of this.#databases.all()) {
       if (broken !== undefined) return `database ${name} waits for a snapshot (${broken})`
@@ -174,7 +174,7 @@ export class Replica {
   #clientLost(): void {
     if (this.#stopped) return
     this.#logger.error('the local client ended: restarting it')
-    void this.#next(async () => {
+    void this.#enqueue(async () => {
       if (this.#stopped) return
       await this.#disconnect()
       await sleep(RESTART_CLIENT_MS)
@@ -205,7 +205,7 @@ export class Replica {
   }
 
   /** Runs one operation after the other, even if the previous one failed. */
-  #next(work: () => Promise<void>): Promise<void> {
+  #enqueue(work: () => Promise<void>): Promise<void> {
     const done = this.#work.then(work)
     this.#work = done.catch((error: unknown) => {
       this.#logger.error({ err: error }, 'a change of role failed')

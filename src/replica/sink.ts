@@ -29,7 +29,7 @@ const MAX_HISTORY = 4096
 export class ReplicaSink implements StreamSink {
   readonly self: NodeAddress
   readonly #options: ReplicaSinkOptions
-  /** These databases were set aside already. Since then only the primary's transactions are applied to them. */
+  /** Databases whose local files were moved aside. Since then they contain only the primary's transactions. */
   readonly #setAside = new Set<string>()
 
   constructor(options: ReplicaSinkOptions) {
@@ -88,9 +88,8 @@ export class ReplicaSink implements StreamSink {
       await database.advance(order)
     } catch (error) {
       if (errorCode(error) !== 'APPLY_NOT_DATABASE') throw error
-      // A plain file of this node has the name of one of the primary's databases.
-      const kept = saveRejected(data, name, errorMessage(error))
-      logger.warn({ database: name, kept }, 'a plain file had the name of a database: moved it aside')
+      const file = saveRejected(data, name, errorMessage(error))
+      logger.warn({ database: name, file }, 'a plain file has the name of a database of the primary: moved it aside')
       await database.discard()
       await database.advance(order)
     }
@@ -115,7 +114,7 @@ export class ReplicaSink implements StreamSink {
   }
 
   /**
-   * The local database may have transactions that no other node has. Those of a node that never led came from others.
+   * Whether the local database may have transactions that no other node has. A node that never led has none.
    */
   #mayHaveOwn(name: string): boolean {
     const { data, plane } = this.#options
