@@ -19,8 +19,8 @@ export interface Step {
 export class BackupSource {
   readonly store: ObjectStore
   readonly database: string
-  /** The newest file, once its checksum was found equal to the followed database's. */
-  #agreed: string | undefined
+  /** The key of the newest file whose checksum equals the followed database's. */
+  #verified: string | undefined
 
   constructor(store: ObjectStore, database: string) {
     this.store = store
@@ -28,26 +28,26 @@ export class BackupSource {
   }
 
   restore(outPath: string, options: RestoreOptions): Promise<RestoreResult> {
-    this.#agreed = undefined
+    this.#verified = undefined
     return restoreDatabase(this.store, this.database, NEWEST, outPath, options)
   }
 
   /**
-   * Lists the backup. `checksumAt` returns the followed database's past checksums. Throws BackupGapError where no
-   * file continues yet.
+   * Lists the backup and plans the next files. `checksumAt` returns the followed database's past checksums. Throws
+   * BackupGapError while no file continues the position.
    */
   async next(position: Position, checksumAt: (txid: bigint) => Checksum | undefined): Promise<Next> {
     const history = await loadHistory(this.store, this.database)
     const next = planNext(history, position.txid)
     if (next.kind !== 'current') return next
     const newest = newestFile(history.files)
-    if (newest === undefined || newest.key === this.#agreed) return next
+    if (newest === undefined || newest.key === this.#verified) return next
     const theirs = await checksumInBackup(this.store, history, newest.max)
     const ours = newest.max === position.txid ? position.checksum : checksumAt(newest.max)
     if (theirs !== undefined && ours !== undefined && theirs !== ours) {
       return { kind: 'replace', reason: differ(newest.max, theirs, ours) }
     }
-    this.#agreed = newest.key
+    this.#verified = newest.key
     return next
   }
 

@@ -1,11 +1,11 @@
 import { LtxdError } from '../util/errors.ts'
 
-/** A file that "ltxd follow" did not make is in the followed file's place. */
+/** The file to follow into exists, but "ltxd follow" did not make it. */
 export class UnknownFileError extends LtxdError {
   constructor(path: string) {
     super(
       'FOLLOW_UNKNOWN_FILE',
-      `${path} exists, but was not made by "ltxd follow" (there is no ${path}-ltxd beside it): nothing was changed. ` +
+      `${path} exists, but was not made by "ltxd follow" (there is no ${path}-ltxd beside it). Nothing was changed. ` +
         'Move it away, or follow into another file',
     )
   }
@@ -16,7 +16,7 @@ export class SourceChangingError extends LtxdError {
   constructor(url: string, key: string) {
     super(
       'FOLLOW_SOURCE_CHANGING',
-      `${key} in ${url} was listed, but is gone: expected the backup to hold the objects it lists`,
+      `${key} in ${url} was listed, but no longer exists: expected a backup that contains the objects it lists`,
     )
   }
 }

@@ -21,9 +21,9 @@ export type FollowEvent =
       readonly pages: number
       readonly timestampMs: number
     }
-  /** Another process is in the way. */
+  /** Another process holds a lock on the file. */
   | { readonly event: 'lagging'; readonly position: Position | undefined; readonly reason: string }
-  /** A reader stops the checkpoint, so the WAL grows. */
+  /** A reader prevents a complete checkpoint, so the WAL grows. */
   | {
       readonly event: 'wal-held'
       readonly position: Position
@@ -31,9 +31,9 @@ export type FollowEvent =
       readonly walFrames: number
       readonly backfilledFrames: number
     }
-  /** The file cannot reach the backup's position and is restored anew. */
+  /** The backup does not continue the file, which is restored again. */
   | { readonly event: 'resyncing'; readonly position: Position | undefined; readonly reason: string }
-  /** The old file, after a resync. */
+  /** The old file was renamed to `path`, after a resync. */
   | { readonly event: 'kept'; readonly path: string; readonly reason: string }
   | { readonly event: 'dropped'; readonly txid: TXID; readonly keptAs: string | undefined }
   /** A pass failed. The next one retries. */

@@ -6,13 +6,13 @@ import { Follower, type FollowerOptions } from './follower.ts'
 
 export interface FollowOptions extends FollowerOptions {
   readonly intervalMs: number
-  /** Makes one pass, which must succeed. */
+  /** Follows until one pass succeeds, and throws the first error. */
   readonly once: boolean
 }
 
 /**
- * Follows until the signal is aborted. Throws the errors of the first pass. Later errors that may pass are reported,
- * and retried at the next interval.
+ * Follows until the signal is aborted. Throws the errors of the first pass. Reports later errors, and retries at the
+ * next interval.
  */
 export async function follow(options: FollowOptions): Promise<void> {
   const { signal, intervalMs, once, report } = options

@@ -25,7 +25,7 @@ let made = 0
 
 const NOTHING: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
 
-/** A database that is backed up, and a file that follows the backup. */
+/** A database with a backup, and a file that follows the backup. */
 function setUp(mode = 'wal') {
   const dir = join(root, String(made++))
   const path = join(dir, 'copy.db')
@@ -80,7 +80,7 @@ describe.each(['wal', 'delete'])('a file that follows a backup of a database in 
     expect(readFileSync(path).equals(source.fileBytes())).toBe(true)
   })
 
-  test('is restored anew after another program wrote to it, and the old file is kept beside it', async () => {
+  test('is restored again after another program wrote to it, and the old file is renamed', async () => {
     const { dir, path, source, upload, follower, takeEvents } = setUp(mode)
     await upload()
     const one = follower()
@@ -147,7 +147,7 @@ test('a new restore replaces files that retention has removed', async () => {
   expect(readFileSync(path).equals(source.fileBytes())).toBe(true)
 })
 
-test('a change of the page size replaces the file; a drop moves it away', async () => {
+test('a change of the page size replaces the file; a drop renames it', async () => {
   const { dir, path, source, upload, follower, takeEvents } = setUp('delete')
   await upload()
   const one = follower()
@@ -177,7 +177,7 @@ test('a change of the page size replaces the file; a drop moves it away', async 
   expect(readFileSync(path).equals(live ?? Buffer.alloc(0))).toBe(true)
 })
 
-test('a file has one follower, and a file that was not made by following has none', async () => {
+test('a file has one follower, and a file that no follower made has none', async () => {
   const { dir, source, upload, follower, path } = setUp()
   await upload()
   const one = follower()
@@ -200,7 +200,7 @@ test('the next restore succeeds after an interrupted one', async () => {
   const one = follower()
   await one.pass()
   one.close()
-  // As after a crash between writing the position and renaming the file.
+  // As a crash between writing the position and renaming the file leaves it.
   rmSync(path)
   writeFileSync(`${path}.ltxd-incoming`, 'half')
   const two = follower()

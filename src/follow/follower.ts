@@ -57,8 +57,8 @@ export class Follower {
   }
 
   /**
-   * True when the file is at the backup's position. False: another process is in the way, and this was reported.
-   * Throws errors that may have passed by the next pass (those of the store and the backup), FollowedAlreadyError,
+   * True when the file is at the backup's position. False when another process holds a lock on it, which is reported.
+   * Throws errors of the store and the backup, which the next pass may not have, and FollowedAlreadyError and
    * UnknownFileError.
    */
   async pass(): Promise<boolean> {
@@ -78,7 +78,7 @@ export class Follower {
     }
   }
 
-  /** After a failure outside of the follower, the next pass starts from the file's content. */
+  /** Closes the file. The next pass opens it again and finds its position by its content. */
   reset(): void {
     const applier = this.#applier
     this.#applier = undefined
@@ -145,7 +145,7 @@ export class Follower {
     }
   }
 
-  /** False when the file turned out to belong to another history: it was replaced, and is at the backup's position. */
+  /** False when the file belonged to another history. Then it was replaced, and is at the backup's position. */
   async #apply(applier: Applier, file: BackupFile): Promise<boolean> {
     const { source, report, signal } = this.#options
     const step = await source.describe(file)
@@ -167,7 +167,7 @@ export class Follower {
     })
   }
 
-  /** Replaces the file by a new restore, and keeps the old one beside it. */
+  /** Replaces the file with a new restore. Renames the old file. */
   async #resync(reason: string): Promise<Applier> {
     const { path, report } = this.#options
     const positions = this.#lock()
@@ -251,7 +251,7 @@ export class Follower {
     try {
       this.#replaced.push(DatabaseFile.open(keptAs))
     } catch (error) {
-      // A program is writing to it and holds the lock already.
+      // A program that writes to the file holds the lock already.
       if (!(error instanceof ApplyBlockedError)) throw error
     }
     return keptAs

@@ -4,7 +4,7 @@ import { unmarshalHeader } from '../ltx/format/header.ts'
 import { type Position, toTXID, type TXID } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM } from '../ltx/format/types.ts'
 
-/** The log that a node would have of a source database. */
+/** The log of a source database, as a node would have it. */
 export class SourceLog implements LogView {
   readonly database: string
   readonly #source: Source
