@@ -55,13 +55,13 @@ async function interruptedAfter(paths: readonly string[], bytes: number) {
   return { files: await findFiles(paths, { signal: controller.signal, progress }), signal: controller.signal }
 }
 
-test('an interruption between two files leaves a database unchanged, and no new one', async () => {
+test('an interruption between two files leaves the database unchanged and creates no new one', async () => {
   const image = readFileSync(database)
   const names = readdirSync(dir)
-  for (const what of ['new', 'existing'] as const) {
+  for (const target of ['new', 'existing'] as const) {
     const { files: inputs, signal } = await interruptedAfter(files, 1)
     const work =
-      what === 'new'
+      target === 'new'
         ? applyToNew(join(dir, 'new.db'), inputs, signal)
         : applyToExisting(database, inputs, { replace: true, signal })
     await expect(work).rejects.toThrow('interrupted')

@@ -8,7 +8,7 @@ import { OutputFile } from '../image/output-file.ts'
 import { hasChecksums, type Header } from '../ltx/format/header.ts'
 import { type Checksum, EMPTY_CHECKSUM } from '../ltx/format/types.ts'
 import { OutputError } from '../util/new-file.ts'
-import { DroppedDatabaseError, UnsettledDatabaseError } from './errors.ts'
+import { DatabaseInUseError, DroppedDatabaseError } from './errors.ts'
 import type { LTXFile } from './ltx-file.ts'
 import { type Base, Staging } from './staging.ts'
 
@@ -19,7 +19,7 @@ export interface AppliedFiles {
   readonly checksum: Checksum
   /** Whether the last file records the same checksum. */
   readonly verified: boolean
-  /** How many pages the files hold, superseded ones included. */
+  /** How many pages the files contain, including superseded ones. */
   readonly pages: number
 }
 
@@ -43,17 +43,17 @@ function nothingAt(path: string): Base {
 }
 
 /**
- * Changes a database in place, in one transaction under SQLite's locks, once the result is known to be right. If the
- * machine stops half-way, SQLite rolls it back. `replace`: the first file may be a snapshot. Throws
- * ReplacesDatabaseError, UnsettledDatabaseError, NotDatabaseError, OutputError, and Staging's errors; the database is
- * then unchanged.
+ * Changes a database in place, in one transaction under SQLite's locks, after the result has been verified. If the
+ * machine stops half-way, SQLite rolls the transaction back. `replace`: the first file may be a snapshot. Throws
+ * ReplacesDatabaseError, DatabaseInUseError, NotDatabaseError, OutputError, and Staging's errors; the database is then
+ * unchanged.
  */
 export async function applyToExisting(
   path: string,
   files: readonly LTXFile[],
   { replace = false, signal }: { readonly replace?: boolean; readonly signal?: AbortSignal } = {},
 ): Promise<AppliedFiles> {
-  // SQLite follows links too, and puts journal and WAL beside the real file.
+  // Like SQLite, which follows links and puts journal and WAL beside the real file.
   const real = await realpath(path).catch((error: unknown) => {
     throw new OutputError(path, error)
   })
@@ -75,7 +75,7 @@ export async function applyToExisting(
       await staged.close()
     }
   } catch (error) {
-    throw error instanceof ApplyBlockedError ? new UnsettledDatabaseError(path, IN_USE, STOP_USERS) : error
+    throw error instanceof ApplyBlockedError ? new DatabaseInUseError(path, IN_USE, STOP_USERS) : error
   } finally {
     // After an error too: this removes the -wal and -shm that did not exist before.
     try {
@@ -87,8 +87,8 @@ export async function applyToExisting(
 }
 
 const LIVE = { durable: true, checkpointFrames: Infinity, maxWalBytes: Infinity, busyMs: 1000 }
-const IN_USE = 'another process is in the way'
-const STOP_USERS = 'Stop the programs that use it, and run this again: nothing was changed'
+const IN_USE = 'another process holds a lock on it'
+const STOP_USERS = 'Nothing was changed: stop the programs that use it, and run this again'
 
 async function stage(staging: Staging, files: readonly LTXFile[], signal?: AbortSignal): Promise<AppliedFiles> {
   let pages = 0
@@ -107,12 +107,12 @@ function lockDatabase(path: string): DatabaseFile {
   try {
     return DatabaseFile.open(path)
   } catch (error) {
-    if (error instanceof ApplyBlockedError) throw new UnsettledDatabaseError(path, IN_USE, STOP_USERS)
+    if (error instanceof ApplyBlockedError) throw new DatabaseInUseError(path, IN_USE, STOP_USERS)
     throw error instanceof Error && 'syscall' in error ? new OutputError(path, error) : error
   }
 }
 
-/** Opens a file without a name, so that nothing remains of it. */
+/** Opens a file and removes its name, so that nothing remains of it. */
 async function openUnnamed(directory: string): Promise<FileHandle> {
   const temporary = await mkdtemp(join(directory, '.ltxd-apply-')).catch((error: unknown) => {
     throw new OutputError(join(directory, '.ltxd-apply-…'), error)

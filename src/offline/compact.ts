@@ -14,7 +14,7 @@ export interface CompactFilesOptions {
   readonly signal?: AbortSignal
 }
 
-/** Merges LTX files, oldest first, into one. Throws InvalidLTXError, and UsageError where only some have checksums. */
+/** Merges LTX files, oldest first, into one. Throws InvalidLTXError, and UsageError when only some have checksums. */
 export async function compactFiles(
   files: readonly LTXFile[],
   output: NewFile,
@@ -38,7 +38,7 @@ export async function compactFiles(
   }
 }
 
-/** Whether all files lack checksums. Invalid files are left for the compaction to report. */
+/** Whether all files lack checksums. False for an invalid file, which the compaction then reports. */
 async function lackChecksums(files: readonly LTXFile[]): Promise<boolean> {
   for (const { name } of files) {
     const header = await readHeader(name)

@@ -3,12 +3,13 @@ import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 
 /** A file cannot be read. */
 export class UnreadableFileError extends LtxdError {
-  constructor(path: string, what: string, cause: unknown) {
-    super('FILE_UNREADABLE', `${path}: ${describeSystemError(cause, what)}`, 1, { cause })
+  /** `expected` names the kind of file: "an LTX file". */
+  constructor(path: string, expected: string, cause: unknown) {
+    super('FILE_UNREADABLE', `${path}: ${describeSystemError(cause, expected)}`, 1, { cause })
   }
 }
 
-/** The file is not an LTX file, or is damaged. `detail` says what is wrong, where, and in which field. */
+/** The file is not an LTX file, or is damaged. `detail` has the problem, its offset and its field. */
 export class InvalidLTXError extends LtxdError {
   readonly detail: LTXError
 
@@ -18,11 +19,11 @@ export class InvalidLTXError extends LtxdError {
   }
 }
 
-/** LTX files that do not continue each other, or the database. */
+/** An LTX file does not continue the file before it, or the database. */
 export class DoesNotContinueError extends LtxdError {
   constructor(path: string, field: string, problem: string, before?: string) {
-    const whose = before === undefined ? '' : `, as ${before} has it`
-    super('LTX_DOES_NOT_CONTINUE', `${path}: ${field}: ${problem}${whose}. Nothing was written; ${ADVICE}`)
+    const source = before === undefined ? '' : ` (after ${before})`
+    super('LTX_DOES_NOT_CONTINUE', `${path}: ${field}: ${problem}${source}. Nothing was written; ${ADVICE}`)
   }
 }
 
@@ -50,13 +51,13 @@ export class DroppedDatabaseError extends LtxdError {
   constructor(path: string, file: string) {
     super(
       'DATABASE_DROPPED',
-      `${file} drops the database: there is nothing to write to ${path}. Leave this file out to get the state before it`,
+      `${file} drops the database: there is nothing to write to ${path}. Omit this file to get the state before the drop`,
     )
   }
 }
 
-/** Part of the database's content is not in its file yet, or a program is writing to it. */
-export class UnsettledDatabaseError extends LtxdError {
+/** A program uses the database, or part of its content is not in its file yet. */
+export class DatabaseInUseError extends LtxdError {
   constructor(path: string, reason: string, advice: string) {
     super('DATABASE_UNSETTLED', `${path}: ${reason}. ${advice}`)
   }
@@ -71,16 +72,16 @@ export class DamagedDatabaseError extends LtxdError {
 
 const ADVICE = 'give all files of one history, oldest first (`ltxd ltx verify FILE…` shows where they diverge)'
 
-/** A sentence for the system error that stopped a file from being read. */
-export function describeSystemError(error: unknown, what: string): string {
+/** A sentence for a system error at reading a file. */
+export function describeSystemError(error: unknown, expected: string): string {
   switch (errorCode(error)) {
     case 'ENOENT':
-      return `there is no such file: expected ${what}`
+      return `there is no such file: expected ${expected}`
     case 'EISDIR':
-      return `is a directory: expected ${what}`
+      return `is a directory: expected ${expected}`
     case 'EACCES':
     case 'EPERM':
-      return `may not be read: expected ${what} that this user has permission for`
+      return `cannot be read: expected ${expected} that this user may read`
     default:
       return `cannot be read: ${errorMessage(error)}`
   }

@@ -7,7 +7,7 @@ import type { MergeInput } from '../ltx/merge/merge-input.ts'
 import { UnreadableFileError } from './errors.ts'
 
 const CHUNK_BYTES = 256 * 1024
-const WHAT = 'an LTX file'
+const EXPECTED = 'an LTX file'
 
 /** Progress over several files: how many of their bytes have been read. */
 export type Progress = (readBytes: number, totalBytes: number) => void
@@ -81,7 +81,7 @@ export async function* readChunks(
   }
 }
 
-/** undefined where the header is not valid. */
+/** undefined when the header is invalid. */
 export async function readHeader(path: string): Promise<Header | undefined> {
   try {
     const handle = await open(path)
@@ -102,11 +102,11 @@ async function describe(path: string): Promise<{ sizeBytes: number; isRegular: b
     throw unreadable(path, error)
   })
   if (found.isDirectory())
-    throw new UnreadableFileError(path, WHAT, Object.assign(new Error('is a directory'), { code: 'EISDIR' }))
+    throw new UnreadableFileError(path, EXPECTED, Object.assign(new Error('is a directory'), { code: 'EISDIR' }))
   return { sizeBytes: found.size, isRegular: found.isFile() }
 }
 
-/** Wraps system errors. Other errors are not about reading the file and pass unchanged. */
+/** Wraps system errors. Other errors are not about reading the file and stay unchanged. */
 function unreadable(path: string, error: unknown): unknown {
-  return error instanceof Error && 'syscall' in error ? new UnreadableFileError(path, WHAT, error) : error
+  return error instanceof Error && 'syscall' in error ? new UnreadableFileError(path, EXPECTED, error) : error
 }

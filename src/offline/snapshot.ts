@@ -27,7 +27,7 @@ export interface SnapshotResult {
   readonly sizeBytes: number
 }
 
-/** The rolling checksum of all pages, equal to a file's post-apply checksum. */
+/** The rolling checksum of all pages, as in an LTX file's post-apply checksum. */
 export async function checksumDatabase(database: StillDatabase, options: ReadOptions = {}): Promise<Checksum> {
   let checksum = EMPTY_CHECKSUM
   await eachPage(database, options, (pgno, page) => {
@@ -70,8 +70,7 @@ export async function encodeDatabase(
 }
 
 /**
- * Visits all pages except SQLite's lock page, which LTX never holds. `afterRun` is called now and then, between
- * pages.
+ * Visits all pages except SQLite's lock page, which no LTX file contains. Calls `afterRun` now and then, between pages.
  */
 async function eachPage(
   database: StillDatabase,

@@ -18,7 +18,7 @@ let dir: string
 beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'ltxd-'))))
 afterEach(() => rmSync(dir, { recursive: true }))
 
-/** A database's history: changed pages, and its size afterwards. Page 1 always exists. */
+/** One change of a database: the changed pages, and its size afterwards. Page 1 always exists. */
 interface Change {
   readonly commit: number
   readonly pgnos: readonly Pgno[]
@@ -75,7 +75,7 @@ function filesOf(history: readonly Change[], checksums: boolean): string[] {
 }
 
 describe('files applied to a staged database', () => {
-  test('give the same bytes as writing and truncating the file page by page, and change only pages that differ', async () => {
+  test('give the same bytes as page-by-page writes, and change only pages that differ', async () => {
     await fc.assert(
       fc.asyncProperty(changes, fc.boolean(), fc.nat(), async (history, checksums, cut) => {
         const images = imagesOf(history)

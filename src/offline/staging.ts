@@ -13,10 +13,10 @@ import { PageWriter } from '../sqlite/page-writer.ts'
 import { DoesNotContinueError, InvalidLTXError, ReplacesDatabaseError, WrongResultError } from './errors.ts'
 import type { LTXFile } from './ltx-file.ts'
 
-/** The database that LTX files are applied to. Only its checksums are used. */
+/** The database to which LTX files are applied. Staging uses only its checksums. */
 export interface Base {
   readonly path: string
-  /** 0: it is empty. */
+  /** 0: the database is empty. */
   readonly pageSize: number
   readonly checksum: Checksum
   readonly pages: { readonly sizePages: number; checksum(pgno: Pgno): Checksum | 0n }
@@ -25,14 +25,14 @@ export interface Base {
 }
 
 /**
- * Applies LTX files to a database without touching it: their pages go into a separate file, at their offsets in the
- * database. Checks every statement of a file about the database before and after it. Pages that a growing database
- * did not write are zero. Source: superfly/ltx 0.5.3, cmd/ltx/apply.go.
+ * Applies LTX files to a database without changing it: their pages go into a separate file, at their offsets in the
+ * database. Verifies what each file records about the database before and after it. Pages that no file wrote into a
+ * grown database are zero. Source: superfly/ltx 0.5.3, cmd/ltx/apply.go.
  */
 export class Staging {
   readonly #handle: FileHandle
   readonly #base: Base
-  /** Pages of the base up to this one are still visible where no applied page covers them. */
+  /** Pages of the base up to this one are part of the result unless an applied page replaces them. */
   #basePages: Pgno
   #applied = new PageSet()
   /** The checksums of applied pages, and of zero pages. */
@@ -98,7 +98,7 @@ export class Staging {
       }
       for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
         const page = frame.page()
-        this.#put(frame.pgno, pageChecksum(frame.pgno, page))
+        this.#replace(frame.pgno, pageChecksum(frame.pgno, page))
         const full = writer?.write(frame.pgno, page)
         if (full !== undefined) await full
       }
@@ -127,11 +127,12 @@ export class Staging {
       const { path, pages, mayBeReplaced } = this.#base
       if (last === undefined && pages.sizePages > 0 && mayBeReplaced !== true)
         throw new ReplacesDatabaseError(path, name)
-      return this.#startOver(header)
+      return this.#reset(header)
     }
     const before = last?.name ?? this.#base.path
     if (this.#pageSize === 0) {
-      const problem = 'it changes a database, but there is none: expected a snapshot, which begins with transaction 1'
+      const problem =
+        'the file changes a database, but there is none: expected a snapshot, which begins with transaction 1'
       throw new DoesNotContinueError(name, 'minimum TXID', problem)
     }
     if (header.pageSize !== this.#pageSize) {
@@ -144,7 +145,7 @@ export class Staging {
     }
   }
 
-  async #startOver({ pageSize }: Header): Promise<void> {
+  async #reset({ pageSize }: Header): Promise<void> {
     await this.#handle.truncate(0)
     this.#basePages = 0
     this.#applied = new PageSet()
@@ -159,7 +160,7 @@ export class Staging {
     return pgno <= this.#basePages ? this.#base.pages.checksum(pgno) : 0n
   }
 
-  #put(pgno: Pgno, checksum: Checksum | 0n): void {
+  #replace(pgno: Pgno, checksum: Checksum | 0n): void {
     this.#checksum = exchange(this.#checksum, this.#sum(pgno), checksum)
     this.#applied.add(pgno)
     this.#sums.setChecksum(pgno, checksum as Checksum)
@@ -168,11 +169,11 @@ export class Staging {
   #resize(commit: number): void {
     const lockPage = lockPgno(this.#pageSize)
     for (let pgno = commit + 1; pgno <= this.#commit; pgno++) {
-      if (pgno !== lockPage) this.#put(pgno, 0n)
+      if (pgno !== lockPage) this.#replace(pgno, 0n)
     }
     const zero = new Uint8Array(this.#pageSize)
     for (let pgno = this.#commit + 1; pgno <= commit; pgno++) {
-      if (pgno !== lockPage && this.#sum(pgno) === 0n) this.#put(pgno, pageChecksum(pgno, zero))
+      if (pgno !== lockPage && this.#sum(pgno) === 0n) this.#replace(pgno, pageChecksum(pgno, zero))
     }
     this.#basePages = Math.min(this.#basePages, commit)
     this.#commit = commit
@@ -183,7 +184,7 @@ export class Staging {
     const page = new Uint8Array(this.#pageSize)
     for (const pgno of pgnos) {
       const read = readSync(this.#handle.fd, page, 0, page.length, (pgno - 1) * page.length)
-      if (read !== page.length) throw new Error(`page ${pgno} was staged and is missing`)
+      if (read !== page.length) throw new Error(`page ${pgno} was staged, but is missing`)
       yield { pgno, page }
     }
   }

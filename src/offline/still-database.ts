@@ -7,10 +7,10 @@ import { DATABASE_LOCK } from '../sqlite/locks.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
 import { scanWal } from '../sqlite/wal-scan.ts'
 import { nodeFiles, readerOf, withFile } from '../util/files.ts'
-import { DamagedDatabaseError, UnreadableFileError, UnsettledDatabaseError } from './errors.ts'
+import { DamagedDatabaseError, DatabaseInUseError, UnreadableFileError } from './errors.ts'
 
 const READ_BYTES = 1 << 20
-const WHAT = 'a SQLite database'
+const EXPECTED = 'a SQLite database'
 const { pending, shared, sharedLength } = DATABASE_LOCK
 
 /** Consecutive whole pages, valid until the next run is requested. */
@@ -33,10 +33,10 @@ export class StillDatabase {
   readonly #handle: FileHandle
   readonly #changedNs: bigint
 
-  /** Throws UnreadableFileError, DamagedDatabaseError, UnsettledDatabaseError. */
+  /** Throws UnreadableFileError, DamagedDatabaseError, DatabaseInUseError. */
   static async open(path: string): Promise<StillDatabase> {
     const handle = await open(path).catch((error: unknown) => {
-      throw new UnreadableFileError(path, WHAT, error)
+      throw new UnreadableFileError(path, EXPECTED, error)
     })
     try {
       const { mtimeNs, size } = await handle.stat({ bigint: true })
@@ -46,13 +46,13 @@ export class StillDatabase {
       const { buffer, bytesRead } = await handle.read(Buffer.alloc(DATABASE_HEADER_SIZE), 0, DATABASE_HEADER_SIZE, 0)
       const header = parseDatabaseHeader(buffer.subarray(0, bytesRead))
       if (header === undefined) {
-        throw new DamagedDatabaseError(path, size === 0n ? 'is empty' : 'does not begin as a database does (at byte 0)')
+        throw new DamagedDatabaseError(path, size === 0n ? 'is empty' : 'has no valid database header (at byte 0)')
       }
       const pages = sizePages(header, Number(size))
       return new StillDatabase(path, real, handle, header.pageSize, pages, mtimeNs)
     } catch (error) {
       await handle.close()
-      throw error instanceof Error && 'syscall' in error ? new UnreadableFileError(path, WHAT, error) : error
+      throw error instanceof Error && 'syscall' in error ? new UnreadableFileError(path, EXPECTED, error) : error
     }
   }
 
@@ -72,15 +72,15 @@ export class StillDatabase {
     this.#changedNs = changedNs
   }
 
-  /** Whether `path` is the same file, by whatever name. */
+  /** Whether `path` is the same file, under any name. */
   async isAt(path: string): Promise<boolean> {
     const [own, other] = [await this.#handle.stat(), await stat(path).catch(() => undefined)]
     return other !== undefined && own.dev === other.dev && own.ino === other.ino
   }
 
   /**
-   * All pages, including SQLite's lock page. When it returns, they were those of one moment. Throws
-   * DamagedDatabaseError, UnsettledDatabaseError.
+   * All pages, including SQLite's lock page. When it returns without an error, all are of one state. Throws
+   * DamagedDatabaseError, DatabaseInUseError.
    */
   async *runs(signal?: AbortSignal): AsyncGenerator<PageRun, void, void> {
     const { pageSize, sizePages: pages } = this
@@ -111,7 +111,7 @@ export class StillDatabase {
   async #assertUnchanged(): Promise<void> {
     const { mtimeNs } = await this.#handle.stat({ bigint: true })
     if (mtimeNs !== this.#changedNs) {
-      throw new UnsettledDatabaseError(this.path, 'was written to while it was being read', STOP_WRITERS)
+      throw new DatabaseInUseError(this.path, 'was written to while it was being read', STOP_WRITERS)
     }
     assertAllInFile(this.#real)
   }
@@ -122,26 +122,26 @@ const STOP_WRITERS = 'Stop the programs that write to it, or take a copy with `s
 function lock(path: string, handle: FileHandle): void {
   const locks = new RangeLocks(handle.fd)
   const held = locks.shared(pending) && locks.shared(shared, sharedLength)
-  if (!held) throw new UnsettledDatabaseError(path, 'another process is writing to it', STOP_WRITERS)
+  if (!held) throw new DatabaseInUseError(path, 'another process is writing to it', STOP_WRITERS)
   locks.unlock(pending)
 }
 
 /**
- * Throws UnsettledDatabaseError where SQLite would use more than the file: a WAL with transactions, or a hot journal.
+ * Throws DatabaseInUseError when SQLite would use more than the file: a WAL with transactions, or a hot journal.
  */
 function assertAllInFile(path: string): void {
-  const open = `Stop the programs that use it and run \`sqlite3 ${path} "PRAGMA wal_checkpoint(TRUNCATE)"\``
+  const advice = `Stop the programs that use it and run \`sqlite3 ${path} "PRAGMA wal_checkpoint(TRUNCATE)"\``
   const wal = `${path}-wal`
   const transactions = readIfThere(wal, (read, sizeBytes) => scanWal(read, sizeBytes)?.transactions.length ?? 0)
   if (transactions !== undefined && transactions > 0) {
     const count = `${transactions} transaction${transactions === 1 ? '' : 's'}`
     const reason = `${wal} holds ${count} that may not be in the file yet`
-    throw new UnsettledDatabaseError(path, reason, open)
+    throw new DatabaseInUseError(path, reason, advice)
   }
   const journal = `${path}-journal`
   if (readIfThere(journal, (read) => hasJournalMagic(read(0, 8))) === true) {
     const reason = `${journal} belongs to an unfinished transaction`
-    throw new UnsettledDatabaseError(path, reason, `${open}: that rolls it back if its program is gone`)
+    throw new DatabaseInUseError(path, reason, `${advice}: this rolls the transaction back if its program has ended`)
   }
 }
 
@@ -150,7 +150,7 @@ function readIfThere<T>(path: string, use: (read: ReturnType<typeof readerOf>, s
   try {
     return withFile(nodeFiles, path, constants.O_RDONLY, (fd) => use(readerOf(nodeFiles, fd), nodeFiles.size(fd)))
   } catch (error) {
-    throw new UnreadableFileError(path, 'what belongs to a database', error)
+    throw new UnreadableFileError(path, 'a WAL or journal of a database', error)
   }
 }
 

@@ -107,7 +107,7 @@ describe('ltx apply', () => {
     const writer = new Database(path('app.db'))
     writer.exec('BEGIN IMMEDIATE')
     expect(failure(await run('apply', '--db', 'app.db', files[3]!))).toMatch(
-      /app\.db: another process is in the way\. Stop the programs/,
+      /app\.db: another process holds a lock on it\. Nothing was changed: stop the programs/,
     )
     writer.exec('ROLLBACK')
     writer.close()
@@ -125,7 +125,7 @@ describe('ltx apply', () => {
     for (const suffix of ['', '-wal']) await copyFile(path(`app.db${suffix}`), path(`crashed.db${suffix}`))
     db.close()
     expect(failure(await run('apply', '--db', 'crashed.db', files[3]!))).toMatch(
-      /-4\.ltx: pre-apply checksum: [0-9a-f]{16}: expected [0-9a-f]{16}, as .*crashed\.db has it\. Nothing was written/,
+      /-4\.ltx: pre-apply checksum: [0-9a-f]{16}: expected [0-9a-f]{16} \(after .*crashed\.db\)\. Nothing was written/,
     )
     const left = new Database(path('crashed.db'))
     expect(left.prepare('SELECT count(*) FROM t WHERE v = 1').pluck().get()).toBe(1)
@@ -140,16 +140,16 @@ describe('ltx apply', () => {
     const refuse = async (...args: string[]) => failure(await run('apply', ...args))
 
     expect(await refuse('--db', 'app.db', files[3]!)).toMatch(
-      /-4\.ltx: pre-apply checksum: .*: expected .*, as .*app\.db has it/,
+      /-4\.ltx: pre-apply checksum: .*: expected .* \(after .*app\.db\)/,
     )
     expect(await refuse('--db', 'app.db', files[2]!, files[4]!)).toMatch(
-      /-5\.ltx: TXIDs: .*: expected to begin at 0{15}4 or before; the transactions between are missing, as .*-3\.ltx has it/,
+      /-5\.ltx: TXIDs: .*: expected to begin at 0{15}4 or before; the transactions between are missing \(after .*-3\.ltx\)/,
     )
     expect(await refuse('--db', 'app.db', other.files[2]!)).toMatch(
-      /1024-0-3\.ltx: page size: 1024: expected 4096, as .*app\.db has it/,
+      /1024-0-3\.ltx: page size: 1024: expected 4096 \(after .*app\.db\)/,
     )
     expect(await refuse('-o', 'new.db', files[1]!)).toMatch(
-      /-2\.ltx: minimum TXID: it changes a database, but there is none: expected a snapshot/,
+      /-2\.ltx: minimum TXID: the file changes a database, but there is none: expected a snapshot/,
     )
 
     const bytes = await readFile(files[2]!)

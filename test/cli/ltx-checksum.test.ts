@@ -88,7 +88,9 @@ describe('ltx checksum and ltx encode-db', () => {
     db.close()
     await ok('checksum', 'app.db')
     for (const suffix of ['', '-journal']) await copyFile(path(`crashed.db${suffix}`), path(`app.db${suffix}`))
-    expect(await refuse()).toMatch(/app\.db-journal belongs to an unfinished transaction\. .*: that rolls it back/)
+    expect(await refuse()).toMatch(
+      /app\.db-journal belongs to an unfinished transaction\. .*: this rolls the transaction back/,
+    )
     expect(await names()).toEqual(['app.db', 'app.db-journal', 'crashed.db', 'crashed.db-journal'])
   })
 
@@ -99,7 +101,7 @@ describe('ltx checksum and ltx encode-db', () => {
     await writeFile(path('short.db'), images[4]!)
     await truncate(path('short.db'), 2 * 4096 + 100)
     expect(failure(await run('checksum', 'letter.txt'))).toContain(
-      'letter.txt: does not begin as a database does (at byte 0): expected a whole',
+      'letter.txt: has no valid database header (at byte 0): expected a whole',
     )
     expect(failure(await run('checksum', 'empty.db'))).toContain(
       'empty.db: is empty: expected a whole SQLite database file',
