@@ -23,7 +23,7 @@ describe('docs/testing.md', () => {
   })
 
   test('has the budget of all together', () => {
-    expect(page).toContain(`${BUDGET_S} s in all`)
+    expect(page).toContain(`${BUDGET_S} s in total`)
   })
 
   test.each(forms)('says what $file does in its short form and in its long one', ({ file, variables }) => {
