@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { assertDiskSpace } from '../util/disk-space.ts'
 import { create, makeDirectorySync, type Modes } from '../util/private-files.ts'
 
 /**
@@ -16,10 +17,14 @@ export class Spool {
     this.clear()
   }
 
-  /** Writes a stream to a file, and removes the file if the stream fails. */
-  async write(bytes: AsyncIterable<Uint8Array>): Promise<{ file: string; sizeBytes: number }> {
+  /**
+   * Writes a stream to a file, and removes the file if the stream fails. Throws DiskSpaceError before it reads when the
+   * disk has no room for as many bytes as were announced, 0 where none were.
+   */
+  async write(bytes: AsyncIterable<Uint8Array>, announcedBytes = 0): Promise<{ file: string; sizeBytes: number }> {
     const file = `${this.#dir}/${this.#count++}.ltx`
     makeDirectorySync(this.#dir, this.#modes.directory)
+    await assertDiskSpace('an LTX file from the primary', this.#dir, announcedBytes)
     const handle = await create(file, 'wx', this.#modes.file)
     let sizeBytes = 0
     try {

@@ -1,6 +1,8 @@
 import { constants } from 'node:fs'
-import { chmod, copyFile, type FileHandle, open } from 'node:fs/promises'
+import { chmod, copyFile, type FileHandle, open, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
+import { assertDiskSpace } from '../util/disk-space.ts'
 import { PRIVATE } from '../util/private-files.ts'
 
 const BUFFER_BYTES = 1024 * 1024
@@ -18,9 +20,9 @@ export class LiveBase {
     this.sizeBytes = sizeBytes
   }
 
-  /** Copies in the kernel, sharing blocks where the file system can. */
+  /** Copies in the kernel, sharing blocks where the file system can. Throws DiskSpaceError. */
   static async copy(source: string, to: string): Promise<LiveBase> {
-    await copyFile(source, to, constants.COPYFILE_FICLONE)
+    await copyFile(source, to, constants.COPYFILE_FICLONE_FORCE).catch(() => copyBytes(source, to))
     // The copy has the mode of its source.
     await chmod(to, PRIVATE.file)
     const handle = await open(to, 'r')
@@ -53,4 +55,10 @@ export class LiveBase {
   close(): Promise<void> {
     return this.#handle.close()
   }
+}
+
+async function copyBytes(source: string, to: string): Promise<void> {
+  const { size } = await stat(source)
+  await assertDiskSpace(`a copy of ${source}`, dirname(to), size)
+  await copyFile(source, to)
 }

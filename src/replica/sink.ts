@@ -1,14 +1,16 @@
+import fs from 'node:fs'
 import type { DataDirectory } from '../data/directory.ts'
 import { saveRejected } from '../data/diverged.ts'
 import type { Spool } from '../data/spool.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { formatChecksum, formatPosition } from '../ltx/format/types.ts'
-import type { SnapshotHeader, StreamSink } from '../stream/replica/sink.ts'
+import type { SnapshotHeader, StreamSink, TransactionHeader } from '../stream/replica/sink.ts'
 import { errorCode, errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import type { NodeAddress } from '../util/node-address.ts'
 import type { ReplicaDatabases } from './databases.ts'
+import { verifySnapshot } from './snapshot-file.ts'
 
 export interface ReplicaSinkOptions {
   readonly self: NodeAddress
@@ -62,16 +64,24 @@ export class ReplicaSink implements StreamSink {
     return this.#options.databases.positions(name, MAX_HISTORY)
   }
 
-  async transaction(name: string, bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
+  async transaction(
+    name: string,
+    bytes: Uint8Array | AsyncIterable<Uint8Array>,
+    { sizeBytes }: TransactionHeader,
+  ): Promise<void> {
     const { databases, spool } = this.#options
     const database = await databases.get(name)
-    await database.apply(bytes instanceof Uint8Array ? bytes : await spool.write(bytes))
+    await database.apply(bytes instanceof Uint8Array ? bytes : await spool.write(bytes, sizeBytes))
   }
 
   async snapshot(name: string, header: SnapshotHeader, bytes: AsyncIterable<Uint8Array>): Promise<void> {
     const { data, databases, spool, logger, resynced } = this.#options
-    const { position, preApplyChecksum, timestampMs, reason, diverged, fork } = header
-    const { file } = await spool.write(bytes)
+    const { position, preApplyChecksum, timestampMs, sizeBytes, reason, diverged, fork } = header
+    const { file } = await spool.write(bytes, sizeBytes)
+    await verifySnapshot(file, position).catch((error: unknown) => {
+      fs.rmSync(file, { force: true })
+      throw error
+    })
     logger.warn({ database: name, position: formatPosition(position), reason }, 'applying a snapshot from the primary')
     if (diverged || (fork === undefined && this.#mayHaveOwn(name))) {
       await databases.setAside(name, reason, fork)

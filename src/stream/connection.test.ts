@@ -11,7 +11,7 @@ import type { PrimaryMessage } from './wire/messages.ts'
 import { CONTENT_TYPE, encodePrimaryMessage, encodeReplicaMessage } from './wire/messages.ts'
 import { encodeFrame } from './wire/wire.ts'
 
-vi.setConfig({ testTimeout: 20_000 })
+vi.setConfig({ testTimeout: 60_000 })
 
 const directory = temporaryDirectories()
 const running: { stop(): Promise<void> }[] = []
@@ -35,7 +35,7 @@ function follow(replica: TestReplica, node: Pick<TestPrimary, 'address'>, term?:
 
 const HELLO = {
   type: 'hello',
-  protocol: 1,
+  protocol: 2,
   nodeId: 'c'.repeat(16),
   hostname: 'raw',
   url: 'http://x',
@@ -102,7 +102,7 @@ describe('who may stream with whom', () => {
   test('another protocol version is refused, in words', async () => {
     const node = await primary()
     const raw = rawReplica(node.port)
-    raw.request.write(encodeReplicaMessage({ ...HELLO, protocol: 2 }))
+    raw.request.write(encodeReplicaMessage({ ...HELLO, protocol: 1 }))
     await until('it is refused', () => raw.response !== undefined)
     expect(raw.response?.statusCode).toBe(409)
   })
@@ -175,7 +175,7 @@ describe('the end of a stream', () => {
       incoming.resume()
       const hello = {
         type: 'hello',
-        protocol: 1,
+        protocol: 2,
         nodeId: node.nodeId,
         hostname: 'mute',
         term: 1n,
@@ -192,11 +192,13 @@ describe('the end of a stream', () => {
 
 describe('a replica that does not keep up, or means harm', () => {
   test('one that does not read costs no more than the windows, however much there is', async () => {
-    const node = await primary()
+    const node = await primary({ stream: { stalledMs: 600_000 } })
     const databases = Array.from({ length: 4 }, (_, i) => node.create(`${i}.db`))
     const raw = rawReplica(node.port)
     raw.request.write(encodeReplicaMessage(HELLO))
     raw.request.write(encodeReplicaMessage({ type: 'positions', positions: [], complete: true }))
+    const alive = setInterval(() => raw.request.write(encodeReplicaMessage({ type: 'alive' })), 500)
+    running.push({ stop: async () => clearInterval(alive) })
     await until('it is welcome', () => node.server.replicas().length === 1)
     const quick = follow(new TestReplica(), node)
     for (let i = 0; i < 14; i++) {
@@ -242,7 +244,7 @@ describe('a replica that does not keep up, or means harm', () => {
       incoming.resume()
       const hello = {
         type: 'hello',
-        protocol: 1,
+        protocol: 2,
         nodeId: node.nodeId,
         hostname: 'flood',
         term: 1n,
@@ -253,6 +255,7 @@ describe('a replica that does not keep up, or means harm', () => {
         position: { txid: 9n, checksum: 1n << 63n },
         preApplyChecksum: 0n,
         timestampMs: 0,
+        sizeBytes: 1 << 30,
         fork: null,
         diverged: false,
         reason: '',

@@ -7,7 +7,7 @@ import type { ReplicaDatabase } from './testing/replica.ts'
 import { TestReplica } from './testing/replica.ts'
 import { until } from './testing/until.ts'
 
-vi.setConfig({ testTimeout: 20_000 })
+vi.setConfig({ testTimeout: 60_000 })
 
 const directory = temporaryDirectories()
 const running: { stop(): Promise<void> }[] = []

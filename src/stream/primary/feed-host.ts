@@ -1,15 +1,16 @@
 import type { LogView } from '../../log/view.ts'
-import type { Position } from '../../ltx/format/types.ts'
+import type { Position, TXID } from '../../ltx/format/types.ts'
 import type { Logger } from '../../util/log.ts'
 import type { Flow } from '../wire/flow.ts'
 import type { PrimaryMessage } from '../wire/messages.ts'
+import type { Snapshot } from './snapshots.ts'
 import type { StreamedDatabase } from './source.ts'
 
 /** What a feed needs of its connection. */
 export interface FeedHost {
   readonly flow: Flow
-  readonly logger: Logger
-  readonly temporaryParent: string
+  /** Names the replica, once it is known. */
+  logger(): Logger
   /** Aborted when the connection ends; feeds are woken then. */
   readonly signal: AbortSignal
   database(name: string): StreamedDatabase | undefined
@@ -20,6 +21,14 @@ export interface FeedHost {
   sendFrames(frames: readonly Buffer[]): Promise<void>
   /** Bounds what is read ahead of the connection. */
   readonly batches: <T>(work: () => Promise<T>) => Promise<T>
+  /** Bounds the snapshots of all connections. */
+  readonly snapshots: <T>(
+    database: StreamedDatabase,
+    newest: TXID,
+    send: (snapshot: Snapshot) => Promise<T>,
+  ) => Promise<T | undefined>
+  /** A replica that takes nothing of a snapshot for so long is cut off. */
+  readonly stalledMs: number
   /** Bounds the bodies that are sent side by side. */
   readonly bodies: <T>(work: () => Promise<T>) => Promise<T>
   /** Something about this feed changed that others wait for. */

@@ -36,6 +36,8 @@ export class Feed {
   #failures = 0
   /** What there was when the stream began, until it has been sent. */
   #target: Position | undefined
+  /** The newest transaction that the replica may have: announced by it, or sent to it. */
+  #newest: TXID
 
   constructor(name: string, at: Position | undefined, sent: SentPositions, host: FeedHost) {
     this.name = name
@@ -43,6 +45,7 @@ export class Feed {
     this.#at = at
     this.#host = host
     this.#target = host.database(name)?.log.position()
+    this.#newest = at?.txid ?? (0n as TXID)
   }
 
   get at(): Position | undefined {
@@ -107,7 +110,8 @@ export class Feed {
 
   /** First look again; what then still cannot be read is replaced by a snapshot. */
   async #recover(error: unknown): Promise<void> {
-    const { logger, signal } = this.#host
+    const { signal } = this.#host
+    const logger = this.#host.logger()
     this.#verified = false
     this.#failures++
     logger.debug({ database: this.name, err: error, failures: this.#failures }, 'streaming a database failed')
@@ -137,6 +141,7 @@ export class Feed {
     if (restart === undefined) return
     this.#restart = undefined
     this.#at = restart.position
+    if (restart.position !== undefined && restart.position.txid > this.#newest) this.#newest = restart.position.txid
     this.#verified = false
     this.#historyAsked = false
     this.#history = undefined
@@ -171,7 +176,7 @@ export class Feed {
     }
     const fork = await findFork(database.log, here, this.#history)
     const parted = fork === undefined ? 'no common transaction is known' : `they part after ${formatTXID(fork)}`
-    this.#host.logger.warn({ database: this.name, reason: `${reason}; ${parted}` }, 'the replica has another history')
+    this.#host.logger().warn({ database: this.name, reason: `${reason}; ${parted}` }, 'the replica has another history')
     if (isGone(here)) return this.#tellGone()
     return this.#snapshot(database, { reason: `${reason}; ${parted}`, fork, diverged: true })
   }
@@ -192,7 +197,7 @@ export class Feed {
     if (this.#host.flow.roomToBegin(this.name) <= 0) return false
     const at = await sendTransactions(database, this.#at as Position, here, this.#host, {
       interrupted: () => this.#restart !== undefined,
-      sending: (position) => this.sent.add(position),
+      sending: (position) => this.#sending(position),
       sent: (position) => {
         this.#at = position
       },
@@ -207,26 +212,32 @@ export class Feed {
     why: { readonly reason: string; readonly fork?: TXID | undefined; readonly diverged?: boolean },
   ): Promise<boolean> {
     if (this.#host.flow.roomToBegin(this.name) <= 0) return false
-    this.#host.logger.info({ database: this.name, reason: why.reason }, 'sending a snapshot to the replica')
+    this.#host.logger().info({ database: this.name, reason: why.reason }, 'sending a snapshot to the replica')
     const position = await sendSnapshot(database, this.#host, {
       reason: why.reason,
       fork: why.fork,
       diverged: why.diverged ?? false,
+      newest: this.#newest,
       interrupted: () => this.#restart !== undefined,
       sending: (at) => {
         this.sent.begin(undefined)
-        this.sent.add(at)
+        this.#sending(at)
       },
     })
     this.#snapshotReason = undefined
     this.#history = undefined
     this.#historyAsked = false
     if (position === undefined) return this.#tellGone()
-    this.#host.logger.debug({ database: this.name, position: formatPosition(position) }, 'snapshot sent')
+    this.#host.logger().debug({ database: this.name, position: formatPosition(position) }, 'snapshot sent')
     this.#at = position
     this.#verified = true
     this.#settleAt(position)
     return true
+  }
+
+  #sending(position: Position): void {
+    this.sent.add(position)
+    if (position.txid > this.#newest) this.#newest = position.txid
   }
 
   #settleAt(at: Position | undefined): void {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import pLimit from 'p-limit'
 import type { Position } from '../../ltx/format/types.ts'
@@ -17,9 +18,10 @@ import {
 } from '../wire/messages.ts'
 import { answerError } from '../wire/refusal.ts'
 import { FrameParser } from '../wire/wire.ts'
-import { Feed } from './feed.ts'
+import type { FeedHost } from './feed-host.ts'
+import { Feeds } from './feeds.ts'
 import type { GroupSync } from './group-sync.ts'
-import { SentPositions } from './sent.ts'
+import type { Snapshots } from './snapshots.ts'
 import type { StreamedDatabase, StreamSource } from './source.ts'
 
 /** Feeds that read their logs at the same time. */
@@ -31,6 +33,9 @@ const SILENT_BEATS = 10
 export interface ReplicaStreamHost {
   readonly source: StreamSource
   readonly syncs: GroupSync
+  readonly snapshots: Snapshots
+  /** A replica that takes nothing for so long, while there is something to send, is cut off. */
+  readonly stalledMs: number
   readonly logger: Logger
   /** In which this node led when the connection came. */
   readonly term: bigint
@@ -43,7 +48,7 @@ export interface ReplicaStreamHost {
 /** One replica's connection, as the primary sees it. */
 export class ReplicaStream {
   readonly connectedAtMs = Date.now()
-  readonly feeds = new Map<string, Feed>()
+  readonly feeds: Feeds
   hello: ReplicaHello | undefined
   readonly #host: ReplicaStreamHost
   readonly #request: IncomingMessage
@@ -53,11 +58,12 @@ export class ReplicaStream {
   readonly #ended = new AbortController()
   readonly #batches = pLimit(MAX_BATCHES)
   readonly #bodies = pLimit(MAX_OPEN_BODIES)
-  readonly #announced = new Map<string, Position>()
-  /** The replica has said what it has. */
-  #complete = false
+  /** Snapshots of this replica that are sent or wait for their turn: a few, so that those of other replicas get one. */
+  readonly #snapshots = pLimit(MAX_OPEN_BODIES)
   #caughtUpSent = false
   #silentBeats = 0
+  /** The reason has been logged. */
+  #failed = false
   #logger: Logger
 
   constructor(host: ReplicaStreamHost, request: IncomingMessage, response: ServerResponse) {
@@ -66,6 +72,11 @@ export class ReplicaStream {
     this.#response = response
     this.#logger = host.logger
     this.#writer = new FrameWriter(response)
+    this.feeds = new Feeds({
+      databases: host.databases,
+      failed: (error) => this.#fail(error),
+      feed: this.#feedHost(),
+    })
   }
 
   /** Sent, and not taken by the replica's sink. */
@@ -80,6 +91,8 @@ export class ReplicaStream {
   /** Until the connection has ended, for whatever reason. */
   async run(): Promise<void> {
     this.#request.socket.setNoDelay(true)
+    // Every database may wait on it.
+    setMaxListeners(0, this.#ended.signal)
     const heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS)
     this.#response.on('close', () => this.#lost(new StreamLostError('the connection was closed')))
     this.#response.on('error', (error) => this.#lost(error))
@@ -99,15 +112,9 @@ export class ReplicaStream {
     clearInterval(heartbeat)
   }
 
-  /** Looks for new databases, and wakes feeds whose log has moved. */
+  /** The databases have changed, or their positions. */
   look(databases: ReadonlyMap<string, StreamedDatabase>, positions: ReadonlyMap<string, Position>): void {
-    if (!this.#complete || this.ended || !this.#assertLeading()) return
-    for (const [name, position] of positions) {
-      const feed = this.feeds.get(name)
-      if (feed === undefined) this.#begin(name, this.#announced.get(name))
-      else feed.look(position)
-    }
-    for (const [name, feed] of this.feeds) if (!databases.has(name) && feed.at !== undefined) feed.wake()
+    if (!this.ended && this.#assertLeading()) this.feeds.look(databases, positions)
   }
 
   /** Ends the stream, telling why. */
@@ -140,10 +147,11 @@ export class ReplicaStream {
     if (this.hello === undefined) throw new StreamProtocolError(`"${message.type}" came before "hello"`)
     switch (message.type) {
       case 'positions':
-        this.#announce(message.positions, message.complete)
+        this.feeds.announce(message.positions, message.complete)
+        this.#tellCaughtUp()
         return
       case 'acknowledge':
-        this.#acknowledge(message.positions)
+        if (this.feeds.acknowledge(message.positions)) this.#host.moved()
         return
       case 'credit':
         this.#credit(message.database, message.bytes)
@@ -152,7 +160,12 @@ export class ReplicaStream {
         this.feeds.get(message.database)?.giveHistory(message.positions)
         return
       case 'restart':
-        this.#restart(message)
+        this.#logger.info(
+          { database: message.database, reason: message.reason },
+          'the replica requests a restart of a database',
+        )
+        this.feeds.restart(message)
+        this.#flow.given.wake()
         return
       case 'alive':
         return
@@ -179,38 +192,27 @@ export class ReplicaStream {
     this.#logger.info({ url: hello.url }, 'replica connected')
   }
 
-  #announce(positions: readonly (readonly [string, Position])[], complete: boolean): void {
-    if (this.#complete) throw new StreamProtocolError('"positions" came after the last of them')
-    for (const [name, position] of positions) this.#announced.set(name, position)
-    if (!complete) return
-    this.#complete = true
-    const databases = this.#host.databases()
-    for (const name of new Set([...this.#announced.keys(), ...databases.keys()])) {
-      this.#begin(name, this.#announced.get(name))
-    }
-    this.#tellCaughtUp()
-  }
-
-  #begin(name: string, at: Position | undefined): void {
-    const { source, syncs } = this.#host
-    const feed = new Feed(name, at, new SentPositions(), {
+  /** What each feed needs of this connection. */
+  #feedHost(): FeedHost {
+    const { syncs, snapshots, stalledMs, databases } = this.#host
+    const { signal } = this.#ended
+    return {
       flow: this.#flow,
-      logger: this.#logger,
-      temporaryParent: source.temporaryParent,
-      signal: this.#ended.signal,
-      database: (wanted) => this.#host.databases().get(wanted),
+      logger: () => this.#logger,
+      signal,
+      database: (wanted) => databases().get(wanted),
       sync: (log) => syncs.sync(log),
       send: (message, body) => this.#send(encodePrimaryMessage(message, ...(body === undefined ? [] : [body]))),
       sendFrames: (frames) => this.#send(frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames)),
       batches: (work) => this.#batches(work),
+      snapshots: (database, newest, send) => this.#snapshots(() => snapshots.use(database, newest, signal, send)),
+      stalledMs,
       bodies: (work) => this.#bodies(work),
       moved: () => {
         this.#tellCaughtUp()
         this.#host.moved()
       },
-    })
-    this.feeds.set(name, feed)
-    feed.run().catch((error: unknown) => this.#fail(error))
+    }
   }
 
   /** I6: checked right before the bytes are handed over. */
@@ -226,31 +228,15 @@ export class ReplicaStream {
     return false
   }
 
-  #acknowledge(positions: readonly (readonly [string, Position])[]): void {
-    let news = false
-    for (const [name, position] of positions) news = this.feeds.get(name)?.sent.acknowledge(position) === true || news
-    if (news) this.#host.moved()
-  }
-
   #credit(database: string, bytes: number): void {
     const full = this.#flow.full
     this.#flow.give(database, bytes)
-    if (full) for (const feed of this.feeds.values()) feed.wake()
+    if (full) this.feeds.wake()
     else this.feeds.get(database)?.wake()
   }
 
-  #restart({ database, number, position, reason }: Extract<ReplicaMessage, { type: 'restart' }>): void {
-    this.#logger.info({ database, reason }, 'the replica requests a restart of a database')
-    const feed = this.feeds.get(database)
-    if (feed === undefined && !this.#complete) throw new StreamProtocolError('"restart" came before "positions"')
-    if (feed === undefined) this.#begin(database, position ?? undefined)
-    this.feeds.get(database)?.restart({ number, position: position ?? undefined, reason })
-    this.#flow.given.wake()
-  }
-
   #tellCaughtUp(): void {
-    if (this.#caughtUpSent || !this.#complete || this.ended) return
-    for (const feed of this.feeds.values()) if (!feed.caughtUp) return
+    if (this.#caughtUpSent || this.ended || !this.feeds.caughtUp) return
     this.#caughtUpSent = true
     this.#writer.writeNow(encodePrimaryMessage({ type: 'caught-up' }))
   }
@@ -260,12 +246,18 @@ export class ReplicaStream {
       this.#fail(new StreamLostError(`nothing was heard of the replica for ${SILENT_BEATS} heartbeats`))
       return
     }
+    const stalledMs = this.#writer.beat() * HEARTBEAT_MS
+    if (stalledMs >= this.#host.stalledMs) {
+      this.#fail(new StreamLostError(`the replica has taken nothing for ${stalledMs / 1000} s`))
+      return
+    }
     if (this.hello === undefined || !this.#assertLeading() || this.#writer.blocked) return
     this.#writer.writeNow(encodePrimaryMessage({ type: 'heartbeat' }))
   }
 
   #fail(error: unknown): void {
     if (this.ended) return
+    this.#failed = true
     this.#logger.warn({ err: error }, 'the stream to the replica failed: closing it')
     const code = error instanceof StreamProtocolError ? error.code : 'STREAM_FAILED'
     this.end(code, errorMessage(error))
@@ -276,7 +268,8 @@ export class ReplicaStream {
     this.#writer.end(error)
     this.#ended.abort(error)
     this.#flow.given.wake()
-    for (const feed of this.feeds.values()) feed.wake()
-    if (this.hello !== undefined) this.#logger.info({ reason: error.message }, 'replica disconnected')
+    this.feeds.wake()
+    if (this.hello === undefined || this.#failed) return
+    this.#logger.info({ reason: error.message }, 'replica disconnected')
   }
 }

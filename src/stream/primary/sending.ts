@@ -1,16 +1,17 @@
 /** Log records and live databases as frames. */
 
 import { SnapshotError } from '../../image/errors.ts'
-import { withLiveImage } from '../../image/live-image.ts'
 import { assertDurable, type LogRecord, type LogView } from '../../log/view.ts'
 import type { Position, TXID } from '../../ltx/format/types.ts'
 import { nextTXID } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
+import { StreamLostError } from '../wire/errors.ts'
 import { ITEM_COST_BYTES } from '../wire/flow.ts'
 import type { TransactionMessage } from '../wire/messages.ts'
 import { encodePrimaryMessage } from '../wire/messages.ts'
 import type { FeedHost } from './feed-host.ts'
 import type { StreamedDatabase } from './source.ts'
+import { before } from './waits.ts'
 
 /** What is read of a log before it is written: bounds memory for each feed at work, and how long others wait. */
 const BATCH_BYTES = 256 * 1024
@@ -18,7 +19,7 @@ const BATCH_BYTES = 256 * 1024
 const WHOLE_BYTES = 64 * 1024
 const CHUNK_BYTES = 128 * 1024
 
-/** The replica asked to begin anew while something was being sent. */
+/** The replica requested a restart while something was being sent. */
 export class RestartRequested extends Error {}
 
 export interface TransactionsProgress {
@@ -107,44 +108,52 @@ async function sendLarge(
 
 export interface SnapshotRequest {
   readonly reason: string
+  /** The newest transaction that the replica may have. */
+  readonly newest: TXID
   readonly fork: TXID | undefined
   readonly diverged: boolean
   interrupted(): boolean
   sending(position: Position): void
 }
 
-/** Sends the database as it is now. Returns its position; undefined when there is no database. Throws SnapshotError. */
+/** Sends the whole database. Returns its position; undefined when there is no database. Throws SnapshotError. */
 export function sendSnapshot(
-  { name, log, filePath }: StreamedDatabase,
+  database: StreamedDatabase,
   host: FeedHost,
   request: SnapshotRequest,
 ): Promise<Position | undefined> {
-  const { temporaryParent, signal } = host
-  const options = { temporaryParent, nowMs: Date.now(), checksums: true, signal }
-  return host.bodies(() =>
-    withLiveImage({ name, log, filePath }, options, async (image) => {
-      const { position, timestampMs, preApplyChecksum = 0n } = image
+  const { name, log } = database
+  return host.snapshots(database, request.newest, (snapshot) =>
+    host.bodies(async () => {
+      const { position, timestampMs, preApplyChecksum = 0n, sizeBytes } = snapshot
+      if (request.interrupted()) throw new RestartRequested('begun anew')
       assertDurable(log, position.txid)
       const { reason, diverged, fork = null } = request
-      const about = { position, timestampMs, preApplyChecksum, fork, diverged, reason }
+      const about = { position, timestampMs, preApplyChecksum, sizeBytes, fork, diverged, reason }
       host.flow.take(name, ITEM_COST_BYTES)
       request.sending(position)
       await host.send({ type: 'snapshot', database: name, ...about })
-      await sendBody(name, image.bytes(), host, request)
-      await host.send({ type: 'end-of-snapshot', database: name })
+      await sendBody(name, snapshot.bytes(), host, {
+        interrupted: () => request.interrupted(),
+        stalledMs: host.stalledMs,
+      })
       return position
     }),
   )
 }
 
-/**
- * Chunk by chunk, as there is room. What cannot be finished is called off, so that the replica does not wait for it.
- */
+interface BodyProgress {
+  interrupted(): boolean
+  /** Throws StreamLostError when the replica takes nothing for so long. */
+  readonly stalledMs?: number
+}
+
+/** Sends chunk by chunk, as there is room. After an error the replica is told not to wait for the rest. */
 async function sendBody(
   name: string,
   bytes: AsyncIterable<Uint8Array>,
   host: FeedHost,
-  progress: { interrupted(): boolean },
+  progress: BodyProgress,
 ): Promise<void> {
   try {
     for await (const piece of bytes) {
@@ -156,18 +165,23 @@ async function sendBody(
       }
     }
   } catch (error) {
-    if (!host.signal.aborted) await host.send({ type: 'abort', database: name, reason: abortReason(error) })
+    const lost = host.signal.aborted || error instanceof StreamLostError
+    if (!lost) await host.send({ type: 'abort', database: name, reason: abortReason(error) })
     throw error
   }
 }
 
-async function roomFor(name: string, { flow, signal }: FeedHost, progress: { interrupted(): boolean }): Promise<void> {
+async function roomFor(name: string, { flow, signal }: FeedHost, progress: BodyProgress): Promise<void> {
+  const { stalledMs = Infinity } = progress
+  const since = performance.now()
   for (;;) {
     signal.throwIfAborted()
     if (progress.interrupted()) throw new RestartRequested('begun anew')
     const given = flow.given.next
     if (flow.roomToContinue(name) > 0) return
-    await given
+    const leftMs = since + stalledMs - performance.now()
+    if (leftMs <= 0) throw new StreamLostError(`the replica has taken nothing of a snapshot for ${stalledMs / 1000} s`)
+    await before(given, leftMs)
   }
 }
 

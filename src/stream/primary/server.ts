@@ -9,7 +9,10 @@ import { GroupSync } from './group-sync.ts'
 import type { ReplicaStatus } from './replica-status.ts'
 import { replicaStatus } from './replica-status.ts'
 import { ReplicaStream } from './replica-stream.ts'
+import type { RoomLimits } from './room.ts'
+import { Snapshots } from './snapshots.ts'
 import type { StreamedDatabase, StreamSource } from './source.ts'
+import { before } from './waits.ts'
 
 export type { ReplicaStatus } from './replica-status.ts'
 export type { StreamedDatabase, StreamSource } from './source.ts'
@@ -17,20 +20,32 @@ export type { StreamedDatabase, StreamSource } from './source.ts'
 /** How long the end of a stream may take to reach its replica. */
 const CLOSE_MS = 1_000
 
+export interface StreamServerOptions {
+  /** A replica that takes nothing for so long, while there is something to send, is cut off. */
+  readonly stalledMs?: number
+  readonly snapshotLimits?: RoomLimits
+}
+
+const STALLED_MS = 30_000
+
 /** The primary's end of all streams. */
 export class StreamServer {
   readonly #source: StreamSource
   readonly #logger: Logger
   readonly #syncs = new GroupSync()
+  readonly #snapshots: Snapshots
+  readonly #stalledMs: number
   readonly #streams = new Set<ReplicaStream>()
   readonly #moved = new Signal()
   #databases: ReadonlyMap<string, StreamedDatabase> = new Map()
   #watching = false
   #closed: string | undefined
 
-  constructor(source: StreamSource, logger: Logger) {
+  constructor(source: StreamSource, logger: Logger, options: StreamServerOptions = {}) {
     this.#source = source
     this.#logger = logger
+    this.#snapshots = new Snapshots(source.temporaryParent, options.snapshotLimits)
+    this.#stalledMs = options.stalledMs ?? STALLED_MS
   }
 
   /** POST /stream: body and answer both go on for as long as the replica is connected. */
@@ -45,6 +60,8 @@ export class StreamServer {
       {
         source: this.#source,
         syncs: this.#syncs,
+        snapshots: this.#snapshots,
+        stalledMs: this.#stalledMs,
         logger: this.#logger,
         term,
         databases: () => this.#databases,
@@ -59,8 +76,9 @@ export class StreamServer {
     const gone = () => {
       this.#streams.delete(stream)
       this.#moved.wake()
+      return stream.closed(CLOSE_MS)
     }
-    stream.run().then(gone, gone)
+    void stream.run().then(gone, gone)
     if (!this.#watching) void this.#watch()
   }
 
@@ -147,11 +165,4 @@ function covers(stream: ReplicaStream, targets: ReadonlyMap<string, Position>): 
     if (target.txid > 0n && stream.feeds.get(name)?.covers(target) !== true) return false
   }
   return true
-}
-
-async function before(promise: Promise<void>, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeoutMs)))
-  await Promise.race([promise, late])
-  clearTimeout(timer)
 }

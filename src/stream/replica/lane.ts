@@ -47,7 +47,7 @@ export class Lane {
   readonly #queue: Item[] = []
   #current: Item | undefined
   /** The item that is being received. */
-  #open: { readonly body: Body; readonly sizeBytes: number | undefined; received: number } | undefined
+  #open: { readonly body: Body; readonly sizeBytes: number; received: number } | undefined
   /** The position after all received items; undefined when not known. */
   #expected: Position | undefined
   /** The position after all items that the sink has applied. */
@@ -123,11 +123,11 @@ export class Lane {
     this.#assertClosed()
     if (this.#wanted !== undefined) {
       this.#skip(ITEM_COST_BYTES)
-      this.#receive(this.#discarded(), undefined, 0)
+      this.#receive(this.#discarded(), message.sizeBytes, 0)
       return
     }
-    const { position, preApplyChecksum, timestampMs, fork, diverged, reason } = message
-    const header = { position, preApplyChecksum, timestampMs, fork: fork ?? undefined, diverged, reason }
+    const { position, preApplyChecksum, timestampMs, sizeBytes, fork, diverged, reason } = message
+    const header = { position, preApplyChecksum, timestampMs, sizeBytes, fork: fork ?? undefined, diverged, reason }
     const body = this.#newBody()
     const run = () => {
       // After an aborted snapshot only the sink knows the database's position.
@@ -135,23 +135,16 @@ export class Lane {
       return this.#host.sink.snapshot(this.name, header, body)
     }
     this.#enqueue({ costBytes: ITEM_COST_BYTES, after: position, body, run })
-    this.#receive(body, undefined, 0)
+    this.#receive(body, sizeBytes, 0)
   }
 
   chunk(bytes: Uint8Array): void {
     const open = this.#open
     if (open === undefined) throw this.#protocol('a chunk without a transaction or snapshot')
     open.received += bytes.length
+    if (open.received > open.sizeBytes) throw this.#protocol('a transaction or snapshot is longer than announced')
     open.body.push(bytes)
-    if (open.sizeBytes === undefined || open.received < open.sizeBytes) return
-    if (open.received > open.sizeBytes) throw this.#protocol('a transaction is longer than announced')
-    this.#close()
-  }
-
-  endOfSnapshot(): void {
-    if (this.#open === undefined || this.#open.sizeBytes !== undefined)
-      throw this.#protocol('the end of a snapshot without a snapshot')
-    this.#close()
+    if (open.received === open.sizeBytes) this.#close()
   }
 
   /** The server, or the loss of the connection, aborted the item that was being received. */
@@ -215,7 +208,7 @@ export class Lane {
     this.#consumed(this.name, bytes)
   }
 
-  #receive(body: Body, sizeBytes: number | undefined, received: number): void {
+  #receive(body: Body, sizeBytes: number, received: number): void {
     this.#open = { body, sizeBytes, received }
   }
 

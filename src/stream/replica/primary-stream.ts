@@ -164,9 +164,6 @@ export class PrimaryStream {
         this.#take(message.database, body.length)
         this.#host.lane(message.database).chunk(body)
         return
-      case 'end-of-snapshot':
-        this.#host.lane(message.database).endOfSnapshot()
-        return
       case 'abort':
         this.#host.lane(message.database).abort(message.reason)
         return

@@ -17,6 +17,8 @@ export interface SnapshotHeader {
   readonly preApplyChecksum: Checksum | 0n
   /** Of the transaction at `position`. */
   readonly timestampMs: number
+  /** Of the LTX file. */
+  readonly sizeBytes: number
   /** The last transaction that both histories share, where they differ and one is known. */
   readonly fork: TXID | undefined
   /** What is here is not part of the primary's history. */

@@ -4,17 +4,16 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createLogger } from '../../util/log.ts'
 import type { NodeAddress } from '../../util/node-address.ts'
-import { StreamServer } from '../primary/server.ts'
+import { StreamServer, type StreamServerOptions } from '../primary/server.ts'
 import type { StreamedDatabase, StreamSource } from '../primary/source.ts'
 import { Signal } from '../wire/signal.ts'
 import { PrimaryDatabase } from './primary-database.ts'
-
-const silent = createLogger({ level: 'silent', format: 'json' })
 
 export interface TestNodeOptions {
   readonly nodeId?: string
   readonly clusterId?: string
   readonly term?: bigint
+  readonly stream?: StreamServerOptions
 }
 
 /** A node that leads. */
@@ -23,6 +22,8 @@ export class TestPrimary implements StreamSource {
   readonly hostname = 'first'
   readonly temporaryParent: string
   readonly server: StreamServer
+  /** Its log. */
+  readonly lines: string[] = []
   readonly #dir: string
   readonly #changed = new Signal()
   readonly databasesByName = new Map<string, StreamedDatabase>()
@@ -38,7 +39,8 @@ export class TestPrimary implements StreamSource {
     this.#clusterId = options.clusterId ?? 'cluster-1'
     this.#term = options.term ?? 1n
     this.temporaryParent = join(dir, 'temporary')
-    this.server = new StreamServer(this, silent)
+    const logger = createLogger({ level: 'info', format: 'json', write: (line) => this.lines.push(line) })
+    this.server = new StreamServer(this, logger, options.stream)
   }
 
   create(name: string, segmentSizeBytes?: number): PrimaryDatabase {

@@ -7,12 +7,14 @@ export class FrameWriter {
   readonly #output: Writable
   readonly #room = new Signal()
   #blocked = false
+  #blockedBeats = 0
   #ended: Error | undefined
 
   constructor(output: Writable) {
     this.#output = output
     output.on('drain', () => {
       this.#blocked = false
+      this.#blockedBeats = 0
       this.#room.wake()
     })
   }
@@ -20,6 +22,15 @@ export class FrameWriter {
   /** The other end does not read as fast as this one writes. */
   get blocked(): boolean {
     return this.#blocked
+  }
+
+  /**
+   * Called at each heartbeat. Returns for how many heartbeats the other end has taken nothing of what waits. Heartbeats
+   * are counted instead of time: a process that was itself suspended must not blame the other.
+   */
+  beat(): number {
+    if (this.#blocked) this.#blockedBeats++
+    return this.#blockedBeats
   }
 
   /** Waits until there is room, then writes. `check` may still call it off, by throwing, right before. */

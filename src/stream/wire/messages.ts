@@ -12,12 +12,14 @@ import type { Frame } from './wire.ts'
 import { encodeFrame } from './wire.ts'
 
 /** Grows when a neighbour of the version before could not follow. */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 export const CONTENT_TYPE = 'application/x-ltxd-stream'
 /** From the primary, and from the replica: whoever hears nothing for some of these ends the connection. */
 export const HEARTBEAT_MS = 1_000
 /** Newest positions of a database that a replica tells to find where histories part. */
 export const MAX_HISTORY = 4096
+/** Databases that one end of a stream may name: more than a node can have. */
+export const MAX_NAMES = 65_536
 /** Positions in one message. */
 const MAX_POSITIONS = 1024
 const MAX_TEXT = 4096
@@ -80,19 +82,19 @@ const fromPrimary = z.discriminatedUnion('type', [
     timestampMs: z.int(),
     sizeBytes: count,
   }),
-  /** `chunk`s follow, up to an `end-of-snapshot`. */
+  /** `chunk`s with an LTX file of `sizeBytes` follow. */
   z.object({
     type: z.literal('snapshot'),
     database: name,
     position,
     preApplyChecksum: preApply,
     timestampMs: z.int(),
+    sizeBytes: z.int().min(1),
     fork: txid.nullable(),
     diverged: z.boolean(),
     reason: text,
   }),
   z.object({ type: z.literal('chunk'), database: name }),
-  z.object({ type: z.literal('end-of-snapshot'), database: name }),
   /** What was begun of this database is void. */
   z.object({ type: z.literal('abort'), database: name, reason: text }),
   /** From here on what is sent of this database answers the replica's restart of that number. */

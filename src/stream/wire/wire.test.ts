@@ -129,6 +129,7 @@ describe('messages', () => {
         position,
         preApplyChecksum: u64,
         timestampMs: fc.maxSafeInteger(),
+        sizeBytes: fc.integer({ min: 1 }),
         fork: fc.option(u64),
         diverged: fc.boolean(),
         reason: fc.string(),

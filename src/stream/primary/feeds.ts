@@ -1,0 +1,94 @@
+import type { Position } from '../../ltx/format/types.ts'
+import { StreamProtocolError } from '../wire/errors.ts'
+import type { ReplicaMessage } from '../wire/messages.ts'
+import { MAX_NAMES } from '../wire/messages.ts'
+import { Feed } from './feed.ts'
+import type { FeedHost } from './feed-host.ts'
+import { SentPositions } from './sent.ts'
+import type { StreamedDatabase } from './source.ts'
+
+/** What the feeds of a connection need of it. */
+export interface FeedsHost {
+  databases(): ReadonlyMap<string, StreamedDatabase>
+  /** A feed cannot go on. */
+  failed(error: unknown): void
+  readonly feed: FeedHost
+}
+
+/** The feeds of one connection: one for each database of the primary, and for each that the replica names. */
+export class Feeds {
+  readonly #host: FeedsHost
+  readonly #feeds = new Map<string, Feed>()
+  /** What the replica has, until it has said all of it. */
+  readonly #announced = new Map<string, Position>()
+  #complete = false
+
+  constructor(host: FeedsHost) {
+    this.#host = host
+  }
+
+  get(database: string): Feed | undefined {
+    return this.#feeds.get(database)
+  }
+
+  /** The replica has announced all its databases, and everything that was there then has been sent. */
+  get caughtUp(): boolean {
+    if (!this.#complete) return false
+    for (const feed of this.#feeds.values()) if (!feed.caughtUp) return false
+    return true
+  }
+
+  /** The replica has these databases; `complete`: and no others. Throws StreamProtocolError. */
+  announce(positions: readonly (readonly [string, Position])[], complete: boolean): void {
+    if (this.#complete) throw new StreamProtocolError('"positions" came after the last of them')
+    for (const [name, position] of positions) this.#announced.set(name, position)
+    if (this.#announced.size > MAX_NAMES) throw new StreamProtocolError(`more than ${MAX_NAMES} databases were named`)
+    if (!complete) return
+    this.#complete = true
+    for (const [name, position] of this.#announced) this.#begin(name, position)
+    this.#announced.clear()
+    this.#beginNew(this.#host.databases().keys())
+  }
+
+  /** Looks for new databases, and wakes the feeds whose log has moved, or is gone. */
+  look(databases: ReadonlyMap<string, StreamedDatabase>, positions: ReadonlyMap<string, Position>): void {
+    if (!this.#complete) return
+    for (const [name, position] of positions) this.#feeds.get(name)?.look(position)
+    this.#beginNew(positions.keys())
+    for (const [name, feed] of this.#feeds) if (!databases.has(name) && feed.at !== undefined) feed.wake()
+  }
+
+  /** Returns whether any of the acknowledgements is news. */
+  acknowledge(positions: readonly (readonly [string, Position])[]): boolean {
+    let news = false
+    for (const [name, position] of positions) news = this.#feeds.get(name)?.sent.acknowledge(position) === true || news
+    return news
+  }
+
+  /** Throws StreamProtocolError. */
+  restart({ database, number, position, reason }: Extract<ReplicaMessage, { type: 'restart' }>): void {
+    if (!this.#complete) throw new StreamProtocolError('"restart" came before the last of the "positions"')
+    let feed = this.#feeds.get(database)
+    if (feed === undefined) {
+      const unknown = this.#feeds.size - this.#host.databases().size
+      if (unknown >= MAX_NAMES) throw new StreamProtocolError(`more than ${MAX_NAMES} databases were named`)
+      feed = this.#begin(database, position ?? undefined)
+    }
+    feed.restart({ number, position: position ?? undefined, reason })
+  }
+
+  wake(): void {
+    for (const feed of this.#feeds.values()) feed.wake()
+  }
+
+  #beginNew(names: Iterable<string>): void {
+    for (const name of names) if (!this.#feeds.has(name)) this.#begin(name, undefined)
+  }
+
+  #begin(name: string, at: Position | undefined): Feed {
+    const feed = new Feed(name, at, new SentPositions(), this.#host.feed)
+    this.#feeds.set(name, feed)
+    feed.run().catch((error: unknown) => this.#host.failed(error))
+    return feed
+  }
+}

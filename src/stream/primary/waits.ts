@@ -1,0 +1,29 @@
+/** Resolves when `signal` is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+/** The promise's outcome, or the rejection with the reason of `signal`, whichever comes first. */
+export async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  signal.throwIfAborted()
+  let abort: () => void = () => undefined
+  const rejected = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason as Error)
+    signal.addEventListener('abort', abort)
+  })
+  try {
+    return await Promise.race([promise, rejected])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+/** Resolves when the promise does, or after the time, which may be infinite. */
+export async function before(promise: Promise<void>, timeoutMs: number): Promise<void> {
+  if (timeoutMs === Infinity) return promise
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeoutMs)))
+  await Promise.race([promise, late])
+  clearTimeout(timer)
+}
