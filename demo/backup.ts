@@ -2,15 +2,15 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { LTXD_CLI } from '../test/harness/ltxd-node.ts'
 
-/** The backup, looked at with ltxd's own commands: what an operator sees, whether or not a node is running. */
+/** Reads the backup with ltxd's commands, as an operator can with or without a running node. */
 
 const run = promisify(execFile)
 const TIMEOUT_MS = 20_000
 
-/** A transaction that the backup, or a file restored from it, ends with. */
+/** The last transaction of the backup or of a restored file. */
 export interface BackupPoint {
   readonly txid: bigint
-  /** When it was committed. */
+  /** The time of its commit. */
   readonly committedAtMs: number
 }
 
@@ -33,12 +33,12 @@ export async function newestInBackup(backup: string, database: string): Promise<
   return files.reduce((newest, one) => (one.txid > newest.txid ? one : newest))
 }
 
-/** `ltxd backup verify`: throws when something of `database` is missing or does not join. */
+/** Runs `ltxd backup verify`. Throws if anything of `database` is missing or does not form one history. */
 export async function verifyInBackup(backup: string, database: string): Promise<void> {
   await ltxd('backup', 'verify', backup, database)
 }
 
-/** `ltxd restore --timestamp`: the database as of a moment, into a new file. Returns what it ends with. */
+/** Runs `ltxd restore --timestamp` to a new file, and returns its last transaction. */
 export async function restoreMoment(options: {
   readonly backup: string
   readonly database: string

@@ -4,10 +4,10 @@ import type { Order } from './matching.ts'
 import type { Ledger, Receipt } from './receipts.ts'
 import type { Route } from './route.ts'
 
-/** Traders, each sending one order after another to the exchange, wherever it runs at the moment. */
+/** Traders that send one order after another to the exchange, wherever it currently runs. */
 
 const PAUSE_MS = { thinking: 12, afterFailure: 40 }
-/** Misdirected Request: the exchange is a replica there. */
+/** Misdirected Request: that node is a replica. */
 const MISDIRECTED = 421
 const FAIR_PRICE = 10_000
 
@@ -23,13 +23,13 @@ export class Traders {
     this.#ledger = ledger
   }
 
-  /** `thinkingMs`: how long each of them thinks between two orders, on average. */
+  /** `thinkingMs` is the average pause of a trader between two orders. */
   start(count: number, thinkingMs = PAUSE_MS.thinking): void {
     const names = Array.from({ length: count }, (_, i) => `trader-${i + 1}`)
     this.#running = Promise.all(names.map((name) => this.#trade(name, thinkingMs)))
   }
 
-  /** Lets the orders under way be answered. */
+  /** Stops the traders after their current orders. */
   async stop(): Promise<void> {
     this.#stopped.abort()
     await this.#running
@@ -43,7 +43,7 @@ export class Traders {
     }
   }
 
-  /** False when no receipt came: the exchange is away, or does not take orders there. */
+  /** Returns false without a receipt: the exchange is away, or that node does not accept orders. */
   async #send(route: Route, order: Order): Promise<boolean> {
     const sentAtMs = Date.now()
     const answer = await requestJson('POST', `${route.url}/orders`, order).catch(() => undefined)
@@ -59,7 +59,7 @@ export class Traders {
   }
 }
 
-/** Around a fair price, so that about half of the orders trade and half rest in the book. */
+/** An order near a fair price, so that about half of the orders trade and half rest in the book. */
 function randomOrder(id: string): Order {
   const side = Math.random() < 0.5 ? 'buy' : 'sell'
   const away = Math.round((Math.random() - 0.3) * 60)

@@ -18,7 +18,7 @@ export async function orderAt(url: string, id: string): Promise<StoredOrder | un
   throw new Error(`asked for order ${id}, the exchange answered ${answer.status}`)
 }
 
-/** What the exchange now holds of the orders that were sent, asked for one by one. */
+/** The orders of these attempts that the exchange now has, requested one by one. */
 export async function storedAt(url: string, attempts: readonly Attempt[]): Promise<StoredOrder[]> {
   const found: StoredOrder[] = []
   for (const { order } of attempts) {
@@ -28,7 +28,7 @@ export async function storedAt(url: string, attempts: readonly Attempt[]): Promi
   return found
 }
 
-/** SQLite's own check, on a fresh connection of the exchange's. Throws ProofFailure. */
+/** Runs SQLite's integrity check on a new connection of the exchange. Throws ProofFailure. */
 export async function requireIntegrity(url: string, whose: string): Promise<void> {
   const { integrity } = await getJson<{ integrity: string }>(`${url}/check`)
   if (integrity !== 'ok') throw new ProofFailure(`integrity_check of ${whose}: ${integrity}`)
@@ -42,11 +42,11 @@ export function describeDepth(depth: Depth): string {
   )
 }
 
-/** How long the traders waited, and how often they tried in vain. */
+/** The time that the traders waited, and the number of their failed attempts. */
 export function describeOutage(attempts: readonly Attempt[], lostAtMs: number): string {
   const times = attempts.filter(hasReceipt).map((attempt) => attempt.receipt.acknowledgedAtMs)
   const last = Math.max(...times.filter((time) => time <= lostAtMs))
   const next = Math.min(...times.filter((time) => time > lostAtMs))
   const vain = attempts.filter((attempt) => !hasReceipt(attempt)).length
-  return `for the traders it took ${spoken(next - last)} from the last receipt to the next, and ${counted(vain, 'vain attempt')}`
+  return `for the traders it took ${spoken(next - last)} from the last receipt to the next, and ${counted(vain, 'failed attempt')}`
 }

@@ -10,7 +10,7 @@ export interface JsonAnswer {
   readonly body: unknown
 }
 
-/** Rejects when no whole answer comes: refused, reset, late, or not JSON. */
+/** Rejects without a complete answer: connection refused or reset, timeout, or no JSON. */
 export function requestJson(method: 'GET' | 'POST', url: string, body?: unknown): Promise<JsonAnswer> {
   return new Promise((resolve, reject) => {
     const outgoing = request(url, { method, agent, timeout: TIMEOUT_MS }, (incoming) => {

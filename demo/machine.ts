@@ -9,22 +9,22 @@ import { until } from '../test/harness/wait.ts'
 import { getJson } from './http.ts'
 import type { Depth } from './matching.ts'
 
-/** An ephemeral machine: one directory with a node's mount and data, and the exchange that the node supervises. */
+/** An ephemeral machine: a directory with a node's mount and data, and the exchange that the node supervises. */
 
 export const DATABASE = 'orders.db'
 
 export interface MachineOptions {
   /** The machine's disk. Losing the machine removes it. */
   readonly directory: string
-  /** Where the backup is, not on this disk; absent: the configuration says it. */
+  /** The URL of the backup, which is not on this disk. Without it the configuration names the backup. */
   readonly backup?: string
   /** The node's ltxd.yml. */
   readonly config?: string
-  /** Of the node's API; by default any free one. */
+  /** The address of the node's API; any free port by default. */
   readonly http?: string
-  /** Of the exchange. */
+  /** The port of the exchange. */
   readonly port: number
-  /** Not on this disk either, so that it can be read after a loss. */
+  /** The log file, which is not on this disk, so that it survives the loss. */
   readonly logFile: string
 }
 
@@ -34,7 +34,7 @@ export class Machine {
   readonly #node: LtxdNode
   readonly #startedAt = performance.now()
 
-  /** Boots: starts the node, which brings back what the backup holds, mounts, and starts the exchange. */
+  /** Boots: starts the node, which restores the backup, mounts, and starts the exchange. */
   constructor(options: MachineOptions) {
     this.options = options
     this.url = `http://127.0.0.1:${options.port}`
@@ -52,7 +52,7 @@ export class Machine {
     })
   }
 
-  /** The command line, as a person would type it in the project's directory. */
+  /** The command line for a shell in the project's directory. */
   get commandLine(): string {
     const { directory, backup, config, port } = this.options
     const from =
@@ -67,7 +67,7 @@ export class Machine {
     return this.#node.pid
   }
 
-  /** Waits for the exchange's first answer; returns it and the time since this machine was started. */
+  /** Waits for the exchange's first answer, and returns it with the time since the start. */
   async firstAnswer(deadlineMs: number): Promise<{ depth: Depth; afterMs: number; mountedAfterMs: number }> {
     let mountedAfterMs: number | undefined
     try {
@@ -84,8 +84,7 @@ export class Machine {
   }
 
   /**
-   * Power off: `kill -9` of everything, and with it goes the mount. The disk stays as it is. Returns who was killed,
-   * and when.
+   * Turns the power off: kills all processes and removes the mount. The disk stays. Returns the pids and the time.
    */
   async kill(): Promise<{ pids: number[]; atMs: number }> {
     const killed = await this.#node.killTree()
@@ -93,21 +92,21 @@ export class Machine {
     return killed
   }
 
-  /** Power off, disk gone: nothing left of the directory. */
+  /** Turns the power off and removes the disk: nothing is left of the directory. */
   async lose(): Promise<{ pids: number[]; atMs: number }> {
     const killed = await this.kill()
     await this.#erase()
     return killed
   }
 
-  /** SIGTERM, as a deployment does; the exit code must be 0 and the mount gone. */
+  /** Sends SIGTERM, as a deployment does. The exit code must be 0, and the mount gone. */
   async stop(): Promise<void> {
     const exit = await this.#node.stop()
     if (exit.code !== 0) throw this.#node.explain(`ltxd ended with ${exit.code ?? exit.signal} instead of 0 on SIGTERM`)
     if (isMounted(this.#node.options.mount)) throw this.#node.explain('ltxd ended and left its mount behind')
   }
 
-  /** For clean-up, whatever state the machine is in. */
+  /** Kills and removes the machine in any state. For clean-up. */
   async destroy(): Promise<void> {
     await this.#node.destroy()
     await this.#erase()
@@ -129,7 +128,7 @@ export class Machine {
 
 const ORDER_BOOK = join(dirname(fileURLToPath(import.meta.url)), 'order-book.ts')
 
-/** A port of the loopback that is free now. */
+/** A free port on the loopback. */
 export async function freePort(): Promise<number> {
   const server = createServer()
   await new Promise<void>((resolve, reject) => {

@@ -6,7 +6,7 @@ function book(): OrderBook {
   return new OrderBook(new Database(':memory:'))
 }
 
-test('the better price trades first, and of one price the older order', () => {
+test('the better price trades first, and at the same price the older order', () => {
   const exchange = book()
   exchange.place({ id: 'late-cheap', side: 'sell', price: 101, quantity: 5 })
   exchange.place({ id: 'first', side: 'sell', price: 100, quantity: 5 })
@@ -15,7 +15,7 @@ test('the better price trades first, and of one price the older order', () => {
   expect(['first', 'second', 'late-cheap', 'taker'].map((id) => exchange.find(id)?.remaining)).toEqual([0, 0, 3, 0])
 })
 
-test('what does not trade rests in the book, which never crosses', () => {
+test('the rest of an order stays in the book, which never crosses', () => {
   const exchange = book()
   exchange.place({ id: 's', side: 'sell', price: 105, quantity: 4 })
   expect(exchange.place({ id: 'b', side: 'buy', price: 104, quantity: 7 })).toMatchObject({ sequence: 2, remaining: 7 })

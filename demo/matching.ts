@@ -1,12 +1,12 @@
 import type Database from 'better-sqlite3'
 
 /**
- * An order book with price-time priority, all of it in SQLite: an order and every trade it causes are one transaction.
+ * An order book with price-time priority in SQLite: an order and all its trades are one transaction.
  */
 
 export type Side = 'buy' | 'sell'
 
-/** What a client asks for. `price` in cents, `id` chosen by the client. */
+/** A client's order. `price` is in cents, and the client chooses `id`. */
 export interface Order {
   readonly id: string
   readonly side: Side
@@ -17,7 +17,7 @@ export interface Order {
 export interface StoredOrder extends Order {
   /** The order's place in time: 1, 2, 3 … without gaps. */
   readonly sequence: number
-  /** What has not been traded yet. */
+  /** The quantity that has not been traded yet. */
   readonly remaining: number
 }
 
@@ -65,8 +65,7 @@ export class OrderBook {
   }
 
   /**
-   * Stores the order and trades it against what rests on the other side; returns what became of it. Committed when it
-   * returns.
+   * Stores the order and trades it against the other side of the book. Returns the stored order after the commit.
    */
   place(order: Order): StoredOrder {
     return this.#place(order)
@@ -128,6 +127,6 @@ function placing(db: Database.Database): (order: Order) => StoredOrder {
     }
     return { ...order, sequence, remaining }
   })
-  // A writer from the start: two that each read first and then write would have to fail.
+  // Takes the write lock at once: of two transactions that read first and then write, one would fail.
   return (order) => place.immediate(order)
 }

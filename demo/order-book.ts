@@ -5,8 +5,8 @@ import Database from 'better-sqlite3'
 import { type Order, OrderBook } from './matching.ts'
 
 /**
- * The demos' application: an exchange over HTTP. Its database is a path like any other; of ltxd it knows one thing,
- * that a file .primary beside the database means that orders are to be placed elsewhere.
+ * The demos' application: an exchange over HTTP. Its database is an ordinary path. It knows one thing of ltxd: a file
+ * .primary beside the database names the node that accepts orders.
  *
  *     node --import tsx demo/order-book.ts PATH PORT
  *
@@ -19,7 +19,7 @@ import { type Order, OrderBook } from './matching.ts'
 
 const MAX_BODY_BYTES = 4096
 const LEVELS = 5
-/** Orders come one at a time; who holds the lock for longer is not going to let it go. */
+/** Orders come one at a time, so a lock that is held for longer will not be released. */
 const BUSY_TIMEOUT_MS = 250
 
 interface Reply {
@@ -70,7 +70,7 @@ async function answer(request: IncomingMessage, databasePath: string): Promise<R
   return { status: 404, body: { error: `nothing at ${target}` } }
 }
 
-/** The receipt is made after the commit returned: from then on the order is the exchange's to keep. */
+/** The receipt is made after the commit has succeeded: from then on the exchange is responsible for the order. */
 function placeOrder(body: string): Reply {
   const order = parseOrder(body)
   if (order === undefined) return { status: 400, body: { error: 'expected id, side, price and quantity' } }
@@ -81,7 +81,7 @@ function placeOrder(body: string): Reply {
   return { status: 201, body: { id: order.id, sequence, acknowledgedAtMs: Date.now() } }
 }
 
-/** The name of the node that is primary, where that is another one. */
+/** The name of the primary, if it is another node. */
 function primaryElsewhere(): string | undefined {
   try {
     return readFileSync(join(dirname(path as string), '.primary'), 'utf8').trim()
@@ -117,7 +117,7 @@ async function readBody(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-/** On a connection of its own: one that has been open may answer from its cache. */
+/** Uses a new connection, because an open one may answer from its cache. */
 function integrityOf(databasePath: string): string {
   const fresh = new Database(databasePath, { readonly: true })
   try {

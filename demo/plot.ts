@@ -17,19 +17,19 @@ import { ProofFailure, requireNone } from './verdict.ts'
 
 const TRADERS = 6
 const TRADING_MS = 8_000
-/** How long before the loss the moment lies that is restored at the end. */
+/** The moment restored at the end is this long before the loss. */
 const MOMENT_BEFORE_LOSS_MS = 3_000
 const SECOND_LIFE_MS = 2_000
 const BOOT_DEADLINE_MS = 30_000
 
 /**
- * The node ships each commit within one sync interval; we allow it as long again to write it. Older than this must
- * survive.
+ * Orders older than this must survive: the node ships each commit within one sync interval, and the upload may take as
+ * long again.
  */
 const SYNC_INTERVAL_MS = 1_000
 const LAG_MS = 2 * SYNC_INTERVAL_MS
 
-/** What happens in the demo, in order. */
+/** The events of the demo, in order. */
 export class Plot {
   readonly #base: string
   readonly #backup: string
@@ -50,7 +50,7 @@ export class Plot {
     const story = this.#story
     story.title('ltxd: an exchange loses its machine')
     const port = await freePort()
-    const first = await this.#boot('A machine boots, with nothing on its disk', 'first', port)
+    const first = await this.#boot('A machine boots with an empty disk', 'first', port)
     const traders = this.#cleanup.own(
       'traders',
       () => new Traders(() => onlyTo(first.url), this.#ledger),
@@ -65,7 +65,7 @@ export class Plot {
     await this.#goOn(second, traders)
     await this.#moment(lostAtMs)
     await second.stop()
-    story.proved('SIGTERM: the exchange and the node ended by themselves, and the mount is gone')
+    story.proved('SIGTERM: the exchange and the node stopped cleanly, and nothing is mounted')
   }
 
   async #boot(chapter: string, name: string, port: number): Promise<Machine> {
@@ -93,7 +93,7 @@ export class Plot {
 
   async #trade(machine: Machine, traders: Traders): Promise<void> {
     const story = this.#story
-    story.chapter(`${counted(TRADERS, 'trader')} send orders, each keeps its receipts`)
+    story.chapter(`${counted(TRADERS, 'trader')} send orders and keep their receipts`)
     traders.start(TRADERS)
     const seconds = TRADING_MS / 1000
     for (let second = 2; second <= seconds; second += 2) {
@@ -103,12 +103,12 @@ export class Plot {
     }
   }
 
-  /** Returns when the machine went, by the wall clock. */
+  /** Returns the time of the loss. */
   async #lose(machine: Machine): Promise<number> {
     const story = this.#story
-    story.chapter('The machine is lost, in the middle of it all')
+    story.chapter('The machine is lost while orders come in')
     const { pids, atMs: lostAtMs } = await machine.lose()
-    story.tell(`kill -9 ${pids.join(' ')}; its disk is gone, its mount too`)
+    story.tell(`kill -9 ${pids.join(' ')}; its disk and its mount are gone`)
     const newest = await newestInBackup(this.#backup, DATABASE)
     story.tell(
       `the backup ends with transaction ${newest.txid}, committed ${spoken(lostAtMs - newest.committedAtMs)} before the loss`,
@@ -125,20 +125,20 @@ export class Plot {
     const proof = proveSurvival({ attempts, stored: await storedAt(machine.url, attempts), lostAtMs, lagMs: LAG_MS })
     requireNone(proof.failures)
     story.proved(
-      `all ${counted(proof.promised, 'order')} acknowledged more than ${spoken(LAG_MS)} before the loss are there, ` +
-        'as on their receipts (sync interval 1 s, and as long again to write)',
+      `all ${counted(proof.promised, 'order')} acknowledged more than ${spoken(LAG_MS)} before the loss are in the book, ` +
+        'as on their receipts (1 s sync interval, and as long for the upload)',
     )
     story.proved(
-      `of ${proof.younger} younger ones ${proof.youngerSurvived} are there too, without a hole` +
+      `of ${proof.younger} younger orders ${proof.youngerSurvived} are there too, without a gap` +
         (proof.oldestLossMs === undefined
           ? ': nothing was lost'
-          : `; the oldest that was lost had been acknowledged ${spoken(proof.oldestLossMs)} before`),
+          : `; the oldest lost one was acknowledged ${spoken(proof.oldestLossMs)} before the loss`),
     )
   }
 
   async #goOn(machine: Machine, traders: Traders): Promise<void> {
     const story = this.#story
-    story.chapter('Trading goes on')
+    story.chapter('Trading continues')
     await sleep(SECOND_LIFE_MS)
     await traders.stop()
     const depth = await depthAt(machine.url)
@@ -151,7 +151,7 @@ export class Plot {
     const story = this.#story
     const momentMs = lostAtMs - MOMENT_BEFORE_LOSS_MS
     const moment = new Date(momentMs).toISOString()
-    story.chapter(`And how was it ${spoken(MOMENT_BEFORE_LOSS_MS)} before the loss?`)
+    story.chapter(`The book ${spoken(MOMENT_BEFORE_LOSS_MS)} before the loss`)
     const file = join(this.#base, 'moment.db')
     story.detail(`ltxd restore ${this.#backup} ${DATABASE} -o ${file} --timestamp ${moment}`)
     const start = performance.now()
@@ -167,8 +167,8 @@ export class Plot {
     )
     if (point.committedAtMs >= momentMs) throw new ProofFailure('the restored transaction is younger than the moment')
     story.proved(
-      `holds exactly the orders 1 to ${proof.orders}: all ${proof.promised} acknowledged ${spoken(LAG_MS)} before the ` +
-        'moment, none that was sent after it',
+      `it has exactly the orders 1 to ${proof.orders}: all ${proof.promised} acknowledged ${spoken(LAG_MS)} before ` +
+        'that moment, and none sent after it',
     )
     if (book.integrity !== 'ok') throw new ProofFailure(`integrity_check of the restored file: ${book.integrity}`)
     story.proved('integrity_check of the restored file: ok')

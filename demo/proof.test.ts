@@ -3,7 +3,7 @@ import type { StoredOrder } from './matching.ts'
 import { proveMoment, proveSurvival } from './proof.ts'
 import type { Receipted } from './receipts.ts'
 
-/** Ten orders, one a second, each acknowledged 10 ms after it was sent. */
+/** Ten orders, one per second, each acknowledged 10 ms after it was sent. */
 const attempts: readonly Receipted[] = Array.from({ length: 10 }, (_, i) => ({
   order: { id: `o${i + 1}`, side: 'buy', price: 100 + i, quantity: 5 },
   sentAtMs: (i + 1) * 1000,
@@ -16,7 +16,7 @@ const stored = (count: number): StoredOrder[] =>
 describe('survival of a lost machine', () => {
   const lost = { attempts, lostAtMs: 10_500, lagMs: 2_000 }
 
-  test('what is older than the lag is promised, what is younger may go', () => {
+  test('orders older than the lag are promised, younger ones may be lost', () => {
     expect(proveSurvival({ ...lost, stored: stored(9) })).toEqual({
       promised: 8,
       younger: 2,
@@ -31,7 +31,7 @@ describe('survival of a lost machine', () => {
     expect(failures).toEqual(['o8 (number 8): acknowledged 2490 ms before the loss, and missing'])
   })
 
-  test('a hole fails, even where everything may be lost', () => {
+  test('a gap fails, even among orders that may be lost', () => {
     const withHole = stored(10).filter((order) => order.id !== 'o9')
     expect(proveSurvival({ ...lost, stored: withHole }).failures).toHaveLength(2)
   })
@@ -43,7 +43,7 @@ describe('survival of a lost machine', () => {
     ])
   })
 
-  test('an order without an answer may be in the book; one that nobody sent may not', () => {
+  test('an order without an answer may be in the book; one that was never sent may not', () => {
     const last: StoredOrder = { id: 'o11', side: 'sell', price: 1, quantity: 1, remaining: 1, sequence: 11 }
     const unanswered = { order: last, sentAtMs: 10_400 }
     expect(
@@ -58,7 +58,7 @@ describe('survival of a lost machine', () => {
 describe('a restored moment', () => {
   const moment = { attempts, momentMs: 5_500, lagMs: 1_000 }
 
-  test('holds what was acknowledged before it, up to a transaction boundary', () => {
+  test('has the orders acknowledged before it, up to a transaction boundary', () => {
     expect(proveMoment({ ...moment, stored: stored(5) })).toEqual({ orders: 5, promised: 4, failures: [] })
     expect(proveMoment({ ...moment, stored: stored(4) })).toEqual({ orders: 4, promised: 4, failures: [] })
   })
@@ -69,13 +69,13 @@ describe('a restored moment', () => {
     ])
   })
 
-  test('that holds the future fails', () => {
+  test('that has later orders fails', () => {
     expect(proveMoment({ ...moment, stored: stored(6) }).failures).toEqual([
       'o6 (number 6): sent 500 ms after the moment, and there',
     ])
   })
 
-  test('with a hole fails', () => {
+  test('with a gap fails', () => {
     const withHole = stored(5).filter((order) => order.id !== 'o5' && order.id !== 'o2')
     expect(proveMoment({ ...moment, stored: [...withHole, ...stored(5).slice(4)] }).failures).not.toEqual([])
   })

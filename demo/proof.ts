@@ -2,22 +2,22 @@ import type { StoredOrder } from './matching.ts'
 import { type Attempt, hasReceipt, type Receipted } from './receipts.ts'
 
 /**
- * What receipts prove about a book. Pure: attempts and stored orders in, findings out. `failures` is empty exactly when
- * the promise was kept.
+ * Compares receipts with a book. Pure: attempts and stored orders in, findings out. `failures` is empty if and only if
+ * the promise held.
  */
 
 export interface SurvivalProof {
-  /** Acknowledged longer before the loss than the backup may lag: all of these must be in the book. */
+  /** The orders acknowledged before the lag of the backup: all of them must be in the book. */
   readonly promised: number
-  /** Acknowledged within the lag: may be lost. */
+  /** The orders acknowledged within the lag, which may be lost. */
   readonly younger: number
   readonly youngerSurvived: number
-  /** How long before the loss the oldest lost order had been acknowledged; undefined when none was lost. */
+  /** The age of the oldest lost order at the loss; undefined if none was lost. */
   readonly oldestLossMs: number | undefined
   readonly failures: readonly string[]
 }
 
-/** The book of a new machine against the receipts of the lost one. `attempts` are those of the lost machine only. */
+/** Compares the book of the new machine with the receipts of the lost one. `attempts` has only those of the latter. */
 export function proveSurvival(input: {
   readonly attempts: readonly Attempt[]
   readonly stored: readonly StoredOrder[]
@@ -45,23 +45,23 @@ export function proveSurvival(input: {
             `${name(attempt)}: acknowledged ${lostAtMs - attempt.receipt.acknowledgedAtMs} ms before the loss, and missing`,
         ),
       ...differences(receipted, byId),
-      ...holes(receipted, stored),
+      ...gaps(receipted, stored),
       ...unknown(attempts, stored),
     ],
   }
 }
 
 export interface MomentProof {
-  /** Orders in the restored book: those with sequence 1 to this. */
+  /** The number of orders in the restored book. */
   readonly orders: number
-  /** Acknowledged longer before the moment than the boundary may lie before it: all must be there. */
+  /** The orders acknowledged before the last possible boundary: all of them must be there. */
   readonly promised: number
   readonly failures: readonly string[]
 }
 
 /**
- * A book restored as of `momentMs`: everything that was acknowledged `lagMs` before it, nothing that was sent after it,
- * and no hole.
+ * Checks a book restored as of `momentMs`: it has every order acknowledged `lagMs` before that, none that was sent
+ * after it, and no gap.
  */
 export function proveMoment(input: {
   readonly attempts: readonly Attempt[]
@@ -87,13 +87,13 @@ export function proveMoment(input: {
         .filter((attempt) => attempt.sentAtMs > momentMs && byId.has(attempt.order.id))
         .map((attempt) => `${name(attempt)}: sent ${attempt.sentAtMs - momentMs} ms after the moment, and there`),
       ...differences(receipted, byId),
-      ...holes(receipted, stored),
+      ...gaps(receipted, stored),
       ...unknown(attempts, stored),
     ],
   }
 }
 
-/** The order in the book is not the one on the receipt. */
+/** Orders in the book that differ from their receipts. */
 function differences(receipted: readonly Receipted[], byId: ReadonlyMap<string, StoredOrder>): string[] {
   return receipted.flatMap((attempt) => {
     const found = byId.get(attempt.order.id)
@@ -108,21 +108,21 @@ function differences(receipted: readonly Receipted[], byId: ReadonlyMap<string, 
   })
 }
 
-/** A state at a transaction boundary holds the orders 1 to N, every one of them, and none after. */
-function holes(receipted: readonly Receipted[], stored: readonly StoredOrder[]): string[] {
+/** Gaps: a state at a transaction boundary has all orders from 1 to N, and none after. */
+function gaps(receipted: readonly Receipted[], stored: readonly StoredOrder[]): string[] {
   const last = Math.max(0, ...stored.map((order) => order.sequence))
   const failures =
-    last === stored.length ? [] : [`the book holds ${stored.length} orders, but its last is number ${last}`]
+    last === stored.length ? [] : [`the book has ${stored.length} orders, but its last is number ${last}`]
   const byId = new Set(stored.map((order) => order.id))
   return [
     ...failures,
     ...receipted
       .filter((attempt) => attempt.receipt.sequence <= last && !byId.has(attempt.order.id))
-      .map((attempt) => `${name(attempt)}: missing, though the book holds number ${last}`),
+      .map((attempt) => `${name(attempt)}: missing, although the book has number ${last}`),
   ]
 }
 
-/** An order that nobody sent. */
+/** Orders that were never sent. */
 function unknown(attempts: readonly Attempt[], stored: readonly StoredOrder[]): string[] {
   const sent = new Set(attempts.map((attempt) => attempt.order.id))
   return stored.filter((order) => !sent.has(order.id)).map((order) => `${order.id}: in the book, but nobody sent it`)

@@ -2,22 +2,22 @@ import { appendFileSync, readFileSync } from 'node:fs'
 import type { Order } from './matching.ts'
 
 /**
- * What the clients know: each order they sent, and the exchange's receipt if one came. Written to a file of their own,
- * outside of the machine that will be lost; the proofs use nothing else.
+ * The clients' record: each sent order, and the exchange's receipt if one came. It is in a file outside the machine
+ * that will be lost, and is all that the proofs use.
  */
 
-/** One order sent. */
+/** A sent order. */
 export interface Attempt {
   readonly order: Order
-  /** The client's clock before it sent. */
+  /** The client's time before it sent the order. */
   readonly sentAtMs: number
-  /** Absent: no answer came, so the order may be in the book or not. */
+  /** Without a receipt the order may or may not be in the book. */
   readonly receipt?: Receipt
 }
 
 export interface Receipt {
   readonly sequence: number
-  /** The exchange's clock after its commit had returned. */
+  /** The exchange's time after its commit. */
   readonly acknowledgedAtMs: number
 }
 
@@ -36,12 +36,12 @@ export class Ledger {
     this.file = file
   }
 
-  /** How many receipts there are so far. */
+  /** The number of receipts so far. */
   get receipts(): number {
     return this.#receipts
   }
 
-  /** When the newest receipt came, by the client's clock; 0 before the first. */
+  /** The client's time of the newest receipt; 0 before the first. */
   get lastReceiptAtMs(): number {
     return this.#lastReceiptAtMs
   }
@@ -53,7 +53,7 @@ export class Ledger {
     this.#lastReceiptAtMs = Date.now()
   }
 
-  /** Everything recorded so far, read back from the file. */
+  /** Reads all records so far from the file. */
   read(): Attempt[] {
     return readFileSync(this.file, 'utf8')
       .split('\n')

@@ -1,10 +1,10 @@
 import Database from 'better-sqlite3'
 import type { StoredOrder } from './matching.ts'
 
-/** What a restored database file holds, opened as the plain SQLite file that it is. */
+/** The content of a restored database, opened as a plain SQLite file. */
 export interface RestoredBook {
   readonly orders: readonly StoredOrder[]
-  /** SQLite's verdict: `ok`, or what is wrong. */
+  /** The result of SQLite's integrity check. */
   readonly integrity: string
 }
 

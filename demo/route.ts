@@ -1,13 +1,13 @@
-/** Where a trader sends its next order. */
+/** Decides where a trader sends its next order. */
 export interface Route {
   readonly url: string
-  /** The exchange there takes no orders, and named who does, if it knows. */
+  /** That exchange accepts no orders, and named the primary if it knows it. */
   redirected(to: string | undefined): void
-  /** No answer came from there, or none that helps. */
+  /** That exchange did not answer usefully. */
   failed(): void
 }
 
-/** There is one exchange; who fails there tries again there. */
+/** The route to a single exchange. A failed order is sent to it again. */
 export function onlyTo(url: string): Route {
   return { url, redirected: () => undefined, failed: () => undefined }
 }

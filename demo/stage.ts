@@ -6,7 +6,7 @@ import { Cleanup } from '../test/harness/cleanup.ts'
 import { mountsBelow } from '../test/harness/mounts.ts'
 import { Story } from './story.ts'
 
-/** What a demo runs on. */
+/** The surroundings of a demo. */
 export interface Stage {
   /** A directory of its own. */
   readonly base: string
@@ -15,8 +15,8 @@ export interface Stage {
 }
 
 /**
- * Runs a demo and leaves nothing behind, however it ends; `--keep` keeps the directory. Resolves with the exit code: 0
- * when every proof held, otherwise 1.
+ * Runs a demo, and leaves nothing behind however it ends; `--keep` preserves the directory. Resolves with the exit
+ * code: 0 if every proof held, otherwise 1.
  */
 export async function perform(play: (stage: Stage) => Promise<void>): Promise<number> {
   const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false } } })
@@ -34,13 +34,13 @@ export async function perform(play: (stage: Stage) => Promise<void>): Promise<nu
   }
   await cleanup.run()
   if (cleanup.interrupted) return 1
-  const left = options.keep ? `everything is kept in ${base}` : 'nothing is left on disk'
+  const left = options.keep ? `all files are in ${base}` : 'nothing is left on disk'
   const verdict = failed ? story.paint('red', 'FAILED') : 'Every proof held'
   story.title(`${verdict}, ${story.seconds.toFixed(1)} s. Nothing is mounted, nothing is running, ${left}.`)
   return failed ? 1 : 0
 }
 
-/** Never descends into a mount: that would delete through a node. */
+/** Removes a tree without mounts. Descending into a mount would delete through a node. */
 function removeTree(directory: string): void {
   const mounts = mountsBelow(directory)
   if (mounts.length > 0) throw new Error(`still mounted: ${mounts.join(', ')}`)

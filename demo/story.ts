@@ -1,4 +1,4 @@
-/** Prints what happens, as it happens: seconds since the start at the left, colour only where a person looks. */
+/** Prints the events with the seconds since the start, in colour on a terminal. */
 
 const COLOURS = { dim: 2, bold: 1, green: 32, red: 31, cyan: 36 } as const
 
@@ -14,7 +14,7 @@ export class Story {
     this.#coloured = out.isTTY && environment['NO_COLOR'] === undefined
   }
 
-  /** Seconds since the story began. */
+  /** The seconds since the start. */
   get seconds(): number {
     return (performance.now() - this.#startedAt) / 1000
   }
@@ -31,7 +31,7 @@ export class Story {
     this.#print(`${this.#clock()}  ${text}`)
   }
 
-  /** More about what was just told. */
+  /** Details of the last event. */
   detail(text: string): void {
     for (const line of text.split('\n')) this.#print(`${' '.repeat(8)}  ${this.paint('dim', line)}`)
   }
@@ -57,7 +57,7 @@ export class Story {
   }
 }
 
-/** Milliseconds as a person says them. */
+/** A duration as text. */
 export function spoken(ms: number): string {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`
 }

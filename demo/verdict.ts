@@ -1,14 +1,14 @@
 const SHOWN = 10
 
-/** A promise that was not kept. */
+/** A promise that did not hold. */
 export class ProofFailure extends Error {
   override readonly name = 'ProofFailure'
 }
 
-/** Throws ProofFailure with the first of what was found against a promise. */
+/** Throws ProofFailure with the first findings, if there are any. */
 export function requireNone(failures: readonly string[]): void {
   if (failures.length === 0) return
   const shown = failures.slice(0, SHOWN)
   const more = failures.length > shown.length ? [`… and ${failures.length - shown.length} more`] : []
-  throw new ProofFailure(`the promise was not kept:\n  ${[...shown, ...more].join('\n  ')}`)
+  throw new ProofFailure(`the promise did not hold:\n  ${[...shown, ...more].join('\n  ')}`)
 }

@@ -1,6 +1,6 @@
 /**
  * Runs scripts of package.json at the same time: `node --import tsx infra/at-once.ts types lint …`. Prints the output
- * of each when it ends. The exit code is 1 if one failed, after all have ended.
+ * of each when it ends. After all have ended, the exit code is 1 if one failed.
  */
 
 import { spawn } from 'node:child_process'

@@ -1,6 +1,6 @@
 /**
- * `npm run build`: tsdown by its function. Its command line prints on Node.js 20 that Node.js 20 is deprecated, for
- * tsdown; that concerns who updates tsdown (0.22 needs Node.js 22), not who builds ltxd.
+ * `npm run build` calls tsdown by its function. On Node.js 20 tsdown's command line prints a deprecation of Node.js 20,
+ * which matters for an update of tsdown (0.22 needs Node.js 22), but not for a build of ltxd.
  */
 
 import { build } from 'tsdown'

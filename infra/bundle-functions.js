@@ -1,9 +1,9 @@
 /**
- * The plugin by which serverless.yml packages the functions: tsdown makes one module of each, with everything it imports
- * and nothing that was compiled for a machine; that module alone goes into the function's archive.
+ * The plugin with which serverless.yml packages the functions. tsdown bundles each function into one module with all
+ * its imports and no native code. Only that module goes into the function's archive.
  *
- * osls' own way would list the whole project, node_modules and all, following links and descending into what is mounted
- * there. Nothing here or there needs the network.
+ * By default osls would list the whole project with node_modules, follow links, and descend into mounts. Packaging
+ * needs no network.
  */
 
 import { createWriteStream } from 'node:fs'
@@ -12,13 +12,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
-/** The lock of file:// is the one native module in reach; it is loaded when a directory is used, which functions do not. */
+/** The only native module among the imports. It locks a directory of file://, which functions do not use. */
 const NATIVE = ['fs-native-extensions']
-/** The same sources give the same archive, byte for byte, and a deployment leaves it alone. */
+/** A fixed time, so that the same sources yield the same archive, and a deployment does not upload it again. */
 const MTIME = new Date('2000-01-01T00:00:00Z')
 
 export default class BundleFunctions {
-  /** `serverless` is the osls that packages, `options` what its command line says. */
+  /** `serverless` is the running osls, `options` are those of its command line. */
   constructor(serverless, options) {
     const archives = async (names) => {
       for (const name of names) await archiveFunction(serverless, name)
@@ -30,7 +30,7 @@ export default class BundleFunctions {
   }
 }
 
-/** Makes the archive of a function where osls would make it, and says so. */
+/** Makes the archive of a function in osls's place, and tells osls its path. */
 async function archiveFunction(serverless, name) {
   const fn = serverless.service.getFunction(name)
   // workers/lambda/compact.handler is what workers/lambda/compact.ts exports as handler.
@@ -67,7 +67,7 @@ async function bundleModule(root, entry, outDir) {
   })
 }
 
-/** The one module in `dir`, at the place that the handler names. */
+/** Checks that `dir` has one module, at the path of the handler. */
 async function archiveModule(dir, entry, archive) {
   const { default: yazl } = await import('yazl')
   const [module, ...more] = await readdir(dir)

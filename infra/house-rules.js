@@ -1,9 +1,9 @@
-/** Rules of this project that ESLint has none for. */
+/** Rules of this project that ESLint does not have. */
 
-/** How wide a line of code may be (.prettierrc.json); prettier leaves comments alone. */
+/** The width of code (.prettierrc.json). Prettier does not wrap comments. */
 const WIDTH = 120
 
-/** What a line may hold that cannot be broken: an address, a path. */
+/** Text that cannot be broken: a URL or a path. */
 const UNBREAKABLE = /\S{60,}/
 
 /** @type {import('eslint').Rule.RuleModule} */

@@ -1,11 +1,11 @@
-/** Closes a test run with one plain line, `N passed, N failed`, and a run that tested nothing with a failure. */
+/** Ends a test run with a plain line, `N passed, N failed`. A run without tests fails. */
 
 import type { SerializedError } from 'vitest'
 import type { Reporter, TestModule, Vitest } from 'vitest/node'
 import { BUDGET_S, PROJECTS } from '../test/projects.ts'
 import { missingTools } from './test-tools.ts'
 
-/** When a project's first file began, and its last one ended. */
+/** The start of a project's first file, and the end of its last one. */
 interface Span {
   readonly fromMs: number
   toMs: number
@@ -51,7 +51,7 @@ export default class PlainReporter implements Reporter {
         else if (state === 'failed') failedHere++
         else skipped++
       }
-      // A file that cannot be loaded, or a hook that fails, has no test to blame.
+      // Errors of loading a file, or of a hook, belong to no test.
       failed += failedHere === 0 && !module.ok() ? 1 : failedHere
     }
     if (passed + failed === 0 && this.#vitest?.config.watch !== true) process.exitCode = 1
@@ -61,7 +61,8 @@ export default class PlainReporter implements Reporter {
   }
 
   /**
-   * Seconds by project beside their budget. A project over its budget is a warning: how fast anything is, no test says.
+   * Prints the seconds of each project beside its budget. A project over its budget is only a warning, because no test
+   * depends on speed.
    */
   #reportTimes(): void {
     const over: string[] = []
@@ -80,12 +81,12 @@ export default class PlainReporter implements Reporter {
     if (over.length > 0) console.log(`warning: over the budget of test/projects.ts: ${over.join(', ')}`)
   }
 
-  /** Names, once, the tools whose absence left tests out; where everything must be there (CI), that is a failure. */
+  /** Names the missing tools whose tests were skipped. In CI this is a failure. */
   #reportMissing(): void {
     const missing = missingTools()
     if (missing.length === 0) return
     const strict = process.env.CI === 'true'
-    console.log(`not found: ${missing.join(', ')}; tests that need them were left out`)
+    console.log(`not found: ${missing.join(', ')}; tests that need them were skipped`)
     console.log('bash infra/setup.sh --test-tools installs them')
     if (strict) process.exitCode = 1
   }

@@ -1,7 +1,7 @@
 /** The lines of Node.js that ltxd supports; `node-22` is a program. */
 export const NODE_LINES = ['20', '22', '24'] as const
 
-/** Programs of others that tests check ltxd against: installed by `infra/setup.sh --test-tools`, or on the PATH. */
+/** Programs that tests compare ltxd with, installed by `infra/setup.sh --test-tools` or on the PATH. */
 
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -18,20 +18,20 @@ export const TEST_TOOLS = [
   'fusermount3',
   ...NODE_LINES.map((line) => `node-${line}` as const),
 ] as const
-/** Used where it is there, not missed where it is not: MinIO takes minutes to build. */
+/** Optional, because MinIO takes minutes to build. */
 export const OPTIONAL_TOOLS = ['minio'] as const
 export type TestTool = (typeof TEST_TOOLS)[number] | (typeof OPTIONAL_TOOLS)[number]
 
-/** Where setup.sh puts what it builds. */
+/** The directory for the programs that setup.sh builds. */
 const BUILT = join(import.meta.dirname, '..', 'node_modules', '.cache', 'tools', 'bin')
 
-/** Puts them first on the PATH of this process and of those that it starts. */
+/** Puts them first on the PATH of this process and its children. */
 export function useBuiltTools(): void {
   const path = process.env.PATH ?? ''
   if (!path.split(delimiter).includes(BUILT)) process.env.PATH = BUILT + delimiter + path
 }
 
-/** Its path; undefined when it is not on this machine: `describe.skipIf(findTool('ltx') === undefined)`. */
+/** The path of a tool; undefined if it is not installed: `describe.skipIf(findTool('ltx') === undefined)`. */
 export function findTool(tool: TestTool): string | undefined {
   const places = (process.env.PATH ?? '').split(delimiter).filter((dir) => dir !== '')
   return places.map((dir) => join(dir, tool)).find(isExecutable)

@@ -1,13 +1,13 @@
 import { writeFileSync } from 'node:fs'
 import type { Services } from './services.ts'
 
-/** How long a primary that falls silent keeps its lease: what its loss costs. */
+/** How long a silent primary keeps its lease: the time without a primary after its loss. */
 export const TTL_MS = 3_000
-/** How long a commit may wait before it is shipped. */
+/** The interval between uploads. */
 export const SYNC_INTERVAL_MS = 1_000
 const LEVELS_MS = [2_000, 10_000] as const
 
-/** The ltxd.yml of a node; worker and scheduler use those of their own name. */
+/** Writes the ltxd.yml of a node, the worker or the scheduler. */
 export function writeConfiguration(file: string, name: string, { consul, redis, backup }: Services): void {
   const levels = LEVELS_MS.map((ms) => `${ms / 1000}s`).join(', ')
   writeFileSync(

@@ -4,7 +4,7 @@ import { startServices } from './services.ts'
 
 /**
  * `npm run demo:cluster [-- --keep]`: an exchange on three nodes, with a real Consul, Redis and S3 server. Its primary
- * is killed, a replica leads, an empty node joins. Exit code 0 when every proof held, otherwise 1.
+ * is killed, a replica leads, an empty node joins. The exit code is 0 if every proof held, otherwise 1.
  */
 
 process.exitCode = await perform(async (stage) => {

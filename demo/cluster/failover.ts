@@ -16,21 +16,21 @@ import type { Upkeep } from './upkeep.ts'
 
 const LEAD_DEADLINE_MS = 30_000
 const RECEIPT_DEADLINE_MS = 20_000
-/** How long before the kill the moment lies that is restored. */
+/** The restored moment is this long before the kill. */
 const MOMENT_BEFORE_MS = 3_000
 /**
- * Older than this an acknowledged order must have reached a replica or the backup: shipped each interval, and as long
- * again to write.
+ * An acknowledged order older than this must have reached a replica or the backup: one interval until the upload, and
+ * as long for the upload.
  */
 const LAG_MS = 2 * SYNC_INTERVAL_MS
 
-/** The primary is killed; what the receipts prove afterwards. */
+/** Kills the primary, then checks the receipts. */
 export class Failover {
   readonly #stage: Stage
   readonly #ledger: Ledger
   readonly #backup: string
   #killedAtMs = 0
-  /** Orders with a receipt that are not in the book any more. */
+  /** The number of orders with a receipt that are no longer in the book. */
   #lostReceipts = 0
 
   constructor(options: { readonly stage: Stage; readonly ledger: Ledger; readonly backup: string }) {
@@ -39,12 +39,12 @@ export class Failover {
     this.#backup = options.backup
   }
 
-  /** `kill -9` of everything on the primary's machine; returns when the traders get receipts again. */
+  /** Kills everything on the primary's machine. Resolves once the traders get receipts again. */
   async kill(primary: Member, successor: Member): Promise<void> {
     const { story } = this.#stage
-    story.chapter(`${primary.name} is killed, in the middle of it all`)
+    story.chapter(`${primary.name} is killed while orders come in`)
     const { pids, atMs } = await primary.kill()
-    story.tell(`kill -9 ${pids.join(' ')}; its lease is silent from now on (TTL ${TTL_MS / 1000} s)`)
+    story.tell(`kill -9 ${pids.join(' ')}; its lease is no longer renewed (TTL ${TTL_MS / 1000} s)`)
     const newest = await newestInBackup(this.#backup, DATABASE)
     story.tell(
       `the backup ends with transaction ${newest.txid}, committed ${spoken(atMs - newest.committedAtMs)} before the kill`,
@@ -58,7 +58,7 @@ export class Failover {
     this.#killedAtMs = atMs
   }
 
-  /** Everything that was promised is there; how much of the rest was lost is said. */
+  /** Checks that all promised orders are there, and prints how many of the rest were lost. */
   async survival(successor: Member): Promise<void> {
     const { story } = this.#stage
     story.chapter('What do the receipts say?')
@@ -68,65 +68,63 @@ export class Failover {
     requireNone(proof.failures)
     this.#lostReceipts = proof.younger - proof.youngerSurvived
     story.proved(
-      `all ${counted(proof.promised, 'order')} acknowledged more than ${spoken(LAG_MS)} before the kill are there, as on their receipts`,
+      `all ${counted(proof.promised, 'order')} acknowledged more than ${spoken(LAG_MS)} before the kill are in the book, as on their receipts`,
     )
-    story.proved(`of ${proof.younger} younger ones ${proof.youngerSurvived} are there too, without a hole`)
+    story.proved(`of ${proof.younger} younger orders ${proof.youngerSurvived} are there too, without a gap`)
     story.tell(
       proof.oldestLossMs === undefined
-        ? `lost this time: nothing. The last receipt before the kill was ${spoken(this.#youngestMs(attempts))} old`
-        : `lost: ${counted(this.#lostReceipts, 'order')} with a receipt, which had reached neither ${successor.name} nor the backup; ` +
-            `the oldest acknowledged ${story.paint('bold', spoken(proof.oldestLossMs))} before the kill`,
+        ? `lost this time: nothing. The last receipt was ${spoken(this.#youngestMs(attempts))} old at the kill`
+        : `lost: ${counted(this.#lostReceipts, 'order')} with a receipt, not yet on ${successor.name} or in the backup; ` +
+            `the oldest was acknowledged ${story.paint('bold', spoken(proof.oldestLossMs))} before the kill`,
     )
-    story.detail('replication is asynchronous: that window is what the sudden loss of a primary can cost')
+    story.detail('replication is asynchronous: the sudden loss of a primary can cost that window')
   }
 
-  /** How long before the kill the youngest receipt was given. */
+  /** The age of the youngest receipt at the kill. */
   #youngestMs(attempts: readonly Attempt[]): number {
     const times = attempts.filter(hasReceipt).map(({ receipt }) => receipt.acknowledgedAtMs)
     return this.#killedAtMs - Math.max(...times)
   }
 
-  /** What the killed node had alone is kept beside its databases when it comes back. */
+  /** Checks that the killed node, once back, has the transactions that no other node has under diverged/. */
   async kept(member: Member): Promise<void> {
     const { story } = this.#stage
     const directory = join(member.options.directory, 'data', 'diverged', DATABASE)
     const kept = keptBelow(directory)
     if (kept < this.#lostReceipts) {
       throw new ProofFailure(
-        `${this.#lostReceipts} orders with receipts were lost, and ${member.name} kept ${kept} transactions in ${directory}`,
+        `${this.#lostReceipts} orders with receipts were lost, but ${member.name} has only ${kept} transactions in ${directory}`,
       )
     }
     story.proved(
       kept === 0
-        ? `${member.name} had nothing that the others have not`
-        : `${member.name} kept ${counted(kept, 'transaction')} that it had alone, as LTX files under diverged/, and follows`,
+        ? `${member.name} had no transaction that the others lack`
+        : `${member.name} moved ${counted(kept, 'transaction')} that no other node has to diverged/, and follows`,
     )
   }
 
-  /** A worker restores the database as it was a moment before the kill. */
+  /** Has a worker restore the database as of a moment before the kill. */
   async moment(upkeep: Upkeep): Promise<void> {
     const { story } = this.#stage
-    story.chapter(`And how was it ${spoken(MOMENT_BEFORE_MS)} before the kill?`)
+    story.chapter(`The book ${spoken(MOMENT_BEFORE_MS)} before the kill`)
     const momentMs = this.#killedAtMs - MOMENT_BEFORE_MS
     const started = performance.now()
     const { file, txid } = await upkeep.restore(DATABASE, new Date(momentMs).toISOString())
-    story.tell(
-      `a job in Redis, done by the worker in ${spoken(performance.now() - started)}: up to transaction ${txid}`,
-    )
+    story.tell(`restored by the worker in ${spoken(performance.now() - started)}: up to transaction ${txid}`)
     const book = readRestoredBook(file)
     const attempts = this.#ledger.read().filter((attempt) => attempt.sentAtMs <= this.#killedAtMs)
     const proof = proveMoment({ attempts, stored: book.orders, momentMs, lagMs: LAG_MS })
     requireNone(proof.failures)
     story.proved(
-      `holds exactly the orders 1 to ${proof.orders}: all ${proof.promised} acknowledged ${spoken(LAG_MS)} before the ` +
-        'moment, none that was sent after it',
+      `it has exactly the orders 1 to ${proof.orders}: all ${proof.promised} acknowledged ${spoken(LAG_MS)} before ` +
+        'that moment, and none sent after it',
     )
     if (book.integrity !== 'ok') throw new ProofFailure(`integrity_check of the restored file: ${book.integrity}`)
     story.proved('integrity_check of the restored file: ok')
   }
 }
 
-/** How many transactions a node has set aside, by its own reports. */
+/** The number of transactions below diverged/, from the reports there. */
 function keptBelow(directory: string): number {
   if (!existsSync(directory)) return 0
   const reports = readdirSync(directory).map((name) => readFileSync(join(directory, name, 'report.json'), 'utf8'))

@@ -6,14 +6,14 @@ const exchanges = new Map([
   ['b', 'http://b'],
 ])
 
-test('goes where it is sent', () => {
+test('follows a redirection to the primary', () => {
   const route = new FindPrimary(exchanges)
   expect(route.url).toBe('http://a')
   route.redirected('b')
   expect(route.url).toBe('http://b')
 })
 
-test('tries one after the other where nobody answers, or nobody knows', () => {
+test('tries the next exchange if one does not answer or knows no primary', () => {
   const route = new FindPrimary(exchanges)
   route.failed()
   expect(route.url).toBe('http://b')
@@ -23,7 +23,7 @@ test('tries one after the other where nobody answers, or nobody knows', () => {
   expect(route.url).toBe('http://b')
 })
 
-test('finds those that came later', () => {
+test('finds exchanges that were added later', () => {
   const growing = new Map(exchanges)
   const route = new FindPrimary(growing)
   growing.set('c', 'http://c')

@@ -1,11 +1,11 @@
 import type { Route } from '../route.ts'
 
-/** A trader's way to whoever is primary: it goes where it is sent, and tries the next where nobody answers. */
+/** A trader's route to the primary: it follows redirections, and tries the next exchange if one does not answer. */
 export class FindPrimary implements Route {
   readonly #exchanges: ReadonlyMap<string, string>
   #name: string
 
-  /** The exchanges by the name of their node, as they are known to the traders; more may come. */
+  /** The exchanges by the name of their node. More may be added. */
   constructor(exchanges: ReadonlyMap<string, string>) {
     const [first] = exchanges.keys()
     if (first === undefined) throw new Error('no exchange is known')

@@ -17,17 +17,17 @@ export class Member extends Machine {
     this.#statusUrl = `http://${options.http}`
   }
 
-  /** undefined while it does not answer. */
+  /** The node's status; undefined while it does not answer. */
   status(): Promise<NodeStatus | undefined> {
     return fetchStatus(this.#statusUrl).catch(() => undefined)
   }
 
-  /** `txid/checksum` of the exchange's database. */
+  /** The position of the exchange's database. */
   async position(): Promise<string | undefined> {
     return (await this.status())?.databases.find(({ name }) => name === DATABASE)?.position
   }
 
-  /** Up to which transaction it was restored from the backup before it served; undefined when it was not. */
+  /** The transaction up to which the backup was restored before it served; undefined without a restore. */
   get restoredTo(): bigint | undefined {
     const [, txid] = RESTORED.exec(readFileSync(this.options.logFile, 'utf8')) ?? []
     return txid === undefined ? undefined : BigInt(`0x${txid}`)
@@ -37,7 +37,7 @@ export class Member extends Machine {
     await until(`${this.name} to lead`, deadlineMs, async () => (await this.status())?.role === 'primary')
   }
 
-  /** Resolves when it is connected to the primary of that name, and has everything it was sent. */
+  /** Resolves once it is connected to that primary and has caught up. */
   async follows(primary: Member, deadlineMs: number): Promise<void> {
     await until(`${this.name} to follow ${primary.name}`, deadlineMs, async () => {
       const status = await this.status()

@@ -24,16 +24,16 @@ const BOOT_DEADLINE_MS = 40_000
 const SETTLED_DEADLINE_MS = 20_000
 const FIRST_TRADES_MS = 3_000
 const SECOND_LIFE_MS = 3_000
-/** What was shipped under a lease is left alone for half a minute; then comes the interval of a level. */
+/** Files shipped under a lease are not compacted for half a minute; then the interval of a level follows. */
 const COMPACTION_DEADLINE_MS = 60_000
 const SAMPLES = 5
 
-/** What happens in the demo, in order. */
+/** The events of the demo, in order. */
 export class Plot {
   readonly #stage: Stage
   readonly #services: Services
   readonly #ledger: Ledger
-  /** The exchanges by the name of their node, as the traders know them. */
+  /** The exchanges by the name of their node, for the traders. */
   readonly #exchanges = new Map<string, string>()
 
   constructor(stage: Stage, services: Services) {
@@ -45,20 +45,20 @@ export class Plot {
 
   async run(): Promise<void> {
     const { story, cleanup } = this.#stage
-    const a = await this.#boot('node-a boots, alone and with nothing on its disk: it leads', 'node-a')
+    const a = await this.#boot('node-a boots with an empty disk, and leads', 'node-a')
     await a.leads(BOOT_DEADLINE_MS)
     const traders = cleanup.own(
       'traders',
       () => new Traders(() => new FindPrimary(this.#exchanges), this.#ledger),
       (started) => started.stop(),
     )
-    story.chapter(`${counted(TRADERS, 'trader')} send orders, each keeps its receipts; a worker looks after the backup`)
+    story.chapter(`${counted(TRADERS, 'trader')} send orders and keep their receipts; a worker maintains the backup`)
     traders.start(TRADERS, THINKING_MS)
     const upkeep = await Upkeep.start(this.#stage, this.#services)
     await sleep(FIRST_TRADES_MS)
     await this.#tell(a)
 
-    const b = await this.#boot('node-b boots: it follows, and serves reads', 'node-b')
+    const b = await this.#boot('node-b boots, follows, and serves reads', 'node-b')
     await b.follows(a, SETTLED_DEADLINE_MS)
     await this.#reads(a, b)
     await this.#compaction(a)
@@ -67,13 +67,10 @@ export class Plot {
     await failover.kill(a, b)
     await failover.survival(b)
 
-    const c = await this.#boot(
-      'node-c boots, with nothing on its disk: from the backup, and then from node-b',
-      'node-c',
-    )
+    const c = await this.#boot('node-c boots with an empty disk: it restores the backup, then follows node-b', 'node-c')
     await c.follows(b, SETTLED_DEADLINE_MS)
     await this.#origin(c, b)
-    const back = await this.#boot('node-a comes back, with the disk it had', 'node-a')
+    const back = await this.#boot('node-a comes back with its old disk', 'node-a')
     await back.follows(b, SETTLED_DEADLINE_MS)
     await failover.kept(back)
     const txid = await this.#agreement(traders, [b, c, back])
@@ -115,7 +112,7 @@ export class Plot {
     this.#stage.story.tell(`${counted(this.#ledger.receipts, 'receipt')}; ${describeDepth(depth)}`)
   }
 
-  /** Reads on a replica see what was acknowledged on the primary; orders are refused, and sent where they belong. */
+  /** Checks that a replica shows orders acknowledged on the primary, rejects new orders, and names the primary. */
   async #reads(primary: Member, replica: Member): Promise<void> {
     const { story } = this.#stage
     const delays: number[] = []
@@ -134,7 +131,7 @@ export class Plot {
     }
     const middle = delays.sort((x, y) => x - y)[Math.floor(SAMPLES / 2)] as number
     story.proved(
-      `${counted(SAMPLES, 'order')} read on ${replica.name}, ${spoken(middle)} after their receipt (the middle one; two requests over HTTP included)`,
+      `${counted(SAMPLES, 'order')} read on ${replica.name}, ${spoken(middle)} after their receipts (median, with two HTTP requests)`,
     )
     const order = { id: 'misdirected', side: 'buy', price: 1, quantity: 1 }
     const { status, body } = await requestJson('POST', `${replica.url}/orders`, order)
@@ -145,12 +142,12 @@ export class Plot {
     story.proved(`an order sent to ${replica.name}: "${error}", that is ${named} (from the file .primary on its mount)`)
   }
 
-  /** Level 1 is there, and only a worker can have made it. */
+  /** Waits for files of level 1, which only a worker can have made. */
   async #compaction(member: Member): Promise<void> {
     const { story } = this.#stage
-    story.chapter('A worker compacts the backup, while trading goes on')
+    story.chapter('A worker compacts the backup while trading continues')
     story.detail(
-      'what was shipped under a lease is left alone for half a minute: by then a next leader would have seen to it',
+      'files shipped under a lease are not compacted for half a minute: until then a new leader may still change them',
     )
     const started = performance.now()
     const levels = await until(
@@ -167,12 +164,12 @@ export class Plot {
       .filter(({ level }) => level === 1)
       .reduce((max, { txid }) => (txid > max ? txid : max), 0n)
     story.proved(
-      `${counted(count(1), 'file')} of level 1, up to transaction ${compactedTo}, beside ${count(0)} of level 0 as shipped; after ${spoken(performance.now() - started)}`,
+      `${counted(count(1), 'file')} of level 1, up to transaction ${compactedTo}, beside ${count(0)} of level 0, after ${spoken(performance.now() - started)}`,
     )
     await this.#tell(member)
   }
 
-  /** The newcomer came from the backup, as far as that went, and the rest from the primary. */
+  /** Checks that the new node restored the backup, and got the rest from the primary. */
   async #origin(newcomer: Member, primary: Member): Promise<void> {
     const { restoredTo } = newcomer
     const txid = txidOf((await newcomer.position()) ?? '0')
@@ -186,10 +183,10 @@ export class Plot {
     )
   }
 
-  /** When nobody writes any more, all are the same, byte for byte. Returns the last transaction. */
+  /** Checks that all nodes are equal, byte for byte, after the last order. Returns the last transaction. */
   async #agreement(traders: Traders, members: readonly [Member, ...Member[]]): Promise<bigint> {
     const { story } = this.#stage
-    story.chapter('Trading goes on, and ends')
+    story.chapter('Trading continues, then ends')
     await sleep(SECOND_LIFE_MS)
     await traders.stop()
     await this.#tell(members[0])
@@ -199,29 +196,29 @@ export class Plot {
     })
     for (const member of members) await requireIntegrity(member.url, `the database on ${member.name}`)
     story.proved(
-      `${members.map(({ name }) => name).join(', ')}: all at ${position}, a transaction and the checksum of all pages`,
+      `${members.map(({ name }) => name).join(', ')}: all at position ${position}, the same transaction and checksum of all pages`,
     )
     story.proved('integrity_check on each mount, with a fresh connection: ok')
     return txidOf(position)
   }
 
-  /** The primary comes last: it has nobody to hand over to but the backup. */
+  /** Stops all nodes. The primary is last, with only the backup to take its last transactions. */
   async #end(upkeep: Upkeep, members: readonly Member[], txid: bigint): Promise<void> {
     const { story } = this.#stage
     story.chapter('The end')
     for (const member of members) await member.stop()
     await upkeep.stop()
-    story.proved('SIGTERM: exchanges, nodes, worker and scheduler ended by themselves, and the mounts are gone')
+    story.proved('SIGTERM: exchanges, nodes, worker and scheduler stopped cleanly, and nothing is mounted')
     const newest = await newestInBackup(this.#services.backup, DATABASE)
     if (newest.txid !== txid)
       throw new ProofFailure(`the backup ends with transaction ${newest.txid}, not with ${txid}`)
     story.proved(`the backup ends with transaction ${txid}, the last one`)
     await verifyInBackup(this.#services.backup, DATABASE)
-    story.proved('ltxd backup verify: everything is there, and joins')
+    story.proved('ltxd backup verify: ok')
   }
 }
 
-/** Of `txid/checksum`. */
+/** The TXID of a position. */
 function txidOf(position: string): bigint {
   return BigInt(`0x${position.split('/')[0] ?? '0'}`)
 }

@@ -6,32 +6,32 @@ import { RedisServer } from '../../test/harness/redis-server.ts'
 import { S3Server } from '../../test/harness/s3-server.ts'
 import type { Stage } from '../stage.ts'
 
-/** What the nodes and the worker lean on: real servers, each a process of its own on this machine. */
+/** The servers that nodes and workers need: real ones, each a process on this machine. */
 export interface Services {
   readonly consul: ConsulServer
   readonly redis: RedisServer
-  /** The address of the backup, in a bucket of the S3 server. */
+  /** The URL of the backup, in a bucket of the S3 server. */
   readonly backup: string
 }
 
 const NEEDED = ['consul', 'redis-server', 'versitygw'] as const
 
-/** Starts them side by side. Throws when a program is missing, naming it and what brings it. */
+/** Starts the servers at the same time. Throws if a program is missing, and says how to install it. */
 export async function startServices({ base, story, cleanup }: Stage): Promise<Services> {
   useBuiltTools()
   const missing = NEEDED.filter((tool) => findTool(tool) === undefined)
   if (missing.length > 0) {
-    throw new Error(`not found: ${missing.join(', ')}. They come with: bash infra/setup.sh --test-tools`)
+    throw new Error(`not found: ${missing.join(', ')}. To install: bash infra/setup.sh --test-tools`)
   }
   story.chapter('Consul, Redis and an S3 server start')
-  // Whatever anyone needs room for is below, and goes with it.
+  // All temporary files are below this directory, and are removed with it.
   process.env.TMPDIR = base
   const [consul, redis, s3] = await cleanup.own(
     'the services',
     () => Promise.all([ConsulServer.start(), RedisServer.start(), S3Server.start('versitygw')]),
     () => killBelow(base),
   )
-  // As on any machine that may use the bucket: nodes, worker and commands find the keys in their environment.
+  // Nodes, worker and commands find the credentials in their environment.
   Object.assign(process.env, s3.environment)
   const backup = await s3.freshUrl('exchange')
   story.tell(`Consul at ${consul.url}, Redis at ${redis.url}, versitygw at ${s3.endpoint}`)
@@ -46,8 +46,8 @@ function killBelow(directory: string): void {
 }
 
 /**
- * Command line and working directory: Redis rewrites the one, the others stay in the other. None when the process has
- * gone.
+ * The command line and the working directory of a process, which identify it: Redis rewrites its command line. Empty if
+ * the process is gone.
  */
 function tracesOf(pid: number): string[] {
   try {

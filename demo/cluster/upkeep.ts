@@ -11,7 +11,7 @@ import type { Services } from './services.ts'
 const READY_DEADLINE_MS = 30_000
 const JOB_DEADLINE_MS = 30_000
 
-/** `ltxd worker` and `ltxd scheduler`: they look after the backup, and restore on request. */
+/** `ltxd worker` and `ltxd scheduler`: they maintain the backup, and restore on request. */
 export class Upkeep {
   readonly outputDir: string
   readonly #services: Services
@@ -23,7 +23,7 @@ export class Upkeep {
     this.#commands = commands
   }
 
-  /** Returns when both are at work. */
+  /** Resolves once both are running. */
   static async start({ base, story, cleanup }: Stage, services: Services): Promise<Upkeep> {
     const outputDir = join(base, 'restored')
     mkdirSync(outputDir)
@@ -45,7 +45,7 @@ export class Upkeep {
     return new Upkeep(services, outputDir, commands)
   }
 
-  /** Asks for a restore, as any program may, and waits until a worker has done it. Returns the file. */
+  /** Requests a restore as any program can, and waits for the worker. Returns the file. */
   async restore(database: string, timestamp: string): Promise<{ readonly file: string; readonly txid: bigint }> {
     const { redis, backup } = this.#services
     const [asking, listening] = [redis.client(), redis.client()]
@@ -63,7 +63,7 @@ export class Upkeep {
     }
   }
 
-  /** SIGTERM: both must end by themselves, with 0. */
+  /** Sends SIGTERM. Both must exit with 0. */
   async stop(): Promise<void> {
     for (const command of this.#commands) {
       const exit = await command.stop()

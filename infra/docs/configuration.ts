@@ -1,4 +1,6 @@
-/** docs/configuration.md: keys, values and defaults from the schema, the words from what `ltxd init` writes. */
+/**
+ * docs/configuration.md: keys, values and defaults come from the schema, descriptions from the output of `ltxd init`.
+ */
 
 import { z } from 'zod'
 import { NODE_FLAGS } from '../../src/cli/options/node-options.ts'
@@ -7,7 +9,7 @@ import { CONFIG_TEMPLATE } from '../../src/config/template.ts'
 import { UNSUPPORTED_KEYS } from '../../src/config/unsupported-keys.ts'
 import { wrap } from './markdown.ts'
 
-/** Defaults that the schema leaves to what reads the configuration. */
+/** Defaults that are not in the schema. */
 const LATE_DEFAULTS: Readonly<Record<string, string>> = {
   'lease.ttl': `${DEFAULT_LEASE_TTL_MS / 1000}s`,
   'log.level': 'info',
@@ -25,7 +27,7 @@ force. Unknown keys are errors with their line. A command-line flag overrides th
 \`10m\`, \`24h\`, \`7d\`. Sizes: \`512KB\`, \`64MB\`, \`1GB\` (decimal), \`64MiB\` (binary).
 `
 
-/** Keys of litefs.yml that mean the same as a key of ltxd, or the items of a list: the template does not show them. */
+/** Keys that are not in the template: those of litefs.yml with the meaning of another key, and items of a list. */
 const ALIASES: Readonly<Record<string, string>> = {
   'lease.consul.ttl': 'As litefs.yml writes `lease.ttl`.',
   'log.debug': 'As litefs.yml writes `log.level: debug`.',
@@ -46,7 +48,7 @@ export function configurationPage(): string {
   return parts.join('\n') + '\n' + unsupported()
 }
 
-/** Every key of the schema in its order; a section stands before its keys. */
+/** All keys of the schema in its order, a section before its keys. */
 export function configurationKeys(): Key[] {
   return [...keysOf(fileSchema, '')]
 }
@@ -92,13 +94,13 @@ function entry({ path, kind, default: value = LATE_DEFAULTS[path] }: Key, words:
   return `${path.includes('.') ? '###' : '##'} ${path}\n${text.map((each) => (each === '' ? '' : `\n${each}\n`)).join('')}`
 }
 
-/** As one writes it in YAML. */
+/** The value in YAML. */
 function shown(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(shown).join(', ')}]`
   return typeof value === 'string' && !value.startsWith('*') ? value : JSON.stringify(value)
 }
 
-/** What stands above each key of the template, by path. */
+/** The comment above each key of the template, by path. */
 function templateWords(): Map<string, string> {
   const words = new Map<string, string>()
   const section: string[] = []
@@ -131,7 +133,7 @@ function unsupported(): string {
   return [
     '## Keys of litefs.yml that this version does not support',
     '',
-    'They are errors with the message below, except with a value that asks for what ltxd does anyway.',
+    'They are errors with the message below, except with a value that means the behaviour of ltxd.',
     '',
     '| key | accepted values | message |',
     '|---|---|---|',

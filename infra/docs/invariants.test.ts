@@ -15,7 +15,7 @@ describe.each(table)('$number', ({ asserted, tests }) => {
   test.each(asserted)('is asserted by $name in $file', ({ file, name }) => {
     expect(file).toMatch(/^(src|workers)\/(?!.*\.test\.ts$)/)
     const named = new RegExp(`(?<![\\w])${name}(?![\\w])`)
-    expect(named.test(read(file)), `${file} has no ${name}: a renamed one is renamed in docs/invariants.md too`).toBe(
+    expect(named.test(read(file)), `${file} has no ${name}: if it was renamed, rename it in docs/invariants.md`).toBe(
       true,
     )
   })
@@ -27,13 +27,13 @@ describe.each(table)('$number', ({ asserted, tests }) => {
     const at = [`'${name}`, `"${name}`, `\`${name}`].map((text) => source.indexOf(text)).find((found) => found >= 0)
     expect(
       at,
-      `${file} has no test whose name begins so; a renamed test is renamed in docs/invariants.md too`,
+      `${file} has no test whose name begins so: if it was renamed, rename it in docs/invariants.md`,
     ).toBeDefined()
     expect(named.test(source.slice(Math.max(0, (at ?? 0) - 400), at)), `${name} is the name of a test`).toBe(true)
   })
 })
 
-test('code and tests cite no invariant that the table does not have', () => {
+test('code and tests cite only invariants of the table', () => {
   const known = new Set(table.map(({ number }) => number))
   const files = ['src', 'workers', 'test'].flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),

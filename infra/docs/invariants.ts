@@ -1,9 +1,9 @@
-/** The table of docs/invariants.md: what the code promises, where it asserts that, and which tests try to break it. */
+/** The table of docs/invariants.md: promises, their assertions, and the tests that try to break them. */
 
 export interface Place {
-  /** Relative to the repository's root. */
+  /** The path relative to the repository's root. */
   readonly file: string
-  /** An identifier in it, or the name of a test. */
+  /** An identifier in the file, or the name of a test. */
   readonly name: string
 }
 

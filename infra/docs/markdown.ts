@@ -1,8 +1,8 @@
-/** What the generated pages and the tests of all pages share. */
+/** Markdown functions for the generated pages and the tests of all pages. */
 
 const WIDTH = 120
 
-/** Breaks text at blanks so that no line is longer than the width, unless one word is. */
+/** Wraps text at spaces. A line is longer than the width only if it is a single word. */
 export function wrap(text: string): string {
   const lines: string[] = []
   let line = ''
@@ -17,7 +17,7 @@ export function wrap(text: string): string {
   return [...lines, line].join('\n')
 }
 
-/** A page with its code blocks blanked, line by line: what is left is prose, headings, tables and links. */
+/** The page with blank lines in place of code blocks. */
 export function proseLines(page: string): string[] {
   let fence: string | undefined
   return page.split('\n').map((line) => {
@@ -56,7 +56,7 @@ interface Link {
   readonly target: string
 }
 
-/** Every inline link and image of a page; links in code are none. */
+/** The targets of all inline links and images of a page, except in code. */
 export function linksOf(page: string): Link[] {
   return proseLines(page).flatMap((line, index) => {
     const text = line.replace(/(`+).*?\1/g, (code) => ' '.repeat(code.length))

@@ -1,4 +1,4 @@
-/** docs/metrics.md: every metric that the API's registry has, with labels as a scrape shows them. */
+/** docs/metrics.md: all metrics in the API's registry, with the labels of a scrape. */
 
 import { Metrics } from '../../src/api/metrics.ts'
 import type { NodeStatus } from '../../src/api/status.ts'

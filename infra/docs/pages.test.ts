@@ -32,12 +32,12 @@ describe('links', () => {
     expect(problems).toEqual([])
   })
 
-  test.each(pages)('%s links to no source file: the package has none', (page) => {
+  test.each(pages)('%s links to no source file, because the package has none', (page) => {
     const targets = linksOf(read(page)).map(({ target }) => target.split('#')[0] ?? '')
     expect(targets.filter((path) => !/^$|^[a-z]+:|\.md$|LICENSE$|\/$/.test(path))).toEqual([])
   })
 
-  test('every page below docs/ is reached from the map, or from the index of decisions', () => {
+  test('docs/README.md or the index of decisions links to every page below docs/', () => {
     const linked = new Set(
       ['docs/README.md', 'docs/decisions/README.md'].flatMap((page) =>
         linksOf(read(page)).map(({ target }) => join(dirname(page), target.split('#')[0] ?? '')),
@@ -48,7 +48,7 @@ describe('links', () => {
 })
 
 describe('form', () => {
-  test('README.md is a page of at most 150 lines', () => {
+  test('README.md has at most 150 lines', () => {
     expect(read('README.md').trimEnd().split('\n').length).toBeLessThanOrEqual(150)
   })
 
@@ -63,14 +63,14 @@ describe('form', () => {
   })
 
   test.each(pages.filter((page) => !page.startsWith('docs/decisions/')))(
-    'no number of a design that is not in the project stands in %s',
+    '%s cites no number of a design outside the project',
     (page) => {
       expect(proseLines(read(page)).filter((line) => /\bD\d+b?\b/.test(line))).toEqual([])
     },
   )
 })
 
-test('every source file that ARCHITECTURE.md names is there', () => {
+test('every source file that ARCHITECTURE.md names exists', () => {
   const tree = ['src', 'workers', 'test', 'infra'].flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((path) => `${folder}/${path}`),
   )
@@ -80,7 +80,7 @@ test('every source file that ARCHITECTURE.md names is there', () => {
   expect(named.filter((path) => !isThere(path))).toEqual([])
 })
 
-test('every message that the table of symptoms quotes is in the code', () => {
+test('every message in the table of symptoms is in the code', () => {
   const symptoms = read('docs/operations.md').split('## By symptom')[1] ?? ''
   const quoted = [...symptoms.matchAll(/^\| `([^`]+ [^`]+)` \|/gm)].map(([, message = '']) => message)
   const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })

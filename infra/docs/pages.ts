@@ -1,4 +1,4 @@
-/** The pages under docs/ that are made from code. `npm run docs` writes them; a test compares. */
+/** The generated pages below docs/. `npm run docs` writes them, and a test compares them with the code. */
 
 import { commandsPage } from './commands.ts'
 import { configurationPage } from './configuration.ts'

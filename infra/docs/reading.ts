@@ -1,10 +1,10 @@
-/** The table of docs/reading.md: questions of someone new to the code, and the file and name that answer each. */
+/** The table of docs/reading.md: questions about the code, and the file and name that answer each. */
 
 interface Answer {
   readonly question: string
-  /** Relative to the repository's root. */
+  /** The path relative to the repository's root. */
   readonly file: string
-  /** A function, class or constant in it. */
+  /** A function, class or constant in the file. */
   readonly name: string
 }
 

@@ -22,11 +22,11 @@ describe('docs/testing.md', () => {
     expect(page).toContain(`| \`${name}\` | ${workers} | ${budgetS} s |`)
   })
 
-  test('has the budget of all together', () => {
+  test('has the total budget', () => {
     expect(page).toContain(`${BUDGET_S} s in total`)
   })
 
-  test.each(forms)('says what $file does in its short form and in its long one', ({ file, variables }) => {
+  test.each(forms)('describes the short and the long form of $file', ({ file, variables }) => {
     const row = rows.find((line) => line.startsWith(`| \`${file}\` |`))
     expect(row, `a row for ${file}`).toBeDefined()
     expect(variables.filter((name) => !row?.includes(`\`${name}\``))).toEqual([])

@@ -5,7 +5,7 @@ import { DirectoryListing } from './listing.ts'
 const names = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 3 }), { maxLength: 30 })
 
 describe('a directory listing', () => {
-  it('gives a reader each name that stays exactly once, whatever comes and goes while it reads', () => {
+  it('returns each lasting name exactly once, while others come and go', () => {
     const property = fc.property(
       names,
       fc.array(names, { maxLength: 5 }),
@@ -31,7 +31,7 @@ describe('a directory listing', () => {
     fc.assert(property, { numRuns: 300, verbose: true })
   })
 
-  it('never gives a cookie to two names', () => {
+  it('never assigns one cookie to two names', () => {
     const listing = new DirectoryListing()
     const owners = new Map<number, string>()
     for (const state of [['a', 'b'], ['b'], ['b', 'a', 'c'], [], ['a', 'b', 'c']]) {

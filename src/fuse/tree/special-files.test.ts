@@ -44,7 +44,7 @@ afterEach(() => {
 
 function found(name: string, parent = ROOT) {
   const entry = tree.lookup(parent, name)
-  if (entry === undefined) throw new Error(`${name} was said not to be, for ever`)
+  if (entry === undefined) throw new Error(`${name} was reported missing without a time limit`)
   return entry
 }
 
@@ -63,7 +63,7 @@ function code(action: () => unknown): string | undefined {
 }
 
 describe('a special file', () => {
-  it('has what it says now as its size, is for reading by all, and nothing of it is kept', () => {
+  it('has the size of its current content, is readable by all, and is never cached', () => {
     oracle.said.set('a?', 'seven..')
     const entry = found('a?')
     expect(entry.cached).toBe(false)
@@ -73,7 +73,7 @@ describe('a special file', () => {
     expect(tree.open(entry.nodeId, O_RDONLY, false, CALLER).cached).toBe(false)
   })
 
-  it('that is not there is nothing to remember; a name that is none may be missing for ever', () => {
+  it('that is missing may not be cached as missing, unlike an ordinary name', () => {
     expect(code(() => tree.lookup(ROOT, 'a?'))).toBe('ENOENT')
     expect(tree.lookup(ROOT, 'a')).toBeUndefined()
     oracle.said.set('a?', 'x')
@@ -82,7 +82,7 @@ describe('a special file', () => {
     expect(code(() => tree.lookup(ROOT, 'a?'))).toBe('ENOENT')
   })
 
-  it('may lie in a subdirectory, under its whole path', () => {
+  it('may be in a subdirectory, under its full path', () => {
     const directory = tree.makeDirectory(ROOT, 'sub', 0o755, CALLER)
     oracle.said.set('sub/a?', 'below')
     const { handle } = tree.open(found('a?', directory.nodeId).nodeId, O_RDONLY, false, CALLER)
@@ -90,7 +90,7 @@ describe('a special file', () => {
     expect(code(() => tree.lookup(ROOT, 'a?'))).toBe('ENOENT')
   })
 
-  it('is one node as long as the kernel remembers it, and gone when it forgets', () => {
+  it('is one node for as long as the kernel remembers it, and is removed when the kernel forgets it', () => {
     const before = tree.nodeCount
     oracle.said.set('a?', 'x')
     const first = found('a?')
@@ -104,7 +104,7 @@ describe('a special file', () => {
     expect(found('a?').nodeId).not.toBe(first.nodeId)
   })
 
-  it('is read in pieces as it was at the start, and from the start as it is now', () => {
+  it('keeps its content for later pieces of a read, and refreshes it at offset 0', () => {
     oracle.said.set('a?', 'first answer')
     const { handle } = tree.open(found('a?').nodeId, O_RDONLY, false, CALLER)
     expect(read(handle, 6)).toBe('answer')
@@ -119,7 +119,7 @@ describe('a special file', () => {
     expect(code(() => read(handle, 0))).toBe('EBADF')
   })
 
-  it('that goes while it is open reads as nothing, and has no name any more', () => {
+  it('that vanishes while open reads as empty, and has no name', () => {
     oracle.said.set('a?', 'here')
     const { nodeId } = found('a?')
     const { handle } = tree.open(nodeId, O_RDONLY, false, CALLER)
@@ -129,7 +129,7 @@ describe('a special file', () => {
     expect(code(() => tree.open(nodeId, O_RDONLY, false, CALLER))).toBe('ENOENT')
   })
 
-  it('is not written, truncated, changed, removed, renamed, replaced or made', () => {
+  it('cannot be written, truncated, changed, removed, renamed, replaced or created', () => {
     oracle.said.set('a?', 'stays')
     const { nodeId } = found('a?')
     tree.create(ROOT, 'real', O_RDWR, 0o644, CALLER)
@@ -166,7 +166,7 @@ describe('a special file', () => {
 })
 
 describe('a real file of such a name', () => {
-  it('is made where there is no special one, and wins from then on', () => {
+  it('can be created while no special file exists, and then hides it', () => {
     const { entry } = tree.create(ROOT, 'a?', O_RDWR, 0o644, CALLER)
     oracle.said.set('a?', 'special')
     expect(found('a?')).toMatchObject({ nodeId: entry.nodeId, cached: true, attributes: { size: 0 } })

@@ -11,7 +11,7 @@ const { O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = fs.constants
 const ROOT = 1
 const CALLER: Caller = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, tid: 1 }
 
-/** A volume that writes down what it is told, and refuses what it is told to refuse. */
+/** A volume that records its calls, and rejects the ones that the test chooses. */
 class Recorder extends PlainVolume {
   readonly heard: string[] = []
   refuse: string | undefined
@@ -82,8 +82,8 @@ function code(action: () => unknown): string | undefined {
   }
 }
 
-describe('whoever owns the bytes', () => {
-  it('hears of each handle, with how many are left, and of one backing file for all', () => {
+describe('the content of a file', () => {
+  it('is told of each handle with the number left, and has one backing file for all', () => {
     const first = create('a')
     const second = tree.open(first.entry.nodeId, O_RDONLY, false, CALLER)
     const third = tree.open(first.entry.nodeId, O_WRONLY | O_TRUNC, false, CALLER)
@@ -99,7 +99,7 @@ describe('whoever owns the bytes', () => {
     ])
   })
 
-  it('hears of a truncation by name as of a writer that comes, truncates and goes', () => {
+  it('sees a truncation by name as a writer that opens, truncates and closes', () => {
     const { entry, opened } = create('a')
     tree.release(opened.handle)
     volume.heard.length = 0
@@ -112,7 +112,7 @@ describe('whoever owns the bytes', () => {
     ])
   })
 
-  it('hears the paths of a rename before it happens, and later the new ones', () => {
+  it('is told both paths before a rename, and the new path afterwards', () => {
     const directory = tree.makeDirectory(ROOT, 'd', 0o755, CALLER)
     tree.release(create('a', directory.nodeId).opened.handle)
     tree.rename(ROOT, 'd', ROOT, 'e', false, CALLER)
@@ -126,7 +126,7 @@ describe('whoever owns the bytes', () => {
     ])
   })
 
-  it.each(['content', 'opened'])('may refuse a new file (%s), of which nothing stays', (when) => {
+  it.each(['content', 'opened'])('can reject a new file (%s), and nothing of it stays', (when) => {
     const before = openDescriptors()
     volume.refuse = when
     expect(code(() => create('a'))).toBe('EROFS')
@@ -135,7 +135,7 @@ describe('whoever owns the bytes', () => {
     expect(tree.nodeCount).toBe(1)
   })
 
-  it('may refuse a handle, a truncation, a removal and a rename, and nothing changes', () => {
+  it('can reject a handle, a truncation, a removal and a rename, and nothing changes', () => {
     const { entry, opened } = create('a')
     tree.write(opened.handle, Buffer.from('content'), 0, false, CALLER)
     tree.release(opened.handle)
@@ -154,7 +154,7 @@ describe('whoever owns the bytes', () => {
     expect(tree.find('a')).toBe(entry.nodeId)
   })
 
-  it('that fails at the last release costs no descriptor', () => {
+  it('leaks no descriptor if its last release fails', () => {
     const { entry, opened } = create('a')
     const before = openDescriptors()
     volume.refuse = 'released'
@@ -166,7 +166,7 @@ describe('whoever owns the bytes', () => {
 })
 
 describe('node ids', () => {
-  it('stay for a file until it is forgotten as often as it was looked up, and are not given again', () => {
+  it('last until a file is forgotten as often as it was looked up, and are never reused', () => {
     const { entry, opened } = create('a')
     expect(tree.lookup(ROOT, 'a')?.nodeId).toBe(entry.nodeId)
     tree.release(opened.handle)
@@ -177,7 +177,7 @@ describe('node ids', () => {
     expect(tree.lookup(ROOT, 'a')?.nodeId).toBeGreaterThan(entry.nodeId)
   })
 
-  it('of a directory stay while a file below is known: it must not become two', () => {
+  it('of a directory last while a file below it is known', () => {
     const directory = tree.makeDirectory(ROOT, 'd', 0o755, CALLER)
     const file = create('a', directory.nodeId)
     tree.forget(directory.nodeId, 1)
@@ -189,7 +189,7 @@ describe('node ids', () => {
     expect(tree.nodeCount).toBe(1)
   })
 
-  it('differ for a file that took another’s name, by rename or behind the mount’s back', () => {
+  it('change when another file takes the name, by rename or behind the mount', () => {
     const a = create('a').entry.nodeId
     const b = create('b').entry.nodeId
     tree.rename(ROOT, 'a', ROOT, 'b', false, CALLER)
@@ -202,8 +202,8 @@ describe('node ids', () => {
   })
 })
 
-describe('what lies outside the backing directory', () => {
-  it('is not reached by a symbolic link that took a file’s place', () => {
+describe('a file outside the backing directory', () => {
+  it('is not reached through a symbolic link in the place of a file', () => {
     const outside = fs.mkdtempSync(path.join(tmpdir(), 'ltxd-outside-'))
     try {
       fs.writeFileSync(path.join(outside, 'secret'), 'secret', { mode: 0o600 })
@@ -225,7 +225,7 @@ describe('what lies outside the backing directory', () => {
 })
 
 describe('the end', () => {
-  it('releases whatever is open', () => {
+  it('releases all open handles', () => {
     const before = openDescriptors()
     create('a')
     create('b')
@@ -242,7 +242,7 @@ describe('syncing a directory', () => {
     return volume.heard.length > 0
   }
 
-  it('happens once for a change of its names, and not for a change of its files', () => {
+  it('happens once after a change of its names, and not after a change of its files', () => {
     const directory = tree.makeDirectory(ROOT, 'd', 0o755, CALLER).nodeId
     expect([syncs(ROOT), syncs(ROOT)]).toEqual([true, false])
     const changes: [what: string, change: () => void][] = [
@@ -266,7 +266,7 @@ describe('syncing a directory', () => {
     expect(syncs(directory)).toBe(false)
   })
 
-  it('is still due when it failed, or the volume left it out', () => {
+  it('stays due after a failure, or if the volume skipped it', () => {
     volume.refuse = 'synced'
     expect(() => tree.syncDirectory(ROOT)).toThrow('refused')
     volume.refuse = undefined
