@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno, type Position, toTXID } from '../ltx/format/types.ts'
 import { pagesOf } from '../sqlite/locks.ts'
 import { exchange } from '../sqlite/page-table.ts'
+import { type Files, nodeFiles } from '../util/files.ts'
 import { takeBatch } from './batch.ts'
 import { assertContinues, checksumAfter } from './continues.ts'
 import { DatabaseFile } from './database-file.ts'
@@ -13,6 +14,8 @@ import type { CheckpointResult } from './wal.ts'
 
 export interface ApplierOptions {
   readonly positions: Positions
+  /** Opens the database and the files beside it. Default: any path, through links. */
+  readonly files?: Files
   /**
    * Every applied transaction is durable on return. Otherwise a power loss can undo the newest ones, as with SQLite's
    * synchronous=NORMAL.
@@ -50,7 +53,10 @@ export interface ApplierStatus {
   readonly walBytes: number
 }
 
+type Options = Required<ApplierOptions>
+
 const DEFAULTS = {
+  files: nodeFiles,
   durable: false,
   checkpointFrames: 1000,
   maxWalBytes: 2 ** 30,
@@ -66,7 +72,7 @@ const DEFAULTS = {
  */
 export class Applier {
   readonly path: string
-  readonly #options: Required<ApplierOptions>
+  readonly #options: Options
   readonly #file: DatabaseFile
   readonly #database: LiveDatabase
   #position: Position
@@ -77,10 +83,10 @@ export class Applier {
    * position by the checksum. Throws ApplyBlockedError, UnknownStateError, NotDatabaseError.
    */
   static open(path: string, options: ApplierOptions): Applier {
-    const file = DatabaseFile.open(path)
+    const all = { ...DEFAULTS, ...options }
+    const file = DatabaseFile.open(path, all.files)
     let database: LiveDatabase | undefined
     try {
-      const all = { ...DEFAULTS, ...options }
       database = new LiveDatabase(file, all)
       return new Applier(file, database, findPosition(path, database.load(), all), all)
     } catch (error) {
@@ -90,12 +96,7 @@ export class Applier {
     }
   }
 
-  private constructor(
-    file: DatabaseFile,
-    database: LiveDatabase,
-    position: Position,
-    options: Required<ApplierOptions>,
-  ) {
+  private constructor(file: DatabaseFile, database: LiveDatabase, position: Position, options: Options) {
     this.path = file.path
     this.#file = file
     this.#database = database

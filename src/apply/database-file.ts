@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import { DATABASE_HEADER_SIZE, type DatabaseHeader, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 import { DATABASE_LOCK } from '../sqlite/locks.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
-import { nodeFiles, readerOf } from '../util/files.ts'
+import { type Files, nodeFiles, readerOf } from '../util/files.ts'
 import { ApplyBlockedError } from './errors.ts'
 
 const { pending, reserved, shared, sharedLength } = DATABASE_LOCK
@@ -18,18 +18,21 @@ const NEVER = new Int32Array(new SharedArrayBuffer(4))
 export class DatabaseFile {
   readonly path: string
   readonly fd: number
+  /** Opens the files beside it. */
+  readonly files: Files
   readonly #locks: RangeLocks
 
-  private constructor(path: string, fd: number) {
+  private constructor(path: string, fd: number, files: Files) {
     this.path = path
+    this.files = files
     this.fd = fd
     this.#locks = new RangeLocks(fd)
   }
 
   /** Creates an empty file if there is none. Throws ApplyBlockedError while another process writes to the file. */
-  static open(path: string): DatabaseFile {
-    const fd = nodeFiles.open(path, fs.constants.O_RDWR | fs.constants.O_CREAT)
-    const file = new DatabaseFile(path, fd)
+  static open(path: string, files: Files = nodeFiles): DatabaseFile {
+    const fd = files.open(path, fs.constants.O_RDWR | fs.constants.O_CREAT)
+    const file = new DatabaseFile(path, fd, files)
     try {
       file.#lock()
       return file
@@ -45,7 +48,7 @@ export class DatabaseFile {
    */
   openBeside(suffix: '-wal' | '-shm' | '-journal', flags: number): number {
     const { mode, uid, gid } = fs.fstatSync(this.fd)
-    const fd = nodeFiles.open(this.path + suffix, flags, mode & PERMISSIONS)
+    const fd = this.files.open(this.path + suffix, flags, mode & PERMISSIONS)
     const own = fs.fstatSync(fd)
     if (own.size > 0) return fd
     if ((own.mode & PERMISSIONS) !== (mode & PERMISSIONS)) fs.fchmodSync(fd, mode & PERMISSIONS)

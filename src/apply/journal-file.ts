@@ -41,11 +41,7 @@ export function writeInPlace(file: DatabaseFile, before: Size, after: Size, page
 
 /** Whether a journal that is not empty lies beside the file. */
 export function hasJournal(file: DatabaseFile): boolean {
-  try {
-    return fs.statSync(`${file.path}-journal`).size > 0
-  } catch {
-    return false
-  }
+  return (file.files.status(`${file.path}-journal`)?.size ?? 0) > 0
 }
 
 /**
@@ -53,12 +49,13 @@ export function hasJournal(file: DatabaseFile): boolean {
  * complete once its super-journal is gone; then only the journal is removed.
  */
 export function rollBack(file: DatabaseFile): void {
+  const { files } = file
   const path = `${file.path}-journal`
-  withFile(nodeFiles, path, fs.constants.O_RDONLY, (fd) => {
+  withFile(files, path, fs.constants.O_RDONLY, (fd) => {
     const read = readerOf(nodeFiles, fd)
     const journal = parseJournal(read, nodeFiles.size(fd))
     if (journal === undefined) return
-    if (journal.superJournal !== undefined && !nodeFiles.exists(journal.superJournal)) return
+    if (journal.superJournal !== undefined && !files.exists(journal.superJournal)) return
     const { pageSize, initialSizePages } = journal
     for (const { pgno, dataOffset } of journal.records) {
       if (pgno <= initialSizePages) file.writePages(pageSize, [{ pgno, page: read(dataOffset, pageSize) }])
@@ -66,8 +63,8 @@ export function rollBack(file: DatabaseFile): void {
     file.truncate(initialSizePages * pageSize)
     file.sync()
   })
-  nodeFiles.unlink(path)
-  nodeFiles.syncDirectory(dirname(path))
+  files.unlink(path)
+  files.syncDirectory(dirname(path))
 }
 
 class JournalFile {
@@ -89,7 +86,7 @@ class JournalFile {
   /** Writes a journal without records: its header tells the file's size before the transaction. */
   begin(): void {
     this.#append([])
-    nodeFiles.syncDirectory(dirname(this.#path))
+    this.#file.files.syncDirectory(dirname(this.#path))
   }
 
   /** Saves a batch of consecutive pages from `first`. Returns the page after the batch. */
@@ -111,8 +108,8 @@ class JournalFile {
 
   commit(): void {
     // The journal may be gone: a reader of the file that this one replaced can mistake it for its own and remove it.
-    fs.rmSync(this.#path, { force: true })
-    nodeFiles.syncDirectory(dirname(this.#path))
+    this.#file.files.remove(this.#path)
+    this.#file.files.syncDirectory(dirname(this.#path))
   }
 
   close(): void {

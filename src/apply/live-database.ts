@@ -1,4 +1,3 @@
-import fs from 'node:fs'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno } from '../ltx/format/types.ts'
 import { parseDatabaseHeader } from '../sqlite/database-header.ts'
@@ -46,8 +45,8 @@ export class LiveDatabase {
     if (hasJournal(file)) this.#whileExclusive(() => rollBack(file))
     const header = file.header()
     if (header === undefined && file.sizeBytes() > 0) throw new NotDatabaseError(file.path, 'is not a SQLite database')
-    if (header === undefined && hasWal(file.path)) throw new NotDatabaseError(file.path, 'is empty, but has a -wal')
-    if (header !== undefined && (header.journalMode === 'wal' || hasWal(file.path))) this.#wal = Wal.open(file)
+    if (header === undefined && hasWal(file)) throw new NotDatabaseError(file.path, 'is empty, but has a -wal')
+    if (header !== undefined && (header.journalMode === 'wal' || hasWal(file))) this.#wal = Wal.open(file)
   }
 
   /** Reads every page. Returns the checksum of the database. Throws NotDatabaseError. */
@@ -292,6 +291,6 @@ export class LiveDatabase {
 }
 
 /** SQLite opens a WAL that is not empty, whatever page 1 says. */
-function hasWal(path: string): boolean {
-  return (fs.statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0
+function hasWal({ path, files }: DatabaseFile): boolean {
+  return (files.status(`${path}-wal`)?.size ?? 0) > 0
 }

@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import type { Pgno } from '../ltx/format/types.ts'
 import { DATABASE_LOCK } from '../sqlite/locks.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
-import { nodeFiles } from '../util/files.ts'
+import { type Files, nodeFiles } from '../util/files.ts'
 import { openExisting } from './shared-wal-index.ts'
 import type { Page } from './transaction.ts'
 
@@ -16,12 +16,14 @@ const { pending, shared, sharedLength } = DATABASE_LOCK
  * connection from removing the WAL meanwhile.
  */
 export class SharedDatabase {
+  readonly #files: Files
   readonly #path: string
   readonly #fd: number
   readonly #walFd: number
   readonly #locks: RangeLocks
 
-  private constructor(path: string, fd: number, walFd: number) {
+  private constructor(files: Files, path: string, fd: number, walFd: number) {
+    this.#files = files
     this.#path = path
     this.#fd = fd
     this.#walFd = walFd
@@ -29,8 +31,8 @@ export class SharedDatabase {
   }
 
   /** undefined where there is no WAL, or a connection holds the database exclusively. */
-  static open(path: string): SharedDatabase | undefined {
-    const fd = openExisting(path, fs.constants.O_RDWR)
+  static open(files: Files, path: string): SharedDatabase | undefined {
+    const fd = openExisting(files, path, fs.constants.O_RDWR)
     if (fd === undefined) return undefined
     let walFd: number | undefined
     try {
@@ -38,12 +40,12 @@ export class SharedDatabase {
       const held = locks.shared(pending) && locks.shared(shared, sharedLength)
       locks.unlock(pending)
       // Read-only: the data plane counts who has the WAL open for writing, to know that a database is shared.
-      walFd = held ? openExisting(`${path}-wal`, fs.constants.O_RDONLY) : undefined
+      walFd = held ? openExisting(files, `${path}-wal`, fs.constants.O_RDONLY) : undefined
     } catch (error) {
       nodeFiles.close(fd)
       throw error
     }
-    if (walFd !== undefined) return new SharedDatabase(path, fd, walFd)
+    if (walFd !== undefined) return new SharedDatabase(files, path, fd, walFd)
     nodeFiles.close(fd)
     return undefined
   }
@@ -103,7 +105,7 @@ export class SharedDatabase {
 
   /** Only after `becomeLast`, and after a complete checkpoint. */
   removeWal(): void {
-    for (const suffix of ['-wal', '-shm']) fs.rmSync(this.#path + suffix, { force: true })
+    for (const suffix of ['-wal', '-shm']) this.#files.remove(this.#path + suffix)
   }
 
   close(): void {

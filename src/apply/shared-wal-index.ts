@@ -9,7 +9,7 @@ import {
   type WalIndexHeader,
 } from '../sqlite/wal-index.ts'
 import { errorCode } from '../util/errors.ts'
-import { nodeFiles } from '../util/files.ts'
+import { type Files, nodeFiles } from '../util/files.ts'
 import { WalIndexMarks } from './wal-index-marks.ts'
 
 const { write, checkpoint, read, deadManSwitch } = WAL_INDEX_LOCK
@@ -23,11 +23,13 @@ const HEADER_TRIES = 100
  */
 export class SharedWalIndex {
   readonly marks: WalIndexMarks
+  readonly #files: Files
   readonly #path: string
   readonly #fd: number
   readonly #locks: RangeLocks
 
-  private constructor(path: string, fd: number) {
+  private constructor(files: Files, path: string, fd: number) {
+    this.#files = files
     this.#path = path
     this.#fd = fd
     this.#locks = new RangeLocks(fd)
@@ -38,11 +40,11 @@ export class SharedWalIndex {
    * undefined when no connection uses a wal-index, another process checkpoints, or SQLite has to rebuild the index. A
    * rebuild takes the checkpoint lock, so the lock must be free until then.
    */
-  static take(databasePath: string): SharedWalIndex | undefined {
+  static take(files: Files, databasePath: string): SharedWalIndex | undefined {
     const path = `${databasePath}-shm`
-    const fd = openExisting(path, fs.constants.O_RDWR)
+    const fd = openExisting(files, path, fs.constants.O_RDWR)
     if (fd === undefined) return undefined
-    const index = new SharedWalIndex(path, fd)
+    const index = new SharedWalIndex(files, path, fd)
     try {
       const isHeld = index.header() !== undefined && index.#locks.exclusive(checkpoint)
       if (isHeld && index.isUsable() && index.#isInUse()) return index
@@ -65,7 +67,7 @@ export class SharedWalIndex {
 
   /** Whether this is still the file beside the database, and SQLite does not have to rebuild it. */
   isUsable(): boolean {
-    const there = fs.statSync(this.#path, { throwIfNoEntry: false })
+    const there = this.#files.status(this.#path)
     return there?.ino === fs.fstatSync(this.#fd).ino && this.header() !== undefined
   }
 
@@ -139,10 +141,10 @@ export class SharedWalIndex {
   }
 }
 
-/** undefined when there is no such file. Never follows a symbolic link. */
-export function openExisting(path: string, flags: number): number | undefined {
+/** undefined when there is no such file. */
+export function openExisting(files: Files, path: string, flags: number): number | undefined {
   try {
-    return nodeFiles.open(path, flags | fs.constants.O_NOFOLLOW)
+    return files.open(path, flags)
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     throw error

@@ -161,8 +161,8 @@ export class Wal {
 
   /** Removes -wal and -shm. Only after a complete checkpoint, under the database's EXCLUSIVE lock. */
   remove(): void {
-    fs.rmSync(`${this.#file.path}-wal`, { force: true })
-    fs.rmSync(`${this.#file.path}-shm`, { force: true })
+    const { path, files } = this.#file
+    for (const suffix of ['-wal', '-shm']) files.remove(path + suffix)
     this.close()
   }
 

@@ -5,7 +5,8 @@ import path from 'node:path'
 import { z } from 'zod'
 import { finishReplacements } from '../log/replace.ts'
 import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
-import { type Files, filesWith, replaceFile } from '../util/files.ts'
+import { type Files, replaceFile } from '../util/files.ts'
+import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import { assertFormat, UnknownFormatError } from '../util/format-number.ts'
 import { nativeLocks } from '../util/native-locks.ts'
 import { applyModes, describeChange, makeDirectorySync, type Modes, PRIVATE } from '../util/private-files.ts'
@@ -17,8 +18,8 @@ export interface DataDirectory {
   readonly root: string
   /** The modes of everything in it but `root`. */
   readonly modes: Modes
-  /** Makes files with these modes. */
-  readonly files: Files
+  /** Makes files with these modes, and follows no link in the directory. */
+  readonly files: FilesBeneath
   /** Chosen at random when the directory was created; written into each transaction. */
   readonly nodeId: bigint
   /** The cluster whose history this directory holds; undefined before the node joined one. */
@@ -70,7 +71,7 @@ export interface DataDirectoryOptions {
 export function openDataDirectory(dir: string, options: DataDirectoryOptions = {}): DataDirectory {
   const { modes = PRIVATE } = options
   const root = `${dir}/files`
-  const files = filesWith(modes)
+  const files = filesBeneath(dir, modes)
   let lock: number
   try {
     if (!fs.existsSync(dir)) {
@@ -80,6 +81,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
     // It is the root of the mount, whose mode is the applications' business.
     fs.mkdirSync(root, { recursive: true })
     files.makeDirectory(`${dir}/log`)
+    for (const own of ['files', 'log']) fs.closeSync(files.openDirectory(`${dir}/${own}`))
     lock = fs.openSync(`${dir}/lock`, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600)
   } catch (error) {
     throw unusable(dir, error)

@@ -8,7 +8,7 @@ import { logDirectory } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { formatPosition, formatTXID } from '../ltx/format/types.ts'
 import { replaceFile } from '../util/files.ts'
-import { copySync, create } from '../util/private-files.ts'
+import { create } from '../util/private-files.ts'
 import type { DataDirectory } from './directory.ts'
 
 export interface Divergence {
@@ -102,7 +102,7 @@ function newDirectory(data: DataDirectory, database: string): string {
 function copyDatabase(data: DataDirectory, database: string, dir: string): void {
   for (const suffix of ['', '-wal', '-journal']) {
     const from = `${data.root}/${database}${suffix}`
-    if (fs.existsSync(from)) copySync(from, `${dir}/database${suffix}`, data.modes.file)
+    if (data.files.exists(from)) data.files.copyOut(from, `${dir}/database${suffix}`, data.modes.file)
   }
 }
 

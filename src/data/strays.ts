@@ -6,7 +6,8 @@
 
 import fs from 'node:fs'
 import { errorCode } from '../util/errors.ts'
-import { copySync, makeDirectorySync, type Modes } from '../util/private-files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
+import { makeDirectorySync, type Modes } from '../util/private-files.ts'
 
 const SIDE_FILE = /^(.+)-(journal|wal|shm)$/
 
@@ -24,12 +25,13 @@ export function setAsideStrays(directory: string, into: string, modes: Modes): s
   }
   if (!entries.every(isStray)) return []
   if (entries.length > 0) makeDirectorySync(into, modes.directory)
+  const files = filesBeneath(directory)
   const stamp = new Date().toISOString().replace(/[:.]/g, '-')
   return entries.map(({ name }) => {
     const to = `${into}/${stamp}-${name}`
     // `into` may be on another file system, where rename fails.
-    copySync(`${directory}/${name}`, to, modes.file)
-    fs.unlinkSync(`${directory}/${name}`)
+    files.copyOut(`${directory}/${name}`, to, modes.file)
+    files.unlink(`${directory}/${name}`)
     return to
   })
 }

@@ -15,7 +15,7 @@ import { Tree } from '../fuse/tree/tree.ts'
 import { Logs } from '../log/logs.ts'
 import { recoverDatabase } from '../recovery/recover.ts'
 import { errorMessage } from '../util/errors.ts'
-import { filesWith } from '../util/files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 import { KeepAwake } from './keep-awake.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
@@ -26,13 +26,14 @@ import { Syncs } from './syncs.ts'
 assert.ok(parentPort !== null, 'this file is the entry of a worker thread')
 const port = parentPort
 const { shared, dataDir, root, segmentSizeBytes, nodeId, ...data } = workerData as DataPlaneData
-const files = filesWith(data.modes)
 const filter = new DatabaseFilter(data.filter)
 const state = new SharedState(shared)
 const syncs = new Syncs(data.syncs)
 const keepAwake = data.keepAwake === undefined ? undefined : new KeepAwake(data.keepAwake)
 const databases = new Map<string, Database>()
 const nowMs = Date.now
+/** While this thread serves, applications rename directories and make links below `root`. */
+const files = filesBeneath(dataDir, data.modes)
 
 const say = (message: FromDataPlane) => port.postMessage(message)
 const slots = new Slots(state, say)

@@ -3,6 +3,7 @@ import { chmod, copyFile, type FileHandle, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 import { assertDiskSpace } from '../util/disk-space.ts'
+import type { Files } from '../util/files.ts'
 import { PRIVATE } from '../util/private-files.ts'
 
 const BUFFER_BYTES = 1024 * 1024
@@ -21,8 +22,14 @@ export class LiveBase {
   }
 
   /** Copies in the kernel, sharing blocks where the file system can. Throws DiskSpaceError. */
-  static async copy(source: string, to: string): Promise<LiveBase> {
-    await copyFile(source, to, constants.COPYFILE_FICLONE_FORCE).catch(() => copyBytes(source, to))
+  static async copy(files: Files, source: string, to: string): Promise<LiveBase> {
+    const fd = files.open(source, constants.O_RDONLY)
+    const opened = `/proc/self/fd/${fd}`
+    try {
+      await copyFile(opened, to, constants.COPYFILE_FICLONE_FORCE).catch(() => copyBytes(source, opened, to))
+    } finally {
+      files.close(fd)
+    }
     // The copy has the mode of its source.
     await chmod(to, PRIVATE.file)
     const handle = await open(to, 'r')
@@ -57,8 +64,8 @@ export class LiveBase {
   }
 }
 
-async function copyBytes(source: string, to: string): Promise<void> {
-  const { size } = await stat(source)
+async function copyBytes(source: string, opened: string, to: string): Promise<void> {
+  const { size } = await stat(opened)
   await assertDiskSpace(`a copy of ${source}`, dirname(to), size)
-  await copyFile(source, to)
+  await copyFile(opened, to)
 }

@@ -20,6 +20,7 @@ import {
   type Position,
 } from '../ltx/format/types.ts'
 import { mergePages, type PageMerge } from '../ltx/merge/merge.ts'
+import { type Files, nodeFiles } from '../util/files.ts'
 import { SnapshotError } from './errors.ts'
 import { LiveBase } from './live-base.ts'
 import { InputFold, makeTemporaryDirectory } from './spill.ts'
@@ -30,6 +31,8 @@ export interface LiveDatabase {
   readonly log: LogView
   /** The database file itself, not through the mount. */
   readonly filePath: string
+  /** Opens it: as a name that applications can replace by a link. Default: any path. */
+  readonly files?: Files
 }
 
 export interface LiveImageOptions {
@@ -67,7 +70,11 @@ export async function withLiveImage<T>(
   if (!(await exists(database.log))) return undefined
   const directory = await makeTemporaryDirectory(options.temporaryParent)
   try {
-    const base = await LiveBase.copy(database.filePath, join(directory.path, 'base')).catch((error: unknown) => {
+    const base = await LiveBase.copy(
+      database.files ?? nodeFiles,
+      database.filePath,
+      join(directory.path, 'base'),
+    ).catch((error: unknown) => {
       throw new SnapshotError(database.name, 'its file cannot be copied', { cause: error })
     })
     try {

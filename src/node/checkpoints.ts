@@ -1,10 +1,10 @@
-import fs from 'node:fs'
 import type { CheckpointStatus } from '../api/status.ts'
 import type { Sharing } from '../capture/events.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { logDirectory } from '../log/store.ts'
 import type { FromClient, ToClient } from '../replica/client/messages.ts'
 import { LocalClientProcess } from '../replica/local-client.ts'
+import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import type { Logger } from '../util/log.ts'
 
 export interface CheckpointsOptions {
@@ -45,6 +45,7 @@ const SILENT_MS = 10_000
  */
 export class Checkpoints {
   readonly #options: CheckpointsOptions
+  readonly #backing: FilesBeneath
   readonly #databases = new Map<string, Known>()
   #leads = false
   #client: LocalClientProcess | undefined
@@ -53,6 +54,7 @@ export class Checkpoints {
 
   constructor(options: CheckpointsOptions) {
     this.#options = options
+    this.#backing = filesBeneath(options.root)
     options.plane.observe({
       sharing: (name, sharing) => this.#changed(name, sharing),
       guarded: (name) => void this.#known(name).alarms++,
@@ -185,6 +187,7 @@ export class Checkpoints {
   }
 
   #walBytes(name: string): number {
-    return fs.statSync(`${this.#options.root}/${name}-wal`, { throwIfNoEntry: false })?.size ?? 0
+    const wal = `${this.#options.root}/${name}-wal`
+    return this.#backing.exists(wal) ? (this.#backing.status(wal)?.size ?? 0) : 0
   }
 }

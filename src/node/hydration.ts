@@ -16,8 +16,10 @@ import { listSegments } from '../log/segments.ts'
 import { createLog, logDirectory } from '../log/store.ts'
 import { EMPTY_CHECKSUM, formatPosition, formatTXID } from '../ltx/format/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
+import { BY_UMASK } from '../util/directories.ts'
 import { LtxdError } from '../util/errors.ts'
 import { replaceFile } from '../util/files.ts'
+import { LinkedNameError } from '../util/files-beneath.ts'
 import type { Logger } from '../util/log.ts'
 
 export interface HydrationOptions {
@@ -35,13 +37,18 @@ export async function hydrateMissing(options: HydrationOptions): Promise<void> {
   const { data, store } = options
   const { files } = data
   for (const { name, position } of await listBackup(store)) {
-    const hasFile = fs.existsSync(`${data.root}/${name}`)
+    const hasFile = files.exists(`${data.root}/${name}`)
     const logDir = logDirectory(data.dir, name)
-    const known = hasFile ? fs.existsSync(`${logDir}/base.json`) : listSegments(files, logDir).length > 0
+    const known = hasFile ? files.exists(`${logDir}/base.json`) : listSegments(files, logDir).length > 0
     if (known) continue
     if (position.state === 'empty') continue
     if (hasFile) throw new UnknownFileError(name, data.root, store.url, position)
-    await hydrate(options, name, position)
+    try {
+      await hydrate(options, name, position)
+    } catch (error) {
+      if (!(error instanceof LinkedNameError)) throw error
+      options.logger.error({ database: name, err: error }, 'not restored from the backup: a link is in its place')
+    }
   }
 }
 
@@ -107,6 +114,8 @@ async function hydrate(
 ): Promise<void> {
   const { files } = data
   const logDir = logDirectory(data.dir, name)
+  // First: nothing is restored to a name that a link leads elsewhere.
+  files.makeDirectory(path.dirname(`${data.root}/${name}`), BY_UMASK)
   fs.rmSync(logDir, { recursive: true, force: true })
   if (position.state === 'dropped') {
     createLog(files, logDir, { txid: position.txid, checksum: EMPTY_CHECKSUM })
@@ -118,8 +127,7 @@ async function hydrate(
   files.makeDirectory(path.dirname(temporary))
   const result = await restoreDatabase(store, name, NEWEST, temporary, { ...(signal && { signal }) })
   createLog(files, logDir, { txid: result.txid, checksum: result.checksum })
-  fs.mkdirSync(path.dirname(`${data.root}/${name}`), { recursive: true })
-  fs.renameSync(temporary, `${data.root}/${name}`)
+  files.rename(temporary, `${data.root}/${name}`)
   files.syncDirectory(path.dirname(`${data.root}/${name}`))
   const durationMs = Math.round(performance.now() - started)
   logger.info(
@@ -129,8 +137,8 @@ async function hydrate(
 }
 
 /** Removes a database's local files and log. The backup has all of it. */
-function removeLocal({ dir, root }: DataDirectory, name: string): void {
-  for (const suffix of ['', '-wal', '-shm', '-journal']) fs.rmSync(`${root}/${name}${suffix}`, { force: true })
+function removeLocal({ dir, root, files }: DataDirectory, name: string): void {
+  for (const suffix of ['', '-wal', '-shm', '-journal']) files.remove(`${root}/${name}${suffix}`)
   fs.rmSync(logDirectory(dir, name), { recursive: true, force: true })
 }
 
@@ -139,7 +147,7 @@ function setAside({ dir, root, files }: DataDirectory, name: string, detail: str
   const aside = `${dir}/diverged/${name}/${new Date().toISOString().replace(/[:.]/g, '-')}`
   files.makeDirectory(aside)
   fs.renameSync(logDirectory(dir, name), `${aside}/log`)
-  fs.renameSync(`${root}/${name}`, `${aside}/database`)
+  files.rename(`${root}/${name}`, `${aside}/database`)
   const report = JSON.stringify({ database: name, reason: detail, setAside: new Date() }, null, 2) + '\n'
   replaceFile(files, `${aside}/report.json`, Buffer.from(report))
   return aside

@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { promisify } from 'node:util'
 import type { KnownDatabase } from '../dataplane/dataplane.ts'
 import { peekPageChecksums } from '../log/page-checksums.ts'
 import { LogReader } from '../log/reader.ts'
@@ -7,10 +8,12 @@ import { listSegments } from '../log/segments.ts'
 import { logDirectory, readSynced, writeSynced } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { errorCode } from '../util/errors.ts'
-import type { Files } from '../util/files.ts'
+import { type Files, parentOf } from '../util/files.ts'
+import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import type { Logger } from '../util/log.ts'
 
 const NOTHING = 0n as TXID
+const sync = promisify(fs.fsync)
 
 export interface LogMaintenanceOptions {
   readonly dataDir: string
@@ -45,6 +48,8 @@ interface Checked {
  */
 export class LogMaintenance {
   readonly #options: LogMaintenanceOptions
+  /** Applications rename directories and make links in it meanwhile. */
+  readonly #backing: FilesBeneath
   readonly #synced = new Map<string, Position>()
   readonly #facts = new Map<string, LogFacts>()
   readonly #checked = new Map<string, Checked>()
@@ -54,6 +59,7 @@ export class LogMaintenance {
 
   constructor(options: LogMaintenanceOptions) {
     this.#options = options
+    this.#backing = filesBeneath(options.root)
   }
 
   start(): void {
@@ -99,10 +105,10 @@ export class LogMaintenance {
     if (!tracked || backfilled.txid <= synced.txid) return
     await new LogReader(name, dir, () => database.state().position).sync()
     const path = `${this.#options.root}/${name}`
-    await syncFile(path)
-    await syncFile(`${path}-wal`)
-    await syncFile(`${path}-journal`)
-    await syncFile(path.slice(0, path.lastIndexOf('/')))
+    for (const suffix of ['', '-wal', '-journal']) {
+      await syncOpened(() => this.#backing.open(path + suffix, fs.constants.O_RDONLY))
+    }
+    await syncOpened(() => this.#backing.openDirectory(parentOf(path)))
     writeSynced(files, dir, backfilled)
     this.#synced.set(name, backfilled)
   }
@@ -172,15 +178,17 @@ function isAsBefore(before: Checked | undefined, now: Omit<Checked, 'dueMs'>, no
 }
 
 /** An fsync through any descriptor reaches the file's pages. A missing file needs none. */
-async function syncFile(path: string): Promise<void> {
+async function syncOpened(open: () => number): Promise<void> {
+  let fd: number
   try {
-    const handle = await fs.promises.open(path, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
+    fd = open()
   } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw error
+    if (errorCode(error) === 'ENOENT') return
+    throw error
+  }
+  try {
+    await sync(fd)
+  } finally {
+    fs.closeSync(fd)
   }
 }

@@ -110,7 +110,7 @@ export class NodeBackup {
     if (this.#service === undefined || rejection !== undefined || this.#added.has(name)) return
     this.#added.add(name)
     const log = new LogReader(name, logDirectory(this.#data.dir, name), () => state().position)
-    const database = { name, log, filePath: `${this.#data.root}/${name}` }
+    const database = { name, log, filePath: `${this.#data.root}/${name}`, files: this.#data.files }
     this.#service.add(database, this.#lease && { takenOverAt: this.#lease.takenOver.get(name)?.at ?? (0n as TXID) })
   }
 

@@ -6,6 +6,7 @@ import type { DataDirectory } from '../data/directory.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { logDirectory } from '../log/store.ts'
 import { doubt } from '../log/trust.ts'
+import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import type { Logger } from '../util/log.ts'
 
 const SCRUB_BYTES_PER_SECOND = 100e6
@@ -34,17 +35,23 @@ const CHUNK_SIZE = 256 << 10
  */
 export class Scrubber {
   readonly #options: ScrubberOptions
+  readonly #backing: FilesBeneath
   readonly #tasks: Task[] = []
   readonly #stopping = new AbortController()
   #working: Promise<void> = Promise.resolve()
 
   constructor(options: ScrubberOptions) {
     this.#options = options
+    this.#backing = filesBeneath(options.root)
   }
 
   /** Called before the mount is served: the proof is about the file that has this name now. */
   add(database: string, proof: Proof): void {
-    this.#tasks.push({ database, proof, fd: fs.openSync(`${this.#options.root}/${database}`, 'r') })
+    this.#tasks.push({
+      database,
+      proof,
+      fd: this.#backing.open(`${this.#options.root}/${database}`, fs.constants.O_RDONLY),
+    })
   }
 
   start(): void {

@@ -25,7 +25,7 @@ export class StreamedDatabases {
     // Looked up by name each time: a database that is no longer rejected has a new handle.
     const position = () => this.#plane.position(name)
     const log = new LogReader(name, logDirectory(this.#data.dir, name), position)
-    const streamed = { name, log, filePath: `${this.#data.root}/${name}` }
+    const streamed = { name, log, filePath: `${this.#data.root}/${name}`, files: this.#data.files }
     this.#known.set(name, streamed)
     return streamed
   }

@@ -8,7 +8,8 @@ import { findDatabases } from '../capture/find-databases.ts'
 import { lockForReading, openDataDirectory } from '../data/directory.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
-import { nodeFiles } from '../util/files.ts'
+import type { Files } from '../util/files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 import type { Modes } from '../util/private-files.ts'
 import type { PlannedRecovery } from './recover.ts'
 import { planDatabase, recoverDatabase, rejectionAdvice } from './recover.ts'
@@ -33,7 +34,8 @@ export interface RecoveredDatabase extends DatabasePlan {
 export function planDirectory(dir: string, names: readonly string[], filter = ANY_DATABASE): DatabasePlan[] {
   const unlock = lockForReading(dir)
   try {
-    return chosen(dir, names, filter).map((name) => plan(dir, name, { foresee: true }))
+    const files = filesBeneath(dir)
+    return chosen(files, dir, names, filter).map((name) => plan(files, dir, name, { foresee: true }))
   } finally {
     unlock()
   }
@@ -54,8 +56,8 @@ export function recoverDirectory(
     const { root, nodeId, files } = data
     const ignore = () => {}
     const events = { log, published: ignore, sharing: ignore, guarded: ignore }
-    return chosen(dir, names, filter).map((name) => {
-      const planned = plan(dir, name, { foresee: false })
+    return chosen(files, dir, names, filter).map((name) => {
+      const planned = plan(files, dir, name, { foresee: false })
       const database = recoverDatabase({
         ...{ name, dataDir: dir, root, files, events, nowMs: Date.now, nodeId, segmentSizeBytes },
         // Nothing would verify the remaining pages later, so every page is read now.
@@ -72,16 +74,13 @@ export function recoverDirectory(
   }
 }
 
-function plan(dir: string, name: string, { foresee }: { foresee: boolean }): DatabasePlan {
-  const planned = planDatabase(
-    { files: nodeFiles, dataDir: dir, root: `${dir}/files`, name, wholeReadBytes: Infinity },
-    foresee,
-  )
+function plan(files: Files, dir: string, name: string, { foresee }: { foresee: boolean }): DatabasePlan {
+  const planned = planDatabase({ files, dataDir: dir, root: `${dir}/files`, name, wholeReadBytes: Infinity }, foresee)
   return { name, advice: rejectionAdvice(dir, name), ...planned }
 }
 
-function chosen(dir: string, names: readonly string[], filter: DatabaseFilter): string[] {
-  const all = findDatabases(nodeFiles, dir, `${dir}/files`, filter)
+function chosen(files: Files, dir: string, names: readonly string[], filter: DatabaseFilter): string[] {
+  const all = findDatabases(files, dir, `${dir}/files`, filter)
   for (const name of names) {
     if (all.includes(name)) continue
     const others = fs.existsSync(`${dir}/files/${name}`)

@@ -9,7 +9,8 @@
 
 import fs from 'node:fs'
 import { errorCode, LtxdError } from './errors.ts'
-import { type Files, nodeFiles } from './files.ts'
+import { type Files, filesWith } from './files.ts'
+import { copySync, isWider, type Modes, PRIVATE } from './private-files.ts'
 
 const { O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants
 /** Missing in Node's constants; the same on every architecture that Node runs on. */
@@ -33,21 +34,25 @@ export class NotRegularError extends LtxdError {
 
 /**
  * Every path is absolute and lies below the directory, or is the directory. `open` opens regular files only, and never
- * waits for the other end of a pipe. `exists` is false for a name that is a link or is reached by one.
+ * waits for the other end of a pipe. `exists` is false for a name that is a link, is reached by one, or lies elsewhere;
+ * `status` throws. To unlink a link removes the link.
  */
 export interface FilesBeneath extends Files {
   /** Links on the way to the directory itself are followed: the operator names it. */
   readonly root: string
-  /** undefined when there is nothing of that name. Throws LinkedNameError. */
-  status(path: string): fs.Stats | undefined
-  /** Removes a file if there is one. A link goes itself. */
-  remove(path: string): void
+  /** With its missing parents. `mode` is subject to the umask, as other programs' directories are. */
+  makeDirectory(path: string, mode?: number): void
+  /** For fsync. */
+  openDirectory(path: string): number
+  /** Copies a regular file to any path, sharing blocks where the file system can. */
+  copyOut(from: string, to: string, mode: number): void
   /** Changes the owner of a regular file through a descriptor. */
   changeOwner(path: string, uid: number, gid: number): void
 }
 
-/** The operations themselves are those of `files`. They throw LinkedNameError and NotRegularError. */
-export function filesBeneath(root: string, files: Files = nodeFiles): FilesBeneath {
+/** `modes`: of new files and directories. The operations throw LinkedNameError and NotRegularError. */
+export function filesBeneath(root: string, modes: Modes = PRIVATE): FilesBeneath {
+  const files = filesWith(modes)
   const within = <T>(path: string, use: (path: string) => T) => resolve(root, path, use)
 
   const status = (path: string) =>
@@ -65,15 +70,7 @@ export function filesBeneath(root: string, files: Files = nodeFiles): FilesBenea
       if (before?.isSymbolicLink() === true) throw new LinkedNameError(path, path, root)
       // Opening a pipe or a device can wait, or do something. O_EXCL has its own answer to whatever is there.
       if (before?.isFile() === false && (flags & O_EXCL) === 0) throw new NotRegularError(path, before)
-      const fd = files.open(at, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode)
-      try {
-        const found = fs.fstatSync(fd)
-        if (!found.isFile()) throw new NotRegularError(path, found)
-        return fd
-      } catch (error) {
-        fs.closeSync(fd)
-        throw error
-      }
+      return regular(path, files.open(at, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode))
     })
 
   const withDirectory = <T>(path: string, flags: number, use: (fd: number) => T) =>
@@ -84,23 +81,18 @@ export function filesBeneath(root: string, files: Files = nodeFiles): FilesBenea
     root,
     status,
     open,
-    exists: (path) => whereNoLink(() => status(path)) !== undefined,
+    exists: (path) => whereNamed(() => status(path)) !== undefined,
     list: (path) =>
       unlessMissing(() => withDirectory(path, O_PATH, (fd) => fs.readdirSync(`/proc/self/fd/${fd}`))) ?? [],
+    openDirectory: (path) => within(path, (at) => openDirectory(at, path, root, O_RDONLY)),
     syncDirectory: (path) => withDirectory(path, O_RDONLY, (fd) => fs.fsyncSync(fd)),
-    makeDirectory(path) {
-      for (const each of ancestry(root, path)) {
-        within(each, (at) => {
-          // Not `recursive`: below a directory that was removed meanwhile, Node would try for ever.
-          unlessThere(() => fs.mkdirSync(at))
-          fs.closeSync(openDirectory(at, each, root, O_PATH))
-        })
-      }
-    },
+    makeDirectory: (path, mode) => makeDirectories(root, path, modes, mode),
     removeDirectory: (path) => within(path, (at) => files.removeDirectory(at)),
     unlink: (path) => within(path, (at) => files.unlink(at)),
     remove: (path) => unlessMissing(() => within(path, (at) => files.unlink(at))),
     rename: (from, to) => within(from, (fromAt) => within(to, (toAt) => files.rename(fromAt, toAt))),
+    copyOut: (from, to, mode) =>
+      withDescriptor(open(from, O_RDONLY), (fd) => copySync(`/proc/self/fd/${fd}`, to, mode)),
     changeOwner(path, uid, gid) {
       within(path, (at) =>
         // O_PATH opens nothing, so the file system hears of no open. The descriptor's own name is this one file.
@@ -172,6 +164,14 @@ function openDirectory(at: string, path: string, root: string, flags: number, na
   }
 }
 
+/** Returns the descriptor, or closes it where it is of no regular file. */
+function regular(path: string, fd: number): number {
+  const found = fs.fstatSync(fd)
+  if (found.isFile()) return fd
+  fs.closeSync(fd)
+  throw new NotRegularError(path, found)
+}
+
 function withDescriptor<T>(fd: number, use: (fd: number) => T): T {
   try {
     return use(fd)
@@ -182,9 +182,26 @@ function withDescriptor<T>(fd: number, use: (fd: number) => T): T {
 
 function namesBelow(root: string, path: string): string[] {
   if (path === root) return []
-  const names = path.startsWith(`${root}/`) ? path.slice(root.length + 1).split('/') : ['..']
-  if (!names.some((name) => name === '' || name === '.' || name === '..' || name.includes('\0'))) return names
+  const names = path.startsWith(`${root}/`)
+    ? path
+        .slice(root.length + 1)
+        .split('/')
+        .filter(Boolean)
+    : ['..']
+  if (!names.some((name) => name === '.' || name === '..' || name.includes('\0'))) return names
   throw new LtxdError('NAME_OUTSIDE', `"${path}" is no name below ${root}`)
+}
+
+function makeDirectories(root: string, path: string, modes: Modes, mode: number | undefined): void {
+  for (const each of ancestry(root, path)) {
+    resolve(root, each, (at) => {
+      // Not `recursive`: below a directory that was removed meanwhile, Node would try for ever.
+      const made = unlessThere(() => fs.mkdirSync(at, mode ?? modes.directory) ?? true) ?? false
+      withDescriptor(openDirectory(at, each, root, O_PATH), (fd) => {
+        if (made && mode === undefined && isWider(modes.directory)) fs.chmodSync(`/proc/self/fd/${fd}`, modes.directory)
+      })
+    })
+  }
 }
 
 /** The directories from below `root` to `path`. */
@@ -195,7 +212,7 @@ function ancestry(root: string, path: string): string[] {
 
 const unlessMissing = <T>(run: () => T) => unless(run, 'ENOENT')
 const unlessThere = <T>(run: () => T) => unless(run, 'EEXIST')
-const whereNoLink = <T>(run: () => T) => unless(run, 'NAME_IS_LINK', 'ENOTDIR')
+const whereNamed = <T>(run: () => T) => unless(run, 'NAME_IS_LINK', 'NAME_OUTSIDE', 'ENOTDIR')
 
 /** undefined where it fails with one of these codes. */
 function unless<T>(run: () => T, ...codes: readonly string[]): T | undefined {

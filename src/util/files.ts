@@ -21,6 +21,8 @@ export interface Files {
   /** Device, inode, size, mtime and ctime in one string, which differs after every change of the file. */
   identity(fd: number): string
   exists(path: string): boolean
+  /** undefined when there is nothing of that name. */
+  status(path: string): fs.Stats | undefined
   /** The names in a directory; empty when it does not exist. */
   list(path: string): string[]
   /** With its missing parents. They have the mode of what ltxd makes for itself. */
@@ -28,6 +30,8 @@ export interface Files {
   /** Removes an empty directory. */
   removeDirectory(path: string): void
   unlink(path: string): void
+  /** Removes a file if there is one. */
+  remove(path: string): void
   rename(from: string, to: string): void
 }
 
@@ -63,6 +67,7 @@ export const nodeFiles: Files = {
     return [dev, ino, size, mtimeNs, ctimeNs].join(':')
   },
   exists: (path) => fs.existsSync(path),
+  status: (path) => fs.statSync(path, { throwIfNoEntry: false }),
   list(path) {
     try {
       return fs.readdirSync(path)
@@ -74,6 +79,7 @@ export const nodeFiles: Files = {
   makeDirectory: (path) => makeDirectorySync(path, PRIVATE.directory),
   removeDirectory: (path) => fs.rmdirSync(path),
   unlink: (path) => fs.unlinkSync(path),
+  remove: (path) => fs.rmSync(path, { force: true }),
   rename: (from, to) => fs.renameSync(from, to),
 }
 

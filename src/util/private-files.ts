@@ -28,7 +28,7 @@ export function modesOf(directory: number): Modes {
 }
 
 /** Wider modes than PRIVATE are what the configuration says, whatever the umask. */
-const isWider = (mode: number) => (mode & OTHERS) !== 0
+export const isWider = (mode: number) => (mode & OTHERS) !== 0
 
 export function createSync(path: string, flags: number, mode: number): number {
   const fd = fs.openSync(path, flags, mode)

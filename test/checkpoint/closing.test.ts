@@ -33,8 +33,8 @@ test('a last connection that closes as a checkpoint begins leaves no WAL behind'
   const application = spawn('python3', ['-c', APPLICATION, dir], { stdio: ['ignore', 'pipe', 'inherit'] })
   await once(createInterface({ input: application.stdout }), 'line')
   const open = SharedDatabase.open.bind(SharedDatabase)
-  vi.spyOn(SharedDatabase, 'open').mockImplementation((path) => {
-    const database = open(path)
+  vi.spyOn(SharedDatabase, 'open').mockImplementation((files, path) => {
+    const database = open(files, path)
     fs.writeFileSync(`${dir}/go`, '')
     while (!fs.existsSync(`${dir}/closed`));
     return database

@@ -7,6 +7,7 @@ import { type CheckpointOutcome, SharedCheckpoint } from '../../src/apply/shared
 import { SharedDatabase } from '../../src/apply/shared-database.ts'
 import { SharedWalIndex } from '../../src/apply/shared-wal-index.ts'
 import { CHECKPOINT_INFO, setNativeU32 } from '../../src/sqlite/wal-index.ts'
+import { nodeFiles } from '../../src/util/files.ts'
 import { SqlClient } from '../cluster/sql-client.ts'
 import { digestOfFile } from '../harness/digest.ts'
 
@@ -49,9 +50,9 @@ interface Work {
 
 /** A checkpoint as the local client makes it. */
 async function checkpoint({ run = (work) => work.run(), makeDurable, isStopped, before }: Work = {}) {
-  const index = SharedWalIndex.take(file)
+  const index = SharedWalIndex.take(nodeFiles, file)
   if (index === undefined) throw new Error('the checkpoint lock is free')
-  const database = SharedDatabase.open(file)
+  const database = SharedDatabase.open(nodeFiles, file)
   const lockFileReads = index.lockFileReads.bind(index)
   index.lockFileReads = () => {
     before?.()

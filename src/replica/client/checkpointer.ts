@@ -5,6 +5,7 @@ import { SharedWalIndex } from '../../apply/shared-wal-index.ts'
 import { LogReader } from '../../log/reader.ts'
 import { ZERO_POSITION } from '../../log/store.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
+import { type FilesBeneath, filesBeneath } from '../../util/files-beneath.ts'
 import type { FromClient, ToClient } from './messages.ts'
 
 type GuardOrder = Extract<ToClient, { type: 'guard' }>
@@ -49,12 +50,12 @@ interface Guarded {
  * when that is worth it.
  */
 export class Checkpointer {
-  readonly #mountDir: string
+  readonly #files: FilesBeneath
   readonly #send: (message: CheckpointerMessage) => void
   readonly #guarded = new Map<string, Guarded>()
 
   constructor(mountDir: string, send: (message: CheckpointerMessage) => void) {
-    this.#mountDir = mountDir
+    this.#files = filesBeneath(mountDir)
     this.#send = send
   }
 
@@ -65,7 +66,7 @@ export class Checkpointer {
       known.hasSeveralWriters = hasSeveralWriters
       return
     }
-    const path = `${this.#mountDir}/${name}`
+    const path = `${this.#files.root}/${name}`
     const log = new LogReader(name, logDir, () => ZERO_POSITION)
     const guarded: Guarded = {
       ...{
@@ -110,7 +111,7 @@ export class Checkpointer {
   async #guard(guarded: Guarded): Promise<void> {
     if (guarded.index?.header() === undefined) this.#release(guarded)
     if (guarded.index === undefined) {
-      guarded.index = SharedWalIndex.take(guarded.path)
+      guarded.index = SharedWalIndex.take(this.#files, guarded.path)
       if (guarded.index === undefined) return rest(guarded)
       guarded.intervalMs = SHORTEST_MS
       this.#send({ type: 'guarding', database: guarded.name })
@@ -121,7 +122,7 @@ export class Checkpointer {
       return
     }
     const startedAt = performance.now()
-    const outcome = await checkpoint(guarded, guarded.index, due)
+    const outcome = await checkpoint(this.#files, guarded, guarded.index, due)
     if (outcome === undefined) return this.#release(guarded)
     this.#report(guarded, guarded.index, outcome, performance.now() - startedAt)
     const isLeft = due === 'restart-by-writer' && outcome.state === 'behind'
@@ -201,8 +202,13 @@ async function finishedByWriter(guarded: Guarded, index: SharedWalIndex): Promis
 }
 
 /** Undefined when applications use another wal-index than the held one, or one of them has the database to itself. */
-async function checkpoint(guarded: Guarded, index: SharedWalIndex, due: Due): Promise<CheckpointOutcome | undefined> {
-  const database = SharedDatabase.open(guarded.path)
+async function checkpoint(
+  files: FilesBeneath,
+  guarded: Guarded,
+  index: SharedWalIndex,
+  due: Due,
+): Promise<CheckpointOutcome | undefined> {
+  const database = SharedDatabase.open(files, guarded.path)
   if (database === undefined) return undefined
   try {
     // Checked after the open: replacing the wal-index requires exclusive access to the database.

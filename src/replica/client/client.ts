@@ -4,6 +4,7 @@ import { bytesOfFile } from '../../apply/transaction.ts'
 import { type Announcement, marshalAnnouncements } from '../../capture/announcements.ts'
 import { formatPosition, parsePosition } from '../../ltx/format/types.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
+import { type FilesBeneath, filesBeneath } from '../../util/files-beneath.ts'
 import { ClientDatabase, headOf } from './database.ts'
 import type { FromClient, ToClient } from './messages.ts'
 
@@ -29,14 +30,15 @@ const MAX_TOGETHER = 256
  * of all databases and applies the primary's transactions. A blocked database does not delay the others.
  */
 export class LocalClient {
-  readonly #mountDir: string
+  /** Applications make directories and links on the mount, and this process may be root's. */
+  readonly #files: FilesBeneath
   readonly #announcementsFd: number
   readonly #send: (message: FromClient) => void
   readonly #queues = new Map<string, Queue>()
 
   /** `announcementsPath`: the file on the mount through which the client reaches the data plane. */
   constructor(mountDir: string, announcementsPath: string, send: (message: FromClient) => void) {
-    this.#mountDir = mountDir
+    this.#files = filesBeneath(mountDir)
     this.#announcementsFd = fs.openSync(announcementsPath, fs.constants.O_WRONLY)
     this.#send = send
   }
@@ -67,8 +69,7 @@ export class LocalClient {
   #queue(name: string): Queue {
     let queue = this.#queues.get(name)
     if (queue === undefined) {
-      const path = `${this.#mountDir}/${name}`
-      const database = new ClientDatabase(name, path, (...announcements) => this.#announce(announcements))
+      const database = new ClientDatabase(name, this.#files, (...announcements) => this.#announce(announcements))
       queue = { name, database, orders: [], blocked: undefined, failed: false, waiting: false }
       this.#queues.set(name, queue)
     }

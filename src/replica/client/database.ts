@@ -5,7 +5,9 @@ import { bytesInMemory, bytesOfFile, type LtxBytes } from '../../apply/transacti
 import type { Announcement } from '../../capture/announcements.ts'
 import { HEADER_SIZE, unmarshalHeader } from '../../ltx/format/header.ts'
 import { EMPTY_CHECKSUM, parseChecksum, parsePosition, type Position } from '../../ltx/format/types.ts'
+import { BY_UMASK } from '../../util/directories.ts'
 import { errorCode } from '../../util/errors.ts'
+import type { FilesBeneath } from '../../util/files-beneath.ts'
 import { LogPositions } from './log-positions.ts'
 import type { ToClient } from './messages.ts'
 
@@ -14,28 +16,31 @@ type Advance = Extract<ToClient, { type: 'advance' }>
 /** One database of a replica. Each write is preceded by an announcement of its result to the data plane. */
 export class ClientDatabase {
   readonly #name: string
+  readonly #files: FilesBeneath
   readonly #path: string
   readonly #announce: (...announcements: readonly Announcement[]) => void
   #positions: readonly Position[] = []
   #applier: Applier | undefined
   #givenIn: 'wal' | 'rollback' | undefined
 
-  /** `announce` must deliver at once, and in order. */
-  constructor(name: string, path: string, announce: (...announcements: readonly Announcement[]) => void) {
+  /** `files` is the mount. `announce` must deliver at once, and in order. */
+  constructor(name: string, files: FilesBeneath, announce: (...announcements: readonly Announcement[]) => void) {
     this.#name = name
-    this.#path = path
+    this.#files = files
+    this.#path = `${files.root}/${name}`
     this.#announce = announce
   }
 
   /**
-   * The database's position; undefined when it is at none of `positions`. Throws ApplyBlockedError, NotDatabaseError.
+   * The database's position; undefined when it is at none of `positions`. Throws ApplyBlockedError, NotDatabaseError,
+   * LinkedNameError, NotRegularError.
    */
   open(positions: readonly Position[]): Position | undefined {
     this.close()
     this.#announce({ op: 'reset', database: this.#name })
     this.#positions = positions
     // A database with a history but without a file was dropped.
-    if (!fs.existsSync(this.#path)) return positions[0]
+    if (this.#files.status(this.#path) === undefined) return positions[0]
     const { position } = this.#open()
     return position.txid > 0n ? position : undefined
   }
@@ -115,8 +120,9 @@ export class ClientDatabase {
   }
 
   #open(): Applier {
-    fs.mkdirSync(dirname(this.#path), { recursive: true })
-    this.#applier = Applier.open(this.#path, { positions: new LogPositions(this.#positions), acceptUnknown: true })
+    this.#files.makeDirectory(dirname(this.#path), BY_UMASK)
+    const positions = new LogPositions(this.#positions)
+    this.#applier = Applier.open(this.#path, { positions, files: this.#files, acceptUnknown: true })
     this.#givenIn = undefined
     this.#giveToOwner(this.#applier)
     return this.#applier
@@ -124,14 +130,30 @@ export class ClientDatabase {
 
   /** Changes the owner of the files that this process has created: an application may run as another user. */
   #giveToOwner({ journalMode }: Applier): void {
-    if (this.#givenIn !== journalMode) giveToOwner(this.#path)
+    if (this.#givenIn !== journalMode) this.#giveToDirectorysOwner()
     this.#givenIn = journalMode
+  }
+
+  #giveToDirectorysOwner(): void {
+    const directory = this.#files.status(dirname(this.#path))
+    if (directory === undefined) return
+    const { uid, gid } = directory
+    for (const suffix of ['', '-wal', '-shm']) {
+      try {
+        const own = this.#files.status(this.#path + suffix)
+        if (own !== undefined && (own.uid !== uid || own.gid !== gid)) {
+          this.#files.changeOwner(this.#path + suffix, uid, gid)
+        }
+      } catch (error) {
+        if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'EPERM') throw error
+      }
+    }
   }
 
   /** Readers with the database open continue to read the removed files. */
   #remove(): void {
     this.close()
-    for (const suffix of ['', '-wal', '-journal', '-shm']) fs.rmSync(this.#path + suffix, { force: true })
+    for (const suffix of ['', '-wal', '-journal', '-shm']) this.#files.remove(this.#path + suffix)
   }
 }
 
@@ -143,18 +165,5 @@ export function headOf(path: string): Uint8Array {
     return head.subarray(0, fs.readSync(fd, head, 0, HEADER_SIZE, 0))
   } finally {
     fs.closeSync(fd)
-  }
-}
-
-/** Gives the files the owner of their directory. */
-function giveToOwner(path: string): void {
-  const { uid, gid } = fs.statSync(dirname(path))
-  for (const suffix of ['', '-wal', '-shm']) {
-    try {
-      const own = fs.statSync(path + suffix)
-      if (own.uid !== uid || own.gid !== gid) fs.chownSync(path + suffix, uid, gid)
-    } catch (error) {
-      if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'EPERM') throw error
-    }
   }
 }

@@ -1,4 +1,5 @@
 import type { LogView } from '../../log/view.ts'
+import type { Files } from '../../util/files.ts'
 import type { NodeAddress } from '../../util/node-address.ts'
 
 /** What a primary streams. The node implements it. */
@@ -23,4 +24,6 @@ export interface StreamedDatabase {
   readonly log: LogView
   /** The database file itself, not through the mount. */
   readonly filePath: string
+  /** Opens it. */
+  readonly files?: Files
 }

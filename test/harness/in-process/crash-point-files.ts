@@ -67,6 +67,9 @@ export function crashPointFiles(
       at({ what: `unlink ${path}` })
       files.unlink(path)
     },
+    remove(path) {
+      if (files.exists(path)) this.unlink(path)
+    },
     rename(from, to) {
       at({ what: `rename ${from} to ${to}` })
       files.rename(from, to)
@@ -104,6 +107,8 @@ function bound(files: Files): Files {
     size: files.size.bind(files),
     identity: files.identity.bind(files),
     exists: files.exists.bind(files),
+    status: files.status.bind(files),
+    remove: files.remove.bind(files),
     list: files.list.bind(files),
     makeDirectory: files.makeDirectory.bind(files),
     removeDirectory: files.removeDirectory.bind(files),

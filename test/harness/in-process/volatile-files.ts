@@ -127,6 +127,14 @@ export class VolatileFiles implements Files {
     return this.#files.exists(name)
   }
 
+  status(name: string): fs.Stats | undefined {
+    return this.#files.status(name)
+  }
+
+  remove(name: string): void {
+    if (this.#files.exists(name)) this.unlink(name)
+  }
+
   list(directory: string): string[] {
     return this.#files.list(directory)
   }
