@@ -116,6 +116,7 @@ export const PROJECTS = {
       'test/cli/damage.test.ts',
       'test/cli/recover.test.ts',
       'test/cli/roles.test.ts',
+      'test/private/links.test.ts',
       'test/private/private.test.ts',
       'test/library/node.test.ts',
       'test/interop/s3-backup.test.ts',
