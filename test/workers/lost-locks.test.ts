@@ -4,11 +4,13 @@ import { join } from 'node:path'
 import { Queue } from 'bullmq'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
+import { LIMITS_VARIABLE } from '../../src/config/limits.ts'
 import { openObjectStore } from '../../src/objectstore/stores/open.ts'
 import { enqueue } from '../../workers/enqueue.ts'
 import { KEY_PREFIX } from '../../workers/queues.ts'
 import { BackgroundCommand } from '../harness/background.ts'
 import { SEED } from '../harness/effort.ts'
+import { shorten } from '../harness/limits.ts'
 import { RedisServer } from '../harness/redis-server.ts'
 import { findS3Server, S3Server } from '../harness/s3-server.ts'
 import { until } from '../harness/wait.ts'
@@ -83,12 +85,14 @@ describe.skipIf(!there)(`a worker that loses its jobs (LTXD_SEED=${SEED})`, () =
   })
 
   test('a store that hangs holds no job: it fails, and is tried again', async () => {
+    shorten({ answerMs: 4_000 })
+    onTestFinished(() => void delete process.env[LIMITS_VARIABLE])
     const { server, worker, ask, inHand, done } = await scene()
     const only = await worker('only')
     server.freeze()
     await ask()
     await inHand()
-    await only.said(/job failed; it is retried.*no answer within 15 s/, 60_000)
+    await only.said(/job failed; it is retried.*no answer within 4 s/, 60_000)
     server.thaw()
     await done()
     expect(await only.stop()).toBe(0)
