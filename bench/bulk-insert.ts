@@ -2,7 +2,7 @@ import { sideBySide, singleClient } from './harness/row.ts'
 
 const ROWS = 200_000
 
-/** One transaction of many pages: what each byte costs, rather than each commit. */
+/** One transaction of many pages: the cost of bytes, not of commits. */
 export const bulkInsert = sideBySide('bulk-insert', [
   singleClient(
     'bulk-insert',

@@ -5,7 +5,7 @@ import { databaseOn, type Row } from './harness/row.ts'
 
 const ID = 'commit-by-count'
 const OTHERS = 999
-/** Creating a database takes some ten fsyncs. */
+/** Creating a database takes about ten fsyncs. */
 const POPULATE_SECONDS = OTHERS / 4
 
 /** The cost of a commit, in a node's only database and in one of a thousand: it must be the same. */

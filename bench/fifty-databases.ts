@@ -23,5 +23,5 @@ const updates: Measurement = {
   },
 }
 
-/** A process for each database, all writing: one fsync must not be everybody's. */
+/** A process for each database, all writing: the fsync of one must not delay the others. */
 export const fiftyDatabases = sideBySide(ID, [updates])

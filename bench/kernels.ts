@@ -7,7 +7,7 @@ import { compressBlock, decompressInto } from '../src/ltx/kernels/lz4-block.ts'
 const PAGE_SIZE = 4096
 const ROUNDS = 50
 
-/** Pages of a table with text, numbers and an index, as a database has them. */
+/** Pages of a real table with text, numbers and an index. */
 function samplePages(): Uint8Array[] {
   const db = new Database(':memory:')
   db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, at TEXT, score REAL); CREATE INDEX t_name ON t (name)')

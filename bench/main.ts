@@ -35,24 +35,25 @@ const program = new Command('bench')
   .description('Native SQLite and SQLite on an ltxd mount, side by side in one run.')
   .argument(
     '[row...]',
-    `rows to run: ${NAMES.join(', ')}; ${CLUSTER}: those of a primary and its replicas; ${LTX}: those of LTX files, beside superfly/ltx (default: those of one node)`,
+    `rows to run: ${NAMES.join(', ')}; ${CLUSTER}: all rows of a primary and its replicas; ` +
+      `${LTX}: all rows of LTX files, beside superfly/ltx (default: the rows of one node)`,
   )
   .option('--json <file>', 'save the figures')
-  .option('--compare <file>', 'print how much changed since figures that --json saved')
+  .option('--compare <file>', 'print the changes since the figures that --json saved')
   .option('--seconds <n>', 'length of each measurement', positive, 1)
-  .option('--rounds <n>', 'measurements of each side, of which the median counts', positive, 5)
-  .option('--dir <directory>', 'where to work; not on a tmpfs, whose fsync does nothing', '/var/tmp')
+  .option('--rounds <n>', 'number of measurements of each side; the median counts', positive, 5)
+  .option('--dir <directory>', 'working directory; not a tmpfs, whose fsync does nothing', '/var/tmp')
   .option('--backup', 'let the node back up to a directory meanwhile', false)
-  .option('--one-core', 'keep the clients and the node on one core', false)
-  .option('--plain-files', 'to the node no file is a database: what the mount alone costs', false)
+  .option('--one-core', 'bind clients and node to one core', false)
+  .option('--plain-files', 'treat no file as a database, to measure the cost of the mount alone', false)
   .addOption(new Option('--latency <policy>', "the node's fuse.latency").choices(['normal', 'low']).default('normal'))
   .option(
     '--megabytes <n>',
-    'size of the database that a new replica fetches, of the large one of commit-by-size, and of that of memory',
+    'size of the database of new-replica and memory, and of the large one of commit-by-size',
     positive,
     200,
   )
-  .option('--cores <n>', 'what each process of the ltx rows may use: 1 or 2', oneOrTwo, 1)
+  .option('--cores <n>', 'cores for each process of the ltx rows: 1 or 2', oneOrTwo, 1)
   .exitOverride()
 
 process.exitCode = await main()
@@ -72,7 +73,7 @@ async function main(): Promise<number> {
   const ltxRows = LTX_ROWS.filter(({ name }) => program.args.includes(LTX) || program.args.includes(name))
   const names = program.args.filter((name) => name !== LTX && !ltxRows.some((row) => row.name === name))
   if (ltxRows.length > 0 && names.length > 0) {
-    console.error(`the rows of ${LTX} have a table of their own: ask for ${names.join(', ')} in another run`)
+    console.error(`the rows of ${LTX} have a table of their own: run ${names.join(', ')} separately`)
     return 2
   }
   if (ltxRows.length > 0) return runLTX(ltxRows, program.opts<Options>())
@@ -134,7 +135,7 @@ function save(report: object, { json }: Options): void {
   if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, undefined, 2)}\n`)
 }
 
-/** Works in a fresh directory, of which nothing remains. Returns the exit code. */
+/** Works in a new directory, and removes it. Returns the exit code. */
 async function inDirectory(options: Options, work: (base: string, cleanup: Cleanup) => Promise<void>): Promise<number> {
   const cleanup = new Cleanup()
   cleanup.onSignals((signal) => console.error(`\n${signal}: cleaning up`))
@@ -158,12 +159,12 @@ function chosen(names: readonly string[]): Row[] {
   return names.includes(CLUSTER) ? [...new Set([...named, ...CLUSTER_ROWS])] : named
 }
 
-/** One line that is written over, on a terminal only. */
+/** Shows progress on a line that is overwritten, only on a terminal. */
 function progress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
 }
 
-/** Never descends into a mount that is still there: that would delete through a node. */
+/** Removes a tree without mounts. Descending into a mount would delete through a node. */
 function removeTree(directory: string): void {
   const mounts = mountsBelow(directory)
   if (mounts.length > 0) throw new Error(`still mounted: ${mounts.join(', ')}`)

@@ -8,8 +8,8 @@ const LOOKS = 9
 const LOOK_EVERY_MS = 1_000
 
 /**
- * What a node takes, all of its processes together, while its database is written to and read: pages shared with others
- * count in part (PSS).
+ * The memory of all processes of a node while its database is written and read. Shared pages count proportionally
+ * (PSS).
  */
 export const memory: Row = {
   name: ID,

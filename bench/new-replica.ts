@@ -11,8 +11,8 @@ const ID = 'new-replica'
 const WAYS = ['stream', 'backup'] as const
 
 /**
- * From the start of a node with an empty data directory to the first row that an application reads on it, by either
- * way.
+ * The time from the start of a node with an empty data directory until an application reads the first row, from the
+ * primary or from the backup.
  */
 export const newReplica: Row = {
   name: ID,

@@ -1,13 +1,13 @@
 /**
  * The peers' figures, measured once with the same workloads on one machine, native and peer one after the other.
- * An absolute figure moves from machine to machine, the share of native less so: that is what is compared.
+ * Absolute figures depend on the machine, shares of native less so. Therefore shares are compared.
  */
 
 export interface PeerFigure {
   readonly peer: string
-  /** As of Figure. */
+  /** As in Figure. */
   readonly value: number
-  /** Native on the machine where the peer was measured; absent where there is nothing native to compare with. */
+  /** The native figure on the peer's machine; absent without a native equivalent. */
   readonly nativeValue?: number
   readonly p50Us?: number
   readonly p99Us?: number

@@ -1,6 +1,6 @@
 import { sideBySide, singleClient } from './harness/row.ts'
 
-/** Reads by primary key, each in a read transaction of its own: what locks and the look for a hot journal cost. */
+/** Reads by primary key, each in a read transaction: the cost of locks and of the check for a hot journal. */
 export const pointReads = sideBySide(
   'point-reads',
   (['WAL', 'DELETE', 'PERSIST'] as const).map((journalMode) =>

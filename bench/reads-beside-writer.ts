@@ -1,7 +1,7 @@
 import { databaseOn, sideBySide } from './harness/row.ts'
 
 /**
- * The writer starts before the reader and ends after it, so that no read is counted that had the database to itself.
+ * The writer starts before the reader and ends after it, so that all counted reads run beside it.
  */
 const WRITER_OVERLAP_SECONDS = 0.4
 

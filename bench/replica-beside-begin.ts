@@ -6,8 +6,8 @@ const ID = 'replica-beside-begin'
 const TRANSACTIONS = 2_000
 
 /**
- * What a replica applies while an application on it asks for the write lock in a loop, beside what it applies without
- * one, which stands in the column of native here.
+ * The rate at which a replica applies while an application on it asks for the write lock in a loop. The column "native"
+ * has the rate without that application.
  */
 export const replicaBesideBegin: Row = {
   name: ID,

@@ -2,7 +2,7 @@ import { replicaLag } from './harness/replica-lag.ts'
 
 const PER_SECOND = 200
 
-/** From the begin of a commit here to the sight of its row there, while there is time for each. */
+/** The time from the start of a commit on the primary until its row is visible on the replica, at a moderate pace. */
 export const replicaLagPaced = replicaLag(
   'replica-lag-paced',
   `commit here → row visible there, ${PER_SECOND} tx/s`,

@@ -5,7 +5,7 @@ import { databaseOn, type Row } from './harness/row.ts'
 
 const ID = 'replica-read'
 
-/** Reads by primary key on a replica that follows and has nothing to apply. */
+/** Reads by primary key on an idle replica. */
 export const replicaReads: Row = {
   name: 'replica-reads',
   run: (bench) =>

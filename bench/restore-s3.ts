@@ -18,8 +18,7 @@ const ROUNDS = 3
 const run = promisify(execFile)
 
 /**
- * Rows of text and numbers, of which a restore's compression makes about half; the last part comes in small
- * transactions.
+ * Rows of text and numbers, which compress to about half. The last part is written in small transactions.
  */
 function writeDatabase(path: string, megabytes: number, replicate: () => void): void {
   const db = new Database(path)

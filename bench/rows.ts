@@ -29,10 +29,10 @@ export const ROWS: readonly Row[] = [
   memory,
 ]
 
-/** The name by which the rows of LTX files (ltx/rows.ts) are asked for. */
+/** The name for all rows of LTX files (ltx/rows.ts). */
 export const LTX = 'ltx'
 
-/** The name by which all of the following are asked for. */
+/** The name for all of the following rows. */
 export const CLUSTER = 'cluster'
 
 /** The rows of a primary and its replicas. */

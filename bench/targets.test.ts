@@ -7,13 +7,13 @@ import { TARGETS } from './targets.ts'
 
 const line = (id: string, ltxd: Line['ltxd']): Line => ({ id, what: id, native: { value: 100_000 }, ltxd })
 
-test('a target against native is met at the share, not below it', () => {
+test('a target relative to native is met at its share, and not below', () => {
   const target = TARGETS['read-wal']
   expect(target?.reached(line('read-wal', { value: 90_000 }))).toBe(true)
   expect(target?.reached(line('read-wal', { value: 89_999 }))).toBe(false)
 })
 
-test('a target against the peer compares shares of native, and its latency limit counts too', () => {
+test('a target relative to the peer compares shares of native, and its latency limit', () => {
   const target = TARGETS['write-wal-normal']
   const enough = (8 * 100_000 * 650) / 120_000
   expect(target?.reached(line('write-wal-normal', { value: enough + 1, p99Us: 900 }))).toBe(true)
@@ -21,7 +21,7 @@ test('a target against the peer compares shares of native, and its latency limit
   expect(target?.reached(line('write-wal-normal', { value: enough + 1, p99Us: 1_001 }))).toBe(false)
 })
 
-test('no figure reaches no target', () => {
+test('a missing figure meets no target', () => {
   for (const [id, target] of Object.entries(TARGETS))
     expect(target.reached(line(id, { missing: 'refused' }))).toBe(false)
 })

@@ -34,7 +34,7 @@ function ofNative(share: number): Target {
   return { text: `≥ ${share} × native`, reached: (line) => (shareOfNative(line) ?? 0) >= share }
 }
 
-/** Against the peer's share of native, so that a faster or slower machine decides nothing. */
+/** Relative to the peer's share of native, so that the speed of the machine does not matter. */
 function timesPeer(factor: number): Target {
   return {
     text: `≥ ${factor} × peer`,
@@ -57,7 +57,7 @@ function atMost(value: number): Target {
   return { text: `≤ ${value}`, reached: ({ ltxd }) => isFigure(ltxd) && ltxd.value <= value }
 }
 
-/** By the median: the mean has the disk's long fsyncs in it, of which one side may have had more. */
+/** Compares medians. A mean includes the disk's long fsyncs, of which one side may have had more. */
 function flatWithin(share: number): Target {
   return {
     text: `p50 + ${share * 100} % at most`,

@@ -1,6 +1,6 @@
 import { sideBySide, singleClient } from './harness/row.ts'
 
-/** One-row UPDATE transactions with a rollback journal, in each way to end one. */
+/** One-row UPDATE transactions in each rollback mode. */
 export const writeRollbackFull = sideBySide(
   'write-rollback-full',
   (['DELETE', 'TRUNCATE', 'PERSIST'] as const).map((journalMode) =>

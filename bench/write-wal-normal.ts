@@ -1,6 +1,6 @@
 import { sideBySide, singleClient } from './harness/row.ts'
 
-/** One-row UPDATE transactions without an fsync at commit: the bare cost of passing each commit through the node. */
+/** One-row UPDATE transactions without an fsync at commit: the bare cost of the node for each commit. */
 export const writeWalNormal = sideBySide('write-wal-normal', [
   singleClient(
     'write-wal-normal',

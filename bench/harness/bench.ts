@@ -8,33 +8,34 @@ import { Client, ClientError } from './client-process.ts'
 import { type Line, type Outcome, type Round, summarize } from './figures.ts'
 import { pinToFirstCore } from './pinning.ts'
 
-/** Where a measurement runs: a plain directory, or the mount of a node whose data lies on the same file system. */
+/** The place of a measurement: a plain directory, or the mount of a node whose data is on the same file system. */
 export interface Side {
   readonly name: 'native' | 'ltxd'
   readonly directory: string
-  /** The daemon: its work counts, and that of all that it has started, such as the local client. */
+  /** The daemon. Its processor time counts, with that of its child processes such as the local client. */
   readonly daemonPid?: number
 }
 
 export interface BenchOptions {
-  /** A fresh directory; everything the run writes is below it. */
+  /** A new directory. The run writes only below it. */
   readonly base: string
   readonly rounds: number
   readonly seconds: number
   readonly withBackup: boolean
-  /** Keep clients and node on one core; otherwise the kernel places them. */
+  /** Bind clients and node to one core. Otherwise the kernel places them. */
   readonly oneCore: boolean
   /** The node serves databases as files like any other. */
   readonly plainFiles: boolean
   /** The node's `fuse.latency`. */
   readonly latency: 'normal' | 'low'
-  /** Size of the database that a new replica fetches. */
+  /** The size of the database that a new replica fetches. */
   readonly megabytes: number
   readonly progress: (text: string) => void
 }
 
 /**
- * How to measure one line on either side. `start` brings up clients and a filled database; `round` is then repeated.
+ * How to measure one line on either side. `start` starts clients and fills a database, and returns a function for each
+ * round.
  */
 export interface Measurement {
   readonly id: string
@@ -43,11 +44,11 @@ export interface Measurement {
 }
 
 /**
- * Long enough for a WAL to reach the length at which it is written over instead of extended, where that is to be had.
+ * Long enough for a WAL to reach the length at which it is overwritten instead of extended, if the workload gets there.
  */
 const WARM_UP = { stepSeconds: 0.3, operations: 1_200, maxSeconds: 3 } as const
 
-/** Runs measurements on both sides, turn by turn, so that whatever else the machine does hits both alike. */
+/** Runs measurements on both sides in turn, so that other load of the machine affects both alike. */
 export class Bench {
   readonly options: BenchOptions
   readonly #cleanup: Cleanup
@@ -69,7 +70,7 @@ export class Bench {
     return client
   }
 
-  /** A fresh native directory and a fresh node for one row; `use` gets both, and afterwards neither remains. */
+  /** Makes a new native directory and a new node for one row, and removes both after `use`. */
   async withSides<T>(row: string, use: (sides: readonly [Side, Side]) => Promise<T>): Promise<T> {
     const base = join(this.options.base, row)
     const native: Side = { name: 'native', directory: join(base, 'native') }
@@ -98,7 +99,7 @@ export class Bench {
     }
   }
 
-  /** A node that does not outlive the run. Started, not waited for. */
+  /** Starts a node that ends with the run, and does not wait for it. */
   node(options: NodeOptions): LtxdNode {
     const node = this.#cleanup.own(
       `node at ${options.mount}`,
@@ -110,7 +111,7 @@ export class Bench {
   }
 
   /**
-   * A B A B …: one round on each side in turn, and the medians of each side; a line of its own where there is one side.
+   * Measures A B A B …: a round on each side in turn, then the medians of each side. With a single side, only that one.
    */
   async compare(measurement: Measurement, sides: readonly Side[]): Promise<Line> {
     const turns: Turn[] = []
@@ -138,7 +139,7 @@ export class Bench {
     return turn
   }
 
-  /** What they did with the databases is over. */
+  /** Closes the databases of the clients. */
   killClients(): void {
     for (const client of this.#clients) client.kill()
     this.#clients.clear()
@@ -155,7 +156,7 @@ async function warmUp(measure: (seconds: number) => Promise<Round['sample']>): P
   }
 }
 
-/** One side's rounds of one measurement, up to the first thing that SQLite refuses. */
+/** The rounds of one side in a measurement, up to the first error of SQLite's. */
 class Turn {
   readonly side: Side
   measure: ((seconds: number) => Promise<Round['sample']>) | undefined
@@ -178,8 +179,7 @@ class Turn {
   }
 
   /**
-   * What SQLite refuses, and what does not answer, is a result of this side; anything else is a defect of the
-   * benchmark.
+   * An error of SQLite's, or a missing answer, is a result of this side. Any other error is a bug of the benchmark.
    */
   async attempt(step: () => Promise<void>): Promise<void> {
     try {

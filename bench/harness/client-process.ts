@@ -5,15 +5,15 @@ import { TYPESCRIPT_ARGUMENTS } from '../../test/harness/typescript.ts'
 import { within } from '../../test/harness/wait.ts'
 import type { Answer, Command, DatabaseSetup, Sample, Workload } from './workload.ts'
 
-/** A command that SQLite could not carry out where it ran, such as a journal mode that the node refuses. */
+/** A command that failed in SQLite, such as a journal mode that the node rejects. */
 export class ClientError extends Error {
   override readonly name = 'ClientError'
 }
 
-/** Time for opening, filling and closing a database, and over a measurement's own time. */
+/** The deadline for opening, filling and closing a database, and for the end of a measurement. */
 const PATIENCE_MS = 30_000
 
-/** The handle on one client process (client.ts). One command at a time; each with a deadline. */
+/** Controls a client process (client.ts): one command at a time, each with a deadline. */
 export class Client {
   readonly #child: ChildProcess
 
@@ -42,12 +42,12 @@ export class Client {
     return answer.sample
   }
 
-  /** It has started. */
+  /** Resolves once it has started. */
   async ready(): Promise<void> {
     await this.#ask({ do: 'nothing' }, PATIENCE_MS)
   }
 
-  /** Throws when SQLite finds the database damaged. */
+  /** Throws if SQLite finds the database damaged. */
   async check(): Promise<void> {
     await this.#ask({ do: 'check' }, PATIENCE_MS)
   }
@@ -57,7 +57,7 @@ export class Client {
     this.kill()
   }
 
-  /** Nothing is asked of the process: it may be waiting on a mount that does not answer. */
+  /** Kills the process without a command, because it may be waiting for a mount that does not answer. */
   kill(): void {
     this.#child.kill('SIGKILL')
   }

@@ -5,18 +5,17 @@ import { begin, stamp, watch } from './stamps.ts'
 import { ACCOUNTS, type Answer, type Command, type DatabaseSetup, type Sample, type Workload } from './workload.ts'
 
 /**
- * The application being measured: stock better-sqlite3 in a process of its own, told what to do over IPC. It is the
- * same program on a native file and on the mount, and does as little as it can beside SQLite: what it adds to both
+ * The measured application: stock better-sqlite3 in a process of its own, with commands over IPC. It is the same
+ * program on a native file and on the mount, and does as little as possible beside SQLite: work of its own on both
  * sides would make the mount look better than it is.
  */
 
 /**
- * More than the fastest native run commits in the longest measurement that is asked for; beyond it latencies are not
- * kept.
+ * More commits than the fastest native run makes in the longest usual measurement. Latencies beyond are not recorded.
  */
 const MAX_LATENCIES = 5_000_000
 const READS_PER_CLOCK_LOOK = 64
-/** On disk: three to a page of 4 KiB. */
+/** Three of these rows fill a page of 4 KiB. */
 const FILLING_ROW_BYTES = 1365
 const FILLING_TRANSACTION = 20_000
 
@@ -35,7 +34,7 @@ process.on('message', (command: Command) => {
   process.send?.(answer)
 })
 
-// The parent is gone or wants no more: nothing here outlives it.
+// The parent is gone or finished, and this process ends with it.
 process.on('disconnect', () => process.exit())
 
 function perform(command: Command): Sample | undefined {
@@ -125,7 +124,7 @@ function updates(connection: Database.Database, seconds: number): Sample {
   }
 }
 
-/** Looks at the clock once in many reads: a native read takes hardly longer than the look. */
+/** Reads the clock only once in many reads, because a native read takes hardly longer than that. */
 function reads(connection: Database.Database, seconds: number): Sample {
   const read = connection.prepare('SELECT balance FROM account WHERE id = ?').pluck()
   const start = performance.now()
@@ -142,7 +141,7 @@ function reads(connection: Database.Database, seconds: number): Sample {
   return { operations, seconds: (now - start) / 1000 }
 }
 
-/** The table is made anew and the WAL emptied before the clock starts, so that each round finds the same state. */
+/** Before the clock starts, the table is created again and the WAL emptied, so that all rounds start equal. */
 function bulk(connection: Database.Database, rows: number): Sample {
   connection.exec('DROP TABLE IF EXISTS entry; CREATE TABLE entry (id INTEGER PRIMARY KEY, amount INTEGER, note TEXT)')
   connection.pragma('wal_checkpoint(TRUNCATE)')

@@ -9,7 +9,7 @@ import type { Bench, Side } from './bench.ts'
 
 const PATIENCE_MS = 120_000
 
-/** One node of a cluster under measurement. */
+/** A node of the measured cluster. */
 export class Member {
   readonly node: LtxdNode
   readonly url: string
@@ -28,7 +28,7 @@ export class Member {
     return { name: 'ltxd', directory: this.mount, daemonPid: this.node.pid }
   }
 
-  /** undefined while the node does not answer, or has no such database. */
+  /** The status of a database; undefined while the node does not answer or does not have it. */
   async database(name: string): Promise<DatabaseStatus | undefined> {
     try {
       return (await fetchStatus(this.url)).databases.find((database) => database.name === name)
@@ -38,7 +38,7 @@ export class Member {
   }
 }
 
-/** A primary and its replicas on this machine. The lease is static: nothing else needs to run. */
+/** A primary and its replicas on this machine, with a static lease, which needs no other server. */
 export class BenchCluster {
   readonly base: string
   readonly primary: Member
@@ -53,7 +53,7 @@ export class BenchCluster {
     this.#primaryUrl = primary.url
   }
 
-  /** `use` gets a primary that leads; afterwards nothing runs any more. */
+  /** Calls `use` once the primary leads, and ends all nodes afterwards. */
   static async use<T>(
     bench: Bench,
     row: string,
@@ -81,7 +81,7 @@ export class BenchCluster {
     }
   }
 
-  /** With an empty data directory. Started, not waited for: see `inStep`. */
+  /** Starts a node with an empty data directory, and does not wait for it (`inStep` does). */
   async replica({ backup = false } = {}): Promise<Member> {
     const lease = `lease: { type: static, candidate: false, hostname: primary, advertise-url: "${this.#primaryUrl}" }`
     const directory = join(this.base, `replica-${this.#replicas.length + 1}`)
@@ -91,7 +91,7 @@ export class BenchCluster {
   }
 
   /**
-   * Resolves when the replica has what the primary has. Throws when it is the same transaction with another checksum.
+   * Resolves once the replica is at the primary's position. Throws if the checksums of the same transaction differ.
    */
   async inStep(replica: Member, name: string): Promise<DatabaseStatus> {
     const here = await this.primary.database(name)
@@ -104,7 +104,7 @@ export class BenchCluster {
     })
   }
 
-  /** Resolves when the backup has what the primary has. */
+  /** Resolves once the backup is at the primary's position. */
   async backedUp(name: string): Promise<void> {
     await until(`backup of ${name}`, PATIENCE_MS, async () => {
       const database = await this.primary.database(name)

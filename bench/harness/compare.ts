@@ -2,17 +2,17 @@ import { isFigure, type Line, shareOfNative } from './figures.ts'
 import type { Report } from './report.ts'
 import { type Column, formatRatio, renderTable } from './table.ts'
 
-/** How one line moved since a saved run: 1 = as before, 2 = twice as fast. Undefined: no figure in one of the runs. */
+/** The change of a line since a saved run: 1 is equal, 2 is twice as fast. Undefined if a run has no figure. */
 export interface Change {
   readonly id: string
   readonly what: string
   readonly native: number | undefined
   readonly ltxd: number | undefined
-  /** Of the share of native: the change that the machine did not make. */
+  /** The change of the share of native, which does not depend on the machine. */
   readonly share: number | undefined
 }
 
-/** One change for each line that both runs have. */
+/** The changes of all lines that both runs have. */
 export function changes(before: readonly Line[], after: readonly Line[]): Change[] {
   const earlier = new Map(before.map((line) => [line.id, line]))
   return after.flatMap((line) => {

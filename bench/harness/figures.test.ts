@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { type Line, shareOfNative, summarize } from './figures.ts'
 
-test('rounds become medians, the daemon’s time is shared out over the operations', () => {
+test('figures are the medians of rounds, and the daemon’s time per operation', () => {
   const figure = summarize([
     { sample: { operations: 100, seconds: 1, p50Us: 5, p99Us: 50 }, daemonUs: 1_000 },
     { sample: { operations: 300, seconds: 1, p50Us: 7, p99Us: 70 }, daemonUs: 6_000 },
@@ -10,7 +10,7 @@ test('rounds become medians, the daemon’s time is shared out over the operatio
   expect(figure).toEqual({ value: 200, p50Us: 6, p99Us: 60, daemonUs: 20 })
 })
 
-test('what was not measured is absent', () => {
+test('a figure that was not measured is absent', () => {
   expect(summarize([{ sample: { operations: 10, seconds: 2 }, daemonUs: undefined }])).toEqual({ value: 5 })
 })
 

@@ -1,17 +1,17 @@
 import { median } from './percentiles.ts'
 import type { Sample } from './workload.ts'
 
-/** One place's result on one line of the table: medians over the rounds. */
+/** The result of one side on one line of the table: medians over the rounds. */
 export interface Figure {
-  /** Operations a second, where the line does not say otherwise. */
+  /** Operations per second, unless the line has another unit. */
   readonly value: number
   readonly p50Us?: number
   readonly p99Us?: number
-  /** Processor time of the daemon for each operation. */
+  /** The daemon's processor time per operation. */
   readonly daemonUs?: number
 }
 
-/** No figure, and why: the journal mode is refused, or no answer came. */
+/** The reason for a missing figure: the journal mode is rejected, or no answer came. */
 export interface Missing {
   readonly missing: string
 }
@@ -22,14 +22,14 @@ export function isFigure(outcome: Outcome): outcome is Figure {
   return 'value' in outcome
 }
 
-/** One line of the table. `id` finds its peer, its target and its counterpart in a saved run. */
+/** A line of the table. `id` identifies its peer, its target and the same line in a saved run. */
 export interface Line {
   readonly id: string
   readonly what: string
-  /** Absent where plain SQLite has nothing of the kind. */
+  /** Absent if plain SQLite has no equivalent. */
   readonly native?: Outcome
   readonly ltxd: Outcome
-  /** ltxd's under the condition whose cost the line shows: what a target "flat" compares with. */
+  /** ltxd without the condition whose cost the line shows. A target "flat" compares with it. */
   readonly without?: Outcome
 }
 
@@ -38,7 +38,7 @@ export interface Round {
   readonly daemonUs: number | undefined
 }
 
-/** Medians over rounds of the same measurement. */
+/** The medians over the rounds of a measurement. */
 export function summarize(rounds: readonly Round[]): Figure {
   const p50Us = present(rounds.map((round) => round.sample.p50Us))
   const p99Us = present(rounds.map((round) => round.sample.p99Us))
@@ -53,7 +53,7 @@ export function summarize(rounds: readonly Round[]): Figure {
   }
 }
 
-/** How much of native speed ltxd reaches; undefined when either is missing. */
+/** The share of native speed that ltxd reaches; undefined if either figure is missing. */
 export function shareOfNative(line: Line): number | undefined {
   if (line.native === undefined || !isFigure(line.native) || !isFigure(line.ltxd)) return undefined
   return line.ltxd.value / line.native.value

@@ -2,7 +2,7 @@ import { statfsSync } from 'node:fs'
 import { cpus, release } from 'node:os'
 import Database from 'better-sqlite3'
 
-/** What the figures depend on, to be printed and saved with them. */
+/** The properties of the machine that the figures depend on, printed and saved with them. */
 export interface Machine {
   readonly cpu: string
   readonly cores: number
@@ -22,7 +22,7 @@ const FILE_SYSTEMS: Readonly<Record<number, string>> = {
   0x794c7630: 'overlayfs',
 }
 
-/** `directory`: where both sides keep their files. */
+/** `directory` has the files of both sides. */
 export function describeMachine(directory: string): Machine {
   const cores = cpus()
   const { type } = statfsSync(directory)

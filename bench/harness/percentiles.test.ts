@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { median, percentile } from './percentiles.ts'
 
-test('a percentile is a value that was measured, by nearest rank', () => {
+test('a percentile is a measured value, by nearest rank', () => {
   const values = [10, 20, 30, 40]
   expect(percentile(values, 0)).toBe(10)
   expect(percentile(values, 0.5)).toBe(20)
@@ -14,14 +14,14 @@ test('p99 of a hundred values leaves one above it', () => {
   expect(percentile(values, 0.99)).toBe(99)
 })
 
-test('the median does not depend on the order, and leaves its input alone', () => {
+test('the median does not depend on the order, and does not change its input', () => {
   const values = [3, 1, 2]
   expect(median(values)).toBe(2)
   expect(values).toEqual([3, 1, 2])
   expect(median([4, 1, 2, 3])).toBe(2.5)
 })
 
-test('nothing measured is an error, not a zero', () => {
+test('no values are an error, not a zero', () => {
   expect(() => percentile([], 0.5)).toThrow(RangeError)
   expect(() => median([])).toThrow(RangeError)
 })

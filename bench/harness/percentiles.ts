@@ -5,7 +5,7 @@ export function percentile(sorted: ArrayLike<number>, share: number): number {
   return sorted[rank - 1] as number
 }
 
-/** The middle value; of an even count the mean of the two in the middle. */
+/** The middle value, or the mean of the two middle values. */
 export function median(values: readonly number[]): number {
   if (values.length === 0) throw new RangeError('no values')
   const sorted = values.toSorted((a, b) => a - b)

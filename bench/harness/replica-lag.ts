@@ -3,12 +3,12 @@ import { BenchCluster, type Member } from './cluster.ts'
 import { databaseOn, type Row } from './row.ts'
 import type { Workload } from './workload.ts'
 
-/** What is waited for beyond a measurement's own time before it counts as lost. */
+/** The wait beyond the time of a measurement before it counts as failed. */
 const PATIENCE_SECONDS = 20
 
 type Stamps = Omit<Extract<Workload, { kind: 'stamp' }>, 'kind'>
 
-/** A writer on the primary and a watcher on the replica, both with the database open from beginning to end. */
+/** A writer on the primary and a watcher on the replica, which have the database open all the time. */
 export function watched(
   cluster: BenchCluster,
   replica: Member,
@@ -32,9 +32,9 @@ export function watched(
 }
 
 /**
- * One line: how old rows are when they are seen on a replica. At the end both nodes must be at one position, which is
- * one checksum over every page, and SQLite must find nothing wrong; the watcher has made sure that each transaction
- * came, in order.
+ * A line with the age of rows when they become visible on a replica. The watcher checks that each transaction arrives
+ * in order. At the end both nodes must be at the same position, which includes the checksum of all pages, and SQLite's
+ * integrity check must pass.
  */
 export function replicaLag(id: string, what: string, stampsOf: (seconds: number) => Stamps): Row {
   return {

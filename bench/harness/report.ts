@@ -4,7 +4,7 @@ import { isFigure, type Line, type Outcome, shareOfNative } from './figures.ts'
 import type { Machine } from './machine.ts'
 import { type Column, formatRate, formatRatio, formatUs, renderTable } from './table.ts'
 
-/** One run, as it is printed and as `--json` saves it. */
+/** A run, as it is printed and as `--json` saves it. */
 export interface Report {
   readonly takenAt: string
   readonly machine: Machine
@@ -39,13 +39,13 @@ export function renderReport(report: Report): string {
     `Medians of ${report.rounds} rounds of ${report.seconds} s, native and ltxd in turn; ` +
       `${report.withBackup ? 'the node backs up to a directory' : 'no backup'}; ${report.oneCore ? 'clients and node on one core' : 'no process is pinned to a core'}.`,
     ...(report.latency === 'low' ? ['fuse.latency: low.'] : []),
-    ...(report.plainFiles === true ? ['To the node no file is a database: it captures nothing.'] : []),
+    ...(report.plainFiles === true ? ['The node treats no file as a database, and captures nothing.'] : []),
     '',
     renderTable(COLUMNS, report.lines.map(cells)),
     '',
     ...remarks(report.lines),
-    'daemon µs: processor time of the ltxd process for each operation; of a cluster, that of the replica and its local client.',
-    `peer: ${PEER_MACHINE}. "× peer" compares shares of native, each of its own machine.`,
+    'daemon µs: processor time of ltxd per operation; in a cluster, of the replica and its local client.',
+    `peer: ${PEER_MACHINE}. "× peer" compares shares of native, each on its own machine.`,
   ].join('\n')
 }
 
@@ -84,7 +84,7 @@ function peerFigure({ value, p50Us, p99Us }: PeerFigure): string {
   return `${formatRate(value)}, ${formatUs(p50Us)}/${formatUs(p99Us)} µs`
 }
 
-/** Why a figure is missing, below the table, where there is room. */
+/** The reasons for missing figures, below the table. */
 function remarks(lines: readonly Line[]): string[] {
   return lines.flatMap((line) =>
     (['native', 'ltxd'] as const).flatMap((side) => {

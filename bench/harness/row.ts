@@ -3,13 +3,13 @@ import type { Bench, Measurement, Side } from './bench.ts'
 import type { Line } from './figures.ts'
 import type { DatabaseSetup, JournalMode, Synchronous, Workload } from './workload.ts'
 
-/** One row of the table of goals: its name on the command line, and the lines it prints. */
+/** A row of the table of goals: its name on the command line, and its lines. */
 export interface Row {
   readonly name: string
   run(bench: Bench): Promise<Line[]>
 }
 
-/** A row whose lines are measured on a native directory and on a mount, in one run. */
+/** A row that is measured on a native directory and on a mount in the same run. */
 export function sideBySide(name: string, measurements: readonly Measurement[]): Row {
   return {
     name,
@@ -22,7 +22,7 @@ export function sideBySide(name: string, measurements: readonly Measurement[]): 
   }
 }
 
-/** One client, one workload, on a database of its own. */
+/** A measurement of one client with one workload on its own database. */
 export function singleClient(
   id: string,
   what: string,

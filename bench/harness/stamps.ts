@@ -3,21 +3,19 @@ import { percentile } from './percentiles.ts'
 import type { Sample, Workload } from './workload.ts'
 
 /**
- * What is needed to time a row from its commit on one node to its sight on another: both processes run on one machine,
- * and so read one monotonic clock. A stamp is taken right before its transaction begins, so the commit itself is in the
- * figure.
+ * Times a row from its commit on one node until it is visible on another. Both processes run on one machine, so they
+ * share a monotonic clock. A stamp is taken right before its transaction, so the figure includes the commit.
  */
 
-/** To wait on, without turning. */
+/** For sleeps without the event loop. */
 const never = new Int32Array(new SharedArrayBuffer(4))
 /**
- * Between two looks of the watcher. What it adds to a figure: half of it on average, all of it at most, and what the
- * kernel's timers are late by. A watcher without a pause would see a row sooner, but keep a core from the nodes that
- * bring it.
+ * The pause between two polls of the watcher. It adds half of itself to a figure on average, all of it at most, plus
+ * the lateness of the kernel's timers. Without a pause the watcher would take a core from the nodes.
  */
 const LOOK_EVERY_MS = 0.1
 const BEGIN_EVERY_MS = 0.2
-/** Of each measurement: by then both processes have begun. */
+/** The first part of each measurement, which does not count, because one process may not have begun. */
 const UNCOUNTED_SHARE = 0.05
 
 export function stamp(
@@ -33,13 +31,13 @@ export function stamp(
   return { operations: count, seconds: (performance.now() - start) / 1000 }
 }
 
-/** Where the last watch ended. */
+/** The last row of the last watch. */
 let seen = 0
 
 /**
- * Looks until `count` more rows have come, and says how old each was when it was seen. `data_version` changes when
- * another connection has committed: it costs far less than a query that finds nothing. Throws when rows do not come one
- * after the other.
+ * Polls until `count` more rows have arrived, and returns their ages at that time. It polls `data_version`, which
+ * changes with a commit of another connection and costs far less than an empty query. Throws if rows do not arrive in
+ * order.
  */
 export function watch(connection: Database.Database, count: number, seconds: number): Sample {
   const version = connection.prepare<[], number>('PRAGMA data_version').pluck()
@@ -58,7 +56,7 @@ export function watch(connection: Database.Database, count: number, seconds: num
       const rows = news.all(seen)
       const now = process.hrtime.bigint()
       for (const [id, at] of rows) {
-        if (Number(id) !== ++seen) throw new Error(`row ${id} came where row ${seen} was to come`)
+        if (Number(id) !== ++seen) throw new Error(`row ${id} arrived where row ${seen} was expected`)
         if (seen <= firstCounted) continue
         if (begun === 0n) begun = at
         lagsUs.push(Number(now - at) / 1000)
@@ -66,12 +64,12 @@ export function watch(connection: Database.Database, count: number, seconds: num
       if (seen >= first + count) return summary(lagsUs, Number(now - begun) / 1e9)
     }
     if (performance.now() > deadline)
-      throw new Error(`of ${count} transactions ${seen - first} were seen in ${seconds} s`)
+      throw new Error(`only ${seen - first} of ${count} transactions arrived in ${seconds} s`)
     Atomics.wait(never, 0, 0, LOOK_EVERY_MS)
   }
 }
 
-/** On a replica: every attempt must be refused, at once. */
+/** Asks for the write lock on a replica. Every attempt must fail at once. */
 export function begin(connection: Database.Database, seconds: number): Sample {
   connection.pragma('busy_timeout = 0')
   const immediate = connection.prepare('BEGIN IMMEDIATE')
@@ -84,7 +82,7 @@ export function begin(connection: Database.Database, seconds: number): Sample {
       Atomics.wait(never, 0, 0, BEGIN_EVERY_MS)
       continue
     }
-    throw new Error('a replica let an application begin to write')
+    throw new Error('an application got the write lock on a replica')
   }
   return { operations, seconds: (performance.now() - start) / 1000 }
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { formatRate, formatRatio, formatUs, renderTable } from './table.ts'
 
-test('columns are as wide as their widest cell, and lean as asked', () => {
+test('columns have the width of their widest cell, and the chosen alignment', () => {
   const table = renderTable(
     [
       { heading: 'what', align: 'left' },
@@ -15,7 +15,7 @@ test('columns are as wide as their widest cell, and lean as asked', () => {
   expect(table.split('\n')).toEqual(['what        n', '──────  ─────', 'a       1,000', 'longer      7'])
 })
 
-test('numbers keep what a reader needs of them', () => {
+test('numbers have enough digits', () => {
   expect(formatRate(123_456.7)).toBe('123,457')
   expect(formatRatio(1.234)).toBe('1.23')
   expect(formatRatio(0.456)).toBe('0.46')

@@ -1,21 +1,21 @@
-/** What a client process is told to do, and what it answers; plain data, sent between processes. */
+/** Commands to a client process and its answers, as plain data. */
 
 export type JournalMode = 'WAL' | 'DELETE' | 'TRUNCATE' | 'PERSIST'
 export type Synchronous = 'NORMAL' | 'FULL'
 
 export interface DatabaseSetup {
-  /** Absolute path of the database file. */
+  /** The absolute path of the database file. */
   readonly path: string
   readonly journalMode: JournalMode
   readonly synchronous: Synchronous
 }
 
 /**
- * `update`: one-row UPDATE transactions. `read`: point reads by primary key, each its own read transaction. `bulk`: one
- * transaction of many rows. `stamp`: so many transactions, each a row with the time at which it began; at a pace, or
- * without one at full speed. `fill`: a table of so much, in transactions of moderate size, half of which compresses.
- * `populate`: so many small databases beside each other, each closed when it has a row. `watch`: sees them arrive on a
- * replica. `begin`: asks for the write lock again and again, where it must not be had.
+ * `update`: UPDATE transactions of one row. `read`: point reads by primary key, each a read transaction. `bulk`: one
+ * transaction of many rows. `stamp`: transactions of one row with its start time, at a pace or at full speed. `watch`:
+ * observes these rows on a replica. `fill`: a table of this size in transactions of moderate size, compressible by
+ * half. `populate`: many small databases with one row, each closed afterwards. `begin`: repeated attempts to take the
+ * write lock, which must fail.
  */
 export type Workload =
   | { kind: 'update' }
@@ -35,7 +35,7 @@ export type Command =
   | { do: 'nothing' }
   | { do: 'close' }
 
-/** One measurement. Latencies only where each operation was timed by itself. */
+/** A measurement. It has latencies only if each operation was timed. */
 export interface Sample {
   readonly operations: number
   readonly seconds: number
@@ -43,8 +43,8 @@ export interface Sample {
   readonly p99Us?: number
 }
 
-/** `sqlite`: SQLite's own error code, so that a refusal can be told from a defect of the benchmark. */
+/** `sqlite` is SQLite's error code, which distinguishes errors of SQLite's from bugs of the benchmark. */
 export type Answer = { ok: true; sample?: Sample } | { ok: false; sqlite?: string; message: string }
 
-/** Rows of the table that `update` and `read` work on: about 1.2 MB, so that SQLite's own page cache holds it. */
+/** The rows in the table of `update` and `read`: about 1.2 MB, which fits into SQLite's page cache. */
 export const ACCOUNTS = 10_000

@@ -1,6 +1,6 @@
 /**
- * One task of the LTX rows in a process of its own: `child.js ltxd|library TASK ARGUMENT…`, its cost as a line of JSON.
- * bench/reference/main.go is its counterpart; both read and write files in pieces of the same size.
+ * Runs one task of the LTX rows: `child.js ltxd|library TASK ARGUMENT…` prints its cost as a line of JSON.
+ * bench/reference/main.go is the counterpart. Both read and write files in pieces of the same size.
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { compressSync, uncompressSync } from 'lz4-napi'
@@ -15,7 +15,7 @@ import { changeHeader } from './fixture-files.ts'
 
 const CHUNK_BYTES = 256 * 1024
 
-/** What a task did. Whatever it prepares before it returns a function does not count. */
+/** A task. Preparations before it returns its function do not count. */
 type Done = Pick<Cost, 'operations' | 'share'>
 type Task = (args: readonly string[]) => () => Done | Promise<Done>
 
@@ -67,7 +67,7 @@ const LTXD: Readonly<Record<TaskName, Task>> = {
     return () => repeat(pages, (page) => register.update(page))
   },
 
-  // Into a buffer that is there, as the encoder does it; the checksum of the page, which it adds, is a row of its own.
+  // Compresses into an existing buffer, as the encoder does. The page checksum has a row of its own.
   compress: (args) => {
     const out = new Uint8Array(2 * PAGE_SIZE)
     return compressing(samples(args), (page) => {
@@ -83,12 +83,12 @@ const LTXD: Readonly<Record<TaskName, Task>> = {
   },
 }
 
-/** lz4-napi, for Node. CRC-64 is held against the reference. */
+/** lz4-napi, for Node.js. CRC-64 is compared with the reference. */
 const LIBRARY: Partial<Record<TaskName, Task>> = {
   compress: (args) => compressing(samples(args), (page) => compressSync(page).length - 4),
 
   decompress: ([file]) => {
-    // lz4-napi wants the size of what will come out in front.
+    // lz4-napi expects the decompressed size before the block.
     const size = Buffer.alloc(4)
     size.writeUInt32LE(PAGE_SIZE)
     const blocks = blocksOf(file!).map((block) => Buffer.concat([size, block]))
@@ -104,7 +104,7 @@ function compressing(pages: readonly Buffer[], sizeOf: (page: Buffer) => number)
   }
 }
 
-/** All the work again and again for a second. */
+/** Repeats the work for a second. */
 function repeat<T>(items: readonly T[], work: (item: T) => void): Done {
   let operations = 0
   for (const startMs = performance.now(); performance.now() - startMs < 1000; operations += items.length) {
@@ -126,7 +126,7 @@ function samples([file, stride]: readonly string[]): Buffer[] {
   return pages
 }
 
-/** The blocks of a file, in which each has its size in four bytes in front of it. */
+/** The blocks of a file, each after its size in four bytes. */
 function blocksOf(file: string): Buffer[] {
   const bytes = readFileSync(file)
   const blocks: Buffer[] = []
@@ -139,7 +139,7 @@ function blocksOf(file: string): Buffer[] {
   return blocks
 }
 
-/** Each is valid until the next one. */
+/** The pages of a file. Each is valid until the next one. */
 function* chunksOf(file: string): Iterable<Uint8Array> {
   const fd = openSync(file, 'r')
   const buffer = new Uint8Array(CHUNK_BYTES)

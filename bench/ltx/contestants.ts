@@ -5,10 +5,10 @@ import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Cost, TaskName } from './cost.ts'
 
-/** ltxd; superfly/ltx, in Go; the best library for Node. */
+/** ltxd, superfly/ltx in Go, and the best library for Node.js. */
 export type ContestantName = 'ltxd' | 'reference' | 'library'
 
-/** Runs a task in a fresh process. */
+/** Runs a task in a new process. */
 export interface Contestant {
   readonly name: ContestantName
   run(task: TaskName, args: readonly string[]): Promise<Cost>
@@ -16,20 +16,20 @@ export interface Contestant {
 
 export interface Contestants {
   readonly all: readonly Contestant[]
-  /** Why one is missing. */
+  /** The reason why one is missing. */
   readonly missing: readonly string[]
 }
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const BUILT = join(ROOT, 'node_modules', '.cache', 'ltxd-bench')
-/** Where Go's own installer puts it. */
+/** The path of Go's own installer. */
 const GO_DIRECTORY = '/usr/local/go/bin'
-/** Fifty times what the slowest task takes. */
+/** Fifty times the time of the slowest task. */
 const PATIENCE_MS = 600_000
 
 const execute = promisify(execFile)
 
-/** Compiles what has to be compiled. `cores`: what every process is bound to, 1 or 2; the first ones of the machine. */
+/** Compiles the programs. Every process is bound to the machine's first `cores` cores, 1 or 2. */
 export async function contestants(cores: number, progress: (text: string) => void): Promise<Contestants> {
   progress('compiling')
   const child = join(BUILT, 'child.js')

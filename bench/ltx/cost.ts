@@ -1,14 +1,14 @@
-/** What one task cost, as the process that did it says on its last line. The same in bench/reference/main.go. */
+/** The cost of a task, as its process prints it on the last line. The same in bench/reference/main.go. */
 export interface Cost {
   /** Pages, or whole files. */
   readonly operations: number
-  /** From the task's beginning to its end: a process's start is not part of it, compiling hot code is. */
+  /** The time of the task, without the start of the process, but with the compilation of hot code. */
   readonly seconds: number
-  /** User and system time of all threads within that. */
+  /** The user and system time of all threads during the task. */
   readonly cpuSeconds: number
-  /** The most memory that the process ever had resident. */
+  /** The peak resident memory of the process. */
   readonly peakBytes: number
-  /** Bytes afterwards by bytes before, of what was compressed. */
+  /** The compressed size divided by the original size. */
   readonly share?: number
 }
 

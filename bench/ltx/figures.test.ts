@@ -12,7 +12,7 @@ const figure = (perSecond: number, peakMB = 50): LTXFigure => ({
 const verdict = (figures: Parameters<typeof judge>[1]['figures']) =>
   judge(compaction, { name: compaction.name, figures })
 
-test('a line is held against the library, or else the reference, and its memory against the limit', () => {
+test('a line is compared with the library, or else the reference, and its memory with the limit', () => {
   expect(verdict({ ltxd: figure(300), reference: figure(100) })).toEqual({
     times: 3,
     timesByProcessor: 3,
@@ -24,11 +24,11 @@ test('a line is held against the library, or else the reference, and its memory 
   expect(verdict({ ltxd: figure(300, 101), reference: figure(100) }).reached).toBe(false)
 })
 
-test('without anything to compare with, nothing is said', () => {
+test('without a figure to compare with there is no verdict', () => {
   expect(verdict({ ltxd: figure(300) })).toEqual({ times: undefined, timesByProcessor: undefined, reached: undefined })
 })
 
-test('times are medians, memory is the worst of all rounds', () => {
+test('times are medians, and memory is the maximum of all rounds', () => {
   const costs = [1, 9, 2].map((seconds) => ({ operations: 18, seconds, cpuSeconds: seconds, peakBytes: seconds * 10 }))
   const { perSecond, cpuSeconds, peakBytes } = summarizeCosts(costs, (cost) => cost.operations / cost.seconds)
   expect({ perSecond, cpuSeconds, peakBytes }).toEqual({ perSecond: 9, cpuSeconds: 2, peakBytes: 90 })

@@ -3,28 +3,28 @@ import type { ContestantName } from './contestants.ts'
 import type { Cost } from './cost.ts'
 import type { LTXRow } from './rows.ts'
 
-/** One contestant's medians on one line. */
+/** The medians of a contestant on one line. */
 export interface LTXFigure {
   readonly perSecond: number
-  /** Per second of user and system time, of all threads. */
+  /** The rate per second of user and system time of all threads. */
   readonly perProcessorSecond: number
   readonly cpuSeconds: number
   readonly peakBytes: number
   readonly share?: number
 }
 
-/** One line of the table. Who is missing, or has nothing of the kind, has no figure. */
+/** A line of the table. A contestant that is missing or lacks the function has no figure. */
 export interface LTXLine {
   readonly name: string
   readonly figures: Partial<Readonly<Record<ContestantName, LTXFigure>>>
 }
 
 export interface LTXVerdict {
-  /** How many times as fast as the library, or else the reference; undefined where there is neither. */
+  /** The speed relative to the library, or else the reference; undefined without both. */
   readonly times: number | undefined
-  /** The same in processor time, which says more on a machine that is busy with other things. */
+  /** The same by processor time, which is more reliable on a busy machine. */
   readonly timesByProcessor: number | undefined
-  /** Undefined: there was nothing to compare with. */
+  /** Undefined without a figure to compare with. */
   readonly reached: boolean | undefined
 }
 

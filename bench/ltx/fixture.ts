@@ -7,14 +7,14 @@ import type { Header } from '../../src/ltx/format/header.ts'
 import { PAGE_SIZE } from './cost.ts'
 import { changeHeader } from './fixture-files.ts'
 
-/** What the LTX rows work on. */
+/** The files for the LTX rows. */
 export interface Fixture {
   readonly database: string
   readonly pageCount: number
   readonly snapshot: string
   readonly transactions: readonly string[]
   readonly pagesEach: number
-  /** Every STRIDE-th page, as an LZ4 block behind its size. */
+  /** Every STRIDE-th page as an LZ4 block, after its size. */
   readonly blocks: string
 }
 
@@ -24,12 +24,12 @@ export interface FixtureSize {
   readonly pagesEach: number
 }
 
-/** That of the goals: 950 MB of pages, half of that as a snapshot. */
+/** The size in the goals: 950 MB of pages, half of that as a snapshot. */
 export const FULL_SIZE: FixtureSize = { pageCount: 232_000, transactions: 300, pagesEach: 200 }
-/** 58 pages apart: four thousand samples, more than any cache keeps. */
+/** 58 pages apart: four thousand samples, more than any cache holds. */
 export const STRIDE = 58
 
-/** Makes the files: see README.md for what is in the pages. The same at each call. */
+/** Makes the files, the same at each call. README.md describes the pages. */
 export function makeFixture(directory: string, size: FixtureSize, progress: (text: string) => void): Fixture {
   mkdirSync(directory, { recursive: true })
   const { pageCount } = size
@@ -56,7 +56,7 @@ export function makeFixture(directory: string, size: FixtureSize, progress: (tex
   return { database, pageCount, snapshot, transactions, pagesEach: size.pagesEach, blocks }
 }
 
-/** An events table with an index: names, times, JSON, and tokens that nothing compresses. */
+/** A table of events with an index: names, times, JSON, and incompressible tokens. */
 function writeDatabase(path: string, pageCount: number): void {
   const db = new Database(path)
   db.pragma(`page_size = ${PAGE_SIZE}`)
@@ -87,7 +87,7 @@ function writeDatabase(path: string, pageCount: number): void {
       )
     }
   })
-  // The index makes up a fifth; made last, it is made fast.
+  // The index is a fifth of the database. Creating it last is faster.
   while (size.get()! < pageCount * 0.8) batch()
   db.exec('CREATE INDEX by_user ON events (user, at)')
   while (size.get()! < pageCount) batch()
@@ -97,7 +97,7 @@ function writeDatabase(path: string, pageCount: number): void {
   closeSync(fd)
 }
 
-/** A few values of the page are others. */
+/** Changes a few values of the page. */
 function changed(page: Buffer, random: () => number): Buffer {
   for (let change = 0; change < 4; change++) page.writeUInt32LE(random(), random() % (PAGE_SIZE - 4))
   return page
@@ -116,7 +116,7 @@ function writeFile(path: string, header: Header, pgnos: Iterable<number>, read: 
 function writeBlocks(path: string, pages: PageReader, pageCount: number): void {
   const fd = openSync(path, 'w')
   for (let pgno = 1; pgno <= pageCount; pgno += STRIDE) {
-    // lz4-napi puts four bytes in front, the size of the page: here that of the block.
+    // lz4-napi puts the page size in four bytes before the block. Replace it with the size of the block.
     const block = compressSync(pages.read(pgno))
     block.writeUInt32BE(block.length - 4)
     writeSync(fd, block)
@@ -132,7 +132,7 @@ class PageReader {
     this.#fd = openSync(path, 'r')
   }
 
-  /** Valid until the next one. */
+  /** Each page is valid until the next one. */
   read(pgno: number): Buffer {
     readSync(this.#fd, this.#page, 0, PAGE_SIZE, (pgno - 1) * PAGE_SIZE)
     return this.#page

@@ -4,14 +4,14 @@ import type { ContestantName } from './contestants.ts'
 import { judge, type LTXFigure, type LTXLine } from './figures.ts'
 import { LTX_ROWS, type LTXRow } from './rows.ts'
 
-/** One run of the LTX rows, as it is printed and as `--json` saves it. */
+/** A run of the LTX rows, as it is printed and as `--json` saves it. */
 export interface LTXReport {
   readonly takenAt: string
   readonly machine: Machine
   readonly rounds: number
   readonly cores: number
   readonly lines: readonly LTXLine[]
-  /** Who was not measured, and why. */
+  /** The contestants that were not measured, with the reasons. */
   readonly missing: readonly string[]
 }
 
@@ -34,7 +34,7 @@ export function renderLTXReport(report: LTXReport): string {
   const cores = report.cores === 1 ? 'one core' : `${report.cores} cores`
   return [
     `${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, ${machine.fileSystem}, Node ${machine.node}`,
-    `Medians of ${report.rounds} rounds, in turn, each task in a fresh process on ${cores}; of memory the largest.`,
+    `Medians of ${report.rounds} rounds in turn, each task in a new process on ${cores}; for memory the maximum.`,
     '',
     renderTable(
       COLUMNS,
@@ -45,8 +45,8 @@ export function renderLTXReport(report: LTXReport): string {
     ),
     '',
     ...report.missing,
-    'reference: superfly/ltx 0.5.3, compiled by Go, with buffered files. library: lz4-napi; of CRC-64 only the reference is measured.',
-    '×: against the library, or, where there is none, the reference; the second time with processor time instead of the clock.',
+    'reference: superfly/ltx 0.5.3, compiled by Go, with buffered files. library: lz4-napi, which has no CRC-64.',
+    '×: relative to the library or, without one, the reference; then the same by processor time.',
     'processor s, peak MB, compressed to: ltxd/reference/library.',
   ].join('\n')
 }

@@ -3,18 +3,18 @@ import { type Fixture, STRIDE } from './fixture.ts'
 
 const MB = 1e6
 
-/** One line of the table: a task, what its figures are called, and its goal. */
+/** A line of the table: a task, the unit of its figures, and its goal. */
 export interface LTXRow {
   readonly name: string
   readonly what: string
   readonly task: TaskName
-  /** `out`: where it may write a file. */
+  /** `out` is a path for an output file. */
   readonly args: (fixture: Fixture, out: string) => readonly string[]
-  /** What a second brings. */
+  /** The unit of the rate. */
   readonly unit: 'pages' | 'MB'
-  /** In that unit, how much one operation is. */
+  /** The size of an operation in that unit. */
   readonly perOperation: (fixture: Fixture) => number
-  /** How many times as fast as the library; where no library does it, as the reference. */
+  /** The goal: the speed relative to the library or, without one, the reference. */
   readonly times: number
   readonly maxPeakBytes?: number
 }
@@ -90,7 +90,7 @@ export const LTX_ROWS: readonly LTXRow[] = [
   },
 ]
 
-/** How much of the row's unit a second of a task brought. */
+/** The rate of a task in the row's unit. */
 export function ratePerSecond(row: LTXRow, fixture: Fixture, { operations, seconds }: Cost): number {
   return (operations * row.perOperation(fixture)) / seconds
 }

@@ -9,15 +9,15 @@ import type { LTXReport } from './report.ts'
 import { type LTXRow, ratePerSecond } from './rows.ts'
 
 export interface LTXRunOptions {
-  /** A fresh directory for 1.6 GB. */
+  /** A new directory for 1.6 GB. */
   readonly directory: string
   readonly rounds: number
-  /** What each process may use: 1 or 2. */
+  /** The number of cores for each process: 1 or 2. */
   readonly cores: number
   readonly progress: (text: string) => void
 }
 
-/** The LTX rows: all contestants in turn, in each round, so that whatever else the machine does hits them alike. */
+/** Runs the LTX rows. In each round all contestants take turns, so that other load affects them alike. */
 export async function runLTXRows(rows: readonly LTXRow[], options: LTXRunOptions): Promise<LTXReport> {
   const { all, missing } = await contestants(options.cores, options.progress)
   const fixture = makeFixture(options.directory, FULL_SIZE, options.progress)
