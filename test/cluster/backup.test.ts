@@ -16,7 +16,7 @@ import { findS3Server, S3Server } from '../harness/s3-server.ts'
 import { divergedReports } from './diverged.ts'
 import { ShippedCluster } from './shipped-cluster.ts'
 
-/** Leaders are killed and stopped, machines are lost, and nothing of the bucket is. */
+/** Leaders are killed and stopped, and machines are lost, but the bucket loses nothing. */
 
 const run = promisify(execFile)
 const LITESTREAM = process.env['LITESTREAM_BIN'] ?? findTool('litestream')
@@ -42,10 +42,10 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
     process.env = before
   })
 
-  test('what a killed leader had shipped, and no replica got, is there when the next one leads', async () => {
+  test('transactions that a killed leader shipped, but no replica received, are there under the next leader', async () => {
     await using both = await ShippedCluster.start(server)
     const { first: leader, second: replica } = both
-    // The replica begins with a snapshot, whose position will lie within a file of the bucket.
+    // The replica begins with a snapshot, whose position is inside a file of the bucket.
     both.cutStream(leader)
     both.way(leader).hold()
     const app = await both.create(leader)
@@ -82,7 +82,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
     await both.insert(app, 'shipped', 20)
     await both.shipped(leader)
     await fresh.node.destroy()
-    // Only the primary has these.
+    // Only the primary has these transactions.
     both.way(leader).hold(UPLOADS)
     await both.insert(app, 'after', 25)
     await both.restart(fresh)
@@ -94,7 +94,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
     await both.shipped(leader)
   })
 
-  test('what arrives from a deposed leader is set aside in the bucket, and it ships nothing more', async () => {
+  test('a late upload of a deposed leader moves to diverged/ in the bucket, and that leader ships no more', async () => {
     await using both = await ShippedCluster.start(server)
     const { first: deposed, second: leader } = both
     await both.insert(await both.create(deposed), 'both', 20)
@@ -108,7 +108,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
 
     await both.leads(leader)
     expect((await both.status(leader))?.position).toBe(fork)
-    // It arrives although nobody waits for its answer any more, before the new leader has anything to ship.
+    // The upload arrives although its client has given up, before the new leader ships anything.
     both.way(deposed).release()
     await both.waiting('the lost upload in the bucket', async () => (await both.keys()).some(isBeyond(fork)))
     await both.insert(both.open(leader), 'kept', 7)
@@ -133,7 +133,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
     expect(await ltxd(['backup', 'verify', both.bucket])).toMatchObject({ code: 0 })
   })
 
-  test('an instance without data that finds nobody leads, and goes on from the right transaction', async () => {
+  test('an instance without data and without a leader leads, and continues after the last shipped transaction', async () => {
     await using both = await ShippedCluster.start(server)
     await both.insert(await both.create(both.first), 'before', 20)
     await both.same()
@@ -152,10 +152,10 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
   })
 })
 
-/** A transaction file's way into the bucket. */
+/** Matches the request that uploads a transaction file. */
 const UPLOADS = /^PUT \S+\.ltx/
 
-/** By ltxd with every checksum right and, of the newest moment, by Litestream. `look` sees each restored database. */
+/** Restores by ltxd with verified checksums and, for the newest moment, by Litestream. `look` gets each database. */
 async function everyMomentRestores(
   { bucket, cluster, database }: ShippedCluster,
   look: (restored: string, txid: TXID) => Promise<void> = async () => {},
@@ -177,7 +177,7 @@ async function everyMomentRestores(
   expect(readFileSync(theirs).equals(readFileSync(newest))).toBe(true)
 }
 
-/** Whether an object has transactions that nobody but a deposed leader committed. */
+/** Whether an object has transactions that only a deposed leader committed. */
 function isBeyond(position: string): (key: string) => boolean {
   const last = formatTXID(txidOf(position))
   return (key) => (/([0-9a-f]{16})\.ltx$/.exec(key)?.[1] ?? '') > last || key.includes('/diverged/')

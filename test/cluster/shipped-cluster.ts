@@ -8,18 +8,20 @@ import type { S3Server } from '../harness/s3-server.ts'
 import { until } from '../harness/wait.ts'
 import { SqlClient } from './sql-client.ts'
 
-/** Two nodes and a bucket, with a bad network between each node and its replicas, and between each and the bucket. */
+/**
+ * Two nodes and a bucket, with a bad network between each node and its replicas, and between each node and the bucket.
+ */
 export class ShippedCluster implements AsyncDisposable {
   readonly database = 'app.db'
   readonly bucket: string
   readonly cluster: TestCluster
-  /** Who led first. */
+  /** The first leader. */
   readonly first: ClusterMember
   readonly second: ClusterMember
   readonly #streams: ReadonlyMap<string, CuttingProxy>
   readonly #ways: ReadonlyMap<string, CuttingProxy>
   readonly #clients: SqlClient[] = []
-  /** By pid: where in its log a node that was started again begins. */
+  /** The offset in the log at which a restarted node begins, by pid. */
   readonly #marks = new Map<number, number>()
 
   private constructor(
@@ -61,12 +63,12 @@ export class ShippedCluster implements AsyncDisposable {
     for (const proxy of [...this.#streams.values(), ...this.#ways.values()]) await proxy.stop()
   }
 
-  /** The way from a node to the bucket. */
+  /** The connection from a node to the bucket. */
   way({ name }: ClusterMember): CuttingProxy {
     return this.#ways.get(name) as CuttingProxy
   }
 
-  /** Replicas of this node receive nothing. */
+  /** Keeps this node's replicas from receiving anything. */
   cutStream({ name }: ClusterMember): void {
     this.#streams.get(name)!.cuts = { times: Infinity, afterBytes: 0 }
   }
@@ -75,7 +77,7 @@ export class ShippedCluster implements AsyncDisposable {
     this.#streams.get(name)!.cuts = { times: 0, afterBytes: 0 }
   }
 
-  /** On a new machine: nothing is left of its data. */
+  /** Starts the node on a new machine, without its data. */
   async restart(member: ClusterMember): Promise<void> {
     const { length } = readFileSync(member.node.options.logFile, 'utf8')
     await member.restart({ fresh: true })
@@ -83,7 +85,7 @@ export class ShippedCluster implements AsyncDisposable {
     await member.node.mounted()
   }
 
-  /** What this start of the node has said. */
+  /** The log of the node since its last start. */
   log({ node }: ClusterMember): string {
     return readFileSync(node.options.logFile, 'utf8').slice(this.#marks.get(node.pid) ?? 0)
   }
@@ -104,7 +106,7 @@ export class ShippedCluster implements AsyncDisposable {
     return app
   }
 
-  /** One transaction each. */
+  /** Commits each row in its own transaction. */
   async insert(app: SqlClient, who: string, count: number): Promise<void> {
     for (let i = 0; i < count; i++) await app.exec(`INSERT INTO t (who, data) VALUES ('${who}', randomblob(3000))`)
   }
@@ -113,7 +115,7 @@ export class ShippedCluster implements AsyncDisposable {
     return (await member.status())?.databases.find(({ name }) => name === this.database)
   }
 
-  /** Waits until the bucket has everything that was committed there. */
+  /** Waits until the bucket has every commit of this node. */
   shipped(member: ClusterMember): Promise<DatabaseStatus> {
     return this.waiting(`the backup of ${member.name}`, async () => {
       const database = await this.status(member)
@@ -125,7 +127,7 @@ export class ShippedCluster implements AsyncDisposable {
     await this.waiting(`the lead of ${member.name}`, async () => (await member.status())?.role === 'primary')
   }
 
-  /** Waits until one leads, the other follows, and both have the same. */
+  /** Waits until one node leads, the other follows, and both are at the same position. */
   async same(): Promise<void> {
     await this.waiting('the same on both', async () => {
       await this.cluster.settled()
