@@ -9,7 +9,7 @@ import { nodeFiles } from '../../src/util/files.ts'
 import { OldSqlite } from '../checkpoint/old-sqlite.ts'
 import { TwoNodes } from '../cluster/two-nodes.ts'
 import { checkFiles, checkLogs } from '../crash/log-check.ts'
-import { form } from '../harness/effort.ts'
+import { form, HANG_MS } from '../harness/effort.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { type How, type Library, type VictimEnd, type VictimOptions, Victims } from './victims.ts'
 
@@ -73,35 +73,68 @@ const SCENES: readonly Scene[] = [
   { ...DELETE_SPILLED, name: 'PERSIST', pragmas: ['journal_mode = PERSIST', SPILL] },
 ]
 
-for (const scene of SCENES) {
-  test(`an application that dies or fails at any call of a commit leaves all of it or nothing: ${scene.name}`, async () => {
+/** One cluster for the scenes of a kind: to start it takes as long as a scene. */
+const KINDS = {
+  'in WAL mode': SCENES.filter(isWal),
+  'with a rollback journal': SCENES.filter((scene) => !isWal(scene)),
+}
+
+test.each(Object.entries(KINDS))(
+  'an application that dies or fails at any call of a commit leaves all of it or nothing: %s',
+  { timeout: SCENES.length * HANG_MS },
+  async (_, scenes) => {
     await using nodes = await TwoNodes.start({ ttl: '30s' })
-    await using stage = await Stage.set(nodes.primary.mount, join(nodes.cluster.dir, 'notes'), scene)
-    const told: string[] = []
-    let points = 0
-    for (const how of scene.hows) {
-      const calls = await stage.playOn(how, 0)
-      const ends: number[] = []
-      for (let at = 1; at <= calls; at++) ends.push(await stage.playOn(how, at))
-      points += calls
-      const ended = ends.filter((end) => end < 0).length
-      told.push(`${how} ${calls} calls (${ended} times it did not commit)`)
-      if (how === 'after') expect(ends).toEqual(ends.map(() => KILLED))
-      else expect(ended).toBeGreaterThan(0)
-    }
-    await stage.close()
+    const databases = new Map<Scene, number>()
+    for (const scene of scenes) databases.set(scene, await playAll(nodes, scene))
     await nodes.same()
     const data = [nodes.replica, nodes.primary].map((member) => member.data)
     for (const member of [nodes.replica, nodes.primary]) expect((await member.node.stop()).code).toBe(0)
 
     for (const directory of data) expect([...checkLogs(directory), ...checkFiles(directory)]).toEqual([])
-    const [replica, primary] = data.map(positionsOf)
-    expect(primary?.size).toBe(points + scene.hows.length)
+    const [replica, primary = new Map<string, Position>()] = data.map(positionsOf)
     expect(replica).toEqual(primary)
-    const abandoned = countAbandoned(primary)
-    console.log(`${scene.name}: ${points} ends, ${abandoned} transactions abandoned: ${told.join(', ')}`)
-    if (scene.abandons) expect(abandoned).toBeGreaterThan(0)
-  })
+    for (const [scene, count] of databases) {
+      const positions = new Map([...primary].filter(([name]) => name.startsWith(prefixOf(scene))))
+      expect(positions.size, scene.name).toBe(count)
+      const abandoned = countAbandoned(positions, scene)
+      console.log(`${scene.name}: ${abandoned} transactions abandoned in ${count} databases`)
+      if (scene.abandons) expect(abandoned, scene.name).toBeGreaterThan(0)
+    }
+  },
+)
+
+/** Plays a scene with an end at each call. Returns the number of its databases. */
+async function playAll(nodes: TwoNodes, scene: Scene): Promise<number> {
+  const notes = join(nodes.cluster.dir, `${prefixOf(scene)}notes`)
+  await using stage = await Stage.set(nodes.primary.mount, notes, scene)
+  const told: string[] = []
+  let databases = 0
+  for (const how of scene.hows) {
+    const calls = await stage.playOn(how, 0)
+    const ends: number[] = []
+    for (let at = 1; at <= calls; at++) ends.push(await stage.playOn(how, at))
+    databases += 1 + calls
+    const ended = ends.filter((end) => end < 0).length
+    told.push(`${how} ${calls} calls (${ended} times it did not commit)`)
+    if (how === 'after') expect(ends, scene.name).toEqual(ends.map(() => KILLED))
+    else expect(ended, scene.name).toBeGreaterThan(0)
+  }
+  await stage.close()
+  console.log(`${scene.name}: ${told.join(', ')}`)
+  return databases
+}
+
+function isWal({ name }: Scene): boolean {
+  return name.startsWith('WAL')
+}
+
+/** Of the names of a scene's databases. */
+function prefixOf({ name }: Scene): string {
+  return `${name.replaceAll(/\W+/g, '-')}~`
+}
+
+function databaseOf(scene: Scene, how: How, at: number): string {
+  return `${prefixOf(scene)}${how}-${at}.db`
 }
 
 test.each([WAL_NORMAL, DELETE_SPILLED])(
@@ -160,11 +193,11 @@ class Stage implements AsyncDisposable {
 
   /** Runs one victim to its end while the survivor's connection is open. */
   async play(how: How, at: number): Promise<VictimEnd> {
-    const { name, window, pragmas } = this.#scene
+    const { window, pragmas } = this.#scene
     const database = this.#path(how, at)
     const survivor = this.#survivor
     await survivor.open(database)
-    await survivor.sql(`PRAGMA journal_mode = ${name.startsWith('WAL') ? 'WAL' : 'DELETE'}`)
+    await survivor.sql(`PRAGMA journal_mode = ${isWal(this.#scene) ? 'WAL' : 'DELETE'}`)
     await survivor.sql('BEGIN')
     await survivor.sql('CREATE TABLE entry (n INTEGER PRIMARY KEY, filler BLOB)')
     await survivor.sql('CREATE TABLE tally (entries INTEGER)')
@@ -220,7 +253,7 @@ class Stage implements AsyncDisposable {
   }
 
   #path(how: How, at: number): string {
-    return join(this.#mount, `${how}-${at}.db`)
+    return join(this.#mount, databaseOf(this.#scene, how, at))
   }
 }
 
@@ -244,7 +277,7 @@ function positionsOf(data: string): Map<string, Position> {
  * Counts the abandoned transactions. A corrective transaction undoes each, so its database has more transactions than
  * the one whose victim committed.
  */
-function countAbandoned(positions: ReadonlyMap<string, Position> | undefined): number {
-  const plain = positions?.get('after-0.db')?.txid ?? 0n
-  return [...(positions?.values() ?? [])].filter(({ txid }) => txid > plain).length
+function countAbandoned(positions: ReadonlyMap<string, Position>, scene: Scene): number {
+  const plain = positions.get(databaseOf(scene, 'after', 0))?.txid ?? 0n
+  return [...positions.values()].filter(({ txid }) => txid > plain).length
 }
