@@ -1,5 +1,5 @@
 import type { FuseConfig } from '../config/config.ts'
-import type { DataDirectory } from '../data/directory.ts'
+import { type DataDirectory, formatNodeId } from '../data/directory.ts'
 import { setAsideStrays } from '../data/strays.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { type Mounted } from '../fuse/device.ts'
@@ -93,7 +93,8 @@ export class NodeMount {
     if (strays.length > 0) {
       logger().warn({ strays }, 'moved journals from below the mount point into the data directory')
     }
-    return mount(dir, { driver, fsname: 'ltxd', allowOther })
+    // No path: mount(8) would take a file of that name for the device that is mounted.
+    return mount(dir, { driver, fsname: `ltxd:${formatNodeId(data.nodeId)}`, allowOther })
   }
 
   /** Programs with open files would continue, but new opens would reach the directory underneath and bypass ltxd. */

@@ -55,3 +55,9 @@ it('a lazy unmount by someone else ends the node with a message, and open files 
   await start()
   expect(await query('select count(*) from t')).toBe('0')
 })
+
+it('the source of the mount names the node, and is no path', async () => {
+  await start()
+  const identity = JSON.parse(await fs.readFile(path.join(directory, 'data', 'node.json'), 'utf8')) as { id: string }
+  expect(await run('findmnt', '-no', 'SOURCE,FSTYPE', mount)).toBe(`ltxd:${identity.id} fuse.ltxd`)
+})

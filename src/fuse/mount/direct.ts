@@ -14,6 +14,8 @@ export function mountDirect(target: string, fsname: string, options: readonly st
   const owner = [`user_id=${process.geteuid?.() ?? 0}`, `group_id=${process.getegid?.() ?? 0}`]
   const all = ['fd=3', 'rootmode=40000', ...owner, 'nosuid', 'nodev', ...options].join(',')
   const result = spawnSync('mount', ['-i', '-t', MOUNT_TYPE, '-o', all, fsname, target], {
+    // mount(8) resolves a source that is a path here.
+    cwd: '/',
     stdio: ['ignore', 'ignore', 'pipe', device],
     timeout: TIMEOUT_MS,
     encoding: 'utf8',
