@@ -77,7 +77,7 @@ test('init writes a configuration that config accepts, and never overwrites a fi
 test('an invalid ltxd.yml is exit code 2, and the message has line and key', async () => {
   await writeFile(join(cwd, 'ltxd.yml'), 'fuse:\n  dir: ./m\n\ndata:\n  dri: ./d\n')
   const { code, stderr } = await ltxd(['mount'], { cwd })
-  expect(stderr).toContain('ltxd: ltxd.yml:5: data.dri: unknown key; known here: dir, retention, segment-size')
+  expect(stderr).toContain('ltxd: ltxd.yml:5: data.dri: unknown key; known here: dir, mode, retention, segment-size')
   expect(code).toBe(2)
 })
 
