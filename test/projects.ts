@@ -117,6 +117,7 @@ export const PROJECTS = {
       'test/cli/recover.test.ts',
       'test/cli/roles.test.ts',
       'test/private/links.test.ts',
+      'test/cli/secrets.test.ts',
       'test/private/private.test.ts',
       'test/library/node.test.ts',
       'test/interop/s3-backup.test.ts',

@@ -26,6 +26,10 @@ export class BackgroundCommand {
     )
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
   /** The output of this run so far. */
   output(): string {
     return readFileSync(this.#logFile, 'utf8').slice(this.#from)

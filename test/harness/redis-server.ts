@@ -33,6 +33,12 @@ export class RedisServer {
     return `redis://127.0.0.1:${this.port}`
   }
 
+  /** Of `--requirepass`. */
+  get #password(): { password?: string } {
+    const password = this.#options[this.#options.indexOf('--requirepass') + 1]
+    return password === undefined || !this.#options.includes('--requirepass') ? {} : { password }
+  }
+
   /** Starts it, or starts it again on the same port with its durable data. */
   async run(): Promise<void> {
     const binary = findTool('redis-server')
@@ -66,12 +72,12 @@ export class RedisServer {
   }
 
   client(): Redis {
-    return new Redis(this.url, { maxRetriesPerRequest: null })
+    return new Redis(this.url, { ...this.#password, maxRetriesPerRequest: null })
   }
 
   async #answers(): Promise<boolean> {
     if (this.#child?.exitCode !== null) throw new Error('Redis has ended')
-    const client = new Redis(this.url, { lazyConnect: true, retryStrategy: () => null })
+    const client = new Redis(this.url, { ...this.#password, lazyConnect: true, retryStrategy: () => null })
     client.on('error', () => undefined)
     try {
       await client.connect()
