@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { globProblem } from '../util/glob.ts'
 import { isLoopback } from '../util/loopback.ts'
+import { redactUrl } from '../util/redact.ts'
 import { parseDuration, parseSize } from '../util/units.ts'
 import { splitWords } from '../util/words.ts'
 import type { HttpConfig } from './config.ts'
@@ -28,6 +29,7 @@ function scalar<T>(kind: string, parse: (value: unknown) => T | Rejection) {
 }
 
 const shown = (value: unknown) => (typeof value === 'string' ? `"${value}"` : JSON.stringify(value))
+const shownUrl = (value: unknown) => shown(typeof value === 'string' ? redactUrl(value) : value)
 
 export const boolean = scalar('true or false', (value) =>
   typeof value === 'boolean' ? value : new Rejection(`${shown(value)} is not true or false`),
@@ -100,25 +102,27 @@ export const command = scalar('command', (value) => {
 /** The address of a backup: `file:///DIR`, or `s3://BUCKET/PREFIX`, whose parameters the store itself checks. */
 export const backupUrl = scalar('URL, file:// or s3://', (value) => {
   const example = 'expected file:///absolute/directory or s3://BUCKET/PREFIX'
-  if (typeof value !== 'string') return new Rejection(`${shown(value)} is not a URL: ${example}`)
+  if (typeof value !== 'string') return new Rejection(`${shownUrl(value)} is not a URL: ${example}`)
   let url: URL
   try {
     url = new URL(value)
   } catch {
-    return new Rejection(`${shown(value)} is not a URL: ${example}`)
+    return new Rejection(`${shownUrl(value)} is not a URL: ${example}`)
   }
   // The message does not repeat the URL, which contains a secret.
   if (url.username !== '' || url.password !== '') {
     return new Rejection('contains credentials: put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY')
   }
   if (url.protocol === 's3:')
-    return url.hostname === '' ? new Rejection(`${shown(value)} names no bucket: ${example}`) : value
+    return url.hostname === '' ? new Rejection(`${shownUrl(value)} names no bucket: ${example}`) : value
   if (url.protocol !== 'file:') return new Rejection(`scheme "${url.protocol}" is not known: ${example}`)
   if (url.host !== '') return new Rejection(`"${url.host}" counts as a host name: write three slashes, ${example}`)
   if (url.search !== '' || url.hash !== '')
-    return new Rejection(`${shown(value)} has a query or a fragment: ${example}`)
-  if (url.pathname === '/') return new Rejection(`${shown(value)} names no directory: ${example}`)
-  return isFilePath(url) ? value : new Rejection(`${shown(value)} contains an encoded slash or zero byte: ${example}`)
+    return new Rejection(`${shownUrl(value)} has a query or a fragment: ${example}`)
+  if (url.pathname === '/') return new Rejection(`${shownUrl(value)} names no directory: ${example}`)
+  return isFilePath(url)
+    ? value
+    : new Rejection(`${shownUrl(value)} contains an encoded slash or zero byte: ${example}`)
 })
 
 /** `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://` for TLS. */
@@ -133,7 +137,9 @@ export const redisUrl = scalar('URL, redis:// or rediss://', (value) => {
   if (hostname === '') return new Rejection(`names no host: ${example}`)
   return /^\/?\d{0,5}$/.test(pathname)
     ? value
-    : new Rejection(`"${pathname}" is not a database: expected a number, as in redis://HOST:PORT/0`)
+    : new Rejection(
+        `${pathname.includes('@') ? 'its path' : `"${pathname}"`} is not a database: expected a number, as in redis://HOST:PORT/0`,
+      )
 })
 
 /** `http://[:TOKEN@]HOST[:PORT][/PREFIX]`; the path is a prefix of the key. */
@@ -155,14 +161,14 @@ export const consulUrl = scalar('URL, http:// or https://', (value) => {
 export const peerUrl = scalar('URL, http:// or https://', (value) => {
   const example = 'expected http://HOST:PORT'
   if (typeof value !== 'string' || !URL.canParse(value))
-    return new Rejection(`${shown(value)} is not a URL: ${example}`)
+    return new Rejection(`${shownUrl(value)} is not a URL: ${example}`)
   const { protocol, username, password, pathname, search, hash, origin } = new URL(value)
   if (username !== '' || password !== '')
     return new Rejection(`contains credentials, which peers would see: ${example}`)
   if (protocol !== 'http:' && protocol !== 'https:')
     return new Rejection(`scheme "${protocol}" is not known: ${example}`)
   if (pathname !== '/' || search !== '' || hash !== '')
-    return new Rejection(`${shown(value)} has more than host and port: ${example}`)
+    return new Rejection(`${shownUrl(value)} has more than host and port: ${example}`)
   return origin
 })
 

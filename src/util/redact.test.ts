@@ -11,6 +11,8 @@ test('a URL is shown without its secrets', () => {
 
 test.each([
   ['redis://queues#hunter2@host', 'redis://queues#redacted'],
+  ['redis://app:12/hunter2@host', 'redis://app:12/redacted'],
+  ['s3://AKIA:12/hunter2@bucket/p', 's3://AKIA:12/redacted'],
   ['redis://:p/hunter2@host:1', 'redis://redacted@host:1'],
   ['redis://host/0?pwd=hunter2&db=1', 'redis://host/0?pwd=redacted&db=1'],
   ['s3://b/p?endpoint=http://me:hunter2@h', 's3://b/p?endpoint=http%3A%2F%2Fredacted%40h'],

@@ -14,6 +14,9 @@ export function redactUrl(url: string): string {
   if (parsed.password !== '') parsed.password = 'redacted'
   // A "#" in a password begins a fragment.
   if (parsed.hash !== '') parsed.hash = 'redacted'
+  // A "/" in a password begins the path. Only the paths of stores can have an "@".
+  const isStore = /^(s3|file):$/.test(parsed.protocol) && parsed.port === ''
+  if (parsed.pathname.includes('@') && !isStore) parsed.pathname = '/redacted'
   for (const key of [...parsed.searchParams.keys()]) {
     if (SECRET_PARAMETER.test(key)) parsed.searchParams.set(key, 'redacted')
     // A URL within the URL, such as an endpoint, may have a password of its own.
