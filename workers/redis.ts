@@ -44,9 +44,19 @@ export class RedisLink {
 
   /** Waits for Redis. Throws RedisRefusedError when Redis would lose jobs, or rejects the credentials. */
   async open(): Promise<void> {
-    const info = await Promise.race([this.client.info(), this.#refused])
+    const info = await Promise.race([this.#info(), this.#refused])
     const warning = checkRedis(this.url, info)
     if (warning !== undefined) this.#logger.warn({ url: this.url }, warning)
+  }
+
+  /** Where the connection is rejected, the command fails too, with the same error and perhaps before the event. */
+  async #info(): Promise<string> {
+    try {
+      return await this.client.info()
+    } catch (error) {
+      const message = errorMessage(error)
+      throw REFUSALS.test(message) ? new RedisRefusedError(this.url, message) : error
+    }
   }
 
   failed(error: unknown): void {

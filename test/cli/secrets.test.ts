@@ -112,10 +112,11 @@ describe.skipIf(missing.length > 0)('secrets', () => {
     })
     ends.push(() => node.destroy())
     await node.mounted()
-    await until('a primary', 60_000, async () => (await fetchStatus(`http://${http}`)).role === 'primary')
+    const status = () => fetchStatus(`http://${http}`).catch(() => undefined)
+    await until('a primary', 60_000, async () => (await status())?.role === 'primary')
     const sql = new SqlClient(join(dir, 'mnt', 'a.db'))
     await sql.exec('pragma journal_mode=wal; create table t(x); insert into t values (1)')
-    const shipped = async () => (await fetchStatus(`http://${http}`)).databases[0]?.backup?.txid !== undefined
+    const shipped = async () => (await status())?.databases[0]?.backup?.txid !== undefined
     await until('the first upload', 60_000, shipped)
 
     // Secrets by the environment, and by the file.
