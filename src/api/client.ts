@@ -1,5 +1,6 @@
 /** The client of the API: requests of commands and of peers to a running node. */
 
+import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { errorCode, LtxdError } from '../util/errors.ts'
 import { describeDuration } from '../util/units.ts'
@@ -9,6 +10,8 @@ import type { NodeStatus } from './status.ts'
 const STATUS_TIMEOUT_MS = 5_000
 /** A change of primary waits for replicas, and for uploads that are under way. */
 const ROLE_TIMEOUT_MS = 30_000
+/** The status of some 100,000 databases (I10). */
+const MAX_ANSWER_BYTES = 64 << 20
 
 const rejection = z.object({ error: z.object({ code: z.string(), message: z.string() }) })
 const roleAnswer = z.object({
@@ -62,7 +65,7 @@ type Failure = (url: string, reason: string, error: unknown) => LtxdError
 
 async function send(url: string, request: RequestInit, timeoutMs: number, failure: Failure): Promise<Response> {
   try {
-    return await fetch(url, { ...request, signal: AbortSignal.timeout(timeoutMs) })
+    return await fetch(url, { ...request, redirect: 'error', signal: AbortSignal.timeout(timeoutMs) })
   } catch (error) {
     const silent = error instanceof Error && error.name === 'TimeoutError'
     const reason = silent ? `no answer within ${describeDuration(timeoutMs)}` : (errorCode(causeOf(error)) ?? '')
@@ -89,8 +92,21 @@ function notOurs(url: string, response: Response, expected: string): LtxdError {
   return new LtxdError('NODE_UNREACHABLE', message)
 }
 
-function bodyOf(response: Response): Promise<unknown> {
-  return response.json().catch(() => undefined)
+/** The parsed body; undefined when it is no JSON, or longer than any node's. */
+async function bodyOf(response: Response): Promise<unknown> {
+  const body: AsyncIterable<Uint8Array> = response.body ?? Readable.from([])
+  const chunks: Uint8Array[] = []
+  let sizeBytes = 0
+  try {
+    for await (const chunk of body) {
+      sizeBytes += chunk.length
+      if (sizeBytes > MAX_ANSWER_BYTES) return undefined
+      chunks.push(chunk)
+    }
+    return JSON.parse(Buffer.concat(chunks).toString())
+  } catch {
+    return undefined
+  }
 }
 
 /** fetch hides the system's error behind "fetch failed". */

@@ -19,7 +19,7 @@ afterAll(() => served.end())
 /** Runs a shell script on the mount as another user, in one group. */
 function as(uid: number, script: string, gid = uid) {
   const user = ['--reuid', String(uid), '--regid', String(gid), '--clear-groups']
-  return attempt('setpriv', [...user, 'bash', '-euc', script], served.mount)
+  return attempt('setpriv', [...user, 'bash', '--norc', '-euc', script], served.mount)
 }
 
 describe('attributes', () => {
