@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import { MAX_TERM } from '../data/term.ts'
 import { errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { nowMs } from '../util/monotonic.ts'
-import { ClusterMismatchError } from './lease/errors.ts'
+import { ClusterMismatchError, UnreadableRecordError } from './lease/errors.ts'
 import type { Leader, Lease, LeaseRecord, LeaseView, NodeAddress } from './lease/lease.ts'
 import type { Effect, Event } from './role/role-events.ts'
 import type { Previous } from './role/role-state.ts'
@@ -70,6 +71,7 @@ export class LeaseWrites {
     })
     const sentAtMs = nowMs()
     try {
+      if (record.term > MAX_TERM) throw new UnreadableRecordError('term: is too large')
       const outcome = await lease.acquire(record, over)
       troubles.over('write')
       if (outcome.kind === 'lost') return { type: 'not-acquired', view: this.judge(outcome.view) }

@@ -62,3 +62,17 @@ test('a data directory of a later format is rejected in one line, and nothing in
   expect(readdirSync(`${dir}/log`)).toEqual(['a.db.ltx.next'])
   expect(existsSync(`${dir}/log/a.db.ltx.next/base.json`)).toBe(true)
 })
+
+test('a term above 2^62 is neither written nor read', () => {
+  using temporary = temporaryDirectory()
+  const data = openDataDirectory(temporary.dir)
+  data.sawTerm(2n ** 62n)
+  const before = stored(temporary.dir)
+  expect(() => data.sawTerm(2n ** 62n + 1n)).toThrow('too large')
+  expect(() => data.led(2n ** 63n - 1n)).toThrow('too large')
+  data.close()
+  expect(stored(temporary.dir)).toEqual(before)
+  using poisoned = temporaryDirectory()
+  const dir = withIdentity(poisoned.dir, { ...IDENTITY, term: String(2n ** 63n - 1n) })
+  expect(() => openDataDirectory(dir)).toThrow(/node\.json.*is too large/s)
+})

@@ -10,6 +10,7 @@ import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import { assertFormat, UnknownFormatError } from '../util/format-number.ts'
 import { nativeLocks } from '../util/native-locks.ts'
 import { applyModes, describeChange, makeDirectorySync, type Modes, PRIVATE } from '../util/private-files.ts'
+import { MAX_TERM, termText } from './term.ts'
 
 /** A node's data directory, locked against a second daemon while it is open. */
 export interface DataDirectory {
@@ -104,6 +105,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
       joinCluster: (id) => identity.update({ clusterId: id }),
       term: () => identity.term,
       sawTerm: (term) => {
+        assert.ok(term <= MAX_TERM, `term ${term} is too large to be read again`)
         if (term > identity.term) identity.update({ term: term.toString() })
       },
       ledTerm: () => identity.ledTerm,
@@ -112,6 +114,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
           term >= identity.term,
           `I6: this node has seen term ${identity.term}, and must not lead in term ${term}`,
         )
+        assert.ok(term <= MAX_TERM, `term ${term} is too large to be read again`)
         const text = term.toString()
         if (term > identity.ledTerm) identity.update({ term: text, ledTerm: text, historyTerm: text })
       },
@@ -131,7 +134,7 @@ export function formatNodeId(id: bigint): string {
   return id.toString(16).padStart(16, '0')
 }
 
-const term = z.string().regex(/^[0-9]{1,19}$/)
+const term = termText.transform(String)
 /** The format of the data directory: its layout, and every file in it that has no number of its own. */
 const FORMAT = 1
 

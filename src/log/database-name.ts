@@ -21,15 +21,22 @@ export class DatabaseNameError extends LtxdError {
 const MAX_ENCODED_BYTES = 900
 const MAX_ENCODED_SEGMENT_BYTES = 240
 
+/** SQLite's journals, WAL, wal-index and super-journals (capture/naming.ts), and the mount's files of a database. */
+const SIDE_FILE = /-(?:journal|wal|shm|pos|halt)$|-mj[0-9A-F]{6}9[0-9A-F]{2}$/
+/** The mount's own files at its top, and everything that a backup has beside its databases. */
+const RESERVED = /^(?:\.primary|\.lag)$|^\.ltxd/
+
 /** Why `name`, a path relative to the mount, cannot name a database; undefined if it can. */
 export function databaseNameProblem(name: string): string | undefined {
   if (name === '') return 'it is empty'
   if (!name.isWellFormed()) return 'it is not valid Unicode'
-  // eslint-disable-next-line no-control-regex -- control characters are what this is about
-  if (/[\u0000-\u001f\u007f]/.test(name)) return 'it holds a control character'
+  if (/\p{Cc}/u.test(name)) return 'it holds a control character'
   const segments = name.split('/')
   if (segments.includes('')) return 'it has an empty part (a leading, trailing or doubled slash)'
   if (segments.includes('.') || segments.includes('..')) return 'it has a part "." or ".."'
+  const side = SIDE_FILE.exec(name)?.[0]
+  if (side !== undefined) return `a name that ends in "${side}" belongs to a file beside a database`
+  if (RESERVED.test(name)) return 'ltxd uses that name itself'
   if (segments.slice(0, -1).some((segment) => /\.ltx(\.next|\.old)?$/.test(segment))) {
     return 'it lies in a folder whose name ends as a log\'s does (".ltx", ".ltx.next", ".ltx.old")'
   }

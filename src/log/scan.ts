@@ -4,8 +4,9 @@ import { Decoder } from '../ltx/codec/decoder.ts'
 import { LTXError } from '../ltx/format/errors.ts'
 import type { Header } from '../ltx/format/header.ts'
 import { HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from '../ltx/format/header.ts'
-import type { Checksum } from '../ltx/format/types.ts'
+import { type Checksum, formatTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
+import { MAX_TXID } from './limits.ts'
 import { readLaterFormat, readRecordFrame, RECORD_FRAME_SIZE } from './record.ts'
 
 export interface LogEntry {
@@ -60,6 +61,7 @@ export function scanSegment(
     if (offset + sizeBytes > fileSize) return damaged(`a record of ${sizeBytes} bytes ends beyond the file`)
     try {
       const header = unmarshalHeader(head.subarray(RECORD_FRAME_SIZE))
+      if (header.maxTXID > MAX_TXID) return damaged(`TXID ${formatTXID(header.maxTXID)} is too large`)
       files.read(fd, tail, 0, TRAILER_SIZE, offset + sizeBytes - TRAILER_SIZE)
       const postApplyChecksum = new DataView(tail.buffer).getBigUint64(0) as Checksum
       if (verify(header, sizeBytes)) verifyFile(files, fd, offset, sizeBytes)

@@ -27,6 +27,8 @@ export class LocalClientProcess {
   readonly #child: ChildProcess
   readonly #input: Writable
   readonly #shared: SharedState
+  /** Pending while there is no room for more. */
+  #drained: Promise<void> | undefined
 
   /** Starts the process. On a replica the data plane accepts writes from this process only. */
   constructor({ plane, mountDir, logger, received }: LocalClientOptions) {
@@ -54,7 +56,14 @@ export class LocalClientProcess {
   /** Resolves when there is room for more. */
   async send(order: ToClient, body: Uint8Array = new Uint8Array(0)): Promise<void> {
     if (this.#input.write(encodeFrame(PIPE_FRAMES, order, body))) return
+    this.#drained ??= this.#drain()
+    await this.#drained
+  }
+
+  /** One wait for all orders: thousands of databases may have one. */
+  async #drain(): Promise<void> {
     await Promise.race([once(this.#input, 'drain').catch(() => undefined), this.ended])
+    this.#drained = undefined
   }
 
   kill(): void {

@@ -7,7 +7,7 @@ import type { Position } from '../ltx/format/types.ts'
 import { formatChecksum, formatPosition } from '../ltx/format/types.ts'
 import type { SnapshotHeader, StreamSink, TransactionHeader } from '../stream/replica/sink.ts'
 import { errorCode, errorMessage } from '../util/errors.ts'
-import type { Logger } from '../util/log.ts'
+import { limitLines, type Logger } from '../util/log.ts'
 import type { NodeAddress } from '../util/node-address.ts'
 import type { ReplicaDatabases } from './databases.ts'
 import { verifySnapshot } from './snapshot-file.ts'
@@ -35,7 +35,7 @@ export class ReplicaSink implements StreamSink {
   readonly #setAside = new Set<string>()
 
   constructor(options: ReplicaSinkOptions) {
-    this.#options = options
+    this.#options = { ...options, logger: limitLines(options.logger) }
     this.self = options.self
   }
 
@@ -58,6 +58,10 @@ export class ReplicaSink implements StreamSink {
       if (rejection === undefined && position.txid > 0n) positions.set(name, position)
     }
     return positions
+  }
+
+  has(name: string): boolean {
+    return this.#options.plane.databases.has(name)
   }
 
   history(name: string): Promise<readonly Position[]> {

@@ -20,10 +20,10 @@ export function textLine(json: string, colour = process.stderr.isTTY): string {
   const parts = [
     paint('dim', localTime(String(record.time))),
     paint(COLOURS[level] ?? 'reset', level.padEnd(5)),
-    oneLine(typeof record.msg === 'string' ? record.msg : ''),
+    escaped(typeof record.msg === 'string' ? record.msg : ''),
   ]
   for (const [key, value] of Object.entries(record)) {
-    if (!HIDDEN.has(key)) parts.push(paint('dim', `${key}=`) + field(value))
+    if (!HIDDEN.has(key)) parts.push(paint('dim', `${escaped(key)}=`) + field(value))
   }
   const error = record.err as { message?: unknown; stack?: unknown } | undefined
   const problem = error?.message ?? error
@@ -54,12 +54,24 @@ function localTime(iso: string): string {
 }
 
 function field(value: unknown): string {
-  if (typeof value !== 'string') return JSON.stringify(value) ?? 'undefined'
-  return /^[\w@%+=:,./-]+$/.test(value) ? value : JSON.stringify(value)
+  if (typeof value !== 'string') return escaped(JSON.stringify(value) ?? 'undefined')
+  return /^[\w@%+=:,./-]+$/.test(value) ? value : escaped(JSON.stringify(value))
 }
 
-/** Escapes control characters, which a file name may contain: they must not reach the terminal. */
-function oneLine(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what this is about
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
+/**
+ * Text of a file's name or of a peer, as a terminal may get it: control characters, C1 included, and those that change
+ * the direction of writing are escaped.
+ */
+export function escaped(text: string): string {
+  return text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, (character) => {
+    const code = character.charCodeAt(0)
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`
+  })
+}
+
+const MAX_FOREIGN_LENGTH = 200
+
+/** A peer's text, short enough for a log line. */
+export function shortened(text: string): string {
+  return text.length <= MAX_FOREIGN_LENGTH ? text : `${text.slice(0, MAX_FOREIGN_LENGTH - 1).toWellFormed()}…`
 }

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { createLogger, type LogFormat } from './log.ts'
-import { textLine } from './log-text.ts'
+import { createLogger, limitLines, type LogFormat } from './log.ts'
+import { shortened, textLine } from './log-text.ts'
 
 function capture(format: LogFormat): { lines: string[]; logger: ReturnType<typeof createLogger> } {
   const lines: string[] = []
@@ -48,6 +48,37 @@ test('a name from the file system cannot steer a terminal', () => {
   expect(lines[0]).toContain('bad \\x1b[31m\\x0aname')
   expect(lines[0]).not.toContain('\u001b[2J')
   expect(lines[0]?.trimEnd()).not.toContain('\n')
+})
+
+test('C1 control characters and overrides of the direction of writing are escaped in fields, messages and errors', () => {
+  const { lines, logger } = capture('text')
+  const hostile = 'a\u009b31m\u202eb'
+  logger.error({ host: hostile, list: [hostile], err: new Error(hostile) }, `of ${hostile}`)
+  expect(lines[0]).toMatch(/ of a\\x9b31m\\u202eb host=.* list=.* err=/)
+  // eslint-disable-next-line no-control-regex -- they are what must not be there
+  expect(lines[0]?.trimEnd()).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e]/)
+})
+
+test("a peer's text is shortened without cutting a character", () => {
+  expect(shortened('x'.repeat(200))).toBe('x'.repeat(200))
+  expect(shortened('x'.repeat(201))).toBe(`${'x'.repeat(199)}…`)
+  expect(shortened(`${'x'.repeat(198)}😀${'y'.repeat(9)}`).isWellFormed()).toBe(true)
+})
+
+test('what a peer causes is limited: the next line after the time says how many lines were dropped', () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const { lines, logger } = capture('json')
+  const limited = limitLines(logger, 3, 1_000)
+  for (let i = 0; i < 10; i++) limited.warn({ i }, 'again')
+  limited.info('another')
+  expect(lines).toHaveLength(3)
+  vi.advanceTimersByTime(1_000)
+  limited.warn('later')
+  expect(lines.slice(3).map((line) => JSON.parse(line) as unknown)).toMatchObject([
+    { lines: 8, msg: 'log lines about a peer were dropped' },
+    { level: 'warn', msg: 'later' },
+  ])
 })
 
 test('a line that is no record is printed as it is', () => {

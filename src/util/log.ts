@@ -53,3 +53,29 @@ function writeToStderr(line: string): void {
     return
   }
 }
+
+/**
+ * A logger for what a peer causes: at most `lines` in `withinMs`, so that no peer fills the log. The first line after
+ * that time says how many were dropped.
+ */
+export function limitLines(logger: Logger, lines = 200, withinMs = 10_000): Logger {
+  const limited = logger.child({})
+  let startedAtMs = -Infinity
+  let written = 0
+  let dropped = 0
+  for (const level of ['info', 'warn', 'error'] as const) {
+    const log = limited[level].bind<(...line: unknown[]) => void>(limited)
+    limited[level] = (...line: unknown[]) => {
+      const now = performance.now()
+      if (now - startedAtMs >= withinMs) {
+        if (dropped > 0) log({ lines: dropped }, 'log lines about a peer were dropped')
+        startedAtMs = now
+        written = 0
+        dropped = 0
+      }
+      if (written++ < lines) log(...line)
+      else dropped++
+    }
+  }
+  return limited
+}

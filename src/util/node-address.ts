@@ -1,3 +1,21 @@
+import { z } from 'zod'
+
+/** A peer's hostname. It appears in log lines and in files on the mount. */
+export const hostname = z
+  .string()
+  .max(255)
+  .regex(/^[^\p{Cc}\p{Bidi_Control}]*$/u, 'contains control characters')
+
+/** Where peers reach a node: `http://HOST:PORT`, without credentials, path, query and fragment. */
+export const peerUrl = z.string().max(2048).refine(isPeerUrl, 'is no URL of a node: expected http://HOST:PORT')
+
+function isPeerUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { protocol, username, password, pathname, search, hash } = new URL(text)
+  const bare = username === '' && password === '' && pathname === '/' && search === '' && hash === ''
+  return bare && (protocol === 'http:' || protocol === 'https:') && !/[?#]/.test(text)
+}
+
 /** A node's identity, and the URL at which its peers reach it. */
 export interface NodeAddress {
   /** 16 hex digits; zeros when only the address is known (a static primary, seen from its replicas). */

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DatabaseNameError, decodeDatabaseName, encodeDatabaseName } from '../../log/database-name.ts'
+import { MAX_TXID } from '../../log/limits.ts'
 import { toTXID } from '../../ltx/format/types.ts'
 import { fileKey, levelPrefix, markerKey, parseKey } from './layout.ts'
 
@@ -10,7 +11,7 @@ const segment = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 }).fil
   return harmless && text !== '.' && text !== '..' && text.isWellFormed() && encodeURIComponent(text).length < 240
 })
 const name = fc.array(segment, { minLength: 1, maxLength: 3 }).map((segments) => segments.join('/'))
-const txid = fc.bigInt(1n, (1n << 64n) - 1n).map(toTXID)
+const txid = fc.bigInt(1n, MAX_TXID).map(toTXID)
 
 describe('keys', () => {
   it('are the same as Litestream’s', () => {
@@ -62,6 +63,10 @@ describe('keys', () => {
     'a%2fb/ltx/0/0000000000000001-0000000000000001.ltx',
     'a%/ltx/0/0000000000000001-0000000000000001.ltx',
     'app.db/markers/0000000000000001-renamed.json',
+    'app.db/ltx/0/0000000000000001-4000000000000001.ltx',
+    'app.db/ltx/0/0000000000000001-ffffffffffffffff.ltx',
+    'app.db/markers/4000000000000001-dropped.json',
+    'app.db-wal/ltx/0/0000000000000001-0000000000000001.ltx',
   ])('that are not ours are ignored: %s', (key) => {
     expect(parseKey('directory', key)).toBeUndefined()
   })

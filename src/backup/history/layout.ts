@@ -13,6 +13,7 @@
  */
 
 import { decodeDatabaseName, encodeDatabaseName } from '../../log/database-name.ts'
+import { MAX_TXID } from '../../log/limits.ts'
 import { formatTXID, parseTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 
@@ -83,12 +84,13 @@ export function parseKey(layout: Layout, key: string): ParsedKey | undefined {
     const database = decodeDatabaseName(path)
     if (database === undefined) return undefined
     const ref = { level: Number(level), min: parseTXID(min), max: parseTXID(max) }
-    return ref.min >= 1n && ref.max >= ref.min ? { type: 'file', database, ...ref } : undefined
+    return ref.min >= 1n && ref.max >= ref.min && ref.max <= MAX_TXID ? { type: 'file', database, ...ref } : undefined
   }
   const marker = MARKER_PATTERN.exec(key)
   if (marker === null) return undefined
   const [, path = '', txid = '', kind] = marker
   const database = decodeDatabaseName(path)
   if (database === undefined || (kind !== 'dropped' && kind !== 'reset')) return undefined
-  return { type: 'marker', database, kind, txid: parseTXID(txid) }
+  const at = parseTXID(txid)
+  return at <= MAX_TXID ? { type: 'marker', database, kind, txid: at } : undefined
 }

@@ -4,6 +4,7 @@
  * lease). It fences writers.
  */
 
+import { termText } from '../../data/term.ts'
 import { type Checksum, formatChecksum, formatTXID, parseChecksum, type TXID } from '../../ltx/format/types.ts'
 import type { Metadata } from '../../objectstore/objectstore.ts'
 
@@ -54,8 +55,7 @@ export function formatTerm(term: bigint): Metadata {
 
 /** Undefined where it is missing or unreadable: the object is older than leases, or Litestream's. */
 export function parseTerm(metadata: Metadata): bigint | undefined {
-  const text = metadata['ltxd-term']
-  return text !== undefined && /^\d{1,20}$/.test(text) ? BigInt(text) : undefined
+  return termText.safeParse(metadata['ltxd-term']).data
 }
 
 /** RFC 3339 with nanoseconds, in UTC. */

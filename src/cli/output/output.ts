@@ -1,3 +1,4 @@
+import { escaped } from '../../util/log-text.ts'
 /** How commands print their results: to stdout. Everything else goes to stderr. */
 
 /** Prints one JSON document. A bigint becomes a decimal string. */
@@ -31,8 +32,5 @@ export function printTable(columns: readonly Column[], rows: readonly (readonly 
   process.stdout.write(formatTable(columns, rows))
 }
 
-/** Replaces control characters: names come from the file system and from peers, and the text goes to a terminal. */
-export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what it replaces
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '�')
-}
+/** Escapes control characters: names come from the file system and from peers, and the text goes to a terminal. */
+export const printable = escaped

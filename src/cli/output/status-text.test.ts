@@ -85,7 +85,7 @@ describe('a replica', () => {
   test('that is not a candidate says so, and shows the last error', () => {
     const lines = withCluster({ candidate: false, connected: false, lastError: 'ECONNREFUSED\u001b[2J' })
     expect(lines[1]).toBe('cluster LTXD01, consul, term 7, not a candidate')
-    expect(lines[3]).toBe('problem ECONNREFUSED\ufffd[2J')
+    expect(lines[3]).toBe('problem ECONNREFUSED\\x1b[2J')
   })
 
   test.each([

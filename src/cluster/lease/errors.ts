@@ -29,3 +29,10 @@ export class ClusterMismatchError extends LtxdError {
     )
   }
 }
+
+/** This node would write a record that no node could read, itself included. */
+export class UnreadableRecordError extends LtxdError {
+  constructor(problem: string) {
+    super('LEASE_UNREADABLE', `the lease is not written, because no node could read this node's record (${problem})`)
+  }
+}

@@ -1,18 +1,20 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ForeignRecordError } from './errors.ts'
-import { encodeRecord, type LeaseRecord, MAX_RECORD_BYTES, parseRecord } from './lease.ts'
+import { MAX_TERM } from '../../data/term.ts'
+import { ForeignRecordError, UnreadableRecordError } from './errors.ts'
+import { encodeRecord, type Leader, type LeaseRecord, MAX_RECORD_BYTES, parseRecord } from './lease.ts'
 
+const LEADER: Leader = {
+  term: 6n,
+  holder: { nodeId: '00000000000000cd', hostname: 'node-2', url: 'http://127.0.0.1:20203' },
+  kept: 'alone',
+}
 const RECORD: LeaseRecord = {
   term: 7n,
   holder: { nodeId: '00000000000000ab', hostname: 'node-1', url: 'http://127.0.0.1:20202' },
   state: 'released',
   successor: '00000000000000cd',
-  lastLeader: {
-    term: 6n,
-    holder: { nodeId: '00000000000000cd', hostname: 'node-2', url: 'http://127.0.0.1:20203' },
-    kept: 'alone',
-  },
+  lastLeader: LEADER,
   uploadsMayRunMs: 1_500,
   clusterId: '0123456789abcdef',
   ttlMs: 10_000,
@@ -28,7 +30,21 @@ const altered = (change: (record: Record<string, unknown>) => void) => {
 test('a record is decoded as it was encoded', () => {
   expect(parse(encodeRecord(RECORD))).toEqual(RECORD)
   const { successor: _, lastLeader: _leader, uploadsMayRunMs: _ms, ...without } = RECORD
-  expect(parse(encodeRecord({ ...without, term: 2n ** 63n - 1n }))).toEqual({ ...without, term: 2n ** 63n - 1n })
+  expect(parse(encodeRecord({ ...without, term: MAX_TERM }))).toEqual({ ...without, term: MAX_TERM })
+})
+
+test.each<[string, Partial<LeaseRecord>, string]>([
+  ['a term that is too large', { term: MAX_TERM + 1n }, 'term: is too large'],
+  [
+    'an earlier term that is too large',
+    { lastLeader: { ...LEADER, term: 2n ** 63n } },
+    'lastLeader.term: is too large',
+  ],
+  ['a URL with a password', { holder: { ...RECORD.holder, url: 'http://u:p@host:1' } }, 'holder.url: is no URL'],
+  ['a TTL without end', { ttlMs: Infinity }, 'ttlMs: '],
+])('a record that no node could read is not encoded: %s', (_what, change, problem) => {
+  expect(() => encodeRecord({ ...RECORD, ...change })).toThrow(UnreadableRecordError)
+  expect(() => encodeRecord({ ...RECORD, ...change })).toThrow(problem)
 })
 
 test('keys that a later version adds are ignored', () => {
@@ -42,7 +58,18 @@ test.each<[string, string | Buffer, string]>([
   ['the record of litefs', '{"hostname":"a","advertise-url":"http://a:20202"}', 'ltxd: '],
   ['a format that is not a number', altered((record) => (record.ltxd = '2')), 'ltxd: '],
   ['no term', altered((record) => (record.term = '0')), 'term: expected a positive number'],
-  ['a term beyond 63 bits', altered((record) => (record.term = '9223372036854775808')), 'term: is too large'],
+  ['a term beyond 2^62', altered((record) => (record.term = '4611686018427387905')), 'term: is too large'],
+  ['the last term of 63 bits', altered((record) => (record.term = '9223372036854775807')), 'term: is too large'],
+  [
+    'a URL with a password',
+    altered((record) => (record.holder = { ...RECORD.holder, url: 'http://u:p@a:1' })),
+    'holder.url',
+  ],
+  [
+    'a URL with more than host and port',
+    altered((record) => (record.holder = { ...RECORD.holder, url: 'http://a:1/x?y#z' })),
+    'holder.url',
+  ],
   ['a term as a number', altered((record) => (record.term = 7)), 'term: '],
   [
     'a node id of another kind',

@@ -1,10 +1,11 @@
 /** The right to be primary: its record, and the interface of the services that store it. */
 
 import { z } from 'zod'
+import { termText } from '../../data/term.ts'
 import type { LtxdError } from '../../util/errors.ts'
 import { UnknownFormatError } from '../../util/format-number.ts'
-import type { NodeAddress } from '../../util/node-address.ts'
-import { ForeignRecordError } from './errors.ts'
+import { hostname, type NodeAddress, peerUrl } from '../../util/node-address.ts'
+import { ForeignRecordError, UnreadableRecordError } from './errors.ts'
 
 export type { NodeAddress }
 
@@ -88,23 +89,12 @@ export interface Lease {
 export const MAX_RECORD_BYTES = 16_384
 
 const FORMAT = 1
-const MAX_TERM = 2n ** 63n - 1n
-
 const nodeId = z.string().regex(/^[0-9a-f]{16}$/, 'expected 16 hex digits')
-const printable = (max: number) =>
-  z
-    .string()
-    .min(1)
-    .max(max)
-    // Names appear in log lines and in files on the mount.
-    .regex(/^[^\p{Cc}]*$/u, 'contains control characters')
-
 const term = z
   .string()
-  .regex(/^[1-9][0-9]{0,18}$/, 'expected a positive number')
-  .transform(BigInt)
-  .refine((value) => value <= MAX_TERM, 'is too large')
-const holder = z.object({ nodeId, hostname: printable(255), url: z.url({ protocol: /^https?$/ }).max(2048) })
+  .regex(/^[1-9]/, 'expected a positive number')
+  .pipe(termText)
+const holder = z.object({ nodeId, hostname: hostname.min(1), url: peerUrl })
 
 /** Unknown keys are ignored, because a later version may add some. */
 const recordSchema = z.object({
@@ -120,9 +110,13 @@ const recordSchema = z.object({
   renewals: z.int().min(0),
 })
 
+/** Throws UnreadableRecordError instead of writing what no node could read. */
 export function encodeRecord(record: LeaseRecord): Buffer {
   const bigints = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
-  return Buffer.from(JSON.stringify({ ltxd: FORMAT, ...record }, bigints))
+  const text = JSON.stringify({ ltxd: FORMAT, ...record }, bigints)
+  const { error } = recordSchema.safeParse(JSON.parse(text))
+  if (error !== undefined) throw new UnreadableRecordError(problemOf(error))
+  return Buffer.from(text)
 }
 
 /** Throws ForeignRecordError and UnknownFormatError, naming `place`. */
@@ -137,10 +131,7 @@ export function parseRecord(bytes: Uint8Array, place: string): LeaseRecord {
   const format = typeof value === 'object' && value !== null && 'ltxd' in value ? value.ltxd : undefined
   if (typeof format === 'number' && format !== FORMAT) throw new UnknownFormatError(place, format, [FORMAT])
   const result = recordSchema.safeParse(value)
-  if (!result.success) {
-    const [issue] = result.error.issues
-    throw new ForeignRecordError(place, `${issue?.path.join('.') || 'record'}: ${issue?.message ?? 'unexpected'}`)
-  }
+  if (!result.success) throw new ForeignRecordError(place, problemOf(result.error))
   const { ltxd: _, successor, lastLeader, uploadsMayRunMs, ...record } = result.data
   return {
     ...record,
@@ -148,4 +139,8 @@ export function parseRecord(bytes: Uint8Array, place: string): LeaseRecord {
     ...(lastLeader !== undefined && { lastLeader }),
     ...(uploadsMayRunMs !== undefined && { uploadsMayRunMs }),
   }
+}
+
+function problemOf({ issues: [issue] }: z.ZodError): string {
+  return `${issue?.path.join('.') || 'record'}: ${issue?.message ?? 'unexpected'}`
 }

@@ -1,7 +1,6 @@
 import type { Position } from '../../ltx/format/types.ts'
 import { StreamProtocolError } from '../wire/errors.ts'
 import type { ReplicaMessage } from '../wire/messages.ts'
-import { MAX_NAMES } from '../wire/messages.ts'
 import { Feed } from './feed.ts'
 import type { FeedHost } from './feed-host.ts'
 import { SentPositions } from './sent.ts'
@@ -9,6 +8,8 @@ import type { StreamedDatabase } from './source.ts'
 
 /** What the feeds of a connection need of it. */
 export interface FeedsHost {
+  /** Databases that the replica may name. */
+  readonly maxNames: number
   databases(): ReadonlyMap<string, StreamedDatabase>
   /** A feed cannot go on. */
   failed(error: unknown): void
@@ -42,7 +43,7 @@ export class Feeds {
   announce(positions: readonly (readonly [string, Position])[], complete: boolean): void {
     if (this.#complete) throw new StreamProtocolError('"positions" came after the last of them')
     for (const [name, position] of positions) this.#announced.set(name, position)
-    if (this.#announced.size > MAX_NAMES) throw new StreamProtocolError(`more than ${MAX_NAMES} databases were named`)
+    this.#assertNames(this.#announced.size)
     if (!complete) return
     this.#complete = true
     for (const [name, position] of this.#announced) this.#begin(name, position)
@@ -70,8 +71,7 @@ export class Feeds {
     if (!this.#complete) throw new StreamProtocolError('"restart" came before the last of the "positions"')
     let feed = this.#feeds.get(database)
     if (feed === undefined) {
-      const unknown = this.#feeds.size - this.#host.databases().size
-      if (unknown >= MAX_NAMES) throw new StreamProtocolError(`more than ${MAX_NAMES} databases were named`)
+      this.#assertNames(this.#feeds.size - this.#host.databases().size + 1)
       feed = this.#begin(database, position ?? undefined)
     }
     feed.restart({ number, position: position ?? undefined, reason })
@@ -79,6 +79,12 @@ export class Feeds {
 
   wake(): void {
     for (const feed of this.#feeds.values()) feed.wake()
+  }
+
+  /** I10: what a replica names is remembered. */
+  #assertNames(count: number): void {
+    const { maxNames } = this.#host
+    if (count > maxNames) throw new StreamProtocolError(`more than ${maxNames} databases were named`)
   }
 
   #beginNew(names: Iterable<string>): void {

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import pLimit from 'p-limit'
 import type { Position } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
-import type { Logger } from '../../util/log.ts'
+import { limitLines, type Logger } from '../../util/log.ts'
 import { StreamLostError, StreamProtocolError, StreamRefusedError } from '../wire/errors.ts'
 import { Flow, MAX_OPEN_BODIES } from '../wire/flow.ts'
 import { FrameWriter } from '../wire/frame-writer.ts'
@@ -36,6 +36,7 @@ export interface ReplicaStreamHost {
   readonly snapshots: Snapshots
   /** A replica that takes nothing for so long, while there is something to send, is cut off. */
   readonly stalledMs: number
+  readonly maxNames: number
   readonly logger: Logger
   /** In which this node led when the connection came. */
   readonly term: bigint
@@ -65,14 +66,18 @@ export class ReplicaStream {
   /** The reason has been logged. */
   #failed = false
   #logger: Logger
+  /** For what the replica causes. */
+  #limited: Logger
 
   constructor(host: ReplicaStreamHost, request: IncomingMessage, response: ServerResponse) {
     this.#host = host
     this.#request = request
     this.#response = response
     this.#logger = host.logger
+    this.#limited = host.logger
     this.#writer = new FrameWriter(response)
     this.feeds = new Feeds({
+      maxNames: host.maxNames,
       databases: host.databases,
       failed: (error) => this.#fail(error),
       feed: this.#feedHost(),
@@ -160,7 +165,7 @@ export class ReplicaStream {
         this.feeds.get(message.database)?.giveHistory(message.positions)
         return
       case 'restart':
-        this.#logger.info(
+        this.#limited.info(
           { database: message.database, reason: message.reason },
           'the replica requests a restart of a database',
         )
@@ -186,6 +191,7 @@ export class ReplicaStream {
     if (!this.#assertLeading()) return
     this.hello = hello
     this.#logger = this.#host.logger.child({ peer: hello.nodeId, host: hello.hostname })
+    this.#limited = limitLines(this.#logger)
     this.#response.writeHead(200, { 'content-type': CONTENT_TYPE, connection: 'close' })
     this.#writer.writeNow(encodePrimaryMessage({ type: 'hello', protocol: PROTOCOL_VERSION, ...self }))
     this.#host.welcomed(this)
@@ -198,7 +204,7 @@ export class ReplicaStream {
     const { signal } = this.#ended
     return {
       flow: this.#flow,
-      logger: () => this.#logger,
+      logger: () => this.#limited,
       signal,
       database: (wanted) => databases().get(wanted),
       sync: (log) => syncs.sync(log),

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Position } from '../../ltx/format/types.ts'
 import type { Logger } from '../../util/log.ts'
 import { StreamRefusedError } from '../wire/errors.ts'
-import { HEARTBEAT_MS } from '../wire/messages.ts'
+import { HEARTBEAT_MS, MAX_NAMES } from '../wire/messages.ts'
 import { answerError } from '../wire/refusal.ts'
 import { Signal } from '../wire/signal.ts'
 import { GroupSync } from './group-sync.ts'
@@ -24,6 +24,8 @@ export interface StreamServerOptions {
   /** A replica that takes nothing for so long, while there is something to send, is cut off. */
   readonly stalledMs?: number
   readonly snapshotLimits?: RoomLimits
+  /** Databases that a replica may name. */
+  readonly maxNames?: number
 }
 
 const STALLED_MS = 30_000
@@ -35,6 +37,7 @@ export class StreamServer {
   readonly #syncs = new GroupSync()
   readonly #snapshots: Snapshots
   readonly #stalledMs: number
+  readonly #maxNames: number
   readonly #streams = new Set<ReplicaStream>()
   readonly #moved = new Signal()
   #databases: ReadonlyMap<string, StreamedDatabase> = new Map()
@@ -46,6 +49,7 @@ export class StreamServer {
     this.#logger = logger
     this.#snapshots = new Snapshots(source.temporaryParent, options.snapshotLimits)
     this.#stalledMs = options.stalledMs ?? STALLED_MS
+    this.#maxNames = options.maxNames ?? MAX_NAMES
   }
 
   /** POST /stream: body and answer both go on for as long as the replica is connected. */
@@ -62,6 +66,7 @@ export class StreamServer {
         syncs: this.#syncs,
         snapshots: this.#snapshots,
         stalledMs: this.#stalledMs,
+        maxNames: this.#maxNames,
         logger: this.#logger,
         term,
         databases: () => this.#databases,

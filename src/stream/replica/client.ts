@@ -1,8 +1,10 @@
 import type { Position } from '../../ltx/format/types.ts'
 import { errorMessage, LtxdError } from '../../util/errors.ts'
-import type { Logger } from '../../util/log.ts'
+import { limitLines, type Logger } from '../../util/log.ts'
 import type { NodeAddress } from '../../util/node-address.ts'
 import { Backoff } from '../wire/backoff.ts'
+import { StreamProtocolError } from '../wire/errors.ts'
+import { MAX_NAMES } from '../wire/messages.ts'
 import { CatchUp } from './catch-up.ts'
 import { Lane } from './lane.ts'
 import { PrimaryStream } from './primary-stream.ts'
@@ -18,6 +20,8 @@ export interface StreamClientOptions {
   readonly logger: Logger
   /** About how long to wait before the connection is tried again; the first times less, later more. */
   readonly reconnectMs: number
+  /** Databases that a primary may name. */
+  readonly maxNames?: number
 }
 
 export interface StreamClientStatus {
@@ -31,6 +35,8 @@ export interface StreamClientStatus {
 export class StreamClient {
   readonly #options: StreamClientOptions
   readonly #logger: Logger
+  /** For what the primary causes. */
+  readonly #limited: Logger
   readonly #lanes = new Map<string, Lane>()
   readonly #stopped = new AbortController()
   readonly #timers = new Set<NodeJS.Timeout>()
@@ -45,6 +51,7 @@ export class StreamClient {
     this.#options = options
     this.#term = options.term
     this.#logger = options.logger.child({ host: options.primary.hostname, url: options.primary.url })
+    this.#limited = limitLines(this.#logger)
   }
 
   start(): void {
@@ -110,6 +117,7 @@ export class StreamClient {
       url: this.#options.primary.url,
       term: () => this.#highestTerm(),
       lane: (name) => this.#lane(name),
+      existing: (name) => this.#lanes.get(name),
       lanes: () => this.#lanes.values(),
       connected: ({ term, nodeId }) => {
         connectedAtMs = performance.now()
@@ -135,12 +143,15 @@ export class StreamClient {
     return connectedAtMs === undefined ? 0 : performance.now() - connectedAtMs
   }
 
+  /** Throws StreamProtocolError: a primary that names more databases than a node can have is left. */
   #lane(name: string): Lane {
     const known = this.#lanes.get(name)
     if (known !== undefined) return known
+    const { maxNames = MAX_NAMES } = this.#options
+    if (this.#lanes.size >= maxNames) throw new StreamProtocolError(`more than ${maxNames} databases were named`)
     const lane = new Lane(name, {
       sink: this.#options.sink,
-      logger: this.#logger,
+      logger: this.#limited,
       restart: (wanting) => this.#restart(wanting),
       progressed: () => this.#progressed(),
     })

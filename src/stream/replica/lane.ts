@@ -53,9 +53,13 @@ export class Lane {
   /** The position after all items that the sink has applied. */
   #applied: Position | undefined
   #consumed: Consumed = () => undefined
+  /** The newest item says that the primary has no such database: another one would say nothing new. */
+  #unknownLast = false
   #wanted: WantedRestart | undefined
   #restarts = 0
   readonly #failureDelay = new FailureDelay()
+  /** Why an item could not be applied, until one could: logged once. */
+  #lastFailure: string | undefined
   readonly #next = new Signal()
   /** Counts of items that were received, and that are finished. */
   received = 0
@@ -158,9 +162,10 @@ export class Lane {
 
   unknown(): void {
     this.#assertClosed()
-    if (this.#wanted !== undefined) return
+    if (this.#wanted !== undefined || this.#unknownLast) return
     const run = () => this.#host.sink.unknown(this.name)
     this.#enqueue({ costBytes: 0, after: undefined, body: undefined, run })
+    this.#unknownLast = true
   }
 
   restarted(number: number): void {
@@ -175,6 +180,7 @@ export class Lane {
     const open = this.#open
     this.#wanted = { number: ++this.#restarts, position, reason: reason.slice(0, 1000) }
     this.#expected = position
+    this.#unknownLast = false
     this.#flush()
     if (open !== undefined) open.body.fail(new StreamAbortedError(this.name, reason))
     this.#host.restart(this)
@@ -221,6 +227,7 @@ export class Lane {
     const item = { ...parts, consumed: this.#consumed }
     this.received++
     this.#expected = item.after
+    this.#unknownLast = false
     this.#queue.push(item)
     if (this.#current === undefined) void this.#work()
   }
@@ -231,6 +238,7 @@ export class Lane {
       try {
         await item.run()
         this.#applied = item.after
+        this.#lastFailure = undefined
       } catch (error) {
         this.#failed(item, error)
       }
@@ -252,12 +260,13 @@ export class Lane {
   #failed({ after }: Item, error: unknown): void {
     if (error instanceof StreamAbortedError || this.#wanted !== undefined) return
     const position = after === undefined ? {} : { position: formatPosition(after) }
-    this.#host.logger.warn(
-      { database: this.name, ...position, err: error },
-      'a change from the primary could not be applied: requesting a snapshot',
-    )
+    const reason = errorMessage(error)
+    const fields = { database: this.name, ...position, err: error }
+    const level = reason === this.#lastFailure ? 'debug' : 'warn'
+    this.#lastFailure = reason
+    this.#host.logger[level](fields, 'a change from the primary could not be applied: requesting a snapshot')
     const change = after === undefined ? 'the removal' : `the change to ${formatPosition(after)}`
-    this.restart(undefined, `the replica could not apply ${change}: ${errorMessage(error)}`)
+    this.restart(undefined, `the replica could not apply ${change}: ${reason}`)
   }
 
   #flush(): void {

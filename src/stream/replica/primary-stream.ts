@@ -35,8 +35,9 @@ export interface PrimaryStreamHost {
   readonly url: string
   /** The highest term seen. */
   term(): bigint
-  /** The database's lane, made where there is none. */
+  /** The database's lane, made where there is none. Throws StreamProtocolError. */
   lane(name: string): Lane
+  existing(name: string): Lane | undefined
   lanes(): Iterable<Lane>
   connected(hello: PrimaryHello): void
   caughtUp(): void
@@ -57,6 +58,8 @@ export class PrimaryStream {
   #silentTicks = 0
   readonly #acknowledgements = new Map<string, Position>()
   readonly #credits = new Map<string, number>()
+  /** Databases whose history is being read for the primary. */
+  readonly #histories = new Set<string>()
   #flushing = false
 
   constructor(host: PrimaryStreamHost) {
@@ -165,13 +168,13 @@ export class PrimaryStream {
         this.#host.lane(message.database).chunk(body)
         return
       case 'abort':
-        this.#host.lane(message.database).abort(message.reason)
+        this.#host.existing(message.database)?.abort(message.reason)
         return
       case 'restarted':
-        this.#host.lane(message.database).restarted(message.number)
+        this.#host.existing(message.database)?.restarted(message.number)
         return
       case 'unknown':
-        this.#host.lane(message.database).unknown()
+        this.#unknown(message.database)
         return
       case 'history-wanted':
         void this.#tellHistory(message.database)
@@ -186,6 +189,13 @@ export class PrimaryStream {
         this.#end(new StreamLostError(`the primary ended the stream: ${message.reason}`))
         return
     }
+  }
+
+  /** Nothing is to be done for a database that this node does not have either. */
+  #unknown(database: string): void {
+    const lane = this.#host.existing(database)
+    if (lane !== undefined) lane.unknown()
+    else if (this.#host.sink.has(database)) this.#host.lane(database).unknown()
   }
 
   #welcome(hello: PrimaryHello): void {
@@ -224,11 +234,15 @@ export class PrimaryStream {
   }
 
   async #tellHistory(database: string): Promise<void> {
+    if (this.#histories.has(database)) return
+    this.#histories.add(database)
     try {
       const positions = (await this.#host.sink.history(database)).slice(0, MAX_HISTORY)
       if (this.connected) this.#writer.writeNow(encodeReplicaMessage({ type: 'history', database, positions }))
     } catch (error) {
       this.#end(new StreamLostError(`the history of ${database} cannot be read here: ${errorMessage(error)}`))
+    } finally {
+      this.#histories.delete(database)
     }
   }
 

@@ -39,6 +39,8 @@ export interface StreamSink {
   term(): bigint
   /** Where each database is here. May lag behind what was handed over and is still being applied. */
   positions(): ReadonlyMap<string, Position>
+  /** Whether there is anything of that database here, even if it is not served. */
+  has(database: string): boolean
   /** The newest positions known of a database, newest first, at most 4096: to find where two histories part. */
   history(database: string): Promise<readonly Position[]>
   /**

@@ -1,14 +1,15 @@
 import type { ServerResponse } from 'node:http'
-import type { PrimaryMessage } from '../wire/messages.ts'
-import { CONTENT_TYPE, encodePrimaryMessage, PROTOCOL_VERSION } from '../wire/messages.ts'
+import type { PrimaryMessage, ReplicaMessage } from '../wire/messages.ts'
+import { CONTENT_TYPE, encodePrimaryMessage, parseReplicaMessage, PROTOCOL_VERSION } from '../wire/messages.ts'
+import { FrameParser } from '../wire/wire.ts'
 import { TestPrimary } from './primary.ts'
 
 /** A primary that sends a hello, and then what a test tells it to. */
 export class RawPrimary {
   readonly node: TestPrimary
   readonly #responses: ServerResponse[] = []
-  /** How many connections came. */
-  connections = 0
+  /** Called with each message of the replica. */
+  received: (message: ReplicaMessage) => void = () => undefined
 
   constructor(directory: string) {
     this.node = new TestPrimary(directory)
@@ -18,9 +19,11 @@ export class RawPrimary {
   async listen(connected: () => void = () => undefined): Promise<void> {
     const { nodeId } = this.node
     await this.node.listen((incoming, response) => {
-      incoming.resume()
+      const parser = new FrameParser()
+      incoming.on('data', (chunk: Buffer) => {
+        for (const frame of parser.push(chunk)) this.received(parseReplicaMessage(frame))
+      })
       response.on('error', () => undefined)
-      this.connections++
       this.#responses.push(response)
       response.writeHead(200, { 'content-type': CONTENT_TYPE })
       this.send({ type: 'hello', protocol: PROTOCOL_VERSION, nodeId, hostname: 'raw', term: 1n, clusterId: 'c' })

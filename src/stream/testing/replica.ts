@@ -87,9 +87,16 @@ export class TestReplica implements StreamSink {
     this.databases.set(name, database)
   }
 
-  follow(primary: NodeAddress, term = 1n, reconnectMs = 40): StreamClient {
+  follow(primary: NodeAddress, term = 1n, reconnectMs = 40, maxNames?: number): StreamClient {
     const logger = createLogger({ level: 'info', format: 'json', write: (line) => this.lines.push(line) })
-    this.client = new StreamClient({ primary, term, sink: this, logger, reconnectMs })
+    this.client = new StreamClient({
+      primary,
+      term,
+      sink: this,
+      logger,
+      reconnectMs,
+      ...(maxNames !== undefined && { maxNames }),
+    })
     this.client.start()
     return this.client
   }
@@ -117,6 +124,10 @@ export class TestReplica implements StreamSink {
     const found = new Map<string, Position>()
     for (const [name, { position }] of this.databases) if (position !== undefined) found.set(name, position)
     return found
+  }
+
+  has(name: string): boolean {
+    return this.databases.has(name)
   }
 
   async history(name: string): Promise<readonly Position[]> {

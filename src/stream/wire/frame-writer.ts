@@ -1,11 +1,11 @@
 import type { Writable } from 'node:stream'
 import { StreamLostError } from './errors.ts'
-import { Signal } from './signal.ts'
 
 /** Frames to a connection, one after another, no faster than it takes them. */
 export class FrameWriter {
   readonly #output: Writable
-  readonly #room = new Signal()
+  /** Those that wait for room. One is woken at a time: there may be one for each database. */
+  readonly #waiting = new Set<() => void>()
   #blocked = false
   #blockedBeats = 0
   #ended: Error | undefined
@@ -15,7 +15,7 @@ export class FrameWriter {
     output.on('drain', () => {
       this.#blocked = false
       this.#blockedBeats = 0
-      this.#room.wake()
+      this.#wakeNext()
     })
   }
 
@@ -35,9 +35,15 @@ export class FrameWriter {
 
   /** Waits until there is room, then writes. `check` may still call it off, by throwing, right before. */
   async write(frame: Uint8Array, check?: () => void): Promise<void> {
-    while (this.#blocked && this.#ended === undefined) await this.#room.next
-    check?.()
-    this.writeNow(frame)
+    while (this.#blocked && this.#ended === undefined) {
+      await new Promise<void>((resolve) => this.#waiting.add(resolve))
+    }
+    try {
+      check?.()
+      this.writeNow(frame)
+    } finally {
+      this.#wakeNext()
+    }
   }
 
   /** Writes whether there is room or not: for what is small and rare. Throws StreamLostError. */
@@ -49,6 +55,15 @@ export class FrameWriter {
   /** Nothing more is written; whoever waits gets the error. */
   end(error: Error = new StreamLostError('the stream has ended')): void {
     this.#ended ??= error
-    this.#room.wake()
+    this.#wakeNext()
+  }
+
+  #wakeNext(): void {
+    if (this.#blocked && this.#ended === undefined) return
+    for (const wake of this.#waiting) {
+      this.#waiting.delete(wake)
+      wake()
+      return
+    }
   }
 }

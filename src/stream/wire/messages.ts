@@ -4,9 +4,13 @@
  */
 
 import { z } from 'zod'
+import { termText } from '../../data/term.ts'
 import { databaseNameProblem } from '../../log/database-name.ts'
+import { MAX_TXID } from '../../log/limits.ts'
 import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
 import { formatPosition, parseChecksum, parsePosition, parseTXID } from '../../ltx/format/types.ts'
+import { shortened } from '../../util/log-text.ts'
+import { hostname, peerUrl } from '../../util/node-address.ts'
 import { StreamProtocolError } from './errors.ts'
 import type { Frame } from './wire.ts'
 import { encodeFrame } from './wire.ts'
@@ -26,7 +30,7 @@ const MAX_TEXT = 4096
 
 const hex16 = z.string().regex(/^[0-9a-f]{16}$/)
 const name = z.string().refine((text) => databaseNameProblem(text) === undefined, 'not a database name')
-const txid = hex16.transform((text): TXID => parseTXID(text))
+const txid = hex16.transform((text): TXID => parseTXID(text)).refine((value) => value <= MAX_TXID, 'is too large')
 /** A checksum before a transaction; zero before the first. */
 const preApply = hex16.transform((text): Checksum | 0n => {
   const value = parseChecksum(text)
@@ -36,22 +40,22 @@ const position = z
   .string()
   .regex(/^[0-9a-f]{16}\/[0-9a-f]{16}$/)
   .transform((text): Position => parsePosition(text))
+  .refine((value) => value.txid <= MAX_TXID, 'is too large')
 const positions = z.array(z.tuple([name, position])).max(MAX_POSITIONS)
-const text = z.string().max(MAX_TEXT)
+/** Appears in log lines. */
+const text = z.string().max(MAX_TEXT).transform(shortened)
 const count = z.int().min(0)
 /** Of a request that a replica makes for one database; what answers it carries the same. */
 const requestNumber = z.int().min(0)
-const clusterId = z.string().min(1).max(200)
-/** A term grows without a bound; as text it does so without loss. */
-const term = z
+const clusterId = z
   .string()
-  .regex(/^[0-9]{1,20}$/)
-  .transform((digits) => BigInt(digits))
-const hello = { type: z.literal('hello'), protocol: z.int(), nodeId: hex16, hostname: z.string().max(255), term }
-const url = z.string().max(2048)
+  .min(1)
+  .max(200)
+  .regex(/^[^\p{Cc}\p{Bidi_Control}]*$/u)
+const hello = { type: z.literal('hello'), protocol: z.int(), nodeId: hex16, hostname, term: termText }
 
 const fromReplica = z.discriminatedUnion('type', [
-  z.object({ ...hello, url, clusterId: clusterId.optional() }),
+  z.object({ ...hello, url: peerUrl, clusterId: clusterId.optional() }),
   /** What the replica has; the last message of these says so. */
   z.object({ type: z.literal('positions'), positions, complete: z.boolean() }),
   /** Applied up to here. */

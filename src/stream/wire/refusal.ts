@@ -6,7 +6,10 @@ import type { NodeAddress } from '../../util/node-address.ts'
 import { StreamLostError, StreamRefusedError } from './errors.ts'
 
 const MAX_ANSWER_BYTES = 64 * 1024
-const answer = z.object({ error: z.object({ code: z.string().max(64), message: z.string().max(4096) }) })
+/** Our own messages are shorter. They are logged once for each attempt to connect. */
+const MAX_MESSAGE = 500
+const message = z.string().transform((text) => text.slice(0, MAX_MESSAGE).toWellFormed())
+const answer = z.object({ error: z.object({ code: z.string().max(64), message }) })
 
 /** 409 with the API's form of an error. */
 export function answerError(

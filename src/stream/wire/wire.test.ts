@@ -1,5 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { MAX_TERM } from '../../data/term.ts'
+import { MAX_TXID } from '../../log/limits.ts'
 import { type Position, toTXID } from '../../ltx/format/types.ts'
 import { StreamProtocolError } from './errors.ts'
 import type { PrimaryMessage, ReplicaMessage } from './messages.ts'
@@ -13,7 +15,9 @@ import {
 import { encodeFrame, type Frame, FrameParser, MAX_BODY_BYTES, MAX_HEADER_BYTES, PREFIX_SIZE } from './wire.ts'
 
 const u64 = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n })
-const position = fc.record({ txid: u64, checksum: u64 }) as unknown as fc.Arbitrary<Position>
+const term = fc.bigInt({ min: 0n, max: MAX_TERM })
+const txid = fc.bigInt({ min: 0n, max: MAX_TXID })
+const position = fc.record({ txid, checksum: u64 }) as unknown as fc.Arbitrary<Position>
 const name = fc.stringMatching(/^[a-zäö%]{1,12}(\/[a-z0-9.]{1,3}x)?$/)
 const body = fc.uint8Array({ maxLength: 3_000 })
 const frames = fc.array(fc.tuple(fc.dictionary(fc.string(), fc.jsonValue()), body), { maxLength: 12 })
@@ -117,7 +121,7 @@ describe('messages', () => {
       fc.record({
         type: fc.constant('transaction' as const),
         database: name,
-        txid: u64,
+        txid,
         preApplyChecksum: u64,
         postApplyChecksum: u64,
         timestampMs: fc.maxSafeInteger(),
@@ -130,7 +134,7 @@ describe('messages', () => {
         preApplyChecksum: u64,
         timestampMs: fc.maxSafeInteger(),
         sizeBytes: fc.integer({ min: 1 }),
-        fork: fc.option(u64),
+        fork: fc.option(txid),
         diverged: fc.boolean(),
         reason: fc.string(),
       }),
@@ -146,9 +150,9 @@ describe('messages', () => {
         type: fc.constant('hello' as const),
         protocol: fc.nat(),
         nodeId: fc.constant('0123456789abcdef'),
-        hostname: fc.string(),
-        url: fc.string(),
-        term: u64,
+        hostname: fc.stringMatching(/^[a-z.]{0,20}$/),
+        url: fc.constantFrom('http://a:1', 'https://b'),
+        term,
       }),
       fc.record({ type: fc.constant('history' as const), database: name, positions: fc.array(position) }),
       fc.record({
@@ -182,6 +186,28 @@ describe('messages', () => {
     [{ type: 'restarted', database: 'a', number: 1.5 }, /"number"/],
   ])('%j is refused, naming what is wrong', (header, problem) => {
     expect(() => parsePrimaryMessage({ header, body: new Uint8Array() })).toThrow(problem)
+  })
+
+  const raw = { type: 'hello', protocol: 2, nodeId: '0'.repeat(16), hostname: 'a', url: 'http://a:1', term: '1' }
+  test.each([
+    [{ ...raw, hostname: 'a\u009b31m' }, /"hostname"/],
+    [{ ...raw, hostname: 'a\u202eb' }, /"hostname"/],
+    [{ ...raw, url: 'http://u:p@a:1' }, /"url"/],
+    [{ ...raw, url: 'http://a:1/path' }, /"url"/],
+    [{ ...raw, url: 'http://a:1?query' }, /"url"/],
+    [{ ...raw, url: 'http://a:1#' }, /"url"/],
+    [{ ...raw, url: 'file:///etc' }, /"url"/],
+    [{ ...raw, term: String(2n ** 62n + 1n) }, /"term".*too large/],
+    [{ type: 'acknowledge', positions: [['a.db', `4000000000000001/${'8'.repeat(16)}`]] }, /too large/],
+    [{ type: 'acknowledge', positions: [['a.db-wal', `0000000000000001/${'8'.repeat(16)}`]] }, /not a database name/],
+  ])('%j of a replica is rejected, naming the field', (header, problem) => {
+    expect(() => parseReplicaMessage({ header, body: new Uint8Array() })).toThrow(problem)
+  })
+
+  test("a peer's text is shortened to 200 characters where it is parsed", () => {
+    const header = { type: 'restart', database: 'a.db', number: 1, position: null, reason: 'x'.repeat(4_000) }
+    const message = parseReplicaMessage({ header, body: new Uint8Array() })
+    expect(message).toMatchObject({ reason: `${'x'.repeat(199)}…` })
   })
 
   test('what a newer neighbour adds is ignored', () => {

@@ -1,0 +1,58 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { temporaryDirectories } from '../backup/testing.ts'
+import type { Position } from '../ltx/format/types.ts'
+import { TestPrimary } from './testing/primary.ts'
+import { RawReplica } from './testing/raw-replica.ts'
+import { until } from './testing/until.ts'
+import { encodeReplicaMessage, positionMessages, PROTOCOL_VERSION } from './wire/messages.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+const directory = temporaryDirectories()
+const running: { stop(): Promise<void> }[] = []
+
+afterEach(async () => {
+  for (const it of running.splice(0).reverse()) await it.stop()
+})
+
+const MAX_NAMES = 2_000
+const AT = { txid: 1n, checksum: 1n << 63n } as Position
+
+async function connect(): Promise<{ node: TestPrimary; replica: RawReplica }> {
+  const node = new TestPrimary(await directory(), { stream: { maxNames: MAX_NAMES } })
+  await node.listen()
+  const replica = new RawReplica(node.port).read()
+  running.push({ stop: () => node.close() }, { stop: async () => replica.destroy() })
+  const about = { protocol: PROTOCOL_VERSION, hostname: 'raw', url: 'http://x', term: 0n }
+  replica.request.write(encodeReplicaMessage({ type: 'hello', nodeId: 'c'.repeat(16), ...about }))
+  return { node, replica }
+}
+
+function announce(replica: RawReplica, count: number): void {
+  const all = Array.from({ length: count }, (_, i): [string, Position] => [`${i}.db`, AT])
+  for (const positions of positionMessages(all)) {
+    replica.request.write(encodeReplicaMessage({ type: 'positions', positions, complete: false }))
+  }
+}
+
+test('I10: a replica that announces more databases than allowed is cut off', async () => {
+  const { replica } = await connect()
+  announce(replica, MAX_NAMES + 1)
+  await until('it is ended', () => replica.types.includes('end'))
+  expect(replica.messages.at(-1)).toMatchObject({ reason: expect.stringContaining(`more than ${MAX_NAMES}`) as string })
+})
+
+test('I10: restarts of databases that nobody has count as names, and fill no log', async () => {
+  const { node, replica } = await connect()
+  announce(replica, MAX_NAMES)
+  replica.request.write(encodeReplicaMessage({ type: 'positions', positions: [], complete: true }))
+  for (let i = 0; i < 2_000; i++) {
+    const about = { database: '0.db', number: i + 1, position: AT, reason: 'x'.repeat(4_000) }
+    replica.request.write(encodeReplicaMessage({ type: 'restart', ...about }))
+  }
+  const about = { database: 'one-more.db', number: 1, position: AT, reason: '' }
+  replica.request.write(encodeReplicaMessage({ type: 'restart', ...about }))
+  await until('it is ended', () => replica.types.includes('end'))
+  const bytes = node.lines.reduce((sum, line) => sum + line.length, 0)
+  expect(bytes).toBeLessThan(500_000)
+})
