@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno, type Position, toTXID } from '../ltx/format/types.ts'
 import { pagesOf } from '../sqlite/locks.ts'
 import { exchange } from '../sqlite/page-table.ts'
-import { type Files, nodeFiles } from '../util/files.ts'
+import type { Files } from '../util/files.ts'
 import { takeBatch } from './batch.ts'
 import { assertContinues, checksumAfter } from './continues.ts'
 import { DatabaseFile } from './database-file.ts'
@@ -14,7 +14,7 @@ import type { CheckpointResult } from './wal.ts'
 
 export interface ApplierOptions {
   readonly positions: Positions
-  /** Opens the database and the files beside it. Default: any path, through links. */
+  /** Opens the database and the files beside it: see DatabaseFile.open. */
   readonly files?: Files
   /**
    * Every applied transaction is durable on return. Otherwise a power loss can undo the newest ones, as with SQLite's
@@ -53,10 +53,9 @@ export interface ApplierStatus {
   readonly walBytes: number
 }
 
-type Options = Required<ApplierOptions>
+type Options = Required<Omit<ApplierOptions, 'files'>>
 
 const DEFAULTS = {
-  files: nodeFiles,
   durable: false,
   checkpointFrames: 1000,
   maxWalBytes: 2 ** 30,
@@ -84,7 +83,7 @@ export class Applier {
    */
   static open(path: string, options: ApplierOptions): Applier {
     const all = { ...DEFAULTS, ...options }
-    const file = DatabaseFile.open(path, all.files)
+    const file = DatabaseFile.open(path, options.files)
     let database: LiveDatabase | undefined
     try {
       database = new LiveDatabase(file, all)
@@ -290,7 +289,7 @@ export class Applier {
   }
 }
 
-function findPosition(path: string, checksum: Checksum, options: Required<ApplierOptions>): Position {
+function findPosition(path: string, checksum: Checksum, options: Options): Position {
   const { positions, acceptUnknown } = options
   const known = positions.find(checksum)
   if (known !== undefined) return known

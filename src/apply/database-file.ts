@@ -1,8 +1,10 @@
 import fs from 'node:fs'
+import { dirname } from 'node:path'
 import { DATABASE_HEADER_SIZE, type DatabaseHeader, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 import { DATABASE_LOCK } from '../sqlite/locks.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
 import { type Files, nodeFiles, readerOf } from '../util/files.ts'
+import { filesBeneath, resolveLinks } from '../util/files-beneath.ts'
 import { ApplyBlockedError } from './errors.ts'
 
 const { pending, reserved, shared, sharedLength } = DATABASE_LOCK
@@ -29,10 +31,15 @@ export class DatabaseFile {
     this.#locks = new RangeLocks(fd)
   }
 
-  /** Creates an empty file if there is none. Throws ApplyBlockedError while another process writes to the file. */
-  static open(path: string, files: Files = nodeFiles): DatabaseFile {
-    const fd = files.open(path, fs.constants.O_RDWR | fs.constants.O_CREAT)
-    const file = new DatabaseFile(path, fd, files)
+  /**
+   * Creates an empty file if there is none. `files` opens it and the files beside it. Without `files`, `path` may be a
+   * link, and the files beside what it names are no links. Throws ApplyBlockedError while another process writes to the
+   * file.
+   */
+  static open(path: string, files?: Files): DatabaseFile {
+    const real = files === undefined ? resolveLinks(path) : path
+    const opener = files ?? filesBeneath(dirname(real))
+    const file = new DatabaseFile(real, opener.open(real, fs.constants.O_RDWR | fs.constants.O_CREAT), opener)
     try {
       file.#lock()
       return file

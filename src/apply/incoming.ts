@@ -15,7 +15,7 @@ const MEMORY_BYTES = 16 << 20
 
 /**
  * Receives a whole stream before any lock is taken, so that no reader waits for the network. Writes `spoolPath` if the
- * stream exceeds MEMORY_BYTES.
+ * stream exceeds MEMORY_BYTES: it must not exist.
  */
 export async function receive(stream: AsyncIterable<Uint8Array>, spoolPath: string): Promise<Incoming> {
   const chunks: Uint8Array[] = []
@@ -25,7 +25,7 @@ export async function receive(stream: AsyncIterable<Uint8Array>, spoolPath: stri
     for await (const chunk of stream) {
       size += chunk.length
       if (size > MEMORY_BYTES && handle === undefined) {
-        handle = await open(spoolPath, 'w', PRIVATE.file)
+        handle = await open(spoolPath, 'wx', PRIVATE.file)
         for (const earlier of chunks) await handle.writeFile(earlier)
         chunks.length = 0
       }

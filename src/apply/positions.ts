@@ -1,8 +1,10 @@
 import fs from 'node:fs'
+import { dirname } from 'node:path'
 import { type Checksum, formatPosition, parsePosition, type Position } from '../ltx/format/types.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
 import { LtxdError } from '../util/errors.ts'
 import { nodeFiles, readerOf } from '../util/files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 
 /** A record of a database's recent positions. */
 export interface Positions {
@@ -45,10 +47,10 @@ export class PositionFile implements Positions {
   #next = 0
   last: Position | undefined
 
-  /** Throws FollowedAlreadyError. */
+  /** Throws FollowedAlreadyError, LinkedNameError. */
   static open(databasePath: string): PositionFile {
     const path = positionsPath(databasePath)
-    const fd = nodeFiles.open(path, fs.constants.O_RDWR | fs.constants.O_CREAT)
+    const fd = filesBeneath(dirname(path)).open(path, fs.constants.O_RDWR | fs.constants.O_CREAT)
     try {
       if (!new RangeLocks(fd).exclusive(0)) throw new FollowedAlreadyError(databasePath, path)
       return new PositionFile(path, fd)

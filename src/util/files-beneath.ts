@@ -8,6 +8,7 @@
  */
 
 import fs from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { errorCode, LtxdError } from './errors.ts'
 import { type Files, filesWith } from './files.ts'
 import { copySync, isWider, type Modes, PRIVATE } from './private-files.ts'
@@ -182,12 +183,9 @@ function withDescriptor<T>(fd: number, use: (fd: number) => T): T {
 
 function namesBelow(root: string, path: string): string[] {
   if (path === root) return []
-  const names = path.startsWith(`${root}/`)
-    ? path
-        .slice(root.length + 1)
-        .split('/')
-        .filter(Boolean)
-    : ['..']
+  const prefix = root.endsWith('/') ? root : `${root}/`
+  const below = path.startsWith(prefix) ? path.slice(prefix.length) : '..'
+  const names = below.split('/').filter(Boolean)
   if (!names.some((name) => name === '.' || name === '..' || name.includes('\0'))) return names
   throw new LtxdError('NAME_OUTSIDE', `"${path}" is no name below ${root}`)
 }
@@ -202,6 +200,14 @@ function makeDirectories(root: string, path: string, modes: Modes, mode: number 
       })
     })
   }
+}
+
+/**
+ * A file's path without links. SQLite resolves it before it looks for a journal and a WAL beside the file. The file may
+ * be missing, its directory must exist.
+ */
+export function resolveLinks(path: string): string {
+  return unlessMissing(() => fs.realpathSync(path)) ?? join(fs.realpathSync(dirname(path)), basename(path))
 }
 
 /** The directories from below `root` to `path`. */
