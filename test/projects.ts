@@ -53,6 +53,7 @@ export const PROJECTS = {
       'test/faults/super-journal.test.ts',
       'test/faults/clean-stop.test.ts',
       'test/faults/cuts.test.ts',
+      'test/faults/flips.test.ts',
       'test/checkpoint/checkpointer.test.ts',
       'test/checkpoint/closing.test.ts',
       'test/checkpoint/shared-checkpoint.test.ts',

@@ -4,16 +4,18 @@ import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { errorCode, LtxdError } from '../util/errors.ts'
-import { type Files, replaceFile } from '../util/files.ts'
+import type { Files } from '../util/files.ts'
+import { parseState, writeState } from '../util/state-file.ts'
 
 const ADDRESS_FILE = 'api.json'
 
-const addressSchema = z.object({ url: z.url(), pid: z.int().positive() })
+const addressSchema = z.strictObject({ url: z.url(), pid: z.int().positive() })
+const ADDRESS = { format: 1, schema: addressSchema }
 
 export type ApiAddress = Readonly<z.infer<typeof addressSchema>>
 
 export function writeAddress(files: Files, dataDir: string, address: ApiAddress): void {
-  replaceFile(files, join(dataDir, ADDRESS_FILE), Buffer.from(JSON.stringify(address) + '\n'))
+  writeState(files, join(dataDir, ADDRESS_FILE), ADDRESS.format, address)
 }
 
 export async function removeAddress(dataDir: string): Promise<void> {
@@ -31,7 +33,7 @@ export async function readAddress(dataDir: string): Promise<ApiAddress | undefin
     throw error
   }
   try {
-    return addressSchema.parse(JSON.parse(text))
+    return parseState(path, text, ADDRESS)
   } catch (error) {
     const message = `${path} is not an address file of a node: name the node's address with --http instead`
     throw new LtxdError('API_ADDRESS_INVALID', message, 1, { cause: error })

@@ -36,8 +36,9 @@ const LINE_SIZE = 34
 /**
  * The last positions of a database, in a small file beside it. A transaction's position is written before the
  * transaction. Whatever a crash leaves in the database, the file holds its checksum and so tells its position: nothing
- * has to be written atomically with the database. The file is a ring of lines `txid/checksum`; a torn line is ignored.
- * While it is open, the file is locked against a second follower.
+ * has to be written atomically with the database. The file is a ring of lines, each a TXID, a check character and a
+ * checksum. A torn or damaged line is ignored. Version 0.1 wrote a slash for the check character. While the file is
+ * open, it is locked against a second follower.
  */
 export class PositionFile implements Positions {
   readonly path: string
@@ -84,7 +85,7 @@ export class PositionFile implements Positions {
 
   note(position: Position, durable: boolean): void {
     if (this.last?.txid !== position.txid || this.last.checksum !== position.checksum) {
-      const line = Buffer.from(`${formatPosition(position)}\n`, 'latin1')
+      const line = Buffer.from(formatLine(position), 'latin1')
       nodeFiles.write(this.#fd, line, 0, line.length, this.#next * LINE_SIZE)
       this.#setSlot(this.#next, position)
       this.#next = (this.#next + 1) % MAX_POSITIONS
@@ -127,7 +128,24 @@ export function positionsPath(databasePath: string): string {
   return `${databasePath}-ltxd`
 }
 
+function formatLine(position: Position): string {
+  const text = formatPosition(position)
+  return `${text.slice(0, 16)}${checkOf(text)}${text.slice(17)}\n`
+}
+
 function parseLine(line: string): Position | undefined {
-  if (line.length !== LINE_SIZE || !/^[0-9a-f]{16}\/[0-9a-f]{16}\n$/.test(line)) return undefined
-  return parsePosition(line.trimEnd())
+  const [, txid, check, checksum] = /^([0-9a-f]{16})(.)([0-9a-f]{16})\n$/.exec(line) ?? []
+  const text = `${txid}/${checksum}`
+  return check === '/' || (check !== undefined && check === checkOf(text)) ? parsePosition(text) : undefined
+}
+
+const CHECKS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+/** Differs from the check of a text in which any one bit is flipped: each bit has a number that is not 0. */
+function checkOf(text: string): string {
+  let sum = 0
+  for (let at = 0; at < text.length * 8; at++) {
+    if (((text.charCodeAt(at >> 3) >> (at & 7)) & 1) === 1) sum ^= 1 + (at % 63)
+  }
+  return CHECKS[sum] as string
 }

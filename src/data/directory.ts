@@ -5,11 +5,11 @@ import path from 'node:path'
 import { z } from 'zod'
 import { finishReplacements } from '../log/replace.ts'
 import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
-import { type Files, replaceFile } from '../util/files.ts'
+import { type Files, nodeFiles } from '../util/files.ts'
 import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
-import { assertFormat, UnknownFormatError } from '../util/format-number.ts'
 import { nativeLocks } from '../util/native-locks.ts'
 import { applyModes, describeChange, makeDirectorySync, type Modes, PRIVATE } from '../util/private-files.ts'
+import { readState, StateDamagedError, writeState } from '../util/state-file.ts'
 import { MAX_TERM, termText } from './term.ts'
 
 /** A node's data directory, locked against a second daemon while it is open. */
@@ -61,7 +61,7 @@ export function lockForReading(dir: string): () => void {
 export interface DataDirectoryOptions {
   /** Default: nobody else reads what is in it. */
   readonly modes?: Modes
-  /** The directory and what is in it had other modes. */
+  /** What a person should know of what was found and changed. */
   readonly changed?: (message: string) => void
 }
 
@@ -98,7 +98,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
     if (changed !== undefined) {
       options.changed?.(describeChange(`the data directory ${dir}`, changed, modes, 'data.mode'))
     }
-    finishReplacements(files, `${dir}/log`)
+    finishReplacements(files, `${dir}/log`, (problem) => options.changed?.(problem))
     return {
       ...{ dir, root, modes, files, nodeId: identity.nodeId },
       clusterId: () => identity.clusterId,
@@ -138,13 +138,15 @@ const term = termText.transform(String)
 /** The format of the data directory: its layout, and every file in it that has no number of its own. */
 const FORMAT = 1
 
-const identitySchema = z.object({
+const identitySchema = z.strictObject({
   id: z.string().regex(/^[0-9a-f]{16}$/),
   clusterId: z.string().min(1).max(64).optional(),
   term: term.optional(),
   ledTerm: term.optional(),
   historyTerm: term.optional(),
 })
+
+const IDENTITY = { format: FORMAT, schema: identitySchema }
 
 /** The node's id, cluster and terms, which survive restarts. */
 class IdentityFile {
@@ -189,20 +191,21 @@ class IdentityFile {
   }
 
   #write(): void {
-    replaceFile(this.#files, this.#path, Buffer.from(JSON.stringify({ format: FORMAT, ...this.#identity }) + '\n'))
+    writeState(this.#files, this.#path, FORMAT, this.#identity)
   }
 }
 
 function readIdentity(path: string): z.infer<typeof identitySchema> {
   try {
-    const stored: unknown = JSON.parse(fs.readFileSync(path, 'utf8'))
-    assertFormat(path, stored, [FORMAT])
-    return identitySchema.parse(stored)
+    const identity = readState(nodeFiles, path, IDENTITY)
+    if (identity !== undefined) return identity
+    throw new StateDamagedError(path, 'it is gone')
   } catch (error) {
-    if (error instanceof UnknownFormatError) throw error
+    if (!(error instanceof StateDamagedError)) throw error
     throw new LtxdError(
       'DATA_DAMAGED',
-      `${path} is not a file that ltxd wrote (${errorMessage(error)}): remove it, and ltxd chooses a new node id`,
+      `${path} is not as ltxd wrote it: ${error.problem}. Put it back from a copy; or remove it, and this is a new node, ` +
+        'which chooses its id anew',
     )
   }
 }

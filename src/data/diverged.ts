@@ -7,8 +7,9 @@ import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { formatPosition, formatTXID } from '../ltx/format/types.ts'
-import { replaceFile } from '../util/files.ts'
+import { nodeFiles } from '../util/files.ts'
 import { create } from '../util/private-files.ts'
+import { readState, writeState } from '../util/state-file.ts'
 import type { DataDirectory } from './directory.ts'
 
 export interface Divergence {
@@ -80,10 +81,11 @@ function findSaved(data: DataDirectory, divergence: Divergence): string | undefi
 }
 
 const reportSchema = z.object({ position: z.string().optional(), lastSharedTXID: z.string().optional() })
+export const REPORT = { format: 1, schema: reportSchema }
 
 function readReport(dir: string): z.infer<typeof reportSchema> | undefined {
   try {
-    return reportSchema.parse(JSON.parse(fs.readFileSync(`${dir}/report.json`, 'utf8')))
+    return readState(nodeFiles, `${dir}/report.json`, REPORT)
   } catch {
     return undefined
   }
@@ -107,7 +109,7 @@ function copyDatabase(data: DataDirectory, database: string, dir: string): void 
 }
 
 function report({ files }: DataDirectory, dir: string, content: object): void {
-  replaceFile(files, `${dir}/report.json`, Buffer.from(JSON.stringify(content, null, 2) + '\n'))
+  writeState(files, `${dir}/report.json`, REPORT.format, content, 2)
   files.syncDirectory(path.dirname(dir))
 }
 

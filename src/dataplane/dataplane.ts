@@ -102,6 +102,13 @@ export class DataPlane {
     await Promise.race([done, this.ended])
   }
 
+  /** Before `serve`: the database, which may not exist, is not served for this reason. */
+  async refuse(database: string, reason: string): Promise<void> {
+    const done = new Promise<void>((resolve) => (this.#recovered = resolve))
+    this.#send({ type: 'reject', database, reason })
+    await Promise.race([done, this.ended])
+  }
+
   /** Serves the mounted device until it is unmounted, or `stop`. Resolves when applications can use the mount. */
   async serve(mountDir: string, device: Device): Promise<void> {
     this.#device = device

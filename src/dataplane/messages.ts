@@ -28,6 +28,8 @@ export type ToDataPlane =
   | { readonly type: 'recover' }
   /** The file and log of a database were replaced: recover it again. Answered by `recovered`. */
   | { readonly type: 'recover-again'; readonly database: string }
+  /** Before `serve`: a database is not served for this reason. Answered by `recovered`. */
+  | { readonly type: 'reject'; readonly database: string; readonly reason: string }
   /** Serve the mount until it is unmounted or a stop is requested. Answered by `stopped`. */
   | { readonly type: 'serve'; readonly deviceFd: number }
 

@@ -13,7 +13,7 @@ import { FsError } from '../fuse/errno.ts'
 import { Session } from '../fuse/protocol/session.ts'
 import { Tree } from '../fuse/tree/tree.ts'
 import { Logs } from '../log/logs.ts'
-import { recoverDatabase } from '../recovery/recover.ts'
+import { recoverDatabase, type RecoveryOptions, rejectedDatabase } from '../recovery/recover.ts'
 import { errorMessage } from '../util/errors.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
 import { KeepAwake } from './keep-awake.ts'
@@ -70,27 +70,30 @@ port.on('message', (message: ToDataPlane) => {
     case 'recover-again':
       recover(message.database)
       return say({ type: 'recovered' })
+    case 'reject':
+      reject(message.database, message.reason)
+      return say({ type: 'recovered' })
     case 'serve':
       serve(message.deviceFd)
       port.close()
   }
 })
 
+const optionsOf = (name: string): RecoveryOptions => {
+  return { name, dataDir, root, files, events, nowMs, nodeId, segmentSizeBytes, syncs, authority }
+}
+
+function reject(name: string, reason: string): void {
+  databases.get(name)?.close()
+  const database = rejectedDatabase(optionsOf(name), reason)
+  databases.set(name, database)
+  slots.publish(database)
+}
+
 function recover(name: string): void {
   databases.get(name)?.close()
   databases.delete(name)
-  const database = recoverDatabase({
-    name,
-    dataDir,
-    root,
-    files,
-    events,
-    nowMs,
-    nodeId,
-    segmentSizeBytes,
-    syncs,
-    authority,
-  })
+  const database = recoverDatabase(optionsOf(name))
   if (database === undefined) return
   filter.rejectExcluded(database, dataDir)
   databases.set(name, database)

@@ -2,10 +2,12 @@ import { errorMessage, LtxdError } from '../util/errors.ts'
 
 /** A segment is damaged in a way that no crash can explain. */
 export class CorruptLogError extends LtxdError {
-  constructor(path: string, offset: number, problem: string) {
+  /** `whole`: how many whole transactions follow the damage. */
+  constructor(path: string, offset: number, problem: string, whole = 0) {
+    const follow = whole === 0 ? '' : `, and ${whole} whole transaction${whole === 1 ? '' : 's'} after that`
     super(
       'LOG_CORRUPT',
-      `LTX log ${path} is damaged at byte ${offset}: ${problem}. Nothing was changed. ` +
+      `LTX log ${path} is damaged at byte ${offset}: ${problem}${follow}. Nothing was changed. ` +
         'Restore the database from its backup with "ltxd restore", or move this log and the database away together',
     )
   }

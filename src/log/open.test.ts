@@ -32,7 +32,7 @@ test('a tail torn at any byte is found and cut, and nothing before it is changed
     const { torn, last, entries } = inspectLog(nodeFiles, log.dir)
     expect(entries).toHaveLength(4)
     expect(formatPosition(last)).toBe(formatPosition(before))
-    expect(torn).toEqual({ path: segment, at: lastAt, holdsRecords: false, later: [] })
+    expect(torn).toEqual({ path: segment, at: lastAt, holdsRecords: false, whole: 0, later: [] })
     cutTornTail(nodeFiles, torn as NonNullable<typeof torn>, `${temporary.dir}/kept`)
     expect(fs.readFileSync(segment).equals(bytes.subarray(0, lastAt))).toBe(true)
   }
@@ -70,7 +70,38 @@ test('a last record that ends in zeros, as after a power loss, is incomplete', (
   }
 })
 
-test('whole records behind the damage are copied before they are cut', () => {
+test('a bad record that a valid one continues is damage, and nothing is cut', () => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`)
+  log.append(2)
+  const segment = `${log.dir}/${log.segments[0]}`
+  const at = fs.statSync(segment).size
+  log.append()
+  const next = fs.statSync(segment).size
+  log.append(2)
+  log.writer.close()
+  const bytes = fs.readFileSync(segment)
+  for (let byte = at; byte < next; byte++) {
+    const damaged = Buffer.from(bytes)
+    damaged[byte] = (damaged[byte] as number) ^ 1
+    fs.writeFileSync(segment, damaged)
+    let found = 'harmless'
+    try {
+      inspectLog(nodeFiles, log.dir)
+    } catch (error) {
+      found = (error as Error).message
+    }
+    if (found === 'harmless') continue
+    expect(found, `byte ${byte}`).toMatch(
+      new RegExp(
+        `^LTX log ${segment} is damaged at byte ${at}: .*, and 2 whole transactions after that\\. Nothing was`,
+      ),
+    )
+    expect(fs.readFileSync(segment).equals(damaged)).toBe(true)
+  }
+})
+
+test('whole records behind a hole that a power loss left are copied before they are cut', () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`)
   const before = log.append(2)
@@ -80,11 +111,11 @@ test('whole records behind the damage are copied before they are cut', () => {
   log.writer.close()
   const bytes = fs.readFileSync(segment)
   const damaged = Buffer.from(bytes)
-  damaged[at + RECORD_FRAME_SIZE + 110] = (damaged[at + RECORD_FRAME_SIZE + 110] as number) ^ 1
+  damaged.fill(0, at + RECORD_FRAME_SIZE + 8, at + RECORD_FRAME_SIZE + 108)
   fs.writeFileSync(segment, damaged)
   const { torn, last } = inspectLog(nodeFiles, log.dir)
   expect(formatPosition(last)).toBe(formatPosition(before))
-  expect(torn).toMatchObject({ at, holdsRecords: true })
+  expect(torn).toMatchObject({ at, holdsRecords: true, whole: 2 })
   cutTornTail(nodeFiles, torn as NonNullable<typeof torn>, `${temporary.dir}/diverged/a.db/kept.ltxlog`)
   expect(fs.readFileSync(`${temporary.dir}/diverged/a.db/kept.ltxlog`).equals(damaged.subarray(at))).toBe(true)
   expect(fs.statSync(segment).size).toBe(at)

@@ -4,14 +4,16 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import type { Header } from '../ltx/format/header.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
-import { nextTXID } from '../ltx/format/types.ts'
+import { EMPTY_CHECKSUM, nextTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { parentOf, withFile } from '../util/files.ts'
 import { UnknownFormatError } from '../util/format-number.ts'
+import { StateDamagedError } from '../util/state-file.ts'
+import { inspectRemainder, type Remainder } from './damage.ts'
 import { CorruptLogError } from './errors.ts'
-import { readRecordFrame, RECORD_FORMAT, RECORD_FRAME_SIZE } from './record.ts'
+import { RECORD_FORMAT } from './record.ts'
 import type { Damage, LogEntry } from './scan.ts'
-import { scanSegment } from './scan.ts'
+import { firstHeader, scanSegment } from './scan.ts'
 import type { SegmentName } from './segments.ts'
 import { listSegments } from './segments.ts'
 import { createLog, readBase, readSynced, ZERO_POSITION } from './store.ts'
@@ -36,6 +38,8 @@ export interface LogState {
   /** The end of the last whole record, in the segment that is the last one once `torn` is cut. */
   readonly end: number
   readonly torn: TornTail | undefined
+  /** Damaged files beside the segments that recovery does without, in words. */
+  readonly problems: readonly string[]
 }
 
 /** An incomplete record and everything after it, which is to be cut. */
@@ -43,6 +47,8 @@ export interface TornTail {
   readonly path: string
   readonly at: number
   readonly holdsRecords: boolean
+  /** How many whole transactions of this history are cut with it: a power loss lost one before them. */
+  readonly whole: number
   /**
    * The segments after it. Only a power loss leaves some: a segment begins before the one before it is durable, so that
    * one may end early.
@@ -54,8 +60,6 @@ export interface TornTail {
  * Records that the database file already holds durably are verified only up to this size: recovery does not need them.
  */
 const MAX_PROVEN_SIZE = 16 << 20
-/** How much of a damaged segment is in memory at a time. */
-const SEARCH_BYTES = 1 << 20
 
 /**
  * Reads the log from the synced transaction on, or from `from`. Changes nothing. Throws CorruptLogError for damage that
@@ -64,9 +68,10 @@ const SEARCH_BYTES = 1 << 20
  */
 export function inspectLog(files: Files, dir: string, from?: TXID, isClean = false): LogState {
   const base = readBase(files, dir)
-  const synced = readSynced(files, dir)
-  const begin = from ?? synced.txid
   const segments = listSegments(files, dir)
+  const problems: string[] = []
+  const synced = syncedOrOldest(files, dir, segments, problems)
+  const begin = from ?? synced.txid
   const start = Math.max(
     0,
     segments.findLastIndex(({ first }) => first <= begin),
@@ -75,12 +80,20 @@ export function inspectLog(files: Files, dir: string, from?: TXID, isClean = fal
   let torn: TornTail | undefined
   let end = 0
   /** A torn tail is acceptable only if the database file does not hold the transactions after the tear. */
-  const tear = (segment: SegmentName, damage: Damage, holdsRecords: boolean, later: SegmentName[]) => {
+  const tear = (segment: SegmentName, damage: Damage, fd: number | undefined, later: SegmentName[]) => {
     const { offset, problem, laterFormat } = damage
     if (laterFormat !== undefined) throw new UnknownFormatError(segment.path, laterFormat, [RECORD_FORMAT])
     const reached = entries.at(-1)?.header.maxTXID ?? base.txid
-    if (reached < synced.txid) throw new CorruptLogError(segment.path, offset, problem)
-    torn = { path: segment.path, at: end, holdsRecords, later: later.map(({ path }) => path) }
+    const found = fd === undefined ? NOTHING_FOLLOWS : inspectRemainder(files, fd, offset, reached)
+    const whole = found.whole + countRecords(files, later)
+    if (reached < synced.txid || found.isDamage) throw new CorruptLogError(segment.path, offset, problem, whole)
+    torn = {
+      path: segment.path,
+      at: end,
+      holdsRecords: found.holdsRecords,
+      whole,
+      later: later.map(({ path }) => path),
+    }
   }
   for (let i = start; i < segments.length && torn === undefined; i++) {
     const segment = segments[i] as SegmentName
@@ -93,11 +106,11 @@ export function inspectLog(files: Files, dir: string, from?: TXID, isClean = fal
         entries.push({ ...entry, segment: segment.path })
       })
       end = scan.end
-      if (scan.damage !== undefined) tear(segment, scan.damage, holdsRecords(files, fd, end), later)
+      if (scan.damage !== undefined) tear(segment, scan.damage, fd, later)
     })
     const next = entries.at(-1) === undefined ? segment.first : nextTXID((entries.at(-1) as LogEntry).header.maxTXID)
     if (torn === undefined && later[0] !== undefined && later[0].first !== next) {
-      tear(segment, { offset: end, problem: `transaction ${later[0].first} follows ${next - 1n}` }, false, later)
+      tear(segment, { offset: end, problem: `transaction ${later[0].first} follows ${next - 1n}` }, undefined, later)
     }
   }
   const last = entries.at(-1)
@@ -110,21 +123,47 @@ export function inspectLog(files: Files, dir: string, from?: TXID, isClean = fal
     entries: entries.filter(({ header }) => header.maxTXID >= begin),
     end,
     torn,
+    problems,
   }
 }
 
-/** Whether records follow the damage: then it is not a simple torn tail, and the bytes are worth preserving. */
-function holdsRecords(files: Files, fd: number, from: number): boolean {
-  const bytes = new Uint8Array(SEARCH_BYTES)
-  // Windows overlap by a frame less a byte, so that no frame lies in two of them and whole in none.
-  for (let start = from + 1; ; start += SEARCH_BYTES - RECORD_FRAME_SIZE + 1) {
-    const n = files.read(fd, bytes, 0, SEARCH_BYTES, start)
-    const last = n - RECORD_FRAME_SIZE
-    for (let at = bytes.indexOf(0x4c); at >= 0 && at <= last; at = bytes.indexOf(0x4c, at + 1)) {
-      if (readRecordFrame(bytes.subarray(at, at + RECORD_FRAME_SIZE)) !== undefined) return true
-    }
-    if (n < SEARCH_BYTES) return false
+const NOTHING_FOLLOWS: Remainder = { holdsRecords: false, whole: 0, isDamage: false }
+
+/**
+ * The synced position. If its file is damaged, the position before the oldest transaction of the log: retention never
+ * removes a transaction that the database file may lack.
+ */
+function syncedOrOldest(files: Files, dir: string, segments: readonly SegmentName[], problems: string[]): Position {
+  try {
+    return readSynced(files, dir)
+  } catch (error) {
+    if (!(error instanceof StateDamagedError)) throw error
+    const base = readBase(files, dir)
+    problems.push(error.message)
+    const oldest = segments.map((segment) => firstOf(files, segment)).find((header) => header !== undefined)
+    if (oldest === undefined) return base
+    return { txid: (oldest.minTXID - 1n) as TXID, checksum: oldest.preApplyChecksum || EMPTY_CHECKSUM }
   }
+}
+
+function firstOf(files: Files, { path }: SegmentName): Header | undefined {
+  return withFile(files, path, fs.constants.O_RDONLY, (fd) => firstHeader(files, fd))
+}
+
+function countRecords(files: Files, segments: readonly SegmentName[]): number {
+  let count = 0
+  for (const { path } of segments) {
+    withFile(files, path, fs.constants.O_RDONLY, (fd) =>
+      scanSegment(
+        files,
+        fd,
+        0,
+        () => false,
+        () => count++,
+      ),
+    )
+  }
+  return count
 }
 
 /** Asserts I2 between consecutive records. */

@@ -98,7 +98,7 @@ test('I2: a crash at any step leaves the old log or the new one', () => {
     using temporary = temporaryDirectory()
     const dir = oldLog(temporary.dir)
     complete = completes(() => replaceLog(crashingAfter(steps), dir, BASE, OPTIONS, append).close())
-    finishReplacements(nodeFiles, `${temporary.dir}/log`)
+    finishReplacements(nodeFiles, `${temporary.dir}/log`, expect.unreachable)
     outcomes.push(inspectLog(nodeFiles, dir).last.txid)
     expect(fs.readdirSync(`${temporary.dir}/log`)).toEqual(['a.db.ltx'])
   }
@@ -113,7 +113,7 @@ test('I2: a crash at any step of a removal leaves the whole log, or nothing that
     using temporary = temporaryDirectory()
     const dir = oldLog(temporary.dir)
     complete = completes(() => removeLog(crashingAfter(steps), dir))
-    finishReplacements(nodeFiles, `${temporary.dir}/log`)
+    finishReplacements(nodeFiles, `${temporary.dir}/log`, expect.unreachable)
     outcomes.push(listLogs(nodeFiles, temporary.dir).includes('a.db'))
     const log = openLog(nodeFiles, dir, OPTIONS)
     expect(log.position.txid).toBe(outcomes.at(-1) === true ? OLD_LAST : 0n)

@@ -5,6 +5,7 @@
 
 import fs from 'node:fs'
 import type { Position } from '../ltx/format/types.ts'
+import { errorMessage } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
 import { makeDurableDirectory, parentOf } from '../util/files.ts'
 import { openLog } from './open.ts'
@@ -56,20 +57,28 @@ export function removeLog(files: Files, dir: string): void {
 
 /**
  * Finishes the replacements below `log/` that were complete when a crash interrupted them, and removes the others.
- * Called before any log is read.
+ * Called before any log is read. Calls `failed` for one that it leaves as it is, because of what else is in it.
  */
-export function finishReplacements(files: Files, logRoot: string): void {
+export function finishReplacements(files: Files, logRoot: string, failed: (problem: string) => void): void {
   const entries = fs.readdirSync(logRoot, { recursive: true, withFileTypes: true })
   for (const entry of entries) {
     if (!entry.isDirectory()) continue
     const path = `${entry.parentPath}/${entry.name}`
-    if (path.endsWith(`.ltx${OLD}`)) remove(files, path)
-    if (!path.endsWith(`.ltx${NEXT}`)) continue
-    const dir = path.slice(0, -NEXT.length)
-    if (files.exists(`${path}/base.json`) && !files.exists(dir)) files.rename(path, dir)
-    else remove(files, path)
-    files.syncDirectory(parentOf(dir))
+    try {
+      finishReplacement(files, path)
+    } catch (error) {
+      failed(`what is left of a replaced log cannot be removed: ${errorMessage(error)}`)
+    }
   }
+}
+
+function finishReplacement(files: Files, path: string): void {
+  if (path.endsWith(`.ltx${OLD}`)) remove(files, path)
+  if (!path.endsWith(`.ltx${NEXT}`)) return
+  const dir = path.slice(0, -NEXT.length)
+  if (files.exists(`${path}/base.json`) && !files.exists(dir)) files.rename(path, dir)
+  else remove(files, path)
+  files.syncDirectory(parentOf(dir))
 }
 
 /** The directory of the log of `dir`, whether `finishReplacements` was called or not. */

@@ -75,6 +75,19 @@ export function scanSegment(
   return { end: at, damage: undefined }
 }
 
+/** The header of the first record; undefined if there is none, or no whole one. */
+export function firstHeader(files: Files, fd: number): Header | undefined {
+  const head = new Uint8Array(RECORD_FRAME_SIZE + HEADER_SIZE)
+  const n = files.read(fd, head, 0, head.length, 0)
+  if (n < head.length || readRecordFrame(head) === undefined) return undefined
+  try {
+    return unmarshalHeader(head.subarray(RECORD_FRAME_SIZE))
+  } catch (error) {
+    if (!(error instanceof LTXError)) throw error
+    return undefined
+  }
+}
+
 /** Visits the pages of one record, ascending. The views are valid during the call. */
 export function readPages(
   files: Files,

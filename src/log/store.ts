@@ -11,18 +11,20 @@
  */
 
 import fs from 'node:fs'
+import { z } from 'zod'
 import type { Position } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM, formatPosition, parsePosition, toTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
-import { makeDurableDirectory, replaceFile } from '../util/files.ts'
-import { assertFormat } from '../util/format-number.ts'
+import { makeDurableDirectory } from '../util/files.ts'
+import { readState, StateDamagedError, writeState } from '../util/state-file.ts'
+import { positionText } from './position-text.ts'
 
 export const ZERO_POSITION: Position = { txid: toTXID(0), checksum: EMPTY_CHECKSUM }
 
 const SUFFIX = '.ltx'
 
-/** The format of base.json and synced.json. */
-const FORMAT = 1
+/** base.json and synced.json. */
+const POSITION = { format: 1, schema: z.strictObject({ position: positionText }) }
 
 export function logDirectory(dataDir: string, database: string): string {
   return `${dataDir}/log/${database}${SUFFIX}`
@@ -35,12 +37,18 @@ export function createLog(files: Files, dir: string, base: Position): void {
   writePosition(files, `${dir}/base.json`, base)
 }
 
-/** Throws UnknownFormatError. */
+/** Throws StateDamagedError and UnknownFormatError. */
 export function readBase(files: Files, dir: string): Position {
-  return readPosition(files, `${dir}/base.json`) ?? ZERO_POSITION
+  const path = `${dir}/base.json`
+  try {
+    return readPosition(files, path) ?? ZERO_POSITION
+  } catch (error) {
+    if (!(error instanceof StateDamagedError)) throw error
+    throw new StateDamagedError(path, error.problem, 'It tells where the log begins, and nothing else does')
+  }
 }
 
-/** Throws UnknownFormatError. */
+/** Throws StateDamagedError and UnknownFormatError. */
 export function readSynced(files: Files, dir: string): Position {
   return readPosition(files, `${dir}/synced.json`) ?? readBase(files, dir)
 }
@@ -55,7 +63,8 @@ export function listLogs(files: Files, dataDir: string): string[] {
   const walk = (relative: string) => {
     for (const name of files.list(`${dataDir}/log/${relative}`)) {
       const path = `${relative}${name}`
-      if (!fs.statSync(`${dataDir}/log/${path}`).isDirectory()) continue
+      // A file, a link or what has gone meanwhile is no log.
+      if (fs.lstatSync(`${dataDir}/log/${path}`, { throwIfNoEntry: false })?.isDirectory() !== true) continue
       if (name.endsWith(SUFFIX) && files.exists(`${dataDir}/log/${path}/base.json`))
         found.push(path.slice(0, -SUFFIX.length))
       walk(`${path}/`)
@@ -66,12 +75,10 @@ export function listLogs(files: Files, dataDir: string): string[] {
 }
 
 function writePosition(files: Files, path: string, position: Position): void {
-  replaceFile(files, path, Buffer.from(JSON.stringify({ format: FORMAT, position: formatPosition(position) }) + '\n'))
+  writeState(files, path, POSITION.format, { position: formatPosition(position) })
 }
 
 function readPosition(files: Files, path: string): Position | undefined {
-  if (!files.exists(path)) return undefined
-  const stored = JSON.parse(fs.readFileSync(path, 'utf8')) as { position: string }
-  assertFormat(path, stored, [FORMAT])
-  return parsePosition(stored.position)
+  const stored = readState(files, path, POSITION)
+  return stored && parsePosition(stored.position)
 }

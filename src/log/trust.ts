@@ -8,15 +8,22 @@
  */
 
 import fs from 'node:fs'
+import { z } from 'zod'
 import type { Position } from '../ltx/format/types.ts'
 import { formatPosition, parsePosition } from '../ltx/format/types.ts'
+import { LtxdError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
-import { replaceFile, withFile } from '../util/files.ts'
-import { assertFormat } from '../util/format-number.ts'
+import { withFile } from '../util/files.ts'
+import { readState, writeState } from '../util/state-file.ts'
+import { positionText } from './position-text.ts'
 import { listSegments } from './segments.ts'
 
-/** The format of clean.json. */
-const FORMAT = 1
+const identity = z.string().regex(/^[0-9:]*$/, 'expected the identity of a file')
+
+const CLEAN_STOP = {
+  format: 1,
+  schema: z.strictObject({ position: positionText, file: identity, segment: identity }),
+}
 
 export interface CleanStop {
   readonly position: Position
@@ -26,24 +33,27 @@ export interface CleanStop {
   readonly segment: string
 }
 
-/** undefined if there is no record, or an unreadable or later one: then the file is read instead. */
-export function readCleanStop(files: Files, dir: string): CleanStop | undefined {
-  const path = `${dir}/clean.json`
-  if (!files.exists(path)) return undefined
+/**
+ * undefined if there is no record, or an unreadable or later one: then the file is read instead. `damaged` is told why.
+ */
+export function readCleanStop(
+  files: Files,
+  dir: string,
+  damaged: (problem: string) => void = () => {},
+): CleanStop | undefined {
   try {
-    const stored = JSON.parse(fs.readFileSync(path, 'utf8')) as Record<keyof CleanStop, string>
-    assertFormat(path, stored, [FORMAT])
-    const { position, file, segment } = stored
-    return { position: parsePosition(position), file, segment }
-  } catch {
+    const stored = readState(files, `${dir}/clean.json`, CLEAN_STOP)
+    return stored && { ...stored, position: parsePosition(stored.position) }
+  } catch (error) {
+    if (!(error instanceof LtxdError)) throw error
+    damaged(error.message)
     return undefined
   }
 }
 
 /** Writes the record. The database file must be durable, and `pages.bin` saved at this position. */
 export function writeCleanStop(files: Files, dir: string, { position, ...left }: CleanStop): void {
-  const text = JSON.stringify({ format: FORMAT, position: formatPosition(position), ...left }) + '\n'
-  replaceFile(files, `${dir}/clean.json`, Buffer.from(text))
+  writeState(files, `${dir}/clean.json`, CLEAN_STOP.format, { position: formatPosition(position), ...left })
 }
 
 /** The identity of the log's last segment. */

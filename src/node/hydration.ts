@@ -10,17 +10,20 @@ import type { BackedUpDatabase } from '../backup/ship/boot.ts'
 import { listBackup } from '../backup/ship/boot.ts'
 import { reconcileWithBackup } from '../backup/ship/reconcile.ts'
 import type { DataDirectory } from '../data/directory.ts'
+import { REPORT } from '../data/diverged.ts'
 import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
 import { LogReader } from '../log/reader.ts'
 import { listSegments } from '../log/segments.ts'
 import { createLog, logDirectory } from '../log/store.ts'
+import { LTXError } from '../ltx/format/errors.ts'
 import { EMPTY_CHECKSUM, formatPosition, formatTXID } from '../ltx/format/types.ts'
+import { StoreUnavailableError } from '../objectstore/errors.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
+import { StoreRefusedError } from '../objectstore/s3/errors.ts'
 import { BY_UMASK } from '../util/directories.ts'
 import { LtxdError } from '../util/errors.ts'
-import { replaceFile } from '../util/files.ts'
-import { LinkedNameError } from '../util/files-beneath.ts'
 import type { Logger } from '../util/log.ts'
+import { writeState } from '../util/state-file.ts'
 
 export interface HydrationOptions {
   readonly store: ObjectStore
@@ -31,35 +34,60 @@ export interface HydrationOptions {
 
 /**
  * Restores every database that the backup has and the data directory lacks. Must run before recovery. An interrupted
- * restore leaves a log without a file, which the next start treats as missing.
+ * restore leaves a log without a file, which the next start treats as missing. Returns why a database must not be
+ * served, by its name: an error that concerns one database alone stops no other.
  */
-export async function hydrateMissing(options: HydrationOptions): Promise<void> {
+export async function hydrateMissing(options: HydrationOptions): Promise<Map<string, string>> {
   const { data, store } = options
-  const { files } = data
-  for (const { name, position } of await listBackup(store)) {
-    const hasFile = files.exists(`${data.root}/${name}`)
-    const logDir = logDirectory(data.dir, name)
-    const known = hasFile ? files.exists(`${logDir}/base.json`) : listSegments(files, logDir).length > 0
-    if (known) continue
-    if (position.state === 'empty') continue
-    if (hasFile) throw new UnknownFileError(name, data.root, store.url, position)
+  const rejections = new Map<string, string>()
+  const failed = (name: string, error: unknown) => {
+    rejections.set(name, reasonOf(error, options))
+  }
+  const unreadable = (name: string, error: unknown) => {
+    if (!isKnown(data, name)) failed(name, error)
+  }
+  for (const { name, position } of await listBackup(store, unreadable)) {
     try {
+      if (position.state === 'empty' || isKnown(data, name)) continue
+      if (data.files.exists(`${data.root}/${name}`)) throw new UnknownFileError(name, data.root, store.url, position)
       await hydrate(options, name, position)
     } catch (error) {
-      if (!(error instanceof LinkedNameError)) throw error
-      options.logger.error({ database: name, err: error }, 'not restored from the backup: a link is in its place')
+      failed(name, error)
     }
   }
+  return rejections
+}
+
+function isKnown({ dir, root, files }: DataDirectory, name: string): boolean {
+  const logDir = logDirectory(dir, name)
+  return files.exists(`${root}/${name}`) ? files.exists(`${logDir}/base.json`) : listSegments(files, logDir).length > 0
+}
+
+/** Why one database is not served. Throws what concerns all of them: the store as a whole, or the end of the start. */
+function reasonOf(error: unknown, { signal }: HydrationOptions): string {
+  const ofStore = error instanceof StoreUnavailableError || error instanceof StoreRefusedError
+  const ofOne = error instanceof LtxdError || error instanceof LTXError
+  if (!ofOne || ofStore || signal?.aborted === true) throw error
+  return error.message
 }
 
 /**
  * Compares the recovered databases with the backup. The backup wins where it is ahead, and where the histories diverge.
  */
 export async function reconcileAll(options: HydrationOptions, plane: DataPlane): Promise<void> {
-  for (const backedUp of await listBackup(options.store)) {
+  const failures = new Map<string, unknown>()
+  for (const backedUp of await listBackup(options.store, (name, error) => failures.set(name, error))) {
     const database = plane.databases.get(backedUp.name)
-    if (database !== undefined && database.rejection === undefined)
+    if (database === undefined || database.rejection !== undefined) continue
+    try {
       await reconcileOne(options, plane, database, backedUp)
+    } catch (error) {
+      failures.set(backedUp.name, error)
+    }
+  }
+  for (const [name, error] of failures) {
+    const reason = reasonOf(error, options)
+    if (plane.databases.get(name)?.rejection === undefined) await plane.refuse(name, reason)
   }
 }
 
@@ -148,8 +176,8 @@ function setAside({ dir, root, files }: DataDirectory, name: string, detail: str
   files.makeDirectory(aside)
   fs.renameSync(logDirectory(dir, name), `${aside}/log`)
   files.rename(`${root}/${name}`, `${aside}/database`)
-  const report = JSON.stringify({ database: name, reason: detail, setAside: new Date() }, null, 2) + '\n'
-  replaceFile(files, `${aside}/report.json`, Buffer.from(report))
+  const report = { database: name, reason: detail, setAside: new Date().toISOString() }
+  writeState(files, `${aside}/report.json`, REPORT.format, report, 2)
   return aside
 }
 

@@ -5,12 +5,13 @@ import { peekPageChecksums } from '../log/page-checksums.ts'
 import { LogReader } from '../log/reader.ts'
 import { assertExpendable, planRetention } from '../log/retention.ts'
 import { listSegments } from '../log/segments.ts'
-import { logDirectory, readSynced, writeSynced } from '../log/store.ts'
+import { logDirectory, readSynced, writeSynced, ZERO_POSITION } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { errorCode } from '../util/errors.ts'
 import { type Files, parentOf } from '../util/files.ts'
 import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import type { Logger } from '../util/log.ts'
+import { StateDamagedError } from '../util/state-file.ts'
 
 const NOTHING = 0n as TXID
 const sync = promisify(fs.fsync)
@@ -99,7 +100,7 @@ export class LogMaintenance {
     let synced = this.#synced.get(name)
     // A log that was started anew may have a lower position.
     if (synced === undefined || synced.txid > position.txid) {
-      synced = readSynced(files, dir)
+      synced = this.#readSynced(name, dir)
       this.#synced.set(name, synced)
     }
     if (!tracked || backfilled.txid <= synced.txid) return
@@ -111,6 +112,17 @@ export class LogMaintenance {
     await syncOpened(() => this.#backing.openDirectory(parentOf(path)))
     writeSynced(files, dir, backfilled)
     this.#synced.set(name, backfilled)
+  }
+
+  /** A damaged note is written anew at the next sync. Until then nothing is removed from the log. */
+  #readSynced(database: string, dir: string): Position {
+    try {
+      return readSynced(this.#options.files, dir)
+    } catch (error) {
+      if (!(error instanceof StateDamagedError)) throw error
+      this.#options.logger.warn({ database, err: error }, 'it is written anew when the database file is synced')
+      return ZERO_POSITION
+    }
   }
 
   #retain(database: KnownDatabase): void {

@@ -65,11 +65,15 @@ export class NodeBackup {
   /**
    * Called before recovery: restores the databases that only the backup has. A node with databases starts without a
    * store that does not answer or rejects it. So does a node with peers, which reads the backup again before it leads.
+   * Returns why a database must not be served, by its name.
    */
-  async hydrate(signal: AbortSignal | undefined, { hasPeers }: { hasPeers: boolean }): Promise<void> {
+  async hydrate(
+    signal: AbortSignal | undefined,
+    { hasPeers }: { hasPeers: boolean },
+  ): Promise<ReadonlyMap<string, string>> {
     const mayDoWithout = hasPeers || listLogs(this.#data.files, this.#data.dir).length > 0
     const hydrating = hydrateMissing({ store: this.store, data: this.#data, logger: this.#logger, signal })
-    await (mayDoWithout ? this.#unlessUnavailable(hydrating) : hydrating)
+    return (await (mayDoWithout ? this.#unlessUnavailable(hydrating) : hydrating)) ?? new Map()
   }
 
   /** For a node without peers, after recovery and before the mount: reconciles with the backup, and starts shipping. */
@@ -159,14 +163,15 @@ export class NodeBackup {
     await this.store.close()
   }
 
-  async #unlessUnavailable(work: Promise<void>): Promise<void> {
+  async #unlessUnavailable<T>(work: Promise<T>): Promise<T | undefined> {
     try {
-      await work
+      return await work
     } catch (error) {
       const isRejected = error instanceof StoreRefusedError
       if (!isRejected && !(error instanceof StoreUnavailableError)) throw error
       const problem = isRejected ? 'rejects this node' : 'does not answer'
       this.#logger.warn({ err: error }, `starting without the backup, which ${problem}: it is retried later`)
+      return undefined
     }
   }
 

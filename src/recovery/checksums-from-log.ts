@@ -4,6 +4,7 @@ import { readPages, scanSegment } from '../log/scan.ts'
 import type { SegmentName } from '../log/segments.ts'
 import { listSegments } from '../log/segments.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
+import { LTXError } from '../ltx/format/errors.ts'
 import { PAGE_HEADER_SIZE } from '../ltx/format/header.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { PageTable } from '../sqlite/page-table.ts'
@@ -21,6 +22,16 @@ export function knowsPageChecksums(files: Files, logDir: string, target: TXID): 
  * reaches back to the first transaction. undefined if neither reaches `target`.
  */
 export function pageChecksumsFromLog(files: Files, logDir: string, target: Position): BigUint64Array | undefined {
+  try {
+    return derive(files, logDir, target)
+  } catch (error) {
+    // Records that the file already held durably were not verified before: one of them is damaged.
+    if (!(error instanceof LTXError)) throw error
+    return undefined
+  }
+}
+
+function derive(files: Files, logDir: string, target: Position): BigUint64Array | undefined {
   const newest = readPageChecksums(files, `${logDir}/pages.bin`)
   // After a power loss the saved table may be ahead of the log.
   const saved = newest !== undefined && newest.position.txid <= target.txid ? newest : undefined

@@ -23,6 +23,8 @@ export interface Leftovers {
   readonly wal: WalContent | undefined
   /** How many of the WAL's transactions the log already holds. */
   readonly walInLog: number
+  /** Damaged state files that recovery does without, in words. */
+  readonly problems: readonly string[]
   /** The same facts in the form that the plan needs. */
   readonly facts: RecoveryFacts
 }
@@ -48,8 +50,9 @@ export function inspectLeftovers(scene: Scene): Leftovers {
     const header = parseDatabaseHeader(readerOf(files, fd)(0, DATABASE_HEADER_SIZE))
     return { sizeBytes: files.size(fd), valid: header !== undefined, identity: files.identity(fd) }
   })
+  const problems: string[] = []
   const rebuild = file === undefined || file.sizeBytes === 0
-  const stop = isDoubted(files, logDir) ? undefined : readCleanStop(files, logDir)
+  const stop = isDoubted(files, logDir) ? undefined : readCleanStop(files, logDir, (problem) => problems.push(problem))
   const isClean = stop !== undefined && stop.file === file?.identity && stop.segment === identifySegment(files, logDir)
   const log = files.exists(`${logDir}/base.json`)
     ? inspectLog(files, logDir, rebuild ? toTXID(0) : undefined, isClean)
@@ -64,6 +67,7 @@ export function inspectLeftovers(scene: Scene): Leftovers {
       last: log.last,
       lastCommit: log.entries.at(-1)?.header.commit,
       torn: log.torn !== undefined,
+      ...(log.torn !== undefined && log.torn.whole > 0 && { beyondTear: log.torn.whole }),
     },
     file: file && {
       sizeBytes: file.sizeBytes,
@@ -78,7 +82,7 @@ export function inspectLeftovers(scene: Scene): Leftovers {
     },
     wal: wal && { transactions: wal.transactions.length, afterLog: wal.transactions.length - walInLog },
   }
-  return { log, journal, wal, walInLog, facts }
+  return { log, journal, wal, walInLog, problems: [...problems, ...(log?.problems ?? [])], facts }
 }
 
 /**
@@ -87,13 +91,13 @@ export function inspectLeftovers(scene: Scene): Leftovers {
  */
 function trustOf(
   { files, logDir, wholeReadBytes }: Scene,
-  { last, synced, torn }: LogState,
+  { last, synced, torn, problems }: LogState,
   sizeBytes: number,
   stop: CleanStop | undefined,
 ): Trust {
   const isLast = (position: Position) => position.txid === last.txid && position.checksum === last.checksum
   if (stop !== undefined && torn === undefined && isLast(synced) && isLast(stop.position)) return 'file'
-  if (isDoubted(files, logDir)) return 'nothing'
+  if (isDoubted(files, logDir) || problems.length > 0) return 'nothing'
   return sizeBytes > wholeReadBytes && knowsPageChecksums(files, logDir, last.txid) ? 'log' : 'nothing'
 }
 

@@ -24,6 +24,8 @@ export interface RecoveryFacts {
         readonly lastCommit: number | undefined
         /** The log ends in an incomplete transaction, which is cut before anything else. */
         readonly torn: boolean
+        /** How many whole transactions are cut with it. */
+        readonly beyondTear?: number
       }
     | undefined
   /** undefined if there is no file. `valid`: the file begins with a SQLite header. */

@@ -1,7 +1,10 @@
+import fs from 'node:fs'
+import type { DatabaseOptions } from '../capture/database.ts'
 import { Database } from '../capture/database.ts'
 import { Logs } from '../log/logs.ts'
 import { effectiveLog } from '../log/replace.ts'
 import { logDirectory } from '../log/store.ts'
+import { LTXError } from '../ltx/format/errors.ts'
 import { LtxdError } from '../util/errors.ts'
 import { foreseeRejection } from './foresight.ts'
 import type { Scene } from './leftovers.ts'
@@ -35,8 +38,7 @@ export function planDatabase(options: Location, foresee: boolean): PlannedRecove
     const reason = foresee && plan.kind === 'recover' ? foreseeRejection(scene, found, plan.steps) : undefined
     return { facts: found.facts, plan: reason === undefined ? plan : { kind: 'refuse', reason } }
   } catch (error) {
-    if (!(error instanceof LtxdError)) throw error
-    return { facts: undefined, plan: { kind: 'refuse', reason: error.message } }
+    return { facts: undefined, plan: { kind: 'refuse', reason: reasonOf(error, options) } }
   }
 }
 
@@ -51,19 +53,49 @@ export function rejectionAdvice(dataDir: string, name: string): string {
  * `rejection`; nothing more is written to it.
  */
 export function recoverDatabase(options: RecoveryOptions): Database | undefined {
-  const { files, name, dataDir, events } = options
   const scene = sceneOf(options)
-  const databaseOptions = { ...options, path: scene.path, logs: new Logs(files, dataDir, options) }
   try {
-    return new Recovery(options, databaseOptions, scene.logDir, inspectLeftovers(scene)).run()
+    return new Recovery(options, databaseOptionsOf(options), scene.logDir, inspectLeftovers(scene)).run()
   } catch (error) {
-    if (!(error instanceof LtxdError)) throw error
-    const advice = rejectionAdvice(dataDir, name)
-    events.log('error', `database not served: ${error.message}`, { database: name, advice })
-    const rejected = new Database(databaseOptions)
-    rejected.rejection = `${error.message}; ${advice}`
-    return rejected
+    return rejectedDatabase(options, reasonOf(error, options))
   }
+}
+
+/** A database that is not served, and to which nothing is written. */
+export function rejectedDatabase(options: RecoveryOptions, reason: string): Database {
+  const { name, dataDir, events } = options
+  const advice = rejectionAdvice(dataDir, name)
+  events.log('error', `database not served: ${reason}`, { database: name, advice })
+  const rejected = new Database(databaseOptionsOf(options))
+  rejected.rejection = `${reason}; ${advice}`
+  return rejected
+}
+
+function databaseOptionsOf(options: RecoveryOptions): DatabaseOptions {
+  const { files, dataDir } = options
+  return { ...options, path: sceneOf(options).path, logs: new Logs(files, dataDir, options) }
+}
+
+/**
+ * Why one database cannot be recovered, which never stops the others: what ltxd found wrong with it, or what the system
+ * said (a directory or a link in its place, a file that cannot be read). Throws any other error.
+ */
+function reasonOf(error: unknown, options: Location): string {
+  if (error instanceof LtxdError || error instanceof LTXError) return error.message
+  if (!(error instanceof Error) || !('syscall' in error)) throw error
+  const misplaced = misplacedFile(options)
+  return misplaced === undefined
+    ? `it cannot be read (${error.message})`
+    : `${misplaced} is no regular file, as it would be if ltxd had made it (${error.message})`
+}
+
+/** A directory, a link or the like in the place of one of the database's files. */
+function misplacedFile(options: Location): string | undefined {
+  const { path, logDir } = sceneOf(options)
+  const inLog = options.files.exists(logDir) ? options.files.list(logDir).map((entry) => `${logDir}/${entry}`) : []
+  return [path, `${path}-journal`, `${path}-wal`, ...inLog].find(
+    (file) => fs.lstatSync(file, { throwIfNoEntry: false })?.isFile() === false,
+  )
 }
 
 function sceneOf({ files, dataDir, root, name, wholeReadBytes = DEFAULT_WHOLE_READ_BYTES }: Location): Scene {

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import type { DatabaseOptions } from '../capture/database.ts'
 import { Database } from '../capture/database.ts'
+import type { LogFields } from '../capture/events.ts'
 import { Proof } from '../capture/proof.ts'
 import type { LogState } from '../log/open.ts'
 import { cutTornTail } from '../log/open.ts'
@@ -68,6 +69,7 @@ export class Recovery {
   run(): Database | undefined {
     const { log, facts } = this.#found
     const plan = planRecovery(facts)
+    for (const problem of this.#found.problems) this.#warn(`recovering without a state file: ${problem}`)
     if (plan.kind === 'refuse') throw new Unrecoverable(plan.reason)
     if (log?.torn !== undefined) this.#cutTorn(log.torn)
     if (plan.kind === 'recover') {
@@ -144,12 +146,22 @@ export class Recovery {
   }
 
   #cutTorn(torn: NonNullable<LogState['torn']>): void {
-    const { dataDir, name, events, nowMs } = this.#options
+    const { dataDir, name, nowMs } = this.#options
     const copyPath = `${dataDir}/diverged/${name}/${nowMs()}-torn.ltxlog`
     cutTornTail(this.#files, torn, copyPath)
     const copy = torn.holdsRecords || torn.later.length > 0 ? copyPath : undefined
-    const fields = { database: name, offsetBytes: torn.at, copy }
-    events.log('warn', 'the LTX log ended in an unfinished transaction, which was cut', fields)
+    const fields = { offsetBytes: torn.at, copy, ...(torn.whole > 0 && { transactions: torn.whole }) }
+    this.#warn(
+      torn.whole === 0
+        ? 'the LTX log ended in an unfinished transaction, which was cut'
+        : 'a power loss lost a transaction of the LTX log: it and those after it were cut, and are kept as a copy',
+      fields,
+    )
+  }
+
+  #warn(message: string, fields: LogFields = {}): void {
+    const { name, events } = this.#options
+    events.log('warn', message, { database: name, ...fields })
   }
 
   /** Reads only the header: the saved checksums are those of the file as the clean stop left it. */

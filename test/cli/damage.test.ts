@@ -147,7 +147,7 @@ describe('in the data directory', () => {
 })
 
 describe('in the backup', () => {
-  test('restore and start name a damaged object, and leave no unfinished file', async () => {
+  test('a restore, and the status of a node, name a damaged object, and leave no unfinished file', async () => {
     const node = await serve('--backup', backup)
     await sqlite('CREATE TABLE t(x); INSERT INTO t VALUES (zeroblob(20000))')
     await until('the first snapshot', 60_000, () => existsSync(join(dir, 'backup/a.db/ltx/9')))
@@ -166,18 +166,11 @@ describe('in the backup', () => {
     const verified = await ltxd(['backup', 'verify', backup])
     expect(verified.code).toBe(1)
 
-    const started = await ltxd([
-      'mount',
-      mount,
-      '--data',
-      join(dir, 'other'),
-      '--backup',
-      backup,
-      '--http',
-      '127.0.0.1:0',
-    ])
-    expect(started.stderr).toMatch(/is damaged: /)
-    expect(started.code).toBe(1)
-    expect(existsSync(join(dir, 'other/files/a.db'))).toBe(false)
+    await rm(data, { recursive: true })
+    await serve('--backup', backup)
+    const [database] = (await status()).databases
+    expect(database?.error).toMatch(/object a\.db\/ltx\/.*\.ltx in file:.* is damaged: /)
+    expect((await sqlite('CREATE TABLE t(x)')).code).not.toBe(0)
+    expect(existsSync(join(data, 'files/a.db'))).toBe(false)
   })
 })

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { SqlClient } from '../cluster/sql-client.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { detach } from '../harness/mounts.ts'
+import { until } from '../harness/wait.ts'
 import { ltxd, program } from './run.ts'
 
 /** `ltxd recover` after kill -9 of a node whose application had a WAL open. */
@@ -106,7 +107,7 @@ test('does nothing while a node runs on the data directory', async () => {
   const { code, stderr } = await recover()
   expect(code).toBe(1)
   expect(stderr).toMatch(/^ltxd: .*(run|use|serve|lock)/)
-  expect(existsSync(join(data, 'api.json'))).toBe(true)
+  await until('the API', 60_000, () => existsSync(join(data, 'api.json')))
 })
 
 test('a missing data directory, and the name of no database, are errors that name it', async () => {

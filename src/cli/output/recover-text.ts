@@ -81,7 +81,9 @@ function findings({ facts }: DatabasePlan): { what: string; state: string }[] {
 }
 
 function stepsOf({ plan, facts, advice }: DatabasePlan): string[] {
-  const cut = facts?.log?.torn === true ? ['truncate the torn tail of the log after its last complete transaction'] : []
+  const { torn = false, beyondTear = 0 } = facts?.log ?? {}
+  const beyond = beyondTear === 0 ? '' : `, with ${beyondTear} complete ones behind a lost one: diverged/ gets a copy`
+  const cut = torn ? [`truncate the torn tail of the log after its last complete transaction${beyond}`] : []
   switch (plan.kind) {
     case 'refuse':
       return [`not served: ${plan.reason}; ${advice}`]

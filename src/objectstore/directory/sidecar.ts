@@ -5,13 +5,17 @@
  */
 
 import { type FileHandle, open, readFile } from 'node:fs/promises'
+import { z } from 'zod'
 import { errorCode } from '../../util/errors.ts'
-import { assertFormat } from '../../util/format-number.ts'
+import { formatState, parseState, StateDamagedError } from '../../util/state-file.ts'
 import type { Metadata } from '../objectstore.ts'
 
 export const SIDECAR_SUFFIX = '.meta.json'
 
-const FORMAT = 1
+const SIDECAR = {
+  format: 1,
+  schema: z.strictObject({ sizeBytes: z.number(), tail: z.string(), metadata: z.record(z.string(), z.string()) }),
+}
 
 const MAX_SIDECAR_BYTES = 64 * 1024
 const TAIL_BYTES = 16
@@ -32,7 +36,7 @@ export async function fingerprint(handle: FileHandle): Promise<Fingerprint> {
 }
 
 export function formatSidecar(metadata: Metadata, print: Fingerprint): string {
-  return JSON.stringify({ format: FORMAT, ...print, metadata }, undefined, 2) + '\n'
+  return formatState(SIDECAR.format, { ...print, metadata }, 2)
 }
 
 /**
@@ -68,18 +72,12 @@ async function readBounded(path: string): Promise<string> {
   }
 }
 
-function parseSidecar(path: string, text: string): (Fingerprint & { metadata: Metadata }) | undefined {
-  let value: unknown
+/** undefined if it is damaged: the object's own checksums still protect its content. */
+function parseSidecar(path: string, text: string): z.infer<typeof SIDECAR.schema> | undefined {
   try {
-    value = JSON.parse(text)
-  } catch {
-    return undefined
+    return parseState(path, text, SIDECAR)
+  } catch (error) {
+    if (error instanceof StateDamagedError) return undefined
+    throw error
   }
-  if (typeof value !== 'object' || value === null) return undefined
-  assertFormat(path, value, [FORMAT])
-  const { sizeBytes, tail, metadata } = value as Record<string, unknown>
-  if (typeof sizeBytes !== 'number' || typeof tail !== 'string') return undefined
-  if (typeof metadata !== 'object' || metadata === null) return undefined
-  const pairs = Object.entries(metadata).filter((pair): pair is [string, string] => typeof pair[1] === 'string')
-  return { sizeBytes, tail, metadata: Object.fromEntries(pairs) }
 }

@@ -65,7 +65,9 @@ export class InProcessNode {
     this.files = files
     fs.mkdirSync(this.root, { recursive: true })
     fs.mkdirSync(`${dataDir}/log`, { recursive: true })
-    finishReplacements(files, `${dataDir}/log`)
+    finishReplacements(files, `${dataDir}/log`, (problem) => {
+      throw new Error(problem)
+    })
     const { root, lines, published } = this
     const events: CaptureEvents = {
       sharing: ({ name }, sharing) => void this.sharing.push({ name, sharing }),

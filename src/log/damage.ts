@@ -1,0 +1,96 @@
+/**
+ * Tells a torn tail from damage. A crash leaves a log that ends early; a power loss also leaves sectors that were never
+ * written, which are zeros. A bad record without either, which a valid one continues, is damage.
+ */
+
+import type { TXID } from '../ltx/format/types.ts'
+import type { Files } from '../util/files.ts'
+import { readRecordFrame, RECORD_FRAME_SIZE } from './record.ts'
+import type { LogEntry } from './scan.ts'
+import { scanSegment } from './scan.ts'
+
+/** What follows a bad record in its segment. */
+export interface Remainder {
+  /** The bad record is complete, or something follows that looks like one: the bytes are worth preserving. */
+  readonly holdsRecords: boolean
+  /** How many valid records follow that continue the log after the bad one. */
+  readonly whole: number
+  /** A valid record continues the bad one, which no crash explains. */
+  readonly isDamage: boolean
+}
+
+/** How much of a damaged segment is in memory at a time. */
+const SEARCH_BYTES = 1 << 20
+/** Longer than the zeros of any LTX header: so many bytes were never written. */
+const HOLE_SIZE = 96
+
+/** Inspects a segment from a bad record at `from` on. `reached` is the last transaction before it. */
+export function inspectRemainder(files: Files, fd: number, from: number, reached: TXID): Remainder {
+  const next = nextRecord(files, fd, from, reached)
+  const hasHole = holdsHole(files, fd, from, next.at ?? files.size(fd))
+  const isComplete = !hasHole && isWithinFile(files, fd, from)
+  return {
+    holdsRecords: next.looksLikeOne || isComplete,
+    whole: next.whole,
+    isDamage: next.at !== undefined && !hasHole,
+  }
+}
+
+/** Whether the bad record has a frame, and the file is long enough for it. */
+function isWithinFile(files: Files, fd: number, from: number): boolean {
+  const frame = new Uint8Array(RECORD_FRAME_SIZE)
+  const sizeBytes = readRecordFrame(frame.subarray(0, files.read(fd, frame, 0, RECORD_FRAME_SIZE, from)))
+  return sizeBytes !== undefined && from + RECORD_FRAME_SIZE + sizeBytes <= files.size(fd)
+}
+
+interface Next {
+  readonly at: number | undefined
+  readonly looksLikeOne: boolean
+  readonly whole: number
+}
+
+/** The next valid record of a transaction after `reached`, and the number of those from there on. */
+function nextRecord(files: Files, fd: number, from: number, reached: TXID): Next {
+  let looksLikeOne = false
+  for (const at of framesAfter(files, fd, from)) {
+    looksLikeOne = true
+    const entries: LogEntry[] = []
+    scanSegment(
+      files,
+      fd,
+      at,
+      () => entries.length === 0,
+      (entry) => entries.push(entry),
+    )
+    if ((entries[0]?.header.minTXID ?? 0n) > reached) return { at, looksLikeOne, whole: entries.length }
+  }
+  return { at: undefined, looksLikeOne, whole: 0 }
+}
+
+function* framesAfter(files: Files, fd: number, from: number): Generator<number> {
+  const bytes = new Uint8Array(SEARCH_BYTES)
+  // Windows overlap by a frame less a byte, so that no frame lies in two of them and whole in none.
+  for (let start = from + 1; ; start += SEARCH_BYTES - RECORD_FRAME_SIZE + 1) {
+    const n = files.read(fd, bytes, 0, SEARCH_BYTES, start)
+    const last = n - RECORD_FRAME_SIZE
+    for (let at = bytes.indexOf(0x4c); at >= 0 && at <= last; at = bytes.indexOf(0x4c, at + 1)) {
+      if (readRecordFrame(bytes.subarray(at, at + RECORD_FRAME_SIZE)) !== undefined) yield start + at
+    }
+    if (n < SEARCH_BYTES) return
+  }
+}
+
+function holdsHole(files: Files, fd: number, from: number, end: number): boolean {
+  const bytes = new Uint8Array(SEARCH_BYTES)
+  let zeros = 0
+  for (let at = from; at < end;) {
+    const n = files.read(fd, bytes, 0, Math.min(SEARCH_BYTES, end - at), at)
+    if (n === 0) break
+    for (let i = 0; i < n; i++) {
+      zeros = bytes[i] === 0 ? zeros + 1 : 0
+      if (zeros >= HOLE_SIZE) return true
+    }
+    at += n
+  }
+  return false
+}
