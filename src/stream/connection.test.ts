@@ -68,42 +68,45 @@ describe('who may stream with whom', () => {
     expect(replica.client?.status().lastError).toBeUndefined()
   })
 
-  test("another cluster is refused, in words; a newcomer adopts the primary's", async () => {
+  test("another cluster is rejected with its reason; a newcomer adopts the primary's", async () => {
     const node = await primary({ clusterId: 'blue' })
     node.create('a.db')
     const stranger = follow(new TestReplica({ clusterId: 'red' }), node)
-    await until('it is refused', () => stranger.client?.status().lastError?.includes('belongs to cluster red') === true)
+    await until(
+      'it is rejected',
+      () => stranger.client?.status().lastError?.includes('belongs to cluster red') === true,
+    )
     expect(stranger.databases.size).toBe(0)
     const newcomer = follow(new TestReplica({ nodeId: 'd'.repeat(16) }), node)
     await until('it streams', () => newcomer.databases.has('a.db'))
     expect(newcomer.cluster).toBe('blue')
   })
 
-  test('I6: a replica that has seen a later term is refused, and refuses', async () => {
+  test('I6: a replica that has seen a later term is rejected, and rejects', async () => {
     const node = await primary({ term: 4n })
     node.create('a.db')
     const raw = rawReplica(node.port).read()
     raw.request.write(encodeReplicaMessage({ ...HELLO, term: 5n }))
-    await until('it is refused', () => raw.response?.statusCode === 409)
+    await until('it is rejected', () => raw.response?.statusCode === 409)
     const replica = follow(new TestReplica({ term: 5n }), node)
-    await until('it is refused', () => replica.client?.status().lastError?.includes('has seen term 5') === true)
+    await until('it is rejected', () => replica.client?.status().lastError?.includes('has seen term 5') === true)
     expect(replica.databases.size).toBe(0)
   })
 
-  test("a node that has the primary's own id is refused", async () => {
+  test("a node with the primary's own id is rejected", async () => {
     const node = await primary()
     const copy = follow(new TestReplica({ nodeId: node.nodeId }), node)
     await until(
-      'it is refused',
+      'it is rejected',
       () => copy.client?.status().lastError?.includes('was the data directory copied') === true,
     )
   })
 
-  test('another protocol version is refused, in words', async () => {
+  test('another protocol version is rejected with its reason', async () => {
     const node = await primary()
     const raw = rawReplica(node.port)
     raw.request.write(encodeReplicaMessage({ ...HELLO, protocol: 1 }))
-    await until('it is refused', () => raw.response !== undefined)
+    await until('it is rejected', () => raw.response !== undefined)
     expect(raw.response?.statusCode).toBe(409)
   })
 
@@ -133,15 +136,15 @@ describe('the end of a stream', () => {
     expect(replica.snapshots).toHaveLength(1)
     node.leads = undefined
     a.commit(3)
-    await until('it is turned away', () => replica.client?.status().lastError?.includes('is not the primary') === true)
+    await until('it is rejected', () => replica.client?.status().lastError?.includes('is not the primary') === true)
     expect(replica.equals(a)).toBe(false)
     // I6: having seen term 3, it does not follow term 2 again.
     node.leads = 2n
-    await until('it refuses', () => replica.client?.status().lastError?.includes('has seen term 3') === true)
+    await until('it rejects', () => replica.client?.status().lastError?.includes('has seen term 3') === true)
     expect(replica.equals(a)).toBe(false)
   })
 
-  test('close() tells every replica why, and turns away whoever comes', async () => {
+  test('close() sends every replica the reason, and rejects later ones', async () => {
     const node = await primary()
     node.create('a.db')
     const replica = follow(new TestReplica(), node)
@@ -149,10 +152,10 @@ describe('the end of a stream', () => {
     await node.server.close('going down for a test')
     await until('it is told', () => replica.lines.some((line) => line.includes('going down for a test')))
     expect(node.server.replicas()).toEqual([])
-    await until('it is turned away', () => replica.client?.status().lastError?.includes('is not the primary') === true)
+    await until('it is rejected', () => replica.client?.status().lastError?.includes('is not the primary') === true)
   })
 
-  test('after stop() the sink hears nothing', async () => {
+  test('after stop() the sink is not called', async () => {
     const node = await primary()
     const a = node.create('a.db')
     const replica = new TestReplica()
@@ -167,7 +170,7 @@ describe('the end of a stream', () => {
     expect(client.status().connected).toBe(false)
   })
 
-  test('a primary that falls silent is left', async () => {
+  test('the replica disconnects from a primary that falls silent', async () => {
     let requests = 0
     const node = new TestPrimary(await directory())
     await node.listen((incoming, response) => {
@@ -186,11 +189,11 @@ describe('the end of a stream', () => {
     running.push({ stop: () => node.close() })
     const replica = follow(new TestReplica(), node)
     await until('it tries again', () => requests > 1)
-    expect(replica.lines.some((line) => line.includes('nothing was heard of the primary for 3 s'))).toBe(true)
+    expect(replica.lines.some((line) => line.includes('the primary was silent for 3 s'))).toBe(true)
   })
 })
 
-describe('a replica that does not keep up, or means harm', () => {
+describe('a slow or hostile replica', () => {
   test('one that does not read costs no more than the windows, however much there is', async () => {
     const node = await primary({ stream: { stalledMs: 600_000 } })
     const databases = Array.from({ length: 4 }, (_, i) => node.create(`${i}.db`))
@@ -220,11 +223,11 @@ describe('a replica that does not keep up, or means harm', () => {
     ['a frame that is no message', encodeFrame({ hello: 1 })],
     ['a message before "hello"', encodeReplicaMessage({ type: 'alive' })],
     ['a huge length', Buffer.from('ffffffffffffffff', 'hex')],
-  ])('%s is answered with an error and nothing else', async (_, bytes) => {
+  ])('%s gets an error as the only answer', async (_, bytes) => {
     const node = await primary()
     const raw = rawReplica(node.port)
     raw.request.write(bytes)
-    await until('it is refused', () => raw.response?.statusCode === 409)
+    await until('it is rejected', () => raw.response?.statusCode === 409)
     expect(node.server.replicas()).toEqual([])
   })
 

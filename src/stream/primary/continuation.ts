@@ -1,4 +1,4 @@
-/** What continues a replica's database, found in the log. */
+/** Finds in the log what continues a replica's database. */
 
 import { CorruptLogError, LogGapError } from '../../log/errors.ts'
 import type { LogView } from '../../log/view.ts'
@@ -9,23 +9,23 @@ import { errorCode } from '../../util/errors.ts'
 
 export type Continuation =
   | { readonly kind: 'nothing' }
-  /** There is no such database here: none yet, or no longer. */
+  /** The primary has no such database, or no longer has it. */
   | { readonly kind: 'gone' }
   | { readonly kind: 'transactions' }
   | { readonly kind: 'snapshot'; readonly reason: string }
-  /** What the replica has is not in the log's history. */
+  /** The replica's position is not in the log's history. */
   | { readonly kind: 'differs'; readonly reason: string }
 
 export function samePosition(a: Position, b: Position): boolean {
   return a.txid === b.txid && a.checksum === b.checksum
 }
 
-/** A database without pages: dropped, or not begun. */
+/** A database without pages: it was dropped, or has no transaction yet. */
 export function isGone({ txid, checksum }: Position): boolean {
   return txid === 0n || checksum === EMPTY_CHECKSUM
 }
 
-/** `at`: what the replica has; `here`: the log's position, durable. */
+/** `at`: the replica's position. `here`: the log's durable position. */
 export async function continuation(log: LogView, at: Position | undefined, here: Position): Promise<Continuation> {
   if (at === undefined || at.txid === 0n) {
     return isGone(here) ? { kind: 'nothing' } : { kind: 'snapshot', reason: 'the replica has none of it' }
@@ -45,7 +45,7 @@ export async function continuation(log: LogView, at: Position | undefined, here:
   return { kind: 'differs', reason: `the checksums at ${formatTXID(at.txid)} differ: ${positions}` }
 }
 
-/** The checksum after a transaction before the newest; undefined where the log no longer tells. */
+/** The checksum after a transaction before the newest; undefined when the log no longer holds it. */
 async function checksumAt(log: LogView, txid: TXID): Promise<Checksum | 0n | undefined> {
   const next = nextTXID(txid)
   const first = await log.first()
@@ -75,8 +75,7 @@ export async function findFork(log: LogView, here: Position, history: readonly P
 }
 
 /**
- * Whether a log failed in a way that retention, or a log put in its place, explains: what is there now may be read
- * anew.
+ * Whether retention, or a log that replaced this one, explains the failure. The current log may then be read again.
  */
 export function isLogMoved(error: unknown): boolean {
   if (error instanceof LogGapError || error instanceof CorruptLogError || error instanceof LTXError) return true

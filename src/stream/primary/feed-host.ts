@@ -6,7 +6,7 @@ import type { PrimaryMessage } from '../wire/messages.ts'
 import type { Snapshot } from './snapshots.ts'
 import type { StreamedDatabase } from './source.ts'
 
-/** What a feed needs of its connection. */
+/** The connection's side of a feed. */
 export interface FeedHost {
   readonly flow: Flow
   /** Names the replica, once it is known. */
@@ -14,9 +14,9 @@ export interface FeedHost {
   /** Aborted when the connection ends; feeds are woken then. */
   readonly signal: AbortSignal
   database(name: string): StreamedDatabase | undefined
-  /** I4: makes the log durable up to where it is now. */
+  /** I4: makes the log durable up to its current position. */
   sync(log: LogView): Promise<Position>
-  /** Waits for room. Throws once the stream has ended, or this node no longer leads. */
+  /** Waits for room. Throws after the stream has ended, or when this node no longer leads. */
   send(message: PrimaryMessage, body?: Uint8Array): Promise<void>
   sendFrames(frames: readonly Buffer[]): Promise<void>
   /** Bounds what is read ahead of the connection. */
@@ -31,6 +31,6 @@ export interface FeedHost {
   readonly stalledMs: number
   /** Bounds the bodies that are sent side by side. */
   readonly bodies: <T>(work: () => Promise<T>) => Promise<T>
-  /** Something about this feed changed that others wait for. */
+  /** The feed's state changed, and others may wait for that. */
   moved(): void
 }

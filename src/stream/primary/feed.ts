@@ -19,22 +19,22 @@ export interface Restart {
   readonly reason: string
 }
 
-/** One database on its way to one replica: looks what comes next, sends it, waits for more. */
+/** One database on its way to one replica: finds what comes next, sends it, and waits for more. */
 export class Feed {
   readonly name: string
   readonly sent: SentPositions
   readonly #host: FeedHost
   readonly #signal = new Signal()
-  /** Where the replica will be once all that was sent has arrived. */
+  /** The replica's position once everything that was sent has arrived. */
   #at: Position | undefined
   /** `#at` was found in the log. */
   #verified = false
   #snapshotReason: string | undefined
   #restart: Restart | undefined
   #history: readonly Position[] | undefined
-  #historyAsked = false
+  #historyRequested = false
   #failures = 0
-  /** What there was when the stream began, until it has been sent. */
+  /** The log's position when the stream began, until everything up to it has been sent. */
   #target: Position | undefined
   /** The newest transaction that the replica may have: announced by it, or sent to it. */
   #newest: TXID
@@ -52,12 +52,12 @@ export class Feed {
     return this.#at
   }
 
-  /** Everything that was there when the stream began has been sent. */
+  /** Everything that the log held when the stream began has been sent. */
   get caughtUp(): boolean {
     return this.#target === undefined
   }
 
-  /** The replica has acknowledged `target`, or there is nothing of it to have. */
+  /** The replica has acknowledged `target`, or has nothing to receive up to it. */
   covers(target: Position): boolean {
     if (isGone(target) && this.#verified && this.#at === undefined) return true
     const { acknowledged } = this.sent
@@ -65,8 +65,8 @@ export class Feed {
     return acknowledged.txid > target.txid || samePosition(acknowledged, target)
   }
 
-  /** Wakes it when the log is no longer where this feed is. */
-  look(position: Position): void {
+  /** Wakes the feed when the log is at another position. */
+  compare(position: Position): void {
     if (this.#at === undefined ? !isGone(position) : !samePosition(this.#at, position)) this.#signal.wake()
   }
 
@@ -74,19 +74,19 @@ export class Feed {
     this.#signal.wake()
   }
 
-  /** The replica begins anew. */
+  /** The replica requests a restart. */
   restart(restart: Restart): void {
     this.#restart = restart
     this.#signal.wake()
   }
 
-  giveHistory(history: readonly Position[]): void {
-    if (!this.#historyAsked) return
+  receiveHistory(history: readonly Position[]): void {
+    if (!this.#historyRequested) return
     this.#history = history
     this.#signal.wake()
   }
 
-  /** Until the connection ends. Rejects when it cannot go on at all. */
+  /** Runs until the connection ends. Rejects when the feed cannot continue. */
   async run(): Promise<void> {
     while (!this.#host.signal.aborted) {
       const woken = this.#signal.next
@@ -108,7 +108,7 @@ export class Feed {
     }
   }
 
-  /** First look again; what then still cannot be read is replaced by a snapshot. */
+  /** Retries once. A log that still cannot be read is replaced by a snapshot. */
   async #recover(error: unknown): Promise<void> {
     const { signal } = this.#host
     const logger = this.#host.logger()
@@ -125,27 +125,27 @@ export class Feed {
   }
 
   async #step(): Promise<boolean> {
-    await this.#beginAnew()
+    await this.#beginRestart()
     const database = this.#host.database(this.name)
-    if (database === undefined) return this.#tellGone()
+    if (database === undefined) return this.#sendUnknown()
     const position = database.log.position()
-    if (this.#verified && this.#at !== undefined && samePosition(this.#at, position)) return this.#settle()
+    if (this.#verified && this.#at !== undefined && samePosition(this.#at, position)) return this.#reachedTarget()
     const here = await this.#host.sync(database.log)
     if (this.#snapshotReason !== undefined) return this.#snapshot(database, { reason: this.#snapshotReason })
     if (this.#verified && this.#at !== undefined && this.#at.txid < here.txid) return this.#transactions(database, here)
     return this.#continue(database, here)
   }
 
-  async #beginAnew(): Promise<void> {
+  async #beginRestart(): Promise<void> {
     const restart = this.#restart
     if (restart === undefined) return
     this.#restart = undefined
     this.#at = restart.position
     if (restart.position !== undefined && restart.position.txid > this.#newest) this.#newest = restart.position.txid
     this.#verified = false
-    this.#historyAsked = false
+    this.#historyRequested = false
     this.#history = undefined
-    this.#snapshotReason = restart.position === undefined ? `the replica asks for it: ${restart.reason}` : undefined
+    this.#snapshotReason = restart.position === undefined ? `the replica requested it: ${restart.reason}` : undefined
     this.sent.begin(undefined)
     await this.#host.send({ type: 'restarted', database: this.name, number: restart.number })
   }
@@ -158,9 +158,9 @@ export class Feed {
         this.#verified = true
         this.sent.begin(this.#at)
         this.#host.moved()
-        return next.kind === 'transactions' ? true : this.#settle()
+        return next.kind === 'transactions' ? true : this.#reachedTarget()
       case 'gone':
-        return this.#tellGone()
+        return this.#sendUnknown()
       case 'snapshot':
         return this.#snapshot(database, { reason: next.reason })
       case 'differs':
@@ -170,19 +170,19 @@ export class Feed {
 
   async #differs(database: StreamedDatabase, here: Position, reason: string): Promise<boolean> {
     if (this.#history === undefined) {
-      if (!this.#historyAsked) await this.#host.send({ type: 'history-wanted', database: this.name })
-      this.#historyAsked = true
+      if (!this.#historyRequested) await this.#host.send({ type: 'history-wanted', database: this.name })
+      this.#historyRequested = true
       return false
     }
     const fork = await findFork(database.log, here, this.#history)
     const parted = fork === undefined ? 'no common transaction is known' : `they part after ${formatTXID(fork)}`
     this.#host.logger().warn({ database: this.name, reason: `${reason}; ${parted}` }, 'the replica has another history')
-    if (isGone(here)) return this.#tellGone()
+    if (isGone(here)) return this.#sendUnknown()
     return this.#snapshot(database, { reason: `${reason}; ${parted}`, fork, diverged: true })
   }
 
-  /** There is no such database here: the replica's, if it has one, is none of the cluster's. */
-  async #tellGone(): Promise<boolean> {
+  /** The primary has no such database. One that the replica has does not belong to the cluster. */
+  async #sendUnknown(): Promise<boolean> {
     if (this.#at !== undefined && this.#at.txid > 0n) {
       await this.#host.send({ type: 'unknown', database: this.name })
       this.#at = undefined
@@ -190,7 +190,7 @@ export class Feed {
     }
     this.#snapshotReason = undefined
     this.#verified = true
-    return this.#settle()
+    return this.#reachedTarget()
   }
 
   async #transactions(database: StreamedDatabase, here: Position): Promise<boolean> {
@@ -203,7 +203,7 @@ export class Feed {
       },
     })
     if (at === 'other history') this.#verified = false
-    this.#settleAt(this.#at)
+    this.#reach(this.#at)
     return true
   }
 
@@ -226,12 +226,12 @@ export class Feed {
     })
     this.#snapshotReason = undefined
     this.#history = undefined
-    this.#historyAsked = false
-    if (position === undefined) return this.#tellGone()
+    this.#historyRequested = false
+    if (position === undefined) return this.#sendUnknown()
     this.#host.logger().debug({ database: this.name, position: formatPosition(position) }, 'snapshot sent')
     this.#at = position
     this.#verified = true
-    this.#settleAt(position)
+    this.#reach(position)
     return true
   }
 
@@ -240,11 +240,11 @@ export class Feed {
     if (position.txid > this.#newest) this.#newest = position.txid
   }
 
-  #settleAt(at: Position | undefined): void {
-    if (this.#target !== undefined && at !== undefined && at.txid >= this.#target.txid) this.#settle()
+  #reach(at: Position | undefined): void {
+    if (this.#target !== undefined && at !== undefined && at.txid >= this.#target.txid) this.#reachedTarget()
   }
 
-  #settle(): false {
+  #reachedTarget(): false {
     if (this.#target !== undefined) {
       this.#target = undefined
       this.#host.moved()

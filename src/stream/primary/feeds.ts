@@ -11,7 +11,7 @@ export interface FeedsHost {
   /** Databases that the replica may name. */
   readonly maxNames: number
   databases(): ReadonlyMap<string, StreamedDatabase>
-  /** A feed cannot go on. */
+  /** A feed cannot continue. */
   failed(error: unknown): void
   readonly feed: FeedHost
 }
@@ -20,7 +20,7 @@ export interface FeedsHost {
 export class Feeds {
   readonly #host: FeedsHost
   readonly #feeds = new Map<string, Feed>()
-  /** What the replica has, until it has said all of it. */
+  /** The replica's positions, until it has announced all of them. */
   readonly #announced = new Map<string, Position>()
   #complete = false
 
@@ -32,14 +32,14 @@ export class Feeds {
     return this.#feeds.get(database)
   }
 
-  /** The replica has announced all its databases, and everything that was there then has been sent. */
+  /** The replica has announced all its databases, and everything that the logs held then has been sent. */
   get caughtUp(): boolean {
     if (!this.#complete) return false
     for (const feed of this.#feeds.values()) if (!feed.caughtUp) return false
     return true
   }
 
-  /** The replica has these databases; `complete`: and no others. Throws StreamProtocolError. */
+  /** The replica has these databases, and no others once `complete` is set. Throws StreamProtocolError. */
   announce(positions: readonly (readonly [string, Position])[], complete: boolean): void {
     if (this.#complete) throw new StreamProtocolError('"positions" came after the last of them')
     for (const [name, position] of positions) this.#announced.set(name, position)
@@ -51,15 +51,15 @@ export class Feeds {
     this.#beginNew(this.#host.databases().keys())
   }
 
-  /** Looks for new databases, and wakes the feeds whose log has moved, or is gone. */
-  look(databases: ReadonlyMap<string, StreamedDatabase>, positions: ReadonlyMap<string, Position>): void {
+  /** Begins feeds of new databases, and wakes those whose log has moved or was removed. */
+  update(databases: ReadonlyMap<string, StreamedDatabase>, positions: ReadonlyMap<string, Position>): void {
     if (!this.#complete) return
-    for (const [name, position] of positions) this.#feeds.get(name)?.look(position)
+    for (const [name, position] of positions) this.#feeds.get(name)?.compare(position)
     this.#beginNew(positions.keys())
     for (const [name, feed] of this.#feeds) if (!databases.has(name) && feed.at !== undefined) feed.wake()
   }
 
-  /** Returns whether any of the acknowledgements is news. */
+  /** Returns whether any acknowledgement is new. */
   acknowledge(positions: readonly (readonly [string, Position])[]): boolean {
     let news = false
     for (const [name, position] of positions) news = this.#feeds.get(name)?.sent.acknowledge(position) === true || news

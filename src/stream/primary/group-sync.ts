@@ -3,8 +3,8 @@ import type { Position } from '../../ltx/format/types.ts'
 import { samePosition } from './continuation.ts'
 
 /**
- * One fsync of a log for all streams that wait for one (I4). Whoever comes while one is under way may need more than it
- * covers, so all of them share the next.
+ * One fsync of a log for all streams that wait for one (I4). A caller that comes during an fsync may need more than it
+ * covers, so all such callers share the next.
  */
 export class GroupSync {
   readonly #synced = new Map<string, Position>()

@@ -1,17 +1,17 @@
 import type { Position } from '../../ltx/format/types.ts'
 import type { ReplicaStream } from './replica-stream.ts'
 
-/** A replica, as its primary knows it. */
+/** A replica, as its primary sees it. */
 export interface ReplicaStatus {
   readonly nodeId: string
   readonly hostname: string
   readonly url: string
   readonly connectedAtMs: number
-  /** Acknowledged: applied there. A database that it has nothing of, or not of this history, is absent. */
+  /** Acknowledged, therefore applied there. Databases without a position in this history are absent. */
   readonly positions: ReadonlyMap<string, Position>
   /** Transactions that it has not acknowledged, over all databases. */
   readonly behind: number
-  /** Sent, and not taken by the replica's sink yet: bounded, however slow it is. */
+  /** Sent, but not consumed by the replica's sink yet. Bounded, however slow the replica is. */
   readonly unconsumedBytes: number
 }
 

@@ -4,10 +4,10 @@ import pLimit from 'p-limit'
 import type { Position } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
 import { limitLines, type Logger } from '../../util/log.ts'
-import { StreamLostError, StreamProtocolError, StreamRefusedError } from '../wire/errors.ts'
+import { StreamLostError, StreamProtocolError, StreamRejectedError } from '../wire/errors.ts'
 import { Flow, MAX_OPEN_BODIES } from '../wire/flow.ts'
 import { FrameWriter } from '../wire/frame-writer.ts'
-import { refuseReplica } from '../wire/hello.ts'
+import { rejectionOfReplica } from '../wire/hello.ts'
 import type { ReplicaHello, ReplicaMessage } from '../wire/messages.ts'
 import {
   CONTENT_TYPE,
@@ -16,7 +16,7 @@ import {
   parseReplicaMessage,
   PROTOCOL_VERSION,
 } from '../wire/messages.ts'
-import { answerError } from '../wire/refusal.ts'
+import { sendRejection } from '../wire/rejection.ts'
 import { FrameParser } from '../wire/wire.ts'
 import type { FeedHost } from './feed-host.ts'
 import { Feeds } from './feeds.ts'
@@ -26,10 +26,10 @@ import type { StreamedDatabase, StreamSource } from './source.ts'
 
 /** Feeds that read their logs at the same time. */
 const MAX_BATCHES = 8
-/** A replica from which nothing came for so many heartbeats is gone: it says every half second that it lives. */
+/** A replica is lost after so many heartbeats without a message. It sends one every half second. */
 const SILENT_BEATS = 10
 
-/** What the server gives each of its connections. */
+/** The server's side of a connection. */
 export interface ReplicaStreamHost {
   readonly source: StreamSource
   readonly syncs: GroupSync
@@ -38,11 +38,11 @@ export interface ReplicaStreamHost {
   readonly stalledMs: number
   readonly maxNames: number
   readonly logger: Logger
-  /** In which this node led when the connection came. */
+  /** The term in which this node led when the connection came. */
   readonly term: bigint
   readonly databases: () => ReadonlyMap<string, StreamedDatabase>
   welcomed(stream: ReplicaStream): void
-  /** An acknowledgement came, or a feed got further. */
+  /** A replica acknowledged something, or a feed progressed. */
   moved(): void
 }
 
@@ -84,7 +84,7 @@ export class ReplicaStream {
     })
   }
 
-  /** Sent, and not taken by the replica's sink. */
+  /** Sent, but not consumed by the replica's sink. */
   get unconsumedBytes(): number {
     return this.#flow.totalBytes
   }
@@ -93,7 +93,7 @@ export class ReplicaStream {
     return this.#ended.signal.aborted
   }
 
-  /** Until the connection has ended, for whatever reason. */
+  /** Resolves when the connection has ended, for any reason. */
   async run(): Promise<void> {
     this.#request.socket.setNoDelay(true)
     // Every database may wait on it.
@@ -117,24 +117,24 @@ export class ReplicaStream {
     clearInterval(heartbeat)
   }
 
-  /** The databases have changed, or their positions. */
-  look(databases: ReadonlyMap<string, StreamedDatabase>, positions: ReadonlyMap<string, Position>): void {
-    if (!this.ended && this.#assertLeading()) this.feeds.look(databases, positions)
+  /** The databases or their positions have changed. */
+  update(databases: ReadonlyMap<string, StreamedDatabase>, positions: ReadonlyMap<string, Position>): void {
+    if (!this.ended && this.#assertLeading()) this.feeds.update(databases, positions)
   }
 
-  /** Ends the stream, telling why. */
+  /** Ends the stream, and sends the reason. */
   end(code: string, reason: string): void {
     if (this.ended) return
     if (this.#response.headersSent) {
       this.#response.end(encodePrimaryMessage({ type: 'end', code, reason: reason.slice(0, 1000) }))
     } else {
-      answerError(this.#response, new StreamRefusedError(code, reason))
+      sendRejection(this.#response, new StreamRejectedError(code, reason))
     }
     this.#request.resume()
     this.#lost(new StreamLostError(reason))
   }
 
-  /** Gives what was written a moment to leave, then cuts. */
+  /** Gives the last bytes `withinMs` to leave, then closes the connection. */
   async closed(withinMs: number): Promise<void> {
     if (this.#response.closed) return
     const closed = new Promise<void>((resolve) => this.#response.once('close', () => resolve()))
@@ -153,7 +153,7 @@ export class ReplicaStream {
     switch (message.type) {
       case 'positions':
         this.feeds.announce(message.positions, message.complete)
-        this.#tellCaughtUp()
+        this.#sendCaughtUp()
         return
       case 'acknowledge':
         if (this.feeds.acknowledge(message.positions)) this.#host.moved()
@@ -162,7 +162,7 @@ export class ReplicaStream {
         this.#credit(message.database, message.bytes)
         return
       case 'history':
-        this.feeds.get(message.database)?.giveHistory(message.positions)
+        this.feeds.get(message.database)?.receiveHistory(message.positions)
         return
       case 'restart':
         this.#limited.info(
@@ -181,11 +181,11 @@ export class ReplicaStream {
     if (this.hello !== undefined) throw new StreamProtocolError('"hello" came twice')
     const { source, term } = this.#host
     const self = { nodeId: source.nodeId, hostname: source.hostname, clusterId: source.clusterId(), term }
-    const refusal = refuseReplica(hello, self)
-    if (refusal !== undefined) {
+    const rejection = rejectionOfReplica(hello, self)
+    if (rejection !== undefined) {
       const { nodeId: peer, hostname: host } = hello
-      this.#logger.warn({ peer, host, code: refusal.rule, reason: refusal.message }, 'rejected a replica')
-      this.end(refusal.rule, refusal.message)
+      this.#logger.warn({ peer, host, code: rejection.rule, reason: rejection.message }, 'rejected a replica')
+      this.end(rejection.rule, rejection.message)
       return
     }
     if (!this.#assertLeading()) return
@@ -198,7 +198,7 @@ export class ReplicaStream {
     this.#logger.info({ url: hello.url }, 'replica connected')
   }
 
-  /** What each feed needs of this connection. */
+  /** This connection's side of its feeds. */
   #feedHost(): FeedHost {
     const { syncs, snapshots, stalledMs, databases } = this.#host
     const { signal } = this.#ended
@@ -215,13 +215,13 @@ export class ReplicaStream {
       stalledMs,
       bodies: (work) => this.#bodies(work),
       moved: () => {
-        this.#tellCaughtUp()
+        this.#sendCaughtUp()
         this.#host.moved()
       },
     }
   }
 
-  /** I6: checked right before the bytes are handed over. */
+  /** I6: checked right before the bytes are written. */
   #send(frame: Buffer): Promise<void> {
     return this.#writer.write(frame, () => {
       if (!this.#assertLeading()) throw new StreamLostError('this node no longer leads')
@@ -241,7 +241,7 @@ export class ReplicaStream {
     else this.feeds.get(database)?.wake()
   }
 
-  #tellCaughtUp(): void {
+  #sendCaughtUp(): void {
     if (this.#caughtUpSent || this.ended || !this.feeds.caughtUp) return
     this.#caughtUpSent = true
     this.#writer.writeNow(encodePrimaryMessage({ type: 'caught-up' }))
@@ -249,7 +249,7 @@ export class ReplicaStream {
 
   #beat(): void {
     if (++this.#silentBeats > SILENT_BEATS) {
-      this.#fail(new StreamLostError(`nothing was heard of the replica for ${SILENT_BEATS} heartbeats`))
+      this.#fail(new StreamLostError(`the replica was silent for ${SILENT_BEATS} heartbeats`))
       return
     }
     const stalledMs = this.#writer.beat() * HEARTBEAT_MS

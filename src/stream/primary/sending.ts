@@ -13,9 +13,9 @@ import type { FeedHost } from './feed-host.ts'
 import type { StreamedDatabase } from './source.ts'
 import { before } from './waits.ts'
 
-/** What is read of a log before it is written: bounds memory for each feed at work, and how long others wait. */
+/** How much of a log is read before it is written. Bounds the memory of each active feed, and how long others wait. */
 const BATCH_BYTES = 256 * 1024
-/** Transactions up to this size go in one frame. */
+/** A transaction up to this size travels in one frame. */
 const WHOLE_BYTES = 64 * 1024
 const CHUNK_BYTES = 128 * 1024
 
@@ -24,9 +24,9 @@ export class RestartRequested extends Error {}
 
 export interface TransactionsProgress {
   interrupted(): boolean
-  /** About to be written: from here on the replica may acknowledge it. */
+  /** Called before the position is written. From then on the replica may acknowledge it. */
   sending(position: Position): void
-  /** Written, up to there. */
+  /** Everything up to this position is written. */
   sent(position: Position): void
 }
 
@@ -78,7 +78,7 @@ async function collect(name: string, log: LogView, at: Position, to: TXID, limit
       break
     }
     if (record.sizeBytes > WHOLE_BYTES) {
-      // What was collected goes first; the next turn begins with this one.
+      // The collected records go first. The next call begins with this one.
       if (batch.frames.length === 0) batch.large = record
       break
     }
@@ -126,7 +126,7 @@ export function sendSnapshot(
   return host.snapshots(database, request.newest, (snapshot) =>
     host.bodies(async () => {
       const { position, timestampMs, preApplyChecksum = 0n, sizeBytes } = snapshot
-      if (request.interrupted()) throw new RestartRequested('begun anew')
+      if (request.interrupted()) throw new RestartRequested('restart')
       assertDurable(log, position.txid)
       const { reason, diverged, fork = null } = request
       const about = { position, timestampMs, preApplyChecksum, sizeBytes, fork, diverged, reason }
@@ -176,7 +176,7 @@ async function roomFor(name: string, { flow, signal }: FeedHost, progress: BodyP
   const since = performance.now()
   for (;;) {
     signal.throwIfAborted()
-    if (progress.interrupted()) throw new RestartRequested('begun anew')
+    if (progress.interrupted()) throw new RestartRequested('restart')
     const given = flow.given.next
     if (flow.roomToContinue(name) > 0) return
     const leftMs = since + stalledMs - performance.now()

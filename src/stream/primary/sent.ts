@@ -1,10 +1,10 @@
 import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
 
-/** Positions beyond which a replica that acknowledges nothing is no longer remembered one by one. */
+/** How many positions are remembered for a replica that acknowledges nothing. */
 const MAX_REMEMBERED = 16384
 
 /**
- * What was sent of a database and not acknowledged yet: an acknowledgement counts only for the history that was sent.
+ * The positions of a database that were sent and not acknowledged yet. Only acknowledgements of these count.
  */
 export class SentPositions {
   readonly #checksums = new Map<TXID, Checksum>()
@@ -14,7 +14,7 @@ export class SentPositions {
     return this.#acknowledged
   }
 
-  /** The replica is known to be there, whatever was sent before. */
+  /** The replica is known to be at this position. Forgets what was sent before. */
   begin(at: Position | undefined): void {
     this.#checksums.clear()
     this.#acknowledged = at
@@ -29,7 +29,7 @@ export class SentPositions {
     }
   }
 
-  /** Whether it is news. */
+  /** Returns whether the acknowledgement is new. */
   acknowledge(at: Position): boolean {
     if (this.#checksums.get(at.txid) !== at.checksum) return false
     for (const txid of this.#checksums.keys()) {

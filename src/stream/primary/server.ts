@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Position } from '../../ltx/format/types.ts'
 import type { Logger } from '../../util/log.ts'
-import { StreamRefusedError } from '../wire/errors.ts'
+import { StreamRejectedError } from '../wire/errors.ts'
 import { HEARTBEAT_MS, MAX_NAMES } from '../wire/messages.ts'
-import { answerError } from '../wire/refusal.ts'
+import { sendRejection } from '../wire/rejection.ts'
 import { Signal } from '../wire/signal.ts'
 import { GroupSync } from './group-sync.ts'
 import type { ReplicaStatus } from './replica-status.ts'
@@ -52,12 +52,12 @@ export class StreamServer {
     this.#maxNames = options.maxNames ?? MAX_NAMES
   }
 
-  /** POST /stream: body and answer both go on for as long as the replica is connected. */
+  /** POST /stream: request and response both last as long as the connection. */
   handle(request: IncomingMessage, response: ServerResponse): void {
     const term = this.#source.term()
     if (term === undefined || this.#closed !== undefined) {
       request.resume()
-      answerError(response, this.#notPrimary(), this.#source.primary?.())
+      sendRejection(response, this.#notPrimary(), this.#source.primary?.())
       return
     }
     const stream = new ReplicaStream(
@@ -87,7 +87,7 @@ export class StreamServer {
     if (!this.#watching) void this.#watch()
   }
 
-  /** Who streams from here. */
+  /** The connected replicas. */
   replicas(): readonly ReplicaStatus[] {
     this.#readDatabases()
     const positions = this.#positions()
@@ -95,8 +95,8 @@ export class StreamServer {
   }
 
   /**
-   * The first replica (or that one) to acknowledge everything that is committed as of now; undefined after the
-   * time-out.
+   * The first replica, or the one with `nodeId`, that acknowledges everything committed as of the call. Undefined after
+   * the timeout.
    */
   async caughtUp(timeoutMs: number, nodeId?: string): Promise<string | undefined> {
     this.#readDatabases()
@@ -114,7 +114,7 @@ export class StreamServer {
     }
   }
 
-  /** Ends all streams, saying why; from now on every replica is turned away. */
+  /** Ends all streams with a reason. From now on every replica is rejected. */
   async close(reason: string): Promise<void> {
     this.#closed ??= reason
     const streams = [...this.#streams]
@@ -122,16 +122,16 @@ export class StreamServer {
     await Promise.all(streams.map((stream) => stream.closed(CLOSE_MS)))
   }
 
-  #notPrimary(): StreamRefusedError {
+  #notPrimary(): StreamRejectedError {
     const why = this.#closed ?? 'it does not lead'
-    return new StreamRefusedError('NOT_PRIMARY', `this node (${this.#source.hostname}) is not the primary: ${why}`)
+    return new StreamRejectedError('NOT_PRIMARY', `this node (${this.#source.hostname}) is not the primary: ${why}`)
   }
 
   #welcomed(): ReplicaStream[] {
     return [...this.#streams].filter((stream) => stream.hello !== undefined && !stream.ended)
   }
 
-  /** A node has one stream: a second one means that it has given up the first. */
+  /** A node has one stream. A second one means that the node has abandoned the first. */
   #replace(welcomed: ReplicaStream): void {
     for (const stream of this.#streams) {
       if (stream === welcomed || stream.hello?.nodeId !== welcomed.hello?.nodeId) continue
@@ -139,7 +139,7 @@ export class StreamServer {
     }
   }
 
-  /** One wait for all streams: each publication is looked at once, by all of them, at once. */
+  /** One wait for all streams: each publication is read once, and passed to all of them. */
   async #watch(): Promise<void> {
     this.#watching = true
     while (this.#streams.size > 0) {
@@ -147,7 +147,7 @@ export class StreamServer {
       try {
         this.#readDatabases()
         const positions = this.#positions()
-        for (const stream of this.#streams) stream.look(this.#databases, positions)
+        for (const stream of this.#streams) stream.update(this.#databases, positions)
       } catch (error) {
         this.#logger.error({ err: error }, 'a change could not be announced to the replicas')
       }

@@ -2,20 +2,20 @@ import type { LogView } from '../../log/view.ts'
 import type { Files } from '../../util/files.ts'
 import type { NodeAddress } from '../../util/node-address.ts'
 
-/** What a primary streams. The node implements it. */
+/** The databases that a primary streams. The node implements it. */
 export interface StreamSource {
   readonly nodeId: string
   readonly hostname: string
   clusterId(): string
   /** Undefined while this node does not lead. */
   term(): bigint | undefined
-  /** Who leads instead, where that is known: for the answer to a replica that asks here. */
+  /** The node that leads instead, if known: for the answer to a replica that connects here. */
   primary?(): NodeAddress | undefined
   databases(): Iterable<StreamedDatabase>
   /** A counter that grows with every publication, and a wait on it. */
   changes(): number
   waitForChange(seen: number, timeoutMs: number): Promise<void>
-  /** Room for snapshots on their way. */
+  /** The directory for the files of snapshots. */
   readonly temporaryParent: string
 }
 

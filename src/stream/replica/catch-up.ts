@@ -1,6 +1,6 @@
 import type { Lane } from './lane.ts'
 
-/** From the primary's word that everything has been sent, until the sink has all of it. */
+/** Waits, after the primary has sent everything, until the sink has applied it. */
 export class CatchUp {
   readonly #waiting: Map<Lane, number>
 
@@ -8,7 +8,7 @@ export class CatchUp {
     this.#waiting = new Map([...lanes].map((lane) => [lane, lane.received]))
   }
 
-  /** Whether nothing is waited for any more. A database that began anew has to come first. */
+  /** Whether every lane has caught up. A lane that wants a restart must receive it first. */
   reached(): boolean {
     for (const [lane, received] of this.#waiting) {
       if (lane.wanted !== undefined) this.#waiting.set(lane, lane.awaited)

@@ -14,11 +14,11 @@ export type { StreamSink } from './sink.ts'
 
 export interface StreamClientOptions {
   readonly primary: NodeAddress
-  /** In which the primary is known to lead. */
+  /** The term in which the primary is known to lead. */
   readonly term: bigint
   readonly sink: StreamSink
   readonly logger: Logger
-  /** About how long to wait before the connection is tried again; the first times less, later more. */
+  /** The average delay before the connection is retried: shorter at first, longer later. */
   readonly reconnectMs: number
   /** Databases that a primary may name. */
   readonly maxNames?: number
@@ -27,7 +27,7 @@ export interface StreamClientOptions {
 export interface StreamClientStatus {
   readonly connected: boolean
   readonly lastError?: string
-  /** How old the newest transaction was when it arrived. */
+  /** The age of the newest transaction when it arrived. */
   readonly lagMs: number
 }
 
@@ -59,16 +59,15 @@ export class StreamClient {
   }
 
   /**
-   * The local state of a database does not allow to go on: what was received of it is forgotten, and the whole of it
-   * comes.
+   * The local database cannot be continued: drops what was received of it, and requests a snapshot.
    */
   requestSnapshot(database: string, reason: string): void {
     this.#lane(database).restart(undefined, reason)
   }
 
   /**
-   * Transactions that were handed over are lost (their process died): they come again, from where the sink says the
-   * database is.
+   * Transactions that the sink took are lost, because their process died. Requests them again, from the database's
+   * position in the sink.
    */
   resend(database: string, reason: string): void {
     this.#lane(database).restart(this.#options.sink.positions().get(database), reason)
@@ -88,7 +87,7 @@ export class StreamClient {
     }
   }
 
-  /** The sink is not called any more when this resolves. */
+  /** Resolves when the sink will not be called any more. */
   async stop(): Promise<void> {
     this.#stopped.abort()
     this.#stream?.close('this node no longer follows')
@@ -102,7 +101,7 @@ export class StreamClient {
     const backoff = new Backoff(this.#options.reconnectMs)
     while (!signal.aborted) {
       const connectedMs = await this.#connectOnce()
-      // One that does not last is as good as none: two nodes with one id would push each other out for ever.
+      // A short connection counts as a failure: two nodes with one id would otherwise replace each other for ever.
       if (connectedMs > this.#options.reconnectMs) backoff.reset()
       for (const lane of this.#lanes.values()) lane.abort('the connection to the primary was lost')
       await Promise.all([backoff.wait(signal), ...[...this.#lanes.values()].map((lane) => lane.abortFinished())])
@@ -143,7 +142,7 @@ export class StreamClient {
     return connectedAtMs === undefined ? 0 : performance.now() - connectedAtMs
   }
 
-  /** Throws StreamProtocolError: a primary that names more databases than a node can have is left. */
+  /** Throws StreamProtocolError when the primary names too many. */
   #lane(name: string): Lane {
     const known = this.#lanes.get(name)
     if (known !== undefined) return known

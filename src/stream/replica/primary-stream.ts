@@ -1,10 +1,10 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import type { Position } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
-import { StreamLostError, StreamProtocolError, StreamRefusedError } from '../wire/errors.ts'
+import { StreamLostError, StreamProtocolError, StreamRejectedError } from '../wire/errors.ts'
 import { DATABASE_WINDOW_BYTES, Flow, ITEM_COST_BYTES } from '../wire/flow.ts'
 import { FrameWriter } from '../wire/frame-writer.ts'
-import { refusePrimary } from '../wire/hello.ts'
+import { rejectionOfPrimary } from '../wire/hello.ts'
 import type { PrimaryHello, PrimaryMessage } from '../wire/messages.ts'
 import {
   CONTENT_TYPE,
@@ -15,25 +15,25 @@ import {
   positionMessages,
   PROTOCOL_VERSION,
 } from '../wire/messages.ts'
-import { readRefusal } from '../wire/refusal.ts'
+import { readRejection } from '../wire/rejection.ts'
 import { FrameParser } from '../wire/wire.ts'
 import type { Lane } from './lane.ts'
 import type { StreamSink } from './sink.ts'
 
 const TICK_MS = HEARTBEAT_MS / 2
 /**
- * A primary from which nothing comes for three heartbeats is gone, or cut off. Counted in ticks of one's own, so that a
- * process that was held up itself does not blame the other.
+ * A primary is lost after three heartbeats without a message. Counted in ticks, so that a process that was itself
+ * suspended does not blame the primary.
  */
 const SILENT_TICKS = 6
-/** Consumed bytes that are worth a message of their own. */
+/** So many consumed bytes are reported at once. */
 const CREDIT_BYTES = DATABASE_WINDOW_BYTES / 8
 
-/** What the client gives each of its connections. */
+/** The client's side of a connection. */
 export interface PrimaryStreamHost {
   readonly sink: StreamSink
   readonly url: string
-  /** The highest term seen. */
+  /** The highest term that this node has seen. */
   term(): bigint
   /** The database's lane, made where there is none. Throws StreamProtocolError. */
   lane(name: string): Lane
@@ -108,14 +108,14 @@ export class PrimaryStream {
     this.#end(new StreamLostError(reason))
   }
 
-  /** Goes out with the next flush; a newer one of the same database replaces it. */
+  /** Sent with the next flush. A newer position of the same database replaces it. */
   acknowledge(database: string, position: Position): void {
     if (!this.connected) return
     this.#acknowledgements.set(database, position)
     this.#schedule()
   }
 
-  /** Asks for what a lane wants. */
+  /** Requests the restart that a lane wants. */
   restart(lane: Lane): void {
     if (!this.connected || lane.wanted === undefined) return
     const { number, position, reason } = lane.wanted
@@ -126,7 +126,7 @@ export class PrimaryStream {
   #respond(response: IncomingMessage): void {
     response.on('error', (error) => this.#end(lost(error)))
     if (response.statusCode !== 200 || response.headers['content-type'] !== CONTENT_TYPE) {
-      readRefusal(response).then(this.#end, this.#end)
+      readRejection(response).then(this.#end, this.#end)
       return
     }
     const parser = new FrameParser()
@@ -177,7 +177,7 @@ export class PrimaryStream {
         this.#unknown(message.database)
         return
       case 'history-wanted':
-        void this.#tellHistory(message.database)
+        void this.#sendHistory(message.database)
         return
       case 'caught-up':
         this.#host.caughtUp()
@@ -191,7 +191,7 @@ export class PrimaryStream {
     }
   }
 
-  /** Nothing is to be done for a database that this node does not have either. */
+  /** A database that this node does not have either needs no lane. */
   #unknown(database: string): void {
     const lane = this.#host.existing(database)
     if (lane !== undefined) lane.unknown()
@@ -202,24 +202,24 @@ export class PrimaryStream {
     if (this.#hello !== undefined) throw new StreamProtocolError('"hello" came twice')
     const { sink } = this.#host
     const self = { nodeId: sink.self.nodeId, clusterId: sink.clusterId(), term: this.#host.term() }
-    const refusal = refusePrimary(hello, self)
-    if (refusal !== undefined) throw refusal
+    const rejection = rejectionOfPrimary(hello, self)
+    if (rejection !== undefined) throw rejection
     if (self.clusterId === undefined) sink.adoptCluster(hello.clusterId)
     this.#hello = hello
     this.#host.connected(hello)
-    this.#tellPositions()
+    this.#sendPositions()
     for (const lane of this.#host.lanes()) {
       lane.attach((database, bytes) => this.#consume(database, bytes))
       this.restart(lane)
     }
   }
 
-  /** For lanes that come later. */
+  /** For lanes that were made after the connection. */
   attach(lane: Lane): void {
     lane.attach((database, bytes) => this.#consume(database, bytes))
   }
 
-  #tellPositions(): void {
+  #sendPositions(): void {
     const applied = this.#host.sink.positions()
     const all = new Map(applied)
     for (const lane of this.#host.lanes()) {
@@ -233,7 +233,7 @@ export class PrimaryStream {
     this.#writer.writeNow(encodeReplicaMessage({ type: 'positions', positions: [], complete: true }))
   }
 
-  async #tellHistory(database: string): Promise<void> {
+  async #sendHistory(database: string): Promise<void> {
     if (this.#histories.has(database)) return
     this.#histories.add(database)
     try {
@@ -246,7 +246,7 @@ export class PrimaryStream {
     }
   }
 
-  /** I10: a primary that does not keep to the windows is left. */
+  /** I10: disconnects from a primary that exceeds the windows. */
   #take(database: string, bytes: number): void {
     this.#flow.take(database, bytes)
     this.#flow.assertWithin(database)
@@ -260,7 +260,7 @@ export class PrimaryStream {
     if (credit >= CREDIT_BYTES || this.#flow.bytesOf(database) === 0) this.#schedule()
   }
 
-  /** One flush for all that happens until the event loop comes round, and none while the connection takes nothing. */
+  /** One flush for everything until the next turn of the event loop, and none while the connection is blocked. */
   #schedule(): void {
     if (this.#flushing || !this.connected || this.#writer.blocked) return
     if (this.#acknowledgements.size === 0 && this.#credits.size === 0) return
@@ -286,7 +286,7 @@ export class PrimaryStream {
   #tick(): void {
     if (++this.#silentTicks > SILENT_TICKS) {
       const silenceMs = SILENT_TICKS * TICK_MS
-      this.#end(new StreamLostError(`nothing was heard of the primary for ${silenceMs / 1000} s`))
+      this.#end(new StreamLostError(`the primary was silent for ${silenceMs / 1000} s`))
       return
     }
     if (this.connected && !this.#writer.blocked) this.#writer.writeNow(encodeReplicaMessage({ type: 'alive' }))
@@ -294,6 +294,6 @@ export class PrimaryStream {
 }
 
 function lost(error: Error): Error {
-  if (error instanceof StreamRefusedError) return error
+  if (error instanceof StreamRejectedError) return error
   return new StreamLostError(`the connection to the primary failed: ${error.message}`, { cause: error })
 }

@@ -21,30 +21,30 @@ export interface SnapshotHeader {
   readonly sizeBytes: number
   /** The last transaction that both histories share, where they differ and one is known. */
   readonly fork: TXID | undefined
-  /** What is here is not part of the primary's history. */
+  /** The local database is not part of the primary's history. */
   readonly diverged: boolean
   readonly reason: string
 }
 
 /**
- * Where a replica's stream ends. The node implements it. Calls for one database come one after the other and in order;
- * those for different databases side by side, so that a slow one holds up none of the others.
+ * The end of a replica's stream. The node implements it. Calls for one database come one after another, in order. Calls
+ * for different databases run side by side, so that a slow one delays none of the others.
  */
 export interface StreamSink {
   readonly self: NodeAddress
-  /** Undefined: adopts the primary's. */
+  /** Undefined when this node adopts the primary's. */
   clusterId(): string | undefined
   adoptCluster(id: string): void
-  /** The highest seen; a primary of a lower one is refused. */
+  /** The highest term seen. A primary of a lower one is rejected. */
   term(): bigint
-  /** Where each database is here. May lag behind what was handed over and is still being applied. */
+  /** The position of each local database. May lag behind transactions that are still being applied. */
   positions(): ReadonlyMap<string, Position>
   /** Whether there is anything of that database here, even if it is not served. */
   has(database: string): boolean
-  /** The newest positions known of a database, newest first, at most 4096: to find where two histories part. */
+  /** The newest positions of a database, newest first, at most 4096: to find where two histories diverge. */
   history(database: string): Promise<readonly Position[]>
   /**
-   * A transaction that continues what was handed over before (min = max TXID). Resolves when there is room for the
+   * A transaction that continues the previous one (min = max TXID). Resolves when there is room for the
    * next; it need not be applied yet. If it cannot be applied, then or later, the client's `resend` or
    * `requestSnapshot` is called. Reading `bytes` throws when the stream breaks off in the middle.
    */
@@ -57,9 +57,9 @@ export interface StreamSink {
   /** The primary has no such database. */
   unknown(database: string): Promise<void>
   /**
-   * Everything that was committed at the primary when the stream began is here (handed to `transaction` or `snapshot`).
+   * Everything that the primary had committed when the stream began was passed to `transaction` or `snapshot`.
    */
   caughtUp(): void
-  /** The primary lives; how old the newest transaction was when it arrived. */
+  /** The primary is alive. `lagMs`: the age of the newest transaction when it arrived. */
   alive(lagMs: number): void
 }

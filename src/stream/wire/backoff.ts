@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
- * Times between attempts: from a quarter of the given one, doubling up to eight of them, each shortened at random by up
- * to a half.
+ * The delays between attempts: from a quarter of the given time, doubling up to eight times it. Each is shortened at
+ * random by up to a half.
  */
 export class Backoff {
   readonly #aroundMs: number

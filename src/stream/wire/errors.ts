@@ -1,11 +1,11 @@
 import { LtxdError } from '../../util/errors.ts'
 
-/** What came over a stream is not what the protocol says: a foreign program, a broken network device, or a defect. */
+/** The bytes of a stream break the protocol: a foreign program, a broken network device, or a defect sent them. */
 export class StreamProtocolError extends LtxdError {
   constructor(problem: string, options?: ErrorOptions) {
     super(
       'STREAM_PROTOCOL',
-      `the stream between two nodes broke the protocol: ${problem}. It is closed and begun anew; ` +
+      `the stream between two nodes broke the protocol: ${problem}. It is closed and begins again; ` +
         'if this goes on, check that both ends run a supported version of ltxd and that nothing in between changes bytes',
       1,
       options,
@@ -13,9 +13,9 @@ export class StreamProtocolError extends LtxdError {
   }
 }
 
-/** The other node will not stream with this one, or this one not with it. */
-export class StreamRefusedError extends LtxdError {
-  /** Which rule it was, as the wire has it: NOT_PRIMARY, CLUSTER_MISMATCH, TERM_BEHIND … */
+/** One of two nodes rejects streaming with the other. */
+export class StreamRejectedError extends LtxdError {
+  /** The rule, as the wire names it: NOT_PRIMARY, CLUSTER_MISMATCH, TERM_BEHIND and others. */
   readonly rule: string
 
   constructor(rule: string, message: string) {
@@ -31,9 +31,9 @@ export class StreamLostError extends LtxdError {
   }
 }
 
-/** A transaction or a snapshot was broken off before its end; another follows. */
+/** A transaction or a snapshot was aborted before its end. Another one follows. */
 export class StreamAbortedError extends LtxdError {
   constructor(database: string, reason: string) {
-    super('STREAM_ABORTED', `what was being received of database ${database} was broken off: ${reason}`)
+    super('STREAM_ABORTED', `a transaction or snapshot of database ${database} was aborted: ${reason}`)
   }
 }

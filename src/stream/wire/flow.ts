@@ -1,16 +1,17 @@
 /**
- * How much may be on its way to a replica, unconsumed: of one database, and of all. What bounds memory on both ends.
+ * Windows: how many unconsumed bytes may be on their way to a replica, of one database and of all. They bound memory on
+ * both ends.
  */
 
 import { StreamProtocolError } from './errors.ts'
 import { Signal } from './signal.ts'
 import { MAX_BODY_BYTES } from './wire.ts'
 
-/** Of one database: a slow one does not use up the room of the others. */
+/** Of one database, so that a slow one does not use the room of the others. */
 export const DATABASE_WINDOW_BYTES = 4 * 1024 * 1024
-/** Of all databases, for beginning something. What was begun may always be finished, within its database's window. */
+/** Of all databases, for new items. An item that has begun may always finish, within its database's window. */
 const STREAM_WINDOW_BYTES = 32 * 1024 * 1024
-/** What a transaction or a snapshot counts beyond its bytes. */
+/** The cost of a transaction or a snapshot beyond its bytes. */
 export const ITEM_COST_BYTES = 256
 /** Bodies of more than one frame that are sent side by side. */
 export const MAX_OPEN_BODIES = 4
@@ -19,7 +20,7 @@ export const MAX_OPEN_BODIES = 4
 const TOLERANCE_BYTES = MAX_BODY_BYTES + ITEM_COST_BYTES
 
 export class Flow {
-  /** Woken when something was given back, or the stream ended. */
+  /** Woken when bytes were given back, or the stream ended. */
   readonly given = new Signal()
   #total = 0
   readonly #databases = new Map<string, number>()
@@ -28,7 +29,7 @@ export class Flow {
     return this.#total
   }
 
-  /** Nothing new may begin. */
+  /** No new item may begin. */
   get full(): boolean {
     return this.#total >= STREAM_WINDOW_BYTES
   }
@@ -37,7 +38,7 @@ export class Flow {
     return this.#databases.get(database) ?? 0
   }
 
-  /** Bytes that something new of a database may have; none while it is not positive. */
+  /** How many bytes a new item of a database may have. No item may begin while it is zero or less. */
   roomToBegin(database: string): number {
     return Math.min(this.roomToContinue(database), STREAM_WINDOW_BYTES - this.#total)
   }
@@ -51,7 +52,7 @@ export class Flow {
     this.#databases.set(database, this.bytesOf(database) + bytes)
   }
 
-  /** Throws StreamProtocolError when more comes back than was taken. */
+  /** Throws StreamProtocolError when more is given back than was taken. */
   give(database: string, bytes: number): void {
     const left = this.bytesOf(database) - bytes
     if (left < 0) throw new StreamProtocolError(`${-left} bytes of ${database} were consumed that were never sent`)
@@ -61,7 +62,7 @@ export class Flow {
     this.given.wake()
   }
 
-  /** The receiver's check. Throws StreamProtocolError when the sender did not keep to the windows. */
+  /** The receiver's check. Throws StreamProtocolError when the sender exceeded a window. */
   assertWithin(database: string): void {
     const most = STREAM_WINDOW_BYTES + MAX_OPEN_BODIES * (DATABASE_WINDOW_BYTES + TOLERANCE_BYTES) + TOLERANCE_BYTES
     if (this.bytesOf(database) <= DATABASE_WINDOW_BYTES + TOLERANCE_BYTES && this.#total <= most) return

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import { StreamLostError } from './errors.ts'
 
-/** Frames to a connection, one after another, no faster than it takes them. */
+/** Writes frames to a connection, one after another, no faster than the connection takes them. */
 export class FrameWriter {
   readonly #output: Writable
   /** Those that wait for room. One is woken at a time: there may be one for each database. */
@@ -19,7 +19,7 @@ export class FrameWriter {
     })
   }
 
-  /** The other end does not read as fast as this one writes. */
+  /** The other end reads more slowly than this one writes. */
   get blocked(): boolean {
     return this.#blocked
   }
@@ -33,7 +33,7 @@ export class FrameWriter {
     return this.#blockedBeats
   }
 
-  /** Waits until there is room, then writes. `check` may still call it off, by throwing, right before. */
+  /** Waits until there is room, then writes. `check` runs right before, and may prevent the write by throwing. */
   async write(frame: Uint8Array, check?: () => void): Promise<void> {
     while (this.#blocked && this.#ended === undefined) {
       await new Promise<void>((resolve) => this.#waiting.add(resolve))
@@ -46,13 +46,13 @@ export class FrameWriter {
     }
   }
 
-  /** Writes whether there is room or not: for what is small and rare. Throws StreamLostError. */
+  /** Writes even without room: for small, rare frames. Throws StreamLostError. */
   writeNow(frame: Uint8Array): void {
     if (this.#ended !== undefined) throw this.#ended
     if (!this.#output.write(frame)) this.#blocked = true
   }
 
-  /** Nothing more is written; whoever waits gets the error. */
+  /** Nothing more is written. Writers that wait get the error. */
   end(error: Error = new StreamLostError('the stream has ended')): void {
     this.#ended ??= error
     this.#wakeNext()

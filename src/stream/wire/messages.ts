@@ -1,6 +1,6 @@
 /**
- * What nodes say to each other. Parsed here, once; inside, everything is typed. Unknown fields are ignored, so that a
- * newer neighbour may send more.
+ * The messages between nodes. They are parsed here, once, and typed from then on. Unknown fields are ignored, so that a
+ * later version may add some.
  */
 
 import { z } from 'zod'
@@ -15,12 +15,12 @@ import { StreamProtocolError } from './errors.ts'
 import type { Frame } from './wire.ts'
 import { encodeFrame } from './wire.ts'
 
-/** Grows when a neighbour of the version before could not follow. */
+/** Grows when the previous version could not understand the stream. */
 export const PROTOCOL_VERSION = 2
 export const CONTENT_TYPE = 'application/x-ltxd-stream'
-/** From the primary, and from the replica: whoever hears nothing for some of these ends the connection. */
+/** Each end sends a message at least this often. An end that receives nothing for several of these disconnects. */
 export const HEARTBEAT_MS = 1_000
-/** Newest positions of a database that a replica tells to find where histories part. */
+/** How many of its newest positions a replica sends to find where two histories diverge. */
 export const MAX_HISTORY = 4096
 /** Databases that one end of a stream may name: more than a node can have. */
 export const MAX_NAMES = 65_536
@@ -45,7 +45,7 @@ const positions = z.array(z.tuple([name, position])).max(MAX_POSITIONS)
 /** Appears in log lines. */
 const text = z.string().max(MAX_TEXT).transform(shortened)
 const count = z.int().min(0)
-/** Of a request that a replica makes for one database; what answers it carries the same. */
+/** The number of a replica's request for one database. The answer has the same number. */
 const requestNumber = z.int().min(0)
 const clusterId = z
   .string()
@@ -56,14 +56,14 @@ const hello = { type: z.literal('hello'), protocol: z.int(), nodeId: hex16, host
 
 const fromReplica = z.discriminatedUnion('type', [
   z.object({ ...hello, url: peerUrl, clusterId: clusterId.optional() }),
-  /** What the replica has; the last message of these says so. */
+  /** The replica's positions. `complete` marks the last of these messages. */
   z.object({ type: z.literal('positions'), positions, complete: z.boolean() }),
   /** Applied up to here. */
   z.object({ type: z.literal('acknowledge'), positions }),
-  /** Bytes of one database that are no longer waiting for the sink. */
+  /** Bytes of one database that the sink has consumed. */
   z.object({ type: z.literal('credit'), database: name, bytes: count }),
   z.object({ type: z.literal('history'), database: name, positions: z.array(position).max(MAX_HISTORY) }),
-  /** Begin anew from `position`, or with a snapshot where there is none. */
+  /** Continue from `position`, or with a snapshot where there is none. */
   z.object({
     type: z.literal('restart'),
     database: name,
@@ -99,9 +99,9 @@ const fromPrimary = z.discriminatedUnion('type', [
     reason: text,
   }),
   z.object({ type: z.literal('chunk'), database: name }),
-  /** What was begun of this database is void. */
+  /** The database's current transaction or snapshot ends here, incomplete. */
   z.object({ type: z.literal('abort'), database: name, reason: text }),
-  /** From here on what is sent of this database answers the replica's restart of that number. */
+  /** Everything that follows of this database answers the restart with that number. */
   z.object({ type: z.literal('restarted'), database: name, number: requestNumber }),
   z.object({ type: z.literal('unknown'), database: name }),
   z.object({ type: z.literal('history-wanted'), database: name }),
@@ -143,7 +143,7 @@ export function encodePrimaryMessage(message: PrimaryMessage, ...body: readonly 
   return encodeFrame(plain(message), ...body)
 }
 
-/** 64-bit values as the text that the schemas read. */
+/** Turns 64-bit values into the text that the schemas read. */
 function plain(message: ReplicaMessage | PrimaryMessage): object {
   return Object.fromEntries(Object.entries(message).map(([key, value]) => [key, plainValue(key, value)]))
 }
@@ -155,7 +155,7 @@ function plainValue(key: string, value: unknown): unknown {
   return value
 }
 
-/** Positions as few messages as fit a frame. */
+/** Divides positions into as few messages as frames allow. */
 export function* positionMessages(all: Iterable<readonly [string, Position]>): Generator<[string, Position][], void> {
   let batch: [string, Position][] = []
   let bytes = 0

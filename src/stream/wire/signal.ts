@@ -1,4 +1,4 @@
-/** A promise and what settles it. */
+/** A promise, and the function that resolves it. */
 export interface Deferred<T> {
   readonly promise: Promise<T>
   resolve(value: T): void
@@ -6,11 +6,11 @@ export interface Deferred<T> {
 
 export function deferred<T>(): Deferred<T> {
   let resolve!: (value: T) => void
-  const promise = new Promise<T>((settle) => (resolve = settle))
+  const promise = new Promise<T>((done) => (resolve = done))
   return { promise, resolve }
 }
 
-/** Wakes whoever waits. Take `next` before looking at what one waits for, so that no wake-up is missed. */
+/** Wakes all that wait. Take `next` before you check the condition, so that no wake-up is missed. */
 export class Signal {
   #next = deferred<void>()
 

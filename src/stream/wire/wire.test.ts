@@ -89,7 +89,7 @@ describe('frames', () => {
     ['a header', 0, 0],
     ['a body', 2, MAX_BODY_BYTES + 1],
     ['a body', 2, 0xffffffff],
-  ])('I10: %s with a length of %i and %i bytes is refused at its prefix', (what, headerBytes, bodyBytes) => {
+  ])('I10: %s with a length of %i and %i bytes is rejected at its prefix', (what, headerBytes, bodyBytes) => {
     const prefix = Buffer.alloc(PREFIX_SIZE)
     prefix.writeUInt32BE(headerBytes, 0)
     prefix.writeUInt32BE(bodyBytes, 4)
@@ -116,7 +116,7 @@ describe('messages', () => {
     return parse(frame as Frame)
   }
 
-  test('what one node says, the other understands', () => {
+  test('a message is decoded as it was encoded', () => {
     const fromPrimary: fc.Arbitrary<PrimaryMessage> = fc.oneof(
       fc.record({
         type: fc.constant('transaction' as const),
@@ -184,7 +184,7 @@ describe('messages', () => {
     [{ type: 'hello', protocol: 1, nodeId: '0'.repeat(16), hostname: '', term: '-1', clusterId: 'c' }, /"term"/],
     [[], /not as expected/],
     [{ type: 'restarted', database: 'a', number: 1.5 }, /"number"/],
-  ])('%j is refused, naming what is wrong', (header, problem) => {
+  ])('%j is rejected, naming the field', (header, problem) => {
     expect(() => parsePrimaryMessage({ header, body: new Uint8Array() })).toThrow(problem)
   })
 

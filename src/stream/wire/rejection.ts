@@ -1,9 +1,9 @@
-/** How one node tells another, over HTTP, that it will not stream with it. */
+/** How a node rejects a stream over HTTP. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { z } from 'zod'
 import type { NodeAddress } from '../../util/node-address.ts'
-import { StreamLostError, StreamRefusedError } from './errors.ts'
+import { StreamLostError, StreamRejectedError } from './errors.ts'
 
 const MAX_ANSWER_BYTES = 64 * 1024
 /** Our own messages are shorter. They are logged once for each attempt to connect. */
@@ -11,10 +11,10 @@ const MAX_MESSAGE = 500
 const message = z.string().transform((text) => text.slice(0, MAX_MESSAGE).toWellFormed())
 const answer = z.object({ error: z.object({ code: z.string().max(64), message }) })
 
-/** 409 with the API's form of an error. */
-export function answerError(
+/** Answers 409, with an error in the API's form. */
+export function sendRejection(
   response: ServerResponse,
-  { rule, message }: StreamRefusedError,
+  { rule, message }: StreamRejectedError,
   primary?: NodeAddress,
 ): void {
   const error = { code: rule, message, ...(primary !== undefined && { primary }) }
@@ -23,8 +23,8 @@ export function answerError(
   response.writeHead(409, headers).end(body)
 }
 
-/** What an answer that is no stream says. */
-export async function readRefusal(response: IncomingMessage): Promise<Error> {
+/** The error in an answer that is no stream. */
+export async function readRejection(response: IncomingMessage): Promise<Error> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of response as AsyncIterable<Buffer>) {
@@ -36,9 +36,9 @@ export async function readRefusal(response: IncomingMessage): Promise<Error> {
   try {
     const { error } = answer.parse(JSON.parse(Buffer.concat(chunks).toString('utf8')))
     return status === 409
-      ? new StreamRefusedError(error.code, error.message)
+      ? new StreamRejectedError(error.code, error.message)
       : new StreamLostError(`the primary answered ${status}: ${error.message}`)
   } catch {
-    return new StreamLostError(`what answers at the primary's address is no ltxd node (status ${status})`)
+    return new StreamLostError(`the server at the primary's address is no ltxd node (status ${status})`)
   }
 }
