@@ -103,7 +103,7 @@ export class DataPlane {
   }
 
   /** Before `serve`: the database, which may not exist, is not served for this reason. */
-  async refuse(database: string, reason: string): Promise<void> {
+  async rejectAtStart(database: string, reason: string): Promise<void> {
     const done = new Promise<void>((resolve) => (this.#recovered = resolve))
     this.#send({ type: 'reject', database, reason })
     await Promise.race([done, this.ended])

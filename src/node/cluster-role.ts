@@ -4,7 +4,7 @@ import type { DataDirectory } from '../data/directory.ts'
 import { formatNodeId } from '../data/directory.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
-import { StoreRefusedError } from '../objectstore/s3/errors.ts'
+import { StoreRejectedError } from '../objectstore/s3/errors.ts'
 import { Replica } from '../replica/replica.ts'
 import { StreamServer } from '../stream/primary/server.ts'
 import type { StreamedDatabase, StreamSource } from '../stream/primary/source.ts'
@@ -245,7 +245,7 @@ export class ClusterRole implements RoleHost, StreamSource {
     try {
       return await takeOver({ backup, plane, replica, data, localTerm: data.historyTerm(), term, logger, signal })
     } catch (error) {
-      const isRejected = error instanceof StoreRefusedError
+      const isRejected = error instanceof StoreRejectedError
       if (!isRejected && !(error instanceof StoreUnavailableError)) throw error
       if (!previous.ledHere) throw error
       const problem = isRejected ? 'rejects this node' : 'does not answer'

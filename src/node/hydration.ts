@@ -19,7 +19,7 @@ import { LTXError } from '../ltx/format/errors.ts'
 import { EMPTY_CHECKSUM, formatPosition, formatTXID } from '../ltx/format/types.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
-import { StoreRefusedError } from '../objectstore/s3/errors.ts'
+import { StoreRejectedError } from '../objectstore/s3/errors.ts'
 import { BY_UMASK } from '../util/directories.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
@@ -65,7 +65,7 @@ function isKnown({ dir, root, files }: DataDirectory, name: string): boolean {
 
 /** Why one database is not served. Throws what concerns all of them: the store as a whole, or the end of the start. */
 function reasonOf(error: unknown, { signal }: HydrationOptions): string {
-  const ofStore = error instanceof StoreUnavailableError || error instanceof StoreRefusedError
+  const ofStore = error instanceof StoreUnavailableError || error instanceof StoreRejectedError
   const ofOne = error instanceof LtxdError || error instanceof LTXError
   if (!ofOne || ofStore || signal?.aborted === true) throw error
   return error.message
@@ -87,7 +87,7 @@ export async function reconcileAll(options: HydrationOptions, plane: DataPlane):
   }
   for (const [name, error] of failures) {
     const reason = reasonOf(error, options)
-    if (plane.databases.get(name)?.rejection === undefined) await plane.refuse(name, reason)
+    if (plane.databases.get(name)?.rejection === undefined) await plane.rejectAtStart(name, reason)
   }
 }
 

@@ -13,7 +13,7 @@ import type { TXID } from '../ltx/format/types.ts'
 import { formatTXID } from '../ltx/format/types.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
-import { StoreRefusedError } from '../objectstore/s3/errors.ts'
+import { StoreRejectedError } from '../objectstore/s3/errors.ts'
 import { openObjectStore } from '../objectstore/stores/open.ts'
 import { PromptStore } from '../objectstore/stores/prompt-store.ts'
 import type { Logger } from '../util/log.ts'
@@ -167,7 +167,7 @@ export class NodeBackup {
     try {
       return await work
     } catch (error) {
-      const isRejected = error instanceof StoreRefusedError
+      const isRejected = error instanceof StoreRejectedError
       if (!isRejected && !(error instanceof StoreUnavailableError)) throw error
       const problem = isRejected ? 'rejects this node' : 'does not answer'
       this.#logger.warn({ err: error }, `starting without the backup, which ${problem}: it is retried later`)

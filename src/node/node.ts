@@ -115,7 +115,7 @@ class RunningNode implements Node {
     const rejections = await this.#backup?.hydrate(signal, { hasPeers: config.cluster !== undefined })
     const plane = (this.#plane = this.#startPlane(data))
     await plane.recover()
-    for (const [name, reason] of rejections ?? []) await plane.refuse(name, reason)
+    for (const [name, reason] of rejections ?? []) await plane.rejectAtStart(name, reason)
     if (config.cluster === undefined) await this.#leadAlone(plane, signal)
     signal?.throwIfAborted()
     const mounted = await this.#mount.open(data)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { StoreUnavailableError } from '../errors.ts'
-import { isNoSuchObject, storeError, StoreRefusedError } from './errors.ts'
+import { isNoSuchObject, storeError, StoreRejectedError } from './errors.ts'
 
 const URL = 's3://backups/x?endpoint=http://host'
 const answer = (name: string, status: number, message = 'UnknownError') =>
@@ -20,7 +20,7 @@ describe('a failed call to a bucket', () => {
     ['STORE_REGION', new Error('Region is missing'), /\?region=/],
   ])('is refused as %s, with what to do', (code, cause, message) => {
     const error = storeError(URL, 'write object k', cause)
-    expect(error).toBeInstanceOf(StoreRefusedError)
+    expect(error).toBeInstanceOf(StoreRejectedError)
     expect(error.code).toBe(code)
     expect(error.message).toMatch(message)
     expect(error.message).toMatch(/^cannot write object k in s3:\/\/backups\/x\?endpoint=http:\/\/host: /)

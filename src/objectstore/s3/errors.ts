@@ -7,7 +7,7 @@ import { StoreUnavailableError } from '../errors.ts'
  * The store, or the network before it, rejected the request. A retry gives the same result until something is
  * changed.
  */
-export class StoreRefusedError extends LtxdError {
+export class StoreRejectedError extends LtxdError {
   constructor(
     readonly url: string,
     reason: Refusal,
@@ -108,7 +108,7 @@ export function storeError(url: string, action: string, thrown: unknown): LtxdEr
   const refusal = (name === undefined ? undefined : REFUSALS[name]) ?? refusalByMessage(error)
   if (refusal !== undefined) {
     const advice = refusal.advice.replace('$NOW', new Date().toISOString())
-    return new StoreRefusedError(url, { ...refusal, advice }, action, cause)
+    return new StoreRejectedError(url, { ...refusal, advice }, action, cause)
   }
   return new StoreUnavailableError(url, action, cause, adviceFor(name, error))
 }
