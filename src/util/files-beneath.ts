@@ -47,8 +47,8 @@ export interface FilesBeneath extends Files {
   openDirectory(path: string): number
   /** Copies a regular file to any path, sharing blocks where the file system can. */
   copyOut(from: string, to: string, mode: number): void
-  /** Changes the owner of a regular file through a descriptor. */
-  changeOwner(path: string, uid: number, gid: number): void
+  /** Changes the owner of a regular file through a descriptor, if it belongs to the user `from`. */
+  changeOwner(path: string, from: number, uid: number, gid: number): void
 }
 
 /** `modes`: of new files and directories. The operations throw LinkedNameError and NotRegularError. */
@@ -94,14 +94,14 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE): FilesBeneath
     rename: (from, to) => within(from, (fromAt) => within(to, (toAt) => files.rename(fromAt, toAt))),
     copyOut: (from, to, mode) =>
       withDescriptor(open(from, O_RDONLY), (fd) => copySync(`/proc/self/fd/${fd}`, to, mode)),
-    changeOwner(path, uid, gid) {
+    changeOwner(path, from, uid, gid) {
       within(path, (at) =>
         // O_PATH opens nothing, so the file system hears of no open. The descriptor's own name is this one file.
         withDescriptor(fs.openSync(at, O_PATH | O_NOFOLLOW), (fd) => {
           const found = fs.fstatSync(fd)
           if (found.isSymbolicLink()) throw new LinkedNameError(path, path, root)
           if (!found.isFile()) throw new NotRegularError(path, found)
-          fs.chownSync(`/proc/self/fd/${fd}`, uid, gid)
+          if (found.uid === from) fs.chownSync(`/proc/self/fd/${fd}`, uid, gid)
         }),
       )
     },

@@ -105,6 +105,46 @@ test.runIf(IS_ROOT)('links on a replica lead the local client nowhere', { timeou
   expect(filesWith(SECRET, replica.data, primary.data)).toEqual([])
 })
 
+test.runIf(IS_ROOT)(
+  'users of a replica displace no file of the node, and keep their own',
+  { timeout: HANG_MS },
+  async () => {
+    await using nodes = await TwoNodes.start({ config: CONFIG })
+    const { primary, replica } = nodes
+    const outside = new Outside(nodes.cluster.dir)
+    const before = outside.picture()
+    await nodes.shell('chown 1:1 "$1" "$2"', primary.mount, replica.mount)
+    await using application = nodes.open(primary, 'third.db')
+    await application.exec('PRAGMA journal_mode = WAL')
+    await application.exec('CREATE TABLE t (x)')
+    await nodes.same('third.db')
+    await nodes.shell('chown 2:2 "$1"/third.db*', replica.mount)
+    const { pid } = replica.node
+    // By this name the local client reaches the node. The number is a descriptor's, which everybody can guess.
+    await asDaemon(
+      nodes,
+      replica.mount,
+      `found=0; ln -s '${outside.dir}/root.conf' link
+     for n in $(seq 0 99); do
+       bell=.ltxd-doorbell-${pid}-$n
+       [ -e $bell ] || continue
+       found=1
+       if mv -fT link $bell || rm -f $bell || mv $bell other; then exit 1; fi
+     done
+     [ $found = 1 ]`,
+    )
+    const [client] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')
+    process.kill(Number(client), 'SIGKILL')
+    await application.exec("INSERT INTO t VALUES ('x')")
+    await nodes.same('third.db')
+    expect(outside.picture()).toEqual(before)
+    for (const suffix of ['', '-wal', '-shm']) {
+      const seen = await nodes.shell(`stat -c %u:%g "$1/third.db${suffix}"`, replica.mount)
+      expect({ suffix, ...seen }).toMatchObject({ suffix, output: '2:2\n' })
+    }
+  },
+)
+
 function says({ node }: ClusterMember, pattern: string): boolean {
   return new RegExp(`${pattern}.*symbolic link`).test(readFileSync(node.options.logFile, 'utf8'))
 }

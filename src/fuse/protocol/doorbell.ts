@@ -15,7 +15,17 @@ import type { Caller } from '../content.ts'
 import type { Device } from '../device.ts'
 import { errnoNumber } from '../errno.ts'
 import type { Attributes, Entry } from '../filesystem.ts'
-import { DOORBELL_ID, IN_HEADER, NOTIFY, NOTIFY_RETRIEVE_OUT, OPCODE, ROOT_ID, WRITE_IN } from './kernel.ts'
+import {
+  DOORBELL_ID,
+  IN_HEADER,
+  NOTIFY,
+  NOTIFY_RETRIEVE_OUT,
+  OPCODE,
+  RENAME_IN,
+  RENAME2_IN,
+  ROOT_ID,
+  WRITE_IN,
+} from './kernel.ts'
 import { Message } from './message.ts'
 import type { Reply } from './reply.ts'
 import type { Request } from './request.ts'
@@ -106,6 +116,7 @@ export class DoorbellFile {
       reply.entry(this.#entry)
       return true
     }
+    if (this.#isDisplacedBy(request)) return deny(reply)
     if (request.nodeId !== DOORBELL_ID) return false
     switch (request.opcode) {
       case OPCODE.GETATTR:
@@ -136,6 +147,19 @@ export class DoorbellFile {
         return deny(reply)
     }
     return true
+  }
+
+  /**
+   * Whether the doorbell would lose its name, which processes of the daemon's user open. Who may write in the root of
+   * the mount may otherwise rename a link or a file of theirs over it.
+   */
+  #isDisplacedBy(request: Request): boolean {
+    const { nodeId, opcode } = request
+    if (opcode === OPCODE.UNLINK) return nodeId === ROOT_ID && request.beginsWith(this.#name)
+    if (opcode !== OPCODE.RENAME && opcode !== OPCODE.RENAME2) return false
+    const [from, to] = request.stringsAfter(opcode === OPCODE.RENAME ? RENAME_IN.SIZE : RENAME2_IN.SIZE)
+    if (nodeId === ROOT_ID && from === this.#name) return true
+    return request.u64(RENAME_IN.newdir) === ROOT_ID && to === this.#name
   }
 }
 

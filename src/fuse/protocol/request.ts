@@ -77,6 +77,11 @@ export class Request implements Caller {
     return this.bytes[end] === 0 && this.bytes.toString('latin1', this.#cursor, end) === text
   }
 
+  /** The strings after the operation's fixed struct of `size` bytes, in latin1. They are read again later. */
+  stringsAfter(size: number): string[] {
+    return this.bytes.toString('latin1', this.#cursor + size, this.#length).split('\0')
+  }
+
   /** The next name of a directory entry. Rejects names that could lead out of the tree; the kernel sends none. */
   name(): string {
     const name = this.string()

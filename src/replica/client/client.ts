@@ -39,7 +39,7 @@ export class LocalClient {
   /** `announcementsPath`: the file on the mount through which the client reaches the data plane. */
   constructor(mountDir: string, announcementsPath: string, send: (message: FromClient) => void) {
     this.#files = filesBeneath(mountDir)
-    this.#announcementsFd = fs.openSync(announcementsPath, fs.constants.O_WRONLY)
+    this.#announcementsFd = this.#files.open(announcementsPath, fs.constants.O_WRONLY)
     this.#send = send
   }
 

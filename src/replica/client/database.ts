@@ -21,7 +21,6 @@ export class ClientDatabase {
   readonly #announce: (...announcements: readonly Announcement[]) => void
   #positions: readonly Position[] = []
   #applier: Applier | undefined
-  #givenIn: 'wal' | 'rollback' | undefined
 
   /** `files` is the mount. `announce` must deliver at once, and in order. */
   constructor(name: string, files: FilesBeneath, announce: (...announcements: readonly Announcement[]) => void) {
@@ -59,7 +58,6 @@ export class ClientDatabase {
     const applier = this.#applier ?? this.#open()
     const { pages, applied, position } = applier.apply(bytes, { before: expect })
     if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
-    this.#giveToOwner(applier)
     return position
   }
 
@@ -78,7 +76,6 @@ export class ClientDatabase {
       this.#announce(...positions.map((at, i) => this.#expectation(at, bodies[i] as Uint8Array)))
     })
     if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
-    this.#giveToOwner(applier)
     return { count, position }
   }
 
@@ -99,7 +96,6 @@ export class ClientDatabase {
       whole && expected !== undefined
         ? applier.replace(bytes, expected, { before })
         : applier.apply(bytes, { before, postApplyChecksum: expected?.checksum })
-    this.#giveToOwner(applier)
     return position
   }
 
@@ -121,32 +117,28 @@ export class ClientDatabase {
 
   #open(): Applier {
     this.#files.makeDirectory(dirname(this.#path), BY_UMASK)
+    // Before the files beside it are made, which get the owner of the database (DatabaseFile.openBeside).
+    this.#giveToDirectorysOwner()
     const positions = new LogPositions(this.#positions)
     this.#applier = Applier.open(this.#path, { positions, files: this.#files, acceptUnknown: true })
-    this.#givenIn = undefined
-    this.#giveToOwner(this.#applier)
+    this.#giveToDirectorysOwner()
     return this.#applier
   }
 
-  /** Changes the owner of the files that this process has created: an application may run as another user. */
-  #giveToOwner({ journalMode }: Applier): void {
-    if (this.#givenIn !== journalMode) this.#giveToDirectorysOwner()
-    this.#givenIn = journalMode
-  }
-
+  /**
+   * An application may run as another user than this process, so a database that this process has created belongs to
+   * the owner of its directory. A file of a third user stays that user's.
+   */
   #giveToDirectorysOwner(): void {
+    const own = process.geteuid?.() ?? 0
     const directory = this.#files.status(dirname(this.#path))
-    if (directory === undefined) return
-    const { uid, gid } = directory
-    for (const suffix of ['', '-wal', '-shm']) {
-      try {
-        const own = this.#files.status(this.#path + suffix)
-        if (own !== undefined && (own.uid !== uid || own.gid !== gid)) {
-          this.#files.changeOwner(this.#path + suffix, uid, gid)
-        }
-      } catch (error) {
-        if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'EPERM') throw error
+    if (directory === undefined || directory.uid === own) return
+    try {
+      if (this.#files.status(this.#path)?.uid === own) {
+        this.#files.changeOwner(this.#path, own, directory.uid, directory.gid)
       }
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'EPERM') throw error
     }
   }
 
