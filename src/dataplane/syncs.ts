@@ -53,7 +53,7 @@ export class Syncs implements SyncStarter {
       const slot = this.#next
       this.#next = (slot + 1) % SLOTS
       if (this.#slots[slot]?.state === 'running') continue
-      this.#slots[slot]?.settle()
+      this.#slots[slot]?.freeze()
       return slot
     }
     return undefined
@@ -63,8 +63,8 @@ export class Syncs implements SyncStarter {
 class SharedSync implements PendingSync {
   readonly #words: Int32Array
   readonly #at: number
-  /** Called when the slot may be reused. */
-  #settled: PendingSync['state'] | undefined
+  /** The state when the slot was given to another fsync. */
+  #final: PendingSync['state'] | undefined
 
   constructor(words: Int32Array, slot: number, fd: number) {
     this.#words = words
@@ -74,7 +74,7 @@ class SharedSync implements PendingSync {
   }
 
   get state(): PendingSync['state'] {
-    if (this.#settled !== undefined) return this.#settled
+    if (this.#final !== undefined) return this.#final
     switch (Atomics.load(this.#words, this.#at + SLOT.state)) {
       case STATE.prepared:
         return 'prepared'
@@ -87,8 +87,9 @@ class SharedSync implements PendingSync {
     }
   }
 
-  settle(): void {
-    this.#settled = this.state
+  /** The slot is reused from here on. */
+  freeze(): void {
+    this.#final = this.state
   }
 
   answerTo(uniqueLow: number, uniqueHigh: number): void {

@@ -10,7 +10,7 @@ import { StoreUnavailableError } from '../errors.ts'
 export class StoreRejectedError extends LtxdError {
   constructor(
     readonly url: string,
-    reason: Refusal,
+    reason: Reason,
     action: string,
     cause: Error,
   ) {
@@ -18,42 +18,42 @@ export class StoreRejectedError extends LtxdError {
   }
 }
 
-interface Refusal {
+interface Reason {
   readonly code: 'STORE_NO_BUCKET' | 'STORE_ACCESS_DENIED' | 'STORE_CREDENTIALS' | 'STORE_CLOCK_SKEW' | 'STORE_REGION'
   readonly advice: string
 }
 
-const noBucket: Refusal = {
+const noBucket: Reason = {
   code: 'STORE_NO_BUCKET',
   advice: 'create the bucket, or correct its name or the endpoint in the URL',
 }
-const denied: Refusal = {
+const denied: Reason = {
   code: 'STORE_ACCESS_DENIED',
   advice:
     'allow these credentials s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject, s3:DeleteObject and ' +
     's3:AbortMultipartUpload on its objects',
 }
-const wrongCredentials: Refusal = {
+const wrongCredentials: Reason = {
   code: 'STORE_CREDENTIALS',
   advice:
     'the store does not accept the credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE',
 }
-const noCredentials: Refusal = {
+const noCredentials: Reason = {
   code: 'STORE_CREDENTIALS',
   advice: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role',
 }
-const expired: Refusal = { code: 'STORE_CREDENTIALS', advice: 'the credentials have expired: get new ones' }
-const skewed: Refusal = {
+const expired: Reason = { code: 'STORE_CREDENTIALS', advice: 'the credentials have expired: get new ones' }
+const skewed: Reason = {
   code: 'STORE_CLOCK_SKEW',
   advice: `the store's clock and this machine's differ too much: set this machine's (it says ${'$NOW'}), best with NTP`,
 }
-const wrongRegion: Refusal = {
+const wrongRegion: Reason = {
   code: 'STORE_REGION',
   advice: "name the bucket's region: ?region=… in the URL, or AWS_REGION",
 }
 
 /** By the error's name, from the store or the SDK. */
-const REFUSALS: Readonly<Record<string, Refusal>> = {
+const REASONS: Readonly<Record<string, Reason>> = {
   NoSuchBucket: noBucket,
   AccessDenied: denied,
   Forbidden: denied,
@@ -105,10 +105,10 @@ export function storeError(url: string, action: string, thrown: unknown): LtxdEr
   const error = unwrapped(thrown)
   const cause = plainCause(error)
   const name = serviceErrorName(error)
-  const refusal = (name === undefined ? undefined : REFUSALS[name]) ?? refusalByMessage(error)
-  if (refusal !== undefined) {
-    const advice = refusal.advice.replace('$NOW', new Date().toISOString())
-    return new StoreRejectedError(url, { ...refusal, advice }, action, cause)
+  const reason = (name === undefined ? undefined : REASONS[name]) ?? reasonByMessage(error)
+  if (reason !== undefined) {
+    const advice = reason.advice.replace('$NOW', new Date().toISOString())
+    return new StoreRejectedError(url, { ...reason, advice }, action, cause)
   }
   return new StoreUnavailableError(url, action, cause, adviceFor(name, error))
 }
@@ -136,7 +136,7 @@ export function isNoSuchObject(error: unknown): boolean {
   return statusOf(error) === 404 && (name === undefined || name === 'NoSuchKey' || name === 'NotFound')
 }
 
-function refusalByMessage(error: unknown): Refusal | undefined {
+function reasonByMessage(error: unknown): Reason | undefined {
   return /region is missing/i.test(errorMessage(error)) ? wrongRegion : undefined
 }
 
