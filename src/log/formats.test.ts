@@ -72,3 +72,13 @@ test('a record of a clean stop of a later format is ignored', () => {
   edit(`${log.dir}/clean.json`, { format: 2 })
   expect(readCleanStop(nodeFiles, log.dir)).toBeUndefined()
 })
+
+test.each(['7fffffffffffffff/8000000000000000', 'ffffffffffffffff/8000000000000000', '1/8', '', 'x'])(
+  'a position that cannot be (%s) is damage, and names its file',
+  (position) => {
+    using temporary = temporaryDirectory()
+    const { log } = madeLog(`${temporary.dir}/a.ltx`)
+    edit(`${log.dir}/base.json`, { position })
+    expect(() => readBase(nodeFiles, log.dir)).toThrow(/^\S+base\.json is damaged: position: /)
+  },
+)
