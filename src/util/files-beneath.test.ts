@@ -4,11 +4,13 @@ import { once } from 'node:events'
 import fs from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { effort } from '../../test/harness/effort.ts'
 import { errorCode } from './errors.ts'
-import { type FilesBeneath, filesBeneath, LinkedNameError, NotRegularError } from './files-beneath.ts'
+import { type FilesBeneath, filesBeneath, LinkedNameError, NotRegularError, pinned } from './files-beneath.ts'
+import { PRIVATE } from './private-files.ts'
 
 const { O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = fs.constants
 const TRIES = effort(2_000, 10_000)
@@ -250,4 +252,27 @@ describe('what is no link works as it does elsewhere', () => {
     }
     expect(count()).toBe(before)
   })
+})
+
+test('a pinned directory stays the same one when another takes its place', () => {
+  const above = fs.mkdtempSync(join(tmpdir(), 'ltxd-pinned-'))
+  try {
+    const root = join(above, 'a/mnt')
+    fs.mkdirSync(root, { recursive: true })
+    const files = filesBeneath(root, PRIVATE, pinned(root))
+    fs.renameSync(join(above, 'a'), join(above, 'b'))
+    fs.mkdirSync(join(above, 'outside'))
+    fs.mkdirSync(join(above, 'a'))
+    fs.symlinkSync(join(above, 'outside'), root)
+    files.makeDirectory(join(root, 'x/y'))
+    files.close(files.open(join(root, 'x/y/f'), O_RDWR | O_CREAT))
+    files.close(files.open(join(root, 'g'), O_RDWR | O_CREAT))
+    expect(files.status(root)?.ino).toBe(fs.statSync(join(above, 'b/mnt')).ino)
+    expect(fs.readdirSync(join(above, 'outside'))).toEqual([])
+    expect(files.list(root).sort()).toEqual(['g', 'x'])
+    expect(fs.readdirSync(join(above, 'b/mnt/x/y'))).toEqual(['f'])
+    expect(() => files.open(join(root, 'absent'), O_RDONLY)).toThrow(join(root, 'absent'))
+  } finally {
+    fs.rmSync(above, { recursive: true })
+  }
 })

@@ -51,10 +51,13 @@ export interface FilesBeneath extends Files {
   changeOwner(path: string, from: number, uid: number, gid: number): void
 }
 
-/** `modes`: of new files and directories. The operations throw LinkedNameError and NotRegularError. */
-export function filesBeneath(root: string, modes: Modes = PRIVATE): FilesBeneath {
+/**
+ * `modes`: of new files and directories. `base`: another path of the same directory, see pinned(). The operations throw
+ * LinkedNameError and NotRegularError.
+ */
+export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root): FilesBeneath {
   const files = filesWith(modes)
-  const within = <T>(path: string, use: (path: string) => T) => resolve(root, path, use)
+  const within = <T>(path: string, use: (path: string) => T) => resolve(root, path, use, base)
 
   const status = (path: string) =>
     unlessMissing(() =>
@@ -87,7 +90,7 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE): FilesBeneath
       unlessMissing(() => withDirectory(path, O_PATH, (fd) => fs.readdirSync(`/proc/self/fd/${fd}`))) ?? [],
     openDirectory: (path) => within(path, (at) => openDirectory(at, path, root, O_RDONLY)),
     syncDirectory: (path) => withDirectory(path, O_RDONLY, (fd) => fs.fsyncSync(fd)),
-    makeDirectory: (path, mode) => makeDirectories(root, path, modes, mode),
+    makeDirectory: (path, mode) => makeDirectories(root, base, path, modes, mode),
     removeDirectory: (path) => within(path, (at) => files.removeDirectory(at)),
     unlink: (path) => within(path, (at) => files.unlink(at)),
     remove: (path) => unlessMissing(() => within(path, (at) => files.unlink(at))),
@@ -106,6 +109,15 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE): FilesBeneath
       )
     },
   }
+}
+
+/**
+ * A path that names the directory `root` until this process ends, also after a directory above it is renamed and
+ * replaced. For filesBeneath.
+ */
+export function pinned(root: string): string {
+  // With a dot at its end: lstat would see the link in /proc.
+  return `/proc/self/fd/${fs.openSync(root, O_PATH | O_DIRECTORY)}/.`
 }
 
 /**
@@ -130,8 +142,8 @@ export async function withPinnedDirectory<T>(
 }
 
 /** Calls `use` with a path whose directory is a descriptor, so that only its last component can still be a link. */
-function resolve<T>(root: string, path: string, use: (path: string) => T): T {
-  let at = root
+function resolve<T>(root: string, path: string, use: (path: string) => T, base = root): T {
+  let at = base
   /** The name of the directory `at`. */
   let named = root
   let directory: number | undefined
@@ -147,7 +159,7 @@ function resolve<T>(root: string, path: string, use: (path: string) => T): T {
     }
     return use(last === undefined ? at : `${at}/${last}`)
   } catch (error) {
-    throw directory === undefined ? error : withPath(error, at, named)
+    throw at === named ? error : withPath(error, at, named)
   } finally {
     if (directory !== undefined) fs.closeSync(directory)
   }
@@ -157,7 +169,7 @@ function resolve<T>(root: string, path: string, use: (path: string) => T): T {
 function openDirectory(at: string, path: string, root: string, flags: number, named = path): number {
   try {
     // The directory itself may be a link: it is the operator's.
-    return fs.openSync(at, at === root ? flags | O_DIRECTORY : flags | DIRECTORY)
+    return fs.openSync(at, named === root ? flags | O_DIRECTORY : flags | DIRECTORY)
   } catch (error) {
     const found = errorCode(error) === 'ENOTDIR' ? fs.lstatSync(at, { throwIfNoEntry: false }) : undefined
     if (found?.isSymbolicLink() === true) throw new LinkedNameError(path, named, root)
@@ -190,15 +202,21 @@ function namesBelow(root: string, path: string): string[] {
   throw new LtxdError('NAME_OUTSIDE', `"${path}" is no name below ${root}`)
 }
 
-function makeDirectories(root: string, path: string, modes: Modes, mode: number | undefined): void {
+function makeDirectories(root: string, base: string, path: string, modes: Modes, mode: number | undefined): void {
   for (const each of ancestry(root, path)) {
-    resolve(root, each, (at) => {
-      // Not `recursive`: below a directory that was removed meanwhile, Node would try for ever.
-      const made = unlessThere(() => fs.mkdirSync(at, mode ?? modes.directory) ?? true) ?? false
-      withDescriptor(openDirectory(at, each, root, O_PATH), (fd) => {
-        if (made && mode === undefined && isWider(modes.directory)) fs.chmodSync(`/proc/self/fd/${fd}`, modes.directory)
-      })
-    })
+    resolve(
+      root,
+      each,
+      (at) => {
+        // Not `recursive`: below a directory that was removed meanwhile, Node would try for ever.
+        const made = unlessThere(() => fs.mkdirSync(at, mode ?? modes.directory) ?? true) ?? false
+        withDescriptor(openDirectory(at, each, root, O_PATH), (fd) => {
+          if (made && mode === undefined && isWider(modes.directory))
+            fs.chmodSync(`/proc/self/fd/${fd}`, modes.directory)
+        })
+      },
+      base,
+    )
   }
 }
 

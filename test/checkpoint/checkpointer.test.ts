@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { expect, test } from 'vitest'
 import { Checkpointer } from '../../src/replica/client/checkpointer.ts'
+import { filesBeneath } from '../../src/util/files-beneath.ts'
 import { SqlClient } from '../cluster/sql-client.ts'
 import { until } from '../harness/wait.ts'
 
@@ -14,7 +15,7 @@ test('once the checkpointer reports a lock as released, a lone connection can ch
   mkdirSync(logDir)
   const file = path.join(directory, 'a.db')
   const said: string[] = []
-  const checkpointer = new Checkpointer(directory, ({ type }) => said.push(type))
+  const checkpointer = new Checkpointer(filesBeneath(directory), ({ type }) => said.push(type))
   const writer = new SqlClient(file)
   const other = new SqlClient(file)
   try {

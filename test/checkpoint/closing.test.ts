@@ -6,6 +6,7 @@ import Sqlite from 'better-sqlite3'
 import { afterEach, expect, test, vi } from 'vitest'
 import { SharedDatabase } from '../../src/apply/shared-database.ts'
 import { CHECKPOINT_FRAMES, Checkpointer } from '../../src/replica/client/checkpointer.ts'
+import { filesBeneath } from '../../src/util/files-beneath.ts'
 import { temporaryDirectory } from '../harness/in-process/node-in-process.ts'
 import { until } from '../harness/wait.ts'
 
@@ -41,7 +42,7 @@ test('a last connection that closes as a checkpoint begins leaves no WAL behind'
   })
   fs.mkdirSync(`${dir}/log`)
   const said: unknown[] = []
-  const checkpointer = new Checkpointer(dir, (message) => said.push(message))
+  const checkpointer = new Checkpointer(filesBeneath(dir), (message) => said.push(message))
   checkpointer.guard({ type: 'guard', database: 'a.db', logDir: `${dir}/log`, hasSeveralWriters: false })
   try {
     await until('the WAL to go', 60_000, () => fs.existsSync(`${dir}/closed`) && !fs.existsSync(`${dir}/a.db-wal`))

@@ -5,7 +5,7 @@ import { SharedWalIndex } from '../../apply/shared-wal-index.ts'
 import { LogReader } from '../../log/reader.ts'
 import { ZERO_POSITION } from '../../log/store.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
-import { type FilesBeneath, filesBeneath } from '../../util/files-beneath.ts'
+import type { FilesBeneath } from '../../util/files-beneath.ts'
 import type { FromClient, ToClient } from './messages.ts'
 
 type GuardOrder = Extract<ToClient, { type: 'guard' }>
@@ -54,8 +54,8 @@ export class Checkpointer {
   readonly #send: (message: CheckpointerMessage) => void
   readonly #guarded = new Map<string, Guarded>()
 
-  constructor(mountDir: string, send: (message: CheckpointerMessage) => void) {
-    this.#files = filesBeneath(mountDir)
+  constructor(files: FilesBeneath, send: (message: CheckpointerMessage) => void) {
+    this.#files = files
     this.#send = send
   }
 

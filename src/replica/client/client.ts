@@ -4,7 +4,7 @@ import { bytesOfFile } from '../../apply/transaction.ts'
 import { type Announcement, marshalAnnouncements } from '../../capture/announcements.ts'
 import { formatPosition, parsePosition } from '../../ltx/format/types.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
-import { type FilesBeneath, filesBeneath } from '../../util/files-beneath.ts'
+import type { FilesBeneath } from '../../util/files-beneath.ts'
 import { ClientDatabase, headOf } from './database.ts'
 import type { FromClient, ToClient } from './messages.ts'
 
@@ -36,9 +36,9 @@ export class LocalClient {
   readonly #send: (message: FromClient) => void
   readonly #queues = new Map<string, Queue>()
 
-  /** `announcementsPath`: the file on the mount through which the client reaches the data plane. */
-  constructor(mountDir: string, announcementsPath: string, send: (message: FromClient) => void) {
-    this.#files = filesBeneath(mountDir)
+  /** `files` is the mount. `announcementsPath`: its file through which the client reaches the data plane. */
+  constructor(files: FilesBeneath, announcementsPath: string, send: (message: FromClient) => void) {
+    this.#files = files
     this.#announcementsFd = this.#files.open(announcementsPath, fs.constants.O_WRONLY)
     this.#send = send
   }

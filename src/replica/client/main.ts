@@ -4,7 +4,9 @@
  */
 
 import fs from 'node:fs'
+import { filesBeneath, pinned } from '../../util/files-beneath.ts'
 import { FrameParser, PIPE_FRAMES } from '../../util/frames.ts'
+import { PRIVATE } from '../../util/private-files.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { LocalClient } from './client.ts'
 import type { FromClient, ToClient } from './messages.ts'
@@ -15,8 +17,10 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 process.title = `ltxd: local client of ${mountDir}`
 
 const send = (message: FromClient) => void fs.writeSync(1, JSON.stringify(message) + '\n')
-const client = new LocalClient(mountDir, announcementsPath, send)
-const checkpointer = new Checkpointer(mountDir, send)
+// Other users may rename a directory above the mount, and put another in its place.
+const files = filesBeneath(mountDir, PRIVATE, pinned(mountDir))
+const client = new LocalClient(files, announcementsPath, send)
+const checkpointer = new Checkpointer(files, send)
 const parser = new FrameParser(PIPE_FRAMES)
 
 process.stdin.on('data', (chunk: Buffer) => {
