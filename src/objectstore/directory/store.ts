@@ -4,8 +4,9 @@ import { link, readdir, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { BY_UMASK, makeDirectories, removeFile, statFile, syncDirectory } from '../../util/directories.ts'
+import { applyModesMeanwhile, describeChange } from '../../util/directory-modes.ts'
 import { errorCode } from '../../util/errors.ts'
-import { applyModesMeanwhile, create, describeChange, type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
+import { create, type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
 import {
   InvalidKeyError,
   InvalidRangeError,

@@ -1,0 +1,46 @@
+import fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { applyModes, applyModesMeanwhile } from './directory-modes.ts'
+import { modesOf, PRIVATE } from './private-files.ts'
+
+let parent = ''
+let dir = ''
+const modeOf = (name: string) => (fs.lstatSync(`${parent}/${name}`).mode & 0o777).toString(8)
+
+beforeEach(() => {
+  parent = fs.mkdtempSync(`${tmpdir()}/ltxd-modes-`)
+  dir = `${parent}/dir`
+  fs.mkdirSync(`${dir}/a/b`, { recursive: true })
+  fs.mkdirSync(`${dir}/left`)
+  fs.mkdirSync(`${parent}/outside`)
+  for (const name of ['dir/a/file', 'dir/a/b/file', 'dir/left/file', 'outside/file']) {
+    fs.writeFileSync(`${parent}/${name}`, '')
+    fs.chmodSync(`${parent}/${name}`, 0o644)
+  }
+  for (const name of ['dir', 'dir/a', 'dir/a/b', 'dir/left', 'outside']) fs.chmodSync(`${parent}/${name}`, 0o755)
+  fs.symlinkSync(`${parent}/outside`, `${dir}/a/link`)
+  fs.symlinkSync(`${parent}/outside/file`, `${dir}/a/file-link`)
+})
+afterEach(() => {
+  fs.rmSync(parent, { recursive: true, force: true })
+})
+
+test('everything in the directory gets its mode, but for the named entry and what links name', () => {
+  expect(applyModes(dir, PRIVATE, 'left')).toEqual({ mode: 0o755, count: 5, isForeign: false })
+  expect(['dir', 'dir/a', 'dir/a/b', 'dir/a/file', 'dir/a/b/file'].map(modeOf)).toEqual([
+    '700',
+    '700',
+    '700',
+    '600',
+    '600',
+  ])
+  expect(['dir/left', 'dir/left/file', 'outside', 'outside/file'].map(modeOf)).toEqual(['755', '644', '755', '644'])
+  expect(applyModes(dir, PRIVATE, 'left')).toBeUndefined()
+})
+
+test('a wider mode is applied too, beside other work', async () => {
+  applyModes(dir, PRIVATE)
+  expect(await applyModesMeanwhile(dir, modesOf(0o750))).toMatchObject({ mode: 0o700, isForeign: false })
+  expect(['dir', 'dir/a/b', 'dir/a/b/file', 'outside/file'].map(modeOf)).toEqual(['750', '750', '640', '644'])
+})

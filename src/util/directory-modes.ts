@@ -1,0 +1,113 @@
+/** Gives a directory that exists, and what is in it, the modes that ltxd gives to new ones (private-files.ts). */
+
+import type { Stats } from 'node:fs'
+import fs from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
+import { errorCode } from './errors.ts'
+import { type FilesBeneath, filesBeneath } from './files-beneath.ts'
+import type { Modes } from './private-files.ts'
+
+const PERMISSIONS = 0o777
+const OTHERS = 0o077
+/** Set-user-id, set-group-id, sticky. */
+const SPECIAL = 0o7000
+
+export interface Changed {
+  /** How the directory itself was. */
+  readonly mode: number
+  /** How many files and directories have another mode now. */
+  readonly count: number
+  /** Something belongs to another user, and is as it was. */
+  readonly isForeign: boolean
+}
+
+/**
+ * Gives a directory, and all that this user owns in it (root: all), their modes; undefined if that changed nothing. A
+ * directory gets its mode after what is in it, so one that has it is not read again. `except` names an entry of the
+ * directory that is left alone. Symbolic links below the directory are not followed.
+ */
+export function applyModes(dir: string, modes: Modes, except?: string): Changed | undefined {
+  const walk = new ModeWalk(dir, modes, except)
+  Array.from(walk.steps())
+  return walk.changed()
+}
+
+/** The same, beside other work. */
+export async function applyModesMeanwhile(dir: string, modes: Modes): Promise<Changed | undefined> {
+  const walk = new ModeWalk(dir, modes)
+  for (const _ of walk.steps()) await setImmediate()
+  return walk.changed()
+}
+
+class ModeWalk {
+  readonly #files: FilesBeneath
+  readonly #stats: Stats
+  readonly #modes: Modes
+  readonly #except: string | undefined
+  readonly #uid = process.geteuid?.() ?? 0
+  #count = 0
+  #isForeign = false
+
+  constructor(dir: string, modes: Modes, except?: string) {
+    this.#files = filesBeneath(dir)
+    this.#stats = fs.statSync(dir)
+    this.#modes = modes
+    this.#except = except
+  }
+
+  changed(): Changed | undefined {
+    const count = this.#count
+    const isForeign = this.#isForeign
+    return count === 0 && !isForeign ? undefined : { mode: this.#stats.mode & PERMISSIONS, count, isForeign }
+  }
+
+  /** Yields after each directory. */
+  *steps(path = this.#files.root, stats = this.#stats): Generator<undefined> {
+    const isTop = path === this.#files.root
+    const isDirectory = stats.isDirectory()
+    const wanted = isDirectory ? this.#modes.directory : this.#modes.file
+    if ((stats.mode & PERMISSIONS) === wanted) return
+    for (const name of isDirectory ? (whereOurs(() => this.#files.list(path)) ?? []) : []) {
+      if (isTop && name === this.#except) continue
+      const entry = whereOurs(() => this.#files.status(`${path}/${name}`))
+      if (entry?.isDirectory() === true || entry?.isFile() === true) yield* this.steps(`${path}/${name}`, entry)
+    }
+    if (isDirectory) yield
+    if (this.#uid === 0 || stats.uid === this.#uid) whereOurs(() => this.#change(path, isDirectory, wanted))
+    else if ((stats.mode & OTHERS & ~wanted) !== 0) this.#isForeign = true
+  }
+
+  /** Through a descriptor: the name may be another file's by now. */
+  #change(path: string, isDirectory: boolean, wanted: number): void {
+    const fd = isDirectory ? this.#files.openDirectory(path) : this.#files.open(path, fs.constants.O_RDONLY)
+    try {
+      fs.fchmodSync(fd, (fs.fstatSync(fd).mode & SPECIAL) | wanted)
+      this.#count++
+    } finally {
+      fs.closeSync(fd)
+    }
+  }
+}
+
+const ELSEWHERE = ['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'NAME_IS_LINK', 'NOT_REGULAR']
+
+/** undefined where another process removed or replaced the file meanwhile, or it is closed to this user. */
+function whereOurs<T>(run: () => T): T | undefined {
+  try {
+    return run()
+  } catch (error) {
+    if (ELSEWHERE.includes(errorCode(error) ?? '')) return undefined
+    throw error
+  }
+}
+
+/** In one line. `key` is the configuration's key for another mode. */
+export function describeChange(what: string, changed: Changed, modes: Modes, key: string): string {
+  const [from, to] = [changed.mode, modes.directory].map((mode) => mode.toString(8).padStart(4, '0'))
+  const foreign = `something in it belongs to another user and stays as it is`
+  if (changed.count === 0) return `${what} has mode ${from}, and ${foreign}: make its owner narrow it to ${to}`
+  return (
+    `${what} had mode ${from}: it and what ltxd made in it have ${to} now (${key} sets another)` +
+    (changed.isForeign ? `, but ${foreign}` : '')
+  )
+}
