@@ -1,11 +1,17 @@
-import { chmodSync, existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { QueueEvents } from 'bullmq'
+import type { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { enqueue } from '../../workers/enqueue.ts'
+import { KEY_PREFIX, type QueueName } from '../../workers/queues.ts'
 import { type Outcome, program } from '../cli/run.ts'
+import { BackgroundCommand } from '../harness/background.ts'
 import { LTXD_CLI, LtxdNode } from '../harness/ltxd-node.ts'
 import { processTree } from '../harness/processes.ts'
+import { RedisServer } from '../harness/redis-server.ts'
 import { freePort } from '../harness/s3-server.ts'
 import { until } from '../harness/wait.ts'
 
@@ -95,8 +101,52 @@ async function readable(...paths: string[]): Promise<string[]> {
 /** What /proc shows of the nodes and their helpers to `nobody`. */
 async function readableOfProcesses(): Promise<string[]> {
   const pids = nodes.filter(({ running }) => running).flatMap(({ pid }) => processTree(pid))
+  return readable(...pids.flatMap(filesOfProcess))
+}
+
+function filesOfProcess(pid: number): string[] {
   const names = ['cmdline', 'environ', 'fd', 'fdinfo', 'cwd', 'mem', 'map_files', 'root/nowhere']
-  return readable(...pids.flatMap((pid) => names.map((name) => `/proc/${pid}/${name}`)))
+  return names.map((name) => `/proc/${pid}/${name}`)
+}
+
+/** What a worker does with the backup: each of these jobs, and the file of a restore. */
+async function throughWorker(umask: string, backup: string): Promise<void> {
+  mkdirSync(join(dir, 'out'))
+  const redis = await RedisServer.start()
+  const before = process.umask(Number.parseInt(umask, 8))
+  const args = ['--redis', redis.url, '--store', `b=${backup}`, '--output-dir', join(dir, 'out')]
+  const worker = new BackgroundCommand(['worker', ...args], join(dir, 'worker.log'))
+  process.umask(before)
+  const client = redis.client()
+  try {
+    await worker.said(/worker ready/)
+    const base = { backup: 'b', database: 'secret.db' }
+    await finished(client, redis, 'compact', { ...base, level: 1 })
+    await finished(client, redis, 'snapshot', base)
+    await finished(client, redis, 'restore', { ...base, output: { path: 'made.db' } })
+    expect(await readable(dir, redis.dir, ...filesOfProcess(worker.pid))).toEqual([])
+  } finally {
+    client.disconnect()
+    await worker.stop()
+    await redis.stop()
+  }
+}
+
+async function finished<Q extends QueueName>(
+  client: Redis,
+  redis: RedisServer,
+  queue: Q,
+  payload: Parameters<typeof enqueue<Q>>[2],
+): Promise<void> {
+  const connection = redis.client()
+  const events = new QueueEvents(queue, { connection, prefix: KEY_PREFIX })
+  try {
+    await events.waitUntilReady()
+    await (await enqueue(client, queue, payload)).waitUntilFinished(events, 60_000)
+  } finally {
+    await events.close()
+    connection.disconnect()
+  }
 }
 
 const SCHEDULE = `levels: [1s, 2s], snapshot: { interval: 2s, retention: 1h }, sync-interval: 100ms`
@@ -163,7 +213,16 @@ test.each(['000', '022'])(
     }
     expect(await readable(dir)).toEqual([])
 
-    const made = ['restored.db', 'followed.db', 'followed.db-ltxd', 'encoded.ltx', 'compacted.ltx', 'applied.db']
+    await throughWorker(umask, backup)
+    const made = [
+      'out/made.db',
+      'restored.db',
+      'followed.db',
+      'followed.db-ltxd',
+      'encoded.ltx',
+      'compacted.ltx',
+      'applied.db',
+    ]
     expect(made.flatMap((name) => others(modesBelow(join(dir, name)), '700', '600'))).toEqual([])
     const datas = [data, replica.options.data]
     expect(datas.flatMap((path) => others(modesBelow(path, [`${path}/files`]), '700', '600'))).toEqual([])
