@@ -21,8 +21,11 @@ export interface Remainder {
 
 /** How much of a damaged segment is in memory at a time. */
 const SEARCH_BYTES = 1 << 20
-/** Longer than the zeros of any LTX header: so many bytes were never written. */
-const HOLE_SIZE = 96
+/**
+ * A disk writes whole sectors, of so many bytes or a multiple. No part of a record that has a beginning, an end or 512
+ * bytes is all zeros: a record begins with its magic and ends with a checksum, and pages are compressed.
+ */
+const SECTOR_SIZE = 512
 
 /** Inspects a segment from a bad record at `from` on. `reached` is the last transaction before it. */
 export function inspectRemainder(files: Files, fd: number, from: number, reached: TXID): Remainder {
@@ -80,15 +83,17 @@ function* framesAfter(files: Files, fd: number, from: number): Generator<number>
   }
 }
 
+/** Whether a sector, or the part of one that lies between `from` and `end`, was never written. */
 function holdsHole(files: Files, fd: number, from: number, end: number): boolean {
   const bytes = new Uint8Array(SEARCH_BYTES)
-  let zeros = 0
   for (let at = from; at < end;) {
-    const n = files.read(fd, bytes, 0, Math.min(SEARCH_BYTES, end - at), at)
+    const chunkEnd = Math.min(end, (Math.floor(at / SEARCH_BYTES) + 1) * SEARCH_BYTES)
+    const n = files.read(fd, bytes, 0, chunkEnd - at, at)
     if (n === 0) break
-    for (let i = 0; i < n; i++) {
-      zeros = bytes[i] === 0 ? zeros + 1 : 0
-      if (zeros >= HOLE_SIZE) return true
+    for (let start = at; start < at + n;) {
+      const sectorEnd = Math.min(at + n, (Math.floor(start / SECTOR_SIZE) + 1) * SECTOR_SIZE)
+      if (bytes.subarray(start - at, sectorEnd - at).every((byte) => byte === 0)) return true
+      start = sectorEnd
     }
     at += n
   }

@@ -70,6 +70,9 @@ test('a last record that ends in zeros, as after a power loss, is incomplete', (
   }
 })
 
+const SECTOR_SIZE = 512
+const sizeOf = (log: TestLog) => fs.statSync(`${log.dir}/${log.segments[0]}`).size
+
 test('a bad record that a valid one continues is damage, and nothing is cut', () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`)
@@ -101,24 +104,28 @@ test('a bad record that a valid one continues is damage, and nothing is cut', ()
   }
 })
 
-test('whole records behind a hole that a power loss left are copied before they are cut', () => {
+test('whole records behind a sector that was never written are copied before they are cut', () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`)
-  const before = log.append(2)
-  const segment = `${log.dir}/${log.segments[0]}`
-  const at = fs.statSync(segment).size
-  log.append(3)
+  const ends = Array.from({ length: 60 }, () => ({ position: log.append(1), at: sizeOf(log) }))
   log.writer.close()
+  const [name = ''] = log.segments
+  const segment = `${log.dir}/${name}`
   const bytes = fs.readFileSync(segment)
-  const damaged = Buffer.from(bytes)
-  damaged.fill(0, at + RECORD_FRAME_SIZE + 8, at + RECORD_FRAME_SIZE + 108)
-  fs.writeFileSync(segment, damaged)
-  const { torn, last } = inspectLog(nodeFiles, log.dir)
-  expect(formatPosition(last)).toBe(formatPosition(before))
-  expect(torn).toMatchObject({ at, holdsRecords: true, whole: 2 })
-  cutTornTail(nodeFiles, torn as NonNullable<typeof torn>, `${temporary.dir}/diverged/a.db/kept.ltxlog`)
-  expect(fs.readFileSync(`${temporary.dir}/diverged/a.db/kept.ltxlog`).equals(damaged.subarray(at))).toBe(true)
-  expect(fs.statSync(segment).size).toBe(at)
+  // Of a record that begins near the end of a sector, a few bytes lie in it.
+  const left = ends.slice(0, -1).map(({ at }) => SECTOR_SIZE - (at % SECTOR_SIZE))
+  for (const index of [left.indexOf(Math.min(...left)), left.indexOf(Math.max(...left)), 20]) {
+    const { position, at } = ends[index] as (typeof ends)[number]
+    const damaged = Buffer.from(bytes).fill(0, at, at + (left[index] as number))
+    fs.writeFileSync(segment, damaged)
+    const { torn, last } = inspectLog(nodeFiles, log.dir)
+    expect(formatPosition(last)).toBe(formatPosition(position))
+    expect(torn).toMatchObject({ at, holdsRecords: true })
+    const copy = `${temporary.dir}/diverged/${index}/kept.ltxlog`
+    cutTornTail(nodeFiles, torn as NonNullable<typeof torn>, copy)
+    expect(fs.readFileSync(copy).equals(damaged.subarray(at))).toBe(true)
+    expect(fs.statSync(segment).size).toBe(at)
+  }
 })
 
 test('damage before the position up to which the database file is durable is an error, and nothing is changed', () => {
@@ -256,7 +263,8 @@ test('after a power loss tore a segment before the last one, the log ends before
   const { torn } = inspectLog(nodeFiles, log.dir)
   cutTornTail(nodeFiles, torn as NonNullable<typeof torn>, `${temporary.dir}/diverged/kept.ltxlog`)
   expect(log.segments).toHaveLength(2)
-  expect(fs.readdirSync(`${temporary.dir}/diverged`).length).toBe(1 + rest.length)
+  // The later segments, and the bad record, which is complete.
+  expect(fs.readdirSync(`${temporary.dir}/diverged`).length).toBe(2 + rest.length)
   log.reopen()
   expect(log.position.txid).toBe(before)
   log.append(5)
