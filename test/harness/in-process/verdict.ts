@@ -4,6 +4,7 @@ import fs from 'node:fs'
 import { logDirectory, readBase, readSynced } from '../../../src/log/store.ts'
 import { formatPosition } from '../../../src/ltx/format/types.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../../../src/sqlite/database-header.ts'
+import { errorCode } from '../../../src/util/errors.ts'
 import { nodeFiles } from '../../../src/util/files.ts'
 import { digest, digestOfFile, EMPTY } from '../digest.ts'
 import { replayLog } from './log-replay.ts'
@@ -82,11 +83,13 @@ export type Claims = ReadonlyMap<string, string>
  * Recovers every database in the data directory that a crash left, and checks the invariants: every claimed position is
  * in the log (I1, I4), the log is gapless (I2) and has exactly the file's pages (I3), the position of `synced.json` is
  * in the log, and a second recovery has nothing to do. Returns the digests that applications then read, by database.
+ * `mayBeTorn`: a database that no position is claimed of may be damaged, as SQLite sees it.
  */
 export function recoverAll(
   dataDir: string,
   claims: Claims,
   options: Omit<InProcessOptions, 'dataDir'> = {},
+  mayBeTorn = false,
 ): Map<string, string> {
   const node = new InProcessNode({ ...options, dataDir })
   const positions = Array.from(node.recovered, ([name, { rejection, trust, position }]) => {
@@ -125,7 +128,15 @@ export function recoverAll(
     const isLeftOut = name.endsWith('.db') && !alive.has(name) && isWhole(`${dataDir}/files/${name}`)
     assert.ok(!isLeftOut, `${name} is a database, and replicated`)
   }
-  return new Map(Array.from(alive, (name) => [name, digestOfFile(`${dataDir}/files/${name}`)]))
+  const digestOf = (name: string) => {
+    try {
+      return digestOfFile(`${dataDir}/files/${name}`)
+    } catch (error) {
+      if (mayBeTorn && !claims.has(name) && errorCode(error) === 'SQLITE_CORRUPT') return 'damaged'
+      throw error
+    }
+  }
+  return new Map(Array.from(alive, (name) => [name, digestOf(name)]))
 }
 
 /**
