@@ -33,7 +33,7 @@ export const PROJECTS = {
   /** Tests bound by the processor: two of them fill two cores. */
   cpu: {
     workers: 2,
-    budgetS: 300,
+    budgetS: 340,
     files: [
       'test/conformance/driver-direct-user.test.ts',
       'test/abandoned/abandoned.test.ts',
