@@ -142,13 +142,13 @@ async function hydrate(
 ): Promise<void> {
   const { files } = data
   const logDir = logDirectory(data.dir, name)
-  // First: nothing is restored to a name that a link leads elsewhere.
-  files.makeDirectory(path.dirname(`${data.root}/${name}`), BY_UMASK)
   fs.rmSync(logDir, { recursive: true, force: true })
   if (position.state === 'dropped') {
     createLog(files, logDir, { txid: position.txid, checksum: EMPTY_CHECKSUM })
     return
   }
+  // Before the restore: a name that a link leads elsewhere is not worth one.
+  files.makeDirectory(path.dirname(`${data.root}/${name}`), BY_UMASK)
   const started = performance.now()
   const temporary = `${data.dir}/hydrating/${name}`
   fs.rmSync(temporary, { force: true })
