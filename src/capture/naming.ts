@@ -2,6 +2,8 @@
  * Maps a file's name to its database. Source: SQLite's os_unix.c and pager.c (names of journals and super-journals).
  */
 
+import { databaseNameProblem } from '../log/database-name.ts'
+
 export type FileKind = 'database' | 'wal' | 'journal' | 'shm' | 'super-journal'
 
 export interface FileName {
@@ -26,4 +28,9 @@ export function classify(path: string): FileName {
   const match = SUPER_JOURNAL.exec(path)
   if (match !== null) return { kind: 'super-journal', database: path.slice(0, match.index) }
   return { kind: 'database', database: path }
+}
+
+/** Why the file at `path` is neither a database nor beside one; undefined if its name allows that. */
+export function nameProblem(path: string): string | undefined {
+  return databaseNameProblem(classify(path).database) ?? databaseNameProblem(path)
 }

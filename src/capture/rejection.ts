@@ -5,6 +5,7 @@ import { FsError } from '../fuse/errno.ts'
 import type { Checksum } from '../ltx/format/types.ts'
 import { formatChecksum } from '../ltx/format/types.ts'
 import type { CaptureEvents } from './events.ts'
+import { nameProblem } from './naming.ts'
 
 /**
  * Rejects an application's operation: an errno for the application, and a line in the node's log that names file and
@@ -29,6 +30,27 @@ export const rejectOther: Reject = (events, file, caller) =>
     events,
     'EPERM',
     'a file that is not a database was rejected: its name matches none of fuse.databases, and fuse.other-files is refuse',
+    { file },
+    caller,
+  )
+
+/** The configuration admits only databases, and the file can be none because of its name. */
+export const rejectUnfitName: Reject = (events, file, caller) =>
+  reject(
+    events,
+    'EPERM',
+    `a file that is not a database was rejected: ${nameProblem(file)}, and fuse.other-files is refuse`,
+    { file },
+    caller,
+  )
+
+/** No database can have that name, so none may begin there. */
+export const rejectName: Reject = (events, file, caller) =>
+  reject(
+    events,
+    'EPERM',
+    `a database was rejected: ${nameProblem(file)}, so it could not be replicated; nothing was changed. ` +
+      'Choose another name for the database. As a plain file the name works',
     { file },
     caller,
   )

@@ -147,16 +147,6 @@ test('renaming a directory renames every database in it', () => {
   expect(replayLog(rig.dir, 'old/a.db').commit).toBe(0)
 })
 
-test('a file whose name is too long for a log is served as a plain file', () => {
-  using rig = new Rig()
-  const name = 'n'.repeat(245)
-  const connection = rig.engine.open(name)
-  connection.exec('CREATE TABLE t (a); INSERT INTO t VALUES (1)')
-  expect(connection.value('SELECT a FROM t')).toBe(1)
-  expect(fs.readdirSync(`${rig.dir}/log`)).toEqual([])
-  expect(rig.node.complaints()[0]).toMatch(/not replicated/)
-})
-
 test('a transaction over two databases is captured in both before its super-journal is removed', () => {
   using rig = new Rig()
   const connection = rig.open('delete', 5, 'a.db')

@@ -1,19 +1,22 @@
+import assert from 'node:assert/strict'
 import type { Caller, FileContent, Volume } from '../fuse/content.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import type { Logs } from '../log/logs.ts'
 import type { Announcement } from './announcements.ts'
 import type { Authority } from './authority.ts'
-import { DatabaseContent, JournalContent, PlainContent, WalContent } from './contents.ts'
+import { DatabaseContent, JournalContent, WalContent } from './contents.ts'
 import type { DatabaseOptions } from './database.ts'
 import { Database } from './database.ts'
 import type { DatabaseFilter } from './database-filter.ts'
 import { ANY_DATABASE } from './database-filter.ts'
 import { filesBelow, isDatabaseName } from './find-databases.ts'
+import { NameRules } from './name-rules.ts'
+import type { FileKind } from './naming.ts'
 import { classify } from './naming.ts'
-import { OtherContent } from './other-content.ts'
-import { rejectOther, rejectPattern, rejectRename, rejectUnjournaled } from './rejection.ts'
+import { rejectPattern, rejectRename, rejectUnjournaled } from './rejection.ts'
 import { namesSuperJournal } from './super-journal.ts'
 import { UnprovenContent } from './unproven-content.ts'
+import { UnservedContent } from './unserved-content.ts'
 
 export interface CaptureVolumeOptions {
   /** The backing directory. */
@@ -41,11 +44,16 @@ export class CaptureVolume implements Volume {
   /** Databases whose removal is not a transaction. */
   readonly #discarding = new Set<string>()
   readonly #filter: DatabaseFilter
+  readonly #names: NameRules
 
   constructor(options: CaptureVolumeOptions) {
     this.#options = options
     this.#filter = options.filter ?? ANY_DATABASE
-    for (const database of options.databases) this.#databases.set(database.name, database)
+    this.#names = new NameRules({ ...options, filter: this.#filter })
+    for (const database of options.databases) {
+      assert.ok(!database.tracked || databaseNameProblem(database.name) === undefined, 'only a valid name is tracked')
+      this.#databases.set(database.name, database)
+    }
   }
 
   /** Every database that is or was tracked, or is not served. */
@@ -62,17 +70,25 @@ export class CaptureVolume implements Volume {
   content(path: string, fd: number): FileContent {
     this.#journalEnded.delete(parent(path))
     const { kind, database: name } = classify(path)
-    if (this.#isExcluded(name)) return this.#excludedFile(path, fd)
-    if (kind === 'shm' || kind === 'super-journal') return new PlainContent(this.#options.files, fd)
-    const problem = databaseNameProblem(name)
-    if (problem !== undefined) {
-      this.#options.events.log('warn', `not replicated, served as a plain file: ${problem}`, { file: path })
-      return new PlainContent(this.#options.files, fd)
-    }
+    const own = this.#databases.get(path)
+    if (own?.rejection !== undefined) return new UnservedContent(own, fd)
+    assert.ok(kind === 'database' || own?.tracked !== true, "a tracked database's file is opened as a database")
+    if (this.#isExcluded(name)) return this.#names.excluded(path, fd)
+    if (databaseNameProblem(name) !== undefined) return this.#names.unfit(path, fd)
+    if (kind === 'database') return this.#databaseContent(name, fd)
+    return this.#names.guarded(path, fd, this.#sideContent(kind, name, fd))
+  }
+
+  #sideContent(kind: Exclude<FileKind, 'database'>, name: string, fd: number): FileContent {
+    if (kind === 'shm' || kind === 'super-journal') return this.#names.plain(fd)
     const database = this.#database(name)
     database.trust.expectChange()
-    if (kind === 'wal') return new WalContent(database, fd)
-    if (kind === 'journal') return new JournalContent(database, fd)
+    return kind === 'wal' ? new WalContent(database, fd) : new JournalContent(database, fd)
+  }
+
+  #databaseContent(name: string, fd: number): DatabaseContent {
+    const database = this.#database(name)
+    database.trust.expectChange()
     const { proof } = database.trust
     const closed = () => this.#closed(database)
     const content =
@@ -84,7 +100,10 @@ export class CaptureVolume implements Volume {
   }
 
   unlink(path: string, perform: () => void, caller: Caller): void {
-    const { kind, database: name } = classify(path)
+    // The file of a database that an older version tracked, under a name that now belongs to a side file.
+    const { kind, database: name } = this.#databases.has(path)
+      ? ({ kind: 'database', database: path } as const)
+      : classify(path)
     const database = this.#databases.get(name)
     if (kind === 'super-journal') return this.#commitAcrossDatabases(path, perform, caller)
     if (database !== undefined) {
@@ -120,14 +139,15 @@ export class CaptureVolume implements Volume {
       throw rejectUnjournaled(this.#options.events, classify(from).database, caller)
     }
     const renamed = (database: Database) => (isDirectory ? to + database.name.slice(from.length) : to)
-    if (!isDirectory) this.#assertAllowed(to, caller)
-    for (const database of moved) this.#assertAllowed(renamed(database), caller)
+    if (!isDirectory) this.#names.assertMayBecome(from, to, caller)
+    for (const database of moved) this.#names.assertMayBecome(database.name, renamed(database), caller)
     // What becomes a database under the new name must be correct.
     for (const database of moved) database.trust.verify()
     for (const database of [...moved, ...replaced]) this.#drop(database)
     perform()
     if (moved.length > 0) this.#syncNames(parent(to), parent(from))
-    for (const name of isDirectory ? this.#namesAfterRename(to, moved.map(renamed)) : [to]) this.#importIfDatabase(name)
+    for (const name of isDirectory ? this.#namesAfterRename(from, to, moved.map(renamed)) : [to])
+      this.#importIfDatabase(name)
   }
 
   /**
@@ -146,6 +166,7 @@ export class CaptureVolume implements Volume {
   #database(name: string): Database {
     const known = this.#databases.get(name)
     if (known !== undefined) return known
+    assert.equal(databaseNameProblem(name), undefined, 'only a valid name is tracked')
     const { root, files, events, nowMs, nodeId, logs, authority } = this.#options
     const path = `${root}/${name}`
     const database = new Database({
@@ -229,19 +250,10 @@ export class CaptureVolume implements Volume {
     return known?.tracked !== true && known?.rejection === undefined && !this.#filter.matches(name)
   }
 
-  #excludedFile(path: string, fd: number): FileContent {
-    const { files, events } = this.#options
-    return this.#filter.rejectsOthers ? new OtherContent(files, fd, events, path) : new PlainContent(files, fd)
-  }
-
-  #assertAllowed(path: string, caller: Caller): void {
-    if (this.#filter.rejectsOthers && !this.#filter.matches(classify(path).database))
-      throw rejectOther(this.#options.events, path, caller)
-  }
-
   /** Patterns match whole paths, so a file can become a database when its directory is renamed. */
-  #namesAfterRename(folder: string, moved: readonly string[]): readonly string[] {
-    return this.#filter === ANY_DATABASE ? moved : filesBelow(this.#options.root, folder)
+  #namesAfterRename(former: string, folder: string, moved: readonly string[]): readonly string[] {
+    const wereAllDatabases = this.#filter === ANY_DATABASE && databaseNameProblem(`${former}/a`) === undefined
+    return wereAllDatabases ? moved : filesBelow(this.#options.root, folder)
   }
 
   #trackedAt(path: string, isDirectory: boolean): Database[] {

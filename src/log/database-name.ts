@@ -66,6 +66,16 @@ export function decodeDatabaseName(encoded: string): string | undefined {
   }
 }
 
+/** The name that this key encodes, if no database can have it (any more). */
+export function decodeUnusableName(encoded: string): string | undefined {
+  try {
+    const name = encoded.split('/').map(decodeURIComponent).join('/')
+    return percentEncode(name) === encoded && databaseNameProblem(name) !== undefined ? name : undefined
+  } catch {
+    return undefined
+  }
+}
+
 function percentEncode(name: string): string {
   return name.split('/').map(encodeSegment).join('/')
 }

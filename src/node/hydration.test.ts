@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { SEED } from '../../test/harness/effort.ts'
@@ -25,7 +25,7 @@ async function setUp(dir: string, ...names: string[]) {
   }
   const data = openDataDirectory(dir)
   const hydrate = () => hydrateMissing({ store, data, logger: pino({ level: 'silent' }), signal: undefined })
-  return { data, played, hydrate }
+  return { data, store, played, hydrate }
 }
 
 test('what the backup has is restored; a dropped database leaves nothing on the mount, no directory either', async () => {
@@ -53,5 +53,18 @@ test('a database whose directory is a link is not restored, with the reason, and
   rmSync(`${data.root}/linked`)
   expect(await hydrate()).toEqual(new Map())
   expect(existsSync(`${data.root}/linked/b.db`)).toBe(true)
+  data.close()
+})
+
+test('a database of a name that none can have is not restored, with the reason, and the others are', async () => {
+  using temporary = temporaryDirectory()
+  const { data, store, hydrate } = await setUp(temporary.dir, 'a.db', 'b.db')
+  for await (const { key } of store.list('b.db/')) {
+    await store.put(key.replace('b.db/', 'my-journal/'), await store.get(key))
+  }
+  const rejections = await hydrate()
+  expect([...rejections.keys()]).toEqual(['my-journal'])
+  expect(rejections.get('my-journal')).toMatch(/ends in "-journal".*rename its prefix/)
+  expect(readdirSync(data.root).sort()).toEqual(['a.db', 'b.db'])
   data.close()
 })

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import type { DatabaseOptions } from '../capture/database.ts'
 import { Database } from '../capture/database.ts'
+import { databaseNameProblem } from '../log/database-name.ts'
 import { Logs } from '../log/logs.ts'
 import { effectiveLog } from '../log/replace.ts'
 import { logDirectory } from '../log/store.ts'
@@ -32,6 +33,7 @@ export interface PlannedRecovery {
  */
 export function planDatabase(options: Location, foresee: boolean): PlannedRecovery {
   try {
+    assertUsableName(options)
     const scene = sceneOf(options)
     const found = inspectLeftovers(scene)
     const plan = planRecovery(found.facts)
@@ -55,6 +57,7 @@ export function rejectionAdvice(dataDir: string, name: string): string {
 export function recoverDatabase(options: RecoveryOptions): Database | undefined {
   const scene = sceneOf(options)
   try {
+    assertUsableName(options)
     return new Recovery(options, databaseOptionsOf(options), scene.logDir, inspectLeftovers(scene)).run()
   } catch (error) {
     return rejectedDatabase(options, reasonOf(error, options))
@@ -69,6 +72,17 @@ export function rejectedDatabase(options: RecoveryOptions, reason: string): Data
   const rejected = new Database(databaseOptionsOf(options))
   rejected.rejection = `${reason}; ${advice}`
   return rejected
+}
+
+/** Version 0.1 tracked databases whose names are now rejected. Throws LtxdError. */
+function assertUsableName({ name, dataDir, root }: Location): void {
+  const problem = databaseNameProblem(name)
+  if (problem === undefined) return
+  throw new LtxdError(
+    'DATABASE_NAME_INVALID',
+    `no database can have its name: ${problem}. To keep it, stop the node, rename ${root}/${name} (with its -wal and ` +
+      `-journal, if there are any), and move ${logDirectory(dataDir, name)} away: it begins anew under the other name`,
+  )
 }
 
 function databaseOptionsOf(options: RecoveryOptions): DatabaseOptions {

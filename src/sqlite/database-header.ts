@@ -3,6 +3,7 @@
 export const DATABASE_HEADER_SIZE = 100
 
 const MAGIC = 'SQLite format 3\0'
+export const DATABASE_MAGIC_SIZE = MAGIC.length
 
 const AT = {
   pageSize: 16,

@@ -46,6 +46,14 @@ export class WalChecksum {
   }
 }
 
+/** Whether `bytes` begin as a WAL does. */
+export function hasWalMagic(bytes: Uint8Array): boolean {
+  if (bytes.length < 8) return false
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 8)
+  const magic = view.getUint32(0)
+  return (magic === MAGIC_LITTLE_ENDIAN || magic === MAGIC_BIG_ENDIAN) && view.getUint32(4) === FORMAT_VERSION
+}
+
 /** Returns undefined when the 32 bytes are not a valid header: SQLite then treats the WAL as empty. */
 export function parseWalHeader(bytes: Uint8Array): WalHeader | undefined {
   if (bytes.length < WAL_HEADER_SIZE) return undefined

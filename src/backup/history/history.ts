@@ -1,7 +1,16 @@
 import pLimit from 'p-limit'
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectInfo, ObjectStore } from '../../objectstore/objectstore.ts'
-import { databasePrefix, type FileRef, levelPrefix, type MarkerKind, markerPrefix, parseKey } from './layout.ts'
+import {
+  databasePrefix,
+  type FileRef,
+  levelPrefix,
+  type MarkerKind,
+  markerPrefix,
+  type ParsedKey,
+  parseKey,
+  unusableDatabase,
+} from './layout.ts'
 import { type FileMetadata, parseMetadata } from './metadata.ts'
 
 /** One LTX object, as its key and the listing describe it. */
@@ -60,9 +69,20 @@ export async function loadMarkers(store: ObjectStore, database: string): Promise
   return histories.get(database)?.markers ?? []
 }
 
-/** Lists every database below the store's root with one listing, ascending by name. */
-export async function loadHistories(store: ObjectStore): Promise<ReadonlyMap<string, BackupHistory>> {
-  const histories = await collect(store, '')
+/**
+ * Lists every database below the store's root with one listing, ascending by name. `unusable` is called for each name
+ * that no database can have.
+ */
+export async function loadHistories(
+  store: ObjectStore,
+  unusable?: (name: string) => void,
+): Promise<ReadonlyMap<string, BackupHistory>> {
+  const names = new Set<string>()
+  const histories = await collect(store, '', undefined, (key) => {
+    const name = unusableDatabase(store.layout, key)
+    if (name !== undefined) names.add(name)
+  })
+  if (unusable !== undefined) for (const name of names) unusable(name)
   return new Map([...histories].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
@@ -112,9 +132,18 @@ interface Builder {
   readonly markers: BackupMarker[]
 }
 
-async function collect(store: ObjectStore, prefix: string, startAfter?: string): Promise<Map<string, BackupHistory>> {
+async function collect(
+  store: ObjectStore,
+  prefix: string,
+  startAfter?: string,
+  ignored?: (key: string) => void,
+): Promise<Map<string, BackupHistory>> {
   const builders = new Map<string, Builder>()
-  for await (const info of store.list(prefix, startAfter)) add(builders, store, info)
+  for await (const info of store.list(prefix, startAfter)) {
+    const parsed = parseKey(store.layout, info.key)
+    if (parsed === undefined) ignored?.(info.key)
+    else add(builders, parsed, info)
+  }
   for (const builder of builders.values()) {
     builder.files.sort(compareFiles)
     builder.markers.sort((a, b) => compareTXID(a.txid, b.txid))
@@ -122,9 +151,7 @@ async function collect(store: ObjectStore, prefix: string, startAfter?: string):
   return builders
 }
 
-function add(builders: Map<string, Builder>, store: ObjectStore, info: ObjectInfo): void {
-  const parsed = parseKey(store.layout, info.key)
-  if (parsed === undefined) return
+function add(builders: Map<string, Builder>, parsed: ParsedKey, info: ObjectInfo): void {
   const { database } = parsed
   let builder = builders.get(database)
   if (builder === undefined) builders.set(database, (builder = { database, files: [], markers: [] }))

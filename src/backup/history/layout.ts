@@ -12,7 +12,7 @@
  * of the history, and their keys match no pattern of the history.
  */
 
-import { decodeDatabaseName, encodeDatabaseName } from '../../log/database-name.ts'
+import { decodeDatabaseName, decodeUnusableName, encodeDatabaseName } from '../../log/database-name.ts'
 import { MAX_TXID } from '../../log/limits.ts'
 import { formatTXID, parseTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
@@ -93,4 +93,10 @@ export function parseKey(layout: Layout, key: string): ParsedKey | undefined {
   if (database === undefined || (kind !== 'dropped' && kind !== 'reset')) return undefined
   const at = parseTXID(txid)
   return at <= MAX_TXID ? { type: 'marker', database, kind, txid: at } : undefined
+}
+
+/** The database of a key whose name no database can have. `parseKey` ignores such keys. */
+export function unusableDatabase(layout: Layout, key: string): string | undefined {
+  const path = PATTERNS[layout].exec(key)?.[1]
+  return path === undefined ? undefined : decodeUnusableName(path)
 }

@@ -1,4 +1,6 @@
+import { databaseNameProblem } from '../../log/database-name.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { LtxdError } from '../../util/errors.ts'
 import { type BackupHistory, loadHistories } from '../history/history.ts'
 import { type BackupPosition, backupPosition } from '../history/position.ts'
 
@@ -12,13 +14,15 @@ export interface BackedUpDatabase {
  * Every database of a backup with its newest position, ascending by name. Costs one listing, and one request for the
  * newest object of each. Includes dropped databases (`position.state`), because their TXIDs continue if they are
  * created again. `failed` is called for a database whose newest object cannot be read; without it, that is an error.
+ * It is also called for a name that no database can have.
  */
 export async function listBackup(
   store: ObjectStore,
   failed?: (name: string, error: unknown) => void,
 ): Promise<BackedUpDatabase[]> {
   const found: BackedUpDatabase[] = []
-  for (const [name, history] of await loadHistories(store)) {
+  const unusable = (name: string) => failed?.(name, new UnusableNameError(name, store.url))
+  for (const [name, history] of await loadHistories(store, unusable)) {
     try {
       found.push({ name, history, position: await backupPosition(store, history) })
     } catch (error) {
@@ -27,4 +31,14 @@ export async function listBackup(
     }
   }
   return found
+}
+
+class UnusableNameError extends LtxdError {
+  constructor(name: string, url: string) {
+    super(
+      'DATABASE_NAME_INVALID',
+      `${url} holds a database of a name that no database can have: ${databaseNameProblem(name) ?? ''}. ` +
+        'To restore it, rename its prefix in the backup',
+    )
+  }
 }

@@ -1,0 +1,76 @@
+import type { Caller, FileContent, HeldReply } from '../fuse/content.ts'
+import { DATABASE_MAGIC_SIZE, hasDatabaseMagic } from '../sqlite/database-header.ts'
+import { hasJournalMagic } from '../sqlite/journal.ts'
+import { hasWalMagic } from '../sqlite/wal.ts'
+import type { Files } from '../util/files.ts'
+import type { CaptureEvents } from './events.ts'
+import { rejectName } from './rejection.ts'
+
+/** Whether a file that begins with these bytes is a database, or a side file that belongs to one. */
+export type IsForbidden = (beginning: Uint8Array) => boolean
+
+/** For a file whose own name no database can have. */
+export const isDatabase: IsForbidden = hasDatabaseMagic
+
+/** For a side file of a database that cannot exist, because of its name. */
+export const isDatabaseOrSideFile: IsForbidden = (beginning) =>
+  hasDatabaseMagic(beginning) || hasJournalMagic(beginning) || hasWalMagic(beginning)
+
+export interface GuardOptions {
+  readonly files: Files
+  readonly fd: number
+  readonly events: CaptureEvents
+  readonly path: string
+  readonly isForbidden: IsForbidden
+}
+
+/**
+ * A file that works as `inner` does, but never begins as a database: its name is no database's. Without this, a
+ * database of such a name would be acknowledged and replicated nowhere.
+ */
+export class GuardedContent implements FileContent {
+  readonly #inner: FileContent
+  readonly #options: GuardOptions
+
+  constructor(inner: FileContent, options: GuardOptions) {
+    this.#inner = inner
+    this.#options = options
+  }
+
+  opened(flags: number, caller: Caller): void {
+    this.#inner.opened(flags, caller)
+  }
+
+  read(into: Uint8Array, at: number, length: number, position: number): number {
+    return this.#inner.read(into, at, length, position)
+  }
+
+  write(data: Uint8Array, position: number, caller: Caller, handle?: number): void {
+    if (position < DATABASE_MAGIC_SIZE) this.#assertAllowed(data, position, caller)
+    this.#inner.write(data, position, caller, handle)
+  }
+
+  truncate(sizeBytes: number, caller: Caller): void {
+    this.#inner.truncate(sizeBytes, caller)
+  }
+
+  sync(dataOnly: boolean): HeldReply | undefined {
+    return this.#inner.sync(dataOnly)
+  }
+
+  released(flags: number, openHandles: number, openWriters: number): void {
+    this.#inner.released(flags, openHandles, openWriters)
+  }
+
+  /** The file's first bytes may arrive in any number of writes. */
+  #assertAllowed(data: Uint8Array, position: number, caller: Caller): void {
+    const { files, fd, events, path, isForbidden } = this.#options
+    let beginning = data
+    if (position > 0 || data.length < DATABASE_MAGIC_SIZE) {
+      beginning = new Uint8Array(DATABASE_MAGIC_SIZE)
+      files.read(fd, beginning, 0, beginning.length, 0)
+      beginning.set(data.subarray(0, beginning.length - position), position)
+    }
+    if (isForbidden(beginning)) throw rejectName(events, path, caller)
+  }
+}
