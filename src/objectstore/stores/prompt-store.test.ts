@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { StoreUnavailableError } from '../errors.ts'
 import type { ObjectStore } from '../objectstore.ts'
@@ -48,5 +49,30 @@ describe('a store with a time limit', () => {
     expect(await store.head('d')).toBeUndefined()
     await store.delete(['a'])
     expect(await store.head('a')).toBeUndefined()
+  })
+
+  it('listens to its signal once, however many requests are under way, and not at all without one', async () => {
+    const stop = new AbortController()
+    const listeners = () => getEventListeners(stop.signal, 'abort').length
+    const answers: (() => void)[] = []
+    const head = () => new Promise<undefined>((resolve) => answers.push(() => resolve(undefined)))
+    const store = new PromptStore(Object.assign(new MemoryStore(), { head }), stop.signal)
+    const asked = Array.from({ length: 50 }, (_, i) => store.head(`object-${i}`))
+    expect(listeners()).toBe(1)
+    for (const answer of answers.splice(25)) answer()
+    await Promise.all(asked.slice(25))
+    expect(listeners()).toBe(1)
+    for (const answer of answers) answer()
+    await Promise.all(asked)
+    expect(listeners()).toBe(0)
+  })
+
+  it('ends every request under way with the signal', async () => {
+    const stop = new AbortController()
+    const store = new PromptStore(hanging(), stop.signal)
+    const asked = Array.from({ length: 20 }, (_, i) => store.head(`object-${i}`))
+    stop.abort(new Error('the node stops'))
+    for (const each of asked) await expect(each).rejects.toThrow('the node stops')
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([])
   })
 })

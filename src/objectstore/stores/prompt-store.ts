@@ -13,6 +13,8 @@ export class PromptStore implements ObjectStore {
   readonly #store: ObjectStore
   readonly #signal: AbortSignal | undefined
   readonly #timeoutMs: number
+  /** Ends the requests that are under way. They share one listener: a node has many requests, and one signal. */
+  readonly #aborts = new Set<() => void>()
 
   constructor(store: ObjectStore, signal?: AbortSignal, timeoutMs = LIMITS.answerMs) {
     this.#store = store
@@ -86,7 +88,7 @@ export class PromptStore implements ObjectStore {
     signal?.throwIfAborted()
     const answer = request()
     let timer: NodeJS.Timeout | undefined
-    let abort: (() => void) | undefined
+    let abort = () => {}
     const away = new Promise<never>((_, reject) => {
       const late = () => {
         const cause = new Error(`no answer within ${this.#timeoutMs / 1000} s`)
@@ -94,13 +96,19 @@ export class PromptStore implements ObjectStore {
       }
       timer = setTimeout(late, this.#timeoutMs)
       abort = () => reject(signal?.reason as Error)
-      signal?.addEventListener('abort', abort, { once: true })
     })
+    if (this.#aborts.size === 0) signal?.addEventListener('abort', this.#abortAll, { once: true })
+    this.#aborts.add(abort)
     try {
       return await Promise.race([answer, away])
     } finally {
       clearTimeout(timer)
-      if (abort !== undefined) signal?.removeEventListener('abort', abort)
+      this.#aborts.delete(abort)
+      if (this.#aborts.size === 0) signal?.removeEventListener('abort', this.#abortAll)
     }
+  }
+
+  readonly #abortAll = (): void => {
+    for (const abort of this.#aborts) abort()
   }
 }
