@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { divergedKey, fileKey, markerKey } from '../src/backup/history/layout.ts'
 import { toTXID } from '../src/ltx/format/types.ts'
-import { outputKeyProblem, outputPathProblem } from './output-names.ts'
+import { assertBlocksNoDatabase, outputKeyProblem, outputPathProblem } from './output-names.ts'
 
 const KEYS = [
   ...(['s3', 'directory'] as const).flatMap((layout) =>
@@ -51,3 +51,16 @@ test.each(['', '.', '..', '../x', 'a/../../b', '/etc/passwd', 'a/..', 'a\0b', 'a
 test.each(['app.db', 'a/b.db', './a/b.db', 'a/../b.db', '..a/b', '-rf'])('%s can be the path of an output', (path) => {
   expect(outputPathProblem(path)).toBeUndefined()
 })
+
+test.each(['orders.db', 'restored/app.db', 'a%20b.db', 'x.db-wal', 'x.db-mj0123459AB', '.primary', 'a/b/c', '-rf'])(
+  'an output in a directory never stands where a database, or a directory of databases, may come: %s',
+  (key) => {
+    expect(() => assertBlocksNoDatabase(key, 'directory')).toThrow(/could be the name of a database/)
+    expect(() => assertBlocksNoDatabase(key, 's3')).not.toThrow()
+  },
+)
+
+test.each(['@restored/app.db', 'restored/app.db@2026', 'a b.db', 'a%2db', '%', 'x.ltx/app.db', 'é.db'])(
+  'no database needs the path %s',
+  (key) => expect(() => assertBlocksNoDatabase(key, 'directory')).not.toThrow(),
+)

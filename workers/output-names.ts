@@ -1,8 +1,10 @@
 /** Where the output of a restore may lie: below the output directory, or in a store beside what is a backup's own. */
 
 import { isAbsolute, normalize } from 'node:path'
+import type { Layout } from '../src/backup/history/layout.ts'
+import { decodeDatabaseName } from '../src/log/database-name.ts'
 import { checkKey } from '../src/objectstore/keys.ts'
-import { errorMessage } from '../src/util/errors.ts'
+import { errorMessage, LtxdError } from '../src/util/errors.ts'
 
 /** What SQLite would read as a part of the database beside it. */
 const SIDE_FILE = /-(wal|shm|journal)$/
@@ -37,4 +39,25 @@ export function outputKeyProblem(key: string): string | undefined {
   const part = key.split('/').find((name) => OF_A_BACKUP.test(name) || RESERVED.test(name))
   if (part === undefined) return undefined
   return `has a part "${part}", as the objects of a backup have: expected a key such as restored/app.db`
+}
+
+/** An object in a directory would take the place of a database's directory. */
+class OutputBlocksDatabaseError extends LtxdError {
+  constructor(key: string) {
+    super(
+      'OUTPUT_KEY_INVALID',
+      `the key ${JSON.stringify(key.slice(0, 200))} of the output could be the name of a database, whose backup needs a ` +
+        'directory there. In a directory, expected a key that no database has, such as @restored/app.db',
+      2,
+    )
+  }
+}
+
+/**
+ * In a bucket, objects lie beside each other whatever their keys. In a directory, an object `orders.db` would keep the
+ * databases `orders.db` and `orders.db/…` from being backed up. Throws OutputBlocksDatabaseError.
+ */
+export function assertBlocksNoDatabase(key: string, layout: Layout): void {
+  const isOnTheWay = decodeDatabaseName(key) !== undefined || decodeDatabaseName(`${key}/x`) !== undefined
+  if (layout === 'directory' && isOnTheWay) throw new OutputBlocksDatabaseError(key)
 }

@@ -74,7 +74,7 @@ describe.skipIf(findTool('redis-server') === undefined)(`hostile jobs (LTXD_SEED
   })
 
   const database = () => fleet.databases[0]!.database
-  const restore = (more: object) => ({ backup, database: database(), output: { key: 'x.db' }, ...more })
+  const restore = (more: object) => ({ backup, database: database(), output: { key: '@restored/x.db' }, ...more })
   const endpoint = () => `http://127.0.0.1:${(server.address() as { port: number }).port}`
 
   async function outcome(queue: QueueName, data: unknown, options: object = {}) {
@@ -130,6 +130,11 @@ describe.skipIf(findTool('redis-server') === undefined)(`hostile jobs (LTXD_SEED
         '/x',
         LONG,
       ].map((key): [QueueName, unknown, RegExp] => ['restore', restore({ output: { key } }), /^JOB_INVALID: .*output/]),
+      ...['orders.db', 'restored/orders.db', database(), `${database()}/x`].map((key): [QueueName, unknown, RegExp] => [
+        'restore',
+        restore({ output: { key } }),
+        /^OUTPUT_KEY_INVALID: .*could be the name of a database/,
+      ]),
       ...['../x', '/x', '', 'x\n', LONG].map((name): [QueueName, unknown, RegExp] => [
         'snapshot',
         { backup, database: name },

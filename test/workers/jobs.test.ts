@@ -93,15 +93,15 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
     const target = { kind: 'txid', txid: '6' } as const
     const elsewhere = `file://${dir}/elsewhere`
     for (const output of [
-      { key: 'restores/a.db' },
-      { key: 'a.db', store: elsewhere },
-      { key: 'b.db', store: 'elsewhere' },
+      { key: '@restored/a.db' },
+      { key: '@a.db', store: elsewhere },
+      { key: '@b.db', store: 'elsewhere' },
     ]) {
       expect(await outcome('restore', { backup: 'main', database: database(), target, output })).toMatchObject(
         expected(txid),
       )
     }
-    for (const path of ['backup/restores/a.db', 'elsewhere/a.db', 'elsewhere/b.db']) {
+    for (const path of ['backup/@restored/a.db', 'elsewhere/@a.db', 'elsewhere/@b.db']) {
       expect((await readFile(join(dir, path))).equals(played().states.get(txid)!), path).toBe(true)
     }
     expect((await ltxd(['backup', 'verify', backup], { cwd: dir })).code).toBe(0)
@@ -115,8 +115,8 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
     )
     expect(await readFile(join(dir, 'restored/taken.db'), 'utf8')).toBe('something else')
     const target = { kind: 'txid', txid: 'ffff' } as const
-    await expect(outcome('restore', { ...base, target, output: { key: 'x' } })).rejects.toThrow(/TARGET_UNAVAILABLE: /)
-    const nope = { backup, database: 'nope.db', output: { key: 'x' } }
+    await expect(outcome('restore', { ...base, target, output: { key: '@x' } })).rejects.toThrow(/TARGET_UNAVAILABLE: /)
+    const nope = { backup, database: 'nope.db', output: { key: '@x' } }
     await expect(outcome('restore', nope)).rejects.toThrow(/BACKUP_NOT_FOUND: .*no backup of database nope\.db/)
     await expect(enqueue(client, 'compact', { ...base, level: 12 })).rejects.toThrow(
       /queue compact cannot be done: level/,
@@ -124,7 +124,7 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
   })
 
   test('asking twice for the same is asking once', async () => {
-    const payload = { backup, database: database(), output: { key: 'twice.db' } }
+    const payload = { backup, database: database(), output: { key: '@twice.db' } }
     const [first, second] = [await enqueue(client, 'restore', payload), await enqueue(client, 'restore', payload)]
     expect(second.id).toBe(first.id)
   })
@@ -205,7 +205,7 @@ describe.skipIf(findTool('redis-server') === undefined)(`jobs (LTXD_SEED=${SEED}
     await worker.said(/Redis cannot be reached/)
     await redis.run()
     await worker.said(/Redis is back/)
-    const payload = { backup, database: database(), output: { key: 'after.db' } }
+    const payload = { backup, database: database(), output: { key: '@after.db' } }
     expect(await outcome('restore', payload)).toMatchObject(expected(played().position().txid))
     expect(worker.output().match(/Redis cannot be reached/g)).toHaveLength(1)
   })

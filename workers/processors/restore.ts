@@ -22,6 +22,7 @@ import { DATABASE_HEADER_SIZE, parseDatabaseHeader } from '../../src/sqlite/data
 import { LtxdError } from '../../src/util/errors.ts'
 import { OutputExistsError } from '../../src/util/new-file.ts'
 import { inOutputDirectory } from '../output-directory.ts'
+import { assertBlocksNoDatabase } from '../output-names.ts'
 import { type Payload, toTarget, txidTarget } from '../payloads.ts'
 import type { RestoreContext } from './context.ts'
 
@@ -100,8 +101,9 @@ async function toObject(
   txid: TXID,
   { store, openStore, signal, progress }: RestoreContext,
 ): Promise<State> {
-  const directory = await mkdtemp(join(tmpdir(), 'ltxd-restore-'))
   const into = output.store === undefined ? store : openStore(output.store)
+  assertBlocksNoDatabase(output.key, into.layout)
+  const directory = await mkdtemp(join(tmpdir(), 'ltxd-restore-'))
   try {
     const path = join(directory, 'database')
     const restored = await restoreDatabase(store, database, { kind: 'txid', txid }, path, { signal, progress })
