@@ -118,6 +118,7 @@ export const PROJECTS = {
       'test/cli/recover.test.ts',
       'test/cli/roles.test.ts',
       'test/private/links.test.ts',
+      'test/private/inherited.test.ts',
       'test/cli/secrets.test.ts',
       'test/private/private.test.ts',
       'test/library/node.test.ts',

@@ -6,6 +6,7 @@ import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { SharedState } from '../dataplane/shared-state.ts'
+import { helperEnvironment } from '../util/environment.ts'
 import { encodeFrame, PIPE_FRAMES } from '../util/frames.ts'
 import type { Logger } from '../util/log.ts'
 import type { FromClient, ToClient } from './client/messages.ts'
@@ -35,7 +36,7 @@ export class LocalClientProcess {
     const { shared } = plane
     const program = fileURLToPath(new URL('./local-client.js', import.meta.url))
     const argv = [program, mountDir, plane.announcementsPath(mountDir)]
-    const child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'pipe'], env: helperEnvironment() })
     this.#child = child
     this.#input = child.stdin
     this.#shared = shared

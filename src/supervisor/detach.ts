@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import { MOUNT_TYPE } from '../fuse/host/mount-point.ts'
 import { mountAt } from '../fuse/host/mountinfo.ts'
 import { unmountCommand } from '../fuse/host/unmount-command.ts'
+import { helperEnvironment } from '../util/environment.ts'
 
 const TIMEOUT_MS = 5_000
 
@@ -25,7 +26,7 @@ function detachMount(directory: string): void {
   try {
     const target = join(realpathSync(dirname(directory)), basename(directory))
     if (mountAt(target)?.type !== MOUNT_TYPE) return
-    spawnSync(...unmountCommand(target, 'lazy'), { timeout: TIMEOUT_MS, stdio: 'ignore' })
+    spawnSync(...unmountCommand(target, 'lazy'), { timeout: TIMEOUT_MS, stdio: 'ignore', env: helperEnvironment() })
   } catch {
     return
   }

@@ -2,6 +2,7 @@
  * Executes the decisions of the state machine: signals in, a node and a program started and stopped, an exit code out.
  */
 
+import { applicationEnvironment } from '../util/environment.ts'
 import { errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { nowMs } from '../util/monotonic.ts'
@@ -148,8 +149,7 @@ class Supervisor {
 
   #startApp(index: number): void {
     const argv = this.#options.commands[index]?.argv ?? []
-    const environment = { ...process.env, LTXD_MOUNT: this.#node?.mountDir }
-    const app = startApplication(argv, environment, (exit) => {
+    const app = startApplication(argv, applicationEnvironment(this.#node?.mountDir), (exit) => {
       clearTimeout(this.#timer)
       this.#logExit(argv, exit)
       this.#handle({ type: 'app-exited', exitCode: exit.exitCode })

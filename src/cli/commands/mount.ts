@@ -13,7 +13,8 @@ Examples:
   ltxd mount ./mnt --backup file:///var/backups/app
   ltxd mount ./mnt --data ./data -- node server.js
 
-The program finds the mount point in LTXD_MOUNT. When it exits, the node stops and exits with the same code.
+The program finds the mount point in LTXD_MOUNT. It gets the rest of the environment, too, but LTXD_BACKUP_URL,
+LTXD_CONSUL_URL, LTXD_REDIS_URL and LTXD_STORES. When it exits, the node stops and exits with the same code.
 SIGTERM and SIGINT stop the program, then the node. A second signal, at least a second later, forces the stop.`
 
 export function register(program: Command): void {

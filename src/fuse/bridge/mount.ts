@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import fs from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { helperEnvironment } from '../../util/environment.ts'
 import { errorMessage } from '../../util/errors.ts'
 import type { Mounted } from '../device.ts'
 import { checkAccess } from '../host/access.ts'
@@ -64,7 +65,7 @@ class BridgeProcess {
   readonly #child: ChildProcess
 
   constructor(args: readonly string[], socket: number) {
-    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe', socket] })
+    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe', socket], env: helperEnvironment() })
     this.#child = child
     child.stdin?.on('error', () => undefined) // The process has ended, which `ended` reports.
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { helperEnvironment } from '../../util/environment.ts'
 
 export interface Outcome {
   /** null when the command could not be started, or did not end in time. */
@@ -11,7 +12,7 @@ export const COMMAND_TIMEOUT_MS = 10_000
 /** Runs a command in the C locale. Does not wait for a command after its timeout, because it may be unkillable. */
 export function run(command: string, args: readonly string[], timeoutMs = COMMAND_TIMEOUT_MS): Promise<Outcome> {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, LC_ALL: 'C' } })
+    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env: helperEnvironment({ LC_ALL: 'C' }) })
     let stderr = ''
     const timer = setTimeout(() => {
       child.kill('SIGKILL')

@@ -4,6 +4,7 @@
  */
 
 import { spawnSync } from 'node:child_process'
+import { helperEnvironment } from '../../util/environment.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
 import { checkAccess, denied, foreign, FUSERMOUNT, user } from '../host/access.ts'
 import { DescriptorSocket } from '../host/descriptor-socket.ts'
@@ -28,7 +29,7 @@ export async function mountThroughFusermount(
     const all = ['nosuid', 'nodev', `fsname=${fsname}`, `subtype=${SUBTYPE}`, ...options].join(',')
     const result = spawnSync(FUSERMOUNT, ['-o', all, '--', target], {
       stdio: ['ignore', 'ignore', 'pipe', socket.theirs],
-      env: { ...process.env, LC_ALL: 'C', [SOCKET_VARIABLE]: '3' },
+      env: helperEnvironment({ LC_ALL: 'C', [SOCKET_VARIABLE]: '3' }),
       timeout: TIMEOUT_MS,
       encoding: 'utf8',
     })

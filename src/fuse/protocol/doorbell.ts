@@ -10,6 +10,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
+import { helperEnvironment } from '../../util/environment.ts'
 import { errorCode, LtxdError } from '../../util/errors.ts'
 import type { Caller } from '../content.ts'
 import type { Device } from '../device.ts'
@@ -67,7 +68,7 @@ function ringBridge(bell: number): boolean {
 export async function hangDoorbell(mountPoint: string, device: number): Promise<number> {
   const script = 'exec 3< "$0" && echo held && exec cat' // cat runs until its stdin ends.
   const file = `${mountPoint}/${doorbellName(device)}`
-  const holder = spawn('sh', ['-c', script, file], { stdio: ['pipe', 'pipe', 'ignore'] })
+  const holder = spawn('sh', ['-c', script, file], { stdio: ['pipe', 'pipe', 'ignore'], env: helperEnvironment() })
   holder.stdin.on('error', () => {}) // The process has ended by itself.
   const ended = once(holder, 'close').then(() => undefined)
   const held = once(holder.stdout, 'data')
