@@ -56,6 +56,7 @@ export const PROJECTS = {
       'test/faults/flips.test.ts',
       'test/checkpoint/checkpointer.test.ts',
       'test/checkpoint/closing.test.ts',
+      'test/checkpoint/made-anew.test.ts',
       'test/checkpoint/shared-checkpoint.test.ts',
       'test/cli/backup.test.ts',
       'test/cli/command-line.test.ts',

@@ -138,6 +138,10 @@ export class SharedCheckpoint {
       await this.#options.makeDurable()
       if (!(await this.#copy(header, backfilled + 1, safe, pause))) return 'abandoned'
       return this.#finish(header, safe)
+    } catch (error) {
+      // All connections have closed meanwhile, and a new one empties the index, to rebuild it from the WAL.
+      if (error instanceof WalGuardError && index.header() === undefined) return 'abandoned'
+      throw error
     } finally {
       index.unlockFileReads()
     }

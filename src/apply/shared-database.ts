@@ -1,9 +1,11 @@
 import fs from 'node:fs'
 import type { Pgno } from '../ltx/format/types.ts'
+import type { DatabaseInodes } from '../sqlite/database-files.ts'
 import { DATABASE_LOCK } from '../sqlite/locks.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
-import { type Files, nodeFiles } from '../util/files.ts'
-import { openExisting } from './shared-wal-index.ts'
+import { errorCode } from '../util/errors.ts'
+import { type Files, isAt, nodeFiles } from '../util/files.ts'
+import { openExisting, type SharedWalIndex } from './shared-wal-index.ts'
 import type { Page } from './transaction.ts'
 
 const WRITE_PIECE_BYTES = 256 << 10
@@ -103,9 +105,32 @@ export class SharedDatabase {
     return false
   }
 
-  /** Only after `becomeLast`, and after a complete checkpoint. */
-  removeWal(): void {
-    for (const suffix of ['-wal', '-shm']) this.#files.remove(this.#path + suffix)
+  /**
+   * Whether other connections have this very file open. If only the wal-index beside it is in use, they have opened a
+   * file that had this name before.
+   */
+  isInUse(): boolean {
+    if (!this.#locks.exclusive(shared, sharedLength)) return true
+    this.#locks.shared(shared, sharedLength)
+    return false
+  }
+
+  /**
+   * Removes the WAL and the wal-index that were locked, or nothing if an application has made the database anew
+   * meanwhile. Only after `becomeLast`, and after a complete checkpoint. `announce` tells the data plane which files
+   * are meant: it compares them in one step with the removal.
+   */
+  removeWal(index: SharedWalIndex, announce: (inodes: DatabaseInodes) => void): void {
+    const files = this.#files
+    const path = this.#path
+    const inode = (fd: number) => fs.fstatSync(fd).ino
+    if (!isAt(files, path, this.#fd) || !isAt(files, `${path}-wal`, this.#walFd) || !index.isAtPath()) return
+    announce({ database: inode(this.#fd), wal: inode(this.#walFd), shm: index.inode })
+    try {
+      for (const suffix of ['-wal', '-shm']) files.remove(path + suffix)
+    } catch (error) {
+      if (errorCode(error) !== 'ESTALE') throw error
+    }
   }
 
   close(): void {

@@ -9,7 +9,7 @@ import {
   type WalIndexHeader,
 } from '../sqlite/wal-index.ts'
 import { errorCode } from '../util/errors.ts'
-import { type Files, nodeFiles } from '../util/files.ts'
+import { type Files, isAt, nodeFiles } from '../util/files.ts'
 import { WalIndexMarks } from './wal-index-marks.ts'
 
 const { write, checkpoint, read, deadManSwitch } = WAL_INDEX_LOCK
@@ -47,7 +47,7 @@ export class SharedWalIndex {
     const index = new SharedWalIndex(files, path, fd)
     try {
       const isHeld = index.header() !== undefined && index.#locks.exclusive(checkpoint)
-      if (isHeld && index.isUsable() && index.#isInUse()) return index
+      if (isHeld && index.isUsable() && index.isInUse()) return index
     } catch (error) {
       index.release()
       throw error
@@ -67,20 +67,26 @@ export class SharedWalIndex {
 
   /** Whether this is still the file beside the database, and SQLite does not have to rebuild it. */
   isUsable(): boolean {
-    const there = this.#files.status(this.#path)
-    return there?.ino === fs.fstatSync(this.#fd).ino && this.header() !== undefined
+    return this.isAtPath() && this.header() !== undefined
+  }
+
+  /** Whether this is still the file beside the database. */
+  isAtPath(): boolean {
+    return isAt(this.#files, this.#path, this.#fd)
+  }
+
+  get inode(): number {
+    return fs.fstatSync(this.#fd).ino
   }
 
   /**
-   * Takes SQLite's dead man's switch lock: until `part` no connection treats the wal-index as left behind by a crash.
-   * False when nobody else has it open, so that it may be left behind.
+   * Whether a connection has the wal-index open. This process does not hold the lock by which connections know that
+   * (the dead man's switch): a database that is made anew after the last one has closed must not take the old index for
+   * its own. It empties the index, and waits for the checkpoint lock before it fills it again; so while that lock is
+   * held, a valid header is the one of the WAL that was there.
    */
-  join(): boolean {
-    return this.#isInUse() && this.#locks.shared(deadManSwitch)
-  }
-
-  part(): void {
-    this.#locks.unlock(deadManSwitch)
+  isInUse(): boolean {
+    return this.#locks.whileExclusive(deadManSwitch, 1, () => true) === undefined
   }
 
   /**
@@ -134,10 +140,6 @@ export class SharedWalIndex {
   /** Releases every lock: applications can checkpoint from here on. */
   release(): void {
     nodeFiles.close(this.#fd)
-  }
-
-  #isInUse(): boolean {
-    return this.#locks.whileExclusive(deadManSwitch, 1, () => true) === undefined
   }
 }
 

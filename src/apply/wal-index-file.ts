@@ -26,7 +26,7 @@ const { write, checkpoint, recover, read, deadManSwitch } = WAL_INDEX_LOCK
  */
 export class WalIndexFile {
   readonly #path: string
-  readonly #fd: number
+  readonly fd: number
   readonly locks: RangeLocks
   readonly #marks: WalIndexMarks
   /** No other process had the file open, so its old content does not count. */
@@ -37,7 +37,7 @@ export class WalIndexFile {
 
   private constructor(path: string, fd: number) {
     this.#path = path
-    this.#fd = fd
+    this.fd = fd
     this.locks = new RangeLocks(fd)
     this.#marks = new WalIndexMarks(fd, this.locks)
     this.isFresh = this.#lock()
@@ -176,12 +176,12 @@ export class WalIndexFile {
   }
 
   close(): void {
-    nodeFiles.close(this.#fd)
+    nodeFiles.close(this.fd)
   }
 
   #load(number: number): WalIndexBlock {
     const bytes = new Uint8Array(WAL_INDEX_BLOCK_SIZE)
-    nodeFiles.read(this.#fd, bytes, 0, bytes.length, number * WAL_INDEX_BLOCK_SIZE)
+    nodeFiles.read(this.fd, bytes, 0, bytes.length, number * WAL_INDEX_BLOCK_SIZE)
     return new WalIndexBlock(number, bytes)
   }
 
@@ -213,6 +213,6 @@ export class WalIndexFile {
   }
 
   #write(bytes: Uint8Array, at: number, length: number, position: number): void {
-    nodeFiles.write(this.#fd, bytes, at, length, position)
+    nodeFiles.write(this.fd, bytes, at, length, position)
   }
 }

@@ -6,7 +6,7 @@ import { FRAME_HEADER_SIZE, frameField, frameOffset, frameSize, WAL_HEADER_SIZE 
 import { FRESH_WAL_INDEX, NATIVE_BIG_ENDIAN, type WalIndexHeader } from '../sqlite/wal-index.ts'
 import { scanWal } from '../sqlite/wal-scan.ts'
 import { FrameChain, marshalWalHeader } from '../sqlite/wal-write.ts'
-import { nodeFiles, readerOf } from '../util/files.ts'
+import { isAt, nodeFiles, readerOf } from '../util/files.ts'
 import type { DatabaseFile } from './database-file.ts'
 import { NotDatabaseError } from './errors.ts'
 import type { Page } from './transaction.ts'
@@ -159,10 +159,15 @@ export class Wal {
     }
   }
 
-  /** Removes -wal and -shm. Only after a complete checkpoint, under the database's EXCLUSIVE lock. */
+  /**
+   * Removes -wal and -shm, unless another file has taken the database's name, to which they then belong. Only after a
+   * complete checkpoint, under the database's EXCLUSIVE lock.
+   */
   remove(): void {
-    const { path, files } = this.#file
-    for (const suffix of ['-wal', '-shm']) files.remove(path + suffix)
+    const { path, files, fd } = this.#file
+    const isOurs = isAt(files, path, fd)
+    if (isOurs && isAt(files, `${path}-wal`, this.#fd)) files.remove(`${path}-wal`)
+    if (isOurs && isAt(files, `${path}-shm`, this.#index.fd)) files.remove(`${path}-shm`)
     this.close()
   }
 

@@ -4,6 +4,7 @@
  */
 
 import { formatChecksum, formatTXID, parseChecksum, parseTXID } from '../ltx/format/types.ts'
+import type { DatabaseInodes } from '../sqlite/database-files.ts'
 import type { Expectation } from './expected.ts'
 
 export type Announcement =
@@ -15,6 +16,8 @@ export type Announcement =
   | { readonly op: 'unchanged'; readonly database: string }
   /** The removal that follows is not a transaction of the database's history. */
   | { readonly op: 'discard'; readonly database: string }
+  /** On a primary: the removals of -wal and -shm that follow are of these files only. */
+  | { readonly op: 'remove'; readonly database: string; readonly inodes: DatabaseInodes }
 
 interface ExpectationText {
   readonly txid: string

@@ -4,6 +4,7 @@ import { databaseNameProblem } from '../log/database-name.ts'
 import type { Logs } from '../log/logs.ts'
 import type { Announcement } from './announcements.ts'
 import type { Authority } from './authority.ts'
+import { ClientRemovals } from './client-removals.ts'
 import { DatabaseContent, JournalContent, WalContent } from './contents.ts'
 import type { DatabaseOptions } from './database.ts'
 import { Database } from './database.ts'
@@ -43,12 +44,14 @@ export class CaptureVolume implements Volume {
   readonly #journalEnded = new Set<string>()
   /** Databases whose removal is not a transaction. */
   readonly #discarding = new Set<string>()
+  readonly #removals: ClientRemovals
   readonly #filter: DatabaseFilter
   readonly #names: NameRules
 
   constructor(options: CaptureVolumeOptions) {
     this.#options = options
     this.#filter = options.filter ?? ANY_DATABASE
+    this.#removals = new ClientRemovals(options)
     this.#names = new NameRules({ ...options, filter: this.#filter })
     for (const database of options.databases) {
       assert.ok(!database.tracked || databaseNameProblem(database.name) === undefined, 'only a valid name is tracked')
@@ -105,6 +108,7 @@ export class CaptureVolume implements Volume {
       ? ({ kind: 'database', database: path } as const)
       : classify(path)
     const database = this.#databases.get(name)
+    this.#removals.assertAnnounced(name, kind, caller)
     if (kind === 'super-journal') return this.#commitAcrossDatabases(path, perform, caller)
     if (database !== undefined) {
       if (kind !== 'journal' && (database.tracked || database.rejection !== undefined)) database.assertWriter(caller)
@@ -177,7 +181,7 @@ export class CaptureVolume implements Volume {
     return database
   }
 
-  /** On a replica: the local client announces its next write. */
+  /** The local client announces its next write, or removal. */
   announced(announcement: Announcement): void {
     const { op, database: name } = announcement
     switch (op) {
@@ -199,6 +203,9 @@ export class CaptureVolume implements Volume {
       case 'discard':
         this.#discarding.add(name)
         this.#discardAbsent(name)
+        return
+      case 'remove':
+        this.#removals.announce(name, announcement.inodes)
     }
   }
 

@@ -92,6 +92,13 @@ export function filesWith(modes: Modes): Files {
   }
 }
 
+/** Whether `path` names the open file, and not another that took its name. */
+export function isAt(files: Files, path: string, fd: number): boolean {
+  const there = files.status(path)
+  const open = fs.fstatSync(fd)
+  return there?.ino === open.ino && there.dev === open.dev
+}
+
 /** Opens a file, calls `use`, and closes the file. */
 export function withFile<T>(files: Files, path: string, flags: number, use: (fd: number) => T): T {
   const fd = files.open(path, flags)

@@ -15,7 +15,11 @@ test('once the checkpointer reports a lock as released, a lone connection can ch
   mkdirSync(logDir)
   const file = path.join(directory, 'a.db')
   const said: string[] = []
-  const checkpointer = new Checkpointer(filesBeneath(directory), ({ type }) => said.push(type))
+  const checkpointer = new Checkpointer(
+    filesBeneath(directory),
+    () => {},
+    ({ type }) => said.push(type),
+  )
   const writer = new SqlClient(file)
   const other = new SqlClient(file)
   try {

@@ -42,7 +42,11 @@ test('a last connection that closes as a checkpoint begins leaves no WAL behind'
   })
   fs.mkdirSync(`${dir}/log`)
   const said: unknown[] = []
-  const checkpointer = new Checkpointer(filesBeneath(dir), (message) => said.push(message))
+  const checkpointer = new Checkpointer(
+    filesBeneath(dir),
+    () => {},
+    (message) => said.push(message),
+  )
   checkpointer.guard({ type: 'guard', database: 'a.db', logDir: `${dir}/log`, hasSeveralWriters: false })
   try {
     await until('the WAL to go', 60_000, () => fs.existsSync(`${dir}/closed`) && !fs.existsSync(`${dir}/a.db-wal`))

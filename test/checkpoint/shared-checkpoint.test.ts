@@ -59,7 +59,7 @@ async function checkpoint({ run = (work) => work.run(), makeDurable, isStopped, 
     return lockFileReads()
   }
   try {
-    if (database === undefined || !index.join()) throw new Error('the database is in use')
+    if (database === undefined || !index.isInUse()) throw new Error('the database is in use')
     const options = { makeDurable: makeDurable ?? (async () => {}), isStopped: isStopped ?? (() => false) }
     const outcome = await run(new SharedCheckpoint(database, index, options))
     return { ...outcome, frames: index.header()?.maxFrame, backfilled: index.marks.backfilled() }

@@ -4,8 +4,10 @@ import { SharedDatabase } from '../../apply/shared-database.ts'
 import { SharedWalIndex } from '../../apply/shared-wal-index.ts'
 import { LogReader } from '../../log/reader.ts'
 import { ZERO_POSITION } from '../../log/store.ts'
+import type { DatabaseInodes } from '../../sqlite/database-files.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
 import type { FilesBeneath } from '../../util/files-beneath.ts'
+import type { Announce } from './announcer.ts'
 import type { FromClient, ToClient } from './messages.ts'
 
 type GuardOrder = Extract<ToClient, { type: 'guard' }>
@@ -51,11 +53,14 @@ interface Guarded {
  */
 export class Checkpointer {
   readonly #files: FilesBeneath
+  readonly #announce: Announce
   readonly #send: (message: CheckpointerMessage) => void
   readonly #guarded = new Map<string, Guarded>()
 
-  constructor(files: FilesBeneath, send: (message: CheckpointerMessage) => void) {
+  /** `files` is the mount. */
+  constructor(files: FilesBeneath, announce: Announce, send: (message: CheckpointerMessage) => void) {
     this.#files = files
+    this.#announce = announce
     this.#send = send
   }
 
@@ -122,7 +127,7 @@ export class Checkpointer {
       return
     }
     const startedAt = performance.now()
-    const outcome = await checkpoint(this.#files, guarded, guarded.index, due)
+    const outcome = await checkpoint(this.#files, this.#announce, guarded, guarded.index, due)
     if (outcome === undefined) return this.#release(guarded)
     this.#report(guarded, guarded.index, outcome, performance.now() - startedAt)
     const isLeft = due === 'restart-by-writer' && outcome.state === 'behind'
@@ -204,6 +209,7 @@ async function finishedByWriter(guarded: Guarded, index: SharedWalIndex): Promis
 /** Undefined when applications use another wal-index than the held one, or one of them has the database to itself. */
 async function checkpoint(
   files: FilesBeneath,
+  announce: Announce,
   guarded: Guarded,
   index: SharedWalIndex,
   due: Due,
@@ -214,16 +220,17 @@ async function checkpoint(
     // Checked after the open: replacing the wal-index requires exclusive access to the database.
     if (!index.isUsable()) return undefined
     const makeDurable = async () => void (await guarded.log.sync())
-    if (!index.join()) {
+    const removing = (inodes: DatabaseInodes) => announce({ op: 'remove', database: guarded.name, inodes })
+    if (!index.isInUse()) {
       // The applications' connections have closed since, and did not remove the WAL because this process had it open.
-      if (database.becomeLast()) await closeAsLast(database, index, makeDurable)
+      if (database.becomeLast()) await closeAsLast(database, index, makeDurable, removing)
       return undefined
     }
+    if (!database.isInUse()) return undefined
     const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => guarded.stopped })
     const outcome = await WORK[due](work)
     const isLast = database.becomeLast()
-    if (isLast) await closeAsLast(database, index, makeDurable)
-    index.part()
+    if (isLast) await closeAsLast(database, index, makeDurable, removing)
     return isLast ? undefined : outcome
   } finally {
     database.close()
@@ -235,10 +242,11 @@ async function closeAsLast(
   database: SharedDatabase,
   index: SharedWalIndex,
   makeDurable: () => Promise<void>,
+  removing: (inodes: DatabaseInodes) => void,
 ): Promise<void> {
   const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => false })
   const { state } = await work.run()
-  if (state === 'complete' && work.endsWithIndex()) database.removeWal()
+  if (state === 'complete' && work.endsWithIndex()) database.removeWal(index, removing)
 }
 
 function rest(guarded: Guarded): void {

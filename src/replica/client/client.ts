@@ -1,10 +1,10 @@
 import fs from 'node:fs'
 import { ApplyBlockedError } from '../../apply/errors.ts'
 import { bytesOfFile } from '../../apply/transaction.ts'
-import { type Announcement, marshalAnnouncements } from '../../capture/announcements.ts'
 import { formatPosition, parsePosition } from '../../ltx/format/types.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
 import type { FilesBeneath } from '../../util/files-beneath.ts'
+import type { Announce } from './announcer.ts'
 import { ClientDatabase, headOf } from './database.ts'
 import type { FromClient, ToClient } from './messages.ts'
 
@@ -32,14 +32,14 @@ const MAX_TOGETHER = 256
 export class LocalClient {
   /** Applications make directories and links on the mount, and this process may be root's. */
   readonly #files: FilesBeneath
-  readonly #announcementsFd: number
+  readonly #announce: Announce
   readonly #send: (message: FromClient) => void
   readonly #queues = new Map<string, Queue>()
 
-  /** `files` is the mount. `announcementsPath`: its file through which the client reaches the data plane. */
-  constructor(files: FilesBeneath, announcementsPath: string, send: (message: FromClient) => void) {
+  /** `files` is the mount. */
+  constructor(files: FilesBeneath, announce: Announce, send: (message: FromClient) => void) {
     this.#files = files
-    this.#announcementsFd = this.#files.open(announcementsPath, fs.constants.O_WRONLY)
+    this.#announce = announce
     this.#send = send
   }
 
@@ -62,14 +62,13 @@ export class LocalClient {
         this.#fail(name, error)
       }
     }
-    fs.closeSync(this.#announcementsFd)
     this.#send({ type: 'closed' })
   }
 
   #queue(name: string): Queue {
     let queue = this.#queues.get(name)
     if (queue === undefined) {
-      const database = new ClientDatabase(name, this.#files, (...announcements) => this.#announce(announcements))
+      const database = new ClientDatabase(name, this.#files, this.#announce)
       queue = { name, database, orders: [], blocked: undefined, failed: false, waiting: false }
       this.#queues.set(name, queue)
     }
@@ -145,11 +144,6 @@ export class LocalClient {
 
   #fail(database: string, error: unknown): void {
     this.#send({ type: 'failed', database, code: errorCode(error) ?? 'INTERNAL', message: errorMessage(error) })
-  }
-
-  #announce(announcements: readonly Announcement[]): void {
-    const bytes = marshalAnnouncements(announcements)
-    fs.writeSync(this.#announcementsFd, bytes, 0, bytes.length, 0)
   }
 }
 

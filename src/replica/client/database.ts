@@ -8,6 +8,7 @@ import { EMPTY_CHECKSUM, parseChecksum, parsePosition, type Position } from '../
 import { BY_UMASK } from '../../util/directories.ts'
 import { errorCode } from '../../util/errors.ts'
 import type { FilesBeneath } from '../../util/files-beneath.ts'
+import type { Announce } from './announcer.ts'
 import { LogPositions } from './log-positions.ts'
 import type { ToClient } from './messages.ts'
 
@@ -18,12 +19,12 @@ export class ClientDatabase {
   readonly #name: string
   readonly #files: FilesBeneath
   readonly #path: string
-  readonly #announce: (...announcements: readonly Announcement[]) => void
+  readonly #announce: Announce
   #positions: readonly Position[] = []
   #applier: Applier | undefined
 
-  /** `files` is the mount. `announce` must deliver at once, and in order. */
-  constructor(name: string, files: FilesBeneath, announce: (...announcements: readonly Announcement[]) => void) {
+  /** `files` is the mount. */
+  constructor(name: string, files: FilesBeneath, announce: Announce) {
     this.#name = name
     this.#files = files
     this.#path = `${files.root}/${name}`

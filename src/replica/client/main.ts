@@ -7,6 +7,7 @@ import fs from 'node:fs'
 import { filesBeneath, pinned } from '../../util/files-beneath.ts'
 import { FrameParser, PIPE_FRAMES } from '../../util/frames.ts'
 import { PRIVATE } from '../../util/private-files.ts'
+import { Announcer } from './announcer.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { LocalClient } from './client.ts'
 import type { FromClient, ToClient } from './messages.ts'
@@ -19,8 +20,9 @@ process.title = `ltxd: local client of ${mountDir}`
 const send = (message: FromClient) => void fs.writeSync(1, JSON.stringify(message) + '\n')
 // Other users may rename a directory above the mount, and put another in its place.
 const files = filesBeneath(mountDir, PRIVATE, pinned(mountDir))
-const client = new LocalClient(files, announcementsPath, send)
-const checkpointer = new Checkpointer(files, send)
+const { announce } = new Announcer(files, announcementsPath)
+const client = new LocalClient(files, announce, send)
+const checkpointer = new Checkpointer(files, announce, send)
 const parser = new FrameParser(PIPE_FRAMES)
 
 process.stdin.on('data', (chunk: Buffer) => {
