@@ -1,7 +1,8 @@
 import fs from 'node:fs'
 import type { DatabaseHeader } from '../sqlite/database-header.ts'
-import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
+import { DATABASE_HEADER_SIZE, foreignVersions, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 import type { Files } from '../util/files.ts'
+import { describeForeign } from './rejection.ts'
 
 /** What a database file says about itself. */
 export interface FileState {
@@ -56,8 +57,24 @@ export class BackingFile {
     const state = this.state()
     const sizeBytes = this.#files.exists(this.path) ? this.use((fd) => this.#files.size(fd)) : 0
     if (sizeBytes === 0) return { whole: false }
-    if (state === undefined) return { whole: false, problem: 'it does not begin with a SQLite header' }
+    if (state === undefined) return { whole: false, problem: this.#headerProblem() }
     const whole = state.sizePages > 0 && sizeBytes >= state.sizePages * state.header.pageSize
     return whole ? { whole } : { whole, problem: 'it is shorter than its header says' }
   }
+
+  #headerProblem(): string {
+    const bytes = new Uint8Array(DATABASE_HEADER_SIZE)
+    return headerProblem(
+      bytes.subarray(
+        0,
+        this.use((fd) => this.#files.read(fd, bytes, 0, bytes.length, 0)),
+      ),
+    )
+  }
+}
+
+/** Why a file that begins with `bytes` is no database. */
+export function headerProblem(bytes: Uint8Array): string {
+  const versions = foreignVersions(bytes)
+  return versions === undefined ? 'it does not begin with a SQLite header' : `it has ${describeForeign(versions)}`
 }

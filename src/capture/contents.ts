@@ -1,14 +1,11 @@
-/** One class for each kind of file: each passes reads and writes on to the backing file and informs the trackers. */
+/** Plain files, WALs and journals: each passes reads and writes on to the backing file and informs the trackers. */
 
 import fs from 'node:fs'
 import type { Caller, FileContent, HeldReply } from '../fuse/content.ts'
 import { isWriter } from '../fuse/tree/open-files.ts'
-import { pageChecksum } from '../ltx/format/checksum.ts'
-import { hasDatabaseMagic } from '../sqlite/database-header.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
 import type { Files } from '../util/files.ts'
 import type { Database } from './database.ts'
-import { rejectUnjournaled, rejectUnserved } from './rejection.ts'
 
 /** A database is shared once this many connections have it open. */
 const SHARED = 2
@@ -45,108 +42,6 @@ export class PlainContent implements FileContent {
   }
 
   released(_flags: number, _openHandles: number, _openWriters: number): void {}
-}
-
-/** The main file. Until the database has a committed state, it is served as a plain file. */
-export class DatabaseContent extends PlainContent {
-  readonly #database: Database
-  #written = false
-  /** The name was removed or belongs to another file: nothing is captured here any more. */
-  #detached = false
-  readonly #closed: () => void
-
-  /** `closed` is called when the last handle is released. */
-  constructor(database: Database, fd: number, closed: () => void) {
-    super(database.files, fd)
-    this.#database = database
-    this.#closed = closed
-    database.file.fd = fd
-  }
-
-  override opened(flags: number, caller: Caller): void {
-    const { rejection: reason, name } = this.#database
-    if (reason !== undefined) throw rejectUnserved(this.#database.events, name, reason, caller)
-    super.opened(flags, caller)
-  }
-
-  override write(data: Uint8Array, position: number, caller: Caller): void {
-    const database = this.#database
-    if (!database.authority.leads && !this.#detached && !this.#restores(data, position)) {
-      // A plain file may be written on a replica until it begins with a database header.
-      if (database.tracked || (position === 0 && hasDatabaseMagic(data))) database.assertWriter(caller)
-    }
-    if (this.#detached || !database.tracked) {
-      super.write(data, position, caller)
-      this.#written = true
-    } else if (database.journal.active) {
-      super.write(data, position, caller)
-      database.journal.databaseWritten(position, data.length)
-    } else if (database.hasWal) {
-      super.write(data, position, caller)
-      database.checkpointed(data, position)
-    } else {
-      throw rejectUnjournaled(database.events, database.name, caller)
-    }
-  }
-
-  override truncate(sizeBytes: number, caller: Caller): void {
-    const database = this.#database
-    if (!this.#detached && database.tracked) {
-      const restores = database.journal.active && sizeBytes === this.#committedSizeBytes()
-      if (!restores) database.assertWriter(caller)
-    }
-    if (!this.#detached && database.tracked && !database.journal.active) {
-      if (sizeBytes < this.#committedSizeBytes()) throw rejectUnjournaled(database.events, database.name, caller)
-    }
-    super.truncate(sizeBytes, caller)
-  }
-
-  /** A captured commit is durable through the log. A background job syncs the file itself. */
-  override sync(dataOnly: boolean): HeldReply | undefined {
-    const database = this.#database
-    if (this.#detached || (!database.journal.active && !database.tracked)) return super.sync(dataOnly)
-    if (!database.journal.active) return database.beginLogSync()
-    database.journal.syncRequested()
-    return undefined
-  }
-
-  override released(_flags: number, openHandles: number, openWriters: number): void {
-    const database = this.#database
-    if (this.#detached) return
-    if (openWriters === 0 && this.#written && !database.tracked && !database.journal.active) this.#importCopied()
-    if (openHandles > 0) return
-    database.file.fd = -1
-    database.closeIdle()
-    this.#closed()
-  }
-
-  /** Whether `data` restores pages to their committed versions: a rollback, which is allowed on a replica too. */
-  #restores(data: Uint8Array, position: number): boolean {
-    const { pageSize, pages, journal } = this.#database
-    if (!journal.active || pageSize === 0 || position % pageSize !== 0 || data.length % pageSize !== 0) return false
-    for (let at = 0; at < data.length; at += pageSize) {
-      const pgno = (position + at) / pageSize + 1
-      if (pageChecksum(pgno, data.subarray(at, at + pageSize)) !== pages.checksum(pgno)) return false
-    }
-    return true
-  }
-
-  detach(): void {
-    this.#detached = true
-    this.#database.file.fd = -1
-  }
-
-  /** A file written without a journal, by cp or VACUUM INTO, becomes a database when its last writer closes it. */
-  #importCopied(): void {
-    this.#written = false
-    this.#database.importIfWhole()
-  }
-
-  /** In WAL mode the file may be shorter than the database until the next checkpoint, which truncates it to size. */
-  #committedSizeBytes(): number {
-    const { pages, pageSize, hasWal } = this.#database
-    return hasWal && pages.pagesInWal > 0 ? 0 : pages.sizePages * pageSize
-  }
 }
 
 export class WalContent extends PlainContent {

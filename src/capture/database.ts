@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import type { Caller, HeldReply } from '../fuse/content.ts'
 import type { Logs } from '../log/logs.ts'
 import type { LogWriter } from '../log/writer.ts'
-import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Pgno, Position } from '../ltx/format/types.ts'
 import { PageTable } from '../sqlite/page-table.ts'
 import { FRAME_HEADER_SIZE, frameOffset } from '../sqlite/wal.ts'
@@ -257,19 +256,6 @@ export class Database implements CapturedDatabase {
 
   fileState(): FileState | undefined {
     return this.file.state()
-  }
-
-  /** A checkpoint wrote `data` into the file: pages whose newest version now lies there have left the WAL. */
-  checkpointed(data: Uint8Array, position: number): void {
-    if (this.pages.pagesInWal === 0) return
-    const size = this.pageSize
-    for (let at = Math.ceil(position / size) * size; at + size <= position + data.length; at += size) {
-      const pgno = at / size + 1
-      if (this.pages.frame(pgno) < 0) continue
-      const page = data.subarray(at - position, at - position + size)
-      if (pageChecksum(pgno, page) === this.pages.checksum(pgno)) this.pages.clearFrame(pgno)
-    }
-    if (this.pages.pagesInWal === 0) this.publish()
   }
 
   /** Saves the page checksums beside the log; false if that failed. */

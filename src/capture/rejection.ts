@@ -24,6 +24,15 @@ export const rejectUnjournaled: Reject = (events, database, caller) =>
     caller,
   )
 
+/** A database in WAL mode: whatever is written to its file must have been committed before. */
+export function rejectUncommitted(events: CaptureEvents, database: string, caller: Caller, pgno: number): FsError {
+  const message =
+    `a write without a journal was rejected: page ${pgno} of a database in WAL mode would become what no transaction ` +
+    'committed (journal_mode OFF or MEMORY, or not SQLite); nothing was changed. ' +
+    'Use journal_mode WAL, DELETE, TRUNCATE or PERSIST; to replace a database, remove it first'
+  return reject(events, 'EPERM', message, { database }, caller)
+}
+
 /** The configuration admits only databases. */
 export const rejectOther: Reject = (events, file, caller) =>
   reject(
@@ -105,6 +114,26 @@ export function damageFound(pgno: number, logDir: string): string {
 /** Recovery failed, or damage was found while the database was served. */
 export function rejectUnserved(events: CaptureEvents, database: string, reason: string, caller: Caller): FsError {
   return reject(events, 'EIO', `the database is not served: ${reason}`, { database }, caller)
+}
+
+/** A header with versions that SQLite does not know. The kernel, or recovery, has no caller. */
+export function rejectForeign(
+  events: CaptureEvents,
+  database: string,
+  versions: readonly [write: number, read: number],
+  caller?: Caller,
+): FsError {
+  const message = `a write was rejected: the database's header would say ${describeForeign(versions)}; nothing was changed`
+  events.log('error', message, { database, errno: 'EPERM', ...(caller && { process: describe(caller) }) })
+  return new FsError('EPERM', message)
+}
+
+/** What a header says whose versions SQLite does not know. */
+export function describeForeign([write, read]: readonly [write: number, read: number]): string {
+  return (
+    `a journal mode that neither SQLite nor ltxd can follow (write version ${write}, read version ${read}; ` +
+    'SQLite knows 1 and 2). Use journal_mode WAL, DELETE, TRUNCATE or PERSIST'
+  )
 }
 
 /** The transaction that ends would leave a file that is not a database. */

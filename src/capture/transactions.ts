@@ -5,6 +5,7 @@ import { writePageChecksums } from '../log/page-checksums.ts'
 import type { LogWriter } from '../log/writer.ts'
 import type { Checksum, Pgno, Position, TXID } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM, nextTXID } from '../ltx/format/types.ts'
+import { foreignVersions, hasDatabaseMagic } from '../sqlite/database-header.ts'
 import type { PageTable } from '../sqlite/page-table.ts'
 import { exchange } from '../sqlite/page-table.ts'
 import { asError } from '../util/errors.ts'
@@ -13,7 +14,7 @@ import type { Change } from './change.ts'
 import { pagesOf } from './change.ts'
 import type { CaptureEvents } from './events.ts'
 import type { Expectation } from './expected.ts'
-import { rejectUnexpected } from './rejection.ts'
+import { rejectDamaged, rejectForeign, rejectUnexpected } from './rejection.ts'
 
 /**
  * Page checksums are saved once the log has written this many times their size, so that saving adds at most an eighth
@@ -182,7 +183,9 @@ export class Transactions {
       let checksum = fromEmpty ? EMPTY_CHECKSUM : preApplyChecksum
       for (let i = 0; i < pgnos.length; i++) {
         const pgno = pgnos[i] as Pgno
-        encoder.writePage(pgno, change.read(pgno))
+        const page = change.read(pgno)
+        if (pgno === 1 && stamp.checksum === undefined) this.#assertFollowable(page)
+        encoder.writePage(pgno, page)
         const sum = encoder.lastPageChecksum()
         sums[i] = sum
         checksum = exchange(checksum, fromEmpty ? 0n : pages.checksum(pgno), sum)
@@ -200,6 +203,14 @@ export class Transactions {
     for (let i = 0; i < pgnos.length; i++) pages.setChecksum(pgnos[i] as Pgno, sums[i] as Checksum)
     this.lastTimestampMs = stamp.timestampMs
     return { finishedBytes }
+  }
+
+  /** Throws FsError unless page 1 says a journal mode that capture follows. A replica takes what its primary took. */
+  #assertFollowable(page: Uint8Array): void {
+    const { events, name } = this.#options
+    if (!hasDatabaseMagic(page)) throw rejectDamaged(events, name)
+    const versions = foreignVersions(page)
+    if (versions !== undefined) throw rejectForeign(events, name, versions)
   }
 
   #withoutPagesBeyond(commit: number, checksum: Checksum): Checksum {

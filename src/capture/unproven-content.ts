@@ -1,6 +1,6 @@
 import type { Caller } from '../fuse/content.ts'
-import { DatabaseContent } from './contents.ts'
 import type { Database } from './database.ts'
+import { DatabaseContent } from './database-content.ts'
 import type { FileTrust } from './file-trust.ts'
 import type { Proof } from './proof.ts'
 

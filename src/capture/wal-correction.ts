@@ -1,6 +1,7 @@
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Pgno } from '../ltx/format/types.ts'
 import { formatTXID, lockPgno } from '../ltx/format/types.ts'
+import { frameIndex } from '../sqlite/wal.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { WalSpan } from './change.ts'
 import { missingPages, sizeOfFile } from './growth.ts'
@@ -33,6 +34,7 @@ export function undoAbandoned(database: CapturedDatabase, frames: AbandonedFrame
   // A transaction that replaces the whole database begins a new history, in which nothing needs to be undone.
   const isReplaced = !database.authority.leads && database.expectations.next(lost.txid)?.replaces !== undefined
   if (!isReplaced) database.commit({ commit, pgnos, read, wal: span })
+  pages.versions.cut(frameIndex(span.offset, pageSize))
   for (const pgno of sorted) pages.clearFrame(pgno)
   for (const [pgno, frame] of newest) if (frame >= 0) pages.setFrame(pgno, frame)
   if (isReplaced) return

@@ -89,9 +89,9 @@ export class WalTracker {
   /** Forgets the WAL's content. */
   forget(): void {
     this.#header = undefined
-    this.#validEnd = this.#committedEnd = this.#writtenEnd = 0
-    this.#uncommitted.length = 0
+    this.#validEnd = this.#committedEnd = this.#writtenEnd = this.#uncommitted.length = 0
     this.#rejected.forget()
+    this.#database.pages.forgetWal()
   }
 
   /** Captures the transactions of a WAL that was written before its database was tracked. */

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import type { DatabaseOptions } from '../capture/database.ts'
 import { Database } from '../capture/database.ts'
+import { FsError } from '../fuse/errno.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import { Logs } from '../log/logs.ts'
 import { effectiveLog } from '../log/replace.ts'
@@ -95,7 +96,7 @@ function databaseOptionsOf(options: RecoveryOptions): DatabaseOptions {
  * said (a directory or a link in its place, a file that cannot be read). Throws any other error.
  */
 function reasonOf(error: unknown, options: Location): string {
-  if (error instanceof LtxdError || error instanceof LTXError) return error.message
+  if (error instanceof LtxdError || error instanceof LTXError || error instanceof FsError) return error.message
   if (!(error instanceof Error) || !('syscall' in error)) throw error
   const misplaced = misplacedFile(options)
   return misplaced === undefined

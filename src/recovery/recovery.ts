@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { headerProblem } from '../capture/backing-file.ts'
 import type { DatabaseOptions } from '../capture/database.ts'
 import { Database } from '../capture/database.ts'
 import type { LogFields } from '../capture/events.ts'
@@ -257,8 +258,9 @@ export class Recovery {
     const path = this.#path
     const last = log.entries.at(-1)?.header
     return withFile(files, path, O_RDWR, (fd) => {
-      const header = parseDatabaseHeader(readerOf(files, fd)(0, DATABASE_HEADER_SIZE))
-      if (header === undefined) throw new Unrecoverable('its file does not begin with a SQLite header')
+      const bytes = readerOf(files, fd)(0, DATABASE_HEADER_SIZE)
+      const header = parseDatabaseHeader(bytes)
+      if (header === undefined) throw new Unrecoverable(`its file cannot be read: ${headerProblem(bytes)}`)
       const pageSize = last?.pageSize ?? header.pageSize
       const commit = last?.commit ?? sizePages(header, files.size(fd))
       if (files.size(fd) > commit * pageSize) files.truncate(fd, commit * pageSize)

@@ -58,6 +58,17 @@ export function parseDatabaseHeader(bytes: Uint8Array): DatabaseHeader | undefin
   }
 }
 
+/**
+ * The write and read versions of a file that begins as a SQLite database does, if SQLite does not know them: it writes
+ * no file with a write version above 2, and opens none with a read version above 2. Other engines keep commits then
+ * where SQLite never looks.
+ */
+export function foreignVersions(bytes: Uint8Array): readonly [write: number, read: number] | undefined {
+  const [write, read] = [bytes[AT.writeVersion], bytes[AT.readVersion]]
+  if (write === undefined || read === undefined || !hasDatabaseMagic(bytes)) return undefined
+  return isVersion(write) && isVersion(read) ? undefined : [write, read]
+}
+
 /** The size of the database in pages: by the header if its field is current, otherwise by the file's length. */
 export function sizePages(header: DatabaseHeader, fileSizeBytes: number): number {
   const current = header.writtenSizePages > 0 && header.changeCounter === header.versionValidFor

@@ -1,19 +1,24 @@
 import type { Checksum, Pgno } from '../ltx/format/types.ts'
 import { CHECKSUM_FLAG } from '../ltx/format/types.ts'
+import { WalVersions } from './wal-versions.ts'
 
 /**
  * The data plane's record of each page of a database: the checksum of the newest committed version, and the WAL frame
- * that holds this version until a checkpoint copies it to the database file. 12 bytes a page.
+ * that holds this version until a checkpoint copies it to the database file. 12 bytes a page, and what the WAL costs.
  */
 export class PageTable {
   #sums: BigUint64Array
   #frames: Int32Array
   #inWal = 0
+  /** The smallest size that the database had since the WAL began. */
+  #smallestPages: number
+  /** All versions of pages that the WAL holds. */
+  readonly versions = new WalVersions()
   /** Database size in pages. */
   sizePages = 0
 
   constructor(checksums: BigUint64Array = new BigUint64Array(0)) {
-    this.sizePages = checksums.length
+    this.sizePages = this.#smallestPages = checksums.length
     this.#sums = checksums
     this.#frames = new Int32Array(checksums.length)
   }
@@ -37,6 +42,28 @@ export class PageTable {
     if (pgno > this.#frames.length) this.#grow(pgno)
     if (this.#frames[pgno - 1] === 0) this.#inWal++
     this.#frames[pgno - 1] = frame + 1
+    this.versions.add(pgno, frame, this.#sums[pgno - 1] as Checksum)
+  }
+
+  /** The WAL is discarded: another one begins, or none. */
+  forgetWal(): void {
+    this.versions.clear()
+    this.#smallestPages = this.sizePages
+  }
+
+  /**
+   * Whether the database file may be cut to `sizePages` whole pages: every committed page beyond has its newest version
+   * in the WAL, and some commit in the WAL, or the state before it, had no more pages than that. SQLite takes an empty
+   * file for a database without content, and its WAL for a leftover.
+   */
+  mayCut(sizePages: number): boolean {
+    if (sizePages >= this.sizePages) return true
+    if (sizePages < Math.max(1, this.#smallestPages) || this.#inWal === 0) return false
+    // The lock page has no checksum, and is never in a WAL.
+    for (let pgno = sizePages + 1; pgno <= this.sizePages; pgno++) {
+      if (this.frame(pgno) < 0 && this.checksum(pgno) !== 0n) return false
+    }
+    return true
   }
 
   clearFrame(pgno: Pgno): void {
@@ -67,6 +94,7 @@ export class PageTable {
     }
     if (sizePages > this.#sums.length) this.#grow(sizePages)
     this.sizePages = sizePages
+    if (sizePages > 0) this.#smallestPages = Math.min(this.#smallestPages, sizePages)
   }
 
   /** The checksums of pages 1 … sizePages; a view, valid until the next change. */

@@ -79,6 +79,11 @@ export function frameOffset(index: number, pageSize: number): number {
   return WAL_HEADER_SIZE + index * frameSize(pageSize)
 }
 
+/** The index of the frame that `offset` lies in, from 0. */
+export function frameIndex(offset: number, pageSize: number): number {
+  return Math.floor((offset - WAL_HEADER_SIZE) / frameSize(pageSize))
+}
+
 /** Reads of a frame header's fields, all u32 big-endian, at an offset of a view. */
 export const frameField = {
   pgno: (view: DataView, at: number) => view.getUint32(at),
