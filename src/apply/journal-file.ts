@@ -55,7 +55,7 @@ export function rollBack(file: DatabaseFile): void {
     const read = readerOf(nodeFiles, fd)
     const journal = parseJournal(read, nodeFiles.size(fd))
     if (journal === undefined) return
-    if (journal.superJournal !== undefined && !files.exists(journal.superJournal)) return
+    if (journal.superJournal !== undefined && isGone(journal.superJournal)) return
     const { pageSize, initialSizePages } = journal
     for (const { pgno, dataOffset } of journal.records) {
       if (pgno <= initialSizePages) file.writePages(pageSize, [{ pgno, page: read(dataOffset, pageSize) }])
@@ -65,6 +65,15 @@ export function rollBack(file: DatabaseFile): void {
   })
   files.unlink(path)
   files.syncDirectory(dirname(path))
+}
+
+/**
+ * Looks where the journal says, which need not be below the file's directory. What cannot be looked for is not gone: a
+ * rollback here loses nothing, because the file's history comes from elsewhere.
+ */
+function isGone(superJournal: string): boolean {
+  const status = (path: string) => fs.lstatSync(path, { throwIfNoEntry: false })
+  return status(superJournal) === undefined && status(dirname(superJournal)) !== undefined
 }
 
 class JournalFile {

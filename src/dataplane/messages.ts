@@ -14,8 +14,9 @@ export interface DataPlaneData {
   /** Shared memory of the thread that keeps a core awake (keep-awake.ts); absent without that thread. */
   readonly keepAwake?: SharedArrayBuffer
   readonly dataDir: string
-  /** The backing directory. */
+  /** The backing directory, and where applications see it. */
   readonly root: string
+  readonly mountDir: string
   /** Of the files that the thread makes beside those of applications. */
   readonly modes: Modes
   readonly segmentSizeBytes: number

@@ -25,7 +25,7 @@ import { Syncs } from './syncs.ts'
 
 assert.ok(parentPort !== null, 'this file is the entry of a worker thread')
 const port = parentPort
-const { shared, dataDir, root, segmentSizeBytes, nodeId, ...data } = workerData as DataPlaneData
+const { shared, dataDir, root, mountDir, segmentSizeBytes, nodeId, ...data } = workerData as DataPlaneData
 const filter = new DatabaseFilter(data.filter)
 const state = new SharedState(shared)
 const syncs = new Syncs(data.syncs)
@@ -80,7 +80,7 @@ port.on('message', (message: ToDataPlane) => {
 })
 
 const optionsOf = (name: string): RecoveryOptions => {
-  return { name, dataDir, root, files, events, nowMs, nodeId, segmentSizeBytes, syncs, authority }
+  return { name, dataDir, root, mountDir, files, events, nowMs, nodeId, segmentSizeBytes, syncs, authority }
 }
 
 function reject(name: string, reason: string): void {

@@ -205,6 +205,7 @@ class RunningNode implements Node {
     const plane = new DataPlane({
       dataDir: dir,
       root,
+      mountDir: this.mountDir,
       modes,
       nodeId,
       segmentSizeBytes: this.#config.data.segmentSizeBytes,

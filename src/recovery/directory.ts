@@ -31,11 +31,16 @@ export interface RecoveredDatabase extends DatabasePlan {
  * Plans the recovery of the databases in `names`, or of all if `names` is empty. Changes nothing below `dir`. Throws
  * LtxdError.
  */
-export function planDirectory(dir: string, names: readonly string[], filter = ANY_DATABASE): DatabasePlan[] {
+export function planDirectory(
+  dir: string,
+  names: readonly string[],
+  filter = ANY_DATABASE,
+  mountDir?: string,
+): DatabasePlan[] {
   const unlock = lockForReading(dir)
   try {
     const files = filesBeneath(dir)
-    return chosen(files, dir, names, filter).map((name) => plan(files, dir, name, { foresee: true }))
+    return chosen(files, dir, names, filter).map((name) => plan(files, dir, name, { foresee: true, mountDir }))
   } finally {
     unlock()
   }
@@ -49,6 +54,7 @@ export function recoverDirectory(
   log: CaptureEvents['log'],
   filter = ANY_DATABASE,
   modes?: Modes,
+  mountDir?: string,
 ): RecoveredDatabase[] {
   lockForReading(dir)()
   const data = openDataDirectory(dir, { ...(modes && { modes }), changed: (message) => log('warn', message, {}) })
@@ -57,11 +63,12 @@ export function recoverDirectory(
     const ignore = () => {}
     const events = { log, published: ignore, sharing: ignore, guarded: ignore }
     return chosen(files, dir, names, filter).map((name) => {
-      const planned = plan(files, dir, name, { foresee: false })
+      const planned = plan(files, dir, name, { foresee: false, mountDir })
       const database = recoverDatabase({
         ...{ name, dataDir: dir, root, files, events, nowMs: Date.now, nodeId, segmentSizeBytes },
         // Nothing would verify the remaining pages later, so every page is read now.
         wholeReadBytes: Infinity,
+        ...(mountDir !== undefined && { mountDir }),
       })
       const { rejection } = database ?? {}
       const position = rejection === undefined ? database?.position : undefined
@@ -74,9 +81,16 @@ export function recoverDirectory(
   }
 }
 
-function plan(files: Files, dir: string, name: string, { foresee }: { foresee: boolean }): DatabasePlan {
-  const planned = planDatabase({ files, dataDir: dir, root: `${dir}/files`, name, wholeReadBytes: Infinity }, foresee)
-  return { name, advice: rejectionAdvice(dir, name), ...planned }
+function plan(
+  files: Files,
+  dir: string,
+  name: string,
+  { foresee, mountDir }: { readonly foresee: boolean; readonly mountDir: string | undefined },
+): DatabasePlan {
+  const location = { files, dataDir: dir, root: `${dir}/files`, name, wholeReadBytes: Infinity }
+  const planned = planDatabase({ ...location, ...(mountDir !== undefined && { mountDir }) }, foresee)
+  const { advice = rejectionAdvice(dir, name) } = planned.plan.kind === 'refuse' ? planned.plan : {}
+  return { name, ...planned, advice }
 }
 
 function chosen(files: Files, dir: string, names: readonly string[], filter: DatabaseFilter): string[] {

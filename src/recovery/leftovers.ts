@@ -12,10 +12,11 @@ import type { Journal } from '../sqlite/journal.ts'
 import { parseJournal } from '../sqlite/journal.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
 import { scanWal } from '../sqlite/wal-scan.ts'
-import type { Files } from '../util/files.ts'
-import { parentOf, readerOf, withFile } from '../util/files.ts'
+import { readerOf, withFile } from '../util/files.ts'
 import { knowsPageChecksums } from './checksums-from-log.ts'
 import type { RecoveryFacts, Trust } from './plan.ts'
+import type { SuperJournalPlace } from './super-journal.ts'
+import { findSuperJournal } from './super-journal.ts'
 
 export interface Leftovers {
   readonly log: LogState | undefined
@@ -30,10 +31,8 @@ export interface Leftovers {
 }
 
 /** Where a database's files and log are. */
-export interface Scene {
-  readonly files: Files
-  /** `root` is the backing directory; `path` is the database's file below it. */
-  readonly root: string
+export interface Scene extends SuperJournalPlace {
+  /** The database's file below `root`. */
   readonly path: string
   readonly logDir: string
   /** Larger databases are not read whole if the log holds the checksums of their pages. */
@@ -42,7 +41,7 @@ export interface Scene {
 
 /** Inspects the files without changing anything. Throws CorruptLogError. */
 export function inspectLeftovers(scene: Scene): Leftovers {
-  const { files, root, path, logDir } = scene
+  const { files, path, logDir } = scene
   const inspect = <T>(suffix: string, use: (fd: number) => T): T | undefined =>
     files.exists(path + suffix) ? withFile(files, path + suffix, fs.constants.O_RDONLY, use) : undefined
 
@@ -77,8 +76,8 @@ export function inspectLeftovers(scene: Scene): Leftovers {
     remains: ['-journal', '-wal', '-shm'].filter((suffix) => files.exists(path + suffix)),
     journal: journal && {
       pages: journal.records.length,
-      superJournal:
-        journal.superJournal === undefined ? 'none' : findSuperJournal(files, root, path, journal.superJournal),
+      superJournal: journal.superJournal === undefined ? 'none' : findSuperJournal(scene, journal.superJournal),
+      ...(journal.superJournal !== undefined && { superName: journal.superJournal }),
     },
     wal: wal && { transactions: wal.transactions.length, afterLog: wal.transactions.length - walInLog },
   }
@@ -114,15 +113,4 @@ function countInLog(wal: WalContent | undefined, log: LogState | undefined): num
   if (known < log.entries.length - 1) return wal.transactions.length
   const { walOffset, walSize } = (log.entries[known] as LocatedEntry).header
   return wal.transactions.filter(({ end }) => end <= walOffset + walSize).length
-}
-
-/**
- * A super-journal lies beside one of the databases it names. The journal has the application's absolute path, of which
- * only the base name, which is unique, is comparable.
- */
-function findSuperJournal(files: Files, root: string, databasePath: string, name: string): 'present' | 'gone' {
-  const base = name.slice(name.lastIndexOf('/') + 1)
-  if (files.exists(`${parentOf(databasePath)}/${base}`)) return 'present'
-  const everything = fs.readdirSync(root, { recursive: true, withFileTypes: true })
-  return everything.some((entry) => entry.name === base) ? 'present' : 'gone'
 }

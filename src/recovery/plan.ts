@@ -5,6 +5,8 @@
  */
 
 import type { Position, TXID } from '../ltx/format/types.ts'
+import type { SuperJournalState } from './super-journal.ts'
+import { undecided } from './super-journal.ts'
 
 /**
  * How far the database file's pages are trusted. 'file': completely, because the file is as a clean stop left it.
@@ -33,7 +35,9 @@ export interface RecoveryFacts {
   /** Suffixes of the existing files beside it, whether they have content or not. */
   readonly remains: readonly string[]
   /** Present if the journal has a valid header. */
-  readonly journal: { readonly pages: number; readonly superJournal: 'none' | 'present' | 'gone' } | undefined
+  readonly journal:
+    | { readonly pages: number; readonly superJournal: 'none' | SuperJournalState; readonly superName?: string }
+    | undefined
   /** Present if the WAL has committed transactions; `afterLog` of them are not in the log. */
   readonly wal: { readonly transactions: number; readonly afterLog: number } | undefined
 }
@@ -61,10 +65,12 @@ export type RecoveryPlan =
   | { readonly kind: 'recover'; readonly steps: readonly RecoveryStep[] }
   /** Not a database, or a dropped one. */
   | { readonly kind: 'nothing' }
-  | { readonly kind: 'refuse'; readonly reason: string }
+  | { readonly kind: 'refuse'; readonly reason: string; readonly advice?: string }
 
 export function planRecovery(facts: RecoveryFacts): RecoveryPlan {
   const { log, file } = facts
+  const waits = facts.journal?.superJournal === 'unreachable' && (file?.sizeBytes ?? 0) > 0
+  if (waits) return { kind: 'refuse', ...undecided(facts.journal.superName ?? '') }
   if (log === undefined)
     return file?.valid === true ? { kind: 'recover', steps: adoptPlain(facts) } : { kind: 'nothing' }
   const dropped = log.lastCommit === 0 || (log.lastCommit === undefined && log.last.txid === 0n)

@@ -15,12 +15,13 @@ import type { RecoveryFacts, RecoveryPlan } from './plan.ts'
 import { planRecovery } from './plan.ts'
 import type { RecoveryOptions } from './recovery.ts'
 import { Recovery } from './recovery.ts'
+import { Unrecoverable } from './residue.ts'
 
 export type { RecoveryOptions } from './recovery.ts'
 
 const DEFAULT_WHOLE_READ_BYTES = 16 << 20
 
-type Location = Pick<RecoveryOptions, 'files' | 'dataDir' | 'root' | 'name' | 'wholeReadBytes'>
+type Location = Pick<RecoveryOptions, 'files' | 'dataDir' | 'root' | 'mountDir' | 'name' | 'wholeReadBytes'>
 
 export interface PlannedRecovery {
   /** undefined if the log cannot be read. */
@@ -61,14 +62,18 @@ export function recoverDatabase(options: RecoveryOptions): Database | undefined 
     assertUsableName(options)
     return new Recovery(options, databaseOptionsOf(options), scene.logDir, inspectLeftovers(scene)).run()
   } catch (error) {
-    return rejectedDatabase(options, reasonOf(error, options))
+    const advice = error instanceof Unrecoverable ? error.advice : undefined
+    return rejectedDatabase(options, reasonOf(error, options), advice)
   }
 }
 
 /** A database that is not served, and to which nothing is written. */
-export function rejectedDatabase(options: RecoveryOptions, reason: string): Database {
-  const { name, dataDir, events } = options
-  const advice = rejectionAdvice(dataDir, name)
+export function rejectedDatabase(
+  options: RecoveryOptions,
+  reason: string,
+  advice = rejectionAdvice(options.dataDir, options.name),
+): Database {
+  const { name, events } = options
   events.log('error', `database not served: ${reason}`, { database: name, advice })
   const rejected = new Database(databaseOptionsOf(options))
   rejected.rejection = `${reason}; ${advice}`
@@ -113,10 +118,12 @@ function misplacedFile(options: Location): string | undefined {
   )
 }
 
-function sceneOf({ files, dataDir, root, name, wholeReadBytes = DEFAULT_WHOLE_READ_BYTES }: Location): Scene {
+function sceneOf(location: Location): Scene {
+  const { files, dataDir, root, mountDir, name, wholeReadBytes = DEFAULT_WHOLE_READ_BYTES } = location
   return {
     files,
     root,
+    mountDir,
     path: `${root}/${name}`,
     logDir: effectiveLog(files, logDirectory(dataDir, name)),
     wholeReadBytes,

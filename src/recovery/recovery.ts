@@ -35,6 +35,8 @@ export interface RecoveryOptions extends Omit<DatabaseOptions, 'logs' | 'path'>,
   readonly dataDir: string
   /** The backing directory of the mount. */
   readonly root: string
+  /** Where applications see the backing directory, if that is known. */
+  readonly mountDir?: string
   /**
    * After a crash, databases larger than this are not read whole if the log holds the checksums of their pages.
    * Default: 16 MiB.
@@ -71,7 +73,7 @@ export class Recovery {
     const { log, facts } = this.#found
     const plan = planRecovery(facts)
     for (const problem of this.#found.problems) this.#warn(`recovering without a state file: ${problem}`)
-    if (plan.kind === 'refuse') throw new Unrecoverable(plan.reason)
+    if (plan.kind === 'refuse') throw new Unrecoverable(plan.reason, plan.advice)
     if (log?.torn !== undefined) this.#cutTorn(log.torn)
     if (plan.kind === 'recover') {
       const steps = describeSteps(plan.steps)

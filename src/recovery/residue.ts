@@ -10,8 +10,12 @@ import { pageReader } from './repair.ts'
 
 /** A database cannot be recovered: file, journal, WAL and log contradict each other. Nothing more is written to it. */
 export class Unrecoverable extends LtxdError {
-  constructor(reason: string) {
+  /** What to do, where that is not to restore it. */
+  readonly advice: string | undefined
+
+  constructor(reason: string, advice?: string) {
     super('UNRECOVERABLE', reason)
+    this.advice = advice
   }
 }
 

@@ -44,6 +44,7 @@ function describeJournal({ pages, superJournal }: NonNullable<RecoveryFacts['jou
     none: '',
     present: ', of a transaction over several databases whose super-journal exists: not committed',
     gone: ', of a transaction over several databases whose super-journal is gone: committed',
+    unreachable: ', of a transaction over several databases whose super-journal cannot be looked for',
   }
   return `hot, ${count(pages, 'page')}${decided[superJournal]}`
 }

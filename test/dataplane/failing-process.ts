@@ -11,6 +11,7 @@ fs.mkdirSync(root)
 const plane = new DataPlane({
   dataDir: directory,
   root,
+  mountDir: directory,
   modes: PRIVATE,
   nodeId: 1n,
   segmentSizeBytes: 1 << 20,

@@ -44,7 +44,7 @@ export function register(program: Command): void {
     ])
     const filter = new DatabaseFilter({ databases: patterns, otherFiles })
     if (options.dryRun === true) {
-      const plans = planDirectory(dir, databases, filter)
+      const plans = planDirectory(dir, databases, filter, config.fuse.dir)
       if (options.json === true) printJson({ data: dir, databases: plans.map(text.planToJson) })
       else process.stdout.write(plans.map(text.formatPlan).join('\n') || text.noDatabases(dir))
       if (plans.some(({ plan }) => plan.kind === 'refuse')) process.exitCode = 1
@@ -61,6 +61,7 @@ export function register(program: Command): void {
       log,
       filter,
       modesOf(config.data.mode),
+      config.fuse.dir,
     )
     if (options.json === true) printJson({ data: dir, databases: recovered.map(text.resultToJson) })
     else process.stdout.write(recovered.map(text.formatResult).join('') || text.noDatabases(dir))
