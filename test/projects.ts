@@ -57,6 +57,7 @@ export const PROJECTS = {
       'test/checkpoint/checkpointer.test.ts',
       'test/checkpoint/closing.test.ts',
       'test/checkpoint/made-anew.test.ts',
+      'test/checkpoint/quiet.test.ts',
       'test/checkpoint/shared-checkpoint.test.ts',
       'test/cli/backup.test.ts',
       'test/cli/command-line.test.ts',

@@ -95,24 +95,20 @@ export class SharedDatabase {
 
   /**
    * Takes SQLite's EXCLUSIVE lock, as the last connection does when it closes. False when another connection is open;
-   * a connection that is just opening the database notices nothing.
+   * a connection that is just opening the database notices nothing. `index` counts too: an application that copies its
+   * database loses its POSIX locks on the file by closing the copied one, but not those on the wal-index.
    */
-  becomeLast(): boolean {
+  becomeLast(index: SharedWalIndex): boolean {
     const locks = this.#locks
+    if (index.isInUse()) return false
     if (!locks.exclusive(shared, sharedLength)) return false
     if (locks.exclusive(pending)) return true
     locks.shared(shared, sharedLength)
     return false
   }
 
-  /**
-   * Whether other connections have this very file open. If only the wal-index beside it is in use, they have opened a
-   * file that had this name before.
-   */
-  isInUse(): boolean {
-    if (!this.#locks.exclusive(shared, sharedLength)) return true
-    this.#locks.shared(shared, sharedLength)
-    return false
+  get inode(): number {
+    return fs.fstatSync(this.#fd).ino
   }
 
   /**
@@ -123,9 +119,8 @@ export class SharedDatabase {
   removeWal(index: SharedWalIndex, announce: (inodes: DatabaseInodes) => void): void {
     const files = this.#files
     const path = this.#path
-    const inode = (fd: number) => fs.fstatSync(fd).ino
     if (!isAt(files, path, this.#fd) || !isAt(files, `${path}-wal`, this.#walFd) || !index.isAtPath()) return
-    announce({ database: inode(this.#fd), wal: inode(this.#walFd), shm: index.inode })
+    announce({ database: this.inode, wal: fs.fstatSync(this.#walFd).ino, shm: index.inode })
     try {
       for (const suffix of ['-wal', '-shm']) files.remove(path + suffix)
     } catch (error) {

@@ -48,6 +48,8 @@ export class DataPlane {
   readonly unproven = new Map<string, Proof>()
   /** Databases that more than one connection has open in WAL mode. */
   readonly sharing = new Map<string, Sharing>()
+  /** Databases of which some pages were only in the WAL. Who finds one whole removes it. */
+  readonly behind = new Set<string>()
   /** Resolves when the thread has ended; rejects when it failed. */
   readonly ended: Promise<void>
   readonly shared = new SharedState()
@@ -230,6 +232,8 @@ export class DataPlane {
         if (message.sharing === 'sole') this.sharing.delete(message.database)
         else this.sharing.set(message.database, message.sharing)
         return this.#observer?.sharing(message.database, message.sharing)
+      case 'behind':
+        return void this.behind.add(message.database)
       case 'guarded':
         return this.#observer?.guarded(message.database)
       case 'invalidate':

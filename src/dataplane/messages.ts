@@ -42,6 +42,8 @@ export type FromDataPlane =
   | { readonly type: 'unproven'; readonly database: string; readonly proof: SharedArrayBuffer }
   /** The number of connections that have the database open in WAL mode, or write to it, has changed. */
   | { readonly type: 'sharing'; readonly database: string; readonly sharing: Sharing }
+  /** From now on pages of the database are only in its WAL. Sent once until its file holds everything again. */
+  | { readonly type: 'behind'; readonly database: string }
   /** Committed pages were about to be lost between its WAL and its file (I11). */
   | { readonly type: 'guarded'; readonly database: string }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }

@@ -37,6 +37,8 @@ const files = filesBeneath(dataDir, data.modes)
 
 const say = (message: FromDataPlane) => port.postMessage(message)
 const slots = new Slots(state, say)
+/** Databases of which some pages are only in the WAL. */
+const behind = new Set<string>()
 let serving = false
 /** The current request commits. */
 let committing = false
@@ -56,7 +58,14 @@ const authority: Authority = {
 }
 
 const events: CaptureEvents = {
-  published: (database) => slots.publish(database),
+  published(database) {
+    slots.publish(database)
+    const isBehind = database.backfilled === undefined
+    if (isBehind === behind.has(database.name)) return
+    if (!isBehind) return void behind.delete(database.name)
+    behind.add(database.name)
+    say({ type: 'behind', database: database.name })
+  },
   sharing: ({ name }, sharing) => say({ type: 'sharing', database: name, sharing }),
   guarded: ({ name }) => say({ type: 'guarded', database: name }),
   log: (level, message, fields) => say({ type: 'log', level, message, fields }),

@@ -6,6 +6,7 @@ import type { FromClient, ToClient } from '../replica/client/messages.ts'
 import { LocalClientProcess } from '../replica/local-client.ts'
 import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import type { Logger } from '../util/log.ts'
+import { QUIET_MS, QuietDatabases } from './quiet-databases.ts'
 
 export interface CheckpointsOptions {
   readonly plane: DataPlane
@@ -39,9 +40,9 @@ const LONG_BYTES = 256 << 20
 const SILENT_MS = 10_000
 
 /**
- * While this node leads, only its local client checkpoints the databases that several connections have open
- * (docs/decisions/020-checkpoints.md). The client starts with the first such database, and is restarted when it ends.
- * Without a client, applications checkpoint by themselves.
+ * While this node leads, only its local client checkpoints the databases that several connections have open, and it
+ * brings every quiet database into its file (docs/decisions/020-checkpoints.md). The client starts with the first such
+ * database, and is restarted when it ends. Without a client, applications checkpoint by themselves.
  */
 export class Checkpoints {
   readonly #options: CheckpointsOptions
@@ -49,12 +50,15 @@ export class Checkpoints {
   readonly #databases = new Map<string, Known>()
   #leads = false
   #client: LocalClientProcess | undefined
+  readonly #quiet: QuietDatabases
   #watch: NodeJS.Timeout | undefined
+  #quietWatch: NodeJS.Timeout | undefined
   #restart: NodeJS.Timeout | undefined
 
   constructor(options: CheckpointsOptions) {
     this.#options = options
     this.#backing = filesBeneath(options.root)
+    this.#quiet = new QuietDatabases(options.plane)
     options.plane.observe({
       sharing: (name, sharing) => this.#changed(name, sharing),
       guarded: (name) => void this.#known(name).alarms++,
@@ -65,6 +69,8 @@ export class Checkpoints {
   start(): void {
     this.#leads = true
     clearInterval(this.#watch)
+    clearInterval(this.#quietWatch)
+    this.#quietWatch = setInterval(() => this.#checkpointQuiet(), QUIET_MS / 4)
     this.#watch = setInterval(() => this.#checkLengths(), WATCH_MS)
     for (const [name, sharing] of this.#options.plane.sharing) this.#changed(name, sharing)
   }
@@ -73,6 +79,7 @@ export class Checkpoints {
   async stop(): Promise<void> {
     this.#leads = false
     clearInterval(this.#watch)
+    clearInterval(this.#quietWatch)
     clearTimeout(this.#restart)
     const client = this.#client
     this.#client = undefined
@@ -95,6 +102,14 @@ export class Checkpoints {
     if (isShared) known.heardAtMs = performance.now()
     if (isShared && this.#client === undefined) this.#startClient()
     else void this.#client?.send(isShared ? this.#guard(name, sharing) : { type: 'leave', database: name })
+  }
+
+  #checkpointQuiet(): void {
+    for (const database of this.#quiet.due(performance.now())) {
+      if (this.#client === undefined) this.#startClient()
+      const logDir = logDirectory(this.#options.dataDir, database)
+      void this.#client?.send({ type: 'quiet', database, logDir })
+    }
   }
 
   #startClient(): void {

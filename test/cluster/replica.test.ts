@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import Sqlite from 'better-sqlite3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { effort } from '../harness/effort.ts'
 import { until } from '../harness/wait.ts'
@@ -23,6 +24,39 @@ async function create(application: SqlClient, mode: string): Promise<void> {
     'INSERT INTO t SELECT value, 0, randomblob(400) FROM (WITH RECURSIVE c(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM c LIMIT 40) SELECT value FROM c)',
   )
 }
+
+test('the file of a quiet database has everything: on the primary with one connection, on the replica with none and with one', async () => {
+  const name = 'quiet.db'
+  const writer = nodes.open(nodes.primary, name)
+  await create(writer, 'WAL')
+  /** The number of rows in a copy of the file alone. */
+  const rows = async (mount: string) => {
+    const copy = join(nodes.cluster.dir, 'copy.db')
+    expect((await nodes.shell('cp "$1" "$2"', join(mount, name), copy)).code).toBe(0)
+    const database = new Sqlite(copy)
+    try {
+      return database.prepare('SELECT count(*) FROM t').pluck().get()
+    } catch {
+      return undefined
+    } finally {
+      database.close()
+    }
+  }
+  for (const more of [0, 3]) {
+    for (let i = 0; i < more; i++) await writer.exec("INSERT INTO t VALUES (NULL, 1, 'more')")
+    await nodes.same(name)
+    const expected = await writer.value('SELECT count(*) FROM t')
+    for (const { mount } of [nodes.primary, nodes.replica]) {
+      await until(
+        `${String(expected)} rows in a copy from ${mount}`,
+        30_000,
+        async () => (await rows(mount)) === expected,
+      )
+    }
+    expect(await nodes.open(nodes.replica, name).value('SELECT count(*) FROM t')).toBe(expected)
+  }
+  expect(await writer.value('PRAGMA journal_mode = DELETE')).toBe('delete')
+})
 
 test.each(MODES)('every kind of change on a primary in %s mode reaches the replica', async (mode) => {
   const name = `all/of/${mode}.db`

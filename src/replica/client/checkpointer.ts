@@ -11,6 +11,7 @@ import type { Announce } from './announcer.ts'
 import type { FromClient, ToClient } from './messages.ts'
 
 type GuardOrder = Extract<ToClient, { type: 'guard' }>
+type QuietOrder = Extract<ToClient, { type: 'quiet' }>
 type CheckpointerMessage = Extract<FromClient, { type: 'checkpointed' | 'guarding' | 'released' | 'checkpoint-failed' }>
 
 /** The default of SQLite's wal_autocheckpoint. */
@@ -26,12 +27,16 @@ const SHORTEST_MS = 10
 const LONGEST_MS = 200
 /** The interval after a reader has blocked a checkpoint. */
 const BLOCKED_MS = 100
+/** A database to which nobody has committed for this long is copied into its file, however short its WAL is. */
+const QUIET_MS = 1_000
 /** A failed restart is retried after this many more frames. */
 const RESTART_AGAIN_FRAMES = CHECKPOINT_FRAMES / 4
 
 interface Guarded {
   readonly name: string
   readonly path: string
+  /** The database's file when its connections were seen. */
+  readonly inode: number | undefined
   /** For syncing the log. The data plane's thread does not wait for that, so commits continue meanwhile. */
   readonly log: LogReader
   index: SharedWalIndex | undefined
@@ -41,6 +46,8 @@ interface Guarded {
   intervalMs: number
   /** The wal-index's change counter at the last poll, by which a pause of the writers is noticed. */
   lastChange: number
+  /** When nobody will have committed for long enough, or the next attempt is due. */
+  quietAtMs: number
   restartTriedAt: number
   /** The last reported problem. */
   problem: string | undefined
@@ -56,6 +63,8 @@ export class Checkpointer {
   readonly #announce: Announce
   readonly #send: (message: CheckpointerMessage) => void
   readonly #guarded = new Map<string, Guarded>()
+  /** One quiet database after the other. */
+  #quietWork: Promise<void> = Promise.resolve()
 
   /** `files` is the mount. */
   constructor(files: FilesBeneath, announce: Announce, send: (message: CheckpointerMessage) => void) {
@@ -71,23 +80,42 @@ export class Checkpointer {
       known.hasSeveralWriters = hasSeveralWriters
       return
     }
-    const path = `${this.#files.root}/${name}`
-    const log = new LogReader(name, logDir, () => ZERO_POSITION)
-    const guarded: Guarded = {
-      ...{
-        name,
-        path,
-        log,
-        hasSeveralWriters,
-        index: undefined,
-        stopped: false,
-        timer: undefined,
-        intervalMs: SHORTEST_MS,
-      },
-      ...{ lastChange: -1, restartTriedAt: 0, problem: undefined },
-    }
+    const guarded = this.#newlyGuarded(name, logDir, hasSeveralWriters)
     this.#guarded.set(name, guarded)
     void this.#poll(guarded)
+  }
+
+  /**
+   * Copies a quiet database into its file, once. The connection that has it open may close, or change the journal mode,
+   * at any other moment.
+   */
+  quiet({ database: name, logDir }: QuietOrder): void {
+    this.#quietWork = this.#quietWork.then(() => this.#copyQuiet(this.#newlyGuarded(name, logDir, false)))
+  }
+
+  async #copyQuiet(guarded: Guarded): Promise<void> {
+    if (this.#guarded.has(guarded.name)) return
+    try {
+      const index = (guarded.index = SharedWalIndex.take(this.#files, guarded.path))
+      if (index === undefined) return
+      const startedAt = performance.now()
+      const outcome = await checkpoint(this.#files, this.#announce, guarded, index, 'copy')
+      if (outcome !== undefined) this.#report(guarded, index, outcome, performance.now() - startedAt)
+    } catch (error) {
+      this.#reportProblem(guarded, error)
+    } finally {
+      guarded.index?.release()
+    }
+  }
+
+  #newlyGuarded(name: string, logDir: string, hasSeveralWriters: boolean): Guarded {
+    const path = `${this.#files.root}/${name}`
+    const log = new LogReader(name, logDir, () => ZERO_POSITION)
+    const inode = inodeOf(this.#files, path)
+    return {
+      ...{ name, path, inode, log, hasSeveralWriters, index: undefined, stopped: false, timer: undefined },
+      ...{ intervalMs: SHORTEST_MS, lastChange: -1, quietAtMs: 0, restartTriedAt: 0, problem: undefined },
+    }
   }
 
   /** Applications checkpoint the database by themselves again. A running checkpoint ends within milliseconds. */
@@ -145,13 +173,19 @@ export class Checkpointer {
     guarded.lastChange = change
     if (pauses) rest(guarded)
     else guarded.intervalMs = SHORTEST_MS
+    if (!pauses) guarded.quietAtMs = performance.now() + QUIET_MS
     if (maxFrame < guarded.restartTriedAt) guarded.restartTriedAt = 0
     if (backfilled > maxFrame) return pauses ? 'copy' : undefined
     if (maxFrame >= RESTART_FRAMES && !pauses && maxFrame >= guarded.restartTriedAt + RESTART_AGAIN_FRAMES) {
       guarded.restartTriedAt = maxFrame
       return guarded.hasSeveralWriters || maxFrame >= LONG_FRAMES ? 'restart' : 'restart-by-writer'
     }
-    if (maxFrame < CHECKPOINT_FRAMES || backfilled === maxFrame) return undefined
+    if (backfilled === maxFrame) return undefined
+    if (maxFrame < CHECKPOINT_FRAMES) {
+      if (performance.now() < guarded.quietAtMs) return undefined
+      guarded.quietAtMs = performance.now() + QUIET_MS
+      return 'copy'
+    }
     return pauses || maxFrame - backfilled >= CHECKPOINT_FRAMES ? 'copy' : undefined
   }
 
@@ -217,19 +251,20 @@ async function checkpoint(
   const database = SharedDatabase.open(files, guarded.path)
   if (database === undefined) return undefined
   try {
+    // The connections, which still use the wal-index, have opened a file that had this name before.
+    if (guarded.inode !== database.inode) return undefined
     // Checked after the open: replacing the wal-index requires exclusive access to the database.
     if (!index.isUsable()) return undefined
     const makeDurable = async () => void (await guarded.log.sync())
     const removing = (inodes: DatabaseInodes) => announce({ op: 'remove', database: guarded.name, inodes })
     if (!index.isInUse()) {
       // The applications' connections have closed since, and did not remove the WAL because this process had it open.
-      if (database.becomeLast()) await closeAsLast(database, index, makeDurable, removing)
+      if (database.becomeLast(index)) await closeAsLast(database, index, makeDurable, removing)
       return undefined
     }
-    if (!database.isInUse()) return undefined
     const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => guarded.stopped })
     const outcome = await WORK[due](work)
-    const isLast = database.becomeLast()
+    const isLast = database.becomeLast(index)
     if (isLast) await closeAsLast(database, index, makeDurable, removing)
     return isLast ? undefined : outcome
   } finally {
@@ -247,6 +282,15 @@ async function closeAsLast(
   const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => false })
   const { state } = await work.run()
   if (state === 'complete' && work.endsWithIndex()) database.removeWal(index, removing)
+}
+
+/** undefined for a name that is no regular file, or is reached by a link: no such database is opened either. */
+function inodeOf(files: FilesBeneath, path: string): number | undefined {
+  try {
+    return files.status(path)?.ino
+  } catch {
+    return undefined
+  }
 }
 
 function rest(guarded: Guarded): void {

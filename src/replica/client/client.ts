@@ -7,8 +7,9 @@ import type { FilesBeneath } from '../../util/files-beneath.ts'
 import type { Announce } from './announcer.ts'
 import { ClientDatabase, headOf } from './database.ts'
 import type { FromClient, ToClient } from './messages.ts'
+import { QuietQueue } from './quiet-queue.ts'
 
-export type DatabaseOrder = Exclude<ToClient, { type: 'close' | 'guard' | 'leave' }>
+export type DatabaseOrder = Exclude<ToClient, { type: 'close' | 'guard' | 'leave' | 'quiet' }>
 
 interface Queue {
   readonly name: string
@@ -35,6 +36,7 @@ export class LocalClient {
   readonly #announce: Announce
   readonly #send: (message: FromClient) => void
   readonly #queues = new Map<string, Queue>()
+  readonly #quiet = new QuietQueue<ClientDatabase>((database) => database.checkpoint())
 
   /** `files` is the mount. */
   constructor(files: FilesBeneath, announce: Announce, send: (message: FromClient) => void) {
@@ -105,6 +107,7 @@ export class LocalClient {
   /** Returns the number of transactions that were applied. */
   #apply({ name, database }: Queue, bodies: readonly [Uint8Array, ...Uint8Array[]]): number {
     const { count, position } = database.applyAll(bodies)
+    this.#quiet.changed(database)
     const applied = { type: 'applied', database: name, position: formatPosition(position) } as const
     this.#send(count === 1 ? applied : { ...applied, orders: count })
     return count
@@ -112,6 +115,7 @@ export class LocalClient {
 
   #execute(queue: Queue, order: DatabaseOrder): void {
     const { name, database } = queue
+    this.#quiet.changed(database)
     switch (order.type) {
       case 'open': {
         const position = database.open(order.positions.map(parsePosition))

@@ -110,6 +110,19 @@ export class ClientDatabase {
     this.#remove()
   }
 
+  /**
+   * Copies into the file what is only in the WAL, as far as no reader needs an older state: who reads the file alone, a
+   * backup or an analysis, finds everything. False when it has to be tried again.
+   */
+  checkpoint(): boolean {
+    try {
+      return this.#applier?.checkpoint()?.complete !== false
+    } catch {
+      // The applier is unusable from now on. The next transaction says so.
+      return true
+    }
+  }
+
   close(): void {
     const applier = this.#applier
     this.#applier = undefined

@@ -34,6 +34,7 @@ process.stdin.on('data', (chunk: Buffer) => {
       process.exit(0)
     }
     if (order.type === 'guard') checkpointer.guard(order)
+    else if (order.type === 'quiet') checkpointer.quiet(order)
     else if (order.type === 'leave') checkpointer.leave(order.database)
     else client.enqueue(order, body)
   }

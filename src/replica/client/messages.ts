@@ -40,6 +40,8 @@ export type ToClient =
       /** More than one of the connections has written. May change. */
       readonly hasSeveralWriters: boolean
     }
+  /** On a primary: nobody has committed for a while to a database that one connection has open. Checkpoint it. */
+  | { readonly type: 'quiet'; readonly database: string; readonly logDir: string }
   /** Undo `guard`. Answered by `released` if the lock is held. */
   | { readonly type: 'leave'; readonly database: string }
   /** Release every database, and end. Answered by `closed`. */
