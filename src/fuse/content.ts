@@ -23,8 +23,8 @@ export interface HeldReply {
 
 export interface FileContent {
   /**
-   * A handle was opened. If this throws, no `released` follows. `flags` are those of open(2). The tree leaves O_TRUNC
-   * to the content.
+   * A handle was opened. If this throws, there is no such handle; if it was to be the first one, `released` follows
+   * all the same. `flags` are those of open(2). The tree leaves O_TRUNC to the content.
    */
   opened(flags: number, caller: Caller): void
   /** Reads up to `length` bytes at `position` of the file into `into` at `at`; returns how many (0 at the end). */

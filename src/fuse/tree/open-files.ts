@@ -39,7 +39,7 @@ export class OpenFiles {
       if (isWriter(flags) && file.readOnly) throw rejection('EACCES')
       file.content.opened(flags, caller)
     } catch (error) {
-      if (file.handles === 0) fs.closeSync(file.fd)
+      if (file.handles === 0) closeUnopened(file, flags)
       throw error
     }
     node.open = file
@@ -89,6 +89,15 @@ export class OpenFiles {
       fs.closeSync(fd)
       throw error
     }
+  }
+}
+
+/** The content may have taken the descriptor, although its first handle was rejected. */
+function closeUnopened({ content, fd }: OpenFile, flags: number): void {
+  try {
+    content.released(flags, 0, 0)
+  } finally {
+    fs.closeSync(fd)
   }
 }
 

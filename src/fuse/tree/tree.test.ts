@@ -154,6 +154,17 @@ describe('the content of a file', () => {
     expect(tree.find('a')).toBe(entry.nodeId)
   })
 
+  it('is told when its descriptor is closed, also if the first handle was rejected', () => {
+    const { entry, opened } = create('a')
+    tree.release(opened.handle)
+    volume.heard.length = 0
+    volume.refuse = 'opened'
+    expect(code(() => tree.open(entry.nodeId, O_WRONLY | O_TRUNC, false, CALLER))).toBe('EROFS')
+    expect(volume.heard.slice(1)).toEqual(['a: opened to write, truncating', 'a: released, 0 open, 0 writing'])
+    volume.refuse = undefined
+    expect(code(() => tree.unlink(ROOT, 'a', CALLER))).toBeUndefined()
+  })
+
   it('leaks no descriptor if its last release fails', () => {
     const { entry, opened } = create('a')
     const before = openDescriptors()
