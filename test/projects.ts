@@ -54,6 +54,7 @@ export const PROJECTS = {
       'test/faults/clean-stop.test.ts',
       'test/faults/cuts.test.ts',
       'test/faults/flips.test.ts',
+      'test/faults/full-disk.test.ts',
       'test/checkpoint/checkpointer.test.ts',
       'test/checkpoint/closing.test.ts',
       'test/checkpoint/made-anew.test.ts',

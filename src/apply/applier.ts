@@ -51,6 +51,7 @@ export interface ApplierStatus {
   readonly journalMode: 'wal' | 'rollback'
   readonly walFrames: number
   readonly walBytes: number
+  readonly isUsable: boolean
 }
 
 type Options = Required<Omit<ApplierOptions, 'files'>>
@@ -117,8 +118,8 @@ export class Applier {
   }
 
   get status(): ApplierStatus {
-    const { journalMode, walFrames, walBytes } = this.#database
-    return { journalMode, walFrames, walBytes }
+    const { journalMode, walFrames, walBytes, isUsable } = this.#database
+    return { journalMode, walFrames, walBytes, isUsable }
   }
 
   /**

@@ -97,6 +97,10 @@ export class LiveDatabase {
     return this.#wal?.sizeBytes ?? 0
   }
 
+  get isUsable(): boolean {
+    return this.#broken === undefined
+  }
+
   /** Throws after a write that failed half-way: the next start recovers the database as after a crash. */
   assertUsable(): void {
     if (this.#broken !== undefined) throw this.#broken

@@ -178,6 +178,10 @@ export class ReplicaDatabases {
 
   #receive(message: FromClient): void {
     if (message.type === 'closed') return
+    if (message.type === 'checkpoint-failed') {
+      const { database, code, message: reason } = message
+      return this.#options.logger.error({ database, code, reason }, 'a checkpoint failed: it is retried')
+    }
     const position = message.type === 'applied' ? parsePosition(message.position) : undefined
     this.#databases.get(message.database)?.receive(message, position)
     if (message.type === 'blocked') {

@@ -36,7 +36,7 @@ export class LocalClient {
   readonly #announce: Announce
   readonly #send: (message: FromClient) => void
   readonly #queues = new Map<string, Queue>()
-  readonly #quiet = new QuietQueue<ClientDatabase>((database) => database.checkpoint())
+  readonly #quiet = new QuietQueue<Queue>((queue) => this.#checkpoint(queue))
 
   /** `files` is the mount. */
   constructor(files: FilesBeneath, announce: Announce, send: (message: FromClient) => void) {
@@ -94,6 +94,19 @@ export class LocalClient {
     }
   }
 
+  /** False when it has to be tried again. */
+  #checkpoint({ name, database, failed }: Queue): boolean {
+    if (failed) return true
+    try {
+      return database.checkpoint()
+    } catch (error) {
+      if (error instanceof ApplyBlockedError) return false
+      const code = errorCode(error) ?? 'INTERNAL'
+      this.#send({ type: 'checkpoint-failed', database: name, code, message: errorMessage(error) })
+      return true
+    }
+  }
+
   #wait(queue: Queue, reason: string): void {
     if (queue.blocked !== reason) this.#send({ type: 'blocked', database: queue.name, reason })
     queue.blocked = reason
@@ -105,9 +118,10 @@ export class LocalClient {
   }
 
   /** Returns the number of transactions that were applied. */
-  #apply({ name, database }: Queue, bodies: readonly [Uint8Array, ...Uint8Array[]]): number {
+  #apply(queue: Queue, bodies: readonly [Uint8Array, ...Uint8Array[]]): number {
+    const { name, database } = queue
     const { count, position } = database.applyAll(bodies)
-    this.#quiet.changed(database)
+    this.#quiet.changed(queue)
     const applied = { type: 'applied', database: name, position: formatPosition(position) } as const
     this.#send(count === 1 ? applied : { ...applied, orders: count })
     return count
@@ -115,7 +129,7 @@ export class LocalClient {
 
   #execute(queue: Queue, order: DatabaseOrder): void {
     const { name, database } = queue
-    this.#quiet.changed(database)
+    this.#quiet.changed(queue)
     switch (order.type) {
       case 'open': {
         const position = database.open(order.positions.map(parsePosition))

@@ -22,6 +22,8 @@ export class ClientDatabase {
   readonly #announce: Announce
   #positions: readonly Position[] = []
   #applier: Applier | undefined
+  /** Those that the last write leads to, newest first, and the one before it. */
+  #around: readonly Position[] = []
 
   /** `files` is the mount. */
   constructor(name: string, files: FilesBeneath, announce: Announce) {
@@ -48,16 +50,20 @@ export class ClientDatabase {
   /** Throws as Applier.apply. */
   apply(bytes: LtxBytes, head: Uint8Array): Position {
     const { maxTXID, commit } = unmarshalHeader(head)
-    const expect = (position: Position) => this.#announce(this.#expectation(position, head))
     if (commit === 0) {
       const position = { txid: maxTXID, checksum: EMPTY_CHECKSUM }
-      expect(position)
+      this.#announce(this.#expectation(position, head))
       this.#remove()
       this.#positions = [position]
       return position
     }
-    const applier = this.#applier ?? this.#open()
-    const { pages, applied, position } = applier.apply(bytes, { before: expect })
+    const applier = this.#usable()
+    const from = applier.position
+    const before = (position: Position) => {
+      this.#around = [position, from]
+      this.#announce(this.#expectation(position, head))
+    }
+    const { pages, applied, position } = applier.apply(bytes, { before })
     if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
     return position
   }
@@ -71,9 +77,11 @@ export class ClientDatabase {
     if (bodies.length === 1 || unmarshalHeader(first).commit === 0) {
       return { count: 1, position: this.apply(bytesInMemory(first), first) }
     }
-    const applier = this.#applier ?? this.#open()
+    const applier = this.#usable()
+    const from = applier.position
     const [firstBytes, ...rest] = bodies.map(bytesInMemory)
     const { count, pages, applied, position } = applier.applyAll([firstBytes as LtxBytes, ...rest], (positions) => {
+      this.#around = [from, ...positions].reverse()
       this.#announce(...positions.map((at, i) => this.#expectation(at, bodies[i] as Uint8Array)))
     })
     if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
@@ -84,11 +92,13 @@ export class ClientDatabase {
   advance({ file, whole, position: text, preApplyChecksum, timestampMs }: Advance): Position {
     const bytes = bytesOfFile(file)
     const { nodeId } = unmarshalHeader(headOf(file))
-    const applier = this.#applier ?? this.#open()
+    const applier = this.#usable()
     const replaces = {
       preApplyChecksum: preApplyChecksum === undefined ? 0n : parseChecksum(preApplyChecksum),
     } as const
+    const from = applier.position
     const before = (position: Position) => {
+      this.#around = [position, from]
       const expectation = { position, timestampMs, nodeId, replaces }
       this.#announce({ op: 'reset', database: this.#name }, { op: 'expect', database: this.#name, expectation })
     }
@@ -115,18 +125,25 @@ export class ClientDatabase {
    * backup or an analysis, finds everything. False when it has to be tried again.
    */
   checkpoint(): boolean {
-    try {
-      return this.#applier?.checkpoint()?.complete !== false
-    } catch {
-      // The applier is unusable from now on. The next transaction says so.
-      return true
-    }
+    return this.#applier === undefined || this.#usable().checkpoint()?.complete !== false
   }
 
   close(): void {
     const applier = this.#applier
     this.#applier = undefined
     applier?.close()
+  }
+
+  /**
+   * The applier. It is opened if there is none, and anew if a write has failed half-way, as on a full disk: that
+   * recovers the database as after a crash, to one of the positions around that write.
+   */
+  #usable(): Applier {
+    if (this.#applier?.status.isUsable !== false) return this.#applier ?? this.#open()
+    this.#positions = [...this.#around, ...this.#positions]
+    this.#around = []
+    this.close()
+    return this.#open()
   }
 
   #open(): Applier {

@@ -1,0 +1,72 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Sqlite from 'better-sqlite3'
+import { expect, test } from 'vitest'
+import { compacted, Source } from '../../src/apply/testing.ts'
+import { bytesInMemory } from '../../src/apply/transaction.ts'
+import { formatPosition } from '../../src/ltx/format/types.ts'
+import { ClientDatabase } from '../../src/replica/client/database.ts'
+import { filesBeneath } from '../../src/util/files-beneath.ts'
+import { IS_ROOT } from '../conformance/served.ts'
+import { temporaryDirectory } from '../harness/in-process/node-in-process.ts'
+
+const DISK_KIB = 512
+
+test.skipIf(!IS_ROOT).each(['wal', 'delete'])(
+  'a replica whose disk was full for a moment takes the next snapshot, and goes on, in %s mode',
+  async (mode) => {
+    using temporary = temporaryDirectory()
+    const { dir } = temporary
+    const disk = join(dir, 'disk')
+    mkdirSync(disk)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_KIB}k`, 'none', disk])
+    try {
+      const source = new Source(join(dir, 'source.db'))
+      source.commit(`PRAGMA journal_mode = ${mode}; CREATE TABLE t(a INTEGER PRIMARY KEY, b)`)
+      for (let i = 0; i < 10; i++) source.commit('INSERT INTO t(b) VALUES (hex(randomblob(2000)))')
+      const states = source.states
+      const database = new ClientDatabase('a.db', filesBeneath(disk), () => {})
+      database.open([])
+      const apply = (at: number) => {
+        const ltx = states[at]?.ltx ?? new Uint8Array(0)
+        return database.apply(bytesInMemory(ltx), ltx)
+      }
+      for (let i = 0; i < 5; i++) apply(i)
+      expect(() => writeFileSync(join(disk, 'filler'), new Uint8Array(DISK_KIB << 10))).toThrow(/ENOSPC/)
+      let failedAt = 5
+      // The free rest of the last page of a file may take a transaction or two.
+      const fill = () => {
+        for (; failedAt < 9; failedAt++) apply(failedAt)
+      }
+      expect(fill).toThrow(/ENOSPC/)
+      const snapshot = join(dir, 'snapshot.ltx')
+      writeFileSync(snapshot, await compacted(states.slice(0, failedAt + 1)))
+      const advance = () => {
+        const position = formatPosition(states[failedAt]!.position)
+        const order = {
+          type: 'advance',
+          database: 'a.db',
+          file: snapshot,
+          whole: true,
+          position,
+          timestampMs: 0,
+        } as const
+        return database.advance(order)
+      }
+      expect(advance, 'the disk is still full').toThrow(/ENOSPC/)
+      rmSync(join(disk, 'filler'))
+      expect(advance()).toEqual(states[failedAt]?.position)
+      expect(apply(failedAt + 1)).toEqual(states[failedAt + 1]?.position)
+      expect(database.checkpoint()).toBe(true)
+      database.close()
+      const file = new Sqlite(join(disk, 'a.db'))
+      expect(file.prepare('SELECT count(*) FROM t').pluck().get()).toBe(failedAt + 1)
+      expect(file.pragma('integrity_check', { simple: true })).toBe('ok')
+      file.close()
+      source.close()
+    } finally {
+      execFileSync('umount', ['-l', disk])
+    }
+  },
+)
