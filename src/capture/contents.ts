@@ -95,6 +95,12 @@ export class WalContent extends PlainContent {
     if (openHandles === 0 && this.#database.walFd === this.fd) this.#database.walFd = -1
   }
 
+  /** The database lost its file: this is no longer its WAL. */
+  detach(): void {
+    if (this.#connections >= SHARED) this.#database.events.sharing(this.#database, 'sole')
+    if (this.#database.walFd === this.fd) this.#database.walFd = -1
+  }
+
   #noteWriter(handle: number | undefined): void {
     const isAnother = this.#writer !== undefined
     this.#writer = this.#connections < SHARED ? undefined : handle

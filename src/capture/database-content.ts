@@ -4,18 +4,20 @@ import { foreignVersions, hasDatabaseMagic } from '../sqlite/database-header.ts'
 import { checkpointWrite } from './checkpoint-write.ts'
 import { PlainContent } from './contents.ts'
 import type { Database } from './database.ts'
-import { rejectForeign, rejectUnjournaled, rejectUnserved } from './rejection.ts'
+import { rejectForeign, rejectMoved, rejectUnjournaled, rejectUnserved } from './rejection.ts'
 
 /** The main file. Until the database has a committed state, it is served as a plain file. */
 export class DatabaseContent extends PlainContent {
-  readonly #database: Database
+  #database: Database
   #written = false
   /** The name was removed or belongs to another file: nothing is captured here any more. */
   #detached = false
-  readonly #closed: () => void
+  /** The file was renamed while it was open: a write would be one to the database of the new name. */
+  #isMoved = false
+  readonly #closed: (database: Database) => void
 
   /** `closed` is called when the last handle is released. */
-  constructor(database: Database, fd: number, closed: () => void) {
+  constructor(database: Database, fd: number, closed: (database: Database) => void) {
     super(database.files, fd)
     this.#database = database
     this.#closed = closed
@@ -30,6 +32,7 @@ export class DatabaseContent extends PlainContent {
 
   override write(data: Uint8Array, position: number, caller: Caller): void {
     const database = this.#database
+    if (this.#isMoved) throw rejectMoved(database.events, database.name, caller)
     if (!database.authority.leads && !this.#detached && !this.#restores(data, position)) {
       // A plain file may be written on a replica until it begins with a database header.
       if (database.tracked || (position === 0 && hasDatabaseMagic(data))) database.assertWriter(caller)
@@ -51,6 +54,7 @@ export class DatabaseContent extends PlainContent {
 
   override truncate(sizeBytes: number, caller: Caller): void {
     const database = this.#database
+    if (this.#isMoved) throw rejectMoved(database.events, database.name, caller)
     if (this.#detached || !database.tracked) return super.truncate(sizeBytes, caller)
     const { pages, pageSize, journal, hasWal } = database
     const committedBytes = pages.sizePages * pageSize
@@ -80,7 +84,7 @@ export class DatabaseContent extends PlainContent {
     if (openHandles > 0) return
     database.file.fd = -1
     database.closeIdle()
-    this.#closed()
+    this.#closed(database)
   }
 
   /** Whether `data` restores pages to their committed versions: a rollback, which is allowed on a replica too. */
@@ -94,9 +98,18 @@ export class DatabaseContent extends PlainContent {
     return true
   }
 
-  detach(): void {
+  /** `isMoved`: the file has another name now, so nothing may be written here. */
+  detach(isMoved = false): void {
     this.#detached = true
+    this.#isMoved = isMoved
     this.#database.file.fd = -1
+  }
+
+  /** A file that is no database yet was renamed while it is open: it may become `database`. */
+  rename(database: Database): void {
+    this.#database.file.fd = -1
+    this.#database = database
+    database.file.fd = this.fd
   }
 
   /** A file written without a journal, by cp or VACUUM INTO, becomes a database when its last writer closes it. */

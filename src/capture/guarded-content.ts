@@ -29,12 +29,17 @@ export interface GuardOptions {
  * database of such a name would be acknowledged and replicated nowhere.
  */
 export class GuardedContent implements FileContent {
-  readonly #inner: FileContent
+  #inner: FileContent
   readonly #options: GuardOptions
 
   constructor(inner: FileContent, options: GuardOptions) {
     this.#inner = inner
     this.#options = options
+  }
+
+  /** From now on the file works as `content` does. */
+  become(content: (fd: number) => FileContent): void {
+    this.#inner = content(this.#options.fd)
   }
 
   opened(flags: number, caller: Caller): void {

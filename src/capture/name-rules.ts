@@ -48,7 +48,7 @@ export class NameRules {
   }
 
   /** `inner`, which never begins as a database of that name. */
-  guarded(path: string, fd: number, inner: FileContent): FileContent {
+  guarded(path: string, fd: number, inner: FileContent): GuardedContent {
     const { files, events } = this.#options
     const isUnfit = databaseNameProblem(classify(path).database) !== undefined
     return new GuardedContent(inner, {

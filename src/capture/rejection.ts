@@ -72,8 +72,49 @@ export function rejectPattern(events: CaptureEvents, database: string): FsError 
   return new FsError('EPERM', message)
 }
 
+/** The file alone would be half a transaction, and its journal is found by the old name. */
 export const rejectRename: Reject = (events, database, caller) =>
-  reject(events, 'EBUSY', 'renaming an open database was rejected: close it first', { database }, caller)
+  reject(
+    events,
+    'EBUSY',
+    'renaming a database within a transaction was rejected: end the transaction first. ' +
+      'If its application died, open the database once, which rolls the transaction back',
+    { database },
+    caller,
+  )
+
+/** A side file without its database, or in the place of another's, means lost transactions. */
+export const rejectSideRename: Reject = (events, file, caller) =>
+  reject(
+    events,
+    'EBUSY',
+    'renaming a side file of a database was rejected, because the database would lose transactions: ' +
+      'close the database, or rename the database first',
+    { file },
+    caller,
+  )
+
+/** A second name for a database would be a second database with the same bytes. */
+export const rejectLink: Reject = (events, file, caller) =>
+  reject(
+    events,
+    'EPERM',
+    'a hard link was rejected: a file on the mount has one name, by which it is replicated. ' +
+      'Copy the file, or make a symbolic link',
+    { file },
+    caller,
+  )
+
+/** Through a descriptor from before the rename. */
+export const rejectMoved: Reject = (events, database, caller) =>
+  reject(
+    events,
+    'EPERM',
+    'a write to a database that was renamed while it was open was rejected; nothing was changed. ' +
+      'Close it, and open it under its new name',
+    { database },
+    caller,
+  )
 
 /**
  * On a replica only the local client writes (I5). Logged at debug level, because applications retry or read `.primary`.

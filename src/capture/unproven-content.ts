@@ -12,7 +12,7 @@ export class UnprovenContent extends DatabaseContent {
   readonly #trust: FileTrust
   readonly #proof: Proof
 
-  constructor(database: Database, proof: Proof, fd: number, closed: () => void) {
+  constructor(database: Database, proof: Proof, fd: number, closed: (database: Database) => void) {
     super(database, fd, closed)
     this.#trust = database.trust
     this.#proof = proof

@@ -126,17 +126,6 @@ test('a database renamed over another replaces it', () => {
   expect(rig.consistent('b.db').bytes().equals(bytes)).toBe(true)
 })
 
-test('neither an open database nor its journal can be renamed', () => {
-  using rig = new Rig()
-  const connection = rig.open('wal', 40)
-  const position = rig.node.position('a.db')
-  expect(() => rig.node.mount.rename('a.db', 'b.db')).toThrow(expect.objectContaining({ code: 'EBUSY' }) as Error)
-  expect(() => rig.node.mount.rename('a.db-wal', 'x')).toThrow()
-  connection.exec('SELECT 1')
-  expect(rig.node.position('a.db')).toEqual(position)
-  rig.consistent()
-})
-
 test('renaming a directory renames every database in it', () => {
   using rig = new Rig()
   fs.mkdirSync(`${rig.node.root}/old`)

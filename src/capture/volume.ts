@@ -1,116 +1,68 @@
-import assert from 'node:assert/strict'
+import fs from 'node:fs'
 import type { Caller, FileContent, Volume } from '../fuse/content.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
-import type { Logs } from '../log/logs.ts'
+import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
+import { withFile } from '../util/files.ts'
 import type { Announcement } from './announcements.ts'
-import type { Authority } from './authority.ts'
 import { ClientRemovals } from './client-removals.ts'
-import { JournalContent, WalContent } from './contents.ts'
-import type { DatabaseOptions } from './database.ts'
-import { Database } from './database.ts'
-import { DatabaseContent } from './database-content.ts'
-import type { DatabaseFilter } from './database-filter.ts'
+import type { Database } from './database.ts'
 import { ANY_DATABASE } from './database-filter.ts'
-import { filesBelow, isDatabaseName } from './find-databases.ts'
-import { NameRules } from './name-rules.ts'
-import type { FileKind } from './naming.ts'
+import { filesBelow } from './find-databases.ts'
 import { classify } from './naming.ts'
-import { rejectPattern, rejectRename, rejectUnjournaled } from './rejection.ts'
+import { rejectLink, rejectPattern, rejectRename, rejectSideRename } from './rejection.ts'
 import { namesSuperJournal } from './super-journal.ts'
-import { UnprovenContent } from './unproven-content.ts'
-import { UnservedContent } from './unserved-content.ts'
+import type { TrackedFilesOptions } from './tracked-files.ts'
+import { TrackedFiles } from './tracked-files.ts'
 
-export interface CaptureVolumeOptions {
-  /** The backing directory. */
-  readonly root: string
-  readonly files: DatabaseOptions['files']
-  readonly events: DatabaseOptions['events']
-  readonly nowMs: DatabaseOptions['nowMs']
-  readonly nodeId: bigint
-  readonly logs: Logs
-  /** Default: a node without a cluster. */
-  readonly authority?: Authority
-  /** Default: any file may be a database. */
-  readonly filter?: DatabaseFilter
-  /** The databases that recovery found. */
-  readonly databases: Iterable<Database>
-}
+const { O_RDONLY } = fs.constants
+
+export type CaptureVolumeOptions = TrackedFilesOptions
 
 /** The files of the mount: databases with their journals and WALs are captured, all others are plain files. */
 export class CaptureVolume implements Volume {
   readonly #options: CaptureVolumeOptions
-  readonly #databases = new Map<string, Database>()
-  readonly #contents = new Map<Database, DatabaseContent>()
+  readonly #tracked: TrackedFiles
   /** Directories last changed by the end of a journal. They need no fsync, because recovery replays the log. */
   readonly #journalEnded = new Set<string>()
   /** Databases whose removal is not a transaction. */
   readonly #discarding = new Set<string>()
   readonly #removals: ClientRemovals
-  readonly #filter: DatabaseFilter
-  readonly #names: NameRules
 
   constructor(options: CaptureVolumeOptions) {
     this.#options = options
-    this.#filter = options.filter ?? ANY_DATABASE
+    this.#tracked = new TrackedFiles(options)
     this.#removals = new ClientRemovals(options)
-    this.#names = new NameRules({ ...options, filter: this.#filter })
-    for (const database of options.databases) {
-      assert.ok(!database.tracked || databaseNameProblem(database.name) === undefined, 'only a valid name is tracked')
-      this.#databases.set(database.name, database)
-    }
   }
 
   /** Every database that is or was tracked, or is not served. */
   list(): IterableIterator<Database> {
-    return this.#databases.values()
+    return this.#tracked.values()
   }
 
   /** The database of that name, if it has a committed state. */
   tracked(name: string): Database | undefined {
-    const database = this.#databases.get(name)
+    const database = this.#tracked.find(name)
     return database?.tracked === true ? database : undefined
+  }
+
+  attach(remove: (path: string) => void): void {
+    this.#tracked.remove = remove
   }
 
   content(path: string, fd: number): FileContent {
     this.#journalEnded.delete(parent(path))
-    const { kind, database: name } = classify(path)
-    const own = this.#databases.get(path)
-    if (own?.rejection !== undefined) return new UnservedContent(own, fd)
-    assert.ok(kind === 'database' || own?.tracked !== true, "a tracked database's file is opened as a database")
-    if (this.#isExcluded(name)) return this.#names.excluded(path, fd)
-    if (databaseNameProblem(name) !== undefined) return this.#names.unfit(path, fd)
-    if (kind === 'database') return this.#databaseContent(name, fd)
-    return this.#names.guarded(path, fd, this.#sideContent(kind, name, fd))
-  }
-
-  #sideContent(kind: Exclude<FileKind, 'database'>, name: string, fd: number): FileContent {
-    if (kind === 'shm' || kind === 'super-journal') return this.#names.plain(fd)
-    const database = this.#database(name)
-    database.trust.expectChange()
-    return kind === 'wal' ? new WalContent(database, fd) : new JournalContent(database, fd)
-  }
-
-  #databaseContent(name: string, fd: number): DatabaseContent {
-    const database = this.#database(name)
-    database.trust.expectChange()
-    const { proof } = database.trust
-    const closed = () => this.#closed(database)
-    const content =
-      proof === undefined || proof.ended
-        ? new DatabaseContent(database, fd, closed)
-        : new UnprovenContent(database, proof, fd, closed)
-    this.#contents.set(database, content)
-    return content
+    return this.#tracked.content(path, fd)
   }
 
   unlink(path: string, perform: () => void, caller: Caller): void {
     // The file of a database that an older version tracked, under a name that now belongs to a side file.
-    const { kind, database: name } = this.#databases.has(path)
+    const { kind, database: name } = this.#tracked.find(path)
       ? ({ kind: 'database', database: path } as const)
       : classify(path)
-    const database = this.#databases.get(name)
+    const database = this.#tracked.find(name)
     this.#removals.assertAnnounced(name, kind, caller)
     if (kind === 'super-journal') return this.#commitAcrossDatabases(path, perform, caller)
+    this.#tracked.sideFiles.removed(path)
     if (database !== undefined) {
       if (kind !== 'journal' && (database.tracked || database.rejection !== undefined)) database.assertWriter(caller)
       if (kind === 'database')
@@ -126,33 +78,78 @@ export class CaptureVolume implements Volume {
     this.#journalEnded.delete(parent(path))
   }
 
+  link(path: string, caller: Caller): never {
+    throw rejectLink(this.#options.events, path, caller)
+  }
+
   /** Renaming a database drops it and creates another. */
   rename(from: string, to: string, isDirectory: boolean, perform: () => void, caller: Caller): void {
     this.#journalEnded.delete(parent(from))
     this.#journalEnded.delete(parent(to))
-    const moved = this.#trackedAt(from, isDirectory)
-    const replaced = this.#trackedAt(to, isDirectory)
-    for (const database of [...moved, ...replaced]) {
-      database.assertWriter(caller)
-      if (database.file.fd >= 0 || database.walFd >= 0) throw rejectRename(this.#options.events, database.name, caller)
-    }
-    if (
-      !isDirectory &&
-      classify(from).kind !== 'database' &&
-      this.#databases.get(classify(from).database)?.tracked === true
-    ) {
-      throw rejectUnjournaled(this.#options.events, classify(from).database, caller)
-    }
-    const renamed = (database: Database) => (isDirectory ? to + database.name.slice(from.length) : to)
-    if (!isDirectory) this.#names.assertMayBecome(from, to, caller)
-    for (const database of moved) this.#names.assertMayBecome(database.name, renamed(database), caller)
+    const tracked = this.#tracked
+    const moved = tracked.trackedAt(from, isDirectory)
+    const replaced = tracked.trackedAt(to, isDirectory)
+    const renamed = ({ name }: Database) => (isDirectory ? to + name.slice(from.length) : to)
+    this.#assertRenamable(from, to, isDirectory, caller)
+    for (const database of moved) tracked.names.assertMayBecome(database.name, renamed(database), caller)
     // What becomes a database under the new name must be correct.
     for (const database of moved) database.trust.verify()
-    for (const database of [...moved, ...replaced]) this.#drop(database)
-    perform()
+    for (const database of moved) tracked.drop(database, true)
+    for (const database of replaced) tracked.drop(database)
+    const others = tracked.knownAt(from, isDirectory).filter((database) => !moved.includes(database))
+    try {
+      if (!isDirectory) this.#makeRoom(from, to)
+      perform()
+    } catch (error) {
+      for (const database of replaced) tracked.detach(database, true)
+      for (const { name } of [...moved, ...replaced]) tracked.importIfDatabase(name)
+      throw error
+    }
+    for (const database of others) tracked.renamed(database, renamed(database))
     if (moved.length > 0) this.#syncNames(parent(to), parent(from))
-    for (const name of isDirectory ? this.#namesAfterRename(from, to, moved.map(renamed)) : [to])
-      this.#importIfDatabase(name)
+    const names = isDirectory ? this.#namesAfterRename(from, to, moved.map(renamed)) : [to]
+    for (const name of names) tracked.importIfDatabase(name)
+  }
+
+  /** Throws FsError. */
+  #assertRenamable(from: string, to: string, isDirectory: boolean, caller: Caller): void {
+    const { events } = this.#options
+    const tracked = this.#tracked
+    const moved = tracked.knownAt(from, isDirectory)
+    for (const database of [...moved, ...tracked.knownAt(to, isDirectory)])
+      if (database.tracked || database.rejection !== undefined) database.assertWriter(caller)
+    for (const { journal, name } of moved) if (journal.active) throw rejectRename(events, name, caller)
+    if (isDirectory) return
+    const side = classify(from)
+    if (side.kind !== 'database' && this.tracked(side.database) !== undefined)
+      throw rejectSideRename(events, from, caller)
+    const target = classify(to)
+    const beside = target.kind === 'database' ? undefined : this.tracked(target.database)
+    if (beside !== undefined && (isInUse(beside) || (target.kind === 'journal' && this.#isJournal(from))))
+      throw rejectSideRename(events, to, caller)
+    tracked.names.assertMayBecome(from, to, caller)
+  }
+
+  /** Whether SQLite would roll the database beside it back with the file. */
+  #isJournal(path: string): boolean {
+    const { root, files } = this.#options
+    const beginning = new Uint8Array(JOURNAL_MAGIC_SIZE)
+    return withFile(files, `${root}/${path}`, O_RDONLY, (fd) => {
+      return files.read(fd, beginning, 0, beginning.length, 0) === beginning.length && hasJournalMagic(beginning)
+    })
+  }
+
+  /**
+   * Side files that the former database of the name left are no part of the file that gets the name. The former file
+   * goes first: a crash in between must not leave the new file with them.
+   */
+  #makeRoom(from: string, to: string): void {
+    const { root, files } = this.#options
+    const { sideFiles, names } = this.#tracked
+    const left = sideFiles.leftBeside(to, this.#tracked.inodeOf(from))
+    if (left.length > 0 && files.exists(`${root}/${to}`)) files.unlink(`${root}/${to}`)
+    sideFiles.remove(left, to, this.#tracked.remove)
+    for (const path of [from, to]) sideFiles.renamed(path, (fd) => names.plain(fd))
   }
 
   /**
@@ -168,35 +165,21 @@ export class CaptureVolume implements Volume {
     if (!this.#journalEnded.delete(path)) perform()
   }
 
-  #database(name: string): Database {
-    const known = this.#databases.get(name)
-    if (known !== undefined) return known
-    assert.equal(databaseNameProblem(name), undefined, 'only a valid name is tracked')
-    const { root, files, events, nowMs, nodeId, logs, authority } = this.#options
-    const path = `${root}/${name}`
-    const database = new Database({
-      ...{ name, path, files, events, nowMs, nodeId, logs },
-      ...(authority && { authority }),
-    })
-    this.#databases.set(name, database)
-    return database
-  }
-
   /** The local client announces its next write, or removal. */
   announced(announcement: Announcement): void {
     const { op, database: name } = announcement
     switch (op) {
       case 'reset':
         this.#discarding.delete(name)
-        this.#databases.get(name)?.expectations.clear()
+        this.#tracked.find(name)?.expectations.clear()
         return
       case 'expect':
-        if (!this.#filter.matches(name)) throw rejectPattern(this.#options.events, name)
+        if (!this.#tracked.filter.matches(name)) throw rejectPattern(this.#options.events, name)
         this.#discarding.delete(name)
-        this.#database(name).expectations.announce(announcement.expectation)
+        this.#tracked.get(name).expectations.announce(announcement.expectation)
         return
       case 'unchanged': {
-        const database = this.#database(name)
+        const database = this.#tracked.get(name)
         database.commit({ commit: database.pages.sizePages, pgnos: [], read: (pgno) => database.readPage(pgno) })
         database.publish()
         return
@@ -212,7 +195,7 @@ export class CaptureVolume implements Volume {
 
   /** A dropped database has no file whose removal would trigger the discard. */
   #discardAbsent(name: string): void {
-    const database = this.#databases.get(name)
+    const database = this.#tracked.find(name)
     if (database === undefined || this.#options.files.exists(database.path)) return
     this.#discarded(database, () => {})
   }
@@ -220,16 +203,12 @@ export class CaptureVolume implements Volume {
   #discarded(database: Database, perform: () => void): void {
     perform()
     this.#discarding.delete(database.name)
-    database.discard()
-    this.#contents.get(database)?.detach()
-    this.#contents.delete(database)
-    this.#databases.delete(database.name)
-    this.#options.logs.remove(database.name)
+    this.#tracked.discarded(database)
   }
 
   #dropped(database: Database, perform: () => void): void {
     const wasTracked = database.tracked
-    this.#drop(database)
+    this.#tracked.drop(database)
     try {
       perform()
     } catch (error) {
@@ -239,40 +218,10 @@ export class CaptureVolume implements Volume {
     this.#journalEnded.delete(parent(database.name))
   }
 
-  /** Forgets a file that is not a database once it is closed. */
-  #closed(database: Database): void {
-    this.#contents.delete(database)
-    const idle = !database.tracked && !database.hasLog && !database.journal.active && database.rejection === undefined
-    if (idle) this.#databases.delete(database.name)
-  }
-
-  #drop(database: Database): void {
-    if (database.tracked) database.drop()
-    this.#contents.get(database)?.detach()
-    this.#contents.delete(database)
-  }
-
-  /** Whether the filter excludes the name. It never excludes a database that has a history. */
-  #isExcluded(name: string): boolean {
-    const known = this.#databases.get(name)
-    return known?.tracked !== true && known?.rejection === undefined && !this.#filter.matches(name)
-  }
-
   /** Patterns match whole paths, so a file can become a database when its directory is renamed. */
   #namesAfterRename(former: string, folder: string, moved: readonly string[]): readonly string[] {
-    const wereAllDatabases = this.#filter === ANY_DATABASE && databaseNameProblem(`${former}/a`) === undefined
+    const wereAllDatabases = this.#tracked.filter === ANY_DATABASE && databaseNameProblem(`${former}/a`) === undefined
     return wereAllDatabases ? moved : filesBelow(this.#options.root, folder)
-  }
-
-  #trackedAt(path: string, isDirectory: boolean): Database[] {
-    const all = Array.from(this.#databases.values()).filter(({ tracked }) => tracked)
-    return all.filter(({ name }) => (isDirectory ? name.startsWith(`${path}/`) : name === path))
-  }
-
-  #importIfDatabase(name: string): void {
-    if (!isDatabaseName(name, this.#filter)) return
-    const database = this.#database(name)
-    if (database.fileState() !== undefined) database.importIfWhole()
   }
 
   /**
@@ -282,7 +231,7 @@ export class CaptureVolume implements Volume {
    */
   #commitAcrossDatabases(path: string, perform: () => void, caller: Caller): void {
     const { root, files } = this.#options
-    const committed = Array.from(this.#databases.values()).filter(
+    const committed = Array.from(this.#tracked.values()).filter(
       (database) => database.journal.active && namesSuperJournal(files, `${database.path}-journal`, path),
     )
     for (const { journal } of committed) journal.syncFile()
@@ -292,6 +241,11 @@ export class CaptureVolume implements Volume {
     files.syncDirectory(`${root}/${parent(path)}`)
     for (const { journal } of committed) journal.finish(caller)
   }
+}
+
+/** Another WAL in the place of this one would lose transactions, or be written into by those who have the old one. */
+function isInUse(database: Database): boolean {
+  return database.file.fd >= 0 || database.walFd >= 0 || database.pages.pagesInWal > 0
 }
 
 function parent(path: string): string {

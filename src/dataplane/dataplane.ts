@@ -6,7 +6,7 @@ import type { LogFields, LogLevel, Sharing } from '../capture/events.ts'
 import { Proof } from '../capture/proof.ts'
 import { type Device } from '../fuse/device.ts'
 import { doorbellName, hangDoorbell, ringDoorbell } from '../fuse/protocol/doorbell.ts'
-import { invalidateInode } from '../fuse/protocol/notify.ts'
+import { invalidateEntry, invalidateInode } from '../fuse/protocol/notify.ts'
 import { ZERO_POSITION } from '../log/store.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
@@ -238,6 +238,9 @@ export class DataPlane {
         return this.#observer?.guarded(message.database)
       case 'invalidate':
         if (this.#device !== undefined) invalidateInode(this.#device.device, message.node)
+        return
+      case 'forget':
+        if (this.#device !== undefined) invalidateEntry(this.#device.device, message.parent, message.name)
         return
       case 'stopped':
     }

@@ -52,4 +52,6 @@ export type FromDataPlane =
    * itself.
    */
   | { readonly type: 'invalidate'; readonly node: number }
+  /** A name that the kernel may have cached is gone. For the same reason, another thread tells the kernel. */
+  | { readonly type: 'forget'; readonly parent: number; readonly name: string }
   | { readonly type: 'stopped' }

@@ -128,7 +128,7 @@ function serve(deviceFd: number): void {
     lagMs: () => (state.leads ? 0 : state.lagMs),
     database: (name) => volume.tracked(name),
   })
-  const tree = new Tree(root, volume, special)
+  const tree = new Tree(root, volume, special, (parent, name) => say({ type: 'forget', parent, name }))
   const session = new Session(deviceFd, tree, {
     failed: (operation, error) => events.log('error', `${operation} failed: ${errorMessage(error)}`, {}),
     afterRequest() {

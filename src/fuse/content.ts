@@ -42,6 +42,8 @@ export interface FileContent {
 }
 
 export interface Volume {
+  /** Called once: the volume may then remove names by itself, within any call but `unlink`. */
+  attach?(remove: (path: string) => void): void
   /**
    * The content of the regular file at `path` (relative to the mount, normalized, no leading slash). `fd` is the tree's
    * one backing descriptor of that file, open for reading and writing while any handle is, closed by the tree after the
@@ -52,6 +54,8 @@ export interface Volume {
   unlink(path: string, perform: () => void, caller: Caller): void
   /** A file or directory is about to be renamed; an existing target is replaced. */
   rename(from: string, to: string, isDirectory: boolean, perform: () => void, caller: Caller): void
+  /** A hard link to the file is rejected: the volume may say why. Throws FsError. */
+  link?(path: string, caller: Caller): never
   /** A directory is fsynced. The volume may call `perform`, which fsyncs the backing directory. */
   syncDirectory(path: string, perform: () => void): void
 }

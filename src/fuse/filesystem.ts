@@ -92,6 +92,8 @@ export interface FileSystem {
   makeDirectory(parent: NodeId, name: string, mode: number, caller: Caller): Entry
   unlink(parent: NodeId, name: string, caller: Caller): void
   removeDirectory(parent: NodeId, name: string): void
+  /** A hard link to the file is rejected. */
+  link(id: NodeId, caller: Caller): never
   rename(parent: NodeId, name: string, newParent: NodeId, newName: string, noReplace: boolean, caller: Caller): void
   open(node: NodeId, flags: number, killPrivileges: boolean, caller: Caller): Opened
   /** Creates and opens a regular file; an existing file is only opened, unless O_EXCL is set. */

@@ -3,7 +3,7 @@
  * kernel does after the session answered ENOSYS: access, flush, opendir, extended attributes.
  */
 
-import { MKDIR_IN, MKNOD_IN, RENAME_IN } from '../protocol/kernel.ts'
+import { LINK_IN, MKDIR_IN, MKNOD_IN, RENAME_IN } from '../protocol/kernel.ts'
 import { answer } from './answer.ts'
 import type { Names } from './names.ts'
 import type { CreationCallbacks, NameCallbacks, RemovalCallbacks } from './package.ts'
@@ -51,7 +51,13 @@ function creationCallbacks(wire: Wire, names: Names): CreationCallbacks {
         return target.slice(0, target.size).toString()
       }),
 
-    link: (name, _newName, reply) => answer(reply, () => void wire.call('LINK', names.find(name).id)),
+    link: (name, newName, reply) =>
+      answer(reply, () => {
+        const { id } = names.find(name)
+        wire.call('LINK', names.parent(newName).directory, (request) =>
+          request.struct(LINK_IN.SIZE).set64(LINK_IN.oldnodeid, id),
+        )
+      }),
   }
 }
 

@@ -196,6 +196,7 @@ export const SETATTR_IN = {
 
 export const MKNOD_IN = { SIZE: 16, mode: 0 } as const
 export const MKDIR_IN = { SIZE: 8, mode: 0 } as const
+export const LINK_IN = { SIZE: 8, oldnodeid: 0 } as const
 export const RENAME_IN = { SIZE: 8, newdir: 0 } as const
 export const RENAME2_IN = { SIZE: 16, newdir: 0, flags: 8 } as const
 export const OPEN_IN = { SIZE: 8, flags: 0, open_flags: 4 } as const

@@ -83,7 +83,10 @@ describe('a message of the kernel', () => {
 
   it('that exchanges names, or makes a hard link, is rejected', () => {
     expect(rejected(message('RENAME2', [1, 0, 2, 0], 'a\0b\0'))).toBe('EINVAL')
-    expect(rejected(message('LINK', [2, 0], 'b\0'))).toBe('EPERM')
+    const link = (): never => {
+      throw new FsError('EPERM')
+    }
+    expect(rejected(message('LINK', [2, 0], 'b\0'), { link })).toBe('EPERM')
   })
 
   it('is answered under its own number, and a missing name with success and no node', () => {

@@ -15,6 +15,7 @@ import {
   FORGET_ONE,
   FSYNC_DATA_ONLY,
   FSYNC_IN,
+  LINK_IN,
   MAX_TRANSFER,
   MKDIR_IN,
   MKNOD_IN,
@@ -111,8 +112,9 @@ const OPERATIONS: Partial<Record<OpcodeName, Operation>> = {
   },
 
   /** A second name for a database would be a second database with the same bytes. */
-  LINK() {
-    throw rejection('EPERM')
+  LINK(fs, request) {
+    request.struct(LINK_IN.SIZE)
+    fs.link(request.u64(LINK_IN.oldnodeid), request)
   },
 
   OPEN(fs, request, reply) {

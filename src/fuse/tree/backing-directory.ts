@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { rejection } from '../errno.ts'
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
 
@@ -18,6 +19,14 @@ export class BackingDirectory {
   /** Does not follow a symbolic link. Undefined when `path` does not exist. */
   attributes(path: string): fs.Stats | undefined {
     return fs.lstatSync(this.absolute(path), { throwIfNoEntry: false })
+  }
+
+  /** Throws FsError unless a file, or a directory, may be renamed to `path`: a rename must not fail half-way. */
+  assertReplaceable(path: string, byDirectory: boolean): void {
+    const target = this.attributes(path)
+    if (target === undefined) return
+    if (target.isDirectory() !== byDirectory) throw rejection(byDirectory ? 'ENOTDIR' : 'EISDIR')
+    if (byDirectory && this.names(path).length > 0) throw rejection('ENOTEMPTY')
   }
 
   names(path: string): string[] {

@@ -38,6 +38,8 @@ export class Node {
   listing: DirectoryListing | undefined
   /** For a directory: a name in it may not be durable yet. */
   namesChanged = true
+  /** The volume removed its name, which the kernel may still have cached. */
+  isRemovedBehind = false
 
   constructor(id: NodeId, name: string, parent: Node | undefined, attributes: Attributes) {
     this.id = id
@@ -96,6 +98,26 @@ export class NodeTable {
     return node
   }
 
+  directory(id: NodeId): Node {
+    const node = this.get(id)
+    if (!node.isDirectory) throw rejection('ENOTDIR')
+    return node
+  }
+
+  regular(id: NodeId): Node {
+    const node = this.get(id)
+    if (node.isDirectory) throw rejection('EISDIR')
+    if (!node.isRegular) throw rejection(node.isSymlink ? 'ELOOP' : 'EPERM')
+    return node
+  }
+
+  /** The node of the file at `path`, if the kernel knows it. */
+  find(path: string): Node | undefined {
+    let node: Node | undefined = this.root
+    for (const name of path === '' ? [] : path.split('/')) node = node?.children.get(name)
+    return node
+  }
+
   /** The node of the file `name` in `parent`, which `attributes` describe; created if it does not exist yet. */
   remember(parent: Node, name: string, attributes: Attributes): Node {
     let node = parent.children.get(name)
@@ -128,6 +150,22 @@ export class NodeTable {
     node.parent = undefined
     this.collect(node)
     this.collect(parent)
+  }
+
+  detachChild(parent: Node, name: string): void {
+    const node = parent.children.get(name)
+    if (node !== undefined) this.detach(node)
+  }
+
+  /** The volume removed the name, which the kernel may have cached. Returns the directory if the file is known. */
+  removeBehind(path: string): NodeId | undefined {
+    const node = this.find(path)
+    const parent = node?.parent
+    if (node === undefined || parent === undefined) return undefined
+    parent.namesChanged = true
+    node.isRemovedBehind = true
+    this.detach(node)
+    return parent.id
   }
 
   move(node: Node, parent: Node, name: string): void {

@@ -25,16 +25,23 @@ export class Tree implements T.FileSystem {
   readonly #reader: DirectoryReader
   readonly #files: OpenFiles
   readonly #special: SpecialNodes
+  readonly #removed: (parent: T.NodeId, name: string) => void
 
-  /** `root` is the absolute path of an existing directory. */
-  constructor(root: string, volume: Volume, special: SpecialFiles = NO_SPECIAL_FILES) {
+  constructor(
+    root: string,
+    volume: Volume,
+    special: SpecialFiles = NO_SPECIAL_FILES,
+    removed: (parent: T.NodeId, name: string) => void = () => {}, // By the volume: another thread tells the kernel
+  ) {
     this.#backing = new BackingDirectory(root)
     this.#volume = volume
+    this.#removed = removed
     this.#nodes = new NodeTable(fs.statSync(root))
     this.#attributes = new NodeAttributes(this.#nodes, this.#backing)
     this.#reader = new DirectoryReader(this.#nodes, this.#backing)
     this.#files = new OpenFiles(volume)
     this.#special = new SpecialNodes(special)
+    volume.attach?.((path) => this.#remove(path))
   }
 
   /** How many files the kernel remembers, the root included. */
@@ -44,9 +51,7 @@ export class Tree implements T.FileSystem {
 
   /** The node id by which the kernel knows the file at `path`, if it does; needed to invalidate it. */
   find(path: string): T.NodeId | undefined {
-    let node: Node | undefined = this.#nodes.root
-    for (const name of path === '' ? [] : path.split('/')) node = node?.children.get(name)
-    return node?.id
+    return this.#nodes.find(path)?.id
   }
 
   /** Closes every open file, because the mount is gone or about to be. */
@@ -55,11 +60,11 @@ export class Tree implements T.FileSystem {
   }
 
   lookup(parentId: T.NodeId, name: string): T.Entry | undefined {
-    const parent = this.#directory(parentId)
+    const parent = this.#nodes.directory(parentId)
     const path = this.#nodes.childPath(parent, name)
     const attributes = this.#backing.attributes(path)
     if (attributes !== undefined) return this.#entry(parent, name, attributes)
-    this.#detachChild(parent, name)
+    this.#nodes.detachChild(parent, name)
     return this.#special.lookup(path)
   }
 
@@ -103,37 +108,43 @@ export class Tree implements T.FileSystem {
   }
 
   unlink(parentId: T.NodeId, name: string, caller: Caller): void {
-    const parent = this.#directory(parentId)
+    const parent = this.#nodes.directory(parentId)
     const path = this.#nodes.childPath(parent, name)
     const perform = () => {
       fs.unlinkSync(this.#backing.absolute(path))
       parent.namesChanged = true
-      this.#detachChild(parent, name)
+      this.#nodes.detachChild(parent, name)
     }
     if (this.#existing(path).isFile()) this.#volume.unlink(path, perform, caller)
     else perform()
   }
 
   removeDirectory(parentId: T.NodeId, name: string): void {
-    const parent = this.#directory(parentId)
+    const parent = this.#nodes.directory(parentId)
     fs.rmdirSync(this.#backing.absolute(this.#nodes.childPath(parent, name)))
     parent.namesChanged = true
-    this.#detachChild(parent, name)
+    this.#nodes.detachChild(parent, name)
+  }
+
+  link(id: T.NodeId, caller: Caller): never {
+    if (!isSpecial(id)) this.#volume.link?.(this.#nodes.path(this.#nodes.get(id)), caller)
+    throw rejection('EPERM')
   }
 
   rename(fromId: T.NodeId, name: string, toId: T.NodeId, newName: string, noReplace: boolean, caller: Caller): void {
-    const parent = this.#directory(fromId)
-    const newParent = this.#directory(toId)
+    const parent = this.#nodes.directory(fromId)
+    const newParent = this.#nodes.directory(toId)
     const from = this.#nodes.childPath(parent, name)
     const to = this.#nodes.childPath(newParent, newName)
     const attributes = this.#existing(from)
     this.#special.assertFree(to)
     if (noReplace && this.#backing.attributes(to) !== undefined) throw rejection('EEXIST')
+    this.#backing.assertReplaceable(to, attributes.isDirectory())
     const perform = () => {
       fs.renameSync(this.#backing.absolute(from), this.#backing.absolute(to))
       parent.namesChanged = newParent.namesChanged = true
       const node = parent.children.get(name)
-      if (node === undefined) this.#detachChild(newParent, newName)
+      if (node === undefined) this.#nodes.detachChild(newParent, newName)
       else this.#nodes.move(node, newParent, newName)
     }
     if (attributes.isFile() || attributes.isDirectory()) {
@@ -143,13 +154,15 @@ export class Tree implements T.FileSystem {
 
   open(id: T.NodeId, flags: number, killPrivileges: boolean, caller: Caller): T.Opened {
     if (isSpecial(id)) return this.#special.open(id, flags)
-    const node = this.#regular(id)
+    const node = this.#nodes.regular(id)
+    // The kernel, which has the name cached, then looks it up again.
+    if (node.isRemovedBehind) throw rejection('ESTALE')
     const handle = this.#open(node, flags, caller)
     return { handle, cached: true, modeChanged: killPrivileges && this.#attributes.killPrivileges(node) }
   }
 
   create(parentId: T.NodeId, name: string, flags: number, mode: number, caller: Caller): T.Created {
-    const parent = this.#directory(parentId)
+    const parent = this.#nodes.directory(parentId)
     const path = this.#nodes.childPath(parent, name)
     const existing = this.#backing.attributes(path)
     if (existing !== undefined) return this.#openExisting(parent, name, existing, flags, caller)
@@ -198,7 +211,7 @@ export class Tree implements T.FileSystem {
    * durable.
    */
   syncDirectory(id: T.NodeId): void {
-    const node = this.#directory(id)
+    const node = this.#nodes.directory(id)
     if (!node.namesChanged) return
     const path = this.#nodes.path(node)
     this.#volume.syncDirectory(path, () => {
@@ -208,26 +221,13 @@ export class Tree implements T.FileSystem {
   }
 
   readDirectory(id: T.NodeId, cookie: number, withEntries: boolean, sink: T.DirectorySink): void {
-    const node = this.#directory(id)
+    const node = this.#nodes.directory(id)
     const entry = (name: string, attributes: T.Attributes) => this.#entry(node, name, attributes)
     this.#reader.read(node, cookie, sink, withEntries ? entry : undefined)
   }
 
   statistics(): T.FileSystemStatistics {
     return this.#backing.statistics()
-  }
-
-  #directory(id: T.NodeId): Node {
-    const node = this.#nodes.get(id)
-    if (!node.isDirectory) throw rejection('ENOTDIR')
-    return node
-  }
-
-  #regular(id: T.NodeId): Node {
-    const node = this.#nodes.get(id)
-    if (node.isDirectory) throw rejection('EISDIR')
-    if (!node.isRegular) throw rejection(node.isSymlink ? 'ELOOP' : 'EPERM')
-    return node
   }
 
   /** The attributes of a file that is about to be removed or moved. */
@@ -252,13 +252,15 @@ export class Tree implements T.FileSystem {
     return { nodeId: node.id, attributes, cached: true }
   }
 
-  #detachChild(parent: Node, name: string): void {
-    const node = parent.children.get(name)
-    if (node !== undefined) this.#nodes.detach(node)
+  /** The volume removes a name that the kernel may have cached. */
+  #remove(path: string): void {
+    fs.unlinkSync(this.#backing.absolute(path))
+    const parent = this.#nodes.removeBehind(path)
+    if (parent !== undefined) this.#removed(parent, path.slice(path.lastIndexOf('/') + 1))
   }
 
   #make(parentId: T.NodeId, name: string, make: (path: string, parent: Node) => void): T.Entry {
-    const parent = this.#directory(parentId)
+    const parent = this.#nodes.directory(parentId)
     const path = this.#nodes.childPath(parent, name)
     this.#special.assertFree(path)
     const backing = this.#backing.absolute(path)
@@ -287,7 +289,7 @@ export class Tree implements T.FileSystem {
 
   /** For the content, a truncation by name is an open for writing, a truncation and a close. */
   #truncate(node: Node, sizeBytes: number, killPrivileges: boolean, caller: Caller): void {
-    const handle = this.#open(this.#regular(node.id), O_WRONLY, caller)
+    const handle = this.#open(this.#nodes.regular(node.id), O_WRONLY, caller)
     try {
       this.#files.get(handle).file.content.truncate(sizeBytes, caller)
       if (killPrivileges) this.#attributes.killPrivileges(node)

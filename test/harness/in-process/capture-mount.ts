@@ -45,6 +45,10 @@ export class CaptureMount implements VfsFiles {
     this.root = root
     this.volume = volume
     this.#files = files
+    volume.attach?.((path) => {
+      this.#files.unlink(this.#backing(path))
+      this.#nodes.delete(path)
+    })
   }
 
   open(path: string, mode: OpenMode, caller: Caller = CALLER): VfsFile {

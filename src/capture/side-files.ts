@@ -1,0 +1,84 @@
+import type { FileContent } from '../fuse/content.ts'
+import type { Files } from '../util/files.ts'
+import type { CaptureEvents } from './events.ts'
+import type { GuardedContent } from './guarded-content.ts'
+
+const SUFFIXES = ['-wal', '-shm', '-journal'] as const
+
+/** A side file of a database, as it was last opened. */
+interface Opened {
+  readonly guarded: GuardedContent
+  /** Ends its part in the database. */
+  readonly detach: () => void
+}
+
+/**
+ * The side files of databases whose names were taken away while they may be open. SQLite finds side files by name, so a
+ * WAL that stays behind would become that of the next database of the name. On a plain directory this destroys both.
+ */
+export class SideFiles {
+  readonly #root: string
+  readonly #files: Files
+  readonly #events: CaptureEvents
+  readonly #opened = new Map<string, Opened>()
+  /** Side files that a database left behind, and the inode number of its file. */
+  readonly #left = new Map<string, number>()
+
+  constructor(root: string, files: Files, events: CaptureEvents) {
+    this.#root = root
+    this.#files = files
+    this.#events = events
+  }
+
+  /** The file is opened, and was closed before: whoever opens it now means it as it is. */
+  opened(path: string, guarded: GuardedContent, detach: () => void): void {
+    this.#left.delete(path)
+    this.#opened.set(path, { guarded, detach })
+  }
+
+  /** The file was removed. */
+  removed(path: string): void {
+    this.#left.delete(path)
+  }
+
+  /** The file was renamed, or another was renamed over it: whoever has it open has a plain file. */
+  renamed(path: string, plain: (fd: number) => FileContent): void {
+    this.#left.delete(path)
+    this.#end(path, plain)
+  }
+
+  /** The database `name` is about to lose its file, of inode `ino`: open side files become `content`. */
+  detach(name: string, ino: number, content: (fd: number) => FileContent): void {
+    for (const suffix of SUFFIXES) {
+      const path = name + suffix
+      this.#end(path, content)
+      if (this.#files.exists(`${this.#root}/${path}`)) this.#left.set(path, ino)
+    }
+  }
+
+  /** What an earlier database left beside `name`, which the file of inode `ino` is about to become. */
+  leftBeside(name: string, ino: number): string[] {
+    return SUFFIXES.map((suffix) => name + suffix).filter((path) => {
+      const owner = this.#left.get(path)
+      return owner !== undefined && owner !== ino
+    })
+  }
+
+  /** Removes the names of side files that an earlier database left. Whoever has them open keeps them. */
+  remove(paths: readonly string[], database: string, remove: (path: string) => void): void {
+    for (const path of paths) {
+      this.#left.delete(path)
+      if (!this.#files.exists(`${this.#root}/${path}`)) continue
+      const message = 'removed a side file that the former database of the name left: it does not belong to the new one'
+      this.#events.log('warn', message, { database, file: path })
+      remove(path)
+    }
+  }
+
+  #end(path: string, content: (fd: number) => FileContent): void {
+    const opened = this.#opened.get(path)
+    this.#opened.delete(path)
+    opened?.detach()
+    opened?.guarded.become(content)
+  }
+}

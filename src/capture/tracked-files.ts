@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict'
+import type { FileContent } from '../fuse/content.ts'
+import { databaseNameProblem } from '../log/database-name.ts'
+import type { Logs } from '../log/logs.ts'
+import { asError } from '../util/errors.ts'
+import type { Authority } from './authority.ts'
+import { JournalContent, PlainContent, WalContent } from './contents.ts'
+import type { DatabaseOptions } from './database.ts'
+import { Database } from './database.ts'
+import { DatabaseContent } from './database-content.ts'
+import type { DatabaseFilter } from './database-filter.ts'
+import { ANY_DATABASE } from './database-filter.ts'
+import { isDatabaseName } from './find-databases.ts'
+import { MovedContent } from './moved-content.ts'
+import { NameRules } from './name-rules.ts'
+import type { FileKind } from './naming.ts'
+import { classify } from './naming.ts'
+import { SideFiles } from './side-files.ts'
+import { UnprovenContent } from './unproven-content.ts'
+import { UnservedContent } from './unserved-content.ts'
+
+export interface TrackedFilesOptions {
+  /** The backing directory. */
+  readonly root: string
+  readonly files: DatabaseOptions['files']
+  readonly events: DatabaseOptions['events']
+  readonly nowMs: DatabaseOptions['nowMs']
+  readonly nodeId: bigint
+  readonly logs: Logs
+  /** Default: a node without a cluster. */
+  readonly authority?: Authority
+  /** Default: any file may be a database. */
+  readonly filter?: DatabaseFilter
+  /** The databases that recovery found. */
+  readonly databases: Iterable<Database>
+}
+
+/**
+ * Databases by name, and the content of each open file that belongs to one. A file is tracked through one object: its
+ * database's, by the name that the file has now.
+ */
+export class TrackedFiles {
+  readonly names: NameRules
+  readonly sideFiles: SideFiles
+  readonly filter: DatabaseFilter
+  /** Removes the name of a file that the mount shows. */
+  remove: (path: string) => void
+  readonly #options: TrackedFilesOptions
+  readonly #databases = new Map<string, Database>()
+  readonly #contents = new Map<Database, DatabaseContent>()
+
+  constructor(options: TrackedFilesOptions) {
+    const { root, files, events, filter = ANY_DATABASE } = options
+    this.#options = options
+    this.filter = filter
+    this.names = new NameRules({ root, files, events, filter })
+    this.sideFiles = new SideFiles(root, files, events)
+    this.remove = (path) => files.unlink(`${root}/${path}`)
+    for (const database of options.databases) {
+      assert.ok(!database.tracked || databaseNameProblem(database.name) === undefined, 'only a valid name is tracked')
+      this.#databases.set(database.name, database)
+    }
+  }
+
+  values(): IterableIterator<Database> {
+    return this.#databases.values()
+  }
+
+  find(name: string): Database | undefined {
+    return this.#databases.get(name)
+  }
+
+  /** The database of that name, which need not have a committed state. */
+  get(name: string): Database {
+    const known = this.#databases.get(name)
+    if (known !== undefined) return known
+    assert.equal(databaseNameProblem(name), undefined, 'only a valid name is tracked')
+    const { root, files, events, nowMs, nodeId, logs, authority } = this.#options
+    const path = `${root}/${name}`
+    const database = new Database({
+      ...{ name, path, files, events, nowMs, nodeId, logs },
+      ...(authority && { authority }),
+    })
+    this.#databases.set(name, database)
+    return database
+  }
+
+  /** The databases with a committed state that a file, or the files below a folder, are. */
+  trackedAt(path: string, isDirectory: boolean): Database[] {
+    return this.knownAt(path, isDirectory).filter(({ tracked }) => tracked)
+  }
+
+  knownAt(path: string, isDirectory: boolean): Database[] {
+    const all = Array.from(this.#databases.values())
+    return all.filter(({ name }) => (isDirectory ? name.startsWith(`${path}/`) : name === path))
+  }
+
+  content(path: string, fd: number): FileContent {
+    const { kind, database: name } = classify(path)
+    const own = this.#databases.get(path)
+    if (own?.rejection !== undefined) return new UnservedContent(own, fd)
+    assert.ok(kind === 'database' || own?.tracked !== true, "a tracked database's file is opened as a database")
+    if (this.#isExcluded(name)) return this.names.excluded(path, fd)
+    if (databaseNameProblem(name) !== undefined) return this.names.unfit(path, fd)
+    return kind === 'database' ? this.#databaseContent(name, fd) : this.#sideContent(path, kind, name, fd)
+  }
+
+  /** What an earlier database left beside the name does not belong to a file that begins there now. */
+  #databaseContent(name: string, fd: number): DatabaseContent {
+    const { files } = this.#options
+    const database = this.get(name)
+    if (!database.tracked && files.size(fd) === 0) this.#removeLeftBeside(name)
+    database.trust.expectChange()
+    const { proof } = database.trust
+    const closed = (of: Database) => this.#closed(of)
+    const content =
+      proof === undefined || proof.ended
+        ? new DatabaseContent(database, fd, closed)
+        : new UnprovenContent(database, proof, fd, closed)
+    this.#contents.set(database, content)
+    return content
+  }
+
+  #sideContent(path: string, kind: Exclude<FileKind, 'database'>, name: string, fd: number): FileContent {
+    if (kind === 'shm' || kind === 'super-journal') return this.names.guarded(path, fd, this.names.plain(fd))
+    const database = this.get(name)
+    database.trust.expectChange()
+    const side = kind === 'wal' ? new WalContent(database, fd) : new JournalContent(database, fd)
+    const guarded = this.names.guarded(path, fd, side)
+    this.sideFiles.opened(path, guarded, () => (side instanceof WalContent ? side.detach() : undefined))
+    return guarded
+  }
+
+  /**
+   * The database's file is about to be removed, or renamed: its history ends. Whoever has it open goes on with files
+   * that belong to no database; with `isMoved`, writes to those are rejected, because the file has another name.
+   */
+  drop(database: Database, isMoved = false): void {
+    if (database.tracked) database.drop()
+    this.detach(database, isMoved)
+  }
+
+  detach(database: Database, isMoved: boolean): void {
+    this.#contents.get(database)?.detach(isMoved)
+    this.#contents.delete(database)
+    // On a replica the local client removes a database, and continues it with the side files that readers have open.
+    if (!database.authority.leads) return
+    const content = (fd: number) => (isMoved ? new MovedContent(database, fd) : new PlainContent(database.files, fd))
+    this.sideFiles.detach(database.name, this.inodeOf(database.name), content)
+  }
+
+  /** A file that is no database yet was renamed while it is open. */
+  renamed(database: Database, to: string): void {
+    const content = this.#contents.get(database)
+    if (content === undefined) return
+    this.#contents.delete(database)
+    if (isDatabaseName(to, this.filter)) {
+      const other = this.get(to)
+      content.rename(other)
+      this.#contents.set(other, content)
+    } else content.detach()
+    this.#forgetIdle(database)
+  }
+
+  /** The database is not part of the primary's history. Its file was removed. */
+  discarded(database: Database): void {
+    database.discard()
+    this.#contents.get(database)?.detach()
+    this.#contents.delete(database)
+    this.#databases.delete(database.name)
+    this.#options.logs.remove(database.name)
+  }
+
+  /** A file with a new name becomes a database if it is one. If that fails, nothing is served that is not captured. */
+  importIfDatabase(name: string): void {
+    if (!isDatabaseName(name, this.filter)) return
+    const database = this.get(name)
+    try {
+      if (database.fileState() !== undefined) database.importIfWhole()
+      else this.#forgetIdle(database)
+    } catch (error) {
+      const err = asError(error)
+      database.rejection = `capturing it after its rename failed (${err.message}): restart the node`
+      database.events.log('error', 'database not served: capturing it after its rename failed', { database: name, err })
+      database.publish()
+    }
+  }
+
+  /** The inode number of the file at `path`; 0 if there is none. */
+  inodeOf(path: string): number {
+    const { root, files } = this.#options
+    return files.exists(`${root}/${path}`) ? (files.status(`${root}/${path}`)?.ino ?? 0) : 0
+  }
+
+  #removeLeftBeside(name: string): void {
+    const left = this.sideFiles.leftBeside(name, this.inodeOf(name))
+    this.sideFiles.remove(left, name, this.remove)
+  }
+
+  /** Whether the filter excludes the name. It never excludes a database that has a history. */
+  #isExcluded(name: string): boolean {
+    const known = this.#databases.get(name)
+    return known?.tracked !== true && known?.rejection === undefined && !this.filter.matches(name)
+  }
+
+  /** Forgets a file that is not a database once it is closed. */
+  #closed(database: Database): void {
+    this.#contents.delete(database)
+    this.#forgetIdle(database)
+  }
+
+  #forgetIdle(database: Database): void {
+    const { tracked, hasLog, journal, rejection, name } = database
+    const isIdle = !tracked && !hasLog && !journal.active && rejection === undefined && !this.#contents.has(database)
+    if (isIdle) this.#databases.delete(name)
+  }
+}
