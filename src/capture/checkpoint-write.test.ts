@@ -109,6 +109,29 @@ test('a checkpoint that a reader holds back writes an older version of each page
   expect(rig.node.complaints()).toHaveLength(2)
 })
 
+test('an older version that a checkpoint writes over the newest leaves the newest to be read from the WAL', () => {
+  using rig = new Rig()
+  const connection = rig.open('wal', 100)
+  connection.exec('PRAGMA wal_autocheckpoint = 0; PRAGMA wal_checkpoint(TRUNCATE)')
+  connection.exec("UPDATE t SET b = 'B' || substr(b, 2) WHERE a = 1")
+  const older = framesOf(rig.backing('a.db-wal'))
+  const [pgno] = Array.from(older.keys()).filter((key) => key > 1)
+  connection.exec("UPDATE t SET b = 'C' || substr(b, 2) WHERE a = 1")
+  const newest = framesOf(rig.backing('a.db-wal')).get(pgno as number) as Buffer
+  const { pages } = rig.node.database('a.db')
+  const file = rig.node.mount.open('a.db', CHOICES)
+  const at = ((pgno as number) - 1) * 1024
+  const { pagesInWal } = pages
+  file.write(newest, at)
+  expect(pages.pagesInWal).toBe(pagesInWal - 1)
+  file.write(older.get(pgno as number) as Buffer, at)
+  file.close()
+  expect(pages.pagesInWal).toBe(pagesInWal)
+  connection.exec("UPDATE t SET b = 'D' || substr(b, 2) WHERE a = 100")
+  connection.close()
+  rig.consistent()
+})
+
 /** The pages in a WAL, each from its newest frame. */
 function framesOf(wal: Buffer): Map<number, Buffer> {
   const pages = new Map<number, Buffer>()

@@ -29,7 +29,7 @@ export function checkpointWrite(
 ): void {
   const { pages, pageSize } = database
   const wasInFile = pages.pagesInWal === 0
-  copied.length = 0
+  copied.length = returned.length = 0
   let isAligned = true
   for (let at = 0; at < data.length;) {
     const pgno = Math.floor((position + at) / pageSize) + 1
@@ -44,7 +44,10 @@ export function checkpointWrite(
         if (pages.frame(pgno) >= 0) copied.push(pgno)
         continue
       }
-      if (pages.versions.has(pgno, checksum)) continue
+      if (pages.versions.has(pgno, checksum)) {
+        if (pages.frame(pgno) < 0 && pages.checksum(pgno) !== 0n) returned.push(pgno)
+        continue
+      }
     }
     const piece = { pgno, offset, bytes }
     if (changesNothing(database, piece) || (length < pageSize && isInWal(database, piece))) continue
@@ -52,12 +55,18 @@ export function checkpointWrite(
   }
   perform()
   for (const pgno of copied) pages.clearFrame(pgno)
+  for (const pgno of returned) pages.returnToWal(pgno)
   if (!isAligned) noteWholePages(database, position, data.length)
-  if (!wasInFile && pages.pagesInWal === 0) database.publish()
+  if (wasInFile !== (pages.pagesInWal === 0)) database.publish()
 }
 
 /** The pages whose newest version is in the file from now on. Shared by all databases of the thread. */
 const copied: Pgno[] = []
+/**
+ * The pages whose newest version was in the file, and is no longer: a page had one content, then another, then the first
+ * again. A checkpoint that wrote the first for the newest is followed by one that a reader holds back at the second.
+ */
+const returned: Pgno[] = []
 
 /** The kernel may cut a write within a page: the pages at its ends are complete when their last piece has come. */
 function noteWholePages(database: CapturedDatabase, position: number, length: number): void {

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type { Checksum, Pgno } from '../ltx/format/types.ts'
 import { CHECKSUM_FLAG } from '../ltx/format/types.ts'
 import { WalVersions } from './wal-versions.ts'
@@ -43,6 +44,14 @@ export class PageTable {
     if (this.#frames[pgno - 1] === 0) this.#inWal++
     this.#frames[pgno - 1] = frame + 1
     this.versions.add(pgno, frame, this.#sums[pgno - 1] as Checksum)
+  }
+
+  /** The file lost the page's newest version again, which its newest frame holds. */
+  returnToWal(pgno: Pgno): void {
+    const [frame] = this.versions.frames(pgno)
+    assert.ok(frame !== undefined, 'the newest version of a page with versions in the WAL is one of them')
+    if (this.#frames[pgno - 1] === 0) this.#inWal++
+    this.#frames[pgno - 1] = frame + 1
   }
 
   /** The WAL is discarded: another one begins, or none. */
