@@ -15,6 +15,7 @@ export default {
   ignoreDependencies: [
     'bun', // test/library runs the LTX library in it
     'fs-native-extensions', // loaded with createRequire: it has no types
+    'sqlite-wasm-old', // imported by a name that vitest's mock computes
     'light-my-request', // chosen for fastify: later ones bring a package that needs Node.js 22
     'osls', // test/interop packages the functions with it
   ],

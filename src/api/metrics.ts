@@ -61,7 +61,9 @@ const DATABASE_COUNTERS: readonly DatabaseMetric[] = [
   },
   {
     name: 'wal_guard_alarms_total',
-    help: 'Times that committed pages were about to be lost between the WAL and the database file.',
+    help:
+      'Times that committed pages were about to be lost between the WAL and the database file, ' +
+      'or that a write to the WAL could not be followed and was rejected.',
     value: (db) => db.checkpoint?.alarms,
   },
 ]

@@ -28,8 +28,8 @@ export interface CapturedDatabase extends PublishedDatabase {
   readonly appended: number
   /** Appends `change` to the log as the next transaction. Throws FsError; then nothing has changed. */
   commit(change: Change): void
-  /** Appends the whole file as the next transaction. */
-  importFile(): Position
+  /** Appends the whole file as the next transaction. `sizePages`: by default what its header says. */
+  importFile(sizePages?: number): Position
   /** The page's content in the database file, valid until the next read. */
   readFile(pgno: Pgno): Uint8Array
   /** The page's content in frame `index` of the WAL, valid until the next read. */

@@ -179,11 +179,12 @@ export class Database implements CapturedDatabase {
   }
 
   /** Commits the whole file as the next transaction. The caller ensures that no journal is open on it. */
-  importFile(): Position {
+  importFile(sizePages?: number): Position {
     return this.withFile((fd) => {
       const state = this.file.stateOf(fd)
       assert.ok(state !== undefined, 'only a valid database is imported')
-      const { header, sizePages: commit } = state
+      const { header } = state
+      const commit = sizePages ?? state.sizePages
       const previous = this.pageSize
       this.pageSize = header.pageSize
       const pgnos = pagesOf(commit, header.pageSize)

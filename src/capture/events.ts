@@ -34,7 +34,12 @@ export interface CaptureEvents {
   published(database: PublishedDatabase): void
   /** The number of connections that have the database open in WAL mode, or that write to it, has changed. */
   sharing(database: PublishedDatabase, sharing: Sharing): void
-  /** Committed pages were about to be lost between the WAL and the file (I11). Details are logged separately. */
+  /** Bytes of the file at `path` were changed that the kernel may have cached. */
+  mended(path: string): void
+  /**
+   * Committed pages were about to be lost between the WAL and the file (I11), or a write to the WAL was rejected, which
+   * could not be followed. Details are logged separately.
+   */
   guarded(database: PublishedDatabase): void
   log(level: LogLevel, message: string, fields: LogFields): void
 }

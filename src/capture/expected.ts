@@ -5,6 +5,8 @@ import { nextTXID } from '../ltx/format/types.ts'
 export interface Expectation {
   /** The database's position after the transaction. */
   readonly position: Position
+  /** Size in pages after it. Page 1 may count fewer: a file that grows in chunks is longer than its database. */
+  readonly commit: number
   /** From the primary's header; the transaction's copy in this node's log repeats them. */
   readonly timestampMs: number
   readonly nodeId: bigint

@@ -1,6 +1,7 @@
 import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
 import type { CapturedDatabase } from './captured-database.ts'
+import { rejectGrowth } from './rejection.ts'
 
 /**
  * Adds to `pgnos` (ascending) every page between the old size and the new one. A transaction that grows the database
@@ -29,6 +30,20 @@ export function isExplainedGrowth(
   pageSize: number,
 ): boolean {
   return newSizePages - oldSizePages <= written * (pageSize / TRUNK_ENTRY_SIZE) + 1
+}
+
+/** Sizes up to this many pages beyond the last are explained by the length of the file. */
+const MAX_CHUNK_PAGES = 1 << 20
+
+/**
+ * Throws FsError if a commit in the WAL claims more pages than the `written` ones explain (I10). Where the WAL begins,
+ * SQLite takes the length of the file for the size of its database. A file that grows in chunks is longer.
+ */
+export function assertGrowth(database: CapturedDatabase, written: number, commit: number): void {
+  const { pages, pageSize, events, name } = database
+  if (isExplainedGrowth(written, pages.sizePages, commit, pageSize)) return
+  const filePages = database.fileState()?.filePages ?? 0
+  if (commit > filePages || filePages - pages.sizePages > MAX_CHUNK_PAGES) throw rejectGrowth(events, name, commit)
 }
 
 /** The database's size as its file says, unless neither the file's length nor the last commit explains that. */

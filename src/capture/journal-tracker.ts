@@ -110,11 +110,14 @@ export class JournalTracker {
       if (database.tracked) throw rejectDamaged(database.events, database.name)
       return false
     }
-    const { header, sizePages: commit, filePages } = state
+    const { header, filePages } = state
+    const { authority, expectations, position } = database
+    const announced = authority.leads ? undefined : expectations.next(position.txid)
+    const commit = announced?.commit ?? state.sizePages
     // SQLite makes the file as long as its header says, except where the last page is the lock page.
     if (commit > filePages + 1) throw rejectGrowth(database.events, database.name, commit)
     if (!database.tracked || header.pageSize !== database.pageSize) {
-      database.importFile()
+      database.importFile(commit)
       return true
     }
     const pgnos = this.#changed(commit)

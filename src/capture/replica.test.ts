@@ -3,7 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 import { inspectLog } from '../log/open.ts'
 import { logDirectory } from '../log/store.ts'
+import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
 import { formatPosition } from '../ltx/format/types.ts'
+import { marshalJournalSegment } from '../sqlite/journal-write.ts'
 import { nodeFiles } from '../util/files.ts'
 import type { Authority } from './authority.ts'
 import type { Expectation } from './expected.ts'
@@ -157,10 +159,10 @@ describe.each(MODES)('the local client’s write in %s mode', (mode) => {
     const { rig, role, announce, next } = replicaOf(mode)
     using _ = rig
     const change = 'BEGIN; CREATE TABLE u (a); DELETE FROM t WHERE a > 10; COMMIT'
-    const { position } = next(change)
+    const { position, commit } = next(change)
     const preApplyChecksum = 0x8000000000000123n as typeof position.checksum
     const elsewhere = { txid: (position.txid + 40n) as typeof position.txid, checksum: position.checksum }
-    announce({ position: elsewhere, timestampMs: 1, nodeId: 1n, replaces: { preApplyChecksum } })
+    announce({ position: elsewhere, commit, timestampMs: 1, nodeId: 1n, replaces: { preApplyChecksum } })
     role.clientCalls = true
     const client = rig.engine.open('a.db')
     client.exec(change)
@@ -176,6 +178,46 @@ describe.each(MODES)('the local client’s write in %s mode', (mode) => {
   })
 })
 
+test('an announced commit that repeats the last frame of the WAL is captured: the local client pads nothing', () => {
+  const { rig, role, announce, next } = replicaOf('wal')
+  using _ = rig
+  const change = 'UPDATE t SET b = 5 WHERE a = 1'
+  announce(next(change))
+  role.clientCalls = true
+  const client = rig.engine.open('a.db')
+  client.exec(change)
+  const { position, pages } = rig.node.database('a.db')
+  const after = { txid: (position.txid + 1n) as typeof position.txid, checksum: position.checksum }
+  announce({ position: after, commit: pages.sizePages, timestampMs: 1, nodeId: 1n })
+  client.exec('BEGIN; UPDATE t SET b = 6 WHERE a = 1; UPDATE t SET b = 5 WHERE a = 1; COMMIT')
+  expect(rig.node.position('a.db')).toEqual(after)
+})
+
+test('the size of an announced transaction is that of its announcement, not what page 1 counts', () => {
+  const { rig, role, announce } = replicaOf('delete')
+  using _ = rig
+  const { position, pages } = rig.node.database('a.db')
+  const file = rig.node.mount.open('a.db', { create: false, exclusive: false, readOnly: false })
+  const size = rig.backing('a.db').length
+  const commit = pages.sizePages + 3
+  let { checksum } = position
+  for (let pgno = pages.sizePages + 1; pgno <= commit; pgno++)
+    checksum = foldChecksum(checksum, pageChecksum(pgno, new Uint8Array(1024)))
+  const after = { txid: (position.txid + 1n) as typeof position.txid, checksum }
+  announce({ position: after, commit, timestampMs: 1, nodeId: 1n })
+  role.clientCalls = true
+  const page = rig.backing('a.db').subarray(0, 1024)
+  const journal = rig.node.mount.open('a.db-journal', { create: true, exclusive: false, readOnly: false })
+  journal.write(
+    marshalJournalSegment({ pageSize: 1024, initialSizePages: pages.sizePages, nonce: 1 }, [{ pgno: 1, page }]),
+    0,
+  )
+  file.write(new Uint8Array(3 * 1024), size)
+  rig.node.mount.unlink('a.db-journal')
+  expect(rig.node.position('a.db')).toEqual(after)
+  expect(pages.sizePages).toBe(commit)
+})
+
 /** A replica, and a twin of it that makes the primary's next transactions. */
 function replicaOf(mode: string) {
   const role = new Role()
@@ -188,7 +230,8 @@ function replicaOf(mode: string) {
   const next = (sql: string): Expectation => {
     // On a new connection, as the local client does: SQLite counts changes per connection.
     twin.engine.open('a.db').exec(sql)
-    return { position: twin.node.position('a.db'), timestampMs: 4711, nodeId: 99n }
+    const { position, pages } = twin.node.database('a.db')
+    return { position, commit: pages.sizePages, timestampMs: 4711, nodeId: 99n }
   }
   const announce = (expectation: Expectation) =>
     rig.node.volume.announced({ op: 'expect', database: 'a.db', expectation })

@@ -136,6 +136,28 @@ test.each(['a new WAL begins', 'the WAL is truncated', 'the WAL is removed'])(
   },
 )
 
+test.each(['the WAL is removed', 'a new WAL begins'])(
+  'an abandoned transaction is undone, and is no loss, when %s',
+  (occasion) => {
+    using rig = new Rig()
+    const connection = rig.open('wal', 30)
+    if (occasion === 'a new WAL begins') connection.exec('PRAGMA wal_checkpoint(RESTART)')
+    connection.exec("UPDATE t SET b = 'published'")
+    const before = rig.txid()
+    rig.failAfterCapture()
+    expect(() => connection.exec("UPDATE t SET b = 'abandoned'")).toThrow()
+    expect(rig.txid()).toBe(before + 1)
+    if (occasion === 'a new WAL begins') {
+      connection.exec('PRAGMA wal_checkpoint(RESTART)')
+      connection.exec("UPDATE t SET b = 'next' WHERE a = 1")
+    }
+    connection.close()
+    expect(rig.node.complaints()).toEqual([expect.stringMatching(UNDONE)])
+    expect(rig.node.guarded).toEqual([])
+    rig.consistent()
+  },
+)
+
 test('I11: nothing is logged when a checkpointed WAL is removed', () => {
   using rig = new Rig()
   const connection = rig.open('wal', 30)

@@ -1,10 +1,16 @@
+import fs from 'node:fs'
 import { pageChecksum } from '../ltx/format/checksum.ts'
-import type { Pgno } from '../ltx/format/types.ts'
+import type { Pgno, TXID } from '../ltx/format/types.ts'
 import { formatTXID, lockPgno } from '../ltx/format/types.ts'
-import { frameIndex } from '../sqlite/wal.ts'
+import type { WalHeader } from '../sqlite/wal.ts'
+import { FRAME_HEADER_SIZE, frameField, frameIndex, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
+import { withFile } from '../util/files.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { WalSpan } from './change.ts'
 import { missingPages, sizeOfFile } from './growth.ts'
+import { WalFrames } from './wal-frames.ts'
+
+const { O_RDONLY, O_NOFOLLOW } = fs.constants
 
 /** Captured transactions at the end of the WAL that SQLite never published. */
 export interface AbandonedFrames {
@@ -16,6 +22,37 @@ export interface AbandonedFrames {
   readonly commit: number
   /** Where the abandoned frames lie, so that recovery does not capture them again. */
   readonly span: WalSpan
+}
+
+/** The transactions that a write at `position` abandons, of those captured up to `committedEnd`. */
+export function findAbandoned(
+  database: CapturedDatabase,
+  frames: WalFrames,
+  committedEnd: number,
+  position: number,
+): Omit<AbandonedFrames, 'span'> & {
+  /** Where they begin. */
+  readonly boundary: number
+} {
+  const { size } = frames
+  const believed = new Map<Pgno, number>()
+  const pending: [Pgno, number][] = []
+  let boundary = WAL_HEADER_SIZE
+  let commit = 0
+  const abandoned = new Set<Pgno>()
+  for (let at = WAL_HEADER_SIZE, index = 0; at < committedEnd; at += size, index++) {
+    const header = frames.headerAt(at)
+    const pgno = frameField.pgno(header, 0)
+    if (at + size > position) abandoned.add(pgno)
+    else pending.push([pgno, index])
+    if (at + size > position || frameField.commit(header, 0) === 0) continue
+    for (const [page, frame] of pending.splice(0)) believed.set(page, frame)
+    boundary = at + size
+    commit = frameField.commit(header, 0)
+  }
+  for (const [pgno] of pending) abandoned.add(pgno)
+  if (boundary === WAL_HEADER_SIZE) commit = sizeOfFile(database)
+  return { abandoned, believed, commit, boundary }
 }
 
 /** Appends the transaction that restores every page that the abandoned transactions changed. */
@@ -39,38 +76,77 @@ export function undoAbandoned(database: CapturedDatabase, frames: AbandonedFrame
   for (const [pgno, frame] of newest) if (frame >= 0) pages.setFrame(pgno, frame)
   if (isReplaced) return
   database.publish()
-  database.events.log('warn', 'a captured transaction was never published by SQLite: undone by the next one', {
-    database: database.name,
-    txid: formatTXID(lost.txid),
-    undoneBy: formatTXID(database.position.txid),
-    pages: pgnos.length,
-  })
+  logUndone(database, lost.txid, pgnos.length)
 }
 
 /**
  * Called before the WAL's content is discarded. Every committed page must have reached the database file by now (I11).
  * If one has not, SQLite continues with the file as it is: the log follows the file with a corrective transaction,
- * reports an error, and the lost version stays restorable.
+ * reports an error, and the lost version stays restorable. A last transaction that SQLite never published is no loss.
  */
-export function followFile(database: CapturedDatabase, occasion: string): void {
-  const { pages } = database
+export function followFile(database: CapturedDatabase, occasion: string, wal?: CapturedWal): void {
+  const { pages, events, name } = database
   for (const pgno of Array.from(pages.listInWal())) {
     if (pageChecksum(pgno, database.readFile(pgno)) === pages.checksum(pgno)) pages.clearFrame(pgno)
   }
   if (pages.pagesInWal === 0) return database.publish()
   const lost = Array.from(pages.listInWal())
   const before = database.position
+  const isUnpublished = wal !== undefined && wal.committedEnd > WAL_HEADER_SIZE && neverPublished(database, wal, lost)
   const commit = sizeOfFile(database)
   const inside = lost.filter((pgno) => pgno <= commit)
   const pgnos = missingPages(inside, pages.sizePages, commit, database.pageSize)
   database.commit({ commit, pgnos, read: (pgno) => database.readFile(pgno) })
   for (const pgno of lost) pages.clearFrame(pgno)
   database.publish()
-  database.events.guarded(database)
-  database.events.log('error', `I11: ${occasion}, but committed pages never reached the database file`, {
-    database: database.name,
+  if (isUnpublished) return logUndone(database, before.txid, pgnos.length)
+  events.guarded(database)
+  events.log('error', `I11: ${occasion}, but committed pages never reached the database file`, {
+    database: name,
     pages: lost.length,
     txid: formatTXID(before.txid),
     correctedBy: formatTXID(database.position.txid),
+  })
+}
+
+/** The captured part of a WAL, whether that is open or not. */
+export interface CapturedWal {
+  readonly header: WalHeader
+  readonly committedEnd: number
+}
+
+/**
+ * Whether the pages that the file lacks are those of the last transaction alone, and the file is as before it: then a
+ * checkpoint copied everything else, so the wal-index ended before that transaction. The WAL-reset bug, which loses
+ * pages as well, does so from the beginning of a WAL that was restarted.
+ */
+function neverPublished(database: CapturedDatabase, { header, committedEnd }: CapturedWal, lost: Pgno[]): boolean {
+  const { files, path, walFd } = database
+  if (walFd < 0) {
+    return withFile(files, `${path}-wal`, O_RDONLY | O_NOFOLLOW, (fd) =>
+      isLast(new WalFrames({ files, walFd: fd }, header)),
+    )
+  }
+  return isLast(new WalFrames(database, header))
+
+  function isLast(frames: WalFrames): boolean {
+    const start = frames.lastStart(committedEnd)
+    const { abandoned, believed, boundary } = findAbandoned(database, frames, committedEnd, start)
+    if (boundary === WAL_HEADER_SIZE && header.checkpointSequence > 0) return false
+    return lost.every((pgno) => {
+      const frame = believed.get(pgno)
+      if (!abandoned.has(pgno) || frame === undefined) return abandoned.has(pgno)
+      const page = frames.frameAt(frames.offsetOf(frame)).subarray(FRAME_HEADER_SIZE)
+      return Buffer.compare(page, database.readFile(pgno)) === 0
+    })
+  }
+}
+
+function logUndone(database: CapturedDatabase, txid: TXID, pages: number): void {
+  database.events.log('warn', 'a captured transaction was never published by SQLite: undone by the next one', {
+    database: database.name,
+    txid: formatTXID(txid),
+    undoneBy: formatTXID(database.position.txid),
+    pages,
   })
 }

@@ -39,6 +39,7 @@ const say = (message: FromDataPlane) => port.postMessage(message)
 const slots = new Slots(state, say)
 /** Databases of which some pages are only in the WAL. */
 const behind = new Set<string>()
+let tree: Tree | undefined
 let serving = false
 /** The current request commits. */
 let committing = false
@@ -67,6 +68,10 @@ const events: CaptureEvents = {
     say({ type: 'behind', database: database.name })
   },
   sharing: ({ name }, sharing) => say({ type: 'sharing', database: name, sharing }),
+  mended(path) {
+    const node = tree?.find(path)
+    if (node !== undefined) say({ type: 'invalidate', node })
+  },
   guarded: ({ name }) => say({ type: 'guarded', database: name }),
   log: (level, message, fields) => say({ type: 'log', level, message, fields }),
 }
@@ -128,7 +133,7 @@ function serve(deviceFd: number): void {
     lagMs: () => (state.leads ? 0 : state.lagMs),
     database: (name) => volume.tracked(name),
   })
-  const tree = new Tree(root, volume, special, (parent, name) => say({ type: 'forget', parent, name }))
+  tree = new Tree(root, volume, special, (parent, name) => say({ type: 'forget', parent, name }))
   const session = new Session(deviceFd, tree, {
     failed: (operation, error) => events.log('error', `${operation} failed: ${errorMessage(error)}`, {}),
     afterRequest() {

@@ -66,6 +66,11 @@ export function captureWal(database: Database, { header, transactions }: WalCont
       if (!isExplainedGrowth((end - start) / frameSize(pageSize), before, commit, pageSize)) {
         throw new Unrecoverable(`its WAL claims a database of ${commit} pages, which its frames do not explain`)
       }
+      const [only] = changed
+      const isRepeated = changed.length === 1 && only !== undefined && commit === before
+      // SQLite pads a commit to a sector with copies of its last frame: they are no transactions.
+      if (isRepeated && pageChecksum(only, read(pages.get(only) as number, pageSize)) === database.pages.checksum(only))
+        continue
       const pgnos = missingPages(changed, before, commit, pageSize)
       const page = (pgno: Pgno) => {
         const at = pages.get(pgno)

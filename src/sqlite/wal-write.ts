@@ -28,8 +28,7 @@ export function marshalWalHeader(wal: NewWal): { readonly bytes: Uint8Array; rea
   const { s1: checksum1, s2: checksum2 } = new WalChecksum().update(view, 0, 24, wal.bigEndianChecksums)
   view.setUint32(24, checksum1)
   view.setUint32(28, checksum2)
-  const { pageSize, salt1, salt2, bigEndianChecksums } = wal
-  return { bytes, header: { pageSize, salt1, salt2, bigEndianChecksums, checksum1, checksum2 } }
+  return { bytes, header: { ...wal, checksum1, checksum2 } }
 }
 
 /** The chain of frames of one WAL: each frame's checksum continues the checksum of the frame before. */

@@ -9,6 +9,8 @@ const FORMAT_VERSION = 3007000
 
 export interface WalHeader {
   readonly pageSize: number
+  /** How often the WAL was restarted. */
+  readonly checkpointSequence: number
   readonly salt1: number
   readonly salt2: number
   /** Byte order of the words that checksums run over; every other field is big-endian. */
@@ -67,7 +69,8 @@ export function parseWalHeader(bytes: Uint8Array): WalHeader | undefined {
   const checksum1 = view.getUint32(24)
   const checksum2 = view.getUint32(28)
   if (!new WalChecksum().update(view, 0, 24, bigEndianChecksums).is(checksum1, checksum2)) return undefined
-  return { pageSize, salt1: view.getUint32(16), salt2: view.getUint32(20), bigEndianChecksums, checksum1, checksum2 }
+  const salts = { salt1: view.getUint32(16), salt2: view.getUint32(20) }
+  return { pageSize, checkpointSequence: view.getUint32(12), ...salts, bigEndianChecksums, checksum1, checksum2 }
 }
 
 export function frameSize(pageSize: number): number {

@@ -91,7 +91,7 @@ export class ClientDatabase {
   /** Throws as Applier.apply and Applier.replace. */
   advance({ file, whole, position: text, preApplyChecksum, timestampMs }: Advance): Position {
     const bytes = bytesOfFile(file)
-    const { nodeId } = unmarshalHeader(headOf(file))
+    const { nodeId, commit } = unmarshalHeader(headOf(file))
     const applier = this.#usable()
     const replaces = {
       preApplyChecksum: preApplyChecksum === undefined ? 0n : parseChecksum(preApplyChecksum),
@@ -99,7 +99,7 @@ export class ClientDatabase {
     const from = applier.position
     const before = (position: Position) => {
       this.#around = [position, from]
-      const expectation = { position, timestampMs, nodeId, replaces }
+      const expectation = { position, commit, timestampMs, nodeId, replaces }
       this.#announce({ op: 'reset', database: this.#name }, { op: 'expect', database: this.#name, expectation })
     }
     const expected = text === undefined ? undefined : parsePosition(text)
@@ -111,8 +111,8 @@ export class ClientDatabase {
   }
 
   #expectation(position: Position, head: Uint8Array): Announcement {
-    const { timestampMs, nodeId } = unmarshalHeader(head)
-    return { op: 'expect', database: this.#name, expectation: { position, timestampMs, nodeId } }
+    const { timestampMs, nodeId, commit } = unmarshalHeader(head)
+    return { op: 'expect', database: this.#name, expectation: { position, commit, timestampMs, nodeId } }
   }
 
   discard(): void {

@@ -54,6 +54,8 @@ export class InProcessNode {
   readonly sharing: { readonly name: string; readonly sharing: Sharing }[] = []
   /** Databases in which a violation of I11 was noticed. */
   readonly guarded: string[] = []
+  /** Files of which bytes were changed that a kernel may have cached. */
+  readonly mended: string[] = []
   readonly volume: CaptureVolume
   #clockMs = 1_700_000_000_000
 
@@ -72,6 +74,7 @@ export class InProcessNode {
     const events: CaptureEvents = {
       sharing: ({ name }, sharing) => void this.sharing.push({ name, sharing }),
       guarded: ({ name }) => void this.guarded.push(name),
+      mended: (path) => void this.mended.push(path),
       published: ({ name, position, backfilled }) => published.push({ name, position, backfilled }),
       log: (level, message, fields) => lines.push({ level, message, fields }),
     }

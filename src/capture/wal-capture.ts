@@ -1,0 +1,38 @@
+import { lockPgno, type Pgno } from '../ltx/format/types.ts'
+import { FRAME_HEADER_SIZE } from '../sqlite/wal.ts'
+import { assertLogged } from './acknowledgement.ts'
+import type { CapturedDatabase } from './captured-database.ts'
+import type { WalSpan } from './change.ts'
+import { missingPages } from './growth.ts'
+import type { UncommittedFrames } from './uncommitted-frames.ts'
+
+/** Frames that end in a commit. */
+export interface CommittedFrames {
+  readonly uncommitted: UncommittedFrames
+  /** Index of the first of them. */
+  readonly first: number
+  /** The commit frame. */
+  readonly last: Uint8Array
+  /** Database size in pages. */
+  readonly commit: number
+  readonly span: WalSpan
+}
+
+/** Commits the frames as one transaction. Throws FsError; then nothing has changed. */
+export function captureFrames(database: CapturedDatabase, frames: CommittedFrames): void {
+  const { uncommitted, first, last, commit, span } = frames
+  const { pages, pageSize, appended } = database
+  const newest = uncommitted.newest(commit, lockPgno(pageSize))
+  const pgnos = missingPages(newest.pgnos, pages.sizePages, commit, pageSize)
+  const lastIndex = uncommitted.length - 1
+  const read = (pgno: Pgno) => {
+    const at = newest.at(pgno)
+    if (at === undefined) return database.readFile(pgno)
+    return at === lastIndex ? last.subarray(FRAME_HEADER_SIZE) : database.readFrame(first + at)
+  }
+  const isWalMode = newest.at(1) === undefined ? database.walMode : read(1)[19] === 2
+  database.commit({ commit, pgnos, read, wal: span })
+  assertLogged(database, appended)
+  for (const pgno of newest.pgnos) pages.setFrame(pgno, first + (newest.at(pgno) as number))
+  database.walMode = isWalMode
+}
