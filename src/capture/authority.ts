@@ -9,6 +9,8 @@ export interface Authority {
   readonly leads: boolean
   /** Whether the lease still holds, so that a commit may be acknowledged (I6). Consulted only while the node leads. */
   mayCommit(): boolean
+  /** The hostname of the primary that this node follows, if it is known. */
+  readonly primary?: string | undefined
   /** Whether `caller` is the local client, which applies the primary's transactions. */
   isClient(caller: Caller): boolean
 }

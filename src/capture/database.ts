@@ -145,7 +145,7 @@ export class Database implements CapturedDatabase {
     }
     const { expectations, position } = this
     const expected = expectations.next(position.txid)
-    if (expected === undefined) throw rejectOnReplica(this.events, this.name)
+    if (expected === undefined) throw rejectOnReplica(this.events, this.name, this.authority.primary)
     const { timestampMs, nodeId } = expected
     const stamp = { timestampMs, nodeId, checksum: expected.position.checksum }
     if (expected.replaces === undefined) this.#transactions.append(change, this.pageSize, stamp)
@@ -156,7 +156,8 @@ export class Database implements CapturedDatabase {
   /** Rejects a write that only the primary's applications, or the local client on a replica, may make (I5). */
   assertWriter(caller: Caller): void {
     const { authority } = this
-    if (!authority.leads && !authority.isClient(caller)) throw rejectOnReplica(this.events, this.name, caller)
+    if (!authority.leads && !authority.isClient(caller))
+      throw rejectOnReplica(this.events, this.name, authority.primary, caller)
   }
 
   /** No connection has the database open: its log needs no descriptor. */

@@ -116,12 +116,16 @@ export const rejectMoved: Reject = (events, database, caller) =>
     caller,
   )
 
-/**
- * On a replica only the local client writes (I5). Logged at debug level, because applications retry or read `.primary`.
- */
-export function rejectOnReplica(events: CaptureEvents, database: string, caller?: Caller): FsError {
-  const message = 'a write on a replica was rejected; nothing was changed. Write on the primary: .primary names it'
-  events.log('debug', message, { database, errno: 'EROFS', ...(caller && { process: describe(caller) }) })
+/** On a replica only the local client writes (I5). `primary`: the hostname of the primary, if it is known. */
+export function rejectOnReplica(
+  events: CaptureEvents,
+  database: string,
+  primary: string | undefined,
+  caller?: Caller,
+): FsError {
+  const where = primary === undefined ? 'no primary is known at the moment' : `write on ${primary}`
+  const message = `a write was rejected, because this node is not the primary; nothing was changed: ${where}`
+  events.log('info', message, { database, ...(caller && { process: describe(caller) }), errno: 'EROFS' })
   return new FsError('EROFS', message)
 }
 
@@ -204,9 +208,19 @@ function reject(
 
 function describe({ tid }: Caller): string {
   if (tid === 0) return 'the kernel'
+  const pid = processOf(tid)
   try {
-    return `${fs.readFileSync(`/proc/${tid}/comm`, 'utf8').trim()} (${tid})`
+    return `${fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim()} (${pid})`
   } catch {
-    return String(tid)
+    return String(pid)
+  }
+}
+
+/** The process of a thread: its threads have names of their own. */
+function processOf(tid: number): number {
+  try {
+    return Number(/^Tgid:\s*(\d+)$/m.exec(fs.readFileSync(`/proc/${tid}/status`, 'utf8'))?.[1] ?? tid)
+  } catch {
+    return tid
   }
 }

@@ -15,6 +15,7 @@ class Role implements Authority {
   leads = true
   leaseHolds = true
   clientCalls = false
+  primary: string | undefined
 
   mayCommit(): boolean {
     return this.leaseHolds
@@ -44,6 +45,22 @@ function stateOf(rig: Rig): unknown {
   }
   return { position: formatPosition(rig.node.position('a.db')), database: file(''), wal: file('-wal') }
 }
+
+test('a rejected write says in the log which database, which process, and where the primary is', () => {
+  const role = new Role()
+  using rig = new Rig({ authority: role })
+  const connection = rig.open('wal')
+  role.leads = false
+  expect(() => connection.exec('DELETE FROM t')).toThrow()
+  expect(rig.node.lines.at(-1)).toMatchObject({
+    level: 'info',
+    message: expect.stringMatching(/because this node is not the primary.*no primary is known/) as string,
+    fields: { database: 'a.db', process: expect.any(String) as string, errno: 'EROFS' },
+  })
+  role.primary = 'node-b'
+  expect(() => connection.exec('DELETE FROM t')).toThrow()
+  expect(rig.node.lines.at(-1)?.message).toMatch(/write on node-b$/)
+})
 
 describe.each(MODES)('in %s mode', (mode) => {
   test.each(CHANGES)('I5: on a replica "%s" is rejected and changes nothing', (sql) => {
@@ -106,11 +123,11 @@ test('I5: on a replica no application removes, renames, replaces or adds a datab
   role.leads = false
   const before = stateOf(rig)
   const { mount } = rig.node
-  expect(() => mount.unlink('a.db')).toThrow('replica')
-  expect(() => mount.rename('a.db', 'b.db')).toThrow('replica')
+  expect(() => mount.unlink('a.db')).toThrow('not the primary')
+  expect(() => mount.rename('a.db', 'b.db')).toThrow('not the primary')
   expect(() => rig.open('delete', 5, 'new.db')).toThrow()
   const copy = mount.open('copy.db', { create: true, exclusive: false, readOnly: false })
-  expect(() => copy.write(source.backing('a.db'), 0)).toThrow('replica')
+  expect(() => copy.write(source.backing('a.db'), 0)).toThrow('not the primary')
   copy.close()
   expect(stateOf(rig)).toEqual(before)
   expect(rig.node.complaints()).toEqual([])

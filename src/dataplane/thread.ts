@@ -8,6 +8,7 @@ import type { Database } from '../capture/database.ts'
 import { DatabaseFilter } from '../capture/database-filter.ts'
 import type { CaptureEvents } from '../capture/events.ts'
 import { findDatabases } from '../capture/find-databases.ts'
+import { RejectionLines } from '../capture/rejection-lines.ts'
 import { CaptureVolume } from '../capture/volume.ts'
 import { FsError } from '../fuse/errno.ts'
 import { Session } from '../fuse/protocol/session.ts'
@@ -16,6 +17,7 @@ import { Logs } from '../log/logs.ts'
 import { recoverDatabase, type RecoveryOptions, rejectedDatabase } from '../recovery/recover.ts'
 import { errorMessage } from '../util/errors.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
+import { nowMs as monotonicMs } from '../util/monotonic.ts'
 import { KeepAwake } from './keep-awake.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
@@ -55,9 +57,13 @@ const authority: Authority = {
     state.beginCommit()
     return state.leads && process.hrtime.bigint() < state.deadlineNs
   },
+  get primary() {
+    return state.primaryHostname
+  },
   isClient: ({ tid }) => tid !== 0 && tid === state.clientPid,
 }
 
+const lines = new RejectionLines((level, message, fields) => say({ type: 'log', level, message, fields }), monotonicMs)
 const events: CaptureEvents = {
   published(database) {
     slots.publish(database)
@@ -73,7 +79,7 @@ const events: CaptureEvents = {
     if (node !== undefined) say({ type: 'invalidate', node })
   },
   guarded: ({ name }) => say({ type: 'guarded', database: name }),
-  log: (level, message, fields) => say({ type: 'log', level, message, fields }),
+  log: (level, message, fields) => lines.log(level, message, fields),
 }
 
 port.on('message', (message: ToDataPlane) => {
