@@ -55,3 +55,12 @@ describe('a failed call to a bucket', () => {
     expect(isNoSuchObject(new Error('x'))).toBe(false)
   })
 })
+
+it('what a server says is one line of limited length in the error, without control characters', () => {
+  const hostile = '\u001b[31m\u009b32m\r\nERROR forged line\u2028' + 'x'.repeat(1_000_000)
+  for (const cause of [answer('Odd', 500, hostile), answer(hostile, 500), answer(hostile, 403, hostile)]) {
+    const { message } = storeError(URL, 'list objects', cause)
+    expect(message.length).toBeLessThan(1_200)
+    expect(message).not.toMatch(/[\p{Cc}\u2028\u2029]/u)
+  }
+})
