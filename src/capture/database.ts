@@ -17,7 +17,7 @@ import type { CaptureEvents } from './events.ts'
 import { Expectations } from './expected.ts'
 import { FileTrust } from './file-trust.ts'
 import { JournalTracker } from './journal-tracker.ts'
-import { rejectExpired, rejectOnReplica } from './rejection.ts'
+import { rejectExpired, rejectOnReplica, rejectTooMany } from './rejection.ts'
 import { Transactions } from './transactions.ts'
 import { WalTracker } from './wal-tracker.ts'
 
@@ -137,6 +137,7 @@ export class Database implements CapturedDatabase {
   commit(change: Change): void {
     this.trust.assertSound()
     this.trust.expectChange()
+    if (!this.hasLog && this.events.admits?.(this.name) === false) throw rejectTooMany(this.events, this.name)
     if (this.authority.leads) {
       if (!this.authority.mayCommit()) throw rejectExpired(this.events, this.name)
       const { nowMs, nodeId } = this.#options

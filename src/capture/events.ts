@@ -30,6 +30,8 @@ export interface PublishedDatabase {
 
 /** What capture reports. The methods are called on the commit path and must not block. */
 export interface CaptureEvents {
+  /** Whether the node has room for a database of this name. Asked before its first transaction; default: yes. */
+  admits?(name: string): boolean
   /** A database was created, was dropped, or has a new position, size or mode. */
   published(database: PublishedDatabase): void
   /** The number of connections that have the database open in WAL mode, or that write to it, has changed. */

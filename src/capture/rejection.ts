@@ -136,6 +136,15 @@ export function rejectExpired(events: CaptureEvents, database: string): FsError 
   return new FsError('EROFS', message)
 }
 
+/** A node has a fixed number of slots, one for each name that a database had since its start. */
+export function rejectTooMany(events: CaptureEvents, database: string): FsError {
+  const message =
+    'a new database was rejected: this node has as many databases as it can hold, dropped ones included; ' +
+    'nothing was changed. Use another node; or remove databases, and start the node again'
+  events.log('error', message, { database, errno: 'ENOSPC' })
+  return new FsError('ENOSPC', message)
+}
+
 /** What the local client wrote differs from what the primary has. */
 export function rejectUnexpected(
   events: CaptureEvents,

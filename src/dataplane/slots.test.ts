@@ -67,3 +67,23 @@ test('commits are counted from the first publication', () => {
   slots.publish(rig.node.database('a.db'))
   expect(state.read(0).commits).toBe(5)
 })
+
+test('a node without a slot left rejects the next new database, and serves the others', () => {
+  using rig = new Rig()
+  const said: FromDataPlane[] = []
+  const slots = new Slots(new SharedState(), (message) => said.push(message), 2)
+  rig.node.admits = (name) => slots.admits(name)
+  for (const name of ['a.db', 'b.db']) {
+    rig.open('wal', 10, name).close()
+    slots.publish(rig.node.database(name))
+  }
+  for (const mode of ['delete', 'wal']) expect(() => rig.open(mode, 10, `${mode}.db`)).toThrow()
+  expect(rig.node.complaints().at(-1)).toMatch(/as many databases as it can hold/)
+  rig.node.mount.unlink('b.db')
+  for (const name of ['a.db', 'b.db']) {
+    rig.engine.open(name).exec('CREATE TABLE u (x)')
+    slots.publish(rig.node.database(name))
+    rig.consistent(name)
+  }
+  expect(said.length).toBe(2)
+})

@@ -18,10 +18,17 @@ export class Slots {
   readonly #state: SharedState
   readonly #send: (message: FromDataPlane) => void
   readonly #byName = new Map<string, Slot>()
+  readonly #limit: number
 
-  constructor(state: SharedState, send: (message: FromDataPlane) => void) {
+  constructor(state: SharedState, send: (message: FromDataPlane) => void, limit = SharedState.maxDatabases) {
     this.#state = state
     this.#send = send
+    this.#limit = limit
+  }
+
+  /** Whether the database has a slot, or can get one. */
+  admits(name: string): boolean {
+    return this.#byName.has(name) || this.#byName.size < this.#limit
   }
 
   publish(database: PublishedDatabase): void {
@@ -48,7 +55,7 @@ export class Slots {
     if (slot !== undefined && slot.rejection === rejection) return slot
     if (slot === undefined) {
       const index = this.#byName.size
-      assert.ok(index < SharedState.maxDatabases, `a node holds at most ${SharedState.maxDatabases} databases`)
+      assert.ok(index < this.#limit, 'a database without a slot makes no transaction')
       slot = { index, commits: 0, last: ZERO_POSITION, backfilled: ZERO_POSITION, rejection }
       this.#byName.set(name, slot)
     }

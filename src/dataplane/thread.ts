@@ -1,6 +1,7 @@
 /** The data plane's thread: owns the mount and all capture state, and never awaits once it serves. */
 
 import assert from 'node:assert/strict'
+import { constants } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { unmarshalAnnouncements } from '../capture/announcements.ts'
 import type { Authority } from '../capture/authority.ts'
@@ -14,8 +15,11 @@ import { FsError } from '../fuse/errno.ts'
 import { Session } from '../fuse/protocol/session.ts'
 import { Tree } from '../fuse/tree/tree.ts'
 import { Logs } from '../log/logs.ts'
+import { logDirectory } from '../log/store.ts'
 import { recoverDatabase, type RecoveryOptions, rejectedDatabase } from '../recovery/recover.ts'
+import { DATABASE_MAGIC_SIZE, hasDatabaseMagic } from '../sqlite/database-header.ts'
 import { errorMessage } from '../util/errors.ts'
+import { withFile } from '../util/files.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
 import { nowMs as monotonicMs } from '../util/monotonic.ts'
 import { KeepAwake } from './keep-awake.ts'
@@ -65,6 +69,7 @@ const authority: Authority = {
 
 const lines = new RejectionLines((level, message, fields) => say({ type: 'log', level, message, fields }), monotonicMs)
 const events: CaptureEvents = {
+  admits: (name) => slots.admits(name),
   published(database) {
     slots.publish(database)
     const isBehind = database.backfilled === undefined
@@ -85,7 +90,7 @@ const events: CaptureEvents = {
 port.on('message', (message: ToDataPlane) => {
   switch (message.type) {
     case 'recover':
-      for (const name of findDatabases(files, dataDir, root, filter)) recover(name)
+      recoverAll()
       return say({ type: 'recovered' })
     case 'recover-again':
       recover(message.database)
@@ -107,7 +112,34 @@ function reject(name: string, reason: string): void {
   databases.get(name)?.close()
   const database = rejectedDatabase(optionsOf(name), reason)
   databases.set(name, database)
-  slots.publish(database)
+  if (slots.admits(name)) slots.publish(database)
+}
+
+/** Databases that have a file come first: the logs of dropped ones only continue their TXIDs. */
+function recoverAll(): void {
+  const names = findDatabases(files, dataDir, root, filter)
+  const live = names.filter((name) => files.exists(`${root}/${name}`))
+  const left: string[] = []
+  for (const name of new Set([...live, ...names])) {
+    if (slots.admits(name)) recover(name)
+    else if (isDatabase(name)) left.push(name)
+  }
+  if (left.length === 0) return
+  const reason = `this node holds ${SharedState.maxDatabases} databases at most, dropped ones included`
+  const silent = { ...events, log: () => {} }
+  for (const name of left) databases.set(name, rejectedDatabase({ ...optionsOf(name), events: silent }, reason))
+  const advice = 'move their files, and the logs of dropped databases, away; or use another node'
+  events.log('error', `databases not served: ${reason}`, { count: left.length, database: left[0], advice })
+}
+
+/** Whether the name has a log, or a file that begins as a database. */
+function isDatabase(name: string): boolean {
+  if (files.exists(logDirectory(dataDir, name))) return true
+  const beginning = new Uint8Array(DATABASE_MAGIC_SIZE)
+  const n = withFile(files, `${root}/${name}`, constants.O_RDONLY, (fd) =>
+    files.read(fd, beginning, 0, beginning.length, 0),
+  )
+  return n === beginning.length && hasDatabaseMagic(beginning)
 }
 
 function recover(name: string): void {

@@ -57,6 +57,8 @@ export class InProcessNode {
   /** Files of which bytes were changed that a kernel may have cached. */
   readonly mended: string[] = []
   readonly volume: CaptureVolume
+  /** Whether there is room for a new database. */
+  admits: (name: string) => boolean = () => true
   #clockMs = 1_700_000_000_000
 
   constructor(options: InProcessOptions) {
@@ -73,6 +75,7 @@ export class InProcessNode {
     const { root, lines, published } = this
     const events: CaptureEvents = {
       sharing: ({ name }, sharing) => void this.sharing.push({ name, sharing }),
+      admits: (name) => this.admits(name),
       guarded: ({ name }) => void this.guarded.push(name),
       mended: (path) => void this.mended.push(path),
       published: ({ name, position, backfilled }) => published.push({ name, position, backfilled }),
