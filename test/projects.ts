@@ -121,6 +121,7 @@ export const PROJECTS = {
       'test/cli/damage.test.ts',
       'test/cli/recover.test.ts',
       'test/cli/roles.test.ts',
+      'test/cluster/waiting-writers.test.ts',
       'test/private/links.test.ts',
       'test/private/inherited.test.ts',
       'test/cli/secrets.test.ts',

@@ -139,12 +139,14 @@ export class ClusterRole implements RoleHost, StreamSource {
     const takenOver = backup && (await this.#takeOver(backup, replica, term, previous, signal))
     signal.throwIfAborted()
     data.led(term)
-    await replica.stop()
+    // An application that waits for a lock writes as soon as it has it.
+    await replica.stop(() => {
+      this.#primary = undefined
+      plane.shared.primaryHostname = undefined
+      this.#term = term
+      plane.shared.leads = true
+    })
     this.#replica = undefined
-    this.#primary = undefined
-    plane.shared.primaryHostname = undefined
-    this.#term = term
-    plane.shared.leads = true
     checkpoints?.start()
     const notBeforeMs = previous.uploadsMayRunUntilMs
     const lease = takenOver && isLeased ? { term, notBeforeMs, takenOver } : undefined

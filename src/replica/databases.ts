@@ -54,6 +54,11 @@ export class ReplicaDatabases {
     }
   }
 
+  /** Nothing more is applied, but the client still holds all locks. */
+  async finish(): Promise<void> {
+    await this.#client?.finish()
+  }
+
   /** Releases all locks. */
   async close(): Promise<void> {
     const client = this.#client
@@ -177,7 +182,7 @@ export class ReplicaDatabases {
   }
 
   #receive(message: FromClient): void {
-    if (message.type === 'closed') return
+    if (!('database' in message)) return
     if (message.type === 'checkpoint-failed') {
       const { database, code, message: reason } = message
       return this.#options.logger.error({ database, code, reason }, 'a checkpoint failed: it is retried')

@@ -28,6 +28,7 @@ export class LocalClientProcess {
   readonly #child: ChildProcess
   readonly #input: Writable
   readonly #shared: SharedState
+  #finished: (() => void) | undefined
   /** Pending while there is no room for more. */
   #drained: Promise<void> | undefined
 
@@ -42,7 +43,11 @@ export class LocalClientProcess {
     this.#shared = shared
     shared.clientPid = child.pid ?? 0
     child.stdin.on('error', () => undefined) // The process has ended, which `ended` reports.
-    lines(child.stdout, (line) => received(JSON.parse(line) as FromClient))
+    lines(child.stdout, (line) => {
+      const message = JSON.parse(line) as FromClient
+      if (message.type === 'finished') this.#finished?.()
+      else received(message)
+    })
     lines(child.stderr, (line) =>
       logger.error({ process: child.pid, reason: line }, 'the local client reports an error'),
     )
@@ -69,6 +74,15 @@ export class LocalClientProcess {
 
   kill(): void {
     this.#child.kill('SIGKILL')
+  }
+
+  /** Resolves when the process executes nothing more; it keeps its locks. Kills it when that takes too long. */
+  async finish(): Promise<void> {
+    const finished = new Promise<void>((resolve) => (this.#finished = resolve))
+    const late = setTimeout(() => this.kill(), CLOSE_MS)
+    await this.send({ type: 'finish' })
+    await Promise.race([finished, this.ended])
+    clearTimeout(late)
   }
 
   /** Releases every database and ends the process; kills it when that takes too long. */

@@ -94,13 +94,20 @@ export class Replica {
     return this.#enqueue(() => this.#leave())
   }
 
-  /** Applies the received transactions, and releases all locks. */
-  async stop(): Promise<void> {
+  /**
+   * Applies the received transactions, and releases all locks. Just before, `beforeRelease` makes this node the
+   * primary, if it is to be: an application that gets a lock must already be allowed to write.
+   */
+  async stop(beforeRelease = () => {}): Promise<void> {
     await this.leave()
     await this.drain()
     this.#stopped = true
     clearInterval(this.#lagTimer)
-    await this.#enqueue(() => this.#databases.close())
+    await this.#enqueue(async () => {
+      await this.#databases.finish()
+      beforeRelease()
+      await this.#databases.close()
+    })
     this.#options.plane.shared.lagMs = undefined
     this.#spool.clear()
   }

@@ -9,7 +9,7 @@ import { ClientDatabase, headOf } from './database.ts'
 import type { FromClient, ToClient } from './messages.ts'
 import { QuietQueue } from './quiet-queue.ts'
 
-export type DatabaseOrder = Exclude<ToClient, { type: 'close' | 'guard' | 'leave' | 'quiet' }>
+export type DatabaseOrder = Exclude<ToClient, { type: 'finish' | 'close' | 'guard' | 'leave' | 'quiet' }>
 
 interface Queue {
   readonly name: string
@@ -36,6 +36,7 @@ export class LocalClient {
   readonly #announce: Announce
   readonly #send: (message: FromClient) => void
   readonly #queues = new Map<string, Queue>()
+  #finished = false
   readonly #quiet = new QuietQueue<Queue>((queue) => this.#checkpoint(queue))
 
   /** `files` is the mount. */
@@ -53,6 +54,13 @@ export class LocalClient {
   /** Executes the queued orders of all databases that are not blocked. */
   work(): void {
     for (const queue of this.#queues.values()) if (!queue.waiting) this.#work(queue)
+  }
+
+  /** Drops the queued orders, and executes no more. The locks stay. */
+  finish(): void {
+    this.#finished = true
+    for (const { orders } of this.#queues.values()) orders.length = 0
+    this.#send({ type: 'finished' })
   }
 
   /** Releases all locks. Orders that are still queued are dropped. */
@@ -78,6 +86,7 @@ export class LocalClient {
   }
 
   #work(queue: Queue): void {
+    if (this.#finished) return
     for (let next = queue.orders[0]; next !== undefined; next = queue.orders[0]) {
       let done = 1
       try {

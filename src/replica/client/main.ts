@@ -33,7 +33,10 @@ process.stdin.on('data', (chunk: Buffer) => {
       client.close()
       process.exit(0)
     }
-    if (order.type === 'guard') checkpointer.guard(order)
+    if (order.type === 'finish') {
+      client.work()
+      client.finish()
+    } else if (order.type === 'guard') checkpointer.guard(order)
     else if (order.type === 'quiet') checkpointer.quiet(order)
     else if (order.type === 'leave') checkpointer.leave(order.database)
     else client.enqueue(order, body)

@@ -44,6 +44,8 @@ export type ToClient =
   | { readonly type: 'quiet'; readonly database: string; readonly logDir: string }
   /** Undo `guard`. Answered by `released` if the lock is held. */
   | { readonly type: 'leave'; readonly database: string }
+  /** Drop all orders that are not executed yet, and execute no more, but keep all locks. Answered by `finished`. */
+  | { readonly type: 'finish' }
   /** Release every database, and end. Answered by `closed`. */
   | { readonly type: 'close' }
 
@@ -75,4 +77,5 @@ export type FromClient =
     }
   /** The checkpoint is retried. */
   | { readonly type: 'checkpoint-failed'; readonly database: string; readonly code: string; readonly message: string }
+  | { readonly type: 'finished' }
   | { readonly type: 'closed' }
