@@ -3,11 +3,13 @@
 #
 #   bash infra/setup.sh                what ltxd and its demo need
 #   bash infra/setup.sh --test-tools   also the programs that tests compare with (ltx, litestream, versitygw, Redis,
-#                                      Consul, Chromium, and Node.js in the versions that ltxd supports)
+#                                      Consul, SQLite's own tests, Chromium, and Node.js in the versions that ltxd
+#                                      supports)
 #
 # As root on Debian or Ubuntu it installs missing packages. As another user it names them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. infra/debian-source.sh
 
 readonly NODE_MINIMUM=20.19.0
 readonly LTX_VERSION=v0.5.3
@@ -55,12 +57,13 @@ install_system_packages() {
   local wanted='mount:mount util-linux:nsenter sqlite3:sqlite3 python3:python3 make:make g++:g++'
   # Users other than root mount through fusermount3. Root needs it only for the tests of that.
   if "$1" || [ "$(id -u)" -ne 0 ]; then wanted="$wanted fuse3:fusermount3"; fi
-  if "$1"; then wanted="$wanted redis-server:redis-server"; fi
+  if "$1"; then wanted="$wanted redis-server:redis-server gcc:gcc tcl:tclsh xz-utils:xz"; fi
   if "$1" && ! has_new_go; then wanted="$wanted python3-pip:pip3"; fi
   local missing=() pair
   for pair in $wanted; do
     has "${pair#*:}" || missing+=("${pair%%:*}")
   done
+  if "$1" && [ -z "$(find /usr/include -maxdepth 2 -name tcl.h -print -quit)" ]; then missing+=(tcl-dev); fi
   [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || missing+=(ca-certificates)
   if [ "${#missing[@]}" -eq 0 ]; then return; fi
 
@@ -133,6 +136,7 @@ install_test_tools() {
   build_tool litestream "github.com/benbjohnson/litestream/cmd/litestream@$LITESTREAM_VERSION"
   build_tool versitygw "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW_VERSION"
   install_consul
+  install_sqlite_suite
   install_chromium
   install_nodes
 }
@@ -174,8 +178,7 @@ install_chromium() {
   ln -sfn "$(command -v "$package")" "$TOOLS/bin/chromium"
 }
 
-# Takes only the program from Debian's package, without its service and user. apt uses lists and a cache in the tool
-# directory, so that the machine's own stay unchanged.
+# Takes only the program from Debian's package, without its service and user.
 install_consul() {
   if [ -x "$TOOLS/bin/consul" ] || { has consul && consul version >/dev/null 2>&1; }; then return; fi
   if ! has apt-get; then
@@ -184,13 +187,10 @@ install_consul() {
   fi
   say 'fetching Consul'
   local dir=$PWD/$TOOLS/consul-package
-  rm -rf "$dir" && mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$TOOLS/bin"
-  if debian_source >"$dir/debian.sources" && (
+  mkdir -p "$TOOLS/bin"
+  if private_apt "$dir" deb "$CONSUL_SUITE" && (
     cd "$dir"
-    # apt's download user, _apt, may not write here.
-    options=(-qq -o Dir::Etc::SourceList="$dir/debian.sources" -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$dir/lists"
-      -o Dir::Cache="$dir/cache" -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none)
-    apt-get "${options[@]}" update && apt-get "${options[@]}" download consul && dpkg -x consul_*.deb unpacked
+    apt-get "${apt_options[@]}" update && apt-get "${apt_options[@]}" download consul && dpkg -x consul_*.deb unpacked
   ) && "$dir/unpacked/usr/bin/consul" version >/dev/null; then
     mv "$dir/unpacked/usr/bin/consul" "$TOOLS/bin/consul"
   else
@@ -199,15 +199,14 @@ install_consul() {
   rm -rf "$dir"
 }
 
-# Prints an apt source of Debian $CONSUL_SUITE: this machine's mirror, or else Debian's.
-debian_source() {
-  local uri key
-  uri=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
-    grep -oE '^(deb .*|URIs:.*)' | grep -oE '[a-z+]+://[^ ]+/debian/?( |$)' | head -n1 | tr -d ' ') || true
-  key=$(ls /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-bullseye-stable.gpg 2>/dev/null | head -n1) || true
-  printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n' "${uri:-http://deb.debian.org/debian}" "$CONSUL_SUITE"
-  # Without this, apt uses its own keys.
-  if [ -n "$key" ]; then printf 'Signed-By: %s\n' "$key"; fi
+# SQLite's own tests, and the programs that run them.
+install_sqlite_suite() {
+  if ! bash infra/sqlite-suite.sh; then
+    not_built testfixture "infra/sqlite-suite.sh could not build it: see above"
+    return
+  fi
+  mkdir -p "$TOOLS/bin"
+  ln -sfn ../sqlite-suite/testfixture "$TOOLS/bin/testfixture"
 }
 
 # build_tool NAME MODULE@VERSION. A tool that cannot be built is only a warning, but with CI=true a failure.

@@ -16,6 +16,7 @@ export const TEST_TOOLS = [
   'python3',
   'chromium',
   'fusermount3',
+  'testfixture',
   ...NODE_LINES.map((line) => `node-${line}` as const),
 ] as const
 /** Optional, because MinIO takes minutes to build. */

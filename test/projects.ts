@@ -28,15 +28,18 @@ export const PROJECTS = {
       'demo/**/*.test.ts',
       'infra/**/*.test.ts',
       'test/projects.test.ts',
+      'test/sqlite-suite/output.test.ts',
+      'test/sqlite-suite/verdict.test.ts',
     ],
   },
   /** Tests bound by the processor: two of them fill two cores. */
   cpu: {
     workers: 2,
-    budgetS: 340,
+    budgetS: 370,
     files: [
       'test/conformance/driver-direct-user.test.ts',
       'test/abandoned/abandoned.test.ts',
+      'test/sqlite-suite/slice.test.ts',
       'test/conformance/driver-fuse-native-user.test.ts',
       'test/conformance/driver-fuse-native-root.test.ts',
       'test/checkpoint/checkpoint.test.ts',

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import { judge, matches } from './verdict.ts'
+
+const EXPECTATIONS = [
+  { reason: 'documented: one', checks: ['a-1', 'a-2.*'] },
+  { reason: 'documented: by timing', checks: ['a-3'], sometimes: true },
+] as const
+
+const difference = (check: string) => ({ check, plain: 'ok', mount: 'failed' })
+
+test('a difference is expected if the list has a pattern for it, and its reason counts', () => {
+  const { expected, unexpected, stale } = judge([difference('a-1'), difference('a-2.7')], EXPECTATIONS)
+  expect(expected.map(({ reason }) => reason)).toEqual(['documented: one', 'documented: one'])
+  expect(unexpected).toEqual([])
+  expect(stale).toEqual([])
+})
+
+test('a difference without a pattern, and a pattern without a difference, are not as expected', () => {
+  const { unexpected, stale } = judge([difference('a-1'), difference('b-1')], EXPECTATIONS)
+  expect(unexpected.map(({ check }) => check)).toEqual(['b-1'])
+  expect(stale).toEqual(['a-2.*'])
+})
+
+test('in a pattern only the star stands for something else', () => {
+  expect(matches('wal-1.*', 'wal-1.2')).toBe(true)
+  expect(matches('wal-1.*', 'wal-112')).toBe(false)
+  expect(matches('(log) I11: *', '(log) I11: a new WAL begins')).toBe(true)
+})
