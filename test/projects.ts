@@ -127,6 +127,7 @@ export const PROJECTS = {
       'test/cluster/waiting-writers.test.ts',
       'test/private/links.test.ts',
       'test/private/inherited.test.ts',
+      'test/private/owners.test.ts',
       'test/cli/secrets.test.ts',
       'test/private/private.test.ts',
       'test/library/node.test.ts',

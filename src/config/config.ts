@@ -1,6 +1,7 @@
 /** The effective configuration: defaults, then `ltxd.yml`, then flags; paths absolute, units resolved. */
 
 import type { LogFormat, LogLevel } from '../util/log.ts'
+import type { Owner } from '../util/owner.ts'
 
 export interface Config {
   /** The configuration file; absent when none was found. */
@@ -31,6 +32,8 @@ export interface FuseConfig {
   readonly driver: 'direct' | 'fuse-native'
   /** low: a thread prevents a core from halting while requests come, at the cost of its idle time. */
   readonly latency: 'normal' | 'low'
+  /** Owner and mode of databases from a primary or a backup. What is absent comes with the database. */
+  readonly owner: Partial<Owner>
   /** Patterns of paths on the mount (util/glob.ts). A file that matches one is a database. */
   readonly databases: readonly string[]
   /** Whether other files are served as plain files, or rejected. */

@@ -14,6 +14,7 @@ export function toFileValue(config: Config): Record<string, unknown> {
       'allow-other': fuse.allowOther,
       driver: fuse.driver,
       latency: fuse.latency,
+      ...ownerValue(fuse.owner),
       databases: fuse.databases.map(literal),
       'other-files': fuse.otherFiles,
     },
@@ -65,6 +66,10 @@ function leaseValue(cluster: ClusterConfig): Record<string, unknown> {
       ? {}
       : { consul: { url: literal(redactUrl(consul.url).replace(/\/$/, '')), key: literal(consul.key) } }),
   }
+}
+
+function ownerValue({ mode, ...ids }: Config['fuse']['owner']): Record<string, unknown> {
+  return { ...ids, ...(mode !== undefined && { mode: formatMode(mode) }) }
 }
 
 function formatMode(mode: number): string {

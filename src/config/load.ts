@@ -104,6 +104,11 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
       allowOther: fuse['allow-other'],
       driver: fuse.driver,
       latency: fuse.latency,
+      owner: {
+        ...(fuse.uid !== undefined && { uid: fuse.uid }),
+        ...(fuse.gid !== undefined && { gid: fuse.gid }),
+        ...(fuse.mode !== undefined && { mode: fuse.mode }),
+      },
       databases: fuse.databases,
       otherFiles: fuse['other-files'],
     },

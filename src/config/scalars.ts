@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { globProblem } from '../util/glob.ts'
 import { isLoopback } from '../util/loopback.ts'
+import { MAX_ID } from '../util/owner.ts'
 import { redactUrl } from '../util/redact.ts'
 import { parseDuration, parseSize } from '../util/units.ts'
 import { splitWords } from '../util/words.ts'
@@ -49,6 +50,23 @@ export const mode = scalar('octal mode in quotes, such as "0750"', (value) => {
   if ((bits & 0o700) !== 0o700) return new Rejection(`"${value}" closes it to ltxd itself: expected "07.."`)
   return (bits & 0o002) === 0 ? bits : new Rejection(`"${value}" lets everybody write to it`)
 })
+
+/** The mode of a database's file. */
+export const fileMode = scalar('octal mode in quotes, such as "0640"', (value) => {
+  if (typeof value !== 'string' || !/^0?[0-7]{3}$/.test(value)) {
+    return new Rejection(`${shown(value)} is not a mode: write three octal digits in quotes, such as "0640"`)
+  }
+  const bits = Number.parseInt(value, 8)
+  if ((bits & 0o600) !== 0o600) return new Rejection(`"${value}" closes it to its owner: expected "06.."`)
+  return (bits & 0o111) === 0 ? bits : new Rejection(`"${value}" makes a database a program: expected even digits`)
+})
+
+/** The number of a user or a group. */
+export const userId = scalar('number of a user or group', (value) =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_ID
+    ? value
+    : new Rejection(`${shown(value)} is not a number from 0 to ${MAX_ID}: "id -u NAME" or "id -g NAME" prints it`),
+)
 
 /** A pattern of paths on the mount (util/glob.ts). */
 export const pattern = scalar('pattern', (value) => {

@@ -8,6 +8,7 @@ import {
   command,
   consulUrl,
   duration,
+  fileMode,
   loopbackAddress,
   mode,
   oneOf,
@@ -16,6 +17,7 @@ import {
   redisUrl,
   size,
   text,
+  userId,
 } from './scalars.ts'
 
 const fuse = {
@@ -23,6 +25,9 @@ const fuse = {
   'allow-other': boolean.prefault(false),
   driver: oneOf('direct', 'fuse-native').prefault('direct'),
   latency: oneOf('normal', 'low').prefault('normal'),
+  uid: userId.optional(),
+  gid: userId.optional(),
+  mode: fileMode.optional(),
   databases: z
     .array(pattern, { error: 'expected a list of patterns, such as ["*.db"]' })
     .min(1, { error: 'expected at least one pattern' })

@@ -19,6 +19,14 @@ fuse:
   # the last. On many virtual machines with two cores a commit is then two to four times as fast. The thread uses the
   # idle time of a core: do not set it in a container with a quota of processor time.
   # latency: normal
+  # The owner of databases that come from a primary or a backup, and of the directories made for them. By default they
+  # belong to whom they belong there. A number, because names of users differ between machines. Only a node that runs as
+  # root can give files away. Files that applications make are the applications'.
+  # uid: 1000
+  # The same for the group, by its number.
+  # gid: 1000
+  # The same for the mode. A directory that is made for a database has an x wherever this mode has an r.
+  # mode: "0640"
   # Patterns of the files that are databases, as in .gitignore: "*.db" (in any folder), "/*.db" (at the top) or
   # "data/**". By default every file that SQLite writes is a database.
   # databases: ["**"]

@@ -23,6 +23,8 @@ export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared' | 'syncs'
   readonly log: (level: LogLevel, message: string, fields: LogFields) => void
   /** A database is new, or its state has changed. */
   readonly appeared: (database: KnownDatabase) => unknown
+  /** The owner or the mode of a database's file has changed. */
+  readonly ownerChanged: (database: string) => void
 }
 
 /** A database, in the control plane. */
@@ -50,6 +52,8 @@ export class DataPlane {
   readonly sharing = new Map<string, Sharing>()
   /** Databases of which some pages were only in the WAL. Who finds one whole removes it. */
   readonly behind = new Set<string>()
+  /** How often the owner or the mode of each database's file has changed. */
+  readonly ownerChanges = new Map<string, number>()
   /** Resolves when the thread has ended; rejects when it failed. */
   readonly ended: Promise<void>
   readonly shared = new SharedState()
@@ -236,6 +240,11 @@ export class DataPlane {
         return void this.behind.add(message.database)
       case 'guarded':
         return this.#observer?.guarded(message.database)
+      case 'owner':
+        this.ownerChanges.set(message.database, (this.ownerChanges.get(message.database) ?? 0) + 1)
+        this.#options.ownerChanged(message.database)
+        this.shared.wake()
+        return
       case 'invalidate':
         if (this.#device !== undefined) invalidateInode(this.#device.device, message.node)
         return

@@ -46,6 +46,8 @@ export type FromDataPlane =
   | { readonly type: 'behind'; readonly database: string }
   /** Committed pages were about to be lost between its WAL and its file (I11). */
   | { readonly type: 'guarded'; readonly database: string }
+  /** An application has changed the owner or the mode of a database's file. */
+  | { readonly type: 'owner'; readonly database: string }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
   /**
    * The kernel's cache of a file is stale. The serving thread cannot invalidate it: the notification would wait for

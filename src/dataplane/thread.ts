@@ -171,7 +171,11 @@ function serve(deviceFd: number): void {
     lagMs: () => (state.leads ? 0 : state.lagMs),
     database: (name) => volume.tracked(name),
   })
-  tree = new Tree(root, volume, special, (parent, name) => say({ type: 'forget', parent, name }))
+  const ownerChanged = (path: string) => {
+    if (volume.tracked(path) !== undefined) say({ type: 'owner', database: path })
+  }
+  const forget = (parent: number, name: string) => say({ type: 'forget', parent, name })
+  tree = new Tree(root, Object.assign(volume, { ownerChanged }), special, forget)
   const session = new Session(deviceFd, tree, {
     failed: (operation, error) => events.log('error', `${operation} failed: ${errorMessage(error)}`, {}),
     afterRequest() {

@@ -56,6 +56,8 @@ export interface Volume {
   rename(from: string, to: string, isDirectory: boolean, perform: () => void, caller: Caller): void
   /** A hard link to the file is rejected: the volume may say why. Throws FsError. */
   link?(path: string, caller: Caller): never
+  /** The owner or the mode of a regular file has changed. */
+  ownerChanged?(path: string): void
   /** A directory is fsynced. The volume may call `perform`, which fsyncs the backing directory. */
   syncDirectory(path: string, perform: () => void): void
 }

@@ -2,6 +2,7 @@ import type { Previous } from '../cluster/role/role-state.ts'
 import type { Drained, RoleHost } from '../cluster/role-host.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { formatNodeId } from '../data/directory.ts'
+import type { Owners } from '../data/owners.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
 import { StoreRejectedError } from '../objectstore/s3/errors.ts'
@@ -25,6 +26,7 @@ export interface ClusterRoleOptions {
   readonly checkpoints: Checkpoints | undefined
   readonly mountDir: string
   readonly self: NodeAddress
+  readonly owners: Owners
   /** Other nodes may lead: shipped files carry the term. */
   readonly isLeased: boolean
   readonly reconnectMs: number
@@ -61,7 +63,7 @@ export class ClusterRole implements RoleHost, StreamSource {
     this.nodeId = formatNodeId(data.nodeId)
     this.hostname = self.hostname
     this.temporaryParent = `${data.dir}/temporary`
-    this.#streamed = new StreamedDatabases(data, options.plane)
+    this.#streamed = new StreamedDatabases(data, options.plane, options.owners)
     this.server = new StreamServer(this, logger)
     this.ready = new Promise((resolve) => {
       this.#becomeReady = () => {
@@ -259,12 +261,13 @@ export class ClusterRole implements RoleHost, StreamSource {
 
   async #follower(): Promise<Replica> {
     if (this.#replica !== undefined) return this.#replica
-    const { data, plane, mountDir, self, reconnectMs, logger } = this.#options
+    const { data, plane, mountDir, self, owners, reconnectMs, logger } = this.#options
     const replica = new Replica({
       data,
       plane,
       mountDir,
       self,
+      owners,
       reconnectMs,
       logger,
       caughtUp: (term) => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { SEED } from '../../test/harness/effort.ts'
@@ -6,10 +6,13 @@ import { temporaryDirectory } from '../../test/harness/in-process/node-in-proces
 import { type UploadState, uploadTransactions } from '../backup/ship/upload.ts'
 import { PlayedDatabase, seeded } from '../backup/testing.ts'
 import { openDataDirectory } from '../data/directory.ts'
+import { Owners } from '../data/owners.ts'
 import { toTXID } from '../ltx/format/types.ts'
 import { MemoryStore } from '../objectstore/stores/memory.ts'
+import { formatOwner, type Owner, parseOwner } from '../util/owner.ts'
 import { hydrateMissing } from './hydration.ts'
 
+const logger = pino({ level: 'silent' })
 const ZERO: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
 
 /** A backup of these databases, and an empty data directory. */
@@ -24,8 +27,9 @@ async function setUp(dir: string, ...names: string[]) {
     played.set(name, database)
   }
   const data = openDataDirectory(dir)
-  const hydrate = () => hydrateMissing({ store, data, logger: pino({ level: 'silent' }), signal: undefined })
-  return { data, store, played, hydrate }
+  const owners = new Owners({ ...data, override: {}, logger })
+  const hydrate = () => hydrateMissing({ store, data, owners, logger, signal: undefined })
+  return { data, store, owners, played, hydrate }
 }
 
 test('what the backup has is restored; a dropped database leaves nothing on the mount, no directory either', async () => {
@@ -68,3 +72,41 @@ test('a database of a name that none can have is not restored, with the reason, 
   expect(readdirSync(data.root).sort()).toEqual(['a.db', 'b.db'])
   data.close()
 })
+
+test.skipIf(process.geteuid?.() !== 0)(
+  'a restored database and the directories made for it get the recorded owner, or what the configuration says',
+  async () => {
+    using temporary = temporaryDirectory()
+    const { data, store, hydrate } = await setUp(temporary.dir, 'old.db')
+    const folders = ['0:0:755', '7:8:750', '9:9:700'].map(ownerOf)
+    const owner = () => ({ file: ownerOf('65534:65533:640'), folders })
+    const played = new PlayedDatabase('in/deep/a.db', seeded(SEED))
+    played.commit(3)
+    await uploadTransactions(store, 'in/deep/a.db', played, ZERO, played.position().txid, { owner })
+    await hydrate()
+    const shown = (root: string, name: string) => {
+      const { uid, gid, mode } = lstatSync(`${root}/${name}`)
+      return formatOwner({ uid, gid, mode: mode & 0o7777 })
+    }
+    expect(shown(data.root, 'old.db')).toBe('0:0:600')
+    const restored = ['in', 'in/deep', 'in/deep/a.db'].map((name) => shown(data.root, name))
+    expect(restored).toEqual(['7:8:750', '9:9:700', '65534:65533:640'])
+    data.close()
+
+    const other = openDataDirectory(`${temporary.dir}/other`)
+    const owners = new Owners({ ...other, override: { uid: 1, mode: 0o660 }, logger })
+    await hydrateMissing({ store, data: other, owners, logger, signal: undefined })
+    expect(['old.db', 'in', 'in/deep/a.db'].map((name) => shown(other.root, name))).toEqual([
+      '1:0:660',
+      '1:8:770',
+      '1:65533:660',
+    ])
+    other.close()
+  },
+)
+
+function ownerOf(text: string): Owner {
+  const owner = parseOwner(text)
+  if (owner === undefined) throw new Error(text)
+  return owner
+}

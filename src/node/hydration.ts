@@ -9,8 +9,10 @@ import { restoreDatabase } from '../backup/restore/restore.ts'
 import type { BackedUpDatabase } from '../backup/ship/boot.ts'
 import { listBackup } from '../backup/ship/boot.ts'
 import { reconcileWithBackup } from '../backup/ship/reconcile.ts'
+import { giveDatabase, giveFolders } from '../data/database-owner.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { REPORT } from '../data/diverged.ts'
+import type { Owners } from '../data/owners.ts'
 import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
 import { LogReader } from '../log/reader.ts'
 import { listSegments } from '../log/segments.ts'
@@ -28,6 +30,7 @@ import { writeState } from '../util/state-file.ts'
 export interface HydrationOptions {
   readonly store: ObjectStore
   readonly data: DataDirectory
+  readonly owners: Owners
   readonly logger: Logger
   readonly signal: AbortSignal | undefined
 }
@@ -136,7 +139,7 @@ async function reconcileOne(
 }
 
 async function hydrate(
-  { store, data, logger, signal }: HydrationOptions,
+  { store, data, owners, logger, signal }: HydrationOptions,
   name: string,
   position: BackupPosition,
 ): Promise<void> {
@@ -154,6 +157,9 @@ async function hydrate(
   fs.rmSync(temporary, { force: true })
   files.makeDirectory(path.dirname(temporary))
   const result = await restoreDatabase(store, name, NEWEST, temporary, { ...(signal && { signal }) })
+  const wish = owners.wish(name, result.owner)
+  const reasons = [giveFolders(files, data.root, name, wish), giveDatabase(files, temporary, wish)]
+  for (const reason of reasons) if (reason !== undefined) owners.notGiven(name, reason)
   createLog(files, logDir, { txid: result.txid, checksum: result.checksum })
   files.rename(temporary, `${data.root}/${name}`)
   files.syncDirectory(path.dirname(`${data.root}/${name}`))

@@ -6,6 +6,7 @@ import { BackupService } from '../backup/ship/service.ts'
 import { configuredSchedule } from '../backup/upkeep/configured-schedule.ts'
 import type { BackupConfig } from '../config/config.ts'
 import type { DataDirectory } from '../data/directory.ts'
+import type { Owners } from '../data/owners.ts'
 import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
 import { LogReader } from '../log/reader.ts'
 import { listLogs, logDirectory } from '../log/store.ts'
@@ -18,7 +19,7 @@ import { openObjectStore } from '../objectstore/stores/open.ts'
 import { PromptStore } from '../objectstore/stores/prompt-store.ts'
 import type { Logger } from '../util/log.ts'
 import { modesOf } from '../util/private-files.ts'
-import { hydrateMissing, reconcileAll } from './hydration.ts'
+import { hydrateMissing, type HydrationOptions, reconcileAll } from './hydration.ts'
 import type { TakenOver } from './taken-over.ts'
 
 /** The lease under which a node writes to its backup. */
@@ -36,6 +37,7 @@ const DRAIN_MS = 30_000
 export class NodeBackup {
   readonly #config: BackupConfig
   readonly #data: DataDirectory
+  readonly #owners: Owners
   readonly #logger: Logger
   readonly #temporaryParent: string
   readonly store: ObjectStore
@@ -47,9 +49,10 @@ export class NodeBackup {
   readonly #uploadedUpTo = new Map<string, TXID>()
   readonly #added = new Set<string>()
 
-  constructor(config: BackupConfig, data: DataDirectory, logger: Logger) {
+  constructor(config: BackupConfig, data: DataDirectory, owners: Owners, logger: Logger) {
     this.#config = config
     this.#data = data
+    this.#owners = owners
     this.#logger = logger
     this.store = new PromptStore(
       openObjectStore(config.url, {
@@ -72,16 +75,13 @@ export class NodeBackup {
     { hasPeers }: { hasPeers: boolean },
   ): Promise<ReadonlyMap<string, string>> {
     const mayDoWithout = hasPeers || listLogs(this.#data.files, this.#data.dir).length > 0
-    const hydrating = hydrateMissing({ store: this.store, data: this.#data, logger: this.#logger, signal })
+    const hydrating = hydrateMissing(this.#hydration(signal))
     return (await (mayDoWithout ? this.#unlessUnavailable(hydrating) : hydrating)) ?? new Map()
   }
 
   /** For a node without peers, after recovery and before the mount: reconciles with the backup, and starts shipping. */
   async begin(plane: DataPlane, signal: AbortSignal | undefined): Promise<void> {
-    const { store } = this
-    const data = this.#data
-    const logger = this.#logger
-    await this.#unlessUnavailable(reconcileAll({ store, data, logger, signal }, plane))
+    await this.#unlessUnavailable(reconcileAll(this.#hydration(signal), plane))
     this.lead(plane, undefined)
   }
 
@@ -114,7 +114,13 @@ export class NodeBackup {
     if (this.#service === undefined || rejection !== undefined || this.#added.has(name)) return
     this.#added.add(name)
     const log = new LogReader(name, logDirectory(this.#data.dir, name), () => state().position)
-    const database = { name, log, filePath: `${this.#data.root}/${name}`, files: this.#data.files }
+    const database = {
+      name,
+      log,
+      filePath: `${this.#data.root}/${name}`,
+      files: this.#data.files,
+      owner: () => this.#owners.of(name),
+    }
     this.#service.add(database, this.#lease && { takenOverAt: this.#lease.takenOver.get(name)?.at ?? (0n as TXID) })
   }
 
@@ -161,6 +167,10 @@ export class NodeBackup {
   async stop(): Promise<void> {
     await this.#end(DRAIN_MS)
     await this.store.close()
+  }
+
+  #hydration(signal: AbortSignal | undefined): HydrationOptions {
+    return { store: this.store, data: this.#data, owners: this.#owners, logger: this.#logger, signal }
   }
 
   async #unlessUnavailable<T>(work: Promise<T>): Promise<T | undefined> {

@@ -7,6 +7,7 @@ import type { ClusterConfig, Config } from '../config/config.ts'
 import { warnOfTestLimits } from '../config/limits.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { formatNodeId, openDataDirectory } from '../data/directory.ts'
+import { Owners } from '../data/owners.ts'
 import { DataPlane } from '../dataplane/dataplane.ts'
 import type { HandedOver } from '../fuse/mount/handed-over.ts'
 import { registerStream } from '../stream/primary/route.ts'
@@ -16,7 +17,7 @@ import { FOREVER_NS } from '../util/monotonic.ts'
 import { modesOf } from '../util/private-files.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { type CleanStop, describeCleanStop } from './clean-stop.ts'
-import { Cluster } from './cluster.ts'
+import { Cluster, type ClusterOptions } from './cluster.ts'
 import { LogMaintenance } from './log-maintenance.ts'
 import { NodeBackup } from './node-backup.ts'
 import { NodeMount } from './node-mount.ts'
@@ -73,6 +74,7 @@ class RunningNode implements Node {
   readonly #mount: NodeMount
   #logger: Logger
   #data: DataDirectory | undefined
+  #owners: Owners | undefined
   #plane: DataPlane | undefined
   #logs: LogMaintenance | undefined
   #scrubber: Scrubber | undefined
@@ -111,7 +113,8 @@ class RunningNode implements Node {
       changed: (message) => this.#logger.warn(message),
     }))
     const logger = (this.#logger = this.#logger.child({ node: this.nodeId }))
-    if (config.backup !== undefined) this.#backup = new NodeBackup(config.backup, data, logger)
+    const owners = (this.#owners = new Owners({ ...data, override: config.fuse.owner, logger }))
+    if (config.backup !== undefined) this.#backup = new NodeBackup(config.backup, data, owners, logger)
     const rejections = await this.#backup?.hydrate(signal, { hasPeers: config.cluster !== undefined })
     const plane = (this.#plane = this.#startPlane(data))
     await plane.recover()
@@ -126,7 +129,8 @@ class RunningNode implements Node {
     this.#checkpoints = this.#prepareCheckpoints(data, plane)
     if (config.cluster === undefined) this.#checkpoints?.start()
     this.#api = await this.#startApi(data)
-    if (config.cluster !== undefined) await this.#joinCluster(config.cluster, data, plane, this.#api, signal)
+    if (config.cluster !== undefined)
+      await this.#joinCluster(config.cluster, { data, plane, owners }, this.#api, signal)
     this.#isServing = true
     logger.info({ mount: this.mountDir, data: data.dir, databases: plane.databases.size }, 'serving')
   }
@@ -157,15 +161,11 @@ class RunningNode implements Node {
   /** Resolves when this node leads, or has caught up with its primary. Until then it accepts no writes. */
   async #joinCluster(
     config: ClusterConfig,
-    data: DataDirectory,
-    plane: DataPlane,
+    parts: Pick<ClusterOptions, 'data' | 'plane' | 'owners'>,
     api: Api,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { mountDir } = this
-    const logger = this.#logger
-    const backup = this.#backup
-    const checkpoints = this.#checkpoints
+    const own = { backup: this.#backup, checkpoints: this.#checkpoints, mountDir: this.mountDir, logger: this.#logger }
     // On a static replica the configuration names the primary, not this node.
     const isNamed = config.type !== 'static' || config.candidate
     const self = {
@@ -176,8 +176,8 @@ class RunningNode implements Node {
     const { reconnectDelayMs: reconnectMs } = config
     const isLeased = config.type !== 'static'
     this.#cluster = new Cluster({
-      ...{ config, data, plane, backup, checkpoints, mountDir },
-      ...{ self, isLeased, reconnectMs, logger },
+      ...{ ...parts, ...own },
+      ...{ config, self, isLeased, reconnectMs },
     })
     await this.#cluster.start(signal)
   }
@@ -213,6 +213,7 @@ class RunningNode implements Node {
       latency: this.#config.fuse.latency,
       log: (level, message, fields) => this.#logger[level](fields, message),
       appeared: (database) => this.#backup?.appeared(database),
+      ownerChanged: (name) => this.#owners?.changed(name),
     })
     plane.ended.then(
       () => this.#unmounted(),

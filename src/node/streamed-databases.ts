@@ -1,4 +1,5 @@
 import type { DataDirectory } from '../data/directory.ts'
+import type { Owners } from '../data/owners.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
@@ -8,11 +9,13 @@ import type { StreamedDatabase } from '../stream/primary/source.ts'
 export class StreamedDatabases {
   readonly #data: DataDirectory
   readonly #plane: DataPlane
+  readonly #owners: Owners
   readonly #known = new Map<string, StreamedDatabase>()
 
-  constructor(data: DataDirectory, plane: DataPlane) {
+  constructor(data: DataDirectory, plane: DataPlane, owners: Owners) {
     this.#data = data
     this.#plane = plane
+    this.#owners = owners
   }
 
   *[Symbol.iterator](): Generator<StreamedDatabase> {
@@ -25,7 +28,12 @@ export class StreamedDatabases {
     // Looked up by name each time: a database that is no longer rejected has a new handle.
     const position = () => this.#plane.position(name)
     const log = new LogReader(name, logDirectory(this.#data.dir, name), position)
-    const streamed = { name, log, filePath: `${this.#data.root}/${name}`, files: this.#data.files }
+    const owner = {
+      changes: () => this.#plane.ownerChanges.get(name) ?? 0,
+      file: () => this.#owners.file(name),
+      folders: () => this.#owners.folders(name),
+    }
+    const streamed = { name, log, filePath: `${this.#data.root}/${name}`, files: this.#data.files, owner }
     this.#known.set(name, streamed)
     return streamed
   }

@@ -91,10 +91,11 @@ async function takeOverOne(context: TakeOverContext, store: ObjectStore, name: s
       break
     default:
   }
-  const apply = (file: FileRef, bytes: AsyncIterable<Uint8Array>, about: FileDetails) => {
-    const { postApplyChecksum: checksum, timestampMs } = about
+  const apply = async (file: FileRef, bytes: AsyncIterable<Uint8Array>, about: FileDetails) => {
+    const { postApplyChecksum: checksum, timestampMs, owner } = about
+    if (owner !== undefined) await replica.own(name, owner)
     const position = checksum === undefined ? undefined : { txid: file.max, checksum }
-    return replica.advance(name, bytes, { whole: file.level === SNAPSHOT_LEVEL, position, timestampMs })
+    await replica.advance(name, bytes, { whole: file.level === SNAPSHOT_LEVEL, position, timestampMs })
   }
   await executeTakeOver(store, facts, plan, apply, signal)
   return plan

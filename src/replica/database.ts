@@ -1,3 +1,4 @@
+import type { OwnerWish } from '../data/database-owner.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
@@ -77,6 +78,11 @@ export class ReplicaDatabase {
     await this.#request({ type: 'discard', database: this.name })
     this.broken = undefined
     this.uncaptured = false
+  }
+
+  /** Gives the database its owner when its file is made, and if it is `news` also where it exists. */
+  own(owner: OwnerWish, news: boolean): Promise<void> {
+    return this.#options.send({ type: 'own', database: this.name, owner, news })
   }
 
   /** Resolves when every order has been answered. */

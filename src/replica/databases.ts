@@ -1,5 +1,7 @@
+import type { DatabaseOwner } from '../data/database-owner.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { saveDiverged, saveRejected } from '../data/diverged.ts'
+import type { Owners } from '../data/owners.ts'
 import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import { LogReader } from '../log/reader.ts'
@@ -17,6 +19,7 @@ export interface ReplicaDatabasesOptions {
   readonly data: DataDirectory
   readonly plane: DataPlane
   readonly mountDir: string
+  readonly owners: Owners
   readonly logger: Logger
   readonly applied: (database: string, position: Position) => void
   /** Only a snapshot can continue the database. */
@@ -74,6 +77,14 @@ export class ReplicaDatabases {
     const problem = databaseNameProblem(name)
     if (problem !== undefined) throw new Error(`the primary sent an invalid database name: ${problem}`)
     return this.#databases.get(name) ?? (await this.#addAndOpen(name))
+  }
+
+  /** The database has this owner elsewhere. */
+  async own(name: string, owner: DatabaseOwner): Promise<void> {
+    const { owners } = this.#options
+    // What was given once is left alone, as an administrator of this node may have changed it.
+    const news = owners.isNews(name, owner)
+    await (await this.get(name)).own(owners.wish(name, owner), news)
   }
 
   /** Resolves when the client has answered every order. */
@@ -142,6 +153,8 @@ export class ReplicaDatabases {
 
   async #addAndOpen(name: string): Promise<ReplicaDatabase> {
     const database = this.#add(name)
+    const { owners } = this.#options
+    if (owners.hasOverride) await database.own(owners.wish(name), true)
     const positions = await this.positions(name, MAX_POSITIONS)
     void this.#openOne(database, positions)
     return database
@@ -187,6 +200,8 @@ export class ReplicaDatabases {
       const { database, code, message: reason } = message
       return this.#options.logger.error({ database, code, reason }, 'a checkpoint failed: it is retried')
     }
+    if (message.type === 'owned') return this.#options.owners.given(message.database)
+    if (message.type === 'unowned') return this.#options.owners.notGiven(message.database, message.reason)
     const position = message.type === 'applied' ? parsePosition(message.position) : undefined
     this.#databases.get(message.database)?.receive(message, position)
     if (message.type === 'blocked') {

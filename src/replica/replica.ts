@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { DatabaseOwner } from '../data/database-owner.ts'
 import type { DataDirectory } from '../data/directory.ts'
+import type { Owners } from '../data/owners.ts'
 import { Spool } from '../data/spool.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
@@ -16,6 +18,7 @@ export interface ReplicaOptions {
   readonly plane: DataPlane
   readonly mountDir: string
   readonly self: NodeAddress
+  readonly owners: Owners
   readonly reconnectMs: number
   readonly logger: Logger
   /** This node has everything that the primary had when the stream started. */
@@ -57,12 +60,12 @@ export class Replica {
   #work: Promise<void> = Promise.resolve()
 
   constructor(options: ReplicaOptions) {
-    const { data, plane, mountDir, self, logger } = options
+    const { data, plane, mountDir, self, owners, logger } = options
     this.#options = options
     this.#logger = logger
     const spool = (this.#spool = new Spool(`${data.dir}/temporary`, data.modes))
     const databases = (this.#databases = new ReplicaDatabases({
-      ...{ data, plane, mountDir, logger },
+      ...{ data, plane, mountDir, owners, logger },
       applied: (name, position) => this.#stream?.acknowledge(name, position),
       broken: (name, reason) => this.#resync(name, reason),
       lost: () => this.#clientLost(),
@@ -147,6 +150,11 @@ export class Replica {
     const database = await this.#databases.get(name)
     const at = position === undefined ? {} : { position: formatPosition(position) }
     await database.advance({ file, whole, timestampMs, ...at })
+  }
+
+  /** The database has this owner in the backup, from which it is about to be advanced. */
+  own(name: string, owner: DatabaseOwner): Promise<void> {
+    return this.#databases.own(name, owner)
   }
 
   /** Moves the local database aside, before it is replaced. `fork`: the last transaction that both histories share. */

@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import type { DatabaseOwner } from '../data/database-owner.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { saveRejected } from '../data/diverged.ts'
 import type { Spool } from '../data/spool.ts'
@@ -66,6 +67,10 @@ export class ReplicaSink implements StreamSink {
 
   history(name: string): Promise<readonly Position[]> {
     return this.#options.databases.positions(name, MAX_HISTORY)
+  }
+
+  owner(name: string, owner: DatabaseOwner): Promise<void> {
+    return this.#options.databases.own(name, owner)
   }
 
   async transaction(

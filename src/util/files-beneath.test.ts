@@ -51,7 +51,7 @@ function operations(path: string): [string, () => unknown][] {
     ['open to write', opened(O_WRONLY | O_TRUNC)],
     ['create', opened(O_RDWR | O_CREAT)],
     ['status', () => assert(files.status(path) === undefined, 'there is nothing')],
-    ['change the owner', () => files.changeOwner(path, 0, 1, 1)],
+    ['change the owner', () => files.setOwner(path, { uid: 1, gid: 1 })],
     ['list', () => files.list(path)],
     ['sync', () => files.syncDirectory(path)],
     ['make a directory', () => files.makeDirectory(path)],
@@ -148,7 +148,7 @@ const SWAP = `
 function tryOnce(i: number): 'inside' | 'rejected' {
   const path = `${root}/a/b/file`
   try {
-    if (i % 8 === 0) files.changeOwner(path, 0, process.getuid?.() ?? 0, process.getgid?.() ?? 0)
+    if (i % 8 === 0) files.setOwner(path, { uid: process.getuid?.() ?? 0, mode: 0o600 })
     else if (i % 8 === 1) files.makeDirectory(`${root}/a/b/new`)
     else if (i % 8 === 2) files.removeDirectory(`${root}/a/b/new`)
     else if (i % 8 === 3) files.rename(path, `${root}/a/b/renamed`)
@@ -175,7 +175,7 @@ describe('below a directory only regular files are opened', () => {
     for (const flags of [O_RDONLY, O_WRONLY, O_RDWR, O_RDWR | O_CREAT]) {
       expect(() => files.open(`${root}/pipe`, flags)).toThrow(`${root}/pipe is a named pipe, and a regular file`)
     }
-    expect(() => files.changeOwner(`${root}/pipe`, 0, 0, 0)).toThrow(NotRegularError)
+    expect(() => files.setOwner(`${root}/pipe`, { mode: 0o600 })).toThrow(NotRegularError)
     expect(() => files.list(`${root}/pipe`)).toThrow('ENOTDIR')
   })
 

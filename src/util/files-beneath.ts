@@ -11,6 +11,7 @@ import fs from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { errorCode, LtxdError } from './errors.ts'
 import { type Files, filesWith } from './files.ts'
+import { giveTo, isAsMade, type Owner } from './owner.ts'
 import { copySync, isWider, type Modes, PRIVATE } from './private-files.ts'
 
 const { O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants
@@ -47,8 +48,10 @@ export interface FilesBeneath extends Files {
   openDirectory(path: string): number
   /** Copies a regular file to any path, sharing blocks where the file system can. */
   copyOut(from: string, to: string, mode: number): void
-  /** Changes the owner of a regular file through a descriptor, if it belongs to the user `from`. */
-  changeOwner(path: string, from: number, uid: number, gid: number): void
+  /** Gives a regular file to `owner` through a descriptor. Returns why that was not possible: see giveTo. */
+  setOwner(path: string, owner: Partial<Owner>): string | undefined
+  /** The same for a directory, if it still is as this process makes directories. */
+  setOwnerAsMade(path: string, owner: Partial<Owner>): string | undefined
 }
 
 /**
@@ -97,17 +100,18 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root):
     rename: (from, to) => within(from, (fromAt) => within(to, (toAt) => files.rename(fromAt, toAt))),
     copyOut: (from, to, mode) =>
       withDescriptor(open(from, O_RDONLY), (fd) => copySync(`/proc/self/fd/${fd}`, to, mode)),
-    changeOwner(path, from, uid, gid) {
+    setOwner: (path, owner) =>
       within(path, (at) =>
-        // O_PATH opens nothing, so the file system hears of no open. The descriptor's own name is this one file.
+        // O_PATH opens nothing, so the file system hears of no open.
         withDescriptor(fs.openSync(at, O_PATH | O_NOFOLLOW), (fd) => {
           const found = fs.fstatSync(fd)
           if (found.isSymbolicLink()) throw new LinkedNameError(path, path, root)
           if (!found.isFile()) throw new NotRegularError(path, found)
-          if (found.uid === from) fs.chownSync(`/proc/self/fd/${fd}`, uid, gid)
+          return giveTo(fd, owner)
         }),
-      )
-    },
+      ),
+    setOwnerAsMade: (path, owner) =>
+      withDirectory(path, O_PATH, (fd) => (isAsMade(fs.fstatSync(fd)) ? giveTo(fd, owner) : undefined)),
   }
 }
 

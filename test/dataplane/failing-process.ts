@@ -19,6 +19,7 @@ const plane = new DataPlane({
   latency: 'low',
   log: () => {},
   appeared: () => {},
+  ownerChanged: () => {},
 })
 await plane.recover()
 const device = { device: fs.openSync(directory, 'r'), bell: fs.openSync('/dev/null', 'w') }

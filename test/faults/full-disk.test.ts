@@ -26,7 +26,12 @@ test.skipIf(!IS_ROOT).each(['wal', 'delete'])(
       source.commit(`PRAGMA journal_mode = ${mode}; CREATE TABLE t(a INTEGER PRIMARY KEY, b)`)
       for (let i = 0; i < 10; i++) source.commit('INSERT INTO t(b) VALUES (hex(randomblob(2000)))')
       const states = source.states
-      const database = new ClientDatabase('a.db', filesBeneath(disk), () => {})
+      const database = new ClientDatabase(
+        'a.db',
+        filesBeneath(disk),
+        () => {},
+        () => undefined,
+      )
       database.open([])
       const apply = (at: number) => {
         const ltx = states[at]?.ltx ?? new Uint8Array(0)

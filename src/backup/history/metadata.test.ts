@@ -11,12 +11,15 @@ describe('metadata of an object', () => {
       pageSize: 4096,
       commit: 12,
       term: 3n,
+      owner: { file: { uid: 65534, gid: 0, mode: 0o640 }, folders: [{ uid: 0, gid: 0, mode: 0o755 }] },
     }
     const metadata = formatMetadata(toTXID(5), toTXID(7), file)
     expect(metadata).toMatchObject({
       'litestream-timestamp': '2026-07-20T17:18:10.123000000Z',
       'ltxd-pre-txid': '0000000000000004',
       'ltxd-post-txid': '0000000000000007',
+      'ltxd-owner': '65534:0:640',
+      'ltxd-folders': '0:0:755',
     })
     expect(parseMetadata(metadata)).toEqual(file)
   })
@@ -28,8 +31,18 @@ describe('metadata of an object', () => {
       'ltxd-post-checksum': '0000000000000001',
       'ltxd-term': '-1',
       'ltxd-commit': '1e3',
+      'ltxd-owner': '0:0:0:0',
     }
     expect(parseMetadata(damaged)).toEqual({})
+  })
+
+  it('says ids and permissions of an owner, and nothing else, whoever wrote them', () => {
+    const owner = (file: string, folders = '') => parseMetadata({ 'ltxd-owner': file, 'ltxd-folders': folders }).owner
+    expect(owner('0:0:4755')).toEqual({ file: { uid: 0, gid: 0, mode: 0o755 }, folders: [] })
+    expect(owner('1:2:600', '0:0:755,x')).toEqual({ file: { uid: 1, gid: 2, mode: 0o600 }, folders: [] })
+    expect(owner('1:2:600', Array(1000).fill('0:0:755').join(','))?.folders).toEqual([])
+    for (const wrong of ['4294967295:0:600', '0:-1:600', '0:0:u+s', 'root:root:600'])
+      expect(owner(wrong)).toBeUndefined()
   })
 
   it('reads timestamps as Go writes them', () => {

@@ -4,9 +4,11 @@
  * lease). It fences writers.
  */
 
+import { type DatabaseOwner, formatFolders, parseFolders } from '../../data/database-owner.ts'
 import { termText } from '../../data/term.ts'
 import { type Checksum, formatChecksum, formatTXID, parseChecksum, type TXID } from '../../ltx/format/types.ts'
 import type { Metadata } from '../../objectstore/objectstore.ts'
+import { formatOwner, parseOwner } from '../../util/owner.ts'
 
 export interface FileMetadata {
   /** The LTX header's timestamp, in ms since the Unix epoch. */
@@ -19,6 +21,8 @@ export interface FileMetadata {
   /** The database's size after the last transaction, in pages. */
   readonly commit?: number
   readonly term?: bigint
+  /** Owner and mode of the database when the file was made. */
+  readonly owner?: DatabaseOwner
 }
 
 const TIMESTAMP = 'litestream-timestamp'
@@ -33,6 +37,10 @@ export function formatMetadata(min: TXID, max: TXID, file: FileMetadata): Metada
   if (file.pageSize !== undefined) pairs['ltxd-page-size'] = String(file.pageSize)
   if (file.commit !== undefined) pairs['ltxd-commit'] = String(file.commit)
   pairs['ltxd-term'] = String(file.term ?? 0n)
+  if (file.owner !== undefined) pairs['ltxd-owner'] = formatOwner(file.owner.file)
+  if (file.owner !== undefined && file.owner.folders.length > 0) {
+    pairs['ltxd-folders'] = formatFolders(file.owner.folders)
+  }
   return pairs
 }
 
@@ -45,6 +53,7 @@ export function parseMetadata(metadata: Metadata): FileMetadata {
     ...field('pageSize', optionalInteger(metadata['ltxd-page-size'])),
     ...field('commit', optionalInteger(metadata['ltxd-commit'])),
     ...field('term', parseTerm(metadata)),
+    ...field('owner', optionalOwner(metadata)),
   }
 }
 
@@ -70,6 +79,12 @@ export function parseTimestamp(text: string | undefined): number | undefined {
   const [, seconds = '', fraction = '', zone = ''] = match
   const ms = Date.parse(`${seconds}.${fraction.padEnd(3, '0').slice(0, 3)}${zone}`)
   return Number.isNaN(ms) ? undefined : ms
+}
+
+/** Whoever can write to the backup says this: ids and permission bits, and nothing else. */
+function optionalOwner(metadata: Metadata): DatabaseOwner | undefined {
+  const file = parseOwner(metadata['ltxd-owner'] ?? '')
+  return file && { file, folders: parseFolders(metadata['ltxd-folders'] ?? '') }
 }
 
 function optionalChecksum(text: string | undefined): Checksum | undefined {

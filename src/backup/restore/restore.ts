@@ -1,3 +1,4 @@
+import type { DatabaseOwner } from '../../data/database-owner.ts'
 import { OutputFile } from '../../image/output-file.ts'
 import { foldChecksum, pageChecksum } from '../../ltx/format/checksum.ts'
 import type { Header } from '../../ltx/format/header.ts'
@@ -30,6 +31,8 @@ export interface RestoreResult {
   readonly commit: number
   /** The time of the last transaction. */
   readonly timestampMs: number
+  /** The owner that the backup records. The restored file is of this process's user, and has mode 0600. */
+  readonly owner?: DatabaseOwner
   readonly files: Plan
 }
 
@@ -97,7 +100,7 @@ async function writePlan(
   options: RestoreOptions,
 ): Promise<RestoreResult> {
   const last = plan.at(-1) ?? plan[0]
-  const expected = (await loadMetadata(store, last)).postApplyChecksum
+  const { postApplyChecksum: expected, owner } = await loadMetadata(store, last)
   const seen = new PageSet()
   let header: Header | undefined
   let checksum: Checksum = EMPTY_CHECKSUM
@@ -123,7 +126,8 @@ async function writePlan(
     const what = `database as of ${formatTarget({ kind: 'txid', txid })}, restored from ${of},`
     throw new ChecksumMismatchError(what, formatChecksum(expected), formatChecksum(checksum))
   }
-  return { txid, checksum, verified: expected !== undefined, pageSize, commit, timestampMs, files: plan }
+  const verified = expected !== undefined
+  return { txid, checksum, verified, pageSize, commit, timestampMs, ...(owner && { owner }), files: plan }
 }
 
 /** Returns the checksum of the pages written, which is the database's only if there was one part. */

@@ -231,14 +231,19 @@ export class DatabaseBackup {
 
   async #ship(from: UploadState, to: TXID, signal: AbortSignal): Promise<void> {
     const { store } = this.#context
-    const { name, log } = this.database
+    const { name, log, owner } = this.database
     const first = await log.first()
     if (first === undefined || first > from.txid + 1n) {
       await this.#bridgeGap(from, signal)
       return
     }
     const onProgress = (state: UploadState) => this.#reached(state)
-    await uploadTransactions(store, name, log, from, to, { ...this.#writing(), signal, onProgress })
+    await uploadTransactions(store, name, log, from, to, {
+      ...this.#writing(),
+      ...(owner && { owner }),
+      signal,
+      onProgress,
+    })
   }
 
   /**

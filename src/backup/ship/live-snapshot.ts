@@ -1,7 +1,8 @@
 /** Makes a level-9 snapshot of a database while it is being written. */
 
+import type { DatabaseOwner } from '../../data/database-owner.ts'
 import { SnapshotError } from '../../image/errors.ts'
-import { type LiveDatabase, type LiveImage, withLiveImage } from '../../image/live-image.ts'
+import { type LiveDatabase as ImagedDatabase, type LiveImage, withLiveImage } from '../../image/live-image.ts'
 import { assertDurable } from '../../log/view.ts'
 import { EMPTY_CHECKSUM, type Position, toTXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
@@ -9,7 +10,11 @@ import { type FileRef, SNAPSHOT_LEVEL } from '../history/layout.ts'
 import { putFile } from '../history/put.ts'
 import type { OtherObjects } from './upload.ts'
 
-export type { LiveDatabase } from '../../image/live-image.ts'
+/** A database on this node. */
+export interface LiveDatabase extends ImagedDatabase {
+  /** The owner of its file, which the backup records. undefined where there is no file. */
+  readonly owner?: () => DatabaseOwner | undefined
+}
 
 export interface LiveSnapshotOptions {
   /** Where the database file is copied to. On the same file system the copy may cost nothing. */
@@ -42,7 +47,7 @@ export async function snapshotLive(
     try {
       return await withLiveImage(database, image, (taken) => {
         assertDurable(database.log, taken.position.txid)
-        return putSnapshot(store, database.name, taken, options)
+        return putSnapshot(store, database, taken, options)
       })
     } catch (error) {
       if (!(error instanceof SnapshotError) || attempt >= attempts) throw error
@@ -60,12 +65,13 @@ export interface LiveSnapshot {
 
 async function putSnapshot(
   store: ObjectStore,
-  database: string,
+  { name: database, owner: readOwner }: LiveDatabase,
   image: LiveImage,
   { term, signal, others }: LiveSnapshotOptions,
 ): Promise<LiveSnapshot> {
   const { position, pageSize, commit, timestampMs } = image
   const file: FileRef = { level: SNAPSHOT_LEVEL, min: toTXID(1), max: position.txid }
+  const owner = readOwner?.()
   const put = await putFile(
     store,
     {
@@ -78,6 +84,7 @@ async function putSnapshot(
         pageSize,
         commit,
         term: term ?? 0n,
+        ...(owner && { owner }),
       },
       body: () => image.bytes(),
     },

@@ -5,6 +5,7 @@
  */
 
 import assert from 'node:assert/strict'
+import type { DatabaseOwner } from '../../data/database-owner.ts'
 import type { LogView } from '../../log/view.ts'
 import { type Checksum, EMPTY_CHECKSUM, type Position, toTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
@@ -124,6 +125,8 @@ export interface FileDetails {
   readonly preApplyChecksum: Checksum | undefined
   readonly postApplyChecksum: Checksum | undefined
   readonly timestampMs: number
+  /** undefined where the backup does not record it. */
+  readonly owner: DatabaseOwner | undefined
 }
 
 /**
@@ -174,8 +177,8 @@ async function applyOne(
   apply: ApplyFile,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { preApplyChecksum, postApplyChecksum, timestampMs = file.timestampMs } = await loadMetadata(store, file)
-  const details = { preApplyChecksum: continues ? preApplyChecksum : undefined, postApplyChecksum, timestampMs }
+  const { preApplyChecksum, postApplyChecksum, timestampMs = file.timestampMs, owner } = await loadMetadata(store, file)
+  const details = { preApplyChecksum: continues ? preApplyChecksum : undefined, postApplyChecksum, timestampMs, owner }
   await reportingCorruption(store, [file], async () =>
     apply(file, await openInput(store, file, signal).open(), details),
   )
@@ -189,13 +192,13 @@ async function applySnapshot(
 ): Promise<TXID> {
   const files = planRestore(history, NEWEST)
   const last = files.at(-1) ?? files[0]
-  const { postApplyChecksum, timestampMs = last.timestampMs } = await loadMetadata(store, last)
+  const { postApplyChecksum, timestampMs = last.timestampMs, owner } = await loadMetadata(store, last)
   const bytes = reportingCorruptionStream(
     store,
     files,
     mergedBytes(store, files, signal === undefined ? {} : { signal }),
   )
   const file: FileRef = { level: SNAPSHOT_LEVEL, min: toTXID(1), max: last.max }
-  await apply(file, bytes, { preApplyChecksum: EMPTY_CHECKSUM, postApplyChecksum, timestampMs })
+  await apply(file, bytes, { preApplyChecksum: EMPTY_CHECKSUM, postApplyChecksum, timestampMs, owner })
   return last.max
 }

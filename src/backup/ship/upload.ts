@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { DatabaseOwner } from '../../data/database-owner.ts'
 import { spillToTemporaryFile } from '../../image/spill.ts'
 import { assertDurable, type LogRecord, type LogView } from '../../log/view.ts'
 import { Encoder } from '../../ltx/codec/encoder.ts'
@@ -43,6 +44,8 @@ export interface UploadOptions {
   /** The term of the lease under which this node writes. */
   readonly term?: bigint
   readonly signal?: AbortSignal
+  /** The owner of the database's file. */
+  readonly owner?: () => DatabaseOwner | undefined
   /** Handles objects of other leaders in the backup. */
   readonly others?: OtherObjects
   /** Called after each object that advances the upload. */
@@ -186,6 +189,7 @@ class StepUpload {
   async #putFile(ref: FileRef, records: readonly [LogRecord, ...LogRecord[]], reached: UploadState): Promise<void> {
     const { signal, term = 0n, others } = this.#options
     const { timestampMs, pageSize, commit } = reached
+    const owner = this.#options.owner?.()
     const metadata: FileMetadata = {
       timestampMs,
       pageSize,
@@ -193,6 +197,7 @@ class StepUpload {
       term,
       preApplyChecksum: ref.min === 1n ? EMPTY_CHECKSUM : preApply(records[0]),
       ...(reached.checksum === undefined ? {} : { postApplyChecksum: reached.checksum }),
+      ...(owner && { owner }),
     }
     const inputs = records.map((record) => ({
       name: `transaction ${formatTXID(record.header.maxTXID)} of ${this.#database}`,

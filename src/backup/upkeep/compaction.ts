@@ -143,7 +143,10 @@ export async function* mergedBytes(
   }
 }
 
-/** A merged file begins like the first file and ends like the last. Its term is the highest of theirs. */
+/**
+ * A merged file begins like the first file and ends like the last. Its term is the highest of theirs, its owner the
+ * newest.
+ */
 async function mergedMetadata(
   store: ObjectStore,
   first: DescribedFile,
@@ -153,6 +156,7 @@ async function mergedMetadata(
 ): Promise<FileMetadata> {
   const { preApplyChecksum } = first.metadata
   const { postApplyChecksum } = last.metadata
+  const owner = all.findLast(({ metadata }) => metadata.owner !== undefined)?.metadata.owner
   const { timestampMs, pageSize, commit } = isComplete(last.metadata)
     ? last.metadata
     : await readHeader(store, last.file.key, signal)
@@ -161,6 +165,7 @@ async function mergedMetadata(
     pageSize,
     commit,
     term: all.reduce((highest, { metadata: { term = 0n } }) => (term > highest ? term : highest), 0n),
+    ...(owner && { owner }),
     ...(preApplyChecksum === undefined ? {} : { preApplyChecksum }),
     ...(postApplyChecksum === undefined ? {} : { postApplyChecksum }),
   }

@@ -1,6 +1,7 @@
 /** Reads and changes attributes of backing files, by descriptor if there is one, and never through a symlink. */
 
 import fs from 'node:fs'
+import type { Volume } from '../content.ts'
 import type { AttributeChange, Attributes } from '../filesystem.ts'
 import type { BackingDirectory } from './backing-directory.ts'
 import type { Node, NodeTable } from './nodes.ts'
@@ -21,9 +22,12 @@ export class NodeAttributes {
   readonly #nodes: NodeTable
   readonly #backing: BackingDirectory
 
-  constructor(nodes: NodeTable, backing: BackingDirectory) {
+  readonly #volume: Pick<Volume, 'ownerChanged'>
+
+  constructor(nodes: NodeTable, backing: BackingDirectory, volume: Pick<Volume, 'ownerChanged'>) {
     this.#nodes = nodes
     this.#backing = backing
+    this.#volume = volume
   }
 
   read(node: Node): Attributes {
@@ -38,6 +42,8 @@ export class NodeAttributes {
     if (change.uid !== undefined || change.gid !== undefined) changeOwner(reach, change.uid, change.gid)
     if (change.mode !== undefined) changeMode(reach, change.mode)
     if (change.atime !== undefined || change.mtime !== undefined) changeTimes(reach, change)
+    const isOwners = change.uid !== undefined || change.gid !== undefined || change.mode !== undefined
+    if (isOwners && node.isRegular && node.parent !== undefined) this.#volume.ownerChanged?.(this.#nodes.path(node))
   }
 
   /** Removes the bits that a write or truncation removes. Returns whether there were any. */

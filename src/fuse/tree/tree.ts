@@ -37,7 +37,7 @@ export class Tree implements T.FileSystem {
     this.#volume = volume
     this.#removed = removed
     this.#nodes = new NodeTable(fs.statSync(root))
-    this.#attributes = new NodeAttributes(this.#nodes, this.#backing)
+    this.#attributes = new NodeAttributes(this.#nodes, this.#backing, volume)
     this.#reader = new DirectoryReader(this.#nodes, this.#backing)
     this.#files = new OpenFiles(volume)
     this.#special = new SpecialNodes(special)

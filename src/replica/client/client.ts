@@ -78,7 +78,11 @@ export class LocalClient {
   #queue(name: string): Queue {
     let queue = this.#queues.get(name)
     if (queue === undefined) {
-      const database = new ClientDatabase(name, this.#files, this.#announce)
+      const owned = (reason: string | undefined) =>
+        this.#send(
+          reason === undefined ? { type: 'owned', database: name } : { type: 'unowned', database: name, reason },
+        )
+      const database = new ClientDatabase(name, this.#files, this.#announce, owned)
       queue = { name, database, orders: [], blocked: undefined, failed: false, waiting: false }
       this.#queues.set(name, queue)
     }
@@ -162,6 +166,8 @@ export class LocalClient {
         remove(order.file)
         return this.#send({ type: 'applied', database: name, position: formatPosition(position) })
       }
+      case 'own':
+        return database.own(order.owner, order.news)
       case 'discard':
         database.discard()
         queue.failed = false

@@ -3,14 +3,17 @@ import { dirname } from 'node:path'
 import { Applier } from '../../apply/applier.ts'
 import { bytesInMemory, bytesOfFile, type LtxBytes } from '../../apply/transaction.ts'
 import type { Announcement } from '../../capture/announcements.ts'
+import { giveDatabase, giveFolders, NO_WISH, type OwnerWish } from '../../data/database-owner.ts'
 import { HEADER_SIZE, unmarshalHeader } from '../../ltx/format/header.ts'
 import { EMPTY_CHECKSUM, parseChecksum, parsePosition, type Position } from '../../ltx/format/types.ts'
 import { BY_UMASK } from '../../util/directories.ts'
-import { errorCode } from '../../util/errors.ts'
 import type { FilesBeneath } from '../../util/files-beneath.ts'
+import { giveTo } from '../../util/owner.ts'
 import type { Announce } from './announcer.ts'
 import { LogPositions } from './log-positions.ts'
 import type { ToClient } from './messages.ts'
+
+const IS_ROOT = process.geteuid?.() === 0
 
 type Advance = Extract<ToClient, { type: 'advance' }>
 
@@ -24,10 +27,15 @@ export class ClientDatabase {
   #applier: Applier | undefined
   /** Those that the last write leads to, newest first, and the one before it. */
   #around: readonly Position[] = []
+  #owner = NO_WISH
+  /** An existing file has to be given that owner. */
+  #isDue = false
+  readonly #owned: (reason: string | undefined) => void
 
-  /** `files` is the mount. */
-  constructor(name: string, files: FilesBeneath, announce: Announce) {
+  /** `files` is the mount. `owned` is called when the database was given its owner, or with the reason why not. */
+  constructor(name: string, files: FilesBeneath, announce: Announce, owned: (reason: string | undefined) => void) {
     this.#name = name
+    this.#owned = owned
     this.#files = files
     this.#path = `${files.root}/${name}`
     this.#announce = announce
@@ -103,11 +111,23 @@ export class ClientDatabase {
       this.#announce({ op: 'reset', database: this.#name }, { op: 'expect', database: this.#name, expectation })
     }
     const expected = text === undefined ? undefined : parsePosition(text)
+    // Before there is anything in it that its former owner should not read.
+    this.#give()
     const { position } =
       whole && expected !== undefined
         ? applier.replace(bytes, expected, { before })
         : applier.apply(bytes, { before, postApplyChecksum: expected?.checksum })
     return position
+  }
+
+  /**
+   * The owner that the database has elsewhere. A file without a history may be an application's: it gets the owner when
+   * it is replaced.
+   */
+  own(owner: OwnerWish, news: boolean): void {
+    this.#owner = owner
+    this.#isDue = news
+    if (this.#applier !== undefined || this.#positions.length > 0) this.#give()
   }
 
   #expectation(position: Position, head: Uint8Array): Announcement {
@@ -149,28 +169,40 @@ export class ClientDatabase {
   #open(): Applier {
     this.#files.makeDirectory(dirname(this.#path), BY_UMASK)
     // Before the files beside it are made, which get the owner of the database (DatabaseFile.openBeside).
-    this.#giveToDirectorysOwner()
+    if (this.#files.status(this.#path) === undefined) this.#create()
     const positions = new LogPositions(this.#positions)
     this.#applier = Applier.open(this.#path, { positions, files: this.#files, acceptUnknown: true })
-    this.#giveToDirectorysOwner()
     return this.#applier
   }
 
   /**
-   * An application may run as another user than this process, so a database that this process has created belongs to
-   * the owner of its directory. A file of a third user stays that user's.
+   * Where the owner is not known, it is that of the directory: an application may run as another user than this
+   * process. An existing file stays its owner's.
    */
-  #giveToDirectorysOwner(): void {
-    const own = process.geteuid?.() ?? 0
+  #create(): void {
+    const { O_RDWR, O_CREAT, O_EXCL } = fs.constants
+    const { file } = this.#owner
+    const reason = giveFolders(this.#files, this.#files.root, this.#name, this.#owner)
     const directory = this.#files.status(dirname(this.#path))
-    if (directory === undefined || directory.uid === own) return
+    const fd = this.#files.open(this.#path, O_RDWR | O_CREAT | O_EXCL)
     try {
-      if (this.#files.status(this.#path)?.uid === own) {
-        this.#files.changeOwner(this.#path, own, directory.uid, directory.gid)
-      }
-    } catch (error) {
-      if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'EPERM') throw error
+      const byDirectory = file.uid === undefined && directory !== undefined && IS_ROOT
+      const wanted = byDirectory ? { uid: directory.uid, gid: directory.gid, ...file } : file
+      this.#given(giveTo(fd, wanted) ?? reason)
+    } finally {
+      fs.closeSync(fd)
     }
+  }
+
+  #give(): void {
+    if (!this.#isDue || this.#files.status(this.#path) === undefined) return
+    const reason = giveFolders(this.#files, this.#files.root, this.#name, this.#owner)
+    this.#given(giveDatabase(this.#files, this.#path, this.#owner) ?? reason)
+  }
+
+  #given(reason: string | undefined): void {
+    this.#isDue = false
+    this.#owned(reason)
   }
 
   /** Readers with the database open continue to read the removed files. */

@@ -3,6 +3,8 @@
  * each.
  */
 
+import type { OwnerWish } from '../../data/database-owner.ts'
+
 /** On the client's standard input, as frames (util/frames.ts). Orders for one database are executed in order. */
 export type ToClient =
   /**
@@ -27,6 +29,11 @@ export type ToClient =
       readonly preApplyChecksum?: string
       readonly timestampMs: number
     }
+  /**
+   * Give the database, and the directories that are made for it, this owner whenever its file is made, and if it is
+   * `news` also where it exists. `owned` or `unowned` say so.
+   */
+  | { readonly type: 'own'; readonly database: string; readonly owner: OwnerWish; readonly news: boolean }
   /** Remove the database: it is not part of the primary's history. Answered by `discarded`. */
   | { readonly type: 'discard'; readonly database: string }
   /**
@@ -60,6 +67,10 @@ export type FromClient =
   | { readonly type: 'blocked'; readonly database: string; readonly reason: string }
   /** The order failed, and so will all following `apply` orders until the database is opened, replaced or discarded. */
   | { readonly type: 'failed'; readonly database: string; readonly code: string; readonly message: string }
+  /** The database has the owner that `own` said. */
+  | { readonly type: 'owned'; readonly database: string }
+  /** The database could not be given that owner. */
+  | { readonly type: 'unowned'; readonly database: string; readonly reason: string }
   /** The client holds the database's checkpoint lock. */
   | { readonly type: 'guarding'; readonly database: string }
   /** The client has released that lock: applications checkpoint by themselves. */

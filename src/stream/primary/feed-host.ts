@@ -11,6 +11,8 @@ export interface FeedHost {
   readonly flow: Flow
   /** Names the replica, once it is known. */
   logger(): Logger
+  /** The replica understands the message `owner`. */
+  takesOwners(): boolean
   /** Aborted when the connection ends; feeds are woken then. */
   readonly signal: AbortSignal
   database(name: string): StreamedDatabase | undefined

@@ -6,9 +6,10 @@ import { errorMessage } from '../../util/errors.ts'
 import { Signal } from '../wire/signal.ts'
 import { continuation, findFork, isGone, isLogMoved, samePosition } from './continuation.ts'
 import type { FeedHost } from './feed-host.ts'
+import { OwnerFeed } from './owner-feed.ts'
 import { RestartRequested, sendSnapshot, sendTransactions } from './sending.ts'
 import type { SentPositions } from './sent.ts'
-import type { StreamedDatabase } from './source.ts'
+import type { StreamedDatabase, StreamedOwner } from './source.ts'
 
 const FIRST_RETRY_MS = 50
 const MAX_RETRY_MS = 5_000
@@ -36,6 +37,7 @@ export class Feed {
   #failures = 0
   /** The log's position when the stream began, until everything up to it has been sent. */
   #target: Position | undefined
+  readonly #owner: OwnerFeed
   /** The newest transaction that the replica may have: announced by it, or sent to it. */
   #newest: TXID
 
@@ -44,6 +46,7 @@ export class Feed {
     this.sent = sent
     this.#at = at
     this.#host = host
+    this.#owner = new OwnerFeed(name, host)
     this.#target = host.database(name)?.log.position()
     this.#newest = at?.txid ?? (0n as TXID)
   }
@@ -65,9 +68,10 @@ export class Feed {
     return acknowledged.txid > target.txid || samePosition(acknowledged, target)
   }
 
-  /** Wakes the feed when the log is at another position. */
-  compare(position: Position): void {
-    if (this.#at === undefined ? !isGone(position) : !samePosition(this.#at, position)) this.#signal.wake()
+  /** Wakes the feed when the log is at another position, or the database's owner has changed. */
+  compare(position: Position, owner: StreamedOwner | undefined): void {
+    const isMoved = this.#at === undefined ? !isGone(position) : !samePosition(this.#at, position)
+    if (isMoved || this.#owner.isStale(owner)) this.#signal.wake()
   }
 
   wake(): void {
@@ -128,6 +132,8 @@ export class Feed {
     await this.#beginRestart()
     const database = this.#host.database(this.name)
     if (database === undefined) return this.#sendUnknown()
+    // First, so that the replica makes the file as it is to be.
+    if (!(await this.#owner.send(database))) return false
     const position = database.log.position()
     if (this.#verified && this.#at !== undefined && samePosition(this.#at, position)) return this.#reachedTarget()
     const here = await this.#host.sync(database.log)
@@ -147,6 +153,7 @@ export class Feed {
     this.#history = undefined
     this.#snapshotReason = restart.position === undefined ? `the replica requested it: ${restart.reason}` : undefined
     this.sent.begin(undefined)
+    this.#owner.forget()
     await this.#host.send({ type: 'restarted', database: this.name, number: restart.number })
   }
 

@@ -54,7 +54,7 @@ export class Feeds {
   /** Begins feeds of new databases, and wakes those whose log has moved or was removed. */
   update(databases: ReadonlyMap<string, StreamedDatabase>, positions: ReadonlyMap<string, Position>): void {
     if (!this.#complete) return
-    for (const [name, position] of positions) this.#feeds.get(name)?.compare(position)
+    for (const [name, position] of positions) this.#feeds.get(name)?.compare(position, databases.get(name)?.owner)
     this.#beginNew(positions.keys())
     for (const [name, feed] of this.#feeds) if (!databases.has(name) && feed.at !== undefined) feed.wake()
   }

@@ -205,6 +205,7 @@ export class ReplicaStream {
     return {
       flow: this.#flow,
       logger: () => this.#limited,
+      takesOwners: () => this.hello?.owners === true,
       signal,
       database: (wanted) => databases().get(wanted),
       sync: (log) => syncs.sync(log),

@@ -1,6 +1,7 @@
 import type { LogView } from '../../log/view.ts'
 import type { Files } from '../../util/files.ts'
 import type { NodeAddress } from '../../util/node-address.ts'
+import type { Owner } from '../../util/owner.ts'
 
 /** The databases that a primary streams. The node implements it. */
 export interface StreamSource {
@@ -26,4 +27,16 @@ export interface StreamedDatabase {
   readonly filePath: string
   /** Opens it. */
   readonly files?: Files
+  /** Absent: the owner of the database does not travel. */
+  readonly owner?: StreamedOwner
+}
+
+/** Owner and mode of a database's file, as they are at each call. */
+export interface StreamedOwner {
+  /** Grows with each change that is no transaction. */
+  changes(): number
+  /** undefined where there is no file. */
+  file(): Owner | undefined
+  /** Of the directories from the root of the mount down to the database's; empty where not known. */
+  folders(): Owner[]
 }

@@ -1,3 +1,4 @@
+import type { DatabaseOwner } from '../../data/database-owner.ts'
 import type { Position } from '../../ltx/format/types.ts'
 import { formatPosition, formatTXID } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
@@ -8,6 +9,7 @@ import { ITEM_COST_BYTES } from '../wire/flow.ts'
 import type { SnapshotMessage, TransactionMessage } from '../wire/messages.ts'
 import { Signal } from '../wire/signal.ts'
 import { FailureDelay } from './failure-delay.ts'
+import type { Consumed, Item, WantedRestart } from './lane-items.ts'
 import type { StreamSink } from './sink.ts'
 
 /** The client's side of a lane. */
@@ -18,26 +20,6 @@ export interface LaneHost {
   restart(lane: Lane): void
   /** An item was applied or dropped. */
   progressed(): void
-}
-
-/** Reports bytes that were consumed, to the connection that they came from, which may have ended by then. */
-export type Consumed = (database: string, bytes: number) => void
-
-interface Item {
-  /** In addition to the bytes of its body. */
-  readonly costBytes: number
-  readonly consumed: Consumed
-  /** The database's position after this item. */
-  readonly after: Position | undefined
-  readonly body: Body | undefined
-  run(): Promise<void>
-}
-
-export interface WantedRestart {
-  readonly number: number
-  /** Undefined requests a snapshot. */
-  readonly position: Position | undefined
-  readonly reason: string
 }
 
 /** The received items of one database on the replica, which wait for the sink in order. */
@@ -99,6 +81,13 @@ export class Lane {
     const expected = this.#expected
     if (expected === undefined || this.busy) return expected ?? applied
     return applied !== undefined && applied.txid >= expected.txid ? applied : expected
+  }
+
+  owner(owner: DatabaseOwner): void {
+    this.#assertClosed()
+    if (this.#wanted !== undefined) return this.#skip(ITEM_COST_BYTES)
+    const run = () => this.#host.sink.owner(this.name, owner)
+    this.#enqueue({ costBytes: ITEM_COST_BYTES, after: this.#expected, body: undefined, run })
   }
 
   transaction(message: TransactionMessage, body: Uint8Array): void {

@@ -1,7 +1,7 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import type { Position } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
-import { StreamLostError, StreamProtocolError, StreamRejectedError } from '../wire/errors.ts'
+import { connectionLost, StreamLostError, StreamProtocolError } from '../wire/errors.ts'
 import { DATABASE_WINDOW_BYTES, Flow, ITEM_COST_BYTES } from '../wire/flow.ts'
 import { FrameWriter } from '../wire/frame-writer.ts'
 import { rejectionOfPrimary } from '../wire/hello.ts'
@@ -86,7 +86,7 @@ export class PrimaryStream {
   async run(): Promise<never> {
     const { sink } = this.#host
     const tick = setInterval(() => this.#tick(), TICK_MS)
-    this.#request.on('error', (error) => this.#end(lost(error)))
+    this.#request.on('error', (error) => this.#end(connectionLost(error)))
     this.#request.on('response', (response) => this.#respond(response))
     this.#request.on('drain', () => this.#schedule())
     this.#request.setNoDelay(true)
@@ -95,7 +95,7 @@ export class PrimaryStream {
       const clusterId = sink.clusterId()
       const hello = { protocol: PROTOCOL_VERSION, nodeId, hostname, url, term: this.#host.term() }
       const cluster = clusterId === undefined ? {} : { clusterId }
-      this.#writer.writeNow(encodeReplicaMessage({ type: 'hello', ...hello, ...cluster }))
+      this.#writer.writeNow(encodeReplicaMessage({ type: 'hello', ...hello, ...cluster, owners: true }))
       return await this.#ended
     } finally {
       clearInterval(tick)
@@ -124,7 +124,7 @@ export class PrimaryStream {
   }
 
   #respond(response: IncomingMessage): void {
-    response.on('error', (error) => this.#end(lost(error)))
+    response.on('error', (error) => this.#end(connectionLost(error)))
     if (response.statusCode !== 200 || response.headers['content-type'] !== CONTENT_TYPE) {
       readRejection(response).then(this.#end, this.#end)
       return
@@ -153,6 +153,10 @@ export class PrimaryStream {
       throw new StreamProtocolError(`"${message.type}" came before "hello"`)
     }
     switch (message.type) {
+      case 'owner':
+        this.#take(message.database, ITEM_COST_BYTES)
+        this.#host.lane(message.database).owner(message.owner)
+        return
       case 'transaction':
         this.#take(message.database, body.length + ITEM_COST_BYTES)
         this.#host.arrived(message.timestampMs)
@@ -291,9 +295,4 @@ export class PrimaryStream {
     }
     if (this.connected && !this.#writer.blocked) this.#writer.writeNow(encodeReplicaMessage({ type: 'alive' }))
   }
-}
-
-function lost(error: Error): Error {
-  if (error instanceof StreamRejectedError) return error
-  return new StreamLostError(`the connection to the primary failed: ${error.message}`, { cause: error })
 }

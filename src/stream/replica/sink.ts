@@ -1,3 +1,4 @@
+import type { DatabaseOwner } from '../../data/database-owner.ts'
 import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
 import type { NodeAddress } from '../../util/node-address.ts'
 
@@ -43,6 +44,8 @@ export interface StreamSink {
   has(database: string): boolean
   /** The newest positions of a database, newest first, at most 4096: to find where two histories diverge. */
   history(database: string): Promise<readonly Position[]>
+  /** The owner of the database, which need not exist yet, from now on. Not to give it is no error. */
+  owner(database: string, owner: DatabaseOwner): Promise<void>
   /**
    * A transaction that continues the previous one (min = max TXID). Resolves when there is room for the
    * next; it need not be applied yet. If it cannot be applied, then or later, the client's `resend` or

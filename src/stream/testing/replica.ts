@@ -1,3 +1,4 @@
+import type { DatabaseOwner } from '../../data/database-owner.ts'
 import { decode } from '../../ltx/file.ts'
 import type { Position, TXID } from '../../ltx/format/types.ts'
 import { formatPosition, nextTXID } from '../../ltx/format/types.ts'
@@ -53,6 +54,9 @@ export class TestReplica implements StreamSink {
   readonly snapshots: ReceivedSnapshot[] = []
   readonly unknowns: string[] = []
   readonly transactions: string[] = []
+  /** Every owner that came, in order, among what else came of the databases. */
+  readonly owners: { readonly database: string; readonly owner: DatabaseOwner; readonly at: Position | undefined }[] =
+    []
   caughtUpCount = 0
   aliveCount = 0
   cluster: string | undefined
@@ -132,6 +136,10 @@ export class TestReplica implements StreamSink {
 
   async history(name: string): Promise<readonly Position[]> {
     return this.databases.get(name)?.history.toReversed().slice(0, 4096) ?? []
+  }
+
+  async owner(database: string, owner: DatabaseOwner): Promise<void> {
+    this.owners.push({ database, owner, at: this.databases.get(database)?.position })
   }
 
   async transaction(

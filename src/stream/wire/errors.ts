@@ -37,3 +37,9 @@ export class StreamAbortedError extends LtxdError {
     super('STREAM_ABORTED', `a transaction or snapshot of database ${database} was aborted: ${reason}`)
   }
 }
+
+/** The connection's failure, unless a node gave a reason. */
+export function connectionLost(error: Error): Error {
+  if (error instanceof StreamRejectedError) return error
+  return new StreamLostError(`the connection to the primary failed: ${error.message}`, { cause: error })
+}

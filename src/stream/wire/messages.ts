@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod'
+import { MAX_FOLDERS } from '../../data/database-owner.ts'
 import { termText } from '../../data/term.ts'
 import { databaseNameProblem } from '../../log/database-name.ts'
 import { MAX_TXID } from '../../log/limits.ts'
@@ -11,6 +12,7 @@ import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
 import { formatPosition, parseChecksum, parsePosition, parseTXID } from '../../ltx/format/types.ts'
 import { shortened } from '../../util/log-text.ts'
 import { hostname, peerUrl } from '../../util/node-address.ts'
+import { MAX_ID, ownerOf } from '../../util/owner.ts'
 import { StreamProtocolError } from './errors.ts'
 import type { Frame } from './wire.ts'
 import { encodeFrame } from './wire.ts'
@@ -47,6 +49,8 @@ const text = z.string().max(MAX_TEXT).transform(shortened)
 const count = z.int().min(0)
 /** The number of a replica's request for one database. The answer has the same number. */
 const requestNumber = z.int().min(0)
+const id = z.int().min(0).max(MAX_ID)
+const owner = z.object({ uid: id, gid: id, mode: z.int().min(0).max(0o7777) }).transform(ownerOf)
 const clusterId = z
   .string()
   .min(1)
@@ -55,7 +59,8 @@ const clusterId = z
 const hello = { type: z.literal('hello'), protocol: z.int(), nodeId: hex16, hostname, term: termText }
 
 const fromReplica = z.discriminatedUnion('type', [
-  z.object({ ...hello, url: peerUrl, clusterId: clusterId.optional() }),
+  /** `owners`: the replica understands the message `owner`. */
+  z.object({ ...hello, url: peerUrl, clusterId: clusterId.optional(), owners: z.boolean().optional() }),
   /** The replica's positions. `complete` marks the last of these messages. */
   z.object({ type: z.literal('positions'), positions, complete: z.boolean() }),
   /** Applied up to here. */
@@ -76,6 +81,15 @@ const fromReplica = z.discriminatedUnion('type', [
 
 const fromPrimary = z.discriminatedUnion('type', [
   z.object({ ...hello, clusterId }),
+  /**
+   * Owner and mode of the database's file, and of the directories above it. Comes before what follows of the database,
+   * and again after a change. Only for replicas that say `owners`.
+   */
+  z.object({
+    type: z.literal('owner'),
+    database: name,
+    owner: z.object({ file: owner, folders: z.array(owner).max(MAX_FOLDERS) }),
+  }),
   /** The body holds the LTX file, or its beginning: `chunk`s follow up to `sizeBytes`. */
   z.object({
     type: z.literal('transaction'),

@@ -1,0 +1,86 @@
+import fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { filesBeneath } from './files-beneath.ts'
+import { formatOwner, giveTo, parseOwner } from './owner.ts'
+
+const IS_ROOT = process.geteuid?.() === 0
+
+let dir: string
+beforeEach(() => (dir = fs.mkdtempSync(join(tmpdir(), 'ltxd-owner-'))))
+afterEach(() => fs.rmSync(dir, { recursive: true, force: true }))
+
+function shown(path: string): string {
+  const { uid, gid, mode } = fs.lstatSync(path)
+  return `${uid}:${gid}:${(mode & 0o7777).toString(8)}`
+}
+
+function made(name: string, mode: number): string {
+  const path = join(dir, name)
+  fs.writeFileSync(path, '')
+  fs.chmodSync(path, mode)
+  return path
+}
+
+test('an owner reads back as it was written; whatever is none is not read, and gives no set-id bit', () => {
+  for (const text of ['0:0:0', '65534:100:640', '4294967294:4294967294:777']) {
+    expect(formatOwner(parseOwner(text) ?? { uid: 9, gid: 9, mode: 9 })).toBe(text)
+  }
+  expect(parseOwner('0:0:6755')).toEqual({ uid: 0, gid: 0, mode: 0o755 })
+  for (const wrong of [
+    '',
+    '1',
+    '1:2',
+    '1:2:8',
+    '-1:0:600',
+    '1:2:3:4',
+    '4294967295:0:600',
+    'root:root:600',
+    '0:0:17777',
+  ]) {
+    expect(parseOwner(wrong), wrong).toBeUndefined()
+  }
+})
+
+test.skipIf(!IS_ROOT)('root gives a file away through a descriptor, and what is not said stays', () => {
+  const path = made('a.db', 0o644)
+  const files = filesBeneath(dir)
+  expect(files.setOwner(path, { uid: 65534, gid: 65534, mode: 0o640 })).toBeUndefined()
+  expect(shown(path)).toBe('65534:65534:640')
+  expect(files.setOwner(path, { gid: 7 })).toBeUndefined()
+  expect(shown(path)).toBe('65534:7:640')
+  expect(files.setOwner(path, { mode: 0o444 })).toBeUndefined()
+  expect(shown(path)).toBe('65534:7:444')
+})
+
+test.skipIf(!IS_ROOT)('a set-id bit is never given, and one that a file has does not stay', () => {
+  const path = made('a.db', 0o4755)
+  expect(filesBeneath(dir).setOwner(path, { mode: 0o700 })).toBeUndefined()
+  expect(shown(path)).toBe('0:0:700')
+})
+
+test.skipIf(!IS_ROOT)('a directory is given away while it is as it was made, and keeps its special bits', () => {
+  const files = filesBeneath(dir)
+  files.makeDirectory(join(dir, 'as-made'), 0o777)
+  expect(files.setOwnerAsMade(join(dir, 'as-made'), { uid: 65534, mode: 0o750 })).toBeUndefined()
+  expect(shown(join(dir, 'as-made'))).toBe('65534:0:750')
+  expect(files.setOwnerAsMade(join(dir, 'as-made'), { uid: 0 })).toBeUndefined()
+  expect(shown(join(dir, 'as-made'))).toBe('65534:0:750')
+  fs.mkdirSync(join(dir, 'shared'))
+  fs.chmodSync(join(dir, 'shared'), 0o1777)
+  expect(files.setOwnerAsMade(join(dir, 'shared'), { uid: 65534 })).toBeUndefined()
+  expect(shown(join(dir, 'shared'))).toBe('0:0:1777')
+})
+
+test.skipIf(!IS_ROOT)('what cannot be given away stays as it is, with the reason', () => {
+  const path = made('a.db', 0o640)
+  fs.chownSync(path, 65534, 65534)
+  const fd = fs.openSync('/proc/self/mounts', 'r')
+  try {
+    expect(giveTo(fd, { uid: 1 })).toMatch(/ stays, not 1:\d+ with mode .*: chown fails with E/)
+  } finally {
+    fs.closeSync(fd)
+  }
+  expect(shown(path)).toBe('65534:65534:640')
+})
