@@ -1,9 +1,12 @@
+import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import { WAL_INDEX_LOCK } from '../sqlite/locks.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
 import {
   blockOfFrame,
   frameBeforeBlock,
+  READ_MARK_UNUSED,
+  READ_MARKS,
   WAL_INDEX_BLOCK_SIZE,
   WalIndexBlock,
   type WalIndexHeader,
@@ -13,13 +16,27 @@ import { type Files, isAt, nodeFiles } from '../util/files.ts'
 import { WalIndexMarks } from './wal-index-marks.ts'
 
 const { write, checkpoint, read, deadManSwitch } = WAL_INDEX_LOCK
+/** The read mark that the guard uses, and its lock. */
+const MARK = READ_MARKS - 1
+const slot = read + MARK
 /** A header that is being written is valid again some nanoseconds later. */
 const HEADER_TRIES = 100
 
 /**
- * The `-shm` of a database that applications write. From `take` to `release` this process holds the checkpoint lock, so
- * nobody else checkpoints. It takes every other lock only for as long as a checkpoint needs it, and changes only the
- * fields that belong to a checkpointer.
+ * What keeps a writer from beginning the WAL anew while an application's checkpointer runs, which is the WAL-reset bug:
+ *
+ * - `slot`: a shared lock on the last read mark, which is unused. Nobody can begin the WAL anew; everyone can
+ *   checkpoint.
+ * - `checkpoint`: the checkpoint lock. Nobody can checkpoint; a writer can begin the WAL anew.
+ * - `restart`: read lock 0, exclusively. A writer needs it to begin the WAL anew; an application's RESTART or TRUNCATE
+ *   does not.
+ */
+export type Guard = 'slot' | 'checkpoint' | 'restart'
+
+/**
+ * The `-shm` of a database that applications write. From `take` to `release` this process holds one of the guards. It
+ * takes every other lock only for as long as a checkpoint needs it, and changes only the fields that belong to a
+ * checkpointer.
  */
 export class SharedWalIndex {
   readonly marks: WalIndexMarks
@@ -27,6 +44,7 @@ export class SharedWalIndex {
   readonly #path: string
   readonly #fd: number
   readonly #locks: RangeLocks
+  #guard: Guard = 'checkpoint'
 
   private constructor(files: Files, path: string, fd: number) {
     this.#files = files
@@ -37,16 +55,17 @@ export class SharedWalIndex {
   }
 
   /**
-   * undefined when no connection uses a wal-index, another process checkpoints, or SQLite has to rebuild the index. A
-   * rebuild takes the checkpoint lock, so the lock must be free until then.
+   * undefined when no connection uses a wal-index, SQLite has to rebuild the index, or the guard cannot be had. A
+   * rebuild takes every lock, so all must be free until then.
    */
-  static take(files: Files, databasePath: string): SharedWalIndex | undefined {
+  static take(files: Files, databasePath: string, guard: 'slot' | 'checkpoint' = 'checkpoint') {
     const path = `${databasePath}-shm`
     const fd = openExisting(files, path, fs.constants.O_RDWR)
     if (fd === undefined) return undefined
     const index = new SharedWalIndex(files, path, fd)
     try {
-      const isHeld = index.header() !== undefined && index.#locks.exclusive(checkpoint)
+      if (index.header() !== undefined && guard === 'slot' && index.#takeSlot()) index.#guard = 'slot'
+      const isHeld = index.header() !== undefined && (index.#guard === 'slot' || index.lockCheckpoints())
       if (isHeld && index.isUsable() && index.isInUse()) return index
     } catch (error) {
       index.release()
@@ -125,6 +144,77 @@ export class SharedWalIndex {
       const end = Math.min(lastFrame, frameBeforeBlock(number) + block.capacity)
       for (; frame <= end; frame++) yield block.pgno(frame)
     }
+  }
+
+  get guard(): Guard {
+    return this.#guard
+  }
+
+  /** Whether an application checkpoints. */
+  get isCheckpointed(): boolean {
+    return this.#locks.isHeld(checkpoint)
+  }
+
+  /**
+   * Changes the guard, if the other one can be had now. At any moment at least one is held, and the checkpoint lock is
+   * taken before the mark is let go: no checkpoint of an application is under way then.
+   */
+  guardBy(guard: Guard): void {
+    const from = this.#guard
+    if (from === guard || !this.#takeGuard(guard)) return
+    this.#guard = guard
+    if (from === 'slot') this.#locks.unlock(slot)
+    else this.#locks.unlock(from === 'checkpoint' ? checkpoint : read)
+  }
+
+  #takeGuard(guard: Guard): boolean {
+    if (guard === 'slot') return this.#takeSlot()
+    return this.#locks.exclusive(guard === 'checkpoint' ? checkpoint : read)
+  }
+
+  /** False while a reader uses the mark. */
+  #takeSlot(): boolean {
+    if (!this.#locks.exclusive(slot)) return false
+    this.marks.setReadMark(MARK, READ_MARK_UNUSED)
+    return this.#locks.shared(slot)
+  }
+
+  /**
+   * Whether the mark is still unused. A connection that found nobody else has emptied the index and rebuilt it; then
+   * this sets the mark again. False if that cannot be done.
+   */
+  keepsMark(): boolean {
+    return this.#guard !== 'slot' || this.marks.readMark(MARK) === READ_MARK_UNUSED || this.#takeSlot()
+  }
+
+  /** Begins a checkpoint of this process. False while an application checkpoints. */
+  beginCheckpoint(): boolean {
+    if (this.#guard !== 'slot') return this.#guard === 'checkpoint'
+    if (!this.lockCheckpoints()) return false
+    if (this.keepsMark()) return true
+    this.unlockCheckpoints()
+    return false
+  }
+
+  endCheckpoint(): void {
+    if (this.#guard !== 'checkpoint') this.unlockCheckpoints()
+  }
+
+  /**
+   * Begins the WAL anew, as SQLite's RESTART checkpoint does, if all of it is in the file and nobody reads or writes.
+   * Only under the checkpoint lock.
+   */
+  restart(): boolean {
+    const done = this.#locks.whileExclusive(write, 1, () =>
+      this.#locks.whileExclusive(read + 1, READ_MARKS - 1, () => {
+        const header = this.header()
+        if (header === undefined || header.maxFrame === 0 || this.marks.backfilled() !== header.maxFrame) return false
+        const salts = { salt1: (header.salt1 + 1) >>> 0, salt2: randomBytes(4).readUInt32BE() }
+        this.marks.restart({ ...header, ...salts, maxFrame: 0 })
+        return true
+      }),
+    )
+    return done === true
   }
 
   /** Releases the checkpoint lock: until `lockCheckpoints`, applications can checkpoint. */

@@ -2,6 +2,7 @@ import { WAL_INDEX_LOCK } from '../sqlite/locks.ts'
 import type { RangeLocks } from '../sqlite/range-locks.ts'
 import {
   CHECKPOINT_INFO,
+  marshalWalIndexHeader,
   nativeU32,
   READ_MARK_UNUSED,
   READ_MARKS,
@@ -53,7 +54,7 @@ export class WalIndexMarks {
   safeFrame(maxFrame: number): number {
     let safe = maxFrame
     for (let mark = 1; mark < READ_MARKS; mark++) {
-      const frame = nativeU32(this.#read(CHECKPOINT_INFO.readMarks + 4 * mark, 4), 0)
+      const frame = this.readMark(mark)
       if (frame >= safe) continue
       const moved = this.#locks.whileExclusive(read + mark, 1, () => {
         this.setReadMark(mark, mark === 1 ? safe : READ_MARK_UNUSED)
@@ -62,6 +63,22 @@ export class WalIndexMarks {
       if (moved !== true) safe = frame
     }
     return safe
+  }
+
+  /** Begins the WAL anew, in one write. Only under the write lock and the locks of all marks but 0. */
+  restart(header: WalIndexHeader): void {
+    const bytes = new Uint8Array(CHECKPOINT_INFO.end)
+    const copy = marshalWalIndexHeader(header)
+    bytes.set(copy)
+    bytes.set(copy, WAL_INDEX_HEADER_SIZE)
+    for (let mark = 2; mark < READ_MARKS; mark++) {
+      setNativeU32(bytes, CHECKPOINT_INFO.readMarks + 4 * mark, READ_MARK_UNUSED)
+    }
+    this.#write(bytes, bytes.length, 0)
+  }
+
+  readMark(mark: number): number {
+    return nativeU32(this.#read(CHECKPOINT_INFO.readMarks + 4 * mark, 4), 0)
   }
 
   /** Only under the mark's lock. */

@@ -1,3 +1,4 @@
+import { isLocked } from '../util/lock-query.ts'
 import { nativeLocks } from '../util/native-locks.ts'
 
 /**
@@ -27,6 +28,11 @@ export class RangeLocks {
 
   unlock(offset: number, length = 1): void {
     this.#native.unlock(this.#fd, offset, length)
+  }
+
+  /** Whether another holder has a lock there. Where the kernel cannot be asked, it takes the lock for a moment. */
+  isHeld(offset: number, length = 1): boolean {
+    return isLocked(this.#fd, offset, length) ?? this.whileExclusive(offset, length, () => true) === undefined
   }
 
   /** Runs `work` under an exclusive lock. Returns undefined when another holder has a conflicting lock. */

@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { copyFileSync, existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import Sqlite from 'better-sqlite3'
 import { expect, test } from 'vitest'
 import { SqlClient } from '../cluster/sql-client.ts'
 import { effort, HANG_MS, SEED } from '../harness/effort.ts'
@@ -52,7 +53,7 @@ async function nothingLost(connection: OldSqlite | SqlClient, commits: Record<st
   expect(await value('PRAGMA integrity_check')).toBe('ok')
 }
 
-test('two writers at full speed never checkpoint; their WAL stays short, and the last one to close removes it', async () => {
+test('two writers at full speed lose nothing to their checkpoints; their WAL stays short, and the last one to close removes it', async () => {
   await using node = await CheckpointedNode.start()
   const [first, second] = await twoConnections(node)
   await using _first = first
@@ -63,12 +64,12 @@ test('two writers at full speed never checkpoint; their WAL stays short, and the
     first.write('first', TRANSACTIONS, ['PASSIVE', 'FULL', 'RESTART', 'TRUNCATE']),
     second.write('second', TRANSACTIONS, ['TRUNCATE', 'PASSIVE']),
   ]).finally(() => clearInterval(watch))
-  expect(busyOf(said)).toEqual(new Set([1]))
+  // A short WAL they may checkpoint; a long one, or one that is being checkpointed, they find busy.
+  expect([...busyOf(said)].every((busy) => busy === 0 || busy === 1)).toBe(true)
   expect(longest).toBeLessThan(MAX_WAL_BYTES)
   expect(node.walSequence(DATABASE)).toBeGreaterThan(0)
   const { checkpoint } = (await node.status(DATABASE)) ?? {}
   expect(checkpoint).toMatchObject({ isGuarded: true, alarms: 0 })
-  expect(checkpoint?.count).toBeGreaterThan(0)
   expect(await node.metrics()).toMatch(/^ltxd_db_checkpoint_guarded\{db="a.db"\} 1$/m)
   const fresh = new SqlClient(node.at(DATABASE))
   await using _fresh = fresh
@@ -188,6 +189,39 @@ test(
     expect(node.log).not.toMatch(/I11|refused|reports an error/)
   },
 )
+
+test('explicit checkpoints among several connections do what SQLite says, and the file alone has everything', async () => {
+  await using node = await CheckpointedNode.start()
+  const [first, second] = await twoConnections(node)
+  await using _first = first
+  await using _second = second
+  let commits = 0
+  for (const kind of ['PASSIVE', 'FULL', 'RESTART', 'TRUNCATE', 'TRUNCATE', 'PASSIVE'] as const) {
+    for (const connection of [first, second]) {
+      await connection.write(`w${commits}`, 10)
+      commits++
+      const sequence = node.walBytes(DATABASE) > 0 ? node.walSequence(DATABASE) : undefined
+      const [[busy, frames, copied] = []] = await connection.sql(`PRAGMA wal_checkpoint(${kind})`)
+      expect([busy, copied], kind).toEqual([0, frames])
+      const copy = `${node.node.options.data}/copy.db`
+      copyFileSync(node.behind(DATABASE), copy)
+      const file = new Sqlite(copy)
+      expect(file.prepare('SELECT total(n) FROM pages').pluck().get()).toBe(10 * commits)
+      file.close()
+      if (kind === 'TRUNCATE') expect(node.walBytes(DATABASE)).toBe(0)
+      // Nobody else begins the WAL anew.
+      else if (kind !== 'RESTART' && sequence !== undefined) {
+        await second.write(`after${commits}`, 0)
+        expect(node.walSequence(DATABASE)).toBe(sequence)
+      }
+    }
+  }
+  expect(await first.value('PRAGMA integrity_check')).toBe('ok')
+  await first.close()
+  await second.close()
+  await node.stopAndCompare(DATABASE)
+  expect(node.log).not.toMatch(COMPLAINTS)
+})
 
 test('the traces of the WAL-reset bug are noticed, logged and counted', async () => {
   await using node = await CheckpointedNode.start()

@@ -169,6 +169,70 @@ test('no other connection can checkpoint while the lock is held, and any can aft
   expect(await busy()).toBe(0)
 })
 
+test('while the unused read mark is held, others checkpoint, and no writer begins the WAL anew (the WAL-reset bug)', async () => {
+  const index = SharedWalIndex.take(nodeFiles, file, 'slot')
+  try {
+    for (const kind of ['PASSIVE', 'FULL']) {
+      await insert(1)
+      const salt = walSalt()
+      const [[busy, frames, copied] = []] = await writer.all(`PRAGMA wal_checkpoint(${kind})`)
+      expect([busy, copied]).toEqual([0, frames])
+      expect(contentOfFile()).toBe(await contentForOthers())
+      for (let i = 0; i < 5; i++) execFileSync('sqlite3', [file, "INSERT INTO t(b) VALUES ('another')"])
+      expect(walSalt()).toBe(salt)
+    }
+    expect(await writer.value('PRAGMA wal_checkpoint(PASSIVE)')).toBe(0)
+    const salt = walSalt()
+    index?.guardBy('restart')
+    for (let i = 0; i < 5; i++) execFileSync('sqlite3', [file, "INSERT INTO t(b) VALUES ('another')"])
+    expect(walSalt(), 'nor while a restart is let through').toBe(salt)
+    index?.guardBy('slot')
+    expect(await writer.value('PRAGMA wal_checkpoint(FULL)')).toBe(0)
+    index?.guardBy('restart')
+    expect(await writer.value('PRAGMA wal_checkpoint(TRUNCATE)')).toBe(0)
+    expect(statSync(`${file}-wal`).size).toBe(0)
+    expect(await other.value('PRAGMA integrity_check')).toBe('ok')
+  } finally {
+    index?.release()
+  }
+})
+
+test('the mark is set again where a connection that was alone has rebuilt the wal-index', async () => {
+  const index = SharedWalIndex.take(nodeFiles, file, 'slot')
+  try {
+    poke(CHECKPOINT_INFO.readMarks + 4 * 4, 0)
+    expect(index?.keepsMark()).toBe(true)
+    expect(await writer.value('PRAGMA wal_checkpoint(FULL)')).toBe(0)
+    expect(contentOfFile()).toBe(await contentForOthers())
+    const salt = walSalt()
+    execFileSync('sqlite3', [file, "INSERT INTO t(b) VALUES ('another')"])
+    expect(walSalt()).toBe(salt)
+  } finally {
+    index?.release()
+  }
+})
+
+test('a restart of this process leaves an empty WAL to the next writer, and needs that nobody reads or writes', async () => {
+  await checkpoint()
+  const index = SharedWalIndex.take(nodeFiles, file)
+  try {
+    await other.exec('BEGIN')
+    await other.value('SELECT count(*) FROM t')
+    const salt = walSalt()
+    expect(index?.restart()).toBe(true)
+    expect(index?.header()?.maxFrame).toBe(0)
+    expect(await other.value('SELECT count(*) FROM t')).toBe(400)
+    await insert(3)
+    expect(walSalt()).not.toBe(salt)
+    expect(await other.value('SELECT count(*) FROM t')).toBe(400)
+    await other.exec('COMMIT')
+    expect(index?.restart(), 'the frames are not in the file').toBe(false)
+    expect(await other.value('PRAGMA integrity_check')).toBe('ok')
+  } finally {
+    index?.release()
+  }
+})
+
 test('the last connection to close leaves the WAL to a running checkpoint, and the next one sees every commit', async () => {
   await checkpoint({
     run: async (work) => {

@@ -1,13 +1,11 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type CheckpointOutcome, SharedCheckpoint } from '../../apply/shared-checkpoint.ts'
-import { SharedDatabase } from '../../apply/shared-database.ts'
+import type { CheckpointOutcome } from '../../apply/shared-checkpoint.ts'
 import { SharedWalIndex } from '../../apply/shared-wal-index.ts'
 import { LogReader } from '../../log/reader.ts'
 import { ZERO_POSITION } from '../../log/store.ts'
-import type { DatabaseInodes } from '../../sqlite/database-files.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
 import type { FilesBeneath } from '../../util/files-beneath.ts'
 import type { Announce } from './announcer.ts'
+import { checkpoint, type Due, finishedByWriter, type Guarded } from './guarded-checkpoint.ts'
 import type { FromClient, ToClient } from './messages.ts'
 
 type GuardOrder = Extract<ToClient, { type: 'guard' }>
@@ -16,42 +14,23 @@ type CheckpointerMessage = Extract<FromClient, { type: 'checkpointed' | 'guardin
 
 /** The default of SQLite's wal_autocheckpoint. */
 export const CHECKPOINT_FRAMES = 1000
+/** From this length on applications no longer checkpoint, so that no commit of theirs copies a long WAL. */
+const GUARD_FRAMES = 900
 /** From this length on the WAL has to restart, even under full load: see `Due`. */
 const RESTART_FRAMES = 4 * CHECKPOINT_FRAMES
 /** From this length on it restarts even if that blocks a sole writer, which may not expect SQLITE_BUSY. */
 const LONG_FRAMES = 4 * RESTART_FRAMES
-/** How long a sole writer has to complete the checkpoint itself. */
-const WRITER_MS = 50
 /** Bounds of the interval between two polls of a database. The interval grows while nobody writes. */
 const SHORTEST_MS = 10
 const LONGEST_MS = 200
+/** The interval while an application waits to restart the WAL. */
+const RESTART_MS = 2
 /** The interval after a reader has blocked a checkpoint. */
 const BLOCKED_MS = 100
 /** A database to which nobody has committed for this long is copied into its file, however short its WAL is. */
 const QUIET_MS = 1_000
 /** A failed restart is retried after this many more frames. */
 const RESTART_AGAIN_FRAMES = CHECKPOINT_FRAMES / 4
-
-interface Guarded {
-  readonly name: string
-  readonly path: string
-  /** The database's file when its connections were seen. */
-  readonly inode: number | undefined
-  /** For syncing the log. The data plane's thread does not wait for that, so commits continue meanwhile. */
-  readonly log: LogReader
-  index: SharedWalIndex | undefined
-  hasSeveralWriters: boolean
-  stopped: boolean
-  timer: NodeJS.Timeout | undefined
-  intervalMs: number
-  /** The wal-index's change counter at the last poll, by which a pause of the writers is noticed. */
-  lastChange: number
-  /** When nobody will have committed for long enough, or the next attempt is due. */
-  quietAtMs: number
-  restartTriedAt: number
-  /** The last reported problem. */
-  problem: string | undefined
-}
 
 /**
  * The part of the local client that checkpoints for a primary's applications. It holds SQLite's checkpoint lock of each
@@ -114,7 +93,14 @@ export class Checkpointer {
     const inode = inodeOf(this.#files, path)
     return {
       ...{ name, path, inode, log, hasSeveralWriters, index: undefined, stopped: false, timer: undefined },
-      ...{ intervalMs: SHORTEST_MS, lastChange: -1, quietAtMs: 0, restartTriedAt: 0, problem: undefined },
+      ...{
+        intervalMs: SHORTEST_MS,
+        lastChange: -1,
+        quietAtMs: 0,
+        restartTriedAt: 0,
+        problem: undefined,
+        wasCheckpointed: false,
+      },
     }
   }
 
@@ -142,26 +128,51 @@ export class Checkpointer {
   }
 
   async #guard(guarded: Guarded): Promise<void> {
-    if (guarded.index?.header() === undefined) this.#release(guarded)
+    if (guarded.index?.header() === undefined || !guarded.index.keepsMark()) this.#release(guarded)
     if (guarded.index === undefined) {
-      guarded.index = SharedWalIndex.take(this.#files, guarded.path)
+      guarded.index = SharedWalIndex.take(this.#files, guarded.path, 'slot')
       if (guarded.index === undefined) return rest(guarded)
       guarded.intervalMs = SHORTEST_MS
       this.#send({ type: 'guarding', database: guarded.name })
     }
     const due = this.#due(guarded, guarded.index)
+    this.#chooseGuard(guarded, guarded.index)
     if (due === undefined) {
       if (guarded.intervalMs === LONGEST_MS && !guarded.index.isUsable()) this.#release(guarded)
       return
     }
+    if (!guarded.index.beginCheckpoint()) return
     const startedAt = performance.now()
     const outcome = await checkpoint(this.#files, this.#announce, guarded, guarded.index, due)
+    guarded.index.endCheckpoint()
     if (outcome === undefined) return this.#release(guarded)
     this.#report(guarded, guarded.index, outcome, performance.now() - startedAt)
     const isLeft = due === 'restart-by-writer' && outcome.state === 'behind'
     if (isLeft && !(await finishedByWriter(guarded, guarded.index))) return this.#release(guarded)
     if (outcome.state === 'blocked') guarded.intervalMs = BLOCKED_MS
     if (outcome.state === 'complete') guarded.problem = undefined
+  }
+
+  /**
+   * A short WAL is guarded by the unused read mark, and a long one by the checkpoint lock, until it restarts. An
+   * application that has copied everything and still checkpoints waits to restart the WAL: it may.
+   */
+  #chooseGuard(guarded: Guarded, index: SharedWalIndex): void {
+    const maxFrame = index.header()?.maxFrame ?? 0
+    if (index.guard === 'restart') {
+      if (index.isCheckpointed) return void (guarded.intervalMs = RESTART_MS)
+      index.guardBy('slot')
+      if (index.guard === 'restart') index.guardBy('checkpoint')
+    } else if (maxFrame >= GUARD_FRAMES) {
+      index.guardBy('checkpoint')
+    } else if (index.guard === 'checkpoint') {
+      index.guardBy('slot')
+    } else {
+      const isCheckpointed = index.marks.backfilled() === maxFrame && index.isCheckpointed
+      if (isCheckpointed && guarded.wasCheckpointed) index.guardBy('restart')
+      guarded.wasCheckpointed = isCheckpointed
+    }
+    if (index.guard === 'restart' || guarded.wasCheckpointed) guarded.intervalMs = RESTART_MS
   }
 
   #due(guarded: Guarded, index: SharedWalIndex): Due | undefined {
@@ -180,7 +191,11 @@ export class Checkpointer {
       guarded.restartTriedAt = maxFrame
       return guarded.hasSeveralWriters || maxFrame >= LONG_FRAMES ? 'restart' : 'restart-by-writer'
     }
-    if (backfilled === maxFrame) return undefined
+    if (backfilled === maxFrame) {
+      const isLong = index.guard === 'checkpoint' && maxFrame >= GUARD_FRAMES
+      if (isLong && performance.now() >= guarded.quietAtMs) index.restart()
+      return undefined
+    }
     if (maxFrame < CHECKPOINT_FRAMES) {
       if (performance.now() < guarded.quietAtMs) return undefined
       guarded.quietAtMs = performance.now() + QUIET_MS
@@ -211,77 +226,6 @@ export class Checkpointer {
     const code = errorCode(error) ?? 'INTERNAL'
     this.#send({ type: 'checkpoint-failed', database: guarded.name, code, message })
   }
-}
-
-/**
- * How the WAL restarts under full load. Several writers are used to waiting for each other, so they also wait some
- * milliseconds for this process (`restart`). A sole writer may take SQLITE_BUSY for a failure, so it copies the last
- * frames itself (`restart-by-writer`).
- */
-type Due = 'copy' | 'restart' | 'restart-by-writer'
-
-const WORK: Readonly<Record<Due, (work: SharedCheckpoint) => Promise<CheckpointOutcome>>> = {
-  copy: (work) => work.run(),
-  restart: (work) => work.runAndRestart(),
-  'restart-by-writer': (work) => work.runNearEnd(),
-}
-
-/**
- * The sole writer checkpoints at its next commit, which is little work by then, and restarts the WAL at the commit
- * after that. The WAL-reset bug needs two racing checkpoints, and there is only one. False while the writer's own
- * checkpoint runs.
- */
-async function finishedByWriter(guarded: Guarded, index: SharedWalIndex): Promise<boolean> {
-  const frames = index.header()?.maxFrame ?? 0
-  index.unlockCheckpoints()
-  const until = performance.now() + WRITER_MS
-  const isWaiting = () => !guarded.stopped && !guarded.hasSeveralWriters && performance.now() < until
-  while (isWaiting() && (index.header()?.maxFrame ?? 0) >= frames) await sleep(1)
-  return index.lockCheckpoints()
-}
-
-/** Undefined when applications use another wal-index than the held one, or one of them has the database to itself. */
-async function checkpoint(
-  files: FilesBeneath,
-  announce: Announce,
-  guarded: Guarded,
-  index: SharedWalIndex,
-  due: Due,
-): Promise<CheckpointOutcome | undefined> {
-  const database = SharedDatabase.open(files, guarded.path)
-  if (database === undefined) return undefined
-  try {
-    // The connections, which still use the wal-index, have opened a file that had this name before.
-    if (guarded.inode !== database.inode) return undefined
-    // Checked after the open: replacing the wal-index requires exclusive access to the database.
-    if (!index.isUsable()) return undefined
-    const makeDurable = async () => void (await guarded.log.sync())
-    const removing = (inodes: DatabaseInodes) => announce({ op: 'remove', database: guarded.name, inodes })
-    if (!index.isInUse()) {
-      // The applications' connections have closed since, and did not remove the WAL because this process had it open.
-      if (database.becomeLast(index)) await closeAsLast(database, index, makeDurable, removing)
-      return undefined
-    }
-    const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => guarded.stopped })
-    const outcome = await WORK[due](work)
-    const isLast = database.becomeLast(index)
-    if (isLast) await closeAsLast(database, index, makeDurable, removing)
-    return isLast ? undefined : outcome
-  } finally {
-    database.close()
-  }
-}
-
-/** Does the work of the applications' last connection, which closed meanwhile and could not remove the WAL. */
-async function closeAsLast(
-  database: SharedDatabase,
-  index: SharedWalIndex,
-  makeDurable: () => Promise<void>,
-  removing: (inodes: DatabaseInodes) => void,
-): Promise<void> {
-  const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => false })
-  const { state } = await work.run()
-  if (state === 'complete' && work.endsWithIndex()) database.removeWal(index, removing)
 }
 
 /** undefined for a name that is no regular file, or is reached by a link: no such database is opened either. */

@@ -1,5 +1,5 @@
 /** How long nothing was applied to a quiet database. */
-export const QUIET_MS = 1_000
+const QUIET_MS = 1_000
 
 /**
  * What has changed lately, oldest change first, and is worked on one at a time when nothing has changed it for a while.

@@ -1,0 +1,41 @@
+import { createRequire } from 'node:module'
+import type koffiModule from 'koffi'
+
+/** F_OFD_GETLK of fcntl(2), and the layout of struct flock on 64-bit Linux. */
+const F_OFD_GETLK = 36
+const F_WRLCK = 1
+const F_UNLCK = 2
+const FLOCK = { type: 0, start: 8, length: 16, SIZE: 32 } as const
+
+type Fcntl = (fd: number, command: number, lock: Uint8Array) => number
+
+let fcntl: Fcntl | undefined
+let isLoaded = false
+
+/** Loaded on first use. undefined where koffi has no native module for this machine. */
+function load(): Fcntl | undefined {
+  if (isLoaded) return fcntl
+  isLoaded = true
+  try {
+    const koffi = createRequire(import.meta.url)('koffi') as typeof koffiModule
+    fcntl = koffi.load(null).func('fcntl', 'int', ['int', 'int', 'void *']) as Fcntl
+  } catch {
+    fcntl = undefined
+  }
+  return fcntl
+}
+
+/**
+ * Whether another holder has a lock on these bytes, without taking it for a moment. undefined where that cannot be
+ * asked.
+ */
+export function isLocked(fd: number, offset: number, length: number): boolean | undefined {
+  const query = load()
+  if (query === undefined) return undefined
+  const lock = new Uint8Array(FLOCK.SIZE)
+  const view = new DataView(lock.buffer)
+  view.setInt16(FLOCK.type, F_WRLCK, true)
+  view.setBigInt64(FLOCK.start, BigInt(offset), true)
+  view.setBigInt64(FLOCK.length, BigInt(length), true)
+  return query(fd, F_OFD_GETLK, lock) === 0 ? view.getInt16(FLOCK.type, true) !== F_UNLCK : undefined
+}
