@@ -44,6 +44,7 @@ export const PROJECTS = {
       'test/conformance/driver-fuse-native-root.test.ts',
       'test/checkpoint/checkpoint.test.ts',
       'test/integration/lockstep.test.ts',
+      'test/capture-fuzz/capture-fuzz.test.ts',
       'test/upgrade/upgrade.test.ts',
       'test/faults/crash-scripts.test.ts',
       'test/crash/kill-nine.test.ts',
