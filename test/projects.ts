@@ -91,6 +91,7 @@ export const PROJECTS = {
       'test/integration/histories.test.ts',
       'test/integration/many-databases.test.ts',
       'test/integration/renames.test.ts',
+      'test/integration/replacing.test.ts',
       'test/integration/round-trips.test.ts',
       'test/integration/stream.test.ts',
       'test/interop/compaction.test.ts',

@@ -43,9 +43,7 @@ export class BackingFile {
   }
 
   stateOf(fd: number): FileState | undefined {
-    const bytes = new Uint8Array(DATABASE_HEADER_SIZE)
-    const n = this.#files.read(fd, bytes, 0, bytes.length, 0)
-    const header = parseDatabaseHeader(bytes.subarray(0, n))
+    const header = parseDatabaseHeader(this.#header(fd))
     if (header === undefined) return undefined
     const sizeBytes = this.#files.size(fd)
     const filePages = Math.ceil(sizeBytes / header.pageSize)
@@ -54,22 +52,21 @@ export class BackingFile {
 
   /** Whether the file holds a whole database; if it has content but does not, `problem` says why. */
   check(): { whole: boolean; problem?: string } {
-    const state = this.state()
-    const sizeBytes = this.#files.exists(this.path) ? this.use((fd) => this.#files.size(fd)) : 0
+    return this.#files.exists(this.path) ? this.use((fd) => this.checkOf(fd)) : { whole: false }
+  }
+
+  checkOf(fd: number): { whole: boolean; problem?: string } {
+    const state = this.stateOf(fd)
+    const sizeBytes = this.#files.size(fd)
     if (sizeBytes === 0) return { whole: false }
-    if (state === undefined) return { whole: false, problem: this.#headerProblem() }
+    if (state === undefined) return { whole: false, problem: headerProblem(this.#header(fd)) }
     const whole = state.sizePages > 0 && sizeBytes >= state.sizePages * state.header.pageSize
     return whole ? { whole } : { whole, problem: 'it is shorter than its header says' }
   }
 
-  #headerProblem(): string {
+  #header(fd: number): Uint8Array {
     const bytes = new Uint8Array(DATABASE_HEADER_SIZE)
-    return headerProblem(
-      bytes.subarray(
-        0,
-        this.use((fd) => this.#files.read(fd, bytes, 0, bytes.length, 0)),
-      ),
-    )
+    return bytes.subarray(0, this.#files.read(fd, bytes, 0, bytes.length, 0))
   }
 }
 

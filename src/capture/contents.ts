@@ -64,6 +64,7 @@ export class WalContent extends PlainContent {
   /** A WAL copied in along with its database was not tracked while it was written: read it now. */
   override opened(flags: number, caller: Caller): void {
     super.opened(flags, caller)
+    if (isWriter(flags)) this.#trackWhole()
     if (this.#captured && !this.#database.wal.following) this.#database.wal.adopt(this.files.size(this.fd))
     if (isWriter(flags) && ++this.#connections === SHARED) this.#database.events.sharing(this.#database, 'one-writer')
   }
@@ -99,6 +100,15 @@ export class WalContent extends PlainContent {
   detach(): void {
     if (this.#connections >= SHARED) this.#database.events.sharing(this.#database, 'sole')
     if (this.#database.walFd === this.fd) this.#database.walFd = -1
+  }
+
+  /**
+   * A file that was made under journal_mode MEMORY or OFF has no committed state yet. No transaction is under way while
+   * a connection opens its WAL, and whatever is committed there is captured.
+   */
+  #trackWhole(): void {
+    const { tracked, authority, journal, file } = this.#database
+    if (!tracked && authority.leads && !journal.active && file.check().whole) this.#database.importFile()
   }
 
   #noteWriter(handle: number | undefined): void {

@@ -5,15 +5,19 @@ import { checkpointWrite } from './checkpoint-write.ts'
 import { PlainContent } from './contents.ts'
 import type { Database } from './database.ts'
 import { rejectForeign, rejectMoved, rejectUnjournaled, rejectUnserved } from './rejection.ts'
+import type { Replacement } from './replacement.ts'
+import { UncapturedWrites } from './uncaptured-writes.ts'
 
 /** The main file. Until the database has a committed state, it is served as a plain file. */
 export class DatabaseContent extends PlainContent {
   #database: Database
-  #written = false
+  #uncaptured: UncapturedWrites
   /** The name was removed or belongs to another file: nothing is captured here any more. */
   #detached = false
   /** The file was renamed while it was open: a write would be one to the database of the new name. */
   #isMoved = false
+  #handles = 0
+  #isOpening = false
   readonly #closed: (database: Database) => void
 
   /** `closed` is called when the last handle is released. */
@@ -21,27 +25,48 @@ export class DatabaseContent extends PlainContent {
     super(database.files, fd)
     this.#database = database
     this.#closed = closed
+    this.#uncaptured = new UncapturedWrites(database)
     database.file.fd = fd
   }
 
   override opened(flags: number, caller: Caller): void {
-    const { rejection: reason, name } = this.#database
+    const { rejection: reason, name, replacing } = this.#database
     if (reason !== undefined) throw rejectUnserved(this.#database.events, name, reason, caller)
-    super.opened(flags, caller)
+    if (this.#replacement !== undefined) replacing.join(flags, caller)
+    else this.#open(flags, caller)
+    this.#handles++
+  }
+
+  #open(flags: number, caller: Caller): void {
+    this.#isOpening = true
+    try {
+      super.opened(flags, caller)
+    } finally {
+      this.#isOpening = false
+    }
+  }
+
+  override read(into: Uint8Array, at: number, length: number, position: number): number {
+    return this.#replacement?.read(into, at, length, position) ?? super.read(into, at, length, position)
   }
 
   override write(data: Uint8Array, position: number, caller: Caller): void {
     const database = this.#database
     if (this.#isMoved) throw rejectMoved(database.events, database.name, caller)
+    const replacement = this.#replacement
+    if (replacement !== undefined) return replacement.write(data, position)
     if (!database.authority.leads && !this.#detached && !this.#restores(data, position)) {
       // A plain file may be written on a replica until it begins with a database header.
       if (database.tracked || (position === 0 && hasDatabaseMagic(data))) database.assertWriter(caller)
     }
     const versions = position === 0 && !this.#detached ? foreignVersions(data) : undefined
     if (versions !== undefined) throw rejectForeign(database.events, database.name, versions, caller)
-    if (this.#detached || !database.tracked) {
+    if (this.#detached || (!database.tracked && database.journal.active)) {
       super.write(data, position, caller)
-      this.#written = true
+    } else if (!database.tracked) {
+      this.#uncaptured.assertCapturable(caller)
+      super.write(data, position, caller)
+      this.#uncaptured.written(() => !this.#detached && this.#handles > 0)
     } else if (database.journal.active) {
       super.write(data, position, caller)
       database.journal.databaseWritten(position, data.length)
@@ -55,15 +80,17 @@ export class DatabaseContent extends PlainContent {
   override truncate(sizeBytes: number, caller: Caller): void {
     const database = this.#database
     if (this.#isMoved) throw rejectMoved(database.events, database.name, caller)
+    const replacement = this.#replacement
+    if (replacement !== undefined) return replacement.truncate(sizeBytes)
     if (this.#detached || !database.tracked) return super.truncate(sizeBytes, caller)
     const { pages, pageSize, journal, hasWal } = database
     const committedBytes = pages.sizePages * pageSize
     const isRollback = journal.active && sizeBytes === committedBytes
     if (!isRollback) database.assertWriter(caller)
     // SQLite never leaves a database with a committed state empty.
-    const mayCut = journal.active
-      ? sizeBytes > 0
-      : sizeBytes >= committedBytes || (hasWal && pages.mayCut(Math.floor(sizeBytes / pageSize)))
+    if (sizeBytes === 0) return database.replacing.begin(caller, this.#others())
+    const mayCut =
+      journal.active || sizeBytes >= committedBytes || (hasWal && pages.mayCut(Math.floor(sizeBytes / pageSize)))
     if (!mayCut) throw rejectUnjournaled(database.events, database.name, caller)
     super.truncate(sizeBytes, caller)
   }
@@ -71,7 +98,11 @@ export class DatabaseContent extends PlainContent {
   /** A captured commit is durable through the log. A background job syncs the file itself. */
   override sync(dataOnly: boolean): HeldReply | undefined {
     const database = this.#database
-    if (this.#detached || (!database.journal.active && !database.tracked)) return super.sync(dataOnly)
+    if (this.#replacement !== undefined) return void this.#replacement.sync()
+    if (this.#detached || (!database.journal.active && !database.tracked)) {
+      this.#uncaptured.synced()
+      return super.sync(dataOnly)
+    }
     if (!database.journal.active) return database.beginLogSync()
     database.journal.syncRequested()
     return undefined
@@ -79,8 +110,10 @@ export class DatabaseContent extends PlainContent {
 
   override released(_flags: number, openHandles: number, openWriters: number): void {
     const database = this.#database
+    this.#handles = openHandles
     if (this.#detached) return
-    if (openWriters === 0 && this.#written && !database.tracked && !database.journal.active) this.#importCopied()
+    if (openWriters === 0 && this.#replacement !== undefined) database.replacing.closed()
+    if (openWriters === 0 && this.#uncaptured.any && !database.tracked && !database.journal.active) this.#importCopied()
     if (openHandles > 0) return
     database.file.fd = -1
     database.closeIdle()
@@ -98,6 +131,14 @@ export class DatabaseContent extends PlainContent {
     return true
   }
 
+  sizeBytes(): number | undefined {
+    return this.#replacement?.sizeBytes
+  }
+
+  takeStale(): boolean {
+    return !this.#detached && this.#database.replacing.takeStale()
+  }
+
   /** `isMoved`: the file has another name now, so nothing may be written here. */
   detach(isMoved = false): void {
     this.#detached = true
@@ -110,11 +151,24 @@ export class DatabaseContent extends PlainContent {
     this.#database.file.fd = -1
     this.#database = database
     database.file.fd = this.fd
+    const { any } = this.#uncaptured
+    this.#uncaptured.any = false
+    this.#uncaptured = new UncapturedWrites(database)
+    if (any) this.#uncaptured.written(() => !this.#detached && this.#handles > 0)
+  }
+
+  get #replacement(): Replacement | undefined {
+    return this.#detached ? undefined : this.#database.replacing.current
+  }
+
+  /** How many handles are open besides the caller's. An open is not counted yet, and a truncation by name opens one. */
+  #others(): number {
+    return this.#handles - (this.#isOpening ? 0 : 1)
   }
 
   /** A file written without a journal, by cp or VACUUM INTO, becomes a database when its last writer closes it. */
   #importCopied(): void {
-    this.#written = false
+    this.#uncaptured.any = false
     this.#database.importIfWhole()
   }
 }

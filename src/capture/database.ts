@@ -18,6 +18,7 @@ import { Expectations } from './expected.ts'
 import { FileTrust } from './file-trust.ts'
 import { JournalTracker } from './journal-tracker.ts'
 import { rejectExpired, rejectOnReplica, rejectTooMany } from './rejection.ts'
+import { Replacing } from './replacing.ts'
 import { Transactions } from './transactions.ts'
 import { WalTracker } from './wal-tracker.ts'
 
@@ -47,6 +48,7 @@ export class Database implements CapturedDatabase {
   readonly wal: WalTracker
   readonly journal: JournalTracker
   readonly trust: FileTrust
+  readonly replacing = new Replacing(this)
   readonly file: BackingFile
   walFd = -1
   pageSize = 0
@@ -182,24 +184,27 @@ export class Database implements CapturedDatabase {
 
   /** Commits the whole file as the next transaction. The caller ensures that no journal is open on it. */
   importFile(sizePages?: number): Position {
-    return this.withFile((fd) => {
-      const state = this.file.stateOf(fd)
-      assert.ok(state !== undefined, 'only a valid database is imported')
-      const { header } = state
-      const commit = sizePages ?? state.sizePages
-      const previous = this.pageSize
-      this.pageSize = header.pageSize
-      const pgnos = pagesOf(commit, header.pageSize)
-      try {
-        this.commit({ commit, pgnos, read: (pgno) => this.#readFrom(fd, pgno), whole: true })
-      } catch (error) {
-        this.pageSize = previous
-        throw error
-      }
-      this.walMode = header.journalMode === 'wal'
-      this.publish()
-      return this.position
-    })
+    this.withFile((fd) => this.commitWhole(fd, sizePages))
+    this.publish()
+    return this.position
+  }
+
+  /** Commits the whole database that `fd` holds. Throws FsError; then nothing has changed. */
+  commitWhole(fd: number, sizePages?: number): void {
+    const state = this.file.stateOf(fd)
+    assert.ok(state !== undefined, 'only a valid database is imported')
+    const { header } = state
+    const commit = sizePages ?? state.sizePages
+    const previous = this.pageSize
+    this.pageSize = header.pageSize
+    const pgnos = pagesOf(commit, header.pageSize)
+    try {
+      this.commit({ commit, pgnos, read: (pgno) => this.#readFrom(fd, pgno), whole: true })
+    } catch (error) {
+      this.pageSize = previous
+      throw error
+    }
+    this.walMode = header.journalMode === 'wal'
   }
 
   /** Imports a file that may be incomplete. If it is not a whole database it stays a plain file: logged, and false. */
@@ -215,6 +220,7 @@ export class Database implements CapturedDatabase {
 
   /** The database is not part of the primary's history: its file and its log are about to be removed. */
   discard(): void {
+    this.replacing.abandon()
     this.trust.forget()
     this.wal.forget()
     this.journal.forget()
@@ -228,6 +234,7 @@ export class Database implements CapturedDatabase {
 
   /** The database's file is about to be removed. */
   drop(): void {
+    this.replacing.abandon()
     // A power loss can bring the file back until its removal is durable, and the log will no longer hold its content.
     this.withFile((fd) => this.files.sync(fd))
     this.wal.forget()
@@ -278,7 +285,7 @@ export class Database implements CapturedDatabase {
     const page = scratch.subarray(0, this.pageSize)
     const n = this.files.read(fd, page, 0, page.length, (pgno - 1) * this.pageSize)
     if (n < page.length) page.fill(0, n)
-    if (n > 0) this.trust.check(pgno, page)
+    if (n > 0 && fd !== this.replacing.current?.fd) this.trust.check(pgno, page)
     return page
   }
 }

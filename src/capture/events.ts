@@ -43,5 +43,9 @@ export interface CaptureEvents {
    * could not be followed. Details are logged separately.
    */
   guarded(database: PublishedDatabase): void
+  /** The file has another size than the kernel may believe. */
+  resized(database: PublishedDatabase): void
+  /** Runs `act` between two requests, in about a second. Never, if the node stops before. */
+  later(act: () => void): void
   log(level: LogLevel, message: string, fields: LogFields): void
 }

@@ -3,6 +3,7 @@ import { FsError } from '../fuse/errno.ts'
 import { writeSynced } from '../log/store.ts'
 import { doubt, forgetCleanStop, identifySegment, writeCleanStop } from '../log/trust.ts'
 import type { Pgno } from '../ltx/format/types.ts'
+import { errorMessage } from '../util/errors.ts'
 import { parentOf, withFile } from '../util/files.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { Proof } from './proof.ts'
@@ -107,8 +108,23 @@ export class FileTrust {
     return new FsError('EIO', reason)
   }
 
-  /** The file was removed or replaced: nothing is left to verify. */
+  /** The file has only part of the last transaction. The next start writes it from the log. */
+  rejectUnwritten(cause: unknown): FsError {
+    const database = this.#database
+    const { logDir = '', files, events, name } = database
+    const reason =
+      `its file could not be written (${errorMessage(cause)}), and has only part of its last transaction. ` +
+      'Make room or repair the disk, and start the node again: it writes the file from its log'
+    database.rejection = reason
+    events.log('error', `database not served: ${reason}`, { database: name })
+    if (logDir !== '') doubt(files, logDir)
+    database.publish()
+    return new FsError('EIO', reason)
+  }
+
+  /** The file is removed or replaced: nothing is left to verify. */
   forget(): void {
+    this.proof?.cut(0)
     this.proof?.end()
     this.proof = undefined
   }

@@ -19,17 +19,32 @@ export const rejectUnjournaled: Reject = (events, database, caller) =>
     events,
     'EPERM',
     'a write without a journal (journal_mode OFF or MEMORY, or not SQLite) was rejected; nothing was changed. ' +
-      'Use journal_mode WAL, DELETE, TRUNCATE or PERSIST; to replace a database, remove it first',
+      'Use journal_mode WAL, DELETE, TRUNCATE or PERSIST; to replace a database, close it and copy over it, or rename over it',
     { database },
     caller,
   )
+
+/** A program replaces a database in place, where that would lose something. */
+export function rejectReplacement(events: CaptureEvents, database: string, caller: Caller, obstacle: string): FsError {
+  const message =
+    `a write without a journal was rejected: the database cannot be replaced in place now, because ${obstacle}; ` +
+    'nothing was changed. Close it everywhere, or rename another file over it'
+  return reject(events, 'EPERM', message, { database }, caller)
+}
+
+/** Readers come back, so it is logged at debug level. */
+export function rejectBeingReplaced(events: CaptureEvents, database: string, caller: Caller): FsError {
+  const message = 'an open was rejected: the database is being replaced in place. Open it again when that has ended'
+  events.log('debug', message, { database, errno: 'EBUSY', process: describe(caller) })
+  return new FsError('EBUSY', message)
+}
 
 /** A database in WAL mode: whatever is written to its file must have been committed before. */
 export function rejectUncommitted(events: CaptureEvents, database: string, caller: Caller, pgno: number): FsError {
   const message =
     `a write without a journal was rejected: page ${pgno} of a database in WAL mode would become what no transaction ` +
     'committed (journal_mode OFF or MEMORY, or not SQLite); nothing was changed. ' +
-    'Use journal_mode WAL, DELETE, TRUNCATE or PERSIST; to replace a database, remove it first'
+    'Use journal_mode WAL, DELETE, TRUNCATE or PERSIST; to replace a database, close it and copy over it, or rename over it'
   return reject(events, 'EPERM', message, { database }, caller)
 }
 

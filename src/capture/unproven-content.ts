@@ -19,6 +19,7 @@ export class UnprovenContent extends DatabaseContent {
   }
 
   override read(into: Uint8Array, at: number, length: number, position: number): number {
+    if (this.#isReplaced) return super.read(into, at, length, position)
     this.#assertSound()
     const n = super.read(into, at, length, position)
     this.#verify(position, n)
@@ -26,17 +27,24 @@ export class UnprovenContent extends DatabaseContent {
   }
 
   override write(data: Uint8Array, position: number, caller: Caller): void {
+    if (this.#isReplaced) return super.write(data, position, caller)
     this.#assertSound()
     this.#verify(position, data.length)
     super.write(data, position, caller)
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {
+    if (this.#isReplaced) return super.truncate(sizeBytes, caller)
     this.#assertSound()
     const { pageSize } = this.#proof
     if (sizeBytes % pageSize !== 0) this.#verify(sizeBytes, 1)
     super.truncate(sizeBytes, caller)
-    this.#proof.cut(Math.ceil(sizeBytes / pageSize))
+    if (!this.#isReplaced) this.#proof.cut(Math.ceil(sizeBytes / pageSize))
+  }
+
+  /** Another content is being written, and the file keeps its own until that is complete. */
+  get #isReplaced(): boolean {
+    return this.sizeBytes() !== undefined
   }
 
   #verify(position: number, length: number): void {

@@ -17,6 +17,9 @@ import { SharedState } from './shared-state.ts'
 import type { SyncFailed, SyncThreadData } from './sync-thread.ts'
 import { Syncs } from './syncs.ts'
 
+/** When the data plane gets its turn after it has asked for one. */
+const LATER_MS = 700
+
 export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared' | 'syncs' | 'keepAwake'> {
   /** `low` keeps a core awake while requests arrive (keep-awake.ts). */
   readonly latency: 'normal' | 'low'
@@ -209,6 +212,11 @@ export class DataPlane {
     this.#keepAwakeThread = thread
   }
 
+  #takeTurn(): void {
+    this.shared.requestTurn()
+    if (this.#device !== undefined) ringDoorbell(this.#device)
+  }
+
   #send(message: ToDataPlane): void {
     this.#worker.postMessage(message)
   }
@@ -244,6 +252,9 @@ export class DataPlane {
         this.ownerChanges.set(message.database, (this.ownerChanges.get(message.database) ?? 0) + 1)
         this.#options.ownerChanged(message.database)
         this.shared.wake()
+        return
+      case 'later':
+        setTimeout(() => this.#takeTurn(), LATER_MS).unref()
         return
       case 'invalidate':
         if (this.#device !== undefined) invalidateInode(this.#device.device, message.node)

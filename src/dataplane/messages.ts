@@ -48,6 +48,8 @@ export type FromDataPlane =
   | { readonly type: 'guarded'; readonly database: string }
   /** An application has changed the owner or the mode of a database's file. */
   | { readonly type: 'owner'; readonly database: string }
+  /** Something is to be done in about a second: `SharedState.requestTurn`. */
+  | { readonly type: 'later' }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
   /**
    * The kernel's cache of a file is stale. The serving thread cannot invalidate it: the notification would wait for

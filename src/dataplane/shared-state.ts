@@ -37,6 +37,7 @@ const CONTROL = {
   primaryLength: 14,
   committing: 16,
   announced: 18,
+  turn: 20,
 } as const
 /** Offset in 64-bit words. */
 const DEADLINE = 5
@@ -83,6 +84,16 @@ export class SharedState {
 
   get stopRequested(): boolean {
     return Atomics.load(this.#control, CONTROL.stop) === 1
+  }
+
+  /** The data plane has no timers: it does what has waited when this was called, after its next request. */
+  requestTurn(): void {
+    Atomics.store(this.#control, CONTROL.turn, 1)
+  }
+
+  /** Data plane only: whether that was requested since the last call. */
+  takeTurn(): boolean {
+    return Atomics.load(this.#control, CONTROL.turn) === 1 && Atomics.exchange(this.#control, CONTROL.turn, 0) === 1
   }
 
   /** Grows with each publication; `waitForChange` waits on it. */

@@ -10,8 +10,10 @@ import { DatabaseFilter } from '../capture/database-filter.ts'
 import type { CaptureEvents } from '../capture/events.ts'
 import { findDatabases } from '../capture/find-databases.ts'
 import { RejectionLines } from '../capture/rejection-lines.ts'
+import { discardReplacements } from '../capture/replacement.ts'
 import { CaptureVolume } from '../capture/volume.ts'
-import { FsError } from '../fuse/errno.ts'
+import { errnoOf, FsError } from '../fuse/errno.ts'
+import { invalidateAttributes } from '../fuse/protocol/notify.ts'
 import { Session } from '../fuse/protocol/session.ts'
 import { Tree } from '../fuse/tree/tree.ts'
 import { Logs } from '../log/logs.ts'
@@ -22,6 +24,7 @@ import { errorMessage } from '../util/errors.ts'
 import { withFile } from '../util/files.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
 import { nowMs as monotonicMs } from '../util/monotonic.ts'
+import { FileLocks } from './file-locks.ts'
 import { KeepAwake } from './keep-awake.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { SharedState } from './shared-state.ts'
@@ -47,6 +50,11 @@ const slots = new Slots(state, say)
 const behind = new Set<string>()
 let tree: Tree | undefined
 let serving = false
+let locks: FileLocks | undefined
+/** Drops the attributes of the file of that name from the kernel's cache. */
+let forgetAttributes = (_name: string): void => undefined
+/** What waits for the next turn. */
+const later: (() => void)[] = []
 /** The current request commits. */
 let committing = false
 
@@ -64,6 +72,7 @@ const authority: Authority = {
   get primary() {
     return state.primaryHostname
   },
+  isLocked: (inode) => locks?.isWriteLocked(inode) === true,
   isClient: ({ tid }) => tid !== 0 && tid === state.clientPid,
 }
 
@@ -84,12 +93,17 @@ const events: CaptureEvents = {
     if (node !== undefined) say({ type: 'invalidate', node })
   },
   guarded: ({ name }) => say({ type: 'guarded', database: name }),
+  resized: ({ name }) => forgetAttributes(name),
+  later: (act) => {
+    if (later.push(act) === 1) say({ type: 'later' })
+  },
   log: (level, message, fields) => lines.log(level, message, fields),
 }
 
 port.on('message', (message: ToDataPlane) => {
   switch (message.type) {
     case 'recover':
+      discardReplacements(files, dataDir, events)
       recoverAll()
       return say({ type: 'recovered' })
     case 'recover-again':
@@ -154,6 +168,18 @@ function recover(name: string): void {
   if (proof !== undefined) say({ type: 'unproven', database: name, proof: proof.buffer })
 }
 
+function takeTurn(): void {
+  for (const act of later.splice(0)) {
+    try {
+      act()
+    } catch (error) {
+      // As for a request: only a broken invariant ends the session.
+      if (errnoOf(error) === undefined) throw error
+      events.log('error', `what had waited failed: ${errorMessage(error)}`, {})
+    }
+  }
+}
+
 function serve(deviceFd: number): void {
   const volume = new CaptureVolume({
     root,
@@ -176,9 +202,14 @@ function serve(deviceFd: number): void {
   }
   const forget = (parent: number, name: string) => say({ type: 'forget', parent, name })
   tree = new Tree(root, Object.assign(volume, { ownerChanged }), special, forget)
+  forgetAttributes = (name) => {
+    const node = tree?.find(name)
+    if (node !== undefined) invalidateAttributes(deviceFd, node)
+  }
   const session = new Session(deviceFd, tree, {
     failed: (operation, error) => events.log('error', `${operation} failed: ${errorMessage(error)}`, {}),
     afterRequest() {
+      if (later.length > 0 && state.takeTurn()) takeTurn()
       if (committing) state.endCommit()
       committing = false
       keepAwake?.requested()
@@ -191,6 +222,7 @@ function serve(deviceFd: number): void {
       for (const announcement of unmarshalAnnouncements(data)) volume.announced(announcement)
     },
   })
+  locks = new FileLocks(mountDir)
   serving = true
   // A broken invariant leaves the files as they are: the next start recovers, and logs the cause.
   session.serve()

@@ -37,6 +37,10 @@ export interface FileContent {
   truncate(sizeBytes: number, caller: Caller): void
   /** fsync or fdatasync. A returned reply still has to be given the request that it answers. */
   sync(dataOnly: boolean): HeldReply | undefined
+  /** The size that applications see, where that is not the backing file's: while another content is written. */
+  sizeBytes?(): number | undefined
+  /** Whether what the kernel has cached of the file is not its content. True once: the next open drops the cache. */
+  takeStale?(): boolean
   /** A handle was closed; `openHandles` remain on the file, `openWriters` of them writable. */
   released(flags: number, openHandles: number, openWriters: number): void
 }

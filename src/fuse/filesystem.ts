@@ -38,11 +38,12 @@ export interface Entry {
 
 /**
  * An open handle. `cached`: reads go through the page cache, which survives the open; otherwise each read is a request.
- * `modeChanged`: set-id bits were removed.
+ * `isStale`: what the page cache has of the file is not its content. `modeChanged`: set-id bits were removed.
  */
 export interface Opened {
   readonly handle: number
   readonly cached: boolean
+  readonly isStale?: boolean
   readonly modeChanged: boolean
 }
 
@@ -59,6 +60,8 @@ export interface AttributeChange {
   sizeBytes?: number
   atime?: number
   mtime?: number
+  /** The handle through which the size changes (ftruncate); absent if the file was named. */
+  handle?: number
   /** The change removes set-user-id and set-group-id bits. */
   killPrivileges?: boolean
 }

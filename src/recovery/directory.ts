@@ -61,7 +61,10 @@ export function recoverDirectory(
   try {
     const { root, nodeId, files } = data
     const ignore = () => {}
-    const events = { log, published: ignore, sharing: ignore, guarded: ignore, mended: ignore }
+    const events = {
+      ...{ log, published: ignore, sharing: ignore, guarded: ignore, mended: ignore },
+      ...{ resized: ignore, later: ignore },
+    }
     return chosen(files, dir, names, filter).map((name) => {
       const planned = plan(files, dir, name, { foresee: false, mountDir })
       const database = recoverDatabase({

@@ -69,9 +69,14 @@ function handleCallbacks(wire: Wire, names: Names, handles: Handles): HandleCall
 }
 
 function contentCallbacks(wire: Wire, names: Names, handles: Handles): ContentCallbacks {
-  const resize = (id: number, size: number): void => {
+  const resize = (id: number, size: number, fh?: number): void => {
+    const valid = SETATTR_VALID.SIZE | (fh === undefined ? 0 : SETATTR_VALID.HANDLE)
     wire.call('SETATTR', id, (request) =>
-      request.struct(SETATTR_IN.SIZE).set32(SETATTR_IN.valid, SETATTR_VALID.SIZE).set64(SETATTR_IN.size, size),
+      request
+        .struct(SETATTR_IN.SIZE)
+        .set32(SETATTR_IN.valid, valid)
+        .set64(SETATTR_IN.fh, fh ?? 0)
+        .set64(SETATTR_IN.size, size),
     )
   }
 
@@ -106,6 +111,10 @@ function contentCallbacks(wire: Wire, names: Names, handles: Handles): ContentCa
 
     truncate: (name, size, reply) => answer(reply, () => resize(names.find(name).id, size)),
 
-    ftruncate: (_name, handle, size, reply) => answer(reply, () => resize(handles.get(handle).known.id, size)),
+    ftruncate: (_name, handle, size, reply) =>
+      answer(reply, () => {
+        const { fh, known } = handles.get(handle)
+        resize(known.id, size, fh)
+      }),
   }
 }

@@ -58,6 +58,7 @@ const STRUCTS: Record<string, Record<string, number>> = {
   SETATTR_IN: {
     SIZE: 88,
     valid: 0,
+    fh: 8,
     size: 16,
     atime: 32,
     mtime: 40,

@@ -97,6 +97,7 @@ export const SETATTR_VALID = {
   SIZE: 1 << 3,
   ATIME: 1 << 4,
   MTIME: 1 << 5,
+  HANDLE: 1 << 6,
   KILL_SUIDGID: 1 << 11,
 } as const
 
@@ -184,6 +185,7 @@ export const FORGET_ONE = { SIZE: 16, nodeid: 0, nlookup: 8 } as const
 export const SETATTR_IN = {
   SIZE: 88,
   valid: 0,
+  fh: 8,
   size: 16,
   atime: 32,
   mtime: 40,

@@ -216,6 +216,7 @@ function attributeChange(request: Request): AttributeChange {
   if (valid & SETATTR_VALID.UID) change.uid = request.u32(SETATTR_IN.uid)
   if (valid & SETATTR_VALID.GID) change.gid = request.u32(SETATTR_IN.gid)
   if (valid & SETATTR_VALID.SIZE) change.sizeBytes = request.position(SETATTR_IN.size)
+  if (valid & SETATTR_VALID.HANDLE) change.handle = request.u64(SETATTR_IN.fh)
   // For "now" the kernel has filled in its own clock, which the backing file system uses too.
   if (valid & SETATTR_VALID.ATIME) change.atime = time(request, SETATTR_IN.atime, SETATTR_IN.atimensec)
   if (valid & SETATTR_VALID.MTIME) change.mtime = time(request, SETATTR_IN.mtime, SETATTR_IN.mtimensec)

@@ -120,7 +120,8 @@ export class Reply implements DirectorySink {
   opened(opened: Opened): void {
     const at = this.length
     this.#wide(at + OPEN_OUT.fh, opened.handle)
-    this.#wide(at + OPEN_OUT.open_flags, opened.cached ? OPEN_REPLY.KEEP_CACHE : OPEN_REPLY.DIRECT_IO)
+    const keep = opened.isStale === true ? 0 : OPEN_REPLY.KEEP_CACHE
+    this.#wide(at + OPEN_OUT.open_flags, opened.cached ? keep : OPEN_REPLY.DIRECT_IO)
     this.length += OPEN_OUT.SIZE
   }
 

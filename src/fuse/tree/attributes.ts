@@ -32,6 +32,8 @@ export class NodeAttributes {
 
   read(node: Node): Attributes {
     const attributes = readAttributes(this.#reach(node))
+    const sizeBytes = node.open?.content.sizeBytes?.()
+    if (sizeBytes !== undefined) attributes.size = sizeBytes
     node.seen(attributes)
     return attributes
   }

@@ -81,7 +81,7 @@ export class Tree implements T.FileSystem {
   setAttributes(id: T.NodeId, change: T.AttributeChange, caller: Caller): T.Attributes {
     if (isSpecial(id)) throw rejection('EACCES')
     const node = this.#nodes.get(id)
-    if (change.sizeBytes !== undefined) this.#truncate(node, change.sizeBytes, change.killPrivileges === true, caller)
+    if (change.sizeBytes !== undefined) this.#truncate(node, change, caller)
     this.#attributes.change(node, change)
     return this.#attributes.read(node)
   }
@@ -155,10 +155,10 @@ export class Tree implements T.FileSystem {
   open(id: T.NodeId, flags: number, killPrivileges: boolean, caller: Caller): T.Opened {
     if (isSpecial(id)) return this.#special.open(id, flags)
     const node = this.#nodes.regular(id)
-    // The kernel, which has the name cached, then looks it up again.
-    if (node.isRemovedBehind) throw rejection('ESTALE')
+    if (node.isRemovedBehind) throw rejection('ESTALE') // The kernel then looks the name up again.
     const handle = this.#open(node, flags, caller)
-    return { handle, cached: true, modeChanged: killPrivileges && this.#attributes.killPrivileges(node) }
+    const modeChanged = killPrivileges && this.#attributes.killPrivileges(node)
+    return { handle, cached: true, isStale: node.open?.content.takeStale?.() === true, modeChanged }
   }
 
   create(parentId: T.NodeId, name: string, flags: number, mode: number, caller: Caller): T.Created {
@@ -288,13 +288,13 @@ export class Tree implements T.FileSystem {
   }
 
   /** For the content, a truncation by name is an open for writing, a truncation and a close. */
-  #truncate(node: Node, sizeBytes: number, killPrivileges: boolean, caller: Caller): void {
-    const handle = this.#open(this.#nodes.regular(node.id), O_WRONLY, caller)
+  #truncate(node: Node, { sizeBytes = 0, killPrivileges, handle }: T.AttributeChange, caller: Caller): void {
+    const used = handle ?? this.#open(this.#nodes.regular(node.id), O_WRONLY, caller)
     try {
-      this.#files.get(handle).file.content.truncate(sizeBytes, caller)
-      if (killPrivileges) this.#attributes.killPrivileges(node)
+      this.#files.get(used).file.content.truncate(sizeBytes, caller)
+      if (killPrivileges === true) this.#attributes.killPrivileges(node)
     } finally {
-      this.release(handle)
+      if (handle === undefined) this.release(used)
     }
   }
 }

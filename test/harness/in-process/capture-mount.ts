@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import type { Caller, FileContent, Volume } from '../../../src/fuse/content.ts'
 import { FsError } from '../../../src/fuse/errno.ts'
+import { isWriter } from '../../../src/fuse/tree/open-files.ts'
 import type { Files } from '../../../src/util/files.ts'
 import type { OpenMode, VfsFile, VfsFiles } from './vfs-files.ts'
 
@@ -53,7 +54,7 @@ export class CaptureMount implements VfsFiles {
 
   open(path: string, mode: OpenMode, caller: Caller = CALLER): VfsFile {
     const node = this.#nodes.get(path) ?? this.#openBacking(path, mode)
-    const flags = mode.readOnly ? READ : WRITE
+    const flags = mode.flags ?? (mode.readOnly ? READ : WRITE)
     try {
       node.content.opened(flags, caller)
     } catch (error) {
@@ -62,7 +63,7 @@ export class CaptureMount implements VfsFiles {
     }
     this.#nodes.set(path, node)
     node.handles++
-    if (!mode.readOnly) node.writers++
+    if (isWriter(flags)) node.writers++
     return this.#handle(node, flags, caller)
   }
 
@@ -133,14 +134,14 @@ export class CaptureMount implements VfsFiles {
           content.truncate(sizeBytes, caller),
         ),
       sync: () => this.#doing({ kind: 'sync', path: node.path }, () => content.sync(false)),
-      size: () => this.#files.size(node.fd),
+      size: () => content.sizeBytes?.() ?? this.#files.size(node.fd),
       close: () => this.#release(node, flags),
     }
   }
 
   #release(node: Node, flags: number): void {
     node.handles--
-    if (flags !== READ) node.writers--
+    if (isWriter(flags)) node.writers--
     try {
       node.content.released(flags, node.handles, node.writers)
     } finally {

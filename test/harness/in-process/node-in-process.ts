@@ -8,6 +8,7 @@ import type { DatabaseFilter } from '../../../src/capture/database-filter.ts'
 import { ANY_DATABASE } from '../../../src/capture/database-filter.ts'
 import type { CaptureEvents, LogFields, LogLevel, Sharing } from '../../../src/capture/events.ts'
 import { isDatabaseName } from '../../../src/capture/find-databases.ts'
+import { discardReplacements } from '../../../src/capture/replacement.ts'
 import { CaptureVolume } from '../../../src/capture/volume.ts'
 import { Logs } from '../../../src/log/logs.ts'
 import { finishReplacements } from '../../../src/log/replace.ts'
@@ -59,6 +60,7 @@ export class InProcessNode {
   readonly volume: CaptureVolume
   /** Whether there is room for a new database. */
   admits: (name: string) => boolean = () => true
+  readonly #later: (() => void)[] = []
   #clockMs = 1_700_000_000_000
 
   constructor(options: InProcessOptions) {
@@ -79,9 +81,12 @@ export class InProcessNode {
       guarded: ({ name }) => void this.guarded.push(name),
       mended: (path) => void this.mended.push(path),
       published: ({ name, position, backfilled }) => published.push({ name, position, backfilled }),
+      resized: () => undefined,
+      later: (act) => void this.#later.push(act),
       log: (level, message, fields) => lines.push({ level, message, fields }),
     }
     const nowMs = () => this.#clockMs++
+    discardReplacements(files, dataDir, events)
     const nodeId = 1n
     for (const name of databaseNames(dataDir, files, filter)) {
       const database = recoverDatabase({
@@ -139,6 +144,11 @@ export class InProcessNode {
     }
     files.syncDirectory(root)
     writeSynced(files, logDirectory(this.dataDir, name), backfilled)
+  }
+
+  /** A second passes. */
+  passTime(): void {
+    for (const act of this.#later.splice(0)) act()
   }
 
   /** Lines at `warn` or worse. */

@@ -14,6 +14,8 @@ export interface OpenMode {
   readonly create: boolean
   readonly exclusive: boolean
   readonly readOnly: boolean
+  /** Those of open(2), where `readOnly` does not say enough. */
+  readonly flags?: number
 }
 
 export interface VfsFiles {

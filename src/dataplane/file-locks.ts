@@ -1,0 +1,37 @@
+import fs from 'node:fs'
+
+/**
+ * The kernel's locks on files of one mount, from /proc/locks. No file of the mount is opened, so the thread that serves
+ * it may ask. Processes of other pid namespaces do not appear.
+ */
+export class FileLocks {
+  readonly #device: string | undefined
+
+  constructor(mountDir: string) {
+    this.#device = deviceOf(mountDir, fs.readFileSync('/proc/self/mountinfo', 'utf8'))
+  }
+
+  /** Whether a process holds an exclusive lock on a part of the file, as a transaction of SQLite does that writes. */
+  isWriteLocked(inode: number): boolean {
+    return this.#device !== undefined && holdsWriteLock(fs.readFileSync('/proc/locks', 'utf8'), this.#device, inode)
+  }
+}
+
+/** `major:minor` of the newest mount at `mountDir`. */
+export function deviceOf(mountDir: string, mountInfo: string): string | undefined {
+  const mounts = mountInfo.split('\n').map((line) => line.split(' '))
+  return mounts.findLast((fields) => unescaped(fields[4] ?? '') === mountDir)?.[2]
+}
+
+/** `device` in decimal, as in mountinfo; /proc/locks has hexadecimal numbers. */
+export function holdsWriteLock(locks: string, device: string, inode: number): boolean {
+  const file = [...device.split(':').map((part) => Number(part).toString(16).padStart(2, '0')), inode].join(':')
+  return locks.split('\n').some((line) => {
+    const fields = line.trim().split(/\s+/)
+    return fields[1] !== '->' && fields[3] === 'WRITE' && fields[5] === file
+  })
+}
+
+function unescaped(path: string): string {
+  return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)))
+}
