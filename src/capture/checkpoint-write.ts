@@ -63,8 +63,9 @@ export function checkpointWrite(
 /** The pages whose newest version is in the file from now on. Shared by all databases of the thread. */
 const copied: Pgno[] = []
 /**
- * The pages whose newest version was in the file, and is no longer: a page had one content, then another, then the first
- * again. A checkpoint that wrote the first for the newest is followed by one that a reader holds back at the second.
+ * The pages whose newest version was in the file, and is no longer: a page had one content, then another, then the
+ * first again. A checkpoint that wrote the first for the newest is followed by one that a reader holds back at the
+ * second.
  */
 const returned: Pgno[] = []
 
