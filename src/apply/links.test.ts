@@ -1,6 +1,15 @@
 /** What a database in somebody else's directory has beside it: links there lead nowhere. */
 
-import { mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chownSync,
+  linkSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -8,7 +17,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { LinkedNameError } from '../util/files-beneath.ts'
 import { Applier } from './applier.ts'
 import { DatabaseFile } from './database-file.ts'
-import { PositionFile } from './positions.ts'
+import { ForeignPositionsError, PositionFile } from './positions.ts'
 import { MemoryPositions } from './testing.ts'
 
 let dir = ''
@@ -49,6 +58,25 @@ test('a link as the record of positions is an error', () => {
   expect(() => PositionFile.open(path)).toThrow(LinkedNameError)
   expect(readFileSync(outside, 'utf8')).toBe('not ours')
 })
+
+test('a hard link as the record of positions is an error', () => {
+  makeDatabase(path, 'wal')
+  linkSync(outside, `${path}-ltxd`)
+  expect(() => PositionFile.open(path)).toThrow(ForeignPositionsError)
+  expect(readFileSync(outside, 'utf8')).toBe('not ours')
+})
+
+test.runIf(process.geteuid?.() === 0)(
+  'another user’s record of positions is an error, unless it is the directory’s owner',
+  () => {
+    makeDatabase(path, 'wal')
+    writeFileSync(`${path}-ltxd`, '')
+    chownSync(`${path}-ltxd`, 65_534, 65_534)
+    expect(() => PositionFile.open(path)).toThrow(ForeignPositionsError)
+    chownSync(dir, 65_534, 65_534)
+    PositionFile.open(path).close()
+  },
+)
 
 test('a database that is itself named by a link has its WAL where SQLite looks for it', () => {
   makeDatabase(path, 'wal')

@@ -29,6 +29,13 @@ export class FollowedAlreadyError extends LtxdError {
   }
 }
 
+/** The record of positions may be another user's, who could truncate another file through it, or invent positions. */
+export class ForeignPositionsError extends LtxdError {
+  constructor(path: string, problem: string) {
+    super('FOLLOW_FOREIGN_FILE', `${path} ${problem}. Nothing was changed: look who made it, and remove it`)
+  }
+}
+
 /** How many positions the file holds; a power of two. */
 export const MAX_POSITIONS = 1024
 const LINE_SIZE = 34
@@ -48,11 +55,12 @@ export class PositionFile implements Positions {
   #next = 0
   last: Position | undefined
 
-  /** Throws FollowedAlreadyError, LinkedNameError. */
+  /** Throws FollowedAlreadyError, LinkedNameError, ForeignPositionsError. */
   static open(databasePath: string): PositionFile {
     const path = positionsPath(databasePath)
     const fd = filesBeneath(dirname(path)).open(path, fs.constants.O_RDWR | fs.constants.O_CREAT)
     try {
+      assertOwn(path, fs.fstatSync(fd))
       if (!new RangeLocks(fd).exclusive(0)) throw new FollowedAlreadyError(databasePath, path)
       return new PositionFile(path, fd)
     } catch (error) {
@@ -122,6 +130,13 @@ export class PositionFile implements Positions {
     const same = this.#byChecksum.get(position.checksum)
     if (same === undefined || same.txid <= position.txid) this.#byChecksum.set(position.checksum, position)
   }
+}
+
+/** Who owns the directory can replace everything in it, and may have followed before. */
+function assertOwn(path: string, { uid, nlink }: fs.Stats): void {
+  if (nlink > 1) throw new ForeignPositionsError(path, 'is a hard link to a file that has another name, too')
+  if (uid === process.geteuid?.() || uid === fs.statSync(dirname(path)).uid) return
+  throw new ForeignPositionsError(path, `belongs to user ${uid}, neither to this one nor to the directory's owner`)
 }
 
 export function positionsPath(databasePath: string): string {

@@ -1,4 +1,14 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -11,6 +21,7 @@ import { type UploadState, uploadTransactions } from '../backup/ship/upload.ts'
 import { compactLevel, snapshotFromBackup } from '../backup/upkeep/compaction.ts'
 import { toTXID } from '../ltx/format/types.ts'
 import { DirectoryStore } from '../objectstore/directory/store.ts'
+import { LinkedNameError } from '../util/files-beneath.ts'
 import { BackupSource } from './backup-source.ts'
 import { UnknownFileError } from './errors.ts'
 import type { FollowEvent } from './events.ts'
@@ -39,11 +50,14 @@ function setUp(mode = 'wal') {
     const log = new SourceLog('app.db', source)
     uploaded = await uploadTransactions(store, 'app.db', log, uploaded, log.position().txid)
   }
-  const follower = () => {
+  const follower = (reported: (event: FollowEvent) => void = () => {}) => {
     const made = new Follower({
       source: new BackupSource(store, 'app.db'),
       path,
-      report: (event) => events.push(event),
+      report: (event) => {
+        events.push(event)
+        reported(event)
+      },
       signal: new AbortController().signal,
     })
     open.push(made)
@@ -208,4 +222,40 @@ test('the next restore succeeds after an interrupted one', async () => {
   two.close()
   expect(existsSync(`${path}.ltxd-incoming`)).toBe(false)
   expect(readFileSync(path).equals(source.fileBytes())).toBe(true)
+})
+
+test('a link that takes the place of the restored file is not followed', async () => {
+  const { dir, path, upload, follower } = setUp()
+  const outside = join(dir, 'outside')
+  await upload()
+  const one = follower()
+  await one.pass()
+  one.close()
+  writeFileSync(outside, 'not ours', { mode: 0o600 })
+  writeFileSync(path, 'of another history', { mode: 0o644 })
+  chmodSync(path, 0o644)
+  const two = follower(({ event }) => {
+    if (event !== 'kept') return
+    rmSync(`${path}.ltxd-incoming`)
+    symlinkSync(outside, `${path}.ltxd-incoming`)
+  })
+  await expect(two.pass()).rejects.toBeInstanceOf(LinkedNameError)
+  two.close()
+  expect(readFileSync(outside, 'utf8')).toBe('not ours')
+  expect(statSync(outside).mode & 0o777).toBe(0o600)
+})
+
+test('a link in the place of the file is not followed', async () => {
+  const { dir, path, upload, follower } = setUp()
+  const outside = join(dir, 'outside')
+  await upload()
+  const one = follower()
+  await one.pass()
+  one.close()
+  rmSync(path)
+  writeFileSync(outside, '', { mode: 0o600 })
+  symlinkSync(outside, path)
+  await expect(follower().pass()).rejects.toBeInstanceOf(LinkedNameError)
+  expect(readFileSync(outside, 'utf8')).toBe('')
+  expect(readdirSync(dir).filter((name) => name.startsWith('outside'))).toEqual(['outside'])
 })

@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, rmSync, type Stats, statSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, type Stats } from 'node:fs'
 import { dirname } from 'node:path'
 import { Applier } from '../apply/applier.ts'
 import { DatabaseFile } from '../apply/database-file.ts'
@@ -18,6 +18,8 @@ import { reportingCorruption } from '../backup/history/objects.ts'
 import { formatTXID, type Position, type TXID } from '../ltx/format/types.ts'
 import { ObjectNotFoundError } from '../objectstore/errors.ts'
 import { nodeFiles } from '../util/files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
+import { ownerOf } from '../util/owner.ts'
 import type { BackupSource } from './backup-source.ts'
 import { SourceChangingError, UnknownFileError } from './errors.ts'
 import type { FollowEvent } from './events.ts'
@@ -136,7 +138,7 @@ export class Follower {
   async #open(positions: PositionFile): Promise<Applier> {
     const { path, report } = this.#options
     try {
-      const applier = Applier.open(path, { positions, durable: true })
+      const applier = openApplier(path, positions)
       report({ event: 'following', position: applier.position })
       return applier
     } catch (error) {
@@ -176,7 +178,7 @@ export class Follower {
     const keptAs = this.#moveAway()
     report({ event: 'kept', path: keptAs, reason })
     this.#moveIn(positions)
-    const applier = Applier.open(path, { positions, durable: true })
+    const applier = openApplier(path, positions)
     this.#applier = applier
     return applier
   }
@@ -242,14 +244,14 @@ export class Follower {
     const stamp = new Date(this.#now()).toISOString().replace(/[-:]|\.\d+/g, '')
     let keptAs = `${path}.kept-${stamp}`
     for (let i = 2; existsSync(keptAs); i++) keptAs = `${path}.kept-${stamp}-${i}`
-    this.#former = statSync(path)
+    this.#former = lstatSync(path)
     renameSync(path, keptAs)
     for (const suffix of ['-wal', '-shm', '-journal']) {
       if (existsSync(path + suffix)) renameSync(path + suffix, keptAs + suffix)
     }
     nodeFiles.syncDirectory(dirname(path))
     try {
-      this.#replaced.push(DatabaseFile.open(keptAs))
+      this.#replaced.push(DatabaseFile.open(keptAs, filesBeneath(dirname(keptAs))))
     } catch (error) {
       // A program that writes to the file holds the lock already.
       if (!(error instanceof ApplyBlockedError)) throw error
@@ -274,8 +276,17 @@ export class Follower {
   }
 }
 
-/** Gives a file the mode of another and, as root, its owner. */
-function looksLike(path: string, { mode, uid, gid }: Stats): void {
-  chmodSync(path, mode & 0o777)
-  if (process.geteuid?.() === 0) chownSync(path, uid, gid)
+/** Another user may write to the directory: no link in it is followed. */
+function openApplier(path: string, positions: PositionFile): Applier {
+  return Applier.open(path, { positions, durable: true, files: filesBeneath(dirname(path)) })
+}
+
+/**
+ * Gives a file the mode of another and, as root, its owner. Where that is not possible, or the other is a link, it
+ * stays private.
+ */
+function looksLike(path: string, former: Stats): void {
+  if (!former.isFile()) return
+  const { mode, ...ids } = ownerOf(former)
+  filesBeneath(dirname(path)).setOwner(path, process.geteuid?.() === 0 ? { mode, ...ids } : { mode })
 }
