@@ -150,8 +150,16 @@ test('a database that comes back to the WAL that it left has all its transaction
   connection.exec(insert(21, 30))
   rig.node.mount.rename('a.db', 'b.db')
   rig.node.mount.rename('b.db', 'a.db')
+  rig.consistent()
   const next = rig.engine.open('a.db')
   expect(next.value(COUNT)).toBe(30)
+  next.close()
+  connection.close()
+  rig.consistent()
+  rig.engine.open('a.db').exec(insert(31, 40))
+  rig.consistent()
+  using again = restarted(rig)
+  expect(again.engine.open('a.db').value(COUNT)).toBe(40)
 })
 
 test.each(['delete', 'persist'])('a database within a transaction is not renamed (%s)', (mode) => {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import fs from 'node:fs'
 import type { FileContent } from '../fuse/content.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import type { Logs } from '../log/logs.ts'
 import { asError } from '../util/errors.ts'
+import { withFile } from '../util/files.ts'
 import type { Authority } from './authority.ts'
 import { JournalContent, PlainContent, WalContent } from './contents.ts'
 import type { DatabaseOptions } from './database.ts'
@@ -176,14 +178,28 @@ export class TrackedFiles {
     if (!isDatabaseName(name, this.filter)) return
     const database = this.get(name)
     try {
-      if (database.fileState() !== undefined) database.importIfWhole()
-      else this.#forgetIdle(database)
+      if (database.fileState() === undefined) this.#forgetIdle(database)
+      else if (database.importIfWhole()) this.#adoptWal(database)
     } catch (error) {
       const err = asError(error)
       database.rejection = `capturing it after its rename failed (${err.message}): restart the node`
       database.events.log('error', 'database not served: capturing it after its rename failed', { database: name, err })
       database.publish()
     }
+  }
+
+  /** SQLite finds a WAL beside the file's new name when it next opens the database: the log must not lag until then. */
+  #adoptWal(database: Database): void {
+    const { files, path, walFd } = database
+    if (!database.walMode || walFd >= 0 || !files.exists(`${path}-wal`)) return
+    withFile(files, `${path}-wal`, fs.constants.O_RDONLY, (fd) => {
+      database.walFd = fd
+      try {
+        database.wal.adopt(files.size(fd))
+      } finally {
+        database.walFd = -1
+      }
+    })
   }
 
   /** The inode number of the file at `path`; 0 if there is none. */
