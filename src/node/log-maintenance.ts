@@ -9,7 +9,7 @@ import { logDirectory, readSynced, writeSynced, ZERO_POSITION } from '../log/sto
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { errorCode } from '../util/errors.ts'
 import { type Files, parentOf } from '../util/files.ts'
-import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
+import { type FilesBeneath, filesBeneath, LinkedNameError } from '../util/files-beneath.ts'
 import type { Logger } from '../util/log.ts'
 import { StateDamagedError } from '../util/state-file.ts'
 
@@ -74,8 +74,14 @@ export class LogMaintenance {
     await this.#working
   }
 
+  /** Nothing is known of a log that cannot be listed, because a file or a link is in its place. */
   logFacts(database: string): LogFacts {
-    return this.#facts.get(database) ?? this.#measure(database)
+    try {
+      return this.#facts.get(database) ?? this.#measure(database)
+    } catch (error) {
+      if (!(error instanceof LinkedNameError) && errorCode(error) !== 'ENOTDIR') throw error
+      return { first: undefined, bytes: 0 }
+    }
   }
 
   /** One round over all databases; `start` runs one per interval. */

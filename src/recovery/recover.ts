@@ -7,7 +7,8 @@ import { Logs } from '../log/logs.ts'
 import { effectiveLog } from '../log/replace.ts'
 import { logDirectory } from '../log/store.ts'
 import { LTXError } from '../ltx/format/errors.ts'
-import { LtxdError } from '../util/errors.ts'
+import { errorCode, LtxdError } from '../util/errors.ts'
+import { parentOf } from '../util/files.ts'
 import { foreseeRejection } from './foresight.ts'
 import type { Scene } from './leftovers.ts'
 import { inspectLeftovers } from './leftovers.ts'
@@ -103,19 +104,37 @@ function databaseOptionsOf(options: RecoveryOptions): DatabaseOptions {
 function reasonOf(error: unknown, options: Location): string {
   if (error instanceof LtxdError || error instanceof LTXError || error instanceof FsError) return error.message
   if (!(error instanceof Error) || !('syscall' in error)) throw error
-  const misplaced = misplacedFile(options)
+  const misplaced = findMisplaced(options)
   return misplaced === undefined
     ? `it cannot be read (${error.message})`
-    : `${misplaced} is no regular file, as it would be if ltxd had made it (${error.message})`
+    : `${misplaced}, as it would be if ltxd had made it (${error.message})`
 }
 
-/** A directory, a link or the like in the place of one of the database's files. */
-function misplacedFile(options: Location): string | undefined {
+/** A directory, a link or the like in the place of one of the database's files, or a file in that of its log. */
+function findMisplaced(options: Location): string | undefined {
   const { path, logDir } = sceneOf(options)
+  const isNot = (of: string, kind: 'isFile' | 'isDirectory') => statusOf(of)?.[kind]() === false
+  const folders = ancestorsBelow(options.dataDir, logDir)
+  const folder = [...folders, logDir].find((directory) => isNot(directory, 'isDirectory'))
+  if (folder !== undefined) return `${folder} is no directory`
   const inLog = options.files.exists(logDir) ? options.files.list(logDir).map((entry) => `${logDir}/${entry}`) : []
-  return [path, `${path}-journal`, `${path}-wal`, ...inLog].find(
-    (file) => fs.lstatSync(file, { throwIfNoEntry: false })?.isFile() === false,
-  )
+  const file = [path, `${path}-journal`, `${path}-wal`, ...inLog].find((each) => isNot(each, 'isFile'))
+  return file === undefined ? undefined : `${file} is no regular file`
+}
+
+function ancestorsBelow(root: string, path: string): string[] {
+  const parent = parentOf(path)
+  return parent.length <= root.length ? [] : [...ancestorsBelow(root, parent), parent]
+}
+
+/** undefined where there is no such name, or what should be a directory above it is none. */
+function statusOf(path: string): fs.Stats | undefined {
+  try {
+    return fs.lstatSync(path)
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
+    throw error
+  }
 }
 
 function sceneOf(location: Location): Scene {

@@ -160,7 +160,7 @@ test(`a flipped bit in a backup: the restore is right, or names the object (LTXD
   }
 })
 
-test('a link, a directory, a damaged state file and foreign files stop no other database', async () => {
+test('a link, a pipe, a directory, a damaged state file and foreign files stop no other database', async () => {
   const data = join(dir, 'mixed')
   cpSync(lefts.killed, data, { recursive: true })
   const copy = (name: string) => {
@@ -182,6 +182,16 @@ test('a link, a directory, a damaged state file and foreign files stop no other 
   mkdirSync(`${data}/log/segment.db.ltx/${segment}`)
   await rm(`${data}/log/unreadable.db.ltx/base.json`)
   mkdirSync(`${data}/log/unreadable.db.ltx/base.json`)
+  for (const name of ['pipe.db', 'log-pipe.db', 'log-file.db', 'log-link.db']) copy(name)
+  for (const path of [`${data}/files/pipe.db`, `${data}/log/log-pipe.db.ltx`]) {
+    await rm(path, { recursive: true })
+    await program('mkfifo', [path])
+  }
+  for (const name of ['log-file.db', 'log-link.db']) await rm(`${data}/log/${name}.ltx`, { recursive: true })
+  for (const name of ['log-file.db.ltx', 'folder', 'new.db.ltx']) writeFileSync(`${data}/log/${name}`, 'foreign')
+  symlinkSync('/nowhere', `${data}/log/log-link.db.ltx`)
+  mkdirSync(`${data}/files/folder`)
+  cpSync(`${data}/files/plain.db`, `${data}/files/folder/below.db`)
   // Foreign: in the log, where its leftovers are removed, and beside the databases.
   symlinkSync('/nowhere', `${data}/log/dangling`)
   writeFileSync(`${data}/log/note.txt`, 'foreign')
@@ -202,10 +212,19 @@ test('a link, a directory, a damaged state file and foreign files stop no other 
     ['base.db', `${data}/log/base.db.ltx/base.json`],
     ['segment.db', `${data}/log/segment.db.ltx/${segment}`],
     ['unreadable.db', `${data}/log/unreadable.db.ltx/base.json`],
+    ['pipe.db', `${data}/files/pipe.db is a named pipe`],
+    ['log-pipe.db', `${data}/log/log-pipe.db.ltx is no directory`],
+    ['log-file.db', `${data}/log/log-file.db.ltx is no directory`],
+    ['log-link.db', `${data}/log/log-link.db.ltx is a symbolic link`],
+    ['folder/below.db', `${data}/log/folder is no directory`],
   ] as const) {
     expect(served.get(name), name).toContain(file)
     expect(served.get(name), name).toMatch(/ltxd restore/)
   }
+  // One whose log cannot be made is not created.
+  const made = await program('timeout', ['60', 'sqlite3', join(node.options.mount, 'new.db'), 'CREATE TABLE t (x)'])
+  expect(made.code).not.toBe(0)
+  expect((await status(node)).databases.length).toBeGreaterThan(NAMES.length)
   expect(await node.stop()).toMatchObject({ code: 0 })
   const recovered = await ltxd(['recover', '--data', data])
   expect(recovered).toMatchObject({ code: 1 })
