@@ -2,6 +2,7 @@ import { Redis } from 'ioredis'
 import { errorCode, errorMessage, LtxdError } from '../src/util/errors.ts'
 import type { Logger } from '../src/util/log.ts'
 import { redactUrl } from '../src/util/redact.ts'
+import { rememberSecret, withoutSecrets } from '../src/util/sent-secrets.ts'
 
 /** Redis answers but cannot be used. Retrying does not help. */
 export class RedisRefusedError extends LtxdError {
@@ -38,6 +39,7 @@ export class RedisLink {
       maxRetriesPerRequest: null,
       retryStrategy: (times) => Math.min(MAX_PAUSE_MS, 100 * 2 ** Math.min(times, 10)),
     })
+    rememberSecret(this.client.options.password ?? undefined)
     this.client.on('error', (error) => this.failed(error))
     this.client.on('ready', () => this.#back())
   }
@@ -54,13 +56,13 @@ export class RedisLink {
     try {
       return await this.client.info()
     } catch (error) {
-      const message = errorMessage(error)
+      const message = withoutSecrets(errorMessage(error))
       throw REFUSALS.test(message) ? new RedisRefusedError(this.url, message) : error
     }
   }
 
   failed(error: unknown): void {
-    const message = errorMessage(error) || (errorCode(error) ?? 'no connection')
+    const message = withoutSecrets(errorMessage(error)) || (errorCode(error) ?? 'no connection')
     if (REFUSALS.test(message)) this.#refuse(new RedisRefusedError(this.url, message))
     const reason = errorCode(error) ?? message
     if (this.#reason === reason || (this.#reason !== undefined && this.client.status !== 'ready')) return

@@ -4,6 +4,8 @@ import { EventEmitter } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import Consul from 'consul'
 import { z } from 'zod'
+import { rememberSecret, withoutSecrets } from '../../util/sent-secrets.ts'
+import { shorten } from '../../util/shorten.ts'
 import { LeaseUnavailableError } from './errors.ts'
 
 export interface ConsulItem {
@@ -80,6 +82,7 @@ export class ConsulClient {
     const { protocol, hostname, port, password } = new URL(url)
     this.name = `Consul at ${protocol}//${hostname}${port === '' ? '' : `:${port}`}`
     this.#token = password === '' ? undefined : decodeURIComponent(password)
+    rememberSecret(this.#token)
     const secure = protocol === 'https:'
     // The package passes the host to `http.request`.
     const consul = new Consul({ host: hostname, port: port === '' ? (secure ? 443 : 80) : Number(port), secure })
@@ -159,6 +162,8 @@ export class ConsulClient {
       return await send({ timeout: timeoutMs, ...token, ctx })
     } catch (cause) {
       if (signal?.aborted === true) throw signal.reason
+      // Its message, which loggers print, may be the server's text.
+      if (cause instanceof Error) cause.message = shorten(withoutSecrets(cause.message))
       throw new LeaseUnavailableError(`${this.name} ${explain(cause, timeoutMs)}`, { cause })
     } finally {
       signal?.removeEventListener('abort', cancel)
@@ -203,8 +208,8 @@ function explain(error: unknown, timeoutMs: number): string {
   if (isTimeout === true) return `did not answer within ${Math.round(timeoutMs)} ms`
   if (typeof code === 'string') return `cannot be reached (${code})`
   const status = statusOf(error)
-  const body = bodyOf(error).trim()
-  const excerpt = body === '' || body.length > 200 ? '' : `: ${body}`
+  const body = withoutSecrets(bodyOf(error)).trim()
+  const excerpt = body === '' || body.length > 200 ? '' : `: ${shorten(body)}`
   if (status === 401 || status === 403) {
     return `denies access (${status}${excerpt}): check the token in lease.consul.url`
   }

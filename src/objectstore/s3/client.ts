@@ -1,6 +1,7 @@
 /** Amazon's SDK, loaded on the first call: merely opening a store does not wait for it. */
 
 import type { S3, S3ClientConfig } from '@aws-sdk/client-s3'
+import { rememberSecret } from '../../util/sent-secrets.ts'
 import type { S3Address } from './url.ts'
 
 /** Includes the first attempt. With the SDK's pauses, all attempts take well under a second when the store answers. */
@@ -19,7 +20,23 @@ export async function loadSdk(): Promise<void> {
 /** Credentials come the SDK's usual way: environment, profile, role. `extra` adds options that tests need. */
 export async function createClient(address: S3Address, extra: S3ClientConfig = {}): Promise<S3> {
   const { S3 } = await import('@aws-sdk/client-s3')
-  return withoutVersionNotice(() => new S3({ ...clientConfig(address), ...extra }))
+  const client = withoutVersionNotice(() => new S3({ ...clientConfig(address), ...extra }))
+  // The last step before the connection, so that the request is signed.
+  client.middlewareStack.add(
+    (next) => async (call) => {
+      rememberCredentials(call.request)
+      return next(call)
+    },
+    { step: 'deserialize', priority: 'low' },
+  )
+  return client
+}
+
+/** Of a signed request. The secret key is not in it. */
+function rememberCredentials(request: unknown): void {
+  const { headers = {} } = request as { readonly headers?: Readonly<Record<string, string | undefined>> }
+  rememberSecret(headers['x-amz-security-token'])
+  rememberSecret(/Credential=([^/,]+)/.exec(headers.authorization ?? '')?.[1])
 }
 
 function clientConfig({ endpoint, region, forcePathStyle }: S3Address): S3ClientConfig {

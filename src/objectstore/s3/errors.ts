@@ -1,6 +1,7 @@
 /** Turns an S3 store's errors into errors that name the store and say what to do. */
 
 import { errorCode, errorMessage, LtxdError } from '../../util/errors.ts'
+import { withoutSecrets } from '../../util/sent-secrets.ts'
 import { shorten } from '../../util/shorten.ts'
 import { StoreUnavailableError } from '../errors.ts'
 
@@ -163,10 +164,10 @@ const MAX_NAME = 100
 const MAX_MESSAGE = 500
 
 function plainCause(error: unknown): Error {
-  // Whatever answers at the endpoint chooses these texts, of any length.
+  // Whatever answers at the endpoint chooses these texts, of any length, perhaps from the request.
   const name = serviceErrorName(error) ?? errorCode(error)
-  const code = name === undefined ? undefined : shorten(name, MAX_NAME)
-  const message = shorten(errorMessage(error).trim(), MAX_MESSAGE)
+  const code = name === undefined ? undefined : shorten(withoutSecrets(name), MAX_NAME)
+  const message = shorten(withoutSecrets(errorMessage(error)).trim(), MAX_MESSAGE)
   const known = message === '' || message === 'UnknownError' ? undefined : message
   const parts = known !== undefined && code !== undefined && known.includes(code) ? [known] : [code, known]
   const text = parts.filter((part) => part !== undefined).join(': ')
