@@ -15,11 +15,15 @@ export interface Expectation {
 const RAW = 'documented: the test writes to the database file, its WAL or its journal itself, without SQLite'
 const UNJOURNALED = 'documented: journal modes OFF and MEMORY'
 const HEADER = 'documented: the transaction would leave a file that is no SQLite database'
-const BUSY = 'documented: `wal_checkpoint` is busy while several connections are open'
+const BUSY =
+  'documented: among several connections `wal_checkpoint` may be busy, and ltxd decides when the WAL begins anew'
 const LOCKED = "documented: ltxd's own connection holds locks of the database, too"
 const QUIET = 'documented: ltxd copies a quiet database into its file within some two seconds'
 const RENAME = 'documented: a renamed database is written after it is opened anew; a journal is not renamed alone'
 const RECREATED = 'documented: the file is opened with O_TRUNC while it is a database'
+
+/** What a file opened with O_TRUNC leaves in the log if it does not become a database. */
+const DISCARDED = '(log) a replacement of the database was discarded*'
 
 const raw = (...checks: string[]): Expectation => ({ reason: RAW, checks })
 const unjournaled = (...checks: string[]): Expectation => ({ reason: UNJOURNALED, checks })
@@ -28,7 +32,7 @@ const recreated = (...checks: string[]): Expectation => ({ reason: RECREATED, ch
 
 /** By script. */
 export const EXPECTED: Readonly<Record<string, readonly Expectation[]>> = {
-  backup2: [recreated('backup2-7', 'backup2-11')],
+  backup2: [recreated('backup2-7', 'backup2-11', 'backup2-12', DISCARDED)],
   busy2: [busy('busy2-*')],
   capi3: [raw('capi3-7.2')],
   capi3c: [raw('capi3c-7.2')],
@@ -62,12 +66,13 @@ export const EXPECTED: Readonly<Record<string, readonly Expectation[]>> = {
   resetdb: [{ reason: HEADER, checks: ['resetdb-200', 'resetdb-201', 'resetdb-320', 'resetdb-330', 'resetdb-710'] }],
   savepoint: [unjournaled('savepoint-13.*')],
   shmlock: [{ reason: LOCKED, checks: ['(end)', 'shmlock-*'], sometimes: true }],
-  superlock: [recreated('(end)'), busy('superlock-*')],
-  syscall: [recreated('(end)', 'syscall-7.2', 'syscall-7.3')],
+  superlock: [recreated('(end)', DISCARDED), busy('superlock-*')],
+  syscall: [recreated('(end)', 'syscall-7.2', 'syscall-7.3', DISCARDED)],
   wal: [busy('wal-10.*', 'wal-15.4.*'), raw('wal-18.2.*')],
   wal2: [raw('(log) I11: *')],
   wal3: [busy('wal3-*')],
   wal5: [busy('wal5-*')],
   wal6: [busy('wal6-4.*'), { ...raw('(log) I11: *'), sometimes: true }],
+  walro: [busy('walro-1.4.4.1')],
   wal9: [busy('wal9-1.6'), { reason: QUIET, checks: ['wal9-1.*'], sometimes: true }],
 }
