@@ -5,7 +5,7 @@
 
 import type { TXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
-import { readRecordFrame, RECORD_FRAME_SIZE } from './record.ts'
+import { readRecordFrame, RECORD_FRAME_SIZE, RECORD_MAGIC } from './record.ts'
 import type { LogEntry } from './scan.ts'
 import { scanSegment } from './scan.ts'
 
@@ -71,12 +71,12 @@ function nextRecord(files: Files, fd: number, from: number, reached: TXID): Next
 }
 
 function* framesAfter(files: Files, fd: number, from: number): Generator<number> {
-  const bytes = new Uint8Array(SEARCH_BYTES)
+  const bytes = Buffer.alloc(SEARCH_BYTES)
   // Windows overlap by a frame less a byte, so that no frame lies in two of them and whole in none.
   for (let start = from + 1; ; start += SEARCH_BYTES - RECORD_FRAME_SIZE + 1) {
     const n = files.read(fd, bytes, 0, SEARCH_BYTES, start)
     const last = n - RECORD_FRAME_SIZE
-    for (let at = bytes.indexOf(0x4c); at >= 0 && at <= last; at = bytes.indexOf(0x4c, at + 1)) {
+    for (let at = bytes.indexOf(RECORD_MAGIC); at >= 0 && at <= last; at = bytes.indexOf(RECORD_MAGIC, at + 1)) {
       if (readRecordFrame(bytes.subarray(at, at + RECORD_FRAME_SIZE)) !== undefined) yield start + at
     }
     if (n < SEARCH_BYTES) return

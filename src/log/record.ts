@@ -24,6 +24,8 @@ const MAX_RECORD_SIZE = 2 ** 48
 /** The digit in the magic. */
 export const RECORD_FORMAT = 1
 
+/** MAGIC_HIGH and MAGIC_LOW, as text. */
+export const RECORD_MAGIC = 'LTXLOG1\n'
 const MAGIC_HIGH = 0x4c54584c
 const MAGIC_LOW = 0x4f47310a
 

@@ -66,3 +66,15 @@ test.each(Object.entries(KINDS))(
     node.close()
   },
 )
+
+test('a torn tail is searched about as fast as it is read, also where every byte may begin a record', () => {
+  using temporary = temporaryDirectory()
+  const dir = `${temporary.dir}/data`
+  leave(dir, (segment) => fs.appendFileSync(segment, 'L'.repeat(16 << 20)))
+  const startedMs = performance.now()
+  const node = new InProcessNode({ dataDir: dir })
+  // It took a second for each megabyte.
+  expect(performance.now() - startedMs).toBeLessThan(6_000)
+  expect(node.database('a.db').tracked).toBe(true)
+  node.close()
+})
