@@ -44,3 +44,9 @@ test('a divergence without a report is saved again', async () => {
   fs.rmSync(`${dir}/report.json`)
   expect(await saveDiverged(data, divergence())).not.toBe(dir)
 })
+
+test('a directory with the name of a side file does not keep a divergence from being saved', async () => {
+  fs.mkdirSync(`${data.root}/a.db-journal`)
+  const dir = await saveDiverged(data, divergence())
+  expect(fs.readdirSync(dir).sort()).toEqual(['database', 'report.json'])
+})

@@ -104,7 +104,9 @@ function newDirectory(data: DataDirectory, database: string): string {
 function copyDatabase(data: DataDirectory, database: string, dir: string): void {
   for (const suffix of ['', '-wal', '-journal']) {
     const from = `${data.root}/${database}${suffix}`
-    if (data.files.exists(from)) data.files.copyOut(from, `${dir}/database${suffix}`, data.modes.file)
+    // A user of the mount may have made a directory of that name.
+    if (data.files.exists(from) && data.files.status(from)?.isFile() === true)
+      data.files.copyOut(from, `${dir}/database${suffix}`, data.modes.file)
   }
 }
 

@@ -29,8 +29,15 @@ export function textLine(json: string, colour = process.stderr.isTTY): string {
   const problem = error?.message ?? error
   if (problem !== undefined && problem !== record.msg) parts.push(paint('dim', 'err=') + field(problem))
   const stack = (level === 'fatal' || process.env.LTXD_DEBUG === '1') && typeof error?.stack === 'string'
-  return parts.filter((part) => part !== '').join(' ') + (stack ? `\n${String(error.stack)}` : '') + '\n'
+  return (
+    parts.filter((part) => part !== '').join(' ') +
+    (stack ? `\n${String(error.stack).split('\n').map(stackLine).join('\n')}` : '') +
+    '\n'
+  )
 }
+
+/** Indented, so that no line of a foreign message looks like another log line. */
+const stackLine = (line: string) => `    ${escaped(line.trim())}`
 
 const COLOURS: Record<string, Parameters<typeof styleText>[0]> = {
   trace: 'dim',

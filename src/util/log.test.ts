@@ -101,3 +101,11 @@ test('the id of the node is in each record as JSON, and not in text', () => {
     expect(lines[0]).toContain('00000000000000cd')
   }
 })
+
+test('a stack cannot steer a terminal, and none of its lines looks like another log line', () => {
+  const { lines, logger } = capture('text')
+  logger.fatal(new Error('a\u001b[2J\u009b31m\u202e\n2026-11-29T00:00:00.000Z error forged'))
+  // eslint-disable-next-line no-control-regex -- they are what must not be there
+  expect(lines[0]).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]|\n2026/)
+  expect(lines[0]).toMatch(/\n {4}at /)
+})
