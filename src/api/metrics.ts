@@ -96,6 +96,7 @@ export class Metrics {
   readonly #info: Gauge
   readonly #isPrimary: Gauge
   readonly #databaseCount: Gauge
+  readonly #unreplicated: Gauge
   readonly #requests: Counter
   readonly #counters: readonly { metric: DatabaseMetric; counter: Counter }[]
   readonly #gauges: readonly { metric: DatabaseMetric; gauge: Gauge }[]
@@ -109,6 +110,11 @@ export class Metrics {
     this.#info = new Gauge(info)
     this.#isPrimary = new Gauge({ name: 'ltxd_is_primary', help: '1 while this node may write.', registers })
     this.#databaseCount = new Gauge({ name: 'ltxd_db_count', help: 'Databases on this node.', registers })
+    this.#unreplicated = new Gauge({
+      name: 'ltxd_unreplicated_databases',
+      help: 'Databases that are served and not replicated, because they are encrypted.',
+      registers,
+    })
     const requests = { name: 'ltxd_mount_requests_total', help: 'FUSE requests from the kernel, by operation.' }
     this.#requests = new Counter({ ...requests, labelNames: ['operation'], registers })
     this.#counters = DATABASE_COUNTERS.map((metric) => {
@@ -135,6 +141,7 @@ export class Metrics {
     this.#info.set({ version: status.version, node_id: status.nodeId }, 1)
     this.#isPrimary.set(status.role === 'primary' ? 1 : 0)
     this.#databaseCount.set(status.databases.length)
+    this.#unreplicated.set(status.unreplicated?.count ?? 0)
     this.#requests.reset()
     for (const [operation, count] of Object.entries(status.mount.requests)) this.#requests.inc({ operation }, count)
     for (const { counter } of this.#counters) counter.reset()

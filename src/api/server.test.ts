@@ -19,6 +19,7 @@ const STATUS: NodeStatus = {
   role: 'primary',
   mount: { dir: '/mnt', requests: { WRITE: 3 } },
   data: { dir: '/data' },
+  unreplicated: { count: 2, names: ['a', 'b'] },
   databases: [
     {
       name: 'a "b".db',
@@ -109,6 +110,7 @@ test('the metrics cover each database', async () => {
   for (const line of [
     'ltxd_info{version="1.2.3",node_id="00000000000000ab"} 1',
     'ltxd_db_count 1',
+    'ltxd_unreplicated_databases 2',
     'ltxd_mount_requests_total{operation="WRITE"} 3',
     'ltxd_db_txid{db="a \\"b\\".db"} 42',
     'ltxd_db_size_bytes{db="a \\"b\\".db"} 40960',

@@ -79,6 +79,13 @@ export interface DatabaseStatus {
   readonly replication?: ReplicationStatus
 }
 
+/** The databases that are written on the mount and are in no log, as far as they are known since the start. */
+export interface UnreplicatedStatus {
+  readonly count: number
+  /** The first hundred, sorted. */
+  readonly names: readonly string[]
+}
+
 export interface NodeStatus {
   readonly version: string
   /** Sixteen hex digits. */
@@ -94,4 +101,6 @@ export interface NodeStatus {
   /** `url` has no secrets in it. */
   readonly backup?: { readonly url: string }
   readonly databases: readonly DatabaseStatus[]
+  /** Databases that are served as plain files, because ltxd cannot read them (encryption); absent if there are none. */
+  readonly unreplicated?: UnreplicatedStatus
 }

@@ -1,6 +1,13 @@
 import fs from 'node:fs'
 import type { DatabaseHeader } from '../sqlite/database-header.ts'
-import { DATABASE_HEADER_SIZE, foreignVersions, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
+import {
+  DATABASE_HEADER_SIZE,
+  DATABASE_MAGIC_SIZE,
+  foreignVersions,
+  hasDatabaseMagic,
+  parseDatabaseHeader,
+  sizePages,
+} from '../sqlite/database-header.ts'
 import type { Files } from '../util/files.ts'
 import { describeForeign } from './rejection.ts'
 
@@ -11,6 +18,19 @@ export interface FileState {
   readonly sizePages: number
   /** The length of the file. */
   readonly filePages: number
+}
+
+/** Whether a file holds a whole database. */
+export interface FileCheck {
+  readonly whole: boolean
+  /** Why not, if the file has content. */
+  readonly problem?: string
+  /** The file begins with SQLite's magic string. */
+  readonly begins?: boolean
+  /** Its header has versions that SQLite does not know. */
+  readonly isForeign?: boolean
+  /** Its first bytes are zero: they are yet to be written. */
+  readonly isBlank?: boolean
 }
 
 /** A database's file in the backing directory, whether the mount has it open or not. */
@@ -51,17 +71,22 @@ export class BackingFile {
   }
 
   /** Whether the file holds a whole database; if it has content but does not, `problem` says why. */
-  check(): { whole: boolean; problem?: string } {
+  check(): FileCheck {
     return this.#files.exists(this.path) ? this.use((fd) => this.checkOf(fd)) : { whole: false }
   }
 
-  checkOf(fd: number): { whole: boolean; problem?: string } {
+  checkOf(fd: number): FileCheck {
     const state = this.stateOf(fd)
     const sizeBytes = this.#files.size(fd)
     if (sizeBytes === 0) return { whole: false }
-    if (state === undefined) return { whole: false, problem: headerProblem(this.#header(fd)) }
+    if (state === undefined) {
+      const bytes = this.#header(fd)
+      const isBlank = bytes.subarray(0, DATABASE_MAGIC_SIZE).every((byte) => byte === 0)
+      const isForeign = foreignVersions(bytes) !== undefined
+      return { whole: false, problem: headerProblem(bytes), begins: hasDatabaseMagic(bytes), isForeign, isBlank }
+    }
     const whole = state.sizePages > 0 && sizeBytes >= state.sizePages * state.header.pageSize
-    return whole ? { whole } : { whole, problem: 'it is shorter than its header says' }
+    return whole ? { whole } : { whole, problem: 'it is shorter than its header says', begins: true }
   }
 
   #header(fd: number): Uint8Array {

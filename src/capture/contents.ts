@@ -4,8 +4,11 @@ import fs from 'node:fs'
 import type { Caller, FileContent, HeldReply } from '../fuse/content.ts'
 import { isWriter } from '../fuse/tree/open-files.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
+import { hasWalMagic, WAL_MAGIC_SIZE } from '../sqlite/wal.ts'
 import type { Files } from '../util/files.ts'
+import { beginningAfter } from './beginning.ts'
 import type { Database } from './database.ts'
+import { sideFileWritten } from './unreplicated.ts'
 
 /** A database is shared once this many connections have it open. */
 const SHARED = 2
@@ -72,7 +75,10 @@ export class WalContent extends PlainContent {
   override write(data: Uint8Array, position: number, caller: Caller, handle?: number): void {
     this.#database.assertWriter(caller)
     if (handle !== this.#writer) this.#noteWriter(handle)
-    if (!this.#captured) return super.write(data, position, caller)
+    if (!this.#captured) {
+      this.#uncaptured(data, position, caller)
+      return super.write(data, position, caller)
+    }
     this.#database.wal.write(data, position, () => super.write(data, position, caller))
   }
 
@@ -111,6 +117,14 @@ export class WalContent extends PlainContent {
     if (!tracked && authority.leads && !journal.active && file.check().whole) this.#database.importFile()
   }
 
+  /** Nobody captures this WAL: its database may be one that cannot be read. A restart leaves a WAL with a header. */
+  #uncaptured(data: Uint8Array, position: number, caller: Caller): void {
+    const database = this.#database
+    if (database.tracked || database.walFd !== this.fd || database.unreplicated?.has(database.name) === true) return
+    const beginning = beginningAfter(this.files, this.fd, data, position, WAL_MAGIC_SIZE)
+    if (hasWalMagic(beginning)) sideFileWritten(database, caller)
+  }
+
   #noteWriter(handle: number | undefined): void {
     const isAnother = this.#writer !== undefined
     this.#writer = this.#connections < SHARED ? undefined : handle
@@ -147,6 +161,7 @@ export class JournalContent extends PlainContent {
       return
     }
     this.#database.assertWriter(caller)
+    if (begins) sideFileWritten(this.#database, caller)
     write()
     if (begins) journal.begin()
   }
@@ -164,10 +179,6 @@ export class JournalContent extends PlainContent {
 
   /** The file's first bytes as they will be after `data` is written at `position`. */
   #beginning(data: Uint8Array, position: number): Uint8Array {
-    if (position === 0 && data.length >= JOURNAL_MAGIC_SIZE) return data
-    const bytes = new Uint8Array(JOURNAL_MAGIC_SIZE)
-    this.files.read(this.fd, bytes, 0, bytes.length, 0)
-    bytes.set(data.subarray(0, bytes.length - position), position)
-    return bytes
+    return beginningAfter(this.files, this.fd, data, position, JOURNAL_MAGIC_SIZE)
   }
 }

@@ -1,12 +1,14 @@
 import type { Caller, HeldReply } from '../fuse/content.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
-import { foreignVersions, hasDatabaseMagic } from '../sqlite/database-header.ts'
+import { DATABASE_MAGIC_SIZE, foreignVersions, hasDatabaseMagic } from '../sqlite/database-header.ts'
+import { beginningAfter } from './beginning.ts'
 import { checkpointWrite } from './checkpoint-write.ts'
 import { PlainContent } from './contents.ts'
 import type { Database } from './database.ts'
 import { rejectForeign, rejectMoved, rejectUnjournaled, rejectUnserved } from './rejection.ts'
 import type { Replacement } from './replacement.ts'
 import { UncapturedWrites } from './uncaptured-writes.ts'
+import { beginningWritten } from './unreplicated.ts'
 
 /** The main file. Until the database has a committed state, it is served as a plain file. */
 export class DatabaseContent extends PlainContent {
@@ -62,6 +64,7 @@ export class DatabaseContent extends PlainContent {
     const versions = position === 0 && !this.#detached ? foreignVersions(data) : undefined
     if (versions !== undefined) throw rejectForeign(database.events, database.name, versions, caller)
     if (this.#detached || (!database.tracked && database.journal.active)) {
+      if (!this.#detached && position < DATABASE_MAGIC_SIZE) this.#begins(data, position, caller)
       super.write(data, position, caller)
     } else if (!database.tracked) {
       this.#uncaptured.assertCapturable(caller)
@@ -82,7 +85,12 @@ export class DatabaseContent extends PlainContent {
     if (this.#isMoved) throw rejectMoved(database.events, database.name, caller)
     const replacement = this.#replacement
     if (replacement !== undefined) return replacement.truncate(sizeBytes)
-    if (this.#detached || !database.tracked) return super.truncate(sizeBytes, caller)
+    if (this.#detached) return super.truncate(sizeBytes, caller)
+    if (!database.tracked) {
+      super.truncate(sizeBytes, caller)
+      if (sizeBytes === 0) database.unreplicated?.remove(database.name)
+      return
+    }
     const { pages, pageSize, journal, hasWal } = database
     const committedBytes = pages.sizePages * pageSize
     const isRollback = journal.active && sizeBytes === committedBytes
@@ -118,6 +126,11 @@ export class DatabaseContent extends PlainContent {
     database.file.fd = -1
     database.closeIdle()
     this.#closed(database)
+  }
+
+  #begins(data: Uint8Array, position: number, caller: Caller): void {
+    if (position + data.length < DATABASE_MAGIC_SIZE) return
+    beginningWritten(this.#database, beginningAfter(this.files, this.fd, data, position, DATABASE_MAGIC_SIZE), caller)
   }
 
   /** Whether `data` restores pages to their committed versions: a rollback, which is allowed on a replica too. */

@@ -20,6 +20,7 @@ import { JournalTracker } from './journal-tracker.ts'
 import { rejectExpired, rejectOnReplica, rejectTooMany } from './rejection.ts'
 import { Replacing } from './replacing.ts'
 import { Transactions } from './transactions.ts'
+import { servedAsPlain, type UnreplicatedDatabases } from './unreplicated.ts'
 import { WalTracker } from './wal-tracker.ts'
 
 export interface DatabaseOptions {
@@ -56,6 +57,8 @@ export class Database implements CapturedDatabase {
   walMode = false
   /** Why this database is not served: recovery failed, or damage was found later. */
   rejection: string | undefined
+  /** Those of the mount; undefined while the node recovers. */
+  unreplicated: UnreplicatedDatabases | undefined
   readonly authority: Authority
   /** On a replica: the transactions that the local client announced. */
   readonly expectations = new Expectations()
@@ -179,6 +182,7 @@ export class Database implements CapturedDatabase {
   }
 
   publish(): void {
+    if (this.tracked) this.unreplicated?.remove(this.name)
     this.events.published(this)
   }
 
@@ -209,13 +213,10 @@ export class Database implements CapturedDatabase {
 
   /** Imports a file that may be incomplete. If it is not a whole database it stays a plain file: logged, and false. */
   importIfWhole(): boolean {
-    const { whole, problem } = this.file.check()
-    if (whole) this.importFile()
-    if (problem !== undefined) {
-      const message = `not a SQLite database: ${problem}. Served as a plain file, not replicated`
-      this.events.log('warn', message, { file: this.name })
-    }
-    return whole
+    const check = this.file.check()
+    if (check.whole) this.importFile()
+    else servedAsPlain(this, check)
+    return check.whole
   }
 
   /** The database is not part of the primary's history: its file and its log are about to be removed. */

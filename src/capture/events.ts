@@ -45,6 +45,10 @@ export interface CaptureEvents {
   guarded(database: PublishedDatabase): void
   /** The file has another size than the kernel may believe. */
   resized(database: PublishedDatabase): void
+  /** A database was found that no log can hold, because it cannot be read (encryption); or it is none any more. */
+  unreplicated(name: string, isUnreplicated: boolean): void
+  /** A file was written that is no database. */
+  plainFile(name: string): void
   /** Runs `act` between two requests, in about a second. Never, if the node stops before. */
   later(act: () => void): void
   log(level: LogLevel, message: string, fields: LogFields): void

@@ -3,6 +3,7 @@ import { DATABASE_MAGIC_SIZE, hasDatabaseMagic } from '../sqlite/database-header
 import { hasJournalMagic } from '../sqlite/journal.ts'
 import { hasWalMagic } from '../sqlite/wal.ts'
 import type { Files } from '../util/files.ts'
+import { beginningAfter } from './beginning.ts'
 import type { CaptureEvents } from './events.ts'
 import { rejectName } from './rejection.ts'
 
@@ -70,12 +71,7 @@ export class GuardedContent implements FileContent {
   /** The file's first bytes may arrive in any number of writes. */
   #assertAllowed(data: Uint8Array, position: number, caller: Caller): void {
     const { files, fd, events, path, isForbidden } = this.#options
-    let beginning = data
-    if (position > 0 || data.length < DATABASE_MAGIC_SIZE) {
-      beginning = new Uint8Array(DATABASE_MAGIC_SIZE)
-      files.read(fd, beginning, 0, beginning.length, 0)
-      beginning.set(data.subarray(0, beginning.length - position), position)
-    }
-    if (isForbidden(beginning)) throw rejectName(events, path, caller)
+    if (isForbidden(beginningAfter(files, fd, data, position, DATABASE_MAGIC_SIZE)))
+      throw rejectName(events, path, caller)
   }
 }

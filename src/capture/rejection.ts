@@ -185,6 +185,18 @@ export function rejectUnserved(events: CaptureEvents, database: string, reason: 
   return reject(events, 'EIO', `the database is not served: ${reason}`, { database }, caller)
 }
 
+/** Its pages are encrypted (SQLCipher, SEE, SQLite3MC), so nothing of it could be replicated. */
+export const rejectEncrypted: Reject = (events, file, caller) =>
+  reject(
+    events,
+    'EPERM',
+    'a write was rejected: the database has no SQLite header, so it is probably encrypted and could not be ' +
+      'replicated, and fuse.other-files is refuse; nothing was changed. With SQLCipher use ' +
+      'cipher_plaintext_header_size = 32, or set fuse.other-files to serve',
+    { file },
+    caller,
+  )
+
 /** A header with versions that SQLite does not know. The kernel, or recovery, has no caller. */
 export function rejectForeign(
   events: CaptureEvents,

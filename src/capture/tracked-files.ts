@@ -19,6 +19,7 @@ import type { FileKind } from './naming.ts'
 import { classify } from './naming.ts'
 import { SideFiles } from './side-files.ts'
 import { UnprovenContent } from './unproven-content.ts'
+import { UnreplicatedDatabases } from './unreplicated.ts'
 import { UnservedContent } from './unserved-content.ts'
 
 export interface TrackedFilesOptions {
@@ -45,6 +46,7 @@ export class TrackedFiles {
   readonly names: NameRules
   readonly sideFiles: SideFiles
   readonly filter: DatabaseFilter
+  readonly unreplicated: UnreplicatedDatabases
   /** Removes the name of a file that the mount shows. */
   remove: (path: string) => void
   readonly #options: TrackedFilesOptions
@@ -57,9 +59,11 @@ export class TrackedFiles {
     this.filter = filter
     this.names = new NameRules({ root, files, events, filter })
     this.sideFiles = new SideFiles(root, files, events)
+    this.unreplicated = new UnreplicatedDatabases(events, filter.rejectsOthers)
     this.remove = (path) => files.unlink(`${root}/${path}`)
     for (const database of options.databases) {
       assert.ok(!database.tracked || databaseNameProblem(database.name) === undefined, 'only a valid name is tracked')
+      database.unreplicated = this.unreplicated
       this.#databases.set(database.name, database)
     }
   }
@@ -83,6 +87,7 @@ export class TrackedFiles {
       ...{ name, path, files, events, nowMs, nodeId, logs },
       ...(authority && { authority }),
     })
+    database.unreplicated = this.unreplicated
     this.#databases.set(name, database)
     return database
   }

@@ -7,7 +7,7 @@ import type { Announcement } from './announcements.ts'
 import { ClientRemovals } from './client-removals.ts'
 import type { Database } from './database.ts'
 import { ANY_DATABASE } from './database-filter.ts'
-import { filesBelow } from './find-databases.ts'
+import { filesBelow, isDatabaseName } from './find-databases.ts'
 import { classify } from './naming.ts'
 import { rejectLink, rejectPattern, rejectRename, rejectSideRename } from './rejection.ts'
 import { namesSuperJournal } from './super-journal.ts'
@@ -75,6 +75,7 @@ export class CaptureVolume implements Volume {
       }
     }
     perform()
+    this.#tracked.unreplicated.remove(path)
     this.#journalEnded.delete(parent(path))
   }
 
@@ -105,6 +106,7 @@ export class CaptureVolume implements Volume {
       for (const { name } of [...moved, ...replaced]) tracked.importIfDatabase(name)
       throw error
     }
+    tracked.unreplicated.renamed(from, to, isDirectory, (name) => isDatabaseName(name, tracked.filter))
     for (const database of others) tracked.renamed(database, renamed(database))
     if (moved.length > 0) this.#syncNames(parent(to), parent(from))
     const names = isDirectory ? this.#namesAfterRename(from, to, moved.map(renamed)) : [to]
@@ -202,6 +204,7 @@ export class CaptureVolume implements Volume {
 
   #discarded(database: Database, perform: () => void): void {
     perform()
+    this.#tracked.unreplicated.remove(database.name)
     this.#discarding.delete(database.name)
     this.#tracked.discarded(database)
   }
@@ -215,6 +218,7 @@ export class CaptureVolume implements Volume {
       if (wasTracked) database.importFile()
       throw error
     }
+    this.#tracked.unreplicated.remove(database.name)
     this.#journalEnded.delete(parent(database.name))
   }
 

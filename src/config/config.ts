@@ -21,6 +21,8 @@ export interface Config {
   /** How long a program may take to stop after one signal before the next, stronger one. */
   readonly stopTimeoutMs: number
   readonly http: HttpConfig
+  /** What `/ready` answers while a database is not replicated, because it is encrypted. */
+  readonly ready: { readonly unreplicated: 'ok' | 'fail' }
   readonly log: { readonly level: LogLevel; readonly format: LogFormat }
 }
 

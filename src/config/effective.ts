@@ -7,7 +7,7 @@ import type { ClusterConfig, Config } from './config.ts'
 
 /** The configuration as the value of an `ltxd.yml`, with secrets in URLs redacted. */
 export function toFileValue(config: Config): Record<string, unknown> {
-  const { fuse, data, backup, cluster, redis, http, log } = config
+  const { fuse, data, backup, cluster, redis, http, ready, log } = config
   return {
     fuse: {
       ...(fuse.dir === undefined ? {} : { dir: literal(fuse.dir) }),
@@ -47,6 +47,7 @@ export function toFileValue(config: Config): Record<string, unknown> {
     'exit-on-error': config.exitOnError,
     'stop-timeout': formatDuration(config.stopTimeoutMs),
     http: { addr: `${http.host.includes(':') ? `[${http.host}]` : http.host}:${http.port}` },
+    ready: { ...ready },
     log: { level: log.level, format: log.format },
   }
 }

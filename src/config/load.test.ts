@@ -31,6 +31,7 @@ test('without a file and flags every key has its default', () => {
     exitOnError: true,
     stopTimeoutMs: 8_000,
     http: { host: '127.0.0.1', port: 20202 },
+    ready: { unreplicated: 'ok' },
     log: { level: 'info', format: 'text' },
   })
 })

@@ -126,6 +126,7 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
     exitOnError: value['exit-on-error'],
     stopTimeoutMs: value['stop-timeout'],
     http: value.http.addr,
+    ready: value.ready,
     log: { level: value.log.level ?? (value.log.debug === true ? 'debug' : 'info'), format: value.log.format },
   }
 }

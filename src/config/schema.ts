@@ -107,6 +107,8 @@ const execItem = {
 
 const http = { addr: loopbackAddress.prefault('127.0.0.1:20202') }
 
+const ready = { unreplicated: oneOf('ok', 'fail').prefault('ok') }
+
 const log = {
   level: oneOf('trace', 'debug', 'info', 'warn', 'error').optional(),
   format: oneOf(...LOG_FORMATS).prefault('text'),
@@ -125,6 +127,7 @@ const sections = {
   'exit-on-error': boolean.prefault(true),
   'stop-timeout': duration('100ms', '1h').prefault('8s'),
   http: section(http).prefault({}),
+  ready: section(ready).prefault({}),
   log: section(log).prefault({}),
   // Absent: a single node, which is the primary.
   lease: z.preprocess(
@@ -155,6 +158,7 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   'lease.consul': Object.keys(consul).filter((key) => key !== 'ttl'),
   exec: Object.keys(execItem),
   http: Object.keys(http),
+  ready: Object.keys(ready),
   log: Object.keys(log).filter((key) => key !== 'debug'),
 }
 

@@ -119,6 +119,11 @@ http:
   # The API: status, health, readiness, metrics. Loopback only; port 0 picks a free one. "--http ADDR" overrides it.
   # addr: 127.0.0.1:20202
 
+ready:
+  # What /ready answers while a database is not replicated, because it is encrypted: "ok", or "fail" (503). Status and
+  # metrics count such databases in any case.
+  # unreplicated: ok
+
 log:
   # trace, debug, info, warn, error. "--log-level LEVEL" overrides it.
   # level: info

@@ -12,6 +12,7 @@ import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 import { KeepAwake } from './keep-awake.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
+import { PlainFiles } from './plain-files.ts'
 import type { SlotState } from './shared-state.ts'
 import { SharedState } from './shared-state.ts'
 import type { SyncFailed, SyncThreadData } from './sync-thread.ts'
@@ -57,9 +58,12 @@ export class DataPlane {
   readonly behind = new Set<string>()
   /** How often the owner or the mode of each database's file has changed. */
   readonly ownerChanges = new Map<string, number>()
+  /** Databases that are served as plain files, because no log can hold them. */
+  readonly unreplicated = new Set<string>()
   /** Resolves when the thread has ended; rejects when it failed. */
   readonly ended: Promise<void>
   readonly shared = new SharedState()
+  readonly #plainFiles = new PlainFiles((message, fields) => this.#options.log('warn', message, fields))
   readonly #syncs = Syncs.buffer()
   readonly #worker: Worker
   readonly #keepAwake: SharedArrayBuffer | undefined
@@ -177,6 +181,7 @@ export class DataPlane {
     try {
       await this.ended
     } finally {
+      this.#plainFiles.flush()
       this.releaseMount()
       await Promise.all([this.#syncThread?.terminate(), this.#keepAwakeThread?.terminate()])
     }
@@ -253,6 +258,12 @@ export class DataPlane {
         this.#options.ownerChanged(message.database)
         this.shared.wake()
         return
+      case 'unreplicated':
+        if (message.isUnreplicated) this.unreplicated.add(message.database)
+        else this.unreplicated.delete(message.database)
+        return
+      case 'plain-file':
+        return this.#plainFiles.add(message.file)
       case 'later':
         setTimeout(() => this.#takeTurn(), LATER_MS).unref()
         return

@@ -48,6 +48,10 @@ export type FromDataPlane =
   | { readonly type: 'guarded'; readonly database: string }
   /** An application has changed the owner or the mode of a database's file. */
   | { readonly type: 'owner'; readonly database: string }
+  /** A database was found that no log can hold (capture/unreplicated.ts), or is none any more. */
+  | { readonly type: 'unreplicated'; readonly database: string; readonly isUnreplicated: boolean }
+  /** A file was written that is no database. */
+  | { readonly type: 'plain-file'; readonly file: string }
   /** Something is to be done in about a second: `SharedState.requestTurn`. */
   | { readonly type: 'later' }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }

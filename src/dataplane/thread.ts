@@ -94,6 +94,8 @@ const events: CaptureEvents = {
   },
   guarded: ({ name }) => say({ type: 'guarded', database: name }),
   resized: ({ name }) => forgetAttributes(name),
+  unreplicated: (database, isUnreplicated) => say({ type: 'unreplicated', database, isUnreplicated }),
+  plainFile: (file) => say({ type: 'plain-file', file }),
   later: (act) => {
     if (later.push(act) === 1) say({ type: 'later' })
   },

@@ -10,6 +10,7 @@ export type {
   DatabaseStatus,
   NodeStatus,
   ReplicaStatus,
+  UnreplicatedStatus,
 } from '../api/status.ts'
 export { LtxdError } from '../util/errors.ts'
 export type { LogLevel } from '../util/log.ts'

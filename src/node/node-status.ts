@@ -1,6 +1,6 @@
 /** The node's status, assembled from its parts: `GET /status`, `GET /ready`. */
 
-import type { BackupStatus, DatabaseStatus, NodeStatus } from '../api/status.ts'
+import type { BackupStatus, DatabaseStatus, NodeStatus, UnreplicatedStatus } from '../api/status.ts'
 import type { Config } from '../config/config.ts'
 import { formatNodeId } from '../data/directory.ts'
 import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
@@ -10,6 +10,9 @@ import type { Checkpoints } from './checkpoints.ts'
 import type { Cluster } from './cluster.ts'
 import type { LogMaintenance } from './log-maintenance.ts'
 import type { NodeBackup } from './node-backup.ts'
+
+const MAX_NAMES = 100
+const NAMES_IN_REASON = 3
 
 /** The parts of a node. Those that have not started yet are absent. */
 export interface NodeParts {
@@ -27,6 +30,7 @@ export interface NodeParts {
 export function nodeStatus(parts: NodeParts): NodeStatus {
   const { config, mountDir, startedAtMs, nodeId, plane, backup, cluster } = parts
   const backups = backup?.status()
+  const unreplicated = unreplicatedStatus(plane)
   return {
     version: VERSION,
     nodeId: formatNodeId(nodeId),
@@ -40,11 +44,32 @@ export function nodeStatus(parts: NodeParts): NodeStatus {
     databases: Array.from(plane?.databases.values() ?? [])
       .filter(({ rejection, state }) => rejection !== undefined || state().tracked)
       .map((database) => databaseStatus(parts, database, backups?.get(database.name))),
+    ...(unreplicated && { unreplicated }),
   }
 }
 
-/** Why the node cannot serve current data; undefined when it can. */
-export function unready({ config, cluster, plane }: NodeParts): string | undefined {
+/** Why the node cannot serve current data, or is not ready by the configuration; undefined when it is. */
+export function unready(parts: NodeParts): string | undefined {
+  return (
+    withoutCurrentData(parts) ?? (parts.config.ready.unreplicated === 'fail' ? unreplicatedReason(parts) : undefined)
+  )
+}
+
+function unreplicatedReason({ plane }: NodeParts): string | undefined {
+  const unreplicated = unreplicatedStatus(plane)
+  if (unreplicated === undefined) return undefined
+  const { count, names } = unreplicated
+  const more = count > NAMES_IN_REASON ? ` and ${count - NAMES_IN_REASON} more` : ''
+  return `not replicated, probably encrypted: ${names.slice(0, NAMES_IN_REASON).join(', ')}${more}`
+}
+
+function unreplicatedStatus(plane: DataPlane | undefined): UnreplicatedStatus | undefined {
+  const names = Array.from(plane?.unreplicated ?? [])
+  if (names.length === 0) return undefined
+  return { count: names.length, names: names.sort().slice(0, MAX_NAMES) }
+}
+
+function withoutCurrentData({ config, cluster, plane }: NodeParts): string | undefined {
   if (config.cluster === undefined || cluster?.role.isReady === true) return undefined
   const status = cluster?.status()
   if (status?.primary === undefined || cluster?.nodeRole !== 'replica') {

@@ -2,6 +2,8 @@
 
 export const WAL_HEADER_SIZE = 32
 export const FRAME_HEADER_SIZE = 24
+/** The magic number and the format's version. */
+export const WAL_MAGIC_SIZE = 8
 
 const MAGIC_LITTLE_ENDIAN = 0x377f0682
 const MAGIC_BIG_ENDIAN = 0x377f0683
@@ -50,8 +52,8 @@ export class WalChecksum {
 
 /** Whether `bytes` begin as a WAL does. */
 export function hasWalMagic(bytes: Uint8Array): boolean {
-  if (bytes.length < 8) return false
-  const view = new DataView(bytes.buffer, bytes.byteOffset, 8)
+  if (bytes.length < WAL_MAGIC_SIZE) return false
+  const view = new DataView(bytes.buffer, bytes.byteOffset, WAL_MAGIC_SIZE)
   const magic = view.getUint32(0)
   return (magic === MAGIC_LITTLE_ENDIAN || magic === MAGIC_BIG_ENDIAN) && view.getUint32(4) === FORMAT_VERSION
 }

@@ -1,6 +1,6 @@
 /** A node's status as text. */
 
-import type { ClusterStatus, DatabaseStatus, NodeStatus, ReplicaStatus } from '../../api/status.ts'
+import type { ClusterStatus, DatabaseStatus, NodeStatus, ReplicaStatus, UnreplicatedStatus } from '../../api/status.ts'
 import { describeDuration, formatSize } from '../../util/units.ts'
 import { type Column, formatTable, printable } from './output.ts'
 
@@ -28,6 +28,9 @@ const REPLICA_COLUMNS: readonly Column[] = [
   { title: 'CONNECTED' },
 ]
 
+/** Of databases that are not replicated. */
+const MAX_NAMES = 10
+
 /** `nowMs` is the current time on the clock of the times in `status`. */
 export function formatStatus(status: NodeStatus, nowMs: number): string {
   const { cluster, databases } = status
@@ -44,7 +47,15 @@ export function formatStatus(status: NodeStatus, nowMs: number): string {
   if (cluster !== undefined && status.role === 'primary') {
     tables.unshift(cluster.replicas.length === 0 ? 'no replicas connected\n' : replicaTable(cluster.replicas, nowMs))
   }
+  if (status.unreplicated !== undefined) tables.push(unreplicatedText(status.unreplicated))
   return [head, ...tables].join('\n')
+}
+
+function unreplicatedText({ count, names }: UnreplicatedStatus): string {
+  const shown = names.slice(0, MAX_NAMES).map((name) => `  ${printable(name)}\n`)
+  const more = count > shown.length ? `  and ${count - shown.length} more\n` : ''
+  const subject = count === 1 ? '1 database is' : `${count} databases are`
+  return `${subject} not replicated and not backed up, because ltxd cannot read ${count === 1 ? 'it' : 'them'} (encryption):\n${shown.join('')}${more}`
 }
 
 function clusterLines(cluster: ClusterStatus, role: NodeStatus['role']): string[][] {

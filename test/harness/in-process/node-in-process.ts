@@ -57,6 +57,10 @@ export class InProcessNode {
   readonly guarded: string[] = []
   /** Files of which bytes were changed that a kernel may have cached. */
   readonly mended: string[] = []
+  /** Databases that are not replicated. */
+  readonly unreplicated = new Set<string>()
+  /** Files that were written and are no databases, once for each time. */
+  readonly plainFiles: string[] = []
   readonly volume: CaptureVolume
   /** Whether there is room for a new database. */
   admits: (name: string) => boolean = () => true
@@ -82,6 +86,8 @@ export class InProcessNode {
       mended: (path) => void this.mended.push(path),
       published: ({ name, position, backfilled }) => published.push({ name, position, backfilled }),
       resized: () => undefined,
+      unreplicated: (name, is) => void (is ? this.unreplicated.add(name) : this.unreplicated.delete(name)),
+      plainFile: (name) => void this.plainFiles.push(name),
       later: (act) => void this.#later.push(act),
       log: (level, message, fields) => lines.push({ level, message, fields }),
     }
