@@ -85,6 +85,9 @@ export class BackingFile {
       const isForeign = foreignVersions(bytes) !== undefined
       return { whole: false, problem: headerProblem(bytes), begins: hasDatabaseMagic(bytes), isForeign, isBlank }
     }
+    if (isNearlyEmpty(fd, sizeBytes)) {
+      return { whole: false, problem: 'nearly all of it is a hole, which no SQLite writes', begins: true }
+    }
     const whole = state.sizePages > 0 && sizeBytes >= state.sizePages * state.header.pageSize
     return whole ? { whole } : { whole, problem: 'it is shorter than its header says', begins: true }
   }
@@ -93,6 +96,18 @@ export class BackingFile {
     const bytes = new Uint8Array(DATABASE_HEADER_SIZE)
     return bytes.subarray(0, this.#files.read(fd, bytes, 0, bytes.length, 0))
   }
+}
+
+/** Shorter files are read whatever they hold. */
+const LARGE_BYTES = 2 ** 30
+/** `st_blocks` counts these, whatever the file system's own size of a block. */
+const BLOCK_BYTES = 512
+/** More than any file system saves by compression. */
+const MAX_RATIO = 64
+
+/** A hole costs whoever makes it nothing, and its pages cost memory and time like others (I10). */
+function isNearlyEmpty(fd: number, sizeBytes: number): boolean {
+  return sizeBytes > LARGE_BYTES && fs.fstatSync(fd).blocks * BLOCK_BYTES < sizeBytes / MAX_RATIO
 }
 
 /** Why a file that begins with `bytes` is no database. */

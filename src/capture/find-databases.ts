@@ -20,10 +20,22 @@ export function isDatabaseName(name: string, filter: DatabaseFilter): boolean {
   return classify(name).kind === 'database' && filter.matches(name) && databaseNameProblem(name) === undefined
 }
 
+/**
+ * No database's name is longer. Folders that lie deeper hold none, and renames can make paths that are longer than the
+ * kernel takes.
+ */
+const MAX_NAME_LENGTH = 1024
+
 /** The regular files below `path` of the backing directory `root`, as their names on the mount. */
 export function filesBelow(root: string, path: string): string[] {
-  const entries = fs.readdirSync(path === '' ? root : `${root}/${path}`, { recursive: true, withFileTypes: true })
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => `${entry.parentPath}/${entry.name}`.slice(root.length + 1))
+  const names: string[] = []
+  const folders = [path]
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    for (const entry of fs.readdirSync(folder === '' ? root : `${root}/${folder}`, { withFileTypes: true })) {
+      const name = folder === '' ? entry.name : `${folder}/${entry.name}`
+      if (entry.isFile()) names.push(name)
+      else if (entry.isDirectory() && name.length <= MAX_NAME_LENGTH) folders.push(name)
+    }
+  }
+  return names
 }

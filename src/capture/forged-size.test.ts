@@ -78,3 +78,23 @@ test('what SQLite does not write of a growing database is explained by its free-
   expect(isExplainedGrowth(2, 10, 300, 512)).toBe(false)
   expect(isExplainedGrowth(1, 10, 5, 512)).toBe(true)
 })
+
+test('I10: a database that is nearly all hole is served as a plain file', async () => {
+  using rig = new Rig()
+  rig.open('delete').close()
+  const bytes = rig.backing('a.db')
+  // A header whose size does not count, so that the file's length does.
+  bytes.writeUInt32BE(bytes.readUInt32BE(24) + 1, 92)
+  const file = rig.node.mount.open('b.db', { ...CHOICES, create: true })
+  file.write(bytes, 0)
+  file.truncate(200 * 2 ** 30)
+  try {
+    await withBoundedMemory(() => {
+      file.close()
+    })
+    expect(rig.node.volume.tracked('b.db')).toBeUndefined()
+    expect(rig.node.database('a.db').tracked).toBe(true)
+  } finally {
+    rig.node.mount.unlink('b.db')
+  }
+})

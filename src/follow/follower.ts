@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, type Stats } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, type Stats, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Applier } from '../apply/applier.ts'
 import { DatabaseFile } from '../apply/database-file.ts'
@@ -283,10 +283,17 @@ function openApplier(path: string, positions: PositionFile): Applier {
 
 /**
  * Gives a file the mode of another and, as root, its owner. Where that is not possible, or the other is a link, it
- * stays private.
+ * stays private. So it does where another user, who may only write to the directory, put a file in the place of ours.
  */
 function looksLike(path: string, former: Stats): void {
-  if (!former.isFile()) return
+  if (!former.isFile() || former.nlink > 1 || !mayHaveBeenOurs(former, statSync(dirname(path)))) return
   const { mode, ...ids } = ownerOf(former)
   filesBeneath(dirname(path)).setOwner(path, process.geteuid?.() === 0 ? { mode, ...ids } : { mode })
+}
+
+/** False where another user may have put the file there: anybody who may write to the directory. */
+function mayHaveBeenOurs(file: Stats, directory: Stats): boolean {
+  const own = process.geteuid?.()
+  if (file.uid === own || file.uid === directory.uid) return true
+  return directory.uid === own && (directory.mode & 0o022) === 0
 }

@@ -7,6 +7,7 @@
 
 import fs from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { filesBelow } from '../capture/find-databases.ts'
 import { readSuperName } from '../sqlite/journal.ts'
 import type { Files } from '../util/files.ts'
 import { readerOf, withFile } from '../util/files.ts'
@@ -43,8 +44,7 @@ function stateOnMount({ files, root }: SuperJournalPlace, path: string): SuperJo
   if (files.exists(`${root}/${path}`)) return 'present'
   const directory = dirname(path)
   if (directory === '.' || files.exists(`${root}/${directory}`)) return 'gone'
-  const everything = fs.readdirSync(root, { recursive: true, withFileTypes: true })
-  return everything.some((entry) => entry.name === basename(path)) ? 'present' : 'gone'
+  return filesBelow(root, '').some((name) => basename(name) === basename(path)) ? 'present' : 'gone'
 }
 
 /** The path below the mount of the file that an application called `name`; undefined if it lies elsewhere. */
