@@ -162,8 +162,8 @@ suite(`Litestream and ltxd (${title})`, () => {
       for (let i = 0; reached < 5; i++) {
         if (Date.now() > deadline) throw new Error(`litestream has shipped ${reached} states in a minute`)
         insert.run()
-        const levels = await readdir(join(target, 'ltx')).catch(() => [])
-        if (levels.length === 0) {
+        const written = await readdir(join(target, 'ltx'), { recursive: true }).catch(() => [])
+        if (!written.some((name) => name.endsWith('.ltx'))) {
           await new Promise((resolve) => setTimeout(resolve, 20))
           continue
         }

@@ -1,6 +1,7 @@
 import pLimit from 'p-limit'
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectInfo, ObjectStore } from '../../objectstore/objectstore.ts'
+import { NoBackupError } from './errors.ts'
 import {
   databasePrefix,
   type FileRef,
@@ -48,6 +49,19 @@ const HEAD_CONCURRENCY = 16
 export async function loadHistory(store: ObjectStore, database: string): Promise<BackupHistory> {
   const histories = await collect(store, databasePrefix(database))
   return histories.get(database) ?? { database, files: [], markers: [] }
+}
+
+/**
+ * As `loadHistory`. Throws NoBackupError, which names the databases that the backup holds, where there is nothing of
+ * this one. A backup may begin between the two listings that this takes: then the later one counts.
+ */
+export async function requireHistory(store: ObjectStore, database: string): Promise<BackupHistory> {
+  const listed = await loadHistory(store, database)
+  if (listed.files.length > 0 || listed.markers.length > 0) return listed
+  const all = await loadHistories(store)
+  const since = all.get(database)
+  if (since === undefined) throw new NoBackupError(store.url, database, [...all.keys()])
+  return since
 }
 
 /** As `loadHistory`, for one level. With `from`, only files whose first transaction is not before it. */

@@ -3,8 +3,8 @@ import { foldChecksum, pageChecksum } from '../../ltx/format/checksum.ts'
 import { type Checksum, EMPTY_CHECKSUM, formatChecksum, formatTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { errorMessage } from '../../util/errors.ts'
-import { DatabaseDroppedError, NoBackupError } from './errors.ts'
-import { type BackupFile, type BackupHistory, filesOfLevel, loadHistories, loadHistory } from './history.ts'
+import { DatabaseDroppedError } from './errors.ts'
+import { type BackupFile, type BackupHistory, filesOfLevel, loadHistories, requireHistory } from './history.ts'
 import { MAX_COMPACTION_LEVEL } from './layout.ts'
 import { type FileMetadata, parseMetadata } from './metadata.ts'
 import { openInput, reportingCorruption } from './objects.ts'
@@ -63,9 +63,7 @@ export async function verifyBackup(store: ObjectStore, options: VerifyOptions = 
 
 async function historiesOf(store: ObjectStore, database: string | undefined): Promise<BackupHistory[]> {
   if (database === undefined) return [...(await loadHistories(store)).values()]
-  const history = await loadHistory(store, database)
-  if (history.files.length > 0 || history.markers.length > 0) return [history]
-  throw new NoBackupError(store.url, database, [...(await loadHistories(store)).keys()])
+  return [await requireHistory(store, database)]
 }
 
 class Verification {

@@ -66,6 +66,19 @@ describe(`a restore (LTXD_SEED=${SEED})`, () => {
     await expect(attempt).rejects.toThrow(/it holds app\.db/)
   })
 
+  it('of a database whose backup begins between two listings finds what has come', async () => {
+    const { store, out } = await setUp()
+    let listings = 0
+    const late = new Proxy(store, {
+      get(target, key) {
+        const value: unknown = Reflect.get(target, key)
+        if (key === 'list' && ++listings === 1) return async function* () {}
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value
+      },
+    })
+    expect(await restoreDatabase(late, 'app.db', NEWEST, out)).toMatchObject({ txid: 5n })
+  })
+
   it('of a transaction inside a file fails, and names the nearest file ends', async () => {
     const { store, out } = await setUp()
     const attempt = restoreDatabase(store, 'app.db', { kind: 'txid', txid: toTXID(3) }, out)

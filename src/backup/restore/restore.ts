@@ -8,8 +8,8 @@ import { ObjectNotFoundError } from '../../objectstore/errors.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { PageSet } from '../../sqlite/page-set.ts'
 import { PageWriter } from '../../sqlite/page-writer.ts'
-import { ChecksumMismatchError, CorruptObjectError, DatabaseDroppedError, NoBackupError } from '../history/errors.ts'
-import { type BackupFile, loadHistories, loadHistory, loadMetadata, withTimestamps } from '../history/history.ts'
+import { ChecksumMismatchError, CorruptObjectError, DatabaseDroppedError } from '../history/errors.ts'
+import { type BackupFile, loadMetadata, requireHistory, withTimestamps } from '../history/history.ts'
 import { openInput, reportingCorruption } from '../history/objects.ts'
 import { formatTarget, type Plan, planRestore, type Target } from '../history/plan.ts'
 
@@ -84,11 +84,7 @@ async function withFreshPlan<T>(
 
 /** Lists the database and plans. */
 export async function planFromStore(store: ObjectStore, database: string, target: Target): Promise<Plan> {
-  const listed = await loadHistory(store, database)
-  if (listed.files.length === 0 && listed.markers.length === 0) {
-    const others = await loadHistories(store)
-    throw new NoBackupError(store.url, database, [...others.keys()])
-  }
+  const listed = await requireHistory(store, database)
   const history = target.kind === 'timestamp' ? await withTimestamps(store, listed) : listed
   return planRestore(history, target)
 }

@@ -5,8 +5,7 @@
  */
 
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { NoBackupError } from '../history/errors.ts'
-import { type BackupHistory, loadHistories, loadHistory } from '../history/history.ts'
+import { type BackupHistory, loadHistory } from '../history/history.ts'
 import type { FileRef } from '../history/layout.ts'
 import type { RetentionPolicy } from '../history/levels.ts'
 import { backupPosition } from '../history/position.ts'
@@ -70,11 +69,4 @@ export async function prune(
   if (options.dryRun === true) return planRetention(history, policy, nowMs)
   const { signal } = options
   return applyRetention(store, database, policy, nowMs, { history, ...(signal && { signal }) })
-}
-
-/** A database's history in the backup. Throws NoBackupError, which names the databases the backup holds. */
-export async function requireHistory(store: ObjectStore, database: string): Promise<BackupHistory> {
-  const history = await loadHistory(store, database)
-  if (history.files.length > 0 || history.markers.length > 0) return history
-  throw new NoBackupError(store.url, database, [...(await loadHistories(store)).keys()])
 }

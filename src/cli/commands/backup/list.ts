@@ -1,5 +1,4 @@
-import { NoBackupError } from '../../../backup/history/errors.ts'
-import { loadHistories, loadHistory, withTimestamps } from '../../../backup/history/history.ts'
+import { requireHistory, withTimestamps } from '../../../backup/history/history.ts'
 import { restorableRange } from '../../../backup/history/plan.ts'
 import { type BackedUpDatabase, listBackup } from '../../../backup/ship/boot.ts'
 import { formatChecksum, formatTXID, type TXID } from '../../../ltx/format/types.ts'
@@ -24,10 +23,7 @@ export async function listDatabases(url: string, json: boolean): Promise<void> {
 export async function listFiles(url: string, database: string, json: boolean): Promise<void> {
   const store = openObjectStore(url)
   try {
-    const history = await withTimestamps(store, await loadHistory(store, database))
-    if (history.files.length === 0 && history.markers.length === 0) {
-      throw new NoBackupError(store.url, database, [...(await loadHistories(store)).keys()])
-    }
+    const history = await withTimestamps(store, await requireHistory(store, database))
     const range = describeRange(restorableRange(history))
     const files = history.files.map(({ level, min, max, sizeBytes, timestampMs }) => {
       return { level, min: formatTXID(min), max: formatTXID(max), sizeBytes, time: new Date(timestampMs).toISOString() }
