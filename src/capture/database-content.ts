@@ -56,7 +56,7 @@ export class DatabaseContent extends PlainContent {
     const database = this.#database
     if (this.#isMoved) throw rejectMoved(database.events, database.name, caller)
     const replacement = this.#replacement
-    if (replacement !== undefined) return replacement.write(data, position)
+    if (replacement !== undefined) return database.replacing.write(replacement, data, position, caller)
     if (!database.authority.leads && !this.#detached && !this.#restores(data, position)) {
       // A plain file may be written on a replica until it begins with a database header.
       if (database.tracked || (position === 0 && hasDatabaseMagic(data))) database.assertWriter(caller)

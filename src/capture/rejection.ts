@@ -32,6 +32,14 @@ export function rejectReplacement(events: CaptureEvents, database: string, calle
   return reject(events, 'EPERM', message, { database }, caller)
 }
 
+/** A replacement whose parts would take memory without end (I10). */
+export function rejectScattered(events: CaptureEvents, database: string, caller: Caller, problem: string): FsError {
+  const message =
+    `a write was rejected: the database is being replaced in place, and ${problem}. It keeps its former content. ` +
+    'Write the file in order, or write another file and rename it over the database'
+  return reject(events, 'EPERM', message, { database }, caller)
+}
+
 /** Readers come back, so it is logged at debug level. */
 export function rejectBeingReplaced(events: CaptureEvents, database: string, caller: Caller): FsError {
   const message = 'an open was rejected: the database is being replaced in place. Open it again when that has ended'

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { nodeFiles } from '../util/files.ts'
 import { Replacement } from './replacement.ts'
+import { MAX_RANGES, WrittenRanges } from './written-ranges.ts'
 
 test('a replacement is dense when every byte was written, in whatever order', () => {
   using temporary = temporaryDirectory()
@@ -32,4 +33,20 @@ test('a replacement is dense when every byte was written, in whatever order', ()
     }),
     { numRuns: 100 },
   )
+})
+
+test('bytes written at every second offset take bounded memory, and no write costs a search of all', () => {
+  const ranges = new WrittenRanges()
+  const rejected = () => {
+    let count = 0
+    for (let i = MAX_RANGES; i > 0; i--) if (!ranges.add(2 * i, 2 * i + 1)) count++
+    for (let i = 0; i < 200_000; i++) if (!ranges.add(1_000_000 + 2 * i, 1_000_001 + 2 * i)) count++
+    return count
+  }
+  const began = process.cpuUsage()
+  expect(rejected()).toBe(200_000)
+  expect(ranges.count).toBe(MAX_RANGES)
+  expect(process.cpuUsage(began).user / 1e6).toBeLessThan(20)
+  expect(ranges.add(0, 2 * MAX_RANGES + 1)).toBe(true)
+  expect(ranges.isAll(2 * MAX_RANGES + 1)).toBe(true)
 })

@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import type { Files } from '../util/files.ts'
 import { parentOf } from '../util/files.ts'
 import type { CaptureEvents } from './events.ts'
+import { MAX_RANGES, WrittenRanges } from './written-ranges.ts'
 
 const { O_CREAT, O_EXCL, O_RDWR } = fs.constants
 const COPY_BYTES = 1 << 20
@@ -18,8 +19,8 @@ export class Replacement {
   readonly fd: number
   readonly #files: Files
   readonly #path: string
-  /** What was written, as ranges that do not touch, ascending. */
-  readonly #ranges: { start: number; end: number }[] = []
+  readonly #written = new WrittenRanges()
+  #isScattered = false
   /** Grows with each write, so that somebody who looks twice sees whether there was one. */
   writes = 0
 
@@ -41,26 +42,33 @@ export class Replacement {
 
   /** Whether every byte was written, and none is only part of a hole: some programs write their parts in any order. */
   get isDense(): boolean {
-    const [first] = this.#ranges
-    return this.#ranges.length === 1 && first?.start === 0 && first.end === this.sizeBytes
+    return this.#written.isAll(this.sizeBytes)
+  }
+
+  /** Why it can never become the database, whatever else is written. */
+  get problem(): string | undefined {
+    const parts = MAX_RANGES.toLocaleString('en')
+    return this.#isScattered ? `it was written in more than ${parts} parts that do not touch` : undefined
   }
 
   read(into: Uint8Array, at: number, length: number, position: number): number {
     return this.#files.read(this.fd, into, at, length, position)
   }
 
-  write(data: Uint8Array, position: number): void {
-    this.#files.write(this.fd, data, 0, data.length, position)
+  /** False if it was not written, because of the `problem` that there is now. */
+  write(data: Uint8Array, position: number): boolean {
     this.writes++
-    this.#add(position, position + data.length)
+    if (this.#isScattered) return false
+    this.#files.write(this.fd, data, 0, data.length, position)
+    this.#isScattered = !this.#written.add(position, position + data.length)
+    return !this.#isScattered
   }
 
   truncate(sizeBytes: number): void {
     this.#files.truncate(this.fd, sizeBytes)
     this.writes++
-    while ((this.#ranges.at(-1)?.start ?? -1) >= sizeBytes) this.#ranges.pop()
-    const last = this.#ranges.at(-1)
-    if (last !== undefined) last.end = Math.min(last.end, sizeBytes)
+    this.#written.cut(sizeBytes)
+    if (sizeBytes === 0) this.#isScattered = false
   }
 
   sync(): void {
@@ -82,19 +90,6 @@ export class Replacement {
   discard(): void {
     this.#files.close(this.fd)
     this.#files.remove(this.#path)
-  }
-
-  #add(start: number, end: number): void {
-    const ranges = this.#ranges
-    let first = ranges.length
-    while (first > 0 && (ranges[first - 1]?.end ?? 0) >= start) first--
-    let after = first
-    const merged = { start, end }
-    for (let range = ranges[after]; range !== undefined && range.start <= end; range = ranges[++after]) {
-      merged.start = Math.min(merged.start, range.start)
-      merged.end = Math.max(merged.end, range.end)
-    }
-    ranges.splice(first, after - first, merged)
   }
 }
 

@@ -228,3 +228,24 @@ test('a database that recovery did not read is verified, or replaced', () => {
     again.consistent()
   }
 })
+
+test('a replacement written in more parts than can be kept is rejected, and the database has its former content', () => {
+  using rig = new Rig()
+  rig.open('delete', 50).close()
+  const before = rig.backing('a.db')
+  const file = truncating(rig)
+  write(file, another(1024, 'delete'))
+  const scattered = () => {
+    for (let at = 2 ** 20; at < 2 ** 20 + 400_000; at += 2) file.write(new Uint8Array(1), at)
+  }
+  expect(scattered).toThrow(/more than 65,536 parts that do not touch/)
+  expect(() => {
+    file.write(new Uint8Array(2 ** 20), 0)
+  }).toThrow(/more than 65,536 parts/)
+  file.close()
+  rig.node.passTime()
+  expect(rig.backing('a.db').equals(before)).toBe(true)
+  expect(rig.engine.open('a.db').value('SELECT count(*) FROM t')).toBe(50)
+  expect(rig.node.complaints()).toContainEqual(expect.stringContaining('It has its former content'))
+  rig.consistent()
+})

@@ -5,7 +5,7 @@ import { errorMessage } from '../util/errors.ts'
 import type { BackingFile } from './backing-file.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { FileTrust } from './file-trust.ts'
-import { rejectBeingReplaced, rejectReplacement } from './rejection.ts'
+import { rejectBeingReplaced, rejectReplacement, rejectScattered } from './rejection.ts'
 import { Replacement } from './replacement.ts'
 
 /** A database whose file can be replaced. */
@@ -63,6 +63,12 @@ export class Replacing {
     if ((flags & O_TRUNC) !== 0) this.#replacement?.truncate(0)
   }
 
+  /** Writes into the replacement. Throws FsError. */
+  write(replacement: Replacement, data: Uint8Array, position: number, caller: Caller): void {
+    const { events, name } = this.#database
+    if (!replacement.write(data, position)) throw rejectScattered(events, name, caller, replacement.problem as string)
+  }
+
   /** The last writer has closed the file. */
   closed(): void {
     const replacement = this.#replacement
@@ -112,7 +118,7 @@ export class Replacing {
   #problem(): string | undefined {
     const replacement = this.#replacement as Replacement
     const { whole, problem } = this.#database.file.checkOf(replacement.fd)
-    return whole ? undefined : problem
+    return replacement.problem ?? (whole ? undefined : problem)
   }
 
   #finish(): void {
