@@ -5,6 +5,7 @@ import { hasWalMagic } from '../sqlite/wal.ts'
 import type { Files } from '../util/files.ts'
 import { beginningAfter } from './beginning.ts'
 import type { CaptureEvents } from './events.ts'
+import type { Reject } from './rejection.ts'
 import { rejectName } from './rejection.ts'
 
 /** Whether a file that begins with these bytes is a database, or a side file that belongs to one. */
@@ -23,6 +24,8 @@ export interface GuardOptions {
   readonly events: CaptureEvents
   readonly path: string
   readonly isForbidden: IsForbidden
+  /** Default: the name is no database's. */
+  readonly reject?: Reject
 }
 
 /**
@@ -64,14 +67,21 @@ export class GuardedContent implements FileContent {
     return this.#inner.sync(dataOnly)
   }
 
+  sizeBytes(): number | undefined {
+    return this.#inner.sizeBytes?.()
+  }
+
+  takeStale(): boolean {
+    return this.#inner.takeStale?.() === true
+  }
+
   released(flags: number, openHandles: number, openWriters: number): void {
     this.#inner.released(flags, openHandles, openWriters)
   }
 
   /** The file's first bytes may arrive in any number of writes. */
   #assertAllowed(data: Uint8Array, position: number, caller: Caller): void {
-    const { files, fd, events, path, isForbidden } = this.#options
-    if (isForbidden(beginningAfter(files, fd, data, position, DATABASE_MAGIC_SIZE)))
-      throw rejectName(events, path, caller)
+    const { files, fd, events, path, isForbidden, reject = rejectName } = this.#options
+    if (isForbidden(beginningAfter(files, fd, data, position, DATABASE_MAGIC_SIZE))) throw reject(events, path, caller)
   }
 }

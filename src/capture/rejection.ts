@@ -87,6 +87,14 @@ export const rejectName: Reject = (events, file, caller) =>
     caller,
   )
 
+/** With `8_3_names` SQLite shortens the names of side files, and ltxd would not know them. */
+export function rejectShortName(events: CaptureEvents, file: string, caller: Caller, database: string): FsError {
+  const message =
+    `a journal or WAL was rejected: by its name it would be that of ${database} under SQLite's 8_3_names, and ltxd does ` +
+    'not follow it; nothing was changed. Open the database without 8_3_names'
+  return reject(events, 'EPERM', message, { file }, caller)
+}
+
 /** On a replica: the primary has a database that this node's configuration excludes. */
 export function rejectPattern(events: CaptureEvents, database: string): FsError {
   const message =

@@ -17,6 +17,7 @@ import { MovedContent } from './moved-content.ts'
 import { NameRules } from './name-rules.ts'
 import type { FileKind } from './naming.ts'
 import { classify } from './naming.ts'
+import { guardedShortName, isShortSideName, sharesStem } from './short-names.ts'
 import { SideFiles } from './side-files.ts'
 import { UnprovenContent } from './unproven-content.ts'
 import { UnreplicatedDatabases } from './unreplicated.ts'
@@ -103,6 +104,14 @@ export class TrackedFiles {
   }
 
   content(path: string, fd: number): FileContent {
+    const content = this.#content(path, fd)
+    if (!isShortSideName(path)) return content
+    const { files, events } = this.#options
+    const beside = () => Array.from(this.#databases.keys()).find((name) => sharesStem(path, name))
+    return guardedShortName({ files, fd, events, path }, content, beside)
+  }
+
+  #content(path: string, fd: number): FileContent {
     const { kind, database: name } = classify(path)
     const own = this.#databases.get(path)
     if (own?.rejection !== undefined) return new UnservedContent(own, fd)
