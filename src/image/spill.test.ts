@@ -47,7 +47,7 @@ async function* watched(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 65536) yield bytes.subarray(at, at + 65536)
   for (const fd of await readdir('/proc/self/fd')) {
     const path = await readlink(`/proc/self/fd/${fd}`).catch(() => '')
-    const [, directory] = /^(.*)\/\.ltx-index-\w+\/index \(deleted\)$/.exec(path) ?? []
+    const [, directory] = /^(.*)\/(?:#\d+|\.ltxd-\w+) \(deleted\)$/.exec(path) ?? []
     if (directory !== undefined) seen.push(directory)
   }
 }

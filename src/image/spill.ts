@@ -9,6 +9,7 @@ import type { IndexSpill } from '../ltx/codec/frame-list.ts'
 import { openSpillFile } from '../ltx/codec/spill-file.ts'
 import { compact } from '../ltx/merge/compactor.ts'
 import type { MergeInput } from '../ltx/merge/merge-input.ts'
+import { openUnnamed } from '../util/unnamed-file.ts'
 
 const MAX_INPUTS = 128
 const READ_CHUNK_BYTES = 256 * 1024
@@ -27,7 +28,7 @@ export async function makeTemporaryDirectory(parent: string): Promise<TemporaryD
 
 /** For the page index of a file that is written without a temporary directory of its own. */
 export function spillToTemporaryFile(): IndexSpill {
-  return openSpillFile(tmpdir())
+  return openSpillFile(openUnnamed(tmpdir()))
 }
 
 /** Collects inputs in TXID order. Whenever a tier is full, merges its inputs into one file of the next tier. */
@@ -44,7 +45,7 @@ export class InputFold {
   }
 
   /** For the page index of a file merged from the inputs, in the same directory. */
-  readonly spill = (): IndexSpill => openSpillFile(this.#directory)
+  readonly spill = (): IndexSpill => openSpillFile(openUnnamed(this.#directory))
 
   /** In TXID order, few enough to be read side by side. */
   get inputs(): readonly MergeInput[] {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -90,4 +90,18 @@ test('a snapshot that may replace a database can change its page size', async ()
   await applyToNew(join(dir, 'new.db'), await findFiles(files))
   expect(readFileSync(other).equals(readFileSync(join(dir, 'new.db')))).toBe(true)
   expect(readdirSync(dir).filter((name) => name.startsWith('other'))).toEqual(['other.db'])
+})
+
+test('in a directory of another user, no temporary file has a name that could be replaced by a link', async () => {
+  const names = new Set<string>()
+  const watcher = watch(dir, (_event, name) => names.add(String(name)))
+  try {
+    await applyToExisting(database, await findFiles(files), { replace: true })
+    writeFileSync(join(dir, 'end'), '')
+    await expect.poll(() => names.has('end')).toBe(true)
+  } finally {
+    watcher.close()
+  }
+  // inotify calls a file without a name by its inode.
+  expect([...names].filter((name) => !/^(#\d+|app\.db(-journal|-wal|-shm)?|end)$/.test(name))).toEqual([])
 })

@@ -1,5 +1,5 @@
 /** Applies LTX files to a new or an existing database: all of them, or none. */
-import { type FileHandle, mkdtemp, open, realpath, rm } from 'node:fs/promises'
+import { type FileHandle, realpath } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DatabaseFile } from '../apply/database-file.ts'
 import { ApplyBlockedError } from '../apply/errors.ts'
@@ -8,6 +8,7 @@ import { OutputFile } from '../image/output-file.ts'
 import { hasChecksums, type Header } from '../ltx/format/header.ts'
 import { type Checksum, EMPTY_CHECKSUM } from '../ltx/format/types.ts'
 import { OutputError } from '../util/new-file.ts'
+import { openUnnamedHandle } from '../util/unnamed-file.ts'
 import { DatabaseInUseError, DroppedDatabaseError } from './errors.ts'
 import type { LTXFile } from './ltx-file.ts'
 import { type Base, Staging } from './staging.ts'
@@ -63,7 +64,7 @@ export async function applyToExisting(
     database = new LiveDatabase(file, LIVE)
     const checksum = database.load()
     const { pageSize, pages } = database
-    const staged = await openUnnamed(dirname(real))
+    const staged = await openStaging(dirname(real))
     try {
       const staging = new Staging(staged, { path, pageSize, checksum, pages, mayBeReplaced: replace })
       const result = await stage(staging, files, signal)
@@ -112,14 +113,8 @@ function lockDatabase(path: string): DatabaseFile {
   }
 }
 
-/** Opens a file and removes its name, so that nothing remains of it. */
-async function openUnnamed(directory: string): Promise<FileHandle> {
-  const temporary = await mkdtemp(join(directory, '.ltxd-apply-')).catch((error: unknown) => {
-    throw new OutputError(join(directory, '.ltxd-apply-…'), error)
+async function openStaging(directory: string): Promise<FileHandle> {
+  return openUnnamedHandle(directory).catch((error: unknown) => {
+    throw new OutputError(join(directory, '(a temporary file)'), error)
   })
-  try {
-    return await open(join(temporary, 'pages'), 'wx+', 0o600)
-  } finally {
-    await rm(temporary, { recursive: true })
-  }
 }

@@ -5,6 +5,7 @@ import { hasChecksums } from '../ltx/format/header.ts'
 import { compact, type CompactResult } from '../ltx/merge/compactor.ts'
 import { UsageError } from '../util/errors.ts'
 import type { NewFile } from '../util/new-file.ts'
+import { openUnnamed } from '../util/unnamed-file.ts'
 import { InvalidLTXError } from './errors.ts'
 import { type LTXFile, readHeader } from './ltx-file.ts'
 
@@ -23,7 +24,7 @@ export async function compactFiles(
   const compaction = compact(files, {
     noChecksum: dropChecksums || (await lackChecksums(files)),
     reuseChunks: true,
-    spill: () => openSpillFile(dirname(output.path)),
+    spill: () => openSpillFile(openUnnamed(dirname(output.path))),
     ...(signal === undefined ? {} : { signal }),
   })
   try {

@@ -6,6 +6,7 @@ import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
 import { type Header, snapshotHeader } from '../ltx/format/header.ts'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno, type TXID } from '../ltx/format/types.ts'
 import type { NewFile } from '../util/new-file.ts'
+import { openUnnamed } from '../util/unnamed-file.ts'
 import type { Progress } from './ltx-file.ts'
 import type { StillDatabase } from './still-database.ts'
 
@@ -49,7 +50,7 @@ export async function encodeDatabase(
   const { txid, timestampMs } = options
   const header = snapshotHeader({ pageSize, commit: sizePages, maxTXID: txid, timestampMs })
   const chunks: Uint8Array[] = []
-  const spill = () => openSpillFile(dirname(output.path))
+  const spill = () => openSpillFile(openUnnamed(dirname(output.path)))
   const encoder = new Encoder(header, (chunk) => chunks.push(chunk.slice()), { spill })
   try {
     let checksum = EMPTY_CHECKSUM

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { openUnnamed } from '../../util/unnamed-file.ts'
 import { HEADER_SIZE } from '../format/header.ts'
 import { putUvarint, UvarintReader } from '../format/varint.ts'
 import { FrameList } from './frame-list.ts'
@@ -48,7 +49,7 @@ test('frames are read back in the order they were appended, from memory and from
         fc.boolean(),
         (steps, spilling) => {
           let opened = 0
-          const open = () => (opened++, openSpillFile(directory))
+          const open = () => (opened++, openSpillFile(openUnnamed(directory)))
           const list = new FrameList(spilling ? open : undefined, 100)
           let pgno = 0
           const entries = steps.map(([gap, sizeBytes]): Entry => [(pgno += gap), sizeBytes])

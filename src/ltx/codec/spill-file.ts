@@ -1,19 +1,11 @@
 /** Needs Node.js, so mod.ts does not export it. */
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, readSync, writeSync } from 'node:fs'
 import type { IndexSpill } from './frame-list.ts'
 
 const CHUNK_BYTES = 64 * 1024
 
-/** An index spill in an unnamed file in `directory`: a crash leaves no file behind. */
-export function openSpillFile(directory: string): IndexSpill {
-  const temporary = mkdtempSync(join(directory, '.ltx-index-'))
-  let fd: number
-  try {
-    fd = openSync(join(temporary, 'index'), 'wx+', 0o600)
-  } finally {
-    rmSync(temporary, { recursive: true })
-  }
+/** An index spill in a file without a name, so that a crash leaves nothing. Owns its descriptor. */
+export function openSpillFile(fd: number): IndexSpill {
   let sizeBytes = 0
   return {
     append(bytes) {
@@ -28,7 +20,7 @@ export function openSpillFile(directory: string): IndexSpill {
       for (let at = 0; at < sizeBytes;) {
         const read = readSync(fd, chunk, 0, CHUNK_BYTES, at)
         if (read === 0) {
-          throw new Error(`the temporary page index in ${directory} has ${at} bytes: expected ${sizeBytes}`)
+          throw new Error(`the temporary page index has ${at} bytes: expected ${sizeBytes}`)
         }
         yield chunk.subarray(0, read)
         at += read
