@@ -1,7 +1,7 @@
-import fs from 'node:fs'
 import { databaseNameProblem } from '../log/database-name.ts'
 import { listLogs } from '../log/store.ts'
 import type { Files } from '../util/files.ts'
+import { listEntries } from '../util/path-bytes.ts'
 import type { DatabaseFilter } from './database-filter.ts'
 import { ANY_DATABASE } from './database-filter.ts'
 import { classify } from './naming.ts'
@@ -31,10 +31,10 @@ export function filesBelow(root: string, path: string): string[] {
   const names: string[] = []
   const folders = [path]
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    for (const entry of fs.readdirSync(folder === '' ? root : `${root}/${folder}`, { withFileTypes: true })) {
+    for (const entry of listEntries(folder === '' ? root : `${root}/${folder}`)) {
       const name = folder === '' ? entry.name : `${folder}/${entry.name}`
-      if (entry.isFile()) names.push(name)
-      else if (entry.isDirectory() && name.length <= MAX_NAME_LENGTH) folders.push(name)
+      if (entry.isFile) names.push(name)
+      else if (entry.isDirectory && name.length <= MAX_NAME_LENGTH) folders.push(name)
     }
   }
   return names

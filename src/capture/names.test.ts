@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
+import { native } from '../util/path-bytes.ts'
 import { DatabaseFilter } from './database-filter.ts'
 
 const NEW = { create: true, exclusive: false, readOnly: false }
@@ -21,13 +22,19 @@ const NAMES = [
   `sub/${'b'.repeat(120)}${'я'.repeat(41)}`,
   '.ltxd-mine',
   'logs.ltx/a.db',
+  'latin1-\udce9.db',
+  '\udcff/a.db',
 ]
-const CASES = NAMES.flatMap((name) => MODES.map((mode): [string, string] => [name, mode]))
+/** This SQLite takes only names that are UTF-8: test/plain-directory/names.test.ts has the others. */
+const CASES = NAMES.filter((name) => name.isWellFormed()).flatMap((name) =>
+  MODES.map((mode): [string, string] => [name, mode]),
+)
 const REJECTED = expect.stringMatching(/^a database was rejected: .*Choose another name/) as unknown
 
 function rigWithFolders(...args: ConstructorParameters<typeof Rig>): Rig {
   const rig = new Rig(...args)
-  for (const folder of ['sub', 'logs.ltx']) fs.mkdirSync(`${rig.node.root}/${folder}`, { recursive: true })
+  for (const folder of ['sub', 'logs.ltx', '\udcff'])
+    fs.mkdirSync(native(`${rig.node.root}/${folder}`), { recursive: true })
   return rig
 }
 
@@ -96,6 +103,7 @@ test('a folder with databases is not renamed to a name that no database can have
   rig.open('delete', 5, 'sub/a.db').close()
   expect(() => rig.node.mount.rename('sub', 'tab\there')).toThrow(/control character/)
   expect(() => rig.node.mount.rename('sub', 'sub.ltx')).toThrow(/another name/)
+  expect(() => rig.node.mount.rename('sub', 'sub\udcff')).toThrow(/another name/)
   rig.engine.open('sub/a.db').exec(insert(6, 10))
   rig.consistent('sub/a.db')
 })

@@ -4,9 +4,9 @@
  * node from mounting there again.
  */
 
-import fs from 'node:fs'
 import { errorCode } from '../util/errors.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
+import { listEntries, type NamedEntry } from '../util/path-bytes.ts'
 import { makeDirectorySync, type Modes } from '../util/private-files.ts'
 
 const SIDE_FILE = /^(.+)-(journal|wal|shm)$/
@@ -19,9 +19,9 @@ const SIDE_FILE = /^(.+)-(journal|wal|shm)$/
 export function setAsideStrays(directory: string, into: string, modes: Modes): string[] {
   const entries = list(directory)
   const all = new Set(entries.map(({ name }) => name))
-  const isStray = (entry: fs.Dirent) => {
+  const isStray = (entry: NamedEntry) => {
     const database = SIDE_FILE.exec(entry.name)?.[1]
-    return entry.isFile() && database !== undefined && !all.has(database)
+    return entry.isFile && database !== undefined && !all.has(database)
   }
   if (!entries.every(isStray)) return []
   if (entries.length > 0) makeDirectorySync(into, modes.directory)
@@ -36,9 +36,9 @@ export function setAsideStrays(directory: string, into: string, modes: Modes): s
   })
 }
 
-function list(directory: string): fs.Dirent[] {
+function list(directory: string): NamedEntry[] {
   try {
-    return fs.readdirSync(directory, { withFileTypes: true })
+    return listEntries(directory)
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return []
     throw error

@@ -12,6 +12,7 @@ import { basename, dirname, join } from 'node:path'
 import { errorCode, LtxdError } from './errors.ts'
 import { type Files, filesWith } from './files.ts'
 import { giveTo, isAsMade, type Owner } from './owner.ts'
+import { listNames, native } from './path-bytes.ts'
 import { copySync, isWider, type Modes, PRIVATE } from './private-files.ts'
 
 const { O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants
@@ -65,7 +66,7 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root):
   const status = (path: string) =>
     unlessMissing(() =>
       within(path, (at) => {
-        const found = fs.lstatSync(at)
+        const found = fs.lstatSync(native(at))
         if (found.isSymbolicLink()) throw new LinkedNameError(path, path, root)
         return found
       }),
@@ -73,7 +74,7 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root):
 
   const open = (path: string, flags: number, mode?: number) =>
     within(path, (at) => {
-      const before = fs.lstatSync(at, { throwIfNoEntry: false })
+      const before = fs.lstatSync(native(at), { throwIfNoEntry: false })
       if (before?.isSymbolicLink() === true) throw new LinkedNameError(path, path, root)
       // Opening a pipe or a device can wait, or do something. O_EXCL has its own answer to whatever is there.
       if (before?.isFile() === false && (flags & O_EXCL) === 0) throw new NotRegularError(path, before)
@@ -89,8 +90,7 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root):
     status,
     open,
     exists: (path) => whereNamed(() => status(path)) !== undefined,
-    list: (path) =>
-      unlessMissing(() => withDirectory(path, O_PATH, (fd) => fs.readdirSync(`/proc/self/fd/${fd}`))) ?? [],
+    list: (path) => unlessMissing(() => withDirectory(path, O_PATH, (fd) => listNames(`/proc/self/fd/${fd}`))) ?? [],
     openDirectory: (path) => within(path, (at) => openDirectory(at, path, root, O_RDONLY)),
     syncDirectory: (path) => withDirectory(path, O_RDONLY, (fd) => fs.fsyncSync(fd)),
     makeDirectory: (path, mode) => makeDirectories(root, base, path, modes, mode),
@@ -103,7 +103,7 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root):
     setOwner: (path, owner) =>
       within(path, (at) =>
         // O_PATH opens nothing, so the file system hears of no open.
-        withDescriptor(fs.openSync(at, O_PATH | O_NOFOLLOW), (fd) => {
+        withDescriptor(fs.openSync(native(at), O_PATH | O_NOFOLLOW), (fd) => {
           const found = fs.fstatSync(fd)
           if (found.isSymbolicLink()) throw new LinkedNameError(path, path, root)
           if (!found.isFile()) throw new NotRegularError(path, found)
@@ -173,9 +173,9 @@ function resolve<T>(root: string, path: string, use: (path: string) => T, base =
 function openDirectory(at: string, path: string, root: string, flags: number, named = path): number {
   try {
     // The directory itself may be a link: it is the operator's.
-    return fs.openSync(at, named === root ? flags | O_DIRECTORY : flags | DIRECTORY)
+    return fs.openSync(native(at), named === root ? flags | O_DIRECTORY : flags | DIRECTORY)
   } catch (error) {
-    const found = errorCode(error) === 'ENOTDIR' ? fs.lstatSync(at, { throwIfNoEntry: false }) : undefined
+    const found = errorCode(error) === 'ENOTDIR' ? fs.lstatSync(native(at), { throwIfNoEntry: false }) : undefined
     if (found?.isSymbolicLink() === true) throw new LinkedNameError(path, named, root)
     throw error
   }
@@ -213,7 +213,7 @@ function makeDirectories(root: string, base: string, path: string, modes: Modes,
       each,
       (at) => {
         // Not `recursive`: below a directory that was removed meanwhile, Node would try for ever.
-        const made = unlessThere(() => fs.mkdirSync(at, mode ?? modes.directory) ?? true) ?? false
+        const made = unlessThere(() => fs.mkdirSync(native(at), mode ?? modes.directory) ?? true) ?? false
         withDescriptor(openDirectory(at, each, root, O_PATH), (fd) => {
           if (made && mode === undefined && isWider(modes.directory))
             fs.chmodSync(`/proc/self/fd/${fd}`, modes.directory)

@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { listNames, native } from './path-bytes.ts'
 import { createSync, makeDirectorySync, type Modes, PRIVATE } from './private-files.ts'
 
 /**
@@ -54,7 +55,7 @@ export const nodeFiles: Files = {
   truncate: (fd, sizeBytes) => fs.ftruncateSync(fd, sizeBytes),
   sync: (fd) => fs.fsyncSync(fd),
   syncDirectory(path) {
-    const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+    const fd = fs.openSync(native(path), fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
     try {
       fs.fsyncSync(fd)
     } finally {
@@ -66,21 +67,21 @@ export const nodeFiles: Files = {
     const { dev, ino, size, mtimeNs, ctimeNs } = fs.fstatSync(fd, { bigint: true })
     return [dev, ino, size, mtimeNs, ctimeNs].join(':')
   },
-  exists: (path) => fs.existsSync(path),
-  status: (path) => fs.statSync(path, { throwIfNoEntry: false }),
+  exists: (path) => fs.existsSync(native(path)),
+  status: (path) => fs.statSync(native(path), { throwIfNoEntry: false }),
   list(path) {
     try {
-      return fs.readdirSync(path)
+      return listNames(path)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
       throw error
     }
   },
   makeDirectory: (path) => makeDirectorySync(path, PRIVATE.directory),
-  removeDirectory: (path) => fs.rmdirSync(path),
-  unlink: (path) => fs.unlinkSync(path),
-  remove: (path) => fs.rmSync(path, { force: true }),
-  rename: (from, to) => fs.renameSync(from, to),
+  removeDirectory: (path) => fs.rmdirSync(native(path)),
+  unlink: (path) => fs.unlinkSync(native(path)),
+  remove: (path) => fs.rmSync(native(path), { force: true }),
+  rename: (from, to) => fs.renameSync(native(from), native(to)),
 }
 
 /** The same, with other modes for what ltxd makes for itself. */

@@ -66,11 +66,11 @@ function field(value: unknown): string {
 }
 
 /**
- * Text of a file's name or of a peer, as a terminal may get it: control characters, C1 included, and those that change
- * the direction of writing are escaped.
+ * Text of a file's name or of a peer, as a terminal may get it: control characters, C1 included, those that change the
+ * direction of writing, and bytes that are not UTF-8 are escaped.
  */
 export function escaped(text: string): string {
-  return text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, (character) => {
+  return text.replace(/[\p{Cc}\p{Cs}\p{Bidi_Control}]/gu, (character) => {
     const code = character.charCodeAt(0)
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`
   })

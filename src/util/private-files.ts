@@ -6,6 +6,7 @@
 import fs from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { errorCode } from './errors.ts'
+import { native } from './path-bytes.ts'
 
 export interface Modes {
   readonly directory: number
@@ -26,7 +27,7 @@ export function modesOf(directory: number): Modes {
 export const isWider = (mode: number) => (mode & OTHERS) !== 0
 
 export function createSync(path: string, flags: number, mode: number): number {
-  const fd = fs.openSync(path, flags, mode)
+  const fd = fs.openSync(native(path), flags, mode)
   if (isWider(mode) && (flags & fs.constants.O_CREAT) !== 0) widen(() => fs.fchmodSync(fd, mode))
   return fd
 }
@@ -49,8 +50,8 @@ export function makeDirectorySync(path: string, mode: number): void {
 
 /** Copies in the kernel, sharing blocks where the file system can. `fs.copyFile` alone gives the source's mode. */
 export function copySync(from: string, to: string, mode: number): void {
-  fs.copyFileSync(from, to, fs.constants.COPYFILE_FICLONE)
-  fs.chmodSync(to, mode)
+  fs.copyFileSync(native(from), native(to), fs.constants.COPYFILE_FICLONE)
+  fs.chmodSync(native(to), mode)
 }
 
 function widen(change: () => void): void {

@@ -14,6 +14,8 @@ const FUSE_NATIVE: Readonly<Record<string, string>> = {
   'creates files with the group of a set-group-id directory':
     'the package does not tell who calls: files are the node’s user’s',
   'honours RENAME_NOREPLACE, and rejects RENAME_EXCHANGE and a directory over a file': 'libfuse 2 has no rename flags',
+  'that are not UTF-8 work as any others, and are listed byte for byte': 'the package gets names as strings: EILSEQ',
+  'that are not UTF-8 and lie behind the mount are listed and opened': 'the package gets names as strings: EILSEQ',
   'may contain the replacement character': 'the package shows a name that is not UTF-8 with that character',
   'is written in the fewest requests that the kernel can make': 'libfuse 2 writes at most 128 KiB at once',
   'stays usable while open after its removal, and its name is free': 'the package reports one link, never none',

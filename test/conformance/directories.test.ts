@@ -127,13 +127,40 @@ describe('names', () => {
     for (const name of names) expect(await fs.readFile(served.at('names', name), 'utf8')).toBe(name)
   })
 
-  it('that are not UTF-8 are rejected', async () => {
+  it('that are not UTF-8 work as any others, and are listed byte for byte', async () => {
     const program = `
-import os, sys, errno
-for bad in (b'\\xff', b'a\\xc0b', b'\\xed\\xa0\\x80'):
-    try: os.open(os.fsencode(sys.argv[1]) + b'/' + bad, os.O_CREAT | os.O_WRONLY)
-    except OSError as error: print(errno.errorcode[error.errno])`
-    expect(await python(program, served.mount)).toBe('EILSEQ\nEILSEQ\nEILSEQ')
+import os, stat, sys
+for root in map(os.fsencode, sys.argv[1:]):
+    os.mkdir(root + b'/\\xff')
+    os.chdir(root + b'/\\xff')
+    names = [b'\\xff', b'a\\xc0b', b'\\xed\\xa0\\x80', b'\\xfe', b'\\xef\\xbf\\xbd', b'\\xc3\\xa9', b'\\xff' * 255]
+    for name in names:
+        with open(name, 'xb') as file: file.write(name)
+    for name in names: assert open(name, 'rb').read() == name
+    assert sorted(os.listdir(b'.')) == sorted(names), os.listdir(b'.')
+    os.symlink(b'a\\xc0b', b'link\\xff'); assert os.readlink(b'link\\xff') == b'a\\xc0b'
+    assert open(b'link\\xff', 'rb').read() == b'a\\xc0b'
+    os.rename(b'a\\xc0b', b'moved\\x80'); assert not os.path.exists(b'a\\xc0b')
+    os.chmod(b'moved\\x80', 0o640); assert stat.S_IMODE(os.stat(b'moved\\x80').st_mode) == 0o640
+    os.truncate(b'moved\\x80', 1); os.utime(b'moved\\x80', (5, 5)); assert os.stat(b'moved\\x80').st_mtime == 5
+    os.replace(b'\\xfe', b'moved\\x80'); assert open(b'moved\\x80', 'rb').read() == b'\\xfe'
+    os.makedirs(b'd\\xff/e\\xfe'); open(b'd\\xff/e\\xfe/f', 'w').close()
+    os.rename(b'd\\xff', b'd'); assert os.listdir(b'd') == [b'e\\xfe']
+    for name in os.listdir(b'.'):
+        if name != b'd': os.unlink(name)
+    os.unlink(b'd/e\\xfe/f'); os.removedirs(b'd/e\\xfe')
+    os.chdir(root); os.rmdir(b'\\xff')
+    print(b'\\xff' in os.listdir(root))`
+    expect(await python(program, served.directory, served.mount)).toBe('False\nFalse')
+  })
+
+  it('that are not UTF-8 and lie behind the mount are listed and opened', async () => {
+    await fs.writeFile(Buffer.from(`${served.behind('')}/behind-\xff`, 'latin1'), 'behind')
+    const program = `
+import os, sys
+os.chdir(sys.argv[1])
+print([open(name).read() for name in os.listdir(b'.') if name == b'behind-\\xff'])`
+    expect(await python(program, served.mount)).toBe("['behind']")
   })
 
   it('may contain the replacement character', async () => {

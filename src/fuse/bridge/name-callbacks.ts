@@ -5,7 +5,7 @@
 
 import { LINK_IN, MKDIR_IN, MKNOD_IN, RENAME_IN } from '../protocol/kernel.ts'
 import { answer } from './answer.ts'
-import type { Names } from './names.ts'
+import { assertUtf8, type Names } from './names.ts'
 import type { CreationCallbacks, NameCallbacks, RemovalCallbacks } from './package.ts'
 import type { Wire } from './wire.ts'
 
@@ -39,6 +39,7 @@ function creationCallbacks(wire: Wire, names: Names): CreationCallbacks {
     symlink: (target, name, reply) =>
       answer(reply, () => {
         const { directory, base } = names.parent(name)
+        assertUtf8(target)
         names.remember(
           name,
           wire.call('SYMLINK', directory, (request) => request.text(base).text(target)),
@@ -48,7 +49,9 @@ function creationCallbacks(wire: Wire, names: Names): CreationCallbacks {
     readlink: (name, reply) =>
       answer(reply, () => {
         const target = wire.call('READLINK', names.find(name).id)
-        return target.slice(0, target.size).toString()
+        const text = target.slice(0, target.size).toString()
+        assertUtf8(text)
+        return text
       }),
 
     link: (name, newName, reply) =>

@@ -43,8 +43,7 @@ export class Names {
   /** The directory of `name`, and its name there. Throws WireError. */
   parent(name: string): { directory: number; base: string } {
     const base = path.posix.basename(name)
-    // fuse-native replaces bytes that are not UTF-8 with this character, so two names would become one.
-    if (base.includes('\ufffd')) throw new WireError(errnoNumber('EILSEQ'))
+    assertUtf8(base)
     return { directory: this.find(path.posix.dirname(name)).id, base }
   }
 
@@ -101,4 +100,12 @@ export class Names {
   #forgetIdle(): void {
     for (const [name, { opens, isHidden }] of this.#known) if (opens === 0 && !isHidden) this.forget(name)
   }
+}
+
+/**
+ * fuse-native replaces bytes that are not UTF-8 with U+FFFD, so two names would become one. Throws WireError for such a
+ * name or target of a link.
+ */
+export function assertUtf8(name: string): void {
+  if (name.includes('\ufffd')) throw new WireError(errnoNumber('EILSEQ'))
 }

@@ -4,17 +4,18 @@
  * wait for itself. Any other thread with the device's descriptor may.
  */
 
+import { nameBytes, writeName } from '../../util/path-bytes.ts'
 import type { NodeId } from '../filesystem.ts'
 import { NOTIFY, NOTIFY_INVAL_ENTRY_OUT, NOTIFY_INVAL_INODE_OUT, OUT_HEADER } from './kernel.ts'
 import { Message } from './message.ts'
 
 /** Drops a name in a directory from the kernel's cache, and the directory's listing. False: neither was cached. */
 export function invalidateEntry(device: number, parent: NodeId, name: string): boolean {
-  const nameBytes = Buffer.byteLength(name)
-  const message = new Message(NOTIFY.INVAL_ENTRY, NOTIFY_INVAL_ENTRY_OUT.SIZE + nameBytes + 1)
+  const size = nameBytes(name)
+  const message = new Message(NOTIFY.INVAL_ENTRY, NOTIFY_INVAL_ENTRY_OUT.SIZE + size + 1)
   message.u64(NOTIFY_INVAL_ENTRY_OUT.parent, parent)
-  message.u32(NOTIFY_INVAL_ENTRY_OUT.namelen, nameBytes)
-  message.bytes.write(name, OUT_HEADER.SIZE + NOTIFY_INVAL_ENTRY_OUT.SIZE)
+  message.u32(NOTIFY_INVAL_ENTRY_OUT.namelen, size)
+  writeName(message.bytes, name, OUT_HEADER.SIZE + NOTIFY_INVAL_ENTRY_OUT.SIZE)
   return message.send(device)
 }
 

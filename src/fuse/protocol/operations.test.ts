@@ -55,8 +55,14 @@ describe('a message of the kernel', () => {
     expect(rejected(message('RENAME2', [1, 0, 0, 0], `fine\0${name}`))).toBe('EINVAL')
   })
 
-  it('with a name that is not UTF-8 is rejected', () => {
-    expect(rejected(message('LOOKUP', [], 'a\xff\0'))).toBe('EILSEQ')
+  it('with names that are not UTF-8 passes them on, each as a string of its own', () => {
+    const seen: string[] = []
+    const lookup = (_parent: number, name: string) => void seen.push(name)
+    const rename = (_parent: number, name: string, _to: number, newName: string) => void seen.push(name, newName)
+    expect(rejected(message('LOOKUP', [], 'a\xff\0'), { lookup })).toBe('answered 0')
+    expect(rejected(message('LOOKUP', [], 'a\xfe\0'), { lookup })).toBe('answered 0')
+    expect(rejected(message('RENAME2', [1, 0, 0, 0], '\xc3\xa9\0\xc3\0'), { rename })).toBe('answered 0')
+    expect(seen).toEqual(['a\udcff', 'a\udcfe', 'é', '\udcc3'])
   })
 
   it('with a position that no file can have is rejected', () => {

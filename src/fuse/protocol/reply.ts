@@ -2,6 +2,7 @@
 
 import fs from 'node:fs'
 import { errorCode } from '../../util/errors.ts'
+import { writeName } from '../../util/path-bytes.ts'
 import type { HeldReply } from '../content.ts'
 import type { Attributes, DirectorySink, Entry, FileSystemStatistics, Opened } from '../filesystem.ts'
 import {
@@ -168,7 +169,7 @@ export class Reply implements DirectorySink {
     this.#wide(at + DIRENT.off, cookie)
     this.#word(at + DIRENT.namelen, nameBytes)
     this.#word(at + DIRENT.type, (mode & FILE_TYPE_BITS) >> 12)
-    this.bytes.write(name, at + DIRENT.SIZE, nameBytes)
+    writeName(this.bytes, name, at + DIRENT.SIZE)
     this.length = end
   }
 

@@ -1,6 +1,6 @@
 /** A request from the kernel, read in place from a reused buffer. */
 
-import { isUtf8 } from 'node:buffer'
+import { decodeName } from '../../util/path-bytes.ts'
 import type { Caller } from '../content.ts'
 import { rejection } from '../errno.ts'
 import { IN_HEADER, MAX_TRANSFER, PAGE_SIZE } from './kernel.ts'
@@ -61,12 +61,11 @@ export class Request implements Caller {
     return position
   }
 
-  /** The next NUL-terminated string. Rejects one that is not UTF-8: no database could have that name elsewhere. */
+  /** The next NUL-terminated string: a name, or the target of a link, of any bytes (util/path-bytes.ts). */
   string(): string {
     const end = this.bytes.indexOf(0, this.#cursor)
     if (end < 0 || end >= this.#length) throw rejection('EINVAL')
-    const text = this.bytes.toString('utf8', this.#cursor, end)
-    if (text.includes('\ufffd') && !isUtf8(this.bytes.subarray(this.#cursor, end))) throw rejection('EILSEQ')
+    const text = decodeName(this.bytes, this.#cursor, end)
     this.#cursor = end + 1
     return text
   }

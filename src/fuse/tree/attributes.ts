@@ -1,6 +1,7 @@
 /** Reads and changes attributes of backing files, by descriptor if there is one, and never through a symlink. */
 
 import fs from 'node:fs'
+import type { NativePath } from '../../util/path-bytes.ts'
 import type { Volume } from '../content.ts'
 import type { AttributeChange, Attributes } from '../filesystem.ts'
 import type { BackingDirectory } from './backing-directory.ts'
@@ -14,7 +15,7 @@ const PERMISSION_BITS = 0o7777
 /** How to reach a backing file: by its descriptor while it is open, otherwise by its path. */
 export interface Reach {
   readonly fd: number | undefined
-  readonly path: string
+  readonly path: NativePath
 }
 
 /** The attributes of nodes, which are those of their backing files. */

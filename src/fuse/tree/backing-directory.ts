@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { listNames, native, type NativePath } from '../../util/path-bytes.ts'
 import { rejection } from '../errno.ts'
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
@@ -12,8 +13,8 @@ export class BackingDirectory {
     this.#root = root
   }
 
-  absolute(path: string): string {
-    return path === '' ? this.#root : `${this.#root}/${path}`
+  absolute(path: string): NativePath {
+    return native(this.#named(path))
   }
 
   /** Does not follow a symbolic link. Undefined when `path` does not exist. */
@@ -30,7 +31,7 @@ export class BackingDirectory {
   }
 
   names(path: string): string[] {
-    return fs.readdirSync(this.absolute(path))
+    return listNames(this.#named(path))
   }
 
   /** fsync of a directory. */
@@ -45,5 +46,9 @@ export class BackingDirectory {
 
   statistics(): fs.StatsFs {
     return fs.statfsSync(this.#root)
+  }
+
+  #named(path: string): string {
+    return path === '' ? this.#root : `${this.#root}/${path}`
   }
 }

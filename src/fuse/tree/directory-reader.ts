@@ -1,6 +1,7 @@
 /** Reads directories for the kernel, piece by piece. */
 
 import fs from 'node:fs'
+import { nameBytes } from '../../util/path-bytes.ts'
 import type { Attributes, DirectorySink, Entry } from '../filesystem.ts'
 import type { BackingDirectory } from './backing-directory.ts'
 import { DirectoryListing, DOT_COOKIE, DOT_DOT_COOKIE } from './listing.ts'
@@ -25,11 +26,11 @@ export class DirectoryReader {
     if (cookie < DOT_COOKIE && !addDots('.', node.ino, DOT_COOKIE, sink)) return
     if (cookie < DOT_DOT_COOKIE && !addDots('..', (node.parent ?? node).ino, DOT_DOT_COOKIE, sink)) return
     for (const [name, own] of this.#listing(node, cookie).after(cookie)) {
-      const nameBytes = Buffer.byteLength(name)
-      if (!sink.fits(nameBytes)) return
+      const size = nameBytes(name)
+      if (!sink.fits(size)) return
       const attributes = this.#backing.attributes(this.#nodes.childPath(node, name))
       if (attributes === undefined) continue
-      sink.add(name, nameBytes, attributes.ino, attributes.mode, own, entry?.(name, attributes))
+      sink.add(name, size, attributes.ino, attributes.mode, own, entry?.(name, attributes))
     }
   }
 

@@ -4,6 +4,7 @@
  */
 
 import fs from 'node:fs'
+import { native, type NativePath } from '../../util/path-bytes.ts'
 import type { Caller } from '../content.ts'
 import { changeMode, changeOwner, type Reach, SET_GROUP_ID } from './attributes.ts'
 import type { Node } from './nodes.ts'
@@ -22,7 +23,7 @@ export function ownership(parent: Node, caller: Caller): Ownership {
 }
 
 /** Creates a regular file that must not exist, and returns its descriptor, open for reading and writing. */
-export function makeFile(path: string, mode: number, owner: Ownership): number {
+export function makeFile(path: NativePath, mode: number, owner: Ownership): number {
   const fd = fs.openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode & MODE_BITS)
   handOver({ fd, path }, mode, owner, () => {
     fs.closeSync(fd)
@@ -32,14 +33,14 @@ export function makeFile(path: string, mode: number, owner: Ownership): number {
 }
 
 /** A directory inherits the set-group-id bit of its parent. */
-export function makeDirectory(path: string, mode: number, owner: Ownership, parent: Node): void {
+export function makeDirectory(path: NativePath, mode: number, owner: Ownership, parent: Node): void {
   fs.mkdirSync(path, mode & MODE_BITS)
   const inherited = handsGroupOn(parent) ? SET_GROUP_ID : 0
   handOver({ fd: undefined, path }, mode | inherited, owner, () => fs.rmdirSync(path))
 }
 
-export function makeSymlink(path: string, target: string, owner: Ownership): void {
-  fs.symlinkSync(target, path)
+export function makeSymlink(path: NativePath, target: string, owner: Ownership): void {
+  fs.symlinkSync(native(target), path)
   handOver({ fd: undefined, path }, undefined, owner, () => fs.unlinkSync(path))
 }
 

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
+import type { NativePath } from '../../util/path-bytes.ts'
 import type { Caller, Volume } from '../content.ts'
 import { errnoNumber, errnoOf, rejection } from '../errno.ts'
 import type { Node, OpenFile } from './nodes.ts'
@@ -33,7 +34,7 @@ export class OpenFiles {
    * Opens one more handle on `node`. The first one opens the backing file at `backingPath`, or takes over `fd` when the
    * caller has just made it. `path` is the file's path in the volume.
    */
-  open(node: Node, path: string, backingPath: string, flags: number, caller: Caller, fd?: number): number {
+  open(node: Node, path: string, backingPath: NativePath, flags: number, caller: Caller, fd?: number): number {
     const file = node.open ?? this.#openBacking(path, backingPath, flags, fd)
     try {
       if (isWriter(flags) && file.readOnly) throw rejection('EACCES')
@@ -81,7 +82,7 @@ export class OpenFiles {
     if (failures.length > 0) throw failures[0]
   }
 
-  #openBacking(path: string, backingPath: string, flags: number, made: number | undefined): OpenFile {
+  #openBacking(path: string, backingPath: NativePath, flags: number, made: number | undefined): OpenFile {
     const { fd, readOnly } = made === undefined ? openForBoth(backingPath, flags) : { fd: made, readOnly: false }
     try {
       return { fd, readOnly, content: this.#volume.content(path, fd), handles: 0, writers: 0 }
@@ -106,7 +107,7 @@ export function isWriter(flags: number): boolean {
 }
 
 /** Opens for reading and writing, whatever the first handle asks for; if that is not permitted, for reading only. */
-function openForBoth(backingPath: string, flags: number): { fd: number; readOnly: boolean } {
+function openForBoth(backingPath: NativePath, flags: number): { fd: number; readOnly: boolean } {
   // O_NONBLOCK: if a pipe has replaced the file, the open must not wait for its other end.
   const safely = O_NOFOLLOW | O_NONBLOCK
   try {

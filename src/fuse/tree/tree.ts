@@ -259,7 +259,7 @@ export class Tree implements T.FileSystem {
     if (parent !== undefined) this.#removed(parent, path.slice(path.lastIndexOf('/') + 1))
   }
 
-  #make(parentId: T.NodeId, name: string, make: (path: string, parent: Node) => void): T.Entry {
+  #make(parentId: T.NodeId, name: string, make: (path: string | Buffer, parent: Node) => void): T.Entry {
     const parent = this.#nodes.directory(parentId)
     const path = this.#nodes.childPath(parent, name)
     this.#special.assertFree(path)

@@ -3,6 +3,7 @@ import type { Caller, FileContent, Volume } from '../../../src/fuse/content.ts'
 import { FsError } from '../../../src/fuse/errno.ts'
 import { isWriter } from '../../../src/fuse/tree/open-files.ts'
 import type { Files } from '../../../src/util/files.ts'
+import { native } from '../../../src/util/path-bytes.ts'
 import type { OpenMode, VfsFile, VfsFiles } from './vfs-files.ts'
 
 const { O_RDWR, O_CREAT, O_EXCL } = fs.constants
@@ -84,14 +85,14 @@ export class CaptureMount implements VfsFiles {
       this.#nodes.delete(to)
       if (node !== undefined) this.#nodes.set(to, Object.assign(node, { path: to }))
     }
-    const isDirectory = fs.statSync(this.#backing(from)).isDirectory()
+    const isDirectory = fs.statSync(native(this.#backing(from))).isDirectory()
     this.#doing({ kind: 'rename', path: from }, () => this.volume.rename(from, to, isDirectory, perform, CALLER))
   }
 
   sizeOf(path: string): number | undefined {
     const node = this.#nodes.get(path)
     if (node !== undefined) return this.#files.size(node.fd)
-    return fs.statSync(this.#backing(path), { throwIfNoEntry: false })?.size
+    return fs.statSync(native(this.#backing(path)), { throwIfNoEntry: false })?.size
   }
 
   syncDirectory(path: string): void {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { FsError } from '../../../src/fuse/errno.ts'
 import { formatPosition } from '../../../src/ltx/format/types.ts'
+import { native } from '../../../src/util/path-bytes.ts'
 import type { Operation } from './capture-mount.ts'
 import type { ReplayedDatabase } from './log-replay.ts'
 import { replayLog } from './log-replay.ts'
@@ -41,7 +42,7 @@ export class Rig implements Disposable {
   }
 
   backing(name: string): Buffer {
-    return fs.readFileSync(`${this.node.root}/${name}`)
+    return fs.readFileSync(native(`${this.node.root}/${name}`))
   }
 
   /** Carries out the next operation that `chosen` selects, then reports it to the application as failed. */
