@@ -4,10 +4,12 @@ import json
 import sqlite3
 import sys
 
+# SQLite's locks are not fair: beside another writer at full speed on a busy machine, 20 seconds were not always enough.
+BUSY_S = 100
 
 
 def connect(path):
-    return sqlite3.connect(path, timeout=20, isolation_level=None)
+    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
 
 
 if sqlite3.sqlite_version_info >= (3, 51, 3):
