@@ -48,6 +48,16 @@ describe('a node on fuse-native', () => {
     throw new Error('the node has no libfuse process')
   }
 
+  it.each(['truncate', 'persist'])(
+    'makes a database anew beside the journal that the former one left in mode %s',
+    async (mode) => {
+      await start()
+      await query(`pragma journal_mode = ${mode}; create table t(x)`)
+      await fs.unlink(path.join(mount, 'a.db'))
+      expect(await query('create table t(x); insert into t values (1); select * from t')).toBe('1')
+    },
+  )
+
   it('captures every commit in WAL and rollback mode, and leaves plain files', async () => {
     const node = await start()
     await query('pragma journal_mode = wal; create table t(x); insert into t values (1)')

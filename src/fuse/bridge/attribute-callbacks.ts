@@ -18,7 +18,7 @@ export function attributeCallbacks(wire: Wire, names: Names): AttributeCallbacks
       const { entry } = names.lookUp(name)
       return fileStatus(entry, ENTRY_OUT.attr, entry.u64(ENTRY_OUT.attr_valid) > 0)
     }
-    const answer = wire.call('GETATTR', known.id, (request) => request.struct(16))
+    const answer = names.through(name, ({ id }) => wire.call('GETATTR', id, (request) => request.struct(16)))
     return fileStatus(answer, ATTR_OUT.attr, answer.u64(ATTR_OUT.attr_valid) > 0)
   }
 
@@ -31,25 +31,31 @@ export function attributeCallbacks(wire: Wire, names: Names): AttributeCallbacks
 
     chmod: (name, mode, reply) =>
       answer(reply, () =>
-        change(names.find(name).id, SETATTR_VALID.MODE, (request) => request.set32(SETATTR_IN.mode, mode)),
+        names.through(name, ({ id }) =>
+          change(id, SETATTR_VALID.MODE, (request) => request.set32(SETATTR_IN.mode, mode)),
+        ),
       ),
 
     chown: (name, uid, gid, reply) =>
       answer(reply, () => {
         const valid = (uid === UNCHANGED ? 0 : SETATTR_VALID.UID) | (gid === UNCHANGED ? 0 : SETATTR_VALID.GID)
-        change(names.find(name).id, valid, (request) => request.set32(SETATTR_IN.uid, uid).set32(SETATTR_IN.gid, gid))
+        names.through(name, ({ id }) =>
+          change(id, valid, (request) => request.set32(SETATTR_IN.uid, uid).set32(SETATTR_IN.gid, gid)),
+        )
       }),
 
     /** Times are in milliseconds. fuse-native passes the first of the two times twice. */
     utimens: (name, atimeMs, mtimeMs, reply) =>
       answer(reply, () => {
         const [atime, mtime] = [atimeMs, mtimeMs].map((ms) => Math.floor(ms / 1000)) as [number, number]
-        change(names.find(name).id, SETATTR_VALID.ATIME | SETATTR_VALID.MTIME, (request) =>
-          request
-            .set64(SETATTR_IN.atime, atime)
-            .set32(SETATTR_IN.atimensec, (atimeMs - atime * 1000) * 1e6)
-            .set64(SETATTR_IN.mtime, mtime)
-            .set32(SETATTR_IN.mtimensec, (mtimeMs - mtime * 1000) * 1e6),
+        names.through(name, ({ id }) =>
+          change(id, SETATTR_VALID.ATIME | SETATTR_VALID.MTIME, (request) =>
+            request
+              .set64(SETATTR_IN.atime, atime)
+              .set32(SETATTR_IN.atimensec, (atimeMs - atime * 1000) * 1e6)
+              .set64(SETATTR_IN.mtime, mtime)
+              .set32(SETATTR_IN.mtimensec, (mtimeMs - mtime * 1000) * 1e6),
+          ),
         )
       }),
 

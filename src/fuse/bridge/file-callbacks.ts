@@ -31,11 +31,14 @@ export function fileCallbacks(wire: Wire, names: Names): FileCallbacks {
 function handleCallbacks(wire: Wire, names: Names, handles: Handles): HandleCallbacks {
   return {
     open: (name, flags, reply) =>
-      answer(reply, () => {
-        const known = names.find(name)
-        const open = wire.call('OPEN', known.id, (request) => request.struct(OPEN_IN.SIZE).set32(OPEN_IN.flags, flags))
-        return handles.add({ fh: open.u64(OPEN_OUT.fh), known })
-      }),
+      answer(reply, () =>
+        names.through(name, (known) => {
+          const open = wire.call('OPEN', known.id, (request) =>
+            request.struct(OPEN_IN.SIZE).set32(OPEN_IN.flags, flags),
+          )
+          return handles.add({ fh: open.u64(OPEN_OUT.fh), known })
+        }),
+      ),
 
     /** fuse-native does not pass the open flags. Assume O_RDWR: a file is created to be written. */
     create: (name, mode, reply) =>
@@ -109,7 +112,7 @@ function contentCallbacks(wire: Wire, names: Names, handles: Handles): ContentCa
         return written.u32(WRITE_OUT.size)
       }),
 
-    truncate: (name, size, reply) => answer(reply, () => resize(names.find(name).id, size)),
+    truncate: (name, size, reply) => answer(reply, () => names.through(name, ({ id }) => resize(id, size))),
 
     ftruncate: (_name, handle, size, reply) =>
       answer(reply, () => {

@@ -48,7 +48,7 @@ function creationCallbacks(wire: Wire, names: Names): CreationCallbacks {
 
     readlink: (name, reply) =>
       answer(reply, () => {
-        const target = wire.call('READLINK', names.find(name).id)
+        const target = names.through(name, ({ id }) => wire.call('READLINK', id))
         const text = target.slice(0, target.size).toString()
         assertUtf8(text)
         return text

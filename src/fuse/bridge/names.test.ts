@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import { errnoNumber } from '../errno.ts'
 import { ENTRY_OUT, FORGET_IN, IN_HEADER, OUT_HEADER } from '../protocol/kernel.ts'
 import { Handles } from './handles.ts'
 import { Names } from './names.ts'
-import { type Wire, WireMessage } from './wire.ts'
+import { type Wire, WireError, WireMessage } from './wire.ts'
 
 /** A session's files, by directory and name: `DIRECTORY/NAME` maps to a file's number. */
 class Answers {
@@ -67,6 +68,16 @@ describe('names', () => {
     session.files.delete('1/lag')
     expect(() => names.find('/lag')).toThrow('errno 2')
     expect(session.forgotten).toEqual([[13, 3]])
+  })
+
+  it('that the session has removed by itself are looked up again after one ESTALE', () => {
+    const stale = (): never => {
+      throw new WireError(errnoNumber('ESTALE'))
+    }
+    expect(() => names.through('/d/a', stale)).toThrow(`errno ${errnoNumber('ESTALE')}`)
+    session.files.delete('10/a')
+    expect(() => names.find('/d/a')).toThrow('errno 2')
+    expect(session.forgotten).toEqual([[11, 1]])
   })
 
   it('move with their directory, and names beside it do not', () => {

@@ -7,6 +7,7 @@ import { type Wire, WireError, type WireMessage } from './wire.ts'
 
 /** Above this number, files that are not open are forgotten. */
 const MAX_NAMES = 4096
+const ESTALE = errnoNumber('ESTALE')
 
 export interface Known {
   readonly id: number
@@ -38,6 +39,20 @@ export class Names {
   find(name: string): Known {
     const known = this.peek(name)
     return known?.isLasting === true ? known : this.lookUp(name).known
+  }
+
+  /**
+   * Uses the file. If the session has removed its name by itself since the lookup, it says ESTALE: the kernel then tries
+   * again, which must look the name up anew.
+   */
+  through<T>(name: string, use: (known: Known) => T): T {
+    const known = this.find(name)
+    try {
+      return use(known)
+    } catch (error) {
+      if (error instanceof WireError && error.errno === ESTALE) this.forget(name)
+      throw error
+    }
   }
 
   /** The directory of `name`, and its name there. Throws WireError. */
