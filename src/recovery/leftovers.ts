@@ -12,8 +12,10 @@ import type { Journal } from '../sqlite/journal.ts'
 import { parseJournal } from '../sqlite/journal.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
 import { scanWal } from '../sqlite/wal-scan.ts'
+import type { Files } from '../util/files.ts'
 import { readerOf, withFile } from '../util/files.ts'
 import { knowsPageChecksums } from './checksums-from-log.ts'
+import type { User } from './look-as.ts'
 import type { RecoveryFacts, Trust } from './plan.ts'
 import type { SuperJournalPlace } from './super-journal.ts'
 import { findSuperJournal } from './super-journal.ts'
@@ -76,13 +78,24 @@ export function inspectLeftovers(scene: Scene): Leftovers {
     remains: ['-journal', '-wal', '-shm'].filter((suffix) => files.exists(path + suffix)),
     journal: journal && {
       pages: journal.records.length,
-      superJournal: journal.superJournal === undefined ? 'none' : findSuperJournal(scene, journal.superJournal),
+      superJournal:
+        journal.superJournal === undefined
+          ? 'none'
+          : findSuperJournal(scene, journal.superJournal, authorOf(files, path)),
       ...(journal.superJournal !== undefined && { superName: journal.superJournal }),
     },
     wal: wal && { transactions: wal.transactions.length, afterLog: wal.transactions.length - walInLog },
   }
   return { log, journal, wal, walInLog, problems: [...problems, ...(log?.problems ?? [])], facts }
 }
+
+/** Of the journal. SQLite gives a journal that root makes to the owner of the database. */
+function authorOf(files: Files, path: string): User {
+  const { uid, gid } = files.status(`${path}-journal`) ?? NOBODY
+  return { uid, gid }
+}
+
+const NOBODY: User = { uid: 65534, gid: 65534 }
 
 /**
  * How far the file can be trusted without reading it. `stop` is the record of a clean stop, if file and log are

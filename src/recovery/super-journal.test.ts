@@ -8,6 +8,7 @@ import { planDirectory, recoverDirectory } from './directory.ts'
 import { findSuperJournal } from './super-journal.ts'
 
 const SUPER = '-mjA1B2C3901'
+const SELF = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
 
 let temporary: { dir: string } & Disposable
 let at: (path: string) => string
@@ -127,7 +128,8 @@ test('a super-journal on the mount is looked for in the directory that the name 
   fs.mkdirSync(`${root}/other`)
   fs.symlinkSync(at('mnt'), at('link'))
   fs.symlinkSync(temporary.dir, at('up'))
-  const find = (name: string, mountDir = at('mnt')) => findSuperJournal({ files: nodeFiles, root, mountDir }, name)
+  const find = (name: string, mountDir = at('mnt')) =>
+    findSuperJournal({ files: nodeFiles, root, mountDir }, name, SELF)
   const names = ['mnt', 'link', 'up/mnt', 'up/link'].map((dir) => `${at(dir)}/dir/m.db${SUPER}`)
   for (const name of names) expect(find(name), name).toBe('gone')
   // One of the same name in another directory is another one.
@@ -146,7 +148,7 @@ test('a mount that the application saw under another path counts if the main dat
   const root = at('data/files')
   fs.mkdirSync(root, { recursive: true })
   const name = `/container/data/m.db${SUPER}`
-  const find = () => findSuperJournal({ files: nodeFiles, root, mountDir: at('mnt') }, name)
+  const find = () => findSuperJournal({ files: nodeFiles, root, mountDir: at('mnt') }, name, SELF)
   fs.writeFileSync(`${root}/m.db`, 'main')
   expect(find()).toBe('unreachable')
   fs.writeFileSync(`${root}/m.db-journal`, trailer(name))
@@ -154,3 +156,43 @@ test('a mount that the application saw under another path counts if the main dat
   fs.writeFileSync(`${root}/m.db${SUPER}`, '')
   expect(find()).toBe('present')
 })
+
+test.runIf(process.geteuid?.() === 0)(
+  'nobody learns by a journal of his own which files are where he may not look, by whatever links and dots it says so',
+  () => {
+    fs.chmodSync(temporary.dir, 0o755)
+    for (const name of ['secret', 'secret/in', 'shared', 'data/files']) fs.mkdirSync(at(name), { recursive: true })
+    fs.chmodSync(at('secret'), 0o700)
+    fs.symlinkSync(at('secret'), at('shared/to-secret'))
+    // Leads out again, if what it passes is there.
+    fs.symlinkSync(at('secret/in/../../shared'), at('shared/through-secret'))
+    fs.symlinkSync(at('secret/in/../../mnt'), at('shared/through-secret-to-mnt'))
+    fs.writeFileSync(at(`shared/m.db${SUPER}`), '')
+    const place = { files: nodeFiles, root: at('data/files'), mountDir: at('mnt') }
+    const nobody = { uid: 65534, gid: 65534 }
+    const names = [
+      'secret/x.db',
+      'secret/in/x.db',
+      'shared/to-secret/x.db',
+      'shared/../secret/x.db',
+      'shared/through-secret/m.db',
+      'shared/through-secret-to-mnt/m.db',
+    ].map((name) => `${temporary.dir}/${name}${SUPER}`)
+    const answers = () => names.map((name) => findSuperJournal(place, name, nobody))
+    const without = answers()
+    expect(new Set(without)).toEqual(new Set(['unreachable']))
+    for (const name of ['x.db', `x.db${SUPER}`]) {
+      fs.writeFileSync(at(`secret/${name}`), '')
+      fs.writeFileSync(at(`secret/in/${name}`), '')
+      expect(answers()).toEqual(without)
+    }
+    fs.rmSync(at('secret'), { recursive: true })
+    fs.mkdirSync(at('secret'), { mode: 0o700 })
+    expect(answers()).toEqual(without)
+    expect(findSuperJournal(place, `${temporary.dir}/shared/m.db${SUPER}`, nobody)).toBe('present')
+    expect(findSuperJournal(place, `shared/m.db${SUPER}`, nobody)).toBe('unreachable')
+    fs.chownSync(at('secret'), 65534, 0)
+    fs.writeFileSync(at(`secret/x.db`), '')
+    expect(findSuperJournal(place, `${temporary.dir}/secret/x.db${SUPER}`, nobody)).toBe('gone')
+  },
+)

@@ -11,6 +11,7 @@ import { filesBelow } from '../capture/find-databases.ts'
 import { readSuperName } from '../sqlite/journal.ts'
 import type { Files } from '../util/files.ts'
 import { readerOf, withFile } from '../util/files.ts'
+import { directoryAs, type SeenDirectory, type User } from './look-as.ts'
 
 /** `unreachable`: its directory, or the main database in it, is missing, so nobody can tell. */
 export type SuperJournalState = 'present' | 'gone' | 'unreachable'
@@ -26,13 +27,19 @@ export interface SuperJournalPlace {
 /** The main database's name comes before it (vdbeaux.c, vdbeCommit). */
 const SUFFIX = /-mj[0-9A-F]{6}9[0-9A-F]{2}$/
 
-/** Looks in the very directory that the name says. */
-export function findSuperJournal(place: SuperJournalPlace, name: string): SuperJournalState {
+/**
+ * Looks in the very directory that the name says, where the `author` of the journal could look, too: otherwise the
+ * outcome of the transaction would tell which files others have.
+ */
+export function findSuperJournal(place: SuperJournalPlace, name: string, author: User): SuperJournalState {
   const { files, root, mountDir } = place
-  const below = mountDir === undefined ? undefined : nameBelow(mountDir, name)
+  const directory = directoryAs(author, name)
+  const below = mountDir === undefined ? undefined : nameBelow(mountDir, name, directory)
   if (below !== undefined) return stateOnMount(place, below)
-  if (exists(name)) return 'present'
-  if (exists(mainDatabase(name))) return 'gone'
+  if (directory?.exists === true) {
+    if (exists(join(directory.path, basename(name)))) return 'present'
+    if (!SUFFIX.test(name) || exists(join(directory.path, basename(mainDatabase(name))))) return 'gone'
+  }
   // The mount may have had another path where the application ran: in a container, or before it was moved.
   const moved = suffixesOf(name).find((path) => isMainDatabase(place, path, name))
   if (moved === undefined) return 'unreachable'
@@ -48,11 +55,10 @@ function stateOnMount({ files, root }: SuperJournalPlace, path: string): SuperJo
 }
 
 /** The path below the mount of the file that an application called `name`; undefined if it lies elsewhere. */
-function nameBelow(mountDir: string, name: string): string | undefined {
+function nameBelow(mountDir: string, name: string, directory: SeenDirectory | undefined): string | undefined {
+  const paths = [name, ...(directory === undefined ? [] : [join(directory.path, basename(name))])]
   for (const dir of new Set([mountDir, dirname(resolved(`${mountDir}/${basename(name)}`))])) {
-    for (const path of new Set([name, resolved(name)])) {
-      if (path.startsWith(`${dir}/`)) return path.slice(dir.length + 1)
-    }
+    for (const path of paths) if (path.startsWith(`${dir}/`)) return path.slice(dir.length + 1)
   }
   return undefined
 }
@@ -112,9 +118,9 @@ export function undecided(name: string): { reason: string; advice: string } {
   return {
     reason:
       `its last transaction spans several databases, and only the super-journal ${name} tells whether it was committed; ` +
-      `neither that file nor ${main}, beside which it was made, can be reached`,
+      `neither that file nor ${main}, beside which it was made, can be reached by the journal's owner`,
     advice:
-      `make ${dirname(name)} available and start again. To decide by hand, create the file ${name} to roll the ` +
+      `make ${dirname(name)} available to the owner of the database and start again. To decide by hand, create the file ${name} to roll the ` +
       `transaction back, or ${main} to commit it, and start again`,
   }
 }
