@@ -51,13 +51,20 @@ export class DatabaseFile {
 
   /**
    * Opens or creates the WAL, wal-index or journal. A new one gets the mode of the database and, from root, its owner,
-   * as SQLite does it: who can open the database can open these too.
+   * as SQLite does it: who can open the database can open these too. A hard link keeps what it has; one to a file of
+   * another user than the database's is an ApplyBlockedError.
    */
   openBeside(suffix: '-wal' | '-shm' | '-journal', flags: number): number {
     const { mode, uid, gid } = fs.fstatSync(this.fd)
-    const fd = this.files.open(this.path + suffix, flags, mode & PERMISSIONS)
+    const fd = this.files.open(this.path + suffix, flags & ~fs.constants.O_TRUNC, mode & PERMISSIONS)
     const own = fs.fstatSync(fd)
-    if (own.size > 0) return fd
+    if (own.nlink > 1 && own.uid !== uid) {
+      fs.closeSync(fd)
+      throw new ApplyBlockedError(this.path, `${this.path}${suffix} is a hard link to a file of another user`)
+    }
+    if ((flags & fs.constants.O_TRUNC) !== 0) nodeFiles.truncate(fd, 0)
+    else if (own.size > 0) return fd
+    if (own.nlink > 1) return fd
     if ((own.mode & PERMISSIONS) !== (mode & PERMISSIONS)) fs.fchmodSync(fd, mode & PERMISSIONS)
     if (process.geteuid?.() === 0 && (own.uid !== uid || own.gid !== gid)) fs.fchownSync(fd, uid, gid)
     return fd

@@ -2,11 +2,13 @@
 
 import {
   chownSync,
+  constants,
   linkSync,
   mkdtempSync,
   readFileSync,
   realpathSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -57,6 +59,30 @@ test('a link as the record of positions is an error', () => {
   symlinkSync(outside, `${path}-ltxd`)
   expect(() => PositionFile.open(path)).toThrow(LinkedNameError)
   expect(readFileSync(outside, 'utf8')).toBe('not ours')
+})
+
+test.runIf(process.geteuid?.() === 0).each([
+  ['wal', '-wal'],
+  ['wal', '-shm'],
+  ['delete', '-journal'],
+])('in %s mode, a hard link to another user’s file as %s is an error, and that file stays as it is', (mode, suffix) => {
+  makeDatabase(path, mode)
+  chownSync(path, 65534, 65534)
+  linkSync(outside, path + suffix)
+  const run = () => {
+    const file = DatabaseFile.open(path)
+    try {
+      file.openBeside(
+        suffix as '-wal',
+        constants.O_RDWR | constants.O_CREAT | (mode === 'delete' ? constants.O_TRUNC : 0),
+      )
+    } finally {
+      file.close()
+    }
+  }
+  expect(run).toThrow('is a hard link to a file of another user')
+  expect(readFileSync(outside, 'utf8')).toBe('not ours')
+  expect(statSync(outside).uid).toBe(0)
 })
 
 test('a hard link as the record of positions is an error', () => {

@@ -3,10 +3,12 @@
  * them travel those of the directories above it, because SQLite makes journals there.
  */
 
+import fs from 'node:fs'
 import { dirname } from 'node:path'
+import { BY_UMASK } from '../util/directories.ts'
 import { errorCode } from '../util/errors.ts'
 import type { FilesBeneath } from '../util/files-beneath.ts'
-import { formatOwner, type Owner, ownerOf, parseOwner } from '../util/owner.ts'
+import { formatOwner, giveTo, isAsMade, type Owner, ownerOf, parseOwner } from '../util/owner.ts'
 
 export interface DatabaseOwner {
   readonly file: Owner
@@ -47,13 +49,31 @@ export function giveDatabase(files: FilesBeneath, path: string, { file }: OwnerW
   return reasons.find((reason) => reason !== undefined)
 }
 
-/** The directories that ltxd makes for a database. Returns why they could not be given to their owners. */
-export function giveFolders(files: FilesBeneath, root: string, name: string, wish: OwnerWish): string | undefined {
-  const reasons = foldersOf(root, name).map((path, i) => {
-    const owner = wish.folders[i]
-    return owner === undefined ? undefined : whereNamed(() => files.setOwnerAsMade(path, owner))
-  })
+/**
+ * Makes the missing directories above a database, and gives these, and no other, to their owners: what a peer or a
+ * backup says decides nothing about directories that were here before. The root of the mount counts as made here while
+ * it is empty. Returns why they could not be given.
+ */
+export function makeFolders(files: FilesBeneath, root: string, name: string, wish: OwnerWish): string | undefined {
+  const paths = foldersOf(root, name)
+  const reasons: (string | undefined)[] = []
+  const give = (fd: number, path: string) => {
+    const owner = wish.folders[paths.indexOf(path)]
+    if (owner !== undefined && isNew(fd)) reasons.push(giveTo(fd, owner))
+  }
+  const fd = files.openDirectory(root)
+  try {
+    give(fd, root)
+  } finally {
+    fs.closeSync(fd)
+  }
+  files.makeDirectory(dirname(`${root}/${name}`), BY_UMASK, give)
   return reasons.find((reason) => reason !== undefined)
+}
+
+/** Another user may have put another directory in the place of a new one: nothing is in it, or it is not given. */
+function isNew(fd: number): boolean {
+  return isAsMade(fs.fstatSync(fd)) && fs.readdirSync(`/proc/self/fd/${fd}`).length === 0
 }
 
 export function formatFolders(folders: readonly Owner[]): string {

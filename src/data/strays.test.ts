@@ -1,7 +1,10 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { effort } from '../../test/harness/effort.ts'
 import { PRIVATE } from '../util/private-files.ts'
 import { setAsideStrays } from './strays.ts'
 
@@ -32,6 +35,46 @@ test.each([['a.db', 'a.db-journal'], ['a.db-journal', 'notes.txt'], ['-wal']])(
     expect(readdirSync(mount).sort()).toEqual([...names].sort())
   },
 )
+
+test('journals that are swapped for links meanwhile end nothing, and no link is followed', async () => {
+  const outside = join(base, 'outside')
+  writeFileSync(outside, 'secret')
+  const stop = new Int32Array(new SharedArrayBuffer(4))
+  const swapper = new Worker(SWAP, { eval: true, workerData: { mount, outside, stop } })
+  const ended = once(swapper, 'exit')
+  try {
+    for (let i = 0; i < effort(100, 10_000); i++) {
+      for (let n = 0; n < 5; n++) makeJournal(join(mount, `${n}.db-journal`))
+      setAsideStrays(mount, kept, PRIVATE)
+    }
+  } finally {
+    Atomics.store(stop, 0, 1)
+    await ended
+  }
+  expect(readFileSync(outside, 'utf8')).toBe('secret')
+  for (const name of existsSync(kept) ? readdirSync(kept) : []) {
+    expect(readFileSync(join(kept, name), 'utf8')).not.toBe('secret')
+  }
+})
+
+function makeJournal(path: string): void {
+  writeFileSync(join(base, 'new'), 'journal')
+  renameSync(join(base, 'new'), path)
+}
+
+/** Puts links in the place of journals. */
+const SWAP = `
+  const fs = require('node:fs')
+  const { mount, outside, stop } = require('node:worker_threads').workerData
+  while (Atomics.load(stop, 0) === 0) {
+    for (let n = 0; n < 5; n++) {
+      try {
+        fs.renameSync(mount + '/' + n + '.db-journal', mount + '/../gone')
+        fs.symlinkSync(outside, mount + '/' + n + '.db-journal')
+      } catch {}
+    }
+  }
+`
 
 test('a mount point that is empty, or does not exist yet, has no stray files', () => {
   expect(setAsideStrays(mount, kept, PRIVATE)).toEqual([])

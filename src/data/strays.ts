@@ -27,13 +27,25 @@ export function setAsideStrays(directory: string, into: string, modes: Modes): s
   if (entries.length > 0) makeDirectorySync(into, modes.directory)
   const files = filesBeneath(directory)
   const stamp = new Date().toISOString().replace(/[:.]/g, '-')
-  return entries.map(({ name }) => {
+  const moved = entries.map(({ name }) => {
     const to = `${into}/${stamp}-${name}`
     // `into` may be on another file system, where rename fails.
-    files.copyOut(`${directory}/${name}`, to, modes.file)
-    files.unlink(`${directory}/${name}`)
-    return to
+    const isCopied = isFile(() => files.copyOut(`${directory}/${name}`, to, modes.file))
+    files.remove(`${directory}/${name}`)
+    return isCopied ? to : undefined
   })
+  return moved.filter((to) => to !== undefined)
+}
+
+/** False where somebody has removed the file meanwhile, or put a link in its place: that is no journal. */
+function isFile(copy: () => void): boolean {
+  try {
+    copy()
+    return true
+  } catch (error) {
+    if (['ENOENT', 'NAME_IS_LINK', 'NOT_REGULAR'].includes(errorCode(error) ?? '')) return false
+    throw error
+  }
 }
 
 function list(directory: string): NamedEntry[] {

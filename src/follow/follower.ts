@@ -227,6 +227,7 @@ export class Follower {
     if (this.#fetched === undefined) throw new Error('nothing has been restored')
     positions.reset(this.#fetched)
     if (this.#former !== undefined) looksLike(this.#incomingPath, this.#former)
+    this.#former = undefined
     renameSync(this.#incomingPath, path)
     nodeFiles.syncDirectory(dirname(path))
   }

@@ -1,4 +1,13 @@
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { SEED } from '../../test/harness/effort.ts'
@@ -104,6 +113,33 @@ test.skipIf(process.geteuid?.() !== 0)(
     other.close()
   },
 )
+
+test.skipIf(process.geteuid?.() !== 0)('a backup gives no directory away that was here before', async () => {
+  using temporary = temporaryDirectory()
+  const { data, store, hydrate } = await setUp(temporary.dir)
+  const folders = ['5:5:777', '5:5:777'].map(ownerOf)
+  const played = new PlayedDatabase('in/a.db', seeded(SEED))
+  played.commit(3)
+  await uploadTransactions(store, 'in/a.db', played, ZERO, played.position().txid, {
+    owner: () => ({ file: ownerOf('5:5:600'), folders }),
+  })
+  mkdirSync(`${data.root}/in`)
+  expect(await hydrate()).toEqual(new Map())
+  expect(lstatSync(`${data.root}/in/a.db`).uid).toBe(5)
+  expect([lstatSync(`${data.root}/in`).uid, lstatSync(data.root).uid]).toEqual([0, 0])
+  data.close()
+})
+
+test('a database whose directory is a file is not restored, with the reason, and the others are', async () => {
+  using temporary = temporaryDirectory()
+  const { data, hydrate } = await setUp(temporary.dir, 'a.db', 'file/b.db', 'file/deep/c.db')
+  writeFileSync(`${data.root}/file`, 'of an application')
+  const rejections = await hydrate()
+  expect([...rejections.keys()].sort()).toEqual(['file/b.db', 'file/deep/c.db'])
+  for (const reason of rejections.values()) expect(reason).toContain('not a directory')
+  expect(existsSync(`${data.root}/a.db`)).toBe(true)
+  data.close()
+})
 
 function ownerOf(text: string): Owner {
   const owner = parseOwner(text)

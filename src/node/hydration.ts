@@ -9,7 +9,7 @@ import { restoreDatabase } from '../backup/restore/restore.ts'
 import type { BackedUpDatabase } from '../backup/ship/boot.ts'
 import { listBackup } from '../backup/ship/boot.ts'
 import { reconcileWithBackup } from '../backup/ship/reconcile.ts'
-import { giveDatabase, giveFolders } from '../data/database-owner.ts'
+import { giveDatabase, makeFolders } from '../data/database-owner.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { REPORT } from '../data/diverged.ts'
 import type { Owners } from '../data/owners.ts'
@@ -22,8 +22,7 @@ import { EMPTY_CHECKSUM, formatPosition, formatTXID } from '../ltx/format/types.
 import { StoreUnavailableError } from '../objectstore/errors.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { StoreRejectedError } from '../objectstore/s3/errors.ts'
-import { BY_UMASK } from '../util/directories.ts'
-import { LtxdError } from '../util/errors.ts'
+import { errorCode, LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { writeState } from '../util/state-file.ts'
 
@@ -66,10 +65,14 @@ function isKnown({ dir, root, files }: DataDirectory, name: string): boolean {
   return files.exists(`${root}/${name}`) ? files.exists(`${logDir}/base.json`) : listSegments(files, logDir).length > 0
 }
 
+/** A file stands where its directory was, a directory where its file was, or the name is too long here. */
+const OF_ONE_NAME = ['ENOTDIR', 'EISDIR', 'EEXIST', 'ENAMETOOLONG', 'ELOOP']
+
 /** Why one database is not served. Throws what concerns all of them: the store as a whole, or the end of the start. */
 function reasonOf(error: unknown, { signal }: HydrationOptions): string {
   const ofStore = error instanceof StoreUnavailableError || error instanceof StoreRejectedError
-  const ofOne = error instanceof LtxdError || error instanceof LTXError
+  const isName = error instanceof Error && OF_ONE_NAME.includes(errorCode(error) ?? '')
+  const ofOne = isName || error instanceof LtxdError || error instanceof LTXError
   if (!ofOne || ofStore || signal?.aborted === true) throw error
   return error.message
 }
@@ -151,14 +154,14 @@ async function hydrate(
     return
   }
   // Before the restore: a name that a link leads elsewhere is not worth one.
-  files.makeDirectory(path.dirname(`${data.root}/${name}`), BY_UMASK)
+  files.status(path.dirname(`${data.root}/${name}`))
   const started = performance.now()
   const temporary = `${data.dir}/hydrating/${name}`
   fs.rmSync(temporary, { force: true })
   files.makeDirectory(path.dirname(temporary))
   const result = await restoreDatabase(store, name, NEWEST, temporary, { ...(signal && { signal }) })
   const wish = owners.wish(name, result.owner)
-  const reasons = [giveFolders(files, data.root, name, wish), giveDatabase(files, temporary, wish)]
+  const reasons = [makeFolders(files, data.root, name, wish), giveDatabase(files, temporary, wish)]
   for (const reason of reasons) if (reason !== undefined) owners.notGiven(name, reason)
   createLog(files, logDir, { txid: result.txid, checksum: result.checksum })
   files.rename(temporary, `${data.root}/${name}`)

@@ -11,7 +11,7 @@ import fs from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { errorCode, LtxdError } from './errors.ts'
 import { type Files, filesWith } from './files.ts'
-import { giveTo, isAsMade, type Owner } from './owner.ts'
+import { giveTo, type Owner } from './owner.ts'
 import { listNames, native } from './path-bytes.ts'
 import { copySync, isWider, type Modes, PRIVATE } from './private-files.ts'
 
@@ -43,16 +43,17 @@ export class NotRegularError extends LtxdError {
 export interface FilesBeneath extends Files {
   /** Links on the way to the directory itself are followed: the operator names it. */
   readonly root: string
-  /** With its missing parents. `mode` is subject to the umask, as other programs' directories are. */
-  makeDirectory(path: string, mode?: number): void
+  /**
+   * With its missing parents. `mode` is subject to the umask, as other programs' directories are. `made` gets an O_PATH
+   * descriptor of each directory that was made, before anything is made in it.
+   */
+  makeDirectory(path: string, mode?: number, made?: (fd: number, path: string) => void): void
   /** For fsync. */
   openDirectory(path: string): number
   /** Copies a regular file to any path, sharing blocks where the file system can. */
   copyOut(from: string, to: string, mode: number): void
   /** Gives a regular file to `owner` through a descriptor. Returns why that was not possible: see giveTo. */
   setOwner(path: string, owner: Partial<Owner>): string | undefined
-  /** The same for a directory, if it still is as this process makes directories. */
-  setOwnerAsMade(path: string, owner: Partial<Owner>): string | undefined
 }
 
 /**
@@ -78,7 +79,12 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root):
       if (before?.isSymbolicLink() === true) throw new LinkedNameError(path, path, root)
       // Opening a pipe or a device can wait, or do something. O_EXCL has its own answer to whatever is there.
       if (before?.isFile() === false && (flags & O_EXCL) === 0) throw new NotRegularError(path, before)
-      return regular(path, files.open(at, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode))
+      try {
+        return regular(path, files.open(at, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode))
+      } catch (error) {
+        // It has become one since.
+        throw errorCode(error) === 'ELOOP' ? new LinkedNameError(path, path, root) : error
+      }
     })
 
   const withDirectory = <T>(path: string, flags: number, use: (fd: number) => T) =>
@@ -93,7 +99,7 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root):
     list: (path) => unlessMissing(() => withDirectory(path, O_PATH, (fd) => listNames(`/proc/self/fd/${fd}`))) ?? [],
     openDirectory: (path) => within(path, (at) => openDirectory(at, path, root, O_RDONLY)),
     syncDirectory: (path) => withDirectory(path, O_RDONLY, (fd) => fs.fsyncSync(fd)),
-    makeDirectory: (path, mode) => makeDirectories(root, base, path, modes, mode),
+    makeDirectory: (path, mode, made) => makeDirectories(root, base, path, modes, mode, made),
     removeDirectory: (path) => within(path, (at) => files.removeDirectory(at)),
     unlink: (path) => within(path, (at) => files.unlink(at)),
     remove: (path) => unlessMissing(() => within(path, (at) => files.unlink(at))),
@@ -110,8 +116,6 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root):
           return giveTo(fd, owner)
         }),
       ),
-    setOwnerAsMade: (path, owner) =>
-      withDirectory(path, O_PATH, (fd) => (isAsMade(fs.fstatSync(fd)) ? giveTo(fd, owner) : undefined)),
   }
 }
 
@@ -206,7 +210,14 @@ function namesBelow(root: string, path: string): string[] {
   throw new LtxdError('NAME_OUTSIDE', `"${path}" is no name below ${root}`)
 }
 
-function makeDirectories(root: string, base: string, path: string, modes: Modes, mode: number | undefined): void {
+function makeDirectories(
+  root: string,
+  base: string,
+  path: string,
+  modes: Modes,
+  mode: number | undefined,
+  use?: (fd: number, path: string) => void,
+): void {
   for (const each of ancestry(root, path)) {
     resolve(
       root,
@@ -215,8 +226,9 @@ function makeDirectories(root: string, base: string, path: string, modes: Modes,
         // Not `recursive`: below a directory that was removed meanwhile, Node would try for ever.
         const made = unlessThere(() => fs.mkdirSync(native(at), mode ?? modes.directory) ?? true) ?? false
         withDescriptor(openDirectory(at, each, root, O_PATH), (fd) => {
-          if (made && mode === undefined && isWider(modes.directory))
-            fs.chmodSync(`/proc/self/fd/${fd}`, modes.directory)
+          if (!made) return
+          if (mode === undefined && isWider(modes.directory)) fs.chmodSync(`/proc/self/fd/${fd}`, modes.directory)
+          use?.(fd, each)
         })
       },
       base,

@@ -60,7 +60,7 @@ export function giveTo(fd: number, owner: Partial<Owner>): string | undefined {
   const wanted = { ...now, ...owner }
   if (sameOwner(now, wanted)) return undefined
   const isOwner = now.uid === wanted.uid && now.gid === wanted.gid
-  const obstacle = obstacleTo(now, wanted, isOwner)
+  const obstacle = found.isFile() && found.nlink > 1 ? hardLinked(now, wanted) : obstacleTo(now, wanted, isOwner)
   if (obstacle !== undefined) return obstacle
   const special = found.isDirectory() ? found.mode & SPECIAL : 0
   try {
@@ -85,6 +85,11 @@ function restoreMode(fd: number, { uid, mode }: fs.Stats): void {
   } catch (error) {
     if (errorCode(error) === undefined) throw error
   }
+}
+
+/** The other name may be in a place where the file was not to change. */
+function hardLinked(now: Owner, wanted: Owner): string {
+  return `${shown(now)} stays, not ${shown(wanted)}: the file is a hard link to one that has another name, too`
 }
 
 function obstacleTo(now: Owner, wanted: Owner, isOwner: boolean): string | undefined {

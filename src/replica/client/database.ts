@@ -3,10 +3,9 @@ import { dirname } from 'node:path'
 import { Applier } from '../../apply/applier.ts'
 import { bytesInMemory, bytesOfFile, type LtxBytes } from '../../apply/transaction.ts'
 import type { Announcement } from '../../capture/announcements.ts'
-import { giveDatabase, giveFolders, NO_WISH, type OwnerWish } from '../../data/database-owner.ts'
+import { giveDatabase, makeFolders, NO_WISH, type OwnerWish } from '../../data/database-owner.ts'
 import { HEADER_SIZE, unmarshalHeader } from '../../ltx/format/header.ts'
 import { EMPTY_CHECKSUM, parseChecksum, parsePosition, type Position } from '../../ltx/format/types.ts'
-import { BY_UMASK } from '../../util/directories.ts'
 import type { FilesBeneath } from '../../util/files-beneath.ts'
 import { giveTo } from '../../util/owner.ts'
 import type { Announce } from './announcer.ts'
@@ -167,9 +166,9 @@ export class ClientDatabase {
   }
 
   #open(): Applier {
-    this.#files.makeDirectory(dirname(this.#path), BY_UMASK)
+    const reason = makeFolders(this.#files, this.#files.root, this.#name, this.#owner)
     // Before the files beside it are made, which get the owner of the database (DatabaseFile.openBeside).
-    if (this.#files.status(this.#path) === undefined) this.#create()
+    if (this.#files.status(this.#path) === undefined) this.#create(reason)
     const positions = new LogPositions(this.#positions)
     this.#applier = Applier.open(this.#path, { positions, files: this.#files, acceptUnknown: true })
     return this.#applier
@@ -177,12 +176,11 @@ export class ClientDatabase {
 
   /**
    * Where the owner is not known, it is that of the directory: an application may run as another user than this
-   * process. An existing file stays its owner's.
+   * process. An existing file stays its owner's. `reason`: why the directories above it were not given away.
    */
-  #create(): void {
+  #create(reason: string | undefined): void {
     const { O_RDWR, O_CREAT, O_EXCL } = fs.constants
     const { file } = this.#owner
-    const reason = giveFolders(this.#files, this.#files.root, this.#name, this.#owner)
     const directory = this.#files.status(dirname(this.#path))
     const fd = this.#files.open(this.#path, O_RDWR | O_CREAT | O_EXCL)
     try {
@@ -196,8 +194,7 @@ export class ClientDatabase {
 
   #give(): void {
     if (!this.#isDue || this.#files.status(this.#path) === undefined) return
-    const reason = giveFolders(this.#files, this.#files.root, this.#name, this.#owner)
-    this.#given(giveDatabase(this.#files, this.#path, this.#owner) ?? reason)
+    this.#given(giveDatabase(this.#files, this.#path, this.#owner))
   }
 
   #given(reason: string | undefined): void {
