@@ -99,6 +99,7 @@ export const PROJECTS = {
       'test/interop/lock-page.test.ts',
       'test/interop/ltx.test.ts',
       'test/library/runtimes.test.ts',
+      'test/plain-directory/modes.test.ts',
       'test/plain-directory/names.test.ts',
     ],
   },
