@@ -3,7 +3,6 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { program } from '../cli/run.ts'
-import { DRIVER } from '../harness/driver.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { until } from '../harness/wait.ts'
 
@@ -55,8 +54,7 @@ const DISCARDED = [
   ['half of it', 'head -c 20000 new.db > m/a.db'],
 ] as const
 
-// libfuse 2 reports an open with O_TRUNC like a truncation by name, which another connection could suffer from.
-test.skipIf(DRIVER !== 'direct').each(['wal', 'delete'])(
+test.each(['wal', 'delete'])(
   '%s: each way to replace a database in place is one transaction, or changes nothing',
   { timeout: 120_000 },
   async (mode) => {

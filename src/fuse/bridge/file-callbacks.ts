@@ -7,6 +7,7 @@ import {
   FSYNC_DATA_ONLY,
   FSYNC_IN,
   OPEN_IN,
+  OPEN_KILL_SUIDGID,
   OPEN_OUT,
   READ_IN,
   RELEASE_IN,
@@ -21,7 +22,7 @@ import type { Names } from './names.ts'
 import type { ContentCallbacks, FileCallbacks, HandleCallbacks } from './package.ts'
 import type { Wire } from './wire.ts'
 
-const { O_CREAT, O_RDWR } = fs.constants
+const { O_CREAT, O_RDWR, O_TRUNC } = fs.constants
 
 export function fileCallbacks(wire: Wire, names: Names): FileCallbacks {
   const handles = new Handles()
@@ -33,8 +34,10 @@ function handleCallbacks(wire: Wire, names: Names, handles: Handles): HandleCall
     open: (name, flags, reply) =>
       answer(reply, () =>
         names.through(name, (known) => {
+          // The kernel asks for this unless root truncates, and the package passes no caller: always is safe.
+          const kill = (flags & O_TRUNC) === 0 ? 0 : OPEN_KILL_SUIDGID
           const open = wire.call('OPEN', known.id, (request) =>
-            request.struct(OPEN_IN.SIZE).set32(OPEN_IN.flags, flags),
+            request.struct(OPEN_IN.SIZE).set32(OPEN_IN.flags, flags).set32(OPEN_IN.open_flags, kill),
           )
           return handles.add({ fh: open.u64(OPEN_OUT.fh), known })
         }),

@@ -17,9 +17,17 @@ import { Wire } from './wire.ts'
 const SOCKET = 3
 /**
  * Options of libfuse that the package does not know. The kernel caches names and attributes for a second, because the
- * special files change by themselves. It caches pages until the file is opened again and has changed.
+ * special files change by themselves. It caches pages until the file is opened again and has changed. An open with
+ * O_TRUNC must come as one: as an open and then a truncation by name, another would seem to have the file open.
  */
-const OPTIONS = ['big_writes', 'attr_timeout=1', 'entry_timeout=1', 'negative_timeout=1', 'ac_attr_timeout=0']
+const OPTIONS = [
+  'big_writes',
+  'atomic_o_trunc',
+  'attr_timeout=1',
+  'entry_timeout=1',
+  'negative_timeout=1',
+  'ac_attr_timeout=0',
+]
 
 const [mountPoint = '', text = '{}'] = process.argv.slice(2)
 const { fsname, subtype, allowOther } = JSON.parse(text) as BridgeOptions
