@@ -72,6 +72,26 @@ test('I10: a file whose header claims more pages than it holds ends no transacti
   file.close()
 })
 
+test('I10: a file that a hole makes as long as its header claims ends no transaction either', async () => {
+  using rig = new Rig()
+  rig.open('delete').close()
+  const before = rig.node.position('a.db')
+  const page = rig.backing('a.db').subarray(0, 1024)
+  const pages = 2 ** 27
+  const journal = rig.node.mount.open('a.db-journal', { ...CHOICES, create: true })
+  journal.write(marshalJournalSegment({ pageSize: 1024, initialSizePages: 2, nonce: 1 }, [{ pgno: 1, page }]), 0)
+  const file = rig.node.mount.open('a.db', CHOICES)
+  const head = Buffer.from(page.subarray(0, DATABASE_HEADER_SIZE))
+  head.writeUInt32BE(pages, 28)
+  file.write(head, 0)
+  file.truncate(pages * 1024)
+  journal.close()
+  const end = () => rig.node.mount.unlink('a.db-journal')
+  await expect(withBoundedMemory(end)).rejects.toMatchObject({ code: 'EIO' })
+  expect(rig.node.position('a.db')).toEqual(before)
+  file.close()
+})
+
 test('what SQLite does not write of a growing database is explained by its free-list', () => {
   expect(isExplainedGrowth(1, 10, 11, 512)).toBe(true)
   expect(isExplainedGrowth(2, 10, 10 + 2 * 126, 512)).toBe(true)

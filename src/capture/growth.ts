@@ -36,8 +36,9 @@ export function isExplainedGrowth(
 const MAX_CHUNK_PAGES = 1 << 20
 
 /**
- * Throws FsError if a commit in the WAL claims more pages than the `written` ones explain (I10). Where the WAL begins,
- * SQLite takes the length of the file for the size of its database. A file that grows in chunks is longer.
+ * Throws FsError if a commit, in the WAL or at the end of a journal, claims more pages than the `written` ones explain
+ * (I10). Where the WAL begins, SQLite takes the length of the file for the size of its database. A file that grows in
+ * chunks is longer.
  */
 export function assertGrowth(database: CapturedDatabase, written: number, commit: number): void {
   const { pages, pageSize, events, name } = database

@@ -4,6 +4,7 @@ import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
 import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
+import { assertGrowth } from './growth.ts'
 import { rejectDamaged, rejectGrowth } from './rejection.ts'
 
 /**
@@ -120,6 +121,8 @@ export class JournalTracker {
       database.importFile(commit)
       return true
     }
+    // A hole makes the file as long as anybody likes.
+    if (announced === undefined) assertGrowth(database, this.#dirty.size, commit)
     const pgnos = this.#changed(commit)
     this.#restored = Array.from(this.#dirty).filter((pgno) => pgno <= commit).length > pgnos.length
     if (pgnos.length === 0 && commit === database.pages.sizePages) return false
