@@ -32,6 +32,15 @@ test('a check has a result for each of its occurrences, with what a failed one e
   expect(checks.get('wal-1.2')?.[0]?.detail).toBe('Error: disk I/O error')
 })
 
+test('dots that threads print before a check are no name', () => {
+  expect([...parseTestfixture('....a-1... Ok\n...\n').checks.keys()]).toEqual(['a-1'])
+})
+
+test('a check that fails on the plain directory only is no difference', () => {
+  const failed = run(`a-1...\n! a-1 expected: [1]\n! a-1 got:      [2]\n${FINISHED}`)
+  expect(compare(failed, run(`a-1... Ok\n${FINISHED}`))).toEqual([])
+})
+
 test('output that ends in the middle names the check and what followed', () => {
   const { finished, last, after } = parseTestfixture('a-1... Ok\na-2...\nerror renaming "x"\n    while executing\n')
   expect(finished).toBe(false)

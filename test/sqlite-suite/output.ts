@@ -70,7 +70,8 @@ class Reader {
   }
 
   #checkOrText(line: string): void {
-    const [, name, rest] = CHECK.exec(line) ?? []
+    // Threads print dots while they run.
+    const [, name, rest] = CHECK.exec(line.replace(/^\.+/, '')) ?? []
     const ended = / (?:Ok|Omitted)$/.test(rest ?? '')
     const begins = rest === '' || ended || (this.#pending === undefined && !name?.includes(' '))
     if (name !== undefined && begins) {

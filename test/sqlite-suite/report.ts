@@ -1,4 +1,6 @@
 import { wrap } from '../../infra/docs/markdown.ts'
+import { FAMILIES } from './families.ts'
+import { familyOf, LEFT_OUT } from './scripts.ts'
 import type { Outcome } from './suite.ts'
 import type { Verdict } from './verdict.ts'
 
@@ -11,8 +13,8 @@ export interface Conditions {
   readonly sqlite: string
   readonly driver: string
   readonly latency: string
-  /** The number of files in the whole suite, some of which may have no result yet. */
-  readonly files: number
+  /** The names of all scripts of a whole run, some of which may have no result yet. */
+  readonly scripts: readonly string[]
 }
 
 /** The lines that say what is wrong with a run; none if it is as expected. */
@@ -23,6 +25,15 @@ export function problems(judged: readonly Judged[]): string[] {
     ),
     ...stale.map((pattern) => `${script}: "${pattern}" is expected to differ, and does not: remove it from the list`),
   ])
+}
+
+/** What a run says without being wrong. */
+export function notes(judged: readonly Judged[]): string[] {
+  return judged.flatMap(({ outcome: { script }, verdict: { unseen } }) =>
+    unseen.map(
+      (pattern) => `${script}: "${pattern}" depends on timing, and did not differ: if it never does, remove it`,
+    ),
+  )
 }
 
 export function summary(judged: readonly Judged[], { sqlite, driver, latency }: Conditions): string {
@@ -42,16 +53,29 @@ export function page(judged: readonly Judged[], conditions: Conditions): string 
   return `# SQLite's own tests
 
 \`npm run sqlite-suite\` wrote this page. It builds SQLite's test programs from Debian's source package, and runs SQLite's
-test scripts for files, locks, journals, the WAL, vacuum, corruption and crashes on a plain directory and on the mount,
-with \`mptest\` (several processes) and \`threadtest3\` (several threads). It compares each check by name and result. After
-a few scripts it kills the node and starts it on what is left: every database must be there, as its log tells.
+test scripts for what reaches a file system on a plain directory and on the mount, with \`mptest\` (several processes) and
+\`threadtest3\` (several threads). It compares each check by name and result. After a few scripts it kills the node and
+starts it on what is left: every database must be there, as its log tells.
 
 A difference has a reason that [Limits](limits.md#sqlite) documents.
 
-${wrap(summary(judged, conditions) + missing(judged.length, conditions.files))}
+${wrap(summary(judged, conditions) + missing(judged, conditions.scripts))}
 
 The scripts keep SQLite's lock bytes at their usual place. SQLite's own run moves them, which hides the locks of two
 programs from each other.
+
+## Which scripts run
+
+| what they test | files |
+|---|--:|
+${FAMILIES.map((family) => `| ${family.what} | ${conditions.scripts.filter((name) => familyOf(name) === family).length} |`).join('\n')}
+
+All other scripts of SQLite test what SQL means (parser, expressions, queries, full-text search, JSON, sessions) or its
+memory. They reach files only through the operations that these test. Of these, some run only when they are named:
+
+${Object.entries(LEFT_OUT)
+  .map(([name, why]) => `* ${name}: ${why}`)
+  .join('\n')}
 
 ## What is not the same
 
@@ -65,8 +89,10 @@ ${wrap(same.map(({ outcome }) => `${outcome.script} ${outcome.checks}`).join(', 
 `
 }
 
-function missing(ran: number, files: number): string {
-  return ran >= files ? '' : ` The other ${count(files - ran, 'file')} of the suite did not run.`
+function missing(judged: readonly Judged[], scripts: readonly string[]): string {
+  const ran = new Set(judged.map(({ outcome }) => outcome.script))
+  const left = scripts.filter((name) => !ran.has(name))
+  return left.length === 0 ? '' : ` Not run: ${left.join(', ')}.`
 }
 
 /** A row for each reason. */

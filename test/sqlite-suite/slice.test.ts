@@ -4,12 +4,11 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
 import { Cleanup } from '../harness/cleanup.ts'
-import { EXPECTED } from './expected.ts'
 import { Fixture } from './fixture.ts'
 import { problems } from './report.ts'
+import { Runs } from './runs.ts'
 import { everyScript } from './scripts.ts'
 import { runSuite } from './suite.ts'
-import { judge } from './verdict.ts'
 
 /** The files of SQLite's own tests that say most in a short time. `npm run sqlite-suite` runs all of them. */
 const SLICE = {
@@ -37,11 +36,7 @@ describe.skipIf(findTool('testfixture') === undefined)("SQLite's own tests", () 
           { base, driver: 'direct', latency: 'normal', jobs: 2, limitS: LIMIT_S, progress: () => {}, save: () => {} },
           cleanup,
         )
-        const judged = outcomes.map((outcome) => ({
-          outcome,
-          verdict: judge(outcome.differences, EXPECTED[outcome.script] ?? []),
-        }))
-        expect(problems(judged)).toEqual([])
+        expect(problems(new Runs({ driver: 'direct', latency: 'normal' }, outcomes).judged())).toEqual([])
       } finally {
         await cleanup.run()
         rmSync(base, { recursive: true, force: true })

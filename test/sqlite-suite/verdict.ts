@@ -7,26 +7,29 @@ export interface Verdict {
   readonly unexpected: readonly Difference[]
   /** Patterns of the list that no difference matches any more. */
   readonly stale: readonly string[]
+  /** Patterns of differences that depend on timing, and were in no run. */
+  readonly unseen: readonly string[]
 }
 
-/** Looks each difference up among the expectations for its script. */
-export function judge(differences: readonly Difference[], expectations: readonly Expectation[]): Verdict {
-  const expected: { difference: Difference; reason: string }[] = []
-  const unexpected: Difference[] = []
-  const used = new Set<string>()
-  for (const difference of differences) {
-    const found = expectations.flatMap(({ reason, checks }) => {
-      const pattern = checks.find((each) => matches(each, difference.check))
-      return pattern === undefined ? [] : [{ reason, pattern }]
-    })[0]
-    if (found === undefined) unexpected.push(difference)
-    else {
-      used.add(found.pattern)
-      expected.push({ difference, reason: found.reason })
-    }
+/**
+ * Looks each difference of a script up among the expectations for it. `runs` has all its runs, the last one at the end,
+ * which alone counts for what is expected.
+ */
+export function judge(runs: readonly (readonly Difference[])[], expectations: readonly Expectation[]): Verdict {
+  const known = expectations.flatMap((each) => each.checks.map((pattern) => ({ ...each, pattern })))
+  const entryFor = ({ check }: Difference) => known.find(({ pattern }) => matches(pattern, check))
+  const last = runs.at(-1) ?? []
+  const inLast = new Set(last.map(entryFor))
+  const inAny = new Set(runs.flat().map(entryFor))
+  return {
+    expected: last.flatMap((difference) => {
+      const reason = entryFor(difference)?.reason
+      return reason === undefined ? [] : [{ difference, reason }]
+    }),
+    unexpected: runs.flat().filter((difference) => entryFor(difference) === undefined),
+    stale: known.filter((each) => each.sometimes !== true && !inLast.has(each)).map(({ pattern }) => pattern),
+    unseen: known.filter((each) => each.sometimes === true && !inAny.has(each)).map(({ pattern }) => pattern),
   }
-  const always = expectations.filter(({ sometimes }) => sometimes !== true).flatMap(({ checks }) => checks)
-  return { expected, unexpected, stale: always.filter((pattern) => !used.has(pattern)) }
 }
 
 /** Whether `name` matches `pattern`, in which `*` stands for any characters. */
