@@ -59,6 +59,7 @@ export const PROJECTS = {
       'test/faults/cuts.test.ts',
       'test/faults/flips.test.ts',
       'test/faults/full-disk.test.ts',
+      'test/checkpoint/blind.test.ts',
       'test/checkpoint/checkpointer.test.ts',
       'test/checkpoint/closing.test.ts',
       'test/checkpoint/made-anew.test.ts',

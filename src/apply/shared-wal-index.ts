@@ -206,7 +206,8 @@ export class SharedWalIndex {
    */
   restart(): boolean {
     const done = this.#locks.whileExclusive(write, 1, () =>
-      this.#locks.whileExclusive(read + 1, READ_MARKS - 1, () => {
+      // A read transaction that uses the file alone can still become a write transaction: it must find its snapshot.
+      this.#locks.whileExclusive(read, READ_MARKS, () => {
         const header = this.header()
         if (header === undefined || header.maxFrame === 0 || this.marks.backfilled() !== header.maxFrame) return false
         const salts = { salt1: (header.salt1 + 1) >>> 0, salt2: randomBytes(4).readUInt32BE() }

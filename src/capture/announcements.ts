@@ -6,6 +6,7 @@
 import { formatChecksum, formatTXID, parseChecksum, parseTXID } from '../ltx/format/types.ts'
 import type { DatabaseInodes } from '../sqlite/database-files.ts'
 import type { Expectation } from './expected.ts'
+import type { IndexedFrames } from './wal-watch.ts'
 
 export type Announcement =
   /** The client starts working on a database: what an earlier client announced is void. */
@@ -18,6 +19,8 @@ export type Announcement =
   | { readonly op: 'discard'; readonly database: string }
   /** On a primary: the removals of -wal and -shm that follow are of these files only. */
   | { readonly op: 'remove'; readonly database: string; readonly inodes: DatabaseInodes }
+  /** On a primary: what is committed by the wal-index. */
+  | { readonly op: 'indexed'; readonly database: string; readonly index: IndexedFrames }
 
 interface ExpectationText {
   readonly txid: string

@@ -4,11 +4,12 @@ import fs from 'node:fs'
 import type { Caller, FileContent, HeldReply } from '../fuse/content.ts'
 import { isWriter } from '../fuse/tree/open-files.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
-import { hasWalMagic, WAL_MAGIC_SIZE } from '../sqlite/wal.ts'
+import { hasWalMagic, WAL_HEADER_SIZE, WAL_MAGIC_SIZE } from '../sqlite/wal.ts'
 import type { Files } from '../util/files.ts'
 import { beginningAfter } from './beginning.ts'
 import type { Database } from './database.ts'
 import { sideFileWritten } from './unreplicated.ts'
+import { rejectNameless } from './wal-rejection.ts'
 
 /** A database is shared once this many connections have it open. */
 const SHARED = 2
@@ -68,7 +69,9 @@ export class WalContent extends PlainContent {
   override opened(flags: number, caller: Caller): void {
     super.opened(flags, caller)
     if (isWriter(flags)) this.#trackWhole()
-    if (this.#captured && !this.#database.wal.following) this.#database.wal.adopt(this.files.size(this.fd))
+    const { wal, watch } = this.#database
+    const isMissed = !wal.following || (watch.isBlind && this.#connections === 0)
+    if (this.#captured && isMissed) this.#adopt()
     if (isWriter(flags) && ++this.#connections === SHARED) this.#database.events.sharing(this.#database, 'one-writer')
   }
 
@@ -79,7 +82,12 @@ export class WalContent extends PlainContent {
       this.#uncaptured(data, position, caller)
       return super.write(data, position, caller)
     }
-    this.#database.wal.write(data, position, () => super.write(data, position, caller))
+    const { wal, watch, appended } = this.#database
+    watch.assertSound()
+    // The database was imported while its WAL was open.
+    if (!wal.following && position >= WAL_HEADER_SIZE) this.#adopt()
+    wal.write(data, position, () => super.write(data, position, caller))
+    if (this.#database.appended === appended) watch.written()
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {
@@ -117,9 +125,16 @@ export class WalContent extends PlainContent {
     if (!tracked && authority.leads && !journal.active && file.check().whole) this.#database.importFile()
   }
 
+  /** Captures what the file holds. */
+  #adopt(): void {
+    this.#database.watch.forget()
+    this.#database.wal.adopt(this.files.size(this.fd))
+  }
+
   /** Nobody captures this WAL: its database may be one that cannot be read. A restart leaves a WAL with a header. */
   #uncaptured(data: Uint8Array, position: number, caller: Caller): void {
     const database = this.#database
+    if (database.tracked && database.authority.leads) throw rejectNameless(database)
     if (database.tracked || database.walFd !== this.fd || database.unreplicated?.has(database.name) === true) return
     const beginning = beginningAfter(this.files, this.fd, data, position, WAL_MAGIC_SIZE)
     if (hasWalMagic(beginning)) sideFileWritten(database, caller)

@@ -22,6 +22,7 @@ import { Replacing } from './replacing.ts'
 import { Transactions } from './transactions.ts'
 import { servedAsPlain, type UnreplicatedDatabases } from './unreplicated.ts'
 import { WalTracker } from './wal-tracker.ts'
+import { WalWatch } from './wal-watch.ts'
 
 export interface DatabaseOptions {
   readonly name: string
@@ -47,6 +48,7 @@ export class Database implements CapturedDatabase {
   readonly events: CaptureEvents
   readonly pages: PageTable
   readonly wal: WalTracker
+  readonly watch = new WalWatch(this)
   readonly journal: JournalTracker
   readonly trust: FileTrust
   readonly replacing = new Replacing(this)

@@ -43,6 +43,8 @@ export interface CaptureEvents {
    * could not be followed. Details are logged separately.
    */
   guarded(database: PublishedDatabase): void
+  /** Its WAL was written, and for a second nothing was captured: its wal-index should be compared. */
+  unexplained(database: PublishedDatabase): void
   /** The file has another size than the kernel may believe. */
   resized(database: PublishedDatabase): void
   /** A database was found that no log can hold, because it cannot be read (encryption); or it is none any more. */

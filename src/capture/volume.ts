@@ -192,6 +192,9 @@ export class CaptureVolume implements Volume {
         return
       case 'remove':
         this.#removals.announce(name, announcement.inodes)
+        return
+      case 'indexed':
+        this.#tracked.find(name)?.watch.indexed(announcement.index)
     }
   }
 

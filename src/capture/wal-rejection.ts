@@ -12,6 +12,16 @@ function rejectWal(database: CapturedDatabase, problem: string, help: string): F
 
 const REOPEN = 'Close all connections to the database, and open it again'
 
+/** `maxFrame`: the end of the wal-index that was found to be ahead. */
+export const rejectUncaptured = (database: CapturedDatabase, maxFrame?: number): FsError => {
+  const found = maxFrame === undefined ? '' : `, up to frame ${maxFrame}`
+  return rejectWal(database, `the wal-index lists commits that were not captured${found}`, REOPEN)
+}
+
+/** A WAL that has lost its name to another one: nobody who opens the database finds what is written here. */
+export const rejectNameless = (database: CapturedDatabase): FsError =>
+  rejectWal(database, 'the WAL was removed while it was open, and there is another one', REOPEN)
+
 /** Bytes that end like a commit, but no recovery would find. */
 export const rejectBrokenChain = (database: CapturedDatabase): FsError =>
   rejectWal(database, 'a commit frame does not continue the checksums of the frames before it', REOPEN)

@@ -54,6 +54,11 @@ export class WalTracker {
     return this.#frames !== undefined
   }
 
+  /** What was captured of it; undefined while it has no valid header. */
+  get captured(): { readonly header: WalHeader; readonly committedEnd: number } | undefined {
+    return this.#frames && { header: this.#frames.header, committedEnd: this.#committedEnd }
+  }
+
   /** The application writes to the WAL. `perform` writes the bytes to the backing file. Throws FsError. */
   write(data: Uint8Array, position: number, perform: () => void): void {
     this.#rejected.assertRewritten(position)
@@ -109,8 +114,7 @@ export class WalTracker {
   }
 
   #followFile(occasion: string): void {
-    const header = this.#frames?.header
-    followFile(this.#database, occasion, header && { header, committedEnd: this.#committedEnd })
+    followFile(this.#database, occasion, this.captured)
   }
 
   /** The WAL's header once `data` is written at `position`; undefined if it is not valid. Throws FsError. */

@@ -45,6 +45,8 @@ export interface WalObserver {
   readonly sharing: (database: string, sharing: Sharing) => void
   /** Committed pages were about to be lost between the WAL and the database file (I11). */
   readonly guarded: (database: string) => void
+  /** The WAL was written, and for a second nothing was captured. */
+  readonly unexplained: (database: string) => void
 }
 
 /** The control plane's handle of the data plane's thread. */
@@ -253,6 +255,8 @@ export class DataPlane {
         return void this.behind.add(message.database)
       case 'guarded':
         return this.#observer?.guarded(message.database)
+      case 'unexplained':
+        return this.#observer?.unexplained(message.database)
       case 'owner':
         this.ownerChanges.set(message.database, (this.ownerChanges.get(message.database) ?? 0) + 1)
         this.#options.ownerChanged(message.database)

@@ -46,6 +46,8 @@ export type FromDataPlane =
   | { readonly type: 'behind'; readonly database: string }
   /** Committed pages were about to be lost between its WAL and its file (I11). */
   | { readonly type: 'guarded'; readonly database: string }
+  /** Its WAL was written, and for a second nothing was captured. */
+  | { readonly type: 'unexplained'; readonly database: string }
   /** An application has changed the owner or the mode of a database's file. */
   | { readonly type: 'owner'; readonly database: string }
   /** A database was found that no log can hold (capture/unreplicated.ts), or is none any more. */

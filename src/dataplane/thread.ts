@@ -93,6 +93,7 @@ const events: CaptureEvents = {
     if (node !== undefined) say({ type: 'invalidate', node })
   },
   guarded: ({ name }) => say({ type: 'guarded', database: name }),
+  unexplained: ({ name }) => say({ type: 'unexplained', database: name }),
   resized: ({ name }) => forgetAttributes(name),
   unreplicated: (database, isUnreplicated) => say({ type: 'unreplicated', database, isUnreplicated }),
   plainFile: (file) => say({ type: 'plain-file', file }),

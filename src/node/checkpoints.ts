@@ -62,6 +62,7 @@ export class Checkpoints {
     options.plane.observe({
       sharing: (name, sharing) => this.#changed(name, sharing),
       guarded: (name) => void this.#known(name).alarms++,
+      unexplained: (name) => this.#checkpoint(name),
     })
   }
 
@@ -105,11 +106,15 @@ export class Checkpoints {
   }
 
   #checkpointQuiet(): void {
-    for (const database of this.#quiet.due(performance.now())) {
-      if (this.#client === undefined) this.#startClient()
-      const logDir = logDirectory(this.#options.dataDir, database)
-      void this.#client?.send({ type: 'quiet', database, logDir })
-    }
+    for (const database of this.#quiet.due(performance.now())) this.#checkpoint(database)
+  }
+
+  /** Has a database that one connection has open checkpointed; before, its wal-index is compared. */
+  #checkpoint(database: string): void {
+    if (!this.#leads) return
+    if (this.#client === undefined) this.#startClient()
+    const logDir = logDirectory(this.#options.dataDir, database)
+    void this.#client?.send({ type: 'quiet', database, logDir })
   }
 
   #startClient(): void {

@@ -63,7 +63,7 @@ export function recoverDirectory(
     const ignore = () => {}
     const events = {
       ...{ log, published: ignore, sharing: ignore, guarded: ignore, mended: ignore },
-      ...{ resized: ignore, later: ignore, unreplicated: ignore, plainFile: ignore },
+      ...{ resized: ignore, unexplained: ignore, later: ignore, unreplicated: ignore, plainFile: ignore },
     }
     return chosen(files, dir, names, filter).map((name) => {
       const planned = plan(files, dir, name, { foresee: false, mountDir })

@@ -9,6 +9,8 @@ export interface Fault {
   readonly file: string
   readonly line: string
   readonly replacement: string
+  /** The kinds of findings that it may lead to. */
+  readonly foundAs: readonly string[]
 }
 
 const ROOT = join(import.meta.dirname, '..', '..')

@@ -78,18 +78,15 @@ export async function checkpoint(
     if (!index.isUsable()) return undefined
     const makeDurable = async () => void (await guarded.log.sync())
     const removing = (inodes: DatabaseInodes) => {
-      try {
-        announce({ op: 'remove', database: guarded.name, inodes })
-      } catch (error) {
-        // Through libfuse the data plane cannot tell who writes: the comparison just before has to do.
-        if (errorCode(error) !== 'EPERM') throw error
-      }
+      // Through libfuse the comparison of inodes just before has to do.
+      ignoringLibfuse(() => announce({ op: 'remove', database: guarded.name, inodes }))
     }
     if (!index.isInUse()) {
       // The applications' connections have closed since, and did not remove the WAL because this process had it open.
       if (database.becomeLast(index)) await closeAsLast(database, index, makeDurable, removing)
       return undefined
     }
+    compare(announce, guarded.name, index)
     const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => guarded.stopped })
     const outcome = await WORK[due](work)
     const isLast = database.becomeLast(index)
@@ -97,6 +94,23 @@ export async function checkpoint(
     return isLast ? undefined : outcome
   } finally {
     database.close()
+  }
+}
+
+/** Lets the data plane compare what is committed by the wal-index with what it has captured. */
+function compare(announce: Announce, database: string, index: SharedWalIndex): void {
+  const header = index.header()
+  if (header === undefined) return
+  const { maxFrame, salt1, salt2 } = header
+  ignoringLibfuse(() => announce({ op: 'indexed', database, index: { maxFrame, salt1, salt2 } }))
+}
+
+/** Through libfuse the data plane cannot tell who writes, so it takes no announcement. */
+function ignoringLibfuse(announced: () => void): void {
+  try {
+    announced()
+  } catch (error) {
+    if (errorCode(error) !== 'EPERM') throw error
   }
 }
 

@@ -55,6 +55,8 @@ export class InProcessNode {
   readonly sharing: { readonly name: string; readonly sharing: Sharing }[] = []
   /** Databases in which a violation of I11 was noticed. */
   readonly guarded: string[] = []
+  /** Databases of which a WAL was written, and nothing captured for a second. */
+  readonly unexplained: string[] = []
   /** Files of which bytes were changed that a kernel may have cached. */
   readonly mended: string[] = []
   /** Databases that are not replicated. */
@@ -86,6 +88,7 @@ export class InProcessNode {
       mended: (path) => void this.mended.push(path),
       published: ({ name, position, backfilled }) => published.push({ name, position, backfilled }),
       resized: () => undefined,
+      unexplained: ({ name }) => void this.unexplained.push(name),
       unreplicated: (name, is) => void (is ? this.unreplicated.add(name) : this.unreplicated.delete(name)),
       plainFile: (name) => void this.plainFiles.push(name),
       later: (act) => void this.#later.push(act),
