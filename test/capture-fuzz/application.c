@@ -404,6 +404,13 @@ static void do_text(void) {
   close(fd);
 }
 
+static void do_size(void) {
+  struct stat facts;
+  char text[32] = "0";
+  if (stat(word[1], &facts) == 0) snprintf(text, sizeof text, "%lld", (long long)facts.st_size);
+  answer_text(0, NULL, text);
+}
+
 static void do_arm(void) {
   calls = 0;
   due = atol(word[1]);
@@ -441,6 +448,7 @@ static const struct {
     {"open", do_open, 4},     {"close", do_close, 2},   {"sql", do_sql, 3},         {"read", do_read, 3},
     {"end-read", do_end_read, 2}, {"blob", do_blob, 9}, {"backup", do_backup, 5},   {"control", do_control, 4},
     {"check", do_check, 2},   {"text", do_text, 2},     {"arm", do_arm, 3},         {"disarm", do_disarm, 1},
+    {"size", do_size, 2},
     {"rm", do_file, 2},       {"mv", do_file, 3},       {"cp", do_file, 3},         {"cp-inplace", do_file, 3},
     {"replace", do_file, 3},  {"ln", do_file, 3},       {"mkdir", do_file, 2},      {"rmdir", do_file, 2},
     {"truncate", do_file, 3}, {"put", do_file, 5},

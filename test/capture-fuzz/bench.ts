@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { parsePosition, type Position } from '../../src/ltx/format/types.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { localClients, signalProcess } from '../harness/processes.ts'
+import { freePort } from '../harness/s3-server.ts'
 import { Application } from './application.ts'
+import { Follower } from './follower.ts'
 
 export interface BenchOptions {
   /** The path of the application, with the SQLite under test (sqlite-builds.ts). */
@@ -28,6 +30,8 @@ export class Bench implements AsyncDisposable {
   #watcher: Application | undefined
   #helper: Application | undefined
   #logRead = 0
+  #port = 0
+  #follower: Follower | undefined
 
   private constructor(options: BenchOptions) {
     this.options = options
@@ -66,6 +70,8 @@ export class Bench implements AsyncDisposable {
   /** Starts a node with a new data directory. */
   async renew(): Promise<void> {
     await this.#end()
+    this.#port = await freePort()
+    this.#follower = new Follower(this.#port)
     rmSync(this.data, { recursive: true, force: true })
     this.#generation++
     this.#helper = new Application(this.options.program, this.plain, 1, 0)
@@ -82,15 +88,18 @@ export class Bench implements AsyncDisposable {
   async serve(): Promise<void> {
     const { cli, driver, latency, program } = this.options
     const config = join(this.base, 'ltxd.yml')
-    writeFileSync(config, latency === undefined ? '{}\n' : `fuse: {latency: ${latency}}\n`)
+    const fuse = latency === undefined ? '' : `fuse: {latency: ${latency}}\n`
+    writeFileSync(config, `lease: {type: static}\n${fuse}`)
     this.#node = LtxdNode.start({
       mount: this.mount,
       data: this.data,
       logFile: join(this.base, 'log'),
+      http: `127.0.0.1:${this.#port}`,
       arguments: ['--config', config, ...(driver === undefined ? [] : ['--driver', driver])],
       ...(cli === undefined ? {} : { cli }),
     })
     await this.#node.mounted()
+    await this.#follower?.connected(this.#node)
     this.#watcher = new Application(program, this.mount, 1, 0)
   }
 
@@ -98,6 +107,16 @@ export class Bench implements AsyncDisposable {
   async position(path: string): Promise<Position | undefined> {
     const { code, text } = await this.watcher.ask(['text', `${path}-pos`])
     return code === 0 ? parsePosition(text.trim()) : undefined
+  }
+
+  /** Resolves when a replica has this position, too. Throws a Finding if it does not get it. */
+  async streamed(path: string, position: Position): Promise<void> {
+    await this.#follower?.reached(path, position)
+  }
+
+  /** The program in that folder has ended. */
+  forget(folder: string): void {
+    this.#follower?.forget(folder)
   }
 
   localClients(): number[] {
@@ -119,6 +138,8 @@ export class Bench implements AsyncDisposable {
 
   async #end(): Promise<void> {
     for (const application of [this.#watcher, this.#helper]) await application?.kill()
+    await this.#follower?.stop()
+    this.#follower = undefined
     if (this.#node === undefined) return
     for (const pid of this.#node.running ? this.localClients() : []) signalProcess(pid, 'SIGCONT')
     await this.#node.destroy()

@@ -21,12 +21,14 @@ export interface CampaignResult {
   findings: number
   /** The number of programs that ended early, by the difference. */
   readonly ended: Map<string, number>
+  /** The number of steps that the mount rejected, by the reason. */
+  readonly rejected: Map<string, number>
   readonly startMs: number
 }
 
 const PROGRESS_EVERY_MS = 20_000
-/** A database's name takes a slot of the node for good. */
-const EPISODES_OF_NODE = 1500
+/** A killed node recovers the databases of all programs before. */
+const EPISODES_OF_NODE = 150
 
 /** Plays one program after the other. */
 export async function campaign(bench: Bench, options: CampaignOptions): Promise<CampaignResult> {
@@ -39,18 +41,20 @@ export async function campaign(bench: Bench, options: CampaignOptions): Promise<
     unlike: 0,
     findings: 0,
     ended: new Map(),
+    rejected: new Map(),
     startMs,
   }
   let next = startMs + PROGRESS_EVERY_MS
   for (let i = 0; i < episodes && options.enough?.() !== true; i++) {
     if (i > 0 && i % EPISODES_OF_NODE === 0) await bench.renew()
     const program = generate(seed + i)
-    const { finding, ended, steps, comparisons, unlike } = await Episode.play(bench, program, `e${i}`)
+    const { finding, ended, rejected, steps, comparisons, unlike } = await Episode.play(bench, program, `e${i}`)
     result.episodes++
     result.steps += steps
     result.comparisons += comparisons
     result.unlike += unlike
-    if (ended !== undefined) result.ended.set(ended.name, (result.ended.get(ended.name) ?? 0) + 1)
+    if (ended !== undefined) count(result.ended, ended.name)
+    for (const reason of rejected) count(result.rejected, reason)
     if (finding !== undefined) {
       result.findings++
       await options.found(program, finding)
@@ -62,8 +66,21 @@ export async function campaign(bench: Bench, options: CampaignOptions): Promise<
   return result
 }
 
-export function summary({ episodes, steps, comparisons, unlike, findings, ended, startMs }: CampaignResult): string {
+export function summary(result: CampaignResult): string {
+  const { episodes, steps, comparisons, unlike, findings, ended, rejected, startMs } = result
   const seconds = (performance.now() - startMs) / 1000
-  const early = [...ended].map(([name, n]) => `${n} × ${name}`).join(', ')
-  return `${episodes} programs in ${seconds.toFixed(0)} s, ${steps} steps, ${comparisons} comparisons (${unlike} alike in content only), ${findings} findings${early === '' ? '' : `; ended early: ${early}`}`
+  return [
+    `${episodes} programs in ${seconds.toFixed(0)} s, ${steps} steps, ${comparisons} comparisons`,
+    ` (${unlike} alike in content only), ${findings} findings`,
+    ended.size === 0 ? '' : `; ended early: ${list(ended)}`,
+    rejected.size === 0 ? '' : `; rejected: ${list(rejected)}`,
+  ].join('')
+}
+
+function count(of: Map<string, number>, name: string): void {
+  of.set(name, (of.get(name) ?? 0) + 1)
+}
+
+function list(of: ReadonlyMap<string, number>): string {
+  return [...of].map(([name, n]) => `${n} × ${name}`).join(', ')
 }

@@ -68,9 +68,33 @@ function latestFrames(path: string, wal: Buffer): Frames | 'unknown' | undefined
   // A connection in exclusive mode keeps its wal-index to itself.
   const content = scanWal((at, length) => wal.subarray(at, at + length), wal.length)
   const last = content?.transactions.at(-1)
+  if (recoversLess(path)) return 'unknown'
   if (content === undefined || last === undefined) return wal.length > WAL_HEADER_SIZE ? 'unknown' : undefined
   for (const { pages: found } of content.transactions) for (const [pgno, at] of found) frames.set(pgno, at)
   return { pageSize: content.header.pageSize, commit: last.commit, frames }
+}
+
+/**
+ * Whether SQLite's recovery would find less than is committed: up to 3.46 at least, ROLLBACK TO leaves frames without
+ * checksums in a WAL, and loses them and all that follows when the wal-index is gone.
+ */
+export function recoversLess(path: string): boolean {
+  const wal = read(`${path}-wal`)
+  const header = wal && parseWalHeader(wal)
+  if (wal === undefined || header === undefined) return false
+  const { pageSize, salt1 } = header
+  const found = scanWal((at, length) => wal.subarray(at, at + length), wal.length)
+  const end = found?.transactions.at(-1)?.end ?? WAL_HEADER_SIZE
+  const index = read(`${path}-shm`)
+  const known = index && unmarshalWalIndexHeader(index)
+  if (known?.salt1 === salt1) return known.maxFrame > 0 && end < frameOffset(known.maxFrame, pageSize)
+  const view = new DataView(wal.buffer, wal.byteOffset, wal.length)
+  for (let at = end; at + FRAME_HEADER_SIZE + pageSize <= wal.length; at += FRAME_HEADER_SIZE + pageSize) {
+    const salt = frameField.salt1(view, at)
+    if (salt !== 0 && salt !== salt1) return false
+    if (salt === 0 && frameField.commit(view, at) !== 0) return true
+  }
+  return false
 }
 
 function pages(bytes: Buffer, pageSize: number): Committed {

@@ -1,134 +1,192 @@
-import { databaseNameProblem } from '../../src/log/database-name.ts'
 import type { Answer } from './application.ts'
-import type { Finding } from './finding.ts'
+import type { Facts } from './facts.ts'
 import type { Step } from './program.ts'
 
-/** What may differ between the mount and a plain directory. Everything else is a finding. */
-
-/** What a program has done that a difference may come from. */
-export interface Facts {
-  readonly names: readonly string[]
-  /** A journal mode without a journal was asked for. */
-  unjournaled: boolean
-  /** A database was removed, renamed, replaced or written to beside SQLite. */
-  displaced: boolean
-  /** A file control of sizes was used. */
-  sized: boolean
-}
+/** What may differ between the mount and a plain directory: docs/limits.md has each. Everything else is a finding. */
 
 export interface Situation {
   readonly step: Step
   readonly ours: Answer
   readonly theirs: Answer
   readonly facts: Facts
-}
-
-export interface OpenFinding {
-  readonly name: string
-  readonly reason: string
-  readonly applies: (finding: Finding, facts: Facts) => boolean
+  /** Of the connection before the step and after it, as it says itself in the plain directory. */
+  readonly journalModes: readonly [string, string]
+  /** How many bytes the WAL has on the mount. */
+  readonly walBytes: number
 }
 
 export interface Difference {
   readonly name: string
-  /** Where it is documented; or `open`: it is to go. */
-  readonly reason: string
   readonly applies: (situation: Situation) => boolean
   /** The mount rejected what the plain directory took: the program ends, with what was committed before. */
   readonly ends: boolean
 }
 
+const EPERM = 1
+const ENOENT = 2
+const EBUSY = 16
 const IOERR = 10
+const IOERR_WRITE = 778
+const CANTOPEN = 14
 const BUSY_SNAPSHOT = 517
+/** From this length on only ltxd checkpoints. The shortest frame is counted, because the page size may change. */
+const GUARDED_BYTES = 900 * (512 + 24)
 
 const DIFFERENCES: readonly Difference[] = [
+  { name: 'ltxd decides when a WAL begins anew', applies: isOtherRestart, ends: false },
   {
-    name: 'a checkpoint that is busy',
-    reason: 'open: ltxd holds the checkpoint lock of a database that several connections have open',
-    applies: ({ step: { words } }) => /^PRAGMA wal_checkpoint/.test(words[2] ?? ''),
+    name: 'a checkpoint of a long WAL is busy',
+    applies: ({ step, ours, facts, walBytes }) =>
+      isCheckpoint(step) && checkpointed(ours)?.log === -1 && walBytes >= GUARDED_BYTES && facts.openConnections > 1,
     ends: false,
   },
   {
-    name: 'a snapshot that is too old to write',
-    reason: 'SQLite: BUSY_SNAPSHOT depends on when a WAL began anew, which ltxd decides',
-    applies: ({ ours, theirs }) => ours.extended === BUSY_SNAPSHOT || theirs.extended === BUSY_SNAPSHOT,
+    name: 'a WAL that began anew makes a snapshot too old to write, which on the mount it did not',
+    applies: ({ facts, ours, theirs }) =>
+      facts.asksForRestart && theirs.extended === BUSY_SNAPSHOT && ours.extended !== BUSY_SNAPSHOT,
     ends: true,
   },
   {
-    name: 'the WAL of a database that ltxd checkpoints outlives its last connection',
-    reason: 'docs/decisions/020-checkpoints.md',
-    applies: ({ step: { words } }) => words[0] === 'rm' && /-(?:wal|shm)$/.test(words[1] ?? ''),
+    // A removed database's side files go with the next one of the name; ltxd's connection keeps a WAL a little longer.
+    name: 'a side file stays longer',
+    applies: ({ step: { words }, ours, theirs }) =>
+      words[0] === 'rm' && /-(?:wal|shm|journal)$/.test(words[1] ?? '') && ours.code === 0 && theirs.code === ENOENT,
     ends: false,
   },
   {
+    name: 'recovery has removed a side file, or the process died before it was one',
+    applies: ({ step: { words }, facts, ours, theirs }) =>
+      words[0] === 'rm' && /-(?:wal|shm|journal)$/.test(words[1] ?? '') && facts.hasDied && isGone(ours, theirs),
+    ends: false,
+  },
+  {
+    name: 'leaving WAL mode for no journal is rejected',
+    applies: ({ step: { words }, ours }) =>
+      /journal_mode = (?:MEMORY|OFF)/.test(words[2] ?? '') && ours.extended === IOERR_WRITE,
+    ends: true,
+  },
+  {
     name: 'a write without a journal is rejected',
-    reason: 'docs/limits.md: journal modes OFF and MEMORY',
-    applies: ({ facts, ours }) => facts.unjournaled && failed(ours),
+    applies: ({ journalModes, ours }) =>
+      journalModes.some((mode) => mode === 'memory' || mode === 'off') && ours.code === IOERR,
     ends: true,
   },
   {
     name: 'a name that no database can have is rejected',
-    reason: 'docs/limits.md: names',
-    applies: ({ facts, ours }) => facts.names.some((name) => databaseNameProblem(name) !== undefined) && failed(ours),
+    applies: ({ facts, ours }) => facts.hasUnfitName && (ours.extended === IOERR_WRITE || ours.code === CANTOPEN),
     ends: true,
   },
   {
-    name: 'files are changed beside SQLite',
-    reason: 'docs/limits.md: a write that cannot be captured is rejected, and so is what follows through the old file',
-    applies: ({ facts, ours }) => facts.displaced && failed(ours),
+    name: 'a write to a database that was renamed while it was open is rejected',
+    applies: ({ facts, step, ours }) => facts.isMoved(step) && ours.code === IOERR,
     ends: true,
   },
   {
-    name: 'a hard link',
-    reason: 'docs/limits.md: a database has one name',
-    applies: ({ step: { words }, ours }) => words[0] === 'ln' && failed(ours),
-    ends: true,
-  },
-  {
-    name: 'SIZE_HINT writes beyond the end before there is a journal',
-    reason: 'open: an unjournaled write',
-    applies: ({ facts, ours }) => facts.sized && ours.code === IOERR,
-    ends: true,
+    name: 'SIZE_HINT writes before there is a journal',
+    applies: ({ step: { words }, ours, journalModes }) =>
+      words[0] === 'control' && words[2] === 'hint' && ours.code === IOERR && journalModes[1] !== 'wal',
+    ends: false,
   },
 ]
-
-/** Bytes that are written beside SQLite damage a plain file. On the mount all of them count, or none. */
-export const RAW_WRITE: Difference = {
-  name: 'bytes are written beside SQLite',
-  reason: 'docs/limits.md: such a write is taken whole, or rejected',
-  applies: ({ step }) => isRaw(step),
-  ends: true,
-}
-
-export function isRaw({ words }: Step): boolean {
-  return ['put', 'truncate', 'cp-inplace'].includes(words[0] ?? '')
-}
-
-/** Findings that are known and are to be mended. The goal is an empty table. */
-const OPEN_FINDINGS: readonly OpenFinding[] = [
-  {
-    name: 'a new database is made without a journal',
-    reason: 'its pages are captured when another connection comes, or the last one closes',
-    applies: ({ kind }, { unjournaled }) => kind === 'not in the log' && unjournaled,
-  },
-]
-
-export function isOpen(finding: Finding, facts: Facts): OpenFinding | undefined {
-  return OPEN_FINDINGS.find(({ applies }) => applies(finding, facts))
-}
 
 export function explain(situation: Situation): Difference | undefined {
   return DIFFERENCES.find(({ applies }) => applies(situation))
 }
 
-function failed({ code }: Answer): boolean {
-  return code !== 0
+/** The plain directory has no meaning any more: a WAL went away under a connection, or lies beside another file. */
+export const LOST_WAL: Difference = {
+  name: 'the WAL of a database is taken away from it',
+  applies: ({ facts }) => facts.hasLostWal,
+  ends: true,
 }
 
-/** Notes what a step may lead to. `isOpen`: a connection of the program has a file open. */
-export function note(facts: Facts, { words }: Step): void {
-  const [name, , text] = words
-  if (name === 'sql' && /journal_mode = (MEMORY|OFF)/.test(text ?? '')) facts.unjournaled = true
-  if (['rm', 'mv', 'cp', 'cp-inplace', 'replace', 'truncate', 'put', 'ln'].includes(name ?? '')) facts.displaced = true
-  if (name === 'control' && (text === 'hint' || text === 'chunk')) facts.sized = true
+/** The mount has what was acknowledged, and SQLite by itself has not. */
+export const LOST_BY_SQLITE: Difference = {
+  name: 'an older SQLite loses transactions after ROLLBACK TO when its process dies',
+  applies: () => false,
+  ends: true,
+}
+
+/** A lock that no commit releases, and no fsync: nothing tells that a transaction has ended. */
+export const NEVER_CAPTURED: Difference = {
+  name: 'a new database without a journal, under a lock that does not end, is captured when it is closed',
+  applies: ({ facts }) => facts.neverUnlocks && facts.asksForNoJournal,
+  ends: true,
+}
+
+export const DIED_HALF_WAY: Difference = {
+  name: 'an application died half-way, as SQLite has it over two databases',
+  applies: () => false,
+  ends: true,
+}
+
+/** A file operation that the mount rejects, and that has changed nothing. */
+interface FileRejection {
+  readonly name: string
+  readonly verbs: readonly string[]
+  readonly errno: number
+  readonly applies: (facts: Facts, from: string, to: string) => boolean
+}
+
+const FILE_REJECTIONS: readonly FileRejection[] = [
+  { name: 'a hard link', verbs: ['ln'], errno: EPERM, applies: () => true },
+  {
+    name: 'bytes are written into a database by another program',
+    verbs: ['put', 'truncate'],
+    errno: EPERM,
+    applies: (facts, name) => facts.isDatabase(name),
+  },
+  {
+    name: 'a database is written over without O_TRUNC',
+    verbs: ['cp-inplace'],
+    errno: EPERM,
+    applies: (facts, _, to) => facts.isDatabase(to),
+  },
+  {
+    name: 'a database is replaced in place while it is open, or has a WAL or a hot journal',
+    verbs: ['cp'],
+    errno: EPERM,
+    applies: (facts, _, to) => facts.isDatabase(to) && facts.isInUse(to),
+  },
+  {
+    name: 'a database is renamed within a transaction',
+    verbs: ['mv'],
+    errno: EBUSY,
+    applies: (facts, from) => facts.hasHotJournal(from),
+  },
+  {
+    name: 'a database would get a name that no database can have',
+    verbs: ['cp', 'cp-inplace', 'mv', 'replace', 'put'],
+    errno: EPERM,
+    applies: (facts) => facts.hasUnfitName,
+  },
+]
+
+/** Why the mount may have rejected a file operation. */
+export function explainRejection({ words }: Step, { code }: Answer, facts: Facts): string | undefined {
+  const [verb = '', from = '', to = ''] = words
+  return FILE_REJECTIONS.find((it) => it.verbs.includes(verb) && it.errno === code && it.applies(facts, from, to))?.name
+}
+
+export function isCheckpoint({ words }: Step): boolean {
+  return /^PRAGMA wal_checkpoint/.test(words[2] ?? '')
+}
+
+/** The row of wal_checkpoint. */
+export function checkpointed({ code, text }: Answer): { busy: boolean; log: number; left: number } | undefined {
+  const [, busy, log, copied] = /^(\d)\|(-?\d+)\|(-?\d+)\n/.exec(text) ?? []
+  if (code !== 0 || busy === undefined) return undefined
+  return { busy: busy === '1', log: Number(log), left: Number(log) - Number(copied) }
+}
+
+function isGone(ours: Answer, theirs: Answer): boolean {
+  return ours.code === ENOENT && theirs.code === 0
+}
+
+/** The WAL may be longer or shorter, but as many frames are not copied yet; only to begin anew may it be busy. */
+function isOtherRestart({ step, ours, theirs }: Situation): boolean {
+  const [a, b] = [checkpointed(ours), checkpointed(theirs)]
+  if (!isCheckpoint(step) || a === undefined || b === undefined) return false
+  if (a.log < 0 !== b.log < 0 || a.left !== b.left) return false
+  return a.busy === b.busy || (a.left === 0 && /RESTART|TRUNCATE/.test(step.words[2] ?? ''))
 }

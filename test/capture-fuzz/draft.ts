@@ -18,6 +18,8 @@ export interface Draft {
   readonly steps: Step[]
   readonly connections: readonly Connection[]
   attached: boolean
+  /** Of all connections: SQLite mixes none in one process. */
+  readonly vfs: readonly string[]
 }
 
 export function first(draft: Draft): Connection {
@@ -34,7 +36,7 @@ export function sql(draft: Draft, { by, slot }: Connection, text: string): void 
 
 export function open(draft: Draft, connection: Connection, name = draft.names[0]): void {
   const { chance } = draft
-  say(draft, connection, 'open', connection.slot, name, 'rw', ...(chance.oneIn(40) ? ['unix-excl'] : []))
+  say(draft, connection, 'open', connection.slot, name, 'rw', ...draft.vfs)
   connection.isOpen = true
   sql(draft, connection, `PRAGMA cache_size = ${chance.pick([1, 2, 5, 5, 10, 10, 100])}`)
   if (chance.oneIn(4)) sql(draft, connection, `PRAGMA wal_autocheckpoint = ${chance.pick([0, 1, 10, 1000])}`)

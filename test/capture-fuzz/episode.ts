@@ -1,30 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, DIED } from './application.ts'
 import type { Bench } from './bench.ts'
-import {
-  type Difference,
-  explain,
-  type Facts,
-  isOpen,
-  isRaw,
-  note,
-  type OpenFinding,
-  RAW_WRITE,
-} from './differences.ts'
+import { recoversLess } from './committed.ts'
+import { DIED_HALF_WAY, type Difference, explain, LOST_BY_SQLITE, LOST_WAL, NEVER_CAPTURED } from './differences.ts'
+import { Facts } from './facts.ts'
+import { isFileOperation, playFileStep } from './file-steps.ts'
 import { Finding } from './finding.ts'
 import { freeze, thaw } from './local-client.ts'
 import { Oracle } from './oracle.ts'
+import { isBusy, isOnlyNotAnew, isSame, type Outcome, show } from './outcome.ts'
 import { type Program, renderStep, type Step } from './program.ts'
 import { Side } from './side.ts'
-
-export interface Outcome {
-  readonly finding: Finding | undefined
-  /** The difference at which the program ended early. */
-  readonly ended: Difference | OpenFinding | undefined
-  readonly steps: number
-  readonly comparisons: number
-  readonly unlike: number
-}
 
 const BUSY = 5
 /** ltxd's own checkpoint takes locks for a moment. A connection then waits, as for any other. */
@@ -43,6 +29,8 @@ export class Episode {
   #armed: number | undefined
   #frozen: number | undefined
   #ended: Difference | undefined
+  readonly #rejected: string[] = []
+  #modeBefore = ''
   #at = 0
 
   private constructor(bench: Bench, program: Program, folder: string) {
@@ -52,12 +40,7 @@ export class Episode {
     this.#mount = new Side(bench.options.program, `${bench.mount}/${folder}`, program)
     this.#plain = new Side(bench.options.program, `${bench.plain}/${folder}`, program)
     this.#oracle = new Oracle(bench, folder, program.names)
-    this.#facts = {
-      names: program.names,
-      unjournaled: false,
-      displaced: false,
-      sized: false,
-    }
+    this.#facts = new Facts(`${bench.plain}/${folder}`, program.names)
   }
 
   static async play(bench: Bench, program: Program, folder: string): Promise<Outcome> {
@@ -71,10 +54,10 @@ export class Episode {
     }
     await episode.#clear()
     bench.newLines()
-    const open = finding && isOpen(finding, episode.#facts)
     return {
-      finding: open === undefined && finding !== undefined ? episode.#locate(finding) : undefined,
-      ended: open ?? episode.#ended,
+      finding: finding && episode.#locate(finding),
+      ended: episode.#ended,
+      rejected: episode.#rejected,
       steps: episode.#at,
       comparisons: episode.#oracle.comparisons,
       unlike: episode.#oracle.unlike,
@@ -85,9 +68,10 @@ export class Episode {
     const { steps } = this.#program
     for (; this.#at < steps.length && this.#ended === undefined; this.#at++) {
       const step = steps[this.#at] as Step
-      note(this.#facts, step)
       await this.#step(step)
-      if (this.#ended === undefined) await this.#oracle.compare(this.#plain.inTransaction, step)
+      if (this.#facts.hasLostWal) this.#ended ??= LOST_WAL
+      if (this.#facts.asksForNoJournal && this.#facts.neverUnlocks) this.#ended ??= NEVER_CAPTURED
+      if (this.#ended === undefined) await this.#oracle.compare(this.#plain.inTransaction, this.#mayBeLate(step))
     }
     await this.#finish()
   }
@@ -96,8 +80,10 @@ export class Episode {
     const { by, words } = step
     switch (words[0]) {
       case 'kill':
+        this.#noteLoss()
         await this.#mount.kill(by)
         await this.#plain.kill(by)
+        this.#facts.died(by)
         return this.#oracle.abandoned()
       case 'kill-node':
         return this.#killNode()
@@ -121,15 +107,28 @@ export class Episode {
         this.#armed = undefined
         return
       default:
+        if (isFileOperation(step)) return this.#fileStep(step)
         return this.#armed === by ? this.#armedStep(step) : this.#sameStep(step)
     }
   }
 
   /** The plain directory first: what the mount must answer is known then, and that it may have to wait. */
   async #sameStep(step: Step): Promise<void> {
+    this.#modeBefore = this.#facts.asksForNoJournal ? await this.#journalMode(step) : ''
     const theirs = await this.#plain.ask(step)
     await this.#judge(step, await this.#ours(step, theirs), theirs)
-    if (isRaw(step)) this.#ended ??= RAW_WRITE
+  }
+
+  async #fileStep(step: Step): Promise<void> {
+    const [mount, plain, facts] = [this.#mount, this.#plain, this.#facts]
+    const outcome = await playFileStep(step, { mount, plain, directory: `${this.#bench.plain}/${this.#folder}`, facts })
+    if ('rejected' in outcome) this.#rejected.push(outcome.rejected)
+    else await this.#judge(step, outcome.ours, outcome.theirs)
+  }
+
+  /** What was written without a journal is captured when its writer has closed it, or about a second later. */
+  #mayBeLate(step: Step): boolean {
+    return isFileOperation(step) || this.#facts.asksForNoJournal
   }
 
   /** Repeats what is busy on the mount alone: ltxd's own checkpoint has the lock. */
@@ -138,6 +137,7 @@ export class Episode {
     for (;;) {
       const ours = await this.#mount.ask(step)
       if (isSame(ours, theirs) || theirs.code === BUSY || !isBusy(step, ours)) return ours
+      if (isOnlyNotAnew(step, ours)) return ours
       if (performance.now() - start > BUSY_MS) return ours
       this.#frozen = thaw(this.#frozen)
       await sleep(5)
@@ -145,12 +145,28 @@ export class Episode {
   }
 
   async #judge(step: Step, ours: Answer, theirs: Answer): Promise<void> {
-    if (isSame(ours, theirs)) return
+    if (isSame(ours, theirs)) return this.#facts.note(step, theirs)
     if (!this.#bench.node.running) throw new Finding('the node ended', this.#bench.node.logTail())
-    const difference = explain({ step, ours, theirs, facts: this.#facts })
+    const journalModes = [this.#modeBefore, await this.#journalMode(step)] as const
+    const walBytes = await this.#walBytes()
+    const difference = explain({ step, ours, theirs, facts: this.#facts, journalModes, walBytes })
     if (difference === undefined)
       throw new Finding('another answer', `on the mount ${show(ours)}, otherwise ${show(theirs)}`)
+    this.#facts.note(step, theirs)
     if (difference.ends) this.#ended = difference
+  }
+
+  /** Of the step's connection, in the plain directory. */
+  async #journalMode({ by, words }: Step): Promise<string> {
+    const slot = words[1] ?? ''
+    if (!/^\d$/.test(slot)) return ''
+    const { code, text } = await this.#plain.ask({ by, words: ['sql', slot, 'PRAGMA journal_mode'] })
+    return code === 0 ? (text.split('\n')[0] ?? '') : ''
+  }
+
+  async #walBytes(): Promise<number> {
+    const { text } = await this.#bench.watcher.ask(['size', `${this.#folder}/${this.#program.names[0]}-wal`])
+    return Number(text)
   }
 
   /** The mount first: whether the process dies before or after it committed is to be seen there. */
@@ -162,6 +178,7 @@ export class Episode {
       if (ours.code !== DIED.code) return this.#judge(step, ours, theirs)
     }
     this.#armed = undefined
+    this.#facts.died(step.by)
     await this.#afterDeath(step)
   }
 
@@ -170,23 +187,34 @@ export class Episode {
     const seen = await this.#oracle.seen()
     if (seen === undefined) return this.#endAfterDeath()
     if (!(await this.#oracle.isUnchanged(seen))) await this.#plain.ask(step)
+    this.#noteLoss()
     await this.#plain.kill(step.by)
+    if (this.#ended !== undefined) return
     if (!(await this.#oracle.isSame(seen))) return this.#endAfterDeath(await this.#oracle.explainsMix(seen))
     this.#oracle.abandoned()
+  }
+
+  /** A process of the plain directory is about to die. */
+  #noteLoss(): void {
+    if (this.#program.names.some((name) => recoversLess(`${this.#bench.plain}/${this.#folder}/${name}`)))
+      this.#ended = LOST_BY_SQLITE
   }
 
   /** A transaction over two WAL databases may be in one of them; a survivor may keep a journal from rollback. */
   async #endAfterDeath(explained = true): Promise<void> {
     if (!explained) throw new Finding('a killed application left another content', await this.#oracle.difference())
-    this.#ended = { name: 'an application died half-way', reason: 'as SQLite does', applies: () => true, ends: true }
+    this.#ended = DIED_HALF_WAY
   }
 
   async #killNode(): Promise<void> {
     this.#frozen = thaw(this.#frozen)
+    this.#noteLoss()
     await this.#bench.kill()
     await Promise.all([this.#mount.killAll(), this.#plain.killAll()])
     await this.#bench.serve()
+    this.#facts.died()
     this.#armed = undefined
+    if (this.#ended !== undefined) return
     const seen = await this.#oracle.seen()
     if (seen === undefined || !(await this.#oracle.isSame(seen)))
       throw new Finding('a killed node lost or changed something', await this.#oracle.difference())
@@ -200,18 +228,21 @@ export class Episode {
     const acknowledged = (await answer).code === 0
     await this.#mount.killAll()
     await this.#bench.serve()
+    this.#facts.died()
     this.#armed = undefined
     const seen = await this.#oracle.seen()
     if (seen === undefined) throw new Finding('not readable after the node was killed', 'the database is locked')
     const wasInTransaction = this.#plain.inTransaction
     if ((acknowledged && !wasInTransaction) || !(await this.#oracle.isUnchanged(seen))) await this.#plain.ask(step)
+    this.#noteLoss()
     await this.#plain.killAll()
-    if (!(await this.#oracle.isSame(seen)))
+    if (this.#ended === undefined && !(await this.#oracle.isSame(seen)))
       throw new Finding('a killed node lost or changed something', await this.#oracle.difference())
   }
 
   async #finish(): Promise<void> {
     this.#frozen = thaw(this.#frozen)
+    if (this.#ended === undefined && this.#facts.hasDisplaced) this.#ended = LOST_WAL
     if (this.#ended === undefined) {
       const [ours, theirs] = [await this.#mount.close(), await this.#plain.close()]
       const at = ours.findIndex((answer, i) => !isSame(answer, theirs[i] as Answer))
@@ -223,7 +254,9 @@ export class Episode {
     } else {
       await Promise.all([this.#mount.killAll(), this.#plain.killAll()])
       const seen = await this.#oracle.seen()
-      if (seen === undefined || !(await this.#oracle.explainsMix(seen)))
+      // What a renamed file, or a lost WAL, leaves in the plain directory is not what was committed.
+      const isKnown = this.#ended !== LOST_WAL && this.#ended !== LOST_BY_SQLITE && !this.#facts.hasDisplaced
+      if (isKnown && (seen === undefined || !(await this.#oracle.explainsMix(seen))))
         throw new Finding('a rejection changed the content', await this.#oracle.difference())
     }
     await this.#oracle.compareLogs()
@@ -231,37 +264,26 @@ export class Episode {
     if (!this.#bench.node.running) throw new Finding('the node ended', this.#bench.node.logTail())
   }
 
-  /** A killed application, or a file that was taken away, can be the reason for an alarm. */
+  /** A WAL that was taken away is a reason for an alarm. */
   #assertNoAlarm(): void {
     const alarms = this.#bench.newLines().filter((line) => /\bI\d+: /.test(line))
-    const killed = this.#program.steps.some(({ words }) => /^(?:kill|arm)/.test(words[0] ?? ''))
-    if (alarms.length > 0 && !killed && !this.#facts.displaced) throw new Finding('an alarm', alarms.join('\n'))
+    const { hasDisplaced, hasLostWal } = this.#facts
+    if (alarms.length > 0 && !hasDisplaced && !hasLostWal) throw new Finding('an alarm', alarms.join('\n'))
   }
 
   async #clear(): Promise<void> {
     this.#frozen = thaw(this.#frozen)
     await Promise.all([this.#mount.killAll(), this.#plain.killAll()])
+    this.#bench.forget(this.#folder)
     if (!this.#bench.node.running) await this.#bench.renew()
   }
 
   #locate(finding: Finding): Finding {
     const step = this.#program.steps[this.#at]
-    const { unjournaled, displaced, names } = this.#facts
+    const { asksForNoJournal, hasDisplaced } = this.#facts
     const verb = step?.words[0] === 'sql' ? /^\w+(?: \w+)?/.exec(step.words[2] ?? '')?.[0] : step?.words[0]
-    finding.signature = JSON.stringify([finding.kind, unjournaled, displaced, names[0], verb])
+    finding.signature = JSON.stringify([finding.kind, asksForNoJournal, hasDisplaced, this.#program.names[0], verb])
     finding.at = step === undefined ? 'at the end' : `at step ${this.#at + 1}, ${renderStep(step)}`
     return finding
   }
-}
-
-function isSame(a: Answer, b: Answer): boolean {
-  return a.code === b.code && a.extended === b.extended && a.text === b.text && a.inTransaction === b.inTransaction
-}
-
-function isBusy({ words }: Step, { code }: Answer): boolean {
-  return code === BUSY || (code === 0 && /^PRAGMA (?:\w+\.)?journal_mode/.test(words[2] ?? ''))
-}
-
-function show({ code, extended, text, inTransaction }: Answer): string {
-  return `${code}${extended === code ? '' : ` (${extended})`} ${JSON.stringify(text)}${inTransaction ? ', in a transaction' : ''}`
 }

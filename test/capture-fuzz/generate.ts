@@ -21,8 +21,9 @@ export function generate(seed: number): Program {
       { by: 1, slot: '0' },
     ].map((it) => ({ ...it, isOpen: false, inTransaction: false, savepoints: 0, isReading: false })),
     attached: false,
+    vfs: chance.oneIn(30) ? ['unix-excl'] : [],
   }
-  if (chance.oneIn(60)) replaced(draft)
+  if (chance.oneIn(100)) replaced(draft)
   else free(draft)
   return {
     seed,
@@ -40,7 +41,7 @@ function free(draft: Draft): void {
   for (const connection of draft.connections)
     if (connection.inTransaction && chance.oneIn(2)) sql(draft, connection, 'COMMIT')
   if (chance.oneIn(12)) say(draft, { by: 0 }, 'kill')
-  if (chance.oneIn(25)) say(draft, { by: 0 }, 'kill-node')
+  if (chance.oneIn(80)) say(draft, { by: 0 }, 'kill-node')
 }
 
 /** What a connection can do next, and how often. */
@@ -166,12 +167,12 @@ function control(draft: Draft, connection: Connection): void {
 function kill(draft: Draft, connection: Connection): void {
   const { chance } = draft
   const { by } = connection
-  const dice = chance.integer(1, 16)
-  if (dice <= 2) say(draft, { by: 0 }, 'kill-node')
-  else if (dice <= 4) {
+  const dice = chance.integer(1, 32)
+  if (dice <= 1) say(draft, { by: 0 }, 'kill-node')
+  else if (dice <= 2) {
     const text = `UPDATE t SET v = noise(id, ${chance.integer(1, 900)})`
     say(draft, { by: 0 }, 'kill-node-in', String(chance.integer(0, 12)), text)
-  } else if (dice <= 7) say(draft, { by }, 'kill')
+  } else if (dice <= 9) say(draft, { by }, 'kill')
   else {
     say(draft, { by }, 'arm', String(chance.oneIn(2) ? chance.integer(1, 8) : chance.integer(1, 60)), 'kill')
     change(draft, connection)

@@ -1,5 +1,6 @@
 import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Checksum, formatPosition, type Position } from '../../src/ltx/format/types.ts'
 import type { ReplayedDatabase } from '../harness/in-process/log-replay.ts'
 import { replayLog } from '../harness/in-process/log-replay.ts'
@@ -7,12 +8,12 @@ import type { Application } from './application.ts'
 import type { Bench } from './bench.ts'
 import { type Committed, committedPages } from './committed.ts'
 import { Finding } from './finding.ts'
-import type { Step } from './program.ts'
 
 /** What `check` of the application says of each database. */
 type Seen = ReadonlyMap<string, string>
 
-const OF_FILES = /^(?:rm|mv|cp|replace|truncate|put)/
+/** A new database without a journal is captured about a second after its last write. */
+const LATE_MS = 5_000
 
 /** Files that programs make beside their own databases. */
 const OTHERS = ['c.db', 'moved.db', 'linked.db']
@@ -40,12 +41,7 @@ export class Oracle {
   }
 
   /** Compares the position of each database with the pages that are committed in the plain directory. */
-  async compare(inTransaction: boolean, step?: Step): Promise<void> {
-    if (step !== undefined && OF_FILES.test(step.words[0] ?? '')) {
-      // A file that was written to beside SQLite is captured when its last writer closes it.
-      this.#states.clear()
-      return
-    }
+  async compare(inTransaction: boolean, mayBeLate = false): Promise<void> {
     for (const name of this.#names) {
       const committed = committedPages(`${this.#bench.plain}/${this.#folder}/${name}`, inTransaction)
       if (committed === 'unknown') continue
@@ -53,7 +49,7 @@ export class Oracle {
       this.#last.set(name, committed)
       if (last === undefined && committed === 'none') continue
       if (checksumOf(last) !== checksumOf(committed)) this.#before.set(name, last ?? 'none')
-      await this.#comparePosition(name, committed)
+      await this.#comparePosition(name, committed, mayBeLate)
     }
   }
 
@@ -62,18 +58,33 @@ export class Oracle {
     for (const [name, last] of this.#last) this.#ahead.set(name, checksumOf(last))
   }
 
-  async #comparePosition(name: string, committed: Committed | 'none'): Promise<void> {
-    if (committed === 'none') return
-    const position = await this.#bench.position(`${this.#folder}/${name}`)
-    this.comparisons++
+  async #comparePosition(name: string, committed: Committed | 'none', mayBeLate: boolean): Promise<void> {
+    // A database that was removed, and is made anew, has a log of its own.
+    if (committed === 'none') return void this.#states.delete(name)
     const expected = committed.checksum
-    if (position?.checksum === expected) return this.#state(name, expected)
+    const position = await this.#position(name, mayBeLate ? expected : undefined)
+    this.comparisons++
+    if (position?.checksum === expected) {
+      await this.#bench.streamed(`${this.#folder}/${name}`, position)
+      return this.#state(name, expected)
+    }
     if (this.#ahead.has(name) && this.#ahead.get(name) === expected) return
     const { text, position: logged, isSame } = await this.#compareLog(name, committed)
     if (!isSame) throw new Finding('not in the log', `${name}: position ${show(position)}, ${text}`)
     if (logged !== position?.checksum)
       throw new Finding('a position that is not the log\u2019s', `${name}: ${show(position)}, ${text}`)
     this.unlike++
+  }
+
+  /** Waits for the position with the checksum `expected`, if there is one to wait for. */
+  async #position(name: string, expected: Checksum | undefined): Promise<Position | undefined> {
+    const path = `${this.#folder}/${name}`
+    const until = performance.now() + LATE_MS
+    for (;;) {
+      const position = await this.#bench.position(path)
+      if (expected === undefined || position?.checksum === expected || performance.now() > until) return position
+      await sleep(20)
+    }
   }
 
   #state(name: string, checksum: Checksum): void {

@@ -1,6 +1,9 @@
 import { type Answer, Application } from './application.ts'
 import type { Program, Step } from './program.ts'
 
+/** The number of a process without connections, for operations on files. */
+export const TOOL = 9
+
 /** The processes of a program in one of the two directories. They start when they are needed. */
 export class Side {
   readonly #program: string
@@ -47,7 +50,7 @@ export class Side {
   /** Closes all connections. Returns the answers. */
   async close(): Promise<Answer[]> {
     const answers: Answer[] = []
-    for (const by of [...this.#running.keys()].sort((a, b) => a - b)) {
+    for (const by of [...this.#running.keys()].filter((it) => it !== TOOL).sort((a, b) => a - b)) {
       for (let slot = 0; slot < 8; slot++) answers.push(await this.ask({ by, words: ['close', String(slot)] }))
     }
     await this.killAll()
