@@ -36,6 +36,8 @@ export interface DatabaseOptions {
   readonly nodeId: bigint
   /** Default: a node without a cluster. */
   readonly authority?: Authority
+  /** Where a former database of the name was dropped, if that is all that is left of its log. */
+  readonly droppedAt?: Position
 }
 
 /**
@@ -228,7 +230,7 @@ export class Database implements CapturedDatabase {
     this.wal.forget()
     this.journal.forget()
     this.expectations.clear()
-    this.close()
+    this.#transactions.discard()
     this.pages.resize(0)
     this.pageSize = 0
     this.rejection = undefined

@@ -32,6 +32,8 @@ export interface PublishedDatabase {
 export interface CaptureEvents {
   /** Whether the node has room for a database of this name. Asked before its first transaction; default: yes. */
   admits?(name: string): boolean
+  /** Nothing of the database is left but the position of its drop, or nothing at all: its place is free. */
+  released?(name: string): void
   /** A database was created, was dropped, or has a new position, size or mode. */
   published(database: PublishedDatabase): void
   /** The number of connections that have the database open in WAL mode, or that write to it, has changed. */

@@ -170,8 +170,8 @@ export function rejectExpired(events: CaptureEvents, database: string): FsError 
 /** A node has a fixed number of slots, one for each name that a database had since its start. */
 export function rejectTooMany(events: CaptureEvents, database: string): FsError {
   const message =
-    'a new database was rejected: this node has as many databases as it can hold, dropped ones included; ' +
-    'nothing was changed. Use another node; or remove databases, and start the node again'
+    'a new database was rejected: this node has as many databases as it can hold; nothing was changed. Remove databases ' +
+    'that are not needed any more: their places are free as soon as the backup and the connected replicas have the drop'
   events.log('error', message, { database, errno: 'ENOSPC' })
   return new FsError('ENOSPC', message)
 }

@@ -3,7 +3,8 @@ import fs from 'node:fs'
 import type { FileContent } from '../fuse/content.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import type { Logs } from '../log/logs.ts'
-import { asError } from '../util/errors.ts'
+import type { Position, TXID } from '../ltx/format/types.ts'
+import { asError, errorMessage } from '../util/errors.ts'
 import { withFile } from '../util/files.ts'
 import type { Authority } from './authority.ts'
 import { JournalContent, PlainContent, WalContent } from './contents.ts'
@@ -84,13 +85,59 @@ export class TrackedFiles {
     assert.equal(databaseNameProblem(name), undefined, 'only a valid name is tracked')
     const { root, files, events, nowMs, nodeId, logs, authority } = this.#options
     const path = `${root}/${name}`
+    const past = this.#pastOf(name)
     const database = new Database({
       ...{ name, path, files, events, nowMs, nodeId, logs },
       ...(authority && { authority }),
+      ...('droppedAt' in past && { droppedAt: past.droppedAt }),
     })
     database.unreplicated = this.unreplicated
     this.#databases.set(name, database)
+    if ('damage' in past) this.#reject(database, past.damage)
     return database
+  }
+
+  /** A name that was dropped continues from there, although its place was given to others. */
+  #pastOf(name: string): { readonly droppedAt: Position } | { readonly damage: string } | Record<never, never> {
+    try {
+      const droppedAt = this.#options.logs.droppedAt(name)
+      return droppedAt === undefined ? {} : { droppedAt }
+    } catch (error) {
+      return { damage: errorMessage(error) }
+    }
+  }
+
+  #reject(database: Database, reason: string): void {
+    const { name, events } = database
+    database.rejection = reason
+    events.log('error', `database not served: ${reason}`, { database: name })
+    if (events.admits?.(name) !== false) database.publish()
+  }
+
+  /**
+   * Frees what a dropped database occupies in memory, and all of its log but the position of the drop, which is durable
+   * without it. Does nothing while the name is in use.
+   */
+  release(name: string, txid: TXID): void {
+    const database = this.#databases.get(name)
+    if (database === undefined || !this.#isAtRest(database) || database.position.txid !== txid) return
+    const { logs, events } = this.#options
+    if (!logs.isNoted(name, database.position)) return
+    database.close()
+    this.#databases.delete(name)
+    events.released?.(name)
+    try {
+      logs.removeRecords(name)
+    } catch (err) {
+      // They only take room: the log still ends with the drop.
+      events.log('warn', 'records of a dropped database cannot be removed', { database: name, err: asError(err) })
+    }
+  }
+
+  #isAtRest(database: Database): boolean {
+    const { tracked, rejection, journal, file, walFd, path, files } = database
+    const isOpen = this.#contents.has(database) || journal.active || file.fd >= 0 || walFd >= 0
+    return !tracked && rejection === undefined && !isOpen && !files.exists(path)
   }
 
   /** The databases with a committed state that a file, or the files below a folder, are. */
@@ -122,9 +169,10 @@ export class TrackedFiles {
   }
 
   /** What an earlier database left beside the name does not belong to a file that begins there now. */
-  #databaseContent(name: string, fd: number): DatabaseContent {
+  #databaseContent(name: string, fd: number): FileContent {
     const { files } = this.#options
     const database = this.get(name)
+    if (database.rejection !== undefined) return new UnservedContent(database, fd)
     if (!database.tracked && files.size(fd) === 0) this.#removeLeftBeside(name)
     database.trust.expectChange()
     const { proof } = database.trust
@@ -185,6 +233,7 @@ export class TrackedFiles {
     this.#contents.delete(database)
     this.#databases.delete(database.name)
     this.#options.logs.remove(database.name)
+    this.#options.events.released?.(database.name)
   }
 
   /** A file with a new name becomes a database if it is one. If that fails, nothing is served that is not captured. */

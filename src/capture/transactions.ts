@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { HeldReply } from '../fuse/content.ts'
 import type { Logs } from '../log/logs.ts'
 import { writePageChecksums } from '../log/page-checksums.ts'
+import { ZERO_POSITION } from '../log/store.ts'
 import type { LogWriter } from '../log/writer.ts'
 import type { Checksum, Pgno, Position, TXID } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM, nextTXID } from '../ltx/format/types.ts'
@@ -39,6 +40,8 @@ export interface TransactionsOptions {
   readonly pages: PageTable
   /** The committed version of a page, valid until the next call. */
   readonly readPage: (pgno: Pgno) => Uint8Array
+  /** Where a former database of the name was dropped, while there is no log but that. */
+  readonly droppedAt?: Position
 }
 
 /** Appends a database's transactions to its log and updates the page checksums that follow from them. */
@@ -50,10 +53,13 @@ export class Transactions {
   /** Bytes of segments finished since the page checksums were last saved. */
   #unsavedBytes = 0
   #appended = 0
+  /** Where the database is without a log. */
+  #base: Position
 
   constructor(options: TransactionsOptions, log?: LogWriter) {
     this.#options = options
     this.#log = log
+    this.#base = options.droppedAt ?? ZERO_POSITION
   }
 
   get hasLog(): boolean {
@@ -70,7 +76,7 @@ export class Transactions {
   }
 
   get position(): Position {
-    return this.#log?.position ?? { txid: 0n as TXID, checksum: EMPTY_CHECKSUM }
+    return this.#log?.position ?? this.#base
   }
 
   append(change: Change, pageSize: number, stamp: Stamp): void {
@@ -151,6 +157,12 @@ export class Transactions {
   close(): void {
     this.#log?.close()
     this.#log = undefined
+  }
+
+  /** The history is to be removed. */
+  discard(): void {
+    this.close()
+    this.#base = ZERO_POSITION
   }
 
   #write(

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import type { Caller, FileContent, Volume } from '../fuse/content.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
+import type { TXID } from '../ltx/format/types.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
 import { withFile } from '../util/files.ts'
 import type { Announcement } from './announcements.ts'
@@ -43,6 +44,11 @@ export class CaptureVolume implements Volume {
   tracked(name: string): Database | undefined {
     const database = this.#tracked.find(name)
     return database?.tracked === true ? database : undefined
+  }
+
+  /** Nothing needs the log of a database that was dropped with transaction `txid`: frees its place. */
+  release(name: string, txid: TXID): void {
+    this.#tracked.release(name, txid)
   }
 
   attach(remove: (path: string) => void): void {

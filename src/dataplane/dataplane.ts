@@ -7,16 +7,21 @@ import { Proof } from '../capture/proof.ts'
 import { type Device } from '../fuse/device.ts'
 import { doorbellName, hangDoorbell, ringDoorbell } from '../fuse/protocol/doorbell.ts'
 import { invalidateEntry, invalidateInode } from '../fuse/protocol/notify.ts'
-import { ZERO_POSITION } from '../log/store.ts'
+import { droppedAt } from '../log/dropped.ts'
+import { logDirectory, ZERO_POSITION } from '../log/store.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
+import { nodeFiles } from '../util/files.ts'
 import { KeepAwake } from './keep-awake.ts'
+import type { KnownDatabase } from './known-database.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { PlainFiles } from './plain-files.ts'
-import type { SlotState } from './shared-state.ts'
 import { SharedState } from './shared-state.ts'
 import type { SyncFailed, SyncThreadData } from './sync-thread.ts'
 import { Syncs } from './syncs.ts'
+import { Tenants } from './tenants.ts'
+
+export type { KnownDatabase } from './known-database.ts'
 
 /** When the data plane gets its turn after it has asked for one. */
 const LATER_MS = 700
@@ -27,16 +32,10 @@ export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared' | 'syncs'
   readonly log: (level: LogLevel, message: string, fields: LogFields) => void
   /** A database is new, or its state has changed. */
   readonly appeared: (database: KnownDatabase) => unknown
+  /** A dropped database is known no more: only the position of its drop remains (log/dropped.ts). */
+  readonly released: (database: string, drop: Position) => void
   /** The owner or the mode of a database's file has changed. */
   readonly ownerChanged: (database: string) => void
-}
-
-/** A database, in the control plane. */
-export interface KnownDatabase {
-  readonly name: string
-  /** Why the database is not served; undefined while it is. */
-  readonly rejection: string | undefined
-  readonly state: () => SlotState
 }
 
 /** Receives the events that checkpoints depend on. */
@@ -65,6 +64,7 @@ export class DataPlane {
   /** Resolves when the thread has ended; rejects when it failed. */
   readonly ended: Promise<void>
   readonly shared = new SharedState()
+  readonly #tenants = new Tenants(this.shared)
   readonly #plainFiles = new PlainFiles((message, fields) => this.#options.log('warn', message, fields))
   readonly #syncs = Syncs.buffer()
   readonly #worker: Worker
@@ -98,15 +98,27 @@ export class DataPlane {
     this.ended.catch(() => {})
   }
 
-  /** ZERO_POSITION for an unknown database. */
+  /** ZERO_POSITION for an unknown database. A dropped one may be known by the position of its drop only. */
   position(database: string): Position {
-    return this.databases.get(database)?.state().position ?? ZERO_POSITION
+    return this.databases.get(database)?.state().position ?? this.droppedAt(database) ?? ZERO_POSITION
+  }
+
+  /** Of a database of which nothing else remains. */
+  droppedAt(database: string): Position | undefined {
+    return droppedAt(nodeFiles, logDirectory(this.#options.dataDir, database))
   }
 
   /** The database is not served any more. The data plane already knows it from the database’s proof. */
   reject(name: string, rejection: string): void {
     const known = this.databases.get(name)
     if (known !== undefined) this.databases.set(name, { ...known, rejection })
+  }
+
+  /** Nothing needs the log of this dropped database any more, and its drop is durable without it. */
+  allowRelease(database: string, { txid }: Position): void {
+    const slot = this.#tenants.slotOf(this.databases.get(database)?.state)
+    if (slot !== undefined) this.shared.allowRelease(slot, txid)
+    this.#takeTurn()
   }
 
   /** Recovers all databases, or one again after its files were replaced. */
@@ -224,6 +236,13 @@ export class DataPlane {
     if (this.#device !== undefined) ringDoorbell(this.#device)
   }
 
+  #release(name: string, slot: number): void {
+    const { position } = this.#tenants.end(slot)
+    for (const key of ['databases', 'unproven', 'sharing', 'behind', 'ownerChanges'] as const) this[key].delete(name)
+    this.#options.released(name, position)
+    this.shared.wake()
+  }
+
   #send(message: ToDataPlane): void {
     this.#worker.postMessage(message)
   }
@@ -237,13 +256,15 @@ export class DataPlane {
       case 'database': {
         this.#heard++
         const { name, slot, rejection } = message
-        const known = { name, rejection, state: () => this.shared.read(slot) }
+        const known = { name, rejection, state: this.#tenants.stateOf(slot) }
         this.databases.set(name, known)
         this.#options.appeared(known)
         // The slot was published before this message arrived.
         this.shared.wake()
         return
       }
+      case 'released':
+        return this.#release(message.name, message.slot)
       case 'unproven':
         this.unproven.set(message.database, new Proof(message.proof))
         return

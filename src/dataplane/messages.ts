@@ -38,6 +38,8 @@ export type FromDataPlane =
   | { readonly type: 'recovered' }
   /** A database has a slot, or its rejection has changed. */
   | { readonly type: 'database'; readonly name: string; readonly slot: number; readonly rejection: string | undefined }
+  /** The slot, which is not the database's any more, waits for `SharedState.giveBack`. */
+  | { readonly type: 'released'; readonly name: string; readonly slot: number }
   /** A database was recovered without reading all its pages: `proof` covers the remaining ones (capture/proof.ts). */
   | { readonly type: 'unproven'; readonly database: string; readonly proof: SharedArrayBuffer }
   /** The number of connections that have the database open in WAL mode, or write to it, has changed. */

@@ -38,6 +38,7 @@ const CONTROL = {
   committing: 16,
   announced: 18,
   turn: 20,
+  releases: 22,
 } as const
 /** Offset in 64-bit words. */
 const DEADLINE = 5
@@ -54,6 +55,9 @@ const WORD = {
   backfilledChecksum: 7,
   commits: 8,
   timestampMs: 9,
+  /** Written by the control plane, as is the next. */
+  releasableTXID: 10,
+  returned: 11,
 } as const
 const FLAG_WAL = 1n
 const FLAG_TRACKED = 2n
@@ -94,6 +98,43 @@ export class SharedState {
   /** Data plane only: whether that was requested since the last call. */
   takeTurn(): boolean {
     return Atomics.load(this.#control, CONTROL.turn) === 1 && Atomics.exchange(this.#control, CONTROL.turn, 0) === 1
+  }
+
+  /**
+   * Control plane only: the database of the slot was dropped with transaction `txid`, and nothing needs its log. Takes
+   * effect at the data plane's next turn.
+   */
+  allowRelease(slot: number, txid: TXID): void {
+    Atomics.store(this.#words, slot * SLOT_WORDS + WORD.releasableTXID, txid)
+    Atomics.store(this.#control, CONTROL.releases, 1)
+  }
+
+  /** Data plane only: whether `allowRelease` was called since the last call. */
+  takeReleases(): boolean {
+    return Atomics.exchange(this.#control, CONTROL.releases, 0) === 1
+  }
+
+  /** Data plane only: not all that is allowed was released yet. */
+  keepReleases(): void {
+    Atomics.store(this.#control, CONTROL.releases, 1)
+  }
+
+  /** Data plane only: the drop after which the slot may be released; 0 while it may not. */
+  releasable(slot: number): TXID {
+    return Atomics.load(this.#words, slot * SLOT_WORDS + WORD.releasableTXID) as TXID
+  }
+
+  /** Control plane only, after the data plane has released the slot: nobody reads it any more. */
+  giveBack(slot: number): void {
+    Atomics.store(this.#words, slot * SLOT_WORDS + WORD.returned, 1n)
+  }
+
+  /** Data plane only: whether a released slot was given back. It can be used for another database then. */
+  takeBack(slot: number): boolean {
+    const at = slot * SLOT_WORDS
+    if (Atomics.exchange(this.#words, at + WORD.returned, 0n) === 0n) return false
+    Atomics.store(this.#words, at + WORD.releasableTXID, 0n)
+    return true
   }
 
   /** Grows with each publication; `waitForChange` waits on it. */

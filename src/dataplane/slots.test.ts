@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
+import { toTXID } from '../ltx/format/types.ts'
 import type { FromDataPlane } from './messages.ts'
+import type { SlotState } from './shared-state.ts'
 import { SharedState } from './shared-state.ts'
 import { Slots } from './slots.ts'
+import { Tenants } from './tenants.ts'
 
 function setUp() {
   const said: FromDataPlane[] = []
@@ -86,4 +89,49 @@ test('a node without a slot left rejects the next new database, and serves the o
     rig.consistent(name)
   }
   expect(said.length).toBe(2)
+})
+
+test('a node has room for any number of names, one after another, once the control plane has given slots back', async () => {
+  using rig = new Rig()
+  const shared = new SharedState()
+  const tenants = new Tenants(shared)
+  const announced: (() => SlotState)[] = []
+  const slots = new Slots(
+    shared,
+    (message) => {
+      if (message.type === 'database') announced.push(tenants.stateOf(message.slot))
+      if (message.type === 'released') returned.push(message.slot)
+    },
+    2,
+  )
+  const returned: number[] = []
+  rig.node.admits = (name) => slots.admits(name)
+  for (let i = 0; i < 50; i++) {
+    const name = `${i}.db`
+    rig.open('delete', 1, name).close()
+    slots.publish(rig.node.database(name))
+    rig.node.mount.unlink(name)
+    slots.publish(rig.node.database(name))
+    slots.release(name)
+    slots.release(name)
+    if (i === 0) continue
+    // Both are released, and still read.
+    if (i === 1) expect(slots.admits('next.db')).toBe(false)
+    for (const slot of returned.splice(0)) tenants.end(slot)
+    expect(slots.admits('next.db')).toBe(true)
+  }
+  for (const [i, state] of announced.entries()) expect(state().position).toEqual(rig.node.position(`${i}.db`))
+})
+
+test('only what the control plane allows is released', () => {
+  using rig = new Rig()
+  const { state, slots } = setUp()
+  for (const name of ['a.db', 'b.db']) {
+    rig.open('wal', 1, name)
+    slots.publish(rig.node.database(name))
+  }
+  expect([state.takeReleases(), slots.releasable()]).toEqual([false, []])
+  state.allowRelease(1, toTXID(7))
+  expect([state.takeReleases(), slots.releasable()]).toEqual([true, [['b.db', 7n]]])
+  expect(state.takeReleases()).toBe(false)
 })

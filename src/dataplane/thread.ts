@@ -16,8 +16,10 @@ import { errnoOf, FsError } from '../fuse/errno.ts'
 import { invalidateAttributes } from '../fuse/protocol/notify.ts'
 import { Session } from '../fuse/protocol/session.ts'
 import { Tree } from '../fuse/tree/tree.ts'
+import { droppedAt } from '../log/dropped.ts'
 import { Logs } from '../log/logs.ts'
 import { logDirectory } from '../log/store.ts'
+import type { TXID } from '../ltx/format/types.ts'
 import { recoverDatabase, type RecoveryOptions, rejectedDatabase } from '../recovery/recover.ts'
 import { DATABASE_MAGIC_SIZE, hasDatabaseMagic } from '../sqlite/database-header.ts'
 import { errorMessage } from '../util/errors.ts'
@@ -41,6 +43,8 @@ const syncs = new Syncs(data.syncs)
 const keepAwake = data.keepAwake === undefined ? undefined : new KeepAwake(data.keepAwake)
 const databases = new Map<string, Database>()
 const nowMs = Date.now
+/** How long a turn may spend on releasing databases. */
+const RELEASE_MS = 20
 /** While this thread serves, applications rename directories and make links below `root`. */
 const files = filesBeneath(dataDir, data.modes)
 
@@ -53,6 +57,8 @@ let serving = false
 let locks: FileLocks | undefined
 /** Drops the attributes of the file of that name from the kernel's cache. */
 let forgetAttributes = (_name: string): void => undefined
+/** Releases a database that was dropped with that transaction. */
+let releaseDropped = (_name: string, _txid: TXID): void => undefined
 /** What waits for the next turn. */
 const later: (() => void)[] = []
 /** The current request commits. */
@@ -79,6 +85,10 @@ const authority: Authority = {
 const lines = new RejectionLines((level, message, fields) => say({ type: 'log', level, message, fields }), monotonicMs)
 const events: CaptureEvents = {
   admits: (name) => slots.admits(name),
+  released(name) {
+    behind.delete(name)
+    slots.release(name)
+  },
   published(database) {
     slots.publish(database)
     const isBehind = database.backfilled === undefined
@@ -137,16 +147,27 @@ function recoverAll(): void {
   const names = findDatabases(files, dataDir, root, filter)
   const live = names.filter((name) => files.exists(`${root}/${name}`))
   const left: string[] = []
+  const lives = new Set(live)
   for (const name of new Set([...live, ...names])) {
+    if (!lives.has(name) && isReleased(name)) continue
     if (slots.admits(name)) recover(name)
     else if (isDatabase(name)) left.push(name)
   }
   if (left.length === 0) return
-  const reason = `this node holds ${SharedState.maxDatabases} databases at most, dropped ones included`
+  const reason = `this node holds ${SharedState.maxDatabases} databases at most`
   const silent = { ...events, log: () => {} }
   for (const name of left) databases.set(name, rejectedDatabase({ ...optionsOf(name), events: silent }, reason))
-  const advice = 'move their files, and the logs of dropped databases, away; or use another node'
+  const advice = 'drop databases, and start the node again; or move their files away together with their logs'
   events.log('error', `databases not served: ${reason}`, { count: left.length, database: left[0], advice })
+}
+
+/** Whether only the position of its drop remains. What else is found out, recovery says. */
+function isReleased(name: string): boolean {
+  try {
+    return droppedAt(files, logDirectory(dataDir, name)) !== undefined
+  } catch {
+    return false
+  }
 }
 
 /** Whether the name has a log, or a file that begins as a database. */
@@ -171,7 +192,21 @@ function recover(name: string): void {
   if (proof !== undefined) say({ type: 'unproven', database: name, proof: proof.buffer })
 }
 
+/** For a moment only: requests wait meanwhile. */
+function releaseAllowed(): void {
+  const until = monotonicMs() + RELEASE_MS
+  for (const [name, txid] of slots.releasable()) {
+    if (monotonicMs() < until) {
+      releaseDropped(name, txid)
+      continue
+    }
+    state.keepReleases()
+    return say({ type: 'later' })
+  }
+}
+
 function takeTurn(): void {
+  if (state.takeReleases()) later.push(releaseAllowed)
   for (const act of later.splice(0)) {
     try {
       act()
@@ -195,6 +230,8 @@ function serve(deviceFd: number): void {
     filter,
     databases: databases.values(),
   })
+  databases.clear()
+  releaseDropped = (name, txid) => volume.release(name, txid)
   const special = new NodeSpecialFiles({
     primaryHostname: () => state.primaryHostname,
     lagMs: () => (state.leads ? 0 : state.lagMs),
@@ -212,7 +249,7 @@ function serve(deviceFd: number): void {
   const session = new Session(deviceFd, tree, {
     failed: (operation, error) => events.log('error', `${operation} failed: ${errorMessage(error)}`, {}),
     afterRequest() {
-      if (later.length > 0 && state.takeTurn()) takeTurn()
+      if (state.takeTurn()) takeTurn()
       if (committing) state.endCommit()
       committing = false
       keepAwake?.requested()

@@ -1,5 +1,6 @@
 import type { Position } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
+import { droppedAt, isNoted, removeRecords } from './dropped.ts'
 import { openLog } from './open.ts'
 import { removeLog, replaceLog } from './replace.ts'
 import { logDirectory } from './store.ts'
@@ -27,6 +28,21 @@ export class Logs {
    */
   replace(database: string, base: Position, fill: (log: LogWriter) => void): LogWriter {
     return replaceLog(this.#files, logDirectory(this.#dataDir, database), base, this.#options, fill)
+  }
+
+  /** Where the database was dropped, if that is all that is left of its log. Throws StateDamagedError. */
+  droppedAt(database: string): Position | undefined {
+    return droppedAt(this.#files, logDirectory(this.#dataDir, database))
+  }
+
+  /** Whether the drop is durable without the log's records. Throws StateDamagedError. */
+  isNoted(database: string, drop: Position): boolean {
+    return isNoted(this.#files, logDirectory(this.#dataDir, database), drop)
+  }
+
+  /** Removes all records of a log whose writer is closed. A crash leaves a log that ends with the same transaction. */
+  removeRecords(database: string): void {
+    removeRecords(this.#files, logDirectory(this.#dataDir, database))
   }
 
   /** Removes the log, if there is one. A crash leaves all of it or nothing. */

@@ -2,7 +2,8 @@
  * The layout of logs in a data directory, and the small files beside their segments.
  *
  * `log/<database>.ltx/` holds
- *   base.json      the position before the first transaction that the log ever held (0 for a new database)
+ *   base.json      the position before the first transaction that the log ever held (0 for a new database); of a
+ *                  dropped database, the position of the drop (dropped.ts)
  *   synced.json    the position up to which the database file is known to be durable: replay begins after it
  *   pages.bin      checksums of all pages at some position (page-checksums.ts)
  *   clean.json     after a clean stop, until the database is opened again: its file need not be read (trust.ts)
@@ -16,7 +17,7 @@ import type { Position } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM, formatPosition, parsePosition, toTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { makeDurableDirectory } from '../util/files.ts'
-import { readState, StateDamagedError, writeState } from '../util/state-file.ts'
+import { formatState, readState, StateDamagedError, writeState } from '../util/state-file.ts'
 import { positionText } from './position-text.ts'
 
 export const ZERO_POSITION: Position = { txid: toTXID(0), checksum: EMPTY_CHECKSUM }
@@ -46,6 +47,11 @@ export function readBase(files: Files, dir: string): Position {
     if (!(error instanceof StateDamagedError)) throw error
     throw new StateDamagedError(path, error.problem, 'It tells where the log begins, and nothing else does')
   }
+}
+
+/** The content of base.json. */
+export function baseText(position: Position): string {
+  return formatState(POSITION.format, { position: formatPosition(position) })
 }
 
 /** Throws StateDamagedError and UnknownFormatError. */

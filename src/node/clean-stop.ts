@@ -1,7 +1,9 @@
 /** The last log line of a node that stopped cleanly: what is safe, and where. After `kill -9` there is none. */
 
+import type { DataPlane } from '../dataplane/dataplane.ts'
 import { formatTXID, type TXID } from '../ltx/format/types.ts'
 import { redactUrl } from '../util/redact.ts'
+import type { NodeBackup } from './node-backup.ts'
 
 export interface CleanStop {
   /** The directory with the database files. */
@@ -10,13 +12,15 @@ export interface CleanStop {
   /** Absent for a node without a backup. */
   readonly backupUrl?: string | undefined
   /** Absent for a node without peers. */
-  readonly cluster?: {
-    readonly role: 'primary' | 'replica' | 'idle'
-    /** Of the primary that this node followed. */
-    readonly primary?: string | undefined
-    /** The replica that had every transaction when this node released the lease. */
-    readonly successor?: string | undefined
-  }
+  readonly cluster?:
+    | undefined
+    | {
+        readonly role: 'primary' | 'replica' | 'idle'
+        /** Of the primary that this node followed. */
+        readonly primary?: string | undefined
+        /** The replica that had every transaction when this node released the lease. */
+        readonly successor?: string | undefined
+      }
 }
 
 export interface StoppedDatabase {
@@ -26,6 +30,24 @@ export interface StoppedDatabase {
   readonly isRejected: boolean
   /** The last transaction that this node knows to be in the backup. */
   readonly backedUp: TXID
+}
+
+/** Of a node's parts, as they are after its stop. */
+export function cleanStopOf({
+  plane,
+  backup,
+  ...known
+}: Omit<CleanStop, 'databases'> & {
+  readonly plane: DataPlane | undefined
+  readonly backup: NodeBackup | undefined
+}): CleanStop {
+  const databases = Array.from(plane?.databases.values() ?? [])
+    .filter(({ rejection, state }) => rejection !== undefined || state().tracked)
+    .map(({ name, rejection, state }) => {
+      const { txid } = state().position
+      return { name, txid, isRejected: rejection !== undefined, backedUp: backup?.lastUploaded(name) ?? txid }
+    })
+  return { ...known, databases }
 }
 
 export function describeCleanStop({ root, databases, backupUrl, cluster }: CleanStop): string {

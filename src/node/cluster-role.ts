@@ -4,6 +4,7 @@ import type { DataDirectory } from '../data/directory.ts'
 import { formatNodeId } from '../data/directory.ts'
 import type { Owners } from '../data/owners.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
+import type { Position } from '../ltx/format/types.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
 import { StoreRejectedError } from '../objectstore/s3/errors.ts'
 import { Replica } from '../replica/replica.ts'
@@ -224,6 +225,16 @@ export class ClusterRole implements RoleHost, StreamSource {
 
   databases(): Iterable<StreamedDatabase> {
     return this.#streamed
+  }
+
+  droppedAt(database: string): Position | undefined {
+    return this.#options.plane.droppedAt(database)
+  }
+
+  /** Only the position of the database's drop remains. */
+  released(database: string): void {
+    this.#streamed.released(database)
+    this.#replica?.released(database)
   }
 
   changes(): number {

@@ -5,17 +5,20 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { SEED } from '../../test/harness/effort.ts'
-import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import { InProcessNode, temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { type UploadState, uploadTransactions } from '../backup/ship/upload.ts'
 import { PlayedDatabase, seeded } from '../backup/testing.ts'
 import { openDataDirectory } from '../data/directory.ts'
 import { Owners } from '../data/owners.ts'
+import { droppedAt, noteDropped } from '../log/dropped.ts'
+import { logDirectory } from '../log/store.ts'
 import { toTXID } from '../ltx/format/types.ts'
 import { MemoryStore } from '../objectstore/stores/memory.ts'
 import { formatOwner, type Owner, parseOwner } from '../util/owner.ts'
@@ -49,6 +52,27 @@ test('what the backup has is restored; a dropped database leaves nothing on the 
     expect(readFileSync(`${data.root}/in/a.db`).equals(played.get('in/a.db')?.image() ?? Buffer.alloc(0))).toBe(true)
     expect(existsSync(`${data.root}/gone`)).toBe(false)
   }
+  data.close()
+})
+
+test('a database that was dropped in the backup is no database after a start, and is not restored when its drop is known here', async () => {
+  using temporary = temporaryDirectory()
+  const { data, played, hydrate } = await setUp(temporary.dir, 'dropped.db', 'live.db')
+  await hydrate()
+  const { txid } = played.get('dropped.db')?.position() ?? {}
+  const node = new InProcessNode({ dataDir: temporary.dir })
+  expect(node.complaints()).toEqual([])
+  expect(node.position('dropped.db').txid).toBe(txid)
+  const live = played.get('live.db')?.position()
+  node.mount.unlink('live.db')
+  await noteDropped(data.files, logDirectory(data.dir, 'live.db'), node.position('live.db'))
+  node.volume.release('live.db', node.position('live.db').txid)
+  node.leave()
+  const noted = statSync(`${logDirectory(data.dir, 'dropped.db')}/base.json`).ino
+  expect(await hydrate()).toEqual(new Map())
+  expect(statSync(`${logDirectory(data.dir, 'dropped.db')}/base.json`).ino).toBe(noted)
+  expect(existsSync(`${data.root}/live.db`)).toBe(false)
+  expect(droppedAt(data.files, logDirectory(data.dir, 'live.db'))?.txid).toBe((live?.txid ?? 0n) + 1n)
   data.close()
 })
 

@@ -14,6 +14,7 @@ import type { DataDirectory } from '../data/directory.ts'
 import { REPORT } from '../data/diverged.ts'
 import type { Owners } from '../data/owners.ts'
 import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
+import { droppedAt } from '../log/dropped.ts'
 import { LogReader } from '../log/reader.ts'
 import { listSegments } from '../log/segments.ts'
 import { createLog, logDirectory } from '../log/store.ts'
@@ -50,7 +51,7 @@ export async function hydrateMissing(options: HydrationOptions): Promise<Map<str
   }
   for (const { name, position } of await listBackup(store, unreadable)) {
     try {
-      if (position.state === 'empty' || isKnown(data, name)) continue
+      if (position.state === 'empty' || isKnown(data, name) || isDroppedSince(data, name, position)) continue
       if (data.files.exists(`${data.root}/${name}`)) throw new UnknownFileError(name, data.root, store.url, position)
       await hydrate(options, name, position)
     } catch (error) {
@@ -67,6 +68,12 @@ function isKnown({ dir, root, files }: DataDirectory, name: string): boolean {
 
 /** A file stands where its directory was, a directory where its file was, or the name is too long here. */
 const OF_ONE_NAME = ['ENOTDIR', 'EISDIR', 'EEXIST', 'ENAMETOOLONG', 'ELOOP']
+
+/** Whether the database was dropped here, at or after the end of its backup. Throws StateDamagedError. */
+function isDroppedSince({ dir, root, files }: DataDirectory, name: string, { txid }: BackupPosition): boolean {
+  const drop = files.exists(`${root}/${name}`) ? undefined : droppedAt(files, logDirectory(dir, name))
+  return drop !== undefined && drop.txid >= txid
+}
 
 /** Why one database is not served. Throws what concerns all of them: the store as a whole, or the end of the start. */
 function reasonOf(error: unknown, { signal }: HydrationOptions): string {

@@ -37,6 +37,7 @@ function maintained(dir: string) {
     databases: () => [{ name: 'a.db', rejection: undefined, state }],
     retention: { ageMs: AGE_MS, sizeBytes: 1 << 30 },
     uploaded: () => backup.uploaded,
+    checked: () => undefined,
     logger: createLogger({ level: 'error', format: 'text' }),
     nowMs: () => clock.nowMs,
     intervalMs: 1_000_000,

@@ -24,6 +24,8 @@ export interface LogMaintenanceOptions {
   readonly retention: { readonly ageMs: number; readonly sizeBytes: number }
   /** The last transaction in the backup; undefined when there is no backup to wait for. */
   readonly uploaded: (database: string) => TXID | undefined
+  /** Called for each database in each round. */
+  readonly checked: (database: KnownDatabase) => void
   readonly logger: Logger
   readonly nowMs: () => number
   readonly intervalMs: number
@@ -74,6 +76,11 @@ export class LogMaintenance {
     await this.#working
   }
 
+  /** The database is known no more. One that is made under its name begins anew here. */
+  forget(database: string): void {
+    for (const known of [this.#synced, this.#facts, this.#checked, this.#overdue]) known.delete(database)
+  }
+
   /** Nothing is known of a log that cannot be listed, because a file or a link is in its place. */
   logFacts(database: string): LogFacts {
     try {
@@ -91,6 +98,7 @@ export class LogMaintenance {
       try {
         await this.#sync(database)
         this.#retain(database)
+        this.#options.checked(database)
       } catch (error) {
         this.#options.logger.error({ database: database.name, err: error }, 'log maintenance failed: it is retried')
       }

@@ -8,9 +8,10 @@ import type { BackupConfig } from '../config/config.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import type { Owners } from '../data/owners.ts'
 import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
+import { listDropped } from '../log/dropped.ts'
 import { LogReader } from '../log/reader.ts'
-import { listLogs, logDirectory } from '../log/store.ts'
-import type { TXID } from '../ltx/format/types.ts'
+import { listLogs, logDirectory, ZERO_POSITION } from '../log/store.ts'
+import type { Position, TXID } from '../ltx/format/types.ts'
 import { formatTXID } from '../ltx/format/types.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
@@ -33,6 +34,8 @@ export interface BackupLease {
 
 /** How long the last upload may take when the node stops. */
 const DRAIN_MS = 30_000
+/** How often dropped databases are looked at whose backup may need no upkeep any more. */
+const FORGET_MS = 60_000
 
 export class NodeBackup {
   readonly #config: BackupConfig
@@ -48,6 +51,10 @@ export class NodeBackup {
   #lease: BackupLease | undefined
   readonly #uploadedUpTo = new Map<string, TXID>()
   readonly #added = new Set<string>()
+  /** Databases of which only the position of their drop remains here, until their backup needs no upkeep any more. */
+  readonly #dropped = new Map<string, Position>()
+  #plane: DataPlane | undefined
+  #forgetting: NodeJS.Timeout | undefined
 
   constructor(config: BackupConfig, data: DataDirectory, owners: Owners, logger: Logger) {
     this.#config = config
@@ -88,6 +95,7 @@ export class NodeBackup {
   /** This node leads: it ships new transactions, and those that its predecessor did not ship. */
   lead(plane: DataPlane, lease: BackupLease | undefined): void {
     this.#lease = lease
+    this.#plane = plane
     // These positions may date from before other nodes led.
     this.#uploadedUpTo.clear()
     for (const [name, { at, isBackedUp }] of lease?.takenOver ?? []) if (isBackedUp) this.#uploadedUpTo.set(name, at)
@@ -106,14 +114,46 @@ export class NodeBackup {
       }),
     })
     for (const database of plane.databases.values()) this.appeared(database)
+    for (const [name, drop] of listDropped(this.#data.files, this.#data.dir)) this.#addDropped(name, drop)
     this.#service.start()
+    this.#forgetting = setInterval(() => this.#forgetSettled(), FORGET_MS).unref()
   }
 
   /** A database is new, or its state has changed. */
-  appeared({ name, rejection, state }: KnownDatabase): void {
-    if (this.#service === undefined || rejection !== undefined || this.#added.has(name)) return
+  appeared({ name, rejection }: KnownDatabase): void {
+    if (rejection !== undefined) return
+    this.#dropped.delete(name)
+    this.#add(name)
+  }
+
+  /** Only the position of its drop remains. Its backup is looked after as long as something in it can go. */
+  released(name: string, drop: Position): void {
+    if (this.#added.has(name)) this.#dropped.set(name, drop)
+  }
+
+  #addDropped(name: string, drop: Position): void {
+    if (this.#added.has(name)) return
+    this.#dropped.set(name, drop)
+    this.#add(name)
+  }
+
+  #forgetSettled(): void {
+    for (const name of this.#dropped.keys()) {
+      if (this.#service?.isSettled(name) !== true) continue
+      this.#dropped.delete(name)
+      this.#added.delete(name)
+      this.#uploadedUpTo.delete(name)
+      void this.#service.remove(name)
+    }
+  }
+
+  #add(name: string): void {
+    if (this.#service === undefined || this.#added.has(name)) return
     this.#added.add(name)
-    const log = new LogReader(name, logDirectory(this.#data.dir, name), () => state().position)
+    // Looked up by name each time: the database may be dropped, released, and made again.
+    const position = () =>
+      this.#dropped.get(name) ?? this.#plane?.databases.get(name)?.state().position ?? ZERO_POSITION
+    const log = new LogReader(name, logDirectory(this.#data.dir, name), position)
     const database = {
       name,
       log,
@@ -189,6 +229,8 @@ export class NodeBackup {
     const service = this.#service
     this.#service = undefined
     this.#added.clear()
+    this.#dropped.clear()
+    clearInterval(this.#forgetting)
     if (drainMs === 0) this.#waiting.abort(new Error('this node ships nothing more'))
     await service?.stop({ drainMs })
   }

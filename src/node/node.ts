@@ -10,14 +10,16 @@ import { formatNodeId, openDataDirectory } from '../data/directory.ts'
 import { Owners } from '../data/owners.ts'
 import { DataPlane } from '../dataplane/dataplane.ts'
 import type { HandedOver } from '../fuse/mount/handed-over.ts'
+import type { Position } from '../ltx/format/types.ts'
 import { registerStream } from '../stream/primary/route.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { FOREVER_NS } from '../util/monotonic.ts'
 import { modesOf } from '../util/private-files.ts'
 import { Checkpoints } from './checkpoints.ts'
-import { type CleanStop, describeCleanStop } from './clean-stop.ts'
+import { cleanStopOf, describeCleanStop } from './clean-stop.ts'
 import { Cluster, type ClusterOptions } from './cluster.ts'
+import { DroppedDatabases } from './dropped-databases.ts'
 import { LogMaintenance } from './log-maintenance.ts'
 import { NodeBackup } from './node-backup.ts'
 import { NodeMount } from './node-mount.ts'
@@ -213,6 +215,7 @@ class RunningNode implements Node {
       latency: this.#config.fuse.latency,
       log: (level, message, fields) => this.#logger[level](fields, message),
       appeared: (database) => this.#backup?.appeared(database),
+      released: (name, drop) => this.#released(name, drop),
       ownerChanged: (name) => this.#owners?.changed(name),
     })
     plane.ended.then(
@@ -228,6 +231,9 @@ class RunningNode implements Node {
   }
 
   #startLogMaintenance({ dir, root, files }: DataDirectory, plane: DataPlane): LogMaintenance {
+    const role = () => this.#cluster?.role
+    const options = { plane, dataDir: dir, files, backup: this.#backup, role, logger: this.#logger }
+    const dropped = new DroppedDatabases(options)
     const logs = new LogMaintenance({
       dataDir: dir,
       root,
@@ -235,12 +241,20 @@ class RunningNode implements Node {
       databases: () => plane.databases.values(),
       retention: this.#config.data.retention,
       uploaded: (name) => this.#backup?.uploaded(name),
+      checked: (database) => dropped.check(database),
       logger: this.#logger,
       nowMs: Date.now,
       intervalMs: LOG_INTERVAL_MS,
     })
     logs.start()
     return logs
+  }
+
+  /** Only the position of the database's drop remains. */
+  #released(name: string, drop: Position): void {
+    this.#logs?.forget(name)
+    this.#backup?.released(name, drop)
+    this.#cluster?.role.released(name)
   }
 
   #unmounted(): void {
@@ -273,27 +287,14 @@ class RunningNode implements Node {
     this.#data?.close()
     if (this.#isServing && !this.#hasFailed) {
       const successor = this.#cluster?.role.successor
-      this.#logger.info(describeCleanStop(this.#cleanStop(role && { role, primary, successor })))
+      const stop = {
+        plane: this.#plane,
+        root: this.#data?.root ?? '',
+        backup: this.#backup,
+        backupUrl: this.#config.backup?.url,
+      }
+      this.#logger.info(describeCleanStop(cleanStopOf({ ...stop, cluster: role && { role, primary, successor } })))
     }
     this.#end?.resolve()
-  }
-
-  #cleanStop(cluster: CleanStop['cluster']): CleanStop {
-    const known = Array.from(this.#plane?.databases.values() ?? [])
-    const databases = known
-      .map(({ name, rejection, state }) => ({
-        name,
-        txid: state().position.txid,
-        isRejected: rejection !== undefined,
-        backedUp: this.#backup?.lastUploaded(name) ?? state().position.txid,
-        isTracked: state().tracked,
-      }))
-      .filter(({ isRejected, isTracked }) => isRejected || isTracked)
-    return {
-      root: this.#data?.root ?? '',
-      databases,
-      backupUrl: this.#config.backup?.url,
-      ...(cluster && { cluster }),
-    }
   }
 }

@@ -24,6 +24,11 @@ export class StreamedDatabases {
     }
   }
 
+  /** Only the position of the database's drop remains. */
+  released(name: string): void {
+    this.#known.delete(name)
+  }
+
   #add(name: string): StreamedDatabase {
     // Looked up by name each time: a database that is no longer rejected has a new handle.
     const position = () => this.#plane.position(name)

@@ -11,8 +11,8 @@ import { executeTakeOver, gatherTakeOverFacts, planTakeOver } from '../backup/sh
 import type { DataDirectory } from '../data/directory.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { LogReader } from '../log/reader.ts'
-import { logDirectory } from '../log/store.ts'
-import { formatTXID } from '../ltx/format/types.ts'
+import { createLog, logDirectory } from '../log/store.ts'
+import { EMPTY_CHECKSUM, formatTXID } from '../ltx/format/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { PromptStore } from '../objectstore/stores/prompt-store.ts'
 import type { Replica } from '../replica/replica.ts'
@@ -52,7 +52,7 @@ export async function takeOver(context: TakeOverContext): Promise<Map<string, Ta
 
 function isBackedUp(plan: TakeOver): boolean {
   if (plan.kind === 'diverged') return plan.winner === 'backup'
-  return plan.kind === 'equal' || plan.kind === 'fast-forward' || plan.kind === 'replace'
+  return ['equal', 'fast-forward', 'replace', 'dropped'].includes(plan.kind)
 }
 
 async function takeOverOne(context: TakeOverContext, store: ObjectStore, name: string): Promise<TakeOver> {
@@ -70,6 +70,11 @@ async function takeOverOne(context: TakeOverContext, store: ObjectStore, name: s
   const from = formatTXID(facts.local.txid)
   switch (plan.kind) {
     case 'dropped':
+      if (facts.local.txid === 0n) {
+        // A database of the name that is made from now on continues the history, which this node never had.
+        createLog(data.files, logDirectory(data.dir, name), { txid: plan.takenOverAt, checksum: EMPTY_CHECKSUM })
+        break
+      }
       throw new LtxdError(
         'TAKE_OVER_DROPPED',
         `database ${name} was dropped with transaction ${formatTXID(plan.takenOverAt)} according to ${store.url}, and this node ` +

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Checksum, Position } from '../ltx/format/types.ts'
-import { toTXID } from '../ltx/format/types.ts'
+import { EMPTY_CHECKSUM, toTXID } from '../ltx/format/types.ts'
 import type { RecoveryFacts } from './plan.ts'
 import { planRecovery } from './plan.ts'
 
@@ -170,4 +170,11 @@ test.each<[string, Partial<RecoveryFacts>]>([
 test('a missing file that the log cannot restore is not served, and the reason is given', () => {
   const plan = planRecovery(facts({ log: log(7, 9, 5), file: undefined }))
   expect(plan).toMatchObject({ kind: 'refuse', reason: expect.stringMatching(/does not reach back/) as unknown })
+})
+
+test('a log of which only the position of a drop remains is that of no database, and a file beside it is imported', () => {
+  const last = { txid: toTXID(9), checksum: EMPTY_CHECKSUM }
+  const dropped = { ...log(9, 9), synced: last, last, first: undefined, lastCommit: undefined }
+  expect(planRecovery(facts({ log: dropped, file: undefined }))).toEqual({ kind: 'nothing' })
+  expect(planRecovery(facts({ log: dropped }))).toMatchObject({ kind: 'recover', steps: [{ step: 'import' }, {}] })
 })

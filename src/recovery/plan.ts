@@ -4,7 +4,7 @@
  * overwrites every page changed since, torn or not.
  */
 
-import type { Position, TXID } from '../ltx/format/types.ts'
+import { EMPTY_CHECKSUM, type Position, type TXID } from '../ltx/format/types.ts'
 import type { SuperJournalState } from './super-journal.ts'
 import { undecided } from './super-journal.ts'
 
@@ -73,7 +73,7 @@ export function planRecovery(facts: RecoveryFacts): RecoveryPlan {
   if (waits) return { kind: 'refuse', ...undecided(facts.journal.superName ?? '') }
   if (log === undefined)
     return file?.valid === true ? { kind: 'recover', steps: adoptPlain(facts) } : { kind: 'nothing' }
-  const dropped = log.lastCommit === 0 || (log.lastCommit === undefined && log.last.txid === 0n)
+  const dropped = log.lastCommit === 0 || (log.lastCommit === undefined && log.last.checksum === EMPTY_CHECKSUM)
   if (dropped) return file?.valid === true ? { kind: 'recover', steps: adoptPlain(facts) } : { kind: 'nothing' }
   const rebuild = file === undefined || file.sizeBytes === 0
   if (rebuild && log.first !== 1n) {

@@ -87,6 +87,14 @@ export class ReplicaDatabases {
     await (await this.get(name)).own(owners.wish(name, owner), news)
   }
 
+  /** Only the position of the database's drop remains, here and in the client. */
+  released(name: string): void {
+    const database = this.#databases.get(name)
+    if (database === undefined || database.behind > 0) return
+    this.#databases.delete(name)
+    void this.#client?.send({ type: 'forget', database: name })
+  }
+
   /** Resolves when the client has answered every order. */
   async idle(): Promise<void> {
     await Promise.all(Array.from(this.all(), (database) => database.idle()))

@@ -153,6 +153,11 @@ export class Replica {
   }
 
   /** The database has this owner in the backup, from which it is about to be advanced. */
+  /** Only the position of the database's drop remains. */
+  released(name: string): void {
+    this.#databases.released(name)
+  }
+
   own(name: string, owner: DatabaseOwner): Promise<void> {
     return this.#databases.own(name, owner)
   }

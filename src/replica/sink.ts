@@ -4,6 +4,7 @@ import type { DataDirectory } from '../data/directory.ts'
 import { saveRejected } from '../data/diverged.ts'
 import type { Spool } from '../data/spool.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
+import { createLog, logDirectory } from '../log/store.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { formatChecksum, formatPosition } from '../ltx/format/types.ts'
 import type { SnapshotHeader, StreamSink, TransactionHeader } from '../stream/replica/sink.ts'
@@ -115,13 +116,17 @@ export class ReplicaSink implements StreamSink {
     resynced(name)
   }
 
-  async unknown(name: string): Promise<void> {
-    const { databases, plane } = this.#options
+  async unknown(name: string, dropped?: Position): Promise<void> {
+    const { data, databases, plane } = this.#options
     const known = plane.databases.get(name)
     const database = await databases.get(name)
     await database.idle()
-    if (known?.state().tracked === true) await databases.setAside(name, 'the primary has no such database', undefined)
+    const isTracked = known?.state().tracked === true
+    if (isTracked && (dropped === undefined || this.#mayHaveOwn(name)))
+      await databases.setAside(name, 'the primary has no such database', undefined)
     await database.discard()
+    // After the discard, which removes the log. A database that is made anew comes through this lane, after this.
+    if (dropped !== undefined) createLog(data.files, logDirectory(data.dir, name), dropped)
   }
 
   caughtUp(): void {

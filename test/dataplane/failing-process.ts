@@ -18,6 +18,7 @@ const plane = new DataPlane({
   filter: { databases: ['*'], otherFiles: 'serve' },
   latency: 'low',
   log: () => {},
+  released: () => undefined,
   appeared: () => {},
   ownerChanged: () => {},
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { assertDurable } from '../../log/view.ts'
-import { formatTXID, type TXID } from '../../ltx/format/types.ts'
+import { formatTXID, nextTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import type { BackupLogger, Clock } from '../../util/clock.ts'
 import {
@@ -261,14 +261,20 @@ export class DatabaseBackup {
       this.#reached({ ...position, timestampMs, pageSize, commit })
       return
     }
-    const { txid } = await log.sync()
-    for await (const { header, postApplyChecksum: checksum } of log.records(txid, txid)) {
-      assertDurable(log, txid)
-      const timestampMs = Math.max(header.timestampMs, from.timestampMs)
-      const marker = { kind: 'dropped', txid, timestampMs, term: fence.term } as const
-      await putMarker(store, name, marker, signal, this.#lostTail?.resolve)
-      this.#reached({ txid, checksum, timestampMs, pageSize: header.pageSize, commit: 0 })
-    }
+    const { txid, checksum } = await log.sync()
+    assertDurable(log, txid)
+    const timestampMs = Math.max(await this.#droppedAtMs(txid), from.timestampMs)
+    const marker = { kind: 'dropped', txid, timestampMs, term: fence.term } as const
+    await putMarker(store, name, marker, signal, this.#lostTail?.resolve)
+    this.#reached({ txid, checksum, timestampMs, pageSize: from.pageSize, commit: 0 })
+  }
+
+  /** When the database was dropped, or now where the log no longer holds the drop. */
+  async #droppedAtMs(txid: TXID): Promise<number> {
+    const { log } = this.database
+    if (((await log.first()) ?? nextTXID(txid)) <= txid)
+      for await (const { header } of log.records(txid, txid)) return header.timestampMs
+    return this.#context.clock.now()
   }
 
   #snapshotLive(signal: AbortSignal): ReturnType<typeof snapshotLive> {

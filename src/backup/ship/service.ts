@@ -128,6 +128,13 @@ export class BackupService {
     await entry?.running
   }
 
+  /** Everything is shipped, and without new transactions nothing will be left to do. */
+  isSettled(name: string): boolean {
+    const entry = this.#entries.get(name)
+    if (entry === undefined || entry.running !== undefined || entry.failures > 0) return false
+    return entry.backup.isCurrent && !entry.backup.needsCheck && this.#maintenance.isSettled(name)
+  }
+
   start(): void {
     this.#loop ??= this.#run()
     this.#maintenance.start()

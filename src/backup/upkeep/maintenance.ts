@@ -66,6 +66,14 @@ export class Maintenance {
     this.#entries.delete(name)
   }
 
+  /** Without new uploads nothing is ever to be done for the database. */
+  isSettled(name: string): boolean {
+    const entry = this.#entries.get(name)
+    if (entry === undefined || !this.#periodic) return entry?.snapshotRequested !== true
+    const { dueLevels, snapshotDue, snapshotRequested, retainAtMs } = entry
+    return dueLevels.size === 0 && !snapshotDue && !snapshotRequested && retainAtMs === Infinity
+  }
+
   /** Call after an upload. */
   changed(name: string): void {
     const entry = this.#entries.get(name)

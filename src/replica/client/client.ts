@@ -142,6 +142,7 @@ export class LocalClient {
 
   #execute(queue: Queue, order: DatabaseOrder): void {
     const { name, database } = queue
+    if (order.type === 'forget') return this.#forget(queue)
     this.#quiet.changed(queue)
     switch (order.type) {
       case 'open': {
@@ -173,6 +174,13 @@ export class LocalClient {
         queue.failed = false
         return this.#send({ type: 'discarded', database: name })
     }
+  }
+
+  /** Orders that came after it make it again. */
+  #forget({ name, database, orders }: Queue): void {
+    if (orders.length > 1) return
+    database.close()
+    this.#queues.delete(name)
   }
 
   #fail(database: string, error: unknown): void {

@@ -51,6 +51,8 @@ export type ToClient =
   | { readonly type: 'quiet'; readonly database: string; readonly logDir: string }
   /** Undo `guard`. Answered by `released` if the lock is held. */
   | { readonly type: 'leave'; readonly database: string }
+  /** Nothing is left of the database: release what it occupies. There is no answer. */
+  | { readonly type: 'forget'; readonly database: string }
   /** Drop all orders that are not executed yet, and execute no more, but keep all locks. Answered by `finished`. */
   | { readonly type: 'finish' }
   /** Release every database, and end. Answered by `closed`. */

@@ -35,6 +35,8 @@ export class Feed {
   #history: readonly Position[] | undefined
   #historyRequested = false
   #failures = 0
+  #isResting = false
+  #ended = false
   /** The log's position when the stream began, until everything up to it has been sent. */
   #target: Position | undefined
   readonly #owner: OwnerFeed
@@ -78,6 +80,17 @@ export class Feed {
     this.#signal.wake()
   }
 
+  /** There is nothing more to say of the database, unless one is made under the name. */
+  get isResting(): boolean {
+    return this.#isResting && this.#restart === undefined
+  }
+
+  /** `run` returns. */
+  end(): void {
+    this.#ended = true
+    this.#signal.wake()
+  }
+
   /** The replica requests a restart. */
   restart(restart: Restart): void {
     this.#restart = restart
@@ -92,7 +105,7 @@ export class Feed {
 
   /** Runs until the connection ends. Rejects when the feed cannot continue. */
   async run(): Promise<void> {
-    while (!this.#host.signal.aborted) {
+    while (!this.#host.signal.aborted && !this.#ended) {
       const woken = this.#signal.next
       if (!(await this.#tryStep())) await woken
     }
@@ -129,9 +142,10 @@ export class Feed {
   }
 
   async #step(): Promise<boolean> {
+    this.#isResting = false
     await this.#beginRestart()
     const database = this.#host.database(this.name)
-    if (database === undefined) return this.#sendUnknown()
+    if (database === undefined) return this.#sendUnknown(this.#host.droppedAt(this.name), true)
     // First, so that the replica makes the file as it is to be.
     if (!(await this.#owner.send(database))) return false
     const position = database.log.position()
@@ -167,7 +181,7 @@ export class Feed {
         this.#host.moved()
         return next.kind === 'transactions' ? true : this.#reachedTarget()
       case 'gone':
-        return this.#sendUnknown()
+        return this.#sendUnknown(here)
       case 'snapshot':
         return this.#snapshot(database, { reason: next.reason })
       case 'differs':
@@ -184,19 +198,25 @@ export class Feed {
     const fork = await findFork(database.log, here, this.#history)
     const parted = fork === undefined ? 'no common transaction is known' : `they part after ${formatTXID(fork)}`
     this.#host.logger().warn({ database: this.name, reason: `${reason}; ${parted}` }, 'the replica has another history')
-    if (isGone(here)) return this.#sendUnknown()
+    if (isGone(here)) return this.#sendUnknown(here)
     return this.#snapshot(database, { reason: `${reason}; ${parted}`, fork, diverged: true })
   }
 
-  /** The primary has no such database. One that the replica has does not belong to the cluster. */
-  async #sendUnknown(): Promise<boolean> {
-    if (this.#at !== undefined && this.#at.txid > 0n) {
-      await this.#host.send({ type: 'unknown', database: this.name })
+  /**
+   * The primary has no such database. One that the replica has does not belong to the cluster, or was dropped there. A
+   * name that was dropped must not begin anew on the replica either, should it lead one day: it is told the position.
+   */
+  async #sendUnknown(dropped?: Position, isReleased = false): Promise<boolean> {
+    const wasDropped = dropped !== undefined && dropped.txid > 0n
+    const hasDrop = wasDropped && this.#at !== undefined && samePosition(this.#at, dropped)
+    if (this.#at !== undefined && this.#at.txid > 0n && !hasDrop) {
+      await this.#host.send({ type: 'unknown', database: this.name, ...(wasDropped && { dropped }) })
       this.#at = undefined
       this.sent.begin(undefined)
     }
     this.#snapshotReason = undefined
     this.#verified = true
+    this.#isResting = isReleased
     return this.#reachedTarget()
   }
 

@@ -56,7 +56,14 @@ export class Feeds {
     if (!this.#complete) return
     for (const [name, position] of positions) this.#feeds.get(name)?.compare(position, databases.get(name)?.owner)
     this.#beginNew(positions.keys())
-    for (const [name, feed] of this.#feeds) if (!databases.has(name) && feed.at !== undefined) feed.wake()
+    for (const [name, feed] of this.#feeds) if (!databases.has(name)) this.#rest(name, feed)
+  }
+
+  /** The primary has no such database: one that was dropped occupies nothing once the replica knows that. */
+  #rest(name: string, feed: Feed): void {
+    if (!feed.isResting) return feed.wake()
+    feed.end()
+    this.#feeds.delete(name)
   }
 
   /** Returns whether any acknowledgement is new. */

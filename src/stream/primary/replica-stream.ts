@@ -205,6 +205,7 @@ export class ReplicaStream {
     return {
       flow: this.#flow,
       logger: () => this.#limited,
+      droppedAt: (name) => this.#host.source.droppedAt?.(name),
       takesOwners: () => this.hello?.owners === true,
       signal,
       database: (wanted) => databases().get(wanted),

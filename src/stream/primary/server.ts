@@ -94,6 +94,11 @@ export class StreamServer {
     return this.#welcomed().map((stream) => replicaStatus(stream, positions))
   }
 
+  /** Whether each connected replica acknowledges the database up to there. */
+  acknowledged(database: string, position: Position): boolean {
+    return this.#welcomed().every((stream) => stream.feeds.get(database)?.covers(position) ?? false)
+  }
+
   /**
    * The first replica, or the one with `nodeId`, that acknowledges everything committed as of the call. Undefined after
    * the timeout.

@@ -1,4 +1,5 @@
 import type { LogView } from '../../log/view.ts'
+import type { Position } from '../../ltx/format/types.ts'
 import type { Files } from '../../util/files.ts'
 import type { NodeAddress } from '../../util/node-address.ts'
 import type { Owner } from '../../util/owner.ts'
@@ -13,6 +14,8 @@ export interface StreamSource {
   /** The node that leads instead, if known: for the answer to a replica that connects here. */
   primary?(): NodeAddress | undefined
   databases(): Iterable<StreamedDatabase>
+  /** Where a database was dropped that is none of those any more. */
+  droppedAt?(database: string): Position | undefined
   /** A counter that grows with every publication, and a wait on it. */
   changes(): number
   waitForChange(seen: number, timeoutMs: number): Promise<void>

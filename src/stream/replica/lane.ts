@@ -149,10 +149,10 @@ export class Lane {
     this.#dropAborted(open.body)
   }
 
-  unknown(): void {
+  unknown(dropped?: Position): void {
     this.#assertClosed()
     if (this.#wanted !== undefined || this.#unknownLast) return
-    const run = () => this.#host.sink.unknown(this.name)
+    const run = () => this.#host.sink.unknown(this.name, dropped)
     this.#enqueue({ costBytes: 0, after: undefined, body: undefined, run })
     this.#unknownLast = true
   }

@@ -178,7 +178,7 @@ export class PrimaryStream {
         this.#host.existing(message.database)?.restarted(message.number)
         return
       case 'unknown':
-        this.#unknown(message.database)
+        this.#unknown(message.database, message.dropped)
         return
       case 'history-wanted':
         void this.#sendHistory(message.database)
@@ -196,10 +196,10 @@ export class PrimaryStream {
   }
 
   /** A database that this node does not have either needs no lane. */
-  #unknown(database: string): void {
+  #unknown(database: string, dropped: Position | undefined): void {
     const lane = this.#host.existing(database)
-    if (lane !== undefined) lane.unknown()
-    else if (this.#host.sink.has(database)) this.#host.lane(database).unknown()
+    if (lane !== undefined) lane.unknown(dropped)
+    else if (this.#host.sink.has(database)) this.#host.lane(database).unknown(dropped)
   }
 
   #welcome(hello: PrimaryHello): void {

@@ -57,8 +57,8 @@ export interface StreamSink {
    * `bytes` has ended well.
    */
   snapshot(database: string, header: SnapshotHeader, bytes: AsyncIterable<Uint8Array>): Promise<void>
-  /** The primary has no such database. */
-  unknown(database: string): Promise<void>
+  /** The primary has no such database, or dropped it at that position, from where one of the name will continue. */
+  unknown(database: string, dropped?: Position): Promise<void>
   /**
    * Everything that the primary had committed when the stream began was passed to `transaction` or `snapshot`.
    */

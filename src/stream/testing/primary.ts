@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Position } from '../../ltx/format/types.ts'
 import { createLogger } from '../../util/log.ts'
 import type { NodeAddress } from '../../util/node-address.ts'
 import { StreamServer, type StreamServerOptions } from '../primary/server.ts'
@@ -27,6 +28,8 @@ export class TestPrimary implements StreamSource {
   readonly #dir: string
   readonly #changed = new Signal()
   readonly databasesByName = new Map<string, StreamedDatabase>()
+  /** Databases of which only the position of their drop remains. */
+  readonly dropped = new Map<string, Position>()
   readonly #owned: PrimaryDatabase[] = []
   readonly #clusterId: string
   #term: bigint | undefined
@@ -71,6 +74,17 @@ export class TestPrimary implements StreamSource {
 
   databases(): Iterable<StreamedDatabase> {
     return this.databasesByName.values()
+  }
+
+  droppedAt(name: string): Position | undefined {
+    return this.dropped.get(name)
+  }
+
+  /** Only the position of its drop remains. */
+  release(database: PrimaryDatabase): void {
+    this.databasesByName.delete(database.name)
+    this.dropped.set(database.name, database.log.position())
+    this.published()
   }
 
   changes(): number {

@@ -53,6 +53,8 @@ export class TestReplica implements StreamSink {
   readonly databases = new Map<string, ReplicaDatabase>()
   readonly snapshots: ReceivedSnapshot[] = []
   readonly unknowns: string[] = []
+  /** Where the primary dropped them, as it said with `unknown`. */
+  readonly dropped = new Map<string, Position>()
   readonly transactions: string[] = []
   /** Every owner that came, in order, among what else came of the databases. */
   readonly owners: { readonly database: string; readonly owner: DatabaseOwner; readonly at: Position | undefined }[] =
@@ -172,8 +174,9 @@ export class TestReplica implements StreamSink {
     this.client?.acknowledge(name, header.position)
   }
 
-  async unknown(name: string): Promise<void> {
+  async unknown(name: string, dropped?: Position): Promise<void> {
     this.unknowns.push(name)
+    if (dropped !== undefined) this.dropped.set(name, dropped)
     this.databases.delete(name)
   }
 

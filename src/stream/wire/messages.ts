@@ -117,7 +117,8 @@ const fromPrimary = z.discriminatedUnion('type', [
   z.object({ type: z.literal('abort'), database: name, reason: text }),
   /** Everything that follows of this database answers the restart with that number. */
   z.object({ type: z.literal('restarted'), database: name, number: requestNumber }),
-  z.object({ type: z.literal('unknown'), database: name }),
+  /** `dropped`: a database of the name was dropped there, and one that is made anew continues from there. */
+  z.object({ type: z.literal('unknown'), database: name, dropped: position.optional() }),
   z.object({ type: z.literal('history-wanted'), database: name }),
   z.object({ type: z.literal('caught-up') }),
   z.object({ type: z.literal('heartbeat') }),

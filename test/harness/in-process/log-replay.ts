@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
+import { isEmpty } from '../../../src/log/dropped.ts'
+import type { LogState } from '../../../src/log/open.ts'
 import { inspectLog } from '../../../src/log/open.ts'
 import { readPages, scanSegment } from '../../../src/log/scan.ts'
 import { listSegments } from '../../../src/log/segments.ts'
 import { logDirectory } from '../../../src/log/store.ts'
 import { foldChecksum, pageChecksum } from '../../../src/ltx/format/checksum.ts'
 import type { Header } from '../../../src/ltx/format/header.ts'
-import type { Checksum, TXID } from '../../../src/ltx/format/types.ts'
+import type { Checksum, Position, TXID } from '../../../src/ltx/format/types.ts'
 import { EMPTY_CHECKSUM, lockPgno } from '../../../src/ltx/format/types.ts'
 import type { Files } from '../../../src/util/files.ts'
 import { nodeFiles, withFile } from '../../../src/util/files.ts'
@@ -44,8 +46,8 @@ export class ReplayedDatabase {
 }
 
 /**
- * Reads a log from its first transaction on, and checks I2 and every checksum. `visit` gets the database after each
- * transaction.
+ * Reads a log from its first transaction on, or from the drop after which it begins, and checks I2 and every checksum.
+ * `visit` gets the database after each transaction.
  */
 export function replayLog(
   dataDir: string,
@@ -57,6 +59,8 @@ export function replayLog(
   const database = new ReplayedDatabase()
   const state = inspectLog(files, dir)
   assert.equal(state.torn, undefined, 'the log ends with a complete record')
+  const drop = droppedBefore(state)
+  if (drop !== undefined) Object.assign(database, drop)
   for (const { path } of listSegments(files, dir)) {
     withFile(files, path, fs.constants.O_RDONLY, (fd) => {
       const { damage } = scanSegment(
@@ -95,4 +99,9 @@ function assertComplete(database: ReplayedDatabase, before: number, carried: Rea
       assert.ok(carried.has(pgno), `page ${pgno} is new, and in the transaction`)
   }
   assert.equal(database.pages.size, database.commit - (database.commit >= lockPgno(database.pageSize) ? 1 : 0))
+}
+
+/** A log without its beginning goes on from a drop: with no pages. */
+function droppedBefore({ base, first }: LogState): Position | undefined {
+  return base.txid > 0n && isEmpty(base) && (first === undefined || first === base.txid + 1n) ? base : undefined
 }

@@ -61,6 +61,8 @@ export class InProcessNode {
   readonly mended: string[] = []
   /** Databases that are not replicated. */
   readonly unreplicated = new Set<string>()
+  /** Databases of which only the position of their drop remains. */
+  readonly released: string[] = []
   /** Files that were written and are no databases, once for each time. */
   readonly plainFiles: string[] = []
   readonly volume: CaptureVolume
@@ -84,6 +86,7 @@ export class InProcessNode {
     const events: CaptureEvents = {
       sharing: ({ name }, sharing) => void this.sharing.push({ name, sharing }),
       admits: (name) => this.admits(name),
+      released: (name) => void this.released.push(name),
       guarded: ({ name }) => void this.guarded.push(name),
       mended: (path) => void this.mended.push(path),
       published: ({ name, position, backfilled }) => published.push({ name, position, backfilled }),
