@@ -13,7 +13,7 @@ import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 import { nodeFiles } from '../util/files.ts'
 import { KeepAwake } from './keep-awake.ts'
-import type { KnownDatabase } from './known-database.ts'
+import type { KnownDatabase, WalObserver } from './known-database.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { PlainFiles } from './plain-files.ts'
 import { SharedState } from './shared-state.ts'
@@ -36,16 +36,6 @@ export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared' | 'syncs'
   readonly released: (database: string, drop: Position) => void
   /** The owner or the mode of a database's file has changed. */
   readonly ownerChanged: (database: string) => void
-}
-
-/** Receives the events that checkpoints depend on. */
-export interface WalObserver {
-  /** The number of connections that have the database open in WAL mode, or write to it, has changed. */
-  readonly sharing: (database: string, sharing: Sharing) => void
-  /** Committed pages were about to be lost between the WAL and the database file (I11). */
-  readonly guarded: (database: string) => void
-  /** The WAL was written, and for a second nothing was captured. */
-  readonly unexplained: (database: string) => void
 }
 
 /** The control plane's handle of the data plane's thread. */
