@@ -3,8 +3,8 @@
 #
 #   bash infra/setup.sh                what ltxd and its demo need
 #   bash infra/setup.sh --test-tools   also the programs that tests compare with (ltx, litestream, versitygw, Redis,
-#                                      Consul, SQLite's own tests, Chromium, and Node.js in the versions that ltxd
-#                                      supports)
+#                                      Consul, SQLite's own tests, SQLCipher and SQLite3MC, Chromium, and Node.js in
+#                                      the versions that ltxd supports)
 #
 # As root on Debian or Ubuntu it installs missing packages. As another user it names them.
 set -euo pipefail
@@ -13,6 +13,8 @@ cd "$(dirname "$0")/.."
 
 readonly NODE_MINIMUM=20.19.0
 readonly LTX_VERSION=v0.5.3
+# SQLCipher 4, and SQLite3 Multiple Ciphers.
+readonly ENCRYPTED_PACKAGES='sqlcipher3-binary==0.6.0 apsw-sqlite3mc==3.54.0.0'
 readonly LITESTREAM_VERSION=v0.5.18
 readonly VERSITYGW_VERSION=v1.8.0
 # The Go that builds the tools: this version or a later one. Without one, GO_PACKAGE is installed.
@@ -58,7 +60,7 @@ install_system_packages() {
   # Users other than root mount through fusermount3. Root needs it only for the tests of that.
   if "$1" || [ "$(id -u)" -ne 0 ]; then wanted="$wanted fuse3:fusermount3"; fi
   if "$1"; then wanted="$wanted redis-server:redis-server gcc:gcc tcl:tclsh xz-utils:xz"; fi
-  if "$1" && ! has_new_go; then wanted="$wanted python3-pip:pip3"; fi
+  if "$1"; then wanted="$wanted python3-pip:pip3"; fi
   local missing=() pair
   for pair in $wanted; do
     has "${pair#*:}" || missing+=("${pair%%:*}")
@@ -137,6 +139,7 @@ install_test_tools() {
   build_tool versitygw "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW_VERSION"
   install_consul
   install_sqlite_suite
+  install_encrypted
   install_chromium
   install_nodes
 }
@@ -207,6 +210,23 @@ install_sqlite_suite() {
   fi
   mkdir -p "$TOOLS/bin"
   ln -sfn ../sqlite-suite/testfixture "$TOOLS/bin/testfixture"
+}
+
+# Installs python3-encrypted, a Python with engines for encrypted databases, from PyPI's binary packages.
+install_encrypted() {
+  local dir=$PWD/$TOOLS/encrypted
+  if [ "$(cat "$dir/packages" 2>/dev/null)" = "$ENCRYPTED_PACKAGES" ] && [ -x "$TOOLS/bin/python3-encrypted" ]; then return; fi
+  say 'fetching SQLCipher and SQLite3 Multiple Ciphers'
+  rm -rf "$dir" && mkdir -p "$dir" "$TOOLS/bin"
+  # shellcheck disable=SC2086 # several packages
+  if python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
+    --only-binary :all: --target "$dir" $ENCRYPTED_PACKAGES >&2; then
+    printf '#!/bin/sh\nPYTHONPATH=%s exec python3 "$@"\n' "'$dir'" >"$TOOLS/bin/python3-encrypted"
+    chmod +x "$TOOLS/bin/python3-encrypted"
+    printf '%s\n' "$ENCRYPTED_PACKAGES" >"$dir/packages"
+  else
+    not_built python3-encrypted "pip could not install $ENCRYPTED_PACKAGES"
+  fi
 }
 
 # build_tool NAME MODULE@VERSION. A tool that cannot be built is only a warning, but with CI=true a failure.

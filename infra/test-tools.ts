@@ -17,6 +17,7 @@ export const TEST_TOOLS = [
   'chromium',
   'fusermount3',
   'testfixture',
+  'python3-encrypted',
   ...NODE_LINES.map((line) => `node-${line}` as const),
 ] as const
 /** Optional, because MinIO takes minutes to build. */

@@ -112,7 +112,7 @@ export class Metrics {
     this.#databaseCount = new Gauge({ name: 'ltxd_db_count', help: 'Databases on this node.', registers })
     this.#unreplicated = new Gauge({
       name: 'ltxd_unreplicated_databases',
-      help: 'Databases that are served and not replicated, because they are encrypted.',
+      help: 'Databases that are served and not replicated, because they are encrypted and not in WAL mode.',
       registers,
     })
     const requests = { name: 'ltxd_mount_requests_total', help: 'FUSE requests from the kernel, by operation.' }

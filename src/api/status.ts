@@ -65,6 +65,8 @@ export interface DatabaseStatus {
   readonly pageSize: number
   readonly sizePages: number
   readonly journalMode: string
+  /** Its pages can be read with a key only: ltxd compares checksums, and nothing else of them. Absent where false. */
+  readonly encrypted?: boolean
   /** First transaction in the LTX log: sixteen hex digits; absent while the log is empty. */
   readonly logFirstTXID?: string
   readonly logBytes: number
@@ -101,6 +103,6 @@ export interface NodeStatus {
   /** `url` has no secrets in it. */
   readonly backup?: { readonly url: string }
   readonly databases: readonly DatabaseStatus[]
-  /** Databases that are served as plain files, because ltxd cannot read them (encryption); absent if there are none. */
+  /** Databases that are served as plain files: encrypted ones outside of WAL mode; absent if there are none. */
   readonly unreplicated?: UnreplicatedStatus
 }

@@ -88,7 +88,7 @@ export class Applier {
     let database: LiveDatabase | undefined
     try {
       database = new LiveDatabase(file, all)
-      return new Applier(file, database, findPosition(path, database.load(), all), all)
+      return new Applier(file, database, findPosition(path, database.load(all), all), all)
     } catch (error) {
       database?.abandon()
       file.close()

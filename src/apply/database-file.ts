@@ -151,3 +151,9 @@ export class DatabaseFile {
     nodeFiles.close(this.fd)
   }
 }
+
+/** SQLite opens a WAL that is not empty, whatever page 1 says; and one of any size where a connection keeps it open. */
+export function hasWal({ path, files }: DatabaseFile, which: 'not empty' | 'of any size' = 'not empty'): boolean {
+  const status = files.status(`${path}-wal`)
+  return status !== undefined && (status.size > 0 || which === 'of any size')
+}

@@ -1,25 +1,16 @@
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno } from '../ltx/format/types.ts'
-import { parseDatabaseHeader } from '../sqlite/database-header.ts'
+import { type DatabaseHeader, journalModeOf } from '../sqlite/database-header.ts'
 import { exchange, PageTable } from '../sqlite/page-table.ts'
-import type { DatabaseFile } from './database-file.ts'
+import { type DatabaseFile, hasWal } from './database-file.ts'
+import { identifyEncrypted, type Known, mayBeEncrypted } from './encrypted-file.ts'
 import { ApplyBlockedError, NotDatabaseError } from './errors.ts'
 import { hasJournal, rollBack, type Size, writeInPlace } from './journal-file.ts'
+import type { LiveDatabaseOptions } from './live-options.ts'
 import type { PageChanges } from './transaction.ts'
 import { type CheckpointResult, Wal } from './wal.ts'
 
 type Mode = 'wal' | 'rollback'
-
-export interface LiveDatabaseOptions {
-  /** Every write is durable on return. */
-  readonly durable: boolean
-  /** A checkpoint is due each time the WAL has grown by this many frames. */
-  readonly checkpointFrames: number
-  /** Limit of a WAL that a reader prevents from restarting. */
-  readonly maxWalBytes: number
-  /** How long one attempt waits for readers in rollback mode. */
-  readonly busyMs: number
-}
 
 /**
  * A database that others read, from its only writer's side: the file, its WAL, and the checksum of each page. It writes
@@ -44,16 +35,17 @@ export class LiveDatabase {
     this.#options = options
     if (hasJournal(file)) this.#whileExclusive(() => rollBack(file))
     const header = file.header()
-    if (header === undefined && file.sizeBytes() > 0) throw new NotDatabaseError(file.path, 'is not a SQLite database')
-    if (header === undefined && hasWal(file)) throw new NotDatabaseError(file.path, 'is empty, but has a -wal')
+    const isEmpty = file.sizeBytes() === 0
+    if (header === undefined && !isEmpty && !mayBeEncrypted(file)) throw notDatabase(file)
+    if (isEmpty && hasWal(file)) throw new NotDatabaseError(file.path, 'is empty, but has a -wal')
     if (header !== undefined && (header.journalMode === 'wal' || hasWal(file))) this.#wal = Wal.open(file)
   }
 
-  /** Reads every page. Returns the checksum of the database. Throws NotDatabaseError. */
-  load(): Checksum {
+  /** Reads every page. Returns the checksum of the database. Throws ApplyBlockedError, NotDatabaseError. */
+  load(known?: Known): Checksum {
     const file = this.#file
-    const header = file.header()
-    if (header === undefined) return EMPTY_CHECKSUM
+    if (file.sizeBytes() === 0) return EMPTY_CHECKSUM
+    const header = file.header() ?? this.#openEncrypted(known)
     const { pageSize } = header
     if (this.#wal !== undefined && this.#wal.frames > 0 && this.#wal.pageSize !== pageSize) {
       throw new NotDatabaseError(
@@ -75,8 +67,7 @@ export class LiveDatabase {
       checksum = exchange(checksum, 0n, sum)
     }
     pages.resize(sizePages)
-    const firstPage = parseDatabaseHeader(this.#readPage(1, sizePages))
-    this.#declaredMode = firstPage?.journalMode ?? header.journalMode
+    this.#declaredMode = journalModeOf(this.#readPage(1, sizePages))
     return checksum
   }
 
@@ -112,7 +103,7 @@ export class LiveDatabase {
     if (!this.#fitsWal(change) || this.#declaredMode !== 'wal' || pgnos.length === 0) return false
     if (header.commit < this.#pages.sizePages) return false
     const firstPage = change.firstPage()
-    return firstPage === undefined || parseDatabaseHeader(firstPage)?.journalMode === 'wal'
+    return firstPage === undefined || journalModeOf(firstPage) === 'wal'
   }
 
   /** Whether the WAL stays within its limit after `pages` more frames. */
@@ -205,6 +196,16 @@ export class LiveDatabase {
     this.#wal = undefined
   }
 
+  /** Its first page does not tell the mode of its readers: nobody reads the file alone while its first WAL is made. */
+  #openEncrypted(known: Known | undefined): DatabaseHeader {
+    const header = known === undefined ? undefined : identifyEncrypted(this.#file, known)
+    if (header === undefined) throw notDatabase(this.#file)
+    const open = () => (this.#wal = Wal.open(this.#file))
+    if (hasWal(this.#file, 'of any size')) open()
+    else this.#whileExclusive(open)
+    return header
+  }
+
   #readPage(pgno: Pgno, sizePages: number): Uint8Array {
     const frame = this.#pages.frame(pgno)
     const page =
@@ -253,8 +254,7 @@ export class LiveDatabase {
   }
 
   #updateMode(firstPage: Uint8Array | undefined): void {
-    const header = firstPage === undefined ? undefined : parseDatabaseHeader(firstPage)
-    if (header !== undefined) this.#declaredMode = header.journalMode
+    if (firstPage !== undefined) this.#declaredMode = journalModeOf(firstPage)
   }
 
   /** Ends WAL mode if no other process has the database open, as SQLite's last connection does. */
@@ -294,7 +294,6 @@ export class LiveDatabase {
   }
 }
 
-/** SQLite opens a WAL that is not empty, whatever page 1 says. */
-function hasWal({ path, files }: DatabaseFile): boolean {
-  return (files.status(`${path}-wal`)?.size ?? 0) > 0
+function notDatabase({ path }: DatabaseFile): NotDatabaseError {
+  return new NotDatabaseError(path, 'is not a SQLite database')
 }

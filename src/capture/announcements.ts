@@ -26,6 +26,7 @@ interface ExpectationText {
   readonly txid: string
   readonly checksum: string
   readonly commit: number
+  readonly pageSize: number
   readonly timestampMs: number
   readonly nodeId: string
   readonly replaces?: string
@@ -48,10 +49,11 @@ export function unmarshalAnnouncements(bytes: Uint8Array): Announcement[] {
 
 function unmarshal(text: Text): Announcement {
   if (text.op !== 'expect') return text
-  const { txid, checksum, commit, timestampMs, nodeId, replaces } = text.expectation
+  const { txid, checksum, commit, pageSize, timestampMs, nodeId, replaces } = text.expectation
   const expectation: Expectation = {
     position: { txid: parseTXID(txid), checksum: parseChecksum(checksum) },
     commit,
+    pageSize,
     timestampMs,
     nodeId: BigInt(`0x${nodeId}`),
     ...(replaces !== undefined && { replaces: { preApplyChecksum: parseChecksum(replaces) } }),
@@ -61,11 +63,12 @@ function unmarshal(text: Text): Announcement {
 
 function marshal(announcement: Announcement): Text {
   if (announcement.op !== 'expect') return announcement
-  const { position, commit, timestampMs, nodeId, replaces } = announcement.expectation
+  const { position, commit, pageSize, timestampMs, nodeId, replaces } = announcement.expectation
   const expectation = {
     txid: formatTXID(position.txid),
     checksum: formatChecksum(position.checksum),
     commit,
+    pageSize,
     timestampMs,
     nodeId: nodeId.toString(16),
     ...(replaces && { replaces: replaces.preApplyChecksum.toString(16).padStart(16, '0') }),

@@ -3,8 +3,10 @@ import type { DatabaseHeader } from '../sqlite/database-header.ts'
 import {
   DATABASE_HEADER_SIZE,
   DATABASE_MAGIC_SIZE,
+  encryptedHeader,
   foreignVersions,
   hasDatabaseMagic,
+  isUnreadable,
   parseDatabaseHeader,
   sizePages,
 } from '../sqlite/database-header.ts'
@@ -38,6 +40,8 @@ export class BackingFile {
   readonly path: string
   /** The tree's descriptor while the file is open on the mount; -1 otherwise. */
   fd = -1
+  /** The page size if the first page is encrypted, which then does not tell it; otherwise 0. */
+  encryptedPageSize = 0
   readonly #files: Files
 
   constructor(files: Files, path: string) {
@@ -62,8 +66,11 @@ export class BackingFile {
     return this.use((fd) => this.stateOf(fd))
   }
 
-  stateOf(fd: number): FileState | undefined {
-    const header = parseDatabaseHeader(this.#header(fd))
+  /** `isOwn`: false if `fd` is another file, which has to be readable. */
+  stateOf(fd: number, isOwn = true): FileState | undefined {
+    const bytes = this.beginning(fd)
+    const isEncrypted = isOwn && this.encryptedPageSize > 0 && isUnreadable(bytes)
+    const header = isEncrypted ? encryptedHeader(this.encryptedPageSize) : parseDatabaseHeader(bytes)
     if (header === undefined) return undefined
     const sizeBytes = this.#files.size(fd)
     const filePages = Math.ceil(sizeBytes / header.pageSize)
@@ -72,15 +79,26 @@ export class BackingFile {
 
   /** Whether the file holds a whole database; if it has content but does not, `problem` says why. */
   check(): FileCheck {
-    return this.#files.exists(this.path) ? this.use((fd) => this.checkOf(fd)) : { whole: false }
+    return this.#files.exists(this.path) ? this.use((fd) => this.checkOf(fd, true)) : { whole: false }
   }
 
-  checkOf(fd: number): FileCheck {
-    const state = this.stateOf(fd)
+  /**
+   * Takes the file for an encrypted database with pages of that size. False if it cannot be one: it is empty, readable,
+   * or no whole number of pages.
+   */
+  assumeEncrypted(pageSize: number): boolean {
+    if (this.fd < 0 && !this.#files.exists(this.path)) return false
+    const isEncrypted = this.use((fd) => this.#files.size(fd) % pageSize === 0 && isUnreadable(this.beginning(fd)))
+    if (isEncrypted) this.encryptedPageSize = pageSize
+    return isEncrypted
+  }
+
+  checkOf(fd: number, isOwn = false): FileCheck {
+    const state = this.stateOf(fd, isOwn)
     const sizeBytes = this.#files.size(fd)
     if (sizeBytes === 0) return { whole: false }
     if (state === undefined) {
-      const bytes = this.#header(fd)
+      const bytes = this.beginning(fd)
       const isBlank = bytes.subarray(0, DATABASE_MAGIC_SIZE).every((byte) => byte === 0)
       const isForeign = foreignVersions(bytes) !== undefined
       return { whole: false, problem: headerProblem(bytes), begins: hasDatabaseMagic(bytes), isForeign, isBlank }
@@ -92,7 +110,7 @@ export class BackingFile {
     return whole ? { whole } : { whole, problem: 'it is shorter than its header says', begins: true }
   }
 
-  #header(fd: number): Uint8Array {
+  beginning(fd: number): Uint8Array {
     const bytes = new Uint8Array(DATABASE_HEADER_SIZE)
     return bytes.subarray(0, this.#files.read(fd, bytes, 0, bytes.length, 0))
   }

@@ -4,7 +4,7 @@ import type { Authority } from './authority.ts'
 import type { FileState } from './backing-file.ts'
 import type { Change } from './change.ts'
 import type { CaptureEvents, PublishedDatabase } from './events.ts'
-import type { Expectations } from './expected.ts'
+import type { Expectation, Expectations } from './expected.ts'
 
 /**
  * A database as the parts of capture see it: what is committed, where its pages are, and the only way to commit a
@@ -34,8 +34,11 @@ export interface CapturedDatabase extends PublishedDatabase {
   readFile(pgno: Pgno): Uint8Array
   /** The page's content in frame `index` of the WAL, valid until the next read. */
   readFrame(index: number): Uint8Array
-  /** Header and size in pages, read from the file; undefined if the file is missing or holds no database. */
-  fileState(): FileState | undefined
+  /**
+   * Header and size in pages, read from the file; undefined if the file is missing or holds no database. `announced`:
+   * the transaction that has been written into it, which knows the page size of an encrypted one.
+   */
+  fileState(announced?: Expectation): FileState | undefined
   withFile<T>(use: (fd: number) => T): T
   syncLog(): void
   /** Saves the page checksums beside the log; false if that failed. */

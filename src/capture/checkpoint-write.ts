@@ -29,7 +29,7 @@ export function checkpointWrite(
 ): void {
   const { pages, pageSize } = database
   const wasInFile = pages.pagesInWal === 0
-  copied.length = returned.length = 0
+  copied.length = returned.length = encrypted.length = 0
   let isAligned = true
   for (let at = 0; at < data.length;) {
     const pgno = Math.floor((position + at) / pageSize) + 1
@@ -51,11 +51,17 @@ export function checkpointWrite(
     }
     const piece = { pgno, offset, bytes }
     if (changesNothing(database, piece) || (length < pageSize && isInWal(database, piece))) continue
+    if (mayBeEncryptedAnew(database, pgno)) {
+      if (pages.frame(pgno) < 0) returned.push(pgno)
+      encrypted.push(pgno)
+      continue
+    }
     throw rejectUncommitted(database.events, database.name, caller, pgno)
   }
   perform()
   for (const pgno of copied) pages.clearFrame(pgno)
   for (const pgno of returned) pages.returnToWal(pgno)
+  for (const pgno of encrypted) pages.reencrypted.add(pgno)
   if (!isAligned) noteWholePages(database, position, data.length)
   if (wasInFile !== (pages.pagesInWal === 0)) database.publish()
 }
@@ -68,6 +74,16 @@ const copied: Pgno[] = []
  * second.
  */
 const returned: Pgno[] = []
+/** The pages that get other bytes than each of their versions in the WAL. */
+const encrypted: Pgno[] = []
+
+/**
+ * SQLite3MC encrypts a page anew, with another nonce, when a checkpoint copies it. Nobody without the key can tell that
+ * from another content. Until the WAL ends, its frame counts, and then the log follows the file (wal-correction.ts).
+ */
+function mayBeEncryptedAnew({ encryption, pages }: CapturedDatabase, pgno: Pgno): boolean {
+  return encryption !== 'none' && pages.versions.hasAny(pgno)
+}
 
 /** The kernel may cut a write within a page: the pages at its ends are complete when their last piece has come. */
 function noteWholePages(database: CapturedDatabase, position: number, length: number): void {

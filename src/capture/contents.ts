@@ -4,13 +4,15 @@ import fs from 'node:fs'
 import type { Caller, FileContent, HeldReply } from '../fuse/content.ts'
 import { isWriter } from '../fuse/tree/open-files.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
-import { hasWalMagic, WAL_HEADER_SIZE, WAL_MAGIC_SIZE } from '../sqlite/wal.ts'
+import { hasWalMagic, parseWalHeader, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
 import type { Files } from '../util/files.ts'
 import { beginningAfter } from './beginning.ts'
 import type { Database } from './database.ts'
-import { sideFileWritten } from './unreplicated.ts'
+import { assertJournalFollowable, importEncrypted } from './encrypted.ts'
+import { walWritten } from './unreplicated.ts'
 import { rejectNameless } from './wal-rejection.ts'
 
+const NOTHING = new Uint8Array(0)
 /** A database is shared once this many connections have it open. */
 const SHARED = 2
 
@@ -78,8 +80,8 @@ export class WalContent extends PlainContent {
   override write(data: Uint8Array, position: number, caller: Caller, handle?: number): void {
     this.#database.assertWriter(caller)
     if (handle !== this.#writer) this.#noteWriter(handle)
+    if (!this.#captured) this.#begins(data, position, caller)
     if (!this.#captured) {
-      this.#uncaptured(data, position, caller)
       return super.write(data, position, caller)
     }
     const { wal, watch, appended } = this.#database
@@ -122,7 +124,10 @@ export class WalContent extends PlainContent {
    */
   #trackWhole(): void {
     const { tracked, authority, journal, file } = this.#database
-    if (!tracked && authority.leads && !journal.active && file.check().whole) this.#database.importFile()
+    if (tracked || !authority.leads || journal.active) return
+    if (file.check().whole) return void this.#database.importFile()
+    const header = parseWalHeader(beginningAfter(this.files, this.fd, NOTHING, 0, WAL_HEADER_SIZE))
+    if (header !== undefined) importEncrypted(this.#database, header.pageSize)
   }
 
   /** Captures what the file holds. */
@@ -131,13 +136,15 @@ export class WalContent extends PlainContent {
     this.#database.wal.adopt(this.files.size(this.fd))
   }
 
-  /** Nobody captures this WAL: its database may be one that cannot be read. A restart leaves a WAL with a header. */
-  #uncaptured(data: Uint8Array, position: number, caller: Caller): void {
+  /** Nobody captures this WAL yet: it may be that of an encrypted database, whose history begins with it. */
+  #begins(data: Uint8Array, position: number, caller: Caller): void {
     const database = this.#database
     if (database.tracked && database.authority.leads) throw rejectNameless(database)
-    if (database.tracked || database.walFd !== this.fd || database.unreplicated?.has(database.name) === true) return
-    const beginning = beginningAfter(this.files, this.fd, data, position, WAL_MAGIC_SIZE)
-    if (hasWalMagic(beginning)) sideFileWritten(database, caller)
+    if (database.tracked || database.walFd !== this.fd) return
+    const beginning = beginningAfter(this.files, this.fd, data, position, WAL_HEADER_SIZE)
+    const header = position < WAL_HEADER_SIZE ? parseWalHeader(beginning) : undefined
+    if (header !== undefined && importEncrypted(database, header.pageSize)) return
+    if (database.unreplicated?.has(database.name) !== true && hasWalMagic(beginning)) walWritten(database, caller)
   }
 
   #noteWriter(handle: number | undefined): void {
@@ -176,7 +183,7 @@ export class JournalContent extends PlainContent {
       return
     }
     this.#database.assertWriter(caller)
-    if (begins) sideFileWritten(this.#database, caller)
+    if (begins) assertJournalFollowable(this.#database, caller)
     write()
     if (begins) journal.begin()
   }

@@ -8,7 +8,7 @@ import type { Database } from './database.ts'
 import { rejectForeign, rejectMoved, rejectUnjournaled, rejectUnserved } from './rejection.ts'
 import type { Replacement } from './replacement.ts'
 import { UncapturedWrites } from './uncaptured-writes.ts'
-import { beginningWritten } from './unreplicated.ts'
+import { journaledWrite } from './unreplicated.ts'
 
 /** The main file. Until the database has a committed state, it is served as a plain file. */
 export class DatabaseContent extends PlainContent {
@@ -18,6 +18,8 @@ export class DatabaseContent extends PlainContent {
   #detached = false
   /** The file was renamed while it was open: a write would be one to the database of the new name. */
   #isMoved = false
+  /** The file begins as a database does. */
+  #isReadable = false
   #handles = 0
   #isOpening = false
   readonly #closed: (database: Database) => void
@@ -64,7 +66,7 @@ export class DatabaseContent extends PlainContent {
     const versions = position === 0 && !this.#detached ? foreignVersions(data) : undefined
     if (versions !== undefined) throw rejectForeign(database.events, database.name, versions, caller)
     if (this.#detached || (!database.tracked && database.journal.active)) {
-      if (!this.#detached && position < DATABASE_MAGIC_SIZE) this.#begins(data, position, caller)
+      if (!this.#detached && !this.#isReadable) this.#begins(data, position, caller)
       super.write(data, position, caller)
     } else if (!database.tracked) {
       this.#uncaptured.assertCapturable(caller)
@@ -88,7 +90,9 @@ export class DatabaseContent extends PlainContent {
     if (this.#detached) return super.truncate(sizeBytes, caller)
     if (!database.tracked) {
       super.truncate(sizeBytes, caller)
-      if (sizeBytes === 0) database.unreplicated?.remove(database.name)
+      if (sizeBytes > 0) return
+      this.#isReadable = false
+      database.unreplicated?.remove(database.name)
       return
     }
     const { pages, pageSize, journal, hasWal } = database
@@ -129,8 +133,9 @@ export class DatabaseContent extends PlainContent {
   }
 
   #begins(data: Uint8Array, position: number, caller: Caller): void {
-    if (position + data.length < DATABASE_MAGIC_SIZE) return
-    beginningWritten(this.#database, beginningAfter(this.files, this.fd, data, position, DATABASE_MAGIC_SIZE), caller)
+    const beginning = beginningAfter(this.files, this.fd, data, position, DATABASE_MAGIC_SIZE)
+    this.#isReadable = hasDatabaseMagic(beginning)
+    journaledWrite(this.#database, beginning, position + data.length, caller)
   }
 
   /** Whether `data` restores pages to their committed versions: a rollback, which is allowed on a replica too. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Caller, HeldReply } from '../fuse/content.ts'
-import type { Logs } from '../log/logs.ts'
 import type { LogWriter } from '../log/writer.ts'
 import type { Pgno, Position } from '../ltx/format/types.ts'
+import type { Encryption } from '../sqlite/database-header.ts'
 import { PageTable } from '../sqlite/page-table.ts'
 import { FRAME_HEADER_SIZE, frameOffset } from '../sqlite/wal.ts'
 import type { Files } from '../util/files.ts'
@@ -13,7 +13,9 @@ import { BackingFile } from './backing-file.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { Change } from './change.ts'
 import { pagesOf } from './change.ts'
+import type { DatabaseOptions } from './database-options.ts'
 import type { CaptureEvents } from './events.ts'
+import type { Expectation } from './expected.ts'
 import { Expectations } from './expected.ts'
 import { FileTrust } from './file-trust.ts'
 import { JournalTracker } from './journal-tracker.ts'
@@ -23,22 +25,6 @@ import { Transactions } from './transactions.ts'
 import { servedAsPlain, type UnreplicatedDatabases } from './unreplicated.ts'
 import { WalTracker } from './wal-tracker.ts'
 import { WalWatch } from './wal-watch.ts'
-
-export interface DatabaseOptions {
-  readonly name: string
-  /** Path of the backing file. */
-  readonly path: string
-  readonly files: Files
-  readonly events: CaptureEvents
-  readonly nowMs: () => number
-  /** The first transaction opens or creates the database's log. */
-  readonly logs: Logs
-  readonly nodeId: bigint
-  /** Default: a node without a cluster. */
-  readonly authority?: Authority
-  /** Where a former database of the name was dropped, if that is all that is left of its log. */
-  readonly droppedAt?: Position
-}
 
 /**
  * One database on the mount: what is committed, where its pages are, and the only way for a change to become a
@@ -71,7 +57,7 @@ export class Database implements CapturedDatabase {
 
   constructor(
     options: DatabaseOptions,
-    state?: { log: LogWriter; pages: PageTable; pageSize: number; walMode: boolean },
+    state?: { log: LogWriter; pages: PageTable; pageSize: number; walMode: boolean; encryption?: Encryption },
   ) {
     this.#options = options
     this.name = options.name
@@ -82,9 +68,11 @@ export class Database implements CapturedDatabase {
     this.pages = state?.pages ?? new PageTable()
     this.pageSize = state?.pageSize ?? 0
     this.walMode = state?.walMode ?? false
-    const { pages } = this
+    const { pages, file } = this
     const readPage = (pgno: Pgno) => this.readPage(pgno)
-    this.#transactions = new Transactions({ ...options, pages, readPage }, state?.log)
+    this.#transactions = new Transactions({ ...options, pages, file, readPage }, state?.log)
+    this.#transactions.encryption = state?.encryption ?? 'none'
+    if (state?.encryption === 'whole') file.encryptedPageSize = state.pageSize
     this.wal = new WalTracker(this)
     this.journal = new JournalTracker(this)
     this.trust = new FileTrust(this, this.journal)
@@ -125,6 +113,10 @@ export class Database implements CapturedDatabase {
 
   get position(): Position {
     return this.#transactions.position
+  }
+
+  get encryption(): Encryption {
+    return this.#transactions.encryption
   }
 
   get appended(): number {
@@ -199,7 +191,8 @@ export class Database implements CapturedDatabase {
 
   /** Commits the whole database that `fd` holds. Throws FsError; then nothing has changed. */
   commitWhole(fd: number, sizePages?: number): void {
-    const state = this.file.stateOf(fd)
+    const isOwn = fd !== this.replacing.current?.fd
+    const state = this.file.stateOf(fd, isOwn)
     assert.ok(state !== undefined, 'only a valid database is imported')
     const { header } = state
     const commit = sizePages ?? state.sizePages
@@ -213,6 +206,7 @@ export class Database implements CapturedDatabase {
       throw error
     }
     this.walMode = header.journalMode === 'wal'
+    if (header.encryption !== 'whole') this.file.encryptedPageSize = 0
   }
 
   /** Imports a file that may be incomplete. If it is not a whole database it stays a plain file: logged, and false. */
@@ -232,7 +226,7 @@ export class Database implements CapturedDatabase {
     this.expectations.clear()
     this.#transactions.discard()
     this.pages.resize(0)
-    this.pageSize = 0
+    this.pageSize = this.file.encryptedPageSize = 0
     this.rejection = undefined
     this.publish()
   }
@@ -245,6 +239,7 @@ export class Database implements CapturedDatabase {
     this.wal.forget()
     this.journal.forget()
     this.commit({ commit: 0, pgnos: [], read: () => empty, whole: true })
+    this.file.encryptedPageSize = 0
     this.trust.forget()
     this.syncLog()
     this.publish()
@@ -269,8 +264,10 @@ export class Database implements CapturedDatabase {
     return page
   }
 
-  fileState(): FileState | undefined {
-    return this.file.state()
+  fileState(announced?: Expectation): FileState | undefined {
+    const state = this.file.state()
+    if (announced === undefined || (state !== undefined && state.header.encryption !== 'whole')) return state
+    return this.file.assumeEncrypted(announced.pageSize) ? this.file.state() : state
   }
 
   /** Saves the page checksums beside the log; false if that failed. */

@@ -1,4 +1,5 @@
 import type { Position } from '../ltx/format/types.ts'
+import type { Encryption } from '../sqlite/database-header.ts'
 import type { PageTable } from '../sqlite/page-table.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -20,6 +21,7 @@ export interface PublishedDatabase {
   readonly pageSize: number
   /** Page 1 says WAL mode. */
   readonly walMode: boolean
+  readonly encryption: Encryption
   /** The database has a committed state with pages. */
   readonly tracked: boolean
   /** The timestamp of the last transaction. */

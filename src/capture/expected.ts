@@ -7,6 +7,8 @@ export interface Expectation {
   readonly position: Position
   /** Size in pages after it. Page 1 may count fewer: a file that grows in chunks is longer than its database. */
   readonly commit: number
+  /** An encrypted database does not tell it. */
+  readonly pageSize: number
   /** From the primary's header; the transaction's copy in this node's log repeats them. */
   readonly timestampMs: number
   readonly nodeId: bigint

@@ -106,14 +106,14 @@ export class JournalTracker {
   #capture(caller: Caller): boolean {
     const database = this.#database
     this.#restored = false
-    const state = database.fileState()
+    const { authority, expectations, position } = database
+    const announced = authority.leads ? undefined : expectations.next(position.txid)
+    const state = database.fileState(announced)
     if (state === undefined) {
       if (database.tracked) throw rejectDamaged(database.events, database.name)
       return false
     }
     const { header, filePages } = state
-    const { authority, expectations, position } = database
-    const announced = authority.leads ? undefined : expectations.next(position.txid)
     const commit = announced?.commit ?? state.sizePages
     // SQLite makes the file as long as its header says, except where the last page is the lock page.
     if (commit > filePages + 1) throw rejectGrowth(database.events, database.name, commit)

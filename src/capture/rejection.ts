@@ -201,15 +201,26 @@ export function rejectUnserved(events: CaptureEvents, database: string, reason: 
   return reject(events, 'EIO', `the database is not served: ${reason}`, { database }, caller)
 }
 
-/** Its pages are encrypted (SQLCipher, SEE, SQLite3MC), so nothing of it could be replicated. */
+/** Its pages are encrypted (SQLCipher, SEE, SQLite3MC), and it is not in WAL mode, so it could not be replicated. */
 export const rejectEncrypted: Reject = (events, file, caller) =>
   reject(
     events,
     'EPERM',
-    'a write was rejected: the database has no SQLite header, so it is probably encrypted and could not be ' +
-      'replicated, and fuse.other-files is refuse; nothing was changed. With SQLCipher use ' +
-      'cipher_plaintext_header_size = 32, or set fuse.other-files to serve',
+    'a write was rejected: the database has no SQLite header, so it is probably encrypted and in a rollback mode ' +
+      'could not be replicated, and fuse.other-files is refuse; nothing was changed. ' +
+      'Use PRAGMA journal_mode = WAL before the first write',
     { file },
+    caller,
+  )
+
+/** A database with a history, whose first page is encrypted, leaves WAL mode. */
+export const rejectEncryptedJournal: Reject = (events, database, caller) =>
+  reject(
+    events,
+    'EPERM',
+    'a rollback journal was rejected: an encrypted database can be replicated in WAL mode only; nothing was changed. ' +
+      'Use journal_mode WAL',
+    { database },
     caller,
   )
 

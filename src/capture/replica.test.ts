@@ -176,10 +176,10 @@ describe.each(MODES)('the local client’s write in %s mode', (mode) => {
     const { rig, role, announce, next } = replicaOf(mode)
     using _ = rig
     const change = 'BEGIN; CREATE TABLE u (a); DELETE FROM t WHERE a > 10; COMMIT'
-    const { position, commit } = next(change)
+    const { position, commit, pageSize } = next(change)
     const preApplyChecksum = 0x8000000000000123n as typeof position.checksum
     const elsewhere = { txid: (position.txid + 40n) as typeof position.txid, checksum: position.checksum }
-    announce({ position: elsewhere, commit, timestampMs: 1, nodeId: 1n, replaces: { preApplyChecksum } })
+    announce({ position: elsewhere, commit, pageSize, timestampMs: 1, nodeId: 1n, replaces: { preApplyChecksum } })
     role.clientCalls = true
     const client = rig.engine.open('a.db')
     client.exec(change)
@@ -205,7 +205,7 @@ test('an announced commit that repeats the last frame of the WAL is captured: th
   client.exec(change)
   const { position, pages } = rig.node.database('a.db')
   const after = { txid: (position.txid + 1n) as typeof position.txid, checksum: position.checksum }
-  announce({ position: after, commit: pages.sizePages, timestampMs: 1, nodeId: 1n })
+  announce({ position: after, commit: pages.sizePages, pageSize: 1024, timestampMs: 1, nodeId: 1n })
   client.exec('BEGIN; UPDATE t SET b = 6 WHERE a = 1; UPDATE t SET b = 5 WHERE a = 1; COMMIT')
   expect(rig.node.position('a.db')).toEqual(after)
 })
@@ -221,7 +221,7 @@ test('the size of an announced transaction is that of its announcement, not what
   for (let pgno = pages.sizePages + 1; pgno <= commit; pgno++)
     checksum = foldChecksum(checksum, pageChecksum(pgno, new Uint8Array(1024)))
   const after = { txid: (position.txid + 1n) as typeof position.txid, checksum }
-  announce({ position: after, commit, timestampMs: 1, nodeId: 1n })
+  announce({ position: after, commit, pageSize: 1024, timestampMs: 1, nodeId: 1n })
   role.clientCalls = true
   const page = rig.backing('a.db').subarray(0, 1024)
   const journal = rig.node.mount.open('a.db-journal', { create: true, exclusive: false, readOnly: false })
@@ -247,8 +247,8 @@ function replicaOf(mode: string) {
   const next = (sql: string): Expectation => {
     // On a new connection, as the local client does: SQLite counts changes per connection.
     twin.engine.open('a.db').exec(sql)
-    const { position, pages } = twin.node.database('a.db')
-    return { position, commit: pages.sizePages, timestampMs: 4711, nodeId: 99n }
+    const { position, pages, pageSize } = twin.node.database('a.db')
+    return { position, commit: pages.sizePages, pageSize, timestampMs: 4711, nodeId: 99n }
   }
   const announce = (expectation: Expectation) =>
     rig.node.volume.announced({ op: 'expect', database: 'a.db', expectation })

@@ -8,11 +8,11 @@ import { asError, errorMessage } from '../util/errors.ts'
 import { withFile } from '../util/files.ts'
 import type { Authority } from './authority.ts'
 import { JournalContent, PlainContent, WalContent } from './contents.ts'
-import type { DatabaseOptions } from './database.ts'
 import { Database } from './database.ts'
 import { DatabaseContent } from './database-content.ts'
 import type { DatabaseFilter } from './database-filter.ts'
 import { ANY_DATABASE } from './database-filter.ts'
+import type { DatabaseOptions } from './database-options.ts'
 import { isDatabaseName } from './find-databases.ts'
 import { MovedContent } from './moved-content.ts'
 import { NameRules } from './name-rules.ts'
@@ -236,10 +236,14 @@ export class TrackedFiles {
     this.#options.events.released?.(database.name)
   }
 
-  /** A file with a new name becomes a database if it is one. If that fails, nothing is served that is not captured. */
-  importIfDatabase(name: string): void {
+  /**
+   * A file with a new name becomes a database if it is one, or was one and is encrypted. If that fails, nothing is
+   * served that is not captured.
+   */
+  importIfDatabase(name: string, encryptedPageSize = 0): void {
     if (!isDatabaseName(name, this.filter)) return
     const database = this.get(name)
+    if (encryptedPageSize > 0) database.file.assumeEncrypted(encryptedPageSize)
     try {
       if (database.fileState() === undefined) this.#forgetIdle(database)
       else if (database.importIfWhole()) this.#adoptWal(database)

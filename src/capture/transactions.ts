@@ -6,11 +6,13 @@ import { ZERO_POSITION } from '../log/store.ts'
 import type { LogWriter } from '../log/writer.ts'
 import type { Checksum, Pgno, Position, TXID } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM, nextTXID } from '../ltx/format/types.ts'
-import { foreignVersions, hasDatabaseMagic } from '../sqlite/database-header.ts'
+import type { Encryption } from '../sqlite/database-header.ts'
+import { encryptionOf, foreignVersions, isUnreadable } from '../sqlite/database-header.ts'
 import type { PageTable } from '../sqlite/page-table.ts'
 import { exchange } from '../sqlite/page-table.ts'
 import { asError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
+import type { BackingFile } from './backing-file.ts'
 import type { Change } from './change.ts'
 import { pagesOf } from './change.ts'
 import type { CaptureEvents } from './events.ts'
@@ -35,6 +37,7 @@ export interface TransactionsOptions {
   readonly name: string
   readonly files: Files
   readonly events: CaptureEvents
+  readonly file: BackingFile
   /** The first transaction opens or creates the log. */
   readonly logs: Logs
   readonly pages: PageTable
@@ -48,6 +51,8 @@ export interface TransactionsOptions {
 export class Transactions {
   /** The timestamp of the last transaction. */
   lastTimestampMs = 0
+  /** By the newest first page. */
+  encryption: Encryption = 'none'
   readonly #options: TransactionsOptions
   #log: LogWriter | undefined
   /** Bytes of segments finished since the page checksums were last saved. */
@@ -176,6 +181,7 @@ export class Transactions {
   ): { finishedBytes: number } {
     const { pages, events, name } = this.#options
     const { commit, pgnos } = change
+    let encryption = commit === 0 ? 'none' : this.encryption
     const sums = new Array<Checksum>(pgnos.length)
     const header = {
       flags: 0,
@@ -196,7 +202,10 @@ export class Transactions {
       for (let i = 0; i < pgnos.length; i++) {
         const pgno = pgnos[i] as Pgno
         const page = change.read(pgno)
-        if (pgno === 1 && stamp.checksum === undefined) this.#assertFollowable(page)
+        if (pgno === 1) {
+          encryption = encryptionOf(page)
+          if (stamp.checksum === undefined) this.#assertFollowable(page, encryption)
+        }
         encoder.writePage(pgno, page)
         const sum = encoder.lastPageChecksum()
         sums[i] = sum
@@ -214,13 +223,16 @@ export class Transactions {
     pages.resize(commit)
     for (let i = 0; i < pgnos.length; i++) pages.setChecksum(pgnos[i] as Pgno, sums[i] as Checksum)
     this.lastTimestampMs = stamp.timestampMs
+    this.encryption = encryption
+    if (encryption === 'whole') this.#options.file.encryptedPageSize = pageSize
     return { finishedBytes }
   }
 
   /** Throws FsError unless page 1 says a journal mode that capture follows. A replica takes what its primary took. */
-  #assertFollowable(page: Uint8Array): void {
-    const { events, name } = this.#options
-    if (!hasDatabaseMagic(page)) throw rejectDamaged(events, name)
+  #assertFollowable(page: Uint8Array, encryption: Encryption): void {
+    const { events, name, file } = this.#options
+    const mayBeEncrypted = file.encryptedPageSize > 0 && isUnreadable(page)
+    if (encryption === 'whole' && !mayBeEncrypted) throw rejectDamaged(events, name)
     const versions = foreignVersions(page)
     if (versions !== undefined) throw rejectForeign(events, name, versions)
   }

@@ -1,12 +1,17 @@
+import fs from 'node:fs'
 import type { Caller } from '../fuse/content.ts'
-import { DATABASE_MAGIC_SIZE, hasDatabaseMagic } from '../sqlite/database-header.ts'
+import { isUnreadable } from '../sqlite/database-header.ts'
+import { journalPageSize } from '../sqlite/journal.ts'
+import type { Files } from '../util/files.ts'
+import { readerOf, withFile } from '../util/files.ts'
+import type { Authority } from './authority.ts'
 import type { BackingFile, FileCheck } from './backing-file.ts'
 import type { CaptureEvents } from './events.ts'
 import { rejectEncrypted } from './rejection.ts'
 
 /**
- * Databases that no log can hold, because they cannot be read: encrypted ones (SQLCipher, SEE, SQLite3MC). Their pages
- * have no SQLite header, but their journals and WALs do. They are found when they are written.
+ * Databases that are in no log: encrypted ones (SQLCipher, SEE, SQLite3MC) in a rollback mode, because only a WAL tells
+ * their size. Their pages have no SQLite header, but their journals do. They are found when they are written.
  */
 export class UnreplicatedDatabases {
   readonly #events: CaptureEvents
@@ -28,8 +33,8 @@ export class UnreplicatedDatabases {
     if (this.#rejects) throw rejectEncrypted(this.#events, name, caller)
     if (this.#names.has(name)) return
     const message =
-      'a database without a SQLite header is written, which is probably encrypted: it is served, but neither ' +
-      'replicated nor backed up. With SQLCipher, cipher_plaintext_header_size = 32 makes it replicable'
+      'a database without a SQLite header, which is probably encrypted, is written in a rollback mode: it is served, ' +
+      'but neither replicated nor backed up. In WAL mode it is: PRAGMA journal_mode = WAL'
     this.#events.log('warn', message, { file: name })
     this.add(name)
   }
@@ -64,22 +69,37 @@ export class UnreplicatedDatabases {
 export interface PossiblyUnreplicated {
   readonly name: string
   readonly file: BackingFile
+  readonly files: Files
   readonly events: CaptureEvents
   readonly tracked: boolean
+  readonly authority: Authority
   readonly unreplicated: UnreplicatedDatabases | undefined
 }
 
-/** A valid journal or WAL is about to be written beside the database. Throws FsError. */
-export function sideFileWritten({ tracked, unreplicated, file, name }: PossiblyUnreplicated, caller: Caller): void {
+/** A valid WAL is about to be written beside a database that cannot be imported. Throws FsError. */
+export function walWritten({ tracked, unreplicated, file, name }: PossiblyUnreplicated, caller: Caller): void {
   if (tracked || unreplicated === undefined || unreplicated.has(name)) return
   const { problem, isBlank } = file.check()
   if (problem !== undefined && !isBlank && file.state() === undefined) unreplicated.found(name, caller)
 }
 
-/** The database's file is about to begin with `beginning`, under a valid journal. Throws FsError. */
-export function beginningWritten(database: PossiblyUnreplicated, beginning: Uint8Array, caller: Caller): void {
-  const bytes = beginning.subarray(0, DATABASE_MAGIC_SIZE)
-  if (!hasDatabaseMagic(bytes) && !isZero(bytes)) database.unreplicated?.found(database.name, caller)
+/**
+ * The database's file is about to be written up to `end`, under a valid journal; it begins with `beginning` then. A
+ * first page alone is how each encrypted database begins, and how it gets into WAL mode. On a replica the local client
+ * writes, and everything is captured. Throws FsError.
+ */
+export function journaledWrite(
+  { name, file, files, authority, unreplicated }: PossiblyUnreplicated,
+  beginning: Uint8Array,
+  end: number,
+  caller: Caller,
+): void {
+  const path = `${file.path}-journal`
+  if (!authority.leads || unreplicated === undefined || !isUnreadable(beginning) || !files.exists(path)) return
+  const pageSize = withFile(files, path, fs.constants.O_RDONLY, (fd) => journalPageSize(readerOf(files, fd)))
+  if (pageSize === undefined) return
+  const hasMore = end > pageSize || file.use((fd) => files.size(fd) > pageSize && !isUnreadable(file.beginning(fd)))
+  if (hasMore) unreplicated.found(name, caller)
 }
 
 /** The file was written, and is no whole database. */
@@ -89,8 +109,4 @@ export function servedAsPlain({ name, events, unreplicated }: PossiblyUnreplicat
   if (begins !== true) return events.plainFile(name)
   events.log('warn', `not a SQLite database: ${problem}. Served as a plain file, not replicated`, { file: name })
   if (isForeign === true) unreplicated?.add(name)
-}
-
-function isZero(bytes: Uint8Array): boolean {
-  return bytes.every((byte) => byte === 0)
 }

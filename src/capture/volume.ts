@@ -99,6 +99,7 @@ export class CaptureVolume implements Volume {
     const renamed = ({ name }: Database) => (isDirectory ? to + name.slice(from.length) : to)
     this.#assertRenamable(from, to, isDirectory, caller)
     for (const database of moved) tracked.names.assertMayBecome(database.name, renamed(database), caller)
+    const encrypted = new Map([...moved, ...replaced].map((each) => [each, each.file.encryptedPageSize]))
     // What becomes a database under the new name must be correct.
     for (const database of moved) database.trust.verify()
     for (const database of moved) tracked.drop(database, true)
@@ -109,14 +110,15 @@ export class CaptureVolume implements Volume {
       perform()
     } catch (error) {
       for (const database of replaced) tracked.detach(database, true)
-      for (const { name } of [...moved, ...replaced]) tracked.importIfDatabase(name)
+      for (const each of [...moved, ...replaced]) tracked.importIfDatabase(each.name, encrypted.get(each))
       throw error
     }
     tracked.unreplicated.renamed(from, to, isDirectory, (name) => isDatabaseName(name, tracked.filter))
     for (const database of others) tracked.renamed(database, renamed(database))
     if (moved.length > 0) this.#syncNames(parent(to), parent(from))
     const names = isDirectory ? this.#namesAfterRename(from, to, moved.map(renamed)) : [to]
-    for (const name of names) tracked.importIfDatabase(name)
+    const pageSizes = new Map(moved.map((each) => [renamed(each), encrypted.get(each)]))
+    for (const name of names) tracked.importIfDatabase(name, pageSizes.get(name))
   }
 
   /** Throws FsError. */
@@ -220,10 +222,12 @@ export class CaptureVolume implements Volume {
 
   #dropped(database: Database, perform: () => void): void {
     const wasTracked = database.tracked
+    const { encryptedPageSize } = database.file
     this.#tracked.drop(database)
     try {
       perform()
     } catch (error) {
+      database.file.encryptedPageSize = encryptedPageSize
       if (wasTracked) database.importFile()
       throw error
     }

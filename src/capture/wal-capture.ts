@@ -1,4 +1,5 @@
 import { lockPgno, type Pgno } from '../ltx/format/types.ts'
+import { encryptionOf } from '../sqlite/database-header.ts'
 import { FRAME_HEADER_SIZE } from '../sqlite/wal.ts'
 import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
@@ -30,9 +31,14 @@ export function captureFrames(database: CapturedDatabase, frames: CommittedFrame
     if (at === undefined) return database.readFile(pgno)
     return at === lastIndex ? last.subarray(FRAME_HEADER_SIZE) : database.readFrame(first + at)
   }
-  const isWalMode = newest.at(1) === undefined ? database.walMode : read(1)[19] === 2
+  const isWalMode = newest.at(1) === undefined ? database.walMode : saysWalMode(read(1))
   database.commit({ commit, pgnos, read, wal: span })
   assertLogged(database, appended)
   for (const pgno of newest.pgnos) pages.setFrame(pgno, first + (newest.at(pgno) as number))
   database.walMode = isWalMode
+}
+
+/** An encrypted page does not tell: only in WAL mode is it followed. */
+function saysWalMode(page: Uint8Array): boolean {
+  return page[19] === 2 || encryptionOf(page) === 'whole'
 }

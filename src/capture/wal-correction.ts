@@ -91,6 +91,7 @@ export function followFile(database: CapturedDatabase, occasion: string, wal?: C
   }
   if (pages.pagesInWal === 0) return database.publish()
   const lost = Array.from(pages.listInWal())
+  const isEncryptedAnew = lost.every((pgno) => pages.reencrypted.has(pgno))
   const before = database.position
   const isUnpublished = wal !== undefined && wal.committedEnd > WAL_HEADER_SIZE && neverPublished(database, wal, lost)
   const commit = sizeOfFile(database)
@@ -99,6 +100,7 @@ export function followFile(database: CapturedDatabase, occasion: string, wal?: C
   database.commit({ commit, pgnos, read: (pgno) => database.readFile(pgno) })
   for (const pgno of lost) pages.clearFrame(pgno)
   database.publish()
+  if (isEncryptedAnew) return
   if (isUnpublished) return logUndone(database, before.txid, pgnos.length)
   events.guarded(database)
   events.log('error', `I11: ${occasion}, but committed pages never reached the database file`, {

@@ -120,8 +120,8 @@ http:
   # addr: 127.0.0.1:20202
 
 ready:
-  # What /ready answers while a database is not replicated, because it is encrypted: "ok", or "fail" (503). Status and
-  # metrics count such databases in any case.
+  # What /ready answers while a database is not replicated, because it is encrypted and not in WAL mode: "ok", or
+  # "fail" (503). Status and metrics count such databases in any case.
   # unreplicated: ok
 
 log:

@@ -10,6 +10,7 @@ const state = (n: number): SlotState => ({
   sizePages: n,
   pageSize: 4096,
   journalMode: n % 2 === 0 ? 'wal' : 'rollback',
+  encrypted: n % 5 === 0,
   tracked: n % 3 === 0,
   backfilled: { txid: toTXID(n), checksum: ((1n << 63n) | BigInt(n)) as Checksum },
   commits: n,

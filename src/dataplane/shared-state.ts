@@ -12,6 +12,8 @@ export interface SlotState {
   readonly sizePages: number
   readonly pageSize: number
   readonly journalMode: 'wal' | 'rollback'
+  /** Its pages can be read with a key only. */
+  readonly encrypted: boolean
   /** The database has a committed state with pages. */
   readonly tracked: boolean
   /** The last position whose pages are all in the database file. */
@@ -61,6 +63,7 @@ const WORD = {
 } as const
 const FLAG_WAL = 1n
 const FLAG_TRACKED = 2n
+const FLAG_ENCRYPTED = 4n
 
 export class SharedState {
   readonly buffer: SharedArrayBuffer
@@ -255,7 +258,8 @@ export class SharedState {
     set(WORD.checksum, state.position.checksum)
     set(WORD.sizePages, BigInt(state.sizePages))
     set(WORD.pageSize, BigInt(state.pageSize))
-    set(WORD.flags, (state.journalMode === 'wal' ? FLAG_WAL : 0n) | (state.tracked ? FLAG_TRACKED : 0n))
+    const isWal = state.journalMode === 'wal' ? FLAG_WAL : 0n
+    set(WORD.flags, isWal | (state.tracked ? FLAG_TRACKED : 0n) | (state.encrypted ? FLAG_ENCRYPTED : 0n))
     set(WORD.backfilledTXID, state.backfilled.txid)
     set(WORD.backfilledChecksum, state.backfilled.checksum)
     set(WORD.commits, BigInt(state.commits))
@@ -275,6 +279,7 @@ export class SharedState {
         sizePages: Number(word(WORD.sizePages)),
         pageSize: Number(word(WORD.pageSize)),
         journalMode: (word(WORD.flags) & FLAG_WAL) === 0n ? 'rollback' : 'wal',
+        encrypted: (word(WORD.flags) & FLAG_ENCRYPTED) !== 0n,
         tracked: (word(WORD.flags) & FLAG_TRACKED) !== 0n,
         backfilled: { txid: word(WORD.backfilledTXID) as TXID, checksum: word(WORD.backfilledChecksum) as Checksum },
         commits: Number(word(WORD.commits)),

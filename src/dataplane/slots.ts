@@ -50,6 +50,7 @@ export class Slots {
       sizePages: database.pages.sizePages,
       pageSize: database.pageSize,
       journalMode: database.walMode ? 'wal' : 'rollback',
+      encrypted: database.encryption !== 'none',
       tracked: database.tracked,
       backfilled: slot.backfilled,
       commits: slot.commits,

@@ -31,6 +31,8 @@ export interface LiveDatabase {
   readonly log: LogView
   /** The database file itself, not through the mount. */
   readonly filePath: string
+  /** Page size and size in pages at its position, which the file of an encrypted database does not tell. */
+  readonly shape?: () => { readonly pageSize: number; readonly commit: number }
   /** Opens it: as a name that applications can replace by a link. Default: any path. */
   readonly files?: Files
 }
@@ -83,8 +85,9 @@ export async function withLiveImage<T>(
       const overlay = await collectOverlay(database.log, position, directory.path, signal)
       if (overlay.dropped) return undefined
       const { last } = overlay
-      const described = last ?? (await base.describe())
-      if (described === undefined) throw new SnapshotError(database.name, 'its file has no valid header')
+      const described = last ?? (await base.describe()) ?? database.shape?.()
+      if (described === undefined || described.commit === 0)
+        throw new SnapshotError(database.name, 'its file has no valid header')
       const { pageSize, commit } = described
       const timestampMs = Math.max(last?.timestampMs ?? options.nowMs, options.minTimestampMs ?? 0)
       const preApplyChecksum = last?.preApplyChecksum

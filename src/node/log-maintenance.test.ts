@@ -26,6 +26,7 @@ function maintained(dir: string) {
     sizePages: 1,
     pageSize: PAGE_SIZE,
     journalMode: 'rollback',
+    encrypted: false,
     tracked: true,
     commits: 0,
     timestampMs: 0,

@@ -159,6 +159,10 @@ export class NodeBackup {
       log,
       filePath: `${this.#data.root}/${name}`,
       files: this.#data.files,
+      shape: () => {
+        const { pageSize = 0, sizePages = 0 } = this.#plane?.databases.get(name)?.state() ?? {}
+        return { pageSize, commit: sizePages }
+      },
       owner: () => this.#owners.of(name),
     }
     this.#service.add(database, this.#lease && { takenOverAt: this.#lease.takenOver.get(name)?.at ?? (0n as TXID) })

@@ -99,6 +99,7 @@ function databaseStatus(
     pageSize: state.pageSize,
     sizePages: state.sizePages,
     journalMode: state.journalMode,
+    ...(state.encrypted && { encrypted: true }),
     ...(log?.first !== undefined && { logFirstTXID: formatTXID(log.first) }),
     logBytes: log?.bytes ?? 0,
     commitCount: state.commits,

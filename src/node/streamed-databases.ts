@@ -38,7 +38,11 @@ export class StreamedDatabases {
       file: () => this.#owners.file(name),
       folders: () => this.#owners.folders(name),
     }
-    const streamed = { name, log, filePath: `${this.#data.root}/${name}`, files: this.#data.files, owner }
+    const shape = () => {
+      const { pageSize = 0, sizePages = 0 } = this.#plane.databases.get(name)?.state() ?? {}
+      return { pageSize, commit: sizePages }
+    }
+    const streamed = { name, log, filePath: `${this.#data.root}/${name}`, files: this.#data.files, shape, owner }
     this.#known.set(name, streamed)
     return streamed
   }

@@ -1,6 +1,6 @@
 import fs from 'node:fs'
-import type { DatabaseOptions } from '../capture/database.ts'
 import { Database } from '../capture/database.ts'
+import type { DatabaseOptions } from '../capture/database-options.ts'
 import { FsError } from '../fuse/errno.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import { Logs } from '../log/logs.ts'

@@ -1,7 +1,6 @@
 import fs from 'node:fs'
-import { headerProblem } from '../capture/backing-file.ts'
-import type { DatabaseOptions } from '../capture/database.ts'
 import { Database } from '../capture/database.ts'
+import type { DatabaseOptions } from '../capture/database-options.ts'
 import type { LogFields } from '../capture/events.ts'
 import { Proof } from '../capture/proof.ts'
 import type { LogState } from '../log/open.ts'
@@ -15,16 +14,17 @@ import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Pgno, Position } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
 import type { DatabaseHeader } from '../sqlite/database-header.ts'
-import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
+import { sizePages } from '../sqlite/database-header.ts'
 import { freelistLeaves } from '../sqlite/freelist.ts'
 import type { Journal } from '../sqlite/journal.ts'
 import { PageTable } from '../sqlite/page-table.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
 import type { Files } from '../util/files.ts'
-import { parentOf, readerOf, withFile } from '../util/files.ts'
+import { parentOf, withFile } from '../util/files.ts'
 import type { DecidedTransaction } from './capture-leftovers.ts'
 import { captureDecided, captureWal, readDecided } from './capture-leftovers.ts'
 import { pageChecksumsFromLog } from './checksums-from-log.ts'
+import { readHeader } from './encrypted-file.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { RecoveryStep } from './plan.ts'
 import { describeSteps, planRecovery } from './plan.ts'
@@ -215,9 +215,10 @@ export class Recovery {
     this.#finish()
   }
 
-  #resumed(log: LogState, checksums: BigUint64Array, pageSize: number, { journalMode }: DatabaseHeader): Database {
+  #resumed(log: LogState, checksums: BigUint64Array, pageSize: number, header: DatabaseHeader): Database {
+    const { journalMode, encryption } = header
     const pages = new PageTable(checksums)
-    const state = { log: this.#writer(log), pages, pageSize, walMode: journalMode === 'wal' }
+    const state = { log: this.#writer(log), pages, pageSize, walMode: journalMode === 'wal', encryption }
     return this.#continued(log, new Database(this.#databaseOptions, state))
   }
 
@@ -260,9 +261,7 @@ export class Recovery {
     const path = this.#path
     const last = log.entries.at(-1)?.header
     return withFile(files, path, O_RDWR, (fd) => {
-      const bytes = readerOf(files, fd)(0, DATABASE_HEADER_SIZE)
-      const header = parseDatabaseHeader(bytes)
-      if (header === undefined) throw new Unrecoverable(`its file cannot be read: ${headerProblem(bytes)}`)
+      const header = readHeader(files, fd, log)
       const pageSize = last?.pageSize ?? header.pageSize
       const commit = last?.commit ?? sizePages(header, files.size(fd))
       if (files.size(fd) > commit * pageSize) files.truncate(fd, commit * pageSize)

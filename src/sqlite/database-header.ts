@@ -14,8 +14,15 @@ const AT = {
   sizePages: 28,
   freelistTrunk: 32,
   freelistCount: 36,
+  reserved: 72,
   versionValidFor: 92,
 } as const
+
+/**
+ * How much of a database is encrypted. 'beyond-header': SQLCipher's cipher_plaintext_header_size leaves the header's
+ * beginning readable. 'whole': nothing is, so the page size has to be known from elsewhere.
+ */
+export type Encryption = 'none' | 'beyond-header' | 'whole'
 
 export interface DatabaseHeader {
   readonly pageSize: number
@@ -27,6 +34,7 @@ export interface DatabaseHeader {
   readonly versionValidFor: number
   readonly freelistTrunk: number
   readonly freelistCount: number
+  readonly encryption: Encryption
 }
 
 /** Whether `bytes` begin with the magic string of SQLite databases. */
@@ -47,14 +55,49 @@ export function parseDatabaseHeader(bytes: Uint8Array): DatabaseHeader | undefin
   if (!isVersion(write) || !isVersion(read)) return undefined
   const [max, min, leaf] = bytes.subarray(AT.payloadFractions, AT.payloadFractions + 3)
   if (max !== 64 || min !== 32 || leaf !== 32) return undefined
+  const isEncrypted = encryptionOf(bytes) !== 'none'
   return {
     pageSize,
     journalMode: read === 2 ? 'wal' : 'rollback',
     changeCounter: view.getUint32(AT.changeCounter),
     writtenSizePages: view.getUint32(AT.sizePages),
-    versionValidFor: view.getUint32(AT.versionValidFor),
-    freelistTrunk: view.getUint32(AT.freelistTrunk),
-    freelistCount: view.getUint32(AT.freelistCount),
+    // Only SQLite before 3.7.0 leaves the size outdated, and no encryption is as old.
+    versionValidFor: view.getUint32(isEncrypted ? AT.changeCounter : AT.versionValidFor),
+    freelistTrunk: isEncrypted ? 0 : view.getUint32(AT.freelistTrunk),
+    freelistCount: isEncrypted ? 0 : view.getUint32(AT.freelistCount),
+    encryption: isEncrypted ? 'beyond-header' : 'none',
+  }
+}
+
+/** By the first page. SQLite keeps the reserved bytes of a header zero; encrypted they are not. */
+export function encryptionOf(page: Uint8Array): Encryption {
+  if (!hasDatabaseMagic(page)) return 'whole'
+  for (let at: number = AT.reserved; at < AT.versionValidFor; at++) if (page[at] !== 0) return 'beyond-header'
+  return 'none'
+}
+
+/** The mode that a first page says. An encrypted one says none, and is followed in WAL mode. */
+export function journalModeOf(page: Uint8Array): 'rollback' | 'wal' {
+  return parseDatabaseHeader(page)?.journalMode ?? 'wal'
+}
+
+/** Whether a file that begins with these bytes can be an encrypted database: it has content, and no SQLite header. */
+export function isUnreadable(beginning: Uint8Array): boolean {
+  const magic = beginning.subarray(0, DATABASE_MAGIC_SIZE)
+  return magic.length === DATABASE_MAGIC_SIZE && !hasDatabaseMagic(magic) && magic.some((byte) => byte !== 0)
+}
+
+/** The header of a database whose first page is encrypted. It is followed in WAL mode only. */
+export function encryptedHeader(pageSize: number): DatabaseHeader {
+  return {
+    pageSize,
+    journalMode: 'wal',
+    changeCounter: 0,
+    writtenSizePages: 0,
+    versionValidFor: 0,
+    freelistTrunk: 0,
+    freelistCount: 0,
+    encryption: 'whole',
   }
 }
 

@@ -30,6 +30,11 @@ export function hasJournalMagic(bytes: Uint8Array): boolean {
   return bytes.length >= JOURNAL_MAGIC.length && JOURNAL_MAGIC.every((byte, i) => bytes[i] === byte)
 }
 
+/** The page size that a journal's first header tells; undefined if it is not valid. */
+export function journalPageSize(read: ReadAt): number | undefined {
+  return readSegmentHeader(read, 0)?.pageSize || undefined
+}
+
 /**
  * Parses a journal as SQLite's recovery does: segment by segment, up to the first torn header or record. Returns
  * undefined when the first header is invalid, as in a finished or empty journal.

@@ -15,6 +15,8 @@ export class PageTable {
   #smallestPages: number
   /** All versions of pages that the WAL holds. */
   readonly versions = new WalVersions()
+  /** The pages that a checkpoint has encrypted anew, so that the file has them with other bytes than the WAL. */
+  readonly reencrypted = new Set<Pgno>()
   /** Database size in pages. */
   sizePages = 0
 
@@ -57,6 +59,7 @@ export class PageTable {
   /** The WAL is discarded: another one begins, or none. */
   forgetWal(): void {
     this.versions.clear()
+    this.reencrypted.clear()
     this.#smallestPages = this.sizePages
   }
 

@@ -39,6 +39,11 @@ export class WalVersions {
     for (let frame = this.#frameOf(pgno); frame >= 0; frame = this.#before(frame)) yield frame
   }
 
+  /** Whether some frame holds a version of the page. */
+  hasAny(pgno: Pgno): boolean {
+    return this.#frameOf(pgno) >= 0
+  }
+
   has(pgno: Pgno, checksum: Checksum): boolean {
     for (let frame = this.#frameOf(pgno); frame >= 0; frame = this.#before(frame)) {
       if (this.#sums[frame] === checksum) return true

@@ -3,7 +3,7 @@
 export const WAL_HEADER_SIZE = 32
 export const FRAME_HEADER_SIZE = 24
 /** The magic number and the format's version. */
-export const WAL_MAGIC_SIZE = 8
+const WAL_MAGIC_SIZE = 8
 
 const MAGIC_LITTLE_ENDIAN = 0x377f0682
 const MAGIC_BIG_ENDIAN = 0x377f0683

@@ -87,8 +87,8 @@ async function toFile(
       return await restoreDatabase(store, database, { kind: 'txid', txid }, target, { signal, progress })
     } catch (error) {
       if (!(error instanceof OutputExistsError)) throw error
-      const expected = (await loadMetadata(store, plan.at(-1) ?? plan[0])).postApplyChecksum
-      if (expected === undefined || (await fileChecksum(target)) !== expected) throw error
+      const { postApplyChecksum: expected, pageSize } = await loadMetadata(store, plan.at(-1) ?? plan[0])
+      if (expected === undefined || (await fileChecksum(target, pageSize)) !== expected) throw error
       return { checksum: expected, verified: true }
     }
   })
@@ -140,15 +140,18 @@ async function removeUnfinished(path: string): Promise<void> {
   }
 }
 
-/** The checksum of the database in the file; undefined for other content, and for what is no regular file. */
-async function fileChecksum(path: string): Promise<Checksum | undefined> {
+/**
+ * The checksum of the database in the file; undefined for other content, and for what is no regular file. An encrypted
+ * one does not tell its page size.
+ */
+async function fileChecksum(path: string, encryptedPageSize: number | undefined): Promise<Checksum | undefined> {
   const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
   const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
   try {
     if (!(await file.stat()).isFile()) return undefined
     const header = Buffer.alloc(DATABASE_HEADER_SIZE)
     await file.read(header, 0, header.length, 0)
-    const pageSize = parseDatabaseHeader(header)?.pageSize
+    const pageSize = parseDatabaseHeader(header)?.pageSize ?? encryptedPageSize
     if (pageSize === undefined) return undefined
     const page = Buffer.alloc(pageSize)
     let checksum: Checksum = EMPTY_CHECKSUM

@@ -1,4 +1,5 @@
-import { rmSync } from 'node:fs'
+import { closeSync, openSync, readSync, rmSync } from 'node:fs'
+import { DATABASE_HEADER_SIZE, encryptionOf } from '../../sqlite/database-header.ts'
 import { errorMessage, LtxdError } from '../../util/errors.ts'
 import { type LoadEngine, loadSqlite, type SqliteEngine } from './sqlite-engines.ts'
 
@@ -39,6 +40,23 @@ export async function assertIntegrity(path: string, loaders?: readonly LoadEngin
   if (problem === undefined) return
   for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(path + suffix, { force: true })
   throw new IntegrityError(path, problem)
+}
+
+/** Whether nobody without the key can check the database: only its checksums tell that it is what was committed. */
+export function isEncrypted(path: string): boolean {
+  const beginning = new Uint8Array(DATABASE_HEADER_SIZE)
+  const fd = openSync(path, 'r')
+  try {
+    return readSync(fd, beginning) === beginning.length && encryptionOf(beginning) !== 'none'
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** The backup records no checksum, and the content cannot be read. */
+export function encryptedAndUnverified(path: string): IntegrityUnknownError {
+  const advice = 'Open it with its key, and run PRAGMA integrity_check'
+  return new IntegrityUnknownError(path, 'it is encrypted, and the backup has no checksum of it', advice)
 }
 
 async function engineFor(path: string, loaders: readonly LoadEngine[] | undefined): Promise<SqliteEngine> {

@@ -66,7 +66,7 @@ async function restore(url: string, database: string, options: Options): Promise
     )
     bar.stop()
     const tookMs = Math.round(performance.now() - startedMs)
-    const check = options.check === true ? await checkIntegrity(output) : undefined
+    const check = options.check === true ? await checkIntegrity(output, result.verified) : undefined
     const { txid, checksum, verified, pageSize, commit, timestampMs } = result
     const report = {
       database,
@@ -136,8 +136,13 @@ function parseTarget({ txid, timestamp }: Options): Target {
 }
 
 /** Throws IntegrityError. If the check could not run, returns the failure, so that the report is printed first. */
-async function checkIntegrity(path: string): Promise<{ result: string; failure?: Error }> {
-  const { assertIntegrity, IntegrityUnknownError } = await import('../../backup/history/integrity.ts')
+async function checkIntegrity(path: string, verified: boolean): Promise<{ result: string; failure?: Error }> {
+  const { assertIntegrity, encryptedAndUnverified, IntegrityUnknownError, isEncrypted } =
+    await import('../../backup/history/integrity.ts')
+  if (isEncrypted(path)) {
+    const result = 'not made (the content is encrypted)'
+    return verified ? { result } : { result, failure: encryptedAndUnverified(path) }
+  }
   try {
     await assertIntegrity(path)
     return { result: 'ok' }

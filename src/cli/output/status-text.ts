@@ -13,7 +13,7 @@ const DATABASE_COLUMNS: readonly DatabaseColumn[] = [
   { title: 'POSITION', cell: ({ position }) => position },
   {
     title: 'JOURNAL',
-    cell: ({ error, journalMode }) => (error === undefined ? journalMode : `not served: ${error}`),
+    cell: journalCell,
   },
   { title: 'SIZE', align: 'right', cell: ({ sizePages, pageSize }) => formatSize(sizePages * pageSize) },
   { title: 'LOG', align: 'right', cell: ({ logBytes }) => formatSize(logBytes) },
@@ -55,7 +55,7 @@ function unreplicatedText({ count, names }: UnreplicatedStatus): string {
   const shown = names.slice(0, MAX_NAMES).map((name) => `  ${printable(name)}\n`)
   const more = count > shown.length ? `  and ${count - shown.length} more\n` : ''
   const subject = count === 1 ? '1 database is' : `${count} databases are`
-  return `${subject} not replicated and not backed up, because ltxd cannot read ${count === 1 ? 'it' : 'them'} (encryption):\n${shown.join('')}${more}`
+  return `${subject} not replicated and not backed up (encrypted, and not in WAL mode):\n${shown.join('')}${more}`
 }
 
 function clusterLines(cluster: ClusterStatus, role: NodeStatus['role']): string[][] {
@@ -100,6 +100,11 @@ function replicationCell({ replication }: DatabaseStatus): string {
   const { state, behind = 0, reason } = replication
   const count = behind > 0 ? `, ${behind} behind` : ''
   return `${state}${count}${reason === undefined ? '' : `: ${reason}`}`
+}
+
+function journalCell({ error, journalMode, encrypted }: DatabaseStatus): string {
+  if (error !== undefined) return `not served: ${error}`
+  return encrypted === true ? `${journalMode}, encrypted` : journalMode
 }
 
 function backupCell({ backup, position }: DatabaseStatus): string {

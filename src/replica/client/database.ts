@@ -98,7 +98,7 @@ export class ClientDatabase {
   /** Throws as Applier.apply and Applier.replace. */
   advance({ file, whole, position: text, preApplyChecksum, timestampMs }: Advance): Position {
     const bytes = bytesOfFile(file)
-    const { nodeId, commit } = unmarshalHeader(headOf(file))
+    const { nodeId, commit, pageSize } = unmarshalHeader(headOf(file))
     const applier = this.#usable()
     const replaces = {
       preApplyChecksum: preApplyChecksum === undefined ? 0n : parseChecksum(preApplyChecksum),
@@ -106,7 +106,7 @@ export class ClientDatabase {
     const from = applier.position
     const before = (position: Position) => {
       this.#around = [position, from]
-      const expectation = { position, commit, timestampMs, nodeId, replaces }
+      const expectation = { position, commit, pageSize, timestampMs, nodeId, replaces }
       this.#announce({ op: 'reset', database: this.#name }, { op: 'expect', database: this.#name, expectation })
     }
     const expected = text === undefined ? undefined : parsePosition(text)
@@ -130,8 +130,8 @@ export class ClientDatabase {
   }
 
   #expectation(position: Position, head: Uint8Array): Announcement {
-    const { timestampMs, nodeId, commit } = unmarshalHeader(head)
-    return { op: 'expect', database: this.#name, expectation: { position, commit, timestampMs, nodeId } }
+    const { timestampMs, nodeId, commit, pageSize } = unmarshalHeader(head)
+    return { op: 'expect', database: this.#name, expectation: { position, commit, pageSize, timestampMs, nodeId } }
   }
 
   discard(): void {

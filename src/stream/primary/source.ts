@@ -30,6 +30,8 @@ export interface StreamedDatabase {
   readonly filePath: string
   /** Opens it. */
   readonly files?: Files
+  /** Page size and size in pages at its position, which the file of an encrypted database does not tell. */
+  readonly shape?: () => { readonly pageSize: number; readonly commit: number }
   /** Absent: the owner of the database does not travel. */
   readonly owner?: StreamedOwner
 }
