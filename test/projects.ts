@@ -48,6 +48,8 @@ export const PROJECTS = {
       'test/upgrade/upgrade.test.ts',
       'test/faults/crash-scripts.test.ts',
       'test/crash/kill-nine.test.ts',
+      'test/crash/kill-while-rejecting.test.ts',
+      'test/crash/stale-connections.test.ts',
       'test/interop/serverless.test.ts',
       'test/library/package.test.ts',
       'test/conformance/sqlite.test.ts',

@@ -33,7 +33,7 @@ export class LiveDatabase {
   constructor(file: DatabaseFile, options: LiveDatabaseOptions) {
     this.#file = file
     this.#options = options
-    if (hasJournal(file)) this.#whileExclusive(() => rollBack(file))
+    if (hasJournal(file)) this.#whileExclusive(() => this.breakOnError(() => rollBack(file)))
     const header = file.header()
     const isEmpty = file.sizeBytes() === 0
     if (header === undefined && !isEmpty && !mayBeEncrypted(file)) throw notDatabase(file)
@@ -274,15 +274,14 @@ export class LiveDatabase {
 
   #whileExclusive(work: () => void): void {
     if (!this.#file.tryExclusive(this.#options.busyMs)) {
-      throw new ApplyBlockedError(
-        this.#file.path,
-        'a reader holds its lock, and in rollback mode a change must wait for readers',
-      )
+      const problem = 'a reader holds its lock, and in rollback mode a change must wait for readers'
+      throw new ApplyBlockedError(this.#file.path, problem)
     }
     try {
       work()
     } finally {
-      this.#file.endExclusive()
+      // I8: nobody reads a file that is half written. After it is closed, its journal is hot, and keeps readers out.
+      if (this.#broken === undefined) this.#file.endExclusive()
     }
   }
 

@@ -47,6 +47,14 @@ export function unmarshalAnnouncements(bytes: Uint8Array): Announcement[] {
   return texts.map(unmarshal)
 }
 
+/** The announcement with the inode numbers of the backing files, instead of those that the client sees on the mount. */
+export function ofBacking(announcement: Announcement, inodes: { backing(shown: number): number }): Announcement {
+  if (announcement.op !== 'remove') return announcement
+  const { database, wal, shm } = announcement.inodes
+  const backing = { database: inodes.backing(database), wal: inodes.backing(wal), shm: inodes.backing(shm) }
+  return { ...announcement, inodes: backing }
+}
+
 function unmarshal(text: Text): Announcement {
   if (text.op !== 'expect') return text
   const { txid, checksum, commit, pageSize, timestampMs, nodeId, replaces } = text.expectation

@@ -40,6 +40,8 @@ export interface FuseConfig {
   readonly databases: readonly string[]
   /** Whether other files are served as plain files, or rejected. */
   readonly otherFiles: 'serve' | 'refuse'
+  /** What happens to programs that still have files of a mount open whose node died. */
+  readonly staleClients: 'warn' | 'stop'
 }
 
 export interface DataConfig {

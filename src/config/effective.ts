@@ -17,6 +17,7 @@ export function toFileValue(config: Config): Record<string, unknown> {
       ...ownerValue(fuse.owner),
       databases: fuse.databases.map(literal),
       'other-files': fuse.otherFiles,
+      'stale-clients': fuse.staleClients,
     },
     data: {
       dir: literal(data.dir),

@@ -19,7 +19,10 @@ function problems(text: string, options: LoadOptions = {}): string[] {
 
 test('without a file and flags every key has its default', () => {
   expect(loadConfig({ paths: [] })).toEqual({
-    fuse: { allowOther: false, driver: 'direct', latency: 'normal', owner: {}, databases: ['**'], otherFiles: 'serve' },
+    fuse: {
+      ...{ allowOther: false, driver: 'direct', latency: 'normal', owner: {}, databases: ['**'] },
+      ...{ otherFiles: 'serve', staleClients: 'warn' },
+    },
     data: {
       dir: resolve('ltxd-data'),
       mode: 0o700,

@@ -111,6 +111,7 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
       },
       databases: fuse.databases,
       otherFiles: fuse['other-files'],
+      staleClients: fuse['stale-clients'],
     },
     data: {
       dir: resolve(data.dir),

@@ -33,6 +33,7 @@ const fuse = {
     .min(1, { error: 'expected at least one pattern' })
     .prefault(['**']),
   'other-files': oneOf('serve', 'refuse').prefault('serve'),
+  'stale-clients': oneOf('warn', 'stop').prefault('warn'),
 }
 
 const retention = {

@@ -32,6 +32,9 @@ fuse:
   # databases: ["**"]
   # Other files: "serve" them as plain files, which are not replicated, or "refuse" them.
   # other-files: serve
+  # Programs that still have files open when ltxd starts after a crash read what was there before, without an error,
+  # until they open them anew. "warn" names them in the log, "stop" ends them (SIGTERM, after 5 s SIGKILL).
+  # stale-clients: warn
 
 data:
   # Databases and the LTX log. After a clean stop the databases are plain SQLite files. "--data DIR" overrides it.

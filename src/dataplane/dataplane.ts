@@ -1,17 +1,15 @@
-import fs from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { LogFields, LogLevel, Sharing } from '../capture/events.ts'
 import { Proof } from '../capture/proof.ts'
 import { type Device } from '../fuse/device.ts'
-import { doorbellName, hangDoorbell, ringDoorbell } from '../fuse/protocol/doorbell.ts'
-import { invalidateEntry, invalidateInode } from '../fuse/protocol/notify.ts'
 import { droppedAt } from '../log/dropped.ts'
 import { logDirectory, ZERO_POSITION } from '../log/store.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 import { nodeFiles } from '../util/files.ts'
+import { Connection } from './connection.ts'
 import { KeepAwake } from './keep-awake.ts'
 import type { KnownDatabase, WalObserver } from './known-database.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
@@ -63,8 +61,7 @@ export class DataPlane {
   #keepAwakeThread: Worker | undefined
   readonly #options: DataPlaneOptions
   #recovered: (() => void) | undefined
-  #device: Device | undefined
-  #doorbell: number | undefined
+  #connection: Connection | undefined
   /** The number of messages about databases so far. */
   #heard = 0
   #observer: WalObserver | undefined
@@ -126,13 +123,16 @@ export class DataPlane {
     await Promise.race([done, this.ended])
   }
 
-  /** Serves the mounted device until it is unmounted, or `stop`. Resolves when applications can use the mount. */
-  async serve(mountDir: string, device: Device): Promise<void> {
-    this.#device = device
-    this.#send({ type: 'serve', deviceFd: device.device })
+  /**
+   * Serves the mounted device until it is unmounted, or `stop`. `generation` is that of its inode numbers. Resolves
+   * when applications can use the mount.
+   */
+  async serve(mountDir: string, device: Device, generation: number): Promise<void> {
+    const connection = (this.#connection = new Connection(device))
+    this.#send({ type: 'serve', deviceFd: device.device, generation, isBridge: device.bell !== undefined })
     this.#startSyncThread(device.device)
     this.#startKeepingAwake()
-    this.#doorbell = await Promise.race([hangDoorbell(mountDir, device.device), this.ended.then(() => undefined)])
+    await connection.hang(mountDir, this.ended)
   }
 
   /**
@@ -157,36 +157,40 @@ export class DataPlane {
 
   /** The file on the mount through which a process of this user reaches the serving thread. */
   announcementsPath(mountDir: string): string {
-    return `${mountDir}/${doorbellName(this.#device?.device ?? -1)}`
+    return `${mountDir}/${this.#connection?.doorbellName ?? ''}`
   }
 
-  /** Closes this process's own file on the mount, which can be unmounted afterwards. */
-  releaseMount(): void {
-    if (this.#doorbell !== undefined) fs.closeSync(this.#doorbell)
-    this.#doorbell = undefined
+  /** Resolves when this node has no file on the mount open, which can then be unmounted. */
+  async releaseMount(): Promise<void> {
+    await this.#connection?.release()
   }
 
   /**
-   * Called before the mount is detached while files on it are open. Ends all writes, and makes sure that `stop` still
-   * reaches the thread when no path leads to the mount any more.
+   * Called before the mount is detached while files on it are open. Ends all writes, makes sure that `stop` still
+   * reaches the thread when no path leads to the mount any more, and that nobody reads on in what the kernel has
+   * cached.
    */
-  async keepReachable(mountDir: string): Promise<void> {
-    this.shared.leads = false
-    if (this.#device === undefined) return
-    const ended = this.ended.catch(() => undefined)
-    this.#doorbell = (await Promise.race([hangDoorbell(mountDir, this.#device.device), ended])) ?? undefined
+  async cutOff(mountDir: string): Promise<void> {
+    const { shared, ended } = this
+    shared.leads = false
+    await this.#connection?.requestCutOff(
+      mountDir,
+      () => shared.requestCutOff(),
+      ended.catch(() => undefined),
+    )
   }
 
   /** Waits for the current request, makes everything durable, and ends all threads. Rejects if the main one failed. */
   async stop(): Promise<void> {
     this.shared.requestStop()
-    if (this.#device === undefined) await this.#worker.terminate()
-    else ringDoorbell(this.#device)
+    if (this.#connection === undefined) await this.#worker.terminate()
+    else this.#connection.ring()
     try {
       await this.ended
     } finally {
       this.#plainFiles.flush()
-      this.releaseMount()
+      await this.releaseMount()
+      this.#connection?.close()
       await Promise.all([this.#syncThread?.terminate(), this.#keepAwakeThread?.terminate()])
     }
   }
@@ -223,7 +227,7 @@ export class DataPlane {
 
   #takeTurn(): void {
     this.shared.requestTurn()
-    if (this.#device !== undefined) ringDoorbell(this.#device)
+    this.#connection?.ring()
   }
 
   #release(name: string, slot: number): void {
@@ -283,11 +287,11 @@ export class DataPlane {
         setTimeout(() => this.#takeTurn(), LATER_MS).unref()
         return
       case 'invalidate':
-        if (this.#device !== undefined) invalidateInode(this.#device.device, message.node)
-        return
+        return this.#connection?.invalidateInode(message.node)
+      case 'cut-off':
+        return void this.#connection?.cutOff(message.files, message.walIndexes)
       case 'forget':
-        if (this.#device !== undefined) invalidateEntry(this.#device.device, message.parent, message.name)
-        return
+        return this.#connection?.invalidateEntry(message.parent, message.name)
       case 'stopped':
     }
   }

@@ -31,8 +31,11 @@ export type ToDataPlane =
   | { readonly type: 'recover-again'; readonly database: string }
   /** Before `serve`: a database is not served for this reason. Answered by `recovered`. */
   | { readonly type: 'reject'; readonly database: string; readonly reason: string }
-  /** Serve the mount until it is unmounted or a stop is requested. Answered by `stopped`. */
-  | { readonly type: 'serve'; readonly deviceFd: number }
+  /**
+   * Serve the mount until it is unmounted or a stop is requested. Answered by `stopped`. `generation` is that of its
+   * inode numbers (fuse/protocol/inodes.ts).
+   */
+  | { readonly type: 'serve'; readonly deviceFd: number; readonly generation: number; readonly isBridge: boolean }
 
 export type FromDataPlane =
   | { readonly type: 'recovered' }
@@ -64,6 +67,8 @@ export type FromDataPlane =
    * itself.
    */
   | { readonly type: 'invalidate'; readonly node: number }
+  /** Requests get errors from now on. What those still see who have files open is in the kernel's cache. */
+  | { readonly type: 'cut-off'; readonly files: readonly number[]; readonly walIndexes: readonly number[] }
   /** A name that the kernel may have cached is gone. For the same reason, another thread tells the kernel. */
   | { readonly type: 'forget'; readonly parent: number; readonly name: string }
   | { readonly type: 'stopped' }

@@ -22,7 +22,6 @@ export interface SlotState {
   readonly timestampMs: number
 }
 
-const MAX_DATABASES = 16384
 const CONTROL_WORDS = 48
 const REQUEST_WORDS = RequestCounts.sizeBytes / 8
 const SLOT_WORDS = 12
@@ -41,6 +40,7 @@ const CONTROL = {
   announced: 18,
   turn: 20,
   releases: 22,
+  cutOff: 24,
 } as const
 /** Offset in 64-bit words. */
 const DEADLINE = 5
@@ -74,7 +74,7 @@ export class SharedState {
   readonly #primary: Uint8Array
   readonly #words: BigUint64Array
 
-  constructor(buffer = new SharedArrayBuffer((WORDS_BEFORE_SLOTS + SLOT_WORDS * MAX_DATABASES) * 8)) {
+  constructor(buffer = new SharedArrayBuffer((WORDS_BEFORE_SLOTS + SLOT_WORDS * SharedState.maxDatabases) * 8)) {
     this.buffer = buffer
     this.#control = new Int32Array(buffer, 0, CONTROL_WORDS * 2)
     this.#deadline = new BigInt64Array(buffer, DEADLINE * 8, 1)
@@ -83,7 +83,7 @@ export class SharedState {
     this.#words = new BigUint64Array(buffer, WORDS_BEFORE_SLOTS * 8)
   }
 
-  static readonly maxDatabases = MAX_DATABASES
+  static readonly maxDatabases = 16384
 
   requestStop(): void {
     Atomics.store(this.#control, CONTROL.stop, 1)
@@ -91,6 +91,15 @@ export class SharedState {
 
   get stopRequested(): boolean {
     return Atomics.load(this.#control, CONTROL.stop) === 1
+  }
+
+  /** Ends what applications with open files can still do, before the mount goes. */
+  requestCutOff(): void {
+    Atomics.store(this.#control, CONTROL.cutOff, 1)
+  }
+
+  get cutOffRequested(): boolean {
+    return Atomics.load(this.#control, CONTROL.cutOff) === 1
   }
 
   /** The data plane has no timers: it does what has waited when this was called, after its next request. */
@@ -193,8 +202,8 @@ export class SharedState {
    * timeout.
    */
   async commitEnded(timeoutMs: number): Promise<boolean> {
-    const result = Atomics.waitAsync(this.#control, CONTROL.committing, 1, timeoutMs)
-    return (result.async ? await result.value : result.value) !== 'timed-out'
+    const { value } = Atomics.waitAsync(this.#control, CONTROL.committing, 1, timeoutMs)
+    return (await value) !== 'timed-out'
   }
 
   /**

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { constants } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
-import { unmarshalAnnouncements } from '../capture/announcements.ts'
+import { ofBacking, unmarshalAnnouncements } from '../capture/announcements.ts'
 import type { Authority } from '../capture/authority.ts'
 import type { Database } from '../capture/database.ts'
 import { DatabaseFilter } from '../capture/database-filter.ts'
@@ -13,6 +13,7 @@ import { RejectionLines } from '../capture/rejection-lines.ts'
 import { discardReplacements } from '../capture/replacement.ts'
 import { CaptureVolume } from '../capture/volume.ts'
 import { errnoOf, FsError } from '../fuse/errno.ts'
+import { type Inodes, narrowInodes, wideInodes } from '../fuse/protocol/inodes.ts'
 import { invalidateAttributes } from '../fuse/protocol/notify.ts'
 import { Session } from '../fuse/protocol/session.ts'
 import { Tree } from '../fuse/tree/tree.ts'
@@ -54,7 +55,8 @@ const slots = new Slots(state, say)
 const behind = new Set<string>()
 let tree: Tree | undefined
 let serving = false
-let locks: FileLocks | undefined
+/** Whether a transaction holds a lock on the file with this backing inode number. */
+let isLocked = (_inode: number): boolean => false
 /** Drops the attributes of the file of that name from the kernel's cache. */
 let forgetAttributes = (_name: string): void => undefined
 /** Releases a database that was dropped with that transaction. */
@@ -63,6 +65,7 @@ let releaseDropped = (_name: string, _txid: TXID): void => undefined
 const later: (() => void)[] = []
 /** The current request commits. */
 let committing = false
+let isCutOff = false
 
 /** Recovery restores this node's own history, whoever leads. The node compares it with the primary's afterwards. */
 const authority: Authority = {
@@ -78,7 +81,7 @@ const authority: Authority = {
   get primary() {
     return state.primaryHostname
   },
-  isLocked: (inode) => locks?.isWriteLocked(inode) === true,
+  isLocked: (inode) => isLocked(inode),
   isClient: ({ tid }) => tid !== 0 && tid === state.clientPid,
 }
 
@@ -99,7 +102,7 @@ const events: CaptureEvents = {
   },
   sharing: ({ name }, sharing) => say({ type: 'sharing', database: name, sharing }),
   mended(path) {
-    const node = tree?.find(path)
+    const node = tree?.nodes.find(path)?.id
     if (node !== undefined) say({ type: 'invalidate', node })
   },
   guarded: ({ name }) => say({ type: 'guarded', database: name }),
@@ -126,7 +129,7 @@ port.on('message', (message: ToDataPlane) => {
       reject(message.database, message.reason)
       return say({ type: 'recovered' })
     case 'serve':
-      serve(message.deviceFd)
+      serve(message.deviceFd, message.isBridge ? narrowInodes(message.generation) : wideInodes(message.generation))
       port.close()
   }
 })
@@ -218,7 +221,17 @@ function takeTurn(): void {
   }
 }
 
-function serve(deviceFd: number): void {
+/** Whoever still has a file open gets errors: not only from here, but also for what the kernel has cached. */
+function cutOff(session: Session): void {
+  isCutOff = true
+  session.cutOff()
+  const open = [...(tree?.nodes.openNodes() ?? [])]
+  const walIndexes = open.filter(({ name }) => name.endsWith('-shm')).map(({ id }) => id)
+  const files = open.map(({ id }) => id).filter((id) => !walIndexes.includes(id))
+  say({ type: 'cut-off', files, walIndexes })
+}
+
+function serve(deviceFd: number, inodes: Inodes): void {
   const volume = new CaptureVolume({
     root,
     files,
@@ -243,26 +256,29 @@ function serve(deviceFd: number): void {
   const forget = (parent: number, name: string) => say({ type: 'forget', parent, name })
   tree = new Tree(root, Object.assign(volume, { ownerChanged }), special, forget)
   forgetAttributes = (name) => {
-    const node = tree?.find(name)
+    const node = tree?.nodes.find(name)?.id
     if (node !== undefined) invalidateAttributes(deviceFd, node)
   }
   const session = new Session(deviceFd, tree, {
     failed: (operation, error) => events.log('error', `${operation} failed: ${errorMessage(error)}`, {}),
     afterRequest() {
       if (state.takeTurn()) takeTurn()
+      if (state.cutOffRequested && !isCutOff) cutOff(session)
       if (committing) state.endCommit()
       committing = false
       keepAwake?.requested()
       return state.stopRequested ? 'stop' : undefined
     },
     requests: state.requests,
+    inodes,
     rejectedWrite: (node) => say({ type: 'invalidate', node }),
     announced(data, caller) {
       if (!authority.isClient(caller)) throw new FsError('EPERM', 'only the local client announces')
-      for (const announcement of unmarshalAnnouncements(data)) volume.announced(announcement)
+      for (const announcement of unmarshalAnnouncements(data)) volume.announced(ofBacking(announcement, inodes))
     },
   })
-  locks = new FileLocks(mountDir)
+  const locks = new FileLocks(mountDir)
+  isLocked = (inode) => locks.isWriteLocked(inodes.shown(inode))
   serving = true
   // A broken invariant leaves the files as they are: the next start recovers, and logs the cause.
   session.serve()

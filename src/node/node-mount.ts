@@ -4,15 +4,24 @@ import { setAsideStrays } from '../data/strays.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { type Mounted } from '../fuse/device.ts'
 import { realPath } from '../fuse/host/mount-point.ts'
+import { mountUsers, stopMountUsers } from '../fuse/host/mount-users.ts'
 import { MountWatch } from '../fuse/host/mount-watch.ts'
+import type { MountEntry } from '../fuse/host/mountinfo.ts'
 import type { HandedOver } from '../fuse/mount/handed-over.ts'
 import { clearStaleMount, mount, mountedAs, unmount } from '../fuse/mount/mount.ts'
-import { LtxdError } from '../util/errors.ts'
+import { errorMessage, LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
+
+const REMOVED = 'removed the mount of a node that had died'
+const LEFT_BEHIND =
+  'a program has files of a node open that died: it reads what was there before until it opens them anew; ' +
+  'restart it, or set fuse.stale-clients to stop'
+/** Programs, and files of each, that a log names. */
+const MAX_NAMED = 10
 
 export interface NodeMountOptions {
   readonly dir: string
-  readonly fuse: Pick<FuseConfig, 'driver' | 'allowOther'>
+  readonly fuse: Pick<FuseConfig, 'driver' | 'allowOther' | 'staleClients'>
   /** Root made the mount at `dir` and removes it. */
   readonly handedOver: HandedOver | undefined
   /** The node's logger, which carries its id once that is known. */
@@ -33,11 +42,23 @@ export class NodeMount {
     this.#options = options
   }
 
-  async clearStale(): Promise<void> {
-    const { dir, handedOver, logger } = this.#options
-    if (handedOver === undefined && (await clearStaleMount(dir))) {
-      logger().warn({ mount: dir }, 'removed the mount of a node that had died')
+  /** Removes the mount of a node that died. This process holds the data directory, so nobody else serves it. */
+  async clearStale(data: DataDirectory): Promise<void> {
+    const { dir, handedOver, logger, fuse } = this.#options
+    if (handedOver !== undefined) return
+    const cleared = await clearStaleMount(dir, { own: sourceOf(data), found: (stale) => this.#leftBehind(stale) })
+    if (cleared) logger().warn({ mount: dir, 'stale-clients': fuse.staleClients }, REMOVED)
+  }
+
+  /** They have files of a dead mount open. */
+  async #leftBehind(stale: MountEntry): Promise<void> {
+    const { fuse, logger } = this.#options
+    const users = mountUsers(stale)
+    for (const { pid, command, files } of users.slice(0, MAX_NAMED)) {
+      logger().warn({ pid, command, files: files.slice(0, MAX_NAMED) }, LEFT_BEHIND)
     }
+    if (users.length > MAX_NAMED) logger().warn({ count: users.length - MAX_NAMED }, 'so do more programs')
+    if (users.length > 0 && fuse.staleClients === 'stop') await stopMountUsers(stale)
   }
 
   /**
@@ -58,12 +79,12 @@ export class NodeMount {
     this.#watch?.stop()
     if (this.#mounted === undefined) return
     if (handedOver !== undefined || this.#isDetached) {
-      if (plane !== undefined) plane.shared.leads = false
+      if (plane !== undefined) await this.#cutOff(plane)
       if (!this.#isDetached) logger().info({ mount: dir }, 'root made the mount, so root has to remove it with umount')
       return
     }
-    plane?.releaseMount()
-    const left = await unmount(dir, async () => plane?.keepReachable(dir))
+    await plane?.releaseMount()
+    const left = await unmount(dir, async () => plane && this.#cutOff(plane))
     if (left === 'detached') {
       logger().warn({ mount: dir }, 'files on the mount were still open: every further access to them fails')
     }
@@ -71,6 +92,14 @@ export class NodeMount {
 
   async close(): Promise<void> {
     await this.#mounted?.close()
+  }
+
+  /** Programs with open files get errors from now on. A mount that does not answer any more ends all the same. */
+  async #cutOff(plane: DataPlane): Promise<void> {
+    const { dir, logger } = this.#options
+    await plane.cutOff(dir).catch((error: unknown) => {
+      logger().warn({ mount: dir, reason: errorMessage(error) }, 'programs with open files may read on in old content')
+    })
   }
 
   /** The error that ends the node when the mount is gone. */
@@ -93,8 +122,7 @@ export class NodeMount {
     if (strays.length > 0) {
       logger().warn({ strays }, 'moved journals from below the mount point into the data directory')
     }
-    // No path: mount(8) would take a file of that name for the device that is mounted.
-    return mount(dir, { driver, fsname: `ltxd:${formatNodeId(data.nodeId)}`, allowOther })
+    return mount(dir, { driver, fsname: sourceOf(data), allowOther })
   }
 
   /** Programs with open files would continue, but new opens would reach the directory underneath and bypass ltxd. */
@@ -102,4 +130,9 @@ export class NodeMount {
     this.#isDetached = true
     this.#options.lost()
   }
+}
+
+/** What mount(8) shows. No path: it would take a file of that name for the device that is mounted. */
+function sourceOf({ nodeId }: Pick<DataDirectory, 'nodeId'>): string {
+  return `ltxd:${formatNodeId(nodeId)}`
 }

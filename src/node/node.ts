@@ -7,6 +7,7 @@ import type { ClusterConfig, Config } from '../config/config.ts'
 import { warnOfTestLimits } from '../config/limits.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { formatNodeId, openDataDirectory } from '../data/directory.ts'
+import { nextGeneration } from '../data/mount-generation.ts'
 import { Owners } from '../data/owners.ts'
 import { DataPlane } from '../dataplane/dataplane.ts'
 import type { HandedOver } from '../fuse/mount/handed-over.ts'
@@ -109,12 +110,12 @@ class RunningNode implements Node {
   async start(signal: AbortSignal | undefined): Promise<void> {
     const config = this.#config
     warnOfTestLimits(this.#logger)
-    await this.#mount.clearStale()
     const data = (this.#data = openDataDirectory(config.data.dir, {
       modes: modesOf(config.data.mode),
       changed: (message) => this.#logger.warn(message),
     }))
     const logger = (this.#logger = this.#logger.child({ node: this.nodeId }))
+    await this.#mount.clearStale(data)
     const owners = (this.#owners = new Owners({ ...data, override: config.fuse.owner, logger }))
     if (config.backup !== undefined) this.#backup = new NodeBackup(config.backup, data, owners, logger)
     const rejections = await this.#backup?.hydrate(signal, { hasPeers: config.cluster !== undefined })
@@ -123,9 +124,8 @@ class RunningNode implements Node {
     for (const [name, reason] of rejections ?? []) await plane.rejectAtStart(name, reason)
     if (config.cluster === undefined) await this.#leadAlone(plane, signal)
     signal?.throwIfAborted()
-    const mounted = await this.#mount.open(data)
     this.#scrubber = prepareScrubber(data, plane, this.#logger)
-    await plane.serve(this.mountDir, mounted)
+    await plane.serve(this.mountDir, await this.#mount.open(data), nextGeneration(data))
     this.#scrubber.start()
     this.#logs = this.#startLogMaintenance(data, plane)
     this.#checkpoints = this.#prepareCheckpoints(data, plane)

@@ -7,6 +7,8 @@ import type { FromClient, ToClient } from './client/messages.ts'
 /** Limit of bytes that were sent to the local client but are not applied yet. */
 const MAX_UNAPPLIED_BYTES = 8 << 20
 
+const CLIENT_LOST = 'the local client ended'
+
 type Answer = Extract<FromClient, { database: string }>
 
 export interface ReplicaDatabaseOptions {
@@ -32,6 +34,8 @@ export class ReplicaDatabase {
   readonly #unanswered: { readonly bytes: number; answered: (answer: Answer) => void }[] = []
   #unappliedBytes = 0
   #room: (() => void)[] = []
+  /** The client has ended. Whatever is ordered afterwards fails at once, because nobody would answer it. */
+  #isAbandoned = false
   /** Why the local client cannot apply at the moment. */
   blocked: string | undefined
   /** Why no transaction can be applied before a snapshot. */
@@ -59,6 +63,7 @@ export class ReplicaDatabase {
   async apply(bytes: Uint8Array | { readonly file: string; readonly sizeBytes: number }): Promise<void> {
     if (this.broken !== undefined) return
     while (this.#unappliedBytes > MAX_UNAPPLIED_BYTES) await new Promise<void>((resolve) => this.#room.push(resolve))
+    if (this.#isAbandoned) return
     const inFile = 'file' in bytes
     const order = { type: 'apply', database: this.name, ...(inFile && { file: bytes.file }) } as const
     this.#expect(inFile ? bytes.sizeBytes : bytes.length, (answer) => {
@@ -107,11 +112,12 @@ export class ReplicaDatabase {
 
   /** The client has ended, so no order will be answered any more. */
   abandon(): void {
+    this.#isAbandoned = true
     const lost = {
       type: 'failed',
       database: this.name,
       code: 'CLIENT_LOST',
-      message: 'the local client ended',
+      message: CLIENT_LOST,
     } as const
     for (const { answered } of this.#unanswered.splice(0)) answered(lost)
     this.#unappliedBytes = 0
@@ -119,6 +125,7 @@ export class ReplicaDatabase {
   }
 
   #request(order: ToClient): Promise<Answer> {
+    if (this.#isAbandoned) return Promise.reject(new ReplicaError(this.name, 'CLIENT_LOST', CLIENT_LOST))
     return new Promise((resolve, reject) => {
       this.#expect(0, (answer) => {
         if (answer.type === 'failed') reject(new ReplicaError(this.name, answer.code, answer.message))

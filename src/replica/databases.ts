@@ -44,16 +44,21 @@ export class ReplicaDatabases {
     this.#options = options
   }
 
-  /** Starts a client, which opens all databases. */
+  /** Starts a client, which opens all databases. After an error the client ends, so `lost` is called, too. */
   async open(): Promise<void> {
     const { plane, mountDir, logger } = this.#options
     this.#databases.clear()
     const client = new LocalClientProcess({ plane, mountDir, logger, received: (message) => this.#receive(message) })
     this.#client = client
     void client.ended.then(() => this.#clientEnded(client))
-    for (const known of plane.databases.values()) {
-      if (known.rejection !== undefined) await this.#discardRejected(known)
-      else if (known.state().position.txid > 0n) await this.#addAndOpen(known.name)
+    try {
+      for (const known of plane.databases.values()) {
+        if (known.rejection !== undefined) await this.#discardRejected(known)
+        else if (known.state().position.txid > 0n) await this.#addAndOpen(known.name)
+      }
+    } catch (error) {
+      client.kill()
+      throw error
     }
   }
 
@@ -155,6 +160,7 @@ export class ReplicaDatabases {
       applied: (position) => this.#applied(database, position),
       failed: (error) => this.#markBroken(database, error.message),
     })
+    if (this.#client === undefined) database.abandon()
     this.#databases.set(name, database)
     return database
   }
@@ -217,8 +223,11 @@ export class ReplicaDatabases {
     }
   }
 
+  /** Whoever waits for the client goes on with an error, also who comes before there is a new one. */
   #clientEnded(client: LocalClientProcess): void {
     for (const database of this.all()) database.abandon()
-    if (this.#client === client) this.#options.lost()
+    if (this.#client !== client) return
+    this.#client = undefined
+    this.#options.lost()
   }
 }

@@ -15,9 +15,10 @@ import { fileURLToPath } from 'node:url'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
 import { NodeSpecialFiles } from '../../src/dataplane/special-files.ts'
 import { clearStaleMount, mount, unmount } from '../../src/fuse/mount/mount.ts'
+import { Notifier } from '../../src/fuse/mount/notifier.ts'
 import { hangDoorbell, ringDoorbell } from '../../src/fuse/protocol/doorbell.ts'
 import { ROOT_ID } from '../../src/fuse/protocol/kernel.ts'
-import { invalidateEntry, invalidateInode } from '../../src/fuse/protocol/notify.ts'
+import { entryInvalidation, inodeInvalidation } from '../../src/fuse/protocol/notify.ts'
 import { RequestCounts } from '../../src/fuse/protocol/request-counts.ts'
 import { Session } from '../../src/fuse/protocol/session.ts'
 import { PlainVolume } from '../../src/fuse/tree/plain.ts'
@@ -55,6 +56,8 @@ async function control(backing: string, mountPoint: string, facts: string | unde
   })
   const doorbell = await hangDoorbell(mountPoint, device)
 
+  const notifier = new Notifier(device)
+  const tell = (answer: Promise<boolean>) => void answer.then((isTaken) => console.log(isTaken))
   let ending: Promise<void> | undefined
   const end = async (): Promise<void> => {
     fs.closeSync(doorbell)
@@ -66,6 +69,7 @@ async function control(backing: string, mountPoint: string, facts: string | unde
     ringDoorbell(mounted)
     await exited
     if (held !== undefined) fs.closeSync(held)
+    notifier.close()
     await mounted.close()
     console.log(outcome)
     process.stdin.destroy()
@@ -74,8 +78,8 @@ async function control(backing: string, mountPoint: string, facts: string | unde
     .on('line', (line) => {
       const [command, argument = ''] = line.split(' ')
       if (command === 'stop') ending ??= end()
-      if (command === 'name') console.log(invalidateEntry(device, ROOT_ID, argument))
-      if (command === 'node') console.log(invalidateInode(device, Number(argument)))
+      if (command === 'name') tell(notifier.notify(line, entryInvalidation(ROOT_ID, argument)))
+      if (command === 'node') tell(notifier.notify(line, inodeInvalidation(Number(argument))))
       Atomics.store(question, 0, Math.max(0, QUESTIONS.indexOf(line)))
       if (QUESTIONS.includes(line)) ringDoorbell(mounted)
     })

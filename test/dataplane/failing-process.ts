@@ -24,5 +24,5 @@ const plane = new DataPlane({
 })
 await plane.recover()
 const device = { device: fs.openSync(directory, 'r'), bell: fs.openSync('/dev/null', 'w') }
-await plane.serve(directory, device).catch(() => {})
+await plane.serve(directory, device, 0).catch(() => {})
 await plane.stop().catch((error: unknown) => console.log((error as NodeJS.ErrnoException).code))

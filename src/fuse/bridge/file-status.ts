@@ -12,6 +12,8 @@ export function fileStatus(message: WireMessage, at: number, isCached: boolean):
   const time = (seconds: number, nanoseconds: number) =>
     Math.max(0, message.u64(at + seconds) * 1000 + Math.floor(message.u32(at + nanoseconds) / 1e6))
   return {
+    // 32 bits, as fuse-native takes it (protocol/inodes.ts).
+    ino: message.u32(at + ATTR.ino),
     size: message.u64(at + ATTR.size),
     blocks: message.u64(at + ATTR.blocks),
     atime: time(ATTR.atime, ATTR.atimensec),

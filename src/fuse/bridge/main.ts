@@ -21,6 +21,7 @@ const SOCKET = 3
  * O_TRUNC must come as one: as an open and then a truncation by name, another would seem to have the file open.
  */
 const OPTIONS = [
+  'use_ino',
   'big_writes',
   'atomic_o_trunc',
   'attr_timeout=1',

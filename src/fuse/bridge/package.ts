@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 
 /** Times are milliseconds since 1970. */
 export interface FileStatus {
+  readonly ino?: number
   readonly mode: number
   readonly size?: number
   readonly blocks?: number

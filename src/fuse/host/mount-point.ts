@@ -50,7 +50,8 @@ export function inUse(target: string, { options }: MountEntry): MountError {
   const owner = options.find((option) => option.startsWith('user_id='))?.slice('user_id='.length)
   const isForeign = owner !== undefined && owner !== String(process.geteuid?.())
   const whose = isForeign ? ` (of the user with id ${owner})` : ''
-  const advice = isForeign ? `stop it first (if it is dead, as root, run: umount -l '${target}')` : 'stop it first'
+  const isDead = `if it is dead, ${isForeign ? 'as root, ' : ''}run: umount -f -l '${target}'`
+  const advice = `stop it first (${isDead})`
   return new MountError(
     'MOUNT_IN_USE',
     `another ltxd${whose} serves ${target}; ${advice}, or choose another mount point`,

@@ -3,6 +3,8 @@
 import fs from 'node:fs'
 
 export interface MountEntry {
+  /** The mount's number, which may be used again after it is gone. */
+  readonly id: string
   /** `major:minor` of the file system. */
   readonly device: string
   readonly mountPoint: string
@@ -27,13 +29,15 @@ export function parseMountinfo(text: string): MountEntry[] {
   for (const line of text.split('\n')) {
     const fields = line.split(' ')
     const separator = fields.indexOf('-', 6)
+    const id = fields[0]
     const device = fields[2]
     const mountPoint = fields[4]
     const type = fields[separator + 1]
     const source = fields[separator + 2]
-    if (separator < 0 || device === undefined || mountPoint === undefined) continue
+    if (separator < 0 || id === undefined || device === undefined || mountPoint === undefined) continue
     if (type === undefined || source === undefined) continue
     entries.push({
+      id,
       device,
       mountPoint: unescapeField(mountPoint),
       type,

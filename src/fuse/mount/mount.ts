@@ -10,7 +10,7 @@ import type { Mounted } from '../device.ts'
 import { run } from '../host/command.ts'
 import { MountError } from '../host/mount-error.ts'
 import { inUse, MOUNT_TYPE, prepareMountPoint, realPath } from '../host/mount-point.ts'
-import { mountAt } from '../host/mountinfo.ts'
+import { mountAt, type MountEntry } from '../host/mountinfo.ts'
 import { isRoot } from '../host/privilege.ts'
 import { unmountAdvice, unmountCommand } from '../host/unmount-command.ts'
 import { MAX_TRANSFER } from '../protocol/kernel.ts'
@@ -53,32 +53,47 @@ export function mountedAs(device: number): Mounted {
 /**
  * Unmounts `directory`. If the mount is in use, detaches it ('detached'), so that programs with open files get errors:
  * as root at once, otherwise after the session was stopped and the device closed. The session must be reachable for
- * that, so `beforeDetach` hangs the doorbell again. In all other cases the session, which must still be running,
- * returns.
+ * that, so `beforeDetach` hangs the doorbell again; it also ends what those programs could do meanwhile. In all other
+ * cases the session, which must still be running, returns.
  */
 export async function unmount(directory: string, beforeDetach: () => Promise<void>): Promise<'unmounted' | 'detached'> {
   const target = realPath(directory)
   const plain = await run(...unmountCommand(target, 'plain'))
   if (plain.status === 0) return 'unmounted'
   if (mountAt(target) === undefined) return 'unmounted'
-  if (!isRoot()) await beforeDetach()
+  await beforeDetach()
   const detached = await run(...unmountCommand(target, 'force'))
   if (detached.status === 0) return 'detached'
   throw new MountError('UNMOUNT_FAILED', `cannot unmount ${target}: ${detached.stderr}; ${unmountAdvice(target)}`)
 }
 
+export interface StaleMountOptions {
+  /** The source of mounts of which the caller knows that nobody serves them. */
+  readonly own?: string
+  /** Called for each dead mount before it is removed. */
+  readonly found?: (stale: MountEntry) => Promise<void>
+}
+
 /**
- * If a daemon died and left its mount at `directory`, removes it, and any dead mounts underneath. Returns whether there
- * was one. Throws MountError when the mount is alive.
+ * If a daemon died and left its mount at `directory`, removes it, and any dead mounts underneath. One's own that does
+ * not answer, because some process has inherited its device, is ended first. Returns whether there was one. Throws
+ * MountError when the mount is alive.
  */
-export async function clearStaleMount(directory: string): Promise<boolean> {
+export async function clearStaleMount(directory: string, options: StaleMountOptions = {}): Promise<boolean> {
   let cleared = false
+  let hasAborted = false
   for (;;) {
     const target = realPath(directory)
     const mounted = mountAt(target)
     if (mounted?.type !== MOUNT_TYPE) return cleared
     const probe = await run('stat', ['-f', '-c', '%T', target], PROBE_TIMEOUT_MS)
-    if (probe.status === 0 || !isDisconnected(probe.stderr)) throw inUse(target, mounted)
+    if (probe.status === 0 || !isDisconnected(probe.stderr)) {
+      if (probe.status !== null || mounted.source !== options.own || hasAborted) throw inUse(target, mounted)
+      hasAborted = true
+      await abortConnection(mounted)
+      continue
+    }
+    await options.found?.(mounted)
     const { status, stderr } = await run(...unmountCommand(target, 'lazy'))
     if (status !== 0 && mountAt(target) !== undefined) {
       throw new MountError(
@@ -87,6 +102,16 @@ export async function clearStaleMount(directory: string): Promise<boolean> {
       )
     }
     cleared = true
+  }
+}
+
+/** Whoever waits for the mount gets an error. Needs root, or that this user has made the mount. */
+async function abortConnection({ device, mountPoint }: MountEntry): Promise<void> {
+  try {
+    fs.writeFileSync(`/sys/fs/fuse/connections/${device.slice(device.indexOf(':') + 1)}/abort`, '1')
+  } catch {
+    // The file system of connections is not mounted here. "target is busy" is the answer, and the connection ends.
+    if (isRoot()) await run('umount', ['-i', '-c', '-f', mountPoint])
   }
 }
 

@@ -72,7 +72,7 @@ export const OPCODE = {
 export type OpcodeName = keyof typeof OPCODE
 
 /** Codes of notifications, which the file system sends in the error field of the reply header. */
-export const NOTIFY = { INVAL_INODE: 2, INVAL_ENTRY: 3, RETRIEVE: 5 } as const
+export const NOTIFY = { INVAL_INODE: 2, INVAL_ENTRY: 3, STORE: 4, RETRIEVE: 5 } as const
 
 export const INIT_FLAG = {
   ASYNC_READ: 1 << 0,
@@ -210,4 +210,5 @@ export const FSYNC_IN = { SIZE: 16, fh: 0, fsync_flags: 8 } as const
 
 export const NOTIFY_INVAL_INODE_OUT = { SIZE: 24, ino: 0, off: 8, len: 16 } as const
 export const NOTIFY_INVAL_ENTRY_OUT = { SIZE: 16, parent: 0, namelen: 8, flags: 12 } as const
+export const NOTIFY_STORE_OUT = { SIZE: 24, nodeid: 0, offset: 8, size: 16 } as const
 export const NOTIFY_RETRIEVE_OUT = { SIZE: 32, notify_unique: 0, nodeid: 8, offset: 16, size: 24 } as const

@@ -5,6 +5,7 @@ import { errorCode } from '../../util/errors.ts'
 import { writeName } from '../../util/path-bytes.ts'
 import type { HeldReply } from '../content.ts'
 import type { Attributes, DirectorySink, Entry, FileSystemStatistics, Opened } from '../filesystem.ts'
+import { BACKING_INODES, type Inodes } from './inodes.ts'
 import {
   ATTR,
   ATTR_OUT,
@@ -54,8 +55,13 @@ export class Reply implements DirectorySink {
   length = 0
   /** The operation removed mode bits of its file, for which this reply has no field. */
   modeChanged = false
+  readonly #inodes: Inodes
   #listingEnd = 0
   #listingHasEntries = false
+
+  constructor(inodes: Inodes = BACKING_INODES) {
+    this.#inodes = inodes
+  }
 
   /** An empty success for `request`, to be extended or replaced. */
   begin(request: Request): void {
@@ -165,7 +171,7 @@ export class Reply implements DirectorySink {
     const at = this.length
     const end = at + align8(DIRENT.SIZE + nameBytes)
     this.#wide(end - 8, 0) // Zero padding, which the name partly overwrites.
-    this.#wide(at + DIRENT.ino, ino)
+    this.#wide(at + DIRENT.ino, this.#inodes.shown(ino))
     this.#wide(at + DIRENT.off, cookie)
     this.#word(at + DIRENT.namelen, nameBytes)
     this.#word(at + DIRENT.type, (mode & FILE_TYPE_BITS) >> 12)
@@ -184,7 +190,7 @@ export class Reply implements DirectorySink {
   }
 
   #attr(at: number, attributes: Attributes): void {
-    this.#wide(at + ATTR.ino, attributes.ino)
+    this.#wide(at + ATTR.ino, this.#inodes.shown(attributes.ino))
     this.#wide(at + ATTR.size, attributes.size)
     this.#wide(at + ATTR.blocks, attributes.blocks)
     this.#time(at + ATTR.atime, at + ATTR.atimensec, attributes.atimeMs)

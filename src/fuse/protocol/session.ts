@@ -6,6 +6,7 @@ import { errnoNumber, errnoOf, isFailure } from '../errno.ts'
 import type { FileSystem, NodeId } from '../filesystem.ts'
 import { type Announced, DoorbellFile } from './doorbell.ts'
 import { negotiate } from './init.ts'
+import type { Inodes } from './inodes.ts'
 import { OPCODE } from './kernel.ts'
 import { invalidateAttributes } from './notify.ts'
 import { perform } from './operations.ts'
@@ -24,9 +25,14 @@ export interface SessionOptions {
   readonly announced?: Announced
   /** Counts the requests. */
   readonly requests?: RequestCounts
+  /** Default: those of the backing files. */
+  readonly inodes?: Inodes
 }
 
 export type SessionEnd = 'unmounted' | 'stopped'
+
+/** Requests by which the kernel gives back what it had. */
+const GIVES_BACK: ReadonlySet<number> = new Set([OPCODE.FORGET, OPCODE.BATCH_FORGET, OPCODE.RELEASE, OPCODE.RELEASEDIR])
 
 export class Session {
   readonly #device: number
@@ -34,9 +40,10 @@ export class Session {
   readonly #options: SessionOptions
   readonly #doorbell: DoorbellFile
   readonly #request = new Request()
-  readonly #reply = new Reply()
+  readonly #reply: Reply
   readonly #requests: RequestCounts
   #initialized = false
+  #isCutOff = false
 
   /** `device` is a mounted descriptor of /dev/fuse, or a bridge's socket (bridge/mount.ts). The caller closes it. */
   constructor(device: number, fs: FileSystem, options: SessionOptions = {}) {
@@ -44,6 +51,7 @@ export class Session {
     this.#fs = fs
     this.#options = options
     this.#doorbell = new DoorbellFile(device, options.announced)
+    this.#reply = new Reply(options.inodes)
     this.#requests = options.requests ?? new RequestCounts()
   }
 
@@ -56,6 +64,11 @@ export class Session {
       if (length > 0) this.#handle(length)
       if (afterRequest?.() === 'stop') return 'stopped'
     }
+  }
+
+  /** From now on whoever has a file open gets an error, as after the end of the mount; what is given back is taken. */
+  cutOff(): void {
+    this.#isCutOff = true
   }
 
   /** Returns the length of the next request; 0 when there was none; -1 when the mount is gone. */
@@ -81,7 +94,7 @@ export class Session {
     this.#requests.add(request.opcode)
     try {
       if (!this.#initialized) this.#initialize()
-      else if (!this.#doorbell.answers(request, reply)) perform(this.#fs, request, reply)
+      else if (!this.#doorbell.answers(request, reply)) this.#perform()
     } catch (error) {
       const errno = errnoOf(error)
       reply.error(errno ?? errnoNumber('EIO'))
@@ -96,6 +109,12 @@ export class Session {
       return
     }
     this.#send()
+  }
+
+  #perform(): void {
+    const { opcode } = this.#request
+    if (this.#isCutOff && !GIVES_BACK.has(opcode)) this.#reply.error(errnoNumber('ENOTCONN'))
+    else perform(this.#fs, this.#request, this.#reply)
   }
 
   #initialize(): void {

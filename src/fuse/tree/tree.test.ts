@@ -151,7 +151,7 @@ describe('the content of a file', () => {
     }
     expect(fs.readFileSync(path.join(root, 'a'), 'utf8')).toBe('content')
     expect(openDescriptors()).toBe(before)
-    expect(tree.find('a')).toBe(entry.nodeId)
+    expect(tree.nodes.find('a')?.id).toBe(entry.nodeId)
   })
 
   it('is told when its descriptor is closed, also if the first handle was rejected', () => {
@@ -205,7 +205,7 @@ describe('node ids', () => {
     const b = create('b').entry.nodeId
     tree.rename(ROOT, 'a', ROOT, 'b', false, CALLER)
     expect(tree.lookup(ROOT, 'b')?.nodeId).toBe(a)
-    expect(tree.find('a')).toBeUndefined()
+    expect(tree.nodes.find('a')).toBeUndefined()
     expect(tree.getAttributes(b).nlink).toBe(0)
     fs.writeFileSync(path.join(root, 'other'), '')
     fs.renameSync(path.join(root, 'other'), path.join(root, 'b'))

@@ -49,9 +49,9 @@ export class Tree implements T.FileSystem {
     return this.#nodes.size + this.#special.size
   }
 
-  /** The node id by which the kernel knows the file at `path`, if it does; needed to invalidate it. */
-  find(path: string): T.NodeId | undefined {
-    return this.#nodes.find(path)?.id
+  /** The files that the kernel knows, and by which number: to notify it of a change. */
+  get nodes(): Pick<NodeTable, 'find' | 'openNodes'> {
+    return this.#nodes
   }
 
   /** Closes every open file, because the mount is gone or about to be. */

@@ -1,0 +1,55 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { helperEnvironment } from '../../util/environment.ts'
+import { mountAt } from '../host/mountinfo.ts'
+
+/**
+ * Ends a mount's connection when its node is gone, which has written nothing to stdin until then. $1 is the mount
+ * point, $2 the connection's number, $3 the mount's. The descriptor 3 keeps both numbers from being used again. Who has
+ * no access to the connection's own file, and is root, forces an unmount, which ends the connection, too.
+ */
+const SCRIPT = `
+trap '' INT TERM HUP
+read -r _
+echo 1 2>/dev/null >"/sys/fs/fuse/connections/$2/abort" ||
+  { grep -q "^$3 " /proc/self/mountinfo && umount -i -c -f "$1"; }
+`
+
+/**
+ * A process that outlives its node. While some process has the device open, the kernel waits for answers, and whoever
+ * waits for one cannot be killed. A process that the node has left behind in a notification (notifier.ts) would keep
+ * the device open for ever, so the connection has to be ended by somebody.
+ */
+export class Guardian {
+  readonly #process: ChildProcess
+
+  private constructor(process: ChildProcess) {
+    this.#process = process
+  }
+
+  /** `held` is a descriptor of a file on the mount at `mountPoint`, a real path. undefined: it is not mounted there. */
+  static start(mountPoint: string, held: number): Guardian | undefined {
+    const mount = mountAt(mountPoint)
+    const connection = /^0:(\d+)$/.exec(mount?.device ?? '')?.[1]
+    if (mount === undefined || connection === undefined) return undefined
+    const child = spawn('sh', ['-c', SCRIPT, 'ltxd-guardian', mountPoint, connection, mount.id], {
+      stdio: ['pipe', 'ignore', 'ignore', held],
+      env: helperEnvironment(),
+      cwd: '/',
+      detached: true,
+    })
+    child.on('error', () => {})
+    child.stdin?.on('error', () => {})
+    child.unref()
+    return new Guardian(child)
+  }
+
+  /** Nobody needs it any more. Resolves when it keeps the mount busy no longer. */
+  async end(): Promise<void> {
+    const child = this.#process
+    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
+    const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
+    child.ref()
+    child.kill('SIGKILL')
+    await ended
+  }
+}

@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest'
+import { GENERATIONS, narrowInodes, wideInodes } from './inodes.ts'
+
+const BACKING = [1, 2, 3, 4711, 2 ** 31, 2 ** 32 - 1]
+
+describe.each([
+  ['wide', wideInodes],
+  ['narrow', narrowInodes],
+])('%s inode numbers', (_, inodes) => {
+  it('are another number for the same file in each generation', () => {
+    for (const backing of BACKING) {
+      const shown = [0, 1, 2, 4095, 4096, GENERATIONS - 1].map((generation) => inodes(generation).shown(backing))
+      expect(new Set(shown).size).toBe(shown.length)
+    }
+  })
+
+  it('are another number for each file of a generation, exact in JavaScript, and never zero', () => {
+    for (const generation of [0, 1, GENERATIONS - 1]) {
+      const shown = BACKING.map((backing) => inodes(generation).shown(backing))
+      expect(new Set(shown).size).toBe(shown.length)
+      expect(shown.map((number) => inodes(generation).backing(number))).toEqual(BACKING)
+      for (const number of shown) expect(Number.isSafeInteger(number) && number > 0).toBe(true)
+    }
+  })
+})
+
+it('wide inode numbers leave room for those of large file systems', () => {
+  expect(Number.isSafeInteger(wideInodes(GENERATIONS - 1).shown(2 ** 52 - 1))).toBe(true)
+  expect(() => wideInodes(0).shown(2 ** 52)).toThrow(/too large/)
+})

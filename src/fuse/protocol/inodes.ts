@@ -1,0 +1,48 @@
+/**
+ * The inode numbers that applications see. SQLite tells by a file's number whether the file that it has open is still
+ * the one of that name. So the same backing file must have another number on each mount: a connection from before a
+ * restart then knows that its file has gone, and neither rolls back nor removes what is there now.
+ */
+
+import assert from 'node:assert/strict'
+
+/** How many generations there are. Numbers stay below 2^53, so that JavaScript programs see them exactly. */
+export const GENERATIONS = 2 ** 20
+const TWO_TO_32 = 2 ** 32
+const LARGEST = 2 ** 52
+/** libfuse, as fuse-native calls it, takes 32 bits. */
+const NARROW_SHIFT = 12
+
+export interface Inodes {
+  /** The number that applications see of a backing file with number `backing`. */
+  shown(backing: number): number
+  /** Of which file `shown` is the number. */
+  backing(shown: number): number
+}
+
+/** `generation` is in [0, GENERATIONS), and another one for each mount of a data directory. */
+export function wideInodes(generation: number): Inodes {
+  const base = generation * TWO_TO_32
+  return {
+    shown(backing) {
+      assert.ok(backing < LARGEST, `a file of the data directory has inode number ${backing}, which is too large`)
+      return base + backing
+    },
+    backing: (shown) => shown - base,
+  }
+}
+
+/** As `wideInodes`, in 32 bits. Backing file systems that number their files beyond them may show a number twice. */
+export function narrowInodes(generation: number): Inodes {
+  const mask = generation << NARROW_SHIFT
+  return {
+    shown(backing) {
+      // Zero is no number of a file.
+      return (backing ^ Math.floor(backing / TWO_TO_32) ^ mask) >>> 0 || 1
+    },
+    backing: (shown) => (shown ^ mask) >>> 0,
+  }
+}
+
+/** Numbers as they are: for a mount of which no second one is made. */
+export const BACKING_INODES: Inodes = { shown: (backing) => backing, backing: (shown) => shown }
