@@ -74,17 +74,20 @@ test('encrypted databases are in status, metrics, readiness and the log; plain f
   const get = async (path: string) => (await fetch(url + path)).text()
   const ready = async () => (await fetch(`${url}/ready`)).status
   const wal = { pageSize: 4096, checkpointSequence: 0, salt1: 1, salt2: 2, bigEndianChecksums: false }
-  fs.writeFileSync(`${base}/page`, randomBytes(4096))
+  fs.writeFileSync(`${base}/pages`, randomBytes(8192))
   fs.writeFileSync(`${base}/journal`, marshalJournalSegment({ pageSize: 4096, initialSizePages: 0, nonce: 1 }, []))
   fs.writeFileSync(`${base}/wal`, marshalWalHeader(wal).bytes)
   expect(await ready()).toBe(200)
   const script =
-    'touch new.db && cp ../journal new.db-journal && cp ../page new.db && rm new.db-journal && ' +
-    'cp ../page old.db && cp ../wal old.db-wal && for i in 1 2 3 4 5; do echo text > notes-$i; done'
+    'for i in new old; do touch $i.db && cp ../journal $i.db-journal && cp ../pages $i.db && rm $i.db-journal; done && ' +
+    'cp ../pages wal.db && cp ../wal wal.db-wal && for i in 1 2 3 4 5; do echo text > notes-$i; done'
   expect(await program('sh', ['-c', `cd ${mount} && ${script}`])).toMatchObject({ code: 0 })
   await until('readiness', 60_000, async () => (await ready()) === 503)
   expect(await get('/ready')).toContain('not replicated, probably encrypted: new.db, old.db')
-  expect(JSON.parse(await get('/status'))).toMatchObject({ unreplicated: { count: 2, names: ['new.db', 'old.db'] } })
+  expect(JSON.parse(await get('/status'))).toMatchObject({
+    unreplicated: { count: 2, names: ['new.db', 'old.db'] },
+    databases: [{ name: 'wal.db', encrypted: true, sizePages: 2 }],
+  })
   expect(await get('/metrics')).toContain('ltxd_unreplicated_databases 2\n')
   expect(await program('rm', [`${mount}/new.db`, `${mount}/old.db`])).toMatchObject({ code: 0 })
   await until('readiness', 60_000, async () => (await ready()) === 200)

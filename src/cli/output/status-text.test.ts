@@ -108,7 +108,7 @@ test('databases that are not replicated are named below the others, ten at most'
   const names = Array.from({ length: 12 }, (_, i) => `secret-${i}.db`)
   expect(linesOf({ ...ALONE, unreplicated: { count: 12, names } }).slice(7)).toEqual([
     '',
-    '12 databases are not replicated and not backed up, because ltxd cannot read them (encryption):',
+    '12 databases are not replicated and not backed up (encrypted, and not in WAL mode):',
     ...names.slice(0, 10).map((name) => `  ${name}`),
     '  and 2 more',
     '',
