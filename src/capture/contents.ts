@@ -86,8 +86,8 @@ export class WalContent extends PlainContent {
     }
     const { wal, watch, appended } = this.#database
     watch.assertSound()
-    // The database was imported while its WAL was open.
-    if (!wal.following && position >= WAL_HEADER_SIZE) this.#adopt()
+    // The database was imported while its WAL was open. A WAL that was removed is nobody's: nothing is added to it.
+    if (!wal.following && position >= WAL_HEADER_SIZE && fs.fstatSync(this.fd).nlink > 0) this.#adopt()
     wal.write(data, position, () => super.write(data, position, caller))
     if (this.#database.appended === appended) watch.written()
   }
