@@ -58,7 +58,7 @@ export async function playFileStep(by: Step, { mount, plain, directory, facts }:
 function displace(name: string, directory: string, facts: Facts): void {
   facts.displace(name)
   for (const suffix of SIDE_FILES)
-    rmSync(bytesOf(`${directory}/${name}${suffix}`) as unknown as string, { force: true })
+    rmSync(bytesOf(`${directory}/${name}${suffix}`), { force: true })
 }
 
 async function answer(step: Step, mount: Side, facts: Facts): Promise<Answer> {

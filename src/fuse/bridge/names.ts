@@ -42,8 +42,8 @@ export class Names {
   }
 
   /**
-   * Uses the file. If the session has removed its name by itself since the lookup, it says ESTALE: the kernel then tries
-   * again, which must look the name up anew.
+   * Uses the file. If the session has removed its name by itself since the lookup, it says ESTALE: the kernel then
+   * tries again, which must look the name up anew.
    */
   through<T>(name: string, use: (known: Known) => T): T {
     const known = this.find(name)
