@@ -81,10 +81,13 @@ export function journalModeOf(page: Uint8Array): 'rollback' | 'wal' {
   return parseDatabaseHeader(page)?.journalMode ?? 'wal'
 }
 
-/** Whether a file that begins with these bytes can be an encrypted database: it has content, and no SQLite header. */
+/**
+ * Whether a file that begins with these bytes can be an encrypted database: it has content, and no SQLite header, nor a
+ * part of one that is just being written.
+ */
 export function isUnreadable(beginning: Uint8Array): boolean {
   const magic = beginning.subarray(0, DATABASE_MAGIC_SIZE)
-  return magic.length === DATABASE_MAGIC_SIZE && !hasDatabaseMagic(magic) && magic.some((byte) => byte !== 0)
+  return magic.length === DATABASE_MAGIC_SIZE && magic.some((byte, i) => byte !== 0 && byte !== MAGIC.charCodeAt(i))
 }
 
 /** The header of a database whose first page is encrypted. It is followed in WAL mode only. */
