@@ -22,7 +22,8 @@ export function directoryCallbacks(wire: Wire, names: Names): DirectoryCallbacks
       for (let at = 0; at < answer.size;) {
         const length = answer.u32(at + DIRENT.namelen)
         found.push(answer.slice(at + DIRENT.SIZE, length).toString())
-        statuses.push({ mode: answer.u32(at + DIRENT.type) << 12 })
+        // With use_ino, an entry without a number is in no listing.
+        statuses.push({ ino: answer.u32(at + DIRENT.ino), mode: answer.u32(at + DIRENT.type) << 12 })
         cookie = answer.u64(at + DIRENT.off)
         at += (DIRENT.SIZE + length + 7) & ~7
       }

@@ -4,12 +4,11 @@
  * restart then knows that its file has gone, and neither rolls back nor removes what is there now.
  */
 
-import assert from 'node:assert/strict'
-
 /** How many generations there are. Numbers stay below 2^53, so that JavaScript programs see them exactly. */
 export const GENERATIONS = 2 ** 20
 const TWO_TO_32 = 2 ** 32
-const LARGEST = 2 ** 52
+/** From here on are the numbers of files that have no backing file (tree/special-files.ts). They stay as they are. */
+const SPECIAL = 2 ** 52
 /** libfuse, as fuse-native calls it, takes 32 bits. */
 const NARROW_SHIFT = 12
 
@@ -24,11 +23,8 @@ export interface Inodes {
 export function wideInodes(generation: number): Inodes {
   const base = generation * TWO_TO_32
   return {
-    shown(backing) {
-      assert.ok(backing < LARGEST, `a file of the data directory has inode number ${backing}, which is too large`)
-      return base + backing
-    },
-    backing: (shown) => shown - base,
+    shown: (backing) => (backing < SPECIAL ? base + backing : backing),
+    backing: (shown) => (shown < SPECIAL ? shown - base : shown),
   }
 }
 
