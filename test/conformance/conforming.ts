@@ -19,8 +19,6 @@ const FUSE_NATIVE: Readonly<Record<string, string>> = {
   'may contain the replacement character': 'the package shows a name that is not UTF-8 with that character',
   'is written in the fewest requests that the kernel can make': 'libfuse 2 writes at most 128 KiB at once',
   'stays usable while open after its removal, and its name is free': 'the package reports one link, never none',
-  'has one inode number through closing, forgetting and renaming, the same as in listings':
-    'libfuse 2 assigns inode numbers: the package passes 32 bits, and SQLite takes files with equal ones for one',
   'reads bytes once, even after a close, and attributes once more for the time of the access':
     'libfuse 2 asks at each open whether the file has changed',
   'shows its source, type and options': 'libfuse 2 reads at most 128 KiB at once',

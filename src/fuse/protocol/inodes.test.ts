@@ -24,6 +24,15 @@ describe.each([
   })
 })
 
+it('narrow inode numbers are never equal for two files, however wide their own are', () => {
+  const inodes = narrowInodes(7)
+  const backing = [5, 2 ** 32 + 4, 2 ** 33 + 7, 2 ** 34 + 1, 4, 6]
+  const shown = backing.map((number) => inodes.shown(number))
+  expect(new Set(shown).size).toBe(backing.length)
+  expect(backing.map((number) => inodes.shown(number))).toEqual(shown)
+  expect(shown.map((number) => inodes.backing(number))).toEqual(backing)
+})
+
 it('wide inode numbers are exact for special files, too, and none is that of a backing file', () => {
   const special = 2 ** 52 + 1
   for (const generation of [0, 1, GENERATIONS - 1]) {

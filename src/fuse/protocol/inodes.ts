@@ -28,15 +28,27 @@ export function wideInodes(generation: number): Inodes {
   }
 }
 
-/** As `wideInodes`, in 32 bits. Backing file systems that number their files beyond them may show a number twice. */
+/**
+ * As `wideInodes`, in 32 bits. SQLite takes files with equal numbers for one, so where the backing file system has wider
+ * numbers, one that is taken already is passed over.
+ */
 export function narrowInodes(generation: number): Inodes {
   const mask = generation << NARROW_SHIFT
+  /** Backing numbers, by the number that is shown. */
+  const owners = new Map<number, number>()
   return {
     shown(backing) {
-      // Zero is no number of a file.
-      return (backing ^ Math.floor(backing / TWO_TO_32) ^ mask) >>> 0 || 1
+      let shown = (backing ^ Math.floor(backing / TWO_TO_32) ^ mask) >>> 0
+      for (;;) {
+        // Zero is no number of a file.
+        const owner = shown === 0 ? NaN : (owners.get(shown) ?? backing)
+        if (owner === backing) break
+        shown = (shown + 1) >>> 0
+      }
+      owners.set(shown, backing)
+      return shown
     },
-    backing: (shown) => (shown ^ mask) >>> 0,
+    backing: (shown) => owners.get(shown) ?? 0,
   }
 }
 
