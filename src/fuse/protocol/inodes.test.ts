@@ -16,9 +16,10 @@ describe.each([
 
   it('are another number for each file of a generation, exact in JavaScript, and never zero', () => {
     for (const generation of [0, 1, GENERATIONS - 1]) {
-      const shown = BACKING.map((backing) => inodes(generation).shown(backing))
+      const numbers = inodes(generation)
+      const shown = BACKING.map((backing) => numbers.shown(backing))
       expect(new Set(shown).size).toBe(shown.length)
-      expect(shown.map((number) => inodes(generation).backing(number))).toEqual(BACKING)
+      expect(shown.map((number) => numbers.backing(number))).toEqual(BACKING)
       for (const number of shown) expect(Number.isSafeInteger(number) && number > 0).toBe(true)
     }
   })

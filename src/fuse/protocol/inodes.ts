@@ -29,8 +29,8 @@ export function wideInodes(generation: number): Inodes {
 }
 
 /**
- * As `wideInodes`, in 32 bits. SQLite takes files with equal numbers for one, so where the backing file system has wider
- * numbers, one that is taken already is passed over.
+ * As `wideInodes`, in 32 bits. SQLite takes files with equal numbers for one, so where the backing file system has
+ * wider numbers, one that is taken already is passed over.
  */
 export function narrowInodes(generation: number): Inodes {
   const mask = generation << NARROW_SHIFT
