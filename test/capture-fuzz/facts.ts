@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { databaseNameProblem } from '../../src/log/database-name.ts'
 import { hasDatabaseMagic } from '../../src/sqlite/database-header.ts'
 import { hasJournalMagic } from '../../src/sqlite/journal.ts'
-import { type Answer,bytesOf } from './application.ts'
+import { type Answer, bytesOf } from './application.ts'
 import type { Step } from './program.ts'
 
 interface Connection {

@@ -57,8 +57,7 @@ export async function playFileStep(by: Step, { mount, plain, directory, facts }:
 /** A file takes the place, or none does: ltxd removes what the former one leaves. */
 function displace(name: string, directory: string, facts: Facts): void {
   facts.displace(name)
-  for (const suffix of SIDE_FILES)
-    rmSync(bytesOf(`${directory}/${name}${suffix}`), { force: true })
+  for (const suffix of SIDE_FILES) rmSync(bytesOf(`${directory}/${name}${suffix}`), { force: true })
 }
 
 async function answer(step: Step, mount: Side, facts: Facts): Promise<Answer> {
