@@ -7,6 +7,7 @@ import fs from 'node:fs'
 import { promisify } from 'node:util'
 import type { Position } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM } from '../ltx/format/types.ts'
+import { syncDirectory } from '../util/directories.ts'
 import type { Files } from '../util/files.ts'
 import { listSegments } from './segments.ts'
 import { baseText, listLogs, logDirectory, readBase } from './store.ts'
@@ -47,15 +48,6 @@ export async function noteDropped(files: Files, dir: string, drop: Position, isD
   for (const name of STATE_FILES) files.remove(`${dir}/${name}`)
   files.rename(temporary, `${dir}/base.json`)
   await syncDirectory(dir)
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await fs.promises.open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
 
 /** Whether base.json holds the drop, so that no record of the log is needed. Throws StateDamagedError. */

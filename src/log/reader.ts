@@ -4,6 +4,7 @@ import { LTXError } from '../ltx/format/errors.ts'
 import { HEADER_SIZE, TRAILER_SIZE, unmarshalHeader } from '../ltx/format/header.ts'
 import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
 import { formatTXID, nextTXID } from '../ltx/format/types.ts'
+import { syncDirectory } from '../util/directories.ts'
 import type { Files } from '../util/files.ts'
 import { nodeFiles } from '../util/files.ts'
 import { CorruptLogError, LogGapError, LogUnsyncedError } from './errors.ts'
@@ -262,15 +263,6 @@ async function* readBytes(path: string, offset: number, sizeBytes: number): Asyn
       done += bytesRead
       yield chunk.subarray(0, bytesRead)
     }
-  } finally {
-    await handle.close()
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await fs.promises.open(path, 'r')
-  try {
-    await handle.sync()
   } finally {
     await handle.close()
   }
