@@ -18,7 +18,7 @@ interface Pending {
  */
 export class Notifier {
   readonly #device: number
-  /** By what they are about, in order. The first one is being sent. */
+  /** Those that wait, in order, by what they are about. */
   readonly #pending = new Map<string, Pending>()
   #sender: ChildProcess | undefined
   #isBusy = false
