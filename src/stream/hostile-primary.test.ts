@@ -1,6 +1,10 @@
+import { readdirSync, statfsSync, statSync } from 'node:fs'
 import { afterEach, expect, test, vi } from 'vitest'
+import { effort } from '../../test/harness/effort.ts'
 import { temporaryDirectories } from '../backup/testing.ts'
+import { Spool } from '../data/spool.ts'
 import type { Position } from '../ltx/format/types.ts'
+import { PRIVATE } from '../util/private-files.ts'
 import { RawPrimary } from './testing/raw-primary.ts'
 import { ReplicaDatabase, TestReplica } from './testing/replica.ts'
 import { until } from './testing/until.ts'
@@ -28,6 +32,8 @@ function follow(replica: TestReplica, { node }: RawPrimary, maxNames?: number): 
   return replica
 }
 
+const UNKNOWN = effort(20_000, 300_000)
+
 const SNAPSHOT: SnapshotMessage = {
   type: 'snapshot',
   database: 'a.db',
@@ -51,6 +57,71 @@ test('I10: a snapshot that is longer than announced ends the stream at its first
   expect(replica.databases.size).toBe(0)
 })
 
+/** Spools every snapshot, as a node does. Returns the bytes that are in the spool. */
+function spooling(replica: TestReplica, dir: string): () => number {
+  const spool = new Spool(dir, PRIVATE)
+  replica.snapshot = async (_name, { sizeBytes }, bytes) => void (await spool.write(bytes, sizeBytes))
+  return () => readdirSync(`${dir}/spool`).reduce((sum, name) => sum + statSync(`${dir}/spool/${name}`).size, 0)
+}
+
+test('I10: an endless snapshot takes neither disk nor memory', async () => {
+  const chunk = new Uint8Array(1 << 20)
+  let isOver = false
+  const primary = await rawPrimary((it) => {
+    it.send({ ...SNAPSHOT, sizeBytes: 2 ** 52 })
+    const more = () => {
+      if (isOver) return
+      it.send({ type: 'chunk', database: 'a.db' }, chunk)
+      setImmediate(more)
+    }
+    more()
+  })
+  primary.received = (message) => {
+    // The snapshot was rejected before its first byte was written.
+    if (message.type === 'restart') expect(message.reason).toContain(`needs ${2 ** 52} bytes`)
+  }
+  const replica = new TestReplica()
+  const spooled = spooling(replica, await directory())
+  follow(replica, primary)
+  await until('it is rejected', () => replica.lines.some((line) => line.includes('DISK_SPACE')))
+  let consumed = 0
+  primary.received = (message) => {
+    if (message.type === 'credit') consumed += message.bytes
+  }
+  const before = process.memoryUsage().arrayBuffers
+  await until('the rest is discarded', () => consumed > 200 << 20)
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 << 20)
+  expect(spooled()).toBe(0)
+  isOver = true
+})
+
+test('I10: snapshots that arrive side by side may not fill the disk together', async () => {
+  const dir = await directory()
+  const { bavail, bsize } = statfsSync(dir)
+  const sizeBytes = Math.floor(bavail * bsize * 0.6)
+  const primary = await rawPrimary((it) => {
+    for (const database of ['a.db', 'b.db']) {
+      it.send({ ...SNAPSHOT, database, sizeBytes })
+      it.send({ type: 'chunk', database }, new Uint8Array(1000))
+    }
+  })
+  const replica = new TestReplica()
+  spooling(replica, dir)
+  follow(replica, primary)
+  await until('the second is rejected', () => replica.lines.some((line) => line.includes('DISK_SPACE')))
+  const rejected = replica.lines.filter((line) => line.includes('DISK_SPACE'))
+  expect(rejected).toHaveLength(1)
+  expect(rejected[0]).toContain('b.db')
+})
+
+test('I10: a primary that sends more snapshots side by side than allowed is left', async () => {
+  const primary = await rawPrimary((it) => {
+    for (let i = 0; i < 1000; i++) it.send({ ...SNAPSHOT, database: `${i}.db` })
+  })
+  const replica = follow(new TestReplica(), primary)
+  await until('it is left', () => replica.lines.some((line) => line.includes('side by side')))
+})
+
 test('I10: a primary that names more databases than allowed is left', async () => {
   const primary = await rawPrimary((it) => {
     for (let i = 0; i <= 100; i++) {
@@ -66,12 +137,12 @@ test('I10: a primary that names more databases than allowed is left', async () =
   await until('it is left', () => replica.lines.some((line) => line.includes('more than 100 databases')))
 })
 
-test('a primary that has none of 20,000 databases, which are not here either, costs nothing', async () => {
+test(`a primary that has none of ${UNKNOWN} databases, which are not here either, costs nothing`, async () => {
   const warnings: Error[] = []
   const warned = (warning: Error) => warnings.push(warning)
   process.on('warning', warned)
   const primary = await rawPrimary((it) => {
-    for (let i = 0; i < 20_000; i++) it.send({ type: 'unknown', database: `${i}.db` })
+    for (let i = 0; i < UNKNOWN; i++) it.send({ type: 'unknown', database: `${i}.db` })
     it.send({ type: 'unknown', database: 'here.db' })
     it.send({ type: 'unknown', database: 'here.db' })
   })

@@ -3,8 +3,14 @@ import { temporaryDirectories } from '../backup/testing.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { TestPrimary } from './testing/primary.ts'
 import { RawReplica } from './testing/raw-replica.ts'
+import { TestReplica } from './testing/replica.ts'
 import { until } from './testing/until.ts'
-import { encodeReplicaMessage, positionMessages, PROTOCOL_VERSION } from './wire/messages.ts'
+import {
+  encodeReplicaMessage,
+  MAX_NAMES as DEFAULT_MAX_NAMES,
+  positionMessages,
+  PROTOCOL_VERSION,
+} from './wire/messages.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
 
@@ -18,8 +24,8 @@ afterEach(async () => {
 const MAX_NAMES = 2_000
 const AT = { txid: 1n, checksum: 1n << 63n } as Position
 
-async function connect(): Promise<{ node: TestPrimary; replica: RawReplica }> {
-  const node = new TestPrimary(await directory(), { stream: { maxNames: MAX_NAMES } })
+async function connect(maxNames = MAX_NAMES): Promise<{ node: TestPrimary; replica: RawReplica }> {
+  const node = new TestPrimary(await directory(), { stream: { maxNames } })
   await node.listen()
   const replica = new RawReplica(node.port).read()
   running.push({ stop: () => node.close() }, { stop: async () => replica.destroy() })
@@ -55,4 +61,20 @@ test('I10: restarts of databases that nobody has count as names, and fill no log
   await until('it is ended', () => replica.types.includes('end'))
   const bytes = node.lines.reduce((sum, line) => sum + line.length, 0)
   expect(bytes).toBeLessThan(500_000)
+})
+
+test('I10: a replica that announces 300,000 databases is cut off, and others are served meanwhile', async () => {
+  const { node, replica } = await connect(DEFAULT_MAX_NAMES)
+  const a = node.create('a.db')
+  a.commit(3, 10_000)
+  const before = process.memoryUsage().heapUsed
+  announce(replica, 300_000)
+  const good = new TestReplica()
+  const client = good.follow(node.address)
+  await until('it is ended', () => replica.types.includes('end') || replica.ended)
+  await until('the other has the database', () => good.equals(a))
+  await client.stop()
+  await until('nothing of it remains', () => node.server.replicas().length === 0)
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(300 << 20)
+  expect(node.lines.filter((line) => line.includes(`more than ${DEFAULT_MAX_NAMES}`))).toHaveLength(1)
 })

@@ -54,6 +54,8 @@ function operations(path: string): [string, () => unknown][] {
     ['change the owner', () => files.setOwner(path, { uid: 1, gid: 1 })],
     ['list', () => files.list(path)],
     ['sync', () => files.syncDirectory(path)],
+    ['open a directory', () => fs.closeSync(files.openDirectory(path))],
+    ['copy out', () => files.copyOut(path, `${parent}/copy`, 0o600)],
     ['make a directory', () => files.makeDirectory(path)],
     ['make one below', () => files.makeDirectory(`${path}/new`)],
   ]

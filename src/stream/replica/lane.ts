@@ -62,6 +62,11 @@ export class Lane {
     return this.received + (this.#wanted !== undefined && this.#wanted.position === undefined ? 1 : 0)
   }
 
+  /** An item has begun to arrive, and has not ended. */
+  get receiving(): boolean {
+    return this.#open !== undefined
+  }
+
   get busy(): boolean {
     return this.#current !== undefined
   }

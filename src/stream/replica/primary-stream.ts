@@ -18,6 +18,7 @@ import {
 import { readRejection } from '../wire/rejection.ts'
 import { FrameParser } from '../wire/wire.ts'
 import type { Lane } from './lane.ts'
+import { OpenLanes } from './open-lanes.ts'
 import type { StreamSink } from './sink.ts'
 
 const TICK_MS = HEARTBEAT_MS / 2
@@ -60,6 +61,7 @@ export class PrimaryStream {
   readonly #credits = new Map<string, number>()
   /** Databases whose history is being read for the primary. */
   readonly #histories = new Set<string>()
+  readonly #open = new OpenLanes()
   #flushing = false
 
   constructor(host: PrimaryStreamHost) {
@@ -160,12 +162,12 @@ export class PrimaryStream {
       case 'transaction':
         this.#take(message.database, body.length + ITEM_COST_BYTES)
         this.#host.arrived(message.timestampMs)
-        this.#host.lane(message.database).transaction(message, body)
+        this.#open.begin(this.#host.lane(message.database), (lane) => lane.transaction(message, body))
         return
       case 'snapshot':
         this.#take(message.database, ITEM_COST_BYTES)
         this.#host.arrived(message.timestampMs)
-        this.#host.lane(message.database).snapshot(message)
+        this.#open.begin(this.#host.lane(message.database), (lane) => lane.snapshot(message))
         return
       case 'chunk':
         this.#take(message.database, body.length)
