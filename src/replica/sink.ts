@@ -6,7 +6,7 @@ import type { Spool } from '../data/spool.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { createLog, logDirectory } from '../log/store.ts'
 import type { Position } from '../ltx/format/types.ts'
-import { formatChecksum, formatPosition } from '../ltx/format/types.ts'
+import { formatChecksum, formatPosition, samePosition } from '../ltx/format/types.ts'
 import type { SnapshotHeader, StreamSink, TransactionHeader } from '../stream/replica/sink.ts'
 import { errorCode, errorMessage } from '../util/errors.ts'
 import { limitLines, type Logger } from '../util/log.ts'
@@ -119,6 +119,8 @@ export class ReplicaSink implements StreamSink {
   async unknown(name: string, dropped?: Position): Promise<void> {
     const { data, databases, plane } = this.#options
     const known = plane.databases.get(name)
+    const noted = known === undefined ? plane.droppedAt(name) : undefined
+    if (noted !== undefined && dropped !== undefined && samePosition(noted, dropped)) return
     const database = await databases.get(name)
     await database.idle()
     const isTracked = known?.state().tracked === true

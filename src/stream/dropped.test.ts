@@ -55,3 +55,20 @@ test('a replica that was away at a drop is told where it was, also when the prim
   await equal(replica, gone, kept)
   await equal(there, gone, kept)
 })
+
+test('a replica that never had the database is told where it was dropped, once, and receives the next one', async () => {
+  const node = await primary()
+  const [gone, kept] = ['gone.db', 'kept.db'].map((name) => node.create(name)) as [PrimaryDatabase, PrimaryDatabase]
+  gone.drop()
+  const replica = follow(new TestReplica(), node)
+  await equal(replica, kept)
+  await until('the replica knows', () => replica.dropped.size > 0)
+  expect(replica.dropped).toEqual(new Map([['gone.db', gone.log.position()]]))
+  kept.commit(1)
+  await equal(replica, kept)
+  expect(await node.server.caughtUp(5_000)).toBeDefined()
+  expect(replica.unknowns).toEqual(['gone.db'])
+  gone.recreate()
+  node.published()
+  await equal(replica, gone, kept)
+})

@@ -38,8 +38,8 @@ export class Node {
   listing: DirectoryListing | undefined
   /** For a directory: a name in it may not be durable yet. */
   namesChanged = true
-  /** The volume removed its name, which the kernel may still have cached. */
-  isRemovedBehind = false
+  /** The volume removed this name of it, which the kernel may still have cached. */
+  removedBehind: string | undefined
 
   constructor(id: NodeId, name: string, parent: Node | undefined, attributes: Attributes) {
     this.id = id
@@ -73,6 +73,8 @@ export class Node {
   }
 }
 
+const nameIn = (parent: Node, name: string) => `${parent.id}/${name}`
+
 /**
  * All nodes. Ids come from a counter. A node stays while the kernel remembers it, while it is open, and while any node
  * below it stays. A file must have only one node at any time, or the kernel would have two page caches and two sets of
@@ -81,6 +83,7 @@ export class Node {
 export class NodeTable {
   readonly root: Node
   readonly #nodes = new Map<NodeId, Node>()
+  readonly #removedBehind = new Map<string, Node>()
   #lastId: NodeId = DOORBELL_ID
 
   constructor(rootAttributes: Attributes) {
@@ -157,15 +160,27 @@ export class NodeTable {
     if (node !== undefined) this.detach(node)
   }
 
+  /** The name was removed through the mount. */
+  removed(parent: Node, name: string): void {
+    parent.namesChanged = true
+    this.detachChild(parent, name)
+  }
+
   /** The volume removed the name, which the kernel may have cached. Returns the directory if the file is known. */
   removeBehind(path: string): NodeId | undefined {
     const node = this.find(path)
     const parent = node?.parent
     if (node === undefined || parent === undefined) return undefined
     parent.namesChanged = true
-    node.isRemovedBehind = true
+    node.removedBehind = nameIn(parent, node.name)
+    this.#removedBehind.set(node.removedBehind, node)
     this.detach(node)
     return parent.id
+  }
+
+  /** Whether the volume removed the name, and the kernel, which remembers the file, may not have heard of it. */
+  wasRemovedBehind(parent: Node, name: string): boolean {
+    return this.#removedBehind.has(nameIn(parent, name))
   }
 
   move(node: Node, parent: Node, name: string): void {
@@ -189,8 +204,15 @@ export class NodeTable {
       parent?.children.delete(candidate.name)
       candidate.parent = undefined
       this.#nodes.delete(candidate.id)
+      this.#forgetRemoval(candidate)
       candidate = parent
     }
+  }
+
+  #forgetRemoval(node: Node): void {
+    const { removedBehind } = node
+    if (removedBehind !== undefined && this.#removedBehind.get(removedBehind) === node)
+      this.#removedBehind.delete(removedBehind)
   }
 
   /** The path below the root, without a leading slash; '' is the root. */

@@ -112,9 +112,10 @@ export class Tree implements T.FileSystem {
     const path = this.#nodes.childPath(parent, name)
     const perform = () => {
       fs.unlinkSync(this.#backing.absolute(path))
-      parent.namesChanged = true
-      this.#nodes.detachChild(parent, name)
+      this.#nodes.removed(parent, name)
     }
+    const isGone = this.#backing.attributes(path) === undefined && this.#nodes.wasRemovedBehind(parent, name)
+    if (isGone) return // The caller saw the file before the kernel heard that it was removed.
     if (this.#existing(path).isFile()) this.#volume.unlink(path, perform, caller)
     else perform()
   }
@@ -122,8 +123,7 @@ export class Tree implements T.FileSystem {
   removeDirectory(parentId: T.NodeId, name: string): void {
     const parent = this.#nodes.directory(parentId)
     fs.rmdirSync(this.#backing.absolute(this.#nodes.childPath(parent, name)))
-    parent.namesChanged = true
-    this.#nodes.detachChild(parent, name)
+    this.#nodes.removed(parent, name)
   }
 
   link(id: T.NodeId, caller: Caller): never {
@@ -155,7 +155,7 @@ export class Tree implements T.FileSystem {
   open(id: T.NodeId, flags: number, killPrivileges: boolean, caller: Caller): T.Opened {
     if (isSpecial(id)) return this.#special.open(id, flags)
     const node = this.#nodes.regular(id)
-    if (node.isRemovedBehind) throw rejection('ESTALE') // The kernel then looks the name up again.
+    if (node.removedBehind !== undefined) throw rejection('ESTALE') // The kernel then looks the name up again.
     const handle = this.#open(node, flags, caller)
     const modeChanged = killPrivileges && this.#attributes.killPrivileges(node)
     return { handle, cached: true, isStale: node.open?.content.takeStale?.() === true, modeChanged }

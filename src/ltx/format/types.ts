@@ -63,6 +63,10 @@ export function parseChecksum(text: string): Checksum {
   return BigInt(`0x${text}`) as Checksum
 }
 
+export function samePosition(a: Position, b: Position): boolean {
+  return a.txid === b.txid && a.checksum === b.checksum
+}
+
 /** `txid/checksum`, each as sixteen hex digits. */
 export function formatPosition(position: Position): string {
   return `${formatTXID(position.txid)}/${formatChecksum(position.checksum)}`

@@ -4,7 +4,7 @@ import { CorruptLogError, LogGapError } from '../../log/errors.ts'
 import type { LogView } from '../../log/view.ts'
 import { LTXError } from '../../ltx/format/errors.ts'
 import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
-import { EMPTY_CHECKSUM, formatPosition, formatTXID, nextTXID } from '../../ltx/format/types.ts'
+import { EMPTY_CHECKSUM, formatPosition, formatTXID, nextTXID, samePosition } from '../../ltx/format/types.ts'
 import { errorCode } from '../../util/errors.ts'
 
 export type Continuation =
@@ -16,10 +16,6 @@ export type Continuation =
   /** The replica's position is not in the log's history. */
   | { readonly kind: 'differs'; readonly reason: string }
 
-export function samePosition(a: Position, b: Position): boolean {
-  return a.txid === b.txid && a.checksum === b.checksum
-}
-
 /** A database without pages: it was dropped, or has no transaction yet. */
 export function isGone({ txid, checksum }: Position): boolean {
   return txid === 0n || checksum === EMPTY_CHECKSUM
@@ -28,7 +24,8 @@ export function isGone({ txid, checksum }: Position): boolean {
 /** `at`: the replica's position. `here`: the log's durable position. */
 export async function continuation(log: LogView, at: Position | undefined, here: Position): Promise<Continuation> {
   if (at === undefined || at.txid === 0n) {
-    return isGone(here) ? { kind: 'nothing' } : { kind: 'snapshot', reason: 'the replica has none of it' }
+    if (here.txid === 0n) return { kind: 'nothing' }
+    return isGone(here) ? { kind: 'gone' } : { kind: 'snapshot', reason: 'the replica has none of it' }
   }
   if (samePosition(at, here)) return { kind: 'nothing' }
   if (here.txid === 0n) return { kind: 'gone' }

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SnapshotError } from '../../image/errors.ts'
 import type { Position, TXID } from '../../ltx/format/types.ts'
-import { formatPosition, formatTXID } from '../../ltx/format/types.ts'
+import { formatPosition, formatTXID, samePosition } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
 import { Signal } from '../wire/signal.ts'
-import { continuation, findFork, isGone, isLogMoved, samePosition } from './continuation.ts'
+import { continuation, findFork, isGone, isLogMoved } from './continuation.ts'
 import type { FeedHost } from './feed-host.ts'
 import { OwnerFeed } from './owner-feed.ts'
 import { RestartRequested, sendSnapshot, sendTransactions } from './sending.ts'
@@ -28,6 +28,8 @@ export class Feed {
   readonly #signal = new Signal()
   /** The replica's position once everything that was sent has arrived. */
   #at: Position | undefined
+  /** The drop of which the replica was told last. */
+  #told: Position | undefined
   /** `#at` was found in the log. */
   #verified = false
   #snapshotReason: string | undefined
@@ -161,6 +163,7 @@ export class Feed {
     if (restart === undefined) return
     this.#restart = undefined
     this.#at = restart.position
+    this.#told = undefined
     if (restart.position !== undefined && restart.position.txid > this.#newest) this.#newest = restart.position.txid
     this.#verified = false
     this.#historyRequested = false
@@ -208,9 +211,12 @@ export class Feed {
    */
   async #sendUnknown(dropped?: Position, isReleased = false): Promise<boolean> {
     const wasDropped = dropped !== undefined && dropped.txid > 0n
-    const hasDrop = wasDropped && this.#at !== undefined && samePosition(this.#at, dropped)
-    if (this.#at !== undefined && this.#at.txid > 0n && !hasDrop) {
+    const known = this.#at ?? this.#told
+    const hasDrop = wasDropped && known !== undefined && samePosition(known, dropped)
+    const hasIt = this.#at !== undefined && this.#at.txid > 0n
+    if ((hasIt || wasDropped) && !hasDrop) {
       await this.#host.send({ type: 'unknown', database: this.name, ...(wasDropped && { dropped }) })
+      this.#told = dropped
       this.#at = undefined
       this.sent.begin(undefined)
     }

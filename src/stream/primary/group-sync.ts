@@ -1,6 +1,6 @@
 import type { LogView } from '../../log/view.ts'
 import type { Position } from '../../ltx/format/types.ts'
-import { samePosition } from './continuation.ts'
+import { samePosition } from '../../ltx/format/types.ts'
 
 /**
  * One fsync of a log for all streams that wait for one (I4). A caller that comes during an fsync may need more than it

@@ -197,11 +197,11 @@ export class PrimaryStream {
     }
   }
 
-  /** A database that this node does not have either needs no lane. */
+  /** A database that this node does not have either needs no lane, unless the name has a history. */
   #unknown(database: string, dropped: Position | undefined): void {
     const lane = this.#host.existing(database)
     if (lane !== undefined) lane.unknown(dropped)
-    else if (this.#host.sink.has(database)) this.#host.lane(database).unknown(dropped)
+    else if (dropped !== undefined || this.#host.sink.has(database)) this.#host.lane(database).unknown(dropped)
   }
 
   #welcome(hello: PrimaryHello): void {
