@@ -125,6 +125,7 @@ export const PROJECTS = {
       'test/cluster/backup.test.ts',
       'test/cluster/frozen-leader.test.ts',
       'test/cluster/clean-stop.test.ts',
+      'test/cluster/stop-all.test.ts',
       'test/cluster/dropped.test.ts',
       'test/cluster/killed-leader.test.ts',
       'test/cli/mount.test.ts',

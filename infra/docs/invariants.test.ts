@@ -8,7 +8,8 @@ const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 const table = invariantsOf(read('docs/invariants.md'))
 
 test('the invariants are numbered from I1 on', () => {
-  expect(table.map(({ number }) => number)).toEqual(Array.from({ length: 11 }, (_, i) => `I${i + 1}`))
+  expect(table.length).toBeGreaterThanOrEqual(12)
+  expect(table.map(({ number }) => number)).toEqual(table.map((_, i) => `I${i + 1}`))
 })
 
 describe.each(table)('$number', ({ asserted, tests }) => {

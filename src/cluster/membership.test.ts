@@ -25,6 +25,7 @@ class Host implements RoleHost {
   extend = (deadlineNs: bigint) => void (this.deadlineNs = deadlineNs)
   ledTerm = () => 0n
   historyTerm = () => this.known
+  leave = () => Promise.resolve({ told: false, safe: true })
   async drain(): Promise<Drained> {
     await this.#call('drain')
     return { kept: 'elsewhere' }

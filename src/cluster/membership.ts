@@ -49,6 +49,8 @@ export class Membership {
   #state: State = INITIAL
   #timer: NodeJS.Timeout | undefined
   #handoff: Handoff | undefined
+  /** Other nodes or the backup have everything of this node, as far as its stop has found out. */
+  #isSafe = false
   /** Operations on the lease, one after the other. */
   #operations: Promise<void> = Promise.resolve()
   readonly #writes: LeaseWrites
@@ -145,10 +147,14 @@ export class Membership {
     this.#dispatch({ type: 'force' })
   }
 
-  /** Drains, releases the lease, and ends without a role. */
-  async stop(): Promise<void> {
-    this.#dispatch({ type: 'stop' })
+  /**
+   * Drains, releases the lease, and ends without a role. Within that time, a node that may be the last one ships what
+   * only it has, and leads for that if need be. Returns whether others are known to have everything of this node.
+   */
+  async stop(withinMs = 0): Promise<boolean> {
+    this.#dispatch(withinMs === 0 ? { type: 'stop' } : { type: 'stop', byMs: nowMs() + withinMs })
     await this.#stopped
+    return this.#isSafe
   }
 
   #handoffProblem(nodeId: string): string | undefined {
@@ -174,6 +180,8 @@ export class Membership {
       historyTerm: host.historyTerm(),
     })
     this.#state = state
+    if (event.type === 'left') this.#isSafe = event.told || event.safe
+    if (event.type === 'drained') this.#isSafe = event.kept === 'elsewhere'
     for (const effect of effects) this.#perform(effect)
     this.#handoff?.observe(state, event)
     this.#armTimer()
@@ -224,8 +232,11 @@ export class Membership {
         return effect.leader === undefined
           ? this.#troubles.over('history')
           : this.#troubles.began('history', missingHistory(effect.leader))
+      case 'leave':
+        return this.#calls.leave()
       case 'close':
         clearTimeout(this.#timer)
+        this.#calls.abort()
         return void this.#close()
     }
   }

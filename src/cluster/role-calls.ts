@@ -86,6 +86,19 @@ export class RoleCalls {
     })
   }
 
+  leave(): void {
+    const { host, logger, happened } = this.#options
+    this.#calls.push(async (signal) => {
+      let left = { told: false, safe: false }
+      try {
+        if (!signal.aborted) left = await host.leave(signal)
+      } catch (error) {
+        if (!signal.aborted) logger.warn({ err: error }, 'the stop of this node could not be announced')
+      }
+      happened({ type: 'left', ...left })
+    })
+  }
+
   /** `isLost`: another node has the lease, or may acquire it. */
   stepDown({ reason }: Effect & { kind: 'step-down' }, isLost: boolean): void {
     const { host, troubles, logger, happened } = this.#options

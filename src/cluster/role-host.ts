@@ -1,4 +1,5 @@
 import type { Leader, NodeAddress } from './lease/lease.ts'
+import type { Left } from './role/role-events.ts'
 import type { Previous } from './role/role-state.ts'
 
 /**
@@ -35,6 +36,8 @@ export interface RoleHost {
    * returns it as the successor. With `to` and another result, nothing has changed: this node continues as primary.
    */
   drain(signal: AbortSignal, to?: string): Promise<Drained>
+  /** This node stops and does not lead: tells the leader, for a bounded time. */
+  leave(signal: AbortSignal): Promise<Left>
 }
 
 export interface Drained {

@@ -76,7 +76,11 @@ export class Node {
       'lead',
     ])
     node.on({ type: 'led', term: 8n })
-    expect(node.state).toMatchObject({ name: 'leading', phase: 'serving', deadlineMs: 9_000 })
+    expect(node.state).toMatchObject({
+      name: 'leading',
+      phase: 'serving',
+      deadlineMs: node.rules.ttlMs - node.rules.marginMs,
+    })
     return node
   }
 }

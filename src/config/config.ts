@@ -18,7 +18,7 @@ export interface Config {
   readonly exec: readonly Command[]
   /** Whether to exit when the start or the application fails. Otherwise ltxd stays, unmounted, for inspection. */
   readonly exitOnError: boolean
-  /** How long a program may take to stop after one signal before the next, stronger one. */
+  /** How long a stop may take. The application has a third of it after each signal, the last uploads have the rest. */
   readonly stopTimeoutMs: number
   readonly http: HttpConfig
   /** What `/ready` answers while a database is not replicated, because it is encrypted. */

@@ -32,7 +32,7 @@ test('without a file and flags every key has its default', () => {
     },
     exec: [],
     exitOnError: true,
-    stopTimeoutMs: 8_000,
+    stopTimeoutMs: 25_000,
     http: { host: '127.0.0.1', port: 20202 },
     ready: { unreplicated: 'ok' },
     log: { level: 'info', format: 'text' },

@@ -126,7 +126,7 @@ const sections = {
     .preprocess(execItems, z.array(section(execItem), { error: 'expected a command, or a list of commands' }))
     .prefault([]),
   'exit-on-error': boolean.prefault(true),
-  'stop-timeout': duration('100ms', '1h').prefault('8s'),
+  'stop-timeout': duration('100ms', '1h').prefault('25s'),
   http: section(http).prefault({}),
   ready: section(ready).prefault({}),
   log: section(log).prefault({}),

@@ -115,8 +115,9 @@ redis:
 # Exit when the start or the application fails. With false ltxd stays, unmounted, until it gets a signal.
 # exit-on-error: true
 
-# How long the application may take to stop after SIGTERM, before SIGKILL.
-# stop-timeout: 8s
+# How long a stop may take. The application has a third of it after SIGTERM, before SIGKILL; the node then passes the
+# lease and ships the rest. A node that may have transactions that are nowhere else then says so and exits with 1.
+# stop-timeout: 25s
 
 http:
   # The API: status, health, readiness, metrics. Loopback only; port 0 picks a free one. "--http ADDR" overrides it.

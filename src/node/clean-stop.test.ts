@@ -1,6 +1,6 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { TXID } from '../ltx/format/types.ts'
-import { describeCleanStop, type StoppedDatabase } from './clean-stop.ts'
+import { describeCleanStop, notShipped, type StoppedDatabase } from './clean-stop.ts'
 
 const URL = 's3://key:secret@bucket/app'
 
@@ -56,4 +56,26 @@ test('in a cluster the line says which node has everything', () => {
   expect(stop({ cluster: { role: 'primary' } })).toMatch(/; no replica is known to have everything; the backup/)
   expect(stop({ cluster: { role: 'replica', primary: 'node-a' } })).toMatch(/; this node was a replica of node-a/)
   expect(stop({ cluster: { role: 'idle' } })).toMatch(/; this node followed no primary$/)
+})
+
+describe('the last words of a node whose transactions may be nowhere else', () => {
+  const databases = [database('a.db', 0x15n, 0x12n), database('b.db', 3n, 3n), database('c.db', 0n)]
+  const about = { root: '/d/files', databases, backupUrl: URL }
+
+  test('are an error that names them, without the secrets of the backup', () => {
+    expect(notShipped(about)).toMatchObject({ code: 'NOT_SHIPPED', exitCode: 1 })
+    expect(notShipped(about)?.message).toMatch(
+      /the backup s3:\/\/redacted:redacted@bucket\/app lacks transactions of this node: a\.db after transaction 0{14}12\. /,
+    )
+    // A replica has not asked the backup for positions.
+    expect(notShipped({ ...about, cluster: { role: 'replica', primary: 'n1' } })?.message).toMatch(
+      /no primary could be told, and the backup \S+ may lack transactions of this node: a\.db up to 0{14}15, b\.db up to 0{15}3\. /,
+    )
+  })
+
+  test('are none where there is no backup, or nothing to ship', () => {
+    expect(notShipped({ ...about, backupUrl: undefined })).toBeUndefined()
+    expect(notShipped({ ...about, databases: [database('b.db', 3n, 3n)] })).toBeUndefined()
+    expect(notShipped({ ...about, databases: [], cluster: { role: 'idle' } })).toBeUndefined()
+  })
 })

@@ -2,6 +2,7 @@
 
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { formatTXID, type TXID } from '../ltx/format/types.ts'
+import { LtxdError } from '../util/errors.ts'
 import { redactUrl } from '../util/redact.ts'
 import type { NodeBackup } from './node-backup.ts'
 
@@ -12,15 +13,15 @@ export interface CleanStop {
   /** Absent for a node without a backup. */
   readonly backupUrl?: string | undefined
   /** Absent for a node without peers. */
-  readonly cluster?:
-    | undefined
-    | {
-        readonly role: 'primary' | 'replica' | 'idle'
-        /** Of the primary that this node followed. */
-        readonly primary?: string | undefined
-        /** The replica that had every transaction when this node released the lease. */
-        readonly successor?: string | undefined
-      }
+  readonly cluster?: StoppedInCluster | undefined
+}
+
+export interface StoppedInCluster {
+  readonly role: 'primary' | 'replica' | 'idle'
+  /** Of the primary that this node followed. */
+  readonly primary?: string | undefined
+  /** The replica that had every transaction when this node released the lease. */
+  readonly successor?: string | undefined
 }
 
 export interface StoppedDatabase {
@@ -32,15 +33,21 @@ export interface StoppedDatabase {
   readonly backedUp: TXID
 }
 
-/** Of a node's parts, as they are after its stop. */
-export function cleanStopOf({
-  plane,
-  backup,
-  ...known
-}: Omit<CleanStop, 'databases'> & {
+/** A node's parts, as they are after its stop. */
+type StoppedNode = Omit<CleanStop, 'databases'> & {
   readonly plane: DataPlane | undefined
   readonly backup: NodeBackup | undefined
-}): CleanStop {
+}
+
+/** `isSafe`: others are known to have everything of this node. Throws LtxdError where it may have more than others. */
+export function lastWords(node: StoppedNode, isSafe: boolean): string {
+  const stop = cleanStopOf(node)
+  const error = isSafe ? undefined : notShipped(stop)
+  if (error !== undefined) throw error
+  return describeCleanStop(stop)
+}
+
+function cleanStopOf({ plane, backup, ...known }: StoppedNode): CleanStop {
   const databases = Array.from(plane?.databases.values() ?? [])
     .filter(({ rejection, state }) => rejection !== undefined || state().tracked)
     .map(({ name, rejection, state }) => {
@@ -63,7 +70,7 @@ export function describeCleanStop({ root, databases, backupUrl, cluster }: Clean
   return ['stopped cleanly: ' + files + damage, elsewhere, backup].filter((part) => part !== undefined).join('; ')
 }
 
-function elsewhereInCluster({ role, primary, successor }: NonNullable<CleanStop['cluster']>): string | undefined {
+function elsewhereInCluster({ role, primary, successor }: StoppedInCluster): string | undefined {
   if (role === 'replica') return `this node was a replica of ${primary ?? 'a primary'}, which has everything to ship`
   if (role === 'idle') return 'this node followed no primary'
   return successor === undefined ? 'no replica is known to have everything' : `replica ${successor} has everything`
@@ -77,6 +84,33 @@ function backupState(databases: readonly StoppedDatabase[], url: string | undefi
     return backedUp === 0n ? `all of ${name}` : `${name} after transaction ${formatTXID(backedUp)}`
   })
   return `the backup ${redactUrl(url)} lacks ${shorten(list)}`
+}
+
+/**
+ * The error of a node that stopped with transactions that, as far as it knows, neither the backup nor a node that will
+ * ship them has. undefined when there are none.
+ */
+export function notShipped({ root, databases, backupUrl, cluster }: CleanStop): LtxdError | undefined {
+  if (backupUrl === undefined) return undefined
+  const leads = cluster === undefined || cluster.role === 'primary'
+  const lacking = databases.filter((database) => !database.isRejected && isLacking(database, leads))
+  if (lacking.length === 0) return undefined
+  const list = lacking.map(({ name, txid, backedUp }) => {
+    return leads && backedUp > 0n
+      ? `${name} after transaction ${formatTXID(backedUp)}`
+      : `${name} up to ${formatTXID(txid)}`
+  })
+  const url = redactUrl(backupUrl)
+  const what = leads ? `the backup ${url} lacks` : `no primary could be told, and the backup ${url} may lack`
+  return new LtxdError(
+    'NOT_SHIPPED',
+    `stopped, but ${what} transactions of this node: ${shorten(list)}. They are in ${root} and the log beside it: ` +
+      'start this node again with the same data directory, and it or its primary ships them',
+  )
+}
+
+function isLacking({ txid, backedUp }: StoppedDatabase, leads: boolean): boolean {
+  return leads ? backedUp < txid : txid > 0n
 }
 
 function names(databases: readonly StoppedDatabase[]): string {

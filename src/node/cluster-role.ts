@@ -1,3 +1,4 @@
+import type { Left } from '../cluster/role/role-events.ts'
 import type { Previous } from '../cluster/role/role-state.ts'
 import type { Drained, RoleHost } from '../cluster/role-host.ts'
 import type { DataDirectory } from '../data/directory.ts'
@@ -11,9 +12,9 @@ import { Replica } from '../replica/replica.ts'
 import { StreamServer } from '../stream/primary/server.ts'
 import type { StreamedDatabase, StreamSource } from '../stream/primary/source.ts'
 import type { Logger } from '../util/log.ts'
-import { nowMs } from '../util/monotonic.ts'
 import type { NodeAddress } from '../util/node-address.ts'
 import type { Checkpoints } from './checkpoints.ts'
+import { isBackedUp, shipTheRest } from './last-ship.ts'
 import type { NodeBackup } from './node-backup.ts'
 import { StreamedDatabases } from './streamed-databases.ts'
 import { takeOver } from './take-over.ts'
@@ -38,6 +39,8 @@ export interface ClusterRoleOptions {
 const DRAIN_MS = 3_000
 /** How long it waits before that for a commit that is under way. */
 const FENCE_MS = 3_000
+/** How long a replica that stops waits for its primary's word. */
+const LEAVE_MS = 2_000
 
 /** The actions of a node in each role. Membership decides which role that is. */
 export class ClusterRole implements RoleHost, StreamSource {
@@ -55,6 +58,7 @@ export class ClusterRole implements RoleHost, StreamSource {
   /** Until then, uploads of earlier leaders may still reach the backup. */
   #uploadsMayRunUntilMs = 0
   #successor: string | undefined
+  #drained = false
   #becomeReady: () => void = () => undefined
   #isReady = false
 
@@ -85,6 +89,11 @@ export class ClusterRole implements RoleHost, StreamSource {
   /** The hostname of the replica that had everything when this node drained; undefined when none had. */
   get successor(): string | undefined {
     return this.#successor
+  }
+
+  /** This node led when it stopped. */
+  get ledLast(): boolean {
+    return this.#drained
   }
 
   /** Called before applications can use the mount, so that none gets a write lock until this node leads. */
@@ -174,15 +183,19 @@ export class ClusterRole implements RoleHost, StreamSource {
 
   async drain(signal: AbortSignal, to?: string): Promise<Drained> {
     const { plane } = this.#options
+    this.#drained = to === undefined
     let caughtUp: string | undefined
     try {
       await plane.fence(FENCE_MS)
-      const waits = to !== undefined || this.server.replicas().length > 0
+      const waits = to !== undefined || this.server.replicas().some(({ leaving }) => !leaving)
       caughtUp = waits ? await this.server.caughtUp(DRAIN_MS, to) : undefined
       this.#successor = this.server.replicas().find(({ nodeId }) => nodeId === caughtUp)?.hostname ?? caughtUp
       if (to === undefined && caughtUp === undefined) {
         if (waits) this.#options.logger.warn('no replica has every transaction of this node: shipping to the backup')
-        return { kept: await this.#ship(signal) }
+        const { backup, logger } = this.#options
+        const hasCopy = this.server.hasCopy()
+        const uploadsMayRunUntilMs = this.#uploadsMayRunUntilMs
+        return { kept: await shipTheRest({ backup, plane, uploadsMayRunUntilMs, hasCopy, logger }, signal) }
       }
     } finally {
       // The handoff failed: this node continues to lead.
@@ -191,22 +204,10 @@ export class ClusterRole implements RoleHost, StreamSource {
     return { successor: caughtUp, kept: caughtUp === undefined ? 'unknown' : 'elsewhere' }
   }
 
-  /** Ships the transactions that no replica has. */
-  async #ship(signal: AbortSignal): Promise<Drained['kept']> {
-    const { backup, plane, logger } = this.#options
-    const isEmpty = Array.from(plane.databases.values()).every(({ state }) => state().position.txid === 0n)
-    if (backup === undefined) return isEmpty ? 'elsewhere' : 'alone'
-    if (backup.hasAll(plane)) return 'elsewhere'
-    const seconds = Math.ceil((this.#uploadsMayRunUntilMs - nowMs()) / 1_000)
-    if (seconds > 0) {
-      logger.warn(
-        { waitMs: seconds * 1_000 },
-        `waiting ${seconds} s before the last upload, because uploads of an earlier primary may reach the backup until ` +
-          'then. All transactions of this node are safe on its disk',
-      )
-    }
-    await backup.ship(signal)
-    return 'elsewhere'
+  async leave(signal: AbortSignal): Promise<Left> {
+    const { backup, plane } = this.#options
+    const told = (await this.#replica?.announceLeaving(LEAVE_MS)) ?? false
+    return { told, safe: told || (await isBackedUp({ backup, plane }, signal)) }
   }
 
   // StreamSource: what the primary streams to replicas.

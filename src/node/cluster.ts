@@ -130,10 +130,14 @@ export class Cluster {
     return this.#membership.status().role
   }
 
-  /** Releases the lease once a replica or the backup has everything. */
-  async stop(): Promise<void> {
-    await this.#membership.stop()
+  /**
+   * Releases the lease once a replica or the backup has everything. Returns whether others are known to have everything
+   * of this node.
+   */
+  async stop(withinMs: number): Promise<boolean> {
+    const isSafe = await this.#membership.stop(withinMs)
     await this.role.stop()
+    return isSafe
   }
 }
 

@@ -1,6 +1,7 @@
 /** The node's backup: one store, with every database of the node that has a log. */
 
 import fs from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { BackupStatus } from '../api/status.ts'
 import { BackupService } from '../backup/ship/service.ts'
 import { configuredSchedule } from '../backup/upkeep/configured-schedule.ts'
@@ -32,8 +33,11 @@ export interface BackupLease {
   readonly takenOver: ReadonlyMap<string, TakenOver>
 }
 
-/** How long the last upload may take when the node stops. */
-const DRAIN_MS = 30_000
+/** How long uploads that are under way may take when the node stops, beyond the time that it has for that. */
+const MIN_DRAIN_MS = 100
+/** The pauses between attempts to ship the rest. */
+const FIRST_RETRY_MS = 100
+const MAX_RETRY_MS = 1_000
 /** How often dropped databases are looked at whose backup may need no upkeep any more. */
 const FORGET_MS = 60_000
 
@@ -197,9 +201,27 @@ export class NodeBackup {
     })
   }
 
-  /** Ships every committed transaction. */
+  /** Ships every committed transaction. Tries again until the signal ends it, and rejects at once then. */
   async ship(signal: AbortSignal): Promise<void> {
-    for (const name of this.#added) await this.#service?.sync(name, signal)
+    const ended = new Promise<never>((_, reject) => {
+      const end = () => reject(signal.reason as Error)
+      if (signal.aborted) end()
+      else signal.addEventListener('abort', end, { once: true })
+    })
+    let failure: unknown
+    try {
+      for (let pauseMs = FIRST_RETRY_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_RETRY_MS)) {
+        const service = this.#service
+        if (service === undefined) return
+        const all = Promise.allSettled(Array.from(this.#added, (name) => service.sync(name, signal)))
+        const failed = (await Promise.race([all, ended])).find(({ status }) => status === 'rejected')
+        if (failed === undefined) return
+        failure = (failed as PromiseRejectedResult).reason
+        await Promise.race([sleep(pauseMs), ended])
+      }
+    } catch (error) {
+      throw failure ?? error
+    }
   }
 
   /** Another node leads from now on, so this node ships nothing more. */
@@ -207,9 +229,11 @@ export class NodeBackup {
     await this.#end(0)
   }
 
-  /** Ships the remaining transactions. */
-  async stop(): Promise<void> {
-    await this.#end(DRAIN_MS)
+  /** Ships the remaining transactions, if this node still leads. */
+  async stop(withinMs: number): Promise<void> {
+    const time = AbortSignal.timeout(Math.max(1, Math.ceil(withinMs)))
+    if (this.#plane !== undefined && !this.hasAll(this.#plane)) await this.ship(time).catch(() => {})
+    await this.#end(MIN_DRAIN_MS)
     await this.store.close()
   }
 

@@ -15,36 +15,26 @@ import type { Position } from '../ltx/format/types.ts'
 import { registerStream } from '../stream/primary/route.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
-import { FOREVER_NS } from '../util/monotonic.ts'
+import { FOREVER_NS, nowMs } from '../util/monotonic.ts'
 import { modesOf } from '../util/private-files.ts'
 import { Checkpoints } from './checkpoints.ts'
-import { cleanStopOf, describeCleanStop } from './clean-stop.ts'
+import { lastWords, type StoppedInCluster } from './clean-stop.ts'
 import { Cluster, type ClusterOptions } from './cluster.ts'
 import { DroppedDatabases } from './dropped-databases.ts'
 import { LogMaintenance } from './log-maintenance.ts'
 import { NodeBackup } from './node-backup.ts'
+import type { Node, StartOptions } from './node-interface.ts'
 import { NodeMount } from './node-mount.ts'
 import { type NodeParts, nodeStatus, unready } from './node-status.ts'
 import { prepareScrubber, type Scrubber } from './scrubber.ts'
 
-/** A running node. */
-export interface Node {
-  readonly mountDir: string
-  readonly nodeId: string
-  /** Resolves when the node has ended; rejects when it failed. */
-  readonly closed: Promise<void>
-  status(): NodeStatus
-  /** Unmounts, makes everything durable, ships the remaining transactions, and ends. */
-  stop(): Promise<void>
-}
-
-export interface StartOptions {
-  readonly signal?: AbortSignal
-  /** Root made the mount at fuse.dir and removes it. */
-  readonly handedOver?: HandedOver | undefined
-}
+export type { Node, StartOptions } from './node-interface.ts'
 
 const LOG_INTERVAL_MS = 2_000
+/** What a stop takes beside the last uploads: the unmount, the end of the data plane. */
+const REST_MS = 2_000
+/** Even where less time is left. */
+const MIN_SHIP_MS = 1_000
 
 /**
  * Starts a node: data directory, recovery, mount, background services, API. When this resolves, applications can open
@@ -141,8 +131,9 @@ class RunningNode implements Node {
     return nodeStatus(this.#parts())
   }
 
-  stop(): Promise<void> {
-    return (this.#stopping ??= this.#shutDown())
+  stop(withinMs = this.#config.stopTimeoutMs): Promise<void> {
+    // A node that has not served yet has nothing that would be worth waiting for.
+    return (this.#stopping ??= this.#shutDown(nowMs() + (this.#isServing ? withinMs - REST_MS : 0)))
   }
 
   #parts(): NodeParts {
@@ -265,13 +256,14 @@ class RunningNode implements Node {
   #fail(error: unknown): void {
     this.#hasFailed = true
     this.#end?.reject(error)
-    void this.stop()
+    this.stop().catch(() => {})
   }
 
-  async #shutDown(): Promise<void> {
+  async #shutDown(untilMs: number): Promise<void> {
+    const leftMs = () => (this.#isServing ? Math.max(MIN_SHIP_MS, untilMs - nowMs()) : 0)
     const role = this.#cluster?.nodeRole
     const primary = this.#cluster?.status().primary?.hostname
-    await this.#cluster?.stop()
+    const isSafe = (await this.#cluster?.stop(leftMs())) ?? false
     await this.#api?.close()
     await this.#checkpoints?.stop()
     await this.#mount.leave(this.#plane)
@@ -282,19 +274,23 @@ class RunningNode implements Node {
       this.#hasFailed = true
       this.#end?.reject(error)
     })
-    await this.#backup?.stop()
+    await this.#backup?.stop(leftMs())
     await this.#mount.close()
     this.#data?.close()
-    if (this.#isServing && !this.#hasFailed) {
-      const successor = this.#cluster?.role.successor
-      const stop = {
-        plane: this.#plane,
-        root: this.#data?.root ?? '',
-        backup: this.#backup,
-        backupUrl: this.#config.backup?.url,
-      }
-      this.#logger.info(describeCleanStop(cleanStopOf({ ...stop, cluster: role && { role, primary, successor } })))
+    const { ledLast = false, successor } = this.#cluster?.role ?? {}
+    this.#sayLast(isSafe, role && { role: ledLast ? 'primary' : role, primary, successor })
+  }
+
+  /** Throws when this node has transactions that may be nowhere else. */
+  #sayLast(isSafe: boolean, cluster: StoppedInCluster | undefined): void {
+    const own = { plane: this.#plane, root: this.#data?.root ?? '', backup: this.#backup, cluster }
+    try {
+      if (this.#isServing && !this.#hasFailed)
+        this.#logger.info(lastWords({ ...own, backupUrl: this.#config.backup?.url }, isSafe))
+      this.#end?.resolve()
+    } catch (error) {
+      this.#end?.reject(error)
+      throw error
     }
-    this.#end?.resolve()
   }
 }

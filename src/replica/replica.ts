@@ -123,6 +123,11 @@ export class Replica {
     late.abort()
   }
 
+  /** This node stops. Resolves with whether the primary knows, and will not make it the successor. */
+  async announceLeaving(withinMs: number): Promise<boolean> {
+    return (await this.#stream?.leave(withinMs)) ?? false
+  }
+
   /** Why this node must not lead: one of its databases needs a snapshot. undefined when it may lead. */
   unfit(): string | undefined {
     for (const { name, broken } of this.#databases.all()) {

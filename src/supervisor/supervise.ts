@@ -16,7 +16,8 @@ export interface Supervised {
   readonly nodeId: string
   /** Resolves when the node has ended, rejects when it failed. */
   readonly closed: Promise<void>
-  stop(): Promise<void>
+  /** Rejects when it did not stop cleanly, or left transactions that are nowhere else. */
+  stop(withinMs: number): Promise<void>
 }
 
 export interface SuperviseOptions {
@@ -27,6 +28,7 @@ export interface SuperviseOptions {
   /** Programs to run one after the other. */
   readonly commands: readonly { readonly argv: readonly string[] }[]
   readonly exitOnError: boolean
+  /** For the whole stop. A third of it is the time between two signals to the application. */
   readonly stopTimeoutMs: number
   readonly terminal: boolean
   readonly logger: Logger
@@ -116,7 +118,7 @@ class Supervisor {
         return this.#app?.signal(effect.signal)
       case 'arm-timer':
         clearTimeout(this.#timer)
-        this.#timer = setTimeout(() => this.#handle({ type: 'timeout' }), this.#options.stopTimeoutMs)
+        this.#timer = setTimeout(() => this.#handle({ type: 'timeout' }), this.#options.stopTimeoutMs / 3)
         return
       case 'stop-node':
         clearTimeout(this.#timer)
@@ -166,9 +168,17 @@ class Supervisor {
     else this.#logger.info({ process: this.#app?.pid, exitCode, signal }, 'application exited')
   }
 
+  /** What is left of the time for the stop, at least a third of it. */
+  #leftMs(): number {
+    const { stopTimeoutMs } = this.#options
+    const requestedAtMs = 'requestedAtMs' in this.#state ? this.#state.requestedAtMs : -Infinity
+    const spentMs = requestedAtMs === -Infinity ? 0 : nowMs() - requestedAtMs
+    return Math.max(stopTimeoutMs / 3, stopTimeoutMs - spentMs)
+  }
+
   async #stopNode(): Promise<void> {
     try {
-      await this.#node?.stop()
+      await this.#node?.stop(this.#leftMs())
       this.#handle({ type: 'node-stopped', clean: true })
     } catch (error) {
       this.#logger.error({ err: error }, 'the node did not stop cleanly')

@@ -92,7 +92,7 @@ describe('the application', () => {
   })
 
   test('that does not stop is killed after the grace period', async () => {
-    await writeFile(join(cwd, 'ltxd.yml'), 'stop-timeout: 300ms\n')
+    await writeFile(join(cwd, 'ltxd.yml'), 'stop-timeout: 900ms\n')
     const node = start(listener(''), ['--config', join(cwd, 'ltxd.yml')])
     await ready()
     signalProcess(node.pid, 'SIGINT')

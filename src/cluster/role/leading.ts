@@ -8,11 +8,11 @@ import {
   type Now,
   observe,
   type Release,
+  retryMs,
   type Rules,
   watching,
   type Yielding,
 } from './role-state.ts'
-import { retryMs } from './standing-by.ts'
 import { isSelf } from './succession.ts'
 
 export function onLeading(state: Leading, event: Event, rules: Rules, now: Now): Step {
@@ -21,6 +21,7 @@ export function onLeading(state: Leading, event: Event, rules: Rules, now: Now):
     const stop = event.type === 'stop' || state.phase === 'stopping'
     return lose(state, 'the lease could not be renewed before its deadline', stop)
   }
+  if (now.ms >= (state.stopByMs ?? Infinity)) return hurry(state, event, rules, now)
   if ('term' in event && event.term !== state.term) return to(state)
   const { phase } = state
   switch (event.type) {
@@ -47,18 +48,22 @@ export function onLeading(state: Leading, event: Event, rules: Rules, now: Now):
     case 'renew-failed':
       return to({ ...state, renewing: false, renewAtMs: now.ms + retryMs(rules), unreachable: event.reason })
     case 'led':
-      return phase === 'taking-over' ? to({ ...state, phase: 'serving' }) : to(state)
-    case 'lead-failed':
-      return yieldLease(state, NEVER_LED, event.reason, {
-        stop: phase === 'stopping',
-        notBeforeMs: now.ms + rules.demoteMs,
-      })
+      if (phase !== 'taking-over') return to(state)
+      if (state.stopByMs === undefined) return to({ ...state, phase: 'serving' })
+      return to({ ...state, phase: 'stopping' }, { kind: 'drain', term: state.term })
+    case 'lead-failed': {
+      const pauseMs = state.stopByMs === undefined ? rules.demoteMs : retryMs(rules)
+      return yieldLease(state, NEVER_LED, event.reason, { stop: phase === 'stopping', notBeforeMs: now.ms + pauseMs })
+    }
     case 'handoff':
       if (phase !== 'serving') return to(state)
       return to({ ...state, phase: 'handing-over', to: event.to }, { kind: 'drain', term: state.term, to: event.to })
     case 'drained': {
       const { successor, kept } = event
       const release = { successor, kept }
+      // A handoff that did not succeed: its transactions are here alone.
+      if (phase === 'stopping' && state.to !== undefined && successor === undefined)
+        return to({ ...state, to: undefined }, { kind: 'drain', term: state.term })
       if (phase === 'stopping') return yieldLease(state, release, 'stopping', { stop: true, notBeforeMs: 0 })
       if (phase !== 'handing-over') return to(state)
       if (successor === undefined || successor !== state.to) return to({ ...state, phase: 'serving', to: undefined })
@@ -66,13 +71,27 @@ export function onLeading(state: Leading, event: Event, rules: Rules, now: Now):
       return yieldLease(state, release, `handoff to ${successor}`, { stop: false, notBeforeMs })
     }
     case 'stop':
-      if (phase === 'serving') return to({ ...state, phase: 'stopping' }, { kind: 'drain', term: state.term })
-      if (phase === 'handing-over') return to({ ...state, phase: 'stopping' })
-      if (phase === 'stopping') return to(state)
-      return yieldLease(state, NEVER_LED, 'stopping', { stop: true, notBeforeMs: 0 }, { kind: 'abort' })
+      return stop({ ...state, stopByMs: event.byMs }, now)
     default:
       return to(state)
   }
+}
+
+function stop(state: Leading, now: Now): Step {
+  const { phase, stopByMs = 0 } = state
+  if (phase === 'serving') return to({ ...state, phase: 'stopping' }, { kind: 'drain', term: state.term })
+  if (phase === 'handing-over') return to({ ...state, phase: 'stopping' })
+  // Who was made the successor, or may have what no other node has, ships before it stops.
+  if (phase === 'stopping' || stopByMs > now.ms) return to(state)
+  return yieldLease(state, NEVER_LED, 'stopping', { stop: true, notBeforeMs: 0 }, { kind: 'abort' })
+}
+
+/** The time for the stop is over: whatever is under way ends without its result. */
+function hurry(state: Leading, event: Event, rules: Rules, now: Now): Step {
+  const late = { ...state, stopByMs: undefined }
+  if (state.phase === 'taking-over') return stop(late, now)
+  const { state: after, effects } = onLeading(late, event, rules, now)
+  return to(after, { kind: 'abort' }, ...effects)
 }
 
 function renewWhenDue(state: Leading, now: Now): Step {

@@ -29,7 +29,18 @@ export type Event =
   | { readonly type: 'released'; readonly view: LeaseView | undefined }
   /** An operator wants this node to lead, even without transactions that other nodes have. */
   | { readonly type: 'force' }
-  | { readonly type: 'stop' }
+  /** Without `byMs`, or after it, the node ends as soon as it leads no more, whoever has its transactions. */
+  | { readonly type: 'stop'; readonly byMs?: number }
+  /** The answer to `leave`. */
+  | ({ readonly type: 'left' } & Left)
+
+/** What a node that stops knows of its transactions. */
+export interface Left {
+  /** The leader knows that this node stops. It makes this node its successor no more, and has what to ship. */
+  readonly told: boolean
+  /** No transaction of this node is known to be missing elsewhere, or there is no place to ship it to. */
+  readonly safe: boolean
+}
 
 export type Effect =
   | Assignment
@@ -51,6 +62,8 @@ export type Effect =
   | ({ readonly kind: 'release' } & Release)
   /** The leader that this node waits for before it leads; undefined: none any more. */
   | { readonly kind: 'wait-for'; readonly leader: Leader | undefined }
+  /** The node stops: tell the leader that it is no successor. */
+  | { readonly kind: 'leave' }
   | { readonly kind: 'close' }
 
 export interface Step<S extends State = State> {

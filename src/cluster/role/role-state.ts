@@ -76,6 +76,8 @@ export interface Watching {
   readonly lastRecord: LeaseRecord | undefined
   /** An operator accepts the loss of transactions that only leaders up to this term have. */
   readonly acceptedTerm: bigint
+  /** The node stops, at this time at the latest. Until then it ships what only it may have. */
+  readonly stopByMs: number | undefined
 }
 
 export interface StandingBy extends Watching {
@@ -87,7 +89,15 @@ export interface StandingBy extends Watching {
   readonly wakeAtMs: number
   /** A leader that led later than this node's history reaches. This node waits for it, or for a replica of it. */
   readonly missing: Leader | undefined
+  /** Of a node that stops: what it knows of its transactions. */
+  readonly leaving: Leaving | undefined
 }
+
+/**
+ * asked: the answer to `leave` is due. ends: the node closes at `atMs`, unless it is made the successor by then. alone:
+ * it leads if it can, to ship what may be only here, and asks again at `atMs`.
+ */
+export type Leaving = { readonly kind: 'asked' } | { readonly kind: 'ends' | 'alone'; readonly atMs: number }
 
 export interface Acquiring extends Watching {
   readonly name: 'acquiring'
@@ -134,15 +144,22 @@ export const INITIAL: StandingBy = {
   known: false,
   lastRecord: undefined,
   acceptedTerm: 0n,
+  stopByMs: undefined,
   assigned: undefined,
   unreachable: undefined,
   notBeforeMs: 0,
   wakeAtMs: Infinity,
   missing: undefined,
+  leaving: undefined,
 }
 
-export function watching({ seen, known, lastRecord, acceptedTerm }: Watching): Watching {
-  return { seen, known, lastRecord, acceptedTerm }
+/** How soon a failed operation is retried. */
+export function retryMs(rules: Rules): number {
+  return Math.min(rules.ttlMs / 10, 1_000)
+}
+
+export function watching({ seen, known, lastRecord, acceptedTerm, stopByMs }: Watching): Watching {
+  return { seen, known, lastRecord, acceptedTerm, stopByMs }
 }
 
 /** Enters a reading. `sinceMs` restarts only when the record changed, not when only the key's version did. */
@@ -154,6 +171,7 @@ export function observe(state: Watching, view: LeaseView, now: Now): Watching {
     known: state.known || view.kind !== 'vacant',
     lastRecord: view.kind === 'record' ? view.record : state.lastRecord,
     acceptedTerm: state.acceptedTerm,
+    stopByMs: state.stopByMs,
   }
 }
 

@@ -13,8 +13,18 @@
 
 import { onLeading } from './leading.ts'
 import { type Event, type Step, to } from './role-events.ts'
-import { INITIAL, type Leading, type Now, observe, type Rules, type State, watching } from './role-state.ts'
-import { afterwards, onStandingBy, retryMs, returnTo, standBy } from './standing-by.ts'
+import {
+  type Acquiring,
+  INITIAL,
+  type Leading,
+  type Now,
+  observe,
+  retryMs,
+  type Rules,
+  type State,
+  watching,
+} from './role-state.ts'
+import { afterwards, onStandingBy, returnTo, standBy } from './standing-by.ts'
 
 type On<S extends State> = (state: S, event: Event, rules: Rules, now: Now) => Step
 
@@ -23,7 +33,7 @@ const handlers: { readonly [N in State['name']]: On<Extract<State, { name: N }>>
 
   acquiring: (state, event, rules, now) => {
     const { stop, assigned } = state
-    if (event.type === 'stop') return to({ ...state, stop: true })
+    if (event.type === 'stop') return to(asked(state, event, now))
     if (event.type === 'seen') return to({ ...state, ...observe(state, event.view, now) })
     if (event.type === 'acquired') {
       const after = { ...state, ...observe(state, event.view, now) }
@@ -82,6 +92,11 @@ const handlers: { readonly [N in State['name']]: On<Extract<State, { name: N }>>
   stopped: (state) => to(state),
 }
 
+/** With time left, a node that acquires the lease leads, to ship what it has. */
+function asked(state: Acquiring, { byMs = 0 }: Event & { type: 'stop' }, now: Now): Acquiring {
+  return byMs > now.ms ? { ...state, stopByMs: byMs } : { ...state, stop: true }
+}
+
 export function next(state: State, event: Event, rules: Rules, now: Now): Step {
   return (handlers[state.name] as On<State>)(state, event, rules, now)
 }
@@ -90,5 +105,6 @@ export function next(state: State, event: Event, rules: Rules, now: Now): Step {
 export function wakeAtMs(state: State): number {
   if (state.name === 'standing-by') return state.wakeAtMs
   if (state.name !== 'leading') return Infinity
-  return state.renewing ? state.deadlineMs : Math.min(state.deadlineMs, state.renewAtMs)
+  const { deadlineMs, renewAtMs, renewing, stopByMs = Infinity } = state
+  return Math.min(deadlineMs, stopByMs, renewing ? Infinity : renewAtMs)
 }

@@ -8,16 +8,19 @@ import {
   type Now,
   observe,
   type Releasing,
+  retryMs,
   type Rules,
   type StandingBy,
   type Watching,
   watching,
   type Yielding,
 } from './role-state.ts'
+import { asksToLeave, hasStopped, left, mayAcquireStopping, stopWakeMs } from './stopping.ts'
 import { freeFromMs, isSelf, lastLeader, missingLeader, previousTerms } from './succession.ts'
 
 export function onStandingBy(state: StandingBy, event: Event, rules: Rules, now: Now): Step {
-  if (event.type === 'stop') return to({ name: 'stopped', ...watching(state) }, { kind: 'close' })
+  if (event.type === 'stop') return standBy({ ...state, stopByMs: event.byMs ?? now.ms }, rules, now)
+  if (event.type === 'left') return standBy(left(state, event, rules, now), rules, now)
   if (event.type === 'assignment-failed')
     return to({ ...state, assigned: undefined, wakeAtMs: now.ms + retryMs(rules) })
   if (event.type === 'unreachable') return standBy({ ...state, unreachable: event.reason }, rules, now)
@@ -30,12 +33,14 @@ export function onStandingBy(state: StandingBy, event: Event, rules: Rules, now:
   return standBy(state, rules, now)
 }
 
-/** How soon a failed operation is retried. */
-export function retryMs(rules: Rules): number {
-  return Math.min(rules.ttlMs / 10, 1_000)
+export function standBy(state: StandingBy, rules: Rules, now: Now): Step {
+  if (hasStopped(state, rules, now)) return to({ name: 'stopped', ...watching(state) }, { kind: 'close' })
+  if (!asksToLeave(state, now)) return standOn(state, rules, now)
+  const { state: after, effects } = standOn({ ...state, leaving: { kind: 'asked' } }, rules, now)
+  return to(after, ...effects, { kind: 'leave' })
 }
 
-export function standBy(state: StandingBy, rules: Rules, now: Now): Step {
+function standOn(state: StandingBy, rules: Rules, now: Now): Step {
   const missing = leaderToWaitFor(state, rules, now)
   const { state: after, effects } = decide({ ...state, missing }, rules, now)
   if (missing?.term === state.missing?.term) return to(after, ...effects)
@@ -54,20 +59,22 @@ function leaderToWaitFor(state: StandingBy, rules: Rules, now: Now): Leader | un
 function decide(state: StandingBy, rules: Rules, now: Now): Step {
   const { seen, unreachable } = state
   if (seen === undefined) {
-    return unreachable === undefined ? to(state) : assign(state, { kind: 'idle', reason: unreachable })
+    if (unreachable === undefined) return to({ ...state, wakeAtMs: stopWakeMs(state, now) })
+    return assign(state, { kind: 'idle', reason: unreachable }, now)
   }
   const { view } = seen
   const assigned = assignmentFor(view, rules, now)
-  if (!rules.candidate || view.kind === 'foreign') return assign(state, assigned)
+  if (!rules.candidate || view.kind === 'foreign') return assign(state, assigned, now)
+  if (!mayAcquireStopping(state, rules)) return assign(state, assigned, now)
   const fromMs = Math.max(freeFromMs(state, seen, rules, now), state.notBeforeMs)
-  if (now.ms < fromMs) return assign(state, assigned, fromMs)
+  if (now.ms < fromMs) return assign(state, assigned, now, fromMs)
   // The lease cannot be read. The next reading decides.
-  if (unreachable !== undefined) return assign(state, state.assigned ?? assigned)
+  if (unreachable !== undefined) return assign(state, state.assigned ?? assigned, now)
   const { missing } = state
   const unfit = now.unfit ?? (missing && `${missing.holder.hostname} led later than this node's history reaches`)
   if (unfit !== undefined) {
     const idle: Assignment = { kind: 'idle', reason: `not fit to lead: ${unfit}` }
-    return assign(state, assigned.kind === 'follow' ? assigned : idle, now.ms + retryMs(rules))
+    return assign(state, assigned.kind === 'follow' ? assigned : idle, now, now.ms + retryMs(rules))
   }
   const record = view.kind === 'record' ? view.record : undefined
   const over = view.kind === 'record' ? view.version : undefined
@@ -103,8 +110,8 @@ function assignmentFor(view: LeaseView, rules: Rules, now: Now): Assignment {
   return { kind: 'idle', reason: now.unfit ?? 'this node no longer leads' }
 }
 
-function assign(state: StandingBy, assigned: Assignment, wakeAtMs = Infinity): Step {
-  const after = { ...state, assigned, wakeAtMs }
+function assign(state: StandingBy, assigned: Assignment, now: Now, wakeAtMs = Infinity): Step {
+  const after = { ...state, assigned, wakeAtMs: Math.min(wakeAtMs, stopWakeMs({ ...state, assigned }, now)) }
   return state.assigned !== undefined && isSameAssignment(state.assigned, assigned)
     ? to({ ...after, assigned: state.assigned })
     : to(after, assigned)

@@ -9,6 +9,8 @@ export interface ReplicaStatus {
   readonly connectedAtMs: number
   /** Acknowledged, therefore applied there. Databases without a position in this history are absent. */
   readonly positions: ReadonlyMap<string, Position>
+  /** It stops, so it will not be the successor. */
+  readonly leaving: boolean
   /** Transactions that it has not acknowledged, over all databases. */
   readonly behind: number
   /** Sent, but not consumed by the replica's sink yet. Bounded, however slow the replica is. */
@@ -31,6 +33,7 @@ export function replicaStatus(stream: ReplicaStream, here: ReadonlyMap<string, P
     url,
     connectedAtMs: stream.connectedAtMs,
     positions,
+    leaving: stream.leaving,
     behind: Number(behind),
     unconsumedBytes: stream.unconsumedBytes,
   }

@@ -62,6 +62,9 @@ export class ReplicaStream {
   /** Snapshots of this replica that are sent or wait for their turn: a few, so that those of other replicas get one. */
   readonly #snapshots = pLimit(MAX_OPEN_BODIES)
   #caughtUpSent = false
+  #isLeaving = false
+  /** This node has made the replica its successor. */
+  isSuccessor = false
   #silentBeats = 0
   /** The reason has been logged. */
   #failed = false
@@ -87,6 +90,11 @@ export class ReplicaStream {
   /** Sent, but not consumed by the replica's sink. */
   get unconsumedBytes(): number {
     return this.#flow.totalBytes
+  }
+
+  /** The replica stops, and knows that it will not be made the successor. */
+  get leaving(): boolean {
+    return this.#isLeaving
   }
 
   get ended(): boolean {
@@ -173,6 +181,7 @@ export class ReplicaStream {
         this.#flow.given.wake()
         return
       case 'alive':
+        if (message.leaving === true) this.#leave()
         return
     }
   }
@@ -193,9 +202,17 @@ export class ReplicaStream {
     this.#logger = this.#host.logger.child({ peer: hello.nodeId, host: hello.hostname })
     this.#limited = limitLines(this.#logger)
     this.#response.writeHead(200, { 'content-type': CONTENT_TYPE, connection: 'close' })
-    this.#writer.writeNow(encodePrimaryMessage({ type: 'hello', protocol: PROTOCOL_VERSION, ...self }))
+    this.#writer.writeNow(encodePrimaryMessage({ type: 'hello', protocol: PROTOCOL_VERSION, ...self, leaves: true }))
     this.#host.welcomed(this)
     this.#logger.info({ url: hello.url }, 'replica connected')
+  }
+
+  /** A replica that is the successor already must lead before it stops. It hears so by the end of this stream. */
+  #leave(): void {
+    if (this.isSuccessor || this.ended) return
+    this.#isLeaving = true
+    this.#writer.writeNow(encodePrimaryMessage({ type: 'heartbeat', leaving: true }))
+    this.#host.moved()
   }
 
   /** This connection's side of its feeds. */

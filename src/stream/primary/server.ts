@@ -100,8 +100,8 @@ export class StreamServer {
   }
 
   /**
-   * The first replica, or the one with `nodeId`, that acknowledges everything committed as of the call. Undefined after
-   * the timeout.
+   * The first replica, or the one with `nodeId`, that acknowledges everything committed as of the call: the successor
+   * of this node from then on. Undefined after the timeout, and when every replica that could be it stops.
    */
   async caughtUp(timeoutMs: number, nodeId?: string): Promise<string | undefined> {
     this.#readDatabases()
@@ -109,14 +109,23 @@ export class StreamServer {
     const deadline = performance.now() + timeoutMs
     for (;;) {
       const moved = this.#moved.next
-      for (const stream of this.#welcomed()) {
-        const id = stream.hello?.nodeId
-        if ((nodeId === undefined || id === nodeId) && covers(stream, targets)) return id
-      }
+      const asked = this.#welcomed().filter(({ hello }) => nodeId === undefined || hello?.nodeId === nodeId)
+      const staying = asked.filter(({ leaving }) => !leaving)
+      const successor = staying.find((stream) => covers(stream, targets))
+      if (successor !== undefined) successor.isSuccessor = true
+      if (successor !== undefined) return successor.hello?.nodeId
+      if (asked.length > 0 && staying.length === 0) return undefined
       const leftMs = deadline - performance.now()
       if (leftMs <= 0) return undefined
       await before(moved, leftMs)
     }
+  }
+
+  /** Whether a connected replica, also one that stops, acknowledges everything committed as of the call. */
+  hasCopy(): boolean {
+    this.#readDatabases()
+    const targets = this.#positions()
+    return this.#welcomed().some((stream) => covers(stream, targets))
   }
 
   /** Ends all streams with a reason. From now on every replica is rejected. */

@@ -78,6 +78,11 @@ export class StreamClient {
     this.#stream?.acknowledge(database, position)
   }
 
+  /** This node stops. Resolves with whether the primary knows: see PrimaryStream. */
+  async leave(withinMs: number): Promise<boolean> {
+    return (await this.#stream?.leave(withinMs)) ?? false
+  }
+
   status(): StreamClientStatus {
     const lastError = this.#lastError
     return {

@@ -18,8 +18,9 @@ import {
 import { readRejection } from '../wire/rejection.ts'
 import { FrameParser } from '../wire/wire.ts'
 import type { Lane } from './lane.ts'
+import { Leaving } from './leaving.ts'
 import { OpenLanes } from './open-lanes.ts'
-import type { StreamSink } from './sink.ts'
+import type { PrimaryStreamHost } from './primary-stream-host.ts'
 
 const TICK_MS = HEARTBEAT_MS / 2
 /**
@@ -29,22 +30,6 @@ const TICK_MS = HEARTBEAT_MS / 2
 const SILENT_TICKS = 6
 /** So many consumed bytes are reported at once. */
 const CREDIT_BYTES = DATABASE_WINDOW_BYTES / 8
-
-/** The client's side of a connection. */
-export interface PrimaryStreamHost {
-  readonly sink: StreamSink
-  readonly url: string
-  /** The highest term that this node has seen. */
-  term(): bigint
-  /** The database's lane, made where there is none. Throws StreamProtocolError. */
-  lane(name: string): Lane
-  existing(name: string): Lane | undefined
-  lanes(): Iterable<Lane>
-  connected(hello: PrimaryHello): void
-  caughtUp(): void
-  arrived(timestampMs: number): void
-  alive(): void
-}
 
 /** One connection to the primary, as its replica sees it. */
 export class PrimaryStream {
@@ -63,12 +48,14 @@ export class PrimaryStream {
   readonly #histories = new Set<string>()
   readonly #open = new OpenLanes()
   #flushing = false
+  readonly #leaving = new Leaving()
 
   constructor(host: PrimaryStreamHost) {
     this.#host = host
     this.#ended = new Promise((_, reject) => {
       this.#end = (error) => {
         this.#over = true
+        this.#leaving.answer(false)
         reject(error)
       }
     })
@@ -108,6 +95,14 @@ export class PrimaryStream {
 
   close(reason: string): void {
     this.#end(new StreamLostError(reason))
+  }
+
+  /** This node stops. Resolves with whether the primary knows. One of an earlier version does not answer. */
+  async leave(withinMs: number): Promise<boolean> {
+    if (!this.connected) return false
+    if (this.#hello?.leaves !== true) return true
+    this.#writer.writeNow(encodeReplicaMessage({ type: 'alive', leaving: true }))
+    return this.#leaving.answered(withinMs)
   }
 
   /** Sent with the next flush. A newer position of the same database replaces it. */
@@ -189,6 +184,7 @@ export class PrimaryStream {
         this.#host.caughtUp()
         return
       case 'heartbeat':
+        if (message.leaving === true) this.#leaving.answer(true)
         this.#host.alive()
         return
       case 'end':

@@ -76,11 +76,13 @@ const fromReplica = z.discriminatedUnion('type', [
     position: position.nullable(),
     reason: text,
   }),
-  z.object({ type: z.literal('alive') }),
+  /** `leaving`: the node stops, so it must not become the successor. A `heartbeat` that says `leaving` answers. */
+  z.object({ type: z.literal('alive'), leaving: z.boolean().optional() }),
 ])
 
 const fromPrimary = z.discriminatedUnion('type', [
-  z.object({ ...hello, clusterId }),
+  /** `leaves`: the primary understands `leaving`. */
+  z.object({ ...hello, clusterId, leaves: z.boolean().optional() }),
   /**
    * Owner and mode of the database's file, and of the directories above it. Comes before what follows of the database,
    * and again after a change. Only for replicas that say `owners`.
@@ -121,7 +123,7 @@ const fromPrimary = z.discriminatedUnion('type', [
   z.object({ type: z.literal('unknown'), database: name, dropped: position.optional() }),
   z.object({ type: z.literal('history-wanted'), database: name }),
   z.object({ type: z.literal('caught-up') }),
-  z.object({ type: z.literal('heartbeat') }),
+  z.object({ type: z.literal('heartbeat'), leaving: z.boolean().optional() }),
   z.object({ type: z.literal('end'), code: z.string().max(64), reason: text }),
 ])
 

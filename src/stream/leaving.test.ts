@@ -1,0 +1,57 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { temporaryDirectories } from '../backup/testing.ts'
+import { TestPrimary } from './testing/primary.ts'
+import { RawPrimary } from './testing/raw-primary.ts'
+import { TestReplica } from './testing/replica.ts'
+import { until } from './testing/until.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+const directory = temporaryDirectories()
+const ends: (() => Promise<void>)[] = []
+const HANG_MS = 60_000
+
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end()
+})
+
+/** A primary, and a replica of it that has everything. */
+async function following() {
+  const node = new TestPrimary(await directory())
+  await node.listen()
+  ends.push(() => node.close())
+  const replica = new TestReplica()
+  const client = replica.follow(node.address)
+  ends.push(() => client.stop())
+  await until('the replica', () => client.status().connected && node.server.hasCopy())
+  return { node, replica, client }
+}
+
+test('a replica that stops is not made the successor, but counts as a copy', async () => {
+  const { node, client } = await following()
+  expect(await client.leave(HANG_MS)).toBe(true)
+  expect(node.server.replicas()).toMatchObject([{ leaving: true }])
+  // At once, although there is time left.
+  expect(await node.server.caughtUp(HANG_MS)).toBeUndefined()
+  expect(await node.server.caughtUp(HANG_MS, node.server.replicas()[0]?.nodeId)).toBeUndefined()
+  expect(node.server.hasCopy()).toBe(true)
+})
+
+test('a replica that was made the successor is not told that it may stop: it hears of the end of the stream', async () => {
+  const { node, replica, client } = await following()
+  expect(await node.server.caughtUp(HANG_MS)).toBe(replica.self.nodeId)
+  const left = client.leave(HANG_MS)
+  await node.server.close('released')
+  expect(await left).toBe(false)
+})
+
+test('a replica without a connection is not told either; a primary of an earlier version is taken to know', async () => {
+  const raw = new RawPrimary(await directory())
+  await raw.listen()
+  ends.push(() => raw.node.close())
+  const client = new TestReplica().follow(raw.node.address)
+  ends.push(() => client.stop())
+  expect(await client.leave(HANG_MS)).toBe(false)
+  await until('the connection', () => client.status().connected)
+  expect(await client.leave(HANG_MS)).toBe(true)
+})

@@ -1,0 +1,19 @@
+import type { PrimaryHello } from '../wire/messages.ts'
+import type { Lane } from './lane.ts'
+import type { StreamSink } from './sink.ts'
+
+/** The client's side of a connection. */
+export interface PrimaryStreamHost {
+  readonly sink: StreamSink
+  readonly url: string
+  /** The highest term that this node has seen. */
+  term(): bigint
+  /** The database's lane, made where there is none. Throws StreamProtocolError. */
+  lane(name: string): Lane
+  existing(name: string): Lane | undefined
+  lanes(): Iterable<Lane>
+  connected(hello: PrimaryHello): void
+  caughtUp(): void
+  arrived(timestampMs: number): void
+  alive(): void
+}
