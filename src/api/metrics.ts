@@ -97,6 +97,7 @@ export class Metrics {
   readonly #isPrimary: Gauge
   readonly #databaseCount: Gauge
   readonly #unreplicated: Gauge
+  readonly #failing: Gauge
   readonly #requests: Counter
   readonly #counters: readonly { metric: DatabaseMetric; counter: Counter }[]
   readonly #gauges: readonly { metric: DatabaseMetric; gauge: Gauge }[]
@@ -113,6 +114,11 @@ export class Metrics {
     this.#unreplicated = new Gauge({
       name: 'ltxd_unreplicated_databases',
       help: 'Databases that are served and not replicated, because they are encrypted and not in WAL mode.',
+      registers,
+    })
+    this.#failing = new Gauge({
+      name: 'ltxd_failing_databases',
+      help: 'Databases whose transactions cannot be logged or applied, because a disk is full or fails.',
       registers,
     })
     const requests = { name: 'ltxd_mount_requests_total', help: 'FUSE requests from the kernel, by operation.' }
@@ -142,6 +148,7 @@ export class Metrics {
     this.#isPrimary.set(status.role === 'primary' ? 1 : 0)
     this.#databaseCount.set(status.databases.length)
     this.#unreplicated.set(status.unreplicated?.count ?? 0)
+    this.#failing.set(status.databases.filter(({ failure }) => failure !== undefined).length)
     this.#requests.reset()
     for (const [operation, count] of Object.entries(status.mount.requests)) this.#requests.inc({ operation }, count)
     for (const { counter } of this.#counters) counter.reset()

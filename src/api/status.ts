@@ -74,6 +74,8 @@ export interface DatabaseStatus {
   readonly commitCount: number
   /** Why the database is not served; absent when it is. */
   readonly error?: string
+  /** Why its transactions cannot be logged or applied at the moment: a full disk, or one that fails. It is retried. */
+  readonly failure?: string
   readonly backup?: BackupStatus
   /** On a primary. */
   readonly checkpoint?: CheckpointStatus

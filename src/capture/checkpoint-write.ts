@@ -58,7 +58,13 @@ export function checkpointWrite(
     }
     throw rejectUncommitted(database.events, database.name, caller, pgno)
   }
-  perform()
+  try {
+    perform()
+  } catch (error) {
+    // Any part of the bytes may be in the file.
+    for (const pgno of returned) pages.returnToWal(pgno)
+    throw error
+  }
   for (const pgno of copied) pages.clearFrame(pgno)
   for (const pgno of returned) pages.returnToWal(pgno)
   for (const pgno of encrypted) pages.reencrypted.add(pgno)

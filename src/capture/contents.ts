@@ -184,7 +184,13 @@ export class JournalContent extends PlainContent {
     }
     this.#database.assertWriter(caller)
     if (begins) assertJournalFollowable(this.#database, caller)
-    write()
+    try {
+      write()
+    } catch (error) {
+      // What a failed write left may be a valid header, by which the next connection rolls back.
+      if (begins && hasJournalMagic(this.#beginning(NOTHING, 0))) journal.begin()
+      throw error
+    }
     if (begins) journal.begin()
   }
 

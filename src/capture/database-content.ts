@@ -73,8 +73,9 @@ export class DatabaseContent extends PlainContent {
       super.write(data, position, caller)
       this.#uncaptured.written(() => !this.#detached && this.#handles > 0)
     } else if (database.journal.active) {
-      super.write(data, position, caller)
+      // First: a write that fails may have changed any part of them.
       database.journal.databaseWritten(position, data.length)
+      super.write(data, position, caller)
     } else if (database.hasWal) {
       checkpointWrite(database, data, position, caller, () => super.write(data, position, caller))
     } else {

@@ -24,6 +24,8 @@ export class JournalTracker {
   #restored = false
   /** The journal began while this node led, so an application began it. */
   #begunLeading = true
+  /** The log holds the transaction, but its journal could not be ended. */
+  #isCaptured = false
 
   constructor(database: CapturedDatabase) {
     this.#database = database
@@ -33,6 +35,7 @@ export class JournalTracker {
   begin(): void {
     this.active = true
     this.#begunLeading = this.#database.authority.leads
+    this.#isCaptured = false
   }
 
   databaseWritten(position: number, length: number): void {
@@ -63,6 +66,7 @@ export class JournalTracker {
     } catch (error) {
       this.active = active
       this.#durable = durable
+      this.#isCaptured = committed
       throw error
     }
   }
@@ -133,13 +137,14 @@ export class JournalTracker {
   }
 
   /**
-   * Whether the local client has just rolled back what an application left when this node stopped leading. Pages that
-   * SQLite does not journal remain as that application wrote them. They are no transaction of the primary's history:
-   * the client finds them and has the database replaced.
+   * Whether the local client has just rolled back what an application left when this node stopped leading, or what the
+   * log holds of its own. Pages that SQLite does not journal remain as that application wrote them. Neither is a
+   * transaction of the primary's history: the client finds it and has the database replaced.
    */
   #isForeignRollback(caller: Caller): boolean {
     const { authority, expectations, position, events, name } = this.#database
-    if (authority.leads || !this.#begunLeading || !authority.isClient(caller)) return false
+    if (authority.leads || !authority.isClient(caller)) return false
+    if (!this.#begunLeading && !this.#isCaptured) return false
     if (expectations.next(position.txid) !== undefined) return false
     const message =
       'a rollback on a replica left pages that differ from the primary’s: the local client replaces the database'

@@ -176,7 +176,9 @@ export function rejectTooMany(events: CaptureEvents, database: string): FsError 
   return new FsError('ENOSPC', message)
 }
 
-/** What the local client wrote differs from what the primary has. */
+/**
+ * What the local client wrote differs from what the primary has. By the errno it knows that another attempt is in vain.
+ */
 export function rejectUnexpected(
   events: CaptureEvents,
   database: string,
@@ -184,8 +186,8 @@ export function rejectUnexpected(
   actual: Checksum,
 ): FsError {
   const message = `a transaction of the primary was rejected: applying it gives checksum ${formatChecksum(actual)}, expected ${formatChecksum(expected)}`
-  events.log('error', message, { database, errno: 'EIO' })
-  return new FsError('EIO', message)
+  events.log('error', message, { database, errno: 'EBADMSG' })
+  return new FsError('EBADMSG', message)
 }
 
 /** Why a database is no longer served after a damaged page was found in it. */

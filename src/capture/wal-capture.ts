@@ -1,3 +1,4 @@
+import { pageChecksum } from '../ltx/format/checksum.ts'
 import { lockPgno, type Pgno } from '../ltx/format/types.ts'
 import { encryptionOf } from '../sqlite/database-header.ts'
 import { FRAME_HEADER_SIZE } from '../sqlite/wal.ts'
@@ -17,6 +18,15 @@ export interface CommittedFrames {
   /** Database size in pages. */
   readonly commit: number
   readonly span: WalSpan
+}
+
+/** Whether they only repeat the last frame, as SQLite pads a commit to a sector. The local client never does. */
+export function repeatsLast({ pages, authority }: CapturedDatabase, frames: CommittedFrames): boolean {
+  const { uncommitted, first, last, commit } = frames
+  const pgno = uncommitted.only()
+  if (pgno === undefined || commit !== pages.sizePages || !authority.leads) return false
+  if (first === 0 || pages.frame(pgno) !== first - 1) return false
+  return pageChecksum(pgno, last.subarray(FRAME_HEADER_SIZE)) === pages.checksum(pgno)
 }
 
 /** Commits the frames as one transaction. Throws FsError; then nothing has changed. */

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import type { WalHeader } from '../sqlite/wal.ts'
 import { FRAME_HEADER_SIZE, frameField, frameOffset, frameSize, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
+import { asError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
+import type { CapturedDatabase } from './captured-database.ts'
 import type { WalSpan } from './change.ts'
 import type { Sums } from './wal-chain.ts'
 
@@ -110,13 +112,24 @@ export class WalFrames {
   }
 }
 
+/** Invalidates what a failed write left from `at` on, a frame or the header. A second failure is reported. */
+export function invalidate({ files, walFd, events, name }: CapturedDatabase, at: number): void {
+  try {
+    if (files.size(walFd) > at) files.write(walFd, zeros, 0, at === 0 ? WAL_HEADER_SIZE : FRAME_HEADER_SIZE, at)
+  } catch (error) {
+    const message =
+      'what a failed write left in the WAL could not be invalidated: close all connections to the database'
+    events.log('error', message, { database: name, err: asError(error) })
+  }
+}
+
 export function readWal({ files, walFd }: OpenWal, into: Uint8Array, position: number, length: number): number {
   assert.ok(walFd >= 0, 'the WAL is open while it is tracked')
   return files.read(walFd, into, 0, length, position)
 }
 
 const nothing = new Uint8Array(0)
-const zeros = new Uint8Array(FRAME_HEADER_SIZE)
+const zeros = new Uint8Array(WAL_HEADER_SIZE)
 /** Shared by all trackers of the thread. */
 const frameBuffer = new Uint8Array(FRAME_HEADER_SIZE + 65536)
 const headerBuffer = new Uint8Array(FRAME_HEADER_SIZE)

@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict'
-import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { WalHeader } from '../sqlite/wal.ts'
 import { FRAME_HEADER_SIZE, frameField, parseWalHeader, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import { assertGrowth } from './growth.ts'
 import { RejectedCommit } from './rejected-commit.ts'
 import { UncommittedFrames } from './uncommitted-frames.ts'
-import { captureFrames } from './wal-capture.ts'
+import { captureFrames, repeatsLast } from './wal-capture.ts'
 import type { Sums } from './wal-chain.ts'
 import { WalChain } from './wal-chain.ts'
 import { findAbandoned, followFile, undoAbandoned } from './wal-correction.ts'
-import { readWal, WalFrames } from './wal-frames.ts'
+import { invalidate, readWal, WalFrames } from './wal-frames.ts'
 import { mendFrames } from './wal-mending.ts'
 import { WalOverwrites } from './wal-overwrites.ts'
 import { rejectBrokenChain, rejectCut, rejectHeadless, rejectPageSize } from './wal-rejection.ts'
@@ -69,7 +68,12 @@ export class WalTracker {
       if (this.#frames?.holds(data, position, this.#committedEnd) === false) this.#forsake(position)
       else if (end <= this.#committedEnd) return perform()
     }
-    perform()
+    try {
+      perform()
+    } catch (error) {
+      this.#failed(position, error)
+      throw error
+    }
     this.#writtenEnd = Math.max(this.#writtenEnd, end)
     if (this.#frames === undefined && header !== undefined) this.#begin(header, end)
     if (this.#frames !== undefined) this.#written(this.#frames, data, position)
@@ -78,7 +82,7 @@ export class WalTracker {
   /** The WAL is about to be truncated. Throws FsError. */
   truncate(sizeBytes: number, perform: () => void): void {
     if (sizeBytes > 0 && sizeBytes < this.#committedEnd) throw rejectCut(this.#database)
-    if (sizeBytes === 0) this.#followFile('the WAL is truncated')
+    if (sizeBytes === 0) followFile(this.#database, 'the WAL is truncated', this.captured)
     perform()
     if (sizeBytes === 0) return this.forget()
     if (sizeBytes < this.#validEnd) this.#rewindTo(this.#frames as WalFrames, sizeBytes)
@@ -87,7 +91,7 @@ export class WalTracker {
 
   /** The WAL is about to be removed, because its last connection closed. */
   remove(perform: () => void): void {
-    this.#followFile('the WAL is removed')
+    followFile(this.#database, 'the WAL is removed', this.captured)
     perform()
     this.forget()
   }
@@ -111,10 +115,6 @@ export class WalTracker {
     const header = this.#headerAfter(nothing, 0)
     if (header === undefined) return
     this.#advance(this.#begin(header, sizeBytes), nothing, 0)
-  }
-
-  #followFile(occasion: string): void {
-    followFile(this.#database, occasion, this.captured)
   }
 
   /** The WAL's header once `data` is written at `position`; undefined if it is not valid. Throws FsError. */
@@ -142,7 +142,7 @@ export class WalTracker {
   /** Other bytes are about to replace captured ones: a new WAL begins, or a writer does not know them. */
   #forsake(position: number): void {
     if (position >= WAL_HEADER_SIZE) return this.#abandonFrom(position)
-    this.#followFile('a new WAL begins')
+    followFile(this.#database, 'a new WAL begins', this.captured)
     this.forget()
   }
 
@@ -220,9 +220,10 @@ export class WalTracker {
       assertGrowth(database, this.#uncommitted.length, commit)
       const mends = this.#hasBare || this.#chain.isSkewed
       const mended = mends ? mendFrames(database, frames, start, end, this.#chain.file) : undefined
-      const repeats = this.#repeatsLast(frames, commit, last)
       const uncommitted = this.#uncommitted
-      if (!repeats) captureFrames(database, { uncommitted, first: frames.indexOf(start), last, commit, span })
+      const committed = { uncommitted, first: frames.indexOf(start), last, commit, span }
+      const repeats = repeatsLast(database, committed)
+      if (!repeats) captureFrames(database, committed)
       this.#committed(end)
       this.#chain.commit(end, published, mended)
       if (mends) database.events.mended(`${database.name}-wal`)
@@ -241,16 +242,6 @@ export class WalTracker {
     this.#awaited = -1
   }
 
-  /** Whether the frame only repeats the last one, as SQLite pads a commit to a sector. The local client never does. */
-  #repeatsLast(frames: WalFrames, commit: number, last: Uint8Array): boolean {
-    const { pages, authority } = this.#database
-    const pgno = this.#uncommitted.only()
-    if (pgno === undefined || commit !== pages.sizePages || !authority.leads) return false
-    if (this.#committedEnd === WAL_HEADER_SIZE) return false
-    if (pages.frame(pgno) !== frames.indexOf(this.#committedEnd) - 1) return false
-    return pageChecksum(pgno, last.subarray(FRAME_HEADER_SIZE)) === pages.checksum(pgno)
-  }
-
   /** The frame at `at` is no commit: it is invalidated, so that no recovery finds it. */
   #reject(frames: WalFrames, at: number, error: unknown): void {
     this.#uncommitted.length = frames.indexOf(this.#validEnd) - frames.indexOf(this.#committedEnd)
@@ -263,6 +254,16 @@ export class WalTracker {
     const error = rejectBrokenChain(this.#database)
     this.#reject(frames, at, error)
     throw error
+  }
+
+  /** A failed write may have left any part of its bytes in the file, and with them a commit that was not captured. */
+  #failed(position: number, error: unknown): void {
+    const frames = this.#frames
+    if (frames === undefined) return invalidate(this.#database, 0)
+    const at = Math.max(frames.offsetOf(frames.indexOf(position)), this.#committedEnd)
+    this.#rewindTo(frames, at)
+    this.#rejected.set(at, at + frames.size, error)
+    invalidate(this.#database, at)
   }
 
   /** SQLite rewrites valid but uncommitted frames from `position` on. */

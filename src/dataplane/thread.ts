@@ -23,7 +23,7 @@ import { logDirectory } from '../log/store.ts'
 import type { TXID } from '../ltx/format/types.ts'
 import { recoverDatabase, type RecoveryOptions, rejectedDatabase } from '../recovery/recover.ts'
 import { DATABASE_MAGIC_SIZE, hasDatabaseMagic } from '../sqlite/database-header.ts'
-import { errorMessage } from '../util/errors.ts'
+import { errorCode, errorMessage } from '../util/errors.ts'
 import { withFile } from '../util/files.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
 import { nowMs as monotonicMs } from '../util/monotonic.ts'
@@ -259,8 +259,15 @@ function serve(deviceFd: number, inodes: Inodes): void {
     const node = tree?.nodes.find(name)?.id
     if (node !== undefined) invalidateAttributes(deviceFd, node)
   }
+  /** What the kernel has cached goes later, but whoever opens the file now already finds what is in it. */
+  const rejectedWrite = (node: number) => {
+    tree?.nodes.doubt(node)
+    invalidateAttributes(deviceFd, node)
+    say({ type: 'invalidate', node })
+  }
   const session = new Session(deviceFd, tree, {
-    failed: (operation, error) => events.log('error', `${operation} failed: ${errorMessage(error)}`, {}),
+    failed: (operation, error) =>
+      events.log('error', `${operation} failed: ${errorMessage(error)}`, { errno: errorCode(error) }),
     afterRequest() {
       if (state.takeTurn()) takeTurn()
       if (state.cutOffRequested && !isCutOff) cutOff(session)
@@ -271,7 +278,7 @@ function serve(deviceFd: number, inodes: Inodes): void {
     },
     requests: state.requests,
     inodes,
-    rejectedWrite: (node) => say({ type: 'invalidate', node }),
+    rejectedWrite,
     announced(data, caller) {
       if (!authority.isClient(caller)) throw new FsError('EPERM', 'only the local client announces')
       for (const announcement of unmarshalAnnouncements(data)) volume.announced(ofBacking(announcement, inodes))

@@ -51,8 +51,27 @@ export function nodeStatus(parts: NodeParts): NodeStatus {
 /** Why the node cannot serve current data, or is not ready by the configuration; undefined when it is. */
 export function unready(parts: NodeParts): string | undefined {
   return (
-    withoutCurrentData(parts) ?? (parts.config.ready.unreplicated === 'fail' ? unreplicatedReason(parts) : undefined)
+    withoutCurrentData(parts) ??
+    failureReason(parts) ??
+    (parts.config.ready.unreplicated === 'fail' ? unreplicatedReason(parts) : undefined)
   )
+}
+
+/** A database whose transactions are not applied, whatever the reason, serves old data, or none. */
+function failureReason(parts: NodeParts): string | undefined {
+  const { plane, cluster } = parts
+  for (const name of plane?.databases.keys() ?? []) {
+    const failure = failureOf(parts, name)
+    if (failure !== undefined) return `database ${name} fails: ${failure}`
+    const { state, reason } = cluster?.role.replica?.replication(name) ?? {}
+    if (state === 'resyncing') return `database ${name} waits for a snapshot: ${reason ?? ''}`
+  }
+  return undefined
+}
+
+/** Why its transactions cannot be applied or logged at the moment. */
+function failureOf({ cluster }: NodeParts, name: string): string | undefined {
+  return cluster?.role.replica?.failure(name)
 }
 
 function unreplicatedReason({ plane }: NodeParts): string | undefined {
@@ -83,16 +102,14 @@ function withoutCurrentData({ config, cluster, plane }: NodeParts): string | und
   return `replica of ${status.primary.hostname}, ${progress}`
 }
 
-function databaseStatus(
-  { plane, logs, checkpoints, cluster }: NodeParts,
-  database: KnownDatabase,
-  backup: BackupStatus | undefined,
-): DatabaseStatus {
+function databaseStatus(parts: NodeParts, database: KnownDatabase, backup: BackupStatus | undefined): DatabaseStatus {
+  const { plane, logs, checkpoints, cluster } = parts
   const { name, rejection } = database
   const state = database.state()
   const log = logs?.logFacts(name)
   const checkpoint = plane?.shared.leads === true ? checkpoints?.status(name) : undefined
   const replication = cluster?.role.replica?.replication(name)
+  const failure = failureOf(parts, name)
   return {
     name,
     position: formatPosition(state.position),
@@ -104,6 +121,7 @@ function databaseStatus(
     logBytes: log?.bytes ?? 0,
     commitCount: state.commits,
     ...(rejection !== undefined && { error: rejection }),
+    ...(failure !== undefined && { failure }),
     ...(backup !== undefined && { backup }),
     ...(checkpoint && { checkpoint }),
     ...(replication && { replication }),

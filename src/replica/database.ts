@@ -38,6 +38,8 @@ export class ReplicaDatabase {
   #isAbandoned = false
   /** Why the local client cannot apply at the moment. */
   blocked: string | undefined
+  /** The same, if not another process is the reason: a full disk, or one that fails. */
+  failing: string | undefined
   /** Why no transaction can be applied before a snapshot. */
   broken: string | undefined
   /** The data plane no longer captures writes to this file: the database must start again in a new file. */
@@ -99,9 +101,10 @@ export class ReplicaDatabase {
   receive(answer: Answer, position: Position | undefined): void {
     if (answer.type === 'blocked') {
       this.blocked = answer.reason
+      this.failing = answer.isFailure ? answer.reason : undefined
       return
     }
-    this.blocked = undefined
+    this.blocked = this.failing = undefined
     for (const order of this.#unanswered.splice(0, answer.type === 'applied' ? (answer.orders ?? 1) : 1)) {
       this.#unappliedBytes -= order.bytes
       order.answered(answer)

@@ -108,10 +108,15 @@ export class ReplicaDatabases {
   status(name: string): ReplicationStatus | undefined {
     const database = this.#databases.get(name)
     if (database === undefined) return undefined
-    const { broken, blocked, behind } = database
-    if (broken !== undefined) return { state: 'resyncing', reason: broken }
+    const { broken, blocked, failing, behind } = database
+    if (broken !== undefined) return { state: 'resyncing', reason: failing ?? broken }
+    if (failing !== undefined) return { state: 'failing', behind, reason: failing }
     if (blocked !== undefined) return { state: 'lagging', behind, reason: blocked }
     return { state: 'following', ...(behind > 0 && { behind }) }
+  }
+
+  failure(name: string): string | undefined {
+    return this.#databases.get(name)?.failing
   }
 
   /** The newest positions in the database's log, newest first. */
@@ -219,7 +224,9 @@ export class ReplicaDatabases {
     const position = message.type === 'applied' ? parsePosition(message.position) : undefined
     this.#databases.get(message.database)?.receive(message, position)
     if (message.type === 'blocked') {
-      this.#options.logger.warn({ database: message.database, reason: message.reason }, 'the database lags')
+      const { database, reason, isFailure } = message
+      if (isFailure) this.#options.logger.error({ database, reason }, 'a transaction is not applied: it is retried')
+      else this.#options.logger.warn({ database, reason }, 'the database lags')
     }
   }
 

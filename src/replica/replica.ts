@@ -145,6 +145,11 @@ export class Replica {
     return this.#databases.status(database)
   }
 
+  /** Why the database's transactions cannot be applied at the moment: a full disk, or one that fails. */
+  failure(database: string): string | undefined {
+    return this.#databases.failure(database)
+  }
+
   /** Applies a file of the backup to a database, before the node leads. Throws ReplicaError. */
   async advance(
     name: string,
@@ -184,6 +189,7 @@ export class Replica {
   }
 
   async #disconnect(): Promise<void> {
+    this.#sink.interrupt()
     await this.#stream?.stop()
     this.#stream = undefined
   }

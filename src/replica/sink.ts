@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { DatabaseOwner } from '../data/database-owner.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { saveRejected } from '../data/diverged.ts'
@@ -8,9 +9,11 @@ import { createLog, logDirectory } from '../log/store.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { formatChecksum, formatPosition, samePosition } from '../ltx/format/types.ts'
 import type { SnapshotHeader, StreamSink, TransactionHeader } from '../stream/replica/sink.ts'
+import { DiskSpaceError } from '../util/disk-space.ts'
 import { errorCode, errorMessage } from '../util/errors.ts'
 import { limitLines, type Logger } from '../util/log.ts'
 import type { NodeAddress } from '../util/node-address.ts'
+import type { ReplicaDatabase } from './database.ts'
 import type { ReplicaDatabases } from './databases.ts'
 import { verifySnapshot } from './snapshot-file.ts'
 
@@ -28,6 +31,8 @@ export interface ReplicaSinkOptions {
 }
 
 const MAX_HISTORY = 4096
+/** How often a transfer that waits for room on the disk looks for it. */
+const ROOM_MS = 500
 
 /** Passes the primary's stream to the local client. */
 export class ReplicaSink implements StreamSink {
@@ -35,6 +40,7 @@ export class ReplicaSink implements StreamSink {
   readonly #options: ReplicaSinkOptions
   /** Databases whose local files were moved aside. Since then they contain only the primary's transactions. */
   readonly #setAside = new Set<string>()
+  #waits = new AbortController()
 
   constructor(options: ReplicaSinkOptions) {
     this.#options = { ...options, logger: limitLines(options.logger) }
@@ -79,15 +85,14 @@ export class ReplicaSink implements StreamSink {
     bytes: Uint8Array | AsyncIterable<Uint8Array>,
     { sizeBytes }: TransactionHeader,
   ): Promise<void> {
-    const { databases, spool } = this.#options
-    const database = await databases.get(name)
-    await database.apply(bytes instanceof Uint8Array ? bytes : await spool.write(bytes, sizeBytes))
+    const database = await this.#options.databases.get(name)
+    await database.apply(bytes instanceof Uint8Array ? bytes : await this.#spooled(database, bytes, sizeBytes))
   }
 
   async snapshot(name: string, header: SnapshotHeader, bytes: AsyncIterable<Uint8Array>): Promise<void> {
-    const { data, databases, spool, logger, resynced } = this.#options
+    const { data, databases, logger, resynced } = this.#options
     const { position, preApplyChecksum, timestampMs, sizeBytes, reason, diverged, fork } = header
-    const { file } = await spool.write(bytes, sizeBytes)
+    const { file } = await this.#spooled(await databases.get(name), bytes, sizeBytes)
     await verifySnapshot(file, position).catch((error: unknown) => {
       fs.rmSync(file, { force: true })
       throw error
@@ -137,6 +142,37 @@ export class ReplicaSink implements StreamSink {
 
   alive(lagMs: number): void {
     this.#options.alive(lagMs)
+  }
+
+  /** Ends the waits for room on the disk: the stream ends. */
+  interrupt(): void {
+    this.#waits.abort()
+    this.#waits = new AbortController()
+  }
+
+  /** On a full disk it waits for room, for as long as the transfer lasts: to ask for a snapshot would need more. */
+  async #spooled(
+    database: ReplicaDatabase,
+    bytes: AsyncIterable<Uint8Array> & { readonly failed?: boolean },
+    sizeBytes: number,
+  ): Promise<{ file: string; sizeBytes: number }> {
+    const { spool, logger } = this.#options
+    const { signal } = this.#waits
+    for (let attempts = 0; ; attempts++) {
+      try {
+        const written = await spool.write(bytes, sizeBytes)
+        if (attempts > 0) database.failing = undefined
+        return written
+      } catch (error) {
+        if (!(error instanceof DiskSpaceError)) throw error
+        // Its reader gets the reason.
+        if (bytes.failed === true) for await (const chunk of bytes) void chunk
+        if (attempts === 0)
+          logger.error({ database: database.name, err: error }, 'a transfer waits for room on the disk')
+        database.failing = error.message
+      }
+      await sleep(ROOM_MS, undefined, { signal })
+    }
   }
 
   /**

@@ -102,8 +102,9 @@ function replicationCell({ replication }: DatabaseStatus): string {
   return `${state}${count}${reason === undefined ? '' : `: ${reason}`}`
 }
 
-function journalCell({ error, journalMode, encrypted }: DatabaseStatus): string {
+function journalCell({ error, failure, journalMode, encrypted }: DatabaseStatus): string {
   if (error !== undefined) return `not served: ${error}`
+  if (failure !== undefined) return `failing: ${failure}`
   return encrypted === true ? `${journalMode}, encrypted` : journalMode
 }
 

@@ -40,6 +40,8 @@ export class Node {
   namesChanged = true
   /** The volume removed this name of it, which the kernel may still have cached. */
   removedBehind: string | undefined
+  /** A write failed: the kernel may have cached bytes that are not in the file. The next open drops them. */
+  isDoubted = false
 
   constructor(id: NodeId, name: string, parent: Node | undefined, attributes: Attributes) {
     this.id = id
@@ -48,6 +50,13 @@ export class Node {
     this.parent = parent
     this.mode = attributes.mode
     this.gid = attributes.gid
+  }
+
+  /** Whether the kernel has to drop what it has cached of the file: asked at each open. */
+  takeStale(): boolean {
+    const isStale = this.open?.content.takeStale?.() === true || this.isDoubted
+    this.isDoubted = false
+    return isStale
   }
 
   get isDirectory(): boolean {
@@ -93,6 +102,12 @@ export class NodeTable {
 
   get size(): number {
     return this.#nodes.size
+  }
+
+  /** The kernel may have cached bytes that are not in the file. */
+  doubt(id: NodeId): void {
+    const node = this.#nodes.get(id)
+    if (node !== undefined) node.isDoubted = true
   }
 
   get(id: NodeId): Node {

@@ -50,7 +50,7 @@ export class Tree implements T.FileSystem {
   }
 
   /** The files that the kernel knows, and by which number: to notify it of a change. */
-  get nodes(): Pick<NodeTable, 'find' | 'openNodes'> {
+  get nodes(): Pick<NodeTable, 'doubt' | 'find' | 'openNodes'> {
     return this.#nodes
   }
 
@@ -158,7 +158,7 @@ export class Tree implements T.FileSystem {
     if (node.removedBehind !== undefined) throw rejection('ESTALE') // The kernel then looks the name up again.
     const handle = this.#open(node, flags, caller)
     const modeChanged = killPrivileges && this.#attributes.killPrivileges(node)
-    return { handle, cached: true, isStale: node.open?.content.takeStale?.() === true, modeChanged }
+    return { handle, cached: true, isStale: node.takeStale(), modeChanged }
   }
 
   create(parentId: T.NodeId, name: string, flags: number, mode: number, caller: Caller): T.Created {

@@ -8,6 +8,7 @@ import type { Announce } from './announcer.ts'
 import { ClientDatabase, headOf } from './database.ts'
 import type { FromClient, ToClient } from './messages.ts'
 import { QuietQueue } from './quiet-queue.ts'
+import { retryDelayMs } from './retries.ts'
 
 export type DatabaseOrder = Exclude<ToClient, { type: 'finish' | 'close' | 'guard' | 'leave' | 'quiet' }>
 
@@ -19,6 +20,8 @@ interface Queue {
   blocked: string | undefined
   /** An order failed: nothing is applied until the database is opened, replaced or discarded. */
   failed: boolean
+  /** How often the first order failed and was tried again. */
+  attempts: number
   waiting: boolean
 }
 
@@ -83,7 +86,7 @@ export class LocalClient {
           reason === undefined ? { type: 'owned', database: name } : { type: 'unowned', database: name, reason },
         )
       const database = new ClientDatabase(name, this.#files, this.#announce, owned)
-      queue = { name, database, orders: [], blocked: undefined, failed: false, waiting: false }
+      queue = { name, database, orders: [], blocked: undefined, failed: false, attempts: 0, waiting: false }
       this.#queues.set(name, queue)
     }
     return queue
@@ -99,10 +102,13 @@ export class LocalClient {
         else this.#execute(queue, next.order)
         queue.blocked = undefined
       } catch (error) {
-        if (error instanceof ApplyBlockedError) return this.#wait(queue, error.message)
+        if (error instanceof ApplyBlockedError) return this.#wait(queue, error.message, RETRY_MS)
+        const delayMs = retryDelayMs(error, ++queue.attempts)
+        if (delayMs !== undefined) return this.#wait(queue, errorMessage(error), delayMs, true)
         queue.failed = true
         this.#fail(queue.name, error)
       }
+      queue.attempts = 0
       queue.orders.splice(0, done)
     }
   }
@@ -120,14 +126,14 @@ export class LocalClient {
     }
   }
 
-  #wait(queue: Queue, reason: string): void {
-    if (queue.blocked !== reason) this.#send({ type: 'blocked', database: queue.name, reason })
+  #wait(queue: Queue, reason: string, delayMs: number, isFailure = false): void {
+    if (queue.blocked !== reason) this.#send({ type: 'blocked', database: queue.name, reason, isFailure })
     queue.blocked = reason
     queue.waiting = true
     setTimeout(() => {
       queue.waiting = false
       this.#work(queue)
-    }, RETRY_MS)
+    }, delayMs)
   }
 
   /** Returns the number of transactions that were applied. */

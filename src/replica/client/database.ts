@@ -161,6 +161,8 @@ export class ClientDatabase {
     if (this.#applier?.status.isUsable !== false) return this.#applier ?? this.#open()
     this.#positions = [...this.#around, ...this.#positions]
     this.#around = []
+    // What was announced for that write would be taken for the result of the rollback.
+    this.#announce({ op: 'reset', database: this.#name })
     this.close()
     return this.#open()
   }

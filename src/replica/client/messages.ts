@@ -65,8 +65,8 @@ export type FromClient =
   /** `orders`: how many orders this answers, when not one. */
   | { readonly type: 'applied'; readonly database: string; readonly position: string; readonly orders?: number }
   | { readonly type: 'discarded'; readonly database: string }
-  /** Another process on this machine blocks the order, which is retried. */
-  | { readonly type: 'blocked'; readonly database: string; readonly reason: string }
+  /** Another process on this machine blocks the order, or, if `isFailure`, it failed. It is retried. */
+  | { readonly type: 'blocked'; readonly database: string; readonly reason: string; readonly isFailure: boolean }
   /** The order failed, and so will all following `apply` orders until the database is opened, replaced or discarded. */
   | { readonly type: 'failed'; readonly database: string; readonly code: string; readonly message: string }
   /** The database has the owner that `own` said. */

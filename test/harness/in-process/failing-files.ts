@@ -5,11 +5,12 @@ export type FailingOperation = 'write' | 'truncate' | 'sync' | 'unlink'
 
 /**
  * Files on which chosen operations fail: those for which `failure` returns an errno. A failed write leaves half of its
- * bytes behind.
+ * bytes behind, or all.
  */
 export function failingFiles(
   files: Files,
   failure: (operation: FailingOperation, path: string) => 'ENOSPC' | 'EIO' | undefined,
+  left: 'half' | 'all' = 'half',
 ): Files {
   const paths = new Map<number, string>()
   const check = (operation: FailingOperation, path: string, before: () => void = () => {}) => {
@@ -27,7 +28,7 @@ export function failingFiles(
       return fd
     },
     write(fd, from, at, length, position) {
-      check('write', of(fd), () => files.write(fd, from, at, length >> 1, position))
+      check('write', of(fd), () => files.write(fd, from, at, left === 'all' ? length : length >> 1, position))
       files.write(fd, from, at, length, position)
     },
     truncate(fd, sizeBytes) {

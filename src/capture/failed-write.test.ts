@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest'
+import { failingFiles } from '../../test/harness/in-process/failing-files.ts'
+import { insert, Rig } from '../../test/harness/in-process/rig.ts'
+import { scanWal } from '../sqlite/wal-scan.ts'
+import { nodeFiles } from '../util/files.ts'
+
+const MODES = ['wal', 'delete', 'truncate', 'persist'] as const
+
+/** A disk that is full from the `budget`-th write to a file of that name on. */
+function fullDisk(suffix: string, left: 'half' | 'all') {
+  const disk = { budget: Infinity }
+  const files = failingFiles(
+    nodeFiles,
+    (operation, path) => (operation === 'write' && path.endsWith(suffix) && disk.budget-- <= 0 ? 'ENOSPC' : undefined),
+    left,
+  )
+  return { disk, files }
+}
+
+test.each([0, 1])(
+  'a write to the WAL that fails leaves no commit in the file that was not captured, after %i transactions',
+  (before) => {
+    using twin = new Rig()
+    twin.open('wal', 20).close()
+    const { disk, files } = fullDisk('-wal', 'all')
+    using rig = new Rig({ files }, twin.dir)
+    const connection = twin.engine.open('a.db')
+    const ends = [0]
+    for (const text of ['first', 'second', 'third']) {
+      connection.exec(`UPDATE t SET b = '${text} ' || b`)
+      ends.push(twin.backing('a.db-wal').length)
+    }
+    const wal = twin.backing('a.db-wal')
+    const choices = { create: true, exclusive: false, readOnly: false }
+    const handles = ['a.db', 'a.db-wal'].map((name) => rig.node.mount.open(name, choices))
+    const start = rig.txid()
+    const write = (from: number, to: number) => handles[1]?.write(wal.subarray(ends[from], ends[to]), ends[from] ?? 0)
+    const inFile = () => {
+      const bytes = rig.backing('a.db-wal')
+      return scanWal((at, n) => bytes.subarray(at, at + n), bytes.length)?.transactions.length ?? 0
+    }
+    if (before > 0) write(0, before)
+    disk.budget = 0
+    expect(() => write(before, 2)).toThrow(expect.objectContaining({ code: 'ENOSPC' }) as Error)
+    disk.budget = Infinity
+    expect(inFile()).toBe(before)
+    expect(rig.txid()).toBe(start + before)
+    write(before, 3)
+    expect(inFile()).toBe(3)
+    expect(rig.txid()).toBe(start + 3)
+    for (const handle of handles) handle.close()
+    rig.consistent()
+  },
+)
+
+test.each(MODES)('after each write that a full disk fails, a database in %s mode is at a state of its log', (mode) => {
+  const { disk, files } = fullDisk('', 'all')
+  using rig = new Rig({ files })
+  rig.open(mode, 60).close()
+  let isDone = false
+  for (let budget = 0; !isDone; budget++) {
+    disk.budget = budget
+    const connection = rig.engine.open('a.db')
+    try {
+      connection.exec('PRAGMA cache_size = 2')
+      connection.exec(insert(1000 + budget * 100, 1040 + budget * 100))
+      isDone = true
+    } catch {
+      // The disk is full.
+    }
+    disk.budget = Infinity
+    try {
+      connection.close()
+    } catch {
+      connection.kill()
+    }
+    rig.consistent()
+  }
+})
