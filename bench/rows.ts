@@ -1,6 +1,7 @@
 import { bulkInsert } from './bulk-insert.ts'
 import { commitByCount } from './commit-by-count.ts'
 import { commitBySize } from './commit-by-size.ts'
+import { failover } from './failover.ts'
 import { fiftyDatabases } from './fifty-databases.ts'
 import type { Row } from './harness/row.ts'
 import { memory } from './memory.ts'
@@ -42,4 +43,5 @@ export const CLUSTER_ROWS: readonly Row[] = [
   replicaReads,
   replicaBesideBegin,
   newReplica,
+  failover,
 ]

@@ -28,6 +28,8 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'replica-beside-begin': ofNative(0.5),
   'new-replica-stream': atLeast(952 / 4),
   'new-replica-backup': atLeast(952 / 4),
+  'failover-100': atMost(2_000),
+  'failover-1000': atMost(2_000),
 }
 
 function ofNative(share: number): Target {

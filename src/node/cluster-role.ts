@@ -258,8 +258,10 @@ export class ClusterRole implements RoleHost, StreamSource {
     signal: AbortSignal,
   ): Promise<ReadonlyMap<string, TakenOver>> {
     const { data, plane, logger } = this.#options
+    const localTerm = data.historyTerm()
+    const isLastLeaders = localTerm > 0n && previous.leader?.term === localTerm
     try {
-      return await takeOver({ backup, plane, replica, data, localTerm: data.historyTerm(), term, logger, signal })
+      return await takeOver({ backup, plane, replica, data, localTerm, isLastLeaders, term, logger, signal })
     } catch (error) {
       const isRejected = error instanceof StoreRejectedError
       if (!isRejected && !(error instanceof StoreUnavailableError)) throw error
@@ -267,7 +269,9 @@ export class ClusterRole implements RoleHost, StreamSource {
       const problem = isRejected ? 'rejects this node' : 'does not answer'
       logger.warn({ err: error }, `leading again without reading the backup, which ${problem}`)
       const here = Array.from(plane.databases.values())
-      return new Map(here.map(({ name, state }) => [name, { at: state().position.txid, isBackedUp: false }]))
+      return new Map(
+        here.map(({ name, state }) => [name, { at: state().position.txid, isBackedUp: false, toCompare: localTerm }]),
+      )
     }
   }
 

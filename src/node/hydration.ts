@@ -2,6 +2,7 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
+import pLimit from 'p-limit'
 import { BackupUnrelatedError } from '../backup/history/errors.ts'
 import { NEWEST } from '../backup/history/plan.ts'
 import type { BackupPosition } from '../backup/history/position.ts'
@@ -49,22 +50,38 @@ export async function hydrateMissing(options: HydrationOptions): Promise<Map<str
   const unreadable = (name: string, error: unknown) => {
     if (!isKnown(data, name)) failed(name, error)
   }
-  for (const { name, position } of await listBackup(store, unreadable)) {
+  await each(await listBackup(store, unreadable), async (backedUp) => {
+    const { name, position } = backedUp
     try {
-      if (position.state === 'empty' || isKnown(data, name) || isDroppedSince(data, name, position)) continue
+      if (position.state === 'empty' || isKnown(data, name) || isDroppedSince(data, name, position)) return
       if (data.files.exists(`${data.root}/${name}`)) throw new UnknownFileError(name, data.root, store.url, position)
-      await hydrate(options, name, position)
+      await hydrate(options, backedUp)
     } catch (error) {
       failed(name, error)
     }
-  }
+  })
   return rejections
+}
+
+/** Several databases at once. After an error no other begins, and those that have begun end first. */
+async function each(
+  databases: readonly BackedUpDatabase[],
+  act: (it: BackedUpDatabase) => Promise<void>,
+): Promise<void> {
+  const errors: unknown[] = []
+  await pLimit(AT_ONCE).map(databases, async (database) => {
+    if (errors.length === 0) await act(database).catch((error: unknown) => errors.push(error))
+  })
+  if (errors.length > 0) throw errors[0]
 }
 
 function isKnown({ dir, root, files }: DataDirectory, name: string): boolean {
   const logDir = logDirectory(dir, name)
   return files.exists(`${root}/${name}`) ? files.exists(`${logDir}/base.json`) : listSegments(files, logDir).length > 0
 }
+
+/** How many databases are restored, or compared, at once. */
+const AT_ONCE = 8
 
 /** A file stands where its directory was, a directory where its file was, or the name is too long here. */
 const OF_ONE_NAME = ['ENOTDIR', 'EISDIR', 'EEXIST', 'ENAMETOOLONG', 'ELOOP']
@@ -89,27 +106,31 @@ function reasonOf(error: unknown, { signal }: HydrationOptions): string {
  */
 export async function reconcileAll(options: HydrationOptions, plane: DataPlane): Promise<void> {
   const failures = new Map<string, unknown>()
-  for (const backedUp of await listBackup(options.store, (name, error) => failures.set(name, error))) {
+  // The data plane recovers one database at a time.
+  const recovering = pLimit(1)
+  const recover = (name: string) => recovering(() => plane.recover(name))
+  await each(await listBackup(options.store, (name, error) => failures.set(name, error)), async (backedUp) => {
     const database = plane.databases.get(backedUp.name)
-    if (database === undefined || database.rejection !== undefined) continue
+    if (database === undefined || database.rejection !== undefined) return
     try {
-      await reconcileOne(options, plane, database, backedUp)
+      if (await reconcileOne(options, database, backedUp)) await recover(backedUp.name)
     } catch (error) {
       failures.set(backedUp.name, error)
     }
-  }
+  })
   for (const [name, error] of failures) {
     const reason = reasonOf(error, options)
     if (plane.databases.get(name)?.rejection === undefined) await plane.rejectAtStart(name, reason)
   }
 }
 
+/** Whether the local database was replaced. */
 async function reconcileOne(
   options: HydrationOptions,
-  plane: DataPlane,
   database: KnownDatabase,
-  { name, history, position }: BackedUpDatabase,
-): Promise<void> {
+  backedUp: BackedUpDatabase,
+): Promise<boolean> {
+  const { name, history, position } = backedUp
   const { store, data, logger, signal } = options
   const log = new LogReader(name, logDirectory(data.dir, name), () => database.state().position)
   const { relation, detail } = await reconcileWithBackup(log, store, history, position, {
@@ -121,7 +142,7 @@ async function reconcileOne(
     case 'backup-behind':
     case 'gap':
       // Uploads continue from there; a snapshot bridges a gap.
-      return
+      return false
     case 'backup-ahead':
       logger.warn(
         { database: name, local: formatPosition(log.position()), backup: formatTXID(position.txid) },
@@ -144,14 +165,13 @@ async function reconcileOne(
     case 'unknown':
       throw new BackupUnrelatedError(store.url, name, detail)
   }
-  await hydrate(options, name, position)
-  await plane.recover(name)
+  await hydrate(options, backedUp)
+  return true
 }
 
 async function hydrate(
   { store, data, owners, logger, signal }: HydrationOptions,
-  name: string,
-  position: BackupPosition,
+  { name, history, position }: BackedUpDatabase,
 ): Promise<void> {
   const { files } = data
   const logDir = logDirectory(data.dir, name)
@@ -166,7 +186,7 @@ async function hydrate(
   const temporary = `${data.dir}/hydrating/${name}`
   fs.rmSync(temporary, { force: true })
   files.makeDirectory(path.dirname(temporary))
-  const result = await restoreDatabase(store, name, NEWEST, temporary, { ...(signal && { signal }) })
+  const result = await restoreDatabase(store, name, NEWEST, temporary, { history, ...(signal && { signal }) })
   const wish = owners.wish(name, result.owner)
   const reasons = [makeFolders(files, data.root, name, wish), giveDatabase(files, temporary, wish)]
   for (const reason of reasons) if (reason !== undefined) owners.notGiven(name, reason)

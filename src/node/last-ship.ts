@@ -22,6 +22,7 @@ export interface LastShip {
 export async function shipTheRest(ship: LastShip, signal: AbortSignal): Promise<Leader['kept']> {
   const { backup, plane, uploadsMayRunUntilMs, hasCopy, logger } = ship
   if (backup === undefined) return hasCopy || isEmpty(plane) ? 'elsewhere' : 'alone'
+  await backup.compared(signal)
   if (backup.hasAll(plane)) return 'elsewhere'
   const seconds = Math.ceil((uploadsMayRunUntilMs - nowMs()) / 1_000)
   if (seconds > 0) {

@@ -20,8 +20,10 @@ import { StoreRejectedError } from '../objectstore/s3/errors.ts'
 import { openObjectStore } from '../objectstore/stores/open.ts'
 import { PromptStore } from '../objectstore/stores/prompt-store.ts'
 import type { Logger } from '../util/log.ts'
+import { nowMs } from '../util/monotonic.ts'
 import { modesOf } from '../util/private-files.ts'
 import { hydrateMissing, type HydrationOptions, reconcileAll } from './hydration.ts'
+import { LateComparison } from './late-comparison.ts'
 import type { TakenOver } from './taken-over.ts'
 
 /** The lease under which a node writes to its backup. */
@@ -38,6 +40,8 @@ const MIN_DRAIN_MS = 100
 /** The pauses between attempts to ship the rest. */
 const FIRST_RETRY_MS = 100
 const MAX_RETRY_MS = 1_000
+/** A database that did not exist when the node took over. */
+const NEW: TakenOver = { at: 0n as TXID, isBackedUp: false }
 /** How often dropped databases are looked at whose backup may need no upkeep any more. */
 const FORGET_MS = 60_000
 
@@ -52,7 +56,9 @@ export class NodeBackup {
   #service: BackupService | undefined
   /** Aborts the store operations that the service waits for. */
   #waiting = new AbortController()
+  #comparison: LateComparison | undefined
   #lease: BackupLease | undefined
+  #ledAtMs = 0
   readonly #uploadedUpTo = new Map<string, TXID>()
   readonly #added = new Set<string>()
   /** Databases of which only the position of their drop remains here, until their backup needs no upkeep any more. */
@@ -100,12 +106,15 @@ export class NodeBackup {
   lead(plane: DataPlane, lease: BackupLease | undefined): void {
     this.#lease = lease
     this.#plane = plane
+    this.#ledAtMs = nowMs()
     // These positions may date from before other nodes led.
     this.#uploadedUpTo.clear()
     for (const [name, { at, isBackedUp }] of lease?.takenOver ?? []) if (isBackedUp) this.#uploadedUpTo.set(name, at)
     this.#waiting = new AbortController()
+    const { signal } = this.#waiting
+    this.#comparison = new LateComparison({ store: new PromptStore(this.store, signal), logger: this.#logger, signal })
     this.#service = new BackupService({
-      store: new PromptStore(this.store, this.#waiting.signal),
+      store: new PromptStore(this.store, signal),
       logger: this.#logger,
       temporaryParent: this.#temporaryParent,
       schedule: configuredSchedule(this.#config),
@@ -169,7 +178,20 @@ export class NodeBackup {
       },
       owner: () => this.#owners.of(name),
     }
-    this.#service.add(database, this.#lease && { takenOverAt: this.#lease.takenOver.get(name)?.at ?? (0n as TXID) })
+    const { takenOver } = this.#lease ?? {}
+    const { at, isBackedUp, toCompare } = takenOver?.get(name) ?? NEW
+    if (toCompare === undefined) return this.#service.add(database, takenOver && { takenOverAt: at })
+    const service = this.#service
+    this.#comparison?.begin(log, { at, isBackedUp }, toCompare, (compared) => {
+      if (service !== this.#service || !this.#added.has(name)) return
+      if (compared.isBackedUp) this.#uploadedUpTo.set(name, at)
+      service.add(database, { takenOverAt: compared.at })
+    })
+  }
+
+  /** Resolves when every database that this node took over has been compared with the backup, or with the signal. */
+  async compared(signal: AbortSignal): Promise<void> {
+    await this.#comparison?.settled(signal)
   }
 
   /** The last transaction in the backup; undefined while another node ships, so that the log does not wait for it. */
@@ -183,14 +205,15 @@ export class NodeBackup {
   }
 
   status(): Map<string, BackupStatus> {
-    return new Map(
-      this.#service
-        ?.status()
-        .map(({ name, txid, lagMs, lastError }) => [
-          name,
-          { txid: formatTXID(txid ?? (0n as TXID)), lagMs, ...(lastError !== undefined && { lastError }) },
-        ]),
-    )
+    const status = new Map<string, BackupStatus>()
+    for (const { name, txid, lagMs, lastError } of this.#service?.status() ?? []) {
+      const shipped = { txid: formatTXID(txid ?? (0n as TXID)), lagMs }
+      status.set(name, { ...shipped, ...(lastError !== undefined && { lastError }) })
+    }
+    // They are still to be compared.
+    const lagMs = nowMs() - this.#ledAtMs
+    for (const name of this.#added) if (!status.has(name)) status.set(name, { txid: formatTXID(0n as TXID), lagMs })
+    return status
   }
 
   /** Whether the backup is known to have every committed transaction. */
@@ -203,6 +226,8 @@ export class NodeBackup {
 
   /** Ships every committed transaction. Tries again until the signal ends it, and rejects at once then. */
   async ship(signal: AbortSignal): Promise<void> {
+    await this.compared(signal)
+    signal.throwIfAborted()
     const ended = new Promise<never>((_, reject) => {
       const end = () => reject(signal.reason as Error)
       if (signal.aborted) end()
@@ -254,6 +279,7 @@ export class NodeBackup {
   }
 
   async #end(drainMs: number): Promise<void> {
+    if (drainMs > 0) await this.compared(AbortSignal.timeout(drainMs))
     const service = this.#service
     this.#service = undefined
     this.#added.clear()

@@ -3,11 +3,12 @@
  * are part of the history.
  */
 
+import pLimit from 'p-limit'
+import { type BackupHistory, loadHistories } from '../backup/history/history.ts'
 import type { FileRef } from '../backup/history/layout.ts'
 import { SNAPSHOT_LEVEL } from '../backup/history/layout.ts'
-import { listBackup } from '../backup/ship/boot.ts'
 import type { FileDetails, TakeOver } from '../backup/ship/take-over.ts'
-import { executeTakeOver, gatherTakeOverFacts, planTakeOver } from '../backup/ship/take-over.ts'
+import { executeTakeOver, gatherTakeOverFacts, namesMore, planTakeOver } from '../backup/ship/take-over.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { LogReader } from '../log/reader.ts'
@@ -22,31 +23,48 @@ import type { NodeBackup } from './node-backup.ts'
 import type { TakenOver } from './taken-over.ts'
 
 export interface TakeOverContext {
-  readonly backup: NodeBackup
-  readonly plane: DataPlane
+  readonly backup: Pick<NodeBackup, 'store'>
+  readonly plane: Pick<DataPlane, 'databases' | 'position'>
   /** Still active: it holds the locks for applying to the databases. */
-  readonly replica: Replica
+  readonly replica: Pick<Replica, 'advance' | 'own' | 'setAside'>
   readonly data: DataDirectory
   /** The term of the last leader whose history this node has. */
   readonly localTerm: bigint
+  /** That leader is the last one that may have committed. */
+  readonly isLastLeaders: boolean
   /** The term in which this node is about to lead. */
   readonly term: bigint
   readonly logger: Logger
   readonly signal: AbortSignal
 }
 
-/** Throws LtxdError when this node must not lead. */
+const AT_ONCE = 8
+
+/**
+ * Several databases at once, all to their end. Throws LtxdError when this node must not lead.
+ */
 export async function takeOver(context: TakeOverContext): Promise<Map<string, TakenOver>> {
-  const { backup, plane, signal } = context
+  const { backup, plane, localTerm, isLastLeaders, signal } = context
   const store = new PromptStore(backup.store, signal)
+  const histories = await loadHistories(store)
   const takenOver = new Map<string, TakenOver>()
-  const names = new Set([...plane.databases.keys(), ...(await listBackup(store)).map(({ name }) => name)])
-  for (const name of names) {
+  const failures: unknown[] = []
+  const one = async (name: string) => {
+    if (failures.length > 0) return
     signal.throwIfAborted()
-    const plan = await takeOverOne(context, store, name)
+    const history = histories.get(name) ?? { database: name, files: [], markers: [] }
+    const { txid } = plane.position(name)
+    if (isLastLeaders && !namesMore(history, txid)) {
+      takenOver.set(name, { at: txid, isBackedUp: false, toCompare: localTerm })
+      return
+    }
+    const plan = await takeOverOne(context, store, history)
     if (plan.kind === 'unknown') throw notKnown(name, plan.detail)
     takenOver.set(name, { at: plan.takenOverAt, isBackedUp: isBackedUp(plan) })
   }
+  const names = new Set([...plane.databases.keys(), ...histories.keys()])
+  await pLimit(AT_ONCE).map(names, (name) => one(name).catch((error: unknown) => failures.push(error)))
+  if (failures.length > 0) throw failures[0]
   return takenOver
 }
 
@@ -55,10 +73,11 @@ function isBackedUp(plan: TakeOver): boolean {
   return ['equal', 'fast-forward', 'replace', 'dropped'].includes(plan.kind)
 }
 
-async function takeOverOne(context: TakeOverContext, store: ObjectStore, name: string): Promise<TakeOver> {
+async function takeOverOne(context: TakeOverContext, store: ObjectStore, history: BackupHistory): Promise<TakeOver> {
   const { plane, replica, data, localTerm, term, logger, signal } = context
+  const name = history.database
   const log = new LogReader(name, logDirectory(data.dir, name), () => plane.position(name))
-  const facts = await gatherTakeOverFacts(store, log, localTerm, { signal })
+  const facts = await gatherTakeOverFacts(store, log, localTerm, { history, signal })
   if (facts.backup.term >= term) {
     data.sawTerm(facts.backup.term)
     throw new LtxdError(

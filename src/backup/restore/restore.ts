@@ -9,7 +9,13 @@ import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { PageSet } from '../../sqlite/page-set.ts'
 import { PageWriter } from '../../sqlite/page-writer.ts'
 import { ChecksumMismatchError, CorruptObjectError, DatabaseDroppedError } from '../history/errors.ts'
-import { type BackupFile, loadMetadata, requireHistory, withTimestamps } from '../history/history.ts'
+import {
+  type BackupFile,
+  type BackupHistory,
+  loadMetadata,
+  requireHistory,
+  withTimestamps,
+} from '../history/history.ts'
 import { openInput, reportingCorruption } from '../history/objects.ts'
 import { formatTarget, type Plan, planRestore, type Target } from '../history/plan.ts'
 
@@ -19,6 +25,8 @@ export interface RestoreOptions {
   readonly signal?: AbortSignal
   /** How many objects are read at once. A longer plan is applied in parts. Default: 128. */
   readonly maxInputs?: number
+  /** The listing, where the caller has a fresh one. */
+  readonly history?: BackupHistory
 }
 
 export interface RestoreResult {
@@ -58,7 +66,9 @@ export async function restoreDatabase(
 ): Promise<RestoreResult> {
   const output = await OutputFile.create(outPath)
   try {
-    const result = await withFreshPlan(store, database, target, (plan) => writePlan(store, plan, output, options))
+    const result = await withFreshPlan(store, database, target, options.history, (plan) =>
+      writePlan(store, plan, output, options),
+    )
     await output.publish()
     return result
   } finally {
@@ -71,20 +81,27 @@ async function withFreshPlan<T>(
   store: ObjectStore,
   database: string,
   target: Target,
+  listed: BackupHistory | undefined,
   read: (plan: Plan) => Promise<T>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await read(await planFromStore(store, database, target))
+      const history = attempt === 1 ? listed : undefined
+      return await read(await planFromStore(store, database, target, history))
     } catch (error) {
       if (!(error instanceof ObjectNotFoundError) || attempt >= MAX_ATTEMPTS) throw error
     }
   }
 }
 
-/** Lists the database and plans. */
-export async function planFromStore(store: ObjectStore, database: string, target: Target): Promise<Plan> {
-  const listed = await requireHistory(store, database)
+/** Lists the database, unless the listing is given, and plans. */
+export async function planFromStore(
+  store: ObjectStore,
+  database: string,
+  target: Target,
+  given?: BackupHistory,
+): Promise<Plan> {
+  const listed = given ?? (await requireHistory(store, database))
   const history = target.kind === 'timestamp' ? await withTimestamps(store, listed) : listed
   return planRestore(history, target)
 }

@@ -104,17 +104,30 @@ function ahead({ local, history, backup }: TakeOverFacts): TakeOver {
   }
 }
 
+export interface GatherOptions extends ReconcileOptions {
+  /** The listing, where the caller has it. */
+  readonly history?: BackupHistory
+}
+
 /** Lists the backup of one database and compares. Must not begin before the previous holder's deadline. */
 export async function gatherTakeOverFacts(
   store: ObjectStore,
   log: LogView,
   localTerm: bigint,
-  options: ReconcileOptions = {},
+  options: GatherOptions = {},
 ): Promise<TakeOverFacts> {
-  const history = await loadHistory(store, log.database)
+  const history = options.history ?? (await loadHistory(store, log.database))
   const position = await backupPosition(store, history)
   const { backup, ...comparison } = await reconcileWithBackup(log, store, history, position, options)
   return { local: log.position(), localTerm, history, backup, comparison }
+}
+
+/**
+ * Whether the listing names a transaction beyond the local position. If not, a node that has the history of the last
+ * leader may lead before it compares: up to its position that leader's history is its own. Whoever ships compares.
+ */
+export function namesMore({ files, markers }: BackupHistory, local: TXID): boolean {
+  return files.some(({ max }) => max > local) || markers.some(({ txid }) => txid > local)
 }
 
 export interface FileDetails {

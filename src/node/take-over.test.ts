@@ -1,0 +1,131 @@
+import { pino } from 'pino'
+import { expect, test } from 'vitest'
+import { SEED } from '../../test/harness/effort.ts'
+import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import { type UploadState, uploadTransactions } from '../backup/ship/upload.ts'
+import { PlayedDatabase, seeded } from '../backup/testing.ts'
+import { openDataDirectory } from '../data/directory.ts'
+import { ZERO_POSITION } from '../log/store.ts'
+import { formatPosition, type Position, toTXID } from '../ltx/format/types.ts'
+import { StoreUnavailableError } from '../objectstore/errors.ts'
+import { MemoryStore } from '../objectstore/stores/memory.ts'
+import { LateComparison } from './late-comparison.ts'
+import { takeOver } from './take-over.ts'
+import type { TakenOver } from './taken-over.ts'
+
+const logger = pino({ level: 'silent' })
+const ZERO: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
+const AT_3: TakenOver = { at: toTXID(3), isBackedUp: false }
+
+/** Counts what a bucket would be asked. */
+class CountingStore extends MemoryStore {
+  readonly asked: string[] = []
+  failures = 0
+
+  override async head(key: string) {
+    if (this.failures-- > 0) throw new StoreUnavailableError(this.url, 'no answer', undefined)
+    this.asked.push('head')
+    return super.head(key)
+  }
+
+  override list(prefix: string, startAfter?: string) {
+    this.asked.push('list')
+    return super.list(prefix, startAfter)
+  }
+}
+
+async function shipped(store: MemoryStore, name: string, commits: number, term: bigint, seed = SEED) {
+  const database = new PlayedDatabase(name, seeded(seed))
+  database.commit(commits)
+  await uploadTransactions(store, name, database, ZERO, database.position().txid, { term })
+  return database
+}
+
+/** A node at these positions, which is about to lead in term 4. */
+function context(dir: string, store: MemoryStore, positions: ReadonlyMap<string, Position>, isLastLeaders: boolean) {
+  const data = openDataDirectory(dir)
+  const advanced: string[] = []
+  const databases = new Map(
+    Array.from(positions, ([name, position]) => [name, { name, state: () => ({ position }) } as never]),
+  )
+  const plane = { databases, position: (name: string) => positions.get(name) ?? ZERO_POSITION }
+  const replica = {
+    async advance(name: string, bytes: AsyncIterable<Uint8Array>, { position }: { position: Position | undefined }) {
+      for await (const _ of bytes) continue
+      advanced.push(`${name} ${position === undefined ? '' : formatPosition(position)}`)
+    },
+    own: async () => {},
+    setAside: async () => {},
+  }
+  const signal = new AbortController().signal
+  const options = { backup: { store }, plane, replica, data, localTerm: 3n, isLastLeaders, term: 4n, logger, signal }
+  return { options, advanced, close: () => data.close() }
+}
+
+test('with the history of the last leader, only databases of which the backup names more are looked at one by one', async () => {
+  using temporary = temporaryDirectory()
+  const store = new CountingStore()
+  const positions = new Map<string, Position>()
+  for (let i = 0; i < 200; i++) positions.set(`${i}.db`, (await shipped(store, `${i}.db`, 2, 3n, SEED + i)).position())
+  const more = await shipped(store, 'more.db', 3, 3n)
+  store.asked.length = 0
+  const { options, advanced, close } = context(temporary.dir, store, positions, true)
+  const taken = await takeOver(options)
+  close()
+  expect(store.asked.filter((what) => what === 'list')).toHaveLength(1)
+  expect(store.asked.length).toBeLessThan(10)
+  expect(taken.size).toBe(201)
+  expect(taken.get('7.db')).toEqual({ at: 2n, isBackedUp: false, toCompare: 3n })
+  expect(advanced).toEqual([`more.db ${formatPosition(more.position())}`])
+  expect(taken.get('more.db')).toEqual({ at: 3n, isBackedUp: true })
+})
+
+test('without it every database is compared, many at once', async () => {
+  using temporary = temporaryDirectory()
+  const store = new CountingStore()
+  const positions = new Map<string, Position>()
+  for (let i = 0; i < 20; i++) positions.set(`${i}.db`, (await shipped(store, `${i}.db`, 2, 3n, SEED + i)).position())
+  const { options, close } = context(temporary.dir, store, positions, false)
+  const taken = await takeOver(options)
+  close()
+  expect(new Set(taken.values())).toEqual(new Set(Array.from(positions, () => ({ at: 2n, isBackedUp: true }))))
+})
+
+test('one database that must not be led ends the take-over once the others are done', async () => {
+  using temporary = temporaryDirectory()
+  const store = new CountingStore()
+  await shipped(store, 'a.db', 2, 9n)
+  const { options, close } = context(temporary.dir, store, new Map(), true)
+  await expect(takeOver(options)).rejects.toMatchObject({ code: 'TERM_BEHIND' })
+  close()
+})
+
+test('what is compared late finds an object of a deposed leader that ends before the position', async () => {
+  const store = new CountingStore()
+  const zombie = await shipped(store, 'app.db', 2, 2n)
+  const log = zombie.fork(toTXID(1), seeded(SEED + 1))
+  log.commit(2)
+  const late = new LateComparison({ store, logger, signal: new AbortController().signal })
+  const compared: TakenOver[] = []
+  late.begin(log, AT_3, 3n, (it) => compared.push(it))
+  await late.settled(new AbortController().signal)
+  expect(compared).toEqual([{ at: 1n, isBackedUp: false }])
+})
+
+test('what is compared late is repeated until the store answers, and ends with its signal', async () => {
+  const store = new CountingStore()
+  const log = await shipped(store, 'app.db', 3, 3n)
+  const ended = new AbortController()
+  const late = new LateComparison({ store, logger, signal: ended.signal })
+  const compared: TakenOver[] = []
+  store.failures = 1
+  late.begin(log, AT_3, 3n, (it) => compared.push(it))
+  await late.settled(new AbortController().signal)
+  expect(compared).toEqual([{ at: 3n, isBackedUp: true }])
+  store.failures = Infinity
+  late.begin(log, AT_3, 3n, (it) => compared.push(it))
+  await late.settled(AbortSignal.timeout(20))
+  ended.abort()
+  await late.settled(new AbortController().signal)
+  expect(compared).toHaveLength(1)
+})
