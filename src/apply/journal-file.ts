@@ -6,6 +6,7 @@ import { dirname } from 'node:path'
 import { lockPgno, type Pgno } from '../ltx/format/types.ts'
 import { parseJournal } from '../sqlite/journal.ts'
 import { JOURNAL_COUNT_AT, marshalJournalSegment, nextJournalSegment } from '../sqlite/journal-write.ts'
+import { PageSet } from '../sqlite/page-set.ts'
 import { nodeFiles, readerOf, withFile } from '../util/files.ts'
 import type { DatabaseFile } from './database-file.ts'
 import type { Page } from './transaction.ts'
@@ -81,7 +82,7 @@ class JournalFile {
   readonly #before: Size
   readonly #path: string
   readonly #fd: number
-  readonly #saved = new Set<Pgno>()
+  readonly #saved = new PageSet()
   #end = 0
 
   constructor(file: DatabaseFile, before: Size) {

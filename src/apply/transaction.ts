@@ -71,13 +71,13 @@ export class Transaction implements PageChanges {
   /** The pages for which `isWanted` is true. */
   filter(isWanted: (pgno: Pgno, checksum: Checksum) => boolean): PageChanges {
     const wanted = this.pgnos.map((pgno, i) => isWanted(pgno, this.checksums[i] as Checksum))
-    const pgnos = new Set(this.pgnos.filter((_, i) => wanted[i]))
+    const pgnos = this.pgnos.filter((_, i) => wanted[i])
     return {
       header: this.header,
-      pgnos: [...pgnos],
+      pgnos,
       checksums: this.checksums.filter((_, i) => wanted[i]),
       pages: () => filterPages(this.pages(), pgnos),
-      firstPage: () => (pgnos.has(1) ? this.firstPage() : undefined),
+      firstPage: () => (pgnos[0] === 1 ? this.firstPage() : undefined),
     }
   }
 
@@ -108,8 +108,14 @@ export function bytesOfFile(path: string): LtxBytes {
   }
 }
 
-function* filterPages(pages: Iterable<Page>, pgnos: ReadonlySet<Pgno>): Generator<Page> {
-  for (const page of pages) if (pgnos.has(page.pgno)) yield page
+/** Those of `pages` that are in `pgnos`; both ascend. */
+function* filterPages(pages: Iterable<Page>, pgnos: readonly Pgno[]): Generator<Page> {
+  let next = 0
+  for (const page of pages) {
+    if (page.pgno !== pgnos[next]) continue
+    next++
+    yield page
+  }
 }
 
 function* decodePages(decoder: Decoder, bytes: LtxBytes): Generator<Page> {

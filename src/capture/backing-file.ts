@@ -124,7 +124,7 @@ const BLOCK_BYTES = 512
 const MAX_RATIO = 64
 
 /** A hole costs whoever makes it nothing, and its pages cost memory and time like others (I10). */
-function isNearlyEmpty(fd: number, sizeBytes: number): boolean {
+export function isNearlyEmpty(fd: number, sizeBytes: number): boolean {
   return sizeBytes > LARGE_BYTES && fs.fstatSync(fd).blocks * BLOCK_BYTES < sizeBytes / MAX_RATIO
 }
 

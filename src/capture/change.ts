@@ -1,5 +1,6 @@
 import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
+import type { Pgnos } from '../sqlite/page-list.ts'
 
 /** Where a transaction lies in the WAL. */
 export interface WalSpan {
@@ -14,7 +15,7 @@ export interface Change {
   /** Database size in pages after the change; 0 drops the database. */
   readonly commit: number
   /** Ascending, without the lock page, none beyond `commit`. Includes every page by which the database grows. */
-  readonly pgnos: Pgno[]
+  readonly pgnos: Pgnos
   /** The page's new content, valid until the next call. */
   readonly read: (pgno: Pgno) => Uint8Array
   readonly wal?: WalSpan
@@ -23,9 +24,9 @@ export interface Change {
 }
 
 /** All pages of a database except the lock page, ascending. */
-export function pagesOf(sizeInPages: number, pageSize: number): Pgno[] {
+export function pagesOf(sizeInPages: number, pageSize: number): Uint32Array {
   const lock = lockPgno(pageSize)
-  const pgnos: Pgno[] = []
-  for (let pgno = 1; pgno <= sizeInPages; pgno++) if (pgno !== lock) pgnos.push(pgno)
+  const pgnos = new Uint32Array(sizeInPages < lock ? sizeInPages : sizeInPages - 1)
+  for (let i = 0; i < pgnos.length; i++) pgnos[i] = i + 1 < lock ? i + 1 : i + 2
   return pgnos
 }

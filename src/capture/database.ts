@@ -19,6 +19,7 @@ import type { Expectation } from './expected.ts'
 import { Expectations } from './expected.ts'
 import { FileTrust } from './file-trust.ts'
 import { JournalTracker } from './journal-tracker.ts'
+import { assertMemory } from './memory.ts'
 import { rejectExpired, rejectOnReplica, rejectTooMany } from './rejection.ts'
 import { Replacing } from './replacing.ts'
 import { Transactions } from './transactions.ts'
@@ -196,6 +197,7 @@ export class Database implements CapturedDatabase {
     assert.ok(state !== undefined, 'only a valid database is imported')
     const { header } = state
     const commit = sizePages ?? state.sizePages
+    assertMemory(this, commit, commit)
     const previous = this.pageSize
     this.pageSize = header.pageSize
     const pgnos = pagesOf(commit, header.pageSize)

@@ -8,6 +8,7 @@ import { marshalJournalSegment } from '../sqlite/journal-write.ts'
 import { FRAME_HEADER_SIZE, frameField, parseWalHeader, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
 import { FrameChain } from '../sqlite/wal-write.ts'
 import { isExplainedGrowth } from './growth.ts'
+import { assertMemory } from './memory.ts'
 
 const FORGED_PAGES = 0xfffffff0
 const CHOICES = { create: false, exclusive: false, readOnly: false }
@@ -97,6 +98,24 @@ test('what SQLite does not write of a growing database is explained by its free-
   expect(isExplainedGrowth(2, 10, 10 + 2 * 126, 512)).toBe(true)
   expect(isExplainedGrowth(2, 10, 300, 512)).toBe(false)
   expect(isExplainedGrowth(1, 10, 5, 512)).toBe(true)
+})
+
+test('I10: what SQLite had in its cache explains no more than a cache can hold', () => {
+  expect(isExplainedGrowth(2 ** 14, 1, 2 ** 20, 512)).toBe(true)
+  expect(isExplainedGrowth(2 ** 16, 1, 2 ** 24, 65536)).toBe(false)
+  expect(isExplainedGrowth(2 ** 20, 1, 2 ** 28, 4096)).toBe(false)
+  expect(isExplainedGrowth(2 ** 28, 1, 2 ** 28, 4096)).toBe(true)
+})
+
+test('I10: a transaction that would take the memory of the node is rejected, and says so', () => {
+  using rig = new Rig()
+  rig.open('delete').close()
+  const database = rig.node.database('a.db')
+  const available = 4 * 2 ** 30
+  expect(() => assertMemory(database, 2 ** 25, 10, available)).not.toThrow()
+  expect(() => assertMemory(database, 2 ** 26, 10, available)).toThrow(/4096 MiB of memory.*half of the 4096 MiB/)
+  expect(() => assertMemory(database, 10, 2 ** 26 + 1, available)).toThrow(expect.objectContaining({ code: 'ENOMEM' }))
+  expect(() => assertMemory(database, 1000, 1000, 0)).not.toThrow()
 })
 
 test('I10: a database that is nearly all hole is served as a plain file', async () => {

@@ -1,7 +1,7 @@
 import type { Caller } from '../fuse/content.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
-import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
+import { PageList } from '../sqlite/page-list.ts'
 import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import { assertGrowth } from './growth.ts'
@@ -15,7 +15,7 @@ import { rejectDamaged, rejectGrowth } from './rejection.ts'
  */
 export class JournalTracker {
   readonly #database: CapturedDatabase
-  readonly #dirty = new Set<Pgno>()
+  readonly #dirty = new PageList()
   /** The journal protects the database file, so changes in place are allowed. */
   active = false
   /** SQLite has asked for an fsync of the database file within this transaction. */
@@ -128,7 +128,7 @@ export class JournalTracker {
     // A hole makes the file as long as anybody likes.
     if (announced === undefined) assertGrowth(database, this.#dirty.size, commit)
     const pgnos = this.#changed(commit)
-    this.#restored = Array.from(this.#dirty).filter((pgno) => pgno <= commit).length > pgnos.length
+    this.#restored = this.#dirty.countUpTo(commit) > pgnos.length
     if (pgnos.length === 0 && commit === database.pages.sizePages) return false
     if (this.#isForeignRollback(caller)) return false
     database.commit({ commit, pgnos, read: (pgno) => database.readFile(pgno) })
@@ -153,14 +153,16 @@ export class JournalTracker {
   }
 
   /** Pages written since the journal began that differ from their committed version, and all by which the file grew. */
-  #changed(commit: number): Pgno[] {
+  #changed(commit: number): Uint32Array {
     const database = this.#database
     const { pages, pageSize } = database
     const lock = lockPgno(pageSize)
     for (let pgno = pages.sizePages + 1; pgno <= commit; pgno++) this.#dirty.add(pgno)
-    const candidates = Array.from(this.#dirty).sort((a, b) => a - b)
-    return candidates.filter(
-      (pgno) => pgno <= commit && pgno !== lock && pageChecksum(pgno, database.readFile(pgno)) !== pages.checksum(pgno),
-    )
+    return this.#dirty
+      .sorted()
+      .filter(
+        (pgno) =>
+          pgno <= commit && pgno !== lock && pageChecksum(pgno, database.readFile(pgno)) !== pages.checksum(pgno),
+      )
   }
 }

@@ -8,6 +8,7 @@ import type { Checksum, Pgno, Position, TXID } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM, nextTXID } from '../ltx/format/types.ts'
 import type { Encryption } from '../sqlite/database-header.ts'
 import { encryptionOf, foreignVersions, isUnreadable } from '../sqlite/database-header.ts'
+import { indexOfPage } from '../sqlite/page-list.ts'
 import type { PageTable } from '../sqlite/page-table.ts'
 import { exchange } from '../sqlite/page-table.ts'
 import { asError } from '../util/errors.ts'
@@ -99,11 +100,10 @@ export class Transactions {
   replace(change: Change, pageSize: number, { position, replaces }: Expectation, stamp: Stamp): void {
     const { logs, name, readPage } = this.#options
     const { commit, pgnos, whole } = change
-    const changed = new Set(pgnos)
     const everything: Change = {
       ...change,
       pgnos: whole === true ? pgnos : pagesOf(commit, pageSize),
-      read: (pgno) => (changed.has(pgno) ? change.read(pgno) : readPage(pgno)),
+      read: (pgno) => (indexOfPage(pgnos, pgno) < 0 ? readPage(pgno) : change.read(pgno)),
     }
     const base = { txid: (position.txid - 1n) as TXID, checksum: replaces?.preApplyChecksum || EMPTY_CHECKSUM }
     this.close()
@@ -182,7 +182,7 @@ export class Transactions {
     const { pages, events, name } = this.#options
     const { commit, pgnos } = change
     let encryption = commit === 0 ? 'none' : this.encryption
-    const sums = new Array<Checksum>(pgnos.length)
+    const sums = new BigUint64Array(pgnos.length)
     const header = {
       flags: 0,
       pageSize,

@@ -1,4 +1,8 @@
 import type { Pgno } from '../ltx/format/types.ts'
+import { NewestFrames, type Pgnos } from '../sqlite/page-list.ts'
+
+/** From so many frames on, typed arrays take the place of a Map: it ends at 2^24 pages. */
+const MANY = 4096
 
 /** The page number of each valid frame that is not committed yet, in order. Reused from transaction to transaction. */
 export class UncommittedFrames {
@@ -20,12 +24,16 @@ export class UncommittedFrames {
   }
 
   /** The distinct pages up to `commit`, ascending, and for each the index of the last frame that holds it. */
-  newest(commit: number, lock: Pgno): { pgnos: Pgno[]; at: (pgno: Pgno) => number | undefined } {
+  newest(commit: number, lock: Pgno): { pgnos: Pgnos; at: (pgno: Pgno) => number | undefined } {
     const { length } = this
     const items = this.#pgnos
     if (length === 1) {
       const only = items[0] as Pgno
       return { pgnos: only <= commit && only !== lock ? [only] : [], at: (pgno) => (pgno === only ? 0 : undefined) }
+    }
+    if (length > MANY) {
+      const newest = new NewestFrames(items.subarray(0, length))
+      return { pgnos: newest.pgnos.filter((pgno) => pgno <= commit && pgno !== lock), at: (pgno) => newest.get(pgno) }
     }
     const last = new Map<Pgno, number>()
     for (let i = 0; i < length; i++) last.set(items[i] as Pgno, i)

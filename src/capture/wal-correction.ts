@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Pgno, TXID } from '../ltx/format/types.ts'
 import { formatTXID, lockPgno } from '../ltx/format/types.ts'
+import { NewestFrames, PageList } from '../sqlite/page-list.ts'
 import type { WalHeader } from '../sqlite/wal.ts'
 import { FRAME_HEADER_SIZE, frameField, frameIndex, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
 import { withFile } from '../util/files.ts'
@@ -15,9 +16,9 @@ const { O_RDONLY, O_NOFOLLOW } = fs.constants
 /** Captured transactions at the end of the WAL that SQLite never published. */
 export interface AbandonedFrames {
   /** The pages that they changed. */
-  readonly abandoned: ReadonlySet<Pgno>
+  readonly abandoned: PageList
   /** For each page that the WAL holds before them, the index of its newest frame. */
-  readonly believed: ReadonlyMap<Pgno, number>
+  readonly believed: NewestFrames
   /** Database size in pages before them. */
   readonly commit: number
   /** Where the abandoned frames lie, so that recovery does not capture them again. */
@@ -35,22 +36,19 @@ export function findAbandoned(
   readonly boundary: number
 } {
   const { size } = frames
-  const believed = new Map<Pgno, number>()
-  const pending: [Pgno, number][] = []
+  const all = new Uint32Array(frames.indexOf(committedEnd))
   let boundary = WAL_HEADER_SIZE
   let commit = 0
-  const abandoned = new Set<Pgno>()
   for (let at = WAL_HEADER_SIZE, index = 0; at < committedEnd; at += size, index++) {
     const header = frames.headerAt(at)
-    const pgno = frameField.pgno(header, 0)
-    if (at + size > position) abandoned.add(pgno)
-    else pending.push([pgno, index])
+    all[index] = frameField.pgno(header, 0)
     if (at + size > position || frameField.commit(header, 0) === 0) continue
-    for (const [page, frame] of pending.splice(0)) believed.set(page, frame)
     boundary = at + size
     commit = frameField.commit(header, 0)
   }
-  for (const [pgno] of pending) abandoned.add(pgno)
+  const believed = new NewestFrames(all.subarray(0, frames.indexOf(boundary)))
+  const abandoned = new PageList()
+  for (const pgno of all.subarray(frames.indexOf(boundary))) abandoned.add(pgno)
   if (boundary === WAL_HEADER_SIZE) commit = sizeOfFile(database)
   return { abandoned, believed, commit, boundary }
 }
@@ -60,20 +58,22 @@ export function undoAbandoned(database: CapturedDatabase, frames: AbandonedFrame
   const { abandoned, believed, commit, span } = frames
   const { pages, pageSize } = database
   const lost = database.position
-  const sorted = Array.from(abandoned).sort((a, b) => a - b)
+  const sorted = abandoned.sorted()
   const inside = sorted.filter((pgno) => pgno <= commit && pgno !== lockPgno(pageSize))
   const pgnos = missingPages(inside, pages.sizePages, commit, pageSize)
-  const newest = new Map(pgnos.map((pgno) => [pgno, believed.get(pgno) ?? -1]))
   const read = (pgno: Pgno) => {
-    const frame = newest.get(pgno) ?? -1
-    return frame < 0 ? database.readFile(pgno) : database.readFrame(frame)
+    const frame = believed.get(pgno)
+    return frame === undefined ? database.readFile(pgno) : database.readFrame(frame)
   }
   // A transaction that replaces the whole database begins a new history, in which nothing needs to be undone.
   const isReplaced = !database.authority.leads && database.expectations.next(lost.txid)?.replaces !== undefined
   if (!isReplaced) database.commit({ commit, pgnos, read, wal: span })
   pages.versions.cut(frameIndex(span.offset, pageSize))
   for (const pgno of sorted) pages.clearFrame(pgno)
-  for (const [pgno, frame] of newest) if (frame >= 0) pages.setFrame(pgno, frame)
+  for (const pgno of pgnos) {
+    const frame = believed.get(pgno)
+    if (frame !== undefined) pages.setFrame(pgno, frame)
+  }
   if (isReplaced) return
   database.publish()
   logUndone(database, lost.txid, pgnos.length)

@@ -3,49 +3,29 @@
 import fs from 'node:fs'
 import type { Database } from '../capture/database.ts'
 import { isExplainedGrowth, missingPages } from '../capture/growth.ts'
+import { assertMemory } from '../capture/memory.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
-import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
-import type { Journal } from '../sqlite/journal.ts'
+import type { Pgnos } from '../sqlite/page-list.ts'
 import { frameSize } from '../sqlite/wal.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
-import type { Files } from '../util/files.ts'
 import { readerOf, withFile } from '../util/files.ts'
-import { pageReader } from './repair.ts'
+import type { DecidedTransaction } from './decided.ts'
 import { Unrecoverable } from './residue.ts'
 
 const { O_RDONLY } = fs.constants
 
-/** A transaction that is committed because its super-journal is gone. */
-export interface DecidedTransaction {
-  readonly sizePages: number
-  readonly pages: ReadonlyMap<Pgno, Uint8Array>
-}
-
-/** Reads the transaction's pages from the file; the journal names them. */
-export function readDecided(files: Files, path: string, journal: Journal): DecidedTransaction | undefined {
-  return withFile(files, path, O_RDONLY, (fd) => {
-    const header = parseDatabaseHeader(readerOf(files, fd)(0, DATABASE_HEADER_SIZE))
-    if (header === undefined || header.pageSize !== journal.pageSize) return undefined
-    const size = sizePages(header, files.size(fd))
-    const pgnos = new Set(journal.records.map(({ pgno }) => pgno).filter((pgno) => pgno <= size))
-    for (let pgno = journal.initialSizePages + 1; pgno <= size; pgno++) pgnos.add(pgno)
-    const read = pageReader(files, fd, header.pageSize)
-    return { sizePages: size, pages: new Map(Array.from(pgnos, (pgno) => [pgno, read(pgno)])) }
-  })
-}
-
 /** Commits the transaction again, unless the log already holds it. */
 export function captureDecided(database: Database, decided: DecidedTransaction): void {
   const lock = lockPgno(database.pageSize)
-  const changed = Array.from(decided.pages)
-    .filter(([pgno, page]) => pgno !== lock && pageChecksum(pgno, page) !== database.pages.checksum(pgno))
-    .map(([pgno]) => pgno)
-    .sort((a, b) => a - b)
+  const read = (pgno: Pgno) => decided.read(pgno) ?? database.readFile(pgno)
+  const changed = decided.pgnos.filter(
+    (pgno) => pgno !== lock && pageChecksum(pgno, read(pgno)) !== database.pages.checksum(pgno),
+  )
   const pgnos = missingPages(changed, database.pages.sizePages, decided.sizePages, database.pageSize)
   if (pgnos.length === 0 && decided.sizePages === database.pages.sizePages) return
-  writePages(database, decided.sizePages, pgnos, (pgno) => decided.pages.get(pgno) ?? database.readFile(pgno))
+  writePages(database, decided.sizePages, pgnos, read)
   database.commit({ commit: decided.sizePages, pgnos, read: (pgno) => database.readFile(pgno) })
 }
 
@@ -60,12 +40,12 @@ export function captureWal(database: Database, { header, transactions }: WalCont
   withFile(files, `${path}-wal`, O_RDONLY, (walFd) => {
     const read = readerOf(files, walFd)
     for (const { start, end, commit, pages } of transactions.slice(inLog)) {
-      const changed = Array.from(pages.keys()).filter((pgno) => pgno <= commit && pgno !== lock)
-      changed.sort((a, b) => a - b)
+      const changed = pages.pgnos.filter((pgno) => pgno <= commit && pgno !== lock)
       const { sizePages: before } = database.pages
       if (!isExplainedGrowth((end - start) / frameSize(pageSize), before, commit, pageSize)) {
         throw new Unrecoverable(`its WAL claims a database of ${commit} pages, which its frames do not explain`)
       }
+      assertMemory(database, commit, changed.length)
       const [only] = changed
       const isRepeated = changed.length === 1 && only !== undefined && commit === before
       // SQLite pads a commit to a sector with copies of its last frame: they are no transactions.
@@ -83,12 +63,7 @@ export function captureWal(database: Database, { header, transactions }: WalCont
   database.walMode = database.fileState()?.header.journalMode === 'wal'
 }
 
-function writePages(
-  database: Database,
-  commit: number,
-  pgnos: readonly Pgno[],
-  page: (pgno: Pgno) => Uint8Array,
-): void {
+function writePages(database: Database, commit: number, pgnos: Pgnos, page: (pgno: Pgno) => Uint8Array): void {
   const { files, pageSize } = database
   database.withFile((fd) => {
     for (const pgno of pgnos) files.write(fd, page(pgno), 0, pageSize, (pgno - 1) * pageSize)

@@ -97,12 +97,18 @@ function databaseOptionsOf(options: RecoveryOptions): DatabaseOptions {
   return { ...options, path: sceneOf(options).path, logs: new Logs(files, dataDir, options) }
 }
 
+/** What V8 says of an array or a map that is too large for it, or for the machine. */
+const OUT_OF_MEMORY = /allocation failed|Invalid (typed )?array length|maximum size exceeded/
+
 /**
  * Why one database cannot be recovered, which never stops the others: what ltxd found wrong with it, or what the system
  * said (a directory or a link in its place, a file that cannot be read). Throws any other error.
  */
 function reasonOf(error: unknown, options: Location): string {
   if (error instanceof LtxdError || error instanceof LTXError || error instanceof FsError) return error.message
+  if (error instanceof RangeError && OUT_OF_MEMORY.test(error.message)) {
+    return `it needs more memory than there is (${error.message})`
+  }
   if (!(error instanceof Error) || !('syscall' in error)) throw error
   const misplaced = findMisplaced(options)
   return misplaced === undefined

@@ -11,19 +11,21 @@ import { trustAgain } from '../log/trust.ts'
 import type { LogWriterOptions } from '../log/writer.ts'
 import { LogWriter } from '../log/writer.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
-import type { Pgno, Position } from '../ltx/format/types.ts'
+import type { Position } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
 import type { DatabaseHeader } from '../sqlite/database-header.ts'
 import { sizePages } from '../sqlite/database-header.ts'
 import { freelistLeaves } from '../sqlite/freelist.ts'
 import type { Journal } from '../sqlite/journal.ts'
+import { PageList } from '../sqlite/page-list.ts'
 import { PageTable } from '../sqlite/page-table.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
 import type { Files } from '../util/files.ts'
 import { parentOf, withFile } from '../util/files.ts'
-import type { DecidedTransaction } from './capture-leftovers.ts'
-import { captureDecided, captureWal, readDecided } from './capture-leftovers.ts'
+import { captureDecided, captureWal } from './capture-leftovers.ts'
 import { pageChecksumsFromLog } from './checksums-from-log.ts'
+import type { DecidedTransaction } from './decided.ts'
+import { readDecided } from './decided.ts'
 import { readHeader } from './encrypted-file.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { RecoveryStep } from './plan.ts'
@@ -78,7 +80,11 @@ export class Recovery {
     if (plan.kind === 'recover') {
       const steps = describeSteps(plan.steps)
       if (steps !== '') this.#options.events.log('info', 'recovering', { database: this.#options.name, steps })
-      for (const step of plan.steps) this.#perform(step)
+      try {
+        for (const step of plan.steps) this.#perform(step)
+      } finally {
+        this.#decided?.close()
+      }
     }
     return this.#recovered ?? (log && this.#dropped(log))
   }
@@ -105,7 +111,7 @@ export class Recovery {
     const found = this.#found
     switch (step.step) {
       case 'keep-decided-transaction':
-        this.#decided = readDecided(files, path, found.journal as Journal)
+        this.#decided = readDecided(files, path, found.journal as Journal, this.#options.dataDir)
         return
       case 'roll-back-journal':
         rollBackJournal(files, path, found.journal as Journal)
@@ -169,9 +175,7 @@ export class Recovery {
 
   /** Reads only the header: the saved checksums are those of the file as the clean stop left it. */
   #resumeCleanStop(log: LogState, expected: Position): void {
-    const files = this.#files
-    const logDir = this.#logDir
-    const checksums = pageChecksumsFromLog(files, logDir, expected)
+    const checksums = pageChecksumsFromLog(this.#files, this.#logDir, expected)
     if (checksums === undefined) return this.#verifyAnyway(log, expected)
     const { header, pageSize } = this.#openFile(log)
     this.#recovered = this.#resumed(log, checksums, pageSize, header)
@@ -192,17 +196,20 @@ export class Recovery {
     const checksums = pageChecksumsFromLog(files, logDir, expected)
     const { header, pageSize, sizeBytes } = this.#openFile(log)
     if (checksums === undefined || sizeBytes !== checksums.length * pageSize) return this.#verify(log, expected)
-    const touched = new Set<Pgno>([1, checksums.length])
+    const touched = new PageList()
+    for (const pgno of [1, checksums.length]) touched.add(pgno)
     const isSound = withFile(files, path, O_RDONLY, (fd) => {
       const read = pageReader(files, fd, pageSize)
       if (rolledBack) {
         for (const { pgno } of (found.journal as Journal).records) touched.add(pgno)
-        for (const pgno of freelistLeaves(header.freelistTrunk, checksums.length, read)) touched.add(pgno)
+        for (const pgno of freelistLeaves(header.freelistTrunk, checksums.length, read).sorted()) touched.add(pgno)
       }
-      touched.delete(lockPgno(pageSize))
-      return Array.from(touched).every(
-        (pgno) => pgno > checksums.length || pageChecksum(pgno, read(pgno)) === checksums[pgno - 1],
-      )
+      const lock = lockPgno(pageSize)
+      return touched
+        .sorted()
+        .every(
+          (pgno) => pgno === lock || pgno > checksums.length || pageChecksum(pgno, read(pgno)) === checksums[pgno - 1],
+        )
     })
     if (!isSound) return this.#verify(log, expected)
     this.#recovered = this.#resumed(log, checksums, pageSize, header)
@@ -248,10 +255,10 @@ export class Recovery {
   }
 
   #readPages(log: LogState): { header: DatabaseHeader; pageSize: number; checksums: BigUint64Array } {
-    const files = this.#files
-    const path = this.#path
     const { header, pageSize, commit } = this.#openFile(log)
-    const checksums = withFile(files, path, O_RDONLY, (fd) => checksumPages(files, fd, commit, pageSize))
+    const checksums = withFile(this.#files, this.#path, O_RDONLY, (fd) =>
+      checksumPages(this.#files, fd, commit, pageSize),
+    )
     return { header, pageSize, checksums }
   }
 

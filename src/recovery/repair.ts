@@ -57,7 +57,7 @@ export function replayLog(files: Files, path: string, entries: readonly LocatedE
  * transaction has changed since.
  */
 export function restorePages(files: Files, path: string, log: LogState, journal: Journal): void {
-  const rolledBack = new Set(journal.records.map(({ pgno }) => pgno))
+  const rolledBack = journal.records.pages()
   const { entries } = inspectLog(files, log.dir, log.first)
   const pageSize = entries.at(-1)?.header.pageSize
   withFile(files, path, O_RDWR, (fd) => {

@@ -1,5 +1,8 @@
 /** The free-list of a database: trunk pages that name leaf pages. Source: fileformat2.html section 1.5. */
 
+import { PageList } from './page-list.ts'
+import { PageSet } from './page-set.ts'
+
 /**
  * The leaves of the free-list. SQLite neither journals nor restores these pages, so their content is undefined after a
  * rollback. `readPage` returns a page by number. Ends at the first trunk page that is out of bounds or repeats.
@@ -8,9 +11,9 @@ export function freelistLeaves(
   firstTrunk: number,
   sizePages: number,
   readPage: (pgno: number) => Uint8Array,
-): Set<number> {
-  const leaves = new Set<number>()
-  const trunks = new Set<number>()
+): PageList {
+  const leaves = new PageList()
+  const trunks = new PageSet()
   for (let trunk = firstTrunk; trunk > 0 && trunk <= sizePages && !trunks.has(trunk);) {
     trunks.add(trunk)
     const page = readPage(trunk)

@@ -1,5 +1,7 @@
 /** The rollback journal's format. Source: https://sqlite.org/fileformat2.html section 3, and pager.c. */
 
+import { PageList } from './page-list.ts'
+
 export const JOURNAL_HEADER_SIZE = 28
 export const JOURNAL_MAGIC = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7] as const
 export const JOURNAL_MAGIC_SIZE = JOURNAL_MAGIC.length
@@ -13,12 +15,47 @@ export interface JournalRecord {
   readonly dataOffset: number
 }
 
+/** In the order of the journal: twelve bytes a record. */
+export class JournalRecords implements Iterable<JournalRecord> {
+  #pgnos = new Uint32Array(64)
+  #dataOffsets = new Float64Array(64)
+  length = 0
+
+  push(pgno: number, dataOffset: number): void {
+    if (this.length === this.#pgnos.length) this.#grow()
+    this.#pgnos[this.length] = pgno
+    this.#dataOffsets[this.length++] = dataOffset
+  }
+
+  *[Symbol.iterator](): Generator<JournalRecord> {
+    for (let i = 0; i < this.length; i++) {
+      yield { pgno: this.#pgnos[i] as number, dataOffset: this.#dataOffsets[i] as number }
+    }
+  }
+
+  /** Of these records. */
+  pages(): PageList {
+    const pages = new PageList()
+    for (const pgno of this.#pgnos.subarray(0, this.length)) pages.add(pgno)
+    return pages
+  }
+
+  #grow(): void {
+    const pgnos = new Uint32Array(2 * this.length)
+    const dataOffsets = new Float64Array(2 * this.length)
+    pgnos.set(this.#pgnos)
+    dataOffsets.set(this.#dataOffsets)
+    this.#pgnos = pgnos
+    this.#dataOffsets = dataOffsets
+  }
+}
+
 /** The pages that a hot journal restores. */
 export interface Journal {
   readonly pageSize: number
   /** The database's size in pages before the transaction. */
   readonly initialSizePages: number
-  readonly records: readonly JournalRecord[]
+  readonly records: JournalRecords
   /** Name of the super-journal that decides the outcome, if the transaction spans several databases. */
   readonly superJournal: string | undefined
 }
@@ -44,7 +81,7 @@ export function parseJournal(read: ReadAt, sizeBytes: number): Journal | undefin
   if (first === undefined || first.pageSize === 0) return undefined
   const { pageSize, sectorSize } = first
   const recordSize = 8 + pageSize
-  const records: JournalRecord[] = []
+  const records = new JournalRecords()
   let at = 0
   for (let header = first as SegmentHeader | undefined; header !== undefined; header = readSegmentHeader(read, at)) {
     const start = at + sectorSize
@@ -90,7 +127,7 @@ function readRecords(
   count: number,
   pageSize: number,
   nonce: number,
-  into: JournalRecord[],
+  into: JournalRecords,
 ): boolean {
   for (let i = 0; i < count; i++) {
     const at = start + i * (8 + pageSize)
@@ -100,7 +137,7 @@ function readRecords(
     const pgno = view.getUint32(0)
     const page = bytes.subarray(4, 4 + pageSize)
     if (pgno === 0 || view.getUint32(4 + pageSize) !== recordChecksum(page, nonce)) return false
-    into.push({ pgno, dataOffset: at + 4 })
+    into.push(pgno, at + 4)
   }
   return true
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Checksum, Pgno } from '../ltx/format/types.ts'
 import { CHECKSUM_FLAG } from '../ltx/format/types.ts'
+import { PageList } from './page-list.ts'
 import { WalVersions } from './wal-versions.ts'
 
 /**
@@ -16,7 +17,7 @@ export class PageTable {
   /** All versions of pages that the WAL holds. */
   readonly versions = new WalVersions()
   /** The pages that a checkpoint has encrypted anew, so that the file has them with other bytes than the WAL. */
-  readonly reencrypted = new Set<Pgno>()
+  readonly reencrypted = new PageList()
   /** Database size in pages. */
   sizePages = 0
 
