@@ -1,4 +1,5 @@
 import type { Caller } from '../fuse/content.ts'
+import { FOREVER_NS } from '../util/monotonic.ts'
 
 /**
  * Who may change databases, according to the node's role. Consulted at each write and each commit, so it must be cheap
@@ -9,6 +10,10 @@ export interface Authority {
   readonly leads: boolean
   /** Whether the lease still holds, so that a commit may be acknowledged (I6). Consulted only while the node leads. */
   mayCommit(): boolean
+  /** Until when the lease surely holds, in nanoseconds of process.hrtime. */
+  readonly deadlineNs: bigint
+  /** Whether what was committed under a lease until `deadlineNs`, or under the present one, may be acknowledged now. */
+  mayAcknowledge(deadlineNs: bigint): boolean
   /** The hostname of the primary that this node follows, if it is known. */
   readonly primary?: string | undefined
   /** Whether `caller` is the local client, which applies the primary's transactions. */
@@ -18,4 +23,10 @@ export interface Authority {
 }
 
 /** The authority of a node without a cluster. Recovery works under it too. */
-export const SOLE: Authority = { leads: true, mayCommit: () => true, isClient: () => false }
+export const SOLE: Authority = {
+  leads: true,
+  mayCommit: () => true,
+  deadlineNs: FOREVER_NS,
+  mayAcknowledge: () => true,
+  isClient: () => false,
+}

@@ -2,7 +2,7 @@ import type { Pgno, Position } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import type { Authority } from './authority.ts'
 import type { FileState } from './backing-file.ts'
-import type { Change } from './change.ts'
+import type { Change, ChangeEnd } from './change.ts'
 import type { CaptureEvents, PublishedDatabase } from './events.ts'
 import type { Expectation, Expectations } from './expected.ts'
 
@@ -29,7 +29,7 @@ export interface CapturedDatabase extends PublishedDatabase {
   /** Appends `change` to the log as the next transaction. Throws FsError; then nothing has changed. */
   commit(change: Change): void
   /** Appends the whole file as the next transaction. `sizePages`: by default what its header says. */
-  importFile(sizePages?: number): Position
+  importFile(sizePages?: number, end?: ChangeEnd): Position
   /** The page's content in the database file, valid until the next read. */
   readFile(pgno: Pgno): Uint8Array
   /** The page's content in frame `index` of the WAL, valid until the next read. */

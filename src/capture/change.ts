@@ -10,8 +10,16 @@ export interface WalSpan {
   readonly salt2: number
 }
 
+/** How a change becomes a transaction. */
+export interface ChangeEnd {
+  /** It is durable before it counts. */
+  readonly durable?: boolean
+  /** It is committed already: its super-journal is gone. */
+  readonly decided?: boolean
+}
+
 /** A change of the database that becomes one LTX transaction. */
-export interface Change {
+export interface Change extends ChangeEnd {
   /** Database size in pages after the change; 0 drops the database. */
   readonly commit: number
   /** Ascending, without the lock page, none beyond `commit`. Includes every page by which the database grows. */

@@ -11,7 +11,7 @@ import { SOLE } from './authority.ts'
 import type { FileState } from './backing-file.ts'
 import { BackingFile } from './backing-file.ts'
 import type { CapturedDatabase } from './captured-database.ts'
-import type { Change } from './change.ts'
+import type { Change, ChangeEnd } from './change.ts'
 import { pagesOf } from './change.ts'
 import type { DatabaseOptions } from './database-options.ts'
 import type { CaptureEvents } from './events.ts'
@@ -19,8 +19,9 @@ import type { Expectation } from './expected.ts'
 import { Expectations } from './expected.ts'
 import { FileTrust } from './file-trust.ts'
 import { JournalTracker } from './journal-tracker.ts'
+import { Lateness } from './lateness.ts'
 import { assertMemory } from './memory.ts'
-import { rejectExpired, rejectOnReplica, rejectTooMany } from './rejection.ts'
+import { rejectOnReplica, rejectTooMany } from './rejection.ts'
 import { Replacing } from './replacing.ts'
 import { Transactions } from './transactions.ts'
 import { servedAsPlain, type UnreplicatedDatabases } from './unreplicated.ts'
@@ -53,6 +54,7 @@ export class Database implements CapturedDatabase {
   readonly authority: Authority
   /** On a replica: the transactions that the local client announced. */
   readonly expectations = new Expectations()
+  readonly lateness = new Lateness(this)
   readonly #options: DatabaseOptions
   readonly #transactions: Transactions
 
@@ -69,9 +71,9 @@ export class Database implements CapturedDatabase {
     this.pages = state?.pages ?? new PageTable()
     this.pageSize = state?.pageSize ?? 0
     this.walMode = state?.walMode ?? false
-    const { pages, file } = this
+    const { pages, file, lateness } = this
     const readPage = (pgno: Pgno) => this.readPage(pgno)
-    this.#transactions = new Transactions({ ...options, pages, file, readPage }, state?.log)
+    this.#transactions = new Transactions({ ...options, pages, file, readPage, confirm: lateness.confirm }, state?.log)
     this.#transactions.encryption = state?.encryption ?? 'none'
     if (state?.encryption === 'whole') file.encryptedPageSize = state.pageSize
     this.wal = new WalTracker(this)
@@ -140,12 +142,13 @@ export class Database implements CapturedDatabase {
     this.trust.assertSound()
     this.trust.expectChange()
     if (!this.hasLog && this.events.admits?.(this.name) === false) throw rejectTooMany(this.events, this.name)
-    if (this.authority.leads) {
-      if (!this.authority.mayCommit()) throw rejectExpired(this.events, this.name)
+    if (change.decided === true || this.authority.leads) {
+      if (change.decided !== true) this.lateness.begin()
       const { nowMs, nodeId } = this.#options
       const timestampMs = Math.max(nowMs(), this.lastTimestampMs)
       return this.#transactions.append(change, this.pageSize, { timestampMs, nodeId })
     }
+    this.lateness.end()
     const { expectations, position } = this
     const expected = expectations.next(position.txid)
     if (expected === undefined) throw rejectOnReplica(this.events, this.name, this.authority.primary)
@@ -175,7 +178,7 @@ export class Database implements CapturedDatabase {
 
   /** Begins an fsync of the log. A returned reply answers the request when the fsync ends. */
   beginLogSync(): HeldReply | undefined {
-    return this.#transactions.beginSync()
+    return this.lateness.sync(this.#transactions)
   }
 
   publish(): void {
@@ -184,14 +187,14 @@ export class Database implements CapturedDatabase {
   }
 
   /** Commits the whole file as the next transaction. The caller ensures that no journal is open on it. */
-  importFile(sizePages?: number): Position {
-    this.withFile((fd) => this.commitWhole(fd, sizePages))
+  importFile(sizePages?: number, end?: ChangeEnd): Position {
+    this.withFile((fd) => this.commitWhole(fd, sizePages, end))
     this.publish()
     return this.position
   }
 
   /** Commits the whole database that `fd` holds. Throws FsError; then nothing has changed. */
-  commitWhole(fd: number, sizePages?: number): void {
+  commitWhole(fd: number, sizePages?: number, end?: ChangeEnd): void {
     const isOwn = fd !== this.replacing.current?.fd
     const state = this.file.stateOf(fd, isOwn)
     assert.ok(state !== undefined, 'only a valid database is imported')
@@ -202,7 +205,7 @@ export class Database implements CapturedDatabase {
     this.pageSize = header.pageSize
     const pgnos = pagesOf(commit, header.pageSize)
     try {
-      this.commit({ commit, pgnos, read: (pgno) => this.#readFrom(fd, pgno), whole: true })
+      this.commit({ ...end, commit, pgnos, read: (pgno) => this.#readFrom(fd, pgno), whole: true })
     } catch (error) {
       this.pageSize = previous
       throw error
@@ -240,10 +243,9 @@ export class Database implements CapturedDatabase {
     this.withFile((fd) => this.files.sync(fd))
     this.wal.forget()
     this.journal.forget()
-    this.commit({ commit: 0, pgnos: [], read: () => empty, whole: true })
+    this.commit({ commit: 0, pgnos: [], read: () => scratch, whole: true, durable: true })
     this.file.encryptedPageSize = 0
     this.trust.forget()
-    this.syncLog()
     this.publish()
   }
 
@@ -294,6 +296,5 @@ export class Database implements CapturedDatabase {
   }
 }
 
-const empty = new Uint8Array(0)
 /** Shared by all databases of the thread. */
 const scratch = new Uint8Array(65536)

@@ -71,13 +71,16 @@ export class JournalTracker {
     }
   }
 
-  /** Captures what the journal protected. If this throws, the journal must stay. False if nothing had changed. */
-  finish(caller: Caller): boolean {
+  /**
+   * Captures what the journal protected, durably if SQLite asked for that. If this throws, the journal must stay. False
+   * if nothing had changed. `isDecided`: its super-journal is gone, so it is committed.
+   */
+  finish(caller: Caller, isDecided = false): boolean {
     if (!this.active) return false
     const { appended } = this.#database
-    const committed = this.#capture(caller)
+    const committed = this.#capture(caller, isDecided)
     if (committed) assertLogged(this.#database, appended)
-    if (this.#durable) this.#makeDurable()
+    else if (this.#durable) this.#makeDurable()
     this.forget()
     if (committed) this.#database.publish()
     return committed
@@ -89,13 +92,16 @@ export class JournalTracker {
     this.#dirty.clear()
   }
 
+  #makeDurable(): void {
+    this.#database.syncLog()
+    this.#syncRestored()
+  }
+
   /**
    * The log holds only pages that the transaction changed. A page that was written and then restored is in no
    * transaction, so no replay would repair it: only an fsync of the file protects it from the content that was spilled.
    */
-  #makeDurable(): void {
-    const database = this.#database
-    database.syncLog()
+  #syncRestored(): void {
     if (this.#restored) this.syncFile()
   }
 
@@ -107,8 +113,9 @@ export class JournalTracker {
   }
 
   /** False if nothing differs from the committed state. */
-  #capture(caller: Caller): boolean {
+  #capture(caller: Caller, decided: boolean): boolean {
     const database = this.#database
+    const durable = this.#durable
     this.#restored = false
     const { authority, expectations, position } = database
     const announced = authority.leads ? undefined : expectations.next(position.txid)
@@ -122,7 +129,7 @@ export class JournalTracker {
     // SQLite makes the file as long as its header says, except where the last page is the lock page.
     if (commit > filePages + 1) throw rejectGrowth(database.events, database.name, commit)
     if (!database.tracked || header.pageSize !== database.pageSize) {
-      database.importFile(commit)
+      database.importFile(commit, { durable, decided })
       return true
     }
     // A hole makes the file as long as anybody likes.
@@ -131,7 +138,9 @@ export class JournalTracker {
     this.#restored = this.#dirty.countUpTo(commit) > pgnos.length
     if (pgnos.length === 0 && commit === database.pages.sizePages) return false
     if (this.#isForeignRollback(caller)) return false
-    database.commit({ commit, pgnos, read: (pgno) => database.readFile(pgno) })
+    // Before the log: it must not make the acknowledgement late.
+    this.#syncRestored()
+    database.commit({ commit, pgnos, read: (pgno) => database.readFile(pgno), durable, decided })
     database.walMode = header.journalMode === 'wal'
     return true
   }

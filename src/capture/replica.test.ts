@@ -17,7 +17,13 @@ class Role implements Authority {
   clientCalls = false
   primary: string | undefined
 
+  readonly deadlineNs = 1n
+
   mayCommit(): boolean {
+    return this.leaseHolds
+  }
+
+  mayAcknowledge(): boolean {
     return this.leaseHolds
   }
 

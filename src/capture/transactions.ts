@@ -4,6 +4,7 @@ import type { Logs } from '../log/logs.ts'
 import { writePageChecksums } from '../log/page-checksums.ts'
 import { ZERO_POSITION } from '../log/store.ts'
 import type { LogWriter } from '../log/writer.ts'
+import type { Encoder } from '../ltx/codec/encoder.ts'
 import type { Checksum, Pgno, Position, TXID } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM, nextTXID } from '../ltx/format/types.ts'
 import type { Encryption } from '../sqlite/database-header.ts'
@@ -44,6 +45,8 @@ export interface TransactionsOptions {
   readonly pages: PageTable
   /** The committed version of a page, valid until the next call. */
   readonly readPage: (pgno: Pgno) => Uint8Array
+  /** Called at the last moment before a transaction counts. Throws FsError where it must not. */
+  readonly confirm: () => void
   /** Where a former database of the name was dropped, while there is no log but that. */
   readonly droppedAt?: Position
 }
@@ -127,9 +130,13 @@ export class Transactions {
     this.#log?.sync()
   }
 
+  get isUnsynced(): boolean {
+    return this.#log?.isUnsynced === true
+  }
+
   /** Begins an fsync of the log. A returned reply answers the request when the fsync ends. */
-  beginSync(): HeldReply | undefined {
-    return this.#log?.beginSync()
+  beginSync(deadlineNs: bigint): HeldReply | undefined {
+    return this.#log?.beginSync(deadlineNs)
   }
 
   /**
@@ -197,7 +204,7 @@ export class Transactions {
       walSalt2: change.wal?.salt2 ?? 0,
       nodeId: stamp.nodeId,
     }
-    const { finishedBytes } = log.append(header, (encoder) => {
+    const encode = (encoder: Encoder) => {
       let checksum = fromEmpty ? EMPTY_CHECKSUM : preApplyChecksum
       for (let i = 0; i < pgnos.length; i++) {
         const pgno = pgnos[i] as Pgno
@@ -216,7 +223,10 @@ export class Transactions {
         throw rejectUnexpected(events, name, stamp.checksum, checksum)
       }
       return checksum
-    })
+    }
+    const confirm = change.decided === true ? () => {} : this.#options.confirm
+    const { finishedBytes } = log.append(header, encode, confirm)
+    if (change.durable === true) makeDurable(log, confirm)
     assert.equal(log.position.txid, txid, 'I1: the log ends with the transaction that was appended')
     this.#appended++
     if (change.whole === true) pages.resize(0)
@@ -242,5 +252,16 @@ export class Transactions {
     let result = checksum
     for (let pgno = commit + 1; pgno <= pages.sizePages; pgno++) result = exchange(result, pages.checksum(pgno), 0n)
     return result
+  }
+}
+
+/** What is late by then is taken out of the log: nobody has been told of it. */
+function makeDurable(log: LogWriter, confirm: () => void): void {
+  log.sync()
+  try {
+    confirm()
+  } catch (error) {
+    log.retract()
+    throw error
   }
 }

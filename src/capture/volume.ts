@@ -243,7 +243,8 @@ export class CaptureVolume implements Volume {
 
   /**
    * The removal of a super-journal commits every database whose journal names it, at once. What each of them changed is
-   * made durable before, and the removal itself before anything is captured. Whatever happens later, recovery finds the
+   * made durable before, and the removal itself before anything is captured. A lease that has expired is found before
+   * the removal, after which nothing can be rolled back. Whatever happens later, recovery finds the
    * transaction committed in all of them.
    */
   #commitAcrossDatabases(path: string, perform: () => void, caller: Caller): void {
@@ -252,11 +253,14 @@ export class CaptureVolume implements Volume {
       (database) => database.journal.active && namesSuperJournal(files, `${database.path}-journal`, path),
     )
     for (const { journal } of committed) journal.syncFile()
+    for (const { lateness } of committed) lateness.begin()
     perform()
     this.#journalEnded.delete(parent(path))
     if (committed.length === 0) return
     files.syncDirectory(`${root}/${parent(path)}`)
-    for (const { journal } of committed) journal.finish(caller)
+    for (const { journal } of committed) journal.finish(caller, true)
+    // Committed in all of them, but not to be acknowledged any more.
+    for (const { lateness } of committed) lateness.assertInTime()
   }
 }
 

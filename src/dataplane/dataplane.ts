@@ -201,7 +201,7 @@ export class DataPlane {
 
   /** Without this thread the data plane syncs by itself. */
   #startSyncThread(deviceFd: number): void {
-    const data: SyncThreadData = { syncs: this.#syncs, deviceFd }
+    const data: SyncThreadData = { syncs: this.#syncs, shared: this.shared.buffer, deviceFd }
     const thread = new Worker(fileURLToPath(new URL('./sync-thread.js', import.meta.url)), { workerData: data })
     thread.on('message', ({ error }: SyncFailed) => this.#options.log('error', `fsync of a log failed: ${error}`, {}))
     // Its requests would never be answered. Ending the process is better: the next start recovers.

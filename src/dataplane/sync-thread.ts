@@ -8,10 +8,13 @@ import fs from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { errnoNumber } from '../fuse/errno.ts'
 import { answerEmpty } from '../fuse/protocol/reply.ts'
+import { mayAcknowledge } from './authority.ts'
+import { SharedState } from './shared-state.ts'
 import { SyncRequests, type TakenSync } from './syncs.ts'
 
 export interface SyncThreadData {
   readonly syncs: SharedArrayBuffer
+  readonly shared: SharedArrayBuffer
   readonly deviceFd: number
 }
 
@@ -22,16 +25,23 @@ export interface SyncFailed {
 
 assert.ok(parentPort !== null, 'this file is the entry of a worker thread')
 const port = parentPort
-const { syncs, deviceFd } = workerData as SyncThreadData
+const { syncs, shared, deviceFd } = workerData as SyncThreadData
+const state = new SharedState(shared)
 const requests = new SyncRequests(syncs)
 
 /** Records the outcome for the log before the application gets its answer: no append follows a failed sync. */
 function sync(taken: TakenSync): void {
   fs.fdatasync(taken.fd, (error) => {
     taken.ended(error === null)
-    answerEmpty(deviceFd, taken.uniqueLow, taken.uniqueHigh, error === null ? 0 : errnoNumber('EIO'))
+    answerEmpty(deviceFd, taken.uniqueLow, taken.uniqueHigh, errnoOf(taken, error !== null))
     if (error !== null) port.postMessage({ error: error.message } satisfies SyncFailed)
   })
+}
+
+/** I6: an answer acknowledges what was committed. */
+function errnoOf({ deadlineNs }: TakenSync, hasFailed: boolean): number {
+  if (hasFailed) return errnoNumber('EIO')
+  return deadlineNs === 0n || mayAcknowledge(state, deadlineNs) ? 0 : errnoNumber('EROFS')
 }
 
 // Waiting on shared memory alone does not hold the thread open.

@@ -5,6 +5,7 @@ import { LogUnsyncedError } from '../log/errors.ts'
 import type { PendingSync } from '../log/pending-sync.ts'
 import { TestLog } from '../log/testing.ts'
 import { nodeFiles } from '../util/files.ts'
+import { FOREVER_NS } from '../util/monotonic.ts'
 import { SyncRequests, Syncs, type TakenSync } from './syncs.ts'
 
 /**
@@ -119,7 +120,7 @@ test('no more syncs start than there are slots, and each one that ends frees a s
   const { requests, syncs } = twoLogs()
   requests.ready()
   const begin = (fd: number) => {
-    const sync = syncs.prepare(fd)
+    const sync = syncs.prepare(fd, 0n)
     sync?.answerTo(fd, 0)
     return sync
   }
@@ -135,3 +136,16 @@ test('no more syncs start than there are slots, and each one that ends frees a s
   // Whose slot went to another still knows how it ended.
   expect(begun.map(({ state }) => state).filter((state) => state === 'done')).toHaveLength(1)
 })
+
+test.each([0n, 1n, 2n ** 31n, 2n ** 32n - 1n, 2n ** 40n + 7n, FOREVER_NS])(
+  'I6: the other thread gets the deadline %s, after which nothing may be acknowledged',
+  (deadlineNs) => {
+    const buffer = Syncs.buffer()
+    const syncs = new Syncs(buffer, () => 0)
+    const requests = new SyncRequests(buffer)
+    requests.ready()
+    syncs.prepare(1, deadlineNs)
+    syncs.prepare(2, deadlineNs)?.answerTo(7, 1)
+    expect(requests.take()[0]?.deadlineNs).toBe(deadlineNs)
+  },
+)

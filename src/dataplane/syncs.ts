@@ -11,8 +11,8 @@ const SLOTS = 64
 /** Offsets in 32-bit words: in the whole, and in each slot. */
 const CONTROL = { ready: 0, requests: 1 } as const
 const CONTROL_WORDS = 2
-const SLOT = { state: 0, fd: 1, uniqueLow: 2, uniqueHigh: 3 } as const
-const SLOT_WORDS = 4
+const SLOT = { state: 0, fd: 1, uniqueLow: 2, uniqueHigh: 3, deadlineLow: 4, deadlineHigh: 5 } as const
+const SLOT_WORDS = 6
 const STATE = { prepared: 0, requested: 1, running: 2, done: 3, failed: 4 } as const
 
 /**
@@ -39,13 +39,13 @@ export class Syncs implements SyncStarter {
     return new SharedArrayBuffer((CONTROL_WORDS + SLOTS * SLOT_WORDS) * 4)
   }
 
-  prepare(fd: number): PendingSync | undefined {
+  prepare(fd: number, deadlineNs: bigint): PendingSync | undefined {
     const nowMs = this.#nowMs()
     if (this.#lastFd !== undefined && fd !== this.#lastFd) this.#changedAtMs = nowMs
     this.#lastFd = fd
     if (nowMs - this.#changedAtMs > SHARED_MS || Atomics.load(this.#words, CONTROL.ready) === 0) return undefined
     const slot = this.#freeSlot()
-    return slot === undefined ? undefined : (this.#slots[slot] = new SharedSync(this.#words, slot, fd))
+    return slot === undefined ? undefined : (this.#slots[slot] = new SharedSync(this.#words, slot, fd, deadlineNs))
   }
 
   #freeSlot(): number | undefined {
@@ -66,11 +66,13 @@ class SharedSync implements PendingSync {
   /** The state when the slot was given to another fsync. */
   #final: PendingSync['state'] | undefined
 
-  constructor(words: Int32Array, slot: number, fd: number) {
+  constructor(words: Int32Array, slot: number, fd: number, deadlineNs: bigint) {
     this.#words = words
     this.#at = placeOf(slot)
     Atomics.store(words, this.#at + SLOT.state, STATE.prepared)
     Atomics.store(words, this.#at + SLOT.fd, fd)
+    Atomics.store(words, this.#at + SLOT.deadlineLow, Number(BigInt.asIntN(32, deadlineNs)))
+    Atomics.store(words, this.#at + SLOT.deadlineHigh, Number(deadlineNs >> 32n))
   }
 
   get state(): PendingSync['state'] {
@@ -115,6 +117,8 @@ export interface TakenSync {
   readonly fd: number
   readonly uniqueLow: number
   readonly uniqueHigh: number
+  /** Of the lease under which it was written; 0 without one. */
+  readonly deadlineNs: bigint
   ended(isDone: boolean): void
 }
 
@@ -148,6 +152,7 @@ export class SyncRequests {
         fd: Atomics.load(words, at + SLOT.fd),
         uniqueLow: Atomics.load(words, at + SLOT.uniqueLow),
         uniqueHigh: Atomics.load(words, at + SLOT.uniqueHigh),
+        deadlineNs: deadlineAt(words, at),
         ended(isDone) {
           Atomics.store(words, at + SLOT.state, isDone ? STATE.done : STATE.failed)
           Atomics.notify(words, at + SLOT.state)
@@ -156,6 +161,11 @@ export class SyncRequests {
     }
     return taken
   }
+}
+
+function deadlineAt(words: Int32Array, at: number): bigint {
+  const low = BigInt(Atomics.load(words, at + SLOT.deadlineLow) >>> 0)
+  return (BigInt(Atomics.load(words, at + SLOT.deadlineHigh)) << 32n) | low
 }
 
 function placeOf(slot: number): number {

@@ -4,7 +4,6 @@ import assert from 'node:assert/strict'
 import { constants } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ofBacking, unmarshalAnnouncements } from '../capture/announcements.ts'
-import type { Authority } from '../capture/authority.ts'
 import type { Database } from '../capture/database.ts'
 import { DatabaseFilter } from '../capture/database-filter.ts'
 import type { CaptureEvents } from '../capture/events.ts'
@@ -27,6 +26,7 @@ import { errorCode, errorMessage } from '../util/errors.ts'
 import { withFile } from '../util/files.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
 import { nowMs as monotonicMs } from '../util/monotonic.ts'
+import { authorityOf } from './authority.ts'
 import { FileLocks } from './file-locks.ts'
 import { KeepAwake } from './keep-awake.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
@@ -67,23 +67,11 @@ const later: (() => void)[] = []
 let committing = false
 let isCutOff = false
 
-/** Recovery restores this node's own history, whoever leads. The node compares it with the primary's afterwards. */
-const authority: Authority = {
-  get leads() {
-    return !serving || state.leads
-  },
-  mayCommit() {
-    if (!serving) return true
-    committing = true
-    state.beginCommit()
-    return state.leads && process.hrtime.bigint() < state.deadlineNs
-  },
-  get primary() {
-    return state.primaryHostname
-  },
+const authority = authorityOf(state, {
+  isServing: () => serving,
+  commits: () => (committing = true),
   isLocked: (inode) => isLocked(inode),
-  isClient: ({ tid }) => tid !== 0 && tid === state.clientPid,
-}
+})
 
 const lines = new RejectionLines((level, message, fields) => say({ type: 'log', level, message, fields }), monotonicMs)
 const events: CaptureEvents = {

@@ -11,6 +11,9 @@ export interface PendingSync extends HeldReply {
 }
 
 export interface SyncStarter {
-  /** undefined if the caller should fsync the file itself. The descriptor must stay open while the fsync runs. */
-  prepare(fd: number): PendingSync | undefined
+  /**
+   * undefined if the caller should fsync the file itself. The descriptor must stay open while the fsync runs.
+   * `deadlineNs`: of the lease under which it was written, after which the request fails; 0 without one.
+   */
+  prepare(fd: number, deadlineNs: bigint): PendingSync | undefined
 }

@@ -1,6 +1,7 @@
 /** What the tests of this room share: a log of small made-up transactions. */
 
 import fs from 'node:fs'
+import type { Encoder } from '../ltx/codec/encoder.ts'
 import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
 import type { Header } from '../ltx/format/header.ts'
 import type { Checksum, Position } from '../ltx/format/types.ts'
@@ -49,7 +50,11 @@ export class TestLog {
     return this.position
   }
 
-  appendOne(fields: Partial<Header> = {}, pages = 1): { position: Position; finishedBytes: number } {
+  appendOne(
+    fields: Partial<Header> = {},
+    pages = 1,
+    confirm = () => {},
+  ): { position: Position; finishedBytes: number } {
     const { txid, checksum } = this.position
     const next = nextTXID(txid)
     const header: Header = {
@@ -68,7 +73,7 @@ export class TestLog {
       ...fields,
     }
     this.#fill++
-    return this.writer.append(header, (encoder) => {
+    const encode = (encoder: Encoder) => {
       let sum: Checksum = EMPTY_CHECKSUM
       for (let pgno = 1; pgno <= pages; pgno++) {
         const content = page(this.#fill + pgno)
@@ -76,7 +81,8 @@ export class TestLog {
         encoder.writePage(pgno, content)
       }
       return sum
-    })
+    }
+    return this.writer.append(header, encode, confirm)
   }
 
   reopen(): void {

@@ -155,6 +155,28 @@ test('a log that cannot cut off a failed append rejects everything', () => {
   expect(state.torn).toBeDefined()
 })
 
+test.each([1, 9_000])('a transaction of %i pages that is not confirmed, or retracted, is in no log', (pages) => {
+  using temporary = temporaryDirectory()
+  const log = new TestLog(`${temporary.dir}/a.ltx`)
+  log.append(2)
+  const { position } = log
+  const segment = `${log.dir}/${log.segments[0]}`
+  const before = fs.readFileSync(segment)
+  const late = () => {
+    throw new Error('too late')
+  }
+  expect(() => log.appendOne({}, pages, late)).toThrow('too late')
+  expect(fs.readFileSync(segment).equals(before)).toBe(true)
+  log.append(1, pages)
+  log.writer.sync()
+  log.writer.retract()
+  expect(log.position).toEqual(position)
+  expect(fs.readFileSync(segment).equals(before)).toBe(true)
+  log.append()
+  log.writer.close()
+  expect(formatPosition(inspectLog(nodeFiles, log.dir).last)).toBe(formatPosition(log.position))
+})
+
 test('sync makes durable every segment written since the last sync, and the names of new ones', () => {
   using temporary = temporaryDirectory()
   const synced: string[] = []

@@ -46,6 +46,8 @@ export class LogWriter {
   #namesUnsynced = false
   #broken: Error | undefined
   #at: Position
+  /** Before the last transaction, while that can be retracted. */
+  #before: { readonly at: Position; readonly end: number } | undefined
 
   /**
    * `position` and `end` are what recovery found: the last whole record, and the offset after it in the last segment.
@@ -66,10 +68,14 @@ export class LogWriter {
   /**
    * Appends one transaction. `encode` writes its pages and returns the database checksum after it. When this returns,
    * the bytes are in the log (I1) and in the kernel; `sync()` makes them survive a power loss. If it throws, the log is
-   * unchanged.
+   * unchanged. `confirm` is called when all but the record's frame is written, without which it is none, and may throw.
    * @returns the new position and, if a new segment began, the size of the one before it.
    */
-  append(header: Header, encode: (encoder: Encoder) => Checksum): { position: Position; finishedBytes: number } {
+  append(
+    header: Header,
+    encode: (encoder: Encoder) => Checksum,
+    confirm = NOTHING,
+  ): { position: Position; finishedBytes: number } {
     this.#collectSync()
     if (this.#broken !== undefined) throw this.#broken
     this.#assertFollows(header)
@@ -78,10 +84,11 @@ export class LogWriter {
     const start = segment.end
     if (segment.fd < 0) segment.fd = this.#files.open(segment.path, fs.constants.O_RDWR)
     try {
-      const { end, postApplyChecksum } = this.#writeRecord(segment.fd, start, header, encode)
+      const { end, postApplyChecksum } = this.#writeRecord(segment.fd, start, header, encode, confirm)
       segment.end = end
       this.#unsynced = true
       this.#appends++
+      this.#before = { at: this.#at, end: start }
       this.#at = { txid: header.maxTXID, checksum: postApplyChecksum }
       return { position: this.#at, finishedBytes }
     } catch (error) {
@@ -106,11 +113,30 @@ export class LogWriter {
     }
   }
 
+  /** Durably removes the transaction that was appended last, of which nobody knows. */
+  retract(): void {
+    const before = this.#before
+    const segment = this.#current
+    assert.ok(before !== undefined && segment !== undefined, 'only the last transaction can be retracted')
+    this.#before = undefined
+    this.#cutBack(segment.fd, before.end)
+    if (this.#broken !== undefined) throw this.#broken
+    segment.end = before.end
+    this.#at = before.at
+    this.#unsynced = true
+    this.sync()
+  }
+
+  /** Whether an fsync would make anything durable. */
+  get isUnsynced(): boolean {
+    return this.#unsynced || this.#namesUnsynced || this.#finished.length > 0
+  }
+
   /**
    * Begins an fsync. A returned PendingSync still has to be started by naming the request it answers; otherwise the
-   * fsync is done.
+   * fsync is done. `deadlineNs`: see SyncStarter.
    */
-  beginSync(): PendingSync | undefined {
+  beginSync(deadlineNs = 0n): PendingSync | undefined {
     this.#collectSync()
     if (this.#broken !== undefined) throw this.#broken
     const current = this.#current
@@ -120,7 +146,7 @@ export class LogWriter {
     const pending = this.#pending
     const namesUnsynced = this.#namesUnsynced
     const isOne = unsynced && pending === undefined && finished.length === 0 && !namesUnsynced
-    const sync = isOne && current !== undefined ? this.#options.syncs?.prepare(current.fd) : undefined
+    const sync = isOne && current !== undefined ? this.#options.syncs?.prepare(current.fd, deadlineNs) : undefined
     if (sync === undefined) this.sync()
     else this.#pending = { sync, appends }
     return sync
@@ -187,6 +213,7 @@ export class LogWriter {
     start: number,
     header: Header,
     encode: (encoder: Encoder) => Checksum,
+    confirm: () => void,
   ): { end: number; postApplyChecksum: Checksum } {
     let filled = RECORD_FRAME_SIZE
     let flushed = 0
@@ -208,10 +235,12 @@ export class LogWriter {
     const postApplyChecksum = encode(encoder)
     const { sizeBytes } = encoder.finish(postApplyChecksum)
     if (flushed === 0) {
+      confirm()
       writeRecordFrame(buffer, sizeBytes)
       flush()
     } else {
       flush()
+      confirm()
       writeRecordFrame(buffer, sizeBytes)
       this.#files.write(fd, buffer, 0, RECORD_FRAME_SIZE, start)
     }
@@ -245,5 +274,6 @@ export class LogWriter {
   }
 }
 
+const NOTHING = () => {}
 /** Shared by all writers of the thread: the data plane appends one record at a time. */
 const buffer = new Uint8Array(BUFFER_SIZE)

@@ -95,6 +95,8 @@ test('hot journal on a node that lost the lease: rolled back', () => {
       return leads
     },
     mayCommit: () => leads,
+    deadlineNs: 1n,
+    mayAcknowledge: () => leads,
     isClient: () => false,
   }
   using rig = new Rig({ authority })
