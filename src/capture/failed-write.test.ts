@@ -77,3 +77,28 @@ test.each(MODES)('after each write that a full disk fails, a database in %s mode
     rig.consistent()
   }
 })
+
+test.each(MODES)('after an fsync of the log that failed, a database in %s mode continues by itself', (mode) => {
+  let fails = false
+  const files = failingFiles(nodeFiles, (operation, path) =>
+    fails && operation === 'sync' && path.includes('/log/') ? 'EIO' : undefined,
+  )
+  using rig = new Rig({ files })
+  const connection = rig.open(mode, 20)
+  fails = true
+  expect(() => connection.exec(insert(21, 30))).toThrow()
+  expect(() => connection.exec(insert(31, 40))).toThrow()
+  fails = false
+  // Not before the next attempt is due, which the disk needs no longer.
+  const until = performance.now() + 10_000
+  for (;;) {
+    try {
+      connection.exec(insert(41, 50))
+      break
+    } catch (error) {
+      if (performance.now() > until) throw error
+    }
+  }
+  rig.consistent()
+  expect(connection.value('SELECT count(*) FROM t')).toBe(30)
+})

@@ -255,10 +255,10 @@ export class Transactions {
   }
 }
 
-/** What is late by then is taken out of the log: nobody has been told of it. */
+/** What fails, or is late by then, is taken out of the log: nobody has been told of it. */
 function makeDurable(log: LogWriter, confirm: () => void): void {
-  log.sync()
   try {
+    log.sync()
     confirm()
   } catch (error) {
     log.retract()

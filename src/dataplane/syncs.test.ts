@@ -17,12 +17,14 @@ function twoLogs() {
   onTestFinished(() => temporary[Symbol.dispose]())
   const buffer = Syncs.buffer()
   const clock = { ms: 0 }
+  const disk = { fails: false }
   const syncs = new Syncs(buffer, () => clock.ms)
   const requests = new SyncRequests(buffer)
   const synced: number[] = []
   const files = {
     ...nodeFiles,
     sync(fd: number) {
+      if (disk.fails) throw new Error('the disk fails')
       synced.push(fs.fstatSync(fd).ino)
       nodeFiles.sync(fd)
     },
@@ -42,7 +44,7 @@ function twoLogs() {
     other.writer.beginSync()
     return log.writer.beginSync()
   }
-  return { log, clock, requests, synced, begin, syncs }
+  return { log, clock, requests, synced, begin, syncs, disk }
 }
 
 function begun(begin: () => PendingSync | undefined, requests: SyncRequests): [PendingSync, TakenSync] {
@@ -105,15 +107,22 @@ test('an idle log holds the descriptor open while it is synced', () => {
   expect(() => fs.fstatSync(taken.fd)).toThrow(/EBADF/)
 })
 
-test('nothing is appended to a log after a failed sync, on either thread', () => {
-  const { log, requests, begin } = twoLogs()
+test('after a sync that failed on the other thread a log is written anew before anything is appended', () => {
+  const { log, requests, begin, disk } = twoLogs()
   const [, taken] = begun(begin, requests)
   const { position } = log
   taken.ended(false)
+  const inode = () => fs.statSync(`${log.dir}/${log.segments[0]}`).ino
+  const before = inode()
+  disk.fails = true
   expect(() => log.append()).toThrow(LogUnsyncedError)
   expect(() => log.writer.sync()).toThrow(LogUnsyncedError)
   expect(() => log.writer.beginSync()).toThrow(LogUnsyncedError)
   expect(log.position).toEqual(position)
+  disk.fails = false
+  log.append()
+  expect(log.position.txid).toBe(position.txid + 1n)
+  expect(inode()).not.toBe(before)
 })
 
 test('no more syncs start than there are slots, and each one that ends frees a slot', () => {

@@ -20,13 +20,16 @@ export class LogGapError extends LtxdError {
   }
 }
 
-/** An fsync failed, so the disk may have lost what was written: a later fsync that succeeds would prove nothing. */
+/**
+ * An fsync failed, so the disk may have lost what was written: a later fsync that succeeds would prove nothing. Or the
+ * attempt to write it anew has failed.
+ */
 export class LogUnsyncedError extends LtxdError {
   constructor(dir: string, cause: unknown) {
     super(
       'LOG_UNSYNCED',
       `the LTX log in ${dir} could not be made durable (${errorMessage(cause)}): nothing more is written to this database ` +
-        'until a restart has read it. Check the disk first, then restart the node',
+        'until what is not durable could be written anew. That is tried again; check the disk',
       1,
       { cause },
     )

@@ -12,6 +12,7 @@ import { StateDamagedError } from '../util/state-file.ts'
 import { inspectRemainder, type Remainder } from './damage.ts'
 import { CorruptLogError } from './errors.ts'
 import { RECORD_FORMAT } from './record.ts'
+import { removeRewritten } from './rewrite.ts'
 import type { Damage, LogEntry } from './scan.ts'
 import { firstHeader, scanSegment } from './scan.ts'
 import type { SegmentName } from './segments.ts'
@@ -222,6 +223,7 @@ function copyRange(files: Files, fd: number, from: number, to: number, path: str
 /** Opens a database's log for appending after recovery, creating it if it is missing. */
 export function openLog(files: Files, dir: string, options: LogWriterOptions): LogWriter {
   createLog(files, dir, ZERO_POSITION)
+  removeRewritten(files, dir)
   const state = inspectLog(files, dir)
   assert.equal(state.torn, undefined, 'recovery has cut the torn tail')
   return new LogWriter(files, dir, state.last, state.end, options)

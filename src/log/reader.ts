@@ -49,8 +49,8 @@ export class LogReader implements LogView {
   #tail: Mark | undefined
   /** Finished segments that were fsynced: nothing is appended to them any more. */
   readonly #durable = new Set<string>()
-  /** The first failed fsync. A later success would prove nothing. */
-  #unsynced: LogUnsyncedError | undefined
+  /** A failed fsync of a segment. A later success would prove nothing, unless its writer has written it anew. */
+  #unsynced: { readonly error: LogUnsyncedError; readonly path: string; readonly ino: number } | undefined
   /** The newest segment whose directory entry is durable. */
   #durableName: string | undefined
   #durableUpTo: Position = ZERO_POSITION
@@ -72,7 +72,9 @@ export class LogReader implements LogView {
   }
 
   async sync(): Promise<Position> {
-    if (this.#unsynced !== undefined) throw this.#unsynced
+    const unsynced = this.#unsynced
+    if (unsynced !== undefined && this.#files.status(unsynced.path)?.ino === unsynced.ino) throw unsynced.error
+    this.#unsynced = undefined
     const position = this.#published()
     const segments = listSegments(this.#files, this.#dir)
     for (const [i, { path }] of segments.entries()) {
@@ -151,8 +153,9 @@ export class LogReader implements LogView {
     try {
       await fdatasync(fd)
     } catch (error) {
-      this.#unsynced = new LogUnsyncedError(this.#dir, error)
-      throw this.#unsynced
+      const unsynced = { error: new LogUnsyncedError(this.#dir, error), path, ino: fs.fstatSync(fd).ino }
+      this.#unsynced = unsynced
+      throw unsynced.error
     } finally {
       fs.closeSync(fd)
     }

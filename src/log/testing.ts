@@ -28,12 +28,17 @@ export class TestLog {
   readonly syncs: SyncStarter | undefined
   writer: LogWriter
   #fill = 0
+  readonly #nowMs: () => number
 
-  constructor(dir: string, options: { files?: Files; segmentSizeBytes?: number; syncs?: SyncStarter } = {}) {
+  constructor(
+    dir: string,
+    options: { files?: Files; segmentSizeBytes?: number; syncs?: SyncStarter; nowMs?: () => number } = {},
+  ) {
     this.dir = dir
     this.files = options.files ?? nodeFiles
     this.segmentSizeBytes = options.segmentSizeBytes ?? 1 << 30
     this.syncs = options.syncs
+    this.#nowMs = options.nowMs ?? (() => Infinity)
     this.writer = this.#openWriter()
   }
 
@@ -92,7 +97,7 @@ export class TestLog {
 
   #openWriter(): LogWriter {
     const { segmentSizeBytes, syncs } = this
-    return openLog(this.files, this.dir, { segmentSizeBytes, ...(syncs && { syncs }) })
+    return openLog(this.files, this.dir, { segmentSizeBytes, monotonicMs: this.#nowMs, ...(syncs && { syncs }) })
   }
 }
 

@@ -4,10 +4,13 @@ import { Encoder } from '../ltx/codec/encoder.ts'
 import type { Header } from '../ltx/format/header.ts'
 import type { Checksum, Position } from '../ltx/format/types.ts'
 import { formatTXID, nextTXID } from '../ltx/format/types.ts'
+import { asError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
+import { Breakage } from './breakage.ts'
 import { LogUnsyncedError } from './errors.ts'
 import type { PendingSync, SyncStarter } from './pending-sync.ts'
 import { RECORD_FRAME_SIZE, writeRecordFrame } from './record.ts'
+import { rewriteSegment } from './rewrite.ts'
 import { listSegments, segmentPath } from './segments.ts'
 
 export interface LogWriterOptions {
@@ -15,6 +18,7 @@ export interface LogWriterOptions {
   readonly segmentSizeBytes: number
   /** Fsyncs a segment on another thread, while the writer's thread continues. */
   readonly syncs?: SyncStarter
+  readonly monotonicMs?: () => number
 }
 
 /** The segment being appended to. */
@@ -29,22 +33,23 @@ interface Segment {
 const BUFFER_SIZE = 1 << 20
 
 /**
- * Appends transactions to a database's log: synchronous, one writer for each database, in the data plane. It rejects
- * everything after an fsync failed, or after a failed append could not be cut off.
+ * Appends transactions to a database's log: synchronous, one writer for each database, in the data plane. After an
+ * fsync failed, or a failed append could not be cut off, it rejects everything until the segments could be written anew
+ * (rewrite.ts), which each call tries, with growing pauses.
  */
 export class LogWriter {
   readonly dir: string
   readonly #files: Files
   readonly #options: LogWriterOptions
   #current: Segment | undefined
-  /** Descriptors of finished segments that are not fsynced yet. */
-  #finished: number[] = []
+  /** Finished segments that are not fsynced yet. */
+  #finished: Segment[] = []
   #unsynced = false
   #appends = 0
   /** An fsync on another thread, and the number of appends when it was prepared. */
   #pending: { readonly sync: PendingSync; readonly appends: number } | undefined
   #namesUnsynced = false
-  #broken: Error | undefined
+  readonly #breakage: Breakage
   #at: Position
   /** Before the last transaction, while that can be retracted. */
   #before: { readonly at: Position; readonly end: number } | undefined
@@ -57,6 +62,7 @@ export class LogWriter {
     this.dir = dir
     this.#options = options
     this.#at = position
+    this.#breakage = new Breakage(dir, options.monotonicMs)
     const last = listSegments(files, dir).at(-1)
     if (last !== undefined) this.#current = { path: last.path, fd: -1, end }
   }
@@ -77,7 +83,7 @@ export class LogWriter {
     confirm = NOTHING,
   ): { position: Position; finishedBytes: number } {
     this.#collectSync()
-    if (this.#broken !== undefined) throw this.#broken
+    this.#assertWhole()
     this.#assertFollows(header)
     const finishedBytes = this.#rotateIfFull()
     const segment = (this.#current ??= this.#begin(header))
@@ -98,33 +104,48 @@ export class LogWriter {
   }
 
   /**
-   * Fsyncs the log: everything appended so far survives a power loss. Throws LogUnsyncedError; one failure is
-   * permanent.
+   * Fsyncs the log: everything appended so far survives a power loss. Throws LogUnsyncedError.
    */
   sync(): void {
     this.#pending?.sync.wait()
     this.#collectSync()
-    if (this.#broken !== undefined) throw this.#broken
+    this.#assertWhole()
     try {
       this.#syncFiles()
     } catch (error) {
-      this.#broken = new LogUnsyncedError(this.dir, error)
-      throw this.#broken
+      throw this.#breakage.begin(new LogUnsyncedError(this.dir, error))
     }
   }
 
-  /** Durably removes the transaction that was appended last, of which nobody knows. */
+  /** Throws the reason why nothing is accepted, unless the segments could be written anew now. */
+  #assertWhole(): void {
+    if (this.#breakage.error !== undefined) this.#breakage.end(() => this.#rewrite())
+  }
+
+  /** Makes everything durable that was appended since the last fsync that succeeded. */
+  #rewrite(): void {
+    const segments = this.#current === undefined ? this.#finished : [...this.#finished, this.#current]
+    for (const segment of segments) {
+      if (segment.fd >= 0) segment.fd = rewriteSegment(this.#files, this.dir, segment)
+    }
+    this.#files.syncDirectory(this.dir)
+    for (const { fd } of this.#finished.splice(0)) this.#files.close(fd)
+    this.#unsynced = this.#namesUnsynced = false
+  }
+
+  /**
+   * Removes the transaction that was appended last, of which nobody knows: durably, or when the log is written anew.
+   */
   retract(): void {
     const before = this.#before
     const segment = this.#current
     assert.ok(before !== undefined && segment !== undefined, 'only the last transaction can be retracted')
     this.#before = undefined
-    this.#cutBack(segment.fd, before.end)
-    if (this.#broken !== undefined) throw this.#broken
     segment.end = before.end
     this.#at = before.at
     this.#unsynced = true
-    this.sync()
+    this.#cutBack(segment.fd, before.end)
+    if (this.#breakage.error === undefined) this.sync()
   }
 
   /** Whether an fsync would make anything durable. */
@@ -138,7 +159,7 @@ export class LogWriter {
    */
   beginSync(deadlineNs = 0n): PendingSync | undefined {
     this.#collectSync()
-    if (this.#broken !== undefined) throw this.#broken
+    this.#assertWhole()
     const current = this.#current
     const finished = this.#finished
     const unsynced = this.#unsynced
@@ -159,7 +180,7 @@ export class LogWriter {
   closeIdle(): void {
     this.#collectSync()
     const current = this.#current
-    if (current === undefined || current.fd < 0 || this.#unsynced || this.#broken !== undefined) return
+    if (current === undefined || current.fd < 0 || this.#unsynced || this.#breakage.error !== undefined) return
     this.#files.close(current.fd)
     current.fd = -1
   }
@@ -167,13 +188,13 @@ export class LogWriter {
   close(): void {
     this.#pending?.sync.wait()
     this.#collectSync()
-    if (this.#broken === undefined) this.sync()
+    if (this.#breakage.error === undefined) this.sync()
     if (this.#current !== undefined && this.#current.fd >= 0) this.#files.close(this.#current.fd)
     this.#current = undefined
   }
 
   #syncFiles(): void {
-    for (const fd of this.#finished) {
+    for (const { fd } of this.#finished) {
       this.#files.sync(fd)
       this.#files.close(fd)
     }
@@ -191,7 +212,7 @@ export class LogWriter {
     const { state } = pending.sync
     if (state === 'running') return
     this.#pending = undefined
-    if (state === 'failed') this.#broken = new LogUnsyncedError(this.dir, new Error('EIO: fdatasync'))
+    if (state === 'failed') this.#breakage.begin(new LogUnsyncedError(this.dir, new Error('EIO: fdatasync')))
     if (state === 'done' && pending.appends === this.#appends) this.#unsynced = false
   }
 
@@ -252,17 +273,17 @@ export class LogWriter {
     try {
       this.#files.truncate(fd, end)
     } catch (error) {
-      this.#broken = error instanceof Error ? error : new Error(String(error))
+      this.#breakage.begin(asError(error))
     }
   }
 
   /** Starts a new segment if the current one is full. Returns the size of the full one, or 0. */
   #rotateIfFull(): number {
     if (this.#current === undefined || this.#current.end < this.#options.segmentSizeBytes) return 0
-    const { fd, end } = this.#current
-    if (fd >= 0) this.#finished.push(fd)
+    const full = this.#current
+    if (full.fd >= 0) this.#finished.push(full)
     this.#current = undefined
-    return end
+    return full.end
   }
 
   #begin(header: Header): Segment {
