@@ -5,7 +5,7 @@
 
 import fs from 'node:fs'
 import { dirname } from 'node:path'
-import { BY_UMASK } from '../util/directories.ts'
+import { WRITABLE_BY_OWNER } from '../util/directories.ts'
 import { errorCode } from '../util/errors.ts'
 import type { FilesBeneath } from '../util/files-beneath.ts'
 import { formatOwner, giveTo, isAsMade, type Owner, ownerOf, parseOwner } from '../util/owner.ts'
@@ -67,7 +67,7 @@ export function makeFolders(files: FilesBeneath, root: string, name: string, wis
   } finally {
     fs.closeSync(fd)
   }
-  files.makeDirectory(dirname(`${root}/${name}`), BY_UMASK, give)
+  files.makeDirectory(dirname(`${root}/${name}`), WRITABLE_BY_OWNER, give)
   return reasons.find((reason) => reason !== undefined)
 }
 

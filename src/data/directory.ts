@@ -4,6 +4,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
 import { finishReplacements } from '../log/replace.ts'
+import { WRITABLE_BY_OWNER } from '../util/directories.ts'
 import { applyModes, describeChange } from '../util/directory-modes.ts'
 import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 import { type Files, nodeFiles } from '../util/files.ts'
@@ -80,8 +81,8 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
       fs.mkdirSync(path.dirname(dir), { recursive: true })
       makeDirectorySync(dir, modes.directory)
     }
-    // It is the root of the mount, whose mode is the applications' business.
-    fs.mkdirSync(root, { recursive: true })
+    // It is the root of the mount, whose mode is the applications' business once it is there.
+    fs.mkdirSync(root, { recursive: true, mode: WRITABLE_BY_OWNER })
     files.makeDirectory(`${dir}/log`)
     for (const own of ['files', 'log']) fs.closeSync(files.openDirectory(`${dir}/${own}`))
     lock = fs.openSync(`${dir}/lock`, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600)

@@ -6,6 +6,12 @@ import { errorCode } from './errors.ts'
 /** The mode of directories that are not for ltxd alone, such as those above its own. */
 export const BY_UMASK = 0o777
 
+/**
+ * The mode of directories on the mount that no application has made. The umask narrows it and does not widen it: who
+ * may write to a directory can remove and replace databases of others in it.
+ */
+export const WRITABLE_BY_OWNER = 0o755
+
 /** Makes a directory's entries survive a power loss. */
 export async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r')

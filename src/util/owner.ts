@@ -1,6 +1,7 @@
 /** Owner and permissions of files, as numbers: names of users differ between machines. */
 
 import fs from 'node:fs'
+import { WRITABLE_BY_OWNER } from './directories.ts'
 import { errorCode } from './errors.ts'
 
 export interface Owner {
@@ -14,8 +15,8 @@ const PERMISSIONS = 0o777
 const SPECIAL = 0o7000
 /** 2^32 - 1 means "unchanged" to chown(2). */
 export const MAX_ID = 2 ** 32 - 2
-/** The mode in which this process makes the directories that are not for ltxd alone. */
-const DIRECTORY_AS_MADE = PERMISSIONS & ~process.umask()
+/** The mode in which this process makes directories on the mount. */
+const DIRECTORY_AS_MADE = WRITABLE_BY_OWNER & ~process.umask()
 const SELF = { uid: process.geteuid?.() ?? 0, isRoot: (process.geteuid?.() ?? 0) === 0 }
 /** Without these, a user other than root could not open its own file again. */
 const OWN_ACCESS = 0o600

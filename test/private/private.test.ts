@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +14,9 @@ import { processTree } from '../harness/processes.ts'
 import { RedisServer } from '../harness/redis-server.ts'
 import { freePort } from '../harness/s3-server.ts'
 import { until } from '../harness/wait.ts'
+import { modesBelow, others } from './modes.ts'
+import { NOBODY } from './nobody.ts'
+import { Prowler } from './prowler.ts'
 
 /**
  * A database of mode 0600, over its whole life: what is derived from it is as secret as it is. Another user of the
@@ -21,19 +24,21 @@ import { until } from '../harness/wait.ts'
  */
 
 const CANARY = 'hunter2'
-const NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
 
 let dir: string
 let nodes: LtxdNode[]
+let prowlers: Prowler[]
 
 beforeEach(async () => {
   dir = await realpath(await mkdtemp(join(tmpdir(), 'ltxd-private-')))
   // Everybody may look into it: what is in it must be closed by itself.
   chmodSync(dir, 0o755)
   nodes = []
+  prowlers = []
 })
 
 afterEach(async () => {
+  for (const prowler of prowlers) await prowler.stop()
   for (const node of nodes) await node.destroy()
   await rm(dir, { recursive: true, force: true })
 })
@@ -69,28 +74,7 @@ async function machine(umask: string): Promise<Machine> {
   }
 }
 
-/** Whatever can be walked below a path, by its path, with its permissions; `skip` and what is in it is left out. */
-function modesBelow(path: string, skip: readonly string[] = []): Map<string, string> {
-  const found = new Map<string, string>()
-  const walk = (at: string) => {
-    if (skip.includes(at)) return
-    const stats = lstatSync(at)
-    const kind = stats.isDirectory() ? 'directory' : 'file'
-    found.set(at, `${kind} ${(stats.mode & 0o777).toString(8)}`)
-    if (stats.isDirectory()) for (const name of readdirSync(at)) walk(`${at}/${name}`)
-  }
-  walk(path)
-  return found
-}
-
-/** What has another mode than these. */
-function others(found: Map<string, string>, directory: string, file: string): string[] {
-  return Array.from(found)
-    .filter(([, mode]) => mode !== `directory ${directory}` && mode !== `file ${file}`)
-    .map(([path, mode]) => `${path}: ${mode}`)
-}
-
-const asNobody = (...argv: string[]) => program(NOBODY[0] as string, [...NOBODY.slice(1), 'timeout', '60', ...argv])
+const asNobody = (...argv: string[]) => program(NOBODY[0], [...NOBODY.slice(1), 'timeout', '60', ...argv])
 
 /** The files below these paths in which `nobody` finds the canary. */
 async function readable(...paths: string[]): Promise<string[]> {
@@ -111,7 +95,6 @@ function filesOfProcess(pid: number): string[] {
 
 /** What a worker does with the backup: each of these jobs, and the file of a restore. */
 async function throughWorker(umask: string, backup: string): Promise<void> {
-  mkdirSync(join(dir, 'out'))
   const redis = await RedisServer.start()
   const before = process.umask(Number.parseInt(umask, 8))
   const args = ['--redis', redis.url, '--store', `b=${backup}`, '--output-dir', join(dir, 'out')]
@@ -151,8 +134,8 @@ async function finished<Q extends QueueName>(
 
 const SCHEDULE = `levels: [1s, 2s], snapshot: { interval: 2s, retention: 1h }, sync-interval: 100ms`
 
-test.each(['000', '022'])(
-  'with umask %s, nothing that a run writes about a database of mode 0600 can be read by another user',
+test.each(['000', '077'])(
+  'with umask %s, nothing of a database of mode 0600 can be read or changed by another user, at any moment of its life',
   async (umask) => {
     const host = await machine(umask)
     const port = await freePort()
@@ -160,6 +143,13 @@ test.each(['000', '022'])(
       fuse: { allow-other: true }
       lease: { type: static }
       backup: { url: "file://${dir}/backup", ${SCHEDULE} }`
+    for (const name of ['out', 'made', 'backup']) mkdirSync(join(dir, name), { mode: 0o700 })
+    chmodSync(join(dir, 'made'), 0o755)
+    await writeFile(join(dir, 'worker.log'), '', { mode: 0o600 })
+    const prowler = Prowler.asNobody(CANARY, dir)
+    const derived = ['one-data', 'two-data', 'three-data', 'backup', 'out'].map((name) => join(dir, name))
+    const modes = Prowler.ofModes(0, ...derived)
+    prowlers.push(prowler, modes)
     const one = await host.start('one', primary, port)
     const { mount, data } = one.options
     const secret = join(mount, 'secret.db')
@@ -185,6 +175,13 @@ test.each(['000', '022'])(
     const rows = () => host.sql(join(replica.options.mount, 'secret.db'), 'SELECT count(*) FROM t')
     await until('the replica', 60_000, async () => (await rows()).stdout === '2\n')
 
+    // Until both were seen on their way: an upload, and a transaction that a replica spools.
+    await until('transfers', 120_000, async () => {
+      const wrote = await host.sql(secret, `UPDATE t SET x = '${CANARY}' || hex(randomblob(1000000))`)
+      expect(wrote).toMatchObject({ code: 0 })
+      return [/^saw .*\/spool\/N\.ltx/, /^saw .*\/\.ltxd-tmp-/].every((pattern) => modes.saw(pattern))
+    })
+
     expect(await readable(dir)).toEqual([])
     expect(await readableOfProcesses()).toEqual([])
 
@@ -198,16 +195,21 @@ test.each(['000', '022'])(
     await replica.stop()
     await again.stop()
 
+    const three = await host.start('three', `fuse: { allow-other: true }\nbackup: { url: "file://${dir}/backup" }`)
+    const hydrated = () => host.sql(join(three.options.mount, 'secret.db'), 'SELECT count(*) FROM t')
+    expect(await hydrated()).toMatchObject({ stdout: '3\n' })
+    await three.stop()
+
     const backup = `file://${dir}/backup`
     for (const args of [
-      ['restore', backup, 'secret.db', '-o', `${dir}/restored.db`],
-      ['follow', backup, 'secret.db', '-o', `${dir}/followed.db`, '--once'],
+      ['restore', backup, 'secret.db', '-o', `${dir}/made/restored.db`],
+      ['follow', backup, 'secret.db', '-o', `${dir}/made/followed.db`, '--once'],
       ['compact', backup, 'secret.db'],
       ['snapshot', backup, 'secret.db'],
       ['recover', '--data', data],
-      ['ltx', 'encode-db', `${dir}/restored.db`, '-o', `${dir}/encoded.ltx`],
-      ['ltx', 'compact', `${dir}/encoded.ltx`, '-o', `${dir}/compacted.ltx`],
-      ['ltx', 'apply', `${dir}/compacted.ltx`, '--db', `${dir}/applied.db`],
+      ['ltx', 'encode-db', `${dir}/made/restored.db`, '-o', `${dir}/made/encoded.ltx`],
+      ['ltx', 'compact', `${dir}/made/encoded.ltx`, '-o', `${dir}/made/compacted.ltx`],
+      ['ltx', 'apply', `${dir}/made/compacted.ltx`, '--db', `${dir}/made/applied.db`],
     ]) {
       expect(await host.ltxd(...args), args.join(' ')).toMatchObject({ code: 0 })
     }
@@ -216,12 +218,9 @@ test.each(['000', '022'])(
     await throughWorker(umask, backup)
     const made = [
       'out/made.db',
-      'restored.db',
-      'followed.db',
-      'followed.db-ltxd',
-      'encoded.ltx',
-      'compacted.ltx',
-      'applied.db',
+      ...['restored.db', 'followed.db', 'followed.db-ltxd', 'encoded.ltx', 'compacted.ltx', 'applied.db'].map(
+        (name) => `made/${name}`,
+      ),
     ]
     expect(made.flatMap((name) => others(modesBelow(join(dir, name)), '700', '600'))).toEqual([])
     const datas = [data, replica.options.data]
@@ -232,6 +231,8 @@ test.each(['000', '022'])(
       'file 600',
     )
     expect(modesBelow(join(data, 'files')).get(`${data}/files/secret.db`)).toBe('file 600')
+    expect(prowler.saw(/^round /)).toBe(true)
+    expect([...prowler.findings, ...modes.findings]).toEqual([])
   },
 )
 
