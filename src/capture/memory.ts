@@ -1,3 +1,4 @@
+import os from 'node:os'
 import { FsError } from '../fuse/errno.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { CaptureEvents } from './events.ts'
@@ -15,12 +16,23 @@ export function assertMemory(
   { pages, events, name }: Pick<CapturedDatabase, 'pages' | 'events' | 'name'>,
   sizePages: number,
   changed: number,
-  availableBytes = process.availableMemory(),
+  available = availableMemory,
 ): void {
   const added = Math.max(0, sizePages - pages.sizePages)
   if (added + changed < LARGE_PAGES) return
   const neededBytes = (added + Math.max(added, changed)) * MEMORY_PER_PAGE
+  const availableBytes = available()
   if (neededBytes > availableBytes / 2) throw rejectMemory(events, name, { sizePages, neededBytes, availableBytes })
+}
+
+/**
+ * What this process can still get. `process.availableMemory` takes the page cache of a container for used, and would
+ * reject what there is room for.
+ */
+function availableMemory(): number {
+  const limit = process.constrainedMemory()
+  const most = limit > 0 ? Math.min(limit, os.totalmem()) : os.totalmem()
+  return Math.min(os.freemem(), most - process.memoryUsage.rss())
 }
 
 function rejectMemory(
