@@ -113,6 +113,7 @@ export const PROJECTS = {
     workers: 4,
     budgetS: 260,
     files: [
+      'test/cluster/nemesis.test.ts',
       'test/cluster/last-leader.test.ts',
       'test/cluster/services.test.ts',
       'test/library/installed.test.ts',

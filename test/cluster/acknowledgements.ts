@@ -11,13 +11,28 @@ export interface Acknowledgement {
 
 /** The acknowledgements in a writer's ledger so far (writer.ts). */
 export function readLedger(node: string, file: string): Acknowledgement[] {
+  return linesOf(file)
+    .filter((line) => !line.startsWith('-'))
+    .map((line) => {
+      const [database = '', n = '', began = '', ended = ''] = line.split(' ')
+      return { node, database, n: Number(n), began: BigInt(began), ended: BigInt(ended) }
+    })
+}
+
+/** The numbers of transactions that were rolled back, which nobody may ever see. */
+export function readRolledBack(file: string): number[] {
+  return linesOf(file)
+    .filter((line) => line.startsWith('-'))
+    .map((line) => Number(line.split(' ')[1]))
+}
+
+/** The last line may be incomplete. */
+export function linesOf(file: string): string[] {
   const text = existsSync(file) ? readFileSync(file, 'utf8') : ''
-  // The last line may be incomplete.
-  const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
-  return lines.filter(Boolean).map((line) => {
-    const [database = '', n = '', began = '', ended = ''] = line.split(' ')
-    return { node, database, n: Number(n), began: BigInt(began), ended: BigInt(ended) }
-  })
+  return text
+    .slice(0, text.lastIndexOf('\n') + 1)
+    .split('\n')
+    .filter(Boolean)
 }
 
 /** The nodes in the order of their commits. A node appears again for each time it became the writer again. */

@@ -9,8 +9,8 @@ import type { FromWriter, ToWriter } from './messages.ts'
  * The application of the cluster tests: one process beside each node. It writes to the databases while its node leads,
  * and otherwise retries. After each successful COMMIT it appends a line to its ledger outside the mount:
  * `DATABASE NUMBER BEGAN ENDED`. BEGAN and ENDED are the times of the COMMIT in nanoseconds, on the clock that all
- * processes share. Numbers ascend over all writers of a test. On 'pause' it ends its transaction and closes all
- * connections.
+ * processes share. Before each ROLLBACK it appends `-DATABASE NUMBER`. Numbers ascend over all writers of a test. On
+ * 'pause' it ends its transaction and closes all connections.
  *
  *     cluster-writer --directory MOUNT --ledger FILE --log FILE --index 0..7 NAME:MODE:SYNCHRONOUS …
  */
@@ -101,7 +101,7 @@ class Target {
     try {
       const n = (process.hrtime.bigint() / 1_000n) * WRITERS + BigInt(index)
       this.#change(connection, Number(n))
-      if (++this.#count % ROLLBACK_EVERY === 0) return
+      if (++this.#count % ROLLBACK_EVERY === 0) return void writeSync(ledger, `-${this.name} ${n}\n`)
       const began = process.hrtime.bigint()
       connection.exec('COMMIT')
       writeSync(ledger, `${this.name} ${n} ${began} ${process.hrtime.bigint()}\n`)

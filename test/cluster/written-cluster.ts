@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { type ClusterMember, type ClusterOptions, TestCluster } from '../harness/cluster.ts'
 import { programFile } from '../harness/programs.ts'
 import { until, within } from '../harness/wait.ts'
-import { type Acknowledgement, isSubsequence, readLedger, reigns } from './acknowledgements.ts'
+import { type Acknowledgement, isSubsequence, readLedger, readRolledBack, reigns } from './acknowledgements.ts'
 import type { Look } from './look.ts'
 import type { FromWriter, ToWriter } from './messages.ts'
 import { Terms } from './terms.ts'
@@ -29,24 +29,34 @@ const DATABASES = [
 class Writer {
   readonly node: string
   readonly ledgerFile: string
-  readonly #child: ChildProcess
+  readonly #log: string
+  readonly #arguments: readonly string[]
+  #child: ChildProcess
   #ended: string | undefined
+  #isPaused = true
 
   constructor(member: ClusterMember, dir: string, index: number, databases: readonly string[]) {
     this.node = member.name
     this.ledgerFile = join(dir, `${member.name}.ledger`)
-    const log = join(dir, `${member.name}.writer.log`)
-    const errors = openSync(log, 'a')
-    const flags = ['--directory', member.mount, '--ledger', this.ledgerFile, '--log', log, '--index', String(index)]
-    this.#child = spawn(process.execPath, [programFile('cluster-writer'), ...flags, ...databases], {
-      stdio: ['ignore', errors, errors, 'ipc'],
-    })
-    closeSync(errors)
-    this.#child.once('exit', (code, signal) => (this.#ended = signal ?? `code ${code}`))
+    this.#log = join(dir, `${member.name}.writer.log`)
+    const flags = ['--directory', member.mount, '--ledger', this.ledgerFile, '--log', this.#log]
+    this.#arguments = [programFile('cluster-writer'), ...flags, '--index', String(index), ...databases]
+    this.#child = this.#start()
   }
 
   resume(): void {
+    this.#isPaused = false
     this.#tell('resume')
+  }
+
+  /** As an application that is killed and starts again: it leaves what SQLite leaves then. */
+  async restart(): Promise<void> {
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve))
+    this.kill()
+    await within(`end of the writer beside ${this.node}`, QUIET_MS, ended)
+    this.#ended = undefined
+    this.#child = this.#start()
+    if (!this.#isPaused) this.resume()
   }
 
   /** Resolves once it has closed all connections. */
@@ -54,6 +64,7 @@ class Writer {
     const paused = new Promise<void>((resolve) => {
       this.#child.once('message', (message: FromWriter) => message === 'paused' && resolve())
     })
+    this.#isPaused = true
     this.#tell('pause')
     await within(`pause of the writer beside ${this.node}`, QUIET_MS, paused)
   }
@@ -64,6 +75,16 @@ class Writer {
 
   kill(): void {
     this.#child.kill('SIGKILL')
+  }
+
+  #start(): ChildProcess {
+    const errors = openSync(this.#log, 'a')
+    const child = spawn(process.execPath, this.#arguments, { stdio: ['ignore', errors, errors, 'ipc'] })
+    closeSync(errors)
+    child.once('exit', (code, signal) => {
+      if (child === this.#child) this.#ended = signal ?? `code ${code}`
+    })
+    return child
   }
 
   #tell(message: ToWriter): void {
@@ -112,8 +133,18 @@ export class WrittenCluster {
     await Promise.all(this.#writers.map((writer) => writer.pause()))
   }
 
+  /** Kills the application beside a node, and starts it again. */
+  async restartWriter({ name }: ClusterMember): Promise<void> {
+    await this.#writers.find(({ node }) => node === name)?.restart()
+  }
+
   acknowledgements(): Acknowledgement[] {
     return this.#writers.flatMap((writer) => writer.acknowledgements())
+  }
+
+  /** The numbers that no reader may ever see. */
+  rolledBack(): ReadonlySet<number> {
+    return new Set(this.#writers.flatMap(({ ledgerFile }) => readRolledBack(ledgerFile)))
   }
 
   /**
@@ -184,8 +215,12 @@ export class WrittenCluster {
       .join(', ')
   }
 
-  async look(member: ClusterMember, database: string): Promise<Look> {
-    const args = [programFile('cluster-look'), join(member.mount, database)]
+  look(member: ClusterMember, database: string): Promise<Look> {
+    return this.lookAt(join(member.mount, database))
+  }
+
+  async lookAt(path: string): Promise<Look> {
+    const args = [programFile('cluster-look'), path]
     const { stdout } = await run(process.execPath, args, {
       timeout: 60_000,
       killSignal: 'SIGKILL',

@@ -15,6 +15,10 @@ export interface ClusterOptions {
   readonly backup?: string | ((node: string) => string)
   /** Returns the URL at which peers reach the node that listens on this port. */
   readonly advertise?: (node: string, port: number) => Promise<string>
+  /** Returns the URL at which the node reaches Consul. */
+  readonly consul?: (node: string, port: number) => Promise<string>
+  /** Called before the node's first start, with its data directory, which does not exist yet. */
+  readonly prepare?: (node: string, data: string) => Promise<void>
   /** More sections for each node's ltxd.yml. */
   readonly config?: string
   readonly cli?: string
@@ -53,16 +57,18 @@ export class TestCluster {
 
   /** Starts another node with an empty data directory, and does not wait for it. */
   async add(): Promise<ClusterMember> {
-    const { ttl = '3s', backup: place, advertise, config = '', cli } = this.#options
+    const { ttl = '3s', backup: place, advertise, consul, prepare, config = '', cli } = this.#options
     const name = `node-${this.members.length + 1}`
     const dir = join(this.dir, name)
     const backup = typeof place === 'function' ? place(name) : place
     const port = await freePort()
     const url = await advertise?.(name, port)
+    const consulUrl = (await consul?.(name, this.consul.port)) ?? this.consul.url
+    await prepare?.(name, `${dir}-data`)
     const lease = [
       `lease:\n  hostname: ${name}\n  ttl: ${ttl}\n  demote-delay: 1s\n`,
       url === undefined ? '' : `  advertise-url: "${url}"\n`,
-      `  consul: { url: "${this.consul.url}" }\n`,
+      `  consul: { url: "${consulUrl}" }\n`,
     ].join('')
     const file = `${dir}.yml`
     await writeFile(file, `${lease}${backup === undefined ? '' : `backup: { url: "${backup}" }\n`}${config}`)

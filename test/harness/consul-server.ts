@@ -80,6 +80,13 @@ export class ConsulServer {
     await within('end of Consul', 60_000, this.#exited)
   }
 
+  /** Starts it again without its data, as one that keeps its state in memory alone. */
+  async reset(): Promise<void> {
+    await this.kill()
+    await rm(join(this.dir, 'data'), { recursive: true, force: true })
+    await this.run()
+  }
+
   async stop(): Promise<void> {
     await this.kill()
     await rm(this.dir, { recursive: true, force: true })

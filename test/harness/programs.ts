@@ -9,6 +9,7 @@ export const PROGRAMS = {
   'apply-reader': 'test/integration/apply-reader.ts',
   'better-sqlite3-victim': 'test/abandoned/better-sqlite3-victim.ts',
   'cluster-look': 'test/cluster/look.ts',
+  'cluster-reader': 'test/cluster/reader.ts',
   'cluster-watcher': 'test/cluster/watcher.ts',
   'cluster-writer': 'test/cluster/writer.ts',
   'crash-check': 'test/crash/check.ts',
