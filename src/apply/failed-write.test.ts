@@ -1,9 +1,11 @@
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { afterAll, expect, test } from 'vitest'
+import { WAL_INDEX_HEADER_SIZE } from '../sqlite/wal-index.ts'
 import type { Files } from '../util/files.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
 import { Applier } from './applier.ts'
@@ -54,6 +56,58 @@ test('I8: a change whose last step fails in rollback mode is seen by nobody, and
   again.apply(bytesInMemory(after.ltx))
   expect(seenBy(path)).toBe('2')
   again.close()
+})
+
+/** Reads in one transaction, and anew after each line that it is sent. */
+const READER = `
+  const database = new (require(process.argv[1]))(process.argv[2])
+  const count = () => console.log(database.prepare('SELECT count(*) AS n FROM t').get().n)
+  database.exec('BEGIN')
+  count()
+  process.stdin.on('data', () => { database.exec('COMMIT; BEGIN'); count() })
+`
+
+test('what a writer committed to the WAL and did not publish, because it ended, is published by the next', async () => {
+  const path = join(root, 'unpublished.db')
+  const source = new Source(join(root, 'unpublished-source.db'))
+  const positions = new MemoryPositions()
+  const commit = (sql: string) => {
+    const state = source.commit(sql)
+    if (state === undefined) throw new Error('a commit changes the database')
+    return state
+  }
+  const first = commit('PRAGMA journal_mode = wal; CREATE TABLE t (v); INSERT INTO t VALUES (1)')
+  const applier = Applier.open(path, { positions, files: filesBeneath(root) })
+  applier.apply(bytesInMemory(first.ltx))
+  const driver = createRequire(import.meta.url).resolve('better-sqlite3')
+  const reader = spawn(process.execPath, ['-e', READER, driver, path], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const seen = createInterface({ input: reader.stdout })[Symbol.asyncIterator]()
+  try {
+    expect((await seen.next()).value).toBe('1')
+    const second = commit('INSERT INTO t VALUES (2)')
+    applier.apply(bytesInMemory(second.ltx))
+    const published = readFileSync(`${path}-shm`).subarray(0, 2 * WAL_INDEX_HEADER_SIZE)
+    const last = [commit('INSERT INTO t VALUES (3)'), commit('INSERT INTO t VALUES (4)')]
+    for (const { ltx } of last) applier.apply(bytesInMemory(ltx))
+    applier.close()
+    const shm = openSync(`${path}-shm`, 'r+')
+    writeSync(shm, published, 0, published.length, 0)
+    closeSync(shm)
+    reader.stdin.write('\n')
+    expect((await seen.next()).value).toBe('2')
+    const again = Applier.open(path, { positions, files: filesBeneath(root) })
+    expect(again.position).toEqual(last[1]?.position)
+    reader.stdin.write('\n')
+    expect((await seen.next()).value).toBe('4')
+    const next = commit('INSERT INTO t VALUES (5)')
+    again.apply(bytesInMemory(next.ltx))
+    reader.stdin.write('\n')
+    expect((await seen.next()).value).toBe('5')
+    again.close()
+  } finally {
+    reader.kill('SIGKILL')
+    source.close()
+  }
 })
 
 function fail(): never {

@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import type { Pgno } from '../ltx/format/types.ts'
+import type { ReadAt } from '../sqlite/journal.ts'
 import type { PageTable } from '../sqlite/page-table.ts'
-import { FRAME_HEADER_SIZE, frameField, frameOffset, frameSize, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
-import { FRESH_WAL_INDEX, NATIVE_BIG_ENDIAN, type WalIndexHeader } from '../sqlite/wal-index.ts'
-import { scanWal } from '../sqlite/wal-scan.ts'
+import { FRAME_HEADER_SIZE, frameOffset, frameSize, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
+import { NATIVE_BIG_ENDIAN, type WalIndexHeader } from '../sqlite/wal-index.ts'
 import { FrameChain, marshalWalHeader } from '../sqlite/wal-write.ts'
 import { isAt, nodeFiles, readerOf } from '../util/files.ts'
 import type { DatabaseFile } from './database-file.ts'
-import { NotDatabaseError } from './errors.ts'
 import type { Page } from './transaction.ts'
 import { WalIndexFile } from './wal-index-file.ts'
+import { framePgnos, headerWithRest, recoveredHeader } from './wal-recovery.ts'
 
 const WRITE_PIECE_BYTES = 1 << 20
 /** A WAL that has grown beyond this is truncated when it restarts. */
@@ -38,6 +38,7 @@ export interface CheckpointResult {
 export class Wal {
   readonly #file: DatabaseFile
   readonly #fd: number
+  readonly #readAt: ReadAt
   readonly #index: WalIndexFile
   #header: WalIndexHeader
   #backfilled: number
@@ -61,17 +62,18 @@ export class Wal {
   private constructor(file: DatabaseFile, index: WalIndexFile, fd: number) {
     this.#file = file
     this.#fd = fd
+    this.#readAt = readerOf(nodeFiles, fd)
     this.#index = index
     const current = index.isFresh ? undefined : index.header()
     if (current === undefined) {
-      this.#header = this.#recoveredHeader()
+      this.#header = recoveredHeader(this.#readAt, this.sizeBytes)
       index.recover(this.#header, this.#framePgnos(this.#header))
     } else {
-      this.#header = current
       index.resume(current.maxFrame)
+      this.#header = this.#publishRest(current)
     }
     this.#backfilled = index.backfilled()
-    const head = this.#read(12, 4)
+    const head = this.#readAt(12, 4)
     this.#checkpointSequence = head.length < 4 ? 0 : new DataView(head.buffer).getUint32(0)
   }
 
@@ -111,7 +113,7 @@ export class Wal {
 
   readFrame(frame: number): Uint8Array {
     const { pageSize } = this.#header
-    return this.#read(frameOffset(frame - 1, pageSize) + FRAME_HEADER_SIZE, pageSize)
+    return this.#readAt(frameOffset(frame - 1, pageSize) + FRAME_HEADER_SIZE, pageSize)
   }
 
   /**
@@ -257,33 +259,16 @@ export class Wal {
     return pgnos
   }
 
-  #recoveredHeader(): WalIndexHeader {
-    const found = scanWal(readerOf(nodeFiles, this.#fd), this.sizeBytes)
-    if (found === undefined) return FRESH_WAL_INDEX
-    const { pageSize, salt1, salt2, bigEndianChecksums } = found.header
-    const header = { ...FRESH_WAL_INDEX, pageSize, salt1, salt2, bigEndianChecksums }
-    const last = found.transactions.at(-1)
-    if (last === undefined) return header
-    const bytes = this.#read(last.end - frameSize(pageSize), FRAME_HEADER_SIZE)
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    return {
-      ...header,
-      maxFrame: (last.end - WAL_HEADER_SIZE) / frameSize(pageSize),
-      sizePages: last.commit,
-      frameChecksum1: frameField.checksum1(view, 0),
-      frameChecksum2: frameField.checksum2(view, 0),
-    }
+  /** Publishes what the index lacks. */
+  #publishRest(current: WalIndexHeader): WalIndexHeader {
+    const header = headerWithRest(this.#readAt, this.sizeBytes, current)
+    if (header === undefined) return current
+    this.#index.add(current.maxFrame + 1, [...this.#framePgnos(header, current.maxFrame)])
+    this.#index.publish(header)
+    return header
   }
 
-  *#framePgnos({ maxFrame, pageSize }: WalIndexHeader): Generator<Pgno> {
-    for (let frame = 0; frame < maxFrame; frame++) {
-      const bytes = this.#read(frameOffset(frame, pageSize), 4)
-      if (bytes.length < 4) throw new NotDatabaseError(`${this.#file.path}-wal`, 'ends within its last transaction')
-      yield new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
-    }
-  }
-
-  #read(position: number, length: number): Uint8Array {
-    return readerOf(nodeFiles, this.#fd)(position, length)
+  #framePgnos(header: WalIndexHeader, from = 0): Iterable<Pgno> {
+    return framePgnos(this.#readAt, this.#file.path, header, from)
   }
 }

@@ -65,8 +65,7 @@ export function undoAbandoned(database: CapturedDatabase, frames: AbandonedFrame
     const frame = believed.get(pgno)
     return frame === undefined ? database.readFile(pgno) : database.readFrame(frame)
   }
-  // A transaction that replaces the whole database begins a new history, in which nothing needs to be undone.
-  const isReplaced = !database.authority.leads && database.expectations.next(lost.txid)?.replaces !== undefined
+  const isReplaced = beginsAnew(database)
   if (!isReplaced) database.commit({ commit, pgnos, read, wal: span })
   pages.versions.cut(frameIndex(span.offset, pageSize))
   for (const pgno of sorted) pages.clearFrame(pgno)
@@ -77,6 +76,11 @@ export function undoAbandoned(database: CapturedDatabase, frames: AbandonedFrame
   if (isReplaced) return
   database.publish()
   logUndone(database, lost.txid, pgnos.length)
+}
+
+/** A transaction that replaces the whole database begins a new history, in which nothing needs to be undone. */
+function beginsAnew({ authority, expectations, position }: CapturedDatabase): boolean {
+  return !authority.leads && expectations.next(position.txid)?.replaces !== undefined
 }
 
 /**
@@ -91,6 +95,7 @@ export function followFile(database: CapturedDatabase, occasion: string, wal?: C
   }
   if (pages.pagesInWal === 0) return database.publish()
   const lost = Array.from(pages.listInWal())
+  if (beginsAnew(database)) return lost.forEach((pgno) => pages.clearFrame(pgno))
   const isEncryptedAnew = lost.every((pgno) => pages.reencrypted.has(pgno))
   const before = database.position
   const isUnpublished = wal !== undefined && wal.committedEnd > WAL_HEADER_SIZE && neverPublished(database, wal, lost)
