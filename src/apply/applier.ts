@@ -55,7 +55,6 @@ export interface ApplierStatus {
 }
 
 type Options = Required<Omit<ApplierOptions, 'files'>>
-
 const DEFAULTS = {
   durable: false,
   checkpointFrames: 1000,
@@ -65,8 +64,8 @@ const DEFAULTS = {
 } as const
 
 /**
- * Applies LTX transactions to a SQLite database that others read with stock SQLite, under SQLite's own locks. While an
- * Applier is open, it is the database's only writer: no application gets a write lock, and readers are not hindered.
+ * Applies LTX transactions to a SQLite database that others read with stock SQLite, under SQLite's own locks. While it
+ * has the `locks`, it is the database's only writer: no application gets one, and readers are not hindered.
  *
  * The same process must not have a SQLite connection to the file: see RangeLocks.
  */
@@ -113,13 +112,14 @@ export class Applier {
     return this.#database.pageSize
   }
 
-  get journalMode(): 'wal' | 'rollback' {
-    return this.#database.journalMode
-  }
-
   get status(): ApplierStatus {
     const { journalMode, walFrames, walBytes, isUsable } = this.#database
     return { journalMode, walFrames, walBytes, isUsable }
+  }
+
+  /** Held from the start. Whoever lets them go takes them again before the next call. */
+  get locks(): Pick<LiveDatabase, 'lockWrites' | 'unlockWrites'> {
+    return this.#database
   }
 
   /**

@@ -14,8 +14,8 @@ const PERMISSIONS = 0o777
 const NEVER = new Int32Array(new SharedArrayBuffer(4))
 
 /**
- * The database file, open for writing. It holds SQLite's RESERVED and SHARED locks until it is closed: others can read,
- * no other connection can begin to write, and none can remove the WAL.
+ * The database file, open for writing. It holds SQLite's RESERVED and SHARED locks until it is closed, or between
+ * `unlock` and `lock`: others can read, no other connection can begin to write, and none can remove the WAL.
  */
 export class DatabaseFile {
   readonly path: string
@@ -41,7 +41,7 @@ export class DatabaseFile {
     const opener = files ?? filesBeneath(dirname(real))
     const file = new DatabaseFile(real, opener.open(real, fs.constants.O_RDWR | fs.constants.O_CREAT), opener)
     try {
-      file.#lock()
+      file.lock()
       return file
     } catch (error) {
       file.close()
@@ -70,11 +70,20 @@ export class DatabaseFile {
     return fd
   }
 
-  #lock(): void {
+  /** Throws ApplyBlockedError; then it holds no lock. */
+  lock(): void {
     const locks = this.#locks
     const held = locks.shared(pending) && locks.shared(shared, sharedLength) && locks.exclusive(reserved)
     locks.unlock(pending)
-    if (!held) throw new ApplyBlockedError(this.path, 'another process is writing to it')
+    if (held) return
+    const problem = `${locks.holder(pending, 2)} has a write transaction open`
+    this.unlock()
+    throw new ApplyBlockedError(this.path, problem)
+  }
+
+  /** Others can write until `lock`. */
+  unlock(): void {
+    this.#locks.unlock(pending, shared + sharedLength - pending)
   }
 
   /**

@@ -1,12 +1,13 @@
-import { pageChecksum } from '../ltx/format/checksum.ts'
-import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno } from '../ltx/format/types.ts'
+import assert from 'node:assert/strict'
+import { type Checksum, EMPTY_CHECKSUM } from '../ltx/format/types.ts'
 import { type DatabaseHeader, journalModeOf } from '../sqlite/database-header.ts'
-import { exchange, PageTable } from '../sqlite/page-table.ts'
+import { PageTable } from '../sqlite/page-table.ts'
 import { type DatabaseFile, hasWal } from './database-file.ts'
 import { identifyEncrypted, type Known, mayBeEncrypted } from './encrypted-file.ts'
 import { ApplyBlockedError, NotDatabaseError } from './errors.ts'
 import { hasJournal, rollBack, type Size, writeInPlace } from './journal-file.ts'
 import type { LiveDatabaseOptions } from './live-options.ts'
+import { loadPages } from './load-pages.ts'
 import type { PageChanges } from './transaction.ts'
 import { type CheckpointResult, Wal } from './wal.ts'
 
@@ -34,6 +35,7 @@ export class LiveDatabase {
     this.#file = file
     this.#options = options
     if (hasJournal(file)) this.#whileExclusive(() => this.breakOnError(() => rollBack(file)))
+    else file.files.remove(`${file.path}-journal`) // journal_mode TRUNCATE leaves an empty one.
     const header = file.header()
     const isEmpty = file.sizeBytes() === 0
     if (header === undefined && !isEmpty && !mayBeEncrypted(file)) throw notDatabase(file)
@@ -55,19 +57,9 @@ export class LiveDatabase {
     }
     this.pageSize = pageSize
     const sizePages = this.#wal?.sizePages ?? file.sizePages(header)
-    const pages = new PageTable()
-    for (const [pgno, frame] of this.#wal?.newestFrames() ?? []) if (pgno <= sizePages) pages.setFrame(pgno, frame - 1)
+    const { pages, checksum, firstPage } = loadPages(file, this.#wal, { pageSize, sizePages })
     this.#pages = pages
-    const lockPage = lockPgno(pageSize)
-    let checksum = EMPTY_CHECKSUM
-    for (let pgno = 1; pgno <= sizePages; pgno++) {
-      if (pgno === lockPage) continue
-      const sum = pageChecksum(pgno, this.#readPage(pgno, sizePages))
-      pages.setChecksum(pgno, sum)
-      checksum = exchange(checksum, 0n, sum)
-    }
-    pages.resize(sizePages)
-    this.#declaredMode = journalModeOf(this.#readPage(1, sizePages))
+    this.#declaredMode = journalModeOf(firstPage)
     return checksum
   }
 
@@ -152,6 +144,21 @@ export class LiveDatabase {
     }
   }
 
+  /** Takes the write locks again after `unlockWrites`. Throws ApplyBlockedError. */
+  lockWrites(): void {
+    this.assertUsable()
+    if (this.#wal === undefined) return this.#file.lock()
+    if (this.#wal.lockWrites()) return
+    this.breakOnError(() => assert.fail(`I8: another process changed the wal-index of ${this.#file.path}`))
+  }
+
+  /** Others can take the write locks: only where something else rejects what they write. */
+  unlockWrites(): void {
+    if (this.#broken !== undefined) return
+    if (this.#wal === undefined) this.#file.unlock()
+    else this.#wal.unlockWrites()
+  }
+
   /** Makes every write durable. In rollback mode they already are. */
   sync(): void {
     this.#wal?.sync()
@@ -204,16 +211,6 @@ export class LiveDatabase {
     if (hasWal(this.#file, 'of any size')) open()
     else this.#whileExclusive(open)
     return header
-  }
-
-  #readPage(pgno: Pgno, sizePages: number): Uint8Array {
-    const frame = this.#pages.frame(pgno)
-    const page =
-      frame >= 0 && this.#wal !== undefined
-        ? this.#wal.readFrame(frame + 1)
-        : this.#file.read((pgno - 1) * this.pageSize, this.pageSize)
-    if (page.length === this.pageSize) return page
-    throw new NotDatabaseError(this.#file.path, `ends within page ${pgno}, but has ${sizePages} pages`)
   }
 
   #fitsWal({ header }: PageChanges): boolean {

@@ -18,11 +18,14 @@ import { ApplyBlockedError } from './errors.ts'
 import { WalIndexMarks } from './wal-index-marks.ts'
 
 const { write, checkpoint, recover, read, deadManSwitch } = WAL_INDEX_LOCK
+/** The read mark that stays unused while others may take the write lock, and its lock. */
+const MARK = READ_MARKS - 1
+const slot = read + MARK
 
 /**
- * The `-shm` of a database. It holds SQLite's write lock and checkpoint lock until it is closed, so other processes
- * change only its read marks. It uses plain writes, which the kernel keeps coherent with the mappings of SQLite's
- * readers.
+ * The `-shm` of a database. It holds SQLite's checkpoint lock until it is closed, and the write lock until then or
+ * `unlockWrites`, so other processes change only its read marks. It uses plain writes, which the kernel keeps coherent
+ * with the mappings of SQLite's readers.
  */
 export class WalIndexFile {
   readonly #path: string
@@ -34,6 +37,7 @@ export class WalIndexFile {
   /** The block to which `add` appends frames. */
   #block = new WalIndexBlock(0)
   #sizeBytes: number
+  #holdsSlot = false
 
   private constructor(path: string, fd: number) {
     this.#path = path
@@ -61,13 +65,35 @@ export class WalIndexFile {
     const { locks } = this
     const alone = locks.exclusive(deadManSwitch)
     if (!alone && !locks.shared(deadManSwitch)) throw this.#blocked('another process is opening it')
-    if (!locks.exclusive(write)) throw this.#blocked('another process has a write transaction open')
+    if (!locks.exclusive(write)) throw this.#blocked(`${locks.holder(write)} has a write transaction open`)
     if (!locks.exclusive(checkpoint)) throw this.#blocked('another process is checkpointing it')
     return alone
   }
 
   #blocked(reason: string): ApplyBlockedError {
     return new ApplyBlockedError(this.#path, reason)
+  }
+
+  /** Throws ApplyBlockedError while another process has a write transaction open. */
+  lockWrites(): void {
+    if (this.locks.exclusive(write)) return
+    throw this.#blocked(`${this.locks.holder(write)} has a write transaction open`)
+  }
+
+  /**
+   * Lets others take the write lock. Whatever they write is rejected, but SQLite begins a WAL that is copied anew in
+   * the wal-index before it writes the first frame (wal.c, walRestartLog). For that it needs the lock of each mark but
+   * 0, so this process keeps one. While a reader uses that mark, the write lock stays here.
+   */
+  unlockWrites(): void {
+    this.#holdsSlot ||= this.#takeSlot()
+    if (this.#holdsSlot) this.locks.unlock(write)
+  }
+
+  #takeSlot(): boolean {
+    if (!this.locks.exclusive(slot)) return false
+    this.#marks.setReadMark(MARK, READ_MARK_UNUSED)
+    return this.locks.shared(slot)
   }
 
   /** undefined when the wal-index must be rebuilt. */
@@ -146,14 +172,17 @@ export class WalIndexFile {
    * must have been backfilled.
    */
   restart(header: WalIndexHeader): boolean {
-    const done = this.locks.whileExclusive(read + 1, READ_MARKS - 1, () => {
+    if (!this.locks.exclusive(read + 1, READ_MARKS - 1)) return false
+    try {
       this.publish(header)
       this.setBackfilled(0, 0)
       this.#marks.setReadMark(1, 0)
       for (let mark = 2; mark < READ_MARKS; mark++) this.#marks.setReadMark(mark, READ_MARK_UNUSED)
       return true
-    })
-    return done === true
+    } finally {
+      if (this.#holdsSlot) this.locks.shared(slot)
+      this.locks.unlock(read + 1, this.#holdsSlot ? READ_MARKS - 2 : READ_MARKS - 1)
+    }
   }
 
   /** The last frame up to which the WAL is in the database file. */

@@ -4,7 +4,7 @@ import type { Pgno } from '../ltx/format/types.ts'
 import type { ReadAt } from '../sqlite/journal.ts'
 import type { PageTable } from '../sqlite/page-table.ts'
 import { FRAME_HEADER_SIZE, frameOffset, frameSize, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
-import { NATIVE_BIG_ENDIAN, type WalIndexHeader } from '../sqlite/wal-index.ts'
+import { isSameHeader, NATIVE_BIG_ENDIAN, type WalIndexHeader } from '../sqlite/wal-index.ts'
 import { FrameChain, marshalWalHeader } from '../sqlite/wal-write.ts'
 import { isAt, nodeFiles, readerOf } from '../util/files.ts'
 import type { DatabaseFile } from './database-file.ts'
@@ -33,7 +33,7 @@ export interface CheckpointResult {
 
 /**
  * The write-ahead log of a database and its index, from the side of the only writer and only checkpointer. It holds the
- * locks for both until it is closed, while readers come and go.
+ * locks for both until it is closed, but for `unlockWrites`, while readers come and go.
  */
 export class Wal {
   readonly #file: DatabaseFile
@@ -75,6 +75,17 @@ export class Wal {
     this.#backfilled = index.backfilled()
     const head = this.#readAt(12, 4)
     this.#checkpointSequence = head.length < 4 ? 0 : new DataView(head.buffer).getUint32(0)
+  }
+
+  /** Takes the write lock again. False if the index is not as this process left it. Throws ApplyBlockedError. */
+  lockWrites(): boolean {
+    this.#index.lockWrites()
+    const header = this.#index.header()
+    return header !== undefined && isSameHeader(header, this.#header)
+  }
+
+  unlockWrites(): void {
+    this.#index.unlockWrites()
   }
 
   /** 0 before the first frame. */

@@ -18,6 +18,8 @@ export interface Authority {
   readonly primary?: string | undefined
   /** Whether `caller` is the local client, which applies the primary's transactions. */
   isClient(caller: Caller): boolean
+  /** On a replica, applications open databases read-only. */
+  readonly opensReadOnly?: boolean
   /** Whether a transaction holds a lock on the file with this inode number. Absent where nobody can tell. */
   isLocked?(inode: number): boolean
 }

@@ -171,6 +171,17 @@ export class JournalContent extends PlainContent {
     this.#database = database
   }
 
+  /**
+   * A new journal on a replica is the beginning of an application's transaction. SQLite takes EACCES for a directory
+   * that it may not write (SQLITE_READONLY_DIRECTORY).
+   */
+  override opened(flags: number, caller: Caller): void {
+    const { authority, tracked } = this.#database
+    const isNew = isWriter(flags) && tracked && !authority.leads && this.files.size(this.fd) === 0
+    if (isNew) this.#database.assertWriter(caller, 'EACCES')
+    super.opened(flags, caller)
+  }
+
   /** The journal's first bytes decide whether it is valid, and they may arrive in any number of writes. */
   override write(data: Uint8Array, position: number, caller: Caller): void {
     const write = () => super.write(data, position, caller)

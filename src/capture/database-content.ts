@@ -1,11 +1,12 @@
 import type { Caller, HeldReply } from '../fuse/content.ts'
+import { isWriter } from '../fuse/tree/open-files.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { DATABASE_MAGIC_SIZE, foreignVersions, hasDatabaseMagic } from '../sqlite/database-header.ts'
 import { beginningAfter } from './beginning.ts'
 import { checkpointWrite } from './checkpoint-write.ts'
 import { PlainContent } from './contents.ts'
 import type { Database } from './database.ts'
-import { rejectForeign, rejectMoved, rejectUnjournaled, rejectUnserved } from './rejection.ts'
+import { rejectForeign, rejectMoved, rejectUnjournaled, rejectUnserved, rejectWritable } from './rejection.ts'
 import type { Replacement } from './replacement.ts'
 import { UncapturedWrites } from './uncaptured-writes.ts'
 import { journaledWrite } from './unreplicated.ts'
@@ -36,9 +37,16 @@ export class DatabaseContent extends PlainContent {
   override opened(flags: number, caller: Caller): void {
     const { rejection: reason, name, replacing } = this.#database
     if (reason !== undefined) throw rejectUnserved(this.#database.events, name, reason, caller)
+    if (this.#isReadOnly(flags, caller)) throw rejectWritable(this.#database.events, name, caller)
     if (this.#replacement !== undefined) replacing.join(flags, caller)
     else this.#open(flags, caller)
     this.#handles++
+  }
+
+  #isReadOnly(flags: number, caller: Caller): boolean {
+    const { authority, tracked } = this.#database
+    if (authority.opensReadOnly !== true || authority.leads || !tracked) return false
+    return isWriter(flags) && !authority.isClient(caller)
   }
 
   #open(flags: number, caller: Caller): void {

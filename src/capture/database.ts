@@ -160,10 +160,10 @@ export class Database implements CapturedDatabase {
   }
 
   /** Rejects a write that only the primary's applications, or the local client on a replica, may make (I5). */
-  assertWriter(caller: Caller): void {
+  assertWriter(caller: Caller, errno?: 'EACCES'): void {
     const { authority } = this
     if (!authority.leads && !authority.isClient(caller))
-      throw rejectOnReplica(this.events, this.name, authority.primary, caller)
+      throw rejectOnReplica(this.events, this.name, authority.primary, caller, errno)
   }
 
   /** No connection has the database open: its log needs no descriptor. */

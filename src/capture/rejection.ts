@@ -4,6 +4,7 @@ import type { ErrnoName } from '../fuse/errno.ts'
 import { FsError } from '../fuse/errno.ts'
 import type { Checksum } from '../ltx/format/types.ts'
 import { formatChecksum } from '../ltx/format/types.ts'
+import { describeProcess } from '../util/process-name.ts'
 import type { CaptureEvents } from './events.ts'
 import { nameProblem } from './naming.ts'
 
@@ -153,11 +154,21 @@ export function rejectOnReplica(
   database: string,
   primary: string | undefined,
   caller?: Caller,
+  errno: 'EROFS' | 'EACCES' = 'EROFS',
 ): FsError {
   const where = primary === undefined ? 'no primary is known at the moment' : `write on ${primary}`
   const message = `a write was rejected, because this node is not the primary; nothing was changed: ${where}`
-  events.log('info', message, { database, ...(caller && { process: describe(caller) }), errno: 'EROFS' })
-  return new FsError('EROFS', message)
+  events.log('info', message, { database, ...(caller && { process: describe(caller) }), errno })
+  return new FsError(errno, message)
+}
+
+/** On a replica with `fuse.replica-writes: readonly`. SQLite then opens the file read-only, as readers do, too. */
+export const rejectWritable: Reject = (events, database, caller) => {
+  const message =
+    'an open for writing was rejected, because this node is not the primary and fuse.replica-writes is readonly: ' +
+    'SQLite opens the database read-only'
+  events.log('info', message, { database, process: describe(caller), errno: 'EACCES' })
+  return new FsError('EACCES', message)
 }
 
 /** The lease has expired, and the control plane has not changed the role yet (I6). */
@@ -273,12 +284,7 @@ function reject(
 
 function describe({ tid }: Caller): string {
   if (tid === 0) return 'the kernel'
-  const pid = processOf(tid)
-  try {
-    return `${fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim()} (${pid})`
-  } catch {
-    return String(pid)
-  }
+  return describeProcess(processOf(tid))
 }
 
 /** The process of a thread: its threads have names of their own. */

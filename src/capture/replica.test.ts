@@ -16,6 +16,7 @@ class Role implements Authority {
   leaseHolds = true
   clientCalls = false
   primary: string | undefined
+  opensReadOnly = false
 
   readonly deadlineNs = 1n
 
@@ -118,6 +119,35 @@ describe.each(MODES)('in %s mode', (mode) => {
     expect(formatPosition(rig.node.position('a.db'))).toBe(before)
     rig.consistent()
   })
+})
+
+test.each(['delete', 'truncate', 'persist'])(
+  'on a replica in %s mode no journal begins, so SQLite takes the directory for read-only',
+  (mode) => {
+    const role = new Role()
+    using rig = new Rig({ authority: role })
+    const connection = rig.open(mode, 20)
+    if (mode === 'persist') rig.node.mount.unlink('a.db-journal')
+    role.leads = false
+    expect(() => connection.exec('DELETE FROM t')).toThrow()
+    expect(rig.node.lines.at(-1)?.fields).toMatchObject({ database: 'a.db', errno: 'EACCES' })
+    role.clientCalls = true
+    rig.node.mount.open('a.db-journal', { create: true, exclusive: false, readOnly: false }).close()
+  },
+)
+
+test('a replica that opens databases read-only rejects each open for writing but the local client’s', () => {
+  const role = new Role()
+  using rig = new Rig({ authority: role })
+  rig.open('wal', 20).close()
+  role.opensReadOnly = true
+  const open = (readOnly: boolean) => rig.node.mount.open('a.db', { create: false, exclusive: false, readOnly }).close()
+  open(false)
+  role.leads = false
+  expect(() => open(false)).toThrow('fuse.replica-writes')
+  open(true)
+  role.clientCalls = true
+  open(false)
 })
 
 test('I5: on a replica no application removes, renames, replaces or adds a database', () => {

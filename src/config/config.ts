@@ -42,6 +42,8 @@ export interface FuseConfig {
   readonly otherFiles: 'serve' | 'refuse'
   /** What happens to programs that still have files of a mount open whose node died. */
   readonly staleClients: 'warn' | 'stop'
+  /** auto: a write on a replica fails. readonly: databases can only be opened for reading there. */
+  readonly replicaWrites: 'auto' | 'readonly'
 }
 
 export interface DataConfig {

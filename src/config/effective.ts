@@ -18,6 +18,7 @@ export function toFileValue(config: Config): Record<string, unknown> {
       databases: fuse.databases.map(literal),
       'other-files': fuse.otherFiles,
       'stale-clients': fuse.staleClients,
+      'replica-writes': fuse.replicaWrites,
     },
     data: {
       dir: literal(data.dir),

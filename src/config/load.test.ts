@@ -21,7 +21,7 @@ test('without a file and flags every key has its default', () => {
   expect(loadConfig({ paths: [] })).toEqual({
     fuse: {
       ...{ allowOther: false, driver: 'direct', latency: 'normal', owner: {}, databases: ['**'] },
-      ...{ otherFiles: 'serve', staleClients: 'warn' },
+      ...{ otherFiles: 'serve', staleClients: 'warn', replicaWrites: 'auto' },
     },
     data: {
       dir: resolve('ltxd-data'),

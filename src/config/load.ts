@@ -112,6 +112,7 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
       databases: fuse.databases,
       otherFiles: fuse['other-files'],
       staleClients: fuse['stale-clients'],
+      replicaWrites: fuse['replica-writes'],
     },
     data: {
       dir: resolve(data.dir),

@@ -34,6 +34,7 @@ const fuse = {
     .prefault(['**']),
   'other-files': oneOf('serve', 'refuse').prefault('serve'),
   'stale-clients': oneOf('warn', 'stop').prefault('warn'),
+  'replica-writes': oneOf('auto', 'readonly').prefault('auto'),
 }
 
 const retention = {

@@ -35,6 +35,10 @@ fuse:
   # Programs that still have files open when ltxd starts after a crash read what was there before, without an error,
   # until they open them anew. "warn" names them in the log, "stop" ends them (SIGTERM, after 5 s SIGKILL).
   # stale-clients: warn
+  # On a replica: "auto" lets programs open databases for writing, and rejects what they write. After a promotion they
+  # write on. "readonly" opens databases read-only, so that no program can begin a write transaction, which would delay
+  # replication; after a promotion they must open them anew.
+  # replica-writes: auto
 
 data:
   # Databases and the LTX log. After a clean stop the databases are plain SQLite files. "--data DIR" overrides it.

@@ -6,6 +6,8 @@ export interface ServingThread {
   isServing(): boolean
   /** The current request commits. */
   commits(): void
+  /** On a replica, applications open databases read-only. */
+  readonly opensReadOnly: boolean
   /** Whether a transaction holds a lock on the file with this backing inode number. */
   isLocked(inode: number): boolean
 }
@@ -32,6 +34,7 @@ export function authorityOf(state: SharedState, thread: ServingThread): Authorit
     get primary() {
       return state.primaryHostname
     },
+    opensReadOnly: thread.opensReadOnly,
     isLocked: (inode) => thread.isLocked(inode),
     isClient: ({ tid }) => tid !== 0 && tid === state.clientPid,
   }

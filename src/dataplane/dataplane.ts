@@ -68,13 +68,13 @@ export class DataPlane {
 
   constructor(options: DataPlaneOptions) {
     this.#options = options
-    const { dataDir, root, mountDir, modes, segmentSizeBytes, nodeId, filter } = options
+    const { dataDir, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites } = options
     // A single core is never idle while a program waits.
     if (options.latency === 'low' && availableParallelism() > 1) this.#keepAwake = KeepAwake.buffer()
     const workerData: DataPlaneData = {
       ...{ shared: this.shared.buffer, syncs: this.#syncs },
       ...(this.#keepAwake !== undefined && { keepAwake: this.#keepAwake }),
-      ...{ dataDir, root, mountDir, modes, segmentSizeBytes, nodeId, filter },
+      ...{ dataDir, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites },
     }
     this.#worker = new Worker(fileURLToPath(new URL('./dataplane.js', import.meta.url)), { workerData })
     this.#worker.on('message', (message: FromDataPlane) => this.#receive(message))

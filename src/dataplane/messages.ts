@@ -21,6 +21,7 @@ export interface DataPlaneData {
   readonly modes: Modes
   readonly segmentSizeBytes: number
   readonly filter: FilterOptions
+  readonly replicaWrites?: 'auto' | 'readonly' | undefined
   readonly nodeId: bigint
 }
 

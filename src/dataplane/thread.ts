@@ -70,6 +70,7 @@ let isCutOff = false
 const authority = authorityOf(state, {
   isServing: () => serving,
   commits: () => (committing = true),
+  opensReadOnly: data.replicaWrites === 'readonly',
   isLocked: (inode) => isLocked(inode),
 })
 

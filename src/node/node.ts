@@ -203,7 +203,7 @@ class RunningNode implements Node {
       nodeId,
       segmentSizeBytes: this.#config.data.segmentSizeBytes,
       filter: { databases: this.#config.fuse.databases, otherFiles: this.#config.fuse.otherFiles },
-      latency: this.#config.fuse.latency,
+      ...{ latency: this.#config.fuse.latency, replicaWrites: this.#config.fuse.replicaWrites },
       log: (level, message, fields) => this.#logger[level](fields, message),
       appeared: (database) => this.#backup?.appeared(database),
       released: (name, drop) => this.#released(name, drop),

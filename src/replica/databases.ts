@@ -33,11 +33,14 @@ export interface ReplicaDatabasesOptions {
  * unpublished when it dies.
  */
 const MAX_POSITIONS = 1024
+const REPORT_MS = 60_000
 
-/** The databases of a replica. The local client holds the locks of each, from start to end. */
+/** The databases of a replica. The local client applies to them, and takes SQLite's write locks for that. */
 export class ReplicaDatabases {
   readonly #options: ReplicaDatabasesOptions
   readonly #databases = new Map<string, ReplicaDatabase>()
+  /** When a database was last reported as blocked. */
+  readonly #reportedAtMs = new Map<string, number>()
   #client: LocalClientProcess | undefined
 
   constructor(options: ReplicaDatabasesOptions) {
@@ -62,7 +65,7 @@ export class ReplicaDatabases {
     }
   }
 
-  /** Nothing more is applied, but the client still holds all locks. */
+  /** Nothing more is applied, and the client holds all write locks. */
   async finish(): Promise<void> {
     await this.#client?.finish()
   }
@@ -223,11 +226,18 @@ export class ReplicaDatabases {
     if (message.type === 'unowned') return this.#options.owners.notGiven(message.database, message.reason)
     const position = message.type === 'applied' ? parsePosition(message.position) : undefined
     this.#databases.get(message.database)?.receive(message, position)
-    if (message.type === 'blocked') {
-      const { database, reason, isFailure } = message
-      if (isFailure) this.#options.logger.error({ database, reason }, 'a transaction is not applied: it is retried')
-      else this.#options.logger.warn({ database, reason }, 'the database lags')
-    }
+    if (message.type !== 'blocked') return
+    const { database, reason, isFailure } = message
+    if (isFailure) this.#options.logger.error({ database, reason }, 'a transaction is not applied: it is retried')
+    else this.#reportBlocked(database, reason)
+  }
+
+  /** Once a minute for each database: applications come and go. */
+  #reportBlocked(database: string, reason: string): void {
+    const now = performance.now()
+    if (now - (this.#reportedAtMs.get(database) ?? -Infinity) < REPORT_MS) return
+    this.#reportedAtMs.set(database, now)
+    this.#options.logger.warn({ database, reason }, 'the database lags')
   }
 
   /** Whoever waits for the client goes on with an error, also who comes before there is a new one. */

@@ -40,8 +40,8 @@ const MAX_RETRY_MS = 30_000
 const DRAIN_MS = 3_000
 
 /**
- * A node while it does not lead. The local client holds the write locks of all databases throughout, and applies what
- * the primary streams. A database that cannot continue resyncs with a snapshot; transactions that only this node has
+ * A node while it does not lead. The local client applies what the primary streams, and the data plane rejects what
+ * applications write. A database that cannot continue resyncs with a snapshot; transactions that only this node has
  * move to `diverged/` first.
  */
 export class Replica {
@@ -98,8 +98,8 @@ export class Replica {
   }
 
   /**
-   * Applies the received transactions, and releases all locks. Just before, `beforeRelease` makes this node the
-   * primary, if it is to be: an application that gets a lock must already be allowed to write.
+   * Applies the received transactions, takes all write locks, and releases them. In between, `beforeRelease` makes this
+   * node the primary, if it is to be: an application that waited for a lock is allowed to write when it gets it.
    */
   async stop(beforeRelease = () => {}): Promise<void> {
     await this.leave()

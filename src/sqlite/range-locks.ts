@@ -1,5 +1,6 @@
-import { isLocked } from '../util/lock-query.ts'
+import { isLocked, lockHolder } from '../util/lock-query.ts'
 import { nativeLocks } from '../util/native-locks.ts'
+import { describeProcess } from '../util/process-name.ts'
 
 /**
  * Byte-range locks that belong to one open descriptor. They conflict with the POSIX locks of SQLite in other processes
@@ -33,6 +34,12 @@ export class RangeLocks {
   /** Whether another holder has a lock there. Where the kernel cannot be asked, it takes the lock for a moment. */
   isHeld(offset: number, length = 1): boolean {
     return isLocked(this.#fd, offset, length) ?? this.whileExclusive(offset, length, () => true) === undefined
+  }
+
+  /** Who has a lock there, for a message. */
+  holder(offset: number, length = 1): string {
+    const pid = lockHolder(this.#fd, offset, length)
+    return pid === undefined ? 'another process' : describeProcess(pid)
   }
 
   /** Runs `work` under an exclusive lock. Returns undefined when another holder has a conflicting lock. */

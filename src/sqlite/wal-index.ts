@@ -60,6 +60,13 @@ export const FRESH_WAL_INDEX: WalIndexHeader = {
   salt2: 0,
 }
 
+/** Whether both are of the same state of the WAL. */
+export function isSameHeader(a: WalIndexHeader, b: WalIndexHeader): boolean {
+  const isSameWal = a.salt1 === b.salt1 && a.salt2 === b.salt2
+  const isSameEnd = a.frameChecksum1 === b.frameChecksum1 && a.frameChecksum2 === b.frameChecksum2
+  return isSameWal && isSameEnd && a.change === b.change && a.maxFrame === b.maxFrame
+}
+
 /** One copy of the header, with its checksum. */
 export function marshalWalIndexHeader(header: WalIndexHeader): Uint8Array {
   const bytes = new Uint8Array(WAL_INDEX_HEADER_SIZE)

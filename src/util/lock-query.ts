@@ -5,7 +5,7 @@ import type koffiModule from 'koffi'
 const F_OFD_GETLK = 36
 const F_WRLCK = 1
 const F_UNLCK = 2
-const FLOCK = { type: 0, start: 8, length: 16, SIZE: 32 } as const
+const FLOCK = { type: 0, start: 8, length: 16, pid: 24, SIZE: 32 } as const
 
 type Fcntl = (fd: number, command: number, lock: Uint8Array) => number
 
@@ -30,12 +30,26 @@ function load(): Fcntl | undefined {
  * asked.
  */
 export function isLocked(fd: number, offset: number, length: number): boolean | undefined {
-  const query = load()
-  if (query === undefined) return undefined
+  const lock = query(fd, offset, length)
+  return lock && lock.getInt16(FLOCK.type, true) !== F_UNLCK
+}
+
+/** The process that has a lock on these bytes; undefined where there is none, or the kernel does not tell. */
+export function lockHolder(fd: number, offset: number, length: number): number | undefined {
+  const lock = query(fd, offset, length)
+  if (lock === undefined || lock.getInt16(FLOCK.type, true) === F_UNLCK) return undefined
+  // Neither a descriptor's lock nor one of another pid namespace has a process.
+  const pid = lock.getInt32(FLOCK.pid, true)
+  return pid > 0 ? pid : undefined
+}
+
+function query(fd: number, offset: number, length: number): DataView | undefined {
+  const fcntl = load()
+  if (fcntl === undefined) return undefined
   const lock = new Uint8Array(FLOCK.SIZE)
   const view = new DataView(lock.buffer)
   view.setInt16(FLOCK.type, F_WRLCK, true)
   view.setBigInt64(FLOCK.start, BigInt(offset), true)
   view.setBigInt64(FLOCK.length, BigInt(length), true)
-  return query(fd, F_OFD_GETLK, lock) === 0 ? view.getInt16(FLOCK.type, true) !== F_UNLCK : undefined
+  return fcntl(fd, F_OFD_GETLK, lock) === 0 ? view : undefined
 }

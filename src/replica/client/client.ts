@@ -16,8 +16,11 @@ interface Queue {
   readonly name: string
   readonly database: ClientDatabase
   readonly orders: { readonly order: DatabaseOrder; readonly body: Uint8Array }[]
-  /** The last reported reason why nothing can be applied. */
+  /** Since when nothing can be applied. */
+  blockedAtMs: number | undefined
+  /** The last reported reason for that. */
   blocked: string | undefined
+  retryMs: number
   /** An order failed: nothing is applied until the database is opened, replaced or discarded. */
   failed: boolean
   /** How often the first order failed and was tried again. */
@@ -25,13 +28,19 @@ interface Queue {
   waiting: boolean
 }
 
-const RETRY_MS = 20
+/** Applications that try to write have the write lock for a moment. A reader has its lock for longer. */
+const FIRST_RETRY_MS = 1
+const LAST_RETRY_MS = 20
+/** From then on what blocks a database is reported. */
+const REPORT_MS = 200
 /** The most transactions that one write may apply. */
 const MAX_TOGETHER = 256
 
+const UNBLOCKED = { blockedAtMs: undefined, blocked: undefined, retryMs: FIRST_RETRY_MS } as const
+
 /**
- * The local client of a replica: a SQLite client on the node's mount, in its own process, which holds the write locks
- * of all databases and applies the primary's transactions. A blocked database does not delay the others.
+ * The local client of a replica: a SQLite client on the node's mount, in its own process, which applies the primary's
+ * transactions under SQLite's write locks. A blocked database does not delay the others.
  */
 export class LocalClient {
   /** Applications make directories and links on the mount, and this process may be root's. */
@@ -59,10 +68,13 @@ export class LocalClient {
     for (const queue of this.#queues.values()) if (!queue.waiting) this.#work(queue)
   }
 
-  /** Drops the queued orders, and executes no more. The locks stay. */
+  /** Drops the queued orders, executes no more, and takes all locks. */
   finish(): void {
     this.#finished = true
-    for (const { orders } of this.#queues.values()) orders.length = 0
+    for (const { orders, database } of this.#queues.values()) {
+      orders.length = 0
+      database.hold()
+    }
     this.#send({ type: 'finished' })
   }
 
@@ -86,7 +98,7 @@ export class LocalClient {
           reason === undefined ? { type: 'owned', database: name } : { type: 'unowned', database: name, reason },
         )
       const database = new ClientDatabase(name, this.#files, this.#announce, owned)
-      queue = { name, database, orders: [], blocked: undefined, failed: false, attempts: 0, waiting: false }
+      queue = { name, database, orders: [], ...UNBLOCKED, failed: false, attempts: 0, waiting: false }
       this.#queues.set(name, queue)
     }
     return queue
@@ -100,9 +112,9 @@ export class LocalClient {
         const bodies = queue.failed ? [] : transactionsAtHead(queue)
         if (isSome(bodies)) done = this.#apply(queue, bodies)
         else this.#execute(queue, next.order)
-        queue.blocked = undefined
+        Object.assign(queue, UNBLOCKED)
       } catch (error) {
-        if (error instanceof ApplyBlockedError) return this.#wait(queue, error.message, RETRY_MS)
+        if (error instanceof ApplyBlockedError) return this.#wait(queue, error.message, queue.retryMs)
         const delayMs = retryDelayMs(error, ++queue.attempts)
         if (delayMs !== undefined) return this.#wait(queue, errorMessage(error), delayMs, true)
         queue.failed = true
@@ -127,13 +139,17 @@ export class LocalClient {
   }
 
   #wait(queue: Queue, reason: string, delayMs: number, isFailure = false): void {
-    if (queue.blocked !== reason) this.#send({ type: 'blocked', database: queue.name, reason, isFailure })
-    queue.blocked = reason
+    queue.blockedAtMs ??= performance.now()
+    const isReported = isFailure || performance.now() >= queue.blockedAtMs + REPORT_MS
+    const isNews = queue.blocked !== reason && isReported
+    if (isNews) this.#send({ type: 'blocked', database: queue.name, reason, isFailure })
+    if (isNews) queue.blocked = reason
     queue.waiting = true
     setTimeout(() => {
       queue.waiting = false
       this.#work(queue)
     }, delayMs)
+    queue.retryMs = Math.min(LAST_RETRY_MS, 2 * queue.retryMs)
   }
 
   /** Returns the number of transactions that were applied. */

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { dirname } from 'node:path'
 import { Applier } from '../../apply/applier.ts'
+import { ApplyBlockedError } from '../../apply/errors.ts'
 import { bytesInMemory, bytesOfFile, type LtxBytes } from '../../apply/transaction.ts'
 import type { Announcement } from '../../capture/announcements.ts'
 import { giveDatabase, makeFolders, NO_WISH, type OwnerWish } from '../../data/database-owner.ts'
@@ -29,6 +30,8 @@ export class ClientDatabase {
   #owner = NO_WISH
   /** An existing file has to be given that owner. */
   #isDue = false
+  /** The write locks are not let go any more. */
+  #isHeld = false
   readonly #owned: (reason: string | undefined) => void
 
   /** `files` is the mount. `owned` is called when the database was given its owner, or with the reason why not. */
@@ -50,7 +53,7 @@ export class ClientDatabase {
     this.#positions = positions
     // A database with a history but without a file was dropped.
     if (this.#files.status(this.#path) === undefined) return positions[0]
-    const { position } = this.#open()
+    const position = this.#whileLocked((applier) => applier.position)
     return position.txid > 0n ? position : undefined
   }
 
@@ -64,15 +67,16 @@ export class ClientDatabase {
       this.#positions = [position]
       return position
     }
-    const applier = this.#usable()
-    const from = applier.position
-    const before = (position: Position) => {
-      this.#around = [position, from]
-      this.#announce(this.#expectation(position, head))
-    }
-    const { pages, applied, position } = applier.apply(bytes, { before })
-    if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
-    return position
+    return this.#whileLocked((applier) => {
+      const from = applier.position
+      const before = (position: Position) => {
+        this.#around = [position, from]
+        this.#announce(this.#expectation(position, head))
+      }
+      const { pages, applied, position } = applier.apply(bytes, { before })
+      if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
+      return position
+    })
   }
 
   /**
@@ -84,39 +88,41 @@ export class ClientDatabase {
     if (bodies.length === 1 || unmarshalHeader(first).commit === 0) {
       return { count: 1, position: this.apply(bytesInMemory(first), first) }
     }
-    const applier = this.#usable()
-    const from = applier.position
-    const [firstBytes, ...rest] = bodies.map(bytesInMemory)
-    const { count, pages, applied, position } = applier.applyAll([firstBytes as LtxBytes, ...rest], (positions) => {
-      this.#around = [from, ...positions].reverse()
-      this.#announce(...positions.map((at, i) => this.#expectation(at, bodies[i] as Uint8Array)))
+    return this.#whileLocked((applier) => {
+      const from = applier.position
+      const [firstBytes, ...rest] = bodies.map(bytesInMemory)
+      const { count, pages, applied, position } = applier.applyAll([firstBytes as LtxBytes, ...rest], (positions) => {
+        this.#around = [from, ...positions].reverse()
+        this.#announce(...positions.map((at, i) => this.#expectation(at, bodies[i] as Uint8Array)))
+      })
+      if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
+      return { count, position }
     })
-    if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
-    return { count, position }
   }
 
   /** Throws as Applier.apply and Applier.replace. */
   advance({ file, whole, position: text, preApplyChecksum, timestampMs }: Advance): Position {
     const bytes = bytesOfFile(file)
     const { nodeId, commit, pageSize } = unmarshalHeader(headOf(file))
-    const applier = this.#usable()
     const replaces = {
       preApplyChecksum: preApplyChecksum === undefined ? 0n : parseChecksum(preApplyChecksum),
     } as const
-    const from = applier.position
-    const before = (position: Position) => {
-      this.#around = [position, from]
-      const expectation = { position, commit, pageSize, timestampMs, nodeId, replaces }
-      this.#announce({ op: 'reset', database: this.#name }, { op: 'expect', database: this.#name, expectation })
-    }
     const expected = text === undefined ? undefined : parsePosition(text)
-    // Before there is anything in it that its former owner should not read.
-    this.#give()
-    const { position } =
-      whole && expected !== undefined
-        ? applier.replace(bytes, expected, { before })
-        : applier.apply(bytes, { before, postApplyChecksum: expected?.checksum })
-    return position
+    return this.#whileLocked((applier) => {
+      const from = applier.position
+      const before = (position: Position) => {
+        this.#around = [position, from]
+        const expectation = { position, commit, pageSize, timestampMs, nodeId, replaces }
+        this.#announce({ op: 'reset', database: this.#name }, { op: 'expect', database: this.#name, expectation })
+      }
+      // Before there is anything in it that its former owner should not read.
+      this.#give()
+      const { position } =
+        whole && expected !== undefined
+          ? applier.replace(bytes, expected, { before })
+          : applier.apply(bytes, { before, postApplyChecksum: expected?.checksum })
+      return position
+    })
   }
 
   /**
@@ -144,13 +150,43 @@ export class ClientDatabase {
    * backup or an analysis, finds everything. False when it has to be tried again.
    */
   checkpoint(): boolean {
-    return this.#applier === undefined || this.#usable().checkpoint()?.complete !== false
+    if (this.#applier === undefined) return true
+    const applier = this.#usable()
+    const result = applier.checkpoint()
+    // It may have ended WAL mode, where other locks count.
+    if (!this.#isHeld) applier.locks.unlockWrites()
+    return result?.complete !== false
+  }
+
+  /** Takes the write locks for good, but where an application has them: who waits for one waits for `close`. */
+  hold(): void {
+    this.#isHeld = true
+    if (this.#applier?.status.isUsable !== true) return
+    try {
+      this.#applier.locks.lockWrites()
+    } catch (error) {
+      if (!(error instanceof ApplyBlockedError)) throw error
+    }
   }
 
   close(): void {
     const applier = this.#applier
     this.#applier = undefined
     applier?.close()
+  }
+
+  /**
+   * Applications may take the write locks at any other time: the data plane rejects what they write, so they learn at
+   * once that they cannot.
+   */
+  #whileLocked<T>(work: (applier: Applier) => T): T {
+    const applier = this.#usable()
+    applier.locks.lockWrites()
+    try {
+      return work(applier)
+    } finally {
+      if (!this.#isHeld) applier.locks.unlockWrites()
+    }
   }
 
   /**

@@ -53,7 +53,7 @@ export type ToClient =
   | { readonly type: 'leave'; readonly database: string }
   /** Nothing is left of the database: release what it occupies. There is no answer. */
   | { readonly type: 'forget'; readonly database: string }
-  /** Drop all orders that are not executed yet, and execute no more, but keep all locks. Answered by `finished`. */
+  /** Drop all orders that are not executed yet, execute no more, and take all write locks. Answered by `finished`. */
   | { readonly type: 'finish' }
   /** Release every database, and end. Answered by `closed`. */
   | { readonly type: 'close' }
@@ -65,7 +65,7 @@ export type FromClient =
   /** `orders`: how many orders this answers, when not one. */
   | { readonly type: 'applied'; readonly database: string; readonly position: string; readonly orders?: number }
   | { readonly type: 'discarded'; readonly database: string }
-  /** Another process on this machine blocks the order, or, if `isFailure`, it failed. It is retried. */
+  /** Another process on this machine blocks the order for a while, or, if `isFailure`, it failed. It is retried. */
   | { readonly type: 'blocked'; readonly database: string; readonly reason: string; readonly isFailure: boolean }
   /** The order failed, and so will all following `apply` orders until the database is opened, replaced or discarded. */
   | { readonly type: 'failed'; readonly database: string; readonly code: string; readonly message: string }

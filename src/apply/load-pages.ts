@@ -1,0 +1,38 @@
+import { pageChecksum } from '../ltx/format/checksum.ts'
+import { type Checksum, EMPTY_CHECKSUM, lockPgno } from '../ltx/format/types.ts'
+import { exchange, PageTable } from '../sqlite/page-table.ts'
+import type { DatabaseFile } from './database-file.ts'
+import { NotDatabaseError } from './errors.ts'
+import type { Size } from './journal-file.ts'
+import type { Wal } from './wal.ts'
+
+interface Loaded {
+  /** The newest version of each page: its checksum, and its WAL frame, if it has one. */
+  readonly pages: PageTable
+  /** Of the database. */
+  readonly checksum: Checksum
+  readonly firstPage: Uint8Array
+}
+
+/** Reads every page. Throws NotDatabaseError. */
+export function loadPages(file: DatabaseFile, wal: Wal | undefined, { pageSize, sizePages }: Size): Loaded {
+  const pages = new PageTable()
+  for (const [pgno, frame] of wal?.newestFrames() ?? []) if (pgno <= sizePages) pages.setFrame(pgno, frame - 1)
+  const read = (pgno: number) => {
+    const frame = pages.frame(pgno)
+    const isInWal = frame >= 0 && wal !== undefined
+    const page = isInWal ? wal.readFrame(frame + 1) : file.read((pgno - 1) * pageSize, pageSize)
+    if (page.length === pageSize) return page
+    throw new NotDatabaseError(file.path, `ends within page ${pgno}, but has ${sizePages} pages`)
+  }
+  const lockPage = lockPgno(pageSize)
+  let checksum = EMPTY_CHECKSUM
+  for (let pgno = 1; pgno <= sizePages; pgno++) {
+    if (pgno === lockPage) continue
+    const sum = pageChecksum(pgno, read(pgno))
+    pages.setChecksum(pgno, sum)
+    checksum = exchange(checksum, 0n, sum)
+  }
+  pages.resize(sizePages)
+  return { pages, checksum, firstPage: read(1) }
+}
