@@ -82,6 +82,17 @@ const CLUSTER_GAUGES: readonly ClusterMetric[] = [
     help: 'How far this node is behind its primary; 0 on the primary.',
     value: ({ lagMs }, role) => (role === 'primary' ? 0 : lagMs === undefined ? undefined : lagMs / 1000),
   },
+  {
+    name: 'connected',
+    help: '1 while this replica is connected to its primary.',
+    value: ({ connected }) => (connected === undefined ? undefined : Number(connected)),
+  },
+  {
+    name: 'disconnected_seconds',
+    help: 'How long this replica has not heard its primary; 0 while it is connected.',
+    value: ({ connected, disconnectedAtMs: at }) =>
+      connected === undefined ? undefined : at === undefined ? 0 : Math.max(0, Date.now() - at) / 1000,
+  },
   { name: 'replicas', help: 'Replicas connected to this node.', value: ({ replicas }) => replicas.length },
   {
     name: 'lease_remaining_seconds',

@@ -32,9 +32,13 @@ export interface ClusterStatus {
   readonly primary?: { readonly nodeId: string; readonly hostname: string; readonly url: string }
   /** On a primary whose lease expires: the time until then. */
   readonly leaseRemainingMs?: number
-  /** On a replica. */
+  /** On a replica: at least so far it is behind; grows while the primary is not heard. Absent while unknown. */
   readonly lagMs?: number
+  /** On a replica. */
   readonly connected?: boolean
+  /** While not connected: when the primary was last heard, or when this node began to follow; and the reason. */
+  readonly disconnectedAtMs?: number
+  readonly disconnectedReason?: string
   readonly lastError?: string
   /** On a primary. */
   readonly replicas: readonly ReplicaStatus[]

@@ -125,8 +125,9 @@ export class Membership {
     const problem = this.#handoffProblem(nodeId)
     if (problem !== undefined) throw new HandoffError('HANDOFF_REFUSED', problem)
     const handoff = (this.#handoff = new Handoff(nodeId, lease.ttlMs))
-    this.#dispatch({ type: 'handoff', to: nodeId })
     try {
+      await this.#assertWritable()
+      this.#dispatch({ type: 'handoff', to: nodeId })
       await handoff.decided
     } finally {
       this.#handoff = undefined
@@ -155,6 +156,21 @@ export class Membership {
     this.#dispatch(withinMs === 0 ? { type: 'stop' } : { type: 'stop', byMs: nowMs() + withinMs })
     await this.#stopped
     return this.#isSafe
+  }
+
+  /** A primary does not drain for a lease that it could not release. Throws HandoffError. */
+  async #assertWritable(): Promise<void> {
+    const done: Event[] = []
+    this.#write(async () => {
+      const outcome = await this.#renew()
+      if (outcome !== undefined) done.push(outcome)
+      return outcome
+    })
+    await this.#operations
+    const [outcome] = done
+    if (outcome?.type === 'renewed') return
+    const why = outcome?.type === 'renew-failed' ? outcome.reason : 'this node does not hold the lease any more'
+    throw new HandoffError('HANDOFF_REFUSED', `the lease cannot be passed on now: ${why}. Nothing has changed`)
   }
 
   #handoffProblem(nodeId: string): string | undefined {

@@ -172,6 +172,8 @@ export class ClusterRole implements RoleHost, StreamSource {
   }
 
   async stepDown(): Promise<void> {
+    // Until it has everything that its primary has, or leads again.
+    this.#isReady = false
     const { plane, backup, checkpoints } = this.#options
     plane.shared.deadlineNs = 0n
     const fenced = plane.fence(FENCE_MS)

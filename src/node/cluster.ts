@@ -8,6 +8,7 @@ import { StaticLease } from '../cluster/lease/static-lease.ts'
 import { Membership } from '../cluster/membership.ts'
 import type { ClusterConfig } from '../config/config.ts'
 import { formatPosition } from '../ltx/format/types.ts'
+import type { ReplicaStatus } from '../replica/replica.ts'
 import { errorCode, LtxdError } from '../util/errors.ts'
 import type { ClusterRoleOptions } from './cluster-role.ts'
 import { ClusterRole } from './cluster-role.ts'
@@ -19,6 +20,7 @@ export interface ClusterOptions extends ClusterRoleOptions {
 /** How long this node may take to lead after the primary's release. It reads the backup in between. */
 const TAKE_OVER_MS = 30_000
 const POLL_MS = 10
+const NO_PRIMARY = 'no primary is known'
 
 /** This node's place among its peers. */
 export class Cluster {
@@ -100,6 +102,10 @@ export class Cluster {
 
   handoff(node: string): Promise<void> {
     const replica = this.role.server.replicas().find(({ nodeId, hostname }) => nodeId === node || hostname === node)
+    const { nodeId, hostname } = this.#options.self
+    if (replica === undefined && (node === nodeId || node === hostname)) {
+      throw new LtxdError('HANDOFF_REFUSED', `${node} is this node, which leads already: name another one`)
+    }
     if (replica === undefined) {
       throw new LtxdError('NO_SUCH_REPLICA', `no replica ${node} is connected: "ltxd status" lists the connected ones`)
     }
@@ -117,7 +123,7 @@ export class Cluster {
       ...(clusterId !== undefined && { id: clusterId }),
       ...(primary && { primary }),
       ...(deadlineMs !== undefined && { leaseRemainingMs: deadlineMs }),
-      ...(replica && { connected: replica.connected, lagMs: replica.lagMs }),
+      ...(replica && connectionOf(replica, primary === undefined ? NO_PRIMARY : 'connecting', lastError)),
       ...(error !== undefined && { lastError: error }),
       replicas: this.role.server.replicas().map(({ positions, ...replica }) => ({
         ...replica,
@@ -138,6 +144,21 @@ export class Cluster {
     const isSafe = await this.#membership.stop(withinMs)
     await this.role.stop()
     return isSafe
+  }
+}
+
+function connectionOf(
+  { connected, disconnectedAtMs, lagMs, lastError }: ReplicaStatus,
+  state: string,
+  clusterError: string | undefined,
+): Pick<ClusterStatus, 'connected' | 'lagMs' | 'disconnectedAtMs' | 'disconnectedReason'> {
+  return {
+    connected,
+    ...(lagMs !== undefined && { lagMs }),
+    ...(disconnectedAtMs !== undefined && {
+      disconnectedAtMs,
+      disconnectedReason: lastError ?? clusterError ?? state,
+    }),
   }
 }
 

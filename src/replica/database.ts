@@ -31,7 +31,7 @@ export class ReplicaDatabase {
   readonly name: string
   readonly #options: ReplicaDatabaseOptions
   /** Orders without an answer yet, oldest first. */
-  readonly #unanswered: { readonly bytes: number; answered: (answer: Answer) => void }[] = []
+  readonly #unanswered: { readonly bytes: number; readonly sentAtMs: number; answered: (answer: Answer) => void }[] = []
   #unappliedBytes = 0
   #room: (() => void)[] = []
   /** The client has ended. Whatever is ordered afterwards fails at once, because nobody would answer it. */
@@ -53,6 +53,12 @@ export class ReplicaDatabase {
   /** How many transactions were sent to the client but are not applied yet. */
   get behind(): number {
     return this.#unanswered.length
+  }
+
+  /** How long the oldest order without an answer has waited; 0 when there is none. */
+  get waitingMs(): number {
+    const [oldest] = this.#unanswered
+    return oldest === undefined ? 0 : performance.now() - oldest.sentAtMs
   }
 
   /** The database's position; undefined when it is at none of `positions`. Throws ReplicaError. */
@@ -139,7 +145,7 @@ export class ReplicaDatabase {
   }
 
   #expect(bytes: number, answered: (answer: Answer) => void): void {
-    this.#unanswered.push({ bytes, answered })
+    this.#unanswered.push({ bytes, sentAtMs: performance.now(), answered })
     this.#unappliedBytes += bytes
   }
 

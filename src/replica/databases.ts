@@ -12,6 +12,7 @@ import type { Logger } from '../util/log.ts'
 import type { FromClient } from './client/messages.ts'
 import type { ReplicaError } from './database.ts'
 import { ReplicaDatabase } from './database.ts'
+import { historyOf } from './history.ts'
 import { LocalClientProcess } from './local-client.ts'
 import type { ReplicationStatus } from './status.ts'
 
@@ -103,6 +104,13 @@ export class ReplicaDatabases {
     void this.#client?.send({ type: 'forget', database: name })
   }
 
+  /** How long the oldest order that is not executed yet has waited, over all databases. */
+  unappliedMs(): number {
+    let longest = 0
+    for (const { waitingMs } of this.all()) longest = Math.max(longest, waitingMs)
+    return longest
+  }
+
   /** Resolves when the client has answered every order. */
   async idle(): Promise<void> {
     await Promise.all(Array.from(this.all(), (database) => database.idle()))
@@ -138,6 +146,13 @@ export class ReplicaDatabases {
     }
     positions.reverse()
     return positions.length > 0 ? positions : [position]
+  }
+
+  /** At most `most` positions in the database's log, newest first, by which the primary finds the last shared one. */
+  history(name: string, most: number): Promise<Position[]> {
+    const { plane, data } = this.#options
+    const position = plane.position(name)
+    return historyOf(new LogReader(name, logDirectory(data.dir, name), () => position), position, most)
   }
 
   /** Moves the local database aside, before it is replaced. `fork`: the last transaction that both histories share. */

@@ -10,6 +10,7 @@ import { StreamClient } from '../stream/replica/client.ts'
 import type { Logger } from '../util/log.ts'
 import type { NodeAddress } from '../util/node-address.ts'
 import { ReplicaDatabases } from './databases.ts'
+import { Lag, SILENT_MS } from './lag.ts'
 import { ReplicaSink } from './sink.ts'
 import type { ReplicationStatus } from './status.ts'
 
@@ -27,13 +28,14 @@ export interface ReplicaOptions {
 
 export interface ReplicaStatus {
   readonly connected: boolean
-  readonly lagMs: number
+  /** While not connected: when the primary was last heard, or, if never, when this node began to follow. */
+  readonly disconnectedAtMs?: number
+  /** Absent while it is not known. */
+  readonly lagMs?: number
   readonly lastError?: string
 }
 
 const RESTART_CLIENT_MS = 200
-/** Longer than the interval of heartbeats. */
-const SILENT_MS = 2_000
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
 /** How long received transactions may take to be applied when the node stops following. */
@@ -51,8 +53,8 @@ export class Replica {
   readonly #databases: ReplicaDatabases
   readonly #sink: ReplicaSink
   readonly #retries = new Map<string, number>()
-  /** The last heartbeat of the primary. */
-  #heard: { readonly lagMs: number; readonly atMs: number } | undefined
+  readonly #lag = new Lag()
+  readonly #startedAtMs = Date.now()
   readonly #lagTimer = setInterval(() => this.#publishLag(), SILENT_MS / 2)
   #stream: StreamClient | undefined
   #following: { readonly primary: NodeAddress; readonly term: bigint } | undefined
@@ -137,8 +139,15 @@ export class Replica {
   }
 
   status(): ReplicaStatus {
-    const { connected, lagMs, lastError } = this.#stream?.status() ?? { connected: false, lagMs: 0 }
-    return { connected, lagMs, ...(lastError !== undefined && { lastError }) }
+    const { connected, lastError } = this.#stream?.status() ?? { connected: false }
+    const { ms: lagMs, silentMs } = this.#lag
+    const disconnectedAtMs = silentMs === undefined ? this.#startedAtMs : Math.round(Date.now() - silentMs)
+    return {
+      connected,
+      ...(!connected && { disconnectedAtMs }),
+      ...(lagMs !== undefined && { lagMs }),
+      ...(lastError !== undefined && { lastError }),
+    }
   }
 
   replication(database: string): ReplicationStatus | undefined {
@@ -196,9 +205,7 @@ export class Replica {
 
   async #leave(): Promise<void> {
     this.#following = undefined
-    this.#heard = undefined
     await this.#disconnect()
-    this.#options.plane.shared.lagMs = undefined
   }
 
   /** The client's locks are gone, but the data plane rejects all other writers until a new client holds them. */
@@ -224,15 +231,13 @@ export class Replica {
   }
 
   #alive(lagMs: number): void {
-    this.#heard = { lagMs, atMs: performance.now() }
-    this.#options.plane.shared.lagMs = lagMs
+    this.#lag.heard(lagMs)
+    this.#options.plane.shared.lagMs = this.#lag.ms
   }
 
-  /** The lag is at least as long as the primary has been silent. */
   #publishLag(): void {
-    const { lagMs, atMs } = this.#heard ?? { lagMs: 0, atMs: Infinity }
-    const silentMs = performance.now() - atMs
-    if (silentMs > SILENT_MS) this.#options.plane.shared.lagMs = lagMs + silentMs
+    this.#lag.unappliedMs = this.#databases.unappliedMs()
+    this.#options.plane.shared.lagMs = this.#lag.ms
   }
 
   /** Runs one operation after the other, even if the previous one failed. */

@@ -73,7 +73,7 @@ export class ReplicaSink implements StreamSink {
   }
 
   history(name: string): Promise<readonly Position[]> {
-    return this.#options.databases.positions(name, MAX_HISTORY)
+    return this.#options.databases.history(name, MAX_HISTORY)
   }
 
   owner(name: string, owner: DatabaseOwner): Promise<void> {

@@ -79,6 +79,8 @@ describe('a replica', () => {
     expect(withCluster({ connected: true, lagMs: 0.3 })[2]).toBe(`${who}, connected, 0 ms behind`)
     expect(withCluster({ connected: true, lagMs: 1_198 })[2]).toBe(`${who}, connected, 1.198 s behind`)
     expect(withCluster({ connected: false, lagMs: 12 })[2]).toBe(`${who}, not connected`)
+    const cut = { connected: false, lagMs: 12, disconnectedAtMs: NOW_MS - 90_000, disconnectedReason: 'ECONNREFUSED' }
+    expect(withCluster(cut)[2]).toBe(`${who}, not connected for 1 min 30 s: ECONNREFUSED`)
     expect(withCluster({ connected: false })).not.toContain('no replicas connected')
   })
 

@@ -37,7 +37,7 @@ export function formatStatus(status: NodeStatus, nowMs: number): string {
   const up = describeDuration(wholeSeconds(nowMs - status.startedAtMs))
   const lines = [
     ['node', `${status.nodeId}, ${status.role}, up ${up}, pid ${status.pid}, ltxd ${status.version}`],
-    ...(cluster === undefined ? [] : clusterLines(cluster, status.role)),
+    ...(cluster === undefined ? [] : clusterLines(cluster, status.role, nowMs)),
     ['mount', status.mount.dir],
     ['data', status.data.dir],
     ['backup', status.backup?.url ?? 'none'],
@@ -58,12 +58,12 @@ function unreplicatedText({ count, names }: UnreplicatedStatus): string {
   return `${subject} not replicated and not backed up (encrypted, and not in WAL mode):\n${shown.join('')}${more}`
 }
 
-function clusterLines(cluster: ClusterStatus, role: NodeStatus['role']): string[][] {
+function clusterLines(cluster: ClusterStatus, role: NodeStatus['role'], nowMs: number): string[][] {
   const { type, id, term, candidate, primary, leaseRemainingMs, lastError } = cluster
   const eligibility = candidate ? 'candidate' : 'not a candidate'
   const lines = [['cluster', [...(id === undefined ? [] : [id]), type, `term ${term}`, eligibility].join(', ')]]
   if (role === 'replica' && primary !== undefined) {
-    lines.push(['primary', `${primary.hostname} (${primary.nodeId}) at ${primary.url}, ${connection(cluster)}`])
+    lines.push(['primary', `${primary.hostname} (${primary.nodeId}) at ${primary.url}, ${connection(cluster, nowMs)}`])
   }
   if (role === 'idle') lines.push(['primary', 'unknown: databases can be read but not written'])
   if (leaseRemainingMs !== undefined) {
@@ -73,8 +73,11 @@ function clusterLines(cluster: ClusterStatus, role: NodeStatus['role']): string[
   return lines
 }
 
-function connection({ connected, lagMs }: ClusterStatus): string {
-  if (connected === false) return 'not connected'
+function connection({ connected, disconnectedAtMs, disconnectedReason, lagMs }: ClusterStatus, nowMs: number): string {
+  if (connected === false) {
+    const since = disconnectedAtMs === undefined ? '' : ` for ${describeDuration(wholeSeconds(nowMs - disconnectedAtMs))}`
+    return `not connected${since}${disconnectedReason === undefined ? '' : `: ${disconnectedReason}`}`
+  }
   return lagMs === undefined ? 'connected' : `connected, ${describeDuration(lagMs)} behind`
 }
 

@@ -42,7 +42,7 @@ export interface StreamSink {
   positions(): ReadonlyMap<string, Position>
   /** Whether there is anything of that database here, even if it is not served. */
   has(database: string): boolean
-  /** The newest positions of a database, newest first, at most 4096: to find where two histories diverge. */
+  /** Positions of a database, newest first, at most 4096: to find where two histories diverge. Older ones have gaps. */
   history(database: string): Promise<readonly Position[]>
   /** The owner of the database, which need not exist yet, from now on. Not to give it is no error. */
   owner(database: string, owner: DatabaseOwner): Promise<void>
