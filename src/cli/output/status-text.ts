@@ -75,7 +75,8 @@ function clusterLines(cluster: ClusterStatus, role: NodeStatus['role'], nowMs: n
 
 function connection({ connected, disconnectedAtMs, disconnectedReason, lagMs }: ClusterStatus, nowMs: number): string {
   if (connected === false) {
-    const since = disconnectedAtMs === undefined ? '' : ` for ${describeDuration(wholeSeconds(nowMs - disconnectedAtMs))}`
+    const since =
+      disconnectedAtMs === undefined ? '' : ` for ${describeDuration(wholeSeconds(nowMs - disconnectedAtMs))}`
     return `not connected${since}${disconnectedReason === undefined ? '' : `: ${disconnectedReason}`}`
   }
   return lagMs === undefined ? 'connected' : `connected, ${describeDuration(lagMs)} behind`
