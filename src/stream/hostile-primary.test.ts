@@ -178,3 +178,23 @@ test('a database that cannot be applied is retried less and less often, with one
   await until('it is retried', () => tries > 4)
   expect(replica.lines.filter((line) => line.includes('could not be applied'))).toHaveLength(1)
 })
+
+test('I10: a primary that asks for histories and reads none makes the replica hold no more than a few', async () => {
+  let asked = 0
+  const primary = await rawPrimary((it) => {
+    it.pause()
+    for (let i = 0; i < 2_000; i++) it.send({ type: 'history-wanted', database: `${i}.db` })
+    it.send({ type: 'unknown', database: 'last.db' })
+  })
+  const replica = new TestReplica()
+  const positions = Array.from({ length: 4096 }, (_, i) => ({ txid: BigInt(i + 1), checksum: 1n << 63n }) as Position)
+  replica.history = async () => {
+    asked++
+    return positions
+  }
+  replica.databases.set('last.db', new ReplicaDatabase())
+  follow(replica, primary)
+  await until('everything has arrived', () => replica.unknowns.length > 0)
+  await until('the way is full', () => asked > 0)
+  expect(asked).toBeLessThan(200)
+})

@@ -10,13 +10,13 @@ import {
   CONTENT_TYPE,
   encodeReplicaMessage,
   HEARTBEAT_MS,
-  MAX_HISTORY,
   parsePrimaryMessage,
   positionMessages,
   PROTOCOL_VERSION,
 } from '../wire/messages.ts'
 import { readRejection } from '../wire/rejection.ts'
 import { FrameParser } from '../wire/wire.ts'
+import { Histories } from './histories.ts'
 import type { Lane } from './lane.ts'
 import { Leaving } from './leaving.ts'
 import { OpenLanes } from './open-lanes.ts'
@@ -44,8 +44,7 @@ export class PrimaryStream {
   #silentTicks = 0
   readonly #acknowledgements = new Map<string, Position>()
   readonly #credits = new Map<string, number>()
-  /** Databases whose history is being read for the primary. */
-  readonly #histories = new Set<string>()
+  readonly #histories: Histories
   readonly #open = new OpenLanes()
   #flushing = false
   readonly #leaving = new Leaving()
@@ -65,6 +64,7 @@ export class PrimaryStream {
       headers: { 'content-type': CONTENT_TYPE, connection: 'close' },
     })
     this.#writer = new FrameWriter(this.#request)
+    this.#histories = new Histories((database) => host.sink.history(database), this.#writer)
   }
 
   get connected(): boolean {
@@ -236,15 +236,10 @@ export class PrimaryStream {
   }
 
   async #sendHistory(database: string): Promise<void> {
-    if (this.#histories.has(database)) return
-    this.#histories.add(database)
     try {
-      const positions = (await this.#host.sink.history(database)).slice(0, MAX_HISTORY)
-      if (this.connected) this.#writer.writeNow(encodeReplicaMessage({ type: 'history', database, positions }))
+      await this.#histories.send(database)
     } catch (error) {
-      this.#end(new StreamLostError(`the history of ${database} cannot be read here: ${errorMessage(error)}`))
-    } finally {
-      this.#histories.delete(database)
+      this.#end(new StreamLostError(`the history of ${database} cannot be sent: ${errorMessage(error)}`))
     }
   }
 

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { PrimaryMessage, ReplicaMessage } from '../wire/messages.ts'
 import { CONTENT_TYPE, encodePrimaryMessage, parseReplicaMessage, PROTOCOL_VERSION } from '../wire/messages.ts'
 import { FrameParser } from '../wire/wire.ts'
@@ -8,6 +8,7 @@ import { TestPrimary } from './primary.ts'
 export class RawPrimary {
   readonly node: TestPrimary
   readonly #responses: ServerResponse[] = []
+  readonly #requests: IncomingMessage[] = []
   /** Called with each message of the replica. */
   received: (message: ReplicaMessage) => void = () => undefined
 
@@ -25,10 +26,16 @@ export class RawPrimary {
       })
       response.on('error', () => undefined)
       this.#responses.push(response)
+      this.#requests.push(incoming)
       response.writeHead(200, { 'content-type': CONTENT_TYPE })
       this.send({ type: 'hello', protocol: PROTOCOL_VERSION, nodeId, hostname: 'raw', term: 1n, clusterId: 'c' })
       connected()
     })
+  }
+
+  /** It reads nothing more of the newest connection. */
+  pause(): void {
+    this.#requests.at(-1)?.pause()
   }
 
   /** On the newest connection. */
