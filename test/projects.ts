@@ -30,6 +30,7 @@ export const PROJECTS = {
       'test/projects.test.ts',
       'test/sqlite-suite/output.test.ts',
       'test/sqlite-suite/verdict.test.ts',
+      'test/succession/succession.test.ts',
     ],
   },
   /** Tests bound by the processor: two of them fill two cores. */
@@ -129,6 +130,7 @@ export const PROJECTS = {
       'test/cluster/frozen-leader.test.ts',
       'test/cluster/clean-stop.test.ts',
       'test/cluster/stop-all.test.ts',
+      'test/cluster/succession.test.ts',
       'test/cluster/dropped.test.ts',
       'test/cluster/killed-leader.test.ts',
       'test/cli/mount.test.ts',

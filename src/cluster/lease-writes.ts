@@ -3,6 +3,7 @@ import { MAX_TERM } from '../data/term.ts'
 import { errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { nowMs } from '../util/monotonic.ts'
+import { type Candidacy, encodeCandidacy, isAhead, parseCandidacy } from './candidacy.ts'
 import { ClusterMismatchError, UnreadableRecordError } from './lease/errors.ts'
 import type { Leader, Lease, LeaseRecord, LeaseView, NodeAddress } from './lease/lease.ts'
 import type { Effect, Event } from './role/role-events.ts'
@@ -77,12 +78,38 @@ export class LeaseWrites {
       if (outcome.kind === 'lost') return { type: 'not-acquired', view: this.judge(outcome.view) }
       this.#held = record
       this.#previous = previous
+      await this.#markFounded(before, record)
       if (record.term > this.#highestTerm) this.#highestTerm = record.term
       return { type: 'acquired', term: record.term, sentAtMs, view: outcome.view }
     } catch (error) {
       troubles.began('write', errorMessage(error))
       return { type: 'acquire-failed', reason: errorMessage(error) }
     }
+  }
+
+  /** Publishes how far this node is. The event names the candidate that has most, if that is another. */
+  async stand(
+    of: string,
+    position: Pick<Candidacy, 'historyTerm' | 'positions' | 'isUnfit'>,
+    knownTerm: bigint,
+  ): Promise<Event> {
+    const { lease, self, troubles } = this.#options
+    const known = knownTerm > this.#highestTerm ? knownTerm : this.#highestTerm
+    const own: Candidacy = { ...position, of, nodeId: self.nodeId, hostname: self.hostname, knownTerm: known }
+    let most = own
+    try {
+      await lease.publish(self.nodeId, encodeCandidacy(own))
+      for (const bytes of await lease.candidacies()) {
+        const other = parseCandidacy(bytes)
+        if (other === undefined || other.nodeId === self.nodeId) continue
+        if (other.knownTerm > this.#highestTerm) this.#highestTerm = other.knownTerm
+        if (other.of === of && !other.isUnfit && isAhead(other, most)) most = other
+      }
+      troubles.over('election')
+    } catch (error) {
+      troubles.began('election', `the candidates cannot compare what they have: ${errorMessage(error)}`)
+    }
+    return { type: 'stood', of, ahead: most === own ? undefined : { nodeId: most.nodeId, hostname: most.hostname } }
   }
 
   async renew(term: bigint): Promise<Event> {
@@ -116,6 +143,22 @@ export class LeaseWrites {
       logger.warn({ err: error }, 'could not release the lease: other nodes can acquire it after its TTL')
     }
     return { type: 'released', view }
+  }
+
+  /** Without it, the next node without data that finds the record gone founds another cluster after a while. */
+  async #markFounded(before: LeaseRecord | undefined, { clusterId }: LeaseRecord): Promise<void> {
+    const { lease, readClusterId, logger } = this.#options
+    if (before === undefined && readClusterId() === undefined && lease.type !== 'static') {
+      logger.warn(
+        { cluster: clusterId },
+        'founded a new cluster, because the lease has no record and no node with data has shown. If there are nodes ' +
+          'with data, stop this node, delete the key of the lease and what is below it, and start them. ' +
+          '"lease.found: never" keeps this node from founding a cluster',
+      )
+    }
+    await lease.markFounded(clusterId).catch((error: unknown) => {
+      logger.warn({ err: error }, 'the lease could not be marked as founded: its token may not write below its key')
+    })
   }
 
   /** A unique record, with the current knowledge about earlier leaders. */

@@ -25,6 +25,7 @@ class Host implements RoleHost {
   extend = (deadlineNs: bigint) => void (this.deadlineNs = deadlineNs)
   ledTerm = () => 0n
   historyTerm = () => this.known
+  stand = () => Promise.resolve(new Map<bigint, bigint>())
   leave = () => Promise.resolve({ told: false, safe: true })
   async drain(): Promise<Drained> {
     await this.#call('drain')
@@ -49,6 +50,7 @@ function member(options: StaticLeaseOptions, host: Host) {
     demoteMs: 10,
     uploadWindowMs: 0,
     hasBackup: false,
+    found: 'wait',
     readClusterId: () => clusterId,
     writeClusterId: (id) => (clusterId = id),
     logger: createLogger({ level: 'info', format: 'text', write: (line) => lines.push(line) }),

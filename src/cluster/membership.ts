@@ -1,35 +1,19 @@
-import type { Logger } from '../util/log.ts'
 import { nowMs, toNs } from '../util/monotonic.ts'
+import type { Positions } from './candidacy.ts'
 import { HandoffError } from './errors.ts'
 import { Handoff } from './handoff.ts'
 import { ClusterMismatchError } from './lease/errors.ts'
-import type { Leader, Lease, NodeAddress } from './lease/lease.ts'
 import { LeaseWrites } from './lease-writes.ts'
+import type { MembershipOptions } from './membership-options.ts'
 import { next, wakeAtMs } from './role/role.ts'
 import type { Effect, Event } from './role/role-events.ts'
 import { INITIAL, type Rules, type State } from './role/role-state.ts'
 import { RoleCalls } from './role-calls.ts'
-import type { MembershipStatus, RoleHost } from './role-host.ts'
+import type { MembershipStatus } from './role-host.ts'
 import { Troubles } from './troubles.ts'
+import { missingHistory, noteWaits } from './waits.ts'
 
 export type { MembershipStatus, RoleHost } from './role-host.ts'
-
-export interface MembershipOptions {
-  readonly lease: Lease
-  readonly host: RoleHost
-  readonly self: NodeAddress
-  readonly candidate: boolean
-  /** How long this node does not acquire the lease after a handoff or a failed take-over. */
-  readonly demoteMs: number
-  /** How long after a holder's deadline its uploads may still reach the backup. */
-  readonly uploadWindowMs: number
-  /** `lead` applies from the backup the transactions that this node lacks. */
-  readonly hasBackup: boolean
-  /** From the data directory. */
-  readonly readClusterId: () => string | undefined
-  readonly writeClusterId: (id: string) => void
-  readonly logger: Logger
-}
 
 const MAX_TIMER_MS = 2 ** 31 - 1
 
@@ -58,8 +42,11 @@ export class Membership {
   constructor(options: MembershipOptions) {
     const { lease, host, self, candidate, demoteMs, uploadWindowMs, hasBackup, readClusterId, logger } = options
     const marginMs = lease.ttlMs === Infinity ? 0 : lease.ttlMs / 10
+    const settleMs = lease.type === 'static' ? 0 : Math.min(lease.ttlMs / 10, 1_000)
+    const { yieldMs = lease.ttlMs, found } = options
     this.#options = options
-    this.#rules = { self, candidate, ttlMs: lease.ttlMs, marginMs, demoteMs, uploadWindowMs, hasBackup }
+    const times = { ttlMs: lease.ttlMs, marginMs, settleMs, yieldMs, demoteMs, uploadWindowMs }
+    this.#rules = { self, candidate, ...times, hasBackup, found }
     this.#troubles = new Troubles(logger, nowMs)
     const ledTerm = () => host.ledTerm()
     this.#writes = new LeaseWrites({ lease, self, readClusterId, ledTerm, logger, troubles: this.#troubles })
@@ -117,6 +104,12 @@ export class Membership {
     if (assigned?.kind === 'follow')
       return { ...common, role: 'replica', term: assigned.term, primary: assigned.primary }
     return { ...common, role: 'idle', term: this.#writes.highestTerm }
+  }
+
+  /** Why this node can neither lead nor follow: the lease belongs to another cluster. */
+  get mismatch(): string | undefined {
+    const view = this.#state.seen?.view
+    return view?.kind === 'foreign' && view.error instanceof ClusterMismatchError ? view.error.message : undefined
   }
 
   /** On the primary: drain, release the lease for `nodeId`, follow it. Throws LtxdError. */
@@ -190,12 +183,13 @@ export class Membership {
     const { state, effects } = next(before, event, this.#rules, {
       ms: nowMs(),
       unfit: judged ? host.unfit() : undefined,
-      newcomer: judged && readClusterId() === undefined && host.knownTerm() === 0n,
+      newcomer: judged && readClusterId() === undefined,
       knownTerm: host.knownTerm(),
       ledTerm: host.ledTerm(),
       historyTerm: host.historyTerm(),
     })
     this.#state = state
+    noteWaits(this.#troubles, state, event, this.#rules)
     if (event.type === 'left') this.#isSafe = event.told || event.safe
     if (event.type === 'drained') this.#isSafe = event.kept === 'elsewhere'
     for (const effect of effects) this.#perform(effect)
@@ -248,6 +242,8 @@ export class Membership {
         return effect.leader === undefined
           ? this.#troubles.over('history')
           : this.#troubles.began('history', missingHistory(effect.leader))
+      case 'stand':
+        return this.#calls.stand(effect, (positions) => this.#write(() => this.#stand(effect.of, positions)))
       case 'leave':
         return this.#calls.leave()
       case 'close':
@@ -272,6 +268,13 @@ export class Membership {
     })
   }
 
+  #stand(of: string, positions: Positions): Promise<Event> {
+    const { host, candidate } = this.#options
+    const isMissing = this.#state.name === 'standing-by' && this.#state.missing !== undefined
+    const isUnfit = !candidate || isMissing || host.unfit() !== undefined
+    return this.#writes.stand(of, { historyTerm: host.historyTerm(), positions, isUnfit }, host.knownTerm())
+  }
+
   /** Does nothing if the lease was lost while this operation waited for others. */
   async #renew(): Promise<Event | undefined> {
     return this.#state.name === 'leading' ? this.#writes.renew(this.#state.term) : undefined
@@ -283,15 +286,4 @@ export class Membership {
     this.#firstRole.resolve()
     this.#resolveStopped()
   }
-}
-
-function missingHistory({ holder: { hostname }, term, kept }: Leader): string {
-  const reason =
-    kept === 'alone'
-      ? `${hostname} has transactions that no other node is known to have`
-      : `${hostname} led later than this node's history reaches`
-  return (
-    `${reason} (term ${term}), so this node does not lead: start ${hostname}, or a replica that has everything from it. ` +
-    `"ltxd promote --force" leads without those transactions, and ${hostname} sets them aside when it returns`
-  )
 }

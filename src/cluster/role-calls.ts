@@ -1,6 +1,7 @@
 import { errorMessage, type LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { nowMs } from '../util/monotonic.ts'
+import type { Positions } from './candidacy.ts'
 import { HostCalls } from './host-calls.ts'
 import type { Effect, Event } from './role/role-events.ts'
 import type { Drained, RoleHost } from './role-host.ts'
@@ -83,6 +84,21 @@ export class RoleCalls {
         )
       }
       happened({ type: 'drained', term, ...drained })
+    })
+  }
+
+  /** `stood`: publishes how far this node is. */
+  stand({ of }: Effect & { kind: 'stand' }, stood: (positions: Positions) => void): void {
+    const { host, troubles, roleTaken, happened } = this.#options
+    this.#calls.push(async () => {
+      try {
+        const positions = await host.stand()
+        roleTaken()
+        stood(positions)
+      } catch (error) {
+        troubles.began('role', errorMessage(error))
+        happened({ type: 'stood', of, ahead: undefined })
+      }
     })
   }
 

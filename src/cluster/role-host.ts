@@ -1,3 +1,4 @@
+import type { Positions } from './candidacy.ts'
 import type { Leader, NodeAddress } from './lease/lease.ts'
 import type { Left } from './role/role-events.ts'
 import type { Previous } from './role/role-state.ts'
@@ -15,6 +16,8 @@ export interface RoleHost {
   historyTerm(): bigint
   /** Why this node must not lead now (e.g. it waits for a snapshot); undefined when it may. */
   unfit(): string | undefined
+  /** An election: follow nobody, apply what was received, for a bounded time, and say how far this node is then. */
+  stand(): Promise<Positions>
   /** Follow this primary instead of the previous one. When it rejects, it is called again a little later. */
   follow(primary: NodeAddress, term: bigint): Promise<void>
   /** No primary is known, or the lease service has not answered yet: serve reads, reject writes. */

@@ -22,6 +22,9 @@ const RULES: Rules = {
   demoteMs: 5_000,
   uploadWindowMs: 3_000,
   hasBackup: false,
+  settleMs: 0,
+  found: 'now',
+  yieldMs: TTL,
 }
 export const held = (holder = OTHER, fields: Partial<LeaseRecord> = {}): LeaseView => ({
   kind: 'record',

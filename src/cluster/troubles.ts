@@ -1,7 +1,7 @@
 import type { Logger } from '../util/log.ts'
 
 /** The kinds of lasting failures. */
-export type TroubleKind = 'read' | 'write' | 'record' | 'role' | 'lead' | 'history'
+export type TroubleKind = 'read' | 'write' | 'record' | 'role' | 'lead' | 'history' | 'election' | 'yield' | 'unfit'
 
 const OVER: Readonly<Record<TroubleKind, string>> = {
   read: 'the lease can be read again',
@@ -9,6 +9,9 @@ const OVER: Readonly<Record<TroubleKind, string>> = {
   record: 'the lease record is in order again',
   role: 'the role was taken',
   lead: 'the take-over succeeded',
+  unfit: 'this node may lead again, or another does',
+  election: 'the candidates compare what they have again',
+  yield: 'no candidate that has more is waited for any more',
   history: 'this node no longer waits for a later leader',
 }
 

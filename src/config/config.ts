@@ -89,6 +89,10 @@ export interface ClusterConfig {
   readonly ttlMs: number
   /** How long a replica waits before it reconnects. */
   readonly reconnectDelayMs: number
+  /** When a node of no cluster founds one, where the lease has no record: after a silence, at once, or never. */
+  readonly found: 'wait' | 'now' | 'never'
+  /** How long a node leaves the lease to one that has more. */
+  readonly yieldMs: number
   /** How long a node does not acquire the lease after a handoff or a failed take-over. */
   readonly demoteDelayMs: number
   /** Present if and only if the type is consul. The URL may contain a token. */

@@ -65,6 +65,7 @@ function leaseValue(cluster: ClusterConfig): Record<string, unknown> {
     ...(consul === undefined ? {} : { ttl: formatDuration(ttlMs) }),
     'reconnect-delay': formatDuration(cluster.reconnectDelayMs),
     'demote-delay': formatDuration(cluster.demoteDelayMs),
+    ...(consul === undefined ? {} : { yield: formatDuration(cluster.yieldMs), found: cluster.found }),
     ...(consul === undefined
       ? {}
       : { consul: { url: literal(redactUrl(consul.url).replace(/\/$/, '')), key: literal(consul.key) } }),

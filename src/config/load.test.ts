@@ -155,12 +155,11 @@ describe('a lease', () => {
       promote: false,
       hostname: hostname(),
       ttlMs: 10_000,
-      reconnectDelayMs: 1_000,
-      demoteDelayMs: 10_000,
+      ...{ reconnectDelayMs: 1_000, demoteDelayMs: 10_000, yieldMs: 10_000, found: 'wait' },
       consul: { url: 'http://127.0.0.1:8500', key: 'ltxd/primary' },
     })
-    const flags = [{ flag: '--consul', path: ['lease', 'consul', 'url'], value: 'http://127.0.0.1:8500' }]
-    expect(parse('', { flags }).cluster).toEqual(lease('  consul: { url: http://127.0.0.1:8500 }\n'))
+    const consul = { flag: '--consul', path: ['lease', 'consul', 'url'], value: 'http://127.0.0.1:8500' }
+    expect(parse('', { flags: [consul] }).cluster).toEqual(lease('  consul: { url: http://127.0.0.1:8500 }\n'))
   })
 
   test('may be written as in litefs.yml', () => {

@@ -159,6 +159,8 @@ function toClusterConfig(lease: NonNullable<FileValue['lease']>): ClusterConfig 
     ttlMs: lease.ttl ?? ttl ?? DEFAULT_LEASE_TTL_MS,
     reconnectDelayMs: lease['reconnect-delay'],
     demoteDelayMs: lease['demote-delay'],
+    yieldMs: lease.yield ?? lease.ttl ?? ttl ?? DEFAULT_LEASE_TTL_MS,
+    found: lease.found,
     ...(url === undefined ? {} : { consul: { url, key } }),
   }
 }

@@ -97,6 +97,9 @@ const lease = {
   ttl: leaseTtl.optional(),
   'reconnect-delay': duration('10ms', '1h').prefault('1s'),
   'demote-delay': duration('0s', '1h').prefault('10s'),
+  // Default: the TTL.
+  yield: duration('0s', '1h').optional(),
+  found: oneOf('wait', 'now', 'never').prefault('wait'),
   consul: section(consul).prefault({}),
 }
 
@@ -170,6 +173,8 @@ interface LeaseValue {
   readonly promote: boolean
   readonly 'advertise-url'?: string | undefined
   readonly ttl?: number | undefined
+  readonly yield?: number | undefined
+  readonly found: 'wait' | 'now' | 'never'
   readonly consul: { readonly url?: string | undefined; readonly ttl?: number | undefined }
 }
 
@@ -198,6 +203,8 @@ function leaseClashes(value: LeaseValue): { path: string[]; message: string }[] 
       is: isStatic && (ttl ?? consul.ttl) !== undefined,
       message: 'is only for type: consul: a static lease has no end',
     },
+    { path: ['yield'], is: isStatic && value.yield !== undefined, message: 'is only for type: consul' },
+    { path: ['found'], is: isStatic && value.found !== 'wait', message: 'is only for type: consul' },
     { path: ['promote'], is: promote && (isStatic || !candidate), message: 'needs type: consul and candidate: true' },
     {
       path: ['advertise-url'],

@@ -98,6 +98,12 @@ lease:
   # reconnect-delay: 1s
   # How long a node does not acquire the lease after a handoff or a failed take-over.
   # demote-delay: 10s
+  # How long a node that could lead leaves the lease to one that has more transactions. Default: lease.ttl.
+  # yield: 10s
+  # What a node without data does where the lease has no record, which is so before the first start, and after Consul
+  # has lost its state. wait: it founds a cluster when no node with data has shown for two TTLs. never: it waits for
+  # one. now: it founds a cluster at once, if there are no signs of one; "--found" says so for one start.
+  # found: wait
   consul:
     # http://HOST:PORT, with a token http://:TOKEN@HOST:PORT. A path is a prefix of the key. "--consul URL" overrides
     # it, without a token, or LTXD_CONSUL_URL in the environment, with one.

@@ -1,3 +1,4 @@
+import { type Positions, positionsOf } from '../cluster/candidacy.ts'
 import type { Left } from '../cluster/role/role-events.ts'
 import type { Previous } from '../cluster/role/role-state.ts'
 import type { Drained, RoleHost } from '../cluster/role-host.ts'
@@ -6,8 +7,6 @@ import { formatNodeId } from '../data/directory.ts'
 import type { Owners } from '../data/owners.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Position } from '../ltx/format/types.ts'
-import { StoreUnavailableError } from '../objectstore/errors.ts'
-import { StoreRejectedError } from '../objectstore/s3/errors.ts'
 import { Replica } from '../replica/replica.ts'
 import { StreamServer } from '../stream/primary/server.ts'
 import type { StreamedDatabase, StreamSource } from '../stream/primary/source.ts'
@@ -17,8 +16,7 @@ import type { Checkpoints } from './checkpoints.ts'
 import { isBackedUp, shipTheRest } from './last-ship.ts'
 import type { NodeBackup } from './node-backup.ts'
 import { StreamedDatabases } from './streamed-databases.ts'
-import { takeOver } from './take-over.ts'
-import { type TakenOver } from './taken-over.ts'
+import { takeOverUnlessAway } from './take-over.ts'
 
 export interface ClusterRoleOptions {
   readonly data: DataDirectory
@@ -143,14 +141,28 @@ export class ClusterRole implements RoleHost, StreamSource {
     await replica.leave()
   }
 
+  async stand(): Promise<Positions> {
+    await this.idle()
+    await this.#replica?.drain()
+    const databases = Array.from(this.#options.plane.databases.values()).filter(
+      ({ rejection }) => rejection === undefined,
+    )
+    return positionsOf(databases.map(({ name, state }) => [name, state().position.txid]))
+  }
+
   async lead(term: bigint, signal: AbortSignal, previous: Previous): Promise<void> {
-    const { data, plane, backup, checkpoints, isLeased } = this.#options
+    const { data, plane, backup, checkpoints, isLeased, logger } = this.#options
     const replica = await this.#follower()
     await replica.leave()
-    await replica.drain()
-    const takenOver = backup && (await this.#takeOver(backup, replica, term, previous, signal))
+    await replica.applied(signal)
+    const localTerm = data.historyTerm()
+    const isLastLeaders = localTerm > 0n && previous.leader?.term === localTerm
+    const context = { plane, replica, data, localTerm, isLastLeaders, term, logger, signal }
+    const takenOver = backup && (await takeOverUnlessAway({ ...context, backup }, previous.ledHere))
     signal.throwIfAborted()
     data.led(term)
+    // It ends with or without success. After a failure the next role begins with another one.
+    this.#replica = undefined
     // An application that waits for a lock writes as soon as it has it.
     await replica.stop(() => {
       this.#primary = undefined
@@ -158,7 +170,6 @@ export class ClusterRole implements RoleHost, StreamSource {
       this.#term = term
       plane.shared.leads = true
     })
-    this.#replica = undefined
     checkpoints?.start()
     const notBeforeMs = previous.uploadsMayRunUntilMs
     const lease = takenOver && isLeased ? { term, notBeforeMs, takenOver } : undefined
@@ -246,35 +257,6 @@ export class ClusterRole implements RoleHost, StreamSource {
 
   waitForChange(seen: number, timeoutMs: number): Promise<void> {
     return this.#options.plane.shared.waitForChange(seen, timeoutMs)
-  }
-
-  /**
-   * When the backup does not answer, or rejects this node, only the last leader may lead without it: no other node can
-   * have shipped anything since.
-   */
-  async #takeOver(
-    backup: NodeBackup,
-    replica: Replica,
-    term: bigint,
-    previous: Previous,
-    signal: AbortSignal,
-  ): Promise<ReadonlyMap<string, TakenOver>> {
-    const { data, plane, logger } = this.#options
-    const localTerm = data.historyTerm()
-    const isLastLeaders = localTerm > 0n && previous.leader?.term === localTerm
-    try {
-      return await takeOver({ backup, plane, replica, data, localTerm, isLastLeaders, term, logger, signal })
-    } catch (error) {
-      const isRejected = error instanceof StoreRejectedError
-      if (!isRejected && !(error instanceof StoreUnavailableError)) throw error
-      if (!previous.ledHere) throw error
-      const problem = isRejected ? 'rejects this node' : 'does not answer'
-      logger.warn({ err: error }, `leading again without reading the backup, which ${problem}`)
-      const here = Array.from(plane.databases.values())
-      return new Map(
-        here.map(({ name, state }) => [name, { at: state().position.txid, isBackedUp: false, toCompare: localTerm }]),
-      )
-    }
   }
 
   async #follower(): Promise<Replica> {

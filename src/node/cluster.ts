@@ -40,6 +40,8 @@ export class Cluster {
       demoteMs: config.demoteDelayMs,
       uploadWindowMs: UPLOAD_TIMEOUT_MS,
       hasBackup: options.backup !== undefined,
+      yieldMs: config.yieldMs,
+      found: config.found,
       readClusterId: () => data.clusterId(),
       writeClusterId: (id) => data.joinCluster(id),
       logger,
@@ -130,6 +132,11 @@ export class Cluster {
         positions: Object.fromEntries(Array.from(positions, ([name, at]) => [name, formatPosition(at)])),
       })),
     }
+  }
+
+  /** Why this node can neither lead nor follow. */
+  get mismatch(): string | undefined {
+    return this.#membership.mismatch
   }
 
   get nodeRole(): 'primary' | 'replica' | 'idle' {

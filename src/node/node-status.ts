@@ -51,6 +51,7 @@ export function nodeStatus(parts: NodeParts): NodeStatus {
 /** Why the node cannot serve current data, or is not ready by the configuration; undefined when it is. */
 export function unready(parts: NodeParts): string | undefined {
   return (
+    parts.cluster?.mismatch ??
     withoutCurrentData(parts) ??
     failureReason(parts) ??
     (parts.config.ready.unreplicated === 'fail' ? unreplicatedReason(parts) : undefined)

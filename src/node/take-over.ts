@@ -14,7 +14,9 @@ import type { DataPlane } from '../dataplane/dataplane.ts'
 import { LogReader } from '../log/reader.ts'
 import { createLog, logDirectory } from '../log/store.ts'
 import { EMPTY_CHECKSUM, formatTXID } from '../ltx/format/types.ts'
+import { StoreUnavailableError } from '../objectstore/errors.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
+import { StoreRejectedError } from '../objectstore/s3/errors.ts'
 import { PromptStore } from '../objectstore/stores/prompt-store.ts'
 import type { Replica } from '../replica/replica.ts'
 import { LtxdError } from '../util/errors.ts'
@@ -41,8 +43,30 @@ export interface TakeOverContext {
 const AT_ONCE = 8
 
 /**
- * Several databases at once, all to their end. Throws LtxdError when this node must not lead.
+ * When the backup does not answer, or rejects this node, only the last leader may lead without it (`ledHere`): no other
+ * node can have shipped anything since.
  */
+export async function takeOverUnlessAway(
+  context: TakeOverContext,
+  ledHere: boolean,
+): Promise<ReadonlyMap<string, TakenOver>> {
+  const { plane, localTerm, logger } = context
+  try {
+    return await takeOver(context)
+  } catch (error) {
+    const isRejected = error instanceof StoreRejectedError
+    if (!isRejected && !(error instanceof StoreUnavailableError)) throw error
+    if (!ledHere) throw error
+    const problem = isRejected ? 'rejects this node' : 'does not answer'
+    logger.warn({ err: error }, `leading again without reading the backup, which ${problem}`)
+    const here = Array.from(plane.databases.values())
+    return new Map(
+      here.map(({ name, state }) => [name, { at: state().position.txid, isBackedUp: false, toCompare: localTerm }]),
+    )
+  }
+}
+
+/** Several databases at once, all to their end. Throws LtxdError when this node must not lead. */
 export async function takeOver(context: TakeOverContext): Promise<Map<string, TakenOver>> {
   const { backup, plane, localTerm, isLastLeaders, signal } = context
   const store = new PromptStore(backup.store, signal)

@@ -40,6 +40,7 @@ export class ReplicaDatabase {
   blocked: string | undefined
   /** The same, if not another process is the reason: a full disk, or one that fails. */
   failing: string | undefined
+  #isUnbounded = false
   /** Why no transaction can be applied before a snapshot. */
   broken: string | undefined
   /** The data plane no longer captures writes to this file: the database must start again in a new file. */
@@ -61,6 +62,17 @@ export class ReplicaDatabase {
     return oldest === undefined ? 0 : performance.now() - oldest.sentAtMs
   }
 
+  /** Transactions were received that are not applied yet. */
+  get isApplying(): boolean {
+    return this.#unappliedBytes > 0
+  }
+
+  /** Whether transactions are sent to the client however many wait there: this node takes no more from its primary. */
+  set unbounded(unbounded: boolean) {
+    this.#isUnbounded = unbounded
+    for (const resolve of this.#room.splice(0)) resolve()
+  }
+
   /** The database's position; undefined when it is at none of `positions`. Throws ReplicaError. */
   async open(positions: readonly Position[]): Promise<string | undefined> {
     const answer = await this.#request({ type: 'open', database: this.name, positions: positions.map(formatPosition) })
@@ -70,7 +82,8 @@ export class ReplicaDatabase {
   /** Sends a transaction. Resolves when there is room for the next one. Failures are reported through `failed`. */
   async apply(bytes: Uint8Array | { readonly file: string; readonly sizeBytes: number }): Promise<void> {
     if (this.broken !== undefined) return
-    while (this.#unappliedBytes > MAX_UNAPPLIED_BYTES) await new Promise<void>((resolve) => this.#room.push(resolve))
+    while (!this.#isUnbounded && this.#unappliedBytes > MAX_UNAPPLIED_BYTES)
+      await new Promise<void>((resolve) => this.#room.push(resolve))
     if (this.#isAbandoned) return
     const inFile = 'file' in bytes
     const order = { type: 'apply', database: this.name, ...(inFile && { file: bytes.file }) } as const

@@ -78,6 +78,11 @@ export class ReplicaDatabases {
     await client?.close()
   }
 
+  /** Whether transactions go to the client however many wait there. */
+  takeAll(unbounded: boolean): void {
+    for (const database of this.all()) database.unbounded = unbounded
+  }
+
   all(): IterableIterator<ReplicaDatabase> {
     return this.#databases.values()
   }

@@ -7,8 +7,10 @@ import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 import { StreamClient } from '../stream/replica/client.ts'
+import { LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import type { NodeAddress } from '../util/node-address.ts'
+import type { ReplicaDatabase } from './database.ts'
 import { ReplicaDatabases } from './databases.ts'
 import { Lag, SILENT_MS } from './lag.ts'
 import { ReplicaSink } from './sink.ts'
@@ -39,7 +41,8 @@ const RESTART_CLIENT_MS = 200
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
 /** How long received transactions may take to be applied when the node stops following. */
-const DRAIN_MS = 3_000
+const DRAIN_MS = 2_000
+const POLL_MS = 50
 
 /**
  * A node while it does not lead. The local client applies what the primary streams, and the data plane rejects what
@@ -109,9 +112,12 @@ export class Replica {
     this.#stopped = true
     clearInterval(this.#lagTimer)
     await this.#enqueue(async () => {
-      await this.#databases.finish()
-      beforeRelease()
-      await this.#databases.close()
+      try {
+        await this.#databases.finish()
+        beforeRelease()
+      } finally {
+        await this.#databases.close()
+      }
     })
     this.#options.plane.shared.lagMs = undefined
     this.#spool.clear()
@@ -134,6 +140,40 @@ export class Replica {
   unfit(): string | undefined {
     for (const { name, broken } of this.#databases.all()) {
       if (broken !== undefined) return `database ${name} waits for a snapshot (${broken})`
+    }
+    return this.#heldUp()
+  }
+
+  /** Resolves when everything that was received is applied. Rejects when a local process holds it up, or the signal. */
+  async applied(signal: AbortSignal): Promise<void> {
+    await this.drain()
+    while (Array.from(this.#databases.all()).some(({ isApplying }) => isApplying)) {
+      signal.throwIfAborted()
+      const reason = this.#heldUp()
+      if (reason !== undefined) throw new LtxdError('REPLICA_HELD_UP', `not everything was applied: ${reason}`)
+      await sleep(POLL_MS)
+    }
+  }
+
+  /** A lease is not kept unused for as long as a local process likes. The client finishes the order in its time. */
+  async #unlessHeldUp(database: ReplicaDatabase, advancing: Promise<void>): Promise<void> {
+    const isOver = advancing.then(
+      () => true,
+      () => true,
+    )
+    let heldUpMs = 0
+    while (!(await Promise.race([isOver, sleep(POLL_MS, false)]))) {
+      heldUpMs = database.blocked === undefined ? 0 : heldUpMs + POLL_MS
+      if (heldUpMs < DRAIN_MS) continue
+      throw new LtxdError('REPLICA_HELD_UP', `database ${database.name} cannot be advanced: ${database.blocked ?? ''}`)
+    }
+    await advancing
+  }
+
+  /** Why transactions that were received are not applied. */
+  #heldUp(): string | undefined {
+    for (const { name, isApplying, blocked } of this.#databases.all()) {
+      if (isApplying && blocked !== undefined) return `database ${name} does not take what was received: ${blocked}`
     }
     return undefined
   }
@@ -168,7 +208,7 @@ export class Replica {
     const { file } = await this.#spool.write(bytes)
     const database = await this.#databases.get(name)
     const at = position === undefined ? {} : { position: formatPosition(position) }
-    await database.advance({ file, whole, timestampMs, ...at })
+    await this.#unlessHeldUp(database, database.advance({ file, whole, timestampMs, ...at }))
   }
 
   /** The database has this owner in the backup, from which it is about to be advanced. */
@@ -199,7 +239,10 @@ export class Replica {
 
   async #disconnect(): Promise<void> {
     this.#sink.interrupt()
+    // The client takes what was received, and applies it in its time: with the connection it would be lost.
+    this.#databases.takeAll(true)
     await this.#stream?.stop()
+    this.#databases.takeAll(false)
     this.#stream = undefined
   }
 

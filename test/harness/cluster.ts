@@ -68,6 +68,8 @@ export class TestCluster {
     const lease = [
       `lease:\n  hostname: ${name}\n  ttl: ${ttl}\n  demote-delay: 1s\n`,
       url === undefined ? '' : `  advertise-url: "${url}"\n`,
+      // The first node would wait for others with data. An earlier version does not, and does not know the key.
+      this.members.length > 0 || cli !== undefined ? '' : '  found: now\n',
       `  consul: { url: "${consulUrl}" }\n`,
     ].join('')
     const file = `${dir}.yml`

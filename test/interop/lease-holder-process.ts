@@ -34,6 +34,7 @@ const membership = new Membership({
   demoteMs: 1_000,
   uploadWindowMs: 0,
   hasBackup: false,
+  found: 'now',
   readClusterId: () => clusterId,
   writeClusterId: (id) => (clusterId = id),
   logger: createLogger({
@@ -49,6 +50,7 @@ const membership = new Membership({
     ledTerm: () => ledTerm,
     historyTerm: () => historyTerm,
     unfit: () => undefined,
+    stand: () => Promise.resolve(new Map()),
     leave: () => Promise.resolve({ told: false, safe: true }),
     follow: (primary, term) => {
       historyTerm = term

@@ -9,6 +9,8 @@ export interface ConfigOption {
   readonly path: readonly string[]
   /** It takes no value. */
   readonly isSwitch?: true
+  /** The value of a switch; default: true. */
+  readonly value?: string
   /** For a value that may hold a secret, which every local user could read among the arguments of a process. */
   readonly variable?: string
 }
@@ -19,8 +21,9 @@ export function flagsOf(
   options: Readonly<Record<string, unknown>>,
   environment: NodeJS.ProcessEnv = process.env,
 ): Flag[] {
-  return known.flatMap(({ option, key, path, variable = '' }): Flag[] => {
-    const value = options[key]
+  return known.flatMap(({ option, key, path, value: meant, variable = '' }): Flag[] => {
+    const given = options[key]
+    const value = given === true ? (meant ?? given) : given
     if (typeof value === 'string' || typeof value === 'boolean') return [{ flag: option, path, value }]
     const fallback = environment[variable] ?? ''
     return fallback === '' ? [] : [{ flag: variable, path, value: fallback }]

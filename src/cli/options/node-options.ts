@@ -12,6 +12,7 @@ export const NODE_FLAGS: readonly ConfigOption[] = [
   { option: '--consul', key: 'consul', path: ['lease', 'consul', 'url'], variable: 'LTXD_CONSUL_URL' },
   { option: '--advertise-url', key: 'advertiseUrl', path: ['lease', 'advertise-url'] },
   { option: '--hostname', key: 'hostname', path: ['lease', 'hostname'] },
+  { option: '--found', key: 'found', path: ['lease', 'found'], isSwitch: true, value: 'now' },
   { option: '--http', key: 'http', path: ['http', 'addr'] },
   { option: '--log-level', key: 'logLevel', path: ['log', 'level'] },
   { option: '--log-format', key: 'logFormat', path: ['log', 'format'] },
@@ -37,6 +38,7 @@ export function addNodeOptions(command: Command): Command {
       '--hostname <name>',
       "this node's name in messages and in .primary (lease.hostname, default: the machine's)",
     )
+    .option('--found', 'found a new cluster at once, where the lease has no record (lease.found: now)')
     .option('--http <addr>', 'address of the API; port 0 picks a free port (http.addr, default 127.0.0.1:20202)')
     .option('--log-level <level>', 'trace, debug, info, warn or error (log.level)')
     .option('--log-format <format>', 'text or json (log.format)')

@@ -25,6 +25,7 @@ export type KvOperation =
   | { readonly Verb: 'check-index'; readonly Index: number }
   | { readonly Verb: 'check-not-exists' | 'delete' }
   | { readonly Verb: 'lock' | 'unlock'; readonly Value: string; readonly Session: string }
+  | { readonly Verb: 'set'; readonly Value: string }
   | { readonly Verb: 'cas'; readonly Value: string; readonly Index: number }
 
 /** Consul rejects session TTLs below 10 s. The TTL of the lease itself is in its record. */
@@ -43,7 +44,9 @@ type Common = { readonly timeout: number; readonly token?: string; readonly ctx:
  */
 interface ConsulApi {
   readonly kv: {
-    get(options: Common & { key: string; consistent: true; buffer: true; index?: string; wait?: string }): Reply
+    get(
+      options: Common & { key: string; consistent: true; buffer: true; index?: string; wait?: string; recurse?: true },
+    ): Reply
   }
   readonly transaction: { create(operations: readonly { KV: { Key: string } & KvOperation }[], options: Common): Reply }
   readonly session: {
@@ -61,6 +64,8 @@ const itemSchema = z.object({
   Value: z.instanceof(Buffer).nullable(),
   Session: z.string().optional(),
 })
+/** More nodes than a cluster has. */
+const MAX_LISTED = 1_000
 const transactionSchema = z.object({
   Results: z.array(z.object({ KV: z.object({ ModifyIndex: z.int().positive() }) })).min(1),
 })
@@ -129,6 +134,19 @@ export class ConsulClient {
     const last = parsed.data?.Results.at(-1)
     if (last === undefined) throw this.#unexpected('transaction')
     return last.KV.ModifyIndex
+  }
+
+  /** The values of all keys that begin so. */
+  async list(prefix: string, options: RequestOptions): Promise<readonly Buffer[]> {
+    const [, items] = await this.#request(options, (common) =>
+      this.#consul.kv.get({ key: prefix, recurse: true, consistent: true, buffer: true, ...common }),
+    )
+    const parsed = z
+      .array(itemSchema)
+      .max(MAX_LISTED)
+      .safeParse(items ?? [])
+    if (!parsed.success) throw this.#unexpected('list of keys')
+    return parsed.data.flatMap(({ Value }) => (Value === null ? [] : [Value]))
   }
 
   async createSession(name: string, options: RequestOptions): Promise<string> {

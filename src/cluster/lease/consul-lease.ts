@@ -114,6 +114,25 @@ export class ConsulLease implements Lease {
     }
   }
 
+  async publish(nodeId: string, candidacy: Uint8Array): Promise<void> {
+    const Value = Buffer.from(candidacy).toString('base64')
+    await this.#client.transact(`${this.#key}/candidates/${nodeId}`, [{ Verb: 'set', Value }], this.#request())
+  }
+
+  async markFounded(clusterId: string): Promise<void> {
+    const Value = Buffer.from(clusterId).toString('base64')
+    await this.#client.transact(`${this.#key}/founded`, [{ Verb: 'set', Value }], this.#request())
+  }
+
+  /** Whether anything beside the missing record says that there was one. Without the right to look: no. */
+  async #isHeard(): Promise<boolean> {
+    return (await this.#client.list(`${this.#key}/`, this.#request()).catch(() => [])).length > 0
+  }
+
+  candidacies(): Promise<readonly Uint8Array[]> {
+    return this.#client.list(`${this.#key}/candidates/`, this.#request())
+  }
+
   async close(): Promise<void> {
     this.#closing.abort()
     this.refresh()
@@ -176,7 +195,7 @@ export class ConsulLease implements Lease {
         // After a reset of Consul, waiting for the old index would never end.
         index = Number(reading.index) < Number(index) ? '0' : reading.index
         failures = 0
-        watcher.seen(this.#view(item))
+        watcher.seen(item === undefined ? { kind: 'vacant', heard: await this.#isHeard() } : this.#view(item))
         if (index === '0') await this.#pause(1_000, signal)
       } catch (error) {
         index = '0'

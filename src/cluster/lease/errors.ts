@@ -24,8 +24,9 @@ export class ClusterMismatchError extends LtxdError {
   constructor(found: string, own: string) {
     super(
       'CLUSTER_MISMATCH',
-      `the lease belongs to cluster ${found}, this node's data to cluster ${own}: ` +
-        'join the right cluster with lease.consul.key, or start with an empty data directory',
+      `the lease belongs to cluster ${found}, this node's data to cluster ${own}, so it neither leads nor follows: ` +
+        `join the right cluster with lease.consul.key. If an empty node has founded cluster ${found} by mistake, stop ` +
+        'it, and delete that key and those below it. To join it, start with an empty data directory',
     )
   }
 }

@@ -51,7 +51,8 @@ export type LeaseVersion = string
 
 /** The content of the lease's key. */
 export type LeaseView =
-  | { readonly kind: 'vacant' }
+  /** `heard`: there was a cluster, or another node of one stands: no empty node founds another. */
+  | { readonly kind: 'vacant'; readonly heard?: boolean }
   | { readonly kind: 'record'; readonly record: LeaseRecord; readonly version: LeaseVersion }
   /** No record of this cluster: the node must neither follow it nor take it over. */
   | { readonly kind: 'foreign'; readonly error: LtxdError }
@@ -82,6 +83,12 @@ export interface Lease {
   /** Replaces this node's own record of the same term. */
   renew(record: LeaseRecord): Promise<LeaseOutcome>
   release(record: LeaseRecord): Promise<LeaseOutcome>
+  /** Puts what this node says in an election beside the record. */
+  publish(nodeId: string, candidacy: Uint8Array): Promise<void>
+  /** Leaves a sign beside the record that there is a cluster, in case the record is removed. */
+  markFounded(clusterId: string): Promise<void>
+  /** What nodes have said in elections, also in earlier ones. */
+  candidacies(): Promise<readonly Uint8Array[]>
   close(): Promise<void>
 }
 

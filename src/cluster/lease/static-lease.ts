@@ -68,6 +68,18 @@ export class StaticLease implements Lease {
     return this.renew(record)
   }
 
+  markFounded(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  publish(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  candidacies(): Promise<readonly Uint8Array[]> {
+    return Promise.resolve([])
+  }
+
   close(): Promise<void> {
     this.#watcher = undefined
     return Promise.resolve()

@@ -1,6 +1,7 @@
 /** The events and the effects of a role (role.ts). */
 
 import type { Leader, LeaseRecord, LeaseVersion, LeaseView } from '../lease/lease.ts'
+import type { Rival } from './election-state.ts'
 import type { Assignment, Previous, Release, State } from './role-state.ts'
 
 export type Event =
@@ -27,6 +28,8 @@ export type Event =
     }
   | { readonly type: 'stepped-down'; readonly clean: boolean }
   | { readonly type: 'released'; readonly view: LeaseView | undefined }
+  /** The answer to `stand`: a candidate that is fit and has more, if there is one. */
+  | { readonly type: 'stood'; readonly of: string; readonly ahead: Rival | undefined }
   /** An operator wants this node to lead, even without transactions that other nodes have. */
   | { readonly type: 'force' }
   /** Without `byMs`, or after it, the node ends as soon as it leads no more, whoever has its transactions. */
@@ -51,6 +54,8 @@ export type Effect =
       readonly previous: Previous
     }
   | { readonly kind: 'renew' }
+  /** Follow nobody, apply what was received, publish how far this node is, and read what others have published. */
+  | { readonly kind: 'stand'; readonly of: string }
   | { readonly kind: 'extend'; readonly deadlineMs: number }
   | { readonly kind: 'lead'; readonly term: bigint; readonly previous: Previous }
   | { readonly kind: 'drain'; readonly term: bigint; readonly to?: string | undefined }

@@ -4,6 +4,7 @@
  */
 
 import type { Leader, LeaseRecord, LeaseView, NodeAddress } from '../lease/lease.ts'
+import type { Election } from './election-state.ts'
 
 export interface Rules {
   readonly self: NodeAddress
@@ -18,6 +19,12 @@ export interface Rules {
   readonly uploadWindowMs: number
   /** Before it leads, the node applies from the backup the transactions that it lacks. */
   readonly hasBackup: boolean
+  /** How long the candidates for an expired lease may take to publish how far they are; 0: there is no election. */
+  readonly settleMs: number
+  /** When a node of no cluster may found one: after a silence of two TTLs, at once, or never. */
+  readonly found: 'wait' | 'now' | 'never'
+  /** How long a candidate leaves the lease to one that has more. */
+  readonly yieldMs: number
 }
 
 /** Facts at the time of the event. */
@@ -25,7 +32,7 @@ export interface Now {
   readonly ms: number
   /** Why this node must not lead. */
   readonly unfit?: string | undefined
-  /** The node is empty: it knows no cluster and no term. */
+  /** The node belongs to no cluster yet. */
   readonly newcomer: boolean
   /** From RoleHost, like the next two. */
   readonly knownTerm: bigint
@@ -91,6 +98,9 @@ export interface StandingBy extends Watching {
   readonly missing: Leader | undefined
   /** Of a node that stops: what it knows of its transactions. */
   readonly leaving: Leaving | undefined
+  /** The lease is free, but this node must not lead. */
+  readonly unfit: string | undefined
+  readonly election: Election | undefined
 }
 
 /**
@@ -151,6 +161,8 @@ export const INITIAL: StandingBy = {
   wakeAtMs: Infinity,
   missing: undefined,
   leaving: undefined,
+  election: undefined,
+  unfit: undefined,
 }
 
 /** How soon a failed operation is retried. */

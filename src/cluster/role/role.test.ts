@@ -103,8 +103,8 @@ describe('a missing record', () => {
     witness.sees(held())
     witness.ms = 1_000
     expect(witness.sees(VACANT)).toEqual(['idle'])
-    expect(witness.at(TTL)).toEqual([])
-    expect(witness.at(TTL + 1_000)).toEqual(['acquire'])
+    expect(witness.at(2 * TTL + 999)).toEqual([])
+    expect(witness.at(2 * TTL + 1_000)).toEqual(['acquire'])
   })
 })
 

@@ -1,6 +1,7 @@
 /** A node that does not lead: which primary it follows, and whether it may acquire the lease. */
 
 import type { Leader, LeaseView } from '../lease/lease.ts'
+import { electionOf, mustShow, recordKey, showsFromMs, stood, verdict } from './election.ts'
 import { type Event, type Step, to } from './role-events.ts'
 import {
   type Assignment,
@@ -21,6 +22,7 @@ import { freeFromMs, isSelf, lastLeader, missingLeader, previousTerms } from './
 export function onStandingBy(state: StandingBy, event: Event, rules: Rules, now: Now): Step {
   if (event.type === 'stop') return standBy({ ...state, stopByMs: event.byMs ?? now.ms }, rules, now)
   if (event.type === 'left') return standBy(left(state, event, rules, now), rules, now)
+  if (event.type === 'stood') return standBy(stood(state, event.of, event.ahead, now), rules, now)
   if (event.type === 'assignment-failed')
     return to({ ...state, assigned: undefined, wakeAtMs: now.ms + retryMs(rules) })
   if (event.type === 'unreachable') return standBy({ ...state, unreachable: event.reason }, rules, now)
@@ -33,6 +35,8 @@ export function onStandingBy(state: StandingBy, event: Event, rules: Rules, now:
   return standBy(state, rules, now)
 }
 
+const ELECTING: Assignment = { kind: 'idle', reason: 'the lease is free, and its candidates compare what they have' }
+
 export function standBy(state: StandingBy, rules: Rules, now: Now): Step {
   if (hasStopped(state, rules, now)) return to({ name: 'stopped', ...watching(state) }, { kind: 'close' })
   if (!asksToLeave(state, now)) return standOn(state, rules, now)
@@ -42,7 +46,7 @@ export function standBy(state: StandingBy, rules: Rules, now: Now): Step {
 
 function standOn(state: StandingBy, rules: Rules, now: Now): Step {
   const missing = leaderToWaitFor(state, rules, now)
-  const { state: after, effects } = decide({ ...state, missing }, rules, now)
+  const { state: after, effects } = decide({ ...state, missing, unfit: undefined }, rules, now)
   if (missing?.term === state.missing?.term) return to(after, ...effects)
   return to(after, { kind: 'wait-for', leader: missing }, ...effects)
 }
@@ -64,7 +68,13 @@ function decide(state: StandingBy, rules: Rules, now: Now): Step {
   }
   const { view } = seen
   const assigned = assignmentFor(view, rules, now)
-  if (!rules.candidate || view.kind === 'foreign') return assign(state, assigned, now)
+  if (view.kind === 'foreign') return assign(state, assigned, now)
+  const mayLead = rules.candidate && now.unfit === undefined && state.missing === undefined
+  if (!mayLead && mustShow(state, seen, rules, now)) {
+    const { state: after } = assign({ ...state, election: electionOf(view, now.ms) }, ELECTING, now)
+    return to(after, { kind: 'stand', of: recordKey(view) })
+  }
+  if (!rules.candidate) return assign(state, assigned, now, showsFromMs(state, seen, rules, now))
   if (!mayAcquireStopping(state, rules)) return assign(state, assigned, now)
   const fromMs = Math.max(freeFromMs(state, seen, rules, now), state.notBeforeMs)
   if (now.ms < fromMs) return assign(state, assigned, now, fromMs)
@@ -74,7 +84,14 @@ function decide(state: StandingBy, rules: Rules, now: Now): Step {
   const unfit = now.unfit ?? (missing && `${missing.holder.hostname} led later than this node's history reaches`)
   if (unfit !== undefined) {
     const idle: Assignment = { kind: 'idle', reason: `not fit to lead: ${unfit}` }
-    return assign(state, assigned.kind === 'follow' ? assigned : idle, now, now.ms + retryMs(rules))
+    const held = { ...state, unfit: now.unfit }
+    return assign(held, assigned.kind === 'follow' ? assigned : idle, now, now.ms + retryMs(rules))
+  }
+  const next = verdict(state, seen, rules, now)
+  if (next.kind !== 'acquire') {
+    const { election, wakeAtMs } = next
+    const { state: after } = assign({ ...state, election }, ELECTING, now, wakeAtMs)
+    return next.kind === 'ask' ? to(after, { kind: 'stand', of: election.of }) : to(after)
   }
   const record = view.kind === 'record' ? view.record : undefined
   const over = view.kind === 'record' ? view.version : undefined

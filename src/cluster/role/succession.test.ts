@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Leader } from '../lease/lease.ts'
 import { address, held, kinds, Node, OTHER, released, SELF, TTL, VACANT } from '../testing.ts'
+import { wakeAtMs } from './role.ts'
 import type { Rules } from './role-state.ts'
 
 test('uploads of a silent holder may continue for a while; a released or missing record has none', () => {
@@ -107,6 +108,64 @@ describe('a node that lacks what a later leader may have committed', () => {
       ),
     ).toEqual(['acquire'])
   })
+})
+
+describe('an empty node that finds no record', () => {
+  function empty(rules: Partial<Rules> = { found: 'wait' }): Node {
+    const node = new Node({ settleMs: 1_000, ...rules })
+    node.newcomer = true
+    return node
+  }
+
+  test('founds a cluster when no node with data has shown for two TTLs', () => {
+    const node = empty()
+    expect(node.sees({ kind: 'vacant', heard: false })).toEqual(['idle'])
+    expect(node.at(2 * TTL - 1)).toEqual([])
+    expect(node.at(2 * TTL)).toEqual(['acquire'])
+  })
+
+  test('founds none while there are signs of one, however often it has heard of terms', () => {
+    for (const rules of [{ found: 'wait' }, { found: 'now' }] as const) {
+      const node = empty(rules)
+      node.sees({ kind: 'vacant', heard: true })
+      expect(node.at(100 * TTL)).toEqual([])
+      expect(node.sees(held())).toEqual(['follow'])
+      expect(node.sees({ kind: 'vacant', heard: true })).toEqual(['idle'])
+      expect(node.at(node.ms + 100 * TTL)).toEqual([])
+    }
+  })
+
+  test('founds none where it must not, and one at once where it is told to', () => {
+    const node = empty({ found: 'never' })
+    node.sees(VACANT)
+    expect(node.at(100 * TTL)).toEqual([])
+    expect(empty({ found: 'now' }).sees(VACANT)).toEqual(['acquire'])
+    // A cluster was there a moment ago.
+    const witness = empty({ found: 'now' })
+    witness.sees(held())
+    witness.sees(VACANT)
+    expect(witness.at(2 * TTL - 1)).toEqual([])
+  })
+})
+
+test('a node with data shows itself within a TTL when the record is gone, even if it must not lead', () => {
+  const missing = new Node({ settleMs: 1_000 })
+  missing.historyTerm = 5n
+  missing.sees(held())
+  missing.sees(VACANT)
+  expect(missing.at(TTL)).toEqual(['wait-for', 'stand'])
+  expect(kinds(missing.on({ type: 'stood', of: 'vacant', ahead: undefined }))).toEqual(['idle'])
+  expect(missing.at(5 * TTL)).toEqual([])
+  const broken = new Node({ settleMs: 1_000 })
+  broken.unfit = 'a.db waits for a snapshot'
+  broken.sees(VACANT)
+  expect(broken.at(TTL)).toEqual(['stand'])
+  const reader = new Node({ settleMs: 1_000, candidate: false })
+  reader.sees(VACANT)
+  expect(wakeAtMs(reader.state)).toBe(TTL)
+  expect(reader.at(TTL)).toEqual(['stand'])
+  expect(kinds(reader.on({ type: 'stood', of: 'vacant', ahead: undefined }))).toEqual(['idle'])
+  expect(wakeAtMs(reader.state)).toBe(Infinity)
 })
 
 describe('the last leader', () => {

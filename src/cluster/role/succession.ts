@@ -3,7 +3,7 @@
  * earlier holders may still do.
  */
 
-import type { Leader, LeaseRecord, NodeAddress } from '../lease/lease.ts'
+import type { Leader, LeaseRecord, LeaseView, NodeAddress } from '../lease/lease.ts'
 import type { Now, Previous, Rules, Seen, StandingBy, Watching } from './role-state.ts'
 
 /**
@@ -51,8 +51,8 @@ export function freeFromMs(state: StandingBy, seen: Seen, rules: Rules, now: Now
 /** The time from which nobody holds the lease. */
 function unheldFromMs(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, now: Now): number {
   if (view.kind !== 'record') {
-    // Someone may have removed the record of a live primary. An empty node need not wait: it founds another cluster.
-    return now.newcomer && !state.known ? sinceMs : sinceMs + rules.ttlMs
+    // Someone may have removed the record of a live primary.
+    return now.newcomer ? foundedFromMs(state, view, sinceMs, rules) : sinceMs + rules.ttlMs
   }
   const { record } = view
   if (record.state === 'released') {
@@ -60,6 +60,12 @@ function unheldFromMs(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, 
     return reserved ? sinceMs + record.ttlMs : sinceMs
   }
   return isSelf(record.holder, rules) ? sinceMs : sinceMs + record.ttlMs
+}
+
+/** Nodes with data notice within a TTL that the record is gone, and stand. A node of no cluster hears them. */
+function foundedFromMs({ known }: StandingBy, view: LeaseView, sinceMs: number, rules: Rules): number {
+  if (rules.found === 'never' || (view.kind === 'vacant' && view.heard === true)) return Infinity
+  return rules.found === 'now' && !known ? sinceMs : sinceMs + 2 * rules.ttlMs
 }
 
 export function previousTerms(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, now: Now): Previous {

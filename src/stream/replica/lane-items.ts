@@ -12,6 +12,8 @@ export interface Item {
   /** The database's position after this item. */
   readonly after: Position | undefined
   readonly body: Body | undefined
+  /** It is passed on even when this node no longer follows: nothing that was received is lost with its sender. */
+  readonly isKept: boolean
   run(): Promise<void>
 }
 

@@ -92,7 +92,7 @@ export class Lane {
     this.#assertClosed()
     if (this.#wanted !== undefined) return this.#skip(ITEM_COST_BYTES)
     const run = () => this.#host.sink.owner(this.name, owner)
-    this.#enqueue({ costBytes: ITEM_COST_BYTES, after: this.#expected, body: undefined, run })
+    this.#enqueue({ costBytes: ITEM_COST_BYTES, after: this.#expected, body: undefined, isKept: true, run })
   }
 
   transaction(message: TransactionMessage, body: Uint8Array): void {
@@ -111,7 +111,7 @@ export class Lane {
     const stream = whole ? undefined : this.#newBody()
     const run = () => sink.transaction(this.name, stream ?? body, header)
     const costBytes = ITEM_COST_BYTES + (whole ? body.length : 0)
-    this.#enqueue({ costBytes, after, body: stream, run })
+    this.#enqueue({ costBytes, after, body: stream, isKept: true, run })
     if (stream === undefined) return
     this.#receive(stream, sizeBytes, 0)
     if (body.length > 0) this.chunk(body)
@@ -132,7 +132,7 @@ export class Lane {
       this.#applied = undefined
       return this.#host.sink.snapshot(this.name, header, body)
     }
-    this.#enqueue({ costBytes: ITEM_COST_BYTES, after: position, body, run })
+    this.#enqueue({ costBytes: ITEM_COST_BYTES, after: position, body, isKept: false, run })
     this.#receive(body, sizeBytes, 0)
   }
 
@@ -158,7 +158,7 @@ export class Lane {
     this.#assertClosed()
     if (this.#wanted !== undefined || this.#unknownLast) return
     const run = () => this.#host.sink.unknown(this.name, dropped)
-    this.#enqueue({ costBytes: 0, after: undefined, body: undefined, run })
+    this.#enqueue({ costBytes: 0, after: undefined, body: undefined, isKept: false, run })
     this.#unknownLast = true
   }
 
@@ -186,10 +186,11 @@ export class Lane {
     return this.#failureDelay.nextMs()
   }
 
-  /** Drops the waiting items; resolves when the sink has finished the current one. */
+  /** Passes on the transactions that were received, up to what only this primary can continue: a snapshot, a drop. */
   async stop(): Promise<void> {
     this.abort('this node no longer follows')
-    this.#flush()
+    const dropped = this.#current?.isKept === false ? 0 : this.#queue.findIndex(({ isKept }) => !isKept)
+    if (dropped >= 0) this.#flush(dropped)
     while (this.#current !== undefined) await this.#next.next
   }
 
@@ -263,8 +264,8 @@ export class Lane {
     this.restart(undefined, `the replica could not apply ${change}: ${reason}`)
   }
 
-  #flush(): void {
-    for (const item of this.#queue.splice(0)) {
+  #flush(from = 0): void {
+    for (const item of this.#queue.splice(from)) {
       item.body?.discard()
       this.#finish(item)
     }

@@ -1,0 +1,67 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { type Candidacy, encodeCandidacy, isAhead, parseCandidacy, positionsOf } from './candidacy.ts'
+
+const SEED = Math.floor(Math.random() * 2 ** 31)
+
+function candidacy(node: number, positions: Record<string, bigint>, fields: Partial<Candidacy> = {}): Candidacy {
+  return {
+    ...{ nodeId: node.toString(16).padStart(16, '0'), hostname: `host-${node}`, of: '7 held 3 02' },
+    ...{ knownTerm: 7n, historyTerm: 7n, isUnfit: false, positions: positionsOf(Object.entries(positions)), ...fields },
+  }
+}
+
+describe('a candidate is ahead', () => {
+  test('with one transaction more in one database, however many there are', () => {
+    const many = Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`${i}.db`, 5n]))
+    const [a, b] = [candidacy(1, { ...many, '7.db': 6n }), candidacy(2, many)]
+    expect([isAhead(a, b), isAhead(b, a)]).toEqual([true, false])
+    expect([isAhead(b, candidacy(3, many)), isAhead(candidacy(3, many), b)]).toEqual([false, false])
+  })
+
+  test('with a database that the other has not', () => {
+    const [a, b] = [candidacy(1, { 'a.db': 5n, 'new.db': 1n }), candidacy(2, { 'a.db': 5n })]
+    expect([isAhead(a, b), isAhead(b, a)]).toEqual([true, false])
+  })
+
+  test('with the history of a later leader, whatever the numbers are', () => {
+    const [a, b] = [candidacy(1, { 'a.db': 5n }, { historyTerm: 8n }), candidacy(2, { 'a.db': 9n })]
+    expect([isAhead(a, b), isAhead(b, a)]).toEqual([true, false])
+  })
+
+  test(`in one order that all nodes agree on (seed ${SEED})`, () => {
+    const some = fc
+      .record({
+        node: fc.integer({ min: 1, max: 9 }),
+        a: fc.nat(3),
+        b: fc.nat(3),
+        term: fc.integer({ min: 1, max: 2 }),
+      })
+      .map(({ node, a, b, term }) => {
+        const positions = { ...(a > 0 && { a: BigInt(a) }), ...(b > 0 && { b: BigInt(b) }) }
+        return candidacy(node, positions, { historyTerm: BigInt(term) })
+      })
+    fc.assert(
+      fc.property(some, some, some, (a, b, c) => {
+        expect(isAhead(a, b) && isAhead(b, a)).toBe(false)
+        // Otherwise three candidates could wait for each other.
+        expect(isAhead(a, b) && isAhead(b, c) && isAhead(c, a)).toBe(false)
+      }),
+      { numRuns: 2_000, seed: SEED },
+    )
+  })
+})
+
+describe('the text of a candidacy', () => {
+  test('is read as it was written, with the largest numbers', () => {
+    const written = candidacy(1, { 'a.db': 2n ** 48n - 1n, 'b.db': 0n }, { knownTerm: 2n ** 61n })
+    expect(parseCandidacy(encodeCandidacy(written))).toEqual(written)
+  })
+
+  test('counts for nothing where it is none, is too large, or of a later version', () => {
+    const text = encodeCandidacy(candidacy(1, {})).toString()
+    for (const other of ['', '{}', '[]', text.replace('"ltxd":1', '"ltxd":2'), text.padEnd(500_001)])
+      expect(parseCandidacy(Buffer.from(other))).toBeUndefined()
+    expect(parseCandidacy(Buffer.from(text.replace('"positions":""', '"positions":"AAAA"')))?.positions.size).toBe(0)
+  })
+})

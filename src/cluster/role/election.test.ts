@@ -1,0 +1,104 @@
+import { describe, expect, test } from 'vitest'
+import type { LeaseView } from '../lease/lease.ts'
+import { address, held, kinds, Node, OTHER, released, SELF, TTL, VACANT } from '../testing.ts'
+import { wakeAtMs } from './role.ts'
+import type { Rules } from './role-state.ts'
+
+const SETTLE = 1_000
+const YIELD = 4_000
+const RULES: Partial<Rules> = { settleMs: SETTLE, yieldMs: YIELD }
+const AHEAD = { nodeId: address(3).nodeId, hostname: 'host-3' }
+
+/** A follower of `OTHER` whose TTL has passed: it stands. */
+function standing(view: LeaseView = held(), rules = RULES): Node {
+  const node = new Node(rules)
+  node.sees(view)
+  if (view.kind === 'record' && view.record.state === 'released') return node
+  expect(node.at(TTL)).toEqual(['stand'])
+  return node
+}
+
+function answer(node: Node, ahead?: typeof AHEAD): string[] {
+  const of = node.state.name === 'standing-by' ? (node.state.election?.of ?? '') : ''
+  return kinds(node.on({ type: 'stood', of, ahead }))
+}
+
+describe('a candidate that finds the lease free', () => {
+  test('publishes how far it is, and acquires the lease when the others have had time to do the same', () => {
+    const node = standing()
+    expect(node.state).toMatchObject({ assigned: { kind: 'idle' } })
+    expect(answer(node)).toEqual([])
+    expect(wakeAtMs(node.state)).toBe(TTL + SETTLE)
+    expect(node.at(TTL + SETTLE)).toEqual(['stand'])
+    expect(answer(node)).toEqual(['acquire'])
+  })
+
+  test('leaves it to one that has more, and acquires it when that one does not for a while', () => {
+    const node = standing()
+    answer(node, AHEAD)
+    node.at(TTL + SETTLE)
+    // Known since the first answer.
+    for (answer(node, AHEAD); node.ms < TTL + YIELD; answer(node, AHEAD)) {
+      const at = wakeAtMs(node.state)
+      expect(at).toBeGreaterThan(node.ms)
+      if (node.at(at).includes('acquire')) break
+    }
+    expect(node.ms).toBe(TTL + YIELD)
+    expect(node.state.name).toBe('acquiring')
+  })
+
+  test('acquires it as soon as that one is gone from the candidates', () => {
+    const node = standing()
+    node.at(TTL + SETTLE)
+    answer(node, AHEAD)
+    expect(node.at(wakeAtMs(node.state))).toEqual(['stand'])
+    expect(node.ms).toBe(TTL + SETTLE + SETTLE)
+    expect(answer(node)).toEqual(['acquire'])
+  })
+
+  test('follows again when the holder renews after all, and the one that acquires it', () => {
+    for (const view of [held(OTHER, { renewals: 1 }), held(address(3), { term: 8n })]) {
+      const node = standing()
+      expect(node.sees(view)).toEqual(['follow'])
+      expect(answer(node, AHEAD)).toEqual([])
+    }
+  })
+
+  test('ignores the answer to an election that is over', () => {
+    const node = standing()
+    node.ms += SETTLE
+    node.historyTerm = 8n
+    node.sees(held(address(3), { term: 8n }))
+    expect(kinds(node.on({ type: 'stood', of: '7 held 0 0000000000000002', ahead: undefined }))).toEqual([])
+    expect(node.at(node.ms + TTL)).toEqual(['stand'])
+  })
+
+  test('stands only while it is fit', () => {
+    const node = new Node(RULES)
+    node.unfit = 'a reader holds up a.db'
+    node.sees(held())
+    expect(node.at(TTL)).toEqual([])
+    node.unfit = undefined
+    expect(node.at(wakeAtMs(node.state))).toEqual(['stand'])
+  })
+})
+
+test('candidates for a released lease settle in a tenth of a second', () => {
+  const node = new Node(RULES)
+  expect(node.sees(released())).toEqual(['stand'])
+  expect(answer(node)).toEqual([])
+  expect(wakeAtMs(node.state)).toBe(100)
+  expect(node.at(100)).toEqual(['stand'])
+  expect(answer(node)).toEqual(['acquire'])
+})
+
+test('a successor, a holder that was restarted, and an empty node without a record wait for nobody', () => {
+  expect(new Node(RULES).sees(released({ successor: SELF.nodeId }))).toEqual(['acquire'])
+  expect(new Node(RULES).sees(held(SELF))).toEqual(['acquire'])
+  const empty = new Node(RULES)
+  empty.newcomer = true
+  expect(empty.sees(VACANT)).toEqual(['acquire'])
+  const node = new Node(RULES)
+  node.sees(VACANT)
+  expect(node.at(TTL)).toEqual(['stand'])
+})

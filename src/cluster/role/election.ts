@@ -1,0 +1,79 @@
+/**
+ * An election. A candidate that finds the lease free first publishes how far it is, waits for others to do the same,
+ * and leaves the lease to a candidate that has more, for a bounded time.
+ */
+
+import type { LeaseView } from '../lease/lease.ts'
+import type { Election, Rival } from './election-state.ts'
+import { type Now, retryMs, type Rules, type Seen, type StandingBy } from './role-state.ts'
+import { isSelf } from './succession.ts'
+
+/** What must not change while candidates compare themselves. */
+export function recordKey(view: LeaseView): string {
+  if (view.kind !== 'record') return view.kind
+  const { term, state, renewals, holder } = view.record
+  return `${term} ${state} ${renewals} ${holder.nodeId}`
+}
+
+/** How long the candidates for a released lease may take to publish. They all hear of it at the same time. */
+const RELEASED_MS = 100
+
+/** `acquire`: nobody who is known to have more is waited for. */
+export type Verdict =
+  | { readonly kind: 'acquire' }
+  | { readonly kind: 'ask' | 'wait'; readonly election: Election; readonly wakeAtMs: number }
+
+export function verdict(state: StandingBy, { view }: Seen, rules: Rules, now: Now): Verdict {
+  if (!isElected(view, rules, now)) return { kind: 'acquire' }
+  const of = recordKey(view)
+  const before = state.election?.of === of ? state.election : undefined
+  if (before === undefined) {
+    const released = view.kind === 'record' && view.record.state === 'released'
+    const settleMs = released ? Math.min(RELEASED_MS, rules.settleMs) : rules.settleMs
+    return ask(electionOf(view, now.ms + settleMs))
+  }
+  const { settledAtMs, readAtMs, aheadSinceMs } = before
+  if (readAtMs === undefined) return { kind: 'wait', election: before, wakeAtMs: Infinity }
+  if (now.ms < settledAtMs) return { kind: 'wait', election: before, wakeAtMs: settledAtMs }
+  if (readAtMs < settledAtMs) return ask(before)
+  if (aheadSinceMs === undefined || now.ms >= aheadSinceMs + rules.yieldMs) return { kind: 'acquire' }
+  const askAtMs = Math.min(readAtMs + retryMs(rules), aheadSinceMs + rules.yieldMs)
+  return now.ms >= askAtMs ? ask(before) : { kind: 'wait', election: before, wakeAtMs: askAtMs }
+}
+
+export function electionOf(view: LeaseView, settledAtMs: number): Election {
+  return { of: recordKey(view), settledAtMs, readAtMs: undefined, ahead: undefined, aheadSinceMs: undefined }
+}
+
+/**
+ * When a node that belongs to a cluster shows itself because the record is gone, even if it must not lead itself: no
+ * empty node founds another cluster then. Infinity: it has, or there is no reason.
+ */
+export function showsFromMs(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, { newcomer }: Now): number {
+  if (view.kind !== 'vacant' || newcomer || rules.settleMs === 0 || state.election?.of === recordKey(view))
+    return Infinity
+  return sinceMs + rules.ttlMs
+}
+
+export function mustShow(state: StandingBy, seen: Seen, rules: Rules, now: Now): boolean {
+  return state.unreachable === undefined && now.ms >= showsFromMs(state, seen, rules, now)
+}
+
+function ask(election: Election): Verdict {
+  return { kind: 'ask', election: { ...election, readAtMs: undefined }, wakeAtMs: Infinity }
+}
+
+/** A named successor, the holder itself after a restart, and an empty node that founds a cluster have no rivals. */
+function isElected(view: LeaseView, rules: Rules, { newcomer }: Now): boolean {
+  if (rules.settleMs === 0) return false
+  if (view.kind !== 'record') return !newcomer
+  const { state, successor, holder } = view.record
+  return state === 'released' ? successor !== rules.self.nodeId : !isSelf(holder, rules)
+}
+
+export function stood(state: StandingBy, of: string, ahead: Rival | undefined, now: Now): StandingBy {
+  const { election } = state
+  if (election?.of !== of) return state
+  const aheadSinceMs = ahead === undefined ? undefined : (election.aheadSinceMs ?? now.ms)
+  return { ...state, election: { ...election, readAtMs: now.ms, ahead, aheadSinceMs } }
+}
