@@ -13,7 +13,7 @@ import type { MembershipStatus } from './role-host.ts'
 import { Troubles } from './troubles.ts'
 import { missingHistory, noteWaits } from './waits.ts'
 
-export type { MembershipStatus, RoleHost } from './role-host.ts'
+export type { MembershipStatus } from './role-host.ts'
 
 const MAX_TIMER_MS = 2 ** 31 - 1
 
