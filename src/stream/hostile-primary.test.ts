@@ -71,8 +71,7 @@ test('I10: an endless snapshot takes neither disk nor memory', async () => {
     it.send({ ...SNAPSHOT, sizeBytes: 2 ** 52 })
     const more = () => {
       if (isOver) return
-      it.send({ type: 'chunk', database: 'a.db' }, chunk)
-      setImmediate(more)
+      it.sendMany(more, { type: 'chunk', database: 'a.db' }, chunk)
     }
     more()
   })

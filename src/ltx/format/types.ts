@@ -63,6 +63,7 @@ export function parseChecksum(text: string): Checksum {
   return BigInt(`0x${text}`) as Checksum
 }
 
+/** Whether both are the same transaction, and the same content after it. */
 export function samePosition(a: Position, b: Position): boolean {
   return a.txid === b.txid && a.checksum === b.checksum
 }

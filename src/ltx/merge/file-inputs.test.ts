@@ -3,6 +3,7 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { HANG_MS } from '../../../test/harness/effort.ts'
 import { decode, encode } from '../file.ts'
 import { NO_CHECKSUM } from '../format/header.ts'
 import { toTXID } from '../format/types.ts'
@@ -71,14 +72,18 @@ function descriptors(): number {
   }).length
 }
 
-test('ten thousand files are merged at once, and none stays open', async () => {
-  const { paths, expected } = await writeChain('small', 10_000, 1)
-  const { file, openFiles, leftOpen } = await merged(paths)
-  expect(file.header).toMatchObject({ minTXID: 2n, maxTXID: 10_001n })
-  expect([...file.pages]).toEqual([...expected])
-  expect(openFiles).toBe(0)
-  expect(leftOpen).toBe(0)
-}, 60_000)
+test(
+  'ten thousand files are merged at once, and none stays open',
+  async () => {
+    const { paths, expected } = await writeChain('small', 10_000, 1)
+    const { file, openFiles, leftOpen } = await merged(paths)
+    expect(file.header).toMatchObject({ minTXID: 2n, maxTXID: 10_001n })
+    expect([...file.pages]).toEqual([...expected])
+    expect(openFiles).toBe(0)
+    expect(leftOpen).toBe(0)
+  },
+  HANG_MS,
+)
 
 test('files larger than their share of memory are read in chunks, with at most maxOpen of them open', async () => {
   const { paths, expected } = await writeChain('large', 40, 90)

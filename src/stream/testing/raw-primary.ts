@@ -42,4 +42,11 @@ export class RawPrimary {
   send(message: PrimaryMessage, ...body: readonly Uint8Array[]): void {
     this.#responses.at(-1)?.write(encodePrimaryMessage(message, ...body))
   }
+
+  /** As `send`; calls `more` when there is room again. */
+  sendMany(more: () => void, message: PrimaryMessage, ...body: readonly Uint8Array[]): void {
+    const response = this.#responses.at(-1)
+    if (response?.write(encodePrimaryMessage(message, ...body)) === true) setImmediate(more)
+    else response?.once('drain', more)
+  }
 }
