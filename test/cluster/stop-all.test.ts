@@ -1,4 +1,5 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
@@ -6,7 +7,9 @@ import { ltxd } from '../cli/run.ts'
 import { type ClusterMember, TestCluster } from '../harness/cluster.ts'
 import { SEED } from '../harness/effort.ts'
 import { shorten } from '../harness/limits.ts'
+import { LtxdNode } from '../harness/ltxd-node.ts'
 import { Random } from '../harness/random.ts'
+import { freePort } from '../harness/s3-server.ts'
 import { until } from '../harness/wait.ts'
 import { SqlClient } from './sql-client.ts'
 
@@ -63,6 +66,43 @@ describe.skipIf(isMissing)('a clean stop of all nodes', () => {
       /stopped, but the backup \S+ lacks transactions of this node: app\.db after transaction [0-9a-f]{16}/,
     )
   })
+})
+
+test('a fixed primary that stops ships everything, although a replica has it, which never leads', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'ltxd-fixed-primary-'))
+  const backup = `file://${dir}/backup`
+  const nodes: LtxdNode[] = []
+  ends.push(async () => {
+    for (const node of nodes) await node.destroy()
+    rmSync(dir, { recursive: true, force: true })
+  })
+  const fixed = async (name: string, yaml: string, port: number) => {
+    const place = join(dir, name)
+    writeFileSync(`${place}.yml`, yaml)
+    const [mount, data, logFile] = [`${place}-mnt`, `${place}-data`, `${place}.log`]
+    const node = LtxdNode.start({
+      mount,
+      data,
+      logFile,
+      http: `127.0.0.1:${port}`,
+      arguments: ['--config', `${place}.yml`],
+    })
+    nodes.push(node)
+    await node.mounted()
+    return node
+  }
+  const port = await freePort()
+  const primary = await fixed('one', `lease: { type: static }\nbackup: { url: "${backup}", sync-interval: 1h }\n`, port)
+  const url = `http://127.0.0.1:${port}`
+  const replica = await fixed('two', `lease: { type: static, candidate: false, advertise-url: "${url}" }\n`, 0)
+  await using app = new SqlClient(join(primary.options.mount, DATABASE), { timeoutMs: 30_000 })
+  await app.exec('PRAGMA journal_mode = wal; CREATE TABLE t (n INTEGER)')
+  for (let i = 0; i < 5; i++) await app.exec('INSERT INTO t VALUES (1)')
+  await app[Symbol.asyncDispose]()
+  await using reader = new SqlClient(join(replica.options.mount, DATABASE), { timeoutMs: 30_000 })
+  await until('the rows', 60_000, async () => (await reader.value('SELECT count(*) FROM t').catch(() => 0)) === 5)
+  expect(await primary.stop()).toEqual({ code: 0, signal: null })
+  expect(await restored(join(dir, 'backup'), dir)).toBe('5')
 })
 
 async function start(nodes: number, config = ''): Promise<{ cluster: TestCluster; backup: string }> {
