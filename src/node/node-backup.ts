@@ -233,6 +233,7 @@ export class NodeBackup {
       if (signal.aborted) end()
       else signal.addEventListener('abort', end, { once: true })
     })
+    ended.catch(() => undefined) // The signal may end when nobody waits for this any more.
     let failure: unknown
     try {
       for (let pauseMs = FIRST_RETRY_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_RETRY_MS)) {
