@@ -35,6 +35,12 @@ export class Model {
     this.violation ??= what
   }
 
+  start(node: ModelNode): void {
+    if (node.isUp) return
+    node.isUp = true
+    node.wellSinceMs = this.nowMs
+  }
+
   tick(): void {
     this.nowMs += TICK_MS
     for (const node of this.nodes) {

@@ -25,7 +25,7 @@ const USUAL: Readonly<Record<string, Act>> = {
   apply: (model, node, _, database) => void model.apply(node, database),
   flow: (model) => flow(model),
   resume: (_, node) => void (node.isPaused = false),
-  start: (_, node) => void (node.isUp = true),
+  start: (model, node) => model.start(node),
   'reader ends': (_, node) => void (node.isBlocked = false),
   'store heals': (_, node) => void (node.isCutFromStore = false),
   heal: (model) => model.heal(),
