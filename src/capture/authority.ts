@@ -20,8 +20,11 @@ export interface Authority {
   isClient(caller: Caller): boolean
   /** On a replica, applications open databases read-only. */
   readonly opensReadOnly?: boolean
-  /** Whether a transaction holds a lock on the file with this inode number. Absent where nobody can tell. */
-  isLocked?(inode: number): boolean
+  /**
+   * Whether a transaction holds a lock on the file with this inode number, or on the byte at `offset` of it. Absent
+   * where nobody can tell.
+   */
+  isLocked?(inode: number, offset?: number): boolean
 }
 
 /** The authority of a node without a cluster. Recovery works under it too. */

@@ -36,6 +36,11 @@ export class SideFiles {
     this.#opened.set(path, { guarded, detach })
   }
 
+  /** Whether the file, which is open, is the side file of a database that is served under its name. */
+  has(path: string): boolean {
+    return this.#opened.has(path)
+  }
+
   /** The file was removed. */
   removed(path: string): void {
     this.#left.delete(path)

@@ -5,6 +5,7 @@ import type { TXID } from '../ltx/format/types.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
 import { withFile } from '../util/files.ts'
 import type { Announcement } from './announcements.ts'
+import { captureArriving, mayBecomeWal, undoArrival } from './arriving-wal.ts'
 import { ClientRemovals } from './client-removals.ts'
 import type { Database } from './database.ts'
 import { ANY_DATABASE } from './database-filter.ts'
@@ -89,8 +90,8 @@ export class CaptureVolume implements Volume {
     throw rejectLink(this.#options.events, path, caller)
   }
 
-  /** Renaming a database drops it and creates another. */
-  rename(from: string, to: string, isDirectory: boolean, perform: () => void, caller: Caller): void {
+  /** Renaming a database drops it and creates another. A WAL that gets its name commits. */
+  rename(from: string, to: string, isDirectory: boolean, perform: () => void, caller: Caller, isOpen = false): void {
     this.#journalEnded.delete(parent(from))
     this.#journalEnded.delete(parent(to))
     const tracked = this.#tracked
@@ -98,10 +99,12 @@ export class CaptureVolume implements Volume {
     const replaced = tracked.trackedAt(to, isDirectory)
     const renamed = ({ name }: Database) => (isDirectory ? to + name.slice(from.length) : to)
     this.#assertRenamable(from, to, isDirectory, caller)
+    const arriving = isDirectory ? undefined : this.#assertSideName(from, to, caller, isOpen)
     for (const database of moved) tracked.names.assertMayBecome(database.name, renamed(database), caller)
     const encrypted = new Map([...moved, ...replaced].map((each) => [each, each.file.encryptedPageSize]))
     // What becomes a database under the new name must be correct.
     for (const database of moved) database.trust.verify()
+    if (arriving !== undefined) captureArriving(arriving, `${this.#options.root}/${from}`)
     for (const database of moved) tracked.drop(database, true)
     for (const database of replaced) tracked.drop(database)
     const others = tracked.knownAt(from, isDirectory).filter((database) => !moved.includes(database))
@@ -109,6 +112,7 @@ export class CaptureVolume implements Volume {
       if (!isDirectory) this.#makeRoom(from, to)
       perform()
     } catch (error) {
+      if (arriving !== undefined) undoArrival(arriving)
       for (const database of replaced) tracked.detach(database, true)
       for (const each of [...moved, ...replaced]) tracked.importIfDatabase(each.name, encrypted.get(each))
       throw error
@@ -133,11 +137,21 @@ export class CaptureVolume implements Volume {
     const side = classify(from)
     if (side.kind !== 'database' && this.tracked(side.database) !== undefined)
       throw rejectSideRename(events, from, caller)
-    const target = classify(to)
-    const beside = target.kind === 'database' ? undefined : this.tracked(target.database)
-    if (beside !== undefined && (isInUse(beside) || (target.kind === 'journal' && this.#isJournal(from))))
-      throw rejectSideRename(events, to, caller)
     tracked.names.assertMayBecome(from, to, caller)
+  }
+
+  /** Returns the database whose WAL the file becomes, with transactions that are to be captured. Throws FsError. */
+  #assertSideName(from: string, to: string, caller: Caller, isOpen: boolean): Database | undefined {
+    const { kind, database: name } = classify(to)
+    const database = kind === 'database' ? undefined : this.tracked(name)
+    if (database === undefined) return undefined
+    // Nothing of it would be captured: its content stays that of a plain file. A side file of a moved database is none.
+    const isPlain = isOpen && (classify(from).kind === 'database' || this.#tracked.sideFiles.has(from))
+    const isWal = kind === 'wal' && !isOpen && mayBecomeWal(database, `${this.#options.root}/${from}`)
+    const isJournal = kind === 'journal' && this.#isJournal(from)
+    if (isPlain || isJournal || (isInUse(database) && !isWal)) throw rejectSideRename(this.#options.events, to, caller)
+    database.assertWriter(caller)
+    return isWal ? database : undefined
   }
 
   /** Whether SQLite would roll the database beside it back with the file. */

@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict'
 import type { WalHeader } from '../sqlite/wal.ts'
-import { FRAME_HEADER_SIZE, frameField, frameOffset, frameSize, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
+import {
+  FRAME_HEADER_SIZE,
+  frameField,
+  frameOffset,
+  frameSize,
+  parseWalHeader,
+  WAL_HEADER_SIZE,
+} from '../sqlite/wal.ts'
 import { asError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { WalSpan } from './change.ts'
 import type { Sums } from './wal-chain.ts'
+import { rejectPageSize } from './wal-rejection.ts'
 
 /** An open WAL's descriptor. */
 export interface OpenWal {
@@ -22,6 +30,8 @@ export type Salts = 'own' | 'bare' | 'other'
 /** The frames of a WAL with a valid header, as they are in the file. */
 export class WalFrames {
   readonly header: WalHeader
+  /** The file is not the WAL yet: what is in it belongs to who wrote it. */
+  isArriving = false
   readonly #wal: OpenWal
 
   constructor(wal: OpenWal, header: WalHeader) {
@@ -108,7 +118,7 @@ export class WalFrames {
 
   /** Invalidates the frame that begins at `at`, so that no recovery finds it. */
   invalidate(at: number): void {
-    this.#wal.files.write(this.#wal.walFd, zeros, 0, FRAME_HEADER_SIZE, at)
+    if (!this.isArriving) this.#wal.files.write(this.#wal.walFd, zeros, 0, FRAME_HEADER_SIZE, at)
   }
 }
 
@@ -121,6 +131,19 @@ export function invalidate({ files, walFd, events, name }: CapturedDatabase, at:
       'what a failed write left in the WAL could not be invalidated: close all connections to the database'
     events.log('error', message, { database: name, err: asError(error) })
   }
+}
+
+/** The WAL's header once `data` is written at `position`; undefined if it is not valid. Throws FsError. */
+export function headerAfter(database: CapturedDatabase, data: Uint8Array, position: number): WalHeader | undefined {
+  let bytes = data
+  if (position > 0 || data.length < WAL_HEADER_SIZE) {
+    bytes = new Uint8Array(WAL_HEADER_SIZE)
+    readWal(database, bytes, 0, WAL_HEADER_SIZE)
+    bytes.set(data.subarray(0, WAL_HEADER_SIZE - position), position)
+  }
+  const header = parseWalHeader(bytes)
+  if (header === undefined || header.pageSize === database.pageSize) return header
+  throw rejectPageSize(database, header.pageSize)
 }
 
 export function readWal({ files, walFd }: OpenWal, into: Uint8Array, position: number, length: number): number {

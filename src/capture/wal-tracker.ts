@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { WalHeader } from '../sqlite/wal.ts'
-import { FRAME_HEADER_SIZE, frameField, parseWalHeader, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
+import { FRAME_HEADER_SIZE, frameField, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
 import type { CapturedDatabase } from './captured-database.ts'
+import { endOfCommits } from './committed-end.ts'
 import { assertGrowth } from './growth.ts'
 import { RejectedCommit } from './rejected-commit.ts'
 import { UncommittedFrames } from './uncommitted-frames.ts'
@@ -9,10 +10,10 @@ import { captureFrames, repeatsLast } from './wal-capture.ts'
 import type { Sums } from './wal-chain.ts'
 import { WalChain } from './wal-chain.ts'
 import { findAbandoned, followFile, undoAbandoned } from './wal-correction.ts'
-import { invalidate, readWal, WalFrames } from './wal-frames.ts'
+import { headerAfter, invalidate, WalFrames } from './wal-frames.ts'
 import { mendFrames } from './wal-mending.ts'
 import { WalOverwrites } from './wal-overwrites.ts'
-import { rejectBrokenChain, rejectCut, rejectHeadless, rejectPageSize } from './wal-rejection.ts'
+import { rejectBrokenChain, rejectCut, rejectHeadless } from './wal-rejection.ts'
 
 /**
  * Tracks a WAL as it is written. Bytes are tracked by offset, never by the sizes of writes: a frame can arrive in
@@ -62,7 +63,7 @@ export class WalTracker {
   write(data: Uint8Array, position: number, perform: () => void): void {
     this.#rejected.assertRewritten(position)
     const end = position + data.length
-    const header = position < WAL_HEADER_SIZE ? this.#headerAfter(data, position) : this.#frames?.header
+    const header = position < WAL_HEADER_SIZE ? headerAfter(this.#database, data, position) : this.#frames?.header
     if (header === undefined && end > WAL_HEADER_SIZE) throw rejectHeadless(this.#database)
     if (position < this.#committedEnd) {
       if (this.#frames?.holds(data, position, this.#committedEnd) === false) this.#forsake(position)
@@ -108,26 +109,16 @@ export class WalTracker {
 
   /**
    * Captures the transactions of a WAL that was written before its database was tracked. SQLite takes a WAL without a
-   * valid header for an empty one. Throws FsError.
+   * valid header for an empty one. Of an arriving WAL they are one transaction (arriving-wal.ts). Throws FsError.
    */
-  adopt(sizeBytes: number): void {
+  adopt(sizeBytes: number, isArriving = false): void {
     this.forget()
-    const header = this.#headerAfter(nothing, 0)
+    const header = headerAfter(this.#database, nothing, 0)
     if (header === undefined) return
-    this.#advance(this.#begin(header, sizeBytes), nothing, 0)
-  }
-
-  /** The WAL's header once `data` is written at `position`; undefined if it is not valid. Throws FsError. */
-  #headerAfter(data: Uint8Array, position: number): WalHeader | undefined {
-    let bytes = data
-    if (position > 0 || data.length < WAL_HEADER_SIZE) {
-      bytes = new Uint8Array(WAL_HEADER_SIZE)
-      readWal(this.#database, bytes, 0, WAL_HEADER_SIZE)
-      bytes.set(data.subarray(0, WAL_HEADER_SIZE - position), position)
-    }
-    const header = parseWalHeader(bytes)
-    if (header === undefined || header.pageSize === this.#database.pageSize) return header
-    throw rejectPageSize(this.#database, header.pageSize)
+    const frames = this.#begin(header, sizeBytes)
+    frames.isArriving = isArriving
+    this.#advance(frames, nothing, 0, isArriving ? endOfCommits(frames, sizeBytes) : 0)
+    frames.isArriving = false
   }
 
   #begin(header: WalHeader, writtenEnd: number): WalFrames {
@@ -156,8 +147,8 @@ export class WalTracker {
     if (this.#validEnd < end) this.#examine(frames, position, end, isAppended)
   }
 
-  /** Advances over each frame that is valid now, and captures each transaction that ends in one. */
-  #advance(frames: WalFrames, data: Uint8Array, position: number): void {
+  /** Advances over each frame that is valid now, and captures each transaction that ends in one, at `from` or later. */
+  #advance(frames: WalFrames, data: Uint8Array, position: number, from = 0): void {
     const { size } = frames
     while (this.#validEnd + size <= this.#writtenEnd) {
       const frame = frames.frameAt(this.#validEnd, data, position)
@@ -167,7 +158,7 @@ export class WalTracker {
       if (!this.#chain.isContinuedBy(view, size, this.#validEnd === this.#committedEnd)) return
       this.#uncommitted.push(pgno)
       const commit = frameField.commit(view, 0)
-      if (commit === 0) this.#chain.accept()
+      if (commit === 0 || this.#validEnd + size < from) this.#chain.accept()
       else this.#capture(frames, commit, frame)
       this.#validEnd += size
     }

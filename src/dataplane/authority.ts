@@ -8,8 +8,8 @@ export interface ServingThread {
   commits(): void
   /** On a replica, applications open databases read-only. */
   readonly opensReadOnly: boolean
-  /** Whether a transaction holds a lock on the file with this backing inode number. */
-  isLocked(inode: number): boolean
+  /** Whether a transaction holds a lock on the file with this backing inode number, or on its byte at `offset`. */
+  isLocked(inode: number, offset?: number): boolean
 }
 
 /**
@@ -35,7 +35,7 @@ export function authorityOf(state: SharedState, thread: ServingThread): Authorit
       return state.primaryHostname
     },
     opensReadOnly: thread.opensReadOnly,
-    isLocked: (inode) => thread.isLocked(inode),
+    isLocked: (inode, offset) => thread.isLocked(inode, offset),
     isClient: ({ tid }) => tid !== 0 && tid === state.clientPid,
   }
 }

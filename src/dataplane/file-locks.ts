@@ -11,9 +11,13 @@ export class FileLocks {
     this.#device = deviceOf(mountDir, fs.readFileSync('/proc/self/mountinfo', 'utf8'))
   }
 
-  /** Whether a process holds an exclusive lock on a part of the file, as a transaction of SQLite does that writes. */
-  isWriteLocked(inode: number): boolean {
-    return this.#device !== undefined && holdsWriteLock(fs.readFileSync('/proc/locks', 'utf8'), this.#device, inode)
+  /**
+   * Whether a process holds an exclusive lock on the byte at `offset` of the file, or on any part of it, as a
+   * transaction of SQLite does that writes.
+   */
+  isWriteLocked(inode: number, offset?: number): boolean {
+    if (this.#device === undefined) return false
+    return holdsWriteLock(fs.readFileSync('/proc/locks', 'utf8'), this.#device, inode, offset)
   }
 }
 
@@ -24,11 +28,12 @@ export function deviceOf(mountDir: string, mountInfo: string): string | undefine
 }
 
 /** `device` in decimal, as in mountinfo; /proc/locks has hexadecimal numbers. */
-export function holdsWriteLock(locks: string, device: string, inode: number): boolean {
+export function holdsWriteLock(locks: string, device: string, inode: number, offset?: number): boolean {
   const file = [...device.split(':').map((part) => Number(part).toString(16).padStart(2, '0')), inode].join(':')
   return locks.split('\n').some((line) => {
     const fields = line.trim().split(/\s+/)
-    return fields[1] !== '->' && fields[3] === 'WRITE' && fields[5] === file
+    if (fields[1] === '->' || fields[3] !== 'WRITE' || fields[5] !== file) return false
+    return offset === undefined || (Number(fields[6]) <= offset && (fields[7] === 'EOF' || offset <= Number(fields[7])))
   })
 }
 

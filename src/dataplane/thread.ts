@@ -55,8 +55,8 @@ const slots = new Slots(state, say)
 const behind = new Set<string>()
 let tree: Tree | undefined
 let serving = false
-/** Whether a transaction holds a lock on the file with this backing inode number. */
-let isLocked = (_inode: number): boolean => false
+/** Whether a transaction holds a lock on the file with this backing inode number, or on the byte at `offset` of it. */
+let isLocked = (_inode: number, _offset?: number): boolean => false
 /** Drops the attributes of the file of that name from the kernel's cache. */
 let forgetAttributes = (_name: string): void => undefined
 /** Releases a database that was dropped with that transaction. */
@@ -71,7 +71,7 @@ const authority = authorityOf(state, {
   isServing: () => serving,
   commits: () => (committing = true),
   opensReadOnly: data.replicaWrites === 'readonly',
-  isLocked: (inode) => isLocked(inode),
+  isLocked: (inode, offset) => isLocked(inode, offset),
 })
 
 const lines = new RejectionLines((level, message, fields) => say({ type: 'log', level, message, fields }), monotonicMs)
@@ -274,7 +274,7 @@ function serve(deviceFd: number, inodes: Inodes): void {
     },
   })
   const locks = new FileLocks(mountDir)
-  isLocked = (inode) => locks.isWriteLocked(inodes.shown(inode))
+  isLocked = (inode, offset) => locks.isWriteLocked(inodes.shown(inode), offset)
   serving = true
   // A broken invariant leaves the files as they are: the next start recovers, and logs the cause.
   session.serve()

@@ -18,7 +18,6 @@ const UNJOURNALED_TASKS = 'two of its five processes use the journal modes OFF a
 
 /** Scripts of the families that run only when they are named, as patterns, and why. */
 export const LEFT_OUT: Readonly<Record<string, string>> = {
-  'rbu*': "SQLite's RBU extension renames its file to the WAL of an open database, which is rejected",
   'mptest/config01-delete': UNJOURNALED_TASKS,
   'mptest/config01-persist': UNJOURNALED_TASKS,
   'mptest/config01-truncate': UNJOURNALED_TASKS,

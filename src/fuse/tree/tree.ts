@@ -140,15 +140,15 @@ export class Tree implements T.FileSystem {
     this.#special.assertFree(to)
     if (noReplace && this.#backing.attributes(to) !== undefined) throw rejection('EEXIST')
     this.#backing.assertReplaceable(to, attributes.isDirectory())
+    const node = parent.children.get(name)
     const perform = () => {
       fs.renameSync(this.#backing.absolute(from), this.#backing.absolute(to))
       parent.namesChanged = newParent.namesChanged = true
-      const node = parent.children.get(name)
       if (node === undefined) this.#nodes.detachChild(newParent, newName)
       else this.#nodes.move(node, newParent, newName)
     }
     if (attributes.isFile() || attributes.isDirectory()) {
-      this.#volume.rename(from, to, attributes.isDirectory(), perform, caller)
+      this.#volume.rename(from, to, attributes.isDirectory(), perform, caller, node?.open !== undefined)
     } else perform()
   }
 

@@ -86,7 +86,10 @@ export class CaptureMount implements VfsFiles {
       if (node !== undefined) this.#nodes.set(to, Object.assign(node, { path: to }))
     }
     const isDirectory = fs.statSync(native(this.#backing(from))).isDirectory()
-    this.#doing({ kind: 'rename', path: from }, () => this.volume.rename(from, to, isDirectory, perform, CALLER))
+    const isOpen = this.#nodes.has(from)
+    this.#doing({ kind: 'rename', path: from }, () =>
+      this.volume.rename(from, to, isDirectory, perform, CALLER, isOpen),
+    )
   }
 
   sizeOf(path: string): number | undefined {
