@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno, type Position, toTXID } from '../ltx/format/types.ts'
 import { pagesOf } from '../sqlite/locks.ts'
-import { exchange } from '../sqlite/page-table.ts'
 import type { Files } from '../util/files.ts'
 import { takeBatch } from './batch.ts'
 import { assertContinues, checksumAfter } from './continues.ts'
@@ -178,7 +177,7 @@ export class Applier {
     if (whole.pgnos.length !== wanted || commit === 0) {
       throw new ApplyInvalidError(this.path, `the snapshot has ${whole.pgnos.length} pages, expected ${wanted}`)
     }
-    const checksum = whole.checksums.reduce((sum, page) => exchange(sum, 0n, page), EMPTY_CHECKSUM)
+    const checksum = whole.pagesChecksum()
     if (checksum !== position.checksum) {
       throw new ApplyDivergedError(this.path, 'of the snapshot at', position.txid, position.checksum, checksum)
     }

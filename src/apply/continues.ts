@@ -9,6 +9,7 @@ import {
   type Position,
 } from '../ltx/format/types.ts'
 import { pagesOf } from '../sqlite/locks.ts'
+import { lowerBound } from '../sqlite/page-list.ts'
 import { exchange } from '../sqlite/page-table.ts'
 import { ApplyDivergedError, ApplyGapError, ApplyInvalidError } from './errors.ts'
 import type { Transaction } from './transaction.ts'
@@ -60,22 +61,11 @@ export function checksumAfter(before: Before, { header, pgnos, checksums }: Tran
   const { pages } = before
   let checksum = replaces ? EMPTY_CHECKSUM : before.position.checksum
   pgnos.forEach((pgno, i) => {
-    checksum = exchange(checksum, replaces ? 0n : pages.checksum(pgno), checksums[i] ?? 0n)
+    checksum = exchange(checksum, replaces ? 0n : pages.checksum(pgno), checksums[i] as Checksum)
   })
   if (replaces) return checksum
   for (let pgno = header.commit + 1; pgno <= pages.sizePages; pgno++) {
     checksum = exchange(checksum, pages.checksum(pgno), 0n)
   }
   return checksum
-}
-
-/** The index of the first page number that is not below `pgno`. */
-function lowerBound(pgnos: readonly Pgno[], pgno: Pgno): number {
-  let low = 0
-  for (let high = pgnos.length; low < high;) {
-    const middle = (low + high) >>> 1
-    if ((pgnos[middle] ?? 0) < pgno) low = middle + 1
-    else high = middle
-  }
-  return low
 }

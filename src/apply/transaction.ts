@@ -2,8 +2,10 @@ import fs from 'node:fs'
 import { Decoder } from '../ltx/codec/decoder.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { hasChecksums, type Header } from '../ltx/format/header.ts'
-import type { Checksum, Pgno } from '../ltx/format/types.ts'
+import { type Checksum, EMPTY_CHECKSUM, type Pgno } from '../ltx/format/types.ts'
+import { exchange } from '../sqlite/page-table.ts'
 import { nodeFiles, readerOf } from '../util/files.ts'
+import { PageSums } from './page-sums.ts'
 
 export interface Page {
   readonly pgno: Pgno
@@ -22,9 +24,9 @@ const READ_BYTES = 1 << 20
 export interface PageChanges {
   readonly header: Header
   /** Ascending. */
-  readonly pgnos: readonly Pgno[]
+  readonly pgnos: Uint32Array
   /** The checksum of each page, in the order of `pgnos`. */
-  readonly checksums: readonly Checksum[]
+  readonly checksums: BigUint64Array
   pages(): Iterable<Page>
   /** The content of page 1, if it changes. */
   firstPage(): Uint8Array | undefined
@@ -35,21 +37,19 @@ export class Transaction implements PageChanges {
   readonly header: Header
   /** undefined when the file has no checksums. */
   readonly postApplyChecksum: Checksum | undefined
-  readonly pgnos: readonly Pgno[]
-  readonly checksums: readonly Checksum[]
+  readonly pgnos: Uint32Array
+  readonly checksums: BigUint64Array
   readonly #bytes: LtxBytes
   readonly #cached: readonly Page[] | undefined
 
   /** Reads and verifies the whole file. Throws LTXError. */
   constructor(bytes: LtxBytes) {
     const decoder = new Decoder()
-    const pgnos: Pgno[] = []
-    const checksums: Checksum[] = []
+    const sums = new PageSums()
     let cached: Page[] | undefined = []
     let sizeBytes = 0
     for (const { pgno, page } of decodePages(decoder, bytes)) {
-      pgnos.push(pgno)
-      checksums.push(pageChecksum(pgno, page))
+      sums.add(pgno, pageChecksum(pgno, page))
       sizeBytes += page.length
       if (sizeBytes > CACHED_BYTES) cached = undefined
       cached?.push({ pgno, page: page.slice() })
@@ -58,8 +58,8 @@ export class Transaction implements PageChanges {
     if (decoder.header === undefined) throw new Error('a decoder that has ended knows its header')
     this.header = decoder.header
     this.postApplyChecksum = hasChecksums(this.header) ? (trailer.postApplyChecksum as Checksum) : undefined
-    this.pgnos = pgnos
-    this.checksums = checksums
+    this.pgnos = sums.pgnos
+    this.checksums = sums.checksums
     this.#bytes = bytes
     this.#cached = cached
   }
@@ -68,14 +68,25 @@ export class Transaction implements PageChanges {
     return this.#cached ?? decodePages(new Decoder(), this.#bytes)
   }
 
+  /** The checksum of a database of these pages alone. */
+  pagesChecksum(): Checksum {
+    let checksum = EMPTY_CHECKSUM
+    for (const sum of this.checksums) checksum = exchange(checksum, 0n, sum as Checksum)
+    return checksum
+  }
+
   /** The pages for which `isWanted` is true. */
   filter(isWanted: (pgno: Pgno, checksum: Checksum) => boolean): PageChanges {
-    const wanted = this.pgnos.map((pgno, i) => isWanted(pgno, this.checksums[i] as Checksum))
-    const pgnos = this.pgnos.filter((_, i) => wanted[i])
+    const wanted = new PageSums()
+    this.pgnos.forEach((pgno, i) => {
+      const checksum = this.checksums[i] as Checksum
+      if (isWanted(pgno, checksum)) wanted.add(pgno, checksum)
+    })
+    const { pgnos, checksums } = wanted
     return {
       header: this.header,
       pgnos,
-      checksums: this.checksums.filter((_, i) => wanted[i]),
+      checksums,
       pages: () => filterPages(this.pages(), pgnos),
       firstPage: () => (pgnos[0] === 1 ? this.firstPage() : undefined),
     }
@@ -109,7 +120,7 @@ export function bytesOfFile(path: string): LtxBytes {
 }
 
 /** Those of `pages` that are in `pgnos`; both ascend. */
-function* filterPages(pages: Iterable<Page>, pgnos: readonly Pgno[]): Generator<Page> {
+function* filterPages(pages: Iterable<Page>, pgnos: Uint32Array): Generator<Page> {
   let next = 0
   for (const page of pages) {
     if (page.pgno !== pgnos[next]) continue

@@ -118,7 +118,7 @@ export class WalIndexFile {
   }
 
   /** Adds frames, numbered from `firstFrame`. Readers see them only after `publish`. */
-  add(firstFrame: number, pgnos: readonly number[]): void {
+  add(firstFrame: number, pgnos: Uint32Array): void {
     let first = firstFrame
     for (let i = 0; i < pgnos.length; i++) {
       const frame = firstFrame + i
@@ -148,12 +148,11 @@ export class WalIndexFile {
   }
 
   /** Writes the state after a recovery: nothing is backfilled, and every read mark that nobody holds is free. */
-  recover(header: WalIndexHeader, pgnos: Iterable<number>): void {
+  recover(header: WalIndexHeader, pgnos: Uint32Array): void {
     if (!this.locks.exclusive(recover)) throw this.#blocked('another process is recovering it')
     try {
-      const all = [...pgnos]
       if (this.#sizeBytes < WAL_INDEX_BLOCK_SIZE) this.#extend(1)
-      if (all.length > 0) this.add(1, all)
+      if (pgnos.length > 0) this.add(1, pgnos)
       else this.#block = new WalIndexBlock(0)
       this.setBackfilled(0, header.maxFrame)
       for (let mark = 1; mark < READ_MARKS; mark++) {

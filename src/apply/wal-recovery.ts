@@ -1,6 +1,5 @@
 /** What the bytes of a WAL say about the header of its index. */
 
-import type { Pgno } from '../ltx/format/types.ts'
 import type { ReadAt } from '../sqlite/journal.ts'
 import { FRAME_HEADER_SIZE, frameField, frameOffset, frameSize, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
 import { FRESH_WAL_INDEX, type WalIndexHeader } from '../sqlite/wal-index.ts'
@@ -32,12 +31,14 @@ export function headerWithRest(read: ReadAt, sizeBytes: number, current: WalInde
 }
 
 /** The page numbers of the frames after `from`. Throws NotDatabaseError. */
-export function* framePgnos(read: ReadAt, path: string, header: WalIndexHeader, from = 0): Generator<Pgno> {
+export function framePgnos(read: ReadAt, path: string, header: WalIndexHeader, from = 0): Uint32Array {
+  const pgnos = new Uint32Array(header.maxFrame - from)
   for (let frame = from; frame < header.maxFrame; frame++) {
     const bytes = read(frameOffset(frame, header.pageSize), 4)
     if (bytes.length < 4) throw new NotDatabaseError(`${path}-wal`, 'ends within its last transaction')
-    yield new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
+    pgnos[frame - from] = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
   }
+  return pgnos
 }
 
 function headerAt(

@@ -2,12 +2,14 @@ import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import type { Pgno } from '../ltx/format/types.ts'
 import type { ReadAt } from '../sqlite/journal.ts'
+import { NewestFrames } from '../sqlite/page-list.ts'
 import type { PageTable } from '../sqlite/page-table.ts'
 import { FRAME_HEADER_SIZE, frameOffset, frameSize, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
 import { isSameHeader, NATIVE_BIG_ENDIAN, type WalIndexHeader } from '../sqlite/wal-index.ts'
 import { FrameChain, marshalWalHeader } from '../sqlite/wal-write.ts'
 import { isAt, nodeFiles, readerOf } from '../util/files.ts'
 import type { DatabaseFile } from './database-file.ts'
+import { NotDatabaseError } from './errors.ts'
 import type { Page } from './transaction.ts'
 import { WalIndexFile } from './wal-index-file.ts'
 import { framePgnos, headerWithRest, recoveredHeader } from './wal-recovery.ts'
@@ -114,12 +116,16 @@ export class Wal {
   }
 
   /** For each page whose newest version is not yet in the database file: its frame, numbered from 1. */
-  newestFrames(): Map<Pgno, number> {
-    const newest = new Map<Pgno, number>()
+  *newestFrames(): Generator<[Pgno, number]> {
+    const { maxFrame, pageSize } = this.#header
+    const backfilled = Math.min(this.#backfilled, maxFrame)
+    if (maxFrame > 0 && frameOffset(maxFrame, pageSize) > this.sizeBytes)
+      throw new NotDatabaseError(`${this.#file.path}-wal`, 'ends before the last frame of its index')
+    const pgnos = new Uint32Array(maxFrame - backfilled)
     let frame = 0
-    for (const pgno of this.#index.pageNumbers(this.#header.maxFrame))
-      if (++frame > this.#backfilled) newest.set(pgno, frame)
-    return newest
+    for (const pgno of this.#index.pageNumbers(maxFrame)) if (++frame > backfilled) pgnos[frame - backfilled - 1] = pgno
+    const newest = new NewestFrames(pgnos)
+    for (const pgno of newest.pgnos) yield [pgno, backfilled + 1 + (newest.get(pgno) as number)]
   }
 
   readFrame(frame: number): Uint8Array {
@@ -193,7 +199,7 @@ export class Wal {
     const { maxFrame, pageSize, sizePages } = this.#header
     this.#index.setBackfilled(this.#backfilled, safe)
     nodeFiles.sync(this.#fd)
-    const ready = [...pages.listInWal()].filter((pgno) => pages.frame(pgno) < safe)
+    const ready = readyPages(pages, safe)
     this.#file.writePages(pageSize, this.#framesOf(ready, pages))
     if (safe === maxFrame) this.#file.truncate(sizePages * pageSize)
     this.#file.sync()
@@ -202,7 +208,7 @@ export class Wal {
     for (const pgno of ready) pages.clearFrame(pgno)
   }
 
-  *#framesOf(pgnos: readonly Pgno[], pages: PageTable): Generator<Page> {
+  *#framesOf(pgnos: Uint32Array, pages: PageTable): Generator<Page> {
     for (const pgno of pgnos) yield { pgno, page: this.readFrame(pages.frame(pgno) + 1) }
   }
 
@@ -240,14 +246,15 @@ export class Wal {
     pageSize: number,
     chain: FrameChain,
     walHeader: Uint8Array | undefined,
-  ): Pgno[] {
+  ): Uint32Array {
     const size = frameSize(pageSize)
     const count = transactions.reduce((sum, { count }) => sum + count, 0)
     const wanted = Math.min(Math.max(WRITE_PIECE_BYTES, WAL_HEADER_SIZE + size), WAL_HEADER_SIZE + count * size)
     if (this.#buffer.length < wanted) this.#buffer = new Uint8Array(Math.max(wanted, 2 * this.#buffer.length))
     const buffer = this.#buffer
     const view = new DataView(buffer.buffer)
-    const pgnos: Pgno[] = []
+    const pgnos = new Uint32Array(count)
+    let written = 0
     let position = walHeader === undefined ? frameOffset(this.#header.maxFrame, pageSize) : 0
     let at = 0
     if (walHeader !== undefined) {
@@ -255,15 +262,15 @@ export class Wal {
       at = WAL_HEADER_SIZE
     }
     for (const { pages, count, commit } of transactions) {
-      const end = pgnos.length + count
+      const end = written + count
       for (const { pgno, page } of pages) {
         if (at + size > buffer.length) {
           nodeFiles.write(this.#fd, buffer, 0, at, position)
           position += at
           at = 0
         }
-        pgnos.push(pgno)
-        at = chain.append(view, at, pgno, pgnos.length === end ? commit : 0, page)
+        pgnos[written++] = pgno
+        at = chain.append(view, at, pgno, written === end ? commit : 0, page)
       }
     }
     nodeFiles.write(this.#fd, buffer, 0, at, position)
@@ -274,12 +281,20 @@ export class Wal {
   #publishRest(current: WalIndexHeader): WalIndexHeader {
     const header = headerWithRest(this.#readAt, this.sizeBytes, current)
     if (header === undefined) return current
-    this.#index.add(current.maxFrame + 1, [...this.#framePgnos(header, current.maxFrame)])
+    this.#index.add(current.maxFrame + 1, this.#framePgnos(header, current.maxFrame))
     this.#index.publish(header)
     return header
   }
 
-  #framePgnos(header: WalIndexHeader, from = 0): Iterable<Pgno> {
+  #framePgnos(header: WalIndexHeader, from = 0): Uint32Array {
     return framePgnos(this.#readAt, this.#file.path, header, from)
   }
+}
+
+/** The pages whose newest frame is below `safe`, ascending. */
+function readyPages(pages: PageTable, safe: number): Uint32Array {
+  const ready = new Uint32Array(pages.pagesInWal)
+  let count = 0
+  for (const pgno of pages.listInWal()) if (pages.frame(pgno) < safe) ready[count++] = pgno
+  return ready.subarray(0, count)
 }

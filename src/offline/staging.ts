@@ -1,5 +1,6 @@
 import { readSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
+import { PageSums } from '../apply/page-sums.ts'
 import type { Page, PageChanges } from '../apply/transaction.ts'
 import { type ChainLink, joint } from '../ltx/chain.ts'
 import { Decoder } from '../ltx/codec/decoder.ts'
@@ -71,15 +72,17 @@ export class Staging {
     const { header } = this.#last!
     const base = this.#base
     const samePages = base.pageSize === this.#pageSize
-    const pgnos: Pgno[] = []
+    const changed = new PageSums()
     for (let pgno = 1; pgno <= this.#commit; pgno++) {
       if (!this.#applied.has(pgno)) continue
-      if (pgno === 1 || !samePages || base.pages.checksum(pgno) !== this.#sums.checksum(pgno)) pgnos.push(pgno)
+      if (pgno === 1 || !samePages || base.pages.checksum(pgno) !== this.#sums.checksum(pgno))
+        changed.add(pgno, this.#sums.checksum(pgno) as Checksum)
     }
+    const { pgnos, checksums } = changed
     return {
       header,
       pgnos,
-      checksums: pgnos.map((pgno) => this.#sums.checksum(pgno) as Checksum),
+      checksums,
       pages: () => this.#read(pgnos),
       firstPage: () => (pgnos[0] === 1 ? [...this.#read([1])][0]?.page.slice() : undefined),
     }
@@ -179,7 +182,7 @@ export class Staging {
     this.#commit = commit
   }
 
-  *#read(pgnos: readonly Pgno[]): Generator<Page> {
+  *#read(pgnos: Iterable<Pgno>): Generator<Page> {
     // Not a Buffer, whose slice() does not copy.
     const page = new Uint8Array(this.#pageSize)
     for (const pgno of pgnos) {

@@ -111,8 +111,8 @@ export function indexOfPage(pgnos: ArrayLike<Pgno>, pgno: Pgno): number {
   return pgnos[at] === pgno ? at : -1
 }
 
-/** The index of the first page that is not below `pgno`. */
-function lowerBound(pgnos: ArrayLike<Pgno>, pgno: Pgno): number {
+/** In an ascending list, the index of the first page that is not below `pgno`. */
+export function lowerBound(pgnos: ArrayLike<Pgno>, pgno: Pgno): number {
   let low = 0
   for (let high = pgnos.length; low < high;) {
     const middle = (low + high) >>> 1
