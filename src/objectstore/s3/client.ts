@@ -2,6 +2,7 @@
 
 import type { S3, S3ClientConfig } from '@aws-sdk/client-s3'
 import { rememberSecret } from '../../util/sent-secrets.ts'
+import { type Answer, boundAnswer } from './bounded.ts'
 import type { S3Address } from './url.ts'
 
 /** Includes the first attempt. With the SDK's pauses, all attempts take well under a second when the store answers. */
@@ -23,10 +24,13 @@ export async function createClient(address: S3Address, extra: S3ClientConfig = {
   const client = withoutVersionNotice(() => new S3({ ...clientConfig(address), ...extra }))
   // The last step before the connection, so that the request is signed.
   client.middlewareStack.add(
-    (next) => async (call) => {
-      rememberCredentials(call.request)
-      return next(call)
-    },
+    (next, { commandName }) =>
+      async (call) => {
+        rememberCredentials(call.request)
+        const result = await next(call)
+        boundAnswer(result.response as Answer, commandName === 'GetObjectCommand')
+        return result
+      },
     { step: 'deserialize', priority: 'low' },
   )
   return client

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { GetObjectCommandOutput, S3 } from '@aws-sdk/client-s3'
 import {
   InvalidKeyError,
@@ -17,6 +18,8 @@ import type { S3Address } from './url.ts'
 /** The most keys that DeleteObjects accepts. */
 const MAX_DELETE_KEYS = 1000
 const PART_BYTES = 8 * 1024 * 1024
+/** How many pages of a listing in a row may name no object. Servers that filter send a few. */
+const MAX_EMPTY_PAGES = 100
 
 /**
  * Objects in an S3 bucket, or on a server with the same protocol. Metadata are `x-amz-meta-*` headers. A put that is
@@ -82,8 +85,10 @@ export class S3Store implements ObjectStore {
       throw this.#readError(key, error)
     }
     const { Body, ETag, ContentLength, ContentRange } = answer
-    if (Body === undefined || ContentLength === undefined || (range !== undefined && ContentRange === undefined)) {
-      const what = range === undefined ? 'the answer has no length' : 'the answer is not the requested range'
+    const isAsked = range === undefined || isAnswerTo(range, ContentRange, ContentLength)
+    if (Body === undefined || ContentLength === undefined || !isAsked) {
+      discard(Body)
+      const what = isAsked ? 'the answer has no length' : NOT_THE_RANGE
       throw new StoreUnavailableError(this.url, action, new Error(what))
     }
     const start = range?.start ?? 0
@@ -95,7 +100,10 @@ export class S3Store implements ObjectStore {
           { ...place, ...condition, Range: `bytes=${offset}-${end - 1}` },
           aborting(signal),
         )
-        return streamOf(rest.Body)
+        if (isAnswerTo({ start: offset, end: end - 1 }, rest.ContentRange, rest.ContentLength))
+          return streamOf(rest.Body)
+        discard(rest.Body)
+        throw new Error(NOT_THE_RANGE)
       } catch (error) {
         signal?.throwIfAborted()
         throw this.#readError(key, error)
@@ -128,6 +136,7 @@ export class S3Store implements ObjectStore {
     }
     const client = await this.#client()
     let token: string | undefined
+    let emptyPages = 0
     do {
       const page = await client
         .listObjectsV2({ ...where, ...(token === undefined ? {} : { ContinuationToken: token }) })
@@ -136,13 +145,15 @@ export class S3Store implements ObjectStore {
         })
       for (const { Key, Size = 0, LastModified } of page.Contents ?? []) {
         // Consoles create objects whose keys end in a slash to show a folder.
-        if (Key === undefined || Key.endsWith('/')) continue
+        if (Key === undefined || Key.endsWith('/') || !Key.startsWith(where.Prefix)) continue
         const storedMs = LastModified?.getTime() ?? 0
+        emptyPages = 0
         yield { key: Key.slice(root.length), sizeBytes: Size, lastModifiedMs: storedMs, storedMs }
       }
+      if (++emptyPages > MAX_EMPTY_PAGES) throw this.#listError(`${MAX_EMPTY_PAGES} pages in a row named no object`)
       const next = page.IsTruncated === true ? page.NextContinuationToken : undefined
       if (next !== undefined && next === token) {
-        throw new StoreUnavailableError(this.url, 'list objects', new Error('the store returned the same page again'))
+        throw this.#listError('the store returned the same page again')
       }
       token = next
     } while (token !== undefined)
@@ -179,6 +190,10 @@ export class S3Store implements ObjectStore {
     throw storeError(this.url, failed.length === 1 ? action : `${action} (${failed.length} of them)`, error)
   }
 
+  #listError(problem: string): StoreUnavailableError {
+    return new StoreUnavailableError(this.url, 'list objects', new Error(problem))
+  }
+
   #readError(key: string, error: unknown): Error {
     if (isNoSuchObject(error)) return new ObjectNotFoundError(this.url, key)
     return storeError(this.url, `read object ${key}`, error)
@@ -209,8 +224,21 @@ export class S3Store implements ObjectStore {
   }
 }
 
+const NOT_THE_RANGE = 'the answer is not the requested range'
+
 function isRange({ start, end }: ByteRange): boolean {
   return Number.isSafeInteger(start) && start >= 0 && (end === undefined || end >= start)
+}
+
+/** Whether the store sends the bytes that were asked for, or as many of them as the object has. */
+function isAnswerTo({ start, end = Infinity }: ByteRange, contentRange = '', length = 0): boolean {
+  const [, first, last] = /^bytes (\d{1,15})-(\d{1,15})(?:\/|$)/.exec(contentRange) ?? []
+  return Number(first) === start && Number(last) <= end && Number(last) - start + 1 === length
+}
+
+/** Ends the connection of an answer that nobody reads. */
+function discard(body: GetObjectCommandOutput['Body']): void {
+  if (body !== undefined) (streamOf(body) as unknown as Readable).destroy()
 }
 
 /**
