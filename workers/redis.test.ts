@@ -1,3 +1,4 @@
+import { createServer, type Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import { createLogger } from '../src/util/log.ts'
 import { checkRedis, RedisLink, RedisRefusedError } from './redis.ts'
@@ -33,4 +34,65 @@ test('a server that repeats the password in its error gets it into no log line',
   link.failed(new Error(`ERR unknown command 'auth', with args beginning with: '${password}'`))
   link.close()
   expect(lines.join('')).toMatch(/unknown command 'auth', with args beginning with: '\[redacted\]'/)
+})
+
+/** A server that answers each command alike, and what a link says of it. */
+async function linkTo(answer: (socket: Socket) => void, use: (link: RedisLink, lines: string[]) => Promise<void>) {
+  const sockets: Socket[] = []
+  const server = createServer((socket) => {
+    sockets.push(socket)
+    socket.on('error', () => undefined)
+    socket.on('data', (bytes) => {
+      for (let left = bytes.toString().split('\n*').length; left > 0 && !socket.destroyed; left--) answer(socket)
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  const lines: string[] = []
+  const logger = createLogger({ level: 'info', format: 'text', write: (line) => lines.push(line) })
+  const link = new RedisLink(`redis://127.0.0.1:${port}`, logger)
+  try {
+    await use(link, lines)
+  } finally {
+    link.close()
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  }
+}
+
+const LONG = '\u001b[31mx'.repeat(500_000)
+const bulk = (text: string) => `$${Buffer.byteLength(text)}\r\n${text}\r\n`
+
+test.each([
+  ['bytes of another protocol', '\0\x01\xff\r\n', /does not speak its protocol/],
+  ['an impossible array', '*4294967296\r\n', /does not speak its protocol/],
+  ['arrays without end', '*1\r\n'.repeat(200_000), /does not speak its protocol/],
+  ['a long error', `-ERR ${LONG}\r\n`, /cannot be used: ERR /],
+  ['a long version', bulk(`redis_version:${'0'.repeat(1e6)}\r\n`), /it is version 000/],
+  ['a long policy', bulk(`maxmemory:1\r\nmaxmemory_policy:${LONG}\r\n`), /with maxmemory-policy/],
+])('a server that answers with %s is rejected in one short line', async (_, text, reason) => {
+  await linkTo(
+    (socket) => socket.write(text, 'latin1'),
+    async (link, lines) => {
+      const error: unknown = await link.open().catch((thrown: unknown) => thrown)
+      expect(error).toBeInstanceOf(RedisRefusedError)
+      for (const line of [(error as Error).message, ...lines]) {
+        expect(line.length).toBeLessThan(1000)
+        // eslint-disable-next-line no-control-regex -- an escape sequence must not reach the terminal
+        expect(line).not.toMatch(/\u001b/)
+      }
+      expect((error as Error).message).toMatch(reason)
+    },
+  )
+})
+
+test('a server that closes each connection is waited for, and the log says so once', async () => {
+  await linkTo(
+    (socket) => socket.end(),
+    async (link, lines) => {
+      void link.open().catch(() => undefined)
+      await expect.poll(() => lines.length, { timeout: 60_000 }).toBe(1)
+      expect(lines[0]).toMatch(/Redis cannot be reached, or fails; it is retried.*the connection was closed/)
+    },
+  )
 })

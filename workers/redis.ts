@@ -1,8 +1,9 @@
-import { Redis } from 'ioredis'
+import { Redis, ReplyError } from 'ioredis'
 import { errorCode, errorMessage, LtxdError } from '../src/util/errors.ts'
 import type { Logger } from '../src/util/log.ts'
 import { redactUrl } from '../src/util/redact.ts'
 import { rememberSecret, withoutSecrets } from '../src/util/sent-secrets.ts'
+import { shorten } from '../src/util/shorten.ts'
 
 /** Redis answers but cannot be used. Retrying does not help. */
 export class RedisRefusedError extends LtxdError {
@@ -15,6 +16,10 @@ export class RedisRefusedError extends LtxdError {
 const MINIMUM_VERSION = [6, 2] as const
 const REFUSALS = /^(NOAUTH|WRONGPASS|NOPERM|ERR invalid password|ERR Client sent AUTH|ERR DB index)/
 const MAX_PAUSE_MS = 5000
+/** What ioredis adds to the error of a reply that is none. */
+const UNREADABLE = /^(.*)\. Please report this\.$/s
+/** What messages repeat of a server's text. */
+const MAX_TEXT = 500
 
 /**
  * A connection that reconnects by itself, and logs once when Redis becomes unreachable and once when it returns.
@@ -25,6 +30,7 @@ export class RedisLink {
   readonly url: string
   readonly #logger: Logger
   #reason: string | undefined
+  #closed = false
   readonly #refused: Promise<never>
   #refuse: (error: RedisRefusedError) => void = () => undefined
 
@@ -41,6 +47,8 @@ export class RedisLink {
     })
     rememberSecret(this.client.options.password ?? undefined)
     this.client.on('error', (error) => this.failed(error))
+    // A server may close connections without an error.
+    this.client.on('close', () => this.#closed || this.failed(new Error('the connection was closed')))
     this.client.on('ready', () => this.#back())
   }
 
@@ -56,13 +64,15 @@ export class RedisLink {
     try {
       return await this.client.info()
     } catch (error) {
-      const message = withoutSecrets(errorMessage(error))
-      throw REFUSALS.test(message) ? new RedisRefusedError(this.url, message) : error
+      const message = textOf(error)
+      throw UNREADABLE.test(errorMessage(error)) || REFUSALS.test(message) || isAnswer(error)
+        ? new RedisRefusedError(this.url, message)
+        : error
     }
   }
 
   failed(error: unknown): void {
-    const message = withoutSecrets(errorMessage(error)) || (errorCode(error) ?? 'no connection')
+    const message = textOf(error) || (errorCode(error) ?? 'no connection')
     if (REFUSALS.test(message)) this.#refuse(new RedisRefusedError(this.url, message))
     const reason = errorCode(error) ?? message
     if (this.#reason === reason || (this.#reason !== undefined && this.client.status !== 'ready')) return
@@ -71,6 +81,7 @@ export class RedisLink {
   }
 
   close(): void {
+    this.#closed = true
     this.client.disconnect()
   }
 
@@ -80,6 +91,18 @@ export class RedisLink {
   }
 }
 
+/** An error that Redis answered with. */
+function isAnswer(error: unknown): boolean {
+  return error instanceof ReplyError
+}
+
+/** A server's text, of any length, may repeat what it was sent. */
+function textOf(error: unknown): string {
+  const message = shorten(withoutSecrets(errorMessage(error)), MAX_TEXT)
+  const [, problem] = UNREADABLE.exec(message) ?? []
+  return problem === undefined ? message : `what answers there does not speak its protocol (${problem})`
+}
+
 /** Compares Redis's INFO with what the queues need. Returns a warning; throws RedisRefusedError. */
 export function checkRedis(url: string, info: string): string | undefined {
   const field = (name: string) => new RegExp(`^${name}:(.*?)\r?$`, 'm').exec(info)?.[1]
@@ -87,12 +110,19 @@ export function checkRedis(url: string, info: string): string | undefined {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   const [wantedMajor, wantedMinor] = MINIMUM_VERSION
   if (version !== '' && (major < wantedMajor || (major === wantedMajor && minor < wantedMinor))) {
-    throw new RedisRefusedError(url, `it is version ${version}; expected ${MINIMUM_VERSION.join('.')} or later`)
+    throw new RedisRefusedError(
+      url,
+      `it is version ${shorten(version)}; expected ${MINIMUM_VERSION.join('.')} or later`,
+    )
   }
   const policy = field('maxmemory_policy')
   if (policy === 'noeviction') return undefined
   const advice = 'set maxmemory-policy noeviction'
   if (policy === undefined) return `Redis does not report its maxmemory-policy: ${advice}, or it may evict jobs`
-  if (field('maxmemory') === '0') return `maxmemory-policy is ${policy}: harmless without a maxmemory, but ${advice}`
-  throw new RedisRefusedError(url, `with maxmemory-policy ${policy} it evicts jobs when memory runs short: ${advice}`)
+  if (field('maxmemory') === '0')
+    return `maxmemory-policy is ${shorten(policy)}: harmless without a maxmemory, but ${advice}`
+  throw new RedisRefusedError(
+    url,
+    `with maxmemory-policy ${shorten(policy)} it evicts jobs when memory runs short: ${advice}`,
+  )
 }
