@@ -146,7 +146,7 @@ export function headerAfter(database: CapturedDatabase, data: Uint8Array, positi
   throw rejectPageSize(database, header.pageSize)
 }
 
-export function readWal({ files, walFd }: OpenWal, into: Uint8Array, position: number, length: number): number {
+function readWal({ files, walFd }: OpenWal, into: Uint8Array, position: number, length: number): number {
   assert.ok(walFd >= 0, 'the WAL is open while it is tracked')
   return files.read(walFd, into, 0, length, position)
 }
