@@ -2,6 +2,7 @@
 
 import fs from 'node:fs'
 import type { Caller, FileContent, HeldReply } from '../fuse/content.ts'
+import { FsError } from '../fuse/errno.ts'
 import { isWriter } from '../fuse/tree/open-files.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
 import { hasWalMagic, parseWalHeader, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
@@ -165,21 +166,36 @@ export class JournalContent extends PlainContent {
   readonly #database: Database
   /** The transaction ended, the log holds it durably, and nothing was written since. */
   #isSuperseded = false
+  #handles = 0
+  readonly #remove: () => void
 
-  constructor(database: Database, fd: number) {
+  /** `remove` takes the file's name away. */
+  constructor(database: Database, fd: number, remove: () => void) {
     super(database.files, fd)
     this.#database = database
+    this.#remove = remove
   }
 
   /**
    * A new journal on a replica is the beginning of an application's transaction. SQLite takes EACCES for a directory
-   * that it may not write (SQLITE_READONLY_DIRECTORY).
+   * that it may not write (SQLITE_READONLY_DIRECTORY), if there is no journal. A former primary may have left one, of a
+   * transaction that has ended: it is removed, and ESTALE makes the kernel look the name up again.
    */
   override opened(flags: number, caller: Caller): void {
-    const { authority, tracked } = this.#database
-    const isNew = isWriter(flags) && tracked && !authority.leads && this.files.size(this.fd) === 0
-    if (isNew) this.#database.assertWriter(caller, 'EACCES')
+    const { authority, tracked, journal } = this.#database
+    const isApplication = isWriter(flags) && tracked && !authority.leads && !authority.isClient(caller)
+    if (isApplication && !journal.active && !hasJournalMagic(this.#beginning(NOTHING, 0))) {
+      const isNew = (flags & fs.constants.O_CREAT) !== 0
+      if (isNew || this.#handles > 0) this.#database.assertWriter(caller, 'EACCES')
+      this.#remove()
+      throw new FsError('ESTALE', 'the journal of a transaction that has ended was removed')
+    }
     super.opened(flags, caller)
+    this.#handles++
+  }
+
+  override released(_flags: number, openHandles: number): void {
+    this.#handles = openHandles
   }
 
   /** The journal's first bytes decide whether it is valid, and they may arrive in any number of writes. */

@@ -189,7 +189,8 @@ export class TrackedFiles {
     if (kind === 'shm' || kind === 'super-journal') return this.names.guarded(path, fd, this.names.plain(fd))
     const database = this.get(name)
     database.trust.expectChange()
-    const side = kind === 'wal' ? new WalContent(database, fd) : new JournalContent(database, fd)
+    const side =
+      kind === 'wal' ? new WalContent(database, fd) : new JournalContent(database, fd, () => this.remove(path))
     const guarded = this.names.guarded(path, fd, side)
     this.sideFiles.opened(path, guarded, () => (side instanceof WalContent ? side.detach() : undefined))
     return guarded
@@ -276,8 +277,7 @@ export class TrackedFiles {
   }
 
   #removeLeftBeside(name: string): void {
-    const left = this.sideFiles.leftBeside(name, this.inodeOf(name))
-    this.sideFiles.remove(left, name, this.remove)
+    this.sideFiles.remove(this.sideFiles.leftBeside(name, this.inodeOf(name)), name, this.remove)
   }
 
   /** Whether the filter excludes the name. It never excludes a database that has a history. */

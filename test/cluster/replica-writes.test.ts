@@ -19,6 +19,11 @@ async function create(nodes: TwoNodes, mode: string, name = `${mode}.db`) {
   return writer
 }
 
+/** How a write fails on a replica. */
+function rejectionOf(mode: string): string {
+  return mode === 'WAL' ? 'SQLITE_IOERR_WRITE' : 'SQLITE_READONLY_DIRECTORY'
+}
+
 function handOff({ primary, replica }: TwoNodes): Promise<unknown> {
   return until('a handoff', 60_000, async () => {
     const answer = await fetch(`${primary.url}/handoff`, {
@@ -44,7 +49,7 @@ describe.skipIf(findTool('consul') === undefined)('on a replica', () => {
       const writer = await create(nodes, mode)
       const application = nodes.open(nodes.replica, `${mode}.db`, { timeoutMs: BUSY_MS })
       expect(await application.value('SELECT count(*) FROM t')).toBe(2000)
-      const expected = mode === 'WAL' ? 'SQLITE_IOERR_WRITE' : 'SQLITE_READONLY_DIRECTORY'
+      const expected = rejectionOf(mode)
       for (const sql of ['DELETE FROM t', 'BEGIN IMMEDIATE; DELETE FROM t; COMMIT', 'CREATE TABLE u (a)', 'VACUUM']) {
         expect((await application.errorOf(sql))?.code, sql).toBe(expected)
         await application.errorOf('ROLLBACK')
@@ -88,9 +93,16 @@ describe.skipIf(findTool('consul') === undefined)('on a replica', () => {
   test('a connection whose writes were rejected writes on after a promotion', async () => {
     const applications = MODES.map((mode) => nodes.open(nodes.replica, `${mode}.db`, { timeoutMs: BUSY_MS }))
     for (const application of applications) expect(await application.errorOf('DELETE FROM t')).toBeDefined()
+    const former = MODES.map((mode) => [mode, nodes.open(nodes.primary, `${mode}.db`)] as const)
+    for (const [mode, application] of former)
+      await application.exec(`PRAGMA journal_mode = ${mode}; DELETE FROM t WHERE id = 11`)
+    await nodes.same()
     const kept = nodes.open(nodes.replica, 'WAL.db')
     await kept.exec('BEGIN IMMEDIATE')
     await handOff(nodes)
+    // From the first moment on, whatever the former primary's journals look like.
+    for (const [mode, application] of former)
+      expect((await application.errorOf('DELETE FROM t'))?.code, mode).toBe(rejectionOf(mode))
     await until('the new primary', 60_000, async () => (await nodes.replica.status())?.role === 'primary')
     await kept.exec('DELETE FROM t WHERE id <= 4; COMMIT')
     for (const application of applications) {

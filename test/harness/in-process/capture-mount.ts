@@ -54,12 +54,24 @@ export class CaptureMount implements VfsFiles {
   }
 
   open(path: string, mode: OpenMode, caller: Caller = CALLER): VfsFile {
+    try {
+      return this.#open(path, mode, caller)
+    } catch (error) {
+      // The kernel looks the name up again, once.
+      if (!(error instanceof FsError) || error.code !== 'ESTALE') throw error
+      return this.#open(path, mode, caller)
+    }
+  }
+
+  #open(path: string, mode: OpenMode, caller: Caller): VfsFile {
+    const isNew = mode.create && !this.#files.exists(this.#backing(path))
     const node = this.#nodes.get(path) ?? this.#openBacking(path, mode)
-    const flags = mode.flags ?? (mode.readOnly ? READ : WRITE)
+    const flags = (mode.flags ?? (mode.readOnly ? READ : WRITE)) | (isNew ? O_CREAT : 0)
     try {
       node.content.opened(flags, caller)
     } catch (error) {
       if (node.handles === 0) this.#files.close(node.fd)
+      if (isNew) this.#files.unlink(this.#backing(path))
       throw error
     }
     this.#nodes.set(path, node)
