@@ -8,6 +8,7 @@ import { memory } from './memory.ts'
 import { newReplica } from './new-replica.ts'
 import { pointReads } from './point-reads.ts'
 import { readsBesideWriter } from './reads-beside-writer.ts'
+import { replicaBacklog } from './replica-backlog.ts'
 import { replicaBesideBegin } from './replica-beside-begin.ts'
 import { replicaLagFullSpeed } from './replica-lag-full-speed.ts'
 import { replicaLagPaced } from './replica-lag-paced.ts'
@@ -42,6 +43,7 @@ export const CLUSTER_ROWS: readonly Row[] = [
   replicaLagFullSpeed,
   replicaReads,
   replicaBesideBegin,
+  replicaBacklog,
   newReplica,
   failover,
 ]

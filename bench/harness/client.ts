@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { percentile } from './percentiles.ts'
-import { begin, stamp, watch } from './stamps.ts'
+import { begin, flood, stamp, watch } from './stamps.ts'
 import { ACCOUNTS, type Answer, type Command, type DatabaseSetup, type Sample, type Workload } from './workload.ts'
 
 /**
@@ -99,6 +99,8 @@ function measure(connection: Database.Database, workload: Workload, seconds: num
       return watch(connection, workload.count, seconds)
     case 'begin':
       return begin(connection, seconds)
+    case 'flood':
+      return flood(connection, seconds)
   }
 }
 

@@ -31,6 +31,15 @@ export function stamp(
   return { operations: count, seconds: (performance.now() - start) / 1000 }
 }
 
+export function flood(connection: Database.Database, seconds: number): Sample {
+  const insert = connection.prepare('INSERT INTO stamp (at) VALUES (?)')
+  const start = performance.now()
+  const end = start + seconds * 1000
+  let operations = 0
+  for (; performance.now() < end; operations++) insert.run(process.hrtime.bigint())
+  return { operations, seconds: (performance.now() - start) / 1000 }
+}
+
 /** The last row of the last watch. */
 let seen = 0
 

@@ -15,7 +15,7 @@ export interface DatabaseSetup {
  * transaction of many rows. `stamp`: transactions of one row with its start time, at a pace or at full speed. `watch`:
  * observes these rows on a replica. `fill`: a table of this size in transactions of moderate size, compressible by
  * half. `populate`: many small databases with one row, each closed afterwards. `begin`: repeated attempts to take the
- * write lock, which must fail.
+ * write lock, which must fail. `flood`: the transactions of `stamp` at full speed for a time.
  */
 export type Workload =
   | { kind: 'update' }
@@ -26,6 +26,7 @@ export type Workload =
   | { kind: 'stamp'; count: number; perSecond?: number }
   | { kind: 'watch'; count: number }
   | { kind: 'begin' }
+  | { kind: 'flood' }
 
 export type Command =
   | { do: 'create'; database: DatabaseSetup }

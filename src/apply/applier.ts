@@ -1,57 +1,16 @@
 import assert from 'node:assert/strict'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno, type Position, toTXID } from '../ltx/format/types.ts'
 import { pagesOf } from '../sqlite/locks.ts'
-import type { Files } from '../util/files.ts'
+import type { ApplierOptions, ApplierStatus, ApplyOptions, ApplyResult } from './applier-options.ts'
 import { takeBatch } from './batch.ts'
 import { assertContinues, checksumAfter } from './continues.ts'
 import { DatabaseFile } from './database-file.ts'
-import { ApplyDivergedError, ApplyInvalidError, UnknownStateError } from './errors.ts'
+import { ApplyBlockedError, ApplyDivergedError, ApplyInvalidError, UnknownStateError } from './errors.ts'
 import { LiveDatabase } from './live-database.ts'
-import { MAX_POSITIONS, type Positions } from './positions.ts'
+import { MAX_POSITIONS } from './positions.ts'
+import { finish, type Steps } from './steps.ts'
 import { type LtxBytes, Transaction } from './transaction.ts'
-import type { CheckpointResult } from './wal.ts'
-
-export interface ApplierOptions {
-  readonly positions: Positions
-  /** Opens the database and the files beside it: see DatabaseFile.open. */
-  readonly files?: Files
-  /**
-   * Every applied transaction is durable on return. Otherwise a power loss can undo the newest ones, as with SQLite's
-   * synchronous=NORMAL.
-   */
-  readonly durable?: boolean
-  /** The Applier tries a checkpoint each time the WAL has grown by this many frames. Default 1000, as in SQLite. */
-  readonly checkpointFrames?: number
-  /** Limit of a WAL that a reader prevents from restarting. At the limit the database lags. Default 1 GiB. */
-  readonly maxWalBytes?: number
-  /** How long one attempt waits for readers in rollback mode. */
-  readonly busyMs?: number
-  /** Opens a database whose checksum matches no position, at transaction 0. Then only `replace` can change it. */
-  readonly acceptUnknown?: boolean
-}
-
-export interface ApplyOptions {
-  /** The database's checksum after the LTX file, where the file has none. */
-  readonly postApplyChecksum?: Checksum | undefined
-  /** The database's checksum before the LTX file, where the file has none. */
-  readonly preApplyChecksum?: Checksum | undefined
-  /** Called with the next position, after all verification and before the first write. */
-  readonly before?: (position: Position) => void
-}
-
-export interface ApplyResult {
-  readonly position: Position
-  /** False when the database already had these transactions. */
-  readonly applied: boolean
-  readonly pages: number
-}
-
-export interface ApplierStatus {
-  readonly journalMode: 'wal' | 'rollback'
-  readonly walFrames: number
-  readonly walBytes: number
-  readonly isUsable: boolean
-}
+import type { CheckpointResult } from './wal-frames.ts'
 
 type Options = Required<Omit<ApplierOptions, 'files'>>
 const DEFAULTS = {
@@ -75,18 +34,24 @@ export class Applier {
   readonly #database: LiveDatabase
   #position: Position
   #sinceSync = 0
+  #waiting: { readonly bytes: LtxBytes; readonly transaction: Transaction } | undefined
 
   /**
    * Opens a database file, or creates an empty one. Recovers it as SQLite would, reads every page, and finds the
    * position by the checksum. Throws ApplyBlockedError, UnknownStateError, NotDatabaseError.
    */
   static open(path: string, options: ApplierOptions): Applier {
+    return finish(Applier.openSteps(path, options))
+  }
+
+  /** The same, with pauses. */
+  static *openSteps(path: string, options: ApplierOptions): Steps<Applier> {
     const all = { ...DEFAULTS, ...options }
     const file = DatabaseFile.open(path, options.files)
     let database: LiveDatabase | undefined
     try {
       database = new LiveDatabase(file, all)
-      return new Applier(file, database, findPosition(path, database.load(all), all), all)
+      return new Applier(file, database, findPosition(path, yield* database.load(all), all), all)
     } catch (error) {
       database?.abandon()
       file.close()
@@ -129,8 +94,13 @@ export class Applier {
    * the same way), and ApplyBlockedError (nothing was written; retry).
    */
   apply(bytes: LtxBytes, options: ApplyOptions = {}): ApplyResult {
+    return finish(this.applySteps(bytes, options))
+  }
+
+  /** The same, with pauses. */
+  *applySteps(bytes: LtxBytes, options: ApplyOptions = {}): Steps<ApplyResult> {
     this.#database.assertUsable()
-    return this.#applyOne(new Transaction(bytes), options)
+    return yield* this.#whileVerified(bytes, (transaction) => this.#applyOne(transaction, options))
   }
 
   /**
@@ -147,16 +117,16 @@ export class Applier {
     const database = this.#database
     database.assertUsable()
     const [firstFile, ...rest] = files
-    const first = new Transaction(firstFile)
+    const first = Transaction.of(firstFile)
     const batch = this.#advance(takeBatch(first, rest, (transaction) => database.isFrames(transaction)))
     const last = batch.at(-1)
     if (last === undefined) {
-      return { ...this.#applyOne(first, { before: (position) => before?.([position]) }), count: 1 }
+      return { ...finish(this.#applyOne(first, { before: (position) => before?.([position]) })), count: 1 }
     }
     database.breakOnError(() => before?.(batch.map(({ position }) => position)))
     for (const { position } of batch) this.#note(position)
-    database.appendFrames(batch.map(({ transaction }) => transaction))
-    database.checkpointIfDue()
+    finish(database.appendFrames(batch.map(({ transaction }) => transaction)))
+    finish(database.checkpointIfDue())
     const pages = batch.reduce((sum, { transaction }) => sum + transaction.pgnos.length, 0)
     return { position: last.position, applied: true, pages, count: batch.length }
   }
@@ -168,10 +138,22 @@ export class Applier {
    * Throws LTXError, ApplyInvalidError and ApplyDivergedError (nothing was written), and ApplyBlockedError (nothing was
    * written; retry).
    */
-  replace(snapshot: LtxBytes, position: Position, { before }: Pick<ApplyOptions, 'before'> = {}): ApplyResult {
+  replace(snapshot: LtxBytes, position: Position, options: Pick<ApplyOptions, 'before'> = {}): ApplyResult {
+    return finish(this.replaceSteps(snapshot, position, options))
+  }
+
+  /** The same, with pauses. */
+  *replaceSteps(
+    snapshot: LtxBytes,
+    position: Position,
+    options: Pick<ApplyOptions, 'before'> = {},
+  ): Steps<ApplyResult> {
+    this.#database.assertUsable()
+    return yield* this.#whileVerified(snapshot, (whole) => this.#replaceBy(whole, position, options))
+  }
+
+  *#replaceBy(whole: Transaction, position: Position, { before }: Pick<ApplyOptions, 'before'>): Steps<ApplyResult> {
     const database = this.#database
-    database.assertUsable()
-    const whole = new Transaction(snapshot)
     const { commit, pageSize } = whole.header
     const wanted = pagesOf(commit, lockPgno(pageSize))
     if (whole.pgnos.length !== wanted || commit === 0) {
@@ -185,9 +167,9 @@ export class Applier {
     const isNew = (pgno: Pgno, sum: Checksum) => pgno === 1 || !samePages || database.pages.checksum(pgno) !== sum
     const transaction = whole.filter(isNew)
     before?.(position)
-    database.write(transaction, () => this.#note(position))
+    yield* database.write(transaction, () => this.#note(position))
     this.#position = position
-    database.checkpointIfDue()
+    yield* database.checkpointIfDue()
     return { position, applied: true, pages: transaction.pgnos.length }
   }
 
@@ -196,6 +178,11 @@ export class Applier {
    * rollback mode. undefined in rollback mode.
    */
   checkpoint(): CheckpointResult | undefined {
+    return finish(this.checkpointSteps())
+  }
+
+  /** The same, with pauses. */
+  checkpointSteps(): Steps<CheckpointResult | undefined> {
     return this.#database.checkpoint()
   }
 
@@ -208,7 +195,20 @@ export class Applier {
     }
   }
 
-  #applyOne(transaction: Transaction, options: ApplyOptions): ApplyResult {
+  /** A transaction that has to wait is verified once, however often it is tried. */
+  *#whileVerified<T>(bytes: LtxBytes, work: (transaction: Transaction) => Steps<T>): Steps<T> {
+    const known = this.#waiting?.bytes === bytes ? this.#waiting.transaction : undefined
+    this.#waiting = undefined
+    const transaction = known ?? (yield* Transaction.read(bytes))
+    try {
+      return yield* work(transaction)
+    } catch (error) {
+      if (error instanceof ApplyBlockedError) this.#waiting = { bytes, transaction }
+      throw error
+    }
+  }
+
+  *#applyOne(transaction: Transaction, options: ApplyOptions): Steps<ApplyResult> {
     const position = this.#positionAfter(transaction, options)
     if (position === undefined) return { position: this.#position, applied: false, pages: 0 }
     options.before?.(position)
@@ -216,9 +216,9 @@ export class Applier {
     const isUnchanged = pgnos.length === 0 && header.commit === this.#database.pages.sizePages
     this.#assertNewer(position)
     if (isUnchanged) this.#note(position)
-    else this.#database.write(transaction, () => this.#note(position))
+    else yield* this.#database.write(transaction, () => this.#note(position))
     this.#position = position
-    if (header.commit > 0) this.#database.checkpointIfDue()
+    if (header.commit > 0) yield* this.#database.checkpointIfDue()
     return { position, applied: true, pages: pgnos.length }
   }
 

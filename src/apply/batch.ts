@@ -32,7 +32,7 @@ function sizeOf({ header, pgnos }: Transaction): number {
 
 function verified(file: LtxBytes): Transaction | undefined {
   try {
-    return new Transaction(file)
+    return Transaction.of(file)
   } catch {
     return undefined
   }

@@ -6,6 +6,7 @@ import { RangeLocks } from '../sqlite/range-locks.ts'
 import { type Files, nodeFiles, readerOf } from '../util/files.ts'
 import { filesBeneath, resolveLinks } from '../util/files-beneath.ts'
 import { ApplyBlockedError } from './errors.ts'
+import { finish, STEP_BYTES, type Steps } from './steps.ts'
 
 const { pending, reserved, shared, sharedLength } = DATABASE_LOCK
 const WRITE_PIECE_BYTES = 1 << 20
@@ -103,6 +104,15 @@ export class DatabaseFile {
     return false
   }
 
+  /** The same. Throws ApplyBlockedError. */
+  lockExclusive(waitMs: number): void {
+    if (this.tryExclusive(waitMs)) return
+    throw new ApplyBlockedError(
+      this.path,
+      'a reader holds its lock, and in rollback mode a change must wait for readers',
+    )
+  }
+
   /** Returns from EXCLUSIVE to RESERVED. */
   endExclusive(): void {
     this.#locks.shared(shared, sharedLength)
@@ -128,6 +138,14 @@ export class DatabaseFile {
 
   /** Writes pages in any order. Consecutive neighbours share one write. */
   writePages(pageSize: number, pages: Iterable<{ readonly pgno: number; readonly page: Uint8Array }>): void {
+    finish(this.writePagesInSteps(pageSize, pages))
+  }
+
+  *writePagesInSteps(
+    pageSize: number,
+    pages: Iterable<{ readonly pgno: number; readonly page: Uint8Array }>,
+  ): Steps<void> {
+    let unpaused = 0
     const perWrite = Math.max(1, WRITE_PIECE_BYTES / pageSize)
     let buffer: Uint8Array | undefined
     let first = 0
@@ -143,6 +161,9 @@ export class DatabaseFile {
       if (count === 0) first = pgno
       buffer.set(page, count * pageSize)
       count++
+      if ((unpaused += pageSize) < STEP_BYTES) continue
+      unpaused = 0
+      yield
     }
     flush()
   }

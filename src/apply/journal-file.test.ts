@@ -5,6 +5,7 @@ import Database from 'better-sqlite3'
 import { afterAll, expect, test } from 'vitest'
 import { DatabaseFile } from './database-file.ts'
 import { hasJournal, rollBack, writeInPlace } from './journal-file.ts'
+import { finish } from './steps.ts'
 import type { Page } from './transaction.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'ltxd-journal-'))
@@ -34,7 +35,7 @@ function interrupted(path: string, before: Buffer, after: { pageSize: number; si
   const file = DatabaseFile.open(path)
   expect(file.tryExclusive(0)).toBe(true)
   const size = { pageSize: 4096, sizePages: before.length / 4096 }
-  expect(() => writeInPlace(file, size, after, dying(after.pageSize, 6000))).toThrow('died')
+  expect(() => finish(writeInPlace(file, size, after, dying(after.pageSize, 6000)))).toThrow('died')
   file.close()
   expect(existsSync(`${path}-journal`)).toBe(true)
   expect(readFileSync(path).equals(before)).toBe(false)

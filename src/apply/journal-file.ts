@@ -9,6 +9,7 @@ import { JOURNAL_COUNT_AT, marshalJournalSegment, nextJournalSegment } from '../
 import { PageSet } from '../sqlite/page-set.ts'
 import { nodeFiles, readerOf, withFile } from '../util/files.ts'
 import type { DatabaseFile } from './database-file.ts'
+import type { Steps } from './steps.ts'
 import type { Page } from './transaction.ts'
 
 const BATCH_BYTES = 4 << 20
@@ -22,15 +23,16 @@ export interface Size {
  * Writes pages into the file and truncates it to its new size, under its EXCLUSIVE lock. The old pages go into a
  * rollback journal first, which is durable before the file changes. The journal's removal is the commit.
  */
-export function writeInPlace(file: DatabaseFile, before: Size, after: Size, pages: Iterable<Page>): void {
+export function* writeInPlace(file: DatabaseFile, before: Size, after: Size, pages: Iterable<Page>): Steps<void> {
   const journal = new JournalFile(file, before)
   try {
     journal.begin()
     const remaining = before.pageSize === after.pageSize ? after.sizePages : 0
-    for (let first = remaining + 1; first <= before.sizePages;) first = journal.saveFrom(first)
+    for (let first = remaining + 1; first <= before.sizePages; yield) first = journal.saveFrom(first)
     for (const batch of batches(pages, after.pageSize)) {
       if (remaining > 0) journal.save(batch.map(({ pgno }) => pgno))
       file.writePages(after.pageSize, batch)
+      yield
     }
     if (file.sizeBytes() !== after.sizePages * after.pageSize) file.truncate(after.sizePages * after.pageSize)
     file.sync()

@@ -2,14 +2,17 @@ import assert from 'node:assert/strict'
 import { type Checksum, EMPTY_CHECKSUM } from '../ltx/format/types.ts'
 import { type DatabaseHeader, journalModeOf } from '../sqlite/database-header.ts'
 import { PageTable } from '../sqlite/page-table.ts'
+import { asError } from '../util/errors.ts'
 import { type DatabaseFile, hasWal } from './database-file.ts'
-import { identifyEncrypted, type Known, mayBeEncrypted } from './encrypted-file.ts'
+import { identifyEncrypted, type Known } from './encrypted-file.ts'
 import { ApplyBlockedError, NotDatabaseError } from './errors.ts'
 import { hasJournal, rollBack, type Size, writeInPlace } from './journal-file.ts'
 import type { LiveDatabaseOptions } from './live-options.ts'
-import { loadPages } from './load-pages.ts'
+import { assertSamePages, loadPages, validHeader } from './load-pages.ts'
+import { finish, type Steps } from './steps.ts'
 import type { PageChanges } from './transaction.ts'
-import { type CheckpointResult, Wal } from './wal.ts'
+import { Wal } from './wal.ts'
+import type { CheckpointResult } from './wal-frames.ts'
 
 type Mode = 'wal' | 'rollback'
 
@@ -36,28 +39,20 @@ export class LiveDatabase {
     this.#options = options
     if (hasJournal(file)) this.#whileExclusive(() => this.breakOnError(() => rollBack(file)))
     else file.files.remove(`${file.path}-journal`) // journal_mode TRUNCATE leaves an empty one.
-    const header = file.header()
-    const isEmpty = file.sizeBytes() === 0
-    if (header === undefined && !isEmpty && !mayBeEncrypted(file)) throw notDatabase(file)
-    if (isEmpty && hasWal(file)) throw new NotDatabaseError(file.path, 'is empty, but has a -wal')
+    const header = validHeader(file)
     if (header !== undefined && (header.journalMode === 'wal' || hasWal(file))) this.#wal = Wal.open(file)
   }
 
   /** Reads every page. Returns the checksum of the database. Throws ApplyBlockedError, NotDatabaseError. */
-  load(known?: Known): Checksum {
+  *load(known?: Known): Steps<Checksum> {
     const file = this.#file
     if (file.sizeBytes() === 0) return EMPTY_CHECKSUM
     const header = file.header() ?? this.#openEncrypted(known)
     const { pageSize } = header
-    if (this.#wal !== undefined && this.#wal.frames > 0 && this.#wal.pageSize !== pageSize) {
-      throw new NotDatabaseError(
-        file.path,
-        `has pages of ${pageSize} bytes, but its -wal has pages of ${this.#wal.pageSize}`,
-      )
-    }
+    assertSamePages(file, this.#wal, pageSize)
     this.pageSize = pageSize
     const sizePages = this.#wal?.sizePages ?? file.sizePages(header)
-    const { pages, checksum, firstPage } = loadPages(file, this.#wal, { pageSize, sizePages })
+    const { pages, checksum, firstPage } = yield* loadPages(file, this.#wal, { pageSize, sizePages })
     this.#pages = pages
     this.#declaredMode = journalModeOf(firstPage)
     return checksum
@@ -114,14 +109,14 @@ export class LiveDatabase {
    * Writes a change, of which readers see all or nothing. Calls `before` when all locks are held and only an I/O error
    * can prevent the write. Throws ApplyBlockedError while a reader blocks the change; then nothing has changed.
    */
-  write(change: PageChanges, before: () => void): void {
-    if (this.#wal !== undefined && this.#declaredMode === 'rollback') this.#leaveWal()
-    if (this.#fitsWal(change)) this.#writeToWal(change, before)
-    else this.#writeInPlace(change, before)
+  *write(change: PageChanges, before: () => void): Steps<void> {
+    if (this.#wal !== undefined && this.#declaredMode === 'rollback') yield* this.#leaveWal()
+    if (this.#fitsWal(change)) yield* this.#writeToWal(change, before)
+    else yield* this.#writeInPlace(change, before)
   }
 
   /** Appends changes to the WAL in one write. */
-  appendFrames(changes: readonly PageChanges[]): void {
+  *appendFrames(changes: readonly PageChanges[]): Steps<void> {
     const wal = this.#wal
     const pageSize = changes[0]?.header.pageSize
     if (wal === undefined || pageSize === undefined) throw new Error('only a database in WAL mode has a WAL')
@@ -130,7 +125,7 @@ export class LiveDatabase {
       count: change.pgnos.length,
       commit: change.header.commit,
     }))
-    let frame = this.breakOnError(() => wal.append(parts, pageSize, this.#options.durable)) - 1
+    let frame = (yield* this.#breakOnError(wal.append(parts, pageSize, this.#options.durable))) - 1
     for (const { pgnos } of changes) for (const pgno of pgnos) this.#pages.setFrame(pgno, frame++)
   }
 
@@ -139,7 +134,16 @@ export class LiveDatabase {
     try {
       return work()
     } catch (error) {
-      this.#broken = error instanceof Error ? error : new Error(String(error))
+      this.#broken = asError(error)
+      throw error
+    }
+  }
+
+  *#breakOnError<T>(steps: Steps<T>): Steps<T> {
+    try {
+      return yield* steps
+    } catch (error) {
+      this.#broken = asError(error)
       throw error
     }
   }
@@ -164,22 +168,22 @@ export class LiveDatabase {
     this.#wal?.sync()
   }
 
-  checkpointIfDue(): void {
+  *checkpointIfDue(): Steps<void> {
     const frames = this.walFrames
     const { checkpointFrames } = this.#options
     // The WAL restarted.
     if (this.#nextCheckpointAt > frames + checkpointFrames) this.#nextCheckpointAt = 0
-    if (frames >= Math.max(checkpointFrames, this.#nextCheckpointAt)) this.#checkpoint()
+    if (frames >= Math.max(checkpointFrames, this.#nextCheckpointAt)) yield* this.#checkpoint()
   }
 
   /**
    * Copies into the database file the frames that no reader's snapshot forbids. Ends WAL mode where page 1 says
    * rollback mode. undefined in rollback mode.
    */
-  checkpoint(): CheckpointResult | undefined {
+  *checkpoint(): Steps<CheckpointResult | undefined> {
     if (this.#broken !== undefined) return undefined
-    const result = this.#checkpoint()
-    if (this.#declaredMode === 'rollback' && result?.complete === true) this.#leaveWal()
+    const result = yield* this.#checkpoint()
+    if (this.#declaredMode === 'rollback' && result?.complete === true) yield* this.#leaveWal()
     return result
   }
 
@@ -187,8 +191,8 @@ export class LiveDatabase {
   close(): void {
     try {
       if (this.#broken === undefined && this.#wal !== undefined) {
-        this.#checkpoint()
-        this.#leaveWal()
+        finish(this.#checkpoint())
+        finish(this.#leaveWal())
       }
     } finally {
       this.#wal?.close()
@@ -206,7 +210,7 @@ export class LiveDatabase {
   /** Its first page does not tell the mode of its readers: nobody reads the file alone while its first WAL is made. */
   #openEncrypted(known: Known | undefined): DatabaseHeader {
     const header = known === undefined ? undefined : identifyEncrypted(this.#file, known)
-    if (header === undefined) throw notDatabase(this.#file)
+    if (header === undefined) throw new NotDatabaseError(this.#file.path, 'is not a SQLite database')
     const open = () => (this.#wal = Wal.open(this.#file))
     if (hasWal(this.#file, 'of any size')) open()
     else this.#whileExclusive(open)
@@ -217,37 +221,41 @@ export class LiveDatabase {
     return this.#wal !== undefined && header.commit > 0 && header.pageSize === this.pageSize
   }
 
-  #writeToWal(change: PageChanges, before: () => void): void {
-    if (!this.hasRoom(change.pgnos.length, change.header.pageSize) && !this.#checkpoint()?.complete) {
+  *#writeToWal(change: PageChanges, before: () => void): Steps<void> {
+    const hasRoom = this.hasRoom(change.pgnos.length, change.header.pageSize)
+    if (!hasRoom && (yield* this.#checkpoint())?.complete !== true) {
       const problem = `its WAL has grown to ${this.walBytes} bytes, and a reader prevents it from restarting`
       throw new ApplyBlockedError(this.#file.path, problem)
     }
     const firstPage = change.firstPage()
     before()
-    this.appendFrames([change])
+    yield* this.appendFrames([change])
     this.setPages(change)
     this.#updateMode(firstPage)
   }
 
-  #writeInPlace(change: PageChanges, before: () => void): void {
+  *#writeInPlace(change: PageChanges, before: () => void): Steps<void> {
     const { header } = change
-    if (this.#wal !== undefined && !this.#leaveWal()) {
+    if (this.#wal !== undefined && !(yield* this.#leaveWal())) {
       const problem = 'a new page size, or an empty database, must wait until no other process has it open'
       throw new ApplyBlockedError(this.#file.path, problem)
     }
     const from: Size = { pageSize: this.pageSize || header.pageSize, sizePages: this.#pages.sizePages }
     const to: Size = { pageSize: header.pageSize, sizePages: header.commit }
     const firstPage = change.firstPage()
-    this.#whileExclusive(() => {
+    this.#file.lockExclusive(this.#options.busyMs)
+    try {
       before()
-      this.breakOnError(() => writeInPlace(this.#file, from, to, change.pages()))
+      yield* this.#breakOnError(writeInPlace(this.#file, from, to, change.pages()))
       if (from.pageSize !== to.pageSize) this.#pages = new PageTable()
       this.setPages(change)
       this.pageSize = header.commit === 0 ? 0 : header.pageSize
       this.#updateMode(firstPage)
       // Under the EXCLUSIVE lock, so that no other connection can take the WAL's write lock first.
       if (header.commit > 0 && this.#declaredMode === 'wal') this.breakOnError(() => (this.#wal = Wal.open(this.#file)))
-    })
+    } finally {
+      this.#unlockExclusive()
+    }
   }
 
   #updateMode(firstPage: Uint8Array | undefined): void {
@@ -255,12 +263,12 @@ export class LiveDatabase {
   }
 
   /** Ends WAL mode if no other process has the database open, as SQLite's last connection does. */
-  #leaveWal(): boolean {
+  *#leaveWal(): Steps<boolean> {
     const wal = this.#wal
     if (wal === undefined) return true
     if (!this.#file.tryExclusive(0)) return false
     try {
-      if (!wal.checkpoint(this.#pages).complete) return false
+      if (!(yield* wal.checkpoint(this.#pages)).complete) return false
       wal.remove()
       this.#wal = undefined
       return true
@@ -270,26 +278,23 @@ export class LiveDatabase {
   }
 
   #whileExclusive(work: () => void): void {
-    if (!this.#file.tryExclusive(this.#options.busyMs)) {
-      const problem = 'a reader holds its lock, and in rollback mode a change must wait for readers'
-      throw new ApplyBlockedError(this.#file.path, problem)
-    }
+    this.#file.lockExclusive(this.#options.busyMs)
     try {
       work()
     } finally {
-      // I8: nobody reads a file that is half written. After it is closed, its journal is hot, and keeps readers out.
-      if (this.#broken === undefined) this.#file.endExclusive()
+      this.#unlockExclusive()
     }
   }
 
-  #checkpoint(): CheckpointResult | undefined {
+  /** I8: nobody reads a file that is half written. After it is closed, its journal is hot, and keeps readers out. */
+  #unlockExclusive(): void {
+    if (this.#broken === undefined) this.#file.endExclusive()
+  }
+
+  *#checkpoint(): Steps<CheckpointResult | undefined> {
     const wal = this.#wal
     if (wal === undefined) return undefined
     this.#nextCheckpointAt = wal.frames + this.#options.checkpointFrames
-    return this.breakOnError(() => wal.checkpoint(this.#pages))
+    return yield* this.#breakOnError(wal.checkpoint(this.#pages))
   }
-}
-
-function notDatabase({ path }: DatabaseFile): NotDatabaseError {
-  return new NotDatabaseError(path, 'is not a SQLite database')
 }

@@ -1,9 +1,12 @@
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno } from '../ltx/format/types.ts'
+import type { DatabaseHeader } from '../sqlite/database-header.ts'
 import { exchange, PageTable } from '../sqlite/page-table.ts'
-import type { DatabaseFile } from './database-file.ts'
+import { type DatabaseFile, hasWal } from './database-file.ts'
+import { mayBeEncrypted } from './encrypted-file.ts'
 import { NotDatabaseError } from './errors.ts'
 import type { Size } from './journal-file.ts'
+import { STEP_BYTES, type Steps } from './steps.ts'
 import type { Wal } from './wal.ts'
 
 interface Loaded {
@@ -15,7 +18,7 @@ interface Loaded {
 }
 
 /** Reads every page. Throws NotDatabaseError. */
-export function loadPages(file: DatabaseFile, wal: Wal | undefined, { pageSize, sizePages }: Size): Loaded {
+export function* loadPages(file: DatabaseFile, wal: Wal | undefined, { pageSize, sizePages }: Size): Steps<Loaded> {
   const pages = new PageTable()
   for (const [pgno, frame] of wal?.newestFrames() ?? []) if (pgno <= sizePages) pages.setFrame(pgno, frame - 1)
   const read = (pgno: number) => {
@@ -32,7 +35,24 @@ export function loadPages(file: DatabaseFile, wal: Wal | undefined, { pageSize, 
     const sum = pageChecksum(pgno, read(pgno))
     pages.setChecksum(pgno, sum)
     checksum = exchange(checksum, 0n, sum)
+    if ((pgno * pageSize) % STEP_BYTES === 0) yield
   }
   pages.resize(sizePages)
   return { pages, checksum, firstPage: read(1) }
+}
+
+/** undefined while the file is empty, or encrypted. Throws NotDatabaseError. */
+export function validHeader(file: DatabaseFile): DatabaseHeader | undefined {
+  const header = file.header()
+  const isEmpty = file.sizeBytes() === 0
+  if (header === undefined && !isEmpty && !mayBeEncrypted(file))
+    throw new NotDatabaseError(file.path, 'is not a SQLite database')
+  if (isEmpty && hasWal(file)) throw new NotDatabaseError(file.path, 'is empty, but has a -wal')
+  return header
+}
+
+/** Throws NotDatabaseError. */
+export function assertSamePages({ path }: DatabaseFile, wal: Wal | undefined, pageSize: number): void {
+  if (wal === undefined || wal.frames === 0 || wal.pageSize === pageSize) return
+  throw new NotDatabaseError(path, `has pages of ${pageSize} bytes, but its -wal has pages of ${wal.pageSize}`)
 }

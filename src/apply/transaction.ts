@@ -6,6 +6,7 @@ import { type Checksum, EMPTY_CHECKSUM, type Pgno } from '../ltx/format/types.ts
 import { exchange } from '../sqlite/page-table.ts'
 import { nodeFiles, readerOf } from '../util/files.ts'
 import { PageSums } from './page-sums.ts'
+import { finish, STEP_BYTES, type Steps } from './steps.ts'
 
 export interface Page {
   readonly pgno: Pgno
@@ -43,23 +44,42 @@ export class Transaction implements PageChanges {
   readonly #cached: readonly Page[] | undefined
 
   /** Reads and verifies the whole file. Throws LTXError. */
-  constructor(bytes: LtxBytes) {
+  static of(bytes: LtxBytes): Transaction {
+    return finish(Transaction.read(bytes))
+  }
+
+  /** The same, with pauses. */
+  static *read(bytes: LtxBytes): Steps<Transaction> {
     const decoder = new Decoder()
     const sums = new PageSums()
     let cached: Page[] | undefined = []
     let sizeBytes = 0
+    let pausedAt = 0
     for (const { pgno, page } of decodePages(decoder, bytes)) {
       sums.add(pgno, pageChecksum(pgno, page))
       sizeBytes += page.length
       if (sizeBytes > CACHED_BYTES) cached = undefined
       cached?.push({ pgno, page: page.slice() })
+      if (sizeBytes - pausedAt < STEP_BYTES) continue
+      pausedAt = sizeBytes
+      yield
     }
     const trailer = decoder.end()
-    if (decoder.header === undefined) throw new Error('a decoder that has ended knows its header')
-    this.header = decoder.header
-    this.postApplyChecksum = hasChecksums(this.header) ? (trailer.postApplyChecksum as Checksum) : undefined
-    this.pgnos = sums.pgnos
-    this.checksums = sums.checksums
+    const { header } = decoder
+    if (header === undefined) throw new Error('a decoder that has ended knows its header')
+    const postApplyChecksum = hasChecksums(header) ? (trailer.postApplyChecksum as Checksum) : undefined
+    return new Transaction({ header, postApplyChecksum, pgnos: sums.pgnos, checksums: sums.checksums }, bytes, cached)
+  }
+
+  private constructor(
+    verified: Pick<Transaction, 'header' | 'postApplyChecksum' | 'pgnos' | 'checksums'>,
+    bytes: LtxBytes,
+    cached: readonly Page[] | undefined,
+  ) {
+    this.header = verified.header
+    this.postApplyChecksum = verified.postApplyChecksum
+    this.pgnos = verified.pgnos
+    this.checksums = verified.checksums
     this.#bytes = bytes
     this.#cached = cached
   }

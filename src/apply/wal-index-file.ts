@@ -198,9 +198,13 @@ export class WalIndexFile {
     return this.#marks.safeFrame(maxFrame)
   }
 
-  /** Runs `work` while no reader reads the database file alone; undefined when one does. */
-  whileFileUnread<T>(work: () => T): T | undefined {
-    return this.locks.whileExclusive(read, 1, work)
+  /** Until `unlockFile` no reader reads the database file alone. False when one does. */
+  lockFile(): boolean {
+    return this.locks.exclusive(read)
+  }
+
+  unlockFile(): void {
+    this.locks.unlock(read)
   }
 
   close(): void {

@@ -10,28 +10,15 @@ import { FrameChain, marshalWalHeader } from '../sqlite/wal-write.ts'
 import { isAt, nodeFiles, readerOf } from '../util/files.ts'
 import type { DatabaseFile } from './database-file.ts'
 import { NotDatabaseError } from './errors.ts'
+import type { Steps } from './steps.ts'
 import type { Page } from './transaction.ts'
+import { type CheckpointResult, readyPages, type WalTransaction } from './wal-frames.ts'
 import { WalIndexFile } from './wal-index-file.ts'
 import { framePgnos, headerWithRest, recoveredHeader } from './wal-recovery.ts'
 
 const WRITE_PIECE_BYTES = 1 << 20
 /** A WAL that has grown beyond this is truncated when it restarts. */
 const MAX_REUSED_BYTES = 16 << 20
-
-/** A transaction to write as frames, the last of which commits. */
-export interface WalTransaction {
-  readonly pages: Iterable<Page>
-  readonly count: number
-  /** Size of the database afterwards. */
-  readonly commit: number
-}
-
-export interface CheckpointResult {
-  /** Every frame is in the database file. */
-  readonly complete: boolean
-  readonly walFrames: number
-  readonly backfilledFrames: number
-}
 
 /**
  * The write-ahead log of a database and its index, from the side of the only writer and only checkpointer. It holds the
@@ -137,13 +124,13 @@ export class Wal {
    * Appends transactions: first their frames in large writes, then the index, which publishes all of them at once. An
    * error before that leaves the database unchanged for readers. Returns the first frame.
    */
-  append(transactions: readonly WalTransaction[], pageSize: number, durable: boolean): number {
+  *append(transactions: readonly WalTransaction[], pageSize: number, durable: boolean): Steps<number> {
     this.#restartIfPossible()
     const before = this.#header
     const begun = before.maxFrame === 0 ? this.#begin(pageSize) : undefined
     const header = begun?.header ?? before
     const chain = begun?.chain ?? new FrameChain(before, before.frameChecksum1, before.frameChecksum2)
-    const pgnos = this.#writeFrames(transactions, pageSize, chain, begun?.bytes)
+    const pgnos = yield* this.#writeFrames(transactions, pageSize, chain, begun?.bytes)
     if (durable) nodeFiles.sync(this.#fd)
     this.#index.add(before.maxFrame + 1, pgnos)
     this.#header = {
@@ -167,10 +154,16 @@ export class Wal {
    * Copies the frames that no reader's snapshot forbids into the database file. Reads from `pages` which frames are the
    * newest, and clears those that it copied.
    */
-  checkpoint(pages: PageTable): CheckpointResult {
+  *checkpoint(pages: PageTable): Steps<CheckpointResult> {
     const { maxFrame } = this.#header
     const safe = this.#backfilled < maxFrame ? this.#index.safeFrame(maxFrame) : maxFrame
-    if (safe > this.#backfilled) this.#index.whileFileUnread(() => this.#backfill(pages, safe))
+    if (safe > this.#backfilled && this.#index.lockFile()) {
+      try {
+        yield* this.#backfill(pages, safe)
+      } finally {
+        this.#index.unlockFile()
+      }
+    }
     return {
       complete: this.#backfilled === maxFrame,
       walFrames: maxFrame,
@@ -195,12 +188,12 @@ export class Wal {
     this.#index.close()
   }
 
-  #backfill(pages: PageTable, safe: number): void {
+  *#backfill(pages: PageTable, safe: number): Steps<void> {
     const { maxFrame, pageSize, sizePages } = this.#header
     this.#index.setBackfilled(this.#backfilled, safe)
     nodeFiles.sync(this.#fd)
     const ready = readyPages(pages, safe)
-    this.#file.writePages(pageSize, this.#framesOf(ready, pages))
+    yield* this.#file.writePagesInSteps(pageSize, this.#framesOf(ready, pages))
     if (safe === maxFrame) this.#file.truncate(sizePages * pageSize)
     this.#file.sync()
     this.#index.setBackfilled(safe)
@@ -241,12 +234,12 @@ export class Wal {
   }
 
   /** Writes the commit frame of each transaction last, after all its other frames are in the file. */
-  #writeFrames(
+  *#writeFrames(
     transactions: readonly WalTransaction[],
     pageSize: number,
     chain: FrameChain,
     walHeader: Uint8Array | undefined,
-  ): Uint32Array {
+  ): Steps<Uint32Array> {
     const size = frameSize(pageSize)
     const count = transactions.reduce((sum, { count }) => sum + count, 0)
     const wanted = Math.min(Math.max(WRITE_PIECE_BYTES, WAL_HEADER_SIZE + size), WAL_HEADER_SIZE + count * size)
@@ -264,13 +257,16 @@ export class Wal {
     for (const { pages, count, commit } of transactions) {
       const end = written + count
       for (const { pgno, page } of pages) {
-        if (at + size > buffer.length) {
+        const isFull = at + size > buffer.length
+        if (isFull) {
           nodeFiles.write(this.#fd, buffer, 0, at, position)
           position += at
           at = 0
         }
         pgnos[written++] = pgno
         at = chain.append(view, at, pgno, written === end ? commit : 0, page)
+        // Not before: the page is valid until another one is read, of whichever file.
+        if (isFull) yield
       }
     }
     nodeFiles.write(this.#fd, buffer, 0, at, position)
@@ -289,12 +285,4 @@ export class Wal {
   #framePgnos(header: WalIndexHeader, from = 0): Uint32Array {
     return framePgnos(this.#readAt, this.#file.path, header, from)
   }
-}
-
-/** The pages whose newest frame is below `safe`, ascending. */
-function readyPages(pages: PageTable, safe: number): Uint32Array {
-  const ready = new Uint32Array(pages.pagesInWal)
-  let count = 0
-  for (const pgno of pages.listInWal()) if (pages.frame(pgno) < safe) ready[count++] = pgno
-  return ready.subarray(0, count)
 }

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { DatabaseFile } from '../apply/database-file.ts'
 import { ApplyBlockedError } from '../apply/errors.ts'
 import { LiveDatabase } from '../apply/live-database.ts'
+import { finish } from '../apply/steps.ts'
 import { OutputFile } from '../image/output-file.ts'
 import { hasChecksums, type Header } from '../ltx/format/header.ts'
 import { type Checksum, EMPTY_CHECKSUM } from '../ltx/format/types.ts'
@@ -62,14 +63,15 @@ export async function applyToExisting(
   let database: LiveDatabase | undefined
   try {
     database = new LiveDatabase(file, LIVE)
-    const checksum = database.load()
+    const checksum = finish(database.load())
     const { pageSize, pages } = database
     const staged = await openStaging(dirname(real))
     try {
       const staging = new Staging(staged, { path, pageSize, checksum, pages, mayBeReplaced: replace })
       const result = await stage(staging, files, signal)
       const changes = staging.changes()
-      if (changes.pgnos.length > 0 || result.header.commit !== pages.sizePages) database.write(changes, () => undefined)
+      if (changes.pgnos.length > 0 || result.header.commit !== pages.sizePages)
+        finish(database.write(changes, () => undefined))
       database.close()
       return result
     } finally {

@@ -1,13 +1,14 @@
+import { setImmediate } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import type { ToClient } from './client/messages.ts'
 import { ReplicaDatabase } from './database.ts'
 
 const NOBODY = { applied: () => undefined, failed: () => undefined }
 
-function database() {
+function database(memory = { bytes: 0 }) {
   const sent: ToClient[] = []
   const send = async (order: ToClient) => void sent.push(order)
-  return { sent, database: new ReplicaDatabase({ name: 'app.db', send, ...NOBODY }) }
+  return { sent, database: new ReplicaDatabase({ name: 'app.db', send, memory, ...NOBODY }) }
 }
 
 it('every wait for the local client ends when the client does', async () => {
@@ -34,4 +35,18 @@ it('nothing waits for a local client that has ended before', async () => {
   await abandoned.apply(new Uint8Array(1))
   await abandoned.idle()
   expect(sent).toEqual([])
+})
+
+it('what waits in memory is bounded over all databases, and one with nothing there always sends a transaction', async () => {
+  const memory = { bytes: 0 }
+  const held = Array.from({ length: 100 }, () => database(memory).database)
+  const waits = held.flatMap((each) => Array.from({ length: 12 }, () => each.apply(new Uint8Array(1 << 20))))
+  await setImmediate()
+  expect(memory.bytes).toBeLessThanOrEqual((64 + 100) << 20)
+  const { database: next, sent } = database(memory)
+  await next.apply(new Uint8Array(1000))
+  expect(sent).toHaveLength(1)
+  for (const each of held) each.abandon()
+  await Promise.all(waits)
+  expect(memory.bytes).toBe(1000)
 })

@@ -4,12 +4,25 @@ import { formatPosition } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { FromClient, ToClient } from './client/messages.ts'
 
-/** Limit of bytes that were sent to the local client but are not applied yet. */
+/** Limit of bytes of one database that were sent to the local client but are not applied yet. */
 const MAX_UNAPPLIED_BYTES = 8 << 20
+/**
+ * The same of all databases, in memory. One that has nothing there may always send a transaction, so those that are
+ * held up do not hold up the others.
+ */
+const MAX_MEMORY_BYTES = 64 << 20
 
 const CLIENT_LOST = 'the local client ended'
 
 type Answer = Extract<FromClient, { database: string }>
+
+interface Unanswered {
+  readonly bytes: number
+  /** Of these, what is not in a file. */
+  readonly memoryBytes: number
+  readonly sentAtMs: number
+  answered: (answer: Answer) => void
+}
 
 export interface ReplicaDatabaseOptions {
   readonly name: string
@@ -17,6 +30,8 @@ export interface ReplicaDatabaseOptions {
   readonly applied: (position: Position) => void
   /** Called when only a snapshot can continue the database. */
   readonly failed: (error: ReplicaError) => void
+  /** What all databases have in the local client's memory. */
+  readonly memory: { bytes: number }
 }
 
 /** The local client failed to execute an order. */
@@ -31,7 +46,7 @@ export class ReplicaDatabase {
   readonly name: string
   readonly #options: ReplicaDatabaseOptions
   /** Orders without an answer yet, oldest first. */
-  readonly #unanswered: { readonly bytes: number; readonly sentAtMs: number; answered: (answer: Answer) => void }[] = []
+  readonly #unanswered: Unanswered[] = []
   #unappliedBytes = 0
   #room: (() => void)[] = []
   /** The client has ended. Whatever is ordered afterwards fails at once, because nobody would answer it. */
@@ -82,12 +97,12 @@ export class ReplicaDatabase {
   /** Sends a transaction. Resolves when there is room for the next one. Failures are reported through `failed`. */
   async apply(bytes: Uint8Array | { readonly file: string; readonly sizeBytes: number }): Promise<void> {
     if (this.broken !== undefined) return
-    while (!this.#isUnbounded && this.#unappliedBytes > MAX_UNAPPLIED_BYTES)
-      await new Promise<void>((resolve) => this.#room.push(resolve))
+    while (!this.#isUnbounded && !this.#hasRoom) await new Promise<void>((resolve) => this.#room.push(resolve))
     if (this.#isAbandoned) return
     const inFile = 'file' in bytes
     const order = { type: 'apply', database: this.name, ...(inFile && { file: bytes.file }) } as const
-    this.#expect(inFile ? bytes.sizeBytes : bytes.length, (answer) => {
+    const [sizeBytes, memoryBytes] = inFile ? [bytes.sizeBytes, 0] : [bytes.length, bytes.length]
+    this.#expect(sizeBytes, memoryBytes, (answer) => {
       if (answer.type === 'failed') this.#markBroken(new ReplicaError(this.name, answer.code, answer.message))
     })
     await this.#options.send(order, inFile ? undefined : bytes)
@@ -124,10 +139,8 @@ export class ReplicaDatabase {
       return
     }
     this.blocked = this.failing = undefined
-    for (const order of this.#unanswered.splice(0, answer.type === 'applied' ? (answer.orders ?? 1) : 1)) {
-      this.#unappliedBytes -= order.bytes
-      order.answered(answer)
-    }
+    for (const order of this.#unanswered.splice(0, answer.type === 'applied' ? (answer.orders ?? 1) : 1))
+      this.#end(order, answer)
     for (const resolve of this.#room.splice(0)) resolve()
     if (answer.type === 'applied' && position !== undefined) this.#options.applied(position)
   }
@@ -141,15 +154,14 @@ export class ReplicaDatabase {
       code: 'CLIENT_LOST',
       message: CLIENT_LOST,
     } as const
-    for (const { answered } of this.#unanswered.splice(0)) answered(lost)
-    this.#unappliedBytes = 0
+    for (const order of this.#unanswered.splice(0)) this.#end(order, lost)
     for (const resolve of this.#room.splice(0)) resolve()
   }
 
   #request(order: ToClient): Promise<Answer> {
     if (this.#isAbandoned) return Promise.reject(new ReplicaError(this.name, 'CLIENT_LOST', CLIENT_LOST))
     return new Promise((resolve, reject) => {
-      this.#expect(0, (answer) => {
+      this.#expect(0, 0, (answer) => {
         if (answer.type === 'failed') reject(new ReplicaError(this.name, answer.code, answer.message))
         else resolve(answer)
       })
@@ -157,9 +169,21 @@ export class ReplicaDatabase {
     })
   }
 
-  #expect(bytes: number, answered: (answer: Answer) => void): void {
-    this.#unanswered.push({ bytes, sentAtMs: performance.now(), answered })
+  get #hasRoom(): boolean {
+    const free = Math.min(MAX_UNAPPLIED_BYTES, MAX_MEMORY_BYTES - this.#options.memory.bytes)
+    return this.#unappliedBytes === 0 || this.#unappliedBytes <= free
+  }
+
+  #expect(bytes: number, memoryBytes: number, answered: (answer: Answer) => void): void {
+    this.#unanswered.push({ bytes, memoryBytes, sentAtMs: performance.now(), answered })
     this.#unappliedBytes += bytes
+    this.#options.memory.bytes += memoryBytes
+  }
+
+  #end({ bytes, memoryBytes, answered }: Unanswered, answer: Answer): void {
+    this.#unappliedBytes -= bytes
+    this.#options.memory.bytes -= memoryBytes
+    answered(answer)
   }
 
   #markBroken(error: ReplicaError): void {

@@ -42,6 +42,7 @@ export class ReplicaDatabases {
   readonly #databases = new Map<string, ReplicaDatabase>()
   /** When a database was last reported as blocked. */
   readonly #reportedAtMs = new Map<string, number>()
+  readonly #memory = { bytes: 0 }
   #client: LocalClientProcess | undefined
 
   constructor(options: ReplicaDatabasesOptions) {
@@ -187,6 +188,7 @@ export class ReplicaDatabases {
       send: async (order, body) => this.#client?.send(order, body),
       applied: (position) => this.#applied(database, position),
       failed: (error) => this.#markBroken(database, error.message),
+      memory: this.#memory,
     })
     if (this.#client === undefined) database.abandon()
     this.#databases.set(name, database)

@@ -3,8 +3,9 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { expect, test } from 'vitest'
+import { finish } from '../../src/apply/steps.ts'
 import { compacted, Source } from '../../src/apply/testing.ts'
-import { bytesInMemory } from '../../src/apply/transaction.ts'
+import { bytesInMemory, bytesOfFile } from '../../src/apply/transaction.ts'
 import { formatPosition } from '../../src/ltx/format/types.ts'
 import { LocalClient } from '../../src/replica/client/client.ts'
 import { ClientDatabase } from '../../src/replica/client/database.ts'
@@ -35,10 +36,10 @@ test.skipIf(!IS_ROOT).each(['wal', 'delete'])(
         () => {},
         () => undefined,
       )
-      database.open([])
+      finish(database.open([]))
       const apply = (at: number) => {
         const ltx = states[at]?.ltx ?? new Uint8Array(0)
-        return database.apply(bytesInMemory(ltx), ltx)
+        return finish(database.apply(bytesInMemory(ltx), ltx))
       }
       for (let i = 0; i < 5; i++) apply(i)
       expect(() => writeFileSync(join(disk, 'filler'), new Uint8Array(DISK_KIB << 10))).toThrow(/ENOSPC/)
@@ -60,13 +61,13 @@ test.skipIf(!IS_ROOT).each(['wal', 'delete'])(
           position,
           timestampMs: 0,
         } as const
-        return database.advance(order)
+        return finish(database.advance(bytesOfFile(snapshot), order))
       }
       expect(advance, 'the disk is still full').toThrow(/ENOSPC/)
       rmSync(join(disk, 'filler'))
       expect(advance()).toEqual(states[failedAt]?.position)
       expect(apply(failedAt + 1)).toEqual(states[failedAt + 1]?.position)
-      expect(database.checkpoint()).toBe(true)
+      expect(finish(database.checkpoint())).toBe(true)
       database.close()
       const file = new Sqlite(join(disk, 'a.db'))
       expect(file.prepare('SELECT count(*) FROM t').pluck().get()).toBe(failedAt + 1)
@@ -101,7 +102,7 @@ test.skipIf(!IS_ROOT).each(['wal', 'delete'])(
       const { states } = source
       client.enqueue({ type: 'open', database: 'a.db', positions: [] }, new Uint8Array(0))
       for (const { ltx } of states.slice(0, 5)) client.enqueue({ type: 'apply', database: 'a.db' }, ltx)
-      client.work()
+      client.complete()
       expect(() => writeFileSync(join(disk, 'filler'), new Uint8Array(DISK_KIB << 10))).toThrow(/ENOSPC/)
       announced.length = 0
       for (const { ltx } of states.slice(5, 20)) client.enqueue({ type: 'apply', database: 'a.db' }, ltx)

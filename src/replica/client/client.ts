@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { ApplyBlockedError } from '../../apply/errors.ts'
-import { bytesOfFile } from '../../apply/transaction.ts'
+import { finish, type Steps } from '../../apply/steps.ts'
+import { bytesOfFile, type LtxBytes } from '../../apply/transaction.ts'
 import { formatPosition, parsePosition } from '../../ltx/format/types.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
 import type { FilesBeneath } from '../../util/files-beneath.ts'
@@ -15,7 +16,7 @@ export type DatabaseOrder = Exclude<ToClient, { type: 'finish' | 'close' | 'guar
 interface Queue {
   readonly name: string
   readonly database: ClientDatabase
-  readonly orders: { readonly order: DatabaseOrder; readonly body: Uint8Array }[]
+  readonly orders: { readonly order: DatabaseOrder; readonly body: Uint8Array; bytes?: LtxBytes }[]
   /** Since when nothing can be applied. */
   blockedAtMs: number | undefined
   /** The last reported reason for that. */
@@ -26,6 +27,8 @@ interface Queue {
   /** How often the first order failed and was tried again. */
   attempts: number
   waiting: boolean
+  /** What is done at the moment, with pauses for other databases. */
+  steps: Steps<void> | undefined
 }
 
 /** Applications that try to write have the write lock for a moment. A reader has its lock for longer. */
@@ -33,6 +36,8 @@ const FIRST_RETRY_MS = 1
 const LAST_RETRY_MS = 20
 /** From then on what blocks a database is reported. */
 const REPORT_MS = 200
+/** How long one database is worked on before the others have their turn. */
+const TURN_MS = 5
 /** The most transactions that one write may apply. */
 const MAX_TOGETHER = 256
 
@@ -49,7 +54,7 @@ export class LocalClient {
   readonly #send: (message: FromClient) => void
   readonly #queues = new Map<string, Queue>()
   #finished = false
-  readonly #quiet = new QuietQueue<Queue>((queue) => this.#checkpoint(queue))
+  readonly #quiet = new QuietQueue<Queue>((queue) => this.#beginCheckpoint(queue))
 
   /** `files` is the mount. */
   constructor(files: FilesBeneath, announce: Announce, send: (message: FromClient) => void) {
@@ -63,9 +68,18 @@ export class LocalClient {
     this.#queue(order.database).orders.push({ order, body })
   }
 
-  /** Executes the queued orders of all databases that are not blocked. */
+  /** Executes the queued orders of all databases that are not blocked, in turns. */
   work(): void {
-    for (const queue of this.#queues.values()) if (!queue.waiting) this.#work(queue)
+    for (const queue of this.#queues.values()) this.#begin(queue)
+  }
+
+  /** Executes them all at once. */
+  complete(): void {
+    for (const queue of this.#queues.values()) {
+      if (queue.steps !== undefined) finish(queue.steps)
+      queue.steps = undefined
+      if (!queue.waiting) finish(this.#work(queue))
+    }
   }
 
   /** Drops the queued orders, executes no more, and takes all locks. */
@@ -98,20 +112,39 @@ export class LocalClient {
           reason === undefined ? { type: 'owned', database: name } : { type: 'unowned', database: name, reason },
         )
       const database = new ClientDatabase(name, this.#files, this.#announce, owned)
-      queue = { name, database, orders: [], ...UNBLOCKED, failed: false, attempts: 0, waiting: false }
+      queue = { name, database, orders: [], ...UNBLOCKED, failed: false, attempts: 0, waiting: false, steps: undefined }
       this.#queues.set(name, queue)
     }
     return queue
   }
 
-  #work(queue: Queue): void {
-    if (this.#finished) return
-    for (let next = queue.orders[0]; next !== undefined; next = queue.orders[0]) {
+  #begin(queue: Queue): void {
+    if (queue.waiting || queue.steps !== undefined || queue.orders.length === 0) return
+    queue.steps = this.#work(queue)
+    this.#turn(queue)
+  }
+
+  /** Works on a database for a while, and again when the others, and what arrives, have had their turn. */
+  #turn(queue: Queue): void {
+    const until = performance.now() + TURN_MS
+    while (queue.steps !== undefined && performance.now() < until) {
+      if (queue.steps.next().done === true) queue.steps = undefined
+    }
+    if (queue.steps !== undefined || queue.orders.length > 0) setImmediate(() => this.#again(queue))
+  }
+
+  #again(queue: Queue): void {
+    if (queue.steps === undefined) this.#begin(queue)
+    else this.#turn(queue)
+  }
+
+  *#work(queue: Queue): Steps<void> {
+    for (let next = queue.orders[0]; next !== undefined && !this.#finished; next = queue.orders[0]) {
       let done = 1
       try {
         const bodies = queue.failed ? [] : transactionsAtHead(queue)
-        if (isSome(bodies)) done = this.#apply(queue, bodies)
-        else this.#execute(queue, next.order)
+        if (isSome(bodies)) done = yield* this.#apply(queue, bodies)
+        else yield* this.#execute(queue, next)
         Object.assign(queue, UNBLOCKED)
       } catch (error) {
         if (error instanceof ApplyBlockedError) return this.#wait(queue, error.message, queue.retryMs)
@@ -122,19 +155,26 @@ export class LocalClient {
       }
       queue.attempts = 0
       queue.orders.splice(0, done)
+      yield
     }
   }
 
   /** False when it has to be tried again. */
-  #checkpoint({ name, database, failed }: Queue): boolean {
-    if (failed) return true
+  #beginCheckpoint(queue: Queue): boolean {
+    if (queue.failed || this.#finished) return true
+    if (queue.steps !== undefined) return false
+    queue.steps = this.#checkpoint(queue)
+    this.#turn(queue)
+    return true
+  }
+
+  *#checkpoint(queue: Queue): Steps<void> {
     try {
-      return database.checkpoint()
+      if (!(yield* queue.database.checkpoint())) this.#quiet.changed(queue)
     } catch (error) {
-      if (error instanceof ApplyBlockedError) return false
+      if (error instanceof ApplyBlockedError) return this.#quiet.changed(queue)
       const code = errorCode(error) ?? 'INTERNAL'
-      this.#send({ type: 'checkpoint-failed', database: name, code, message: errorMessage(error) })
-      return true
+      this.#send({ type: 'checkpoint-failed', database: queue.name, code, message: errorMessage(error) })
     }
   }
 
@@ -147,28 +187,29 @@ export class LocalClient {
     queue.waiting = true
     setTimeout(() => {
       queue.waiting = false
-      this.#work(queue)
+      this.#begin(queue)
     }, delayMs)
     queue.retryMs = Math.min(LAST_RETRY_MS, 2 * queue.retryMs)
   }
 
   /** Returns the number of transactions that were applied. */
-  #apply(queue: Queue, bodies: readonly [Uint8Array, ...Uint8Array[]]): number {
+  *#apply(queue: Queue, bodies: readonly [Uint8Array, ...Uint8Array[]]): Steps<number> {
     const { name, database } = queue
-    const { count, position } = database.applyAll(bodies)
+    const { count, position } = yield* database.applyAll(bodies)
     this.#quiet.changed(queue)
     const applied = { type: 'applied', database: name, position: formatPosition(position) } as const
     this.#send(count === 1 ? applied : { ...applied, orders: count })
     return count
   }
 
-  #execute(queue: Queue, order: DatabaseOrder): void {
+  *#execute(queue: Queue, next: Queue['orders'][number]): Steps<void> {
+    const { order } = next
     const { name, database } = queue
     if (order.type === 'forget') return this.#forget(queue)
     this.#quiet.changed(queue)
     switch (order.type) {
       case 'open': {
-        const position = database.open(order.positions.map(parsePosition))
+        const position = yield* database.open(order.positions.map(parsePosition))
         queue.failed = false
         const at = position === undefined ? {} : { position: formatPosition(position) }
         return this.#send({ type: 'opened', database: name, ...at })
@@ -179,12 +220,12 @@ export class LocalClient {
           remove(file)
           return this.#send({ type: 'failed', database: name, code: 'SKIPPED', message: 'an earlier order failed' })
         }
-        const position = database.apply(bytesOfFile(file), headOf(file))
+        const position = yield* database.apply((next.bytes ??= bytesOfFile(file)), headOf(file))
         remove(file)
         return this.#send({ type: 'applied', database: name, position: formatPosition(position) })
       }
       case 'advance': {
-        const position = database.advance(order)
+        const position = yield* database.advance((next.bytes ??= bytesOfFile(order.file)), order)
         queue.failed = false
         remove(order.file)
         return this.#send({ type: 'applied', database: name, position: formatPosition(position) })

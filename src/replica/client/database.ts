@@ -2,7 +2,8 @@ import fs from 'node:fs'
 import { dirname } from 'node:path'
 import { Applier } from '../../apply/applier.ts'
 import { ApplyBlockedError } from '../../apply/errors.ts'
-import { bytesInMemory, bytesOfFile, type LtxBytes } from '../../apply/transaction.ts'
+import type { Steps } from '../../apply/steps.ts'
+import { bytesInMemory, type LtxBytes } from '../../apply/transaction.ts'
 import type { Announcement } from '../../capture/announcements.ts'
 import { giveDatabase, makeFolders, NO_WISH, type OwnerWish } from '../../data/database-owner.ts'
 import { HEADER_SIZE, unmarshalHeader } from '../../ltx/format/header.ts'
@@ -47,18 +48,20 @@ export class ClientDatabase {
    * The database's position; undefined when it is at none of `positions`. Throws ApplyBlockedError, NotDatabaseError,
    * LinkedNameError, NotRegularError.
    */
-  open(positions: readonly Position[]): Position | undefined {
+  *open(positions: readonly Position[]): Steps<Position | undefined> {
     this.close()
     this.#announce({ op: 'reset', database: this.#name })
     this.#positions = positions
     // A database with a history but without a file was dropped.
     if (this.#files.status(this.#path) === undefined) return positions[0]
-    const position = this.#whileLocked((applier) => applier.position)
+    const applier = yield* this.#locked()
+    this.#unlock(applier)
+    const { position } = applier
     return position.txid > 0n ? position : undefined
   }
 
   /** Throws as Applier.apply. */
-  apply(bytes: LtxBytes, head: Uint8Array): Position {
+  *apply(bytes: LtxBytes, head: Uint8Array): Steps<Position> {
     const { maxTXID, commit } = unmarshalHeader(head)
     if (commit === 0) {
       const position = { txid: maxTXID, checksum: EMPTY_CHECKSUM }
@@ -67,28 +70,34 @@ export class ClientDatabase {
       this.#positions = [position]
       return position
     }
-    return this.#whileLocked((applier) => {
+    const applier = yield* this.#locked()
+    try {
       const from = applier.position
       const before = (position: Position) => {
         this.#around = [position, from]
         this.#announce(this.#expectation(position, head))
       }
-      const { pages, applied, position } = applier.apply(bytes, { before })
+      const { pages, applied, position } = yield* applier.applySteps(bytes, { before })
       if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
       return position
-    })
+    } finally {
+      this.#unlock(applier)
+    }
   }
 
   /**
    * Applies as many of these consecutive transactions as fit in one write, at least the first, and returns their
    * number. Throws as Applier.apply, and only because of the first.
    */
-  applyAll(bodies: readonly [Uint8Array, ...Uint8Array[]]): { readonly count: number; readonly position: Position } {
+  *applyAll(
+    bodies: readonly [Uint8Array, ...Uint8Array[]],
+  ): Steps<{ readonly count: number; readonly position: Position }> {
     const [first] = bodies
     if (bodies.length === 1 || unmarshalHeader(first).commit === 0) {
-      return { count: 1, position: this.apply(bytesInMemory(first), first) }
+      return { count: 1, position: yield* this.apply(bytesInMemory(first), first) }
     }
-    return this.#whileLocked((applier) => {
+    const applier = yield* this.#locked()
+    try {
       const from = applier.position
       const [firstBytes, ...rest] = bodies.map(bytesInMemory)
       const { count, pages, applied, position } = applier.applyAll([firstBytes as LtxBytes, ...rest], (positions) => {
@@ -97,18 +106,21 @@ export class ClientDatabase {
       })
       if (applied && pages === 0) this.#announce({ op: 'unchanged', database: this.#name })
       return { count, position }
-    })
+    } finally {
+      this.#unlock(applier)
+    }
   }
 
   /** Throws as Applier.apply and Applier.replace. */
-  advance({ file, whole, position: text, preApplyChecksum, timestampMs }: Advance): Position {
-    const bytes = bytesOfFile(file)
+  *advance(bytes: LtxBytes, order: Advance): Steps<Position> {
+    const { file, whole, position: text, preApplyChecksum, timestampMs } = order
     const { nodeId, commit, pageSize } = unmarshalHeader(headOf(file))
     const replaces = {
       preApplyChecksum: preApplyChecksum === undefined ? 0n : parseChecksum(preApplyChecksum),
     } as const
     const expected = text === undefined ? undefined : parsePosition(text)
-    return this.#whileLocked((applier) => {
+    const applier = yield* this.#locked()
+    try {
       const from = applier.position
       const before = (position: Position) => {
         this.#around = [position, from]
@@ -119,10 +131,12 @@ export class ClientDatabase {
       this.#give()
       const { position } =
         whole && expected !== undefined
-          ? applier.replace(bytes, expected, { before })
-          : applier.apply(bytes, { before, postApplyChecksum: expected?.checksum })
+          ? yield* applier.replaceSteps(bytes, expected, { before })
+          : yield* applier.applySteps(bytes, { before, postApplyChecksum: expected?.checksum })
       return position
-    })
+    } finally {
+      this.#unlock(applier)
+    }
   }
 
   /**
@@ -149,10 +163,10 @@ export class ClientDatabase {
    * Copies into the file what is only in the WAL, as far as no reader needs an older state: who reads the file alone, a
    * backup or an analysis, finds everything. False when it has to be tried again.
    */
-  checkpoint(): boolean {
+  *checkpoint(): Steps<boolean> {
     if (this.#applier === undefined) return true
-    const applier = this.#usable()
-    const result = applier.checkpoint()
+    const applier = yield* this.#usable()
+    const result = yield* applier.checkpointSteps()
     // It may have ended WAL mode, where other locks count.
     if (!this.#isHeld) applier.locks.unlockWrites()
     return result?.complete !== false
@@ -179,37 +193,38 @@ export class ClientDatabase {
    * Applications may take the write locks at any other time: the data plane rejects what they write, so they learn at
    * once that they cannot.
    */
-  #whileLocked<T>(work: (applier: Applier) => T): T {
-    const applier = this.#usable()
+  *#locked(): Steps<Applier> {
+    const applier = yield* this.#usable()
     applier.locks.lockWrites()
-    try {
-      return work(applier)
-    } finally {
-      if (!this.#isHeld) applier.locks.unlockWrites()
-    }
+    return applier
+  }
+
+  #unlock(applier: Applier): void {
+    if (!this.#isHeld) applier.locks.unlockWrites()
   }
 
   /**
    * The applier. It is opened if there is none, and anew if a write has failed half-way, as on a full disk: that
    * recovers the database as after a crash, to one of the positions around that write.
    */
-  #usable(): Applier {
-    if (this.#applier?.status.isUsable !== false) return this.#applier ?? this.#open()
+  *#usable(): Steps<Applier> {
+    if (this.#applier?.status.isUsable !== false) return this.#applier ?? (yield* this.#open())
     this.#positions = [...this.#around, ...this.#positions]
     this.#around = []
     // What was announced for that write would be taken for the result of the rollback.
     this.#announce({ op: 'reset', database: this.#name })
     this.close()
-    return this.#open()
+    return yield* this.#open()
   }
 
-  #open(): Applier {
+  *#open(): Steps<Applier> {
     const reason = makeFolders(this.#files, this.#files.root, this.#name, this.#owner)
     // Before the files beside it are made, which get the owner of the database (DatabaseFile.openBeside).
     if (this.#files.status(this.#path) === undefined) this.#create(reason)
     const positions = new LogPositions(this.#positions)
-    this.#applier = Applier.open(this.#path, { positions, files: this.#files, acceptUnknown: true })
-    return this.#applier
+    const applier = yield* Applier.openSteps(this.#path, { positions, files: this.#files, acceptUnknown: true })
+    this.#applier = applier
+    return applier
   }
 
   /**

@@ -29,12 +29,12 @@ process.stdin.on('data', (chunk: Buffer) => {
   for (const { header, body } of parser.push(chunk)) {
     const order = header as ToClient
     if (order.type === 'close') {
-      client.work()
+      client.complete()
       client.close()
       process.exit(0)
     }
     if (order.type === 'finish') {
-      client.work()
+      client.complete()
       client.finish()
     } else if (order.type === 'guard') checkpointer.guard(order)
     else if (order.type === 'quiet') checkpointer.quiet(order)

@@ -237,14 +237,14 @@ export class Feed {
     })
     if (at === 'other history') this.#verified = false
     this.#reach(this.#at)
-    return true
+    return at !== 'waits'
   }
 
   async #snapshot(
     database: StreamedDatabase,
     why: { readonly reason: string; readonly fork?: TXID | undefined; readonly diverged?: boolean },
   ): Promise<boolean> {
-    if (this.#host.flow.roomToBegin(this.name) <= 0) return false
+    if (!this.#host.flow.isFlowing(this.name) || this.#host.flow.roomToBegin(this.name) <= 0) return false
     this.#host.logger().info({ database: this.name, reason: why.reason }, 'sending a snapshot to the replica')
     const position = await sendSnapshot(database, this.#host, {
       reason: why.reason,

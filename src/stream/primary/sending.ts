@@ -46,7 +46,7 @@ export async function sendTransactions(
   here: Position,
   host: FeedHost,
   progress: TransactionsProgress,
-): Promise<'sent' | 'other history'> {
+): Promise<'sent' | 'waits' | 'other history'> {
   const batch = await host.batches(async () => {
     const limit = Math.min(BATCH_BYTES, host.flow.roomToBegin(name))
     const collected = await collect(name, log, at, here.txid, limit)
@@ -60,6 +60,7 @@ export async function sendTransactions(
   })
   const { large } = batch
   if (large !== undefined) {
+    if (!host.flow.isFlowing(name)) return 'waits'
     progress.sending(positionOf(large))
     await host.bodies(() => sendLarge(name, large, host, progress))
     progress.sent(positionOf(large))

@@ -4,6 +4,7 @@ import { MAX_TERM } from '../../data/term.ts'
 import { MAX_TXID } from '../../log/limits.ts'
 import { type Position, toTXID } from '../../ltx/format/types.ts'
 import { StreamProtocolError } from './errors.ts'
+import { Flow } from './flow.ts'
 import type { PrimaryMessage, ReplicaMessage } from './messages.ts'
 import {
   encodePrimaryMessage,
@@ -225,4 +226,17 @@ describe('messages', () => {
     }
     expect(found).toEqual(all)
   })
+})
+
+test('however many databases take nothing, another one has room, and all together are bounded', () => {
+  const flow = new Flow()
+  for (let i = 0; i < 1_000; i++) {
+    while (flow.roomToBegin(`${i}.db`) > 0) flow.take(`${i}.db`, 4_000)
+    expect(flow.bytesOf(`${i}.db`)).toBeGreaterThan(0)
+  }
+  expect(flow.totalBytes).toBeLessThan(36 << 20)
+  expect(flow.roomToBegin('next.db')).toBeGreaterThan(0)
+  expect([flow.isFlowing('0.db'), flow.isFlowing('next.db')]).toEqual([false, true])
+  flow.give('0.db', flow.bytesOf('0.db'))
+  expect(flow.isFlowing('0.db')).toBe(true)
 })
