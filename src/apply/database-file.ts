@@ -109,8 +109,13 @@ export class DatabaseFile {
     if (this.tryExclusive(waitMs)) return
     throw new ApplyBlockedError(
       this.path,
-      'a reader holds its lock, and in rollback mode a change must wait for readers',
+      `${this.reader()} reads it, and in rollback mode a change must wait for readers`,
     )
+  }
+
+  /** A process that reads the database, or has it open in WAL mode, for a message. */
+  reader(): string {
+    return this.#locks.holder(shared, sharedLength)
   }
 
   /** Returns from EXCLUSIVE to RESERVED. */

@@ -237,8 +237,8 @@ export class LiveDatabase {
   *#writeInPlace(change: PageChanges, before: () => void): Steps<void> {
     const { header } = change
     if (this.#wal !== undefined && !(yield* this.#leaveWal())) {
-      const problem = 'a new page size, or an empty database, must wait until no other process has it open'
-      throw new ApplyBlockedError(this.#file.path, problem)
+      const problem = 'has it open, and a new page size, or an empty database, must wait until nobody has'
+      throw new ApplyBlockedError(this.#file.path, `${this.#file.reader()} ${problem}`)
     }
     const from: Size = { pageSize: this.pageSize || header.pageSize, sizePages: this.#pages.sizePages }
     const to: Size = { pageSize: header.pageSize, sizePages: header.commit }

@@ -106,6 +106,27 @@ test('a page size that changes with VACUUM reaches the replica', async () => {
   }
 })
 
+test('an idle connection in WAL mode holds up a new page size of its own database alone, and is named', async () => {
+  const names = ['idle.db', 'beside-idle.db']
+  const [writer, beside] = names.map((name) => nodes.open(nodes.primary, name)) as [SqlClient, SqlClient]
+  for (const each of [writer, beside]) await create(each, 'WAL')
+  for (const name of names) await nodes.same(name)
+  const idle = nodes.open(nodes.replica, 'idle.db')
+  expect(await idle.value('SELECT max(n) FROM t')).toBe(0)
+  await writer.exec('PRAGMA journal_mode = DELETE; PRAGMA page_size = 8192; VACUUM; PRAGMA journal_mode = WAL')
+  await writer.exec('UPDATE t SET n = n + 1')
+  await beside.exec('UPDATE t SET n = n + 1')
+  await nodes.same('beside-idle.db')
+  const reason = await until('a database that lags', 60_000, async () => {
+    return (await nodes.status(nodes.replica, 'idle.db'))?.replication?.reason
+  })
+  expect(reason).toContain(`(${idle.pid}) has it open`)
+  expect(await idle.value('SELECT max(n) FROM t')).toBe(0)
+  await idle.close()
+  await nodes.same('idle.db')
+  expect(await idle.value('SELECT max(n) FROM t')).toBe(1)
+})
+
 test('every change from one journal mode to another reaches the replica', async () => {
   const writer = nodes.open(nodes.primary, 'modes.db', { timeoutMs: 30_000 })
   await create(writer, 'WAL')
@@ -197,6 +218,7 @@ test('a long reader in rollback mode delays only its database, and the status sa
     return replication?.state === 'lagging' && replication
   })
   expect(lagging.reason).toMatch(/long-delete\.db/)
+  expect(lagging.reason).toContain(`(${long.pid}) reads it`)
   expect(await long.value('SELECT max(n) FROM t')).toBe(0)
   await long.exec('COMMIT')
   await nodes.same()
