@@ -23,8 +23,9 @@ export class Runs {
     }
   }
 
-  has(script: string): boolean {
-    return this.#outcomes.has(script)
+  /** How often it has run. */
+  count(script: string): number {
+    return this.#outcomes.get(script)?.length ?? 0
   }
 
   /** The last run of each script. */

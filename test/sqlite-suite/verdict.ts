@@ -1,13 +1,16 @@
 import type { Difference } from './compare.ts'
 import type { Expectation } from './expected.ts'
 
+/** From so many runs of a script on, what depends on timing must have occurred in one of them. */
+export const MANY_RUNS = 10
+
 /** The differences of one script, sorted by whether they are expected. */
 export interface Verdict {
   readonly expected: readonly { readonly difference: Difference; readonly reason: string }[]
   readonly unexpected: readonly Difference[]
-  /** Patterns of the list that no difference matches any more. */
+  /** Patterns of the list that no difference matches any more; after many runs also those that depend on timing. */
   readonly stale: readonly string[]
-  /** Patterns of differences that depend on timing, and were in no run. */
+  /** Patterns of differences that depend on timing, and were in none of a few runs. */
   readonly unseen: readonly string[]
 }
 
@@ -21,14 +24,17 @@ export function judge(runs: readonly (readonly Difference[])[], expectations: re
   const last = runs.at(-1) ?? []
   const inLast = new Set(last.map(entryFor))
   const inAny = new Set(runs.flat().map(entryFor))
+  const isMany = runs.length >= MANY_RUNS
+  const patterns = (select: (each: (typeof known)[number]) => boolean) =>
+    known.filter(select).map(({ pattern }) => pattern)
   return {
     expected: last.flatMap((difference) => {
       const reason = entryFor(difference)?.reason
       return reason === undefined ? [] : [{ difference, reason }]
     }),
     unexpected: runs.flat().filter((difference) => entryFor(difference) === undefined),
-    stale: known.filter((each) => each.sometimes !== true && !inLast.has(each)).map(({ pattern }) => pattern),
-    unseen: known.filter((each) => each.sometimes === true && !inAny.has(each)).map(({ pattern }) => pattern),
+    stale: patterns((each) => (each.sometimes === true ? isMany && !inAny.has(each) : !inLast.has(each))),
+    unseen: patterns((each) => each.sometimes === true && !isMany && !inAny.has(each)),
   }
 }
 
