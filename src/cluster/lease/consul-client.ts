@@ -1,7 +1,7 @@
 /** The few requests to Consul that a lease needs. */
 
 import { EventEmitter } from 'node:events'
-import type { IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import Consul from 'consul'
 import { z } from 'zod'
 import { rememberSecret, withoutSecrets } from '../../util/sent-secrets.ts'
@@ -55,6 +55,12 @@ interface ConsulApi {
     destroy(options: Common & { id: string }): Reply
   }
   destroy(): void
+  /** Of papi, on which the package builds: called for each request before it is sent. */
+  _ext(event: 'onRequest', callback: (request: PackageRequest, next: () => void) => void): void
+}
+
+interface PackageRequest {
+  transport: { request(options: unknown): ClientRequest }
 }
 
 type Reply = Promise<[response: IncomingMessage, result: unknown]>
@@ -64,6 +70,8 @@ const itemSchema = z.object({
   Value: z.instanceof(Buffer).nullable(),
   Session: z.string().optional(),
 })
+/** The package collects whatever is answered (I10). Consul's values have 512 KiB at most. */
+const MAX_ANSWER_BYTES = 16 << 20
 /** More nodes than a cluster has. */
 const MAX_LISTED = 1_000
 const transactionSchema = z.object({
@@ -92,6 +100,11 @@ export class ConsulClient {
     // The package passes the host to `http.request`.
     const consul = new Consul({ host: hostname, port: port === '' ? (secure ? 443 : 80) : Number(port), secure })
     this.#consul = consul as unknown as ConsulApi
+    this.#consul._ext('onRequest', (request, next) => {
+      const { transport } = request
+      request.transport = { request: (options) => boundAnswer(transport.request(options)) }
+      next()
+    })
   }
 
   /** Reads `key`. With `index`, waits until the key has changed since that index, at most for `waitMs`. */
@@ -202,6 +215,26 @@ export class ConsulClient {
   }
 }
 
+class LongAnswerError extends Error {
+  constructor() {
+    super(`answered with more than ${MAX_ANSWER_BYTES >> 20} MiB`)
+  }
+}
+
+/** Ends the request when its answer is longer than any of Consul's. */
+function boundAnswer(request: ClientRequest): ClientRequest {
+  request.once('response', (response: IncomingMessage) => {
+    let left = MAX_ANSWER_BYTES
+    response.on('data', (chunk: Buffer) => {
+      left -= chunk.length
+      if (left >= 0 || request.destroyed) return
+      request.destroy()
+      request.emit('error', new LongAnswerError())
+    })
+  })
+  return request
+}
+
 interface PackageError {
   readonly code?: unknown
   readonly isTimeout?: unknown
@@ -222,6 +255,7 @@ function bodyOf(error: unknown): string {
 }
 
 function explain(error: unknown, timeoutMs: number): string {
+  if (error instanceof LongAnswerError) return error.message
   const { code, isTimeout } = ofPackage(error)
   if (isTimeout === true) return `did not answer within ${Math.round(timeoutMs)} ms`
   if (typeof code === 'string') return `cannot be reached (${code})`

@@ -33,3 +33,29 @@ test.each([403, 500, 418])(
     }
   },
 )
+
+test('I10: an endless answer ends the request', async () => {
+  const chunk = Buffer.alloc(1 << 20, ' ')
+  let sentBytes = 0
+  const server = createServer((_, response) => {
+    const more = () => {
+      while (!response.destroyed && sentBytes < 400 << 20) {
+        sentBytes += chunk.length
+        if (!response.write(chunk)) return void response.once('drain', more)
+      }
+      response.end()
+    }
+    response.writeHead(200, { 'content-type': 'application/json' })
+    more()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const client = new ConsulClient(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  try {
+    await expect(client.list('k', { timeoutMs: 300_000 })).rejects.toThrow(/more than 16 MiB/)
+    expect(sentBytes).toBeLessThan(200 << 20)
+  } finally {
+    client.close()
+    server.closeAllConnections()
+    server.close()
+  }
+})
