@@ -21,8 +21,10 @@ export interface TemporaryDirectory {
 }
 
 export async function makeTemporaryDirectory(parent: string): Promise<TemporaryDirectory> {
-  const path = join(parent, `ltxd-tmp-${randomBytes(8).toString('hex')}`)
-  await mkdir(path, { recursive: true, mode: 0o700 })
+  await mkdir(parent, { recursive: true, mode: 0o700 })
+  // Not recursive: whatever has the name already is somebody else's.
+  const path = join(parent, `ltxd-tmp-${randomBytes(12).toString('hex')}`)
+  await mkdir(path, { mode: 0o700 })
   return { path, remove: () => rm(path, { recursive: true, force: true }) }
 }
 
