@@ -124,13 +124,14 @@ test.skipIf(form(true, false))(
     const restored = join(dir, 'restored.db')
     await ltxd('restore', backup, 'a.db', '-o', restored)
     await same(restored, stored)
-    await ltxd('backup', 'verify', backup)
 
     // In one transaction.
     await run('cp', '--sparse=never', restored, join(dir, 'p-mnt/b.db'))
     expect(await sqlite(join(dir, 'p-mnt/b.db'), 'SELECT count(*) FROM t')).toBe('36\n')
     expectMemory(primary)
     expect(await primary.stop(HOUR_MS)).toMatchObject({ code: 0 })
+    // Not beside the node, whose retention deletes objects meanwhile.
+    await ltxd('backup', 'verify', backup)
     await same(restored, join(dir, 'p-data/files/b.db'))
     await rm(join(dir, 'p-data/files/b.db'))
 
