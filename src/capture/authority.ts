@@ -1,5 +1,14 @@
 import type { Caller } from '../fuse/content.ts'
+import { UndecidedError } from '../fuse/errno.ts'
 import { FOREVER_NS } from '../util/monotonic.ts'
+import type { CaptureEvents } from './events.ts'
+import { rejectOnReplica } from './rejection.ts'
+
+/**
+ * What waits until the node's role is known: writes that are rejected on a replica; and also opens for writing, while
+ * the local client opens the databases, which needs their locks.
+ */
+export type Awaiting = 'nothing' | 'writes' | 'opens'
 
 /**
  * Who may change databases, according to the node's role. Consulted at each write and each commit, so it must be cheap
@@ -18,6 +27,8 @@ export interface Authority {
   readonly primary?: string | undefined
   /** Whether `caller` is the local client, which applies the primary's transactions. */
   isClient(caller: Caller): boolean
+  /** What waits for this node's role. Absent: nothing. */
+  readonly awaiting?: Awaiting
   /** On a replica, applications open databases read-only. */
   readonly opensReadOnly?: boolean
   /**
@@ -34,4 +45,17 @@ export const SOLE: Authority = {
   deadlineNs: FOREVER_NS,
   mayAcknowledge: () => true,
   isClient: () => false,
+}
+
+interface Governed {
+  readonly name: string
+  readonly events: CaptureEvents
+  readonly authority: Authority
+}
+
+/** Throws FsError for a write that only the primary's applications, or the local client on a replica, may make. */
+export function assertWriter({ name, events, authority }: Governed, caller: Caller, errno?: 'EACCES'): void {
+  if (authority.leads || authority.isClient(caller)) return
+  const reject = () => rejectOnReplica(events, name, authority.primary, caller, errno)
+  throw (authority.awaiting ?? 'nothing') === 'nothing' ? reject() : new UndecidedError(reject)
 }

@@ -179,11 +179,13 @@ export class JournalContent extends PlainContent {
   /**
    * A new journal on a replica is the beginning of an application's transaction. SQLite takes EACCES for a directory
    * that it may not write (SQLITE_READONLY_DIRECTORY), if there is no journal. A former primary may have left one, of a
-   * transaction that has ended: it is removed, and ESTALE makes the kernel look the name up again.
+   * transaction that has ended: it is removed, and ESTALE makes the kernel look the name up again. While the role
+   * is not known, the first write to the journal waits: the kernel keeps a directory locked while a file is made in it.
    */
   override opened(flags: number, caller: Caller): void {
     const { authority, tracked, journal } = this.#database
-    const isApplication = isWriter(flags) && tracked && !authority.leads && !authority.isClient(caller)
+    const isReplica = !authority.leads && (authority.awaiting ?? 'nothing') === 'nothing'
+    const isApplication = isWriter(flags) && tracked && isReplica && !authority.isClient(caller)
     if (isApplication && !journal.active && !hasJournalMagic(this.#beginning(NOTHING, 0))) {
       const isNew = (flags & fs.constants.O_CREAT) !== 0
       if (isNew || this.#handles > 0) this.#database.assertWriter(caller, 'EACCES')

@@ -1,4 +1,5 @@
 import type { Caller, HeldReply } from '../fuse/content.ts'
+import { UndecidedError } from '../fuse/errno.ts'
 import { isWriter } from '../fuse/tree/open-files.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { DATABASE_MAGIC_SIZE, foreignVersions, hasDatabaseMagic } from '../sqlite/database-header.ts'
@@ -37,16 +38,20 @@ export class DatabaseContent extends PlainContent {
   override opened(flags: number, caller: Caller): void {
     const { rejection: reason, name, replacing } = this.#database
     if (reason !== undefined) throw rejectUnserved(this.#database.events, name, reason, caller)
-    if (this.#isReadOnly(flags, caller)) throw rejectWritable(this.#database.events, name, caller)
+    this.#assertOpenable(flags, caller)
     if (this.#replacement !== undefined) replacing.join(flags, caller)
     else this.#open(flags, caller)
     this.#handles++
   }
 
-  #isReadOnly(flags: number, caller: Caller): boolean {
-    const { authority, tracked } = this.#database
-    if (authority.opensReadOnly !== true || authority.leads || !tracked) return false
-    return isWriter(flags) && !authority.isClient(caller)
+  /** Throws FsError for an open for writing that a replica rejects, or that waits for this node's role. */
+  #assertOpenable(flags: number, caller: Caller): void {
+    const { authority, tracked, events, name } = this.#database
+    if (!tracked || authority.leads || !isWriter(flags) || authority.isClient(caller)) return
+    const { opensReadOnly = false, awaiting = 'nothing' } = authority
+    const reject = () => rejectWritable(events, name, caller)
+    if (awaiting === 'opens' || (opensReadOnly && awaiting === 'writes')) throw new UndecidedError(reject)
+    if (opensReadOnly) throw reject()
   }
 
   #open(flags: number, caller: Caller): void {

@@ -7,7 +7,7 @@ import { PageTable } from '../sqlite/page-table.ts'
 import { FRAME_HEADER_SIZE, frameOffset } from '../sqlite/wal.ts'
 import type { Files } from '../util/files.ts'
 import type { Authority } from './authority.ts'
-import { SOLE } from './authority.ts'
+import { assertWriter, SOLE } from './authority.ts'
 import type { FileState } from './backing-file.ts'
 import { BackingFile } from './backing-file.ts'
 import type { CapturedDatabase } from './captured-database.ts'
@@ -161,9 +161,7 @@ export class Database implements CapturedDatabase {
 
   /** Rejects a write that only the primary's applications, or the local client on a replica, may make (I5). */
   assertWriter(caller: Caller, errno?: 'EACCES'): void {
-    const { authority } = this
-    if (!authority.leads && !authority.isClient(caller))
-      throw rejectOnReplica(this.events, this.name, authority.primary, caller, errno)
+    assertWriter(this, caller, errno)
   }
 
   /** No connection has the database open: its log needs no descriptor. */

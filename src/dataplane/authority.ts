@@ -34,6 +34,9 @@ export function authorityOf(state: SharedState, thread: ServingThread): Authorit
     get primary() {
       return state.primaryHostname
     },
+    get awaiting() {
+      return state.awaiting
+    },
     opensReadOnly: thread.opensReadOnly,
     isLocked: (inode, offset) => thread.isLocked(inode, offset),
     isClient: ({ tid }) => tid !== 0 && tid === state.clientPid,

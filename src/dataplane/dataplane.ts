@@ -105,7 +105,7 @@ export class DataPlane {
   allowRelease(database: string, { txid }: Position): void {
     const slot = this.#tenants.slotOf(this.databases.get(database)?.state)
     if (slot !== undefined) this.shared.allowRelease(slot, txid)
-    this.#takeTurn()
+    this.takeTurn()
   }
 
   /** Recovers all databases, or one again after its files were replaced. */
@@ -195,6 +195,12 @@ export class DataPlane {
     }
   }
 
+  /** Has the data plane do what waits, and look at the shared memory. */
+  takeTurn(): void {
+    this.shared.requestTurn()
+    this.#connection?.ring()
+  }
+
   observe(observer: WalObserver): void {
     this.#observer = observer
   }
@@ -223,11 +229,6 @@ export class DataPlane {
       }),
     )
     this.#keepAwakeThread = thread
-  }
-
-  #takeTurn(): void {
-    this.shared.requestTurn()
-    this.#connection?.ring()
   }
 
   #release(name: string, slot: number): void {
@@ -284,7 +285,7 @@ export class DataPlane {
       case 'plain-file':
         return this.#plainFiles.add(message.file)
       case 'later':
-        setTimeout(() => this.#takeTurn(), LATER_MS).unref()
+        setTimeout(() => this.takeTurn(), LATER_MS).unref()
         return
       case 'invalidate':
         return this.#connection?.invalidateInode(message.node)

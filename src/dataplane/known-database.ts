@@ -1,5 +1,5 @@
 import type { Sharing } from '../capture/events.ts'
-import type { SlotState } from './shared-state.ts'
+import type { SlotState } from './shared-slot.ts'
 
 /** A database, in the control plane. */
 export interface KnownDatabase {

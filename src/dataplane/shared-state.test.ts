@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
 import type { Checksum } from '../ltx/format/types.ts'
 import { toTXID } from '../ltx/format/types.ts'
-import type { SlotState } from './shared-state.ts'
+import type { SlotState } from './shared-slot.ts'
 import { SharedState } from './shared-state.ts'
 
 const state = (n: number): SlotState => ({
@@ -109,4 +109,12 @@ test('a fence waits for the commit that is under way, and for no later one', asy
   shared.endCommit()
   shared.beginCommit()
   expect(await ended).toBe(true)
+})
+
+test('a slot whose publication fails can be read: it says what it said before', () => {
+  const shared = new SharedState()
+  shared.publish(0, state(1))
+  for (const broken of [{ timestampMs: NaN }, { sizePages: 1.5 }, { position: undefined }])
+    expect(() => shared.publish(0, { ...state(2), ...broken } as SlotState)).toThrow()
+  expect(shared.read(0)).toEqual(state(1))
 })

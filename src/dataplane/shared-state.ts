@@ -4,27 +4,13 @@
  * same way.
  */
 
+import type { Awaiting } from '../capture/authority.ts'
 import { RequestCounts } from '../fuse/protocol/request-counts.ts'
-import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
-
-export interface SlotState {
-  readonly position: Position
-  readonly sizePages: number
-  readonly pageSize: number
-  readonly journalMode: 'wal' | 'rollback'
-  /** Its pages can be read with a key only. */
-  readonly encrypted: boolean
-  /** The database has a committed state with pages. */
-  readonly tracked: boolean
-  /** The last position whose pages are all in the database file. */
-  readonly backfilled: Position
-  readonly commits: number
-  readonly timestampMs: number
-}
+import type { TXID } from '../ltx/format/types.ts'
+import { publishSlot, readSlot, SLOT_WORDS, type SlotState, WORD } from './shared-slot.ts'
 
 const CONTROL_WORDS = 48
 const REQUEST_WORDS = RequestCounts.sizeBytes / 8
-const SLOT_WORDS = 12
 const WORDS_BEFORE_SLOTS = CONTROL_WORDS + REQUEST_WORDS
 
 /** Offsets in 32-bit words. */
@@ -41,30 +27,13 @@ const CONTROL = {
   turn: 20,
   releases: 22,
   cutOff: 24,
+  awaiting: 26,
 } as const
+const AWAITING: readonly Awaiting[] = ['nothing', 'writes', 'opens']
 /** Offset in 64-bit words. */
 const DEADLINE = 5
 const PRIMARY_AT = 128
 const PRIMARY_SIZE = CONTROL_WORDS * 8 - PRIMARY_AT
-const WORD = {
-  version: 0,
-  txid: 1,
-  checksum: 2,
-  sizePages: 3,
-  pageSize: 4,
-  flags: 5,
-  backfilledTXID: 6,
-  backfilledChecksum: 7,
-  commits: 8,
-  timestampMs: 9,
-  /** Written by the control plane, as is the next. */
-  releasableTXID: 10,
-  returned: 11,
-} as const
-const FLAG_WAL = 1n
-const FLAG_TRACKED = 2n
-const FLAG_ENCRYPTED = 4n
-
 export class SharedState {
   readonly buffer: SharedArrayBuffer
   /** Counts of the kernel's requests. */
@@ -175,6 +144,15 @@ export class SharedState {
     Atomics.store(this.#control, CONTROL.leads, leads ? 1 : 0)
   }
 
+  /** What waits until the node's role is known. */
+  get awaiting(): Awaiting {
+    return AWAITING[Atomics.load(this.#control, CONTROL.awaiting)] ?? 'nothing'
+  }
+
+  set awaiting(awaiting: Awaiting) {
+    Atomics.store(this.#control, CONTROL.awaiting, AWAITING.indexOf(awaiting))
+  }
+
   /** The deadline for commits, in nanoseconds of the clock that all threads share (process.hrtime). */
   get deadlineNs(): bigint {
     return Atomics.load(this.#deadline, 0)
@@ -258,43 +236,11 @@ export class SharedState {
 
   /** Data plane only. */
   publish(slot: number, state: SlotState): void {
-    const at = slot * SLOT_WORDS
-    const words = this.#words
-    const version = Atomics.load(words, at)
-    Atomics.store(words, at, version + 1n)
-    const set = (word: number, value: bigint) => Atomics.store(words, at + word, value)
-    set(WORD.txid, state.position.txid)
-    set(WORD.checksum, state.position.checksum)
-    set(WORD.sizePages, BigInt(state.sizePages))
-    set(WORD.pageSize, BigInt(state.pageSize))
-    const isWal = state.journalMode === 'wal' ? FLAG_WAL : 0n
-    set(WORD.flags, isWal | (state.tracked ? FLAG_TRACKED : 0n) | (state.encrypted ? FLAG_ENCRYPTED : 0n))
-    set(WORD.backfilledTXID, state.backfilled.txid)
-    set(WORD.backfilledChecksum, state.backfilled.checksum)
-    set(WORD.commits, BigInt(state.commits))
-    set(WORD.timestampMs, BigInt(Math.floor(state.timestampMs)))
-    Atomics.store(words, at, version + 2n)
+    publishSlot(this.#words, slot, state)
     this.wake()
   }
 
   read(slot: number): SlotState {
-    const at = slot * SLOT_WORDS
-    const words = this.#words
-    for (;;) {
-      const version = Atomics.load(words, at + WORD.version)
-      const word = (index: number) => Atomics.load(words, at + index)
-      const state: SlotState = {
-        position: { txid: word(WORD.txid) as TXID, checksum: word(WORD.checksum) as Checksum },
-        sizePages: Number(word(WORD.sizePages)),
-        pageSize: Number(word(WORD.pageSize)),
-        journalMode: (word(WORD.flags) & FLAG_WAL) === 0n ? 'rollback' : 'wal',
-        encrypted: (word(WORD.flags) & FLAG_ENCRYPTED) !== 0n,
-        tracked: (word(WORD.flags) & FLAG_TRACKED) !== 0n,
-        backfilled: { txid: word(WORD.backfilledTXID) as TXID, checksum: word(WORD.backfilledChecksum) as Checksum },
-        commits: Number(word(WORD.commits)),
-        timestampMs: Number(word(WORD.timestampMs)),
-      }
-      if (version % 2n === 0n && Atomics.load(words, at + WORD.version) === version) return state
-    }
+    return readSlot(this.#words, slot)
   }
 }

@@ -1,4 +1,5 @@
-import type { SharedState, SlotState } from './shared-state.ts'
+import type { SlotState } from './shared-slot.ts'
+import type { SharedState } from './shared-state.ts'
 
 type Read = () => SlotState
 

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { constants } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ofBacking, unmarshalAnnouncements } from '../capture/announcements.ts'
+import type { Awaiting } from '../capture/authority.ts'
 import type { Database } from '../capture/database.ts'
 import { DatabaseFilter } from '../capture/database-filter.ts'
 import type { CaptureEvents } from '../capture/events.ts'
@@ -66,6 +67,8 @@ const later: (() => void)[] = []
 /** The current request commits. */
 let committing = false
 let isCutOff = false
+/** What waited for the node's role when the requests that are held were last decided. */
+let awaited: Awaiting = 'opens'
 
 const authority = authorityOf(state, {
   isServing: () => serving,
@@ -210,6 +213,12 @@ function takeTurn(): void {
   }
 }
 
+/** What waits is performed again, and may wait again. */
+function decide(session: Session): void {
+  awaited = state.awaiting
+  session.decide()
+}
+
 /** Whoever still has a file open gets errors: not only from here, but also for what the kernel has cached. */
 function cutOff(session: Session): void {
   isCutOff = true
@@ -259,6 +268,7 @@ function serve(deviceFd: number, inodes: Inodes): void {
       events.log('error', `${operation} failed: ${errorMessage(error)}`, { errno: errorCode(error) }),
     afterRequest() {
       if (state.takeTurn()) takeTurn()
+      if (session.holds && state.awaiting !== awaited) decide(session)
       if (state.cutOffRequested && !isCutOff) cutOff(session)
       if (committing) state.endCommit()
       committing = false

@@ -21,6 +21,21 @@ export class FsError extends Error {
   }
 }
 
+/**
+ * Whether the operation is to be rejected is not known yet, and nothing has changed: it is performed again later, or
+ * rejected where nobody can wait.
+ */
+export class UndecidedError extends FsError {
+  /** The answer for who cannot wait. Called at most once. */
+  readonly reject: () => FsError
+
+  constructor(reject: () => FsError) {
+    super('EAGAIN')
+    this.name = 'UndecidedError'
+    this.reject = reject
+  }
+}
+
 const rejections = new Map<ErrnoName, FsError>()
 
 /** The one shared FsError of an errno. It has no stack, because an application may provoke rejections in a loop. */

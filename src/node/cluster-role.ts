@@ -15,8 +15,10 @@ import type { NodeAddress } from '../util/node-address.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import { isBackedUp, shipTheRest } from './last-ship.ts'
 import type { NodeBackup } from './node-backup.ts'
+import type { RoleWait } from './role-wait.ts'
 import { StreamedDatabases } from './streamed-databases.ts'
 import { takeOverUnlessAway } from './take-over.ts'
+import type { TakenOver } from './taken-over.ts'
 
 export interface ClusterRoleOptions {
   readonly data: DataDirectory
@@ -30,6 +32,7 @@ export interface ClusterRoleOptions {
   /** Other nodes may lead: shipped files carry the term. */
   readonly isLeased: boolean
   readonly reconnectMs: number
+  readonly roleWait: RoleWait
   readonly logger: Logger
 }
 
@@ -96,7 +99,8 @@ export class ClusterRole implements RoleHost, StreamSource {
 
   /** Called before applications can use the mount, so that none gets a write lock until this node leads. */
   async start(): Promise<void> {
-    await this.#follower()
+    const replica = await this.#follower()
+    void replica.idle().then(() => this.#options.roleWait.opened())
   }
 
   /** Called after membership has ended. */
@@ -126,7 +130,8 @@ export class ClusterRole implements RoleHost, StreamSource {
   }
 
   async follow(primary: NodeAddress, term: bigint): Promise<void> {
-    const { data, plane } = this.#options
+    const { data, plane, roleWait } = this.#options
+    roleWait.end()
     data.sawTerm(term)
     this.#primary = primary
     plane.shared.primaryHostname = primary.hostname
@@ -151,25 +156,32 @@ export class ClusterRole implements RoleHost, StreamSource {
   }
 
   async lead(term: bigint, signal: AbortSignal, previous: Previous): Promise<void> {
-    const { data, plane, backup, checkpoints, isLeased, logger } = this.#options
+    const { data, plane, backup, checkpoints, isLeased, roleWait, logger } = this.#options
     const replica = await this.#follower()
     await replica.leave()
     await replica.applied(signal)
-    const localTerm = data.historyTerm()
-    const isLastLeaders = localTerm > 0n && previous.leader?.term === localTerm
-    const context = { plane, replica, data, localTerm, isLastLeaders, term, logger, signal }
-    const takenOver = backup && (await takeOverUnlessAway({ ...context, backup }, previous.ledHere))
-    signal.throwIfAborted()
-    data.led(term)
-    // It ends with or without success. After a failure the next role begins with another one.
-    this.#replica = undefined
-    // An application that waits for a lock writes as soon as it has it.
-    await replica.stop(() => {
-      this.#primary = undefined
-      plane.shared.primaryHostname = undefined
-      this.#term = term
-      plane.shared.leads = true
-    })
+    roleWait.begin('writes')
+    let takenOver: ReadonlyMap<string, TakenOver> | undefined
+    try {
+      const localTerm = data.historyTerm()
+      const isLastLeaders = localTerm > 0n && previous.leader?.term === localTerm
+      const context = { plane, replica, data, localTerm, isLastLeaders, term, logger, signal }
+      takenOver = backup && (await takeOverUnlessAway({ ...context, backup }, previous.ledHere))
+      signal.throwIfAborted()
+      data.led(term)
+      // It ends with or without success. After a failure the next role begins with another one.
+      this.#replica = undefined
+      // An application that waits for a lock writes as soon as it has it.
+      await replica.stop(() => {
+        this.#primary = undefined
+        plane.shared.primaryHostname = undefined
+        this.#term = term
+        plane.shared.leads = true
+        roleWait.end()
+      })
+    } finally {
+      roleWait.end()
+    }
     checkpoints?.start()
     const notBeforeMs = previous.uploadsMayRunUntilMs
     const lease = takenOver && isLeased ? { term, notBeforeMs, takenOver } : undefined
@@ -263,7 +275,7 @@ export class ClusterRole implements RoleHost, StreamSource {
 
   async #follower(): Promise<Replica> {
     if (this.#replica !== undefined) return this.#replica
-    const { data, plane, mountDir, self, owners, reconnectMs, logger } = this.#options
+    const { data, plane, mountDir, self, owners, reconnectMs, roleWait, logger } = this.#options
     const replica = new Replica({
       data,
       plane,
@@ -272,6 +284,7 @@ export class ClusterRole implements RoleHost, StreamSource {
       owners,
       reconnectMs,
       logger,
+      heldUp: () => roleWait.end(),
       caughtUp: (term) => {
         data.hasHistoryOf(term)
         this.#becomeReady()

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
-import type { SlotState } from '../dataplane/shared-state.ts'
+import type { SlotState } from '../dataplane/shared-slot.ts'
 import { logDirectory, readSynced } from '../log/store.ts'
 import { PAGE_SIZE, TestLog } from '../log/testing.ts'
 import type { TXID } from '../ltx/format/types.ts'

@@ -26,6 +26,7 @@ import { NodeBackup } from './node-backup.ts'
 import type { Node, StartOptions } from './node-interface.ts'
 import { NodeMount } from './node-mount.ts'
 import { type NodeParts, nodeStatus, unready } from './node-status.ts'
+import { RoleWait } from './role-wait.ts'
 import { prepareScrubber, type Scrubber } from './scrubber.ts'
 
 export type { Node, StartOptions } from './node-interface.ts'
@@ -75,6 +76,7 @@ class RunningNode implements Node {
   #checkpoints: Checkpoints | undefined
   #cluster: Cluster | undefined
   #api: Api | undefined
+  #roleWait: RoleWait | undefined
   #isServing = false
   #hasFailed = false
   #stopping: Promise<void> | undefined
@@ -115,6 +117,7 @@ class RunningNode implements Node {
     if (config.cluster === undefined) await this.#leadAlone(plane, signal)
     signal?.throwIfAborted()
     this.#scrubber = prepareScrubber(data, plane, this.#logger)
+    const roleWait = (this.#roleWait = RoleWait.atStart(plane, config.cluster, this.#logger))
     await plane.serve(this.mountDir, await this.#mount.open(data), nextGeneration(data))
     this.#scrubber.start()
     this.#logs = this.#startLogMaintenance(data, plane)
@@ -122,7 +125,7 @@ class RunningNode implements Node {
     if (config.cluster === undefined) this.#checkpoints?.start()
     this.#api = await this.#startApi(data)
     if (config.cluster !== undefined)
-      await this.#joinCluster(config.cluster, { data, plane, owners }, this.#api, signal)
+      await this.#joinCluster(config.cluster, { data, plane, owners, roleWait }, this.#api, signal)
     this.#isServing = true
     logger.info({ mount: this.mountDir, data: data.dir, databases: plane.databases.size }, 'serving')
   }
@@ -154,7 +157,7 @@ class RunningNode implements Node {
   /** Resolves when this node leads, or has caught up with its primary. Until then it accepts no writes. */
   async #joinCluster(
     config: ClusterConfig,
-    parts: Pick<ClusterOptions, 'data' | 'plane' | 'owners'>,
+    parts: Pick<ClusterOptions, 'data' | 'plane' | 'owners' | 'roleWait'>,
     api: Api,
     signal: AbortSignal | undefined,
   ): Promise<void> {
@@ -261,6 +264,7 @@ class RunningNode implements Node {
 
   async #shutDown(untilMs: number): Promise<void> {
     const leftMs = () => (this.#isServing ? Math.max(MIN_SHIP_MS, untilMs - nowMs()) : 0)
+    this.#roleWait?.end()
     const role = this.#cluster?.nodeRole
     const primary = this.#cluster?.status().primary?.hostname
     const isSafe = (await this.#cluster?.stop(leftMs())) ?? false

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { KnownDatabase } from '../dataplane/dataplane.ts'
-import type { SlotState } from '../dataplane/shared-state.ts'
+import type { SlotState } from '../dataplane/shared-slot.ts'
 import { EMPTY_CHECKSUM, type TXID } from '../ltx/format/types.ts'
 import { QUIET_MS, QuietDatabases } from './quiet-databases.ts'
 

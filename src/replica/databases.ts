@@ -25,6 +25,8 @@ export interface ReplicaDatabasesOptions {
   readonly applied: (database: string, position: Position) => void
   /** Only a snapshot can continue the database. */
   readonly broken: (database: string, reason: string) => void
+  /** An application holds a lock that the local client needs. */
+  readonly heldUp: () => void
   /** The local client has ended unexpectedly. */
   readonly lost: () => void
 }
@@ -250,6 +252,7 @@ export class ReplicaDatabases {
     this.#databases.get(message.database)?.receive(message, position)
     if (message.type !== 'blocked') return
     const { database, reason, isFailure } = message
+    this.#options.heldUp()
     if (isFailure) this.#options.logger.error({ database, reason }, 'a transaction is not applied: it is retried')
     else this.#reportBlocked(database, reason)
   }

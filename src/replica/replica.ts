@@ -24,6 +24,8 @@ export interface ReplicaOptions {
   readonly owners: Owners
   readonly reconnectMs: number
   readonly logger: Logger
+  /** An application holds a lock that the local client needs. */
+  readonly heldUp: () => void
   /** This node has everything that the primary had when the stream started. */
   readonly caughtUp: (term: bigint) => void
 }
@@ -63,6 +65,8 @@ export class Replica {
   #following: { readonly primary: NodeAddress; readonly term: bigint } | undefined
   #stopped = false
   #work: Promise<void> = Promise.resolve()
+  /** Resolves when the local client has carried out every order so far, or has ended. */
+  readonly idle = () => this.#databases.idle()
 
   constructor(options: ReplicaOptions) {
     const { data, plane, mountDir, self, owners, logger } = options
@@ -70,7 +74,7 @@ export class Replica {
     this.#logger = logger
     const spool = (this.#spool = new Spool(`${data.dir}/temporary`, data.modes))
     const databases = (this.#databases = new ReplicaDatabases({
-      ...{ data, plane, mountDir, owners, logger },
+      ...{ data, plane, mountDir, owners, logger, heldUp: options.heldUp },
       applied: (name, position) => this.#stream?.acknowledge(name, position),
       broken: (name, reason) => this.#resync(name, reason),
       lost: () => this.#clientLost(),
@@ -127,7 +131,7 @@ export class Replica {
   async drain(): Promise<void> {
     const late = new AbortController()
     const tooSlow = sleep(DRAIN_MS, undefined, { signal: late.signal }).catch(() => undefined)
-    await Promise.race([this.#databases.idle(), tooSlow])
+    await Promise.race([this.idle(), tooSlow])
     late.abort()
   }
 
@@ -211,12 +215,12 @@ export class Replica {
     await this.#unlessHeldUp(database, database.advance({ file, whole, timestampMs, ...at }))
   }
 
-  /** The database has this owner in the backup, from which it is about to be advanced. */
   /** Only the position of the database's drop remains. */
   released(name: string): void {
     this.#databases.released(name)
   }
 
+  /** The database has this owner in the backup, from which it is about to be advanced. */
   own(name: string, owner: DatabaseOwner): Promise<void> {
     return this.#databases.own(name, owner)
   }

@@ -78,6 +78,7 @@ const STRUCTS: Record<string, Record<string, number>> = {
   WRITE_IN: { SIZE: 40, fh: 0, offset: 8, size: 16, write_flags: 20 },
   RELEASE_IN: { SIZE: 24, fh: 0, flags: 8 },
   FSYNC_IN: { SIZE: 16, fh: 0, fsync_flags: 8 },
+  INTERRUPT_IN: { SIZE: 8, unique: 0 },
   NOTIFY_INVAL_INODE_OUT: { SIZE: 24, ino: 0, off: 8, len: 16 },
   NOTIFY_INVAL_ENTRY_OUT: { SIZE: 16, parent: 0, namelen: 8, flags: 12 },
   NOTIFY_RETRIEVE_OUT: { SIZE: 32, notify_unique: 0, nodeid: 8, offset: 16, size: 24 },

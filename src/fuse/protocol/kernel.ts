@@ -207,6 +207,7 @@ export const READ_IN = { SIZE: 40, fh: 0, offset: 8, size: 16 } as const
 export const WRITE_IN = { SIZE: 40, fh: 0, offset: 8, size: 16, write_flags: 20 } as const
 export const RELEASE_IN = { SIZE: 24, fh: 0, flags: 8 } as const
 export const FSYNC_IN = { SIZE: 16, fh: 0, fsync_flags: 8 } as const
+export const INTERRUPT_IN = { SIZE: 8, unique: 0 } as const
 
 export const NOTIFY_INVAL_INODE_OUT = { SIZE: 24, ino: 0, off: 8, len: 16 } as const
 export const NOTIFY_INVAL_ENTRY_OUT = { SIZE: 16, parent: 0, namelen: 8, flags: 12 } as const

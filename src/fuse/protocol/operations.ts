@@ -176,11 +176,6 @@ const OPERATIONS: Partial<Record<OpcodeName, Operation>> = {
     reply.statistics(fs.statistics())
   },
 
-  /** A request is answered before the next one is read, or waits for the disk, which cannot be interrupted. */
-  INTERRUPT(_fs, _request, reply) {
-    reply.none()
-  },
-
   DESTROY() {
     // The next read reports that the mount is gone.
   },

@@ -19,6 +19,22 @@ export class Request implements Caller {
   #length = 0
   #cursor = 0
 
+  /** By which the answer and an interrupt name the request. */
+  get unique(): number {
+    return this.#wide(IN_HEADER.unique)
+  }
+
+  /** The message, for `restore`. */
+  copy(): Uint8Array {
+    return Uint8Array.from(this.bytes.subarray(0, this.#length))
+  }
+
+  /** Puts a message where the kernel's next one would be, and returns its length. */
+  restore(message: Uint8Array): number {
+    this.bytes.set(message)
+    return message.length
+  }
+
   /** Starts a message of `length` bytes in `bytes`. */
   begin(length: number): void {
     if (length < IN_HEADER.SIZE || this.words[IN_HEADER.len / 4] !== length) {

@@ -2,15 +2,16 @@
 
 import fs from 'node:fs'
 import { errorCode } from '../../util/errors.ts'
-import { errnoNumber, errnoOf, isFailure } from '../errno.ts'
+import { errnoNumber, errnoOf, isFailure, UndecidedError } from '../errno.ts'
 import type { FileSystem, NodeId } from '../filesystem.ts'
 import { type Announced, DoorbellFile } from './doorbell.ts'
+import { HeldRequests } from './held-requests.ts'
 import { negotiate } from './init.ts'
 import type { Inodes } from './inodes.ts'
-import { OPCODE } from './kernel.ts'
+import { INTERRUPT_IN, OPCODE } from './kernel.ts'
 import { invalidateAttributes } from './notify.ts'
 import { perform } from './operations.ts'
-import { Reply, sendReply } from './reply.ts'
+import { answerEmpty, Reply, sendReply } from './reply.ts'
 import { Request } from './request.ts'
 import { RequestCounts } from './request-counts.ts'
 
@@ -42,6 +43,7 @@ export class Session {
   readonly #request = new Request()
   readonly #reply: Reply
   readonly #requests: RequestCounts
+  readonly #held = new HeldRequests()
   #initialized = false
   #isCutOff = false
 
@@ -62,18 +64,33 @@ export class Session {
       const length = this.#receive()
       if (length < 0) return 'unmounted'
       if (length > 0) this.#handle(length)
-      if (afterRequest?.() === 'stop') return 'stopped'
+      if (afterRequest?.() === 'stop') break
     }
+    this.#endHeld()
+    return 'stopped'
+  }
+
+  /** Whether requests wait because it is not known yet whether they are rejected. */
+  get holds(): boolean {
+    return this.#held.any
+  }
+
+  /** It is known now. They are performed before the next request. */
+  decide(): void {
+    this.#held.decide()
   }
 
   /** From now on whoever has a file open gets an error, as after the end of the mount; what is given back is taken. */
   cutOff(): void {
     this.#isCutOff = true
+    this.#held.decide()
   }
 
   /** Returns the length of the next request; 0 when there was none; -1 when the mount is gone. */
   #receive(): number {
     const { bytes } = this.#request
+    const held = this.#receiveHeld()
+    if (held > 0) return held
     try {
       // A device never returns 0 bytes, so 0 means that the bridge has ended.
       return fs.readSync(this.#device, bytes, 0, bytes.length, null) || -1
@@ -95,7 +112,10 @@ export class Session {
     try {
       if (!this.#initialized) this.#initialize()
       else if (!this.#doorbell.answers(request, reply)) this.#perform()
-    } catch (error) {
+    } catch (thrown) {
+      const isUndecided = thrown instanceof UndecidedError
+      if (isUndecided && this.#held.hold(request)) return
+      const error: unknown = isUndecided ? thrown.reject() : thrown
       const errno = errnoOf(error)
       reply.error(errno ?? errnoNumber('EIO'))
       // A broken invariant: the caller gets an error, and the loop ends before it can do harm.
@@ -113,8 +133,30 @@ export class Session {
 
   #perform(): void {
     const { opcode } = this.#request
-    if (this.#isCutOff && !GIVES_BACK.has(opcode)) this.#reply.error(errnoNumber('ENOTCONN'))
+    if (opcode === OPCODE.INTERRUPT) this.#interrupt()
+    else if (this.#isCutOff && !GIVES_BACK.has(opcode)) this.#reply.error(errnoNumber('ENOTCONN'))
     else perform(this.#fs, this.#request, this.#reply)
+  }
+
+  /** A request that does not wait was answered before this one was read, or waits for the disk. */
+  #interrupt(): void {
+    this.#reply.none()
+    const unique = this.#request.u64(INTERRUPT_IN.unique)
+    if (!this.#held.interrupt(unique)) return
+    const [low, high] = [this.#request.u32(INTERRUPT_IN.unique), this.#request.u32(INTERRUPT_IN.unique + 4)]
+    answerEmpty(this.#device, low, high, errnoNumber('EINTR'))
+  }
+
+  /** Whoever waits does not wait for a thread that has ended. */
+  #endHeld(): void {
+    this.cutOff()
+    for (let length = this.#receiveHeld(); length > 0; length = this.#receiveHeld()) this.#handle(length)
+  }
+
+  /** Returns 0 when no request waits that can be decided. */
+  #receiveHeld(): number {
+    const held = this.#held.next()
+    return held === undefined ? 0 : this.#request.restore(held)
   }
 
   #initialize(): void {
