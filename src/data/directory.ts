@@ -12,6 +12,7 @@ import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import { nativeLocks } from '../util/native-locks.ts'
 import { makeDirectorySync, type Modes, PRIVATE } from '../util/private-files.ts'
 import { readState, StateDamagedError, writeState } from '../util/state-file.ts'
+import { finishRestored } from './restored.ts'
 import { MAX_TERM, termText } from './term.ts'
 
 /** A node's data directory, locked against a second daemon while it is open. */
@@ -101,6 +102,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
       options.changed?.(describeChange(`the data directory ${dir}`, changed, modes, 'data.mode'))
     }
     finishReplacements(files, `${dir}/log`, (problem) => options.changed?.(problem))
+    finishRestored({ dir, root, files }, (problem) => options.changed?.(problem))
     return {
       ...{ dir, root, modes, files, nodeId: identity.nodeId },
       clusterId: () => identity.clusterId,

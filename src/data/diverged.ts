@@ -11,6 +11,7 @@ import { nodeFiles } from '../util/files.ts'
 import { create } from '../util/private-files.ts'
 import { readState, writeState } from '../util/state-file.ts'
 import type { DataDirectory } from './directory.ts'
+import { REPORT_FORMAT } from './report.ts'
 
 export interface Divergence {
   readonly database: string
@@ -81,7 +82,7 @@ function findSaved(data: DataDirectory, divergence: Divergence): string | undefi
 }
 
 const reportSchema = z.object({ position: z.string().optional(), lastSharedTXID: z.string().optional() })
-export const REPORT = { format: 1, schema: reportSchema }
+const REPORT = { format: REPORT_FORMAT, schema: reportSchema }
 
 function readReport(dir: string): z.infer<typeof reportSchema> | undefined {
   try {

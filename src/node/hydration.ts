@@ -12,13 +12,13 @@ import { listBackup } from '../backup/ship/boot.ts'
 import { reconcileWithBackup } from '../backup/ship/reconcile.ts'
 import { giveDatabase, makeFolders } from '../data/database-owner.ts'
 import type { DataDirectory } from '../data/directory.ts'
-import { REPORT } from '../data/diverged.ts'
 import type { Owners } from '../data/owners.ts'
+import { installRestored, type Restored, restoringPath } from '../data/restored.ts'
 import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
 import { droppedAt } from '../log/dropped.ts'
 import { LogReader } from '../log/reader.ts'
 import { listSegments } from '../log/segments.ts'
-import { createLog, logDirectory } from '../log/store.ts'
+import { logDirectory } from '../log/store.ts'
 import { LTXError } from '../ltx/format/errors.ts'
 import { EMPTY_CHECKSUM, formatPosition, formatTXID } from '../ltx/format/types.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
@@ -26,7 +26,6 @@ import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { StoreRejectedError } from '../objectstore/s3/errors.ts'
 import { errorCode, LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
-import { writeState } from '../util/state-file.ts'
 
 export interface HydrationOptions {
   readonly store: ObjectStore
@@ -79,6 +78,8 @@ function isKnown({ dir, root, files }: DataDirectory, name: string): boolean {
   const logDir = logDirectory(dir, name)
   return files.exists(`${root}/${name}`) ? files.exists(`${logDir}/base.json`) : listSegments(files, logDir).length > 0
 }
+
+const SET_ASIDE = 'moved the local files aside, and restored the backup'
 
 /** How many databases are restored, or compared, at once. */
 const AT_ONCE = 8
@@ -148,51 +149,49 @@ async function reconcileOne(
         { database: name, local: formatPosition(log.position()), backup: formatTXID(position.txid) },
         'the backup is ahead on the same history: restoring it',
       )
-      removeLocal(data, name)
-      break
+      await hydrate(options, backedUp)
+      return true
     case 'diverged':
-      logger.error(
-        { database: name, reason: detail, file: setAside(data, name, detail) },
-        'the local history diverges from the backup: moved the local files aside, restoring the backup',
-      )
-      break
-    case 'within':
-      logger.warn(
-        { database: name, reason: detail, file: setAside(data, name, detail) },
-        'the backup is ahead, but may lack local transactions: moved the local files aside, restoring the backup',
-      )
-      break
+    case 'within': {
+      const aside = { path: asidePath(name), reason: detail }
+      await hydrate(options, backedUp, aside)
+      const fields = { database: name, reason: detail, file: `${data.dir}/${aside.path}` }
+      if (relation === 'diverged') logger.error(fields, `the local history diverges from the backup: ${SET_ASIDE}`)
+      else logger.warn(fields, `the backup is ahead, but may lack local transactions: ${SET_ASIDE}`)
+      return true
+    }
     case 'unknown':
       throw new BackupUnrelatedError(store.url, name, detail)
   }
-  await hydrate(options, backedUp)
-  return true
 }
 
+/**
+ * Restores a database, and then puts it in the place of what is here, which is removed or moved aside. Until then, and
+ * if the restore fails, what is here stays.
+ */
 async function hydrate(
   { store, data, owners, logger, signal }: HydrationOptions,
   { name, history, position }: BackedUpDatabase,
+  aside?: Restored['aside'],
 ): Promise<void> {
   const { files } = data
-  const logDir = logDirectory(data.dir, name)
-  fs.rmSync(logDir, { recursive: true, force: true })
-  if (position.state === 'dropped') {
-    createLog(files, logDir, { txid: position.txid, checksum: EMPTY_CHECKSUM })
-    return
-  }
   // Before the restore: a name that a link leads elsewhere is not worth one.
   files.status(path.dirname(`${data.root}/${name}`))
+  if (position.state === 'dropped') {
+    const drop = { txid: position.txid, checksum: EMPTY_CHECKSUM }
+    installRestored(data, name, { position: drop, dropped: true, ...(aside && { aside }) })
+    return
+  }
   const started = performance.now()
-  const temporary = `${data.dir}/hydrating/${name}`
+  const temporary = restoringPath(data, name)
   fs.rmSync(temporary, { force: true })
   files.makeDirectory(path.dirname(temporary))
   const result = await restoreDatabase(store, name, NEWEST, temporary, { history, ...(signal && { signal }) })
   const wish = owners.wish(name, result.owner)
   const reasons = [makeFolders(files, data.root, name, wish), giveDatabase(files, temporary, wish)]
   for (const reason of reasons) if (reason !== undefined) owners.notGiven(name, reason)
-  createLog(files, logDir, { txid: result.txid, checksum: result.checksum })
-  files.rename(temporary, `${data.root}/${name}`)
-  files.syncDirectory(path.dirname(`${data.root}/${name}`))
+  const { txid, checksum } = result
+  installRestored(data, name, { position: { txid, checksum }, dropped: false, ...(aside && { aside }) })
   const durationMs = Math.round(performance.now() - started)
   logger.info(
     { database: name, position: formatPosition(result), pages: result.commit, durationMs },
@@ -200,21 +199,9 @@ async function hydrate(
   )
 }
 
-/** Removes a database's local files and log. The backup has all of it. */
-function removeLocal({ dir, root, files }: DataDirectory, name: string): void {
-  for (const suffix of ['', '-wal', '-shm', '-journal']) files.remove(`${root}/${name}${suffix}`)
-  fs.rmSync(logDirectory(dir, name), { recursive: true, force: true })
-}
-
-/** Moves the local file and its log to `diverged/`, with a report. Returns the new directory. */
-function setAside({ dir, root, files }: DataDirectory, name: string, detail: string): string {
-  const aside = `${dir}/diverged/${name}/${new Date().toISOString().replace(/[:.]/g, '-')}`
-  files.makeDirectory(aside)
-  fs.renameSync(logDirectory(dir, name), `${aside}/log`)
-  files.rename(`${root}/${name}`, `${aside}/database`)
-  const report = { database: name, reason: detail, setAside: new Date().toISOString() }
-  writeState(files, `${aside}/report.json`, REPORT.format, report, 2)
-  return aside
+/** The directory for a database that is set aside, below the data directory. */
+function asidePath(name: string): string {
+  return `diverged/${name}/${new Date().toISOString().replace(/[:.]/g, '-')}`
 }
 
 class UnknownFileError extends LtxdError {
