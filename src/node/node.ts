@@ -21,6 +21,7 @@ import { Checkpoints } from './checkpoints.ts'
 import { lastWords, type StoppedInCluster } from './clean-stop.ts'
 import { Cluster, type ClusterOptions } from './cluster.ts'
 import { DroppedDatabases } from './dropped-databases.ts'
+import { everyStep } from './every-step.ts'
 import { LogMaintenance } from './log-maintenance.ts'
 import { NodeBackup } from './node-backup.ts'
 import type { Node, StartOptions } from './node-interface.ts'
@@ -121,7 +122,14 @@ class RunningNode implements Node {
     await plane.serve(this.mountDir, await this.#mount.open(data), nextGeneration(data))
     this.#scrubber.start()
     this.#logs = this.#startLogMaintenance(data, plane)
-    this.#checkpoints = this.#prepareCheckpoints(data, plane)
+    if (config.data.checkpoint !== 'application')
+      this.#checkpoints = new Checkpoints({
+        plane,
+        mountDir: this.mountDir,
+        root: data.root,
+        dataDir: data.dir,
+        logger,
+      })
     if (config.cluster === undefined) this.#checkpoints?.start()
     this.#api = await this.#startApi(data)
     if (config.cluster !== undefined)
@@ -212,16 +220,8 @@ class RunningNode implements Node {
       released: (name, drop) => this.#released(name, drop),
       ownerChanged: (name) => this.#owners?.changed(name),
     })
-    plane.ended.then(
-      () => this.#unmounted(),
-      (error: unknown) => this.#fail(error),
-    )
+    plane.ended.then(() => this.#unmounted()).catch((error: unknown) => this.#fail(error))
     return plane
-  }
-
-  #prepareCheckpoints({ dir: dataDir, root }: DataDirectory, plane: DataPlane): Checkpoints | undefined {
-    if (this.#config.data.checkpoint === 'application') return undefined
-    return new Checkpoints({ plane, mountDir: this.mountDir, root, dataDir, logger: this.#logger })
   }
 
   #startLogMaintenance({ dir, root, files }: DataDirectory, plane: DataPlane): LogMaintenance {
@@ -267,20 +267,20 @@ class RunningNode implements Node {
     this.#roleWait?.end()
     const role = this.#cluster?.nodeRole
     const primary = this.#cluster?.status().primary?.hostname
-    const isSafe = (await this.#cluster?.stop(leftMs())) ?? false
-    await this.#api?.close()
-    await this.#checkpoints?.stop()
-    await this.#mount.leave(this.#plane)
-    // Both record how far the database files are durable.
-    await this.#scrubber?.stop()
-    await this.#logs?.stop()
-    await this.#plane?.stop().catch((error: unknown) => {
-      this.#hasFailed = true
-      this.#end?.reject(error)
-    })
-    await this.#backup?.stop(leftMs())
-    await this.#mount.close()
-    this.#data?.close()
+    let isSafe = false
+    await everyStep([
+      async () => (isSafe = (await this.#cluster?.stop(leftMs())) ?? false),
+      () => this.#api?.close(),
+      () => this.#checkpoints?.stop(),
+      () => this.#mount.leave(this.#plane),
+      // Both record how far the database files are durable.
+      () => this.#scrubber?.stop(),
+      () => this.#logs?.stop(),
+      () => this.#plane?.stop().catch((error: unknown) => this.#fail(error)),
+      () => this.#backup?.stop(leftMs()),
+      () => this.#mount.close(),
+      () => this.#data?.close(),
+    ])
     const { ledLast = false, successor } = this.#cluster?.role ?? {}
     this.#sayLast(isSafe, role && { role: ledLast ? 'primary' : role, primary, successor })
   }
