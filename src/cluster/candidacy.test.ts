@@ -1,13 +1,21 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Candidacy, encodeCandidacy, isAhead, parseCandidacy, positionsOf } from './candidacy.ts'
+import { type Candidacy, compare, encodeCandidacy, isAhead, parseCandidacy, positionsOf } from './candidacy.ts'
 
 const SEED = Math.floor(Math.random() * 2 ** 31)
 
 function candidacy(node: number, positions: Record<string, bigint>, fields: Partial<Candidacy> = {}): Candidacy {
   return {
     ...{ nodeId: node.toString(16).padStart(16, '0'), hostname: `host-${node}`, of: '7 held 3 02' },
-    ...{ knownTerm: 7n, historyTerm: 7n, isUnfit: false, positions: positionsOf(Object.entries(positions)), ...fields },
+    ...{
+      knownTerm: 7n,
+      historyTerm: 7n,
+      nodes: [],
+      witnessed: undefined,
+      isUnfit: false,
+      positions: positionsOf(Object.entries(positions)),
+      ...fields,
+    },
   }
 }
 
@@ -52,10 +60,54 @@ describe('a candidate is ahead', () => {
   })
 })
 
+describe('what candidates learn from each other', () => {
+  const named = (...nodes: number[]) =>
+    nodes.map((node) => ({ nodeId: node.toString(16).padStart(16, '0'), hostname: `host-${node}` }))
+
+  test('is who has not published, of all nodes that any of them knows', () => {
+    const own = candidacy(1, {}, { nodes: named(2, 3) })
+    const others = [candidacy(2, {}, { nodes: named(1, 4), isUnfit: true }), candidacy(3, {}, { of: 'earlier' })]
+    expect(compare(own, others).absent).toEqual(named(3, 4))
+    expect(compare(own, [...others, candidacy(3, {}), candidacy(4, {})]).absent).toEqual([])
+  })
+
+  test('is not the last leader that one of them has seen lead: nobody waits for that', () => {
+    const own = candidacy(1, {}, { nodes: named(2, 3, 4), witnessed: { term: 5n, holder: named(3)[0]?.nodeId ?? '' } })
+    expect(compare(own, []).absent).toEqual(named(2, 4))
+    const later = candidacy(2, {}, { witnessed: { term: 6n, holder: named(4)[0]?.nodeId ?? '' } })
+    expect(compare(own, [later]).absent).toEqual(named(3))
+  })
+
+  test('is the fit candidate that has most, and the highest term that any of them knows', () => {
+    const own = candidacy(1, { 'a.db': 1n })
+    const others = [
+      candidacy(2, { 'a.db': 2n }),
+      candidacy(3, { 'a.db': 3n }),
+      candidacy(4, { 'a.db': 9n }, { isUnfit: true }),
+      candidacy(5, { 'a.db': 9n }, { of: 'earlier', knownTerm: 9n }),
+    ]
+    expect(compare(own, others)).toMatchObject({ ahead: named(3)[0], knownTerm: 9n })
+    expect(compare(candidacy(6, { 'a.db': 4n }), others).ahead).toBeUndefined()
+  })
+})
+
 describe('the text of a candidacy', () => {
   test('is read as it was written, with the largest numbers', () => {
-    const written = candidacy(1, { 'a.db': 2n ** 48n - 1n, 'b.db': 0n }, { knownTerm: 2n ** 61n })
+    const nodes = [{ nodeId: 'b'.repeat(16), hostname: 'host-b' }]
+    const written = candidacy(
+      1,
+      { 'a.db': 2n ** 48n - 1n, 'b.db': 0n },
+      {
+        ...{ knownTerm: 2n ** 61n, nodes, witnessed: { term: 7n, holder: 'b'.repeat(16) } },
+      },
+    )
     expect(parseCandidacy(encodeCandidacy(written))).toEqual(written)
+  })
+
+  test('is also read as version 0.2 wrote it, without the other nodes', () => {
+    const text = encodeCandidacy(candidacy(1, {})).toString()
+    expect(text).toContain(',"nodes":[]')
+    expect(parseCandidacy(Buffer.from(text.replace(',"nodes":[]', '')))?.nodes).toEqual([])
   })
 
   test('counts for nothing where it is none, is too large, or of a later version', () => {

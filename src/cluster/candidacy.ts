@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { termText } from '../data/term.ts'
-import { hostname } from '../util/node-address.ts'
+import { hostname, type NodeName, nodeName } from '../util/node-address.ts'
 
 /** The position of each database, by its name's hash. */
 export type Positions = ReadonlyMap<bigint, bigint>
@@ -18,6 +18,10 @@ export interface Candidacy {
   /** The term of the last leader whose whole history the node has had. */
   readonly historyTerm: bigint
   readonly positions: Positions
+  /** The other nodes of the cluster that it knows. */
+  readonly nodes: readonly NodeName[]
+  /** The last record that its process has seen. */
+  readonly witnessed: { readonly term: bigint; readonly holder: string } | undefined
   /** It must not lead. It only shows that there is a cluster, and which terms it knows. */
   readonly isUnfit: boolean
 }
@@ -36,6 +40,34 @@ export function isAhead(a: Candidacy, b: Candidacy): boolean {
   if (!more || !less) return more
   const [x, y] = [sum(a.positions), sum(b.positions)]
   return x === y ? a.nodeId > b.nodeId : x > y
+}
+
+/** What a candidate learns from the others. */
+export interface Comparison {
+  /** The fit candidate that has most, if that is another. */
+  readonly ahead: NodeName | undefined
+  /**
+   * Nodes that any of them knows, and that have not published. Not the last leader, if one of them has seen it lead:
+   * what it alone has is lost with it, as in any fail-over.
+   */
+  readonly absent: readonly NodeName[]
+  /** The highest term that any of them knows. */
+  readonly knownTerm: bigint
+}
+
+export function compare(own: Candidacy, published: readonly Candidacy[]): Comparison {
+  const others = published.filter(({ nodeId }) => nodeId !== own.nodeId)
+  const standing = [own, ...others.filter(({ of }) => of === own.of)]
+  const most = standing.reduce((a, b) => (!b.isUnfit && isAhead(b, a) ? b : a))
+  const absent = new Map(standing.flatMap(({ nodes }) => nodes.map((node) => [node.nodeId, node])))
+  for (const { nodeId } of standing) absent.delete(nodeId)
+  const last = standing.reduce((a, { witnessed: b }) => (b && b.term > (a?.term ?? 0n) ? b : a), own.witnessed)
+  if (last !== undefined) absent.delete(last.holder)
+  return {
+    ahead: most === own ? undefined : { nodeId: most.nodeId, hostname: most.hostname },
+    absent: [...absent.values()],
+    knownTerm: others.reduce((term, { knownTerm }) => (knownTerm > term ? knownTerm : term), own.knownTerm),
+  }
 }
 
 function exceeds(a: Positions, b: Positions): boolean {
@@ -66,20 +98,29 @@ const schema = z.object({
   knownTerm: termText,
   historyTerm: termText,
   positions: z.base64(),
+  /** Absent from what version 0.2 wrote. */
+  nodes: z.array(nodeName).optional(),
+  witnessed: z.object({ term: termText, holder: nodeName.shape.nodeId }).optional(),
   isUnfit: z.boolean(),
 })
 
-export function encodeCandidacy({ knownTerm, historyTerm, positions, ...rest }: Candidacy): Buffer {
-  const terms = { knownTerm: String(knownTerm), historyTerm: String(historyTerm) }
-  return Buffer.from(JSON.stringify({ ltxd: FORMAT, ...rest, ...terms, positions: encodePositions(positions) }))
+export function encodeCandidacy({ positions, ...rest }: Candidacy): Buffer {
+  const bigints = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
+  return Buffer.from(JSON.stringify({ ltxd: FORMAT, ...rest, positions: encodePositions(positions) }, bigints))
 }
 
 /** undefined for what is no candidacy, or one of a later version: it counts for nothing. */
 export function parseCandidacy(bytes: Uint8Array): Candidacy | undefined {
   if (bytes.length > MAX_CANDIDACY_BYTES) return undefined
   try {
-    const { ltxd: _, positions, ...rest } = schema.parse(JSON.parse(new TextDecoder().decode(bytes)))
-    return { ...rest, positions: parsePositions(Buffer.from(positions, 'base64')) }
+    const {
+      ltxd: _,
+      positions,
+      nodes = [],
+      witnessed,
+      ...rest
+    } = schema.parse(JSON.parse(new TextDecoder().decode(bytes)))
+    return { ...rest, nodes, witnessed, positions: parsePositions(Buffer.from(positions, 'base64')) }
   } catch {
     return undefined
   }

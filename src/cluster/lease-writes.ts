@@ -3,9 +3,10 @@ import { MAX_TERM } from '../data/term.ts'
 import { errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { nowMs } from '../util/monotonic.ts'
-import { type Candidacy, encodeCandidacy, isAhead, parseCandidacy } from './candidacy.ts'
+import { type Candidacy, compare, type Comparison, encodeCandidacy, parseCandidacy } from './candidacy.ts'
 import { ClusterMismatchError, UnreadableRecordError } from './lease/errors.ts'
-import type { Leader, Lease, LeaseRecord, LeaseView, NodeAddress } from './lease/lease.ts'
+import type { Leader, Lease, LeaseRecord, LeaseVersion, LeaseView, NodeAddress } from './lease/lease.ts'
+import { VACANT } from './role/election.ts'
 import type { Effect, Event } from './role/role-events.ts'
 import type { Previous } from './role/role-state.ts'
 import type { Troubles } from './troubles.ts'
@@ -19,6 +20,9 @@ export interface LeaseWritesOptions {
   readonly logger: Logger
   readonly troubles: Troubles
 }
+
+/** Where the record is gone: so many terms may have been led by nodes of which nothing is heard. None is led twice. */
+export const UNHEARD_TERMS = 1_000n
 
 /** This node's writes to the lease. None of them throws: every outcome is an event. */
 export class LeaseWrites {
@@ -62,12 +66,12 @@ export class LeaseWrites {
   async acquire({ over, record: before, previous }: Effect & { kind: 'acquire' }, knownTerm: bigint): Promise<Event> {
     const { lease, self, readClusterId, troubles } = this.#options
     const known = [before?.term ?? 0n, this.#highestTerm, knownTerm].reduce((a, b) => (a > b ? a : b))
-    const own = readClusterId() ?? randomBytes(8).toString('hex')
+    const own = readClusterId()
     const record = this.#next(previous, {
-      term: lease.chooseTerm(known),
+      term: lease.chooseTerm(over === undefined && own !== undefined ? known + UNHEARD_TERMS : known),
       holder: self,
       state: 'held',
-      clusterId: before === undefined || before.clusterId === '' ? own : before.clusterId,
+      clusterId: before?.clusterId || (own ?? randomBytes(8).toString('hex')),
       ttlMs: lease.ttlMs,
     })
     const sentAtMs = nowMs()
@@ -78,7 +82,7 @@ export class LeaseWrites {
       if (outcome.kind === 'lost') return { type: 'not-acquired', view: this.judge(outcome.view) }
       this.#held = record
       this.#previous = previous
-      await this.#markFounded(before, record)
+      await this.#markFounded(before, over, record)
       if (record.term > this.#highestTerm) this.#highestTerm = record.term
       return { type: 'acquired', term: record.term, sentAtMs, view: outcome.view }
     } catch (error) {
@@ -90,26 +94,22 @@ export class LeaseWrites {
   /** Publishes how far this node is. The event names the candidate that has most, if that is another. */
   async stand(
     of: string,
-    position: Pick<Candidacy, 'historyTerm' | 'positions' | 'isUnfit'>,
+    position: Pick<Candidacy, 'historyTerm' | 'positions' | 'nodes' | 'witnessed' | 'isUnfit'>,
     knownTerm: bigint,
   ): Promise<Event> {
     const { lease, self, troubles } = this.#options
     const known = knownTerm > this.#highestTerm ? knownTerm : this.#highestTerm
     const own: Candidacy = { ...position, of, nodeId: self.nodeId, hostname: self.hostname, knownTerm: known }
-    let most = own
+    let found: Comparison = { ahead: undefined, absent: own.nodes, knownTerm: 0n }
     try {
-      await lease.publish(self.nodeId, encodeCandidacy(own))
-      for (const bytes of await lease.candidacies()) {
-        const other = parseCandidacy(bytes)
-        if (other === undefined || other.nodeId === self.nodeId) continue
-        if (other.knownTerm > this.#highestTerm) this.#highestTerm = other.knownTerm
-        if (other.of === of && !other.isUnfit && isAhead(other, most)) most = other
-      }
+      await lease.publish(self.nodeId, encodeCandidacy(own), of === VACANT ? 'vacant' : 'always')
+      found = compare(own, (await lease.candidacies()).map(parseCandidacy).filter(isPresent))
+      if (found.knownTerm > this.#highestTerm) this.#highestTerm = found.knownTerm
       troubles.over('election')
     } catch (error) {
       troubles.began('election', `the candidates cannot compare what they have: ${errorMessage(error)}`)
     }
-    return { type: 'stood', of, ahead: most === own ? undefined : { nodeId: most.nodeId, hostname: most.hostname } }
+    return { type: 'stood', of, ahead: found.ahead, absent: found.absent }
   }
 
   async renew(term: bigint): Promise<Event> {
@@ -146,7 +146,11 @@ export class LeaseWrites {
   }
 
   /** Without it, the next node without data that finds the record gone founds another cluster after a while. */
-  async #markFounded(before: LeaseRecord | undefined, { clusterId }: LeaseRecord): Promise<void> {
+  async #markFounded(
+    before: LeaseRecord | undefined,
+    over: LeaseVersion | undefined,
+    { clusterId }: LeaseRecord,
+  ): Promise<void> {
     const { lease, readClusterId, logger } = this.#options
     if (before === undefined && readClusterId() === undefined && lease.type !== 'static') {
       logger.warn(
@@ -156,7 +160,7 @@ export class LeaseWrites {
           '"lease.found: never" keeps this node from founding a cluster',
       )
     }
-    await lease.markFounded(clusterId).catch((error: unknown) => {
+    await lease.markFounded(clusterId, over).catch((error: unknown) => {
       logger.warn({ err: error }, 'the lease could not be marked as founded: its token may not write below its key')
     })
   }
@@ -175,4 +179,8 @@ export class LeaseWrites {
       ...(leftMs > 0 && { uploadsMayRunMs: leftMs }),
     }
   }
+}
+
+function isPresent<T>(value: T | undefined): value is T {
+  return value !== undefined
 }

@@ -25,6 +25,7 @@ class Host implements RoleHost {
   extend = (deadlineNs: bigint) => void (this.deadlineNs = deadlineNs)
   ledTerm = () => 0n
   historyTerm = () => this.known
+  knownNodes = () => []
   stand = () => Promise.resolve(new Map<bigint, bigint>())
   leave = () => Promise.resolve({ told: false, safe: true })
   async drain(): Promise<Drained> {

@@ -272,7 +272,10 @@ export class Membership {
     const { host, candidate } = this.#options
     const isMissing = this.#state.name === 'standing-by' && this.#state.missing !== undefined
     const isUnfit = !candidate || isMissing || host.unfit() !== undefined
-    return this.#writes.stand(of, { historyTerm: host.historyTerm(), positions, isUnfit }, host.knownTerm())
+    const { lastRecord } = this.#state
+    const witnessed = lastRecord && { term: lastRecord.term, holder: lastRecord.holder.nodeId }
+    const position = { historyTerm: host.historyTerm(), positions, nodes: host.knownNodes(), witnessed, isUnfit }
+    return this.#writes.stand(of, position, host.knownTerm())
   }
 
   /** Does nothing if the lease was lost while this operation waited for others. */

@@ -1,3 +1,4 @@
+import type { NodeName } from '../util/node-address.ts'
 import type { Positions } from './candidacy.ts'
 import type { Leader, NodeAddress } from './lease/lease.ts'
 import type { Left } from './role/role-events.ts'
@@ -14,6 +15,8 @@ export interface RoleHost {
   ledTerm(): bigint
   /** The term of the last leader whose complete history this node has had; 0 when there was none. */
   historyTerm(): bigint
+  /** The other nodes of the cluster. */
+  knownNodes(): readonly NodeName[]
   /** Why this node must not lead now (e.g. it waits for a snapshot); undefined when it may. */
   unfit(): string | undefined
   /** An election: follow nobody, apply what was received, for a bounded time, and say how far this node is then. */

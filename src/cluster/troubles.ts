@@ -1,7 +1,8 @@
 import type { Logger } from '../util/log.ts'
 
 /** The kinds of lasting failures. */
-export type TroubleKind = 'read' | 'write' | 'record' | 'role' | 'lead' | 'history' | 'election' | 'yield' | 'unfit'
+export type TroubleKind =
+  'read' | 'write' | 'record' | 'role' | 'lead' | 'history' | 'election' | 'yield' | 'unfit' | 'absent'
 
 const OVER: Readonly<Record<TroubleKind, string>> = {
   read: 'the lease can be read again',
@@ -12,6 +13,7 @@ const OVER: Readonly<Record<TroubleKind, string>> = {
   unfit: 'this node may lead again, or another does',
   election: 'the candidates compare what they have again',
   yield: 'no candidate that has more is waited for any more',
+  absent: 'all nodes of the cluster are heard again, or one leads',
   history: 'this node no longer waits for a later leader',
 }
 

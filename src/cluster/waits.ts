@@ -1,6 +1,8 @@
 /** Why a node that could acquire the lease does not. */
 
+import type { NodeName } from '../util/node-address.ts'
 import type { Leader } from './lease/lease.ts'
+import { missed } from './role/election.ts'
 import type { Event } from './role/role-events.ts'
 import type { Rules, State } from './role/role-state.ts'
 import type { Troubles } from './troubles.ts'
@@ -9,11 +11,24 @@ export function noteWaits(troubles: Troubles, state: State, event: Event, rules:
   const { unfit = undefined } = state.name === 'standing-by' ? state : {}
   if (unfit === undefined) troubles.over('unfit')
   else troubles.began('unfit', `the lease is free, but this node does not lead: ${unfit}`)
+  if (state.name !== 'standing-by') troubles.over('absent')
   if (event.type !== 'stood') return
+  noteAbsent(troubles, missed(state, event.absent, rules))
   if (event.ahead === undefined || unfit !== undefined) return troubles.over('yield')
   const seconds = Math.ceil(rules.yieldMs / 1_000)
   const { hostname } = event.ahead
   troubles.began('yield', `${hostname} has more than this node, which leaves the lease to it for up to ${seconds} s`)
+}
+
+function noteAbsent(troubles: Troubles, absent: readonly NodeName[]): void {
+  if (absent.length === 0) return troubles.over('absent')
+  const names = absent.map(({ hostname, nodeId }) => `${hostname} (${nodeId})`).join(', ')
+  troubles.began(
+    'absent',
+    `the lease has lost its record, and one of these nodes may have led last: ${names}. This node does not lead before ` +
+      'it has heard of all of them: start them. "ltxd promote --force" leads without what only they have, and they set ' +
+      'it aside when they return',
+  )
 }
 
 export function missingHistory({ holder: { hostname }, term, kept }: Leader): string {

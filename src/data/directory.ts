@@ -12,6 +12,7 @@ import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import { nativeLocks } from '../util/native-locks.ts'
 import { makeDirectorySync, type Modes, PRIVATE } from '../util/private-files.ts'
 import { readState, StateDamagedError, writeState } from '../util/state-file.ts'
+import { KnownNodes } from './known-nodes.ts'
 import { finishRestored } from './restored.ts'
 import { MAX_TERM, termText } from './term.ts'
 
@@ -40,6 +41,7 @@ export interface DataDirectory {
   /** The term of the last leader whose whole history this node has held; 0 when there was none. */
   historyTerm(): bigint
   hasHistoryOf(term: bigint): void
+  readonly knownNodes: KnownNodes
   close(): void
 }
 
@@ -126,6 +128,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
       hasHistoryOf: (term) => {
         if (term > identity.historyTerm) identity.update({ historyTerm: term.toString() })
       },
+      knownNodes: new KnownNodes(files, `${dir}/nodes.json`, formatNodeId(identity.nodeId)),
       close: () => fs.closeSync(lock),
     }
   } catch (error) {

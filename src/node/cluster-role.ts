@@ -2,39 +2,18 @@ import { type Positions, positionsOf } from '../cluster/candidacy.ts'
 import type { Left } from '../cluster/role/role-events.ts'
 import type { Previous } from '../cluster/role/role-state.ts'
 import type { Drained, RoleHost } from '../cluster/role-host.ts'
-import type { DataDirectory } from '../data/directory.ts'
 import { formatNodeId } from '../data/directory.ts'
-import type { Owners } from '../data/owners.ts'
-import type { DataPlane } from '../dataplane/dataplane.ts'
+import type { KnownNodes } from '../data/known-nodes.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { Replica } from '../replica/replica.ts'
 import { StreamServer } from '../stream/primary/server.ts'
 import type { StreamedDatabase, StreamSource } from '../stream/primary/source.ts'
-import type { Logger } from '../util/log.ts'
-import type { NodeAddress } from '../util/node-address.ts'
-import type { Checkpoints } from './checkpoints.ts'
+import type { NodeAddress, NodeName } from '../util/node-address.ts'
+import type { ClusterRoleOptions } from './cluster-role-options.ts'
 import { isBackedUp, shipTheRest } from './last-ship.ts'
-import type { NodeBackup } from './node-backup.ts'
-import type { RoleWait } from './role-wait.ts'
 import { StreamedDatabases } from './streamed-databases.ts'
 import { takeOverUnlessAway } from './take-over.ts'
 import type { TakenOver } from './taken-over.ts'
-
-export interface ClusterRoleOptions {
-  readonly data: DataDirectory
-  readonly plane: DataPlane
-  readonly backup: NodeBackup | undefined
-  /** Absent: applications checkpoint. */
-  readonly checkpoints: Checkpoints | undefined
-  readonly mountDir: string
-  readonly self: NodeAddress
-  readonly owners: Owners
-  /** Other nodes may lead: shipped files carry the term. */
-  readonly isLeased: boolean
-  readonly reconnectMs: number
-  readonly roleWait: RoleWait
-  readonly logger: Logger
-}
 
 /** How long a node waits for a replica to have everything before it releases the lease. */
 const DRAIN_MS = 3_000
@@ -169,6 +148,9 @@ export class ClusterRole implements RoleHost, StreamSource {
       takenOver = backup && (await takeOverUnlessAway({ ...context, backup }, previous.ledHere))
       signal.throwIfAborted()
       data.led(term)
+      const { released, leader } = previous
+      // It stopped, or it comes back as a replica. Nothing of it is only there.
+      if (released && leader?.kept === 'elsewhere') this.known.part(leader.holder.nodeId)
       // It ends with or without success. After a failure the next role begins with another one.
       this.#replica = undefined
       // An application that waits for a lock writes as soon as it has it.
@@ -237,7 +219,19 @@ export class ClusterRole implements RoleHost, StreamSource {
     return { told, safe: told || (await isBackedUp({ backup, plane }, signal)) }
   }
 
+  knownNodes(): readonly NodeName[] {
+    return this.known.list()
+  }
+
   // StreamSource: what the primary streams to replicas.
+
+  nodes(): readonly NodeName[] {
+    return [{ nodeId: this.nodeId, hostname: this.hostname }, ...this.knownNodes()]
+  }
+
+  get known(): KnownNodes {
+    return this.#options.data.knownNodes
+  }
 
   clusterId(): string {
     return this.#options.data.clusterId() ?? ''

@@ -10,8 +10,8 @@ import type { ClusterConfig } from '../config/config.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 import type { ReplicaStatus } from '../replica/replica.ts'
 import { errorCode, LtxdError } from '../util/errors.ts'
-import type { ClusterRoleOptions } from './cluster-role.ts'
 import { ClusterRole } from './cluster-role.ts'
+import type { ClusterRoleOptions } from './cluster-role-options.ts'
 
 export interface ClusterOptions extends ClusterRoleOptions {
   readonly config: ClusterConfig

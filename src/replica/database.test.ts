@@ -50,3 +50,17 @@ it('what waits in memory is bounded over all databases, and one with nothing the
   await Promise.all(waits)
   expect(memory.bytes).toBe(1000)
 })
+
+it('a database of which a transaction failed, or whose client has ended, is not whole until it is replaced', async () => {
+  const { database: whole } = database()
+  expect(whole.isWhole).toBe(true)
+  await whole.apply(new Uint8Array(1))
+  whole.receive({ type: 'failed', database: 'app.db', code: 'X', message: 'disk' }, undefined)
+  expect(whole.isWhole).toBe(false)
+  const advanced = whole.advance({ file: 'snapshot', whole: true, timestampMs: 0 })
+  whole.receive({ type: 'applied', database: 'app.db', position: '' }, undefined)
+  await advanced
+  expect(whole.isWhole).toBe(true)
+  whole.abandon()
+  expect(whole.isWhole).toBe(false)
+})

@@ -82,6 +82,11 @@ export class ReplicaDatabase {
     return this.#unappliedBytes > 0
   }
 
+  /** Nothing of what was received of it was lost on the way. */
+  get isWhole(): boolean {
+    return this.broken === undefined && !this.#isAbandoned
+  }
+
   /** Whether transactions are sent to the client however many wait there: this node takes no more from its primary. */
   set unbounded(unbounded: boolean) {
     this.#isUnbounded = unbounded

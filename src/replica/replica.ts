@@ -66,7 +66,7 @@ export class Replica {
   #stopped = false
   #work: Promise<void> = Promise.resolve()
   /** Resolves when the local client has carried out every order so far, or has ended. */
-  readonly idle = () => this.#databases.idle()
+  readonly idle = () => this.#sink.idle()
 
   constructor(options: ReplicaOptions) {
     const { data, plane, mountDir, self, owners, logger } = options
@@ -81,7 +81,7 @@ export class Replica {
     }))
     this.#sink = new ReplicaSink({
       ...{ self, data, plane, databases, spool, logger },
-      caughtUp: () => options.caughtUp(this.#following?.term ?? 0n),
+      caughtUp: (term) => options.caughtUp(term),
       alive: (lagMs) => this.#alive(lagMs),
       resynced: (name) => this.#retries.delete(name),
     })

@@ -12,7 +12,7 @@ import type { SnapshotHeader, StreamSink, TransactionHeader } from '../stream/re
 import { DiskSpaceError } from '../util/disk-space.ts'
 import { errorCode, errorMessage } from '../util/errors.ts'
 import { limitLines, type Logger } from '../util/log.ts'
-import type { NodeAddress } from '../util/node-address.ts'
+import type { NodeAddress, NodeName } from '../util/node-address.ts'
 import type { ReplicaDatabase } from './database.ts'
 import type { ReplicaDatabases } from './databases.ts'
 import { verifySnapshot } from './snapshot-file.ts'
@@ -24,7 +24,7 @@ export interface ReplicaSinkOptions {
   readonly databases: ReplicaDatabases
   readonly spool: Spool
   readonly logger: Logger
-  readonly caughtUp: () => void
+  readonly caughtUp: (term: bigint) => void
   readonly alive: (lagMs: number) => void
   /** A database was replaced by a snapshot. */
   readonly resynced: (database: string) => void
@@ -41,6 +41,7 @@ export class ReplicaSink implements StreamSink {
   /** Databases whose local files were moved aside. Since then they contain only the primary's transactions. */
   readonly #setAside = new Set<string>()
   #waits = new AbortController()
+  #caughtUp: Promise<unknown> = Promise.resolve()
 
   constructor(options: ReplicaSinkOptions) {
     this.#options = { ...options, logger: limitLines(options.logger) }
@@ -53,6 +54,10 @@ export class ReplicaSink implements StreamSink {
 
   adoptCluster(id: string): void {
     this.#options.data.joinCluster(id)
+  }
+
+  nodes(nodes: readonly NodeName[]): void {
+    this.#options.data.knownNodes.replace(nodes)
   }
 
   term(): bigint {
@@ -136,8 +141,22 @@ export class ReplicaSink implements StreamSink {
     if (dropped !== undefined) createLog(data.files, logDirectory(data.dir, name), dropped)
   }
 
-  caughtUp(): void {
-    void this.#options.databases.idle().then(() => this.#options.caughtUp())
+  caughtUp(term: bigint): Promise<boolean> {
+    return (this.#caughtUp = this.#whenApplied(term))
+  }
+
+  /** Resolves when everything that was received is applied, and noted. */
+  async idle(): Promise<void> {
+    await this.#options.databases.idle()
+    await this.#caughtUp
+  }
+
+  async #whenApplied(term: bigint): Promise<boolean> {
+    const { databases, caughtUp } = this.#options
+    await databases.idle()
+    for (const { isWhole } of databases.all()) if (!isWhole) return false
+    caughtUp(term)
+    return true
   }
 
   alive(lagMs: number): void {

@@ -55,3 +55,31 @@ test('a replica without a connection is not told either; a primary of an earlier
   await until('the connection', () => client.status().connected)
   expect(await client.leave(HANG_MS)).toBe(true)
 })
+
+test('each replica knows the others before they get anything, and a node that stops is not known any more', async () => {
+  const { node, replica } = await following()
+  const second = new TestReplica({ nodeId: 'c'.repeat(16) })
+  const client = second.follow(node.address)
+  ends.push(() => client.stop())
+  const [a, b, c] = [node.nodeId, replica.self.nodeId, second.self.nodeId]
+  await until('the second replica', () => second.named.length > 0 && replica.named.length > 1)
+  expect(second.named).toEqual([`${a},${b},${c}`])
+  expect(replica.named).toEqual([`${a},${b}`, `${a},${b},${c}`])
+  expect(await client.leave(HANG_MS)).toBe(true)
+  await until('the news', () => replica.named.length > 2)
+  expect(replica.named.at(-1)).toBe(`${a},${b}`)
+})
+
+test('a replica that cannot be noted gets nothing', async () => {
+  const node = new TestPrimary(await directory())
+  await node.listen()
+  ends.push(() => node.close())
+  node.known.meet = () => {
+    throw new Error('the disk is full')
+  }
+  const replica = new TestReplica()
+  const client = replica.follow(node.address)
+  ends.push(() => client.stop())
+  await until('the reason', () => replica.lines.some((line) => line.includes('the disk is full')))
+  expect([replica.named, client.status().connected]).toEqual([[], false])
+})

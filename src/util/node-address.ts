@@ -16,6 +16,15 @@ function isPeerUrl(text: string): boolean {
   return bare && (protocol === 'http:' || protocol === 'https:') && !/[?#]/.test(text)
 }
 
+/** A node, as people and nodes name it. */
+export interface NodeName {
+  /** 16 hex digits. */
+  readonly nodeId: string
+  readonly hostname: string
+}
+
+export const nodeName = z.object({ nodeId: z.string().regex(/^[0-9a-f]{16}$/), hostname })
+
 /** A node's identity, and the URL at which its peers reach it. */
 export interface NodeAddress {
   /** 16 hex digits; zeros when only the address is known (a static primary, seen from its replicas). */

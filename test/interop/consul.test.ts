@@ -250,6 +250,37 @@ describe.skipIf(findTool('consul') === undefined)('a lease in Consul', () => {
     expect(await consul.get(key)).toBe('overwritten')
   })
 
+  test('keeps what nodes say while it has no record only until it has one again', async () => {
+    freshKey()
+    const lease = new ConsulLease({ url: consul.url, key, ttlMs: TTL, sessionName: 'a' })
+    try {
+      const said = async () => (await lease.candidacies()).map((bytes) => Buffer.from(bytes).toString())
+      await lease.publish('a', Buffer.from('first'), 'vacant')
+      expect(await said()).toEqual(['first'])
+      const holder = holderAddress(1)
+      const record: LeaseRecord = {
+        term: 1n,
+        holder,
+        state: 'held',
+        clusterId: 'c'.repeat(16),
+        ttlMs: TTL,
+        renewals: 0,
+      }
+      expect((await lease.acquire(record, undefined)).kind).toBe('done')
+      // A node that is late: it has not seen the record yet.
+      await lease.publish('b', Buffer.from('late'), 'vacant')
+      await lease.publish('c', Buffer.from('of an election'), 'always')
+      expect(await said()).toEqual(['first', 'of an election'])
+      await lease.markFounded('c'.repeat(16), '17')
+      expect(await said()).toEqual(['first', 'of an election'])
+      await lease.markFounded('c'.repeat(16), undefined)
+      expect(await said()).toEqual([])
+      expect(await consul.get(`${key}/founded`)).toBe('c'.repeat(16))
+    } finally {
+      await lease.close()
+    }
+  })
+
   test('of another cluster is rejected', async () => {
     await startLed(1)
     const stranger = start(2, { clusterId: 'f'.repeat(16) })

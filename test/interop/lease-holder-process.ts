@@ -50,6 +50,7 @@ const membership = new Membership({
     ledTerm: () => ledTerm,
     historyTerm: () => historyTerm,
     unfit: () => undefined,
+    knownNodes: () => [],
     stand: () => Promise.resolve(new Map()),
     leave: () => Promise.resolve({ told: false, safe: true }),
     follow: (primary, term) => {

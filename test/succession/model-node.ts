@@ -3,13 +3,14 @@ import type { NodeAddress } from '../../src/cluster/lease/lease.ts'
 import { next, wakeAtMs } from '../../src/cluster/role/role.ts'
 import type { Effect, Event } from '../../src/cluster/role/role-events.ts'
 import { INITIAL, type Now, type Rules, type State } from '../../src/cluster/role/role-state.ts'
+import type { NodeName } from '../../src/util/node-address.ts'
 
 /** A node of the model: the real role machine, and as much of its host as the rules of succession speak of. */
 
 export const DATABASES = 2
 export const TTL_MS = 1_000
 
-export type Bug = 'no yield' | 'no margin' | 'received dropped'
+export type Bug = 'no yield' | 'no margin' | 'received dropped' | 'no roll call'
 
 export class ModelNode {
   readonly index: number
@@ -22,6 +23,8 @@ export class ModelNode {
   ledTerm = 0n
   historyTerm = 0n
   knownTerm = 0n
+  /** The other nodes of the cluster. */
+  nodes: readonly NodeName[] = []
   /** The newest transaction of each database, in the log, and received; both by number. */
   log: number[] = Array<number>(DATABASES).fill(0)
   received: number[] = Array<number>(DATABASES).fill(0)
@@ -38,11 +41,14 @@ export class ModelNode {
   operations: Effect[] = []
   calls: Effect[] = []
   following: { readonly node: number; readonly term: bigint } | undefined
-  /** What the primary had when this node began to follow it. */
+  /** What the primary of that term had when this node began to follow it. */
   begun: (readonly number[])[] = []
+  begunTerm = 0n
   leads: bigint | undefined
   deadlineMs = 0
   previous: Effect | undefined
+  /** The last leader that a candidate has seen lead. */
+  witnessed: string | undefined
   renewals = 0
   /** The state of the lease that it has read; -1: none, undefined: nothing yet. */
   seenVersion: number | undefined
@@ -60,6 +66,12 @@ export class ModelNode {
       ...{ settleMs: 100, yieldMs: bugs.has('no yield') ? 0 : TTL_MS, found: index === 0 ? 'now' : 'wait' },
       marginMs: bugs.has('no margin') ? 0 : TTL_MS / 10,
     }
+  }
+
+  /** What it knows as leader, with the nodes that follow it. */
+  meet(node: ModelNode): void {
+    if (!this.nodes.includes(node.address)) this.nodes = [...this.nodes, node.address]
+    node.nodes = [this.address, ...this.nodes].filter((other) => other !== node.address)
   }
 
   get isLive(): boolean {
@@ -95,8 +107,20 @@ export class ModelNode {
   candidacy(of: string, depthOf: (tx: number) => number): Candidacy {
     const { nodeId, hostname } = this.address
     const positions = new Map(this.log.map((tx, d) => [BigInt(d), BigInt(depthOf(tx))]))
-    const { knownTerm, historyTerm } = this
-    return { nodeId, hostname, of, knownTerm, historyTerm, positions, isUnfit: this.unfit() !== undefined }
+    const { knownTerm, historyTerm, nodes } = this
+    const { lastRecord } = this.state
+    const witnessed = lastRecord && { term: lastRecord.term, holder: lastRecord.holder.nodeId }
+    return {
+      nodeId,
+      hostname,
+      of,
+      knownTerm,
+      historyTerm,
+      positions,
+      nodes,
+      witnessed,
+      isUnfit: this.unfit() !== undefined,
+    }
   }
 
   /** The process ends. What it received and did not apply is gone with it. */

@@ -1,8 +1,8 @@
-import { type Candidacy, isAhead } from '../../src/cluster/candidacy.ts'
-import type { Leader, LeaseRecord, LeaseView } from '../../src/cluster/lease/lease.ts'
+import { compare } from '../../src/cluster/candidacy.ts'
 import type { Effect, Event } from '../../src/cluster/role/role-events.ts'
 import { History } from './history.ts'
 import { type Bug, DATABASES, linkKey, ModelNode, TTL_MS } from './model-node.ts'
+import { ModelStore } from './model-store.ts'
 
 /**
  * A cluster under faults: real role machines around one lease with compare-and-set, streams in which received is not
@@ -13,13 +13,10 @@ export const TICK_MS = 40
 
 export class Model {
   readonly nodes: ModelNode[]
+  readonly store = new ModelStore((what) => this.fail(what))
   nowMs = 0
   violation: string | undefined
   readonly #bugs: ReadonlySet<Bug>
-  #record: LeaseRecord | undefined
-  #version = 0
-  #isFounded = false
-  readonly #candidacies = new Map<number, Candidacy>()
   readonly #history = new History()
   readonly #lost = new Set<number>()
   #lastTerm = 0n
@@ -59,18 +56,18 @@ export class Model {
 
   see(node: ModelNode): void {
     if (!node.isLive) return
-    const seen = node.isCutFromStore ? -1 : this.#version
+    const seen = node.isCutFromStore ? -1 : this.store.version
     // A reading without news changes nothing.
     if (node.seenVersion === seen) return
     node.seenVersion = seen
     if (node.isCutFromStore) node.on({ type: 'unreachable', reason: 'no answer' }, this.nowMs)
-    else node.on({ type: 'seen', view: this.#viewFor(node) }, this.nowMs)
+    else node.on({ type: 'seen', view: this.store.viewFor(node) }, this.nowMs)
   }
 
   /** The next operation on the lease. */
   operate(node: ModelNode): void {
     const effect = node.isLive ? node.operations.shift() : undefined
-    if (effect !== undefined) node.on(this.#operated(node, effect), this.nowMs)
+    if (effect !== undefined) node.on(this.store.operate(node, effect, this.nowMs), this.nowMs)
   }
 
   /** The next call of the host. */
@@ -98,6 +95,7 @@ export class Model {
     if (!leads || following?.node !== from.index || following.term !== from.leads || !this.isLinked(from, to))
       return false
     to.clusterId ??= from.clusterId
+    from.meet(to)
     to.begun[database] ??= from.log.slice()
     const [there, here] = [from.log[database] ?? 0, to.received[database] ?? 0]
     if (this.#history.has(there, here)) to.received[database] = there === here ? here : this.#history.after(here, there)
@@ -106,7 +104,7 @@ export class Model {
       for (let tx = here; tx !== 0 && !this.#history.has(there, tx); tx = this.#history.parent(tx)) to.aside.add(tx)
       to.received[database] = to.log[database] = there
     }
-    this.#catchUp(to, from.leads ?? 0n)
+    this.#catchUp(to)
     return true
   }
 
@@ -114,7 +112,7 @@ export class Model {
     const [log, received] = [node.log[database] ?? 0, node.received[database] ?? 0]
     if (!node.isLive || node.isBlocked || log === received) return false
     node.log[database] = this.#history.after(log, received)
-    if (node.following !== undefined) this.#catchUp(node, node.following.term)
+    this.#catchUp(node)
     return true
   }
 
@@ -134,67 +132,6 @@ export class Model {
     return this.nodes.every(({ log }) => log.join() === this.nodes[0]?.log.join())
   }
 
-  #viewFor(node: ModelNode): LeaseView {
-    const record = this.#record
-    if (record === undefined) return { kind: 'vacant', heard: this.#isFounded || this.#candidacies.size > 0 }
-    if (node.clusterId !== undefined && node.clusterId !== record.clusterId) this.fail('two clusters')
-    if (record.term > node.knownTerm) node.knownTerm = record.term
-    return { kind: 'record', record, version: String(this.#version) }
-  }
-
-  #write(node: ModelNode, record: LeaseRecord): LeaseView {
-    this.#record = { ...record, renewals: node.renewals++ }
-    this.#version++
-    return this.#viewFor(node)
-  }
-
-  #operated(node: ModelNode, effect: Effect): Event {
-    const sentAtMs = node.at(this.nowMs)
-    const isAway = node.isCutFromStore
-    const record = this.#record
-    const isOwn = (term: bigint) =>
-      record?.holder.nodeId === node.address.nodeId && record.term === term && record.state === 'held'
-    switch (effect.kind) {
-      case 'acquire': {
-        if (isAway) return { type: 'acquire-failed', reason: 'no answer' }
-        const over = record === undefined ? undefined : String(this.#version)
-        if (over !== effect.over) return { type: 'not-acquired', view: this.#viewFor(node) }
-        const term = [effect.record?.term ?? 0n, node.knownTerm].reduce((a, b) => (a > b ? a : b)) + 1n
-        node.clusterId ??= record?.clusterId ?? term.toString(16).padStart(15, '0') + String(node.index)
-        node.previous = effect
-        this.#isFounded = true
-        const { leader } = effect.previous
-        const lastLeader = leader === undefined ? {} : { lastLeader: leader }
-        const fixed = { holder: node.address, clusterId: record?.clusterId ?? node.clusterId, ttlMs: TTL_MS }
-        const view = this.#write(node, { ...fixed, ...lastLeader, term, state: 'held', renewals: 0 })
-        return { type: 'acquired', term, sentAtMs, view }
-      }
-      case 'renew': {
-        const term = node.state.name === 'leading' ? node.state.term : 0n
-        if (isAway || node.state.name !== 'leading') return { type: 'renew-failed', term, reason: 'no answer' }
-        if (record !== undefined && !isOwn(term)) return { type: 'not-renewed', term, view: this.#viewFor(node) }
-        return { type: 'renewed', term, sentAtMs, view: this.#write(node, this.#heldBy(node, term, {})) }
-      }
-      case 'release': {
-        const term = node.ledTerm > (record?.term ?? 0n) ? node.ledTerm : (record?.term ?? 0n)
-        if (isAway || !isOwn(term)) return { type: 'released', view: undefined }
-        const successor = effect.successor === undefined ? {} : { successor: effect.successor }
-        const released = this.#heldBy(node, term, { state: 'released', ...successor }, effect.kept)
-        return { type: 'released', view: this.#write(node, released) }
-      }
-      default:
-        throw new Error(effect.kind)
-    }
-  }
-
-  #heldBy(node: ModelNode, term: bigint, more: Partial<LeaseRecord>, kept: Leader['kept'] = 'unknown'): LeaseRecord {
-    const before = node.previous?.kind === 'acquire' ? node.previous.previous.leader : undefined
-    const leader: Leader | undefined = node.ledTerm === term ? { term, holder: node.address, kept } : before
-    const clusterId = this.#record?.clusterId ?? node.clusterId ?? ''
-    const fixed = { term, holder: node.address, state: 'held', clusterId, ttlMs: TTL_MS, renewals: 0 } as const
-    return { ...fixed, ...(leader !== undefined && { lastLeader: leader }), ...more }
-  }
-
   #called(node: ModelNode, effect: Effect): Event | undefined {
     switch (effect.kind) {
       case 'follow':
@@ -203,6 +140,8 @@ export class Model {
           node: this.nodes.findIndex(({ address }) => address.nodeId === effect.primary.nodeId),
           term: effect.term,
         }
+        node.begun = []
+        node.begunTerm = effect.term
         return undefined
       case 'idle':
         this.#leave(node)
@@ -233,17 +172,18 @@ export class Model {
 
   #stand(node: ModelNode, of: string): Event {
     this.#leave(node)
-    if (!node.isBlocked) node.log = node.received.slice()
-    if (node.isCutFromStore) return { type: 'stood', of, ahead: undefined }
-    const own = node.candidacy(of, (tx) => this.#history.depth(tx))
-    this.#candidacies.set(node.index, own)
-    if (this.#record === undefined) this.#version++
-    let most = own
-    for (const other of this.#candidacies.values()) {
-      if (other.knownTerm > node.knownTerm) node.knownTerm = other.knownTerm
-      if (other.of === of && !other.isUnfit && isAhead(other, most)) most = other
+    if (!node.isBlocked) {
+      node.log = node.received.slice()
+      this.#catchUp(node)
     }
-    return { type: 'stood', of, ahead: most === own ? undefined : { nodeId: most.nodeId, hostname: most.hostname } }
+    if (node.isCutFromStore) return { type: 'stood', of, ahead: undefined, absent: node.nodes }
+    const own = node.candidacy(of, (tx) => this.#history.depth(tx))
+    const published = this.store.published(own)
+    const witnessed = published.filter((other) => other.of === of).flatMap((other) => other.witnessed ?? [])
+    node.witnessed = witnessed.sort((a, b) => Number(b.term - a.term))[0]?.holder
+    const { ahead, absent, knownTerm } = compare(own, published)
+    node.knownTerm = knownTerm
+    return { type: 'stood', of, ahead, absent: this.#bugs.has('no roll call') ? [] : absent }
   }
 
   #lead(node: ModelNode, term: bigint): Event {
@@ -253,6 +193,10 @@ export class Model {
     if (isAborted || node.unfit() !== undefined) return { type: 'lead-failed', term, reason: 'held up' }
     const before = node.historyTerm
     node.log = node.received.slice()
+    for (const [led, by] of this.#acknowledged) {
+      if (led > before && by !== node.index && this.nodes[by]?.address.nodeId !== node.witnessed)
+        this.fail('led without what a later leader has acknowledged')
+    }
     this.#judge(node, before)
     node.ledTerm = node.historyTerm = term
     if (term > node.knownTerm) node.knownTerm = term
@@ -281,7 +225,6 @@ export class Model {
 
   #leave(node: ModelNode): void {
     node.following = undefined
-    node.begun = []
     if (!this.#bugs.has('received dropped')) return
     for (let d = 0; d < DATABASES; d++) {
       for (let tx = node.received[d] ?? 0; tx !== node.log[d]; tx = this.#history.parent(tx))
@@ -291,9 +234,10 @@ export class Model {
     node.received = node.log.slice()
   }
 
-  #catchUp(node: ModelNode, term: bigint): void {
-    if (node.begun.length < DATABASES) return
-    if (node.begun.every((begun, d) => this.#history.has(node.log[d] ?? 0, begun[d] ?? 0)) && term > node.historyTerm)
-      node.historyTerm = term
+  /** Also after it has left. */
+  #catchUp(node: ModelNode): void {
+    const { begun, begunTerm } = node
+    if (begun.length < DATABASES || begunTerm <= node.historyTerm) return
+    if (begun.every((heads, d) => this.#history.has(node.log[d] ?? 0, heads[d] ?? 0))) node.historyTerm = begunTerm
   }
 }

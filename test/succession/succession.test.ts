@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { effort, HANG_MS, SEED } from '../harness/effort.ts'
 import type { Bug } from './model-node.ts'
-import { shrink, slowLeader, walk } from './walk.ts'
+import { shrink, slowLeader, staleNode, walk } from './walk.ts'
 
 /** WALKS: the number of random walks. LTXD_SEED replays a run; each walk has a seed of its own, counted from it. */
 const WALKS = effort(1_500, 1_000_000, 'WALKS')
@@ -32,6 +32,11 @@ test.each<[Bug, RegExp]>([
     if (found !== undefined && violation.test(found)) return
   }
   expect.unreachable(`no walk of ${MAX_WALKS_TO_A_BUG} found "${bug}"`)
+})
+
+test('a planted fault is found: no roll call', () => {
+  expect(staleNode(new Set())).toBeUndefined()
+  expect(staleNode(new Set(['no roll call']))).toMatch(/a later leader has acknowledged/)
 })
 
 test('a planted fault is found: no margin', () => {

@@ -40,6 +40,7 @@ const FAULTS: Readonly<Record<string, Act>> = {
   reader: (_, node) => void (node.isBlocked = true),
   'store cut': (_, node) => void (node.isCutFromStore = true),
   cut: (model, node, other) => model.cut(node, other),
+  'record lost': (model) => model.store.lose(),
 }
 const FAULT_NAMES = Object.keys(FAULTS)
 
@@ -140,4 +141,20 @@ export function slowLeader(bugs: ReadonlySet<Bug>): string | undefined {
     ...[0, 1, 2].map((node): Step => ['commit', node, (node + 1) % NODES, 0]),
   ]).flat()
   return run(model, [...Array<Step>(3).fill(['pass', 0, 1, 0]), ...WARM, ['store cut', 0, 1, 0], ...commits])
+}
+
+/** A node is away while two others lead one after the other. Then those end, the record is lost, and it starts. */
+export function staleNode(bugs: ReadonlySet<Bug>): string | undefined {
+  const model = new Model([1, 1, 1], bugs)
+  const pass = (n: number) => Array<Step>(n).fill(['pass', 0, 1, 0])
+  const does = (...actions: [string, number][]) =>
+    actions.map(([name, node]): Step => [name, node, (node + 1) % NODES, 0])
+  return run(model, [
+    ...pass(3),
+    ...WARM,
+    ...does(['kill', 1], ['commit', 0], ['flow', 0], ['kill', 0]),
+    ...pass(8),
+    ...does(['commit', 2], ['kill', 2], ['record lost', 0], ['start', 1]),
+    ...pass(12),
+  ])
 }

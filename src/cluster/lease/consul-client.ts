@@ -23,7 +23,7 @@ export interface ConsulReading {
 
 export type KvOperation =
   | { readonly Verb: 'check-index'; readonly Index: number }
-  | { readonly Verb: 'check-not-exists' | 'delete' }
+  | { readonly Verb: 'check-not-exists' | 'delete' | 'delete-tree'; readonly Key?: string }
   | { readonly Verb: 'lock' | 'unlock'; readonly Value: string; readonly Session: string }
   | { readonly Verb: 'set'; readonly Value: string }
   | { readonly Verb: 'cas'; readonly Value: string; readonly Index: number }
@@ -124,8 +124,8 @@ export class ConsulClient {
   }
 
   /**
-   * Performs all operations on `key`, or none. Resolves with the key's new index, or with undefined when a check failed
-   * or the session has ended.
+   * Performs all operations, on `key` unless they name another, or none. Resolves with the key's new index, or with
+   * undefined when a check failed or the session has ended.
    */
   async transact(
     key: string,

@@ -114,14 +114,17 @@ export class ConsulLease implements Lease {
     }
   }
 
-  async publish(nodeId: string, candidacy: Uint8Array): Promise<void> {
+  async publish(nodeId: string, candidacy: Uint8Array, when: 'vacant' | 'always'): Promise<void> {
     const Value = Buffer.from(candidacy).toString('base64')
-    await this.#client.transact(`${this.#key}/candidates/${nodeId}`, [{ Verb: 'set', Value }], this.#request())
+    const checks: KvOperation[] = when === 'vacant' ? [{ Verb: 'check-not-exists', Key: this.#key }] : []
+    const own = `${this.#key}/candidates/${nodeId}`
+    await this.#client.transact(own, [...checks, { Verb: 'set', Value }], this.#request())
   }
 
-  async markFounded(clusterId: string): Promise<void> {
+  async markFounded(clusterId: string, over: LeaseVersion | undefined): Promise<void> {
     const Value = Buffer.from(clusterId).toString('base64')
-    await this.#client.transact(`${this.#key}/founded`, [{ Verb: 'set', Value }], this.#request())
+    const ended: KvOperation[] = over === undefined ? [{ Verb: 'delete-tree', Key: `${this.#key}/candidates/` }] : []
+    await this.#client.transact(`${this.#key}/founded`, [...ended, { Verb: 'set', Value }], this.#request())
   }
 
   /** Whether anything beside the missing record says that there was one. Without the right to look: no. */

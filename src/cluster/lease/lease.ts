@@ -83,10 +83,13 @@ export interface Lease {
   /** Replaces this node's own record of the same term. */
   renew(record: LeaseRecord): Promise<LeaseOutcome>
   release(record: LeaseRecord): Promise<LeaseOutcome>
-  /** Puts what this node says in an election beside the record. */
-  publish(nodeId: string, candidacy: Uint8Array): Promise<void>
-  /** Leaves a sign beside the record that there is a cluster, in case the record is removed. */
-  markFounded(clusterId: string): Promise<void>
+  /** Puts what this node says in an election beside the record; `vacant`: not while there is a record. */
+  publish(nodeId: string, candidacy: Uint8Array, when: 'vacant' | 'always'): Promise<void>
+  /**
+   * Leaves a sign beside the record that there is a cluster, in case the record is removed. `over` as in `acquire`:
+   * what nodes have said while there was no record counts no more when there is none again.
+   */
+  markFounded(clusterId: string, over: LeaseVersion | undefined): Promise<void>
   /** What nodes have said in elections, also in earlier ones. */
   candidacies(): Promise<readonly Uint8Array[]>
   close(): Promise<void>

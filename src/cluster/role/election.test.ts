@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { NodeName } from '../../util/node-address.ts'
 import type { LeaseView } from '../lease/lease.ts'
 import { address, held, kinds, Node, OTHER, released, SELF, TTL, VACANT } from '../testing.ts'
 import { wakeAtMs } from './role.ts'
@@ -18,9 +19,9 @@ function standing(view: LeaseView = held(), rules = RULES): Node {
   return node
 }
 
-function answer(node: Node, ahead?: typeof AHEAD): string[] {
+function answer(node: Node, ahead?: typeof AHEAD, absent: readonly NodeName[] = []): string[] {
   const of = node.state.name === 'standing-by' ? (node.state.election?.of ?? '') : ''
-  return kinds(node.on({ type: 'stood', of, ahead }))
+  return kinds(node.on({ type: 'stood', of, ahead, absent }))
 }
 
 describe('a candidate that finds the lease free', () => {
@@ -69,7 +70,7 @@ describe('a candidate that finds the lease free', () => {
     node.ms += SETTLE
     node.historyTerm = 8n
     node.sees(held(address(3), { term: 8n }))
-    expect(kinds(node.on({ type: 'stood', of: '7 held 0 0000000000000002', ahead: undefined }))).toEqual([])
+    expect(kinds(node.on({ type: 'stood', of: '7 held 0 0000000000000002', ahead: undefined, absent: [] }))).toEqual([])
     expect(node.at(node.ms + TTL)).toEqual(['stand'])
   })
 
@@ -101,4 +102,46 @@ test('a successor, a holder that was restarted, and an empty node without a reco
   const node = new Node(RULES)
   node.sees(VACANT)
   expect(node.at(TTL)).toEqual(['stand'])
+})
+
+describe('where the lease has lost its record', () => {
+  const ABSENT = [{ nodeId: address(4).nodeId, hostname: 'host-4' }]
+
+  function orphan(rules: Partial<Rules> = {}): Node {
+    const node = new Node({ ...RULES, ...rules })
+    node.sees(VACANT)
+    expect(node.at(TTL)).toEqual(['stand'])
+    answer(node, undefined, ABSENT)
+    expect(node.at(TTL + SETTLE)).toEqual(['stand'])
+    return node
+  }
+
+  test('a candidate leads when it has heard of every node of the cluster, and not before', () => {
+    const node = orphan()
+    expect(answer(node, undefined, ABSENT)).toEqual([])
+    for (let n = 0; n < 50; n++) {
+      expect(node.at(wakeAtMs(node.state))).toEqual(['stand'])
+      expect(answer(node, undefined, ABSENT)).toEqual([])
+    }
+    node.at(wakeAtMs(node.state))
+    expect(answer(node)).toEqual(['acquire'])
+  })
+
+  test('the time of one that has more begins when nobody is absent any more', () => {
+    const node = orphan()
+    for (let n = 0; n < 50; n++) {
+      answer(node, AHEAD, ABSENT)
+      node.at(wakeAtMs(node.state))
+    }
+    const fromMs = node.ms
+    for (answer(node, AHEAD); !node.at(wakeAtMs(node.state)).includes('acquire'); answer(node, AHEAD)) continue
+    expect(node.ms).toBe(fromMs + YIELD)
+  })
+
+  test('with a backup, or when an operator accepts the loss, it waits for nobody', () => {
+    expect(answer(orphan({ hasBackup: true }), undefined, ABSENT)).toEqual(['acquire'])
+    const node = orphan()
+    expect(answer(node, undefined, ABSENT)).toEqual([])
+    expect(kinds(node.on({ type: 'force' }))).toEqual(['acquire'])
+  })
 })

@@ -3,14 +3,19 @@
  * and leaves the lease to a candidate that has more, for a bounded time.
  */
 
+import type { NodeName } from '../../util/node-address.ts'
 import type { LeaseView } from '../lease/lease.ts'
-import type { Election, Rival } from './election-state.ts'
-import { type Now, retryMs, type Rules, type Seen, type StandingBy } from './role-state.ts'
+import type { Election } from './election-state.ts'
+import type { Event } from './role-events.ts'
+import { type Now, retryMs, type Rules, type Seen, type StandingBy, type Watching } from './role-state.ts'
 import { isSelf } from './succession.ts'
+
+/** The key of a lease without a record. */
+export const VACANT = 'vacant'
 
 /** What must not change while candidates compare themselves. */
 export function recordKey(view: LeaseView): string {
-  if (view.kind !== 'record') return view.kind
+  if (view.kind !== 'record') return view.kind === 'vacant' ? VACANT : view.kind
   const { term, state, renewals, holder } = view.record
   return `${term} ${state} ${renewals} ${holder.nodeId}`
 }
@@ -32,27 +37,48 @@ export function verdict(state: StandingBy, { view }: Seen, rules: Rules, now: No
     const settleMs = released ? Math.min(RELEASED_MS, rules.settleMs) : rules.settleMs
     return ask(electionOf(view, now.ms + settleMs))
   }
-  const { settledAtMs, readAtMs, aheadSinceMs } = before
+  const { settledAtMs, readAtMs, aheadSinceMs, absent } = before
   if (readAtMs === undefined) return { kind: 'wait', election: before, wakeAtMs: Infinity }
   if (now.ms < settledAtMs) return { kind: 'wait', election: before, wakeAtMs: settledAtMs }
   if (readAtMs < settledAtMs) return ask(before)
+  if (missed(state, absent, rules).length > 0) return askAgainAt(readAtMs + retryMs(rules), before, now)
   if (aheadSinceMs === undefined || now.ms >= aheadSinceMs + rules.yieldMs) return { kind: 'acquire' }
-  const askAtMs = Math.min(readAtMs + retryMs(rules), aheadSinceMs + rules.yieldMs)
-  return now.ms >= askAtMs ? ask(before) : { kind: 'wait', election: before, wakeAtMs: askAtMs }
+  return askAgainAt(Math.min(readAtMs + retryMs(rules), aheadSinceMs + rules.yieldMs), before, now)
+}
+
+function askAgainAt(atMs: number, election: Election, now: Now): Verdict {
+  return now.ms >= atMs ? ask(election) : { kind: 'wait', election, wakeAtMs: atMs }
+}
+
+/**
+ * The nodes without which this one must not lead. The record says who led last. Where it is gone, any node of the
+ * cluster that does not show may have been the one, and only a backup says the same.
+ */
+export function missed(state: Watching, absent: readonly NodeName[], rules: Rules): readonly NodeName[] {
+  return state.seen?.view.kind === 'vacant' && !rules.hasBackup && !state.acceptsAbsent ? absent : []
 }
 
 export function electionOf(view: LeaseView, settledAtMs: number): Election {
-  return { of: recordKey(view), settledAtMs, readAtMs: undefined, ahead: undefined, aheadSinceMs: undefined }
+  return {
+    of: recordKey(view),
+    settledAtMs,
+    readAtMs: undefined,
+    ahead: undefined,
+    aheadSinceMs: undefined,
+    absent: [],
+  }
 }
 
 /**
  * When a node that belongs to a cluster shows itself because the record is gone, even if it must not lead itself: no
- * empty node founds another cluster then. Infinity: it has, or there is no reason.
+ * empty node founds another cluster then, and no other node waits for it. Once a TTL, because what it published may be
+ * lost in the same way. Infinity: there is no reason.
  */
 export function showsFromMs(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, { newcomer }: Now): number {
-  if (view.kind !== 'vacant' || newcomer || rules.settleMs === 0 || state.election?.of === recordKey(view))
-    return Infinity
-  return sinceMs + rules.ttlMs
+  if (view.kind !== 'vacant' || newcomer || rules.settleMs === 0) return Infinity
+  const before = state.election?.of === recordKey(view) ? state.election : undefined
+  if (before === undefined) return sinceMs + rules.ttlMs
+  return before.readAtMs === undefined ? Infinity : before.readAtMs + rules.ttlMs
 }
 
 export function mustShow(state: StandingBy, seen: Seen, rules: Rules, now: Now): boolean {
@@ -71,9 +97,12 @@ function isElected(view: LeaseView, rules: Rules, { newcomer }: Now): boolean {
   return state === 'released' ? successor !== rules.self.nodeId : !isSelf(holder, rules)
 }
 
-export function stood(state: StandingBy, of: string, ahead: Rival | undefined, now: Now): StandingBy {
+export function stood(state: StandingBy, event: Event & { type: 'stood' }, rules: Rules, now: Now): StandingBy {
   const { election } = state
+  const { of, ahead, absent } = event
   if (election?.of !== of) return state
-  const aheadSinceMs = ahead === undefined ? undefined : (election.aheadSinceMs ?? now.ms)
-  return { ...state, election: { ...election, readAtMs: now.ms, ahead, aheadSinceMs } }
+  // A candidate that cannot lead yet either has not had its time.
+  const isYielding = ahead !== undefined && missed(state, absent, rules).length === 0
+  const aheadSinceMs = isYielding ? (election.aheadSinceMs ?? now.ms) : undefined
+  return { ...state, election: { ...election, readAtMs: now.ms, ahead, aheadSinceMs, absent } }
 }

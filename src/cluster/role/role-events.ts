@@ -1,7 +1,7 @@
 /** The events and the effects of a role (role.ts). */
 
+import type { NodeName } from '../../util/node-address.ts'
 import type { Leader, LeaseRecord, LeaseVersion, LeaseView } from '../lease/lease.ts'
-import type { Rival } from './election-state.ts'
 import type { Assignment, Previous, Release, State } from './role-state.ts'
 
 export type Event =
@@ -28,8 +28,13 @@ export type Event =
     }
   | { readonly type: 'stepped-down'; readonly clean: boolean }
   | { readonly type: 'released'; readonly view: LeaseView | undefined }
-  /** The answer to `stand`: a candidate that is fit and has more, if there is one. */
-  | { readonly type: 'stood'; readonly of: string; readonly ahead: Rival | undefined }
+  /** The answer to `stand`: a candidate that is fit and has more, if there is one, and who has not shown. */
+  | {
+      readonly type: 'stood'
+      readonly of: string
+      readonly ahead: NodeName | undefined
+      readonly absent: readonly NodeName[]
+    }
   /** An operator wants this node to lead, even without transactions that other nodes have. */
   | { readonly type: 'force' }
   /** Without `byMs`, or after it, the node ends as soon as it leads no more, whoever has its transactions. */

@@ -83,6 +83,8 @@ export interface Watching {
   readonly lastRecord: LeaseRecord | undefined
   /** An operator accepts the loss of transactions that only leaders up to this term have. */
   readonly acceptedTerm: bigint
+  /** The same, of nodes that have not shown since the lease lost its record. */
+  readonly acceptsAbsent: boolean
   /** The node stops, at this time at the latest. Until then it ships what only it may have. */
   readonly stopByMs: number | undefined
 }
@@ -154,6 +156,7 @@ export const INITIAL: StandingBy = {
   known: false,
   lastRecord: undefined,
   acceptedTerm: 0n,
+  acceptsAbsent: false,
   stopByMs: undefined,
   assigned: undefined,
   unreachable: undefined,
@@ -170,8 +173,8 @@ export function retryMs(rules: Rules): number {
   return Math.min(rules.ttlMs / 10, 1_000)
 }
 
-export function watching({ seen, known, lastRecord, acceptedTerm, stopByMs }: Watching): Watching {
-  return { seen, known, lastRecord, acceptedTerm, stopByMs }
+export function watching({ seen, known, lastRecord, acceptedTerm, acceptsAbsent, stopByMs }: Watching): Watching {
+  return { seen, known, lastRecord, acceptedTerm, acceptsAbsent, stopByMs }
 }
 
 /** Enters a reading. `sinceMs` restarts only when the record changed, not when only the key's version did. */
@@ -183,6 +186,7 @@ export function observe(state: Watching, view: LeaseView, now: Now): Watching {
     known: state.known || view.kind !== 'vacant',
     lastRecord: view.kind === 'record' ? view.record : state.lastRecord,
     acceptedTerm: state.acceptedTerm,
+    acceptsAbsent: state.acceptsAbsent && view.kind !== 'record',
     stopByMs: state.stopByMs,
   }
 }

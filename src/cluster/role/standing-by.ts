@@ -22,7 +22,7 @@ import { freeFromMs, isSelf, lastLeader, missingLeader, previousTerms } from './
 export function onStandingBy(state: StandingBy, event: Event, rules: Rules, now: Now): Step {
   if (event.type === 'stop') return standBy({ ...state, stopByMs: event.byMs ?? now.ms }, rules, now)
   if (event.type === 'left') return standBy(left(state, event, rules, now), rules, now)
-  if (event.type === 'stood') return standBy(stood(state, event.of, event.ahead, now), rules, now)
+  if (event.type === 'stood') return standBy(stood(state, event, rules, now), rules, now)
   if (event.type === 'assignment-failed')
     return to({ ...state, assigned: undefined, wakeAtMs: now.ms + retryMs(rules) })
   if (event.type === 'unreachable') return standBy({ ...state, unreachable: event.reason }, rules, now)
@@ -30,7 +30,7 @@ export function onStandingBy(state: StandingBy, event: Event, rules: Rules, now:
     return standBy({ ...state, ...observe(state, event.view, now), unreachable: undefined }, rules, now)
   if (event.type === 'force') {
     const leader = lastLeader(state.lastRecord, rules, now)
-    return standBy({ ...state, acceptedTerm: leader?.term ?? 0n }, rules, now)
+    return standBy({ ...state, acceptedTerm: leader?.term ?? 0n, acceptsAbsent: true }, rules, now)
   }
   return standBy(state, rules, now)
 }
@@ -71,7 +71,10 @@ function decide(state: StandingBy, rules: Rules, now: Now): Step {
   if (view.kind === 'foreign') return assign(state, assigned, now)
   const mayLead = rules.candidate && now.unfit === undefined && state.missing === undefined
   if (!mayLead && mustShow(state, seen, rules, now)) {
-    const { state: after } = assign({ ...state, election: electionOf(view, now.ms) }, ELECTING, now)
+    const election = electionOf(view, now.ms)
+    // It has left the last leader when it did so for the first time.
+    const assignment = state.election?.of === election.of ? (state.assigned ?? ELECTING) : ELECTING
+    const { state: after } = assign({ ...state, election }, assignment, now)
     return to(after, { kind: 'stand', of: recordKey(view) })
   }
   if (!rules.candidate) return assign(state, assigned, now, showsFromMs(state, seen, rules, now))

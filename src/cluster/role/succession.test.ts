@@ -148,14 +148,17 @@ describe('an empty node that finds no record', () => {
   })
 })
 
-test('a node with data shows itself within a TTL when the record is gone, even if it must not lead', () => {
+test('a node with data shows itself within a TTL when the record is gone, even if it must not lead, and again', () => {
   const missing = new Node({ settleMs: 1_000 })
   missing.historyTerm = 5n
   missing.sees(held())
   missing.sees(VACANT)
   expect(missing.at(TTL)).toEqual(['wait-for', 'stand'])
-  expect(kinds(missing.on({ type: 'stood', of: 'vacant', ahead: undefined }))).toEqual(['idle'])
-  expect(missing.at(5 * TTL)).toEqual([])
+  expect(kinds(missing.on({ type: 'stood', of: 'vacant', ahead: undefined, absent: [] }))).toEqual(['idle'])
+  expect(missing.at(2 * TTL - 1)).toEqual([])
+  // What it has published may be lost like the record.
+  expect(missing.at(2 * TTL)).toEqual(['stand'])
+  expect(kinds(missing.on({ type: 'stood', of: 'vacant', ahead: undefined, absent: [] }))).toEqual([])
   const broken = new Node({ settleMs: 1_000 })
   broken.unfit = 'a.db waits for a snapshot'
   broken.sees(VACANT)
@@ -164,8 +167,8 @@ test('a node with data shows itself within a TTL when the record is gone, even i
   reader.sees(VACANT)
   expect(wakeAtMs(reader.state)).toBe(TTL)
   expect(reader.at(TTL)).toEqual(['stand'])
-  expect(kinds(reader.on({ type: 'stood', of: 'vacant', ahead: undefined }))).toEqual(['idle'])
-  expect(wakeAtMs(reader.state)).toBe(Infinity)
+  expect(kinds(reader.on({ type: 'stood', of: 'vacant', ahead: undefined, absent: [] }))).toEqual(['idle'])
+  expect(wakeAtMs(reader.state)).toBe(2 * TTL)
 })
 
 describe('the last leader', () => {

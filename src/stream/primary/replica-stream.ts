@@ -20,31 +20,13 @@ import { sendRejection } from '../wire/rejection.ts'
 import { FrameParser } from '../wire/wire.ts'
 import type { FeedHost } from './feed-host.ts'
 import { Feeds } from './feeds.ts'
-import type { GroupSync } from './group-sync.ts'
-import type { Snapshots } from './snapshots.ts'
-import type { StreamedDatabase, StreamSource } from './source.ts'
+import type { ReplicaStreamHost } from './replica-stream-host.ts'
+import type { StreamedDatabase } from './source.ts'
 
 /** Feeds that read their logs at the same time. */
 const MAX_BATCHES = 8
 /** A replica is lost after so many heartbeats without a message. It sends one every half second. */
 const SILENT_BEATS = 10
-
-/** The server's side of a connection. */
-export interface ReplicaStreamHost {
-  readonly source: StreamSource
-  readonly syncs: GroupSync
-  readonly snapshots: Snapshots
-  /** A replica that takes nothing for so long, while there is something to send, is cut off. */
-  readonly stalledMs: number
-  readonly maxNames: number
-  readonly logger: Logger
-  /** The term in which this node led when the connection came. */
-  readonly term: bigint
-  readonly databases: () => ReadonlyMap<string, StreamedDatabase>
-  welcomed(stream: ReplicaStream): void
-  /** A replica acknowledged something, or a feed progressed. */
-  moved(): void
-}
 
 /** One replica's connection, as the primary sees it. */
 export class ReplicaStream {
@@ -199,18 +181,25 @@ export class ReplicaStream {
     }
     if (!this.#assertLeading()) return
     this.hello = hello
+    this.#host.welcomed()
     this.#logger = this.#host.logger.child({ peer: hello.nodeId, host: hello.hostname })
     this.#limited = limitLines(this.#logger)
     this.#response.writeHead(200, { 'content-type': CONTENT_TYPE, connection: 'close' })
     this.#writer.writeNow(encodePrimaryMessage({ type: 'hello', protocol: PROTOCOL_VERSION, ...self, leaves: true }))
-    this.#host.welcomed(this)
+    this.tellNodes()
     this.#logger.info({ url: hello.url }, 'replica connected')
+  }
+
+  tellNodes(): void {
+    if (this.hello?.nodes !== true || this.ended) return
+    this.#writer.writeNow(encodePrimaryMessage({ type: 'nodes', nodes: this.#host.source.nodes() }))
   }
 
   /** A replica that is the successor already must lead before it stops. It hears so by the end of this stream. */
   #leave(): void {
     if (this.isSuccessor || this.ended) return
     this.#isLeaving = true
+    this.#host.left()
     this.#writer.writeNow(encodePrimaryMessage({ type: 'heartbeat', leaving: true }))
     this.#host.moved()
   }

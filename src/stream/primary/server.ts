@@ -60,7 +60,7 @@ export class StreamServer {
       sendRejection(response, this.#notPrimary(), this.#source.primary?.())
       return
     }
-    const stream = new ReplicaStream(
+    const stream: ReplicaStream = new ReplicaStream(
       {
         source: this.#source,
         syncs: this.#syncs,
@@ -70,7 +70,8 @@ export class StreamServer {
         logger: this.#logger,
         term,
         databases: () => this.#databases,
-        welcomed: (welcomed) => this.#replace(welcomed),
+        welcomed: () => this.#meet(stream),
+        left: () => this.#part(stream),
         moved: () => this.#moved.wake(),
       },
       request,
@@ -143,6 +144,25 @@ export class StreamServer {
 
   #welcomed(): ReplicaStream[] {
     return [...this.#streams].filter((stream) => stream.hello !== undefined && !stream.ended)
+  }
+
+  #meet(welcomed: ReplicaStream): void {
+    this.#replace(welcomed)
+    const { nodeId = '', hostname = '' } = welcomed.hello ?? {}
+    if (this.#source.known.meet({ nodeId, hostname })) this.#tellNodes(welcomed)
+  }
+
+  #part(left: ReplicaStream): void {
+    try {
+      if (this.#source.known.part(left.hello?.nodeId ?? '')) this.#tellNodes(left)
+    } catch (error) {
+      // Then an election after the loss of the lease's record waits for that node, too.
+      this.#logger.warn({ err: error }, 'that a replica stops could not be noted')
+    }
+  }
+
+  #tellNodes(butNot: ReplicaStream): void {
+    for (const stream of this.#welcomed()) if (stream !== butNot) stream.tellNodes()
   }
 
   /** A node has one stream. A second one means that the node has abandoned the first. */

@@ -1,7 +1,8 @@
+import type { KnownNodes } from '../../data/known-nodes.ts'
 import type { LogView } from '../../log/view.ts'
 import type { Position } from '../../ltx/format/types.ts'
 import type { Files } from '../../util/files.ts'
-import type { NodeAddress } from '../../util/node-address.ts'
+import type { NodeAddress, NodeName } from '../../util/node-address.ts'
 import type { Owner } from '../../util/owner.ts'
 
 /** The databases that a primary streams. The node implements it. */
@@ -13,6 +14,10 @@ export interface StreamSource {
   term(): bigint | undefined
   /** The node that leads instead, if known: for the answer to a replica that connects here. */
   primary?(): NodeAddress | undefined
+  /** The nodes of the cluster, as replicas shall know them. */
+  nodes(): readonly NodeName[]
+  /** A replica gets its first byte after it was met. */
+  readonly known: Pick<KnownNodes, 'meet' | 'part'>
   databases(): Iterable<StreamedDatabase>
   /** Where a database was dropped that is none of those any more. */
   droppedAt?(database: string): Position | undefined

@@ -5,7 +5,8 @@ export class CatchUp {
   readonly #waiting: Map<Lane, number>
 
   constructor(lanes: Iterable<Lane>) {
-    this.#waiting = new Map([...lanes].map((lane) => [lane, lane.received]))
+    // What is still arriving is newer than what the primary had when the stream began.
+    this.#waiting = new Map([...lanes].map((lane) => [lane, lane.received - (lane.receiving ? 1 : 0)]))
   }
 
   /** Whether every lane has caught up. A lane that wants a restart must receive it first. */

@@ -181,7 +181,14 @@ export class StreamClient {
   #progressed(): void {
     if (this.#catchUp?.reached() !== true) return
     this.#catchUp = undefined
-    this.#options.sink.caughtUp()
+    void this.#caughtUp(this.#stream)
+  }
+
+  /** What the sink lacks comes with a snapshot. */
+  async #caughtUp(stream: PrimaryStream | undefined): Promise<void> {
+    const { sink, term } = this.#options
+    if ((await sink.caughtUp(term)) || this.#stream !== stream) return
+    this.#catchUp ??= new CatchUp(this.#lanes.values())
   }
 
   #arrived(timestampMs: number): void {

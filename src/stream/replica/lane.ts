@@ -28,6 +28,8 @@ export class Lane {
   readonly #host: LaneHost
   readonly #queue: Item[] = []
   #current: Item | undefined
+  /** The current item was aborted, so that the sink does not apply it. */
+  #isCurrentLost = false
   /** The item that is being received. */
   #open: { readonly body: Body; readonly sizeBytes: number; received: number } | undefined
   /** The position after all received items; undefined when not known. */
@@ -43,7 +45,7 @@ export class Lane {
   /** Why an item could not be applied, until one could: logged once. */
   #lastFailure: string | undefined
   readonly #next = new Signal()
-  /** Counts of items that were received, and that are finished. */
+  /** Counts of items that were received and not dropped, and of those that are applied. */
   received = 0
   done = 0
 
@@ -175,7 +177,7 @@ export class Lane {
     this.#wanted = { number: ++this.#restarts, position, reason: reason.slice(0, 1000) }
     this.#expected = position
     this.#unknownLast = false
-    this.#flush()
+    this.#drop(0)
     if (open !== undefined) open.body.fail(new StreamAbortedError(this.name, reason))
     this.#host.restart(this)
     this.#host.progressed()
@@ -190,7 +192,7 @@ export class Lane {
   async stop(): Promise<void> {
     this.abort('this node no longer follows')
     const dropped = this.#current?.isKept === false ? 0 : this.#queue.findIndex(({ isKept }) => !isKept)
-    if (dropped >= 0) this.#flush(dropped)
+    if (dropped >= 0) this.#drop(dropped)
     while (this.#current !== undefined) await this.#next.next
   }
 
@@ -238,6 +240,9 @@ export class Lane {
         this.#failed(item, error)
       }
       item.body?.discard()
+      if (this.#isCurrentLost) this.received--
+      else this.done++
+      this.#isCurrentLost = false
       this.#finish(item)
       this.#next.wake()
     }
@@ -247,7 +252,6 @@ export class Lane {
   }
 
   #finish(item: Item): void {
-    this.done++
     if (item.costBytes > 0) item.consumed(this.name, item.costBytes)
     this.#host.progressed()
   }
@@ -264,8 +268,10 @@ export class Lane {
     this.restart(undefined, `the replica could not apply ${change}: ${reason}`)
   }
 
-  #flush(from = 0): void {
+  /** Without them this node has not caught up, unless they come again. */
+  #drop(from: number): void {
     for (const item of this.#queue.splice(from)) {
+      this.received--
       item.body?.discard()
       this.#finish(item)
     }
@@ -274,12 +280,10 @@ export class Lane {
   /** The aborted item is always the last one that was received. */
   #dropAborted(body: Body): void {
     if (this.#wanted !== undefined) return
-    if (this.#current?.body === body) {
-      this.#expected = this.#applied
-      return
-    }
+    this.#isCurrentLost = this.#current?.body === body
+    if (this.#isCurrentLost) return void (this.#expected = this.#applied)
     const at = this.#queue.findIndex((item) => item.body === body)
-    if (at >= 0) this.#finish(this.#queue.splice(at, 1)[0] as Item)
+    if (at >= 0) this.#drop(at)
     this.#expected = this.#queue.at(-1)?.after ?? this.#current?.after ?? this.#applied
   }
 

@@ -84,7 +84,7 @@ export class PrimaryStream {
       const clusterId = sink.clusterId()
       const hello = { protocol: PROTOCOL_VERSION, nodeId, hostname, url, term: this.#host.term() }
       const cluster = clusterId === undefined ? {} : { clusterId }
-      this.#writer.writeNow(encodeReplicaMessage({ type: 'hello', ...hello, ...cluster, owners: true }))
+      this.#writer.writeNow(encodeReplicaMessage({ type: 'hello', ...hello, ...cluster, owners: true, nodes: true }))
       return await this.#ended
     } finally {
       clearInterval(tick)
@@ -150,6 +150,9 @@ export class PrimaryStream {
       throw new StreamProtocolError(`"${message.type}" came before "hello"`)
     }
     switch (message.type) {
+      case 'nodes':
+        this.#host.sink.nodes(message.nodes)
+        return
       case 'owner':
         this.#take(message.database, ITEM_COST_BYTES)
         this.#host.lane(message.database).owner(message.owner)

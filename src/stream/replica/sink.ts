@@ -1,6 +1,6 @@
 import type { DatabaseOwner } from '../../data/database-owner.ts'
 import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
-import type { NodeAddress } from '../../util/node-address.ts'
+import type { NodeAddress, NodeName } from '../../util/node-address.ts'
 
 export interface TransactionHeader {
   readonly txid: TXID
@@ -36,6 +36,8 @@ export interface StreamSink {
   /** Undefined when this node adopts the primary's. */
   clusterId(): string | undefined
   adoptCluster(id: string): void
+  /** The nodes of the cluster, as the primary knows them. Throws when they cannot be noted. */
+  nodes(nodes: readonly NodeName[]): void
   /** The highest term seen. A primary of a lower one is rejected. */
   term(): bigint
   /** The position of each local database. May lag behind transactions that are still being applied. */
@@ -60,9 +62,10 @@ export interface StreamSink {
   /** The primary has no such database, or dropped it at that position, from where one of the name will continue. */
   unknown(database: string, dropped?: Position): Promise<void>
   /**
-   * Everything that the primary had committed when the stream began was passed to `transaction` or `snapshot`.
+   * Everything that the primary of this term had committed when the stream began was passed to `transaction` or
+   * `snapshot`. Resolves when that is applied, with whether nothing of it is missing.
    */
-  caughtUp(): void
+  caughtUp(term: bigint): Promise<boolean>
   /** The primary is alive. `lagMs`: the age of the newest transaction when it arrived. */
   alive(lagMs: number): void
 }

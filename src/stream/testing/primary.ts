@@ -2,9 +2,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { KnownNodes } from '../../data/known-nodes.ts'
 import type { Position } from '../../ltx/format/types.ts'
+import { nodeFiles } from '../../util/files.ts'
 import { createLogger } from '../../util/log.ts'
-import type { NodeAddress } from '../../util/node-address.ts'
+import type { NodeAddress, NodeName } from '../../util/node-address.ts'
 import { StreamServer, type StreamServerOptions } from '../primary/server.ts'
 import type { StreamedDatabase, StreamSource } from '../primary/source.ts'
 import { Signal } from '../wire/signal.ts'
@@ -30,6 +32,7 @@ export class TestPrimary implements StreamSource {
   readonly databasesByName = new Map<string, StreamedDatabase>()
   /** Databases of which only the position of their drop remains. */
   readonly dropped = new Map<string, Position>()
+  readonly known: KnownNodes
   readonly #owned: PrimaryDatabase[] = []
   readonly #clusterId: string
   #term: bigint | undefined
@@ -41,6 +44,7 @@ export class TestPrimary implements StreamSource {
     this.nodeId = options.nodeId ?? 'a'.repeat(16)
     this.#clusterId = options.clusterId ?? 'cluster-1'
     this.#term = options.term ?? 1n
+    this.known = new KnownNodes(nodeFiles, join(dir, 'nodes.json'), this.nodeId)
     this.temporaryParent = join(dir, 'temporary')
     const logger = createLogger({ level: 'info', format: 'json', write: (line) => this.lines.push(line) })
     this.server = new StreamServer(this, logger, options.stream)
@@ -70,6 +74,10 @@ export class TestPrimary implements StreamSource {
   set leads(term: bigint | undefined) {
     this.#term = term
     this.published()
+  }
+
+  nodes(): readonly NodeName[] {
+    return [{ nodeId: this.nodeId, hostname: this.hostname }, ...this.known.list()]
   }
 
   databases(): Iterable<StreamedDatabase> {

@@ -3,7 +3,7 @@ import { decode } from '../../ltx/file.ts'
 import type { Position, TXID } from '../../ltx/format/types.ts'
 import { formatPosition, nextTXID } from '../../ltx/format/types.ts'
 import { createLogger } from '../../util/log.ts'
-import type { NodeAddress } from '../../util/node-address.ts'
+import type { NodeAddress, NodeName } from '../../util/node-address.ts'
 import { StreamClient } from '../replica/client.ts'
 import type { SnapshotHeader, StreamSink, TransactionHeader } from '../replica/sink.ts'
 import { PageSums } from './page-sums.ts'
@@ -59,7 +59,12 @@ export class TestReplica implements StreamSink {
   /** Every owner that came, in order, among what else came of the databases. */
   readonly owners: { readonly database: string; readonly owner: DatabaseOwner; readonly at: Position | undefined }[] =
     []
-  caughtUpCount = 0
+  /** The nodes of the cluster, each time that the primary named them. */
+  readonly named: string[] = []
+  /** The term of each primary whose whole history was here, each time. */
+  readonly caughtUpTerms: bigint[] = []
+  /** A database waits for a snapshot. */
+  lacks = false
   aliveCount = 0
   cluster: string | undefined
   seenTerm: bigint
@@ -122,6 +127,14 @@ export class TestReplica implements StreamSink {
     this.cluster = id
   }
 
+  nodes(nodes: readonly NodeName[]): void {
+    this.named.push(nodes.map(({ nodeId }) => nodeId).join())
+  }
+
+  get caughtUpCount(): number {
+    return this.caughtUpTerms.length
+  }
+
   term(): bigint {
     return this.seenTerm
   }
@@ -180,8 +193,9 @@ export class TestReplica implements StreamSink {
     this.databases.delete(name)
   }
 
-  caughtUp(): void {
-    this.caughtUpCount++
+  caughtUp(term: bigint): Promise<boolean> {
+    this.caughtUpTerms.push(term)
+    return Promise.resolve(!this.lacks)
   }
 
   alive(): void {

@@ -11,7 +11,7 @@ import { MAX_TXID } from '../../log/limits.ts'
 import type { Checksum, Position, TXID } from '../../ltx/format/types.ts'
 import { formatPosition, parseChecksum, parsePosition, parseTXID } from '../../ltx/format/types.ts'
 import { shortened } from '../../util/log-text.ts'
-import { hostname, peerUrl } from '../../util/node-address.ts'
+import { hostname, nodeName, peerUrl } from '../../util/node-address.ts'
 import { MAX_ID, ownerOf } from '../../util/owner.ts'
 import { StreamProtocolError } from './errors.ts'
 import type { Frame } from './wire.ts'
@@ -26,6 +26,8 @@ export const HEARTBEAT_MS = 1_000
 export const MAX_HISTORY = 4096
 /** Databases that one end of a stream may name: more than a node can have. */
 export const MAX_NAMES = 65_536
+/** More than a node remembers. */
+const MAX_NODES = 256
 /** Positions in one message. */
 const MAX_POSITIONS = 1024
 const MAX_TEXT = 4096
@@ -59,8 +61,14 @@ const clusterId = z
 const hello = { type: z.literal('hello'), protocol: z.int(), nodeId: hex16, hostname, term: termText }
 
 const fromReplica = z.discriminatedUnion('type', [
-  /** `owners`: the replica understands the message `owner`. */
-  z.object({ ...hello, url: peerUrl, clusterId: clusterId.optional(), owners: z.boolean().optional() }),
+  /** `owners`, `nodes`: the replica understands the messages `owner` and `nodes`. */
+  z.object({
+    ...hello,
+    url: peerUrl,
+    clusterId: clusterId.optional(),
+    owners: z.boolean().optional(),
+    nodes: z.boolean().optional(),
+  }),
   /** The replica's positions. `complete` marks the last of these messages. */
   z.object({ type: z.literal('positions'), positions, complete: z.boolean() }),
   /** Applied up to here. */
@@ -92,6 +100,8 @@ const fromPrimary = z.discriminatedUnion('type', [
     database: name,
     owner: z.object({ file: owner, folders: z.array(owner).max(MAX_FOLDERS) }),
   }),
+  /** The nodes of the cluster. Comes first, and again after a change. Only for replicas that say `nodes`. */
+  z.object({ type: z.literal('nodes'), nodes: z.array(nodeName).max(MAX_NODES).readonly() }),
   /** The body holds the LTX file, or its beginning: `chunk`s follow up to `sizeBytes`. */
   z.object({
     type: z.literal('transaction'),

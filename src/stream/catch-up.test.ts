@@ -1,0 +1,82 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { temporaryDirectories } from '../backup/testing.ts'
+import { TestPrimary } from './testing/primary.ts'
+import { TestReplica } from './testing/replica.ts'
+import { until } from './testing/until.ts'
+
+/** When a replica has had the whole history of its primary: it may lead after that. */
+
+vi.setConfig({ testTimeout: 60_000 })
+
+const directory = temporaryDirectories()
+const ends: (() => Promise<void>)[] = []
+
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end()
+})
+
+/** A replica whose sink takes nothing before `go` is called, and that has received `transactions` of a primary. */
+async function held(transactions: number, isBehind: boolean) {
+  const node = new TestPrimary(await directory(), { term: 7n })
+  await node.listen()
+  ends.push(() => node.close())
+  const a = node.create('a.db')
+  a.commit(1)
+  const replica = new TestReplica()
+  if (isBehind) replica.copy(a)
+  a.commit(transactions)
+  let go = () => {}
+  const gate = new Promise<void>((resolve) => (go = resolve))
+  let began = 0
+  replica.before = () => {
+    began++
+    return gate
+  }
+  const client = replica.follow(node.address, 7n)
+  ends.push(async () => {
+    go()
+    await client.stop()
+  })
+  await until('the first change', () => began === 1)
+  return { node, a, replica, client, go }
+}
+
+/** Everything was sent, as the last message says. */
+async function sent({ replica }: { replica: TestReplica }): Promise<void> {
+  const { aliveCount } = replica
+  await until('heartbeats', () => replica.aliveCount > aliveCount + 1)
+}
+
+test('is then also when it applies the last transaction after it has left the primary', async () => {
+  const it = await held(5, true)
+  await sent(it)
+  const stopped = it.client.stop()
+  it.go()
+  await stopped
+  expect(it.replica.equals(it.a)).toBe(true)
+  expect(it.replica.caughtUpTerms).toEqual([7n])
+})
+
+test('is not when it left the primary before it took a snapshot', async () => {
+  const it = await held(5, true)
+  await sent(it)
+  it.client.requestSnapshot('a.db', 'to have one')
+  it.a.commit(1)
+  await until('the snapshot', () => it.replica.lines.length > 0)
+  await sent(it)
+  const stopped = it.client.stop()
+  it.go()
+  await stopped
+  expect(it.replica.caughtUpTerms).toEqual([])
+})
+
+test('is not while the sink lacks a database, and is when that has come', async () => {
+  const it = await held(5, true)
+  it.replica.lacks = true
+  it.go()
+  await until('the first answer', () => it.replica.caughtUpCount === 1)
+  it.replica.lacks = false
+  it.client.requestSnapshot('a.db', 'a transaction failed')
+  await until('the second answer', () => it.replica.caughtUpCount === 2)
+  expect(it.replica.snapshots).toHaveLength(1)
+})
