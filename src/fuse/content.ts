@@ -56,7 +56,7 @@ export interface Volume {
   content(path: string, fd: number): FileContent
   /** A regular file is about to be removed. The volume calls `perform`, which removes it, and acts before and after. */
   unlink(path: string, perform: () => void, caller: Caller): void
-  /** A file or directory is about to be renamed; an existing target is replaced. `isOpen`: the file has open handles. */
+  /** A file or directory is about to be renamed; an existing target is replaced. `isOpen`: the file is open. */
   rename(from: string, to: string, isDirectory: boolean, perform: () => void, caller: Caller, isOpen?: boolean): void
   /** A hard link to the file is rejected: the volume may say why. Throws FsError. */
   link?(path: string, caller: Caller): never

@@ -69,36 +69,39 @@ test.skipIf(isMissing)('an empty node founds no cluster where one was: it follow
   expect(log(empty)).not.toMatch(/founded a new cluster/)
 })
 
-test.skipIf(isMissing)('a node that was away does not lead alone when the record is lost: it waits for the others', async () => {
-  const cluster = await TestCluster.start({ nodes: 3 })
-  ends.push(() => cluster.stop())
-  const leader = await cluster.primary()
-  const [away, replica] = cluster.members.filter((member) => member !== leader) as [ClusterMember, ClusterMember]
-  await using app = open(leader)
-  await app.exec('PRAGMA journal_mode = wal; CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1)')
-  for (const member of [away, replica])
-    await until(`the row on ${member.name}`, 60_000, async () => (await rows(member).catch(() => '')) === '1')
-  await away.node.killTree()
-  await app.exec('INSERT INTO t VALUES (2)')
-  await until('the second row', 60_000, async () => (await rows(replica).catch(() => '')) === '2')
-  await leader.node.killTree()
-  await replica.node.killTree()
-  // Consul loses its state.
-  await cluster.consul.delete('ltxd?recurse=true')
-  await away.restart()
-  await explained([away], () =>
-    until('the reason', 60_000, () => /one of these nodes may have led last: .*node-\d \(/.test(log(away))),
-  )
-  await replica.restart()
-  await explained([away, replica], () =>
-    until('that only one is missing', 60_000, () => log(replica).includes(`led last: ${leader.name} (`)),
-  )
-  for (const member of [away, replica]) expect((await member.status())?.role).toBe('idle')
-  await leader.restart()
-  await explained(cluster.members, () => cluster.settled())
-  for (const member of cluster.members)
-    await until(`the rows on ${member.name}`, 60_000, async () => (await rows(member).catch(() => '')) === '2')
-})
+test.skipIf(isMissing)(
+  'a node that was away does not lead alone when the record is lost: it waits for the others',
+  async () => {
+    const cluster = await TestCluster.start({ nodes: 3 })
+    ends.push(() => cluster.stop())
+    const leader = await cluster.primary()
+    const [away, replica] = cluster.members.filter((member) => member !== leader) as [ClusterMember, ClusterMember]
+    await using app = open(leader)
+    await app.exec('PRAGMA journal_mode = wal; CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1)')
+    for (const member of [away, replica])
+      await until(`the row on ${member.name}`, 60_000, async () => (await rows(member).catch(() => '')) === '1')
+    await away.node.killTree()
+    await app.exec('INSERT INTO t VALUES (2)')
+    await until('the second row', 60_000, async () => (await rows(replica).catch(() => '')) === '2')
+    await leader.node.killTree()
+    await replica.node.killTree()
+    // Consul loses its state.
+    await cluster.consul.delete('ltxd?recurse=true')
+    await away.restart()
+    await explained([away], () =>
+      until('the reason', 60_000, () => /one of these nodes may have led last: .*node-\d \(/.test(log(away))),
+    )
+    await replica.restart()
+    await explained([away, replica], () =>
+      until('that only one is missing', 60_000, () => log(replica).includes(`led last: ${leader.name} (`)),
+    )
+    for (const member of [away, replica]) expect((await member.status())?.role).toBe('idle')
+    await leader.restart()
+    await explained(cluster.members, () => cluster.settled())
+    for (const member of cluster.members)
+      await until(`the rows on ${member.name}`, 60_000, async () => (await rows(member).catch(() => '')) === '2')
+  },
+)
 
 /** Three nodes. On one replica a reader is in the middle of a transaction, and 20 rows wait behind it. */
 async function withReader() {
