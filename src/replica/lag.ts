@@ -16,7 +16,7 @@ export class Lag {
     this.#nowMs = nowMs
   }
 
-  /** The primary is alive. `lagMs`: the age of its newest transaction when that arrived. */
+  /** The primary is alive. `lagMs`: the age of its newest transaction when that arrived; 0 once nothing is to come. */
   heard(lagMs: number): void {
     this.#heard = { lagMs, atMs: this.#nowMs() }
   }

@@ -72,10 +72,15 @@ export class Feed {
     return acknowledged.txid > target.txid || samePosition(acknowledged, target)
   }
 
+  /** Whether nothing up to there is left to send. */
+  hasSent(position: Position): boolean {
+    if (this.#restart !== undefined) return false
+    return this.#at === undefined ? isGone(position) : samePosition(this.#at, position)
+  }
+
   /** Wakes the feed when the log is at another position, or the database's owner has changed. */
   compare(position: Position, owner: StreamedOwner | undefined): void {
-    const isMoved = this.#at === undefined ? !isGone(position) : !samePosition(this.#at, position)
-    if (isMoved || this.#owner.isStale(owner)) this.#signal.wake()
+    if (!this.hasSent(position) || this.#owner.isStale(owner)) this.#signal.wake()
   }
 
   wake(): void {

@@ -39,6 +39,15 @@ export class Feeds {
     return true
   }
 
+  /** Nothing that the logs hold now is left to send. */
+  get sentAll(): boolean {
+    if (!this.#complete) return false
+    for (const [name, { log }] of this.#host.databases()) {
+      if (this.#feeds.get(name)?.hasSent(log.position()) !== true) return false
+    }
+    return true
+  }
+
   /** The replica has these databases, and no others once `complete` is set. Throws StreamProtocolError. */
   announce(positions: readonly (readonly [string, Position])[], complete: boolean): void {
     if (this.#complete) throw new StreamProtocolError('"positions" came after the last of them')

@@ -266,7 +266,7 @@ export class ReplicaStream {
       return
     }
     if (this.hello === undefined || !this.#assertLeading() || this.#writer.blocked) return
-    this.#writer.writeNow(encodePrimaryMessage({ type: 'heartbeat' }))
+    this.#writer.writeNow(encodePrimaryMessage({ type: 'heartbeat', sentAll: this.feeds.sentAll }))
   }
 
   #fail(error: unknown): void {

@@ -27,7 +27,7 @@ export interface StreamClientOptions {
 export interface StreamClientStatus {
   readonly connected: boolean
   readonly lastError?: string
-  /** The age of the newest transaction when it arrived. */
+  /** The age of the newest transaction when it arrived; 0 once nothing more is to come. */
   readonly lagMs: number
 }
 
@@ -134,7 +134,10 @@ export class StreamClient {
         this.#progressed()
       },
       arrived: (timestampMs) => this.#arrived(timestampMs),
-      alive: () => this.#options.sink.alive(this.#lagMs),
+      alive: (hasAll) => {
+        if (hasAll) this.#lagMs = 0
+        this.#options.sink.alive(this.#lagMs)
+      },
     })
     this.#stream = stream
     this.#catchUp = undefined

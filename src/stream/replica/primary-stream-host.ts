@@ -15,5 +15,6 @@ export interface PrimaryStreamHost {
   connected(hello: PrimaryHello): void
   caughtUp(): void
   arrived(timestampMs: number): void
-  alive(): void
+  /** `hasAll`: everything that the primary has committed was received. */
+  alive(hasAll: boolean): void
 }

@@ -188,7 +188,7 @@ export class PrimaryStream {
         return
       case 'heartbeat':
         if (message.leaving === true) this.#leaving.answer(true)
-        this.#host.alive()
+        this.#host.alive(message.sentAll === true)
         return
       case 'end':
         this.#end(new StreamLostError(`the primary ended the stream: ${message.reason}`))

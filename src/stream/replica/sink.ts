@@ -66,6 +66,6 @@ export interface StreamSink {
    * `snapshot`. Resolves when that is applied, with whether nothing of it is missing.
    */
   caughtUp(term: bigint): Promise<boolean>
-  /** The primary is alive. `lagMs`: the age of the newest transaction when it arrived. */
+  /** The primary is alive. `lagMs`: the age of the newest transaction when it arrived; 0 once nothing is to come. */
   alive(lagMs: number): void
 }

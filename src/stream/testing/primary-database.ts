@@ -61,6 +61,9 @@ export class PrimaryDatabase implements StreamedDatabase {
     return this.position
   }
 
+  /** How long ago the next transactions were committed. */
+  ageMs = 0
+
   commit(count = 1, sizeBytes = 100): Position {
     for (let i = 0; i < count; i++) this.execute('INSERT INTO t (v) VALUES (randomblob(?))', sizeBytes)
     return this.position
@@ -116,7 +119,7 @@ export class PrimaryDatabase implements StreamedDatabase {
       commit: after.length,
       minTXID: next,
       maxTXID: next,
-      timestampMs: Date.now(),
+      timestampMs: Date.now() - this.ageMs,
       preApplyChecksum: txid === 0n ? 0n : checksum,
       walOffset: 0,
       walSize: 0,

@@ -133,7 +133,12 @@ const fromPrimary = z.discriminatedUnion('type', [
   z.object({ type: z.literal('unknown'), database: name, dropped: position.optional() }),
   z.object({ type: z.literal('history-wanted'), database: name }),
   z.object({ type: z.literal('caught-up') }),
-  z.object({ type: z.literal('heartbeat'), leaving: z.boolean().optional() }),
+  /** `sentAll`: the replica has received everything that is committed, as of this message. */
+  z.object({
+    type: z.literal('heartbeat'),
+    leaving: z.boolean().optional(),
+    sentAll: z.boolean().optional(),
+  }),
   z.object({ type: z.literal('end'), code: z.string().max(64), reason: text }),
 ])
 
