@@ -71,11 +71,13 @@ describe('what candidates learn from each other', () => {
     expect(compare(own, [...others, candidacy(3, {}), candidacy(4, {})]).absent).toEqual([])
   })
 
-  test('is not the last leader that one of them has seen lead: nobody waits for that', () => {
+  test('is not the last leader that one of them has seen lead and followed: nobody waits for that', () => {
     const own = candidacy(1, {}, { nodes: named(2, 3, 4), witnessed: { term: 5n, holder: named(3)[0]?.nodeId ?? '' } })
     expect(compare(own, []).absent).toEqual(named(2, 4))
-    const later = candidacy(2, {}, { witnessed: { term: 6n, holder: named(4)[0]?.nodeId ?? '' } })
-    expect(compare(own, [later]).absent).toEqual(named(3))
+    const witnessed = { term: 8n, holder: named(4)[0]?.nodeId ?? '' }
+    expect(compare(own, [candidacy(2, {}, { witnessed, historyTerm: 8n })]).absent).toEqual(named(3))
+    // A node that lacks some of that leader's transactions excuses nobody.
+    expect(compare(own, [candidacy(2, {}, { witnessed })]).absent).toEqual(named(3, 4))
   })
 
   test('is the fit candidate that has most, and the highest term that any of them knows', () => {

@@ -47,8 +47,8 @@ export interface Comparison {
   /** The fit candidate that has most, if that is another. */
   readonly ahead: NodeName | undefined
   /**
-   * Nodes that any of them knows, and that have not published. Not the last leader, if one of them has seen it lead:
-   * what it alone has is lost with it, as in any fail-over.
+   * Nodes that any of them knows, and that have not published. Not the last leader, if one of them has seen it lead and
+   * has had its whole history: what it alone has is lost with it, as in any fail-over.
    */
   readonly absent: readonly NodeName[]
   /** The highest term that any of them knows. */
@@ -62,7 +62,8 @@ export function compare(own: Candidacy, published: readonly Candidacy[]): Compar
   const absent = new Map(standing.flatMap(({ nodes }) => nodes.map((node) => [node.nodeId, node])))
   for (const { nodeId } of standing) absent.delete(nodeId)
   const last = standing.reduce((a, { witnessed: b }) => (b && b.term > (a?.term ?? 0n) ? b : a), own.witnessed)
-  if (last !== undefined) absent.delete(last.holder)
+  const has = (term: bigint) => standing.some((each) => each.witnessed?.term === term && each.historyTerm >= term)
+  if (last !== undefined && has(last.term)) absent.delete(last.holder)
   return {
     ahead: most === own ? undefined : { nodeId: most.nodeId, hostname: most.hostname },
     absent: [...absent.values()],
