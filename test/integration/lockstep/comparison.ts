@@ -85,8 +85,11 @@ export class Places {
     const behind = fs.readFileSync(this.behind)
     if (behind[READ_VERSION] === WAL_VERSION) return
     await this.log.catchUp()
+    const committed = this.log.database.bytes()
+    // After a savepoint was rolled back, SQLite may leave a page in the file that its header does not count.
+    const isLonger = behind.length > committed.length && behind.length === sizeOf(this.paths[1])
     same(
-      firstDifference(this.log.database.bytes(), behind),
+      firstDifference(committed, isLonger ? behind.subarray(0, committed.length) : behind),
       undefined,
       `the log and the file behind the mount after ${when}`,
     )
