@@ -99,7 +99,7 @@ const schema = z.object({
   knownTerm: termText,
   historyTerm: termText,
   positions: z.base64(),
-  /** Absent from what version 0.2 wrote. */
+  /** Absent from what an earlier build wrote. */
   nodes: z.array(nodeName).optional(),
   witnessed: z.object({ term: termText, holder: nodeName.shape.nodeId }).optional(),
   isUnfit: z.boolean(),

@@ -148,7 +148,7 @@ export class ReplicaSink implements StreamSink {
   /** Resolves when everything that was received is applied, and noted. */
   async idle(): Promise<void> {
     await this.#options.databases.idle()
-    await this.#caughtUp
+    await this.#caughtUp.catch(() => undefined)
   }
 
   async #whenApplied(term: bigint): Promise<boolean> {

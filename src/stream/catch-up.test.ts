@@ -70,6 +70,21 @@ test('is not when it left the primary before it took a snapshot', async () => {
   expect(it.replica.caughtUpTerms).toEqual([])
 })
 
+test('is noted with a heartbeat where it could not be noted at once, as on a full disk', async () => {
+  const it = await held(1, true)
+  const noted: bigint[] = []
+  let failures = 2
+  it.replica.caughtUp = async (term) => {
+    if (failures-- > 0) throw new Error('ENOSPC')
+    noted.push(term)
+    return Promise.resolve(true)
+  }
+  it.go()
+  await until('the note', () => noted.length > 0)
+  expect(noted).toEqual([7n])
+  expect(it.replica.lines.filter((line) => line.includes('ENOSPC')).length).toBeGreaterThan(0)
+})
+
 test('is not while the sink lacks a database, and is when that has come', async () => {
   const it = await held(5, true)
   it.replica.lacks = true

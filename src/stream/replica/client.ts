@@ -137,6 +137,7 @@ export class StreamClient {
       alive: (hasAll) => {
         if (hasAll) this.#lagMs = 0
         this.#options.sink.alive(this.#lagMs)
+        this.#progressed()
       },
     })
     this.#stream = stream
@@ -187,11 +188,15 @@ export class StreamClient {
     void this.#caughtUp(this.#stream)
   }
 
-  /** What the sink lacks comes with a snapshot. */
+  /** Tried again with each progress and heartbeat: what the sink lacks comes with a snapshot. */
   async #caughtUp(stream: PrimaryStream | undefined): Promise<void> {
     const { sink, term } = this.#options
-    if ((await sink.caughtUp(term)) || this.#stream !== stream) return
-    this.#catchUp ??= new CatchUp(this.#lanes.values())
+    try {
+      if (await sink.caughtUp(term)) return
+    } catch (error) {
+      this.#limited.warn({ err: error }, 'that this node has caught up could not be noted: it is retried')
+    }
+    if (this.#stream === stream) this.#catchUp ??= new CatchUp(this.#lanes.values())
   }
 
   #arrived(timestampMs: number): void {
