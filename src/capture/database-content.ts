@@ -118,6 +118,7 @@ export class DatabaseContent extends PlainContent {
     const mayCut =
       journal.active || sizeBytes >= committedBytes || (hasWal && pages.mayCut(Math.floor(sizeBytes / pageSize)))
     if (!mayCut) throw rejectUnjournaled(database.events, database.name, caller)
+    if (journal.active) journal.databaseTruncated(sizeBytes)
     super.truncate(sizeBytes, caller)
   }
 

@@ -16,6 +16,8 @@ import { rejectDamaged, rejectGrowth } from './rejection.ts'
 export class JournalTracker {
   readonly #database: CapturedDatabase
   readonly #dirty = new PageList()
+  /** So many pages were left when the file was shortest since the journal began. */
+  #leftPages = Infinity
   /** The journal protects the database file, so changes in place are allowed. */
   active = false
   /** SQLite has asked for an fsync of the database file within this transaction. */
@@ -43,6 +45,12 @@ export class JournalTracker {
     if (size === 0) return
     const last = Math.floor((position + length - 1) / size) + 1
     for (let pgno = Math.floor(position / size) + 1; pgno <= last; pgno++) this.#dirty.add(pgno)
+  }
+
+  /** What is cut off and then grows again reads as zeros, so it was written. */
+  databaseTruncated(sizeBytes: number): void {
+    const size = this.#database.pageSize
+    if (size > 0) this.#leftPages = Math.min(this.#leftPages, Math.floor(sizeBytes / size))
   }
 
   /** SQLite asks for an fsync of the database file. The log makes the transaction durable when it ends. */
@@ -90,6 +98,7 @@ export class JournalTracker {
     this.active = false
     this.#durable = false
     this.#dirty.clear()
+    this.#leftPages = Infinity
   }
 
   #makeDurable(): void {
@@ -161,12 +170,13 @@ export class JournalTracker {
     return true
   }
 
-  /** Pages written since the journal began that differ from their committed version, and all by which the file grew. */
+  /** Pages written or cut off since the journal began that differ from their committed version, and all new ones. */
   #changed(commit: number): Uint32Array {
     const database = this.#database
     const { pages, pageSize } = database
     const lock = lockPgno(pageSize)
-    for (let pgno = pages.sizePages + 1; pgno <= commit; pgno++) this.#dirty.add(pgno)
+    const kept = Math.min(pages.sizePages, this.#leftPages)
+    for (let pgno = kept + 1; pgno <= commit; pgno++) this.#dirty.add(pgno)
     return this.#dirty
       .sorted()
       .filter(

@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest'
 import type { FailingOperation } from '../../test/harness/in-process/failing-files.ts'
 import { failingFiles } from '../../test/harness/in-process/failing-files.ts'
+import { replayLog } from '../../test/harness/in-process/log-replay.ts'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
+import { formatPosition } from '../ltx/format/types.ts'
+import { marshalJournalSegment } from '../sqlite/journal-write.ts'
 import { nodeFiles } from '../util/files.ts'
 
 const CHOICES = { create: false, exclusive: false, readOnly: false }
@@ -159,6 +162,32 @@ test('without a journal a database can be extended, never truncated', () => {
   file.close()
   expect(rig.backing('a.db').length).toBe(size)
   rig.consistent()
+})
+
+test.each([
+  ['is committed', (write: () => void) => write()],
+  ['is rolled back', () => undefined],
+])('what a transaction cuts off and has grow again, as a size hint does, is in the log when it %s', (_, change) => {
+  using rig = new Rig()
+  rig.open('delete', 300).close()
+  const before = rig.backing('a.db')
+  const page = before.subarray(0, 1024)
+  const segment = marshalJournalSegment({ pageSize: 1024, initialSizePages: before.length / 1024, nonce: 1 }, [
+    { pgno: 1, page },
+  ])
+  const journal = rig.node.mount.open('a.db-journal', { ...CHOICES, create: true })
+  journal.write(segment, 0)
+  journal.close()
+  const file = rig.node.mount.open('a.db', CHOICES)
+  change(() => file.write(page, 0))
+  file.truncate(before.length - 2500)
+  file.truncate(before.length)
+  file.close()
+  rig.node.mount.unlink('a.db-journal')
+  expect(rig.backing('a.db').subarray(-2500)).toEqual(Buffer.alloc(2500))
+  const replayed = replayLog(rig.dir, 'a.db')
+  expect(formatPosition(replayed)).toBe(formatPosition(rig.node.position('a.db')))
+  expect(Buffer.compare(replayed.bytes(), rig.backing('a.db'))).toBe(0)
 })
 
 test('a journal that cannot be removed stays hot, and its rollback is captured', () => {

@@ -1,8 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { SEED } from '../../test/harness/effort.ts'
 import { type Candidacy, compare, encodeCandidacy, isAhead, parseCandidacy, positionsOf } from './candidacy.ts'
-
-const SEED = Math.floor(Math.random() * 2 ** 31)
 
 function candidacy(node: number, positions: Record<string, bigint>, fields: Partial<Candidacy> = {}): Candidacy {
   return {
@@ -37,7 +36,7 @@ describe('a candidate is ahead', () => {
     expect([isAhead(a, b), isAhead(b, a)]).toEqual([true, false])
   })
 
-  test(`in one order that all nodes agree on (seed ${SEED})`, () => {
+  test(`in one order that all nodes agree on (LTXD_SEED=${SEED})`, () => {
     const some = fc
       .record({
         node: fc.integer({ min: 1, max: 9 }),

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { SEED } from '../../test/harness/effort.ts'
 import { Random } from '../../test/harness/random.ts'
 import { decodeName, encodeName, listEntries, listNames, nameBytes, native, writeName } from './path-bytes.ts'
 
@@ -32,9 +33,8 @@ describe('a name', () => {
     expect(decodeName(Buffer.concat([bytes('x/'), bytes(latin1), bytes('\0')]), 2, 2 + latin1.length)).toBe(name)
   })
 
-  it('of any bytes survives, and no two names are one string', () => {
-    const random = new Random(Number(process.env.LTXD_SEED ?? Date.now() % 2 ** 32))
-    console.log(`LTXD_SEED=${random.seed}`)
+  it(`of any bytes survives, and no two names are one string (LTXD_SEED=${SEED})`, () => {
+    const random = new Random(SEED)
     const names = Array.from({ length: 3000 }, () =>
       Buffer.from(
         Array.from({ length: random.integer(0, 6) }, () => random.integer(0, 3) * 64 + random.integer(0, 63)),

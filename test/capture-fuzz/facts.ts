@@ -21,6 +21,8 @@ export class Facts {
   readonly hasUnfitName: boolean
   /** journal_mode MEMORY or OFF was asked for. */
   asksForNoJournal = false
+  /** mmap_size was asked for. */
+  asksForMapping = false
   /** A checkpoint was asked to begin a WAL anew. */
   asksForRestart = false
   /** A file was removed, renamed or replaced while a connection had it open. */
@@ -48,6 +50,7 @@ export class Facts {
     if (verb === 'sql' && /synchronous = OFF/.test(text)) this.#asksForNoSync = true
     if (verb === 'close') this.#connections.delete(key)
     if (verb === 'sql' && /journal_mode = (?:MEMORY|OFF)/.test(text)) this.asksForNoJournal = true
+    if (verb === 'sql' && /mmap_size = [1-9]/.test(text)) this.asksForMapping = true
     if (verb === 'sql' && /wal_checkpoint\((?:RESTART|TRUNCATE)/.test(text)) this.asksForRestart = true
   }
 

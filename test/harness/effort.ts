@@ -3,6 +3,8 @@
  * a long form with LTXD_LONG=1, which makes the same checks more often. docs/testing.md lists both.
  */
 
+import assert from 'node:assert/strict'
+
 const LONG = process.env['LTXD_LONG'] === '1'
 
 /** The short form of a test, or with LTXD_LONG=1 the long one. */
@@ -16,8 +18,17 @@ export function effort(short: number, long: number, variable?: string): number {
   return asked === undefined ? form(short, long) : Number(asked)
 }
 
-/** A random seed, shown in the name of each test that uses it. LTXD_SEED=N replays a run. */
-export const SEED = Number(process.env['LTXD_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+/**
+ * The seed of random tests, shown in the name of each test that uses it. The short form has the same one each time: of
+ * one tree, it says the same twice. The long form draws one. LTXD_SEED=N replays a run, LTXD_SEED=random draws one.
+ */
+export const SEED = seedFrom(process.env['LTXD_SEED'] ?? form('20260214', 'random'))
+
+function seedFrom(text: string): number {
+  if (text === 'random') return Math.floor(Math.random() * 2 ** 31)
+  assert.match(text, /^\d+$/, `LTXD_SEED is ${text}: expected a number, or random`)
+  return Number(text)
+}
 
 /** A test that takes longer counts as hung. This is no expectation of speed. */
 export const HANG_MS = 300_000
