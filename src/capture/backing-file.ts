@@ -10,6 +10,7 @@ import {
   parseDatabaseHeader,
   sizePages,
 } from '../sqlite/database-header.ts'
+import { looksRandom, RANDOM_SIZE } from '../sqlite/random-bytes.ts'
 import type { Files } from '../util/files.ts'
 import { describeForeign } from './rejection.ts'
 
@@ -33,6 +34,8 @@ export interface FileCheck {
   readonly isForeign?: boolean
   /** Its first bytes are zero: they are yet to be written. */
   readonly isBlank?: boolean
+  /** It may be an encrypted database of several pages. */
+  readonly looksEncrypted?: boolean
 }
 
 /** A database's file in the backing directory, whether the mount has it open or not. */
@@ -101,7 +104,9 @@ export class BackingFile {
       const bytes = this.beginning(fd)
       const isBlank = bytes.subarray(0, DATABASE_MAGIC_SIZE).every((byte) => byte === 0)
       const isForeign = foreignVersions(bytes) !== undefined
-      return { whole: false, problem: headerProblem(bytes), begins: hasDatabaseMagic(bytes), isForeign, isBlank }
+      const looksEncrypted = this.#looksEncrypted(fd, sizeBytes)
+      const begins = hasDatabaseMagic(bytes)
+      return { whole: false, problem: headerProblem(bytes), begins, isForeign, isBlank, looksEncrypted }
     }
     if (isNearlyEmpty(fd, sizeBytes)) {
       return { whole: false, problem: 'nearly all of it is a hole, which no SQLite writes', begins: true }
@@ -110,12 +115,21 @@ export class BackingFile {
     return whole ? { whole } : { whole, problem: 'it is shorter than its header says', begins: true }
   }
 
+  /** Several pages, the first of which is as random as a cipher makes it. */
+  #looksEncrypted(fd: number, sizeBytes: number): boolean {
+    if (sizeBytes <= RANDOM_SIZE || sizeBytes % SMALLEST_PAGE !== 0) return false
+    const bytes = new Uint8Array(RANDOM_SIZE)
+    return this.#files.read(fd, bytes, 0, bytes.length, 0) === bytes.length && looksRandom(bytes)
+  }
+
   beginning(fd: number): Uint8Array {
     const bytes = new Uint8Array(DATABASE_HEADER_SIZE)
     return bytes.subarray(0, this.#files.read(fd, bytes, 0, bytes.length, 0))
   }
 }
 
+/** The smallest page of SQLite: each database is a multiple of it. */
+const SMALLEST_PAGE = 512
 /** Shorter files are read whatever they hold. */
 const LARGE_BYTES = 2 ** 30
 /** `st_blocks` counts these, whatever the file system's own size of a block. */

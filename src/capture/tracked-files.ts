@@ -10,18 +10,16 @@ import type { Authority } from './authority.ts'
 import { JournalContent, PlainContent, WalContent } from './contents.ts'
 import { Database } from './database.ts'
 import { DatabaseContent } from './database-content.ts'
-import type { DatabaseFilter } from './database-filter.ts'
-import { ANY_DATABASE } from './database-filter.ts'
+import { ANY_DATABASE, type DatabaseFilter } from './database-filter.ts'
 import type { DatabaseOptions } from './database-options.ts'
 import { isDatabaseName } from './find-databases.ts'
 import { MovedContent } from './moved-content.ts'
 import { NameRules } from './name-rules.ts'
-import type { FileKind } from './naming.ts'
-import { classify } from './naming.ts'
+import { classify, type FileKind } from './naming.ts'
 import { guardedShortName, isShortSideName, sharesStem } from './short-names.ts'
 import { SideFiles } from './side-files.ts'
 import { UnprovenContent } from './unproven-content.ts'
-import { UnreplicatedDatabases } from './unreplicated.ts'
+import { countIfEncrypted, UnreplicatedDatabases } from './unreplicated.ts'
 import { UnservedContent } from './unserved-content.ts'
 
 export interface TrackedFilesOptions {
@@ -38,6 +36,8 @@ export interface TrackedFilesOptions {
   readonly filter?: DatabaseFilter
   /** The databases that recovery found. */
   readonly databases: Iterable<Database>
+  /** The files that recovery took for encrypted databases without a log. */
+  readonly unreplicated?: Iterable<string>
 }
 
 /**
@@ -61,7 +61,7 @@ export class TrackedFiles {
     this.filter = filter
     this.names = new NameRules({ root, files, events, filter })
     this.sideFiles = new SideFiles(root, files, events)
-    this.unreplicated = new UnreplicatedDatabases(events, filter.rejectsOthers)
+    this.unreplicated = new UnreplicatedDatabases(events, filter.rejectsOthers, options.unreplicated)
     this.remove = (path) => files.unlink(`${root}/${path}`)
     for (const database of options.databases) {
       assert.ok(!database.tracked || databaseNameProblem(database.name) === undefined, 'only a valid name is tracked')
@@ -246,7 +246,7 @@ export class TrackedFiles {
     const database = this.get(name)
     if (encryptedPageSize > 0) database.file.assumeEncrypted(encryptedPageSize)
     try {
-      if (database.fileState() === undefined) this.#forgetIdle(database)
+      if (countIfEncrypted(database) || database.fileState() === undefined) this.#forgetIdle(database)
       else if (database.importIfWhole()) this.#adoptWal(database)
     } catch (error) {
       const err = asError(error)

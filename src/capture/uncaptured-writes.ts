@@ -1,6 +1,7 @@
 import type { Caller } from '../fuse/content.ts'
 import type { Database } from './database.ts'
 import { rejectUnjournaled } from './rejection.ts'
+import { countIfEncrypted } from './unreplicated.ts'
 
 /** For so many turns without a write a lock may last, before commits under it count as never ending. */
 const LOCKED_TURNS = 3
@@ -58,7 +59,9 @@ export class UncapturedWrites {
   #quiet(isOpen: () => boolean): void {
     const database = this.#database
     const { authority, file, events, name } = database
-    if (!authority.leads || !file.check().whole) return
+    const check = file.check()
+    if (check.looksEncrypted === true) countIfEncrypted(database, check)
+    if (!authority.leads || !check.whole) return
     // A transaction under way has written a part of its pages, and may still be rolled back.
     if (!this.#isSynced && authority.isLocked?.(inodeOf(database)) === true) {
       if (++this.#lockedTurns < LOCKED_TURNS) return this.#wait(isOpen)

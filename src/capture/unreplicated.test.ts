@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
+import { deflateRawSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 import type { VfsFile } from '../../test/harness/in-process/vfs-files.ts'
@@ -58,19 +59,65 @@ test('a new encrypted database in a rollback mode is served, counted, and named 
   expect(rig.node.plainFiles).toEqual([])
 })
 
-test('an encrypted database that was copied is found when it is written next', () => {
+test('a copy of an encrypted database is counted until it is written in WAL mode, also after a restart', () => {
   using rig = new Rig()
   write(rig, 'secret.db', randomBytes(2 * PAGE_SIZE))
-  expect([...rig.node.unreplicated]).toEqual([])
-  create(rig).close()
   expect([...rig.node.unreplicated]).toEqual(['secret.db'])
+  expect(rig.node.complaints()).toEqual([expect.stringContaining('probably an encrypted database')])
+  using again = new Rig({}, rig.dir)
+  expect([...again.node.unreplicated]).toEqual(['secret.db'])
+  create(again, 'secret.db', 1).close()
+  write(again, 'secret.db-wal', walOf(1, 2))
+  expect([...again.node.unreplicated]).toEqual([])
+  expect(again.node.position('secret.db').txid).toBe(2n)
+})
+
+test('a copy over an encrypted database that is counted is counted as well', () => {
+  using rig = new Rig()
+  create(rig).close()
+  const file = rig.node.mount.open('secret.db', NEW)
+  file.truncate(0)
+  file.write(randomBytes(3 * PAGE_SIZE), 0)
+  expect([...rig.node.unreplicated]).toEqual([])
+  file.close()
+  expect([...rig.node.unreplicated]).toEqual(['secret.db'])
+})
+
+test('a copy that gets its name by a rename is counted under that name, whatever its name was before', () => {
+  using rig = new Rig({ filter: new DatabaseFilter({ databases: ['*.db'], otherFiles: 'serve' }) })
+  write(rig, '.secret.db.part', randomBytes(2 * PAGE_SIZE))
+  expect([...rig.node.unreplicated]).toEqual([])
+  rig.node.mount.rename('.secret.db.part', 'secret.db')
+  expect([...rig.node.unreplicated]).toEqual(['secret.db'])
+  rig.node.mount.rename('secret.db', 'secret.bak')
+  expect([...rig.node.unreplicated]).toEqual([])
+})
+
+test('one that is written without a journal (MEMORY, OFF) is counted at the first quiet moment, and then at once', () => {
+  using rig = new Rig()
+  const file = rig.node.mount.open('secret.db', NEW)
+  file.write(randomBytes(3 * PAGE_SIZE), 0)
+  for (let turn = 0; turn < 2; turn++) rig.node.passTime()
+  expect([...rig.node.unreplicated]).toEqual(['secret.db'])
+  file.write(randomBytes(PAGE_SIZE), 0)
+  file.close()
+  expect(rig.node.complaints()).toHaveLength(1)
+})
+
+test.each([
+  ['text', Buffer.alloc(16384, 'All files that are no databases are plain files. ')],
+  ['zeros', Buffer.alloc(16384)],
+  ['random bytes that end within a page', randomBytes(16384 + 100)],
+  ['compressed data', deflateRawSync(randomBytes(3 << 20).toString('hex')).subarray(0, 16384 + 10)],
+])('%s are a plain file, and not counted', (_, bytes) => {
+  using rig = new Rig()
+  write(rig, 'file', bytes)
+  expect([[...rig.node.unreplicated], rig.node.complaints()]).toEqual([[], []])
 })
 
 test('one page is how an encrypted database begins, and how it gets into WAL mode: it is not counted', () => {
   using rig = new Rig()
   create(rig, 'new.db', 1).close()
-  write(rig, 'copied.db', randomBytes(2 * PAGE_SIZE))
-  create(rig, 'copied.db', 1).close()
   expect([[...rig.node.unreplicated], rig.node.complaints()]).toEqual([[], []])
 })
 

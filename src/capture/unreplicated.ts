@@ -11,17 +11,19 @@ import { rejectEncrypted } from './rejection.ts'
 
 /**
  * Databases that are in no log: encrypted ones (SQLCipher, SEE, SQLite3MC) in a rollback mode, because only a WAL tells
- * their size. Their pages have no SQLite header, but their journals do. They are found when they are written.
+ * their size. Their pages have no SQLite header, but their journals do, so they are found when they are written. Where
+ * no journal was seen (a copy, journal modes MEMORY and OFF, a restart), they are found by what they look like.
  */
 export class UnreplicatedDatabases {
   readonly #events: CaptureEvents
   readonly #rejects: boolean
-  readonly #names = new Set<string>()
+  readonly #names: Set<string>
 
-  /** `rejects`: writes to them are rejected; otherwise they are served as plain files. */
-  constructor(events: CaptureEvents, rejects: boolean) {
+  /** `rejects`: writes to them are rejected; otherwise they are served as plain files. `names`: those already known. */
+  constructor(events: CaptureEvents, rejects: boolean, names: Iterable<string> = []) {
     this.#events = events
     this.#rejects = rejects
+    this.#names = new Set(names)
   }
 
   has(name: string): boolean {
@@ -103,10 +105,28 @@ export function journaledWrite(
 }
 
 /** The file was written, and is no whole database. */
-export function servedAsPlain({ name, events, unreplicated }: PossiblyUnreplicated, check: FileCheck): void {
+export function servedAsPlain(database: PossiblyUnreplicated, check: FileCheck): void {
+  const { name, events, unreplicated } = database
   const { problem, begins, isForeign } = check
-  if (problem === undefined || unreplicated?.has(name) === true) return
+  if (problem === undefined || unreplicated?.has(name) === true || countIfEncrypted(database, check)) return
   if (begins !== true) return events.plainFile(name)
   events.log('warn', `not a SQLite database: ${problem}. Served as a plain file, not replicated`, { file: name })
   if (isForeign === true) unreplicated?.add(name)
+}
+
+/**
+ * Counts the file if it looks like an encrypted database of several pages that is in no log. During recovery, which has
+ * nothing to count with yet, the event tells.
+ */
+export function countIfEncrypted(database: PossiblyUnreplicated, check = database.file.check()): boolean {
+  const { name, tracked, events, unreplicated } = database
+  if (tracked || check.looksEncrypted !== true) return false
+  if (unreplicated?.has(name) === true) return true
+  const message =
+    'a file is probably an encrypted database that is neither replicated nor backed up. It is from the first write in ' +
+    'WAL mode on: PRAGMA journal_mode = WAL'
+  events.log('warn', message, { file: name })
+  if (unreplicated === undefined) events.unreplicated(name, true)
+  else unreplicated.add(name)
+  return true
 }

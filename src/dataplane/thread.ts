@@ -54,6 +54,8 @@ const say = (message: FromDataPlane) => port.postMessage(message)
 const slots = new Slots(state, say)
 /** Databases of which some pages are only in the WAL. */
 const behind = new Set<string>()
+/** Databases that are in no log, as far as they were found. */
+const unreplicated = new Set<string>()
 let tree: Tree | undefined
 let serving = false
 /** Whether a transaction holds a lock on the file with this backing inode number, or on the byte at `offset` of it. */
@@ -100,7 +102,11 @@ const events: CaptureEvents = {
   guarded: ({ name }) => say({ type: 'guarded', database: name }),
   unexplained: ({ name }) => say({ type: 'unexplained', database: name }),
   resized: ({ name }) => forgetAttributes(name),
-  unreplicated: (database, isUnreplicated) => say({ type: 'unreplicated', database, isUnreplicated }),
+  unreplicated(database, isUnreplicated) {
+    if (isUnreplicated) unreplicated.add(database)
+    else unreplicated.delete(database)
+    say({ type: 'unreplicated', database, isUnreplicated })
+  },
   plainFile: (file) => say({ type: 'plain-file', file }),
   later: (act) => {
     if (later.push(act) === 1) say({ type: 'later' })
@@ -231,14 +237,8 @@ function cutOff(session: Session): void {
 
 function serve(deviceFd: number, inodes: Inodes): void {
   const volume = new CaptureVolume({
-    root,
-    files,
-    events,
-    nowMs,
-    nodeId,
+    ...{ root, files, events, nowMs, nodeId, authority, filter, unreplicated },
     logs: new Logs(files, dataDir, { segmentSizeBytes, syncs }),
-    authority,
-    filter,
     databases: databases.values(),
   })
   databases.clear()

@@ -3,8 +3,8 @@ import { Database } from '../capture/database.ts'
 import type { DatabaseOptions } from '../capture/database-options.ts'
 import type { LogFields } from '../capture/events.ts'
 import { Proof } from '../capture/proof.ts'
-import type { LogState } from '../log/open.ts'
-import { cutTornTail } from '../log/open.ts'
+import { countIfEncrypted } from '../capture/unreplicated.ts'
+import { cutTornTail, type LogState } from '../log/open.ts'
 import { foldAll } from '../log/page-checksums.ts'
 import { writeSynced } from '../log/store.ts'
 import { trustAgain } from '../log/trust.ts'
@@ -24,8 +24,7 @@ import type { Files } from '../util/files.ts'
 import { parentOf, withFile } from '../util/files.ts'
 import { captureDecided, captureWal } from './capture-leftovers.ts'
 import { pageChecksumsFromLog } from './checksums-from-log.ts'
-import type { DecidedTransaction } from './decided.ts'
-import { readDecided } from './decided.ts'
+import { type DecidedTransaction, readDecided } from './decided.ts'
 import { readHeader } from './encrypted-file.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { RecoveryStep } from './plan.ts'
@@ -86,6 +85,7 @@ export class Recovery {
         this.#decided?.close()
       }
     }
+    if (plan.kind === 'nothing' && facts.file !== undefined) countIfEncrypted(new Database(this.#databaseOptions))
     return this.#recovered ?? (log && this.#dropped(log))
   }
 

@@ -3,6 +3,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
+import type { NodeStatus } from '../../src/api/status.ts'
 import { ltxd, program } from '../cli/run.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
 import { until } from '../harness/wait.ts'
@@ -143,6 +144,32 @@ describe.skipIf(findTool('python3-encrypted') === undefined)('an encrypted datab
     for (const name of ['copy.db', 'renamed.db']) {
       expect(await restore(name, name)).toMatchObject({ code: 0 })
       expect(await open('sqlcipher', `${base}/${name}`).value('SELECT count(*) FROM t')).toBe(3)
+    }
+  })
+
+  test('in every rollback mode, copied, and after a restart it is counted, by every cipher', async () => {
+    const modes = ['DELETE', 'MEMORY'] as const
+    const engines = ENGINES.filter((engine) => engine !== 'sqlcipher-readable-header')
+    const names: string[] = engines.flatMap((engine) => modes.map((mode) => `${engine}-${mode}.db`))
+    for (const engine of engines) {
+      for (const mode of modes) {
+        const writer = open(engine, `${base}/m/${engine}-${mode}.db`)
+        await writer.run(`PRAGMA journal_mode = ${mode}`, 'CREATE TABLE t (a INTEGER PRIMARY KEY, b)', MANY)
+        await writer.close()
+      }
+      await program('cp', [`${base}/m/${engine}-DELETE.db`, `${base}/m/${engine}-copy.db`])
+    }
+    names.push(...engines.map((engine) => `${engine}-copy.db`))
+    for (const restart of [false, true]) {
+      if (restart) {
+        expect(await node.stop()).toMatchObject({ code: 0 })
+        await start()
+      }
+      await until('all of them', 60_000, async () => {
+        const { stdout } = await ltxd(['status', '--json', '--data', `${base}/data`])
+        const { unreplicated } = JSON.parse(stdout) as NodeStatus
+        return names.sort().join() === unreplicated?.names.join()
+      })
     }
   })
 })

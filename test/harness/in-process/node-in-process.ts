@@ -127,6 +127,7 @@ export class InProcessNode {
       authority,
       filter,
       databases: this.recovered.values(),
+      unreplicated: this.unreplicated,
     })
     this.mount = new CaptureMount(root, this.volume, files)
   }
