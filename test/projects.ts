@@ -154,6 +154,7 @@ export const PROJECTS = {
       'test/interop/s3.test.ts',
       'test/interop/two-leaders.test.ts',
       'test/workers/hostile-jobs.test.ts',
+      'test/workers/redis-connection.test.ts',
       'test/workers/jobs.test.ts',
     ],
   },

@@ -86,6 +86,52 @@ test.each([
   )
 })
 
+const endless = (begin: string, more: string) => (socket: Socket) => {
+  socket.write(begin)
+  const chunk = more.repeat(Math.ceil(65_536 / more.length))
+  const fill = () => {
+    while (!socket.destroyed && socket.write(chunk));
+  }
+  socket.on('drain', fill)
+  fill()
+}
+
+const ENDLESS: readonly (readonly [string, (socket: Socket) => void])[] = [
+  ['a text of an impossible length', endless('$999999999999\r\n', 'x')],
+  ['a text of a length that is none', endless('$', '1')],
+  ['a line without an end', endless('+', 'x')],
+  ['an error without an end', endless('-ERR ', 'x')],
+  ['a number without an end', endless(':', '1')],
+  ['a large number without an end', endless('(', '1')],
+  ['a list of texts without an end', endless('*999999999\r\n', '$1\r\nx\r\n')],
+  ['lists of texts that grow without an end', endless('*2\r\n', '*20\r\n$0\r\n\r\n')],
+  ['replies to nothing', endless(bulk(info('7.2.0', 'noeviction')), '$-1\r\n')],
+  ['errors about nothing', endless(bulk(info('7.2.0', 'noeviction')), '-ERR x\r\n')],
+  ['pushed messages', endless('', '>1\r\n_\r\n')],
+]
+
+test.each(ENDLESS)(
+  'I10: a server that answers with %s is rejected before memory is taken for it',
+  async (_, answer) => {
+    const sockets = new Set<Socket>()
+    await linkTo(
+      (socket) => {
+        if (!sockets.has(socket)) answer(socket)
+        sockets.add(socket)
+      },
+      async (link, lines) => {
+        const error: unknown = await link.open().catch((thrown: unknown) => thrown)
+        expect(error).toBeInstanceOf(RedisRefusedError)
+        expect((error as Error).message).toMatch(/^the Redis at redis:.*does not speak its protocol \(/)
+        expect(lines.join('').length).toBeLessThan(1000)
+        await expect.poll(() => [...sockets].every((socket) => socket.destroyed)).toBe(true)
+        const [{ bytesWritten }] = [...sockets] as [Socket]
+        expect(bytesWritten).toBeLessThan(48 << 20)
+      },
+    )
+  },
+)
+
 test('a server that closes each connection is waited for, and the log says so once', async () => {
   await linkTo(
     (socket) => socket.end(),

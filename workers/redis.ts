@@ -4,6 +4,8 @@ import type { Logger } from '../src/util/log.ts'
 import { redactUrl } from '../src/util/redact.ts'
 import { rememberSecret, withoutSecrets } from '../src/util/sent-secrets.ts'
 import { shorten } from '../src/util/shorten.ts'
+import { BoundedConnector } from './redis-connector.ts'
+import { UnreadableReplyError } from './reply-scanner.ts'
 
 /** Redis answers but cannot be used. Retrying does not help. */
 export class RedisRefusedError extends LtxdError {
@@ -16,8 +18,6 @@ export class RedisRefusedError extends LtxdError {
 const MINIMUM_VERSION = [6, 2] as const
 const REFUSALS = /^(NOAUTH|WRONGPASS|NOPERM|ERR invalid password|ERR Client sent AUTH|ERR DB index)/
 const MAX_PAUSE_MS = 5000
-/** What ioredis adds to the error of a reply that is none. */
-const UNREADABLE = /^(.*)\. Please report this\.$/s
 /** What messages repeat of a server's text. */
 const MAX_TEXT = 500
 
@@ -41,6 +41,9 @@ export class RedisLink {
     this.#refused.catch(() => undefined)
     this.client = new Redis(url, {
       connectionName: 'ltxd',
+      Connector: BoundedConnector,
+      // The only one that BoundedConnector reads.
+      protocol: 2,
       // BullMQ waits for Redis instead of failing its commands.
       maxRetriesPerRequest: null,
       retryStrategy: (times) => Math.min(MAX_PAUSE_MS, 100 * 2 ** Math.min(times, 10)),
@@ -65,7 +68,7 @@ export class RedisLink {
       return await this.client.info()
     } catch (error) {
       const message = textOf(error)
-      throw UNREADABLE.test(errorMessage(error)) || REFUSALS.test(message) || isAnswer(error)
+      throw isUnreadable(error) || REFUSALS.test(message) || isAnswer(error)
         ? new RedisRefusedError(this.url, message)
         : error
     }
@@ -73,7 +76,7 @@ export class RedisLink {
 
   failed(error: unknown): void {
     const message = textOf(error) || (errorCode(error) ?? 'no connection')
-    if (REFUSALS.test(message)) this.#refuse(new RedisRefusedError(this.url, message))
+    if (isUnreadable(error) || REFUSALS.test(message)) this.#refuse(new RedisRefusedError(this.url, message))
     const reason = errorCode(error) ?? message
     if (this.#reason === reason || (this.#reason !== undefined && this.client.status !== 'ready')) return
     this.#reason = reason
@@ -98,9 +101,11 @@ function isAnswer(error: unknown): boolean {
 
 /** A server's text, of any length, may repeat what it was sent. */
 function textOf(error: unknown): string {
-  const message = shorten(withoutSecrets(errorMessage(error)), MAX_TEXT)
-  const [, problem] = UNREADABLE.exec(message) ?? []
-  return problem === undefined ? message : `what answers there does not speak its protocol (${problem})`
+  return shorten(withoutSecrets(errorMessage(error)), MAX_TEXT)
+}
+
+function isUnreadable(error: unknown): boolean {
+  return error instanceof UnreadableReplyError
 }
 
 /** Compares Redis's INFO with what the queues need. Returns a warning; throws RedisRefusedError. */

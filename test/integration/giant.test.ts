@@ -62,9 +62,13 @@ async function start(name: string, yaml: string, port: number): Promise<LtxdNode
   return node
 }
 
-async function position(name: string, database = 'a.db'): Promise<string> {
+async function statusOf(name: string, database = 'a.db') {
   const status = JSON.parse(await ltxd('status', '--data', join(dir, `${name}-data`), '--json')) as NodeStatus
-  const found = status.databases.find((each) => each.name === database)
+  return status.databases.find((each) => each.name === database)
+}
+
+async function position(name: string): Promise<string> {
+  const found = await statusOf(name)
   return `${found?.position ?? 'none'} ${found?.replication?.state ?? 'following'} ${found?.error ?? ''}`
 }
 
@@ -129,7 +133,12 @@ test.skipIf(form(true, false))(
     await run('cp', '--sparse=never', restored, join(dir, 'p-mnt/b.db'))
     expect(await sqlite(join(dir, 'p-mnt/b.db'), 'SELECT count(*) FROM t')).toBe('36\n')
     expectMemory(primary)
-    expect(await primary.stop(HOUR_MS)).toMatchObject({ code: 0 })
+    // The upload takes longer than a stop waits for.
+    await until('the upload', HOUR_MS, async () => {
+      const { position = 'none', backup: shipped } = (await statusOf('p', 'b.db')) ?? {}
+      return shipped?.txid === position.split('/')[0]
+    })
+    expect(await primary.stop(HOUR_MS), primary.logTail()).toMatchObject({ code: 0 })
     // Not beside the node, whose retention deletes objects meanwhile.
     await ltxd('backup', 'verify', backup)
     await same(restored, join(dir, 'p-data/files/b.db'))
