@@ -3,6 +3,8 @@
  * happened to which thing, what was expected, and what to do. Broken invariants are assertions instead.
  */
 
+import { constants } from 'node:os'
+
 /** 1: a failure at run time. 2: a wrong command line or configuration. */
 export type ExitCode = 1 | 2
 
@@ -25,10 +27,16 @@ export class UsageError extends LtxdError {
   }
 }
 
+/** What Node.js says instead of ESTALE, and of others that it does not know, before the negative errno. */
+const UNKNOWN = 'Unknown system error '
+const UNKNOWN_NAMES = new Map(Object.entries(constants.errno).map(([name, errno]) => [errno, name]))
+
 /** The `code` of a system error (ENOENT, EADDRINUSE …), or of an LtxdError; undefined for anything else. */
 export function errorCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined
-  return typeof error.code === 'string' ? error.code : undefined
+  if (typeof error.code !== 'string') return undefined
+  if (!error.code.startsWith(UNKNOWN)) return error.code
+  return UNKNOWN_NAMES.get(-Number(error.code.slice(UNKNOWN.length))) ?? error.code
 }
 
 /** The text to print for any thrown value. */
