@@ -48,6 +48,17 @@ describe('a candidate that finds the lease free', () => {
     expect(node.state.name).toBe('acquiring')
   })
 
+  test('reads anew and leaves it for a while again when its process was stopped meanwhile', () => {
+    const node = standing()
+    node.at(TTL + SETTLE)
+    answer(node, AHEAD)
+    const stoppedUntil = TTL + SETTLE + 2 * YIELD
+    expect(node.at(stoppedUntil)).toEqual(['stand'])
+    expect(answer(node, AHEAD)).toEqual([])
+    while (!node.at(wakeAtMs(node.state)).includes('acquire')) answer(node, AHEAD)
+    expect(node.ms).toBe(stoppedUntil + YIELD)
+  })
+
   test('acquires it as soon as that one is gone from the candidates', () => {
     const node = standing()
     node.at(TTL + SETTLE)

@@ -22,6 +22,11 @@ export function recordKey(view: LeaseView): string {
 
 /** How long the candidates for a released lease may take to publish. They all hear of it at the same time. */
 const RELEASED_MS = 100
+/**
+ * After so many times the pause between two readings of the candidacies this process was stopped, or hung. What it read
+ * may be gone with its own candidacy, for which the others wait; and it has yielded to nobody meanwhile.
+ */
+const STALE_RETRIES = 3
 
 /** `acquire`: nobody who is known to have more is waited for. */
 export type Verdict =
@@ -40,6 +45,7 @@ export function verdict(state: StandingBy, { view }: Seen, rules: Rules, now: No
   const { settledAtMs, readAtMs, aheadSinceMs, absent } = before
   if (readAtMs === undefined) return { kind: 'wait', election: before, wakeAtMs: Infinity }
   if (now.ms < settledAtMs) return { kind: 'wait', election: before, wakeAtMs: settledAtMs }
+  if (now.ms > readAtMs + STALE_RETRIES * retryMs(rules)) return ask({ ...before, aheadSinceMs: undefined })
   if (readAtMs < settledAtMs) return ask(before)
   if (missed(state, absent, rules).length > 0) return askAgainAt(readAtMs + retryMs(rules), before, now)
   if (aheadSinceMs === undefined || now.ms >= aheadSinceMs + rules.yieldMs) return { kind: 'acquire' }
