@@ -93,6 +93,7 @@ export const PROJECTS = {
       'test/integration/beyond-lock-page.test.ts',
       'test/encrypted/node.test.ts',
       'test/integration/database-filter.test.ts',
+      'test/integration/failed-log.test.ts',
       'test/integration/dropped.test.ts',
       'test/integration/giant.test.ts',
       'test/integration/histories.test.ts',

@@ -98,10 +98,6 @@ export class Database implements CapturedDatabase {
     return this.walMode || this.wal.following
   }
 
-  get hasLog(): boolean {
-    return this.#transactions.hasLog
-  }
-
   get logDir(): string | undefined {
     return this.#transactions.logDir
   }
@@ -141,7 +137,8 @@ export class Database implements CapturedDatabase {
   commit(change: Change): void {
     this.trust.assertSound()
     this.trust.expectChange()
-    if (!this.hasLog && this.events.admits?.(this.name) === false) throw rejectTooMany(this.events, this.name)
+    if (this.logDir === undefined && this.events.admits?.(this.name) === false)
+      throw rejectTooMany(this.events, this.name)
     if (change.decided === true || this.authority.leads) {
       if (change.decided !== true) this.lateness.begin()
       const { nowMs, nodeId } = this.#options
@@ -172,6 +169,11 @@ export class Database implements CapturedDatabase {
   /** Fsyncs the log: everything committed so far survives a power loss. */
   syncLog(): void {
     this.#transactions.sync()
+  }
+
+  /** See LogWriter.mend. */
+  mendLog(): boolean {
+    return this.#transactions.mendLog()
   }
 
   /** Begins an fsync of the log. A returned reply answers the request when the fsync ends. */
@@ -259,11 +261,10 @@ export class Database implements CapturedDatabase {
   }
 
   readFrame(index: number): Uint8Array {
-    const page = scratch.subarray(0, this.pageSize)
     const at = frameOffset(index, this.pageSize) + FRAME_HEADER_SIZE
-    const n = this.files.read(this.walFd, page, 0, page.length, at)
-    assert.equal(n, page.length, 'a committed frame lies within the WAL')
-    return page
+    const n = this.files.read(this.walFd, scratch, 0, this.pageSize, at)
+    assert.equal(n, this.pageSize, 'a committed frame lies within the WAL')
+    return scratch.subarray(0, n)
   }
 
   fileState(announced?: Expectation): FileState | undefined {

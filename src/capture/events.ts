@@ -53,6 +53,8 @@ export interface CaptureEvents {
   resized(database: PublishedDatabase): void
   /** A database was found that no log can hold, because it cannot be read (encryption); or it is none any more. */
   unreplicated(name: string, isUnreplicated: boolean): void
+  /** The log of a database rejects everything, for this reason; or it no longer does. Default: nobody is told. */
+  logFailed?(name: string, error: Error | undefined): void
   /** A file was written that is no database. */
   plainFile(name: string): void
   /** Runs `act` between two requests, in about a second. Never, if the node stops before. */

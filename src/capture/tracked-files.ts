@@ -293,8 +293,9 @@ export class TrackedFiles {
   }
 
   #forgetIdle(database: Database): void {
-    const { tracked, hasLog, journal, rejection, name } = database
-    const isIdle = !tracked && !hasLog && !journal.active && rejection === undefined && !this.#contents.has(database)
+    const { tracked, logDir, journal, rejection, name } = database
+    const isIdle =
+      !tracked && logDir === undefined && !journal.active && rejection === undefined && !this.#contents.has(database)
     if (isIdle) this.#databases.delete(name)
   }
 }

@@ -71,10 +71,6 @@ export class Transactions {
     this.#base = options.droppedAt ?? ZERO_POSITION
   }
 
-  get hasLog(): boolean {
-    return this.#log !== undefined
-  }
-
   /** How many transactions were appended to the log; `assertLogged` compares it (I1). */
   get appended(): number {
     return this.#appended
@@ -128,6 +124,11 @@ export class Transactions {
   /** Fsyncs the log: everything committed so far survives a power loss. */
   sync(): void {
     this.#log?.sync()
+  }
+
+  /** Tries to mend a log that failed, if that is due. False while it rejects everything. */
+  mendLog(): boolean {
+    return this.#log?.mend() ?? true
   }
 
   get isUnsynced(): boolean {

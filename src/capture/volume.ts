@@ -41,6 +41,10 @@ export class CaptureVolume implements Volume {
     return this.#tracked.values()
   }
 
+  find(name: string): Database | undefined {
+    return this.#tracked.find(name)
+  }
+
   /** The database of that name, if it has a committed state. */
   tracked(name: string): Database | undefined {
     const database = this.#tracked.find(name)

@@ -1,7 +1,6 @@
-import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import type { LogFields, LogLevel, Sharing } from '../capture/events.ts'
+import type { Sharing } from '../capture/events.ts'
 import { Proof } from '../capture/proof.ts'
 import { type Device } from '../fuse/device.ts'
 import { droppedAt } from '../log/dropped.ts'
@@ -10,13 +9,11 @@ import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 import { nodeFiles } from '../util/files.ts'
 import { Connection } from './connection.ts'
-import { KeepAwake } from './keep-awake.ts'
+import { HelperThreads, type HelperThreadsOptions } from './helper-threads.ts'
 import type { KnownDatabase, WalObserver } from './known-database.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { PlainFiles } from './plain-files.ts'
 import { SharedState } from './shared-state.ts'
-import type { SyncFailed, SyncThreadData } from './sync-thread.ts'
-import { Syncs } from './syncs.ts'
 import { Tenants } from './tenants.ts'
 
 export type { KnownDatabase } from './known-database.ts'
@@ -24,10 +21,8 @@ export type { KnownDatabase } from './known-database.ts'
 /** When the data plane gets its turn after it has asked for one. */
 const LATER_MS = 700
 
-export interface DataPlaneOptions extends Omit<DataPlaneData, 'shared' | 'syncs' | 'keepAwake'> {
-  /** `low` keeps a core awake while requests arrive (keep-awake.ts). */
-  readonly latency: 'normal' | 'low'
-  readonly log: (level: LogLevel, message: string, fields: LogFields) => void
+export interface DataPlaneOptions
+  extends Omit<DataPlaneData, 'shared' | 'syncs' | 'keepAwake'>, Omit<HelperThreadsOptions, 'syncFailed'> {
   /** A database is new, or its state has changed. */
   readonly appeared: (database: KnownDatabase) => unknown
   /** A dropped database is known no more: only the position of its drop remains (log/dropped.ts). */
@@ -47,6 +42,8 @@ export class DataPlane {
   readonly behind = new Set<string>()
   /** How often the owner or the mode of each database's file has changed. */
   readonly ownerChanges = new Map<string, number>()
+  /** Why the log of each database rejects everything, where it does. */
+  readonly failedLogs = new Map<string, string>()
   /** Databases that are served as plain files, because no log can hold them. */
   readonly unreplicated = new Set<string>()
   /** Resolves when the thread has ended; rejects when it failed. */
@@ -54,11 +51,8 @@ export class DataPlane {
   readonly shared = new SharedState()
   readonly #tenants = new Tenants(this.shared)
   readonly #plainFiles = new PlainFiles((message, fields) => this.#options.log('warn', message, fields))
-  readonly #syncs = Syncs.buffer()
   readonly #worker: Worker
-  readonly #keepAwake: SharedArrayBuffer | undefined
-  #syncThread: Worker | undefined
-  #keepAwakeThread: Worker | undefined
+  readonly #helpers: HelperThreads
   readonly #options: DataPlaneOptions
   #recovered: (() => void) | undefined
   #connection: Connection | undefined
@@ -69,11 +63,11 @@ export class DataPlane {
   constructor(options: DataPlaneOptions) {
     this.#options = options
     const { dataDir, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites } = options
-    // A single core is never idle while a program waits.
-    if (options.latency === 'low' && availableParallelism() > 1) this.#keepAwake = KeepAwake.buffer()
+    this.#helpers = new HelperThreads({ ...options, syncFailed: () => this.takeTurn() })
+    const { syncs, keepAwake } = this.#helpers
     const workerData: DataPlaneData = {
-      ...{ shared: this.shared.buffer, syncs: this.#syncs },
-      ...(this.#keepAwake !== undefined && { keepAwake: this.#keepAwake }),
+      ...{ shared: this.shared.buffer, syncs },
+      ...(keepAwake !== undefined && { keepAwake }),
       ...{ dataDir, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites },
     }
     this.#worker = new Worker(fileURLToPath(new URL('./dataplane.js', import.meta.url)), { workerData })
@@ -130,8 +124,7 @@ export class DataPlane {
   async serve(mountDir: string, device: Device, generation: number): Promise<void> {
     const connection = (this.#connection = new Connection(device))
     this.#send({ type: 'serve', deviceFd: device.device, generation, isBridge: device.bell !== undefined })
-    this.#startSyncThread(device.device)
-    this.#startKeepingAwake()
+    this.#helpers.start(this.shared.buffer, device.device)
     await connection.hang(mountDir, this.ended)
   }
 
@@ -191,7 +184,7 @@ export class DataPlane {
       this.#plainFiles.flush()
       await this.releaseMount()
       this.#connection?.close()
-      await Promise.all([this.#syncThread?.terminate(), this.#keepAwakeThread?.terminate()])
+      await this.#helpers.terminate()
     }
   }
 
@@ -205,35 +198,10 @@ export class DataPlane {
     this.#observer = observer
   }
 
-  /** Without this thread the data plane syncs by itself. */
-  #startSyncThread(deviceFd: number): void {
-    const data: SyncThreadData = { syncs: this.#syncs, shared: this.shared.buffer, deviceFd }
-    const thread = new Worker(fileURLToPath(new URL('./sync-thread.js', import.meta.url)), { workerData: data })
-    thread.on('message', ({ error }: SyncFailed) => this.#options.log('error', `fsync of a log failed: ${error}`, {}))
-    // Its requests would never be answered. Ending the process is better: the next start recovers.
-    thread.on('error', (error) => {
-      throw error
-    })
-    this.#syncThread = thread
-  }
-
-  /** Optional: without this thread, requests are only served later. */
-  #startKeepingAwake(): void {
-    if (this.#keepAwake === undefined) return
-    const thread = new Worker(fileURLToPath(new URL('./keep-awake.js', import.meta.url)), {
-      workerData: this.#keepAwake,
-    })
-    thread.on('error', (error) =>
-      this.#options.log('warn', 'fuse.latency falls back to "normal": the thread that keeps a core awake failed', {
-        reason: error.message,
-      }),
-    )
-    this.#keepAwakeThread = thread
-  }
-
   #release(name: string, slot: number): void {
     const { position } = this.#tenants.end(slot)
-    for (const key of ['databases', 'unproven', 'sharing', 'behind', 'ownerChanges'] as const) this[key].delete(name)
+    for (const key of ['databases', 'unproven', 'sharing', 'behind', 'ownerChanges', 'failedLogs'] as const)
+      this[key].delete(name)
     this.#options.released(name, position)
     this.shared.wake()
   }
@@ -281,6 +249,10 @@ export class DataPlane {
       case 'unreplicated':
         if (message.isUnreplicated) this.unreplicated.add(message.database)
         else this.unreplicated.delete(message.database)
+        return
+      case 'log-failed':
+        if (message.reason === undefined) this.failedLogs.delete(message.database)
+        else this.failedLogs.set(message.database, message.reason)
         return
       case 'plain-file':
         return this.#plainFiles.add(message.file)

@@ -58,6 +58,8 @@ export type FromDataPlane =
   | { readonly type: 'owner'; readonly database: string }
   /** A database was found that no log can hold (capture/unreplicated.ts), or is none any more. */
   | { readonly type: 'unreplicated'; readonly database: string; readonly isUnreplicated: boolean }
+  /** The log of a database rejects everything, for this reason; without one, it no longer does. */
+  | { readonly type: 'log-failed'; readonly database: string; readonly reason: string | undefined }
   /** A file was written that is no database. */
   | { readonly type: 'plain-file'; readonly file: string }
   /** Something is to be done in about a second: `SharedState.requestTurn`. */

@@ -28,6 +28,7 @@ const CONTROL = {
   releases: 22,
   cutOff: 24,
   awaiting: 26,
+  syncFailed: 28,
 } as const
 const AWAITING: readonly Awaiting[] = ['nothing', 'writes', 'opens']
 /** Offset in 64-bit words. */
@@ -79,6 +80,16 @@ export class SharedState {
   /** Data plane only: whether that was requested since the last call. */
   takeTurn(): boolean {
     return Atomics.load(this.#control, CONTROL.turn) === 1 && Atomics.exchange(this.#control, CONTROL.turn, 0) === 1
+  }
+
+  /** An fsync on another thread has failed, which its log does not know yet. */
+  noteSyncFailed(): void {
+    Atomics.store(this.#control, CONTROL.syncFailed, 1)
+  }
+
+  /** Data plane only: whether that was noted since the last call. */
+  takeSyncFailed(): boolean {
+    return Atomics.exchange(this.#control, CONTROL.syncFailed, 0) === 1
   }
 
   /**

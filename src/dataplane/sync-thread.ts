@@ -34,7 +34,9 @@ function sync(taken: TakenSync): void {
   fs.fdatasync(taken.fd, (error) => {
     taken.ended(error === null)
     answerEmpty(deviceFd, taken.uniqueLow, taken.uniqueHigh, errnoOf(taken, error !== null))
-    if (error !== null) port.postMessage({ error: error.message } satisfies SyncFailed)
+    if (error === null) return
+    state.noteSyncFailed()
+    port.postMessage({ error: error.message } satisfies SyncFailed)
   })
 }
 

@@ -12,15 +12,14 @@ import { findDatabases } from '../capture/find-databases.ts'
 import { RejectionLines } from '../capture/rejection-lines.ts'
 import { discardReplacements } from '../capture/replacement.ts'
 import { CaptureVolume } from '../capture/volume.ts'
-import { errnoOf, FsError } from '../fuse/errno.ts'
+import { FsError } from '../fuse/errno.ts'
 import { type Inodes, narrowInodes, wideInodes } from '../fuse/protocol/inodes.ts'
 import { invalidateAttributes } from '../fuse/protocol/notify.ts'
 import { Session } from '../fuse/protocol/session.ts'
 import { Tree } from '../fuse/tree/tree.ts'
 import { droppedAt } from '../log/dropped.ts'
-import { Logs } from '../log/logs.ts'
+import { Logs, type LogsOptions } from '../log/logs.ts'
 import { logDirectory } from '../log/store.ts'
-import type { TXID } from '../ltx/format/types.ts'
 import { recoverDatabase, type RecoveryOptions, rejectedDatabase } from '../recovery/recover.ts'
 import { DATABASE_MAGIC_SIZE, hasDatabaseMagic } from '../sqlite/database-header.ts'
 import { errorCode, errorMessage } from '../util/errors.ts'
@@ -35,6 +34,7 @@ import { SharedState } from './shared-state.ts'
 import { Slots } from './slots.ts'
 import { NodeSpecialFiles } from './special-files.ts'
 import { Syncs } from './syncs.ts'
+import { Turns } from './turns.ts'
 
 assert.ok(parentPort !== null, 'this file is the entry of a worker thread')
 const port = parentPort
@@ -45,8 +45,6 @@ const syncs = new Syncs(data.syncs)
 const keepAwake = data.keepAwake === undefined ? undefined : new KeepAwake(data.keepAwake)
 const databases = new Map<string, Database>()
 const nowMs = Date.now
-/** How long a turn may spend on releasing databases. */
-const RELEASE_MS = 20
 /** While this thread serves, applications rename directories and make links below `root`. */
 const files = filesBeneath(dataDir, data.modes)
 
@@ -62,10 +60,6 @@ let serving = false
 let isLocked = (_inode: number, _offset?: number): boolean => false
 /** Drops the attributes of the file of that name from the kernel's cache. */
 let forgetAttributes = (_name: string): void => undefined
-/** Releases a database that was dropped with that transaction. */
-let releaseDropped = (_name: string, _txid: TXID): void => undefined
-/** What waits for the next turn. */
-const later: (() => void)[] = []
 /** The current request commits. */
 let committing = false
 let isCutOff = false
@@ -108,11 +102,15 @@ const events: CaptureEvents = {
     say({ type: 'unreplicated', database, isUnreplicated })
   },
   plainFile: (file) => say({ type: 'plain-file', file }),
-  later: (act) => {
-    if (later.push(act) === 1) say({ type: 'later' })
+  logFailed(database, error) {
+    say({ type: 'log-failed', database, reason: error?.message })
+    if (error !== undefined) turns.logFailed(database)
   },
+  later: (act) => turns.later(act),
   log: (level, message, fields) => lines.log(level, message, fields),
 }
+
+const turns = new Turns(state, slots, events, say)
 
 port.on('message', (message: ToDataPlane) => {
   switch (message.type) {
@@ -131,6 +129,8 @@ port.on('message', (message: ToDataPlane) => {
       port.close()
   }
 })
+
+const logOptions: LogsOptions = { segmentSizeBytes, syncs, failed: (name, error) => events.logFailed?.(name, error) }
 
 const optionsOf = (name: string): RecoveryOptions => {
   return { name, dataDir, root, mountDir, files, events, nowMs, nodeId, segmentSizeBytes, syncs, authority }
@@ -193,32 +193,6 @@ function recover(name: string): void {
   if (proof !== undefined) say({ type: 'unproven', database: name, proof: proof.buffer })
 }
 
-/** For a moment only: requests wait meanwhile. */
-function releaseAllowed(): void {
-  const until = monotonicMs() + RELEASE_MS
-  for (const [name, txid] of slots.releasable()) {
-    if (monotonicMs() < until) {
-      releaseDropped(name, txid)
-      continue
-    }
-    state.keepReleases()
-    return say({ type: 'later' })
-  }
-}
-
-function takeTurn(): void {
-  if (state.takeReleases()) later.push(releaseAllowed)
-  for (const act of later.splice(0)) {
-    try {
-      act()
-    } catch (error) {
-      // As for a request: only a broken invariant ends the session.
-      if (errnoOf(error) === undefined) throw error
-      events.log('error', `what had waited failed: ${errorMessage(error)}`, {})
-    }
-  }
-}
-
 /** What waits is performed again, and may wait again. */
 function decide(session: Session): void {
   awaited = state.awaiting
@@ -238,11 +212,11 @@ function cutOff(session: Session): void {
 function serve(deviceFd: number, inodes: Inodes): void {
   const volume = new CaptureVolume({
     ...{ root, files, events, nowMs, nodeId, authority, filter, unreplicated },
-    logs: new Logs(files, dataDir, { segmentSizeBytes, syncs }),
+    logs: new Logs(files, dataDir, logOptions),
     databases: databases.values(),
   })
   databases.clear()
-  releaseDropped = (name, txid) => volume.release(name, txid)
+  turns.volume = volume
   const special = new NodeSpecialFiles({
     primaryHostname: () => state.primaryHostname,
     lagMs: () => (state.leads ? 0 : state.lagMs),
@@ -267,7 +241,7 @@ function serve(deviceFd: number, inodes: Inodes): void {
     failed: (operation, error) =>
       events.log('error', `${operation} failed: ${errorMessage(error)}`, { errno: errorCode(error) }),
     afterRequest() {
-      if (state.takeTurn()) takeTurn()
+      if (state.takeTurn()) turns.take()
       if (session.holds && state.awaiting !== awaited) decide(session)
       if (state.cutOffRequested && !isCutOff) cutOff(session)
       if (committing) state.endCommit()

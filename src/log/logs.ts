@@ -6,13 +6,18 @@ import { removeLog, replaceLog } from './replace.ts'
 import { logDirectory } from './store.ts'
 import type { LogWriter, LogWriterOptions } from './writer.ts'
 
+export interface LogsOptions extends Omit<LogWriterOptions, 'failed'> {
+  /** Called with the reason when a database's log begins to reject everything, and with undefined at the end. */
+  readonly failed?: (database: string, error: Error | undefined) => void
+}
+
 /** Opens, replaces and removes the logs of a data directory. */
 export class Logs {
   readonly #files: Files
   readonly #dataDir: string
-  readonly #options: LogWriterOptions
+  readonly #options: LogsOptions
 
-  constructor(files: Files, dataDir: string, options: LogWriterOptions) {
+  constructor(files: Files, dataDir: string, options: LogsOptions) {
     this.#files = files
     this.#dataDir = dataDir
     this.#options = options
@@ -20,14 +25,14 @@ export class Logs {
 
   /** Opens the database's log for appending, creating it if it is missing. */
   open(database: string): LogWriter {
-    return openLog(this.#files, logDirectory(this.#dataDir, database), this.#options)
+    return openLog(this.#files, logDirectory(this.#dataDir, database), this.#optionsOf(database))
   }
 
   /**
    * Replaces the log with one that begins after `base` with what `fill` writes. The old log's writer must be closed.
    */
   replace(database: string, base: Position, fill: (log: LogWriter) => void): LogWriter {
-    return replaceLog(this.#files, logDirectory(this.#dataDir, database), base, this.#options, fill)
+    return replaceLog(this.#files, logDirectory(this.#dataDir, database), base, this.#optionsOf(database), fill)
   }
 
   /** Where the database was dropped, if that is all that is left of its log. Throws StateDamagedError. */
@@ -48,5 +53,10 @@ export class Logs {
   /** Removes the log, if there is one. A crash leaves all of it or nothing. */
   remove(database: string): void {
     removeLog(this.#files, logDirectory(this.#dataDir, database))
+  }
+
+  #optionsOf(database: string): LogWriterOptions {
+    const { failed, ...options } = this.#options
+    return failed === undefined ? options : { ...options, failed: (error) => failed(database, error) }
   }
 }

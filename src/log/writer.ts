@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
-import { Encoder } from '../ltx/codec/encoder.ts'
+import type { Encoder } from '../ltx/codec/encoder.ts'
 import type { Header } from '../ltx/format/header.ts'
 import type { Checksum, Position } from '../ltx/format/types.ts'
 import { formatTXID, nextTXID } from '../ltx/format/types.ts'
@@ -9,7 +9,7 @@ import type { Files } from '../util/files.ts'
 import { Breakage } from './breakage.ts'
 import { LogUnsyncedError } from './errors.ts'
 import type { PendingSync, SyncStarter } from './pending-sync.ts'
-import { RECORD_FRAME_SIZE, writeRecordFrame } from './record.ts'
+import { writeRecord } from './record-write.ts'
 import { rewriteSegment } from './rewrite.ts'
 import { listSegments, segmentPath } from './segments.ts'
 
@@ -18,6 +18,8 @@ export interface LogWriterOptions {
   readonly segmentSizeBytes: number
   /** Fsyncs a segment on another thread, while the writer's thread continues. */
   readonly syncs?: SyncStarter
+  /** Called with the reason when the log begins to reject everything, and with undefined when it no longer does. */
+  readonly failed?: (error: Error | undefined) => void
   readonly monotonicMs?: () => number
 }
 
@@ -28,9 +30,6 @@ interface Segment {
   fd: number
   end: number
 }
-
-/** Records up to this size are written in one write. */
-const BUFFER_SIZE = 1 << 20
 
 /**
  * Appends transactions to a database's log: synchronous, one writer for each database, in the data plane. After an
@@ -62,7 +61,7 @@ export class LogWriter {
     this.dir = dir
     this.#options = options
     this.#at = position
-    this.#breakage = new Breakage(dir, options.monotonicMs)
+    this.#breakage = new Breakage(dir, options.failed, options.monotonicMs)
     const last = listSegments(files, dir).at(-1)
     if (last !== undefined) this.#current = { path: last.path, fd: -1, end }
   }
@@ -90,7 +89,7 @@ export class LogWriter {
     const start = segment.end
     if (segment.fd < 0) segment.fd = this.#files.open(segment.path, fs.constants.O_RDWR)
     try {
-      const { end, postApplyChecksum } = this.#writeRecord(segment.fd, start, header, encode, confirm)
+      const { end, postApplyChecksum } = writeRecord(this.#files, segment.fd, start, header, encode, confirm)
       segment.end = end
       this.#unsynced = true
       this.#appends++
@@ -120,6 +119,18 @@ export class LogWriter {
   /** Throws the reason why nothing is accepted, unless the segments could be written anew now. */
   #assertWhole(): void {
     if (this.#breakage.error !== undefined) this.#breakage.end(() => this.#rewrite())
+  }
+
+  /** Tries to write anew what could not be made durable, if that is due. False while the log rejects everything. */
+  mend(): boolean {
+    this.#collectSync()
+    try {
+      this.#assertWhole()
+      return true
+    } catch (error) {
+      if (error === this.#breakage.error) return false
+      throw error
+    }
   }
 
   /** Makes everything durable that was appended since the last fsync that succeeded. */
@@ -191,6 +202,7 @@ export class LogWriter {
     if (this.#breakage.error === undefined) this.sync()
     if (this.#current !== undefined && this.#current.fd >= 0) this.#files.close(this.#current.fd)
     this.#current = undefined
+    this.#breakage.forget()
   }
 
   #syncFiles(): void {
@@ -229,46 +241,6 @@ export class LogWriter {
       assert.equal(header.preApplyChecksum, checksum, 'I2: pre-apply checksum is not the last post-apply one')
   }
 
-  #writeRecord(
-    fd: number,
-    start: number,
-    header: Header,
-    encode: (encoder: Encoder) => Checksum,
-    confirm: () => void,
-  ): { end: number; postApplyChecksum: Checksum } {
-    let filled = RECORD_FRAME_SIZE
-    let flushed = 0
-    const flush = () => {
-      this.#files.write(fd, buffer, 0, filled, start + flushed)
-      flushed += filled
-      filled = 0
-    }
-    buffer.fill(0, 0, RECORD_FRAME_SIZE)
-    const encoder = new Encoder(header, (chunk) => {
-      for (let done = 0; done < chunk.length;) {
-        if (filled === BUFFER_SIZE) flush()
-        const n = Math.min(chunk.length - done, BUFFER_SIZE - filled)
-        buffer.set(chunk.subarray(done, done + n), filled)
-        filled += n
-        done += n
-      }
-    })
-    const postApplyChecksum = encode(encoder)
-    const { sizeBytes } = encoder.finish(postApplyChecksum)
-    if (flushed === 0) {
-      confirm()
-      writeRecordFrame(buffer, sizeBytes)
-      flush()
-    } else {
-      flush()
-      confirm()
-      writeRecordFrame(buffer, sizeBytes)
-      this.#files.write(fd, buffer, 0, RECORD_FRAME_SIZE, start)
-    }
-    assert.equal(flushed, RECORD_FRAME_SIZE + sizeBytes)
-    return { end: start + flushed, postApplyChecksum }
-  }
-
   #cutBack(fd: number, end: number): void {
     try {
       this.#files.truncate(fd, end)
@@ -296,5 +268,3 @@ export class LogWriter {
 }
 
 const NOTHING = () => {}
-/** Shared by all writers of the thread: the data plane appends one record at a time. */
-const buffer = new Uint8Array(BUFFER_SIZE)

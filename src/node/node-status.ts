@@ -71,8 +71,8 @@ function failureReason(parts: NodeParts): string | undefined {
 }
 
 /** Why its transactions cannot be applied or logged at the moment. */
-function failureOf({ cluster }: NodeParts, name: string): string | undefined {
-  return cluster?.role.replica?.failure(name)
+function failureOf({ plane, cluster }: NodeParts, name: string): string | undefined {
+  return plane?.failedLogs.get(name) ?? cluster?.role.replica?.failure(name)
 }
 
 function unreplicatedReason({ plane }: NodeParts): string | undefined {

@@ -94,7 +94,11 @@ function assertUsableName({ name, dataDir, root }: Location): void {
 
 function databaseOptionsOf(options: RecoveryOptions): DatabaseOptions {
   const { files, dataDir } = options
-  return { ...options, path: sceneOf(options).path, logs: new Logs(files, dataDir, options) }
+  return {
+    ...options,
+    path: sceneOf(options).path,
+    logs: new Logs(files, dataDir, { ...options, failed: (name, error) => options.events.logFailed?.(name, error) }),
+  }
 }
 
 /** What V8 says of an array or a map that is too large for it, or for the machine. */

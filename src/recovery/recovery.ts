@@ -32,7 +32,7 @@ import { describeSteps, planRecovery } from './plan.ts'
 import { assertExact, checksumPages, foldWal, pageReader, replayLog, restorePages, rollBackJournal } from './repair.ts'
 import { findResidue, Unrecoverable } from './residue.ts'
 
-export interface RecoveryOptions extends Omit<DatabaseOptions, 'logs' | 'path'>, LogWriterOptions {
+export interface RecoveryOptions extends Omit<DatabaseOptions, 'logs' | 'path'>, Omit<LogWriterOptions, 'failed'> {
   readonly dataDir: string
   /** The backing directory of the mount. */
   readonly root: string
