@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { lockForReading, openDataDirectory } from './directory.ts'
@@ -78,4 +78,28 @@ test('a term above 2^62 is neither written nor read', () => {
   using poisoned = temporaryDirectory()
   const dir = withIdentity(poisoned.dir, { ...IDENTITY, term: String(2n ** 63n - 1n) })
   expect(() => openDataDirectory(dir)).toThrow(/node\.json.*is too large/s)
+})
+
+test('a node whose node.json was removed forgets its terms, but not that it may have led', () => {
+  using temporary = temporaryDirectory()
+  const { dir } = temporary
+  const first = openDataDirectory(dir)
+  expect(first.mayHaveLed()).toBe(false)
+  first.led(4n)
+  first.close()
+  mkdirSync(`${dir}/log/a.db.ltx`)
+  for (const isFirst of [true, false]) {
+    if (isFirst) rmSync(`${dir}/node.json`)
+    const next = openDataDirectory(dir)
+    expect([next.ledTerm(), next.mayHaveLed(), next.nodeId === first.nodeId]).toEqual([0n, true, false])
+    next.close()
+  }
+})
+
+test('what is said of a damaged node.json does not make a node of a cluster forget its terms', () => {
+  using temporary = temporaryDirectory()
+  const dir = withIdentity(temporary.dir, { ...IDENTITY, id: 'x' })
+  expect(() => openDataDirectory(dir)).toThrow(
+    /Put it back from a copy\..*start with an empty one;.*In a cluster do not/,
+  )
 })

@@ -36,6 +36,8 @@ export interface DataDirectory {
   sawTerm(term: bigint): void
   /** The highest term in which this node was the leader; 0 when it never was. */
   ledTerm(): bigint
+  /** The data may have transactions that no other node has: it led, or its node.json was lost. */
+  mayHaveLed(): boolean
   /** Called before the first commit of a term. The term must not be lower than any term seen before (I6). */
   led(term: bigint): void
   /** The term of the last leader whose whole history this node has held; 0 when there was none. */
@@ -98,7 +100,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
   }
   try {
     // First, because it says whether this version may change the directory.
-    const identity = new IdentityFile(files, `${dir}/node.json`)
+    const identity = new IdentityFile(files, dir)
     const changed = applyModes(dir, modes, 'files')
     if (changed !== undefined) {
       options.changed?.(describeChange(`the data directory ${dir}`, changed, modes, 'data.mode'))
@@ -115,6 +117,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
         if (term > identity.term) identity.update({ term: term.toString() })
       },
       ledTerm: () => identity.ledTerm,
+      mayHaveLed: () => identity.mayHaveLed,
       led: (term) => {
         assert.ok(
           term >= identity.term,
@@ -151,6 +154,8 @@ const identitySchema = z.strictObject({
   term: term.optional(),
   ledTerm: term.optional(),
   historyTerm: term.optional(),
+  /** There were databases when the id was chosen: nobody knows what the node before had led. */
+  inherited: z.boolean().optional(),
 })
 
 const IDENTITY = { format: FORMAT, schema: identitySchema }
@@ -161,13 +166,14 @@ class IdentityFile {
   readonly #path: string
   #identity: z.infer<typeof identitySchema>
 
-  constructor(files: Files, path: string) {
+  constructor(files: Files, dir: string) {
     this.#files = files
-    this.#path = path
-    if (fs.existsSync(path)) {
-      this.#identity = readIdentity(path)
+    this.#path = `${dir}/node.json`
+    if (fs.existsSync(this.#path)) {
+      this.#identity = readIdentity(this.#path)
     } else {
-      this.#identity = { id: formatNodeId(randomBytes(8).readBigUInt64BE()) }
+      const inherited = fs.readdirSync(`${dir}/log`).length > 0
+      this.#identity = { id: formatNodeId(randomBytes(8).readBigUInt64BE()), ...(inherited && { inherited }) }
       this.#write()
     }
   }
@@ -186,6 +192,10 @@ class IdentityFile {
 
   get ledTerm(): bigint {
     return BigInt(this.#identity.ledTerm ?? 0)
+  }
+
+  get mayHaveLed(): boolean {
+    return this.ledTerm > 0n || this.#identity.inherited === true
   }
 
   get historyTerm(): bigint {
@@ -211,8 +221,10 @@ function readIdentity(path: string): z.infer<typeof identitySchema> {
     if (!(error instanceof StateDamagedError)) throw error
     throw new LtxdError(
       'DATA_DAMAGED',
-      `${path} is not as ltxd wrote it: ${error.problem}. Put it back from a copy; or remove it, and this is a new node, ` +
-        'which chooses its id anew',
+      `${path} is not as ltxd wrote it: ${error.problem}. Put it back from a copy. Without one: where another node has ` +
+        'the databases, move this data directory away, and start with an empty one; a node that is alone continues ' +
+        'with its databases, under another id, when the file is removed. In a cluster do not remove it: the node ' +
+        'would forget which terms it has seen',
     )
   }
 }

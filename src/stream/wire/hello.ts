@@ -25,7 +25,7 @@ export function rejectionOfReplica(hello: ReplicaHello, self: PrimarySelf): Stre
     return new StreamRejectedError(
       'SAME_NODE',
       `the replica on ${hello.hostname} has this node's own id ${self.nodeId}: was the data directory copied? ` +
-        'Remove node.json from the copy',
+        'Start the copy with an empty one',
     )
   }
   // I6: another node was elected after this one.
