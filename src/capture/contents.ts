@@ -70,12 +70,18 @@ export class WalContent extends PlainContent {
 
   /** A WAL copied in along with its database was not tracked while it was written: read it now. */
   override opened(flags: number, caller: Caller): void {
+    if (this.#captured) this.#database.wal.unzeroed.retry()
     super.opened(flags, caller)
     if (isWriter(flags)) this.#trackWhole()
     const { wal, watch } = this.#database
     const isMissed = !wal.following || (watch.isBlind && this.#connections === 0)
     if (this.#captured && isMissed) this.#adopt()
     if (isWriter(flags) && ++this.#connections === SHARED) this.#database.events.sharing(this.#database, 'one-writer')
+  }
+
+  override read(into: Uint8Array, at: number, length: number, position: number): number {
+    if (this.#captured) this.#database.wal.unzeroed.retry()
+    return super.read(into, at, length, position)
   }
 
   override write(data: Uint8Array, position: number, caller: Caller, handle?: number): void {
@@ -220,7 +226,9 @@ export class JournalContent extends PlainContent {
       if (begins && hasJournalMagic(this.#beginning(NOTHING, 0))) journal.begin()
       throw error
     }
-    if (begins) journal.begin()
+    if (!begins) return
+    journal.begin()
+    if (this.#database.authority.leads) this.#database.events.begins?.(this.#database)
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { failingFiles } from '../../test/harness/in-process/failing-files.ts'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
+import { FsError } from '../fuse/errno.ts'
 import { scanWal } from '../sqlite/wal-scan.ts'
 import { nodeFiles } from '../util/files.ts'
 
@@ -102,3 +103,38 @@ test.each(MODES)('after an fsync of the log that failed, a database in %s mode c
   rig.consistent()
   expect(connection.value('SELECT count(*) FROM t')).toBe(30)
 })
+
+test.each(['reader', 'writer'])(
+  'a commit that was rejected, and that a failing disk left valid in the WAL, is found by no %s after a crash before it is captured',
+  (who) => {
+    const disk = { fails: false }
+    const files = failingFiles(nodeFiles, (operation, path) =>
+      disk.fails && operation === 'write' && path.includes('/log/') ? 'ENOSPC' : undefined,
+    )
+    // Its zeros are what does not reach the WAL.
+    const zeroless = {
+      ...files,
+      write(...of: Parameters<typeof files.write>) {
+        const [, from, at, length] = of
+        if (disk.fails && from.subarray(at, at + length).every((byte) => byte === 0)) {
+          throw new FsError('EIO', 'the disk fails')
+        }
+        files.write(...of)
+      },
+    }
+    using rig = new Rig({ files: zeroless })
+    const connection = rig.open('wal', 20)
+    const before = rig.txid()
+    disk.fails = true
+    expect(() => connection.exec('DELETE FROM t WHERE a > 10')).toThrow()
+    disk.fails = false
+    connection.kill()
+    const next = rig.engine.open('a.db')
+    if (who === 'writer') next.exec(insert(21, 22))
+    const count = next.value('SELECT count(*) FROM t')
+    expect(rig.txid() - before, `${String(count)} rows`).toBe(who === 'writer' ? 1 : 0)
+    expect(count).toBe(who === 'writer' ? 22 : 20)
+    next.close()
+    rig.consistent()
+  },
+)

@@ -8,7 +8,6 @@ import {
   parseWalHeader,
   WAL_HEADER_SIZE,
 } from '../sqlite/wal.ts'
-import { asError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { WalSpan } from './change.ts'
@@ -115,22 +114,6 @@ export class WalFrames {
     const n = readWal(this.#wal, present, position, length)
     return n === length && Buffer.compare(present, data.subarray(0, length)) === 0
   }
-
-  /** Invalidates the frame that begins at `at`, so that no recovery finds it. */
-  invalidate(at: number): void {
-    if (!this.isArriving) this.#wal.files.write(this.#wal.walFd, zeros, 0, FRAME_HEADER_SIZE, at)
-  }
-}
-
-/** Invalidates what a failed write left from `at` on, a frame or the header. A second failure is reported. */
-export function invalidate({ files, walFd, events, name }: CapturedDatabase, at: number): void {
-  try {
-    if (files.size(walFd) > at) files.write(walFd, zeros, 0, at === 0 ? WAL_HEADER_SIZE : FRAME_HEADER_SIZE, at)
-  } catch (error) {
-    const message =
-      'what a failed write left in the WAL could not be invalidated: close all connections to the database'
-    events.log('error', message, { database: name, err: asError(error) })
-  }
 }
 
 /** The WAL's header once `data` is written at `position`; undefined if it is not valid. Throws FsError. */
@@ -152,7 +135,6 @@ function readWal({ files, walFd }: OpenWal, into: Uint8Array, position: number, 
 }
 
 const nothing = new Uint8Array(0)
-const zeros = new Uint8Array(WAL_HEADER_SIZE)
 /** Shared by all trackers of the thread. */
 const frameBuffer = new Uint8Array(FRAME_HEADER_SIZE + 65536)
 const headerBuffer = new Uint8Array(FRAME_HEADER_SIZE)

@@ -6,11 +6,12 @@ import { endOfCommits } from './committed-end.ts'
 import { assertGrowth } from './growth.ts'
 import { RejectedCommit } from './rejected-commit.ts'
 import { UncommittedFrames } from './uncommitted-frames.ts'
+import { Unzeroed } from './unzeroed.ts'
 import { captureFrames, repeatsLast } from './wal-capture.ts'
 import type { Sums } from './wal-chain.ts'
 import { WalChain } from './wal-chain.ts'
 import { findAbandoned, followFile, undoAbandoned } from './wal-correction.ts'
-import { headerAfter, invalidate, WalFrames } from './wal-frames.ts'
+import { headerAfter, WalFrames } from './wal-frames.ts'
 import { mendFrames } from './wal-mending.ts'
 import { WalOverwrites } from './wal-overwrites.ts'
 import { rejectBrokenChain, rejectCut, rejectHeadless } from './wal-rejection.ts'
@@ -44,9 +45,11 @@ export class WalTracker {
   /** Where a bare commit frame begins whose header SQLite rewrites last; -1 if there is none. */
   #awaited = -1
   readonly #rejected = new RejectedCommit()
+  readonly unzeroed: Unzeroed
 
   constructor(database: CapturedDatabase) {
     this.#database = database
+    this.unzeroed = new Unzeroed(database)
   }
 
   /** Whether the WAL has a valid header. */
@@ -61,6 +64,7 @@ export class WalTracker {
 
   /** The application writes to the WAL. `perform` writes the bytes to the backing file. Throws FsError. */
   write(data: Uint8Array, position: number, perform: () => void): void {
+    this.unzeroed.retry()
     this.#rejected.assertRewritten(position)
     const end = position + data.length
     const header = position < WAL_HEADER_SIZE ? headerAfter(this.#database, data, position) : this.#frames?.header
@@ -104,6 +108,7 @@ export class WalTracker {
     this.#hasBare = false
     this.#awaited = -1
     this.#rejected.forget()
+    this.unzeroed.forget()
     this.#database.pages.forgetWal()
   }
 
@@ -112,6 +117,7 @@ export class WalTracker {
    * valid header for an empty one. Of an arriving WAL they are one transaction (arriving-wal.ts). Throws FsError.
    */
   adopt(sizeBytes: number, isArriving = false): void {
+    this.unzeroed.retry()
     this.forget()
     const header = headerAfter(this.#database, nothing, 0)
     if (header === undefined) return
@@ -238,7 +244,8 @@ export class WalTracker {
     this.#uncommitted.length = frames.indexOf(this.#validEnd) - frames.indexOf(this.#committedEnd)
     this.#awaited = -1
     this.#rejected.set(at, at + frames.size, error)
-    frames.invalidate(at)
+    // A file that is not the WAL yet belongs to who wrote it.
+    if (!frames.isArriving) this.unzeroed.zero(at)
   }
 
   #rejectBroken(frames: WalFrames, at: number): never {
@@ -250,11 +257,11 @@ export class WalTracker {
   /** A failed write may have left any part of its bytes in the file, and with them a commit that was not captured. */
   #failed(position: number, error: unknown): void {
     const frames = this.#frames
-    if (frames === undefined) return invalidate(this.#database, 0)
+    if (frames === undefined) return this.unzeroed.zero(0)
     const at = Math.max(frames.offsetOf(frames.indexOf(position)), this.#committedEnd)
     this.#rewindTo(frames, at)
     this.#rejected.set(at, at + frames.size, error)
-    invalidate(this.#database, at)
+    this.unzeroed.zero(at)
   }
 
   /** SQLite rewrites valid but uncommitted frames from `position` on. */
