@@ -29,8 +29,14 @@ export interface QueueConfig {
   readonly redisUrl: string
 }
 
+/** With DEBUG=* in the environment ioredis, which is not loaded yet, would print each command: the password, too. */
+function muteIoredis(environment = process.env): void {
+  if (environment.DEBUG !== undefined) environment.DEBUG += ',-ioredis:*'
+}
+
 /** The effective configuration. Throws UsageError if it names no Redis. */
 export function loadQueueConfig(command: Command): QueueConfig {
+  muteIoredis()
   const options: Record<string, unknown> = command.optsWithGlobals()
   const flags = flagsOf(FLAGS, options)
   const config = loadConfig({ flags, ...(typeof options.config === 'string' ? { file: options.config } : {}) })
