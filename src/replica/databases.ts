@@ -134,6 +134,11 @@ export class ReplicaDatabases {
     return { state: 'following', ...(behind > 0 && { behind }) }
   }
 
+  /** Why no transaction of the database can be applied before a snapshot. */
+  broken(name: string): string | undefined {
+    return this.#databases.get(name)?.broken
+  }
+
   failure(name: string): string | undefined {
     return this.#databases.get(name)?.failing
   }

@@ -13,6 +13,7 @@ import type { NodeAddress } from '../util/node-address.ts'
 import type { ReplicaDatabase } from './database.ts'
 import { ReplicaDatabases } from './databases.ts'
 import { Lag, SILENT_MS } from './lag.ts'
+import { Resyncs } from './resyncs.ts'
 import { ReplicaSink } from './sink.ts'
 import type { ReplicationStatus } from './status.ts'
 
@@ -40,8 +41,6 @@ export interface ReplicaStatus {
 }
 
 const RESTART_CLIENT_MS = 200
-const FIRST_RETRY_MS = 500
-const MAX_RETRY_MS = 30_000
 /** How long received transactions may take to be applied when the node stops following. */
 const DRAIN_MS = 2_000
 const POLL_MS = 50
@@ -57,7 +56,7 @@ export class Replica {
   readonly #spool: Spool
   readonly #databases: ReplicaDatabases
   readonly #sink: ReplicaSink
-  readonly #retries = new Map<string, number>()
+  readonly #resyncs = new Resyncs((name) => this.#requestSnapshot(name))
   readonly #lag = new Lag()
   readonly #startedAtMs = Date.now()
   readonly #lagTimer = setInterval(() => this.#publishLag(), SILENT_MS / 2)
@@ -83,7 +82,7 @@ export class Replica {
       ...{ self, data, plane, databases, spool, logger },
       caughtUp: (term) => options.caughtUp(term),
       alive: (lagMs) => this.#alive(lagMs),
-      resynced: (name) => this.#retries.delete(name),
+      resynced: (name) => this.#resyncs.healed(name),
     })
   }
 
@@ -243,6 +242,7 @@ export class Replica {
 
   async #disconnect(): Promise<void> {
     this.#sink.interrupt()
+    this.#resyncs.disconnected()
     // The client takes what was received, and applies it in its time: with the connection it would be lost.
     this.#databases.takeAll(true)
     await this.#stream?.stop()
@@ -268,13 +268,14 @@ export class Replica {
     })
   }
 
-  /** Requests a snapshot: the first one at once, the next ones after growing pauses. */
   #resync(name: string, reason: string): void {
-    const attempt = this.#retries.get(name) ?? 0
-    this.#retries.set(name, attempt + 1)
-    const delayMs = attempt === 0 ? 0 : Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** attempt)
     this.#logger.warn({ database: name, reason }, 'the database cannot continue: requesting a snapshot')
-    setTimeout(() => this.#stream?.requestSnapshot(name, reason), delayMs).unref()
+    this.#resyncs.broken(name)
+  }
+
+  #requestSnapshot(name: string): void {
+    const broken = this.#databases.broken(name)
+    if (broken !== undefined) this.#stream?.requestSnapshot(name, broken)
   }
 
   #alive(lagMs: number): void {
