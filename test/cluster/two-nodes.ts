@@ -52,14 +52,19 @@ export class TwoNodes implements AsyncDisposable {
 
   /** Waits until that database, or every database, is identical on the replica, and its readers see it. */
   async same(database?: string, deadlineMs = 60_000): Promise<void> {
-    let seen: string[] = []
+    let seen: (readonly string[])[] = []
     try {
       await until('the same on both nodes', deadlineMs, async () => {
         seen = await Promise.all([this.#positions(this.primary, database), this.#positions(this.replica, database)])
-        return seen[0] === seen[1] && seen[0] !== ''
+        return differences(seen).length === 0 && seen[0]?.length !== 0
       })
     } catch (error) {
-      throw this.explain(new Error(`${String(error)}\n${seen.join('\n')}`))
+      const different = differences(seen)
+      const names = new Set(different.map((line) => line.split(' ')[1] ?? ''))
+      const lines = this.cluster.members.flatMap(({ name, node }) =>
+        node.logLines((line) => [...names].some((each) => line.includes(`"${each}"`))).map((line) => `${name} ${line}`),
+      )
+      throw this.explain(new Error([String(error), ...different, ...lines].join('\n')))
     }
   }
 
@@ -80,7 +85,7 @@ export class TwoNodes implements AsyncDisposable {
     return new Error([message, ...logs].join('\n'), { cause: error })
   }
 
-  async #positions(member: ClusterMember, only?: string): Promise<string> {
+  async #positions(member: ClusterMember, only?: string): Promise<string[]> {
     const databases = (await member.status())?.databases ?? []
     return databases
       .filter(({ name, sizePages }) => (only === undefined ? sizePages > 0 : name === only))
@@ -88,9 +93,16 @@ export class TwoNodes implements AsyncDisposable {
         // A transaction is in the log before readers see it, so one that is not applied yet counts as a difference.
         const { state = 'following', behind = 0, reason = state } = replication ?? {}
         const trouble = state === 'following' && behind === 0 ? '' : `${reason}, ${behind} behind`
-        return `${name} ${position} ${error ?? ''}${trouble}`
+        return `${name} ${position}${error ?? ''}${trouble}`
       })
-      .sort()
-      .join(', ')
   }
+}
+
+/** What only the primary says, and what only the replica says. */
+function differences([ours = [], theirs = []]: readonly (readonly string[])[]): string[] {
+  const only = (from: readonly string[], other: ReadonlySet<string>) => from.filter((line) => !other.has(line))
+  return [
+    ...only(ours, new Set(theirs)).map((line) => `primary: ${line}`),
+    ...only(theirs, new Set(ours)).map((line) => `replica: ${line}`),
+  ]
 }

@@ -149,7 +149,14 @@ export class LtxdNode {
 
   logTail(lines = 20): string {
     if (!existsSync(this.options.logFile)) return '(no log)'
-    return readFileSync(this.options.logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n')
+    return this.logLines(() => true)
+      .slice(-lines)
+      .join('\n')
+  }
+
+  /** The lines of the node's log that are `wanted`. */
+  logLines(wanted: (line: string) => boolean): string[] {
+    return readFileSync(this.options.logFile, 'utf8').trimEnd().split('\n').filter(wanted)
   }
 }
 
