@@ -1,7 +1,8 @@
 import { constants } from 'node:fs'
-import { chmod, copyFile, type FileHandle, open, stat } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
+import { copyFile } from '../util/copy-file.ts'
 import { assertDiskSpace } from '../util/disk-space.ts'
 import type { Files } from '../util/files.ts'
 import { PRIVATE } from '../util/private-files.ts'
@@ -24,14 +25,13 @@ export class LiveBase {
   /** Copies in the kernel, sharing blocks where the file system can. Throws DiskSpaceError. */
   static async copy(files: Files, source: string, to: string): Promise<LiveBase> {
     const fd = files.open(source, constants.O_RDONLY)
-    const opened = `/proc/self/fd/${fd}`
     try {
-      await copyFile(opened, to, constants.COPYFILE_FICLONE_FORCE).catch(() => copyBytes(source, opened, to))
+      await copyFile(`/proc/self/fd/${fd}`, to, PRIVATE.file, (sizeBytes) =>
+        assertDiskSpace(`a copy of ${source}`, dirname(to), sizeBytes),
+      )
     } finally {
       files.close(fd)
     }
-    // The copy has the mode of its source.
-    await chmod(to, PRIVATE.file)
     const handle = await open(to, 'r')
     const { size } = await handle.stat()
     return new LiveBase(handle, size)
@@ -62,10 +62,4 @@ export class LiveBase {
   close(): Promise<void> {
     return this.#handle.close()
   }
-}
-
-async function copyBytes(source: string, opened: string, to: string): Promise<void> {
-  const { size } = await stat(opened)
-  await assertDiskSpace(`a copy of ${source}`, dirname(to), size)
-  await copyFile(opened, to)
 }

@@ -9,11 +9,12 @@
 
 import fs from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { copyFileSync } from './copy-file.ts'
 import { errorCode, LtxdError } from './errors.ts'
 import { type Files, filesWith } from './files.ts'
 import { giveTo, type Owner } from './owner.ts'
 import { listNames, native } from './path-bytes.ts'
-import { copySync, isWider, type Modes, PRIVATE } from './private-files.ts'
+import { isWider, type Modes, PRIVATE } from './private-files.ts'
 
 const { O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants
 /** Missing in Node's constants; the same on every architecture that Node runs on. */
@@ -105,7 +106,7 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root):
     remove: (path) => unlessMissing(() => within(path, (at) => files.unlink(at))),
     rename: (from, to) => within(from, (fromAt) => within(to, (toAt) => files.rename(fromAt, toAt))),
     copyOut: (from, to, mode) =>
-      withDescriptor(open(from, O_RDONLY), (fd) => copySync(`/proc/self/fd/${fd}`, to, mode)),
+      withDescriptor(open(from, O_RDONLY), (fd) => copyFileSync(`/proc/self/fd/${fd}`, to, mode)),
     setOwner: (path, owner) =>
       within(path, (at) =>
         // O_PATH opens nothing, so the file system hears of no open.

@@ -48,12 +48,6 @@ export function makeDirectorySync(path: string, mode: number): void {
   for (let at = path; at.length >= made.length; at = at.slice(0, at.lastIndexOf('/')) || '/') fs.chmodSync(at, mode)
 }
 
-/** Copies in the kernel, sharing blocks where the file system can. `fs.copyFile` alone gives the source's mode. */
-export function copySync(from: string, to: string, mode: number): void {
-  fs.copyFileSync(native(from), native(to), fs.constants.COPYFILE_FICLONE)
-  fs.chmodSync(native(to), mode)
-}
-
 function widen(change: () => void): void {
   try {
     change()

@@ -1,0 +1,88 @@
+/**
+ * Copies of files that others write to meanwhile, and may truncate. Without blocks to share, `fs.copyFile` never ends
+ * when its source becomes shorter: libuv's loop waits for as many bytes as the file had at first.
+ */
+
+import fs from 'node:fs'
+import { native } from './path-bytes.ts'
+
+const CHUNK_BYTES = 1 << 20
+const { COPYFILE_FICLONE_FORCE } = fs.constants
+
+/**
+ * Copies what `from` has, up to the length that it has at first. On file systems that can, the copy shares its blocks.
+ * `beforeBytes` is called with that length before a copy that needs room on the disk.
+ */
+export async function copyFile(
+  from: string,
+  to: string,
+  mode: number,
+  beforeBytes: (sizeBytes: number) => Promise<void>,
+): Promise<void> {
+  const isShared = await fs.promises.copyFile(native(from), native(to), COPYFILE_FICLONE_FORCE).then(
+    () => true,
+    () => false,
+  )
+  if (!isShared) await copyBytes(from, to, mode, beforeBytes)
+  // A copy that shares blocks has the mode of its source.
+  else await fs.promises.chmod(native(to), mode)
+}
+
+async function copyBytes(
+  from: string,
+  to: string,
+  mode: number,
+  before: (sizeBytes: number) => Promise<void>,
+): Promise<void> {
+  const source = await fs.promises.open(native(from), 'r')
+  try {
+    const { size } = await source.stat()
+    await before(size)
+    const target = await fs.promises.open(native(to), 'w', mode)
+    try {
+      await target.chmod(mode)
+      const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
+      for (let at = 0; at < size;) {
+        const { bytesRead } = await source.read(buffer, 0, Math.min(CHUNK_BYTES, size - at), at)
+        if (bytesRead === 0) break
+        await target.writeFile(buffer.subarray(0, bytesRead))
+        at += bytesRead
+      }
+    } finally {
+      await target.close()
+    }
+  } finally {
+    await source.close()
+  }
+}
+
+/** The same while the caller waits. */
+export function copyFileSync(from: string, to: string, mode: number): void {
+  try {
+    fs.copyFileSync(native(from), native(to), COPYFILE_FICLONE_FORCE)
+  } catch {
+    copyBytesSync(from, to)
+  }
+  fs.chmodSync(native(to), mode)
+}
+
+function copyBytesSync(from: string, to: string): void {
+  const source = fs.openSync(native(from), 'r')
+  try {
+    const target = fs.openSync(native(to), 'w', 0o600)
+    try {
+      const { size } = fs.fstatSync(source)
+      const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
+      for (let at = 0; at < size;) {
+        const bytesRead = fs.readSync(source, buffer, 0, Math.min(CHUNK_BYTES, size - at), at)
+        if (bytesRead === 0) break
+        fs.writeFileSync(target, buffer.subarray(0, bytesRead))
+        at += bytesRead
+      }
+    } finally {
+      fs.closeSync(target)
+    }
+  } finally {
+    fs.closeSync(source)
+  }
+}
