@@ -293,9 +293,8 @@ export class TrackedFiles {
   }
 
   #forgetIdle(database: Database): void {
-    const { tracked, logDir, journal, rejection, name } = database
-    const isIdle =
-      !tracked && logDir === undefined && !journal.active && rejection === undefined && !this.#contents.has(database)
-    if (isIdle) this.#databases.delete(name)
+    const { tracked, logDir, journal, rejection } = database
+    const isKnown = tracked || logDir !== undefined || journal.active || rejection !== undefined
+    if (!isKnown && !this.#contents.has(database)) this.#databases.delete(database.name)
   }
 }

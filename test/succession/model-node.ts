@@ -10,8 +10,8 @@ import type { NodeName } from '../../src/util/node-address.ts'
 export const DATABASES = 2
 export const TTL_MS = 1_000
 /**
- * The slowest clock finds the lease free 87 ms after the fastest. Its node may have seen the record two ticks later, and
- * publishes within two more. A tick, which stands for the store's latency, is a far larger part of the TTL here than of
+ * The slowest clock finds the lease free 87 ms after the fastest. Its node may have seen the record two ticks later and
+ * publishes within two more. A tick stands for the store's latency, and is a far larger part of the TTL than that is of
  * a real one.
  */
 const SETTLE_MS = 250
