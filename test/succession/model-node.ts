@@ -9,12 +9,6 @@ import type { NodeName } from '../../src/util/node-address.ts'
 
 export const DATABASES = 2
 export const TTL_MS = 1_000
-/**
- * The slowest clock finds the lease free 87 ms after the fastest. Its node may have seen the record two ticks later and
- * publishes within two more. A tick stands for the store's latency, and is a far larger part of the TTL than that is of
- * a real one.
- */
-const SETTLE_MS = 250
 
 export type Bug = 'no yield' | 'no margin' | 'received dropped' | 'no roll call'
 
@@ -61,6 +55,8 @@ export class ModelNode {
   isAborted = false
   /** Since when nothing keeps it from acting, in real time. */
   wellSinceMs = 0
+  /** When it had last caught up with a leader. */
+  caughtUpAtMs = 0
 
   constructor(index: number, rate: number, bugs: ReadonlySet<Bug>) {
     this.index = index
@@ -69,7 +65,7 @@ export class ModelNode {
     this.address = { nodeId: hex, hostname: `node-${index}`, url: `http://127.0.0.1:${index + 1}` }
     this.rules = {
       ...{ self: this.address, candidate: true, ttlMs: TTL_MS, demoteMs: 500, uploadWindowMs: 0, hasBackup: false },
-      ...{ settleMs: SETTLE_MS, yieldMs: bugs.has('no yield') ? 0 : TTL_MS, found: index === 0 ? 'now' : 'wait' },
+      ...{ settleMs: 100, yieldMs: bugs.has('no yield') ? 0 : TTL_MS, found: index === 0 ? 'now' : 'wait' },
       marginMs: bugs.has('no margin') ? 0 : TTL_MS / 10,
     }
   }

@@ -216,6 +216,8 @@ export class Model {
       for (const other of this.nodes) {
         if (!node.log.every((head, d) => this.#history.has(other.received[d] ?? 0, head))) continue
         if (other === node || !other.isLive || other.historyTerm < historyTerm || other.aside.has(tx)) continue
+        // One that caught up while the candidates compared themselves came too late.
+        if (this.nowMs - other.caughtUpAtMs < TTL_MS) continue
         if (this.nowMs - other.wellSinceMs < 2 * TTL_MS || !this.#history.has(other.received[database] ?? 0, tx))
           continue
         this.fail('a complete node was passed over for a lagging one')
@@ -238,6 +240,8 @@ export class Model {
   #catchUp(node: ModelNode): void {
     const { begun, begunTerm } = node
     if (begun.length < DATABASES || begunTerm <= node.historyTerm) return
-    if (begun.every((heads, d) => this.#history.has(node.log[d] ?? 0, heads[d] ?? 0))) node.historyTerm = begunTerm
+    if (!begun.every((heads, d) => this.#history.has(node.log[d] ?? 0, heads[d] ?? 0))) return
+    node.historyTerm = begunTerm
+    node.caughtUpAtMs = this.nowMs
   }
 }

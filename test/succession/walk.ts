@@ -135,7 +135,7 @@ export function shrink(seed: number, { steps, violation }: Walk, bugs: ReadonlyS
  * than real ones: otherwise the time in which candidates settle would hide a missing margin.
  */
 export function slowLeader(bugs: ReadonlySet<Bug>): string | undefined {
-  const model = new Model([0.82, 1.15, 1.15], bugs)
+  const model = new Model([0.85, 1.15, 1.15], bugs)
   const commits = Array.from({ length: 80 }, (): Step[] => [
     ['tick', 0, 1, 0],
     ...[0, 1, 2].map((node): Step => ['commit', node, (node + 1) % NODES, 0]),
