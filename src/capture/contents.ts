@@ -226,9 +226,7 @@ export class JournalContent extends PlainContent {
       if (begins && hasJournalMagic(this.#beginning(NOTHING, 0))) journal.begin()
       throw error
     }
-    if (!begins) return
-    journal.begin()
-    if (this.#database.authority.leads) this.#database.events.begins?.(this.#database)
+    if (begins) journal.begin()
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {
