@@ -200,6 +200,6 @@ export class ReplicaSink implements StreamSink {
   #mayHaveOwn(name: string): boolean {
     const { data, plane } = this.#options
     const tracked = plane.databases.get(name)?.state().tracked === true
-    return tracked && data.ledTerm() > 0n && !this.#setAside.has(name)
+    return tracked && data.mayHaveLed() && !this.#setAside.has(name)
   }
 }
