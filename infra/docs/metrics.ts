@@ -44,6 +44,7 @@ const EVERYTHING: NodeStatus = {
       logFirstTXID: '0000000000000001',
       logBytes: 1,
       commitCount: 1,
+      commitIntervalMs: 1,
       backup: { txid: '0000000000000001', lagMs: 0 },
       checkpoint: {
         walBytes: 1,

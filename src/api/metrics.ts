@@ -25,6 +25,11 @@ const DATABASE_GAUGES: readonly DatabaseMetric[] = [
     value: (db) => db.checkpoint && (db.checkpoint.isGuarded ? 1 : 0),
   },
   {
+    name: 'commit_interval_seconds',
+    help: 'Commits come at most one in so many seconds, because of stream.max-lag. Absent: as they come.',
+    value: (db) => db.commitIntervalMs && db.commitIntervalMs / 1000,
+  },
+  {
     name: 'checkpoint_last_seconds',
     help: 'How long the last checkpoint by this node took.',
     value: (db) => db.checkpoint && db.checkpoint.lastMs / 1000,

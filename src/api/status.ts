@@ -76,6 +76,8 @@ export interface DatabaseStatus {
   readonly logBytes: number
   /** Transactions captured since the node started. */
   readonly commitCount: number
+  /** On a primary: commits come at most one in so many milliseconds, because of `stream.max-lag`. */
+  readonly commitIntervalMs?: number
   /** Why the database is not served; absent when it is. */
   readonly error?: string
   /** Why its transactions cannot be logged or applied at the moment: a full disk, or one that fails. It is retried. */

@@ -212,9 +212,12 @@ export class JournalContent extends PlainContent {
     const { journal } = this.#database
     const begins = position < JOURNAL_MAGIC_SIZE && hasJournalMagic(this.#beginning(data, position))
     const ends = position < JOURNAL_MAGIC_SIZE && !begins
+    // SQLite writes the header first without its magic, while others still read, and again under its exclusive lock.
+    const isFirst = position < JOURNAL_MAGIC_SIZE && !journal.active
     this.#isSuperseded = false
     if (ends) {
       this.#isSuperseded = journal.end(write, caller)
+      if (isFirst) this.#began()
       return
     }
     this.#database.assertWriter(caller)
@@ -227,6 +230,12 @@ export class JournalContent extends PlainContent {
       throw error
     }
     if (begins) journal.begin()
+    if (isFirst) this.#began()
+  }
+
+  #began(): void {
+    const { authority, events } = this.#database
+    if (authority.leads) events.begins?.(this.#database)
   }
 
   override truncate(sizeBytes: number, caller: Caller): void {

@@ -38,6 +38,8 @@ export interface CaptureEvents {
   released?(name: string): void
   /** A database was created, was dropped, or has a new position, size or mode. */
   published(database: PublishedDatabase): void
+  /** An application begins a transaction in a rollback mode, with the current write to its journal. */
+  begins?(database: PublishedDatabase): void
   /** The number of connections that have the database open in WAL mode, or that write to it, has changed. */
   sharing(database: PublishedDatabase, sharing: Sharing): void
   /** Bytes of the file at `path` were changed that the kernel may have cached. */

@@ -12,6 +12,7 @@ export interface Config {
   readonly backup?: BackupConfig
   /** Absent: a single node, which is the primary. */
   readonly cluster?: ClusterConfig
+  readonly stream: StreamConfig
   /** The Redis server of the workers' queues. A node itself needs none. */
   readonly redis?: { readonly url: string }
   /** Commands to run one after the other; the last is the application. Empty: nothing to supervise. */
@@ -97,6 +98,14 @@ export interface ClusterConfig {
   readonly demoteDelayMs: number
   /** Present if and only if the type is consul. The URL may contain a token. */
   readonly consul?: { readonly url: string; readonly key: string }
+}
+
+/** Transactions on their way between nodes. */
+export interface StreamConfig {
+  /** Commits are slowed down so that connected replicas lag by no more than that. Absent: never. */
+  readonly maxLagMs: number | undefined
+  /** What waits in files to be applied on a replica has so many bytes at most. Absent: as the disk has room. */
+  readonly spoolBytes: number | undefined
 }
 
 export interface Command {

@@ -7,7 +7,7 @@ import type { ClusterConfig, Config } from './config.ts'
 
 /** The configuration as the value of an `ltxd.yml`, with secrets in URLs redacted. */
 export function toFileValue(config: Config): Record<string, unknown> {
-  const { fuse, data, backup, cluster, redis, http, ready, log } = config
+  const { fuse, data, backup, cluster, stream, redis, http, ready, log } = config
   return {
     fuse: {
       ...(fuse.dir === undefined ? {} : { dir: literal(fuse.dir) }),
@@ -44,6 +44,7 @@ export function toFileValue(config: Config): Record<string, unknown> {
           },
         }),
     ...(cluster === undefined ? {} : { lease: leaseValue(cluster) }),
+    ...streamValue(stream),
     ...(redis === undefined ? {} : { redis: { url: literal(redactUrl(redis.url)) } }),
     ...(config.exec.length === 0 ? {} : { exec: config.exec.map(({ argv }) => ({ cmd: literal(joinWords(argv)) })) }),
     'exit-on-error': config.exitOnError,
@@ -51,6 +52,16 @@ export function toFileValue(config: Config): Record<string, unknown> {
     http: { addr: `${http.host.includes(':') ? `[${http.host}]` : http.host}:${http.port}` },
     ready: { ...ready },
     log: { level: log.level, format: log.format },
+  }
+}
+
+function streamValue({ maxLagMs, spoolBytes }: Config['stream']): Record<string, unknown> {
+  if (maxLagMs === undefined && spoolBytes === undefined) return {}
+  return {
+    stream: {
+      ...(maxLagMs !== undefined && { 'max-lag': formatDuration(maxLagMs) }),
+      ...(spoolBytes !== undefined && { 'spool-size': formatSizeExact(spoolBytes) }),
+    },
   }
 }
 

@@ -97,7 +97,7 @@ function explain(issue: z.core.$ZodIssue): { path: KeyPath; message: string }[] 
 }
 
 function toConfig(value: FileValue, application?: readonly string[]): Config {
-  const { fuse, data, backup, redis, lease } = value
+  const { fuse, data, backup, redis, lease, stream } = value
   return {
     fuse: {
       ...(fuse.dir === undefined ? {} : { dir: resolve(fuse.dir) }),
@@ -123,6 +123,7 @@ function toConfig(value: FileValue, application?: readonly string[]): Config {
     },
     ...(backup.url === undefined ? {} : { backup: toBackupConfig(backup, backup.url) }),
     ...(lease === undefined ? {} : { cluster: toClusterConfig(lease) }),
+    stream: { maxLagMs: stream['max-lag'], spoolBytes: stream['spool-size'] },
     ...(redis.url === undefined ? {} : { redis: { url: redis.url } }),
     exec: application === undefined ? commands(value) : [{ argv: application }],
     exitOnError: value['exit-on-error'],

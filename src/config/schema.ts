@@ -103,6 +103,11 @@ const lease = {
   consul: section(consul).prefault({}),
 }
 
+const stream = {
+  'max-lag': duration('100ms', '1h').optional(),
+  'spool-size': size('1MB', '1000TB').optional(),
+}
+
 export const DEFAULT_LEASE_TTL_MS = 10_000
 
 const execItem = {
@@ -126,6 +131,7 @@ const sections = {
   data: section(data).prefault({}),
   backup: section(backup).prefault({}),
   redis: section(redis).prefault({}),
+  stream: section(stream).prefault({}),
   exec: z
     .preprocess(execItems, z.array(section(execItem), { error: 'expected a command, or a list of commands' }))
     .prefault([]),
@@ -159,6 +165,7 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   backup: Object.keys(backup),
   'backup.snapshot': Object.keys(snapshot),
   redis: Object.keys(redis),
+  stream: Object.keys(stream),
   lease: Object.keys(lease),
   'lease.consul': Object.keys(consul).filter((key) => key !== 'ttl'),
   exec: Object.keys(execItem),

@@ -24,7 +24,11 @@ test('each commented key shows its default', () => {
     { flag: '--advertise-url', path: ['lease', 'advertise-url'], value: 'http://127.0.0.1:20202' },
     { flag: '--hostname', path: ['lease', 'hostname'], value: 'node-1' },
   ]
-  const { fuse: _, ...defaults } = loadConfig({ paths: [], flags: [backup, redis, ...lease] })
+  const stream = [
+    { flag: 'max-lag', path: ['stream', 'max-lag'], value: '5s' },
+    { flag: 'spool-size', path: ['stream', 'spool-size'], value: '1GB' },
+  ]
+  const { fuse: _, ...defaults } = loadConfig({ paths: [], flags: [backup, redis, ...lease, ...stream] })
   expect(fuse).toMatchObject({ allowOther: false, driver: 'direct', latency: 'normal' })
   expect(rest).toEqual(defaults)
 })

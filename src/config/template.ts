@@ -111,6 +111,16 @@ lease:
     # The key of the lease: one for each cluster.
     # key: ltxd/primary
 
+stream:
+  # On the primary: commits to a database are slowed down so that no connected replica lags by more than this. From half
+  # of it on, they come at most as fast as the slowest replica applies, and at least one a second. A replica that
+  # acknowledges nothing for 10 s, or is cut off, slows nothing down. By default replicas lag as much as they need.
+  # max-lag: 5s
+  # On a replica: large transactions (above 64 KB) and snapshots wait in files below temporary/spool until they are
+  # applied, and a new one only comes while all of them have no more bytes than this. One alone may be larger. Small
+  # transactions go on. By default they may have what the disk has free, but for 16 MiB.
+  # spool-size: 1GB
+
 redis:
   # The Redis server of the workers' queues: redis://HOST:PORT, with maxmemory-policy noeviction. A node itself needs
   # none.

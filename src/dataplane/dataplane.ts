@@ -21,8 +21,9 @@ export type { KnownDatabase } from './known-database.ts'
 /** When the data plane gets its turn after it has asked for one. */
 const LATER_MS = 700
 
-export interface DataPlaneOptions
-  extends Omit<DataPlaneData, 'shared' | 'syncs' | 'keepAwake'>, Omit<HelperThreadsOptions, 'syncFailed'> {
+type ThreadData = Omit<DataPlaneData, 'shared' | 'syncs' | 'delays' | 'keepAwake'>
+
+export interface DataPlaneOptions extends ThreadData, Omit<HelperThreadsOptions, 'syncFailed'> {
   /** A database is new, or its state has changed. */
   readonly appeared: (database: KnownDatabase) => unknown
   /** A dropped database is known no more: only the position of its drop remains (log/dropped.ts). */
@@ -64,10 +65,8 @@ export class DataPlane {
     this.#options = options
     const { dataDir, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites } = options
     this.#helpers = new HelperThreads({ ...options, syncFailed: () => this.takeTurn() })
-    const { syncs, keepAwake } = this.#helpers
     const workerData: DataPlaneData = {
-      ...{ shared: this.shared.buffer, syncs },
-      ...(keepAwake !== undefined && { keepAwake }),
+      ...{ shared: this.shared.buffer, ...this.#helpers.memory },
       ...{ dataDir, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites },
     }
     this.#worker = new Worker(fileURLToPath(new URL('./dataplane.js', import.meta.url)), { workerData })
@@ -100,6 +99,12 @@ export class DataPlane {
     const slot = this.#tenants.slotOf(this.databases.get(database)?.state)
     if (slot !== undefined) this.shared.allowRelease(slot, txid)
     this.takeTurn()
+  }
+
+  /** Commits to the database come at most one in so many milliseconds. 0: as they come. */
+  paceCommits(database: string, intervalMs: number): void {
+    const slot = this.#tenants.slotOf(this.databases.get(database)?.state)
+    if (slot !== undefined) this.#helpers.paceCommits(slot, intervalMs)
   }
 
   /** Recovers all databases, or one again after its files were replaced. */
@@ -182,6 +187,7 @@ export class DataPlane {
       await this.ended
     } finally {
       this.#plainFiles.flush()
+      await this.#helpers.allSent()
       await this.releaseMount()
       this.#connection?.close()
       await this.#helpers.terminate()

@@ -11,6 +11,8 @@ export interface DataPlaneData {
   readonly shared: SharedArrayBuffer
   /** Shared memory of the fsyncs that another thread runs (syncs.ts). */
   readonly syncs: SharedArrayBuffer
+  /** Shared memory of the replies that wait for the replicas (delays.ts); absent where none ever does. */
+  readonly delays?: SharedArrayBuffer
   /** Shared memory of the thread that keeps a core awake (keep-awake.ts); absent without that thread. */
   readonly keepAwake?: SharedArrayBuffer
   readonly dataDir: string

@@ -39,7 +39,13 @@ export class Slots {
     return this.#byName.has(name) || this.#used < this.#limit || this.#hasFree()
   }
 
-  publish(database: PublishedDatabase): void {
+  /** The database's slot, if it has one. */
+  slotOf(name: string): number | undefined {
+    return this.#byName.get(name)?.index
+  }
+
+  /** Returns the database's slot. */
+  publish(database: PublishedDatabase): number {
     const slot = this.#slot(database)
     const { position } = database
     if (slot.last.txid > 0n && position.txid > slot.last.txid) slot.commits += Number(position.txid - slot.last.txid)
@@ -56,6 +62,7 @@ export class Slots {
       commits: slot.commits,
       timestampMs: database.lastTimestampMs,
     })
+    return slot.index
   }
 
   /** The database's slot is free once the control plane has given it back. */

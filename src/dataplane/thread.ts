@@ -1,7 +1,6 @@
 /** The data plane's thread: owns the mount and all capture state, and never awaits once it serves. */
 
 import assert from 'node:assert/strict'
-import { constants } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ofBacking, unmarshalAnnouncements } from '../capture/announcements.ts'
 import type { Awaiting } from '../capture/authority.ts'
@@ -15,21 +14,21 @@ import { CaptureVolume } from '../capture/volume.ts'
 import { FsError } from '../fuse/errno.ts'
 import { type Inodes, narrowInodes, wideInodes } from '../fuse/protocol/inodes.ts'
 import { invalidateAttributes } from '../fuse/protocol/notify.ts'
+import type { Reply } from '../fuse/protocol/reply.ts'
 import { Session } from '../fuse/protocol/session.ts'
 import { Tree } from '../fuse/tree/tree.ts'
-import { droppedAt } from '../log/dropped.ts'
 import { Logs, type LogsOptions } from '../log/logs.ts'
-import { logDirectory } from '../log/store.ts'
 import { recoverDatabase, type RecoveryOptions, rejectedDatabase } from '../recovery/recover.ts'
-import { DATABASE_MAGIC_SIZE, hasDatabaseMagic } from '../sqlite/database-header.ts'
 import { errorCode, errorMessage } from '../util/errors.ts'
-import { withFile } from '../util/files.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
 import { nowMs as monotonicMs } from '../util/monotonic.ts'
 import { authorityOf } from './authority.ts'
+import { Delays } from './delays.ts'
 import { FileLocks } from './file-locks.ts'
 import { KeepAwake } from './keep-awake.ts'
+import { isDatabase, isReleased } from './leftover-names.ts'
 import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
+import { Pacing } from './pacing.ts'
 import { SharedState } from './shared-state.ts'
 import { Slots } from './slots.ts'
 import { NodeSpecialFiles } from './special-files.ts'
@@ -50,6 +49,7 @@ const files = filesBeneath(dataDir, data.modes)
 
 const say = (message: FromDataPlane) => port.postMessage(message)
 const slots = new Slots(state, say)
+const pacing = data.delays === undefined ? undefined : new Pacing(new Delays(data.delays), state)
 /** Databases of which some pages are only in the WAL. */
 const behind = new Set<string>()
 /** Databases that are in no log, as far as they were found. */
@@ -81,7 +81,8 @@ const events: CaptureEvents = {
     slots.release(name)
   },
   published(database) {
-    slots.publish(database)
+    const slot = slots.publish(database)
+    if (committing && database.walMode) pacing?.commits(slot)
     const isBehind = database.backfilled === undefined
     if (isBehind === behind.has(database.name)) return
     if (!isBehind) return void behind.delete(database.name)
@@ -93,6 +94,7 @@ const events: CaptureEvents = {
     const node = tree?.nodes.find(path)?.id
     if (node !== undefined) say({ type: 'invalidate', node })
   },
+  ...(pacing && { begins: ({ name }) => pacing.begins(slots.slotOf(name)) }),
   guarded: ({ name }) => say({ type: 'guarded', database: name }),
   unexplained: ({ name }) => say({ type: 'unexplained', database: name }),
   resized: ({ name }) => forgetAttributes(name),
@@ -150,9 +152,9 @@ function recoverAll(): void {
   const left: string[] = []
   const lives = new Set(live)
   for (const name of new Set([...live, ...names])) {
-    if (!lives.has(name) && isReleased(name)) continue
+    if (!lives.has(name) && isReleased(files, dataDir, name)) continue
     if (slots.admits(name)) recover(name)
-    else if (isDatabase(name)) left.push(name)
+    else if (isDatabase(files, { dataDir, root, name })) left.push(name)
   }
   if (left.length === 0) return
   const reason = `this node holds ${SharedState.maxDatabases} databases at most`
@@ -160,25 +162,6 @@ function recoverAll(): void {
   for (const name of left) databases.set(name, rejectedDatabase({ ...optionsOf(name), events: silent }, reason))
   const advice = 'drop databases, and start the node again; or move their files away together with their logs'
   events.log('error', `databases not served: ${reason}`, { count: left.length, database: left[0], advice })
-}
-
-/** Whether only the position of its drop remains. What else is found out, recovery says. */
-function isReleased(name: string): boolean {
-  try {
-    return droppedAt(files, logDirectory(dataDir, name)) !== undefined
-  } catch {
-    return false
-  }
-}
-
-/** Whether the name has a log, or a file that begins as a database. */
-function isDatabase(name: string): boolean {
-  if (files.exists(logDirectory(dataDir, name))) return true
-  const beginning = new Uint8Array(DATABASE_MAGIC_SIZE)
-  const n = withFile(files, `${root}/${name}`, constants.O_RDONLY, (fd) =>
-    files.read(fd, beginning, 0, beginning.length, 0),
-  )
-  return n === beginning.length && hasDatabaseMagic(beginning)
 }
 
 function recover(name: string): void {
@@ -246,9 +229,11 @@ function serve(deviceFd: number, inodes: Inodes): void {
       if (state.cutOffRequested && !isCutOff) cutOff(session)
       if (committing) state.endCommit()
       committing = false
+      pacing?.ended()
       keepAwake?.requested()
       return state.stopRequested ? 'stop' : undefined
     },
+    ...(pacing && { holds: (reply: Reply) => pacing.holds(reply) }),
     requests: state.requests,
     inodes,
     rejectedWrite,

@@ -20,5 +20,9 @@ export interface ClusterRoleOptions {
   readonly isLeased: boolean
   readonly reconnectMs: number
   readonly roleWait: RoleWait
+  /** What waits in files to be applied on a replica has so many bytes at most; undefined: as the disk has room. */
+  readonly spoolBytes: number | undefined
+  /** Commits are slowed down so that connected replicas lag by no more than that; undefined: never. */
+  readonly maxLagMs: number | undefined
   readonly logger: Logger
 }

@@ -49,7 +49,7 @@ export class ClusterRole implements RoleHost, StreamSource {
     this.hostname = self.hostname
     this.temporaryParent = `${data.dir}/temporary`
     this.#streamed = new StreamedDatabases(data, options.plane, options.owners)
-    this.server = new StreamServer(this, logger)
+    this.server = new StreamServer(this, logger, { maxLagMs: options.maxLagMs })
     this.ready = new Promise((resolve) => {
       this.#becomeReady = () => {
         this.#isReady = true
@@ -253,6 +253,10 @@ export class ClusterRole implements RoleHost, StreamSource {
     return this.#options.plane.droppedAt(database)
   }
 
+  paceCommits(database: string, intervalMs: number): void {
+    this.#options.plane.paceCommits(database, intervalMs)
+  }
+
   /** Only the position of the database's drop remains. */
   released(database: string): void {
     this.#streamed.released(database)
@@ -269,7 +273,7 @@ export class ClusterRole implements RoleHost, StreamSource {
 
   async #follower(): Promise<Replica> {
     if (this.#replica !== undefined) return this.#replica
-    const { data, plane, mountDir, self, owners, reconnectMs, roleWait, logger } = this.#options
+    const { data, plane, mountDir, self, owners, reconnectMs, spoolBytes, roleWait, logger } = this.#options
     const replica = new Replica({
       data,
       plane,
@@ -277,6 +281,7 @@ export class ClusterRole implements RoleHost, StreamSource {
       self,
       owners,
       reconnectMs,
+      spoolBytes,
       logger,
       heldUp: () => roleWait.end(),
       caughtUp: (term) => {

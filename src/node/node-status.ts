@@ -111,6 +111,7 @@ function databaseStatus(parts: NodeParts, database: KnownDatabase, backup: Backu
   const checkpoint = plane?.shared.leads === true ? checkpoints?.status(name) : undefined
   const replication = cluster?.role.replica?.replication(name)
   const failure = failureOf(parts, name)
+  const commitIntervalMs = cluster?.role.server.intervalsMs.get(name)
   return {
     name,
     position: formatPosition(state.position),
@@ -121,6 +122,7 @@ function databaseStatus(parts: NodeParts, database: KnownDatabase, backup: Backu
     ...(log?.first !== undefined && { logFirstTXID: formatTXID(log.first) }),
     logBytes: log?.bytes ?? 0,
     commitCount: state.commits,
+    ...(commitIntervalMs !== undefined && { commitIntervalMs }),
     ...(rejection !== undefined && { error: rejection }),
     ...(failure !== undefined && { failure }),
     ...(backup !== undefined && { backup }),

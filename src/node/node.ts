@@ -177,11 +177,10 @@ class RunningNode implements Node {
       hostname: isNamed ? config.hostname : os.hostname(),
       url: (isNamed ? config.advertiseUrl : undefined) ?? api.url,
     }
-    const { reconnectDelayMs: reconnectMs } = config
     const isLeased = config.type !== 'static'
     this.#cluster = new Cluster({
       ...{ ...parts, ...own },
-      ...{ config, self, isLeased, reconnectMs },
+      ...{ config, self, isLeased, reconnectMs: config.reconnectDelayMs, ...this.#config.stream },
     })
     await this.#cluster.start(signal)
   }
@@ -215,6 +214,7 @@ class RunningNode implements Node {
       segmentSizeBytes: this.#config.data.segmentSizeBytes,
       filter: { databases: this.#config.fuse.databases, otherFiles: this.#config.fuse.otherFiles },
       ...{ latency: this.#config.fuse.latency, replicaWrites: this.#config.fuse.replicaWrites },
+      delaysCommits: this.#config.stream.maxLagMs !== undefined,
       log: (level, message, fields) => this.#logger[level](fields, message),
       appeared: (database) => this.#backup?.appeared(database),
       released: (name, drop) => this.#released(name, drop),

@@ -55,6 +55,8 @@ export class ReplicaDatabase {
   blocked: string | undefined
   /** The same, if not another process is the reason: a full disk, or one that fails. */
   failing: string | undefined
+  /** Why a transfer does not arrive, which is no failure. */
+  waiting: string | undefined
   #isUnbounded = false
   /** Why no transaction can be applied before a snapshot. */
   broken: string | undefined

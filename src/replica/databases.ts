@@ -127,7 +127,7 @@ export class ReplicaDatabases {
   status(name: string): ReplicationStatus | undefined {
     const database = this.#databases.get(name)
     if (database === undefined) return undefined
-    const { broken, blocked, failing, behind } = database
+    const { broken, blocked = database.waiting, failing, behind } = database
     if (broken !== undefined) return { state: 'resyncing', reason: failing ?? broken }
     if (failing !== undefined) return { state: 'failing', behind, reason: failing }
     if (blocked !== undefined) return { state: 'lagging', behind, reason: blocked }

@@ -24,6 +24,7 @@ export interface ReplicaOptions {
   readonly self: NodeAddress
   readonly owners: Owners
   readonly reconnectMs: number
+  readonly spoolBytes: number | undefined
   readonly logger: Logger
   /** An application holds a lock that the local client needs. */
   readonly heldUp: () => void
@@ -71,7 +72,7 @@ export class Replica {
     const { data, plane, mountDir, self, owners, logger } = options
     this.#options = options
     this.#logger = logger
-    const spool = (this.#spool = new Spool(`${data.dir}/temporary`, data.modes))
+    const spool = (this.#spool = new Spool(`${data.dir}/temporary`, data.modes, options.spoolBytes))
     const databases = (this.#databases = new ReplicaDatabases({
       ...{ data, plane, mountDir, owners, logger, heldUp: options.heldUp },
       applied: (name, position) => this.#stream?.acknowledge(name, position),

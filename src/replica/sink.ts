@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { DatabaseOwner } from '../data/database-owner.ts'
 import type { DataDirectory } from '../data/directory.ts'
 import { saveRejected } from '../data/diverged.ts'
-import type { Spool } from '../data/spool.ts'
+import { type Spool, SpoolFullError } from '../data/spool.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { createLog, logDirectory } from '../log/store.ts'
 import type { Position } from '../ltx/format/types.ts'
@@ -169,7 +169,10 @@ export class ReplicaSink implements StreamSink {
     this.#waits = new AbortController()
   }
 
-  /** On a full disk it waits for room, for as long as the transfer lasts: to ask for a snapshot would need more. */
+  /**
+   * On a full disk, and in a full spool, it waits for room, for as long as the transfer lasts: to ask for a snapshot
+   * would need more.
+   */
   async #spooled(
     database: ReplicaDatabase,
     bytes: AsyncIterable<Uint8Array> & { readonly failed?: boolean },
@@ -183,14 +186,15 @@ export class ReplicaSink implements StreamSink {
         if (attempts > 0) database.failing = undefined
         return written
       } catch (error) {
-        if (!(error instanceof DiskSpaceError)) throw error
+        const isFull = error instanceof SpoolFullError
+        if (!isFull && !(error instanceof DiskSpaceError)) throw error
         // Its reader gets the reason.
         if (bytes.failed === true) for await (const chunk of bytes) void chunk
-        if (attempts === 0)
-          logger.error({ database: database.name, err: error }, 'a transfer waits for room on the disk')
-        database.failing = error.message
+        const line = { database: database.name, err: error }
+        if (attempts === 0) logger[isFull ? 'info' : 'error'](line, 'a transfer waits for room on the disk')
+        database[isFull ? 'waiting' : 'failing'] = error.message
       }
-      await sleep(ROOM_MS, undefined, { signal })
+      await sleep(ROOM_MS, undefined, { signal }).finally(() => (database.waiting = undefined))
     }
   }
 

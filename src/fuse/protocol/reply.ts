@@ -38,6 +38,16 @@ export function answerEmpty(device: number, uniqueLow: number, uniqueHigh: numbe
   sendReply(device, new Uint8Array(words.buffer), OUT_HEADER.SIZE)
 }
 
+/** Answers a held write with success. */
+export function answerWritten(device: number, uniqueLow: number, uniqueHigh: number, size: number): void {
+  const words = new Uint32Array((OUT_HEADER.SIZE + WRITE_OUT.SIZE) >> 2)
+  words[OUT_HEADER.len >> 2] = words.byteLength
+  words[OUT_HEADER.unique >> 2] = uniqueLow
+  words[(OUT_HEADER.unique >> 2) + 1] = uniqueHigh
+  words[(OUT_HEADER.SIZE + WRITE_OUT.size) >> 2] = size
+  sendReply(device, new Uint8Array(words.buffer), words.byteLength)
+}
+
 export function sendReply(device: number, bytes: Uint8Array, length: number): void {
   try {
     fs.writeSync(device, bytes, 0, length, null)

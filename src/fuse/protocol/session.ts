@@ -18,6 +18,8 @@ import { RequestCounts } from './request-counts.ts'
 export interface SessionOptions {
   /** An operation failed in the backing file system or in the volume. Not called for a rejection. */
   readonly failed?: (operation: string, error: unknown) => void
+  /** Whether another thread sends this reply to a successful request later. It is only valid during the call. */
+  readonly holds?: (reply: Reply) => boolean
   /** Runs after each reply, and whenever the doorbell was rung (doorbell.ts). 'stop' ends `serve`. */
   readonly afterRequest?: () => 'stop' | undefined
   /** A write was rejected and answered. The kernel's cached pages of the file may now differ from its content. */
@@ -128,7 +130,7 @@ export class Session {
       if (request.opcode === OPCODE.WRITE) this.#options.rejectedWrite?.(request.nodeId)
       return
     }
-    this.#send()
+    this.#send(this.#options.holds)
   }
 
   #perform(): void {
@@ -164,11 +166,12 @@ export class Session {
     this.#initialized = negotiate(this.#request, this.#reply) !== undefined
   }
 
-  #send(): void {
+  #send(holds?: SessionOptions['holds']): void {
     const reply = this.#reply
     if (reply.length === 0) return
     if (reply.modeChanged) invalidateAttributes(this.#device, this.#request.nodeId)
     reply.seal()
+    if (holds?.(reply) === true) return
     sendReply(this.#device, reply.bytes, reply.length)
   }
 }

@@ -6,6 +6,7 @@ import { HEARTBEAT_MS, MAX_NAMES } from '../wire/messages.ts'
 import { sendRejection } from '../wire/rejection.ts'
 import { Signal } from '../wire/signal.ts'
 import { GroupSync } from './group-sync.ts'
+import { type Followed, Pacer } from './pacer.ts'
 import type { ReplicaStatus } from './replica-status.ts'
 import { replicaStatus } from './replica-status.ts'
 import { ReplicaStream } from './replica-stream.ts'
@@ -26,9 +27,14 @@ export interface StreamServerOptions {
   readonly snapshotLimits?: RoomLimits
   /** Databases that a replica may name. */
   readonly maxNames?: number
+  /** Commits are slowed down so that connected replicas lag by no more than that. Default: never. */
+  readonly maxLagMs?: number | undefined
+  /** A replica that acknowledges nothing of a database for so long slows down none of its commits. */
+  readonly stuckMs?: number
 }
 
 const STALLED_MS = 30_000
+const NOTHING_PACED: ReadonlyMap<string, number> = new Map()
 
 /** The primary's end of all streams. */
 export class StreamServer {
@@ -38,6 +44,7 @@ export class StreamServer {
   readonly #snapshots: Snapshots
   readonly #stalledMs: number
   readonly #maxNames: number
+  readonly #pacer: Pacer | undefined
   readonly #streams = new Set<ReplicaStream>()
   readonly #moved = new Signal()
   #databases: ReadonlyMap<string, StreamedDatabase> = new Map()
@@ -50,6 +57,11 @@ export class StreamServer {
     this.#snapshots = new Snapshots(source.temporaryParent, options.snapshotLimits)
     this.#stalledMs = options.stalledMs ?? STALLED_MS
     this.#maxNames = options.maxNames ?? MAX_NAMES
+    const { maxLagMs, stuckMs } = options
+    if (maxLagMs !== undefined) {
+      const pace = (name: string, intervalMs: number) => source.paceCommits?.(name, intervalMs)
+      this.#pacer = new Pacer({ maxLagMs, stuckMs, pace, logger })
+    }
   }
 
   /** POST /stream: request and response both last as long as the connection. */
@@ -93,6 +105,11 @@ export class StreamServer {
     this.#readDatabases()
     const positions = this.#positions()
     return this.#welcomed().map((stream) => replicaStatus(stream, positions))
+  }
+
+  /** How far apart the commits of each database are that is slowed down because of its replicas. */
+  get intervalsMs(): ReadonlyMap<string, number> {
+    return this.#pacer?.intervalsMs ?? NOTHING_PACED
   }
 
   /** Whether each connected replica acknowledges the database up to there. */
@@ -176,6 +193,7 @@ export class StreamServer {
   /** One wait for all streams: each publication is read once, and passed to all of them. */
   async #watch(): Promise<void> {
     this.#watching = true
+    this.#pacer?.start(() => this.#followed())
     while (this.#streams.size > 0) {
       const seen = this.#source.changes()
       try {
@@ -188,6 +206,14 @@ export class StreamServer {
       await this.#source.waitForChange(seen, HEARTBEAT_MS)
     }
     this.#watching = false
+    this.#pacer?.stop()
+  }
+
+  #followed(): Followed {
+    const followers = this.#welcomed().map(({ hello, feeds }) => {
+      return { name: hello?.hostname ?? '', feed: (database: string) => feeds.get(database) }
+    })
+    return { changes: this.#source.changes(), positions: () => this.#positions(), followers }
   }
 
   #readDatabases(): void {

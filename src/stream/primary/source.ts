@@ -21,6 +21,8 @@ export interface StreamSource {
   databases(): Iterable<StreamedDatabase>
   /** Where a database was dropped that is none of those any more. */
   droppedAt?(database: string): Position | undefined
+  /** The database's commits come at most one in so many milliseconds, so that the replicas keep up. 0: as they come. */
+  paceCommits?(database: string, intervalMs: number): void
   /** A counter that grows with every publication, and a wait on it. */
   changes(): number
   waitForChange(seen: number, timeoutMs: number): Promise<void>
