@@ -147,6 +147,7 @@ export const PROJECTS = {
       'test/cluster/waiting-writers.test.ts',
       'test/private/links.test.ts',
       'test/encrypted/cluster.test.ts',
+      'test/private/made-directories.test.ts',
       'test/private/inherited.test.ts',
       'test/private/owners.test.ts',
       'test/cli/secrets.test.ts',

@@ -2,6 +2,7 @@
 
 import { mkdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { BY_UMASK } from '../src/util/directories.ts'
 import { LtxdError } from '../src/util/errors.ts'
 import { filesBeneath, withPinnedDirectory } from '../src/util/files-beneath.ts'
 import { OutputError, OutputExistsError } from '../src/util/new-file.ts'
@@ -19,7 +20,7 @@ export async function inOutputDirectory<T>(
   const target = join(directory, path)
   const files = filesBeneath(directory)
   try {
-    await mkdir(directory, { recursive: true })
+    await mkdir(directory, { recursive: true, mode: BY_UMASK })
     makeDurable(directory, dirname(target))
     if (files.status(target)?.isFile() === false) throw new OutputExistsError(target)
   } catch (error) {

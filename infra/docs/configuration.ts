@@ -23,6 +23,9 @@ This page is generated from the code by \`npm run docs\`.
 \`--config FILE\` names another file. \`ltxd init\` writes a commented file, \`ltxd config\` prints the configuration in
 force. Unknown keys are errors with their line. A command-line flag overrides the file.
 
+A file that is found there, and not named, must belong to the user that runs ltxd, or to root, and not every user may
+write to it: its commands run as that user.
+
 \`\${VAR}\` and \`\${VAR:-default}\` insert environment variables, \`$$\` is a dollar sign. Durations: \`500ms\`, \`30s\`,
 \`10m\`, \`24h\`, \`7d\`. Sizes: \`512KB\`, \`64MB\`, \`1GB\` (decimal), \`64MiB\` (binary).
 `

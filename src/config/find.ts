@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import fs from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { ConfigError } from './errors.ts'
@@ -11,14 +11,38 @@ export function configPaths(): string[] {
 }
 
 export function findConfigFile(paths: readonly string[] = configPaths()): string | undefined {
-  return paths.find((path) => existsSync(path))
+  return paths.find((path) => fs.existsSync(path))
 }
 
-/** Throws ConfigError when the file cannot be read. */
+/** A configuration that the user names. Throws ConfigError. */
 export function readConfigFile(path: string): string {
+  return reading(path, () => fs.readFileSync(path, 'utf8'))
+}
+
+/**
+ * A configuration that was found, perhaps in a directory of another user, or of all. Its commands run as this user, so
+ * only this user and root may have made it. Throws ConfigError.
+ */
+export function readFoundConfigFile(path: string): string {
+  return reading(path, () => {
+    // A pipe must not keep anybody waiting.
+    const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK | fs.constants.O_NOCTTY)
+    try {
+      const file = fs.fstatSync(fd)
+      const problem = problemOfKind(file) ?? problemOfOwner(fs.lstatSync(path)) ?? problemOfOwner(file)
+      if (problem !== undefined) throw new ConfigError([{ path: [], message: problem, origin: path }])
+      return fs.readFileSync(fd, 'utf8')
+    } finally {
+      fs.closeSync(fd)
+    }
+  })
+}
+
+function reading(path: string, read: () => string): string {
   try {
-    return readFileSync(path, 'utf8')
+    return read()
   } catch (error) {
+    if (error instanceof ConfigError) throw error
     const { code, message } = error as NodeJS.ErrnoException
     const reason =
       code === 'ENOENT'
@@ -28,4 +52,19 @@ export function readConfigFile(path: string): string {
           : message
     throw new ConfigError([{ path: [], message: reason, origin: path }], { cause: error })
   }
+}
+
+function problemOfKind(file: fs.Stats): string | undefined {
+  if (file.isFile()) return undefined
+  return `is ${file.isDirectory() ? 'a directory' : file.isFIFO() ? 'a pipe' : 'a device'}, expected a file`
+}
+
+function problemOfOwner({ uid, mode }: fs.Stats): string | undefined {
+  const self = process.geteuid?.() ?? 0
+  if (uid !== 0 && uid !== self) {
+    return `belongs to user ${uid}, and its commands would run as user ${self}: name it with --config if you trust it`
+  }
+  const isLink = (mode & fs.constants.S_IFMT) === fs.constants.S_IFLNK
+  if (isLink || (mode & 0o002) === 0) return undefined
+  return 'every user may write to it, and its commands would run as this one: chmod o-w, or name it with --config'
 }

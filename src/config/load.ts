@@ -8,7 +8,7 @@ import { checkDirectories } from './directories.ts'
 import { type ConfigDocument, parseConfigDocument } from './document.ts'
 import { ConfigError, type ConfigIssue, formatKeyPath, type KeyPath } from './errors.ts'
 import type { Environment } from './expand.ts'
-import { configPaths, findConfigFile, readConfigFile } from './find.ts'
+import { configPaths, findConfigFile, readConfigFile, readFoundConfigFile } from './find.ts'
 import { DEFAULT_LEASE_TTL_MS, fileSchema, type FileValue, KNOWN_KEYS } from './schema.ts'
 import { removeUnsupportedKeys } from './unsupported-keys.ts'
 
@@ -33,9 +33,13 @@ export interface LoadOptions {
 
 /** Reads, merges and checks the configuration. Throws ConfigError with every wrong key and its line or flag. */
 export function loadConfig(options: LoadOptions = {}): Config {
-  const file = options.file ?? findConfigFile(options.paths ?? configPaths())
-  if (file === undefined) return parseConfig(undefined, options)
-  return { file, ...parseConfig({ name: file, text: readConfigFile(file) }, options) }
+  if (options.file !== undefined) return parseFile(options.file, readConfigFile(options.file), options)
+  const found = findConfigFile(options.paths ?? configPaths())
+  return found === undefined ? parseConfig(undefined, options) : parseFile(found, readFoundConfigFile(found), options)
+}
+
+function parseFile(file: string, text: string, options: LoadOptions): Config {
+  return { file, ...parseConfig({ name: file, text }, options) }
 }
 
 /** Like `loadConfig`, from a text. */

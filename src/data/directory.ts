@@ -4,10 +4,10 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
 import { finishReplacements } from '../log/replace.ts'
-import { WRITABLE_BY_OWNER } from '../util/directories.ts'
+import { BY_UMASK, WRITABLE_BY_OWNER } from '../util/directories.ts'
 import { applyModes, describeChange } from '../util/directory-modes.ts'
 import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
-import { type Files, nodeFiles } from '../util/files.ts'
+import type { Files } from '../util/files.ts'
 import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import { nativeLocks } from '../util/native-locks.ts'
 import { makeDirectorySync, type Modes, PRIVATE } from '../util/private-files.ts'
@@ -56,10 +56,11 @@ export function lockForReading(dir: string): () => void {
   if (!fs.existsSync(`${dir}/files`)) {
     throw new LtxdError('NO_DATA', `${dir} is not a data directory of ltxd (it has no files/): name one with --data`)
   }
+  const files = filesBeneath(dir)
   const identity = `${dir}/node.json`
-  if (fs.existsSync(identity)) readIdentity(identity)
-  if (!fs.existsSync(`${dir}/lock`)) return () => {}
-  const lock = fs.openSync(`${dir}/lock`, fs.constants.O_RDWR)
+  if (files.status(identity) !== undefined) readIdentity(files, identity)
+  if (files.status(`${dir}/lock`) === undefined) return () => {}
+  const lock = files.open(`${dir}/lock`, fs.constants.O_RDWR)
   if (nativeLocks().tryLock(lock)) return () => fs.closeSync(lock)
   fs.closeSync(lock)
   throw inUse(dir)
@@ -83,14 +84,14 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
   let lock: number
   try {
     if (!fs.existsSync(dir)) {
-      fs.mkdirSync(path.dirname(dir), { recursive: true })
+      fs.mkdirSync(path.dirname(dir), { recursive: true, mode: BY_UMASK })
       makeDirectorySync(dir, modes.directory)
     }
     // It is the root of the mount, whose mode is the applications' business once it is there.
     fs.mkdirSync(root, { recursive: true, mode: WRITABLE_BY_OWNER })
     files.makeDirectory(`${dir}/log`)
     for (const own of ['files', 'log']) fs.closeSync(files.openDirectory(`${dir}/${own}`))
-    lock = fs.openSync(`${dir}/lock`, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600)
+    lock = files.open(`${dir}/lock`, fs.constants.O_RDWR | fs.constants.O_CREAT, PRIVATE.file)
   } catch (error) {
     throw unusable(dir, error)
   }
@@ -169,8 +170,8 @@ class IdentityFile {
   constructor(files: Files, dir: string) {
     this.#files = files
     this.#path = `${dir}/node.json`
-    if (fs.existsSync(this.#path)) {
-      this.#identity = readIdentity(this.#path)
+    if (files.status(this.#path) !== undefined) {
+      this.#identity = readIdentity(files, this.#path)
     } else {
       const inherited = fs.readdirSync(`${dir}/log`).length > 0
       this.#identity = { id: formatNodeId(randomBytes(8).readBigUInt64BE()), ...(inherited && { inherited }) }
@@ -212,9 +213,9 @@ class IdentityFile {
   }
 }
 
-function readIdentity(path: string): z.infer<typeof identitySchema> {
+function readIdentity(files: Files, path: string): z.infer<typeof identitySchema> {
   try {
-    const identity = readState(nodeFiles, path, IDENTITY)
+    const identity = readState(files, path, IDENTITY)
     if (identity !== undefined) return identity
     throw new StateDamagedError(path, 'it is gone')
   } catch (error) {

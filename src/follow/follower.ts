@@ -17,6 +17,7 @@ import type { BackupFile } from '../backup/history/history.ts'
 import { reportingCorruption } from '../backup/history/objects.ts'
 import { formatTXID, type Position, type TXID } from '../ltx/format/types.ts'
 import { ObjectNotFoundError } from '../objectstore/errors.ts'
+import { BY_UMASK } from '../util/directories.ts'
 import { nodeFiles } from '../util/files.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
 import { ownerOf } from '../util/owner.ts'
@@ -129,7 +130,7 @@ export class Follower {
     const { path } = this.#options
     if (this.#positions !== undefined) return this.#positions
     if (existsSync(path) && !existsSync(positionsPath(path))) throw new UnknownFileError(path)
-    mkdirSync(dirname(path), { recursive: true })
+    mkdirSync(dirname(path), { recursive: true, mode: BY_UMASK })
     this.#positions = PositionFile.open(path)
     rmSync(this.#spoolPath, { force: true })
     return this.#positions
@@ -295,6 +296,5 @@ function looksLike(path: string, former: Stats): void {
 /** False where another user may have put the file there: anybody who may write to the directory. */
 function mayHaveBeenOurs(file: Stats, directory: Stats): boolean {
   const own = process.geteuid?.()
-  if (file.uid === own || file.uid === directory.uid) return true
-  return directory.uid === own && (directory.mode & 0o022) === 0
+  return file.uid === own || file.uid === directory.uid || (directory.uid === own && (directory.mode & 0o022) === 0)
 }

@@ -1,8 +1,8 @@
-import { access, type FileHandle } from 'node:fs/promises'
+import { type FileHandle, lstat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno } from '../ltx/format/types.ts'
-import { BY_UMASK, makeDirectories } from '../util/directories.ts'
+import { makeDirectories } from '../util/directories.ts'
 import { NewFile, OutputError, OutputExistsError } from '../util/new-file.ts'
 
 /** A database file that is written under a temporary name, and renamed when it is complete and durable. */
@@ -19,7 +19,7 @@ export class OutputFile {
   static async create(path: string, label = 'restore'): Promise<OutputFile> {
     await assertFree(path)
     try {
-      await makeDirectories(dirname(path), BY_UMASK)
+      await makeDirectories(dirname(path))
     } catch (error) {
       throw new OutputError(path, error)
     }
@@ -70,7 +70,7 @@ async function assertFree(path: string): Promise<void> {
 
 async function exists(path: string): Promise<boolean> {
   try {
-    await access(path)
+    await lstat(path)
     return true
   } catch {
     return false

@@ -3,8 +3,11 @@ import { chmod, mkdir, open, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { errorCode } from './errors.ts'
 
-/** The mode of directories that are not for ltxd alone, such as those above its own. */
-export const BY_UMASK = 0o777
+/**
+ * The mode of directories that are not for ltxd alone, such as those above its own. The umask narrows it. Whatever the
+ * umask, no other user can rename what is in them.
+ */
+export const BY_UMASK = 0o775
 
 /**
  * The mode of directories on the mount that no application has made. The umask narrows it and does not widen it: who
@@ -22,8 +25,11 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** Creates a directory and its missing parents, with a mode. All new entries are durable on return. */
-export async function makeDirectories(path: string, mode: number): Promise<void> {
+/**
+ * Creates a directory and its missing parents, with a mode; without one, by the umask. All new entries are durable on
+ * return.
+ */
+export async function makeDirectories(path: string, mode?: number): Promise<void> {
   try {
     await makeDirectory(path, mode)
   } catch (error) {
@@ -37,10 +43,10 @@ export async function makeDirectories(path: string, mode: number): Promise<void>
   await syncDirectory(dirname(path))
 }
 
-async function makeDirectory(path: string, mode: number): Promise<void> {
-  await mkdir(path, { mode })
+async function makeDirectory(path: string, mode?: number): Promise<void> {
+  await mkdir(path, { mode: mode ?? BY_UMASK })
   // Wider than for one user is what the configuration says, whatever the umask.
-  if ((mode & 0o077) !== 0 && mode !== BY_UMASK) await chmod(path, mode)
+  if (mode !== undefined && (mode & 0o077) !== 0) await chmod(path, mode)
 }
 
 /** Stats a path; undefined when nothing exists there. */

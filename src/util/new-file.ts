@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, link, open, rename, stat, unlink } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { type FileHandle, link, lstat, open, rename, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { errorCode, errorMessage, LtxdError } from './errors.ts'
 import { nodeFiles } from './files.ts'
@@ -22,7 +23,10 @@ export class OutputError extends LtxdError {
 }
 
 export interface NewFileOptions {
-  /** Replace an existing file and take over its permissions. Without `replace`, an existing file is an error. */
+  /**
+   * Replace an existing file, and take over the permissions of one of this user. Without `replace`, an existing file
+   * is an error.
+   */
   readonly replace?: boolean
   /** The command-line flag that sets `replace`, for the error message. */
   readonly flag?: string
@@ -50,15 +54,16 @@ export class NewFile {
   /** The directory of `path` must exist. Throws OutputExistsError, OutputError. */
   static async create(path: string, options: NewFileOptions = {}): Promise<NewFile> {
     const { replace = false, flag, label = 'new' } = options
-    const existing = await stat(path).catch(() => undefined)
+    const existing = await lstat(path).catch(() => undefined)
     if (existing !== undefined && !replace) {
       throw new OutputExistsError(path, undefined, flag === undefined ? undefined : `Replace it with ${flag}, or `)
     }
-    if (existing?.isFile() === false) throw new OutputError(path, 'it exists and is not a regular file')
+    const target = existing?.isSymbolicLink() === true ? await stat(path).catch(() => undefined) : existing
+    if (target?.isFile() === false) throw new OutputError(path, 'it exists and is not a regular file')
     const temporary = `${path}.ltxd-${label}-${randomBytes(4).toString('hex')}`
     try {
       const handle = await open(temporary, 'wx+', PRIVATE.file)
-      if (existing !== undefined) await handle.chmod(existing.mode & 0o777)
+      if (existing !== undefined && isOwn(existing)) await handle.chmod(existing.mode & 0o777)
       return new NewFile(path, temporary, handle, replace)
     } catch (error) {
       throw new OutputError(path, error)
@@ -88,4 +93,9 @@ export class NewFile {
       await rename(this.#temporary, this.path)
     }
   }
+}
+
+/** Another user may have made what is there, or have linked it there, with a mode that lets everybody in. */
+function isOwn(existing: Stats): boolean {
+  return existing.isFile() && existing.nlink === 1 && existing.uid === process.geteuid?.()
 }

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { CONFIG_FILE } from '../../config/find.ts'
 import { CONFIG_TEMPLATE } from '../../config/template.ts'
 import { errorCode, LtxdError } from '../../util/errors.ts'
+import { PRIVATE } from '../../util/private-files.ts'
 
 export function register(program: Command): void {
   program
@@ -18,7 +19,7 @@ export function register(program: Command): void {
 
 function writeNew(file: string): void {
   try {
-    writeFileSync(file, CONFIG_TEMPLATE, { flag: 'wx' })
+    writeFileSync(file, CONFIG_TEMPLATE, { flag: 'wx', mode: PRIVATE.file })
   } catch (error) {
     if (errorCode(error) === 'EEXIST') {
       throw new LtxdError('FILE_EXISTS', `${file} already exists: remove it, or name another file`)

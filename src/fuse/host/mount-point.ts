@@ -2,6 +2,7 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
+import { BY_UMASK } from '../../util/directories.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
 import { MountError } from './mount-error.ts'
 import { mountAt, type MountEntry } from './mountinfo.ts'
@@ -25,7 +26,7 @@ export function prepareMountPoint(directory: string): string {
     )
   }
   try {
-    fs.mkdirSync(target, { recursive: true })
+    fs.mkdirSync(target, { recursive: true, mode: BY_UMASK })
     if (fs.readdirSync(target).length > 0) {
       throw new MountError(
         'MOUNT_NOT_EMPTY',

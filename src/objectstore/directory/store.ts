@@ -3,7 +3,7 @@ import { createReadStream, type Stats } from 'node:fs'
 import { link, readdir, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { BY_UMASK, makeDirectories, removeFile, statFile, syncDirectory } from '../../util/directories.ts'
+import { makeDirectories, removeFile, statFile, syncDirectory } from '../../util/directories.ts'
 import { applyModesMeanwhile, describeChange } from '../../util/directory-modes.ts'
 import { errorCode } from '../../util/errors.ts'
 import { create, type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
@@ -251,7 +251,7 @@ export class DirectoryStore implements ObjectStore {
     const existing = await statFile(root)
     const modes = this.#options.modes ?? modesLike(existing)
     if (existing === undefined) {
-      await makeDirectories(dirname(root), BY_UMASK)
+      await makeDirectories(dirname(root))
       await makeDirectories(root, modes.directory)
     } else if (existing.isDirectory()) {
       const changed = await applyModesMeanwhile(root, modes)
