@@ -268,7 +268,11 @@ describe('a successful answer to a deletion', () => {
       'STORE_UNAVAILABLE',
     ],
   ])('counts for each key: %s', async (_, errors, code) => {
-    const scripted = createServer((_request, response) => response.end(answer(errors))).listen(0, '127.0.0.1')
+    const others = ['p/a', 'p/b']
+      .filter((key) => !errors.includes(key))
+      .map((key) => `<Deleted><Key>${key}</Key></Deleted>`)
+      .join('')
+    const scripted = createServer((_request, response) => response.end(answer(others + errors))).listen(0, '127.0.0.1')
     await once(scripted, 'listening')
     const { port } = scripted.address() as AddressInfo
     const store = openObjectStore(`s3://any-bucket/p?endpoint=http://127.0.0.1:${port}`)

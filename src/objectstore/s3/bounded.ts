@@ -9,6 +9,7 @@ const MAX_ANSWER_BYTES = 16 << 20
 /** An answer with a body, as the SDK's handler of HTTP returns it. */
 export interface Answer {
   readonly statusCode: number
+  readonly headers?: Readonly<Record<string, string>>
   body?: unknown
 }
 

@@ -3,6 +3,7 @@
 import type { S3, S3ClientConfig } from '@aws-sdk/client-s3'
 import { rememberSecret } from '../../util/sent-secrets.ts'
 import { type Answer, boundAnswer } from './bounded.ts'
+import { rejectWebPage } from './proof.ts'
 import type { S3Address } from './url.ts'
 
 /** Includes the first attempt. With the SDK's pauses, all attempts take well under a second when the store answers. */
@@ -28,7 +29,9 @@ export async function createClient(address: S3Address, extra: S3ClientConfig = {
       async (call) => {
         rememberCredentials(call.request)
         const result = await next(call)
-        boundAnswer(result.response as Answer, commandName === 'GetObjectCommand')
+        const answer = result.response as Answer
+        rejectWebPage(answer)
+        boundAnswer(answer, commandName === 'GetObjectCommand')
         return result
       },
     { step: 'deserialize', priority: 'low' },

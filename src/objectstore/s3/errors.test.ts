@@ -49,7 +49,8 @@ describe('a failed call to a bucket', () => {
 
   it('reports a missing object only if nothing else is missing', () => {
     expect(isNoSuchObject(answer('NoSuchKey', 404))).toBe(true)
-    expect(isNoSuchObject(answer('NotFound', 404))).toBe(true)
+    expect(isNoSuchObject(answer('NotFound', 404))).toBe(false)
+    expect(isNoSuchObject(answer('UnknownError', 404))).toBe(false)
     expect(isNoSuchObject(answer('NoSuchBucket', 404))).toBe(false)
     expect(isNoSuchObject(answer('Forbidden', 403))).toBe(false)
     expect(isNoSuchObject(new Error('x'))).toBe(false)

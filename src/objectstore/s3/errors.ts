@@ -4,6 +4,7 @@ import { errorCode, errorMessage, LtxdError } from '../../util/errors.ts'
 import { withoutSecrets } from '../../util/sent-secrets.ts'
 import { shorten } from '../../util/shorten.ts'
 import { StoreUnavailableError } from '../errors.ts'
+import { ForeignAnswerError } from './proof.ts'
 
 /**
  * The store, or the network before it, rejected the request. A retry gives the same result until something is
@@ -132,10 +133,9 @@ function serviceErrorName(error: unknown): string | undefined {
   return generic ? undefined : name
 }
 
-/** Whether the object is missing, and not the bucket or the user. */
+/** Whether the store says that the object is missing, and not the bucket or the user. HEAD's answer cannot tell. */
 export function isNoSuchObject(error: unknown): boolean {
-  const name = serviceErrorName(error)
-  return statusOf(error) === 404 && (name === undefined || name === 'NoSuchKey' || name === 'NotFound')
+  return statusOf(error) === 404 && serviceErrorName(error) === 'NoSuchKey'
 }
 
 function reasonByMessage(error: unknown): Reason | undefined {
@@ -145,6 +145,9 @@ function reasonByMessage(error: unknown): Reason | undefined {
 function adviceFor(name: string | undefined, error: unknown): string {
   const status = statusOf(error)
   if (name === 'SlowDown' || status === 503 || status === 429) return '; the store is busy'
+  if (error instanceof ForeignAnswerError) {
+    return '; check the endpoint, and what is between it and this machine (a proxy, a login page)'
+  }
   if (/deserialization|unexpected token|is not expected/i.test(errorMessage(error))) {
     return "; the answer is not an S3 server's: check the endpoint"
   }

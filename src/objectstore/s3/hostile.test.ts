@@ -64,7 +64,7 @@ const list = async (store: Awaited<ReturnType<typeof storeOn>>, prefix = '') => 
 }
 
 const listing = (contents: string, next?: string) =>
-  `<?xml version="1.0"?><ListBucketResult><IsTruncated>${next !== undefined}</IsTruncated>${
+  `<?xml version="1.0"?><ListBucketResult><Name>bucket</Name><IsTruncated>${next !== undefined}</IsTruncated>${
     next === undefined ? '' : `<NextContinuationToken>${next}</NextContinuationToken>`
   }${contents}</ListBucketResult>`
 const item = (key: string) => `<Contents><Key>${key}</Key><Size>1</Size></Contents>`
@@ -107,7 +107,7 @@ test('entities of a listing are not expanded without bound', async () => {
     const before = i === 0 ? 'lol' : `&${levels[i - 1]};`.repeat(10)
     return `<!ENTITY ${name} "${before}">`
   })
-  const bomb = `<?xml version="1.0"?><!DOCTYPE x [${entities.join('')}]><ListBucketResult>${item('x/&i;')}</ListBucketResult>`
+  const bomb = `<?xml version="1.0"?><!DOCTYPE x [${entities.join('')}]><ListBucketResult><Name>bucket</Name><IsTruncated>false</IsTruncated>${item('x/&i;')}</ListBucketResult>`
   const store = await storeOn((_, response) => response.end(bomb))
   const before = process.memoryUsage().rss
   await list(store).catch(() => undefined)
@@ -134,6 +134,7 @@ test('a redirect is not followed', async () => {
 
 describe('an object', () => {
   const content = Buffer.from('0123456789')
+  const STORED = { 'last-modified': 'Mon, 02 Mar 2026 00:00:00 GMT' }
 
   const read = async (listener: (range: string | undefined, response: ServerResponse) => void, start?: number) => {
     const store = await storeOn((request: IncomingMessage, response) => listener(request.headers.range, response))
@@ -146,13 +147,13 @@ describe('an object', () => {
   test('is another error when the store sends another range than the one asked for', async () => {
     await expect(
       read((_, response) => {
-        response.writeHead(206, { 'content-range': 'bytes 0-3/10', 'content-length': '4' })
+        response.writeHead(206, { 'content-range': 'bytes 0-3/10', 'content-length': '4', etag: '"a"', ...STORED })
         response.end(content.subarray(0, 4))
       }, 4),
     ).rejects.toThrow('the answer is not the requested range')
     await expect(
       read((_, response) => {
-        response.writeHead(206, { 'content-range': 'bytes 4-9/10', 'content-length': '6' })
+        response.writeHead(206, { 'content-range': 'bytes 4-9/10', 'content-length': '6', etag: '"a"', ...STORED })
         response.end(content.subarray(4))
       }, 4),
     ).rejects.toThrow('the answer is not the requested range')
@@ -162,7 +163,7 @@ describe('an object', () => {
     let asked = 0
     await expect(
       read((range, response) => {
-        response.writeHead(200, { 'content-length': '10', etag: '"a"' })
+        response.writeHead(200, { 'content-length': '10', etag: '"a"', ...STORED })
         if (asked++ > 0) return void response.end(content)
         expect(range).toBeUndefined()
         response.write(content.subarray(0, 5), () => setTimeout(() => response.destroy(), 50))
@@ -175,10 +176,10 @@ describe('an object', () => {
     const whole = await read((range, response) => {
       if (asked++ > 0) {
         expect(range).toBe('bytes=5-9')
-        response.writeHead(206, { 'content-range': 'bytes 5-9/10', 'content-length': '5', etag: '"a"' })
+        response.writeHead(206, { 'content-range': 'bytes 5-9/10', 'content-length': '5', etag: '"a"', ...STORED })
         return void response.end(content.subarray(5))
       }
-      response.writeHead(200, { 'content-length': '10', etag: '"a"' })
+      response.writeHead(200, { 'content-length': '10', etag: '"a"', ...STORED })
       response.write(content.subarray(0, 5), () => setTimeout(() => response.destroy(), 50))
     })
     expect(whole).toBe('0123456789')

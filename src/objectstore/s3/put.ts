@@ -2,6 +2,7 @@
 
 import type { CompletedPart, S3 } from '@aws-sdk/client-s3'
 import { cutIntoParts } from './parts.ts'
+import { ForeignAnswerError, namesUpload } from './proof.ts'
 
 export interface PutTarget {
   readonly Bucket: string
@@ -21,6 +22,8 @@ export interface S3PutOptions {
   readonly beforeParts: () => Promise<void>
   /** Runs a request and turns its errors into the store's. Errors of the body pass unchanged. */
   readonly request: <T>(run: () => Promise<T>) => Promise<T>
+  /** Called where the answer does not name what was stored. Throws unless the store has the object. */
+  readonly confirm: (sizeBytes: number) => Promise<void>
 }
 
 /** S3 accepts 10,000 parts. They grow, so that 8 MiB parts reach 430 GiB, and only a huge object has large parts. */
@@ -61,7 +64,8 @@ async function putWhole(client: S3, target: PutTarget, body: Uint8Array, options
   const condition = options.ifNoneMatch === undefined ? {} : { IfNoneMatch: options.ifNoneMatch }
   options.beforeVisible?.()
   const input = { ...target, ...condition, Body: body, ContentLength: body.length }
-  await timed(options, options.signal, (aborting) => client.putObject(input, aborting))
+  const answer = await timed(options, options.signal, (aborting) => client.putObject(input, aborting))
+  if (!namesUpload(answer)) await options.confirm(body.length)
 }
 
 class MultipartPut {
@@ -69,6 +73,7 @@ class MultipartPut {
   readonly #target: PutTarget
   readonly #options: S3PutOptions
   readonly #completed: CompletedPart[] = []
+  #sizeBytes = 0
   /** None of these rejects. */
   readonly #inFlight = new Set<Promise<void>>()
   /** Ends the uploads of the other parts when one has failed. */
@@ -83,10 +88,12 @@ class MultipartPut {
 
   async run(parts: AsyncIterable<Uint8Array>): Promise<void> {
     const { signal } = this.#options
-    const created = await timed(this.#options, signal, (aborting) =>
-      this.#client.createMultipartUpload(this.#target, aborting),
-    )
-    const place = { Bucket: this.#target.Bucket, Key: this.#target.Key, UploadId: created.UploadId ?? '' }
+    const UploadId = await timed(this.#options, signal, async (aborting) => {
+      const created = await this.#client.createMultipartUpload(this.#target, aborting)
+      if (!created.UploadId) throw new ForeignAnswerError('it names no upload')
+      return created.UploadId
+    })
+    const place = { Bucket: this.#target.Bucket, Key: this.#target.Key, UploadId }
     try {
       let number = 0
       for await (const part of parts) {
@@ -111,8 +118,14 @@ class MultipartPut {
     const either = signal === undefined ? this.#failure.signal : AbortSignal.any([signal, this.#failure.signal])
     const upload = async () => {
       const input = { ...place, PartNumber: number, Body: body, ContentLength: body.length }
-      const { ETag } = await timed(this.#options, either, (aborting) => this.#client.uploadPart(input, aborting))
-      this.#completed.push({ PartNumber: number, ...(ETag === undefined ? {} : { ETag }) })
+      const ETag = await timed(this.#options, either, async (aborting) => {
+        const answer = await this.#client.uploadPart(input, aborting)
+        // Without it, the parts could not be joined.
+        if (!answer.ETag || !namesUpload(answer)) throw new ForeignAnswerError('it has no ETag')
+        return answer.ETag
+      })
+      this.#completed.push({ PartNumber: number, ETag })
+      this.#sizeBytes += body.length
     }
     const running: Promise<void> = upload()
       .catch((error: unknown) => (this.#failed ??= { error }))
@@ -129,9 +142,10 @@ class MultipartPut {
     const Parts = this.#completed.sort((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0))
     const condition = ifNoneMatch === undefined ? {} : { IfNoneMatch: ifNoneMatch }
     beforeVisible?.()
-    await timed(this.#options, signal, (aborting) =>
+    const answer = await timed(this.#options, signal, (aborting) =>
       this.#client.completeMultipartUpload({ ...place, ...condition, MultipartUpload: { Parts } }, aborting),
     )
+    if (!namesUpload(answer)) await this.#options.confirm(this.#sizeBytes)
   }
 
   /** Abandoned parts cost money. Where even this fails, a lifecycle rule of the bucket must remove them. */

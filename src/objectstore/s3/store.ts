@@ -8,10 +8,11 @@ import {
   StoreUnavailableError,
 } from '../errors.ts'
 import { checkKey, checkPrefix, MAX_KEY_BYTES } from '../keys.ts'
-import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
+import type { ByteRange, Metadata, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
 import { resuming } from './body.ts'
 import { createClient } from './client.ts'
 import { isNoSuchObject, statusOf, storeError } from './errors.ts'
+import { ForeignAnswerError, provenLength, provenNextPage } from './proof.ts'
 import { aborting, putObject } from './put.ts'
 import type { S3Address } from './url.ts'
 
@@ -57,6 +58,7 @@ export class S3Store implements ObjectStore {
     }
     signal?.throwIfAborted()
     const client = await this.#client()
+    const confirm = (sizeBytes: number) => this.#confirm(key, sizeBytes, metadata ?? {})
     const putOptions = {
       partBytes: this.#partBytes,
       ifNoneMatch,
@@ -65,6 +67,7 @@ export class S3Store implements ObjectStore {
       requestTimeoutMs,
       beforeParts,
       request,
+      confirm,
     }
     await putObject(client, target, body, putOptions)
   }
@@ -84,20 +87,22 @@ export class S3Store implements ObjectStore {
       if (range !== undefined && statusOf(error) === 416) return this.#rejectRange(key, range)
       throw this.#readError(key, error)
     }
-    const { Body, ETag, ContentLength, ContentRange } = answer
-    const isAsked = range === undefined || isAnswerTo(range, ContentRange, ContentLength)
-    if (Body === undefined || ContentLength === undefined || !isAsked) {
+    const { Body, ETag, ContentRange } = answer
+    let length: number
+    try {
+      length = provenLength(answer)
+      if (Body === undefined) throw new ForeignAnswerError('it has no body')
+      if (range !== undefined && !isAnswerTo(range, ContentRange, length)) throw new Error(NOT_THE_RANGE)
+    } catch (error) {
       discard(Body)
-      const what = isAsked ? 'the answer has no length' : NOT_THE_RANGE
-      throw new StoreUnavailableError(this.url, action, new Error(what))
+      throw storeError(this.url, action, error)
     }
     const start = range?.start ?? 0
-    const end = start + ContentLength
-    const condition = ETag === undefined ? {} : { IfMatch: ETag }
+    const end = start + length
     const openAt = async (offset: number) => {
       try {
         const rest = await client.getObject(
-          { ...place, ...condition, Range: `bytes=${offset}-${end - 1}` },
+          { ...place, IfMatch: ETag, Range: `bytes=${offset}-${end - 1}` },
           aborting(signal),
         )
         if (isAnswerTo({ start: offset, end: end - 1 }, rest.ContentRange, rest.ContentLength))
@@ -115,14 +120,19 @@ export class S3Store implements ObjectStore {
   async head(key: string): Promise<ObjectHead | undefined> {
     const place = this.#place(key)
     const client = await this.#client()
-    try {
-      const { ContentLength = 0, LastModified, Metadata = {} } = await client.headObject(place)
-      const storedMs = LastModified?.getTime() ?? 0
-      return { key, sizeBytes: ContentLength, lastModifiedMs: storedMs, storedMs, metadata: Metadata }
-    } catch (error) {
-      // HEAD has no body: a missing bucket looks like a missing object.
-      if (isNoSuchObject(error)) return undefined
-      throw storeError(this.url, `look up object ${key}`, error)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const answer = await client.headObject(place)
+        const { LastModified, Metadata = {} } = answer
+        const storedMs = LastModified?.getTime() ?? 0
+        return { key, sizeBytes: provenLength(answer), lastModifiedMs: storedMs, storedMs, metadata: Metadata }
+      } catch (error) {
+        // HEAD has no body: a missing bucket, or another server's answer, looks like a missing object.
+        if (statusOf(error) === 404 && (await this.#isMissing(key))) return undefined
+        // It may have been stored just now.
+        if (statusOf(error) === 404 && attempt === 1) continue
+        throw storeError(this.url, `look up object ${key}`, error)
+      }
     }
   }
 
@@ -138,8 +148,9 @@ export class S3Store implements ObjectStore {
     let token: string | undefined
     let emptyPages = 0
     do {
-      const page = await client
+      const { page, next } = await client
         .listObjectsV2({ ...where, ...(token === undefined ? {} : { ContinuationToken: token }) })
+        .then((answer) => ({ page: answer, next: provenNextPage(answer, where.Prefix) }))
         .catch((error: unknown) => {
           throw storeError(this.url, 'list objects', error)
         })
@@ -151,7 +162,6 @@ export class S3Store implements ObjectStore {
         yield { key: Key.slice(root.length), sizeBytes: Size, lastModifiedMs: storedMs, storedMs }
       }
       if (++emptyPages > MAX_EMPTY_PAGES) throw this.#listError(`${MAX_EMPTY_PAGES} pages in a row named no object`)
-      const next = page.IsTruncated === true ? page.NextContinuationToken : undefined
       if (next !== undefined && next === token) {
         throw this.#listError('the store returned the same page again')
       }
@@ -177,17 +187,48 @@ export class S3Store implements ObjectStore {
     const action =
       Objects.length === 1 ? `delete object ${this.#ownKey(Objects[0]?.Key)}` : `delete ${Objects.length} objects`
     const client = await this.#client()
-    const { Errors = [] } = await client
-      .deleteObjects({ Bucket: this.#address.bucket, Delete: { Objects, Quiet: true } })
+    const { Deleted = [], Errors = [] } = await client
+      .deleteObjects({ Bucket: this.#address.bucket, Delete: { Objects } })
       .catch((error: unknown) => {
         throw storeError(this.url, action, error)
       })
     // The answer is a success even if no object could be deleted.
     const failed = Errors.filter(({ Code }) => Code !== 'NoSuchKey')
     const [first] = failed
-    if (first === undefined) return
+    if (first === undefined) {
+      const named = new Set([...Deleted, ...Errors].map(({ Key }) => Key))
+      for (const { Key } of Objects) if (!named.has(Key)) await this.#confirmDeleted(this.#ownKey(Key))
+      return
+    }
     const error = Object.assign(new Error(`${this.#ownKey(first.Key)}: ${first.Message ?? ''}`), { name: first.Code })
     throw storeError(this.url, failed.length === 1 ? action : `${action} (${failed.length} of them)`, error)
+  }
+
+  /** Whether an object whose HEAD said 404 is missing by the answer to GET, which says what is missing. */
+  async #isMissing(key: string): Promise<boolean> {
+    try {
+      for await (const chunk of await this.get(key)) if (chunk.length > 0) break
+      return false
+    } catch (error) {
+      if (error instanceof ObjectNotFoundError) return true
+      throw error
+    }
+  }
+
+  async #confirm(key: string, sizeBytes: number, metadata: Metadata): Promise<void> {
+    const found = await this.head(key)
+    const isOurs =
+      found?.sizeBytes === sizeBytes &&
+      Object.entries(metadata).every(([name, value]) => found.metadata[name] === value.trim())
+    if (isOurs) return
+    const problem = 'it does not name what was stored, and the store does not have it'
+    throw storeError(this.url, `write object ${key}`, new ForeignAnswerError(problem))
+  }
+
+  async #confirmDeleted(key: string): Promise<void> {
+    if ((await this.head(key)) === undefined) return
+    const problem = 'it does not name the object, which is still there'
+    throw storeError(this.url, `delete object ${key}`, new ForeignAnswerError(problem))
   }
 
   #listError(problem: string): StoreUnavailableError {
