@@ -8,8 +8,8 @@ const HEAD = `# Commands
 
 This page is generated from the code by \`npm run docs\`: it is what \`ltxd COMMAND --help\` prints.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. \`ltxd mount -- CMD\` exits with the code of CMD; see
-[operations](operations.md#exit-codes).
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done with warnings (\`--strict\`). \`ltxd mount -- CMD\`
+exits with the code of CMD; see [operations](operations.md#exit-codes).
 `
 
 const HELP_WIDTH = 100

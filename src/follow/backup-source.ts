@@ -1,5 +1,5 @@
 import { type BackupFile, loadHistory, loadMetadata, newestFile } from '../backup/history/history.ts'
-import { type Next, planNext } from '../backup/history/next.ts'
+import { type Next, planNextAround } from '../backup/history/next.ts'
 import { openInput } from '../backup/history/objects.ts'
 import { NEWEST } from '../backup/history/plan.ts'
 import { restoreDatabase, type RestoreOptions, type RestoreResult } from '../backup/restore/restore.ts'
@@ -33,12 +33,18 @@ export class BackupSource {
   }
 
   /**
-   * Lists the backup and plans the next files. `checksumAt` returns the followed database's past checksums. Throws
-   * BackupGapError while no file continues the position.
+   * Lists the backup and plans the next files, around those under the keys `avoid`; undefined where nothing leads round
+   * them. `checksumAt` returns the followed database's past checksums. Throws BackupGapError while no file continues
+   * the position.
    */
-  async next(position: Position, checksumAt: (txid: bigint) => Checksum | undefined): Promise<Next> {
+  async next(
+    position: Position,
+    checksumAt: (txid: bigint) => Checksum | undefined,
+    avoid: ReadonlySet<string>,
+  ): Promise<Next | undefined> {
     const history = await loadHistory(this.store, this.database)
-    const next = planNext(history, position.txid)
+    const next = planNextAround(history, position.txid, avoid)
+    if (next === undefined) return undefined
     if (next.kind !== 'current') return next
     const newest = newestFile(history.files)
     if (newest === undefined || newest.key === this.#verified) return next

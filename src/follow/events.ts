@@ -21,6 +21,8 @@ export type FollowEvent =
       readonly pages: number
       readonly timestampMs: number
     }
+  /** An object of the backup is damaged or missing. Others that hold the same transactions are used. */
+  | { readonly event: 'avoided'; readonly key: string; readonly problem: string }
   /** Another process holds a lock on the file. */
   | { readonly event: 'lagging'; readonly position: Position | undefined; readonly reason: string }
   /** A reader prevents a complete checkpoint, so the WAL grows. */

@@ -16,13 +16,13 @@ import { DatabaseDroppedError } from '../backup/history/errors.ts'
 import type { BackupFile } from '../backup/history/history.ts'
 import { reportingCorruption } from '../backup/history/objects.ts'
 import { formatTXID, type Position, type TXID } from '../ltx/format/types.ts'
-import { ObjectNotFoundError } from '../objectstore/errors.ts'
 import { BY_UMASK } from '../util/directories.ts'
 import { nodeFiles } from '../util/files.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
 import { ownerOf } from '../util/owner.ts'
 import type { BackupSource } from './backup-source.ts'
-import { SourceChangingError, UnknownFileError } from './errors.ts'
+import { Detours } from './detours.ts'
+import { UnknownFileError } from './errors.ts'
 import type { FollowEvent } from './events.ts'
 
 export interface FollowerOptions {
@@ -34,9 +34,6 @@ export interface FollowerOptions {
   readonly signal: AbortSignal
   readonly now?: () => number
 }
-
-/** How often one pass lists the backup again when compaction or retention removes a listed file. */
-const MAX_LISTINGS = 4
 
 /** Brings one database file to its backup's position in each pass. One pass at a time. */
 export class Follower {
@@ -65,13 +62,13 @@ export class Follower {
    * UnknownFileError.
    */
   async pass(): Promise<boolean> {
+    const detours = new Detours(this.#options.source.store.url)
     try {
-      for (let listing = 1; ; listing++) {
+      for (;;) {
         try {
-          return await this.#bringUpToDate()
+          return await this.#bringUpToDate(detours)
         } catch (error) {
-          if (!(error instanceof ObjectNotFoundError)) throw error
-          if (listing >= MAX_LISTINGS) throw new SourceChangingError(this.#options.source.store.url, error.key)
+          detours.add(error)
         }
       }
     } catch (error) {
@@ -98,13 +95,14 @@ export class Follower {
     }
   }
 
-  async #bringUpToDate(): Promise<boolean> {
+  async #bringUpToDate(detours: Detours): Promise<boolean> {
     const { source, path, signal } = this.#options
     const positions = this.#lock()
     signal.throwIfAborted()
     if (this.#applier === undefined && !existsSync(path) && !(await this.#restore(positions))) return true
     const applier = (this.#applier ??= await this.#open(positions))
-    const next = await source.next(applier.position, (txid) => positions.checksumAt(txid))
+    const planned = await source.next(applier.position, (txid) => positions.checksumAt(txid), detours.keys)
+    const next = detours.taken(planned, this.#options.report)
     switch (next.kind) {
       case 'replace':
         await this.#resync(next.reason)
@@ -207,7 +205,9 @@ export class Follower {
     for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(this.#incomingPath + suffix, { force: true })
     const startedMs = performance.now()
     const options = { signal, ...(progress === undefined ? {} : { progress }) }
-    const { txid, checksum, timestampMs, pageSize, commit, files } = await source.restore(this.#incomingPath, options)
+    const { avoided, ...restored } = await source.restore(this.#incomingPath, options)
+    for (const { key, problem } of avoided) report({ event: 'avoided', key, problem })
+    const { txid, checksum, timestampMs, pageSize, commit, files } = restored
     this.#fetched = { txid, checksum }
     report({
       event: 'restored',

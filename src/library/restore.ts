@@ -32,6 +32,8 @@ export interface Restored {
   /** Whether the backup told the checksum to compare with. */
   readonly verified: boolean
   readonly sizeBytes: number
+  /** Objects that are damaged or missing. Others hold the same transactions, so the restored state is complete. */
+  readonly avoided: readonly { readonly key: string; readonly problem: string }[]
 }
 
 /**
@@ -53,6 +55,7 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
       checksum: formatChecksum(result.checksum),
       verified: result.verified,
       sizeBytes: result.commit * result.pageSize,
+      avoided: result.avoided,
     }
   } finally {
     await store.close()

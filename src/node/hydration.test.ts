@@ -13,8 +13,11 @@ import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { SEED } from '../../test/harness/effort.ts'
 import { InProcessNode, temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import { loadHistory } from '../backup/history/history.ts'
+import { NEWEST, planRestore } from '../backup/history/plan.ts'
 import { type UploadState, uploadTransactions } from '../backup/ship/upload.ts'
 import { PlayedDatabase, seeded } from '../backup/testing.ts'
+import { snapshotFromBackup } from '../backup/upkeep/compaction.ts'
 import { openDataDirectory } from '../data/directory.ts'
 import { Owners } from '../data/owners.ts'
 import { droppedAt, noteDropped } from '../log/dropped.ts'
@@ -170,3 +173,22 @@ function ownerOf(text: string): Owner {
   if (owner === undefined) throw new Error(text)
   return owner
 }
+
+test('a boot goes round a damaged object of the backup where others hold its transactions, and names one where none do', async () => {
+  using temporary = temporaryDirectory()
+  const { data, store, played, hydrate } = await setUp(temporary.dir, 'around.db', 'broken.db')
+  await snapshotFromBackup(store, 'around.db')
+  const damaged = new Map<string, string>()
+  for (const name of ['around.db', 'broken.db']) {
+    const { key } = planRestore(await loadHistory(store, name), NEWEST)[0]
+    const { metadata } = (await store.head(key))!
+    await store.delete([key])
+    await store.put(key, Buffer.from('<html>'), { metadata })
+    damaged.set(name, key)
+  }
+  const rejections = await hydrate()
+  expect([...rejections.keys()]).toEqual(['broken.db'])
+  expect(rejections.get('broken.db')).toContain(damaged.get('broken.db'))
+  expect(readFileSync(`${data.root}/around.db`).equals(played.get('around.db')!.image())).toBe(true)
+  data.close()
+})

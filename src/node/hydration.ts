@@ -190,6 +190,9 @@ async function hydrate(
   const wish = owners.wish(name, result.owner)
   const reasons = [makeFolders(files, data.root, name, wish), giveDatabase(files, temporary, wish)]
   for (const reason of reasons) if (reason !== undefined) owners.notGiven(name, reason)
+  for (const { key, problem } of result.avoided) {
+    logger.warn({ database: name, url: store.url, key, problem }, 'restored without a damaged object of the backup')
+  }
   const { txid, checksum } = result
   installRestored(data, name, { position: { txid, checksum }, dropped: false, ...(aside && { aside }) })
   const durationMs = Math.round(performance.now() - started)

@@ -117,6 +117,26 @@ describe('ltxd restore', () => {
     })
   })
 
+  test('goes round a damaged object and warns; with --strict the exit code is 3', async () => {
+    const [, , image] = await backUp('app.db', ['one', 'two', 'three'])
+    expect(await ltxd(['snapshot', url, 'app.db'], { cwd })).toMatchObject({ code: 0 })
+    const snapshots = join(cwd, 'backup/app.db/ltx/9')
+    const [name] = (await readdir(snapshots)).filter((file) => file.endsWith('.ltx'))
+    await writeFile(join(snapshots, name!), '<html>')
+    for (const [args, code] of [
+      [[], 0],
+      [['--strict'], 3],
+      [['--strict', '--json'], 3],
+    ] as const) {
+      const outcome = await ltxd(['restore', url, 'app.db', '-o', 'out.db', ...args], { cwd })
+      expect(outcome.code).toBe(code)
+      expect(outcome.stderr).toMatch(/^ltxd: warning: object app\.db\/ltx\/9\/.* cannot be used: .*Other objects hold/)
+      expect((await readFile(join(cwd, 'out.db'))).equals(image!)).toBe(true)
+      await rm(join(cwd, 'out.db'))
+      if (args.includes('--json' as never)) expect(JSON.parse(outcome.stdout)).toMatchObject({ avoided: [{}] })
+    }
+  })
+
   test('never overwrites a file; with --if-not-exists an existing one is no error', async () => {
     await backUp('app.db', ['one'])
     await writeFile(join(cwd, 'out.db'), 'mine')

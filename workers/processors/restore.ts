@@ -5,7 +5,8 @@ import { basename, dirname, join } from 'node:path'
 import { loadMetadata } from '../../src/backup/history/history.ts'
 import { formatMetadata, parseMetadata } from '../../src/backup/history/metadata.ts'
 import type { Plan } from '../../src/backup/history/plan.ts'
-import { planFromStore, restoreDatabase, type RestoreResult as Restored } from '../../src/backup/restore/restore.ts'
+import { restoreDatabase, type RestoreResult as Restored } from '../../src/backup/restore/restore.ts'
+import { planFromStore } from '../../src/backup/restore/way-round.ts'
 import { foldChecksum, pageChecksum } from '../../src/ltx/format/checksum.ts'
 import {
   type Checksum,
@@ -34,6 +35,8 @@ export interface RestoreJobResult {
   readonly verified: boolean
   /** A file's path, or an object's key. */
   readonly output: string
+  /** The keys of damaged or missing objects, in whose place others were read. */
+  readonly avoided?: readonly string[]
 }
 
 /** The worker has no directory for restored files. */
@@ -68,10 +71,11 @@ export async function restore(payload: Payload<'restore'>, context: RestoreConte
     checksum: formatChecksum(state.checksum),
     verified: state.verified,
     output: 'path' in output ? output.path : output.key,
+    ...(state.avoided.length > 0 && { avoided: state.avoided.map(({ key }) => key) }),
   }
 }
 
-type State = Pick<Restored, 'checksum' | 'verified'>
+type State = Pick<Restored, 'checksum' | 'verified' | 'avoided'>
 
 async function toFile(
   { database }: Payload<'restore'>,
@@ -89,7 +93,7 @@ async function toFile(
       if (!(error instanceof OutputExistsError)) throw error
       const { postApplyChecksum: expected, pageSize } = await loadMetadata(store, plan.at(-1) ?? plan[0])
       if (expected === undefined || (await fileChecksum(target, pageSize)) !== expected) throw error
-      return { checksum: expected, verified: true }
+      return { checksum: expected, verified: true, avoided: [] }
     }
   })
 }

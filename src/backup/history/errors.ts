@@ -53,23 +53,43 @@ export class DatabaseDroppedError extends LtxdError {
   }
 }
 
-/** An object of the backup does not hold the content that its key stands for. */
+export interface CorruptObjectOptions extends ErrorOptions {
+  /** What to do. Default: where to look for the damage, and for a copy. */
+  readonly advice?: string
+  /** False where objects do not fit each other, and another one may be the damaged one. Default: true. */
+  readonly conclusive?: boolean
+}
+
+/** An object of the backup does not hold the content that its key stands for, or does not exist though it is listed. */
 export class CorruptObjectError extends LtxdError {
+  readonly problem: string
+  readonly conclusive: boolean
+
   constructor(
     url: string,
     readonly key: string,
     problem: string,
-    options?: ErrorOptions,
+    { advice, conclusive = true, ...options }: CorruptObjectOptions = {},
   ) {
     super(
       'BACKUP_OBJECT_CORRUPT',
-      `object ${key} in ${url} is damaged: ${problem}. Nothing was written. ` +
-        `Find all damage with "ltxd backup verify ${url}"; ` +
-        'an earlier --txid or --timestamp, or another copy of the object, may still restore',
+      `object ${key} in ${url} is damaged: ${problem}. Nothing was written. ${advice ?? adviceOnDamage(url)}`,
       1,
       options,
     )
+    this.problem = problem
+    this.conclusive = conclusive
   }
+}
+
+/** A damaged object, and no other objects of the backup hold its transactions. */
+export class NoWayRoundError extends CorruptObjectError {}
+
+function adviceOnDamage(url: string): string {
+  return (
+    `Find all damage with "ltxd backup verify ${url}"; ` +
+    'an earlier --txid or --timestamp, or another copy of the object, may still restore'
+  )
 }
 
 /** The restored pages are not the database that was backed up. */

@@ -4,7 +4,7 @@ import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import { BackupGapError, DatabaseDroppedError } from './errors.ts'
 import { type BackupFile, type BackupHistory, compareTXID, filesOfLevel } from './history.ts'
 import { SNAPSHOT_LEVEL } from './layout.ts'
-import { NEWEST, planRestore } from './plan.ts'
+import { NEWEST, planRestore, without } from './plan.ts'
 
 /**
  * `apply`: apply these files, in this order. `replace`: no files continue from the position; only a restore catches
@@ -43,4 +43,24 @@ export function planNext(history: BackupHistory, at: TXID): Next {
     return { kind: 'replace', reason }
   }
   return { kind: 'current' }
+}
+
+/**
+ * As `planNext`, without the objects under these keys; undefined where the others do not lead to the same transaction.
+ */
+export function planNextAround(history: BackupHistory, at: TXID, avoid: ReadonlySet<string>): Next | undefined {
+  const direct = planNext(history, at)
+  if (direct.kind !== 'apply' || !direct.files.some(({ key }) => avoid.has(key))) return direct
+  try {
+    const around = planNext(without(history, avoid), at)
+    if (around.kind === 'apply') return endOf(around.files) === endOf(direct.files) ? around : undefined
+    return around.kind === 'current' ? undefined : around
+  } catch (error) {
+    if (error instanceof BackupGapError) return undefined
+    throw error
+  }
+}
+
+function endOf(files: readonly BackupFile[]): TXID | undefined {
+  return files.at(-1)?.max
 }

@@ -58,8 +58,10 @@ export async function* reportingCorruptionStream(
 /** A merge names the input in its message, and the decoder's error is the cause. */
 function corruption(store: ObjectStore, files: readonly BackupFile[], error: LTXError): CorruptObjectError {
   const named = files.find(({ key }) => error.message.includes(key)) ?? files.at(-1)
-  const problem = error.cause instanceof LTXError ? error.cause.message : error.message
-  return new CorruptObjectError(store.url, named?.key ?? '(unknown)', problem, { cause: error })
+  const inObject = error.cause instanceof LTXError ? error.cause : undefined
+  // Without a cause it is the merge that found two inputs that do not fit each other.
+  const options = { cause: error, conclusive: inObject !== undefined || files.length === 1 }
+  return new CorruptObjectError(store.url, named?.key ?? '(unknown)', (inObject ?? error).message, options)
 }
 
 async function* headerChecked(

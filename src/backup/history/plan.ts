@@ -34,6 +34,29 @@ export function planRestore(history: BackupHistory, target: Target): Plan {
   return [first, ...rest]
 }
 
+/**
+ * A plan that ends at the same transaction as `planRestore`'s, without the objects under these keys; undefined where
+ * the others do not hold one. Throws the errors of `planRestore`.
+ */
+export function planAround(history: BackupHistory, target: Target, avoid: ReadonlySet<string>): Plan | undefined {
+  const direct = planRestore(history, target)
+  if (!direct.some(({ key }) => avoid.has(key))) return direct
+  const { max: txid } = direct.at(-1) ?? direct[0]
+  const { chain, reached } = longestChain(without(history, avoid), { kind: 'txid', txid })
+  const [first, ...rest] = chain
+  return first === undefined || reached < txid ? undefined : [first, ...rest]
+}
+
+/** The last transaction that can be restored without these objects; undefined when there is none. */
+export function newestWithout(history: BackupHistory, avoid: ReadonlySet<string>): TXID | undefined {
+  return restorableRange(without(history, avoid))?.last
+}
+
+/** The history without the objects under these keys. */
+export function without(history: BackupHistory, avoid: ReadonlySet<string>): BackupHistory {
+  return { ...history, files: history.files.filter(({ key }) => !avoid.has(key)) }
+}
+
 /** The first and last TXID a plan can end at; undefined when there is none. */
 export function restorableRange(history: BackupHistory): { readonly first: TXID; readonly last: TXID } | undefined {
   const ends = boundaries(history)

@@ -128,8 +128,8 @@ describe(`a restore (LTXD_SEED=${SEED})`, () => {
     await uploadTransactions(otherStore, 'app.db', other, zero, toTXID(5))
     await writeFile(join(level0, FIRST), await readFile(join(root, 'other/app.db/ltx/0', FIRST)))
     const attempt = restoreDatabase(store, 'app.db', NEWEST, out)
-    // Either a page is of the wrong history, or one is missing: whichever is detected first.
-    await expect(attempt).rejects.toThrow(/has checksum .* expected|is in no file/)
+    await expect(attempt).rejects.toThrow(/the pages have checksum/)
+    await expect(attempt).rejects.toMatchObject({ code: 'BACKUP_OBJECT_CORRUPT', key: `app.db/ltx/0/${FIRST}` })
     expect(await readdir(join(root, 'out'))).toEqual([])
     const [report] = await verifyBackup(store)
     expect(report?.findings.some(({ severity }) => severity === 'error')).toBe(true)

@@ -4,20 +4,14 @@ import { foldChecksum, pageChecksum } from '../../ltx/format/checksum.ts'
 import type { Header } from '../../ltx/format/header.ts'
 import { type Checksum, EMPTY_CHECKSUM, formatChecksum, lockPgno, type TXID } from '../../ltx/format/types.ts'
 import { mergePages } from '../../ltx/merge/merge.ts'
-import { ObjectNotFoundError } from '../../objectstore/errors.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { PageSet } from '../../sqlite/page-set.ts'
 import { PageWriter } from '../../sqlite/page-writer.ts'
 import { ChecksumMismatchError, CorruptObjectError, DatabaseDroppedError } from '../history/errors.ts'
-import {
-  type BackupFile,
-  type BackupHistory,
-  loadMetadata,
-  requireHistory,
-  withTimestamps,
-} from '../history/history.ts'
+import { type BackupFile, type BackupHistory, loadMetadata } from '../history/history.ts'
 import { openInput, reportingCorruption } from '../history/objects.ts'
-import { formatTarget, type Plan, planRestore, type Target } from '../history/plan.ts'
+import { formatTarget, type Plan, type Target } from '../history/plan.ts'
+import { type Avoided, readAround } from './way-round.ts'
 
 export interface RestoreOptions {
   /** Called now and then. Pages may be written more than once, so `done` can decrease. */
@@ -42,17 +36,17 @@ export interface RestoreResult {
   /** The owner that the backup records. The restored file is of this process's user, and has mode 0600. */
   readonly owner?: DatabaseOwner
   readonly files: Plan
+  /** The objects that the plan had to do without. The restored state is the same as with them. */
+  readonly avoided: readonly Avoided[]
 }
 
 const DEFAULT_MAX_INPUTS = 128
-/** How often a plan is remade when compaction or retention deletes its objects. */
-const MAX_ATTEMPTS = 4
 const PROGRESS_PAGES = 1024
 
 /**
  * Writes a database as of a target to `outPath`, which must not exist. Nor may a -wal or -journal that SQLite would
  * take for the new file's. The file appears when it is complete, verified and durable. After an error nothing is
- * left.
+ * left. Where an object of the plan is damaged or missing, other objects that hold the same transactions are used.
  *
  * Throws NoBackupError, TargetUnavailableError, BackupGapError, DatabaseDroppedError, CorruptObjectError,
  * ChecksumMismatchError, OutputExistsError.
@@ -66,44 +60,15 @@ export async function restoreDatabase(
 ): Promise<RestoreResult> {
   const output = await OutputFile.create(outPath)
   try {
-    const result = await withFreshPlan(store, database, target, options.history, (plan) =>
+    const { history, signal } = options
+    const { result, avoided } = await readAround({ store, database, target, history, signal }, (plan) =>
       writePlan(store, plan, output, options),
     )
     await output.publish()
-    return result
+    return { ...result, avoided }
   } finally {
     await output.discard()
   }
-}
-
-/** Plans from a fresh listing, and again when an object of the plan disappears meanwhile. */
-async function withFreshPlan<T>(
-  store: ObjectStore,
-  database: string,
-  target: Target,
-  listed: BackupHistory | undefined,
-  read: (plan: Plan) => Promise<T>,
-): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const history = attempt === 1 ? listed : undefined
-      return await read(await planFromStore(store, database, target, history))
-    } catch (error) {
-      if (!(error instanceof ObjectNotFoundError) || attempt >= MAX_ATTEMPTS) throw error
-    }
-  }
-}
-
-/** Lists the database, unless the listing is given, and plans. */
-export async function planFromStore(
-  store: ObjectStore,
-  database: string,
-  target: Target,
-  given?: BackupHistory,
-): Promise<Plan> {
-  const listed = given ?? (await requireHistory(store, database))
-  const history = target.kind === 'timestamp' ? await withTimestamps(store, listed) : listed
-  return planRestore(history, target)
 }
 
 async function writePlan(
@@ -111,7 +76,7 @@ async function writePlan(
   plan: Plan,
   output: OutputFile,
   options: RestoreOptions,
-): Promise<RestoreResult> {
+): Promise<Omit<RestoreResult, 'avoided'>> {
   const last = plan.at(-1) ?? plan[0]
   const { postApplyChecksum: expected, owner } = await loadMetadata(store, last)
   const seen = new PageSet()
@@ -131,7 +96,8 @@ async function writePlan(
   if (commit === 0) throw new DatabaseDroppedError(output.path, txid, timestampMs)
   const missing = seen.firstMissing(commit, pageSize)
   if (missing !== undefined) {
-    throw new CorruptObjectError(store.url, last.key, `page ${missing} of ${commit} is in no file up to it`)
+    const problem = `page ${missing} of ${commit} is in no file up to it`
+    throw new CorruptObjectError(store.url, last.key, problem, { conclusive: false })
   }
   if (plan.length > maxInputs) checksum = await output.checksum(pageSize, commit)
   if (expected !== undefined && expected !== checksum) {

@@ -11,9 +11,10 @@ import {
 } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { type BackupHistory, compareTXID, loadMetadata } from '../history/history.ts'
-import { planRestore } from '../history/plan.ts'
+import { planRestore, type Target } from '../history/plan.ts'
 import type { BackupPosition } from '../history/position.ts'
 import { PageChecksums } from '../history/replay.ts'
+import { readAround } from '../restore/way-round.ts'
 
 export interface ReconcileInput {
   readonly local: Position
@@ -150,15 +151,18 @@ async function checksumOfPages(
   txid: TXID,
   signal: AbortSignal | undefined,
 ): Promise<Checksum | undefined> {
-  let plan
+  const target: Target = { kind: 'txid', txid }
   try {
-    plan = planRestore(history, { kind: 'txid', txid })
+    planRestore(history, target)
   } catch {
     return undefined
   }
-  const pages = new PageChecksums()
-  await pages.apply(store, plan, signal)
-  return pages.checksum()
+  const { result } = await readAround({ store, database: history.database, target, history, signal }, async (plan) => {
+    const pages = new PageChecksums()
+    await pages.apply(store, plan, signal)
+    return pages.checksum()
+  })
+  return result
 }
 
 /** The database's checksum after a transaction, while the log holds that transaction or the next one. */

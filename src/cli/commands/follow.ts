@@ -5,11 +5,13 @@ import { formatPosition, formatTXID, type Position } from '../../ltx/format/type
 import { LtxdError, UsageError } from '../../util/errors.ts'
 import { redactUrl } from '../../util/redact.ts'
 import { formatSize, parseDuration } from '../../util/units.ts'
+import { DONE_WITH_WARNINGS, STRICT } from '../options/strict.ts'
 
 interface Options {
   readonly output: string
   readonly interval: string
   readonly once?: true
+  readonly strict?: true
   readonly json?: true
 }
 
@@ -28,6 +30,7 @@ export function register(program: Command): void {
     .requiredOption('-o, --output <file>', 'the file to keep in step')
     .option('--interval <duration>', 'how often to check for new transactions', '1s')
     .option('--once', 'bring the file up to date, then exit')
+    .option('--strict', STRICT)
     .option('--json', 'print each event as a line of JSON')
     .action(run)
 }
@@ -68,6 +71,7 @@ async function run(sourceUrl: string, database: string, options: Options): Promi
       report: (event) => {
         bar.stop()
         process.stdout.write(options.json === true ? toJson(event) : `${describe(event)}\n`)
+        if (event.event === 'avoided' && options.strict === true) process.exitCode = DONE_WITH_WARNINGS
       },
     })
   } finally {
@@ -101,6 +105,8 @@ function describe(event: FollowEvent): string {
       const range = `up to transaction ${formatTXID(position.txid)} (from ${formatTXID(from)})`
       return `applied ${range}, ${time}: ${pages} pages`
     }
+    case 'avoided':
+      return `warning: object ${event.key} cannot be used: ${event.problem}. Others hold the same transactions`
     case 'lagging':
       return `lagging at ${at(event.position)}: ${event.reason}`
     case 'wal-held':

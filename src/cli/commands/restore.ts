@@ -3,9 +3,11 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { parseTimestamp } from '../../backup/history/metadata.ts'
 import { NEWEST, type Target } from '../../backup/history/plan.ts'
+import type { Avoided } from '../../backup/restore/way-round.ts'
 import { formatChecksum, formatTXID, parseTXID } from '../../ltx/format/types.ts'
 import { errorMessage, UsageError } from '../../util/errors.ts'
 import { formatSize } from '../../util/units.ts'
+import { DONE_WITH_WARNINGS, STRICT } from '../options/strict.ts'
 import { printJson } from '../output/output.ts'
 
 interface Options {
@@ -14,6 +16,7 @@ interface Options {
   readonly timestamp?: string
   readonly ifNotExists?: true
   readonly check?: true
+  readonly strict?: true
   readonly json?: true
 }
 
@@ -39,6 +42,7 @@ export function register(program: Command): void {
       '--check',
       'run PRAGMA integrity_check on the result: a damaged file is removed; exit code 1 also if the check cannot run',
     )
+    .option('--strict', STRICT)
     .option('--json', 'report as JSON')
     .action(restore)
 }
@@ -80,15 +84,25 @@ async function restore(url: string, database: string, options: Options): Promise
       sizePages: commit,
       sizeBytes: commit * pageSize,
       files: result.files.map(({ key }) => key),
+      avoided: result.avoided,
       tookMs,
       ...(check && { integrityCheck: check.result }),
     }
     if (options.json === true) printJson(report)
     else process.stdout.write(describe(report))
+    warnOfDamage(result.avoided)
+    if (options.strict === true && result.avoided.length > 0) process.exitCode = DONE_WITH_WARNINGS
     if (check?.failure !== undefined) throw check.failure
   } finally {
     bar.stop()
     await store.close()
+  }
+}
+
+function warnOfDamage(avoided: readonly Avoided[]): void {
+  for (const { key, problem } of avoided) {
+    const warning = `object ${key} cannot be used: ${problem}. Other objects hold the same transactions`
+    process.stderr.write(`ltxd: warning: ${warning}; "ltxd backup verify" finds all damage\n`)
   }
 }
 

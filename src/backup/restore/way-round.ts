@@ -1,0 +1,153 @@
+/**
+ * Reads a backup around its damage. Levels and older snapshots hold most transactions more than once, so a plan
+ * without a damaged or missing object often ends at the same transaction.
+ */
+
+import { type Checksum, formatChecksum, formatTXID } from '../../ltx/format/types.ts'
+import { ObjectNotFoundError } from '../../objectstore/errors.ts'
+import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { ChecksumMismatchError, CorruptObjectError, NoWayRoundError } from '../history/errors.ts'
+import {
+  type BackupFile,
+  type BackupHistory,
+  loadMetadata,
+  requireHistory,
+  withTimestamps,
+} from '../history/history.ts'
+import { newestWithout, type Plan, planAround, planRestore, type Target } from '../history/plan.ts'
+import { PageChecksums } from '../history/replay.ts'
+
+/** An object that the backup lists, and that cannot be used. */
+export interface Avoided {
+  readonly key: string
+  readonly problem: string
+}
+
+export interface ReadSource {
+  readonly store: ObjectStore
+  readonly database: string
+  readonly target: Target
+  /** The listing, where the caller has a fresh one. */
+  readonly history?: BackupHistory | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** How often the backup is listed again because compaction or retention has deleted an object of the plan. */
+const MAX_LISTINGS = 4
+
+export const MISSING = 'it is listed, but it does not exist'
+
+/** Lists the database, unless the listing is given, and plans. */
+export async function planFromStore(
+  store: ObjectStore,
+  database: string,
+  target: Target,
+  given?: BackupHistory,
+): Promise<Plan> {
+  return planRestore(await listed({ store, database, target, history: given }), target)
+}
+
+/**
+ * Calls `read` with a plan. Where that finds an object damaged or missing, calls it again with a plan to the same
+ * transaction without the object. Where no such plan exists, throws NoWayRoundError for the first such object.
+ */
+export async function readAround<T>(
+  source: ReadSource,
+  read: (plan: Plan) => Promise<T>,
+): Promise<{ readonly result: T; readonly avoided: readonly Avoided[] }> {
+  const { store, target, signal } = source
+  const avoided = new Map<string, Avoided>()
+  let history = await listed(source)
+  let listings = 1
+  for (;;) {
+    const plan = planAround(history, target, new Set(avoided.keys())) ?? noWayRound(source, history, avoided)
+    try {
+      return { result: await read(plan), avoided: [...avoided.values()] }
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (error instanceof ObjectNotFoundError) {
+        history = await listed({ ...source, history: undefined })
+        const isListed = history.files.some(({ key }) => key === error.key)
+        if (isListed) avoided.set(error.key, { key: error.key, problem: MISSING })
+        else if (++listings > MAX_LISTINGS) throw error
+        continue
+      }
+      const damaged = await damagedObject(store, plan, error, signal)
+      // An object that was avoided already can only be found again where the plan is not what it was made to be.
+      if (damaged === undefined || avoided.has(damaged.key)) throw error
+      avoided.set(damaged.key, damaged)
+    }
+  }
+}
+
+async function listed({ store, database, target, history: given }: ReadSource): Promise<BackupHistory> {
+  const history = given ?? (await requireHistory(store, database))
+  return target.kind === 'timestamp' ? withTimestamps(store, history) : history
+}
+
+/** Which object of the plan an error concerns; undefined when it is no damage, or nothing tells. */
+async function damagedObject(
+  store: ObjectStore,
+  plan: Plan,
+  error: unknown,
+  signal: AbortSignal | undefined,
+): Promise<Avoided | undefined> {
+  if (error instanceof CorruptObjectError) {
+    const { key, problem, conclusive } = error
+    return (conclusive ? undefined : await firstDamaged(store, plan, signal)) ?? { key, problem }
+  }
+  return error instanceof ChecksumMismatchError ? firstDamaged(store, plan, signal) : undefined
+}
+
+/**
+ * Replays the plan file by file, up to the first one that does not decode, or whose pages do not have the checksum that
+ * is recorded for them: by itself, or by the file after it where its own metadata is lost.
+ */
+async function firstDamaged(
+  store: ObjectStore,
+  plan: Plan,
+  signal: AbortSignal | undefined,
+): Promise<Avoided | undefined> {
+  const pages = new PageChecksums()
+  let before: BackupFile | undefined
+  for (const file of plan) {
+    const { preApplyChecksum, postApplyChecksum } = await loadMetadata(store, file)
+    if (before !== undefined && file.min === before.max + 1n) {
+      const problem = mismatch(pages, preApplyChecksum)
+      if (problem !== undefined) return { key: before.key, problem }
+    }
+    try {
+      await pages.apply(store, [file], signal)
+    } catch (error) {
+      if (error instanceof CorruptObjectError) return { key: error.key, problem: error.problem }
+      if (error instanceof ObjectNotFoundError) return { key: file.key, problem: MISSING }
+      throw error
+    }
+    const problem = mismatch(pages, postApplyChecksum)
+    if (problem !== undefined) return { key: file.key, problem }
+    before = file
+  }
+  return undefined
+}
+
+function mismatch(pages: PageChecksums, recorded: Checksum | undefined): string | undefined {
+  const actual = pages.checksum()
+  if (recorded === undefined || recorded === actual) return undefined
+  return `after it the pages have checksum ${formatChecksum(actual)}, recorded is ${formatChecksum(recorded)}`
+}
+
+function noWayRound({ store }: ReadSource, history: BackupHistory, avoided: ReadonlyMap<string, Avoided>): never {
+  const [first, ...others] = avoided.values()
+  if (first === undefined) throw new Error('a plan around nothing is the plan itself')
+  const { database } = history
+  const also = others.length === 0 ? '' : `So are ${others.map(({ key }) => key).join(', ')}. `
+  const newest = newestWithout(history, new Set(avoided.keys()))
+  const earlier =
+    newest === undefined
+      ? ''
+      : `, or restore an earlier state: ltxd restore ${store.url} ${database} --txid ${formatTXID(newest)} -o FILE`
+  const advice =
+    `${also}No other objects hold its transactions. Put another copy of it in its place, ` +
+    `let a node that has the database ship a new snapshot${earlier}`
+  throw new NoWayRoundError(store.url, first.key, first.problem, { advice })
+}
