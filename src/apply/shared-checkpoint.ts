@@ -108,12 +108,13 @@ export class SharedCheckpoint {
   }
 
   /**
-   * Whether the WAL ends where its index does. Further frames of this generation may be a transaction that was
-   * committed but not published in the index. SQLite brings it back when it recovers the WAL.
+   * Whether everything in the WAL is in the file, and it ends where its index does. Further frames of this generation
+   * may be a transaction that was committed but not published in the index. SQLite brings it back when it recovers the
+   * WAL.
    */
-  endsWithIndex(): boolean {
+  isWhole(): boolean {
     const header = this.#index.header()
-    if (header === undefined) return false
+    if (header === undefined || this.#index.marks.backfilled() !== header.maxFrame) return false
     const bytes = new Uint8Array(FRAME_HEADER_SIZE)
     const view = new DataView(bytes.buffer)
     const n = this.#database.readWal(bytes, FRAME_HEADER_SIZE, frameOffset(header.maxFrame, header.pageSize))

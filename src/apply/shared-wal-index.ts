@@ -102,10 +102,11 @@ export class SharedWalIndex {
    * Whether a connection has the wal-index open. This process does not hold the lock by which connections know that
    * (the dead man's switch): a database that is made anew after the last one has closed must not take the old index for
    * its own. It empties the index, and waits for the checkpoint lock before it fills it again; so while that lock is
-   * held, a valid header is the one of the WAL that was there.
+   * held, a valid header is the one of the WAL that was there. Nor does it take the lock for a moment to see: a
+   * connection with `readonly_shm` would report that the database is locked, and call no busy handler.
    */
   isInUse(): boolean {
-    return this.#locks.whileExclusive(deadManSwitch, 1, () => true) === undefined
+    return this.#locks.isHeld(deadManSwitch)
   }
 
   /**

@@ -7,6 +7,7 @@ import type { DatabaseInodes } from '../../sqlite/database-files.ts'
 import { errorCode } from '../../util/errors.ts'
 import type { FilesBeneath } from '../../util/files-beneath.ts'
 import type { Announce } from './announcer.ts'
+import { closeAsLast } from './last-connection.ts'
 
 /** How long a sole writer has to complete the checkpoint itself. */
 const WRITER_MS = 50
@@ -81,17 +82,12 @@ export async function checkpoint(
       // Through libfuse the comparison of inodes just before has to do.
       ignoringLibfuse(() => announce({ op: 'remove', database: guarded.name, inodes }))
     }
-    if (!index.isInUse()) {
-      // The applications' connections have closed since, and did not remove the WAL because this process had it open.
-      if (database.becomeLast(index)) await closeAsLast(database, index, makeDurable, removing)
-      return undefined
-    }
+    const leftBehind = { database, index, makeDurable, removing }
+    if (await closeAsLast(leftBehind)) return undefined
     compare(announce, guarded.name, index)
     const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => guarded.stopped })
     const outcome = await WORK[due](work)
-    const isLast = database.becomeLast(index)
-    if (isLast) await closeAsLast(database, index, makeDurable, removing)
-    return isLast ? undefined : outcome
+    return (await closeAsLast(leftBehind)) ? undefined : outcome
   } finally {
     database.close()
   }
@@ -112,16 +108,4 @@ function ignoringLibfuse(announced: () => void): void {
   } catch (error) {
     if (errorCode(error) !== 'EPERM') throw error
   }
-}
-
-/** Does the work of the applications' last connection, which closed meanwhile and could not remove the WAL. */
-async function closeAsLast(
-  database: SharedDatabase,
-  index: SharedWalIndex,
-  makeDurable: () => Promise<void>,
-  removing: (inodes: DatabaseInodes) => void,
-): Promise<void> {
-  const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => false })
-  const { state } = await work.run()
-  if (state === 'complete' && work.endsWithIndex()) database.removeWal(index, removing)
 }
