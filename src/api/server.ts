@@ -8,6 +8,7 @@ import { errorCode, LtxdError } from '../util/errors.ts'
 import { type Files, nodeFiles } from '../util/files.ts'
 import type { Logger } from '../util/log.ts'
 import { removeAddress, writeAddress } from './address-file.ts'
+import { Connections } from './connections.ts'
 import { isLoopbackHost } from './host-check.ts'
 import { Metrics } from './metrics.ts'
 import { registerRoleCommands, type RoleCommands } from './role-commands.ts'
@@ -28,6 +29,8 @@ export interface ApiOptions {
   /** Registers additional routes. Their Host header is checked as well. */
   readonly routes?: (server: FastifyInstance) => void | Promise<void>
   readonly logger: Logger
+  /** For tests. */
+  readonly maxConnections?: number
 }
 
 export interface Api {
@@ -59,14 +62,19 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   }
 }
 
-function createServer({ source, logger }: ApiOptions): FastifyInstance {
+function createServer({ source, logger, maxConnections }: ApiOptions): FastifyInstance {
   const server = fastify({ forceCloseConnections: true, bodyLimit: 64 * 1024 })
   const metrics = new Metrics()
+  const connections = new Connections(server.server, maxConnections)
 
   server.addHook('onRequest', async (request, reply) => {
     if (isLoopbackHost(request.headers.host)) return
     const message = `this API accepts loopback names only, and the Host header is "${request.headers.host ?? ''}"`
     return reply.code(421).send({ error: { code: 'HOST_REFUSED', message } })
+  })
+  server.addHook('preHandler', (request, reply, done) => {
+    if (request.routeOptions.config.lasting === true) connections.exempt(request.raw.socket, reply.raw)
+    done()
   })
   server.get('/status', () => source.status())
   server.get('/health', () => ({ status: 'ok' }))

@@ -63,6 +63,39 @@ test('I10: restarts of databases that nobody has count as names, and fill no log
   expect(bytes).toBeLessThan(500_000)
 })
 
+test('I10: connections that never say who they are leave room for replicas, and there is an end to replicas', async () => {
+  const node = new TestPrimary(await directory(), { stream: { maxStreams: 3 } })
+  await node.listen()
+  running.push({ stop: () => node.close() })
+  const a = node.create('a.db')
+  a.commit(3)
+  const raw = () => {
+    const replica = new RawReplica(node.port).read()
+    running.push({ stop: async () => replica.destroy() })
+    replica.request.flushHeaders()
+    return replica
+  }
+  const silent = Array.from({ length: 10 }, raw)
+  await until('most of them are closed', () => silent.filter(({ ended }) => ended).length >= 7)
+  const good = new TestReplica()
+  const client = good.follow(node.address)
+  running.push(client)
+  await until('the replica has the database', () => good.equals(a))
+
+  const about = { protocol: PROTOCOL_VERSION, hostname: 'raw', url: 'http://x', term: 0n }
+  const answers: (number | undefined)[] = []
+  for (const digit of ['c', 'd', 'e', 'f']) {
+    const stranger = raw()
+    stranger.request.write(encodeReplicaMessage({ type: 'hello', nodeId: digit.repeat(16), ...about }))
+    await until('an answer', () => stranger.response !== undefined)
+    answers.push(stranger.response?.statusCode)
+  }
+  expect(answers).toEqual([200, 200, 409, 409])
+  expect(node.server.replicas().length).toBe(3)
+  a.commit(4)
+  await until('the replica goes on', () => good.equals(a))
+})
+
 test('I10: a replica that announces 300,000 databases is cut off, and others are served meanwhile', async () => {
   const { node, replica } = await connect(DEFAULT_MAX_NAMES)
   const a = node.create('a.db')

@@ -12,7 +12,7 @@ export async function registerStream(
   await server.register(async (scope) => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser(CONTENT_TYPE, (_request, _payload, done) => done(null))
-    scope.post('/stream', (request, reply) => {
+    scope.post('/stream', { config: { lasting: true } }, (request, reply) => {
       reply.hijack()
       handle(request.raw, reply.raw)
     })

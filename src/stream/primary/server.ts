@@ -27,6 +27,7 @@ export interface StreamServerOptions {
   readonly snapshotLimits?: RoomLimits
   /** Databases that a replica may name. */
   readonly maxNames?: number
+  readonly maxStreams?: number
   /** Commits are slowed down so that connected replicas lag by no more than that. Default: never. */
   readonly maxLagMs?: number | undefined
   /** A replica that acknowledges nothing of a database for so long slows down none of its commits. */
@@ -34,6 +35,8 @@ export interface StreamServerOptions {
 }
 
 const STALLED_MS = 30_000
+/** As many nodes as one remembers. Each takes a descriptor and memory (I10). */
+const MAX_STREAMS = 256
 const NOTHING_PACED: ReadonlyMap<string, number> = new Map()
 
 /** The primary's end of all streams. */
@@ -44,6 +47,7 @@ export class StreamServer {
   readonly #snapshots: Snapshots
   readonly #stalledMs: number
   readonly #maxNames: number
+  readonly #maxStreams: number
   readonly #pacer: Pacer | undefined
   readonly #streams = new Set<ReplicaStream>()
   readonly #moved = new Signal()
@@ -57,6 +61,7 @@ export class StreamServer {
     this.#snapshots = new Snapshots(source.temporaryParent, options.snapshotLimits)
     this.#stalledMs = options.stalledMs ?? STALLED_MS
     this.#maxNames = options.maxNames ?? MAX_NAMES
+    this.#maxStreams = options.maxStreams ?? MAX_STREAMS
     const { maxLagMs, stuckMs } = options
     if (maxLagMs !== undefined) {
       const pace = (name: string, intervalMs: number) => source.paceCommits?.(name, intervalMs)
@@ -70,6 +75,11 @@ export class StreamServer {
     if (term === undefined || this.#closed !== undefined) {
       request.resume()
       sendRejection(response, this.#notPrimary(), this.#source.primary?.())
+      return
+    }
+    if (!this.#hasRoom()) {
+      request.resume()
+      sendRejection(response, this.#isFull())
       return
     }
     const stream: ReplicaStream = new ReplicaStream(
@@ -152,6 +162,20 @@ export class StreamServer {
     const streams = [...this.#streams]
     for (const stream of streams) stream.end('CLOSED', reason)
     await Promise.all(streams.map((stream) => stream.closed(CLOSE_MS)))
+  }
+
+  /** Whoever connects and does not say hello keeps no replica out. */
+  #hasRoom(): boolean {
+    if (this.#streams.size < this.#maxStreams) return true
+    const silent = [...this.#streams].find(({ hello }) => hello === undefined)
+    silent?.end('CLOSED', 'others connect')
+    if (silent !== undefined) this.#streams.delete(silent)
+    return silent !== undefined
+  }
+
+  #isFull(): StreamRejectedError {
+    const message = `${this.#maxStreams} replicas are connected to this node (${this.#source.hostname}), and it takes no more`
+    return new StreamRejectedError('TOO_MANY', message)
   }
 
   #notPrimary(): StreamRejectedError {
