@@ -1,6 +1,5 @@
-import { CorruptObjectError, NoWayRoundError } from '../backup/history/errors.ts'
+import { CorruptObjectError, MISSING, NoWayRoundError } from '../backup/history/errors.ts'
 import type { Next } from '../backup/history/next.ts'
-import { MISSING } from '../backup/restore/way-round.ts'
 import { ObjectNotFoundError } from '../objectstore/errors.ts'
 import { SourceChangingError } from './errors.ts'
 import type { FollowEvent } from './events.ts'

@@ -1,6 +1,6 @@
 /** `ltxd restore` and `ltxd backup` as commands: output, exit codes, and the files left behind. */
 
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -213,6 +213,24 @@ describe('ltxd backup', () => {
     const none = await ltxd(['backup', 'list', url, 'other.db'], { cwd })
     expect(none).toMatchObject({ code: 1, stdout: '' })
     expect(none.stderr).toMatch(/it holds tenants\/a b\.db/)
+  })
+
+  test('verify of a directory that is missing or empty fails', async () => {
+    await mkdir(join(cwd, 'empty'))
+    for (const name of ['missing', 'empty']) {
+      const outcome = await ltxd(['backup', 'verify', `file://${join(cwd, name)}`], { cwd })
+      expect(outcome).toMatchObject({ code: 1, stdout: '' })
+      expect(outcome.stderr).toMatch(/does not exist, or holds no database: there is nothing to verify/)
+    }
+    await backUp('app.db', ['one', 'two'])
+    const sample = await ltxd(['backup', 'verify', url, '--sample', '1', '--since', '2026-01-31T12:00:00Z'], { cwd })
+    expect(sample).toMatchObject({ code: 0, stdout: expect.stringMatching(/ 2 files, .*, 1 of them read/) as string })
+    for (const wrong of [
+      ['--sample', '0'],
+      ['--since', 'today'],
+    ]) {
+      expect(await ltxd(['backup', 'verify', url, ...wrong], { cwd })).toMatchObject({ code: 2 })
+    }
   })
 
   test('verify names a damaged object, with exit code 1', async () => {

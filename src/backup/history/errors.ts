@@ -9,6 +9,17 @@ export class NoBackupError extends LtxdError {
   }
 }
 
+/** There is no database to verify: the address is wrong, or the backup is gone. */
+export class NothingToVerifyError extends LtxdError {
+  constructor(url: string) {
+    super(
+      'BACKUP_EMPTY',
+      `${url} does not exist, or holds no database: there is nothing to verify. Check the URL: ` +
+        'each database lies directly below it, as "ltxd backup list" shows it',
+    )
+  }
+}
+
 /** The backup has files, but no chain of them ends at the target. */
 export class TargetUnavailableError extends LtxdError {
   constructor(database: string, target: string, available: string) {
@@ -52,6 +63,9 @@ export class DatabaseDroppedError extends LtxdError {
     )
   }
 }
+
+/** What is wrong with an object that a listing names and a read does not find. */
+export const MISSING = 'it is listed, but it does not exist'
 
 export interface CorruptObjectOptions extends ErrorOptions {
   /** What to do. Default: where to look for the damage, and for a copy. */

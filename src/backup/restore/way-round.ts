@@ -6,7 +6,7 @@
 import { type Checksum, formatChecksum, formatTXID } from '../../ltx/format/types.ts'
 import { ObjectNotFoundError } from '../../objectstore/errors.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { ChecksumMismatchError, CorruptObjectError, NoWayRoundError } from '../history/errors.ts'
+import { ChecksumMismatchError, CorruptObjectError, MISSING, NoWayRoundError } from '../history/errors.ts'
 import {
   type BackupFile,
   type BackupHistory,
@@ -34,8 +34,6 @@ export interface ReadSource {
 
 /** How often the backup is listed again because compaction or retention has deleted an object of the plan. */
 const MAX_LISTINGS = 4
-
-export const MISSING = 'it is listed, but it does not exist'
 
 /** Lists the database, unless the listing is given, and plans. */
 export async function planFromStore(

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { Flag } from '../../config/load.ts'
+import type { VerifyCommandOptions } from './backup/verify.ts'
 
 interface Options {
   readonly json?: true
@@ -37,14 +38,17 @@ export function register(program: Command): void {
     .description(
       'Read every object of a backup and verify that each decodes, that names match headers, that the checksums form ' +
         'one history, that replaying the files yields these checksums, and that the newest state can be restored. ' +
-        'Exit code 1 if any of this fails.',
+        'Exit code 1 if any of this fails, or if there is nothing to verify. With --sample or --since only some ' +
+        'objects are read, each by itself; those that the newest state needs are looked up.',
     )
     .argument('<url>', 'the backup, file:///DIR or s3://BUCKET/PREFIX')
     .argument('[db]', 'only this database')
+    .option('--sample <n>', 'read only this many objects of each database, chosen at random')
+    .option('--since <time>', 'read only objects that were stored since, such as 2026-01-31T12:00:00Z')
     .option('--json', 'as JSON')
-    .action(async (url: string, database: string | undefined, options: Options) => {
+    .action(async (url: string, database: string | undefined, options: VerifyCommandOptions) => {
       const { verify } = await import('./backup/verify.ts')
-      await verify(url, database, options.json === true)
+      await verify(url, database, options)
     })
   const prune = backup
     .command('prune')

@@ -1,13 +1,26 @@
+import { parseTimestamp } from '../../../backup/history/metadata.ts'
 import { type DatabaseReport, verifyBackup } from '../../../backup/history/verify.ts'
 import { formatTXID } from '../../../ltx/format/types.ts'
 import { openObjectStore } from '../../../objectstore/stores/open.ts'
+import { UsageError } from '../../../util/errors.ts'
 import { formatSize } from '../../../util/units.ts'
 import { interruptible } from '../../output/interruption.ts'
 import { printJson } from '../../output/output.ts'
 import { ProgressBar } from '../../output/progress-bar.ts'
 
+export interface VerifyCommandOptions {
+  readonly json?: true
+  readonly sample?: string
+  readonly since?: string
+}
+
 /** Verifies a backup and prints the findings. An error sets the exit code to 1; a warning does not. */
-export async function verify(url: string, database: string | undefined, json: boolean): Promise<void> {
+export async function verify(
+  url: string,
+  database: string | undefined,
+  options: VerifyCommandOptions = {},
+): Promise<void> {
+  const selection = parseSelection(options)
   const store = openObjectStore(url)
   const bar = new ProgressBar((done, total) => `${formatSize(done)} of ${formatSize(total)}`)
   try {
@@ -16,20 +29,29 @@ export async function verify(url: string, database: string | undefined, json: bo
         signal,
         progress: (done, total) => bar.update(done, total),
         ...(database !== undefined && { database }),
+        ...selection,
       }),
     )
     bar.stop()
     const ok = reports.every(isSound)
-    if (json) printJson({ url: store.url, ok, databases: reports.map(toJson) })
-    else
-      process.stdout.write(
-        reports.length === 0 ? `${store.url} contains no databases\n` : reports.map(describe).join(''),
-      )
+    if (options.json === true) printJson({ url: store.url, ok, databases: reports.map(toJson) })
+    else process.stdout.write(reports.map(describe).join(''))
     if (!ok) process.exitCode = 1
   } finally {
     bar.stop()
     await store.close()
   }
+}
+
+function parseSelection({ sample, since }: VerifyCommandOptions): { sample?: number; sinceMs?: number } {
+  if (sample !== undefined && !/^[1-9]\d{0,8}$/.test(sample)) {
+    throw new UsageError(`--sample "${sample}" is not valid: expected how many objects of each database to read`)
+  }
+  const sinceMs = since === undefined ? undefined : parseTimestamp(since)
+  if (since !== undefined && sinceMs === undefined) {
+    throw new UsageError(`--since "${since}" is not valid: expected a time with its zone, such as 2026-01-31T12:00:00Z`)
+  }
+  return { ...(sample !== undefined && { sample: Number(sample) }), ...(sinceMs !== undefined && { sinceMs }) }
 }
 
 function isSound({ findings }: DatabaseReport): boolean {
@@ -43,14 +65,16 @@ function toJson(report: DatabaseReport) {
 }
 
 function describe(report: DatabaseReport): string {
-  const { database, fileCount, sizeBytes, restorable, dropped, findings } = report
+  const { database, fileCount, readCount, sizeBytes, restorable, dropped, findings } = report
   const verdict = isSound(report) ? 'ok' : 'NOT OK'
   const range =
     restorable === undefined ? 'nothing' : `${formatTXID(restorable.first)} to ${formatTXID(restorable.last)}`
   const state = dropped ? '; dropped' : ''
-  const head = `${database}: ${verdict}; ${fileCount} files, ${formatSize(sizeBytes)}; restorable: ${range}${state}\n`
+  const read = readCount < fileCount ? `, ${readCount} of them read` : ''
+  const head = `${database}: ${verdict}; ${fileCount} files, ${formatSize(sizeBytes)}${read}; restorable: ${range}${state}\n`
   const lines = findings.map(
-    ({ severity, key, problem }) => `  ${severity}: ${key === undefined ? '' : `${key}: `}${problem}\n`,
+    ({ severity, key, problem, advice }) =>
+      `  ${severity}: ${key === undefined ? '' : `${key}: `}${problem}\n    ${advice}\n`,
   )
   return head + lines.join('')
 }
