@@ -1,9 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import Database from 'better-sqlite3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { WAL_INDEX_LOCK } from '../sqlite/locks.ts'
+import { RangeLocks } from '../sqlite/range-locks.ts'
 import { nodeFiles } from '../util/files.ts'
 import { SharedDatabase } from './shared-database.ts'
 import { SharedWalIndex } from './shared-wal-index.ts'
@@ -49,6 +51,28 @@ test('looking who has a database open locks nobody out: a connection with readon
   for (let left = LOOKS; left > 0; left--) index?.isInUse()
   Atomics.store(new Int32Array(ended), 0, 1)
   expect(await refused).toBe(0)
+  database?.close()
+  index?.release()
+})
+
+test('the wal-index that a former database left is not used while the first connection to the next one is emptying it', () => {
+  const path = join(directory, 'a.db')
+  const application = new Database(path)
+  application.exec('PRAGMA journal_mode = WAL; CREATE TABLE t(a)')
+  const index = SharedWalIndex.take(nodeFiles, path)
+  const database = SharedDatabase.open(nodeFiles, path)
+  application.close()
+  expect(index?.isUsable()).toBe(true)
+
+  const fd = openSync(`${path}-shm`, 'r+')
+  const opener = new RangeLocks(fd)
+  opener.exclusive(WAL_INDEX_LOCK.deadManSwitch)
+  expect(index?.isUsable()).toBe(false)
+  expect(SharedWalIndex.take(nodeFiles, path, 'slot')).toBeUndefined()
+  ftruncateSync(fd, 3)
+  opener.shared(WAL_INDEX_LOCK.deadManSwitch)
+  expect(index?.isUsable()).toBe(false)
+  closeSync(fd)
   database?.close()
   index?.release()
 })

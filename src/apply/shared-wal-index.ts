@@ -84,9 +84,13 @@ export class SharedWalIndex {
     return undefined
   }
 
-  /** Whether this is still the file beside the database, and SQLite does not have to rebuild it. */
+  /**
+   * Whether this is still the file beside the database, and SQLite does not have to rebuild it. A connection that has
+   * the dead man's switch exclusively has found nobody else and is about to empty the index: what it says until then is
+   * of a WAL that may be gone, and of a database that may have been made anew.
+   */
   isUsable(): boolean {
-    return this.isAtPath() && this.header() !== undefined
+    return this.isAtPath() && !this.#locks.isExclusivelyHeld(deadManSwitch) && this.header() !== undefined
   }
 
   /** Whether this is still the file beside the database. */

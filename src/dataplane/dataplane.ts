@@ -18,9 +18,6 @@ import { Tenants } from './tenants.ts'
 
 export type { KnownDatabase } from './known-database.ts'
 
-/** When the data plane gets its turn after it has asked for one. */
-const LATER_MS = 700
-
 type ThreadData = Omit<DataPlaneData, 'shared' | 'syncs' | 'delays' | 'keepAwake'>
 
 export interface DataPlaneOptions extends ThreadData, Omit<HelperThreadsOptions, 'syncFailed'> {
@@ -60,6 +57,7 @@ export class DataPlane {
   /** The number of messages about databases so far. */
   #heard = 0
   #observer: WalObserver | undefined
+  #turn: NodeJS.Timeout | undefined
 
   constructor(options: DataPlaneOptions) {
     this.#options = options
@@ -200,6 +198,15 @@ export class DataPlane {
     this.#connection?.ring()
   }
 
+  /** The data plane asks again in each turn that comes too early for something. */
+  #takeTurnIn(ms: number): void {
+    if (this.#turn !== undefined) return
+    this.#turn = setTimeout(() => {
+      this.#turn = undefined
+      this.takeTurn()
+    }, ms).unref()
+  }
+
   observe(observer: WalObserver): void {
     this.#observer = observer
   }
@@ -263,8 +270,7 @@ export class DataPlane {
       case 'plain-file':
         return this.#plainFiles.add(message.file)
       case 'later':
-        setTimeout(() => this.takeTurn(), LATER_MS).unref()
-        return
+        return this.#takeTurnIn(message.inMs)
       case 'invalidate':
         return this.#connection?.invalidateInode(message.node)
       case 'cut-off':

@@ -64,8 +64,8 @@ export type FromDataPlane =
   | { readonly type: 'log-failed'; readonly database: string; readonly reason: string | undefined }
   /** A file was written that is no database. */
   | { readonly type: 'plain-file'; readonly file: string }
-  /** Something is to be done in about a second: `SharedState.requestTurn`. */
-  | { readonly type: 'later' }
+  /** Something is to be done after this time: `SharedState.requestTurn`. Sent again if the turn came too early. */
+  | { readonly type: 'later'; readonly inMs: number }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
   /**
    * The kernel's cache of a file is stale. The serving thread cannot invalidate it: the notification would wait for

@@ -1,4 +1,4 @@
-import { isLocked, lockHolder } from '../util/lock-query.ts'
+import { isExclusivelyLocked, isLocked, lockHolder } from '../util/lock-query.ts'
 import { nativeLocks } from '../util/native-locks.ts'
 import { describeProcess } from '../util/process-name.ts'
 
@@ -34,6 +34,11 @@ export class RangeLocks {
   /** Whether another holder has a lock there. Where the kernel cannot be asked, it takes the lock for a moment. */
   isHeld(offset: number, length = 1): boolean {
     return isLocked(this.#fd, offset, length) ?? this.whileExclusive(offset, length, () => true) === undefined
+  }
+
+  /** Whether another holder has an exclusive lock there. False where the kernel cannot be asked. */
+  isExclusivelyHeld(offset: number, length = 1): boolean {
+    return isExclusivelyLocked(this.#fd, offset, length) === true
   }
 
   /** Who has a lock there, for a message. */

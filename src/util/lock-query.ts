@@ -34,6 +34,12 @@ export function isLocked(fd: number, offset: number, length: number): boolean | 
   return lock && lock.getInt16(FLOCK.type, true) !== F_UNLCK
 }
 
+/** The same of an exclusive lock. */
+export function isExclusivelyLocked(fd: number, offset: number, length: number): boolean | undefined {
+  const lock = query(fd, offset, length)
+  return lock && lock.getInt16(FLOCK.type, true) === F_WRLCK
+}
+
 /** The process that has a lock on these bytes; undefined where there is none, or the kernel does not tell. */
 export function lockHolder(fd: number, offset: number, length: number): number | undefined {
   const lock = query(fd, offset, length)

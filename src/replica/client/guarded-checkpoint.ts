@@ -95,7 +95,8 @@ export async function checkpoint(
 
 /** Lets the data plane compare what is committed by the wal-index with what it has captured. */
 function compare(announce: Announce, database: string, index: SharedWalIndex): void {
-  const header = index.header()
+  // Looked at again, and only then read: before, a connection may have opened the database that found no other.
+  const header = index.isUsable() ? index.header() : undefined
   if (header === undefined) return
   const { maxFrame, salt1, salt2 } = header
   ignoringLibfuse(() => announce({ op: 'indexed', database, index: { maxFrame, salt1, salt2 } }))
