@@ -158,7 +158,7 @@ export class WorkerPool {
     const { backup, database } = payload
     const { stores, outputDir, lockMs } = this.#options
     const { url } = stores.find(backup)
-    const work = (held: AbortSignal) => {
+    const work = async (held: AbortSignal) => {
       const { open } = stores.borrow(held)
       const context: RestoreContext = {
         store: open(backup),
@@ -169,6 +169,8 @@ export class WorkerPool {
         ...(outputDir === undefined ? {} : { outputDir }),
         pin: (target) => job.updateData({ ...payload, target }),
       }
+      // The only jobs that destroy: neither Redis' clock nor the store's may contradict this machine's.
+      if (queue === 'retain') await this.#link.assertClock(Date.now())
       return run(payload as Parameters<typeof run>[0], context)
     }
     if (!exclusive) return work(signal)

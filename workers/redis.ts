@@ -1,4 +1,6 @@
 import { Redis, ReplyError } from 'ioredis'
+import { ClockSkewError } from '../src/backup/history/errors.ts'
+import { MAX_SKEW_MS } from '../src/backup/history/store-clock.ts'
 import { errorCode, errorMessage, LtxdError } from '../src/util/errors.ts'
 import type { Logger } from '../src/util/log.ts'
 import { redactUrl } from '../src/util/redact.ts'
@@ -72,6 +74,13 @@ export class RedisLink {
         ? new RedisRefusedError(this.url, message)
         : error
     }
+  }
+
+  /** Throws ClockSkewError where Redis has another time than `nowMs`: then jobs are not due, or too early. */
+  async assertClock(nowMs: number): Promise<void> {
+    const [seconds] = await this.client.time()
+    const theirMs = Number(seconds) * 1000
+    if (Math.abs(theirMs - nowMs) > MAX_SKEW_MS) throw new ClockSkewError(this.url, nowMs, theirMs)
   }
 
   failed(error: unknown): void {

@@ -86,6 +86,7 @@ export class Scheduler {
 
   async #update(): Promise<void> {
     const { backup, schedule, logger } = this.#options
+    await this.#link.assertClock(Date.now())
     const databases = [...(await loadHistories(this.#store)).keys()]
     const wanted = wantedSchedules(backup, databases, schedule)
     let added = 0

@@ -88,6 +88,10 @@ export class TurnStore implements ObjectStore {
     await this.#store.delete(keys)
   }
 
+  clockMs(): Promise<number | undefined> {
+    return this.#store.clockMs()
+  }
+
   async close(): Promise<void> {}
 }
 

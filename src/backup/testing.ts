@@ -39,7 +39,9 @@ export function temporaryDirectories(): () => Promise<string> {
 export class ManualClock implements Clock {
   ms = 1_780_000_000_000
   #sleepers: { readonly at: number; readonly wake: () => void }[] = []
-  now = () => this.ms
+  /** How far the wall clock is ahead. */
+  skewMs = 0
+  now = () => this.ms + this.skewMs
   monotonicMs = () => this.ms
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {

@@ -34,6 +34,8 @@ export interface Restored {
   readonly sizeBytes: number
   /** Objects that are damaged or missing. Others hold the same transactions, so the restored state is complete. */
   readonly avoided: readonly { readonly key: string; readonly problem: string }[]
+  /** Why this may not be the state of the moment asked for, and what to do: a clock was wrong. */
+  readonly doubt?: string
 }
 
 /**
@@ -56,6 +58,7 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
       verified: result.verified,
       sizeBytes: result.commit * result.pageSize,
       avoided: result.avoided,
+      ...(result.doubt !== undefined && { doubt: result.doubt }),
     }
   } finally {
     await store.close()

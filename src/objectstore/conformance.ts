@@ -139,6 +139,12 @@ function testPuts(openEmpty: OpenEmptyStore): void {
 
 /** Reads: aborted, and many at once. */
 function testReads(openEmpty: OpenEmptyStore): void {
+  it('tells its own time, also before any other request', async () => {
+    const store = await openEmpty()
+    await store.put('x', text('x'))
+    expect(Math.abs(((await store.clockMs()) ?? 0) - Date.now())).toBeLessThan(60_000)
+  })
+
   it('stops reading when aborted, with the signal’s reason', async () => {
     const store = await openEmpty()
     await store.put('x', new Uint8Array(4 << 20))

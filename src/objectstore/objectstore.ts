@@ -51,5 +51,10 @@ export interface ObjectStore {
   list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo>
   /** Missing keys are not an error. */
   delete(keys: readonly string[]): Promise<void>
+  /**
+   * The store's own clock now, in ms since the Unix epoch, to about a second. Undefined where it shows none. What is
+   * deleted by its age is deleted only while this clock agrees with the machine's.
+   */
+  clockMs(): Promise<number | undefined>
   close(): Promise<void>
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
+import { ClockSkewError } from '../../src/backup/history/errors.ts'
 import { createLogger } from '../../src/util/log.ts'
 import { RedisLink } from '../../workers/redis.ts'
 import { BackgroundCommand } from '../harness/background.ts'
@@ -21,6 +22,19 @@ describe.skipIf(findTool('redis-server') === undefined)('a Redis', () => {
   afterEach(async () => {
     await redis?.stop()
     await rm(dir, { recursive: true, force: true })
+  })
+
+  test('tells when its clock is another than that of the machine', async () => {
+    redis = await RedisServer.start()
+    const link = new RedisLink(redis.url, createLogger({ level: 'silent', format: 'text' }))
+    try {
+      await link.open()
+      await link.assertClock(Date.now())
+      for (const offMs of [3_600_000, -3_600_000])
+        await expect(link.assertClock(Date.now() + offMs)).rejects.toBeInstanceOf(ClockSkewError)
+    } finally {
+      link.close()
+    }
   })
 
   test('may reply with everything that the queues can ask for', async () => {

@@ -1,4 +1,3 @@
-import pLimit from 'p-limit'
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectInfo, ObjectStore } from '../../objectstore/objectstore.ts'
 import { NoBackupError } from './errors.ts'
@@ -23,6 +22,8 @@ export interface BackupFile extends FileRef {
    * upload.
    */
   readonly timestampMs: number
+  /** The time that the object says, where `withTimestamps` found it too late to be true. */
+  readonly claimedMs?: number
   /** When the object was stored, by the store's clock; absent where the caller does not need it. */
   readonly storedMs?: number
 }
@@ -42,8 +43,6 @@ export interface BackupHistory {
   /** Ascending by TXID. */
   readonly markers: readonly BackupMarker[]
 }
-
-const HEAD_CONCURRENCY = 16
 
 /** Lists one database, with one listing. An unknown database has no files and no markers. */
 export async function loadHistory(store: ObjectStore, database: string): Promise<BackupHistory> {
@@ -98,17 +97,6 @@ export async function loadHistories(
   })
   if (unusable !== undefined) for (const name of names) unusable(name)
   return new Map([...histories].sort(([a], [b]) => (a < b ? -1 : 1)))
-}
-
-/** The same history with the transactions' times, which some stores return only by a request for each object. */
-export async function withTimestamps(store: ObjectStore, history: BackupHistory): Promise<BackupHistory> {
-  if (store.layout === 'directory') return history
-  const limit = pLimit(HEAD_CONCURRENCY)
-  const files = await limit.map(history.files, async (file) => {
-    const { timestampMs } = await loadMetadata(store, file)
-    return timestampMs === undefined ? file : { ...file, timestampMs }
-  })
-  return { ...history, files }
 }
 
 /** An object's metadata; empty when the object is gone, or was written by a program that stores none. */

@@ -72,12 +72,14 @@ export function formatTimestamp(timestampMs: number): string {
   return new Date(timestampMs).toISOString().replace('Z', '000000Z')
 }
 
-/** Milliseconds, truncated. Go omits trailing zeros of the fraction. */
+/** RFC 3339. Milliseconds, truncated. Go omits trailing zeros of the fraction. */
 export function parseTimestamp(text: string | undefined): number | undefined {
-  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/.exec(text ?? '')
+  const match = /^(\d{4}-\d\d-(\d\d)T\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/i.exec(text ?? '')
   if (match === null) return undefined
-  const [, seconds = '', fraction = '', zone = ''] = match
-  const ms = Date.parse(`${seconds}.${fraction.padEnd(3, '0').slice(0, 3)}${zone}`)
+  const [, seconds = '', day = '', fraction = '', zone = ''] = match
+  const ms = Date.parse(`${seconds}.${fraction.padEnd(3, '0').slice(0, 3)}${zone}`.toUpperCase())
+  // Date.parse takes 30 February for a day of March.
+  if (new Date(`${seconds}Z`.toUpperCase()).getUTCDate() !== Number(day)) return undefined
   return Number.isNaN(ms) ? undefined : ms
 }
 

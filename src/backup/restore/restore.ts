@@ -38,6 +38,8 @@ export interface RestoreResult {
   readonly files: Plan
   /** The objects that the plan had to do without. The restored state is the same as with them. */
   readonly avoided: readonly Avoided[]
+  /** Why this may not be the state of the moment asked for, and what to do: a clock was wrong. */
+  readonly doubt?: string
 }
 
 const DEFAULT_MAX_INPUTS = 128
@@ -61,11 +63,10 @@ export async function restoreDatabase(
   const output = await OutputFile.create(outPath)
   try {
     const { history, signal } = options
-    const { result, avoided } = await readAround({ store, database, target, history, signal }, (plan) =>
-      writePlan(store, plan, output, options),
-    )
+    const source = { store, database, target, history, signal }
+    const { result, ...reading } = await readAround(source, (plan) => writePlan(store, plan, output, options))
     await output.publish()
-    return { ...result, avoided }
+    return { ...result, ...reading }
   } finally {
     await output.discard()
   }

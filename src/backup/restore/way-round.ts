@@ -7,20 +7,22 @@ import { type Checksum, formatChecksum, formatTXID } from '../../ltx/format/type
 import { ObjectNotFoundError } from '../../objectstore/errors.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { ChecksumMismatchError, CorruptObjectError, MISSING, NoWayRoundError } from '../history/errors.ts'
-import {
-  type BackupFile,
-  type BackupHistory,
-  loadMetadata,
-  requireHistory,
-  withTimestamps,
-} from '../history/history.ts'
+import { type BackupFile, type BackupHistory, loadMetadata, requireHistory } from '../history/history.ts'
 import { newestWithout, type Plan, planAround, planRestore, type Target } from '../history/plan.ts'
 import { PageChecksums } from '../history/replay.ts'
+import { doubtAbout, withTimestamps } from '../history/times.ts'
 
 /** An object that the backup lists, and that cannot be used. */
 export interface Avoided {
   readonly key: string
   readonly problem: string
+}
+
+export interface Reading<T> {
+  readonly result: T
+  readonly avoided: readonly Avoided[]
+  /** Why the state may be another than that of the moment asked for, and what to do. */
+  readonly doubt?: string
 }
 
 export interface ReadSource {
@@ -49,10 +51,7 @@ export async function planFromStore(
  * Calls `read` with a plan. Where that finds an object damaged or missing, calls it again with a plan to the same
  * transaction without the object. Where no such plan exists, throws NoWayRoundError for the first such object.
  */
-export async function readAround<T>(
-  source: ReadSource,
-  read: (plan: Plan) => Promise<T>,
-): Promise<{ readonly result: T; readonly avoided: readonly Avoided[] }> {
+export async function readAround<T>(source: ReadSource, read: (plan: Plan) => Promise<T>): Promise<Reading<T>> {
   const { store, target, signal } = source
   const avoided = new Map<string, Avoided>()
   let history = await listed(source)
@@ -60,7 +59,9 @@ export async function readAround<T>(
   for (;;) {
     const plan = planAround(history, target, new Set(avoided.keys())) ?? noWayRound(source, history, avoided)
     try {
-      return { result: await read(plan), avoided: [...avoided.values()] }
+      const result = await read(plan)
+      const doubt = target.kind === 'timestamp' ? doubtAbout(history, target.timestampMs, plan, Date.now()) : undefined
+      return { result, avoided: [...avoided.values()], ...(doubt !== undefined && { doubt }) }
     } catch (error) {
       signal?.throwIfAborted()
       if (error instanceof ObjectNotFoundError) {

@@ -17,11 +17,13 @@ import { SNAPSHOT_LEVEL } from '../history/layout.ts'
 import type { RetentionPolicy } from '../history/levels.ts'
 import { backupPosition } from '../history/position.ts'
 import { putMarker } from '../history/put.ts'
+import { warnOfBackupAhead } from '../history/store-clock.ts'
 import { UNSETTLED_MS } from '../history/upload-window.ts'
 import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
 import { coveredUpTo } from '../upkeep/compaction-plan.ts'
 import type { CompactionOutcome } from '../upkeep/maintenance.ts'
 import { applyRetention } from '../upkeep/retention.ts'
+import { BackupLag } from './backup-lag.ts'
 import { type Fence } from './fence.ts'
 import { type LiveDatabase, snapshotLive } from './live-snapshot.ts'
 import { LostTail } from './lost-tail.ts'
@@ -49,10 +51,9 @@ export class DatabaseBackup {
   readonly #lostTail: LostTail | undefined
   #state: UploadState | undefined
   #hasSnapshot = false
-  /** Before this time no file is old enough for a snapshot. */
+  /** Before this time of the monotonic clock no file is old enough for a snapshot. */
   #snapshotAfterMs = 0
-  /** Everything committed before this time is in the backup. */
-  #caughtUpAtMs: number
+  readonly #lag: BackupLag
 
   /** `takenOverAt`: see LostTailOptions. */
   constructor(database: LiveDatabase, context: DatabaseBackupContext, takenOverAt?: TXID) {
@@ -62,7 +63,7 @@ export class DatabaseBackup {
     const { name, log } = database
     const options = { store, database: name, log, clock, logger, term: fence.term, takenOverAt }
     this.#lostTail = fence.isLeased ? new LostTail(options) : undefined
-    this.#caughtUpAtMs = context.clock.now()
+    this.#lag = new BackupLag(clock)
   }
 
   /** The last transaction in the backup; undefined until the backup has been read. */
@@ -77,7 +78,7 @@ export class DatabaseBackup {
 
   /** The backup has transactions but no snapshot, or a gap that a snapshot closes. */
   get needsSnapshot(): boolean {
-    const isDue = this.#context.clock.now() >= this.#snapshotAfterMs
+    const isDue = this.#context.clock.monotonicMs() >= this.#snapshotAfterMs
     return this.#state !== undefined && this.#state.commit > 0 && !this.#hasSnapshot && isDue
   }
 
@@ -86,10 +87,8 @@ export class DatabaseBackup {
     return this.#lostTail?.isDue ?? false
   }
 
-  /** An upper bound: no transaction older than this is missing from the backup. */
   lagMs(): number {
-    if (this.isCurrent) return 0
-    return Math.max(0, this.#context.clock.now() - this.#caughtUpAtMs)
+    return this.isCurrent ? 0 : this.#lag.ms
   }
 
   /**
@@ -138,11 +137,11 @@ export class DatabaseBackup {
   async #sync(signal: AbortSignal): Promise<void> {
     try {
       this.#state ??= await this.#open(signal)
-      const startedMs = this.#context.clock.now()
+      const startedMs = this.#context.clock.monotonicMs()
       const { txid } = await this.database.log.sync()
       if (txid > this.#state.txid) await this.#ship(this.#state, txid, signal)
       else if (this.needsCheck) await this.#lostTail?.check(signal)
-      this.#caughtUpAtMs = startedMs
+      this.#lag.caughtUp(startedMs)
     } catch (error) {
       if (!signal.aborted) this.#state = undefined
       throw error
@@ -158,7 +157,7 @@ export class DatabaseBackup {
       const nowMs = clock.now()
       const made = await snapshotFromBackup(store, this.database.name, { history, nowMs, signal })
       this.#hasSnapshot = made !== undefined || filesOfLevel(history, SNAPSHOT_LEVEL).length > 0
-      if (!this.#hasSnapshot) this.#snapshotAfterMs = nowMs + UNSETTLED_MS
+      if (!this.#hasSnapshot) this.#snapshotAfterMs = clock.monotonicMs() + UNSETTLED_MS
     } catch (error) {
       if (!(error instanceof BackupGapError || error instanceof BrokenChainError)) throw error
       await this.#snapshotLive(signal)
@@ -188,6 +187,7 @@ export class DatabaseBackup {
     if (backup.txid > 0n) onUploaded(name, backup.txid)
     await this.#noteOldestPending(backup.txid)
     const { txid, checksum, timestampMs, pageSize, commit } = backup
+    warnOfBackupAhead(logger, name, timestampMs, this.#context.clock.now())
     return { txid, checksum, timestampMs, pageSize, commit }
   }
 
@@ -225,7 +225,7 @@ export class DatabaseBackup {
     if (first === undefined || txid <= uploaded) return
     const oldest = first > uploaded ? first : ((uploaded + 1n) as TXID)
     for await (const { header } of log.records(oldest, oldest)) {
-      this.#caughtUpAtMs = Math.min(this.#caughtUpAtMs, header.timestampMs)
+      this.#lag.missing(header.timestampMs)
     }
   }
 

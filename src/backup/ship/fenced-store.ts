@@ -52,6 +52,10 @@ export class FencedStore implements ObjectStore {
     await this.#store.delete(keys)
   }
 
+  clockMs(): Promise<number | undefined> {
+    return this.#store.clockMs()
+  }
+
   /** The caller that opened the underlying store closes it. */
   async close(): Promise<void> {}
 }

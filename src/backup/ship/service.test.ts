@@ -21,12 +21,12 @@ afterEach(async () => {
 
 async function setUp(commits = 3) {
   const root = await directory()
-  const store = new DirectoryStore(join(root, 'backup'))
   const played = new PlayedDatabase('app.db', seeded(SEED))
   played.commit(commits)
   const filePath = join(root, 'app.db')
   await writeFile(filePath, played.image())
   const clock = new ManualClock()
+  const store = new DirectoryStore(join(root, 'backup'), { now: clock.now })
   const said: string[] = []
   const say = (level: string) => (_: object, message: string) => void said.push(`${level}: ${message}`)
   const logger = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') }

@@ -177,7 +177,7 @@ export class BackupService {
   async #run(): Promise<void> {
     const { signal } = this.#stopping
     while (!signal.aborted) {
-      const nowMs = this.#clock.now()
+      const nowMs = this.#clock.monotonicMs()
       for (const entry of this.#entries.values()) {
         const hasWork = !entry.backup.isCurrent || entry.backup.needsCheck
         const due = hasWork && entry.running === undefined && entry.retryAtMs <= nowMs
@@ -234,7 +234,7 @@ export class BackupService {
     entry.lastError = errorMessage(error)
     entry.failures++
     const pauseMs = Math.min(MAX_BACKOFF_MS, this.#schedule.syncIntervalMs * 2 ** Math.min(entry.failures, 16))
-    entry.retryAtMs = this.#clock.now() + pauseMs
+    entry.retryAtMs = this.#clock.monotonicMs() + pauseMs
   }
 
   /** A later leader exists: it decides about any object this node still ships. */

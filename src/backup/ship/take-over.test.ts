@@ -15,7 +15,8 @@ const FAR_LATER = 4_000_000_000_000
 
 /** A leader that ships, and a replica that stopped following it at some transaction. */
 function setUp() {
-  const store = new MemoryStore()
+  let nowMs = 1_780_000_000_000
+  const store = new MemoryStore({ now: () => nowMs })
   const leader = new PlayedDatabase('app.db', seeded(SEED))
   let state = ZERO
   const ship = async (commits: number, term = 3n) => {
@@ -39,7 +40,8 @@ function setUp() {
   }
   const plan = async (log: PlayedDatabase, localTerm: bigint): Promise<TakeOver> =>
     planTakeOver(await gatherTakeOverFacts(store, log, localTerm))
-  return { store, leader, ship: shipped, replica, plan }
+  const settle = () => (nowMs = FAR_LATER)
+  return { store, leader, ship: shipped, replica, plan, settle }
 }
 
 describe(`a node about to lead (LTXD_SEED=${SEED})`, () => {
@@ -100,9 +102,10 @@ describe(`a node about to lead (LTXD_SEED=${SEED})`, () => {
   })
 
   it('takes the whole backup where no file continues from its position', async () => {
-    const { store, leader, ship, replica } = setUp()
+    const { store, leader, ship, replica, settle } = setUp()
     await ship(4)
     await ship(3)
+    settle()
     await snapshotFromBackup(store, 'app.db', { nowMs: FAR_LATER })
     const level0 = (await loadHistory(store, 'app.db')).files.filter(({ level }) => level === 0)
     await store.delete(level0.filter(({ max }) => max > 4n).map(({ key }) => key))
@@ -121,7 +124,7 @@ describe(`a node about to lead (LTXD_SEED=${SEED})`, () => {
   })
 
   it('follows the later leader’s history where two differ', async () => {
-    const { store, ship, plan } = setUp()
+    const { store, ship, plan, settle } = setUp()
     await ship(4, 3n)
     await ship(2, 4n)
     const other = new PlayedDatabase('app.db', seeded(SEED + 3))
@@ -129,6 +132,7 @@ describe(`a node about to lead (LTXD_SEED=${SEED})`, () => {
     expect(await plan(other, 3n)).toMatchObject({ kind: 'diverged', winner: 'backup', takenOverAt: 6n })
     expect(await plan(other, 4n)).toMatchObject({ kind: 'diverged', winner: 'backup' })
     expect(await plan(other, 5n)).toMatchObject({ kind: 'diverged', winner: 'local', takenOverAt: 0n })
+    settle()
     await compactLevel(store, 'app.db', 1, { nowMs: FAR_LATER })
     expect(await plan(other, 4n)).toMatchObject({ kind: 'diverged', winner: 'backup' })
   })

@@ -22,10 +22,11 @@ const ZERO: UploadState = { txid: toTXID(0), checksum: EMPTY_CHECKSUM, timestamp
 
 async function setUp(name = 'app.db') {
   const root = await directory()
-  const store = new DirectoryStore(join(root, 'backup'))
   const played = new PlayedDatabase(name, seeded(SEED))
+  const later = { ms: 0 }
+  const store = new DirectoryStore(join(root, 'backup'), { now: () => played.nowMs + later.ms })
   const upload = (from: UploadState, to = played.position().txid) => uploadTransactions(store, name, played, from, to)
-  return { root, store, played, upload }
+  return { root, store, played, upload, later }
 }
 
 /** Restores every restorable point and compares it with the database's state then. */
@@ -70,7 +71,7 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
   })
 
   it('continues from any position in any pieces, and every file boundary restores the exact state', async () => {
-    const { root, store, played, upload } = await setUp('tenants/ä b.db')
+    const { root, store, played, upload, later } = await setUp('tenants/ä b.db')
     const random = seeded(SEED + 1)
     let state = ZERO
     for (let round = 0; round < 12; round++) {
@@ -85,7 +86,8 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
     expect(points.at(-1)).toBe(played.position().txid)
     expect(await verifyBackup(store)).toMatchObject([{ database: 'tenants/ä b.db', findings: [] }])
 
-    await applyRetention(store, played.database, DEFAULT_SCHEDULE.retention, played.nowMs + 48 * 3_600_000)
+    later.ms = 48 * 3_600_000
+    await applyRetention(store, played.database, DEFAULT_SCHEDULE.retention, played.nowMs + later.ms)
     const kept = await expectRestorable(store, played, root)
     expect(kept.at(-1)).toBe(played.position().txid)
     expect(kept.length).toBeLessThan(points.length)

@@ -11,6 +11,7 @@ import type { FileMetadata } from '../history/metadata.ts'
 import { openInput, readHeader, reportingCorruptionStream } from '../history/objects.ts'
 import { NEWEST, planRestore } from '../history/plan.ts'
 import { putFile } from '../history/put.ts'
+import { earlierTime } from '../history/store-clock.ts'
 import { coveredUpTo, MAX_COMPACTION_INPUTS, planCompaction } from './compaction-plan.ts'
 
 export interface CompactionOptions {
@@ -38,7 +39,8 @@ export async function compactLevel(
   const listed = options.history ?? (await loadHistory(store, database))
   const descriptions = new Descriptions(store)
   const candidates = level > 1 ? [] : uncovered(listed)
-  const history = await withoutDoubtfulTail(listed, candidates, descriptions, options.nowMs ?? Date.now())
+  const nowMs = await earlierTime(store, options.nowMs ?? Date.now())
+  const history = await withoutDoubtfulTail(listed, candidates, descriptions, nowMs)
   const groups = planCompaction(history, level)
   const written: FileRef[] = []
   if (groups.length === 0) return written
@@ -76,7 +78,8 @@ export async function snapshotFromBackup(
 ): Promise<FileRef | undefined> {
   const listed = options.history ?? (await loadHistory(store, database))
   const descriptions = new Descriptions(store)
-  const history = await withoutDoubtfulTail(listed, uncovered(listed), descriptions, options.nowMs ?? Date.now())
+  const nowMs = await earlierTime(store, options.nowMs ?? Date.now())
+  const history = await withoutDoubtfulTail(listed, uncovered(listed), descriptions, nowMs)
   if (history !== listed && !isRestorable(history)) return undefined
   const plan = planRestore(history, NEWEST)
   if (plan.length === 1 && plan[0].level === SNAPSHOT_LEVEL) return undefined

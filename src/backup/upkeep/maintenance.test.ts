@@ -34,7 +34,7 @@ function served(term?: bigint) {
       for (let turn = 0; turn < TURNS_A_STEP; turn++) await new Promise(setImmediate)
     }
   }
-  return { store, played, service, levels, pass }
+  return { clock, store, played, service, levels, pass }
 }
 
 describe(`maintenance (LTXD_SEED=${SEED})`, () => {
@@ -57,6 +57,18 @@ describe(`maintenance (LTXD_SEED=${SEED})`, () => {
     await pass(90 * MINUTE)
     expect(await levels()).toEqual(expect.arrayContaining(['L0 3-3', 'L2 1-3', 'L3 1-3']))
     expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
+    await service.stop({ drainMs: 0 })
+  })
+
+  it('goes on at the next boundary after a wall clock was an hour ahead for a moment', async () => {
+    const { clock, played, service, levels, pass } = served()
+    await pass(2 * MINUTE)
+    clock.skewMs = HOUR
+    await pass(MINUTE)
+    clock.skewMs = 0
+    played.commit(2)
+    await pass(MINUTE)
+    expect(await levels()).toContain('L1 4-5')
     await service.stop({ drainMs: 0 })
   })
 })

@@ -24,7 +24,7 @@ interface Entry {
   snapshotDue: boolean
   /** Requested now, before the next boundary. */
   snapshotRequested: boolean
-  /** From when on there may be files to delete. */
+  /** From when on there may be files to delete, by the monotonic clock. */
   retainAtMs: number
   /** The last failure of each task, so that repeats are not logged. */
   readonly failures: Map<string, string>
@@ -103,14 +103,14 @@ export class Maintenance {
     const { signal } = this.#stopping
     const tasks = this.#periodic ? this.#tasks() : []
     while (!signal.aborted) {
-      const nowMs = this.#clock.now()
+      const nowMs = this.#clock.monotonicMs()
       const wakeMs = Math.min(nowMs + MAX_SLEEP_MS, ...tasks.map(({ dueMs }) => dueMs)) - nowMs
       await this.#sleep(wakeMs, signal)
       for (const [name, entry] of this.#entries) if (entry.snapshotRequested) await this.#snapshot(name, entry)
       for (const task of tasks) {
-        if (signal.aborted || task.dueMs > this.#clock.now()) continue
+        if (signal.aborted || task.dueMs > this.#clock.monotonicMs()) continue
         for (const [name, entry] of this.#entries) await task.run(name, entry)
-        task.dueMs = nextBoundary(this.#clock.now(), task.intervalMs)
+        task.dueMs = this.#nextDueMs(task.intervalMs)
       }
     }
   }
@@ -119,13 +119,22 @@ export class Maintenance {
   #tasks(): { readonly intervalMs: number; dueMs: number; run(name: string, entry: Entry): Promise<void> }[] {
     const { levels, snapshotIntervalMs, retentionCheckIntervalMs } = this.#schedule
     const every = (intervalMs: number, run: (name: string, entry: Entry) => Promise<void>) => {
-      return { intervalMs, dueMs: nextBoundary(this.#clock.now(), intervalMs), run }
+      return { intervalMs, dueMs: this.#nextDueMs(intervalMs), run }
     }
     return [
       ...levels.map(({ level, intervalMs }) => every(intervalMs, (name, entry) => this.#compact(name, entry, level))),
       every(snapshotIntervalMs, (name, entry) => this.#snapshot(name, entry)),
       every(retentionCheckIntervalMs, (name, entry) => this.#retain(name, entry)),
     ]
+  }
+
+  /**
+   * The next boundary, which is of the wall clock so that all programs have the same, as a time of the monotonic clock:
+   * a wall clock that is wrong for a moment moves one boundary, by less than an interval.
+   */
+  #nextDueMs(intervalMs: number): number {
+    const nowMs = this.#clock.now()
+    return this.#clock.monotonicMs() + nextBoundary(nowMs, intervalMs) - nowMs
   }
 
   #compact(name: string, entry: Entry, level: number): Promise<void> {
@@ -135,7 +144,7 @@ export class Maintenance {
         const { changed, isBehind } = await entry.target.compact(level, signal)
         if (isBehind) entry.dueLevels.add(level)
         // Once a level holds these transactions, the level below may delete them after a while.
-        if (changed) this.#retainAt(entry, this.#clock.now() + this.#schedule.retention.level0RetentionMs)
+        if (changed) this.#retainIn(entry, this.#schedule.retention.level0RetentionMs)
         const above = level + 1
         if (changed && this.#schedule.levels.some((other) => other.level === above)) entry.dueLevels.add(above)
       } catch (error) {
@@ -161,11 +170,12 @@ export class Maintenance {
   }
 
   #retain(name: string, entry: Entry): Promise<void> {
-    if (entry.retainAtMs > this.#clock.now()) return Promise.resolve()
+    if (entry.retainAtMs > this.#clock.monotonicMs()) return Promise.resolve()
     return this.#attempt(name, entry, 'retention', async (signal) => {
       entry.retainAtMs = Infinity
       try {
-        this.#retainAt(entry, await entry.target.retain(this.#schedule.retention, signal))
+        const nextMs = await entry.target.retain(this.#schedule.retention, signal)
+        this.#retainIn(entry, nextMs - this.#clock.now())
       } catch (error) {
         entry.retainAtMs = 0
         throw error
@@ -173,19 +183,19 @@ export class Maintenance {
     })
   }
 
-  #retainAt(entry: Entry, atMs: number): void {
-    entry.retainAtMs = Math.min(entry.retainAtMs, atMs)
+  #retainIn(entry: Entry, ms: number): void {
+    entry.retainAtMs = Math.min(entry.retainAtMs, this.#clock.monotonicMs() + ms)
   }
 
   /** A failed task waits for the next boundary. Each new reason is logged once. */
   async #attempt(name: string, entry: Entry, task: string, run: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { signal } = this.#stopping
     if (signal.aborted) return
-    const startedMs = this.#clock.now()
+    const startedMs = this.#clock.monotonicMs()
     try {
       await run(signal)
       if (entry.failures.delete(task)) this.#logger.info({ database: name, task }, 'backup maintenance works again')
-      this.#logger.debug({ database: name, task, tookMs: this.#clock.now() - startedMs }, 'backup maintenance')
+      this.#logger.debug({ database: name, task, tookMs: this.#clock.monotonicMs() - startedMs }, 'backup maintenance')
     } catch (error) {
       if (signal.aborted) return
       const reason = failureReason(error)

@@ -85,13 +85,16 @@ async function restore(url: string, database: string, options: Options): Promise
       sizeBytes: commit * pageSize,
       files: result.files.map(({ key }) => key),
       avoided: result.avoided,
+      ...(result.doubt !== undefined && { doubt: result.doubt }),
       tookMs,
       ...(check && { integrityCheck: check.result }),
     }
     if (options.json === true) printJson(report)
     else process.stdout.write(describe(report))
     warnOfDamage(result.avoided)
-    if (options.strict === true && result.avoided.length > 0) process.exitCode = DONE_WITH_WARNINGS
+    if (result.doubt !== undefined) process.stderr.write(`ltxd: warning: ${result.doubt}\n`)
+    const isSure = result.avoided.length === 0 && result.doubt === undefined
+    if (options.strict === true && !isSure) process.exitCode = DONE_WITH_WARNINGS
     if (check?.failure !== undefined) throw check.failure
   } finally {
     bar.stop()

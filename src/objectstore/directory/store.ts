@@ -16,6 +16,7 @@ import {
 } from '../errors.ts'
 import { checkKey, checkPrefix } from '../keys.ts'
 import type { ByteRange, Metadata, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
+import { clockOf } from './clock.ts'
 import { withFileLock } from './file-lock.ts'
 import { type Fingerprint, fingerprint, formatSidecar, readSidecar, SIDECAR_SUFFIX } from './sidecar.ts'
 import { describe, isHidden, LOCK_NAME, TEMPORARY_PREFIX, walk } from './walk.ts'
@@ -117,6 +118,12 @@ export class DirectoryStore implements ObjectStore {
     for (const directory of directories) {
       await this.#effect(`make deletions in ${directory} durable`, () => syncDirectory(directory))
     }
+  }
+
+  async clockMs(): Promise<number | undefined> {
+    if (this.#options.now !== undefined) return this.#now()
+    if ((await statFile(this.#root)) === undefined) return undefined
+    return this.#effect('read its clock', async () => clockOf(this.#root, (await this.#prepared()).file))
   }
 
   async close(): Promise<void> {

@@ -19,8 +19,15 @@ export async function loadSdk(): Promise<void> {
   await import('@aws-sdk/client-s3')
 }
 
-/** Credentials come the SDK's usual way: environment, profile, role. `extra` adds options that tests need. */
-export async function createClient(address: S3Address, extra: S3ClientConfig = {}): Promise<S3> {
+/**
+ * Credentials come the SDK's usual way: environment, profile, role. `extra` adds options that tests need. `answered`
+ * is called with the Date header of each answer.
+ */
+export async function createClient(
+  address: S3Address,
+  extra: S3ClientConfig = {},
+  answered?: (date: string | undefined) => void,
+): Promise<S3> {
   const { S3 } = await import('@aws-sdk/client-s3')
   const client = withoutVersionNotice(() => new S3({ ...clientConfig(address), ...extra }))
   // The last step before the connection, so that the request is signed.
@@ -32,6 +39,7 @@ export async function createClient(address: S3Address, extra: S3ClientConfig = {
         const answer = result.response as Answer
         rejectWebPage(answer)
         boundAnswer(answer, commandName === 'GetObjectCommand')
+        answered?.((answer as { readonly headers?: { readonly date?: string } }).headers?.date)
         return result
       },
     { step: 'deserialize', priority: 'low' },

@@ -11,6 +11,7 @@ import { checkKey, checkPrefix, MAX_KEY_BYTES } from '../keys.ts'
 import type { ByteRange, Metadata, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
 import { resuming } from './body.ts'
 import { createClient } from './client.ts'
+import { ServerClock } from './clock.ts'
 import { isNoSuchObject, statusOf, storeError } from './errors.ts'
 import { ForeignAnswerError, provenLength, provenNextPage } from './proof.ts'
 import { aborting, putObject } from './put.ts'
@@ -19,6 +20,7 @@ import type { S3Address } from './url.ts'
 /** The most keys that DeleteObjects accepts. */
 const MAX_DELETE_KEYS = 1000
 const PART_BYTES = 8 * 1024 * 1024
+const MAX_KEY = '\u{10FFFF}'
 /** How many pages of a listing in a row may name no object. Servers that filter send a few. */
 const MAX_EMPTY_PAGES = 100
 
@@ -32,6 +34,7 @@ export class S3Store implements ObjectStore {
   readonly layout = 's3'
   readonly #address: S3Address
   readonly #partBytes: number
+  readonly #clock = new ServerClock()
   #loading: Promise<S3> | undefined
 
   constructor(address: S3Address, options: { readonly partBytes?: number } = {}) {
@@ -176,6 +179,11 @@ export class S3Store implements ObjectStore {
     }
   }
 
+  async clockMs(): Promise<number | undefined> {
+    if (this.#clock.nowMs === undefined) for await (const _ of this.list('', MAX_KEY)) break
+    return this.#clock.nowMs
+  }
+
   async close(): Promise<void> {
     const loading = this.#loading
     this.#loading = undefined
@@ -260,7 +268,7 @@ export class S3Store implements ObjectStore {
   }
 
   #client(): Promise<S3> {
-    this.#loading ??= createClient(this.#address)
+    this.#loading ??= createClient(this.#address, {}, this.#clock.answered)
     return this.#loading
   }
 }

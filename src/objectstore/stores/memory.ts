@@ -76,6 +76,10 @@ export class MemoryStore implements ObjectStore {
     for (const key of keys) this.#objects.delete(key)
   }
 
+  async clockMs(): Promise<number> {
+    return this.#now()
+  }
+
   async close(): Promise<void> {
     // The objects live as long as the store is referenced.
   }

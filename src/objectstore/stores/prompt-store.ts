@@ -55,6 +55,10 @@ export class PromptStore implements ObjectStore {
     return this.#store.delete(keys)
   }
 
+  clockMs(): Promise<number | undefined> {
+    return this.#answer('read its clock', () => this.#store.clockMs())
+  }
+
   close(): Promise<void> {
     return this.#store.close()
   }

@@ -1,5 +1,6 @@
-import { requireHistory, withTimestamps } from '../../../backup/history/history.ts'
+import { requireHistory } from '../../../backup/history/history.ts'
 import { restorableRange } from '../../../backup/history/plan.ts'
+import { withTimestamps } from '../../../backup/history/times.ts'
 import { type BackedUpDatabase, listBackup } from '../../../backup/ship/boot.ts'
 import { formatChecksum, formatTXID, type TXID } from '../../../ltx/format/types.ts'
 import { openObjectStore } from '../../../objectstore/stores/open.ts'
