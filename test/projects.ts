@@ -136,6 +136,7 @@ export const PROJECTS = {
       'test/cluster/succession.test.ts',
       'test/cluster/dropped.test.ts',
       'test/cluster/first-moment.test.ts',
+      'test/cluster/empty-boot.test.ts',
       'test/cluster/killed-leader.test.ts',
       'test/cli/mount.test.ts',
       'test/cli/large-start.test.ts',

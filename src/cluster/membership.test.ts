@@ -60,12 +60,12 @@ function member(options: StaticLeaseOptions, host: Host) {
 }
 
 function store(term = 0n) {
-  return { term, read: () => term, write: (value: bigint) => void (term = value) }
+  return { read: () => term }
 }
 
 test('a static primary leads without a deadline, in the term that it led in before', async () => {
-  const term = store()
-  for (let start = 1; start <= 2; start++) {
+  for (const led of [0n, 1n]) {
+    const term = store(led)
     const host = new Host()
     const { membership, clusterId } = member({ primary: 'self', self: SELF, term }, host)
     membership.start()
@@ -77,7 +77,6 @@ test('a static primary leads without a deadline, in the term that it led in befo
     await expect(membership.handoff('00000000000000cd')).rejects.toThrow(/fixed by configuration/)
     await membership.stop()
     expect(host.calls).toEqual(['lead 1', 'drain', 'step down'])
-    expect(term.read()).toBe(1n)
   }
 })
 
@@ -110,7 +109,8 @@ test('a failed take-over is undone, logged once, and retried', async () => {
   membership.start()
   await until('leadership', 60_000, () => membership.status().role === 'primary')
   expect(host.calls.slice(0, 2)).toEqual(['lead 1', 'step down'])
-  expect(host.calls.at(-1)).toBe('lead 1')
+  // Nothing was done in term 1, but only a node that led in a term leads in it again.
+  expect(host.calls.at(-1)).toBe('lead 2')
   expect(lines.filter((line) => line.includes('the disk is full') && line.includes('warn'))).toHaveLength(1)
   expect(membership.status().lastError).toBeUndefined()
   await membership.stop()

@@ -174,8 +174,7 @@ function openLease({ config, self, data }: ClusterOptions): Lease {
     const { url, key } = config.consul
     return new ConsulLease({ url, key, ttlMs: config.ttlMs, sessionName: `ltxd ${self.hostname} ${self.nodeId}` })
   }
-  const term = { read: () => data.ledTerm(), write: (value: bigint) => data.led(value) }
-  if (config.candidate) return new StaticLease({ primary: 'self', self, term })
+  if (config.candidate) return new StaticLease({ primary: 'self', self, term: { read: () => data.ledTerm() } })
   // On a static replica, both settings describe the primary, as in litefs.yml.
   const { hostname, advertiseUrl: url } = config
   if (url === undefined) {

@@ -23,9 +23,10 @@ import { Owners } from '../data/owners.ts'
 import { droppedAt, noteDropped } from '../log/dropped.ts'
 import { logDirectory } from '../log/store.ts'
 import { toTXID } from '../ltx/format/types.ts'
+import { StoreUnavailableError } from '../objectstore/errors.ts'
 import { MemoryStore } from '../objectstore/stores/memory.ts'
 import { formatOwner, type Owner, parseOwner } from '../util/owner.ts'
-import { hydrateMissing } from './hydration.ts'
+import { hydrateMissing, isIncomplete } from './hydration.ts'
 
 const logger = pino({ level: 'silent' })
 const ZERO: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
@@ -76,6 +77,23 @@ test('a database that was dropped in the backup is no database after a start, an
   expect(statSync(`${logDirectory(data.dir, 'dropped.db')}/base.json`).ino).toBe(noted)
   expect(existsSync(`${data.root}/live.db`)).toBe(false)
   expect(droppedAt(data.files, logDirectory(data.dir, 'live.db'))?.txid).toBe((live?.txid ?? 0n) + 1n)
+  data.close()
+})
+
+test('a start that could not restore all databases is remembered until one has', async () => {
+  using temporary = temporaryDirectory()
+  const { data, store, hydrate } = await setUp(temporary.dir, 'a.db', 'b.db')
+  const get = store.get.bind(store)
+  store.get = (key, ...rest) => {
+    if (key.startsWith('b.db/')) throw new StoreUnavailableError(store.url, 'read object', new Error('cut'))
+    return get(key, ...rest)
+  }
+  await expect(hydrate()).rejects.toThrow('cut')
+  // Otherwise the next start would take the one that was restored for all there are.
+  expect([existsSync(`${data.root}/a.db`), isIncomplete(data)]).toEqual([true, true])
+  store.get = get
+  expect(await hydrate()).toEqual(new Map())
+  expect([existsSync(`${data.root}/b.db`), isIncomplete(data)]).toEqual([true, false])
   data.close()
 })
 

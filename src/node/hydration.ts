@@ -26,6 +26,7 @@ import type { ObjectStore } from '../objectstore/objectstore.ts'
 import { StoreRejectedError } from '../objectstore/s3/errors.ts'
 import { errorCode, LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
+import { writeState } from '../util/state-file.ts'
 
 export interface HydrationOptions {
   readonly store: ObjectStore
@@ -33,6 +34,19 @@ export interface HydrationOptions {
   readonly owners: Owners
   readonly logger: Logger
   readonly signal: AbortSignal | undefined
+}
+
+/**
+ * While this file exists, the data directory lacks databases that the backup has: a node that starts does so only with
+ * the backup. Version 0.1 does not know it.
+ */
+function incompletePath({ dir }: Pick<DataDirectory, 'dir'>): string {
+  return `${dir}/incomplete.json`
+}
+
+/** An earlier start did not restore all of the backup's databases. */
+export function isIncomplete(data: DataDirectory): boolean {
+  return data.files.exists(incompletePath(data))
 }
 
 /**
@@ -49,16 +63,19 @@ export async function hydrateMissing(options: HydrationOptions): Promise<Map<str
   const unreadable = (name: string, error: unknown) => {
     if (!isKnown(data, name)) failed(name, error)
   }
-  await each(await listBackup(store, unreadable), async (backedUp) => {
+  const backedUpDatabases = await listBackup(store, unreadable)
+  await each(backedUpDatabases, async (backedUp) => {
     const { name, position } = backedUp
     try {
       if (position.state === 'empty' || isKnown(data, name) || isDroppedSince(data, name, position)) return
+      if (!isIncomplete(data)) writeState(data.files, incompletePath(data), INCOMPLETE_FORMAT, { url: store.url })
       if (data.files.exists(`${data.root}/${name}`)) throw new UnknownFileError(name, data.root, store.url, position)
       await hydrate(options, backedUp)
     } catch (error) {
       failed(name, error)
     }
   })
+  data.files.remove(incompletePath(data))
   return rejections
 }
 
@@ -78,6 +95,8 @@ function isKnown({ dir, root, files }: DataDirectory, name: string): boolean {
   const logDir = logDirectory(dir, name)
   return files.exists(`${root}/${name}`) ? files.exists(`${logDir}/base.json`) : listSegments(files, logDir).length > 0
 }
+
+const INCOMPLETE_FORMAT = 1
 
 const SET_ASIDE = 'moved the local files aside, and restored the backup'
 

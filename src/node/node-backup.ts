@@ -22,7 +22,7 @@ import { PromptStore } from '../objectstore/stores/prompt-store.ts'
 import type { Logger } from '../util/log.ts'
 import { nowMs } from '../util/monotonic.ts'
 import { modesOf } from '../util/private-files.ts'
-import { hydrateMissing, type HydrationOptions, reconcileAll } from './hydration.ts'
+import { hydrateMissing, type HydrationOptions, isIncomplete, reconcileAll } from './hydration.ts'
 import { LateComparison } from './late-comparison.ts'
 import type { TakenOver } from './taken-over.ts'
 
@@ -83,17 +83,18 @@ export class NodeBackup {
   }
 
   /**
-   * Called before recovery: restores the databases that only the backup has. A node with databases starts without a
-   * store that does not answer or rejects it. So does a node with peers, which reads the backup again before it leads.
+   * Called before recovery: restores the databases that only the backup has. A node with all its databases starts
+   * without a store that does not answer or rejects it. So does a node with peers, which reads the backup again before
+   * it leads.
    * Returns why a database must not be served, by its name.
    */
   async hydrate(
     signal: AbortSignal | undefined,
     { hasPeers }: { hasPeers: boolean },
   ): Promise<ReadonlyMap<string, string>> {
-    const mayDoWithout = hasPeers || listLogs(this.#data.files, this.#data.dir).length > 0
-    const hydrating = hydrateMissing(this.#hydration(signal))
-    return (await (mayDoWithout ? this.#unlessUnavailable(hydrating) : hydrating)) ?? new Map()
+    const hadDatabases = listLogs(this.#data.files, this.#data.dir).length > 0
+    const mayDoWithout = () => hasPeers || (hadDatabases && !isIncomplete(this.#data))
+    return (await this.#unlessUnavailable(hydrateMissing(this.#hydration(signal)), mayDoWithout)) ?? new Map()
   }
 
   /** For a node without peers, after recovery and before the mount: reconciles with the backup, and starts shipping. */
@@ -267,12 +268,12 @@ export class NodeBackup {
     return { store: this.store, data: this.#data, owners: this.#owners, logger: this.#logger, signal }
   }
 
-  async #unlessUnavailable<T>(work: Promise<T>): Promise<T | undefined> {
+  async #unlessUnavailable<T>(work: Promise<T>, mayDoWithout = () => true): Promise<T | undefined> {
     try {
       return await work
     } catch (error) {
       const isRejected = error instanceof StoreRejectedError
-      if (!isRejected && !(error instanceof StoreUnavailableError)) throw error
+      if ((!isRejected && !(error instanceof StoreUnavailableError)) || !mayDoWithout()) throw error
       const problem = isRejected ? 'rejects this node' : 'does not answer'
       this.#logger.warn({ err: error }, `starting without the backup, which ${problem}: it is retried later`)
       return undefined

@@ -5,12 +5,13 @@ import { temporaryDirectory } from '../../test/harness/in-process/node-in-proces
 import { type UploadState, uploadTransactions } from '../backup/ship/upload.ts'
 import { PlayedDatabase, seeded } from '../backup/testing.ts'
 import { openDataDirectory } from '../data/directory.ts'
-import { ZERO_POSITION } from '../log/store.ts'
+import { droppedAt } from '../log/dropped.ts'
+import { createLog, logDirectory, ZERO_POSITION } from '../log/store.ts'
 import { formatPosition, type Position, toTXID } from '../ltx/format/types.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
 import { MemoryStore } from '../objectstore/stores/memory.ts'
 import { LateComparison } from './late-comparison.ts'
-import { takeOver } from './take-over.ts'
+import { takeOver, takeOverUnlessAway } from './take-over.ts'
 import type { TakenOver } from './taken-over.ts'
 
 const logger = pino({ level: 'silent' })
@@ -97,6 +98,34 @@ test('one database that must not be led ends the take-over once the others are d
   await shipped(store, 'a.db', 2, 9n)
   const { options, close } = context(temporary.dir, store, new Map(), true)
   await expect(takeOver(options)).rejects.toMatchObject({ code: 'TERM_BEHIND' })
+  close()
+})
+
+test('a node without any history never leads without reading the backup, whatever it has led', async () => {
+  using temporary = temporaryDirectory()
+  const store = new CountingStore()
+  store.list = () => {
+    throw new StoreUnavailableError(store.url, 'list objects', new Error('no answer'))
+  }
+  const { options, close } = context(temporary.dir, store, new Map(), true)
+  await expect(takeOverUnlessAway(options, true)).rejects.toThrow(StoreUnavailableError)
+  createLog(options.data.files, logDirectory(temporary.dir, 'a.db'), ZERO_POSITION)
+  await expect(takeOverUnlessAway(options, false)).rejects.toThrow(StoreUnavailableError)
+  expect(await takeOverUnlessAway(options, true)).toEqual(new Map())
+  close()
+})
+
+test('a node without any history leads where the backup has nothing but drops, which it adopts', async () => {
+  using temporary = temporaryDirectory()
+  const store = new CountingStore()
+  const database = new PlayedDatabase('gone.db', seeded(SEED))
+  database.commit(3)
+  database.drop()
+  await uploadTransactions(store, 'gone.db', database, ZERO, database.position().txid, { term: 3n })
+  const { options, close } = context(temporary.dir, store, new Map(), false)
+  const { txid } = database.position()
+  expect(await takeOver({ ...options, localTerm: 0n })).toEqual(new Map([['gone.db', { at: txid, isBackedUp: true }]]))
+  expect(droppedAt(options.data.files, logDirectory(temporary.dir, 'gone.db'))?.txid).toBe(txid)
   close()
 })
 

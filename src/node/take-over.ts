@@ -12,7 +12,7 @@ import { executeTakeOver, gatherTakeOverFacts, namesMore, planTakeOver } from '.
 import type { DataDirectory } from '../data/directory.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { LogReader } from '../log/reader.ts'
-import { createLog, logDirectory } from '../log/store.ts'
+import { createLog, listLogs, logDirectory } from '../log/store.ts'
 import { EMPTY_CHECKSUM, formatTXID } from '../ltx/format/types.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
@@ -44,19 +44,20 @@ const AT_ONCE = 8
 
 /**
  * When the backup does not answer, or rejects this node, only the last leader may lead without it (`ledHere`): no other
- * node can have shipped anything since.
+ * node can have shipped anything since. A node without any history never may, whatever it has led: what the backup has
+ * would be missing on it, and what applications then write could never be shipped.
  */
 export async function takeOverUnlessAway(
   context: TakeOverContext,
   ledHere: boolean,
 ): Promise<ReadonlyMap<string, TakenOver>> {
-  const { plane, localTerm, logger } = context
+  const { plane, data, localTerm, logger } = context
   try {
     return await takeOver(context)
   } catch (error) {
     const isRejected = error instanceof StoreRejectedError
     if (!isRejected && !(error instanceof StoreUnavailableError)) throw error
-    if (!ledHere) throw error
+    if (!ledHere || listLogs(data.files, data.dir).length === 0) throw error
     const problem = isRejected ? 'rejects this node' : 'does not answer'
     logger.warn({ err: error }, `leading again without reading the backup, which ${problem}`)
     const here = Array.from(plane.databases.values())
@@ -103,7 +104,8 @@ async function takeOverOne(context: TakeOverContext, store: ObjectStore, history
   const log = new LogReader(name, logDirectory(data.dir, name), () => plane.position(name))
   const facts = await gatherTakeOverFacts(store, log, localTerm, { history, signal })
   if (facts.backup.term >= term) {
-    data.sawTerm(facts.backup.term)
+    // A fixed primary that has led in this very term would choose it again.
+    data.sawTerm(facts.backup.term === term ? term + 1n : facts.backup.term)
     throw new LtxdError(
       'TERM_BEHIND',
       `${store.url} was written in term ${facts.backup.term}, above this node's term ${term}: the node acquires the lease again with a higher term`,

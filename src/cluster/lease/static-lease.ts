@@ -1,10 +1,9 @@
 import type { Lease, LeaseOutcome, LeaseRecord, LeaseView, LeaseWatcher, NodeAddress } from './lease.ts'
 
-/** Stores the term in which a static primary leads. */
+/** The last term in which a static primary has led: to acquire the lease is not to lead. */
 export interface TermStore {
   /** 0 when the node has never led. */
   read(): bigint
-  write(term: bigint): void
 }
 
 /** The id of a primary of which only the address is known. */
@@ -55,7 +54,6 @@ export class StaticLease implements Lease {
   }
 
   acquire(record: LeaseRecord): Promise<LeaseOutcome> {
-    if (this.#options.primary === 'self') this.#options.term.write(record.term)
     return this.renew(record)
   }
 
