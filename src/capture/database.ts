@@ -6,6 +6,7 @@ import type { Encryption } from '../sqlite/database-header.ts'
 import { PageTable } from '../sqlite/page-table.ts'
 import { FRAME_HEADER_SIZE, frameOffset } from '../sqlite/wal.ts'
 import type { Files } from '../util/files.ts'
+import { boundedTime } from '../util/time.ts'
 import type { Authority } from './authority.ts'
 import { assertWriter, SOLE } from './authority.ts'
 import type { FileState } from './backing-file.ts'
@@ -142,7 +143,7 @@ export class Database implements CapturedDatabase {
     if (change.decided === true || this.authority.leads) {
       if (change.decided !== true) this.lateness.begin()
       const { nowMs, nodeId } = this.#options
-      const timestampMs = Math.max(nowMs(), this.lastTimestampMs)
+      const timestampMs = Math.max(nowMs(), boundedTime(this.lastTimestampMs))
       return this.#transactions.append(change, this.pageSize, { timestampMs, nodeId })
     }
     this.lateness.end()

@@ -57,6 +57,15 @@ test('I10: a snapshot that is longer than announced ends the stream at its first
   expect(replica.databases.size).toBe(0)
 })
 
+test('a time that no date has ends the stream, so that it is in no log', async () => {
+  for (const timestampMs of [2 ** 53 - 1, 8.64e15, -(2 ** 53) + 1]) {
+    const primary = await rawPrimary((it) => it.send({ ...SNAPSHOT, timestampMs }))
+    const replica = follow(new TestReplica(), primary)
+    await until('it is left', () => replica.lines.some((line) => line.includes('timestampMs')))
+    expect(replica.databases.size).toBe(0)
+  }
+})
+
 /** Spools every snapshot, as a node does. Returns the bytes that are in the spool. */
 function spooling(replica: TestReplica, dir: string): () => number {
   const spool = new Spool(dir, PRIVATE)

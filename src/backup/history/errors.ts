@@ -1,5 +1,6 @@
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import { LtxdError } from '../../util/errors.ts'
+import { isoTime } from '../../util/time.ts'
 
 /** The backup has nothing of this database. */
 export class NoBackupError extends LtxdError {
@@ -59,7 +60,7 @@ export class DatabaseDroppedError extends LtxdError {
     super(
       'DATABASE_DROPPED',
       `database ${database} was dropped in transaction ${formatTXID(droppedAt)} ` +
-        `at ${new Date(droppedAtMs).toISOString()}; restore its last state with --txid ${formatTXID((droppedAt - 1n) as TXID)}`,
+        `at ${isoTime(droppedAtMs)}; restore its last state with --txid ${formatTXID((droppedAt - 1n) as TXID)}`,
     )
   }
 }

@@ -56,3 +56,10 @@ describe('metadata of an object', () => {
     }
   })
 })
+
+it('a time that no date has, as a file may say it, is written so that it can be read', () => {
+  for (const ms of [2 ** 53 - 1, -(2 ** 53) + 1, 8.64e15, NaN]) {
+    const written = formatTimestamp(ms)
+    expect(formatTimestamp(parseTimestamp(written) ?? 0)).toBe(written)
+  }
+})

@@ -9,6 +9,7 @@ import { termText } from '../../data/term.ts'
 import { type Checksum, formatChecksum, formatTXID, parseChecksum, type TXID } from '../../ltx/format/types.ts'
 import type { Metadata } from '../../objectstore/objectstore.ts'
 import { formatOwner, parseOwner } from '../../util/owner.ts'
+import { isoTime } from '../../util/time.ts'
 
 export interface FileMetadata {
   /** The LTX header's timestamp, in ms since the Unix epoch. */
@@ -69,7 +70,7 @@ export function parseTerm(metadata: Metadata): bigint | undefined {
 
 /** RFC 3339 with nanoseconds, in UTC. */
 export function formatTimestamp(timestampMs: number): string {
-  return new Date(timestampMs).toISOString().replace('Z', '000000Z')
+  return isoTime(timestampMs).replace('Z', '000000Z')
 }
 
 /** RFC 3339. Milliseconds, truncated. Go omits trailing zeros of the fraction. */

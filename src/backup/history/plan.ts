@@ -4,6 +4,7 @@
  */
 
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
+import { isoTime } from '../../util/time.ts'
 import { BackupGapError, DatabaseDroppedError, TargetUnavailableError } from './errors.ts'
 import { type BackupFile, type BackupHistory, type BackupMarker, compareTXID } from './history.ts'
 import { SNAPSHOT_LEVEL } from './layout.ts'
@@ -77,7 +78,7 @@ export function formatTarget(target: Target): string {
     case 'txid':
       return `transaction ${formatTXID(target.txid)}`
     case 'timestamp':
-      return new Date(target.timestampMs).toISOString()
+      return isoTime(target.timestampMs)
   }
 }
 
@@ -191,7 +192,7 @@ function unavailable(history: BackupHistory, target: Target, reached: TXID): Err
   const span = `restorable are ${formatTXID(range.first)} to ${formatTXID(range.last)}`
   if (target.kind !== 'txid') {
     const oldest = Math.min(...files.filter((file) => file.max === range.first).map((file) => file.timestampMs))
-    const since = new Date(oldest).toISOString()
+    const since = isoTime(oldest)
     return new TargetUnavailableError(database, formatTarget(target), `the backup begins later, at ${since}; ${span}`)
   }
   const after = boundaries(history).find((txid) => txid >= target.txid && isRestorable(history, txid))

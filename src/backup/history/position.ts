@@ -1,6 +1,7 @@
 import { type Checksum, EMPTY_CHECKSUM, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { errorMessage } from '../../util/errors.ts'
+import { boundedTime } from '../../util/time.ts'
 import { DatabaseDroppedError } from './errors.ts'
 import { type BackupHistory, loadMetadata, newestFile } from './history.ts'
 import { parseTerm } from './metadata.ts'
@@ -56,7 +57,13 @@ async function describe(
     return { checksum, timestampMs, pageSize, commit, term }
   }
   const header = await readHeader(store, key)
-  return { checksum, timestampMs: header.timestampMs, pageSize: header.pageSize, commit: header.commit, term }
+  return {
+    checksum,
+    timestampMs: boundedTime(header.timestampMs),
+    pageSize: header.pageSize,
+    commit: header.commit,
+    term,
+  }
 }
 
 function newestProblem(history: BackupHistory): string | undefined {

@@ -5,6 +5,7 @@ import pRetry from 'p-retry'
 import { formatChecksum, formatTXID, type TXID } from '../../ltx/format/types.ts'
 import { ObjectExistsError, StoreUnavailableError } from '../../objectstore/errors.ts'
 import type { ObjectHead, ObjectStore, PutOptions } from '../../objectstore/objectstore.ts'
+import { isoTime } from '../../util/time.ts'
 import { BackupConflictError } from './errors.ts'
 import { fileKey, type FileRef, markerKey, type MarkerKind } from './layout.ts'
 import { type FileMetadata, formatMetadata, formatTerm, parseMetadata, parseTerm } from './metadata.ts'
@@ -80,7 +81,7 @@ export async function putMarker(
   resolve?: ConflictResolver,
 ): Promise<void> {
   const { kind, txid, timestampMs, term } = marker
-  const timestamp = new Date(timestampMs).toISOString()
+  const timestamp = isoTime(timestampMs)
   const text = JSON.stringify({ kind, txid: formatTXID(txid), timestamp, term: String(term) }) + '\n'
   const metadata = formatTerm(term)
   const options: PutOptions = { ifNoneMatch: '*', timestampMs, metadata, ...(signal === undefined ? {} : { signal }) }

@@ -5,6 +5,7 @@ import { type Checksum, EMPTY_CHECKSUM, formatChecksum, formatTXID, type TXID } 
 import { ObjectNotFoundError } from '../../objectstore/errors.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { errorMessage } from '../../util/errors.ts'
+import { boundedTime } from '../../util/time.ts'
 import { BackupGapError, CorruptObjectError, DatabaseDroppedError, MISSING, TargetUnavailableError } from './errors.ts'
 import type { Finding } from './finding.ts'
 import { type BackupFile, type BackupHistory, filesOfLevel, loadHistory } from './history.ts'
@@ -109,7 +110,7 @@ export class Verification {
   #compare(file: BackupFile, metadata: FileMetadata, read: Decoded): void {
     const { timestampMs, pageSize, commit } = read
     for (const [name, recorded, actual] of [
-      ['timestamp', metadata.timestampMs, timestampMs],
+      ['timestamp', metadata.timestampMs, boundedTime(timestampMs)],
       ['page size', metadata.pageSize, pageSize],
       ['commit', metadata.commit, commit],
     ] as const) {

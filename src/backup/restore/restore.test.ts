@@ -59,6 +59,26 @@ describe(`a restore (LTXD_SEED=${SEED})`, () => {
     }
   })
 
+  it('of a transaction whose time no date has, as a peer or a file may say it, is uploaded and restored', async () => {
+    const root = await directory()
+    for (const [name, nowMs] of [
+      ['late', 2 ** 53 - 1000],
+      ['early', -(2 ** 53) + 1],
+    ] as const) {
+      const store = new DirectoryStore(join(root, name))
+      const played = new PlayedDatabase('app.db', seeded(SEED))
+      played.nowMs = nowMs
+      played.commit(2)
+      const zero = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
+      await uploadTransactions(store, 'app.db', played, zero, toTXID(2))
+      const out = join(root, `${name}.db`)
+      expect(await restoreDatabase(store, 'app.db', NEWEST, out)).toMatchObject({ txid: 2n, verified: true })
+      expect((await readFile(out)).equals(played.image())).toBe(true)
+      const [report] = await verifyBackup(store)
+      expect(report?.findings.filter(({ severity }) => severity === 'error')).toEqual([])
+    }
+  })
+
   it('of an unknown database fails, and names the databases in the backup', async () => {
     const { store, out } = await setUp()
     const attempt = restoreDatabase(store, 'other.db', NEWEST, out)

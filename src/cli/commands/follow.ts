@@ -4,6 +4,7 @@ import type { FollowEvent } from '../../follow/events.ts'
 import { formatPosition, formatTXID, type Position } from '../../ltx/format/types.ts'
 import { LtxdError, UsageError } from '../../util/errors.ts'
 import { redactUrl } from '../../util/redact.ts'
+import { isoTime } from '../../util/time.ts'
 import { formatSize, parseDuration } from '../../util/units.ts'
 import { DONE_WITH_WARNINGS, STRICT } from '../options/strict.ts'
 
@@ -101,7 +102,7 @@ function describe(event: FollowEvent): string {
     }
     case 'applied': {
       const { from, position, pages, timestampMs } = event
-      const time = new Date(timestampMs).toISOString()
+      const time = isoTime(timestampMs)
       const range = `up to transaction ${formatTXID(position.txid)} (from ${formatTXID(from)})`
       return `applied ${range}, ${time}: ${pages} pages`
     }

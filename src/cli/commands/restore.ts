@@ -6,6 +6,7 @@ import { NEWEST, type Target } from '../../backup/history/plan.ts'
 import type { Avoided } from '../../backup/restore/way-round.ts'
 import { formatChecksum, formatTXID, parseTXID } from '../../ltx/format/types.ts'
 import { errorMessage, UsageError } from '../../util/errors.ts'
+import { isoTime } from '../../util/time.ts'
 import { formatSize } from '../../util/units.ts'
 import { DONE_WITH_WARNINGS, STRICT } from '../options/strict.ts'
 import { printJson } from '../output/output.ts'
@@ -77,7 +78,7 @@ async function restore(url: string, database: string, options: Options): Promise
       output,
       restored: true,
       txid: formatTXID(txid),
-      timestamp: new Date(timestampMs).toISOString(),
+      timestamp: isoTime(timestampMs),
       checksum: formatChecksum(checksum),
       verified,
       pageSize,

@@ -7,6 +7,7 @@ import { makeDirectories, removeFile, statFile, syncDirectory } from '../../util
 import { applyModesMeanwhile, describeChange } from '../../util/directory-modes.ts'
 import { errorCode } from '../../util/errors.ts'
 import { create, type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
+import { boundedTime } from '../../util/time.ts'
 import {
   InvalidKeyError,
   InvalidRangeError,
@@ -183,7 +184,7 @@ export class DirectoryStore implements ObjectStore {
         if (options.timestampMs !== undefined) {
           // Add half a microsecond: the conversion through seconds as a double must not end up before the time,
           // because a point-in-time restore selects strictly older objects.
-          const seconds = (options.timestampMs + 0.0005) / 1000
+          const seconds = (boundedTime(options.timestampMs) + 0.0005) / 1000
           await handle.utimes(seconds, seconds)
         }
         await handle.sync()

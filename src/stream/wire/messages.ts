@@ -13,6 +13,7 @@ import { formatPosition, parseChecksum, parsePosition, parseTXID } from '../../l
 import { shortened } from '../../util/log-text.ts'
 import { hostname, nodeName, peerUrl } from '../../util/node-address.ts'
 import { MAX_ID, ownerOf } from '../../util/owner.ts'
+import { MAX_TIME_MS, MIN_TIME_MS } from '../../util/time.ts'
 import { StreamProtocolError } from './errors.ts'
 import type { Frame } from './wire.ts'
 import { encodeFrame } from './wire.ts'
@@ -48,6 +49,7 @@ const position = z
 const positions = z.array(z.tuple([name, position])).max(MAX_POSITIONS)
 /** Appears in log lines. */
 const text = z.string().max(MAX_TEXT).transform(shortened)
+const time = z.int().min(MIN_TIME_MS).max(MAX_TIME_MS)
 const count = z.int().min(0)
 /** The number of a replica's request for one database. The answer has the same number. */
 const requestNumber = z.int().min(0)
@@ -109,7 +111,7 @@ const fromPrimary = z.discriminatedUnion('type', [
     txid,
     preApplyChecksum: preApply,
     postApplyChecksum: hex16.transform((digits) => parseChecksum(digits)),
-    timestampMs: z.int(),
+    timestampMs: time,
     sizeBytes: count,
   }),
   /** `chunk`s with an LTX file of `sizeBytes` follow. */
@@ -118,7 +120,7 @@ const fromPrimary = z.discriminatedUnion('type', [
     database: name,
     position,
     preApplyChecksum: preApply,
-    timestampMs: z.int(),
+    timestampMs: time,
     sizeBytes: z.int().min(1),
     fork: txid.nullable(),
     diverged: z.boolean(),

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { MAX_TERM } from '../../data/term.ts'
 import { MAX_TXID } from '../../log/limits.ts'
 import { type Position, toTXID } from '../../ltx/format/types.ts'
+import { MAX_TIME_MS, MIN_TIME_MS } from '../../util/time.ts'
 import { StreamProtocolError } from './errors.ts'
 import { Flow } from './flow.ts'
 import type { PrimaryMessage, ReplicaMessage } from './messages.ts'
@@ -125,7 +126,7 @@ describe('messages', () => {
         txid,
         preApplyChecksum: u64,
         postApplyChecksum: u64,
-        timestampMs: fc.maxSafeInteger(),
+        timestampMs: fc.integer({ min: MIN_TIME_MS, max: MAX_TIME_MS }),
         sizeBytes: fc.maxSafeNat(),
       }),
       fc.record({
@@ -133,7 +134,7 @@ describe('messages', () => {
         database: name,
         position,
         preApplyChecksum: u64,
-        timestampMs: fc.maxSafeInteger(),
+        timestampMs: fc.integer({ min: MIN_TIME_MS, max: MAX_TIME_MS }),
         sizeBytes: fc.integer({ min: 1 }),
         fork: fc.option(txid),
         diverged: fc.boolean(),

@@ -4,6 +4,7 @@ import { withTimestamps } from '../../../backup/history/times.ts'
 import { type BackedUpDatabase, listBackup } from '../../../backup/ship/boot.ts'
 import { formatChecksum, formatTXID, type TXID } from '../../../ltx/format/types.ts'
 import { openObjectStore } from '../../../objectstore/stores/open.ts'
+import { isoTime } from '../../../util/time.ts'
 import { formatSize } from '../../../util/units.ts'
 import { type Column, printJson, printTable } from '../../output/output.ts'
 
@@ -27,10 +28,10 @@ export async function listFiles(url: string, database: string, json: boolean): P
     const history = await withTimestamps(store, await requireHistory(store, database))
     const range = describeRange(restorableRange(history))
     const files = history.files.map(({ level, min, max, sizeBytes, timestampMs }) => {
-      return { level, min: formatTXID(min), max: formatTXID(max), sizeBytes, time: new Date(timestampMs).toISOString() }
+      return { level, min: formatTXID(min), max: formatTXID(max), sizeBytes, time: isoTime(timestampMs) }
     })
     const markers = history.markers.map(({ kind, txid, timestampMs }) => {
-      return { kind, txid: formatTXID(txid), time: new Date(timestampMs).toISOString() }
+      return { kind, txid: formatTXID(txid), time: isoTime(timestampMs) }
     })
     if (json) {
       printJson({ url: store.url, database, restorable: range, files, markers })
@@ -62,7 +63,7 @@ function describeDatabase({ name, history, position }: BackedUpDatabase) {
     state,
     txid: formatTXID(txid),
     ...(checksum !== undefined && { checksum: formatChecksum(checksum) }),
-    time: new Date(timestampMs).toISOString(),
+    time: isoTime(timestampMs),
     files: history.files.length,
     sizeBytes: history.files.reduce((sum, file) => sum + file.sizeBytes, 0),
     restorable: describeRange(restorableRange(history)),
