@@ -50,12 +50,10 @@ const recreated = because(RECREATED)
 const sometimes = (expectation: Expectation): Expectation => ({ ...expectation, sometimes: true })
 const native = (expectation: Expectation): Expectation => ({ ...expectation, only: { driver: 'fuse-native' } })
 
-/** A snapshot ends once its WAL is copied, and with it the loop over the places of a fault, at one of them. */
-const SNAPSHOT_FAULT = ['1.0-ioerr', '1.0-oom', '2.0-ioerr', '2.0-oom', '3.0-oom'].map((loop) =>
-  sometimes(because(QUIET)(`snapshot_fault-${loop}-persistent.*`, `snapshot_fault-${loop}-transient.*`)),
-)
-
-/** On a slow machine, where the client still holds a lock. */
+/**
+ * The test takes all locks of the wal-index. While two connections are open, the local client has one of them: as soon
+ * as it has seen both, which takes it some milliseconds.
+ */
 const SUPERLOCK = [
   sometimes(locked(...[2, 3, 4, 5, 6].map((n) => `superlock-3.${n}`))),
   sometimes(locked(...[1, 2, 3, 4, 5, 6].map((n) => `superlock-4.${n}`))),
@@ -97,11 +95,13 @@ const EXPECTED: Readonly<Record<string, readonly Expectation[]>> = {
   e_walauto: [busy('e_walauto-1.*.12.5')],
   e_walckpt: [sometimes(busy('e_walckpt-6.5'))],
   exclusive2: [raw('exclusive2-1.*', 'exclusive2-2.*')],
+  // The checkpoint meets ltxd's of a database that was quiet for a second.
   fallocate: [sometimes(busy('fallocate-2.8'))],
   filefmt: [raw('filefmt-1.*')],
   incrblob3: [raw('incrblob3-7.2')],
   incrcorrupt: [raw('incrcorrupt-*')],
-  incrvacuum2: [sometimes(locked('incrvacuum2-4.3'))],
+  // The connection closes and opens the database while ltxd copies, and so finds the former WAL.
+  incrvacuum2: [sometimes(because(QUIET)('incrvacuum2-4.3'))],
   io: [unjournaled('io-2.*', 'io-6.2.2.2')],
   jrnlmode: [unjournaled('jrnlmode-3.2', 'jrnlmode-4.*', 'jrnlmode-6.7')],
   jrnlmode3: [unjournaled('jrnlmode3-3.*.6')],
@@ -126,7 +126,8 @@ const EXPECTED: Readonly<Record<string, readonly Expectation[]>> = {
   resetdb: [because(HEADER)('resetdb-200', 'resetdb-201', 'resetdb-320', 'resetdb-330', 'resetdb-710')],
   savepoint: [unjournaled('savepoint-13.*')],
   shmlock: [locked('(end)'), sometimes(locked('shmlock-1.3.*'))],
-  snapshot_fault: [sometimes(because(QUIET)('snapshot_fault-4.1.1')), ...SNAPSHOT_FAULT],
+  // One transaction that takes longer than a second: meanwhile the one before it is copied into the file.
+  snapshot_fault: [sometimes(because(QUIET)('snapshot_fault-4.1.1'))],
   snapshot2: [busy('snapshot2-5.4')],
   snapshot3: [sometimes(busy('snapshot3-1.7', 'snapshot3-1.8'))],
   superlock: [recreated('(end)'), ...SUPERLOCK],
@@ -148,7 +149,16 @@ const EXPECTED: Readonly<Record<string, readonly Expectation[]>> = {
   walfault2: [raw('(log) I11: *')],
   waloverwrite: [sometimes(because(QUIET)('waloverwrite-1.2.4'))],
   walro: [sometimes(busy('walro-1.4.4.1'))],
-  walro2: [sometimes(busy('walro2-*-1024.3.2.2', 'walro2-*-1024.3.3.0', 'walro2-*-1024.3.3.2'))],
+  walro2: [
+    // A checkpoint(TRUNCATE) without a busy timeout, beside a second connection, and the sizes that follow from it.
+    sometimes(busy('walro2-*-1024.3.2.2', 'walro2-*-1024.3.3.0', 'walro2-*-1024.3.3.2')),
+    // The last connection closes while ltxd copies, which then removes the WAL; the test has cut it off before.
+    sometimes(because(QUIET)('walro2-*.3.1.0', 'walro2-*.3.1.1', 'walro2-*.3.2.1')),
+    // The test counts on a checkpoint that has something to copy.
+    sometimes(because(QUIET)('walro2-*.5.2')),
+  ],
+  // A busy timeout does not wait for the lock of a checkpoint, and by then the database is quiet.
+  walsetlk: [sometimes(busy('walsetlk-1.7', 'walsetlk-1.8'))],
   walslow: [raw('walslow-3.3.*', 'walslow-4.1.*')],
   walthread: [raw('(end)')],
 }
