@@ -104,25 +104,52 @@ test.each(MODES)('after an fsync of the log that failed, a database in %s mode c
   expect(connection.value('SELECT count(*) FROM t')).toBe(30)
 })
 
+/** Nothing can be logged, and the zeros that invalidate a commit do not reach the WAL; its `cuts` may. */
+function zerolessDisk(cuts: 'cuts fail' | 'cuts work') {
+  const disk = { fails: false }
+  const files = failingFiles(nodeFiles, (operation, path) =>
+    disk.fails && operation === 'write' && path.includes('/log/') ? 'ENOSPC' : undefined,
+  )
+  const zeroless = {
+    ...files,
+    write(...of: Parameters<typeof files.write>) {
+      const [, from, at, length] = of
+      if (disk.fails && from.subarray(at, at + length).every((byte) => byte === 0)) {
+        throw new FsError('EIO', 'the disk fails')
+      }
+      files.write(...of)
+    },
+    truncate(...of: Parameters<typeof files.truncate>) {
+      if (disk.fails && cuts === 'cuts fail') throw new FsError('EIO', 'the disk fails')
+      files.truncate(...of)
+    },
+  }
+  return { disk, files: zeroless }
+}
+
+test.each([1, 40])(
+  'after %i commits, one that was rejected, and cannot be overwritten, is found by no recovery',
+  (n) => {
+    const { disk, files } = zerolessDisk('cuts work')
+    using rig = new Rig({ files })
+    const connection = rig.open('wal', 20)
+    for (let i = 0; i < n; i++) connection.exec("UPDATE t SET b = 'again'")
+    const before = rig.txid()
+    disk.fails = true
+    expect(() => connection.exec('DELETE FROM t WHERE a > 10')).toThrow()
+    connection.kill()
+    using again = new Rig({}, rig.dir)
+    expect(again.txid()).toBe(before)
+    expect(again.engine.open('a.db').value('SELECT count(*) FROM t')).toBe(20)
+    again.consistent()
+  },
+)
+
 test.each(['reader', 'writer'])(
   'a commit that was rejected, and that a failing disk left valid in the WAL, is found by no %s after a crash before it is captured',
   (who) => {
-    const disk = { fails: false }
-    const files = failingFiles(nodeFiles, (operation, path) =>
-      disk.fails && operation === 'write' && path.includes('/log/') ? 'ENOSPC' : undefined,
-    )
-    // Its zeros are what does not reach the WAL.
-    const zeroless = {
-      ...files,
-      write(...of: Parameters<typeof files.write>) {
-        const [, from, at, length] = of
-        if (disk.fails && from.subarray(at, at + length).every((byte) => byte === 0)) {
-          throw new FsError('EIO', 'the disk fails')
-        }
-        files.write(...of)
-      },
-    }
-    using rig = new Rig({ files: zeroless })
+    const { disk, files } = zerolessDisk('cuts fail')
+    using rig = new Rig({ files })
     const connection = rig.open('wal', 20)
     const before = rig.txid()
     disk.fails = true

@@ -6,8 +6,9 @@ const NOTHING = Infinity
 const zeros = new Uint8Array(WAL_HEADER_SIZE)
 
 /**
- * Invalidates what was written to a WAL and rejected, so that no recovery by SQLite finds it. What a failing disk does
- * not let be invalidated is remembered: until it is, nobody reads the WAL, and nothing is added to it.
+ * Invalidates what was written to a WAL and rejected, so that no recovery finds it, neither SQLite's nor that of this
+ * node's next start. It is overwritten with zeros, or else cut off, for which a full disk needs no room. What a failing
+ * disk does not let be invalidated is remembered: until it is, nobody reads the WAL, and nothing is added to it.
  */
 export class Unzeroed {
   readonly #database: CapturedDatabase
@@ -45,7 +46,14 @@ export class Unzeroed {
   }
 
   #zero(at: number): void {
-    const { files, walFd } = this.#database
-    if (files.size(walFd) > at) files.write(walFd, zeros, 0, at === 0 ? WAL_HEADER_SIZE : FRAME_HEADER_SIZE, at)
+    const { files, walFd, events, name } = this.#database
+    if (files.size(walFd) <= at) return
+    try {
+      files.write(walFd, zeros, 0, at === 0 ? WAL_HEADER_SIZE : FRAME_HEADER_SIZE, at)
+    } catch {
+      // What lies beyond is of an older generation, and nobody reads it.
+      files.truncate(walFd, at)
+      events.mended(`${name}-wal`)
+    }
   }
 }
