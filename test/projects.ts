@@ -130,6 +130,7 @@ export const PROJECTS = {
       'test/workers/queues.test.ts',
       'test/cluster/backup.test.ts',
       'test/cluster/frozen-leader.test.ts',
+      'test/cluster/held-up.test.ts',
       'test/cluster/max-lag.test.ts',
       'test/cluster/clean-stop.test.ts',
       'test/cluster/stop-all.test.ts',

@@ -20,6 +20,8 @@ interface Unanswered {
   readonly bytes: number
   /** Of these, what is not in a file. */
   readonly memoryBytes: number
+  /** It changes the database. */
+  readonly isChange: boolean
   readonly sentAtMs: number
   answered: (answer: Answer) => void
 }
@@ -79,9 +81,9 @@ export class ReplicaDatabase {
     return oldest === undefined ? 0 : performance.now() - oldest.sentAtMs
   }
 
-  /** Transactions were received that are not applied yet. */
+  /** Transactions or a snapshot were received that are not applied yet. */
   get isApplying(): boolean {
-    return this.#unappliedBytes > 0
+    return this.#unanswered.some(({ isChange }) => isChange)
   }
 
   /** Nothing of what was received of it was lost on the way. */
@@ -109,7 +111,7 @@ export class ReplicaDatabase {
     const inFile = 'file' in bytes
     const order = { type: 'apply', database: this.name, ...(inFile && { file: bytes.file }) } as const
     const [sizeBytes, memoryBytes] = inFile ? [bytes.sizeBytes, 0] : [bytes.length, bytes.length]
-    this.#expect(sizeBytes, memoryBytes, (answer) => {
+    this.#expect('apply', [sizeBytes, memoryBytes], (answer) => {
       if (answer.type === 'failed') this.#markBroken(new ReplicaError(this.name, answer.code, answer.message))
     })
     await this.#options.send(order, inFile ? undefined : bytes)
@@ -168,7 +170,7 @@ export class ReplicaDatabase {
   #request(order: ToClient): Promise<Answer> {
     if (this.#isAbandoned) return Promise.reject(new ReplicaError(this.name, 'CLIENT_LOST', CLIENT_LOST))
     return new Promise((resolve, reject) => {
-      this.#expect(0, 0, (answer) => {
+      this.#expect(order.type, [0, 0], (answer) => {
         if (answer.type === 'failed') reject(new ReplicaError(this.name, answer.code, answer.message))
         else resolve(answer)
       })
@@ -181,8 +183,12 @@ export class ReplicaDatabase {
     return this.#unappliedBytes === 0 || this.#unappliedBytes <= free
   }
 
-  #expect(bytes: number, memoryBytes: number, answered: (answer: Answer) => void): void {
-    this.#unanswered.push({ bytes, memoryBytes, sentAtMs: performance.now(), answered })
+  #expect(
+    type: ToClient['type'],
+    [bytes, memoryBytes]: readonly [number, number],
+    answered: Unanswered['answered'],
+  ): void {
+    this.#unanswered.push({ bytes, memoryBytes, isChange: type !== 'open', sentAtMs: performance.now(), answered })
     this.#unappliedBytes += bytes
     this.#options.memory.bytes += memoryBytes
   }

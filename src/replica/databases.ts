@@ -45,6 +45,7 @@ export class ReplicaDatabases {
   /** When a database was last reported as blocked. */
   readonly #reportedAtMs = new Map<string, number>()
   readonly #memory = { bytes: 0 }
+  #isUnbounded = false
   #client: LocalClientProcess | undefined
 
   constructor(options: ReplicaDatabasesOptions) {
@@ -81,8 +82,18 @@ export class ReplicaDatabases {
     await client?.close()
   }
 
+  /** What waits for the client goes on, with an error. `lost` is called. */
+  kill(): void {
+    this.#client?.kill()
+  }
+
+  get logger(): Logger {
+    return this.#options.logger
+  }
+
   /** Whether transactions go to the client however many wait there. */
   takeAll(unbounded: boolean): void {
+    this.#isUnbounded = unbounded
     for (const database of this.all()) database.unbounded = unbounded
   }
 
@@ -197,6 +208,7 @@ export class ReplicaDatabases {
       failed: (error) => this.#markBroken(database, error.message),
       memory: this.#memory,
     })
+    database.unbounded = this.#isUnbounded
     if (this.#client === undefined) database.abandon()
     this.#databases.set(name, database)
     return database

@@ -10,8 +10,10 @@ import { StreamClient } from '../stream/replica/client.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import type { NodeAddress } from '../util/node-address.ts'
+import { before } from '../util/waits.ts'
 import type { ReplicaDatabase } from './database.ts'
 import { ReplicaDatabases } from './databases.ts'
+import { HUNG_MS, unlessHung } from './hung.ts'
 import { Lag, SILENT_MS } from './lag.ts'
 import { Resyncs } from './resyncs.ts'
 import { ReplicaSink } from './sink.ts'
@@ -111,7 +113,7 @@ export class Replica {
    * node the primary, if it is to be: an application that waited for a lock is allowed to write when it gets it.
    */
   async stop(beforeRelease = () => {}): Promise<void> {
-    await this.leave()
+    await unlessHung(this.#databases, HUNG_MS.stopping, this.leave())
     await this.drain()
     this.#stopped = true
     clearInterval(this.#lagTimer)
@@ -128,12 +130,7 @@ export class Replica {
   }
 
   /** Resolves when all received transactions are applied, or after a time limit. */
-  async drain(): Promise<void> {
-    const late = new AbortController()
-    const tooSlow = sleep(DRAIN_MS, undefined, { signal: late.signal }).catch(() => undefined)
-    await Promise.race([this.idle(), tooSlow])
-    late.abort()
-  }
+  readonly drain = () => before(this.idle(), DRAIN_MS)
 
   /** This node stops. Resolves with whether the primary knows, and will not make it the successor. */
   async announceLeaving(withinMs: number): Promise<boolean> {
@@ -234,6 +231,7 @@ export class Replica {
     if (this.#following === undefined || this.#stopped) return
     const { primary, term } = this.#following
     const { reconnectMs } = this.#options
+    this.#sink.resume()
     this.#stream = new StreamClient({ primary, term, sink: this.#sink, logger: this.#logger, reconnectMs })
     this.#stream.start()
     for (const { name, broken } of this.#databases.all()) {
@@ -242,11 +240,12 @@ export class Replica {
   }
 
   async #disconnect(): Promise<void> {
-    this.#sink.interrupt()
     this.#resyncs.disconnected()
     // The client takes what was received, and applies it in its time: with the connection it would be lost.
     this.#databases.takeAll(true)
-    await this.#stream?.stop()
+    const stopped = this.#stream?.stop()
+    this.#sink.interrupt()
+    await unlessHung(this.#databases, HUNG_MS.following, stopped)
     this.#databases.takeAll(false)
     this.#stream = undefined
   }

@@ -13,6 +13,7 @@ import { DiskSpaceError } from '../util/disk-space.ts'
 import { errorCode, errorMessage } from '../util/errors.ts'
 import { limitLines, type Logger } from '../util/log.ts'
 import type { NodeAddress, NodeName } from '../util/node-address.ts'
+import { unlessAborted } from '../util/waits.ts'
 import type { ReplicaDatabase } from './database.ts'
 import type { ReplicaDatabases } from './databases.ts'
 import { verifySnapshot } from './snapshot-file.ts'
@@ -108,20 +109,23 @@ export class ReplicaSink implements StreamSink {
       this.#setAside.add(name)
     }
     const database = await databases.get(name)
-    await database.idle()
-    if (database.uncaptured) await database.discard()
+    await this.#unlessInterrupted(database.idle()).catch((error: unknown) => {
+      fs.rmSync(file, { force: true })
+      throw error
+    })
+    if (database.uncaptured) await this.#unlessInterrupted(database.discard())
     const order = {
       ...{ file, whole: true, position: formatPosition(position), timestampMs },
       ...(preApplyChecksum !== 0n && { preApplyChecksum: formatChecksum(preApplyChecksum) }),
     }
     try {
-      await database.advance(order)
+      await this.#unlessInterrupted(database.advance(order))
     } catch (error) {
       if (errorCode(error) !== 'APPLY_NOT_DATABASE') throw error
       const file = saveRejected(data, name, errorMessage(error))
       logger.warn({ database: name, file }, 'a plain file has the name of a database of the primary: moved it aside')
-      await database.discard()
-      await database.advance(order)
+      await this.#unlessInterrupted(database.discard())
+      await this.#unlessInterrupted(database.advance(order))
     }
     resynced(name)
   }
@@ -132,11 +136,11 @@ export class ReplicaSink implements StreamSink {
     const noted = known === undefined ? plane.droppedAt(name) : undefined
     if (noted !== undefined && dropped !== undefined && samePosition(noted, dropped)) return
     const database = await databases.get(name)
-    await database.idle()
+    await this.#unlessInterrupted(database.idle())
     const isTracked = known?.state().tracked === true
     if (isTracked && (dropped === undefined || this.#mayHaveOwn(name)))
       await databases.setAside(name, 'the primary has no such database', undefined)
-    await database.discard()
+    await this.#unlessInterrupted(database.discard())
     // After the discard, which removes the log. A database that is made anew comes through this lane, after this.
     if (dropped !== undefined) createLog(data.files, logDirectory(data.dir, name), dropped)
   }
@@ -163,10 +167,19 @@ export class ReplicaSink implements StreamSink {
     this.#options.alive(lagMs)
   }
 
-  /** Ends the waits for room on the disk: the stream ends. */
+  /** The stream ends: until `resume`, nothing waits for room on the disk, nor for an application to let go. */
   interrupt(): void {
     this.#waits.abort()
+  }
+
+  resume(): void {
     this.#waits = new AbortController()
+  }
+
+  /** What the client has been told to do it does in its time. */
+  async #unlessInterrupted(work: Promise<void>): Promise<void> {
+    work.catch(() => undefined)
+    await unlessAborted(this.#waits.signal, work)
   }
 
   /**

@@ -24,6 +24,9 @@ export async function before(promise: Promise<void>, timeoutMs: number): Promise
   if (timeoutMs === Infinity) return promise
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeoutMs)))
-  await Promise.race([promise, late])
-  clearTimeout(timer)
+  try {
+    await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }

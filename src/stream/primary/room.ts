@@ -1,4 +1,4 @@
-import { unlessAborted } from './waits.ts'
+import { unlessAborted } from '../../util/waits.ts'
 
 export interface RoomLimits {
   readonly count: number

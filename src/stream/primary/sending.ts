@@ -5,13 +5,13 @@ import { assertDurable, type LogRecord, type LogView } from '../../log/view.ts'
 import type { Position, TXID } from '../../ltx/format/types.ts'
 import { nextTXID } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
+import { before } from '../../util/waits.ts'
 import { StreamLostError } from '../wire/errors.ts'
 import { ITEM_COST_BYTES } from '../wire/flow.ts'
 import type { TransactionMessage } from '../wire/messages.ts'
 import { encodePrimaryMessage } from '../wire/messages.ts'
 import type { FeedHost } from './feed-host.ts'
 import type { StreamedDatabase } from './source.ts'
-import { before } from './waits.ts'
 
 /** How much of a log is read before it is written. Bounds the memory of each active feed, and how long others wait. */
 const BATCH_BYTES = 256 * 1024

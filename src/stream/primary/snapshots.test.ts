@@ -2,12 +2,12 @@ import { existsSync, readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { temporaryDirectories } from '../../backup/testing.ts'
 import type { TXID } from '../../ltx/format/types.ts'
+import { aborted } from '../../util/waits.ts'
 import { TestPrimary } from '../testing/primary.ts'
 import { ReplicaDatabase } from '../testing/replica.ts'
 import { until } from '../testing/until.ts'
 import { type Deferred, deferred } from '../wire/signal.ts'
 import { type Snapshot, Snapshots } from './snapshots.ts'
-import { aborted } from './waits.ts'
 
 const directory = temporaryDirectories()
 const ANY = 0n as TXID

@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { type ImageFile, writeImageFile } from '../../image/image-file.ts'
 import { makeTemporaryDirectory } from '../../image/spill.ts'
 import type { TXID } from '../../ltx/format/types.ts'
+import { aborted, unlessAborted } from '../../util/waits.ts'
 import { deferred } from '../wire/signal.ts'
 import { continuation, isLogMoved } from './continuation.ts'
 import { Room, type RoomLimits } from './room.ts'
 import type { StreamedDatabase } from './source.ts'
-import { aborted, unlessAborted } from './waits.ts'
 
 /** Bounds for the snapshots of all replicas together, and their temporary files. */
 const SNAPSHOT_LIMITS: RoomLimits = { count: 4, sizeBytes: 4 * 1024 ** 3 }

@@ -157,9 +157,13 @@ export class StreamClient {
     if (known !== undefined) return known
     const { maxNames = MAX_NAMES } = this.#options
     if (this.#lanes.size >= maxNames) throw new StreamProtocolError(`more than ${maxNames} databases were named`)
+    const { signal } = this.#stopped
     const lane = new Lane(name, {
       sink: this.#options.sink,
       logger: this.#limited,
+      get stopped() {
+        return signal.aborted
+      },
       restart: (wanting) => this.#restart(wanting),
       progressed: () => this.#progressed(),
     })

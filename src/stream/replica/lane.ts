@@ -16,6 +16,7 @@ import type { StreamSink } from './sink.ts'
 export interface LaneHost {
   readonly sink: StreamSink
   readonly logger: Logger
+  readonly stopped: boolean
   /** Request a restart of this database from the server, as soon as there is a connection. */
   restart(lane: Lane): void
   /** An item was applied or dropped. */
@@ -258,6 +259,7 @@ export class Lane {
 
   #failed({ after }: Item, error: unknown): void {
     if (error instanceof StreamAbortedError || this.#wanted !== undefined) return
+    if (this.#host.stopped) return this.#drop(0) // What comes after it does not fit.
     const position = after === undefined ? {} : { position: formatPosition(after) }
     const reason = errorMessage(error)
     const fields = { database: this.name, ...position, err: error }
