@@ -39,6 +39,7 @@ export default tseslint.config(
       ],
       'simple-import-sort/exports': 'error',
       'house/comment-width': 'error',
+      'house/run-generators': 'error',
       'no-restricted-syntax': [
         'error',
         {

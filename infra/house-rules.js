@@ -28,4 +28,37 @@ const commentWidth = {
   },
 }
 
-export default { rules: { 'comment-width': commentWidth } }
+/**
+ * A call of a generator function runs nothing of it: only `yield*`, a loop or `finish` does.
+ *
+ * @type {import('eslint').Rule.RuleModule}
+ */
+const runGenerators = {
+  meta: {
+    type: 'problem',
+    schema: [],
+    messages: { unrun: 'This generator is made and never run: use "yield*", or finish() of src/apply/steps.ts.' },
+  },
+  create({ sourceCode, report }) {
+    const { program, esTreeNodeToTSNodeMap: nodes } = sourceCode.parserServices
+    const checker = program.getTypeChecker()
+    const isGenerator = (node) => checker.getTypeAtLocation(nodes.get(node)).symbol?.name === 'Generator'
+    const isVoid = (node) => {
+      const types = checker.getContextualType(nodes.get(node))?.getCallSignatures() ?? []
+      return types.length > 0 && types.every((type) => checker.typeToString(type.getReturnType()) === 'void')
+    }
+    const check = (node) => {
+      if (node.type !== 'AssignmentExpression' && isGenerator(node)) report({ node, messageId: 'unrun' })
+    }
+    return {
+      ExpressionStatement: ({ expression }) => check(expression),
+      AwaitExpression: ({ argument }) => check(argument),
+      UnaryExpression: ({ operator, argument }) => void (operator === 'void' && check(argument)),
+      ArrowFunctionExpression(node) {
+        if (node.body.type !== 'BlockStatement' && isVoid(node)) check(node.body)
+      },
+    }
+  },
+}
+
+export default { rules: { 'comment-width': commentWidth, 'run-generators': runGenerators } }
