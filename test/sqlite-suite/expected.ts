@@ -120,6 +120,7 @@ const EXPECTED: Readonly<Record<string, readonly Expectation[]>> = {
   pragma: [raw('pragma-1.15.4', 'pragma-3.*', 'pragma-22.*', 'pragma-24.*')],
   // RBU takes SQLite's EXCLUSIVE lock to move its WAL, and reports busy: the next try continues.
   rbumulti: [sometimes(locked('rbumulti-1.3.5', 'rbumulti-1.3.6.1', 'rbumulti-1.3.7.1'))],
+  rburesume: [sometimes(locked('rburesume-1.2.*.1'))],
   rbuvacuum: [sometimes(locked('rbuvacuum-step=1-1.6.2.1', 'rbuvacuum-step=1-1.6.5.1'))],
   rdonly: [raw('rdonly-1.*')],
   recovercorrupt: [because(HEADER)('(end)')],
