@@ -128,17 +128,49 @@ describe.skipIf(missing.length > 0)(`a backup in a bucket (LTXD_SEED=${SEED})`, 
     expect(JSON.parse(listed.stdout)).toMatchObject({ databases: [{ database: 'app.db' }] })
   })
 
+  async function start(name: string, backup: string) {
+    const [mount, data] = [join(root, name, 'mnt'), join(root, name, 'data')]
+    const node = LtxdNode.start({ mount, data, backup, logFile: join(root, `${name}.log`) })
+    nodes.push(node)
+    await node.mounted()
+    await until('the API', 60_000, async () => (await status(data)) !== undefined)
+    return { node, mount, data }
+  }
+
+  it.each(['bucket', 'directory'])('in a %s is continued by litestream, and by ltxd after it', async (place) => {
+    const backup = place === 'bucket' ? await server.freshUrl(place) : `file://${join(root, place)}`
+    const address = place === 'bucket' ? within(backup, 'app.db') : `${backup}/app.db`
+    const restored = async (name: string) => {
+      const out = join(root, `${place}-${name}.db`)
+      expect(await ltxd(['restore', backup, 'app.db', '-o', out, '--check'])).toMatchObject({ code: 0 })
+      return sql(out, 'SELECT count(*) FROM t')
+    }
+    const ours = await start(`${place}-ours`, backup)
+    const app = join(ours.mount, 'app.db')
+    await sql(app, 'PRAGMA journal_mode = wal; CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)')
+    for (let i = 1; i <= 5; i++) await sql(app, `INSERT INTO t (v) VALUES ('row ${i}')`)
+    expect(await ours.node.stop()).toEqual({ code: 0, signal: null })
+
+    const source = join(root, `${place}-source.db`)
+    await litestream('restore', '-o', source, address)
+    for (let i = 6; i <= 8; i++) {
+      await sql(source, `PRAGMA journal_mode = wal; INSERT INTO t (v) VALUES ('row ${i}')`)
+      await litestream('replicate', '-once', source, address)
+    }
+    expect(await restored('theirs')).toBe('8\n')
+
+    const again = await start(`${place}-again`, backup)
+    await sql(join(again.mount, 'app.db'), "INSERT INTO t (v) VALUES ('row 9')")
+    expect(await again.node.stop()).toEqual({ code: 0, signal: null })
+    expect(await restored('ours again')).toBe('9\n')
+    const out = join(root, `${place}-last.db`)
+    await litestream('restore', '-o', out, address)
+    expect(await sql(out, 'SELECT count(*) FROM t; PRAGMA integrity_check')).toBe('9\nok\n')
+  })
+
   it('restores a node that has lost its machine, with every transaction, and the node continues it', async () => {
     const backup = await server.freshUrl('node')
-    const start = async (name: string) => {
-      const [mount, data] = [join(root, name, 'mnt'), join(root, name, 'data')]
-      const node = LtxdNode.start({ mount, data, backup, logFile: join(root, `${name}.log`) })
-      nodes.push(node)
-      await node.mounted()
-      await until('the API', 60_000, async () => (await status(data)) !== undefined)
-      return { node, mount, data }
-    }
-    const first = await start('first')
+    const first = await start('first', backup)
     const app = join(first.mount, 'app.db')
     await sql(app, 'PRAGMA journal_mode = wal; CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)')
     for (let i = 1; i <= 20; i++) await sql(app, `INSERT INTO t (v) VALUES ('row ${i}')`)
@@ -149,7 +181,7 @@ describe.skipIf(missing.length > 0)(`a backup in a bucket (LTXD_SEED=${SEED})`, 
     await first.node.killTree()
     await first.node.destroy()
 
-    const second = await start('second')
+    const second = await start('second', backup)
     const again = join(second.mount, 'app.db')
     expect(await sql(again, 'SELECT count(*), max(v) FROM t; PRAGMA integrity_check')).toBe('20|row 9\nok\n')
     expect((await status(second.data))?.txid).toBe(reached)

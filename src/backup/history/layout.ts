@@ -16,6 +16,7 @@ import { decodeDatabaseName, decodeUnusableName, encodeDatabaseName } from '../.
 import { MAX_TXID } from '../../log/limits.ts'
 import { formatTXID, parseTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { WAL_HEADER_SIZE } from '../../sqlite/wal.ts'
 
 export type Layout = ObjectStore['layout']
 
@@ -23,6 +24,11 @@ export type Layout = ObjectStore['layout']
 export const SNAPSHOT_LEVEL = 9
 /** The highest level that compaction fills. */
 export const MAX_COMPACTION_LEVEL = 8
+/**
+ * What the header of each file says of the WAL: that the next frame is its first one. Litestream then begins with a
+ * snapshot where it takes a backup over. With 0 it ships nothing, because it looks at the frame before.
+ */
+export const WAL_OFFSET = WAL_HEADER_SIZE
 
 /**
  * dropped: this transaction removed the database, which a checksum-free LTX file cannot express. reset: the database

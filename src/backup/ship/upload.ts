@@ -17,7 +17,7 @@ import { compact } from '../../ltx/merge/compactor.ts'
 import { mergePages } from '../../ltx/merge/merge.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { BackupDivergedError } from '../history/errors.ts'
-import { type FileRef, SNAPSHOT_LEVEL } from '../history/layout.ts'
+import { type FileRef, SNAPSHOT_LEVEL, WAL_OFFSET } from '../history/layout.ts'
 import type { FileMetadata } from '../history/metadata.ts'
 import { type ConflictResolver, putFile, putMarker } from '../history/put.ts'
 import { planUpload, type UploadStep } from './upload-plan.ts'
@@ -203,7 +203,7 @@ class StepUpload {
       name: `transaction ${formatTXID(record.header.maxTXID)} of ${this.#database}`,
       open: () => record.bytes(),
     }))
-    const compaction = { noChecksum: true, spill: spillToTemporaryFile }
+    const compaction = { noChecksum: true, walOffset: WAL_OFFSET, spill: spillToTemporaryFile }
     const body =
       ref.level === SNAPSHOT_LEVEL && ref.max > 1n
         ? () => asSnapshot(inputs, ref, timestampMs)
@@ -224,7 +224,7 @@ async function* asSnapshot(inputs: Inputs, ref: FileRef, timestampMs: number): A
   try {
     await merge.open()
     const { pageSize, commit } = merge.last
-    const wal = { walOffset: 0, walSize: 0, walSalt1: 0, walSalt2: 0 }
+    const wal = { walOffset: WAL_OFFSET, walSize: 0, walSalt1: 0, walSalt2: 0 }
     const identity = {
       flags: NO_CHECKSUM,
       preApplyChecksum: 0n,

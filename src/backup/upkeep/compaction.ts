@@ -6,7 +6,7 @@ import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { type DescribedFile, Descriptions, findBreak, withoutDoubtfulTail } from '../history/chain.ts'
 import { BrokenChainError } from '../history/errors.ts'
 import { type BackupFile, type BackupHistory, filesOfLevel, loadHistory } from '../history/history.ts'
-import { type FileRef, SNAPSHOT_LEVEL } from '../history/layout.ts'
+import { type FileRef, SNAPSHOT_LEVEL, WAL_OFFSET } from '../history/layout.ts'
 import type { FileMetadata } from '../history/metadata.ts'
 import { openInput, readHeader, reportingCorruptionStream } from '../history/objects.ts'
 import { NEWEST, planRestore } from '../history/plan.ts'
@@ -130,7 +130,7 @@ export async function* mergedBytes(
   files: readonly BackupFile[],
   { signal, progress }: Pick<CompactionOptions, 'signal' | 'progress'>,
 ): AsyncIterable<Uint8Array> {
-  const options = { noChecksum: true, ...(signal && { signal }), ...(progress && { progress }) }
+  const options = { noChecksum: true, walOffset: WAL_OFFSET, ...(signal && { signal }), ...(progress && { progress }) }
   const inputs = files.map((file) => openInput(store, file, signal))
   if (inputs.length <= MAX_COMPACTION_INPUTS) {
     yield* compact(inputs, { ...options, spill: spillToTemporaryFile })

@@ -17,6 +17,8 @@ export interface CompactOptions extends MergeOptions, EncoderOptions {
   readonly reuseChunks?: boolean
   /** The new file's timestamp. By default that of the last input. */
   readonly headerTimestampMs?: number
+  /** The new file's WAL offset. By default 0: its transactions are of no WAL. */
+  readonly walOffset?: number
 }
 
 /** The file that a compaction has written. */
@@ -30,8 +32,9 @@ export interface CompactResult {
 
 /**
  * Merges several LTX files in TXID order into one. Min TXID, pre-apply checksum and page size are those of the first
- * input; max TXID, commit, timestamp and post-apply checksum are those of the last one. WAL fields and node id are
- * zero. The compressed bytes of a page are copied. A page is decompressed only for the checksums.
+ * input; max TXID, commit, timestamp and post-apply checksum are those of the last one. WAL fields and node id are zero
+ * unless the options say otherwise. The compressed bytes of a page are copied. A page is decompressed only for the
+ * checksums.
  *
  * All inputs stay open until the end. All are verified before the last chunk is returned, so a file that has a trailer
  * is valid. Source: superfly/ltx 0.5.3, compactor.go.
@@ -94,7 +97,7 @@ export class Compaction implements AsyncIterable<Uint8Array> {
 
   #header(): Header {
     const { first, last, headers } = this.#merge
-    const { noChecksum, headerTimestampMs } = this.#options
+    const { noChecksum, headerTimestampMs, walOffset = 0 } = this.#options
     if (noChecksum !== true) {
       const without = headers.findIndex((header) => !hasChecksums(header))
       if (without >= 0) {
@@ -110,7 +113,7 @@ export class Compaction implements AsyncIterable<Uint8Array> {
       maxTXID: last.maxTXID,
       timestampMs: headerTimestampMs ?? last.timestampMs,
       preApplyChecksum: noChecksum === true ? 0n : first.preApplyChecksum,
-      walOffset: 0,
+      walOffset,
       walSize: 0,
       walSalt1: 0,
       walSalt2: 0,
