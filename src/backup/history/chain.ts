@@ -1,7 +1,7 @@
 /** Checks, by their metadata, that files about to be merged belong to one history. */
 
 import pLimit from 'p-limit'
-import { formatChecksum, formatTXID } from '../../ltx/format/types.ts'
+import { type Checksum, formatChecksum, formatTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { type BackupFile, type BackupHistory, compareTXID, loadMetadata } from './history.ts'
 import type { FileMetadata } from './metadata.ts'
@@ -52,26 +52,48 @@ export class Descriptions {
 export function findBreak(
   files: readonly DescribedFile[],
 ): { readonly index: number; readonly problem: string } | undefined {
-  for (let index = 1; index < files.length; index++) {
-    const [before, after] = [files[index - 1], files[index]]
-    const problem = before && after && breakBetween(before, after)
+  const states = new States()
+  for (const [index, after] of files.entries()) {
+    const before = files[index - 1]
+    const problem = (before && overlapOfTerms(before, after)) ?? states.conflict(after)
     if (problem !== undefined) return { index, problem }
+    states.add(after)
   }
   return undefined
 }
 
-function breakBetween(before: DescribedFile, after: DescribedFile): string | undefined {
-  const names = `${before.file.key} and ${after.file.key}`
-  if (after.file.min <= before.file.max) {
-    // Files of two leaders that do not continue each other: nothing says which of them is right.
-    const [a, b] = [before.metadata.term ?? 0n, after.metadata.term ?? 0n]
-    return a === b ? undefined : `${names} overlap and are of terms ${a} and ${b}`
+/** What files record of the database's state after a transaction: two of one history never differ. */
+class States {
+  readonly #states = new Map<TXID, { readonly checksum: Checksum; readonly key: string }>()
+
+  conflict({ file, metadata }: DescribedFile): string | undefined {
+    const { preApplyChecksum, postApplyChecksum } = metadata
+    return (
+      this.#differs(file.key, (file.min - 1n) as TXID, preApplyChecksum) ??
+      this.#differs(file.key, file.max, postApplyChecksum)
+    )
   }
-  const [end, begin] = [before.metadata.postApplyChecksum, after.metadata.preApplyChecksum]
-  if (after.file.min !== before.file.max + 1n || end === undefined || begin === undefined || end === begin)
-    return undefined
-  const at = formatTXID(before.file.max)
-  return `${names} record checksums ${formatChecksum(end)} and ${formatChecksum(begin)} after transaction ${at}`
+
+  add({ file, metadata }: DescribedFile): void {
+    const { preApplyChecksum, postApplyChecksum } = metadata
+    const { key } = file
+    if (preApplyChecksum !== undefined) this.#states.set((file.min - 1n) as TXID, { checksum: preApplyChecksum, key })
+    if (postApplyChecksum !== undefined) this.#states.set(file.max, { checksum: postApplyChecksum, key })
+  }
+
+  #differs(key: string, txid: TXID, checksum: Checksum | undefined): string | undefined {
+    const known = this.#states.get(txid)
+    if (known === undefined || checksum === undefined || known.checksum === checksum) return undefined
+    const sums = `${formatChecksum(known.checksum)} and ${formatChecksum(checksum)}`
+    return `${known.key} and ${key} record checksums ${sums} after transaction ${formatTXID(txid)}`
+  }
+}
+
+/** Files of two leaders that do not continue each other: nothing says which of them is right. */
+function overlapOfTerms(before: DescribedFile, after: DescribedFile): string | undefined {
+  if (after.file.min > before.file.max) return undefined
+  const [a, b] = [before.metadata.term ?? 0n, after.metadata.term ?? 0n]
+  return a === b ? undefined : `${before.file.key} and ${after.file.key} overlap and are of terms ${a} and ${b}`
 }
 
 /**

@@ -22,13 +22,21 @@ export interface RetentionPlan {
   /** In the order of deletion: stopping half-way leaves a backup that restores everything promised. */
   readonly files: readonly BackupFile[]
   readonly markers: readonly BackupMarker[]
+  /** The snapshot that remains because others before it go: all that is promised builds on it. */
+  readonly leansOn: BackupFile | undefined
   /** When there will be more to delete if nothing is added; Infinity when there will not be. */
   readonly nextMs: number
 }
 
-export function planRetention(history: BackupHistory, policy: RetentionPolicy, nowMs: number): RetentionPlan {
+/** Nothing leans on the snapshots that are `doubted`. */
+export function planRetention(
+  history: BackupHistory,
+  policy: RetentionPolicy,
+  nowMs: number,
+  doubted: ReadonlySet<BackupFile> = new Set(),
+): RetentionPlan {
   const snapshots = filesOfLevel(history, SNAPSHOT_LEVEL).sort((a, b) => compareTXID(a.max, b.max))
-  const firstRetained = firstRetainedSnapshot(snapshots, nowMs - policy.snapshotRetentionMs)
+  const firstRetained = firstRetainedSnapshot(snapshots, nowMs - policy.snapshotRetentionMs, doubted)
   const nextSnapshotMs = (snapshots[firstRetained + 1]?.timestampMs ?? Infinity) + policy.snapshotRetentionMs + 1
   // As in Litestream, files of the span before the first retained snapshot stay for a running restore.
   const floor = snapshots[firstRetained - 1]?.max ?? (0n as TXID)
@@ -38,7 +46,8 @@ export function planRetention(history: BackupHistory, policy: RetentionPolicy, n
   const level0 = expiredLevel0(history, floor, policy, nowMs)
   const files = [...snapshots.slice(0, firstRetained), ...levels, ...level0.files]
   const markers = expiredMarkers(history, floor, new Set(files))
-  return { files, markers, nextMs: Math.min(nextSnapshotMs, level0.nextMs) }
+  const leansOn = firstRetained > 0 ? snapshots[firstRetained] : undefined
+  return { files, markers, leansOn, nextMs: Math.min(nextSnapshotMs, level0.nextMs) }
 }
 
 /** A marker stays as long as there are files before it that compaction could merge with later ones. */
@@ -48,10 +57,14 @@ function expiredMarkers(history: BackupHistory, floor: TXID, expired: ReadonlySe
 }
 
 /** The newest snapshot from before the promised span. All later ones lie in it. */
-function firstRetainedSnapshot(snapshots: readonly BackupFile[], sinceMs: number): number {
+function firstRetainedSnapshot(
+  snapshots: readonly BackupFile[],
+  sinceMs: number,
+  doubted: ReadonlySet<BackupFile>,
+): number {
   return Math.max(
     0,
-    snapshots.findLastIndex((snapshot) => snapshot.timestampMs < sinceMs),
+    snapshots.findLastIndex((snapshot) => snapshot.timestampMs < sinceMs && !doubted.has(snapshot)),
   )
 }
 
@@ -88,7 +101,8 @@ function expiredLevel0(
  */
 function coveredAtMs(history: BackupHistory, file: BackupFile): number {
   const covering = history.files.filter(
-    ({ level, min, max }) => level >= 1 && level <= MAX_COMPACTION_LEVEL && min <= file.min && max >= file.max,
+    ({ level, min, max, sizeBytes }) =>
+      level >= 1 && level <= MAX_COMPACTION_LEVEL && min <= file.min && max >= file.max && sizeBytes > 0,
   )
   return Math.max(file.timestampMs, Math.min(...covering.map(({ timestampMs }) => timestampMs)))
 }

@@ -11,7 +11,7 @@ import type { RetentionPolicy } from '../history/levels.ts'
 import { backupPosition } from '../history/position.ts'
 import { type CompactionOptions, compactLevel, snapshotFromBackup } from './compaction.ts'
 import { applyRetention } from './retention.ts'
-import { planRetention, type RetentionPlan } from './retention-plan.ts'
+import type { RetentionPlan } from './retention-plan.ts'
 
 export type UpkeepOptions = Omit<CompactionOptions, 'history'>
 
@@ -65,8 +65,5 @@ export async function prune(
   nowMs: number,
   options: { readonly dryRun?: boolean; readonly signal?: AbortSignal } = {},
 ): Promise<RetentionPlan> {
-  const history = await loadHistory(store, database)
-  if (options.dryRun === true) return planRetention(history, policy, nowMs)
-  const { signal } = options
-  return applyRetention(store, database, policy, nowMs, { history, ...(signal && { signal }) })
+  return applyRetention(store, database, policy, nowMs, options)
 }
