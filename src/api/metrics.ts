@@ -49,6 +49,11 @@ const DATABASE_GAUGES: readonly DatabaseMetric[] = [
     help: '1 after an attempt to write to the backup failed, until one succeeds.',
     value: (db) => db.backup && (db.backup.lastError === undefined ? 0 : 1),
   },
+  {
+    name: 'backup_problem',
+    help: '1 while the backup is damaged and not healed yet, or its compaction, snapshots or retention fail.',
+    value: (db) => db.backup && (db.backup.problem === undefined ? 0 : 1),
+  },
 ]
 
 /** Counted since the node started. */

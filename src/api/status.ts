@@ -9,6 +9,8 @@ export interface BackupStatus {
   readonly lagMs: number
   /** The error of the last attempt; absent when that succeeded. */
   readonly lastError?: string
+  /** Damage that was found and is not healed yet, or why compaction, snapshots or retention fail. */
+  readonly problem?: string
 }
 
 /** A connected replica, on the primary. */

@@ -22,8 +22,8 @@ export interface Config {
   /** How long a stop may take. The application has a third of it after each signal, the last uploads have the rest. */
   readonly stopTimeoutMs: number
   readonly http: HttpConfig
-  /** What `/ready` answers while a database is not replicated, because it is encrypted. */
-  readonly ready: { readonly unreplicated: 'ok' | 'fail' }
+  /** What `/ready` answers while a database is not replicated (encrypted), or its backup has a problem. */
+  readonly ready: { readonly unreplicated: 'ok' | 'fail'; readonly backup: 'ok' | 'fail' }
   readonly log: { readonly level: LogLevel; readonly format: LogFormat }
 }
 

@@ -34,7 +34,7 @@ test('without a file and flags every key has its default', () => {
     exitOnError: true,
     stopTimeoutMs: 25_000,
     http: { host: '127.0.0.1', port: 20202 },
-    ready: { unreplicated: 'ok' },
+    ready: { unreplicated: 'ok', backup: 'ok' },
     stream: {},
     log: { level: 'info', format: 'text' },
   })

@@ -117,7 +117,7 @@ const execItem = {
 
 const http = { addr: loopbackAddress.prefault('127.0.0.1:20202') }
 
-const ready = { unreplicated: oneOf('ok', 'fail').prefault('ok') }
+const ready = { unreplicated: oneOf('ok', 'fail').prefault('ok'), backup: oneOf('ok', 'fail').prefault('ok') }
 
 const log = {
   level: oneOf('trace', 'debug', 'info', 'warn', 'error').optional(),

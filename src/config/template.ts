@@ -147,6 +147,9 @@ ready:
   # What /ready answers while a database is not replicated, because it is encrypted and not in WAL mode: "ok", or
   # "fail" (503). Status and metrics count such databases in any case.
   # unreplicated: ok
+  # What /ready answers while the backup of a database is damaged and not healed yet, or its compaction, snapshots or
+  # retention fail: "ok", or "fail" (503). Status and metrics say so in any case.
+  # backup: ok
 
 log:
   # trace, debug, info, warn, error. "--log-level LEVEL" overrides it.

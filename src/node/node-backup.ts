@@ -207,9 +207,10 @@ export class NodeBackup {
 
   status(): Map<string, BackupStatus> {
     const status = new Map<string, BackupStatus>()
-    for (const { name, txid, lagMs, lastError } of this.#service?.status() ?? []) {
+    for (const { name, txid, lagMs, lastError, problem } of this.#service?.status() ?? []) {
       const shipped = { txid: formatTXID(txid ?? (0n as TXID)), lagMs }
-      status.set(name, { ...shipped, ...(lastError !== undefined && { lastError }) })
+      const failure = lastError === undefined ? {} : { lastError }
+      status.set(name, { ...shipped, ...failure, ...(problem !== undefined && { problem }) })
     }
     // They are still to be compared.
     const lagMs = nowMs() - this.#ledAtMs

@@ -54,7 +54,8 @@ export function unready(parts: NodeParts): string | undefined {
     parts.cluster?.mismatch ??
     withoutCurrentData(parts) ??
     failureReason(parts) ??
-    (parts.config.ready.unreplicated === 'fail' ? unreplicatedReason(parts) : undefined)
+    (parts.config.ready.unreplicated === 'fail' ? unreplicatedReason(parts) : undefined) ??
+    (parts.config.ready.backup === 'fail' ? backupReason(parts) : undefined)
   )
 }
 
@@ -73,6 +74,13 @@ function failureReason(parts: NodeParts): string | undefined {
 /** Why its transactions cannot be applied or logged at the moment. */
 function failureOf({ plane, cluster }: NodeParts, name: string): string | undefined {
   return plane?.failedLogs.get(name) ?? cluster?.role.replica?.failure(name)
+}
+
+function backupReason({ backup }: NodeParts): string | undefined {
+  for (const [name, { problem }] of backup?.status() ?? []) {
+    if (problem !== undefined) return `the backup of database ${name}: ${problem}`
+  }
+  return undefined
 }
 
 function unreplicatedReason({ plane }: NodeParts): string | undefined {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { assertDurable } from '../../log/view.ts'
-import { formatTXID, nextTXID, type TXID } from '../../ltx/format/types.ts'
+import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import type { BackupLogger, Clock } from '../../util/clock.ts'
 import {
@@ -8,9 +8,7 @@ import {
   BackupChangingError,
   BackupDivergedError,
   BackupFencedError,
-  BackupGapError,
   BackupUnrelatedError,
-  BrokenChainError,
 } from '../history/errors.ts'
 import { type BackupHistory, filesOfLevel, loadHistory, loadMetadata, newestFile } from '../history/history.ts'
 import { SNAPSHOT_LEVEL } from '../history/layout.ts'
@@ -25,7 +23,9 @@ import type { CompactionOutcome } from '../upkeep/maintenance.ts'
 import { applyRetention } from '../upkeep/retention.ts'
 import { BackupLag } from './backup-lag.ts'
 import { type Fence } from './fence.ts'
+import { Healing } from './healing.ts'
 import { type LiveDatabase, snapshotLive } from './live-snapshot.ts'
+import { droppedAtMs, oldestPendingMs } from './log-times.ts'
 import { LostTail } from './lost-tail.ts'
 import { reconcileWithBackup, type Reconciliation } from './reconcile.ts'
 import { type UploadState, uploadTransactions } from './upload.ts'
@@ -49,6 +49,7 @@ export class DatabaseBackup {
   readonly database: LiveDatabase
   readonly #context: DatabaseBackupContext
   readonly #lostTail: LostTail | undefined
+  readonly #healing: Healing
   #state: UploadState | undefined
   #hasSnapshot = false
   /** Before this time of the monotonic clock no file is old enough for a snapshot. */
@@ -64,6 +65,19 @@ export class DatabaseBackup {
     const options = { store, database: name, log, clock, logger, term: fence.term, takenOverAt }
     this.#lostTail = fence.isLeased ? new LostTail(options) : undefined
     this.#lag = new BackupLag(clock)
+    this.#healing = new Healing({
+      store,
+      database: name,
+      clock,
+      logger,
+      position: () => database.log.position().txid,
+      snapshot: (signal) => this.#replace(signal),
+    })
+  }
+
+  /** Damage of the backup that was found, and is not healed yet. */
+  get problem(): string | undefined {
+    return this.#healing.problem
   }
 
   /** The last transaction in the backup; undefined until the backup has been read. */
@@ -102,27 +116,29 @@ export class DatabaseBackup {
   compact(level: number, signal: AbortSignal): Promise<CompactionOutcome> {
     const { store, clock, logger, fence } = this.#context
     const { name } = this.database
-    let skipped = false
+    let skipped: string | undefined
     const onSkipped = (reason: string) => {
-      skipped = true
-      logger.error(
-        { database: name, backupLevel: level, reason },
-        'compaction skipped files of the backup that do not join; a snapshot of the live database closes the break',
-      )
+      skipped = reason
+      const fields = { database: name, backupLevel: level, reason }
+      logger.error(fields, 'compaction skipped files of the backup that do not join')
     }
-    return fence.run(signal, async (fenced) => {
+    const work = async (fenced: AbortSignal) => {
       const history = await loadHistory(store, name)
       const options = { history, nowMs: clock.now(), signal: fenced, onSkipped }
       const written = await compactLevel(store, name, level, options)
       const reached = written.at(-1)?.max ?? coveredUpTo(history, level)
-      const isBehind = !skipped && coveredUpTo(history, level - 1) > reached
+      const isBehind = skipped === undefined && coveredUpTo(history, level - 1) > reached
+      if (skipped !== undefined) await this.#healing.notJoined(skipped, fenced)
+      await this.#healing.check(history, fenced)
       return { changed: written.length > 0, isBehind }
-    })
+    }
+    return fence.run(signal, (fenced) => this.#healing.around(`compaction ${level}`, fenced, () => work(fenced)))
   }
 
-  /** Makes a snapshot from the backup, or from the live database if the backup has a gap. */
+  /** Makes a snapshot from the backup, or from the live database if the backup has a gap or is damaged. */
   snapshot(signal: AbortSignal): Promise<void> {
-    return this.#context.fence.run(signal, (fenced) => this.#snapshot(fenced))
+    const { fence } = this.#context
+    return fence.run(signal, (fenced) => this.#healing.around('snapshot', fenced, () => this.#snapshot(fenced)))
   }
 
   /** Returns when there will be more to delete if nothing is added; Infinity when there will not be. */
@@ -153,16 +169,17 @@ export class DatabaseBackup {
     const history = await loadHistory(store, this.database.name)
     if (history.files.length === 0) return
     if ((await backupPosition(store, history)).state !== 'live') return
-    try {
-      const nowMs = clock.now()
-      const made = await snapshotFromBackup(store, this.database.name, { history, nowMs, signal })
-      this.#hasSnapshot = made !== undefined || filesOfLevel(history, SNAPSHOT_LEVEL).length > 0
-      if (!this.#hasSnapshot) this.#snapshotAfterMs = clock.monotonicMs() + UNSETTLED_MS
-    } catch (error) {
-      if (!(error instanceof BackupGapError || error instanceof BrokenChainError)) throw error
-      await this.#snapshotLive(signal)
-      this.#hasSnapshot = true
-    }
+    const nowMs = clock.now()
+    const made = await snapshotFromBackup(store, this.database.name, { history, nowMs, signal })
+    this.#hasSnapshot = made !== undefined || filesOfLevel(history, SNAPSHOT_LEVEL).length > 0
+    if (!this.#hasSnapshot) this.#snapshotAfterMs = clock.monotonicMs() + UNSETTLED_MS
+  }
+
+  /** Ships a snapshot of the live database in the place of what is damaged. */
+  async #replace(signal: AbortSignal): Promise<TXID | undefined> {
+    const snapshot = await this.#snapshotLive(signal)
+    if (snapshot !== undefined) this.#hasSnapshot = true
+    return snapshot?.position.txid
   }
 
   async #open(signal: AbortSignal): Promise<UploadState> {
@@ -185,7 +202,9 @@ export class DatabaseBackup {
     }
     this.#hasSnapshot = backup.problem === undefined && filesOfLevel(history, SNAPSHOT_LEVEL).length > 0
     if (backup.txid > 0n) onUploaded(name, backup.txid)
-    await this.#noteOldestPending(backup.txid)
+    // Transactions that an earlier run left unshipped count from their commit times.
+    const pendingMs = await oldestPendingMs(log, backup.txid)
+    if (pendingMs !== undefined) this.#lag.missing(pendingMs)
     const { txid, checksum, timestampMs, pageSize, commit } = backup
     warnOfBackupAhead(logger, name, timestampMs, this.#context.clock.now())
     return { txid, checksum, timestampMs, pageSize, commit }
@@ -215,18 +234,6 @@ export class DatabaseBackup {
     if (relation === 'diverged') throw new BackupDivergedError(url, name, detail)
     if (relation === 'backup-ahead' || relation === 'within') throw new BackupAheadError(url, name, detail)
     if (relation === 'unknown') throw new BackupUnrelatedError(url, name, detail)
-  }
-
-  /** Transactions that an earlier run left unshipped count from their commit times. */
-  async #noteOldestPending(uploaded: TXID): Promise<void> {
-    const { log } = this.database
-    const first = await log.first()
-    const { txid } = log.position()
-    if (first === undefined || txid <= uploaded) return
-    const oldest = first > uploaded ? first : ((uploaded + 1n) as TXID)
-    for await (const { header } of log.records(oldest, oldest)) {
-      this.#lag.missing(header.timestampMs)
-    }
   }
 
   async #ship(from: UploadState, to: TXID, signal: AbortSignal): Promise<void> {
@@ -263,18 +270,11 @@ export class DatabaseBackup {
     }
     const { txid, checksum } = await log.sync()
     assertDurable(log, txid)
-    const timestampMs = Math.max(await this.#droppedAtMs(txid), from.timestampMs)
+    const atMs = (await droppedAtMs(log, txid)) ?? this.#context.clock.now()
+    const timestampMs = Math.max(atMs, from.timestampMs)
     const marker = { kind: 'dropped', txid, timestampMs, term: fence.term } as const
     await putMarker(store, name, marker, signal, this.#lostTail?.resolve)
     this.#reached({ txid, checksum, timestampMs, pageSize: from.pageSize, commit: 0 })
-  }
-
-  /** When the database was dropped, or now where the log no longer holds the drop. */
-  async #droppedAtMs(txid: TXID): Promise<number> {
-    const { log } = this.database
-    if (((await log.first()) ?? nextTXID(txid)) <= txid)
-      for await (const { header } of log.records(txid, txid)) return header.timestampMs
-    return this.#context.clock.now()
   }
 
   #snapshotLive(signal: AbortSignal): ReturnType<typeof snapshotLive> {

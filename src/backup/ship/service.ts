@@ -48,6 +48,8 @@ export interface DatabaseBackupStatus {
   readonly lagMs: number
   /** Why the last attempt failed; undefined after a success. */
   readonly lastError: string | undefined
+  /** Damage of the backup that is not healed yet, or why its upkeep fails; undefined when all is well. */
+  readonly problem: string | undefined
 }
 
 interface Entry {
@@ -152,7 +154,9 @@ export class BackupService {
 
   status(): DatabaseBackupStatus[] {
     return [...this.#entries.values()].map(({ backup, lastError }) => {
-      return { name: backup.database.name, txid: backup.uploaded, lagMs: backup.lagMs(), lastError }
+      const { name } = backup.database
+      const problem = backup.problem ?? this.#maintenance.problemOf(name)
+      return { name, txid: backup.uploaded, lagMs: backup.lagMs(), lastError, problem }
     })
   }
 

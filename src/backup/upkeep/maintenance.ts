@@ -74,6 +74,12 @@ export class Maintenance {
     return dueLevels.size === 0 && !snapshotDue && !snapshotRequested && retainAtMs === Infinity
   }
 
+  /** The last failure of a task that has not succeeded since. */
+  problemOf(name: string): string | undefined {
+    const [failure] = this.#entries.get(name)?.failures ?? []
+    return failure && `${failure[0]} fails: ${failure[1]}`
+  }
+
   /** Call after an upload. */
   changed(name: string): void {
     const entry = this.#entries.get(name)

@@ -115,7 +115,8 @@ function journalCell({ error, failure, journalMode, encrypted }: DatabaseStatus)
 function backupCell({ backup, position }: DatabaseStatus): string {
   if (backup === undefined) return '-'
   const state = position.startsWith(`${backup.txid}/`) ? 'up to date' : `${describeDuration(backup.lagMs)} behind`
-  return backup.lastError === undefined ? state : `${state}, failing: ${backup.lastError}`
+  if (backup.lastError !== undefined) return `${state}, failing: ${backup.lastError}`
+  return backup.problem === undefined ? state : `${state}, problem: ${backup.problem}`
 }
 
 /** Whole seconds, never negative: the clocks of two machines may differ. */
