@@ -102,6 +102,9 @@ export function parsePayload<Q extends QueueName>(queue: Q, value: unknown): Pay
 }
 
 function withoutFormat(queue: QueueName, value: unknown): unknown {
+  if (typeof value === 'object' && value !== null && 'tooLong' in value) {
+    throw new PayloadError(queue, `it had ${Number(value.tooLong)} bytes, more than can be read`)
+  }
   if (typeof value !== 'object' || value === null || !('format' in value)) return value
   try {
     assertFormat('its data', value, [FORMAT])

@@ -1,10 +1,12 @@
 import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq'
 import { warnOfTestLimits } from '../src/config/limits.ts'
 import { loadSdk } from '../src/objectstore/s3/client.ts'
+import { errorMessage } from '../src/util/errors.ts'
 import type { Logger } from '../src/util/log.ts'
 import { shorten } from '../src/util/shorten.ts'
 import { BUSY, LockLostError, withDatabaseLock } from './database-lock.ts'
 import { databaseId } from './job-ids.ts'
+import { cutLongJobs } from './long-jobs.ts'
 import { failureText, isPassing } from './outcome.ts'
 import { parsePayload } from './payloads.ts'
 import type { RestoreContext } from './processors/context.ts'
@@ -53,11 +55,12 @@ export class WorkerPool {
    */
   readonly #running = new Map<string, AbortController>()
   #stopping = false
+  #isCutting = false
   #workers: Worker[] = []
 
   constructor(options: PoolOptions) {
     this.#options = options
-    this.#link = new RedisLink(options.redisUrl, options.logger)
+    this.#link = new RedisLink(options.redisUrl, options.logger, () => void this.#cutLongJobs())
   }
 
   /** Waits for Redis. Throws RedisRefusedError. */
@@ -221,6 +224,23 @@ export class WorkerPool {
         'a job in Redis cannot be read, and is not done',
       )
     else this.#link.failed(error)
+  }
+
+  /** What could not be read may be a job. Otherwise each worker that takes it would lose its connection, for ever. */
+  async #cutLongJobs(): Promise<void> {
+    if (this.#workers.length === 0 || this.#isCutting) return
+    this.#isCutting = true
+    const { queues, logger } = this.#options
+    try {
+      for (const queue of queues) {
+        const jobs = await cutLongJobs(this.#link.client, queue)
+        if (jobs > 0) logger.error({ queue, jobs }, 'jobs in Redis are too long to be read: they fail')
+      }
+    } catch (error) {
+      logger.warn({ reason: shorten(errorMessage(error), MAX_REASON) }, 'jobs that are too long could not be cut')
+    } finally {
+      this.#isCutting = false
+    }
   }
 
   #report(queue: QueueName, job: Job, result: Result, tookMs: number): void {

@@ -31,13 +31,16 @@ export class RedisLink {
   readonly client: Redis
   readonly url: string
   readonly #logger: Logger
+  readonly #unreadable: () => void
   #reason: string | undefined
   #closed = false
   readonly #refused: Promise<never>
   #refuse: (error: RedisRefusedError) => void = () => undefined
 
-  constructor(url: string, logger: Logger) {
+  /** `unreadable` is called when a reply was too long, or none. */
+  constructor(url: string, logger: Logger, unreadable: () => void = () => undefined) {
     this.url = redactUrl(url)
+    this.#unreadable = unreadable
     this.#logger = logger
     this.#refused = new Promise((_, reject) => (this.#refuse = reject))
     this.#refused.catch(() => undefined)
@@ -85,6 +88,7 @@ export class RedisLink {
 
   failed(error: unknown): void {
     const message = textOf(error) || (errorCode(error) ?? 'no connection')
+    if (isUnreadable(error)) this.#unreadable()
     if (isUnreadable(error) || REFUSALS.test(message)) this.#refuse(new RedisRefusedError(this.url, message))
     const reason = errorCode(error) ?? message
     if (this.#reason === reason || (this.#reason !== undefined && this.client.status !== 'ready')) return

@@ -2,6 +2,7 @@
 
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
+import { helperEnvironment } from '../../util/environment.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
 import { isNoDevice, MountError, noDevice } from '../host/mount-error.ts'
 import { MOUNT_TYPE } from '../host/mount-point.ts'
@@ -17,6 +18,7 @@ export function mountDirect(target: string, fsname: string, options: readonly st
     // mount(8) resolves a source that is a path here.
     cwd: '/',
     stdio: ['ignore', 'ignore', 'pipe', device],
+    env: helperEnvironment({ LC_ALL: 'C' }),
     timeout: TIMEOUT_MS,
     encoding: 'utf8',
   })

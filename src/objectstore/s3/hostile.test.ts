@@ -95,6 +95,15 @@ test('a listing that never ends and never names an object ends the call', async 
   await expect(list(store)).rejects.toThrow(StoreUnavailableError)
 })
 
+test('a listing that goes round in circles ends the call', async () => {
+  for (const round of [1, 2, 3]) {
+    let pages = 0
+    const store = await storeOn((_, response) => response.end(listing(item(`x/${pages}`), `token-${pages++ % round}`)))
+    await expect(list(store)).rejects.toThrow(/the same page again/)
+    expect(pages).toBeLessThan(10)
+  }
+})
+
 test('a listing names no keys outside of the prefix', async () => {
   const names = ['../../etc/passwd', '/etc/passwd', 'x/../y', 'xa/b', 'x/a/b', 'x/a/../c', 'x/', 'x/a/', 'y/a/b', 'x/b']
   const store = await storeOn((_, response) => response.end(listing(names.map(item).join(''))))

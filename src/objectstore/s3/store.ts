@@ -149,6 +149,7 @@ export class S3Store implements ObjectStore {
     }
     const client = await this.#client()
     let token: string | undefined
+    const tokens = new Set<string>()
     let emptyPages = 0
     do {
       const { page, next } = await client
@@ -165,9 +166,8 @@ export class S3Store implements ObjectStore {
         yield { key: Key.slice(root.length), sizeBytes: Size, lastModifiedMs: storedMs, storedMs }
       }
       if (++emptyPages > MAX_EMPTY_PAGES) throw this.#listError(`${MAX_EMPTY_PAGES} pages in a row named no object`)
-      if (next !== undefined && next === token) {
-        throw this.#listError('the store returned the same page again')
-      }
+      if (next !== undefined && tokens.has(next)) throw this.#listError('the store returned the same page again')
+      if (next !== undefined) tokens.add(next)
       token = next
     } while (token !== undefined)
   }
