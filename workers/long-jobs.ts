@@ -1,11 +1,6 @@
 import type { Redis } from 'ioredis'
 import { JOB_OPTIONS, KEY_PREFIX, type QueueName } from './queues.ts'
 
-/** The content of a job that was too long. */
-export interface TooLong {
-  readonly tooLong: number
-}
-
 /** Half of what a reply may have (reply-scanner.ts). No job that ltxd makes has a thousandth of it. */
 const MAX_JOB_BYTES = 16 << 20
 /** What such a job keeps, each if it is short. */
@@ -53,7 +48,7 @@ for _, id in ipairs(redis.call('lrange', active, 0, tonumber(ARGV[7]) - 1)) do
 end
 return cut`
 
-/** Makes jobs that are too long to be read fail at their next try. Returns how many there were. */
+/** Makes jobs that are too long to be read fail at their next try (payloads.ts). Returns how many there were. */
 export async function cutLongJobs(redis: Redis, queue: QueueName): Promise<number> {
   const prefix = `${KEY_PREFIX}:${queue}:`
   const limits = [MAX_JOB_BYTES, MAX_FIELD_BYTES, MAX_ID_BYTES]
