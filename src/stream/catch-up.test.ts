@@ -57,6 +57,28 @@ test('is then also when it applies the last transaction after it has left the pr
   expect(it.replica.caughtUpTerms).toEqual([7n])
 })
 
+test('is then also when it applies the last transaction after its primary has died, and was tried again', async () => {
+  const it = await held(5, true)
+  await sent(it)
+  await it.node.close()
+  await until('the loss', () => !it.client.status().connected)
+  await until('another attempt', () => it.client.status().lastError?.includes('ECONNREFUSED') === true)
+  it.go()
+  await until('the note', () => it.replica.caughtUpTerms.length > 0)
+  expect(it.replica.caughtUpTerms).toEqual([7n])
+})
+
+test('is not when its primary has died before it had sent everything', async () => {
+  const it = await held(1, true)
+  await sent(it)
+  it.client.requestSnapshot('a.db', 'to have one')
+  await it.node.close()
+  await until('another attempt', () => it.client.status().lastError?.includes('ECONNREFUSED') === true)
+  it.go()
+  await it.client.stop()
+  expect(it.replica.caughtUpTerms).toEqual([])
+})
+
 test('is not when it left the primary before it took a snapshot', async () => {
   const it = await held(5, true)
   await sent(it)

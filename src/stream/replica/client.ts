@@ -125,6 +125,8 @@ export class StreamClient {
       lanes: () => this.#lanes.values(),
       connected: ({ term, nodeId }) => {
         connectedAtMs = performance.now()
+        // Until then, what the last connection brought may still make this node catch up.
+        this.#catchUp = undefined
         this.#term = term
         this.#lastError = undefined
         this.#logger.info({ peer: nodeId, term: term.toString() }, 'connected to the primary')
@@ -141,7 +143,6 @@ export class StreamClient {
       },
     })
     this.#stream = stream
-    this.#catchUp = undefined
     try {
       await stream.run()
     } catch (error) {
