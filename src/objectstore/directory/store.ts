@@ -127,9 +127,8 @@ export class DirectoryStore implements ObjectStore {
     return this.#effect('read its clock', async () => clockOf(this.#root, (await this.#prepared()).file))
   }
 
-  async close(): Promise<void> {
-    // Nothing stays open between calls.
-  }
+  /** Nothing stays open between calls. */
+  async close(): Promise<void> {}
 
   #path(key: string): string {
     checkKey(key)
