@@ -55,7 +55,7 @@ describe.skipIf(missing.length > 0)('secrets', () => {
     backup = await server.freshUrl()
     environment = server.environment
     // What some packages print for it is part of a run.
-    Object.assign(process.env, environment, { DEBUG: '*' })
+    Object.assign(process.env, environment, { DEBUG: '*', NODE_DEBUG: 'http,net' })
   })
 
   afterAll(async () => {
