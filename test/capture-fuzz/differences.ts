@@ -27,6 +27,7 @@ const ENOENT = 2
 const EBUSY = 16
 const IOERR = 10
 const IOERR_WRITE = 778
+const IOERR_FSTAT = 1802
 const CANTOPEN = 14
 const BUSY_SNAPSHOT = 517
 /** From this length on only ltxd checkpoints. The shortest frame is counted, because the page size may change. */
@@ -58,6 +59,13 @@ const DIFFERENCES: readonly Difference[] = [
     applies: ({ step: { words }, facts, ours, theirs }) =>
       words[0] === 'rm' && /-(?:wal|shm|journal)$/.test(words[1] ?? '') && facts.hasDied && isGone(ours, theirs),
     ends: false,
+  },
+  {
+    // SQLite asks the name of a database for the mode of its journal. Without a journal it does not ask.
+    name: 'recovery has removed the journal beside which a database was renamed',
+    applies: ({ step, facts, ours, theirs }) =>
+      facts.hasDied && facts.isMoved(step) && ours.code === 0 && theirs.extended === IOERR_FSTAT,
+    ends: true,
   },
   {
     name: 'leaving WAL mode for no journal is rejected',
