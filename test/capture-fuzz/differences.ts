@@ -28,6 +28,7 @@ const EBUSY = 16
 const IOERR = 10
 const IOERR_WRITE = 778
 const IOERR_FSTAT = 1802
+const IOERR_DELETE_NOENT = 5898
 const CANTOPEN = 14
 const BUSY_SNAPSHOT = 517
 /** From this length on only ltxd checkpoints. The shortest frame is counted, because the page size may change. */
@@ -65,6 +66,13 @@ const DIFFERENCES: readonly Difference[] = [
     name: 'recovery has removed the journal beside which a database was renamed',
     applies: ({ step, facts, ours, theirs }) =>
       facts.hasDied && facts.isMoved(step) && ours.code === 0 && theirs.extended === IOERR_FSTAT,
+    ends: true,
+  },
+  {
+    // In the plain directory the fuzzer removes it (file-steps.ts).
+    name: 'a journal that went with its database is removed by the commit without an error',
+    applies: ({ step, facts, ours, theirs }) =>
+      facts.isMoved(step) && ours.code === 0 && theirs.extended === IOERR_DELETE_NOENT,
     ends: true,
   },
   {
