@@ -206,7 +206,7 @@ export class BrokenChainError extends LtxdError {
 /** The machine's clock and the store's are so far apart that nobody knows what is old. */
 export class ClockSkewError extends LtxdError {
   constructor(url: string, nowMs: number, storeMs: number) {
-    const [here, there] = [nowMs, storeMs].map((ms) => new Date(ms).toISOString())
+    const [here, there] = [nowMs, storeMs].map(isoTime)
     super(
       'CLOCK_SKEW',
       `the clock of this machine says ${here}, that of ${url} says ${there}: ` +

@@ -2,6 +2,7 @@
 
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import type { BackupLogger } from '../../util/clock.ts'
+import { isoTime } from '../../util/time.ts'
 import { ClockSkewError } from './errors.ts'
 
 /** How far apart the two may be. More is no delay of an answer. */
@@ -27,7 +28,7 @@ export async function earlierTime(store: ObjectStore, nowMs: number): Promise<nu
 export function warnOfBackupAhead(logger: BackupLogger, database: string, lastMs: number, nowMs: number): void {
   if (lastMs <= nowMs + MAX_SKEW_MS) return
   logger.warn(
-    { database, backup: new Date(lastMs).toISOString(), clock: new Date(nowMs).toISOString() },
+    { database, backup: isoTime(lastMs), clock: isoTime(nowMs) },
     "the backup's last transaction is later than this machine's clock, so a clock is wrong: " +
       'until this one has caught up, a restore to a moment can find only an older state',
   )

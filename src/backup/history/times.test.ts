@@ -46,6 +46,18 @@ async function ship(store: ObjectStore): Promise<void> {
   state = await uploadTransactions(store, 'app.db', played, state, played.position().txid)
 }
 
+async function contentOf(store: ObjectStore, key: string): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of await store.get(key)) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+async function copyWithoutMetadata(store: ObjectStore): Promise<ObjectStore> {
+  const copy = new MemoryStore({ now: () => nowMs + 1 })
+  for await (const { key } of store.list('')) await copy.put(key, await contentOf(store, key))
+  return copy
+}
+
 let restored = 0
 async function restoreAt(store: ObjectStore, timestampMs: number): Promise<{ txid: TXID; doubt?: string }> {
   const path = join(root, `restored-${++restored}.db`)
@@ -79,12 +91,7 @@ describe(`a moment (LTXD_SEED=${SEED})`, () => {
   it('is found in a bucket that was copied without its metadata', async () => {
     const store = new MemoryStore({ now: () => nowMs })
     const times = [await commit(store), await commit(store)]
-    const copied = new MemoryStore({ now: () => nowMs + 1 })
-    for await (const { key } of store.list('')) {
-      const chunks: Uint8Array[] = []
-      for await (const chunk of await store.get(key)) chunks.push(chunk)
-      await copied.put(key, Buffer.concat(chunks))
-    }
+    const copied = await copyWithoutMetadata(store)
     for (const [i, ms] of times.entries()) expect((await restoreAt(copied, ms + SECOND)).txid).toBe(BigInt(i + 1))
   })
 
@@ -103,6 +110,18 @@ describe(`a moment (LTXD_SEED=${SEED})`, () => {
     expect((await restoreAt(store, nowMs + 2 * HOUR)).doubt).toBeUndefined()
   })
 
+  it('is found beside a header whose time no date has', async () => {
+    const store = new MemoryStore({ now: () => nowMs })
+    const ms = await commit(store)
+    played.nowMs = 9e15
+    played.commit()
+    await ship(store)
+    const copied = await copyWithoutMetadata(store)
+    const { txid, doubt } = await restoreAt(copied, ms + 2 * SECOND)
+    expect(txid).toBe(2n)
+    expect(doubt).toMatch(/a time of up to 9999-12-31T23:59:59.999Z/)
+  })
+
   it('is in doubt where transactions have one time, because only merged files are left of a clock that was ahead', async () => {
     const store = new MemoryStore({ now: () => nowMs })
     await commit(store)
@@ -115,12 +134,11 @@ describe(`a moment (LTXD_SEED=${SEED})`, () => {
     const level0 = (await loadHistory(store, 'app.db')).files.filter(({ min }) => min > 1n)
     for (const { key, min, max } of level0) {
       // As merged much later: the time of storing tells nothing any more.
-      const chunks: Uint8Array[] = []
-      for await (const chunk of await store.get(key)) chunks.push(chunk)
+      const content = await contentOf(store, key)
       const head = await store.head(key)
       await store.delete([key])
       expect(min).toBe(max)
-      await store.put(key, Buffer.concat(chunks), { metadata: head?.metadata ?? {} })
+      await store.put(key, content, { metadata: head?.metadata ?? {} })
     }
     const { txid, doubt } = await restoreAt(store, asked)
     expect(txid).toBe(1n)

@@ -7,6 +7,7 @@ import { HEADER_SIZE, unmarshalHeader } from '../../ltx/format/header.ts'
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
 import { InvalidRangeError, ObjectNotFoundError } from '../../objectstore/errors.ts'
 import type { ByteRange, ObjectStore } from '../../objectstore/objectstore.ts'
+import { isoTime } from '../../util/time.ts'
 import { type BackupFile, type BackupHistory, type BackupMarker, loadMetadata } from './history.ts'
 import { parseTimestamp } from './metadata.ts'
 import type { Plan } from './plan.ts'
@@ -87,8 +88,9 @@ export function doubtAbout({ files }: BackupHistory, targetMs: number, plan: Pla
   if (targetMs > nowMs) return 'that moment is in the future: this is the newest state'
   const ahead = files.filter(({ timestampMs, claimedMs = 0 }) => timestampMs < targetMs && claimedMs >= targetMs)
   if (ahead.length > 0) {
+    const latestMs = Math.max(...ahead.map(({ claimedMs = 0 }) => claimedMs))
     return (
-      `${describe(ahead)} a time of up to ${new Date(Math.max(...ahead.map(({ claimedMs = 0 }) => claimedMs))).toISOString()}, ` +
+      `${describe(ahead)} a time of up to ${isoTime(latestMs)}, ` +
       `after the moment they were stored: a clock was ahead. The time of storing was used instead. ${advice(ahead)}`
     )
   }
@@ -98,7 +100,7 @@ export function doubtAbout({ files }: BackupHistory, targetMs: number, plan: Pla
     const same = beyond.filter(({ level, timestampMs }) => level === file.level && timestampMs === file.timestampMs)
     if (same.length < ONE_TIME_FILES) continue
     return (
-      `${describe(same)} one and the same time, ${new Date(file.timestampMs).toISOString()}: ` +
+      `${describe(same)} one and the same time, ${isoTime(file.timestampMs)}: ` +
       `a clock was ahead, and what was committed until it was right again is not told apart. ${advice(same)}`
     )
   }
