@@ -33,14 +33,19 @@ let directory = ''
 beforeEach(() => void (directory = mkdtempSync(join(tmpdir(), 'ltxd-shared-wal-index-'))))
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-test('looking who has a database open locks nobody out: a connection with readonly_shm has no busy handler for that', async () => {
+/** As while a checkpoint of ltxd's is under way, the last connection leaves its files. */
+function leftBehind() {
   const path = join(directory, 'a.db')
   const application = new Database(path)
   application.exec('PRAGMA journal_mode = WAL; CREATE TABLE t(a)')
   const index = SharedWalIndex.take(nodeFiles, path)
-  // As while a checkpoint of ltxd's is under way, the last connection leaves its files.
   const database = SharedDatabase.open(nodeFiles, path)
   application.close()
+  return { path, index, database }
+}
+
+test('looking who has a database open locks nobody out: a connection with readonly_shm has no busy handler for that', async () => {
+  const { path, index, database } = leftBehind()
   expect(index?.isInUse(), 'and it sees that nobody has').toBe(false)
 
   const ended = new SharedArrayBuffer(4)
@@ -56,12 +61,7 @@ test('looking who has a database open locks nobody out: a connection with readon
 })
 
 test('the wal-index that a former database left is not used while the first connection to the next one is emptying it', () => {
-  const path = join(directory, 'a.db')
-  const application = new Database(path)
-  application.exec('PRAGMA journal_mode = WAL; CREATE TABLE t(a)')
-  const index = SharedWalIndex.take(nodeFiles, path)
-  const database = SharedDatabase.open(nodeFiles, path)
-  application.close()
+  const { path, index, database } = leftBehind()
   expect(index?.isUsable()).toBe(true)
 
   const fd = openSync(`${path}-shm`, 'r+')

@@ -1,5 +1,6 @@
 /** Shared by the backup's tests: a database with a random history, generated without SQLite, seen through its log. */
 
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -238,4 +239,16 @@ export class PlayedDatabase implements LogView {
     this.checksums.set(txid, checksum)
     this.times.set(txid, this.nowMs)
   }
+}
+
+/** What happens to an object in a directory, as in "it has …". Each leaves bytes that are no LTX file's. */
+export const DAMAGES: Readonly<Record<string, (path: string) => void>> = {
+  'a flipped bit': (path) => {
+    const bytes = readFileSync(path)
+    bytes[bytes.length >> 1]! ^= 0x10
+    writeFileSync(path, bytes)
+  },
+  'half of its bytes': (path) => truncateSync(path, readFileSync(path).length >> 1),
+  'no bytes': (path) => truncateSync(path, 0),
+  'a page of HTML': (path) => writeFileSync(path, '<html><body>Log in to the network</body></html>'.repeat(9)),
 }

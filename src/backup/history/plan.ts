@@ -55,7 +55,8 @@ export function newestWithout(history: BackupHistory, avoid: ReadonlySet<string>
 
 /** The history without the objects under these keys. */
 export function without(history: BackupHistory, avoid: ReadonlySet<string>): BackupHistory {
-  return { ...history, files: history.files.filter(({ key }) => !avoid.has(key)) }
+  const isLeft = ({ key }: { readonly key: string }) => !avoid.has(key)
+  return { ...history, files: history.files.filter(isLeft), markers: history.markers.filter(isLeft) }
 }
 
 /** The first and last TXID a plan can end at; undefined when there is none. */

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { SEED } from '../../../test/harness/effort.ts'
@@ -10,7 +10,7 @@ import { CorruptObjectError } from '../history/errors.ts'
 import { loadHistory } from '../history/history.ts'
 import { NEWEST, planRestore, type Target } from '../history/plan.ts'
 import { uploadTransactions } from '../ship/upload.ts'
-import { PlayedDatabase, seeded, temporaryDirectories } from '../testing.ts'
+import { DAMAGES, PlayedDatabase, seeded, temporaryDirectories } from '../testing.ts'
 import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
 import { restoreDatabase } from './restore.ts'
 
@@ -18,15 +18,8 @@ const directory = temporaryDirectories()
 
 type Damage = (path: string) => void
 
-const DAMAGES: Readonly<Record<string, Damage>> = {
-  'a flipped bit': (path) => {
-    const bytes = readFileSync(path)
-    bytes[bytes.length >> 1]! ^= 0x10
-    writeFileSync(path, bytes)
-  },
-  'half of its bytes': (path) => truncateSync(path, readFileSync(path).length >> 1),
-  'no bytes': (path) => truncateSync(path, 0),
-  'a page of HTML': (path) => writeFileSync(path, '<html><body>Log in to the network</body></html>'.repeat(9)),
+const OF_OBJECTS: Readonly<Record<string, Damage>> = {
+  ...DAMAGES,
   'another page size': (path) => {
     const bytes = readFileSync(path)
     bytes.writeUInt32BE(1024, 8)
@@ -71,7 +64,7 @@ function bytesOf(played: PlayedDatabase, txid: TXID): Buffer {
 }
 
 describe(`a restore around damage (LTXD_SEED=${SEED})`, () => {
-  for (const [what, damage] of Object.entries(DAMAGES)) {
+  for (const [what, damage] of Object.entries(OF_OBJECTS)) {
     it(`finds the way round each object of the plan that has ${what}, or names it`, async () => {
       const { root, store, played, pathOf } = await layeredBackup()
       const history = await loadHistory(store, 'app.db')
@@ -117,7 +110,7 @@ describe(`a restore around damage (LTXD_SEED=${SEED})`, () => {
     const { root, store, played, pathOf } = await layeredBackup()
     const history = await loadHistory(store, 'app.db')
     const high = history.files.filter(({ level }) => level > 0)
-    for (const { key } of high) DAMAGES['a flipped bit']!(pathOf(key))
+    for (const { key } of high) OF_OBJECTS['a flipped bit']!(pathOf(key))
     const targets: Target[] = [NEWEST, ...[...played.states.keys()].map((txid) => ({ kind: 'txid', txid }) as const)]
     for (const [i, target] of targets.entries()) {
       const out = join(root, `${i}.db`)
@@ -132,7 +125,7 @@ describe(`a restore around damage (LTXD_SEED=${SEED})`, () => {
     const { root, store, pathOf } = await layeredBackup()
     const plan = planRestore(await loadHistory(store, 'app.db'), NEWEST)
     const last = plan.at(-1) ?? plan[0]
-    DAMAGES['a flipped bit']!(pathOf(last.key))
+    OF_OBJECTS['a flipped bit']!(pathOf(last.key))
     const attempt = restoreDatabase(store, 'app.db', NEWEST, join(root, 'out.db'))
     await expect(attempt).rejects.toBeInstanceOf(CorruptObjectError)
   })

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { SEED } from '../../../test/harness/effort.ts'
@@ -6,7 +6,7 @@ import { DirectoryStore } from '../../objectstore/directory/store.ts'
 import { loadHistory } from '../history/history.ts'
 import { NEWEST, planRestore } from '../history/plan.ts'
 import { restoreDatabase } from '../restore/restore.ts'
-import { ManualClock, PlayedDatabase, seeded, silent, temporaryDirectories } from '../testing.ts'
+import { DAMAGES, ManualClock, PlayedDatabase, seeded, silent, temporaryDirectories } from '../testing.ts'
 import { BackupService } from './service.ts'
 
 const directory = temporaryDirectories()
@@ -51,20 +51,13 @@ async function running() {
   return { root, store, played, clock, service, commit, filesOf, pathOf, restored }
 }
 
-const DAMAGES: Readonly<Record<string, (path: string) => void>> = {
-  'a flipped bit': (path) => {
-    const bytes = readFileSync(path)
-    bytes[bytes.length >> 1]! ^= 0x10
-    writeFileSync(path, bytes)
-  },
-  'half of its bytes': (path) => truncateSync(path, readFileSync(path).length >> 1),
-  'no bytes': (path) => truncateSync(path, 0),
-  'a page of HTML': (path) => writeFileSync(path, '<html>'.repeat(99)),
+const OF_OBJECTS: Readonly<Record<string, (path: string) => void>> = {
+  ...DAMAGES,
   'been deleted': (path) => rmSync(path),
 }
 
 describe(`a running node (LTXD_SEED=${SEED})`, () => {
-  for (const [what, damage] of Object.entries(DAMAGES)) {
+  for (const [what, damage] of Object.entries(OF_OBJECTS)) {
     it(`heals its backup when an object of level 0 has ${what}, and goes on`, async () => {
       const { clock, service, commit, filesOf, pathOf, restored, root } = await running()
       const { key } = (await filesOf(0)).at(-2)
@@ -86,7 +79,7 @@ describe(`a running node (LTXD_SEED=${SEED})`, () => {
   it('heals its backup when its only snapshot is damaged', async () => {
     const { clock, filesOf, pathOf, restored } = await running()
     const [snapshot] = await filesOf(9)
-    DAMAGES['a flipped bit']!(pathOf(snapshot!.key))
+    OF_OBJECTS['a flipped bit']!(pathOf(snapshot!.key))
     clock.advance(24 * 3_600_000)
     await vi.waitFor(async () => {
       const snapshots = (await filesOf(9)).map(({ key }) => key)

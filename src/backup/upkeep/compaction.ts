@@ -38,9 +38,7 @@ export async function compactLevel(
 ): Promise<FileRef[]> {
   const listed = options.history ?? (await loadHistory(store, database))
   const descriptions = new Descriptions(store)
-  const candidates = level > 1 ? [] : uncovered(listed)
-  const nowMs = await earlierTime(store, options.nowMs ?? Date.now())
-  const history = await withoutDoubtfulTail(listed, candidates, descriptions, nowMs)
+  const history = level > 1 ? listed : await settled(store, listed, descriptions, options)
   const groups = planCompaction(history, level)
   const written: FileRef[] = []
   if (groups.length === 0) return written
@@ -58,6 +56,18 @@ export async function compactLevel(
     before = files.slice(-1)
   }
   return written
+}
+
+/** Without the level-0 files that may still turn out to be a deposed leader's. */
+async function settled(
+  store: ObjectStore,
+  listed: BackupHistory,
+  descriptions: Descriptions,
+  { nowMs = Date.now() }: CompactionOptions,
+): Promise<BackupHistory> {
+  const candidates = uncovered(listed)
+  if (candidates.length === 0) return listed
+  return withoutDoubtfulTail(listed, candidates, descriptions, await earlierTime(store, nowMs))
 }
 
 /** The level-0 files that are not part of level 1 yet. Files in level 1 were beyond doubt when it was made. */
@@ -78,8 +88,7 @@ export async function snapshotFromBackup(
 ): Promise<FileRef | undefined> {
   const listed = options.history ?? (await loadHistory(store, database))
   const descriptions = new Descriptions(store)
-  const nowMs = await earlierTime(store, options.nowMs ?? Date.now())
-  const history = await withoutDoubtfulTail(listed, uncovered(listed), descriptions, nowMs)
+  const history = await settled(store, listed, descriptions, options)
   if (history !== listed && !isRestorable(history)) return undefined
   const plan = planRestore(history, NEWEST)
   if (plan.length === 1 && plan[0].level === SNAPSHOT_LEVEL) return undefined

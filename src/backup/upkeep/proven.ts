@@ -4,7 +4,6 @@
  */
 
 import { HEADER_SIZE, TRAILER_SIZE } from '../../ltx/format/header.ts'
-import { formatChecksum } from '../../ltx/format/types.ts'
 import { ObjectNotFoundError } from '../../objectstore/errors.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { CorruptObjectError } from '../history/errors.ts'
@@ -25,8 +24,7 @@ export async function isProven(store: ObjectStore, file: BackupFile, signal?: Ab
   try {
     await pages.apply(store, [file], signal)
     const { postApplyChecksum } = await loadMetadata(store, file)
-    if (postApplyChecksum !== undefined && formatChecksum(postApplyChecksum) !== formatChecksum(pages.checksum()))
-      return false
+    if (postApplyChecksum !== undefined && postApplyChecksum !== pages.checksum()) return false
   } catch (error) {
     if (error instanceof CorruptObjectError || error instanceof ObjectNotFoundError) return false
     throw error

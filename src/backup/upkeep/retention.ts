@@ -2,7 +2,7 @@ import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { DatabaseDroppedError } from '../history/errors.ts'
 import { type BackupFile, type BackupHistory, loadHistory } from '../history/history.ts'
 import type { RetentionPolicy } from '../history/levels.ts'
-import { NEWEST, planRestore } from '../history/plan.ts'
+import { NEWEST, planRestore, without } from '../history/plan.ts'
 import { agreedTime } from '../history/store-clock.ts'
 import { isProven } from './proven.ts'
 import { assertPromisesKept } from './retention-check.ts'
@@ -64,9 +64,4 @@ function isWhole(history: BackupHistory): boolean {
   } catch (error) {
     return error instanceof DatabaseDroppedError
   }
-}
-
-function without({ database, files, markers }: BackupHistory, keys: ReadonlySet<string>): BackupHistory {
-  const isKept = ({ key }: { readonly key: string }) => !keys.has(key)
-  return { database, files: files.filter(isKept), markers: markers.filter(isKept) }
 }
