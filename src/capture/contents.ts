@@ -204,6 +204,7 @@ export class JournalContent extends PlainContent {
 
   override released(_flags: number, openHandles: number): void {
     this.#handles = openHandles
+    if (openHandles === 0) this.#database.journal.closed(this.fd)
   }
 
   /** The journal's first bytes decide whether it is valid, and they may arrive in any number of writes. */
@@ -226,10 +227,10 @@ export class JournalContent extends PlainContent {
       write()
     } catch (error) {
       // What a failed write left may be a valid header, by which the next connection rolls back.
-      if (begins && hasJournalMagic(this.#beginning(NOTHING, 0))) journal.begin()
+      if (begins && hasJournalMagic(this.#beginning(NOTHING, 0))) journal.begin(this.fd)
       throw error
     }
-    if (begins) journal.begin()
+    if (begins) journal.begin(this.fd)
     if (isFirst) this.#began()
   }
 

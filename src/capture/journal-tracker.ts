@@ -1,3 +1,4 @@
+import fs from 'node:fs'
 import type { Caller } from '../fuse/content.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { lockPgno } from '../ltx/format/types.ts'
@@ -6,6 +7,7 @@ import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import { assertGrowth } from './growth.ts'
 import { rejectDamaged, rejectGrowth } from './rejection.ts'
+import { namesSuperJournal } from './super-journal.ts'
 
 /**
  * Tracks a transaction in rollback mode. SQLite may change the database file in place from the moment the journal has a
@@ -20,6 +22,8 @@ export class JournalTracker {
   #leftPages = Infinity
   /** The journal protects the database file, so changes in place are allowed. */
   active = false
+  /** The descriptor of the active journal; -1 if nobody has it open. Another connection may have removed its name. */
+  #fd = -1
   /** SQLite has asked for an fsync of the database file within this transaction. */
   #durable = false
   /** Some pages were written and then restored to their committed versions. */
@@ -33,11 +37,28 @@ export class JournalTracker {
     this.#database = database
   }
 
-  /** The journal has a valid header. */
-  begin(): void {
+  /** The journal that `fd` holds has a valid header. */
+  begin(fd: number): void {
     this.active = true
+    this.#fd = fd
     this.#begunLeading = this.#database.authority.leads
     this.#isCaptured = false
+  }
+
+  /**
+   * Nobody has the journal `fd` open any more. If it has no name, nobody can roll back with it: what its writer, which
+   * has died, left in the database file is what everybody reads, so it is captured.
+   */
+  closed(fd: number): void {
+    if (fd !== this.#fd) return
+    this.#fd = -1
+    if (this.active && this.#database.authority.leads && fs.fstatSync(fd).nlink === 0) this.finish()
+  }
+
+  /** Whether removing the super-journal `path` commits the transaction. */
+  belongsTo(path: string): boolean {
+    const { files, path: databasePath } = this.#database
+    return this.active && namesSuperJournal(files, { fd: this.#fd, path: `${databasePath}-journal` }, path)
   }
 
   databaseWritten(position: number, length: number): void {
@@ -83,7 +104,7 @@ export class JournalTracker {
    * Captures what the journal protected, durably if SQLite asked for that. If this throws, the journal must stay. False
    * if nothing had changed. `isDecided`: its super-journal is gone, so it is committed.
    */
-  finish(caller: Caller, isDecided = false): boolean {
+  finish(caller?: Caller, isDecided = false): boolean {
     if (!this.active) return false
     const { appended } = this.#database
     const committed = this.#capture(caller, isDecided)
@@ -96,6 +117,7 @@ export class JournalTracker {
 
   forget(): void {
     this.active = false
+    this.#fd = -1
     this.#durable = false
     this.#dirty.clear()
     this.#leftPages = Infinity
@@ -122,7 +144,7 @@ export class JournalTracker {
   }
 
   /** False if nothing differs from the committed state. */
-  #capture(caller: Caller, decided: boolean): boolean {
+  #capture(caller: Caller | undefined, decided: boolean): boolean {
     const database = this.#database
     const durable = this.#durable
     this.#restored = false
@@ -159,9 +181,9 @@ export class JournalTracker {
    * log holds of its own. Pages that SQLite does not journal remain as that application wrote them. Neither is a
    * transaction of the primary's history: the client finds it and has the database replaced.
    */
-  #isForeignRollback(caller: Caller): boolean {
+  #isForeignRollback(caller: Caller | undefined): boolean {
     const { authority, expectations, position, events, name } = this.#database
-    if (authority.leads || !authority.isClient(caller)) return false
+    if (authority.leads || caller === undefined || !authority.isClient(caller)) return false
     if (!this.#begunLeading && !this.#isCaptured) return false
     if (expectations.next(position.txid) !== undefined) return false
     const message =

@@ -127,6 +127,40 @@ describe.each(ROLLBACK_MODES)('a database that is open (%s)', (mode) => {
   })
 })
 
+test.each(['', 'no database'])(
+  'a database that is renamed over an open file with the content %j is captured',
+  (content) => {
+    using rig = new Rig()
+    const file = rig.node.mount.open('a.db', NEW)
+    if (content !== '') file.write(Buffer.from(content), 0)
+    rig.open('delete', 20, 'b.db').close()
+    rig.node.mount.rename('b.db', 'a.db')
+    expect(rig.consistent().commit).toBeGreaterThan(0)
+    rig.engine.open('a.db').exec(insert(21, 30))
+    // Who has the former file open writes into that, and closes that.
+    file.write(Buffer.alloc(100), 0)
+    rig.consistent()
+    file.close()
+    rig.engine.open('a.db').exec(insert(31, 40))
+    rig.consistent()
+  },
+)
+
+test('a file that is written while it is renamed over an open file becomes a database', () => {
+  using twin = new Rig()
+  twin.open('delete', 20).close()
+  using rig = new Rig()
+  const former = rig.node.mount.open('a.db', NEW)
+  const file = rig.node.mount.open('b.db', NEW)
+  const bytes = twin.backing('a.db')
+  file.write(bytes.subarray(0, 1024), 0)
+  rig.node.mount.rename('b.db', 'a.db')
+  former.close()
+  file.write(bytes.subarray(1024), 1024)
+  file.close()
+  expect(rig.consistent().commit).toBe(bytes.length / 1024)
+})
+
 test('a WAL that a crash left beside a database does not become that of the file renamed over it', () => {
   using before = new Rig()
   const connection = before.open('wal', 20)

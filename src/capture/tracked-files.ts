@@ -140,9 +140,9 @@ export class TrackedFiles {
     return !tracked && rejection === undefined && !isOpen && !files.exists(path)
   }
 
-  /** The databases with a committed state that a file, or the files below a folder, are. */
-  trackedAt(path: string, isDirectory: boolean): Database[] {
-    return this.knownAt(path, isDirectory).filter(({ tracked }) => tracked)
+  /** The databases at `path` that lose their name, and open files that are no databases yet. */
+  replacedAt(path: string, isDirectory: boolean): Database[] {
+    return this.knownAt(path, isDirectory).filter((each) => each.tracked || this.#contents.has(each))
   }
 
   knownAt(path: string, isDirectory: boolean): Database[] {

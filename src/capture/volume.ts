@@ -12,7 +12,6 @@ import { ANY_DATABASE } from './database-filter.ts'
 import { filesBelow, isDatabaseName } from './find-databases.ts'
 import { classify } from './naming.ts'
 import { rejectLink, rejectPattern, rejectRename, rejectSideRename } from './rejection.ts'
-import { namesSuperJournal } from './super-journal.ts'
 import type { TrackedFilesOptions } from './tracked-files.ts'
 import { TrackedFiles } from './tracked-files.ts'
 
@@ -99,8 +98,8 @@ export class CaptureVolume implements Volume {
     this.#journalEnded.delete(parent(from))
     this.#journalEnded.delete(parent(to))
     const tracked = this.#tracked
-    const moved = tracked.trackedAt(from, isDirectory)
-    const replaced = tracked.trackedAt(to, isDirectory)
+    const moved = tracked.knownAt(from, isDirectory).filter((database) => database.tracked)
+    const replaced = tracked.replacedAt(to, isDirectory)
     const renamed = ({ name }: Database) => (isDirectory ? to + name.slice(from.length) : to)
     this.#assertRenamable(from, to, isDirectory, caller)
     const arriving = isDirectory ? undefined : this.#assertSideName(from, to, caller, isOpen)
@@ -267,9 +266,7 @@ export class CaptureVolume implements Volume {
    */
   #commitAcrossDatabases(path: string, perform: () => void, caller: Caller): void {
     const { root, files } = this.#options
-    const committed = Array.from(this.#tracked.values()).filter(
-      (database) => database.journal.active && namesSuperJournal(files, `${database.path}-journal`, path),
-    )
+    const committed = Array.from(this.#tracked.values()).filter(({ journal }) => journal.belongsTo(path))
     for (const { journal } of committed) journal.syncFile()
     for (const { lateness } of committed) lateness.begin()
     perform()

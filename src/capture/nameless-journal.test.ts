@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest'
+import { insert, Rig } from '../../test/harness/in-process/rig.ts'
+
+/** `a.db` in PERSIST mode, whose connection keeps its journal open; another connection has removed it. */
+function withNamelessJournal(rig: Rig) {
+  const connection = rig.open('persist', 60)
+  connection.exec("PRAGMA cache_size = 2; PRAGMA locking_mode = EXCLUSIVE; UPDATE t SET b = 'x' WHERE a = 1")
+  rig.node.mount.unlink('a.db-journal')
+  return connection
+}
+
+test('what a killed application wrote beside a journal without a name is in the log, as SQLite reads it', () => {
+  using rig = new Rig()
+  const connection = withNamelessJournal(rig)
+  connection.exec("BEGIN; UPDATE t SET b = 'changed ' || b")
+  const before = rig.txid()
+  connection.kill()
+  expect(rig.txid()).toBe(before + 1)
+  rig.consistent()
+})
+
+test('a transaction beside a journal without a name is captured when it commits, and not when it is rolled back', () => {
+  using rig = new Rig()
+  const connection = withNamelessJournal(rig)
+  const before = rig.txid()
+  connection.exec(insert(1000, 1100))
+  expect(rig.txid()).toBe(before + 1)
+  connection.exec(`BEGIN; ${insert(2000, 2100)}; ROLLBACK`)
+  expect(connection.value('SELECT max(a) FROM t')).toBe(1100)
+  connection.close()
+  rig.consistent()
+})
+
+test('the closing of a journal without a name does not end the transaction of the journal that followed it', () => {
+  using rig = new Rig()
+  const connection = rig.open('persist', 60)
+  const stale = rig.node.mount.open('a.db-journal', { create: false, exclusive: false, readOnly: false })
+  rig.node.mount.unlink('a.db-journal')
+  connection.exec(`PRAGMA cache_size = 2; BEGIN; ${insert(1000, 1100)}`)
+  const before = rig.txid()
+  stale.close()
+  expect(rig.txid()).toBe(before)
+  connection.exec('COMMIT')
+  expect(rig.txid()).toBe(before + 1)
+  connection.close()
+  rig.consistent()
+})
+
+test('a journal without a name in one database does not keep others from committing across databases', () => {
+  using rig = new Rig()
+  withNamelessJournal(rig).exec(`BEGIN; ${insert(1000, 1100)}`)
+  rig.open('delete', 3, 'c.db').close()
+  const connection = rig.open('delete', 3, 'b.db')
+  connection.exec(`ATTACH '${rig.engine.prefix}c.db' AS c`)
+  const before = rig.txid('c.db')
+  connection.exec(`BEGIN; INSERT INTO t VALUES (10, 'x'); INSERT INTO c.t VALUES (10, 'x'); COMMIT`)
+  connection.close()
+  expect(rig.txid('c.db')).toBe(before + 1)
+  for (const name of ['b.db', 'c.db']) rig.consistent(name)
+})
+
+test('a transaction across databases is captured in that whose journal has no name, too', () => {
+  using rig = new Rig()
+  rig.open('delete', 3, 'c.db').close()
+  const connection = withNamelessJournal(rig)
+  connection.exec(`ATTACH '${rig.engine.prefix}c.db' AS c`)
+  const before = rig.txid()
+  const unlinked: number[] = []
+  rig.node.mount.after = ({ kind }) => void (kind === 'unlink' && unlinked.push(rig.txid() - before))
+  connection.exec(`BEGIN; INSERT INTO t VALUES (10000, 'x'); INSERT INTO c.t VALUES (10, 'x'); COMMIT`)
+  rig.node.mount.after = () => {}
+  // The first thing that is removed is the super-journal.
+  expect(unlinked[0]).toBe(1)
+  connection.close()
+  for (const name of ['a.db', 'c.db']) rig.consistent(name)
+})
