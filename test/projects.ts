@@ -154,6 +154,7 @@ export const PROJECTS = {
       'test/private/owners.test.ts',
       'test/cli/secrets.test.ts',
       'test/private/private.test.ts',
+      'test/private/swapped-mount-point.test.ts',
       'test/library/node.test.ts',
       'test/interop/s3-backup.test.ts',
       'test/interop/s3.test.ts',

@@ -1,8 +1,7 @@
 import fs from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Device } from '../fuse/device.ts'
 import type { NodeId } from '../fuse/filesystem.ts'
-import { realPath } from '../fuse/host/mount-point.ts'
+import type { MountedDevice } from '../fuse/host/own-mount.ts'
 import { Guardian } from '../fuse/mount/guardian.ts'
 import { Notifier } from '../fuse/mount/notifier.ts'
 import { doorbellName, hangDoorbell, ringDoorbell } from '../fuse/protocol/doorbell.ts'
@@ -14,14 +13,14 @@ const CUT_OFF_MS = 2_000
 
 /** What the control plane has of the mount's connection to the kernel, which the data plane's thread serves. */
 export class Connection {
-  readonly device: Device
+  readonly device: MountedDevice
   /** Absent with a bridge, which can notify nobody. */
   readonly #notifier: Notifier | undefined
   #doorbell: number | undefined
   #guardian: Guardian | undefined
   #isCutOff: (() => void) | undefined
 
-  constructor(device: Device) {
+  constructor(device: MountedDevice) {
     this.device = device
     if (device.bell === undefined) this.#notifier = new Notifier(device.device)
   }
@@ -35,8 +34,9 @@ export class Connection {
   async hang(mountDir: string, ended: Promise<unknown>): Promise<void> {
     const none = ended.then(() => undefined)
     this.#doorbell = await Promise.race([hangDoorbell(mountDir, this.device.device), none])
-    if (this.#doorbell === undefined || this.#notifier === undefined) return
-    this.#guardian ??= Guardian.start(realPath(mountDir), this.#doorbell)
+    const { at } = this.device
+    if (this.#doorbell === undefined || this.#notifier === undefined || at === undefined) return
+    this.#guardian ??= Guardian.start(at, this.#doorbell)
   }
 
   /** Wakes the serving thread. */

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { Sharing } from '../capture/events.ts'
 import { Proof } from '../capture/proof.ts'
-import { type Device } from '../fuse/device.ts'
+import type { MountedDevice } from '../fuse/host/own-mount.ts'
 import { droppedAt } from '../log/dropped.ts'
 import { logDirectory, ZERO_POSITION } from '../log/store.ts'
 import type { Position } from '../ltx/format/types.ts'
@@ -124,9 +124,10 @@ export class DataPlane {
    * Serves the mounted device until it is unmounted, or `stop`. `generation` is that of its inode numbers. Resolves
    * when applications can use the mount.
    */
-  async serve(mountDir: string, device: Device, generation: number): Promise<void> {
+  async serve(mountDir: string, device: MountedDevice, generation: number): Promise<void> {
     const connection = (this.#connection = new Connection(device))
-    this.#send({ type: 'serve', deviceFd: device.device, generation, isBridge: device.bell !== undefined })
+    const { device: deviceFd, bell, at } = device
+    this.#send({ type: 'serve', deviceFd, generation, isBridge: bell !== undefined, mounted: at?.entry.device })
     this.#helpers.start(this.shared.buffer, device.device)
     await connection.hang(mountDir, this.ended)
   }
@@ -154,6 +155,11 @@ export class DataPlane {
   /** The file on the mount through which a process of this user reaches the serving thread. */
   announcementsPath(mountDir: string): string {
     return `${mountDir}/${this.#connection?.doorbellName ?? ''}`
+  }
+
+  /** `major:minor` of the mount. */
+  get mountDevice(): string | undefined {
+    return this.#connection?.device.at?.entry.device
   }
 
   /** Resolves when this node has no file on the mount open, which can then be unmounted. */

@@ -7,8 +7,9 @@ import fs from 'node:fs'
 export class FileLocks {
   readonly #device: string | undefined
 
-  constructor(mountDir: string) {
-    this.#device = deviceOf(mountDir, fs.readFileSync('/proc/self/mountinfo', 'utf8'))
+  /** `major:minor` of the mount, in decimal. */
+  constructor(device: string | undefined) {
+    this.#device = device
   }
 
   /**
@@ -21,12 +22,6 @@ export class FileLocks {
   }
 }
 
-/** `major:minor` of the newest mount at `mountDir`. */
-export function deviceOf(mountDir: string, mountInfo: string): string | undefined {
-  const mounts = mountInfo.split('\n').map((line) => line.split(' '))
-  return mounts.findLast((fields) => unescaped(fields[4] ?? '') === mountDir)?.[2]
-}
-
 /** `device` in decimal, as in mountinfo; /proc/locks has hexadecimal numbers. */
 export function holdsWriteLock(locks: string, device: string, inode: number, offset?: number): boolean {
   const file = [...device.split(':').map((part) => Number(part).toString(16).padStart(2, '0')), inode].join(':')
@@ -35,8 +30,4 @@ export function holdsWriteLock(locks: string, device: string, inode: number, off
     if (fields[1] === '->' || fields[3] !== 'WRITE' || fields[5] !== file) return false
     return offset === undefined || (Number(fields[6]) <= offset && (fields[7] === 'EOF' || offset <= Number(fields[7])))
   })
-}
-
-function unescaped(path: string): string {
-  return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)))
 }

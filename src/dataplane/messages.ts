@@ -34,11 +34,18 @@ export type ToDataPlane =
   | { readonly type: 'recover-again'; readonly database: string }
   /** Before `serve`: a database is not served for this reason. Answered by `recovered`. */
   | { readonly type: 'reject'; readonly database: string; readonly reason: string }
-  /**
-   * Serve the mount until it is unmounted or a stop is requested. Answered by `stopped`. `generation` is that of its
-   * inode numbers (fuse/protocol/inodes.ts).
-   */
-  | { readonly type: 'serve'; readonly deviceFd: number; readonly generation: number; readonly isBridge: boolean }
+  | Serve
+
+/** Serve the mount until it is unmounted or a stop is requested. Answered by `stopped`. */
+export interface Serve {
+  readonly type: 'serve'
+  readonly deviceFd: number
+  /** That of the mount's inode numbers (fuse/protocol/inodes.ts). */
+  readonly generation: number
+  readonly isBridge: boolean
+  /** `major:minor` of the mount. */
+  readonly mounted: string | undefined
+}
 
 export type FromDataPlane =
   | { readonly type: 'recovered' }

@@ -12,7 +12,7 @@ import { RejectionLines } from '../capture/rejection-lines.ts'
 import { discardReplacements } from '../capture/replacement.ts'
 import { CaptureVolume } from '../capture/volume.ts'
 import { FsError } from '../fuse/errno.ts'
-import { type Inodes, narrowInodes, wideInodes } from '../fuse/protocol/inodes.ts'
+import { narrowInodes, wideInodes } from '../fuse/protocol/inodes.ts'
 import { invalidateAttributes } from '../fuse/protocol/notify.ts'
 import type { Reply } from '../fuse/protocol/reply.ts'
 import { Session } from '../fuse/protocol/session.ts'
@@ -27,7 +27,7 @@ import { Delays } from './delays.ts'
 import { FileLocks } from './file-locks.ts'
 import { KeepAwake } from './keep-awake.ts'
 import { isDatabase, isReleased } from './leftover-names.ts'
-import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
+import type { DataPlaneData, FromDataPlane, Serve, ToDataPlane } from './messages.ts'
 import { Pacing } from './pacing.ts'
 import { SharedState } from './shared-state.ts'
 import { Slots } from './slots.ts'
@@ -127,7 +127,7 @@ port.on('message', (message: ToDataPlane) => {
       reject(message.database, message.reason)
       return say({ type: 'recovered' })
     case 'serve':
-      serve(message.deviceFd, message.isBridge ? narrowInodes(message.generation) : wideInodes(message.generation))
+      serve(message)
       port.close()
   }
 })
@@ -192,7 +192,8 @@ function cutOff(session: Session): void {
   say({ type: 'cut-off', files, walIndexes })
 }
 
-function serve(deviceFd: number, inodes: Inodes): void {
+function serve({ deviceFd, generation, isBridge, mounted }: Serve): void {
+  const inodes = isBridge ? narrowInodes(generation) : wideInodes(generation)
   const volume = new CaptureVolume({
     ...{ root, files, events, nowMs, nodeId, authority, filter, unreplicated },
     logs: new Logs(files, dataDir, logOptions),
@@ -242,7 +243,7 @@ function serve(deviceFd: number, inodes: Inodes): void {
       for (const announcement of unmarshalAnnouncements(data)) volume.announced(ofBacking(announcement, inodes))
     },
   })
-  const locks = new FileLocks(mountDir)
+  const locks = new FileLocks(mounted)
   isLocked = (inode, offset) => locks.isWriteLocked(inodes.shown(inode), offset)
   serving = true
   // A broken invariant leaves the files as they are: the next start recovers, and logs the cause.

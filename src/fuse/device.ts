@@ -7,10 +7,3 @@ export interface Device {
    */
   readonly bell?: number | undefined
 }
-
-export interface Mounted extends Device {
-  /** Where another process serves it: how that ended, if not as it should. */
-  readonly end?: string | undefined
-  /** Ends the mount's life, if it still has one. */
-  close(): Promise<void>
-}

@@ -2,13 +2,13 @@ import type { FuseConfig } from '../config/config.ts'
 import { type DataDirectory, formatNodeId } from '../data/directory.ts'
 import { setAsideStrays } from '../data/strays.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
-import { type Mounted } from '../fuse/device.ts'
-import { realPath } from '../fuse/host/mount-point.ts'
+import { findPlace } from '../fuse/host/mount-place.ts'
 import { mountUsers, stopMountUsers } from '../fuse/host/mount-users.ts'
 import { MountWatch } from '../fuse/host/mount-watch.ts'
 import type { MountEntry } from '../fuse/host/mountinfo.ts'
+import { type Mounted, mountedAs, OwnMount } from '../fuse/host/own-mount.ts'
 import type { HandedOver } from '../fuse/mount/handed-over.ts'
-import { clearStaleMount, mount, mountedAs, unmount } from '../fuse/mount/mount.ts'
+import { clearStaleMount, mount, unmount } from '../fuse/mount/mount.ts'
 import { errorMessage, LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 
@@ -66,7 +66,7 @@ export class NodeMount {
    */
   async open(data: DataDirectory): Promise<Mounted> {
     this.#mounted = await this.#mount(data)
-    this.#watch = new MountWatch(realPath(this.#options.dir), () => this.#lost()).start()
+    this.#watch = new MountWatch(this.#mounted.at.entry, () => this.#lost()).start()
     return this.#mounted
   }
 
@@ -78,13 +78,13 @@ export class NodeMount {
     const { dir, handedOver, logger } = this.#options
     this.#watch?.stop()
     if (this.#mounted === undefined) return
-    if (handedOver !== undefined || this.#isDetached) {
+    if (handedOver !== undefined || (this.#isDetached && !this.#mounted.at.isThere())) {
       if (plane !== undefined) await this.#cutOff(plane)
       if (!this.#isDetached) logger().info({ mount: dir }, 'root made the mount, so root has to remove it with umount')
       return
     }
     await plane?.releaseMount()
-    const left = await unmount(dir, async () => plane && this.#cutOff(plane))
+    const left = await unmount(this.#mounted.at, async () => plane && this.#cutOff(plane))
     if (left === 'detached') {
       logger().warn({ mount: dir }, 'files on the mount were still open: every further access to them fails')
     }
@@ -112,7 +112,7 @@ export class NodeMount {
     const { dir, fuse, handedOver, logger } = this.#options
     const { driver, allowOther } = fuse
     if (handedOver !== undefined) {
-      if (driver === 'direct') return mountedAs(handedOver.device)
+      if (driver === 'direct') return mountedAs(handedOver.device, new OwnMount(handedOver.mount, findPlace(dir)))
       throw new LtxdError(
         'MOUNT_FAILED',
         `${dir} is mounted already, and fuse.driver is ${driver}, which mounts by itself: set fuse.driver to direct`,

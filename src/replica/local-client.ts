@@ -36,7 +36,7 @@ export class LocalClientProcess {
   constructor({ plane, mountDir, logger, received }: LocalClientOptions) {
     const { shared } = plane
     const program = fileURLToPath(new URL('./local-client.js', import.meta.url))
-    const argv = [program, mountDir, plane.announcementsPath(mountDir)]
+    const argv = [program, mountDir, plane.announcementsPath(mountDir), plane.mountDevice ?? '']
     const child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'pipe'], env: helperEnvironment() })
     this.#child = child
     this.#input = child.stdin

@@ -1,8 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { realpathSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { findPlace } from '../fuse/host/mount-place.ts'
 import { MOUNT_TYPE } from '../fuse/host/mount-point.ts'
-import { mountAt } from '../fuse/host/mountinfo.ts'
 import { unmountCommand } from '../fuse/host/unmount-command.ts'
 import { helperEnvironment } from '../util/environment.ts'
 
@@ -24,9 +22,14 @@ export function leaveAtOnce(mountDir: string): never {
  */
 function detachMount(directory: string): void {
   try {
-    const target = join(realpathSync(dirname(directory)), basename(directory))
-    if (mountAt(target)?.type !== MOUNT_TYPE) return
-    spawnSync(...unmountCommand(target, 'lazy'), { timeout: TIMEOUT_MS, stdio: 'ignore', env: helperEnvironment() })
+    const place = findPlace(directory)
+    if (place.mounted?.type !== MOUNT_TYPE) return
+    const { program, args, descriptor } = unmountCommand(place, 'lazy')
+    spawnSync(program, args, {
+      stdio: ['ignore', 'ignore', 'ignore', descriptor],
+      timeout: TIMEOUT_MS,
+      env: helperEnvironment(),
+    })
   } catch {
     return
   }

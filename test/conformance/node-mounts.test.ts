@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { LtxdNode } from '../harness/ltxd-node.ts'
-import { isMounted } from '../harness/mounts.ts'
+import { isMounted, mountsBelow } from '../harness/mounts.ts'
 import { within } from '../harness/wait.ts'
 import { IS_ROOT, run } from './served.ts'
 
@@ -52,6 +52,20 @@ it('a lazy unmount by someone else ends the node with a message, and open files 
   expect(node.logTail()).toMatch(/mnt was unmounted by someone else: the node ends/)
   await expect(open.write('x')).rejects.toThrow(/ENOTCONN|ECONNABORTED|EIO/)
   await open.close().catch(() => undefined)
+  await start()
+  expect(await query('select count(*) from t')).toBe('0')
+})
+
+it('a mount that moves with a directory above it ends the node, which unmounts it where it is', async () => {
+  const above = path.join(directory, 'above')
+  mount = path.join(above, 'mnt')
+  const node = await start()
+  await query('create table t(x)')
+  await fs.rename(above, path.join(directory, 'moved'))
+  await fs.mkdir(mount, { recursive: true })
+  expect(await within('end of the node', 60_000, node.exited)).toEqual({ code: 1, signal: null })
+  expect(node.logTail()).toMatch(/mnt was unmounted by someone else: the node ends/)
+  expect(mountsBelow(directory)).toEqual([])
   await start()
   expect(await query('select count(*) from t')).toBe('0')
 })

@@ -62,7 +62,7 @@ async function control(backing: string, mountPoint: string, facts: string | unde
   const end = async (): Promise<void> => {
     fs.closeSync(doorbell)
     let held: number | undefined
-    const outcome = await unmount(mountPoint, async () => {
+    const outcome = await unmount(mounted.at, async () => {
       held = (await Promise.race([hangDoorbell(mountPoint, device), exited])) ?? undefined
     })
     Atomics.store(question, 0, QUESTIONS.indexOf('leave'))

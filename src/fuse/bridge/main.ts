@@ -1,10 +1,12 @@
 /**
  * The bridge: a process of its own in which libfuse 2 serves a mount, and forwards each call to the session at the
- * other end of descriptor 3. It ends when the node closes its stdin. Usage: bridge MOUNTPOINT OPTIONS, with
- * BridgeOptions as JSON. Prints `mounted` on stdout once it serves the mount.
+ * other end of descriptor 3. It mounts on the directory that it has as descriptor 4, and ends when the node closes its
+ * stdin. Usage: bridge MOUNTPOINT OPTIONS, with the directory's path, and BridgeOptions as JSON. Prints `mounted` on
+ * stdout once it serves the mount.
  */
 
 import { MountWatch } from '../host/mount-watch.ts'
+import { mountAt } from '../host/mountinfo.ts'
 import { attributeCallbacks } from './attribute-callbacks.ts'
 import { directoryCallbacks } from './directory-callbacks.ts'
 import { fileCallbacks } from './file-callbacks.ts'
@@ -15,6 +17,7 @@ import { loadFuse } from './package.ts'
 import { Wire } from './wire.ts'
 
 const SOCKET = 3
+const DIRECTORY = 4
 /**
  * Options of libfuse that the package does not know. The kernel caches names and attributes for a second, because the
  * special files change by themselves. It caches pages until the file is opened again and has changed. An open with
@@ -57,10 +60,16 @@ try {
       allowOther,
     },
   )
+  // The package takes only a path, which it makes absolute: a directory above it could be exchanged meanwhile.
+  process.chdir(`/proc/self/fd/${DIRECTORY}`)
+  fuse.mnt = '.'
   fuse.mount((error) => {
     if (error !== null) return fail(error)
+    process.chdir('/')
+    const mounted = mountAt(mountPoint)
+    if (mounted === undefined) return fail(`${mountPoint} was moved meanwhile`)
     // fuse-native does not report the end of the mount.
-    new MountWatch(mountPoint, () => process.exit(0)).start()
+    new MountWatch(mounted, () => process.exit(0)).start()
     process.stdout.write('mounted\n')
   })
 } catch (error) {

@@ -9,12 +9,12 @@ import fs from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { helperEnvironment } from '../../util/environment.ts'
 import { errorMessage } from '../../util/errors.ts'
-import type { Mounted } from '../device.ts'
 import { checkAccess } from '../host/access.ts'
 import { COMMAND_TIMEOUT_MS } from '../host/command.ts'
 import { socketPair } from '../host/descriptor-socket.ts'
 import { MountError } from '../host/mount-error.ts'
-import { SUBTYPE } from '../host/mount-point.ts'
+import { type MountPoint, SUBTYPE } from '../host/mount-point.ts'
+import { type Mounted, OwnMount } from '../host/own-mount.ts'
 import { isRoot } from '../host/privilege.ts'
 
 export interface BridgeOptions {
@@ -26,15 +26,20 @@ export interface BridgeOptions {
 /** The program of the bridge, built beside this file. */
 const PROGRAM = fileURLToPath(new URL('./fuse-bridge.js', import.meta.url))
 
-/** Mounts at `target`. Throws MountError. */
-export async function mountThroughBridge(target: string, options: Omit<BridgeOptions, 'subtype'>): Promise<Mounted> {
-  if (!isRoot()) checkAccess(target)
+/** Mounts at a directory. Throws MountError. */
+export async function mountThroughBridge(
+  { path, directory }: MountPoint,
+  options: Omit<BridgeOptions, 'subtype'>,
+): Promise<Mounted> {
+  if (!isRoot()) checkAccess(path)
   const [device, bell] = await openSockets()
   const all: BridgeOptions = { ...options, subtype: SUBTYPE }
-  const bridge = new BridgeProcess([PROGRAM, target, JSON.stringify(all)], bell)
+  const bridge = new BridgeProcess([PROGRAM, path, JSON.stringify(all)], bell, directory)
+  let at: OwnMount | undefined
   const close = async () => {
     fs.closeSync(device) // Ends a bridge that waits for an answer.
     await bridge.end()
+    at?.place.close()
   }
   const isMounted = await bridge.mounted()
   // The session must end with the bridge, so this process closes its copy of the bridge's socket then.
@@ -42,10 +47,18 @@ export async function mountThroughBridge(target: string, options: Omit<BridgeOpt
   if (!isMounted) {
     await close()
     await closed
-    throw failure(target, bridge.stderr.trim() || `it did not answer within ${COMMAND_TIMEOUT_MS} ms`)
+    throw failure(path, bridge.stderr.trim() || `it did not answer within ${COMMAND_TIMEOUT_MS} ms`)
+  }
+  try {
+    at = OwnMount.at(directory, options.fsname)
+  } catch (error) {
+    await close()
+    await closed
+    throw error
   }
   return {
     device,
+    at,
     get bell() {
       return bridge.isRunning ? bell : undefined
     },
@@ -64,8 +77,11 @@ class BridgeProcess {
   stderr = ''
   readonly #child: ChildProcess
 
-  constructor(args: readonly string[], socket: number) {
-    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe', socket], env: helperEnvironment() })
+  constructor(args: readonly string[], socket: number, directory: number) {
+    const child = spawn(process.execPath, args, {
+      stdio: ['pipe', 'pipe', 'pipe', socket, directory],
+      env: helperEnvironment(),
+    })
     this.#child = child
     child.stdin?.on('error', () => undefined) // The process has ended, which `ended` reports.
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))

@@ -93,7 +93,11 @@ export type FuseClass = new (
   mountPoint: string,
   callbacks: AttributeCallbacks & DirectoryCallbacks & NameCallbacks & FileCallbacks,
   options: FuseOptions,
-) => { mount(done: (error: Error | null) => void): void }
+) => {
+  /** The path to mount at. */
+  mnt: string
+  mount(done: (error: Error | null) => void): void
+}
 
 /**
  * Throws the error of loading. The package needs libfuse.so.2, which few systems have, and includes it under another

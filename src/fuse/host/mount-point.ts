@@ -1,49 +1,51 @@
-/** The directory to mount at: its real path, and whether it can be mounted over. */
+/** The directory to mount at, and whether it can be mounted over. */
 
 import fs from 'node:fs'
-import path from 'node:path'
-import { BY_UMASK } from '../../util/directories.ts'
-import { errorCode, errorMessage } from '../../util/errors.ts'
 import { MountError } from './mount-error.ts'
-import { mountAt, type MountEntry } from './mountinfo.ts'
+import { explained, findPlace, openPlace } from './mount-place.ts'
+import type { MountEntry } from './mountinfo.ts'
 
 export const SUBTYPE = 'ltxd'
 /** The type of ltxd's mounts in mountinfo. */
 export const MOUNT_TYPE = `fuse.${SUBTYPE}`
 
-const MAX_SYMLINKS = 40
+/** A directory that can be mounted over. */
+export interface MountPoint {
+  /** An O_PATH descriptor, for the caller to close. To mount on this is to mount there, whatever is renamed. */
+  readonly directory: number
+  /** Where it was. */
+  readonly path: string
+}
 
-/** Creates the directory if needed, and returns its real path. Throws MountError when ltxd cannot mount there. */
-export function prepareMountPoint(directory: string): string {
-  const target = realPath(directory)
-  const mounted = mountAt(target)
-  if (mounted?.type === MOUNT_TYPE) throw inUse(target, mounted)
-  if (mounted !== undefined) {
-    throw new MountError(
-      'MOUNT_OCCUPIED',
-      `${target} is the mount point of ${mounted.source} (${mounted.type}); ` +
-        'choose another directory, or unmount it first',
-    )
-  }
+/** Creates the directory if needed. Throws MountError when ltxd cannot mount there. */
+export function prepareMountPoint(named: string): MountPoint {
+  const place = findPlace(named, true)
+  let directory: number | undefined
   try {
-    fs.mkdirSync(target, { recursive: true, mode: BY_UMASK })
-    if (fs.readdirSync(target).length > 0) {
+    const { path, mounted } = place
+    if (mounted?.type === MOUNT_TYPE) throw inUse(path, mounted)
+    if (mounted !== undefined) {
+      throw new MountError(
+        'MOUNT_OCCUPIED',
+        `${path} is the mount point of ${mounted.source} (${mounted.type}); ` +
+          'choose another directory, or unmount it first',
+      )
+    }
+    directory = openPlace(place)
+    if (fs.readdirSync(`/proc/self/fd/${directory}`).length > 0) {
       throw new MountError(
         'MOUNT_NOT_EMPTY',
-        `${target} is not empty, and the mount would hide its files; ` +
+        `${path} is not empty, and the mount would hide its files; ` +
           'choose an empty directory or one that does not exist yet',
       )
     }
+    return { directory, path }
   } catch (error) {
-    if (error instanceof MountError) throw error
-    if (errorCode(error) === 'EEXIST' || errorCode(error) === 'ENOTDIR') {
-      throw new MountError('MOUNT_NOT_DIRECTORY', `${target} is not a directory; choose another mount point`)
-    }
-    throw new MountError('MOUNT_FAILED', `cannot prepare the mount point ${target}: ${errorMessage(error)}`, {
-      cause: error,
-    })
+    if (directory !== undefined) fs.closeSync(directory)
+    throw explained(named, error)
+  } finally {
+    place.close()
   }
-  return target
 }
 
 /** The error for a live mount of ltxd. */
@@ -57,37 +59,4 @@ export function inUse(target: string, { options }: MountEntry): MountError {
     'MOUNT_IN_USE',
     `another ltxd${whose} serves ${target}; ${advice}, or choose another mount point`,
   )
-}
-
-/**
- * The path as in /proc/self/mountinfo. Does not access a file system mounted there: it may be dead, or served by this
- * process, which would then wait for itself.
- */
-export function realPath(directory: string): string {
-  let candidate = path.resolve(directory)
-  for (let i = 0; i < MAX_SYMLINKS; i++) {
-    candidate = path.join(realParent(candidate), path.basename(candidate))
-    if (mountAt(candidate) !== undefined) return candidate
-    const target = symlinkTarget(candidate)
-    if (target === undefined) return candidate
-    candidate = path.resolve(path.dirname(candidate), target)
-  }
-  throw new MountError('MOUNT_FAILED', `${directory} leads through too many symbolic links; name the directory itself`)
-}
-
-function realParent(absolute: string): string {
-  const parent = path.dirname(absolute)
-  try {
-    return fs.realpathSync(parent)
-  } catch {
-    return parent // It does not exist yet.
-  }
-}
-
-function symlinkTarget(absolute: string): string | undefined {
-  try {
-    return fs.readlinkSync(absolute)
-  } catch {
-    return undefined
-  }
 }

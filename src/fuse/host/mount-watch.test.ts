@@ -11,7 +11,7 @@ function calls(...reads: (string | Error)[]): number[] {
   let text: string | Error = OURS
   let gone = 0
   const watch = new MountWatch(
-    '/srv/a',
+    { mountPoint: '/srv/a', device: '0:50' },
     () => gone++,
     () => {
       if (text instanceof Error) throw text

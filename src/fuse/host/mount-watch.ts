@@ -4,24 +4,26 @@
  * poll(2) mountinfo for changes.
  */
 
-import { mountAt, type MountEntry, readMounts } from './mountinfo.ts'
+import { type MountEntry, readMounts } from './mountinfo.ts'
 
 const INTERVAL_MS = 1_000
 
 export class MountWatch {
-  readonly #mountPoint: string
+  readonly #mount: Pick<MountEntry, 'mountPoint' | 'device'>
   readonly #gone: () => void
   readonly #read: () => readonly MountEntry[]
-  readonly #device: string | undefined
   #timer: NodeJS.Timeout | undefined
   #missed = false
 
-  /** `mountPoint` is the real path of a mount. Calls `gone` once after the mount has left it. */
-  constructor(mountPoint: string, gone: () => void, read: () => readonly MountEntry[] = readMounts) {
-    this.#mountPoint = mountPoint
+  /** Calls `gone` once after the mount has left its place. */
+  constructor(
+    mount: Pick<MountEntry, 'mountPoint' | 'device'>,
+    gone: () => void,
+    read: () => readonly MountEntry[] = readMounts,
+  ) {
+    this.#mount = mount
     this.#gone = gone
     this.#read = read
-    this.#device = mountAt(mountPoint, read())?.device
   }
 
   start(): this {
@@ -48,7 +50,8 @@ export class MountWatch {
   /** Returns undefined when mountinfo cannot be read, for example for lack of descriptors. */
   #find(): boolean | undefined {
     try {
-      return this.#read().some(({ mountPoint, device }) => mountPoint === this.#mountPoint && device === this.#device)
+      const { mountPoint, device } = this.#mount
+      return this.#read().some((mount) => mount.mountPoint === mountPoint && mount.device === device)
     } catch {
       return undefined
     }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { mountAt, parseMountinfo } from './mountinfo.ts'
+import { deviceOf, mountAt, parseMountinfo } from './mountinfo.ts'
 
 const TEXT = `22 27 0:21 / /proc rw,relatime - proc proc rw
 24 27 0:6 / /dev rw,relatime shared:2 master:1 - devtmpfs devtmpfs rw,size=12334524k
@@ -36,5 +36,9 @@ describe('/proc/self/mountinfo', () => {
 
   it('is read past lines in an unknown format', () => {
     expect(parseMountinfo('garbage\n\n1 2 3\n22 27 0:21 / /proc rw - proc proc rw')).toHaveLength(1)
+  })
+
+  it('has the device of a file system as its files do', () => {
+    for (const place of ['/proc', '/dev']) expect(deviceOf(place)).toBe(mountAt(place)?.device)
   })
 })

@@ -23,6 +23,14 @@ export function mountAt(directory: string, mounts: readonly MountEntry[] = readM
   return mounts.findLast((mount) => mount.mountPoint === directory)
 }
 
+/** `major:minor` of the file system that a file is on, as in mountinfo. Asks that file system. */
+export function deviceOf(file: string): string {
+  const { dev } = fs.statSync(file, { bigint: true })
+  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn)
+  const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn)
+  return `${major}:${minor}`
+}
+
 /** Lines are `id parent major:minor root mountPoint options [optional…] - type source superOptions`. */
 export function parseMountinfo(text: string): MountEntry[] {
   const entries: MountEntry[] = []

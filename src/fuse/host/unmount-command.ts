@@ -1,4 +1,5 @@
 import { FUSERMOUNT } from './access.ts'
+import type { MountPlace } from './mount-place.ts'
 import { isRoot } from './privilege.ts'
 
 /**
@@ -7,11 +8,25 @@ import { isRoot } from './privilege.ts'
  */
 export type UnmountKind = 'plain' | 'lazy' | 'force'
 
-/** The program that unmounts `target`, a real path, and its arguments. No command accesses the mounted file system. */
-export function unmountCommand(target: string, kind: UnmountKind): [program: string, args: string[]] {
-  if (!isRoot()) return [FUSERMOUNT, ['-u', ...(kind === 'plain' ? [] : ['-z']), '--', target]]
+export interface UnmountCommand {
+  readonly program: string
+  readonly args: readonly string[]
+  /** What the program has as descriptor 3. */
+  readonly descriptor: number
+}
+
+/**
+ * The program that unmounts what is mounted at `place`. It does not access the mounted file system. fusermount3 takes
+ * only a path, and unmounts only what its user has mounted.
+ */
+export function unmountCommand(place: MountPlace, kind: UnmountKind): UnmountCommand {
+  const descriptor = place.parent
+  if (!isRoot()) {
+    const args = ['-u', ...(kind === 'plain' ? [] : ['-z']), '--', place.path]
+    return { program: FUSERMOUNT, args, descriptor }
+  }
   const flags = { plain: [], lazy: ['-l'], force: ['-f', '-l'] }[kind]
-  return ['umount', ['-i', '-c', ...flags, target]]
+  return { program: 'umount', args: ['-i', '-c', ...flags, place.seenThrough(3)], descriptor }
 }
 
 /** For messages: the command to run when this process could not unmount. */

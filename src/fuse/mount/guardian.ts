@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { helperEnvironment } from '../../util/environment.ts'
-import { mountAt } from '../host/mountinfo.ts'
+import type { OwnMount } from '../host/own-mount.ts'
 
 /**
- * Ends a mount's connection when its node is gone, which has written nothing to stdin until then. $1 is the mount
- * point, $2 the connection's number, $3 the mount's. The descriptor 3 keeps both numbers from being used again. Who has
- * no access to the connection's own file, and is root, forces an unmount, which ends the connection, too.
+ * Ends a mount's connection when its node is gone, which has written nothing to stdin until then. $1 is the mount's
+ * place as seen through descriptor 4, $2 the connection's number, $3 the mount's. The descriptor 3 keeps both numbers
+ * from being used again. Who has no access to the connection's own file, and is root, forces an unmount, which ends the
+ * connection, too.
  */
 const SCRIPT = `
 trap '' INT TERM HUP
@@ -26,13 +27,12 @@ export class Guardian {
     this.#process = process
   }
 
-  /** `held` is a descriptor of a file on the mount at `mountPoint`, a real path. undefined: it is not mounted there. */
-  static start(mountPoint: string, held: number): Guardian | undefined {
-    const mount = mountAt(mountPoint)
-    const connection = /^0:(\d+)$/.exec(mount?.device ?? '')?.[1]
-    if (mount === undefined || connection === undefined) return undefined
-    const child = spawn('sh', ['-c', SCRIPT, 'ltxd-guardian', mountPoint, connection, mount.id], {
-      stdio: ['pipe', 'ignore', 'ignore', held],
+  /** `held` is a descriptor of a file on the mount. undefined: the mount has no number of a connection. */
+  static start({ entry, place }: OwnMount, held: number): Guardian | undefined {
+    const connection = /^0:(\d+)$/.exec(entry.device)?.[1]
+    if (connection === undefined) return undefined
+    const child = spawn('sh', ['-c', SCRIPT, 'ltxd-guardian', place.seenThrough(4), connection, entry.id], {
+      stdio: ['pipe', 'ignore', 'ignore', held, place.parent],
       env: helperEnvironment(),
       cwd: '/',
       detached: true,

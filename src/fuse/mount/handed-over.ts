@@ -14,6 +14,7 @@ export interface HandedOver {
   /** The descriptor of the device. The process that mounted it must also unmount it. */
   readonly device: number
   readonly mountPoint: string
+  readonly mount: MountEntry
 }
 
 /** The descriptor that a mount point of the form /dev/fd/N names. */
@@ -44,7 +45,7 @@ export function handedOver(mountPoint: string): HandedOver | undefined {
         'add it to the options of mount.fuse3',
     )
   }
-  return { device, mountPoint: mount.mountPoint }
+  return { device, mountPoint: mount.mountPoint, mount }
 }
 
 /**

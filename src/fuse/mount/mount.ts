@@ -6,13 +6,15 @@
 import fs from 'node:fs'
 import type { FuseConfig } from '../../config/config.ts'
 import { mountThroughBridge } from '../bridge/mount.ts'
-import type { Mounted } from '../device.ts'
-import { run } from '../host/command.ts'
+import { FUSERMOUNT } from '../host/access.ts'
+import { type Outcome, run } from '../host/command.ts'
 import { MountError } from '../host/mount-error.ts'
-import { inUse, MOUNT_TYPE, prepareMountPoint, realPath } from '../host/mount-point.ts'
-import { mountAt, type MountEntry } from '../host/mountinfo.ts'
+import { findPlace, type MountPlace } from '../host/mount-place.ts'
+import { inUse, MOUNT_TYPE, type MountPoint, prepareMountPoint } from '../host/mount-point.ts'
+import { type MountEntry, readMounts } from '../host/mountinfo.ts'
+import { type Mounted, mountedAs, OwnMount } from '../host/own-mount.ts'
 import { isRoot } from '../host/privilege.ts'
-import { unmountAdvice, unmountCommand } from '../host/unmount-command.ts'
+import { unmountAdvice, unmountCommand, type UnmountKind } from '../host/unmount-command.ts'
 import { MAX_TRANSFER } from '../protocol/kernel.ts'
 import { mountDirect } from './direct.ts'
 import { mountThroughFusermount } from './fusermount.ts'
@@ -37,34 +39,67 @@ export interface MountOptions {
  */
 export async function mount(directory: string, options: MountOptions = {}): Promise<Mounted> {
   const { driver = 'direct', fsname = 'ltxd', allowOther = false } = options
-  const target = prepareMountPoint(directory)
-  if (driver === 'fuse-native') return mountThroughBridge(target, { fsname, allowOther })
-  // Always with default_permissions: without it, allow_other would give every user access to every file.
-  const kernel = [`max_read=${MAX_TRANSFER}`, 'default_permissions', ...(allowOther ? ['allow_other'] : [])]
-  const device = isRoot() ? mountDirect(target, fsname, kernel) : await mountThroughFusermount(target, fsname, kernel)
-  return mountedAs(device)
+  const point = prepareMountPoint(directory)
+  const before = new Set(mountsOf(fsname).map(({ id }) => id))
+  try {
+    if (driver === 'fuse-native') return await mountThroughBridge(point, { fsname, allowOther })
+    // Always with default_permissions: without it, allow_other would give every user access to every file.
+    const kernel = [`max_read=${MAX_TRANSFER}`, 'default_permissions', ...(allowOther ? ['allow_other'] : [])]
+    return placed(await mountDevice(point, fsname, kernel), point, fsname)
+  } catch (error) {
+    // The programs that mount for another user than root take a path, so they may have mounted elsewhere.
+    for (const { id, mountPoint } of mountsOf(fsname)) {
+      if (!before.has(id) && !isRoot()) await run(FUSERMOUNT, ['-u', '-z', '--', mountPoint])
+    }
+    throw error
+  } finally {
+    fs.closeSync(point.directory)
+  }
 }
 
-/** A mount whose device this process has open. */
-export function mountedAs(device: number): Mounted {
-  return { device, close: () => Promise.resolve(fs.closeSync(device)) }
+function mountDevice(point: MountPoint, fsname: string, options: readonly string[]): number | Promise<number> {
+  return isRoot() ? mountDirect(point, fsname, options) : mountThroughFusermount(point.path, fsname, options)
+}
+
+function mountsOf(fsname: string): MountEntry[] {
+  return readMounts().filter(({ type, source }) => type === MOUNT_TYPE && source === fsname)
+}
+
+function placed(device: number, { directory }: MountPoint, fsname: string): Mounted {
+  try {
+    return mountedAs(device, OwnMount.at(directory, fsname))
+  } catch (error) {
+    fs.closeSync(device)
+    throw error
+  }
 }
 
 /**
- * Unmounts `directory`. If the mount is in use, detaches it ('detached'), so that programs with open files get errors:
- * as root at once, otherwise after the session was stopped and the device closed. The session must be reachable for
- * that, so `beforeDetach` hangs the doorbell again; it also ends what those programs could do meanwhile. In all other
- * cases the session, which must still be running, returns.
+ * Unmounts. If the mount is in use, detaches it ('detached'), so that programs with open files get errors: as root at
+ * once, otherwise after the session was stopped and the device closed. The session must be reachable for that, so
+ * `beforeDetach` hangs the doorbell again; it also ends what those programs could do meanwhile. In all other cases the
+ * session, which must still be running, returns.
  */
-export async function unmount(directory: string, beforeDetach: () => Promise<void>): Promise<'unmounted' | 'detached'> {
-  const target = realPath(directory)
-  const plain = await run(...unmountCommand(target, 'plain'))
-  if (plain.status === 0) return 'unmounted'
-  if (mountAt(target) === undefined) return 'unmounted'
+export async function unmount(own: OwnMount, beforeDetach: () => Promise<void>): Promise<'unmounted' | 'detached'> {
+  if (!own.isThere()) return 'unmounted'
+  const plain = await unmountAt(own, 'plain')
+  if (plain.status === 0 || !own.isThere()) return 'unmounted'
   await beforeDetach()
-  const detached = await run(...unmountCommand(target, 'force'))
+  const detached = await unmountAt(own, 'force')
   if (detached.status === 0) return 'detached'
-  throw new MountError('UNMOUNT_FAILED', `cannot unmount ${target}: ${detached.stderr}; ${unmountAdvice(target)}`)
+  const { path } = own.place
+  throw new MountError('UNMOUNT_FAILED', `cannot unmount ${path}: ${detached.stderr}; ${unmountAdvice(path)}`)
+}
+
+async function unmountAt(own: OwnMount, kind: UnmountKind): Promise<Outcome> {
+  const { covering } = own
+  if (covering === undefined) return runUnmount(own.place, kind)
+  return { status: null, stderr: `${covering.source} (${covering.type}) is mounted over it` }
+}
+
+function runUnmount(place: MountPlace, kind: UnmountKind): Promise<Outcome> {
+  const { program, args, descriptor } = unmountCommand(place, kind)
+  return run(program, args, { descriptor })
 }
 
 export interface StaleMountOptions {
@@ -80,38 +115,50 @@ export interface StaleMountOptions {
  * MountError when the mount is alive.
  */
 export async function clearStaleMount(directory: string, options: StaleMountOptions = {}): Promise<boolean> {
-  let cleared = false
-  let hasAborted = false
-  for (;;) {
-    const target = realPath(directory)
-    const mounted = mountAt(target)
-    if (mounted?.type !== MOUNT_TYPE) return cleared
-    const probe = await run('stat', ['-f', '-c', '%T', target], PROBE_TIMEOUT_MS)
+  for (let cleared = false; ; cleared = true) {
+    const place = findPlace(directory)
+    try {
+      if (!(await clearOne(place, options))) return cleared
+    } finally {
+      place.close()
+    }
+  }
+}
+
+/** Whether there was a dead mount. */
+async function clearOne(place: MountPlace, options: StaleMountOptions): Promise<boolean> {
+  for (let hasAborted = false; ; hasAborted = true) {
+    const { path, mounted } = place
+    if (mounted?.type !== MOUNT_TYPE) return hasAborted
+    const named = place.seenThrough(3)
+    const probe = await run('stat', ['-f', '-c', '%T', named], {
+      timeoutMs: PROBE_TIMEOUT_MS,
+      descriptor: place.parent,
+    })
     if (probe.status === 0 || !isDisconnected(probe.stderr)) {
-      if (probe.status !== null || mounted.source !== options.own || hasAborted) throw inUse(target, mounted)
-      hasAborted = true
-      await abortConnection(mounted)
+      if (probe.status !== null || mounted.source !== options.own || hasAborted) throw inUse(path, mounted)
+      await abortConnection(mounted, place)
       continue
     }
     await options.found?.(mounted)
-    const { status, stderr } = await run(...unmountCommand(target, 'lazy'))
-    if (status !== 0 && mountAt(target) !== undefined) {
+    const { status, stderr } = await runUnmount(place, 'lazy')
+    if (status !== 0 && place.mounted !== undefined) {
       throw new MountError(
         'UNMOUNT_FAILED',
-        `a dead ltxd mount at ${target} cannot be unmounted: ${stderr}; as root, run: umount -l '${target}'`,
+        `a dead ltxd mount at ${path} cannot be unmounted: ${stderr}; as root, run: umount -l '${path}'`,
       )
     }
-    cleared = true
+    return true
   }
 }
 
 /** Whoever waits for the mount gets an error. Needs root, or that this user has made the mount. */
-async function abortConnection({ device, mountPoint }: MountEntry): Promise<void> {
+async function abortConnection({ device }: MountEntry, place: MountPlace): Promise<void> {
   try {
     fs.writeFileSync(`/sys/fs/fuse/connections/${device.slice(device.indexOf(':') + 1)}/abort`, '1')
   } catch {
     // The file system of connections is not mounted here. "target is busy" is the answer, and the connection ends.
-    if (isRoot()) await run('umount', ['-i', '-c', '-f', mountPoint])
+    if (isRoot()) await run('umount', ['-i', '-c', '-f', place.seenThrough(3)], { descriptor: place.parent })
   }
 }
 

@@ -4,6 +4,7 @@
  */
 
 import fs from 'node:fs'
+import { deviceOf } from '../../fuse/host/mountinfo.ts'
 import { filesBeneath, pinned } from '../../util/files-beneath.ts'
 import { FrameParser, PIPE_FRAMES } from '../../util/frames.ts'
 import { PRIVATE } from '../../util/private-files.ts'
@@ -12,14 +13,19 @@ import { Checkpointer } from './checkpointer.ts'
 import { LocalClient } from './client.ts'
 import type { FromClient, ToClient } from './messages.ts'
 
-const [mountDir = '', announcementsPath = ''] = process.argv.slice(2)
+const [mountDir = '', announcementsPath = '', mounted = ''] = process.argv.slice(2)
 // The node handles the terminal's signals for both processes.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
 process.title = `ltxd: local client of ${mountDir}`
 
 const send = (message: FromClient) => void fs.writeSync(1, JSON.stringify(message) + '\n')
-// Other users may rename a directory above the mount, and put another in its place.
-const files = filesBeneath(mountDir, PRIVATE, pinned(mountDir))
+// Other users may rename a directory above the mount, and put another in its place, at any time.
+const mount = pinned(mountDir)
+if (deviceOf(mount) !== mounted) {
+  process.stderr.write(`${mountDir} does not lead to the mount any more: somebody has moved a directory above it\n`)
+  process.exit(1)
+}
+const files = filesBeneath(mountDir, PRIVATE, mount)
 const { announce } = new Announcer(files, announcementsPath)
 const client = new LocalClient(files, announce, send)
 const checkpointer = new Checkpointer(files, announce, send)
