@@ -161,6 +161,32 @@ test('a file that is written while it is renamed over an open file becomes a dat
   expect(rig.consistent().commit).toBe(bytes.length / 1024)
 })
 
+describe.each(['removed', 'renamed over'] as const)(
+  'a file whose first transaction is under way when it is %s',
+  (how) => {
+    test.each(['kept open', 'closed'])('leaves its name to a copy, which is captured (%s)', (former) => {
+      using twin = new Rig()
+      twin.open('delete', 20).close()
+      using rig = new Rig()
+      const connection = rig.engine.open('a.db')
+      connection.exec('PRAGMA cache_size = 2; BEGIN; CREATE TABLE t (a, b)')
+      connection.exec(insert(1, 500))
+      if (how === 'removed') rig.node.mount.unlink('a.db')
+      const target = how === 'removed' ? 'a.db' : 'b.db'
+      if (former === 'closed') connection.kill()
+      const file = rig.node.mount.open(target, NEW)
+      file.write(twin.backing('a.db'), 0)
+      file.close()
+      if (how === 'renamed over') rig.node.mount.rename('b.db', 'a.db')
+      expect(replayLog(rig.dir, 'a.db').commit).toBe(twin.backing('a.db').length / 1024)
+      if (former === 'kept open') connection.kill()
+      rig.consistent()
+      rig.engine.open('a.db').exec(insert(21, 30))
+      rig.consistent()
+    })
+  },
+)
+
 test('a WAL that a crash left beside a database does not become that of the file renamed over it', () => {
   using before = new Rig()
   const connection = before.open('wal', 20)

@@ -140,9 +140,10 @@ export class TrackedFiles {
     return !tracked && rejection === undefined && !isOpen && !files.exists(path)
   }
 
-  /** The databases at `path` that lose their name, and open files that are no databases yet. */
+  /** The databases at `path` that lose their name, and files that may become databases. */
   replacedAt(path: string, isDirectory: boolean): Database[] {
-    return this.knownAt(path, isDirectory).filter((each) => each.tracked || this.#contents.has(each))
+    const all = this.knownAt(path, isDirectory)
+    return all.filter((each) => each.tracked || each.journal.active || this.#contents.has(each))
   }
 
   knownAt(path: string, isDirectory: boolean): Database[] {
@@ -173,7 +174,8 @@ export class TrackedFiles {
     const { files } = this.#options
     const database = this.get(name)
     if (database.rejection !== undefined) return new UnservedContent(database, fd)
-    if (!database.tracked && files.size(fd) === 0) this.#removeLeftBeside(name)
+    const isNew = !database.tracked && files.size(fd) === 0
+    if (isNew) this.sideFiles.remove(this.sideFiles.leftBeside(name, this.inodeOf(name)), name, this.remove)
     database.trust.expectChange()
     const { proof } = database.trust
     const closed = (of: Database) => this.#closed(of)
@@ -208,6 +210,7 @@ export class TrackedFiles {
   detach(database: Database, isMoved: boolean): void {
     this.#contents.get(database)?.detach(isMoved)
     this.#contents.delete(database)
+    database.journal.forget()
     // On a replica the local client removes a database, and continues it with the side files that readers have open.
     if (!database.authority.leads) return
     const content = (fd: number) => (isMoved ? new MovedContent(database, fd) : new PlainContent(database.files, fd))
@@ -274,10 +277,6 @@ export class TrackedFiles {
   inodeOf(path: string): number {
     const { root, files } = this.#options
     return files.exists(`${root}/${path}`) ? (files.status(`${root}/${path}`)?.ino ?? 0) : 0
-  }
-
-  #removeLeftBeside(name: string): void {
-    this.sideFiles.remove(this.sideFiles.leftBeside(name, this.inodeOf(name)), name, this.remove)
   }
 
   /** Whether the filter excludes the name. It never excludes a database that has a history. */
