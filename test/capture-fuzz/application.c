@@ -317,7 +317,8 @@ static void do_control(void) {
     sqlite3_db_config(db, SQLITE_DBCONFIG_RESET_DATABASE, 0, NULL);
   } else if (strcmp(word[2], "no-checkpoint") == 0)
     rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, value, NULL);
-  answer_text(rc & 0xff, db, "");
+  /* A call that succeeds leaves the code of an earlier one. */
+  answer(rc & 0xff, rc == SQLITE_OK ? 0 : sqlite3_extended_errcode(db), !sqlite3_get_autocommit(db), NULL, 0);
 }
 
 /* check PATH: integrity and a digest of the schema and all rows, through a new connection */
@@ -342,7 +343,7 @@ static void do_check(void) {
   }
   sqlite3_finalize(tables);
   char text[SHOWN + 128];
-  if (rc != SQLITE_OK) snprintf(text, sizeof text, "%s", sqlite3_errmsg(db));
+  if (rc != SQLITE_OK) snprintf(text, sizeof text, "%s", sqlite3_errstr(rc));
   else if (strncmp(sound.shown, "ok\n", 3) != 0) snprintf(text, sizeof text, "damaged: %s", finish(&sound));
   else if (rows.count == 0) snprintf(text, sizeof text, "no content");
   else snprintf(text, sizeof text, "ok #%ld %016llx", rows.count, (unsigned long long)rows.hash);
