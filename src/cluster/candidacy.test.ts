@@ -79,16 +79,17 @@ describe('what candidates learn from each other', () => {
     expect(compare(own, [candidacy(2, {}, { witnessed })]).absent).toEqual(named(3, 4))
   })
 
-  test('is the fit candidate that has most, and the highest term that any of them knows', () => {
+  test('is which fit candidates have more, who has most first, and the highest term that any of them knows', () => {
     const own = candidacy(1, { 'a.db': 1n })
     const others = [
       candidacy(2, { 'a.db': 2n }),
       candidacy(3, { 'a.db': 3n }),
+      candidacy(7, { 'a.db': 1n }),
       candidacy(4, { 'a.db': 9n }, { isUnfit: true }),
       candidacy(5, { 'a.db': 9n }, { of: 'earlier', knownTerm: 9n }),
     ]
-    expect(compare(own, others)).toMatchObject({ ahead: named(3)[0], knownTerm: 9n })
-    expect(compare(candidacy(6, { 'a.db': 4n }), others).ahead).toBeUndefined()
+    expect(compare(own, others)).toMatchObject({ ahead: named(3, 2), knownTerm: 9n })
+    expect(compare(candidacy(6, { 'a.db': 4n }), others).ahead).toEqual([])
   })
 })
 

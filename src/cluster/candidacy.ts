@@ -44,8 +44,8 @@ export function isAhead(a: Candidacy, b: Candidacy): boolean {
 
 /** What a candidate learns from the others. */
 export interface Comparison {
-  /** The fit candidate that has most, if that is another. */
-  readonly ahead: NodeName | undefined
+  /** The fit candidates that have more, the one that has most first. */
+  readonly ahead: readonly NodeName[]
   /**
    * Nodes that any of them knows, and that have not published. Not the last leader, if one of them has seen it lead and
    * has had its whole history: what it alone has is lost with it, as in any fail-over.
@@ -58,14 +58,16 @@ export interface Comparison {
 export function compare(own: Candidacy, published: readonly Candidacy[]): Comparison {
   const others = published.filter(({ nodeId }) => nodeId !== own.nodeId)
   const standing = [own, ...others.filter(({ of }) => of === own.of)]
-  const most = standing.reduce((a, b) => (!b.isUnfit && isAhead(b, a) ? b : a))
+  const ahead = others.filter((other) => other.of === own.of && !other.isUnfit && isAhead(other, own))
   const absent = new Map(standing.flatMap(({ nodes }) => nodes.map((node) => [node.nodeId, node])))
   for (const { nodeId } of standing) absent.delete(nodeId)
   const last = standing.reduce((a, { witnessed: b }) => (b && b.term > (a?.term ?? 0n) ? b : a), own.witnessed)
   const has = (term: bigint) => standing.some((each) => each.witnessed?.term === term && each.historyTerm >= term)
   if (last !== undefined && has(last.term)) absent.delete(last.holder)
   return {
-    ahead: most === own ? undefined : { nodeId: most.nodeId, hostname: most.hostname },
+    ahead: ahead
+      .sort((a, b) => (isAhead(a, b) ? -1 : Number(isAhead(b, a))))
+      .map(({ nodeId, hostname }) => ({ nodeId, hostname })),
     absent: [...absent.values()],
     knownTerm: others.reduce((term, { knownTerm }) => (knownTerm > term ? knownTerm : term), own.knownTerm),
   }

@@ -100,7 +100,7 @@ export class LeaseWrites {
     const { lease, self, troubles } = this.#options
     const known = knownTerm > this.#highestTerm ? knownTerm : this.#highestTerm
     const own: Candidacy = { ...position, of, nodeId: self.nodeId, hostname: self.hostname, knownTerm: known }
-    let found: Comparison = { ahead: undefined, absent: own.nodes, knownTerm: 0n }
+    let found: Comparison = { ahead: [], absent: own.nodes, knownTerm: 0n }
     try {
       await lease.publish(self.nodeId, encodeCandidacy(own), of === VACANT ? 'vacant' : 'always')
       found = compare(own, (await lease.candidacies()).map(parseCandidacy).filter(isPresent))

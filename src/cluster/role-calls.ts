@@ -97,7 +97,7 @@ export class RoleCalls {
         stood(positions)
       } catch (error) {
         troubles.began('role', errorMessage(error))
-        happened({ type: 'stood', of, ahead: undefined, absent: host.knownNodes() })
+        happened({ type: 'stood', of, ahead: [], absent: host.knownNodes() })
       }
     })
   }

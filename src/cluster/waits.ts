@@ -2,7 +2,7 @@
 
 import type { NodeName } from '../util/node-address.ts'
 import type { Leader } from './lease/lease.ts'
-import { missed } from './role/election.ts'
+import { missed, yieldMs } from './role/election.ts'
 import type { Event } from './role/role-events.ts'
 import type { Rules, State } from './role/role-state.ts'
 import type { Troubles } from './troubles.ts'
@@ -14,9 +14,11 @@ export function noteWaits(troubles: Troubles, state: State, event: Event, rules:
   if (state.name !== 'standing-by') troubles.over('absent')
   if (event.type !== 'stood') return
   noteAbsent(troubles, missed(state, event.absent, rules))
-  if (event.ahead === undefined || unfit !== undefined) return troubles.over('yield')
-  const seconds = Math.ceil(rules.yieldMs / 1_000)
-  const { hostname } = event.ahead
+  const { yielding, ahead = [] } = (state.name === 'standing-by' && state.election) || {}
+  const first = ahead.find(({ nodeId }) => nodeId === yielding?.nodeId)
+  if (first === undefined || unfit !== undefined || state.seen === undefined) return troubles.over('yield')
+  const seconds = Math.ceil(yieldMs(state.seen.view, rules) / 1_000)
+  const { hostname } = first
   troubles.began('yield', `${hostname} has more than this node, which leaves the lease to it for up to ${seconds} s`)
 }
 

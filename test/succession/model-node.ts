@@ -10,12 +10,13 @@ import type { NodeName } from '../../src/util/node-address.ts'
 export const DATABASES = 2
 export const TTL_MS = 1_000
 
-export type Bug = 'no yield' | 'no margin' | 'received dropped' | 'no roll call'
+export type Bug = 'no yield' | 'no margin' | 'received dropped' | 'no roll call' | 'the last leader shows late'
 
 export class ModelNode {
   readonly index: number
   readonly address: NodeAddress
   readonly rules: Rules
+  readonly #showsLate: boolean
   /** How fast its clock runs. */
   readonly rate: number
   // In its data directory.
@@ -57,15 +58,18 @@ export class ModelNode {
   wellSinceMs = 0
   /** When it had last caught up with a leader. */
   caughtUpAtMs = 0
+  /** The candidates to which it has left the lease in its last election. */
+  yieldedTo: readonly string[] = []
 
-  constructor(index: number, rate: number, bugs: ReadonlySet<Bug>) {
+  constructor(index: number, rate: number, bugs: ReadonlySet<Bug>, settleMs: number) {
     this.index = index
     this.rate = rate
     const hex = (index + 1).toString(16).padStart(16, '0')
+    this.#showsLate = bugs.has('the last leader shows late')
     this.address = { nodeId: hex, hostname: `node-${index}`, url: `http://127.0.0.1:${index + 1}` }
     this.rules = {
       ...{ self: this.address, candidate: true, ttlMs: TTL_MS, demoteMs: 500, uploadWindowMs: 0, hasBackup: false },
-      ...{ settleMs: 100, yieldMs: bugs.has('no yield') ? 0 : TTL_MS, found: index === 0 ? 'now' : 'wait' },
+      ...{ settleMs, yieldMs: bugs.has('no yield') ? 0 : TTL_MS, found: index === 0 ? 'now' : 'wait' },
       marginMs: bugs.has('no margin') ? 0 : TTL_MS / 10,
     }
   }
@@ -95,7 +99,15 @@ export class ModelNode {
   on(event: Event, realMs: number): void {
     const now: Now = {
       ...{ ms: this.at(realMs), unfit: this.unfit(), newcomer: this.clusterId === undefined },
-      ...{ knownTerm: this.knownTerm, ledTerm: this.ledTerm, historyTerm: this.historyTerm },
+      ...{
+        knownTerm: this.knownTerm + (this.#showsLate ? 1n : 0n),
+        ledTerm: this.ledTerm,
+        historyTerm: this.historyTerm,
+      },
+    }
+    if (this.state.name === 'standing-by') {
+      const { yieldedTo = [], yielding } = this.state.election ?? {}
+      this.yieldedTo = yielding === undefined ? yieldedTo : [...yieldedTo, yielding.nodeId]
     }
     const { state, effects } = next(this.state, event, this.rules, now)
     this.state = state

@@ -40,6 +40,8 @@ export class ModelStore {
   }
 
   #write(node: ModelNode, record: LeaseRecord): LeaseView {
+    this.#isFounded = true
+    if (this.#record === undefined) this.#candidacies.clear()
     this.#record = { ...record, renewals: node.renewals++ }
     this.version++
     return this.viewFor(node)
@@ -60,8 +62,6 @@ export class ModelStore {
         const term = known + 1n + (record === undefined && node.clusterId !== undefined ? UNHEARD_TERMS : 0n)
         node.clusterId ??= record?.clusterId ?? term.toString(16).padStart(15, '0') + String(node.index)
         node.previous = effect
-        this.#isFounded = true
-        if (record === undefined) this.#candidacies.clear()
         const { leader } = effect.previous
         const lastLeader = leader === undefined ? {} : { lastLeader: leader }
         const fixed = { holder: node.address, clusterId: record?.clusterId ?? node.clusterId, ttlMs: TTL_MS }

@@ -10,6 +10,10 @@ import { ModelStore } from './model-store.ts'
  */
 
 export const TICK_MS = 40
+/** A node that was well for so long is not passed over. */
+const WELL_MS = 2 * TTL_MS
+/** The last leader shows itself at once, so sooner, unless the new one has waited for it already. */
+const FRESH_LEADER_MS = TTL_MS / 2
 
 export class Model {
   readonly nodes: ModelNode[]
@@ -23,9 +27,9 @@ export class Model {
   readonly #acknowledged = new Map<bigint, number>()
   readonly #cuts = new Set<string>()
 
-  constructor(rates: readonly number[], bugs: ReadonlySet<Bug>) {
+  constructor(rates: readonly number[], bugs: ReadonlySet<Bug>, settleMs: number) {
     this.#bugs = bugs
-    this.nodes = rates.map((rate, i) => new ModelNode(i, rate, bugs))
+    this.nodes = rates.map((rate, i) => new ModelNode(i, rate, bugs, settleMs))
   }
 
   fail(what: string): void {
@@ -176,7 +180,7 @@ export class Model {
       node.log = node.received.slice()
       this.#catchUp(node)
     }
-    if (node.isCutFromStore) return { type: 'stood', of, ahead: undefined, absent: node.nodes }
+    if (node.isCutFromStore) return { type: 'stood', of, ahead: [], absent: node.nodes }
     const own = node.candidacy(of, (tx) => this.#history.depth(tx))
     const published = this.store.published(own)
     const witnessed = published.filter((other) => other.of === of).flatMap((other) => other.witnessed ?? [])
@@ -218,8 +222,9 @@ export class Model {
         if (other === node || !other.isLive || other.historyTerm < historyTerm || other.aside.has(tx)) continue
         // One that caught up while the candidates compared themselves came too late.
         if (this.nowMs - other.caughtUpAtMs < TTL_MS) continue
-        if (this.nowMs - other.wellSinceMs < 2 * TTL_MS || !this.#history.has(other.received[database] ?? 0, tx))
-          continue
+        const isFresh = other.ledTerm === this.#lastTerm && !node.yieldedTo.includes(other.address.nodeId)
+        const wellMs = isFresh ? FRESH_LEADER_MS : WELL_MS
+        if (this.nowMs - other.wellSinceMs < wellMs || !this.#history.has(other.received[database] ?? 0, tx)) continue
         this.fail('a complete node was passed over for a lagging one')
       }
     }

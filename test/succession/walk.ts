@@ -49,7 +49,8 @@ export interface Walk {
   readonly steps: readonly Step[]
 }
 
-export function walk(seed: number, bugs: ReadonlySet<Bug>): Walk {
+/** `settleMs`: how long the candidates may take to publish; real ones have a tenth of the TTL. */
+export function walk(seed: number, bugs: ReadonlySet<Bug>, settleMs: number): Walk {
   const random = new Random(seed)
   const pick = <T>(list: readonly T[]) => list[random.integer(0, list.length - 1)] as T
   const steps: Step[] = [...Array<Step>(6).fill(['pass', 0, 1, 0]), ...WARM]
@@ -65,7 +66,7 @@ export function walk(seed: number, bugs: ReadonlySet<Bug>): Walk {
       random.integer(0, DATABASES - 1),
     ])
   }
-  return { violation: replay(seed, steps, bugs), steps }
+  return { violation: replay(seed, steps, bugs, settleMs), steps }
 }
 
 /** A working cluster with some transactions. */
@@ -73,10 +74,10 @@ const WARM: readonly Step[] = [
   ...['commit', 'flow', 'commit', 'flow', 'flow', 'flow'].map((name): Step => [name, 0, 1, 0]),
 ]
 
-function replay(seed: number, steps: readonly Step[], bugs: ReadonlySet<Bug>): string | undefined {
+function replay(seed: number, steps: readonly Step[], bugs: ReadonlySet<Bug>, settleMs: number): string | undefined {
   const random = new Random(seed ^ 0x5eed)
   const rates = Array.from({ length: NODES }, () => RATES[random.integer(0, RATES.length - 1)] ?? 1)
-  return run(new Model(rates, bugs), steps)
+  return run(new Model(rates, bugs, settleMs), steps)
 }
 
 function run(model: Model, steps: readonly Step[]): string | undefined {
@@ -104,7 +105,7 @@ function flow(model: Model): void {
 function recover(model: Model): string | undefined {
   model.heal()
   for (const node of model.nodes) {
-    node.isUp = true
+    model.start(node)
     node.isPaused = node.isBlocked = node.isCutFromStore = false
   }
   let hasServed = false
@@ -119,11 +120,16 @@ function recover(model: Model): string | undefined {
 }
 
 /** The fewest steps, in the same order, that end in the same violation. */
-export function shrink(seed: number, { steps, violation }: Walk, bugs: ReadonlySet<Bug>): readonly Step[] {
+export function shrink(
+  seed: number,
+  { steps, violation }: Walk,
+  bugs: ReadonlySet<Bug>,
+  settleMs: number,
+): readonly Step[] {
   for (let size = Math.floor(steps.length / 2); size > 0; size = Math.floor(size / 2)) {
     for (let at = 0; at + size <= steps.length;) {
       const less = [...steps.slice(0, at), ...steps.slice(at + size)]
-      if (replay(seed, less, bugs) === violation) steps = less
+      if (replay(seed, less, bugs, settleMs) === violation) steps = less
       else at += size
     }
   }
@@ -135,7 +141,7 @@ export function shrink(seed: number, { steps, violation }: Walk, bugs: ReadonlyS
  * than real ones: otherwise the time in which candidates settle would hide a missing margin.
  */
 export function slowLeader(bugs: ReadonlySet<Bug>): string | undefined {
-  const model = new Model([0.85, 1.15, 1.15], bugs)
+  const model = new Model([0.85, 1.15, 1.15], bugs, TTL_MS / 10)
   const commits = Array.from({ length: 80 }, (): Step[] => [
     ['tick', 0, 1, 0],
     ...[0, 1, 2].map((node): Step => ['commit', node, (node + 1) % NODES, 0]),
@@ -145,7 +151,7 @@ export function slowLeader(bugs: ReadonlySet<Bug>): string | undefined {
 
 /** A node is away while two others lead one after the other. Then those end, the record is lost, and it starts. */
 export function staleNode(bugs: ReadonlySet<Bug>): string | undefined {
-  const model = new Model([1, 1, 1], bugs)
+  const model = new Model([1, 1, 1], bugs, TTL_MS / 10)
   const pass = (n: number) => Array<Step>(n).fill(['pass', 0, 1, 0])
   const does = (...actions: [string, number][]) =>
     actions.map(([name, node]): Step => [name, node, (node + 1) % NODES, 0])

@@ -19,9 +19,13 @@ function standing(view: LeaseView = held(), rules = RULES): Node {
   return node
 }
 
-function answer(node: Node, ahead?: typeof AHEAD, absent: readonly NodeName[] = []): string[] {
+function answer(
+  node: Node,
+  ahead: typeof AHEAD | readonly NodeName[] = [],
+  absent: readonly NodeName[] = [],
+): string[] {
   const of = node.state.name === 'standing-by' ? (node.state.election?.of ?? '') : ''
-  return kinds(node.on({ type: 'stood', of, ahead, absent }))
+  return kinds(node.on({ type: 'stood', of, ahead: [ahead].flat(), absent }))
 }
 
 describe('a candidate that finds the lease free', () => {
@@ -81,7 +85,7 @@ describe('a candidate that finds the lease free', () => {
     node.ms += SETTLE
     node.historyTerm = 8n
     node.sees(held(address(3), { term: 8n }))
-    expect(kinds(node.on({ type: 'stood', of: '7 held 0 0000000000000002', ahead: undefined, absent: [] }))).toEqual([])
+    expect(kinds(node.on({ type: 'stood', of: '7 held 0 0000000000000002', ahead: [], absent: [] }))).toEqual([])
     expect(node.at(node.ms + TTL)).toEqual(['stand'])
   })
 
@@ -146,7 +150,55 @@ describe('where the lease has lost its record', () => {
     }
     const fromMs = node.ms
     for (answer(node, AHEAD); !node.at(wakeAtMs(node.state)).includes('acquire'); answer(node, AHEAD)) continue
-    expect(node.ms).toBe(fromMs + YIELD)
+    expect(node.ms).toBe(fromMs + YIELD + TTL)
+  })
+
+  describe('the candidates that have more have their time one after the other', () => {
+    const LATER = { nodeId: address(5).nodeId, hostname: 'host-5' }
+
+    function acquiresAfterMs(ahead: (n: number) => readonly NodeName[]): number {
+      const node = orphan()
+      const fromMs = node.ms
+      for (let n = 0; n < 1_000; n++) {
+        if (answer(node, ahead(n)).includes('acquire') || node.at(wakeAtMs(node.state)).includes('acquire'))
+          return node.ms - fromMs
+      }
+      return Infinity
+    }
+
+    test('also one that shows later, or that has most', () => {
+      expect(acquiresAfterMs(() => [AHEAD, LATER])).toBe(2 * (YIELD + TTL))
+      expect(acquiresAfterMs((n) => (n < 5 ? [AHEAD] : [LATER, AHEAD]))).toBe(2 * (YIELD + TTL))
+    })
+
+    test('each once, if it comes and goes', () => {
+      expect(acquiresAfterMs((n) => (n % 2 === 0 ? [AHEAD] : [LATER]))).toBeLessThan(YIELD)
+      expect(acquiresAfterMs((n) => (n % 2 === 0 ? [AHEAD, LATER] : [LATER]))).toBeLessThan(2 * (YIELD + TTL))
+    })
+  })
+
+  test('the last leader shows itself at once, and again, though it leads after a TTL only', () => {
+    const node = new Node(RULES)
+    node.ledTerm = node.knownTerm = 7n
+    const shownAt = []
+    expect(node.sees(VACANT)).toEqual(['stand'])
+    for (; node.ms < TTL; node.at(wakeAtMs(node.state))) {
+      shownAt.push(node.ms)
+      expect(answer(node)).toEqual([])
+      expect(node.state).toMatchObject({ name: 'standing-by', assigned: { kind: 'idle' } })
+    }
+    expect(shownAt).toEqual(Array.from({ length: 10 }, (_, n) => n * SETTLE))
+    expect(answer(node)).toEqual([])
+    expect(node.at(TTL + SETTLE)).toEqual(['stand'])
+    expect(answer(node)).toEqual(['acquire'])
+  })
+
+  test('a former leader that knows of a later one shows itself after a TTL', () => {
+    const node = new Node(RULES)
+    node.ledTerm = 7n
+    node.knownTerm = 8n
+    expect(node.sees(VACANT)).toEqual(['idle'])
+    expect(wakeAtMs(node.state)).toBe(TTL)
   })
 
   test('with a backup, or when an operator accepts the loss, it waits for nobody', () => {

@@ -42,14 +42,18 @@ export function verdict(state: StandingBy, { view }: Seen, rules: Rules, now: No
     const settleMs = released ? Math.min(RELEASED_MS, rules.settleMs) : rules.settleMs
     return ask(electionOf(view, now.ms + settleMs))
   }
-  const { settledAtMs, readAtMs, aheadSinceMs, absent } = before
+  const { settledAtMs, readAtMs, ahead, yielding, absent } = before
   if (readAtMs === undefined) return { kind: 'wait', election: before, wakeAtMs: Infinity }
   if (now.ms < settledAtMs) return { kind: 'wait', election: before, wakeAtMs: settledAtMs }
-  if (now.ms > readAtMs + STALE_RETRIES * retryMs(rules)) return ask({ ...before, aheadSinceMs: undefined })
+  if (now.ms > readAtMs + STALE_RETRIES * retryMs(rules)) return ask({ ...before, yielding: undefined, yieldedTo: [] })
   if (readAtMs < settledAtMs) return ask(before)
   if (missed(state, absent, rules).length > 0) return askAgainAt(readAtMs + retryMs(rules), before, now)
-  if (aheadSinceMs === undefined || now.ms >= aheadSinceMs + rules.yieldMs) return { kind: 'acquire' }
-  return askAgainAt(Math.min(readAtMs + retryMs(rules), aheadSinceMs + rules.yieldMs), before, now)
+  if (yielding === undefined) return { kind: 'acquire' }
+  const yieldedAtMs = yielding.sinceMs + yieldMs(view, rules)
+  if (now.ms < yieldedAtMs) return askAgainAt(Math.min(readAtMs + retryMs(rules), yieldedAtMs), before, now)
+  const hadTime = [...before.yieldedTo, yielding.nodeId]
+  if (ahead.every(({ nodeId }) => hadTime.includes(nodeId))) return { kind: 'acquire' }
+  return ask({ ...before, yielding: undefined, yieldedTo: hadTime })
 }
 
 function askAgainAt(atMs: number, election: Election, now: Now): Verdict {
@@ -69,8 +73,9 @@ export function electionOf(view: LeaseView, settledAtMs: number): Election {
     of: recordKey(view),
     settledAtMs,
     readAtMs: undefined,
-    ahead: undefined,
-    aheadSinceMs: undefined,
+    ahead: [],
+    yielding: undefined,
+    yieldedTo: [],
     absent: [],
   }
 }
@@ -78,13 +83,28 @@ export function electionOf(view: LeaseView, settledAtMs: number): Election {
 /**
  * When a node that belongs to a cluster shows itself because the record is gone, even if it must not lead itself: no
  * empty node founds another cluster then, and no other node waits for it. Once a TTL, because what it published may be
- * lost in the same way. Infinity: there is no reason.
+ * lost in the same way. The last leader does so at once, and again and again: it has to wait for a TTL before it leads,
+ * and until then the others do not know that it is there, with what it alone has. Infinity: there is no reason.
  */
-export function showsFromMs(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, { newcomer }: Now): number {
-  if (view.kind !== 'vacant' || newcomer || rules.settleMs === 0) return Infinity
+export function showsFromMs(state: StandingBy, { view, sinceMs }: Seen, rules: Rules, now: Now): number {
+  if (view.kind !== 'vacant' || now.newcomer || rules.settleMs === 0) return Infinity
   const before = state.election?.of === recordKey(view) ? state.election : undefined
-  if (before === undefined) return sinceMs + rules.ttlMs
-  return before.readAtMs === undefined ? Infinity : before.readAtMs + rules.ttlMs
+  const isLast = mayHaveLedLast(now)
+  if (before === undefined) return isLast ? sinceMs : sinceMs + rules.ttlMs
+  return before.readAtMs === undefined ? Infinity : before.readAtMs + (isLast ? retryMs(rules) : rules.ttlMs)
+}
+
+/** No leader of a later term is known. */
+export function mayHaveLedLast({ ledTerm, knownTerm }: Now): boolean {
+  return ledTerm > 0n && ledTerm >= knownTerm
+}
+
+/**
+ * Where the record is gone, one that has more may itself have to wait for a TTL: it saw that later, or was restarted
+ * since.
+ */
+export function yieldMs(view: LeaseView, rules: Rules): number {
+  return view.kind === 'record' || rules.yieldMs === 0 ? rules.yieldMs : rules.yieldMs + rules.ttlMs
 }
 
 export function mustShow(state: StandingBy, seen: Seen, rules: Rules, now: Now): boolean {
@@ -108,7 +128,19 @@ export function stood(state: StandingBy, event: Event & { type: 'stood' }, rules
   const { of, ahead, absent } = event
   if (election?.of !== of) return state
   // A candidate that cannot lead yet either has not had its time.
-  const isYielding = ahead !== undefined && missed(state, absent, rules).length === 0
-  const aheadSinceMs = isYielding ? (election.aheadSinceMs ?? now.ms) : undefined
-  return { ...state, election: { ...election, readAtMs: now.ms, ahead, aheadSinceMs, absent } }
+  const mayLead = missed(state, absent, rules).length === 0
+  const turn = mayLead ? nextTurn(election, ahead, now) : { yielding: undefined }
+  return { ...state, election: { ...election, readAtMs: now.ms, ahead, absent, ...turn } }
+}
+
+/** One after the other: who has less waits for all that have more, and those for each other. */
+function nextTurn(
+  { yielding, yieldedTo }: Election,
+  ahead: readonly NodeName[],
+  now: Now,
+): Pick<Election, 'yielding' | 'yieldedTo'> {
+  if (yielding !== undefined && ahead.some(({ nodeId }) => nodeId === yielding.nodeId)) return { yielding, yieldedTo }
+  const hadTime = yielding === undefined ? yieldedTo : [...yieldedTo, yielding.nodeId]
+  const next = ahead.find(({ nodeId }) => !hadTime.includes(nodeId))
+  return { yielding: next && { nodeId: next.nodeId, sinceMs: now.ms }, yieldedTo: hadTime }
 }

@@ -28,11 +28,11 @@ export type Event =
     }
   | { readonly type: 'stepped-down'; readonly clean: boolean }
   | { readonly type: 'released'; readonly view: LeaseView | undefined }
-  /** The answer to `stand`: a candidate that is fit and has more, if there is one, and who has not shown. */
+  /** The answer to `stand`: the fit candidates that have more, who has most first, and who has not shown. */
   | {
       readonly type: 'stood'
       readonly of: string
-      readonly ahead: NodeName | undefined
+      readonly ahead: readonly NodeName[]
       readonly absent: readonly NodeName[]
     }
   /** An operator wants this node to lead, even without transactions that other nodes have. */

@@ -1,7 +1,7 @@
 /** A node that does not lead: which primary it follows, and whether it may acquire the lease. */
 
 import type { Leader, LeaseView } from '../lease/lease.ts'
-import { electionOf, mustShow, recordKey, showsFromMs, stood, verdict } from './election.ts'
+import { electionOf, mayHaveLedLast, mustShow, recordKey, showsFromMs, stood, verdict } from './election.ts'
 import { type Event, type Step, to } from './role-events.ts'
 import {
   type Assignment,
@@ -70,17 +70,20 @@ function decide(state: StandingBy, rules: Rules, now: Now): Step {
   const assigned = assignmentFor(view, rules, now)
   if (view.kind === 'foreign') return assign(state, assigned, now)
   const mayLead = rules.candidate && now.unfit === undefined && state.missing === undefined
-  if (!mayLead && mustShow(state, seen, rules, now)) {
-    const election = electionOf(view, now.ms)
+  const fromMs = Math.max(freeFromMs(state, seen, rules, now), state.notBeforeMs)
+  const isEarly = mayLead && now.ms < fromMs && mayHaveLedLast(now)
+  if ((!mayLead || isEarly) && mustShow(state, seen, rules, now)) {
+    const election = electionOf(view, isEarly ? fromMs + rules.settleMs : now.ms)
     // It has left the last leader when it did so for the first time.
-    const assignment = state.election?.of === election.of ? (state.assigned ?? ELECTING) : ELECTING
-    const { state: after } = assign({ ...state, election }, assignment, now)
+    const hasLeft = state.election?.of === election.of
+    const assignment = isEarly ? assigned : hasLeft ? (state.assigned ?? ELECTING) : ELECTING
+    const { state: after } = assign({ ...state, election }, assignment, now, isEarly ? fromMs : undefined)
     return to(after, { kind: 'stand', of: recordKey(view) })
   }
-  if (!rules.candidate) return assign(state, assigned, now, showsFromMs(state, seen, rules, now))
+  const showsMs = showsFromMs(state, seen, rules, now)
+  if (!rules.candidate) return assign(state, assigned, now, showsMs)
   if (!mayAcquireStopping(state, rules)) return assign(state, assigned, now)
-  const fromMs = Math.max(freeFromMs(state, seen, rules, now), state.notBeforeMs)
-  if (now.ms < fromMs) return assign(state, assigned, now, fromMs)
+  if (now.ms < fromMs) return assign(state, assigned, now, isEarly ? Math.min(fromMs, showsMs) : fromMs)
   // The lease cannot be read. The next reading decides.
   if (unreachable !== undefined) return assign(state, state.assigned ?? assigned, now)
   const { missing } = state

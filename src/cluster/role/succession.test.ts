@@ -154,11 +154,11 @@ test('a node with data shows itself within a TTL when the record is gone, even i
   missing.sees(held())
   missing.sees(VACANT)
   expect(missing.at(TTL)).toEqual(['wait-for', 'stand'])
-  expect(kinds(missing.on({ type: 'stood', of: 'vacant', ahead: undefined, absent: [] }))).toEqual(['idle'])
+  expect(kinds(missing.on({ type: 'stood', of: 'vacant', ahead: [], absent: [] }))).toEqual(['idle'])
   expect(missing.at(2 * TTL - 1)).toEqual([])
   // What it has published may be lost like the record.
   expect(missing.at(2 * TTL)).toEqual(['stand'])
-  expect(kinds(missing.on({ type: 'stood', of: 'vacant', ahead: undefined, absent: [] }))).toEqual([])
+  expect(kinds(missing.on({ type: 'stood', of: 'vacant', ahead: [], absent: [] }))).toEqual([])
   const broken = new Node({ settleMs: 1_000 })
   broken.unfit = 'a.db waits for a snapshot'
   broken.sees(VACANT)
@@ -167,7 +167,7 @@ test('a node with data shows itself within a TTL when the record is gone, even i
   reader.sees(VACANT)
   expect(wakeAtMs(reader.state)).toBe(TTL)
   expect(reader.at(TTL)).toEqual(['stand'])
-  expect(kinds(reader.on({ type: 'stood', of: 'vacant', ahead: undefined, absent: [] }))).toEqual(['idle'])
+  expect(kinds(reader.on({ type: 'stood', of: 'vacant', ahead: [], absent: [] }))).toEqual(['idle'])
   expect(wakeAtMs(reader.state)).toBe(2 * TTL)
 })
 
