@@ -138,6 +138,7 @@ export const PROJECTS = {
       'test/cluster/dropped.test.ts',
       'test/cluster/first-moment.test.ts',
       'test/cluster/empty-boot.test.ts',
+      'test/cluster/withheld.test.ts',
       'test/cluster/killed-leader.test.ts',
       'test/cli/mount.test.ts',
       'test/cli/large-start.test.ts',

@@ -17,6 +17,8 @@ import { registerRoleCommands, type RoleCommands } from './role-commands.ts'
 export interface ApiSource extends RoleCommands {
   /** Why the node is not ready; undefined while it is. */
   unready(): string | undefined
+  /** Why databases are not served, or not led, by their names. Absent: all are. */
+  unserved?(): Readonly<Record<string, string>>
 }
 
 export interface ApiOptions {
@@ -80,7 +82,9 @@ function createServer({ source, logger, maxConnections }: ApiOptions): FastifyIn
   server.get('/health', () => ({ status: 'ok' }))
   server.get('/ready', async (_, reply) => {
     const reason = source.unready()
-    return reason === undefined ? { status: 'ready' } : reply.code(503).send({ status: 'unready', reason })
+    if (reason !== undefined) return reply.code(503).send({ status: 'unready', reason })
+    const unserved = source.unserved?.() ?? {}
+    return { status: 'ready', ...(Object.keys(unserved).length > 0 && { unserved }) }
   })
   server.get('/metrics', async (_, reply) => {
     return reply.type(metrics.contentType).send(await metrics.render(source.status()))

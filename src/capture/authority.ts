@@ -1,8 +1,8 @@
 import type { Caller } from '../fuse/content.ts'
-import { UndecidedError } from '../fuse/errno.ts'
+import { type FsError, UndecidedError } from '../fuse/errno.ts'
 import { FOREVER_NS } from '../util/monotonic.ts'
 import type { CaptureEvents } from './events.ts'
-import { rejectOnReplica } from './rejection.ts'
+import { rejectOnReplica, rejectWithheld } from './rejection.ts'
 
 /**
  * What waits until the node's role is known: writes that are rejected on a replica; and also opens for writing, while
@@ -31,6 +31,12 @@ export interface Authority {
   readonly awaiting?: Awaiting
   /** On a replica, applications open databases read-only. */
   readonly opensReadOnly?: boolean
+  /** The authority over one database. Absent: the same for all. */
+  of?(database: string): Authority
+  /** Why this node does not lead the database although it leads; then `leads` is false. */
+  readonly withheld?: string | undefined
+  /** The databases that have such a reason. Some may not exist here. */
+  readonly withheldNames?: Iterable<string>
   /**
    * Whether a transaction holds a lock on the file with this inode number, or on the byte at `offset` of it. Absent
    * where nobody can tell.
@@ -54,8 +60,29 @@ interface Governed {
 }
 
 /** Throws FsError for a write that only the primary's applications, or the local client on a replica, may make. */
-export function assertWriter({ name, events, authority }: Governed, caller: Caller, errno?: 'EACCES'): void {
+export function assertWriter(database: Governed, caller: Caller, errno?: 'EACCES'): void {
+  const { authority } = database
   if (authority.leads || authority.isClient(caller)) return
-  const reject = () => rejectOnReplica(events, name, authority.primary, caller, errno)
-  throw (authority.awaiting ?? 'nothing') === 'nothing' ? reject() : new UndecidedError(reject)
+  const reject = () => notLeading(database, caller, errno)
+  const isDecided = (authority.awaiting ?? 'nothing') === 'nothing'
+  throw isDecided || authority.withheld !== undefined ? reject() : new UndecidedError(reject)
+}
+
+/** The error of a write to a database that this node does not lead. */
+export function notLeading({ name, events, authority }: Governed, caller?: Caller, errno?: 'EACCES'): FsError {
+  const { withheld, primary } = authority
+  if (withheld !== undefined) return rejectWithheld(events, name, withheld, caller, errno)
+  return rejectOnReplica(events, name, primary, caller, errno)
+}
+
+/**
+ * Throws FsError where a rename would give a file the name of a database that this node withholds: it could become that
+ * database, or already is another one.
+ */
+export function assertNotWithheld(events: CaptureEvents, authority: Authority, to: string, isDirectory: boolean): void {
+  for (const name of authority.withheldNames ?? []) {
+    if (name !== to && !(isDirectory && name.startsWith(`${to}/`))) continue
+    const of = authority.of?.(name) ?? authority
+    if (of.withheld !== undefined) throw rejectWithheld(events, name, of.withheld)
+  }
 }

@@ -47,6 +47,10 @@ export class DatabaseContent extends PlainContent {
   /** Throws FsError for an open for writing that a replica rejects, or that waits for this node's role. */
   #assertOpenable(flags: number, caller: Caller): void {
     const { authority, tracked, events, name } = this.#database
+    const { withheld } = authority
+    // It would be an empty database to whoever opens it.
+    if (withheld !== undefined && !tracked && !authority.isClient(caller))
+      throw rejectUnserved(events, name, withheld, caller)
     if (!tracked || authority.leads || !isWriter(flags) || authority.isClient(caller)) return
     const { opensReadOnly = false, awaiting = 'nothing' } = authority
     const reject = () => rejectWritable(events, name, caller)

@@ -8,7 +8,7 @@ import { FRAME_HEADER_SIZE, frameOffset } from '../sqlite/wal.ts'
 import type { Files } from '../util/files.ts'
 import { boundedTime } from '../util/time.ts'
 import type { Authority } from './authority.ts'
-import { assertWriter, SOLE } from './authority.ts'
+import { assertWriter, notLeading, SOLE } from './authority.ts'
 import type { FileState } from './backing-file.ts'
 import { BackingFile } from './backing-file.ts'
 import type { CapturedDatabase } from './captured-database.ts'
@@ -22,7 +22,7 @@ import { FileTrust } from './file-trust.ts'
 import { JournalTracker } from './journal-tracker.ts'
 import { Lateness } from './lateness.ts'
 import { assertMemory } from './memory.ts'
-import { rejectOnReplica, rejectTooMany } from './rejection.ts'
+import { rejectTooMany } from './rejection.ts'
 import { Replacing } from './replacing.ts'
 import { Transactions } from './transactions.ts'
 import { servedAsPlain, type UnreplicatedDatabases } from './unreplicated.ts'
@@ -68,7 +68,7 @@ export class Database implements CapturedDatabase {
     this.files = options.files
     this.file = new BackingFile(options.files, options.path)
     this.events = options.events
-    this.authority = options.authority ?? SOLE
+    this.authority = options.authority?.of?.(options.name) ?? options.authority ?? SOLE
     this.pages = state?.pages ?? new PageTable()
     this.pageSize = state?.pageSize ?? 0
     this.walMode = state?.walMode ?? false
@@ -149,7 +149,7 @@ export class Database implements CapturedDatabase {
     this.lateness.end()
     const { expectations, position } = this
     const expected = expectations.next(position.txid)
-    if (expected === undefined) throw rejectOnReplica(this.events, this.name, this.authority.primary)
+    if (expected === undefined) throw notLeading(this)
     const { timestampMs, nodeId } = expected
     const stamp = { timestampMs, nodeId, checksum: expected.position.checksum }
     if (expected.replaces === undefined) this.#transactions.append(change, this.pageSize, stamp)

@@ -1,10 +1,9 @@
-import fs from 'node:fs'
 import type { Caller } from '../fuse/content.ts'
 import type { ErrnoName } from '../fuse/errno.ts'
 import { FsError } from '../fuse/errno.ts'
 import type { Checksum } from '../ltx/format/types.ts'
 import { formatChecksum } from '../ltx/format/types.ts'
-import { describeProcess } from '../util/process-name.ts'
+import { describeCaller } from './caller-name.ts'
 import type { CaptureEvents } from './events.ts'
 import { nameProblem } from './naming.ts'
 
@@ -44,7 +43,7 @@ export function rejectScattered(events: CaptureEvents, database: string, caller:
 /** Readers come back, so it is logged at debug level. */
 export function rejectBeingReplaced(events: CaptureEvents, database: string, caller: Caller): FsError {
   const message = 'an open was rejected: the database is being replaced in place. Open it again when that has ended'
-  events.log('debug', message, { database, errno: 'EBUSY', process: describe(caller) })
+  events.log('debug', message, { database, errno: 'EBUSY', process: describeCaller(caller) })
   return new FsError('EBUSY', message)
 }
 
@@ -158,7 +157,20 @@ export function rejectOnReplica(
 ): FsError {
   const where = primary === undefined ? 'no primary is known at the moment' : `write on ${primary}`
   const message = `a write was rejected, because this node is not the primary; nothing was changed: ${where}`
-  events.log('info', message, { database, ...(caller && { process: describe(caller) }), errno })
+  events.log('info', message, { database, ...(caller && { process: describeCaller(caller) }), errno })
+  return new FsError(errno, message)
+}
+
+/** This node leads, but not this database: what its backup may have of it could not be read. */
+export function rejectWithheld(
+  events: CaptureEvents,
+  database: string,
+  reason: string,
+  caller?: Caller,
+  errno: 'EROFS' | 'EACCES' = 'EROFS',
+): FsError {
+  const message = `a write was rejected, because the backup may be ahead and cannot be read; nothing was changed: ${reason}`
+  events.log('error', message, { database, ...(caller && { process: describeCaller(caller) }), errno })
   return new FsError(errno, message)
 }
 
@@ -167,7 +179,7 @@ export const rejectWritable: Reject = (events, database, caller) => {
   const message =
     'an open for writing was rejected, because this node is not the primary and fuse.replica-writes is readonly: ' +
     'SQLite opens the database read-only'
-  events.log('info', message, { database, process: describe(caller), errno: 'EACCES' })
+  events.log('info', message, { database, process: describeCaller(caller), errno: 'EACCES' })
   return new FsError('EACCES', message)
 }
 
@@ -245,7 +257,7 @@ export function rejectForeign(
   caller?: Caller,
 ): FsError {
   const message = `a write was rejected: the database's header would say ${describeForeign(versions)}; nothing was changed`
-  events.log('error', message, { database, errno: 'EPERM', ...(caller && { process: describe(caller) }) })
+  events.log('error', message, { database, errno: 'EPERM', ...(caller && { process: describeCaller(caller) }) })
   return new FsError('EPERM', message)
 }
 
@@ -278,20 +290,6 @@ function reject(
   subject: { readonly database: string } | { readonly file: string },
   caller: Caller,
 ): FsError {
-  events.log('error', message, { ...subject, process: describe(caller), errno })
+  events.log('error', message, { ...subject, process: describeCaller(caller), errno })
   return new FsError(errno, message)
-}
-
-function describe({ tid }: Caller): string {
-  if (tid === 0) return 'the kernel'
-  return describeProcess(processOf(tid))
-}
-
-/** The process of a thread: its threads have names of their own. */
-function processOf(tid: number): number {
-  try {
-    return Number(/^Tgid:\s*(\d+)$/m.exec(fs.readFileSync(`/proc/${tid}/status`, 'utf8'))?.[1] ?? tid)
-  } catch {
-    return tid
-  }
 }

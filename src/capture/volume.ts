@@ -6,6 +6,7 @@ import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
 import { withFile } from '../util/files.ts'
 import type { Announcement } from './announcements.ts'
 import { captureArriving, mayBecomeWal, undoArrival } from './arriving-wal.ts'
+import { assertNotWithheld, SOLE } from './authority.ts'
 import { ClientRemovals } from './client-removals.ts'
 import type { Database } from './database.ts'
 import { ANY_DATABASE } from './database-filter.ts'
@@ -130,7 +131,8 @@ export class CaptureVolume implements Volume {
 
   /** Throws FsError. */
   #assertRenamable(from: string, to: string, isDirectory: boolean, caller: Caller): void {
-    const { events } = this.#options
+    const { events, authority = SOLE } = this.#options
+    assertNotWithheld(events, authority, to, isDirectory)
     const tracked = this.#tracked
     const moved = tracked.knownAt(from, isDirectory)
     for (const database of [...moved, ...tracked.knownAt(to, isDirectory)])

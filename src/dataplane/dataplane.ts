@@ -15,10 +15,11 @@ import type { DataPlaneData, FromDataPlane, ToDataPlane } from './messages.ts'
 import { PlainFiles } from './plain-files.ts'
 import { SharedState } from './shared-state.ts'
 import { Tenants } from './tenants.ts'
+import { WithheldDatabases } from './withheld.ts'
 
 export type { KnownDatabase } from './known-database.ts'
 
-type ThreadData = Omit<DataPlaneData, 'shared' | 'syncs' | 'delays' | 'keepAwake'>
+type ThreadData = Omit<DataPlaneData, 'shared' | 'withheld' | 'syncs' | 'delays' | 'keepAwake'>
 
 export interface DataPlaneOptions extends ThreadData, Omit<HelperThreadsOptions, 'syncFailed'> {
   /** A database is new, or its state has changed. */
@@ -47,6 +48,8 @@ export class DataPlane {
   /** Resolves when the thread has ended; rejects when it failed. */
   readonly ended: Promise<void>
   readonly shared = new SharedState()
+  /** Databases that this node does not lead although it leads. */
+  readonly withheld = new WithheldDatabases()
   readonly #tenants = new Tenants(this.shared)
   readonly #plainFiles = new PlainFiles((message, fields) => this.#options.log('warn', message, fields))
   readonly #worker: Worker
@@ -64,7 +67,7 @@ export class DataPlane {
     const { dataDir, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites } = options
     this.#helpers = new HelperThreads({ ...options, syncFailed: () => this.takeTurn() })
     const workerData: DataPlaneData = {
-      ...{ shared: this.shared.buffer, ...this.#helpers.memory },
+      ...{ shared: this.shared.buffer, withheld: this.withheld.buffer, ...this.#helpers.memory },
       ...{ dataDir, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites },
     }
     this.#worker = new Worker(fileURLToPath(new URL('./dataplane.js', import.meta.url)), { workerData })

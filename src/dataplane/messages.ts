@@ -9,6 +9,8 @@ import type { Modes } from '../util/private-files.ts'
 
 export interface DataPlaneData {
   readonly shared: SharedArrayBuffer
+  /** Shared memory of the databases that are not led (withheld.ts). */
+  readonly withheld: SharedArrayBuffer
   /** Shared memory of the fsyncs that another thread runs (syncs.ts). */
   readonly syncs: SharedArrayBuffer
   /** Shared memory of the replies that wait for the replicas (delays.ts); absent where none ever does. */

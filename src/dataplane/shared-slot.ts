@@ -3,6 +3,7 @@
  * reader retries then.
  */
 
+import { ZERO_POSITION } from '../log/store.ts'
 import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
 
 export interface SlotState {
@@ -18,6 +19,13 @@ export interface SlotState {
   readonly backfilled: Position
   readonly commits: number
   readonly timestampMs: number
+}
+
+/** Of a database that does not exist. */
+export const NO_STATE: SlotState = {
+  ...{ position: ZERO_POSITION, backfilled: ZERO_POSITION },
+  ...{ sizePages: 0, pageSize: 0, journalMode: 'rollback', encrypted: false, tracked: false },
+  ...{ commits: 0, timestampMs: 0 },
 }
 
 export const SLOT_WORDS = 12

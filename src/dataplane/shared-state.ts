@@ -29,6 +29,7 @@ const CONTROL = {
   cutOff: 24,
   awaiting: 26,
   syncFailed: 28,
+  lateClientPid: 30,
 } as const
 const AWAITING: readonly Awaiting[] = ['nothing', 'writes', 'opens']
 /** Offset in 64-bit words. */
@@ -215,6 +216,15 @@ export class SharedState {
 
   set clientPid(pid: number) {
     Atomics.store(this.#control, CONTROL.clientPid, pid)
+  }
+
+  /** The pid of the client that brings a withheld database forward while this node leads; 0 while there is none. */
+  get lateClientPid(): number {
+    return Atomics.load(this.#control, CONTROL.lateClientPid)
+  }
+
+  set lateClientPid(pid: number) {
+    Atomics.store(this.#control, CONTROL.lateClientPid, pid)
   }
 
   /** The lag of a replica in milliseconds; undefined on a primary, and while it is not known. */

@@ -22,7 +22,7 @@ import { recoverDatabase, type RecoveryOptions, rejectedDatabase } from '../reco
 import { errorCode, errorMessage } from '../util/errors.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
 import { nowMs as monotonicMs } from '../util/monotonic.ts'
-import { authorityOf } from './authority.ts'
+import { NodeAuthority } from './authority.ts'
 import { Delays } from './delays.ts'
 import { FileLocks } from './file-locks.ts'
 import { KeepAwake } from './keep-awake.ts'
@@ -34,6 +34,7 @@ import { Slots } from './slots.ts'
 import { NodeSpecialFiles } from './special-files.ts'
 import { Syncs } from './syncs.ts'
 import { Turns } from './turns.ts'
+import { WithheldDatabases } from './withheld.ts'
 
 assert.ok(parentPort !== null, 'this file is the entry of a worker thread')
 const port = parentPort
@@ -66,7 +67,7 @@ let isCutOff = false
 /** What waited for the node's role when the requests that are held were last decided. */
 let awaited: Awaiting = 'opens'
 
-const authority = authorityOf(state, {
+const authority = new NodeAuthority(state, new WithheldDatabases(data.withheld), {
   isServing: () => serving,
   commits: () => (committing = true),
   opensReadOnly: data.replicaWrites === 'readonly',

@@ -88,6 +88,12 @@ export class Checkpoints {
     for (const known of this.#databases.values()) known.isGuarded = false
   }
 
+  /** This node leads the database from now on. */
+  resume(name: string): void {
+    const sharing = this.#options.plane.sharing.get(name)
+    if (sharing !== undefined) this.#changed(name, sharing)
+  }
+
   status(name: string): CheckpointStatus {
     const walBytes = this.#walBytes(name)
     const known = this.#databases.get(name)
@@ -97,7 +103,7 @@ export class Checkpoints {
   }
 
   #changed(name: string, sharing: Sharing): void {
-    if (!this.#leads) return
+    if (!this.#leads || this.#isWithheld(name)) return
     const isShared = sharing !== 'sole'
     const known = this.#known(name)
     if (isShared) known.heardAtMs = performance.now()
@@ -111,7 +117,7 @@ export class Checkpoints {
 
   /** Has a database that one connection has open checkpointed; before, its wal-index is compared. */
   #checkpoint(database: string): void {
-    if (!this.#leads) return
+    if (!this.#leads || this.#isWithheld(database)) return
     if (this.#client === undefined) this.#startClient()
     const logDir = logDirectory(this.#options.dataDir, database)
     void this.#client?.send({ type: 'quiet', database, logDir })
@@ -123,7 +129,14 @@ export class Checkpoints {
     const client = new LocalClientProcess({ plane, mountDir, logger, received: (message) => this.#receive(message) })
     this.#client = client
     void client.ended.then(() => this.#ended(client))
-    for (const [database, sharing] of plane.sharing) void client.send(this.#guard(database, sharing))
+    for (const [database, sharing] of plane.sharing) {
+      if (!this.#isWithheld(database)) void client.send(this.#guard(database, sharing))
+    }
+  }
+
+  /** Its own local client checkpoints it. */
+  #isWithheld(name: string): boolean {
+    return this.#options.plane.withheld.reasons.has(name)
   }
 
   #guard(database: string, sharing: Sharing): ToClient {

@@ -11,9 +11,10 @@ import type { StreamedDatabase, StreamSource } from '../stream/primary/source.ts
 import type { NodeAddress, NodeName } from '../util/node-address.ts'
 import type { ClusterRoleOptions } from './cluster-role-options.ts'
 import { isBackedUp, shipTheRest } from './last-ship.ts'
+import { Readiness } from './readiness.ts'
 import { StreamedDatabases } from './streamed-databases.ts'
-import { takeOverUnlessAway } from './take-over.ts'
-import type { TakenOver } from './taken-over.ts'
+import { type Found, takeOverUnlessAway } from './take-over.ts'
+import { Withheld } from './withheld.ts'
 
 /** How long a node waits for a replica to have everything before it releases the lease. */
 const DRAIN_MS = 3_000
@@ -24,8 +25,7 @@ const LEAVE_MS = 2_000
 
 /** The actions of a node in each role. Membership decides which role that is. */
 export class ClusterRole implements RoleHost, StreamSource {
-  /** Resolves when this node leads, or has caught up with the primary. */
-  readonly ready: Promise<void>
+  readonly readiness = new Readiness()
   readonly server: StreamServer
   readonly nodeId: string
   readonly hostname: string
@@ -33,14 +33,14 @@ export class ClusterRole implements RoleHost, StreamSource {
   readonly #options: ClusterRoleOptions
   readonly #streamed: StreamedDatabases
   #replica: Replica | undefined
+  /** While this node leads and does not lead some database. */
+  #withheld: Withheld | undefined
   #term: bigint | undefined
   #primary: NodeAddress | undefined
   /** Until then, uploads of earlier leaders may still reach the backup. */
   #uploadsMayRunUntilMs = 0
   #successor: string | undefined
   #drained = false
-  #becomeReady: () => void = () => undefined
-  #isReady = false
 
   constructor(options: ClusterRoleOptions) {
     const { data, self, logger } = options
@@ -50,16 +50,10 @@ export class ClusterRole implements RoleHost, StreamSource {
     this.temporaryParent = `${data.dir}/temporary`
     this.#streamed = new StreamedDatabases(data, options.plane, options.owners)
     this.server = new StreamServer(this, logger, { maxLagMs: options.maxLagMs })
-    this.ready = new Promise((resolve) => {
-      this.#becomeReady = () => {
-        this.#isReady = true
-        resolve()
-      }
-    })
   }
 
   get isReady(): boolean {
-    return this.#isReady
+    return this.readiness.isReady
   }
 
   get replica(): Replica | undefined {
@@ -85,6 +79,7 @@ export class ClusterRole implements RoleHost, StreamSource {
   /** Called after membership has ended. */
   async stop(): Promise<void> {
     await this.server.close('the node stops')
+    await this.#withheld?.stop()
     await this.#replica?.stop()
     this.#replica = undefined
     await this.#options.checkpoints?.stop()
@@ -140,12 +135,12 @@ export class ClusterRole implements RoleHost, StreamSource {
     await replica.leave()
     await replica.applied(signal)
     roleWait.begin('writes')
-    let takenOver: ReadonlyMap<string, TakenOver> | undefined
+    let found: Found | undefined
+    const localTerm = data.historyTerm()
     try {
-      const localTerm = data.historyTerm()
       const isLastLeaders = localTerm > 0n && previous.leader?.term === localTerm
       const context = { plane, replica, data, localTerm, isLastLeaders, term, logger, signal }
-      takenOver = backup && (await takeOverUnlessAway({ ...context, backup }, previous.ledHere))
+      found = backup && (await takeOverUnlessAway({ ...context, backup }, previous.ledHere))
       signal.throwIfAborted()
       data.led(term)
       const { released, leader } = previous
@@ -157,6 +152,7 @@ export class ClusterRole implements RoleHost, StreamSource {
       await replica.stop(() => {
         this.#primary = undefined
         plane.shared.primaryHostname = undefined
+        plane.withheld.reasons = found?.withheld ?? new Map()
         this.#term = term
         plane.shared.leads = true
         roleWait.end()
@@ -166,10 +162,11 @@ export class ClusterRole implements RoleHost, StreamSource {
     }
     checkpoints?.start()
     const notBeforeMs = previous.uploadsMayRunUntilMs
-    const lease = takenOver && isLeased ? { term, notBeforeMs, takenOver } : undefined
+    const lease = found && isLeased ? { term, notBeforeMs, takenOver: found.takenOver } : undefined
     backup?.lead(plane, lease)
+    if (backup && found) this.#withheld = Withheld.start(found.withheld, { ...this.#options, backup, localTerm, term })
     this.#uploadsMayRunUntilMs = notBeforeMs
-    this.#becomeReady()
+    this.readiness.become()
   }
 
   extend(deadlineNs: bigint): void {
@@ -178,13 +175,15 @@ export class ClusterRole implements RoleHost, StreamSource {
 
   async stepDown(): Promise<void> {
     // Until it has everything that its primary has, or leads again.
-    this.#isReady = false
+    this.readiness.isReady = false
     const { plane, backup, checkpoints } = this.#options
     plane.shared.deadlineNs = 0n
     const fenced = plane.fence(FENCE_MS)
     this.#term = undefined
     plane.shared.wake()
-    await Promise.all([fenced, backup?.stepDown(), checkpoints?.stop()])
+    await Promise.all([fenced, backup?.stepDown(), checkpoints?.stop(), this.#withheld?.stop()])
+    this.#withheld = undefined
+    plane.withheld.reasons = new Map()
     await this.#follower()
   }
 
@@ -249,6 +248,10 @@ export class ClusterRole implements RoleHost, StreamSource {
     return this.#streamed
   }
 
+  withheld(database: string): StreamedDatabase | undefined {
+    return this.#streamed.withheld(database)
+  }
+
   droppedAt(database: string): Position | undefined {
     return this.#options.plane.droppedAt(database)
   }
@@ -286,7 +289,7 @@ export class ClusterRole implements RoleHost, StreamSource {
       heldUp: () => roleWait.end(),
       caughtUp: (term) => {
         data.hasHistoryOf(term)
-        this.#becomeReady()
+        this.readiness.become()
       },
     })
     this.#replica = replica

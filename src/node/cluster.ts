@@ -56,7 +56,7 @@ export class Cluster {
     const aborted = new Promise<never>((_, reject) => {
       signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
     })
-    await Promise.race([this.#membership.roleTaken.then(() => this.role.ready), aborted])
+    await Promise.race([this.#membership.roleTaken.then(() => this.role.readiness.first), aborted])
     if (config.promote && this.nodeRole === 'replica') void this.#promoteAsConfigured()
   }
 

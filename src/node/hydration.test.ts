@@ -84,12 +84,22 @@ test('a start that could not restore all databases is remembered until one has',
   using temporary = temporaryDirectory()
   const { data, store, hydrate } = await setUp(temporary.dir, 'a.db', 'b.db')
   const get = store.get.bind(store)
-  store.get = (key, ...rest) => {
-    if (key.startsWith('b.db/')) throw new StoreUnavailableError(store.url, 'read object', new Error('cut'))
-    return get(key, ...rest)
-  }
+  const cut =
+    (isCut: (key: string) => boolean) =>
+    (key: string, ...rest: unknown[]) => {
+      if (isCut(key)) throw new StoreUnavailableError(store.url, `read object ${key}`, new Error('cut'))
+      return get(key, ...(rest as []))
+    }
+  let reads = 0
+  store.get = cut(() => ++reads > 1)
   await expect(hydrate()).rejects.toThrow('cut')
   // Otherwise the next start would take the one that was restored for all there are.
+  expect(isIncomplete(data)).toBe(true)
+  // An object that the store does not give, while it gives others, is one database's failure.
+  store.get = cut((key) => key.startsWith('b.db/'))
+  const rejections = await hydrate()
+  expect([...rejections.keys()]).toEqual(['b.db'])
+  expect(rejections.get('b.db')).toMatch(/cannot read object b\.db\/\S+ in memory:/)
   expect([existsSync(`${data.root}/a.db`), isIncomplete(data)]).toEqual([true, true])
   store.get = get
   expect(await hydrate()).toEqual(new Map())

@@ -4,6 +4,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import pLimit from 'p-limit'
 import { BackupUnrelatedError } from '../backup/history/errors.ts'
+import { isOutage } from '../backup/history/outage.ts'
 import { NEWEST } from '../backup/history/plan.ts'
 import type { BackupPosition } from '../backup/history/position.ts'
 import { restoreDatabase } from '../backup/restore/restore.ts'
@@ -15,15 +16,14 @@ import type { DataDirectory } from '../data/directory.ts'
 import type { Owners } from '../data/owners.ts'
 import { installRestored, type Restored, restoringPath } from '../data/restored.ts'
 import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
+import { databaseNameProblem } from '../log/database-name.ts'
 import { droppedAt } from '../log/dropped.ts'
 import { LogReader } from '../log/reader.ts'
 import { listSegments } from '../log/segments.ts'
 import { logDirectory } from '../log/store.ts'
 import { LTXError } from '../ltx/format/errors.ts'
 import { EMPTY_CHECKSUM, formatPosition, formatTXID } from '../ltx/format/types.ts'
-import { StoreUnavailableError } from '../objectstore/errors.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
-import { StoreRejectedError } from '../objectstore/s3/errors.ts'
 import { errorCode, LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { writeState } from '../util/state-file.ts'
@@ -57,26 +57,42 @@ export function isIncomplete(data: DataDirectory): boolean {
 export async function hydrateMissing(options: HydrationOptions): Promise<Map<string, string>> {
   const { data, store } = options
   const rejections = new Map<string, string>()
-  const failed = (name: string, error: unknown) => {
-    rejections.set(name, reasonOf(error, options))
+  const unreadable = new Map<string, unknown>()
+  const backedUpDatabases = await listBackup(store, (name, error) => unreadable.set(name, error))
+  let isMissing = false
+  const failed = async (name: string, error: unknown) => {
+    rejections.set(name, await reasonOf(error, options, backedUpDatabases))
+    isMissing ||= isRestorable(data, name)
   }
-  const unreadable = (name: string, error: unknown) => {
-    if (!isKnown(data, name)) failed(name, error)
-  }
-  const backedUpDatabases = await listBackup(store, unreadable)
+  for (const [name, error] of unreadable) if (!isKnown(data, name)) await failed(name, error)
   await each(backedUpDatabases, async (backedUp) => {
     const { name, position } = backedUp
     try {
       if (position.state === 'empty' || isKnown(data, name) || isDroppedSince(data, name, position)) return
-      if (!isIncomplete(data)) writeState(data.files, incompletePath(data), INCOMPLETE_FORMAT, { url: store.url })
+      writeIncomplete(options)
       if (data.files.exists(`${data.root}/${name}`)) throw new UnknownFileError(name, data.root, store.url, position)
       await hydrate(options, backedUp)
     } catch (error) {
-      failed(name, error)
+      await failed(name, error)
     }
   })
-  data.files.remove(incompletePath(data))
+  if (isMissing) writeIncomplete(options)
+  else data.files.remove(incompletePath(data))
   return rejections
+}
+
+/** The name can have a database here, and has none. */
+function isRestorable({ root, files }: DataDirectory, name: string): boolean {
+  try {
+    return databaseNameProblem(name) === undefined && !files.exists(`${root}/${name}`)
+  } catch {
+    // It leads through a link.
+    return false
+  }
+}
+
+function writeIncomplete({ data, store }: HydrationOptions): void {
+  if (!isIncomplete(data)) writeState(data.files, incompletePath(data), INCOMPLETE_FORMAT, { url: store.url })
 }
 
 /** Several databases at once. After an error no other begins, and those that have begun end first. */
@@ -113,8 +129,13 @@ function isDroppedSince({ dir, root, files }: DataDirectory, name: string, { txi
 }
 
 /** Why one database is not served. Throws what concerns all of them: the store as a whole, or the end of the start. */
-function reasonOf(error: unknown, { signal }: HydrationOptions): string {
-  const ofStore = error instanceof StoreUnavailableError || error instanceof StoreRejectedError
+async function reasonOf(
+  error: unknown,
+  { store, signal }: HydrationOptions,
+  listed: readonly BackedUpDatabase[],
+): Promise<string> {
+  const histories = listed.map(({ history }) => history)
+  const ofStore = await isOutage(store, histories, error, signal)
   const isName = error instanceof Error && OF_ONE_NAME.includes(errorCode(error) ?? '')
   const ofOne = isName || error instanceof LtxdError || error instanceof LTXError
   if (!ofOne || ofStore || signal?.aborted === true) throw error
@@ -129,7 +150,8 @@ export async function reconcileAll(options: HydrationOptions, plane: DataPlane):
   // The data plane recovers one database at a time.
   const recovering = pLimit(1)
   const recover = (name: string) => recovering(() => plane.recover(name))
-  await each(await listBackup(options.store, (name, error) => failures.set(name, error)), async (backedUp) => {
+  const listed = await listBackup(options.store, (name, error) => failures.set(name, error))
+  await each(listed, async (backedUp) => {
     const database = plane.databases.get(backedUp.name)
     if (database === undefined || database.rejection !== undefined) return
     try {
@@ -139,7 +161,7 @@ export async function reconcileAll(options: HydrationOptions, plane: DataPlane):
     }
   })
   for (const [name, error] of failures) {
-    const reason = reasonOf(error, options)
+    const reason = await reasonOf(error, options, listed)
     if (plane.databases.get(name)?.rejection === undefined) await plane.rejectAtStart(name, reason)
   }
 }

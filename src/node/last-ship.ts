@@ -33,7 +33,11 @@ export async function shipTheRest(ship: LastShip, signal: AbortSignal): Promise<
     )
   }
   await backup.ship(signal)
-  return 'elsewhere'
+  // What this node has of a database that it does not lead may be nowhere else.
+  const isWithheld = served(plane).some(
+    ({ name, state }) => plane.withheld.reasons.has(name) && state().position.txid > 0n,
+  )
+  return isWithheld ? 'unknown' : 'elsewhere'
 }
 
 /** Of a replica whose primary does not answer: whether the backup has everything that this node has. */

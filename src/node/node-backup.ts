@@ -1,7 +1,6 @@
 /** The node's backup: one store, with every database of the node that has a log. */
 
 import fs from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { BackupStatus } from '../api/status.ts'
 import { BackupService } from '../backup/ship/service.ts'
 import { configuredSchedule } from '../backup/upkeep/configured-schedule.ts'
@@ -24,6 +23,7 @@ import { nowMs } from '../util/monotonic.ts'
 import { modesOf } from '../util/private-files.ts'
 import { hydrateMissing, type HydrationOptions, isIncomplete, reconcileAll } from './hydration.ts'
 import { LateComparison } from './late-comparison.ts'
+import { shipAll } from './ship-all.ts'
 import type { TakenOver } from './taken-over.ts'
 
 /** The lease under which a node writes to its backup. */
@@ -37,9 +37,6 @@ export interface BackupLease {
 
 /** How long uploads that are under way may take when the node stops, beyond the time that it has for that. */
 const MIN_DRAIN_MS = 100
-/** The pauses between attempts to ship the rest. */
-const FIRST_RETRY_MS = 100
-const MAX_RETRY_MS = 1_000
 /** A database that did not exist when the node took over. */
 const NEW: TakenOver = { at: 0n as TXID, isBackedUp: false }
 /** How often dropped databases are looked at whose backup may need no upkeep any more. */
@@ -161,8 +158,16 @@ export class NodeBackup {
     }
   }
 
+  /** A database that this node did not lead before. */
+  resume(name: string, takenOver: TakenOver): void {
+    if (this.#lease !== undefined)
+      this.#lease = { ...this.#lease, takenOver: new Map([...this.#lease.takenOver, [name, takenOver]]) }
+    if (takenOver.isBackedUp) this.#uploadedUpTo.set(name, takenOver.at)
+    this.#add(name)
+  }
+
   #add(name: string): void {
-    if (this.#service === undefined || this.#added.has(name)) return
+    if (this.#service === undefined || this.#added.has(name) || this.#isWithheld(name)) return
     this.#added.add(name)
     // Looked up by name each time: the database may be dropped, released, and made again.
     const position = () =>
@@ -212,10 +217,18 @@ export class NodeBackup {
       const failure = lastError === undefined ? {} : { lastError }
       status.set(name, { ...shipped, ...failure, ...(problem !== undefined && { problem }) })
     }
+    for (const [name, problem] of this.#plane?.withheld.reasons ?? []) {
+      status.set(name, { txid: formatTXID(0n as TXID), lagMs: 0, problem })
+    }
     // They are still to be compared.
     const lagMs = nowMs() - this.#ledAtMs
     for (const name of this.#added) if (!status.has(name)) status.set(name, { txid: formatTXID(0n as TXID), lagMs })
     return status
+  }
+
+  /** Nothing of it is shipped: what the backup has may be newer. */
+  #isWithheld(name: string): boolean {
+    return this.#plane?.withheld.reasons.has(name) === true
   }
 
   /** Whether the backup is known to have every committed transaction. */
@@ -229,27 +242,7 @@ export class NodeBackup {
   /** Ships every committed transaction. Tries again until the signal ends it, and rejects at once then. */
   async ship(signal: AbortSignal): Promise<void> {
     await this.compared(signal)
-    signal.throwIfAborted()
-    const ended = new Promise<never>((_, reject) => {
-      const end = () => reject(signal.reason as Error)
-      if (signal.aborted) end()
-      else signal.addEventListener('abort', end, { once: true })
-    })
-    ended.catch(() => undefined) // The signal may end when nobody waits for this any more.
-    let failure: unknown
-    try {
-      for (let pauseMs = FIRST_RETRY_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_RETRY_MS)) {
-        const service = this.#service
-        if (service === undefined) return
-        const all = Promise.allSettled(Array.from(this.#added, (name) => service.sync(name, signal)))
-        const failed = (await Promise.race([all, ended])).find(({ status }) => status === 'rejected')
-        if (failed === undefined) return
-        failure = (failed as PromiseRejectedResult).reason
-        await Promise.race([sleep(pauseMs), ended])
-      }
-    } catch (error) {
-      throw failure ?? error
-    }
+    await shipAll(() => ({ service: this.#service, names: [...this.#added] }), signal)
   }
 
   /** Another node leads from now on, so this node ships nothing more. */

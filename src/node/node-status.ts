@@ -4,6 +4,7 @@ import type { BackupStatus, DatabaseStatus, NodeStatus, UnreplicatedStatus } fro
 import type { Config } from '../config/config.ts'
 import { formatNodeId } from '../data/directory.ts'
 import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
+import { NO_STATE } from '../dataplane/shared-slot.ts'
 import { formatPosition, formatTXID } from '../ltx/format/types.ts'
 import { VERSION } from '../util/version.ts'
 import type { Checkpoints } from './checkpoints.ts'
@@ -41,11 +42,32 @@ export function nodeStatus(parts: NodeParts): NodeStatus {
     mount: { dir: mountDir, requests: plane?.shared.requests.byName() ?? {} },
     data: { dir: config.data.dir },
     ...(config.backup && { backup: { url: config.backup.url } }),
-    databases: Array.from(plane?.databases.values() ?? [])
-      .filter(({ rejection, state }) => rejection !== undefined || state().tracked)
-      .map((database) => databaseStatus(parts, database, backups?.get(database.name))),
+    databases: databasesOf(plane).map((database) => databaseStatus(parts, database, backups?.get(database.name))),
     ...(unreplicated && { unreplicated }),
   }
+}
+
+/** Those that exist, and those that are withheld, of which nothing may be here. */
+function databasesOf(plane: DataPlane | undefined): KnownDatabase[] {
+  if (plane === undefined) return []
+  const { reasons } = plane.withheld
+  const known = Array.from(plane.databases.values(), ({ name, rejection, state }) => {
+    return { name, rejection: rejection ?? reasons.get(name), state }
+  })
+  const absent = Array.from(reasons).filter(([name]) => !plane.databases.has(name))
+  return [
+    ...known.filter(({ rejection, state }) => rejection !== undefined || state().tracked),
+    ...absent.map(([name, rejection]) => ({ name, rejection, state: () => NO_STATE })),
+  ]
+}
+
+/** Why databases are not served, or not led, by their names. */
+export function unserved(plane: DataPlane | undefined): Record<string, string> {
+  const reasons = new Map(plane?.withheld.reasons)
+  for (const { name, rejection } of plane?.databases.values() ?? []) {
+    if (rejection !== undefined) reasons.set(name, rejection)
+  }
+  return Object.fromEntries(Array.from(reasons).sort().slice(0, MAX_NAMES))
 }
 
 /** Why the node cannot serve current data, or is not ready by the configuration; undefined when it is. */

@@ -26,7 +26,7 @@ import { LogMaintenance } from './log-maintenance.ts'
 import { NodeBackup } from './node-backup.ts'
 import type { Node, StartOptions } from './node-interface.ts'
 import { NodeMount } from './node-mount.ts'
-import { type NodeParts, nodeStatus, unready } from './node-status.ts'
+import { type NodeParts, nodeStatus, unready, unserved } from './node-status.ts'
 import { RoleWait } from './role-wait.ts'
 import { prepareScrubber, type Scrubber } from './scrubber.ts'
 
@@ -188,7 +188,7 @@ class RunningNode implements Node {
   #startApi({ dir, files }: DataDirectory): Promise<Api> {
     const { http, cluster } = this.#config
     const source = {
-      status: () => this.status(),
+      ...{ status: () => this.status(), unserved: () => unserved(this.#plane) },
       unready: () => (this.#stopping === undefined ? unready(this.#parts()) : 'stopping'),
       promote: (signal: AbortSignal, options: { force: boolean }) => this.#clustered().promote(signal, options),
       handoff: (node: string) => this.#clustered().handoff(node),

@@ -20,8 +20,14 @@ export class StreamedDatabases {
 
   *[Symbol.iterator](): Generator<StreamedDatabase> {
     for (const { name, rejection, state } of this.#plane.databases.values()) {
+      if (this.#plane.withheld.reasons.has(name)) continue
       if (rejection === undefined && state().position.txid > 0n) yield this.#known.get(name) ?? this.#add(name)
     }
+  }
+
+  /** What this node has of a database that it does not lead. */
+  withheld(name: string): StreamedDatabase | undefined {
+    return this.#plane.withheld.reasons.has(name) ? (this.#known.get(name) ?? this.#add(name)) : undefined
   }
 
   /** Only the position of the database's drop remains. */

@@ -2,19 +2,23 @@ import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { SEED } from '../../test/harness/effort.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import { loadHistory } from '../backup/history/history.ts'
 import { type UploadState, uploadTransactions } from '../backup/ship/upload.ts'
 import { PlayedDatabase, seeded } from '../backup/testing.ts'
+import { compactLevel } from '../backup/upkeep/compaction.ts'
 import { openDataDirectory } from '../data/directory.ts'
 import { droppedAt } from '../log/dropped.ts'
 import { createLog, logDirectory, ZERO_POSITION } from '../log/store.ts'
 import { formatPosition, type Position, toTXID } from '../ltx/format/types.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
+import type { ByteRange } from '../objectstore/objectstore.ts'
 import { MemoryStore } from '../objectstore/stores/memory.ts'
 import { LateComparison } from './late-comparison.ts'
 import { takeOver, takeOverUnlessAway } from './take-over.ts'
 import type { TakenOver } from './taken-over.ts'
 
 const logger = pino({ level: 'silent' })
+const FAR_LATER = 4_000_000_000_000
 const ZERO: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
 const AT_3: TakenOver = { at: toTXID(3), isBackedUp: false }
 
@@ -71,7 +75,7 @@ test('with the history of the last leader, only databases of which the backup na
   const more = await shipped(store, 'more.db', 3, 3n)
   store.asked.length = 0
   const { options, advanced, close } = context(temporary.dir, store, positions, true)
-  const taken = await takeOver(options)
+  const { takenOver: taken } = await takeOver(options)
   close()
   expect(store.asked.filter((what) => what === 'list')).toHaveLength(1)
   expect(store.asked.length).toBeLessThan(10)
@@ -87,7 +91,7 @@ test('without it every database is compared, many at once', async () => {
   const positions = new Map<string, Position>()
   for (let i = 0; i < 20; i++) positions.set(`${i}.db`, (await shipped(store, `${i}.db`, 2, 3n, SEED + i)).position())
   const { options, close } = context(temporary.dir, store, positions, false)
-  const taken = await takeOver(options)
+  const { takenOver: taken } = await takeOver(options)
   close()
   expect(new Set(taken.values())).toEqual(new Set(Array.from(positions, () => ({ at: 2n, isBackedUp: true }))))
 })
@@ -101,6 +105,70 @@ test('one database that must not be led ends the take-over once the others are d
   close()
 })
 
+test('a database of which an object is damaged is not led, the others are, and its objects stay', async () => {
+  using temporary = temporaryDirectory()
+  const store = new CountingStore()
+  await shipped(store, 'a.db', 3, 3n)
+  const b = await shipped(store, 'b.db', 3, 3n)
+  const [damaged] = (await loadHistory(store, 'a.db')).files
+  await store.put(damaged!.key, new Uint8Array(200), { metadata: (await store.head(damaged!.key))!.metadata })
+  const { options, advanced, close } = context(temporary.dir, store, new Map(), false)
+  const found = await takeOver({ ...options, localTerm: 0n })
+  expect([...found.takenOver.keys()]).toEqual(['b.db'])
+  expect(advanced).toEqual([`b.db ${formatPosition(b.position())}`])
+  expect(found.withheld.get('a.db')).toMatch(`object ${damaged!.key} in ${store.url} is damaged`)
+  // Without the backup it never leads again, although it led: a.db would begin anew.
+  store.list = () => {
+    throw new StoreUnavailableError(store.url, 'list objects', new Error('no answer'))
+  }
+  createLog(options.data.files, logDirectory(temporary.dir, 'b.db'), ZERO_POSITION)
+  await expect(takeOverUnlessAway(options, true)).rejects.toThrow(StoreUnavailableError)
+  close()
+})
+
+test('a node takes over without a damaged object where others lead to the same transaction', async () => {
+  using temporary = temporaryDirectory()
+  let nowMs = Date.now()
+  const store = new CountingStore({ now: () => nowMs })
+  const database = new PlayedDatabase('a.db', seeded(SEED))
+  let state = ZERO
+  for (let i = 0; i < 4; i++) {
+    database.commit()
+    state = await uploadTransactions(store, 'a.db', database, state, database.position().txid, { term: 3n })
+  }
+  nowMs = FAR_LATER
+  await compactLevel(store, 'a.db', 1, { nowMs })
+  const { files } = await loadHistory(store, 'a.db')
+  const merged = files.find(({ level }) => level === 1)!
+  await store.put(merged.key, new Uint8Array(200), { metadata: (await store.head(merged.key))!.metadata })
+  const { options, advanced, close } = context(temporary.dir, store, new Map(), false)
+  const { takenOver, withheld } = await takeOver({ ...options, localTerm: 0n })
+  close()
+  expect(withheld).toEqual(new Map())
+  expect(takenOver.get('a.db')).toEqual({ at: 4n, isBackedUp: true })
+  expect(advanced).toEqual([`a.db ${formatPosition(database.position())}`])
+})
+
+test('an object that the store does not give is the failure of one database; a store that gives nothing is away', async () => {
+  using temporary = temporaryDirectory()
+  const store = new CountingStore()
+  await shipped(store, 'a.db', 3, 3n)
+  await shipped(store, 'b.db', 3, 3n)
+  const get = store.get.bind(store)
+  const refuse = (isRefused: (key: string) => boolean) => (key: string, range?: ByteRange) => {
+    if (isRefused(key)) throw new StoreUnavailableError(store.url, `read object ${key}`, new Error('500'))
+    return get(key, range)
+  }
+  const { options, close } = context(temporary.dir, store, new Map(), false)
+  store.get = refuse((key) => key.startsWith('a.db/'))
+  const found = await takeOver({ ...options, localTerm: 0n })
+  expect([[...found.takenOver.keys()], [...found.withheld.keys()]]).toEqual([['b.db'], ['a.db']])
+  expect(found.withheld.get('a.db')).toMatch(/cannot read object a\.db\//)
+  store.get = refuse(() => true)
+  await expect(takeOver({ ...options, localTerm: 0n })).rejects.toThrow(StoreUnavailableError)
+  close()
+})
+
 test('a node without any history never leads without reading the backup, whatever it has led', async () => {
   using temporary = temporaryDirectory()
   const store = new CountingStore()
@@ -111,7 +179,7 @@ test('a node without any history never leads without reading the backup, whateve
   await expect(takeOverUnlessAway(options, true)).rejects.toThrow(StoreUnavailableError)
   createLog(options.data.files, logDirectory(temporary.dir, 'a.db'), ZERO_POSITION)
   await expect(takeOverUnlessAway(options, false)).rejects.toThrow(StoreUnavailableError)
-  expect(await takeOverUnlessAway(options, true)).toEqual(new Map())
+  expect((await takeOverUnlessAway(options, true)).takenOver).toEqual(new Map())
   close()
 })
 
@@ -124,7 +192,8 @@ test('a node without any history leads where the backup has nothing but drops, w
   await uploadTransactions(store, 'gone.db', database, ZERO, database.position().txid, { term: 3n })
   const { options, close } = context(temporary.dir, store, new Map(), false)
   const { txid } = database.position()
-  expect(await takeOver({ ...options, localTerm: 0n })).toEqual(new Map([['gone.db', { at: txid, isBackedUp: true }]]))
+  const { takenOver } = await takeOver({ ...options, localTerm: 0n })
+  expect(takenOver).toEqual(new Map([['gone.db', { at: txid, isBackedUp: true }]]))
   expect(droppedAt(options.data.files, logDirectory(temporary.dir, 'gone.db'))?.txid).toBe(txid)
   close()
 })

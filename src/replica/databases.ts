@@ -29,6 +29,8 @@ export interface ReplicaDatabasesOptions {
   readonly heldUp: () => void
   /** The local client has ended unexpectedly. */
   readonly lost: () => void
+  /** Only this database, by a client beside the one of a primary. Default: all. */
+  readonly late?: string
 }
 
 /**
@@ -54,13 +56,15 @@ export class ReplicaDatabases {
 
   /** Starts a client, which opens all databases. After an error the client ends, so `lost` is called, too. */
   async open(): Promise<void> {
-    const { plane, mountDir, logger } = this.#options
+    const { plane, mountDir, logger, late } = this.#options
     this.#databases.clear()
-    const client = new LocalClientProcess({ plane, mountDir, logger, received: (message) => this.#receive(message) })
+    const received = (message: FromClient) => this.#receive(message)
+    const client = new LocalClientProcess({ plane, mountDir, logger, received, isLate: late !== undefined })
     this.#client = client
     void client.ended.then(() => this.#clientEnded(client))
     try {
       for (const known of plane.databases.values()) {
+        if (late !== undefined && known.name !== late) continue
         if (known.rejection !== undefined) await this.#discardRejected(known)
         else if (known.state().position.txid > 0n) await this.#addAndOpen(known.name)
       }

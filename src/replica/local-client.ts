@@ -16,6 +16,8 @@ export interface LocalClientOptions {
   readonly mountDir: string
   readonly logger: Logger
   readonly received: (message: FromClient) => void
+  /** It brings one withheld database forward while this node leads, beside the client that checkpoints the others. */
+  readonly isLate?: boolean | undefined
 }
 
 /** How long the client may take to release its databases, including a checkpoint of each. */
@@ -28,12 +30,13 @@ export class LocalClientProcess {
   readonly #child: ChildProcess
   readonly #input: Writable
   readonly #shared: SharedState
+  readonly #word: 'clientPid' | 'lateClientPid'
   #finished: (() => void) | undefined
   /** Pending while there is no room for more. */
   #drained: Promise<void> | undefined
 
   /** Starts the process. On a replica the data plane accepts writes from this process only. */
-  constructor({ plane, mountDir, logger, received }: LocalClientOptions) {
+  constructor({ plane, mountDir, logger, received, isLate = false }: LocalClientOptions) {
     const { shared } = plane
     const program = fileURLToPath(new URL('./local-client.js', import.meta.url))
     const argv = [program, mountDir, plane.announcementsPath(mountDir), plane.mountDevice ?? '']
@@ -41,7 +44,8 @@ export class LocalClientProcess {
     this.#child = child
     this.#input = child.stdin
     this.#shared = shared
-    shared.clientPid = child.pid ?? 0
+    const word = (this.#word = isLate ? 'lateClientPid' : 'clientPid')
+    shared[word] = child.pid ?? 0
     child.stdin.on('error', () => undefined) // The process has ended, which `ended` reports.
     lines(child.stdout, (line) => {
       const message = JSON.parse(line) as FromClient
@@ -55,7 +59,7 @@ export class LocalClientProcess {
       child.once('error', () => resolve())
       child.once('close', () => resolve())
     }).then(() => {
-      if (shared.clientPid === child.pid) shared.clientPid = 0
+      if (shared[word] === child.pid) shared[word] = 0
     })
   }
 
@@ -91,7 +95,7 @@ export class LocalClientProcess {
     await this.send({ type: 'close' })
     await this.ended
     clearTimeout(late)
-    this.#shared.clientPid = 0
+    this.#shared[this.#word] = 0
   }
 }
 

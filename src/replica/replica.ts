@@ -4,14 +4,13 @@ import type { DataDirectory } from '../data/directory.ts'
 import type { Owners } from '../data/owners.ts'
 import { Spool } from '../data/spool.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
-import type { Position, TXID } from '../ltx/format/types.ts'
-import { formatPosition } from '../ltx/format/types.ts'
+import type { TXID } from '../ltx/format/types.ts'
 import { StreamClient } from '../stream/replica/client.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import type { NodeAddress } from '../util/node-address.ts'
 import { before } from '../util/waits.ts'
-import type { ReplicaDatabase } from './database.ts'
+import { advance, type AdvanceTo } from './advance.ts'
 import { ReplicaDatabases } from './databases.ts'
 import { HUNG_MS, unlessHung } from './hung.ts'
 import { Lag, SILENT_MS } from './lag.ts'
@@ -156,21 +155,6 @@ export class Replica {
     }
   }
 
-  /** A lease is not kept unused for as long as a local process likes. The client finishes the order in its time. */
-  async #unlessHeldUp(database: ReplicaDatabase, advancing: Promise<void>): Promise<void> {
-    const isOver = advancing.then(
-      () => true,
-      () => true,
-    )
-    let heldUpMs = 0
-    while (!(await Promise.race([isOver, sleep(POLL_MS, false)]))) {
-      heldUpMs = database.blocked === undefined ? 0 : heldUpMs + POLL_MS
-      if (heldUpMs < DRAIN_MS) continue
-      throw new LtxdError('REPLICA_HELD_UP', `database ${database.name} cannot be advanced: ${database.blocked ?? ''}`)
-    }
-    await advancing
-  }
-
   /** Why transactions that were received are not applied. */
   #heldUp(): string | undefined {
     for (const { name, isApplying, blocked } of this.#databases.all()) {
@@ -201,15 +185,8 @@ export class Replica {
   }
 
   /** Applies a file of the backup to a database, before the node leads. Throws ReplicaError. */
-  async advance(
-    name: string,
-    bytes: AsyncIterable<Uint8Array>,
-    { whole, position, timestampMs }: { whole: boolean; position: Position | undefined; timestampMs: number },
-  ): Promise<void> {
-    const { file } = await this.#spool.write(bytes)
-    const database = await this.#databases.get(name)
-    const at = position === undefined ? {} : { position: formatPosition(position) }
-    await this.#unlessHeldUp(database, database.advance({ file, whole, timestampMs, ...at }))
+  advance(name: string, bytes: AsyncIterable<Uint8Array>, to: AdvanceTo): Promise<void> {
+    return advance(this.#spool, this.#databases, name, bytes, to)
   }
 
   /** Only the position of the database's drop remains. */

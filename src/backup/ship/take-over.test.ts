@@ -7,7 +7,8 @@ import { loadHistory } from '../history/history.ts'
 import type { FileRef } from '../history/layout.ts'
 import { PlayedDatabase, seeded } from '../testing.ts'
 import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
-import { executeTakeOver, type FileDetails, gatherTakeOverFacts, planTakeOver, type TakeOver } from './take-over.ts'
+import { type ApplyFile, executeTakeOver, type FileDetails } from './execute-take-over.ts'
+import { gatherTakeOverFacts, planTakeOver, type TakeOver } from './take-over.ts'
 import { type UploadState, uploadTransactions } from './upload.ts'
 
 const ZERO: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
@@ -79,6 +80,39 @@ describe(`a node about to lead (LTXD_SEED=${SEED})`, () => {
       for (const { min, preApplyChecksum } of applied.slice(1))
         expect(preApplyChecksum).toBe(leader.checksums.get(toTXID(min - 1n)))
     }
+  })
+
+  it('applies other files where one is damaged or missing, and names it where there are none', async () => {
+    const { store, leader, ship, replica, settle } = setUp()
+    for (const commits of [3, 2, 2, 1]) await ship(commits)
+    settle()
+    await compactLevel(store, 'app.db', 1, { nowMs: FAR_LATER })
+    const { files } = await loadHistory(store, 'app.db')
+    const [merged] = files.filter(({ level }) => level === 1)
+    const facts = await gatherTakeOverFacts(store, replica(3), 3n)
+    const plan = planTakeOver(facts)
+    expect(plan).toMatchObject({ kind: 'fast-forward', files: [{ key: merged?.key }] })
+    const { metadata } = (await store.head(merged!.key)) ?? {}
+    const run = async () => {
+      const applied: bigint[] = []
+      const avoided: string[] = []
+      const apply: ApplyFile = async ({ max }, bytes, { postApplyChecksum }) => {
+        for await (const _ of bytes) continue
+        expect(postApplyChecksum).toBe(leader.checksums.get(max))
+        applied.push(max)
+      }
+      await executeTakeOver(store, facts, plan, apply, { onAvoided: ({ key }) => avoided.push(key) })
+      return { applied, avoided }
+    }
+    const level0 = files.filter(({ level, max }) => level === 0 && max > 3n)
+    const around = { applied: level0.map(({ max }) => max), avoided: [merged?.key] }
+    await store.put(merged!.key, new Uint8Array(300), { metadata: metadata ?? {} })
+    expect(await run()).toEqual(around)
+    await store.delete([merged!.key])
+    expect(await run()).toEqual(around)
+    const other = files.find(({ level, max }) => level === 0 && max === 7n)!
+    await store.put(other.key, new Uint8Array(300), {})
+    await expect(run()).rejects.toThrow(`object ${merged!.key} in ${store.url} is damaged: it is listed, but`)
   })
 
   it('whose position lies inside a file, applies the file only from the leader that it followed', async () => {

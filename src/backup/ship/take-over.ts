@@ -1,21 +1,15 @@
 /**
  * What a node does with a database's backup before it leads, because the previous leader may have shipped more than
- * it streamed. `planTakeOver` is pure, `gatherTakeOverFacts` gathers its input, and `executeTakeOver` carries a plan
- * out.
+ * it streamed. `planTakeOver` is pure, `gatherTakeOverFacts` gathers its input, and `executeTakeOver`
+ * (execute-take-over.ts) carries a plan out.
  */
 
-import assert from 'node:assert/strict'
-import type { DatabaseOwner } from '../../data/database-owner.ts'
 import type { LogView } from '../../log/view.ts'
-import { type Checksum, EMPTY_CHECKSUM, type Position, toTXID, type TXID } from '../../ltx/format/types.ts'
+import { type Position, toTXID, type TXID } from '../../ltx/format/types.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { type BackupFile, type BackupHistory, loadHistory, loadMetadata } from '../history/history.ts'
-import { type FileRef, SNAPSHOT_LEVEL } from '../history/layout.ts'
+import { type BackupFile, type BackupHistory, loadHistory } from '../history/history.ts'
 import { planNext } from '../history/next.ts'
-import { openInput, reportingCorruption, reportingCorruptionStream } from '../history/objects.ts'
-import { NEWEST, planRestore } from '../history/plan.ts'
 import { type BackupPosition, backupPosition } from '../history/position.ts'
-import { mergedBytes } from '../upkeep/compaction.ts'
 import { type ReconcileOptions, reconcileWithBackup, type Reconciliation } from './reconcile.ts'
 
 export interface TakeOverFacts {
@@ -128,90 +122,4 @@ export async function gatherTakeOverFacts(
  */
 export function namesMore({ files, markers }: BackupHistory, local: TXID): boolean {
   return files.some(({ max }) => max > local) || markers.some(({ txid }) => txid > local)
-}
-
-export interface FileDetails {
-  /**
-   * Undefined where the backup does not record it (Litestream's), or where the file begins before the state it is
-   * applied to.
-   */
-  readonly preApplyChecksum: Checksum | undefined
-  readonly postApplyChecksum: Checksum | undefined
-  readonly timestampMs: number
-  /** undefined where the backup does not record it. */
-  readonly owner: DatabaseOwner | undefined
-}
-
-/**
- * Applies one LTX file, whose bytes contain no database checksums. The database must have `postApplyChecksum`
- * afterwards.
- */
-export type ApplyFile = (file: FileRef, bytes: AsyncIterable<Uint8Array>, details: FileDetails) => Promise<void>
-
-/**
- * Passes a plan's files to `apply`, one after another: transactions and ranges for `fast-forward`, and for `replace`
- * and `diverged` a single snapshot of the newest state, which replaces everything. Returns the position reached.
- * Throws ObjectNotFoundError where compaction or retention removed a file meanwhile (gather and plan again),
- * CorruptObjectError.
- */
-export async function executeTakeOver(
-  store: ObjectStore,
-  { history, local, backup }: TakeOverFacts,
-  plan: TakeOver,
-  apply: ApplyFile,
-  signal?: AbortSignal,
-): Promise<TXID> {
-  switch (plan.kind) {
-    case 'fast-forward': {
-      let at = local.txid
-      for (const file of plan.files) {
-        signal?.throwIfAborted()
-        assert(file.min <= at + 1n && file.max > at, `${file.key} does not continue from transaction ${at}`)
-        await applyOne(store, file, file.min === at + 1n, apply, signal)
-        at = file.max
-      }
-      return at
-    }
-    case 'replace':
-      return applySnapshot(store, history, apply, signal)
-    case 'diverged':
-      return plan.winner === 'backup' && backup.state === 'live'
-        ? applySnapshot(store, history, apply, signal)
-        : local.txid
-    default:
-      return local.txid
-  }
-}
-
-async function applyOne(
-  store: ObjectStore,
-  file: BackupFile,
-  continues: boolean,
-  apply: ApplyFile,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const { preApplyChecksum, postApplyChecksum, timestampMs = file.timestampMs, owner } = await loadMetadata(store, file)
-  const details = { preApplyChecksum: continues ? preApplyChecksum : undefined, postApplyChecksum, timestampMs, owner }
-  await reportingCorruption(store, [file], async () =>
-    apply(file, await openInput(store, file, signal).open(), details),
-  )
-}
-
-async function applySnapshot(
-  store: ObjectStore,
-  history: BackupHistory,
-  apply: ApplyFile,
-  signal: AbortSignal | undefined,
-): Promise<TXID> {
-  const files = planRestore(history, NEWEST)
-  const last = files.at(-1) ?? files[0]
-  const { postApplyChecksum, timestampMs = last.timestampMs, owner } = await loadMetadata(store, last)
-  const bytes = reportingCorruptionStream(
-    store,
-    files,
-    mergedBytes(store, files, signal === undefined ? {} : { signal }),
-  )
-  const file: FileRef = { level: SNAPSHOT_LEVEL, min: toTXID(1), max: last.max }
-  await apply(file, bytes, { preApplyChecksum: EMPTY_CHECKSUM, postApplyChecksum, timestampMs, owner })
-  return last.max
 }

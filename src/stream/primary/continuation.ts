@@ -42,6 +42,13 @@ export async function continuation(log: LogView, at: Position | undefined, here:
   return { kind: 'differs', reason: `the checksums at ${formatTXID(at.txid)} differ: ${positions}` }
 }
 
+/** Whether the log's history begins with what the replica has, or the replica has nothing. */
+export async function isInHistory(log: LogView, at: Position | undefined): Promise<boolean> {
+  if (at === undefined || at.txid === 0n) return true
+  const { kind } = await continuation(log, at, log.position())
+  return kind === 'nothing' || kind === 'transactions'
+}
+
 /** The checksum after a transaction before the newest; undefined when the log no longer holds it. */
 async function checksumAt(log: LogView, txid: TXID): Promise<Checksum | 0n | undefined> {
   const next = nextTXID(txid)

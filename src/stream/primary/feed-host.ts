@@ -16,6 +16,8 @@ export interface FeedHost {
   /** Aborted when the connection ends; feeds are woken then. */
   readonly signal: AbortSignal
   database(name: string): StreamedDatabase | undefined
+  /** What the primary has of a database that it does not lead. */
+  withheld?(name: string): StreamedDatabase | undefined
   /** Where a database was dropped of which the primary has nothing else any more. */
   droppedAt(name: string): Position | undefined
   /** I4: makes the log durable up to its current position. */

@@ -4,7 +4,7 @@ import type { Position, TXID } from '../../ltx/format/types.ts'
 import { formatPosition, formatTXID, samePosition } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
 import { Signal } from '../wire/signal.ts'
-import { continuation, findFork, isGone, isLogMoved } from './continuation.ts'
+import { continuation, findFork, isGone, isInHistory, isLogMoved } from './continuation.ts'
 import type { FeedHost } from './feed-host.ts'
 import { OwnerFeed } from './owner-feed.ts'
 import { RestartRequested, sendSnapshot, sendTransactions } from './sending.ts'
@@ -51,7 +51,7 @@ export class Feed {
     this.#at = at
     this.#host = host
     this.#owner = new OwnerFeed(name, host)
-    this.#target = host.database(name)?.log.position()
+    this.#target = (host.database(name) ?? host.withheld?.(name))?.log.position()
     this.#newest = at?.txid ?? (0n as TXID)
   }
 
@@ -80,7 +80,7 @@ export class Feed {
 
   /** Wakes the feed when the log is at another position, or the database's owner has changed. */
   compare(position: Position, owner: StreamedOwner | undefined): void {
-    if (!this.hasSent(position) || this.#owner.isStale(owner)) this.#signal.wake()
+    if (!this.#verified || !this.hasSent(position) || this.#owner.isStale(owner)) this.#signal.wake()
   }
 
   wake(): void {
@@ -152,7 +152,12 @@ export class Feed {
     this.#isResting = false
     await this.#beginRestart()
     const database = this.#host.database(this.name)
-    if (database === undefined) return this.#sendUnknown(this.#host.droppedAt(this.name), true)
+    if (database === undefined) {
+      const withheld = this.#host.withheld?.(this.name)
+      if (withheld === undefined) return this.#sendUnknown(this.#host.droppedAt(this.name), true)
+      // Nothing is sent of it, and nothing discarded.
+      return this.#target !== undefined && (await isInHistory(withheld.log, this.#at)) && this.#reachedTarget()
+    }
     // First, so that the replica makes the file as it is to be.
     if (!(await this.#owner.send(database))) return false
     const position = database.log.position()

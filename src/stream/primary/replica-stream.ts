@@ -215,6 +215,7 @@ export class ReplicaStream {
       takesOwners: () => this.hello?.owners === true,
       signal,
       database: (wanted) => databases().get(wanted),
+      withheld: (name) => this.#host.source.withheld?.(name),
       sync: (log) => syncs.sync(log),
       send: (message, body) => this.#send(encodePrimaryMessage(message, ...(body === undefined ? [] : [body]))),
       sendFrames: (frames) => this.#send(frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames)),

@@ -19,6 +19,8 @@ export interface StreamSource {
   /** A replica gets its first byte after it was met. */
   readonly known: Pick<KnownNodes, 'meet' | 'part'>
   databases(): Iterable<StreamedDatabase>
+  /** What this node has of a database that it does not lead, although it leads: nothing is streamed of it. */
+  withheld?(database: string): StreamedDatabase | undefined
   /** Where a database was dropped that is none of those any more. */
   droppedAt?(database: string): Position | undefined
   /** The database's commits come at most one in so many milliseconds, so that the replicas keep up. 0: as they come. */

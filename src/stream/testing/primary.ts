@@ -30,6 +30,8 @@ export class TestPrimary implements StreamSource {
   readonly #dir: string
   readonly #changed = new Signal()
   readonly databasesByName = new Map<string, StreamedDatabase>()
+  /** Databases that this node does not lead. */
+  readonly withheldByName = new Map<string, StreamedDatabase>()
   /** Databases of which only the position of their drop remains. */
   readonly dropped = new Map<string, Position>()
   readonly known: KnownNodes
@@ -82,6 +84,10 @@ export class TestPrimary implements StreamSource {
 
   databases(): Iterable<StreamedDatabase> {
     return this.databasesByName.values()
+  }
+
+  withheld(name: string): StreamedDatabase | undefined {
+    return this.withheldByName.get(name)
   }
 
   droppedAt(name: string): Position | undefined {

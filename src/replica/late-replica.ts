@@ -1,0 +1,74 @@
+import type { DatabaseOwner } from '../data/database-owner.ts'
+import { Spool } from '../data/spool.ts'
+import type { TXID } from '../ltx/format/types.ts'
+import { LtxdError } from '../util/errors.ts'
+import { advance, type AdvanceTo } from './advance.ts'
+import { ReplicaDatabases, type ReplicaDatabasesOptions } from './databases.ts'
+
+export type LateReplicaOptions = Pick<ReplicaDatabasesOptions, 'data' | 'plane' | 'mountDir' | 'owners' | 'logger'>
+
+/**
+ * A node that leads is still a replica of a database that it withholds. A local client of its own brings that forward
+ * from the backup. It starts with the first file.
+ */
+export class LateReplica {
+  readonly #databases: ReplicaDatabases
+  readonly #spool: Spool
+  #isOpen = false
+  #isLost = false
+
+  constructor(database: string, options: LateReplicaOptions) {
+    const { data } = options
+    this.#spool = new Spool(`${data.dir}/temporary/late`, data.modes)
+    this.#databases = new ReplicaDatabases({
+      ...options,
+      late: database,
+      applied: () => undefined,
+      broken: () => undefined,
+      heldUp: () => undefined,
+      lost: () => (this.#isLost = true),
+    })
+  }
+
+  /** Throws ReplicaError. */
+  async advance(name: string, bytes: AsyncIterable<Uint8Array>, to: AdvanceTo): Promise<void> {
+    await this.#open()
+    await advance(this.#spool, this.#databases, name, bytes, to)
+  }
+
+  async own(name: string, owner: DatabaseOwner): Promise<void> {
+    await this.#open()
+    await this.#databases.own(name, owner)
+  }
+
+  async setAside(name: string, reason: string, fork: TXID | undefined): Promise<void> {
+    await this.#open()
+    await this.#databases.setAside(name, reason, fork)
+  }
+
+  /**
+   * Takes the database's write locks, and releases them. In between, `beforeRelease` makes this node lead it: an
+   * application that waited for a lock may write when it gets it.
+   */
+  async finish(beforeRelease: () => void): Promise<void> {
+    if (this.#isOpen) await this.#databases.finish()
+    if (this.#isLost) throw new LtxdError('CLIENT_LOST', 'the local client ended')
+    beforeRelease()
+  }
+
+  async close(): Promise<void> {
+    await this.#databases.close()
+    this.#spool.clear()
+  }
+
+  /** What waits for the client goes on, with an error. */
+  abort(): void {
+    this.#databases.kill()
+  }
+
+  async #open(): Promise<void> {
+    if (this.#isOpen) return
+    this.#isOpen = true
+    await this.#databases.open()
+  }
+}
