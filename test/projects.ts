@@ -126,6 +126,7 @@ export const PROJECTS = {
       'test/cluster/replica.test.ts',
       'test/cluster/killed-replica.test.ts',
       'test/cluster/replica-writes.test.ts',
+      'test/cluster/page-size.test.ts',
       'test/cluster/status.test.ts',
       'test/workers/queues.test.ts',
       'test/cluster/backup.test.ts',

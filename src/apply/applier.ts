@@ -77,8 +77,8 @@ export class Applier {
   }
 
   get status(): ApplierStatus {
-    const { journalMode, walFrames, walBytes, isUsable } = this.#database
-    return { journalMode, walFrames, walBytes, isUsable }
+    const { journalMode, walFrames, walBytes, writes } = this.#database
+    return { journalMode, walFrames, walBytes, isUsable: writes.isWhole }
   }
 
   /** Held from the start. Whoever lets them go takes them again before the next call. */
@@ -99,7 +99,7 @@ export class Applier {
 
   /** The same, with pauses. */
   *applySteps(bytes: LtxBytes, options: ApplyOptions = {}): Steps<ApplyResult> {
-    this.#database.assertUsable()
+    this.#database.writes.assertWhole()
     return yield* this.#whileVerified(bytes, (transaction) => this.#applyOne(transaction, options))
   }
 
@@ -115,7 +115,7 @@ export class Applier {
     before?: (positions: readonly Position[]) => void,
   ): ApplyResult & { readonly count: number } {
     const database = this.#database
-    database.assertUsable()
+    database.writes.assertWhole()
     const [firstFile, ...rest] = files
     const first = Transaction.of(firstFile)
     const batch = this.#advance(takeBatch(first, rest, (transaction) => database.isFrames(transaction)))
@@ -123,7 +123,7 @@ export class Applier {
     if (last === undefined) {
       return { ...finish(this.#applyOne(first, { before: (position) => before?.([position]) })), count: 1 }
     }
-    database.breakOnError(() => before?.(batch.map(({ position }) => position)))
+    database.writes.run(() => before?.(batch.map(({ position }) => position)))
     for (const { position } of batch) this.#note(position)
     finish(database.appendFrames(batch.map(({ transaction }) => transaction)))
     finish(database.checkpointIfDue())
@@ -148,7 +148,7 @@ export class Applier {
     position: Position,
     options: Pick<ApplyOptions, 'before'> = {},
   ): Steps<ApplyResult> {
-    this.#database.assertUsable()
+    this.#database.writes.assertWhole()
     return yield* this.#whileVerified(snapshot, (whole) => this.#replaceBy(whole, position, options))
   }
 

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { type Checksum, EMPTY_CHECKSUM } from '../ltx/format/types.ts'
 import { type DatabaseHeader, journalModeOf } from '../sqlite/database-header.ts'
 import { PageTable } from '../sqlite/page-table.ts'
-import { asError } from '../util/errors.ts'
+import { Breakable } from './breakable.ts'
 import { type DatabaseFile, hasWal } from './database-file.ts'
 import { identifyEncrypted, type Known } from './encrypted-file.ts'
 import { ApplyBlockedError, NotDatabaseError } from './errors.ts'
 import { hasJournal, rollBack, type Size, writeInPlace } from './journal-file.ts'
 import type { LiveDatabaseOptions } from './live-options.ts'
-import { assertSamePages, loadPages, validHeader } from './load-pages.ts'
+import { loadPages, pageSizeOf, validHeader } from './load-pages.ts'
 import { finish, type Steps } from './steps.ts'
 import type { PageChanges } from './transaction.ts'
 import { Wal } from './wal.ts'
@@ -31,13 +31,14 @@ export class LiveDatabase {
   /** The journal mode in page 1. SQLite follows it once the WAL is closed. */
   #declaredMode: Mode = 'rollback'
   #nextCheckpointAt = 0
-  #broken: Error | undefined
+  /** Broken, nothing is done until the next start recovers the database, as after a crash. */
+  readonly writes = new Breakable()
 
   /** Recovers the database as SQLite would. Throws ApplyBlockedError, NotDatabaseError. */
   constructor(file: DatabaseFile, options: LiveDatabaseOptions) {
     this.#file = file
     this.#options = options
-    if (hasJournal(file)) this.#whileExclusive(() => this.breakOnError(() => rollBack(file)))
+    if (hasJournal(file)) this.#whileExclusive(() => this.writes.run(() => rollBack(file)))
     else file.files.remove(`${file.path}-journal`) // journal_mode TRUNCATE leaves an empty one.
     const header = validHeader(file)
     if (header !== undefined && (header.journalMode === 'wal' || hasWal(file))) this.#wal = Wal.open(file)
@@ -48,9 +49,7 @@ export class LiveDatabase {
     const file = this.#file
     if (file.sizeBytes() === 0) return EMPTY_CHECKSUM
     const header = file.header() ?? this.#openEncrypted(known)
-    const { pageSize } = header
-    assertSamePages(file, this.#wal, pageSize)
-    this.pageSize = pageSize
+    const pageSize = (this.pageSize = pageSizeOf(file, this.#wal, header))
     const sizePages = this.#wal?.sizePages ?? file.sizePages(header)
     const { pages, checksum, firstPage } = yield* loadPages(file, this.#wal, { pageSize, sizePages })
     this.#pages = pages
@@ -73,15 +72,6 @@ export class LiveDatabase {
 
   get walBytes(): number {
     return this.#wal?.sizeBytes ?? 0
-  }
-
-  get isUsable(): boolean {
-    return this.#broken === undefined
-  }
-
-  /** Throws after a write that failed half-way: the next start recovers the database as after a crash. */
-  assertUsable(): void {
-    if (this.#broken !== undefined) throw this.#broken
   }
 
   /** Whether the change can be written as WAL frames alone, in one write with others. */
@@ -111,8 +101,10 @@ export class LiveDatabase {
    */
   *write(change: PageChanges, before: () => void): Steps<void> {
     if (this.#wal !== undefined && this.#declaredMode === 'rollback') yield* this.#leaveWal()
-    if (this.#fitsWal(change)) yield* this.#writeToWal(change, before)
-    else yield* this.#writeInPlace(change, before)
+    if (this.#fitsWal(change)) return yield* this.#writeToWal(change, before)
+    const wal = (yield* this.#leaveWal()) ? undefined : this.#wal
+    if (wal === undefined) yield* this.#writeInPlace(change, before)
+    else yield* this.#beginWalAnew(wal, change, before)
   }
 
   /** Appends changes to the WAL in one write. */
@@ -125,40 +117,21 @@ export class LiveDatabase {
       count: change.pgnos.length,
       commit: change.header.commit,
     }))
-    let frame = (yield* this.#breakOnError(wal.append(parts, pageSize, this.#options.durable))) - 1
+    let frame = (yield* this.writes.steps(wal.append(parts, pageSize, this.#options.durable))) - 1
     for (const { pgnos } of changes) for (const pgno of pgnos) this.#pages.setFrame(pgno, frame++)
-  }
-
-  /** Runs `work`. After an error the database is unusable until the next start recovers it. */
-  breakOnError<T>(work: () => T): T {
-    try {
-      return work()
-    } catch (error) {
-      this.#broken = asError(error)
-      throw error
-    }
-  }
-
-  *#breakOnError<T>(steps: Steps<T>): Steps<T> {
-    try {
-      return yield* steps
-    } catch (error) {
-      this.#broken = asError(error)
-      throw error
-    }
   }
 
   /** Takes the write locks again after `unlockWrites`. Throws ApplyBlockedError. */
   lockWrites(): void {
-    this.assertUsable()
+    this.writes.assertWhole()
     if (this.#wal === undefined) return this.#file.lock()
     if (this.#wal.lockWrites()) return
-    this.breakOnError(() => assert.fail(`I8: another process changed the wal-index of ${this.#file.path}`))
+    this.writes.run(() => assert.fail(`I8: another process changed the wal-index of ${this.#file.path}`))
   }
 
   /** Others can take the write locks: only where something else rejects what they write. */
   unlockWrites(): void {
-    if (this.#broken !== undefined) return
+    if (!this.writes.isWhole) return
     if (this.#wal === undefined) this.#file.unlock()
     else this.#wal.unlockWrites()
   }
@@ -181,7 +154,7 @@ export class LiveDatabase {
    * rollback mode. undefined in rollback mode.
    */
   *checkpoint(): Steps<CheckpointResult | undefined> {
-    if (this.#broken !== undefined) return undefined
+    if (!this.writes.isWhole) return undefined
     const result = yield* this.#checkpoint()
     if (this.#declaredMode === 'rollback' && result?.complete === true) yield* this.#leaveWal()
     return result
@@ -190,14 +163,14 @@ export class LiveDatabase {
   /** Removes -wal and -shm, as SQLite does, unless another process has the database open. */
   close(): void {
     try {
-      if (this.#broken === undefined && this.#wal !== undefined) {
+      if (this.writes.isWhole && this.#wal !== undefined) {
         finish(this.#checkpoint())
         finish(this.#leaveWal())
       }
     } finally {
       this.#wal?.close()
       this.#wal = undefined
-      this.#broken ??= new Error(`${this.#file.path} has been closed`)
+      this.writes.break(new Error(`${this.#file.path} has been closed`))
     }
   }
 
@@ -236,26 +209,44 @@ export class LiveDatabase {
 
   *#writeInPlace(change: PageChanges, before: () => void): Steps<void> {
     const { header } = change
-    if (this.#wal !== undefined && !(yield* this.#leaveWal())) {
-      const problem = 'has it open, and a new page size, or an empty database, must wait until nobody has'
-      throw new ApplyBlockedError(this.#file.path, `${this.#file.reader()} ${problem}`)
-    }
     const from: Size = { pageSize: this.pageSize || header.pageSize, sizePages: this.#pages.sizePages }
     const to: Size = { pageSize: header.pageSize, sizePages: header.commit }
     const firstPage = change.firstPage()
     this.#file.lockExclusive(this.#options.busyMs)
     try {
       before()
-      yield* this.#breakOnError(writeInPlace(this.#file, from, to, change.pages()))
+      yield* this.writes.steps(writeInPlace(this.#file, from, to, change.pages()))
       if (from.pageSize !== to.pageSize) this.#pages = new PageTable()
       this.setPages(change)
       this.pageSize = header.commit === 0 ? 0 : header.pageSize
       this.#updateMode(firstPage)
       // Under the EXCLUSIVE lock, so that no other connection can take the WAL's write lock first.
-      if (header.commit > 0 && this.#declaredMode === 'wal') this.breakOnError(() => (this.#wal = Wal.open(this.#file)))
+      if (header.commit > 0 && this.#declaredMode === 'wal') this.writes.run(() => (this.#wal = Wal.open(this.#file)))
     } finally {
       this.#unlockExclusive()
     }
+  }
+
+  /**
+   * Writes all pages, of another size, to a WAL that begins with them: programs that have the database open do not need
+   * the file, and SQLite learns the size from each first page that it reads. Then it copies them into the file.
+   */
+  *#beginWalAnew(wal: Wal, change: PageChanges, before: () => void): Steps<void> {
+    const { path } = this.#file
+    if (change.header.commit === 0)
+      throw new ApplyBlockedError(path, `${this.#file.reader()} has it open, and it becomes empty only when nobody has`)
+    if ((yield* this.#checkpoint())?.complete !== true || !wal.restart()) {
+      const problem = 'reads an older state, and a new page size must wait until no reader does'
+      throw new ApplyBlockedError(path, `${wal.reader()} ${problem}`)
+    }
+    const firstPage = change.firstPage()
+    before()
+    this.#pages = new PageTable()
+    this.pageSize = change.header.pageSize
+    yield* this.appendFrames([change])
+    this.setPages(change)
+    this.#updateMode(firstPage)
+    yield* this.#checkpoint()
   }
 
   #updateMode(firstPage: Uint8Array | undefined): void {
@@ -288,13 +279,13 @@ export class LiveDatabase {
 
   /** I8: nobody reads a file that is half written. After it is closed, its journal is hot, and keeps readers out. */
   #unlockExclusive(): void {
-    if (this.#broken === undefined) this.#file.endExclusive()
+    if (this.writes.isWhole) this.#file.endExclusive()
   }
 
   *#checkpoint(): Steps<CheckpointResult | undefined> {
     const wal = this.#wal
     if (wal === undefined) return undefined
     this.#nextCheckpointAt = wal.frames + this.#options.checkpointFrames
-    return yield* this.#breakOnError(wal.checkpoint(this.#pages))
+    return yield* this.writes.steps(wal.checkpoint(this.#pages))
   }
 }

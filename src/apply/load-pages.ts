@@ -1,6 +1,7 @@
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno } from '../ltx/format/types.ts'
 import type { DatabaseHeader } from '../sqlite/database-header.ts'
+import { pagesOf } from '../sqlite/locks.ts'
 import { exchange, PageTable } from '../sqlite/page-table.ts'
 import { type DatabaseFile, hasWal } from './database-file.ts'
 import { mayBeEncrypted } from './encrypted-file.ts'
@@ -51,8 +52,16 @@ export function validHeader(file: DatabaseFile): DatabaseHeader | undefined {
   return header
 }
 
-/** Throws NotDatabaseError. */
-export function assertSamePages({ path }: DatabaseFile, wal: Wal | undefined, pageSize: number): void {
-  if (wal === undefined || wal.frames === 0 || wal.pageSize === pageSize) return
-  throw new NotDatabaseError(path, `has pages of ${pageSize} bytes, but its -wal has pages of ${wal.pageSize}`)
+/**
+ * The size of the newest pages. The WAL has pages of another size than the file where a change of the page size is not
+ * copied yet: then it has all pages. Throws NotDatabaseError.
+ */
+export function pageSizeOf({ path }: DatabaseFile, wal: Wal | undefined, { pageSize }: DatabaseHeader): number {
+  if (wal === undefined || wal.frames === 0 || wal.pageSize === pageSize) return pageSize
+  const { sizePages = 0 } = wal
+  let missing = pagesOf(sizePages, lockPgno(wal.pageSize))
+  for (const [pgno] of wal.newestFrames()) if (pgno <= sizePages) missing--
+  if (missing === 0) return wal.pageSize
+  const problem = `has pages of ${pageSize} bytes, but its -wal has pages of ${wal.pageSize}, and not all of them`
+  throw new NotDatabaseError(path, problem)
 }

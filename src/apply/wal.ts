@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import type { Pgno } from '../ltx/format/types.ts'
 import type { ReadAt } from '../sqlite/journal.ts'
+import { WAL_INDEX_LOCK } from '../sqlite/locks.ts'
 import { NewestFrames } from '../sqlite/page-list.ts'
 import type { PageTable } from '../sqlite/page-table.ts'
 import { FRAME_HEADER_SIZE, frameOffset, frameSize, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
-import { isSameHeader, NATIVE_BIG_ENDIAN, type WalIndexHeader } from '../sqlite/wal-index.ts'
+import { isSameHeader, NATIVE_BIG_ENDIAN, READ_MARKS, type WalIndexHeader } from '../sqlite/wal-index.ts'
 import { FrameChain, marshalWalHeader } from '../sqlite/wal-write.ts'
 import { isAt, nodeFiles, readerOf } from '../util/files.ts'
 import type { DatabaseFile } from './database-file.ts'
@@ -125,7 +126,7 @@ export class Wal {
    * error before that leaves the database unchanged for readers. Returns the first frame.
    */
   *append(transactions: readonly WalTransaction[], pageSize: number, durable: boolean): Steps<number> {
-    this.#restartIfPossible()
+    this.restart()
     const before = this.#header
     const begun = before.maxFrame === 0 ? this.#begin(pageSize) : undefined
     const header = begun?.header ?? before
@@ -148,6 +149,28 @@ export class Wal {
 
   sync(): void {
     nodeFiles.sync(this.#fd)
+  }
+
+  /**
+   * Restarts the WAL, as SQLite's walRestartLog does. False if it keeps its frames: not all of them are in the database
+   * file, or a reader uses them.
+   */
+  restart(): boolean {
+    const { maxFrame, salt1 } = this.#header
+    if (maxFrame === 0) return true
+    if (this.#backfilled < maxFrame) return false
+    const header = { ...this.#header, maxFrame: 0, salt1: (salt1 + 1) >>> 0, salt2: randomBytes(4).readUInt32BE() }
+    if (!this.#index.restart(header)) return false
+    this.#header = header
+    this.#backfilled = 0
+    this.#checkpointSequence++
+    if (this.sizeBytes > MAX_REUSED_BYTES) nodeFiles.truncate(this.#fd, 0)
+    return true
+  }
+
+  /** A process that reads a snapshot, for a message. */
+  reader(): string {
+    return this.#index.locks.holder(WAL_INDEX_LOCK.read, READ_MARKS)
   }
 
   /**
@@ -203,18 +226,6 @@ export class Wal {
 
   *#framesOf(pgnos: Uint32Array, pages: PageTable): Generator<Page> {
     for (const pgno of pgnos) yield { pgno, page: this.readFrame(pages.frame(pgno) + 1) }
-  }
-
-  /** Restarts the WAL if all of it is in the database file and no reader uses it, as SQLite's walRestartLog does. */
-  #restartIfPossible(): void {
-    const { maxFrame, salt1 } = this.#header
-    if (maxFrame === 0 || this.#backfilled < maxFrame) return
-    const header = { ...this.#header, maxFrame: 0, salt1: (salt1 + 1) >>> 0, salt2: randomBytes(4).readUInt32BE() }
-    if (!this.#index.restart(header)) return
-    this.#header = header
-    this.#backfilled = 0
-    this.#checkpointSequence++
-    if (this.sizeBytes > MAX_REUSED_BYTES) nodeFiles.truncate(this.#fd, 0)
   }
 
   /** The header of a new WAL, which is written with its first frames. */

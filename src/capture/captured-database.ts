@@ -22,6 +22,7 @@ export interface CapturedDatabase extends PublishedDatabase {
   /** Descriptor of the open WAL; -1 while it is closed. */
   readonly walFd: number
   walMode: boolean
+  pageSize: number
   rejection: string | undefined
   readonly logDir: string | undefined
   /** How many transactions of this database were appended to the log; `assertLogged` compares it (I1). */

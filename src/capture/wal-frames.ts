@@ -126,7 +126,16 @@ export function headerAfter(database: CapturedDatabase, data: Uint8Array, positi
   }
   const header = parseWalHeader(bytes)
   if (header === undefined || header.pageSize === database.pageSize) return header
+  if (announcesPageSize(database, header.pageSize)) return header
   throw rejectPageSize(database, header.pageSize)
+}
+
+/**
+ * SQLite changes no page size in WAL mode. The local client does where a program has the database open in that mode, by
+ * a WAL that begins with all pages (apply/live-database.ts).
+ */
+function announcesPageSize({ authority, expectations, position }: CapturedDatabase, pageSize: number): boolean {
+  return !authority.leads && expectations.next(position.txid)?.pageSize === pageSize
 }
 
 function readWal({ files, walFd }: OpenWal, into: Uint8Array, position: number, length: number): number {

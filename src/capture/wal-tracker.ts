@@ -218,7 +218,8 @@ export class WalTracker {
       const mends = this.#hasBare || this.#chain.isSkewed
       const mended = mends ? mendFrames(database, frames, start, end, this.#chain.file) : undefined
       const uncommitted = this.#uncommitted
-      const committed = { uncommitted, first: frames.indexOf(start), last, commit, span }
+      const { pageSize } = frames.header
+      const committed = { uncommitted, pageSize, first: frames.indexOf(start), last, commit, span }
       const repeats = repeatsLast(database, committed)
       if (!repeats) captureFrames(database, committed)
       this.#committed(end)

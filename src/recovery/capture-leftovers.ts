@@ -7,6 +7,7 @@ import { assertMemory } from '../capture/memory.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Pgno } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
+import { pagesOf } from '../sqlite/locks.ts'
 import type { Pgnos } from '../sqlite/page-list.ts'
 import { frameSize } from '../sqlite/wal.ts'
 import type { WalContent } from '../sqlite/wal-scan.ts'
@@ -33,30 +34,33 @@ export function captureDecided(database: Database, decided: DecidedTransaction):
 export function captureWal(database: Database, { header, transactions }: WalContent, inLog: number): void {
   const { files, path } = database
   const { pageSize, salt1, salt2 } = header
-  if (pageSize !== database.pageSize) {
-    throw new Unrecoverable(`its WAL has page size ${pageSize}, expected the database's ${database.pageSize}`)
-  }
   const lock = lockPgno(pageSize)
   withFile(files, `${path}-wal`, O_RDONLY, (walFd) => {
     const read = readerOf(files, walFd)
     for (const { start, end, commit, pages } of transactions.slice(inLog)) {
       const changed = pages.pgnos.filter((pgno) => pgno <= commit && pgno !== lock)
+      const whole = pageSize !== database.pageSize
+      if (whole && changed.length !== pagesOf(commit, lock)) {
+        throw new Unrecoverable(`its WAL has page size ${pageSize}, expected the database's ${database.pageSize}`)
+      }
       const { sizePages: before } = database.pages
       if (!isExplainedGrowth((end - start) / frameSize(pageSize), before, commit, pageSize)) {
         throw new Unrecoverable(`its WAL claims a database of ${commit} pages, which its frames do not explain`)
       }
       assertMemory(database, commit, changed.length)
       const [only] = changed
-      const isRepeated = changed.length === 1 && only !== undefined && commit === before
+      const isRepeated = !whole && changed.length === 1 && only !== undefined && commit === before
       // SQLite pads a commit to a sector with copies of its last frame: they are no transactions.
       if (isRepeated && pageChecksum(only, read(pages.get(only) as number, pageSize)) === database.pages.checksum(only))
         continue
-      const pgnos = missingPages(changed, before, commit, pageSize)
+      const pgnos = whole ? changed : missingPages(changed, before, commit, pageSize)
       const page = (pgno: Pgno) => {
         const at = pages.get(pgno)
         return at === undefined ? database.readFile(pgno) : read(at, pageSize)
       }
-      database.commit({ commit, pgnos, read: page, wal: { offset: start, size: end - start, salt1, salt2 } })
+      const wal = { offset: start, size: end - start, salt1, salt2 }
+      database.pageSize = pageSize
+      database.commit({ commit, pgnos, read: page, wal, ...(whole && { whole }) })
       writePages(database, commit, pgnos, page)
     }
   })

@@ -91,42 +91,6 @@ test.each(MODES)('every kind of change on a primary in %s mode reaches the repli
   await writer.close()
 })
 
-test('a page size that changes with VACUUM reaches the replica', async () => {
-  const writer = nodes.open(nodes.primary, 'pages.db')
-  await create(writer, 'DELETE')
-  await nodes.same('pages.db')
-  for (const size of [1024, 8192, 65536, 512, 4096]) {
-    await writer.exec(`PRAGMA page_size = ${size}; VACUUM`)
-    await nodes.same('pages.db')
-    const reader = nodes.open(nodes.replica, 'pages.db', { timeoutMs: 30_000 })
-    expect(await reader.value('PRAGMA page_size')).toBe(size)
-    expect(await reader.value('PRAGMA integrity_check')).toBe('ok')
-    await reader.close()
-    expect((await nodes.status(nodes.replica, 'pages.db'))?.pageSize).toBe(size)
-  }
-})
-
-test('an idle connection in WAL mode holds up a new page size of its own database alone, and is named', async () => {
-  const names = ['idle.db', 'beside-idle.db']
-  const [writer, beside] = names.map((name) => nodes.open(nodes.primary, name)) as [SqlClient, SqlClient]
-  for (const each of [writer, beside]) await create(each, 'WAL')
-  for (const name of names) await nodes.same(name)
-  const idle = nodes.open(nodes.replica, 'idle.db')
-  expect(await idle.value('SELECT max(n) FROM t')).toBe(0)
-  await writer.exec('PRAGMA journal_mode = DELETE; PRAGMA page_size = 8192; VACUUM; PRAGMA journal_mode = WAL')
-  await writer.exec('UPDATE t SET n = n + 1')
-  await beside.exec('UPDATE t SET n = n + 1')
-  await nodes.same('beside-idle.db')
-  const reason = await until('a database that lags', 60_000, async () => {
-    return (await nodes.status(nodes.replica, 'idle.db'))?.replication?.reason
-  })
-  expect(reason).toContain(`(${idle.pid}) has it open`)
-  expect(await idle.value('SELECT max(n) FROM t')).toBe(0)
-  await idle.close()
-  await nodes.same('idle.db')
-  expect(await idle.value('SELECT max(n) FROM t')).toBe(1)
-})
-
 test('every change from one journal mode to another reaches the replica', async () => {
   const writer = nodes.open(nodes.primary, 'modes.db', { timeoutMs: 30_000 })
   await create(writer, 'WAL')

@@ -12,7 +12,7 @@ import { bytesOfFile } from '../../src/apply/transaction.ts'
 
 const path = process.argv[2] as string
 const positions = PositionFile.open(path)
-const applier = Applier.open(path, { positions, checkpointFrames: 40, busyMs: 20 })
+const applier = opened()
 console.log(applier.position.txid.toString())
 createInterface({ input: process.stdin })
   .on('line', (line) => console.log(answer(line)))
@@ -20,6 +20,17 @@ createInterface({ input: process.stdin })
     applier.close()
     positions.close()
   })
+
+/** A reader may be rolling back what a killed process left. */
+function opened(): Applier {
+  for (;;) {
+    try {
+      return Applier.open(path, { positions, checkpointFrames: 40, busyMs: 20 })
+    } catch (error) {
+      if (!(error instanceof ApplyBlockedError)) throw error
+    }
+  }
+}
 
 function answer(line: string): string {
   try {

@@ -72,12 +72,17 @@ class History {
   readonly source: Source
   readonly random: Random
   readonly files: string[] = []
+  /** No range that is compacted spans two page sizes. */
+  readonly changesPageSize: boolean
   readonly #dir: string
+  readonly #mode: string
 
-  constructor(dir: string, random: Random, mode: string) {
+  constructor(dir: string, random: Random, mode: string, changesPageSize = false) {
+    this.changesPageSize = changesPageSize
     this.#dir = dir
     mkdirSync(dir, { recursive: true })
     this.random = random
+    this.#mode = mode
     this.source = new Source(join(dir, 'source.db'))
     this.#note(`PRAGMA page_size = ${[512, 1024, 4096][random.integer(0, 2)]}; PRAGMA journal_mode = ${mode}`)
     this.#note(
@@ -92,6 +97,7 @@ class History {
     const dice = random.integer(1, 20)
     if (dice === 1) this.#note('VACUUM')
     else if (dice === 2) this.#note(`CREATE TABLE IF NOT EXISTS x${random.integer(1, 3)} (a, b)`)
+    else if (this.changesPageSize && dice === 3) this.#changePageSize()
     else if (dice <= 5) this.#note(`BEGIN; DELETE FROM t WHERE id % ${random.integer(2, 5)} = 0; ${settle}; COMMIT`)
     else {
       const insert = `INSERT INTO t (v, pad) SELECT ${random.integer(1, 99)}, zeroblob(${random.integer(1, 1500)}) FROM (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${rows}) SELECT i FROM n)`
@@ -103,6 +109,13 @@ class History {
     const path = join(this.#dir, `${from}-${to}.ltx`)
     writeFileSync(path, await compacted(this.source.states.slice(from - 1, to), this.random.next() < 0.5))
     return path
+  }
+
+  /** As an application has to do it in WAL mode. */
+  #changePageSize(): void {
+    this.#note('PRAGMA journal_mode = DELETE')
+    this.#note(`PRAGMA page_size = ${[512, 1024, 4096, 65536][this.random.integer(0, 3)]}; VACUUM`)
+    this.#note(`PRAGMA journal_mode = ${this.#mode}`)
   }
 
   #note(sql: string): void {
@@ -120,7 +133,7 @@ async function applyAll(history: History, applier: Helper, from: number): Promis
   for (let at = from; at < files.length;) {
     const dice = random.next()
     const to = Math.min(files.length, at + (dice < 0.6 ? random.integer(2, 6) : 1))
-    const inRange = dice < 0.3 && to > at + 1
+    const inRange = !history.changesPageSize && dice < 0.3 && to > at + 1
     const line = inRange ? await history.compactedFile(at + 1, to) : files.slice(at, to).join(' ')
     const answer = await until('a transaction to be applied', DEADLINE_MS, async () => {
       const said = await applier.ask(line)
@@ -162,17 +175,24 @@ async function followedByReaders(path: string, history: History): Promise<void> 
   expectSame(path, history)
 }
 
-describe.each(['wal', 'delete'])(`in %s mode, seed ${SEED}`, (mode) => {
+describe.each([
+  ['wal', 'one page size'],
+  ['delete', 'one page size'],
+  ['wal', 'changing page sizes'],
+  ['delete', 'changing page sizes'],
+])(`in %s mode with %s, seed ${SEED}`, (mode, sizes) => {
+  const changes = sizes !== 'one page size'
+
   test('readers in other processes see complete states in order, and no writer succeeds', async () => {
-    const history = new History(join(root, `readers-${mode}`), new Random(SEED), mode)
+    const history = new History(join(root, `readers-${mode}-${String(changes)}`), new Random(SEED), mode, changes)
     for (let i = 0; i < 120; i++) history.step()
-    await followedByReaders(join(root, `readers-${mode}.db`), history)
+    await followedByReaders(join(root, `readers-${mode}-${String(changes)}.db`), history)
   })
 
   test('after a kill at any moment, applying continues from the state of the file', async () => {
-    const history = new History(join(root, `killed-${mode}`), new Random(SEED + 1), mode)
+    const history = new History(join(root, `killed-${mode}-${String(changes)}`), new Random(SEED + 1), mode, changes)
     for (let i = 0; i < 100; i++) history.step()
-    const path = join(root, `killed-${mode}.db`)
+    const path = join(root, `killed-${mode}-${String(changes)}.db`)
     const { random, files } = history
     let reader: Helper | undefined
     let reached = 0
