@@ -157,6 +157,7 @@ export const PROJECTS = {
       'test/cli/secrets.test.ts',
       'test/private/private.test.ts',
       'test/private/swapped-mount-point.test.ts',
+      'test/private/debugger.test.ts',
       'test/library/node.test.ts',
       'test/interop/s3-backup.test.ts',
       'test/interop/s3.test.ts',

@@ -1,6 +1,9 @@
 #!/usr/bin/env node
+import { ignoreDebugSignal } from '../util/debugger.ts'
 import { hideSecrets } from './output/hidden-secrets.ts'
 import { isDebug, reportError, runCommandLine } from './program.ts'
+
+ignoreDebugSignal()
 
 const given = process.argv.slice(2)
 const isFromMountHelper = given.some((arg) => arg.startsWith('/dev/fd/'))

@@ -4,6 +4,7 @@ import { readAddress } from '../api/address-file.ts'
 import { type Flag, loadConfig } from '../config/load.ts'
 import { requireLinux } from '../fuse/host/platform.ts'
 import { type Node, startNode } from '../node/node.ts'
+import { ignoreDebugSignal } from '../util/debugger.ts'
 import { errorMessage, LtxdError } from '../util/errors.ts'
 import { createLogger } from '../util/log.ts'
 import type { Failure, FromNode, NodeSettings, ToNode } from './messages.ts'
@@ -14,6 +15,7 @@ let fail: (error: unknown) => void = () => {}
 const broken = new Promise<never>((_, reject) => (fail = reject))
 broken.catch(() => {})
 
+ignoreDebugSignal()
 process.title = 'ltxd: node'
 process.on('message', (message: ToNode) => {
   if (message.type === 'start') void run(message.settings)

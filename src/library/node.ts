@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fetchStatus } from '../api/client.ts'
 import type { NodeStatus } from '../api/status.ts'
+import { WITHOUT_DEBUGGER } from '../util/debugger.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { LogLevel } from '../util/log.ts'
 import type { Failure, FromNode, NodeSettings, ToNode } from './messages.ts'
@@ -78,7 +79,11 @@ class NodeProcess {
 
   constructor(settings: NodeSettings) {
     // In a process group of its own: Ctrl-C is this program's to handle, which may still write to its databases.
-    const child = fork(PROGRAM, [], { execArgv: [], detached: true, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    const child = fork(PROGRAM, [], {
+      execArgv: [...WITHOUT_DEBUGGER],
+      detached: true,
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
     this.#child = child
     let failure: LtxdError | undefined
     let isAsked = false

@@ -6,6 +6,7 @@ import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { SharedState } from '../dataplane/shared-state.ts'
+import { WITHOUT_DEBUGGER } from '../util/debugger.ts'
 import { helperEnvironment } from '../util/environment.ts'
 import { encodeFrame, PIPE_FRAMES } from '../util/frames.ts'
 import type { Logger } from '../util/log.ts'
@@ -39,7 +40,7 @@ export class LocalClientProcess {
   constructor({ plane, mountDir, logger, received, isLate = false }: LocalClientOptions) {
     const { shared } = plane
     const program = fileURLToPath(new URL('./local-client.js', import.meta.url))
-    const argv = [program, mountDir, plane.announcementsPath(mountDir), plane.mountDevice ?? '']
+    const argv = [...WITHOUT_DEBUGGER, program, mountDir, plane.announcementsPath(mountDir), plane.mountDevice ?? '']
     const child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'pipe'], env: helperEnvironment() })
     this.#child = child
     this.#input = child.stdin

@@ -5,6 +5,7 @@
  * stdout once it serves the mount.
  */
 
+import { ignoreDebugSignal } from '../../util/debugger.ts'
 import { MountWatch } from '../host/mount-watch.ts'
 import { mountAt } from '../host/mountinfo.ts'
 import { attributeCallbacks } from './attribute-callbacks.ts'
@@ -33,6 +34,7 @@ const OPTIONS = [
   'ac_attr_timeout=0',
 ]
 
+ignoreDebugSignal()
 const [mountPoint = '', text = '{}'] = process.argv.slice(2)
 const { fsname, subtype, allowOther } = JSON.parse(text) as BridgeOptions
 process.title = 'ltxd-bridge'

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import fs from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { WITHOUT_DEBUGGER } from '../../util/debugger.ts'
 import { helperEnvironment } from '../../util/environment.ts'
 import { errorMessage } from '../../util/errors.ts'
 import { checkAccess } from '../host/access.ts'
@@ -34,7 +35,7 @@ export async function mountThroughBridge(
   if (!isRoot()) checkAccess(path)
   const [device, bell] = await openSockets()
   const all: BridgeOptions = { ...options, subtype: SUBTYPE }
-  const bridge = new BridgeProcess([PROGRAM, path, JSON.stringify(all)], bell, directory)
+  const bridge = new BridgeProcess([...WITHOUT_DEBUGGER, PROGRAM, path, JSON.stringify(all)], bell, directory)
   let at: OwnMount | undefined
   const close = async () => {
     fs.closeSync(device) // Ends a bridge that waits for an answer.

@@ -9,7 +9,7 @@ import type { OwnMount } from '../host/own-mount.ts'
  * connection, too.
  */
 const SCRIPT = `
-trap '' INT TERM HUP
+trap '' INT TERM HUP USR1 USR2
 read -r _
 echo 1 2>/dev/null >"/sys/fs/fuse/connections/$2/abort" ||
   { grep -q "^$3 " /proc/self/mountinfo && umount -i -c -f "$1"; }

@@ -3,7 +3,8 @@ import { helperEnvironment } from '../../util/environment.ts'
 import type { Message } from '../protocol/message.ts'
 
 /** Reads the size of each message as a line, and then the message, and tells for each whether the kernel took it. */
-const SCRIPT = 'trap \'\' INT TERM HUP; while read -r size; do dd bs="$size" count=1 >&3 && echo y || echo n; done'
+const SCRIPT =
+  'trap \'\' INT TERM HUP USR1 USR2; while read -r size; do dd bs="$size" count=1 >&3 && echo y || echo n; done'
 
 interface Pending {
   readonly message: Message

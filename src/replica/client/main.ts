@@ -5,6 +5,7 @@
 
 import fs from 'node:fs'
 import { deviceOf } from '../../fuse/host/mountinfo.ts'
+import { ignoreDebugSignal } from '../../util/debugger.ts'
 import { filesBeneath, pinned } from '../../util/files-beneath.ts'
 import { FrameParser, PIPE_FRAMES } from '../../util/frames.ts'
 import { PRIVATE } from '../../util/private-files.ts'
@@ -14,6 +15,7 @@ import { LocalClient } from './client.ts'
 import type { FromClient, ToClient } from './messages.ts'
 
 const [mountDir = '', announcementsPath = '', mounted = ''] = process.argv.slice(2)
+ignoreDebugSignal()
 // The node handles the terminal's signals for both processes.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
 process.title = `ltxd: local client of ${mountDir}`
