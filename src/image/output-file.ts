@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno } from '../ltx/format/types.ts'
 import { makeDirectories } from '../util/directories.ts'
-import { NewFile, OutputError, OutputExistsError } from '../util/new-file.ts'
+import { assertRegular, NewFile, OutputError, OutputExistsError } from '../util/new-file.ts'
 
 /** A database file that is written under a temporary name, and renamed when it is complete and durable. */
 export class OutputFile {
@@ -17,6 +17,7 @@ export class OutputFile {
 
   /** Makes missing parent directories. Throws OutputExistsError, OutputError. */
   static async create(path: string, label = 'restore'): Promise<OutputFile> {
+    await assertRegular(path)
     await assertFree(path)
     try {
       await makeDirectories(dirname(path))

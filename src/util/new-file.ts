@@ -15,6 +15,14 @@ export class OutputExistsError extends LtxdError {
   }
 }
 
+/** The output path is no regular file's, or a link to such a one. */
+class OutputKindError extends OutputExistsError {
+  constructor(path: string, reason: string) {
+    super(path)
+    this.message = `cannot write ${path}: ${reason}`
+  }
+}
+
 /** The output path cannot be written. */
 export class OutputError extends LtxdError {
   constructor(path: string, cause: unknown) {
@@ -54,12 +62,10 @@ export class NewFile {
   /** The directory of `path` must exist. Throws OutputExistsError, OutputError. */
   static async create(path: string, options: NewFileOptions = {}): Promise<NewFile> {
     const { replace = false, flag, label = 'new' } = options
-    const existing = await lstat(path).catch(() => undefined)
+    const existing = await assertRegular(path, replace)
     if (existing !== undefined && !replace) {
       throw new OutputExistsError(path, undefined, flag === undefined ? undefined : `Replace it with ${flag}, or `)
     }
-    const target = existing?.isSymbolicLink() === true ? await stat(path).catch(() => undefined) : existing
-    if (target?.isFile() === false) throw new OutputError(path, 'it exists and is not a regular file')
     const temporary = `${path}.ltxd-${label}-${randomBytes(4).toString('hex')}`
     try {
       const handle = await open(temporary, 'wx+', PRIVATE.file)
@@ -93,6 +99,19 @@ export class NewFile {
       await rename(this.#temporary, this.path)
     }
   }
+}
+
+/**
+ * What there is at the path. Throws OutputExistsError where it, or what a link there leads to, is no regular file
+ * (with `replace`, OutputError): what is written appears when it is complete, so it cannot go to a device or a pipe.
+ */
+export async function assertRegular(path: string, replace = false): Promise<Stats | undefined> {
+  const existing = await lstat(path).catch(() => undefined)
+  const target = existing?.isSymbolicLink() === true ? await stat(path).catch(() => undefined) : existing
+  if (target?.isFile() !== false) return existing
+  const found = target.isDirectory() ? 'a directory' : 'a device, a pipe or a socket'
+  const reason = `it is ${found}, and only a regular file can be written: name another output`
+  throw replace ? new OutputError(path, reason) : new OutputKindError(path, reason)
 }
 
 /** Another user may have made what is there, or have linked it there, with a mode that lets everybody in. */

@@ -137,6 +137,26 @@ describe('ltxd restore', () => {
     }
   })
 
+  test.each([
+    ['/dev/stdout', 'a device, a pipe or a socket'],
+    ['/dev/null', 'a device, a pipe or a socket'],
+    ['.', 'a directory'],
+  ])('writes nothing to %s, and does not say to move it away', async (output, found) => {
+    await backUp('app.db', ['one'])
+    for (const more of [[], ['--if-not-exists']]) {
+      const outcome = await ltxd(['restore', url, 'app.db', '-o', output, ...more], { cwd })
+      expect(outcome).toMatchObject({ code: 1, stdout: '' })
+      expect(outcome.stderr).toMatch(`it is ${found}, and only a regular file can be written: name another output`)
+    }
+  })
+
+  test('takes - for no file', async () => {
+    const outcome = await ltxd(['restore', url, 'app.db', '-o', '-'], { cwd })
+    expect(outcome).toMatchObject({ code: 2, stdout: '' })
+    expect(outcome.stderr).toContain('it cannot be a pipe: name a file')
+    expect(await readdir(cwd)).not.toContain('-')
+  })
+
   test('never overwrites a file; with --if-not-exists an existing one is no error', async () => {
     await backUp('app.db', ['one'])
     await writeFile(join(cwd, 'out.db'), 'mine')

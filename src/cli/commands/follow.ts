@@ -6,6 +6,7 @@ import { LtxdError, UsageError } from '../../util/errors.ts'
 import { redactUrl } from '../../util/redact.ts'
 import { isoTime } from '../../util/time.ts'
 import { formatSize, parseDuration } from '../../util/units.ts'
+import { outputOption } from '../options/output-option.ts'
 import { DONE_WITH_WARNINGS, STRICT } from '../options/strict.ts'
 
 interface Options {
@@ -28,7 +29,7 @@ export function register(program: Command): void {
     )
     .argument('<source>', 'the backup, file:///DIR or s3://BUCKET/PREFIX')
     .argument('<db>', "the database's name on the mount")
-    .requiredOption('-o, --output <file>', 'the file to keep in step')
+    .addOption(outputOption('the file to keep in step').makeOptionMandatory())
     .option('--interval <duration>', 'how often to check for new transactions', '1s')
     .option('--once', 'bring the file up to date, then exit')
     .option('--strict', STRICT)
@@ -53,6 +54,8 @@ async function run(sourceUrl: string, database: string, options: Options): Promi
     import('../../follow/follow.ts'),
     import('../output/progress-bar.ts'),
   ])
+  const { assertRegular } = await import('../../util/new-file.ts')
+  await assertRegular(resolve(options.output))
   const store = openObjectStore(sourceUrl)
   const bar = new ProgressBar((done, total) => `${done} of ${total} pages`)
   const controller = new AbortController()

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { outputOption } from '../options/output-option.ts'
 import type { ApplyOptions } from './ltx/apply.ts'
 import type { CompactOptions } from './ltx/compact.ts'
 import type { EncodeOptions } from './ltx/encode-db.ts'
@@ -122,7 +123,7 @@ function encodeDb(ltx: Command): void {
         'transactions in a WAL or a journal to roll back is rejected, because the file is then not its whole state.',
     )
     .argument('<db>', 'a SQLite database file')
-    .requiredOption('-o, --output <file>', 'the LTX file to write')
+    .addOption(outputOption('the LTX file to write').makeOptionMandatory())
     .option('--txid <hex>', 'the TXID of the snapshot, up to 16 hexadecimal digits (default: 1)')
     .option('--force', 'replace the output if it exists')
     .option('--json', 'report as JSON')
@@ -142,7 +143,7 @@ function compact(ltx: Command): void {
         'files have been verified.',
     )
     .argument('<file...>', 'LTX files, oldest first')
-    .requiredOption('-o, --output <file>', 'the LTX file to write')
+    .addOption(outputOption('the LTX file to write').makeOptionMandatory())
     .option('--drop-checksums', 'omit database checksums: required if some of the files have them and others do not')
     .option('--force', 'replace the output if it exists')
     .option('--json', 'report as JSON')
@@ -167,7 +168,7 @@ function apply(ltx: Command): void {
     )
     .argument('<file...>', 'LTX files, oldest first')
     .option('--db <file>', 'the database to change; created if it does not exist')
-    .option('-o, --output <file>', 'a new database to write; must not exist')
+    .addOption(outputOption('a new database to write; must not exist'))
     .option('--force', 'let a snapshot replace the whole content of --db')
     .option('--json', 'report as JSON')
     .addHelpText(

@@ -8,6 +8,7 @@ import { formatChecksum, formatTXID, parseTXID } from '../../ltx/format/types.ts
 import { errorMessage, UsageError } from '../../util/errors.ts'
 import { isoTime } from '../../util/time.ts'
 import { formatSize } from '../../util/units.ts'
+import { outputOption } from '../options/output-option.ts'
 import { DONE_WITH_WARNINGS, STRICT } from '../options/strict.ts'
 import { printJson } from '../output/output.ts'
 
@@ -32,7 +33,7 @@ export function register(program: Command): void {
     )
     .argument('<url>', 'the backup, file:///DIR or s3://BUCKET/PREFIX')
     .argument('<db>', "the database's name on the mount")
-    .requiredOption('-o, --output <file>', 'the file to write')
+    .addOption(outputOption('the file to write').makeOptionMandatory())
     .option(
       '--txid <hex>',
       'as of this transaction, up to 16 hexadecimal digits; `ltxd backup list` shows the restorable range',
@@ -51,6 +52,8 @@ export function register(program: Command): void {
 async function restore(url: string, database: string, options: Options): Promise<void> {
   const target = parseTarget(options)
   const output = resolve(options.output)
+  const { assertRegular } = await import('../../util/new-file.ts')
+  await assertRegular(output)
   if (options.ifNotExists === true && existsSync(output)) {
     if (options.json === true) printJson({ database, output, restored: false })
     else process.stdout.write(`${output} already exists: nothing to do\n`)
