@@ -215,12 +215,12 @@ export class Database implements CapturedDatabase {
     if (header.encryption !== 'whole') this.file.encryptedPageSize = 0
   }
 
-  /** Imports a file that may be incomplete. If it is not a whole database it stays a plain file: logged, and false. */
-  importIfWhole(): boolean {
+  /** Imports a whole database; else it stays a plain file, which is logged. One `isKnown` may end in its last page. */
+  importIfWhole(isKnown = false): boolean {
     const check = this.file.check()
-    if (check.whole) this.importFile()
+    if (check.whole || isKnown) this.importFile()
     else servedAsPlain(this, check)
-    return check.whole
+    return check.whole || isKnown
   }
 
   /** The database is not part of the primary's history: its file and its log are about to be removed. */

@@ -241,16 +241,16 @@ export class TrackedFiles {
   }
 
   /**
-   * A file with a new name becomes a database if it is one, or was one and is encrypted. If that fails, nothing is
-   * served that is not captured.
+   * A file with a new name becomes a database if it is one, or was one: then with the page size that it has if it is
+   * encrypted, or 0. If that fails, nothing is served that is not captured.
    */
-  importIfDatabase(name: string, encryptedPageSize = 0): void {
+  importIfDatabase(name: string, encryptedPageSize?: number): void {
     if (!isDatabaseName(name, this.filter)) return
     const database = this.get(name)
-    if (encryptedPageSize > 0) database.file.assumeEncrypted(encryptedPageSize)
+    if (encryptedPageSize) database.file.assumeEncrypted(encryptedPageSize)
     try {
       if (countIfEncrypted(database) || database.fileState() === undefined) this.#forgetIdle(database)
-      else if (database.importIfWhole()) this.#adoptWal(database)
+      else if (database.importIfWhole(encryptedPageSize !== undefined)) this.#adoptWal(database)
     } catch (error) {
       const err = asError(error)
       database.rejection = `capturing it after its rename failed (${err.message}): restart the node`

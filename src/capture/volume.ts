@@ -105,7 +105,8 @@ export class CaptureVolume implements Volume {
     this.#assertRenamable(from, to, isDirectory, caller)
     const arriving = isDirectory ? undefined : this.#assertSideName(from, to, caller, isOpen)
     for (const database of moved) tracked.names.assertMayBecome(database.name, renamed(database), caller)
-    const encrypted = new Map([...moved, ...replaced].map((each) => [each, each.file.encryptedPageSize]))
+    const former = [...moved, ...replaced].filter((database) => database.tracked)
+    const encrypted = new Map(former.map((database) => [database, database.file.encryptedPageSize]))
     // What becomes a database under the new name must be correct.
     for (const database of moved) database.trust.verify()
     if (arriving !== undefined) captureArriving(arriving, `${this.#options.root}/${from}`)
