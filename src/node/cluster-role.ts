@@ -17,7 +17,7 @@ import { type Found, takeOverUnlessAway } from './take-over.ts'
 import { Withheld } from './withheld.ts'
 
 /** How long a node waits for a replica to have everything before it releases the lease. */
-const DRAIN_MS = 3_000
+export const DRAIN_MS = 3_000
 /** How long it waits before that for a commit that is under way. */
 const FENCE_MS = 3_000
 /** How long a replica that stops waits for its primary's word. */

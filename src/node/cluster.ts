@@ -10,7 +10,7 @@ import type { ClusterConfig } from '../config/config.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 import type { ReplicaStatus } from '../replica/replica.ts'
 import { errorCode, LtxdError } from '../util/errors.ts'
-import { ClusterRole } from './cluster-role.ts'
+import { ClusterRole, DRAIN_MS } from './cluster-role.ts'
 import type { ClusterRoleOptions } from './cluster-role-options.ts'
 
 export interface ClusterOptions extends ClusterRoleOptions {
@@ -102,7 +102,7 @@ export class Cluster {
     }
   }
 
-  handoff(node: string): Promise<void> {
+  async handoff(node: string): Promise<void> {
     const replica = this.role.server.replicas().find(({ nodeId, hostname }) => nodeId === node || hostname === node)
     const { nodeId, hostname } = this.#options.self
     if (replica === undefined && (node === nodeId || node === hostname)) {
@@ -110,6 +110,12 @@ export class Cluster {
     }
     if (replica === undefined) {
       throw new LtxdError('NO_SUCH_REPLICA', `no replica ${node} is connected: "ltxd status" lists the connected ones`)
+    }
+    // Before anything is given up: commits go on meanwhile.
+    const problem = await this.role.server.whyNotSuccessor(DRAIN_MS, replica.nodeId)
+    if (problem !== undefined) {
+      const advice = 'Nothing has changed. "ltxd status" on that node says what holds it up'
+      throw new LtxdError('HANDOFF_REFUSED', `${replica.hostname} cannot lead now: ${problem}. ${advice}`)
     }
     return this.#membership.handoff(replica.nodeId)
   }

@@ -45,6 +45,23 @@ test('a replica that was made the successor is not told that it may stop: it hea
   expect(await left).toBe(false)
 })
 
+test('a replica that stops, or does not apply, cannot be the successor: why is said, and it is not made one', async () => {
+  const { node, replica, client } = await following()
+  const { nodeId } = replica.self
+  expect(await node.server.whyNotSuccessor(HANG_MS, nodeId)).toBeUndefined()
+  let goOn = () => {}
+  const held = new Promise<void>((resolve) => (goOn = resolve))
+  replica.before = () => held
+  node.create('a.db').commit()
+  expect(await node.server.whyNotSuccessor(50, nodeId)).toMatch(/^it is behind by 2 transactions, and did not apply/)
+  goOn()
+  expect(await node.server.whyNotSuccessor(HANG_MS, nodeId)).toBeUndefined()
+  expect(await node.server.whyNotSuccessor(50, 'c'.repeat(16))).toBe('it is not connected')
+  // Asking alone does not keep it from stopping.
+  expect(await client.leave(HANG_MS)).toBe(true)
+  expect(await node.server.whyNotSuccessor(HANG_MS, nodeId)).toBe('it stops')
+})
+
 test('a replica without a connection is not told either; a primary of an earlier version is taken to know', async () => {
   const raw = new RawPrimary(await directory())
   await raw.listen()

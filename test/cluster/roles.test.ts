@@ -4,6 +4,7 @@ import { findTool } from '../../infra/test-tools.ts'
 import { ltxd, type Outcome, program } from '../cli/run.ts'
 import { type ClusterMember, TestCluster } from '../harness/cluster.ts'
 import { until } from '../harness/wait.ts'
+import { SqlClient } from './sql-client.ts'
 
 describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === undefined)('roles on request', () => {
   let cluster: TestCluster
@@ -43,6 +44,29 @@ describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === unde
     expect(unknown.code).toBe(1)
     expect(unknown.stderr).toContain('nobody')
     expect((await primary.status())?.role).toBe('primary')
+  })
+
+  test('a handoff to a replica that a reader holds up is rejected with the reason, and commits go on meanwhile', async () => {
+    const [primary, replica] = await roles()
+    const held = (member: ClusterMember, text: string) =>
+      program(findTool('sqlite3') ?? '', [`${member.mount}/held.db`, '.timeout 60000', text])
+    await held(primary, 'CREATE TABLE t (a)')
+    await until('the table', 60_000, async () => (await held(replica, 'SELECT count(*) FROM t')).code === 0)
+    await using reader = new SqlClient(`${replica.mount}/held.db`, { timeoutMs: 60_000 })
+    await reader.exec('BEGIN')
+    expect(await reader.value('SELECT count(*) FROM t')).toBe(0)
+    await held(primary, 'INSERT INTO t VALUES (1)')
+    let isOver = false
+    const handoff = ltxd(['handoff', replica.name, '--data', primary.data]).finally(() => (isOver = true))
+    while (!isOver)
+      expect(await held(primary, 'CREATE TABLE IF NOT EXISTS u (a); INSERT INTO u VALUES (1)')).toMatchObject({
+        code: 0,
+      })
+    const { code, stderr } = await handoff
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/cannot lead now: it is behind by [0-9]+ transactions?, .*Nothing has changed/)
+    await reader.exec('COMMIT')
+    await until('the row', 60_000, async () => (await held(replica, 'SELECT count(*) FROM t')).stdout === '1\n')
   })
 
   test('a plain file on a replica with the name of a new database of the primary moves to diverged/', async () => {

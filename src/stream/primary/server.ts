@@ -132,6 +132,23 @@ export class StreamServer {
    * of this node from then on. Undefined after the timeout, and when every replica that could be it stops.
    */
   async caughtUp(timeoutMs: number, nodeId?: string): Promise<string | undefined> {
+    const successor = await this.#covering(timeoutMs, nodeId)
+    if (successor !== undefined) successor.isSuccessor = true
+    return successor?.hello?.nodeId
+  }
+
+  /** Why that replica cannot be the successor now; undefined if it acknowledges everything within the time. */
+  async whyNotSuccessor(timeoutMs: number, nodeId: string): Promise<string | undefined> {
+    if ((await this.#covering(timeoutMs, nodeId)) !== undefined) return undefined
+    const replica = this.replicas().find((each) => each.nodeId === nodeId)
+    if (replica === undefined) return 'it is not connected'
+    if (replica.leaving) return 'it stops'
+    const { behind } = replica
+    const lacks = `${behind} ${behind === 1 ? 'transaction' : 'transactions'}`
+    return `it is behind by ${lacks}, and did not apply them within ${timeoutMs / 1_000} s`
+  }
+
+  async #covering(timeoutMs: number, nodeId: string | undefined): Promise<ReplicaStream | undefined> {
     this.#readDatabases()
     const targets = this.#positions()
     const deadline = performance.now() + timeoutMs
@@ -140,8 +157,7 @@ export class StreamServer {
       const asked = this.#welcomed().filter(({ hello }) => nodeId === undefined || hello?.nodeId === nodeId)
       const staying = asked.filter(({ leaving }) => !leaving)
       const successor = staying.find((stream) => covers(stream, targets))
-      if (successor !== undefined) successor.isSuccessor = true
-      if (successor !== undefined) return successor.hello?.nodeId
+      if (successor !== undefined) return successor
       if (asked.length > 0 && staying.length === 0) return undefined
       const leftMs = deadline - performance.now()
       if (leftMs <= 0) return undefined
