@@ -7,6 +7,7 @@ export default {
     // What Node.js starts by path: worker threads, the local client, libfuse's process, what tests and benchmarks start.
     ...Object.values(PROGRAMS).filter((file) => file.startsWith('test/')),
     'bench/{kernels,restore-s3}.ts',
+    'bench/cost/writer.ts',
     'bench/harness/client-process.ts',
     'bench/ltx/child.ts',
     'demo/order-book.ts',

@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { Cleanup } from '../test/harness/cleanup.ts'
 import { mountsBelow } from '../test/harness/mounts.ts'
+import { COST, renderCost } from './cost/report.ts'
+import { runCost } from './cost/run.ts'
 import { Bench } from './harness/bench.ts'
 import { renderComparison } from './harness/compare.ts'
 import type { Line } from './harness/figures.ts'
@@ -26,6 +28,7 @@ interface Options {
   readonly latency: 'normal' | 'low'
   readonly megabytes: number
   readonly cores: number
+  readonly minutes: number
 }
 
 const NODE_ROWS = [...ROWS, ...CLUSTER_ROWS]
@@ -36,7 +39,8 @@ const program = new Command('bench')
   .argument(
     '[row...]',
     `rows to run: ${NAMES.join(', ')}; ${CLUSTER}: all rows of a primary and its replicas; ` +
-      `${LTX}: all rows of LTX files, beside superfly/ltx (default: the rows of one node)`,
+      `${LTX}: all rows of LTX files, beside superfly/ltx; ` +
+      `${COST}: requests to the store, beside Litestream (default: the rows of one node)`,
   )
   .option('--json <file>', 'save the figures')
   .option('--compare <file>', 'print the changes since the figures that --json saved')
@@ -54,6 +58,7 @@ const program = new Command('bench')
     200,
   )
   .option('--cores <n>', 'cores for each process of the ltx rows: 1 or 2', oneOrTwo, 1)
+  .option('--minutes <n>', `how long ${COST} counts`, positive, 10)
   .exitOverride()
 
 process.exitCode = await main()
@@ -65,9 +70,17 @@ async function main(): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     throw error
   }
-  const unknown = program.args.filter((name) => ![CLUSTER, LTX, ...NAMES].includes(name))
+  const options = program.opts<Options>()
+  const unknown = program.args.filter((name) => ![CLUSTER, LTX, COST, ...NAMES].includes(name))
   if (unknown.length > 0) {
-    console.error(`unknown row ${unknown.join(', ')}: expected ${CLUSTER}, ${LTX}, or some of ${NAMES.join(', ')}`)
+    console.error(
+      `unknown row ${unknown.join(', ')}: expected ${CLUSTER}, ${LTX}, ${COST}, or some of ${NAMES.join(', ')}`,
+    )
+    return 2
+  }
+  if (program.args.includes(COST)) {
+    if (program.args.length === 1) return runCosts(options)
+    console.error(`${COST} has a table of its own: run it separately`)
     return 2
   }
   const ltxRows = LTX_ROWS.filter(({ name }) => program.args.includes(LTX) || program.args.includes(name))
@@ -76,8 +89,8 @@ async function main(): Promise<number> {
     console.error(`the rows of ${LTX} have a table of their own: run ${names.join(', ')} separately`)
     return 2
   }
-  if (ltxRows.length > 0) return runLTX(ltxRows, program.opts<Options>())
-  return run(program.args, program.opts<Options>())
+  if (ltxRows.length > 0) return runLTX(ltxRows, options)
+  return run(program.args, options)
 }
 
 async function runLTX(rows: readonly LTXRow[], options: Options): Promise<number> {
@@ -90,6 +103,16 @@ async function runLTX(rows: readonly LTXRow[], options: Options): Promise<number
     progress('')
     console.log(renderLTXReport(report))
     save(report, options)
+  })
+}
+
+async function runCosts(options: Options): Promise<number> {
+  const { minutes } = options
+  return inDirectory(options, async (base, cleanup) => {
+    const lines = await runCost({ base, minutes, progress }, cleanup)
+    progress('')
+    console.log(renderCost(lines, minutes))
+    save({ takenAt: new Date().toISOString(), minutes, lines }, options)
   })
 }
 
