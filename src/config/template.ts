@@ -65,7 +65,8 @@ backup:
   # url: file:///var/backups/ltxd
   # The mode of a backup in a directory: of its directories, and, without the x, of its files.
   # mode: "0700"
-  # How long a commit may wait before it is shipped. The loss of the machine can cost this much.
+  # How long a commit may wait before it is shipped. The loss of the machine can cost this much. In a bucket each
+  # interval with commits is a paid put: with 1s about $14 a month for a database that always commits, with 10s $2.
   # sync-interval: 1s
   # The intervals at which shipped files are compacted into level 1, 2, 3 …
   # levels: [30s, 5m, 1h]

@@ -254,6 +254,7 @@ export class NodeBackup {
   async stop(withinMs: number): Promise<void> {
     const time = AbortSignal.timeout(Math.max(1, Math.ceil(withinMs)))
     if (this.#plane !== undefined && !this.hasAll(this.#plane)) await this.ship(time).catch(() => {})
+    await this.#service?.finish(time)
     await this.#end(MIN_DRAIN_MS)
     await this.store.close()
   }

@@ -134,6 +134,20 @@ interface Builder {
   readonly markers: BackupMarker[]
 }
 
+/** A database's history from a listing, which may name other objects too. */
+export function historyOf(
+  layout: ObjectStore['layout'],
+  database: string,
+  listing: Iterable<ObjectInfo>,
+): BackupHistory {
+  const builders = new Map<string, Builder>()
+  for (const info of listing) {
+    const parsed = parseKey(layout, info.key)
+    if (parsed?.database === database) add(builders, parsed, info)
+  }
+  return finished(builders).get(database) ?? { database, files: [], markers: [] }
+}
+
 async function collect(
   store: ObjectStore,
   prefix: string,
@@ -146,6 +160,10 @@ async function collect(
     if (parsed === undefined) ignored?.(info.key)
     else add(builders, parsed, info)
   }
+  return finished(builders)
+}
+
+function finished(builders: Map<string, Builder>): Map<string, BackupHistory> {
   for (const builder of builders.values()) {
     builder.files.sort(compareFiles)
     builder.markers.sort((a, b) => compareTXID(a.txid, b.txid))

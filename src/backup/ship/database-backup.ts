@@ -10,35 +10,32 @@ import {
   BackupFencedError,
   BackupUnrelatedError,
 } from '../history/errors.ts'
-import { type BackupHistory, filesOfLevel, loadHistory, loadMetadata, newestFile } from '../history/history.ts'
-import { SNAPSHOT_LEVEL } from '../history/layout.ts'
-import type { RetentionPolicy } from '../history/levels.ts'
+import { type BackupHistory, filesOfLevel, loadMetadata, newestFile } from '../history/history.ts'
+import { type BackupSchedule, DEFAULT_SCHEDULE } from '../history/levels.ts'
 import { backupPosition } from '../history/position.ts'
 import { putMarker } from '../history/put.ts'
 import { warnOfBackupAhead } from '../history/store-clock.ts'
-import { UNSETTLED_MS } from '../history/upload-window.ts'
-import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
-import { coveredUpTo } from '../upkeep/compaction-plan.ts'
-import type { CompactionOutcome } from '../upkeep/maintenance.ts'
-import { applyRetention } from '../upkeep/retention.ts'
 import { BackupLag } from './backup-lag.ts'
+import type { Catalog } from './catalog.ts'
+import { DatabaseUpkeep, hasSnapshot } from './database-upkeep.ts'
 import { type Fence } from './fence.ts'
 import { Healing } from './healing.ts'
 import { type LiveDatabase, snapshotLive } from './live-snapshot.ts'
 import { droppedAtMs, oldestPendingMs } from './log-times.ts'
 import { LostTail } from './lost-tail.ts'
 import { reconcileWithBackup, type Reconciliation } from './reconcile.ts'
-import { type UploadState, uploadTransactions } from './upload.ts'
+import { uploadNewestAlone, type UploadState, uploadTransactions } from './upload.ts'
 
 export interface DatabaseBackupContext {
-  /** A store that writes only inside the fence. */
-  readonly store: ObjectStore
+  /** Of a store that writes only inside the fence. */
+  readonly catalog: Catalog
   readonly fence: Fence
   readonly clock: Clock
   readonly logger: BackupLogger
   /** Where live snapshots copy the database to. */
   readonly temporaryParent: string
   readonly onUploaded: (name: string, txid: TXID) => void
+  readonly schedule?: BackupSchedule
 }
 
 /** How often the backup is listed again after foreign objects were set aside. */
@@ -50,19 +47,22 @@ export class DatabaseBackup {
   readonly #context: DatabaseBackupContext
   readonly #lostTail: LostTail | undefined
   readonly #healing: Healing
+  /** Compaction, snapshots and retention. */
+  readonly upkeep: DatabaseUpkeep
+  readonly #store: ObjectStore
   #state: UploadState | undefined
-  #hasSnapshot = false
-  /** Before this time of the monotonic clock no file is old enough for a snapshot. */
-  #snapshotAfterMs = 0
   readonly #lag: BackupLag
 
   /** `takenOverAt`: see LostTailOptions. */
   constructor(database: LiveDatabase, context: DatabaseBackupContext, takenOverAt?: TXID) {
     this.database = database
     this.#context = context
-    const { fence, store, clock, logger } = context
+    const { fence, catalog, clock, logger, schedule = DEFAULT_SCHEDULE } = context
     const { name, log } = database
-    const options = { store, database: name, log, clock, logger, term: fence.term, takenOverAt }
+    const { store } = catalog
+    this.#store = store
+    const head = (key: string) => catalog.local.head(key)
+    const options = { store, head, database: name, log, clock, logger, term: fence.term, takenOverAt }
     this.#lostTail = fence.isLeased ? new LostTail(options) : undefined
     this.#lag = new BackupLag(clock)
     this.#healing = new Healing({
@@ -72,6 +72,13 @@ export class DatabaseBackup {
       logger,
       position: () => database.log.position().txid,
       snapshot: (signal) => this.#replace(signal),
+    })
+    this.upkeep = new DatabaseUpkeep({
+      ...{ catalog, fence, clock, logger, schedule },
+      database: name,
+      healing: this.#healing,
+      lostTail: this.#lostTail,
+      snapshotLive: () => (this.#state === undefined ? undefined : (signal) => this.#snapshotLive(signal)),
     })
   }
 
@@ -92,8 +99,8 @@ export class DatabaseBackup {
 
   /** The backup has transactions but no snapshot, or a gap that a snapshot closes. */
   get needsSnapshot(): boolean {
-    const isDue = this.#context.clock.monotonicMs() >= this.#snapshotAfterMs
-    return this.#state !== undefined && this.#state.commit > 0 && !this.#hasSnapshot && isDue
+    const { hasSnapshot, mayMakeSnapshot } = this.upkeep
+    return this.#state !== undefined && this.#state.commit > 0 && !hasSnapshot && mayMakeSnapshot
   }
 
   /** Whether the backup must be checked for foreign objects, even if everything is shipped. */
@@ -113,40 +120,13 @@ export class DatabaseBackup {
     return this.#context.fence.run(signal, (fenced) => this.#sync(fenced))
   }
 
-  compact(level: number, signal: AbortSignal): Promise<CompactionOutcome> {
-    const { store, clock, logger, fence } = this.#context
-    const { name } = this.database
-    let skipped: string | undefined
-    const onSkipped = (reason: string) => {
-      skipped = reason
-      const fields = { database: name, backupLevel: level, reason }
-      logger.error(fields, 'compaction skipped files of the backup that do not join')
-    }
-    const work = async (fenced: AbortSignal) => {
-      const history = await loadHistory(store, name)
-      const options = { history, nowMs: clock.now(), signal: fenced, onSkipped }
-      const written = await compactLevel(store, name, level, options)
-      const reached = written.at(-1)?.max ?? coveredUpTo(history, level)
-      const isBehind = skipped === undefined && coveredUpTo(history, level - 1) > reached
-      if (skipped !== undefined) await this.#healing.notJoined(skipped, fenced)
-      await this.#healing.check(history, fenced)
-      return { changed: written.length > 0, isBehind }
-    }
-    return fence.run(signal, (fenced) => this.#healing.around(`compaction ${level}`, fenced, () => work(fenced)))
-  }
-
-  /** Makes a snapshot from the backup, or from the live database if the backup has a gap or is damaged. */
-  snapshot(signal: AbortSignal): Promise<void> {
-    const { fence } = this.#context
-    return fence.run(signal, (fenced) => this.#healing.around('snapshot', fenced, () => this.#snapshot(fenced)))
-  }
-
-  /** Returns when there will be more to delete if nothing is added; Infinity when there will not be. */
-  retain(policy: RetentionPolicy, signal: AbortSignal): Promise<number> {
-    const { store, clock, fence } = this.#context
-    return fence.run(signal, async (fenced) => {
-      const plan = await applyRetention(store, this.database.name, policy, clock.now(), { signal: fenced })
-      return plan.nextMs
+  /** For a program that continues the backup in this node's place, after everything is shipped. */
+  finish(signal: AbortSignal): Promise<void> {
+    return this.#context.fence.run(signal, async (fenced) => {
+      if (this.#state === undefined || !this.isCurrent) return
+      const { name, log, owner } = this.database
+      const options = { ...this.#writing(), ...(owner && { owner }), signal: fenced }
+      this.#state = await uploadNewestAlone(this.#store, name, log, this.#state, options)
     })
   }
 
@@ -164,26 +144,16 @@ export class DatabaseBackup {
     }
   }
 
-  async #snapshot(signal: AbortSignal): Promise<void> {
-    const { store, clock } = this.#context
-    const history = await loadHistory(store, this.database.name)
-    if (history.files.length === 0) return
-    if ((await backupPosition(store, history)).state !== 'live') return
-    const nowMs = clock.now()
-    const made = await snapshotFromBackup(store, this.database.name, { history, nowMs, signal })
-    this.#hasSnapshot = made !== undefined || filesOfLevel(history, SNAPSHOT_LEVEL).length > 0
-    if (!this.#hasSnapshot) this.#snapshotAfterMs = clock.monotonicMs() + UNSETTLED_MS
-  }
-
   /** Ships a snapshot of the live database in the place of what is damaged. */
   async #replace(signal: AbortSignal): Promise<TXID | undefined> {
     const snapshot = await this.#snapshotLive(signal)
-    if (snapshot !== undefined) this.#hasSnapshot = true
+    if (snapshot !== undefined) this.upkeep.hasSnapshot = true
     return snapshot?.position.txid
   }
 
   async #open(signal: AbortSignal): Promise<UploadState> {
-    const { store, logger, onUploaded } = this.#context
+    const { catalog, logger, onUploaded } = this.#context
+    const store = this.#store
     const { name, log } = this.database
     const history = await this.#loadOwnHistory(signal)
     const onReading = () =>
@@ -200,14 +170,16 @@ export class DatabaseBackup {
         'the log does not reach back to the end of the backup: the backup continues with a new snapshot',
       )
     }
-    this.#hasSnapshot = backup.problem === undefined && filesOfLevel(history, SNAPSHOT_LEVEL).length > 0
+    this.upkeep.hasSnapshot = backup.problem === undefined && hasSnapshot(history)
     if (backup.txid > 0n) onUploaded(name, backup.txid)
     // Transactions that an earlier run left unshipped count from their commit times.
     const pendingMs = await oldestPendingMs(log, backup.txid)
     if (pendingMs !== undefined) this.#lag.missing(pendingMs)
     const { txid, checksum, timestampMs, pageSize, commit } = backup
     warnOfBackupAhead(logger, name, timestampMs, this.#context.clock.now())
-    return { txid, checksum, timestampMs, pageSize, commit }
+    const file = filesOfLevel(history, 0).findLast(({ max }) => max === txid)
+    catalog.trim(name)
+    return { txid, checksum, timestampMs, pageSize, commit, ...(file && { file }) }
   }
 
   /**
@@ -215,10 +187,11 @@ export class DatabaseBackup {
    * it.
    */
   async #loadOwnHistory(signal: AbortSignal): Promise<BackupHistory> {
-    const { store, fence } = this.#context
+    const { catalog, fence } = this.#context
+    const store = this.#store
     const { name } = this.database
     for (let attempt = 1; ; attempt++) {
-      const history = await loadHistory(store, name)
+      const history = await catalog.load(name)
       const newest = newestFile(history.files)
       if (this.#lostTail === undefined || newest === undefined) return history
       const { term = 0n } = await loadMetadata(store, newest)
@@ -229,7 +202,7 @@ export class DatabaseBackup {
   }
 
   #assertMayUpload({ relation, detail }: Reconciliation): void {
-    const { url } = this.#context.store
+    const { url } = this.#store
     const { name } = this.database
     if (relation === 'diverged') throw new BackupDivergedError(url, name, detail)
     if (relation === 'backup-ahead' || relation === 'within') throw new BackupAheadError(url, name, detail)
@@ -237,7 +210,7 @@ export class DatabaseBackup {
   }
 
   async #ship(from: UploadState, to: TXID, signal: AbortSignal): Promise<void> {
-    const { store } = this.#context
+    const store = this.#store
     const { name, log, owner } = this.database
     const first = await log.first()
     if (first === undefined || first > from.txid + 1n) {
@@ -258,12 +231,12 @@ export class DatabaseBackup {
    * place.
    */
   async #bridgeGap(from: UploadState, signal: AbortSignal): Promise<void> {
-    const { store, fence, logger } = this.#context
+    const { fence, logger } = this.#context
     const { name, log } = this.database
     const snapshot = await this.#snapshotLive(signal)
     if (snapshot !== undefined) {
       const { position, timestampMs, pageSize, commit } = snapshot
-      this.#hasSnapshot = true
+      this.upkeep.hasSnapshot = true
       logger.info({ database: name, txid: formatTXID(position.txid) }, 'shipped a snapshot of the live database')
       this.#reached({ ...position, timestampMs, pageSize, commit })
       return
@@ -273,15 +246,15 @@ export class DatabaseBackup {
     const atMs = (await droppedAtMs(log, txid)) ?? this.#context.clock.now()
     const timestampMs = Math.max(atMs, from.timestampMs)
     const marker = { kind: 'dropped', txid, timestampMs, term: fence.term } as const
-    await putMarker(store, name, marker, signal, this.#lostTail?.resolve)
+    await putMarker(this.#store, name, marker, signal, this.#lostTail?.resolve)
     this.#reached({ txid, checksum, timestampMs, pageSize: from.pageSize, commit: 0 })
   }
 
   #snapshotLive(signal: AbortSignal): ReturnType<typeof snapshotLive> {
-    const { store, clock, temporaryParent } = this.#context
+    const { clock, temporaryParent } = this.#context
     const minTimestampMs = this.#state?.timestampMs ?? 0
     const options = { temporaryParent, minTimestampMs, nowMs: clock.now(), ...this.#writing(), signal }
-    return snapshotLive(store, this.database, options)
+    return snapshotLive(this.#store, this.database, options)
   }
 
   /** The term of the writes, and the handling of other leaders' objects. */
@@ -293,7 +266,7 @@ export class DatabaseBackup {
     const previous = this.#state
     assert(previous === undefined || state.txid >= previous.txid, 'the shipped position went back')
     // A database that was dropped begins anew with a snapshot.
-    if (previous?.commit === 0 && previous.txid > 0n) this.#hasSnapshot = true
+    if (previous?.commit === 0 && previous.txid > 0n) this.upkeep.hasSnapshot = true
     this.#state = state
     this.#context.onUploaded(this.database.name, state.txid)
   }

@@ -14,6 +14,8 @@ import type { OtherObjects } from './upload.ts'
 
 export interface LostTailOptions {
   readonly store: ObjectStore
+  /** The store, or who knows what it would answer. */
+  readonly head: ObjectStore['head']
   readonly database: string
   readonly log: LogView
   readonly clock: Clock
@@ -33,7 +35,12 @@ const HEAD_CONCURRENCY = 16
 /** A level-0 file holds at most 256 transactions. The rest is room for files shipped by others. */
 const LISTED_BEFORE = 1024n
 const FIRST_CHECK_MS = 10_000
-const LONGEST_CHECK_MS = 600_000
+const LONGEST_CHECK_MS = 24 * 3_600_000
+/**
+ * For this long after a take-over each upload is followed by a listing. No connection that a deposed leader has left
+ * lives longer.
+ */
+const CLOSE_WATCH_MS = 300_000
 
 /**
  * Removes from a backup what leaders of lower terms shipped after this one took over, and detects leaders of higher
@@ -45,10 +52,13 @@ export class LostTail implements OtherObjects {
   readonly #known = new Set<string>()
   #checkMs = FIRST_CHECK_MS
   #nextCheckMs: number
+  #closeWatchUntilMs: number
 
   constructor(options: LostTailOptions) {
     this.#options = options
-    this.#nextCheckMs = options.clock.monotonicMs() + FIRST_CHECK_MS
+    const nowMs = options.clock.monotonicMs()
+    this.#nextCheckMs = nowMs + FIRST_CHECK_MS
+    this.#closeWatchUntilMs = nowMs + CLOSE_WATCH_MS
   }
 
   /** Whether everything must be checked again, even if there is nothing to upload. The interval doubles each time. */
@@ -80,6 +90,7 @@ export class LostTail implements OtherObjects {
     // From the end backwards, so that the remaining files never have a gap.
     const lost = judged.filter(({ isLost }) => isLost).sort((a, b) => (a.last > b.last ? -1 : 1))
     for (const { key } of lost) await this.#setAside(key, signal)
+    if (lost.length > 0) this.#closeWatchUntilMs = this.#options.clock.monotonicMs() + CLOSE_WATCH_MS
     return lost.length > 0
   }
 
@@ -94,12 +105,16 @@ export class LostTail implements OtherObjects {
     await this.#setAside(key, signal)
   }
 
-  /** Runs after an upload, before its position counts. `put`: this node stored the file just now. */
+  /**
+   * Runs after an upload, before its position counts. `put`: this node stored the file just now. Later on, the listings
+   * of upkeep show what is late.
+   */
   async uploaded(file: FileRef, put: boolean, signal?: AbortSignal): Promise<void> {
     const { store, database } = this.#options
     const key = fileKey(store.layout, database, file)
     if (put) this.#known.add(key)
     if (this.isDue) await this.check(signal)
+    if (this.#options.clock.monotonicMs() >= this.#closeWatchUntilMs) return
     const from = file.min > LISTED_BEFORE ? toTXID(file.min - LISTED_BEFORE) : undefined
     const files = await loadLevel(store, database, file.level, from)
     if (!files.some((other) => other.key === key)) throw new BackupChangingError(store.url, key)
@@ -117,7 +132,7 @@ export class LostTail implements OtherObjects {
 
   async #isLost({ key, last, isFile }: Item): Promise<boolean> {
     const { store, database, term, log, takenOverAt } = this.#options
-    const head = await store.head(key)
+    const head = await this.#options.head(key)
     if (head === undefined) return false
     const { term: theirTerm = 0n, postApplyChecksum } = parseMetadata(head.metadata)
     if (theirTerm > term) throw new BackupFencedError(store.url, database, key, term, theirTerm)

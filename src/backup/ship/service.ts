@@ -8,10 +8,12 @@ import { BackupFencedError } from '../history/errors.ts'
 import { failureReason } from '../history/failure.ts'
 import { type BackupSchedule, DEFAULT_SCHEDULE } from '../history/levels.ts'
 import { Maintenance } from '../upkeep/maintenance.ts'
+import { Catalog } from './catalog.ts'
 import { DatabaseBackup, type DatabaseBackupContext } from './database-backup.ts'
 import { Fence } from './fence.ts'
 import { FencedStore } from './fenced-store.ts'
 import type { LiveDatabase } from './live-snapshot.ts'
+import { LocalCopies } from './local-copies.ts'
 
 export interface BackupServiceOptions {
   readonly store: ObjectStore
@@ -80,8 +82,9 @@ export class BackupService {
   readonly #stopping = new AbortController()
   readonly #maintenance: Maintenance
   readonly #fence: Fence
-  /** All writes go through this store. */
-  readonly #store: ObjectStore
+  /** All writes go through its store. */
+  readonly #catalog: Catalog
+  readonly #copies: LocalCopies
   #fenced: BackupFencedError | undefined
   #loop: Promise<void> | undefined
 
@@ -91,10 +94,14 @@ export class BackupService {
     setMaxListeners(0, this.#stopping.signal)
     this.#clock = options.clock ?? systemClock
     this.#schedule = options.schedule ?? DEFAULT_SCHEDULE
-    this.#maintenance = new Maintenance(this.#schedule, this.#clock, options.logger, options.upkeep ?? true)
     const { term = 0n, mayWriteUntilMs = () => Infinity, notBeforeMs = 0 } = options
     this.#fence = new Fence({ term, mayWriteUntilMs, notBeforeMs, clock: this.#clock })
-    this.#store = new FencedStore(options.store, this.#fence)
+    const { logger, upkeep = true, temporaryParent } = options
+    this.#copies = new LocalCopies(temporaryParent)
+    const copiedLevels = upkeep ? this.#schedule.levels.length : 0
+    this.#catalog = new Catalog(new FencedStore(options.store, this.#fence), this.#clock, this.#copies, copiedLevels)
+    const survey = this.#catalog.isSparing ? this.#catalog : undefined
+    this.#maintenance = new Maintenance(this.#schedule, this.#clock, logger, upkeep, survey)
   }
 
   /**
@@ -106,7 +113,8 @@ export class BackupService {
     if (this.#entries.has(database.name)) throw new Error(`database ${database.name} is already backed up`)
     const { logger, temporaryParent, onUploaded } = this.#options
     const context: DatabaseBackupContext = {
-      store: this.#store,
+      catalog: this.#catalog,
+      schedule: this.#schedule,
       fence: this.#fence,
       logger,
       temporaryParent,
@@ -119,7 +127,7 @@ export class BackupService {
     const backup = new DatabaseBackup(database, context, options.takenOverAt)
     const fresh = { running: undefined, failures: 0, retryAtMs: 0, lastError: undefined, reason: undefined }
     this.#entries.set(database.name, { backup, ...fresh })
-    this.#maintenance.add(database.name, backup)
+    this.#maintenance.add(database.name, backup.upkeep)
   }
 
   /** Forgets a database after its running upload. A dropped database must first have its marker uploaded. */
@@ -128,6 +136,7 @@ export class BackupService {
     this.#entries.delete(name)
     this.#maintenance.remove(name)
     await entry?.running
+    this.#catalog.forget(name)
   }
 
   /** Everything is shipped, and without new transactions nothing will be left to do. */
@@ -152,6 +161,28 @@ export class BackupService {
     if (entry.failures > 0) throw new Error(entry.lastError)
   }
 
+  /**
+   * Called before a clean stop, when everything is shipped: prepares the backup for a program that continues it in this
+   * node's place. Does what it can until the signal ends it.
+   */
+  async finish(signal: AbortSignal): Promise<void> {
+    if (this.#fenced !== undefined) return
+    const finishing = [...this.#entries.values()].map(async (entry) => {
+      while (entry.running !== undefined) await entry.running
+      const { name: database } = entry.backup.database
+      const running = this.#limit(() => entry.backup.finish(signal))
+        .catch((error: unknown) =>
+          this.#options.logger.debug({ database, err: error }, 'the newest transaction has no file of its own'),
+        )
+        .finally(() => {
+          if (entry.running === running) entry.running = undefined
+        })
+      entry.running = running
+      await running
+    })
+    await Promise.all(finishing)
+  }
+
   status(): DatabaseBackupStatus[] {
     return [...this.#entries.values()].map(({ backup, lastError }) => {
       const { name } = backup.database
@@ -169,6 +200,7 @@ export class BackupService {
     const pending = [...this.#entries.values()].filter(({ backup }) => !backup.isCurrent)
     if (options.drainMs > 0 && this.#fenced === undefined)
       await Promise.all(pending.map((entry) => this.#begin(entry, signal)))
+    await this.#copies.close()
     const behind = pending.filter(({ backup }) => !backup.isCurrent).map(({ backup }) => backup.database.name)
     if (behind.length > 0)
       this.#options.logger.warn(

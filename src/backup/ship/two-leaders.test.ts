@@ -14,6 +14,7 @@ import { verifyBackup } from '../history/verify.ts'
 import { ObjectRecord, TurnStore } from '../racing.ts'
 import { PlayedDatabase, seeded, silent } from '../testing.ts'
 import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
+import { Catalog } from './catalog.ts'
 import { DatabaseBackup } from './database-backup.ts'
 import { Fence } from './fence.ts'
 import { FencedStore } from './fenced-store.ts'
@@ -32,11 +33,11 @@ class TestClock implements Clock {
 function writer(store: ObjectStore, clock: Clock, term: bigint, log: PlayedDatabase, takenOverAt: TXID) {
   const fence = new Fence({ term, mayWriteUntilMs: () => Infinity, notBeforeMs: 0, clock })
   const context = {
-    store: new FencedStore(store, fence),
+    catalog: new Catalog(new FencedStore(store, fence), clock),
     fence,
     clock,
     logger: silent,
-    temporaryParent: '/nowhere',
+    temporaryParent: '/dev/null/nowhere',
     onUploaded: () => undefined,
   }
   return new DatabaseBackup({ name: log.database, log, filePath: '/nowhere' }, context, takenOverAt)

@@ -17,36 +17,31 @@ function show(steps: readonly UploadStep[]): string {
     .join(', ')
 }
 
-const plan = (text: string, options: { from?: number; before?: TransactionInfo; ends?: boolean } = {}) =>
-  show(planUpload(transactions(text, options.from), options.before, options.ends ?? true))
+const plan = (text: string, options: { from?: number; before?: TransactionInfo } = {}) =>
+  show(planUpload(transactions(text, options.from), options.before))
 
 describe('a run of transactions', () => {
-  it('becomes one batch that ends before the newest, and the newest alone', () => {
+  it('becomes one file', () => {
     expect(plan('')).toBe('')
     expect(plan('+')).toBe('1-1')
-    expect(plan('++')).toBe('1-1, 2-2')
-    expect(plan('+++++')).toBe('1-4, 5-5')
-  })
-
-  it('becomes one batch while more transactions follow', () => {
-    expect(plan('+++++', { ends: false })).toBe('1-5')
+    expect(plan('+++++')).toBe('1-5')
   })
 
   it('records a drop by a marker, and begins anew after it', () => {
-    expect(plan('+++-')).toBe('1-2, 3-3, dropped 4')
-    expect(plan('++-+++')).toBe('1-1, 2-2, dropped 3, reset 4, 5-5, 6-6')
+    expect(plan('+++-')).toBe('1-3, dropped 4')
+    expect(plan('++-+++')).toBe('1-2, dropped 3, reset 4, 5-6')
     expect(plan('-', { from: 9 })).toBe('dropped 9')
     expect(plan('+--++')).toBe('1-1, dropped 2, dropped 3, reset 4, 5-5')
   })
 
   it('begins anew where the page size changes', () => {
-    expect(plan('++11+')).toBe('1-1, 2-2, reset 3, 4-4, reset 5')
+    expect(plan('++11+')).toBe('1-2, reset 3, 4-4, reset 5')
   })
 
   it('considers the transaction before it', () => {
     const [live] = transactions('+')
     const [dropped] = transactions('-')
-    expect(plan('++', { from: 7, before: live! })).toBe('7-7, 8-8')
+    expect(plan('++', { from: 7, before: live! })).toBe('7-8')
     expect(plan('++', { from: 7, before: dropped! })).toBe('reset 7, 8-8')
     expect(plan('1+', { from: 7, before: live! })).toBe('reset 7, reset 8')
     expect(plan('1', { from: 7 })).toBe('7-7')

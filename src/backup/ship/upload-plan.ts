@@ -17,42 +17,32 @@ export type UploadStep =
   /** A marker, a level-9 snapshot, and the transaction alone at level 0. */
   | { readonly kind: 'reset'; readonly txid: TXID }
 
-/**
- * @param before the transaction before the first, where it is known; undefined at the beginning of a history
- * @param ends whether the last transaction is the newest: it then goes alone, as `N-N`, the key from which Litestream
- *   can continue a backup. For the same reason the last transaction before a drop or a reset goes alone.
- */
+/** `before` is the transaction before the first, where it is known; undefined at the beginning of a history. */
 export function planUpload(
   transactions: readonly TransactionInfo[],
   before: Pick<TransactionInfo, 'pageSize' | 'commit'> | undefined,
-  ends: boolean,
 ): UploadStep[] {
   const steps: UploadStep[] = []
-  let batch: TXID[] = []
-  const flush = (alone: boolean) => {
-    const [from] = batch
-    const to = batch.at(-1)
-    if (from === undefined || to === undefined) return
-    const batchEnd = alone ? batch.at(-2) : to
-    if (batchEnd !== undefined) steps.push({ kind: 'file', from, to: batchEnd })
-    if (alone) steps.push({ kind: 'file', from: to, to })
-    batch = []
+  let batch: { readonly from: TXID; to: TXID } | undefined
+  const flush = () => {
+    if (batch !== undefined) steps.push({ kind: 'file', ...batch })
+    batch = undefined
   }
   let previous = before
   for (const transaction of transactions) {
     const { txid } = transaction
     if (transaction.commit === 0) {
-      flush(true)
+      flush()
       steps.push({ kind: 'dropped', txid })
     } else if (isReset(transaction, previous)) {
-      flush(true)
+      flush()
       steps.push({ kind: 'reset', txid })
     } else {
-      batch.push(txid)
+      batch = { from: batch?.from ?? txid, to: txid }
     }
     previous = transaction
   }
-  flush(ends)
+  flush()
   return steps
 }
 

@@ -15,7 +15,7 @@ import { restoreDatabase } from '../restore/restore.ts'
 import { PlayedDatabase, seeded, temporaryDirectories } from '../testing.ts'
 import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
 import { applyRetention } from '../upkeep/retention.ts'
-import { type UploadState, uploadTransactions } from './upload.ts'
+import { uploadNewestAlone, type UploadState, uploadTransactions } from './upload.ts'
 
 const directory = temporaryDirectories()
 const ZERO: UploadState = { txid: toTXID(0), checksum: EMPTY_CHECKSUM, timestampMs: 0, pageSize: 0, commit: 0 }
@@ -45,29 +45,40 @@ async function expectRestorable(store: ObjectStore, played: PlayedDatabase, root
 }
 
 describe(`an upload (LTXD_SEED=${SEED})`, () => {
-  it('ships the batch and the newest alone, as files without checksums, with the checksums in their metadata', async () => {
+  it('ships one file without checksums, with the checksums in its metadata', async () => {
     const { root, store, played, upload } = await setUp()
     played.commit(5)
     const state = await upload(ZERO)
     expect(state).toMatchObject({ txid: 5n, checksum: played.checksums.get(toTXID(5)) })
     const { files } = await loadHistory(store, 'app.db')
-    expect(files.map(({ level, min, max }) => [level, min, max])).toEqual([
-      [0, 1n, 4n],
-      [0, 5n, 5n],
-    ])
-    expect(files.map(({ timestampMs }) => timestampMs)).toEqual([
-      played.times.get(toTXID(4)),
-      played.times.get(toTXID(5)),
-    ])
-    expect(await loadMetadata(store, files[1]!)).toEqual({
+    expect(files.map(({ level, min, max }) => [level, min, max])).toEqual([[0, 1n, 5n]])
+    expect(files.map(({ timestampMs }) => timestampMs)).toEqual([played.times.get(toTXID(5))])
+    expect(await loadMetadata(store, files[0]!)).toEqual({
       timestampMs: played.times.get(toTXID(5)),
-      preApplyChecksum: played.checksums.get(toTXID(4)),
+      preApplyChecksum: EMPTY_CHECKSUM,
       postApplyChecksum: played.checksums.get(toTXID(5)),
       pageSize: 512,
       commit: played.pages.length,
       term: 0n,
     })
-    expect(await expectRestorable(store, played, root)).toEqual([4n, 5n])
+    expect(await expectRestorable(store, played, root)).toEqual([5n])
+  })
+
+  it('gives the newest transaction a file of its own where another program may continue', async () => {
+    const { root, store, played, upload } = await setUp()
+    played.commit(5)
+    const state = await upload(ZERO)
+    const alone = await uploadNewestAlone(store, 'app.db', played, state)
+    const names = async () => (await loadHistory(store, 'app.db')).files.map(({ min, max }) => `${min}-${max}`)
+    expect(await names()).toEqual(['1-5', '5-5'])
+    // It is there, so nothing is put again.
+    expect(await uploadNewestAlone(store, 'app.db', played, alone)).toBe(alone)
+    played.commit(2)
+    await upload(alone)
+    expect(await names()).toEqual(['1-5', '5-5', '6-7'])
+    await compactLevel(store, 'app.db', 1)
+    await expectRestorable(store, played, root)
+    expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
   })
 
   it('continues from any position in any pieces, and every file boundary restores the exact state', async () => {
@@ -99,7 +110,7 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
     played.commit(3)
     await upload(ZERO)
     await expect(upload(ZERO)).resolves.toMatchObject({ txid: 3n })
-    expect((await loadHistory(store, 'app.db')).files).toHaveLength(2)
+    expect((await loadHistory(store, 'app.db')).files).toHaveLength(1)
   })
 
   it('I4: ships nothing that a power loss could take back', async () => {
@@ -149,8 +160,7 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
     expect(files.map(({ min, max }) => [min, max])).toEqual([
       [1n, 256n],
       [257n, 512n],
-      [513n, 599n],
-      [600n, 600n],
+      [513n, 600n],
     ])
     await expectRestorable(store, played, root)
   })
@@ -168,14 +178,14 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
     await expect(restoreDatabase(store, 'app.db', NEWEST, join(root, 'x.db'))).rejects.toBeInstanceOf(
       DatabaseDroppedError,
     )
-    expect(await expectRestorable(store, played, root)).toEqual([2n, 3n])
+    expect(await expectRestorable(store, played, root)).toEqual([3n])
     expect(await verifyBackup(store)).toMatchObject([{ dropped: true, findings: [] }])
 
     played.nowMs += 1000
     played.commit(3)
     await upload(dropped)
     await compactLevel(store, 'app.db', 1)
-    expect(await expectRestorable(store, played, root)).toEqual([2n, 3n, 5n, 6n, 7n])
+    expect(await expectRestorable(store, played, root)).toEqual([3n, 5n, 7n])
     expect(await verifyBackup(store)).toMatchObject([{ dropped: false, findings: [] }])
     const target = { kind: 'timestamp', timestampMs: played.times.get(toTXID(4))! + 1 } as const
     await expect(restoreDatabase(store, 'app.db', target, join(root, 'y.db'))).rejects.toThrow(/was dropped/)
@@ -194,7 +204,7 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
       [1n, 4n],
       [5n, 8n],
     ])
-    expect(await expectRestorable(store, played, root)).toEqual([3n, 4n, 5n, 7n, 8n])
+    expect(await expectRestorable(store, played, root)).toEqual([4n, 5n, 8n])
     expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
   })
 })

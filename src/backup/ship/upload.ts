@@ -31,6 +31,8 @@ export interface UploadState {
   readonly pageSize: number
   /** 0: dropped, or no transaction yet. */
   readonly commit: number
+  /** The last file of level 0, where it is known to end with this transaction. */
+  readonly file?: FileRef
 }
 
 /** How an upload treats objects of other leaders. */
@@ -73,15 +75,14 @@ export async function uploadTransactions(
   while (state.txid < to) {
     const end = min(to, state.txid + BigInt(MAX_RECORDS_PER_FILE))
     assertDurable(log, end)
-    const records: LogRecord[] = []
-    for await (const record of log.records(nextTXID(state.txid), end)) records.push(record)
+    const records = await collect(log, nextTXID(state.txid), end)
     assertContinues(store, database, state, records)
     const transactions = records.map(({ header }) => ({
       txid: header.maxTXID,
       pageSize: header.pageSize,
       commit: header.commit,
     }))
-    for (const step of planUpload(transactions, state.txid === 0n ? undefined : state, end === to)) {
+    for (const step of planUpload(transactions, state.txid === 0n ? undefined : state)) {
       const next = await new StepUpload(store, database, records, state, options).run(step)
       assert(next.txid > state.txid, 'an upload step did not advance the backup')
       state = next
@@ -89,6 +90,31 @@ export async function uploadTransactions(
     }
   }
   return state
+}
+
+/**
+ * Makes sure that the last transaction is in a file of its own, `N-N`: only from that can Litestream continue the
+ * backup. Does nothing where the log no longer holds it. Throws the errors of `uploadTransactions`.
+ */
+export async function uploadNewestAlone(
+  store: ObjectStore,
+  database: string,
+  log: LogView,
+  state: UploadState,
+  options: UploadOptions = {},
+): Promise<UploadState> {
+  const { txid, file } = state
+  const first = await log.first()
+  if (file === undefined || file.min === txid || first === undefined || first > txid) return state
+  assertDurable(log, txid)
+  const records = await collect(log, txid, txid)
+  return new StepUpload(store, database, records, state, options).run({ kind: 'file', from: txid, to: txid })
+}
+
+async function collect(log: LogView, from: TXID, to: TXID): Promise<LogRecord[]> {
+  const records: LogRecord[] = []
+  for await (const record of log.records(from, to)) records.push(record)
+  return records
 }
 
 /** I2 against the backup: the shipped transactions begin where the backup ends. */
@@ -140,8 +166,9 @@ class StepUpload {
       case 'file': {
         const records = this.#between(step.from, step.to)
         const reached = this.#reached(records)
-        await this.#putFile({ level: 0, min: step.from, max: step.to }, records, reached)
-        return reached
+        const file = { level: 0, min: step.from, max: step.to }
+        await this.#putFile(file, records, reached)
+        return { ...reached, file }
       }
       case 'dropped': {
         const reached = this.#reached(this.#between(step.txid, step.txid))
@@ -154,8 +181,9 @@ class StepUpload {
         await this.#putMarker(step, reached.timestampMs)
         // Put the snapshot first: the level-0 file alone would lie behind a gap.
         await this.#putFile({ level: SNAPSHOT_LEVEL, min: toTXID(1), max: step.txid }, records, reached)
-        await this.#putFile({ level: 0, min: step.txid, max: step.txid }, records, reached)
-        return reached
+        const file = { level: 0, min: step.txid, max: step.txid }
+        await this.#putFile(file, records, reached)
+        return { ...reached, file }
       }
     }
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { tmpdir } from 'node:os'
 import { InputFold, makeTemporaryDirectory, spillToTemporaryFile } from '../../image/spill.ts'
+import type { TXID } from '../../ltx/format/types.ts'
 import { compact } from '../../ltx/merge/compactor.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { type DescribedFile, Descriptions, findBreak, withoutDoubtfulTail } from '../history/chain.ts'
@@ -21,6 +22,8 @@ export interface CompactionOptions {
   readonly nowMs?: number
   readonly signal?: AbortSignal
   readonly progress?: (pages: number) => void
+  /** An empty level begins after this transaction. */
+  readonly beginsAfter?: TXID
   /** Called when files do not join: they and the files after them stay unmerged. */
   readonly onSkipped?: (problem: string) => void
 }
@@ -39,7 +42,7 @@ export async function compactLevel(
   const listed = options.history ?? (await loadHistory(store, database))
   const descriptions = new Descriptions(store)
   const history = level > 1 ? listed : await settled(store, listed, descriptions, options)
-  const groups = planCompaction(history, level)
+  const groups = planCompaction(history, level, options)
   const written: FileRef[] = []
   if (groups.length === 0) return written
   let before = await descriptions.of(filesOfLevel(history, level).slice(-1))

@@ -1,13 +1,31 @@
 import type { BackupLogger, Clock } from '../../util/clock.ts'
 import { failureReason } from '../history/failure.ts'
+import type { BackupFile, BackupHistory } from '../history/history.ts'
 import { type BackupSchedule, nextBoundary, type RetentionPolicy } from '../history/levels.ts'
 
 /** The maintenance of one database's backup. */
 export interface Maintained {
   compact(level: number, signal: AbortSignal): Promise<CompactionOutcome>
   snapshot(signal: AbortSignal): Promise<void>
-  /** Returns when there will be more to delete if nothing is added. */
-  retain(policy: RetentionPolicy, signal: AbortSignal): Promise<number>
+  /** Looks for damage in a listing. Returns whether the listing is still that of the backup. */
+  check(listed: SurveyedDatabase, signal: AbortSignal): Promise<boolean>
+  /** Returns when there will be more to delete if nothing is added. Lists, unless the caller has. */
+  retain(policy: RetentionPolicy, signal: AbortSignal, listed?: SurveyedDatabase): Promise<number>
+}
+
+/** One listing of many databases: what each of them needs a listing for is done with it. */
+export interface Survey {
+  /** Whether it is worth its requests. */
+  isDue(intervalMs: number, isNeeded: boolean): boolean
+  loadAll(databases: readonly string[]): Promise<ReadonlyMap<string, SurveyedDatabase>>
+  /** All is done that needs the listing of this database. */
+  trim(database: string): void
+}
+
+export interface SurveyedDatabase {
+  readonly history: BackupHistory
+  /** Objects that are not as they were. */
+  readonly changed: readonly BackupFile[]
 }
 
 export interface CompactionOutcome {
@@ -30,6 +48,8 @@ interface Entry {
   readonly failures: Map<string, string>
 }
 
+/** How often all databases are listed, at most: level 0 is rarely to be deleted sooner. */
+const MAX_SURVEY_MS = 300_000
 /** Longer timeouts overflow a timer. */
 const MAX_SLEEP_MS = 24 * 3_600_000
 
@@ -42,13 +62,16 @@ export class Maintenance {
   readonly #clock: Clock
   readonly #logger: BackupLogger
   readonly #periodic: boolean
+  readonly #survey: Survey | undefined
+  #surveyFailure: string | undefined
   readonly #entries = new Map<string, Entry>()
   readonly #stopping = new AbortController()
   #wake = new AbortController()
   #loop: Promise<void> | undefined
 
-  /** Without `periodic`, only requested snapshots are made. */
-  constructor(schedule: BackupSchedule, clock: Clock, logger: BackupLogger, periodic = true) {
+  /** Without `periodic`, only requested snapshots are made. Without a survey, retention lists each database. */
+  constructor(schedule: BackupSchedule, clock: Clock, logger: BackupLogger, periodic = true, survey?: Survey) {
+    this.#survey = survey
     this.#schedule = schedule
     this.#clock = clock
     this.#logger = logger
@@ -115,22 +138,27 @@ export class Maintenance {
       for (const [name, entry] of this.#entries) if (entry.snapshotRequested) await this.#snapshot(name, entry)
       for (const task of tasks) {
         if (signal.aborted || task.dueMs > this.#clock.monotonicMs()) continue
-        for (const [name, entry] of this.#entries) await task.run(name, entry)
+        await task.run()
         task.dueMs = this.#nextDueMs(task.intervalMs)
       }
     }
   }
 
   /** In the order in which they run at a common boundary: each level is made before the next level uses it. */
-  #tasks(): { readonly intervalMs: number; dueMs: number; run(name: string, entry: Entry): Promise<void> }[] {
+  #tasks(): { readonly intervalMs: number; dueMs: number; run(): Promise<void> }[] {
     const { levels, snapshotIntervalMs, retentionCheckIntervalMs } = this.#schedule
-    const every = (intervalMs: number, run: (name: string, entry: Entry) => Promise<void>) => {
+    const every = (intervalMs: number, work: (name: string, entry: Entry) => Promise<void>) => {
+      const run = async () => {
+        for (const [name, entry] of this.#entries) await work(name, entry)
+      }
       return { intervalMs, dueMs: this.#nextDueMs(intervalMs), run }
     }
+    const survey = this.#survey
+    const retention = every(retentionCheckIntervalMs, (name, entry) => this.#retain(name, entry))
     return [
       ...levels.map(({ level, intervalMs }) => every(intervalMs, (name, entry) => this.#compact(name, entry, level))),
       every(snapshotIntervalMs, (name, entry) => this.#snapshot(name, entry)),
-      every(retentionCheckIntervalMs, (name, entry) => this.#retain(name, entry)),
+      survey === undefined ? retention : { ...retention, run: () => this.#lookThrough(survey) },
     ]
   }
 
@@ -175,12 +203,41 @@ export class Maintenance {
     })
   }
 
-  #retain(name: string, entry: Entry): Promise<void> {
+  /** One listing, and for each database all that needs one. */
+  async #lookThrough(survey: Survey): Promise<void> {
+    const { retention, retentionCheckIntervalMs } = this.#schedule
+    const intervalMs = Math.max(retentionCheckIntervalMs, Math.min(retention.level0RetentionMs, MAX_SURVEY_MS))
+    const nowMs = this.#clock.monotonicMs()
+    const isNeeded = [...this.#entries.values()].some(({ retainAtMs }) => retainAtMs <= nowMs)
+    if (!survey.isDue(intervalMs, isNeeded)) return
+    try {
+      const listed = await survey.loadAll([...this.#entries.keys()])
+      this.#surveyFailure = undefined
+      for (const [name, found] of listed) {
+        const entry = this.#entries.get(name)
+        if (entry === undefined) continue
+        let isCurrent = false
+        await this.#attempt(name, entry, 'check', async (signal) => {
+          isCurrent = await entry.target.check(found, signal)
+        })
+        // Nothing is deleted by a listing that names what is gone since.
+        if (isCurrent) await this.#retain(name, entry, found)
+        survey.trim(name)
+      }
+    } catch (error) {
+      const reason = failureReason(error)
+      if (reason !== this.#surveyFailure)
+        this.#logger.error({ err: error }, 'the backup cannot be listed; it is retried')
+      this.#surveyFailure = reason
+    }
+  }
+
+  #retain(name: string, entry: Entry, listed?: SurveyedDatabase): Promise<void> {
     if (entry.retainAtMs > this.#clock.monotonicMs()) return Promise.resolve()
     return this.#attempt(name, entry, 'retention', async (signal) => {
       entry.retainAtMs = Infinity
       try {
-        const nextMs = await entry.target.retain(this.#schedule.retention, signal)
+        const nextMs = await entry.target.retain(this.#schedule.retention, signal, listed)
         this.#retainIn(entry, nextMs - this.#clock.now())
       } catch (error) {
         entry.retainAtMs = 0

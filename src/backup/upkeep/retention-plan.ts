@@ -85,15 +85,29 @@ function expiredLevel0(
   nowMs: number,
 ): { files: BackupFile[]; nextMs: number } {
   const ascending = filesOfLevel(history, 0).sort((a, b) => compareTXID(a.max, b.max))
+  const beginning = beginningOfLevels(history)
   const expired: BackupFile[] = []
   for (const file of ascending.slice(0, -1)) {
     if (file.max >= floor) {
+      // No level will hold it. It is the second copy of that snapshot.
+      if (file.max <= beginning) continue
       const neededUntilMs = coveredAtMs(history, file) + policy.level0RetentionMs
       if (neededUntilMs > nowMs) return { files: expired, nextMs: neededUntilMs }
     }
     expired.push(file)
   }
   return { files: expired, nextMs: Infinity }
+}
+
+/** The end of the first snapshot, where the levels begin after it, as they do in a new backup that is large; else 0. */
+function beginningOfLevels(history: BackupHistory): TXID {
+  const [first] = filesOfLevel(history, SNAPSHOT_LEVEL).sort((a, b) => compareTXID(a.max, b.max))
+  const levels = history.files.filter(({ level }) => level >= 1 && level <= MAX_COMPACTION_LEVEL)
+  const begin = levels.reduce<TXID | undefined>(
+    (min, file) => (min === undefined || file.min < min ? file.min : min),
+    undefined,
+  )
+  return first !== undefined && begin === first.max + 1n ? first.max : (0n as TXID)
 }
 
 /**

@@ -1,0 +1,238 @@
+import { HEADER_SIZE, TRAILER_SIZE } from '../../ltx/format/header.ts'
+import type { Metadata, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../../objectstore/objectstore.ts'
+import type { Clock } from '../../util/clock.ts'
+import { type BackupFile, type BackupHistory, historyOf, loadHistory } from '../history/history.ts'
+import { databasePrefix, parseKey } from '../history/layout.ts'
+import { recent } from '../history/recent.ts'
+import type { CopyInProgress, LocalCopies } from './local-copies.ts'
+import { NotedStore, type StoreNotes } from './noted-store.ts'
+
+/** A listing, and the objects that are not as they were when they were last seen. */
+export interface Listed {
+  readonly history: BackupHistory
+  readonly changed: readonly BackupFile[]
+}
+
+interface Known extends ObjectInfo {
+  readonly metadata?: Metadata
+}
+
+/** What happened while a listing was read, which may have passed it already. */
+interface Meanwhile {
+  readonly stored: Map<string, Known>
+  readonly gone: Set<string>
+}
+
+/** How many uploads pay for a page of a listing: one costs as much as one. */
+const UPLOADS_A_PAGE = 100
+const KEYS_A_PAGE = 1000
+/** After this many intervals a listing is made that fewer uploads pay for. */
+const MAX_INTERVALS = 12
+/** No LTX file is shorter. */
+const MIN_FILE_BYTES = HEADER_SIZE + TRAILER_SIZE
+/** An object that is stored so much later than this node stored it is another one. */
+const REPLACED_AFTER_MS = 120_000
+
+/**
+ * What a node knows of its backup without asking, so that upkeep costs few requests: what it has listed, put and
+ * deleted since. It holds what merges and the plan of the newest state need, not whole histories. In a directory, where
+ * a listing costs nothing, it knows nothing and always lists.
+ */
+export class Catalog implements StoreNotes {
+  readonly #source: ObjectStore
+  readonly #clock: Clock
+  readonly #copies: LocalCopies | undefined
+  readonly #copiedLevels: number
+  readonly #databases = new Map<string, Map<string, Known>>()
+  readonly #listing = new Set<Meanwhile>()
+  #uploads = 0
+  #pages = 1
+  #listedAtMs: number
+  /** Whether requests cost something: then listings are rare. */
+  readonly isSparing: boolean
+  /** The store, of whose changes the catalog takes note. */
+  readonly store: ObjectStore
+  /** The same; what this node has put, or knows, is read on this node. */
+  readonly local: ObjectStore
+
+  /** Objects of the levels below `copiedLevels` are compacted from their copies. */
+  constructor(source: ObjectStore, clock: Clock, copies?: LocalCopies, copiedLevels = 0) {
+    this.#source = source
+    this.#clock = clock
+    this.#copies = copies
+    this.#copiedLevels = copiedLevels
+    this.#listedAtMs = clock.monotonicMs()
+    this.isSparing = source.layout === 's3'
+    this.store = this.isSparing ? new NotedStore(source, this, { isLocal: false }) : source
+    this.local = this.isSparing ? new NotedStore(source, this, { isLocal: true }) : source
+  }
+
+  /** The end of each level, the newest plan, and all markers; everything where listings cost nothing. */
+  async recent(database: string): Promise<BackupHistory> {
+    const known = this.#databases.get(database)
+    if (known === undefined) return this.load(database)
+    return historyOf(this.#source.layout, database, known.values())
+  }
+
+  /** Lists the database. */
+  async load(database: string): Promise<BackupHistory> {
+    if (!this.isSparing) return loadHistory(this.#source, database)
+    const listed = await this.#list(databasePrefix(database))
+    return this.#take(database, historyOf(this.#source.layout, database, listed.values()), listed).history
+  }
+
+  /** Whether to list all databases: something has happened that a listing may concern, and it is paid for. */
+  isDue(intervalMs: number, isNeeded: boolean): boolean {
+    const sinceMs = this.#clock.monotonicMs() - this.#listedAtMs
+    if (sinceMs < intervalMs || (this.#uploads === 0 && !isNeeded)) return false
+    return this.#uploads >= this.#pages * UPLOADS_A_PAGE || sinceMs >= MAX_INTERVALS * intervalMs
+  }
+
+  /** Lists these databases together. */
+  async loadAll(databases: readonly string[]): Promise<ReadonlyMap<string, Listed>> {
+    this.#listedAtMs = this.#clock.monotonicMs()
+    const uploads = this.#uploads
+    const [only] = databases
+    const listed = await this.#list(databases.length === 1 && only !== undefined ? databasePrefix(only) : '')
+    this.#pages = Math.ceil(listed.size / KEYS_A_PAGE)
+    this.#uploads -= uploads
+    const byDatabase = new Map<string, ObjectInfo[]>(databases.map((name) => [name, []]))
+    for (const info of listed.values()) {
+      const database = parseKey(this.#source.layout, info.key)?.database
+      if (database !== undefined) byDatabase.get(database)?.push(info)
+    }
+    return new Map(
+      [...byDatabase].map(([name, infos]) => [
+        name,
+        this.#take(name, historyOf(this.#source.layout, name, infos), listed),
+      ]),
+    )
+  }
+
+  /** Forgets what merges need no more. Until the next listing, what was put since the last one stays known. */
+  trim(database: string): void {
+    for (const key of this.#superfluous(database)) {
+      this.#databases.get(database)?.delete(key)
+      this.#copies?.drop(key)
+    }
+  }
+
+  /** Drops the copies that merges need no more. */
+  compacted(database: string): void {
+    for (const key of this.#superfluous(database)) this.#copies?.drop(key)
+  }
+
+  #superfluous(database: string): string[] {
+    const known = this.#databases.get(database)
+    if (known === undefined) return []
+    const history = historyOf(this.#source.layout, database, known.values())
+    const needed = recent(history)
+    return history.files.map(({ key }) => key).filter((key) => !needed.has(key))
+  }
+
+  forget(database: string): void {
+    for (const key of this.#databases.get(database)?.keys() ?? []) this.#copies?.drop(key)
+    this.#databases.delete(database)
+  }
+
+  /** Whether there was a copy, of which a merge has found that it is damaged. */
+  dropCopy(key: string): boolean {
+    return this.#copies?.drop(key) ?? false
+  }
+
+  async close(): Promise<void> {
+    await this.#copies?.close()
+  }
+
+  beginCopy(key: string): CopyInProgress | undefined {
+    const parsed = parseKey(this.#source.layout, key)
+    if (parsed?.type !== 'file' || parsed.level >= this.#copiedLevels) return undefined
+    return this.#copies?.begin(key)
+  }
+
+  async stored(key: string, sizeBytes: number, { metadata = {} }: PutOptions): Promise<void> {
+    this.#uploads++
+    const storedMs = (await this.#source.clockMs().catch(() => undefined)) ?? this.#clock.now()
+    this.#note({ key, sizeBytes, storedMs, lastModifiedMs: storedMs, metadata })
+  }
+
+  found(head: ObjectHead): void {
+    this.#note(head)
+  }
+
+  isGone(key: string): void {
+    this.#copies?.drop(key)
+    for (const { stored, gone } of this.#listing) {
+      stored.delete(key)
+      gone.add(key)
+    }
+    this.#of(key)?.delete(key)
+  }
+
+  headOf(key: string): ObjectHead | undefined {
+    const known = this.#of(key)?.get(key)
+    return known?.metadata === undefined ? undefined : { ...known, metadata: known.metadata }
+  }
+
+  copyOf(key: string): AsyncIterable<Uint8Array> | undefined {
+    return this.#copies?.has(key) === true ? this.#copies.read(key) : undefined
+  }
+
+  #note(known: Known): void {
+    const { key } = known
+    for (const { stored, gone } of this.#listing) {
+      gone.delete(key)
+      stored.set(key, known)
+    }
+    this.#of(key)?.set(key, known)
+  }
+
+  #of(key: string): Map<string, Known> | undefined {
+    const database = parseKey(this.#source.layout, key)?.database
+    return database === undefined ? undefined : this.#databases.get(database)
+  }
+
+  /** What the store lists, with what happened to it meanwhile. */
+  async #list(prefix: string): Promise<Map<string, Known>> {
+    const meanwhile: Meanwhile = { stored: new Map(), gone: new Set() }
+    this.#listing.add(meanwhile)
+    try {
+      const listed = new Map<string, Known>()
+      for await (const info of this.#source.list(prefix)) listed.set(info.key, info)
+      for (const [key, known] of meanwhile.stored) if (key.startsWith(prefix)) listed.set(key, known)
+      for (const key of meanwhile.gone) listed.delete(key)
+      return listed
+    } finally {
+      this.#listing.delete(meanwhile)
+    }
+  }
+
+  /** Replaces what is known of the database. */
+  #take(database: string, history: BackupHistory, listed: ReadonlyMap<string, Known>): Listed {
+    const before = this.#databases.get(database)
+    const after = new Map<string, Known>()
+    const changed: BackupFile[] = []
+    for (const { key } of [...history.files, ...history.markers]) {
+      const info = listed.get(key)
+      if (info !== undefined) after.set(key, info)
+    }
+    for (const file of history.files) {
+      const { key } = file
+      const [was, is] = [before?.get(key), after.get(key)]
+      if (is === undefined) continue
+      if (is.sizeBytes < MIN_FILE_BYTES || (was !== undefined && isOther(was, is))) {
+        this.#copies?.drop(key)
+        changed.push(file)
+      } else if (was?.metadata !== undefined) {
+        after.set(key, { ...is, metadata: was.metadata })
+      }
+    }
+    for (const key of before?.keys() ?? []) if (!after.has(key)) this.#copies?.drop(key)
+    this.#databases.set(database, after)
+    return { history, changed }
+  }
+}
+
+function isOther(was: Known, is: Known): boolean {
+  return was.sizeBytes !== is.sizeBytes || is.storedMs >= was.storedMs + REPLACED_AFTER_MS
+}

@@ -1,0 +1,178 @@
+import { SnapshotError } from '../../image/errors.ts'
+import type { BackupLogger, Clock } from '../../util/clock.ts'
+import { CorruptObjectError } from '../history/errors.ts'
+import { type BackupHistory, filesOfLevel } from '../history/history.ts'
+import { SNAPSHOT_LEVEL } from '../history/layout.ts'
+import type { BackupSchedule, RetentionPolicy } from '../history/levels.ts'
+import { backupPosition } from '../history/position.ts'
+import { UNSETTLED_MS } from '../history/upload-window.ts'
+import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
+import { beginningOf, coveredUpTo, planCompaction } from '../upkeep/compaction-plan.ts'
+import type { CompactionOutcome, Maintained } from '../upkeep/maintenance.ts'
+import { applyRetention } from '../upkeep/retention.ts'
+import { worthOf } from '../upkeep/worth.ts'
+import type { Catalog, Listed } from './catalog.ts'
+import type { Fence } from './fence.ts'
+import type { Healing } from './healing.ts'
+import type { LiveSnapshot } from './live-snapshot.ts'
+import type { LostTail } from './lost-tail.ts'
+
+export interface UpkeepContext {
+  readonly catalog: Catalog
+  readonly database: string
+  readonly fence: Fence
+  readonly clock: Clock
+  readonly logger: BackupLogger
+  readonly schedule: BackupSchedule
+  readonly healing: Healing
+  readonly lostTail: LostTail | undefined
+  /** Ships a snapshot of the live database; undefined while nothing is known of how it continues the backup. */
+  readonly snapshotLive: () => ((signal: AbortSignal) => Promise<LiveSnapshot | undefined>) | undefined
+}
+
+/**
+ * Compaction, snapshots and retention of one database's backup, by the node that ships it. Where requests cost
+ * something, merges read what this node has put from its own disk, snapshots are made of the live database, and
+ * retention waits for the listing that all databases share.
+ */
+export class DatabaseUpkeep implements Maintained {
+  readonly #context: UpkeepContext
+  /** The backup has a snapshot from which its newest state can be restored. */
+  hasSnapshot = false
+  /** Before this time of the monotonic clock no file is old enough for a snapshot. */
+  #snapshotAfterMs = 0
+
+  constructor(context: UpkeepContext) {
+    this.#context = context
+  }
+
+  get mayMakeSnapshot(): boolean {
+    return this.#context.clock.monotonicMs() >= this.#snapshotAfterMs
+  }
+
+  compact(level: number, signal: AbortSignal): Promise<CompactionOutcome> {
+    const { fence, healing } = this.#context
+    return fence.run(signal, (fenced) =>
+      healing.around(`compaction ${level}`, fenced, () => this.#withoutBadCopies(() => this.#compact(level, fenced))),
+    )
+  }
+
+  /** Makes a snapshot from the backup, or from the live database if the backup has a gap or is damaged. */
+  snapshot(signal: AbortSignal): Promise<void> {
+    const { fence, healing } = this.#context
+    return fence.run(signal, (fenced) => healing.around('snapshot', fenced, () => this.#snapshot(fenced)))
+  }
+
+  /** Looks through a listing for damage, and for what does not belong to the history. Heals what it finds. */
+  check({ history, changed }: Listed, signal: AbortSignal): Promise<boolean> {
+    const { catalog, fence, healing, lostTail, snapshotLive } = this.#context
+    // Nothing says yet that the database continues this backup.
+    if (snapshotLive() === undefined) return Promise.resolve(false)
+    const suspects = [...changed]
+    return fence.run(signal, async (fenced) => {
+      if ((await lostTail?.clear(history, fenced)) === true) return false
+      const isHealed = await healing.around('listing', fenced, async () => {
+        const suspect = suspects.shift()
+        if (suspect === undefined) return healing.check(history, fenced)
+        const problem = `it is not what was stored: it has ${suspect.sizeBytes} bytes`
+        throw new CorruptObjectError(catalog.store.url, suspect.key, problem)
+      })
+      return !isHealed && changed.length === 0
+    })
+  }
+
+  /**
+   * Deletes by a listing, which is made unless the caller has one. Returns when there will be more to delete if nothing
+   * is added; Infinity when there will not be.
+   */
+  retain(policy: RetentionPolicy, signal: AbortSignal, listed?: Listed): Promise<number> {
+    const { catalog, database, clock, fence } = this.#context
+    return fence.run(signal, async (fenced) => {
+      const options = { signal: fenced, ...(listed && { history: listed.history }) }
+      const plan = await applyRetention(catalog.store, database, policy, clock.now(), options)
+      return plan.nextMs
+    })
+  }
+
+  async #compact(level: number, signal: AbortSignal): Promise<CompactionOutcome> {
+    const { catalog, database, clock, logger, healing, schedule } = this.#context
+    const history = await catalog.recent(database)
+    const nowMs = clock.now()
+    const [level1] = schedule.levels
+    const beginsAfter = level === 1 && level1 !== undefined ? beginningOf(history, level1.intervalMs) : undefined
+    const beginning = beginsAfter === undefined ? {} : { beginsAfter }
+    if (catalog.isSparing) {
+      const worth = worthOf(planCompaction(history, level, beginning).flat(), level, schedule, nowMs)
+      if (worth !== 'now') return { changed: false, isBehind: worth === 'later' }
+    }
+    let skipped: string | undefined
+    const onSkipped = (reason: string) => {
+      skipped = reason
+      const fields = { database, backupLevel: level, reason }
+      logger.error(fields, 'compaction skipped files of the backup that do not join')
+    }
+    const written = await compactLevel(catalog.local, database, level, {
+      history,
+      nowMs,
+      signal,
+      onSkipped,
+      ...beginning,
+    })
+    const reached = written.at(-1)?.max ?? coveredUpTo(history, level)
+    const source = coveredUpTo(history, level - 1)
+    const isBehind = skipped === undefined && source > reached && source > (beginsAfter ?? 0n)
+    if (skipped !== undefined) await healing.notJoined(skipped, signal)
+    // What is known only since the last listing says nothing about damage.
+    if (!catalog.isSparing) await healing.check(history, signal)
+    catalog.compacted(database)
+    return { changed: written.length > 0, isBehind }
+  }
+
+  /** Does the work again, from the store, where a copy on this node's disk is damaged. */
+  async #withoutBadCopies<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work()
+      } catch (error) {
+        if (!(error instanceof CorruptObjectError) || !this.#context.catalog.dropCopy(error.key)) throw error
+      }
+    }
+  }
+
+  async #snapshot(signal: AbortSignal): Promise<void> {
+    const { catalog, database, clock } = this.#context
+    if (catalog.isSparing && (await this.#snapshotLive(signal))) return
+    const history = await catalog.load(database)
+    if (history.files.length === 0) return
+    if ((await backupPosition(catalog.store, history)).state !== 'live') return
+    const nowMs = clock.now()
+    const made = await snapshotFromBackup(catalog.local, database, { history, nowMs, signal })
+    this.hasSnapshot = made !== undefined || hasSnapshot(history)
+    if (!this.hasSnapshot) this.#snapshotAfterMs = clock.monotonicMs() + UNSETTLED_MS
+    catalog.trim(database)
+  }
+
+  /** Returns false where the backup must do. */
+  async #snapshotLive(signal: AbortSignal): Promise<boolean> {
+    const { catalog, database, snapshotLive } = this.#context
+    const snapshot = snapshotLive()
+    if (snapshot === undefined) return false
+    const history = await catalog.recent(database)
+    const [lastFile, lastSnapshot] = [history.files, filesOfLevel(history, SNAPSHOT_LEVEL)].map((files) =>
+      files.reduce((last, { max }) => (max > last ? max : last), 0n),
+    )
+    if (lastFile === lastSnapshot) return true
+    try {
+      if ((await snapshot(signal)) !== undefined) this.hasSnapshot = true
+      return true
+    } catch (error) {
+      // It is written to without a pause, or this node's disk has no room for a copy.
+      if (error instanceof SnapshotError || (error instanceof Error && 'syscall' in error)) return false
+      throw error
+    }
+  }
+}
+
+export function hasSnapshot(history: BackupHistory): boolean {
+  return filesOfLevel(history, SNAPSHOT_LEVEL).length > 0
+}
