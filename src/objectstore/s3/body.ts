@@ -3,8 +3,12 @@
  * slowly, and servers cut idle connections: the missing rest is then requested again.
  */
 
-/** Opens the stream from this byte of the object to the end of the request. */
-export type OpenAt = (offset: number) => Promise<AsyncIterable<Uint8Array>>
+/** Opens a stream from one byte of the object to another, exclusive. */
+export type OpenAt = (
+  offset: number,
+  end: number,
+  signal: AbortSignal | undefined,
+) => Promise<AsyncIterable<Uint8Array>>
 
 /** How many failures in a row are tolerated without a byte in between. */
 const MAX_FAILURES = 3
@@ -26,7 +30,7 @@ export async function* resuming(
     if (at === end) return
     signal?.throwIfAborted()
     if (++failures > MAX_FAILURES) throw failed(broken)
-    stream = await openAt(at)
+    stream = await openAt(at, end, signal)
   }
 
   /** Passes a stream on, and returns the error that ended it early. */

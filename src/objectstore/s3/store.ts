@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream'
 import type { GetObjectCommandOutput, S3 } from '@aws-sdk/client-s3'
 import {
   InvalidKeyError,
@@ -9,10 +8,12 @@ import {
 } from '../errors.ts'
 import { checkKey, checkPrefix, MAX_KEY_BYTES } from '../keys.ts'
 import type { ByteRange, Metadata, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
-import { resuming } from './body.ts'
+import { discard, isAnswerTo, isRange, NOT_THE_RANGE, streamOf } from './answers.ts'
+import { type OpenAt, resuming } from './body.ts'
 import { createClient } from './client.ts'
 import { ServerClock } from './clock.ts'
 import { isNoSuchObject, statusOf, storeError } from './errors.ts'
+import { fetchingAhead, RANGE_BYTES, Room } from './parts-ahead.ts'
 import { ForeignAnswerError, provenLength, provenNextPage } from './proof.ts'
 import { aborting, putObject } from './put.ts'
 import type { S3Address } from './url.ts'
@@ -20,6 +21,8 @@ import type { S3Address } from './url.ts'
 /** The most keys that DeleteObjects accepts. */
 const MAX_DELETE_KEYS = 1000
 const PART_BYTES = 8 * 1024 * 1024
+/** Of all objects that are read at once: 48 MiB. */
+const RANGES_AHEAD = 6
 const MAX_KEY = '\u{10FFFF}'
 /** How many pages of a listing in a row may name no object. Servers that filter send a few. */
 const MAX_EMPTY_PAGES = 100
@@ -34,12 +37,15 @@ export class S3Store implements ObjectStore {
   readonly layout = 's3'
   readonly #address: S3Address
   readonly #partBytes: number
+  readonly #rangeBytes: number
+  readonly #room = new Room(RANGES_AHEAD)
   readonly #clock = new ServerClock()
   #loading: Promise<S3> | undefined
 
-  constructor(address: S3Address, options: { readonly partBytes?: number } = {}) {
+  constructor(address: S3Address, options: { readonly partBytes?: number; readonly rangeBytes?: number } = {}) {
     this.#address = address
     this.#partBytes = options.partBytes ?? PART_BYTES
+    this.#rangeBytes = options.rangeBytes ?? RANGE_BYTES
     this.url = address.url
   }
 
@@ -102,22 +108,23 @@ export class S3Store implements ObjectStore {
     }
     const start = range?.start ?? 0
     const end = start + length
-    const openAt = async (offset: number) => {
+    const openAt: OpenAt = async (offset, to, until) => {
       try {
-        const rest = await client.getObject(
-          { ...place, IfMatch: ETag, Range: `bytes=${offset}-${end - 1}` },
-          aborting(signal),
-        )
-        if (isAnswerTo({ start: offset, end: end - 1 }, rest.ContentRange, rest.ContentLength))
-          return streamOf(rest.Body)
-        discard(rest.Body)
+        const Part = { ...place, IfMatch: ETag, Range: `bytes=${offset}-${to - 1}` }
+        const part = await client.getObject(Part, aborting(until))
+        if (isAnswerTo({ start: offset, end: to - 1 }, part.ContentRange, part.ContentLength))
+          return streamOf(part.Body)
+        discard(part.Body)
         throw new Error(NOT_THE_RANGE)
       } catch (error) {
-        signal?.throwIfAborted()
+        until?.throwIfAborted()
         throw this.#readError(key, error)
       }
     }
-    return resuming(streamOf(Body), start, end, openAt, signal, (cause) => storeError(this.url, action, cause))
+    const failed = (cause: unknown) => storeError(this.url, action, cause)
+    const first = streamOf(Body)
+    if (length <= 2 * this.#rangeBytes) return resuming(first, start, end, openAt, signal, failed)
+    return fetchingAhead({ first, start, end, openAt, signal, failed }, this.#room, this.#rangeBytes)
   }
 
   async head(key: string): Promise<ObjectHead | undefined> {
@@ -271,30 +278,4 @@ export class S3Store implements ObjectStore {
     this.#loading ??= createClient(this.#address, {}, this.#clock.answered)
     return this.#loading
   }
-}
-
-const NOT_THE_RANGE = 'the answer is not the requested range'
-
-function isRange({ start, end }: ByteRange): boolean {
-  return Number.isSafeInteger(start) && start >= 0 && (end === undefined || end >= start)
-}
-
-/** Whether the store sends the bytes that were asked for, or as many of them as the object has. */
-function isAnswerTo({ start, end = Infinity }: ByteRange, contentRange = '', length = 0): boolean {
-  const [, first, last] = /^bytes (\d{1,15})-(\d{1,15})(?:\/|$)/.exec(contentRange) ?? []
-  return Number(first) === start && Number(last) <= end && Number(last) - start + 1 === length
-}
-
-/** Ends the connection of an answer that nobody reads. */
-function discard(body: GetObjectCommandOutput['Body']): void {
-  if (body !== undefined) (streamOf(body) as unknown as Readable).destroy()
-}
-
-/**
- * In Node.js the SDK's bodies are Readables. A body can fail before anyone reads it; its reader then gets the error.
- */
-function streamOf(body: GetObjectCommandOutput['Body']): AsyncIterable<Uint8Array> {
-  const readable = body as unknown as NodeJS.ReadableStream & AsyncIterable<Uint8Array>
-  readable.on('error', () => undefined)
-  return readable
 }
