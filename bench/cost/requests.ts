@@ -15,7 +15,7 @@ export type RequestKind = keyof Requests
 export const NO_REQUESTS: Requests = { ship: 0, put: 0, list: 0, head: 0, get: 0, delete: 0 }
 
 /** Amazon S3 Standard, us-east-1, in dollars. Deletes are free. */
-export const PRICES: Requests = { ship: 5e-6, put: 5e-6, list: 5e-6, head: 0.4e-6, get: 0.4e-6, delete: 0 }
+const PRICES: Requests = { ship: 5e-6, put: 5e-6, list: 5e-6, head: 0.4e-6, get: 0.4e-6, delete: 0 }
 export const PRICES_TEXT = 'S3 Standard, us-east-1: $0.005 for 1,000 PUT or LIST, $0.0004 for 1,000 GET or HEAD'
 
 export const HOURS_A_MONTH = 730

@@ -149,7 +149,7 @@ describe.skipIf(missing.length > 0)(`two leaders on one bucket (LTXD_SEED=${SEED
 
     deadlineMs = Infinity
     await leader(store, 4n, log, toTXID(0))()
-    await until('all of it', 60_000, async () => (await loadHistory(store, 'app.db')).files.length === 3)
+    await until('all of it', 60_000, async () => (await loadHistory(store, 'app.db')).files.length === 2)
     expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
     await small.close()
     await store.close()

@@ -30,6 +30,8 @@ const KEYS_A_PAGE = 1000
 const MAX_INTERVALS = 12
 /** No LTX file is shorter. */
 const MIN_FILE_BYTES = HEADER_SIZE + TRAILER_SIZE
+/** More objects of one database are forgotten before the next listing, which may fail for long. */
+const MAX_KNOWN = 10_000
 /** An object that is stored so much later than this node stored it is another one. */
 const REPLACED_AFTER_MS = 120_000
 
@@ -45,6 +47,8 @@ export class Catalog implements StoreNotes {
   readonly #copiedLevels: number
   readonly #databases = new Map<string, Map<string, Known>>()
   readonly #listing = new Set<Meanwhile>()
+  /** A store that shows no time is not asked again, because that may take a request. */
+  #hasClock = true
   #uploads = 0
   #pages = 1
   #listedAtMs: number
@@ -55,14 +59,14 @@ export class Catalog implements StoreNotes {
   /** The same; what this node has put, or knows, is read on this node. */
   readonly local: ObjectStore
 
-  /** Objects of the levels below `copiedLevels` are compacted from their copies. */
+  /** Objects of the levels below `copiedLevels` are compacted from their copies. 0: others look after the backup. */
   constructor(source: ObjectStore, clock: Clock, copies?: LocalCopies, copiedLevels = 0) {
     this.#source = source
     this.#clock = clock
     this.#copies = copies
     this.#copiedLevels = copiedLevels
     this.#listedAtMs = clock.monotonicMs()
-    this.isSparing = source.layout === 's3'
+    this.isSparing = source.layout === 's3' && copiedLevels > 0
     this.store = this.isSparing ? new NotedStore(source, this, { isLocal: false }) : source
     this.local = this.isSparing ? new NotedStore(source, this, { isLocal: true }) : source
   }
@@ -119,6 +123,7 @@ export class Catalog implements StoreNotes {
 
   /** Drops the copies that merges need no more. */
   compacted(database: string): void {
+    if ((this.#databases.get(database)?.size ?? 0) > MAX_KNOWN) return this.trim(database)
     for (const key of this.#superfluous(database)) this.#copies?.drop(key)
   }
 
@@ -152,7 +157,9 @@ export class Catalog implements StoreNotes {
 
   async stored(key: string, sizeBytes: number, { metadata = {} }: PutOptions): Promise<void> {
     this.#uploads++
-    const storedMs = (await this.#source.clockMs().catch(() => undefined)) ?? this.#clock.now()
+    const storeMs = this.#hasClock ? await this.#source.clockMs().catch(() => undefined) : undefined
+    this.#hasClock = storeMs !== undefined
+    const storedMs = storeMs ?? this.#clock.now()
     this.#note({ key, sizeBytes, storedMs, lastModifiedMs: storedMs, metadata })
   }
 

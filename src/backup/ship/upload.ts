@@ -17,7 +17,7 @@ import { compact } from '../../ltx/merge/compactor.ts'
 import { mergePages } from '../../ltx/merge/merge.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { BackupDivergedError } from '../history/errors.ts'
-import { type FileRef, SNAPSHOT_LEVEL, WAL_OFFSET } from '../history/layout.ts'
+import { fileKey, type FileRef, SNAPSHOT_LEVEL, WAL_OFFSET } from '../history/layout.ts'
 import type { FileMetadata } from '../history/metadata.ts'
 import { type ConflictResolver, putFile, putMarker } from '../history/put.ts'
 import { planUpload, type UploadStep } from './upload-plan.ts'
@@ -93,8 +93,9 @@ export async function uploadTransactions(
 }
 
 /**
- * Makes sure that the last transaction is in a file of its own, `N-N`: only from that can Litestream continue the
- * backup. Does nothing where the log no longer holds it. Throws the errors of `uploadTransactions`.
+ * Makes sure that the last transaction is in a file of its own, `N-N`, and in no other of level 0: only then can
+ * Litestream continue the backup. The file that holds it with others is deleted once two files hold the same. Does
+ * nothing where the log no longer holds all of them. Throws the errors of `uploadTransactions`.
  */
 export async function uploadNewestAlone(
   store: ObjectStore,
@@ -105,10 +106,14 @@ export async function uploadNewestAlone(
 ): Promise<UploadState> {
   const { txid, file } = state
   const first = await log.first()
-  if (file === undefined || file.min === txid || first === undefined || first > txid) return state
+  if (file === undefined || file.min === txid || first === undefined || first > file.min) return state
   assertDurable(log, txid)
-  const records = await collect(log, txid, txid)
-  return new StepUpload(store, database, records, state, options).run({ kind: 'file', from: txid, to: txid })
+  const records = await collect(log, file.min, txid)
+  const upload = new StepUpload(store, database, records, state, options)
+  await upload.run({ kind: 'file', from: file.min, to: toTXID(txid - 1n) })
+  const alone = await upload.run({ kind: 'file', from: txid, to: txid })
+  await store.delete([fileKey(store.layout, database, file)])
+  return alone
 }
 
 async function collect(log: LogView, from: TXID, to: TXID): Promise<LogRecord[]> {
