@@ -42,7 +42,9 @@ class CountingStore extends MemoryStore {
 async function shipped(store: MemoryStore, name: string, commits: number, term: bigint, seed = SEED) {
   const database = new PlayedDatabase(name, seeded(seed))
   database.commit(commits)
-  await uploadTransactions(store, name, database, ZERO, database.position().txid, { term })
+  const { txid } = database.position()
+  const state = await uploadTransactions(store, name, database, ZERO, toTXID(txid - 1n), { term })
+  await uploadTransactions(store, name, database, state, txid, { term })
   return database
 }
 

@@ -25,7 +25,8 @@ async function setUp() {
   const played = new PlayedDatabase('app.db', seeded(SEED))
   played.commit(5)
   const zero = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
-  await uploadTransactions(store, 'app.db', played, zero, toTXID(5))
+  const state = await uploadTransactions(store, 'app.db', played, zero, toTXID(4))
+  await uploadTransactions(store, 'app.db', played, state, toTXID(5))
   const out = join(root, 'out', 'app.db')
   await mkdir(join(root, 'out'))
   return { root, store, played, out, level0: join(root, LEVEL0) }
@@ -145,7 +146,8 @@ describe(`a restore (LTXD_SEED=${SEED})`, () => {
     other.commit(5)
     const otherStore = new DirectoryStore(join(root, 'other'))
     const zero = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
-    await uploadTransactions(otherStore, 'app.db', other, zero, toTXID(5))
+    const state = await uploadTransactions(otherStore, 'app.db', other, zero, toTXID(4))
+    await uploadTransactions(otherStore, 'app.db', other, state, toTXID(5))
     await writeFile(join(level0, FIRST), await readFile(join(root, 'other/app.db/ltx/0', FIRST)))
     const attempt = restoreDatabase(store, 'app.db', NEWEST, out)
     await expect(attempt).rejects.toThrow(/the pages have checksum/)
