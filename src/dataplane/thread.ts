@@ -93,7 +93,10 @@ const events: CaptureEvents = {
   sharing: ({ name }, sharing) => say({ type: 'sharing', database: name, sharing }),
   mended(path) {
     const node = tree?.nodes.find(path)?.id
-    if (node !== undefined) say({ type: 'invalidate', node })
+    if (node === undefined) return
+    // An open need not come after the invalidation, which another process sends.
+    tree?.nodes.doubt(node)
+    say({ type: 'invalidate', node })
   },
   ...(pacing && { begins: ({ name }) => pacing.begins(slots.slotOf(name)) }),
   guarded: ({ name }) => say({ type: 'guarded', database: name }),
