@@ -125,7 +125,7 @@ export const LOST_WAL: Difference = {
 
 /** The mount has what was acknowledged, and SQLite by itself has not. */
 export const LOST_BY_SQLITE: Difference = {
-  name: 'an older SQLite loses transactions after ROLLBACK TO when its process dies',
+  name: 'an older SQLite loses transactions after ROLLBACK TO when its process dies, or keeps the WAL as it closes',
   applies: () => false,
   ends: true,
 }

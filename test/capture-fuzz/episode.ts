@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, DIED } from './application.ts'
 import type { Bench } from './bench.ts'
@@ -108,7 +109,8 @@ export class Episode {
         return
       default:
         if (isFileOperation(step)) return this.#fileStep(step)
-        return this.#armed === by ? this.#armedStep(step) : this.#sameStep(step)
+        await (this.#armed === by ? this.#armedStep(step) : this.#sameStep(step))
+        if (words[0] === 'close') this.#noteLoss(true)
     }
   }
 
@@ -194,10 +196,11 @@ export class Episode {
     this.#oracle.abandoned()
   }
 
-  /** A process of the plain directory is about to die. */
-  #noteLoss(): void {
-    if (this.#program.names.some((name) => recoversLess(`${this.#bench.plain}/${this.#folder}/${name}`)))
-      this.#ended = LOST_BY_SQLITE
+  /** A process of the plain directory is about to die, or `isClosed`, and may have left a WAL without an index. */
+  #noteLoss(isClosed = false): void {
+    const paths = this.#program.names.map((name) => `${this.#bench.plain}/${this.#folder}/${name}`)
+    const left = paths.filter((path) => !isClosed || !existsSync(`${path}-shm`))
+    if (left.some(recoversLess)) this.#ended = LOST_BY_SQLITE
   }
 
   /** A transaction over two WAL databases may be in one of them; a survivor may keep a journal from rollback. */
@@ -247,6 +250,9 @@ export class Episode {
       const [ours, theirs] = [await this.#mount.close(), await this.#plain.close()]
       const at = ours.findIndex((answer, i) => !isSame(answer, theirs[i] as Answer))
       if (at >= 0) throw new Finding('another answer', `at a close: ${show(ours[at] as Answer)}`)
+      this.#noteLoss(true)
+    }
+    if (this.#ended === undefined) {
       await this.#oracle.compare(false)
       const seen = await this.#oracle.seen()
       if (seen === undefined || !(await this.#oracle.isSame(seen)))
