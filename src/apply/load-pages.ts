@@ -59,8 +59,9 @@ export function validHeader(file: DatabaseFile): DatabaseHeader | undefined {
 export function pageSizeOf({ path }: DatabaseFile, wal: Wal | undefined, { pageSize }: DatabaseHeader): number {
   if (wal === undefined || wal.frames === 0 || wal.pageSize === pageSize) return pageSize
   const { sizePages = 0 } = wal
+  // Those that were copied into the file count, too: its header is copied last.
   let missing = pagesOf(sizePages, lockPgno(wal.pageSize))
-  for (const [pgno] of wal.newestFrames()) if (pgno <= sizePages) missing--
+  for (const [pgno] of wal.newestFrames(true)) if (pgno <= sizePages) missing--
   if (missing === 0) return wal.pageSize
   const problem = `has pages of ${pageSize} bytes, but its -wal has pages of ${wal.pageSize}, and not all of them`
   throw new NotDatabaseError(path, problem)

@@ -103,10 +103,10 @@ export class Wal {
     return frameOffset(frames + pages, pageSize)
   }
 
-  /** For each page whose newest version is not yet in the database file: its frame, numbered from 1. */
-  *newestFrames(): Generator<[Pgno, number]> {
+  /** For each page whose newest version is not yet in the database file, or for `all`: its frame, numbered from 1. */
+  *newestFrames(all = false): Generator<[Pgno, number]> {
     const { maxFrame, pageSize } = this.#header
-    const backfilled = Math.min(this.#backfilled, maxFrame)
+    const backfilled = all ? 0 : Math.min(this.#backfilled, maxFrame)
     if (maxFrame > 0 && frameOffset(maxFrame, pageSize) > this.sizeBytes)
       throw new NotDatabaseError(`${this.#file.path}-wal`, 'ends before the last frame of its index')
     const pgnos = new Uint32Array(maxFrame - backfilled)

@@ -35,7 +35,8 @@ export class ClientRemovals {
 
   /** Throws FsError when the client removes a WAL or a wal-index, unless it announced the removal of just this file. */
   assertAnnounced(database: string, kind: FileKind, caller: Caller): void {
-    if ((kind !== 'wal' && kind !== 'shm') || !this.#authority.leads || !this.#authority.isClient(caller)) return
+    const authority = this.#authority.of?.(database) ?? this.#authority
+    if ((kind !== 'wal' && kind !== 'shm') || !authority.leads || !authority.isClient(caller)) return
     const inodes = this.#announced.get(database)
     const path = `${this.#root}/${database}`
     const isSame = (suffix: string, ino: number | undefined) => this.#files.status(path + suffix)?.ino === ino

@@ -207,6 +207,11 @@ export class JournalContent extends PlainContent {
     if (openHandles === 0) this.#database.journal.closed(this.fd)
   }
 
+  /** The database lost its file, or this its name. */
+  detach(): void {
+    this.#database.journal.letGo(this.fd)
+  }
+
   /** The journal's first bytes decide whether it is valid, and they may arrive in any number of writes. */
   override write(data: Uint8Array, position: number, caller: Caller): void {
     const write = () => super.write(data, position, caller)

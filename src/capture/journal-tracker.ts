@@ -55,6 +55,11 @@ export class JournalTracker {
     if (this.active && this.#database.authority.leads && fs.fstatSync(fd).nlink === 0) this.finish()
   }
 
+  /** The file that `fd` holds is no journal of this database any more. */
+  letGo(fd: number): void {
+    if (fd === this.#fd) this.#fd = -1
+  }
+
   /** Whether removing the super-journal `path` commits the transaction. */
   belongsTo(path: string): boolean {
     const { files, path: databasePath } = this.#database
@@ -88,12 +93,14 @@ export class JournalTracker {
   end(perform: () => void, caller: Caller): boolean {
     const { active } = this
     const durable = this.#durable
+    const fd = this.#fd
     const committed = this.finish(caller)
     try {
       perform()
       return committed && durable
     } catch (error) {
       this.active = active
+      this.#fd = fd
       this.#durable = durable
       this.#isCaptured = committed
       throw error

@@ -52,13 +52,14 @@ export class SideFiles {
     this.#end(path, plain)
   }
 
-  /** The database `name` is about to lose its file, of inode `ino`: open side files become `content`. */
-  detach(name: string, ino: number, content: (fd: number) => FileContent): void {
-    for (const suffix of SUFFIXES) {
+  /** The database `name` is about to lose its file, of inode `ino`: open side files become `content`. Returns them. */
+  detach(name: string, ino: number, content: (fd: number) => FileContent): GuardedContent[] {
+    return SUFFIXES.flatMap((suffix) => {
       const path = name + suffix
-      this.#end(path, content)
+      const ended = this.#end(path, content)
       if (this.#files.exists(`${this.#root}/${path}`)) this.#left.set(path, ino)
-    }
+      return ended === undefined ? [] : [ended]
+    })
   }
 
   /** What an earlier database left beside `name`, which the file of inode `ino` is about to become. */
@@ -80,10 +81,11 @@ export class SideFiles {
     }
   }
 
-  #end(path: string, content: (fd: number) => FileContent): void {
+  #end(path: string, content: (fd: number) => FileContent): GuardedContent | undefined {
     const opened = this.#opened.get(path)
     this.#opened.delete(path)
     opened?.detach()
     opened?.guarded.become(content)
+    return opened?.guarded
   }
 }

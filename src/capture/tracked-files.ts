@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
-import fs from 'node:fs'
 import type { FileContent } from '../fuse/content.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import type { Logs } from '../log/logs.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { asError, errorMessage } from '../util/errors.ts'
-import { withFile } from '../util/files.ts'
+import { adoptWalBeside } from './arriving-wal.ts'
 import type { Authority } from './authority.ts'
 import { JournalContent, PlainContent, WalContent } from './contents.ts'
 import { Database } from './database.ts'
@@ -194,27 +193,34 @@ export class TrackedFiles {
     const side =
       kind === 'wal' ? new WalContent(database, fd) : new JournalContent(database, fd, () => this.remove(path))
     const guarded = this.names.guarded(path, fd, side)
-    this.sideFiles.opened(path, guarded, () => (side instanceof WalContent ? side.detach() : undefined))
+    this.sideFiles.opened(path, guarded, () => side.detach())
     return guarded
   }
 
   /**
    * The database's file is about to be removed, or renamed: its history ends. Whoever has it open goes on with files
    * that belong to no database; with `isMoved`, writes to those are rejected, because the file has another name.
+   * Returns what has writes rejected, for where the file keeps its name after all.
    */
-  drop(database: Database, isMoved = false): void {
+  drop(database: Database, isMoved = false): () => void {
     if (database.tracked) database.drop()
-    this.detach(database, isMoved)
+    return this.#detach(database, isMoved)
   }
 
-  detach(database: Database, isMoved: boolean): void {
-    this.#contents.get(database)?.detach(isMoved)
+  #detach(database: Database, isMoved: boolean): () => void {
+    const former = this.#contents.get(database)
+    former?.detach(isMoved)
     this.#contents.delete(database)
     database.journal.forget()
+    const moved = (fd: number) => new MovedContent(database, fd)
+    const plain = (fd: number) => new PlainContent(database.files, fd)
     // On a replica the local client removes a database, and continues it with the side files that readers have open.
-    if (!database.authority.leads) return
-    const content = (fd: number) => (isMoved ? new MovedContent(database, fd) : new PlainContent(database.files, fd))
-    this.sideFiles.detach(database.name, this.inodeOf(database.name), content)
+    const { name, authority } = database
+    const sides = authority.leads ? this.sideFiles.detach(name, this.inodeOf(name), isMoved ? moved : plain) : []
+    return () => {
+      former?.detach(true)
+      for (const side of sides) side.become(moved)
+    }
   }
 
   /** A file that is no database yet was renamed while it is open. */
@@ -250,27 +256,13 @@ export class TrackedFiles {
     if (encryptedPageSize) database.file.assumeEncrypted(encryptedPageSize)
     try {
       if (countIfEncrypted(database) || database.fileState() === undefined) this.#forgetIdle(database)
-      else if (database.importIfWhole(encryptedPageSize !== undefined)) this.#adoptWal(database)
+      else if (database.importIfWhole(encryptedPageSize !== undefined)) adoptWalBeside(database)
     } catch (error) {
       const err = asError(error)
       database.rejection = `capturing it after its rename failed (${err.message}): restart the node`
       database.events.log('error', 'database not served: capturing it after its rename failed', { database: name, err })
       database.publish()
     }
-  }
-
-  /** SQLite finds a WAL beside the file's new name when it next opens the database: the log must not lag until then. */
-  #adoptWal(database: Database): void {
-    const { files, path, walFd } = database
-    if (!database.walMode || walFd >= 0 || !files.exists(`${path}-wal`)) return
-    withFile(files, `${path}-wal`, fs.constants.O_RDONLY, (fd) => {
-      database.walFd = fd
-      try {
-        database.wal.adopt(files.size(fd))
-      } finally {
-        database.walFd = -1
-      }
-    })
   }
 
   /** The inode number of the file at `path`; 0 if there is none. */

@@ -5,7 +5,7 @@ import type { TXID } from '../ltx/format/types.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
 import { withFile } from '../util/files.ts'
 import type { Announcement } from './announcements.ts'
-import { captureArriving, mayBecomeWal, undoArrival } from './arriving-wal.ts'
+import { adoptWalBeside, captureArriving, mayBecomeWal, undoArrival } from './arriving-wal.ts'
 import { assertNotWithheld, SOLE } from './authority.ts'
 import { ClientRemovals } from './client-removals.ts'
 import type { Database } from './database.ts'
@@ -110,16 +110,18 @@ export class CaptureVolume implements Volume {
     // What becomes a database under the new name must be correct.
     for (const database of moved) database.trust.verify()
     if (arriving !== undefined) captureArriving(arriving, `${this.#options.root}/${from}`)
-    for (const database of moved) tracked.drop(database, true)
-    for (const database of replaced) tracked.drop(database)
     const others = tracked.knownAt(from, isDirectory).filter((database) => !moved.includes(database))
+    const dropped: (() => void)[] = []
     try {
+      for (const database of moved) dropped.push(tracked.drop(database, true))
+      for (const database of replaced) dropped.push(tracked.drop(database))
       if (!isDirectory) this.#makeRoom(from, to)
       perform()
     } catch (error) {
       if (arriving !== undefined) undoArrival(arriving)
-      for (const database of replaced) tracked.detach(database, true)
-      for (const each of [...moved, ...replaced]) tracked.importIfDatabase(each.name, encrypted.get(each))
+      for (const rejectWrites of dropped) rejectWrites()
+      for (const each of [...moved, ...replaced])
+        if (!each.tracked) tracked.importIfDatabase(each.name, encrypted.get(each))
       throw error
     }
     tracked.unreplicated.renamed(from, to, isDirectory, (name) => isDatabaseName(name, tracked.filter))
@@ -243,12 +245,16 @@ export class CaptureVolume implements Volume {
   #dropped(database: Database, perform: () => void): void {
     const wasTracked = database.tracked
     const { encryptedPageSize } = database.file
-    this.#tracked.drop(database)
+    const rejectWrites = this.#tracked.drop(database)
     try {
       perform()
     } catch (error) {
+      rejectWrites()
       database.file.encryptedPageSize = encryptedPageSize
-      if (wasTracked) database.importFile()
+      if (wasTracked) {
+        database.importFile()
+        adoptWalBeside(database)
+      }
       throw error
     }
     this.#tracked.unreplicated.remove(database.name)

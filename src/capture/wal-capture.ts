@@ -48,8 +48,9 @@ export function captureFrames(database: CapturedDatabase, frames: CommittedFrame
   }
   const before = database.pageSize
   database.pageSize = pageSize
-  const isWalMode = newest.at(1) === undefined ? database.walMode : saysWalMode(read(1))
+  let isWalMode = database.walMode
   try {
+    if (newest.at(1) !== undefined) isWalMode = saysWalMode(read(1))
     database.commit({ commit, pgnos, read, wal: span, ...(whole && { whole }) })
   } catch (error) {
     database.pageSize = before

@@ -19,6 +19,20 @@ test('I6: a node does not lead in a term below one that it has seen, not even af
   second.close()
 })
 
+test('a node that leads without some databases has the history of an earlier term, until it has them', () => {
+  using temporary = temporaryDirectory()
+  const first = openDataDirectory(temporary.dir)
+  first.led(3n)
+  first.led(5n, false)
+  expect([first.ledTerm(), first.historyTerm()]).toEqual([5n, 3n])
+  first.close()
+  const second = openDataDirectory(temporary.dir)
+  expect([second.ledTerm(), second.historyTerm()]).toEqual([5n, 3n])
+  second.hasHistoryOf(5n)
+  expect(second.historyTerm()).toBe(5n)
+  second.close()
+})
+
 const IDENTITY = { id: '00000000000000ab', clusterId: '00000000000000cd', term: '3', ledTerm: '2', historyTerm: '3' }
 
 /** A data directory with this node.json. */

@@ -38,8 +38,11 @@ export interface DataDirectory {
   ledTerm(): bigint
   /** The data may have transactions that no other node has: it led, or its node.json was lost. */
   mayHaveLed(): boolean
-  /** Called before the first commit of a term. The term must not be lower than any term seen before (I6). */
-  led(term: bigint): void
+  /**
+   * Called before the first commit of a term. The term must not be lower than any term seen before (I6). Unless
+   * `isWhole`, the node lacks part of its predecessors' history, until `hasHistoryOf`.
+   */
+  led(term: bigint, isWhole?: boolean): void
   /** The term of the last leader whose whole history this node has held; 0 when there was none. */
   historyTerm(): bigint
   hasHistoryOf(term: bigint): void
@@ -119,14 +122,15 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
       },
       ledTerm: () => identity.ledTerm,
       mayHaveLed: () => identity.mayHaveLed,
-      led: (term) => {
+      led: (term, isWhole = true) => {
         assert.ok(
           term >= identity.term,
           `I6: this node has seen term ${identity.term}, and must not lead in term ${term}`,
         )
         assert.ok(term <= MAX_TERM, `term ${term} is too large to be read again`)
         const text = term.toString()
-        if (term > identity.ledTerm) identity.update({ term: text, ledTerm: text, historyTerm: text })
+        if (term <= identity.ledTerm) return
+        identity.update({ term: text, ledTerm: text, ...(isWhole && { historyTerm: text }) })
       },
       historyTerm: () => identity.historyTerm,
       hasHistoryOf: (term) => {

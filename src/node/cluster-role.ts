@@ -123,10 +123,9 @@ export class ClusterRole implements RoleHost, StreamSource {
   async stand(): Promise<Positions> {
     await this.idle()
     await this.#replica?.drain()
-    const databases = Array.from(this.#options.plane.databases.values()).filter(
-      ({ rejection }) => rejection === undefined,
-    )
-    return positionsOf(databases.map(({ name, state }) => [name, state().position.txid]))
+    const all = Array.from(this.#options.plane.databases.values())
+    const served = all.filter(({ rejection }) => rejection === undefined)
+    return positionsOf(served.map(({ name, state }) => [name, state().position.txid]))
   }
 
   async lead(term: bigint, signal: AbortSignal, previous: Previous): Promise<void> {
@@ -142,7 +141,7 @@ export class ClusterRole implements RoleHost, StreamSource {
       const context = { plane, replica, data, localTerm, isLastLeaders, term, logger, signal }
       found = backup && (await takeOverUnlessAway({ ...context, backup }, previous.ledHere))
       signal.throwIfAborted()
-      data.led(term)
+      data.led(term, (found?.withheld.size ?? 0) === 0)
       const { released, leader } = previous
       // It stopped, or it comes back as a replica. Nothing of it is only there.
       if (released && leader?.kept === 'elsewhere') this.known.part(leader.holder.nodeId)
@@ -181,9 +180,10 @@ export class ClusterRole implements RoleHost, StreamSource {
     const fenced = plane.fence(FENCE_MS)
     this.#term = undefined
     plane.shared.wake()
-    await Promise.all([fenced, backup?.stepDown(), checkpoints?.stop(), this.#withheld?.stop()])
+    const ended = await Promise.allSettled([fenced, backup?.stepDown(), checkpoints?.stop(), this.#withheld?.stop()])
     this.#withheld = undefined
     plane.withheld.reasons = new Map()
+    for (const end of ended) if (end.status === 'rejected') throw end.reason
     await this.#follower()
   }
 
@@ -209,7 +209,11 @@ export class ClusterRole implements RoleHost, StreamSource {
       // The handoff failed: this node continues to lead.
       if (to !== undefined && caughtUp !== to) plane.shared.leads = true
     }
-    return { successor: caughtUp, kept: caughtUp === undefined ? 'unknown' : 'elsewhere' }
+    // What this node has of a database that it does not lead may be nowhere else.
+    const isAlone = Array.from(plane.withheld.reasons.keys()).some(
+      (name) => this.#streamed.withheld(name) !== undefined,
+    )
+    return { successor: caughtUp, kept: caughtUp === undefined || isAlone ? 'unknown' : 'elsewhere' }
   }
 
   async leave(signal: AbortSignal): Promise<Left> {
@@ -248,6 +252,10 @@ export class ClusterRole implements RoleHost, StreamSource {
     return this.#streamed
   }
 
+  withholds(): boolean {
+    return this.#options.plane.withheld.reasons.size > 0
+  }
+
   withheld(database: string): StreamedDatabase | undefined {
     return this.#streamed.withheld(database)
   }
@@ -278,17 +286,10 @@ export class ClusterRole implements RoleHost, StreamSource {
     if (this.#replica !== undefined) return this.#replica
     const { data, plane, mountDir, self, owners, reconnectMs, spoolBytes, roleWait, logger } = this.#options
     const replica = new Replica({
-      data,
-      plane,
-      mountDir,
-      self,
-      owners,
-      reconnectMs,
-      spoolBytes,
-      logger,
+      ...{ data, plane, mountDir, self, owners, reconnectMs, spoolBytes, logger },
       heldUp: () => roleWait.end(),
       caughtUp: (term) => {
-        data.hasHistoryOf(term)
+        if (term !== undefined) data.hasHistoryOf(term)
         this.readiness.become()
       },
     })

@@ -114,8 +114,11 @@ export async function takeOver(context: TakeOverContext): Promise<Found> {
   return { takenOver, withheld }
 }
 
-/** The lease has a later term, the local client has ended, or a local process does not let go: the node tries again. */
-const OF_NODE = ['TERM_BEHIND', 'CLIENT_LOST', 'REPLICA_HELD_UP']
+/**
+ * The lease has a later term, the local client has ended, a local process does not let go, or another node may know
+ * better that a database was dropped: the node tries again.
+ */
+const OF_NODE = ['TERM_BEHIND', 'CLIENT_LOST', 'REPLICA_HELD_UP', 'TAKE_OVER_DROPPED']
 
 /** Whether an error is none of one database's backup alone. */
 async function concernsNode(

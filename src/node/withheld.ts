@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { loadHistory } from '../backup/history/history.ts'
 import { PromptStore } from '../objectstore/stores/prompt-store.ts'
 import { LateReplica, type LateReplicaOptions } from '../replica/late-replica.ts'
-import { errorMessage } from '../util/errors.ts'
+import { errorMessage, LtxdError } from '../util/errors.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import type { NodeBackup } from './node-backup.ts'
 import { takeOverOne } from './take-over.ts'
@@ -83,18 +83,26 @@ export class Withheld {
   #lead(name: string, takenOver: TakenOver): void {
     const { backup, checkpoints, data, plane } = this.#options
     this.#stopping.signal.throwIfAborted()
+    // During a handoff it is settled what others must have.
+    if (!plane.shared.leads) throw new LtxdError('FENCED', 'this node takes no commits at the moment')
+    markWithheld(
+      data,
+      [...this.#reasons.keys()].filter((other) => other !== name),
+    )
     this.#reasons.delete(name)
     plane.withheld.reasons = this.#reasons
     backup.resume(name, takenOver)
     checkpoints?.resume(name)
-    markWithheld(data, [...this.#reasons.keys()])
     plane.shared.wake()
+    if (this.#reasons.size === 0) data.hasHistoryOf(this.#options.term)
   }
 
   /** Logs each new reason once. */
   #failed(name: string, error: unknown): void {
     if (this.#stopping.signal.aborted) return
     const { plane, logger } = this.#options
+    if (!this.#reasons.has(name))
+      return logger.warn({ database: name, err: error }, 'the local client did not end well')
     const reason = errorMessage(error)
     if (reason === this.#reasons.get(name)) return
     logger.error({ database: name, err: error }, 'a database still cannot be taken over; it is retried')

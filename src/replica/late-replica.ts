@@ -16,6 +16,7 @@ export class LateReplica {
   readonly #spool: Spool
   #isOpen = false
   #isLost = false
+  #broken: string | undefined
 
   constructor(database: string, options: LateReplicaOptions) {
     const { data } = options
@@ -24,7 +25,7 @@ export class LateReplica {
       ...options,
       late: database,
       applied: () => undefined,
-      broken: () => undefined,
+      broken: (_, reason) => (this.#broken = reason),
       heldUp: () => undefined,
       lost: () => (this.#isLost = true),
     })
@@ -53,6 +54,7 @@ export class LateReplica {
   async finish(beforeRelease: () => void): Promise<void> {
     if (this.#isOpen) await this.#databases.finish()
     if (this.#isLost) throw new LtxdError('CLIENT_LOST', 'the local client ended')
+    if (this.#broken !== undefined) throw new LtxdError('CLIENT_LOST', this.#broken)
     beforeRelease()
   }
 

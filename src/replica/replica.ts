@@ -30,7 +30,7 @@ export interface ReplicaOptions {
   /** An application holds a lock that the local client needs. */
   readonly heldUp: () => void
   /** This node has everything that the primary had when the stream started. */
-  readonly caughtUp: (term: bigint) => void
+  readonly caughtUp: (term: bigint | undefined) => void
 }
 
 export interface ReplicaStatus {

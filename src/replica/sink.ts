@@ -25,7 +25,7 @@ export interface ReplicaSinkOptions {
   readonly databases: ReplicaDatabases
   readonly spool: Spool
   readonly logger: Logger
-  readonly caughtUp: (term: bigint) => void
+  readonly caughtUp: (term: bigint | undefined) => void
   readonly alive: (lagMs: number) => void
   /** A database was replaced by a snapshot. */
   readonly resynced: (database: string) => void
@@ -145,7 +145,7 @@ export class ReplicaSink implements StreamSink {
     if (dropped !== undefined) createLog(data.files, logDirectory(data.dir, name), dropped)
   }
 
-  caughtUp(term: bigint): Promise<boolean> {
+  caughtUp(term: bigint | undefined): Promise<boolean> {
     return (this.#caughtUp = this.#whenApplied(term))
   }
 
@@ -155,7 +155,7 @@ export class ReplicaSink implements StreamSink {
     await this.#caughtUp.catch(() => undefined)
   }
 
-  async #whenApplied(term: bigint): Promise<boolean> {
+  async #whenApplied(term: bigint | undefined): Promise<boolean> {
     const { databases, caughtUp } = this.#options
     await databases.idle()
     for (const { isWhole } of databases.all()) if (!isWhole) return false

@@ -94,7 +94,7 @@ test('is not when it left the primary before it took a snapshot', async () => {
 
 test('is noted with a heartbeat where it could not be noted at once, as on a full disk', async () => {
   const it = await held(1, true)
-  const noted: bigint[] = []
+  const noted: unknown[] = []
   let failures = 2
   it.replica.caughtUp = async (term) => {
     if (failures-- > 0) throw new Error('ENOSPC')

@@ -43,6 +43,10 @@ test('a replica keeps what it has of a database that the primary does not lead, 
   await until('the others', () => [behind, has, empty, foreign].every((replica) => replica.equals(led)))
   await until('those that have caught up', () => [behind, has, empty].every(({ caughtUpCount }) => caughtUpCount > 0))
   expect(foreign.caughtUpCount).toBe(0)
+  // They lack what the primary lacks: none may count as one that has the history of its term.
+  expect(
+    [behind, has, empty].flatMap(({ caughtUpTerms }) => caughtUpTerms.filter((term) => term !== undefined)),
+  ).toEqual([])
   expect([behind, has, empty, foreign].flatMap(({ unknowns }) => unknowns)).toEqual([])
   expect(has.databases.get('held.db')?.position).toEqual(kept)
   node.withheldByName.clear()

@@ -253,7 +253,8 @@ export class ReplicaStream {
   #sendCaughtUp(): void {
     if (this.#caughtUpSent || this.ended || !this.feeds.caughtUp) return
     this.#caughtUpSent = true
-    this.#writer.writeNow(encodePrimaryMessage({ type: 'caught-up' }))
+    const withholds = this.#host.source.withholds?.() === true
+    this.#writer.writeNow(encodePrimaryMessage({ type: 'caught-up', ...(withholds && { withholds }) }))
   }
 
   #beat(): void {

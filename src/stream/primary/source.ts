@@ -21,6 +21,8 @@ export interface StreamSource {
   databases(): Iterable<StreamedDatabase>
   /** What this node has of a database that it does not lead, although it leads: nothing is streamed of it. */
   withheld?(database: string): StreamedDatabase | undefined
+  /** Whether there is any that it does not lead. */
+  withholds?(): boolean
   /** Where a database was dropped that is none of those any more. */
   droppedAt?(database: string): Position | undefined
   /** The database's commits come at most one in so many milliseconds, so that the replicas keep up. 0: as they come. */

@@ -46,6 +46,8 @@ export class StreamClient {
   #lastError: string | undefined
   #lagMs = 0
   #catchUp: CatchUp | undefined
+  /** What the primary has caught this node up with is not its whole history. */
+  #withholds = false
 
   constructor(options: StreamClientOptions) {
     this.#options = options
@@ -131,7 +133,8 @@ export class StreamClient {
         this.#lastError = undefined
         this.#logger.info({ peer: nodeId, term: term.toString() }, 'connected to the primary')
       },
-      caughtUp: () => {
+      caughtUp: (withholds) => {
+        this.#withholds = withholds
         this.#catchUp = new CatchUp(this.#lanes.values())
         this.#progressed()
       },
@@ -197,7 +200,7 @@ export class StreamClient {
   async #caughtUp(stream: PrimaryStream | undefined): Promise<void> {
     const { sink, term } = this.#options
     try {
-      if (await sink.caughtUp(term)) return
+      if (await sink.caughtUp(this.#withholds ? undefined : term)) return
     } catch (error) {
       this.#limited.warn({ err: error }, 'that this node has caught up could not be noted: it is retried')
     }

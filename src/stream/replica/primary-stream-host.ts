@@ -13,7 +13,8 @@ export interface PrimaryStreamHost {
   existing(name: string): Lane | undefined
   lanes(): Iterable<Lane>
   connected(hello: PrimaryHello): void
-  caughtUp(): void
+  /** `withholds`: all but what the primary lacks itself. */
+  caughtUp(withholds: boolean): void
   arrived(timestampMs: number): void
   /** `hasAll`: everything that the primary has committed was received. */
   alive(hasAll: boolean): void

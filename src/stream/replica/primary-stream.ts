@@ -184,7 +184,7 @@ export class PrimaryStream {
         void this.#sendHistory(message.database)
         return
       case 'caught-up':
-        this.#host.caughtUp()
+        this.#host.caughtUp(message.withholds === true)
         return
       case 'heartbeat':
         if (message.leaving === true) this.#leaving.answer(true)

@@ -63,9 +63,10 @@ export interface StreamSink {
   unknown(database: string, dropped?: Position): Promise<void>
   /**
    * Everything that the primary of this term had committed when the stream began was passed to `transaction` or
-   * `snapshot`. Resolves when that is applied, with whether nothing of it is missing.
+   * `snapshot`. Resolves when that is applied, with whether nothing of it is missing. Without a term the primary lacks
+   * part of its history itself.
    */
-  caughtUp(term: bigint): Promise<boolean>
+  caughtUp(term: bigint | undefined): Promise<boolean>
   /** The primary is alive. `lagMs`: the age of the newest transaction when it arrived; 0 once nothing is to come. */
   alive(lagMs: number): void
 }

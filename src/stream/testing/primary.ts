@@ -86,6 +86,10 @@ export class TestPrimary implements StreamSource {
     return this.databasesByName.values()
   }
 
+  withholds(): boolean {
+    return this.withheldByName.size > 0
+  }
+
   withheld(name: string): StreamedDatabase | undefined {
     return this.withheldByName.get(name)
   }

@@ -62,7 +62,7 @@ export class TestReplica implements StreamSink {
   /** The nodes of the cluster, each time that the primary named them. */
   readonly named: string[] = []
   /** The term of each primary whose whole history was here, each time. */
-  readonly caughtUpTerms: bigint[] = []
+  readonly caughtUpTerms: (bigint | undefined)[] = []
   /** A database waits for a snapshot. */
   lacks = false
   aliveCount = 0
@@ -193,7 +193,7 @@ export class TestReplica implements StreamSink {
     this.databases.delete(name)
   }
 
-  caughtUp(term: bigint): Promise<boolean> {
+  caughtUp(term: bigint | undefined): Promise<boolean> {
     this.caughtUpTerms.push(term)
     return Promise.resolve(!this.lacks)
   }

@@ -134,7 +134,8 @@ const fromPrimary = z.discriminatedUnion('type', [
   /** `dropped`: a database of the name was dropped there, and one that is made anew continues from there. */
   z.object({ type: z.literal('unknown'), database: name, dropped: position.optional() }),
   z.object({ type: z.literal('history-wanted'), database: name }),
-  z.object({ type: z.literal('caught-up') }),
+  /** `withholds`: the primary lacks part of the history, of databases that it does not lead yet. */
+  z.object({ type: z.literal('caught-up'), withholds: z.literal(true).optional() }),
   /** `sentAll`: the replica has received everything that is committed, as of this message. */
   z.object({
     type: z.literal('heartbeat'),
