@@ -2,7 +2,7 @@ import type { FuseConfig } from '../config/config.ts'
 import { type DataDirectory, formatNodeId } from '../data/directory.ts'
 import { setAsideStrays } from '../data/strays.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
-import { findPlace } from '../fuse/host/mount-place.ts'
+import { atDirectory, findPlace } from '../fuse/host/mount-place.ts'
 import { mountUsers, stopMountUsers } from '../fuse/host/mount-users.ts'
 import { MountWatch } from '../fuse/host/mount-watch.ts'
 import type { MountEntry } from '../fuse/host/mountinfo.ts'
@@ -118,7 +118,7 @@ export class NodeMount {
         `${dir} is mounted already, and fuse.driver is ${driver}, which mounts by itself: set fuse.driver to direct`,
       )
     }
-    const strays = setAsideStrays(dir, `${data.dir}/strays`, data.modes)
+    const strays = atDirectory(dir, (at) => setAsideStrays(at, `${data.dir}/strays`, data.modes)) ?? []
     if (strays.length > 0) {
       logger().warn({ strays }, 'moved journals from below the mount point into the data directory')
     }

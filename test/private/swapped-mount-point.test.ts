@@ -1,6 +1,6 @@
 /**
  * The owner of a directory above the mount point puts another directory, or a link to a directory of root's, in its
- * place while ltxd, as root, mounts and unmounts. Nothing of root's is ever mounted over or unmounted.
+ * place while ltxd, as root, mounts and unmounts. Nothing of root's is ever mounted over, unmounted or removed.
  */
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
@@ -9,8 +9,11 @@ import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { setAsideStrays } from '../../src/data/strays.ts'
 import { MountError } from '../../src/fuse/host/mount-error.ts'
+import { atDirectory } from '../../src/fuse/host/mount-place.ts'
 import { mount, unmount } from '../../src/fuse/mount/mount.ts'
+import { PRIVATE } from '../../src/util/private-files.ts'
 import { IS_ROOT } from '../conformance/served.ts'
 import { effort, HANG_MS } from '../harness/effort.ts'
 import { mountsBelow } from '../harness/mounts.ts'
@@ -18,10 +21,11 @@ import { NOBODY } from './nobody.ts'
 
 const TRIES = effort(200, 10_000)
 const UID = 65_534
-/** Exchanges `above` and `other`, as often as it can. A directory that the node has made meanwhile moves away. */
+/** Exchanges a name and `other`, as often as it can. A directory that the node has made meanwhile moves away. */
 const SWAPPER = `
 const fs = require('node:fs')
-process.chdir(process.argv[1])
+const [, directory, name] = process.argv
+process.chdir(directory)
 let moved = 0
 function rename(from, to) {
   try {
@@ -33,10 +37,10 @@ function rename(from, to) {
 }
 console.log('swaps')
 for (;;) {
-  rename('above', 'aside')
-  rename('other', 'above')
-  rename('above', 'other')
-  rename('aside', 'above')
+  rename(name, 'aside')
+  rename('other', name)
+  rename(name, 'other')
+  rename('aside', name)
 }`
 
 let dir: string
@@ -68,16 +72,15 @@ afterEach(async () => {
 })
 
 /** A link of nobody's to `target`, as the place that `above` is exchanged with. */
-function link(target: string): void {
-  fs.symlinkSync(target, join(home, 'other'))
-  fs.lchownSync(join(home, 'other'), UID, UID)
+function link(target: string, path = join(home, 'other')): void {
+  fs.symlinkSync(target, path)
+  fs.lchownSync(path, UID, UID)
 }
 
-async function swap(): Promise<void> {
-  const [program, ...args] = NOBODY
-  const child = spawn(program, [...args, process.execPath, '-e', SWAPPER, home], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+async function swap(directory = home, name = 'above'): Promise<void> {
+  // In another mount namespace, where the mount point is none, and can be renamed: any user can make one.
+  const command = ['-m', ...NOBODY, process.execPath, '-e', SWAPPER, directory, name]
+  const child = spawn('unshare', command, { stdio: ['ignore', 'pipe', 'inherit'] })
   swapper = child
   await once(child.stdout, 'data')
 }
@@ -146,3 +149,43 @@ test.runIf(IS_ROOT)('a mount whose parent was renamed is unmounted where it is',
   await mounted.close()
   expect(mountsBelow(dir)).toEqual([join(victim, 'mounted', 'mnt')])
 })
+
+test.runIf(IS_ROOT)(
+  'a mount point that is renamed in another mount namespace is unmounted, and not what a link in its place leads to',
+  { timeout: 10 * HANG_MS },
+  async () => {
+    execFileSync('mount', ['-t', 'tmpfs', 'none', join(victim, 'mounted', 'mnt')])
+    const before = mountsBelow(victim)
+    fs.mkdirSync(join(home, 'above', 'mnt'))
+    link(join(victim, 'mounted', 'mnt'), join(home, 'above', 'other'))
+    await swap(join(home, 'above'), 'mnt')
+    const { mounted } = await mountAndUnmount(() => expect(mountsBelow(victim)).toEqual(before))
+    expect(mounted).toBeGreaterThan(0)
+    expect(mountsBelow(home)).toEqual([])
+  },
+)
+
+test.runIf(IS_ROOT)(
+  'journals move only out of the mount point, and not out of where a link in its place leads',
+  { timeout: 10 * HANG_MS },
+  async () => {
+    const journal = join(victim, 'empty', 'mnt', 'a.db-journal')
+    fs.writeFileSync(journal, 'another')
+    fs.mkdirSync(join(home, 'above', 'mnt'))
+    link(join(victim, 'empty'))
+    await swap()
+    let looked = 0
+    for (let i = 0; i < TRIES; i++) {
+      try {
+        atDirectory(join(home, 'above', 'mnt'), (at) => {
+          looked++
+          expect(setAsideStrays(at, join(dir, 'strays'), PRIVATE)).toEqual([])
+        })
+      } catch (error) {
+        if (!(error instanceof MountError)) throw error
+      }
+      expect(fs.readFileSync(journal, 'utf8')).toBe('another')
+    }
+    expect(looked).toBeGreaterThan(0)
+  },
+)

@@ -12,7 +12,7 @@ import { mountAt, type MountEntry } from './mountinfo.ts'
 
 const { O_DIRECTORY, O_NOFOLLOW } = fs.constants
 /** From <fcntl.h>; Node has no constant for it. The descriptor refers to a file without opening it. */
-const O_PATH = 0o10000000
+export const O_PATH = 0o10000000
 const MAX_SYMLINKS = 40
 
 export class MountPlace {
@@ -90,10 +90,42 @@ export function openPlace({ parent, name }: MountPlace): number {
   return fs.openSync(`/proc/self/fd/${parent}/${name}`, O_PATH | O_DIRECTORY | O_NOFOLLOW)
 }
 
-/** The place of a directory: nobody can rename it while something is mounted there. */
+/**
+ * The place of a directory, by the directory itself: its name may change even while something is mounted there, in
+ * another mount namespace. To mount at the dot in it, or to unmount there, resolves no name.
+ */
 export function placeOf(directory: number): MountPlace {
-  const name = path.basename(fs.readlinkSync(`/proc/self/fd/${directory}`))
-  return new MountPlace(fs.openSync(`/proc/self/fd/${directory}/..`, O_PATH | O_DIRECTORY), name)
+  return new MountPlace(fs.openSync(`/proc/self/fd/${directory}/.`, O_PATH | O_DIRECTORY), '.')
+}
+
+/**
+ * Runs `use` with a path that names the directory until `use` ends, whatever is renamed or replaced by a link
+ * meanwhile. undefined: there is no such directory, or something is mounted there.
+ */
+export function atDirectory<T>(named: string, use: (path: string) => T): T | undefined {
+  const place = findPlace(named)
+  try {
+    // Of several names the first was missing: what is there by now was not checked.
+    const isOther = place.name.includes('/') || place.mounted !== undefined
+    const directory = isOther ? undefined : whereDirectory(() => openPlace(place))
+    if (directory === undefined) return undefined
+    try {
+      return use(`/proc/self/fd/${directory}`)
+    } finally {
+      fs.closeSync(directory)
+    }
+  } finally {
+    place.close()
+  }
+}
+
+function whereDirectory(open: () => number): number | undefined {
+  try {
+    return open()
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errorCode(error) ?? '')) return undefined
+    throw error
+  }
 }
 
 export function explained(directory: string, error: unknown): MountError {

@@ -3,9 +3,11 @@
 import fs from 'node:fs'
 import type { Device } from '../device.ts'
 import { MountError } from './mount-error.ts'
-import { type MountPlace, placeOf } from './mount-place.ts'
+import { type MountPlace, O_PATH, placeOf } from './mount-place.ts'
 import { MOUNT_TYPE } from './mount-point.ts'
 import { type MountEntry, readMounts } from './mountinfo.ts'
+
+const { O_DIRECTORY, O_NOFOLLOW } = fs.constants
 
 /** Older kernels may omit a line of mountinfo while other file systems are mounted or unmounted. */
 const READS = 5
@@ -22,25 +24,62 @@ export class OwnMount {
   /** The mount that this process has just made at a directory, an O_PATH descriptor. Throws MountError. */
   static at(directory: number, fsname: string): OwnMount {
     const place = placeOf(directory)
-    for (let i = 0; i < READS; i++) {
-      const entry = place.mounted
-      if (entry?.type === MOUNT_TYPE && entry.source === fsname) return new OwnMount(entry, place)
-    }
+    const entry = firstFound(() => {
+      const top = place.mounted
+      return top?.type === MOUNT_TYPE && top.source === fsname ? top : undefined
+    })
+    if (entry !== undefined) return new OwnMount(entry, place)
     const { path } = place
     place.close()
     throw new MountError('MOUNT_FAILED', `nothing is mounted at ${path}: a directory above it was exchanged meanwhile`)
   }
 
   /** Whether the mount still has a place. It may have moved, with a directory above it. */
-  isThere(mounts: readonly MountEntry[] = readMounts()): boolean {
-    return mounts.some(({ id, device }) => id === this.entry.id && device === this.entry.device)
+  isThere(): boolean {
+    return firstFound(() => readMounts().find((mount) => isSame(mount, this.entry))) !== undefined
   }
 
   /** What somebody else has mounted over it. */
   get covering(): MountEntry | undefined {
-    const top = this.place.mounted
-    return top === undefined || top.id === this.entry.id ? undefined : top
+    let top: MountEntry | undefined
+    // The place may be renamed between the two readings that are compared.
+    const own = firstFound(() => ((top = this.place.mounted) && isSame(top, this.entry) ? top : undefined))
+    return own === undefined ? top : undefined
   }
+}
+
+/**
+ * An O_PATH descriptor of a mount's root, through which nothing but this mount can be unmounted. undefined: the mount
+ * is not at its mount point any more, or another is mounted over it. Asks no file system that is mounted there.
+ */
+export function openMount(mount: MountEntry): number | undefined {
+  const root = openRoot(mount.mountPoint)
+  if (root === undefined) return undefined
+  const id = /^mnt_id:\s*(\d+)$/m.exec(fs.readFileSync(`/proc/self/fdinfo/${root}`, 'utf8'))?.[1]
+  // Its number is not used again while the descriptor is open.
+  if (id === mount.id && firstFound(() => readMounts().find((each) => isSame(each, mount))) !== undefined) return root
+  fs.closeSync(root)
+  return undefined
+}
+
+function openRoot(mountPoint: string): number | undefined {
+  try {
+    return fs.openSync(mountPoint, O_PATH | O_DIRECTORY | O_NOFOLLOW)
+  } catch {
+    return undefined
+  }
+}
+
+function isSame(one: MountEntry, other: MountEntry): boolean {
+  return one.id === other.id && one.device === other.device
+}
+
+function firstFound(find: () => MountEntry | undefined): MountEntry | undefined {
+  for (let i = 0; i < READS; i++) {
+    const found = find()
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 export interface MountedDevice extends Device {

@@ -29,6 +29,11 @@ export function unmountCommand(place: MountPlace, kind: UnmountKind): UnmountCom
   return { program: 'umount', args: ['-i', '-c', ...flags, place.seenThrough(3)], descriptor }
 }
 
+/** As root: unmounts the mount whose root `descriptor` is. It is in use then, by the descriptor: no plain unmount. */
+export function unmountByDescriptor(descriptor: number, kind: 'lazy' | 'abort'): UnmountCommand {
+  return { program: 'umount', args: ['-i', '-c', kind === 'lazy' ? '-l' : '-f', '/proc/self/fd/3'], descriptor }
+}
+
 /** For messages: the command to run when this process could not unmount. */
 export function unmountAdvice(target: string): string {
   return isRoot()

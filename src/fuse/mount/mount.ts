@@ -9,12 +9,18 @@ import { mountThroughBridge } from '../bridge/mount.ts'
 import { FUSERMOUNT } from '../host/access.ts'
 import { type Outcome, run } from '../host/command.ts'
 import { MountError } from '../host/mount-error.ts'
-import { findPlace, type MountPlace } from '../host/mount-place.ts'
+import { findPlace, type MountPlace, placeOf } from '../host/mount-place.ts'
 import { inUse, MOUNT_TYPE, type MountPoint, prepareMountPoint } from '../host/mount-point.ts'
 import { type MountEntry, readMounts } from '../host/mountinfo.ts'
-import { type Mounted, mountedAs, OwnMount } from '../host/own-mount.ts'
+import { type Mounted, mountedAs, openMount, OwnMount } from '../host/own-mount.ts'
 import { isRoot } from '../host/privilege.ts'
-import { unmountAdvice, unmountCommand, type UnmountKind } from '../host/unmount-command.ts'
+import {
+  unmountAdvice,
+  unmountByDescriptor,
+  type UnmountCommand,
+  unmountCommand,
+  type UnmountKind,
+} from '../host/unmount-command.ts'
 import { MAX_TRANSFER } from '../protocol/kernel.ts'
 import { mountDirect } from './direct.ts'
 import { mountThroughFusermount } from './fusermount.ts'
@@ -47,14 +53,24 @@ export async function mount(directory: string, options: MountOptions = {}): Prom
     const kernel = [`max_read=${MAX_TRANSFER}`, 'default_permissions', ...(allowOther ? ['allow_other'] : [])]
     return placed(await mountDevice(point, fsname, kernel), point, fsname)
   } catch (error) {
-    // The programs that mount for another user than root take a path, so they may have mounted elsewhere.
-    for (const { id, mountPoint } of mountsOf(fsname)) {
-      if (!before.has(id) && !isRoot()) await run(FUSERMOUNT, ['-u', '-z', '--', mountPoint])
-    }
+    const made = mountsOf(fsname).filter(({ id }) => !before.has(id))
+    await (isRoot() ? unmountMade(made, point) : unmountElsewhere(made))
     throw error
   } finally {
     fs.closeSync(point.directory)
   }
+}
+
+/** The programs that mount for another user than root take a path, so they may have mounted elsewhere. */
+async function unmountElsewhere(made: readonly MountEntry[]): Promise<void> {
+  for (const { mountPoint } of made) await run(FUSERMOUNT, ['-u', '-z', '--', mountPoint])
+}
+
+/** Root mounts on the directory that was checked, whatever its name is now. */
+async function unmountMade(made: readonly MountEntry[], { directory }: MountPoint): Promise<void> {
+  if (made.length === 0) return
+  const place = placeOf(directory)
+  await runUnmount(unmountCommand(place, 'lazy')).finally(() => place.close())
 }
 
 function mountDevice(point: MountPoint, fsname: string, options: readonly string[]): number | Promise<number> {
@@ -82,8 +98,8 @@ function placed(device: number, { directory }: MountPoint, fsname: string): Moun
  */
 export async function unmount(own: OwnMount, beforeDetach: () => Promise<void>): Promise<'unmounted' | 'detached'> {
   if (!own.isThere()) return 'unmounted'
-  const plain = await unmountAt(own, 'plain')
-  if (plain.status === 0 || !own.isThere()) return 'unmounted'
+  await unmountAt(own, 'plain')
+  if (!own.isThere()) return 'unmounted'
   await beforeDetach()
   const detached = await unmountAt(own, 'force')
   if (detached.status === 0) return 'detached'
@@ -93,13 +109,23 @@ export async function unmount(own: OwnMount, beforeDetach: () => Promise<void>):
 
 async function unmountAt(own: OwnMount, kind: UnmountKind): Promise<Outcome> {
   const { covering } = own
-  if (covering === undefined) return runUnmount(own.place, kind)
+  if (covering === undefined) return runUnmount(unmountCommand(own.place, kind))
   return { status: null, stderr: `${covering.source} (${covering.type}) is mounted over it` }
 }
 
-function runUnmount(place: MountPlace, kind: UnmountKind): Promise<Outcome> {
-  const { program, args, descriptor } = unmountCommand(place, kind)
+function runUnmount({ program, args, descriptor }: UnmountCommand): Promise<Outcome> {
   return run(program, args, { descriptor })
+}
+
+/** As root. Only for a mount that nobody serves: closing the descriptor may be what ends it. */
+async function runByDescriptor(mount: MountEntry, kind: 'lazy' | 'abort'): Promise<Outcome> {
+  const root = openMount(mount)
+  if (root === undefined) return { status: null, stderr: 'it has moved, or another is mounted over it' }
+  try {
+    return await runUnmount(unmountByDescriptor(root, kind))
+  } finally {
+    fs.closeSync(root)
+  }
 }
 
 export interface StaleMountOptions {
@@ -137,11 +163,13 @@ async function clearOne(place: MountPlace, options: StaleMountOptions): Promise<
     })
     if (probe.status === 0 || !isDisconnected(probe.stderr)) {
       if (probe.status !== null || mounted.source !== options.own || hasAborted) throw inUse(path, mounted)
-      await abortConnection(mounted, place)
+      await abortConnection(mounted)
       continue
     }
     await options.found?.(mounted)
-    const { status, stderr } = await runUnmount(place, 'lazy')
+    const { status, stderr } = isRoot()
+      ? await runByDescriptor(mounted, 'lazy')
+      : await runUnmount(unmountCommand(place, 'lazy'))
     if (status !== 0 && place.mounted !== undefined) {
       throw new MountError(
         'UNMOUNT_FAILED',
@@ -153,12 +181,13 @@ async function clearOne(place: MountPlace, options: StaleMountOptions): Promise<
 }
 
 /** Whoever waits for the mount gets an error. Needs root, or that this user has made the mount. */
-async function abortConnection({ device }: MountEntry, place: MountPlace): Promise<void> {
+async function abortConnection(mount: MountEntry): Promise<void> {
+  const { device } = mount
   try {
     fs.writeFileSync(`/sys/fs/fuse/connections/${device.slice(device.indexOf(':') + 1)}/abort`, '1')
   } catch {
     // The file system of connections is not mounted here. "target is busy" is the answer, and the connection ends.
-    if (isRoot()) await run('umount', ['-i', '-c', '-f', place.seenThrough(3)], { descriptor: place.parent })
+    if (isRoot()) await runByDescriptor(mount, 'abort')
   }
 }
 
