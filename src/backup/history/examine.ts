@@ -4,11 +4,17 @@ import { LTXError } from '../../ltx/format/errors.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import type { BackupFile } from './history.ts'
 
+type Examined = Pick<BackupFile, 'key' | 'min' | 'max'>
+
 /**
  * Whether an object is damaged in the store: two reads of it give the same bytes, which are not what its name says.
  * Reads that differ are a failure of the way to it. Throws ObjectNotFoundError.
  */
-export async function isDamagedInStore(store: ObjectStore, file: BackupFile, signal: AbortSignal): Promise<boolean> {
+export async function isDamagedInStore(
+  store: ObjectStore,
+  file: Examined,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
   const first = await look(store, file, signal)
   if (!first.isDamaged) return false
   const second = await look(store, file, signal)
@@ -17,8 +23,8 @@ export async function isDamagedInStore(store: ObjectStore, file: BackupFile, sig
 
 async function look(
   store: ObjectStore,
-  file: BackupFile,
-  signal: AbortSignal,
+  file: Examined,
+  signal: AbortSignal | undefined,
 ): Promise<{ readonly digest: string; readonly isDamaged: boolean }> {
   const hash = createHash('sha256')
   const decoder = new Decoder()

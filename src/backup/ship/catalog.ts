@@ -51,7 +51,8 @@ export class Catalog implements StoreNotes {
   #hasClock = true
   #uploads = 0
   #pages = 1
-  #listedAtMs: number
+  /** A node that never runs for long applies retention too. */
+  #listedAtMs = -Infinity
   /** Whether requests cost something: then listings are rare. */
   readonly isSparing: boolean
   /** The store, of whose changes the catalog takes note. */
@@ -65,7 +66,6 @@ export class Catalog implements StoreNotes {
     this.#clock = clock
     this.#copies = copies
     this.#copiedLevels = copiedLevels
-    this.#listedAtMs = clock.monotonicMs()
     this.isSparing = source.layout === 's3' && copiedLevels > 0
     this.store = this.isSparing ? new NotedStore(source, this, { isLocal: false }) : source
     this.local = this.isSparing ? new NotedStore(source, this, { isLocal: true }) : source
@@ -92,13 +92,13 @@ export class Catalog implements StoreNotes {
     return this.#uploads >= this.#pages * UPLOADS_A_PAGE || sinceMs >= MAX_INTERVALS * intervalMs
   }
 
-  /** Lists these databases together. */
-  async loadAll(databases: readonly string[]): Promise<ReadonlyMap<string, Listed>> {
+  /** Lists these databases together. The signal ends it with the next object that is listed. */
+  async loadAll(databases: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<string, Listed>> {
     this.#listedAtMs = this.#clock.monotonicMs()
     const uploads = this.#uploads
     const [only] = databases
-    const listed = await this.#list(databases.length === 1 && only !== undefined ? databasePrefix(only) : '')
-    this.#pages = Math.ceil(listed.size / KEYS_A_PAGE)
+    const listed = await this.#list(databases.length === 1 && only !== undefined ? databasePrefix(only) : '', signal)
+    this.#pages = Math.max(1, Math.ceil(listed.size / KEYS_A_PAGE))
     this.#uploads -= uploads
     const byDatabase = new Map<string, ObjectInfo[]>(databases.map((name) => [name, []]))
     for (const info of listed.values()) {
@@ -157,6 +157,8 @@ export class Catalog implements StoreNotes {
 
   async stored(key: string, sizeBytes: number, { metadata = {} }: PutOptions): Promise<void> {
     this.#uploads++
+    // Its database was removed meanwhile.
+    if (this.#of(key) === undefined) this.#copies?.drop(key)
     const storeMs = this.#hasClock ? await this.#source.clockMs().catch(() => undefined) : undefined
     this.#hasClock = storeMs !== undefined
     const storedMs = storeMs ?? this.#clock.now()
@@ -200,12 +202,15 @@ export class Catalog implements StoreNotes {
   }
 
   /** What the store lists, with what happened to it meanwhile. */
-  async #list(prefix: string): Promise<Map<string, Known>> {
+  async #list(prefix: string, signal?: AbortSignal): Promise<Map<string, Known>> {
     const meanwhile: Meanwhile = { stored: new Map(), gone: new Set() }
     this.#listing.add(meanwhile)
     try {
       const listed = new Map<string, Known>()
-      for await (const info of this.#source.list(prefix)) listed.set(info.key, info)
+      for await (const info of this.#source.list(prefix)) {
+        signal?.throwIfAborted()
+        listed.set(info.key, info)
+      }
       for (const [key, known] of meanwhile.stored) if (key.startsWith(prefix)) listed.set(key, known)
       for (const key of meanwhile.gone) listed.delete(key)
       return listed

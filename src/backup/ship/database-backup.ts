@@ -63,7 +63,8 @@ export class DatabaseBackup {
     this.#store = store
     const head = (key: string) => catalog.local.head(key)
     const options = { store, head, database: name, log, clock, logger, term: fence.term, takenOverAt }
-    this.#lostTail = fence.isLeased ? new LostTail(options) : undefined
+    const { isSparing: isSurveyed } = catalog
+    this.#lostTail = fence.isLeased ? new LostTail({ ...options, isSurveyed }) : undefined
     this.#lag = new BackupLag(clock)
     this.#healing = new Healing({
       store,
@@ -177,7 +178,8 @@ export class DatabaseBackup {
     if (pendingMs !== undefined) this.#lag.missing(pendingMs)
     const { txid, checksum, timestampMs, pageSize, commit } = backup
     warnOfBackupAhead(logger, name, timestampMs, this.#context.clock.now())
-    const file = filesOfLevel(history, 0).findLast(({ max }) => max === txid)
+    // The longest: a stop that put the newest transaction alone may have ended before it deleted this one.
+    const file = filesOfLevel(history, 0).find(({ max }) => max === txid)
     catalog.trim(name)
     return { txid, checksum, timestampMs, pageSize, commit, ...(file && { file }) }
   }

@@ -27,6 +27,11 @@ export interface LostTailOptions {
    * it were shipped by a deposed leader and reached no other node. Undefined: no object is known to be of that kind.
    */
   readonly takenOverAt: TXID | undefined
+  /**
+   * Upkeep of this node lists the backup from time to time, and merges only what the node knows. Elsewhere a late
+   * object would be merged soon, so each upload is followed by a listing.
+   */
+  readonly isSurveyed: boolean
 }
 
 type Item = Pick<BackupFile | BackupMarker, 'key'> & { readonly last: TXID; readonly isFile: boolean }
@@ -35,10 +40,11 @@ const HEAD_CONCURRENCY = 16
 /** A level-0 file holds at most 256 transactions. The rest is room for files shipped by others. */
 const LISTED_BEFORE = 1024n
 const FIRST_CHECK_MS = 10_000
-const LONGEST_CHECK_MS = 24 * 3_600_000
+const LONGEST_CHECK_MS = 600_000
+const LONGEST_SURVEYED_CHECK_MS = 3_600_000
 /**
- * For this long after a take-over each upload is followed by a listing. No connection that a deposed leader has left
- * lives longer.
+ * For this long after a take-over each upload is followed by a listing, also where there are surveys. No connection
+ * that a deposed leader has left lives longer.
  */
 const CLOSE_WATCH_MS = 300_000
 
@@ -106,15 +112,15 @@ export class LostTail implements OtherObjects {
   }
 
   /**
-   * Runs after an upload, before its position counts. `put`: this node stored the file just now. Later on, the listings
-   * of upkeep show what is late.
+   * Runs after an upload, before its position counts. `put`: this node stored the file just now. Where there are
+   * surveys, they show later on what is late.
    */
   async uploaded(file: FileRef, put: boolean, signal?: AbortSignal): Promise<void> {
-    const { store, database } = this.#options
+    const { store, database, clock, isSurveyed } = this.#options
     const key = fileKey(store.layout, database, file)
     if (put) this.#known.add(key)
     if (this.isDue) await this.check(signal)
-    if (this.#options.clock.monotonicMs() >= this.#closeWatchUntilMs) return
+    if (isSurveyed && clock.monotonicMs() >= this.#closeWatchUntilMs) return
     const from = file.min > LISTED_BEFORE ? toTXID(file.min - LISTED_BEFORE) : undefined
     const files = await loadLevel(store, database, file.level, from)
     if (!files.some((other) => other.key === key)) throw new BackupChangingError(store.url, key)
@@ -123,11 +129,11 @@ export class LostTail implements OtherObjects {
 
   /** Checks everything that carries new transactions, at any level. */
   async check(signal?: AbortSignal): Promise<void> {
-    const { store, database, clock } = this.#options
+    const { store, database, clock, isSurveyed } = this.#options
     const files = [...(await loadLevel(store, database, 0)), ...(await loadLevel(store, database, SNAPSHOT_LEVEL))]
     await this.#clear({ files, markers: await loadMarkers(store, database) }, signal)
     this.#nextCheckMs = clock.monotonicMs() + this.#checkMs
-    this.#checkMs = Math.min(2 * this.#checkMs, LONGEST_CHECK_MS)
+    this.#checkMs = Math.min(2 * this.#checkMs, isSurveyed ? LONGEST_SURVEYED_CHECK_MS : LONGEST_CHECK_MS)
   }
 
   async #isLost({ key, last, isFile }: Item): Promise<boolean> {

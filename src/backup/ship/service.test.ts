@@ -67,6 +67,27 @@ describe(`the backup service (LTXD_SEED=${SEED})`, () => {
     expect(played.syncCount).toBeGreaterThan(0)
   })
 
+  it('prepares a clean stop no longer than its signal allows, although an upload hangs', async () => {
+    const { store, played, clock, start, expectLevels } = await setUp()
+    const service = start()
+    await expectLevels('L0 1-3', 'L9 1-3')
+    const hangs = vi.spyOn(store, 'put').mockImplementation(
+      (_, __, options) =>
+        new Promise((_resolve, reject) => {
+          options?.signal?.addEventListener('abort', () => reject(options.signal?.reason as Error), { once: true })
+        }),
+    )
+    played.commit(1)
+    clock.advance(1000)
+    await vi.waitFor(() => expect(hangs).toHaveBeenCalled(), 5000)
+    const time = new AbortController()
+    const finishing = service.finish(time.signal)
+    time.abort(new Error('the time is up'))
+    await finishing
+    await service.finish(time.signal)
+    expect(await service.stop({ drainMs: 1 })).toBe(false)
+  })
+
   it('compacts at the boundaries of each level, and applies retention', async () => {
     const { store, played, clock, start, levels, expectLevels } = await setUp()
     const service = start()

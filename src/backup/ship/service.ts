@@ -166,9 +166,12 @@ export class BackupService {
    * node's place. Does what it can until the signal ends it.
    */
   async finish(signal: AbortSignal): Promise<void> {
-    if (this.#fenced !== undefined) return
+    if (this.#fenced !== undefined || signal.aborted) return
+    // An upload that hangs ends with the service.
+    const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     const finishing = [...this.#entries.values()].map(async (entry) => {
-      while (entry.running !== undefined) await entry.running
+      while (entry.running !== undefined && !signal.aborted) await Promise.race([entry.running, ended])
+      if (signal.aborted) return
       const { name: database } = entry.backup.database
       const running = this.#limit(() => entry.backup.finish(signal))
         .catch((error: unknown) =>
@@ -178,7 +181,7 @@ export class BackupService {
           if (entry.running === running) entry.running = undefined
         })
       entry.running = running
-      await running
+      await Promise.race([running, ended])
     })
     await Promise.all(finishing)
   }

@@ -7,12 +7,13 @@ import { DirectoryStore } from '../../objectstore/directory/store.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { BackupConflictError, BackupDivergedError, DatabaseDroppedError } from '../history/errors.ts'
 import { loadHistory, loadMetadata } from '../history/history.ts'
+import { fileKey } from '../history/layout.ts'
 import { DEFAULT_SCHEDULE } from '../history/levels.ts'
 import { NEWEST, restorablePoints } from '../history/plan.ts'
 import { backupPosition } from '../history/position.ts'
 import { verifyBackup } from '../history/verify.ts'
 import { restoreDatabase } from '../restore/restore.ts'
-import { PlayedDatabase, seeded, temporaryDirectories } from '../testing.ts'
+import { DAMAGES, PlayedDatabase, seeded, temporaryDirectories } from '../testing.ts'
 import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
 import { applyRetention } from '../upkeep/retention.ts'
 import { uploadNewestAlone, type UploadState, uploadTransactions } from './upload.ts'
@@ -123,6 +124,28 @@ describe(`an upload (LTXD_SEED=${SEED})`, () => {
     expect((await loadHistory(store, 'app.db')).files.at(-1)?.max).toBe(3n)
     played.durableUpTo = played.position()
     await expect(upload(state)).resolves.toMatchObject({ txid: 5n })
+  })
+
+  it('puts the newest transaction alone at a clean stop, and goes on where one was killed within that', async () => {
+    const { root, store, played, upload } = await setUp()
+    played.commit(5)
+    const state = await upload(ZERO)
+    const together = { ...state.file!, key: fileKey(store.layout, 'app.db', state.file!) }
+    const bytes = await readFile(join(root, 'backup', together.key))
+    const { metadata = {} } = (await store.head(together.key)) ?? {}
+    const keys = async () => (await loadHistory(store, 'app.db')).files.map(({ min, max }) => `${min}-${max}`)
+    const alone = () => uploadNewestAlone(store, 'app.db', played, state)
+    await expect(alone()).resolves.toMatchObject({ txid: 5n, file: { min: 5n, max: 5n } })
+    expect(await keys()).toEqual(['1-4', '5-5'])
+    await store.put(together.key, bytes, { metadata })
+    await expect(alone()).resolves.toMatchObject({ txid: 5n, file: { min: 5n, max: 5n } })
+    expect(await keys()).toEqual(['1-4', '5-5'])
+    // What is left of that stop is damaged.
+    await store.put(together.key, bytes, { metadata })
+    const last = fileKey(store.layout, 'app.db', { level: 0, min: toTXID(5), max: toTXID(5) })
+    DAMAGES['a flipped bit']!(join(root, 'backup', last))
+    await expect(alone()).resolves.toEqual(state)
+    expect(await keys()).toEqual(['1-4', '1-5', '5-5'])
   })
 
   it('never overwrites an object of another history (I7)', async () => {

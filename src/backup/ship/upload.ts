@@ -17,6 +17,7 @@ import { compact } from '../../ltx/merge/compactor.ts'
 import { mergePages } from '../../ltx/merge/merge.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { BackupDivergedError } from '../history/errors.ts'
+import { isDamagedInStore } from '../history/examine.ts'
 import { fileKey, type FileRef, SNAPSHOT_LEVEL, WAL_OFFSET } from '../history/layout.ts'
 import type { FileMetadata } from '../history/metadata.ts'
 import { type ConflictResolver, putFile, putMarker } from '../history/put.ts'
@@ -112,6 +113,10 @@ export async function uploadNewestAlone(
   const upload = new StepUpload(store, database, records, state, options)
   await upload.run({ kind: 'file', from: file.min, to: toTXID(txid - 1n) })
   const alone = await upload.run({ kind: 'file', from: txid, to: txid })
+  for (const ref of upload.found) {
+    const found = { ...ref, key: fileKey(store.layout, database, ref) }
+    if (await isDamagedInStore(store, found, options.signal)) return state
+  }
   await store.delete([fileKey(store.layout, database, file)])
   return alone
 }
@@ -151,6 +156,8 @@ class StepUpload {
   readonly #records: readonly LogRecord[]
   readonly #state: UploadState
   readonly #options: UploadOptions
+  /** Files that were there before, of which only the metadata have been read. */
+  readonly found: FileRef[] = []
 
   constructor(
     store: ObjectStore,
@@ -243,6 +250,7 @@ class StepUpload {
         : () => compact(inputs, { ...compaction, headerTimestampMs: timestampMs, ...(signal && { signal }) })
     const file = { ...ref, database: this.#database, metadata, body }
     const put = await putFile(this.#store, file, signal, others?.resolve)
+    if (!put) this.found.push(ref)
     await others?.uploaded(ref, put, signal)
   }
 }

@@ -61,4 +61,19 @@ describe('a new backup', () => {
     const damaged = history(...left.files.filter(({ level }) => level !== 9))
     expect(restorablePoints(damaged).map(Number)).toEqual([1, 6, 7])
   })
+
+  it('lets files of level 0 go where one of them holds the end of the first snapshot and more', () => {
+    const before = imported(100 * MB)
+    const files = before.files.map((it) => (it.level === 9 ? file(9, 1, 3, 2_000, it.sizeBytes) : it))
+    const within = history(...files)
+    const beginsAfter = beginningOf(within, 30_000)
+    expect(planCompaction(within, 1, { beginsAfter }).map(keys)).toEqual([['L0 3-5', 'L0 6-6']])
+    const begun = history(...files, file(1, 3, 6, 30_000), file(0, 7, 7, 31_000))
+    const policy = DEFAULT_SCHEDULE.retention
+    const plan = planRetention(begun, policy, HOUR)
+    expect(keys(plan.files)).toEqual(['L0 3-5', 'L0 6-6'])
+    const left = history(...begun.files.filter((it) => !plan.files.includes(it)))
+    assertPromisesKept(begun, left, policy, HOUR)
+    expect(restorablePoints(left).map(Number)).toEqual([1, 2, 3, 6, 7])
+  })
 })

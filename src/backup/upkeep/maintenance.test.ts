@@ -52,6 +52,22 @@ describe(`maintenance (LTXD_SEED=${SEED})`, () => {
     await service.stop({ drainMs: 0 })
   })
 
+  it('says of each database that the backup cannot be listed, until it can', async () => {
+    const { store, played, service, pass } = served({ layout: 's3' })
+    await pass(90 * MINUTE)
+    played.commit(1)
+    const list = vi.spyOn(store, 'list').mockImplementation(() => {
+      throw new Error('may not list')
+    })
+    await pass(70 * MINUTE)
+    expect(service.status()[0]?.problem).toMatch(/listing fails: .*may not list/)
+    list.mockRestore()
+    played.commit(1)
+    await pass(90 * MINUTE)
+    expect(service.status()[0]?.problem).toBeUndefined()
+    await service.stop({ drainMs: 0 })
+  })
+
   it('returns to files that were too young to compact, even if nothing more is uploaded', async () => {
     const { store, service, levels, pass } = served({ term: 3n })
     await pass(UNSETTLED_MS / 2)

@@ -17,9 +17,11 @@ export interface Maintained {
 export interface Survey {
   /** Whether it is worth its requests. */
   isDue(intervalMs: number, isNeeded: boolean): boolean
-  loadAll(databases: readonly string[]): Promise<ReadonlyMap<string, SurveyedDatabase>>
+  loadAll(databases: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, SurveyedDatabase>>
   /** All is done that needs the listing of this database. */
   trim(database: string): void
+  /** The database is no longer backed up. */
+  forget(database: string): void
 }
 
 export interface SurveyedDatabase {
@@ -210,12 +212,17 @@ export class Maintenance {
     const nowMs = this.#clock.monotonicMs()
     const isNeeded = [...this.#entries.values()].some(({ retainAtMs }) => retainAtMs <= nowMs)
     if (!survey.isDue(intervalMs, isNeeded)) return
+    const { signal: stopping } = this.#stopping
     try {
-      const listed = await survey.loadAll([...this.#entries.keys()])
+      const listed = await survey.loadAll([...this.#entries.keys()], stopping)
       this.#surveyFailure = undefined
+      for (const { failures } of this.#entries.values()) failures.delete('listing')
       for (const [name, found] of listed) {
         const entry = this.#entries.get(name)
-        if (entry === undefined) continue
+        if (entry === undefined) {
+          survey.forget(name)
+          continue
+        }
         let isCurrent = false
         await this.#attempt(name, entry, 'check', async (signal) => {
           isCurrent = await entry.target.check(found, signal)
@@ -225,7 +232,9 @@ export class Maintenance {
         survey.trim(name)
       }
     } catch (error) {
+      if (stopping.aborted) return
       const reason = failureReason(error)
+      for (const { failures } of this.#entries.values()) failures.set('listing', reason)
       if (reason !== this.#surveyFailure)
         this.#logger.error({ err: error }, 'the backup cannot be listed; it is retried')
       this.#surveyFailure = reason

@@ -99,7 +99,10 @@ function expiredLevel0(
   return { files: expired, nextMs: Infinity }
 }
 
-/** The end of the first snapshot, where the levels begin after it, as they do in a new backup that is large; else 0. */
+/**
+ * The last transaction before the levels, where they begin within or after the first snapshot, as they do in a new
+ * backup that is large: with the file of level 0 that goes beyond that snapshot. Else 0.
+ */
 function beginningOfLevels(history: BackupHistory): TXID {
   const [first] = filesOfLevel(history, SNAPSHOT_LEVEL).sort((a, b) => compareTXID(a.max, b.max))
   const levels = history.files.filter(({ level }) => level >= 1 && level <= MAX_COMPACTION_LEVEL)
@@ -107,7 +110,7 @@ function beginningOfLevels(history: BackupHistory): TXID {
     (min, file) => (min === undefined || file.min < min ? file.min : min),
     undefined,
   )
-  return first !== undefined && begin === first.max + 1n ? first.max : (0n as TXID)
+  return first !== undefined && begin !== undefined && begin <= first.max + 1n ? ((begin - 1n) as TXID) : (0n as TXID)
 }
 
 /**

@@ -108,14 +108,17 @@ export class S3Store implements ObjectStore {
     }
     const start = range?.start ?? 0
     const end = start + length
+    // If-Match never matches a weak ETag.
+    const isWeak = /^W\//i.test(ETag ?? '')
     const openAt: OpenAt = async (offset, to, until) => {
       try {
-        const Part = { ...place, IfMatch: ETag, Range: `bytes=${offset}-${to - 1}` }
+        const Part = { ...place, IfMatch: isWeak ? undefined : ETag, Range: `bytes=${offset}-${to - 1}` }
         const part = await client.getObject(Part, aborting(until))
-        if (isAnswerTo({ start: offset, end: to - 1 }, part.ContentRange, part.ContentLength))
-          return streamOf(part.Body)
+        const isRight = isAnswerTo({ start: offset, end: to - 1 }, part.ContentRange, part.ContentLength)
+        const isSame = part.ETag === ETag || (part.ETag === undefined && !isWeak)
+        if (isRight && isSame) return streamOf(part.Body)
         discard(part.Body)
-        throw new Error(NOT_THE_RANGE)
+        throw new Error(isRight ? 'it was replaced while it was read' : NOT_THE_RANGE)
       } catch (error) {
         until?.throwIfAborted()
         throw this.#readError(key, error)
@@ -123,7 +126,7 @@ export class S3Store implements ObjectStore {
     }
     const failed = (cause: unknown) => storeError(this.url, action, cause)
     const first = streamOf(Body)
-    if (length <= 2 * this.#rangeBytes) return resuming(first, start, end, openAt, signal, failed)
+    if (length <= 2 * this.#rangeBytes || isWeak) return resuming(first, start, end, openAt, signal, failed)
     return fetchingAhead({ first, start, end, openAt, signal, failed }, this.#room, this.#rangeBytes)
   }
 
