@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
+import { failingFiles } from '../../test/harness/in-process/failing-files.ts'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
 import { droppedAt, listDropped, noteDropped } from '../log/dropped.ts'
@@ -41,6 +42,34 @@ test.each(['wal', 'delete'])(
     rig.consistent()
   },
 )
+
+test('who hears that a name was released finds where it was dropped', async () => {
+  using rig = new Rig({ segmentSizeBytes: 512 })
+  make(rig)
+  const found: unknown[] = []
+  rig.node.onReleased = (name) => found.push(droppedAt(nodeFiles, logDir(rig, name)))
+  const at = await drop(rig)
+  expect(found).toEqual([at])
+})
+
+test('a dropped database whose records the disk does not let go stays known, and goes on from its drop', async () => {
+  let isBroken = false
+  const files = failingFiles(nodeFiles, (operation, path) =>
+    isBroken && operation === 'unlink' && path.endsWith('.ltxlog') ? 'EIO' : undefined,
+  )
+  using rig = new Rig({ segmentSizeBytes: 512, files })
+  make(rig)
+  isBroken = true
+  const at = await drop(rig)
+  isBroken = false
+  expect(rig.node.released).toEqual([])
+  expect(rig.node.position('a.db')).toEqual(at)
+  make(rig)
+  expect(rig.node.position('a.db').txid).toBeGreaterThan(at.txid)
+  rig.consistent()
+  rig.node.volume.release('a.db', (await drop(rig)).txid)
+  expect(rig.node.released).toEqual(['a.db'])
+})
 
 test('a name goes on from its drop after a restart, and a dropped one takes no place', async () => {
   using rig = new Rig()

@@ -122,15 +122,16 @@ export class TrackedFiles {
     if (database === undefined || !this.#isAtRest(database) || database.position.txid !== txid) return
     const { logs, events } = this.#options
     if (!logs.isNoted(name, database.position)) return
+    try {
+      // First: from its release on, only the log tells others that the name was dropped, and where.
+      logs.removeRecords(name)
+    } catch (err) {
+      events.log('warn', 'records of a dropped database cannot be removed', { database: name, err: asError(err) })
+      return
+    }
     database.close()
     this.#databases.delete(name)
     events.released?.(name)
-    try {
-      logs.removeRecords(name)
-    } catch (err) {
-      // They only take room: the log still ends with the drop.
-      events.log('warn', 'records of a dropped database cannot be removed', { database: name, err: asError(err) })
-    }
   }
 
   #isAtRest(database: Database): boolean {

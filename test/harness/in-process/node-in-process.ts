@@ -63,6 +63,7 @@ export class InProcessNode {
   readonly unreplicated = new Set<string>()
   /** Databases of which only the position of their drop remains. */
   readonly released: string[] = []
+  onReleased: (name: string) => void = () => {}
   /** Files that were written and are no databases, once for each time. */
   readonly plainFiles: string[] = []
   readonly volume: CaptureVolume
@@ -86,7 +87,10 @@ export class InProcessNode {
     const events: CaptureEvents = {
       sharing: ({ name }, sharing) => void this.sharing.push({ name, sharing }),
       admits: (name) => this.admits(name),
-      released: (name) => void this.released.push(name),
+      released: (name) => {
+        this.released.push(name)
+        this.onReleased(name)
+      },
       guarded: ({ name }) => void this.guarded.push(name),
       mended: (path) => void this.mended.push(path),
       published: ({ name, position, backfilled }) => published.push({ name, position, backfilled }),
