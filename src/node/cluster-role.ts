@@ -10,7 +10,7 @@ import { StreamServer } from '../stream/primary/server.ts'
 import type { StreamedDatabase, StreamSource } from '../stream/primary/source.ts'
 import type { NodeAddress, NodeName } from '../util/node-address.ts'
 import type { ClusterRoleOptions } from './cluster-role-options.ts'
-import { isBackedUp, shipTheRest } from './last-ship.ts'
+import { isBackedUp, mayBeAlone, shipTheRest } from './last-ship.ts'
 import { Readiness } from './readiness.ts'
 import { StreamedDatabases } from './streamed-databases.ts'
 import { type Found, takeOverUnlessAway } from './take-over.ts'
@@ -209,11 +209,7 @@ export class ClusterRole implements RoleHost, StreamSource {
       // The handoff failed: this node continues to lead.
       if (to !== undefined && caughtUp !== to) plane.shared.leads = true
     }
-    // What this node has of a database that it does not lead may be nowhere else.
-    const isAlone = Array.from(plane.withheld.reasons.keys()).some(
-      (name) => this.#streamed.withheld(name) !== undefined,
-    )
-    return { successor: caughtUp, kept: caughtUp === undefined || isAlone ? 'unknown' : 'elsewhere' }
+    return { successor: caughtUp, kept: caughtUp === undefined || mayBeAlone(plane) ? 'unknown' : 'elsewhere' }
   }
 
   async leave(signal: AbortSignal): Promise<Left> {

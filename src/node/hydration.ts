@@ -4,7 +4,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import pLimit from 'p-limit'
 import { BackupUnrelatedError } from '../backup/history/errors.ts'
-import { isOutage } from '../backup/history/outage.ts'
+import { isOutage, isStoreFailure } from '../backup/history/outage.ts'
 import { NEWEST } from '../backup/history/plan.ts'
 import type { BackupPosition } from '../backup/history/position.ts'
 import { restoreDatabase } from '../backup/restore/restore.ts'
@@ -142,6 +142,8 @@ async function reasonOf(
   return error.message
 }
 
+const NOT_COMPARED = 'not compared with its backup, which cannot be read now: it is served as it is here'
+
 /**
  * Compares the recovered databases with the backup. The backup wins where it is ahead, and where the histories diverge.
  */
@@ -150,7 +152,8 @@ export async function reconcileAll(options: HydrationOptions, plane: DataPlane):
   // The data plane recovers one database at a time.
   const recovering = pLimit(1)
   const recover = (name: string) => recovering(() => plane.recover(name))
-  const listed = await listBackup(options.store, (name, error) => failures.set(name, error))
+  const unread = new Map<string, unknown>()
+  const listed = await listBackup(options.store, (name, error) => unread.set(name, error))
   await each(listed, async (backedUp) => {
     const database = plane.databases.get(backedUp.name)
     if (database === undefined || database.rejection !== undefined) return
@@ -160,6 +163,11 @@ export async function reconcileAll(options: HydrationOptions, plane: DataPlane):
       failures.set(backedUp.name, error)
     }
   })
+  for (const [name, error] of unread) {
+    // It may be this node's alone, and is compared again before anything of it is shipped.
+    if (!isStoreFailure(error)) failures.set(name, error)
+    else options.logger.warn({ database: name, reason: await reasonOf(error, options, listed) }, NOT_COMPARED)
+  }
   for (const [name, error] of failures) {
     const reason = await reasonOf(error, options, listed)
     if (plane.databases.get(name)?.rejection === undefined) await plane.rejectAtStart(name, reason)

@@ -33,11 +33,13 @@ export async function shipTheRest(ship: LastShip, signal: AbortSignal): Promise<
     )
   }
   await backup.ship(signal)
-  // What this node has of a database that it does not lead may be nowhere else.
-  const isWithheld = served(plane).some(
-    ({ name, state }) => plane.withheld.reasons.has(name) && state().position.txid > 0n,
-  )
-  return isWithheld ? 'unknown' : 'elsewhere'
+  return mayBeAlone(plane) ? 'unknown' : 'elsewhere'
+}
+
+/** Whether this node has something of a database that it does not lead: that may be nowhere else. */
+export function mayBeAlone(plane: DataPlane): boolean {
+  const { reasons } = plane.withheld
+  return served(plane).some(({ name, state }) => reasons.has(name) && state().position.txid > 0n)
 }
 
 /** Of a replica whose primary does not answer: whether the backup has everything that this node has. */

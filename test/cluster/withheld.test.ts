@@ -53,14 +53,11 @@ class Machine {
     this.node = LtxdNode.start(options)
   }
 
-  /** A fixed primary. */
-  static async start(backup: string): Promise<Machine> {
+  /** A fixed primary, or a node without peers. */
+  static async start(backup: string, lease = 'lease: { type: static }\n'): Promise<Machine> {
     const dir = mkdtempSync(join(root, 'machine-'))
     const http = `127.0.0.1:${await freePort()}`
-    writeFileSync(
-      join(dir, 'ltxd.yml'),
-      `lease: { type: static }\nbackup: { url: "${backup}", sync-interval: 100ms }\n`,
-    )
+    writeFileSync(join(dir, 'ltxd.yml'), `${lease}backup: { url: "${backup}", sync-interval: 100ms }\n`)
     const machine = new Machine(
       {
         ...{ mount: join(dir, 'mount'), data: join(dir, 'data'), logFile: join(dir, 'log'), http },
@@ -125,8 +122,8 @@ class Machine {
 }
 
 /** A machine that has shipped `rows` rows of both databases, one transaction each. */
-async function written(backup: string, rows: number): Promise<Machine> {
-  const machine = await Machine.start(backup)
+async function written(backup: string, rows: number, lease?: string): Promise<Machine> {
+  const machine = await Machine.start(backup, lease)
   await machine.ready()
   for (const name of ['a.db', 'b.db']) {
     const app = machine.sql(name)
@@ -234,6 +231,25 @@ test('a node that is behind leads although an object is damaged, serves the old 
   await restoreDatabase(store, 'a.db', NEWEST, copy)
   expect(await count(new SqlClient(copy))).toBe(11)
   await machine.node.stop()
+})
+
+test('a node without peers serves a database that its store says nothing of, and ships it when it does', async () => {
+  const bucket = await server.freshUrl('p')
+  const proxy = await ForgingProxy.start(server.port)
+  ends.push(() => proxy.stop())
+  const machine = await written(bucket.replace(server.endpoint, `http://127.0.0.1:${proxy.port}`), 5, '')
+  await machine.node.stop()
+  proxy.forge = ({ operation, url }) => (operation === 'Head' && url.includes('/a.db/') ? refused : undefined)
+  machine.restart()
+  await machine.ready()
+  for (const name of ['a.db', 'b.db']) {
+    const app = machine.sql(name)
+    await app.exec('INSERT INTO t DEFAULT VALUES')
+    expect(await count(app)).toBe(6)
+  }
+  expect(machine.node.logLines((line) => /a\.db.*not compared|not compared.*a\.db/.test(line))).toHaveLength(1)
+  proxy.forge = () => undefined
+  await machine.shipped('a.db')
 })
 
 async function copyOf(store: ObjectStore, key: string) {

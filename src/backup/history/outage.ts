@@ -9,7 +9,7 @@ const OF_OBJECT = /^cannot (read|look up) object /
 const MAX_PROBES = 4
 
 /** The store failed, or rejects this node. */
-function isStoreFailure(error: unknown): boolean {
+export function isStoreFailure(error: unknown): boolean {
   return error instanceof StoreUnavailableError || error instanceof StoreRejectedError
 }
 
