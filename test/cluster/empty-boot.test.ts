@@ -1,9 +1,8 @@
 /** A machine without data starts while its bucket gives no true answer. */
 
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { fetchStatus } from '../../src/api/client.ts'
 import { type UploadState, uploadTransactions } from '../../src/backup/ship/upload.ts'
 import { PlayedDatabase, seeded } from '../../src/backup/testing.ts'
@@ -13,29 +12,14 @@ import { SEED } from '../harness/effort.ts'
 import { type Forged, ForgingProxy, LOGIN_PAGE } from '../harness/forging-proxy.ts'
 import { shorten } from '../harness/limits.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
-import { freePort, S3Server } from '../harness/s3-server.ts'
+import { freePort } from '../harness/s3-server.ts'
 import { until } from '../harness/wait.ts'
+import { bucketForTests } from './bucket.ts'
 
 shorten({ answerMs: 4_000, uploadMs: 4_000 })
 const START: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
-const before = { ...process.env }
-const ends: (() => Promise<unknown> | void)[] = []
-let server: S3Server
-let root = ''
-
-beforeAll(async () => {
-  root = realpathSync(mkdtempSync(join(tmpdir(), 'ltxd-empty-boot-')))
-  server = await S3Server.start('versitygw')
-  Object.assign(process.env, server.environment)
-})
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end()
-})
-afterAll(async () => {
-  await server?.stop()
-  process.env = before
-  rmSync(root, { recursive: true, force: true })
-})
+const s3 = bucketForTests('empty-boot')
+const { ends } = s3
 
 const s3Error = (status: number, code: string): Forged => ({
   status,
@@ -44,7 +28,7 @@ const s3Error = (status: number, code: string): Forged => ({
 })
 
 async function start(name: string, config: string): Promise<{ node: LtxdNode; url: string }> {
-  const dir = mkdtempSync(join(root, `${name}-`))
+  const dir = mkdtempSync(join(s3.root, `${name}-`))
   writeFileSync(join(dir, 'ltxd.yml'), config)
   const http = `127.0.0.1:${await freePort()}`
   const node = LtxdNode.start({
@@ -70,7 +54,7 @@ const ready = async ({ node, url }: { node: LtxdNode; url: string }) => {
 
 /** A bucket with these databases. Returns its URL, and the positions. */
 async function backedUp(...names: string[]): Promise<{ bucket: string; positions: ReadonlyMap<string, string> }> {
-  const bucket = await server.freshUrl('p')
+  const bucket = await s3.server.freshUrl('p')
   const store = openObjectStore(bucket)
   const positions = new Map<string, string>()
   for (const name of names) {
@@ -96,14 +80,14 @@ test.each<[string, Forged, RegExp]>([
   'a fixed primary without data does not lead while its bucket %s, and has all databases afterwards',
   async (_, forged, said) => {
     const { bucket, positions } = await backedUp('a.db', 'b.db')
-    const proxy = await ForgingProxy.start(server.port)
+    const proxy = await ForgingProxy.start(s3.server.port)
     ends.push(() => proxy.stop())
     let listings = 0
     proxy.forge = ({ operation }) => {
       if (operation === 'List') listings++
       return forged
     }
-    const through = bucket.replace(server.endpoint, `http://127.0.0.1:${proxy.port}`)
+    const through = bucket.replace(s3.server.endpoint, `http://127.0.0.1:${proxy.port}`)
     const fresh = await start('fresh', `lease: { type: static, demote-delay: 1s }\nbackup: { url: "${through}" }\n`)
     // One at the start. The first failed attempt to lead takes the lease and releases it; the second one finds that.
     await until('three attempts to lead', 60_000, () => listings >= 1 + 3)

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { until } from '../harness/wait.ts'
 import type { SqlClient } from './sql-client.ts'
 import { TwoNodes } from './two-nodes.ts'
+import { createWatched } from './watched-table.ts'
 
 let nodes: TwoNodes
 
@@ -10,17 +11,9 @@ beforeAll(async () => {
 })
 afterAll(() => nodes[Symbol.asyncDispose]())
 
-async function create(application: SqlClient, mode: string): Promise<void> {
-  await application.exec(`PRAGMA journal_mode = ${mode}`)
-  await application.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, filler BLOB)')
-  await application.exec(
-    'INSERT INTO t SELECT value, 0, randomblob(400) FROM (WITH RECURSIVE c(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM c LIMIT 40) SELECT value FROM c)',
-  )
-}
-
 test('a page size that changes with VACUUM reaches the replica', async () => {
   const writer = nodes.open(nodes.primary, 'pages.db')
-  await create(writer, 'DELETE')
+  await createWatched(writer, 'DELETE')
   await nodes.same('pages.db')
   for (const size of [1024, 8192, 65536, 512, 4096]) {
     await writer.exec(`PRAGMA page_size = ${size}; VACUUM`)
@@ -39,7 +32,7 @@ const repage = (size: number) =>
 
 test('a new page size reaches idle connections in WAL mode, which read and write on without reopening', async () => {
   const writer = nodes.open(nodes.primary, 'idle.db')
-  await create(writer, 'WAL')
+  await createWatched(writer, 'WAL')
   await nodes.same('idle.db')
   const [reading, asleep] = [0, 1].map(() => nodes.open(nodes.replica, 'idle.db')) as [SqlClient, SqlClient]
   for (const idle of [reading, asleep]) expect(await idle.value('SELECT max(n) FROM t')).toBe(0)
@@ -60,7 +53,7 @@ test('a new page size reaches idle connections in WAL mode, which read and write
 test('a read transaction holds up a new page size of its own database alone, is named, and reads its snapshot to the end', async () => {
   const names = ['snapshot.db', 'beside-snapshot.db']
   const [writer, beside] = names.map((name) => nodes.open(nodes.primary, name)) as [SqlClient, SqlClient]
-  for (const each of [writer, beside]) await create(each, 'WAL')
+  for (const each of [writer, beside]) await createWatched(each, 'WAL')
   for (const name of names) await nodes.same(name)
   const [older, reader] = [0, 1].map(() => nodes.open(nodes.replica, 'snapshot.db')) as [SqlClient, SqlClient]
   for (const [n, each] of [older, reader].entries()) {

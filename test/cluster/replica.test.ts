@@ -5,6 +5,7 @@ import { effort } from '../harness/effort.ts'
 import { until } from '../harness/wait.ts'
 import type { SqlClient } from './sql-client.ts'
 import { TwoNodes } from './two-nodes.ts'
+import { createWatched } from './watched-table.ts'
 
 const MODES = ['WAL', 'DELETE', 'TRUNCATE', 'PERSIST'] as const
 /** The number of updates while a reader watches. */
@@ -16,19 +17,10 @@ beforeAll(async () => {
 })
 afterAll(() => nodes[Symbol.asyncDispose]())
 
-/** Rows that all have the same number (watcher.ts). */
-async function create(application: SqlClient, mode: string): Promise<void> {
-  await application.exec(`PRAGMA journal_mode = ${mode}`)
-  await application.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, filler BLOB)')
-  await application.exec(
-    'INSERT INTO t SELECT value, 0, randomblob(400) FROM (WITH RECURSIVE c(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM c LIMIT 40) SELECT value FROM c)',
-  )
-}
-
 test('the file of a quiet database has everything: on the primary with one connection, on the replica with none and with one', async () => {
   const name = 'quiet.db'
   const writer = nodes.open(nodes.primary, name)
-  await create(writer, 'WAL')
+  await createWatched(writer, 'WAL')
   /** The number of rows in a copy of the file alone. */
   const rows = async (mount: string) => {
     const copy = join(nodes.cluster.dir, 'copy.db')
@@ -62,7 +54,7 @@ test.each(MODES)('every kind of change on a primary in %s mode reaches the repli
   const name = `all/of/${mode}.db`
   await nodes.shell('mkdir -p "$1"', join(nodes.primary.mount, 'all/of'))
   const writer = nodes.open(nodes.primary, name)
-  await create(writer, mode)
+  await createWatched(writer, mode)
   await nodes.same(name)
   const reader = nodes.open(nodes.replica, name, { timeoutMs: 30_000 })
   const steps = [
@@ -93,7 +85,7 @@ test.each(MODES)('every kind of change on a primary in %s mode reaches the repli
 
 test('every change from one journal mode to another reaches the replica', async () => {
   const writer = nodes.open(nodes.primary, 'modes.db', { timeoutMs: 30_000 })
-  await create(writer, 'WAL')
+  await createWatched(writer, 'WAL')
   await nodes.same('modes.db')
   const reader = nodes.open(nodes.replica, 'modes.db', { timeoutMs: 30_000 })
   for (const mode of ['DELETE', 'WAL', 'PERSIST', 'WAL', 'TRUNCATE', 'DELETE', 'WAL']) {
@@ -109,7 +101,7 @@ test('databases that are dropped, created again, or copied in reach the replica'
   const writer = nodes.open(nodes.primary, 'sub/dir/again.db')
   await nodes.shell('mkdir -p "$1"', join(nodes.primary.mount, 'sub/dir'))
   for (const mode of MODES) {
-    await create(writer, mode)
+    await createWatched(writer, mode)
     await nodes.same('sub/dir/again.db')
     await writer.close()
     await nodes.shell('rm -f "$1" "$1-wal" "$1-shm" "$1-journal"', join(nodes.primary.mount, 'sub/dir/again.db'))
@@ -119,7 +111,7 @@ test('databases that are dropped, created again, or copied in reach the replica'
   }
   const copy = join(nodes.cluster.dir, 'copied.db')
   const outside = nodes.open({ ...nodes.primary, mount: nodes.cluster.dir } as typeof nodes.primary, 'copied.db')
-  await create(outside, 'DELETE')
+  await createWatched(outside, 'DELETE')
   await outside.close()
   expect((await nodes.shell('cp "$1" "$2"', copy, join(nodes.primary.mount, 'copied.db'))).code).toBe(0)
   await nodes.same('copied.db')
@@ -131,7 +123,7 @@ test.each(MODES)(
   async (mode) => {
     const name = `watched-${mode}.db`
     const writer = nodes.open(nodes.primary, name, { timeoutMs: 30_000 })
-    await create(writer, mode)
+    await createWatched(writer, mode)
     await nodes.same(name)
     const watcher = await nodes.watch(name)
     for (let i = 0; i < UPDATES; i++) await writer.exec('UPDATE t SET n = n + 1')
@@ -149,7 +141,7 @@ test.each(MODES)(
 
 test('a long reader in WAL mode delays nothing', async () => {
   const writer = nodes.open(nodes.primary, 'long-wal.db')
-  await create(writer, 'WAL')
+  await createWatched(writer, 'WAL')
   await nodes.same('long-wal.db')
   const long = nodes.open(nodes.replica, 'long-wal.db')
   await long.exec('BEGIN')
@@ -166,8 +158,8 @@ test('a long reader in WAL mode delays nothing', async () => {
 test('a long reader in rollback mode delays only its database, and the status says so', async () => {
   const names = ['long-delete.db', 'beside.db']
   const [writer, beside] = names.map((name) => nodes.open(nodes.primary, name)) as [SqlClient, SqlClient]
-  await create(writer, 'DELETE')
-  await create(beside, 'DELETE')
+  await createWatched(writer, 'DELETE')
+  await createWatched(beside, 'DELETE')
   await nodes.same()
   const long = nodes.open(nodes.replica, 'long-delete.db')
   await long.exec('BEGIN')
@@ -192,7 +184,7 @@ test('a long reader in rollback mode delays only its database, and the status sa
 test.each(MODES)('no application on a replica can change a database in %s mode', async (mode) => {
   const name = `refused-${mode}.db`
   const writer = nodes.open(nodes.primary, name)
-  await create(writer, mode)
+  await createWatched(writer, mode)
   await nodes.same(name)
   const before = await nodes.status(nodes.replica, name)
   const file = join(nodes.replica.mount, name)
@@ -238,7 +230,7 @@ test.each(MODES)('no application on a replica can change a database in %s mode',
 
 test('applications that try to write to a replica, however often, stall nothing', async () => {
   const writers = MODES.map((mode) => nodes.open(nodes.primary, `busy-${mode}.db`, { timeoutMs: 30_000 }))
-  for (const [i, writer] of writers.entries()) await create(writer, MODES[i] ?? '')
+  for (const [i, writer] of writers.entries()) await createWatched(writer, MODES[i] ?? '')
   await nodes.same()
   const applications = MODES.map((mode) => nodes.open(nodes.replica, `busy-${mode}.db`))
   let going = true

@@ -1,10 +1,9 @@
 /** One database whose backup cannot be read, on a node that is about to lead: the others are led. */
 
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { fetchStatus } from '../../src/api/client.ts'
 import type { DatabaseStatus } from '../../src/api/status.ts'
 import { loadHistory } from '../../src/backup/history/history.ts'
@@ -15,30 +14,15 @@ import { openObjectStore } from '../../src/objectstore/stores/open.ts'
 import { type Forged, ForgingProxy } from '../harness/forging-proxy.ts'
 import { shorten } from '../harness/limits.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
-import { freePort, S3Server } from '../harness/s3-server.ts'
+import { freePort } from '../harness/s3-server.ts'
 import { until } from '../harness/wait.ts'
+import { bucketForTests } from './bucket.ts'
 import { SqlClient } from './sql-client.ts'
 
 shorten({ answerMs: 2_000, uploadMs: 4_000 })
 const WAIT_MS = 60_000
-const before = { ...process.env }
-const ends: (() => Promise<unknown> | void)[] = []
-let server: S3Server
-let root = ''
-
-beforeAll(async () => {
-  root = realpathSync(mkdtempSync(join(tmpdir(), 'ltxd-withheld-')))
-  server = await S3Server.start('versitygw')
-  Object.assign(process.env, server.environment)
-})
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end()
-})
-afterAll(async () => {
-  await server?.stop()
-  process.env = before
-  rmSync(root, { recursive: true, force: true })
-})
+const s3 = bucketForTests('withheld')
+const { ends } = s3
 
 class Machine {
   readonly mount: string
@@ -55,7 +39,7 @@ class Machine {
 
   /** A fixed primary, or a node without peers. */
   static async start(backup: string, lease = 'lease: { type: static }\n'): Promise<Machine> {
-    const dir = mkdtempSync(join(root, 'machine-'))
+    const dir = mkdtempSync(join(s3.root, 'machine-'))
     const http = `127.0.0.1:${await freePort()}`
     writeFileSync(join(dir, 'ltxd.yml'), `${lease}backup: { url: "${backup}", sync-interval: 100ms }\n`)
     const machine = new Machine(
@@ -149,13 +133,13 @@ const refused: Forged = {
 }
 
 test('a fresh node leads although one object is not given to it, names it, and gets that database when it is', async () => {
-  const bucket = await server.freshUrl('p')
+  const bucket = await s3.server.freshUrl('p')
   const first = await written(bucket, 5)
   await first.node.stop()
-  const proxy = await ForgingProxy.start(server.port)
+  const proxy = await ForgingProxy.start(s3.server.port)
   ends.push(() => proxy.stop())
   proxy.forge = ({ operation, url }) => (operation === 'Get' && url.includes('/a.db/') ? refused : undefined)
-  const fresh = await Machine.start(bucket.replace(server.endpoint, `http://127.0.0.1:${proxy.port}`))
+  const fresh = await Machine.start(bucket.replace(s3.server.endpoint, `http://127.0.0.1:${proxy.port}`))
   const { unserved } = await fresh.ready()
   expect(Object.keys(unserved as object)).toEqual(['a.db'])
   const b = fresh.sql('b.db')
@@ -182,7 +166,7 @@ test('a fresh node leads although one object is not given to it, names it, and g
 })
 
 test('a node that is behind leads although an object is damaged, serves the old state read-only, and catches up when the object is whole', async () => {
-  const bucket = await server.freshUrl('p')
+  const bucket = await s3.server.freshUrl('p')
   const machine = await written(bucket, 5)
   await machine.node.stop()
   const old = `${machine.data}-old`
@@ -227,17 +211,17 @@ test('a node that is behind leads although an object is damaged, serves the old 
   expect(await count(reader)).toBe(10)
   await reader.exec('INSERT INTO t DEFAULT VALUES')
   await machine.shipped('a.db')
-  const copy = join(root, 'restored.db')
+  const copy = join(s3.root, 'restored.db')
   await restoreDatabase(store, 'a.db', NEWEST, copy)
   expect(await count(new SqlClient(copy))).toBe(11)
   await machine.node.stop()
 })
 
 test('a node without peers serves a database that its store says nothing of, and ships it when it does', async () => {
-  const bucket = await server.freshUrl('p')
-  const proxy = await ForgingProxy.start(server.port)
+  const bucket = await s3.server.freshUrl('p')
+  const proxy = await ForgingProxy.start(s3.server.port)
   ends.push(() => proxy.stop())
-  const machine = await written(bucket.replace(server.endpoint, `http://127.0.0.1:${proxy.port}`), 5, '')
+  const machine = await written(bucket.replace(s3.server.endpoint, `http://127.0.0.1:${proxy.port}`), 5, '')
   await machine.node.stop()
   proxy.forge = ({ operation, url }) => (operation === 'Head' && url.includes('/a.db/') ? refused : undefined)
   machine.restart()
