@@ -1,12 +1,13 @@
 import fs from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { NodeId } from '../fuse/filesystem.ts'
-import type { MountedDevice } from '../fuse/host/own-mount.ts'
+import { type MountedDevice, openMount } from '../fuse/host/own-mount.ts'
 import { Guardian } from '../fuse/mount/guardian.ts'
 import { Notifier } from '../fuse/mount/notifier.ts'
 import { doorbellName, hangDoorbell, ringDoorbell } from '../fuse/protocol/doorbell.ts'
 import { entryInvalidation, inodeInvalidation, zerosStored } from '../fuse/protocol/notify.ts'
 import { WAL_INDEX_HEADER_SIZE } from '../sqlite/wal-index.ts'
+import { LtxdError } from '../util/errors.ts'
 
 /** How long a stop waits until those who still have files open get errors. */
 const CUT_OFF_MS = 2_000
@@ -32,9 +33,18 @@ export class Connection {
 
   /** Makes `ring` work. From now on the mount is busy, until `release`. `ended`: nobody serves the mount any more. */
   async hang(mountDir: string, ended: Promise<unknown>): Promise<void> {
-    const none = ended.then(() => undefined)
-    this.#doorbell = await Promise.race([hangDoorbell(mountDir, this.device.device), none])
-    const { at } = this.device
+    const { at, device } = this.device
+    const root = at === undefined ? undefined : openMount(at.entry)
+    if (at !== undefined && root === undefined) {
+      const why = 'a directory above it was renamed, or something is mounted over it'
+      throw new LtxdError('MOUNT_FAILED', `the mount is not found at ${mountDir}: ${why}`, 1)
+    }
+    try {
+      const none = ended.then(() => undefined)
+      this.#doorbell = await Promise.race([hangDoorbell(mountDir, device, root), none])
+    } finally {
+      if (root !== undefined) fs.closeSync(root)
+    }
     if (this.#doorbell === undefined || this.#notifier === undefined || at === undefined) return
     this.#guardian ??= Guardian.start(at, this.#doorbell)
   }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -8,6 +8,7 @@ import { type ClusterMember, TestCluster } from '../harness/cluster.ts'
 import { SEED } from '../harness/effort.ts'
 import { shorten } from '../harness/limits.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
+import { signalProcess } from '../harness/processes.ts'
 import { Random } from '../harness/random.ts'
 import { freePort } from '../harness/s3-server.ts'
 import { until } from '../harness/wait.ts'
@@ -58,8 +59,11 @@ describe.skipIf(isMissing)('a clean stop of all nodes', () => {
   test('without the backup exits with 1 and says what is only here', async () => {
     const { cluster, backup } = await start(1, 'stop-timeout: 3s\n')
     const [node] = cluster.members as [ClusterMember]
-    rmSync(backup, { recursive: true })
+    // At once: the node may be writing below it.
+    signalProcess(node.node.pid, 'SIGSTOP')
+    renameSync(backup, `${backup}-gone`)
     writeFileSync(backup, 'no directory')
+    signalProcess(node.node.pid, 'SIGCONT')
     await write(node, 1)
     expect((await node.node.stop()).code).toBe(1)
     expect(readFileSync(node.node.options.logFile, 'utf8')).toMatch(

@@ -7,9 +7,10 @@
  * end it: another process opens the file first, and the daemon takes the descriptor from /proc.
  */
 
-import { spawn } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
+import type { Readable, Writable } from 'node:stream'
 import { helperEnvironment } from '../../util/environment.ts'
 import { errorCode, LtxdError } from '../../util/errors.ts'
 import type { Caller } from '../content.ts'
@@ -63,12 +64,16 @@ function ringBridge(bell: number): boolean {
 
 /**
  * Makes `ringDoorbell` work for a mount that is being served by another thread of this process. Returns the descriptor
- * to close before unmounting: while it is open the mount is busy.
+ * to close before unmounting: while it is open the mount is busy. `root`: a descriptor of the mount's root, by which it
+ * is found whoever renames the directories above it. Without one it is found by the path.
  */
-export async function hangDoorbell(mountPoint: string, device: number): Promise<number> {
+export async function hangDoorbell(mountPoint: string, device: number, root?: number): Promise<number> {
   const script = 'exec 3< "$0" && echo held && exec cat' // cat runs until its stdin ends.
-  const file = `${mountPoint}/${doorbellName(device)}`
-  const holder = spawn('sh', ['-c', script, file], { stdio: ['pipe', 'pipe', 'ignore'], env: helperEnvironment() })
+  const file = `${root === undefined ? mountPoint : '/proc/self/fd/4'}/${doorbellName(device)}`
+  const holder = spawn('sh', ['-c', script, file], {
+    stdio: ['pipe', 'pipe', 'ignore', 'ignore', root ?? 'ignore'],
+    env: helperEnvironment(),
+  }) as ChildProcessByStdio<Writable, Readable, null>
   holder.stdin.on('error', () => {}) // The process has ended by itself.
   const ended = once(holder, 'close').then(() => undefined)
   const held = once(holder.stdout, 'data')
