@@ -103,7 +103,7 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
     both.way(deposed).hold(UPLOADS)
     both.cutStream(deposed)
     await both.insert(both.open(deposed), 'lost', 5)
-    await both.waiting('an upload on its way', () => both.way(deposed).holdsRequest)
+    await both.waiting('an upload on its way', () => both.way(deposed).holdsWhole(LEVEL_0))
     signalProcess(deposed.node.pid, 'SIGSTOP')
 
     await both.leads(leader)
@@ -152,8 +152,10 @@ describe.skipIf(missing.length > 0)('a cluster and its bucket', () => {
   })
 })
 
-/** Matches the request that uploads a transaction file. */
+/** The requests that upload an LTX file. */
 const UPLOADS = /^PUT \S+\.ltx/
+/** Of these, not a snapshot of what was shipped before. */
+const LEVEL_0 = /^PUT \S+\/0000\/\S+\.ltx/
 
 /** Restores by ltxd with verified checksums and, for the newest moment, by Litestream. `look` gets each database. */
 async function everyMomentRestores(

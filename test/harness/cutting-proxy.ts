@@ -61,9 +61,12 @@ export class CuttingProxy {
     this.#holding = requests
   }
 
-  /** Whether a request is held to its last byte: its client can end, and it still arrives whole. */
-  get holdsRequest(): boolean {
-    return [...this.#held.values()].some(({ bytes }) => isWholeRequest(Buffer.concat(bytes)))
+  /** Whether a matching request is held to its last byte: its client can end, and it still arrives whole. */
+  holdsWhole(requests: RegExp): boolean {
+    return [...this.#held.values()].some(({ bytes }) => {
+      const request = Buffer.concat(bytes)
+      return requests.test(request.toString('latin1')) && isWholeRequest(request)
+    })
   }
 
   /** What is on its way arrives, although its client may have given up, and the server closed the connection. */
