@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { effort, HANG_MS, SEED } from '../harness/effort.ts'
 import { type Bug, TTL_MS } from './model-node.ts'
-import { shrink, slowLeader, staleNode, walk } from './walk.ts'
+import { lostWhileSettling, shrink, slowLeader, staleNode, walk } from './walk.ts'
 
 /** WALKS: the number of random walks. LTXD_SEED replays a run; each walk has a seed of its own, counted from it. */
 const WALKS = effort(1_500, 1_000_000, 'WALKS')
@@ -47,4 +47,8 @@ test('a planted fault is found: no roll call', () => {
 test('a planted fault is found: no margin', () => {
   expect(slowLeader(new Set())).toBeUndefined()
   expect(slowLeader(new Set(['no margin']))).toMatch(/after a later term/)
+})
+
+test('the last leader is not passed over when what it published is lost while it settles', () => {
+  expect(lostWhileSettling()).toBeUndefined()
 })

@@ -164,3 +164,23 @@ export function staleNode(bugs: ReadonlySet<Bug>): string | undefined {
     ...pass(12),
   ])
 }
+
+/**
+ * A leader that nobody follows any more loses its record. The others settle, and it does so too, later: then the store
+ * loses what the candidates published. (Walk 50081030 with a quarter of the TTL to settle, shrunk.)
+ */
+export function lostWhileSettling(): string | undefined {
+  const model = new Model([0.96, 1.04, 1.04], new Set(), TTL_MS / 4)
+  const steps =
+    'pass 0 1 0, stream 0 2 0, commit 0 1 0, stream 0 1 0, store cut 0 1 1, commit 0 1 0, pass 2 1 0, flow 2 0 0, ' +
+    'commit 0 2 1, pass 0 2 0, record lost 0 2 1, tick 1 0 0, tick 2 0 0, tick 1 2 0, store heals 0 2 0, tick 0 2 1, ' +
+    'tick 1 0 0, tick 2 0 0, tick 0 2 0, pass 2 0 0, pass 0 1 0, tick 1 2 0, tick 1 0 0, tick 2 1 1, tick 1 0 0, ' +
+    'tick 2 1 1, record lost 0 1 0'
+  return run(model, steps.split(', ').map(parseStep))
+}
+
+function parseStep(text: string): Step {
+  const [, action = '', ...numbers] = /^([a-z ]+) (\d) (\d) (\d)$/.exec(text) ?? []
+  const [node = 0, other = 0, database = 0] = numbers.map(Number)
+  return [action, node, other, database]
+}

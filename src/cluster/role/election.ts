@@ -33,7 +33,8 @@ export type Verdict =
   | { readonly kind: 'acquire' }
   | { readonly kind: 'ask' | 'wait'; readonly election: Election; readonly wakeAtMs: number }
 
-export function verdict(state: StandingBy, { view }: Seen, rules: Rules, now: Now): Verdict {
+export function verdict(state: StandingBy, seen: Seen, rules: Rules, now: Now): Verdict {
+  const { view } = seen
   if (!isElected(view, rules, now)) return { kind: 'acquire' }
   const of = recordKey(view)
   const before = state.election?.of === of ? state.election : undefined
@@ -44,7 +45,8 @@ export function verdict(state: StandingBy, { view }: Seen, rules: Rules, now: No
   }
   const { settledAtMs, readAtMs, ahead, yielding, absent } = before
   if (readAtMs === undefined) return { kind: 'wait', election: before, wakeAtMs: Infinity }
-  if (now.ms < settledAtMs) return { kind: 'wait', election: before, wakeAtMs: settledAtMs }
+  // What it published may be lost as the record was.
+  if (now.ms < settledAtMs) return askAgainAt(Math.min(showsFromMs(state, seen, rules, now), settledAtMs), before, now)
   if (now.ms > readAtMs + STALE_RETRIES * retryMs(rules)) return ask({ ...before, yielding: undefined, yieldedTo: [] })
   if (readAtMs < settledAtMs) return ask(before)
   if (missed(state, absent, rules).length > 0) return askAgainAt(readAtMs + retryMs(rules), before, now)
