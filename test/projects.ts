@@ -123,6 +123,7 @@ export const PROJECTS = {
       'test/library/installed.test.ts',
       'test/cluster/consul-away.test.ts',
       'test/interop/consul.test.ts',
+      'test/interop/founding.test.ts',
       'test/cluster/demotion.test.ts',
       'test/cluster/replica.test.ts',
       'test/cluster/killed-replica.test.ts',

@@ -5,7 +5,7 @@ import type { Logger } from '../util/log.ts'
 import { nowMs } from '../util/monotonic.ts'
 import { type Candidacy, compare, type Comparison, encodeCandidacy, parseCandidacy } from './candidacy.ts'
 import { ClusterMismatchError, UnreadableRecordError } from './lease/errors.ts'
-import type { Leader, Lease, LeaseRecord, LeaseVersion, LeaseView, NodeAddress } from './lease/lease.ts'
+import type { Leader, Lease, LeaseOutcome, LeaseRecord, LeaseView, NodeAddress } from './lease/lease.ts'
 import { VACANT } from './role/election.ts'
 import type { Effect, Event } from './role/role-events.ts'
 import type { Previous } from './role/role-state.ts'
@@ -50,15 +50,15 @@ export class LeaseWrites {
     return this.#held?.clusterId
   }
 
-  /** A record of another cluster counts as foreign: this node must neither follow it nor take it over. */
+  /** A record, or the sign, of another cluster counts as foreign: this node must neither follow it nor take it over. */
   judge(view: LeaseView): LeaseView {
-    if (view.kind !== 'record') return view
-    const { clusterId, term } = view.record
+    if (view.kind === 'foreign') return view
+    const clusterId = view.kind === 'record' ? view.record.clusterId : (view.founded ?? '')
     const own = this.#options.readClusterId()
     if (own !== undefined && clusterId !== '' && clusterId !== own) {
       return { kind: 'foreign', error: new ClusterMismatchError(clusterId, own) }
     }
-    if (term > this.#highestTerm) this.#highestTerm = term
+    if (view.kind === 'record' && view.record.term > this.#highestTerm) this.#highestTerm = view.record.term
     return view
   }
 
@@ -82,7 +82,7 @@ export class LeaseWrites {
       if (outcome.kind === 'lost') return { type: 'not-acquired', view: this.judge(outcome.view) }
       this.#held = record
       this.#previous = previous
-      await this.#markFounded(before, over, record)
+      this.#noteFounded(before, record, outcome)
       if (record.term > this.#highestTerm) this.#highestTerm = record.term
       return { type: 'acquired', term: record.term, sentAtMs, view: outcome.view }
     } catch (error) {
@@ -120,6 +120,7 @@ export class LeaseWrites {
     try {
       const outcome = await lease.renew(this.#held)
       troubles.over('write')
+      this.#noteUnmarked(outcome)
       const view = this.judge(outcome.view)
       return outcome.kind === 'done' ? { type: 'renewed', term, sentAtMs, view } : { type: 'not-renewed', term, view }
     } catch (error) {
@@ -145,12 +146,7 @@ export class LeaseWrites {
     return { type: 'released', view }
   }
 
-  /** Without it, the next node without data that finds the record gone founds another cluster after a while. */
-  async #markFounded(
-    before: LeaseRecord | undefined,
-    over: LeaseVersion | undefined,
-    { clusterId }: LeaseRecord,
-  ): Promise<void> {
+  #noteFounded(before: LeaseRecord | undefined, { clusterId }: LeaseRecord, outcome: LeaseOutcome): void {
     const { lease, readClusterId, logger } = this.#options
     if (before === undefined && readClusterId() === undefined && lease.type !== 'static') {
       logger.warn(
@@ -160,9 +156,15 @@ export class LeaseWrites {
           '"lease.found: never" keeps this node from founding a cluster',
       )
     }
-    await lease.markFounded(clusterId, over).catch((error: unknown) => {
-      logger.warn({ err: error }, 'the lease could not be marked as founded: its token may not write below its key')
-    })
+    this.#noteUnmarked(outcome)
+  }
+
+  /** Without the sign, the next node without data that finds the record gone founds another cluster after a while. */
+  #noteUnmarked(outcome: LeaseOutcome): void {
+    const err = outcome.kind === 'done' ? outcome.unmarked : undefined
+    if (err === undefined) return
+    const message = 'the lease could not be marked as founded: its token may not write below its key'
+    this.#options.logger.warn({ err }, message)
   }
 
   /** A unique record, with the current knowledge about earlier leaders. */

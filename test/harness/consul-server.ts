@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -16,6 +17,7 @@ export class ConsulServer {
   readonly dir: string
   #child: ChildProcess | undefined
   #exited: Promise<void> = Promise.resolve()
+  #managing: string | undefined
 
   private constructor(port: number, dir: string) {
     this.port = port
@@ -37,6 +39,8 @@ export class ConsulServer {
       ports: { ...ports, serf_wan: -1, dns: -1, grpc: -1 },
       // The election of a single server then takes half a second, not five.
       performance: { raft_multiplier: 1 },
+      // Requests without a token may do everything.
+      acl: { enabled: true, default_policy: 'allow' },
     }
     await writeFile(join(server.dir, 'consul.json'), JSON.stringify(config))
     await server.run()
@@ -105,6 +109,23 @@ export class ConsulServer {
 
   async delete(key: string): Promise<void> {
     await this.#send('DELETE', key)
+  }
+
+  /** The secret of a new token, which may do everything but what these rules forbid. */
+  async token(rules: string): Promise<string> {
+    this.#managing ??= (await this.#acl('bootstrap', {})).SecretID
+    const { ID } = await this.#acl('policy', { Name: randomUUID(), Rules: rules })
+    return (await this.#acl('token', { Policies: [{ ID }] })).SecretID
+  }
+
+  async #acl(what: string, body: object): Promise<{ ID: string; SecretID: string }> {
+    const response = await fetch(`${this.url}/v1/acl/${what}`, {
+      method: 'PUT',
+      headers: { 'x-consul-token': this.#managing ?? '' },
+      ...(what === 'bootstrap' ? {} : { body: JSON.stringify(body) }),
+    })
+    if (!response.ok) throw new Error(`Consul answered ${response.status} to ${what}: ${await response.text()}`)
+    return (await response.json()) as { ID: string; SecretID: string }
   }
 
   async #send(method: string, key: string, body?: string): Promise<void> {

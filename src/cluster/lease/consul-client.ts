@@ -15,6 +15,11 @@ export interface ConsulItem {
   readonly session: string | undefined
 }
 
+interface NamedValue {
+  readonly key: string
+  readonly value: Buffer
+}
+
 export interface ConsulReading {
   readonly item: ConsulItem | undefined
   /** Pass it to the next read to wait for a change; '0' when Consul returned none. */
@@ -22,11 +27,11 @@ export interface ConsulReading {
 }
 
 export type KvOperation =
-  | { readonly Verb: 'check-index'; readonly Index: number }
+  | { readonly Verb: 'check-index'; readonly Key?: string; readonly Index: number }
   | { readonly Verb: 'check-not-exists' | 'delete' | 'delete-tree'; readonly Key?: string }
   | { readonly Verb: 'lock' | 'unlock'; readonly Value: string; readonly Session: string }
   | { readonly Verb: 'set'; readonly Value: string }
-  | { readonly Verb: 'cas'; readonly Value: string; readonly Index: number }
+  | { readonly Verb: 'cas'; readonly Key?: string; readonly Value: string; readonly Index: number }
 
 /** Consul rejects session TTLs below 10 s. The TTL of the lease itself is in its record. */
 const SESSION_TTL = '10s'
@@ -124,8 +129,8 @@ export class ConsulClient {
   }
 
   /**
-   * Performs all operations, on `key` unless they name another, or none. Resolves with the key's new index, or with
-   * undefined when a check failed or the session has ended.
+   * Performs all operations, at most 64, on `key` unless they name another, or none. The last one writes `key`.
+   * Resolves with its new index, or with undefined when a check failed or the session has ended.
    */
   async transact(
     key: string,
@@ -138,9 +143,9 @@ export class ConsulClient {
       const answer = await this.#request(options, (common) => this.#consul.transaction.create(body, common))
       result = answer[1]
     } catch (error) {
-      // 409: a check failed. 500 "invalid session": a lock with a session that has ended.
+      // 409: a check failed, or the token has not all rights. 500 "invalid session": a lock with one that has ended.
       const status = statusOf(error)
-      if (status === 409 || (status === 500 && /session/i.test(bodyOf(error)))) return undefined
+      if ((status === 409 && !isDenied(error)) || (status === 500 && /session/i.test(bodyOf(error)))) return undefined
       throw error
     }
     const parsed = transactionSchema.safeParse(result)
@@ -150,16 +155,16 @@ export class ConsulClient {
   }
 
   /** The values of all keys that begin so. */
-  async list(prefix: string, options: RequestOptions): Promise<readonly Buffer[]> {
+  async list(prefix: string, options: RequestOptions): Promise<readonly NamedValue[]> {
     const [, items] = await this.#request(options, (common) =>
       this.#consul.kv.get({ key: prefix, recurse: true, consistent: true, buffer: true, ...common }),
     )
     const parsed = z
-      .array(itemSchema)
+      .array(itemSchema.extend({ Key: z.string() }))
       .max(MAX_LISTED)
       .safeParse(items ?? [])
     if (!parsed.success) throw this.#unexpected('list of keys')
-    return parsed.data.flatMap(({ Value }) => (Value === null ? [] : [Value]))
+    return parsed.data.flatMap(({ Key, Value }) => (Value === null ? [] : [{ key: Key, value: Value }]))
   }
 
   async createSession(name: string, options: RequestOptions): Promise<string> {
@@ -248,6 +253,13 @@ function statusOf(error: unknown): number | undefined {
   return typeof status === 'number' ? status : undefined
 }
 
+/** The token lacks a right. To a transaction Consul answers so with the status of a failed check. */
+export function isDenied(error: unknown): boolean {
+  const status = statusOf(error)
+  if (status === 401 || status === 403) return true
+  return status !== undefined && /permission denied/i.test(bodyOf(error))
+}
+
 function bodyOf(error: unknown): string {
   const body = ofPackage(error).response?.body
   if (typeof body === 'string') return body
@@ -262,7 +274,7 @@ function explain(error: unknown, timeoutMs: number): string {
   const status = statusOf(error)
   const body = withoutSecrets(bodyOf(error)).trim()
   const excerpt = body === '' || body.length > 200 ? '' : `: ${shorten(body)}`
-  if (status === 401 || status === 403) {
+  if (isDenied(error)) {
     return `denies access (${status}${excerpt}): check the token in lease.consul.url`
   }
   if (status !== undefined) return `answered ${status}${excerpt}`

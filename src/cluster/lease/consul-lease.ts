@@ -1,7 +1,18 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { LtxdError } from '../../util/errors.ts'
 import { UnknownFormatError } from '../../util/format-number.ts'
-import { ConsulClient, type ConsulItem, type KvOperation } from './consul-client.ts'
+import { ConsulClient, type ConsulItem, isDenied, type KvOperation } from './consul-client.ts'
+import {
+  besides,
+  candidaciesKey,
+  clusterOf,
+  create,
+  foundedKey,
+  type Plan,
+  release,
+  takeOver,
+  update,
+} from './consul-operations.ts'
 import { ForeignRecordError, LeaseUnavailableError } from './errors.ts'
 import {
   encodeRecord,
@@ -24,8 +35,8 @@ export interface ConsulLeaseOptions {
   readonly random?: () => number
 }
 
-/** The first attempt may find a changed index, the second an ended session. */
-const MAX_ATTEMPTS = 3
+/** The first attempt may find a changed index, the second an ended session, the third a changed sign. */
+const MAX_ATTEMPTS = 4
 /** A blocking read on a missing key wakes at unrelated writes. */
 const MIN_PAUSE_MS = 100
 const MAX_PAUSE_MS = 5_000
@@ -92,9 +103,7 @@ export class ConsulLease implements Lease {
       // The key was removed. Until this node's deadline no other node can hold the lease.
       if (item === undefined) return create(session, value)
       if (!isSameHolding(this.#view(item), record)) return undefined
-      return item.session === session
-        ? [{ Verb: 'check-index', Index: item.modifyIndex }, lock(session, value)]
-        : takeOver(item, session, value)
+      return item.session === session ? update(item, session, value) : takeOver(item, session, value)
     })
   }
 
@@ -102,12 +111,7 @@ export class ConsulLease implements Lease {
     try {
       return await this.#write(record, this.#last, (item, session, value) => {
         if (item === undefined || !isSameHolding(this.#view(item), record)) return undefined
-        return item.session === session
-          ? [
-              { Verb: 'check-index', Index: item.modifyIndex },
-              { Verb: 'unlock', Value: value, Session: session },
-            ]
-          : [{ Verb: 'cas', Index: item.modifyIndex, Value: value }]
+        return release(item, session, value)
       })
     } finally {
       await this.#endSession()
@@ -117,23 +121,13 @@ export class ConsulLease implements Lease {
   async publish(nodeId: string, candidacy: Uint8Array, when: 'vacant' | 'always'): Promise<void> {
     const Value = Buffer.from(candidacy).toString('base64')
     const checks: KvOperation[] = when === 'vacant' ? [{ Verb: 'check-not-exists', Key: this.#key }] : []
-    const own = `${this.#key}/candidates/${nodeId}`
+    const own = `${candidaciesKey(this.#key)}${nodeId}`
     await this.#client.transact(own, [...checks, { Verb: 'set', Value }], this.#request())
   }
 
-  async markFounded(clusterId: string, over: LeaseVersion | undefined): Promise<void> {
-    const Value = Buffer.from(clusterId).toString('base64')
-    const ended: KvOperation[] = over === undefined ? [{ Verb: 'delete-tree', Key: `${this.#key}/candidates/` }] : []
-    await this.#client.transact(`${this.#key}/founded`, [...ended, { Verb: 'set', Value }], this.#request())
-  }
-
-  /** Whether anything beside the missing record says that there was one. Without the right to look: no. */
-  async #isHeard(): Promise<boolean> {
-    return (await this.#client.list(`${this.#key}/`, this.#request()).catch(() => [])).length > 0
-  }
-
-  candidacies(): Promise<readonly Uint8Array[]> {
-    return this.#client.list(`${this.#key}/candidates/`, this.#request())
+  async candidacies(): Promise<readonly Uint8Array[]> {
+    const said = await this.#client.list(candidaciesKey(this.#key), this.#request())
+    return said.map(({ value }) => value)
   }
 
   async close(): Promise<void> {
@@ -145,39 +139,72 @@ export class ConsulLease implements Lease {
   }
 
   /**
-   * Writes `record` with the operations that `plan` returns for the key's state; undefined means that the lease is not
-   * this node's. After any failure the key is read, because a write whose answer was lost may have succeeded.
+   * Writes `record` as `plan` says for the key's state; undefined means that the lease is not this node's. After any
+   * failure the key is read, because a write whose answer was lost may have succeeded.
    */
   async #write(
     record: LeaseRecord,
     before: ConsulItem | undefined,
-    plan: (item: ConsulItem | undefined, session: string, value: string) => readonly KvOperation[] | undefined,
+    plan: (item: ConsulItem | undefined, session: string, value: string) => Plan | undefined,
   ): Promise<LeaseOutcome> {
     const bytes = encodeRecord(record)
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
       const session = await this.#openSession()
-      const operations = plan(before, session, bytes.toString('base64'))
-      if (operations === undefined) return { kind: 'lost', view: this.#view(before) }
-      const modifyIndex = await this.#client.transact(this.#key, operations, this.#request()).catch(asFailure)
-      if (typeof modifyIndex === 'number') {
-        const locked = operations.some(({ Verb }) => Verb === 'lock')
-        return this.#done({ value: bytes, modifyIndex, session: locked ? session : undefined })
+      const planned = plan(before, session, bytes.toString('base64'))
+      if (planned === undefined) return { kind: 'lost', view: this.#view(before) }
+      const written = await this.#transact(record, planned).catch(asFailure)
+      if ('modifyIndex' in written) {
+        const { modifyIndex, unmarked } = written
+        const locked = planned.operations.some(({ Verb }) => Verb === 'lock')
+        return this.#done({ value: bytes, modifyIndex, session: locked ? session : undefined }, unmarked)
       }
       const { item } = await this.#client.read(this.#key, this.#request())
       if (item?.value.equals(bytes) === true) return this.#done(item)
       if (plan(item, session, '') === undefined) return { kind: 'lost', view: this.#view(item) }
       this.#last = item
-      if (modifyIndex !== undefined) throw modifyIndex.failure
-      // The index has not changed, but the write failed: the session has ended.
+      if ('failure' in written) throw written.failure
+      if (item === undefined && written.founded !== undefined)
+        return { kind: 'lost', view: { kind: 'vacant', heard: true, founded: written.founded } }
+      // The index has not changed, but the write failed: the session has ended, or the sign below the key has changed.
       if (item?.modifyIndex === before?.modifyIndex) await this.#endSession()
       before = item
     }
     throw new LeaseUnavailableError(`${this.#place} could not be written: other clients write to it continually`)
   }
 
-  #done(item: ConsulItem): LeaseOutcome {
+  /** One transaction. A token without the right to write below the key makes the record without a sign beside it. */
+  async #transact(record: LeaseRecord, { kind, operations }: Plan): Promise<Written | NotWritten> {
+    if (kind === 'update') return this.#send(operations)
+    try {
+      const { item: founded } = await this.#client.read(foundedKey(this.#key), this.#request())
+      const more = besides(this.#key, kind, record, founded)
+      if (more === undefined) return { founded: clusterOf(founded?.value) }
+      return await this.#send([...more, ...operations])
+    } catch (error) {
+      if (!(error instanceof LtxdError) || !isDenied(error)) throw error
+      const written = await this.#send(operations)
+      return 'modifyIndex' in written ? { ...written, unmarked: error } : written
+    }
+  }
+
+  async #send(operations: readonly KvOperation[]): Promise<Written | NotWritten> {
+    const modifyIndex = await this.#client.transact(this.#key, operations, this.#request())
+    return modifyIndex === undefined ? { founded: undefined } : { modifyIndex }
+  }
+
+  #done(item: ConsulItem, unmarked?: LtxdError): LeaseOutcome {
     this.#last = item
-    return { kind: 'done', view: this.#view(item) }
+    return { kind: 'done', view: this.#view(item), ...(unmarked && { unmarked }) }
+  }
+
+  /** What is beside the missing record. Without the right to look: nothing. */
+  async #vacant(): Promise<LeaseView> {
+    const below = await this.#client.list(`${this.#key}/`, this.#request()).catch((error: unknown) => {
+      if (isDenied(error)) return []
+      throw error
+    })
+    const founded = clusterOf(below.find(({ key }) => key === foundedKey(this.#key))?.value)
+    return { kind: 'vacant', heard: below.length > 0, ...(founded !== undefined && { founded }) }
   }
 
   async #watch(watcher: LeaseWatcher): Promise<void> {
@@ -198,7 +225,7 @@ export class ConsulLease implements Lease {
         // After a reset of Consul, waiting for the old index would never end.
         index = Number(reading.index) < Number(index) ? '0' : reading.index
         failures = 0
-        watcher.seen(item === undefined ? { kind: 'vacant', heard: await this.#isHeard() } : this.#view(item))
+        watcher.seen(item === undefined ? await this.#vacant() : this.#view(item))
         if (index === '0') await this.#pause(1_000, signal)
       } catch (error) {
         index = '0'
@@ -244,6 +271,17 @@ export class ConsulLease implements Lease {
   }
 }
 
+interface Written {
+  readonly modifyIndex: number
+  /** The record was written without the sign beside it, for this reason. */
+  readonly unmarked?: LtxdError
+}
+
+/** `founded`: the sign of this cluster was in the way. */
+interface NotWritten {
+  readonly founded: string | undefined
+}
+
 /** The error of a transaction, which may have succeeded nevertheless. */
 function asFailure(failure: unknown): { readonly failure: unknown } {
   return { failure }
@@ -258,17 +296,4 @@ function isSameHolding(view: LeaseView, { term, holder }: LeaseRecord): boolean 
   if (view.kind !== 'record') return false
   const { record } = view
   return record.state === 'held' && record.term === term && record.holder.nodeId === holder.nodeId
-}
-
-function create(session: string, value: string): KvOperation[] {
-  return [{ Verb: 'check-not-exists' }, lock(session, value)]
-}
-
-/** Deleting the key first releases it from any session, in one transaction with the check. */
-function takeOver(item: ConsulItem, session: string, value: string): KvOperation[] {
-  return [{ Verb: 'check-index', Index: item.modifyIndex }, { Verb: 'delete' }, lock(session, value)]
-}
-
-function lock(session: string, value: string): KvOperation {
-  return { Verb: 'lock', Value: value, Session: session }
 }

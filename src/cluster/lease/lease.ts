@@ -51,15 +51,20 @@ export type LeaseVersion = string
 
 /** The content of the lease's key. */
 export type LeaseView =
-  /** `heard`: there was a cluster, or another node of one stands: no empty node founds another. */
-  | { readonly kind: 'vacant'; readonly heard?: boolean }
+  /**
+   * `heard`: there was a cluster, or another node of one stands: no empty node founds another. `founded`: which cluster
+   * there was.
+   */
+  | { readonly kind: 'vacant'; readonly heard?: boolean; readonly founded?: string }
   | { readonly kind: 'record'; readonly record: LeaseRecord; readonly version: LeaseVersion }
   /** No record of this cluster: the node must neither follow it nor take it over. */
   | { readonly kind: 'foreign'; readonly error: LtxdError }
 
-/** `lost`: the lease belongs to another holder, or to none; `view` shows the key's content. */
 export type LeaseOutcome =
-  { readonly kind: 'done'; readonly view: LeaseView } | { readonly kind: 'lost'; readonly view: LeaseView }
+  /** `unmarked`: why no sign could be left beside the record that there is a cluster. */
+  | { readonly kind: 'done'; readonly view: LeaseView; readonly unmarked?: LtxdError }
+  /** The lease belongs to another holder, to another cluster, or to none; `view` shows the key's content. */
+  | { readonly kind: 'lost'; readonly view: LeaseView }
 
 export interface LeaseWatcher {
   /** Called at each change, and occasionally without one. */
@@ -78,18 +83,17 @@ export interface Lease {
   watch(watcher: LeaseWatcher): void
   /** Reads at once, instead of waiting for a change. */
   refresh(): void
-  /** Writes `record` if the key still has the version `over` (undefined: no key). */
+  /**
+   * Writes `record` if the key still has the version `over` (undefined: no key). In the same transaction it leaves a
+   * sign beside the record that there is this cluster, in case the record is removed, and, where there was no record,
+   * removes what nodes have said meanwhile: that counts no more when there is none again.
+   */
   acquire(record: LeaseRecord, over: LeaseVersion | undefined): Promise<LeaseOutcome>
-  /** Replaces this node's own record of the same term. */
+  /** Replaces this node's own record of the same term. Where it was removed, as `acquire` without a version. */
   renew(record: LeaseRecord): Promise<LeaseOutcome>
   release(record: LeaseRecord): Promise<LeaseOutcome>
   /** Puts what this node says in an election beside the record; `vacant`: not while there is a record. */
   publish(nodeId: string, candidacy: Uint8Array, when: 'vacant' | 'always'): Promise<void>
-  /**
-   * Leaves a sign beside the record that there is a cluster, in case the record is removed. `over` as in `acquire`:
-   * what nodes have said while there was no record counts no more when there is none again.
-   */
-  markFounded(clusterId: string, over: LeaseVersion | undefined): Promise<void>
   /** What nodes have said in elections, also in earlier ones. */
   candidacies(): Promise<readonly Uint8Array[]>
   close(): Promise<void>

@@ -66,10 +66,6 @@ export class StaticLease implements Lease {
     return this.renew(record)
   }
 
-  markFounded(): Promise<void> {
-    return Promise.resolve()
-  }
-
   publish(): Promise<void> {
     return Promise.resolve()
   }
