@@ -24,8 +24,8 @@ export class ConsulServer {
     this.dir = dir
   }
 
-  /** Resolves once it has a leader and accepts writes. */
-  static async start(): Promise<ConsulServer> {
+  /** Resolves once it has a leader and accepts writes. `acl`: it knows tokens; without one, everything is allowed. */
+  static async start({ acl = false } = {}): Promise<ConsulServer> {
     const server = new ConsulServer(await freePort(), await mkdtemp(join(tmpdir(), 'ltxd-consul-')))
     const ports = { http: server.port, server: await freePort(), serf_lan: await freePort() }
     const config = {
@@ -39,8 +39,7 @@ export class ConsulServer {
       ports: { ...ports, serf_wan: -1, dns: -1, grpc: -1 },
       // The election of a single server then takes half a second, not five.
       performance: { raft_multiplier: 1 },
-      // Requests without a token may do everything.
-      acl: { enabled: true, default_policy: 'allow' },
+      acl: { enabled: acl, default_policy: 'allow' },
     }
     await writeFile(join(server.dir, 'consul.json'), JSON.stringify(config))
     await server.run()

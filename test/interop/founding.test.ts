@@ -33,7 +33,7 @@ describe.skipIf(findTool('consul') === undefined)('a record in Consul', () => {
   let key = ''
 
   beforeAll(async () => {
-    consul = await ConsulServer.start()
+    consul = await ConsulServer.start({ acl: true })
   })
   afterAll(() => consul.stop())
   beforeEach(() => (key = `test/founding-${++keys}`))
