@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
-import { type Checksum, EMPTY_CHECKSUM, lockPgno, type Pgno, type Position, toTXID } from '../ltx/format/types.ts'
+import type { Stats } from 'node:fs'
+import { type Checksum, lockPgno, type Pgno, type Position } from '../ltx/format/types.ts'
 import { pagesOf } from '../sqlite/locks.ts'
 import type { ApplierOptions, ApplierStatus, ApplyOptions, ApplyResult } from './applier-options.ts'
 import { takeBatch } from './batch.ts'
 import { assertContinues, checksumAfter } from './continues.ts'
 import { DatabaseFile } from './database-file.ts'
-import { ApplyBlockedError, ApplyDivergedError, ApplyInvalidError, UnknownStateError } from './errors.ts'
+import { ApplyBlockedError, ApplyDivergedError, ApplyInvalidError } from './errors.ts'
+import { findPosition } from './find-position.ts'
 import { LiveDatabase } from './live-database.ts'
 import { MAX_POSITIONS } from './positions.ts'
 import { finish, type Steps } from './steps.ts'
@@ -69,6 +71,11 @@ export class Applier {
 
   get position(): Position {
     return this.#position
+  }
+
+  /** Of the open file, whatever has its name by now. */
+  get stats(): Stats {
+    return this.#file.stats()
   }
 
   /** 0 while the database is empty. */
@@ -287,13 +294,4 @@ export class Applier {
     this.#database.sync()
     this.#sinceSync = 0
   }
-}
-
-function findPosition(path: string, checksum: Checksum, options: Options): Position {
-  const { positions, acceptUnknown } = options
-  const known = positions.find(checksum)
-  if (known !== undefined) return known
-  const start = { txid: toTXID(0), checksum }
-  if (checksum === EMPTY_CHECKSUM || acceptUnknown) return start
-  throw new UnknownStateError(path, checksum, positions.last)
 }

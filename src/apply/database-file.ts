@@ -133,6 +133,10 @@ export class DatabaseFile {
     return sizePages(header, this.sizeBytes())
   }
 
+  stats(): fs.Stats {
+    return fs.fstatSync(this.fd)
+  }
+
   sizeBytes(): number {
     return nodeFiles.size(this.fd)
   }

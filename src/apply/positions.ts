@@ -83,6 +83,11 @@ export class PositionFile implements Positions {
     }
   }
 
+  /** Nobody but this user wrote it. Otherwise it is the directory's owner's. */
+  get isOwn(): boolean {
+    return fs.fstatSync(this.#fd).uid === process.geteuid?.()
+  }
+
   find(checksum: Checksum): Position | undefined {
     return this.#byChecksum.get(checksum)
   }

@@ -11,6 +11,13 @@ export class UnknownFileError extends LtxdError {
   }
 }
 
+/** Another user may have put the file there, to be given the database, or to say who may read it. */
+export class ForeignFileError extends LtxdError {
+  constructor(path: string, problem: string) {
+    super('FOLLOW_FOREIGN_FILE', `${path} ${problem}: another user may have put it there`)
+  }
+}
+
 /** The objects to read disappeared repeatedly while they were being read. */
 export class SourceChangingError extends LtxdError {
   constructor(url: string, key: string) {

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, type Stats, statSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, type Stats } from 'node:fs'
 import { dirname } from 'node:path'
 import { Applier } from '../apply/applier.ts'
 import { DatabaseFile } from '../apply/database-file.ts'
@@ -19,11 +19,11 @@ import { formatTXID, type Position, type TXID } from '../ltx/format/types.ts'
 import { BY_UMASK } from '../util/directories.ts'
 import { nodeFiles } from '../util/files.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
-import { ownerOf } from '../util/owner.ts'
 import type { BackupSource } from './backup-source.ts'
 import { Detours } from './detours.ts'
-import { UnknownFileError } from './errors.ts'
+import { ForeignFileError, UnknownFileError } from './errors.ts'
 import type { FollowEvent } from './events.ts'
+import { assertOurs, isKnown, takeOver } from './whose.ts'
 
 export interface FollowerOptions {
   readonly source: BackupSource
@@ -141,7 +141,9 @@ export class Follower {
       report({ event: 'following', position: applier.position })
       return applier
     } catch (error) {
-      if (!(error instanceof UnknownStateError || error instanceof NotDatabaseError)) throw error
+      const isOther =
+        error instanceof UnknownStateError || error instanceof NotDatabaseError || error instanceof ForeignFileError
+      if (!isOther) throw error
       return this.#resync(error.message)
     }
   }
@@ -174,7 +176,7 @@ export class Follower {
     const positions = this.#lock()
     report({ event: 'resyncing', position: this.position, reason })
     await this.#fetch()
-    const keptAs = this.#moveAway()
+    const keptAs = this.#moveAway(positions)
     report({ event: 'kept', path: keptAs, reason })
     this.#moveIn(positions)
     const applier = openApplier(path, positions)
@@ -196,8 +198,8 @@ export class Follower {
   }
 
   #fetched: Position | undefined
-  /** The file that the next one replaces: whoever could read it reads on. */
-  #former: Stats | undefined
+  /** The file that the next one replaces. */
+  #former: { readonly stats: Stats; readonly isKnown: boolean } | undefined
 
   /** Restores beside the file, without touching it. */
   async #fetch(): Promise<void> {
@@ -227,26 +229,27 @@ export class Follower {
     const { path } = this.#options
     if (this.#fetched === undefined) throw new Error('nothing has been restored')
     positions.reset(this.#fetched)
-    if (this.#former !== undefined) looksLike(this.#incomingPath, this.#former)
+    if (this.#former !== undefined) takeOver(this.#incomingPath, this.#former.stats, this.#former.isKnown)
     this.#former = undefined
     renameSync(this.#incomingPath, path)
     nodeFiles.syncDirectory(dirname(path))
   }
 
   #moveAwayDropped(positions: PositionFile, txid: TXID): void {
-    const keptAs = this.#moveAway()
+    const keptAs = this.#moveAway(positions)
     positions.reset(undefined)
     this.#reportOnce({ event: 'dropped', txid, keptAs })
   }
 
   /** Moves the file away, with its WAL and journal. Programs that have it open continue to read it. */
-  #moveAway(): string {
+  #moveAway(positions: PositionFile): string {
     const { path } = this.#options
+    const stats = lstatSync(path)
+    this.#former = { stats, isKnown: isKnown(stats, this.#applier, positions) }
     this.reset()
     const stamp = new Date(this.#now()).toISOString().replace(/[-:]|\.\d+/g, '')
     let keptAs = `${path}.kept-${stamp}`
     for (let i = 2; existsSync(keptAs); i++) keptAs = `${path}.kept-${stamp}-${i}`
-    this.#former = lstatSync(path)
     renameSync(path, keptAs)
     for (const suffix of ['-wal', '-shm', '-journal']) {
       if (existsSync(path + suffix)) renameSync(path + suffix, keptAs + suffix)
@@ -280,21 +283,12 @@ export class Follower {
 
 /** Another user may write to the directory: no link in it is followed. */
 function openApplier(path: string, positions: PositionFile): Applier {
-  return Applier.open(path, { positions, durable: true, files: filesBeneath(dirname(path)) })
-}
-
-/**
- * Gives a file the mode of another and, as root, its owner. Where that is not possible, or the other is a link, it
- * stays private. So it does where another user, who may only write to the directory, put a file in the place of ours.
- */
-function looksLike(path: string, former: Stats): void {
-  if (!former.isFile() || former.nlink > 1 || !mayHaveBeenOurs(former, statSync(dirname(path)))) return
-  const { mode, ...ids } = ownerOf(former)
-  filesBeneath(dirname(path)).setOwner(path, process.geteuid?.() === 0 ? { mode, ...ids } : { mode })
-}
-
-/** False where another user may have put the file there: anybody who may write to the directory. */
-function mayHaveBeenOurs(file: Stats, directory: Stats): boolean {
-  const own = process.geteuid?.()
-  return file.uid === own || file.uid === directory.uid || (directory.uid === own && (directory.mode & 0o022) === 0)
+  const applier = Applier.open(path, { positions, durable: true, files: filesBeneath(dirname(path)) })
+  try {
+    assertOurs(applier, positions)
+    return applier
+  } catch (error) {
+    applier.close()
+    throw error
+  }
 }
