@@ -1,8 +1,19 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, expect, test } from 'vitest'
+import { JOURNAL_MAGIC } from '../sqlite/journal.ts'
 import { DatabaseFile } from './database-file.ts'
 import { hasJournal, rollBack, writeInPlace } from './journal-file.ts'
 import { finish } from './steps.ts'
@@ -68,4 +79,48 @@ test.each(AFTER)('the next start rolls back an interrupted transaction after whi
   file.close()
   expect(existsSync(`${path}-journal`)).toBe(false)
   expect(readFileSync(path).equals(before)).toBe(true)
+})
+
+/** What a journal ends with that names a super-journal (pager.c, writeSuperJournal). */
+function trailer(name: string): Buffer {
+  const text = Buffer.from(name)
+  const numbers = Buffer.alloc(8)
+  numbers.writeUInt32BE(text.length, 0)
+  numbers.writeUInt32BE(
+    text.reduce((total, byte) => total + byte, 0),
+    4,
+  )
+  return Buffer.concat([Buffer.from([0, 0, 0, 0]), text, numbers, Buffer.from(JOURNAL_MAGIC)])
+}
+
+/** True if the transaction counts as committed: its super-journal is gone. */
+function countsAsCommitted(superJournal: string, journalOwner: number): boolean {
+  const { path, before } = largeDatabase()
+  interrupted(path, before, { pageSize: 4096, sizePages: 7000 })
+  appendFileSync(`${path}-journal`, trailer(superJournal))
+  chownSync(`${path}-journal`, journalOwner, journalOwner)
+  const file = DatabaseFile.open(path)
+  expect(file.tryExclusive(0)).toBe(true)
+  rollBack(file)
+  file.close()
+  expect(existsSync(`${path}-journal`)).toBe(false)
+  return !readFileSync(path).equals(before)
+}
+
+test.runIf(process.geteuid?.() === 0)(
+  'what a journal becomes tells its owner nothing of a directory that the owner may not search',
+  () => {
+    const secret = join(root, 'secret')
+    mkdirSync(secret, { mode: 0o700 })
+    chmodSync(root, 0o755)
+    writeFileSync(join(secret, 'there'), '')
+    expect(['there', 'missing'].map((name) => countsAsCommitted(join(secret, name), 0))).toEqual([false, true])
+    expect(['there', 'missing'].map((name) => countsAsCommitted(join(secret, name), 65_534))).toEqual([false, false])
+    chmodSync(secret, 0o711)
+    expect(['there', 'missing'].map((name) => countsAsCommitted(join(secret, name), 65_534))).toEqual([false, true])
+  },
+)
+
+test('a super-journal with a name that no file can have is not gone', () => {
+  expect(countsAsCommitted(join(root, 'x'.repeat(300)), process.geteuid?.() ?? 0)).toBe(false)
 })

@@ -2,12 +2,13 @@
 
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
-import { dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { lockPgno, type Pgno } from '../ltx/format/types.ts'
 import { parseJournal } from '../sqlite/journal.ts'
 import { JOURNAL_COUNT_AT, marshalJournalSegment, nextJournalSegment } from '../sqlite/journal-write.ts'
 import { PageSet } from '../sqlite/page-set.ts'
 import { nodeFiles, readerOf, withFile } from '../util/files.ts'
+import { directoryAs, type User } from '../util/look-as.ts'
 import type { DatabaseFile } from './database-file.ts'
 import type { Steps } from './steps.ts'
 import type { Page } from './transaction.ts'
@@ -58,7 +59,7 @@ export function rollBack(file: DatabaseFile): void {
     const read = readerOf(nodeFiles, fd)
     const journal = parseJournal(read, nodeFiles.size(fd))
     if (journal === undefined) return
-    if (journal.superJournal !== undefined && isGone(journal.superJournal)) return
+    if (journal.superJournal !== undefined && isGone(journal.superJournal, fs.fstatSync(fd))) return
     const { pageSize, initialSizePages } = journal
     for (const { pgno, dataOffset } of journal.records) {
       if (pgno <= initialSizePages) file.writePages(pageSize, [{ pgno, page: read(dataOffset, pageSize) }])
@@ -71,12 +72,18 @@ export function rollBack(file: DatabaseFile): void {
 }
 
 /**
- * Looks where the journal says, which need not be below the file's directory. What cannot be looked for is not gone: a
+ * Looks where the journal says, which need not be below the file's directory, but only where the journal's `owner`
+ * could look, too: otherwise the outcome would tell which files others have. What cannot be looked for is not gone: a
  * rollback here loses nothing, because the file's history comes from elsewhere.
  */
-function isGone(superJournal: string): boolean {
-  const status = (path: string) => fs.lstatSync(path, { throwIfNoEntry: false })
-  return status(superJournal) === undefined && status(dirname(superJournal)) !== undefined
+function isGone(superJournal: string, owner: User): boolean {
+  const directory = directoryAs(owner, superJournal)
+  if (directory?.exists !== true) return false
+  try {
+    return fs.lstatSync(join(directory.path, basename(superJournal)), { throwIfNoEntry: false }) === undefined
+  } catch {
+    return false // No file can have this name.
+  }
 }
 
 class JournalFile {

@@ -11,7 +11,7 @@ import { filesBelow } from '../capture/find-databases.ts'
 import { readSuperName } from '../sqlite/journal.ts'
 import type { Files } from '../util/files.ts'
 import { readerOf, withFile } from '../util/files.ts'
-import { directoryAs, type SeenDirectory, type User } from './look-as.ts'
+import { directoryAs, type SeenDirectory, type User } from '../util/look-as.ts'
 
 /** `unreachable`: its directory, or the main database in it, is missing, so nobody can tell. */
 export type SuperJournalState = 'present' | 'gone' | 'unreachable'

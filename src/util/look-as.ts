@@ -1,6 +1,6 @@
 /**
  * Resolves a path that another user wrote, as that user could: a directory that the user may not search is not looked
- * into, whatever this process may. Otherwise what recovery does would tell whether a file exists there.
+ * into, whatever this process may. Otherwise what this process does next would tell whether a file exists there.
  */
 
 import fs from 'node:fs'
