@@ -5,12 +5,13 @@ import { DATABASE_LOCK } from '../sqlite/locks.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
 import { type Files, nodeFiles, readerOf } from '../util/files.ts'
 import { filesBeneath, resolveLinks } from '../util/files-beneath.ts'
-import { ApplyBlockedError } from './errors.ts'
+import { ApplyBlockedError, HardLinkError } from './errors.ts'
 import { finish, STEP_BYTES, type Steps } from './steps.ts'
 
 const { pending, reserved, shared, sharedLength } = DATABASE_LOCK
 const WRITE_PIECE_BYTES = 1 << 20
 const PERMISSIONS = 0o777
+const OTHERS = 0o077
 /** For Atomics.wait: sleeps between attempts, like SQLite's busy handler. */
 const NEVER = new Int32Array(new SharedArrayBuffer(4))
 
@@ -34,14 +35,16 @@ export class DatabaseFile {
 
   /**
    * Creates an empty file if there is none. `files` opens it and the files beside it. Without `files`, `path` may be a
-   * link, and the files beside what it names are no links. Throws ApplyBlockedError while another process writes to the
-   * file.
+   * link, and the files beside what it names are no links. Throws HardLinkError, and ApplyBlockedError while another
+   * process writes to the file.
    */
   static open(path: string, files?: Files): DatabaseFile {
     const real = files === undefined ? resolveLinks(path) : path
     const opener = files ?? filesBeneath(dirname(real))
     const file = new DatabaseFile(real, opener.open(real, fs.constants.O_RDWR | fs.constants.O_CREAT), opener)
     try {
+      // A journal beside it would be rolled back into the file that has the other name.
+      if (file.stats().nlink > 1) throw new HardLinkError(path, real)
       file.lock()
       return file
     } catch (error) {
@@ -52,23 +55,35 @@ export class DatabaseFile {
 
   /**
    * Opens or creates the WAL, wal-index or journal. A new one gets the mode of the database and, from root, its owner,
-   * as SQLite does it: who can open the database can open these too. A hard link keeps what it has; one to a file of
-   * another user than the database's is an ApplyBlockedError.
+   * as SQLite does it: who can open the database can open these too. One that lets in more users is narrowed. Another
+   * user may have put it there, to be given pages: where that user cannot read the database, and where it is a hard
+   * link, it is an ApplyBlockedError.
    */
   openBeside(suffix: '-wal' | '-shm' | '-journal', flags: number): number {
     const { mode, uid, gid } = fs.fstatSync(this.fd)
     const fd = this.files.open(this.path + suffix, flags & ~fs.constants.O_TRUNC, mode & PERMISSIONS)
-    const own = fs.fstatSync(fd)
-    if (own.nlink > 1 && own.uid !== uid) {
+    try {
+      const self = process.geteuid?.()
+      const own = fs.fstatSync(fd)
+      this.#assertMayHavePages(this.path + suffix, own)
+      const isNew = own.size === 0 || (flags & fs.constants.O_TRUNC) !== 0
+      if ((flags & fs.constants.O_TRUNC) !== 0) nodeFiles.truncate(fd, 0)
+      const permissions = isNew ? mode & PERMISSIONS : own.mode & mode & PERMISSIONS
+      const isOwner = self === 0 || own.uid === self
+      if ((isNew || isOwner) && (own.mode & PERMISSIONS) !== permissions) fs.fchmodSync(fd, permissions)
+      if (isNew && self === 0 && (own.uid !== uid || own.gid !== gid)) fs.fchownSync(fd, uid, gid)
+      return fd
+    } catch (error) {
       fs.closeSync(fd)
-      throw new ApplyBlockedError(this.path, `${this.path}${suffix} is a hard link to a file of another user`)
+      throw error
     }
-    if ((flags & fs.constants.O_TRUNC) !== 0) nodeFiles.truncate(fd, 0)
-    else if (own.size > 0) return fd
-    if (own.nlink > 1) return fd
-    if ((own.mode & PERMISSIONS) !== (mode & PERMISSIONS)) fs.fchmodSync(fd, mode & PERMISSIONS)
-    if (process.geteuid?.() === 0 && (own.uid !== uid || own.gid !== gid)) fs.fchownSync(fd, uid, gid)
-    return fd
+  }
+
+  #assertMayHavePages(path: string, { nlink, uid }: fs.Stats): void {
+    if (nlink > 1) throw new HardLinkError(this.path, path)
+    const database = this.stats()
+    if (uid === database.uid || uid === process.geteuid?.() || (database.mode & OTHERS) !== 0) return
+    throw new ApplyBlockedError(this.path, `${path} belongs to user ${uid}, who may not read the database`)
   }
 
   /** Throws ApplyBlockedError; then it holds no lock. */

@@ -15,6 +15,17 @@ export class ApplyBlockedError extends LtxdError {
   }
 }
 
+/** A file to write is a hard link: its other name may be where nothing was to change. Nothing was written. */
+export class HardLinkError extends ApplyBlockedError {
+  readonly reason: string
+
+  constructor(path: string, link: string) {
+    const reason = `${link} is a hard link to a file that has another name, too`
+    super(path, reason)
+    this.reason = reason
+  }
+}
+
 /** Transactions are missing between the database's position and the first transaction to apply. */
 export class ApplyGapError extends LtxdError {
   constructor(path: string, at: TXID, from: TXID) {

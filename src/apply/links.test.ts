@@ -1,7 +1,9 @@
 /** What a database in somebody else's directory has beside it: links there lead nowhere. */
 
 import {
+  chmodSync,
   chownSync,
+  closeSync,
   constants,
   linkSync,
   mkdtempSync,
@@ -61,28 +63,55 @@ test('a link as the record of positions is an error', () => {
   expect(readFileSync(outside, 'utf8')).toBe('not ours')
 })
 
-test.runIf(process.geteuid?.() === 0).each([
-  ['wal', '-wal'],
-  ['wal', '-shm'],
-  ['delete', '-journal'],
-])('in %s mode, a hard link to another user’s file as %s is an error, and that file stays as it is', (mode, suffix) => {
-  makeDatabase(path, mode)
-  chownSync(path, 65534, 65534)
-  linkSync(outside, path + suffix)
-  const run = () => {
-    const file = DatabaseFile.open(path)
-    try {
-      file.openBeside(
-        suffix as '-wal',
-        constants.O_RDWR | constants.O_CREAT | (mode === 'delete' ? constants.O_TRUNC : 0),
-      )
-    } finally {
-      file.close()
-    }
+const openBeside = (suffix: string, flags = 0) => {
+  const file = DatabaseFile.open(path)
+  try {
+    closeSync(file.openBeside(suffix as '-wal', constants.O_RDWR | constants.O_CREAT | flags))
+  } finally {
+    file.close()
   }
-  expect(run).toThrow('is a hard link to a file of another user')
+}
+
+test.each([
+  ['-wal', 0],
+  ['-shm', 0],
+  ['-journal', constants.O_TRUNC],
+])('a hard link as %s is an error, and the file that it is stays as it is', (suffix, flags) => {
+  makeDatabase(path, 'delete')
+  linkSync(outside, path + suffix)
+  chmodSync(outside, 0o600)
+  expect(() => openBeside(suffix, flags)).toThrow('is a hard link to a file that has another name, too')
   expect(readFileSync(outside, 'utf8')).toBe('not ours')
-  expect(statSync(outside).uid).toBe(0)
+  expect(statSync(outside).mode & 0o777).toBe(0o600)
+})
+
+test('a hard link in the place of a database is an error', () => {
+  makeDatabase(join(dir, 'other.db'), 'delete')
+  linkSync(join(dir, 'other.db'), path)
+  expect(() => DatabaseFile.open(path)).toThrow('is a hard link to a file that has another name, too')
+})
+
+test.runIf(process.geteuid?.() === 0)(
+  'a file of a user who may not read the database gets none of its pages, and one of another user who may does',
+  () => {
+    makeDatabase(path, 'wal')
+    chmodSync(path, 0o600)
+    writeFileSync(`${path}-wal`, '')
+    chownSync(`${path}-wal`, 65_534, 65_534)
+    expect(() => openBeside('-wal')).toThrow('belongs to user 65534, who may not read the database')
+    expect(statSync(`${path}-wal`).uid).toBe(65_534)
+    chmodSync(path, 0o640)
+    openBeside('-wal')
+  },
+)
+
+test('a WAL that lets in more users than the database is narrowed before anything is written to it', () => {
+  makeDatabase(path, 'wal')
+  chmodSync(path, 0o600)
+  writeFileSync(`${path}-wal`, 'frames')
+  chmodSync(`${path}-wal`, 0o644)
+  openBeside('-wal')
+  expect(statSync(`${path}-wal`).mode & 0o777).toBe(0o600)
 })
 
 test('a hard link as the record of positions is an error', () => {

@@ -2,7 +2,7 @@
 import { type FileHandle, realpath } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DatabaseFile } from '../apply/database-file.ts'
-import { ApplyBlockedError } from '../apply/errors.ts'
+import { ApplyBlockedError, HardLinkError } from '../apply/errors.ts'
 import { LiveDatabase } from '../apply/live-database.ts'
 import { finish } from '../apply/steps.ts'
 import { OutputFile } from '../image/output-file.ts'
@@ -78,7 +78,7 @@ export async function applyToExisting(
       await staged.close()
     }
   } catch (error) {
-    throw error instanceof ApplyBlockedError ? new DatabaseInUseError(path, IN_USE, STOP_USERS) : error
+    throw error instanceof ApplyBlockedError ? blocked(path, error) : error
   } finally {
     // After an error too: this removes the -wal and -shm that did not exist before.
     try {
@@ -110,9 +110,15 @@ function lockDatabase(path: string): DatabaseFile {
   try {
     return DatabaseFile.open(path)
   } catch (error) {
-    if (error instanceof ApplyBlockedError) throw new DatabaseInUseError(path, IN_USE, STOP_USERS)
+    if (error instanceof ApplyBlockedError) throw blocked(path, error)
     throw error instanceof Error && 'syscall' in error ? new OutputError(path, error) : error
   }
+}
+
+function blocked(path: string, error: ApplyBlockedError): DatabaseInUseError {
+  return error instanceof HardLinkError
+    ? new DatabaseInUseError(path, error.reason, 'Nothing was changed: remove the other name, or copy the file')
+    : new DatabaseInUseError(path, IN_USE, STOP_USERS)
 }
 
 async function openStaging(directory: string): Promise<FileHandle> {

@@ -44,3 +44,9 @@ test('a wider mode is applied too, beside other work', async () => {
   expect(await applyModesMeanwhile(dir, modesOf(0o750))).toMatchObject({ mode: 0o700, isForeign: false })
   expect(['dir', 'dir/a/b', 'dir/a/b/file', 'outside/file'].map(modeOf)).toEqual(['750', '750', '640', '644'])
 })
+
+test('a file that has another name elsewhere keeps its mode', () => {
+  fs.linkSync(`${parent}/outside/file`, `${dir}/a/hard`)
+  expect(applyModes(dir, PRIVATE, 'left')).toEqual({ mode: 0o755, count: 5, isForeign: true })
+  expect(modeOf('outside/file')).toBe('644')
+})

@@ -17,7 +17,7 @@ export interface Changed {
   readonly mode: number
   /** How many files and directories have another mode now. */
   readonly count: number
-  /** Something belongs to another user, and is as it was. */
+  /** Something belongs to another user, or is a hard link, and is as it was. */
   readonly isForeign: boolean
 }
 
@@ -73,16 +73,23 @@ class ModeWalk {
       if (entry?.isDirectory() === true || entry?.isFile() === true) yield* this.steps(`${path}/${name}`, entry)
     }
     if (isDirectory) yield
-    if (this.#uid === 0 || stats.uid === this.#uid) whereOurs(() => this.#change(path, isDirectory, wanted))
-    else if ((stats.mode & OTHERS & ~wanted) !== 0) this.#isForeign = true
+    const isChanged =
+      (this.#uid === 0 || stats.uid === this.#uid) && whereOurs(() => this.#change(path, isDirectory, wanted))
+    if (isChanged === false && (stats.mode & OTHERS & ~wanted) !== 0) this.#isForeign = true
   }
 
-  /** Through a descriptor: the name may be another file's by now. */
-  #change(path: string, isDirectory: boolean, wanted: number): void {
+  /**
+   * Through a descriptor: the name may be another file's by now. False for a hard link: its other name may be in a
+   * place where the file was not to change.
+   */
+  #change(path: string, isDirectory: boolean, wanted: number): boolean {
     const fd = isDirectory ? this.#files.openDirectory(path) : this.#files.open(path, fs.constants.O_RDONLY)
     try {
-      fs.fchmodSync(fd, (fs.fstatSync(fd).mode & SPECIAL) | wanted)
+      const { mode, nlink } = fs.fstatSync(fd)
+      if (!isDirectory && nlink > 1) return false
+      fs.fchmodSync(fd, (mode & SPECIAL) | wanted)
       this.#count++
+      return true
     } finally {
       fs.closeSync(fd)
     }
@@ -104,8 +111,8 @@ function whereOurs<T>(run: () => T): T | undefined {
 /** In one line. `key` is the configuration's key for another mode. */
 export function describeChange(what: string, changed: Changed, modes: Modes, key: string): string {
   const [from, to] = [changed.mode, modes.directory].map((mode) => mode.toString(8).padStart(4, '0'))
-  const foreign = `something in it belongs to another user and stays as it is`
-  if (changed.count === 0) return `${what} has mode ${from}, and ${foreign}: make its owner narrow it to ${to}`
+  const foreign = `something in it belongs to another user, or is a hard link, and stays as it is`
+  if (changed.count === 0) return `${what} has mode ${from}, and ${foreign}: narrow it to ${to}`
   return (
     `${what} had mode ${from}: it and what ltxd made in it have ${to} now (${key} sets another)` +
     (changed.isForeign ? `, but ${foreign}` : '')

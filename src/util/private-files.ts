@@ -28,15 +28,20 @@ export const isWider = (mode: number) => (mode & OTHERS) !== 0
 
 export function createSync(path: string, flags: number, mode: number): number {
   const fd = fs.openSync(native(path), flags, mode)
-  if (isWider(mode) && (flags & fs.constants.O_CREAT) !== 0) widen(() => fs.fchmodSync(fd, mode))
+  if (isWider(mode) && (flags & fs.constants.O_CREAT) !== 0 && isOne(fs.fstatSync(fd))) {
+    widen(() => fs.fchmodSync(fd, mode))
+  }
   return fd
 }
 
 export async function create(path: string, flags: string, mode: number): Promise<FileHandle> {
   const handle = await fs.promises.open(path, flags, mode)
-  if (isWider(mode)) await handle.chmod(mode).catch(unlessNotOwner)
+  if (isWider(mode) && isOne(await handle.stat())) await handle.chmod(mode).catch(unlessNotOwner)
   return handle
 }
+
+/** A hard link keeps its mode: its other name may be in a place where the file was not to change. */
+const isOne = (file: fs.Stats) => file.isFile() && file.nlink <= 1
 
 /** Makes a directory and its missing parents. */
 export function makeDirectorySync(path: string, mode: number): void {
