@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { LtxdError } from '../util/errors.ts'
 import { VERSION } from '../util/version.ts'
 import { type CommandEntry, COMMANDS } from './commands.ts'
+import { printableLines } from './output/output.ts'
 import { assertNoSecrets } from './secret-arguments.ts'
 
 /** Options that take a value and may come before the command. */
@@ -31,8 +32,8 @@ export function reportError(error: unknown, debug: boolean): number {
   const expected = error instanceof LtxdError
   const message = error instanceof Error ? error.message || error.name : String(error)
   const prefix = expected ? 'ltxd: ' : 'ltxd: unexpected error: '
-  process.stderr.write(message.replace(/^/gm, prefix) + '\n')
-  if (debug && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`)
+  process.stderr.write(printableLines(message).replace(/^/gm, prefix) + '\n')
+  if (debug && error instanceof Error) process.stderr.write(`${printableLines(error.stack ?? '')}\n`)
   else if (!expected) process.stderr.write('ltxd: set LTXD_DEBUG=1 for a stack trace\n')
   return expected ? error.exitCode : 1
 }

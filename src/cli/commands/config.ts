@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { stringify } from 'yaml'
 import { toFileValue } from '../../config/effective.ts'
 import { addNodeOptions, loadNodeConfig } from '../options/node-options.ts'
-import { printJson } from '../output/output.ts'
+import { printJson, printLine, printText } from '../output/output.ts'
 
 export function register(program: Command): void {
   const command = program
@@ -18,9 +18,7 @@ export function register(program: Command): void {
       const config = loadNodeConfig(command, dir)
       const value = toFileValue(config)
       if (options.json === true) return printJson({ file: config.file ?? null, ...value })
-      process.stdout.write(
-        `# ${config.file === undefined ? 'no ltxd.yml found, using defaults' : `from ${config.file}`}\n`,
-      )
-      process.stdout.write(stringify(value, { lineWidth: 0 }))
+      printLine(`# ${config.file === undefined ? 'no ltxd.yml found, using defaults' : `from ${config.file}`}`)
+      printText(stringify(value, { lineWidth: 0 }))
     })
 }

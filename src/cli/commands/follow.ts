@@ -8,6 +8,7 @@ import { isoTime } from '../../util/time.ts'
 import { formatSize, parseDuration } from '../../util/units.ts'
 import { outputOption } from '../options/output-option.ts'
 import { DONE_WITH_WARNINGS, STRICT } from '../options/strict.ts'
+import { jsonText, printLine } from '../output/output.ts'
 
 interface Options {
   readonly output: string
@@ -74,7 +75,7 @@ async function run(sourceUrl: string, database: string, options: Options): Promi
       progress: (done, total) => bar.update(done, total),
       report: (event) => {
         bar.stop()
-        process.stdout.write(options.json === true ? toJson(event) : `${describe(event)}\n`)
+        printLine(options.json === true ? toJson(event) : describe(event))
         if (event.event === 'avoided' && options.strict === true) process.exitCode = DONE_WITH_WARNINGS
       },
     })
@@ -87,11 +88,10 @@ async function run(sourceUrl: string, database: string, options: Options): Promi
 }
 
 function toJson(event: FollowEvent): string {
-  const text = JSON.stringify(event, (key, value: unknown) => {
+  return jsonText(event, (key, value) => {
     if (key === 'position' && value !== undefined) return formatPosition(value as Position)
     return typeof value === 'bigint' ? value.toString(16).padStart(16, '0') : value
   })
-  return `${text}\n`
 }
 
 function describe(event: FollowEvent): string {

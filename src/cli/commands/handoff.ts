@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { requestHandoff } from '../../api/client.ts'
 import { addFindOptions, addTimeoutOption, findNode, type NodeOptions, parseTimeout } from '../options/find-node.ts'
-import { printJson } from '../output/output.ts'
+import { printJson, printLine } from '../output/output.ts'
 
 interface Options extends NodeOptions {
   readonly timeout: string
@@ -32,6 +32,6 @@ export function register(program: Command): void {
       const timeoutMs = parseTimeout(options.timeout)
       const answer = await requestHandoff(await findNode(options), node, timeoutMs)
       if (options.json === true) return printJson(answer)
-      process.stdout.write(`node ${answer.nodeId} has handed the lead to ${node}\n`)
+      printLine(`node ${answer.nodeId} has handed the lead to ${node}`)
     })
 }

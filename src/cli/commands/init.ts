@@ -4,6 +4,7 @@ import { CONFIG_FILE } from '../../config/find.ts'
 import { CONFIG_TEMPLATE } from '../../config/template.ts'
 import { errorCode, LtxdError } from '../../util/errors.ts'
 import { PRIVATE } from '../../util/private-files.ts'
+import { printLine } from '../output/output.ts'
 
 export function register(program: Command): void {
   program
@@ -13,7 +14,7 @@ export function register(program: Command): void {
     .argument('[file]', 'the file to write', CONFIG_FILE)
     .action((file: string) => {
       writeNew(file)
-      process.stdout.write(`wrote ${file}: edit it, check it with "ltxd config", run it with "ltxd mount"\n`)
+      printLine(`wrote ${file}: edit it, check it with "ltxd config", run it with "ltxd mount"`)
     })
 }
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { requestPromotion } from '../../api/client.ts'
 import { addFindOptions, addTimeoutOption, findNode, type NodeOptions, parseTimeout } from '../options/find-node.ts'
-import { printJson } from '../output/output.ts'
+import { printJson, printLine } from '../output/output.ts'
 
 interface Options extends NodeOptions {
   readonly timeout: string
@@ -37,6 +37,6 @@ export function register(program: Command): void {
       const answer = await requestPromotion(await findNode(options), timeoutMs, { force: options.force === true })
       if (options.json === true) return printJson(answer)
       const term = answer.term === undefined ? '' : `, term ${answer.term}`
-      process.stdout.write(`node ${answer.nodeId} leads${term}\n`)
+      printLine(`node ${answer.nodeId} leads${term}`)
     })
 }

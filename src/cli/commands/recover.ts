@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import type { CaptureEvents } from '../../capture/events.ts'
 import { loadConfig } from '../../config/load.ts'
 import { modesOf } from '../../util/private-files.ts'
-import { printJson } from '../output/output.ts'
+import { printJson, printNote, printText } from '../output/output.ts'
 
 interface Options {
   readonly config?: string
@@ -46,13 +46,13 @@ export function register(program: Command): void {
     if (options.dryRun === true) {
       const plans = planDirectory(dir, databases, filter, config.fuse.dir)
       if (options.json === true) printJson({ data: dir, databases: plans.map(text.planToJson) })
-      else process.stdout.write(plans.map(text.formatPlan).join('\n') || text.noDatabases(dir))
+      else printText(plans.map(text.formatPlan).join('\n') || text.noDatabases(dir))
       if (plans.some(({ plan }) => plan.kind === 'refuse')) process.exitCode = 1
       return
     }
     const log: CaptureEvents['log'] = (level, message, fields) => {
       // The result covers each database. Warnings are the rest that a user has to know.
-      if (level === 'warn') process.stderr.write(`ltxd: ${text.formatWarning(message, fields)}\n`)
+      if (level === 'warn') printNote(text.formatWarning(message, fields))
     }
     const recovered = recoverDirectory(
       dir,
@@ -64,7 +64,7 @@ export function register(program: Command): void {
       config.fuse.dir,
     )
     if (options.json === true) printJson({ data: dir, databases: recovered.map(text.resultToJson) })
-    else process.stdout.write(recovered.map(text.formatResult).join('') || text.noDatabases(dir))
+    else printText(recovered.map(text.formatResult).join('') || text.noDatabases(dir))
     if (recovered.some(({ rejection }) => rejection !== undefined)) process.exitCode = 1
   })
 }

@@ -10,7 +10,7 @@ import { isoTime } from '../../util/time.ts'
 import { formatSize } from '../../util/units.ts'
 import { outputOption } from '../options/output-option.ts'
 import { DONE_WITH_WARNINGS, STRICT } from '../options/strict.ts'
-import { printJson } from '../output/output.ts'
+import { printJson, printLine, printNote } from '../output/output.ts'
 
 interface Options {
   readonly output: string
@@ -56,7 +56,7 @@ async function restore(url: string, database: string, options: Options): Promise
   await assertRegular(output)
   if (options.ifNotExists === true && existsSync(output)) {
     if (options.json === true) printJson({ database, output, restored: false })
-    else process.stdout.write(`${output} already exists: nothing to do\n`)
+    else printLine(`${output} already exists: nothing to do`)
     return
   }
   const [{ openObjectStore }, { restoreDatabase }, { ProgressBar }, { interruptible }] = await Promise.all([
@@ -94,9 +94,9 @@ async function restore(url: string, database: string, options: Options): Promise
       ...(check && { integrityCheck: check.result }),
     }
     if (options.json === true) printJson(report)
-    else process.stdout.write(describe(report))
+    else printLine(describe(report))
     warnOfDamage(result.avoided)
-    if (result.doubt !== undefined) process.stderr.write(`ltxd: warning: ${result.doubt}\n`)
+    if (result.doubt !== undefined) printNote(`warning: ${result.doubt}`)
     const isSure = result.avoided.length === 0 && result.doubt === undefined
     if (options.strict === true && !isSure) process.exitCode = DONE_WITH_WARNINGS
     if (check?.failure !== undefined) throw check.failure
@@ -109,7 +109,7 @@ async function restore(url: string, database: string, options: Options): Promise
 function warnOfDamage(avoided: readonly Avoided[]): void {
   for (const { key, problem } of avoided) {
     const warning = `object ${key} cannot be used: ${problem}. Other objects hold the same transactions`
-    process.stderr.write(`ltxd: warning: ${warning}; "ltxd backup verify" finds all damage\n`)
+    printNote(`warning: ${warning}; "ltxd backup verify" finds all damage`)
   }
 }
 
@@ -132,7 +132,7 @@ function describe(report: Report): string {
     : `checksum ${checksum} (not verified: the backup has none)`
   const check = integrityCheck === undefined ? '' : `, integrity_check ${integrityCheck}`
   const size = `${formatSize(sizeBytes)} in ${(tookMs / 1000).toFixed(2)} s`
-  return `restored ${database} as of transaction ${txid}, ${timestamp}, to ${output}: ${size}; ${proof}${check}\n`
+  return `restored ${database} as of transaction ${txid}, ${timestamp}, to ${output}: ${size}; ${proof}${check}`
 }
 
 function parseTarget({ txid, timestamp }: Options): Target {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { fetchStatus } from '../../api/client.ts'
 import { addFindOptions, findNode, type NodeOptions } from '../options/find-node.ts'
-import { printJson } from '../output/output.ts'
+import { printJson, printText } from '../output/output.ts'
 import { formatStatus } from '../output/status-text.ts'
 
 interface Options extends NodeOptions {
@@ -22,7 +22,7 @@ export function register(program: Command): void {
       const options: Options = command.optsWithGlobals()
       const status = await fetchStatus(await findNode(options))
       if (options.json === true) printJson(status)
-      else process.stdout.write(formatStatus(status, Date.now()))
+      else printText(formatStatus(status, Date.now()))
       if (status.databases.some(({ error }) => error !== undefined)) process.exitCode = 1
     })
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { VERSION } from '../../util/version.ts'
-import { printJson } from '../output/output.ts'
+import { printJson, printLine } from '../output/output.ts'
 
 export function register(program: Command): void {
   program
@@ -11,6 +11,6 @@ export function register(program: Command): void {
     .action((options: { json?: true }) => {
       const { version: node, platform, arch } = process
       if (options.json === true) printJson({ version: VERSION, node, platform, arch })
-      else process.stdout.write(`ltxd ${VERSION} (node ${node}, ${platform} ${arch})\n`)
+      else printLine(`ltxd ${VERSION} (node ${node}, ${platform} ${arch})`)
     })
 }

@@ -1,10 +1,39 @@
+/**
+ * How commands print: results to stdout, everything else to stderr. What they print names files, objects, peers and
+ * processes, which others named, and goes to a terminal: here alone it is written, without their control characters.
+ */
+
 import { escaped } from '../../util/log-text.ts'
-/** How commands print their results: to stdout. Everything else goes to stderr. */
 
 /** Prints one JSON document. A bigint becomes a decimal string. */
 export function printJson(value: unknown): void {
-  const text = JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? item.toString() : item), 2)
-  process.stdout.write(`${text}\n`)
+  const replacer = (_: string, item: unknown) => (typeof item === 'bigint' ? item.toString() : item)
+  process.stdout.write(`${jsonText(value, replacer, 2)}\n`)
+}
+
+/** As JSON.stringify, which leaves some characters that a terminal obeys. */
+export function jsonText(value: unknown, replacer?: (key: string, value: unknown) => unknown, indent?: number): string {
+  // Outside of strings JSON has no such character but the line ends of the indentation.
+  return JSON.stringify(value, replacer, indent).replace(OBEYED, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  })
+}
+
+const OBEYED = /[\x7f-\x9f\p{Bidi_Control}]/gu
+
+/** Prints one line. */
+export function printLine(line: string): void {
+  process.stdout.write(`${printable(line)}\n`)
+}
+
+/** Prints text of several lines: foreign parts of it are printable already, so that they begin no line. */
+export function printText(text: string): void {
+  process.stdout.write(printableLines(text))
+}
+
+/** Prints one line to stderr. */
+export function printNote(message: string): void {
+  process.stderr.write(`ltxd: ${printable(message)}\n`)
 }
 
 export interface Column {
@@ -32,5 +61,10 @@ export function printTable(columns: readonly Column[], rows: readonly (readonly 
   process.stdout.write(formatTable(columns, rows))
 }
 
-/** Escapes control characters: names come from the file system and from peers, and the text goes to a terminal. */
+/** Escapes control characters, line ends too. */
 export const printable = escaped
+
+/** The same of each line. */
+export function printableLines(text: string): string {
+  return text.split('\n').map(printable).join('\n')
+}

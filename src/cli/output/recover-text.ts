@@ -8,13 +8,13 @@ import { describeFindings, describeStep } from '../../recovery/text.ts'
 import { printable } from './output.ts'
 
 export function noDatabases(dir: string): string {
-  return `${dir} contains no databases\n`
+  return `${printable(dir)} contains no databases\n`
 }
 
 export function formatPlan(planned: DatabasePlan): string {
   const found = findings(planned).map(({ what, state }) => `  ${what.padEnd(8)}${state}`)
   const steps = stepsOf(planned).map((step, i) => `  ${i + 1}. ${step}`)
-  return [printable(planned.name), ...found, ...steps].join('\n') + '\n'
+  return [planned.name, ...found, ...steps].map(printable).join('\n') + '\n'
 }
 
 export function planToJson(planned: DatabasePlan): object {
@@ -33,7 +33,7 @@ export function formatResult(recovered: RecoveredDatabase): string {
   const name = printable(recovered.name)
   const { rejection, position } = recovered
   if (rejection !== undefined) return `${name}: not served: ${printable(rejection)}\n`
-  const done = stepsOf(recovered).map((step) => `  ${step}\n`)
+  const done = stepsOf(recovered).map((step) => `  ${printable(step)}\n`)
   if (position === undefined) return `${name}: ${recovered.facts?.log === undefined ? 'not a database' : 'dropped'}\n`
   return `${name}: at ${formatPosition(position)}\n${done.join('')}`
 }
@@ -68,12 +68,13 @@ function stepsToJson({ plan }: DatabasePlan): object[] {
   })
 }
 
+/** One line. */
 export function formatWarning(message: string, { database, ...fields }: LogFields): string {
   const rest = Object.entries(fields).flatMap(([key, value]) =>
     value === undefined ? [] : [`${key} ${value instanceof Error ? value.message : value}`],
   )
   const text = rest.length === 0 ? message : `${message} (${rest.join(', ')})`
-  return printable(database === undefined ? text : `${database}: ${text}`)
+  return database === undefined ? text : `${database}: ${text}`
 }
 
 function findings({ facts }: DatabasePlan): { what: string; state: string }[] {

@@ -6,7 +6,7 @@ import { formatChecksum, formatTXID, type TXID } from '../../../ltx/format/types
 import { openObjectStore } from '../../../objectstore/stores/open.ts'
 import { isoTime } from '../../../util/time.ts'
 import { formatSize } from '../../../util/units.ts'
-import { type Column, printJson, printTable } from '../../output/output.ts'
+import { type Column, printJson, printLine, printTable } from '../../output/output.ts'
 
 /** Prints the databases of a backup, each with its newest position. */
 export async function listDatabases(url: string, json: boolean): Promise<void> {
@@ -14,7 +14,7 @@ export async function listDatabases(url: string, json: boolean): Promise<void> {
   try {
     const rows = (await listBackup(store)).map(describeDatabase)
     if (json) printJson({ url: store.url, databases: rows })
-    else if (rows.length === 0) process.stdout.write(`${store.url} contains no databases\n`)
+    else if (rows.length === 0) printLine(`${store.url} contains no databases`)
     else printDatabases(rows)
   } finally {
     await store.close()
@@ -41,8 +41,8 @@ export async function listFiles(url: string, database: string, json: boolean): P
       columns('LEVEL', 'FROM', 'TO', 'SIZE', 'TIME'),
       files.map((file) => [String(file.level), file.min, file.max, formatSize(file.sizeBytes), file.time]),
     )
-    const events = markers.map(({ kind, txid, time }) => `${kind} in transaction ${txid}, ${time}\n`)
-    process.stdout.write(`\n${events.join('')}restorable: ${rangeText(range)}\n`)
+    const events = markers.map(({ kind, txid, time }) => `${kind} in transaction ${txid}, ${time}`)
+    for (const line of ['', ...events, `restorable: ${rangeText(range)}`]) printLine(line)
   } finally {
     await store.close()
   }

@@ -10,7 +10,7 @@ import type { ObjectStore } from '../../../objectstore/objectstore.ts'
 import { openObjectStore } from '../../../objectstore/stores/open.ts'
 import { formatSize } from '../../../util/units.ts'
 import { interruptible } from '../../output/interruption.ts'
-import { printJson, printTable } from '../../output/output.ts'
+import { printJson, printLine, printNote, printTable } from '../../output/output.ts'
 import { ProgressBar } from '../../output/progress-bar.ts'
 
 /** Compacts the levels `from` to `to`, and prints the files that it wrote. */
@@ -23,16 +23,15 @@ export async function compact(
   await withProgress(url, database, async (store, options) => {
     const written: FileRef[] = []
     const onSkipped = (problem: string) =>
-      void process.stderr.write(`ltxd: ${database}: skipped files that do not continue each other: ${problem}\n`)
+      printNote(`${database}: skipped files that do not continue each other: ${problem}`)
     for (let level = levels.from; level <= levels.to; level++) {
       written.push(...(await compactLevel(store, database, level, { ...options, onSkipped })))
     }
     return () => {
       const files = written.map(describe)
       if (json) printJson({ url: store.url, database, written: files })
-      else if (files.length === 0) process.stdout.write(`${database}: every level is up to date\n`)
-      else
-        for (const { level, min, max } of files) process.stdout.write(`${database}: level ${level}: ${min} to ${max}\n`)
+      else if (files.length === 0) printLine(`${database}: every level is up to date`)
+      else for (const { level, min, max } of files) printLine(`${database}: level ${level}: ${min} to ${max}`)
     }
   })
 }
@@ -46,11 +45,11 @@ export async function snapshot(url: string, database: string, json: boolean): Pr
         const file = result.outcome === 'made' ? describe(result.file) : null
         printJson({ url: store.url, database, outcome, file })
       } else if (result.outcome === 'made') {
-        process.stdout.write(`${database}: snapshot as of transaction ${formatTXID(result.file.max)}\n`)
+        printLine(`${database}: snapshot as of transaction ${formatTXID(result.file.max)}`)
       } else if (outcome === 'current') {
-        process.stdout.write(`${database}: nothing to do: a snapshot of the newest state exists\n`)
+        printLine(`${database}: nothing to do: a snapshot of the newest state exists`)
       } else {
-        process.stdout.write(`${database}: nothing to do: the database was dropped\n`)
+        printLine(`${database}: nothing to do: the database was dropped`)
       }
     }
   })
@@ -96,7 +95,7 @@ export async function pruneBackup(
         ]),
       )
     } else {
-      process.stdout.write(plans.length === 0 ? `${store.url} contains no databases\n` : plans.map(sumUp).join(''))
+      for (const line of plans.length === 0 ? [`${store.url} contains no databases`] : plans.map(sumUp)) printLine(line)
     }
   } finally {
     bar.stop()
@@ -113,8 +112,7 @@ async function withProgress(
     options: { readonly signal: AbortSignal; readonly progress: (pages: number) => void },
   ) => Promise<() => void>,
 ): Promise<void> {
-  const changed = (message: string) => void process.stderr.write(`ltxd: ${message}\n`)
-  const store = openObjectStore(url, { changed })
+  const store = openObjectStore(url, { changed: printNote })
   const bar = new ProgressBar((done, total) => `${done} of at most ${total} pages`)
   try {
     const { commit } = await backupPosition(store, await requireHistory(store, database))

@@ -5,7 +5,7 @@ import { openObjectStore } from '../../../objectstore/stores/open.ts'
 import { UsageError } from '../../../util/errors.ts'
 import { formatSize } from '../../../util/units.ts'
 import { interruptible } from '../../output/interruption.ts'
-import { printJson } from '../../output/output.ts'
+import { printJson, printLine } from '../../output/output.ts'
 import { ProgressBar } from '../../output/progress-bar.ts'
 
 export interface VerifyCommandOptions {
@@ -35,7 +35,7 @@ export async function verify(
     bar.stop()
     const ok = reports.every(isSound)
     if (options.json === true) printJson({ url: store.url, ok, databases: reports.map(toJson) })
-    else process.stdout.write(reports.map(describe).join(''))
+    else for (const line of reports.flatMap(describe)) printLine(line)
     if (!ok) process.exitCode = 1
   } finally {
     bar.stop()
@@ -64,17 +64,17 @@ function toJson(report: DatabaseReport) {
   return { ...rest, ok: isSound(report), restorable: range ?? null }
 }
 
-function describe(report: DatabaseReport): string {
+function describe(report: DatabaseReport): string[] {
   const { database, fileCount, readCount, sizeBytes, restorable, dropped, findings } = report
   const verdict = isSound(report) ? 'ok' : 'NOT OK'
   const range =
     restorable === undefined ? 'nothing' : `${formatTXID(restorable.first)} to ${formatTXID(restorable.last)}`
   const state = dropped ? '; dropped' : ''
   const read = readCount < fileCount ? `, ${readCount} of them read` : ''
-  const head = `${database}: ${verdict}; ${fileCount} files, ${formatSize(sizeBytes)}${read}; restorable: ${range}${state}\n`
-  const lines = findings.map(
-    ({ severity, key, problem, advice }) =>
-      `  ${severity}: ${key === undefined ? '' : `${key}: `}${problem}\n    ${advice}\n`,
-  )
-  return head + lines.join('')
+  const head = `${database}: ${verdict}; ${fileCount} files, ${formatSize(sizeBytes)}${read}; restorable: ${range}${state}`
+  const lines = findings.flatMap(({ severity, key, problem, advice }) => [
+    `  ${severity}: ${key === undefined ? '' : `${key}: `}${problem}`,
+    `    ${advice}`,
+  ])
+  return [head, ...lines]
 }

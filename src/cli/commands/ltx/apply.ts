@@ -5,7 +5,7 @@ import { applyToExisting, applyToNew } from '../../../offline/apply.ts'
 import { findFiles } from '../../../offline/ltx-file.ts'
 import { UsageError } from '../../../util/errors.ts'
 import { interruptible } from '../../output/interruption.ts'
-import { printable, printJson } from '../../output/output.ts'
+import { printJson, printLine } from '../../output/output.ts'
 import { byteBar } from './each-file.ts'
 
 export interface ApplyOptions {
@@ -38,7 +38,7 @@ export async function apply(paths: readonly string[], options: ApplyOptions): Pr
       sizePages: header.commit,
     }
     if (options.json === true) printJson(report)
-    else process.stdout.write(describe(report))
+    else printLine(describe(report))
   } finally {
     bar.stop()
   }
@@ -66,6 +66,6 @@ interface Report {
 function describe({ database, created, files, txid, checksum, verified, pageSize, sizePages }: Report): string {
   const proof = verified ? 'matches the last file' : 'not verified: the last file has none'
   const size = `${sizePages} pages of ${pageSize} bytes`
-  const what = `${files} file${files === 1 ? '' : 's'} ${created ? 'to a new database,' : 'to'} ${printable(database)}`
-  return `applied ${what}: transaction ${txid}, ${size}; checksum ${checksum} (${proof})\n`
+  const what = `${files} file${files === 1 ? '' : 's'} ${created ? 'to a new database,' : 'to'} ${database}`
+  return `applied ${what}: transaction ${txid}, ${size}; checksum ${checksum} (${proof})`
 }

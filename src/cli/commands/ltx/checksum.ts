@@ -1,7 +1,7 @@
 import { formatChecksum } from '../../../ltx/format/types.ts'
 import { checksumDatabase } from '../../../offline/snapshot.ts'
 import { StillDatabase } from '../../../offline/still-database.ts'
-import { printJson } from '../../output/output.ts'
+import { printJson, printLine } from '../../output/output.ts'
 import { byteBar } from './each-file.ts'
 
 export async function checksum(path: string, json: boolean): Promise<void> {
@@ -12,7 +12,7 @@ export async function checksum(path: string, json: boolean): Promise<void> {
     const sum = formatChecksum(await checksumDatabase(database, { progress: (done, total) => bar.update(done, total) }))
     bar.stop()
     if (json) printJson({ database: path, checksum: sum, pageSize, sizePages })
-    else process.stdout.write(`${sum}\n`)
+    else printLine(sum)
   } finally {
     bar.stop()
     await database.close()

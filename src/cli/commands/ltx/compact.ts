@@ -4,7 +4,7 @@ import { findFiles } from '../../../offline/ltx-file.ts'
 import { NewFile } from '../../../util/new-file.ts'
 import { formatSize } from '../../../util/units.ts'
 import { interruptible } from '../../output/interruption.ts'
-import { printable, printJson } from '../../output/output.ts'
+import { printJson, printLine } from '../../output/output.ts'
 import { byteBar, toJson } from './each-file.ts'
 
 export interface CompactOptions {
@@ -39,7 +39,7 @@ export async function compact(paths: readonly string[], options: CompactOptions)
     }
     const inputs = `${paths.length} ${paths.length === 1 ? 'file' : 'files'}`
     const content = `${formatTXIDs(header)}, ${pageCount} pages in ${formatSize(sizeBytes)}`
-    process.stdout.write(`compacted ${inputs} to ${printable(options.output)}: ${content}\n`)
+    printLine(`compacted ${inputs} to ${options.output}: ${content}`)
   } finally {
     bar.stop()
     await output.discard()

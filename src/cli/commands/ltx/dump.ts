@@ -5,7 +5,7 @@ import type { DecodedFrame } from '../../../ltx/format/frame.ts'
 import { type Header, HEADER_SIZE, PAGE_HAS_SIZE, PAGE_HEADER_SIZE } from '../../../ltx/format/header.ts'
 import { formatChecksum, formatTXID } from '../../../ltx/format/types.ts'
 import { readChunks } from '../../../offline/ltx-file.ts'
-import { printable } from '../../output/output.ts'
+import { printLine, printText } from '../../output/output.ts'
 import type { ProgressBar } from '../../output/progress-bar.ts'
 import { byteBar, eachFile, formatTime, hex, printProblem, toJson, totalSize, trailerToJson } from './each-file.ts'
 import { hexLines } from './hex-lines.ts'
@@ -50,25 +50,20 @@ async function dumpText(file: string, data: boolean, count: Count): Promise<void
   print('file', file)
   const { decoder, indexAt } = await walk(file, count, printHeader, (frame) => {
     const columns = [frame.pgno, frame.offset, frame.sizeBytes, frame.compressed.length].map((n) => `${n}`.padStart(12))
-    process.stdout.write(`${columns.join('')}  0x${flagsOf(frame)} ${frame.encoding}  ${checksumOf(frame)}\n`)
-    if (data)
-      process.stdout.write(
-        hexLines(frame.page())
-          .map((line) => `    ${line}\n`)
-          .join(''),
-      )
+    printLine(`${columns.join('')}  0x${flagsOf(frame)} ${frame.encoding}  ${checksumOf(frame)}`)
+    if (data) for (const line of hexLines(frame.page())) printLine(`    ${line}`)
   })
   const { postApplyChecksum, fileChecksum } = decoder.end()
-  process.stdout.write('\n')
+  printLine('')
   print('page index', `${decoder.pageCount} entries, ${indexSize(decoder, indexAt)} bytes from byte ${indexAt}`)
   print('post-apply', hex(postApplyChecksum))
   print('file checksum', hex(fileChecksum))
-  process.stdout.write('\n')
+  printLine('')
 }
 
 /** A damaged file has its pages up to the damage, and `error` in the place of page index and trailer. */
 async function dumpJson(files: readonly string[], data: boolean, count: Count): Promise<void> {
-  const json = new JsonWriter((text) => process.stdout.write(text))
+  const json = new JsonWriter(printText)
   json.beginArray()
   for (const file of files) {
     json.beginObject()
@@ -141,11 +136,12 @@ function printHeader(header: Header): void {
   print('WAL salts', [header.walSalt1, header.walSalt2].map((salt) => salt.toString(16).padStart(8, '0')).join(' '))
   print('node id', hex(header.nodeId))
   const titles = ['PGNO', 'OFFSET', 'BYTES', 'DATA BYTES'].map((title) => title.padStart(12))
-  process.stdout.write(`\n${titles.join('')}  FLAGS      CHECKSUM\n`)
+  printLine('')
+  printLine(`${titles.join('')}  FLAGS      CHECKSUM`)
 }
 
 function print(name: string, value: string): void {
-  process.stdout.write(`${name.padEnd(16)}${printable(value)}\n`)
+  printLine(`${name.padEnd(16)}${value}`)
 }
 
 function flagsOf(frame: DecodedFrame): number {

@@ -4,6 +4,7 @@ import type { Header, Trailer } from '../../../ltx/format/header.ts'
 import { formatTXID } from '../../../ltx/format/types.ts'
 import { describeSystemError, UnreadableFileError } from '../../../offline/errors.ts'
 import { formatSize } from '../../../util/units.ts'
+import { printNote } from '../../output/output.ts'
 import { ProgressBar } from '../../output/progress-bar.ts'
 
 /** A file and the error that it caused, as JSON shows it. */
@@ -32,7 +33,7 @@ export async function eachFile(
 }
 
 export function printProblem({ file, error }: FileProblem): void {
-  process.stderr.write(`ltxd: ${file}: ${error.message}\n`)
+  printNote(`${file}: ${error.message}`)
 }
 
 function describe(error: unknown): FileProblem['error'] {

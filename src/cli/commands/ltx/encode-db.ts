@@ -5,7 +5,7 @@ import { errorMessage, UsageError } from '../../../util/errors.ts'
 import { NewFile } from '../../../util/new-file.ts'
 import { formatSize } from '../../../util/units.ts'
 import { interruptible } from '../../output/interruption.ts'
-import { printable, printJson } from '../../output/output.ts'
+import { printJson, printLine } from '../../output/output.ts'
 import { byteBar } from './each-file.ts'
 
 export interface EncodeOptions {
@@ -36,9 +36,9 @@ export async function encodeDb(path: string, options: EncodeOptions): Promise<vo
         printJson({ database: path, output: options.output, ...sums, pageSize: database.pageSize, pages, sizeBytes })
         return
       }
-      const from = `${printable(path)} as of transaction ${sums.txid}`
+      const from = `${path} as of transaction ${sums.txid}`
       const content = `${pages} pages of ${database.pageSize} bytes in ${formatSize(sizeBytes)}`
-      process.stdout.write(`encoded ${from} to ${printable(options.output)}: ${content}, checksum ${sums.checksum}\n`)
+      printLine(`encoded ${from} to ${options.output}: ${content}, checksum ${sums.checksum}`)
     } finally {
       await output.discard()
     }

@@ -1,7 +1,7 @@
 import { closeSync, constants } from 'node:fs'
 import { anatomy, type Part, type ReadAt } from '../../../ltx/anatomy.ts'
 import { nodeFiles } from '../../../util/files.ts'
-import { printable } from '../../output/output.ts'
+import { printLine, printText } from '../../output/output.ts'
 import { eachFile, printProblem } from './each-file.ts'
 import { HEX_WIDTH, hexOf, textOf } from './hex-lines.ts'
 import { JsonWriter } from './json-writer.ts'
@@ -23,7 +23,7 @@ export async function hexdump(file: string, { all, data, json }: HexdumpOptions)
     maxPages: all === true ? Infinity : SHOWN_PAGES,
     maxDataBytes: data === true ? Infinity : ROW_BYTES,
   }
-  const writer = new JsonWriter((text) => process.stdout.write(text))
+  const writer = new JsonWriter(printText)
   const print = async () => {
     const source = openSource(file)
     let parts = 0
@@ -31,7 +31,7 @@ export async function hexdump(file: string, { all, data, json }: HexdumpOptions)
       for (const part of anatomy(source.read, source.sizeBytes, options)) {
         if (part.problem !== undefined) process.exitCode = 1
         if (json === true) writer.item(toJson(part))
-        else process.stdout.write(`${linesOf(part).join('\n')}\n`)
+        else linesOf(part).forEach(printLine)
         // Node.js notices a closed pipe only between turns of the event loop.
         if (++parts % PARTS_A_TURN === 0) await turn()
       }
@@ -44,7 +44,7 @@ export async function hexdump(file: string, { all, data, json }: HexdumpOptions)
     await eachFile([file], print, ({ error }) => writer.item({ error }))
     writer.end()
   } else {
-    process.stdout.write(`${'OFFSET'.padStart(OFFSET_WIDTH)}  ${'BYTES'.padEnd(HEX_WIDTH)}  MEANING\n`)
+    printLine(`${'OFFSET'.padStart(OFFSET_WIDTH)}  ${'BYTES'.padEnd(HEX_WIDTH)}  MEANING`)
     await eachFile([file], print, printProblem)
   }
 }
@@ -58,7 +58,7 @@ function linesOf({ offset, sizeBytes, bytes, field, meaning, problem }: Part): s
   for (let at = 0; at === 0 || at < bytes.length; at += ROW_BYTES) {
     const row = bytes.subarray(at, at + ROW_BYTES)
     const text = field === 'page data' ? textOf(row) : ''
-    const right = at === 0 ? printable(`${field}: ${meaning}${wrong}`) : text
+    const right = at === 0 ? `${field}: ${meaning}${wrong}` : text
     lines.push(`${`${offset + at}`.padStart(OFFSET_WIDTH)}  ${hexOf(row).padEnd(HEX_WIDTH)}  ${right}`.trimEnd())
   }
   const left = sizeBytes - bytes.length

@@ -1,3 +1,5 @@
+import { jsonText } from '../../output/output.ts'
+
 /** Writes one JSON document part by part, without buffering it. Each item of an array gets a line of its own. */
 export class JsonWriter {
   readonly #write: (text: string) => void
@@ -19,12 +21,12 @@ export class JsonWriter {
 
   field(name: string, value: unknown): void {
     this.#next(name)
-    this.#write(JSON.stringify(value))
+    this.#write(jsonText(value))
   }
 
   item(value: unknown): void {
     this.#next()
-    this.#write(JSON.stringify(value))
+    this.#write(jsonText(value))
   }
 
   /** Ends the array or object that was begun last. */
@@ -47,7 +49,7 @@ export class JsonWriter {
       this.#write(`${inside.isEmpty ? '' : ','}\n${this.#indent()}`)
       inside.isEmpty = false
     }
-    if (name !== undefined) this.#write(`${JSON.stringify(name)}: `)
+    if (name !== undefined) this.#write(`${jsonText(name)}: `)
   }
 
   #indent(): string {

@@ -1,7 +1,7 @@
 import { type ChainLink, formatTXIDs, joint } from '../../../ltx/chain.ts'
 import { verify } from '../../../ltx/file.ts'
 import { readChunks } from '../../../offline/ltx-file.ts'
-import { printable, printJson } from '../../output/output.ts'
+import { printJson, printLine } from '../../output/output.ts'
 import { byteBar, eachFile, type FileProblem, toJson, totalSize } from './each-file.ts'
 
 export interface VerifyOptions {
@@ -23,7 +23,7 @@ export async function verifyFiles(files: readonly string[], { json, each }: Veri
   const count = (bytes: number) => bar.update((readBytes += bytes), totalBytes)
   const print = (line: string) => {
     bar.stop()
-    if (!json) process.stdout.write(`${printable(line)}\n`)
+    if (!json) printLine(line)
   }
   const results: Record<string, unknown>[] = []
   const verified: Verified[] = []
