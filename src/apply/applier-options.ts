@@ -6,6 +6,8 @@ export interface ApplierOptions {
   readonly positions: Positions
   /** Opens the database and the files beside it: see DatabaseFile.open. */
   readonly files?: Files
+  /** Makes the file, which is missing, and returns its descriptor. Default: an existing file, or an empty new one. */
+  readonly make?: (() => number) | undefined
   /**
    * Every applied transaction is durable on return. Otherwise a power loss can undo the newest ones, as with SQLite's
    * synchronous=NORMAL.

@@ -14,7 +14,7 @@ import { finish, type Steps } from './steps.ts'
 import { type LtxBytes, Transaction } from './transaction.ts'
 import type { CheckpointResult } from './wal-frames.ts'
 
-type Options = Required<Omit<ApplierOptions, 'files'>>
+type Options = Required<Omit<ApplierOptions, 'files' | 'make'>>
 const DEFAULTS = {
   durable: false,
   checkpointFrames: 1000,
@@ -49,7 +49,7 @@ export class Applier {
   /** The same, with pauses. */
   static *openSteps(path: string, options: ApplierOptions): Steps<Applier> {
     const all = { ...DEFAULTS, ...options }
-    const file = DatabaseFile.open(path, options.files)
+    const file = DatabaseFile.open(path, options.files, options.make)
     let database: LiveDatabase | undefined
     try {
       database = new LiveDatabase(file, all)

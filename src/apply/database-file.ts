@@ -3,15 +3,22 @@ import { dirname } from 'node:path'
 import { DATABASE_HEADER_SIZE, type DatabaseHeader, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 import { DATABASE_LOCK } from '../sqlite/locks.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
+import { errorCode, errorMessage } from '../util/errors.ts'
 import { type Files, nodeFiles, readerOf } from '../util/files.ts'
 import { filesBeneath, resolveLinks } from '../util/files-beneath.ts'
+import { PRIVATE } from '../util/private-files.ts'
 import { ApplyBlockedError, HardLinkError } from './errors.ts'
+import { isForeign } from './foreign-file.ts'
 import { finish, STEP_BYTES, type Steps } from './steps.ts'
 
+/** The files that SQLite has beside a database. */
+export const SIDE_SUFFIXES = ['-wal', '-shm', '-journal'] as const
+type SideSuffix = (typeof SIDE_SUFFIXES)[number]
+
+const { O_CREAT, O_EXCL, O_RDWR, O_TRUNC } = fs.constants
 const { pending, reserved, shared, sharedLength } = DATABASE_LOCK
 const WRITE_PIECE_BYTES = 1 << 20
 const PERMISSIONS = 0o777
-const OTHERS = 0o077
 /** For Atomics.wait: sleeps between attempts, like SQLite's busy handler. */
 const NEVER = new Int32Array(new SharedArrayBuffer(4))
 
@@ -25,6 +32,7 @@ export class DatabaseFile {
   /** Opens the files beside it. */
   readonly files: Files
   readonly #locks: RangeLocks
+  #isExclusive = false
 
   private constructor(path: string, fd: number, files: Files) {
     this.path = path
@@ -35,13 +43,14 @@ export class DatabaseFile {
 
   /**
    * Creates an empty file if there is none. `files` opens it and the files beside it. Without `files`, `path` may be a
-   * link, and the files beside what it names are no links. Throws HardLinkError, and ApplyBlockedError while another
-   * process writes to the file.
+   * link, and the files beside what it names are no links. `make` makes the file and returns its descriptor. Throws
+   * HardLinkError, and ApplyBlockedError while another process writes to the file.
    */
-  static open(path: string, files?: Files): DatabaseFile {
+  static open(path: string, files?: Files, make?: () => number): DatabaseFile {
     const real = files === undefined ? resolveLinks(path) : path
     const opener = files ?? filesBeneath(dirname(real))
-    const file = new DatabaseFile(real, opener.open(real, fs.constants.O_RDWR | fs.constants.O_CREAT), opener)
+    const fd = make?.() ?? openOrMake(opener, real, O_RDWR)
+    const file = new DatabaseFile(real, fd, opener)
     try {
       // A journal beside it would be rolled back into the file that has the other name.
       if (file.stats().nlink > 1) throw new HardLinkError(path, real)
@@ -55,23 +64,28 @@ export class DatabaseFile {
 
   /**
    * Opens or creates the WAL, wal-index or journal. A new one gets the mode of the database and, from root, its owner,
-   * as SQLite does it: who can open the database can open these too. One that lets in more users is narrowed. Another
-   * user may have put it there, to be given pages: where that user cannot read the database, and where it is a hard
-   * link, it is an ApplyBlockedError.
+   * as SQLite does it: who can open the database can open these too. One that lets in more users is narrowed. What
+   * another user put there, to be given pages, is removed. Where it cannot be, and where it is a hard link, it is an
+   * ApplyBlockedError.
    */
-  openBeside(suffix: '-wal' | '-shm' | '-journal', flags: number): number {
-    const { mode, uid, gid } = fs.fstatSync(this.fd)
-    const fd = this.files.open(this.path + suffix, flags & ~fs.constants.O_TRUNC, mode & PERMISSIONS)
+  openBeside(suffix: SideSuffix, flags: number): number {
+    this.removeForeign(suffix)
+    const path = this.path + suffix
+    const fd = openOrMake(this.files, path, flags & ~(O_CREAT | O_TRUNC))
     try {
       const self = process.geteuid?.()
+      const database = this.stats()
+      const { mode, uid, gid } = database
       const own = fs.fstatSync(fd)
-      this.#assertMayHavePages(this.path + suffix, own)
-      const isNew = own.size === 0 || (flags & fs.constants.O_TRUNC) !== 0
-      if ((flags & fs.constants.O_TRUNC) !== 0) nodeFiles.truncate(fd, 0)
+      if (own.nlink > 1) throw new HardLinkError(this.path, path)
+      if (isForeign(own, database))
+        throw new ApplyBlockedError(this.path, `user ${own.uid} makes ${path} at this moment`)
+      const isNew = own.size === 0 || (flags & O_TRUNC) !== 0
+      if ((flags & O_TRUNC) !== 0) nodeFiles.truncate(fd, 0)
+      if (isNew && self === 0 && (own.uid !== uid || own.gid !== gid)) fs.fchownSync(fd, uid, gid)
       const permissions = isNew ? mode & PERMISSIONS : own.mode & mode & PERMISSIONS
       const isOwner = self === 0 || own.uid === self
       if ((isNew || isOwner) && (own.mode & PERMISSIONS) !== permissions) fs.fchmodSync(fd, permissions)
-      if (isNew && self === 0 && (own.uid !== uid || own.gid !== gid)) fs.fchownSync(fd, uid, gid)
       return fd
     } catch (error) {
       fs.closeSync(fd)
@@ -79,11 +93,29 @@ export class DatabaseFile {
     }
   }
 
-  #assertMayHavePages(path: string, { nlink, uid }: fs.Stats): void {
-    if (nlink > 1) throw new HardLinkError(this.path, path)
-    const database = this.stats()
-    if (uid === database.uid || uid === process.geteuid?.() || (database.mode & OTHERS) !== 0) return
-    throw new ApplyBlockedError(this.path, `${path} belongs to user ${uid}, who may not read the database`)
+  /**
+   * Removes what another user, who may not write to the database, has made under the name of one of its side files.
+   * Throws ApplyBlockedError while another process has the database open, or if it cannot be removed.
+   */
+  removeForeign(suffix: SideSuffix): void {
+    const path = this.path + suffix
+    const found = this.files.status(path)
+    if (found === undefined || !isForeign(found, this.stats())) return
+    const what = `${path} belongs to user ${found.uid}, who may not write to the database`
+    if (!this.#isUnused()) throw new ApplyBlockedError(this.path, `${what}, and ${this.reader()} uses the database`)
+    try {
+      this.files.remove(path)
+    } catch (error) {
+      throw new ApplyBlockedError(this.path, `${what}, and cannot be removed (${errorMessage(error)})`)
+    }
+  }
+
+  /** Whether no other process has the database open in WAL mode, or reads it. */
+  #isUnused(): boolean {
+    if (this.#isExclusive) return true
+    const isUnused = this.tryExclusive(0)
+    if (isUnused) this.endExclusive()
+    return isUnused
   }
 
   /** Throws ApplyBlockedError; then it holds no lock. */
@@ -99,6 +131,7 @@ export class DatabaseFile {
 
   /** Others can write until `lock`. */
   unlock(): void {
+    this.#isExclusive = false
     this.#locks.unlock(pending, shared + sharedLength - pending)
   }
 
@@ -111,7 +144,7 @@ export class DatabaseFile {
     if (!locks.exclusive(pending)) return false
     const until = performance.now() + waitMs
     for (;;) {
-      if (locks.exclusive(shared, sharedLength)) return true
+      if (locks.exclusive(shared, sharedLength)) return (this.#isExclusive = true)
       if (performance.now() >= until) break
       Atomics.wait(NEVER, 0, 0, 1)
     }
@@ -135,6 +168,7 @@ export class DatabaseFile {
 
   /** Returns from EXCLUSIVE to RESERVED. */
   endExclusive(): void {
+    this.#isExclusive = false
     this.#locks.shared(shared, sharedLength)
     this.#locks.unlock(pending)
   }
@@ -210,4 +244,29 @@ export class DatabaseFile {
 export function hasWal({ path, files }: DatabaseFile, which: 'not empty' | 'of any size' = 'not empty'): boolean {
   const status = files.status(`${path}-wal`)
   return status !== undefined && (status.size > 0 || which === 'of any size')
+}
+
+/**
+ * Opens a file, or makes one that nobody else has made. Throws ApplyBlockedError if another program makes it at this
+ * moment.
+ */
+function openOrMake(files: Files, path: string, flags: number): number {
+  if (files.status(path) !== undefined) {
+    try {
+      return files.open(path, flags)
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') throw error
+    }
+  }
+  return makeNew(files, path)
+}
+
+/** Throws ApplyBlockedError if the file exists. */
+export function makeNew(files: Files, path: string): number {
+  try {
+    return files.open(path, O_RDWR | O_CREAT | O_EXCL, PRIVATE.file)
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error
+    throw new ApplyBlockedError(path, 'another program makes it at this moment')
+  }
 }

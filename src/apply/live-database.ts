@@ -3,7 +3,7 @@ import { type Checksum, EMPTY_CHECKSUM } from '../ltx/format/types.ts'
 import { type DatabaseHeader, journalModeOf } from '../sqlite/database-header.ts'
 import { PageTable } from '../sqlite/page-table.ts'
 import { Breakable } from './breakable.ts'
-import { type DatabaseFile, hasWal } from './database-file.ts'
+import { type DatabaseFile, hasWal, SIDE_SUFFIXES } from './database-file.ts'
 import { identifyEncrypted, type Known } from './encrypted-file.ts'
 import { ApplyBlockedError, NotDatabaseError } from './errors.ts'
 import { hasJournal, rollBack, type Size, writeInPlace } from './journal-file.ts'
@@ -38,6 +38,7 @@ export class LiveDatabase {
   constructor(file: DatabaseFile, options: LiveDatabaseOptions) {
     this.#file = file
     this.#options = options
+    for (const suffix of SIDE_SUFFIXES) file.removeForeign(suffix)
     if (hasJournal(file)) this.#whileExclusive(() => this.writes.run(() => rollBack(file)))
     else file.files.remove(`${file.path}-journal`) // journal_mode TRUNCATE leaves an empty one.
     const header = validHeader(file)

@@ -1,5 +1,4 @@
 import fs from 'node:fs'
-import { dirname } from 'node:path'
 import { Applier } from '../../apply/applier.ts'
 import { ApplyBlockedError } from '../../apply/errors.ts'
 import type { Steps } from '../../apply/steps.ts'
@@ -9,12 +8,10 @@ import { giveDatabase, makeFolders, NO_WISH, type OwnerWish } from '../../data/d
 import { HEADER_SIZE, unmarshalHeader } from '../../ltx/format/header.ts'
 import { EMPTY_CHECKSUM, parseChecksum, parsePosition, type Position } from '../../ltx/format/types.ts'
 import type { FilesBeneath } from '../../util/files-beneath.ts'
-import { giveTo } from '../../util/owner.ts'
 import type { Announce } from './announcer.ts'
 import { LogPositions } from './log-positions.ts'
+import { makeDatabaseFile } from './made-file.ts'
 import type { ToClient } from './messages.ts'
-
-const IS_ROOT = process.geteuid?.() === 0
 
 type Advance = Extract<ToClient, { type: 'advance' }>
 
@@ -31,6 +28,11 @@ export class ClientDatabase {
   #owner = NO_WISH
   /** An existing file has to be given that owner. */
   #isDue = false
+  /**
+   * The inode number of the file that this database has: one with a history, or that this client made. Any other under
+   * its name is somebody else's, who may have it open: nothing is written into it.
+   */
+  #inode: number | undefined
   /** The write locks are not let go any more. */
   #isHeld = false
   readonly #owned: (reason: string | undefined) => void
@@ -52,8 +54,12 @@ export class ClientDatabase {
     this.close()
     this.#announce({ op: 'reset', database: this.#name })
     this.#positions = positions
+    const [newest] = positions
+    const hasContent = newest !== undefined && newest.checksum !== EMPTY_CHECKSUM
+    const found = this.#files.status(this.#path)
+    this.#inode = hasContent ? found?.ino : undefined
     // A database with a history but without a file was dropped.
-    if (this.#files.status(this.#path) === undefined) return positions[0]
+    if (this.#inode === undefined) return newest
     const applier = yield* this.#locked()
     this.#unlock(applier)
     const { position } = applier
@@ -146,7 +152,7 @@ export class ClientDatabase {
   own(owner: OwnerWish, news: boolean): void {
     this.#owner = owner
     this.#isDue = news
-    if (this.#applier !== undefined || this.#positions.length > 0) this.#give()
+    if (this.#isThere()) this.#give()
   }
 
   #expectation(position: Position, head: Uint8Array): Announcement {
@@ -213,40 +219,41 @@ export class ClientDatabase {
     this.#around = []
     // What was announced for that write would be taken for the result of the rollback.
     this.#announce({ op: 'reset', database: this.#name })
-    this.close()
-    return yield* this.#open()
+    // Until the file is open again, no other gets its inode number.
+    const held = this.#isThere() ? this.#files.open(this.#path, fs.constants.O_RDONLY) : undefined
+    try {
+      this.close()
+      return yield* this.#open()
+    } finally {
+      if (held !== undefined) fs.closeSync(held)
+    }
   }
 
   *#open(): Steps<Applier> {
     const reason = makeFolders(this.#files, this.#files.root, this.#name, this.#owner)
-    // Before the files beside it are made, which get the owner of the database (DatabaseFile.openBeside).
-    if (this.#files.status(this.#path) === undefined) this.#create(reason)
+    const make = this.#isThere() ? undefined : () => this.#create(reason)
     const positions = new LogPositions(this.#positions)
-    const applier = yield* Applier.openSteps(this.#path, { positions, files: this.#files, acceptUnknown: true })
+    const options = { positions, files: this.#files, acceptUnknown: true, make }
+    const applier = yield* Applier.openSteps(this.#path, options)
     this.#applier = applier
     return applier
   }
 
-  /**
-   * Where the owner is not known, it is that of the directory: an application may run as another user than this
-   * process. An existing file stays its owner's. `reason`: why the directories above it were not given away.
-   */
-  #create(reason: string | undefined): void {
-    const { O_RDWR, O_CREAT, O_EXCL } = fs.constants
-    const { file } = this.#owner
-    const directory = this.#files.status(dirname(this.#path))
-    const fd = this.#files.open(this.#path, O_RDWR | O_CREAT | O_EXCL)
-    try {
-      const byDirectory = file.uid === undefined && directory !== undefined && IS_ROOT
-      const wanted = byDirectory ? { uid: directory.uid, gid: directory.gid, ...file } : file
-      this.#given(giveTo(fd, wanted) ?? reason)
-    } finally {
-      fs.closeSync(fd)
-    }
+  /** Whether the database's own file is under its name. */
+  #isThere(): boolean {
+    return this.#inode !== undefined && this.#files.status(this.#path)?.ino === this.#inode
+  }
+
+  /** `reason`: why the directories above it were not given away. */
+  #create(reason: string | undefined): number {
+    const { fd, notGiven = reason } = makeDatabaseFile(this.#files, this.#path, this.#owner)
+    this.#inode = fs.fstatSync(fd).ino
+    this.#given(notGiven)
+    return fd
   }
 
   #give(): void {
-    if (!this.#isDue || this.#files.status(this.#path) === undefined) return
+    if (!this.#isDue) return
     this.#given(giveDatabase(this.#files, this.#path, this.#owner))
   }
 
@@ -258,6 +265,7 @@ export class ClientDatabase {
   /** Readers with the database open continue to read the removed files. */
   #remove(): void {
     this.close()
+    this.#inode = undefined
     for (const suffix of ['', '-wal', '-journal', '-shm']) this.#files.remove(this.#path + suffix)
   }
 }

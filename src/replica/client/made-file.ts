@@ -1,0 +1,41 @@
+import fs from 'node:fs'
+import { dirname } from 'node:path'
+import { makeNew } from '../../apply/database-file.ts'
+import { NotDatabaseError } from '../../apply/errors.ts'
+import type { OwnerWish } from '../../data/database-owner.ts'
+import { type FilesBeneath, NotRegularError } from '../../util/files-beneath.ts'
+import { giveTo } from '../../util/owner.ts'
+
+const IS_ROOT = process.geteuid?.() === 0
+
+/**
+ * Makes the file of a database, and gives it its owner before there is anything in it or beside it. Where the owner is
+ * not known, it is that of the directory: an application may run as another user than this process. Returns its
+ * descriptor, and why it was not given away. Throws NotDatabaseError where somebody else's file has the name.
+ */
+export function makeDatabaseFile(
+  files: FilesBeneath,
+  path: string,
+  { file }: OwnerWish,
+): { readonly fd: number; readonly notGiven?: string } {
+  removeEmpty(files, path)
+  const directory = files.status(dirname(path))
+  const fd = makeNew(files, path)
+  try {
+    const byDirectory = file.uid === undefined && directory !== undefined && IS_ROOT
+    const notGiven = giveTo(fd, byDirectory ? { uid: directory.uid, gid: directory.gid, ...file } : file)
+    return notGiven === undefined ? { fd } : { fd, notGiven }
+  } catch (error) {
+    fs.closeSync(fd)
+    throw error
+  }
+}
+
+/** Somebody else has made an empty file of that name, and may have it open. */
+function removeEmpty(files: FilesBeneath, path: string): void {
+  const found = files.status(path)
+  if (found === undefined) return
+  if (!found.isFile()) throw new NotRegularError(path, found)
+  if (found.size > 0) throw new NotDatabaseError(path, 'is not the database: another program made it')
+  files.remove(path)
+}
