@@ -134,6 +134,7 @@ export const PROJECTS = {
       'test/cluster/backup.test.ts',
       'test/cluster/frozen-leader.test.ts',
       'test/cluster/held-up.test.ts',
+      'test/cluster/hung-client.test.ts',
       'test/cluster/max-lag.test.ts',
       'test/cluster/clean-stop.test.ts',
       'test/cluster/stop-all.test.ts',

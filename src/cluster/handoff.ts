@@ -36,6 +36,7 @@ export class Handoff {
       )
     }
     if (state.name === 'yielding' && state.release?.successor !== this.to) return this.#fail('this node lost the lease')
+    if (event.type === 'stepped-down' && !event.clean) return this.#fail('this node could not step down')
     if (event.type === 'released') {
       if (event.view === undefined) return this.#fail('the release could not be written')
       // After a TTL any candidate may acquire the lease.

@@ -6,7 +6,7 @@ const from = (text: string) => limitsFrom({ [LIMITS_VARIABLE]: text })
 
 describe('the limits that no configuration sets', () => {
   test('have their defaults without the variable', () => {
-    expect(limitsFrom({})).toEqual({ answerMs: 15_000, uploadMs: 15_000 })
+    expect(limitsFrom({})).toEqual({ answerMs: 15_000, uploadMs: 15_000, clientMs: 300_000 })
   })
 
   test('can be shortened, one at a time', () => {

@@ -15,6 +15,11 @@ const DEFAULTS = {
    * (backup/history/upload-window.ts).
    */
   uploadMs: 15_000,
+  /**
+   * How long the local client of a node that takes over may not answer: a single fsync of a large database takes as
+   * long as the disk needs.
+   */
+  clientMs: 300_000,
 }
 
 export type Limits = Readonly<Record<keyof typeof DEFAULTS, number>>

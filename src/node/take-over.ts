@@ -190,7 +190,7 @@ export async function takeOverOne(
     if (owner !== undefined) await replica.own(name, owner)
     const position = checksum === undefined ? undefined : { txid: file.max, checksum }
     const to = { whole: file.level === SNAPSHOT_LEVEL, position, timestampMs }
-    await replica.advance(name, bytes, to).catch((error: unknown) => {
+    await replica.advance(name, bytes, to, signal).catch((error: unknown) => {
       if (!isWrongContent(error)) throw error
       throw new CorruptObjectError(store.url, file.key, error.message, { conclusive: false, cause: error })
     })

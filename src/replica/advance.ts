@@ -3,6 +3,7 @@ import type { Spool } from '../data/spool.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
+import { unlessAborted } from '../util/waits.ts'
 import type { ReplicaDatabase } from './database.ts'
 import type { ReplicaDatabases } from './databases.ts'
 
@@ -18,28 +19,32 @@ export interface AdvanceTo {
 const HELD_UP_MS = 2_000
 const POLL_MS = 50
 
-/** Applies a file of the backup to a database that this node does not lead. Throws ReplicaError. */
+/**
+ * Applies a file of the backup to a database that this node does not lead. Throws ReplicaError, and the reason of
+ * `signal`.
+ */
 export async function advance(
   spool: Spool,
-  databases: ReplicaDatabases,
+  databases: Pick<ReplicaDatabases, 'get'>,
   name: string,
   bytes: AsyncIterable<Uint8Array>,
   { whole, position, timestampMs }: AdvanceTo,
+  signal: AbortSignal,
 ): Promise<void> {
   const { file } = await spool.write(bytes)
-  const database = await databases.get(name)
+  const database = await unlessAborted(signal, databases.get(name))
   const at = position === undefined ? {} : { position: formatPosition(position) }
-  await unlessHeldUp(database, database.advance({ file, whole, timestampMs, ...at }))
+  await unlessHeldUp(database, database.advance({ file, whole, timestampMs, ...at }), signal)
 }
 
 /** A lease is not kept unused for as long as a local process likes. The client finishes the order in its time. */
-async function unlessHeldUp(database: ReplicaDatabase, advancing: Promise<void>): Promise<void> {
+async function unlessHeldUp(database: ReplicaDatabase, advancing: Promise<void>, signal: AbortSignal): Promise<void> {
   const isOver = advancing.then(
     () => true,
     () => true,
   )
   let heldUpMs = 0
-  while (!(await Promise.race([isOver, sleep(POLL_MS, false)]))) {
+  while (!(await unlessAborted(signal, Promise.race([isOver, sleep(POLL_MS, false)])))) {
     heldUpMs = database.blocked === undefined ? 0 : heldUpMs + POLL_MS
     if (heldUpMs < HELD_UP_MS) continue
     throw new LtxdError('REPLICA_HELD_UP', `database ${database.name} cannot be advanced: ${database.blocked ?? ''}`)

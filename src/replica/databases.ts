@@ -91,6 +91,9 @@ export class ReplicaDatabases {
     this.#client?.kill()
   }
 
+  /** Whether the client, where there is one, answers within the time. */
+  readonly answers = async (withinMs: number) => (await this.#client?.answers(withinMs)) ?? true
+
   get logger(): Logger {
     return this.#options.logger
   }

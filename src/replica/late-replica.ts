@@ -4,6 +4,7 @@ import type { TXID } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 import { advance, type AdvanceTo } from './advance.ts'
 import { ReplicaDatabases, type ReplicaDatabasesOptions } from './databases.ts'
+import { HUNG_MS, unlessSilent } from './hung.ts'
 
 export type LateReplicaOptions = Pick<ReplicaDatabasesOptions, 'data' | 'plane' | 'mountDir' | 'owners' | 'logger'>
 
@@ -31,15 +32,15 @@ export class LateReplica {
     })
   }
 
-  /** Throws ReplicaError. */
-  async advance(name: string, bytes: AsyncIterable<Uint8Array>, to: AdvanceTo): Promise<void> {
+  /** Throws ReplicaError, and the reason of `signal`. */
+  async advance(name: string, bytes: AsyncIterable<Uint8Array>, to: AdvanceTo, signal: AbortSignal): Promise<void> {
     await this.#open()
-    await advance(this.#spool, this.#databases, name, bytes, to)
+    await this.#unlessSilent(advance(this.#spool, this.#databases, name, bytes, to, signal))
   }
 
   async own(name: string, owner: DatabaseOwner): Promise<void> {
     await this.#open()
-    await this.#databases.own(name, owner)
+    await this.#unlessSilent(this.#databases.own(name, owner))
   }
 
   async setAside(name: string, reason: string, fork: TXID | undefined): Promise<void> {
@@ -71,6 +72,10 @@ export class LateReplica {
   async #open(): Promise<void> {
     if (this.#isOpen) return
     this.#isOpen = true
-    await this.#databases.open()
+    await this.#unlessSilent(this.#databases.open())
+  }
+
+  #unlessSilent<T>(work: Promise<T>): Promise<T> {
+    return unlessSilent(this.#databases, HUNG_MS.leading, work)
   }
 }

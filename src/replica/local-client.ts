@@ -3,9 +3,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import readline from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { SharedState } from '../dataplane/shared-state.ts'
+import { Signal } from '../stream/wire/signal.ts'
 import { WITHOUT_DEBUGGER } from '../util/debugger.ts'
 import { helperEnvironment } from '../util/environment.ts'
 import { encodeFrame, PIPE_FRAMES } from '../util/frames.ts'
@@ -33,6 +35,7 @@ export class LocalClientProcess {
   readonly #shared: SharedState
   readonly #word: 'clientPid' | 'lateClientPid'
   #finished: (() => void) | undefined
+  readonly #alive = new Signal()
   /** Pending while there is no room for more. */
   #drained: Promise<void> | undefined
 
@@ -51,6 +54,7 @@ export class LocalClientProcess {
     lines(child.stdout, (line) => {
       const message = JSON.parse(line) as FromClient
       if (message.type === 'finished') this.#finished?.()
+      else if (message.type === 'alive') this.#alive.wake()
       else received(message)
     })
     lines(child.stderr, (line) =>
@@ -79,6 +83,17 @@ export class LocalClientProcess {
 
   kill(): void {
     this.#child.kill('SIGKILL')
+  }
+
+  /** Whether it answers within the time, between two steps of what it does, or has ended. */
+  async answers(withinMs: number): Promise<boolean> {
+    const answered = new AbortController()
+    const late = sleep(withinMs, false, { signal: answered.signal, ref: false }).catch(() => true)
+    const answer = Promise.race([this.#alive.next, this.ended]).then(() => true)
+    void this.send({ type: 'ping' })
+    const isInTime = await Promise.race([answer, late])
+    answered.abort()
+    return isInTime
   }
 
   /** Resolves when the process executes nothing more; it keeps its locks. Kills it when that takes too long. */

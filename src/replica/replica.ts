@@ -12,7 +12,7 @@ import type { NodeAddress } from '../util/node-address.ts'
 import { before } from '../util/waits.ts'
 import { advance, type AdvanceTo } from './advance.ts'
 import { ReplicaDatabases } from './databases.ts'
-import { HUNG_MS, unlessHung } from './hung.ts'
+import { HUNG_MS, unlessHung, unlessSilent } from './hung.ts'
 import { Lag, SILENT_MS } from './lag.ts'
 import { Resyncs } from './resyncs.ts'
 import { ReplicaSink } from './sink.ts'
@@ -90,7 +90,7 @@ export class Replica {
 
   /** Opens the databases of this node. From now on only the primary's transactions are written to them. */
   start(): Promise<void> {
-    return this.#enqueue(() => this.#databases.open())
+    return this.#enqueue(() => this.#open())
   }
 
   /** Follows this primary instead of the previous one, if any. */
@@ -145,13 +145,20 @@ export class Replica {
   }
 
   /** Resolves when everything that was received is applied. Rejects when a local process holds it up, or the signal. */
-  async applied(signal: AbortSignal): Promise<void> {
+  applied(signal: AbortSignal): Promise<void> {
+    return unlessSilent(this.#databases, HUNG_MS.leading, this.#applied(signal))
+  }
+
+  async #applied(signal: AbortSignal): Promise<void> {
     await this.drain()
     while (Array.from(this.#databases.all()).some(({ isApplying }) => isApplying)) {
       signal.throwIfAborted()
       const reason = this.#heldUp()
       if (reason !== undefined) throw new LtxdError('REPLICA_HELD_UP', `not everything was applied: ${reason}`)
       await sleep(POLL_MS)
+    }
+    for (const { name, isWhole, broken = 'the local client ended' } of this.#databases.all()) {
+      if (!isWhole) throw new LtxdError('CLIENT_LOST', `not everything was applied to database ${name}: ${broken}`)
     }
   }
 
@@ -184,9 +191,10 @@ export class Replica {
     return this.#databases.failure(database)
   }
 
-  /** Applies a file of the backup to a database, before the node leads. Throws ReplicaError. */
-  advance(name: string, bytes: AsyncIterable<Uint8Array>, to: AdvanceTo): Promise<void> {
-    return advance(this.#spool, this.#databases, name, bytes, to)
+  /** Applies a file of the backup, before the node leads. Throws ReplicaError, and the reason of `signal`. */
+  advance(name: string, bytes: AsyncIterable<Uint8Array>, to: AdvanceTo, signal: AbortSignal): Promise<void> {
+    const advanced = advance(this.#spool, this.#databases, name, bytes, to, signal)
+    return unlessSilent(this.#databases, HUNG_MS.leading, advanced)
   }
 
   /** Only the position of the database's drop remains. */
@@ -196,12 +204,16 @@ export class Replica {
 
   /** The database has this owner in the backup, from which it is about to be advanced. */
   own(name: string, owner: DatabaseOwner): Promise<void> {
-    return this.#databases.own(name, owner)
+    return unlessSilent(this.#databases, HUNG_MS.leading, this.#databases.own(name, owner))
   }
 
   /** Moves the local database aside, before it is replaced. `fork`: the last transaction that both histories share. */
   setAside(database: string, reason: string, fork: TXID | undefined): Promise<void> {
     return this.#databases.setAside(database, reason, fork)
+  }
+
+  #open(): Promise<void> {
+    return unlessSilent(this.#databases, HUNG_MS.opening, this.#databases.open())
   }
 
   #connect(): void {
@@ -240,7 +252,7 @@ export class Replica {
       if (this.#stopped) return
       await this.#disconnect()
       await sleep(RESTART_CLIENT_MS)
-      await this.#databases.open()
+      await this.#open()
       this.#connect()
     })
   }

@@ -11,7 +11,7 @@ import type { FromClient, ToClient } from './messages.ts'
 import { QuietQueue } from './quiet-queue.ts'
 import { retryDelayMs } from './retries.ts'
 
-export type DatabaseOrder = Exclude<ToClient, { type: 'finish' | 'close' | 'guard' | 'leave' | 'quiet' }>
+export type DatabaseOrder = Exclude<ToClient, { type: 'finish' | 'close' | 'guard' | 'leave' | 'quiet' | 'ping' }>
 
 interface Queue {
   readonly name: string

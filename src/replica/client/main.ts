@@ -44,7 +44,8 @@ process.stdin.on('data', (chunk: Buffer) => {
     if (order.type === 'finish') {
       client.complete()
       client.finish()
-    } else if (order.type === 'guard') checkpointer.guard(order)
+    } else if (order.type === 'ping') send({ type: 'alive' })
+    else if (order.type === 'guard') checkpointer.guard(order)
     else if (order.type === 'quiet') checkpointer.quiet(order)
     else if (order.type === 'leave') checkpointer.leave(order.database)
     else client.enqueue(order, body)

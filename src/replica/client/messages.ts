@@ -53,6 +53,8 @@ export type ToClient =
   | { readonly type: 'leave'; readonly database: string }
   /** Nothing is left of the database: release what it occupies. There is no answer. */
   | { readonly type: 'forget'; readonly database: string }
+  /** Say that the process works. Answered by `alive`. */
+  | { readonly type: 'ping' }
   /** Drop all orders that are not executed yet, execute no more, and take all write locks. Answered by `finished`. */
   | { readonly type: 'finish' }
   /** Release every database, and end. Answered by `closed`. */
@@ -90,5 +92,6 @@ export type FromClient =
     }
   /** The checkpoint is retried. */
   | { readonly type: 'checkpoint-failed'; readonly database: string; readonly code: string; readonly message: string }
+  | { readonly type: 'alive' }
   | { readonly type: 'finished' }
   | { readonly type: 'closed' }

@@ -1,0 +1,46 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { Spool } from '../data/spool.ts'
+import { PRIVATE } from '../util/private-files.ts'
+import { advance } from './advance.ts'
+import type { ToClient } from './client/messages.ts'
+import { ReplicaDatabase } from './database.ts'
+
+/** A local client that answers nothing: it hangs. */
+function silent() {
+  const dir = mkdtempSync(join(tmpdir(), 'ltxd-advance-'))
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+  let ordered: (order: ToClient) => void = () => undefined
+  const order = new Promise<ToClient>((resolve) => (ordered = resolve))
+  const send = (sent: ToClient) => Promise.resolve(ordered(sent))
+  const none = { applied: () => undefined, failed: () => undefined, memory: { bytes: 0 } }
+  return { order, spool: new Spool(dir, PRIVATE), database: new ReplicaDatabase({ name: 'app.db', send, ...none }) }
+}
+
+async function* someBytes() {
+  await Promise.resolve()
+  yield new Uint8Array(8)
+}
+
+const WHOLE = { whole: true, position: undefined, timestampMs: 0 }
+
+test('a file of the backup is waited for no longer when the node stops, although the local client hangs', async () => {
+  const { order, spool, database } = silent()
+  const stopping = new AbortController()
+  const databases = { get: () => Promise.resolve(database) }
+  const advanced = advance(spool, databases, 'app.db', someBytes(), WHOLE, stopping.signal)
+  expect(await order).toMatchObject({ type: 'advance' })
+  stopping.abort(new Error('the node stops'))
+  await expect(advanced).rejects.toThrow('the node stops')
+})
+
+test('nor is a database that the local client does not open', async () => {
+  const { spool } = silent()
+  const stopping = new AbortController()
+  const databases = { get: () => new Promise<ReplicaDatabase>(() => undefined) }
+  const advanced = advance(spool, databases, 'app.db', someBytes(), WHOLE, stopping.signal)
+  stopping.abort(new Error('the node stops'))
+  await expect(advanced).rejects.toThrow('the node stops')
+})
