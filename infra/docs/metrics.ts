@@ -45,7 +45,10 @@ const EVERYTHING: NodeStatus = {
       logBytes: 1,
       commitCount: 1,
       commitIntervalMs: 1,
-      backup: { txid: '0000000000000001', lagMs: 0 },
+      backup: {
+        ...{ txid: '0000000000000001', lagMs: 0 },
+        ...{ restorable: { sinceMs: 1, verifiedAtMs: 1 }, unverifiedMs: 1 },
+      },
       checkpoint: {
         walBytes: 1,
         isGuarded: true,

@@ -51,8 +51,20 @@ const DATABASE_GAUGES: readonly DatabaseMetric[] = [
   },
   {
     name: 'backup_problem',
-    help: '1 while the backup is damaged and not healed yet, or its compaction, snapshots or retention fail.',
+    help: '1 while the backup is damaged and not healed yet, or its compaction, snapshots, retention or listings fail.',
     value: (db) => db.backup && (db.backup.problem === undefined ? 0 : 1),
+  },
+  {
+    name: 'backup_unverified_seconds',
+    help:
+      'Time since the newest state was last found to be restorable from what the backup lists, ' +
+      'or since this node ships the database.',
+    value: (db) => (db.backup?.unverifiedMs !== undefined ? db.backup.unverifiedMs / 1000 : undefined),
+  },
+  {
+    name: 'backup_restorable_since_seconds',
+    help: 'Unix time of the oldest state that could be restored then.',
+    value: (db) => (db.backup?.restorable?.sinceMs !== undefined ? db.backup.restorable.sinceMs / 1000 : undefined),
   },
 ]
 

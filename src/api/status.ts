@@ -9,8 +9,18 @@ export interface BackupStatus {
   readonly lagMs: number
   /** The error of the last attempt; absent when that succeeded. */
   readonly lastError?: string
-  /** Damage that was found and is not healed yet, or why compaction, snapshots or retention fail. */
+  /** Damage that was found and is not healed yet, or why compaction, snapshots, retention or listings fail. */
   readonly problem?: string
+  /** The last time that a listing was found to have all that a restore of the newest state needs; absent before. */
+  readonly restorable?: RestorableStatus
+  /** The time since then, or since this node ships the database. */
+  readonly unverifiedMs?: number
+}
+
+export interface RestorableStatus {
+  /** The oldest state that could be restored then; absent where there was none. In a bucket: when it was uploaded. */
+  readonly sinceMs?: number
+  readonly verifiedAtMs: number
 }
 
 /** A connected replica, on the primary. */

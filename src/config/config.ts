@@ -72,6 +72,8 @@ export interface BackupConfig {
   readonly snapshot: { readonly intervalMs: number; readonly retentionMs: number }
   /** How long a level-0 file is retained once level 1 covers it. */
   readonly level0RetentionMs: number
+  /** How often, at least, the node that ships measures whether the newest state can be restored. */
+  readonly verify: { readonly intervalMs: number }
   /** Who compacts, makes snapshots from the backup, and applies retention. */
   readonly compaction: 'daemon' | 'workers'
 }

@@ -40,6 +40,7 @@ export function toFileValue(config: Config): Record<string, unknown> {
               retention: formatDuration(backup.snapshot.retentionMs),
             },
             'level0-retention': formatDuration(backup.level0RetentionMs),
+            verify: { interval: formatDuration(backup.verify.intervalMs) },
             compaction: backup.compaction,
           },
         }),

@@ -71,7 +71,7 @@ log:
       syncIntervalMs: 1_000,
       levelIntervalsMs: [10_000, 60_000],
       snapshot: { intervalMs: 86_400_000, retentionMs: 86_400_000 },
-      level0RetentionMs: 300_000,
+      ...{ level0RetentionMs: 300_000, verify: { intervalMs: 86_400_000 } },
     },
     exec: [{ argv: ['migrate', '--to', 'latest version'] }, { argv: ['node', 'server.js'] }],
     http: { host: '::1', port: 0 },

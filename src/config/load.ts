@@ -178,6 +178,7 @@ function toBackupConfig(backup: FileValue['backup'], url: string): BackupConfig 
     levelIntervalsMs: backup.levels,
     snapshot: { intervalMs: backup.snapshot.interval, retentionMs: backup.snapshot.retention },
     level0RetentionMs: backup['level0-retention'],
+    verify: { intervalMs: backup.verify.interval },
     compaction: backup.compaction,
   }
 }

@@ -56,6 +56,8 @@ const snapshot = {
   retention: duration('1s').prefault('24h'),
 }
 
+const verify = { interval: duration('1s').prefault('24h') }
+
 const backup = {
   url: backupUrl.optional(),
   mode: mode.prefault('0700'),
@@ -72,6 +74,7 @@ const backup = {
     .prefault({})
     .refine((s) => s.retention >= s.interval, { error: 'retention must not be shorter than interval' }),
   'level0-retention': duration('0s').prefault('5m'),
+  verify: section(verify).prefault({}),
   compaction: oneOf('daemon', 'workers').prefault('daemon'),
 }
 
@@ -164,6 +167,7 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   'data.retention': Object.keys(retention),
   backup: Object.keys(backup),
   'backup.snapshot': Object.keys(snapshot),
+  'backup.verify': Object.keys(verify),
   redis: Object.keys(redis),
   stream: Object.keys(stream),
   lease: Object.keys(lease),

@@ -77,6 +77,11 @@ backup:
     # retention: 24h
   # How long a shipped file is retained once level 1 covers it.
   # level0-retention: 5m
+  verify:
+    # How often, at least, the node that ships lists the backup and measures whether the newest state can be restored
+    # from what is there: nothing of it is missing, emptied, cut or replaced. What is found is healed at once. Any
+    # listing that is made anyway counts. In a bucket this is one listing of all databases.
+    # interval: 24h
   # Who compacts, makes snapshots and applies retention: the daemon, or workers ("ltxd worker", "ltxd scheduler").
   # compaction: daemon
 
@@ -148,8 +153,8 @@ ready:
   # What /ready answers while a database is not replicated, because it is encrypted and not in WAL mode: "ok", or
   # "fail" (503). Status and metrics count such databases in any case.
   # unreplicated: ok
-  # What /ready answers while the backup of a database is damaged and not healed yet, or its compaction, snapshots or
-  # retention fail: "ok", or "fail" (503). Status and metrics say so in any case.
+  # What /ready answers while the backup of a database is damaged and not healed yet, or its compaction, snapshots,
+  # retention or listings fail: "ok", or "fail" (503). Status and metrics say so in any case.
   # backup: ok
 
 log:

@@ -10,6 +10,7 @@ export type {
   DatabaseStatus,
   NodeStatus,
   ReplicaStatus,
+  RestorableStatus,
   UnreplicatedStatus,
 } from '../api/status.ts'
 export { LtxdError } from '../util/errors.ts'

@@ -1,8 +1,9 @@
 /** The node's backup: one store, with every database of the node that has a log. */
 
 import fs from 'node:fs'
-import type { BackupStatus } from '../api/status.ts'
-import { BackupService } from '../backup/ship/service.ts'
+import type { BackupStatus, RestorableStatus } from '../api/status.ts'
+import type { Measured } from '../backup/ship/database-upkeep.ts'
+import { BackupService, type DatabaseBackupStatus } from '../backup/ship/service.ts'
 import { configuredSchedule } from '../backup/upkeep/configured-schedule.ts'
 import type { BackupConfig } from '../config/config.ts'
 import type { DataDirectory } from '../data/directory.ts'
@@ -212,11 +213,7 @@ export class NodeBackup {
 
   status(): Map<string, BackupStatus> {
     const status = new Map<string, BackupStatus>()
-    for (const { name, txid, lagMs, lastError, problem } of this.#service?.status() ?? []) {
-      const shipped = { txid: formatTXID(txid ?? (0n as TXID)), lagMs }
-      const failure = lastError === undefined ? {} : { lastError }
-      status.set(name, { ...shipped, ...failure, ...(problem !== undefined && { problem }) })
-    }
+    for (const shipped of this.#service?.status() ?? []) status.set(shipped.name, backupStatus(shipped))
     for (const [name, problem] of this.#plane?.withheld.reasons ?? []) {
       status.set(name, { txid: formatTXID(0n as TXID), lagMs: 0, problem })
     }
@@ -285,4 +282,19 @@ export class NodeBackup {
     if (drainMs === 0) this.#waiting.abort(new Error('this node ships nothing more'))
     await service?.stop({ drainMs })
   }
+}
+
+function backupStatus(shipped: DatabaseBackupStatus): BackupStatus {
+  const { txid, lagMs, lastError, problem, measured, unverifiedMs } = shipped
+  return {
+    ...{ txid: formatTXID(txid ?? (0n as TXID)), lagMs },
+    ...(lastError !== undefined && { lastError }),
+    ...(problem !== undefined && { problem }),
+    ...(measured && { restorable: restorableStatus(measured) }),
+    unverifiedMs,
+  }
+}
+
+function restorableStatus({ sinceMs, atMs }: Measured): RestorableStatus {
+  return { ...(sinceMs !== undefined && { sinceMs }), verifiedAtMs: atMs }
 }

@@ -11,6 +11,8 @@ export interface ObjectInfo {
    * When the object was stored, by the store's clock. In a directory `lastModifiedMs` may be older; this time is not.
    */
   readonly storedMs: number
+  /** Another content has another one, where the store tells: a bucket's ETag, without quotes. */
+  readonly etag?: string
 }
 
 export interface ObjectHead extends ObjectInfo {

@@ -50,6 +50,18 @@ export class BackupGapError extends LtxdError {
   }
 }
 
+/** The backup ends before a transaction that it has held: its last objects are gone. */
+export class BackupEndMissingError extends LtxdError {
+  constructor(database: string, reached: TXID, shipped: TXID) {
+    const upTo = reached === 0n ? 'it holds no state of it' : `its files reach transaction ${formatTXID(reached)}`
+    super(
+      'BACKUP_END_MISSING',
+      `the backup of database ${database} has lost its end: ${upTo}, and ${formatTXID(shipped)} was shipped. ` +
+        'A snapshot of the live database replaces it',
+    )
+  }
+}
+
 /** The database did not exist at the target: it had been dropped. */
 export class DatabaseDroppedError extends LtxdError {
   constructor(

@@ -14,6 +14,8 @@ export interface BackupSchedule {
   readonly snapshotIntervalMs: number
   readonly retention: RetentionPolicy
   readonly retentionCheckIntervalMs: number
+  /** At least so often the node that ships looks whether the newest state can be restored from what is listed. */
+  readonly verifyIntervalMs: number
 }
 
 export interface RetentionPolicy {
@@ -37,6 +39,7 @@ export const DEFAULT_SCHEDULE: BackupSchedule = {
   snapshotIntervalMs: 24 * HOUR,
   retention: { snapshotRetentionMs: 24 * HOUR, level0RetentionMs: 5 * MINUTE },
   retentionCheckIntervalMs: 15 * SECOND,
+  verifyIntervalMs: 24 * HOUR,
 }
 
 /** The boundary at or before a moment: the time truncated to the interval, counted from Go's zero time. */

@@ -1,13 +1,13 @@
-import { HEADER_SIZE, TRAILER_SIZE } from '../../ltx/format/header.ts'
 import type { Metadata, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../../objectstore/objectstore.ts'
 import type { Clock } from '../../util/clock.ts'
 import { type BackupFile, type BackupHistory, historyOf, loadHistory } from '../history/history.ts'
 import { databasePrefix, parseKey } from '../history/layout.ts'
+import { isReplaced } from '../history/measure.ts'
 import { recent } from '../history/recent.ts'
 import type { CopyInProgress, LocalCopies } from './local-copies.ts'
 import { NotedStore, type StoreNotes } from './noted-store.ts'
 
-/** A listing, and the objects that are not as they were when they were last seen. */
+/** A listing, and the objects that are not as they were when they were last seen, until `examined`. */
 export interface Listed {
   readonly history: BackupHistory
   readonly changed: readonly BackupFile[]
@@ -28,17 +28,13 @@ const UPLOADS_A_PAGE = 100
 const KEYS_A_PAGE = 1000
 /** After this many intervals a listing is made that fewer uploads pay for. */
 const MAX_INTERVALS = 12
-/** No LTX file is shorter. */
-const MIN_FILE_BYTES = HEADER_SIZE + TRAILER_SIZE
 /** More objects of one database are forgotten before the next listing, which may fail for long. */
 const MAX_KNOWN = 10_000
-/** An object that is stored so much later than this node stored it is another one. */
-const REPLACED_AFTER_MS = 120_000
 
 /**
- * What a node knows of its backup without asking, so that upkeep costs few requests: what it has listed, put and
- * deleted since. It holds what merges and the plan of the newest state need, not whole histories. In a directory, where
- * a listing costs nothing, it knows nothing and always lists.
+ * What a node knows of its backup without asking: what it has listed, put and deleted since. By that it recognizes
+ * objects that were replaced. Where requests cost something, upkeep asks it instead of the store. It holds what merges
+ * and the plan of the newest state need, not whole histories.
  */
 export class Catalog implements StoreNotes {
   readonly #source: ObjectStore
@@ -46,6 +42,7 @@ export class Catalog implements StoreNotes {
   readonly #copies: LocalCopies | undefined
   readonly #copiedLevels: number
   readonly #databases = new Map<string, Map<string, Known>>()
+  readonly #changed = new Map<string, BackupFile>()
   readonly #listing = new Set<Meanwhile>()
   /** A store that shows no time is not asked again, because that may take a request. */
   #hasClock = true
@@ -67,26 +64,32 @@ export class Catalog implements StoreNotes {
     this.#copies = copies
     this.#copiedLevels = copiedLevels
     this.isSparing = source.layout === 's3' && copiedLevels > 0
-    this.store = this.isSparing ? new NotedStore(source, this, { isLocal: false }) : source
-    this.local = this.isSparing ? new NotedStore(source, this, { isLocal: true }) : source
+    this.store = new NotedStore(source, this, { isLocal: false })
+    this.local = this.isSparing ? new NotedStore(source, this, { isLocal: true }) : this.store
   }
 
   /** The end of each level, the newest plan, and all markers; everything where listings cost nothing. */
   async recent(database: string): Promise<BackupHistory> {
     const known = this.#databases.get(database)
-    if (known === undefined) return this.load(database)
+    if (known === undefined || !this.isSparing) return this.load(database)
     return historyOf(this.#source.layout, database, known.values())
   }
 
   /** Lists the database. */
   async load(database: string): Promise<BackupHistory> {
     if (!this.isSparing) return loadHistory(this.#source, database)
+    return (await this.loadOne(database)).history
+  }
+
+  /** As `load`, and compares what is listed with what was known. */
+  async loadOne(database: string): Promise<Listed> {
     const listed = await this.#list(databasePrefix(database))
-    return this.#take(database, historyOf(this.#source.layout, database, listed.values()), listed).history
+    return this.#take(database, historyOf(this.#source.layout, database, listed.values()), listed)
   }
 
   /** Whether to list all databases: something has happened that a listing may concern, and it is paid for. */
   isDue(intervalMs: number, isNeeded: boolean): boolean {
+    if (!this.isSparing) return false
     const sinceMs = this.#clock.monotonicMs() - this.#listedAtMs
     if (sinceMs < intervalMs || (this.#uploads === 0 && !isNeeded)) return false
     return this.#uploads >= this.#pages * UPLOADS_A_PAGE || sinceMs >= MAX_INTERVALS * intervalMs
@@ -113,6 +116,11 @@ export class Catalog implements StoreNotes {
     )
   }
 
+  /** An object that was not as it was is dealt with. */
+  examined(key: string): void {
+    this.#changed.delete(key)
+  }
+
   /** Forgets what merges need no more. Until the next listing, what was put since the last one stays known. */
   trim(database: string): void {
     for (const key of this.#superfluous(database)) {
@@ -136,7 +144,10 @@ export class Catalog implements StoreNotes {
   }
 
   forget(database: string): void {
-    for (const key of this.#databases.get(database)?.keys() ?? []) this.#copies?.drop(key)
+    for (const key of this.#databases.get(database)?.keys() ?? []) {
+      this.#copies?.drop(key)
+      this.#changed.delete(key)
+    }
     this.#databases.delete(database)
   }
 
@@ -150,27 +161,34 @@ export class Catalog implements StoreNotes {
   }
 
   beginCopy(key: string): CopyInProgress | undefined {
+    if (!this.isSparing) return undefined
     const parsed = parseKey(this.#source.layout, key)
     if (parsed?.type !== 'file' || parsed.level >= this.#copiedLevels) return undefined
     return this.#copies?.begin(key)
   }
 
-  async stored(key: string, sizeBytes: number, { metadata = {} }: PutOptions): Promise<void> {
+  async stored(key: string, sizeBytes: number, { metadata = {}, timestampMs }: PutOptions): Promise<void> {
     this.#uploads++
     // Its database was removed meanwhile.
     if (this.#of(key) === undefined) this.#copies?.drop(key)
-    const storeMs = this.#hasClock ? await this.#source.clockMs().catch(() => undefined) : undefined
+    const { layout } = this.#source
+    // In a directory it would take a file, and the times of objects are not those of uploads.
+    const storeMs = this.#hasClock && layout === 's3' ? await this.#source.clockMs().catch(() => undefined) : undefined
     this.#hasClock = storeMs !== undefined
     const storedMs = storeMs ?? this.#clock.now()
-    this.#note({ key, sizeBytes, storedMs, lastModifiedMs: storedMs, metadata })
+    const lastModifiedMs = layout === 'directory' && timestampMs !== undefined ? timestampMs : storedMs
+    this.#note({ key, sizeBytes, storedMs, lastModifiedMs, metadata })
   }
 
   found(head: ObjectHead): void {
-    this.#note(head)
+    const known = this.#of(head.key)?.get(head.key)
+    // What has replaced an object is not what is known: the next listing tells.
+    if (known === undefined ? this.isSparing : !isReplaced(this.#source.layout, known, head)) this.#note(head)
   }
 
   isGone(key: string): void {
     this.#copies?.drop(key)
+    this.#changed.delete(key)
     for (const { stored, gone } of this.#listing) {
       stored.delete(key)
       gone.add(key)
@@ -193,7 +211,12 @@ export class Catalog implements StoreNotes {
       gone.delete(key)
       stored.set(key, known)
     }
-    this.#of(key)?.set(key, known)
+    const all = this.#of(key)
+    all?.set(key, known)
+    // Elsewhere merges forget what they need no more.
+    if (all === undefined || this.isSparing || all.size <= MAX_KNOWN) return
+    const [oldest] = all.keys()
+    if (oldest !== undefined) all.delete(oldest)
   }
 
   #of(key: string): Map<string, Known> | undefined {
@@ -232,19 +255,20 @@ export class Catalog implements StoreNotes {
       const { key } = file
       const [was, is] = [before?.get(key), after.get(key)]
       if (is === undefined) continue
-      if (is.sizeBytes < MIN_FILE_BYTES || (was !== undefined && isOther(was, is))) {
+      if (isReplaced(this.#source.layout, was, is)) {
         this.#copies?.drop(key)
-        changed.push(file)
+        this.#changed.set(key, file)
       } else if (was?.metadata !== undefined) {
         after.set(key, { ...is, metadata: was.metadata })
       }
+      if (this.#changed.has(key)) changed.push(file)
     }
-    for (const key of before?.keys() ?? []) if (!after.has(key)) this.#copies?.drop(key)
+    for (const key of before?.keys() ?? []) {
+      if (after.has(key)) continue
+      this.#copies?.drop(key)
+      this.#changed.delete(key)
+    }
     this.#databases.set(database, after)
     return { history, changed }
   }
-}
-
-function isOther(was: Known, is: Known): boolean {
-  return was.sizeBytes !== is.sizeBytes || is.storedMs >= was.storedMs + REPLACED_AFTER_MS
 }

@@ -79,6 +79,7 @@ export class DatabaseBackup {
       database: name,
       healing: this.#healing,
       lostTail: this.#lostTail,
+      shipped: () => (this.#state !== undefined && this.#state.commit > 0 ? this.#state.txid : undefined),
       snapshotLive: () => (this.#state === undefined ? undefined : (signal) => this.#snapshotLive(signal)),
     })
   }

@@ -1,17 +1,20 @@
 import { SnapshotError } from '../../image/errors.ts'
+import type { TXID } from '../../ltx/format/types.ts'
 import type { BackupLogger, Clock } from '../../util/clock.ts'
 import { CorruptObjectError } from '../history/errors.ts'
-import { type BackupHistory, filesOfLevel } from '../history/history.ts'
+import { type BackupFile, type BackupHistory, filesOfLevel } from '../history/history.ts'
 import { SNAPSHOT_LEVEL } from '../history/layout.ts'
 import type { BackupSchedule, RetentionPolicy } from '../history/levels.ts'
+import { restorableSinceMs } from '../history/measure.ts'
 import { backupPosition } from '../history/position.ts'
 import { UNSETTLED_MS } from '../history/upload-window.ts'
 import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
 import { beginningOf, coveredUpTo, planCompaction } from '../upkeep/compaction-plan.ts'
 import type { CompactionOutcome, Maintained } from '../upkeep/maintenance.ts'
 import { applyRetention } from '../upkeep/retention.ts'
+import type { SurveyedDatabase } from '../upkeep/surveys.ts'
 import { worthOf } from '../upkeep/worth.ts'
-import type { Catalog, Listed } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
 import type { Fence } from './fence.ts'
 import type { Healing } from './healing.ts'
 import type { LiveSnapshot } from './live-snapshot.ts'
@@ -26,8 +29,17 @@ export interface UpkeepContext {
   readonly schedule: BackupSchedule
   readonly healing: Healing
   readonly lostTail: LostTail | undefined
+  /** The last transaction in the backup; undefined where that is unknown, and for a dropped database. */
+  readonly shipped: () => TXID | undefined
   /** Ships a snapshot of the live database; undefined while nothing is known of how it continues the backup. */
   readonly snapshotLive: () => ((signal: AbortSignal) => Promise<LiveSnapshot | undefined>) | undefined
+}
+
+export interface Measured {
+  /** The time of the oldest state that could be restored; undefined where there was none. */
+  readonly sinceMs: number | undefined
+  readonly atMs: number
+  readonly monotonicMs: number
 }
 
 /**
@@ -42,8 +54,22 @@ export class DatabaseUpkeep implements Maintained {
   /** Before this time of the monotonic clock no file is old enough for a snapshot. */
   #snapshotAfterMs = 0
 
+  #measured: Measured | undefined
+  readonly #beganMs: number
+
   constructor(context: UpkeepContext) {
     this.#context = context
+    this.#beganMs = context.clock.monotonicMs()
+  }
+
+  /** The last measurement that found the newest state restorable. */
+  get measured(): Measured | undefined {
+    return this.#measured
+  }
+
+  /** The time since that measurement, or since this node ships the database. */
+  get unverifiedMs(): number {
+    return this.#context.clock.monotonicMs() - (this.#measured?.monotonicMs ?? this.#beganMs)
   }
 
   get mayMakeSnapshot(): boolean {
@@ -63,29 +89,44 @@ export class DatabaseUpkeep implements Maintained {
     return fence.run(signal, (fenced) => healing.around('snapshot', fenced, () => this.#snapshot(fenced)))
   }
 
-  /** Looks through a listing for damage, and for what does not belong to the history. Heals what it finds. */
-  check({ history, changed }: Listed, signal: AbortSignal): Promise<boolean> {
-    const { catalog, fence, healing, lostTail, snapshotLive } = this.#context
+  get shipped(): TXID | undefined {
+    return this.#context.shipped()
+  }
+
+  /**
+   * Measures from a listing whether the newest state can be restored, and looks for what does not belong to the
+   * history. Heals what it finds.
+   */
+  check({ history, changed, shipped }: SurveyedDatabase, signal: AbortSignal): Promise<boolean> {
+    const { clock, fence, healing, lostTail, snapshotLive } = this.#context
     // Nothing says yet that the database continues this backup.
     if (snapshotLive() === undefined) return Promise.resolve(false)
-    const suspects = [...changed]
     return fence.run(signal, async (fenced) => {
       if ((await lostTail?.clear(history, fenced)) === true) return false
-      const isHealed = await healing.around('listing', fenced, async () => {
-        const suspect = suspects.shift()
-        if (suspect === undefined) return healing.check(history, fenced)
-        const problem = `it is not what was stored: it has ${suspect.sizeBytes} bytes`
-        throw new CorruptObjectError(catalog.store.url, suspect.key, problem)
-      })
-      return !isHealed && changed.length === 0
+      for (const file of changed) await this.#examine(file, fenced)
+      const isHealed = await healing.check(history, fenced, shipped)
+      if (isHealed || changed.length > 0) return false
+      this.#measured = { sinceMs: restorableSinceMs(history), atMs: clock.now(), monotonicMs: clock.monotonicMs() }
+      return true
     })
+  }
+
+  /** A finding counts when a second request says the same. */
+  async #examine(file: BackupFile, signal: AbortSignal): Promise<void> {
+    const { catalog, healing } = this.#context
+    const head = await catalog.store.head(file.key)
+    if (head?.sizeBytes === file.sizeBytes) {
+      const problem = `it is not what was stored: it has ${file.sizeBytes} bytes`
+      await healing.changed(new CorruptObjectError(catalog.store.url, file.key, problem), signal)
+    }
+    catalog.examined(file.key)
   }
 
   /**
    * Deletes by a listing, which is made unless the caller has one. Returns when there will be more to delete if nothing
    * is added; Infinity when there will not be.
    */
-  retain(policy: RetentionPolicy, signal: AbortSignal, listed?: Listed): Promise<number> {
+  retain(policy: RetentionPolicy, signal: AbortSignal, listed?: SurveyedDatabase): Promise<number> {
     const { catalog, database, clock, fence } = this.#context
     return fence.run(signal, async (fenced) => {
       const options = { signal: fenced, ...(listed && { history: listed.history }) }

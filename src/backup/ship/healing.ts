@@ -5,10 +5,11 @@ import { ObjectNotFoundError } from '../../objectstore/errors.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import type { BackupLogger, Clock } from '../../util/clock.ts'
 import { errorMessage } from '../../util/errors.ts'
-import { BackupGapError, BrokenChainError, CorruptObjectError, TargetUnavailableError } from '../history/errors.ts'
+import { BackupEndMissingError, BackupGapError, BrokenChainError, CorruptObjectError } from '../history/errors.ts'
 import { isDamagedInStore } from '../history/examine.ts'
 import { type BackupFile, type BackupHistory, loadHistory } from '../history/history.ts'
 import { SNAPSHOT_LEVEL } from '../history/layout.ts'
+import { newestProblem } from '../history/measure.ts'
 import { NEWEST, planRestore } from '../history/plan.ts'
 import { setAside } from './set-aside.ts'
 
@@ -23,6 +24,7 @@ export interface HealingContext {
   readonly snapshot: (signal: AbortSignal) => Promise<TXID | undefined>
 }
 
+const PLAN = 'plan'
 const HOUR_MS = 3_600_000
 const FIRST_PAUSE_MS = 60_000
 /** How many damaged objects one attempt sets aside. */
@@ -37,7 +39,7 @@ export class Healing {
   readonly #healed = new Set<string>()
   #lastMs = -Infinity
   #pauseMs = 0
-  /** By the task that found it. */
+  /** By the task or the object that has it, or of the plan of a restore. */
   readonly #problems = new Map<string, string>()
 
   constructor(context: HealingContext) {
@@ -77,15 +79,26 @@ export class Healing {
     this.#healed.add(problem)
   }
 
-  /** Plans a restore of the newest state from a listing. Heals where that is not possible. */
-  async check(history: BackupHistory, signal: AbortSignal): Promise<boolean> {
-    const gap = newestProblem(history)
-    if (gap === undefined) return false
+  /**
+   * Plans a restore of the newest state from a listing. Heals where that is not possible, and where the plan ends
+   * before a transaction that was shipped before.
+   */
+  async check(history: BackupHistory, signal: AbortSignal, shipped?: TXID): Promise<boolean> {
+    const gap = newestProblem(history, shipped)
     // A second listing decides.
-    const again = newestProblem(await loadHistory(this.#context.store, this.#context.database))
-    if (again === undefined) return false
+    const again = gap && newestProblem(await loadHistory(this.#context.store, this.#context.database), shipped)
+    if (again === undefined) {
+      this.#problems.delete(PLAN)
+      return false
+    }
     await this.#snapshot(again, signal)
     return true
+  }
+
+  /** A listing has an object that is not as it was, and a second request says the same. Heals what it is needed for. */
+  async changed(error: CorruptObjectError, signal: AbortSignal): Promise<void> {
+    await this.#heal(error, signal)
+    this.#problems.delete(error.key)
   }
 
   async #heal(error: Error, signal: AbortSignal): Promise<void> {
@@ -111,6 +124,7 @@ export class Healing {
 
   async #snapshot(error: Error, signal: AbortSignal): Promise<void> {
     const { database, clock, logger, snapshot } = this.#context
+    this.#problems.set(keyOf(error) ?? PLAN, errorMessage(error))
     const sinceMs = clock.monotonicMs() - this.#lastMs
     if (sinceMs < this.#pauseMs) throw error
     logger.warn(
@@ -147,6 +161,7 @@ function isDamage(error: unknown): error is Error {
     error instanceof CorruptObjectError ||
     error instanceof ObjectNotFoundError ||
     error instanceof BackupGapError ||
+    error instanceof BackupEndMissingError ||
     error instanceof BrokenChainError
   )
 }
@@ -162,16 +177,5 @@ function isNeeded(history: BackupHistory, key: string): boolean {
     return planRestore(history, NEWEST).some((file) => file.key === key)
   } catch {
     return false
-  }
-}
-
-/** Why the newest state cannot be restored; undefined when it can, and for a dropped database. */
-function newestProblem(history: BackupHistory): Error | undefined {
-  if (history.files.length === 0) return undefined
-  try {
-    planRestore(history, NEWEST)
-    return undefined
-  } catch (error) {
-    return error instanceof BackupGapError || error instanceof TargetUnavailableError ? error : undefined
   }
 }

@@ -10,6 +10,7 @@ import { type BackupSchedule, DEFAULT_SCHEDULE } from '../history/levels.ts'
 import { Maintenance } from '../upkeep/maintenance.ts'
 import { Catalog } from './catalog.ts'
 import { DatabaseBackup, type DatabaseBackupContext } from './database-backup.ts'
+import type { Measured } from './database-upkeep.ts'
 import { Fence } from './fence.ts'
 import { FencedStore } from './fenced-store.ts'
 import type { LiveDatabase } from './live-snapshot.ts'
@@ -52,6 +53,10 @@ export interface DatabaseBackupStatus {
   readonly lastError: string | undefined
   /** Damage of the backup that is not healed yet, or why its upkeep fails; undefined when all is well. */
   readonly problem: string | undefined
+  /** The last measurement that found the newest state restorable; undefined before. */
+  readonly measured: Measured | undefined
+  /** The time since that measurement, or since this node ships the database. */
+  readonly unverifiedMs: number
 }
 
 interface Entry {
@@ -100,8 +105,7 @@ export class BackupService {
     this.#copies = new LocalCopies(temporaryParent)
     const copiedLevels = upkeep ? this.#schedule.levels.length : 0
     this.#catalog = new Catalog(new FencedStore(options.store, this.#fence), this.#clock, this.#copies, copiedLevels)
-    const survey = this.#catalog.isSparing ? this.#catalog : undefined
-    this.#maintenance = new Maintenance(this.#schedule, this.#clock, logger, upkeep, survey)
+    this.#maintenance = new Maintenance(this.#schedule, this.#clock, logger, this.#catalog, upkeep)
   }
 
   /**
@@ -190,7 +194,8 @@ export class BackupService {
     return [...this.#entries.values()].map(({ backup, lastError }) => {
       const { name } = backup.database
       const problem = backup.problem ?? this.#maintenance.problemOf(name)
-      return { name, txid: backup.uploaded, lagMs: backup.lagMs(), lastError, problem }
+      const { measured, unverifiedMs } = backup.upkeep
+      return { name, txid: backup.uploaded, lagMs: backup.lagMs(), lastError, problem, measured, unverifiedMs }
     })
   }
 

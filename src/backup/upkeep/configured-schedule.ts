@@ -9,5 +9,6 @@ export function configuredSchedule(config: BackupConfig): BackupSchedule {
     levels: config.levelIntervalsMs.map((intervalMs, i) => ({ level: i + 1, intervalMs })),
     snapshotIntervalMs: config.snapshot.intervalMs,
     retention: { snapshotRetentionMs: config.snapshot.retentionMs, level0RetentionMs: config.level0RetentionMs },
+    verifyIntervalMs: config.verify.intervalMs,
   }
 }

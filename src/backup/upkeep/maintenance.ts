@@ -1,33 +1,16 @@
 import type { BackupLogger, Clock } from '../../util/clock.ts'
 import { failureReason } from '../history/failure.ts'
-import type { BackupFile, BackupHistory } from '../history/history.ts'
 import { type BackupSchedule, nextBoundary, type RetentionPolicy } from '../history/levels.ts'
+import { type Look, type Survey, type Surveyed, type SurveyedDatabase, Surveys } from './surveys.ts'
 
 /** The maintenance of one database's backup. */
-export interface Maintained {
+export interface Maintained extends Surveyed {
   compact(level: number, signal: AbortSignal): Promise<CompactionOutcome>
   snapshot(signal: AbortSignal): Promise<void>
-  /** Looks for damage in a listing. Returns whether the listing is still that of the backup. */
+  /** Looks for damage in a listing. Returns whether the newest state can be restored from what is listed. */
   check(listed: SurveyedDatabase, signal: AbortSignal): Promise<boolean>
   /** Returns when there will be more to delete if nothing is added. Lists, unless the caller has. */
   retain(policy: RetentionPolicy, signal: AbortSignal, listed?: SurveyedDatabase): Promise<number>
-}
-
-/** One listing of many databases: what each of them needs a listing for is done with it. */
-export interface Survey {
-  /** Whether it is worth its requests. */
-  isDue(intervalMs: number, isNeeded: boolean): boolean
-  loadAll(databases: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, SurveyedDatabase>>
-  /** All is done that needs the listing of this database. */
-  trim(database: string): void
-  /** The database is no longer backed up. */
-  forget(database: string): void
-}
-
-export interface SurveyedDatabase {
-  readonly history: BackupHistory
-  /** Objects that are not as they were. */
-  readonly changed: readonly BackupFile[]
 }
 
 export interface CompactionOutcome {
@@ -55,25 +38,32 @@ const MAX_SURVEY_MS = 300_000
 /** Longer timeouts overflow a timer. */
 const MAX_SLEEP_MS = 24 * 3_600_000
 
+interface Task {
+  dueMs(): number
+  run(): Promise<void>
+}
+
 /**
- * Compaction, snapshots and retention of all databases, one at a time, at their boundaries. A database without new
- * uploads costs nothing.
+ * Compaction, snapshots and retention of all databases, one at a time, at their boundaries, and a look at each of them
+ * within an interval. Otherwise a database without new uploads costs nothing.
  */
 export class Maintenance {
   readonly #schedule: BackupSchedule
   readonly #clock: Clock
   readonly #logger: BackupLogger
   readonly #periodic: boolean
-  readonly #survey: Survey | undefined
+  readonly #survey: Survey
+  readonly #surveys: Surveys
   #surveyFailure: string | undefined
   readonly #entries = new Map<string, Entry>()
   readonly #stopping = new AbortController()
   #wake = new AbortController()
   #loop: Promise<void> | undefined
 
-  /** Without `periodic`, only requested snapshots are made. Without a survey, retention lists each database. */
-  constructor(schedule: BackupSchedule, clock: Clock, logger: BackupLogger, periodic = true, survey?: Survey) {
+  /** Without `periodic`, only requested snapshots are made, and databases looked at. */
+  constructor(schedule: BackupSchedule, clock: Clock, logger: BackupLogger, survey: Survey, periodic = true) {
     this.#survey = survey
+    this.#surveys = new Surveys(survey, clock, schedule.verifyIntervalMs, this.#entries)
     this.#schedule = schedule
     this.#clock = clock
     this.#logger = logger
@@ -132,36 +122,46 @@ export class Maintenance {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping
-    const tasks = this.#periodic ? this.#tasks() : []
+    const tasks = [...(this.#periodic ? this.#tasks() : []), this.#looking()]
     while (!signal.aborted) {
       const nowMs = this.#clock.monotonicMs()
-      const wakeMs = Math.min(nowMs + MAX_SLEEP_MS, ...tasks.map(({ dueMs }) => dueMs)) - nowMs
+      const wakeMs = Math.min(nowMs + MAX_SLEEP_MS, ...tasks.map((task) => task.dueMs())) - nowMs
       await this.#sleep(wakeMs, signal)
       for (const [name, entry] of this.#entries) if (entry.snapshotRequested) await this.#snapshot(name, entry)
       for (const task of tasks) {
-        if (signal.aborted || task.dueMs > this.#clock.monotonicMs()) continue
+        if (signal.aborted || task.dueMs() > this.#clock.monotonicMs()) continue
         await task.run()
-        task.dueMs = this.#nextDueMs(task.intervalMs)
       }
     }
   }
 
   /** In the order in which they run at a common boundary: each level is made before the next level uses it. */
-  #tasks(): { readonly intervalMs: number; dueMs: number; run(): Promise<void> }[] {
+  #tasks(): Task[] {
     const { levels, snapshotIntervalMs, retentionCheckIntervalMs } = this.#schedule
-    const every = (intervalMs: number, work: (name: string, entry: Entry) => Promise<void>) => {
+    const every = (intervalMs: number, work: () => Promise<void>): Task => {
+      let dueMs = this.#nextDueMs(intervalMs)
       const run = async () => {
-        for (const [name, entry] of this.#entries) await work(name, entry)
+        await work()
+        dueMs = this.#nextDueMs(intervalMs)
       }
-      return { intervalMs, dueMs: this.#nextDueMs(intervalMs), run }
+      return { dueMs: () => dueMs, run }
     }
-    const survey = this.#survey
-    const retention = every(retentionCheckIntervalMs, (name, entry) => this.#retain(name, entry))
+    const each = (intervalMs: number, work: (name: string, entry: Entry) => Promise<void>): Task =>
+      every(intervalMs, async () => {
+        for (const [name, entry] of this.#entries) await work(name, entry)
+      })
     return [
-      ...levels.map(({ level, intervalMs }) => every(intervalMs, (name, entry) => this.#compact(name, entry, level))),
-      every(snapshotIntervalMs, (name, entry) => this.#snapshot(name, entry)),
-      survey === undefined ? retention : { ...retention, run: () => this.#lookThrough(survey) },
+      ...levels.map(({ level, intervalMs }) => each(intervalMs, (name, entry) => this.#compact(name, entry, level))),
+      each(snapshotIntervalMs, (name, entry) => this.#snapshot(name, entry)),
+      this.#survey.isSparing
+        ? every(retentionCheckIntervalMs, () => this.#retainTogether())
+        : each(retentionCheckIntervalMs, (name, entry) => this.#retain(name, entry)),
     ]
+  }
+
+  #looking(): Task {
+    const run = () => this.#lookThrough((signal) => this.#surveys.run(this.#look, signal))
+    return { dueMs: () => this.#surveys.dueMs, run }
   }
 
   /**
@@ -205,32 +205,23 @@ export class Maintenance {
     })
   }
 
-  /** One listing, and for each database all that needs one. */
-  async #lookThrough(survey: Survey): Promise<void> {
+  /** Makes a listing that is worth it for retention. */
+  async #retainTogether(): Promise<void> {
     const { retention, retentionCheckIntervalMs } = this.#schedule
     const intervalMs = Math.max(retentionCheckIntervalMs, Math.min(retention.level0RetentionMs, MAX_SURVEY_MS))
     const nowMs = this.#clock.monotonicMs()
     const isNeeded = [...this.#entries.values()].some(({ retainAtMs }) => retainAtMs <= nowMs)
-    if (!survey.isDue(intervalMs, isNeeded)) return
+    if (!this.#survey.isDue(intervalMs, isNeeded)) return
+    await this.#lookThrough((signal) => this.#surveys.all(this.#look, signal))
+  }
+
+  /** Says of each database when all of them cannot be listed. */
+  async #lookThrough(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { signal: stopping } = this.#stopping
     try {
-      const listed = await survey.loadAll([...this.#entries.keys()], stopping)
+      await run(stopping)
       this.#surveyFailure = undefined
       for (const { failures } of this.#entries.values()) failures.delete('listing')
-      for (const [name, found] of listed) {
-        const entry = this.#entries.get(name)
-        if (entry === undefined) {
-          survey.forget(name)
-          continue
-        }
-        let isCurrent = false
-        await this.#attempt(name, entry, 'check', async (signal) => {
-          isCurrent = await entry.target.check(found, signal)
-        })
-        // Nothing is deleted by a listing that names what is gone since.
-        if (isCurrent) await this.#retain(name, entry, found)
-        survey.trim(name)
-      }
     } catch (error) {
       if (stopping.aborted) return
       const reason = failureReason(error)
@@ -239,6 +230,21 @@ export class Maintenance {
         this.#logger.error({ err: error }, 'the backup cannot be listed; it is retried')
       this.#surveyFailure = reason
     }
+  }
+
+  /** All that needs a listing of the database. */
+  readonly #look: Look = async (name, load) => {
+    const entry = this.#entries.get(name)
+    let isRestorable = false
+    if (entry === undefined) return isRestorable
+    let found: SurveyedDatabase | undefined
+    await this.#attempt(name, entry, 'check', async (signal) => {
+      found = await load()
+      isRestorable = await entry.target.check(found, signal)
+    })
+    // Nothing is deleted by a listing that names what is gone since.
+    if (isRestorable && this.#periodic && this.#survey.isSparing) await this.#retain(name, entry, found)
+    return isRestorable
   }
 
   #retain(name: string, entry: Entry, listed?: SurveyedDatabase): Promise<void> {

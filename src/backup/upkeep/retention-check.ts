@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { formatTXID, type TXID } from '../../ltx/format/types.ts'
-import { type BackupFile, type BackupHistory, compareTXID } from '../history/history.ts'
-import { SNAPSHOT_LEVEL } from '../history/layout.ts'
+import type { BackupFile, BackupHistory } from '../history/history.ts'
 import type { RetentionPolicy } from '../history/levels.ts'
+import { restorableEnds } from '../history/restorable-ends.ts'
 
 /**
  * I9: called right before objects are deleted. `after` is `before` without these objects. Asserts that every promised
@@ -37,23 +37,4 @@ function* promisedEnds({ files }: BackupHistory, restorable: ReadonlySet<TXID>, 
   }
   if (newest !== undefined) yield newest
   if (atBegin !== undefined) yield atBegin.max
-}
-
-/**
- * Every transaction at which a restore can end: one pass over the files, sorted by their last transaction. A restore
- * begins with the newest snapshot before its target, or with an empty database if there is none.
- */
-export function restorableEnds({ files, markers }: BackupHistory): ReadonlySet<TXID> {
-  const resets = markers.filter(({ kind }) => kind === 'reset').map(({ txid }) => txid)
-  const ends = new Set<TXID>()
-  let reached = 0n
-  const byEnd = [...files].sort((a, b) => compareTXID(a.max, b.max) || b.level - a.level)
-  for (const { level, min, max } of byEnd) {
-    const crosses = min > 1n && resets.some((txid) => reached < txid && max >= txid)
-    const begins = level === SNAPSHOT_LEVEL && min === 1n
-    const joins = level !== SNAPSHOT_LEVEL && min <= reached + 1n && max > reached && !crosses
-    if (begins || joins) reached = max
-    if (begins || joins || max === reached) ends.add(max)
-  }
-  return ends
 }

@@ -11,9 +11,10 @@ import {
 } from '../history/history.ts'
 import { DEFAULT_SCHEDULE } from '../history/levels.ts'
 import { NEWEST, planRestore, restorablePoints } from '../history/plan.ts'
+import { restorableEnds } from '../history/restorable-ends.ts'
 import { planUpload, type TransactionInfo } from '../ship/upload-plan.ts'
 import { planCompaction } from './compaction-plan.ts'
-import { assertPromisesKept, restorableEnds } from './retention-check.ts'
+import { assertPromisesKept } from './retention-check.ts'
 import { planRetention } from './retention-plan.ts'
 
 const POLICY = DEFAULT_SCHEDULE.retention

@@ -14,7 +14,7 @@ export function register(program: Command): void {
     .summary('show the state of a running node')
     .description(
       'Show the state of a running node: its role and its peers, its databases with their positions, and how far the ' +
-        'backup is behind. Exit code 1 if no node answers, or if the node does not serve one of its databases.',
+        'backup is behind, and when it was last found to be restorable. Exit code 1 if no node answers, or if the node does not serve one of its databases.',
     )
   addFindOptions(command)
     .option('--json', 'as JSON')

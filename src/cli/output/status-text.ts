@@ -1,6 +1,13 @@
 /** A node's status as text. */
 
-import type { ClusterStatus, DatabaseStatus, NodeStatus, ReplicaStatus, UnreplicatedStatus } from '../../api/status.ts'
+import type {
+  BackupStatus,
+  ClusterStatus,
+  DatabaseStatus,
+  NodeStatus,
+  ReplicaStatus,
+  UnreplicatedStatus,
+} from '../../api/status.ts'
 import { describeDuration, formatSize } from '../../util/units.ts'
 import { type Column, formatTable, printable } from './output.ts'
 
@@ -116,7 +123,13 @@ function backupCell({ backup, position }: DatabaseStatus): string {
   if (backup === undefined) return '-'
   const state = position.startsWith(`${backup.txid}/`) ? 'up to date' : `${describeDuration(backup.lagMs)} behind`
   if (backup.lastError !== undefined) return `${state}, failing: ${backup.lastError}`
-  return backup.problem === undefined ? state : `${state}, problem: ${backup.problem}`
+  const problem = backup.problem === undefined ? '' : `, problem: ${backup.problem}`
+  return `${state}, ${verification(backup)}${problem}`
+}
+
+function verification({ restorable, unverifiedMs }: BackupStatus): string {
+  if (restorable === undefined || unverifiedMs === undefined) return 'not verified yet'
+  return `verified ${describeDuration(wholeSeconds(unverifiedMs))} ago`
 }
 
 /** Whole seconds, never negative: the clocks of two machines may differ. */

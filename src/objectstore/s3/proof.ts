@@ -56,6 +56,11 @@ export function namesUpload(answer: OfUpload): boolean {
   )
 }
 
+/** The ETag as it is compared: listings and answers to HEAD write it with and without quotes. */
+export function tagOf(tag: string | undefined): { readonly etag?: string } {
+  return isTag(tag) ? { etag: tag.replace(/^W\/|"/gi, '') } : {}
+}
+
 function isTag(tag: string | undefined): tag is string {
   return tag !== undefined && tag.replace(/^W\/|"/gi, '') !== ''
 }

@@ -14,7 +14,7 @@ import { createClient } from './client.ts'
 import { ServerClock } from './clock.ts'
 import { isNoSuchObject, statusOf, storeError } from './errors.ts'
 import { fetchingAhead, RANGE_BYTES, Room } from './parts-ahead.ts'
-import { ForeignAnswerError, provenLength, provenNextPage } from './proof.ts'
+import { ForeignAnswerError, provenLength, provenNextPage, tagOf } from './proof.ts'
 import { aborting, putObject } from './put.ts'
 import type { S3Address } from './url.ts'
 
@@ -136,9 +136,10 @@ export class S3Store implements ObjectStore {
     for (let attempt = 1; ; attempt++) {
       try {
         const answer = await client.headObject(place)
-        const { LastModified, Metadata = {} } = answer
+        const { LastModified, ETag, Metadata = {} } = answer
         const storedMs = LastModified?.getTime() ?? 0
-        return { key, sizeBytes: provenLength(answer), lastModifiedMs: storedMs, storedMs, metadata: Metadata }
+        const info = { key, sizeBytes: provenLength(answer), lastModifiedMs: storedMs, storedMs }
+        return { ...info, ...tagOf(ETag), metadata: Metadata }
       } catch (error) {
         // HEAD has no body: a missing bucket, or another server's answer, looks like a missing object.
         if (statusOf(error) === 404 && (await this.#isMissing(key))) return undefined
@@ -168,12 +169,12 @@ export class S3Store implements ObjectStore {
         .catch((error: unknown) => {
           throw storeError(this.url, 'list objects', error)
         })
-      for (const { Key, Size = 0, LastModified } of page.Contents ?? []) {
+      for (const { Key, Size = 0, LastModified, ETag } of page.Contents ?? []) {
         // Consoles create objects whose keys end in a slash to show a folder.
         if (Key === undefined || Key.endsWith('/') || !Key.startsWith(where.Prefix)) continue
         const storedMs = LastModified?.getTime() ?? 0
         emptyPages = 0
-        yield { key: Key.slice(root.length), sizeBytes: Size, lastModifiedMs: storedMs, storedMs }
+        yield { key: Key.slice(root.length), sizeBytes: Size, lastModifiedMs: storedMs, storedMs, ...tagOf(ETag) }
       }
       if (++emptyPages > MAX_EMPTY_PAGES) throw this.#listError(`${MAX_EMPTY_PAGES} pages in a row named no object`)
       if (next !== undefined && tokens.has(next)) throw this.#listError('the store returned the same page again')

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { InvalidRangeError, ObjectExistsError, ObjectNotFoundError } from '../errors.ts'
 import { checkKey, checkPrefix, compareKeys } from '../keys.ts'
 import type { ByteRange, Metadata, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
@@ -7,6 +8,7 @@ interface StoredObject {
   readonly metadata: Metadata
   readonly lastModifiedMs: number
   readonly storedMs: number
+  readonly etag: string | undefined
 }
 
 const READ_CHUNK_BYTES = 64 * 1024
@@ -39,7 +41,9 @@ export class MemoryStore implements ObjectStore {
     const storedMs = this.#now()
     const lastModifiedMs = hasTime ? timestampMs : storedMs
     beforeVisible?.()
-    this.#objects.set(key, { bytes: Buffer.concat(chunks), metadata: { ...metadata }, lastModifiedMs, storedMs })
+    const bytes = Buffer.concat(chunks)
+    const etag = this.layout === 's3' ? createHash('md5').update(bytes).digest('hex') : undefined
+    this.#objects.set(key, { bytes, metadata: { ...metadata }, lastModifiedMs, storedMs, etag })
   }
 
   async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
@@ -85,8 +89,8 @@ export class MemoryStore implements ObjectStore {
   }
 }
 
-function describe(key: string, { bytes, lastModifiedMs, storedMs }: StoredObject): ObjectInfo {
-  return { key, sizeBytes: bytes.length, lastModifiedMs, storedMs }
+function describe(key: string, { bytes, lastModifiedMs, storedMs, etag }: StoredObject): ObjectInfo {
+  return { key, sizeBytes: bytes.length, lastModifiedMs, storedMs, ...(etag !== undefined && { etag }) }
 }
 
 async function* slices(bytes: Uint8Array, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
