@@ -63,6 +63,19 @@ function testContent(openEmpty: OpenEmptyStore): void {
     await store.put('m', text('none'))
     expect((await store.head('m'))?.metadata).toEqual({})
   })
+
+  it('lists another ETag after another content, if any, and that which the answer to the put named', async () => {
+    const store = await openEmpty()
+    const named: string[] = []
+    const tags = []
+    for (const content of ['one', 'two']) {
+      await store.put('tagged', text(content), { onStored: (tag) => named.push(tag) })
+      for await (const { etag } of store.list('tagged')) tags.push(etag)
+      expect((await store.head('tagged'))?.etag).toBe(tags.at(-1))
+    }
+    if (store.layout === 's3') expect(new Set(tags).size).toBe(2)
+    expect(tags).toEqual(store.layout === 's3' ? named : [undefined, undefined])
+  })
 }
 
 /** Puts: conditional, concurrent, failing, late. */

@@ -28,6 +28,8 @@ export interface PutOptions {
   readonly signal?: AbortSignal
   /** Called right before the step that makes the object visible. If it throws, the object does not appear. */
   readonly beforeVisible?: () => void
+  /** Called with the object's ETag where the store's answer names it. */
+  readonly onStored?: (etag: string) => void
   /** The timeout of a single request to the store. Ignored where there are no requests (a directory). */
   readonly requestTimeoutMs?: number
 }

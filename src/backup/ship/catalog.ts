@@ -13,8 +13,11 @@ export interface Listed {
   readonly changed: readonly BackupFile[]
 }
 
+/** Its ETag is that of a listing. */
 interface Known extends ObjectInfo {
   readonly metadata?: Metadata
+  /** What the answer to this node's put has named. */
+  readonly putTag?: string | undefined
 }
 
 /** What happened while a listing was read, which may have passed it already. */
@@ -44,6 +47,8 @@ export class Catalog implements StoreNotes {
   readonly #databases = new Map<string, Map<string, Known>>()
   readonly #changed = new Map<string, BackupFile>()
   readonly #listing = new Set<Meanwhile>()
+  /** The store lists objects under the ETags that it names in its answers to puts: not every one does. */
+  #listsPutTags = false
   /** A store that shows no time is not asked again, because that may take a request. */
   #hasClock = true
   #uploads = 0
@@ -167,7 +172,8 @@ export class Catalog implements StoreNotes {
     return this.#copies?.begin(key)
   }
 
-  async stored(key: string, sizeBytes: number, { metadata = {}, timestampMs }: PutOptions): Promise<void> {
+  async stored(key: string, sizeBytes: number, options: PutOptions, putTag: string | undefined): Promise<void> {
+    const { metadata = {}, timestampMs } = options
     this.#uploads++
     // Its database was removed meanwhile.
     if (this.#of(key) === undefined) this.#copies?.drop(key)
@@ -177,13 +183,15 @@ export class Catalog implements StoreNotes {
     this.#hasClock = storeMs !== undefined
     const storedMs = storeMs ?? this.#clock.now()
     const lastModifiedMs = layout === 'directory' && timestampMs !== undefined ? timestampMs : storedMs
-    this.#note({ key, sizeBytes, storedMs, lastModifiedMs, metadata })
+    this.#note({ key, sizeBytes, storedMs, lastModifiedMs, metadata, putTag })
   }
 
-  found(head: ObjectHead): void {
+  found({ etag: _, ...head }: ObjectHead): void {
     const known = this.#of(head.key)?.get(head.key)
     // What has replaced an object is not what is known: the next listing tells.
-    if (known === undefined ? this.isSparing : !isReplaced(this.#source.layout, known, head)) this.#note(head)
+    if (known === undefined ? this.isSparing : !isReplaced(this.#source.layout, known, head)) {
+      this.#note({ ...known, ...head })
+    }
   }
 
   isGone(key: string): void {
@@ -251,11 +259,15 @@ export class Catalog implements StoreNotes {
       const info = listed.get(key)
       if (info !== undefined) after.set(key, info)
     }
+    for (const [key, { etag }] of after) {
+      if (etag !== undefined && before?.get(key)?.putTag === etag) this.#listsPutTags = true
+    }
     for (const file of history.files) {
       const { key } = file
       const [was, is] = [before?.get(key), after.get(key)]
       if (is === undefined) continue
-      if (isReplaced(this.#source.layout, was, is)) {
+      const etag = was?.etag ?? (this.#listsPutTags ? was?.putTag : undefined)
+      if (isReplaced(this.#source.layout, was && { ...was, ...(etag !== undefined && { etag }) }, is)) {
         this.#copies?.drop(key)
         this.#changed.set(key, file)
       } else if (was?.metadata !== undefined) {

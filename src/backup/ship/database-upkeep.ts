@@ -106,6 +106,7 @@ export class DatabaseUpkeep implements Maintained {
       for (const file of changed) await this.#examine(file, fenced)
       const isHealed = await healing.check(history, fenced, shipped)
       if (isHealed || changed.length > 0) return false
+      healing.noneListed()
       this.#measured = { sinceMs: restorableSinceMs(history), atMs: clock.now(), monotonicMs: clock.monotonicMs() }
       return true
     })

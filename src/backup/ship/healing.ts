@@ -24,7 +24,8 @@ export interface HealingContext {
   readonly snapshot: (signal: AbortSignal) => Promise<TXID | undefined>
 }
 
-const PLAN = 'plan'
+/** The problem of a plan is that of no single object. */
+const PLAN = ''
 const HOUR_MS = 3_600_000
 const FIRST_PAUSE_MS = 60_000
 /** How many damaged objects one attempt sets aside. */
@@ -39,8 +40,10 @@ export class Healing {
   readonly #healed = new Set<string>()
   #lastMs = -Infinity
   #pauseMs = 0
-  /** By the task or the object that has it, or of the plan of a restore. */
+  /** By the task that found it. */
   readonly #problems = new Map<string, string>()
+  /** What listings show, by the object, or of the plan of a restore. */
+  readonly #listed = new Map<string, string>()
 
   constructor(context: HealingContext) {
     this.#context = context
@@ -48,7 +51,8 @@ export class Healing {
 
   /** What was found and is not healed yet. */
   get problem(): string | undefined {
-    return this.#problems.values().next().value
+    const [problem] = [...this.#listed.values(), ...this.#problems.values()]
+    return problem
   }
 
   /** Does the work of a task, and again where it has failed on damage that is healed now. */
@@ -88,20 +92,26 @@ export class Healing {
     // A second listing decides.
     const again = gap && newestProblem(await loadHistory(this.#context.store, this.#context.database), shipped)
     if (again === undefined) {
-      this.#problems.delete(PLAN)
+      this.#listed.delete(PLAN)
       return false
     }
+    this.#listed.set(PLAN, errorMessage(again))
     await this.#snapshot(again, signal)
     return true
   }
 
-  /** A listing has an object that is not as it was, and a second request says the same. Heals what it is needed for. */
-  async changed(error: CorruptObjectError, signal: AbortSignal): Promise<void> {
-    await this.#heal(error, signal)
-    this.#problems.delete(error.key)
+  /** A listing shows no damage. */
+  noneListed(): void {
+    this.#listed.clear()
   }
 
-  async #heal(error: Error, signal: AbortSignal): Promise<void> {
+  /** A listing has an object that is not as it was, and a second request says the same. Heals what it is needed for. */
+  async changed(error: CorruptObjectError, signal: AbortSignal): Promise<void> {
+    await this.#heal(error, signal, () => this.#listed.set(error.key, errorMessage(error)))
+    this.#listed.delete(error.key)
+  }
+
+  async #heal(error: Error, signal: AbortSignal, confirmed?: () => void): Promise<void> {
     const { store, database, position } = this.#context
     const key = keyOf(error)
     const history = await loadHistory(store, database)
@@ -115,6 +125,7 @@ export class Healing {
       await this.check(history, signal)
       return
     }
+    confirmed?.()
     // The new snapshot needs its name.
     const isInTheWay = file.level === SNAPSHOT_LEVEL && file.max === position()
     if (isInTheWay) await this.#setAside(key, error, signal)
@@ -124,7 +135,6 @@ export class Healing {
 
   async #snapshot(error: Error, signal: AbortSignal): Promise<void> {
     const { database, clock, logger, snapshot } = this.#context
-    this.#problems.set(keyOf(error) ?? PLAN, errorMessage(error))
     const sinceMs = clock.monotonicMs() - this.#lastMs
     if (sinceMs < this.#pauseMs) throw error
     logger.warn(
@@ -135,6 +145,7 @@ export class Healing {
     this.#pauseMs = sinceMs < HOUR_MS ? Math.min(HOUR_MS, this.#pauseMs * 2) : FIRST_PAUSE_MS
     this.#lastMs = clock.monotonicMs()
     this.#problems.clear()
+    this.#listed.clear()
     if (txid === undefined) return
     logger.info({ database, txid: formatTXID(txid) }, 'the backup is restorable again: it has a new snapshot')
   }

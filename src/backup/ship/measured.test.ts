@@ -150,6 +150,21 @@ describe.each(Object.entries(PLACES))(`the backup of an idle database %s (LTXD_S
     })
   })
 
+  it('is healed when an upload is replaced by a page of its size before it is listed', async () => {
+    const { store, service, commit, clock, plan, verified, restored, said } = await idle(place)
+    for (let i = 0; i < 3; i++) {
+      commit()
+      clock.advance(100)
+      await service.sync(DATABASE)
+    }
+    const files = await plan()
+    const { key, sizeBytes } = files.at(-2)!
+    await replace(store, key, Buffer.alloc(sizeBytes, PAGE))
+    await verified()
+    expect(said.join()).toMatch(/gap or is damaged/)
+    expect(await restored()).toEqual([])
+  })
+
   it('is healed when all of it is deleted', async () => {
     const { store, verified, restored, history } = await idle(place)
     await store.delete((await history()).files.map(({ key }) => key))

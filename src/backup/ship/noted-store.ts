@@ -7,7 +7,7 @@ export interface StoreNotes {
   /** A copy of an object that is about to be put, where one is wanted. */
   beginCopy(key: string): CopyInProgress | undefined
   /** This node has put the object. */
-  stored(key: string, sizeBytes: number, options: PutOptions): Promise<void>
+  stored(key: string, sizeBytes: number, options: PutOptions, etag: string | undefined): Promise<void>
   found(head: ObjectHead): void
   isGone(key: string): void
   headOf(key: string): ObjectHead | undefined
@@ -45,14 +45,16 @@ export class NotedStore implements ObjectStore {
         yield chunk
       }
     }
+    let etag: string | undefined
+    const noted = { ...options, onStored: (tag: string) => (etag = tag) }
     try {
-      await this.#store.put(key, body instanceof Uint8Array ? body : counted(body), options)
+      await this.#store.put(key, body instanceof Uint8Array ? body : counted(body), noted)
       await copy?.complete()
     } catch (error) {
       await copy?.discard()
       throw error
     }
-    await this.#notes.stored(key, sizeBytes, options)
+    await this.#notes.stored(key, sizeBytes, options, etag)
   }
 
   async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {

@@ -1,8 +1,13 @@
 /** Writes an object: in one request when it is small, otherwise in parts that become an object all at once. */
 
-import type { CompletedPart, S3 } from '@aws-sdk/client-s3'
+import type {
+  CompletedPart,
+  CompleteMultipartUploadCommandOutput,
+  PutObjectCommandOutput,
+  S3,
+} from '@aws-sdk/client-s3'
 import { cutIntoParts } from './parts.ts'
-import { ForeignAnswerError, namesUpload } from './proof.ts'
+import { ForeignAnswerError, namesUpload, tagOf } from './proof.ts'
 
 export interface PutTarget {
   readonly Bucket: string
@@ -17,6 +22,7 @@ export interface S3PutOptions {
   readonly signal: AbortSignal | undefined
   /** Called right before the request that makes the object visible. */
   readonly beforeVisible: (() => void) | undefined
+  readonly onStored: ((etag: string) => void) | undefined
   readonly requestTimeoutMs: number | undefined
   /** Called before a multipart upload. Throws when the upload would be pointless. */
   readonly beforeParts: () => Promise<void>
@@ -65,7 +71,17 @@ async function putWhole(client: S3, target: PutTarget, body: Uint8Array, options
   options.beforeVisible?.()
   const input = { ...target, ...condition, Body: body, ContentLength: body.length }
   const answer = await timed(options, options.signal, (aborting) => client.putObject(input, aborting))
-  if (!namesUpload(answer)) await options.confirm(body.length)
+  await named(answer, body.length, options)
+}
+
+async function named(
+  answer: PutObjectCommandOutput | CompleteMultipartUploadCommandOutput,
+  sizeBytes: number,
+  { confirm, onStored }: S3PutOptions,
+): Promise<void> {
+  if (!namesUpload(answer)) return confirm(sizeBytes)
+  const { etag } = tagOf(answer.ETag)
+  if (etag !== undefined) onStored?.(etag)
 }
 
 class MultipartPut {
@@ -145,7 +161,7 @@ class MultipartPut {
     const answer = await timed(this.#options, signal, (aborting) =>
       this.#client.completeMultipartUpload({ ...place, ...condition, MultipartUpload: { Parts } }, aborting),
     )
-    if (!namesUpload(answer)) await this.#options.confirm(this.#sizeBytes)
+    await named(answer, this.#sizeBytes, this.#options)
   }
 
   /** Abandoned parts cost money. Where even this fails, a lifecycle rule of the bucket must remove them. */

@@ -50,7 +50,7 @@ export class S3Store implements ObjectStore {
   }
 
   async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<void> {
-    const { ifNoneMatch, metadata, signal, beforeVisible, requestTimeoutMs } = options
+    const { ifNoneMatch, metadata, signal, beforeVisible, onStored, requestTimeoutMs } = options
     const target = { ...this.#place(key), ...(metadata === undefined ? {} : { Metadata: { ...metadata } }) }
     const request = async <T>(run: () => Promise<T>): Promise<T> => {
       try {
@@ -73,6 +73,7 @@ export class S3Store implements ObjectStore {
       ifNoneMatch,
       signal,
       beforeVisible,
+      onStored,
       requestTimeoutMs,
       beforeParts,
       request,

@@ -28,7 +28,7 @@ export class MemoryStore implements ObjectStore {
 
   async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<void> {
     checkKey(key)
-    const { ifNoneMatch, metadata = {}, timestampMs, signal, beforeVisible } = options
+    const { ifNoneMatch, metadata = {}, timestampMs, signal, beforeVisible, onStored } = options
     const chunks: Uint8Array[] = []
     for await (const chunk of body instanceof Uint8Array ? [body] : body) {
       signal?.throwIfAborted()
@@ -44,6 +44,7 @@ export class MemoryStore implements ObjectStore {
     const bytes = Buffer.concat(chunks)
     const etag = this.layout === 's3' ? createHash('md5').update(bytes).digest('hex') : undefined
     this.#objects.set(key, { bytes, metadata: { ...metadata }, lastModifiedMs, storedMs, etag })
+    if (etag !== undefined) onStored?.(etag)
   }
 
   async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
