@@ -220,7 +220,8 @@ export class Catalog implements StoreNotes {
       stored.set(key, known)
     }
     const all = this.#of(key)
-    all?.set(key, known)
+    const { metadata: _, ...facts } = known
+    all?.set(key, this.isSparing ? known : facts)
     // Elsewhere merges forget what they need no more.
     if (all === undefined || this.isSparing || all.size <= MAX_KNOWN) return
     const [oldest] = all.keys()

@@ -43,6 +43,24 @@ test('the status of a node without a cluster shows no cluster', () => {
   ])
 })
 
+describe('a backup', () => {
+  const shipped = { txid: '000000000000002a', lagMs: 0, unverifiedMs: 3_725_900 }
+  const restorable = { sinceMs: 0, verifiedAtMs: 1 }
+
+  test.each([
+    ['up to date, not verified yet', {}],
+    ['up to date, verified 1 h 2 min ago', { restorable }],
+    ['up to date, verified 1 h 2 min ago, problem: a gap', { restorable, problem: 'a gap' }],
+    [
+      'up to date, verified 1 h 2 min ago, failing: away, problem: listing fails: away',
+      { restorable, lastError: 'away', problem: 'listing fails: away' },
+    ],
+  ])('is %s', (cell, more) => {
+    const backup = { ...shipped, ...more }
+    expect(linesOf({ ...ALONE, databases: [{ ...DATABASE, backup }] }).at(-2)).toMatch(new RegExp(`KB  ${cell}$`))
+  })
+})
+
 describe('a primary', () => {
   test('shows its lease and its replicas', () => {
     const replicas = [

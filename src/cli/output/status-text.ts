@@ -122,9 +122,9 @@ function journalCell({ error, failure, journalMode, encrypted }: DatabaseStatus)
 function backupCell({ backup, position }: DatabaseStatus): string {
   if (backup === undefined) return '-'
   const state = position.startsWith(`${backup.txid}/`) ? 'up to date' : `${describeDuration(backup.lagMs)} behind`
-  if (backup.lastError !== undefined) return `${state}, failing: ${backup.lastError}`
-  const problem = backup.problem === undefined ? '' : `, problem: ${backup.problem}`
-  return `${state}, ${verification(backup)}${problem}`
+  const failing = backup.lastError === undefined ? [] : [`failing: ${backup.lastError}`]
+  const problem = backup.problem === undefined ? [] : [`problem: ${backup.problem}`]
+  return [state, verification(backup), ...failing, ...problem].join(', ')
 }
 
 function verification({ restorable, unverifiedMs }: BackupStatus): string {
