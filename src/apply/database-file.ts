@@ -5,7 +5,7 @@ import { DATABASE_LOCK } from '../sqlite/locks.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
 import { errorCode, errorMessage } from '../util/errors.ts'
 import { type Files, nodeFiles, readerOf } from '../util/files.ts'
-import { filesBeneath, resolveLinks } from '../util/files-beneath.ts'
+import { filesBeneath, NotRegularError, resolveLinks } from '../util/files-beneath.ts'
 import { PRIVATE } from '../util/private-files.ts'
 import { ApplyBlockedError, HardLinkError } from './errors.ts'
 import { isForeign } from './foreign-file.ts'
@@ -240,9 +240,13 @@ export class DatabaseFile {
   }
 }
 
-/** SQLite opens a WAL that is not empty, whatever page 1 says; and one of any size where a connection keeps it open. */
+/**
+ * SQLite opens a WAL that is not empty, whatever page 1 says; and one of any size where a connection keeps it open.
+ * Throws NotRegularError where something else has its name, as a directory of another user: nobody can remove that.
+ */
 export function hasWal({ path, files }: DatabaseFile, which: 'not empty' | 'of any size' = 'not empty'): boolean {
   const status = files.status(`${path}-wal`)
+  if (status?.isFile() === false) throw new NotRegularError(`${path}-wal`, status)
   return status !== undefined && (status.size > 0 || which === 'of any size')
 }
 

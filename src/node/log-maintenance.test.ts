@@ -20,6 +20,7 @@ function maintained(dir: string) {
   const log = new TestLog(logDirectory(dir, 'a.db'), { segmentSizeBytes: 1_000 })
   const clock = { nowMs: Date.now() }
   const backup: { uploaded: TXID | undefined } = { uploaded: undefined }
+  const lines: string[] = []
   const state = (): SlotState => ({
     position: log.position,
     backfilled: log.position,
@@ -39,11 +40,11 @@ function maintained(dir: string) {
     retention: { ageMs: AGE_MS, sizeBytes: 1 << 30 },
     uploaded: () => backup.uploaded,
     checked: () => undefined,
-    logger: createLogger({ level: 'error', format: 'text' }),
+    logger: createLogger({ level: 'error', format: 'text', write: (line) => lines.push(line) }),
     nowMs: () => clock.nowMs,
     intervalMs: 1_000_000,
   })
-  return { log, maintenance, clock, backup }
+  return { log, maintenance, clock, backup, lines }
 }
 
 test('committed transactions become durable, and the synced position is recorded', async () => {
@@ -89,5 +90,16 @@ test('old segments wait for the backup, and are removed as soon as it has them',
   backup.uploaded = log.position.txid
   await maintenance.tick()
   expect(log.segments).toHaveLength(1)
+  log.writer.close()
+})
+
+test('what fails at each round is logged once a minute', async () => {
+  using temporary = temporaryDirectory()
+  const { log, maintenance, clock, lines } = maintained(temporary.dir)
+  log.append(3)
+  fs.mkdirSync(`${temporary.dir}/files/a.db-wal`)
+  for (let second = 0; second <= 90; second += 2, clock.nowMs += 2_000) await maintenance.tick()
+  expect(lines).toHaveLength(2)
+  expect(lines[0]).toContain('a.db-wal is a directory')
   log.writer.close()
 })

@@ -7,10 +7,11 @@ import { assertExpendable, planRetention } from '../log/retention.ts'
 import { listSegments } from '../log/segments.ts'
 import { logDirectory, readSynced, writeSynced, ZERO_POSITION } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
-import { errorCode } from '../util/errors.ts'
+import { errorCode, errorMessage } from '../util/errors.ts'
 import { type Files, parentOf } from '../util/files.ts'
 import { type FilesBeneath, filesBeneath, LinkedNameError } from '../util/files-beneath.ts'
 import type { Logger } from '../util/log.ts'
+import { Repeated } from '../util/repeated.ts'
 import { StateDamagedError } from '../util/state-file.ts'
 
 const NOTHING = 0n as TXID
@@ -57,12 +58,14 @@ export class LogMaintenance {
   readonly #facts = new Map<string, LogFacts>()
   readonly #checked = new Map<string, Checked>()
   readonly #overdue = new Set<string>()
+  readonly #repeated: Repeated
   #timer: NodeJS.Timeout | undefined
   #working: Promise<void> = Promise.resolve()
 
   constructor(options: LogMaintenanceOptions) {
     this.#options = options
     this.#backing = filesBeneath(options.root)
+    this.#repeated = new Repeated(options.nowMs)
   }
 
   start(): void {
@@ -100,6 +103,7 @@ export class LogMaintenance {
         this.#retain(database)
         this.#options.checked(database)
       } catch (error) {
+        if (!this.#repeated.isDue(database.name, errorMessage(error))) continue
         this.#options.logger.error({ database: database.name, err: error }, 'log maintenance failed: it is retried')
       }
     }

@@ -1,6 +1,6 @@
 import type { DatabaseOwner } from '../data/database-owner.ts'
 import type { DataDirectory } from '../data/directory.ts'
-import { saveDiverged, saveRejected } from '../data/diverged.ts'
+import { saveDiverged } from '../data/diverged.ts'
 import type { Owners } from '../data/owners.ts'
 import type { DataPlane, KnownDatabase } from '../dataplane/dataplane.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
@@ -9,11 +9,13 @@ import { logDirectory } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { formatPosition, parsePosition } from '../ltx/format/types.ts'
 import type { Logger } from '../util/log.ts'
+import { Repeated } from '../util/repeated.ts'
 import type { FromClient } from './client/messages.ts'
 import type { ReplicaError } from './database.ts'
 import { ReplicaDatabase } from './database.ts'
 import { historyOf } from './history.ts'
 import { LocalClientProcess } from './local-client.ts'
+import { RejectedFiles } from './rejected-files.ts'
 import type { ReplicationStatus } from './status.ts'
 
 export interface ReplicaDatabasesOptions {
@@ -38,20 +40,21 @@ export interface ReplicaDatabasesOptions {
  * unpublished when it dies.
  */
 const MAX_POSITIONS = 1024
-const REPORT_MS = 60_000
 
 /** The databases of a replica. The local client applies to them, and takes SQLite's write locks for that. */
 export class ReplicaDatabases {
   readonly #options: ReplicaDatabasesOptions
   readonly #databases = new Map<string, ReplicaDatabase>()
-  /** When a database was last reported as blocked. */
-  readonly #reportedAtMs = new Map<string, number>()
+  /** What is reported of a database once a minute: applications come and go. */
+  readonly #repeated = new Repeated()
+  readonly rejected: RejectedFiles
   readonly #memory = { bytes: 0 }
   #isUnbounded = false
   #client: LocalClientProcess | undefined
 
   constructor(options: ReplicaDatabasesOptions) {
     this.#options = options
+    this.rejected = new RejectedFiles(options.data)
   }
 
   /** Starts a client, which opens all databases. After an error the client ends, so `lost` is called, too. */
@@ -196,7 +199,7 @@ export class ReplicaDatabases {
     const file =
       rejection === undefined
         ? await saveDiverged(data, { database: name, position, fork, reason })
-        : saveRejected(data, name, rejection)
+        : this.rejected.save(name, rejection).file
     const fields = { database: name, position: formatPosition(position), reason, file }
     logger.error(fields, 'the local database is not part of the history: moved its files aside')
   }
@@ -268,6 +271,7 @@ export class ReplicaDatabases {
     if (!('database' in message)) return
     if (message.type === 'checkpoint-failed') {
       const { database, code, message: reason } = message
+      if (!this.#repeated.isDue(database, code, reason)) return
       return this.#options.logger.error({ database, code, reason }, 'a checkpoint failed: it is retried')
     }
     if (message.type === 'owned') return this.#options.owners.given(message.database)
@@ -278,15 +282,7 @@ export class ReplicaDatabases {
     const { database, reason, isFailure } = message
     this.#options.heldUp()
     if (isFailure) this.#options.logger.error({ database, reason }, 'a transaction is not applied: it is retried')
-    else this.#reportBlocked(database, reason)
-  }
-
-  /** Once a minute for each database: applications come and go. */
-  #reportBlocked(database: string, reason: string): void {
-    const now = performance.now()
-    if (now - (this.#reportedAtMs.get(database) ?? -Infinity) < REPORT_MS) return
-    this.#reportedAtMs.set(database, now)
-    this.#options.logger.warn({ database, reason }, 'the database lags')
+    else if (this.#repeated.isDue(database)) this.#options.logger.warn({ database, reason }, 'the database lags')
   }
 
   /** Whoever waits for the client goes on with an error, also who comes before there is a new one. */

@@ -2,7 +2,6 @@ import fs from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DatabaseOwner } from '../data/database-owner.ts'
 import type { DataDirectory } from '../data/directory.ts'
-import { saveRejected } from '../data/diverged.ts'
 import { type Spool, SpoolFullError } from '../data/spool.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { createLog, logDirectory } from '../log/store.ts'
@@ -96,7 +95,7 @@ export class ReplicaSink implements StreamSink {
   }
 
   async snapshot(name: string, header: SnapshotHeader, bytes: AsyncIterable<Uint8Array>): Promise<void> {
-    const { data, databases, logger, resynced } = this.#options
+    const { databases, logger, resynced } = this.#options
     const { position, preApplyChecksum, timestampMs, sizeBytes, reason, diverged, fork } = header
     const { file } = await this.#spooled(await databases.get(name), bytes, sizeBytes)
     await verifySnapshot(file, position).catch((error: unknown) => {
@@ -122,8 +121,9 @@ export class ReplicaSink implements StreamSink {
       await this.#unlessInterrupted(database.advance(order))
     } catch (error) {
       if (errorCode(error) !== 'APPLY_NOT_DATABASE') throw error
-      const file = saveRejected(data, name, errorMessage(error))
-      logger.warn({ database: name, file }, 'a plain file has the name of a database of the primary: moved it aside')
+      const { file, isNew } = databases.rejected.save(name, errorMessage(error))
+      if (isNew)
+        logger.warn({ database: name, file }, 'a plain file has the name of a database of the primary: moved it aside')
       await this.#unlessInterrupted(database.discard())
       await this.#unlessInterrupted(database.advance(order))
     }

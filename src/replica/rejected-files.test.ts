@@ -1,0 +1,41 @@
+import fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type DataDirectory, openDataDirectory } from '../data/directory.ts'
+import { RejectedFiles } from './rejected-files.ts'
+
+let data: DataDirectory
+
+beforeEach(() => {
+  data = openDataDirectory(fs.mkdtempSync(`${tmpdir()}/ltxd-rejected-`))
+  fs.writeFileSync(`${data.root}/a.db`, 'not a database')
+})
+afterEach(() => {
+  data.close()
+  fs.rmSync(data.dir, { recursive: true })
+})
+
+const saved = () => fs.readdirSync(`${data.dir}/diverged/a.db`)
+
+test('a rejected file is saved once, however often what follows fails', () => {
+  fs.mkdirSync(`${data.root}/a.db-wal`)
+  const rejected = new RejectedFiles(data)
+  const { file, isNew } = rejected.save('a.db', 'it is not a SQLite database')
+  expect(isNew).toBe(true)
+  expect(fs.readFileSync(`${file}/database`, 'utf8')).toBe('not a database')
+  for (let attempts = 0; attempts < 5; attempts++) {
+    expect(rejected.save('a.db', 'in other words')).toEqual({ file, isNew: false })
+  }
+  expect(saved()).toHaveLength(1)
+})
+
+test('another file, and one whose copy is gone, is saved anew', () => {
+  const rejected = new RejectedFiles(data)
+  const { file } = rejected.save('a.db', 'rejected')
+  fs.appendFileSync(`${data.root}/a.db`, 'more')
+  expect(rejected.save('a.db', 'rejected').isNew).toBe(true)
+  expect(saved()).toHaveLength(2)
+  fs.rmSync(`${data.dir}/diverged/a.db`, { recursive: true })
+  expect(rejected.save('a.db', 'rejected').isNew).toBe(true)
+  expect(fs.existsSync(file)).toBe(false)
+})
