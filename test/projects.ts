@@ -155,6 +155,7 @@ export const PROJECTS = {
       'test/private/links.test.ts',
       'test/encrypted/cluster.test.ts',
       'test/private/made-directories.test.ts',
+      'test/private/named-directories.test.ts',
       'test/private/inherited.test.ts',
       'test/private/made-first.test.ts',
       'test/private/owners.test.ts',

@@ -10,6 +10,7 @@ import { PlayedDatabase, seeded } from '../src/backup/testing.ts'
 import { EMPTY_CHECKSUM, formatChecksum, toTXID } from '../src/ltx/format/types.ts'
 import { MemoryStore } from '../src/objectstore/stores/memory.ts'
 import { effort, SEED } from '../test/harness/effort.ts'
+import { Random } from '../test/harness/random.ts'
 import { isPassing } from './outcome.ts'
 import { parsePayload } from './payloads.ts'
 import { restore } from './processors/restore.ts'
@@ -106,18 +107,23 @@ test(`a directory that is swapped for a link at any moment leads nowhere else (L
   const sub = join(root, 'sub')
   fs.mkdirSync(sub)
   let swapping = true
+  const random = new Random(SEED)
+  const aWhile = async () => {
+    for (let i = random.integer(1, 4); i > 0; i--) await setImmediate()
+  }
   const swapper = (async () => {
     while (swapping) {
       fs.renameSync(sub, join(root, 'away'))
       fs.symlinkSync('../outside', sub)
-      await setImmediate()
+      await aWhile()
       fs.unlinkSync(sub)
       fs.renameSync(join(root, 'away'), sub)
-      await setImmediate()
+      await aWhile()
     }
   })()
   let done = 0
   for (let i = 0; i < TRIES; i++) {
+    await aWhile()
     await restoreTo(`sub/${i}.db`).then(
       () => done++,
       (error: unknown) => expect(String(error)).toMatch(/symbolic link|cannot write/),

@@ -1,11 +1,13 @@
 /** A worker's directory for restored files, which others may write to: no link below it is followed. */
 
-import { mkdir } from 'node:fs/promises'
+import { closeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { BY_UMASK } from '../src/util/directories.ts'
 import { LtxdError } from '../src/util/errors.ts'
 import { filesBeneath, withPinnedDirectory } from '../src/util/files-beneath.ts'
+import { makeNamedDirectory } from '../src/util/named-directory.ts'
 import { OutputError, OutputExistsError } from '../src/util/new-file.ts'
+import { PRIVATE } from '../src/util/private-files.ts'
 
 /**
  * Runs `write` with a path for the file `path` below the directory. The path stays what it is when a directory on the
@@ -18,20 +20,36 @@ export async function inOutputDirectory<T>(
   write: (target: string) => Promise<T>,
 ): Promise<T> {
   const target = join(directory, path)
-  const files = filesBeneath(directory)
+  const held = hold(directory, target)
+  const base = `/proc/self/fd/${held}/.`
+  const files = filesBeneath(directory, PRIVATE, base)
   try {
-    await mkdir(directory, { recursive: true, mode: BY_UMASK })
-    makeDurable(directory, dirname(target))
-    if (files.status(target)?.isFile() === false) throw new OutputExistsError(target)
-  } catch (error) {
-    throw error instanceof LtxdError ? error : new OutputError(target, error)
+    try {
+      makeDurable(dirname(target))
+      if (files.status(target)?.isFile() === false) throw new OutputExistsError(target)
+    } catch (error) {
+      throw error instanceof LtxdError ? error : new OutputError(target, error)
+    }
+    return await withPinnedDirectory({ root: directory, base, path: dirname(target) }, (pinned) =>
+      write(join(pinned, basename(target))),
+    )
+  } finally {
+    closeSync(held)
   }
-  return withPinnedDirectory(directory, dirname(target), (pinned) => write(join(pinned, basename(target))))
 
-  function makeDurable(root: string, below: string): void {
-    if (below === root || files.exists(below)) return
-    makeDurable(root, dirname(below))
+  function makeDurable(below: string): void {
+    if (below === directory || files.exists(below)) return
+    makeDurable(dirname(below))
     files.makeDirectory(below)
     files.syncDirectory(dirname(below))
+  }
+}
+
+/** The directory may belong to this user in one of another's, who could put a link in its place. */
+function hold(directory: string, target: string): number {
+  try {
+    return makeNamedDirectory(directory, BY_UMASK)
+  } catch (error) {
+    throw error instanceof LtxdError ? error : new OutputError(target, error)
   }
 }

@@ -4,13 +4,14 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
 import { finishReplacements } from '../log/replace.ts'
-import { BY_UMASK, WRITABLE_BY_OWNER } from '../util/directories.ts'
-import { applyModes, describeChange } from '../util/directory-modes.ts'
+import { WRITABLE_BY_OWNER } from '../util/directories.ts'
+import { applyModes, describeChange, describeOwner } from '../util/directory-modes.ts'
 import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
-import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
+import { type FilesBeneath, filesBeneath, LinkedNameError, NotRegularError } from '../util/files-beneath.ts'
+import { findDirectory, makeNamedDirectory } from '../util/named-directory.ts'
 import { nativeLocks } from '../util/native-locks.ts'
-import { makeDirectorySync, type Modes, PRIVATE } from '../util/private-files.ts'
+import { type Modes, PRIVATE } from '../util/private-files.ts'
 import { readState, StateDamagedError, writeState } from '../util/state-file.ts'
 import { KnownNodes } from './known-nodes.ts'
 import { finishRestored } from './restored.ts'
@@ -19,6 +20,8 @@ import { MAX_TERM, termText } from './term.ts'
 /** A node's data directory, locked against a second daemon while it is open. */
 export interface DataDirectory {
   readonly dir: string
+  /** Another path of it, which leads there whatever is renamed above it, until `close`. */
+  readonly at: string
   /** The directory that the mount shows. After a clean stop it holds plain SQLite files. */
   readonly root: string
   /** The modes of everything in it but `root`. */
@@ -50,23 +53,37 @@ export interface DataDirectory {
   close(): void
 }
 
+/** A data directory that no node uses while it is read. */
+export interface LockedDirectory {
+  readonly files: FilesBeneath
+  readonly unlock: () => void
+}
+
 /**
  * Holds the data directory's lock for a reader, so that no node changes the directory meanwhile. Creates and writes
- * nothing. Returns the function that releases the lock. Throws LtxdError when `dir` is no data directory, or a node
- * uses it.
+ * nothing. Throws LtxdError when `dir` is no data directory, or a node uses it.
  */
-export function lockForReading(dir: string): () => void {
-  if (!fs.existsSync(`${dir}/files`)) {
+export function lockForReading(dir: string): LockedDirectory {
+  const held = findDirectory(dir)
+  if (held === undefined || !fs.existsSync(`/proc/self/fd/${held}/files`)) {
+    if (held !== undefined) fs.closeSync(held)
     throw new LtxdError('NO_DATA', `${dir} is not a data directory of ltxd (it has no files/): name one with --data`)
   }
-  const files = filesBeneath(dir)
-  const identity = `${dir}/node.json`
-  if (files.status(identity) !== undefined) readIdentity(files, identity)
-  if (files.status(`${dir}/lock`) === undefined) return () => {}
-  const lock = files.open(`${dir}/lock`, fs.constants.O_RDWR)
-  if (nativeLocks().tryLock(lock)) return () => fs.closeSync(lock)
-  fs.closeSync(lock)
-  throw inUse(dir)
+  const descriptors = [held]
+  const unlock = () => descriptors.forEach((fd) => fs.closeSync(fd))
+  try {
+    const files = filesBeneath(dir, PRIVATE, heldAt(held))
+    const identity = `${dir}/node.json`
+    if (files.status(identity) !== undefined) readIdentity(files, identity)
+    if (files.status(`${dir}/lock`) === undefined) return { files, unlock }
+    const lock = files.open(`${dir}/lock`, fs.constants.O_RDWR)
+    descriptors.push(lock)
+    if (!nativeLocks().tryLock(lock)) throw inUse(dir)
+    return { files, unlock }
+  } catch (error) {
+    unlock()
+    throw error
+  }
 }
 
 export interface DataDirectoryOptions {
@@ -83,36 +100,32 @@ export interface DataDirectoryOptions {
 export function openDataDirectory(dir: string, options: DataDirectoryOptions = {}): DataDirectory {
   const { modes = PRIVATE } = options
   const root = `${dir}/files`
-  const files = filesBeneath(dir, modes)
-  let lock: number
+  const descriptors: number[] = []
+  const close = () => descriptors.forEach((fd) => fs.closeSync(fd))
   try {
-    if (!fs.existsSync(dir)) {
-      fs.mkdirSync(path.dirname(dir), { recursive: true, mode: BY_UMASK })
-      makeDirectorySync(dir, modes.directory)
-    }
+    const held = makeNamedDirectory(dir, modes.directory)
+    descriptors.push(held)
+    const at = heldAt(held)
+    const files = filesBeneath(dir, modes, at)
     // It is the root of the mount, whose mode is the applications' business once it is there.
-    fs.mkdirSync(root, { recursive: true, mode: WRITABLE_BY_OWNER })
+    files.makeDirectory(root, WRITABLE_BY_OWNER)
     files.makeDirectory(`${dir}/log`)
     for (const own of ['files', 'log']) fs.closeSync(files.openDirectory(`${dir}/${own}`))
-    lock = files.open(`${dir}/lock`, fs.constants.O_RDWR | fs.constants.O_CREAT, PRIVATE.file)
-  } catch (error) {
-    throw unusable(dir, error)
-  }
-  if (!nativeLocks().tryLock(lock)) {
-    fs.closeSync(lock)
-    throw inUse(dir)
-  }
-  try {
+    const lock = files.open(`${dir}/lock`, fs.constants.O_RDWR | fs.constants.O_CREAT, PRIVATE.file)
+    descriptors.push(lock)
+    if (!nativeLocks().tryLock(lock)) throw inUse(dir)
     // First, because it says whether this version may change the directory.
     const identity = new IdentityFile(files, dir)
-    const changed = applyModes(dir, modes, 'files')
+    const foreign = describeOwner(`the data directory ${dir}`, fs.statSync(at))
+    if (foreign !== undefined) options.changed?.(foreign)
+    const changed = applyModes(dir, modes, at, 'files')
     if (changed !== undefined) {
       options.changed?.(describeChange(`the data directory ${dir}`, changed, modes, 'data.mode'))
     }
     finishReplacements(files, `${dir}/log`, (problem) => options.changed?.(problem))
     finishRestored({ dir, root, files }, (problem) => options.changed?.(problem))
     return {
-      ...{ dir, root, modes, files, nodeId: identity.nodeId },
+      ...{ dir, at, root, modes, files, nodeId: identity.nodeId },
       clusterId: () => identity.clusterId,
       joinCluster: (id) => identity.update({ clusterId: id }),
       term: () => identity.term,
@@ -137,13 +150,20 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
         if (term > identity.historyTerm) identity.update({ historyTerm: term.toString() })
       },
       knownNodes: new KnownNodes(files, `${dir}/nodes.json`, formatNodeId(identity.nodeId)),
-      close: () => fs.closeSync(lock),
+      close,
     }
   } catch (error) {
-    fs.closeSync(lock)
-    throw error instanceof LtxdError ? error : unusable(dir, error)
+    close()
+    throw isSaid(error) ? error : unusable(dir, error)
   }
 }
+
+/** A path that names the directory until the descriptor is closed. With a dot: lstat would see the link in /proc. */
+const heldAt = (descriptor: number) => `/proc/self/fd/${descriptor}/.`
+
+/** A link, or something else, in the place of one of its own files says only what it is. */
+const isSaid = (error: unknown) =>
+  error instanceof LtxdError && !(error instanceof LinkedNameError) && !(error instanceof NotRegularError)
 
 export function formatNodeId(id: bigint): string {
   return id.toString(16).padStart(16, '0')
@@ -177,7 +197,7 @@ class IdentityFile {
     if (files.status(this.#path) !== undefined) {
       this.#identity = readIdentity(files, this.#path)
     } else {
-      const inherited = fs.readdirSync(`${dir}/log`).length > 0
+      const inherited = files.list(`${dir}/log`).length > 0
       this.#identity = { id: formatNodeId(randomBytes(8).readBigUInt64BE()), ...(inherited && { inherited }) }
       this.#write()
     }

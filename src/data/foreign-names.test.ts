@@ -45,7 +45,7 @@ describe.each(NAMES)('in the place of %s', (name) => {
     fs.rmSync(path, { recursive: true, force: true })
     KINDS[kind]!(path)
     const before = snapshot()
-    for (const open of [() => openDataDirectory(dir).close(), () => lockForReading(dir)()]) {
+    for (const open of [() => openDataDirectory(dir).close(), () => lockForReading(dir).unlock()]) {
       try {
         open()
       } catch (error) {

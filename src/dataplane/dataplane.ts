@@ -64,11 +64,11 @@ export class DataPlane {
 
   constructor(options: DataPlaneOptions) {
     this.#options = options
-    const { dataDir, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites } = options
+    const { dataDir, at, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites } = options
     this.#helpers = new HelperThreads({ ...options, syncFailed: () => this.takeTurn() })
     const workerData: DataPlaneData = {
       ...{ shared: this.shared.buffer, withheld: this.withheld.buffer, ...this.#helpers.memory },
-      ...{ dataDir, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites },
+      ...{ dataDir, at, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites },
     }
     this.#worker = new Worker(fileURLToPath(new URL('./dataplane.js', import.meta.url)), { workerData })
     this.#worker.on('message', (message: FromDataPlane) => this.#receive(message))

@@ -18,6 +18,8 @@ export interface DataPlaneData {
   /** Shared memory of the thread that keeps a core awake (keep-awake.ts); absent without that thread. */
   readonly keepAwake?: SharedArrayBuffer
   readonly dataDir: string
+  /** Another path of it, by which it is held. */
+  readonly at: string
   /** The backing directory, and where applications see it. */
   readonly root: string
   readonly mountDir: string

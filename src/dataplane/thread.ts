@@ -38,7 +38,7 @@ import { WithheldDatabases } from './withheld.ts'
 
 assert.ok(parentPort !== null, 'this file is the entry of a worker thread')
 const port = parentPort
-const { shared, dataDir, root, mountDir, segmentSizeBytes, nodeId, ...data } = workerData as DataPlaneData
+const { shared, dataDir, at, root, mountDir, segmentSizeBytes, nodeId, ...data } = workerData as DataPlaneData
 const filter = new DatabaseFilter(data.filter)
 const state = new SharedState(shared)
 const syncs = new Syncs(data.syncs)
@@ -46,7 +46,7 @@ const keepAwake = data.keepAwake === undefined ? undefined : new KeepAwake(data.
 const databases = new Map<string, Database>()
 const nowMs = Date.now
 /** While this thread serves, applications rename directories and make links below `root`. */
-const files = filesBeneath(dataDir, data.modes)
+const files = filesBeneath(dataDir, data.modes, at)
 
 const say = (message: FromDataPlane) => port.postMessage(message)
 const slots = new Slots(state, say)

@@ -204,9 +204,9 @@ class RunningNode implements Node {
     throw new LtxdError('NO_CLUSTER', 'this node is in no cluster: set lease.type, or name a Consul with --consul')
   }
 
-  #startPlane({ dir, root, modes, nodeId }: DataDirectory): DataPlane {
+  #startPlane({ dir, at, root, modes, nodeId }: DataDirectory): DataPlane {
     const plane = new DataPlane({
-      dataDir: dir,
+      ...{ dataDir: dir, at },
       root,
       mountDir: this.mountDir,
       modes,

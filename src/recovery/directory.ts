@@ -9,7 +9,6 @@ import { lockForReading, openDataDirectory } from '../data/directory.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
-import { filesBeneath } from '../util/files-beneath.ts'
 import type { Modes } from '../util/private-files.ts'
 import type { PlannedRecovery } from './recover.ts'
 import { planDatabase, recoverDatabase, rejectionAdvice } from './recover.ts'
@@ -37,9 +36,8 @@ export function planDirectory(
   filter = ANY_DATABASE,
   mountDir?: string,
 ): DatabasePlan[] {
-  const unlock = lockForReading(dir)
+  const { files, unlock } = lockForReading(dir)
   try {
-    const files = filesBeneath(dir)
     return chosen(files, dir, names, filter).map((name) => plan(files, dir, name, { foresee: true, mountDir }))
   } finally {
     unlock()
@@ -56,7 +54,7 @@ export function recoverDirectory(
   modes?: Modes,
   mountDir?: string,
 ): RecoveredDatabase[] {
-  lockForReading(dir)()
+  lockForReading(dir).unlock()
   const data = openDataDirectory(dir, { ...(modes && { modes }), changed: (message) => log('warn', message, {}) })
   try {
     const { root, nodeId, files } = data

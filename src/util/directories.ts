@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs'
-import { chmod, mkdir, open, stat, unlink } from 'node:fs/promises'
+import { chmod, lstat, mkdir, open, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { errorCode } from './errors.ts'
 
@@ -50,9 +50,18 @@ async function makeDirectory(path: string, mode?: number): Promise<void> {
 }
 
 /** Stats a path; undefined when nothing exists there. */
-export async function statFile(path: string): Promise<Stats | undefined> {
+export function statFile(path: string): Promise<Stats | undefined> {
+  return unlessMissing(stat(path))
+}
+
+/** The same without following a link that is there. */
+export function linkStatus(path: string): Promise<Stats | undefined> {
+  return unlessMissing(lstat(path))
+}
+
+async function unlessMissing(found: Promise<Stats>): Promise<Stats | undefined> {
   try {
-    return await stat(path)
+    return await found
   } catch (error) {
     if (isMissing(error)) return undefined
     throw error
@@ -70,6 +79,7 @@ export async function removeFile(path: string): Promise<boolean> {
   }
 }
 
-function isMissing(error: unknown): boolean {
+/** Nothing has the name, or a file has that of a directory on the way. */
+export function isMissing(error: unknown): boolean {
   return errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR'
 }

@@ -27,7 +27,7 @@ afterEach(() => {
 })
 
 test('everything in the directory gets its mode, but for the named entry and what links name', () => {
-  expect(applyModes(dir, PRIVATE, 'left')).toEqual({ mode: 0o755, count: 5, isForeign: false })
+  expect(applyModes(dir, PRIVATE, dir, 'left')).toEqual({ mode: 0o755, count: 5, isForeign: false })
   expect(['dir', 'dir/a', 'dir/a/b', 'dir/a/file', 'dir/a/b/file'].map(modeOf)).toEqual([
     '700',
     '700',
@@ -36,12 +36,12 @@ test('everything in the directory gets its mode, but for the named entry and wha
     '600',
   ])
   expect(['dir/left', 'dir/left/file', 'outside', 'outside/file'].map(modeOf)).toEqual(['755', '644', '755', '644'])
-  expect(applyModes(dir, PRIVATE, 'left')).toBeUndefined()
+  expect(applyModes(dir, PRIVATE, dir, 'left')).toBeUndefined()
 })
 
 test('a wider mode is applied too, beside other work', async () => {
-  applyModes(dir, PRIVATE)
-  expect(await applyModesMeanwhile(dir, modesOf(0o750))).toMatchObject({ mode: 0o700, isForeign: false })
+  applyModes(dir, PRIVATE, dir)
+  expect(await applyModesMeanwhile(dir, modesOf(0o750), dir)).toMatchObject({ mode: 0o700, isForeign: false })
   expect(['dir', 'dir/a/b', 'dir/a/b/file', 'outside/file'].map(modeOf)).toEqual(['750', '750', '640', '644'])
 })
 

@@ -2,15 +2,18 @@
 
 import type { Stats } from 'node:fs'
 import fs from 'node:fs'
+import { basename } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { errorCode } from './errors.ts'
 import { type FilesBeneath, filesBeneath } from './files-beneath.ts'
-import type { Modes } from './private-files.ts'
+import { lockMode, type Modes } from './private-files.ts'
 
 const PERMISSIONS = 0o777
 const OTHERS = 0o077
 /** Set-user-id, set-group-id, sticky. */
 const SPECIAL = 0o7000
+/** The files that ltxd locks in a data directory and in a backup. */
+const LOCKS: ReadonlySet<string> = new Set(['lock', '.ltxd-lock'])
 
 export interface Changed {
   /** How the directory itself was. */
@@ -23,18 +26,19 @@ export interface Changed {
 
 /**
  * Gives a directory, and all that this user owns in it (root: all), their modes; undefined if that changed nothing. A
- * directory gets its mode after what is in it, so one that has it is not read again. `except` names an entry of the
- * directory that is left alone. Symbolic links below the directory are not followed.
+ * directory gets its mode after what is in it, so one that has it is not read again. `base` is another path of the
+ * directory, by which it is held. `except` names an entry of it that is left alone. Symbolic links below the directory
+ * are not followed.
  */
-export function applyModes(dir: string, modes: Modes, except?: string): Changed | undefined {
-  const walk = new ModeWalk(dir, modes, except)
+export function applyModes(dir: string, modes: Modes, base: string, except?: string): Changed | undefined {
+  const walk = new ModeWalk(dir, modes, base, except)
   Array.from(walk.steps())
   return walk.changed()
 }
 
 /** The same, beside other work. */
-export async function applyModesMeanwhile(dir: string, modes: Modes): Promise<Changed | undefined> {
-  const walk = new ModeWalk(dir, modes)
+export async function applyModesMeanwhile(dir: string, modes: Modes, base: string): Promise<Changed | undefined> {
+  const walk = new ModeWalk(dir, modes, base)
   for (const _ of walk.steps()) await setImmediate()
   return walk.changed()
 }
@@ -48,9 +52,9 @@ class ModeWalk {
   #count = 0
   #isForeign = false
 
-  constructor(dir: string, modes: Modes, except?: string) {
-    this.#files = filesBeneath(dir)
-    this.#stats = fs.statSync(dir)
+  constructor(dir: string, modes: Modes, base: string, except?: string) {
+    this.#files = filesBeneath(dir, modes, base)
+    this.#stats = fs.statSync(base)
     this.#modes = modes
     this.#except = except
   }
@@ -65,7 +69,8 @@ class ModeWalk {
   *steps(path = this.#files.root, stats = this.#stats): Generator<undefined> {
     const isTop = path === this.#files.root
     const isDirectory = stats.isDirectory()
-    const wanted = isDirectory ? this.#modes.directory : this.#modes.file
+    const file = LOCKS.has(basename(path)) ? lockMode(this.#modes) : this.#modes.file
+    const wanted = isDirectory ? this.#modes.directory : file
     if ((stats.mode & PERMISSIONS) === wanted) return
     for (const name of isDirectory ? (whereOurs(() => this.#files.list(path)) ?? []) : []) {
       if (isTop && name === this.#except) continue
@@ -106,6 +111,12 @@ function whereOurs<T>(run: () => T): T | undefined {
     if (ELSEWHERE.includes(errorCode(error) ?? '')) return undefined
     throw error
   }
+}
+
+/** In one line, where another user owns a directory of ltxd's own: he may rename and remove what is in it. */
+export function describeOwner(what: string, { uid }: Stats): string | undefined {
+  if (uid === 0 || uid === process.geteuid?.()) return undefined
+  return `${what} belongs to the user with id ${uid}, who can replace everything in it: make it the property of the user that runs ltxd`
 }
 
 /** In one line. `key` is the configuration's key for another mode. */

@@ -92,7 +92,8 @@ function operations(files: FilesBeneath, path: string, parent: string): [string,
     ['open a directory', () => fs.closeSync(files.openDirectory(path))],
     [
       'pin',
-      () => withPinnedDirectory(files.root, path, async (pinned) => assert.deepEqual(fs.readdirSync(pinned), [])),
+      () =>
+        withPinnedDirectory({ root: files.root, path }, async (pinned) => assert.deepEqual(fs.readdirSync(pinned), [])),
     ],
     ['make a directory', () => files.makeDirectory(path)],
     ['make one below', () => files.makeDirectory(`${path}/new`)],

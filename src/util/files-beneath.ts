@@ -12,13 +12,12 @@ import { basename, dirname, join } from 'node:path'
 import { copyFileSync } from './copy-file.ts'
 import { errorCode, LtxdError } from './errors.ts'
 import { type Files, filesWith } from './files.ts'
+import { O_PATH } from './named-directory.ts'
 import { giveTo, type Owner } from './owner.ts'
 import { listNames, native } from './path-bytes.ts'
 import { isWider, type Modes, PRIVATE } from './private-files.ts'
 
 const { O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants
-/** Missing in Node's constants; the same on every architecture that Node runs on. */
-const O_PATH = 0o10000000
 const DIRECTORY = O_DIRECTORY | O_NOFOLLOW
 
 /** A name is a symbolic link, or is reached through one. */
@@ -131,14 +130,13 @@ export function pinned(root: string): string {
 
 /**
  * Runs `use` with a path that names the directory `path` until `use` ends, whatever is renamed or replaced by a link
- * meanwhile: for work that takes a while, or takes a path. Throws LinkedNameError.
+ * meanwhile: for work that takes a while, or takes a path. `base`: another path of `root`. Throws LinkedNameError.
  */
 export async function withPinnedDirectory<T>(
-  root: string,
-  path: string,
+  { root, base = root, path }: { root: string; base?: string; path: string },
   use: (pinned: string) => Promise<T>,
 ): Promise<T> {
-  const fd = resolve(root, path, (at) => openDirectory(at, path, root, O_PATH))
+  const fd = resolve(root, path, (at) => openDirectory(at, path, root, O_PATH), base)
   const pinned = `/proc/self/fd/${fd}`
   try {
     return await use(pinned)

@@ -5,7 +5,6 @@
 
 import fs from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
-import { errorCode } from './errors.ts'
 import { native } from './path-bytes.ts'
 
 export interface Modes {
@@ -23,25 +22,37 @@ export function modesOf(directory: number): Modes {
   return { directory, file: directory & 0o666 }
 }
 
+/**
+ * The mode of a file that processes lock: who may not write to it may not open it, because a lock for reading keeps
+ * everybody else out, too.
+ */
+export function lockMode({ file }: Modes): number {
+  const writers = file & 0o222
+  return writers | (writers << 1)
+}
+
 /** Wider modes than PRIVATE are what the configuration says, whatever the umask. */
 export const isWider = (mode: number) => (mode & OTHERS) !== 0
 
 export function createSync(path: string, flags: number, mode: number): number {
   const fd = fs.openSync(native(path), flags, mode)
-  if (isWider(mode) && (flags & fs.constants.O_CREAT) !== 0 && isOne(fs.fstatSync(fd))) {
-    widen(() => fs.fchmodSync(fd, mode))
-  }
+  if (isWider(mode) && (flags & fs.constants.O_CREAT) !== 0 && isOwn(fs.fstatSync(fd))) fs.fchmodSync(fd, mode)
   return fd
 }
 
-export async function create(path: string, flags: string, mode: number): Promise<FileHandle> {
+export async function create(path: string, flags: string | number, mode: number): Promise<FileHandle> {
   const handle = await fs.promises.open(path, flags, mode)
-  if (isWider(mode) && isOne(await handle.stat())) await handle.chmod(mode).catch(unlessNotOwner)
+  if (isWider(mode) && isOwn(await handle.stat())) await handle.chmod(mode)
   return handle
 }
 
-/** A hard link keeps its mode: its other name may be in a place where the file was not to change. */
-const isOne = (file: fs.Stats) => file.isFile() && file.nlink <= 1
+/**
+ * Whether it is a file of this user's to which nothing but this name leads. Another's that existed keeps its mode, and
+ * so does a hard link: its other name may be in a place where the file was not to change.
+ */
+export function isOwn(file: fs.Stats): boolean {
+  return file.isFile() && file.nlink <= 1 && file.uid === process.geteuid?.()
+}
 
 /** Makes a directory and its missing parents. */
 export function makeDirectorySync(path: string, mode: number): void {
@@ -51,17 +62,4 @@ export function makeDirectorySync(path: string, mode: number): void {
   if (made === undefined) return
   fs.mkdirSync(path, { recursive: true, mode })
   for (let at = path; at.length >= made.length; at = at.slice(0, at.lastIndexOf('/')) || '/') fs.chmodSync(at, mode)
-}
-
-function widen(change: () => void): void {
-  try {
-    change()
-  } catch (error) {
-    unlessNotOwner(error)
-  }
-}
-
-/** Another user's file that existed already keeps its mode. */
-function unlessNotOwner(error: unknown): void {
-  if (errorCode(error) !== 'EPERM') throw error
 }

@@ -7,11 +7,11 @@ import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { errorCode } from './errors.ts'
+import { O_PATH } from './named-directory.ts'
 import { PRIVATE } from './private-files.ts'
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDWR } = fs.constants
 /** Missing in Node's constants; the same on every architecture that Node runs on. */
-const O_PATH = 0o10000000
 const O_TMPFILE = 0o20000000 | O_DIRECTORY
 /** File systems, FUSE among them, that have no files without a name. */
 const UNSUPPORTED = ['ENOTSUP', 'EOPNOTSUPP', 'EISDIR', 'EINVAL', 'ENOSYS']

@@ -9,7 +9,7 @@ const directory = process.argv[2] ?? ''
 const root = path.join(directory, 'files')
 fs.mkdirSync(root)
 const plane = new DataPlane({
-  dataDir: directory,
+  ...{ dataDir: directory, at: directory },
   root,
   mountDir: directory,
   modes: PRIVATE,

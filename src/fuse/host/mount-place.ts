@@ -5,15 +5,12 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
-import { BY_UMASK } from '../../util/directories.ts'
 import { errorCode, errorMessage } from '../../util/errors.ts'
+import { type Entry, findEntry, ForeignLinkError, O_PATH, openEntry, pathOf } from '../../util/named-directory.ts'
 import { MountError } from './mount-error.ts'
 import { mountAt, type MountEntry } from './mountinfo.ts'
 
-const { O_DIRECTORY, O_NOFOLLOW } = fs.constants
-/** From <fcntl.h>; Node has no constant for it. The descriptor refers to a file without opening it. */
-export const O_PATH = 0o10000000
-const MAX_SYMLINKS = 40
+const { O_DIRECTORY } = fs.constants
 
 export class MountPlace {
   /** An O_PATH descriptor of a directory. */
@@ -28,7 +25,7 @@ export class MountPlace {
 
   /** Where it is now, as in /proc/self/mountinfo. */
   get path(): string {
-    return path.join(fs.readlinkSync(`/proc/self/fd/${this.parent}`), this.name)
+    return path.join(pathOf(this.parent), this.name)
   }
 
   /** What is mounted there, from mountinfo: the file system itself may be dead, or served by this process. */
@@ -47,47 +44,17 @@ export class MountPlace {
 }
 
 /**
- * Finds the place component by component. A symbolic link on the way is followed if this user or root has made it: any
- * other user could exchange it for another while ltxd mounts. Does not access a file system that is mounted there. With
- * `make`, directories that are missing are made. Throws MountError.
+ * Finds the place as util/named-directory.ts does. Does not access a file system that is mounted there. With `make`,
+ * directories that are missing are made. Throws MountError.
  */
 export function findPlace(directory: string, make = false): MountPlace {
-  let at = openRoot()
-  const names = namesOf(path.resolve(directory))
+  const isFound = ({ parent, name }: Entry) => new MountPlace(parent, name).mounted !== undefined
   try {
-    for (let links = 0; links <= MAX_SYMLINKS;) {
-      const name = names.shift()
-      if (name === undefined) return new MountPlace(at, '.') // The root of all files.
-      const place = new MountPlace(at, name)
-      if (names.length === 0 && place.mounted !== undefined) return place
-      const target = name === '..' ? path.dirname(fs.readlinkSync(`/proc/self/fd/${at}`)) : linkTarget(place)
-      if (target !== undefined) {
-        links++
-        names.unshift(...namesOf(target))
-        if (path.isAbsolute(target)) at = replaced(at, openRoot())
-        continue
-      }
-      const next = open(place, make)
-      if (next === undefined) return new MountPlace(at, [name, ...names].join('/'))
-      if (names.length > 0) at = replaced(at, next)
-      else {
-        fs.closeSync(next)
-        return place
-      }
-    }
-    throw new MountError(
-      'MOUNT_FAILED',
-      `${directory} leads through too many symbolic links; name the directory itself`,
-    )
+    const { parent, name } = findEntry(directory, { make, isFound })
+    return new MountPlace(parent, name)
   } catch (error) {
-    fs.closeSync(at)
     throw explained(directory, error)
   }
-}
-
-/** An O_PATH descriptor of the directory at this place. */
-export function openPlace({ parent, name }: MountPlace): number {
-  return fs.openSync(`/proc/self/fd/${parent}/${name}`, O_PATH | O_DIRECTORY | O_NOFOLLOW)
 }
 
 /**
@@ -107,7 +74,7 @@ export function atDirectory<T>(named: string, use: (path: string) => T): T | und
   try {
     // Of several names the first was missing: what is there by now was not checked.
     const isOther = place.name.includes('/') || place.mounted !== undefined
-    const directory = isOther ? undefined : whereDirectory(() => openPlace(place))
+    const directory = isOther ? undefined : whereDirectory(() => openEntry(place))
     if (directory === undefined) return undefined
     try {
       return use(`/proc/self/fd/${directory}`)
@@ -130,53 +97,10 @@ function whereDirectory(open: () => number): number | undefined {
 
 export function explained(directory: string, error: unknown): MountError {
   if (error instanceof MountError) return error
+  if (error instanceof ForeignLinkError) return new MountError('MOUNT_LINK_FOREIGN', error.message, { cause: error })
   if (errorCode(error) === 'EEXIST' || errorCode(error) === 'ENOTDIR') {
     return new MountError('MOUNT_NOT_DIRECTORY', `${directory} is not a directory; choose another mount point`)
   }
   const reason = errorMessage(error).replace(/'\/proc\/self\/fd\/[^']*'/, `'${directory}'`)
   return new MountError('MOUNT_FAILED', `cannot prepare the mount point ${directory}: ${reason}`, { cause: error })
-}
-
-/** Opens the directory at a place. undefined: it does not exist, and is not to be made. */
-function open(place: MountPlace, make: boolean): number | undefined {
-  try {
-    return openPlace(place)
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw error
-  }
-  if (!make) return undefined
-  fs.mkdirSync(place.seenThrough(place.parent), BY_UMASK)
-  return openPlace(place)
-}
-
-/** Where a symbolic link leads; undefined for anything else. Throws MountError for another user's. */
-function linkTarget({ parent, name, path: shown }: MountPlace): string | undefined {
-  const at = `/proc/self/fd/${parent}/${name}`
-  const status = () => fs.lstatSync(at, { bigint: true, throwIfNoEntry: false })
-  const link = status()
-  if (link?.isSymbolicLink() !== true) return undefined
-  const isOurs = (uid: bigint) => uid === 0n || Number(uid) === process.geteuid?.()
-  // Where links of others can be hard linked, a link of root's may lie in any directory.
-  const isInPlace = link.nlink === 1n || isOurs(fs.statSync(`/proc/self/fd/${parent}`, { bigint: true }).uid)
-  const target = isOurs(link.uid) && isInPlace ? fs.readlinkSync(at) : undefined
-  const after = status()
-  if (target !== undefined && after?.ino === link.ino && after.ctimeNs === link.ctimeNs) return target
-  throw new MountError(
-    'MOUNT_LINK_FOREIGN',
-    `${shown} is a symbolic link of the user with id ${after?.uid ?? link.uid}, who could lead the mount anywhere: ` +
-      'name the directory itself',
-  )
-}
-
-function openRoot(): number {
-  return fs.openSync('/', O_PATH | O_DIRECTORY)
-}
-
-function replaced(old: number, next: number): number {
-  fs.closeSync(old)
-  return next
-}
-
-function namesOf(absoluteOrRelative: string): string[] {
-  return absoluteOrRelative.split('/').filter((name) => name !== '' && name !== '.')
 }

@@ -1,8 +1,9 @@
 /** The directory to mount at, and whether it can be mounted over. */
 
 import fs from 'node:fs'
+import { openEntry } from '../../util/named-directory.ts'
 import { MountError } from './mount-error.ts'
-import { explained, findPlace, openPlace } from './mount-place.ts'
+import { explained, findPlace } from './mount-place.ts'
 import type { MountEntry } from './mountinfo.ts'
 
 export const SUBTYPE = 'ltxd'
@@ -31,7 +32,7 @@ export function prepareMountPoint(named: string): MountPoint {
           'choose another directory, or unmount it first',
       )
     }
-    directory = openPlace(place)
+    directory = openEntry(place)
     if (fs.readdirSync(`/proc/self/fd/${directory}`).length > 0) {
       throw new MountError(
         'MOUNT_NOT_EMPTY',

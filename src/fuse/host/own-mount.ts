@@ -1,9 +1,10 @@
 /** A mount of this process's, by its numbers and its place: it is unmounted there, and nothing else is. */
 
 import fs from 'node:fs'
+import { O_PATH } from '../../util/named-directory.ts'
 import type { Device } from '../device.ts'
 import { MountError } from './mount-error.ts'
-import { type MountPlace, O_PATH, placeOf } from './mount-place.ts'
+import { type MountPlace, placeOf } from './mount-place.ts'
 import { MOUNT_TYPE } from './mount-point.ts'
 import { type MountEntry, readMounts } from './mountinfo.ts'
 

@@ -13,6 +13,7 @@ import fs from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
 import { helperEnvironment } from '../../util/environment.ts'
 import { errorCode, LtxdError } from '../../util/errors.ts'
+import { O_PATH } from '../../util/named-directory.ts'
 import type { Caller } from '../content.ts'
 import type { Device } from '../device.ts'
 import { errnoNumber } from '../errno.ts'
@@ -32,8 +33,6 @@ import { Message } from './message.ts'
 import type { Reply } from './reply.ts'
 import type { Request } from './request.ts'
 
-/** From <fcntl.h>; Node has no constant for it. The descriptor refers to a file without opening it. */
-const O_PATH = 0o10000000
 const HANG_TIMEOUT_MS = 10_000
 
 /** Wakes the thread that serves `device`. Returns false when the doorbell is not hung, or the mount is gone. */

@@ -1,28 +1,77 @@
-import type { FileHandle } from 'node:fs/promises'
+import fs from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { LtxdError } from '../../util/errors.ts'
+import { NotRegularError } from '../../util/files-beneath.ts'
 import { nativeLocks } from '../../util/native-locks.ts'
-import { create } from '../../util/private-files.ts'
+import { isOwn } from '../../util/private-files.ts'
+
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = fs.constants
 
 /** The ends of this process's queues by path: its own callers never hold pool threads while waiting for each other. */
 const queues = new Map<string, Promise<void>>()
 
+/** `named` is the same for all callers; the file is opened by `path`. */
+export interface LockFile {
+  readonly path: string
+  readonly named: string
+}
+
+/** What is done under a lock takes milliseconds. */
+const DEADLINE_MS = 30_000
+const MAX_PAUSE_MS = 50
+
+/** Another process does not let go of the lock. */
+export class LockHeldError extends LtxdError {
+  constructor({ named }: LockFile) {
+    super(
+      'LOCK_HELD',
+      `another process has held the lock ${named} for ${DEADLINE_MS / 1000} s: "lslocks" or "fuser" names it; end it`,
+    )
+  }
+}
+
 /**
- * Runs `critical` while no other process, and no other caller here, holds the lock file `path`. Creates the file with
- * `mode`.
+ * Runs `critical` while no other process, and no other caller here, holds the lock file. Creates the file, with `mode`.
+ * Throws LockHeldError, NotRegularError, and ELOOP for a link.
  */
-export async function withFileLock<T>(path: string, mode: number, critical: () => Promise<T>): Promise<T> {
-  const before = queues.get(path) ?? Promise.resolve()
+export async function withFileLock<T>(file: LockFile, mode: number, critical: () => Promise<T>): Promise<T> {
+  const { path, named } = file
+  const before = queues.get(named) ?? Promise.resolve()
   let release = (): void => undefined
   const mine = new Promise<void>((resolve) => (release = resolve))
-  queues.set(path, mine)
+  queues.set(named, mine)
   await before
   let handle: FileHandle | undefined
   try {
-    handle = await create(path, 'a', mode)
-    await nativeLocks().waitForLock(handle.fd)
+    handle = await openLock(path, mode)
+    if (!(await lock(handle.fd))) throw new LockHeldError(file)
     return await critical()
   } finally {
     await handle?.close()
-    if (queues.get(path) === mine) queues.delete(path)
+    if (queues.get(named) === mine) queues.delete(named)
     release()
   }
+}
+
+/** Others may have put something else there; and version 0.1 let everybody open it who may read. */
+async function openLock(path: string, mode: number): Promise<FileHandle> {
+  const handle = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode)
+  const found = await handle.stat()
+  if (!found.isFile()) {
+    await handle.close()
+    throw new NotRegularError(path, found)
+  }
+  if (isOwn(found) && (found.mode & 0o777) !== mode) await handle.chmod(mode)
+  return handle
+}
+
+/** False if it cannot be had before the deadline. */
+async function lock(fd: number): Promise<boolean> {
+  const until = performance.now() + DEADLINE_MS
+  for (let pause = 1; !nativeLocks().tryLock(fd); pause = Math.min(2 * pause, MAX_PAUSE_MS)) {
+    if (performance.now() > until) return false
+    await delay(pause)
+  }
+  return true
 }

@@ -4,11 +4,15 @@
  * thereby drops the metadata, as it would in S3.
  */
 
-import { type FileHandle, open, readFile } from 'node:fs/promises'
+import { type FileHandle, rename } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { z } from 'zod'
+import { removeFile, syncDirectory } from '../../util/directories.ts'
 import { errorCode } from '../../util/errors.ts'
+import { create } from '../../util/private-files.ts'
 import { formatState, parseState, StateDamagedError } from '../../util/state-file.ts'
 import type { Metadata } from '../objectstore.ts'
+import { openRegular } from './beneath.ts'
 
 export const SIDECAR_SUFFIX = '.meta.json'
 
@@ -35,8 +39,33 @@ export async function fingerprint(handle: FileHandle): Promise<Fingerprint> {
   return { sizeBytes: size, tail: tail.toString('hex') }
 }
 
-export function formatSidecar(metadata: Metadata, print: Fingerprint): string {
-  return formatState(SIDECAR.format, { ...print, metadata }, 2)
+/** undefined: an object without metadata has no sidecar. */
+export function formatSidecar(metadata: Metadata | undefined, print: Fingerprint): string | undefined {
+  return Object.keys(metadata ?? {}).length === 0 ? undefined : formatState(SIDECAR.format, { ...print, metadata }, 2)
+}
+
+/** Replaces the sidecar of the object at `path`, or removes it. It is written to the file `unfinished` first. */
+export async function putSidecar(
+  path: string,
+  unfinished: string,
+  text: string | undefined,
+  mode: number,
+): Promise<void> {
+  const sidecar = path + SIDECAR_SUFFIX
+  if (text === undefined) return void (await removeFile(sidecar))
+  try {
+    const handle = await create(unfinished, 'wx', mode)
+    try {
+      await handle.writeFile(text)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(unfinished, sidecar)
+  } finally {
+    await removeFile(unfinished)
+  }
+  await syncDirectory(dirname(path))
 }
 
 /**
@@ -53,7 +82,7 @@ export async function readSidecar(path: string): Promise<Metadata> {
   }
   const sidecar = parseSidecar(path + SIDECAR_SUFFIX, text)
   if (sidecar === undefined) return {}
-  const handle = await open(path, 'r')
+  const handle = await openRegular(path)
   try {
     const actual = await fingerprint(handle)
     return actual.sizeBytes === sidecar.sizeBytes && actual.tail === sidecar.tail ? sidecar.metadata : {}
@@ -62,11 +91,15 @@ export async function readSidecar(path: string): Promise<Metadata> {
   }
 }
 
+/** Empty if there is more. A file may have no size, and bytes without end. */
 async function readBounded(path: string): Promise<string> {
-  const handle = await open(path, 'r')
+  const handle = await openRegular(path)
   try {
-    const { size } = await handle.stat()
-    return size > MAX_SIDECAR_BYTES ? '' : await readFile(handle, 'utf8')
+    const bytes = Buffer.alloc(MAX_SIDECAR_BYTES + 1)
+    let length = 0
+    for (let read = -1; read !== 0 && length < bytes.length; length += read)
+      read = (await handle.read(bytes, length, bytes.length - length, length)).bytesRead
+    return length > MAX_SIDECAR_BYTES ? '' : bytes.toString('utf8', 0, length)
   } finally {
     await handle.close()
   }

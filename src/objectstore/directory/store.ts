@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { createReadStream, type Stats } from 'node:fs'
+import type { Stats } from 'node:fs'
 import { link, readdir, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { makeDirectories, removeFile, statFile, syncDirectory } from '../../util/directories.ts'
-import { applyModesMeanwhile, describeChange } from '../../util/directory-modes.ts'
+import { linkStatus, removeFile, statFile, syncDirectory } from '../../util/directories.ts'
+import { applyModesMeanwhile, describeChange, describeOwner } from '../../util/directory-modes.ts'
 import { errorCode } from '../../util/errors.ts'
-import { create, type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
+import { LinkedNameError, NotRegularError } from '../../util/files-beneath.ts'
+import { ForeignLinkError } from '../../util/named-directory.ts'
+import { create, lockMode, type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
 import { boundedTime } from '../../util/time.ts'
 import {
   InvalidKeyError,
@@ -16,10 +18,11 @@ import {
   StoreUnavailableError,
 } from '../errors.ts'
 import { checkKey, checkPrefix } from '../keys.ts'
-import type { ByteRange, Metadata, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
+import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
+import { openRegular, within, withRoot } from './beneath.ts'
 import { clockOf } from './clock.ts'
-import { withFileLock } from './file-lock.ts'
-import { type Fingerprint, fingerprint, formatSidecar, readSidecar, SIDECAR_SUFFIX } from './sidecar.ts'
+import { LockHeldError, withFileLock } from './file-lock.ts'
+import { type Fingerprint, fingerprint, formatSidecar, putSidecar, readSidecar, SIDECAR_SUFFIX } from './sidecar.ts'
 import { describe, isHidden, LOCK_NAME, TEMPORARY_PREFIX, walk } from './walk.ts'
 
 const READ_CHUNK_BYTES = 512 * 1024
@@ -29,7 +32,7 @@ const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000
 export interface DirectoryOptions {
   /** Default: those of the directory, if only its user and group can read it; or else only its user can. */
   readonly modes?: Modes
-  /** The directory and what is in it had other modes. */
+  /** The directory and what is in it had other modes, or it is another user's. */
   readonly changed?: (message: string) => void
   readonly now?: () => number
 }
@@ -57,39 +60,36 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<void> {
-    const path = this.#path(key)
-    const directory = dirname(path)
-    const temporary = join(directory, TEMPORARY_PREFIX + randomBytes(8).toString('hex'))
-    const { file: mode } = await this.#effect(`create the directory of object ${key}`, async () => {
-      const modes = await this.#prepared()
-      await makeDirectories(directory, modes.directory)
-      await this.#sweep(directory)
-      return modes
+    this.#check(key)
+    const modes = await this.#effect('prepare the directory', () => this.#prepared())
+    await this.#within(`create the directory of object ${key}`, key, modes.directory, async (path) => {
+      await this.#effect(`clear the directory of object ${key}`, () => this.#sweep(dirname(path), dirname(key)))
+      const temporary = join(dirname(path), TEMPORARY_PREFIX + randomBytes(8).toString('hex'))
+      try {
+        const print = await this.#write(key, temporary, body, modes.file, options)
+        const lock = { path: join(dirname(path), LOCK_NAME), named: join(this.#root, dirname(key), LOCK_NAME) }
+        await this.#effect(`write object ${key}`, () =>
+          withFileLock(lock, lockMode(modes), () => this.#publish(key, path, temporary, print, modes.file, options)),
+        )
+      } finally {
+        await unlink(temporary).catch(() => undefined)
+      }
     })
-    try {
-      const print = await this.#write(key, temporary, body, mode, options)
-      await this.#effect(`write object ${key}`, () =>
-        withFileLock(join(directory, LOCK_NAME), mode, () => this.#publish(key, temporary, print, mode, options)),
-      )
-    } finally {
-      await unlink(temporary).catch(() => undefined)
-    }
   }
 
   async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-    const path = this.#path(key)
-    const sizeBytes = await this.#size(key, path)
+    const sizeBytes = (await this.#find(key))?.size
     if (sizeBytes === undefined) throw new ObjectNotFoundError(this.url, key)
     const { start, end } = range ?? { start: 0 }
     const outside = !Number.isSafeInteger(start) || start < 0 || start >= sizeBytes || (end ?? start) < start
     if (range !== undefined && outside) throw new InvalidRangeError(this.url, key, start, end, sizeBytes)
-    return this.#read(key, path, start, end, signal)
+    return this.#read(key, start, end, signal)
   }
 
   async head(key: string): Promise<ObjectHead | undefined> {
-    const path = this.#path(key)
-    return this.#effect(`look up object ${key}`, async () => {
-      const info = await statFile(path)
+    this.#check(key)
+    return this.#within(`look up object ${key}`, key, undefined, async (path) => {
+      const info = await linkStatus(path)
       if (info === undefined || !info.isFile()) return undefined
       const metadata = await readSidecar(path)
       return { key, ...describe(info), metadata }
@@ -101,64 +101,80 @@ export class DirectoryStore implements ObjectStore {
     try {
       yield* walk(this.#root, prefix, startAfter)
     } catch (error) {
-      throw isSystemError(error) ? new StoreUnavailableError(this.url, 'list objects', error) : error
+      throw isObstacle(error) ? new StoreUnavailableError(this.url, 'list objects', error) : error
     }
   }
 
   async delete(keys: readonly string[]): Promise<void> {
-    const directories = new Set<string>()
+    const directories = new Map<string, string>()
     for (const key of keys) {
-      const path = this.#path(key)
-      await this.#effect(`delete object ${key}`, async () => {
+      this.#check(key)
+      await this.#within(`delete object ${key}`, key, undefined, async (path) => {
         // Remove the object first: a sidecar without its object is harmless; an object without its sidecar has lost
         // its checksums.
         const removed = [await removeFile(path), await removeFile(path + SIDECAR_SUFFIX)]
-        if (removed.includes(true)) directories.add(dirname(path))
+        if (removed.includes(true)) directories.set(dirname(key), key)
       })
     }
-    for (const directory of directories) {
-      await this.#effect(`make deletions in ${directory} durable`, () => syncDirectory(directory))
+    for (const [directory, key] of directories) {
+      await this.#within(`make deletions in ${directory} durable`, key, undefined, (path) =>
+        syncDirectory(dirname(path)),
+      )
     }
   }
 
   async clockMs(): Promise<number | undefined> {
     if (this.#options.now !== undefined) return this.#now()
-    if ((await statFile(this.#root)) === undefined) return undefined
-    return this.#effect('read its clock', async () => clockOf(this.#root, (await this.#prepared()).file))
+    return this.#effect('read its clock', () =>
+      withRoot(this.#root, async (at) => clockOf(at, (await this.#prepared()).file)),
+    )
   }
 
   /** Nothing stays open between calls. */
   async close(): Promise<void> {}
 
-  #path(key: string): string {
+  #check(key: string): void {
     checkKey(key)
     if (isHidden(basename(key))) throw new InvalidKeyError(key, 'has a name that is reserved in a directory')
-    return join(this.#root, key)
   }
 
-  async #size(key: string, path: string): Promise<number | undefined> {
-    const info = await this.#effect(`look up object ${key}`, () => statFile(path))
-    return info?.isFile() === true ? info.size : undefined
+  /** Runs `use` as `within` does. */
+  #within<T>(
+    action: string,
+    key: string,
+    make: number | undefined,
+    use: (path: string) => Promise<T>,
+  ): Promise<T | undefined> {
+    return this.#effect(action, () => within(this.#root, key, use, make))
+  }
+
+  async #find(key: string): Promise<Stats | undefined> {
+    this.#check(key)
+    const info = await this.#within(`look up object ${key}`, key, undefined, linkStatus)
+    return info?.isFile() === true ? info : undefined
   }
 
   async *#read(
     key: string,
-    path: string,
     start: number,
     end: number | undefined,
     signal: AbortSignal | undefined,
   ): AsyncIterable<Uint8Array> {
-    const stream = createReadStream(path, {
-      start,
-      ...(end === undefined ? {} : { end }),
-      highWaterMark: READ_CHUNK_BYTES,
-    })
     try {
+      const handle = await within(this.#root, key, openRegular)
+      if (handle === undefined) throw new ObjectNotFoundError(this.url, key)
+      // Closes the file at its end.
+      const stream = handle.createReadStream({
+        start,
+        ...(end === undefined ? {} : { end }),
+        highWaterMark: READ_CHUNK_BYTES,
+      })
       for await (const chunk of stream) {
         signal?.throwIfAborted()
         yield chunk as Buffer
       }
     } catch (error) {
+      if (error instanceof ObjectNotFoundError) throw error
       if (errorCode(error) === 'ENOENT') throw new ObjectNotFoundError(this.url, key, { cause: error })
       signal?.throwIfAborted()
       throw new StoreUnavailableError(this.url, `read object ${key}`, error)
@@ -198,13 +214,19 @@ export class DirectoryStore implements ObjectStore {
    * Makes the finished file visible. Runs under the directory's lock, so that object and sidecar of one put stay
    * together.
    */
-  async #publish(key: string, temporary: string, print: Fingerprint, mode: number, options: PutOptions): Promise<void> {
-    const path = join(this.#root, key)
+  async #publish(
+    key: string,
+    path: string,
+    temporary: string,
+    print: Fingerprint,
+    mode: number,
+    options: PutOptions,
+  ): Promise<void> {
     options.signal?.throwIfAborted()
     const exclusive = options.ifNoneMatch === '*'
-    if (exclusive && (await statFile(path)) !== undefined) throw new ObjectExistsError(this.url, key)
+    if (exclusive && (await linkStatus(path)) !== undefined) throw new ObjectExistsError(this.url, key)
     options.beforeVisible?.()
-    await this.#putSidecar(path, temporary, print, mode, options.metadata)
+    await putSidecar(path, temporary + SIDECAR_SUFFIX, formatSidecar(options.metadata, print), mode)
     if (exclusive) {
       options.beforeVisible?.()
       // Use link(2): a program that ignores the lock (Litestream) may have created the file in between.
@@ -217,35 +239,7 @@ export class DirectoryStore implements ObjectStore {
     await syncDirectory(dirname(path))
   }
 
-  async #putSidecar(
-    path: string,
-    temporary: string,
-    print: Fingerprint,
-    mode: number,
-    metadata: Metadata = {},
-  ): Promise<void> {
-    const sidecar = path + SIDECAR_SUFFIX
-    if (Object.keys(metadata).length === 0) {
-      await removeFile(sidecar)
-      return
-    }
-    const unfinished = temporary + SIDECAR_SUFFIX
-    try {
-      const handle = await create(unfinished, 'wx', mode)
-      try {
-        await handle.writeFile(formatSidecar(metadata, print))
-        await handle.sync()
-      } finally {
-        await handle.close()
-      }
-      await rename(unfinished, sidecar)
-    } finally {
-      await unlink(unfinished).catch(() => undefined)
-    }
-    await syncDirectory(dirname(path))
-  }
-
-  /** Before the first write: the root exists, and it and what is in it have their modes, which are the result. */
+  /** Before the first write: the root, if it exists, and what is in it have their modes, which are the result. */
   #prepared(): Promise<Modes> {
     return (this.#modes ??= this.#prepare().catch((error: unknown) => {
       this.#modes = undefined
@@ -255,37 +249,37 @@ export class DirectoryStore implements ObjectStore {
 
   async #prepare(): Promise<Modes> {
     const root = this.#root
-    const existing = await statFile(root)
+    const existing = await withRoot(root, (at) => statFile(at))
     const modes = this.#options.modes ?? modesLike(existing)
-    if (existing === undefined) {
-      await makeDirectories(dirname(root))
-      await makeDirectories(root, modes.directory)
-    } else if (existing.isDirectory()) {
-      const changed = await applyModesMeanwhile(root, modes)
-      if (changed !== undefined) {
-        this.#options.changed?.(describeChange(`the backup ${root}`, changed, modes, 'backup.mode'))
-      }
+    // The first object makes it.
+    if (existing === undefined) return modes
+    if (!existing.isDirectory()) return modes
+    const foreign = describeOwner(`the backup ${root}`, existing)
+    if (foreign !== undefined) this.#options.changed?.(foreign)
+    const changed = await withRoot(root, (at) => applyModesMeanwhile(root, modes, `${at}/.`))
+    if (changed !== undefined) {
+      this.#options.changed?.(describeChange(`the backup ${root}`, changed, modes, 'backup.mode'))
     }
     return modes
   }
 
   /** Removes temporary files of dead processes, once for each directory. */
-  async #sweep(directory: string): Promise<void> {
-    if (this.#swept.has(directory)) return
-    this.#swept.add(directory)
+  async #sweep(directory: string, named: string): Promise<void> {
+    if (this.#swept.has(named)) return
+    this.#swept.add(named)
     for (const name of await readdir(directory)) {
       if (!name.startsWith(TEMPORARY_PREFIX)) continue
-      const info = await statFile(join(directory, name))
+      const info = await linkStatus(join(directory, name))
       if (info !== undefined && info.ctimeMs < this.#now() - STALE_TEMPORARY_MS) await removeFile(join(directory, name))
     }
   }
 
-  /** Runs a file operation. Turns a system error into a StoreUnavailableError that names the action. */
+  /** Runs file operations. Turns a system error, or a link, into a StoreUnavailableError that names the action. */
   async #effect<T>(action: string, run: () => Promise<T>): Promise<T> {
     try {
       return await run()
     } catch (error) {
-      throw isSystemError(error) ? new StoreUnavailableError(this.url, action, error) : error
+      throw isObstacle(error) ? new StoreUnavailableError(this.url, action, error) : error
     }
   }
 }
@@ -295,6 +289,9 @@ function modesLike(root: Stats | undefined): Modes {
   return root === undefined || (root.mode & 0o007) !== 0 ? PRIVATE : modesOf(root.mode & 0o777)
 }
 
-function isSystemError(error: unknown): boolean {
-  return error instanceof Error && 'syscall' in error
+/** What others have put in the way. */
+const OBSTACLES = [ForeignLinkError, LinkedNameError, LockHeldError, NotRegularError]
+
+function isObstacle(error: unknown): boolean {
+  return error instanceof Error && ('syscall' in error || OBSTACLES.some((kind) => error instanceof kind))
 }

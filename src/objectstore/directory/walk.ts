@@ -1,10 +1,10 @@
 import type { Stats } from 'node:fs'
 import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { statFile } from '../../util/directories.ts'
+import { linkStatus } from '../../util/directories.ts'
 import { errorCode } from '../../util/errors.ts'
 import { compareKeys } from '../keys.ts'
 import type { ObjectInfo } from '../objectstore.ts'
+import { within } from './beneath.ts'
 import { SIDECAR_SUFFIX } from './sidecar.ts'
 
 /** Files that are still being written. */
@@ -17,30 +17,47 @@ export function isHidden(name: string): boolean {
   return name.endsWith(SIDECAR_SUFFIX) || name.startsWith(TEMPORARY_PREFIX) || name === LOCK_NAME
 }
 
-/** Objects below `root`, ascending by the bytes of the key. Visits only directories that can hold matching objects. */
+/**
+ * Objects below `root`, ascending by the bytes of the key. Visits only directories that can hold matching objects, and
+ * follows no link.
+ */
 export function walk(root: string, prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
   return walkFrom(prefix.slice(0, prefix.lastIndexOf('/') + 1))
 
   async function* walkFrom(directory: string): AsyncIterable<ObjectInfo> {
-    const entries = await readdir(join(root, directory), { withFileTypes: true }).catch(emptyWhenMissing)
+    for (const { name, info } of (await within(root, `${directory}.`, (at) => entriesOf(at, directory))) ?? []) {
+      if (info !== undefined) yield { key: name, ...describe(info) }
+      else yield* walkFrom(name)
+    }
+  }
+
+  /** The directories and files in a directory that can matter, in order. A directory's name ends with a slash. */
+  async function entriesOf(at: string, directory: string): Promise<{ name: string; info?: Stats }[]> {
+    const entries = await readdir(at, { withFileTypes: true }).catch(emptyWhenMissing)
     const names = entries
       .filter((entry) => entry.isDirectory() || (entry.isFile() && !isHidden(entry.name)))
       // The slash counts in the order: "a.b" comes before "a/b".
       .map((entry) => directory + entry.name + (entry.isDirectory() ? '/' : ''))
+      .filter(isWanted)
       .sort(compareKeys)
+    const found: { name: string; info?: Stats }[] = []
     for (const name of names) {
-      if (name.endsWith('/')) {
-        const reachable = name.startsWith(prefix) || prefix.startsWith(name)
-        const past = startAfter !== undefined && !startAfter.startsWith(name) && compareKeys(name, startAfter) < 0
-        if (reachable && !past) yield* walkFrom(name)
-      } else if (name.startsWith(prefix) && (startAfter === undefined || compareKeys(name, startAfter) > 0)) {
-        const info = await statFile(join(root, name))
-        // A file may be deleted while the list is read.
-        if (info !== undefined) yield { key: name, ...describe(info) }
-      }
+      const info = name.endsWith('/') ? undefined : await linkStatus(`${at}/${name.slice(directory.length)}`)
+      // A file may be deleted while the list is read.
+      if (name.endsWith('/')) found.push({ name })
+      else if (info?.isFile() === true) found.push({ name, info })
     }
+    return found
+  }
+
+  function isWanted(name: string): boolean {
+    if (!name.endsWith('/')) return name.startsWith(prefix) && (startAfter === undefined || isPast(name, startAfter))
+    const past = startAfter !== undefined && !startAfter.startsWith(name) && compareKeys(name, startAfter) < 0
+    return !past && (name.startsWith(prefix) || prefix.startsWith(name))
   }
 }
+
+const isPast = (key: string, other: string) => compareKeys(key, other) > 0
 
 /** A file as an object. It got its name when its inode last changed, or before. */
 export function describe({ size, mtimeMs, ctimeMs }: Stats): Omit<ObjectInfo, 'key'> {

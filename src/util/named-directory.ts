@@ -1,0 +1,176 @@
+/**
+ * Paths that a person names: a mount point, a data directory, a backup, a worker's output directory. They are found
+ * component by component. A symbolic link on the way is followed if this user or root has made it: any other user could
+ * lead ltxd, which may be root, to a directory that is not his.
+ */
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { BY_UMASK } from './directories.ts'
+import { errorCode, LtxdError } from './errors.ts'
+import { native } from './path-bytes.ts'
+import { isWider } from './private-files.ts'
+
+const { O_DIRECTORY, O_NOFOLLOW } = fs.constants
+/** From <fcntl.h>; Node has no constant for it. The descriptor refers to a file without opening it. */
+export const O_PATH = 0o10000000
+const MAX_SYMLINKS = 40
+
+/** A symbolic link on the way belongs to another user. */
+export class ForeignLinkError extends LtxdError {
+  constructor(link: string, uid: bigint | number | undefined) {
+    super(
+      'LINK_FOREIGN',
+      `${link} is a symbolic link of the user with id ${uid}, who could lead ltxd anywhere: name the directory itself`,
+    )
+  }
+}
+
+/** An entry of a directory that is held by a descriptor. */
+export interface Entry {
+  /** An O_PATH descriptor, for the caller to close. */
+  readonly parent: number
+  /** `.` for the root of all files. With slashes: the first of these names does not exist. */
+  readonly name: string
+}
+
+export interface FindOptions {
+  /** Missing directories are made, by the umask. */
+  readonly make?: boolean
+  /** Called with the directory in which one was made. */
+  readonly made?: (parent: number) => void
+  /** Whether the last component is what was looked for, so that it is not opened. */
+  readonly isFound?: (entry: Entry) => boolean
+}
+
+/** Throws ForeignLinkError, and system errors. */
+export function findEntry(directory: string, { make = false, made, isFound }: FindOptions = {}): Entry {
+  let at = openRoot()
+  const names = namesOf(path.resolve(directory))
+  try {
+    for (let links = 0; links <= MAX_SYMLINKS;) {
+      const name = names.shift()
+      if (name === undefined) return { parent: at, name: '.' }
+      const entry = { parent: at, name }
+      if (names.length === 0 && isFound?.(entry) === true) return entry
+      const target = name === '..' ? path.dirname(pathOf(at)) : linkTarget(entry)
+      if (target !== undefined) {
+        links++
+        names.unshift(...namesOf(target))
+        if (path.isAbsolute(target)) at = replaced(at, openRoot())
+        continue
+      }
+      const next = open(entry, make, made)
+      if (next === undefined) return { parent: at, name: [name, ...names].join('/') }
+      if (names.length > 0) at = replaced(at, next)
+      else {
+        fs.closeSync(next)
+        return entry
+      }
+    }
+    throw new LtxdError('LINKS_WITHOUT_END', `${directory} leads through too many symbolic links`)
+  } catch (error) {
+    fs.closeSync(at)
+    throw error
+  }
+}
+
+/**
+ * An O_PATH descriptor of a directory that a person names, for the caller to close. undefined: it does not exist.
+ * Throws ForeignLinkError; a system error if it is no directory.
+ */
+export function findDirectory(named: string, options: FindOptions = {}): number | undefined {
+  const entry = findEntry(named, options)
+  try {
+    return entry.name.includes('/') ? undefined : openEntry(entry)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    if (error instanceof Error) error.message = error.message.replace(/'\/proc\/self\/fd\/[^']*'/, `'${named}'`)
+    throw error
+  } finally {
+    fs.closeSync(entry.parent)
+  }
+}
+
+/**
+ * The same of a directory that is made if it is missing, with `mode`, and what is missing above it by the umask. `made`
+ * is called with each directory in which one was made.
+ */
+export function makeNamedDirectory(named: string, mode: number, made?: (parent: number) => void): number {
+  const found = findDirectory(named)
+  if (found !== undefined) return found
+  const [above, name] = [path.dirname(path.resolve(named)), path.basename(path.resolve(named))]
+  const parent = findDirectory(above, { make: true, ...(made && { made }) })
+  if (parent === undefined) throw new LtxdError('DIRECTORY_GONE', `${above} was removed meanwhile`)
+  try {
+    const isMade = makeOnce(`/proc/self/fd/${parent}/${name}`, mode)
+    const directory = openEntry({ parent, name })
+    // Wider than for one user is what the configuration says, whatever the umask.
+    if (isMade && isWider(mode)) fs.chmodSync(`/proc/self/fd/${directory}`, mode)
+    if (isMade) made?.(parent)
+    return directory
+  } finally {
+    fs.closeSync(parent)
+  }
+}
+
+/** An O_PATH descriptor of the directory that an entry is. */
+export function openEntry({ parent, name }: Entry): number {
+  return fs.openSync(native(`/proc/self/fd/${parent}/${name}`), O_PATH | O_DIRECTORY | O_NOFOLLOW)
+}
+
+/** Where a descriptor's file is now. */
+export function pathOf(descriptor: number): string {
+  return fs.readlinkSync(`/proc/self/fd/${descriptor}`)
+}
+
+/** undefined: it does not exist, and is not to be made. */
+function open(entry: Entry, make: boolean, made?: (parent: number) => void): number | undefined {
+  try {
+    return openEntry(entry)
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+  }
+  if (!make) return undefined
+  if (makeOnce(`/proc/self/fd/${entry.parent}/${entry.name}`, BY_UMASK)) made?.(entry.parent)
+  return openEntry(entry)
+}
+
+/** False if another process has made it meanwhile. */
+function makeOnce(path: string, mode: number): boolean {
+  try {
+    fs.mkdirSync(native(path), mode)
+    return true
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** Where a symbolic link leads; undefined for anything else. */
+function linkTarget({ parent, name }: Entry): string | undefined {
+  const at = native(`/proc/self/fd/${parent}/${name}`)
+  const status = () => fs.lstatSync(at, { bigint: true, throwIfNoEntry: false })
+  const link = status()
+  if (link?.isSymbolicLink() !== true) return undefined
+  const isOurs = (uid: bigint) => uid === 0n || Number(uid) === process.geteuid?.()
+  // Where links of others can be hard linked, a link of root's may lie in any directory.
+  const isInPlace = link.nlink === 1n || isOurs(fs.statSync(`/proc/self/fd/${parent}`, { bigint: true }).uid)
+  const target = isOurs(link.uid) && isInPlace ? fs.readlinkSync(at) : undefined
+  const after = status()
+  if (target !== undefined && after?.ino === link.ino && after.ctimeNs === link.ctimeNs) return target
+  throw new ForeignLinkError(path.join(pathOf(parent), name), after?.uid ?? link.uid)
+}
+
+function openRoot(): number {
+  return fs.openSync('/', O_PATH | O_DIRECTORY)
+}
+
+function replaced(old: number, next: number): number {
+  fs.closeSync(old)
+  return next
+}
+
+function namesOf(absoluteOrRelative: string): string[] {
+  return absoluteOrRelative.split('/').filter((name) => name !== '' && name !== '.')
+}
