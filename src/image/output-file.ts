@@ -1,8 +1,11 @@
+import { closeSync } from 'node:fs'
 import { type FileHandle, lstat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno } from '../ltx/format/types.ts'
-import { makeDirectories } from '../util/directories.ts'
+import { BY_UMASK } from '../util/directories.ts'
+import { LtxdError } from '../util/errors.ts'
+import { makeNamedDirectory } from '../util/named-directory.ts'
 import { assertRegular, NewFile, OutputError, OutputExistsError } from '../util/new-file.ts'
 
 /** A database file that is written under a temporary name, and renamed when it is complete and durable. */
@@ -20,9 +23,9 @@ export class OutputFile {
     await assertRegular(path)
     await assertFree(path)
     try {
-      await makeDirectories(dirname(path))
+      closeSync(makeNamedDirectory(dirname(path), BY_UMASK))
     } catch (error) {
-      throw new OutputError(path, error)
+      throw error instanceof LtxdError ? error : new OutputError(path, error)
     }
     return new OutputFile(await NewFile.create(path, { label }))
   }

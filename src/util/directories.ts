@@ -1,6 +1,5 @@
 import type { Stats } from 'node:fs'
-import { chmod, lstat, mkdir, open, stat, unlink } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { lstat, open, stat, unlink } from 'node:fs/promises'
 import { errorCode } from './errors.ts'
 
 /**
@@ -23,30 +22,6 @@ export async function syncDirectory(path: string): Promise<void> {
   } finally {
     await handle.close()
   }
-}
-
-/**
- * Creates a directory and its missing parents, with a mode; without one, by the umask. All new entries are durable on
- * return.
- */
-export async function makeDirectories(path: string, mode?: number): Promise<void> {
-  try {
-    await makeDirectory(path, mode)
-  } catch (error) {
-    if (errorCode(error) === 'EEXIST') return
-    if (errorCode(error) !== 'ENOENT' || dirname(path) === path) throw error
-    await makeDirectories(dirname(path), mode)
-    await makeDirectory(path, mode).catch((again: unknown) => {
-      if (errorCode(again) !== 'EEXIST') throw again
-    })
-  }
-  await syncDirectory(dirname(path))
-}
-
-async function makeDirectory(path: string, mode?: number): Promise<void> {
-  await mkdir(path, { mode: mode ?? BY_UMASK })
-  // Wider than for one user is what the configuration says, whatever the umask.
-  if (mode !== undefined && (mode & 0o077) !== 0) await chmod(path, mode)
 }
 
 /** Stats a path; undefined when nothing exists there. */

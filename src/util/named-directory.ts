@@ -15,6 +15,8 @@ const { O_DIRECTORY, O_NOFOLLOW } = fs.constants
 /** From <fcntl.h>; Node has no constant for it. The descriptor refers to a file without opening it. */
 export const O_PATH = 0o10000000
 const MAX_SYMLINKS = 40
+/** The path of a descriptor: the directory was found before. */
+const HELD = /^\/proc\/self\/fd\/\d+$/
 
 /** A symbolic link on the way belongs to another user. */
 export class ForeignLinkError extends LtxdError {
@@ -80,6 +82,7 @@ export function findEntry(directory: string, { make = false, made, isFound }: Fi
  * Throws ForeignLinkError; a system error if it is no directory.
  */
 export function findDirectory(named: string, options: FindOptions = {}): number | undefined {
+  if (HELD.test(named)) return fs.openSync(named, O_PATH | O_DIRECTORY)
   const entry = findEntry(named, options)
   try {
     return entry.name.includes('/') ? undefined : openEntry(entry)

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import type { Stats } from 'node:fs'
+import { closeSync, type Stats } from 'node:fs'
 import { type FileHandle, link, lstat, open, rename, stat, unlink } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { errorCode, errorMessage, LtxdError } from './errors.ts'
 import { nodeFiles } from './files.ts'
+import { findDirectory, pathOf } from './named-directory.ts'
 import { PRIVATE } from './private-files.ts'
 
 /** The output path exists already. */
@@ -49,57 +50,90 @@ export interface NewFileOptions {
 export class NewFile {
   readonly path: string
   readonly handle: FileHandle
+  /** An O_PATH descriptor of the directory. */
+  readonly #directory: number
   readonly #temporary: string
   readonly #replace: boolean
 
-  private constructor(path: string, temporary: string, handle: FileHandle, replace: boolean) {
+  private constructor(path: string, directory: number, temporary: string, handle: FileHandle, replace: boolean) {
     this.path = path
+    this.#directory = directory
     this.#temporary = temporary
     this.handle = handle
     this.#replace = replace
   }
 
-  /** The directory of `path` must exist. Throws OutputExistsError, OutputError. */
+  /** The directory of `path` must exist. Throws OutputExistsError, OutputError, ForeignLinkError. */
   static async create(path: string, options: NewFileOptions = {}): Promise<NewFile> {
+    const directory = holdDirectory(path)
+    try {
+      return await NewFile.#open(path, directory, options)
+    } catch (error) {
+      closeSync(directory)
+      throw error
+    }
+  }
+
+  static async #open(path: string, directory: number, options: NewFileOptions): Promise<NewFile> {
     const { replace = false, flag, label = 'new' } = options
     const existing = await assertRegular(path, replace)
     if (existing !== undefined && !replace) {
       throw new OutputExistsError(path, undefined, flag === undefined ? undefined : `Replace it with ${flag}, or `)
     }
-    const temporary = `${path}.ltxd-${label}-${randomBytes(4).toString('hex')}`
+    const temporary = `${at(directory, path)}.ltxd-${label}-${randomBytes(4).toString('hex')}`
     try {
       const handle = await open(temporary, 'wx+', PRIVATE.file)
       if (existing !== undefined && isOwn(existing)) await handle.chmod(existing.mode & 0o777)
-      return new NewFile(path, temporary, handle, replace)
+      return new NewFile(path, directory, temporary, handle, replace)
     } catch (error) {
       throw new OutputError(path, error)
     }
   }
 
-  /** Durable and visible on return. Throws OutputExistsError if the path has come into existence meanwhile. */
+  /**
+   * Durable and visible on return. Throws OutputExistsError if the path has come into existence meanwhile, OutputError
+   * if it leads elsewhere by now.
+   */
   async publish(): Promise<void> {
     await this.handle.sync()
-    if (this.#replace) await rename(this.#temporary, this.path)
+    if (this.#replace) await rename(this.#temporary, at(this.#directory, this.path))
     else await this.#appear()
-    nodeFiles.syncDirectory(dirname(this.path))
+    nodeFiles.syncDirectory(`/proc/self/fd/${this.#directory}`)
+    const [own, there] = [await this.handle.stat(), await stat(this.path).catch(() => undefined)]
+    if (there?.ino === own.ino && there.dev === own.dev) return
+    throw new OutputError(this.path, `its directory was replaced meanwhile: the file is in ${pathOf(this.#directory)}`)
   }
 
   /** Closes the file, and removes it unless it was published. */
   async discard(): Promise<void> {
     await this.handle.close()
     await unlink(this.#temporary).catch(() => undefined)
+    closeSync(this.#directory)
   }
 
   async #appear(): Promise<void> {
     try {
-      await link(this.#temporary, this.path)
+      await link(this.#temporary, at(this.#directory, this.path))
     } catch (error) {
       if (errorCode(error) === 'EEXIST') throw new OutputExistsError(this.path)
       // The file system has no hard links.
-      await rename(this.#temporary, this.path)
+      await rename(this.#temporary, at(this.#directory, this.path))
     }
   }
 }
+
+/** The directory may be another user's, who could put a link in its place. */
+function holdDirectory(path: string): number {
+  try {
+    const directory = findDirectory(dirname(path))
+    if (directory !== undefined) return directory
+  } catch (error) {
+    throw error instanceof LtxdError ? error : new OutputError(path, error)
+  }
+  throw new OutputError(path, `the directory ${dirname(path)} does not exist`)
+}
+
+const at = (directory: number, path: string) => `/proc/self/fd/${directory}/${basename(path)}`
 
 /**
  * What there is at the path. Throws OutputExistsError where it, or what a link there leads to, is no regular file

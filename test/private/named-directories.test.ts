@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openDataDirectory } from '../../src/data/directory.ts'
+import { OutputFile } from '../../src/image/output-file.ts'
 import { DirectoryStore } from '../../src/objectstore/directory/store.ts'
 import { StoreUnavailableError } from '../../src/objectstore/errors.ts'
 import { modesOf, PRIVATE } from '../../src/util/private-files.ts'
@@ -65,6 +66,7 @@ const opened: [what: string, open: (path: string) => unknown][] = [
   ['a backup', (path) => put(path)],
   ['a backup that is read', (path) => backup(path).head('secret')],
   ['a backup that is listed', (path) => keysOf(backup(path))],
+  ['the directory of an output', async (path) => (await OutputFile.create(join(path, 'new.db'))).discard()],
   ['an output directory', (path) => inOutputDirectory(path, 'authorized_keys', (at) => fs.promises.writeFile(at, 'x'))],
 ]
 
