@@ -47,6 +47,6 @@ test('a wider mode is applied too, beside other work', async () => {
 
 test('a file that has another name elsewhere keeps its mode', () => {
   fs.linkSync(`${parent}/outside/file`, `${dir}/a/hard`)
-  expect(applyModes(dir, PRIVATE, 'left')).toEqual({ mode: 0o755, count: 5, isForeign: true })
+  expect(applyModes(dir, PRIVATE, dir, 'left')).toEqual({ mode: 0o755, count: 5, isForeign: true })
   expect(modeOf('outside/file')).toBe('644')
 })
