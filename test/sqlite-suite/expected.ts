@@ -132,6 +132,8 @@ const EXPECTED: Readonly<Record<string, readonly Expectation[]>> = {
   snapshot_fault: [sometimes(because(QUIET)('snapshot_fault-4.1.1'))],
   snapshot2: [busy('snapshot2-5.4')],
   snapshot3: [sometimes(busy('snapshot3-1.7', 'snapshot3-1.8'))],
+  // The WAL does not begin anew after the checkpoint, so an old snapshot is still there.
+  snapshot_up: [sometimes(busy('snapshot_up-1.13', 'snapshot_up-1.14'))],
   superlock: [recreated('(end)'), ...SUPERLOCK],
   syscall: [recreated('syscall-7.2', 'syscall-7.3'), recreated(DISCARDED)],
   'threadtest3/stress2': [sometimes(locked('no errors'))],
