@@ -158,6 +158,7 @@ export const PROJECTS = {
       'test/private/named-directories.test.ts',
       'test/private/inherited.test.ts',
       'test/private/made-first.test.ts',
+      'test/private/side-directories.test.ts',
       'test/private/owners.test.ts',
       'test/cli/secrets.test.ts',
       'test/private/private.test.ts',

@@ -8,12 +8,13 @@ import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { formatPosition, parsePosition } from '../ltx/format/types.ts'
+import { errorCode, errorMessage } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { Repeated } from '../util/repeated.ts'
 import type { FromClient } from './client/messages.ts'
 import type { ReplicaError } from './database.ts'
 import { ReplicaDatabase } from './database.ts'
-import { historyOf } from './history.ts'
+import { historyOf, newestPositions } from './history.ts'
 import { LocalClientProcess } from './local-client.ts'
 import { RejectedFiles } from './rejected-files.ts'
 import type { ReplicationStatus } from './status.ts'
@@ -68,8 +69,7 @@ export class ReplicaDatabases {
     try {
       for (const known of plane.databases.values()) {
         if (late !== undefined && known.name !== late) continue
-        if (known.rejection !== undefined) await this.#discardRejected(known)
-        else if (known.state().position.txid > 0n) await this.#addAndOpen(known.name)
+        await this.#openKnown(known)
       }
     } catch (error) {
       client.kill()
@@ -168,18 +168,7 @@ export class ReplicaDatabases {
   async positions(name: string, count: number): Promise<Position[]> {
     const { plane, data } = this.#options
     const position = plane.position(name)
-    if (position.txid === 0n) return []
-    const log = new LogReader(name, logDirectory(data.dir, name), () => position)
-    const first = await log.first()
-    // The log is still empty, as after a restore.
-    if (first === undefined) return [position]
-    const from = position.txid - BigInt(count) > first ? ((position.txid - BigInt(count)) as TXID) : first
-    const positions: Position[] = []
-    for await (const { header, postApplyChecksum } of log.records(from, position.txid)) {
-      positions.push({ txid: header.maxTXID, checksum: postApplyChecksum })
-    }
-    positions.reverse()
-    return positions.length > 0 ? positions : [position]
+    return newestPositions(new LogReader(name, logDirectory(data.dir, name), () => position), position, count)
   }
 
   /** At most `most` positions in the database's log, newest first, by which the primary finds the last shared one. */
@@ -202,6 +191,18 @@ export class ReplicaDatabases {
         : this.rejected.save(name, rejection).file
     const fields = { database: name, position: formatPosition(position), reason, file }
     logger.error(fields, 'the local database is not part of the history: moved its files aside')
+  }
+
+  /** What is wrong with one database ends no change of role: only a snapshot can continue it. */
+  async #openKnown(known: KnownDatabase): Promise<void> {
+    const { name, rejection, state } = known
+    try {
+      if (rejection !== undefined) await this.#discardRejected(known)
+      else if (state().position.txid > 0n) await this.#addAndOpen(name)
+    } catch (error) {
+      if (['CLIENT_LOST', 'ERR_ASSERTION'].includes(errorCode(error) ?? '')) throw error
+      this.#markBroken(this.#databases.get(name) ?? this.#add(name), errorMessage(error))
+    }
   }
 
   /** Recovery rejected the database, so no application can have it open. */

@@ -1,5 +1,5 @@
 import type { LogReader } from '../log/reader.ts'
-import type { Position } from '../ltx/format/types.ts'
+import type { Position, TXID } from '../ltx/format/types.ts'
 
 /**
  * At most `most` positions of a log, newest first: the newest half of them without a gap, and the others spread evenly
@@ -24,4 +24,19 @@ export async function historyOf(
       positions.push({ txid: header.maxTXID, checksum: postApplyChecksum })
   }
   return positions.reverse().slice(0, most)
+}
+
+/** The newest `count` positions of a log that ends at `position`, newest first. */
+export async function newestPositions(log: LogReader, position: Position, count: number): Promise<Position[]> {
+  if (position.txid === 0n) return []
+  const first = await log.first()
+  // The log is still empty, as after a restore.
+  if (first === undefined) return [position]
+  const from = position.txid - BigInt(count) > first ? ((position.txid - BigInt(count)) as TXID) : first
+  const positions: Position[] = []
+  for await (const { header, postApplyChecksum } of log.records(from, position.txid)) {
+    positions.push({ txid: header.maxTXID, checksum: postApplyChecksum })
+  }
+  positions.reverse()
+  return positions.length > 0 ? positions : [position]
 }

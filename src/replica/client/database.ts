@@ -10,7 +10,7 @@ import { EMPTY_CHECKSUM, parseChecksum, parsePosition, type Position } from '../
 import type { FilesBeneath } from '../../util/files-beneath.ts'
 import type { Announce } from './announcer.ts'
 import { LogPositions } from './log-positions.ts'
-import { makeDatabaseFile } from './made-file.ts'
+import { makeDatabaseFile, removeDatabase } from './made-file.ts'
 import type { ToClient } from './messages.ts'
 
 type Advance = Extract<ToClient, { type: 'advance' }>
@@ -262,11 +262,11 @@ export class ClientDatabase {
     this.#owned(reason)
   }
 
-  /** Readers with the database open continue to read the removed files. */
+  /** Readers with the database open continue to read the removed files. Throws NotRegularError. */
   #remove(): void {
     this.close()
     this.#inode = undefined
-    for (const suffix of ['', '-wal', '-journal', '-shm']) this.#files.remove(this.#path + suffix)
+    removeDatabase(this.#files, this.#path)
   }
 }
 

@@ -1,8 +1,9 @@
 import fs from 'node:fs'
 import { dirname } from 'node:path'
-import { makeNew } from '../../apply/database-file.ts'
+import { makeNew, SIDE_SUFFIXES } from '../../apply/database-file.ts'
 import { NotDatabaseError } from '../../apply/errors.ts'
 import type { OwnerWish } from '../../data/database-owner.ts'
+import { errorCode } from '../../util/errors.ts'
 import { type FilesBeneath, NotRegularError } from '../../util/files-beneath.ts'
 import { giveTo } from '../../util/owner.ts'
 
@@ -38,4 +39,33 @@ function removeEmpty(files: FilesBeneath, path: string): void {
   if (!found.isFile()) throw new NotRegularError(path, found)
   if (found.size > 0) throw new NotDatabaseError(path, 'is not the database: another program made it')
   files.remove(path)
+}
+
+/**
+ * Removes a database's file and what is beside it. Somebody else may have made directories of these names: an empty one
+ * is removed, too. Throws NotRegularError for any other, when everything else is removed.
+ */
+export function removeDatabase(files: FilesBeneath, path: string): void {
+  const left: unknown[] = []
+  for (const each of [path, ...SIDE_SUFFIXES.map((suffix) => path + suffix)]) {
+    try {
+      files.remove(each)
+    } catch (error) {
+      if (errorCode(error) !== 'EISDIR') throw error
+      left.push(...removeEmptyDirectory(files, each))
+    }
+  }
+  if (left.length > 0) throw left[0]
+}
+
+function removeEmptyDirectory(files: FilesBeneath, path: string): NotRegularError[] {
+  try {
+    files.removeDirectory(path)
+    return []
+  } catch (error) {
+    const found = files.status(path)
+    if (found === undefined) return []
+    if (errorCode(error) !== 'ENOTEMPTY') throw error
+    return [new NotRegularError(path, found)]
+  }
 }
