@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
 import { type DataDirectory, openDataDirectory } from './directory.ts'
-import { type Divergence, saveDiverged } from './diverged.ts'
+import { type Divergence, saveDiverged, saveRejected } from './diverged.ts'
 
 let data: DataDirectory
 
@@ -49,4 +49,13 @@ test('a directory with the name of a side file does not keep a divergence from b
   fs.mkdirSync(`${data.root}/a.db-journal`)
   const dir = await saveDiverged(data, divergence())
   expect(fs.readdirSync(dir).sort()).toEqual(['database', 'report.json'])
+})
+
+test('a long file without content is set aside at once, and takes no room', async () => {
+  const sizeBytes = 2 ** 40
+  fs.truncateSync(`${data.root}/a.db`, 0)
+  fs.truncateSync(`${data.root}/a.db`, sizeBytes)
+  const dir = await saveRejected(data, 'a.db', 'a plain file')
+  const { size, blocks } = fs.statSync(`${dir}/database`)
+  expect({ size, blocks }).toEqual({ size: sizeBytes, blocks: 0 })
 })

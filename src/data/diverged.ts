@@ -7,6 +7,8 @@ import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { formatPosition, formatTXID } from '../ltx/format/types.ts'
+import { bytesOnDisk, copyFile } from '../util/copy-file.ts'
+import { assertDiskSpace } from '../util/disk-space.ts'
 import { nodeFiles } from '../util/files.ts'
 import { create } from '../util/private-files.ts'
 import { readState, writeState } from '../util/state-file.ts'
@@ -42,7 +44,7 @@ export async function saveDiverged(data: DataDirectory, divergence: Divergence):
       transactions++
     }
   }
-  if (fork === undefined || first === undefined || fork + 1n < first) copyDatabase(data, database, dir)
+  if (fork === undefined || first === undefined || fork + 1n < first) await copyDatabase(data, database, dir)
   report(data, dir, {
     database,
     reason,
@@ -54,11 +56,11 @@ export async function saveDiverged(data: DataDirectory, divergence: Divergence):
 }
 
 /** Copies the file and the log of a database that recovery rejected. No process has it open. Returns the directory. */
-export function saveRejected(data: DataDirectory, database: string, reason: string): string {
+export async function saveRejected(data: DataDirectory, database: string, reason: string): Promise<string> {
   const dir = newDirectory(data, database)
-  copyDatabase(data, database, dir)
+  await copyDatabase(data, database, dir)
   const log = logDirectory(data.dir, database)
-  if (fs.existsSync(log)) fs.cpSync(log, `${dir}/log`, { recursive: true })
+  if (fs.existsSync(log)) await fs.promises.cp(log, `${dir}/log`, { recursive: true })
   report(data, dir, { database, reason, setAside: new Date().toISOString() })
   return dir
 }
@@ -102,12 +104,21 @@ function newDirectory(data: DataDirectory, database: string): string {
   }
 }
 
-function copyDatabase(data: DataDirectory, database: string, dir: string): void {
+/** A user of the mount may have made a file of any length, or a directory of that name. Throws DiskSpaceError. */
+async function copyDatabase(data: DataDirectory, database: string, dir: string): Promise<void> {
   for (const suffix of ['', '-wal', '-journal']) {
     const from = `${data.root}/${database}${suffix}`
-    // A user of the mount may have made a directory of that name.
-    if (data.files.exists(from) && data.files.status(from)?.isFile() === true)
-      data.files.copyOut(from, `${dir}/database${suffix}`, data.modes.file)
+    if (!data.files.exists(from) || data.files.status(from)?.isFile() !== true) continue
+    const fd = data.files.open(from, fs.constants.O_RDONLY)
+    try {
+      await assertDiskSpace(`what is set aside of ${database}`, dir, bytesOnDisk(fs.fstatSync(fd)))
+      await copyFile(`/proc/self/fd/${fd}`, `${dir}/database${suffix}`, data.modes.file, () => Promise.resolve())
+    } catch (error) {
+      await fs.promises.rm(dir, { recursive: true, force: true })
+      throw error
+    } finally {
+      fs.closeSync(fd)
+    }
   }
 }
 

@@ -188,7 +188,7 @@ export class ReplicaDatabases {
     const file =
       rejection === undefined
         ? await saveDiverged(data, { database: name, position, fork, reason })
-        : this.rejected.save(name, rejection).file
+        : (await this.rejected.save(name, rejection)).file
     const fields = { database: name, position: formatPosition(position), reason, file }
     logger.error(fields, 'the local database is not part of the history: moved its files aside')
   }

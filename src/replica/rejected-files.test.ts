@@ -17,25 +17,25 @@ afterEach(() => {
 
 const saved = () => fs.readdirSync(`${data.dir}/diverged/a.db`)
 
-test('a rejected file is saved once, however often what follows fails', () => {
+test('a rejected file is saved once, however often what follows fails', async () => {
   fs.mkdirSync(`${data.root}/a.db-wal`)
   const rejected = new RejectedFiles(data)
-  const { file, isNew } = rejected.save('a.db', 'it is not a SQLite database')
+  const { file, isNew } = await rejected.save('a.db', 'it is not a SQLite database')
   expect(isNew).toBe(true)
   expect(fs.readFileSync(`${file}/database`, 'utf8')).toBe('not a database')
   for (let attempts = 0; attempts < 5; attempts++) {
-    expect(rejected.save('a.db', 'in other words')).toEqual({ file, isNew: false })
+    expect(await rejected.save('a.db', 'in other words')).toEqual({ file, isNew: false })
   }
   expect(saved()).toHaveLength(1)
 })
 
-test('another file, and one whose copy is gone, is saved anew', () => {
+test('another file, and one whose copy is gone, is saved anew', async () => {
   const rejected = new RejectedFiles(data)
-  const { file } = rejected.save('a.db', 'rejected')
+  const { file } = await rejected.save('a.db', 'rejected')
   fs.appendFileSync(`${data.root}/a.db`, 'more')
-  expect(rejected.save('a.db', 'rejected').isNew).toBe(true)
+  expect((await rejected.save('a.db', 'rejected')).isNew).toBe(true)
   expect(saved()).toHaveLength(2)
   fs.rmSync(`${data.dir}/diverged/a.db`, { recursive: true })
-  expect(rejected.save('a.db', 'rejected').isNew).toBe(true)
+  expect((await rejected.save('a.db', 'rejected')).isNew).toBe(true)
   expect(fs.existsSync(file)).toBe(false)
 })

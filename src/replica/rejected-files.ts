@@ -21,11 +21,11 @@ export class RejectedFiles {
   }
 
   /** Returns the directory, and whether it is new. */
-  save(database: string, reason: string): { readonly file: string; readonly isNew: boolean } {
+  async save(database: string, reason: string): Promise<{ readonly file: string; readonly isNew: boolean }> {
     const state = this.#stateOf(database)
     const before = this.#saved.get(database)
     if (before?.state === state && fs.existsSync(before.dir)) return { file: before.dir, isNew: false }
-    const dir = saveRejected(this.#data, database, reason)
+    const dir = await saveRejected(this.#data, database, reason)
     this.#saved.set(database, { dir, state })
     return { file: dir, isNew: true }
   }

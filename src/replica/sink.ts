@@ -121,7 +121,7 @@ export class ReplicaSink implements StreamSink {
       await this.#unlessInterrupted(database.advance(order))
     } catch (error) {
       if (errorCode(error) !== 'APPLY_NOT_DATABASE') throw error
-      const { file, isNew } = databases.rejected.save(name, errorMessage(error))
+      const { file, isNew } = await databases.rejected.save(name, errorMessage(error))
       if (isNew)
         logger.warn({ database: name, file }, 'a plain file has the name of a database of the primary: moved it aside')
       await this.#unlessInterrupted(database.discard())

@@ -43,3 +43,19 @@ test('what cannot be copied is an error that names the file', async () => {
   await expect(copyFile(from, to, 0o600, () => Promise.resolve())).rejects.toThrow(`open '${from}'`)
   expect(() => copyFileSync(from, to, 0o600)).toThrow(`open '${from}'`)
 })
+
+test('holes stay holes: a copy takes no more of the disk than the file', async () => {
+  using temporary = temporaryDirectory()
+  const [from, to] = [join(temporary.dir, 'from'), join(temporary.dir, 'to')]
+  const fd = fs.openSync(from, 'w')
+  const at = [0, 5 * MIB + 4095, 40 * MIB]
+  for (const position of at) fs.writeSync(fd, 'bytes', position)
+  fs.ftruncateSync(fd, SIZE)
+  fs.closeSync(fd)
+  await copyFile(from, to, 0o600, () => Promise.resolve())
+  copyFileSync(from, `${to}-sync`, 0o600)
+  for (const copy of [to, `${to}-sync`]) {
+    expect(fs.readFileSync(copy).equals(fs.readFileSync(from))).toBe(true)
+    expect(fs.statSync(copy).blocks * 512).toBeLessThan(MIB)
+  }
+})

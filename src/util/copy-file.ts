@@ -7,6 +7,9 @@ import fs from 'node:fs'
 import { native } from './path-bytes.ts'
 
 const CHUNK_BYTES = 1 << 20
+/** What is zero in the source is a hole in the copy, in blocks of this size: others can make a file of any length. */
+const BLOCK_BYTES = 4096
+const ZEROS = Buffer.alloc(CHUNK_BYTES)
 const { COPYFILE_FICLONE_FORCE } = fs.constants
 
 /**
@@ -36,18 +39,23 @@ async function copyBytes(
 ): Promise<void> {
   const source = await fs.promises.open(native(from), 'r')
   try {
-    const { size } = await source.stat()
+    const { size, blocks } = await source.stat()
     await before(size)
     const target = await fs.promises.open(native(to), 'w', mode)
     try {
       await target.chmod(mode)
       const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
-      for (let at = 0; at < size;) {
+      let at = blocks === 0 ? size : 0
+      while (at < size) {
         const { bytesRead } = await source.read(buffer, 0, Math.min(CHUNK_BYTES, size - at), at)
         if (bytesRead === 0) break
-        await target.writeFile(buffer.subarray(0, bytesRead))
+        for (const [from, to] of written(buffer.subarray(0, bytesRead))) {
+          for (let done = from; done < to;)
+            done += (await target.write(buffer, done, to - done, at + done)).bytesWritten
+        }
         at += bytesRead
       }
+      await target.truncate(at)
     } finally {
       await target.close()
     }
@@ -71,18 +79,40 @@ function copyBytesSync(from: string, to: string): void {
   try {
     const target = fs.openSync(native(to), 'w', 0o600)
     try {
-      const { size } = fs.fstatSync(source)
+      const { size, blocks } = fs.fstatSync(source)
       const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
-      for (let at = 0; at < size;) {
+      let at = blocks === 0 ? size : 0
+      while (at < size) {
         const bytesRead = fs.readSync(source, buffer, 0, Math.min(CHUNK_BYTES, size - at), at)
         if (bytesRead === 0) break
-        fs.writeFileSync(target, buffer.subarray(0, bytesRead))
+        for (const [from, to] of written(buffer.subarray(0, bytesRead))) {
+          for (let done = from; done < to;) done += fs.writeSync(target, buffer, done, to - done, at + done)
+        }
         at += bytesRead
       }
+      fs.ftruncateSync(target, at)
     } finally {
       fs.closeSync(target)
     }
   } finally {
     fs.closeSync(source)
   }
+}
+
+/** How many bytes a copy of the file takes on the disk, at most. */
+export function bytesOnDisk({ size, blocks }: Pick<fs.Stats, 'size' | 'blocks'>): number {
+  return Math.min(size, blocks * 512)
+}
+
+/** The ranges of a chunk that are not zero, in whole blocks. */
+function* written(chunk: Buffer): Generator<[number, number]> {
+  if (chunk.equals(ZEROS.subarray(0, chunk.length))) return
+  let from: number | undefined
+  for (let at = 0; at < chunk.length; at += BLOCK_BYTES) {
+    const block = chunk.subarray(at, at + BLOCK_BYTES)
+    const isZero = block.equals(ZEROS.subarray(0, block.length))
+    if (isZero && from !== undefined) yield [from, at]
+    from = isZero ? undefined : (from ?? at)
+  }
+  if (from !== undefined) yield [from, chunk.length]
 }
