@@ -1,5 +1,15 @@
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
@@ -75,6 +85,37 @@ const SWAP = `
     }
   }
 `
+
+const SHM = '/dev/shm'
+const isElsewhere = existsSync(SHM) && statSync(SHM).dev !== statSync(tmpdir()).dev
+
+test('a long journal without content moves at once, and takes no room', () => {
+  truncateTo(join(mount, 'a.db-journal'), 2 ** 40)
+  const [moved = ''] = setAsideStrays(mount, kept, PRIVATE)
+  expect(statSync(moved)).toMatchObject({ size: 2 ** 40, blocks: 0 })
+  expect(readdirSync(mount)).toEqual([])
+})
+
+test.runIf(isElsewhere)('from another file system only what fits is copied, and the start says what to do', () => {
+  const other = mkdtempSync(join(SHM, 'ltxd-strays-'))
+  try {
+    truncateTo(join(mount, 'a.db-journal'), 2 ** 29)
+    const [moved = ''] = setAsideStrays(mount, join(other, 'strays'), PRIVATE)
+    expect(statSync(moved)).toMatchObject({ size: 2 ** 29, blocks: 0 })
+    truncateTo(join(mount, 'b.db-journal'), 2 ** 40)
+    expect(() => setAsideStrays(mount, join(other, 'strays'), PRIVATE)).toThrow(
+      /b\.db-journal of 1099511627776 bytes.*move/,
+    )
+    expect(readdirSync(mount)).toEqual(['b.db-journal'])
+  } finally {
+    rmSync(other, { recursive: true, force: true })
+  }
+})
+
+function truncateTo(path: string, sizeBytes: number): void {
+  writeFileSync(path, '')
+  truncateSync(path, sizeBytes)
+}
 
 test('a mount point that is empty, or does not exist yet, has no stray files', () => {
   expect(setAsideStrays(mount, kept, PRIVATE)).toEqual([])
