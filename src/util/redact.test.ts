@@ -27,3 +27,40 @@ test.each(['file:///b', 'file:///b#x', 's3://b/a@b?endpoint=http://h:1&region=x&
   '%s holds no secret',
   (url) => expect(holdsSecret(url)).toBe(false),
 )
+
+const CANARY = 'canary9b1e'
+const encodings = [
+  (text: string) => text,
+  encodeURIComponent,
+  (text: string) => encodeURIComponent(encodeURIComponent(text)),
+  (text: string) => encodeURIComponent(encodeURIComponent(encodeURIComponent(text))),
+  (text: string) => encodeURIComponent(text).replaceAll('%', '%25').replaceAll('%2525', '%25'),
+]
+const places = [
+  `http://h:1/?token=${CANARY}`,
+  `http://h:1/?x=1&secretKey=${CANARY}&y=2`,
+  `http://me:${CANARY}@h:1`,
+  `me:${CANARY}@h:1`,
+  `http://h:1/p#${CANARY}`,
+  `http://h:1/?endpoint=${encodeURIComponent(`http://h2/?password=${CANARY}`)}`,
+  `h:1/p?X-Amz-Signature=${CANARY}`,
+]
+
+test.each(encodings.flatMap((encode) => places.map((place) => [encode(place)])))(
+  'a secret within the URL %s is not shown, however it is encoded',
+  (nested) => {
+    for (const url of [`s3://b/p?region=x&endpoint=${nested}`, `s3://b/p?endpoint=http://h&endpoint=${nested}`]) {
+      expect(redactUrl(url)).not.toContain(CANARY)
+      // A fragment of the URL itself is a mistake.
+      expect(holdsSecret(url)).toBe(!nested.includes('#'))
+    }
+  },
+)
+
+test.each([
+  's3://b/p?endpoint=http%3A%2F%2Fh%3A1%2Fp%3Fx%3D1&region=x',
+  's3://b/p?endpoint=http%253A%252F%252Fh%253A1',
+])('%s holds no secret, and is shown as it is', (url) => {
+  expect(redactUrl(url)).toBe(url)
+  expect(holdsSecret(url)).toBe(false)
+})
