@@ -1,13 +1,18 @@
 /** `api.json` in the data directory of a running node: the address of its API. It exists only while the node runs. */
 
-import { readFile, rm } from 'node:fs/promises'
+import fs from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { errorCode, LtxdError } from '../util/errors.ts'
-import type { Files } from '../util/files.ts'
+import { type Files, nodeFiles, withFile } from '../util/files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 import { parseState, writeState } from '../util/state-file.ts'
 
 const ADDRESS_FILE = 'api.json'
+
+/** An address file is much smaller. */
+const MAX_BYTES = 4096
 
 const addressSchema = z.strictObject({ url: z.url(), pid: z.int().positive() })
 const ADDRESS = { format: 1, schema: addressSchema }
@@ -22,20 +27,35 @@ export async function removeAddress(dataDir: string): Promise<void> {
   await rm(join(dataDir, ADDRESS_FILE), { force: true })
 }
 
-/** Undefined when there is no such file. */
-export async function readAddress(dataDir: string): Promise<ApiAddress | undefined> {
+/**
+ * Undefined when there is no such file. Unless the operator names the directory, another user may have made it: then
+ * the file must be of this user or root. Throws LtxdError, NotRegularError, LinkedNameError.
+ */
+export function readAddress(dataDir: string, isNamed = false): ApiAddress | undefined {
   const path = join(dataDir, ADDRESS_FILE)
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
-    throw error
-  }
+  const text = readBounded(dataDir, path, isNamed)
+  if (text === undefined) return undefined
   try {
     return parseState(path, text, ADDRESS)
   } catch (error) {
     const message = `${path} is not an address file of a node: name the node's address with --http instead`
     throw new LtxdError('API_ADDRESS_INVALID', message, 1, { cause: error })
+  }
+}
+
+function readBounded(dataDir: string, path: string, isNamed: boolean): string | undefined {
+  try {
+    return withFile(filesBeneath(dataDir), path, fs.constants.O_RDONLY, (fd) => {
+      const { uid } = fs.fstatSync(fd)
+      if (!isNamed && uid !== 0 && uid !== process.geteuid?.()) {
+        const message = `${path} belongs to user ${uid}: name the node's data directory with --data, if it is that one`
+        throw new LtxdError('API_ADDRESS_FOREIGN', message)
+      }
+      const bytes = new Uint8Array(MAX_BYTES)
+      return Buffer.from(bytes.buffer, 0, nodeFiles.read(fd, bytes, 0, MAX_BYTES, 0)).toString('utf8')
+    })
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
+    throw error
   }
 }

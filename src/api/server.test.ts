@@ -79,11 +79,11 @@ afterEach(async () => {
 
 test('the API listens on a free port, and api.json names it while the node runs', async () => {
   expect(api.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
-  expect(await readAddress(dataDir)).toEqual({ url: api.url, pid: process.pid })
+  expect(readAddress(dataDir)).toEqual({ url: api.url, pid: process.pid })
   expect(await fetchStatus(api.url)).toEqual(STATUS)
   await api.close()
   expect(existsSync(join(dataDir, 'api.json'))).toBe(false)
-  expect(await readAddress(dataDir)).toBeUndefined()
+  expect(readAddress(dataDir)).toBeUndefined()
   await expect(fetchStatus(api.url)).rejects.toMatchObject({ code: 'NODE_UNREACHABLE' })
 })
 

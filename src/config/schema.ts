@@ -20,6 +20,9 @@ import {
   userId,
 } from './scalars.ts'
 
+/** Below the working directory of a command that nothing tells another. */
+export const DEFAULT_DATA_DIR = './ltxd-data'
+
 const fuse = {
   dir: text.optional(),
   'allow-other': boolean.prefault(false),
@@ -43,7 +46,7 @@ const retention = {
 }
 
 const data = {
-  dir: text.prefault('./ltxd-data'),
+  dir: text.prefault(DEFAULT_DATA_DIR),
   mode: mode.prefault('0700'),
   // litefs.yml has only the age.
   retention: z.preprocess((value) => (isScalar(value) ? { age: value } : value), section(retention)).prefault({}),

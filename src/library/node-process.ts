@@ -40,7 +40,7 @@ async function serve(settings: NodeSettings): Promise<void> {
   const config = configOf(settings)
   node = await startNode(config, createLogger(config.log), { signal: stopping.signal })
   const { mountDir, closed } = node
-  const address = await readAddress(config.data.dir)
+  const address = readAddress(config.data.dir)
   say({ type: 'serving', mountDir, url: address?.url ?? '' })
   if (stopping.signal.aborted) stop()
   await Promise.race([closed, broken])

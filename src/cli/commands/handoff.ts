@@ -30,7 +30,7 @@ export function register(program: Command): void {
     .action(async (node: string) => {
       const options: Options = command.optsWithGlobals()
       const timeoutMs = parseTimeout(options.timeout)
-      const answer = await requestHandoff(await findNode(options), node, timeoutMs)
+      const answer = await requestHandoff(findNode(options), node, timeoutMs)
       if (options.json === true) return printJson(answer)
       printLine(`node ${answer.nodeId} has handed the lead to ${node}`)
     })

@@ -34,7 +34,7 @@ export function register(program: Command): void {
     .action(async () => {
       const options: Options = command.optsWithGlobals()
       const timeoutMs = parseTimeout(options.timeout)
-      const answer = await requestPromotion(await findNode(options), timeoutMs, { force: options.force === true })
+      const answer = await requestPromotion(findNode(options), timeoutMs, { force: options.force === true })
       if (options.json === true) return printJson(answer)
       const term = answer.term === undefined ? '' : `, term ${answer.term}`
       printLine(`node ${answer.nodeId} leads${term}`)

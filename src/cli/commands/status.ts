@@ -20,7 +20,7 @@ export function register(program: Command): void {
     .option('--json', 'as JSON')
     .action(async () => {
       const options: Options = command.optsWithGlobals()
-      const status = await fetchStatus(await findNode(options))
+      const status = await fetchStatus(findNode(options))
       if (options.json === true) printJson(status)
       else printText(formatStatus(status, Date.now()))
       if (status.databases.some(({ error }) => error !== undefined)) process.exitCode = 1

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { readAddress } from '../../api/address-file.ts'
 import { loadConfig } from '../../config/load.ts'
+import { DEFAULT_DATA_DIR } from '../../config/schema.ts'
 import { LtxdError, UsageError } from '../../util/errors.ts'
 import { parseDuration } from '../../util/units.ts'
 
@@ -30,14 +31,16 @@ export function addTimeoutOption(command: Command): Command {
  * The URL of the node's API. --http comes first, then --data, then the configuration: its data directory if a node
  * runs there, else its `http.addr`.
  */
-export async function findNode(options: NodeOptions): Promise<string> {
+export function findNode(options: NodeOptions): string {
   const config = loadConfig({
     ...(options.config === undefined ? {} : { file: options.config }),
     flags: options.http === undefined ? [] : [{ flag: '--http', path: ['http', 'addr'], value: options.http }],
   })
   if (options.http === undefined) {
     const dir = options.data === undefined ? config.data.dir : resolve(options.data)
-    const address = await readAddress(dir)
+    // The default lies below the working directory, which may be anybody's.
+    const isNamed = options.data !== undefined || dir !== resolve(DEFAULT_DATA_DIR)
+    const address = readAddress(dir, isNamed)
     if (address !== undefined) return address.url
     if (options.data !== undefined) {
       throw new LtxdError('NODE_NOT_RUNNING', `no node is running on the data directory ${dir}: it has no api.json`)
