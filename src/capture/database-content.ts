@@ -78,7 +78,7 @@ export class DatabaseContent extends PlainContent {
     if (replacement !== undefined) return database.replacing.write(replacement, data, position, caller)
     if (!database.authority.leads && !this.#detached && !this.#restores(data, position)) {
       // A plain file may be written on a replica until it begins with a database header.
-      if (database.tracked || (position === 0 && hasDatabaseMagic(data))) database.assertWriter(caller)
+      if (database.tracked || this.#getsMagic(data, position)) database.assertWriter(caller)
     }
     const versions = position === 0 && !this.#detached ? foreignVersions(data) : undefined
     if (versions !== undefined) throw rejectForeign(database.events, database.name, versions, caller)
@@ -155,6 +155,12 @@ export class DatabaseContent extends PlainContent {
     const beginning = beginningAfter(this.files, this.fd, data, position, DATABASE_MAGIC_SIZE)
     this.#isReadable = hasDatabaseMagic(beginning)
     journaledWrite(this.#database, beginning, position + data.length, caller)
+  }
+
+  /** Whether the file begins as a database does once `data` is in it. */
+  #getsMagic(data: Uint8Array, position: number): boolean {
+    if (position >= DATABASE_MAGIC_SIZE) return false
+    return hasDatabaseMagic(beginningAfter(this.files, this.fd, data, position, DATABASE_MAGIC_SIZE))
   }
 
   /** Whether `data` restores pages to their committed versions: a rollback, which is allowed on a replica too. */

@@ -169,16 +169,6 @@ test('I5: on a replica no application removes, renames, replaces or adds a datab
   expect(rig.node.complaints()).toEqual([])
 })
 
-test('a plain file can be written on a replica', () => {
-  const role = new Role()
-  using rig = new Rig({ authority: role })
-  role.leads = false
-  const file = rig.node.mount.open('notes.txt', { create: true, exclusive: false, readOnly: false })
-  file.write(Buffer.from('text'), 0)
-  file.close()
-  expect(rig.backing('notes.txt').toString()).toBe('text')
-})
-
 describe.each(MODES)('the local client’s write in %s mode', (mode) => {
   test('is committed if it was announced, with the primary’s timestamp and node id', () => {
     const { rig, role, announce, next } = replicaOf(mode)
