@@ -6,17 +6,16 @@ import { expect, test } from 'vitest'
 import type { BackupStatus, NodeStatus } from '../../src/api/status.ts'
 import { loadHistory } from '../../src/backup/history/history.ts'
 import { NEWEST, planRestore } from '../../src/backup/history/plan.ts'
-import type { ObjectStore } from '../../src/objectstore/objectstore.ts'
 import { openObjectStore } from '../../src/objectstore/stores/open.ts'
 import { ltxd, program } from '../cli/run.ts'
 import { bucketForTests } from '../cluster/bucket.ts'
 import { Application } from '../harness/application.ts'
 import { HANG_MS } from '../harness/effort.ts'
 import { LtxdNode } from '../harness/ltxd-node.ts'
+import { OBJECT_DAMAGES, type ObjectDamage } from '../harness/object-damage.ts'
 import { until } from '../harness/wait.ts'
 
 const bucket = bucketForTests('restorable')
-const PAGE = '<html><body>Log in to the network</body></html>'
 const ROWS = 5
 
 /** Nothing but the measurement reads or lists the backup. */
@@ -27,29 +26,14 @@ const CONFIG = `
 ready: { backup: fail }
 `
 
-async function bytesOf(store: ObjectStore, key: string): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of await store.get(key)) chunks.push(chunk)
-  return Buffer.concat(chunks)
-}
-
-/** Another program, or another hand: it knows nothing of ltxd's rules. */
-async function replace(store: ObjectStore, key: string, bytes: Uint8Array): Promise<void> {
-  const head = await store.head(key)
-  await store.put(key, bytes, { metadata: head?.metadata ?? {} })
-}
-
-type Damage = (store: ObjectStore, key: string, older: string) => Promise<void>
-
 /** By the database that it happens to. */
-const DAMAGES: Readonly<Record<string, Damage>> = {
-  'deleted.db': (store, key) => store.delete([key]),
-  'emptied.db': (store, key) => replace(store, key, Buffer.alloc(0)),
-  'cut.db': async (store, key) => replace(store, key, (await bytesOf(store, key)).subarray(0, -5)),
-  'page.db': (store, key) => replace(store, key, Buffer.from(PAGE)),
-  'page-of-its-size.db': async (store, key) =>
-    replace(store, key, Buffer.alloc((await bytesOf(store, key)).length, PAGE)),
-  'older.db': async (store, key, older) => replace(store, key, await bytesOf(store, older)),
+const DAMAGES: Readonly<Record<string, ObjectDamage>> = {
+  'deleted.db': OBJECT_DAMAGES.deleted,
+  'emptied.db': OBJECT_DAMAGES.emptied,
+  'cut.db': OBJECT_DAMAGES.cut,
+  'page.db': OBJECT_DAMAGES['replaced by a page of HTML'],
+  'page-of-its-size.db': OBJECT_DAMAGES['replaced by a page of HTML of its size'],
+  'older.db': OBJECT_DAMAGES['replaced by an older object'],
 }
 const NAMES = Object.keys(DAMAGES)
 

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { SEED } from '../../../test/harness/effort.ts'
+import { OBJECT_DAMAGES, PAGE, replaceObject } from '../../../test/harness/object-damage.ts'
 import { DirectoryStore } from '../../objectstore/directory/store.ts'
 import { StoreUnavailableError } from '../../objectstore/errors.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
@@ -98,37 +99,6 @@ async function idle(place: Place) {
   return { store, log, clock, service, commit, said, status, verified, restored, plan, history }
 }
 
-const PAGE = '<html><body>Log in to the network</body></html>'
-
-async function bytesOf(store: ObjectStore, key: string): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of await store.get(key)) chunks.push(chunk)
-  return Buffer.concat(chunks)
-}
-
-async function replace(store: ObjectStore, key: string, bytes: Uint8Array): Promise<void> {
-  const head = await store.head(key)
-  await store.put(key, bytes, { metadata: head?.metadata ?? {} })
-}
-
-type Damage = (store: ObjectStore, key: string, plan: Plan) => Promise<void>
-
-const DAMAGES: Readonly<Record<string, Damage>> = {
-  deleted: (store, key) => store.delete([key]),
-  emptied: (store, key) => replace(store, key, Buffer.alloc(0)),
-  cut: async (store, key) => {
-    const bytes = await bytesOf(store, key)
-    await replace(store, key, bytes.subarray(0, bytes.length - 7))
-  },
-  'replaced by a page of HTML': (store, key) => replace(store, key, Buffer.from(PAGE)),
-  'replaced by a page of HTML of its size': async (store, key) =>
-    replace(store, key, Buffer.alloc((await bytesOf(store, key)).length, PAGE)),
-  'replaced by an older object': async (store, key, plan) => {
-    const older = plan.slice(1).find((file) => file.key !== key)!
-    await replace(store, key, await bytesOf(store, older.key))
-  },
-}
-
 const VICTIMS: Readonly<Record<string, (plan: Plan) => number>> = {
   'the snapshot': () => 0,
   'a file of transactions': () => 3,
@@ -137,11 +107,11 @@ const VICTIMS: Readonly<Record<string, (plan: Plan) => number>> = {
 
 describe.each(Object.entries(PLACES))(`the backup of an idle database %s (LTXD_SEED=${SEED})`, (_, place) => {
   describe.each(Object.entries(VICTIMS))('of which %s', (_, victim) => {
-    it.each(Object.entries(DAMAGES))('is %s is noticed within the interval, and healed', async (_, damage) => {
+    it.each(Object.entries(OBJECT_DAMAGES))('is %s is noticed within the interval, and healed', async (_, damage) => {
       const { store, plan, verified, restored, said, status, history } = await idle(place)
       const files = await plan()
       const { key } = files[victim(files)]!
-      await damage(store, key, files)
+      await damage(store, key, files.slice(1).find((file) => file.key !== key)!.key)
       await verified()
       expect(said.join()).toMatch(/gap or is damaged: shipping a snapshot of the live database/)
       expect(await restored()).toEqual([])
@@ -159,7 +129,7 @@ describe.each(Object.entries(PLACES))(`the backup of an idle database %s (LTXD_S
     }
     const files = await plan()
     const { key, sizeBytes } = files.at(-2)!
-    await replace(store, key, Buffer.alloc(sizeBytes, PAGE))
+    await replaceObject(store, key, Buffer.alloc(sizeBytes, PAGE))
     await verified()
     expect(said.join()).toMatch(/gap or is damaged/)
     expect(await restored()).toEqual([])
