@@ -64,3 +64,14 @@ it('a database of which a transaction failed, or whose client has ended, is not 
   whole.abandon()
   expect(whole.isWhole).toBe(false)
 })
+
+it('has lost something only if it was received: not when it was opened in a state that needs a snapshot', async () => {
+  const { database: opened } = database()
+  opened.broken = 'its pages match no transaction in its log'
+  opened.abandon()
+  expect([opened.isWhole, opened.hasLost]).toEqual([false, false])
+  const { database: receiving } = database()
+  await receiving.apply(new Uint8Array(1))
+  receiving.abandon()
+  expect([receiving.isWhole, receiving.hasLost]).toEqual([false, true])
+})

@@ -62,6 +62,7 @@ export class ReplicaDatabase {
   #isUnbounded = false
   /** Why no transaction can be applied before a snapshot. */
   broken: string | undefined
+  #hasLost = false
   /** The data plane no longer captures writes to this file: the database must start again in a new file. */
   uncaptured = false
 
@@ -91,6 +92,11 @@ export class ReplicaDatabase {
     return this.broken === undefined && !this.#isAbandoned
   }
 
+  /** What was received of it could not be applied, and is only where it came from. */
+  get hasLost(): boolean {
+    return this.#hasLost
+  }
+
   /** Whether transactions are sent to the client however many wait there: this node takes no more from its primary. */
   set unbounded(unbounded: boolean) {
     this.#isUnbounded = unbounded
@@ -112,7 +118,9 @@ export class ReplicaDatabase {
     const order = { type: 'apply', database: this.name, ...(inFile && { file: bytes.file }) } as const
     const [sizeBytes, memoryBytes] = inFile ? [bytes.sizeBytes, 0] : [bytes.length, bytes.length]
     this.#expect('apply', [sizeBytes, memoryBytes], (answer) => {
-      if (answer.type === 'failed') this.#markBroken(new ReplicaError(this.name, answer.code, answer.message))
+      if (answer.type !== 'failed') return
+      this.#hasLost = true
+      this.#markBroken(new ReplicaError(this.name, answer.code, answer.message))
     })
     await this.#options.send(order, inFile ? undefined : bytes)
   }
@@ -121,12 +129,14 @@ export class ReplicaDatabase {
   async advance(order: Omit<Extract<ToClient, { type: 'advance' }>, 'type' | 'database'>): Promise<void> {
     await this.#request({ type: 'advance', database: this.name, ...order })
     this.broken = undefined
+    this.#hasLost = false
   }
 
   /** Throws ReplicaError. */
   async discard(): Promise<void> {
     await this.#request({ type: 'discard', database: this.name })
     this.broken = undefined
+    this.#hasLost = false
     this.uncaptured = false
   }
 

@@ -157,8 +157,8 @@ export class Replica {
       if (reason !== undefined) throw new LtxdError('REPLICA_HELD_UP', `not everything was applied: ${reason}`)
       await sleep(POLL_MS)
     }
-    for (const { name, isWhole, broken = 'the local client ended' } of this.#databases.all()) {
-      if (!isWhole) throw new LtxdError('CLIENT_LOST', `not everything was applied to database ${name}: ${broken}`)
+    for (const { name, hasLost, broken = 'the local client ended' } of this.#databases.all()) {
+      if (hasLost) throw new LtxdError('CLIENT_LOST', `not everything was applied to database ${name}: ${broken}`)
     }
   }
 
