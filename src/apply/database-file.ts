@@ -94,14 +94,17 @@ export class DatabaseFile {
   }
 
   /**
-   * Removes what another user, who may not write to the database, has made under the name of one of its side files.
-   * Throws ApplyBlockedError while another process has the database open, or if it cannot be removed.
+   * Removes an empty file, or a wal-index, that another user, who may not write to the database, has made under the
+   * name of one of its side files. Throws ApplyBlockedError while another process has the database open, if it cannot
+   * be removed, and for a WAL or a journal with content: it may be a former owner's, and have transactions.
    */
   removeForeign(suffix: SideSuffix): void {
     const path = this.path + suffix
     const found = this.files.status(path)
     if (found === undefined || !isForeign(found, this.stats())) return
     const what = `${path} belongs to user ${found.uid}, who may not write to the database`
+    if (suffix !== '-shm' && found.size > 0)
+      throw new ApplyBlockedError(this.path, `${what}: move it away, or give it to the database's user`)
     if (!this.#isUnused()) throw new ApplyBlockedError(this.path, `${what}, and ${this.reader()} uses the database`)
     try {
       this.files.remove(path)

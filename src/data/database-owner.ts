@@ -43,9 +43,15 @@ export function readFolders(files: FilesBeneath, root: string, name: string): Ow
   return found.every((status) => status !== undefined) ? found.map(ownerOf) : []
 }
 
-/** Gives a database, and those beside it that exist, to their owner. Returns why that was not possible. */
+/**
+ * Gives a database, and those beside it that exist, to their owner. What another user has made beside it stays his: it
+ * would look like a file of ltxd's, and he may have it open. Returns why that was not possible.
+ */
 export function giveDatabase(files: FilesBeneath, path: string, { file }: OwnerWish): string | undefined {
-  const reasons = ['', ...SIDE_FILES].map((suffix) => whereNamed(() => files.setOwner(path + suffix, file)))
+  const owners = [0, process.geteuid?.(), readFileOwner(files, path)?.uid]
+  const isOurs = (side: string) => owners.includes(readFileOwner(files, side)?.uid)
+  const beside = SIDE_FILES.map((suffix) => path + suffix).filter(isOurs)
+  const reasons = [path, ...beside].map((each) => whereNamed(() => files.setOwner(each, file)))
   return reasons.find((reason) => reason !== undefined)
 }
 

@@ -214,7 +214,7 @@ function serve({ deviceFd, generation, isBridge, mounted }: Serve): void {
     if (volume.tracked(path) !== undefined) say({ type: 'owner', database: path })
   }
   const forget = (parent: number, name: string) => say({ type: 'forget', parent, name })
-  tree = new Tree(root, Object.assign(volume, { ownerChanged }), special, forget)
+  tree = new Tree(`${at}/files`, Object.assign(volume, { ownerChanged }), special, forget)
   forgetAttributes = (name) => {
     const node = tree?.nodes.find(name)?.id
     if (node !== undefined) invalidateAttributes(deviceFd, node)

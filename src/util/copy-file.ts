@@ -7,6 +7,7 @@ import fs from 'node:fs'
 import { native } from './path-bytes.ts'
 
 const CHUNK_BYTES = 1 << 20
+const FIRST_BYTES = 4096
 /** What is zero in the source is a hole in the copy, in blocks of this size: others can make a file of any length. */
 const BLOCK_BYTES = 4096
 const ZEROS = Buffer.alloc(CHUNK_BYTES)
@@ -45,7 +46,7 @@ async function copyBytes(
     try {
       await target.chmod(mode)
       const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
-      let at = blocks === 0 ? size : 0
+      let at = blocks === 0 && isZero(await firstOf(source)) ? size : 0
       while (at < size) {
         const { bytesRead } = await source.read(buffer, 0, Math.min(CHUNK_BYTES, size - at), at)
         if (bytesRead === 0) break
@@ -81,7 +82,7 @@ function copyBytesSync(from: string, to: string): void {
     try {
       const { size, blocks } = fs.fstatSync(source)
       const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
-      let at = blocks === 0 ? size : 0
+      let at = blocks === 0 && isZero(firstOfSync(source)) ? size : 0
       while (at < size) {
         const bytesRead = fs.readSync(source, buffer, 0, Math.min(CHUNK_BYTES, size - at), at)
         if (bytesRead === 0) break
@@ -99,6 +100,24 @@ function copyBytesSync(from: string, to: string): void {
   }
 }
 
+/**
+ * The beginning of a file. Not every file system counts blocks: a file that has none is one hole only if it begins with
+ * zeros, too, which no database, WAL or journal does.
+ */
+async function firstOf(source: fs.promises.FileHandle): Promise<Buffer> {
+  const first = Buffer.alloc(FIRST_BYTES)
+  return first.subarray(0, (await source.read(first, 0, FIRST_BYTES, 0)).bytesRead)
+}
+
+function firstOfSync(source: number): Buffer {
+  const first = Buffer.alloc(FIRST_BYTES)
+  return first.subarray(0, fs.readSync(source, first, 0, FIRST_BYTES, 0))
+}
+
+function isZero(chunk: Buffer): boolean {
+  return chunk.equals(ZEROS.subarray(0, chunk.length))
+}
+
 /** How many bytes a copy of the file takes on the disk, at most. */
 export function bytesOnDisk({ size, blocks }: Pick<fs.Stats, 'size' | 'blocks'>): number {
   return Math.min(size, blocks * 512)
@@ -106,7 +125,7 @@ export function bytesOnDisk({ size, blocks }: Pick<fs.Stats, 'size' | 'blocks'>)
 
 /** The ranges of a chunk that are not zero, in whole blocks. */
 function* written(chunk: Buffer): Generator<[number, number]> {
-  if (chunk.equals(ZEROS.subarray(0, chunk.length))) return
+  if (isZero(chunk)) return
   let from: number | undefined
   for (let at = 0; at < chunk.length; at += BLOCK_BYTES) {
     const block = chunk.subarray(at, at + BLOCK_BYTES)

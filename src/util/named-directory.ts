@@ -15,8 +15,6 @@ const { O_DIRECTORY, O_NOFOLLOW } = fs.constants
 /** From <fcntl.h>; Node has no constant for it. The descriptor refers to a file without opening it. */
 export const O_PATH = 0o10000000
 const MAX_SYMLINKS = 40
-/** The path of a descriptor: the directory was found before. */
-const HELD = /^\/proc\/self\/fd\/\d+$/
 
 /** A symbolic link on the way belongs to another user. */
 export class ForeignLinkError extends LtxdError {
@@ -55,6 +53,10 @@ export function findEntry(directory: string, { make = false, made, isFound }: Fi
       if (name === undefined) return { parent: at, name: '.' }
       const entry = { parent: at, name }
       if (names.length === 0 && isFound?.(entry) === true) return entry
+      if (isMagic(entry)) {
+        at = replaced(at, fs.openSync(`/proc/self/fd/${at}/${name}`, O_PATH | O_DIRECTORY))
+        continue
+      }
       const target = name === '..' ? path.dirname(pathOf(at)) : linkTarget(entry)
       if (target !== undefined) {
         links++
@@ -82,16 +84,16 @@ export function findEntry(directory: string, { make = false, made, isFound }: Fi
  * Throws ForeignLinkError; a system error if it is no directory.
  */
 export function findDirectory(named: string, options: FindOptions = {}): number | undefined {
-  if (HELD.test(named)) return fs.openSync(named, O_PATH | O_DIRECTORY)
-  const entry = findEntry(named, options)
+  let entry: Entry | undefined
   try {
+    entry = findEntry(named, options)
     return entry.name.includes('/') ? undefined : openEntry(entry)
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     if (error instanceof Error) error.message = error.message.replace(/'\/proc\/self\/fd\/[^']*'/, `'${named}'`)
     throw error
   } finally {
-    fs.closeSync(entry.parent)
+    if (entry !== undefined) fs.closeSync(entry.parent)
   }
 }
 
@@ -148,6 +150,13 @@ function makeOnce(path: string, mode: number): boolean {
     if (errorCode(error) === 'EEXIST') return false
     throw error
   }
+}
+
+/** Whether it is a link of /proc to a directory of one's own process, which its text does not name. */
+function isMagic({ parent, name }: Entry): boolean {
+  if (!/^\/proc\/\d+(\/|$)/.test(pathOf(parent))) return false
+  const link = fs.lstatSync(`/proc/self/fd/${parent}/${name}`, { throwIfNoEntry: false })
+  return link?.isSymbolicLink() === true && (link.uid === 0 || link.uid === process.geteuid?.())
 }
 
 /** Where a symbolic link leads; undefined for anything else. */

@@ -5,6 +5,7 @@ export interface NativeLocks {
   /** Without a range: the whole file. `shared` defaults to false. Returns false when a conflicting lock exists. */
   tryLock(fd: number, offset?: number, length?: number, options?: { readonly shared: boolean }): boolean
   unlock(fd: number, offset: number, length: number): void
+  waitForLock(fd: number): Promise<void>
 }
 
 let loaded: NativeLocks | undefined

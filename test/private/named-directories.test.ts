@@ -193,3 +193,29 @@ test('a backup that is removed or replaced while it is used is made anew', async
   fs.writeFileSync(root, 'no directory')
   await expect(store.put('a/z.ltx', Buffer.from('z'))).rejects.toThrow(StoreUnavailableError)
 })
+
+test('an object that is put while the directory moves away was not put', async () => {
+  const root = join(dir, 'backup')
+  const store = new DirectoryStore(root)
+  await store.put('a/x.ltx', Buffer.from('x'))
+  async function* body() {
+    fs.renameSync(root, `${root}-gone`)
+    fs.mkdirSync(root)
+    yield await Promise.resolve(Buffer.from('y'))
+  }
+  await expect(store.put('a/y.ltx', body())).rejects.toThrow(/was moved or replaced meanwhile/)
+  await store.put('a/y.ltx', Buffer.from('y'))
+  expect(await keysOf(store)).toEqual(['a/y.ltx'])
+})
+
+test('a directory is found through /proc where its descriptor leads, not where a path of that text does', async () => {
+  const held = fs.openSync(dir, fs.constants.O_RDONLY)
+  fs.renameSync(home, join(dir, 'moved'))
+  try {
+    await put(`/proc/self/fd/${held}/backup`)
+    await put(`/proc/${process.pid}/root${dir}/other`)
+  } finally {
+    fs.closeSync(held)
+  }
+  expect(fs.readdirSync(dir).sort()).toEqual(['backup', 'moved', 'other', 'victim'])
+})

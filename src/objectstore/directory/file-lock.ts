@@ -19,7 +19,6 @@ export interface LockFile {
 
 /** What is done under a lock takes milliseconds. */
 const DEADLINE_MS = 30_000
-const MAX_PAUSE_MS = 50
 
 /** Another process does not let go of the lock. */
 export class LockHeldError extends LtxdError {
@@ -45,8 +44,10 @@ export async function withFileLock<T>(file: LockFile, mode: number, critical: ()
   let handle: FileHandle | undefined
   try {
     handle = await openLock(path, mode)
-    if (!(await lock(handle.fd))) throw new LockHeldError(file)
-    return await critical()
+    if (await isLocked(handle)) return await critical()
+    // Closed when the wait ends: its descriptor must not become another file's meanwhile.
+    handle = undefined
+    throw new LockHeldError(file)
   } finally {
     await handle?.close()
     if (queues.get(named) === mine) queues.delete(named)
@@ -57,21 +58,27 @@ export async function withFileLock<T>(file: LockFile, mode: number, critical: ()
 /** Others may have put something else there; and version 0.1 let everybody open it who may read. */
 async function openLock(path: string, mode: number): Promise<FileHandle> {
   const handle = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode)
-  const found = await handle.stat()
-  if (!found.isFile()) {
+  try {
+    const found = await handle.stat()
+    if (!found.isFile()) throw new NotRegularError(path, found)
+    if (isOwn(found) && (found.mode & 0o777) !== mode) await handle.chmod(mode)
+    return handle
+  } catch (error) {
     await handle.close()
-    throw new NotRegularError(path, found)
+    throw error
   }
-  if (isOwn(found) && (found.mode & 0o777) !== mode) await handle.chmod(mode)
-  return handle
 }
 
-/** False if it cannot be had before the deadline. */
-async function lock(fd: number): Promise<boolean> {
-  const until = performance.now() + DEADLINE_MS
-  for (let pause = 1; !nativeLocks().tryLock(fd); pause = Math.min(2 * pause, MAX_PAUSE_MS)) {
-    if (performance.now() > until) return false
-    await delay(pause)
-  }
-  return true
+/**
+ * Another thread waits, because a network disk may take its time. False after the deadline; then the file is closed
+ * when the wait ends.
+ */
+async function isLocked(handle: FileHandle): Promise<boolean> {
+  const locked = nativeLocks().waitForLock(handle.fd)
+  const late = new AbortController()
+  const deadline = delay(DEADLINE_MS, false, { signal: late.signal, ref: false }).catch(() => false)
+  const isInTime = await Promise.race([locked.then(() => true), deadline])
+  late.abort()
+  if (!isInTime) void locked.catch(() => undefined).then(() => handle.close())
+  return isInTime
 }

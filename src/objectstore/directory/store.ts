@@ -6,8 +6,6 @@ import { pathToFileURL } from 'node:url'
 import { linkStatus, removeFile, statFile, syncDirectory } from '../../util/directories.ts'
 import { applyModesMeanwhile, describeChange, describeOwner } from '../../util/directory-modes.ts'
 import { errorCode } from '../../util/errors.ts'
-import { LinkedNameError, NotRegularError } from '../../util/files-beneath.ts'
-import { ForeignLinkError } from '../../util/named-directory.ts'
 import { create, lockMode, type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
 import { boundedTime } from '../../util/time.ts'
 import {
@@ -21,7 +19,8 @@ import { checkKey, checkPrefix } from '../keys.ts'
 import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '../objectstore.ts'
 import { openRegular, within, withRoot } from './beneath.ts'
 import { clockOf } from './clock.ts'
-import { LockHeldError, withFileLock } from './file-lock.ts'
+import { withFileLock } from './file-lock.ts'
+import { isObstacle, MovedError } from './obstacles.ts'
 import { type Fingerprint, fingerprint, formatSidecar, putSidecar, readSidecar, SIDECAR_SUFFIX } from './sidecar.ts'
 import { describe, isHidden, LOCK_NAME, TEMPORARY_PREFIX, walk } from './walk.ts'
 
@@ -68,9 +67,12 @@ export class DirectoryStore implements ObjectStore {
       try {
         const print = await this.#write(key, temporary, body, modes.file, options)
         const lock = { path: join(dirname(path), LOCK_NAME), named: join(this.#root, dirname(key), LOCK_NAME) }
-        await this.#effect(`write object ${key}`, () =>
-          withFileLock(lock, lockMode(modes), () => this.#publish(key, path, temporary, print, modes.file, options)),
-        )
+        await this.#effect(`write object ${key}`, async () => {
+          await withFileLock(lock, lockMode(modes), () =>
+            this.#publish(key, path, temporary, print, modes.file, options),
+          )
+          if (!(await this.#isHeldAt(key, path))) throw new MovedError(join(this.#root, dirname(key)))
+        })
       } finally {
         await unlink(temporary).catch(() => undefined)
       }
@@ -136,6 +138,13 @@ export class DirectoryStore implements ObjectStore {
   #check(key: string): void {
     checkKey(key)
     if (isHidden(basename(key))) throw new InvalidKeyError(key, 'has a name that is reserved in a directory')
+  }
+
+  /** Whether the directory of `path`, which is held, still is the one of the object. */
+  async #isHeldAt(key: string, path: string): Promise<boolean> {
+    const held = await statFile(dirname(path))
+    const there = await within(this.#root, key, (now) => statFile(dirname(now)))
+    return held !== undefined && held.ino === there?.ino && held.dev === there.dev
   }
 
   /** Runs `use` as `within` does. */
@@ -253,7 +262,6 @@ export class DirectoryStore implements ObjectStore {
     const modes = this.#options.modes ?? modesLike(existing)
     // The first object makes it.
     if (existing === undefined) return modes
-    if (!existing.isDirectory()) return modes
     const foreign = describeOwner(`the backup ${root}`, existing)
     if (foreign !== undefined) this.#options.changed?.(foreign)
     const changed = await withRoot(root, (at) => applyModesMeanwhile(root, modes, `${at}/.`))
@@ -287,11 +295,4 @@ export class DirectoryStore implements ObjectStore {
 /** Without a configuration, a backup that a group can read stays so. One that everybody can read was made by 0.1. */
 function modesLike(root: Stats | undefined): Modes {
   return root === undefined || (root.mode & 0o007) !== 0 ? PRIVATE : modesOf(root.mode & 0o777)
-}
-
-/** What others have put in the way. */
-const OBSTACLES = [ForeignLinkError, LinkedNameError, LockHeldError, NotRegularError]
-
-function isObstacle(error: unknown): boolean {
-  return error instanceof Error && ('syscall' in error || OBSTACLES.some((kind) => error instanceof kind))
 }

@@ -1,0 +1,19 @@
+import { LtxdError } from '../../util/errors.ts'
+import { LinkedNameError, NotRegularError } from '../../util/files-beneath.ts'
+import { ForeignLinkError } from '../../util/named-directory.ts'
+import { LockHeldError } from './file-lock.ts'
+
+/** The object is where nobody looks for it. */
+export class MovedError extends LtxdError {
+  constructor(directory: string) {
+    super('DIRECTORY_MOVED', `${directory} was moved or replaced meanwhile`)
+  }
+}
+
+/** What others have put in the way. */
+const OBSTACLES = [MovedError, ForeignLinkError, LinkedNameError, LockHeldError, NotRegularError]
+
+/** What the file system says, or what is found in the way of an operation: the store cannot be used so. */
+export function isObstacle(error: unknown): boolean {
+  return error instanceof Error && ('syscall' in error || OBSTACLES.some((kind) => error instanceof kind))
+}
