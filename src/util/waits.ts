@@ -6,6 +6,8 @@ export function aborted(signal: AbortSignal): Promise<void> {
 
 /** The promise's outcome, or the rejection with the reason of `signal`, whichever comes first. */
 export async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  // Nobody waits for it any more: that it fails, too, must not end the process.
+  if (signal.aborted) promise.catch(() => undefined)
   signal.throwIfAborted()
   let abort: () => void = () => undefined
   const rejected = new Promise<never>((_, reject) => {
