@@ -19,9 +19,10 @@ export function makeDatabaseFile(
   path: string,
   { file }: OwnerWish,
 ): { readonly fd: number; readonly notGiven?: string } {
-  removeEmpty(files, path)
+  const waiting = openWaiting(files, path, file)
+  if (waiting === undefined) removeEmpty(files, path)
   const directory = files.status(dirname(path))
-  const fd = makeNew(files, path)
+  const fd = waiting ?? makeNew(files, path)
   try {
     const byDirectory = file.uid === undefined && directory !== undefined && IS_ROOT
     const notGiven = giveTo(fd, byDirectory ? { uid: directory.uid, gid: directory.gid, ...file } : file)
@@ -30,6 +31,20 @@ export function makeDatabaseFile(
     fs.closeSync(fd)
     throw error
   }
+}
+
+/**
+ * The empty file that an application of the database's owner made when it opened the database before it arrived: it
+ * sees in it what arrives. It lets nobody in who may not open the database.
+ */
+function openWaiting(files: FilesBeneath, path: string, { uid, mode }: OwnerWish['file']): number | undefined {
+  if (uid === undefined || mode === undefined || files.status(path)?.isFile() !== true) return undefined
+  const fd = files.open(path, fs.constants.O_RDWR)
+  const found = fs.fstatSync(fd)
+  const isOwners = found.uid === uid && found.nlink === 1 && (found.mode & 0o777 & ~mode) === 0
+  if (isOwners && found.size === 0) return fd
+  fs.closeSync(fd)
+  return undefined
 }
 
 /** Somebody else has made an empty file of that name, and may have it open. */
