@@ -13,6 +13,7 @@ import { findDirectory, makeNamedDirectory } from '../util/named-directory.ts'
 import { nativeLocks } from '../util/native-locks.ts'
 import { type Modes, PRIVATE } from '../util/private-files.ts'
 import { readState, StateDamagedError, writeState } from '../util/state-file.ts'
+import { assertOwn } from './foreign-owner.ts'
 import { KnownNodes } from './known-nodes.ts'
 import { finishRestored } from './restored.ts'
 import { MAX_TERM, termText } from './term.ts'
@@ -107,6 +108,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
     descriptors.push(held)
     const at = heldAt(held)
     const files = filesBeneath(dir, modes, at)
+    assertOwn(files, at, root)
     // It is the root of the mount, whose mode is the applications' business once it is there.
     files.makeDirectory(root, WRITABLE_BY_OWNER)
     files.makeDirectory(`${dir}/log`)

@@ -171,15 +171,43 @@ test('a lock is not for those who may only read', async () => {
   expect([modeOf(join(dir, 'data')), modeOf(join(dir, 'data', 'lock'))]).toEqual(['755', '600'])
 })
 
-test.runIf(IS_ROOT)('a directory that another user owns is used, and said', async () => {
-  const said: string[] = []
-  const changed = (message: string) => said.push(message)
-  for (const name of ['data', 'backup']) fs.mkdirSync(join(home, name))
-  for (const name of ['data', 'backup']) fs.chownSync(join(home, name), UID, UID)
-  openDataDirectory(join(home, 'data'), { changed }).close()
-  await new DirectoryStore(join(home, 'backup'), { changed }).put('x', Buffer.from('x'))
-  const owners = said.filter((line) => line.includes('belongs to the user with id 65534'))
-  expect(owners).toEqual([expect.stringContaining(join(home, 'data')), expect.stringContaining(join(home, 'backup'))])
+describe.runIf(IS_ROOT)('a directory that another user owns', () => {
+  const give = (path: string) => {
+    fs.mkdirSync(path, { recursive: true })
+    fs.chownSync(path, UID, UID)
+  }
+
+  test('is used for a backup, and said', async () => {
+    const said: string[] = []
+    give(join(home, 'backup'))
+    const store = new DirectoryStore(join(home, 'backup'), { changed: (message) => said.push(message) })
+    await store.put('x', Buffer.from('x'))
+    const owners = said.filter((line) => line.includes('belongs to the user with id 65534'))
+    expect(owners).toEqual([expect.stringContaining(join(home, 'backup'))])
+  })
+
+  test('is no data directory of root, and nothing is made in it', () => {
+    const data = join(home, 'data')
+    give(data)
+    const message = `${data} belongs to the user with id 65534, who could .* "chown root ${data}"`
+    expect(() => openDataDirectory(data)).toThrow(new RegExp(message))
+    expect(fs.readdirSync(data)).toEqual([])
+    fs.chownSync(data, 0, 0)
+    openDataDirectory(data).close()
+  })
+
+  test('has no part of the data of root but the files of applications', () => {
+    const data = join(home, 'data')
+    openDataDirectory(data).close()
+    give(join(data, 'files'))
+    openDataDirectory(data).close()
+    for (const name of ['log', 'diverged']) {
+      give(join(data, name))
+      expect(() => openDataDirectory(data)).toThrow(`${data}/${name} belongs to the user with id 65534`)
+      fs.chownSync(join(data, name), 0, 0)
+    }
+    openDataDirectory(data).close()
+  })
 })
 
 test('a backup that is removed or replaced while it is used is made anew', async () => {

@@ -1,0 +1,42 @@
+/** As root, ltxd uses no directory for its data that another user owns: he could lead it anywhere. */
+
+import fs from 'node:fs'
+import { LtxdError } from '../util/errors.ts'
+import type { FilesBeneath } from '../util/files-beneath.ts'
+
+/** Another user owns the data directory of a node that runs as root, or a directory of ltxd's own in it. */
+export class ForeignDataError extends LtxdError {
+  constructor(path: string, uid: number) {
+    super(
+      'DATA_FOREIGN',
+      `${path} belongs to the user with id ${uid}, who could replace what is in it while ltxd runs as root: choose ` +
+        `another directory with --data, give this one to root with "chown root ${path}", or run ltxd as that user`,
+    )
+  }
+}
+
+/**
+ * Checks the directory that is held at `at`, and the directories in it but `root`, which is the applications'. Throws
+ * ForeignDataError.
+ */
+export function assertOwn(files: FilesBeneath, at: string, root: string): void {
+  const dir = files.root
+  if (process.geteuid?.() !== 0) return
+  const { uid } = fs.statSync(at)
+  if (uid !== 0) throw new ForeignDataError(dir, uid)
+  for (const path of files.list(dir).map((name) => `${dir}/${name}`)) {
+    const found = path === root ? undefined : ofDirectory(() => files.status(path))
+    if (found !== undefined && found.uid !== 0) throw new ForeignDataError(path, found.uid)
+  }
+}
+
+/** undefined for anything else: what a link or a file has in the place of a directory is checked where it is used. */
+function ofDirectory(status: () => fs.Stats | undefined): fs.Stats | undefined {
+  try {
+    const found = status()
+    return found?.isDirectory() === true ? found : undefined
+  } catch (error) {
+    if (error instanceof LtxdError) return undefined
+    throw error
+  }
+}
