@@ -159,6 +159,7 @@ export const PROJECTS = {
       'test/private/inherited.test.ts',
       'test/private/made-first.test.ts',
       'test/private/side-directories.test.ts',
+      'test/private/followed-files.test.ts',
       'test/private/owners.test.ts',
       'test/cli/secrets.test.ts',
       'test/private/private.test.ts',

@@ -1,23 +1,22 @@
-import { rmSync } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
-import { PRIVATE } from '../util/private-files.ts'
+import type { FileHandle } from 'node:fs/promises'
+import { openUnnamedHandle } from '../util/unnamed-file.ts'
 import { bytesInMemory, bytesOfFile, type LtxBytes } from './transaction.ts'
 
-/** An LTX file that was received whole, in memory or in a spool file. */
+/** An LTX file that was received whole, in memory or in a file without a name. */
 export interface Incoming {
   readonly bytes: LtxBytes
-  /** Removes the spool file, if there is one. */
-  dispose(): void
+  /** Closes the file, if there is one. */
+  dispose(): Promise<void>
 }
 
-/** A larger stream goes to the spool file. */
+/** A larger stream goes to a file. */
 const MEMORY_BYTES = 16 << 20
 
 /**
- * Receives a whole stream before any lock is taken, so that no reader waits for the network. Writes `spoolPath` if the
- * stream exceeds MEMORY_BYTES: it must not exist.
+ * Receives a whole stream before any lock is taken, so that no reader waits for the network. A stream that exceeds
+ * MEMORY_BYTES goes to a file without a name, in the file system of `directory`.
  */
-export async function receive(stream: AsyncIterable<Uint8Array>, spoolPath: string): Promise<Incoming> {
+export async function receive(stream: AsyncIterable<Uint8Array>, directory: string): Promise<Incoming> {
   const chunks: Uint8Array[] = []
   let size = 0
   let handle: FileHandle | undefined
@@ -25,7 +24,7 @@ export async function receive(stream: AsyncIterable<Uint8Array>, spoolPath: stri
     for await (const chunk of stream) {
       size += chunk.length
       if (size > MEMORY_BYTES && handle === undefined) {
-        handle = await open(spoolPath, 'wx', PRIVATE.file)
+        handle = await openUnnamedHandle(directory)
         for (const earlier of chunks) await handle.writeFile(earlier)
         chunks.length = 0
       }
@@ -33,11 +32,10 @@ export async function receive(stream: AsyncIterable<Uint8Array>, spoolPath: stri
       else await handle.writeFile(chunk)
     }
   } catch (error) {
-    if (handle !== undefined) rmSync(spoolPath, { force: true })
-    throw error
-  } finally {
     await handle?.close()
+    throw error
   }
-  if (handle === undefined) return { bytes: bytesInMemory(Buffer.concat(chunks)), dispose: () => undefined }
-  return { bytes: bytesOfFile(spoolPath), dispose: () => rmSync(spoolPath, { force: true }) }
+  if (handle === undefined) return { bytes: bytesInMemory(Buffer.concat(chunks)), dispose: async () => undefined }
+  const file = handle
+  return { bytes: bytesOfFile(`/proc/self/fd/${file.fd}`), dispose: () => file.close() }
 }

@@ -18,6 +18,13 @@ export class ForeignFileError extends LtxdError {
   }
 }
 
+/** Another user, who may write to the directory, has put another file under the name meanwhile. */
+export class ReplacedFileError extends LtxdError {
+  constructor(path: string) {
+    super('FOLLOW_FILE_REPLACED', `${path} was replaced meanwhile: follow into a directory of this user's alone`)
+  }
+}
+
 /** The objects to read disappeared repeatedly while they were being read. */
 export class SourceChangingError extends LtxdError {
   constructor(url: string, key: string) {

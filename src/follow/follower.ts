@@ -1,5 +1,4 @@
-import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, type Stats } from 'node:fs'
-import { dirname } from 'node:path'
+import type { Stats } from 'node:fs'
 import { Applier } from '../apply/applier.ts'
 import { DatabaseFile } from '../apply/database-file.ts'
 import {
@@ -16,14 +15,12 @@ import { DatabaseDroppedError } from '../backup/history/errors.ts'
 import type { BackupFile } from '../backup/history/history.ts'
 import { reportingCorruption } from '../backup/history/objects.ts'
 import { formatTXID, type Position, type TXID } from '../ltx/format/types.ts'
-import { BY_UMASK } from '../util/directories.ts'
-import { nodeFiles } from '../util/files.ts'
-import { filesBeneath } from '../util/files-beneath.ts'
 import type { BackupSource } from './backup-source.ts'
 import { Detours } from './detours.ts'
 import { ForeignFileError, UnknownFileError } from './errors.ts'
 import type { FollowEvent } from './events.ts'
-import { assertOurs, isKnown, takeOver } from './whose.ts'
+import { Place } from './place.ts'
+import { assertOurs, binding, type Former, formerOf, takeOver } from './whose.ts'
 
 export interface FollowerOptions {
   readonly source: BackupSource
@@ -39,6 +36,7 @@ export interface FollowerOptions {
 export class Follower {
   readonly #options: FollowerOptions
   readonly #now: () => number
+  #place: Place | undefined
   #positions: PositionFile | undefined
   #applier: Applier | undefined
   /** Replaced files, locked so that programs that still read them do not use the new file's journal. */
@@ -58,8 +56,8 @@ export class Follower {
 
   /**
    * True when the file is at the backup's position. False when another process holds a lock on it, which is reported.
-   * Throws errors of the store and the backup, which the next pass may not have, and FollowedAlreadyError and
-   * UnknownFileError.
+   * Throws errors of the store and the backup, which the next pass may not have, and FollowedAlreadyError,
+   * UnknownFileError and ForeignLinkError.
    */
   async pass(): Promise<boolean> {
     const detours = new Detours(this.#options.source.store.url)
@@ -72,7 +70,7 @@ export class Follower {
         }
       }
     } catch (error) {
-      if (!(error instanceof ApplyBlockedError)) throw error
+      if (!(error instanceof ApplyBlockedError)) throw this.#place?.named(error) ?? error
       this.#reportOnce({ event: 'lagging', position: this.position, reason: error.message })
       return false
     }
@@ -92,26 +90,30 @@ export class Follower {
       this.#positions?.close()
       this.#positions = undefined
       for (const file of this.#replaced.splice(0)) file.close()
+      this.#place?.close()
+      this.#place = undefined
     }
   }
 
   async #bringUpToDate(detours: Detours): Promise<boolean> {
-    const { source, path, signal } = this.#options
-    const positions = this.#lock()
+    const { source, signal } = this.#options
+    const place = (this.#place ??= Place.hold(this.#options.path))
+    const positions = this.#lock(place)
     signal.throwIfAborted()
-    if (this.#applier === undefined && !existsSync(path) && !(await this.#restore(positions))) return true
-    const applier = (this.#applier ??= await this.#open(positions))
+    const isMissing = this.#applier === undefined && place.status() === undefined
+    if (isMissing && !(await this.#restore(place, positions))) return true
+    const applier = (this.#applier ??= await this.#open(place, positions))
     const planned = await source.next(applier.position, (txid) => positions.checksumAt(txid), detours.keys)
     const next = detours.taken(planned, this.#options.report)
     switch (next.kind) {
       case 'replace':
-        await this.#resync(next.reason)
+        await this.#resync(place, positions, next.reason)
         return true
       case 'dropped':
-        this.#moveAwayDropped(positions, next.txid)
+        this.#moveAwayDropped(place, positions, next.txid)
         return true
       case 'apply':
-        for (const file of next.files) if (!(await this.#apply(applier, file))) return true
+        for (const file of next.files) if (!(await this.#apply(place, positions, applier, file))) return true
         break
       case 'current':
     }
@@ -124,36 +126,49 @@ export class Follower {
     return true
   }
 
-  #lock(): PositionFile {
-    const { path } = this.#options
+  #lock(place: Place): PositionFile {
+    const { files, path } = place
     if (this.#positions !== undefined) return this.#positions
-    if (existsSync(path) && !existsSync(positionsPath(path))) throw new UnknownFileError(path)
-    mkdirSync(dirname(path), { recursive: true, mode: BY_UMASK })
-    this.#positions = PositionFile.open(path)
-    rmSync(this.#spoolPath, { force: true })
-    return this.#positions
+    if (place.status() !== undefined && !files.exists(positionsPath(path))) throw new UnknownFileError(path)
+    const positions = PositionFile.open(path, files)
+    if (positions.isOwn || place.isClosed) return (this.#positions = positions)
+    // Of the directory's owner, who followed before, or invents positions.
+    files.remove(positions.path)
+    positions.close()
+    return (this.#positions = PositionFile.open(path, files))
   }
 
-  async #open(positions: PositionFile): Promise<Applier> {
-    const { path, report } = this.#options
+  async #open(place: Place, positions: PositionFile): Promise<Applier> {
     try {
-      const applier = openApplier(path, positions)
-      report({ event: 'following', position: applier.position })
+      const applier = this.#openApplier(place, positions)
+      this.#options.report({ event: 'following', position: applier.position })
       return applier
     } catch (error) {
       const isOther =
         error instanceof UnknownStateError || error instanceof NotDatabaseError || error instanceof ForeignFileError
       if (!isOther) throw error
-      return this.#resync(error.message)
+      return this.#resync(place, positions, error.message)
+    }
+  }
+
+  /** Another user may write to the directory: no link in it is followed. */
+  #openApplier(place: Place, positions: PositionFile): Applier {
+    const applier = Applier.open(place.path, { positions, durable: true, files: place.files })
+    try {
+      assertOurs(place, applier, positions, this.#options.source.database)
+      return applier
+    } catch (error) {
+      applier.close()
+      throw error
     }
   }
 
   /** False when the file belonged to another history. Then it was replaced, and is at the backup's position. */
-  async #apply(applier: Applier, file: BackupFile): Promise<boolean> {
+  async #apply(place: Place, positions: PositionFile, applier: Applier, file: BackupFile): Promise<boolean> {
     const { source, report, signal } = this.#options
     const step = await source.describe(file)
     return reportingCorruption(source.store, [file], async () => {
-      const incoming = await receive(await source.open(file, signal), this.#spoolPath)
+      const incoming = await receive(await source.open(file, signal), place.directory)
       try {
         const { position, pages } = applier.apply(incoming.bytes, step)
         report({ event: 'applied', position, from: file.min, level: file.level, pages, timestampMs: step.timestampMs })
@@ -162,58 +177,59 @@ export class Follower {
         const isOther =
           error instanceof ApplyDivergedError || error instanceof ApplyGapError || error instanceof ApplyInvalidError
         if (!isOther) throw error
-        await this.#resync(error.message)
+        await this.#resync(place, positions, error.message)
         return false
       } finally {
-        incoming.dispose()
+        await incoming.dispose()
       }
     })
   }
 
   /** Replaces the file with a new restore. Renames the old file. */
-  async #resync(reason: string): Promise<Applier> {
-    const { path, report } = this.#options
-    const positions = this.#lock()
+  async #resync(place: Place, positions: PositionFile, reason: string): Promise<Applier> {
+    const { report } = this.#options
     report({ event: 'resyncing', position: this.position, reason })
-    await this.#fetch()
-    const keptAs = this.#moveAway(positions)
+    await this.#fetch(place)
+    const keptAs = this.#moveAway(place, positions)
     report({ event: 'kept', path: keptAs, reason })
-    this.#moveIn(positions)
-    const applier = openApplier(path, positions)
-    this.#applier = applier
-    return applier
+    this.#moveIn(place, positions)
+    return (this.#applier = this.#openApplier(place, positions))
   }
 
   /** False when the database was dropped, so that there is nothing to restore. */
-  async #restore(positions: PositionFile): Promise<boolean> {
+  async #restore(place: Place, positions: PositionFile): Promise<boolean> {
     try {
-      await this.#fetch()
+      await this.#fetch(place)
     } catch (error) {
       if (!(error instanceof DatabaseDroppedError)) throw error
       this.#reportOnce({ event: 'dropped', txid: error.droppedAt, keptAs: undefined })
       return false
     }
-    this.#moveIn(positions)
+    this.#moveIn(place, positions)
     return true
   }
 
-  #fetched: Position | undefined
+  #fetched: { readonly position: Position; readonly stats: Stats } | undefined
   /** The file that the next one replaces. */
-  #former: { readonly stats: Stats; readonly isKnown: boolean } | undefined
+  #former: Former | undefined
 
   /** Restores beside the file, without touching it. */
-  async #fetch(): Promise<void> {
+  async #fetch(place: Place): Promise<void> {
     const { source, report, signal, progress } = this.#options
-    for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(this.#incomingPath + suffix, { force: true })
+    place.removeIncoming()
     const startedMs = performance.now()
-    const options = { signal, ...(progress === undefined ? {} : { progress }) }
-    const { avoided, ...restored } = await source.restore(this.#incomingPath, options)
+    let stats: Stats | undefined
+    const published = (file: Stats) => (stats = file)
+    const options = { signal, published, ...(progress === undefined ? {} : { progress }) }
+    const { avoided, ...restored } = await source.restore(place.heldIncoming, options)
+    if (stats === undefined) throw new Error('a restore that ends without an error has a file')
     for (const { key, problem } of avoided) report({ event: 'avoided', key, problem })
     const { txid, checksum, timestampMs, pageSize, commit, files } = restored
-    this.#fetched = { txid, checksum }
+    const position = { txid, checksum }
+    this.#fetched = { position, stats }
     report({
       event: 'restored',
-      position: this.#fetched,
+      position,
       timestampMs,
       sizeBytes: pageSize * commit,
       files: files.length,
@@ -225,38 +241,30 @@ export class Follower {
    * Makes the position durable before the file gets its name: after a crash the file's position is known, or there is
    * no file.
    */
-  #moveIn(positions: PositionFile): void {
-    const { path } = this.#options
+  #moveIn(place: Place, positions: PositionFile): void {
     if (this.#fetched === undefined) throw new Error('nothing has been restored')
-    positions.reset(this.#fetched)
-    if (this.#former !== undefined) takeOver(this.#incomingPath, this.#former.stats, this.#former.isKnown)
+    const { position, stats } = this.#fetched
+    const former = this.#former
     this.#former = undefined
-    renameSync(this.#incomingPath, path)
-    nodeFiles.syncDirectory(dirname(path))
+    place.moveIn(stats, (fd) => {
+      positions.reset(position, binding(place, this.#options.source.database, stats))
+      if (former !== undefined) takeOver(place, fd, former)
+    })
   }
 
-  #moveAwayDropped(positions: PositionFile, txid: TXID): void {
-    const keptAs = this.#moveAway(positions)
+  #moveAwayDropped(place: Place, positions: PositionFile, txid: TXID): void {
+    const keptAs = this.#moveAway(place, positions)
     positions.reset(undefined)
     this.#reportOnce({ event: 'dropped', txid, keptAs })
   }
 
   /** Moves the file away, with its WAL and journal. Programs that have it open continue to read it. */
-  #moveAway(positions: PositionFile): string {
-    const { path } = this.#options
-    const stats = lstatSync(path)
-    this.#former = { stats, isKnown: isKnown(stats, this.#applier, positions) }
+  #moveAway(place: Place, positions: PositionFile): string {
+    this.#former = formerOf(place, this.#applier, positions)
     this.reset()
-    const stamp = new Date(this.#now()).toISOString().replace(/[-:]|\.\d+/g, '')
-    let keptAs = `${path}.kept-${stamp}`
-    for (let i = 2; existsSync(keptAs); i++) keptAs = `${path}.kept-${stamp}-${i}`
-    renameSync(path, keptAs)
-    for (const suffix of ['-wal', '-shm', '-journal']) {
-      if (existsSync(path + suffix)) renameSync(path + suffix, keptAs + suffix)
-    }
-    nodeFiles.syncDirectory(dirname(path))
+    const keptAs = place.moveAway(this.#now())
     try {
-      this.#replaced.push(DatabaseFile.open(keptAs, filesBeneath(dirname(keptAs))))
+      this.#replaced.push(DatabaseFile.open(keptAs, place.files))
     } catch (error) {
       // A program that writes to the file holds the lock already.
       if (!(error instanceof ApplyBlockedError)) throw error
@@ -270,25 +278,5 @@ export class Follower {
     )
     if (text !== this.#reported) this.#options.report(event)
     this.#reported = text
-  }
-
-  get #incomingPath(): string {
-    return `${this.#options.path}.ltxd-incoming`
-  }
-
-  get #spoolPath(): string {
-    return `${this.#options.path}.ltxd-spool`
-  }
-}
-
-/** Another user may write to the directory: no link in it is followed. */
-function openApplier(path: string, positions: PositionFile): Applier {
-  const applier = Applier.open(path, { positions, durable: true, files: filesBeneath(dirname(path)) })
-  try {
-    assertOurs(applier, positions)
-    return applier
-  } catch (error) {
-    applier.close()
-    throw error
   }
 }

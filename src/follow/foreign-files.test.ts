@@ -104,18 +104,32 @@ asRoot('a readable file of root’s that the directory’s owner moves there doe
   expectPrivate()
 })
 
-asRoot.each(['the own directory', 'the directory of another user'])(
-  'owner and mode that a followed file was given in %s stay when it is restored again',
-  async (where) => {
+asRoot.each([
+  ['the own directory', OTHER],
+  ['the directory of another user', 0],
+])('group and mode that a followed file was given in %s stay when it is restored again', async (where, uid) => {
+  await follow()
+  if (where !== 'the own directory') fs.chownSync(dir, OTHER, OTHER)
+  fs.chownSync(path, uid, OTHER)
+  fs.chmodSync(path, 0o640)
+  await commit('INSERT INTO t VALUES (1)')
+  expect(await follow()).toEqual(['following', 'applied'])
+  // Another page size, which no transaction can bring.
+  await commit('PRAGMA journal_mode = delete; PRAGMA page_size = 1024; VACUUM')
+  expect(await follow()).toEqual(['following', 'resyncing', 'restored', 'kept'])
+  const stats = fs.statSync(path)
+  expect([stats.uid, stats.gid, stats.mode & 0o777]).toEqual([uid, OTHER, 0o640])
+})
+
+asRoot(
+  'a file that was given to another user, in a directory where he may write, is not followed any more',
+  async () => {
     await follow()
-    if (where !== 'the own directory') fs.chownSync(dir, OTHER, OTHER)
+    fs.chownSync(dir, OTHER, OTHER)
     giveAway(path, 0o640)
-    await commit('INSERT INTO t VALUES (1)')
-    expect(await follow()).toEqual(['following', 'applied'])
-    // Another page size, which no transaction can bring.
-    await commit('PRAGMA journal_mode = delete; PRAGMA page_size = 1024; VACUUM')
-    expect(await follow()).toEqual(['following', 'resyncing', 'restored', 'kept'])
-    const { uid, gid, mode } = fs.statSync(path)
-    expect([uid, gid, mode & 0o777]).toEqual([OTHER, OTHER, 0o640])
+    await commit("INSERT INTO t VALUES ('secret')")
+    expect(await follow()).toEqual(['resyncing', 'restored', 'kept'])
+    expectPrivate()
+    expect(await follow()).toEqual(['following'])
   },
 )

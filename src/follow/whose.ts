@@ -1,47 +1,61 @@
 /**
- * Whose the followed file is. Another user may write to its directory, and puts a file there that is readable for him:
- * it must neither get the database's transactions, nor say who may read the next restore.
+ * Whose the followed file is. Another user may write to its directory, and puts a file there that is readable for him,
+ * his own or one of this user's: it must neither get the database's transactions, nor say who may read the next one.
  */
 
-import fs from 'node:fs'
-import { dirname } from 'node:path'
+import type fs from 'node:fs'
+import { basename } from 'node:path'
 import type { Applier } from '../apply/applier.ts'
-import type { PositionFile } from '../apply/positions.ts'
-import { filesBeneath } from '../util/files-beneath.ts'
-import { ownerOf } from '../util/owner.ts'
+import { bindingOf, type PositionFile } from '../apply/positions.ts'
+import { giveTo, ownerOf } from '../util/owner.ts'
 import { ForeignFileError } from './errors.ts'
+import type { Place } from './place.ts'
 
-const WRITABLE_BY_OTHERS = 0o022
+/** A file that is replaced, and whether it is the one that this user restored there. */
+export interface Former {
+  readonly stats: fs.Stats
+  readonly isKnown: boolean
+}
+
+/** What the record of positions says of the restored file that it is for. */
+export function binding(place: Place, database: string, { ino }: fs.Stats): string {
+  return bindingOf([database, basename(place.path), String(ino)])
+}
 
 /** Throws ForeignFileError where the open file need not be one that this user, or a follower of this user, made. */
-export function assertOurs({ path, position, stats }: Applier, positions: PositionFile): void {
+export function assertOurs(
+  place: Place,
+  { path, position, stats }: Applier,
+  positions: PositionFile,
+  of: string,
+): void {
   if (stats.nlink > 1) throw new ForeignFileError(path, 'is a hard link to a file that has another name, too')
   // A restore appears when it is complete: no follower leaves an empty file.
   if (position.txid === 0n) throw new ForeignFileError(path, 'is empty')
-  if (stats.uid === process.geteuid?.() || positions.isOwn || isClosed(dirname(path))) return
-  throw new ForeignFileError(path, `and ${positions.path} do not belong to this user, but to user ${stats.uid}`)
+  if (place.isClosed) return
+  const { uid } = stats
+  if (uid !== process.geteuid?.() && uid !== 0) {
+    throw new ForeignFileError(path, `belongs to user ${uid}, and its directory is not this user's alone`)
+  }
+  if (positions.isOwn && positions.isBoundTo(binding(place, of, stats), stats)) return
+  throw new ForeignFileError(path, `is not the file that ${positions.path} was made for`)
 }
 
-/** Whether the file at the applier's path is the one that it has open, by positions that only this user recorded. */
-export function isKnown(file: fs.Stats, applier: Applier | undefined, positions: PositionFile): boolean {
-  if (applier === undefined || !positions.isOwn) return false
-  const { dev, ino } = applier.stats
-  return file.dev === dev && file.ino === ino
+/** The file at the place, before it is renamed. */
+export function formerOf(place: Place, applier: Applier | undefined, positions: PositionFile): Former | undefined {
+  const stats = place.status()
+  if (stats === undefined) return undefined
+  const isOpen = stats.dev === applier?.stats.dev && stats.ino === applier.stats.ino
+  return { stats, isKnown: isOpen && positions.isOwn && stats.uid === process.geteuid?.() }
 }
 
 /**
  * Gives a restored file the mode of the one that it replaces and, as root, its owner: whoever could read that reads on.
- * It stays private where that is not possible, where the former file is a link, and where another user may have put it
- * there: by its name alone, a file in a directory that others may write to says nothing.
+ * It stays private where that is not possible, where the former file is no regular one, and where another user may have
+ * put it there: by its name alone, a file in a directory that others may write to says nothing.
  */
-export function takeOver(path: string, former: fs.Stats, isKnown: boolean): void {
-  if (!former.isFile() || former.nlink > 1 || !(isKnown || isClosed(dirname(path)))) return
-  const { mode, ...ids } = ownerOf(former)
-  filesBeneath(dirname(path)).setOwner(path, process.geteuid?.() === 0 ? { mode, ...ids } : { mode })
-}
-
-/** Only this user makes, moves and removes files in the directory. */
-function isClosed(directory: string): boolean {
-  const { uid, mode } = fs.statSync(directory)
-  return uid === process.geteuid?.() && (mode & WRITABLE_BY_OTHERS) === 0
+export function takeOver(place: Place, fd: number, { stats, isKnown }: Former): void {
+  if (!stats.isFile() || stats.nlink > 1 || !(isKnown || place.isClosed)) return
+  const { mode, ...ids } = ownerOf(stats)
+  giveTo(fd, process.geteuid?.() === 0 ? { mode, ...ids } : { mode })
 }

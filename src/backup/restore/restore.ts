@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs'
 import type { DatabaseOwner } from '../../data/database-owner.ts'
 import { OutputFile } from '../../image/output-file.ts'
 import { foldChecksum, pageChecksum } from '../../ltx/format/checksum.ts'
@@ -21,6 +22,8 @@ export interface RestoreOptions {
   readonly maxInputs?: number
   /** The listing, where the caller has a fresh one. */
   readonly history?: BackupHistory
+  /** Called with the file that has appeared. */
+  readonly published?: (file: Stats) => void
 }
 
 export interface RestoreResult {
@@ -66,6 +69,7 @@ export async function restoreDatabase(
     const source = { store, database, target, history, signal }
     const { result, ...reading } = await readAround(source, (plan) => writePlan(store, plan, output, options))
     await output.publish()
+    options.published?.(await output.handle.stat())
     return { ...result, ...reading }
   } finally {
     await output.discard()
