@@ -163,6 +163,7 @@ export const PROJECTS = {
       'test/private/owners.test.ts',
       'test/cli/secrets.test.ts',
       'test/private/private.test.ts',
+      'test/private/readers.test.ts',
       'test/private/swapped-mount-point.test.ts',
       'test/private/debugger.test.ts',
       'test/library/node.test.ts',

@@ -63,7 +63,8 @@ backup:
   # s3://BUCKET/PREFIX?endpoint=…&region=…&forcePathStyle=true with credentials from the usual variables of AWS
   # (AWS_ACCESS_KEY_ID …). Without a URL there is no backup. "--backup URL" overrides it.
   # url: file:///var/backups/ltxd
-  # The mode of a backup in a directory: of its directories, and, without the x, of its files.
+  # The mode of a backup in a directory: of its directories, and, without the x, of its files. Their group is that of the
+  # backup's own directory. Where another user owns that one, or one above it, the group is that of ltxd.
   # mode: "0700"
   # How long a commit may wait before it is shipped. The loss of the machine can cost this much. In a bucket each
   # interval with commits is a paid put: with 1s about $14 a month for a database that always commits, with 10s $2.

@@ -6,7 +6,8 @@ import { basename } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { errorCode } from './errors.ts'
 import { type FilesBeneath, filesBeneath } from './files-beneath.ts'
-import { lockMode, type Modes } from './private-files.ts'
+import { type Group, groupIn, isTrusted, letIn } from './group.ts'
+import { isWider, lockMode, type Modes } from './private-files.ts'
 
 const PERMISSIONS = 0o777
 const OTHERS = 0o077
@@ -48,6 +49,7 @@ class ModeWalk {
   readonly #stats: Stats
   readonly #modes: Modes
   readonly #except: string | undefined
+  readonly #group: Group
   readonly #uid = process.geteuid?.() ?? 0
   #count = 0
   #isForeign = false
@@ -57,6 +59,7 @@ class ModeWalk {
     this.#stats = fs.statSync(base)
     this.#modes = modes
     this.#except = except
+    this.#group = groupIn(base)
   }
 
   changed(): Changed | undefined {
@@ -90,9 +93,10 @@ class ModeWalk {
   #change(path: string, isDirectory: boolean, wanted: number): boolean {
     const fd = isDirectory ? this.#files.openDirectory(path) : this.#files.open(path, fs.constants.O_RDONLY)
     try {
-      const { mode, nlink } = fs.fstatSync(fd)
-      if (!isDirectory && nlink > 1) return false
-      fs.fchmodSync(fd, (mode & SPECIAL) | wanted)
+      const found = fs.fstatSync(fd)
+      if (!isDirectory && found.nlink > 1) return false
+      if (isWider(wanted) && isTrusted(found)) letIn(fd, wanted, this.#group)
+      else fs.fchmodSync(fd, (found.mode & SPECIAL) | wanted)
       this.#count++
       return true
     } finally {

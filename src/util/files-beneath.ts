@@ -12,6 +12,7 @@ import { basename, dirname, join } from 'node:path'
 import { copyFileSync } from './copy-file.ts'
 import { errorCode, LtxdError } from './errors.ts'
 import { type Files, filesWith } from './files.ts'
+import { groupIn, letIn } from './group.ts'
 import { O_PATH } from './named-directory.ts'
 import { giveTo, type Owner } from './owner.ts'
 import { listNames, native } from './path-bytes.ts'
@@ -223,10 +224,12 @@ function makeDirectories(
       each,
       (at) => {
         // Not `recursive`: below a directory that was removed meanwhile, Node would try for ever.
-        const made = unlessThere(() => fs.mkdirSync(native(at), mode ?? modes.directory) ?? true) ?? false
+        const isWide = mode === undefined && isWider(modes.directory)
+        const first = isWide ? PRIVATE.directory : (mode ?? modes.directory)
+        const made = unlessThere(() => fs.mkdirSync(native(at), first) ?? true) ?? false
         withDescriptor(openDirectory(at, each, root, O_PATH), (fd) => {
           if (!made) return
-          if (mode === undefined && isWider(modes.directory)) fs.chmodSync(`/proc/self/fd/${fd}`, modes.directory)
+          if (isWide) letIn(fd, modes.directory, groupIn(dirname(at)))
           use?.(fd, each)
         })
       },

@@ -5,6 +5,8 @@
 
 import fs from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { groupIn, letIn, letInMeanwhile } from './group.ts'
 import { native } from './path-bytes.ts'
 
 export interface Modes {
@@ -16,6 +18,8 @@ export interface Modes {
 export const PRIVATE: Modes = { directory: 0o700, file: 0o600 }
 
 const OTHERS = 0o077
+/** With a mode that lets others in, something is made for this user first. */
+const OWNER = 0o700
 
 /** The modes that follow from the mode of a directory: its files have it without the right to execute. */
 export function modesOf(directory: number): Modes {
@@ -35,15 +39,22 @@ export function lockMode({ file }: Modes): number {
 export const isWider = (mode: number) => (mode & OTHERS) !== 0
 
 export function createSync(path: string, flags: number, mode: number): number {
-  const fd = fs.openSync(native(path), flags, mode)
-  if (isWider(mode) && (flags & fs.constants.O_CREAT) !== 0 && isOwn(fs.fstatSync(fd))) fs.fchmodSync(fd, mode)
+  if (!isWider(mode) || (flags & fs.constants.O_CREAT) === 0) return fs.openSync(native(path), flags, mode)
+  const fd = fs.openSync(native(path), flags, mode & OWNER)
+  if (isOwn(fs.fstatSync(fd))) letIn(fd, mode, groupIn(dirname(path)))
   return fd
 }
 
 export async function create(path: string, flags: string | number, mode: number): Promise<FileHandle> {
-  const handle = await fs.promises.open(path, flags, mode)
-  if (isWider(mode) && isOwn(await handle.stat())) await handle.chmod(mode)
-  return handle
+  if (!isWider(mode)) return fs.promises.open(path, flags, mode)
+  const handle = await fs.promises.open(path, flags, mode & OWNER)
+  try {
+    if (isOwn(await handle.stat())) await letInMeanwhile(handle.fd, mode, groupIn(dirname(path)))
+    return handle
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
 }
 
 /**
@@ -57,9 +68,20 @@ export function isOwn(file: fs.Stats): boolean {
 /** Makes a directory and its missing parents. */
 export function makeDirectorySync(path: string, mode: number): void {
   if (!isWider(mode)) return void fs.mkdirSync(path, { recursive: true, mode })
-  let made: string | undefined
-  for (let at = path; !fs.existsSync(at); at = at.slice(0, at.lastIndexOf('/')) || '/') made = at
-  if (made === undefined) return
-  fs.mkdirSync(path, { recursive: true, mode })
-  for (let at = path; at.length >= made.length; at = at.slice(0, at.lastIndexOf('/')) || '/') fs.chmodSync(at, mode)
+  const missing: string[] = []
+  for (let at = path; !fs.existsSync(at); at = dirname(at)) missing.push(at)
+  for (const at of missing.reverse()) {
+    fs.mkdirSync(at, { recursive: true, mode: mode & OWNER })
+    openedTo(at, mode)
+  }
+}
+
+/** A directory of this user's gets a mode that lets others in. */
+function openedTo(directory: string, mode: number): void {
+  const fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW)
+  try {
+    letIn(fd, mode, groupIn(dirname(directory)))
+  } finally {
+    fs.closeSync(fd)
+  }
 }

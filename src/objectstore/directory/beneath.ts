@@ -5,14 +5,15 @@
  */
 
 import fs from 'node:fs'
-import { chmod, type FileHandle, mkdir, open } from 'node:fs/promises'
+import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isMissing, linkStatus, statFile, syncDirectory } from '../../util/directories.ts'
 import { errorCode } from '../../util/errors.ts'
 import { nodeFiles } from '../../util/files.ts'
 import { LinkedNameError, NotRegularError } from '../../util/files-beneath.ts'
+import { groupIn, letInMeanwhile } from '../../util/group.ts'
 import { findDirectory, makeNamedDirectory, O_PATH } from '../../util/named-directory.ts'
-import { isWider } from '../../util/private-files.ts'
+import { isWider, PRIVATE } from '../../util/private-files.ts'
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants
 
@@ -27,13 +28,24 @@ export async function withRoot<T>(
 ): Promise<T | undefined> {
   // Another thread waits if the disk does not answer.
   await statFile(root)
-  const fd = make === undefined ? findDirectory(root) : makeNamedDirectory(root, make, makeDurable)
+  const fd = make === undefined ? findDirectory(root) : await makeRoot(root, make)
   if (fd === undefined) return undefined
   try {
     return await use(`/proc/self/fd/${fd}`)
   } finally {
     fs.closeSync(fd)
   }
+}
+
+async function makeRoot(root: string, mode: number): Promise<number> {
+  let isMade = false
+  const fd = makeNamedDirectory(root, PRIVATE.directory, (parent) => {
+    isMade = true
+    makeDurable(parent)
+  })
+  // Wider than for one user is what the configuration says, whatever the umask.
+  if (isMade && isWider(mode)) await letInMeanwhile(fd, mode, groupIn(`/proc/self/fd/${fd}/..`))
+  return fd
 }
 
 /**
@@ -91,15 +103,14 @@ async function openDirectory(at: string, name: string, { make, path, root }: Way
     if (make === undefined && isMissing(error)) return undefined
     if (errorCode(error) !== 'ENOENT') throw error
   }
-  await mkdir(`${at}/${name}`, { mode: make }).then(
+  await mkdir(`${at}/${name}`, { mode: PRIVATE.directory }).then(
     () => (isMade = true),
     (error: unknown) => {
       if (errorCode(error) !== 'EEXIST') throw error
     },
   )
   const made = await find()
-  // Wider than for one user is what the configuration says, whatever the umask.
-  if (isMade && make !== undefined && isWider(make)) await chmod(`/proc/self/fd/${made.fd}`, make)
+  if (isMade && make !== undefined && isWider(make)) await letInMeanwhile(made.fd, make, groupIn(at))
   await syncDirectory(at)
   return made
 }

@@ -1,10 +1,12 @@
 import fs from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { LtxdError } from '../../util/errors.ts'
 import { NotRegularError } from '../../util/files-beneath.ts'
+import { groupIn, letInMeanwhile } from '../../util/group.ts'
 import { nativeLocks } from '../../util/native-locks.ts'
-import { isOwn } from '../../util/private-files.ts'
+import { isOwn, isWider, PRIVATE } from '../../util/private-files.ts'
 
 const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = fs.constants
 
@@ -57,11 +59,13 @@ export async function withFileLock<T>(file: LockFile, mode: number, critical: ()
 
 /** Others may have put something else there; and version 0.1 let everybody open it who may read. */
 async function openLock(path: string, mode: number): Promise<FileHandle> {
-  const handle = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode)
+  const handle = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, PRIVATE.file)
   try {
     const found = await handle.stat()
     if (!found.isFile()) throw new NotRegularError(path, found)
-    if (isOwn(found) && (found.mode & 0o777) !== mode) await handle.chmod(mode)
+    if (!isOwn(found) || (found.mode & 0o777) === mode) return handle
+    if (isWider(mode)) await letInMeanwhile(handle.fd, mode, groupIn(dirname(path)))
+    else await handle.chmod(mode)
     return handle
   } catch (error) {
     await handle.close()

@@ -4,9 +4,8 @@ import { link, readdir, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { linkStatus, removeFile, statFile, syncDirectory } from '../../util/directories.ts'
-import { applyModesMeanwhile, describeChange, describeOwner } from '../../util/directory-modes.ts'
 import { errorCode } from '../../util/errors.ts'
-import { create, lockMode, type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
+import { create, lockMode, type Modes } from '../../util/private-files.ts'
 import { boundedTime } from '../../util/time.ts'
 import {
   InvalidKeyError,
@@ -21,6 +20,7 @@ import { openRegular, within, withRoot } from './beneath.ts'
 import { clockOf } from './clock.ts'
 import { withFileLock } from './file-lock.ts'
 import { isObstacle, MovedError } from './obstacles.ts'
+import { prepare, type PrepareOptions } from './prepare.ts'
 import { type Fingerprint, fingerprint, formatSidecar, putSidecar, readSidecar, SIDECAR_SUFFIX } from './sidecar.ts'
 import { describe, isHidden, LOCK_NAME, TEMPORARY_PREFIX, walk } from './walk.ts'
 
@@ -28,11 +28,7 @@ const READ_CHUNK_BYTES = 512 * 1024
 /** A temporary file that was not written for this long belongs to a dead process. */
 const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000
 
-export interface DirectoryOptions {
-  /** Default: those of the directory, if only its user and group can read it; or else only its user can. */
-  readonly modes?: Modes
-  /** The directory and what is in it had other modes, or it is another user's. */
-  readonly changed?: (message: string) => void
+export interface DirectoryOptions extends PrepareOptions {
   readonly now?: () => number
 }
 
@@ -127,9 +123,7 @@ export class DirectoryStore implements ObjectStore {
 
   async clockMs(): Promise<number | undefined> {
     if (this.#options.now !== undefined) return this.#now()
-    return this.#effect('read its clock', () =>
-      withRoot(this.#root, async (at) => clockOf(at, (await this.#prepared()).file)),
-    )
+    return this.#effect('read its clock', () => withRoot(this.#root, clockOf))
   }
 
   /** Nothing stays open between calls. */
@@ -250,25 +244,10 @@ export class DirectoryStore implements ObjectStore {
 
   /** Before the first write: the root, if it exists, and what is in it have their modes, which are the result. */
   #prepared(): Promise<Modes> {
-    return (this.#modes ??= this.#prepare().catch((error: unknown) => {
+    return (this.#modes ??= prepare(this.#root, this.#options).catch((error: unknown) => {
       this.#modes = undefined
       throw error
     }))
-  }
-
-  async #prepare(): Promise<Modes> {
-    const root = this.#root
-    const existing = await withRoot(root, (at) => statFile(at))
-    const modes = this.#options.modes ?? modesLike(existing)
-    // The first object makes it.
-    if (existing === undefined) return modes
-    const foreign = describeOwner(`the backup ${root}`, existing)
-    if (foreign !== undefined) this.#options.changed?.(foreign)
-    const changed = await withRoot(root, (at) => applyModesMeanwhile(root, modes, `${at}/.`))
-    if (changed !== undefined) {
-      this.#options.changed?.(describeChange(`the backup ${root}`, changed, modes, 'backup.mode'))
-    }
-    return modes
   }
 
   /** Removes temporary files of dead processes, once for each directory. */
@@ -290,9 +269,4 @@ export class DirectoryStore implements ObjectStore {
       throw isObstacle(error) ? new StoreUnavailableError(this.url, action, error) : error
     }
   }
-}
-
-/** Without a configuration, a backup that a group can read stays so. One that everybody can read was made by 0.1. */
-function modesLike(root: Stats | undefined): Modes {
-  return root === undefined || (root.mode & 0o007) !== 0 ? PRIVATE : modesOf(root.mode & 0o777)
 }

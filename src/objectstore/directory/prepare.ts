@@ -1,0 +1,35 @@
+import { stat } from 'node:fs/promises'
+import { statFile } from '../../util/directories.ts'
+import { applyModesMeanwhile, describeChange, describeOwner } from '../../util/directory-modes.ts'
+import { isInTrusted } from '../../util/group.ts'
+import { type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
+import { withRoot } from './beneath.ts'
+
+export interface PrepareOptions {
+  /** Default: those of the directory, if only its user and group can read it; or else only its user can. */
+  readonly modes?: Modes
+  /** The directory and what is in it had other modes, or it is another user's. */
+  readonly changed?: (message: string) => void
+}
+
+/** Before the first write: the root, if it exists, and what is in it get their modes, which are the result. */
+export async function prepare(root: string, options: PrepareOptions): Promise<Modes> {
+  const existing = await withRoot(root, (at) => statFile(at))
+  // The first object makes it.
+  if (existing === undefined) return options.modes ?? PRIVATE
+  const modes = options.modes ?? (await withRoot(root, modesLike)) ?? PRIVATE
+  const foreign = describeOwner(`the backup ${root}`, existing)
+  if (foreign !== undefined) options.changed?.(foreign)
+  const changed = await withRoot(root, (at) => applyModesMeanwhile(root, modes, `${at}/.`))
+  if (changed !== undefined) options.changed?.(describeChange(`the backup ${root}`, changed, modes, 'backup.mode'))
+  return modes
+}
+
+/**
+ * Without a configuration, a backup that a group can read stays so. One that everybody can read was made by 0.1, and
+ * one in a directory of another user's says nothing.
+ */
+async function modesLike(at: string): Promise<Modes> {
+  const { mode } = await stat(at)
+  return (mode & 0o007) !== 0 || !isInTrusted(at) ? PRIVATE : modesOf(mode & 0o777)
+}
