@@ -11,7 +11,7 @@ import {
   sizePages,
 } from '../sqlite/database-header.ts'
 import { looksRandom, RANDOM_SIZE } from '../sqlite/random-bytes.ts'
-import type { Files } from '../util/files.ts'
+import { type Files, parentOf, withFile } from '../util/files.ts'
 import { describeForeign } from './rejection.ts'
 
 /** What a database file says about itself. */
@@ -61,6 +61,15 @@ export class BackingFile {
     } finally {
       this.#files.close(fd)
     }
+  }
+
+  /** Makes it durable with its name and its side files, so that SQLite would recover it without a log. */
+  syncAll(): void {
+    const files = this.#files
+    this.use((fd) => files.sync(fd))
+    for (const path of [`${this.path}-wal`, `${this.path}-journal`])
+      if (files.status(path)?.isFile() === true) withFile(files, path, fs.constants.O_RDONLY, (fd) => files.sync(fd))
+    files.syncDirectory(parentOf(this.path))
   }
 
   /** Header and size in pages; undefined if the file is missing or holds no database. */

@@ -240,8 +240,8 @@ export class Database implements CapturedDatabase {
   /** The database's file is about to be removed. */
   drop(): void {
     this.replacing.abandon()
-    // A power loss can bring the file back until its removal is durable, and the log will no longer hold its content.
-    this.withFile((fd) => this.files.sync(fd))
+    // A power loss can bring it back until its removal is durable, and the log will no longer hold its content.
+    this.file.syncAll()
     this.wal.forget()
     this.journal.forget()
     this.commit({ commit: 0, pgnos: [], read: () => scratch, whole: true, durable: true })

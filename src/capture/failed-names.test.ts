@@ -9,6 +9,8 @@ const fails = () => {
 
 test.each([
   ['delete', 'rename'],
+  ['persist', 'rename'],
+  ['wal', 'rename'],
   ['delete', 'unlink'],
   ['persist', 'unlink'],
   ['wal', 'unlink'],
@@ -46,4 +48,14 @@ test('a journal that is renamed away while it is open keeps no transaction over 
   connection.exec(`BEGIN; INSERT INTO t VALUES (10, 'x'); INSERT INTO c.t VALUES (10, 'x'); COMMIT`)
   connection.close()
   for (const name of ['b.db', 'c.db']) rig.consistent(name)
+})
+
+test('a journal whose rename failed stays that of the transaction', () => {
+  using rig = new Rig()
+  const connection = rig.engine.open('a.db')
+  connection.exec('PRAGMA cache_size = 1; BEGIN; CREATE TABLE t (a INTEGER PRIMARY KEY, b)')
+  connection.exec(insert(1, 200))
+  expect(() => rig.node.volume.rename('a.db-journal', 'y', false, fails, CALLER)).toThrow('the disk failed')
+  connection.exec('COMMIT')
+  expect(rig.consistent().commit).toBeGreaterThan(0)
 })

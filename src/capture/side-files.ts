@@ -2,6 +2,7 @@ import type { FileContent } from '../fuse/content.ts'
 import type { Files } from '../util/files.ts'
 import type { CaptureEvents } from './events.ts'
 import type { GuardedContent } from './guarded-content.ts'
+import { forgetRename, type RenameOver } from './rename-over.ts'
 
 const SUFFIXES = ['-wal', '-shm', '-journal'] as const
 
@@ -79,6 +80,12 @@ export class SideFiles {
       this.#events.log('warn', message, { database, file: path })
       remove(path)
     }
+  }
+
+  /** The file that left them has lost its name to another. Throws. */
+  removeLeft(over: RenameOver, remove: (path: string) => void): void {
+    this.remove(over.left, over.to, remove)
+    forgetRename(this.#files, this.#root, over)
   }
 
   #end(path: string, content: (fd: number) => FileContent): GuardedContent | undefined {

@@ -15,6 +15,7 @@ import { isDatabaseName } from './find-databases.ts'
 import { MovedContent } from './moved-content.ts'
 import { NameRules } from './name-rules.ts'
 import { classify, type FileKind } from './naming.ts'
+import type { RenameOver } from './rename-over.ts'
 import { guardedShortName, isShortSideName, sharesStem } from './short-names.ts'
 import { SideFiles } from './side-files.ts'
 import { UnprovenContent } from './unproven-content.ts'
@@ -249,13 +250,15 @@ export class TrackedFiles {
 
   /**
    * A file with a new name becomes a database if it is one, or was one: then with the page size that it has if it is
-   * encrypted, or 0. If that fails, nothing is served that is not captured.
+   * encrypted, or 0. What the file that it was renamed `over` left beside it goes before. If that fails, nothing is
+   * served that is not captured.
    */
-  importIfDatabase(name: string, encryptedPageSize?: number): void {
+  importIfDatabase(name: string, encryptedPageSize?: number, over?: RenameOver): void {
     if (!isDatabaseName(name, this.filter)) return
     const database = this.get(name)
     if (encryptedPageSize) database.file.assumeEncrypted(encryptedPageSize)
     try {
+      if (over !== undefined) this.sideFiles.removeLeft(over, this.remove)
       if (countIfEncrypted(database) || database.fileState() === undefined) this.#forgetIdle(database)
       else if (database.importIfWhole(encryptedPageSize !== undefined)) adoptWalBeside(database)
     } catch (error) {

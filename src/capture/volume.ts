@@ -13,6 +13,7 @@ import { ANY_DATABASE } from './database-filter.ts'
 import { filesBelow, isDatabaseName } from './find-databases.ts'
 import { classify } from './naming.ts'
 import { rejectLink, rejectPattern, rejectRename, rejectSideRename } from './rejection.ts'
+import { forgetRename, noteRename, type RenameOver } from './rename-over.ts'
 import type { TrackedFilesOptions } from './tracked-files.ts'
 import { TrackedFiles } from './tracked-files.ts'
 
@@ -112,24 +113,27 @@ export class CaptureVolume implements Volume {
     if (arriving !== undefined) captureArriving(arriving, `${this.#options.root}/${from}`)
     const others = tracked.knownAt(from, isDirectory).filter((database) => !moved.includes(database))
     const dropped: (() => void)[] = []
+    let over: RenameOver | undefined
     try {
       for (const database of moved) dropped.push(tracked.drop(database, true))
       for (const database of replaced) dropped.push(tracked.drop(database))
-      if (!isDirectory) this.#makeRoom(from, to)
+      over = isDirectory ? undefined : this.#noteSideFiles(from, to)
       perform()
     } catch (error) {
       if (arriving !== undefined) undoArrival(arriving)
       for (const rejectWrites of dropped) rejectWrites()
       for (const each of [...moved, ...replaced])
         if (!each.tracked) tracked.importIfDatabase(each.name, encrypted.get(each))
+      if (over !== undefined) forgetRename(this.#options.files, this.#options.root, over)
       throw error
     }
+    if (!isDirectory) for (const path of [from, to]) tracked.sideFiles.renamed(path, (fd) => tracked.names.plain(fd))
     tracked.unreplicated.renamed(from, to, isDirectory, (name) => isDatabaseName(name, tracked.filter))
     for (const database of others) tracked.renamed(database, renamed(database))
     if (moved.length > 0) this.#syncNames(parent(to), parent(from))
     const names = isDirectory ? this.#namesAfterRename(from, to, moved.map(renamed)) : [to]
     const pageSizes = new Map(moved.map((each) => [renamed(each), encrypted.get(each)]))
-    for (const name of names) tracked.importIfDatabase(name, pageSizes.get(name))
+    for (const name of names) tracked.importIfDatabase(name, pageSizes.get(name), over)
   }
 
   /** Throws FsError. */
@@ -171,17 +175,14 @@ export class CaptureVolume implements Volume {
     })
   }
 
-  /**
-   * Side files that the former database of the name left are no part of the file that gets the name. The former file
-   * goes first: a crash in between must not leave the new file with them.
-   */
-  #makeRoom(from: string, to: string): void {
+  /** Notes the side files that the former database of the name left, if there are any. */
+  #noteSideFiles(from: string, to: string): RenameOver | undefined {
     const { root, files } = this.#options
-    const { sideFiles, names } = this.#tracked
-    const left = sideFiles.leftBeside(to, this.#tracked.inodeOf(from))
-    if (left.length > 0 && files.exists(`${root}/${to}`)) files.unlink(`${root}/${to}`)
-    sideFiles.remove(left, to, this.#tracked.remove)
-    for (const path of [from, to]) sideFiles.renamed(path, (fd) => names.plain(fd))
+    const left = this.#tracked.sideFiles.leftBeside(to, this.#tracked.inodeOf(from))
+    if (left.length === 0) return undefined
+    const over = { from, to, former: this.#tracked.inodeOf(to), left }
+    noteRename(files, root, over)
+    return over
   }
 
   /**

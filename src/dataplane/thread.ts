@@ -9,6 +9,7 @@ import { DatabaseFilter } from '../capture/database-filter.ts'
 import type { CaptureEvents } from '../capture/events.ts'
 import { findDatabases } from '../capture/find-databases.ts'
 import { RejectionLines } from '../capture/rejection-lines.ts'
+import { finishRename } from '../capture/rename-over.ts'
 import { discardReplacements } from '../capture/replacement.ts'
 import { CaptureVolume } from '../capture/volume.ts'
 import { FsError } from '../fuse/errno.ts'
@@ -122,6 +123,7 @@ port.on('message', (message: ToDataPlane) => {
   switch (message.type) {
     case 'recover':
       discardReplacements(files, dataDir, events)
+      finishRename(files, root, events)
       recoverAll()
       return say({ type: 'recovered' })
     case 'recover-again':

@@ -5,6 +5,8 @@ import type { DatabaseFilter } from '../capture/database-filter.ts'
 import { ANY_DATABASE } from '../capture/database-filter.ts'
 import type { CaptureEvents } from '../capture/events.ts'
 import { findDatabases } from '../capture/find-databases.ts'
+import { finishRename } from '../capture/rename-over.ts'
+import { discardReplacements } from '../capture/replacement.ts'
 import { lockForReading, openDataDirectory } from '../data/directory.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
@@ -63,6 +65,8 @@ export function recoverDirectory(
       ...{ log, published: ignore, sharing: ignore, guarded: ignore, mended: ignore },
       ...{ resized: ignore, unexplained: ignore, later: ignore, unreplicated: ignore, plainFile: ignore },
     }
+    discardReplacements(files, dir, events)
+    finishRename(files, root, events)
     return chosen(files, dir, names, filter).map((name) => {
       const planned = plan(files, dir, name, { foresee: false, mountDir })
       const database = recoverDatabase({

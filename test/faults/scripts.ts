@@ -134,6 +134,20 @@ const renamed = (mode: string, ...meanwhile: readonly Step[]): Script =>
     close,
   ])
 
+/** Renames a database over `a.db`, beside which an application that crashed left its WAL or journal. */
+const renamedOver = (mode: string): Script =>
+  lazy([
+    ...create(512, mode),
+    sql('CREATE TABLE other (x)', 'c.db'),
+    sql(insert(1, 4)),
+    (application) => {
+      application.crash()
+      application.rename('c.db', 'a.db')
+    },
+    sql('INSERT INTO other VALUES (1)'),
+    close,
+  ])
+
 /** The scripts by name. Each begins in an empty directory. */
 export const SCRIPTS: Readonly<Record<string, Script>> = {
   wal: durable(common('WAL')),
@@ -222,6 +236,8 @@ export const SCRIPTS: Readonly<Record<string, Script>> = {
   'rename, delete': renamed('DELETE'),
   'rename, wal': renamed('WAL'),
   'rename over another': renamed('DELETE', sql('CREATE TABLE other (x)', 'c.db')),
+  'rename over one with a WAL': renamedOver('WAL'),
+  'rename over one with a journal': renamedOver('PERSIST'),
   'drop and re-create': lazy([
     ...create(512, 'WAL'),
     sql(insert(1, 4)),

@@ -11,12 +11,16 @@ export class Application {
   readonly node: InProcessNode
   /** The position reported as durable (I4), by database. */
   readonly durable = new Map<string, string>()
-  readonly #engine: SqliteEngine
+  #engine: SqliteEngine
   readonly #connections = new Map<string, Connection>()
 
   constructor(dataDir: string, files: Files) {
     this.node = new InProcessNode({ dataDir, files, segmentSizeBytes: 6_000 })
-    this.#engine = new SqliteEngine(this.node.mount, { seed: 1, sectorSizeBytes: 512 })
+    this.#engine = this.#newEngine()
+  }
+
+  #newEngine(): SqliteEngine {
+    return new SqliteEngine(this.node.mount, { seed: 1, sectorSizeBytes: 512 })
   }
 
   /** Runs SQL on a connection that stays open. */
@@ -36,6 +40,13 @@ export class Application {
       this.#connections.delete(name)
       connection.close()
     }
+  }
+
+  /** Ends as a process does that is killed: its connections leave their side files. */
+  crash(): void {
+    for (const connection of this.#connections.values()) connection.kill()
+    this.#connections.clear()
+    this.#engine = this.#newEngine()
   }
 
   rename(from: string, to: string): void {

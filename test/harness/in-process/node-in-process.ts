@@ -8,6 +8,7 @@ import type { DatabaseFilter } from '../../../src/capture/database-filter.ts'
 import { ANY_DATABASE } from '../../../src/capture/database-filter.ts'
 import type { CaptureEvents, LogFields, LogLevel, Sharing } from '../../../src/capture/events.ts'
 import { isDatabaseName } from '../../../src/capture/find-databases.ts'
+import { finishRename } from '../../../src/capture/rename-over.ts'
 import { discardReplacements } from '../../../src/capture/replacement.ts'
 import { CaptureVolume } from '../../../src/capture/volume.ts'
 import { Logs } from '../../../src/log/logs.ts'
@@ -103,6 +104,7 @@ export class InProcessNode {
     }
     const nowMs = () => this.#clockMs++
     discardReplacements(files, dataDir, events)
+    finishRename(files, root, events)
     const nodeId = 1n
     for (const name of databaseNames(dataDir, files, filter)) {
       const database = recoverDatabase({
