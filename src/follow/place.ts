@@ -10,10 +10,8 @@ import { SIDE_SUFFIXES } from '../apply/database-file.ts'
 import { BY_UMASK } from '../util/directories.ts'
 import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import { makeNamedDirectory } from '../util/named-directory.ts'
-import { PRIVATE } from '../util/private-files.ts'
+import { isClosed, PRIVATE } from '../util/private-files.ts'
 import { ReplacedFileError } from './errors.ts'
-
-const WRITABLE_BY_OTHERS = 0o022
 
 export class Place {
   /** The followed file, as messages name it. */
@@ -54,8 +52,7 @@ export class Place {
 
   /** Only this user makes, moves and removes files here. */
   get isClosed(): boolean {
-    const { uid, mode } = fs.fstatSync(this.#directory)
-    return uid === process.geteuid?.() && (mode & WRITABLE_BY_OTHERS) === 0
+    return isClosed(fs.fstatSync(this.#directory))
   }
 
   /** Throws LinkedNameError. */

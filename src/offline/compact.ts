@@ -1,4 +1,3 @@
-import { dirname } from 'node:path'
 import { openSpillFile } from '../ltx/codec/spill-file.ts'
 import { LTXError } from '../ltx/format/errors.ts'
 import { hasChecksums } from '../ltx/format/header.ts'
@@ -24,7 +23,7 @@ export async function compactFiles(
   const compaction = compact(files, {
     noChecksum: dropChecksums || (await lackChecksums(files)),
     reuseChunks: true,
-    spill: () => openSpillFile(openUnnamed(dirname(output.path))),
+    spill: () => openSpillFile(openUnnamed(output.directory)),
     ...(signal === undefined ? {} : { signal }),
   })
   try {

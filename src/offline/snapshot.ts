@@ -1,5 +1,4 @@
 /** The LTX checksum and snapshot of a whole database file. */
-import { dirname } from 'node:path'
 import { Encoder } from '../ltx/codec/encoder.ts'
 import { openSpillFile } from '../ltx/codec/spill-file.ts'
 import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
@@ -50,7 +49,7 @@ export async function encodeDatabase(
   const { txid, timestampMs } = options
   const header = snapshotHeader({ pageSize, commit: sizePages, maxTXID: txid, timestampMs })
   const chunks: Uint8Array[] = []
-  const spill = () => openSpillFile(openUnnamed(dirname(output.path)))
+  const spill = () => openSpillFile(openUnnamed(output.directory))
   const encoder = new Encoder(header, (chunk) => chunks.push(chunk.slice()), { spill })
   try {
     let checksum = EMPTY_CHECKSUM

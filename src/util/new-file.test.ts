@@ -15,9 +15,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { NewFile, OutputError, OutputExistsError } from './new-file.ts'
 
 const NOBODY = 65_534
@@ -89,6 +90,29 @@ describe('the mode is not taken from', () => {
     expect([modeOf(path), readFileSync(other, 'utf8'), modeOf(other)]).toEqual(['600', 'other', '644'])
   })
 
+  test.each(['777', '1777', '770'])('a file in a directory of mode %s, where others may write', async (mode) => {
+    writeFileSync(path, 'for everybody')
+    chmodSync(path, 0o644)
+    chmodSync(dir, Number.parseInt(mode, 8))
+    await make(true)
+    expect(modeOf(path)).toBe('600')
+  })
+
+  test.runIf(isRoot)('a file of root’s own that the owner of the directory has moved there', async () => {
+    const theirs = join(dir, 'theirs')
+    mkdirSync(theirs)
+    chownSync(theirs, NOBODY, NOBODY)
+    writeFileSync(join(theirs, 'readme'), 'for everybody')
+    chmodSync(join(theirs, 'readme'), 0o644)
+    chmodSync(dir, 0o755)
+    execFileSync('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', 'mv', 'readme', 'out'], {
+      cwd: theirs,
+    })
+    path = join(theirs, 'out')
+    await make(true)
+    expect(modeOf(path)).toBe('600')
+  })
+
   test('the target of a link, nor is that written to', async () => {
     const target = join(dir, 'target')
     writeFileSync(target, 'other')
@@ -147,4 +171,29 @@ test('a pipe, a device or a directory is not replaced at all', async () => {
     await expect(make(true)).rejects.toThrow(OutputError)
     rmSync(path, { recursive: true })
   }
+})
+
+test('where the mode of the replaced file cannot be set, nothing is left, open or in the directory', async () => {
+  writeFileSync(path, 'old')
+  chmodSync(path, OWN_MODE)
+  const probe = await open(path)
+  const prototype = Object.getPrototypeOf(probe) as FileHandle
+  await probe.close()
+  const before = readdirSync('/proc/self/fd').length
+  const chmod = vi.spyOn(prototype, 'chmod').mockRejectedValue(new Error('EPERM: no modes here'))
+  try {
+    await expect(make(true)).rejects.toThrow(/cannot write .*EPERM/)
+  } finally {
+    chmod.mockRestore()
+  }
+  expect([leftOver(), readFileSync(path, 'utf8'), readdirSync('/proc/self/fd').length]).toEqual([[], 'old', before])
+})
+
+test('where a link has another inode number than the file that is open, as with sshfs, the file has appeared', async () => {
+  const file = await NewFile.create(path)
+  const found = await file.handle.stat()
+  file.handle.stat = (() => Promise.resolve(Object.assign(found, { ino: found.ino + 1 }))) as FileHandle['stat']
+  await file.publish()
+  await file.discard()
+  expect(existsSync(path)).toBe(true)
 })

@@ -65,6 +65,13 @@ export function isOwn(file: fs.Stats): boolean {
   return file.isFile() && file.nlink <= 1 && file.uid === process.geteuid?.()
 }
 
+const WRITABLE_BY_OTHERS = 0o022
+
+/** Whether nobody but this user, and root, makes, moves and removes files in the directory. */
+export function isClosed({ uid, mode }: Pick<fs.Stats, 'uid' | 'mode'>): boolean {
+  return uid === process.geteuid?.() && (mode & WRITABLE_BY_OTHERS) === 0
+}
+
 /** Makes a directory and its missing parents. */
 export function makeDirectorySync(path: string, mode: number): void {
   if (!isWider(mode)) return void fs.mkdirSync(path, { recursive: true, mode })
