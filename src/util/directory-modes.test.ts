@@ -41,8 +41,22 @@ test('everything in the directory gets its mode, but for the named entry and wha
 
 test('a wider mode is applied too, beside other work', async () => {
   applyModes(dir, PRIVATE, dir)
-  expect(await applyModesMeanwhile(dir, modesOf(0o750), dir)).toMatchObject({ mode: 0o700, isForeign: false })
+  const all = { has: () => true, isNarrowed: false }
+  expect(await applyModesMeanwhile(dir, modesOf(0o750), dir, all)).toMatchObject({ mode: 0o700, isForeign: false })
   expect(['dir', 'dir/a/b', 'dir/a/b/file', 'outside/file'].map(modeOf)).toEqual(['750', '750', '640', '644'])
+})
+
+test('what is of no part keeps its mode, and so do the directories that hold nothing else', async () => {
+  const part = (name: string, isNarrowed = false) => ({ has: (file: string) => file === name, isNarrowed })
+  expect(await applyModesMeanwhile(dir, PRIVATE, dir, part('other'))).toBeUndefined()
+  expect(await applyModesMeanwhile(dir, PRIVATE, dir, part('a/b/file'))).toEqual({
+    mode: 0o755,
+    count: 4,
+    isForeign: false,
+  })
+  expect(['dir', 'dir/a', 'dir/a/b', 'dir/a/b/file'].map(modeOf)).toEqual(['700', '700', '700', '600'])
+  expect(['dir/left', 'dir/left/file', 'dir/a/file'].map(modeOf)).toEqual(['755', '644', '644'])
+  expect(await applyModesMeanwhile(dir, modesOf(0o750), dir, part('a/b/file', true))).toBeUndefined()
 })
 
 test('a file that has another name elsewhere keeps its mode', () => {

@@ -32,14 +32,27 @@ export interface Changed {
  * are not followed.
  */
 export function applyModes(dir: string, modes: Modes, base: string, except?: string): Changed | undefined {
-  const walk = new ModeWalk(dir, modes, base, except)
+  const walk = new ModeWalk(dir, modes, base, { except })
   Array.from(walk.steps())
   return walk.changed()
 }
 
-/** The same, beside other work. */
-export async function applyModesMeanwhile(dir: string, modes: Modes, base: string): Promise<Changed | undefined> {
-  const walk = new ModeWalk(dir, modes, base)
+/** A part of what is in a directory. */
+export interface Part {
+  /** Whether it has the file, by its name below the directory. A directory is of it if a file in it is. */
+  readonly has: (name: string) => boolean
+  /** Nobody gets a right that he has not. */
+  readonly isNarrowed: boolean
+}
+
+/** The same for a part of what is in it, beside other work. An empty directory is changed, too. */
+export async function applyModesMeanwhile(
+  dir: string,
+  modes: Modes,
+  base: string,
+  part: Part,
+): Promise<Changed | undefined> {
+  const walk = new ModeWalk(dir, modes, base, { part })
   for (const _ of walk.steps()) await setImmediate()
   return walk.changed()
 }
@@ -49,16 +62,18 @@ class ModeWalk {
   readonly #stats: Stats
   readonly #modes: Modes
   readonly #except: string | undefined
+  readonly #part: Part | undefined
   readonly #group: Group
   readonly #uid = process.geteuid?.() ?? 0
   #count = 0
   #isForeign = false
 
-  constructor(dir: string, modes: Modes, base: string, except?: string) {
+  constructor(dir: string, modes: Modes, base: string, { except, part }: { except?: string | undefined; part?: Part }) {
     this.#files = filesBeneath(dir, modes, base)
     this.#stats = fs.statSync(base)
     this.#modes = modes
     this.#except = except
+    this.#part = part
     this.#group = groupIn(base)
   }
 
@@ -68,21 +83,42 @@ class ModeWalk {
     return count === 0 && !isForeign ? undefined : { mode: this.#stats.mode & PERMISSIONS, count, isForeign }
   }
 
-  /** Yields after each directory. */
-  *steps(path = this.#files.root, stats = this.#stats): Generator<undefined> {
+  /** Yields after each directory. Returns whether it is of the part. */
+  *steps(path = this.#files.root, stats = this.#stats): Generator<undefined, boolean> {
     const isTop = path === this.#files.root
     const isDirectory = stats.isDirectory()
-    const file = LOCKS.has(basename(path)) ? lockMode(this.#modes) : this.#modes.file
-    const wanted = isDirectory ? this.#modes.directory : file
-    if ((stats.mode & PERMISSIONS) === wanted) return
-    for (const name of isDirectory ? (whereOurs(() => this.#files.list(path)) ?? []) : []) {
+    const wanted = this.#wanted(path, stats)
+    // Below, one that is finished may be all that shows whose the directory above is.
+    if ((stats.mode & PERMISSIONS) === wanted && (isTop || !isDirectory || this.#part === undefined)) {
+      return isDirectory || this.#isOfPart(path)
+    }
+    const names = isDirectory ? (whereOurs(() => this.#files.list(path)) ?? []) : []
+    let isOfPart = isDirectory ? isTop && names.length === 0 : this.#isOfPart(path)
+    for (const name of names) {
       if (isTop && name === this.#except) continue
       const entry = whereOurs(() => this.#files.status(`${path}/${name}`))
-      if (entry?.isDirectory() === true || entry?.isFile() === true) yield* this.steps(`${path}/${name}`, entry)
+      if (entry?.isDirectory() !== true && entry?.isFile() !== true) continue
+      if (yield* this.steps(`${path}/${name}`, entry)) isOfPart = true
     }
     if (isDirectory) yield
+    if (this.#part === undefined || isOfPart) this.#give(path, stats, wanted)
+    return isOfPart
+  }
+
+  #isOfPart(path: string): boolean {
+    return this.#part?.has(path.slice(this.#files.root.length + 1)) !== false
+  }
+
+  #wanted(path: string, stats: Stats): number {
+    const file = LOCKS.has(basename(path)) ? lockMode(this.#modes) : this.#modes.file
+    const wanted = stats.isDirectory() ? this.#modes.directory : file
+    return this.#part?.isNarrowed === true ? wanted & stats.mode : wanted
+  }
+
+  #give(path: string, stats: Stats, wanted: number): void {
+    if ((stats.mode & PERMISSIONS) === wanted) return
     const isChanged =
-      (this.#uid === 0 || stats.uid === this.#uid) && whereOurs(() => this.#change(path, isDirectory, wanted))
+      (this.#uid === 0 || stats.uid === this.#uid) && whereOurs(() => this.#change(path, stats.isDirectory(), wanted))
     if (isChanged === false && (stats.mode & OTHERS & ~wanted) !== 0) this.#isForeign = true
   }
 

@@ -130,6 +130,36 @@ describe.runIf(IS_ROOT)('in a backup', () => {
   })
 })
 
+describe.runIf(IS_ROOT)('a wide backup.mode opens nothing', () => {
+  const READABLE = modesOf(0o755)
+  const files = (root: string) => [`${root}/id`, `${root}/old.db/ltx/0/id.ltx`]
+
+  /** A directory of root's that root alone may read. */
+  function other(name: string): string {
+    const path = directory(name, [0, 0], 0o700)
+    for (const file of files(name)) {
+      fs.mkdirSync(join(dir, file, '..'), { recursive: true, mode: 0o700 })
+      fs.writeFileSync(join(dir, file), 'key', { mode: 0o600 })
+    }
+    return path
+  }
+
+  test('that is not a backup’s', async () => {
+    await put(other('backup'), { modes: READABLE })
+    expect(readable(NOBODY, 'backup/id', ...objects('backup'))).toEqual(objects('backup'))
+  })
+
+  test('in a directory of another user, who can rename any directory into the place of the backup', async () => {
+    const share = directory('share', [UID, UID], 0o755)
+    await put(`${share}/backup`, { modes: READABLE })
+    expect(readable(NOBODY, ...objects('share/backup'))).toEqual(objects('share/backup'))
+    fs.renameSync(`${share}/backup`, `${share}/b0`)
+    other('share/backup')
+    await put(`${share}/backup`, { modes: READABLE })
+    expect(readable(NOBODY, ...files('share/backup'))).toEqual([])
+  })
+})
+
 describe.runIf(IS_ROOT)('in a data directory', () => {
   const make = (root: string) => {
     const files = filesBeneath(root, GROUP_READS)

@@ -1,9 +1,12 @@
 import { stat } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { statFile } from '../../util/directories.ts'
 import { applyModesMeanwhile, describeChange, describeOwner } from '../../util/directory-modes.ts'
 import { isInTrusted } from '../../util/group.ts'
 import { type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
 import { withRoot } from './beneath.ts'
+import { SIDECAR_SUFFIX } from './sidecar.ts'
+import { isHidden } from './walk.ts'
 
 export interface PrepareOptions {
   /** Default: those of the directory, if only its user and group can read it; or else only its user can. */
@@ -20,9 +23,22 @@ export async function prepare(root: string, options: PrepareOptions): Promise<Mo
   const modes = options.modes ?? (await withRoot(root, modesLike)) ?? PRIVATE
   const foreign = describeOwner(`the backup ${root}`, existing)
   if (foreign !== undefined) options.changed?.(foreign)
-  const changed = await withRoot(root, (at) => applyModesMeanwhile(root, modes, `${at}/.`))
+  const changed = await withRoot(root, (at) =>
+    // Another user can have put any directory of this user's in its place.
+    applyModesMeanwhile(root, modes, `${at}/.`, { has: isOfBackup, isNarrowed: !isInTrusted(at) }),
+  )
   if (changed !== undefined) options.changed?.(describeChange(`the backup ${root}`, changed, modes, 'backup.mode'))
   return modes
+}
+
+const OBJECT = /^(.+\/)?(ltx\/[0-9]\/[^/]+\.ltx|markers\/[^/]+\.json|diverged\/[^/]+)$/
+const OF_DIRECTORY = /^(.+\/)?(ltx\/[0-9]|markers|diverged)\/[^/]+$/
+
+/** Whether a file below the root has the name of an object of a backup, or of what the store keeps beside one. */
+function isOfBackup(name: string): boolean {
+  const isBeside = isHidden(basename(name)) && !name.endsWith(SIDECAR_SUFFIX)
+  const object = name.endsWith(SIDECAR_SUFFIX) ? name.slice(0, -SIDECAR_SUFFIX.length) : name
+  return isBeside ? OF_DIRECTORY.test(name) : OBJECT.test(object)
 }
 
 /**
