@@ -76,6 +76,7 @@ export const PROJECTS = {
       'test/cli/ltx-checksum.test.ts',
       'test/cli/ltx-compact.test.ts',
       'test/cli/ltx.test.ts',
+      'test/cli/special-inputs.test.ts',
       'test/cli/upkeep.test.ts',
       'test/conformance/as-user.test.ts',
       'test/conformance/attributes.test.ts',

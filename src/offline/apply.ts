@@ -1,5 +1,5 @@
 /** Applies LTX files to a new or an existing database: all of them, or none. */
-import { type FileHandle, realpath } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DatabaseFile } from '../apply/database-file.ts'
 import { ApplyBlockedError, HardLinkError } from '../apply/errors.ts'
@@ -12,6 +12,7 @@ import { OutputError } from '../util/new-file.ts'
 import { openUnnamedHandle } from '../util/unnamed-file.ts'
 import { DatabaseInUseError, DroppedDatabaseError } from './errors.ts'
 import type { LTXFile } from './ltx-file.ts'
+import { findDatabase, type NamedDatabase } from './named-database.ts'
 import { type Base, Staging } from './staging.ts'
 
 export interface AppliedFiles {
@@ -53,19 +54,34 @@ function nothingAt(path: string): Base {
 export async function applyToExisting(
   path: string,
   files: readonly LTXFile[],
-  { replace = false, signal }: { readonly replace?: boolean; readonly signal?: AbortSignal } = {},
+  options: ExistingOptions = {},
 ): Promise<AppliedFiles> {
-  // Like SQLite, which follows links and puts journal and WAL beside the real file.
-  const real = await realpath(path).catch((error: unknown) => {
-    throw new OutputError(path, error)
-  })
-  const file = lockDatabase(real)
+  const named = find(path)
+  try {
+    return await applyToNamed(path, named, files, options)
+  } finally {
+    named.close()
+  }
+}
+
+interface ExistingOptions {
+  readonly replace?: boolean
+  readonly signal?: AbortSignal
+}
+
+async function applyToNamed(
+  path: string,
+  named: NamedDatabase,
+  files: readonly LTXFile[],
+  { replace = false, signal }: ExistingOptions,
+): Promise<AppliedFiles> {
+  const file = lockDatabase(named)
   let database: LiveDatabase | undefined
   try {
     database = new LiveDatabase(file, LIVE)
     const checksum = finish(database.load())
     const { pageSize, pages } = database
-    const staged = await openStaging(dirname(real))
+    const staged = await openStaging(named)
     try {
       const staging = new Staging(staged, { path, pageSize, checksum, pages, mayBeReplaced: replace })
       const result = await stage(staging, files, signal)
@@ -106,9 +122,17 @@ async function stage(staging: Staging, files: readonly LTXFile[], signal?: Abort
   return { header: last, checksum: staging.checksum, verified: hasChecksums(last), pages }
 }
 
-function lockDatabase(path: string): DatabaseFile {
+function find(path: string): NamedDatabase {
   try {
-    return DatabaseFile.open(path)
+    return findDatabase(path)
+  } catch (error) {
+    throw error instanceof Error && 'syscall' in error ? new OutputError(path, error) : error
+  }
+}
+
+function lockDatabase({ path, files }: NamedDatabase): DatabaseFile {
+  try {
+    return DatabaseFile.open(path, files)
   } catch (error) {
     if (error instanceof ApplyBlockedError) throw blocked(path, error)
     throw error instanceof Error && 'syscall' in error ? new OutputError(path, error) : error
@@ -121,8 +145,8 @@ function blocked(path: string, error: ApplyBlockedError): DatabaseInUseError {
     : new DatabaseInUseError(path, IN_USE, STOP_USERS)
 }
 
-async function openStaging(directory: string): Promise<FileHandle> {
+async function openStaging({ path, directory }: NamedDatabase): Promise<FileHandle> {
   return openUnnamedHandle(directory).catch((error: unknown) => {
-    throw new OutputError(join(directory, '(a temporary file)'), error)
+    throw new OutputError(join(dirname(path), '(a temporary file)'), error)
   })
 }

@@ -79,6 +79,8 @@ export function describeSystemError(error: unknown, expected: string): string {
       return `there is no such file: expected ${expected}`
     case 'EISDIR':
       return `is a directory: expected ${expected}`
+    case 'NOT_REGULAR':
+      return `${errorMessage(error)}: expected ${expected}`
     case 'EACCES':
     case 'EPERM':
       return `cannot be read: expected ${expected} that this user may read`

@@ -1,12 +1,11 @@
-import { createReadStream } from 'node:fs'
-import { open, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { LTXError } from '../ltx/format/errors.ts'
 import { type Header, HEADER_SIZE, unmarshalHeader } from '../ltx/format/header.ts'
 import { fileInputs } from '../ltx/merge/file-inputs.ts'
 import type { MergeInput } from '../ltx/merge/merge-input.ts'
 import { UnreadableFileError } from './errors.ts'
+import { isOwnPipe, NotFileError, openRegular, readInput } from './input.ts'
 
-const CHUNK_BYTES = 256 * 1024
 const EXPECTED = 'an LTX file'
 
 /** Progress over several files: how many of their bytes have been read. */
@@ -43,11 +42,11 @@ export async function findFiles(paths: readonly string[], options: ReadingOption
     // A pipe has neither a size nor offsets.
     if (!isRegular) return { name, sizeBytes, open: () => readChunks(name, count, options.signal) }
     const input = inputs.next().value!
-    return { name, sizeBytes, open: () => readInput(name, input, count, options.signal) }
+    return { name, sizeBytes, open: () => readMergeInput(name, input, count, options.signal) }
   })
 }
 
-async function* readInput(
+async function* readMergeInput(
   path: string,
   input: MergeInput,
   count: (bytes: number) => void,
@@ -71,10 +70,9 @@ export async function* readChunks(
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
   try {
-    const settings = { highWaterMark: CHUNK_BYTES, ...(signal === undefined ? {} : { signal }) }
-    for await (const chunk of createReadStream(path, settings)) {
-      yield chunk as Uint8Array
-      count?.((chunk as Uint8Array).length)
+    for await (const chunk of readInput(path, signal)) {
+      yield chunk
+      count?.(chunk.length)
     }
   } catch (error) {
     throw signal?.aborted === true ? signal.reason : unreadable(path, error)
@@ -84,7 +82,7 @@ export async function* readChunks(
 /** undefined when the header is invalid. */
 export async function readHeader(path: string): Promise<Header | undefined> {
   try {
-    const handle = await open(path)
+    const handle = await openRegular(path)
     try {
       const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEADER_SIZE), 0, HEADER_SIZE, 0)
       return unmarshalHeader(buffer.subarray(0, bytesRead))
@@ -103,6 +101,7 @@ async function describe(path: string): Promise<{ sizeBytes: number; isRegular: b
   })
   if (found.isDirectory())
     throw new UnreadableFileError(path, EXPECTED, Object.assign(new Error('is a directory'), { code: 'EISDIR' }))
+  if (!found.isFile() && !(found.isFIFO() && (await isOwnPipe(path)))) throw unreadable(path, new NotFileError(found))
   return { sizeBytes: found.size, isRegular: found.isFile() }
 }
 

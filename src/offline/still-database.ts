@@ -1,13 +1,15 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, realpath, stat } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import type { Pgno } from '../ltx/format/types.ts'
 import { DATABASE_HEADER_SIZE, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 import { hasJournalMagic } from '../sqlite/journal.ts'
 import { DATABASE_LOCK } from '../sqlite/locks.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
 import { scanWal } from '../sqlite/wal-scan.ts'
-import { nodeFiles, readerOf, withFile } from '../util/files.ts'
+import { LtxdError } from '../util/errors.ts'
+import { type Files, nodeFiles, readerOf, withFile } from '../util/files.ts'
 import { DamagedDatabaseError, DatabaseInUseError, UnreadableFileError } from './errors.ts'
+import { findDatabase, type NamedDatabase } from './named-database.ts'
 
 const READ_BYTES = 1 << 20
 const EXPECTED = 'a SQLite database'
@@ -28,44 +30,45 @@ export class StillDatabase {
   readonly path: string
   readonly pageSize: number
   readonly sizePages: number
-  /** The resolved path, beside which SQLite puts WAL and journal. */
-  readonly #real: string
+  /** Beside its real path SQLite puts WAL and journal. */
+  readonly #named: NamedDatabase
   readonly #handle: FileHandle
   readonly #changedNs: bigint
 
-  /** Throws UnreadableFileError, DamagedDatabaseError, DatabaseInUseError. */
+  /** Throws UnreadableFileError, DamagedDatabaseError, DatabaseInUseError, ForeignLinkError. */
   static async open(path: string): Promise<StillDatabase> {
-    const handle = await open(path).catch((error: unknown) => {
-      throw new UnreadableFileError(path, EXPECTED, error)
-    })
+    let named: NamedDatabase | undefined
+    let handle: FileHandle | undefined
     try {
+      named = findDatabase(path)
+      handle = await openHandle(named)
       const { mtimeNs, size } = await handle.stat({ bigint: true })
       lock(path, handle)
-      const real = await realpath(path)
-      assertAllInFile(real)
+      assertAllInFile(named)
       const { buffer, bytesRead } = await handle.read(Buffer.alloc(DATABASE_HEADER_SIZE), 0, DATABASE_HEADER_SIZE, 0)
       const header = parseDatabaseHeader(buffer.subarray(0, bytesRead))
       if (header === undefined) {
         throw new DamagedDatabaseError(path, size === 0n ? 'is empty' : 'has no valid database header (at byte 0)')
       }
       const pages = sizePages(header, Number(size))
-      return new StillDatabase(path, real, handle, header.pageSize, pages, mtimeNs)
+      return new StillDatabase(path, named, handle, header.pageSize, pages, mtimeNs)
     } catch (error) {
-      await handle.close()
+      await handle?.close()
+      named?.close()
       throw error instanceof Error && 'syscall' in error ? new UnreadableFileError(path, EXPECTED, error) : error
     }
   }
 
   private constructor(
     path: string,
-    real: string,
+    named: NamedDatabase,
     handle: FileHandle,
     pageSize: number,
     pages: number,
     changedNs: bigint,
   ) {
     this.path = path
-    this.#real = real
+    this.#named = named
     this.pageSize = pageSize
     this.sizePages = pages
     this.#handle = handle
@@ -103,8 +106,9 @@ export class StillDatabase {
     await this.#assertUnchanged()
   }
 
-  close(): Promise<void> {
-    return this.#handle.close()
+  async close(): Promise<void> {
+    this.#named.close()
+    await this.#handle.close()
   }
 
   /** In WAL mode a checkpoint takes no lock that conflicts with SHARED, so compare the modification time. */
@@ -113,11 +117,20 @@ export class StillDatabase {
     if (mtimeNs !== this.#changedNs) {
       throw new DatabaseInUseError(this.path, 'was written to while it was being read', STOP_WRITERS)
     }
-    assertAllInFile(this.#real)
+    assertAllInFile(this.#named)
   }
 }
 
 const STOP_WRITERS = 'Stop the programs that write to it, or take a copy with `sqlite3 DB ".backup COPY"`'
+
+async function openHandle({ path, files }: NamedDatabase): Promise<FileHandle> {
+  const fd = files.open(path, constants.O_RDONLY)
+  try {
+    return await open(`/proc/self/fd/${fd}`)
+  } finally {
+    files.close(fd)
+  }
+}
 
 function lock(path: string, handle: FileHandle): void {
   const locks = new RangeLocks(handle.fd)
@@ -129,28 +142,32 @@ function lock(path: string, handle: FileHandle): void {
 /**
  * Throws DatabaseInUseError when SQLite would use more than the file: a WAL with transactions, or a hot journal.
  */
-function assertAllInFile(path: string): void {
+function assertAllInFile({ path, files }: NamedDatabase): void {
   const advice = `Stop the programs that use it and run \`sqlite3 ${path} "PRAGMA wal_checkpoint(TRUNCATE)"\``
   const wal = `${path}-wal`
-  const transactions = readIfThere(wal, (read, sizeBytes) => scanWal(read, sizeBytes)?.transactions.length ?? 0)
+  const transactions = readIfThere(files, wal, (read, sizeBytes) => scanWal(read, sizeBytes)?.transactions.length ?? 0)
   if (transactions !== undefined && transactions > 0) {
     const count = `${transactions} transaction${transactions === 1 ? '' : 's'}`
     const reason = `${wal} holds ${count} that may not be in the file yet`
     throw new DatabaseInUseError(path, reason, advice)
   }
   const journal = `${path}-journal`
-  if (readIfThere(journal, (read) => hasJournalMagic(read(0, 8))) === true) {
+  if (readIfThere(files, journal, (read) => hasJournalMagic(read(0, 8))) === true) {
     const reason = `${journal} belongs to an unfinished transaction`
     throw new DatabaseInUseError(path, reason, `${advice}: this rolls the transaction back if its program has ended`)
   }
 }
 
-function readIfThere<T>(path: string, use: (read: ReturnType<typeof readerOf>, sizeBytes: number) => T): T | undefined {
-  if (!nodeFiles.exists(path)) return undefined
+function readIfThere<T>(
+  files: Files,
+  path: string,
+  use: (read: ReturnType<typeof readerOf>, sizeBytes: number) => T,
+): T | undefined {
   try {
-    return withFile(nodeFiles, path, constants.O_RDONLY, (fd) => use(readerOf(nodeFiles, fd), nodeFiles.size(fd)))
+    if (files.status(path) === undefined) return undefined
+    return withFile(files, path, constants.O_RDONLY, (fd) => use(readerOf(nodeFiles, fd), nodeFiles.size(fd)))
   } catch (error) {
-    throw new UnreadableFileError(path, 'a WAL or journal of a database', error)
+    throw error instanceof LtxdError ? error : new UnreadableFileError(path, 'a WAL or journal of a database', error)
   }
 }
 

@@ -274,7 +274,8 @@ function withPath(error: unknown, descriptor: string, named: string): unknown {
   return error
 }
 
-function kindOf(found: fs.Stats): string {
+/** What something is that is no regular file. */
+export function kindOf(found: fs.Stats): string {
   if (found.isDirectory()) return 'a directory'
   if (found.isFIFO()) return 'a named pipe'
   return found.isSocket() ? 'a socket' : 'a device'

@@ -75,7 +75,7 @@ export function findEntry(directory: string, { make = false, made, isFound }: Fi
     throw new LtxdError('LINKS_WITHOUT_END', `${directory} leads through too many symbolic links`)
   } catch (error) {
     fs.closeSync(at)
-    throw error
+    throw renamed(error, directory)
   }
 }
 
@@ -90,8 +90,7 @@ export function findDirectory(named: string, options: FindOptions = {}): number 
     return entry.name.includes('/') ? undefined : openEntry(entry)
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
-    if (error instanceof Error) error.message = error.message.replace(/'\/proc\/self\/fd\/[^']*'/, `'${named}'`)
-    throw error
+    throw renamed(error, named)
   } finally {
     if (entry !== undefined) fs.closeSync(entry.parent)
   }
@@ -114,6 +113,8 @@ export function makeNamedDirectory(named: string, mode: number, made?: (parent: 
     if (isMade && isWider(mode)) fs.chmodSync(`/proc/self/fd/${directory}`, mode)
     if (isMade) made?.(parent)
     return directory
+  } catch (error) {
+    throw renamed(error, named)
   } finally {
     fs.closeSync(parent)
   }
@@ -172,6 +173,14 @@ function linkTarget({ parent, name }: Entry): string | undefined {
   const after = status()
   if (target !== undefined && after?.ino === link.ino && after.ctimeNs === link.ctimeNs) return target
   throw new ForeignLinkError(path.join(pathOf(parent), name), after?.uid ?? link.uid)
+}
+
+/** A system error names the directory as the caller knows it. */
+function renamed(error: unknown, named: string): unknown {
+  if (!(error instanceof Error) || !('path' in error) || !String(error.path).startsWith('/proc/self/fd/')) return error
+  error.message = error.message.replace(`'${String(error.path)}'`, `'${named}'`)
+  error.path = named
+  return error
 }
 
 function openRoot(): number {

@@ -1,5 +1,5 @@
 /** Needs Node.js, so mod.ts does not export it. */
-import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync, statSync } from 'node:fs'
 import type { MergeInput, PromptChunks } from './merge-input.ts'
 
 export interface FileInputsOptions {
@@ -11,6 +11,8 @@ export interface FileInputsOptions {
 
 const MAX_CHUNK_BYTES = 1024 * 1024
 const MIN_CHUNK_BYTES = 4096
+/** Opening a pipe that has taken the place of a file must not wait. */
+const READ = constants.O_RDONLY | constants.O_NONBLOCK
 /** How long reads may block the event loop. */
 const TURN_MS = 10
 
@@ -126,7 +128,7 @@ class FileChunks implements AsyncIterableIterator<Uint8Array, undefined>, Prompt
   }
 
   #read(): number {
-    const fd = this.#fd ?? openSync(this.#path, 'r')
+    const fd = this.#fd ?? openSync(this.#path, READ)
     try {
       const read = readSync(fd, this.#buffer, 0, this.#buffer.length, this.#at)
       this.#at += read

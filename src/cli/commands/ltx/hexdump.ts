@@ -1,5 +1,6 @@
-import { closeSync, constants } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { anatomy, type Part, type ReadAt } from '../../../ltx/anatomy.ts'
+import { openRegularSync } from '../../../offline/input.ts'
 import { nodeFiles } from '../../../util/files.ts'
 import { printLine, printText } from '../../output/output.ts'
 import { eachFile, printProblem } from './each-file.ts'
@@ -74,7 +75,7 @@ function toJson({ offset, sizeBytes, bytes, field, meaning, problem }: Part): Re
 
 /** A file for random reads, with a buffer because most reads move forward. */
 function openSource(file: string): { read: ReadAt; sizeBytes: number; close(): void } {
-  const fd = nodeFiles.open(file, constants.O_RDONLY)
+  const fd = openRegularSync(file)
   try {
     const sizeBytes = nodeFiles.size(fd)
     const cache = Buffer.allocUnsafe(CACHE_BYTES)

@@ -1,4 +1,4 @@
-import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
+import { type FileHandle, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { INDEX_TAIL_SIZE, pageIndexRange, readPageIndex } from '../../../ltx/codec/page-index.ts'
 import {
@@ -9,6 +9,7 @@ import {
   unmarshalTrailer,
 } from '../../../ltx/format/header.ts'
 import { formatTXID } from '../../../ltx/format/types.ts'
+import { openRegular } from '../../../offline/input.ts'
 import { type Column, printJson, printTable } from '../../output/output.ts'
 import { ProgressBar } from '../../output/progress-bar.ts'
 import { eachFile, type FileProblem, formatTime, hex, printProblem, toJson } from './each-file.ts'
@@ -69,7 +70,7 @@ async function expand(path: string): Promise<string[]> {
 }
 
 async function read(file: string): Promise<Listed> {
-  const handle = await open(file)
+  const handle = await openRegular(file)
   try {
     const { size: sizeBytes } = await handle.stat()
     const header = unmarshalHeader(await readAt(handle, 0, HEADER_SIZE))
