@@ -60,6 +60,17 @@ export class StoreUnavailableError extends LtxdError {
   }
 }
 
+/** In the place of an object's metadata there is something that is not read. Others can be read. */
+export class MetadataUnreadableError extends StoreUnavailableError {
+  constructor(
+    url: string,
+    readonly key: string,
+    cause: unknown,
+  ) {
+    super(url, `look up object ${key}`, cause)
+  }
+}
+
 const ADVICE: Readonly<Record<string, string>> = {
   EACCES: '; give this user read and write permission there',
   EPERM: '; give this user read and write permission there',

@@ -1,6 +1,7 @@
 /** `ltxd restore` and `ltxd backup` as commands: output, exit codes, and the files left behind. */
 
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -90,6 +91,28 @@ async function withoutSqlite(): Promise<string> {
   )
   return path
 }
+
+test('what is no file in the place of one object’s metadata hides no other database', async () => {
+  const [image] = await backUp('app.db', ['one'])
+  await putState(new DirectoryStore(join(cwd, 'backup')), 'other.db', 1, image!)
+  const key = 'other.db/ltx/0/0000000000000001-0000000000000001.ltx'
+  const sidecar = join(cwd, 'backup', `${key}.meta.json`)
+  const put = [() => mkdir(sidecar), () => symlink('/dev/zero', sidecar), () => execFileSync('mkfifo', [sidecar])]
+  for (const make of put) {
+    await rm(sidecar, { recursive: true })
+    await make()
+    const list = await ltxd(['backup', 'list', url], { cwd })
+    expect(list.code).toBe(1)
+    expect(list.stdout).toMatch(/^app\.db .*\n(.*\n)*other\.db: .*meta\.json/m)
+    const json = JSON.parse((await ltxd(['backup', 'list', url, '--json'], { cwd })).stdout) as { databases: unknown[] }
+    expect(json).toMatchObject({ databases: [{ database: 'app.db' }], unreadable: [{ database: 'other.db' }] })
+    const verified = await ltxd(['backup', 'verify', url], { cwd })
+    expect(verified.code).toBe(1)
+    expect(verified.stdout).toMatch(/^app\.db: ok/m)
+    expect(verified.stdout).toMatch(/^other\.db: NOT OK/m)
+    expect(verified.stdout).toContain(`error: ${key}: cannot look up object`)
+  }
+})
 
 describe('ltxd restore', () => {
   test('restores the newest state, that of a transaction and that of a moment, and reports each', async () => {

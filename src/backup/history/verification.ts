@@ -1,29 +1,20 @@
 import pLimit from 'p-limit'
-import { Decoder } from '../../ltx/codec/decoder.ts'
-import { foldChecksum, pageChecksum } from '../../ltx/format/checksum.ts'
-import { type Checksum, EMPTY_CHECKSUM, formatChecksum, formatTXID, type TXID } from '../../ltx/format/types.ts'
-import { ObjectNotFoundError } from '../../objectstore/errors.ts'
-import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { type Checksum, formatChecksum, formatTXID, type TXID } from '../../ltx/format/types.ts'
+import { MetadataUnreadableError, ObjectNotFoundError } from '../../objectstore/errors.ts'
+import type { ObjectHead, ObjectStore } from '../../objectstore/objectstore.ts'
 import { errorMessage } from '../../util/errors.ts'
 import { boundedTime } from '../../util/time.ts'
+import { type Decoded, decoded } from './decoded.ts'
 import { BackupGapError, CorruptObjectError, DatabaseDroppedError, MISSING, TargetUnavailableError } from './errors.ts'
 import type { Finding } from './finding.ts'
 import { type BackupFile, type BackupHistory, filesOfLevel, loadHistory } from './history.ts'
 import { MAX_COMPACTION_LEVEL } from './layout.ts'
 import { type FileMetadata, parseMetadata } from './metadata.ts'
-import { openInput, reportingCorruption } from './objects.ts'
+import { reportingCorruption } from './objects.ts'
 import { NEWEST, newestWithout, type Plan, planAround, planRestore } from './plan.ts'
 import { PageChecksums } from './replay.ts'
 
 type Found = Omit<Finding, 'advice'> & { readonly advice?: string }
-
-interface Decoded {
-  readonly timestampMs: number
-  readonly pageSize: number
-  readonly commit: number
-  /** Of a file that holds every page. */
-  readonly checksum?: Checksum
-}
 
 /** How often a plan is made anew because its objects have been removed meanwhile. */
 const MAX_PLANS = 8
@@ -90,12 +81,12 @@ export class Verification {
   }
 
   async #verifyFile(file: BackupFile): Promise<void> {
-    const head = await this.#store.head(file.key)
-    if (head === undefined) return this.#missing(file)
+    const head = await this.#head(file)
+    if (head === undefined) return
     const metadata = parseMetadata(head.metadata)
     this.#metadata.set(file.key, metadata)
     try {
-      const read = await reportingCorruption(this.#store, [file], () => this.#decode(file))
+      const read = await reportingCorruption(this.#store, [file], () => decoded(this.#store, file, this.#signal))
       this.readCount++
       this.#compare(file, metadata, read)
     } catch (error) {
@@ -104,6 +95,20 @@ export class Verification {
       else if (error instanceof CorruptObjectError) this.#error(error.problem, file)
       // The store fails: that says nothing of the object.
       else this.#found.push({ severity: 'error', key: file.key, problem: errorMessage(error), advice: 'Verify again' })
+    }
+  }
+
+  /** undefined: that is a finding. */
+  async #head(file: BackupFile): Promise<ObjectHead | undefined> {
+    try {
+      const head = await this.#store.head(file.key)
+      if (head === undefined) await this.#missing(file)
+      return head
+    } catch (error) {
+      if (!(error instanceof MetadataUnreadableError)) throw error
+      this.#metadata.set(file.key, {})
+      this.#error(errorMessage(error), file)
+      return undefined
     }
   }
 
@@ -124,22 +129,6 @@ export class Verification {
         file,
       )
     }
-  }
-
-  /** Computes the checksum only of a file that holds every page. */
-  async #decode(file: BackupFile): Promise<Decoded> {
-    const decoder = new Decoder()
-    let checksum: Checksum = EMPTY_CHECKSUM
-    for await (const chunk of await openInput(this.#store, file, this.#signal).open()) {
-      decoder.push(chunk)
-      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
-        if (file.min === 1n) checksum = foldChecksum(checksum, pageChecksum(frame.pgno, frame.page()))
-      }
-    }
-    decoder.end()
-    if (decoder.header === undefined) throw new Error('a decoded file has no header')
-    const { timestampMs, pageSize, commit } = decoder.header
-    return { timestampMs, pageSize, commit, ...(file.min === 1n && { checksum }) }
   }
 
   /** Two files must record the same checksum for the same transaction. */
@@ -260,8 +249,8 @@ export class Verification {
   }
 
   async #lookUp(file: BackupFile): Promise<void> {
-    const head = await this.#store.head(file.key)
-    if (head === undefined) return this.#missing(file)
+    const head = await this.#head(file)
+    if (head === undefined) return
     this.#metadata.set(file.key, parseMetadata(head.metadata))
     if (head.sizeBytes !== file.sizeBytes)
       this.#error(`it has ${head.sizeBytes} bytes, the listing says ${file.sizeBytes}`, file)

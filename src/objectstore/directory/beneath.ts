@@ -26,15 +26,19 @@ export async function withRoot<T>(
   use: (at: string) => Promise<T>,
   make?: number,
 ): Promise<T | undefined> {
-  // Another thread waits if the disk does not answer.
-  await statFile(root)
-  const fd = make === undefined ? findDirectory(root) : await makeRoot(root, make)
+  const fd = await openRoot(root, make)
   if (fd === undefined) return undefined
   try {
     return await use(`/proc/self/fd/${fd}`)
   } finally {
     fs.closeSync(fd)
   }
+}
+
+async function openRoot(root: string, make?: number): Promise<number | undefined> {
+  // Another thread waits if the disk does not answer.
+  await statFile(root)
+  return make === undefined ? findDirectory(root) : makeRoot(root, make)
 }
 
 async function makeRoot(root: string, mode: number): Promise<number> {
@@ -79,6 +83,32 @@ export async function within<T>(
     }
   }
   return withRoot(root, below, make)
+}
+
+/** A directory that is the same until it is closed, whatever has its name. */
+export interface HeldDirectory {
+  readonly at: string
+  /** For messages. */
+  readonly path: string
+  close(): Promise<void>
+}
+
+/** The store's own directory. undefined: it does not exist. Throws ForeignLinkError. */
+export async function holdRoot(root: string): Promise<HeldDirectory | undefined> {
+  const fd = await openRoot(root)
+  if (fd === undefined) return undefined
+  return { at: `/proc/self/fd/${fd}`, path: root, close: async () => fs.closeSync(fd) }
+}
+
+/** The directory `name` in another. undefined: there is none. Throws LinkedNameError. */
+export async function holdBelow(root: string, parent: HeldDirectory, name: string): Promise<HeldDirectory | undefined> {
+  const path = join(parent.path, name)
+  try {
+    const handle = await openDirectory(parent.at, name, { make: undefined, path, root })
+    return handle && { at: `/proc/self/fd/${handle.fd}`, path, close: () => handle.close() }
+  } catch (error) {
+    throw named(error, parent.at, parent.path)
+  }
 }
 
 interface Way {
@@ -129,7 +159,7 @@ export async function openRegular(path: string): Promise<FileHandle> {
 }
 
 /** An error names the file as the caller knows it. */
-function named(error: unknown, held: string, directory: string): unknown {
+export function named(error: unknown, held: string, directory: string): unknown {
   if (error instanceof Error) error.message = error.message.replaceAll(`${held}/`, `${directory}/`)
   return error
 }

@@ -1,4 +1,4 @@
-import { LtxdError } from '../../util/errors.ts'
+import { errorCode, LtxdError } from '../../util/errors.ts'
 import { LinkedNameError, NotRegularError } from '../../util/files-beneath.ts'
 import { ForeignLinkError } from '../../util/named-directory.ts'
 import { LockHeldError } from './file-lock.ts'
@@ -8,6 +8,11 @@ export class MovedError extends LtxdError {
   constructor(directory: string) {
     super('DIRECTORY_MOVED', `${directory} was moved or replaced meanwhile`)
   }
+}
+
+/** There is something else than a regular file. */
+export function isNoFile(error: unknown): boolean {
+  return error instanceof NotRegularError || errorCode(error) === 'ELOOP'
 }
 
 /** What others have put in the way. */

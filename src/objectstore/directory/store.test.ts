@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +10,12 @@ import { DirectoryStore } from './store.ts'
 let parent = ''
 let count = 0
 const freshRoot = () => join(parent, `store-${count++}`, 'not', 'made yet')
+
+async function keysOf(store: DirectoryStore): Promise<string[]> {
+  const keys: string[] = []
+  for await (const { key } of store.list('')) keys.push(key)
+  return keys
+}
 
 beforeAll(async () => {
   parent = await mkdtemp(join(tmpdir(), 'ltxd-objectstore-'))
@@ -69,9 +76,7 @@ describe('a directory', () => {
     await new DirectoryStore(root).put('d/x', Buffer.from('x'))
     await writeFile(join(root, 'd', '.ltxd-tmp-left'), 'half')
     const store = new DirectoryStore(root)
-    const found = []
-    for await (const info of store.list('')) found.push(info.key)
-    expect(found).toEqual(['d/x'])
+    expect(await keysOf(store)).toEqual(['d/x'])
     await store.put('d/y', Buffer.from('y'))
     expect(await readdir(join(root, 'd'))).toContain('.ltxd-tmp-left')
     const tomorrow = new DirectoryStore(root, { now: () => Date.now() + 25 * 3_600_000 })
@@ -84,9 +89,32 @@ describe('a directory', () => {
     const store = new DirectoryStore(root)
     await store.put('d/x', Buffer.from('x'))
     await symlink(parent, join(root, 'd', 'loop'))
+    expect(await keysOf(store)).toEqual(['d/x'])
+  })
+
+  it('lists beside directories that are nested as deep as a disk allows', { timeout: 60_000 }, async () => {
+    const root = freshRoot()
+    const store = new DirectoryStore(root)
+    await store.put('app.db/ltx/0/x.ltx', Buffer.from('x'))
+    const nest = "import os, sys; os.chdir(sys.argv[1])\nfor _ in range(2000): os.mkdir('d'); os.chdir('d')"
+    execFileSync('python3', ['-c', nest, join(root, 'app.db/ltx')])
+    const startMs = performance.now()
+    expect(await keysOf(store)).toEqual(['app.db/ltx/0/x.ltx'])
+    const tookMs = performance.now() - startMs
+    execFileSync('rm', ['-rf', root])
+    expect(tookMs).toBeLessThan(2500)
+  })
+
+  it('looks at an object when it is its turn in the listing', async () => {
+    const root = freshRoot()
+    const store = new DirectoryStore(root)
+    for (const name of ['a', 'b', 'c']) await store.put(`d/${name}`, Buffer.from('x'))
     const found = []
-    for await (const info of store.list('')) found.push(info.key)
-    expect(found).toEqual(['d/x'])
+    for await (const info of store.list('d/')) {
+      found.push(info.key)
+      await rm(join(root, 'd/b'), { force: true })
+    }
+    expect(found).toEqual(['d/a', 'd/c'])
   })
 
   it('reports the action, and what to do, when the directory cannot be written', async () => {

@@ -10,6 +10,7 @@ import { boundedTime } from '../../util/time.ts'
 import {
   InvalidKeyError,
   InvalidRangeError,
+  MetadataUnreadableError,
   ObjectExistsError,
   ObjectNotFoundError,
   StoreUnavailableError,
@@ -19,7 +20,7 @@ import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from 
 import { openRegular, within, withRoot } from './beneath.ts'
 import { clockOf } from './clock.ts'
 import { withFileLock } from './file-lock.ts'
-import { isObstacle, MovedError } from './obstacles.ts'
+import { isNoFile, isObstacle, MovedError } from './obstacles.ts'
 import { prepare, type PrepareOptions } from './prepare.ts'
 import { type Fingerprint, fingerprint, formatSidecar, putSidecar, readSidecar, SIDECAR_SUFFIX } from './sidecar.ts'
 import { describe, isHidden, LOCK_NAME, TEMPORARY_PREFIX, walk } from './walk.ts'
@@ -89,7 +90,9 @@ export class DirectoryStore implements ObjectStore {
     return this.#within(`look up object ${key}`, key, undefined, async (path) => {
       const info = await linkStatus(path)
       if (info === undefined || !info.isFile()) return undefined
-      const metadata = await readSidecar(path)
+      const metadata = await readSidecar(path).catch((error: unknown) => {
+        throw isNoFile(error) ? new MetadataUnreadableError(this.url, key, error) : error
+      })
       return { key, ...describe(info), metadata }
     })
   }

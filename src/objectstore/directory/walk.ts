@@ -2,9 +2,9 @@ import type { Stats } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { linkStatus } from '../../util/directories.ts'
 import { errorCode } from '../../util/errors.ts'
-import { compareKeys } from '../keys.ts'
+import { compareKeys, MAX_KEY_BYTES } from '../keys.ts'
 import type { ObjectInfo } from '../objectstore.ts'
-import { within } from './beneath.ts'
+import { type HeldDirectory, holdBelow, holdRoot, named } from './beneath.ts'
 import { SIDECAR_SUFFIX } from './sidecar.ts'
 
 /** Files that are still being written. */
@@ -19,35 +19,49 @@ export function isHidden(name: string): boolean {
 
 /**
  * Objects below `root`, ascending by the bytes of the key. Visits only directories that can hold matching objects, and
- * follows no link.
+ * follows no link. Each directory is opened once, by the descriptor of the one above.
  */
-export function walk(root: string, prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
-  return walkFrom(prefix.slice(0, prefix.lastIndexOf('/') + 1))
+export async function* walk(root: string, prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
+  const names = prefix.split('/').slice(0, -1)
+  let held = await holdRoot(root)
+  for (const name of names) {
+    const above = held
+    held = above && (await holdBelow(root, above, name).finally(() => above.close()))
+  }
+  if (held !== undefined) yield* walkFrom(names.map((name) => `${name}/`).join(''), held)
 
-  async function* walkFrom(directory: string): AsyncIterable<ObjectInfo> {
-    for (const { name, info } of (await within(root, `${directory}.`, (at) => entriesOf(at, directory))) ?? []) {
-      if (info !== undefined) yield { key: name, ...describe(info) }
-      else yield* walkFrom(name)
+  /** Closes it. */
+  async function* walkFrom(directory: string, held: HeldDirectory): AsyncIterable<ObjectInfo> {
+    try {
+      for (const key of await keysIn(directory, held)) {
+        const name = key.slice(directory.length)
+        if (key.endsWith('/')) {
+          const below = await holdBelow(root, held, name.slice(0, -1))
+          if (below !== undefined) yield* walkFrom(key, below)
+        } else {
+          // It may have been deleted since.
+          const info = await linkStatus(`${held.at}/${name}`)
+          if (info?.isFile() === true) yield { key, ...describe(info) }
+        }
+      }
+    } catch (error) {
+      throw named(error, held.at, held.path)
+    } finally {
+      await held.close()
     }
   }
 
   /** The directories and files in a directory that can matter, in order. A directory's name ends with a slash. */
-  async function entriesOf(at: string, directory: string): Promise<{ name: string; info?: Stats }[]> {
+  async function keysIn(directory: string, { at }: HeldDirectory): Promise<string[]> {
     const entries = await readdir(at, { withFileTypes: true }).catch(emptyWhenMissing)
-    const names = entries
-      .filter((entry) => entry.isDirectory() || (entry.isFile() && !isHidden(entry.name)))
-      // The slash counts in the order: "a.b" comes before "a/b".
-      .map((entry) => directory + entry.name + (entry.isDirectory() ? '/' : ''))
-      .filter(isWanted)
-      .sort(compareKeys)
-    const found: { name: string; info?: Stats }[] = []
-    for (const name of names) {
-      const info = name.endsWith('/') ? undefined : await linkStatus(`${at}/${name.slice(directory.length)}`)
-      // A file may be deleted while the list is read.
-      if (name.endsWith('/')) found.push({ name })
-      else if (info?.isFile() === true) found.push({ name, info })
-    }
-    return found
+    return (
+      entries
+        .filter((entry) => entry.isDirectory() || (entry.isFile() && !isHidden(entry.name)))
+        // The slash counts in the order: "a.b" comes before "a/b".
+        .map((entry) => directory + entry.name + (entry.isDirectory() ? '/' : ''))
+        .filter((name) => Buffer.byteLength(name) <= MAX_KEY_BYTES && isWanted(name))
+        .sort(compareKeys)
+    )
   }
 
   function isWanted(name: string): boolean {

@@ -3,19 +3,28 @@ import { restorableRange } from '../../../backup/history/plan.ts'
 import { withTimestamps } from '../../../backup/history/times.ts'
 import { type BackedUpDatabase, listBackup } from '../../../backup/ship/boot.ts'
 import { formatChecksum, formatTXID, type TXID } from '../../../ltx/format/types.ts'
+import { MetadataUnreadableError } from '../../../objectstore/errors.ts'
 import { openObjectStore } from '../../../objectstore/stores/open.ts'
+import { errorCode } from '../../../util/errors.ts'
 import { isoTime } from '../../../util/time.ts'
 import { formatSize } from '../../../util/units.ts'
 import { type Column, printJson, printLine, printTable } from '../../output/output.ts'
 
-/** Prints the databases of a backup, each with its newest position. */
+/** Prints the databases of a backup, each with its newest position. One that cannot be read sets the exit code to 1. */
 export async function listDatabases(url: string, json: boolean): Promise<void> {
   const store = openObjectStore(url)
   try {
-    const rows = (await listBackup(store)).map(describeDatabase)
-    if (json) printJson({ url: store.url, databases: rows })
-    else if (rows.length === 0) printLine(`${store.url} contains no databases`)
-    else printDatabases(rows)
+    const unreadable: { readonly database: string; readonly problem: string }[] = []
+    const listed = await listBackup(store, (database, error) => {
+      if (error instanceof MetadataUnreadableError) unreadable.push({ database, problem: error.message })
+      else if (errorCode(error) !== 'DATABASE_NAME_INVALID') throw error
+    })
+    const rows = listed.map(describeDatabase)
+    if (json) printJson({ url: store.url, databases: rows, ...(unreadable.length > 0 && { unreadable }) })
+    else if (rows.length + unreadable.length === 0) printLine(`${store.url} contains no databases`)
+    else if (rows.length > 0) printDatabases(rows)
+    if (!json) for (const { database, problem } of unreadable) printLine(`${database}: ${problem}`)
+    if (unreadable.length > 0) process.exitCode = 1
   } finally {
     await store.close()
   }
