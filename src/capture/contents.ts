@@ -9,7 +9,8 @@ import { hasWalMagic, parseWalHeader, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
 import type { Files } from '../util/files.ts'
 import { beginningAfter } from './beginning.ts'
 import type { Database } from './database.ts'
-import { assertJournalFollowable, importEncrypted } from './encrypted.ts'
+import { importEncrypted } from './encrypted.ts'
+import { assertMayBegin, assertNoJournal } from './journal-rules.ts'
 import { walWritten } from './unreplicated.ts'
 import { rejectNameless } from './wal-rejection.ts'
 
@@ -93,6 +94,7 @@ export class WalContent extends PlainContent {
     }
     const { wal, watch, appended } = this.#database
     watch.assertSound()
+    assertNoJournal(this.#database, caller)
     // The database was imported while its WAL was open. A WAL that was removed is nobody's: nothing is added to it.
     if (!wal.following && position >= WAL_HEADER_SIZE && fs.fstatSync(this.fd).nlink > 0) this.#adopt()
     wal.write(data, position, () => super.write(data, position, caller))
@@ -173,13 +175,20 @@ export class JournalContent extends PlainContent {
   /** The transaction ended, the log holds it durably, and nothing was written since. */
   #isSuperseded = false
   #handles = 0
+  readonly #epoch: number
   readonly #remove: () => void
 
   /** `remove` takes the file's name away. */
   constructor(database: Database, fd: number, remove: () => void) {
     super(database.files, fd)
     this.#database = database
+    this.#epoch = database.journal.epoch
     this.#remove = remove
+  }
+
+  /** The database to which the journal belonged has ended, whatever has its name now. */
+  get #isForsaken(): boolean {
+    return this.#database.journal.epoch !== this.#epoch
   }
 
   /**
@@ -189,6 +198,7 @@ export class JournalContent extends PlainContent {
    * is not known, the first write to the journal waits: the kernel keeps a directory locked while a file is made in it.
    */
   override opened(flags: number, caller: Caller): void {
+    if (this.#isForsaken) return super.opened(flags, caller)
     const { authority, tracked, journal } = this.#database
     const isReplica = !authority.leads && (authority.awaiting ?? 'nothing') === 'nothing'
     const isApplication = isWriter(flags) && tracked && isReplica && !authority.isClient(caller)
@@ -217,6 +227,7 @@ export class JournalContent extends PlainContent {
     const write = () => super.write(data, position, caller)
     const { journal } = this.#database
     const begins = position < JOURNAL_MAGIC_SIZE && hasJournalMagic(this.#beginning(data, position))
+    if (this.#isForsaken || (!begins && journal.isOther(this.fd))) return write()
     const ends = position < JOURNAL_MAGIC_SIZE && !begins
     // SQLite writes the header first without its magic, while others still read, and again under its exclusive lock.
     const isFirst = position < JOURNAL_MAGIC_SIZE && !journal.active
@@ -227,7 +238,7 @@ export class JournalContent extends PlainContent {
       return
     }
     this.#database.assertWriter(caller)
-    if (begins) assertJournalFollowable(this.#database, caller)
+    if (begins) assertMayBegin(this.#database, this.fd, caller)
     try {
       write()
     } catch (error) {
@@ -247,7 +258,9 @@ export class JournalContent extends PlainContent {
   override truncate(sizeBytes: number, caller: Caller): void {
     const truncate = () => super.truncate(sizeBytes, caller)
     this.#isSuperseded = false
-    if (sizeBytes < JOURNAL_MAGIC_SIZE) this.#isSuperseded = this.#database.journal.end(truncate, caller)
+    const { journal } = this.#database
+    const ends = sizeBytes < JOURNAL_MAGIC_SIZE && !this.#isForsaken && !journal.isOther(this.fd)
+    if (ends) this.#isSuperseded = journal.end(truncate, caller)
     else truncate()
   }
 

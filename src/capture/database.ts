@@ -228,7 +228,7 @@ export class Database implements CapturedDatabase {
     this.replacing.abandon()
     this.trust.forget()
     this.wal.forget()
-    this.journal.forget()
+    this.journal.abandon()
     this.expectations.clear()
     this.#transactions.discard()
     this.pages.resize(0)

@@ -1,6 +1,4 @@
-import type { Caller } from '../fuse/content.ts'
 import type { Database } from './database.ts'
-import { rejectEncryptedJournal } from './rejection.ts'
 
 /**
  * A database whose first page cannot be read (SQLCipher, SEE, SQLite3MC) begins its history when it has a WAL, whose
@@ -18,10 +16,4 @@ export function importEncrypted(database: Database, pageSize: number): boolean {
   }
   database.events.log('info', 'an encrypted database is replicated from now on', { database: database.name })
   return true
-}
-
-/** A journal is about to begin. Throws FsError if the database is encrypted, so that nothing tells what it commits. */
-export function assertJournalFollowable(database: Database, caller: Caller): void {
-  const { tracked, encryption, authority, events, name } = database
-  if (tracked && encryption === 'whole' && authority.leads) throw rejectEncryptedJournal(events, name, caller)
 }

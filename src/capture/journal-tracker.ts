@@ -3,6 +3,7 @@ import type { Caller } from '../fuse/content.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { lockPgno } from '../ltx/format/types.ts'
 import { PageList } from '../sqlite/page-list.ts'
+import { isAt } from '../util/files.ts'
 import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import { assertGrowth } from './growth.ts'
@@ -22,6 +23,8 @@ export class JournalTracker {
   #leftPages = Infinity
   /** The journal protects the database file, so changes in place are allowed. */
   active = false
+  /** Grows when the database ends: journals that were opened before belong to nothing. */
+  epoch = 0
   /** The descriptor of the active journal; -1 if nobody has it open. Another connection may have removed its name. */
   #fd = -1
   /** SQLite has asked for an fsync of the database file within this transaction. */
@@ -58,6 +61,17 @@ export class JournalTracker {
   /** The file that `fd` holds is no journal of this database any more. */
   letGo(fd: number): void {
     if (fd === this.#fd) this.#fd = -1
+  }
+
+  /** Whether the active journal is open, and another file than `fd` holds. */
+  isOther(fd: number): boolean {
+    return this.active && this.#fd >= 0 && this.#fd !== fd
+  }
+
+  /** Whether the active journal is open, and another file has its name. */
+  isNameless(): boolean {
+    const { files, path } = this.#database
+    return this.active && this.#fd >= 0 && !isAt(files, `${path}-journal`, this.#fd)
   }
 
   /** Whether removing the super-journal `path` commits the transaction. */
@@ -128,6 +142,12 @@ export class JournalTracker {
     this.#durable = false
     this.#dirty.clear()
     this.#leftPages = Infinity
+  }
+
+  /** The database ends, or its file does. */
+  abandon(): void {
+    this.forget()
+    this.epoch++
   }
 
   #makeDurable(): void {

@@ -74,3 +74,87 @@ test('a transaction across databases is captured in that whose journal has no na
   connection.close()
   for (const name of ['a.db', 'c.db']) rig.consistent(name)
 })
+
+const MAGIC = Buffer.from('d9d505f920a163d7', 'hex')
+
+/** A journal of `a.db` that a program has open, and whose name another file has by now. */
+function withFormerJournal(rig: Rig) {
+  const connection = rig.open('persist', 60)
+  const former = rig.node.mount.open('a.db-journal', { create: false, exclusive: false, readOnly: false })
+  rig.node.mount.unlink('a.db-journal')
+  connection.exec("UPDATE t SET b = 'x' WHERE a = 1")
+  return { connection, former }
+}
+
+const end = (journal: { write(data: Uint8Array, position: number): void }) => {
+  journal.write(Buffer.alloc(MAGIC.length), 0)
+}
+
+test('a journal whose name another one has ends no transaction of that one', () => {
+  using rig = new Rig()
+  const { connection, former } = withFormerJournal(rig)
+  connection.exec(`PRAGMA cache_size = 2; BEGIN; ${insert(1000, 1100)}`)
+  const before = rig.txid()
+  expect(() => former.write(MAGIC, 0)).toThrow(/another journal is under way/)
+  end(former)
+  former.close()
+  expect(rig.txid()).toBe(before)
+  connection.exec('ROLLBACK')
+  expect(rig.consistent().commit).toBeGreaterThan(0)
+})
+
+test.each(['persist', 'wal'])('a journal of a database that was removed is none of the next one (%s)', (mode) => {
+  using rig = new Rig()
+  const { connection, former } = withFormerJournal(rig)
+  connection.close()
+  rig.node.mount.unlink('a.db')
+  const next = rig.open(mode, 100)
+  if (mode === 'persist') next.exec(`PRAGMA cache_size = 2; BEGIN; ${insert(1000, 1100)}`)
+  const before = rig.txid()
+  former.write(MAGIC, 0)
+  end(former)
+  former.close()
+  expect(rig.txid()).toBe(before)
+  if (mode === 'persist') next.exec('COMMIT')
+  rig.consistent()
+})
+
+test('what begins as a journal beside a WAL with transactions is rejected, and captures nothing', () => {
+  using rig = new Rig()
+  const connection = rig.open('wal', 100)
+  const before = rig.txid()
+  const journal = rig.node.mount.open('a.db-journal', { create: true, exclusive: false, readOnly: false })
+  expect(() => journal.write(MAGIC, 0)).toThrow(/transactions in its WAL/)
+  end(journal)
+  journal.close()
+  expect(rig.txid()).toBe(before)
+  rig.consistent()
+  connection.exec(insert(101, 110))
+  rig.consistent()
+})
+
+test('a WAL is not written while a journal would roll its database back', () => {
+  using rig = new Rig()
+  const connection = rig.open('wal', 100)
+  connection.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+  const before = rig.txid()
+  const journal = rig.node.mount.open('a.db-journal', { create: true, exclusive: false, readOnly: false })
+  journal.write(MAGIC, 0)
+  expect(() => connection.exec(insert(101, 200))).toThrow(/disk I\/O error/)
+  end(journal)
+  journal.close()
+  expect(rig.txid()).toBe(before)
+  rig.consistent()
+  connection.exec(insert(101, 200))
+  rig.consistent()
+})
+
+test('a database leaves WAL mode, and goes back, with all its transactions', () => {
+  using rig = new Rig()
+  const connection = rig.open('wal', 100)
+  for (const [i, mode] of ['delete', 'wal', 'persist', 'wal', 'truncate', 'wal'].entries()) {
+    connection.exec(`PRAGMA journal_mode = ${mode}`)
+    connection.exec(insert(1000 * (i + 1), 1000 * (i + 1) + 50))
+    rig.consistent()
+  }
+})

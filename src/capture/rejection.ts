@@ -238,17 +238,6 @@ export const rejectEncrypted: Reject = (events, file, caller) =>
     caller,
   )
 
-/** A database with a history, whose first page is encrypted, leaves WAL mode. */
-export const rejectEncryptedJournal: Reject = (events, database, caller) =>
-  reject(
-    events,
-    'EPERM',
-    'a rollback journal was rejected: an encrypted database can be replicated in WAL mode only; nothing was changed. ' +
-      'Use journal_mode WAL',
-    { database },
-    caller,
-  )
-
 /** A header with versions that SQLite does not know. The kernel, or recovery, has no caller. */
 export function rejectForeign(
   events: CaptureEvents,
@@ -283,7 +272,7 @@ export function rejectGrowth(events: CaptureEvents, database: string, sizePages:
   return new FsError('EIO', message)
 }
 
-function reject(
+export function reject(
   events: CaptureEvents,
   errno: ErrnoName,
   message: string,

@@ -130,6 +130,7 @@ export class TrackedFiles {
       events.log('warn', 'records of a dropped database cannot be removed', { database: name, err: asError(err) })
       return
     }
+    database.journal.abandon()
     database.close()
     this.#databases.delete(name)
     events.released?.(name)
@@ -213,7 +214,8 @@ export class TrackedFiles {
     const former = this.#contents.get(database)
     former?.detach(isMoved)
     this.#contents.delete(database)
-    database.journal.forget()
+    if (database.authority.leads) database.journal.abandon()
+    else database.journal.forget()
     const moved = (fd: number) => new MovedContent(database, fd)
     const plain = (fd: number) => new PlainContent(database.files, fd)
     // On a replica the local client removes a database, and continues it with the side files that readers have open.
