@@ -166,6 +166,7 @@ export const PROJECTS = {
       'test/private/private.test.ts',
       'test/private/readers.test.ts',
       'test/private/swapped-mount-point.test.ts',
+      'test/private/swapped-data-directory.test.ts',
       'test/private/debugger.test.ts',
       'test/library/node.test.ts',
       'test/interop/s3-backup.test.ts',

@@ -1,7 +1,6 @@
 /** `api.json` in the data directory of a running node: the address of its API. It exists only while the node runs. */
 
 import fs from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { errorCode, LtxdError } from '../util/errors.ts'
@@ -23,8 +22,8 @@ export function writeAddress(files: Files, dataDir: string, address: ApiAddress)
   writeState(files, join(dataDir, ADDRESS_FILE), ADDRESS.format, address)
 }
 
-export async function removeAddress(dataDir: string): Promise<void> {
-  await rm(join(dataDir, ADDRESS_FILE), { force: true })
+export function removeAddress(files: Files, dataDir: string): void {
+  files.remove(join(dataDir, ADDRESS_FILE))
 }
 
 /**

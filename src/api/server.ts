@@ -25,7 +25,7 @@ export interface ApiOptions {
   readonly http: HttpConfig
   /** Where `api.json` is written, by which `ltxd status --data` finds the node. Must exist. */
   readonly dataDir: string
-  /** Makes `api.json`. */
+  /** Makes and removes `api.json`. */
   readonly files?: Files
   readonly source: ApiSource
   /** Registers additional routes. Their Host header is checked as well. */
@@ -58,7 +58,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   return {
     url,
     async close() {
-      await removeAddress(dataDir)
+      removeAddress(files, dataDir)
       await server.close()
     },
   }

@@ -21,8 +21,10 @@ import { MAX_TERM, termText } from './term.ts'
 /** A node's data directory, locked against a second daemon while it is open. */
 export interface DataDirectory {
   readonly dir: string
-  /** Another path of it, which leads there whatever is renamed above it, until `close`. */
+  /** Another path of it, which leads there whatever is renamed above it, until `close`. `dir` is for messages. */
   readonly at: string
+  /** By which it is held, for another process. */
+  readonly descriptor: number
   /** The directory that the mount shows. After a clean stop it holds plain SQLite files. */
   readonly root: string
   /** The modes of everything in it but `root`. */
@@ -125,9 +127,9 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
       options.changed?.(describeChange(`the data directory ${dir}`, changed, modes, 'data.mode'))
     }
     finishReplacements(files, `${dir}/log`, (problem) => options.changed?.(problem))
-    finishRestored({ dir, root, files }, (problem) => options.changed?.(problem))
+    finishRestored({ dir, at, root, files }, (problem) => options.changed?.(problem))
     return {
-      ...{ dir, at, root, modes, files, nodeId: identity.nodeId },
+      ...{ dir, at, descriptor: held, root, modes, files, nodeId: identity.nodeId },
       clusterId: () => identity.clusterId,
       joinCluster: (id) => identity.update({ clusterId: id }),
       term: () => identity.term,

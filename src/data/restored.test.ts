@@ -82,7 +82,7 @@ test.each([
       leaveCrashed(dir, `${temporary.dir}/${left.length}`, point)
       left.push(point.what)
     }
-    installRestored({ dir, root: data.root, files: crashPointFiles(nodeFiles, at) }, NAME, restored)
+    installRestored({ dir, at: dir, root: data.root, files: crashPointFiles(nodeFiles, at) }, NAME, restored)
     data.close()
     const states = left.map((_, i) => stateOf(`${temporary.dir}/${i}`, restored))
     const noted = states.indexOf('new')

@@ -8,6 +8,7 @@
  */
 
 import fs from 'node:fs'
+import { relative } from 'node:path'
 import { z } from 'zod'
 import { positionText } from '../log/position-text.ts'
 import { removeLog } from '../log/replace.ts'
@@ -30,6 +31,8 @@ export interface Restored {
 /** Of a data directory. */
 export interface Place {
   readonly dir: string
+  /** Another path of it, by which it is held. */
+  readonly at: string
   readonly root: string
   readonly files: Files
 }
@@ -63,13 +66,11 @@ export function installRestored(place: Place, database: string, restored: Restor
 
 /** Finishes what a crash interrupted, and removes restores that were not complete. Called before any log is read. */
 export function finishRestored(place: Place, failed: (problem: string) => void): void {
-  const { dir, files } = place
-  const notes = `${dir}/restored`
+  const { at, files } = place
   let isFinished = true
-  for (const path of notesBelow(notes)) {
-    const database = path.slice(notes.length + 1, -SUFFIX.length)
+  for (const database of notesBelow(`${at}/restored`)) {
     try {
-      const note = readState(files, path, NOTE)
+      const note = readState(files, notePath(place, database), NOTE)
       if (note === undefined) continue
       const { position, dropped, aside } = note
       finish(place, database, { position: parsePosition(position), dropped, ...(aside && { aside }) })
@@ -78,7 +79,7 @@ export function finishRestored(place: Place, failed: (problem: string) => void):
       failed(`database ${database} was restored, and cannot be put in its place: ${errorMessage(error)}`)
     }
   }
-  if (isFinished) fs.rmSync(`${dir}/hydrating`, { recursive: true, force: true })
+  if (isFinished) fs.rmSync(`${at}/hydrating`, { recursive: true, force: true })
 }
 
 /** Each step may have happened before. Once the restored file has its name, all others have. */
@@ -126,10 +127,11 @@ function notePath({ dir }: Pick<Place, 'dir'>, database: string): string {
   return `${dir}/restored/${database}${SUFFIX}`
 }
 
+/** The databases that have one. */
 function notesBelow(directory: string): string[] {
   if (!fs.existsSync(directory)) return []
   const entries = fs.readdirSync(directory, { recursive: true, withFileTypes: true })
   return entries
     .filter((entry) => entry.isFile() && entry.name.endsWith(SUFFIX))
-    .map(({ parentPath, name }) => `${parentPath}/${name}`)
+    .map(({ parentPath, name }) => relative(directory, `${parentPath}/${name}`).slice(0, -SUFFIX.length))
 }

@@ -1,7 +1,7 @@
 import { readdirSync, rmSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
-import { PRIVATE } from '../util/private-files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 import { Spool } from './spool.ts'
 
 const MB = 1_000_000
@@ -22,7 +22,7 @@ const full = expect.objectContaining({ code: 'SPOOL_FULL' }) as Error
 
 test('what lies and arrives in the spool is bounded, and goes on as files are removed', async () => {
   using temporary = temporaryDirectory()
-  const spool = new Spool(temporary.dir, PRIVATE, 4 * MB)
+  const spool = new Spool(filesBeneath(temporary.dir), temporary.dir, 4 * MB)
   const [first, second] = [gated(2 * MB), gated(2 * MB)]
   const writing = [spool.write(first.bytes, 2 * MB), spool.write(second.bytes, 2 * MB)]
   await expect(spool.write(gated(2).bytes, 2)).rejects.toEqual(full)
@@ -40,7 +40,7 @@ test('what lies and arrives in the spool is bounded, and goes on as files are re
 
 test('one transaction that is larger than the bound is taken alone', async () => {
   using temporary = temporaryDirectory()
-  const spool = new Spool(temporary.dir, PRIVATE, MB)
+  const spool = new Spool(filesBeneath(temporary.dir), temporary.dir, MB)
   const large = gated(3 * MB)
   large.go()
   const { file } = await spool.write(large.bytes, 3 * MB)
@@ -53,7 +53,7 @@ test('one transaction that is larger than the bound is taken alone', async () =>
 
 test('a file of the backup, which a node needs before it leads, is not held up', async () => {
   using temporary = temporaryDirectory()
-  const spool = new Spool(temporary.dir, PRIVATE, MB)
+  const spool = new Spool(filesBeneath(temporary.dir), temporary.dir, MB)
   for (let i = 0; i < 3; i++) {
     const file = gated(MB)
     file.go()
@@ -64,7 +64,7 @@ test('a file of the backup, which a node needs before it leads, is not held up',
 
 test('a transfer that fails leaves its room to others', async () => {
   using temporary = temporaryDirectory()
-  const spool = new Spool(temporary.dir, PRIVATE, MB)
+  const spool = new Spool(filesBeneath(temporary.dir), temporary.dir, MB)
   async function* broken(): AsyncGenerator<Uint8Array> {
     yield new Uint8Array(MB / 2)
     await Promise.resolve()

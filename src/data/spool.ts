@@ -2,7 +2,8 @@ import fs from 'node:fs'
 import pLimit from 'p-limit'
 import { assertDiskSpace } from '../util/disk-space.ts'
 import { LtxdError } from '../util/errors.ts'
-import { create, makeDirectorySync, type Modes } from '../util/private-files.ts'
+import type { FilesBeneath } from '../util/files-beneath.ts'
+import { create } from '../util/private-files.ts'
 
 /** What waits to be applied has as many bytes as it may have. */
 export class SpoolFullError extends LtxdError {
@@ -19,8 +20,8 @@ export class SpoolFullError extends LtxdError {
  * start removes files that a crash left.
  */
 export class Spool {
+  readonly #files: FilesBeneath
   readonly #dir: string
-  readonly #modes: Modes
   readonly #limitBytes: number
   #count = 0
   /** Announced for files that are being written, and not there yet: several arrive at once. */
@@ -29,9 +30,9 @@ export class Spool {
   readonly #arriving = new Map<string, number>()
   readonly #admissions = pLimit(1)
 
-  constructor(parent: string, modes: Modes, limitBytes = Infinity) {
+  constructor(files: FilesBeneath, parent: string, limitBytes = Infinity) {
+    this.#files = files
     this.#dir = `${parent}/spool`
-    this.#modes = modes
     this.#limitBytes = limitBytes
     this.clear()
   }
@@ -43,16 +44,20 @@ export class Spool {
    */
   async write(bytes: AsyncIterable<Uint8Array>, announcedBytes = 0): Promise<{ file: string; sizeBytes: number }> {
     const file = `${this.#dir}/${this.#count++}.ltx`
-    makeDirectorySync(this.#dir, this.#modes.directory)
+    this.#files.makeDirectory(this.#dir)
     await this.#admissions(async () => {
       if (announcedBytes > 0) this.#assertRoom(announcedBytes)
-      await assertDiskSpace('what arrives from the primary', this.#dir, announcedBytes + this.#pendingBytes)
+      await assertDiskSpace(
+        'what arrives from the primary',
+        this.#files.at(this.#dir),
+        announcedBytes + this.#pendingBytes,
+      )
       this.#pendingBytes += announcedBytes
       this.#arriving.set(file, announcedBytes)
     })
     let sizeBytes = 0
     try {
-      const handle = await create(file, 'wx', this.#modes.file)
+      const handle = await create(this.#files.at(file), 'wx', this.#files.modes.file)
       try {
         for await (const chunk of bytes) {
           await handle.writeFile(chunk)
@@ -64,7 +69,7 @@ export class Spool {
       }
       return { file, sizeBytes }
     } catch (error) {
-      fs.rmSync(file, { force: true })
+      this.#files.remove(file)
       throw error
     } finally {
       this.#arriving.delete(file)
@@ -84,15 +89,15 @@ export class Spool {
   #usedBytes(): number {
     let sum = 0
     for (const sizeBytes of this.#arriving.values()) sum += sizeBytes
-    for (const name of fs.readdirSync(this.#dir)) {
+    for (const name of this.#files.list(this.#dir)) {
       const file = `${this.#dir}/${name}`
-      if (!this.#arriving.has(file)) sum += fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0
+      if (!this.#arriving.has(file)) sum += this.#files.status(file)?.size ?? 0
     }
     return sum
   }
 
   clear(): void {
-    fs.rmSync(this.#dir, { recursive: true, force: true })
+    fs.rmSync(this.#files.at(this.#dir), { recursive: true, force: true })
   }
 }
 

@@ -7,7 +7,8 @@ import { droppedAt } from '../log/dropped.ts'
 import { logDirectory, ZERO_POSITION } from '../log/store.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
-import { nodeFiles } from '../util/files.ts'
+import type { Files } from '../util/files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 import { Connection } from './connection.ts'
 import { HelperThreads, type HelperThreadsOptions } from './helper-threads.ts'
 import type { KnownDatabase, WalObserver } from './known-database.ts'
@@ -55,6 +56,7 @@ export class DataPlane {
   readonly #worker: Worker
   readonly #helpers: HelperThreads
   readonly #options: DataPlaneOptions
+  readonly #files: Files
   #recovered: (() => void) | undefined
   #connection: Connection | undefined
   /** The number of messages about databases so far. */
@@ -65,6 +67,7 @@ export class DataPlane {
   constructor(options: DataPlaneOptions) {
     this.#options = options
     const { dataDir, at, root, mountDir, modes, segmentSizeBytes, nodeId, filter, replicaWrites } = options
+    this.#files = filesBeneath(dataDir, modes, at)
     this.#helpers = new HelperThreads({ ...options, syncFailed: () => this.takeTurn() })
     const workerData: DataPlaneData = {
       ...{ shared: this.shared.buffer, withheld: this.withheld.buffer, ...this.#helpers.memory },
@@ -86,7 +89,7 @@ export class DataPlane {
 
   /** Of a database of which nothing else remains. */
   droppedAt(database: string): Position | undefined {
-    return droppedAt(nodeFiles, logDirectory(this.#options.dataDir, database))
+    return droppedAt(this.#files, logDirectory(this.#options.dataDir, database))
   }
 
   /** The database is not served any more. The data plane already knows it from the database’s proof. */

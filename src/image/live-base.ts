@@ -26,9 +26,8 @@ export class LiveBase {
   static async copy(files: Files, source: string, to: string): Promise<LiveBase> {
     const fd = files.open(source, constants.O_RDONLY)
     try {
-      await copyFile(`/proc/self/fd/${fd}`, to, PRIVATE.file, (sizeBytes) =>
-        assertDiskSpace(`a copy of ${source}`, dirname(to), sizeBytes),
-      )
+      const before = (sizeBytes: number) => assertDiskSpace(`a copy of ${source}`, dirname(to), sizeBytes)
+      await copyFile(`/proc/self/fd/${fd}`, to, PRIVATE.file, { before })
     } finally {
       files.close(fd)
     }

@@ -6,6 +6,7 @@ import { Random } from '../../test/harness/random.ts'
 import { decode } from '../ltx/file.ts'
 import { toTXID } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 import { inspectLog } from './open.ts'
 import { LogReader } from './reader.ts'
 import { TestLog, txid } from './testing.ts'
@@ -32,7 +33,7 @@ test(`records() yields each transaction of a range, whole and in order, wherever
   const random = new Random(SEED)
   const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 20_000 })
   for (let i = 0; i < 300; i++) log.append(1, random.next() < 0.02 ? 2_000 : random.integer(1, 3))
-  const reader = new LogReader('a', log.dir, () => log.position)
+  const reader = new LogReader(filesBeneath(log.dir), 'a', log.dir, () => log.position)
   for (let i = 0; i < 60; i++) {
     const from = random.integer(1, 300)
     const to = random.integer(from, Math.min(320, from + random.integer(0, 80)))
@@ -46,7 +47,7 @@ test('no record beyond the published position is shown, even if it exists', asyn
   const log = new TestLog(`${temporary.dir}/a.ltx`)
   const published = log.append(3)
   log.append(2)
-  const reader = new LogReader('a', log.dir, () => published)
+  const reader = new LogReader(filesBeneath(log.dir), 'a', log.dir, () => published)
   expect(await read(reader, 1, 5)).toEqual([1, 2, 3])
   expect(await read(reader, 4, 5)).toEqual([])
   expect(reader.position()).toEqual(published)
@@ -56,7 +57,7 @@ test('no record beyond the published position is shown, even if it exists', asyn
 test('an empty log has no records and no first transaction', async () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`)
-  const reader = new LogReader('a', log.dir, () => log.position)
+  const reader = new LogReader(filesBeneath(log.dir), 'a', log.dir, () => log.position)
   expect(await reader.first()).toBeUndefined()
   expect(await read(reader, 1, 10)).toEqual([])
   log.append()
@@ -70,7 +71,7 @@ test('reading a removed record is an error with a code, never an empty result', 
   log.append(20)
   const [first, second] = log.segments
   fs.unlinkSync(`${log.dir}/${first}`)
-  const reader = new LogReader('a', log.dir, () => log.position)
+  const reader = new LogReader(filesBeneath(log.dir), 'a', log.dir, () => log.position)
   await expect(read(reader, 1, 5)).rejects.toMatchObject({ code: 'LOG_GAP' })
   const kept = Number.parseInt(second?.slice(0, 16) ?? '', 16)
   expect(await reader.first()).toBe(toTXID(kept))
@@ -81,7 +82,7 @@ test('reading a removed record is an error with a code, never an empty result', 
 test('a reader that continues while the log grows misses no record', async () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 5_000 })
-  const reader = new LogReader('a', log.dir, () => log.position)
+  const reader = new LogReader(filesBeneath(log.dir), 'a', log.dir, () => log.position)
   const found: number[] = []
   for (let i = 0; i < 40; i++) {
     log.append(7)
@@ -100,7 +101,7 @@ test('damage among published transactions is an error with a code', async () => 
   const bytes = fs.readFileSync(segment)
   bytes[0] = 0
   fs.writeFileSync(segment, bytes)
-  const reader = new LogReader('a', log.dir, () => log.position)
+  const reader = new LogReader(filesBeneath(log.dir), 'a', log.dir, () => log.position)
   await expect(read(reader, 1, 5)).rejects.toMatchObject({ code: 'LOG_CORRUPT' })
 })
 
@@ -108,7 +109,7 @@ test('I4: sync() returns the position at its call', async () => {
   using temporary = temporaryDirectory()
   const log = new TestLog(`${temporary.dir}/a.ltx`, { segmentSizeBytes: 500 })
   const before = log.append(9)
-  const reader = new LogReader('a', log.dir, () => log.position)
+  const reader = new LogReader(filesBeneath(log.dir), 'a', log.dir, () => log.position)
   const syncing = reader.sync()
   log.append(3)
   expect(await syncing).toEqual(before)
@@ -127,7 +128,7 @@ test('I2: a record that does not follow the one before it is shown to nobody', a
   const at = (entries[3]?.offset ?? 0) + 40
   bytes[at + 7] = (bytes[at + 7] ?? 0) ^ 1
   fs.writeFileSync(segment, bytes)
-  const reader = new LogReader('a', log.dir, () => log.position)
+  const reader = new LogReader(filesBeneath(log.dir), 'a', log.dir, () => log.position)
   const seen: bigint[] = []
   const reading = (async () => {
     for await (const { header } of reader.records(toTXID(1), toTXID(5))) seen.push(header.maxTXID)

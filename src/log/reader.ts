@@ -6,7 +6,7 @@ import type { Checksum, Position, TXID } from '../ltx/format/types.ts'
 import { formatTXID, nextTXID } from '../ltx/format/types.ts'
 import { syncDirectory } from '../util/directories.ts'
 import type { Files } from '../util/files.ts'
-import { nodeFiles } from '../util/files.ts'
+import type { FilesBeneath } from '../util/files-beneath.ts'
 import { CorruptLogError, LogGapError, LogUnsyncedError } from './errors.ts'
 import { readRecordFrame, RECORD_FRAME_SIZE } from './record.ts'
 import type { SegmentName } from './segments.ts'
@@ -42,7 +42,7 @@ export class LogReader implements LogView {
   readonly database: string
   readonly #dir: string
   readonly #published: () => Position
-  readonly #files: Files
+  readonly #files: FilesBeneath
   /** Marked records, by ascending TXID. */
   #marks: Mark[] = []
   /** Where the last read ended and the next one usually begins. */
@@ -55,7 +55,7 @@ export class LogReader implements LogView {
   #durableName: string | undefined
   #durableUpTo: Position = ZERO_POSITION
 
-  constructor(database: string, dir: string, published: () => Position, files: Files = nodeFiles) {
+  constructor(files: FilesBeneath, database: string, dir: string, published: () => Position) {
     this.database = database
     this.#dir = dir
     this.#published = published
@@ -83,7 +83,7 @@ export class LogReader implements LogView {
       if (i < segments.length - 1) this.#durable.add(path)
     }
     const newest = segments.at(-1)?.path
-    if (this.#durableName !== newest) await syncDirectory(this.#dir)
+    if (this.#durableName !== newest) await syncDirectory(this.#files.at(this.#dir))
     this.#durableName = newest
     this.#durableUpTo = position
     return position
@@ -130,7 +130,8 @@ export class LogReader implements LogView {
           const trailer = window.view(offset + sizeBytes - TRAILER_SIZE, TRAILER_SIZE)
           const postApplyChecksum = new DataView(trailer.buffer, trailer.byteOffset).getBigUint64(0) as Checksum
           const small = sizeBytes <= SMALL_RECORD ? window.view(offset, sizeBytes).slice() : undefined
-          const bytes = () => (small === undefined ? readBytes(segment.path, offset, sizeBytes) : once(small))
+          const bytes = () =>
+            small === undefined ? readBytes(this.#files, segment.path, offset, sizeBytes) : once(small)
           yield { header, postApplyChecksum, sizeBytes, bytes }
         }
         at = offset + sizeBytes
@@ -149,7 +150,7 @@ export class LogReader implements LogView {
    * to the replicas.
    */
   async #syncSegment(path: string): Promise<void> {
-    const fd = fs.openSync(path, fs.constants.O_RDONLY)
+    const fd = this.#files.open(path, fs.constants.O_RDONLY)
     try {
       await fdatasync(fd)
     } catch (error) {
@@ -255,8 +256,13 @@ async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   yield bytes
 }
 
-async function* readBytes(path: string, offset: number, sizeBytes: number): AsyncIterable<Uint8Array> {
-  const handle = await fs.promises.open(path, 'r')
+async function* readBytes(
+  files: FilesBeneath,
+  path: string,
+  offset: number,
+  sizeBytes: number,
+): AsyncIterable<Uint8Array> {
+  const handle = await fs.promises.open(files.at(path), 'r')
   try {
     for (let done = 0; done < sizeBytes;) {
       const chunk = new Uint8Array(Math.min(WINDOW_SIZE / 4, sizeBytes - done))

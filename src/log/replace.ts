@@ -3,13 +3,12 @@
  * complete, so a crash leaves either the old one or the new one.
  */
 
-import fs from 'node:fs'
 import type { Position } from '../ltx/format/types.ts'
 import { errorMessage } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
 import { makeDurableDirectory, parentOf } from '../util/files.ts'
 import { openLog } from './open.ts'
-import { createLog } from './store.ts'
+import { createLog, directoriesBelow } from './store.ts'
 import type { LogWriterOptions } from './writer.ts'
 import { LogWriter } from './writer.ts'
 
@@ -60,10 +59,7 @@ export function removeLog(files: Files, dir: string): void {
  * Called before any log is read. Calls `failed` for one that it leaves as it is, because of what else is in it.
  */
 export function finishReplacements(files: Files, logRoot: string, failed: (problem: string) => void): void {
-  const entries = fs.readdirSync(logRoot, { recursive: true, withFileTypes: true })
-  for (const entry of entries) {
-    if (!entry.isDirectory()) continue
-    const path = `${entry.parentPath}/${entry.name}`
+  for (const path of directoriesBelow(files, logRoot)) {
     try {
       finishReplacement(files, path)
     } catch (error) {

@@ -11,12 +11,12 @@
  *   *.ltxlog       segments
  */
 
-import fs from 'node:fs'
 import { z } from 'zod'
 import type { Position } from '../ltx/format/types.ts'
 import { EMPTY_CHECKSUM, formatPosition, parsePosition, toTXID } from '../ltx/format/types.ts'
 import type { Files } from '../util/files.ts'
 import { makeDurableDirectory } from '../util/files.ts'
+import { LinkedNameError } from '../util/files-beneath.ts'
 import { formatState, readState, StateDamagedError, writeState } from '../util/state-file.ts'
 import { positionText } from './position-text.ts'
 
@@ -65,19 +65,29 @@ export function writeSynced(files: Files, dir: string, position: Position): void
 
 /** The names of all databases that have a log. */
 export function listLogs(files: Files, dataDir: string): string[] {
-  const found: string[] = []
-  const walk = (relative: string) => {
-    for (const name of files.list(`${dataDir}/log/${relative}`)) {
-      const path = `${relative}${name}`
-      // A file, a link or what has gone meanwhile is no log.
-      if (fs.lstatSync(`${dataDir}/log/${path}`, { throwIfNoEntry: false })?.isDirectory() !== true) continue
-      if (name.endsWith(SUFFIX) && files.exists(`${dataDir}/log/${path}/base.json`))
-        found.push(path.slice(0, -SUFFIX.length))
-      walk(`${path}/`)
-    }
+  const root = `${dataDir}/log`
+  const logs = directoriesBelow(files, root).filter(
+    (path) => path.endsWith(SUFFIX) && files.exists(`${path}/base.json`),
+  )
+  return logs.map((path) => path.slice(root.length + 1, -SUFFIX.length)).sort()
+}
+
+/** All of them. A file, a link or what has gone meanwhile is none. */
+export function directoriesBelow(files: Files, parent: string): string[] {
+  const directories = files
+    .list(parent)
+    .map((name) => `${parent}/${name}`)
+    .filter((path) => isDirectory(files, path))
+  return directories.flatMap((path) => [path, ...directoriesBelow(files, path)])
+}
+
+function isDirectory(files: Files, path: string): boolean {
+  try {
+    return files.status(path)?.isDirectory() === true
+  } catch (error) {
+    if (error instanceof LinkedNameError) return false
+    throw error
   }
-  walk('')
-  return found.sort()
 }
 
 function writePosition(files: Files, path: string, position: Position): void {

@@ -1,10 +1,10 @@
 import type { CheckpointStatus } from '../api/status.ts'
 import type { Sharing } from '../capture/events.ts'
+import type { DataDirectory } from '../data/directory.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { logDirectory } from '../log/store.ts'
 import type { FromClient, ToClient } from '../replica/client/messages.ts'
 import { LocalClientProcess } from '../replica/local-client.ts'
-import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import type { Logger } from '../util/log.ts'
 import { QUIET_MS, QuietDatabases } from './quiet-databases.ts'
 
@@ -12,8 +12,7 @@ export interface CheckpointsOptions {
   readonly plane: DataPlane
   readonly mountDir: string
   /** The backing directory. */
-  readonly root: string
-  readonly dataDir: string
+  readonly data: Pick<DataDirectory, 'dir' | 'root' | 'files' | 'descriptor'>
   readonly logger: Logger
 }
 
@@ -46,7 +45,6 @@ const SILENT_MS = 10_000
  */
 export class Checkpoints {
   readonly #options: CheckpointsOptions
-  readonly #backing: FilesBeneath
   readonly #databases = new Map<string, Known>()
   #leads = false
   #client: LocalClientProcess | undefined
@@ -57,7 +55,6 @@ export class Checkpoints {
 
   constructor(options: CheckpointsOptions) {
     this.#options = options
-    this.#backing = filesBeneath(options.root)
     this.#quiet = new QuietDatabases(options.plane)
     options.plane.observe({
       sharing: (name, sharing) => this.#changed(name, sharing),
@@ -119,14 +116,15 @@ export class Checkpoints {
   #checkpoint(database: string): void {
     if (!this.#leads || this.#isWithheld(database)) return
     if (this.#client === undefined) this.#startClient()
-    const logDir = logDirectory(this.#options.dataDir, database)
+    const logDir = logDirectory(this.#options.data.dir, database)
     void this.#client?.send({ type: 'quiet', database, logDir })
   }
 
   #startClient(): void {
-    const { plane, mountDir, logger } = this.#options
+    const { data, plane, mountDir, logger } = this.#options
     clearTimeout(this.#restart)
-    const client = new LocalClientProcess({ plane, mountDir, logger, received: (message) => this.#receive(message) })
+    const received = (message: FromClient) => this.#receive(message)
+    const client = new LocalClientProcess({ data, plane, mountDir, logger, received })
     this.#client = client
     void client.ended.then(() => this.#ended(client))
     for (const [database, sharing] of plane.sharing) {
@@ -140,7 +138,7 @@ export class Checkpoints {
   }
 
   #guard(database: string, sharing: Sharing): ToClient {
-    const logDir = logDirectory(this.#options.dataDir, database)
+    const logDir = logDirectory(this.#options.data.dir, database)
     return { type: 'guard', database, logDir, hasSeveralWriters: sharing === 'several-writers' }
   }
 
@@ -220,7 +218,8 @@ export class Checkpoints {
   }
 
   #walBytes(name: string): number {
-    const wal = `${this.#options.root}/${name}-wal`
-    return this.#backing.exists(wal) ? (this.#backing.status(wal)?.size ?? 0) : 0
+    const { files, root } = this.#options.data
+    const wal = `${root}/${name}-wal`
+    return files.exists(wal) ? (files.status(wal)?.size ?? 0) : 0
   }
 }

@@ -47,7 +47,7 @@ export class ClusterRole implements RoleHost, StreamSource {
     this.#options = options
     this.nodeId = formatNodeId(data.nodeId)
     this.hostname = self.hostname
-    this.temporaryParent = `${data.dir}/temporary`
+    this.temporaryParent = data.files.at(`${data.dir}/temporary`)
     this.#streamed = new StreamedDatabases(data, options.plane, options.owners)
     this.server = new StreamServer(this, logger, { maxLagMs: options.maxLagMs })
   }

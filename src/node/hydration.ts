@@ -1,6 +1,5 @@
 /** Reconciles the data directory with the backup before the node serves. */
 
-import fs from 'node:fs'
 import path from 'node:path'
 import pLimit from 'p-limit'
 import { BackupUnrelatedError } from '../backup/history/errors.ts'
@@ -182,7 +181,7 @@ async function reconcileOne(
 ): Promise<boolean> {
   const { name, history, position } = backedUp
   const { store, data, logger, signal } = options
-  const log = new LogReader(name, logDirectory(data.dir, name), () => database.state().position)
+  const log = new LogReader(data.files, name, logDirectory(data.dir, name), () => database.state().position)
   const { relation, detail } = await reconcileWithBackup(log, store, history, position, {
     ...(signal && { signal }),
     onReading: () => logger.info({ database: name }, 'the backup has no checksums: comparing its pages'),
@@ -233,9 +232,15 @@ async function hydrate(
   }
   const started = performance.now()
   const temporary = restoringPath(data, name)
-  fs.rmSync(temporary, { force: true })
+  files.remove(temporary)
   files.makeDirectory(path.dirname(temporary))
-  const result = await restoreDatabase(store, name, NEWEST, temporary, { history, ...(signal && { signal }) })
+  const held = files.at(temporary)
+  const result = await restoreDatabase(store, name, NEWEST, held, { history, ...(signal && { signal }) }).catch(
+    (error: unknown) => {
+      if (error instanceof Error) error.message = error.message.replaceAll(held, temporary)
+      throw error
+    },
+  )
   const wish = owners.wish(name, result.owner)
   const reasons = [makeFolders(files, data.root, name, wish), giveDatabase(files, temporary, wish)]
   for (const reason of reasons) if (reason !== undefined) owners.notGiven(name, reason)

@@ -6,6 +6,7 @@ import { logDirectory, readSynced } from '../log/store.ts'
 import { PAGE_SIZE, TestLog } from '../log/testing.ts'
 import type { TXID } from '../ltx/format/types.ts'
 import { nodeFiles } from '../util/files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 import { createLogger } from '../util/log.ts'
 import { LogMaintenance } from './log-maintenance.ts'
 
@@ -35,7 +36,7 @@ function maintained(dir: string) {
   const maintenance = new LogMaintenance({
     dataDir: dir,
     root: `${dir}/files`,
-    files: nodeFiles,
+    files: filesBeneath(dir),
     databases: () => [{ name: 'a.db', rejection: undefined, state }],
     retention: { ageMs: AGE_MS, sizeBytes: 1 << 30 },
     uploaded: () => backup.uploaded,

@@ -8,8 +8,8 @@ import { listSegments } from '../log/segments.ts'
 import { logDirectory, readSynced, writeSynced, ZERO_POSITION } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { errorCode, errorMessage } from '../util/errors.ts'
-import { type Files, parentOf } from '../util/files.ts'
-import { type FilesBeneath, filesBeneath, LinkedNameError } from '../util/files-beneath.ts'
+import { parentOf } from '../util/files.ts'
+import { type FilesBeneath, LinkedNameError } from '../util/files-beneath.ts'
 import type { Logger } from '../util/log.ts'
 import { Repeated } from '../util/repeated.ts'
 import { StateDamagedError } from '../util/state-file.ts'
@@ -20,7 +20,7 @@ const sync = promisify(fs.fsync)
 export interface LogMaintenanceOptions {
   readonly dataDir: string
   readonly root: string
-  readonly files: Files
+  readonly files: FilesBeneath
   readonly databases: () => Iterable<KnownDatabase>
   readonly retention: { readonly ageMs: number; readonly sizeBytes: number }
   /** The last transaction in the backup; undefined when there is no backup to wait for. */
@@ -52,8 +52,6 @@ interface Checked {
  */
 export class LogMaintenance {
   readonly #options: LogMaintenanceOptions
-  /** Applications rename directories and make links in it meanwhile. */
-  readonly #backing: FilesBeneath
   readonly #synced = new Map<string, Position>()
   readonly #facts = new Map<string, LogFacts>()
   readonly #checked = new Map<string, Checked>()
@@ -64,7 +62,6 @@ export class LogMaintenance {
 
   constructor(options: LogMaintenanceOptions) {
     this.#options = options
-    this.#backing = filesBeneath(options.root)
     this.#repeated = new Repeated(options.nowMs)
   }
 
@@ -122,12 +119,12 @@ export class LogMaintenance {
       this.#synced.set(name, synced)
     }
     if (!tracked || backfilled.txid <= synced.txid) return
-    await new LogReader(name, dir, () => database.state().position).sync()
+    await new LogReader(files, name, dir, () => database.state().position).sync()
     const path = `${this.#options.root}/${name}`
     for (const suffix of ['', '-wal', '-journal']) {
-      await syncOpened(() => this.#backing.open(path + suffix, fs.constants.O_RDONLY))
+      await syncOpened(() => files.open(path + suffix, fs.constants.O_RDONLY))
     }
-    await syncOpened(() => this.#backing.openDirectory(parentOf(path)))
+    await syncOpened(() => files.openDirectory(parentOf(path)))
     writeSynced(files, dir, backfilled)
     this.#synced.set(name, backfilled)
   }
@@ -152,13 +149,13 @@ export class LogMaintenance {
     const nowMs = this.#options.nowMs()
     if (isAsBefore(this.#checked.get(name), { position, synced, uploaded }, nowMs)) return
     const segments = listSegments(files, logDirectory(dataDir, name)).map((segment) => {
-      const { size, mtimeMs } = fs.statSync(segment.path)
+      const { size = 0, mtimeMs = nowMs } = files.status(segment.path) ?? {}
       return { ...segment, sizeBytes: size, lastAppendMs: mtimeMs }
     })
     const needed = this.#needed(name)
     const plan = planRetention(segments, { ...retention, nowMs, synced: needed, uploaded })
     assertExpendable(segments, plan.remove, { synced: needed, uploaded })
-    for (const { path } of plan.remove) fs.unlinkSync(path)
+    for (const { path } of plan.remove) files.unlink(path)
     if (plan.overdueBytes > 0 && !this.#overdue.has(name)) {
       this.#overdue.add(name)
       logger.warn(
@@ -189,7 +186,7 @@ export class LogMaintenance {
   #measure(name: string): LogFacts {
     const { files, dataDir } = this.#options
     const segments = listSegments(files, logDirectory(dataDir, name))
-    const bytes = segments.reduce((sum, { path }) => sum + (fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0)
+    const bytes = segments.reduce((sum, { path }) => sum + (files.status(path)?.size ?? 0), 0)
     const facts = { first: segments[0]?.first, bytes }
     this.#facts.set(name, facts)
     return facts

@@ -75,9 +75,9 @@ export class NodeBackup {
         changed: (message) => logger.warn(message),
       }),
     )
-    this.#temporaryParent = `${data.dir}/temporary`
+    this.#temporaryParent = data.files.at(`${data.dir}/temporary`)
     fs.rmSync(this.#temporaryParent, { recursive: true, force: true })
-    data.files.makeDirectory(this.#temporaryParent)
+    data.files.makeDirectory(`${data.dir}/temporary`)
   }
 
   /**
@@ -173,7 +173,7 @@ export class NodeBackup {
     // Looked up by name each time: the database may be dropped, released, and made again.
     const position = () =>
       this.#dropped.get(name) ?? this.#plane?.databases.get(name)?.state().position ?? ZERO_POSITION
-    const log = new LogReader(name, logDirectory(this.#data.dir, name), position)
+    const log = new LogReader(this.#data.files, name, logDirectory(this.#data.dir, name), position)
     const database = {
       name,
       log,

@@ -64,8 +64,8 @@ export class NodeMount {
   /**
    * Mounts. Journals that lie below the mount point move to `strays/` first: SQLite would not find them afterwards.
    */
-  async open(data: DataDirectory): Promise<Mounted> {
-    this.#mounted = await this.#mount(data)
+  async open(data: DataDirectory, signal: AbortSignal | undefined): Promise<Mounted> {
+    this.#mounted = await this.#mount(data, signal)
     this.#watch = new MountWatch(this.#mounted.at.entry, () => this.#lost()).start()
     return this.#mounted
   }
@@ -108,7 +108,7 @@ export class NodeMount {
     return new LtxdError('UNMOUNTED', `${why}: the node ends`)
   }
 
-  async #mount(data: DataDirectory): Promise<Mounted> {
+  async #mount(data: DataDirectory, signal: AbortSignal | undefined): Promise<Mounted> {
     const { dir, fuse, handedOver, logger } = this.#options
     const { driver, allowOther } = fuse
     if (handedOver !== undefined) {
@@ -118,7 +118,8 @@ export class NodeMount {
         `${dir} is mounted already, and fuse.driver is ${driver}, which mounts by itself: set fuse.driver to direct`,
       )
     }
-    const strays = atDirectory(dir, (at) => setAsideStrays(at, `${data.dir}/strays`, data.modes)) ?? []
+    const kept = { files: data.files, into: `${data.dir}/strays`, signal }
+    const strays = (await atDirectory(dir, (at) => setAsideStrays(at, kept))) ?? []
     if (strays.length > 0) {
       logger().warn({ strays }, 'moved journals from below the mount point into the data directory')
     }

@@ -119,15 +119,14 @@ class RunningNode implements Node {
     signal?.throwIfAborted()
     this.#scrubber = prepareScrubber(data, plane, this.#logger)
     const roleWait = (this.#roleWait = RoleWait.atStart(plane, config.cluster, this.#logger))
-    await plane.serve(this.mountDir, await this.#mount.open(data), nextGeneration(data))
+    await plane.serve(this.mountDir, await this.#mount.open(data, signal), nextGeneration(data))
     this.#scrubber.start()
     this.#logs = this.#startLogMaintenance(data, plane)
     if (config.data.checkpoint !== 'application')
       this.#checkpoints = new Checkpoints({
         plane,
         mountDir: this.mountDir,
-        root: data.root,
-        dataDir: data.dir,
+        data,
         logger,
       })
     if (config.cluster === undefined) this.#checkpoints?.start()

@@ -4,6 +4,7 @@ import { temporaryDirectory } from '../../test/harness/in-process/node-in-proces
 import { until } from '../../test/harness/wait.ts'
 import { Proof } from '../capture/proof.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 import { createLogger } from '../util/log.ts'
 import { Scrubber } from './scrubber.ts'
 
@@ -20,6 +21,7 @@ function scrubbed(root: string) {
   )
   const found: [string, number][] = []
   const options = {
+    files: filesBeneath(root),
     root,
     bytesPerSecond: 1e12,
     damaged: (...what: [string, number]) => void found.push(what),

@@ -6,13 +6,15 @@ import type { DataDirectory } from '../data/directory.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import { logDirectory } from '../log/store.ts'
 import { doubt } from '../log/trust.ts'
-import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
+import type { FilesBeneath } from '../util/files-beneath.ts'
 import type { Logger } from '../util/log.ts'
 
 const SCRUB_BYTES_PER_SECOND = 100e6
 
 export interface ScrubberOptions {
   /** The backing directory. */
+  /** Applications rename directories and make links below the root meanwhile. */
+  readonly files: FilesBeneath
   readonly root: string
   readonly bytesPerSecond: number
   /** A page does not match its checksum. Called at most once for each database. */
@@ -35,14 +37,12 @@ const CHUNK_SIZE = 256 << 10
  */
 export class Scrubber {
   readonly #options: ScrubberOptions
-  readonly #backing: FilesBeneath
   readonly #tasks: Task[] = []
   readonly #stopping = new AbortController()
   #working: Promise<void> = Promise.resolve()
 
   constructor(options: ScrubberOptions) {
     this.#options = options
-    this.#backing = filesBeneath(options.root)
   }
 
   /** Called before the mount is served: the proof is about the file that has this name now. */
@@ -50,7 +50,7 @@ export class Scrubber {
     this.#tasks.push({
       database,
       proof,
-      fd: this.#backing.open(`${this.#options.root}/${database}`, fs.constants.O_RDONLY),
+      fd: this.#options.files.open(`${this.#options.root}/${database}`, fs.constants.O_RDONLY),
     })
   }
 
@@ -115,6 +115,7 @@ function read(fd: number, into: Buffer, length: number, position: number): Promi
 /** A scrubber with every page that the start left unread. A database in which it finds damage is no longer served. */
 export function prepareScrubber({ dir, root, files }: DataDirectory, plane: DataPlane, logger: Logger): Scrubber {
   const scrubber = new Scrubber({
+    files,
     root,
     bytesPerSecond: SCRUB_BYTES_PER_SECOND,
     logger,

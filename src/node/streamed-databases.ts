@@ -38,7 +38,7 @@ export class StreamedDatabases {
   #add(name: string): StreamedDatabase {
     // Looked up by name each time: a database that is no longer rejected has a new handle.
     const position = () => this.#plane.position(name)
-    const log = new LogReader(name, logDirectory(this.#data.dir, name), position)
+    const log = new LogReader(this.#data.files, name, logDirectory(this.#data.dir, name), position)
     const owner = {
       changes: () => this.#plane.ownerChanges.get(name) ?? 0,
       file: () => this.#owners.file(name),

@@ -145,7 +145,7 @@ export async function takeOverOne(
 ): Promise<TakenOver> {
   const { plane, replica, data, localTerm, term, logger, signal } = context
   const name = history.database
-  const log = new LogReader(name, logDirectory(data.dir, name), () => plane.position(name))
+  const log = new LogReader(data.files, name, logDirectory(data.dir, name), () => plane.position(name))
   const facts = await gatherTakeOverFacts(store, log, localTerm, { history, signal })
   if (facts.backup.term >= term) {
     // A fixed primary that has led in this very term would choose it again.

@@ -1,6 +1,5 @@
 /** Recovers a data directory without serving it, or only plans that. */
 
-import fs from 'node:fs'
 import type { DatabaseFilter } from '../capture/database-filter.ts'
 import { ANY_DATABASE } from '../capture/database-filter.ts'
 import type { CaptureEvents } from '../capture/events.ts'
@@ -102,7 +101,7 @@ function chosen(files: Files, dir: string, names: readonly string[], filter: Dat
   const all = findDatabases(files, dir, `${dir}/files`, filter)
   for (const name of names) {
     if (all.includes(name)) continue
-    const others = fs.existsSync(`${dir}/files/${name}`)
+    const others = files.exists(`${dir}/files/${name}`)
       ? ': a file of that name exists, but its name cannot be a database'
       : ''
     throw new LtxdError(

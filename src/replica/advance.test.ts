@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { Spool } from '../data/spool.ts'
-import { PRIVATE } from '../util/private-files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 import { advance } from './advance.ts'
 import type { ToClient } from './client/messages.ts'
 import { ReplicaDatabase } from './database.ts'
@@ -16,7 +16,11 @@ function silent() {
   const order = new Promise<ToClient>((resolve) => (ordered = resolve))
   const send = (sent: ToClient) => Promise.resolve(ordered(sent))
   const none = { applied: () => undefined, failed: () => undefined, memory: { bytes: 0 } }
-  return { order, spool: new Spool(dir, PRIVATE), database: new ReplicaDatabase({ name: 'app.db', send, ...none }) }
+  return {
+    order,
+    spool: new Spool(filesBeneath(dir), dir),
+    database: new ReplicaDatabase({ name: 'app.db', send, ...none }),
+  }
 }
 
 async function* someBytes() {

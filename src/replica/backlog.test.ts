@@ -9,8 +9,8 @@ import { TestPrimary } from '../stream/testing/primary.ts'
 import type { PrimaryDatabase } from '../stream/testing/primary-database.ts'
 import { TestReplica } from '../stream/testing/replica.ts'
 import { until } from '../stream/testing/until.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 import { createLogger } from '../util/log.ts'
-import { PRIVATE } from '../util/private-files.ts'
 import type { ToClient } from './client/messages.ts'
 import { ReplicaDatabase } from './database.ts'
 import type { ReplicaDatabases } from './databases.ts'
@@ -118,7 +118,7 @@ test.each([
     await node.listen()
     ends.push(() => node.close())
     const dir = await directory()
-    const replica = new BackloggedReplica(new Spool(dir, PRIVATE, SPOOL_BYTES))
+    const replica = new BackloggedReplica(new Spool(filesBeneath(dir), dir, SPOOL_BYTES))
     const held = node.create('held.db')
     held.commit(1, sizeBytes)
     const others = Array.from({ length: OTHERS }, (_, i) => node.create(`other-${i}.db`))

@@ -8,7 +8,7 @@ import { LogReader } from '../log/reader.ts'
 import { logDirectory } from '../log/store.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { formatPosition, parsePosition } from '../ltx/format/types.ts'
-import { errorCode, errorMessage } from '../util/errors.ts'
+import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { Repeated } from '../util/repeated.ts'
 import type { FromClient } from './client/messages.ts'
@@ -48,22 +48,25 @@ export class ReplicaDatabases {
   readonly #databases = new Map<string, ReplicaDatabase>()
   /** What is reported of a database once a minute: applications come and go. */
   readonly #repeated = new Repeated()
+  readonly logger: Logger
   readonly rejected: RejectedFiles
   readonly #memory = { bytes: 0 }
   #isUnbounded = false
+  readonly #stop = new AbortController()
   #client: LocalClientProcess | undefined
 
   constructor(options: ReplicaDatabasesOptions) {
     this.#options = options
+    this.logger = options.logger
     this.rejected = new RejectedFiles(options.data)
   }
 
   /** Starts a client, which opens all databases. After an error the client ends, so `lost` is called, too. */
   async open(): Promise<void> {
-    const { plane, mountDir, logger, late } = this.#options
+    const { data, plane, mountDir, logger, late } = this.#options
     this.#databases.clear()
-    const received = (message: FromClient) => this.#receive(message)
-    const client = new LocalClientProcess({ plane, mountDir, logger, received, isLate: late !== undefined })
+    const options = { data, plane, mountDir, logger, isLate: late !== undefined }
+    const client = new LocalClientProcess({ ...options, received: (message) => this.#receive(message) })
     this.#client = client
     void client.ended.then(() => this.#clientEnded(client))
     try {
@@ -89,6 +92,11 @@ export class ReplicaDatabases {
     await client?.close()
   }
 
+  /** The node stops: what is being moved aside is left where it is. */
+  interrupt(): void {
+    this.#stop.abort(new LtxdError('STOPPING', 'the node stops following'))
+  }
+
   /** What waits for the client goes on, with an error. `lost` is called. */
   kill(): void {
     this.#client?.kill()
@@ -96,10 +104,6 @@ export class ReplicaDatabases {
 
   /** Whether the client, where there is one, answers within the time. */
   readonly answers = async (withinMs: number) => (await this.#client?.answers(withinMs)) ?? true
-
-  get logger(): Logger {
-    return this.#options.logger
-  }
 
   /** Whether transactions go to the client however many wait there. */
   takeAll(unbounded: boolean): void {
@@ -160,35 +164,34 @@ export class ReplicaDatabases {
     return this.#databases.get(name)?.broken
   }
 
-  failure(name: string): string | undefined {
-    return this.#databases.get(name)?.failing
-  }
+  readonly failure = (name: string) => this.#databases.get(name)?.failing
 
-  /** The newest positions in the database's log, newest first. */
-  async positions(name: string, count: number): Promise<Position[]> {
-    const { plane, data } = this.#options
-    const position = plane.position(name)
-    return newestPositions(new LogReader(name, logDirectory(data.dir, name), () => position), position, count)
-  }
+  /** The newest positions in the log, newest first. */
+  readonly positions = (name: string, count: number) => newestPositions(this.#log(name), count)
 
   /** At most `most` positions in the database's log, newest first, by which the primary finds the last shared one. */
   history(name: string, most: number): Promise<Position[]> {
+    const log = this.#log(name)
+    return historyOf(log, log.position(), most)
+  }
+
+  #log(name: string): LogReader {
     const { plane, data } = this.#options
     const position = plane.position(name)
-    return historyOf(new LogReader(name, logDirectory(data.dir, name), () => position), position, most)
+    return new LogReader(data.files, name, logDirectory(data.dir, name), () => position)
   }
 
   /** Moves the local database aside, before it is replaced. `fork`: the last transaction that both histories share. */
-  async setAside(name: string, reason: string, fork: TXID | undefined): Promise<void> {
+  async setAside(name: string, reason: string, fork: TXID | undefined, signal = this.#stop.signal): Promise<void> {
     const { data, plane, logger } = this.#options
     const known = plane.databases.get(name)
     if (known === undefined) return
-    const { rejection, state } = known
-    const { position } = state()
+    const { position } = known.state()
+    const { rejection } = known
     const file =
       rejection === undefined
-        ? await saveDiverged(data, { database: name, position, fork, reason })
-        : (await this.rejected.save(name, rejection)).file
+        ? await saveDiverged(data, { database: name, position, fork, reason }, signal)
+        : (await this.rejected.save(name, rejection, signal)).file
     const fields = { database: name, position: formatPosition(position), reason, file }
     logger.error(fields, 'the local database is not part of the history: moved its files aside')
   }

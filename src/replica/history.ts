@@ -26,8 +26,9 @@ export async function historyOf(
   return positions.reverse().slice(0, most)
 }
 
-/** The newest `count` positions of a log that ends at `position`, newest first. */
-export async function newestPositions(log: LogReader, position: Position, count: number): Promise<Position[]> {
+/** The newest `count` positions of a log, newest first. */
+export async function newestPositions(log: LogReader, count: number): Promise<Position[]> {
+  const position = log.position()
   if (position.txid === 0n) return []
   const first = await log.first()
   // The log is still empty, as after a restore.

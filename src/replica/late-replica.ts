@@ -21,7 +21,7 @@ export class LateReplica {
 
   constructor(database: string, options: LateReplicaOptions) {
     const { data } = options
-    this.#spool = new Spool(`${data.dir}/temporary/late`, data.modes)
+    this.#spool = new Spool(data.files, `${data.dir}/temporary/late`)
     this.#databases = new ReplicaDatabases({
       ...options,
       late: database,
@@ -66,6 +66,7 @@ export class LateReplica {
 
   /** What waits for the client goes on, with an error. */
   abort(): void {
+    this.#databases.interrupt()
     this.#databases.kill()
   }
 

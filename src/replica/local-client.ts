@@ -1,10 +1,11 @@
-import type { ChildProcess } from 'node:child_process'
+import type { ChildProcess, ChildProcessByStdio } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import readline from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import type { DataDirectory } from '../data/directory.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { SharedState } from '../dataplane/shared-state.ts'
 import { Signal } from '../stream/wire/signal.ts'
@@ -15,6 +16,7 @@ import type { Logger } from '../util/log.ts'
 import type { FromClient, ToClient } from './client/messages.ts'
 
 export interface LocalClientOptions {
+  readonly data: Pick<DataDirectory, 'dir' | 'descriptor'>
   readonly plane: DataPlane
   readonly mountDir: string
   readonly logger: Logger
@@ -40,11 +42,15 @@ export class LocalClientProcess {
   #drained: Promise<void> | undefined
 
   /** Starts the process. On a replica the data plane accepts writes from this process only. */
-  constructor({ plane, mountDir, logger, received, isLate = false }: LocalClientOptions) {
+  constructor({ data, plane, mountDir, logger, received, isLate = false }: LocalClientOptions) {
     const { shared } = plane
     const program = fileURLToPath(new URL('./local-client.js', import.meta.url))
-    const argv = [...WITHOUT_DEBUGGER, program, mountDir, plane.announcementsPath(mountDir), plane.mountDevice ?? '']
-    const child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'pipe'], env: helperEnvironment() })
+    const places = [mountDir, plane.announcementsPath(mountDir), plane.mountDevice ?? '', data.dir]
+    // The last one is the client's DATA_DESCRIPTOR.
+    const child = spawn(process.execPath, [...WITHOUT_DEBUGGER, program, ...places], {
+      stdio: ['pipe', 'pipe', 'pipe', data.descriptor],
+      env: helperEnvironment(),
+    }) as ChildProcessByStdio<Writable, Readable, Readable>
     this.#child = child
     this.#input = child.stdin
     this.#shared = shared

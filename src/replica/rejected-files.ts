@@ -1,4 +1,3 @@
-import fs from 'node:fs'
 import type { DataDirectory } from '../data/directory.ts'
 import { saveRejected } from '../data/diverged.ts'
 
@@ -20,12 +19,16 @@ export class RejectedFiles {
     this.#data = data
   }
 
-  /** Returns the directory, and whether it is new. */
-  async save(database: string, reason: string): Promise<{ readonly file: string; readonly isNew: boolean }> {
+  /** Returns the directory, and whether it is new. Throws DiskSpaceError, and the reason of the signal. */
+  async save(
+    database: string,
+    reason: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly file: string; readonly isNew: boolean }> {
     const state = this.#stateOf(database)
     const before = this.#saved.get(database)
-    if (before?.state === state && fs.existsSync(before.dir)) return { file: before.dir, isNew: false }
-    const dir = await saveRejected(this.#data, database, reason)
+    if (before?.state === state && this.#data.files.exists(before.dir)) return { file: before.dir, isNew: false }
+    const dir = await saveRejected(this.#data, database, reason, signal)
     this.#saved.set(database, { dir, state })
     return { file: dir, isNew: true }
   }

@@ -73,7 +73,7 @@ export class Replica {
     const { data, plane, mountDir, self, owners, logger } = options
     this.#options = options
     this.#logger = logger
-    const spool = (this.#spool = new Spool(`${data.dir}/temporary`, data.modes, options.spoolBytes))
+    const spool = (this.#spool = new Spool(data.files, `${data.dir}/temporary`, options.spoolBytes))
     const databases = (this.#databases = new ReplicaDatabases({
       ...{ data, plane, mountDir, owners, logger, heldUp: options.heldUp },
       applied: (name, position) => this.#stream?.acknowledge(name, position),
@@ -112,6 +112,7 @@ export class Replica {
    * node the primary, if it is to be: an application that waited for a lock is allowed to write when it gets it.
    */
   async stop(beforeRelease = () => {}): Promise<void> {
+    this.#databases.interrupt()
     await unlessHung(this.#databases, HUNG_MS.stopping, this.leave())
     await this.drain()
     this.#stopped = true

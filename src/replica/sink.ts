@@ -1,4 +1,3 @@
-import fs from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DatabaseOwner } from '../data/database-owner.ts'
 import type { DataDirectory } from '../data/directory.ts'
@@ -95,21 +94,22 @@ export class ReplicaSink implements StreamSink {
   }
 
   async snapshot(name: string, header: SnapshotHeader, bytes: AsyncIterable<Uint8Array>): Promise<void> {
-    const { databases, logger, resynced } = this.#options
+    const { data, databases, logger, resynced } = this.#options
     const { position, preApplyChecksum, timestampMs, sizeBytes, reason, diverged, fork } = header
+    const { signal } = this.#waits
     const { file } = await this.#spooled(await databases.get(name), bytes, sizeBytes)
-    await verifySnapshot(file, position).catch((error: unknown) => {
-      fs.rmSync(file, { force: true })
+    await verifySnapshot(data.files.at(file), position).catch((error: unknown) => {
+      data.files.remove(file)
       throw error
     })
     logger.warn({ database: name, position: formatPosition(position), reason }, 'applying a snapshot from the primary')
     if (diverged || (fork === undefined && this.#mayHaveOwn(name))) {
-      await databases.setAside(name, reason, fork)
+      await databases.setAside(name, reason, fork, signal)
       this.#setAside.add(name)
     }
     const database = await databases.get(name)
     await this.#unlessInterrupted(database.idle()).catch((error: unknown) => {
-      fs.rmSync(file, { force: true })
+      data.files.remove(file)
       throw error
     })
     if (database.uncaptured) await this.#unlessInterrupted(database.discard())
@@ -121,7 +121,7 @@ export class ReplicaSink implements StreamSink {
       await this.#unlessInterrupted(database.advance(order))
     } catch (error) {
       if (errorCode(error) !== 'APPLY_NOT_DATABASE') throw error
-      const { file, isNew } = await databases.rejected.save(name, errorMessage(error))
+      const { file, isNew } = await databases.rejected.save(name, errorMessage(error), signal)
       if (isNew)
         logger.warn({ database: name, file }, 'a plain file has the name of a database of the primary: moved it aside')
       await this.#unlessInterrupted(database.discard())
@@ -136,10 +136,11 @@ export class ReplicaSink implements StreamSink {
     const noted = known === undefined ? plane.droppedAt(name) : undefined
     if (noted !== undefined && dropped !== undefined && samePosition(noted, dropped)) return
     const database = await databases.get(name)
+    const { signal } = this.#waits
     await this.#unlessInterrupted(database.idle())
     const isTracked = known?.state().tracked === true
     if (isTracked && (dropped === undefined || this.#mayHaveOwn(name)))
-      await databases.setAside(name, 'the primary has no such database', undefined)
+      await databases.setAside(name, 'the primary has no such database', undefined, signal)
     await this.#unlessInterrupted(database.discard())
     // After the discard, which removes the log. A database that is made anew comes through this lane, after this.
     if (dropped !== undefined) createLog(data.files, logDirectory(data.dir, name), dropped)

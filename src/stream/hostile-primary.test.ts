@@ -4,7 +4,7 @@ import { effort } from '../../test/harness/effort.ts'
 import { temporaryDirectories } from '../backup/testing.ts'
 import { Spool } from '../data/spool.ts'
 import type { Position } from '../ltx/format/types.ts'
-import { PRIVATE } from '../util/private-files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 import { RawPrimary } from './testing/raw-primary.ts'
 import { ReplicaDatabase, TestReplica } from './testing/replica.ts'
 import { until } from './testing/until.ts'
@@ -68,7 +68,7 @@ test('a time that no date has ends the stream, so that it is in no log', async (
 
 /** Spools every snapshot, as a node does. Returns the bytes that are in the spool. */
 function spooling(replica: TestReplica, dir: string): () => number {
-  const spool = new Spool(dir, PRIVATE)
+  const spool = new Spool(filesBeneath(dir), dir)
   replica.snapshot = async (_name, { sizeBytes }, bytes) => void (await spool.write(bytes, sizeBytes))
   return () => readdirSync(`${dir}/spool`).reduce((sum, name) => sum + statSync(`${dir}/spool/${name}`).size, 0)
 }

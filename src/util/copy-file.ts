@@ -4,59 +4,52 @@
  */
 
 import fs from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+import { dataRanges } from './file-holes.ts'
 import { native } from './path-bytes.ts'
 
 const CHUNK_BYTES = 1 << 20
-const FIRST_BYTES = 4096
 /** What is zero in the source is a hole in the copy, in blocks of this size: others can make a file of any length. */
 const BLOCK_BYTES = 4096
 const ZEROS = Buffer.alloc(CHUNK_BYTES)
 const { COPYFILE_FICLONE_FORCE } = fs.constants
 
+export interface CopyOptions {
+  /** Called with the length of the file, before a copy that needs room on the disk. */
+  readonly before?: (sizeBytes: number) => Promise<void>
+  /** Holes are not read, after a sync of the file. */
+  readonly skipsHoles?: boolean
+  /** The copy is durable at the end. */
+  readonly durable?: boolean
+  readonly signal?: AbortSignal
+}
+
 /**
  * Copies what `from` has, up to the length that it has at first. On file systems that can, the copy shares its blocks.
- * `beforeBytes` is called with that length before a copy that needs room on the disk.
+ * Throws the reason of the signal; what was copied is left.
  */
-export async function copyFile(
-  from: string,
-  to: string,
-  mode: number,
-  beforeBytes: (sizeBytes: number) => Promise<void>,
-): Promise<void> {
+export async function copyFile(from: string, to: string, mode: number, options: CopyOptions = {}): Promise<void> {
+  options.signal?.throwIfAborted()
   const isShared = await fs.promises.copyFile(native(from), native(to), COPYFILE_FICLONE_FORCE).then(
     () => true,
     () => false,
   )
-  if (!isShared) await copyBytes(from, to, mode, beforeBytes)
+  if (!isShared) await copyBytes(from, to, mode, options)
   // A copy that shares blocks has the mode of its source.
   else await fs.promises.chmod(native(to), mode)
+  if (isShared && options.durable === true) await sync(to)
 }
 
-async function copyBytes(
-  from: string,
-  to: string,
-  mode: number,
-  before: (sizeBytes: number) => Promise<void>,
-): Promise<void> {
+async function copyBytes(from: string, to: string, mode: number, options: CopyOptions): Promise<void> {
   const source = await fs.promises.open(native(from), 'r')
   try {
-    const { size, blocks } = await source.stat()
-    await before(size)
+    const { size } = await source.stat()
+    await options.before?.(size)
     const target = await fs.promises.open(native(to), 'w', mode)
     try {
       await target.chmod(mode)
-      const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
-      let at = blocks === 0 && isZero(await firstOf(source)) ? size : 0
-      while (at < size) {
-        const { bytesRead } = await source.read(buffer, 0, Math.min(CHUNK_BYTES, size - at), at)
-        if (bytesRead === 0) break
-        for (const [from, to] of written(buffer.subarray(0, bytesRead))) {
-          for (let done = from; done < to;)
-            done += (await target.write(buffer, done, to - done, at + done)).bytesWritten
-        }
-        at += bytesRead
-      }
-      await target.truncate(at)
+      await target.truncate(await copyRanges(source, target, size, options))
+      if (options.durable === true) await target.sync()
     } finally {
       await target.close()
     }
@@ -65,53 +58,37 @@ async function copyBytes(
   }
 }
 
-/** The same while the caller waits. */
-export function copyFileSync(from: string, to: string, mode: number): void {
-  try {
-    fs.copyFileSync(native(from), native(to), COPYFILE_FICLONE_FORCE)
-  } catch {
-    copyBytesSync(from, to)
-  }
-  fs.chmodSync(native(to), mode)
-}
-
-function copyBytesSync(from: string, to: string): void {
-  const source = fs.openSync(native(from), 'r')
-  try {
-    const target = fs.openSync(native(to), 'w', 0o600)
-    try {
-      const { size, blocks } = fs.fstatSync(source)
-      const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
-      let at = blocks === 0 && isZero(firstOfSync(source)) ? size : 0
-      while (at < size) {
-        const bytesRead = fs.readSync(source, buffer, 0, Math.min(CHUNK_BYTES, size - at), at)
-        if (bytesRead === 0) break
-        for (const [from, to] of written(buffer.subarray(0, bytesRead))) {
-          for (let done = from; done < to;) done += fs.writeSync(target, buffer, done, to - done, at + done)
-        }
-        at += bytesRead
+/** Returns the length of the copy. */
+async function copyRanges(
+  source: FileHandle,
+  target: FileHandle,
+  sizeBytes: number,
+  { skipsHoles = false, signal }: CopyOptions,
+): Promise<number> {
+  const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
+  if (skipsHoles) await source.sync()
+  const ranges = skipsHoles ? dataRanges(source.fd, sizeBytes) : [{ from: 0, to: sizeBytes }]
+  for (const range of ranges) {
+    for (let at = range.from; at < range.to;) {
+      signal?.throwIfAborted()
+      const { bytesRead } = await source.read(buffer, 0, Math.min(CHUNK_BYTES, range.to - at), at)
+      if (bytesRead === 0) return at
+      for (const [from, to] of written(buffer.subarray(0, bytesRead))) {
+        for (let done = from; done < to;) done += (await target.write(buffer, done, to - done, at + done)).bytesWritten
       }
-      fs.ftruncateSync(target, at)
-    } finally {
-      fs.closeSync(target)
+      at += bytesRead
     }
-  } finally {
-    fs.closeSync(source)
   }
+  return sizeBytes
 }
 
-/**
- * The beginning of a file. Not every file system counts blocks: a file that has none is one hole only if it begins with
- * zeros, too, which no database, WAL or journal does.
- */
-async function firstOf(source: fs.promises.FileHandle): Promise<Buffer> {
-  const first = Buffer.alloc(FIRST_BYTES)
-  return first.subarray(0, (await source.read(first, 0, FIRST_BYTES, 0)).bytesRead)
-}
-
-function firstOfSync(source: number): Buffer {
-  const first = Buffer.alloc(FIRST_BYTES)
-  return first.subarray(0, fs.readSync(source, first, 0, FIRST_BYTES, 0))
+async function sync(path: string): Promise<void> {
+  const handle = await fs.promises.open(native(path), 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
 }
 
 function isZero(chunk: Buffer): boolean {

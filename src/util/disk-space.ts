@@ -1,4 +1,4 @@
-import { statfs } from 'node:fs/promises'
+import { realpath, statfs } from 'node:fs/promises'
 import { LtxdError } from './errors.ts'
 
 /** What is left for other files of the same file system. */
@@ -19,5 +19,7 @@ export class DiskSpaceError extends LtxdError {
 export async function assertDiskSpace(what: string, directory: string, neededBytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(directory)
   const freeBytes = bavail * bsize
-  if (neededBytes + RESERVE_BYTES > freeBytes) throw new DiskSpaceError(what, directory, neededBytes, freeBytes)
+  if (neededBytes + RESERVE_BYTES <= freeBytes) return
+  // It may be named by a descriptor.
+  throw new DiskSpaceError(what, await realpath(directory), neededBytes, freeBytes)
 }

@@ -73,20 +73,13 @@ function assertInside(fd: number): void {
 }
 
 /** Every operation that takes a name. */
-function operations(files: FilesBeneath, path: string, parent: string): [string, () => unknown][] {
+function operations(files: FilesBeneath, path: string): [string, () => unknown][] {
   return [
     ['read', () => assertInside(files.open(path, O_RDONLY))],
     ['write', () => fs.closeSync(files.open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600))],
     ['status', () => assert(files.status(path)?.isFile(), 'no regular file')],
     ['exists', () => files.exists(path)],
     ['change the owner', () => files.setOwner(path, { uid: process.getuid?.() ?? 0, mode: 0o640 })],
-    [
-      'copy out',
-      () => {
-        files.copyOut(path, `${parent}/copy`, 0o600)
-        assertInside(fs.openSync(`${parent}/copy`, O_RDONLY))
-      },
-    ],
     ['list', () => files.list(path)],
     ['sync', () => files.syncDirectory(path)],
     ['open a directory', () => fs.closeSync(files.openDirectory(path))],
@@ -124,7 +117,7 @@ test(
     const path = `${root}/a/b/file`
     const swapper = new Worker(SWAP, { eval: true, workerData: { path, kinds, aside: `${parent}/aside`, stop } })
     const ended = once(swapper, 'exit')
-    const all = operations(filesBeneath(root), path, parent)
+    const all = operations(filesBeneath(root), path)
     const wanted = new Set(['read: done', 'read: NAME_IS_LINK', 'read: NOT_REGULAR', 'open a directory: NAME_IS_LINK'])
     try {
       for (let i = 0; i < TRIES || wanted.size > 0; i++) {

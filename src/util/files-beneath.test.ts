@@ -55,7 +55,6 @@ function operations(path: string): [string, () => unknown][] {
     ['list', () => files.list(path)],
     ['sync', () => files.syncDirectory(path)],
     ['open a directory', () => fs.closeSync(files.openDirectory(path))],
-    ['copy out', () => files.copyOut(path, `${parent}/copy`, 0o600)],
     ['make a directory', () => files.makeDirectory(path)],
     ['make one below', () => files.makeDirectory(`${path}/new`)],
   ]

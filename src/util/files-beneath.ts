@@ -9,7 +9,6 @@
 
 import fs from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { copyFileSync } from './copy-file.ts'
 import { errorCode, LtxdError } from './errors.ts'
 import { type Files, filesWith } from './files.ts'
 import { groupIn, letIn } from './group.ts'
@@ -44,6 +43,13 @@ export class NotRegularError extends LtxdError {
 export interface FilesBeneath extends Files {
   /** Links on the way to the directory itself are followed: the operator names it. */
   readonly root: string
+  /** Of new files and directories. */
+  readonly modes: Modes
+  /**
+   * The same file by the directory that is held, for what takes a path. Only where nobody else makes names: links below
+   * the directory are followed.
+   */
+  at(path: string): string
   /**
    * With its missing parents. `mode` is subject to the umask, as other programs' directories are. `made` gets an O_PATH
    * descriptor of each directory that was made, before anything is made in it.
@@ -51,8 +57,6 @@ export interface FilesBeneath extends Files {
   makeDirectory(path: string, mode?: number, made?: (fd: number, path: string) => void): void
   /** For fsync. */
   openDirectory(path: string): number
-  /** Copies a regular file to any path, sharing blocks where the file system can. */
-  copyOut(from: string, to: string, mode: number): void
   /** Gives a regular file to `owner` through a descriptor. Returns why that was not possible: see giveTo. */
   setOwner(path: string, owner: Partial<Owner>): string | undefined
 }
@@ -94,6 +98,8 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root):
   return {
     ...files,
     root,
+    modes,
+    at: (path) => base + path.slice(root.length),
     status,
     open,
     exists: (path) => whereNamed(() => status(path)) !== undefined,
@@ -105,8 +111,6 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root):
     unlink: (path) => within(path, (at) => files.unlink(at)),
     remove: (path) => unlessMissing(() => within(path, (at) => files.unlink(at))),
     rename: (from, to) => within(from, (fromAt) => within(to, (toAt) => files.rename(fromAt, toAt))),
-    copyOut: (from, to, mode) =>
-      withDescriptor(open(from, O_RDONLY), (fd) => copyFileSync(`/proc/self/fd/${fd}`, to, mode)),
     setOwner: (path, owner) =>
       within(path, (at) =>
         // O_PATH opens nothing, so the file system hears of no open.

@@ -17,6 +17,7 @@ test('once the checkpointer reports a lock as released, a lone connection can ch
   const said: string[] = []
   const checkpointer = new Checkpointer(
     filesBeneath(directory),
+    filesBeneath(directory),
     () => {},
     ({ type }) => said.push(type),
   )

@@ -45,6 +45,7 @@ async function closed(dir: string): Promise<void> {
   const said: unknown[] = []
   const checkpointer = new Checkpointer(
     filesBeneath(dir),
+    filesBeneath(dir),
     () => {},
     (message) => said.push(message),
   )

@@ -92,6 +92,7 @@ test.skipIf(!IS_ROOT).each(['wal', 'delete'])(
     const announced: string[] = []
     const client = new LocalClient(
       filesBeneath(disk),
+      filesBeneath(dir),
       (...announcements) => announced.push(...announcements.map(({ op }) => op)),
       (message) => said.push(message),
     )

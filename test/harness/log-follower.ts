@@ -5,6 +5,7 @@ import { logDirectory } from '../../src/log/store.ts'
 import { decode } from '../../src/ltx/file.ts'
 import { nextTXID } from '../../src/ltx/format/types.ts'
 import { nodeFiles } from '../../src/util/files.ts'
+import { filesBeneath } from '../../src/util/files-beneath.ts'
 import { ReplayedDatabase } from './in-process/log-replay.ts'
 
 /**
@@ -18,7 +19,7 @@ export class LogFollower {
 
   constructor(dataDir: string, name: string) {
     this.#dir = logDirectory(dataDir, name)
-    this.#reader = new LogReader(name, this.#dir, () => inspectLog(nodeFiles, this.#dir).last)
+    this.#reader = new LogReader(filesBeneath(this.#dir), name, this.#dir, () => inspectLog(nodeFiles, this.#dir).last)
   }
 
   async catchUp(): Promise<void> {

@@ -13,7 +13,7 @@ import { setAsideStrays } from '../../src/data/strays.ts'
 import { MountError } from '../../src/fuse/host/mount-error.ts'
 import { atDirectory } from '../../src/fuse/host/mount-place.ts'
 import { mount, unmount } from '../../src/fuse/mount/mount.ts'
-import { PRIVATE } from '../../src/util/private-files.ts'
+import { filesBeneath } from '../../src/util/files-beneath.ts'
 import { IS_ROOT } from '../conformance/served.ts'
 import { effort, HANG_MS } from '../harness/effort.ts'
 import { mountsBelow } from '../harness/mounts.ts'
@@ -177,9 +177,9 @@ test.runIf(IS_ROOT)(
     let looked = 0
     for (let i = 0; i < TRIES; i++) {
       try {
-        atDirectory(join(home, 'above', 'mnt'), (at) => {
+        await atDirectory(join(home, 'above', 'mnt'), async (at) => {
           looked++
-          expect(setAsideStrays(at, join(dir, 'strays'), PRIVATE)).toEqual([])
+          expect(await setAsideStrays(at, { files: filesBeneath(dir), into: join(dir, 'strays') })).toEqual([])
         })
       } catch (error) {
         if (!(error instanceof MountError)) throw error

@@ -69,7 +69,7 @@ export function placeOf(directory: number): MountPlace {
  * Runs `use` with a path that names the directory until `use` ends, whatever is renamed or replaced by a link
  * meanwhile. undefined: there is no such directory, or something is mounted there.
  */
-export function atDirectory<T>(named: string, use: (path: string) => T): T | undefined {
+export async function atDirectory<T>(named: string, use: (path: string) => Promise<T>): Promise<T | undefined> {
   const place = findPlace(named)
   try {
     // Of several names the first was missing: what is there by now was not checked.
@@ -77,7 +77,7 @@ export function atDirectory<T>(named: string, use: (path: string) => T): T | und
     const directory = isOther ? undefined : whereDirectory(() => openEntry(place))
     if (directory === undefined) return undefined
     try {
-      return use(`/proc/self/fd/${directory}`)
+      return await use(`/proc/self/fd/${directory}`)
     } finally {
       fs.closeSync(directory)
     }

@@ -39,15 +39,22 @@ const RESTART_AGAIN_FRAMES = CHECKPOINT_FRAMES / 4
  */
 export class Checkpointer {
   readonly #files: FilesBeneath
+  readonly #data: FilesBeneath
   readonly #announce: Announce
   readonly #send: (message: CheckpointerMessage) => void
   readonly #guarded = new Map<string, Guarded>()
   /** One quiet database after the other. */
   #quietWork: Promise<void> = Promise.resolve()
 
-  /** `files` is the mount. */
-  constructor(files: FilesBeneath, announce: Announce, send: (message: CheckpointerMessage) => void) {
+  /** `files` is the mount, and `data` the data directory. */
+  constructor(
+    files: FilesBeneath,
+    data: FilesBeneath,
+    announce: Announce,
+    send: (message: CheckpointerMessage) => void,
+  ) {
     this.#files = files
+    this.#data = data
     this.#announce = announce
     this.#send = send
   }
@@ -89,7 +96,7 @@ export class Checkpointer {
 
   #newlyGuarded(name: string, logDir: string, hasSeveralWriters: boolean): Guarded {
     const path = `${this.#files.root}/${name}`
-    const log = new LogReader(name, logDir, () => ZERO_POSITION)
+    const log = new LogReader(this.#data, name, logDir, () => ZERO_POSITION)
     const inode = inodeOf(this.#files, path)
     return {
       ...{ name, path, inode, log, hasSeveralWriters, index: undefined, stopped: false, timer: undefined },

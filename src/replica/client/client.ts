@@ -1,4 +1,3 @@
-import fs from 'node:fs'
 import { ApplyBlockedError } from '../../apply/errors.ts'
 import { finish, type Steps } from '../../apply/steps.ts'
 import { bytesOfFile, type LtxBytes } from '../../apply/transaction.ts'
@@ -50,15 +49,17 @@ const UNBLOCKED = { blockedAtMs: undefined, blocked: undefined, retryMs: FIRST_R
 export class LocalClient {
   /** Applications make directories and links on the mount, and this process may be root's. */
   readonly #files: FilesBeneath
+  readonly #data: FilesBeneath
   readonly #announce: Announce
   readonly #send: (message: FromClient) => void
   readonly #queues = new Map<string, Queue>()
   #finished = false
   readonly #quiet = new QuietQueue<Queue>((queue) => this.#beginCheckpoint(queue))
 
-  /** `files` is the mount. */
-  constructor(files: FilesBeneath, announce: Announce, send: (message: FromClient) => void) {
+  /** `files` is the mount, and `data` the data directory, in which the orders' files are. */
+  constructor(files: FilesBeneath, data: FilesBeneath, announce: Announce, send: (message: FromClient) => void) {
     this.#files = files
+    this.#data = data
     this.#announce = announce
     this.#send = send
   }
@@ -217,17 +218,21 @@ export class LocalClient {
       case 'apply': {
         const { file } = order
         if (queue.failed || file === undefined) {
-          remove(file)
+          this.#remove(file)
           return this.#send({ type: 'failed', database: name, code: 'SKIPPED', message: 'an earlier order failed' })
         }
-        const position = yield* database.apply((next.bytes ??= bytesOfFile(file)), headOf(file))
-        remove(file)
+        const position = yield* database.apply(
+          (next.bytes ??= bytesOfFile(this.#data.at(file))),
+          headOf(this.#data.at(file)),
+        )
+        this.#remove(file)
         return this.#send({ type: 'applied', database: name, position: formatPosition(position) })
       }
       case 'advance': {
-        const position = yield* database.advance((next.bytes ??= bytesOfFile(order.file)), order)
+        const file = this.#data.at(order.file)
+        const position = yield* database.advance((next.bytes ??= bytesOfFile(file)), { ...order, file })
         queue.failed = false
-        remove(order.file)
+        this.#remove(order.file)
         return this.#send({ type: 'applied', database: name, position: formatPosition(position) })
       }
       case 'own':
@@ -246,6 +251,10 @@ export class LocalClient {
     this.#queues.delete(name)
   }
 
+  #remove(file: string | undefined): void {
+    if (file !== undefined) this.#data.remove(file)
+  }
+
   #fail(database: string, error: unknown): void {
     this.#send({ type: 'failed', database, code: errorCode(error) ?? 'INTERNAL', message: errorMessage(error) })
   }
@@ -259,8 +268,4 @@ function transactionsAtHead({ orders }: Queue): Uint8Array[] {
 
 function isSome<T>(list: readonly T[]): list is readonly [T, ...T[]] {
   return list.length > 0
-}
-
-function remove(file: string | undefined): void {
-  if (file !== undefined) fs.rmSync(file, { force: true })
 }

@@ -12,9 +12,9 @@ import { PRIVATE } from '../../util/private-files.ts'
 import { Announcer } from './announcer.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { LocalClient } from './client.ts'
-import type { FromClient, ToClient } from './messages.ts'
+import { DATA_DESCRIPTOR, type FromClient, type ToClient } from './messages.ts'
 
-const [mountDir = '', announcementsPath = '', mounted = ''] = process.argv.slice(2)
+const [mountDir = '', announcementsPath = '', mounted = '', dataDir = ''] = process.argv.slice(2)
 ignoreDebugSignal()
 // The node handles the terminal's signals for both processes.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
@@ -28,9 +28,10 @@ if (deviceOf(mount) !== mounted) {
   process.exit(1)
 }
 const files = filesBeneath(mountDir, PRIVATE, mount)
+const data = filesBeneath(dataDir, PRIVATE, `/proc/self/fd/${DATA_DESCRIPTOR}/.`)
 const { announce } = new Announcer(files, announcementsPath)
-const client = new LocalClient(files, announce, send)
-const checkpointer = new Checkpointer(files, announce, send)
+const client = new LocalClient(files, data, announce, send)
+const checkpointer = new Checkpointer(files, data, announce, send)
 const parser = new FrameParser(PIPE_FRAMES)
 
 process.stdin.on('data', (chunk: Buffer) => {

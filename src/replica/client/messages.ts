@@ -5,6 +5,9 @@
 
 import type { OwnerWish } from '../../data/database-owner.ts'
 
+/** By which the client holds the data directory: its node has opened it. Paths in orders lie below its name. */
+export const DATA_DESCRIPTOR = 3
+
 /** On the client's standard input, as frames (util/frames.ts). Orders for one database are executed in order. */
 export type ToClient =
   /**

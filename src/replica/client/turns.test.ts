@@ -23,6 +23,7 @@ function setUp(mode: string) {
   const said: FromClient[] = []
   const client = new LocalClient(
     filesBeneath(dir),
+    filesBeneath(dir),
     () => undefined,
     (message) => said.push(message),
   )

@@ -11,6 +11,7 @@ import type { Header } from '../../ltx/format/header.ts'
 import type { Position } from '../../ltx/format/types.ts'
 import { nextTXID } from '../../ltx/format/types.ts'
 import { nodeFiles } from '../../util/files.ts'
+import { filesBeneath } from '../../util/files-beneath.ts'
 import type { StreamedDatabase } from '../primary/source.ts'
 import { PageSums } from './page-sums.ts'
 
@@ -39,7 +40,7 @@ export class PrimaryDatabase implements StreamedDatabase {
     mkdirSync(dirname(this.filePath), { recursive: true })
     createLog(nodeFiles, this.logDir, ZERO_POSITION)
     this.writer = openLog(nodeFiles, this.logDir, { segmentSizeBytes })
-    this.log = new LogReader(name, this.logDir, () => this.writer.position)
+    this.log = new LogReader(filesBeneath(this.logDir), name, this.logDir, () => this.writer.position)
     this.#sqlite = new Sqlite(this.filePath)
     this.#sqlite.pragma(`page_size = ${PAGE_SIZE}`)
     this.#sqlite.pragma('synchronous = OFF')
