@@ -20,6 +20,7 @@ interface Options extends NodeSettings {
   readonly runs: number
   readonly dir: string
   readonly keep: boolean
+  readonly all: boolean
   readonly list: boolean
   readonly resume?: string
   readonly reportOnly: boolean
@@ -38,6 +39,7 @@ const program = new Command('sqlite-suite')
     new Option('--driver <name>', "the node's fuse.driver").choices(['direct', 'fuse-native']).default('direct'),
   )
   .addOption(new Option('--latency <policy>', "the node's fuse.latency").choices(['normal', 'low']).default('normal'))
+  .option('--all', 'all files: also those that otherwise run only when they are named, because of their time', false)
   .option('--jobs <n>', 'files that run at once, each kind with a node of its own', positive, 2)
   .option('--runs <n>', 'how often each file runs', positive, 1)
   .option('--timeout <seconds>', 'the time for a file on each side', positive, 600)
@@ -59,7 +61,7 @@ async function main(): Promise<number> {
   }
   const options = program.opts<Options>()
   const fixture = Fixture.build()
-  const scripts = chosen(fixture, program.args)
+  const scripts = chosen(fixture, program.args, options.all)
   if (scripts.length === 0) {
     console.error(`no file is named ${program.args.join(', ')}: --list prints the names`)
     return 2
@@ -71,8 +73,8 @@ async function main(): Promise<number> {
   return inDirectory(options, (base, cleanup) => run(fixture, scripts, base, options, cleanup))
 }
 
-function chosen(fixture: Fixture, patterns: readonly string[]): Script[] {
-  if (patterns.length === 0) return wholeSuite(fixture)
+function chosen(fixture: Fixture, patterns: readonly string[], all: boolean): Script[] {
+  if (patterns.length === 0) return wholeSuite(fixture, all)
   return everyScript(fixture).filter(({ name }) => patterns.some((pattern) => matches(pattern, name)))
 }
 
@@ -90,7 +92,7 @@ async function run(
     await runScripts(left, runs, base, options, cleanup)
   }
   const judged = runs.judged()
-  const conditions = { sqlite: fixture.version, driver, latency, scripts: wholeSuite(fixture).map(({ name }) => name) }
+  const conditions = { sqlite: fixture.version, driver, latency, scripts: scripts.map(({ name }) => name) }
   const wrong = problems(judged)
   for (const line of [...wrong, ...notes(judged)]) console.log(line)
   console.log(summary(judged, conditions))

@@ -71,7 +71,9 @@ programs from each other.
 ${FAMILIES.map((family) => `| ${family.what} | ${conditions.scripts.filter((name) => familyOf(name) === family).length} |`).join('\n')}
 
 All other scripts of SQLite test what SQL means (parser, expressions, queries, full-text search, JSON, sessions) or its
-memory. They reach files only through the operations that these test. Of these, some run only when they are named:
+memory. They reach files only through the operations that these test.
+
+Some take long, or hang on a plain directory, too. They run only when they are named, or with \`--all\`:
 
 ${Object.entries(LEFT_OUT)
   .map(([name, why]) => `* ${name}: ${why}`)

@@ -16,7 +16,7 @@ const LONG = 'more than five minutes on a plain directory of the machine that ma
 const LONG_MOUNTED = 'more than five minutes on the mount of the machine that made this page'
 const UNJOURNALED_TASKS = 'two of its five processes use the journal modes OFF and MEMORY, and the others wait for them'
 
-/** Scripts of the families that run only when they are named, as patterns, and why. */
+/** Scripts of the families that run only with --all, or when they are named, as patterns, and why. */
 export const LEFT_OUT: Readonly<Record<string, string>> = {
   'mptest/config01-delete': UNJOURNALED_TASKS,
   'mptest/config01-persist': UNJOURNALED_TASKS,
@@ -45,9 +45,9 @@ const SEEDED = fileURLToPath(new URL('seeded.tcl', import.meta.url))
 
 const MPTEST_MODES = ['wal', 'delete', 'truncate', 'persist'] as const
 
-/** All scripts of a whole run, in the order in which they start. */
-export function wholeSuite(fixture: Fixture): Script[] {
-  const leftOut = Object.keys(LEFT_OUT)
+/** All scripts of a whole run, in the order in which they start. `all`: those of LEFT_OUT, too. */
+export function wholeSuite(fixture: Fixture, all = false): Script[] {
+  const leftOut = all ? [] : Object.keys(LEFT_OUT)
   return everyScript(fixture).filter(
     ({ name }) => familyOf(name) !== undefined && !leftOut.some((pattern) => matches(pattern, name)),
   )
