@@ -3,7 +3,6 @@ import type { Caller } from '../fuse/content.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { lockPgno } from '../ltx/format/types.ts'
 import { PageList } from '../sqlite/page-list.ts'
-import { isAt } from '../util/files.ts'
 import { assertLogged } from './acknowledgement.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import { assertGrowth } from './growth.ts'
@@ -68,10 +67,9 @@ export class JournalTracker {
     return this.active && this.#fd >= 0 && this.#fd !== fd
   }
 
-  /** Whether the active journal is open, and another file has its name. */
-  isNameless(): boolean {
-    const { files, path } = this.#database
-    return this.active && this.#fd >= 0 && !isAt(files, `${path}-journal`, this.#fd)
+  /** Whether the active journal is open, and has no name: a file of that name is another. */
+  get isNameless(): boolean {
+    return this.active && this.#fd >= 0 && fs.fstatSync(this.#fd).nlink === 0
   }
 
   /** Whether removing the super-journal `path` commits the transaction. */

@@ -46,6 +46,20 @@ test('the closing of a journal without a name does not end the transaction of th
   rig.consistent()
 })
 
+test('the removal of a file with the name of a journal that has none ends no transaction', () => {
+  using rig = new Rig()
+  const connection = withNamelessJournal(rig)
+  connection.exec(`BEGIN; ${insert(1000, 1100)}`)
+  const before = rig.txid()
+  rig.node.mount.open('a.db-journal', { create: true, exclusive: true, readOnly: false }).close()
+  rig.node.mount.unlink('a.db-journal')
+  expect(rig.txid()).toBe(before)
+  connection.exec('COMMIT')
+  expect(rig.txid()).toBe(before + 1)
+  connection.close()
+  rig.consistent()
+})
+
 test('a journal without a name in one database does not keep others from committing across databases', () => {
   using rig = new Rig()
   withNamelessJournal(rig).exec(`BEGIN; ${insert(1000, 1100)}`)

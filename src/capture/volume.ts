@@ -80,7 +80,7 @@ export class CaptureVolume implements Volume {
       if (kind === 'database')
         return this.#discarding.has(name) ? this.#discarded(database, perform) : this.#dropped(database, perform)
       if (kind === 'wal' && database.tracked) return database.wal.remove(perform)
-      if (kind === 'journal' && !database.journal.isNameless()) {
+      if (kind === 'journal' && !database.journal.isNameless) {
         database.journal.end(perform, caller)
         this.#journalEnded.add(parent(path))
         return
