@@ -160,6 +160,7 @@ export const PROJECTS = {
       'test/private/inherited.test.ts',
       'test/private/made-first.test.ts',
       'test/private/side-directories.test.ts',
+      'test/private/user-namespace.test.ts',
       'test/private/followed-files.test.ts',
       'test/private/owners.test.ts',
       'test/cli/secrets.test.ts',

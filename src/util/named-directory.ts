@@ -1,7 +1,7 @@
 /**
  * Paths that a person names: a mount point, a data directory, a backup, a worker's output directory. They are found
- * component by component. A symbolic link on the way is followed if this user or root has made it: any other user could
- * lead ltxd, which may be root, to a directory that is not his.
+ * component by component. A symbolic link on the way is followed if this user or root has made it, and no other can
+ * have moved it there: any other user could lead ltxd, which may be root, to a directory that is not his.
  */
 
 import fs from 'node:fs'
@@ -10,19 +10,21 @@ import { BY_UMASK } from './directories.ts'
 import { errorCode, LtxdError } from './errors.ts'
 import { native } from './path-bytes.ts'
 import { isWider } from './private-files.ts'
+import { isOurs, isTrusted } from './trusted-link.ts'
 
 const { O_DIRECTORY, O_NOFOLLOW } = fs.constants
 /** From <fcntl.h>; Node has no constant for it. The descriptor refers to a file without opening it. */
 export const O_PATH = 0o10000000
 const MAX_SYMLINKS = 40
 
-/** A symbolic link on the way belongs to another user. */
+/** A symbolic link on the way belongs to another user, or lies where another user may have moved it to. */
 export class ForeignLinkError extends LtxdError {
-  constructor(link: string, uid: bigint | number | undefined) {
-    super(
-      'LINK_FOREIGN',
-      `${link} is a symbolic link of the user with id ${uid}, who could lead ltxd anywhere: name the directory itself`,
-    )
+  constructor(link: string, { uid, target, isMovable }: { uid: bigint; target: string; isMovable: boolean }) {
+    const who = String(uid) === process.env.SUDO_UID ? ', who ran sudo' : ''
+    const whose = isMovable
+      ? 'in a directory to which another user may write, who can have moved it there'
+      : `of the user with id ${uid}${who}, who could lead ltxd anywhere`
+    super('LINK_FOREIGN', `${link} is a symbolic link ${whose}: name the directory itself (it leads to ${target})`)
   }
 }
 
@@ -166,13 +168,14 @@ function linkTarget({ parent, name }: Entry): string | undefined {
   const status = () => fs.lstatSync(at, { bigint: true, throwIfNoEntry: false })
   const link = status()
   if (link?.isSymbolicLink() !== true) return undefined
-  const isOurs = (uid: bigint) => uid === 0n || Number(uid) === process.geteuid?.()
-  // Where links of others can be hard linked, a link of root's may lie in any directory.
-  const isInPlace = link.nlink === 1n || isOurs(fs.statSync(`/proc/self/fd/${parent}`, { bigint: true }).uid)
-  const target = isOurs(link.uid) && isInPlace ? fs.readlinkSync(at) : undefined
+  const target = fs.readlinkSync(at)
   const after = status()
-  if (target !== undefined && after?.ino === link.ino && after.ctimeNs === link.ctimeNs) return target
-  throw new ForeignLinkError(path.join(pathOf(parent), name), after?.uid ?? link.uid)
+  const isSame = after?.ino === link.ino && after.ctimeNs === link.ctimeNs
+  if (isSame && isTrusted(link, parent)) return target
+  const directory = pathOf(parent)
+  const { uid } = after ?? link
+  const leadsTo = path.resolve(directory, target)
+  throw new ForeignLinkError(path.join(directory, name), { uid, target: leadsTo, isMovable: isOurs(uid) })
 }
 
 /** A system error names the directory as the caller knows it. */

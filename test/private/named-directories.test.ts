@@ -15,6 +15,7 @@ import { StoreUnavailableError } from '../../src/objectstore/errors.ts'
 import { modesOf, PRIVATE } from '../../src/util/private-files.ts'
 import { inOutputDirectory } from '../../workers/output-directory.ts'
 import { IS_ROOT } from '../conformance/served.ts'
+import { NOBODY } from './nobody.ts'
 
 const UID = 65_534
 const WIDE = modesOf(0o755)
@@ -51,6 +52,11 @@ function link(target: string, path: string, uid = UID): void {
   fs.lchownSync(path, uid, uid)
 }
 
+function asNobody(command: string, ...args: string[]): string {
+  const [first, ...rest] = [...NOBODY, command, ...args]
+  return execFileSync(first, rest, { cwd: home, encoding: 'utf8', timeout: 20_000 })
+}
+
 async function keysOf(store: DirectoryStore): Promise<string[]> {
   const keys: string[] = []
   for await (const { key } of store.list('')) keys.push(key)
@@ -76,6 +82,21 @@ describe.runIf(IS_ROOT)('through a link of another user', () => {
     link(victim, join(home, 'link'))
     for (const path of [join(home, 'link'), join(home, 'link', 'below'), join(home, 'link', 'new')]) {
       await expect((async () => open(path))()).rejects.toThrow(/symbolic link of the user with id 65534/)
+    }
+    expect(picture()).toEqual(before)
+  })
+
+  test.each(opened)('that root made elsewhere, and another user moved there, %s is not found', async (_, open) => {
+    fs.chmodSync(dir, 0o755)
+    fs.mkdirSync(join(dir, 'sticky'))
+    fs.chmodSync(join(dir, 'sticky'), 0o1777)
+    const before = picture()
+    for (const place of [home, join(dir, 'sticky')]) {
+      link(victim, join(home, 'tools'), 0)
+      asNobody('mv', '-T', join(home, 'tools'), join(place, 'out'))
+      for (const path of [join(place, 'out'), join(place, 'out', 'below'), join(place, 'out', 'new')]) {
+        await expect((async () => open(path))()).rejects.toThrow(/to which another user may write.* leads to .*victim/)
+      }
     }
     expect(picture()).toEqual(before)
   })
