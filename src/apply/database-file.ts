@@ -3,19 +3,20 @@ import { dirname } from 'node:path'
 import { DATABASE_HEADER_SIZE, type DatabaseHeader, parseDatabaseHeader, sizePages } from '../sqlite/database-header.ts'
 import { DATABASE_LOCK } from '../sqlite/locks.ts'
 import { RangeLocks } from '../sqlite/range-locks.ts'
-import { errorCode, errorMessage } from '../util/errors.ts'
-import { type Files, nodeFiles, readerOf } from '../util/files.ts'
+import { hasWalMagic, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
+import { errorMessage } from '../util/errors.ts'
+import { type Files, nodeFiles, readerOf, withFile } from '../util/files.ts'
 import { filesBeneath, NotRegularError, resolveLinks } from '../util/files-beneath.ts'
-import { PRIVATE } from '../util/private-files.ts'
 import { ApplyBlockedError, HardLinkError } from './errors.ts'
-import { isForeign } from './foreign-file.ts'
+import { isForeign, letsInMore } from './foreign-file.ts'
+import { openOrMake, removeRegular } from './make-file.ts'
 import { finish, STEP_BYTES, type Steps } from './steps.ts'
 
 /** The files that SQLite has beside a database. */
 export const SIDE_SUFFIXES = ['-wal', '-shm', '-journal'] as const
 type SideSuffix = (typeof SIDE_SUFFIXES)[number]
 
-const { O_CREAT, O_EXCL, O_RDWR, O_TRUNC } = fs.constants
+const { O_CREAT, O_RDWR, O_TRUNC } = fs.constants
 const { pending, reserved, shared, sharedLength } = DATABASE_LOCK
 const WRITE_PIECE_BYTES = 1 << 20
 const PERMISSIONS = 0o777
@@ -55,6 +56,8 @@ export class DatabaseFile {
       // A journal beside it would be rolled back into the file that has the other name.
       if (file.stats().nlink > 1) throw new HardLinkError(path, real)
       file.lock()
+      // What is beside a database that was made just now is not of it.
+      if (make !== undefined) for (const suffix of SIDE_SUFFIXES) removeRegular(opener, real + suffix)
       return file
     } catch (error) {
       file.close()
@@ -70,6 +73,7 @@ export class DatabaseFile {
    */
   openBeside(suffix: SideSuffix, flags: number): number {
     this.removeForeign(suffix)
+    this.#removeLoose(suffix)
     const path = this.path + suffix
     const fd = openOrMake(this.files, path, flags & ~(O_CREAT | O_TRUNC))
     try {
@@ -78,7 +82,7 @@ export class DatabaseFile {
       const { mode, uid, gid } = database
       const own = fs.fstatSync(fd)
       if (own.nlink > 1) throw new HardLinkError(this.path, path)
-      if (isForeign(own, database))
+      if (isForeign(own, database) || (suffix !== '-shm' && this.#isLoose(suffix, own)))
         throw new ApplyBlockedError(this.path, `user ${own.uid} makes ${path} at this moment`)
       const isNew = own.size === 0 || (flags & O_TRUNC) !== 0
       if ((flags & O_TRUNC) !== 0) nodeFiles.truncate(fd, 0)
@@ -111,6 +115,30 @@ export class DatabaseFile {
     } catch (error) {
       throw new ApplyBlockedError(this.path, `${what}, and cannot be removed (${errorMessage(error)})`)
     }
+  }
+
+  /**
+   * Removes a file that lets in more users than the database, but for a WAL with frames. Throws ApplyBlockedError for a
+   * WAL while another process has the database open.
+   */
+  #removeLoose(suffix: SideSuffix): void {
+    const path = this.path + suffix
+    const found = this.files.status(path)
+    if (found === undefined || !this.#isLoose(suffix, found)) return
+    // As long as this process holds the write lock, nobody takes a journal for one to roll back.
+    if (suffix !== '-journal' && !this.#isUnused()) {
+      // It has no pages.
+      if (suffix === '-shm') return
+      const what = `${path} lets in users who may not open the database`
+      throw new ApplyBlockedError(this.path, `${what}, and ${this.reader()} uses the database`)
+    }
+    this.files.remove(path)
+  }
+
+  #isLoose(suffix: SideSuffix, found: fs.Stats): boolean {
+    if (!found.isFile() || found.nlink > 1 || !letsInMore(found, this.stats())) return false
+    const hasMagic = (fd: number) => hasWalMagic(readerOf(nodeFiles, fd)(0, WAL_HEADER_SIZE))
+    return suffix !== '-wal' || !withFile(this.files, this.path + suffix, fs.constants.O_RDONLY, hasMagic)
   }
 
   /** Whether no other process has the database open in WAL mode, or reads it. */
@@ -251,29 +279,4 @@ export function hasWal({ path, files }: DatabaseFile, which: 'not empty' | 'of a
   const status = files.status(`${path}-wal`)
   if (status?.isFile() === false) throw new NotRegularError(`${path}-wal`, status)
   return status !== undefined && (status.size > 0 || which === 'of any size')
-}
-
-/**
- * Opens a file, or makes one that nobody else has made. Throws ApplyBlockedError if another program makes it at this
- * moment.
- */
-function openOrMake(files: Files, path: string, flags: number): number {
-  if (files.status(path) !== undefined) {
-    try {
-      return files.open(path, flags)
-    } catch (error) {
-      if (errorCode(error) !== 'ENOENT') throw error
-    }
-  }
-  return makeNew(files, path)
-}
-
-/** Throws ApplyBlockedError if the file exists. */
-export function makeNew(files: Files, path: string): number {
-  try {
-    return files.open(path, O_RDWR | O_CREAT | O_EXCL, PRIVATE.file)
-  } catch (error) {
-    if (errorCode(error) !== 'EEXIST') throw error
-    throw new ApplyBlockedError(path, 'another program makes it at this moment')
-  }
 }

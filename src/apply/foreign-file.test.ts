@@ -5,9 +5,11 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 import { Applier } from './applier.ts'
 import { DatabaseFile, SIDE_SUFFIXES } from './database-file.ts'
 import { isForeign } from './foreign-file.ts'
+import { makeNew } from './make-file.ts'
 import { MemoryPositions, Source } from './testing.ts'
 import { bytesInMemory } from './transaction.ts'
 
@@ -86,6 +88,55 @@ test.runIf(IS_ROOT)('what another user made is neither rolled back into the data
   expect(open).toThrow(/x\.db-journal belongs to user 65534, who may not write to the database: move it away/)
   expect(fs.readFileSync(path).equals(before)).toBe(true)
   expect(fs.readFileSync(`${path}-journal`).equals(journal)).toBe(true)
+})
+
+test.runIf(IS_ROOT).each(SIDE_SUFFIXES)('a file of root that lets everybody in gets nothing as %s', (suffix) => {
+  using temporary = temporaryDirectory()
+  const path = join(temporary.dir, 'x.db')
+  // Another user has it open, and renames it.
+  for (const [mode, gid] of [
+    [0o644, 0],
+    [0o640, NOBODY],
+  ] as const) {
+    fs.writeFileSync(path + suffix, suffix === '-wal' ? '' : 'of root', { mode })
+    fs.chmodSync(path + suffix, mode)
+    fs.chownSync(path + suffix, 0, gid)
+    const held = fs.openSync(path + suffix, 'r')
+    const file = DatabaseFile.open(path)
+    fs.chmodSync(path, 0o640)
+    if (gid === 0) fs.chmodSync(path, 0o600)
+    const fd = file.openBeside(suffix, O_RDWR | O_CREAT | (suffix === '-journal' ? fs.constants.O_TRUNC : 0))
+    expect(fs.fstatSync(fd).ino).not.toBe(fs.fstatSync(held).ino)
+    expect(fs.fstatSync(fd)).toMatchObject({ uid: 0, gid: 0, size: 0, mode: fs.fstatSync(file.fd).mode })
+    for (const each of [fd, held]) fs.closeSync(each)
+    file.close()
+  }
+})
+
+test.runIf(IS_ROOT)('what is beside a database that is made is not of it', () => {
+  using temporary = temporaryDirectory()
+  const path = join(temporary.dir, 'x.db')
+  for (const suffix of SIDE_SUFFIXES) fs.writeFileSync(path + suffix, 'of root', { mode: 0o600 })
+  const files = filesBeneath(temporary.dir)
+  DatabaseFile.open(path, files, () => makeNew(files, path)).close()
+  expect(fs.readdirSync(temporary.dir)).toEqual(['x.db'])
+})
+
+test('a WAL with frames is no file of another use, and is narrowed', () => {
+  using temporary = temporaryDirectory()
+  const path = join(temporary.dir, 'x.db')
+  const writer = new Database(path)
+  writer.exec('PRAGMA journal_mode = wal; CREATE TABLE t (x)')
+  const wal = fs.readFileSync(`${path}-wal`)
+  writer.close()
+  fs.writeFileSync(`${path}-wal`, wal)
+  fs.chmodSync(`${path}-wal`, 0o644)
+  fs.chmodSync(path, 0o600)
+  const file = DatabaseFile.open(path)
+  fs.closeSync(file.openBeside('-wal', O_RDWR | O_CREAT))
+  expect(fs.readFileSync(`${path}-wal`).equals(wal)).toBe(true)
+  expect(fs.statSync(`${path}-wal`).mode & 0o777).toBe(0o600)
+  file.close()
 })
 
 test.runIf(IS_ROOT)('a database that appears is made anew, or not at all', () => {

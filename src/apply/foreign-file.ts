@@ -10,6 +10,8 @@ import type { Stats } from 'node:fs'
 /** The rights with which SQLite writes to a database. */
 const READ_WRITE = { group: 0o060, others: 0o006 } as const
 const ID_MS = 5_000
+const GROUP = 0o070
+const OTHERS = 0o077
 
 type Owned = Pick<Stats, 'uid' | 'gid' | 'mode'>
 
@@ -23,6 +25,16 @@ export function isForeign(beside: Stats, database: Owned, groups = groupsOf): bo
   const allows = (access: number) => (database.mode & access) === access
   if (allows(READ_WRITE.group) && groups(uid).includes(database.gid)) return false
   return !allows(READ_WRITE.others)
+}
+
+/**
+ * Whether a file beside the database, whoever's it is, lets in users whom the database does not: one of them may have
+ * it open, and have renamed it. SQLite makes these files with the mode of the database.
+ */
+export function letsInMore({ mode, uid, gid }: Owned, database: Owned): boolean {
+  if ((mode & ~database.mode & OTHERS) !== 0) return true
+  const isOurs = uid === 0 || uid === process.geteuid?.()
+  return isOurs && gid !== database.gid && (mode & GROUP) !== 0
 }
 
 /** Empty where they are not known. */

@@ -5,7 +5,7 @@ import { LtxdError } from '../util/errors.ts'
 import type { FilesBeneath } from '../util/files-beneath.ts'
 
 /** Another user owns the data directory of a node that runs as root, or a directory of ltxd's own in it. */
-export class ForeignDataError extends LtxdError {
+class ForeignDataError extends LtxdError {
   constructor(path: string, uid: number) {
     super(
       'DATA_FOREIGN',

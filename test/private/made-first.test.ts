@@ -97,3 +97,29 @@ test.runIf(IS_ROOT)(
     await holder.end()
   },
 )
+
+test.runIf(IS_ROOT)(
+  'a file of root that everybody may read shows nothing that arrives, whatever name another user gives it',
+  { timeout: HANG_MS },
+  async () => {
+    await using nodes = await TwoNodes.start({ config: 'fuse: { allow-other: true }\n' })
+    const { primary, replica, cluster } = nodes
+    await nodes.shell('chmod 755 "$1" && chmod 777 "$2" && : > "$2/empty.txt"', cluster.dir, replica.mount)
+    const script = 'exec 3< empty.txt; mv empty.txt new.db-wal; echo held; read line; cat <&3; echo end'
+    const [command, ...args] = [...NOBODY, 'sh', '-euc', script]
+    const holder = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], cwd: replica.mount })
+    try {
+      const lines = createInterface({ input: holder.stdout })[Symbol.asyncIterator]()
+      expect((await lines.next()).value).toBe('held')
+      await using application = nodes.open(primary, 'new.db')
+      await application.exec('PRAGMA journal_mode = wal; CREATE TABLE t (x)')
+      await nodes.shell('chmod 600 "$1/new.db"*', primary.mount)
+      await application.exec(`INSERT INTO t VALUES ('${SECRET}')`)
+      await nodes.same('new.db')
+      holder.stdin.write('look\n')
+      expect((await lines.next()).value).toBe('end')
+    } finally {
+      holder.kill('SIGKILL')
+    }
+  },
+)
