@@ -174,6 +174,7 @@ export const PROJECTS = {
       'test/interop/s3.test.ts',
       'test/interop/foreign-answers.test.ts',
       'test/integration/restorable.test.ts',
+      'test/integration/backup-away.test.ts',
       'test/interop/two-leaders.test.ts',
       'test/workers/hostile-jobs.test.ts',
       'test/workers/redis-connection.test.ts',

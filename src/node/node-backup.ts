@@ -71,8 +71,8 @@ export class NodeBackup {
     this.#logger = logger
     this.store = new PromptStore(
       openObjectStore(config.url, {
-        modes: modesOf(config.mode),
-        changed: (message) => logger.warn(message),
+        ...{ modes: modesOf(config.mode), changed: (message: string) => logger.warn(message) },
+        memory: { files: data.files, path: `${data.dir}/backup.json` },
       }),
     )
     this.#temporaryParent = data.files.at(`${data.dir}/temporary`)

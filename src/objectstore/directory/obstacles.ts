@@ -2,6 +2,7 @@ import { errorCode, LtxdError } from '../../util/errors.ts'
 import { LinkedNameError, NotRegularError } from '../../util/files-beneath.ts'
 import { ForeignLinkError } from '../../util/named-directory.ts'
 import { LockHeldError } from './file-lock.ts'
+import { OtherBackupError } from './identity.ts'
 
 /** The object is where nobody looks for it. */
 export class MovedError extends LtxdError {
@@ -16,7 +17,7 @@ export function isNoFile(error: unknown): boolean {
 }
 
 /** What others have put in the way. */
-const OBSTACLES = [MovedError, ForeignLinkError, LinkedNameError, LockHeldError, NotRegularError]
+const OBSTACLES = [OtherBackupError, MovedError, ForeignLinkError, LinkedNameError, LockHeldError, NotRegularError]
 
 /** What the file system says, or what is found in the way of an operation: the store cannot be used so. */
 export function isObstacle(error: unknown): boolean {

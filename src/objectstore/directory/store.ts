@@ -20,6 +20,7 @@ import type { ByteRange, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from 
 import { openRegular, within, withRoot } from './beneath.ts'
 import { clockOf } from './clock.ts'
 import { withFileLock } from './file-lock.ts'
+import { Identity, type Memory } from './identity.ts'
 import { isNoFile, isObstacle, MovedError } from './obstacles.ts'
 import { prepare, type PrepareOptions } from './prepare.ts'
 import { type Fingerprint, fingerprint, formatSidecar, putSidecar, readSidecar, SIDECAR_SUFFIX } from './sidecar.ts'
@@ -31,6 +32,8 @@ const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000
 
 export interface DirectoryOptions extends PrepareOptions {
   readonly now?: () => number
+  /** Nothing is read from, or put into, another directory than the one that is remembered there. */
+  readonly memory?: Memory
 }
 
 /**
@@ -46,6 +49,7 @@ export class DirectoryStore implements ObjectStore {
   readonly #now: () => number
   readonly #swept = new Set<string>()
   readonly #options: DirectoryOptions
+  readonly #identity: Identity | undefined
   #modes: Promise<Modes> | undefined
 
   constructor(root: string, options: DirectoryOptions = {}) {
@@ -53,11 +57,17 @@ export class DirectoryStore implements ObjectStore {
     this.#options = options
     this.#now = options.now ?? Date.now
     this.url = pathToFileURL(root).href
+    this.#identity = options.memory && new Identity(root, this.url, options.memory)
   }
 
   async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<void> {
     this.#check(key)
-    const modes = await this.#effect('prepare the directory', () => this.#prepared())
+    const modes = await this.#effect('prepare the directory', async () => {
+      await this.#identity?.check()
+      const prepared = await this.#prepared()
+      await this.#identity?.establish(prepared)
+      return prepared
+    })
     await this.#within(`create the directory of object ${key}`, key, modes.directory, async (path) => {
       await this.#effect(`clear the directory of object ${key}`, () => this.#sweep(dirname(path), dirname(key)))
       const temporary = join(dirname(path), TEMPORARY_PREFIX + randomBytes(8).toString('hex'))
@@ -69,6 +79,7 @@ export class DirectoryStore implements ObjectStore {
             this.#publish(key, path, temporary, print, modes.file, options),
           )
           if (!(await this.#isHeldAt(key, path))) throw new MovedError(join(this.#root, dirname(key)))
+          await this.#identity?.check()
         })
       } finally {
         await unlink(temporary).catch(() => undefined)
@@ -100,6 +111,7 @@ export class DirectoryStore implements ObjectStore {
   async *list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
     checkPrefix(prefix)
     try {
+      await this.#identity?.check()
       yield* walk(this.#root, prefix, startAfter)
     } catch (error) {
       throw isObstacle(error) ? new StoreUnavailableError(this.url, 'list objects', error) : error
@@ -151,7 +163,10 @@ export class DirectoryStore implements ObjectStore {
     make: number | undefined,
     use: (path: string) => Promise<T>,
   ): Promise<T | undefined> {
-    return this.#effect(action, () => within(this.#root, key, use, make))
+    return this.#effect(action, async () => {
+      await this.#identity?.check()
+      return within(this.#root, key, use, make)
+    })
   }
 
   async #find(key: string): Promise<Stats | undefined> {

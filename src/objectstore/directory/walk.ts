@@ -12,9 +12,14 @@ export const TEMPORARY_PREFIX = '.ltxd-tmp-'
 /** The lock file in each directory that was written to. */
 export const LOCK_NAME = '.ltxd-lock'
 
+/** The file in the store's own directory that says which backup it is (identity.ts). */
+export const BACKUP_NAME = '.ltxd-backup'
+
 /** Names that a directory store reserves for itself. */
 export function isHidden(name: string): boolean {
-  return name.endsWith(SIDECAR_SUFFIX) || name.startsWith(TEMPORARY_PREFIX) || name === LOCK_NAME
+  return (
+    name.endsWith(SIDECAR_SUFFIX) || name.startsWith(TEMPORARY_PREFIX) || name === LOCK_NAME || name === BACKUP_NAME
+  )
 }
 
 /**
