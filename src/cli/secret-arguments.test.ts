@@ -16,6 +16,13 @@ test.each([
   [['worker', '--store=a=s3://b/p?secretAccessKey=hunter2'], /^--store holds .* AWS_ACCESS_KEY_ID/],
   [['restore', 's3://me:hunter2@b/p', 'a.db', '-o', 'x'], /^a URL holds .* AWS_ACCESS_KEY_ID/],
   [['follow', 'http://me:hunter2@h:20202', 'a.db', '-o', 'x'], /^a URL holds /],
+  [['backup', 'list', 's3:AKIA:hunter2@b/p'], /^a URL holds /],
+  [['backup', 'list', 's3:/AKIA:hunter2@b/p'], /^a URL holds /],
+  [['worker', '--store=a=s3:AKIA:hunter2@b/p'], /^--store holds /],
+  [['backup', 'list', 's3://b/user:hunter2@x'], /^a URL holds /],
+  [['backup', 'list', 's3://b/p&token=hunter2'], /^a URL holds /],
+  [['backup', 'list', 's3://b/p?region=eu;password=hunter2'], /^a URL holds /],
+  [['worker', '--redis', 'redis:hunter2@h'], /^--redis holds /],
   [['--nonsense', 's3x://me:hunter2@h:port'], /^--nonsense holds /],
 ])('%j is rejected, with where the secret goes instead, and is not repeated', (args, message) => {
   const check = () => assertNoSecrets(args)
@@ -34,6 +41,9 @@ test.each([
   ],
   ['mount', 'm', '--consul', 'http://[::1]:8500/team', '--hostname', 'me@home'],
   ['restore', 'file:///b', 'a:b@c.db', '-o', 'x@y'],
+  ['backup', 'list', 's3://b/a&b=c/d@2', 'file:x'],
+  ['backup', 'list', 'file:///a:b@c/d;e&f=g'],
+  ['backup', 'list', 's3://b/p?regoin=eu-central-1'],
   ['mount', 'm', '--backup', 'file:///b#x'],
 ])('%s %s … has no secret', (...args) => {
   expect(() => assertNoSecrets(args)).not.toThrow()

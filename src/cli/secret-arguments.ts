@@ -11,8 +11,8 @@ const INSTEAD: Readonly<Record<string, string>> = {
 }
 const OF_A_STORE = 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or name an AWS_PROFILE'
 
-/** A URL in an argument: `URL`, `--option=URL`, `NAME=URL`. */
-const URL_AT = /[a-z][a-z0-9+.-]*:\/\/.*/is
+/** A URL in an argument: `URL`, `--option=URL`, `NAME=URL`. Of a known scheme, also where a slash is forgotten. */
+const URL_AT = /[a-z][a-z0-9+.-]*:\/\/.*|(?<![\w+.:-])(?:s3|rediss?|https?|file):.*/is
 
 /** Throws UsageError for a URL with a user, a password or another secret. It repeats nothing of the URL. */
 export function assertNoSecrets(args: readonly string[]): void {

@@ -156,7 +156,7 @@ export const redisUrl = scalar('URL, redis:// or rediss://', (value) => {
   return /^\/?\d{0,5}$/.test(pathname)
     ? value
     : new Rejection(
-        `${pathname.includes('@') ? 'its path' : `"${pathname}"`} is not a database: expected a number, as in redis://HOST:PORT/0`,
+        `${/^[\w/.-]*$/.test(pathname) ? `"${pathname}"` : 'its path'} is not a database: expected a number, as in redis://HOST:PORT/0`,
       )
 })
 
