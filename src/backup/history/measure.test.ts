@@ -3,7 +3,7 @@ import { toTXID } from '../../ltx/format/types.ts'
 import type { ObjectInfo } from '../../objectstore/objectstore.ts'
 import { BackupEndMissingError, BackupGapError } from './errors.ts'
 import type { BackupHistory } from './history.ts'
-import { isReplaced, newestProblem, restorableSinceMs } from './measure.ts'
+import { isReplaced, newestProblem, restorableSinceMs, timePrecisionMs } from './measure.ts'
 
 /** Files as [level, first, last]: each is of the time of its last transaction, in seconds. */
 function history(...files: readonly (readonly [level: number, min: number, max: number])[]): BackupHistory {
@@ -50,6 +50,23 @@ it.each([
   expect(restorableSinceMs(listed)).toBe(expected)
 })
 
+it.each([
+  [1, [1e12, 1e12 + 1234]],
+  [10, [1e12, 1e12 + 1230]],
+  [1000, [1e12, 1e12 + 1000]],
+  [2000, [1e12, 1e12 + 4000]],
+])('a disk that keeps times to %i ms does not make other objects of all', (precisionMs, times) => {
+  const listed = times.map((lastModifiedMs) => ({ key: 'k', sizeBytes: 5000, lastModifiedMs, storedMs: 2e12 }))
+  expect(timePrecisionMs(listed)).toBe(precisionMs)
+  const [was] = listed
+  const rounded = (ms: number) => ({ ...was!, lastModifiedMs: ms - (ms % precisionMs) })
+  for (const ms of [1e12, 1e12 + 999, 1e12 + 1001, 1e12 + 1999]) {
+    expect(isReplaced('directory', { ...was!, lastModifiedMs: ms }, rounded(ms), precisionMs)).toBe(false)
+  }
+  const apart = { ...was!, lastModifiedMs: 1e12 + Math.max(2, precisionMs) }
+  expect(isReplaced('directory', was, apart, precisionMs)).toBe(true)
+})
+
 describe('an object is another one than it was', () => {
   const was: ObjectInfo = { key: 'k', sizeBytes: 5000, lastModifiedMs: 1e12, storedMs: 2e12, etag: 'a' }
   const { etag: _, ...untagged } = was
@@ -64,6 +81,7 @@ describe('an object is another one than it was', () => {
     ['it was put, and then listed', 's3', untagged, { ...was, storedMs: 2e12 + 1000 }, false],
     ['it was put, and is listed as stored much later', 's3', untagged, { ...was, storedMs: 2e12 + 200_000 }, true],
     ['a file has another time', 'directory', untagged, { ...untagged, lastModifiedMs: 1e12 + 5 }, true],
+    ['a file is 1 s younger', 'directory', untagged, { ...untagged, lastModifiedMs: 1e12 + 1000 }, true],
     ['a file was copied with its time', 'directory', untagged, { ...untagged, storedMs: 3e12 }, false],
     ['a file has its time through a double', 'directory', untagged, { ...untagged, lastModifiedMs: 1e12 + 0.4 }, false],
   ] as const)('%s', (_, layout, before, is, expected) => {

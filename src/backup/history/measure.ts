@@ -12,8 +12,8 @@ import { restorableEnds } from './restorable-ends.ts'
 const MIN_FILE_BYTES = HEADER_SIZE + TRAILER_SIZE
 /** An object that is stored so much later than this node stored it is another one. */
 const REPLACED_AFTER_MS = 120_000
-/** Times in a directory pass through seconds as a double. */
-const TIME_PRECISION_MS = 1
+/** Of the times of files: on FAT, through SFTP, on exFAT. Elsewhere they pass through seconds as a double. */
+const TIME_PRECISIONS_MS = [2000, 1000, 10]
 
 /**
  * Why the newest state cannot be restored from what is listed. `shipped` is a transaction that was in the backup before
@@ -48,16 +48,27 @@ export function restorableSinceMs(history: BackupHistory): number | undefined {
   return oldest?.timestampMs
 }
 
+/** To which multiple of milliseconds a directory's disk keeps the times of files, as far as a listing shows it. */
+export function timePrecisionMs(listed: readonly ObjectInfo[]): number {
+  return TIME_PRECISIONS_MS.find((ms) => listed.every(({ lastModifiedMs }) => lastModifiedMs % ms === 0)) ?? 1
+}
+
 /**
  * Whether an object is another one than it was when this node put it or last listed it, or can be none. Without an ETag
  * on both sides the times decide: in a directory that of the last transaction, in a bucket that of the upload, which
  * this node knows only about.
  */
-export function isReplaced(layout: ObjectStore['layout'], was: ObjectInfo | undefined, is: ObjectInfo): boolean {
+export function isReplaced(
+  layout: ObjectStore['layout'],
+  was: ObjectInfo | undefined,
+  is: ObjectInfo,
+  precisionMs = 1,
+): boolean {
   if (is.sizeBytes < MIN_FILE_BYTES) return true
   if (was === undefined) return false
   if (was.sizeBytes !== is.sizeBytes) return true
   if (was.etag !== undefined && is.etag !== undefined) return was.etag !== is.etag
-  if (layout === 'directory') return Math.abs(was.lastModifiedMs - is.lastModifiedMs) > TIME_PRECISION_MS
+  const apartMs = Math.abs(was.lastModifiedMs - is.lastModifiedMs)
+  if (layout === 'directory') return precisionMs === 1 ? apartMs > 1 : apartMs >= precisionMs
   return is.storedMs >= was.storedMs + REPLACED_AFTER_MS
 }

@@ -2,7 +2,7 @@ import type { Metadata, ObjectHead, ObjectInfo, ObjectStore, PutOptions } from '
 import type { Clock } from '../../util/clock.ts'
 import { type BackupFile, type BackupHistory, historyOf, loadHistory } from '../history/history.ts'
 import { databasePrefix, parseKey } from '../history/layout.ts'
-import { isReplaced } from '../history/measure.ts'
+import { isReplaced, timePrecisionMs } from '../history/measure.ts'
 import { recent } from '../history/recent.ts'
 import type { CopyInProgress, LocalCopies } from './local-copies.ts'
 import { NotedStore, type StoreNotes } from './noted-store.ts'
@@ -263,12 +263,14 @@ export class Catalog implements StoreNotes {
     for (const [key, { etag }] of after) {
       if (etag !== undefined && before?.get(key)?.putTag === etag) this.#listsPutTags = true
     }
+    const precisionMs = timePrecisionMs(history.files.flatMap(({ key }) => after.get(key) ?? []))
     for (const file of history.files) {
       const { key } = file
       const [was, is] = [before?.get(key), after.get(key)]
       if (is === undefined) continue
       const etag = was?.etag ?? (this.#listsPutTags ? was?.putTag : undefined)
-      if (isReplaced(this.#source.layout, was && { ...was, ...(etag !== undefined && { etag }) }, is)) {
+      const known = was && { ...was, ...(etag !== undefined && { etag }) }
+      if (isReplaced(this.#source.layout, known, is, precisionMs)) {
         this.#copies?.drop(key)
         this.#changed.set(key, file)
       } else if (was?.metadata !== undefined) {

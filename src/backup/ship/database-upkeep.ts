@@ -97,30 +97,32 @@ export class DatabaseUpkeep implements Maintained {
    * Measures from a listing whether the newest state can be restored, and looks for what does not belong to the
    * history. Heals what it finds.
    */
-  check({ history, changed, shipped }: SurveyedDatabase, signal: AbortSignal): Promise<boolean> {
-    const { clock, fence, healing, lostTail, snapshotLive } = this.#context
+  check({ history, changed, shipped, listedAt }: SurveyedDatabase, signal: AbortSignal): Promise<boolean> {
+    const { fence, healing, lostTail, snapshotLive } = this.#context
     // Nothing says yet that the database continues this backup.
     if (snapshotLive() === undefined) return Promise.resolve(false)
     return fence.run(signal, async (fenced) => {
       if ((await lostTail?.clear(history, fenced)) === true) return false
-      for (const file of changed) await this.#examine(file, fenced)
+      let isWhole = true
+      for (const file of changed) if (!(await this.#examine(file, fenced))) isWhole = false
       const isHealed = await healing.check(history, fenced, shipped)
-      if (isHealed || changed.length > 0) return false
+      if (isHealed || !isWhole) return false
       healing.noneListed()
-      this.#measured = { sinceMs: restorableSinceMs(history), atMs: clock.now(), monotonicMs: clock.monotonicMs() }
+      this.#measured = { sinceMs: restorableSinceMs(history), ...listedAt }
       return true
     })
   }
 
-  /** A finding counts when a second request says the same. */
-  async #examine(file: BackupFile, signal: AbortSignal): Promise<void> {
-    const { catalog, healing } = this.#context
-    const head = await catalog.store.head(file.key)
-    if (head?.sizeBytes === file.sizeBytes) {
-      const problem = `it is not what was stored: it has ${file.sizeBytes} bytes`
-      await healing.changed(new CorruptObjectError(catalog.store.url, file.key, problem), signal)
-    }
-    catalog.examined(file.key)
+  /** A finding counts when a second request says the same. Returns whether the object is whole, as it was listed. */
+  async #examine(file: BackupFile, signal: AbortSignal): Promise<boolean> {
+    const { catalog, database, healing, logger } = this.#context
+    const { key, sizeBytes } = file
+    const isAsListed = (await catalog.store.head(key))?.sizeBytes === sizeBytes
+    const error = new CorruptObjectError(catalog.store.url, key, `it is not what was stored: it has ${sizeBytes} bytes`)
+    const isWhole = isAsListed && !(await healing.changed(error, signal))
+    if (isWhole) logger.info({ database, key }, 'an object of the backup is another one than was stored, and is whole')
+    catalog.examined(key)
+    return isWhole
   }
 
   /**
@@ -138,6 +140,7 @@ export class DatabaseUpkeep implements Maintained {
 
   async #compact(level: number, signal: AbortSignal): Promise<CompactionOutcome> {
     const { catalog, database, clock, logger, healing, schedule } = this.#context
+    const { shipped } = this
     const history = await catalog.recent(database)
     const nowMs = clock.now()
     const [level1] = schedule.levels
@@ -165,7 +168,7 @@ export class DatabaseUpkeep implements Maintained {
     const isBehind = skipped === undefined && source > reached && source > (beginsAfter ?? 0n)
     if (skipped !== undefined) await healing.notJoined(skipped, signal)
     // What is known only since the last listing says nothing about damage.
-    if (!catalog.isSparing) await healing.check(history, signal)
+    if (!catalog.isSparing) await healing.check(history, signal, shipped)
     catalog.compacted(database)
     return { changed: written.length > 0, isBehind }
   }

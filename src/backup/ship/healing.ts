@@ -92,7 +92,8 @@ export class Healing {
     // A second listing decides.
     const again = gap && newestProblem(await loadHistory(this.#context.store, this.#context.database), shipped)
     if (again === undefined) {
-      this.#listed.delete(PLAN)
+      // Who does not know what was shipped cannot miss it.
+      if (shipped !== undefined) this.#listed.delete(PLAN)
       return false
     }
     this.#listed.set(PLAN, errorMessage(again))
@@ -105,32 +106,34 @@ export class Healing {
     this.#listed.clear()
   }
 
-  /** A listing has an object that is not as it was, and a second request says the same. Heals what it is needed for. */
-  async changed(error: CorruptObjectError, signal: AbortSignal): Promise<void> {
-    await this.#heal(error, signal, () => this.#listed.set(error.key, errorMessage(error)))
+  /**
+   * A listing has an object that is not as it was, and a second request says the same. Heals what it is needed for.
+   * Returns false where the object is whole.
+   */
+  async changed(error: CorruptObjectError, signal: AbortSignal): Promise<boolean> {
+    const isHealed = await this.#heal(error, signal, () => this.#listed.set(error.key, errorMessage(error)))
     this.#listed.delete(error.key)
+    return isHealed
   }
 
-  async #heal(error: Error, signal: AbortSignal, confirmed?: () => void): Promise<void> {
+  async #heal(error: Error, signal: AbortSignal, confirmed?: () => void): Promise<boolean> {
     const { store, database, position } = this.#context
     const key = keyOf(error)
     const history = await loadHistory(store, database)
     const file = history.files.find((one) => one.key === key)
     if (key === undefined || (error instanceof CorruptObjectError && !error.conclusive)) {
       await this.#snapshot(error, signal)
-      return
+      return true
     }
     // It was removed since, or other reads find it whole.
-    if (file === undefined || !(await this.#isDamaged(file, signal))) {
-      await this.check(history, signal)
-      return
-    }
+    if (file === undefined || !(await this.#isDamaged(file, signal))) return this.check(history, signal)
     confirmed?.()
     // The new snapshot needs its name.
     const isInTheWay = file.level === SNAPSHOT_LEVEL && file.max === position()
     if (isInTheWay) await this.#setAside(key, error, signal)
     if (isInTheWay || isNeeded(history, key)) await this.#snapshot(error, signal)
     if (!isInTheWay) await this.#setAside(key, error, signal)
+    return true
   }
 
   async #snapshot(error: Error, signal: AbortSignal): Promise<void> {

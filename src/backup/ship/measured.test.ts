@@ -135,6 +135,39 @@ describe.each(Object.entries(PLACES))(`the backup of an idle database %s (LTXD_S
     expect(await restored()).toEqual([])
   })
 
+  it('is verified while it is written to, also where the store shows times to the second only', async () => {
+    const { store, service, commit, clock, status, verified, said } = await idle(place)
+    const original = store.list.bind(store)
+    vi.spyOn(store, 'list').mockImplementation(async function* (prefix) {
+      for await (const info of original(prefix)) {
+        yield { ...info, lastModifiedMs: info.lastModifiedMs - (info.lastModifiedMs % 1000) }
+      }
+    })
+    const read = vi.spyOn(store, 'get')
+    for (let i = 0; i < 3; i++) {
+      commit()
+      clock.advance(1234)
+      await service.sync(DATABASE)
+      await verified()
+    }
+    expect(read).not.toHaveBeenCalled()
+    expect(said).toEqual([])
+    expect(status().problem).toBeUndefined()
+  })
+
+  it('says when it was listed, not when it had been looked at', async () => {
+    const { store, clock, status, verified } = await idle(place)
+    const original = store.list.bind(store)
+    let beganMs = 0
+    vi.spyOn(store, 'list').mockImplementation(async function* (prefix) {
+      beganMs = clock.monotonicMs()
+      yield* original(prefix)
+      clock.advance(700)
+    })
+    await verified()
+    expect(status().measured!.monotonicMs).toBe(beganMs)
+  })
+
   it('is healed when all of it is deleted', async () => {
     const { store, verified, restored, history } = await idle(place)
     await store.delete((await history()).files.map(({ key }) => key))

@@ -8,8 +8,8 @@ export interface Survey {
   readonly isSparing: boolean
   /** Whether such a listing is worth its requests. */
   isDue(intervalMs: number, isNeeded: boolean): boolean
-  loadAll(databases: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, SurveyedDatabase>>
-  loadOne(database: string): Promise<SurveyedDatabase>
+  loadAll(databases: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, Listed>>
+  loadOne(database: string): Promise<Listed>
   /** All is done that needs the listing of this database. */
   trim(database: string): void
   /** The database is no longer backed up. */
@@ -22,7 +22,12 @@ export interface SurveyedDatabase {
   readonly changed: readonly BackupFile[]
   /** A transaction that was in the backup before it was listed. */
   readonly shipped?: TXID | undefined
+  /** Before it was listed. */
+  readonly listedAt: { readonly atMs: number; readonly monotonicMs: number }
 }
+
+/** What a survey tells of a database. */
+export type Listed = Pick<SurveyedDatabase, 'history' | 'changed'>
 
 /** A database that is looked at. */
 export interface Surveyed {
@@ -86,7 +91,10 @@ export class Surveys {
         continue
       }
       const { shipped } = target
-      await this.#look(name, look, async () => ({ ...(await this.#survey.loadOne(name)), shipped }))
+      await this.#look(name, look, async () => {
+        const listedAt = this.#now()
+        return { ...(await this.#survey.loadOne(name)), shipped, listedAt }
+      })
     }
   }
 
@@ -101,15 +109,20 @@ export class Surveys {
     }
     if (this.#databases.size === 0) return
     const shipped = new Map(Array.from(this.#databases, ([name, { target }]) => [name, target.shipped]))
+    const listedAt = this.#now()
     const listed = await this.#survey.loadAll([...shipped.keys()], signal)
     this.#allAtMs = this.#clock.monotonicMs() + this.#intervalMs
     for (const [name, found] of listed) {
       if (this.#databases.has(name)) {
-        await this.#look(name, look, () => Promise.resolve({ ...found, shipped: shipped.get(name) }))
+        await this.#look(name, look, () => Promise.resolve({ ...found, shipped: shipped.get(name), listedAt }))
       } else {
         this.#survey.forget(name)
       }
     }
+  }
+
+  #now(): SurveyedDatabase['listedAt'] {
+    return { atMs: this.#clock.now(), monotonicMs: this.#clock.monotonicMs() }
   }
 
   async #look(name: string, look: Look, load: () => Promise<SurveyedDatabase>): Promise<void> {
