@@ -156,7 +156,7 @@ const attacks: [what: string, script: string][] = [
   ['root’s public file, beside the record that belongs there', 'mv -f pub.db sec.db'],
 ]
 
-asRoot.each(attacks)('%s in the place of the followed file opens nothing', async (_, script) => {
+test.runIf(IS_ROOT).each(attacks)('%s in the place of the followed file opens nothing', async (_, script) => {
   const { sec } = await twoFollowed()
   asNobody(script)
   await sec.commit(`INSERT INTO t VALUES ('${SECRET}')`)
