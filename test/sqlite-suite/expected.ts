@@ -127,6 +127,8 @@ const EXPECTED: Readonly<Record<string, readonly Expectation[]>> = {
   // later loops are others, too.
   pagerfault: [raw('pagerfault-21-*'), sometimes(raw('pagerfault-35-*', 'pagerfault-36-*'))],
   pragma: [raw('pragma-1.15.4', 'pragma-3.*', 'pragma-22.*', 'pragma-24.*')],
+  // After an error that the test injects it removes the journal of a file that is shorter than its header says.
+  rbufault: [because(HEADER)('(end)')],
   // RBU takes SQLite's EXCLUSIVE lock to move its WAL, and reports busy: the next try continues.
   rbumulti: [sometimes(locked('rbumulti-1.3.5', 'rbumulti-1.3.6.1', 'rbumulti-1.3.7.1'))],
   rburesume: [sometimes(locked('rburesume-1.2.*.1'))],
