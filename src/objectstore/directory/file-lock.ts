@@ -34,9 +34,14 @@ export class LockHeldError extends LtxdError {
 
 /**
  * Runs `critical` while no other process, and no other caller here, holds the lock file. Creates the file, with `mode`.
- * Throws LockHeldError, NotRegularError, and ELOOP for a link.
+ * Throws LockHeldError, NotRegularError, ELOOP for a link, and the signal's reason.
  */
-export async function withFileLock<T>(file: LockFile, mode: number, critical: () => Promise<T>): Promise<T> {
+export async function withFileLock<T>(
+  file: LockFile,
+  mode: number,
+  critical: () => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
   const { path, named } = file
   const before = queues.get(named) ?? Promise.resolve()
   let release = (): void => undefined
@@ -45,10 +50,12 @@ export async function withFileLock<T>(file: LockFile, mode: number, critical: ()
   await before
   let handle: FileHandle | undefined
   try {
+    signal?.throwIfAborted()
     handle = await openLock(path, mode)
-    if (await isLocked(handle)) return await critical()
+    if (await isLocked(handle, signal)) return await critical()
     // Closed when the wait ends: its descriptor must not become another file's meanwhile.
     handle = undefined
+    signal?.throwIfAborted()
     throw new LockHeldError(file)
   } finally {
     await handle?.close()
@@ -74,15 +81,19 @@ async function openLock(path: string, mode: number): Promise<FileHandle> {
 }
 
 /**
- * Another thread waits, because a network disk may take its time. False after the deadline; then the file is closed
- * when the wait ends.
+ * Another thread waits, because a network disk may take its time. False after the deadline, and with the signal; then
+ * the file is closed when the wait ends.
  */
-async function isLocked(handle: FileHandle): Promise<boolean> {
+async function isLocked(handle: FileHandle, signal: AbortSignal | undefined): Promise<boolean> {
   const locked = nativeLocks().waitForLock(handle.fd)
   const late = new AbortController()
+  const end = () => late.abort()
+  if (signal?.aborted === true) end()
+  signal?.addEventListener('abort', end)
   const deadline = delay(DEADLINE_MS, false, { signal: late.signal, ref: false }).catch(() => false)
   const isInTime = await Promise.race([locked.then(() => true), deadline])
-  late.abort()
+  signal?.removeEventListener('abort', end)
+  end()
   if (!isInTime) void locked.catch(() => undefined).then(() => handle.close())
   return isInTime
 }

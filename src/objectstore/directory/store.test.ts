@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { nativeLocks } from '../../util/native-locks.ts'
 import { objectStoreConformance } from '../conformance.ts'
 import { StoreUnavailableError } from '../errors.ts'
 import { DirectoryStore } from './store.ts'
@@ -103,6 +105,21 @@ describe('a directory', () => {
     const tookMs = performance.now() - startMs
     execFileSync('rm', ['-rf', root])
     expect(tookMs).toBeLessThan(2500)
+  })
+
+  it('waits for the lock of another process no longer than the signal allows', async () => {
+    const root = freshRoot()
+    const store = new DirectoryStore(root)
+    await store.put('d/x', Buffer.from('x'))
+    const held = openSync(join(root, 'd/.ltxd-lock'), 'r+')
+    expect(nativeLocks().tryLock(held)).toBe(true)
+    const stop = new AbortController()
+    const puts = ['d/y', 'd/z'].map((key) => store.put(key, Buffer.from('y'), { signal: stop.signal }))
+    setTimeout(() => stop.abort(new Error('the node stops')), 100)
+    await Promise.all(puts.map((put) => expect(put).rejects.toThrow('the node stops')))
+    closeSync(held)
+    await store.put('d/y', Buffer.from('y'))
+    expect(await keysOf(store)).toEqual(['d/x', 'd/y'])
   })
 
   it('looks at an object when it is its turn in the listing', async () => {

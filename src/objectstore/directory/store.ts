@@ -75,9 +75,8 @@ export class DirectoryStore implements ObjectStore {
         const print = await this.#write(key, temporary, body, modes.file, options)
         const lock = { path: join(dirname(path), LOCK_NAME), named: join(this.#root, dirname(key), LOCK_NAME) }
         await this.#effect(`write object ${key}`, async () => {
-          await withFileLock(lock, lockMode(modes), () =>
-            this.#publish(key, path, temporary, print, modes.file, options),
-          )
+          const publish = () => this.#publish(key, path, temporary, print, modes.file, options)
+          await withFileLock(lock, lockMode(modes), publish, options.signal)
           if (!(await this.#isHeldAt(key, path))) throw new MovedError(join(this.#root, dirname(key)))
           await this.#identity?.check()
         })
