@@ -96,6 +96,11 @@ export class Spool {
     return sum
   }
 
+  /** What the local client does not remove, because it did not get it, or did not apply it. */
+  remove(file: string): void {
+    this.#files.remove(file)
+  }
+
   clear(): void {
     fs.rmSync(this.#files.at(this.#dir), { recursive: true, force: true })
   }

@@ -4,7 +4,7 @@ import type { Position } from '../ltx/format/types.ts'
 import { formatPosition } from '../ltx/format/types.ts'
 import { LtxdError } from '../util/errors.ts'
 import { unlessAborted } from '../util/waits.ts'
-import type { ReplicaDatabase } from './database.ts'
+import { type ReplicaDatabase, ReplicaError } from './database.ts'
 import type { ReplicaDatabases } from './databases.ts'
 
 /** What a file of the backup brings a database to. */
@@ -32,9 +32,17 @@ export async function advance(
   signal: AbortSignal,
 ): Promise<void> {
   const { file } = await spool.write(bytes)
-  const database = await unlessAborted(signal, databases.get(name))
-  const at = position === undefined ? {} : { position: formatPosition(position) }
-  await unlessHeldUp(database, database.advance({ file, whole, timestampMs, ...at }), signal)
+  let advancing: Promise<void> | undefined
+  try {
+    const database = await unlessAborted(signal, databases.get(name))
+    const at = position === undefined ? {} : { position: formatPosition(position) }
+    advancing = database.advance({ file, whole, timestampMs, ...at })
+    await unlessHeldUp(database, advancing, signal)
+  } catch (error) {
+    // Otherwise the client still needs it, and removes it in its time.
+    if (advancing === undefined || error instanceof ReplicaError) spool.remove(file)
+    throw error
+  }
 }
 
 /** A lease is not kept unused for as long as a local process likes. The client finishes the order in its time. */

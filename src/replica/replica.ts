@@ -252,6 +252,8 @@ export class Replica {
     void this.#enqueue(async () => {
       if (this.#stopped) return
       await this.#disconnect()
+      // What the client had not applied yet comes again.
+      this.#spool.clear()
       await sleep(RESTART_CLIENT_MS)
       await this.#open()
       this.#connect()

@@ -30,6 +30,8 @@ export interface ReplicaSinkOptions {
 }
 
 const MAX_HISTORY = 4096
+type AdvanceOrder = Parameters<ReplicaDatabase['advance']>[0]
+
 /** How often a transfer that waits for room on the disk looks for it. */
 const ROOM_MS = 500
 
@@ -98,36 +100,47 @@ export class ReplicaSink implements StreamSink {
     const { position, preApplyChecksum, timestampMs, sizeBytes, reason, diverged, fork } = header
     const { signal } = this.#waits
     const { file } = await this.#spooled(await databases.get(name), bytes, sizeBytes)
-    await verifySnapshot(data.files.at(file), position).catch((error: unknown) => {
-      data.files.remove(file)
+    let isOrdered = false
+    try {
+      await verifySnapshot(data.files.at(file), position)
+      logger.warn(
+        { database: name, position: formatPosition(position), reason },
+        'applying a snapshot from the primary',
+      )
+      if (diverged || (fork === undefined && this.#mayHaveOwn(name))) {
+        await databases.setAside(name, reason, fork, signal)
+        this.#setAside.add(name)
+      }
+      const database = await databases.get(name)
+      await this.#unlessInterrupted(database.idle())
+      if (database.uncaptured) await this.#unlessInterrupted(database.discard())
+      isOrdered = true
+      await this.#advance(database, {
+        ...{ file, whole: true, position: formatPosition(position), timestampMs },
+        ...(preApplyChecksum !== 0n && { preApplyChecksum: formatChecksum(preApplyChecksum) }),
+      })
+    } catch (error) {
+      // What the client was told to do it does in its time, and removes the file.
+      if (!isOrdered || !signal.aborted) data.files.remove(file)
       throw error
-    })
-    logger.warn({ database: name, position: formatPosition(position), reason }, 'applying a snapshot from the primary')
-    if (diverged || (fork === undefined && this.#mayHaveOwn(name))) {
-      await databases.setAside(name, reason, fork, signal)
-      this.#setAside.add(name)
     }
-    const database = await databases.get(name)
-    await this.#unlessInterrupted(database.idle()).catch((error: unknown) => {
-      data.files.remove(file)
-      throw error
-    })
-    if (database.uncaptured) await this.#unlessInterrupted(database.discard())
-    const order = {
-      ...{ file, whole: true, position: formatPosition(position), timestampMs },
-      ...(preApplyChecksum !== 0n && { preApplyChecksum: formatChecksum(preApplyChecksum) }),
-    }
+    resynced(name)
+  }
+
+  /** A plain file that has the database's name is moved away. */
+  async #advance(database: ReplicaDatabase, order: AdvanceOrder): Promise<void> {
+    const { databases, logger } = this.#options
+    const { name } = database
     try {
       await this.#unlessInterrupted(database.advance(order))
     } catch (error) {
       if (errorCode(error) !== 'APPLY_NOT_DATABASE') throw error
-      const { file, isNew } = await databases.rejected.save(name, errorMessage(error), signal)
+      const { file, isNew } = await databases.rejected.save(name, errorMessage(error), this.#waits.signal)
       if (isNew)
         logger.warn({ database: name, file }, 'a plain file has the name of a database of the primary: moved it aside')
       await this.#unlessInterrupted(database.discard())
       await this.#unlessInterrupted(database.advance(order))
     }
-    resynced(name)
   }
 
   async unknown(name: string, dropped?: Position): Promise<void> {

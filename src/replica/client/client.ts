@@ -33,6 +33,8 @@ interface Queue {
 /** Applications that try to write have the write lock for a moment. A reader has its lock for longer. */
 const FIRST_RETRY_MS = 1
 const LAST_RETRY_MS = 20
+/** How often it is tried whether what is no file is gone. */
+const OBSTACLE_MS = 500
 /** From then on what blocks a database is reported. */
 const REPORT_MS = 200
 /** How long one database is worked on before the others have their turn. */
@@ -149,9 +151,16 @@ export class LocalClient {
         Object.assign(queue, UNBLOCKED)
       } catch (error) {
         if (error instanceof ApplyBlockedError) return this.#wait(queue, error.message, queue.retryMs)
+        // A user has made a directory of that name: what has arrived waits until that is gone.
+        if (next.order.type !== 'discard' && errorCode(error) === 'NOT_REGULAR') {
+          queue.database.removeObstacles()
+          return this.#wait(queue, errorMessage(error), OBSTACLE_MS)
+        }
         const delayMs = retryDelayMs(error, ++queue.attempts)
         if (delayMs !== undefined) return this.#wait(queue, errorMessage(error), delayMs, true)
         queue.failed = true
+        // A plain file that has the database's name is moved away, and the order comes again.
+        if ('file' in next.order && errorCode(error) !== 'APPLY_NOT_DATABASE') this.#remove(next.order.file)
         this.#fail(queue.name, error)
       }
       queue.attempts = 0

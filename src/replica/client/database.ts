@@ -10,7 +10,7 @@ import { EMPTY_CHECKSUM, parseChecksum, parsePosition, type Position } from '../
 import type { FilesBeneath } from '../../util/files-beneath.ts'
 import type { Announce } from './announcer.ts'
 import { LogPositions } from './log-positions.ts'
-import { makeDatabaseFile, removeDatabase } from './made-file.ts'
+import { makeDatabaseFile, removeDatabase, removeObstacles } from './made-file.ts'
 import type { ToClient } from './messages.ts'
 
 type Advance = Extract<ToClient, { type: 'advance' }>
@@ -260,6 +260,10 @@ export class ClientDatabase {
   #given(reason: string | undefined): void {
     this.#isDue = false
     this.#owned(reason)
+  }
+
+  removeObstacles(): void {
+    removeObstacles(this.#files, this.#path)
   }
 
   /** Readers with the database open continue to read the removed files. Throws NotRegularError. */

@@ -74,6 +74,13 @@ export function removeDatabase(files: FilesBeneath, path: string): void {
   if (left.length > 0) throw left[0]
 }
 
+/** Removes the empty directories that somebody else has made of the names beside a database. */
+export function removeObstacles(files: FilesBeneath, path: string): void {
+  for (const each of SIDE_SUFFIXES.map((suffix) => path + suffix)) {
+    if (files.exists(each) && files.status(each)?.isDirectory() === true) removeEmptyDirectory(files, each)
+  }
+}
+
 function removeEmptyDirectory(files: FilesBeneath, path: string): NotRegularError[] {
   try {
     files.removeDirectory(path)
