@@ -4,15 +4,16 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { link } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { z } from 'zod'
 import { linkStatus, removeFile, syncDirectory } from '../../util/directories.ts'
 import { errorCode, errorMessage, LtxdError } from '../../util/errors.ts'
 import type { Files } from '../../util/files.ts'
-import { create } from '../../util/private-files.ts'
+import { create, lockMode, type Modes } from '../../util/private-files.ts'
 import { formatState, parseState, readState, StateDamagedError, writeState } from '../../util/state-file.ts'
 import { openRegular, withRoot } from './beneath.ts'
-import { BACKUP_NAME, TEMPORARY_PREFIX } from './walk.ts'
+import { withFileLock } from './file-lock.ts'
+import { BACKUP_NAME, LOCK_NAME, TEMPORARY_PREFIX } from './walk.ts'
 
 /** Where a node remembers its backup. */
 export interface Memory {
@@ -63,12 +64,13 @@ export class Identity {
   }
 
   /** Before the first object is put. Makes the directory. Throws OtherBackupError. */
-  async establish(modes: { readonly directory: number; readonly file: number }): Promise<void> {
+  async establish(modes: Modes): Promise<void> {
     if (await this.check()) return
     await withRoot(
       this.#root,
       async (at) => {
-        await makeMarker(at, modes.file)
+        const lock = { path: `${at}/${LOCK_NAME}`, named: `${this.#root}/${LOCK_NAME}` }
+        await withFileLock(lock, lockMode(modes), () => makeMarker(at, modes.file))
         if (await this.#checkAt(at)) return
         throw new OtherBackupError(this.#root, `${BACKUP_NAME} in it was removed meanwhile`, this.#memory)
       },
@@ -128,8 +130,9 @@ async function readMarker(path: string): Promise<Found | undefined> {
   }
 }
 
-/** Another node may make it at the same time: then that one counts. */
+/** Under the lock: another node may have made it meanwhile. */
 async function makeMarker(at: string, mode: number): Promise<void> {
+  if ((await linkStatus(`${at}/${BACKUP_NAME}`)) !== undefined) return
   const id = randomBytes(8).toString('hex')
   const temporary = `${at}/${TEMPORARY_PREFIX}${id}`
   try {
@@ -140,9 +143,7 @@ async function makeMarker(at: string, mode: number): Promise<void> {
     } finally {
       await handle.close()
     }
-    await link(temporary, `${at}/${BACKUP_NAME}`).catch((error: unknown) => {
-      if (errorCode(error) !== 'EEXIST') throw error
-    })
+    await rename(temporary, `${at}/${BACKUP_NAME}`)
   } finally {
     await removeFile(temporary)
   }
