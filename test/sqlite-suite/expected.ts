@@ -110,6 +110,7 @@ const EXPECTED: Readonly<Record<string, readonly Expectation[]>> = {
   misc7: [because(DIRECTORY)('(log) *')],
   mmap1: [native(sometimes(busy('mmap1-2.4')))],
   multiplex2: [because(CHUNKS)('(end)')],
+  multiplex3: [because(CHUNKS)('(end)', 'multiplex3-1*', 'multiplex3-2*')],
   multiplex4: [because(CHUNKS)('multiplex4-1.0', 'multiplex4-1.10')],
   // Two of its processes use the modes OFF and MEMORY, and the others wait for them.
   'mptest/config01-delete': [unjournaled('(end)', 'no errors')],
